@@ -1,0 +1,23 @@
+"""What pyproject.toml cannot say: the files a ROS package installs under share/dexhot."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+
+def tree(folder: str) -> list[tuple[str, list[str]]]:
+    """Every file below `folder`, grouped by the share/ directory it installs to."""
+    groups: dict[str, list[str]] = {}
+    for path in sorted(Path(folder).rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            groups.setdefault(f"share/dexhot/{path.parent.as_posix()}", []).append(path.as_posix())
+    return list(groups.items())
+
+
+setup(
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/dexhot"]),
+        ("share/dexhot", ["package.xml"]),
+        *(group for folder in ("launch", "config", "urdf", "policies") for group in tree(folder)),
+    ],
+)

@@ -1,0 +1,56 @@
+"""The `dexhot` command: one module per subcommand, imported only when it runs.
+
+Each module has a dataclass (or a union of dataclasses) `Args`, read by tyro from the command line, and `run(args)`.
+"""
+
+import importlib
+import sys
+
+from dexhot import __version__
+from dexhot.errors import DexhotError
+
+COMMANDS = {
+    "doctor": "what this machine can do, what is missing and how to get it",
+    "demo": "the main job on the embedded rig, end to end, with a report",
+    "up": "bring up a graph of ROS nodes without ros2 launch: dexhot up real_track rig:=sim",
+    "replay": "replay a recorded run's bag through its controller",
+    "datasets": "list and get datasets of human demonstrations",
+    "generate": "parametric demonstrations, from a seed",
+    "object": "add a scanned object, list the objects",
+    "retarget": "a human trajectory to a robot reference",
+    "mine": "a reference to a demonstration that works in physics",
+    "evaluate": "score a demonstration or a run by simulating or reading it again",
+    "report": "the HTML report of a run",
+    "view": "any file of the way of the data, in the browser",
+    "bench": "benchmarks: retarget, mine, loop",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand. Returns 0, 1 (refused with a reason) or 130 (interrupted)."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if argv else 1
+    if argv[0] == "--version":
+        print(__version__)
+        return 0
+    if argv[0] not in COMMANDS:
+        print(f"dexhot: error: no command {argv[0]!r}; one of {', '.join(COMMANDS)}.", file=sys.stderr)
+        return 1
+    import tyro
+
+    try:
+        module = importlib.import_module(f"dexhot.cli.{argv[0]}_command")
+        args = tyro.cli(module.Args, prog=f"dexhot {argv[0]}", description=module.__doc__, args=argv[1:])
+        return module.run(args) or 0
+    except DexhotError as e:
+        print(f"dexhot: error: {e}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _usage() -> str:
+    lines = "\n".join(f"  {name:10s} {what}" for name, what in COMMANDS.items())
+    return f"usage: dexhot COMMAND ...\n\n{lines}\n\n`dexhot COMMAND --help` tells the rest."

@@ -1,0 +1,209 @@
+"""The dataclasses of the way of the data: HandObjectTrajectory -> Reference -> Demonstration -> Rollout, and beside them
+Evidence (what perception saw) and PolicyCard (what a policy is). A Recording is a rosbag and has no class of its own.
+
+Poses are (7,) arrays x y z qw qx qy qz; the world is z-up with the table top at z = `table_height`; SI units.
+`validate` raises a FileFormatError that names the field, the frame and the valid range.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dexhot.errors import FileFormatError
+
+WRIST_JOINTS = ("tx", "ty", "tz", "rx", "ry", "rz")
+
+
+def _check(ok: bool, what: str) -> None:
+    if not ok:
+        raise FileFormatError(what)
+
+
+def _check_series(name: str, x: np.ndarray, shape: tuple[int | None, ...]) -> None:
+    """x is finite and of `shape`, where None matches any length."""
+    fits = x.ndim == len(shape) and all(s is None or s == n for s, n in zip(shape, x.shape))
+    _check(fits, f"{name} has shape {x.shape}, expected {tuple('T' if s is None else s for s in shape)}.")
+    if not np.isfinite(x).all():
+        frame = int(np.argwhere(~np.isfinite(x))[0][0])
+        raise FileFormatError(f"{name} holds a non-finite value, first at frame {frame}; re-export it without gaps.")
+
+
+def _check_quats(name: str, q: np.ndarray) -> None:
+    off = np.abs(np.linalg.norm(q, axis=-1) - 1.0)
+    _check(bool((off < 1e-3).all()), f"{name} holds a quaternion of norm 1 +- {off.max():.3g}; wxyz unit quaternions are expected.")
+
+
+@dataclass
+class HandTrack:
+    """One hand along a clip."""
+
+    keypoints: np.ndarray  # (T, 21, 3) world, m, MediaPipe order
+    wrist_pose: np.ndarray  # (T, 7) world; axes: x wrist -> middle MCP, z dorsal, y = z cross x
+    confidence: np.ndarray  # (T, 21) in [0, 1]
+    model: str = ""  # the hand model of `parameters`, e.g. "mano", "umetrack"; "" when only keypoints are known
+    parameters: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # (T, P) of `model`
+    keypoint_covariance: np.ndarray = field(default_factory=lambda: np.zeros((0, 21, 3, 3)))  # (T, 21, 3, 3) m^2, or T=0
+
+    def validate(self, frames: int, name: str) -> None:
+        _check_series(f"{name}.keypoints", self.keypoints, (frames, 21, 3))
+        _check_series(f"{name}.wrist_pose", self.wrist_pose, (frames, 7))
+        _check_series(f"{name}.confidence", self.confidence, (frames, 21))
+        _check_quats(f"{name}.wrist_pose", self.wrist_pose[:, 3:])
+
+
+@dataclass
+class HandObjectTrajectory:
+    """What one or two human hands and an object did."""
+
+    name: str
+    time: np.ndarray  # (T,) s, increasing
+    hands: dict[str, HandTrack]  # "right", "left"
+    object_name: str  # of the ObjectAsset, e.g. "grab/duck"
+    object_pose: np.ndarray  # (T, 7) world_T_mesh
+    object_covariance: np.ndarray = field(default_factory=lambda: np.zeros((0, 6, 6)))  # (T, 6, 6), or T=0
+    table_height: float = 0.0  # m
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def validate(self) -> None:
+        T = len(self.time)
+        _check(T >= 2, f"{self.name}: a trajectory needs at least 2 frames, this one has {T}.")
+        _check_series("time", self.time, (None,))
+        _check(bool((np.diff(self.time) > 0).all()), f"{self.name}: time must increase from frame to frame.")
+        _check(set(self.hands) <= {"left", "right"} and bool(self.hands), f"{self.name}: hands must be 'left', 'right' or both.")
+        for side, hand in self.hands.items():
+            hand.validate(T, f"hands.{side}")
+        _check_series("object_pose", self.object_pose, (T, 7))
+        _check_quats("object_pose", self.object_pose[:, 3:])
+
+
+@dataclass
+class Reference:
+    """A kinematic robot motion beside an object's: what the controller tracks.
+
+    The wrist joints tx ty tz rx ry rz place the palm frame: position (tx, ty, tz) and rotation base_quat * Rx Ry Rz
+    (intrinsic XYZ, unwrapped). `base_quat` is the clip's mean palm rotation, which keeps ry away from +-90 degrees.
+    """
+
+    name: str
+    hand: str  # robot hand, e.g. "leap_right"
+    joint_names: list[str]  # the 6 wrist joints, then the fingers in the order of the hand's joint table
+    base_quat: np.ndarray  # (4,) world_R_base, wxyz
+    q: np.ndarray  # (T, 6+n) the pose that matches the demonstration
+    target: np.ndarray  # (T, 6+n) position targets: q, squeezing a little where the fingers are in contact
+    contact: np.ndarray  # (T, tips) in [0, 1]: how much each fingertip is meant to touch the object
+    object_name: str
+    object_pose: np.ndarray  # (T, 7) world_T_mesh
+    grasp_start: int  # first frame in which the object moves
+    grasp_end: int  # last frame in which it does
+    rate: float = 60.0  # Hz
+    table_height: float = 0.0
+    placement: np.ndarray = field(default_factory=lambda: np.array([0.0, 0, 0, 1, 0, 0, 0]))  # (7,) world_T_demonstration
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def time(self) -> np.ndarray:
+        """(T,) s."""
+        return np.arange(len(self.q)) / self.rate
+
+    def validate(self) -> None:
+        n, T = len(self.joint_names), len(self.q)
+        _check(T >= 2, f"{self.name}: a reference needs at least 2 frames, this one has {T}.")
+        _check(tuple(self.joint_names[:6]) == WRIST_JOINTS, f"{self.name}: joint_names must start with {WRIST_JOINTS}.")
+        _check(abs(self.rate - 60.0) < 1e-6, f"{self.name}: the rate is {self.rate:g} Hz; the stack runs at 60 Hz, resample it.")
+        for field_name in ("q", "target"):
+            _check_series(field_name, getattr(self, field_name), (T, n))
+        _check_series("contact", self.contact, (T, None))
+        _check_series("object_pose", self.object_pose, (T, 7))
+        _check_series("base_quat", self.base_quat, (4,))
+        _check_quats("object_pose", self.object_pose[:, 3:])
+        _check_quats("base_quat", self.base_quat[None])
+
+
+@dataclass
+class Demonstration:
+    """A Reference with the actions that make it happen in physics."""
+
+    name: str
+    reference: Reference
+    actions: np.ndarray  # (T, 6+n) position targets at the reference's rate, what the PD of `physics` is given
+    q: np.ndarray  # (T, 6+n) achieved joint positions after each action
+    object_pose: np.ndarray  # (T, 7) achieved, after each action
+    physics: str  # version of the benchmark physics
+    scores: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def validate(self) -> None:
+        self.reference.validate()
+        T, n = self.reference.q.shape
+        _check_series("actions", self.actions, (T, n))
+        _check_series("q", self.q, (T, n))
+        _check_series("object_pose", self.object_pose, (T, 7))
+
+
+@dataclass
+class Rollout:
+    """What happened when a Reference was tracked, in simulation or on the rig."""
+
+    name: str
+    reference: Reference
+    kind: str  # "floating" (hand alone), "arm" (arm rig, offline), "live" (from a bag)
+    time: np.ndarray  # (T,) s, at the reference's frames
+    q: np.ndarray  # (T, 6+n) achieved palm (as wrist joints) and fingers
+    command: np.ndarray  # (T, 6+n) position targets given
+    object_pose: np.ndarray  # (T, 7)
+    penetration: np.ndarray  # (T,) deepest hand-object overlap, m
+    table_contact: np.ndarray  # (T,) bool: object touches the table
+    tip_contact: np.ndarray  # (T, tips) bool: fingertip touches the object
+    arm_q: np.ndarray = field(default_factory=lambda: np.zeros((0, 7)))  # (T, 7) or empty
+    metrics: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def validate(self) -> None:
+        self.reference.validate()
+        T, n = self.reference.q.shape
+        _check_series("q", self.q, (T, n))
+        _check_series("command", self.command, (T, n))
+        _check_series("object_pose", self.object_pose, (T, 7))
+        _check_series("penetration", self.penetration, (T,))
+
+
+@dataclass
+class Evidence:
+    """What perception saw in each frame of a recording."""
+
+    name: str
+    time: np.ndarray  # (T,) s
+    labels: np.ndarray  # (T, H, W) uint8: 0 background, 1 right hand or robot, 2 object, 3 left hand
+    boxes: dict[str, np.ndarray]  # "right", "left", "object": (T, 4) x0 y0 x1 y1 px, NaN where unseen
+    keypoints: dict[str, np.ndarray]  # "right", "left": (T, 21, 6) x y z u v confidence, camera frame
+    object_pose: np.ndarray  # (T, 7) camera_T_mesh, NaN where unmeasured
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def validate(self) -> None:
+        T = len(self.time)
+        _check(self.labels.shape[0] == T and self.labels.dtype == np.uint8, "labels must be (T, H, W) uint8.")
+        _check(self.labels.size == 0 or int(self.labels.max()) <= 3, "labels must be 0 to 3.")
+        _check(self.object_pose.shape == (T, 7), f"object_pose has shape {self.object_pose.shape}, expected ({T}, 7).")
+        for side, k in self.keypoints.items():
+            _check(k.shape == (T, 21, 6), f"keypoints.{side} has shape {k.shape}, expected ({T}, 21, 6).")
+
+
+@dataclass
+class PolicyCard:
+    """The json beside a policy's ONNX file: how to feed it and what it was made from."""
+
+    name: str
+    hand: str
+    joint_names: list[str]
+    rate: float
+    observation: list[dict[str, Any]]  # [{"name", "size"}], in order
+    action: str  # what an action means, e.g. "residual on Reference.target, rad"
+    onnx_sha256: str
+    training_data: list[str] = field(default_factory=list)
+    scores: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def validate(self) -> None:
+        _check(len(self.onnx_sha256) == 64, "onnx_sha256 must be the 64 hex digits of the ONNX file's sha256.")
+        _check(self.rate > 0, f"rate must be positive, not {self.rate}.")

@@ -1,0 +1,36 @@
+"""The errors a user can act on. Each message says what was wrong, the valid choices and what to do."""
+
+
+class DexhotError(Exception):
+    """Base of every error that dexhot raises on purpose; the command line prints it as one sentence."""
+
+
+class FileFormatError(DexhotError):
+    """A file is missing, truncated, of another schema or version, or holds values that cannot be."""
+
+
+class NotFoundError(DexhotError):
+    """A named thing (clip, object, hand, graph, ...) does not exist; the message lists what does."""
+
+    def __init__(self, kind: str, name: str, valid, hint: str = ""):
+        choices = ", ".join(sorted(map(str, valid))) or "none"
+        super().__init__(f"no {kind} named {name!r}; available: {choices}." + (f" {hint}" if hint else ""))
+
+
+class MeshError(DexhotError):
+    """A mesh that cannot serve as an object, with the reason."""
+
+
+class UnreachableError(DexhotError):
+    """The arm cannot follow the wrist; the message names the first frame that fails and by how much."""
+
+
+class MissingExtraError(DexhotError):
+    """An optional dependency is not installed; the message says what to install."""
+
+    def __init__(self, what: str, extra: str):
+        super().__init__(f"{what} needs an extra that is not installed: pip install 'dexhot[{extra}]'.")
+
+
+class LicenceError(DexhotError):
+    """A dataset's terms were not accepted."""

@@ -1,0 +1,96 @@
+"""Unit quaternions (w, x, y, z), rotation vectors and intrinsic XYZ angles on arrays of any batch shape.
+
+ROS and SciPy store quaternions as (x, y, z, w); `to_xyzw` and `from_xyzw` are the only places that convert.
+"""
+
+import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
+
+
+def to_xyzw(q):
+    """(..., 4) wxyz -> (..., 4) xyzw."""
+    return np.roll(np.asarray(q, float), -1, axis=-1)
+
+
+def from_xyzw(q):
+    """(..., 4) xyzw -> (..., 4) wxyz."""
+    return np.roll(np.asarray(q, float), 1, axis=-1)
+
+
+def quat_to_matrix(q):
+    """(..., 4) wxyz -> (..., 3, 3)."""
+    q = np.asarray(q, float)
+    return Rotation.from_quat(to_xyzw(q).reshape(-1, 4)).as_matrix().reshape(*q.shape[:-1], 3, 3)
+
+
+def matrix_to_quat(R):
+    """(..., 3, 3) -> (..., 4) wxyz with w >= 0."""
+    R = np.asarray(R, float)
+    q = from_xyzw(Rotation.from_matrix(R.reshape(-1, 3, 3)).as_quat())
+    return np.where(q[:, :1] < 0, -q, q).reshape(*R.shape[:-2], 4)
+
+
+def quat_multiply(a, b):
+    """Hamilton product a * b, (..., 4) wxyz."""
+    w1, x1, y1, z1 = np.moveaxis(np.asarray(a, float), -1, 0)
+    w2, x2, y2, z2 = np.moveaxis(np.asarray(b, float), -1, 0)
+    return np.stack(
+        [
+            w1 * w2 - x1 * x2 - y1 * y2 - z1 * z2,
+            w1 * x2 + x1 * w2 + y1 * z2 - z1 * y2,
+            w1 * y2 - x1 * z2 + y1 * w2 + z1 * x2,
+            w1 * z2 + x1 * y2 - y1 * x2 + z1 * w2,
+        ],
+        -1,
+    )
+
+
+def quat_conjugate(q):
+    """(..., 4) wxyz -> its inverse (unit quaternions)."""
+    return np.asarray(q, float) * (1.0, -1.0, -1.0, -1.0)
+
+
+def quat_rotate(q, v):
+    """Rotate vectors v (..., 3) by q (..., 4)."""
+    q, v = np.asarray(q, float), np.asarray(v, float)
+    t = 2.0 * np.cross(q[..., 1:], v)
+    return v + q[..., :1] * t + np.cross(q[..., 1:], t)
+
+
+def quat_angle(a, b):
+    """Geodesic angle between a and b in [0, pi], rad. Well conditioned near 0 and pi."""
+    d = quat_multiply(quat_conjugate(a), b)
+    return 2.0 * np.arctan2(np.linalg.norm(d[..., 1:], axis=-1), np.abs(d[..., 0]))
+
+
+def quat_to_rotvec(q):
+    """(..., 4) wxyz -> (..., 3) rotation vector, rad."""
+    q = np.asarray(q, float)
+    return Rotation.from_quat(to_xyzw(q).reshape(-1, 4)).as_rotvec().reshape(*q.shape[:-1], 3)
+
+
+def rotvec_to_quat(v):
+    """(..., 3) rotation vector, rad -> (..., 4) wxyz."""
+    v = np.asarray(v, float)
+    return from_xyzw(Rotation.from_rotvec(v.reshape(-1, 3)).as_quat()).reshape(*v.shape[:-1], 4)
+
+
+def quat_to_xyz_angles(q):
+    """(T, 4) wxyz -> (T, 3) intrinsic XYZ angles (R = Rx Ry Rz), rad, unwrapped along T."""
+    return np.unwrap(Rotation.from_quat(to_xyzw(q)).as_euler("XYZ"), axis=0)
+
+
+def xyz_angles_to_quat(angles):
+    """(..., 3) intrinsic XYZ angles -> (..., 4) wxyz."""
+    angles = np.asarray(angles, float)
+    return from_xyzw(Rotation.from_euler("XYZ", angles.reshape(-1, 3)).as_quat()).reshape(*angles.shape[:-1], 4)
+
+
+def slerp(times, q, new_times):
+    """Interpolate wxyz quaternions q (T, 4), stamped `times` (T,), at `new_times` (N,) -> (N, 4)."""
+    return from_xyzw(Slerp(times, Rotation.from_quat(to_xyzw(q)))(new_times).as_quat())
+
+
+def mean_quat(q):
+    """Chordal mean of q (T, 4) wxyz -> (4,)."""
+    return from_xyzw(Rotation.from_quat(to_xyzw(q)).mean().as_quat())
