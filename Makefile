@@ -1,0 +1,38 @@
+# The two commands: `make demo` and `make test`. Each makes .venv with everything it needs first.
+PYTHON ?= $(firstword $(shell command -v python3.12 python3.11 python3.13 python3 2>/dev/null))
+VENV := .venv
+BIN := $(VENV)/bin
+# rclpy comes from the distribution where one is sourced, otherwise from PyPI's wheels
+EXTRAS := dev,video,train$(if $(ROS_DISTRO),,$(comma)ros)
+comma := ,
+READY := $(VENV)/.ready
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# one thread per process: the graph and the test runner share the cores
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+.PHONY: demo test lint setup system clean
+
+demo: $(READY)
+	$(BIN)/dexhot demo $(ARGS)
+
+test: $(READY) lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check src tests launch setup.py
+	$(BIN)/ruff format --check src tests launch setup.py
+	$(BIN)/mypy
+
+setup: $(READY)
+
+$(READY): pyproject.toml setup.py config/constraints.txt docker/system-packages.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(f"dexhot needs Python 3.11 to 3.13, $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12" if not (3, 11) <= v <= (3, 13) else 0)'
+	@sh docker/install-system-packages
+	$(PYTHON) -m venv $(if $(ROS_DISTRO),--system-site-packages) $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip 2>&1 | grep -v WARNING || true
+	$(BIN)/python -m pip install -q $(if $(ROS_DISTRO),-c config/constraints-jazzy.txt,-c config/constraints.txt) -e '.[$(EXTRAS)]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build install log .pytest_cache .ruff_cache .mypy_cache

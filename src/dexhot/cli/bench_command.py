@@ -1,0 +1,43 @@
+"""Benchmarks, each beside its peer where PyPI has one, as one JSON line with --json."""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from dexhot.cli.output import benchmark_line, console, print_json, summary
+from dexhot.data.files import write_text
+
+BENCHMARKS = {
+    "retarget": "dexhot.evaluation.bench_retarget",
+    "mine": "dexhot_train.bench_mine",
+    "loop": "dexhot.nodes.bench_loop",
+}
+
+
+@dataclass
+class Args:
+    name: Annotated[Literal["retarget", "mine", "loop"], tyro.conf.Positional]
+    """Which benchmark."""
+    quick: bool = False
+    """End within 60 s on two cores: a fixed subset, smaller budgets, warm caches."""
+    out: Path | None = None
+    """Also keep the JSON in this file."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+def run(args: Args) -> None:
+    """Run one benchmark and print its figures."""
+    import json
+
+    result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick)
+    line = benchmark_line(args.name, args.quick, **result)
+    summary(f"dexhot bench {args.name}{' --quick' if args.quick else ''}", line["metrics"])
+    if args.out:
+        write_text(args.out, json.dumps(line, indent=1) + "\n")
+        console.print(f"kept in {args.out}")
+    if args.json:
+        print_json(line)

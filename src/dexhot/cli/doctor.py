@@ -1,0 +1,161 @@
+"""The checks of `dexhot doctor`: each a plain function that returns a Check, none of which changes anything."""
+
+import ctypes.util
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass
+class Check:
+    name: str
+    status: Literal["ok", "missing", "optional"]  # optional: not there, and only some users need it
+    found: str
+    remedy: str = ""
+
+
+def examine() -> list[Check]:
+    """Run every check, in the order a newcomer meets them."""
+    checks: list[Callable[[], Check]] = [
+        python, physics, ros, middleware, shared_memory, gl, encoder, gpu, real_time, kernel, serial_latency,
+    ]  # fmt: skip
+    return [check() for check in checks] + [extra(name, module) for name, module in EXTRAS.items()]
+
+
+EXTRAS = {"train": "ray", "video": "imageio_ffmpeg", "peers": "dex_retargeting"}
+
+
+def python() -> Check:
+    version = platform.python_version()
+    fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return Check(
+        "Python 3.11 to 3.13", "ok" if fits else "missing", version, "" if fits else "make PYTHON=python3.12 setup"
+    )
+
+
+def physics() -> Check:
+    found = importlib.metadata.version("mujoco")
+    fits = found == "4.0.0"
+    return Check("MuJoCo 4.0.0", "ok" if fits else "missing", found, "" if fits else "pip install mujoco==4.0.0")
+
+
+def ros() -> Check:
+    distribution = os.environ.get("ROS_DISTRO")
+    if importlib.util.find_spec("rclpy") is None:
+        remedy = "source /opt/ros/jazzy/setup.bash" if Path("/opt/ros/jazzy").exists() else "pip install 'dexhot[ros]'"
+        return Check("ROS 2 (rclpy)", "missing", "not importable", remedy)
+    wheels = _version("ros-jazzy-rclpy")
+    if distribution and wheels:
+        remedy = "pip uninstall ros-jazzy-rclpy: beside a distribution the wheels must not be installed"
+        return Check("ROS 2 (rclpy)", "missing", f"{distribution} AND PyPI wheels {wheels}", remedy)
+    return Check("ROS 2 (rclpy)", "ok", f"distribution {distribution}" if distribution else f"PyPI wheels {wheels}")
+
+
+def middleware() -> Check:
+    name = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp (default)")
+    known = name.startswith("rmw_fastrtps_cpp")
+    remedy = "" if known else "the shipped profile tunes rmw_fastrtps_cpp: unset RMW_IMPLEMENTATION"
+    return Check("middleware", "ok" if known else "optional", name, remedy)
+
+
+def shared_memory() -> Check:
+    """The DDS profile asks for a 32 MiB segment per participant; a container's 64 MiB /dev/shm holds only one."""
+    try:
+        free = shutil.disk_usage("/dev/shm").free / 2**20
+    except OSError:
+        return Check("shared memory", "missing", "no /dev/shm", "mount a tmpfs on /dev/shm (docker: --ipc=host)")
+    enough = free >= 512
+    return Check(
+        "shared memory (/dev/shm)",
+        "ok" if enough else "missing",
+        f"{free:.0f} MiB free",
+        "" if enough else "free some, or docker run --ipc=host (or --shm-size=1g)",
+    )
+
+
+def gl() -> Check:
+    library = ctypes.util.find_library("EGL") or ctypes.util.find_library("OSMesa")
+    backend = os.environ.get("MUJOCO_GL", "egl (default without a display)")
+    packages = "sudo apt-get install libegl1 libgl1 libgl1-mesa-dri"
+    return Check(
+        "off-screen OpenGL",
+        "ok" if library else "missing",
+        f"{library or 'none'}, {backend}",
+        "" if library else packages,
+    )
+
+
+def encoder() -> Check:
+    path = shutil.which("ffmpeg")
+    if path or _version("imageio-ffmpeg"):
+        return Check("video encoder", "ok", path or "imageio-ffmpeg")
+    return Check("video encoder", "optional", "none: reports have no mp4", "pip install 'dexhot[video]'")
+
+
+def gpu() -> Check:
+    if shutil.which("nvidia-smi"):
+        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        reply = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
+        if reply.returncode == 0 and reply.stdout.strip():
+            return Check("GPU", "ok", reply.stdout.strip().splitlines()[0])
+    return Check("GPU", "optional", "none: nothing here needs one", "")
+
+
+def real_time() -> Check:
+    """May this user run SCHED_FIFO threads and lock memory?"""
+    priority = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
+    locked = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    allowed = os.geteuid() == 0 or (priority >= 50 and locked in (-1, resource.RLIM_INFINITY))
+    remedy = (
+        "add '@realtime - rtprio 99' and '@realtime - memlock unlimited' to /etc/security/limits.d/, join the group"
+    )
+    found = "root" if os.geteuid() == 0 else f"rtprio {priority}, memlock {locked}"
+    return Check(
+        "real-time permissions",
+        "ok" if allowed else "optional",
+        found,
+        "" if allowed else f"for the real rig: {remedy}",
+    )
+
+
+def kernel() -> Check:
+    real = Path("/sys/kernel/realtime").exists() or "PREEMPT_RT" in platform.version()
+    remedy = "" if real else "for a real Franka: sudo pro enable realtime-kernel, or a PREEMPT_RT kernel"
+    return Check("real-time kernel", "ok" if real else "optional", platform.release(), remedy)
+
+
+def serial_latency() -> Check:
+    """An FTDI adapter's default 16 ms latency timer holds a LEAP hand at 30 to 60 Hz."""
+    timers = {p.parts[-2]: p.read_text().strip() for p in Path("/sys/bus/usb-serial/devices").glob("*/latency_timer")}
+    if not timers:
+        return Check("serial latency timer", "optional", "no USB serial adapter", "plug in the LEAP hand to check it")
+    slow = [name for name, value in timers.items() if value != "1"]
+    found = ", ".join(f"{name}: {value} ms" for name, value in timers.items())
+    remedy = f"echo 1 | sudo tee /sys/bus/usb-serial/devices/{slow[0]}/latency_timer" if slow else ""
+    return Check("serial latency timer", "missing" if slow else "ok", found, remedy)
+
+
+def extra(name: str, module: str) -> Check:
+    there = importlib.util.find_spec(module) is not None
+    return Check(
+        f"extra: {name}",
+        "ok" if there else "optional",
+        module if there else "not installed",
+        "" if there else f"pip install 'dexhot[{name}]'",
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,28 @@
+"""What this machine can do for dexhot, what is missing, and how to get it."""
+
+from dataclasses import asdict, dataclass
+
+from rich.markup import escape
+
+from dexhot.cli.output import console, print_json
+
+
+@dataclass
+class Args:
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+def run(args: Args) -> int:
+    """Print one line per check. Exit code 1 when something that every user needs is missing."""
+    from dexhot.cli.doctor import examine
+
+    marks = {"ok": "[green]ok      [/]", "missing": "[red]missing [/]", "optional": "[yellow]optional[/]"}
+    checks = examine()
+    for check in checks:
+        remedy = f"\n           -> {escape(check.remedy)}" if check.remedy else ""
+        console.print(f"{marks[check.status]} {check.name}: {escape(check.found)}{remedy}", soft_wrap=True)
+    healthy = all(check.status != "missing" for check in checks)
+    if args.json:
+        print_json({"ok": healthy, "checks": [asdict(check) for check in checks]})
+    return 0 if healthy else 1

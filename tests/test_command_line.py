@@ -1,0 +1,54 @@
+"""The `dexhot` command itself: help, unknown names, errors as one sentence, JSON on the last line."""
+
+import importlib
+import json
+import subprocess
+import sys
+
+import pytest
+
+from dexhot.cli import COMMANDS, main
+
+
+def test_help_lists_every_command(capsys):
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in COMMANDS)
+
+
+def test_an_unknown_command_names_the_valid_ones(capsys):
+    assert main(["trian"]) == 1
+    error = capsys.readouterr().err
+    assert "trian" in error and "mine" in error
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_arguments_and_a_run_function(name):
+    module = importlib.import_module(f"dexhot.cli.{name}_command")
+    assert callable(module.run) and module.Args is not None and module.__doc__
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    assert "usage: dexhot " + name in capsys.readouterr().out
+
+
+def test_doctor_ends_with_one_json_line():
+    reply = subprocess.run(
+        [sys.executable, "-m", "dexhot", "doctor", "--json"], capture_output=True, text=True, check=False
+    )
+    report = json.loads(reply.stdout.strip().splitlines()[-1])
+    assert reply.returncode == (0 if report["ok"] else 1)
+    names = {check["name"] for check in report["checks"]}
+    assert {"ROS 2 (rclpy)", "off-screen OpenGL", "shared memory (/dev/shm)", "serial latency timer"} <= names
+    assert all(check["remedy"] for check in report["checks"] if check["status"] == "missing")
+
+
+def test_a_refused_input_is_one_sentence_without_a_traceback(tmp_path):
+    command = [sys.executable, "-m", "dexhot", "evaluate", str(tmp_path / "absent.npz")]
+    reply = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert reply.returncode == 1
+    assert "absent.npz does not exist" in reply.stderr and "Traceback" not in reply.stderr
