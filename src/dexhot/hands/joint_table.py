@@ -1,0 +1,39 @@
+"""The joint table urdf/joints.yaml: the order, limits and motor convention that simulation and hardware share."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import yaml
+
+from dexhot.errors import NotFoundError
+from dexhot.paths import share_dir
+
+
+@dataclass(frozen=True)
+class Joint:
+    """One row. Angles in rad, velocity in rad/s, effort in N m; motor angle = sign * q + zero."""
+
+    name: str
+    motor_id: int
+    sign: int
+    zero: float
+    lower: float
+    upper: float
+    velocity: float
+    effort: float
+
+    def to_motor(self, q: float) -> float:
+        return self.sign * q + self.zero
+
+    def from_motor(self, angle: float) -> float:
+        return self.sign * (angle - self.zero)
+
+
+@cache
+def joint_table(robot: str) -> tuple[Joint, ...]:
+    """The rows of `robot` ("leap_right", "fr3", ...) in table order. Raises NotFoundError with the robots that have one."""
+    content = yaml.safe_load((share_dir() / "urdf" / "joints.yaml").read_text())
+    columns = content.pop("columns")
+    if robot not in content:
+        raise NotFoundError("joint table", robot, content)
+    return tuple(Joint(name=name, **dict(zip(columns, row, strict=True))) for name, row in content[robot].items())

@@ -1,0 +1,72 @@
+"""A RobotModel as a MuJoCo MjSpec: kinematics, inertias, shapes and joint ranges.
+
+Contact parameters, armature and actuators belong to the physics (config/physics.yaml) and are added by the scene.
+"""
+
+from collections.abc import Iterable
+
+import mujoco
+
+from dexhot.hands.joint_table import Joint
+from dexhot.hands.model import Primitive, RobotModel, children
+
+COLLISION_GROUP, VISUAL_GROUP = 3, 2  # group 3 is hidden by MuJoCo's viewers and renderer unless asked for
+_TYPES = {
+    "box": mujoco.mjtGeom.mjGEOM_BOX,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
+    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+}
+
+
+def to_spec(model: RobotModel, joints: Iterable[Joint]) -> mujoco.MjSpec:
+    """The model as a spec with one root body, ranges from `joints`.
+
+    Bodies are named as the links, collision geoms "{link}_{i}", visual ones "{link}_visual_{i}". Gravity is compensated on
+    every body (the hand's motors and the arm's controller do so; the benchmark defines it).
+    """
+    spec = mujoco.MjSpec()
+    spec.modelname = model.name
+    spec.compiler.degree = False
+    table = {joint.name: joint for joint in joints}
+    _add_body(spec.worldbody, model, model.root, table)
+    return spec
+
+
+def _add_body(parent, model: RobotModel, name: str, table: dict[str, Joint], **placement):
+    link = model.links[name]
+    I = link.inertia
+    body = parent.add_body(name=name, gravcomp=1.0, **placement)
+    body.mass, body.ipos, body.explicitinertial = link.mass, link.com, True
+    body.fullinertia = [I[0, 0], I[1, 1], I[2, 2], I[0, 1], I[0, 2], I[1, 2]]
+    for i, shape in enumerate(link.collision):
+        _add_geom(body, f"{name}_{i}", shape, group=COLLISION_GROUP)
+    for i, shape in enumerate(link.visual):
+        _add_geom(body, f"{name}_visual_{i}", shape, group=VISUAL_GROUP, contype=0, conaffinity=0)
+    for site, position in link.sites.items():
+        body.add_site(name=site, pos=position, size=[0.003, 0.003, 0.003], group=4)
+    for joint in children(model, name):
+        child = _add_body(body, model, joint.child, table, pos=joint.pose[:3], quat=joint.pose[3:])
+        row = table[joint.name]
+        child.add_joint(
+            name=joint.name,
+            type=mujoco.mjtJoint.mjJNT_HINGE,
+            axis=joint.axis,
+            limited=mujoco.mjtLimited.mjLIMITED_TRUE,
+            range=[row.lower, row.upper],
+        )
+    return body
+
+
+def _add_geom(body, name: str, shape: Primitive, **options) -> None:
+    halves = [s / 2 for s in shape.size] if shape.kind == "box" else [shape.size[0], *(s / 2 for s in shape.size[1:])]
+    body.add_geom(
+        name=name,
+        type=_TYPES[shape.kind],
+        size=[*halves, 0.0, 0.0][:3],
+        pos=shape.pose[:3],
+        quat=shape.pose[3:],
+        rgba=shape.color,
+        mass=0.0,
+        **options,
+    )

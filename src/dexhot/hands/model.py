@@ -1,0 +1,171 @@
+"""A robot as numbers: links, joints and primitives read from one YAML file (urdf/leap/leap.yaml shows the format).
+
+`read_model` moves the root link's frame to `root_frame` (a hand's palm frame); `mirrored` makes the other hand.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from scipy.spatial.transform import Rotation
+
+from dexhot.errors import DexhotError, FileFormatError
+from dexhot.geometry.poses import compose, inverse, make_pose, transform
+from dexhot.geometry.rotations import from_xyzw, quat_to_matrix
+
+GREY = (0.5, 0.5, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """A box (full sizes x y z), capsule or cylinder (radius, length along its z) or sphere (radius), at `pose` in its link."""
+
+    kind: str
+    size: tuple[float, ...]
+    pose: np.ndarray  # (7,)
+    color: tuple[float, ...] = GREY
+
+
+@dataclass(frozen=True)
+class Link:
+    name: str
+    mass: float  # kg
+    com: np.ndarray  # (3,) m, link frame
+    inertia: np.ndarray  # (3, 3) kg m2 about the com, link axes
+    collision: tuple[Primitive, ...]
+    visual: tuple[Primitive, ...]
+    sites: dict[str, np.ndarray]  # name -> (3,) m, link frame
+
+
+@dataclass(frozen=True)
+class ModelJoint:
+    """A hinge: `pose` places the child's frame in the parent's at q = 0, `axis` is in the child's frame."""
+
+    name: str
+    parent: str
+    child: str
+    pose: np.ndarray  # (7,)
+    axis: np.ndarray  # (3,)
+
+
+@dataclass(frozen=True)
+class RobotModel:
+    name: str
+    root: str
+    links: dict[str, Link]
+    joints: dict[str, ModelJoint]
+
+
+def pose_from(entry: dict[str, Any]) -> np.ndarray:
+    """{pos, rpy} (fixed axes, rad; both optional) -> (7,)."""
+    rotation = Rotation.from_euler("xyz", entry.get("rpy", (0.0, 0.0, 0.0)))
+    return make_pose(entry.get("pos", (0.0, 0.0, 0.0)), from_xyzw(rotation.as_quat()))
+
+
+def read_model(path: str | Path) -> RobotModel:
+    """Read a model file. Raises FileFormatError naming the file and the entry that cannot be used."""
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text())
+        colors = {name: tuple(rgba) for name, rgba in content.get("colors", {}).items()}
+        links = {name: _link(name, entry, colors) for name, entry in content["links"].items()}
+        joints = {
+            name: ModelJoint(name, e["parent"], e["child"], pose_from(e), np.array(e["axis"], float))
+            for name, e in content["joints"].items()
+        }
+        root, name = content["root"], content["name"]
+    except (OSError, KeyError, TypeError, yaml.YAMLError) as e:
+        raise FileFormatError(f"{path} is not a robot model ({type(e).__name__}: {e}); see urdf/leap/leap.yaml.") from e
+    for joint in joints.values():
+        for link in (joint.parent, joint.child):
+            if link not in links:
+                raise FileFormatError(
+                    f"{path}: joint {joint.name} names link {link!r}; the links are {', '.join(links)}."
+                )
+    return _rebased(RobotModel(name, root, links, joints), pose_from(content.get("root_frame", {})))
+
+
+def mirrored(model: RobotModel) -> RobotModel:
+    """The other hand: the reflection S = diag(1, -1, 1) in the root frame, every child frame becoming S T S.
+
+    S R(a, q) S = R(-S a, q): axes flip as pseudo-vectors, so a joint's angle and limits keep their meaning.
+    """
+    flip = np.array([1.0, -1.0, 1.0])
+
+    def pose(p):
+        return p * (1, -1, 1, 1, -1, 1, -1)
+
+    def primitives(items):
+        return tuple(replace(item, pose=pose(item.pose)) for item in items)
+
+    links = {
+        name: replace(
+            link,
+            com=link.com * flip,
+            inertia=link.inertia * np.outer(flip, flip),
+            collision=primitives(link.collision),
+            visual=primitives(link.visual),
+            sites={site: position * flip for site, position in link.sites.items()},
+        )
+        for name, link in model.links.items()
+    }
+    joints = {name: replace(j, pose=pose(j.pose), axis=-flip * j.axis) for name, j in model.joints.items()}
+    return replace(model, links=links, joints=joints)
+
+
+def children(model: RobotModel, link: str) -> list[ModelJoint]:
+    return [joint for joint in model.joints.values() if joint.parent == link]
+
+
+def _link(name: str, entry: dict[str, Any], colors: dict[str, tuple[float, ...]]) -> Link:
+    xx, yy, zz, xy, xz, yz = entry["inertia"]
+    return Link(
+        name,
+        float(entry["mass"]),
+        np.array(entry["com"], float),
+        np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]], float),
+        tuple(_primitive(e, colors) for e in entry.get("collision", ())),
+        tuple(_primitive(e, colors) for e in entry.get("visual", ())),
+        {site: np.array(position, float) for site, position in entry.get("sites", {}).items()},
+    )
+
+
+def _primitive(entry: dict[str, Any], colors: dict[str, tuple[float, ...]]) -> Primitive:
+    kind = next((k for k in ("box", "capsule", "cylinder", "sphere") if k in entry), None)
+    color = colors[entry["color"]] if "color" in entry else GREY
+    if kind is None:
+        raise DexhotError(f"primitive {entry} is none of box, capsule, cylinder, sphere.")
+    if kind == "box":
+        return Primitive(kind, tuple(entry["box"]), pose_from(entry), color)
+    if kind == "sphere":
+        return Primitive(kind, (entry["sphere"],), pose_from(entry), color)
+    start, end = np.array(entry["from"], float), np.array(entry["to"], float)
+    rotation, _ = Rotation.align_vectors((end - start)[None], [[0.0, 0.0, 1.0]])
+    pose = make_pose((start + end) / 2, from_xyzw(rotation.as_quat()))
+    return Primitive(kind, (entry[kind], float(np.linalg.norm(end - start))), pose, color)
+
+
+def _rebased(model: RobotModel, root_T_new: np.ndarray) -> RobotModel:
+    """The same robot with its root link's frame moved to root_T_new."""
+    new_T_root = inverse(root_T_new)
+    R = quat_to_matrix(new_T_root[3:])
+    link = model.links[model.root]
+
+    def primitives(items):
+        return tuple(replace(item, pose=compose(new_T_root, item.pose)) for item in items)
+
+    moved = replace(
+        link,
+        com=transform(new_T_root, link.com),
+        inertia=R @ link.inertia @ R.T,
+        collision=primitives(link.collision),
+        visual=primitives(link.visual),
+        sites={site: transform(new_T_root, position) for site, position in link.sites.items()},
+    )
+    joints = {
+        name: replace(j, pose=compose(new_T_root, j.pose)) if j.parent == model.root else j
+        for name, j in model.joints.items()
+    }
+    return replace(model, links={**model.links, model.root: moved}, joints=joints)
