@@ -33,7 +33,9 @@ def save(item: Any, path: str | Path) -> Path:
     """Write `item` (one of SCHEMAS) to `path` (.npz added when missing). Returns the path written."""
     schema = next((name for name, kind in SCHEMAS.items() if type(item) is kind), None)
     if schema is None:
-        raise FileFormatError(f"{type(item).__name__} has no file format; one of {[k.__name__ for k in SCHEMAS.values()]}.")
+        raise FileFormatError(
+            f"{type(item).__name__} has no file format; one of {[k.__name__ for k in SCHEMAS.values()]}."
+        )
     item.validate()
     path = Path(path)
     path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
@@ -57,17 +59,23 @@ def load(path: str | Path, kind: type[T] | None = None) -> T:
         header = json.loads(arrays.pop("header").tobytes())
         schema, version = header["schema"], header["version"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as e:
-        raise FileFormatError(f"{path} is not a dexhot file, or it is truncated ({e}); write it again or restore a copy.") from e
+        raise FileFormatError(
+            f"{path} is not a dexhot file, or it is truncated ({e}); write it again or restore a copy."
+        ) from e
     if schema not in SCHEMAS:
         raise FileFormatError(f"{path} has schema {schema!r}; this version reads {', '.join(SCHEMAS)}.")
     if version > VERSION:
-        raise FileFormatError(f"{path} has version {version} of {schema}; this dexhot reads up to {VERSION}: upgrade it.")
+        raise FileFormatError(
+            f"{path} has version {version} of {schema}; this dexhot reads up to {VERSION}: upgrade it."
+        )
     if kind is not None and SCHEMAS[schema] is not kind:
         raise FileFormatError(f"{path} holds a {SCHEMAS[schema].__name__}, but a {kind.__name__} is needed here.")
     try:
         item = _unpack(SCHEMAS[schema], header["fields"], "", arrays)
     except (KeyError, TypeError) as e:
-        raise FileFormatError(f"{path}: field {e} of {schema} is missing; the file was written by something else.") from e
+        raise FileFormatError(
+            f"{path}: field {e} of {schema} is missing; the file was written by something else."
+        ) from e
     try:
         item.validate()
     except FileFormatError as e:

@@ -22,8 +22,8 @@ SCHEMA, VERSION = "dexhot/object", 1
 class Symmetry:
     """Rotations of the mesh frame about `center` that leave the shape as it is.
 
-    kind: "none"; "discrete" (the listed `rotations`); "axis" (any turn about `axis`, and the listed rotations, which hold
-    a flip where turning it over changes nothing); "sphere".
+    kind: "none"; "discrete" (the listed `rotations`); "axis" (any turn about `axis`, and the listed rotations: a
+    flip where turning it over changes nothing); "sphere".
     """
 
     kind: str = "none"
@@ -44,7 +44,9 @@ class ObjectAsset:
     center_of_mass: np.ndarray  # (3,)
     inertia: np.ndarray  # (3, 3) about the centre of mass
     symmetry: Symmetry = field(default_factory=Symmetry)
-    resting_poses: np.ndarray = field(default_factory=lambda: np.zeros((0, 7)))  # (P, 7) world_T_mesh on a table at z = 0
+    resting_poses: np.ndarray = field(
+        default_factory=lambda: np.zeros((0, 7))
+    )  # (P, 7) world_T_mesh on a table at z = 0
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
@@ -72,7 +74,9 @@ def load_object(name: str) -> ObjectAsset:
     """Read an asset of the cache by name. Raises NotFoundError with the names that exist."""
     folder = objects_dir() / name
     if not (folder / "object.json").is_file():
-        hint = "Get a dataset's objects with `dexhot datasets get NAME`, add your own scan with `dexhot object add FILE`."
+        hint = (
+            "Get a dataset's objects with `dexhot datasets get NAME`, add your own scan with `dexhot object add FILE`."
+        )
         raise NotFoundError("object", name, list_objects(), hint)
     try:
         header = json.loads((folder / "object.json").read_text())
@@ -91,7 +95,9 @@ def load_object(name: str) -> ObjectAsset:
                 provenance=header["provenance"],
             )
     except (OSError, ValueError, KeyError) as e:
-        raise FileFormatError(f"object {name!r} in {folder} cannot be read ({e}); delete the folder and add it again.") from e
+        raise FileFormatError(
+            f"object {name!r} in {folder} cannot be read ({e}); delete the folder and add it again."
+        ) from e
 
 
 def list_objects() -> list[str]:

@@ -1,5 +1,5 @@
-"""The dataclasses of the way of the data: HandObjectTrajectory -> Reference -> Demonstration -> Rollout, and beside them
-Evidence (what perception saw) and PolicyCard (what a policy is). A Recording is a rosbag and has no class of its own.
+"""The dataclasses of the way of the data: HandObjectTrajectory -> Reference -> Demonstration -> Rollout, and beside
+them Evidence (what perception saw) and PolicyCard (what a policy is). A Recording is a rosbag and has no class of its own.
 
 Poses are (7,) arrays x y z qw qx qy qz; the world is z-up with the table top at z = `table_height`; SI units.
 `validate` raises a FileFormatError that names the field, the frame and the valid range.
@@ -31,7 +31,10 @@ def _check_series(name: str, x: np.ndarray, shape: tuple[int | None, ...]) -> No
 
 def _check_quats(name: str, q: np.ndarray) -> None:
     off = np.abs(np.linalg.norm(q, axis=-1) - 1.0)
-    _check(bool((off < 1e-3).all()), f"{name} holds a quaternion of norm 1 +- {off.max():.3g}; wxyz unit quaternions are expected.")
+    _check(
+        bool((off < 1e-3).all()),
+        f"{name} holds a quaternion of norm 1 +- {off.max():.3g}; wxyz unit quaternions are expected.",
+    )
 
 
 @dataclass
@@ -43,7 +46,9 @@ class HandTrack:
     confidence: np.ndarray  # (T, 21) in [0, 1]
     model: str = ""  # the hand model of `parameters`, e.g. "mano", "umetrack"; "" when only keypoints are known
     parameters: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # (T, P) of `model`
-    keypoint_covariance: np.ndarray = field(default_factory=lambda: np.zeros((0, 21, 3, 3)))  # (T, 21, 3, 3) m^2, or T=0
+    keypoint_covariance: np.ndarray = field(
+        default_factory=lambda: np.zeros((0, 21, 3, 3))
+    )  # (T, 21, 3, 3) m^2, or T=0
 
     def validate(self, frames: int, name: str) -> None:
         _check_series(f"{name}.keypoints", self.keypoints, (frames, 21, 3))
@@ -70,7 +75,10 @@ class HandObjectTrajectory:
         _check(T >= 2, f"{self.name}: a trajectory needs at least 2 frames, this one has {T}.")
         _check_series("time", self.time, (None,))
         _check(bool((np.diff(self.time) > 0).all()), f"{self.name}: time must increase from frame to frame.")
-        _check(set(self.hands) <= {"left", "right"} and bool(self.hands), f"{self.name}: hands must be 'left', 'right' or both.")
+        _check(
+            set(self.hands) <= {"left", "right"} and bool(self.hands),
+            f"{self.name}: hands must be 'left', 'right' or both.",
+        )
         for side, hand in self.hands.items():
             hand.validate(T, f"hands.{side}")
         _check_series("object_pose", self.object_pose, (T, 7))
@@ -98,7 +106,9 @@ class Reference:
     grasp_end: int  # last frame in which it does
     rate: float = 60.0  # Hz
     table_height: float = 0.0
-    placement: np.ndarray = field(default_factory=lambda: np.array([0.0, 0, 0, 1, 0, 0, 0]))  # (7,) world_T_demonstration
+    placement: np.ndarray = field(
+        default_factory=lambda: np.array([0.0, 0, 0, 1, 0, 0, 0])
+    )  # (7,) world_T_demonstration
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -110,7 +120,10 @@ class Reference:
         n, T = len(self.joint_names), len(self.q)
         _check(T >= 2, f"{self.name}: a reference needs at least 2 frames, this one has {T}.")
         _check(tuple(self.joint_names[:6]) == WRIST_JOINTS, f"{self.name}: joint_names must start with {WRIST_JOINTS}.")
-        _check(abs(self.rate - 60.0) < 1e-6, f"{self.name}: the rate is {self.rate:g} Hz; the stack runs at 60 Hz, resample it.")
+        _check(
+            abs(self.rate - 60.0) < 1e-6,
+            f"{self.name}: the rate is {self.rate:g} Hz; the stack runs at 60 Hz, resample it.",
+        )
         for field_name in ("q", "target"):
             _check_series(field_name, getattr(self, field_name), (T, n))
         _check_series("contact", self.contact, (T, None))

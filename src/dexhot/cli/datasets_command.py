@@ -1,0 +1,92 @@
+"""Datasets of human demonstrations: list what the cache holds, get more."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from dexhot.cli.output import console, print_json, summary
+
+
+@dataclass
+class List:
+    """Clips of the cache with their object, duration, lift and split."""
+
+    dataset: tyro.conf.Positional[str | None] = None
+    """Dataset to list, e.g. grab; without it, all that the cache holds."""
+    json: bool = False
+    """End with one JSON line."""
+
+
+@dataclass
+class Get:
+    """Get a dataset: clips and objects are written into the cache, what is there already is left alone."""
+
+    dataset: tyro.conf.Positional[Literal["grab", "hot3d"]]
+    """grab: from the package registry; hot3d: from a sequence's folder on this machine."""
+    accept_licence: str | None = None
+    """Name of the dataset whose terms you accept; without it they are asked on the terminal."""
+    path: Path | None = None
+    """hot3d: the folder of one sequence, as its authors publish it."""
+    json: bool = False
+    """End with one JSON line."""
+
+
+Args = Annotated[List, tyro.conf.subcommand(name="list")] | Annotated[Get, tyro.conf.subcommand(name="get")]
+
+
+def run(args: List | Get) -> None:
+    if isinstance(args, List):
+        _list(args)
+    else:
+        _get(args)
+
+
+def _list(args: List) -> None:
+    from rich.table import Table
+
+    from dexhot.data.datasets import list_clips, list_datasets
+
+    datasets = [args.dataset] if args.dataset else list_datasets()
+    clips = [clip for dataset in datasets for clip in list_clips(dataset)]
+    table = Table("clip", "object", "duration s", "lift cm", "hands", "split")
+    for clip in clips:
+        lift = f"{100 * clip.lift:.1f}"
+        table.add_row(clip.name, clip.object, f"{clip.duration:.2f}", lift, clip.hands, clip.split)
+    if clips:
+        console.print(table)
+    else:
+        console.print("The cache holds no clips; get some with `dexhot datasets get grab`.")
+    if args.json:
+        print_json({"clips": [asdict(clip) for clip in clips]})
+
+
+def _get(args: Get) -> None:
+    from dexhot.errors import DexhotError
+
+    if args.dataset == "grab":
+        written = get_grab(True if args.accept_licence == "grab" else None)
+    elif args.path is None:
+        raise DexhotError("hot3d is not downloaded for you; name the folder of a sequence: --path DIR.")
+    else:
+        written = get_hot3d(args.path)
+    summary(f"datasets get {args.dataset}", {f"{name} written": count for name, count in written.items()})
+    if args.json:
+        print_json({"dataset": args.dataset, **written})
+
+
+def get_grab(accept_licence: bool | None = None) -> dict[str, int]:
+    """GRAB into the cache, when it is not there yet; `accept_licence` None asks on the terminal."""
+    from dexhot.data.datasets.grab_import import get_grab as importer
+    from dexhot.simulation.objects import make_object
+
+    return importer(accept_licence, make_object)
+
+
+def get_hot3d(path: Path) -> dict[str, int]:
+    """A HOT3D sequence into the cache."""
+    from dexhot.data.datasets.hot3d_import import get_hot3d as importer
+    from dexhot.simulation.objects import make_object
+
+    return importer(path, make_object)

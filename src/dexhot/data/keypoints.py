@@ -1,0 +1,37 @@
+"""The 21 hand keypoints in MediaPipe order, and the wrist frame that they span."""
+
+import numpy as np
+
+from dexhot.geometry.poses import make_pose
+from dexhot.geometry.rotations import matrix_to_quat
+
+NAMES = ("wrist",) + tuple(
+    f"{finger}_{joint}"
+    for finger, joints in (
+        ("thumb", ("cmc", "mcp", "ip", "tip")),
+        ("index", ("mcp", "pip", "dip", "tip")),
+        ("middle", ("mcp", "pip", "dip", "tip")),
+        ("ring", ("mcp", "pip", "dip", "tip")),
+        ("little", ("mcp", "pip", "dip", "tip")),
+    )
+    for joint in joints
+)
+TIPS = (4, 8, 12, 16, 20)  # thumb, index, middle, ring, little
+WRIST, INDEX_MCP, MIDDLE_MCP, LITTLE_MCP = 0, 5, 9, 17
+
+
+def wrist_pose(keypoints, side: str):
+    """Keypoints (..., 21, 3) of a "right" or "left" hand -> wrist poses (..., 7).
+
+    Axes: x from the wrist to the middle finger's knuckle, z dorsal, y = z cross x (toward the thumb on a right hand).
+    """
+    k = np.asarray(keypoints, float)
+    x = _unit(k[..., MIDDLE_MCP, :] - k[..., WRIST, :])
+    across = k[..., INDEX_MCP, :] - k[..., LITTLE_MCP, :]
+    y = across if side == "right" else -across
+    y = _unit(y - x * (x * y).sum(-1, keepdims=True))
+    return make_pose(k[..., WRIST, :], matrix_to_quat(np.stack([x, y, np.cross(x, y)], -1)))
+
+
+def _unit(v):
+    return v / np.linalg.norm(v, axis=-1, keepdims=True)

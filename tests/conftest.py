@@ -1,0 +1,65 @@
+"""Fixtures that every test may use. Data of people come from the cache or from ../shared/data, never from the repository."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dexhot.paths import cache_dir
+
+ROOT = Path(__file__).resolve().parents[1]
+IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+
+def missing(reason: str):
+    """Skip, saying why; in CI a real-data test that does not run is a failure."""
+    if IN_CI:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def grab() -> Path:
+    """The folder of GRAB's clips in the cache, filled by the command that a user would run."""
+    command = [sys.executable, "-m", "dexhot", "datasets", "get", "grab", "--accept-licence", "grab"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        missing(f"GRAB could not be got: {result.stderr.strip().splitlines()[-1]}")
+    return cache_dir() / "trajectories" / "grab"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of data that lies beside the checkout."""
+    path = Path(os.environ.get("DEXHOT_SHARED_DATA") or ROOT.parent / "shared" / "data")
+    if not path.is_dir():
+        missing(f"{path} does not exist; it holds data that the repository may not.")
+    return path
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    """An empty cache for one test."""
+    monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def ros_domain(monkeypatch) -> int:
+    """A ROS domain of one's own on this machine only, so that test runs side by side do not hear each other."""
+    for domain in range(1, 102):
+        lock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            lock.bind(("127.0.0.1", 40000 + domain))
+        except OSError:
+            lock.close()
+            continue
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+        monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        yield domain
+        lock.close()
+        return
+    pytest.fail("no ROS domain is free on this machine")
