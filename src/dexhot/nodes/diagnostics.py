@@ -1,0 +1,116 @@
+"""What a node measures about itself: histograms of durations and the ticks of its loops, as diagnostic values."""
+
+import json
+import math
+from collections.abc import Mapping
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+FLOOR = 1e-6  # s, the first bin's upper edge
+GROWTH = 1.05  # width of a bin: a percentile is right to 5 %
+BINS = 360  # up to 42 s
+
+
+class Histogram:
+    """Durations in geometric bins: constant memory, no allocation on the hot path."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.counts = [0] * BINS
+        self.count = 0
+        self.total = 0.0
+        self.max = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one duration; a negative one counts as zero."""
+        seconds = max(seconds, 0.0)
+        k = 0 if seconds <= FLOOR else min(int(math.log(seconds / FLOOR) / math.log(GROWTH)) + 1, BINS - 1)
+        self.counts[k] += 1
+        self.count += 1
+        self.total += seconds
+        self.max = max(self.max, seconds)
+
+    def percentile(self, p: float) -> float:
+        """The duration (s) that `p` percent of the samples do not exceed; nan without samples."""
+        if not self.count:
+            return math.nan
+        seen, wanted = 0, self.count * p / 100.0
+        for k, n in enumerate(self.counts):
+            seen += n
+            if n and seen >= wanted:
+                return min(FLOOR * GROWTH**k, self.max)
+        return self.max
+
+    def values(self, name: str) -> dict[str, object]:
+        """Diagnostic values: count, percentiles in ms, and the filled bins as JSON [[upper edge in ms, count], ...]."""
+        bins = [[round(FLOOR * GROWTH**k * 1e3, 4), n] for k, n in enumerate(self.counts) if n]
+        return {
+            f"{name}.count": self.count,
+            f"{name}.mean_ms": 1e3 * self.total / self.count if self.count else math.nan,
+            f"{name}.p50_ms": 1e3 * self.percentile(50),
+            f"{name}.p90_ms": 1e3 * self.percentile(90),
+            f"{name}.p99_ms": 1e3 * self.percentile(99),
+            f"{name}.max_ms": 1e3 * self.max,
+            f"{name}.histogram": json.dumps(bins),
+        }
+
+
+class TickMonitor:
+    """How well a loop keeps its grid: tick k is due at start + (k + 1) * period.
+
+    A tick that comes within one period of its due time is `ok`; grid points that the loop skipped are `missed`. An
+    overrun is a body that took longer than the period.
+    """
+
+    def __init__(self, period: float):
+        self.period = period
+        self.lateness, self.body = Histogram(), Histogram()
+        self.restart(0.0)
+
+    def restart(self, now: float) -> None:
+        """Start counting anew at steady time `now` (s)."""
+        self.due = now + self.period
+        self.started = now
+        self.ticks = self.ok = self.missed = self.overruns = 0
+        self.lateness.reset()
+        self.body.reset()
+
+    def tick(self, now: float) -> None:
+        """Count a tick that begins at steady time `now`."""
+        late = now - self.due
+        skipped = max(int(late / self.period), 0)
+        self.ticks += 1
+        self.ok += late <= self.period
+        self.missed += max(skipped - 1, 0)
+        self.lateness.add(late)
+        self.due += (skipped + 1) * self.period
+
+    def done(self, seconds: float) -> None:
+        """Count a body that took `seconds`."""
+        self.body.add(seconds)
+        self.overruns += seconds > self.period
+
+    def values(self, name: str, now: float) -> dict[str, object]:
+        """Diagnostic values of the loop called `name`."""
+        seen = self.ticks + self.missed
+        return {
+            f"{name}.rate_hz": self.ticks / max(now - self.started, 1e-9),
+            f"{name}.ticks": self.ticks,
+            f"{name}.ticks_ok": self.ok,
+            f"{name}.ticks_missed": self.missed,
+            f"{name}.tick_ok_fraction": self.ok / seen if seen else math.nan,
+            f"{name}.overruns": self.overruns,
+            **self.lateness.values(f"{name}.lateness"),
+            **self.body.values(f"{name}.body"),
+        }
+
+
+def status_message(stamp, name: str, level: bytes, message: str, values: Mapping[str, object]) -> DiagnosticArray:
+    """One status of one node, as /diagnostics wants it; numbers with 6 digits."""
+    pairs = [KeyValue(key=k, value=f"{v:.6g}" if isinstance(v, float) else str(v)) for k, v in values.items()]
+    status = DiagnosticStatus(level=level, name=name, message=message, hardware_id="dexhot", values=pairs)
+    array = DiagnosticArray(status=[status])
+    array.header.stamp = stamp
+    return array

@@ -1,0 +1,115 @@
+"""`dexhot_node NODE... --ros-args --params-file FILE`: several lifecycle nodes in one process with one executor.
+
+Exit code 0 when stopped by a signal or when a node finished, 1 when a node could not be brought up.
+"""
+
+import ctypes
+import importlib
+import os
+import signal
+import sys
+import time
+from types import FrameType
+
+import rclpy
+from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+from dexhot.errors import DexhotError, NotFoundError
+from dexhot.nodes.base import DexhotNode
+
+NODES = {
+    "rig": "dexhot.nodes.rig_node:RigNode",
+    "leap_driver": "dexhot.nodes.leap_driver_node:LeapDriverNode",
+    "franka_driver": "dexhot.nodes.franka_driver_node:FrankaDriverNode",
+    "object_filter": "dexhot.nodes.object_filter_node:ObjectFilterNode",
+    "controller": "dexhot.nodes.controller_node:ControllerNode",
+    "shaper": "dexhot.nodes.shaper_node:ShaperNode",
+    "supervisor": "dexhot.nodes.supervisor_node:SupervisorNode",
+    "recorder": "dexhot.nodes.recorder_node:RecorderNode",
+    "player": "dexhot.nodes.player_node:PlayerNode",
+    "viewer": "dexhot.nodes.viewer_node:ViewerNode",
+}
+PR_SET_PDEATHSIG = 1
+WAKE = 0.1  # s between looks at the stop flag; a Python signal handler cannot wake the executor
+
+
+def make_executor() -> Executor:
+    """The one switch: EventsExecutor of rclpy 7.1.5 hangs when it is stopped (12 of 12 tries)."""
+    return SingleThreadedExecutor()
+
+
+def make_node(name: str) -> DexhotNode:
+    """The node called `name` (a key of NODES, or "module:Class"). Raises NotFoundError."""
+    target = name if ":" in name else NODES.get(name)
+    if target is None:
+        raise NotFoundError("node", name, NODES)
+    module, kind = target.split(":")
+    return getattr(importlib.import_module(module), kind)()
+
+
+def bring_up(node: DexhotNode) -> bool:
+    """Configure and activate. The base has logged why when it fails."""
+    node.trigger_configure()
+    if node.state == "inactive":
+        node.trigger_activate()
+    return node.state == "active"
+
+
+def bring_down(node: DexhotNode) -> None:
+    """Deactivate, clean up and finalize from whatever state."""
+    if node.state == "active":
+        node.trigger_deactivate()
+    if node.state != "finalized":
+        node.trigger_shutdown()
+
+
+def spin(names: list[str]) -> int:
+    """Run the nodes until a signal, until one finishes, or until one cannot be brought up. Returns the exit code."""
+    stopping: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    executor, nodes = make_executor(), [make_node(name) for name in names]
+    for node in nodes:
+        executor.add_node(node)
+    automatic = [node for node in nodes if node.get_parameter("autostart").value]
+    ok = all(bring_up(node) for node in automatic if not stopping)
+    while ok and not stopping and not any(node.finished for node in nodes):
+        executor.spin_once(timeout_sec=WAKE)
+    for node in reversed(nodes):  # those that command go before those that obey
+        bring_down(node)
+    if not ok:
+        time.sleep(WAKE)  # the ERROR diagnostics leave before the middleware goes
+    executor.shutdown()
+    for node in nodes:
+        node.destroy_node()
+    return 0 if ok else 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The console script `dexhot_node`."""
+    argv = sys.argv[1:] if argv is None else argv
+    names = argv[: argv.index("--ros-args")] if "--ros-args" in argv else argv
+    if not names or names[0] in ("-h", "--help"):
+        print(
+            f"usage: dexhot_node NODE... [--ros-args --params-file FILE]\n\nnodes: {', '.join(NODES)}, or module:Class"
+        )
+        return 0 if names else 1
+    if os.environ.get("DEXHOT_DIE_WITH_PARENT"):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        return spin(names)
+    except DexhotError as e:
+        print(f"dexhot_node: error: {e}", file=sys.stderr)
+        return 1
+    finally:
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
