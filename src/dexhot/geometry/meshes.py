@@ -1,0 +1,95 @@
+"""Triangle meshes: reading, checks, repair, volume and inertia."""
+
+from pathlib import Path
+
+import numpy as np
+import trimesh
+
+from dexhot.errors import MeshError
+
+UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
+SIZE_RANGE = (0.005, 1.0)  # m: the largest side of an object that a hand can hold and this table can bear
+
+
+def read_mesh(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) in the file's unit and faces (F, 3) of any format that trimesh reads. Raises MeshError."""
+    path = Path(path)
+    if not path.is_file():
+        raise MeshError(f"{path} does not exist or is not a file.")
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in trimesh.available_formats():
+        raise MeshError(
+            f"{path}: .{kind} is not a mesh format; one of {', '.join(sorted(trimesh.available_formats()))}."
+        )
+    try:
+        mesh = trimesh.load_mesh(path, process=False)
+    except Exception as e:  # trimesh raises whatever its parsers meet
+        raise MeshError(f"{path} cannot be read as .{kind} ({type(e).__name__}: {e}); export it again.") from e
+    return np.asarray(mesh.vertices, float), np.asarray(mesh.faces, int)
+
+
+def repair(vertices, faces) -> tuple[np.ndarray, np.ndarray]:
+    """Merge equal vertices, drop degenerate and doubled faces, fill small holes, turn faces outward."""
+    mesh = trimesh.Trimesh(vertices, faces, process=False)
+    mesh.merge_vertices(merge_tex=True, merge_norm=True)
+    mesh.update_faces(mesh.nondegenerate_faces() & mesh.unique_faces())
+    mesh.remove_unreferenced_vertices()
+    mesh.fill_holes()
+    mesh.fix_normals()
+    return np.asarray(mesh.vertices, float), np.asarray(mesh.faces, int)
+
+
+def check_mesh(name: str, vertices, faces, unit: str = "m") -> None:
+    """Raise MeshError unless the mesh, in metres, can be a graspable object. `unit` is what it was read as."""
+    vertices, faces = np.asarray(vertices), np.asarray(faces)
+    if vertices.ndim != 2 or vertices.shape[1:] != (3,) or len(vertices) < 4:
+        raise MeshError(f"{name}: vertices have shape {vertices.shape}, expected (V, 3) with V at least 4.")
+    if not np.isfinite(vertices).all():
+        bad = int(np.argwhere(~np.isfinite(vertices))[0][0])
+        raise MeshError(f"{name}: vertex {bad} is not finite; export the mesh again.")
+    if faces.ndim != 2 or faces.shape[1:] != (3,) or len(faces) == 0:
+        raise MeshError(f"{name}: it has no faces (a point cloud?); reconstruct a surface first.")
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise MeshError(f"{name}: a face names vertex {faces.max()}, but there are only {len(vertices)}.")
+    sides = np.ptp(vertices, axis=0)
+    if not SIZE_RANGE[0] <= sides.max() <= SIZE_RANGE[1]:
+        raise MeshError(
+            f"{name}: its largest side is {sides.max():.4g} m when read in {unit!r}. {guess_unit(sides.max(), unit)}"
+        )
+    if sides.min() < 1e-4:
+        raise MeshError(
+            f"{name}: it has no volume, its sides are {np.round(sides, 5).tolist()} m; a flat sheet cannot serve."
+        )
+
+
+def guess_unit(largest: float, unit: str) -> str:
+    """Advice for a mesh whose largest side is `largest` m when read in `unit`."""
+    raw = largest / UNITS[unit]
+    fits = [name for name, scale in UNITS.items() if 0.02 <= raw * scale <= 0.5]
+    if not fits:
+        return "No common unit makes it an object of 2 to 50 cm; say --scale (the unit is multiplied by it)."
+    return f"It looks like {fits[0]!r} ({100 * raw * UNITS[fits[0]]:.3g} cm): say --unit {fits[0]}."
+
+
+def volume(vertices, faces) -> float:
+    """Signed volume of a closed mesh, m3."""
+    a, b, c = np.moveaxis(np.asarray(vertices, float)[faces], 1, 0)
+    return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6.0)
+
+
+def mass_properties(pieces) -> tuple[float, np.ndarray, np.ndarray]:
+    """Volume (m3), centre of mass (3,) and inertia (3, 3) about it per kg, of a solid made of convex pieces.
+
+    Overlaps of the pieces count twice; coacd's pieces do not overlap beyond their tolerance.
+    """
+    hulls = [trimesh.convex.convex_hull(np.asarray(v, float)) for v, _ in pieces]
+    volumes = np.array([h.volume for h in hulls])
+    total = volumes.sum()
+    if not total > 0:
+        return 0.0, np.zeros(3), np.zeros((3, 3))
+    centers = np.array([h.center_mass for h in hulls])
+    center = volumes @ centers / total
+    inertia = np.zeros((3, 3))
+    for h, v, c in zip(hulls, volumes, centers - center):
+        inertia += h.moment_inertia + v * (c @ c * np.eye(3) - np.outer(c, c))
+    return float(total), center, inertia / total

@@ -1,0 +1,1 @@
+"""Scenes composed in code, and the Simulator that steps them."""

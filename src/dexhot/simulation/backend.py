@@ -1,0 +1,136 @@
+"""The Simulator protocol and its threaded MuJoCo backend: many worlds, one call, at the 60 Hz control rate."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import mujoco
+import numpy as np
+from mujoco import rollout as mj_rollout
+
+from dexhot.errors import DexhotError
+from dexhot.simulation.scene import Scene, perturbed, reset
+
+STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
+
+
+@dataclass
+class Batch:
+    """What N worlds did over h control steps. Rows of a diverged world repeat its last good values from there on."""
+
+    states: np.ndarray  # (N, h, ns) after each control step
+    sensors: np.ndarray  # (N, h, nsens)
+    diverged: np.ndarray  # (N,) bool: the world met a non-finite or huge value
+
+
+@dataclass
+class Contacts:
+    """Contacts of each of T states."""
+
+    penetration: np.ndarray  # (T,) deepest overlap of robot and object, m, >= 0
+    table_contact: np.ndarray  # (T,) bool: the object touches the table
+    tip_contact: np.ndarray  # (T, tips) bool: the fingertip's link touches the object
+
+
+class Simulator(Protocol):
+    """What mining, control and evaluation need of a physics engine. A state is an opaque (ns,) row of float64."""
+
+    scene: Scene
+
+    def initial_state(self, q, object_pose=None, qd=None) -> np.ndarray: ...
+
+    def rollout(self, states, controls, models: Sequence | None = None) -> Batch: ...
+
+    def joint_positions(self, states) -> np.ndarray: ...
+
+    def object_pose(self, states) -> np.ndarray: ...
+
+    def contacts(self, states) -> Contacts: ...
+
+    def perturb(self, friction: float = 1.0, mass: float = 1.0) -> "Simulator": ...
+
+
+class MujocoSimulator:
+    """C MuJoCo through mujoco.rollout's thread pool."""
+
+    def __init__(self, scene: Scene, threads: int = 1, model: mujoco.MjModel | None = None):
+        self.scene, self.threads = scene, threads
+        self.model = scene.model if model is None else model
+        self.datas = [mujoco.MjData(self.model) for _ in range(max(1, threads))]
+        self.pool = mj_rollout.Rollout(nthread=threads if threads > 1 else 0)
+        self.state_size = mujoco.mj_stateSize(self.model, STATE)
+
+    def with_model(self, model: mujoco.MjModel) -> "MujocoSimulator":
+        """The same scene under another model of the same size."""
+        return MujocoSimulator(self.scene, self.threads, model)
+
+    def perturb(self, friction: float = 1.0, mass: float = 1.0) -> "MujocoSimulator":
+        """The same scene with all sliding frictions and the object's mass scaled."""
+        return self.with_model(perturbed(self.scene, friction, mass))
+
+    def initial_state(self, q, object_pose=None, qd=None) -> np.ndarray:
+        """(ns,) the snapshot before any step; see `scene.reset` for the arguments and what it refuses."""
+        data = mujoco.MjData(self.model)
+        reset(self.scene, data, q, object_pose, qd)
+        state = np.empty(self.state_size)
+        mujoco.mj_getState(self.model, data, state, STATE)
+        return state
+
+    def rollout(self, states, controls, models: Sequence[mujoco.MjModel] | None = None) -> Batch:
+        """Step N worlds through h control steps, each control held for `physics.substeps` steps.
+
+        states: (N, ns) or one (ns,) for all; controls: (N, h, nu) or one (h, nu) for all; models: one per world,
+        e.g. of `scene.perturbed`, instead of this simulator's.
+        """
+        states, controls = np.atleast_2d(states), np.asarray(controls, float)
+        controls = controls[None] if controls.ndim == 2 else controls
+        n = max(len(states), len(controls), len(models) if models else 1)
+        substeps = self.scene.physics.substeps
+        held = np.repeat(np.broadcast_to(controls, (n, *controls.shape[1:])), substeps, axis=1)
+        world_states = np.array(np.broadcast_to(states, (n, states.shape[1])))
+        model = list(models) if models else self.model
+        x, s = self.pool.rollout(model, self.datas, world_states, held)
+        x, s = x[:, substeps - 1 :: substeps], s[:, substeps - 1 :: substeps]
+        # MuJoCo freezes a world that diverges, or resets its clock: either way its time falls behind.
+        elapsed = x[:, -1, 0] - world_states[:, 0]
+        on_time = np.abs(elapsed - controls.shape[1] * self.scene.physics.control_dt) < 1e-6
+        finite = np.isfinite(x[:, -1]).all(axis=1) & np.isfinite(s[:, -1]).all(axis=1)
+        return Batch(x, s, ~(on_time & finite))
+
+    def joint_positions(self, states) -> np.ndarray:
+        """(..., ns) -> (..., joints) in the scene's joint_names order."""
+        return np.asarray(states)[..., 1 + self.scene.q_address]
+
+    def object_pose(self, states) -> np.ndarray:
+        """(..., ns) -> (..., 7) world_T_mesh, the quaternion normalised."""
+        where = self.scene.object_qpos
+        if where is None:
+            raise DexhotError("this scene holds no object, so it has no object pose.")
+        pose = np.array(np.asarray(states)[..., 1 + where.start : 1 + where.stop])
+        pose[..., 3:] /= np.linalg.norm(pose[..., 3:], axis=-1, keepdims=True)
+        return pose
+
+    def contacts(self, states) -> Contacts:
+        """Collision only, no step: states (T, ns)."""
+        scene, model, data = self.scene, self.model, self.datas[0]
+        kind = np.zeros(model.ngeom, int)  # 1 robot, 2 object, 4 table: the two of a contact add up
+        kind[scene.hand_geoms], kind[scene.object_geoms], kind[scene.table_geom] = 1, 2, 4
+        tip = np.full(model.ngeom, -1)
+        for k, geoms in enumerate(scene.tip_geoms):
+            tip[geoms] = k
+        T = len(states)
+        out = Contacts(np.zeros(T), np.zeros(T, bool), np.zeros((T, len(scene.tip_geoms)), bool))
+        for t, state in enumerate(np.asarray(states)):
+            mujoco.mj_setState(model, data, state, STATE)
+            mujoco.mj_kinematics(model, data)
+            mujoco.mj_comPos(model, data)
+            mujoco.mj_collision(model, data)
+            pairs, depth = data.contact.geom, -data.contact.dist
+            touching = depth > 0
+            pair_kind = kind[pairs].sum(axis=1)
+            grasp = touching & (pair_kind == 3)
+            out.penetration[t] = depth[grasp].max(initial=0.0)
+            out.table_contact[t] = (touching & (pair_kind == 6)).any()
+            tips = tip[pairs[grasp]].max(axis=1, initial=-1)
+            out.tip_contact[t, tips[tips >= 0]] = True
+        return out

@@ -1,0 +1,205 @@
+"""What scenes are made of: each function adds one thing to an MjSpec."""
+
+import mujoco
+import numpy as np
+
+from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.types import WRIST_JOINTS
+from dexhot.hands.robot_hand import RobotHand
+from dexhot.simulation.physics import Physics
+
+Mj = mujoco.mjtObj
+
+# Contact bits (contype, conaffinity): robots meet table and object but never themselves, whose primitives overlap.
+ROBOT_CONTACT, WORLD_CONTACT, NO_CONTACT = (1, 2), (2, 3), (0, 0)
+TABLE_SIZE = (0.75, 0.75, 0.05)  # half sides, m
+VISUAL_GROUP, COLLISION_GROUP = 2, 3  # MuJoCo draws groups 0 to 2 unless told otherwise
+FLOOR_DEPTH = 0.75  # m below the world's origin; the floor is only seen
+GHOST_RGBA = [0.25, 0.75, 0.55, 0.35]
+FAR = 9.0  # m and rad: the wrist servos' control range
+
+
+def new_spec(physics: Physics) -> mujoco.MjSpec:
+    """An empty world with the solver's settings."""
+    spec = mujoco.MjSpec()
+    spec.compiler.degree = False
+    o = spec.option
+    o.timestep = physics.timestep
+    o.integrator = getattr(mujoco.mjtIntegrator, f"mjINT_{physics.integrator.upper()}")
+    o.cone = getattr(mujoco.mjtCone, f"mjCONE_{physics.cone.upper()}")
+    o.jacobian = getattr(mujoco.mjtJacobian, f"mjJAC_{physics.jacobian.upper()}")
+    o.iterations, o.ls_iterations = physics.iterations, physics.ls_iterations
+    o.gravity = physics.gravity
+    return spec
+
+
+def set_contact(geom, physics: Physics, bits: tuple[int, int]) -> None:
+    geom.contype, geom.conaffinity = bits
+    geom.condim, geom.friction = physics.condim, physics.friction
+    geom.solref = physics.solref
+
+
+def add_table(spec: mujoco.MjSpec, physics: Physics, height: float, center=(0.0, 0.0)) -> None:
+    """A slab whose top is at `height`."""
+    position = [*center, height - TABLE_SIZE[2]]
+    table = spec.worldbody.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_BOX, size=TABLE_SIZE, pos=position)
+    set_contact(table, physics, WORLD_CONTACT)
+    table.rgba = [0.55, 0.47, 0.40, 1.0]
+
+
+def add_object(spec: mujoco.MjSpec, obj: ObjectAsset, physics: Physics) -> None:
+    """Free body "object" at the mesh frame: its convex pieces collide, its mesh is seen, its inertia is the asset's."""
+    body = spec.worldbody.add_body(name="object", pos=[0, 0, 0.1])
+    body.add_freejoint(name="object")
+    body.explicitinertial, body.mass, body.ipos = True, obj.mass, obj.center_of_mass
+    i = obj.inertia
+    body.fullinertia = [i[0, 0], i[1, 1], i[2, 2], i[0, 1], i[0, 2], i[1, 2]]
+    for k, (vertices, faces) in enumerate(obj.pieces):
+        geom = add_mesh_geom(spec, body, f"object_{k}", vertices, faces)
+        geom.group = COLLISION_GROUP
+        set_contact(geom, physics, WORLD_CONTACT)
+    visual = add_mesh_geom(spec, body, "object_visual", obj.vertices, obj.faces)
+    visual.group, visual.rgba = VISUAL_GROUP, [0.87, 0.49, 0.20, 1.0]
+
+
+def add_mesh_geom(spec: mujoco.MjSpec, body, name: str, vertices, faces):
+    """A massless, non-colliding mesh geom on `body`, at the body's frame."""
+    mesh = spec.add_mesh(name=name)
+    mesh.uservert, mesh.userface = np.asarray(vertices, float).ravel(), np.asarray(faces, np.int32).ravel()
+    mesh.inertia = (
+        mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
+    )  # bodies carry their own inertia; open meshes have no volume
+    geom = body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name)
+    geom.mass = 0.0
+    geom.contype, geom.conaffinity = NO_CONTACT
+    return geom
+
+
+def prepare_robot(spec: mujoco.MjSpec, hand: RobotHand, physics: Physics) -> None:
+    """Contacts, finger armature and torque limits of the benchmark physics; gravity compensated everywhere."""
+    for geom in spec.geoms:
+        if geom.contype or geom.conaffinity:
+            set_contact(geom, physics, ROBOT_CONTACT)
+    for name in hand.joint_names:
+        joint = spec.joint(name)
+        joint.armature = physics.armature
+        joint.actfrclimited, joint.actfrcrange = True, [-physics.finger.force, physics.finger.force]
+    for body in spec.bodies[1:]:
+        body.gravcomp = 1.0
+
+
+def add_wrist(spec: mujoco.MjSpec, base_quat, physics: Physics, prefix: str = ""):
+    """Slides tx ty tz along the world's axes, then a body turned by `base_quat` with hinges rx ry rz; returns it."""
+    light = {"mass": 0.01, "inertia": [1e-5] * 3, "explicitinertial": True, "gravcomp": 1.0}
+    carriage = spec.worldbody.add_body(name=f"{prefix}wrist_position", **light)
+    turn = carriage.add_body(name=f"{prefix}wrist_rotation", quat=base_quat, **light)
+    for k, name in enumerate(WRIST_JOINTS):
+        slide = k < 3
+        body, servo = (carriage, physics.wrist.translation) if slide else (turn, physics.wrist.rotation)
+        kind = mujoco.mjtJoint.mjJNT_SLIDE if slide else mujoco.mjtJoint.mjJNT_HINGE
+        body.add_joint(name=prefix + name, type=kind, axis=np.eye(3)[k % 3], armature=servo.armature)
+    return turn
+
+
+def add_servo(spec: mujoco.MjSpec, joint: str, kp: float, kv: float, limits) -> None:
+    """A position servo on `joint`: torque = kp (ctrl - q) - kv qd."""
+    servo = spec.add_actuator(name=joint, target=joint, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+    servo.set_to_position(kp=kp, kv=kv)
+    servo.ctrlrange, servo.ctrllimited = limits, True
+
+
+def add_finger_servos(spec: mujoco.MjSpec, hand: RobotHand, physics: Physics) -> None:
+    for name, low, high in zip(hand.joint_names, hand.lower, hand.upper):
+        add_servo(spec, name, physics.finger.kp, physics.finger.kv, (low, high))
+
+
+def add_ghost(spec: mujoco.MjSpec, hand: RobotHand, obj: ObjectAsset | None, base_quat, physics: Physics) -> None:
+    """A translucent floating hand and object that touch nothing, posed by `Scene.show_ghost`; for pictures only."""
+    turn = add_wrist(spec, base_quat, physics, "ghost/")
+    child = hand.spec()
+    for geom in child.geoms:
+        geom.contype, geom.conaffinity = NO_CONTACT
+        geom.rgba, geom.material = GHOST_RGBA, ""
+    for body in child.bodies[1:]:
+        body.gravcomp = 1.0
+    spec.attach(child, prefix="ghost/", frame=turn.add_frame())
+    if obj is not None:
+        body = spec.worldbody.add_body(name="ghost/object", mocap=True)
+        geom = add_mesh_geom(spec, body, "ghost/object", obj.vertices, obj.faces)
+        geom.group, geom.rgba = VISUAL_GROUP, GHOST_RGBA
+
+
+def add_sensors(spec: mujoco.MjSpec, hand: RobotHand | None, has_object: bool) -> dict[str, slice]:
+    """Add the sensors; returns where each lies in sensordata.
+
+    Positions and quaternions of object and palm (body frames), fingertip centres, whether each fingertip's link touches
+    the object, and the hand's distance to it where they touch (negative: penetration, m).
+    """
+    layout: dict[str, slice] = {}
+
+    def add(label: str, kind, what, names, width: int) -> None:
+        start = sum(s.stop - s.start for s in layout.values())
+        for name in names:
+            spec.add_sensor(name=f"{label}/{name}", type=kind, objtype=what, objname=name)
+        layout[label] = slice(start, start + width * len(names))
+
+    position, quat = mujoco.mjtSensor.mjSENS_FRAMEPOS, mujoco.mjtSensor.mjSENS_FRAMEQUAT
+    if has_object:
+        add("object_position", position, Mj.mjOBJ_XBODY, ["object"], 3)
+        add("object_quat", quat, Mj.mjOBJ_XBODY, ["object"], 4)
+    if hand is not None:
+        add("palm_position", position, Mj.mjOBJ_XBODY, ["palm"], 3)
+        add("palm_quat", quat, Mj.mjOBJ_XBODY, ["palm"], 4)
+        add("tips", position, Mj.mjOBJ_SITE, list(hand.tip_sites), 3)
+    if hand is not None and has_object:
+        links = [spec.site(name).parent.name for name in hand.tip_sites]
+        layout["tip_contact"] = _add_contact_sensors(spec, layout, "tip_contact", Mj.mjOBJ_BODY, links, FOUND)
+        layout["penetration"] = _add_contact_sensors(spec, layout, "penetration", Mj.mjOBJ_XBODY, ["palm"], DISTANCE)
+    return layout
+
+
+FOUND, DISTANCE = 1 << 0, 1 << 3  # mjtConDataField bits
+NEAREST = 1  # contact sensors report the deepest of the matching contacts
+
+
+def _add_contact_sensors(spec: mujoco.MjSpec, layout, label: str, what, names: list[str], data: int) -> slice:
+    """One number per name, of its deepest contact with the object: 0 without one."""
+    start = sum(s.stop - s.start for s in layout.values())
+    for name in names:
+        sensor = spec.add_sensor(
+            name=f"{label}/{name}", type=mujoco.mjtSensor.mjSENS_CONTACT, objtype=what, objname=name
+        )
+        sensor.reftype, sensor.refname = Mj.mjOBJ_BODY, "object"
+        sensor.intprm[:3] = [data, NEAREST, 1]
+    return slice(start, start + len(names))
+
+
+def add_looks(spec: mujoco.MjSpec, target=(0.0, 0.0, 0.1), distance: float = 1.1) -> None:
+    """Sky, checkered floor, two lights and the camera "workspace", which looks at `target` from the front right."""
+    texture = mujoco.mjtTexture
+    spec.add_texture(
+        name="sky", type=texture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=[0.93, 0.95, 0.97], rgb2=[0.62, 0.70, 0.78], width=256, height=256,
+    )  # fmt: skip
+    spec.add_texture(
+        name="floor", type=texture.mjTEXTURE_2D, builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
+        rgb1=[0.80, 0.82, 0.84], rgb2=[0.73, 0.75, 0.78], width=256, height=256,
+    )  # fmt: skip
+    floor = spec.add_material(name="floor", texrepeat=[8, 8], reflectance=0.05)
+    floor.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "floor"
+    ground = spec.worldbody.add_geom(
+        name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[4, 4, 0.1], pos=[0, 0, -FLOOR_DEPTH]
+    )
+    ground.contype, ground.conaffinity = NO_CONTACT
+    ground.material = "floor"
+    spec.visual.headlight.ambient, spec.visual.headlight.diffuse = [0.45] * 3, [0.35] * 3
+    spec.visual.global_.offwidth, spec.visual.global_.offheight = 1920, 1080
+    spec.visual.quality.shadowsize = 4096
+    spec.visual.map.znear = 0.005
+    spec.worldbody.add_light(name="key", pos=[1.2, -1.0, 2.4], dir=[-0.45, 0.4, -1.0], diffuse=[0.5] * 3)
+    x, y, z = np.asarray(target) + distance * np.array([0.62, -0.62, 0.48])
+    forward = (np.asarray(target) - (x, y, z)) / distance
+    right = np.cross(forward, (0.0, 0.0, 1.0))
+    right /= np.linalg.norm(right)
+    camera = spec.worldbody.add_camera(name="workspace", pos=[x, y, z], fovy=45)
+    camera.alt.xyaxes = [*right, *np.cross(right, forward)]

@@ -1,0 +1,111 @@
+"""From a mesh to an ObjectAsset: checks, convex pieces, mass and inertia, symmetry, resting poses, a picture."""
+
+from typing import Any
+
+import mujoco
+import numpy as np
+import trimesh
+
+from dexhot.data.object_asset import ObjectAsset, Symmetry
+from dexhot.errors import MeshError
+from dexhot.geometry.convex import convex_pieces
+from dexhot.geometry.meshes import check_mesh, mass_properties
+from dexhot.geometry.poses import matrix_to_pose
+from dexhot.geometry.rotations import quat_conjugate, quat_rotate
+from dexhot.geometry.symmetry import find_symmetry
+from dexhot.simulation.physics import Physics, load_physics
+from dexhot.simulation.scene import object_scene, reset
+from dexhot.simulation.settle import drop, settle_check, settle_height
+
+
+def make_object(
+    name: str,
+    vertices,
+    faces,
+    *,
+    pieces=None,
+    mass: float | None = None,
+    density: float | None = None,
+    provenance: dict[str, Any] | None = None,
+    scale: float = 1.0,
+    physics: Physics | None = None,
+) -> ObjectAsset:
+    """An asset without resting poses (see `resting_poses`).
+
+    vertices (V, 3) times `scale` are metres in the mesh frame; the mesh need not be watertight. pieces: convex pieces
+    as (vertices, faces) in the same unit; by default CoACD makes them. mass in kg, else volume times `density` (kg/m3),
+    else times the benchmark's density, clipped to its mass range. Raises MeshError with the reason for a mesh that
+    cannot serve.
+    """
+    physics = physics or load_physics()
+    vertices, faces = np.asarray(vertices, float) * scale, np.asarray(faces, int)
+    check_mesh(name, vertices, faces)
+    if pieces is None:
+        pieces = convex_pieces(vertices, faces)
+    else:
+        pieces = [(np.asarray(v, float) * scale, np.asarray(f, int)) for v, f in pieces]
+    volume, center, unit_inertia = mass_properties(pieces)
+    if volume < 1e-8:
+        raise MeshError(f"{name}: it has no volume ({1e6 * volume:.3g} cm3); close its surface or give it a thickness.")
+    if mass is None:
+        guessed = density is None
+        mass = volume * (physics.object_density if density is None else density)
+        mass = min(max(mass, physics.object_mass_range[0]), physics.object_mass_range[1]) if guessed else mass
+    if not 1e-3 <= mass <= 5.0:
+        raise MeshError(
+            f"{name}: a mass of {mass:.4g} kg cannot be tracked by a hand; say --mass (0.001 to 5 kg) or --density."
+        )
+    symmetry = find_symmetry(vertices, faces)
+    return ObjectAsset(
+        name=name,
+        vertices=vertices,
+        faces=faces,
+        pieces=pieces,
+        mass=float(mass),
+        center_of_mass=center,
+        inertia=unit_inertia * mass,
+        symmetry=Symmetry(symmetry.kind, symmetry.axis.tolist(), symmetry.rotations.tolist(), symmetry.center.tolist()),
+        provenance={"volume_m3": volume, **(provenance or {})},
+    )
+
+
+def resting_poses(asset: ObjectAsset, physics: Physics, most: int = 6) -> np.ndarray:
+    """(P, 7) poses on a table at z = 0 that simulation confirms to be at rest, likeliest first, at x = y = 0.
+
+    Candidates are the stable faces of the convex hull (trimesh). Each is let go for 1 s and must then be at rest by
+    `settle_check`; poses that differ by a turn about the vertical count once.
+    """
+    scene = object_scene(asset, physics)
+    hull = trimesh.convex.convex_hull(np.concatenate([v for v, _ in asset.pieces]))
+    transforms, _ = trimesh.poses.compute_stable_poses(hull, center_mass=asset.center_of_mass, sigma=0.0, n_samples=1)
+    found: list[np.ndarray] = []
+    ups: list[np.ndarray] = []
+    for start in matrix_to_pose(np.asarray(transforms)[:30]):
+        data = drop(scene, settle_height(asset, start), seconds=1.0)
+        pose = data.qpos[scene.object_qpos].copy()
+        pose[:2] = 0.0
+        up = quat_rotate(quat_conjugate(pose[3:]), np.array([0.0, 0.0, 1.0]))
+        speed, turn = settle_check(scene, pose)
+        at_rest = speed < physics.rest_speed[0] and turn < physics.rest_speed[1]
+        if at_rest and all(up @ u < np.cos(np.radians(10.0)) for u in ups):
+            found.append(pose)
+            ups.append(up)
+        if len(found) == most:
+            break
+    return np.array(found).reshape(-1, 7)
+
+
+def thumbnail(asset: ObjectAsset, physics: Physics | None = None, size: tuple[int, int] = (360, 480)) -> np.ndarray:
+    """(H, W, 3) uint8: the object at its first resting pose on the table."""
+    scene = object_scene(asset, physics or load_physics())
+    data = mujoco.MjData(scene.model)
+    poses = asset.resting_poses
+    pose = poses[0] if len(poses) else settle_height(asset, [0, 0, 0, 1, 0, 0, 0])
+    reset(scene, data, [], pose)
+    camera = mujoco.MjvCamera()
+    low, high = asset.vertices.min(axis=0), asset.vertices.max(axis=0)
+    camera.lookat = data.body("object").xpos + quat_rotate(pose[3:], (low + high) / 2)
+    camera.distance, camera.azimuth, camera.elevation = 1.9 * np.linalg.norm(high - low), 130.0, -28.0
+    with mujoco.Renderer(scene.model, *size) as renderer:
+        renderer.update_scene(data, camera)
+        return renderer.render()

@@ -1,0 +1,214 @@
+"""Scenes composed in code from hand, arm, object and table, with the addresses that map names to arrays."""
+
+import copy
+from dataclasses import dataclass, field
+
+import mujoco
+import numpy as np
+
+from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.types import WRIST_JOINTS
+from dexhot.errors import DexhotError
+from dexhot.geometry.poses import IDENTITY
+from dexhot.hands.robot_hand import RobotHand
+from dexhot.simulation import bodies
+from dexhot.simulation.physics import Physics
+
+
+@dataclass
+class Scene:
+    """A compiled world. Joint vectors are in `joint_names` order, which is also the order of ctrl.
+
+    Floating scene: the 6 wrist joints, then the n fingers (the hand vector). Arm scene: 7 arm joints, then n fingers.
+    """
+
+    model: mujoco.MjModel
+    spec: mujoco.MjSpec
+    hand: RobotHand | None  # None: object and table only
+    object: ObjectAsset | None
+    physics: Physics
+    table_height: float
+    joint_names: list[str]
+    q_address: np.ndarray  # qpos addresses of joint_names
+    v_address: np.ndarray  # dof addresses of joint_names
+    lower: np.ndarray  # ctrl limits, in joint_names order
+    upper: np.ndarray
+    object_qpos: slice | None
+    object_dof: slice | None
+    sensors: dict[str, slice]  # into sensordata, see bodies.add_sensors
+    object_geoms: np.ndarray  # ids of the geoms that collide
+    hand_geoms: np.ndarray  # of the whole robot
+    tip_geoms: list[np.ndarray]  # per fingertip, of the link that carries it
+    table_geom: int
+    base_pose: np.ndarray = field(default_factory=lambda: IDENTITY.copy())  # world_T_base of the arm; or 0, base_quat
+
+    @property
+    def finger_q_address(self) -> np.ndarray:
+        """qpos addresses of the n finger joints."""
+        return self.q_address[len(self.q_address) - (len(self.hand.joint_names) if self.hand else 0) :]
+
+    @property
+    def arm_q_address(self) -> np.ndarray:
+        """qpos addresses of what carries the hand: 7 arm joints, or 6 wrist joints."""
+        return self.q_address[: len(self.q_address) - len(self.finger_q_address)]
+
+    def show_ghost(self, data: mujoco.MjData, q, object_pose=None) -> None:
+        """Pose the ghost of a scene that has one: hand vector q (6+n,), object pose (7,). Call mj_kinematics after."""
+        names = [f"ghost/{name}" for name in (*WRIST_JOINTS, *self.hand.joint_names)]  # type: ignore[union-attr]
+        data.qpos[[self.model.joint(name).qposadr[0] for name in names]] = q
+        if object_pose is not None:
+            body = self.model.body("ghost/object").mocapid[0]
+            data.mocap_pos[body], data.mocap_quat[body] = object_pose[:3], object_pose[3:]
+
+
+def floating_scene(
+    hand: RobotHand,
+    obj: ObjectAsset | None,
+    base_quat,
+    physics: Physics,
+    table_height: float = 0.0,
+    ghost: bool = False,
+) -> Scene:
+    """The hand on six servo-driven wrist joints, an object and a table.
+
+    The slides act along the world's axes and the hinges in the frame turned by `base_quat` (4,) wxyz, so the palm's
+    rotation is base_quat Rx Ry Rz. `ghost` adds a translucent copy for pictures; step no model that has one.
+    """
+    spec = _new_world(physics, table_height, obj)
+    turn = bodies.add_wrist(spec, base_quat, physics)
+    _attach(spec, hand.spec(), hand, physics, turn.add_frame())
+    for k, name in enumerate(WRIST_JOINTS):
+        servo = physics.wrist.translation if k < 3 else physics.wrist.rotation
+        bodies.add_servo(spec, name, servo.kp, servo.kv, (-bodies.FAR, bodies.FAR))
+    bodies.add_finger_servos(spec, hand, physics)
+    if ghost:
+        bodies.add_ghost(spec, hand, obj, base_quat, physics)
+    names = [*WRIST_JOINTS, *hand.joint_names]
+    return _compile(spec, hand, obj, physics, table_height, names, np.r_[0, 0, 0, base_quat])
+
+
+def arm_scene(
+    hand: RobotHand,
+    obj: ObjectAsset | None,
+    physics: Physics,
+    base_pose=IDENTITY,
+    table_height: float = 0.0,
+    ghost_base_quat=None,
+) -> Scene:
+    """The FR3 with the hand on its mount, an object and a table. `base_pose` (7,) is world_T_base of the arm.
+
+    ctrl = 7 arm joints (the impedance of physics.arm), then the fingers. `ghost_base_quat` adds a floating ghost hand.
+    """
+    from dexhot.hands.arm import arm_hand_spec
+    from dexhot.hands.joint_table import joint_table
+
+    base_pose = np.asarray(base_pose, float)
+    spec = _new_world(physics, table_height, obj, center=(base_pose[0] + 0.45, base_pose[1]))
+    frame = spec.worldbody.add_frame(pos=base_pose[:3], quat=base_pose[3:])
+    _attach(spec, arm_hand_spec(hand), hand, physics, frame)
+    arm = joint_table("fr3")
+    for joint, kp, kv, force in zip(arm, physics.arm.kp, physics.arm.kv, physics.arm.force):
+        bodies.add_servo(spec, joint.name, kp, kv, (joint.lower, joint.upper))
+        limited = spec.joint(joint.name)
+        limited.actfrclimited, limited.actfrcrange = True, [-force, force]
+    bodies.add_finger_servos(spec, hand, physics)
+    if ghost_base_quat is not None:
+        bodies.add_ghost(spec, hand, obj, ghost_base_quat, physics)
+    names = [*(j.name for j in arm), *hand.joint_names]
+    return _compile(spec, hand, obj, physics, table_height, names, base_pose)
+
+
+def object_scene(obj: ObjectAsset, physics: Physics, table_height: float = 0.0) -> Scene:
+    """The object alone on the table."""
+    spec = _new_world(physics, table_height, obj)
+    return _compile(spec, None, obj, physics, table_height, [], IDENTITY)
+
+
+def reset(scene: Scene, data: mujoco.MjData, q, object_pose=None, qd=None) -> None:
+    """Put the scene into a state and compute what depends on it, without a step.
+
+    q, qd: in joint_names order; qd defaults to rest. The servos' targets are set to q. object_pose (7,) world_T_mesh.
+    Raises DexhotError for a non-finite or wrongly sized value.
+    """
+    _check("q", q, len(scene.joint_names))
+    mujoco.mj_resetData(scene.model, data)
+    data.qpos[scene.q_address] = q
+    data.ctrl[:] = np.clip(q, scene.lower, scene.upper)
+    if qd is not None:
+        _check("qd", qd, len(scene.joint_names))
+        data.qvel[scene.v_address] = qd
+    if scene.object_qpos is not None:
+        _check("object_pose", object_pose, 7)
+        data.qpos[scene.object_qpos] = object_pose
+    mujoco.mj_forward(scene.model, data)
+
+
+def perturbed(scene: Scene, friction: float = 1.0, mass: float = 1.0) -> mujoco.MjModel:
+    """A copy of the scene's model with every sliding friction and the object's mass and inertia scaled.
+
+    All frictions are scaled together because MuJoCo takes the larger of two touching geoms'.
+    """
+    model = copy.copy(scene.model)
+    model.geom_friction[:, 0] *= friction
+    body = model.body("object").id
+    model.body_mass[body] *= mass
+    model.body_inertia[body] *= mass
+    mujoco.mj_setConst(model, mujoco.MjData(model))
+    return model
+
+
+def _check(name: str, value, size: int) -> None:
+    value = np.asarray(value, float)
+    if value.shape != (size,):
+        raise DexhotError(f"reset: {name} has shape {value.shape}, this scene needs ({size},).")
+    if not np.isfinite(value).all():
+        raise DexhotError(f"reset: {name} holds a non-finite value: {value}.")
+
+
+def _new_world(physics: Physics, table_height: float, obj: ObjectAsset | None, center=(0.0, 0.0)) -> mujoco.MjSpec:
+    spec = bodies.new_spec(physics)
+    bodies.add_looks(spec, target=(*center, table_height + 0.12))
+    bodies.add_table(spec, physics, table_height, center)
+    if obj is not None:
+        bodies.add_object(spec, obj, physics)
+    return spec
+
+
+def _attach(spec: mujoco.MjSpec, robot: mujoco.MjSpec, hand: RobotHand, physics: Physics, frame) -> None:
+    bodies.prepare_robot(robot, hand, physics)
+    spec.attach(robot, prefix="robot/", frame=frame)  # MuJoCo wants a prefix; the table's joint names come without one
+    for element in (*spec.bodies, *spec.joints, *spec.sites, *spec.geoms):
+        element.name = element.name.removeprefix("robot/")
+
+
+def _compile(spec, hand, obj, physics, table_height, joint_names, base_pose) -> Scene:
+    sensors = bodies.add_sensors(spec, hand, obj is not None)
+    model = spec.compile()
+    joints = [model.joint(name) for name in joint_names]
+    collides = np.flatnonzero((model.geom_contype | model.geom_conaffinity) > 0)
+    table = model.geom("table").id
+    owner = model.geom_bodyid[collides]
+    object_body = model.body("object").id if obj is not None else -1
+    tips = [model.site_bodyid[model.site(name).id] for name in hand.tip_sites] if hand else []
+    free = model.joint("object") if obj is not None else None
+    return Scene(
+        model=model,
+        spec=spec,
+        hand=hand,
+        object=obj,
+        physics=physics,
+        table_height=table_height,
+        joint_names=list(joint_names),
+        q_address=np.array([j.qposadr[0] for j in joints], int),
+        v_address=np.array([j.dofadr[0] for j in joints], int),
+        lower=model.actuator_ctrlrange[:, 0].copy(),
+        upper=model.actuator_ctrlrange[:, 1].copy(),
+        object_qpos=slice(free.qposadr[0], free.qposadr[0] + 7) if free else None,
+        object_dof=slice(free.dofadr[0], free.dofadr[0] + 6) if free else None,
+        sensors=sensors,
+        object_geoms=collides[owner == object_body],
+        hand_geoms=collides[(owner != object_body) & (collides != table)],
+        tip_geoms=[collides[owner == body] for body in tips],
+        table_geom=table,
+        base_pose=np.asarray(base_pose, float),
+    )

@@ -1,0 +1,57 @@
+"""Is the object at rest, and where does it come to rest."""
+
+import copy
+
+import mujoco
+import numpy as np
+
+from dexhot.data.object_asset import ObjectAsset
+from dexhot.errors import DexhotError
+from dexhot.geometry.poses import transform
+from dexhot.simulation.scene import Scene
+
+
+def lowest_point(obj: ObjectAsset, pose) -> float:
+    """z of the lowest vertex of the convex pieces at world_T_mesh `pose` (7,), m."""
+    return float(min(transform(pose, vertices)[:, 2].min() for vertices, _ in obj.pieces))
+
+
+def settle_height(obj: ObjectAsset, pose, table_height: float = 0.0) -> np.ndarray:
+    """`pose` (7,) moved along z until the object just touches the table: neither inside it nor floating."""
+    pose = np.array(pose, float)
+    pose[2] += table_height - lowest_point(obj, pose)
+    return pose
+
+
+def settle_check(scene: Scene, object_pose, seconds: float = 0.2) -> tuple[float, float]:
+    """Speed (m/s, rad/s) of the object after `seconds` alone on the table from `object_pose`, started at rest."""
+    data = drop(scene, object_pose, seconds)
+    v = data.qvel[scene.object_dof]
+    return float(np.linalg.norm(v[:3])), float(np.linalg.norm(v[3:]))
+
+
+def require_rest(scene: Scene, object_pose) -> None:
+    """Raise DexhotError unless the object stays at rest after a reset to `object_pose` (bounds: physics.rest_speed)."""
+    speed, turn = settle_check(scene, object_pose)
+    limit, turn_limit = scene.physics.rest_speed
+    if speed > limit or turn > turn_limit:
+        name = scene.object.name if scene.object else "the object"
+        raise DexhotError(
+            f"{name} is not at rest after the reset: {speed:.3f} m/s and {turn:.2f} rad/s 0.2 s later, allowed "
+            f"{limit:g} and {turn_limit:g}. Start it from a resting pose (settle_height, settle)."
+        )
+
+
+def settle(scene: Scene, object_pose, seconds: float = 1.0) -> np.ndarray:
+    """The pose (7,) that the object reaches alone on the table, `seconds` after it was let go at `object_pose`."""
+    return drop(scene, object_pose, seconds).qpos[scene.object_qpos].copy()
+
+
+def drop(scene: Scene, object_pose, seconds: float) -> mujoco.MjData:
+    """The world `seconds` after the object was let go at `object_pose`; the robot is there but touches nothing."""
+    model = copy.copy(scene.model)
+    model.geom_contype[scene.hand_geoms] = model.geom_conaffinity[scene.hand_geoms] = 0
+    data = mujoco.MjData(model)
+    data.qpos[scene.object_qpos] = object_pose
+    mujoco.mj_step(model, data, nstep=max(1, round(seconds / model.opt.timestep)))
+    return data
