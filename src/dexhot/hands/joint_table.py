@@ -31,7 +31,7 @@ class Joint:
 
 @cache
 def joint_table(robot: str) -> tuple[Joint, ...]:
-    """The rows of `robot` ("leap_right", "fr3", ...) in table order. Raises NotFoundError with the robots that have one."""
+    """The rows of `robot` ("leap_right", "fr3", ...) in table order. Raises NotFoundError, listing the robots."""
     content = yaml.safe_load((share_dir() / "urdf" / "joints.yaml").read_text())
     columns = content.pop("columns")
     if robot not in content:

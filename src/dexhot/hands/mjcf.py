@@ -6,7 +6,9 @@ Contact parameters, armature and actuators belong to the physics (config/physics
 from collections.abc import Iterable
 
 import mujoco
+import numpy as np
 
+from dexhot.geometry.poses import IDENTITY
 from dexhot.hands.joint_table import Joint
 from dexhot.hands.model import Primitive, RobotModel, children
 
@@ -20,25 +22,29 @@ _TYPES = {
 
 
 def to_spec(model: RobotModel, joints: Iterable[Joint]) -> mujoco.MjSpec:
-    """The model as a spec with one root body, ranges from `joints`.
-
-    Bodies are named as the links, collision geoms "{link}_{i}", visual ones "{link}_visual_{i}". Gravity is compensated on
-    every body (the hand's motors and the arm's controller do so; the benchmark defines it).
-    """
+    """The model as a spec with one root body, ranges from `joints`."""
     spec = mujoco.MjSpec()
     spec.modelname = model.name
     spec.compiler.degree = False
-    table = {joint.name: joint for joint in joints}
-    _add_body(spec.worldbody, model, model.root, table)
+    add_model(spec.worldbody, model, joints)
     return spec
 
 
-def _add_body(parent, model: RobotModel, name: str, table: dict[str, Joint], **placement):
+def add_model(parent, model: RobotModel, joints: Iterable[Joint], pose: np.ndarray = IDENTITY):
+    """Add the model's bodies below the spec body `parent`, the root at `pose` (7,); returns the root body.
+
+    Bodies are named as the links, collision geoms "{link}_{i}", visual ones "{link}_visual_{i}". Gravity is compensated
+    on every body: the arm's controller does so, and the benchmark defines it for the hand.
+    """
+    return _add_body(parent, model, model.root, {joint.name: joint for joint in joints}, pose)
+
+
+def _add_body(parent, model: RobotModel, name: str, table: dict[str, Joint], pose: np.ndarray):
     link = model.links[name]
-    I = link.inertia
-    body = parent.add_body(name=name, gravcomp=1.0, **placement)
+    xx, xy, xz, _, yy, yz, _, _, zz = link.inertia.ravel()
+    body = parent.add_body(name=name, gravcomp=1.0, pos=pose[:3], quat=pose[3:])
     body.mass, body.ipos, body.explicitinertial = link.mass, link.com, True
-    body.fullinertia = [I[0, 0], I[1, 1], I[2, 2], I[0, 1], I[0, 2], I[1, 2]]
+    body.fullinertia = [xx, yy, zz, xy, xz, yz]
     for i, shape in enumerate(link.collision):
         _add_geom(body, f"{name}_{i}", shape, group=COLLISION_GROUP)
     for i, shape in enumerate(link.visual):
@@ -46,7 +52,7 @@ def _add_body(parent, model: RobotModel, name: str, table: dict[str, Joint], **p
     for site, position in link.sites.items():
         body.add_site(name=site, pos=position, size=[0.003, 0.003, 0.003], group=4)
     for joint in children(model, name):
-        child = _add_body(body, model, joint.child, table, pos=joint.pose[:3], quat=joint.pose[3:])
+        child = _add_body(body, model, joint.child, table, joint.pose)
         row = table[joint.name]
         child.add_joint(
             name=joint.name,

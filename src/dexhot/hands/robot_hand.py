@@ -1,7 +1,7 @@
 """Robot hands by name or file: `load_hand("leap_right")` or `load_hand("/path/to/hand.yaml")`.
 
-A hand.yaml names either a `source` (our own numbers, see dexhot.hands.model) or a `model` (anyone's URDF or MJCF), the joints'
-order, the fingertips and the palm frame: +x along the extended fingers, +z dorsal, y = z cross x.
+A hand.yaml names either a `source` (our own numbers, see dexhot.hands.model) or a `model` (anyone's URDF or MJCF), the
+joints' order, the fingertips and the palm frame: +x along the extended fingers, +z dorsal, y = z cross x.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ import yaml
 
 from dexhot.errors import FileFormatError, NotFoundError
 from dexhot.hands.joint_table import Joint, joint_table
-from dexhot.hands.mjcf import to_spec
+from dexhot.hands.mjcf import add_model, to_spec
 from dexhot.hands.model import RobotModel, mirrored, pose_from, read_model
 from dexhot.paths import share_dir
 
@@ -62,6 +62,10 @@ class RobotHand:
     def spec(self) -> mujoco.MjSpec:
         """A new spec whose one root body "palm" has the palm frame; see dexhot.hands.mjcf for its names."""
         return to_spec(self.model, self.joints)
+
+    def add_to(self, parent, pose: np.ndarray):
+        """Add the hand below the spec body `parent`, its palm frame at `pose` (7,); returns the body "palm"."""
+        return add_model(parent, self.model, self.joints, pose)
 
 
 def list_hands() -> list[str]:

@@ -1,0 +1,28 @@
+"""The FR3 arm, and the arm with a hand on its flange. World frame: the arm's base, z up."""
+
+import mujoco
+import numpy as np
+
+from dexhot.geometry.poses import compose, make_pose
+from dexhot.hands.joint_table import joint_table
+from dexhot.hands.mjcf import to_spec
+from dexhot.hands.model import read_model
+from dexhot.hands.robot_hand import RobotHand
+from dexhot.paths import share_dir
+
+FR3_JOINTS = tuple(f"fr3_joint{i}" for i in range(1, 8))
+FR3_HOME = np.array([0.0, -np.pi / 4, 0.0, -3 * np.pi / 4, 0.0, np.pi / 2, np.pi / 4])  # (7,) rad, flange down
+FLANGE_SITE = "fr3_flange"
+
+
+def fr3_spec() -> mujoco.MjSpec:
+    """A new spec of the bare arm: root body "fr3_link0", joints FR3_JOINTS, site "fr3_flange"."""
+    return to_spec(read_model(share_dir() / "urdf" / "fr3" / "fr3.yaml"), joint_table("fr3"))
+
+
+def arm_hand_spec(hand: RobotHand) -> mujoco.MjSpec:
+    """A new spec of the arm with `hand` mounted: `hand.mount` places its body "palm" on the flange. Names stay unchanged."""
+    spec = fr3_spec()
+    flange = spec.site(FLANGE_SITE)
+    hand.add_to(flange.parent, compose(make_pose(flange.pos, flange.quat), hand.mount))
+    return spec
