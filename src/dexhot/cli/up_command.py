@@ -1,0 +1,42 @@
+"""Bring up a graph of ROS nodes without ros2 launch, e.g. dexhot up real_track reference:=FILE; Ctrl-C takes it down."""
+
+import os
+import sys
+from dataclasses import dataclass
+
+import tyro
+
+
+@dataclass
+class Args:
+    graph: tyro.conf.Positional[str]
+    """Name of the graph: real_track or replay."""
+    arguments: tyro.conf.Positional[tuple[str, ...]] = ()
+    """name:=value of the graph's arguments; --show-args lists them."""
+    show_args: bool = False
+    """List the graph's arguments with their defaults, and stop."""
+    json: bool = False
+    """Print the plan and the exit code as one JSON line at the end."""
+
+
+def run(args: Args) -> int:
+    """Exit code 0 when stopped or finished, 1 when a process died."""
+    from dexhot.cli.output import print_json, summary
+    from dexhot.nodes import bringup
+    from dexhot.nodes.graph import parse_assignments, plan
+    from dexhot.nodes.graphs import load_graph
+
+    graph = load_graph(args.graph)
+    if args.show_args:
+        rows = {a.name: f"{a.description} (default: {a.default_text or 'none'})" for a in graph.arguments}
+        summary(f"{graph.name}: {graph.description}", rows)
+        return 0
+    planned = plan(graph, parse_assignments(args.arguments), os.environ)
+    summary(f"{graph.name}: {graph.description}", planned.arguments)
+    nodes = {p.name: ", ".join(n.name for n in p.nodes) for p in planned.processes}
+    summary("processes and their nodes", nodes | {"folder": planned.folder})
+    code = bringup.run(planned, sys.stderr)
+    if args.json:
+        told = {"graph": graph.name, "arguments": planned.arguments, "processes": nodes, "folder": str(planned.folder)}
+        print_json(told | {"exit_code": code})
+    return code

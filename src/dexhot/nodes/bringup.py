@@ -1,0 +1,114 @@
+"""Bring a plan's processes up, show their output, and take all of them down together."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import IO
+
+from dexhot.nodes.graph import Plan, Process
+
+GRACE = {signal.SIGINT: 1.6, signal.SIGTERM: 0.7, signal.SIGKILL: 0.5}  # s given after each signal; together under 3 s
+COLOURS = (36, 32, 33, 35, 34, 31)
+POLL = 0.05
+
+
+@dataclass
+class Running:
+    """One process of a plan."""
+
+    process: Process
+    popen: subprocess.Popen
+    reader: threading.Thread
+
+
+def command(process: Process, plan: Plan) -> list[str]:
+    """The argument vector that runs `process`, with this interpreter."""
+    names = [node.name for node in process.nodes]
+    return [
+        sys.executable,
+        "-m",
+        "dexhot.nodes.process",
+        *names,
+        "--ros-args",
+        "--params-file",
+        str(plan.parameters_file),
+    ]
+
+
+def start(plan: Plan, output: IO[str]) -> list[Running]:
+    """Start every process, each in its own session so that Ctrl-C reaches only us."""
+    running = []
+    for k, process in enumerate(plan.processes):
+        popen = subprocess.Popen(
+            command(process, plan),
+            env=os.environ | plan.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            text=True,
+            errors="replace",
+        )
+        colour = COLOURS[k % len(COLOURS)] if output.isatty() else 0
+        reader = threading.Thread(target=_show, args=(process.name, popen, output, colour), daemon=True)
+        reader.start()
+        running.append(Running(process, popen, reader))
+    return running
+
+
+def stop(running: list[Running]) -> list[str]:
+    """Take everything down within sum(GRACE) seconds. Returns the names that had to be killed."""
+    killed = []
+    for number, grace in GRACE.items():
+        alive = [r for r in running if r.popen.poll() is None]
+        for r in alive:
+            r.popen.send_signal(number)
+            if number == signal.SIGKILL:
+                killed.append(r.process.name)
+        deadline = time.monotonic() + grace
+        while time.monotonic() < deadline and any(r.popen.poll() is None for r in alive):
+            time.sleep(POLL / 5)
+    for r in running:
+        r.popen.wait()
+        r.reader.join(timeout=0.2)
+    return killed
+
+
+def run(plan: Plan, output: IO[str] = sys.stderr) -> int:
+    """Run until Ctrl-C, SIGTERM, or the end of any process; then everything goes down.
+
+    Returns 0 when it was stopped or a node finished its work, 1 when a process died or had to be killed.
+    """
+    stopping: list[int] = []
+    previous = {
+        n: signal.signal(n, lambda number, frame: stopping.append(number)) for n in (signal.SIGINT, signal.SIGTERM)
+    }
+    running = start(plan, output)
+    try:
+        while not stopping and all(r.popen.poll() is None for r in running):
+            time.sleep(POLL)
+        ended = {r.process.name: r.popen.returncode for r in running if r.popen.poll() is not None}
+        killed = stop(running)
+    finally:
+        stop(running)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    died = {name: code for name, code in ended.items() if code}
+    for name, code in died.items():
+        print(f"[{name}] died with exit code {code}; the graph was taken down.", file=output, flush=True)
+    for name in killed:
+        print(f"[{name}] did not stop within {sum(GRACE.values()):.0f} s and was killed.", file=output, flush=True)
+    return 1 if died or killed else 0
+
+
+def _show(name: str, popen: subprocess.Popen, output: IO[str], colour: int) -> None:
+    """Copy a process's lines to `output` with its name before each."""
+    prefix = f"\033[{colour}m[{name}]\033[0m " if colour else f"[{name}] "
+    assert popen.stdout is not None
+    for line in popen.stdout:
+        output.write(prefix + line)
+        output.flush()

@@ -1,0 +1,186 @@
+"""The one description of a bring-up, from which both `ros2 launch` and `dexhot up` start the same processes.
+
+A graph has arguments and processes of nodes. An argument (or a value that the graph derives from them) reaches every node
+whose schema has a parameter of its name. `plan` checks everything and writes the parameters file; nothing starts before.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dexhot.data.files import write_text
+from dexhot.errors import DexhotError, NotFoundError
+from dexhot.nodes.parameters import load_schema
+from dexhot.paths import share_dir
+
+
+class GraphError(DexhotError):
+    """An argument that a graph does not have or cannot take."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a graph; its type is that of its default (bool, int, float, str)."""
+
+    name: str
+    default: bool | int | float | str
+    description: str
+    choices: tuple[str, ...] = ()
+
+    def parse(self, text: str) -> Any:
+        """The value of a command line's `name:=text`. Raises GraphError."""
+        if self.choices and text not in self.choices:
+            raise GraphError(f"argument {self.name} must be one of {', '.join(self.choices)}, not {text!r}.")
+        if isinstance(self.default, str):
+            return text
+        value = yaml.safe_load(text)
+        if isinstance(self.default, float) and type(value) is int:
+            return float(value)
+        if type(value) is not type(self.default):
+            raise GraphError(f"argument {self.name} must be {type(self.default).__name__}, not {text!r}.")
+        return value
+
+    @property
+    def default_text(self) -> str:
+        """The default as it would be written on a command line."""
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """A node of nodes/process.py's table, with parameters beside those that arguments give it."""
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Process:
+    """Nodes that share one process and one executor."""
+
+    name: str
+    nodes: tuple[NodeSpec, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a graph makes of its arguments: where files of this bring-up go, and the values that nodes are given."""
+
+    folder: Path
+    values: dict[str, Any]
+    recorded: bool = False
+
+
+@dataclass(frozen=True)
+class Graph:
+    """`processes(arguments)`: what runs; `prepare(arguments)`: checks files, makes the folder of this bring-up."""
+
+    name: str
+    description: str
+    arguments: tuple[Argument, ...]
+    processes: Callable[[dict[str, Any]], tuple[Process, ...]]
+    prepare: Callable[[dict[str, Any]], Prepared]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A bring-up, ready to start."""
+
+    graph: Graph
+    arguments: dict[str, Any]
+    processes: tuple[Process, ...]
+    parameters: dict[str, dict[str, Any]]  # node -> its parameters
+    parameters_file: Path
+    folder: Path
+    recorded: bool
+    environment: dict[str, str]
+
+    @property
+    def node_names(self) -> list[str]:
+        """Every node, in the order of the processes."""
+        return [node.name for process in self.processes for node in process.nodes]
+
+
+def parse_assignments(assignments: list[str] | tuple[str, ...]) -> dict[str, str]:
+    """{"rig": "sim"} of ["rig:=sim"]. Raises GraphError."""
+    given = {}
+    for text in assignments:
+        name, sign, value = text.partition(":=")
+        if not sign or not name:
+            raise GraphError(f"{text!r} is not an argument; write name:=value.")
+        given[name] = value
+    return given
+
+
+def resolve(graph: Graph, given: Mapping[str, str]) -> dict[str, Any]:
+    """Every argument with its value. Raises GraphError for an unknown one or a value that cannot be."""
+    known = {argument.name: argument for argument in graph.arguments}
+    for name in given:
+        if name not in known:
+            raise NotFoundError(f"argument of {graph.name}", name, known)
+    return {name: a.parse(given[name]) if name in given else a.default for name, a in known.items()}
+
+
+def node_parameters(process_list: tuple[Process, ...], values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Each node's parameters: its own, and the `values` that its schema has. Raises ParameterError, NotFoundError."""
+    found: dict[str, dict[str, Any]] = {}
+    for process in process_list:
+        for node in process.nodes:
+            schema = load_schema(node.name)
+            if unknown := [k for k in node.parameters if k not in schema and k != "use_sim_time"]:
+                raise NotFoundError(f"parameter of node {node.name}", unknown[0], schema)
+            chosen = {k: schema[k].cast(v) for k, v in values.items() if k in schema} | dict(node.parameters)
+            for name, value in chosen.items():
+                if name in schema:
+                    schema[name].check(value)
+            found[node.name] = chosen
+    return found
+
+
+def environment(current: Mapping[str, str]) -> dict[str, str]:
+    """What a bring-up adds to the environment `current`; what the user has set stays."""
+    wanted = {
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "FASTRTPS_DEFAULT_PROFILES_FILE": str(share_dir() / "config" / "fastdds.xml"),
+        "DEXHOT_DIE_WITH_PARENT": "1",
+        "OMP_NUM_THREADS": "1",  # threads of BLAS would take the cores from the other processes
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    return {name: value for name, value in wanted.items() if name not in current}
+
+
+def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[str, str]) -> Plan:
+    """Check arguments and files, make the folder, write the parameters file. Raises DexhotError."""
+    arguments = resolve(graph, given)
+    processes = graph.processes(arguments)
+    prepared = graph.prepare(arguments)
+    values = arguments | prepared.values
+    parameters = node_parameters(processes, values)
+    path = write_text(prepared.folder / "parameters.yaml", parameters_text(parameters))
+    return Plan(
+        graph,
+        arguments,
+        processes,
+        parameters,
+        path,
+        prepared.folder,
+        prepared.recorded,
+        environment(current_environment),
+    )
+
+
+def parameters_text(parameters: Mapping[str, Mapping[str, Any]]) -> str:
+    """A ROS parameters file. An empty list has no type there, so it is left to the node's default."""
+    kept = {name: {k: v for k, v in p.items() if v != []} for name, p in parameters.items()}
+    entries = {f"/{name}": {"ros__parameters": dict(p)} for name, p in kept.items() if p}
+    return yaml.safe_dump(entries, sort_keys=False)
+
+
+def scratch_folder() -> Path:
+    """A folder for a bring-up that is not recorded."""
+    return Path(tempfile.mkdtemp(prefix="dexhot-"))

@@ -1,0 +1,60 @@
+"""real_track: a rig, the state filter, the controller, the shaper, the drivers, the supervisor, recorder and viewer."""
+
+from typing import Any
+
+from dexhot.nodes.graph import Argument, Graph, NodeSpec, Prepared, Process, scratch_folder
+from dexhot.nodes.run_folder import load_task, new_run_folder, write_run
+
+ARGUMENTS = (
+    Argument("reference", "", "file of the Reference to track, or of a Demonstration, whose reference is tracked"),
+    Argument("rig", "sim", "what is tracked on: sim, the embedded rig", choices=("sim",)),
+    Argument(
+        "controller",
+        "playback",
+        "kinematic (the reference's targets), playback (a demonstration, object-relative), mpc (sampling)",
+        choices=("kinematic", "playback", "mpc"),
+    ),
+    Argument("policy", "", "file that the controller deploys; for playback a Demonstration (default: `reference`)"),
+    Argument("record", "true", "true: record to a new folder of runs/, false: do not, else the folder to record to"),
+    Argument("loop", False, "start the clip again when it ends, with a marked reset of the rig"),
+    Argument("exit_when_done", False, "take the graph down when the clip has ended"),
+    Argument("duration", 0.0, "take the graph down after this many seconds of tracking; 0: never"),
+    Argument("lead", 0.0, "s by which the shaper's targets lead, to compensate its lag"),
+    Argument("camera", False, "render the rig's RGB-D camera and publish it at 30 Hz"),
+    Argument("view", False, "show the live scene in the browser"),
+    Argument("seed", 0, "seed of everything random: the rig's noise, the sampling controller"),
+)
+
+
+def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
+    """The twins of arm and hand live in the rig's process, because they share its MuJoCo world."""
+    found = [
+        Process("rig", (NodeSpec("rig"), NodeSpec("leap_driver"), NodeSpec("franka_driver"))),
+        Process("tracker", (NodeSpec("object_filter"), NodeSpec("controller"), NodeSpec("shaper"))),
+        Process("supervisor", (NodeSpec("supervisor"),)),
+    ]
+    if arguments["record"] != "false":
+        found.append(Process("recorder", (NodeSpec("recorder"),)))
+    if arguments["view"]:
+        found.append(Process("viewer", (NodeSpec("viewer"),)))
+    return tuple(found)
+
+
+def prepare(arguments: dict[str, Any]) -> Prepared:
+    """Check reference and policy and copy them into the run's folder, from where the nodes read them."""
+    task = load_task(arguments["reference"], arguments["policy"], arguments["controller"])
+    recorded = arguments["record"] != "false"
+    folder = new_run_folder("real_track", task.reference.name, arguments["record"]) if recorded else scratch_folder()
+    names = [node.name for process in processes(arguments) for node in process.nodes]
+    watched = [name for name in names if name not in ("supervisor", "viewer")]
+    write_run(folder, "real_track", arguments, task)
+    return Prepared(folder, task.write(folder) | {"bag": str(folder / "bag"), "required_nodes": watched}, recorded)
+
+
+REAL_TRACK = Graph(
+    "real_track",
+    "track a human demonstration with the Franka arm and the LEAP hand",
+    ARGUMENTS,
+    processes,
+    prepare,
+)

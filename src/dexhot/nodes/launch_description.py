@@ -1,0 +1,50 @@
+"""A graph as a launch description of `ros2 launch` (launch and launch_ros come with the ROS distribution)."""
+
+import os
+
+from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from dexhot.nodes.bringup import GRACE
+from dexhot.nodes.graph import plan
+from dexhot.nodes.graphs import load_graph
+
+
+def describe(name: str) -> LaunchDescription:
+    """The launch description of the graph called `name`: its arguments, then the processes that they give."""
+    graph = load_graph(name)
+    declared = [
+        DeclareLaunchArgument(
+            a.name, default_value=a.default_text, description=a.description, choices=list(a.choices) or None
+        )
+        for a in graph.arguments
+    ]
+
+    def processes(context: LaunchContext) -> list:
+        given = {a.name: LaunchConfiguration(a.name).perform(context) for a in graph.arguments}
+        return actions(plan(graph, given, os.environ))
+
+    return LaunchDescription([*declared, OpaqueFunction(function=processes)])
+
+
+def actions(planned) -> list:
+    """What `dexhot up` does, as launch actions: any process that ends takes the others with it."""
+    interrupt, terminate, _ = GRACE.values()
+    return [
+        *(SetEnvironmentVariable(k, v) for k, v in planned.environment.items()),
+        *(
+            Node(
+                package="dexhot",
+                executable="dexhot_node",
+                arguments=[node.name for node in process.nodes],
+                parameters=[str(planned.parameters_file)],
+                output="screen",
+                sigterm_timeout=str(interrupt),
+                sigkill_timeout=str(terminate),
+                on_exit=Shutdown(reason=f"{process.name} ended"),
+            )
+            for process in planned.processes
+        ),
+    ]

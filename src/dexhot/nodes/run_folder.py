@@ -1,0 +1,121 @@
+"""The folder of a run: runs/<time>-<graph>-<reference>/ with bag/, run.json, parameters.yaml, the files it tracked."""
+
+import json
+import platform
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from dexhot import __version__
+from dexhot.data import files
+from dexhot.data.types import Demonstration, Reference
+from dexhot.errors import DexhotError, FileFormatError
+from dexhot.paths import runs_dir, share_dir
+
+SCHEMA, VERSION = "dexhot/run", 1
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a run tracks: the reference, and the demonstration where the controller plays one."""
+
+    reference: Reference
+    demonstration: Demonstration | None
+    sources: dict[str, str]  # argument -> the file it came from
+
+    def write(self, folder: Path) -> dict[str, Any]:
+        """Copies in `folder`; returns the parameters `reference` and `policy` that name them."""
+        values: dict[str, Any] = {"reference": str(files.save(self.reference, folder / "reference.npz")), "policy": ""}
+        if self.demonstration is not None:
+            values["policy"] = str(files.save(self.demonstration, folder / "demonstration.npz"))
+        return values
+
+
+def load_task(reference: str, policy: str, controller: str) -> Task:
+    """The files of a run. Raises FileFormatError or DexhotError, naming the argument to give."""
+    if not reference:
+        raise DexhotError("no reference given; write reference:=FILE, as `dexhot retarget` or `dexhot mine` made it.")
+    tracked: Any = files.load(reference)
+    if not isinstance(tracked, Reference | Demonstration):
+        raise FileFormatError(
+            f"{reference} holds a {type(tracked).__name__}, but a Reference or Demonstration is needed."
+        )
+    demonstration = tracked if isinstance(tracked, Demonstration) else None
+    sources = {"reference": str(Path(reference).resolve())}
+    if policy:
+        demonstration = files.load(policy, Demonstration)
+        sources["policy"] = str(Path(policy).resolve())
+    if controller == "playback" and demonstration is None:
+        raise DexhotError("controller:=playback needs a Demonstration: give policy:=FILE, as `dexhot mine` made it.")
+    return Task(tracked.reference if isinstance(tracked, Demonstration) else tracked, demonstration, sources)
+
+
+def new_run_folder(graph: str, name: str, record: str) -> Path:
+    """A folder that did not exist: `record` itself, or for "true" one named after now in $DEXHOT_RUNS."""
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    base = runs_dir() / f"{stamp}-{graph}-{name.replace('/', '_')}" if record == "true" else Path(record)
+    if record != "true" and base.exists():
+        raise DexhotError(f"{base} exists; a run is never written over: give record:= a new folder, or record:=true.")
+    folder, k = base, 1
+    while folder.exists():
+        k += 1
+        folder = base.with_name(f"{base.name}-{k}")
+    folder.mkdir(parents=True)
+    return folder.resolve()
+
+
+def write_run(folder: Path, graph: str, arguments: dict[str, Any], task: Task) -> None:
+    """run.json: with what this run was made."""
+    entries = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "graph": graph,
+        "arguments": arguments,
+        "started": datetime.now(UTC).isoformat(),
+        "name": task.reference.name,
+        "hand": task.reference.hand,
+        "object": task.reference.object_name,
+        "sources": task.sources,
+        "provenance": task.reference.provenance,
+        "versions": versions(),
+    }
+    files.write_text(folder / "run.json", json.dumps(entries, indent=2, default=str) + "\n")
+
+
+def read_run(folder: str | Path) -> dict[str, Any]:
+    """run.json of a run's folder. Raises FileFormatError."""
+    path = Path(folder) / "run.json"
+    try:
+        entries = json.loads(path.read_text())
+    except (OSError, ValueError) as e:
+        raise FileFormatError(f"{folder} is not the folder of a run: {e}.") from e
+    if entries.get("schema") != SCHEMA or entries.get("version", 0) > VERSION:
+        raise FileFormatError(
+            f"{path} is {entries.get('schema')!r}; this dexhot reads {SCHEMA!r} up to version {VERSION}."
+        )
+    return entries
+
+
+def versions() -> dict[str, str]:
+    """Of dexhot, its commit, Python and the packages that decide what a run does."""
+    found = {"dexhot": __version__, "python": platform.python_version(), "commit": _commit()}
+    for package in ("numpy", "mujoco", "mink", "rosbags", "ros-jazzy-rclpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not from PyPI"
+    return found
+
+
+def _commit() -> str:
+    """The checkout's commit, with "+" when it has changes; "installed" outside of a checkout."""
+    root = share_dir()
+    if not (root / ".git").exists():
+        return "installed"
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+", "--abbrev=12"], cwd=root, capture_output=True, text=True
+    )
+    return found.stdout.strip() or "unknown"
