@@ -1,0 +1,79 @@
+"""Signed distance to a union of convex pieces, exact to well under 0.1 mm, for many points at once."""
+
+import numpy as np
+import trimesh
+from scipy.spatial import ConvexHull, cKDTree
+
+SPACING = (
+    0.002  # of the surface samples, m; the distance is refined on triangles, so this only has to find the right ones
+)
+NEAREST = 4  # samples whose triangles are searched
+
+
+class ConvexUnion:
+    """The solid that a list of convex pieces covers.
+
+    A k-d tree of samples on the outer surface proposes triangles, the nearest point on them gives the distance, the
+    pieces' half-spaces give the sign. Parts of a piece's surface that lie inside another piece do not count as surface.
+    """
+
+    def __init__(self, pieces):
+        """pieces: [(vertices (v, 3) m, faces (f, 3))]; each piece is the hull of its vertices."""
+        hulls = [ConvexHull(vertices) for vertices, _ in pieces]
+        self.planes = [np.unique(h.equations.round(9), axis=0) for h in hulls]  # n.x + d <= 0 inside
+        self.boxes = [(h.points.min(0), h.points.max(0)) for h in hulls]
+        triangles = np.concatenate([h.points[h.simplices] for h in hulls])  # (F, 3, 3)
+        normals = np.concatenate([h.equations[:, :3] for h in hulls])
+        points, owner = _sample(triangles)
+        outer = ~self.inside(points + 0.25 * SPACING * normals[owner])
+        self.triangles, self.normals = triangles, normals
+        self._owner, self._tree = owner[outer], cKDTree(points[outer])
+
+    def inside(self, points):
+        """(N, 3) -> (N,) bool."""
+        points = np.asarray(points, float)
+        inside = np.zeros(len(points), bool)
+        for planes, (low, high) in zip(self.planes, self.boxes):
+            near = np.flatnonzero(~inside & (points > low - 1e-7).all(1) & (points < high + 1e-7).all(1))
+            inside[near] = (points[near] @ planes[:, :3].T + planes[:, 3] < 1e-7).all(
+                1
+            )  # 1e-7: no gap between neighbours
+        return inside
+
+    def distance(self, points):
+        """Points (..., 3) -> signed distance (...,) m, negative inside, and outward direction (..., 3)."""
+        points = np.asarray(points, float)
+        flat = points.reshape(-1, 3)
+        _, sample = self._tree.query(flat, k=NEAREST)
+        triangle = self._owner[sample]  # (N, NEAREST)
+        repeated = np.repeat(flat, NEAREST, axis=0)
+        nearest = trimesh.triangles.closest_point(self.triangles[triangle.ravel()], repeated).reshape(-1, NEAREST, 3)
+        gap = flat[:, None] - nearest
+        length = np.linalg.norm(gap, axis=-1)
+        best, row = length.argmin(1), np.arange(len(flat))
+        sign = np.where(self.inside(flat), -1.0, 1.0)
+        distance = sign * length[row, best]
+        on_surface = np.abs(distance) < 1e-6
+        direction = sign[:, None] * gap[row, best] / np.maximum(length[row, best], 1e-12)[:, None]
+        direction[on_surface] = self.normals[triangle[row, best][on_surface]]
+        return distance.reshape(points.shape[:-1]), direction.reshape(points.shape)
+
+
+def _sample(triangles):
+    """Points about SPACING apart on triangles (F, 3, 3), and the triangle of each."""
+    a, b, c = triangles[:, 0], triangles[:, 1], triangles[:, 2]
+    edge = np.maximum(
+        np.linalg.norm(b - a, axis=1), np.maximum(np.linalg.norm(c - b, axis=1), np.linalg.norm(a - c, axis=1))
+    )
+    steps = np.clip(np.ceil(edge / SPACING).astype(int), 1, 200)
+    points, owner = [], []
+    for n in np.unique(steps):
+        rows = np.flatnonzero(steps == n)
+        i, j = (g.ravel() for g in np.meshgrid(np.arange(n + 1), np.arange(n + 1)))
+        keep = i + j <= n
+        u, v = i[keep] / n, j[keep] / n
+        w = np.stack([1 - u - v, u, v], axis=1)  # (S, 3) barycentric
+        w = 0.98 * w + 0.02 / 3  # off the edges, which belong to two triangles
+        points.append((w @ triangles[rows]).reshape(-1, 3))
+        owner.append(np.repeat(rows, len(w)))
+    return np.concatenate(points), np.concatenate(owner)

@@ -1,0 +1,150 @@
+"""A floating hand beside an object and a table, as MuJoCo sees them: points, Jacobians, gaps between geoms.
+
+Only kinematics and collision are used. The object is a mocap body, so the degrees of freedom are the hand vector's.
+"""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.types import WRIST_JOINTS
+from dexhot.hands.robot_hand import RobotHand
+
+MARGIN = 0.002  # m; gaps wider than this are not reported
+HAND, OBJECT, TABLE = 1, 2, 4
+
+
+@dataclass
+class Gaps:
+    """Pairs of geoms closer than MARGIN in one pose."""
+
+    distance: np.ndarray  # (C,) m, negative when they overlap
+    jacobian: np.ndarray  # (C, 6+n) of the distance
+    kind: np.ndarray  # (C,) HAND (with itself), OBJECT or TABLE
+    tip: np.ndarray  # (C,) bool: the hand's geom is on a fingertip's body
+
+
+class HandModel:
+    """The hand vector's kinematics, for one hand, one base rotation and one object."""
+
+    def __init__(
+        self, hand: RobotHand, links=(), base_quat=(1.0, 0, 0, 0), asset: ObjectAsset | None = None, table=None
+    ):
+        """Points: the hand's tip sites, then the origins of `links`. table: height in m, or None for no table."""
+        spec = _spec(hand, links, base_quat, asset, table)
+        self.model = spec.compile()
+        self._exclude_touching(spec, hand)
+        self.data = mujoco.MjData(self.model)
+        names = (*WRIST_JOINTS, *hand.joint_names)
+        self.order = np.array([self.model.joint(name).qposadr[0] for name in names])  # hand vector -> qpos
+        self.sites = [self.model.site(name).id for name in (*hand.tip_sites, *(f"{link}_origin" for link in links))]
+        self.palm = self.model.body("palm").id
+        far = 10.0
+        self.lower = np.concatenate([np.full(6, -far), hand.lower])
+        self.upper = np.concatenate([np.full(6, far), hand.upper])
+        bodies = [self.model.site(name).bodyid[0] for name in hand.tip_sites]
+        self._is_tip = np.isin(self.model.geom_bodyid, bodies)
+        self._kind = self.model.geom_contype
+
+    @property
+    def size(self) -> int:
+        return len(self.order)
+
+    def _exclude_touching(self, spec: mujoco.MjSpec, hand: RobotHand) -> None:
+        """Neighbouring links overlap in every pose: leave out the pairs that touch with the hand open."""
+        data = mujoco.MjData(self.model)
+        for name, value in zip(hand.joint_names, hand.open):
+            data.joint(name).qpos[0] = value
+        mujoco.mj_kinematics(self.model, data)
+        mujoco.mj_collision(self.model, data)
+        pairs = self.model.geom_bodyid[data.contact.geom[data.contact.dist < MARGIN]]
+        for a, b in {tuple(sorted(p)) for p in pairs.tolist()}:
+            names = self.model.body(a).name, self.model.body(b).name
+            if "object" not in names and "world" not in names:
+                spec.add_exclude(bodyname1=names[0], bodyname2=names[1])
+        self.model = spec.compile()
+
+    def move(self, q, object_pose=None) -> None:
+        """Place the hand (6+n,) and the object (7,)."""
+        self.data.qpos[self.order] = q
+        if object_pose is not None:
+            self.data.mocap_pos[0], self.data.mocap_quat[0] = object_pose[:3], object_pose[3:]
+        mujoco.mj_kinematics(self.model, self.data)
+        mujoco.mj_comPos(self.model, self.data)
+
+    def points(self):
+        """(P, 3) world positions of the sites."""
+        return self.data.site_xpos[self.sites]
+
+    def point_jacobian(self):
+        """(P, 3, 6+n) of the sites."""
+        jacobian = np.empty((len(self.sites), 3, self.model.nv))
+        for row, site in zip(jacobian, self.sites):
+            mujoco.mj_jacSite(self.model, self.data, row, None, site)
+        return jacobian[:, :, self.order]
+
+    def palm_rotation(self):
+        """(3, 3) world_R_palm."""
+        return self.data.xmat[self.palm].reshape(3, 3)
+
+    def palm_rotation_jacobian(self):
+        """(3, 6+n): world angular velocity of the palm per joint velocity."""
+        jacobian = np.empty((3, self.model.nv))
+        mujoco.mj_jacBody(self.model, self.data, None, jacobian, self.palm)
+        return jacobian[:, self.order]
+
+    def gaps(self, below: float = MARGIN) -> Gaps:
+        """Every pair of geoms closer than `below`."""
+        model, data = self.model, self.data
+        mujoco.mj_collision(model, data)
+        contact = data.contact
+        rows = np.flatnonzero(contact.dist < below)
+        geom, normals, points = contact.geom[rows], contact.frame[rows, :3], contact.pos[rows]
+        jacobian, first, second = np.zeros((len(rows), model.nv)), np.empty((3, model.nv)), np.empty((3, model.nv))
+        for i, body in enumerate(model.geom_bodyid[geom]):
+            mujoco.mj_jac(model, data, first, None, points[i], body[0])
+            mujoco.mj_jac(model, data, second, None, points[i], body[1])
+            jacobian[i] = normals[i] @ (second - first)
+        return Gaps(
+            contact.dist[rows],
+            jacobian[:, self.order],
+            self._kind[geom].max(axis=1, initial=0),
+            self._is_tip[geom].any(axis=1),
+        )
+
+
+def _spec(hand: RobotHand, links, base_quat, asset: ObjectAsset | None, table: float | None) -> mujoco.MjSpec:
+    spec = mujoco.MjSpec()
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MULTICCD
+    position = spec.worldbody.add_body(name="wrist_position")
+    rotation = position.add_body(name="wrist_rotation", quat=base_quat)
+    for body, kind, letters in (
+        (position, mujoco.mjtJoint.mjJNT_SLIDE, "txtytz"),
+        (rotation, mujoco.mjtJoint.mjJNT_HINGE, "rxryrz"),
+    ):
+        for i in range(3):
+            body.add_joint(name=letters[2 * i : 2 * i + 2], type=kind, axis=np.eye(3)[i])
+        body.mass, body.inertia, body.explicitinertial = 1.0, np.ones(3), True
+    fingers = hand.spec()
+    for link in links:
+        fingers.body(link).add_site(name=f"{link}_origin")
+    for geom in fingers.geoms:
+        if geom.contype or geom.conaffinity:
+            geom.contype, geom.conaffinity, geom.margin = HAND, HAND, MARGIN
+    spec.attach(
+        fingers, prefix="hand/", frame=rotation.add_frame()
+    )  # MuJoCo wants a prefix; the joint table's names have none
+    for element in (*spec.bodies, *spec.joints, *spec.sites):
+        element.name = element.name.removeprefix("hand/")
+    if asset is not None:
+        body = spec.worldbody.add_body(name="object", mocap=True)
+        for i, (vertices, _) in enumerate(asset.pieces):
+            spec.add_mesh(name=f"piece{i}", uservert=np.asarray(vertices, float).ravel())
+            body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"piece{i}", contype=OBJECT, conaffinity=HAND)
+    if table is not None:
+        spec.worldbody.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_PLANE, size=[2, 2, 0.1], pos=[0, 0, table], contype=TABLE, conaffinity=HAND
+        )
+    return spec
