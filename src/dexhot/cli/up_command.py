@@ -1,4 +1,4 @@
-"""Bring up a graph of ROS nodes without ros2 launch, e.g. dexhot up real_track reference:=FILE; Ctrl-C takes it down."""
+"""Bring up a graph of ROS nodes without ros2 launch: dexhot up real_track reference:=FILE; Ctrl-C takes it down."""
 
 import os
 import sys

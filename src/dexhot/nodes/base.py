@@ -37,6 +37,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
 
 from dexhot.errors import DexhotError
@@ -91,6 +92,10 @@ class DexhotNode(LifecycleNode):
     def teardown(self) -> None:
         """Clean up or shut down: give back what setup took (files, threads, devices)."""
 
+    def alive(self) -> bool:
+        """Whether to give a heartbeat; a node that is active but not ready yet may hold it back."""
+        return self.active
+
     # What subclasses use
 
     def now(self) -> float:
@@ -107,24 +112,33 @@ class DexhotNode(LifecycleNode):
         self._made.append((self.destroy_lifecycle_publisher, publisher))
         return publisher
 
-    def subscribe(self, msg_type: type, topic: str, callback: Callable, qos: str = "sensor", raw: bool = False) -> None:
-        """Call `callback(message)` while the node is active; its exception is a fault. `raw` gives serialized bytes.
+    def subscribe(self, msg_type: type, topic: str, callback: Callable, qos: str = "sensor") -> None:
+        """Call `callback(message)` while the node is active; its exception is a fault.
 
         Of a `journaled` node every message is first named on /<node>/inputs (Header: frame_id = topic, stamp = that of
         the message), so that a replay can feed the same inputs in the same order; such messages must have a header.
         """
-        journaled = self.journaled and not raw
-        if journaled and self._journal is None:
+        if self.journaled and self._journal is None:
             self._journal = self.advertise(Header, f"/{self.get_name()}/inputs", "state")
 
         def gated(message: Any) -> None:
             if not self.active:
                 return
-            if journaled and self._journal is not None:
+            if self._journal is not None:
                 self._journal.publish(Header(stamp=getattr(message, "header", message).stamp, frame_id=topic))
             self._guarded(callback, message)
 
-        subscription = self.create_subscription(msg_type, topic, gated, subscribe_profile(qos), raw=raw)
+        subscription = self.create_subscription(msg_type, topic, gated, subscribe_profile(qos))
+        self._made.append((self.destroy_subscription, subscription))
+
+    def subscribe_raw(self, msg_type: type, topic: str, callback: Callable, profile: QoSProfile) -> None:
+        """Call `callback(serialized bytes, info)` while active; `info["received_timestamp"]` is system time in ns."""
+
+        def gated(data: bytes, info: Any) -> None:
+            if self.active:
+                self._guarded(callback, data, info)
+
+        subscription = self.create_subscription(msg_type, topic, gated, profile, raw=True)  # type: ignore[arg-type]
         self._made.append((self.destroy_subscription, subscription))
 
     def loop(self, rate_hz: float, callback: Callable[[], None], name: str = "loop") -> None:
@@ -322,5 +336,5 @@ class DexhotNode(LifecycleNode):
 
     def _beat(self) -> None:
         """Alive and active, on /heartbeat; missed by the supervisor when process, executor or node stop."""
-        if self.active:
+        if self.alive():
             self._heartbeat.publish(Header(stamp=self.stamp(), frame_id=self.get_name()))

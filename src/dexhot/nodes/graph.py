@@ -1,7 +1,7 @@
 """The one description of a bring-up, from which both `ros2 launch` and `dexhot up` start the same processes.
 
-A graph has arguments and processes of nodes. An argument (or a value that the graph derives from them) reaches every node
-whose schema has a parameter of its name. `plan` checks everything and writes the parameters file; nothing starts before.
+A graph has arguments and processes of nodes. An argument (or a value that the graph derives from them) reaches every
+node whose schema has a parameter of its name. `plan` checks everything and writes the parameters file, before a start.
 """
 
 import tempfile

@@ -1,0 +1,110 @@
+"""Records every topic of the graph to an MCAP bag: serialized bytes as they came, ordered by receive time.
+
+It gives a heartbeat only when every required node is active and no new topic appeared for a while, so that a supervisor
+that waits for it starts nothing that would not be recorded.
+"""
+
+import importlib
+import time
+
+from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from std_msgs.msg import Header
+
+from dexhot.data.bags import BagWriter, typestore
+from dexhot.nodes.base import DexhotNode
+
+SETTLED = 0.5  # s without a new topic
+DEPTH = 1000  # messages that may wait for us
+
+
+class RecorderNode(DexhotNode):
+    """Callbacks only append to a list; a loop sorts, writes and flushes it."""
+
+    def __init__(self) -> None:
+        super().__init__("recorder")
+
+    def setup(self) -> None:
+        self.bag = BagWriter(self.p.bag)
+        self.pending: list[tuple[int, Connection, bytes]] = []
+        self.recorded: set[str] = set(self.p.exclude)
+        self.heard: set[str] = set()
+        self.newest = time.monotonic()
+        self.loop(self.p.discovery_rate, self.discover, "discovery")
+        self.loop(1.0 / self.p.flush_period, self.write, "flush")
+
+    def teardown(self) -> None:
+        if hasattr(self, "bag"):
+            self.write()
+            self.bag.close()
+            self.get_logger().info(f"{self.bag.count} messages in {self.bag.path}")
+            del self.bag
+
+    def discover(self) -> None:
+        """Subscribe to topics that have publishers and are not recorded yet."""
+        for topic, types in self.get_topic_names_and_types():
+            if topic in self.recorded or not self.get_publishers_info_by_topic(topic):
+                continue
+            self.recorded.add(topic)
+            if types[0] not in typestore().fielddefs:
+                self.warnings[topic] = f"{topic} is not recorded: its type {types[0]} is not a standard one"
+                continue
+            self.record(topic, types[0])
+            self.newest = time.monotonic()
+
+    def record(self, topic: str, msgtype: str) -> None:
+        """Record `topic` with what its publishers offer, asking for no more than all of them can give."""
+        offered = [info.qos_profile for info in self.get_publishers_info_by_topic(topic)]
+        reliable = all(q.reliability == QoSReliabilityPolicy.RELIABLE for q in offered)
+        latched = all(q.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL for q in offered)
+        asked = QoSProfile(
+            history=QoSHistoryPolicy.KEEP_LAST,
+            depth=DEPTH,
+            reliability=QoSReliabilityPolicy.RELIABLE if reliable else QoSReliabilityPolicy.BEST_EFFORT,
+            durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE,
+        )
+        package, _, name = msgtype.split("/")
+        kind = getattr(importlib.import_module(f"{package}.msg"), name)
+        connection = self.bag.topic(topic, msgtype, tuple(bag_qos(q) for q in offered))
+
+        def keep(data: bytes, info: dict) -> None:
+            self.pending.append((info["received_timestamp"], connection, data))
+            if topic == "/heartbeat" and not self.complete():
+                self.heard.add(deserialize_message(data, Header).frame_id)
+
+        self.subscribe_raw(kind, topic, keep, asked)
+
+    def complete(self) -> bool:
+        """Every required node has been heard."""
+        return self.heard >= set(self.p.required_nodes) - {self.get_name()}
+
+    def alive(self) -> bool:
+        """Everything that runs is being recorded."""
+        return super().alive() and self.complete() and time.monotonic() - self.newest > SETTLED
+
+    def write(self) -> None:
+        """What came since the last time, to the disk."""
+        pending, self.pending = self.pending, []
+        for time_ns, connection, data in sorted(pending, key=lambda item: item[0]):
+            self.bag.write(connection, time_ns, data)
+        self.bag.flush()
+        self.values["messages"] = self.bag.count
+
+
+def bag_qos(q: QoSProfile) -> Qos:
+    """A ROS profile as metadata.yaml keeps it; the enumerations have the same numbers."""
+    times = [
+        QosTime(*divmod(t.nanoseconds, 1_000_000_000)) for t in (q.deadline, q.lifespan, q.liveliness_lease_duration)
+    ]
+    return Qos(
+        QosHistory(q.history.value),
+        q.depth,
+        QosReliability(q.reliability.value),
+        QosDurability(q.durability.value),
+        times[0],
+        times[1],
+        QosLiveliness(q.liveliness.value),
+        times[2],
+        False,
+    )
