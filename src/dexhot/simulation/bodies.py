@@ -5,6 +5,7 @@ import numpy as np
 
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import WRIST_JOINTS
+from dexhot.geometry.rotations import matrix_to_quat
 from dexhot.hands.robot_hand import RobotHand
 from dexhot.simulation.physics import Physics
 
@@ -44,7 +45,7 @@ def add_table(spec: mujoco.MjSpec, physics: Physics, height: float, center=(0.0,
     position = [*center, height - TABLE_SIZE[2]]
     table = spec.worldbody.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_BOX, size=TABLE_SIZE, pos=position)
     set_contact(table, physics, WORLD_CONTACT)
-    table.rgba = [0.55, 0.47, 0.40, 1.0]
+    table.rgba = [0.72, 0.66, 0.58, 1.0]
 
 
 def add_object(spec: mujoco.MjSpec, obj: ObjectAsset, physics: Physics) -> None:
@@ -174,12 +175,12 @@ def _add_contact_sensors(spec: mujoco.MjSpec, layout, label: str, what, names: l
     return slice(start, start + len(names))
 
 
-def add_looks(spec: mujoco.MjSpec, target=(0.0, 0.0, 0.1), distance: float = 1.1) -> None:
-    """Sky, checkered floor, two lights and the camera "workspace", which looks at `target` from the front right."""
+def add_looks(spec: mujoco.MjSpec, target, distance: float) -> None:
+    """Sky, checkered floor, a light and the camera "workspace", which looks at `target` from `distance`, front right."""
     texture = mujoco.mjtTexture
     spec.add_texture(
         name="sky", type=texture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
-        rgb1=[0.93, 0.95, 0.97], rgb2=[0.62, 0.70, 0.78], width=256, height=256,
+        rgb1=[0.95, 0.96, 0.98], rgb2=[0.66, 0.74, 0.82], width=256, height=256,
     )  # fmt: skip
     spec.add_texture(
         name="floor", type=texture.mjTEXTURE_2D, builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
@@ -196,10 +197,11 @@ def add_looks(spec: mujoco.MjSpec, target=(0.0, 0.0, 0.1), distance: float = 1.1
     spec.visual.global_.offwidth, spec.visual.global_.offheight = 1920, 1080
     spec.visual.quality.shadowsize = 4096
     spec.visual.map.znear = 0.005
-    spec.worldbody.add_light(name="key", pos=[1.2, -1.0, 2.4], dir=[-0.45, 0.4, -1.0], diffuse=[0.5] * 3)
-    x, y, z = np.asarray(target) + distance * np.array([0.62, -0.62, 0.48])
-    forward = (np.asarray(target) - (x, y, z)) / distance
-    right = np.cross(forward, (0.0, 0.0, 1.0))
-    right /= np.linalg.norm(right)
-    camera = spec.worldbody.add_camera(name="workspace", pos=[x, y, z], fovy=45)
-    camera.alt.xyaxes = [*right, *np.cross(right, forward)]
+    key = spec.worldbody.add_light(name="key", pos=[1.0, -0.8, 2.2], dir=[-0.4, 0.35, -1.0], diffuse=[0.55] * 3)
+    key.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
+    spec.visual.map.shadowclip = 1.2  # m around the light's aim: a sharper shadow than the whole world's
+    look_from = np.asarray(target) + distance * np.array([0.66, -0.60, 0.45])
+    back = (look_from - target) / np.linalg.norm(look_from - target)
+    right = np.cross((0.0, 0.0, 1.0), back) / np.linalg.norm(back[:2])
+    axes = np.stack([right, np.cross(back, right), back], axis=1)  # a camera looks along its -z, +y is up
+    spec.worldbody.add_camera(name="workspace", pos=look_from, quat=matrix_to_quat(axes), fovy=45)

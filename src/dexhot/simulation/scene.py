@@ -9,7 +9,7 @@ import numpy as np
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import WRIST_JOINTS
 from dexhot.errors import DexhotError
-from dexhot.geometry.poses import IDENTITY
+from dexhot.geometry.poses import IDENTITY, transform
 from dexhot.hands.robot_hand import RobotHand
 from dexhot.simulation import bodies
 from dexhot.simulation.physics import Physics
@@ -103,7 +103,8 @@ def arm_scene(
     from dexhot.hands.joint_table import joint_table
 
     base_pose = np.asarray(base_pose, float)
-    spec = _new_world(physics, table_height, obj, center=(base_pose[0] + 0.45, base_pose[1]))
+    center = transform(base_pose, np.array([0.4, 0.0, 0.0]))[:2]
+    spec = _new_world(physics, table_height, obj, center, distance=1.55, height=0.32)
     frame = spec.worldbody.add_frame(pos=base_pose[:3], quat=base_pose[3:])
     _attach(spec, arm_hand_spec(hand), hand, physics, frame)
     arm = joint_table("fr3")
@@ -165,9 +166,11 @@ def _check(name: str, value, size: int) -> None:
         raise DexhotError(f"reset: {name} holds a non-finite value: {value}.")
 
 
-def _new_world(physics: Physics, table_height: float, obj: ObjectAsset | None, center=(0.0, 0.0)) -> mujoco.MjSpec:
+def _new_world(
+    physics: Physics, table_height: float, obj, center=(0.0, 0.0), distance=0.9, height=0.1
+) -> mujoco.MjSpec:
     spec = bodies.new_spec(physics)
-    bodies.add_looks(spec, target=(*center, table_height + 0.12))
+    bodies.add_looks(spec, (*center, table_height + height), distance)
     bodies.add_table(spec, physics, table_height, center)
     if obj is not None:
         bodies.add_object(spec, obj, physics)
