@@ -1,0 +1,134 @@
+"""What a tracking controller pays for: plain functions of a batch of rollouts, weighted and summed by `Tracking.cost`.
+
+Every term takes arrays over (N rollouts, h control steps) and returns (N, h).
+"""
+
+from dataclasses import dataclass, fields
+
+import mujoco
+import numpy as np
+
+from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.types import Reference
+from dexhot.errors import DexhotError
+from dexhot.evaluation.symmetry import reduced_angle
+from dexhot.geometry.rotations import quat_angle, quat_conjugate, quat_multiply, quat_rotate, xyz_angles_to_quat
+from dexhot.simulation.backend import Batch
+from dexhot.simulation.scene import Scene
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Cost per unit of each term: m, rad, a share of torque limits squared, or a share of missing contacts."""
+
+    object_position: float = 20.0
+    object_rotation: float = 1.5
+    palm_position: float = 2.0
+    palm_rotation: float = 0.5
+    tips: float = 2.0  # fingertips in the world
+    tips_on_object: float = 6.0  # fingertips in the object's frame: the grasp
+    fingers: float = 0.1
+    contact: float = 0.1
+    effort: float = 0.02
+    penetration: float = 50.0
+    final: float = 3.0  # the horizon's last step counts this many times
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The reference as the cost compares it, one row per frame (T)."""
+
+    object_position: np.ndarray  # (T, 3) of the object's centre of symmetry (the mesh origin where it has none)
+    object_quat: np.ndarray  # (T, 4)
+    palm_position: np.ndarray  # (T, 3)
+    palm_quat: np.ndarray  # (T, 4)
+    fingers: np.ndarray  # (T, n)
+    tips: np.ndarray  # (T, k, 3) world
+    tips_on_object: np.ndarray  # (T, k, 3) object frame
+    contact: np.ndarray  # (T, k) in [0, 1]
+
+    def at(self, frames: np.ndarray) -> "Targets":
+        return Targets(*(getattr(self, f.name)[frames] for f in fields(self)))
+
+
+def targets(reference: Reference, scene: Scene) -> Targets:
+    """Fingertips by the scene's own kinematics; the rest is the reference's."""
+    data, model = mujoco.MjData(scene.model), scene.model
+    sites = [model.site(name).id for name in scene.hand.tip_sites]  # type: ignore[union-attr]
+    tips = np.zeros((len(reference.q), len(sites), 3))
+    for t, q in enumerate(reference.q):
+        data.qpos[scene.q_address] = q
+        mujoco.mj_kinematics(model, data)
+        tips[t] = data.site_xpos[sites]
+    position, quat = reference.object_pose[:, :3], reference.object_pose[:, 3:]
+    return Targets(
+        object_position=position + quat_rotate(quat, _center(scene)),
+        object_quat=quat,
+        palm_position=reference.q[:, :3],
+        palm_quat=quat_multiply(reference.base_quat, xyz_angles_to_quat(reference.q[:, 3:6])),
+        fingers=reference.q[:, 6:],
+        tips=tips,
+        tips_on_object=in_frame(position[:, None], quat[:, None], tips),
+        contact=reference.contact,
+    )
+
+
+def tracking_cost(scene: Scene, batch: Batch, controls: np.ndarray, wanted: Targets, weights: Weights) -> np.ndarray:
+    """(N,) mean weighted cost of rollouts of `controls` (N, h, nu) against `wanted` (h rows); infinite if diverged."""
+    s = {name: batch.sensors[..., where] for name, where in scene.sensors.items()}
+    q, v = batch.states[..., 1 + scene.q_address], batch.states[..., 1 + scene.model.nq + scene.v_address]
+    position, quat = s["object_position"], s["object_quat"]
+    tips = s["tips"].reshape(*s["tips"].shape[:2], -1, 3)
+    center = position + quat_rotate(quat, _center(scene))
+    grasp = in_frame(position[:, :, None], quat[:, :, None], tips)
+    cost: np.ndarray = (
+        weights.object_position * distance(center, wanted.object_position)
+        + weights.object_rotation * reduced_angle(_object(scene).symmetry, wanted.object_quat, quat)
+        + weights.palm_position * distance(s["palm_position"], wanted.palm_position)
+        + weights.palm_rotation * quat_angle(s["palm_quat"], wanted.palm_quat)
+        + weights.tips * distance(tips, wanted.tips).mean(-1)
+        + weights.tips_on_object * distance(grasp, wanted.tips_on_object).mean(-1)
+        + weights.fingers * np.abs(q[..., 6:] - wanted.fingers).mean(-1)
+        + weights.contact * missing_contact(s["tip_contact"], wanted.contact)
+        + weights.effort * effort(scene, controls, q, v)
+        + weights.penetration * penetration(s["penetration"])
+    )
+    cost[:, -1] *= weights.final
+    return np.where(batch.diverged, np.inf, cost.mean(axis=1))
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(..., 3), (..., 3) -> (...) m."""
+    return np.linalg.norm(a - b, axis=-1)
+
+
+def in_frame(position: np.ndarray, quat: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """World points (..., 3) in the frame at `position` (..., 3), `quat` (..., 4)."""
+    return quat_rotate(quat_conjugate(quat), points - position)
+
+
+def missing_contact(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Mean over fingertips of the wanted contact that is not there. found (N, h, k) counts contacts, wanted (h, k)."""
+    return (wanted * (found <= 0)).mean(-1)
+
+
+def effort(scene: Scene, controls: np.ndarray, q: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Mean over the fingers of (servo torque / torque limit)^2, which saturates at 1."""
+    servo = scene.physics.finger
+    torque = servo.kp * (controls[..., 6:] - q[..., 6:]) - servo.kv * v[..., 6:]
+    return np.minimum(np.square(torque / servo.force), 1.0).mean(-1)
+
+
+def penetration(nearest: np.ndarray, allowed: float = 0.001) -> np.ndarray:
+    """m of the deepest overlap of hand and object beyond `allowed`; `nearest` (N, h, 1) is its signed distance."""
+    return np.maximum(-nearest[..., 0] - allowed, 0.0)
+
+
+def _center(scene: Scene) -> np.ndarray:
+    return np.asarray(_object(scene).symmetry.center, float)
+
+
+def _object(scene: Scene) -> ObjectAsset:
+    if scene.object is None:
+        raise DexhotError("tracking an object needs a scene with one; build it with `floating_scene(hand, obj, ...)`.")
+    return scene.object

@@ -1,0 +1,137 @@
+"""Annealed sampling over residuals on a reference's position targets: it mines demonstrations and, given cores, controls.
+
+The actions are base + residual: `base` are the reference's targets with the servos' velocity lag fed forward, the
+residual is linear between knots. `plan` draws knots around the present residual, rolls them out in one batch (or, for a
+robust plan, each in several worlds) and moves the residual to the weighted mean of the best; the noise shrinks from one
+iteration to the next (model predictive path integral control, Williams et al. 2017, with annealing, Xue et al. 2024).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dexhot.control.cost import Targets, Weights, targets, tracking_cost
+from dexhot.data.types import Reference
+from dexhot.simulation.backend import MujocoSimulator
+from dexhot.simulation.physics import Physics
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """Budget and noise of one plan. Times in s."""
+
+    samples: int = 64
+    iterations: int = 4
+    horizon: float = 1.0
+    replan: float = 0.2  # how much of a plan is carried out before the next one
+    knot: float = 0.2
+    sigma_position: float = 0.01  # m, of the wrist
+    sigma_rotation: float = 0.05  # rad, of the wrist
+    sigma_finger: float = 0.25  # rad
+    first: float = 0.5  # noise at the first knot, as a share of that at the last: what comes soon was planned before
+    anneal: float = 0.15  # noise in the last iteration, as a share of that in the first
+    elites: float = 0.1  # share of the samples that is averaged
+    temperature: float = 0.5  # of the elites' weights, in standard deviations of their cost
+
+
+def base_actions(reference: Reference, physics: Physics) -> np.ndarray:
+    """(T, 6+n) targets that a servo without load follows: the next frame's target, plus kv/kp times its velocity."""
+    following = np.minimum(np.arange(1, len(reference.target) + 1), len(reference.target) - 1)
+    velocity = np.gradient(reference.target, axis=0) * reference.rate
+    velocity[-1] = 0.0  # the motion ends at rest
+    wrist, finger = physics.wrist, physics.finger
+    lag = [wrist.translation.kv / wrist.translation.kp] * 3 + [wrist.rotation.kv / wrist.rotation.kp] * 3
+    lag += [finger.kv / finger.kp] * (reference.target.shape[1] - 6)
+    return reference.target[following] + np.array(lag) * velocity[following]
+
+
+class SamplingPlanner:
+    """Plans along one reference. Frame t is the reference's; action t leads from frame t to frame t + 1.
+
+    `residual` (T + h, 6+n) is kept between calls, so the next plan starts from the last one.
+    """
+
+    def __init__(
+        self,
+        reference: Reference,
+        simulator: MujocoSimulator,
+        options: SamplingOptions | None = None,
+        weights: Weights | None = None,
+        seed: int = 0,
+        models: list | None = None,
+    ):
+        """`models`: the worlds of a robust plan (`scene.perturbed`), one per state given to `plan`."""
+        self.reference, self.simulator, self.models = reference, simulator, models
+        self.options, self.weights = options or SamplingOptions(), weights or Weights()
+        self.scene, self.rng = simulator.scene, np.random.default_rng(seed)
+        self.frames = len(reference.q)
+        self.steps = round(self.options.horizon * reference.rate)
+        self.stride = round(self.options.replan * reference.rate)
+        base = base_actions(reference, self.scene.physics)
+        self.base = np.concatenate([base, np.repeat(base[-1:], self.steps, axis=0)])
+        self.residual = np.zeros_like(self.base)
+        self.targets: Targets = targets(reference, self.scene)
+        self.interpolation = knot_weights(self.steps, round(self.options.knot * reference.rate))
+        self.control_steps = 0  # simulated so far, over all worlds
+
+    def actions(self, start: int, stop: int) -> np.ndarray:
+        """(stop - start, 6+n) the present plan."""
+        return self._clip(self.base[start:stop] + self.residual[start:stop])
+
+    def plan(self, states: np.ndarray, t: int, samples: int | None = None, iterations: int | None = None) -> np.ndarray:
+        """Improve the plan from frame t on, from `states` (ns,) or one per world (W, ns). Returns (h, 6+n) actions."""
+        samples, iterations = samples or self.options.samples, iterations or self.options.iterations
+        span = slice(t, t + self.steps)
+        for k in range(iterations):
+            scale = self.options.anneal ** (k / max(1, iterations - 1))
+            residual = self.residual[span] + self._noise(samples) * scale
+            residual[0] = self.residual[span]
+            if k == 0:
+                residual[1] = 0.0  # the bare reference stays in the race
+            cost = self.evaluate(states, t, residual)
+            self.residual[span] = elite_mean(residual, cost, self.options.elites, self.options.temperature)
+        return self.actions(t, t + self.steps)
+
+    def evaluate(self, states: np.ndarray, t: int, residual: np.ndarray) -> np.ndarray:
+        """(N,) cost of residuals (N, h, 6+n) from frame t on, the mean over the worlds' `states` (W, ns) or (ns,)."""
+        states = np.atleast_2d(states)
+        worlds, samples, steps = len(states), *residual.shape[:2]
+        controls = self._clip(self.base[t : t + steps] + residual)
+        controls = np.tile(controls, (worlds, 1, 1))
+        models = None if self.models is None else [m for m in self.models for _ in range(samples)]
+        batch = self.simulator.rollout(np.repeat(states, samples, axis=0), controls, models)
+        self.control_steps += worlds * samples * steps
+        frames = np.minimum(np.arange(t + 1, t + 1 + steps), self.frames - 1)
+        cost = tracking_cost(self.scene, batch, controls, self.targets.at(frames), self.weights)
+        return cost.reshape(worlds, samples).mean(axis=0)
+
+    def _noise(self, samples: int) -> np.ndarray:
+        o, knots = self.options, self.interpolation.shape[1]
+        fingers = self.base.shape[1] - 6
+        sigma = np.r_[[o.sigma_position] * 3, [o.sigma_rotation] * 3, [o.sigma_finger] * fingers]
+        envelope = np.linspace(o.first, 1.0, knots)[:, None]
+        drawn = self.rng.standard_normal((samples, knots, len(sigma))) * sigma * envelope
+        return np.einsum("hk,nku->nhu", self.interpolation, drawn)
+
+    def _clip(self, controls: np.ndarray) -> np.ndarray:
+        return np.clip(controls, self.scene.lower, self.scene.upper)
+
+
+def knot_weights(steps: int, spacing: int) -> np.ndarray:
+    """(steps, knots) linear interpolation between knots that are `spacing` steps apart."""
+    knot, part = np.divmod(np.arange(steps), spacing)
+    out = np.zeros((steps, steps // spacing + 2))
+    out[np.arange(steps), knot] = 1 - part / spacing
+    out[np.arange(steps), knot + 1] = part / spacing
+    return out
+
+
+def elite_mean(samples: np.ndarray, cost: np.ndarray, share: float, temperature: float) -> np.ndarray:
+    """Mean of the best `share` (4 or more) of samples (N, ...), weighted by exp(-z / temperature), z their cost's z-score."""
+    best = np.argsort(cost)[: max(4, round(len(cost) * share))]
+    best = best[np.isfinite(cost[best])]
+    if not len(best):
+        return samples[0]  # every rollout diverged: keep the plan
+    z = (cost[best] - cost[best].min()) / (cost[best].std() + 1e-6)
+    weight = np.exp(-z / temperature)
+    return np.tensordot(weight / weight.sum(), samples[best], axes=1)

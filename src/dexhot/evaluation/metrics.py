@@ -1,0 +1,121 @@
+"""The judge: what a Rollout is worth against its Reference. docs/metrics.md explains every number.
+
+Row t of a rollout is the state at the reference's frame t. Centimetres, radians unless a name says degrees.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.types import Reference, Rollout
+from dexhot.errors import DexhotError
+from dexhot.evaluation.symmetry import add_s, reduced_angle
+from dexhot.geometry.poses import transform
+from dexhot.geometry.rotations import quat_angle, quat_multiply, xyz_angles_to_quat
+from dexhot.hands.robot_hand import RobotHand
+
+# Each success holds when every one of its metrics is below its limit. The first two are DexTrack's (section 4.1).
+SUCCESSES: dict[str, dict[str, float]] = {
+    "success_10cm_20deg": {"judged_T_cm": 10.0, "judged_R_deg": 20.0, "E_hand": 0.8},
+    "success_10cm_40deg": {"judged_T_cm": 10.0, "judged_R_deg": 40.0, "E_hand": 1.2},
+    "success_strict": {"judged_T_max_cm": 5.0, "judged_T_final_cm": 3.0, "judged_R_max_deg": 40.0, "E_hand": 0.8},
+}
+# What success_strict asks of each metric, as reports show it.
+THRESHOLDS: dict[str, tuple[str, float]] = {name: ("<", limit) for name, limit in SUCCESSES["success_strict"].items()}
+LIFT = 0.015  # m: an object is lifted when its lowest point is this far above where it started
+HELD = 5.0  # cm: a lifted object further than this from its reference is not held
+
+
+def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, Any]:
+    """Every metric of `rollout`: floats, ints, bools and the object's kind of symmetry; hold_rate is None where the
+    reference lifts nothing. Raises DexhotError when object or hand is not the one of the reference."""
+    reference = rollout.reference
+    if asset.name != reference.object_name or hand.name != reference.hand:
+        given, needed = f"{asset.name} and {hand.name}", f"{reference.object_name} and {reference.hand}"
+        raise DexhotError(f"{rollout.name} cannot be judged with {given}; its reference needs {needed}.")
+    achieved, wanted = rollout.object_pose, reference.object_pose
+    distance = 100 * np.linalg.norm(achieved[:, :3] - wanted[:, :3], axis=1)
+    angle = quat_angle(achieved[:, 3:], wanted[:, 3:])
+    add = 100 * add_s(asset, achieved, wanted)
+    reduced = reduced_angle(asset.symmetry, achieved[:, 3:], wanted[:, 3:])
+    symmetric = asset.symmetry.kind != "none"
+    metrics: dict[str, Any] = {
+        "T_err_cm": distance.mean(),
+        "T_err_max_cm": distance.max(),
+        "T_err_final_cm": distance[-1],
+        "R_err_rad": angle.mean(),
+        "R_err_max_deg": np.degrees(angle.max()),
+        "ADD_S_cm": add.mean(),
+        "R_err_sym_rad": reduced.mean(),
+        "symmetry": asset.symmetry.kind,
+        **hand_errors(rollout),
+        **_judged(add if symmetric else distance, reduced if symmetric else angle),
+    }
+    metrics |= {name: passes(metrics, name, reference) for name in SUCCESSES}
+    raw = metrics | _judged(distance, angle)
+    metrics |= {f"{name}_raw": passes(raw, name, reference) for name in SUCCESSES}
+
+    heights = lowest_point(asset, wanted), lowest_point(asset, achieved)
+    wanted_lifted, lifted = (h > h[0] + LIFT for h in heights)
+    held = ~rollout.table_contact.astype(bool) & ((add if symmetric else distance) < HELD)
+    metrics |= {
+        "lifted_frames": int(lifted.sum()),
+        "reference_lifted_frames": int(wanted_lifted.sum()),
+        "hold_rate": float(held[wanted_lifted].mean()) if wanted_lifted.any() else None,
+        "penetration_mm": 1000 * float(np.percentile(rollout.penetration, 95)),
+    }
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()}
+
+
+def passes(metrics: dict[str, Any], success: str, reference: Reference) -> bool:
+    """Whether `metrics` meet the limits of one success of SUCCESSES."""
+    limits = dict(SUCCESSES[success])
+    if success == "success_strict":
+        limits["judged_T_max_cm"] = strict_distance(reference)
+    return all(metrics[name] < limit for name, limit in limits.items())
+
+
+def strict_distance(reference: Reference) -> float:
+    """The largest T_err (cm) that success_strict allows: 5, or half the object's travel where an object that never
+    moves would pass (it travels less than 5 cm and turns by less than 40 degrees)."""
+    limits, pose = SUCCESSES["success_strict"], reference.object_pose
+    travel = 100 * np.linalg.norm(pose[:, :3] - pose[0, :3], axis=1).max()
+    turn = np.degrees(quat_angle(pose[:, 3:], pose[:1, 3:]).max())
+    moves = travel >= limits["judged_T_max_cm"] or turn >= limits["judged_R_max_deg"]
+    return limits["judged_T_max_cm"] if moves else float(travel / 2)
+
+
+def hand_errors(rollout: Rollout) -> dict[str, float]:
+    """E_wrist = mean(0.5 angle in rad + 0.5 distance in m), E_finger = mean |dq| in rad (DexTrack section 4.1), against
+    the retargeted q; E_hand is their mean, which the successes bound."""
+    reference = rollout.reference
+    cm = 100 * np.linalg.norm(rollout.q[:, :3] - reference.q[:, :3], axis=1).mean()
+    achieved, wanted = (
+        quat_multiply(reference.base_quat, xyz_angles_to_quat(q[:, 3:6])) for q in (rollout.q, reference.q)
+    )
+    rad = quat_angle(achieved, wanted).mean()
+    wrist, finger = 0.5 * rad + 0.5 * cm / 100, np.abs(rollout.q[:, 6:] - reference.q[:, 6:]).mean()
+    return {
+        "E_wrist": wrist,
+        "E_wrist_cm": cm,
+        "E_wrist_rad": rad,
+        "E_finger": finger,
+        "E_hand": 0.5 * wrist + 0.5 * finger,
+    }
+
+
+def lowest_point(asset: ObjectAsset, pose: np.ndarray) -> np.ndarray:
+    """(T,) height in m of the lowest vertex of the object at poses (T, 7)."""
+    corners = np.concatenate([vertices for vertices, _ in asset.pieces]) if asset.pieces else asset.vertices
+    return transform(pose[:, None], corners[None])[..., 2].min(axis=1)
+
+
+def _judged(distance: np.ndarray, angle: np.ndarray) -> dict[str, float]:
+    return {
+        "judged_T_cm": distance.mean(),
+        "judged_T_max_cm": distance.max(),
+        "judged_T_final_cm": distance[-1],
+        "judged_R_deg": np.degrees(angle.mean()),
+        "judged_R_max_deg": np.degrees(angle.max()),
+    }

@@ -1,0 +1,78 @@
+"""Scores come from simulating a file's actions again, in the benchmark physics."""
+
+import numpy as np
+
+from dexhot.data.object_asset import ObjectAsset, load_object
+from dexhot.data.types import Demonstration, Reference, Rollout
+from dexhot.errors import DexhotError
+from dexhot.evaluation.metrics import compute
+from dexhot.geometry.poses import make_pose
+from dexhot.geometry.rotations import quat_multiply
+from dexhot.hands.robot_hand import RobotHand, load_hand
+from dexhot.simulation.backend import MujocoSimulator
+from dexhot.simulation.physics import Physics, load_physics
+from dexhot.simulation.scene import floating_scene
+
+
+def score(demonstration: Demonstration, threads: int = 1) -> Rollout:
+    """Simulate the demonstration's actions on the floating hand and judge what happens.
+
+    Raises NotFoundError when its hand or object is not here, DexhotError when it was made with another physics version.
+    """
+    physics = load_physics()
+    if demonstration.physics != physics.version:
+        made, now = demonstration.physics, physics.version
+        raise DexhotError(
+            f"{demonstration.name} was made with physics version {made}, this is version {now}: mine it again."
+        )
+    reference = demonstration.reference
+    asset, hand = load_object(reference.object_name), load_hand(reference.hand)
+    simulator = floating_simulator(reference, asset, hand, physics, threads)
+    return judged(run_floating(reference, demonstration.actions, simulator), asset, hand)
+
+
+def floating_simulator(
+    reference: Reference, asset: ObjectAsset, hand: RobotHand, physics: Physics, threads: int = 1
+) -> MujocoSimulator:
+    """The benchmark's world of a reference: floating hand, object, table."""
+    return MujocoSimulator(floating_scene(hand, asset, reference.base_quat, physics, reference.table_height), threads)
+
+
+def judged(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> Rollout:
+    """`rollout` with its metrics filled in."""
+    rollout.metrics = compute(rollout, asset, hand)
+    return rollout
+
+
+def run_floating(reference: Reference, actions: np.ndarray, simulator: MujocoSimulator, state=None) -> Rollout:
+    """What `actions` (T, 6+n) do from the reference's first frame, or from another `state` (ns,); metrics empty.
+
+    The hand starts at rest. Row t is the state at frame t, that is after action t - 1; the last action is not used.
+    """
+    state = start_state(reference, simulator) if state is None else state
+    batch = simulator.rollout(state, actions[None, :-1])
+    if batch.diverged[0]:
+        raise DexhotError(f"{reference.name}: the simulation diverged; its actions or its object are not physical.")
+    states = np.concatenate([state[None], batch.states[0]])
+    contacts = simulator.contacts(states)
+    return Rollout(
+        name=reference.name,
+        reference=reference,
+        kind="floating",
+        time=reference.time,
+        q=simulator.joint_positions(states),
+        command=np.asarray(actions, float),
+        object_pose=simulator.object_pose(states),
+        penetration=contacts.penetration,
+        table_contact=contacts.table_contact,
+        tip_contact=contacts.tip_contact,
+        provenance={"physics": simulator.scene.physics.version},
+    )
+
+
+def start_state(reference: Reference, simulator: MujocoSimulator, offset=(0.0, 0.0), yaw: float = 0.0) -> np.ndarray:
+    """(ns,) the reference's first frame, the object moved on the table by `offset` (m) and turned by `yaw` (rad)."""
+    pose = reference.object_pose[0]
+    turn = np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)])
+    pose = make_pose(pose[:3] + np.array([*offset, 0.0]), quat_multiply(turn, pose[3:]))
+    return simulator.initial_state(reference.q[0], pose)

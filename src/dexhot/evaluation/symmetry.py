@@ -1,0 +1,47 @@
+"""Pose errors of objects that look the same in several poses: ADD-S, and the smallest rotation over the symmetries."""
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from dexhot.data.object_asset import ObjectAsset, Symmetry
+from dexhot.geometry.poses import compose, inverse, transform
+from dexhot.geometry.rotations import quat_angle, quat_conjugate, quat_multiply, quat_rotate
+
+
+def reduced_angle(symmetry: Symmetry, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Smallest rotation (rad) between orientations a and b (..., 4) of a mesh frame, over the object's symmetries."""
+    if symmetry.kind == "none":
+        return quat_angle(a, b)
+    if symmetry.kind == "sphere":
+        return np.zeros(np.broadcast_shapes(a.shape, b.shape)[:-1])
+    relative = quat_multiply(quat_conjugate(a), b)
+    rotations = np.asarray(symmetry.rotations, float)
+    if symmetry.kind == "discrete":
+        return np.min([quat_angle(s, relative) for s in rotations], axis=0)
+    axis = np.asarray(symmetry.axis, float) / np.linalg.norm(symmetry.axis)
+    turned = [quat_rotate(relative, quat_rotate(s, axis)) for s in rotations]
+    # the angle between axes is what remains of a rotation once any turn about the axis is free
+    angles = [np.arctan2(np.linalg.norm(np.cross(axis, t), axis=-1), t @ axis) for t in turned]
+    return np.min(angles, axis=0)
+
+
+def surface_points(vertices: np.ndarray, faces: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """(count, 3) points spread over a triangle mesh in proportion to area."""
+    rng = np.random.default_rng(seed)
+    corners = vertices[faces]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    face = rng.choice(len(faces), count, p=area / area.sum())
+    u, v = np.sqrt(rng.random(count))[:, None], rng.random(count)[:, None]
+    a, b, c = corners[face, 0], corners[face, 1], corners[face, 2]
+    return a * (1 - u) + b * u * (1 - v) + c * u * v
+
+
+def add_s(
+    asset: ObjectAsset, pose: np.ndarray, reference: np.ndarray, queries: int = 200, points: int = 4000
+) -> np.ndarray:
+    """ADD-S (m) of poses (T, 7) against `reference` (T, 7): the mean distance from the object's surface points to the
+    nearest surface point of the other pose (Xiang et al. 2018, Eq. 8), however a symmetric object is turned."""
+    cloud = surface_points(asset.vertices, asset.faces, points)
+    moved = transform(compose(inverse(reference), pose)[:, None], cloud[None, :queries])
+    distance, _ = cKDTree(cloud).query(moved)
+    return distance.mean(axis=1)
