@@ -1,5 +1,6 @@
-"""Fixtures that every test may use. Data of people come from the cache or from ../shared/data, never from the repository."""
+"""Fixtures that every test may use. Data of people come from the cache or ../shared/data, never the repository."""
 
+import copy
 import os
 import socket
 import subprocess
@@ -63,3 +64,23 @@ def ros_domain(monkeypatch) -> int:
         lock.close()
         return
     pytest.fail("no ROS domain is free on this machine")
+
+
+@pytest.fixture(scope="session")
+def lift():
+    """A parametric lift of a box: (HandObjectTrajectory, ObjectAsset), nothing on disk."""
+    from dexhot.data.datasets.parametric import generate
+
+    return generate("lift", "box", seed=0)
+
+
+@pytest.fixture
+def lift_clip(lift):
+    """Its trajectory, a copy of one's own."""
+    return copy.deepcopy(lift[0])
+
+
+@pytest.fixture
+def lift_object(lift):
+    """Its object, a copy of one's own."""
+    return copy.deepcopy(lift[1])

@@ -29,6 +29,8 @@ class Get:
     """Name of the dataset whose terms you accept; without it they are asked on the terminal."""
     path: Path | None = None
     """hot3d: the folder of one sequence, as its authors publish it."""
+    again: bool = False
+    """Write what is in the cache already once more."""
     json: bool = False
     """End with one JSON line."""
 
@@ -50,7 +52,9 @@ def _list(args: List) -> None:
 
     datasets = [args.dataset] if args.dataset else list_datasets()
     clips = [clip for dataset in datasets for clip in list_clips(dataset)]
-    table = Table("clip", "object", "duration s", "lift cm", "hands", "split")
+    table = Table("clip", "object", "s", "lift cm", "hands", "split", box=None)
+    for column in table.columns[:2]:
+        column.no_wrap, column.overflow = True, "fold"
     for clip in clips:
         lift = f"{100 * clip.lift:.1f}"
         table.add_row(clip.name, clip.object, f"{clip.duration:.2f}", lift, clip.hands, clip.split)
@@ -66,7 +70,7 @@ def _get(args: Get) -> None:
     from dexhot.errors import DexhotError
 
     if args.dataset == "grab":
-        written = get_grab(True if args.accept_licence == "grab" else None)
+        written = get_grab(True if args.accept_licence == "grab" else None, args.again)
     elif args.path is None:
         raise DexhotError("hot3d is not downloaded for you; name the folder of a sequence: --path DIR.")
     else:
@@ -76,12 +80,12 @@ def _get(args: Get) -> None:
         print_json({"dataset": args.dataset, **written})
 
 
-def get_grab(accept_licence: bool | None = None) -> dict[str, int]:
+def get_grab(accept_licence: bool | None = None, again: bool = False) -> dict[str, int]:
     """GRAB into the cache, when it is not there yet; `accept_licence` None asks on the terminal."""
     from dexhot.data.datasets.grab_import import get_grab as importer
     from dexhot.simulation.objects import make_object
 
-    return importer(accept_licence, make_object)
+    return importer(accept_licence, make_object, again)
 
 
 def get_hot3d(path: Path) -> dict[str, int]:

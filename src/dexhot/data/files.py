@@ -129,7 +129,8 @@ def _pack(item: Any, prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, An
 
 
 def _unpack(kind: Any, small: dict[str, Any], prefix: str, arrays: dict[str, np.ndarray]) -> Any:
-    values, hints = {}, get_type_hints(kind)
+    values: dict[str, Any] = {}
+    hints = get_type_hints(kind)
     for f in fields(kind):
         name, hint = prefix + f.name, hints[f.name]
         inner = get_args(hint)[1] if get_args(hint)[:1] == (str,) and len(get_args(hint)) == 2 else None

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from dexhot.data.files import replacing, write_text
 from dexhot.errors import FileFormatError, NotFoundError
-from dexhot.paths import cache_dir
+from dexhot.paths import cache_dir, share_dir
 
 SCHEMA, VERSION = "dexhot/object", 1
 
@@ -98,6 +99,12 @@ def load_object(name: str) -> ObjectAsset:
         raise FileFormatError(
             f"object {name!r} in {folder} cannot be read ({e}); delete the folder and add it again."
         ) from e
+
+
+def default_mass(volume: float) -> float:
+    """Mass (kg) of an object of `volume` (m^3) whose mass nobody knows, by the benchmark physics' density and range."""
+    physics = yaml.safe_load((share_dir() / "config" / "physics.yaml").read_text())
+    return float(np.clip(physics["object_density"] * volume, *physics["object_mass_range"]))
 
 
 def list_objects() -> list[str]:

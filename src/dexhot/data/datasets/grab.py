@@ -1,4 +1,4 @@
-"""GRAB demonstrations: 95 clips of real people lifting, passing and using 45 objects, as MyoSuite's wheel publishes them.
+"""GRAB demonstrations: 95 clips of real people lifting, passing and using 50 objects, from MyoSuite's wheel.
 
 The source (MyoDM, after TCDM) holds the joint angles of the MyoHand and object poses, converted from GRAB's mocap. Its
 conversion left errors behind that `correct` mends; they were found by measuring the clips against the model
@@ -13,6 +13,7 @@ import trimesh
 
 from dexhot.data.datasets.myohand import CONFIDENCE, MyoHand, object_centre
 from dexhot.data.keypoints import wrist_pose
+from dexhot.data.object_asset import default_mass
 from dexhot.data.types import HandObjectTrajectory, HandTrack
 from dexhot.geometry.poses import make_pose, transform
 from dexhot.geometry.rotations import quat_rotate
@@ -25,13 +26,12 @@ IMPORTER = 1  # raised when the importer's result changes, so that old files are
 
 OBJECT_ORIGIN = np.array([0.0, 0.0, 0.035])  # m, where the model puts the object's slide joints' zero
 PERIOD = 0.04  # s; the files say 0.02, but the motion is GRAB's 120 Hz resampled to 25
-DENSITY, MASS_RANGE = 300.0, (0.05, 0.3)  # kg/m3, kg: no masses are published
 
 TERMS = """\
-GRAB (Taheri et al., ECCV 2020, https://grab.is.tue.mpg.de) may be used for non-commercial scientific research only; its
-licence (https://github.com/otaheri/GRAB/blob/master/LICENSE) asks users to cite the paper and forbids passing the data on.
-The clips come from the wheel myosuite 2.8.5 (Apache-2.0) of the Python package registry (86 MB), whose authors ask users
-of these clips to comply with GRAB's licence. They are kept in dexhot's cache and nowhere else."""
+GRAB (Taheri et al., ECCV 2020, https://grab.is.tue.mpg.de) is for non-commercial scientific research only: its licence
+(https://github.com/otaheri/GRAB/blob/master/LICENSE) asks users to cite the paper and forbids passing the data on.
+The clips come from the wheel myosuite 2.8.5 (Apache-2.0) of the Python package registry (86 MB), whose authors ask
+users of these clips to comply with GRAB's licence. They are kept in dexhot's cache and nowhere else."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ def read_object(folder: Path, name: str) -> SourceObject:
     visual = trimesh.load_mesh(base / f"{name}.stl")
     number = lambda path: int(path.stem.removeprefix("contact"))  # noqa: E731
     hulls = [trimesh.load_mesh(path).convex_hull for path in sorted(base.glob("contact*.stl"), key=number)]
-    mass = float(np.clip(DENSITY * sum(h.volume for h in hulls), *MASS_RANGE))
+    mass = default_mass(sum(h.volume for h in hulls))
     pieces = [(np.array(h.vertices), np.array(h.faces)) for h in hulls]
     return SourceObject(np.array(visual.vertices), np.array(visual.faces), pieces, mass, object_centre(folder, name))
 
@@ -85,9 +85,9 @@ def correct(pose: np.ndarray, world_init: bool, obj: SourceObject) -> tuple[np.n
     """Source object poses (T+1, 7) -> world_T_mesh (T, 7) and the shift of the hand (3,), m.
 
     The source aligned mesh origins to the centre of mass c where it should not have: from frame 1 on the object is off
-    by R0 c - c against frame 0 (which alone is right, and is dropped), and the hand by R0 c. `world_init` marks the clips
-    whose initial pose was given in the world instead: there the object is off by R0 c and the model's offset. Last, both
-    are moved so that the object starts on the table's top (0 to 5 mm; 57 mm for the wineglass).
+    by R0 c - c against frame 0 (which alone is right, and is dropped), and the hand by R0 c. `world_init` marks the
+    clips whose initial pose was given in the world instead: there the object is off by R0 c and the model's offset.
+    Last, both are moved so that the object starts on the table's top (0 to 5 mm; 57 mm for the wineglass).
     """
     start = quat_rotate(pose[1, 3:], obj.centre)
     error = start if world_init else pose[1, :3] - pose[0, :3] - OBJECT_ORIGIN

@@ -18,16 +18,18 @@ from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import FileFormatError, NotFoundError
 
 
-def get_grab(accept_licence: bool | None, make_object: Callable[..., ObjectAsset]) -> dict[str, int]:
-    """Write every clip and object that the cache does not hold yet. Returns how many of each were written.
+def get_grab(
+    accept_licence: bool | None, make_object: Callable[..., ObjectAsset], again: bool = False
+) -> dict[str, int]:
+    """Write every clip and object that the cache does not hold yet (`again`: all of them). Returns how many of each.
 
-    `make_object` builds an asset from a mesh and its convex pieces (dexhot.simulation.objects.make_object, which lives on
-    a floor above this one). `accept_licence` None asks on the terminal. Raises LicenceError and DexhotError.
+    `make_object` builds an asset from a mesh and its convex pieces (dexhot.simulation.objects.make_object, which lives
+    on a floor above this one). `accept_licence` None asks on the terminal. Raises LicenceError and DexhotError.
     """
     require_acceptance("grab", grab.TERMS, accept_licence)
     clips = sorted({clip for names in splits("grab").values() for clip in names})
-    stale_clips = [clip for clip in clips if not _current_clip(clip)]
-    stale_objects = [name for name in sorted({object_of(clip) for clip in clips}) if not _current_object(name)]
+    stale_clips = [clip for clip in clips if again or not _current_clip(clip)]
+    stale_objects = [name for name in sorted({object_of(clip) for clip in clips}) if again or not _current_object(name)]
     if not stale_clips and not stale_objects:
         return {"clips": 0, "objects": 0}
     with Progress(console=Console(stderr=True)) as progress:

@@ -62,7 +62,7 @@ def list_clips(dataset: str) -> list[ClipInfo]:
 
 @cache
 def splits(dataset: str = "grab") -> dict[str, list[str]]:
-    """Split name -> clip names (without the dataset), from config/splits/<dataset>.yaml; {} when it has no such file."""
+    """Split name -> clip names (without the dataset), from config/splits/<dataset>.yaml; {} without one."""
     path = share_dir() / "config" / "splits" / f"{dataset}.yaml"
     return yaml.safe_load(path.read_text()) if path.is_file() else {}
 

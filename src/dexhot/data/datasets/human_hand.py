@@ -1,0 +1,81 @@
+"""A simple kinematic human hand: keypoints from a wrist pose and 15 angles, and angles that put fingertips in place.
+
+Lengths are of an average adult's right hand. In the wrist frame (x to the middle knuckle, z dorsal, y toward the thumb)
+a finger turns sideways about z, then bends toward -z at MCP, PIP and DIP, the DIP by two thirds of the PIP (Rijpkema
+and Girard 1991). The thumb's metacarpal points by azimuth and elevation, its two further joints bend alike.
+"""
+
+import numpy as np
+from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
+
+from dexhot.data.keypoints import TIPS
+from dexhot.geometry.poses import compose, transform
+from dexhot.geometry.rotations import rotvec_to_quat
+
+BASES = np.array(
+    [[0.022, 0.028, -0.012], [0.088, 0.024, 0.0], [0.092, 0.0, 0.0], [0.086, -0.021, 0.0], [0.076, -0.040, 0.0]]
+)  # (5, 3) thumb CMC and the knuckles, wrist frame, m
+BONES = np.array(
+    [[0.046, 0.034, 0.028], [0.046, 0.027, 0.024], [0.050, 0.031, 0.026], [0.047, 0.029, 0.026], [0.037, 0.021, 0.022]]
+)  # (5, 3) m, from the base outward
+DIP_PER_PIP = 2.0 / 3.0
+
+# (15,) three angles per digit, rad: thumb azimuth, elevation, bend; fingers sideways, MCP, PIP
+LOWER = np.array([-0.6, -0.2, -0.3] + [-0.35, -0.3, 0.0] * 4)
+UPPER = np.array([1.2, 1.6, 1.2] + [0.35, 1.6, 1.9] * 4)
+RELAXED = np.array([0.35, 0.7, 0.15] + [0.0, 0.45, 0.45] * 3 + [-0.05, 0.6, 0.6])
+
+
+def keypoints(wrist_pose, angles):
+    """Wrist poses (..., 7) and angles (..., 15) -> keypoints (..., 21, 3), m."""
+    angles = np.asarray(angles, float)
+    batch = angles.shape[:-1]
+    angles = angles.reshape(-1, 5, 3)
+    points = np.zeros((len(angles), 21, 3))
+    for digit in range(5):
+        first, second, third = angles[:, digit].T
+        # the thumb bends about its local -z, a finger about its local y
+        axis, bends = (
+            ([0.0, 0.0, -1.0], (third, third)) if digit == 0 else ([0.0, 1.0, 0.0], (third, DIP_PER_PIP * third))
+        )
+        turn = Rotation.from_euler("ZY", np.stack([first, second], -1))
+        point = np.repeat(BASES[None, digit], len(angles), axis=0)
+        points[:, 1 + 4 * digit] = point
+        for bone in range(3):
+            if bone:
+                turn = turn * Rotation.from_rotvec(bends[bone - 1][:, None] * axis)
+            point = point + turn.apply([BONES[digit, bone], 0.0, 0.0])
+            points[:, 2 + 4 * digit + bone] = point
+    points = points.reshape(*batch, 21, 3)
+    return transform(np.asarray(wrist_pose, float)[..., None, :], points)
+
+
+def reach(targets, wrist_pose, angles, wrist_freedom=0.0):
+    """Wrist pose (7,) and angles (15,) that put fingertips on `targets` {digit 0-4: (3,) m}, near the ones given.
+
+    `wrist_freedom` 0 keeps the wrist where it is; else it is the distance (m) that costs as much as 1 rad of a joint.
+    Gives (pose, angles, largest miss in m); digits without a target stay as they are.
+    """
+    digits = sorted(targets)
+    goal = np.array([targets[d] for d in digits])
+    moving = np.concatenate([np.arange(3 * d, 3 * d + 3) for d in digits])
+
+    def unpack(x):
+        full = np.array(angles, float)
+        full[moving] = x[6:]
+        shift = np.concatenate([wrist_freedom * x[:3], rotvec_to_quat(x[3:6])])
+        pose = compose(wrist_pose, shift) if wrist_freedom else np.asarray(wrist_pose, float)
+        return pose, full
+
+    def residual(x):
+        pose, full = unpack(x)
+        miss = keypoints(pose, full)[[TIPS[d] for d in digits]] - goal
+        return np.concatenate([1e3 * miss.ravel(), 0.3 * x[:6], 0.1 * (x[6:] - angles[moving])])
+
+    lower = np.concatenate([np.full(6, -1.5), LOWER[moving]])
+    upper = np.concatenate([np.full(6, 1.5), UPPER[moving]])
+    start = np.concatenate([np.zeros(6), np.clip(angles[moving], LOWER[moving] + 1e-6, UPPER[moving] - 1e-6)])
+    pose, full = unpack(least_squares(residual, start, bounds=(lower, upper), max_nfev=200).x)
+    miss = np.linalg.norm(keypoints(pose, full)[[TIPS[d] for d in digits]] - goal, axis=1).max()
+    return pose, full, float(miss)
