@@ -1,0 +1,191 @@
+"""Pictures of a rollout: the robot solid, the reference as a translucent ghost; MuJoCo's renderer, offscreen."""
+
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from dexhot.data.files import replacing
+from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.types import Rollout
+from dexhot.hands.robot_hand import load_hand
+from dexhot.simulation.bodies import VISUAL_GROUP
+from dexhot.simulation.physics import load_physics
+from dexhot.simulation.renderer import new_renderer
+from dexhot.simulation.scene import Scene, arm_scene, floating_scene
+
+GHOST_RGB = (95, 104, 235)  # the reference's colour, as in the plots
+GHOST_GROUP, HIDDEN_GROUP = 5, 4
+ELEVATION, FOVY = -24.0, 45.0  # degrees; the latter is MuJoCo's default
+SHEET_COLUMNS, SHEET_FRAMES = 4, 8
+
+
+def scene_of(rollout: Rollout, asset: ObjectAsset, ghost: bool = True) -> Scene:
+    """The world of `rollout`, with a ghost of its reference: the floating hand, or the arm rig where arm_q is known.
+
+    What is seen of the ghost is put into geom group GHOST_GROUP.
+    """
+    reference, physics = rollout.reference, load_physics()
+    hand = load_hand(reference.hand)
+    if len(rollout.arm_q):
+        base = reference.base_quat if ghost else None
+        scene = arm_scene(hand, asset, physics, table_height=reference.table_height, ghost_base_quat=base)
+    else:
+        scene = floating_scene(hand, asset, reference.base_quat, physics, reference.table_height, ghost=ghost)
+    model = scene.model
+    seen = is_ghost(model) & (model.geom_group <= VISUAL_GROUP)
+    model.geom_group[seen] = GHOST_GROUP
+    model.geom_rgba[seen] = (*(c / 255 for c in GHOST_RGB), 0.4)
+    model.geom_matid[seen] = -1
+    return scene
+
+
+def is_ghost(model: mujoco.MjModel) -> np.ndarray:
+    """(ngeom,) bool: the geoms of the reference's ghost."""
+    bodies = [model.body(b).name.startswith("ghost/") for b in range(model.nbody)]
+    return np.array(bodies)[model.geom_bodyid]
+
+
+def pose_scene(scene: Scene, data: mujoco.MjData, rollout: Rollout, frame: int, ghost: bool = True) -> None:
+    """Put robot, object and ghost where they were at `frame`, kinematics only."""
+    if len(rollout.arm_q):
+        data.qpos[scene.arm_q_address] = rollout.arm_q[frame]
+        data.qpos[scene.finger_q_address] = rollout.q[frame, 6:]
+    else:
+        data.qpos[scene.q_address] = rollout.q[frame]
+    data.qpos[scene.object_qpos] = rollout.object_pose[frame]
+    if ghost:
+        scene.show_ghost(data, rollout.reference.q[frame], rollout.reference.object_pose[frame])
+    mujoco.mj_kinematics(scene.model, data)
+    mujoco.mj_camlight(scene.model, data)
+
+
+class Painter:
+    """Draws frames of one rollout. Close it, or use it as a context manager."""
+
+    def __init__(self, rollout: Rollout, asset: ObjectAsset, width: int = 640, height: int = 480, ghost: bool = True):
+        self.rollout, self.ghost = rollout, ghost
+        self.scene = scene_of(rollout, asset, ghost)
+        self.data = mujoco.MjData(self.scene.model)
+        brighten(self.scene)
+        self.renderer = new_renderer(self.scene.model, width, height)
+        self.solid, self.outlined = mujoco.MjvOption(), mujoco.MjvOption()
+        self.outlined.geomgroup[:] = 0
+        self.outlined.geomgroup[GHOST_GROUP] = 1
+        self.camera = mujoco.MjvCamera()
+        self.camera.azimuth, self.camera.elevation = self._best_azimuth(width / height), ELEVATION
+        frame_motion(self.camera, motion(rollout), width / height)
+
+    def __enter__(self) -> "Painter":
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.renderer.close()
+
+    def frame(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 of frame `index`: the robot as it was, the reference outlined over it."""
+        pose_scene(self.scene, self.data, self.rollout, index, self.ghost)
+        self.renderer.update_scene(self.data, self.camera, self.solid)
+        for flag in (mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_HAZE):
+            self.renderer.scene.flags[flag] = 0
+        picture = self.renderer.render()
+        if not self.ghost:
+            return picture
+        bodies = self._bodies(self.outlined)
+        thing = np.where(bodies < 0, 0, np.where(bodies == self.scene.model.body("ghost/object").id, 2, 1))
+        return outline(picture, thing, tint=(thing > 0) & (self._bodies(self.solid) <= 0))
+
+    def _bodies(self, option: mujoco.MjvOption) -> np.ndarray:
+        """(H, W) id of the body seen in each pixel, -1 for none."""
+        self.renderer.enable_segmentation_rendering()
+        self.renderer.update_scene(self.data, self.camera, option)
+        geoms = self.renderer.render()[..., 0]
+        self.renderer.disable_segmentation_rendering()
+        return np.where(geoms >= 0, self.scene.model.geom_bodyid[np.maximum(geoms, 0)], -1)
+
+    def _best_azimuth(self, aspect: float) -> float:
+        """Of eight directions, the one that sees most of the object and the hand in the middle of the grasp."""
+        reference = self.rollout.reference
+        pose_scene(self.scene, self.data, self.rollout, (reference.grasp_start + reference.grasp_end) // 2, self.ghost)
+        object_body = self.scene.model.body("object").id
+        seen = {}
+        for azimuth in (140, 165, 190, 215, 40, 15, 115, 240):
+            self.camera.azimuth, self.camera.elevation = azimuth, ELEVATION
+            frame_motion(self.camera, motion(self.rollout), aspect)
+            bodies = self._bodies(self.solid)
+            seen[azimuth] = 3 * np.count_nonzero(bodies == object_body) + np.count_nonzero(bodies > 0)
+        return max(seen, key=seen.__getitem__)
+
+
+def outline(picture: np.ndarray, thing: np.ndarray, tint: np.ndarray) -> np.ndarray:
+    """Draw a line round each region of equal `thing` (H, W) int, and tint the pixels of `tint` (H, W) bool."""
+    edge = np.zeros(thing.shape, bool)
+    for axis in (0, 1):
+        step = np.diff(thing, axis=axis) != 0
+        edge |= np.pad(step, [(0, 1) if a == axis else (0, 0) for a in (0, 1)])
+        edge |= np.pad(step, [(1, 0) if a == axis else (0, 0) for a in (0, 1)])
+    alpha = Image.fromarray(np.where(edge, 255, np.where(tint, 70, 0)).astype(np.uint8))
+    base = Image.fromarray(picture)
+    base.paste(Image.new("RGB", base.size, GHOST_RGB), mask=alpha.filter(ImageFilter.GaussianBlur(0.6)))
+    return np.asarray(base)
+
+
+def brighten(scene: Scene) -> None:
+    """A pale table under a pale sky and no floor, so that a sheet sits well on a slide, and cheaper shadows."""
+    model = scene.model
+    model.geom_rgba[scene.table_geom] = (0.86, 0.85, 0.83, 1.0)
+    model.geom_group[model.geom("floor").id] = HIDDEN_GROUP
+    model.vis.quality.shadowsize = 2048
+    for texture in range(model.ntex):
+        if model.tex_type[texture] == mujoco.mjtTexture.mjTEXTURE_SKYBOX:
+            start, size = model.tex_adr[texture], model.tex_width[texture] * model.tex_height[texture] * 3
+            model.tex_data[start : start + size] = 242
+
+
+def motion(rollout: Rollout) -> np.ndarray:
+    """(N, 3) points that a picture of the whole clip must hold: object and palm, achieved and meant."""
+    return np.concatenate([rollout.object_pose[:, :3], rollout.reference.object_pose[:, :3], rollout.q[:, :3]])
+
+
+def frame_motion(camera: mujoco.MjvCamera, points: np.ndarray, aspect: float, margin: float = 0.1) -> None:
+    """Move a free camera, turned as it is, so near that every point (N, 3) is in view with `margin` m round it."""
+    azimuth, elevation = np.radians(camera.azimuth), np.radians(camera.elevation)
+    forward = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
+    right = np.array([np.sin(azimuth), -np.cos(azimuth), 0.0])
+    axes = np.stack([right, np.cross(right, forward), forward])
+    local = points @ axes.T
+    center = (local.min(axis=0) + local.max(axis=0)) / 2
+    across, depth = np.abs(local - center)[:, :2] + margin, (local - center)[:, 2]
+    slope = np.tan(np.radians(FOVY) / 2) * np.array([aspect, 1.0])
+    camera.lookat[:] = center @ axes
+    camera.distance = float((across / slope - depth[:, None]).max())
+
+
+def sheet_frames(rollout: Rollout, count: int = SHEET_FRAMES) -> list[int]:
+    """Frame numbers spread evenly over the clip, the last one included."""
+    T = len(rollout.q)
+    return [round((k + 1) * (T - 1) / count) for k in range(count)]
+
+
+def contact_sheet(painter: Painter, frames: list[int], path: Path, columns: int = SHEET_COLUMNS) -> Path:
+    """Write a PNG of numbered `frames`, `columns` to a row."""
+    gap = 8
+    height, width = painter.frame(0).shape[:2]
+    rows = -(-len(frames) // columns)
+    sheet = Image.new("RGBA", (columns * (width + gap) - gap, rows * (height + gap) - gap), (0, 0, 0, 0))
+    draw = ImageDraw.Draw(sheet)
+    font, small = ImageFont.load_default(26), ImageFont.load_default(20)
+    for k, frame in enumerate(frames):
+        x, y = (k % columns) * (width + gap), (k // columns) * (height + gap)
+        sheet.paste(Image.fromarray(painter.frame(frame)), (x, y))
+        draw.text((x + 16, y + 10), str(k + 1), fill=(20, 23, 28), font=font)
+        seconds = f"{painter.rollout.time[frame] - painter.rollout.time[0]:.2f} s"
+        draw.text((x + width - 16, y + 14), seconds, fill=(70, 78, 90), font=small, anchor="ra")
+    with replacing(path) as temporary:
+        sheet.save(temporary, format="PNG", optimize=True)
+    return path

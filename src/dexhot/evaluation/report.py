@@ -1,0 +1,133 @@
+"""The report of a run: report.html, report.json, sheet.png and, where there is an encoder, video.mp4 in one folder."""
+
+import json
+import platform
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from dexhot import __version__
+from dexhot.data.files import write_text
+from dexhot.data.object_asset import ObjectAsset, load_object
+from dexhot.data.types import Rollout
+from dexhot.evaluation.judge import judge
+from dexhot.evaluation.metrics import compute
+from dexhot.evaluation.page import Content, page
+from dexhot.evaluation.render import Painter, contact_sheet, sheet_frames
+from dexhot.evaluation.series import compute_series, spans
+from dexhot.evaluation.video import NoEncoderError, write_video
+from dexhot.hands.robot_hand import load_hand
+from dexhot.paths import share_dir
+from dexhot.simulation.physics import load_physics
+from dexhot.simulation.renderer import NoRendererError
+
+SCHEMA, VERSION = "dexhot/report", 1
+
+
+def write_report(
+    rollout: Rollout,
+    out_dir: str | Path,
+    *,
+    extra: dict[str, Any] | None = None,
+    video: bool = True,
+    progress: Callable[[str], None] = lambda what: None,
+) -> Path:
+    """Judge `rollout`, draw it and write its report into `out_dir`. Returns the path of report.html.
+
+    extra: facts to add to the provenance; its "loop" entry, a list of rows {"node": ..., "latency ...": ...}, is the
+    table of a live run. `progress` is told what is being made. What this machine
+    cannot draw or encode the page says in a line.
+    """
+    out = Path(out_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    extra = dict(extra or {})
+    loop = extra.pop("loop", [])
+    asset = load_object(rollout.reference.object_name)
+    hand = load_hand(rollout.reference.hand)
+    progress("metrics")
+    metrics = compute(rollout, asset, hand)
+    content = Content(
+        rollout=rollout,
+        series=compute_series(rollout, asset),
+        verdicts=judge(metrics, rollout.reference),
+        tips=[site.removesuffix("_tip") for site in hand.tip_sites],
+        facts=_facts(rollout, asset) | extra,
+        loop=loop,
+    )
+    content = replace(content, **_draw(rollout, asset, out, video, progress))
+    write_text(out / "report.json", json.dumps(_as_json(content, metrics), indent=1, default=_jsonable))
+    return write_text(out / "report.html", page(content))
+
+
+def _draw(
+    rollout: Rollout, asset: ObjectAsset, out: Path, video: bool, progress: Callable[[str], None]
+) -> dict[str, Any]:
+    """The pictures' fields of Content; what this machine cannot make becomes a note."""
+    drawn: dict[str, Any] = {"notes": []}
+    try:
+        progress("contact sheet")
+        with Painter(rollout, asset) as painter:
+            frames = sheet_frames(rollout)
+            drawn["sheet"] = contact_sheet(painter, frames, out / "sheet.png")
+            drawn["sheet_times"] = [float(rollout.time[f] - rollout.time[0]) for f in frames]
+            if video:
+                progress("video")
+                drawn["video"] = write_video(painter, out / "video.mp4", rollout.reference.rate)
+    except (NoRendererError, NoEncoderError) as e:
+        drawn["notes"].append(str(e))
+    return drawn
+
+
+def _facts(rollout: Rollout, asset: ObjectAsset) -> dict[str, Any]:
+    reference = rollout.reference
+    return {
+        "dexhot": f"{__version__}, commit {git_commit()}",
+        "physics": f"version {load_physics().version}, MuJoCo {mujoco.__version__}",
+        "machine": f"Python {platform.python_version()}, {platform.platform()}",
+        "hand": reference.hand,
+        "object": f"{asset.name}, {1000 * asset.mass:.0f} g, symmetry: {asset.symmetry.kind}",
+        "object's source": asset.provenance,
+        "placement of the demonstration": np.round(reference.placement, 4).tolist(),
+        "reference": reference.provenance,
+        "run": rollout.provenance,
+    }
+
+
+def git_commit() -> str:
+    """Short hash of the checkout, "+" after it when files differ; "none" for an installed package."""
+    if not (share_dir() / ".git").exists():
+        return "none"
+    command = ["git", "-C", str(share_dir()), "describe", "--always", "--dirty=+", "--exclude=*"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    return result.stdout.strip() or "unknown"
+
+
+def _as_json(content: Content, metrics: dict[str, Any]) -> dict[str, Any]:
+    s = content.series
+    curves = {name: np.round(value, 4) for name, value in asdict(s).items() if value.dtype != object}
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "name": content.rollout.name,
+        "kind": content.rollout.kind,
+        "success": metrics["success_strict"],
+        "metrics": metrics,
+        "verdicts": [{"id": v.id, "value": v.value, "limit": v.limit, "passed": v.passed} for v in content.verdicts],
+        "phases": [asdict(span) for span in spans(s.time, s.phase)],
+        "series": curves,
+        "loop": content.loop,
+        "provenance": content.facts,
+        "files": {"sheet": content.sheet and content.sheet.name, "video": content.video and content.video.name},
+        "notes": content.notes,
+    }
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return str(value)
