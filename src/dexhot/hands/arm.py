@@ -21,8 +21,8 @@ def fr3_spec() -> mujoco.MjSpec:
 
 
 def arm_hand_spec(hand: RobotHand) -> mujoco.MjSpec:
-    """A new spec of the arm with `hand` mounted: `hand.mount` places its body "palm" on the flange. Names stay unchanged."""
+    """A new spec of the arm with `hand` on its flange, where `hand.mount` places the palm. Names stay unchanged."""
     spec = fr3_spec()
     flange = spec.site(FLANGE_SITE)
-    hand.add_to(flange.parent, compose(make_pose(flange.pos, flange.quat), hand.mount))
+    hand.add_to(spec, flange.parent, compose(make_pose(flange.pos, flange.quat), hand.mount))
     return spec

@@ -39,6 +39,12 @@ def add_model(parent, model: RobotModel, joints: Iterable[Joint], pose: np.ndarr
     return _add_body(parent, model, model.root, {joint.name: joint for joint in joints}, pose)
 
 
+def strip_prefix(spec: mujoco.MjSpec, prefix: str) -> None:
+    """Take off the prefix that MuJoCo wants when one spec is attached to another."""
+    for element in (*spec.bodies, *spec.joints, *spec.sites, *spec.geoms):
+        element.name = element.name.removeprefix(prefix)
+
+
 def _add_body(parent, model: RobotModel, name: str, table: dict[str, Joint], pose: np.ndarray):
     link = model.links[name]
     xx, xy, xz, _, yy, yz, _, _, zz = link.inertia.ravel()

@@ -20,7 +20,7 @@ GREY = (0.5, 0.5, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class Primitive:
-    """A box (full sizes), capsule or cylinder (radius, length along its z) or sphere (radius), at `pose` in its link."""
+    """A box (full sizes), capsule or cylinder (radius, length along z) or sphere (radius), at `pose` in its link."""
 
     kind: str
     size: tuple[float, ...]

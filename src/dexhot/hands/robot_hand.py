@@ -14,8 +14,9 @@ import numpy as np
 import yaml
 
 from dexhot.errors import FileFormatError, NotFoundError
+from dexhot.hands.imported import ImportedModel, import_model
 from dexhot.hands.joint_table import Joint, joint_table
-from dexhot.hands.mjcf import add_model, to_spec
+from dexhot.hands.mjcf import add_model, strip_prefix, to_spec
 from dexhot.hands.model import RobotModel, mirrored, pose_from, read_model
 from dexhot.paths import share_dir
 
@@ -33,7 +34,7 @@ class RobotHand:
     open: np.ndarray  # (n,) fingers straight, thumb opposed
     mount: np.ndarray  # (7,) flange_T_palm on the arm
     retarget: dict[str, Any]  # how human keypoints map to this hand; read by dexhot.retargeting
-    model: RobotModel
+    model: RobotModel | ImportedModel
 
     @property
     def joint_names(self) -> tuple[str, ...]:
@@ -61,11 +62,20 @@ class RobotHand:
 
     def spec(self) -> mujoco.MjSpec:
         """A new spec whose one root body "palm" has the palm frame; see dexhot.hands.mjcf for its names."""
-        return to_spec(self.model, self.joints)
+        if isinstance(self.model, RobotModel):
+            return to_spec(self.model, self.joints)
+        spec = self.model.spec()
+        for joint in self.joints:
+            spec.joint(joint.name).range = [joint.lower, joint.upper]
+        return spec
 
-    def add_to(self, parent, pose: np.ndarray):
-        """Add the hand below the spec body `parent`, its palm frame at `pose` (7,); returns the body "palm"."""
-        return add_model(parent, self.model, self.joints, pose)
+    def add_to(self, spec: mujoco.MjSpec, parent, pose: np.ndarray) -> None:
+        """Add the hand below `parent`, a body of `spec`, its palm frame at `pose` (7,), names unchanged."""
+        if isinstance(self.model, RobotModel):
+            add_model(parent, self.model, self.joints, pose)
+        else:
+            parent.add_frame(pos=pose[:3], quat=pose[3:]).attach_body(self.spec().body("palm"), "hand/", "")
+            strip_prefix(spec, "hand/")
 
 
 def list_hands() -> list[str]:
@@ -89,17 +99,62 @@ def load_hand(name_or_path: str | Path) -> RobotHand:
 
 
 def _from_config(path: Path, config: dict[str, Any]) -> RobotHand:
-    model = read_model(path.parent / config["source"])
-    joints = joint_table(config["name"])
+    needed = ("name", "side", "tips", "tip_radius", "nominal", "open")
+    missing = [key for key in needed if key not in config] + ([] if {"source", "model"} & set(config) else ["model"])
+    if missing:
+        raise FileFormatError(
+            f"{path} lacks {', '.join(missing)}; urdf/leap_right/hand.yaml and docs/robots.md show one."
+        )
+    model: RobotModel | ImportedModel
+    if "source" in config:
+        model = read_model(path.parent / config["source"])
+        model = mirrored(model) if config.get("mirror") else model
+        known = tuple(model.joints)
+    else:
+        model = import_model(path.parent / config["model"], config["palm"], config["tips"])
+        known = tuple(model.ranges)
+    names = (
+        tuple(config["joints"]) if "joints" in config else tuple(joint.name for joint in joint_table(config["name"]))
+    )
+    _check_joints(path, names, known)
+    joints = _joints(config, model)
+    for key in ("nominal", "open"):
+        if len(config[key]) != len(joints):
+            raise FileFormatError(f"{path}: {key} has {len(config[key])} values for {len(joints)} joints.")
     return RobotHand(
         name=config["name"],
         side=config["side"],
         joints=joints,
         tip_sites=tuple(config["tips"]),
-        tip_radius=config["tip_radius"],
+        tip_radius=float(config["tip_radius"]),
         nominal=np.array(config["nominal"], float),
         open=np.array(config["open"], float),
         mount=pose_from(config.get("mount", {})),
         retarget=config.get("retarget", {}),
-        model=mirrored(model) if config["mirror"] else model,
+        model=model,
     )
+
+
+def _joints(config: dict[str, Any], model: RobotModel | ImportedModel) -> tuple[Joint, ...]:
+    """The shipped joint table; or the file's own `joints`: rows as in urdf/joints.yaml, or names alone for an imported
+    model, with the model's limits and the hand's one `velocity` and `effort`."""
+    if "joints" not in config:
+        return joint_table(config["name"])
+    listed = config["joints"]
+    if isinstance(listed, dict):
+        return tuple(Joint(name, *row) for name, row in listed.items())
+    if not isinstance(model, ImportedModel) or not {"velocity", "effort"} <= set(config):
+        raise FileFormatError("a hand.yaml that lists joint names alone needs a `model`, a `velocity` and an `effort`.")
+    speed, torque = float(config["velocity"]), float(config["effort"])
+    return tuple(Joint(name, i, 1, 0.0, *model.ranges[name], speed, torque) for i, name in enumerate(listed))
+
+
+def _check_joints(path: Path, names: tuple[str, ...], known: tuple[str, ...]) -> None:
+    wrong = [name for name in names if name not in known]
+    if wrong:
+        raise FileFormatError(
+            f"{path} names joint {wrong[0]!r}, which its model does not have; it has {', '.join(known)}."
+        )
+    left_out = [name for name in known if name not in names]
+    if left_out:
+        raise FileFormatError(f"{path} leaves out joint {left_out[0]!r} of its model; list all of {', '.join(known)}.")
