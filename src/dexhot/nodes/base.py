@@ -64,6 +64,7 @@ class DexhotNode(LifecycleNode):
         self.warnings: dict[str, str] = {}  # key -> what; any makes the diagnostics WARN
         self.fault_reason = ""
         self.finished = ""  # why this node's process may end
+        self.exit_code = 0
         self.active = False
         self._loops: dict[str, tuple[Any, TickMonitor]] = {}
         self._latencies: dict[str, Histogram] = {}
@@ -186,10 +187,11 @@ class DexhotNode(LifecycleNode):
             self.trigger_deactivate()
         self.publish_diagnostics()
 
-    def finish(self, reason: str) -> None:
-        """The node's work is done: its process ends with exit code 0, and with it the whole graph."""
-        self.get_logger().info(f"finished: {reason}")
-        self.finished = reason
+    def finish(self, reason: str, code: int = 0) -> None:
+        """The node's work is done: its process ends with exit code `code`, and with it the whole graph."""
+        if not self.finished:
+            self.get_logger().info(f"finished: {reason}")
+            self.finished, self.exit_code = reason, code
 
     # Lifecycle
 

@@ -27,16 +27,8 @@ class Running:
 
 def command(process: Process, plan: Plan) -> list[str]:
     """The argument vector that runs `process`, with this interpreter."""
-    names = [node.name for node in process.nodes]
-    return [
-        sys.executable,
-        "-m",
-        "dexhot.nodes.process",
-        *names,
-        "--ros-args",
-        "--params-file",
-        str(plan.parameters_file),
-    ]
+    call = [sys.executable, "-m", "dexhot.nodes.process", *process.targets]
+    return [*call, "--ros-args", "--params-file", str(plan.parameters_file)]
 
 
 def start(plan: Plan, output: IO[str]) -> list[Running]:

@@ -52,10 +52,15 @@ class Argument:
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """A node of nodes/process.py's table, with parameters beside those that arguments give it."""
+    """A node of nodes/process.py's table, with parameters beside those that arguments give it.
+
+    A node that is not in the table says where it is ("module:Class") and which schema it has.
+    """
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    target: str = ""
+    schema: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,11 @@ class Process:
 
     name: str
     nodes: tuple[NodeSpec, ...]
+
+    @property
+    def targets(self) -> list[str]:
+        """What `dexhot_node` is called with."""
+        return [node.target or node.name for node in self.nodes]
 
 
 @dataclass(frozen=True)
@@ -130,7 +140,7 @@ def node_parameters(process_list: tuple[Process, ...], values: Mapping[str, Any]
     found: dict[str, dict[str, Any]] = {}
     for process in process_list:
         for node in process.nodes:
-            schema = load_schema(node.name)
+            schema = load_schema(node.schema or node.name)
             if unknown := [k for k in node.parameters if k not in schema and k != "use_sim_time"]:
                 raise NotFoundError(f"parameter of node {node.name}", unknown[0], schema)
             chosen = {k: schema[k].cast(v) for k, v in values.items() if k in schema} | dict(node.parameters)

@@ -38,7 +38,7 @@ def actions(planned) -> list:
             Node(
                 package="dexhot",
                 executable="dexhot_node",
-                arguments=[node.name for node in process.nodes],
+                arguments=process.targets,
                 parameters=[str(planned.parameters_file)],
                 output="screen",
                 sigterm_timeout=str(interrupt),

@@ -87,7 +87,7 @@ def spin(names: list[str]) -> int:
     executor.shutdown()
     for node in nodes:
         node.destroy_node()
-    return 0 if ok else 1
+    return max(node.exit_code for node in nodes) if ok else 1
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,7 +4,6 @@ It gives a heartbeat only when every required node is active and no new topic ap
 that waits for it starts nothing that would not be recorded.
 """
 
-import importlib
 import time
 
 from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
@@ -14,6 +13,7 @@ from std_msgs.msg import Header
 
 from dexhot.data.bags import BagWriter, typestore
 from dexhot.nodes.base import DexhotNode
+from dexhot.nodes.message_class import message_class
 
 SETTLED = 0.5  # s without a new topic
 DEPTH = 1000  # messages that may wait for us
@@ -64,8 +64,6 @@ class RecorderNode(DexhotNode):
             reliability=QoSReliabilityPolicy.RELIABLE if reliable else QoSReliabilityPolicy.BEST_EFFORT,
             durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE,
         )
-        package, _, name = msgtype.split("/")
-        kind = getattr(importlib.import_module(f"{package}.msg"), name)
         connection = self.bag.topic(topic, msgtype, tuple(bag_qos(q) for q in offered))
 
         def keep(data: bytes, info: dict) -> None:
@@ -73,7 +71,7 @@ class RecorderNode(DexhotNode):
             if topic == "/heartbeat" and not self.complete():
                 self.heard.add(deserialize_message(data, Header).frame_id)
 
-        self.subscribe_raw(kind, topic, keep, asked)
+        self.subscribe_raw(message_class(msgtype), topic, keep, asked)
 
     def complete(self) -> bool:
         """Every required node has been heard."""

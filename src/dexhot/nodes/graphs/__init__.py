@@ -3,8 +3,9 @@
 from dexhot.errors import NotFoundError
 from dexhot.nodes.graph import Graph
 from dexhot.nodes.graphs.real_track import REAL_TRACK
+from dexhot.nodes.graphs.replay import REPLAY
 
-GRAPHS = {graph.name: graph for graph in (REAL_TRACK,)}
+GRAPHS = {graph.name: graph for graph in (REAL_TRACK, REPLAY)}
 
 
 def load_graph(name: str) -> Graph:

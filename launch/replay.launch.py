@@ -1,0 +1,7 @@
+"""ros2 launch dexhot replay.launch.py bag:=RUN: what `dexhot replay RUN` starts."""
+
+from dexhot.nodes.launch_description import describe
+
+
+def generate_launch_description():
+    return describe("replay")

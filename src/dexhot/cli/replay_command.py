@@ -1,0 +1,38 @@
+"""Replay a recorded run: its inputs, in their order, through its controller; the commands are compared."""
+
+import os
+import sys
+from dataclasses import dataclass
+
+import tyro
+
+
+@dataclass
+class Args:
+    run: tyro.conf.Positional[str]
+    """Folder of a run, or a bag."""
+    arguments: tyro.conf.Positional[tuple[str, ...]] = ()
+    """name:=value of the graph `replay`, as controller:=kinematic; `dexhot up replay --show-args` lists them."""
+    json: bool = False
+    """Print the comparison as one JSON line at the end."""
+
+
+def run(args: Args) -> int:
+    """Exit code 0 when the commands are equal within the tolerance, else 1."""
+    import json
+
+    from dexhot.cli.output import print_json, summary
+    from dexhot.nodes import bringup
+    from dexhot.nodes.graph import parse_assignments, plan
+    from dexhot.nodes.graphs import load_graph
+
+    planned = plan(load_graph("replay"), {"bag": args.run} | parse_assignments(args.arguments), os.environ)
+    code = bringup.run(planned, sys.stderr)
+    report = planned.folder / "replay.json"
+    if not report.is_file():
+        return code or 1
+    found = json.loads(report.read_text())
+    summary(f"replay of {args.run}", found)
+    if args.json:
+        print_json(found)
+    return code or (0 if found["equal"] else 1)

@@ -1,0 +1,62 @@
+"""replay: the controller alone, given the inputs of a recorded run in their order; its commands are compared."""
+
+from pathlib import Path
+from typing import Any
+
+from dexhot.errors import DexhotError
+from dexhot.nodes.graph import Argument, Graph, NodeSpec, Prepared, Process, scratch_folder
+from dexhot.nodes.playback import check_bag, find_bag
+from dexhot.nodes.run_folder import load_task, read_run
+
+ARGUMENTS = (
+    Argument("bag", "", "folder of a run, or a bag"),
+    Argument(
+        "controller",
+        "recorded",
+        "the controller to replay; another than the recorded one answers: what would it have done?",
+        choices=("recorded", "kinematic", "playback", "mpc"),
+    ),
+    Argument("reference", "", "file of the Reference (default: the run's copy)"),
+    Argument("policy", "", "file that the controller deploys (default: the run's copy)"),
+    Argument("rate", 0.0, "pace relative to the recording; 0: as fast as the controller takes its inputs"),
+    Argument("tolerance", 1e-6, "largest difference of commands that counts as equal, rad or m"),
+)
+
+
+def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
+    """The controller's parameters are those of the recorded run."""
+    controller = NodeSpec("controller", {"use_sim_time": True})
+    return (Process("controller", (controller,)), Process("player", (NodeSpec("player"),)))
+
+
+def prepare(arguments: dict[str, Any]) -> Prepared:
+    """Check that the bag has what the controller needs before anything starts."""
+    if not arguments["bag"]:
+        raise DexhotError("no bag given; write bag:=FOLDER of a run, e.g. runs/20260101-120000-real_track-duck.")
+    bag, run_folder = find_bag(arguments["bag"])
+    check_bag(bag)
+    recorded = read_run(run_folder)["arguments"] if run_folder else {}
+    controller = arguments["controller"]
+    if controller == "recorded":
+        controller = recorded.get("controller")
+        if controller is None:
+            raise DexhotError(f"{bag} has no run.json beside it that names its controller; give controller:=NAME.")
+    reference = arguments["reference"] or _copy(run_folder, "reference.npz")
+    policy = arguments["policy"] or _copy(run_folder, "demonstration.npz")
+    folder = scratch_folder()
+    values = recorded | {
+        **load_task(reference, policy, controller).write(folder),
+        "controller": controller,
+        "exit_when_done": False,
+        "duration": 0.0,
+        "source": str(bag.resolve()),
+        "report": str(folder / "replay.json"),
+    }
+    return Prepared(folder, values)
+
+
+def _copy(run_folder: Path | None, name: str) -> str:
+    return str(run_folder / name) if run_folder and (run_folder / name).is_file() else ""
+
+
+REPLAY = Graph("replay", "replay a recorded run's inputs through its controller", ARGUMENTS, processes, prepare)
