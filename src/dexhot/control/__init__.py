@@ -1,0 +1,1 @@
+"""Controllers, the command shaper, safety: deterministic functions of stamped inputs, without ROS."""

@@ -1,0 +1,40 @@
+"""Controllers by name."""
+
+from types import SimpleNamespace
+
+from dexhot.control.controllers import Controller, Kinematic, Playback
+from dexhot.control.mpc import Mpc
+from dexhot.control.sampling import SamplingOptions
+from dexhot.data.files import load
+from dexhot.data.object_asset import load_object
+from dexhot.data.types import Demonstration, Reference
+from dexhot.errors import NotFoundError
+from dexhot.hands.robot_hand import load_hand
+from dexhot.simulation.backend import MujocoSimulator
+from dexhot.simulation.physics import Physics
+from dexhot.simulation.scene import floating_scene
+
+CONTROLLERS = ("kinematic", "playback", "mpc")
+
+
+def make_controller(name: str, reference: Reference, policy: str, physics: Physics, p: SimpleNamespace) -> Controller:
+    """The controller called `name`; `policy`: a Demonstration's file, needed by playback, a first plan for mpc.
+
+    `p` holds the parameters of config/nodes/controller.yaml. Raises NotFoundError, FileFormatError.
+    """
+    if name == "kinematic":
+        return Kinematic(reference, physics)
+    if name == "playback":
+        return Playback(load(policy, Demonstration), p.fade, p.object_relative)
+    if name == "mpc":
+        scene = floating_scene(
+            load_hand(reference.hand),
+            load_object(reference.object_name),
+            reference.base_quat,
+            physics,
+            reference.table_height,
+        )
+        budget = SamplingOptions(p.samples, p.iterations, p.horizon, p.replan)
+        demonstration = load(policy, Demonstration) if policy else None
+        return Mpc(reference, MujocoSimulator(scene), budget, p.seed, p.delay, demonstration)
+    raise NotFoundError("controller", name, CONTROLLERS)

@@ -1,0 +1,145 @@
+"""Tracking controllers: at 60 Hz, the position targets of the floating hand (6 wrist joints and the fingers).
+
+A controller is a deterministic function of the frame's index and the stamped states given so far: no clocks, no threads, so
+that a replayed bag gives the same targets. `Tracker` turns stamps into indices and leads the hand in from where it is.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from dexhot.control.sampling import base_actions
+from dexhot.control.wrist import palm_to_wrist, wrist_to_palm
+from dexhot.data.types import Demonstration, Reference
+from dexhot.errors import DexhotError
+from dexhot.geometry import single
+from dexhot.simulation.physics import Physics
+from dexhot.tracking.object_filter import ObjectState
+
+RATE = 60.0  # Hz
+
+
+@dataclass
+class HandState:
+    """The floating hand's measured joints at one stamp."""
+
+    stamp: float  # s
+    q: np.ndarray  # (6+n,)
+
+
+class Controller(Protocol):
+    """What a tracker drives."""
+
+    reference: Reference
+
+    def start(self, observed: ObjectState) -> None:
+        """A clip begins, with the object as observed; whatever was learnt in an earlier one is forgotten."""
+
+    def step(self, index: int, observed: ObjectState, hand: HandState) -> np.ndarray:
+        """The target (6+n,) from frame `index` (0 <= index < T) to the next."""
+
+
+def feed_forward(physics: Physics, fingers: int) -> np.ndarray:
+    """(6+n,) kv/kp of the floating hand's servos, s: what a moving target must lead by to be followed without lag."""
+    t, r, f = physics.wrist.translation, physics.wrist.rotation, physics.finger
+    return np.array([t.kv / t.kp] * 3 + [r.kv / r.kp] * 3 + [f.kv / f.kp] * fingers)
+
+
+class Kinematic:
+    """The reference's own targets with velocity feed-forward: target + kv/kp dq/dt."""
+
+    def __init__(self, reference: Reference, physics: Physics):
+        self.reference = reference
+        self.targets = base_actions(reference, physics)
+
+    def start(self, observed: ObjectState) -> None:
+        pass
+
+    def step(self, index: int, observed: ObjectState, hand: HandState) -> np.ndarray:
+        return self.targets[index]
+
+
+class Playback:
+    """A demonstration's actions, object-relative.
+
+    Until the grasp the wrist's targets move rigidly with the object's observed offset from the reference (position, and turn
+    about the object's origin); from `grasp_start` on the offset fades out linearly within `fade` seconds.
+    """
+
+    def __init__(self, demonstration: Demonstration, fade: float = 1.0, object_relative: bool = True):
+        self.reference = demonstration.reference
+        self.targets = demonstration.actions
+        self.fade, self.object_relative = fade, object_relative
+        self.offset, self.turn = np.zeros(3), np.zeros(3)
+
+    def start(self, observed: ObjectState) -> None:
+        if not self.object_relative:
+            return
+        expected = self.reference.object_pose[0]
+        self.offset = observed.pose[:3] - expected[:3]
+        self.turn = single.log(single.multiply(observed.pose[3:], single.conjugate(expected[3:])))
+
+    def step(self, index: int, observed: ObjectState, hand: HandState) -> np.ndarray:
+        target = self.targets[index].copy()
+        weight = min(1.0, max(0.0, 1.0 - (index - self.reference.grasp_start) / (self.fade * RATE)))
+        if weight > 0.0 and (self.offset.any() or self.turn.any()):
+            palm = wrist_to_palm(target[:6], self.reference.base_quat)
+            turn, origin = single.exp(weight * self.turn), self.reference.object_pose[0, :3]
+            palm[:3] = origin + single.rotate(turn, palm[:3] - origin) + weight * self.offset
+            palm[3:] = single.multiply(turn, palm[3:])
+            target[:6] = palm_to_wrist(palm, self.reference.base_quat, target[:6])
+        return target
+
+
+class Tracker:
+    """Stamps to frames: frame 0 of the reference is at `t0`; in the `ramp` seconds before it the hand goes, on a cubic, from
+    where it is to the reference's first pose at the reference's first velocity. After the last frame the last target stays.
+
+    `look_ahead` frames are added to the index, for a robot that answers that much later than the demonstration's hand.
+    """
+
+    def __init__(self, controller: Controller, physics: Physics, ramp: float = 0.5, look_ahead: int = 0):
+        if ramp <= 0 or look_ahead < 0:
+            raise DexhotError(f"a tracker needs ramp > 0 s and look_ahead >= 0 frames, not {ramp} and {look_ahead}.")
+        self.controller, self.ramp, self.look_ahead = controller, ramp, look_ahead
+        q = controller.reference.q
+        self._lead = feed_forward(physics, q.shape[1] - 6)
+        self._goal, self._goal_velocity = q[0], (q[1] - q[0]) * RATE
+        self.t0: float | None = None
+
+    def begin(self, t0: float) -> None:
+        """Frame 0 is at stamp `t0` (s)."""
+        self.t0, self._from = t0, None
+
+    def stop(self) -> None:
+        """No targets until the next `begin`."""
+        self.t0 = None
+
+    def index(self, stamp: float) -> int:
+        """The frame that a state of this stamp is answered with; negative during the ramp."""
+        assert self.t0 is not None, "begin() comes before"
+        return round((stamp - self.t0) * RATE) + self.look_ahead
+
+    def step(self, stamp: float, observed: ObjectState, hand: HandState) -> np.ndarray | None:
+        """The target (6+n,) for the state at `stamp`; None before the ramp begins or when no start was given."""
+        if self.t0 is None:
+            return None
+        i = self.index(stamp)
+        if i < -round(self.ramp * RATE):
+            return None
+        if self._from is None:
+            self._from, self._from_index = hand.q.copy(), min(i, -1)
+            self.controller.start(observed)
+        if i < 0:
+            return self._ramp_target(i)
+        return self.controller.step(min(i, len(self.controller.reference.q) - 1), observed, hand)
+
+    def _ramp_target(self, i: int) -> np.ndarray:
+        """Hermite cubic from (q, 0) at the first frame of the ramp to (goal, its velocity) at frame 0, with feed-forward."""
+        span = -self._from_index
+        s, h = (i + 1 - self._from_index) / span, span / RATE
+        a, b, v = self._from, self._goal, self._goal_velocity * h
+        position = (2 * s**3 - 3 * s**2 + 1) * a + (3 * s**2 - 2 * s**3) * b + (s**3 - s**2) * v
+        velocity = ((6 * s**2 - 6 * s) * (a - b) + (3 * s**2 - 2 * s) * v) / h
+        return position + self._lead * velocity

@@ -1,0 +1,77 @@
+"""Sampling model predictive control along a reference, in step with the stamps: same inputs and seed, same targets.
+
+At frames that are multiples of `replan` a plan is begun from the observed state, and it takes over exactly `delay` frames
+later, however long it took; meanwhile the last plan goes on. A machine that needs more than `delay` frames for a plan makes
+the target late, and the safety supervisor sees it: take fewer samples or a longer delay.
+"""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from dexhot.control.controllers import RATE, HandState
+from dexhot.control.sampling import SamplingOptions, SamplingPlanner
+from dexhot.data.types import Demonstration, Reference
+from dexhot.errors import DexhotError
+from dexhot.geometry import single
+from dexhot.simulation.backend import MujocoSimulator
+from dexhot.tracking.object_filter import ObjectState
+
+
+class Mpc:
+    """Plans with `simulator`, a floating scene of the reference's hand and object."""
+
+    def __init__(
+        self,
+        reference: Reference,
+        simulator: MujocoSimulator,
+        options: SamplingOptions,
+        seed: int = 0,
+        delay: int = 6,
+        demonstration: Demonstration | None = None,
+    ):
+        """`demonstration`: its actions are the first plan, instead of the bare reference."""
+        self.reference, self.simulator, self.options, self.seed = reference, simulator, options, seed
+        self.delay, self.demonstration = delay, demonstration
+        if not 0 < delay < round(options.replan * RATE):
+            raise DexhotError(
+                f"mpc: delay must be 1 to {round(options.replan * RATE) - 1} frames (below replan), not {delay}."
+            )
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="mpc")
+
+    def start(self, observed: ObjectState) -> None:
+        self.planner = SamplingPlanner(self.reference, self.simulator, self.options, seed=self.seed)
+        if self.demonstration is not None:
+            self.planner.residual[: self.planner.frames] = (
+                self.demonstration.actions - self.planner.base[: self.planner.frames]
+            )
+        self.plan = self.planner.actions(0, len(self.planner.base))
+        self.pending: tuple[int, Future] | None = None  # the frame at which the plan takes over
+        self.last: HandState | None = None
+
+    def step(self, index: int, observed: ObjectState, hand: HandState) -> np.ndarray:
+        if self.pending is not None and index >= self.pending[0]:
+            begin, future = self.pending
+            actions = future.result()
+            self.plan[begin : begin + len(actions)] = actions
+            self.pending = None
+        begin = index + self.delay
+        if self.pending is None and index % self.planner.stride == 0 and begin < self.planner.frames:
+            state = self._state(observed, hand)
+            ahead = self.simulator.rollout(state, self.plan[index:begin]).states[0, -1]
+            self.pending = begin, self.thread.submit(self.planner.plan, ahead, begin)
+        self.last = hand
+        return self.plan[index]
+
+    def _state(self, observed: ObjectState, hand: HandState) -> np.ndarray:
+        """The simulator's state of what was observed; the hand's velocity from its last two poses."""
+        scene = self.simulator.scene
+        moved = self.last is not None and hand.stamp > self.last.stamp
+        qd = (hand.q - self.last.q) / (hand.stamp - self.last.stamp) if moved and self.last else np.zeros_like(hand.q)
+        state = self.simulator.initial_state(hand.q, observed.pose, qd)
+        dof = 1 + scene.model.nq + scene.object_dof.start  # type: ignore[union-attr]
+        state[dof : dof + 3] = observed.twist[:3]
+        state[dof + 3 : dof + 6] = (
+            single.matrix(observed.pose[3:]).T @ observed.twist[3:]
+        )  # a free joint turns in its own frame
+        return state

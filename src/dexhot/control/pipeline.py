@@ -1,0 +1,161 @@
+"""The live chain without ROS: object filter -> controller -> shaper -> arm IK -> the embedded rig, tick by tick.
+
+The nodes run the same classes in the same order; `run_offline` is what they do when no message is late.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from dexhot.control.controllers import RATE, Controller, HandState, Tracker
+from dexhot.control.kinematics import PalmKinematics
+from dexhot.control.shaper import CommandShaper
+from dexhot.control.wrist import wrist_to_palm
+from dexhot.data.object_asset import ObjectAsset, load_object
+from dexhot.data.types import Reference, Rollout
+from dexhot.errors import UnreachableError
+from dexhot.geometry import single
+from dexhot.hands.arm import FR3_HOME
+from dexhot.hands.robot_hand import RobotHand, load_hand
+from dexhot.hardware.embedded import ARM, EmbeddedWorld
+from dexhot.retargeting.arm_ik import ArmIK
+from dexhot.retargeting.placement import POSITION_TOLERANCE, ROTATION_TOLERANCE
+from dexhot.simulation.backend import STATE, MujocoSimulator
+from dexhot.simulation.physics import Physics
+from dexhot.simulation.scene import arm_scene
+from dexhot.tracking.object_filter import FilterOptions, ObjectFilter
+
+
+@dataclass(frozen=True)
+class ChainOptions:
+    """What the nodes' parameters say, in one place. Times in s."""
+
+    ramp: float = 0.5  # from the measured pose to the reference's first
+    settle: float = 0.2  # before the ramp
+    look_ahead: int = 0  # frames
+    hand_lead: float = 0.05  # kv/kp of the fingers: undoes the shaper's lag
+    wrist_lead: float = 0.0
+    position_noise: float = 0.0  # m, sigma of the measured object position
+    rotation_noise: float = 0.0  # rad
+    seed: int = 0
+
+
+@dataclass
+class Tick:
+    """The state at one tick, and the target that answers it (zeros before the ramp)."""
+
+    index: int  # frame of the reference
+    state: np.ndarray  # the simulator's
+    arm_q: np.ndarray
+    q: np.ndarray  # (6+n,) hand vector
+    object_pose: np.ndarray
+    target: np.ndarray
+
+
+def start_joints(ik: ArmIK, reference: Reference) -> np.ndarray:
+    """(7+n,) arm and fingers at the reference's first pose. Raises UnreachableError when the arm cannot get there."""
+    palm = wrist_to_palm(reference.q[0, :6], reference.base_quat)
+    arm_q, position, rotation = ik.reach(palm, FR3_HOME)
+    if position > POSITION_TOLERANCE or rotation > ROTATION_TOLERANCE:
+        raise UnreachableError(
+            f"{reference.name}: at the first frame the palm stays {1e3 * position:.0f} mm and "
+            f"{np.degrees(rotation):.0f} deg off; place the reference in front of the arm (`dexhot retarget` does)."
+        )
+    return np.concatenate([arm_q, reference.q[0, 6:]])
+
+
+def measured_pose(pose: np.ndarray, position_noise: float, rotation_noise: float, rng: np.random.Generator):
+    """A pose (7,) as a tracker with this noise would see it."""
+    if not (position_noise or rotation_noise):
+        return pose.copy()
+    turn = single.exp(rng.normal(0.0, rotation_noise, 3))
+    return np.concatenate([pose[:3] + rng.normal(0.0, position_noise, 3), single.multiply(turn, pose[3:])])
+
+
+def run_ticks(
+    world: EmbeddedWorld, reference: Reference, controller: Controller, hand: RobotHand, options: ChainOptions
+) -> Iterator[Tick]:
+    """Play one clip; yields every tick from the first on."""
+    physics = world.scene.physics
+    shaper = CommandShaper(hand, reference.base_quat, physics, options.hand_lead, options.wrist_lead)
+    kinematics, rng = PalmKinematics(hand), np.random.default_rng(options.seed)
+    world.reset(start_joints(shaper.ik, reference), reference.object_pose[0], hold_object=True)
+    filtered = ObjectFilter(FilterOptions())
+    tracker = Tracker(controller, physics, options.ramp, options.look_ahead)
+    before = round((options.settle + options.ramp) * RATE)
+    tracker.begin(before / RATE)
+    started = False
+    simulator = MujocoSimulator(world.scene)
+    state = np.empty(simulator.state_size)
+    for k in range(before + len(reference.q)):
+        stamp = k / RATE
+        if k:
+            world.step()
+        if k == before:
+            world.release()
+        mujoco.mj_getState(world.scene.model, world.data, state, STATE)
+        joints = world.joints()[0]
+        q = kinematics.hand_vector(joints[:ARM], joints[ARM:], reference.base_quat, reference.q[0])
+        pose = world.object_pose()
+        seen = measured_pose(pose, options.position_noise, options.rotation_noise, rng)
+        filtered.update(stamp, seen)
+        target = tracker.step(stamp, filtered.state(), HandState(stamp, q))
+        yield Tick(
+            k - before,
+            state.copy(),
+            joints[:ARM].copy(),
+            q,
+            pose.copy(),
+            np.zeros_like(q) if target is None else target,
+        )
+        if target is None:
+            continue
+        if not started:
+            shaper.reset(target, joints[:ARM])
+            started = True
+        command = shaper.step(target)
+        world.drive_hand(command.hand_q)
+        world.drive_arm(command.arm_q, command.arm_qd)
+
+
+def run_offline(
+    reference: Reference,
+    controller: Controller,
+    physics: Physics,
+    options: ChainOptions | None = None,
+    hand: RobotHand | None = None,
+    obj: ObjectAsset | None = None,
+    perturb: dict[str, Any] | None = None,
+) -> Rollout:
+    """Track `reference` on the arm rig. Returns a Rollout of kind "arm", its metrics not yet computed.
+
+    The reference must be placed within the arm's reach (ArmIK.place). `perturb`: friction, mass factors.
+    """
+    options = options or ChainOptions()
+    hand, obj = hand or load_hand(reference.hand), obj or load_object(reference.object_name)
+    world = EmbeddedWorld(arm_scene(hand, obj, physics, table_height=reference.table_height))
+    ticks = [t for t in run_ticks(world, reference, controller, hand, options) if t.index >= 0]
+    contacts = MujocoSimulator(world.scene).contacts(np.stack([t.state for t in ticks]))
+    q = np.stack([t.q for t in ticks])
+    q[:, 3:6] = np.unwrap(q[:, 3:6], axis=0)
+    return Rollout(
+        name=f"{reference.name} on the arm rig",
+        reference=reference,
+        kind="arm",
+        time=reference.time,
+        q=q,
+        command=np.stack([t.target for t in ticks]),
+        object_pose=np.stack([t.object_pose for t in ticks]),
+        penetration=contacts.penetration,
+        table_contact=contacts.table_contact,
+        tip_contact=contacts.tip_contact,
+        arm_q=np.stack([t.arm_q for t in ticks]),
+        provenance={
+            "physics": physics.version,
+            "chain": asdict(options),
+            "controller": type(controller).__name__.lower(),
+        },
+    )

@@ -1,0 +1,136 @@
+"""The safety state machine and the guards on commands, as pure functions of stamped events.
+
+    inactive --inputs_ready--> ready --start--> tracking --finish--> ready
+    ready, tracking --stale | non_finite | object_lost | stop--> holding --inputs_ready--> ready
+    any --estop | dead_node | driver_fault--> fault --reset--> inactive
+
+Motion commands are accepted in `tracking` alone; everywhere else the arm holds its measured pose and the hand its last valid
+target. `fault` is latched: only an explicit `reset` leaves it, and it leads to `inactive`, never straight back into motion.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from dexhot.errors import NotFoundError
+
+
+class State(StrEnum):
+    INACTIVE = "inactive"
+    READY = "ready"
+    TRACKING = "tracking"
+    HOLDING = "holding"
+    FAULT = "fault"
+
+
+class Event(StrEnum):
+    INPUTS_READY = "inputs_ready"  # every stream is fresh, finite, and the object is seen
+    START = "start"
+    FINISH = "finish"  # the clip is over, or the rig was reset for the next one
+    STOP = "stop"  # somebody asked to hold
+    STALE = "stale"
+    NON_FINITE = "non_finite"
+    OBJECT_LOST = "object_lost"
+    ESTOP = "estop"
+    DEAD_NODE = "dead_node"
+    DRIVER_FAULT = "driver_fault"  # unplugged bus, overload, reflex
+    RESET = "reset"
+
+
+HOLD_EVENTS = (Event.STALE, Event.NON_FINITE, Event.OBJECT_LOST, Event.STOP)
+FAULT_EVENTS = (Event.ESTOP, Event.DEAD_NODE, Event.DRIVER_FAULT)
+
+TRANSITIONS: dict[tuple[State, Event], State] = {
+    (State.INACTIVE, Event.INPUTS_READY): State.READY,
+    (State.HOLDING, Event.INPUTS_READY): State.READY,
+    (State.READY, Event.START): State.TRACKING,
+    (State.TRACKING, Event.FINISH): State.READY,
+    **{(State.READY, event): State.HOLDING for event in HOLD_EVENTS},
+    **{(State.TRACKING, event): State.HOLDING for event in HOLD_EVENTS},
+    **{(state, event): State.FAULT for state in State for event in FAULT_EVENTS},
+    (State.FAULT, Event.RESET): State.INACTIVE,
+}
+
+
+@dataclass
+class SafetyMachine:
+    """The present state, why it was entered, and how often each event has moved it."""
+
+    state: State = State.INACTIVE
+    reason: str = "not started"
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def handle(self, event: Event, reason: str = "") -> bool:
+        """Apply an event: True when the state changed. One without a place in the table changes nothing.
+
+        The first reason of a fault stays until it is reset.
+        """
+        new = TRANSITIONS.get((self.state, event))
+        if new is None or new is self.state:
+            return False
+        self.state, self.reason = new, reason or str(event)
+        self.counts[event] = self.counts.get(event, 0) + 1
+        return True
+
+    @property
+    def moving(self) -> bool:
+        """Whether motion commands are accepted."""
+        return self.state is State.TRACKING
+
+
+@dataclass
+class InputMonitor:
+    """Watches the streams that tracking needs: each must bring finite values with a stamp younger than `max_age` s."""
+
+    streams: tuple[str, ...]
+    max_age: float = 0.1
+    stamps: dict[str, float] = field(default_factory=dict)
+    finite: dict[str, bool] = field(default_factory=dict)
+
+    def see(self, stream: str, stamp: float, finite: bool = True) -> None:
+        """A message of `stream` with this stamp (s). Raises NotFoundError for a stream that is not watched."""
+        if stream not in self.streams:
+            raise NotFoundError("input stream", stream, self.streams)
+        self.stamps[stream], self.finite[stream] = stamp, finite
+
+    def check(self, now: float) -> tuple[Event, str]:
+        """INPUTS_READY, or the first fault of a stream with its reason."""
+        for stream in self.streams:
+            if not self.finite.get(stream, True):
+                return Event.NON_FINITE, f"{stream} is not finite"
+        for stream in self.streams:
+            if stream not in self.stamps:
+                return Event.STALE, f"{stream} has not been seen"
+            age = now - self.stamps[stream]
+            if age > self.max_age:
+                return Event.STALE, f"{stream} is {1e3 * age:.0f} ms old, the limit is {1e3 * self.max_age:.0f} ms"
+        return Event.INPUTS_READY, "all inputs are fresh"
+
+
+@dataclass
+class Limits:
+    """Position and velocity limits of a joint group; `apply` clamps a command and counts how many entries it touched."""
+
+    lower: np.ndarray  # (n,)
+    upper: np.ndarray  # (n,)
+    velocity: np.ndarray  # (n,) per second
+    clamped: int = 0
+
+    def apply(self, command: np.ndarray, previous: np.ndarray, dt: float) -> np.ndarray:
+        """`command` (n,) within the position limits and within velocity * dt of `previous`, the last command."""
+        step = self.velocity * dt
+        safe = np.minimum(np.maximum(command, previous - step), previous + step)
+        safe = np.minimum(np.maximum(safe, self.lower), self.upper)
+        self.clamped += int((np.abs(safe - command) > 1e-9).sum())
+        return safe
+
+
+def freshness(stamp: float, now: float, max_age: float = 0.1) -> str:
+    """Why a command with this stamp must not be driven at `now`; "" when it may."""
+    age = now - stamp
+    if age > max_age:
+        return f"the command is {1e3 * age:.0f} ms old, the limit is {1e3 * max_age:.0f} ms"
+    if age < -max_age:
+        return f"the command's stamp lies {-1e3 * age:.0f} ms in the future: are the clocks synchronised?"
+    return ""

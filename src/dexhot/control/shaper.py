@@ -1,0 +1,97 @@
+"""The command shaper of DexTrack (appendix C): a simulated hand between the controller and the robot.
+
+The floating hand with the training's gains, alone in its world, is stepped with the controller's targets; its joint state is
+what the real hand is told to do, and through the arm's inverse kinematics the arm. So the robot never sees a jump of the
+targets that the training's hand would not have made.
+
+The hand in free space follows its targets with a lag: neglecting inertia, kp (u - q) = kv dq/dt, so q trails u by kv/kp = 50 ms.
+A real hand that tracked q would squeeze late and, under contact, less firmly than the demonstration's PD did. The stated
+lead undoes it: q + lead dq/dt with lead = kv/kp is u again, filtered by the inertia alone. `lead` = 0 is the paper's shaper.
+"""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from dexhot.control.wrist import wrist_to_palm
+from dexhot.errors import DexhotError
+from dexhot.hands.robot_hand import RobotHand
+from dexhot.retargeting.arm_ik import ArmIK
+from dexhot.simulation.physics import Physics
+from dexhot.simulation.scene import floating_scene
+
+
+class HandShaper:
+    """The simulated floating hand."""
+
+    def __init__(self, hand: RobotHand, base_quat: np.ndarray, physics: Physics):
+        self.scene = floating_scene(hand, None, base_quat, physics)
+        self.data = mujoco.MjData(self.scene.model)
+        self.substeps = physics.substeps
+
+    def reset(self, q: np.ndarray) -> None:
+        """Put the hand at rest at q (6+n,)."""
+        mujoco.mj_resetData(self.scene.model, self.data)
+        self.data.qpos[self.scene.q_address] = q
+        mujoco.mj_forward(self.scene.model, self.data)
+
+    def step(self, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """One control step towards `target` (6+n,): the joint state q, dq/dt (6+n,) after it. Raises on a non-finite target."""
+        if not np.isfinite(target).all():
+            bad = [self.scene.joint_names[i] for i in np.flatnonzero(~np.isfinite(target))]
+            raise DexhotError(f"the controller's target is not finite for {', '.join(bad)}.")
+        self.data.ctrl[:] = np.clip(target, self.scene.lower, self.scene.upper)
+        mujoco.mj_step(self.scene.model, self.data, self.substeps)
+        return self.data.qpos[self.scene.q_address], self.data.qvel[self.scene.v_address]
+
+
+@dataclass
+class Command:
+    """What the robot is told at one tick."""
+
+    hand_q: np.ndarray  # (n,) position targets of the fingers, lead included
+    hand_qd: np.ndarray  # (n,) the shaped velocities
+    arm_q: np.ndarray  # (7,)
+    arm_qd: np.ndarray  # (7,)
+    ik_error: float  # m, the palm's distance from where it should be
+
+
+class CommandShaper:
+    """Targets of the floating hand -> commands of arm and hand."""
+
+    def __init__(self, hand: RobotHand, base_quat: np.ndarray, physics: Physics, hand_lead: float, wrist_lead: float):
+        self.shaper = HandShaper(hand, base_quat, physics)
+        self.ik = ArmIK(hand)
+        self.base_quat, self.rate = base_quat, 1.0 / physics.control_dt
+        self.hand_lead, self.wrist_lead = hand_lead, wrist_lead
+        self.lower, self.upper = hand.lower, hand.upper
+
+    def reset(self, q: np.ndarray, arm_q: np.ndarray) -> None:
+        """Start from the floating hand's pose q (6+n,) and the arm's joints arm_q (7,)."""
+        self.shaper.reset(q)
+        self.arm_q = arm_q.copy()
+
+    def step(self, target: np.ndarray) -> Command:
+        """One tick. The wrist leads by `wrist_lead`, the fingers by `hand_lead` seconds of their shaped velocity."""
+        q, qd = self.shaper.step(target)
+        palm = wrist_to_palm(q[:6] + self.wrist_lead * qd[:6], self.base_quat)
+        arm_q, ik_error, _ = self.ik.solve(palm, self.arm_q)
+        arm_qd = (arm_q - self.arm_q) * self.rate
+        self.arm_q = arm_q
+        hand_q = np.clip(q[6:] + self.hand_lead * qd[6:], self.lower, self.upper)
+        return Command(hand_q, qd[6:].copy(), arm_q, arm_qd, ik_error)
+
+
+def measure_lag(hand: RobotHand, physics: Physics, lead: float = 0.0, speed: float = 0.5) -> float:
+    """Seconds by which a finger joint of the shaper trails a target that moves at `speed` rad/s, in steady motion."""
+    shaper = HandShaper(hand, np.array([1.0, 0.0, 0.0, 0.0]), physics)
+    start = np.concatenate([[0.0, 0.0, 0.5, 0.0, 0.0, 0.0], hand.nominal])
+    shaper.reset(start)
+    ticks = 40
+    j = 6 + int(np.argmax(hand.upper - hand.nominal))
+    target = start.copy()
+    for _ in range(ticks):
+        target[j] += speed * physics.control_dt
+        q, qd = shaper.step(target)
+    return float((target[j] - q[j] - lead * qd[j]) / speed)

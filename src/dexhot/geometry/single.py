@@ -1,0 +1,85 @@
+"""Rotations of one frame at a time, for the 60 Hz loops: `rotations` in plain floats, without NumPy's and SciPy's call overhead.
+
+Quaternions are (w, x, y, z) sequences of four floats and tuples on return; vectors are (3,).
+"""
+
+from math import asin, atan2, cos, sin, sqrt
+
+import numpy as np
+
+
+def multiply(a, b):
+    """Hamilton product a * b."""
+    aw, ax, ay, az = a
+    bw, bx, by, bz = b
+    return (
+        aw * bw - ax * bx - ay * by - az * bz,
+        aw * bx + ax * bw + ay * bz - az * by,
+        aw * by - ax * bz + ay * bw + az * bx,
+        aw * bz + ax * by - ay * bx + az * bw,
+    )
+
+
+def conjugate(q):
+    """The inverse of a unit quaternion."""
+    return (q[0], -q[1], -q[2], -q[3])
+
+
+def exp(v):
+    """Rotation vector (3,), rad -> quaternion."""
+    x, y, z = v
+    angle = sqrt(x * x + y * y + z * z)
+    s = 0.5 - angle * angle / 48.0 if angle < 1e-4 else sin(0.5 * angle) / angle
+    return (cos(0.5 * angle), s * x, s * y, s * z)
+
+
+def log(q):
+    """Quaternion -> rotation vector (3,), rad, of the shorter way round."""
+    w, x, y, z = q if q[0] >= 0 else (-q[0], -q[1], -q[2], -q[3])
+    n = sqrt(x * x + y * y + z * z)
+    k = 2.0 if n < 1e-9 else 2.0 * atan2(n, w) / n
+    return np.array([k * x, k * y, k * z])
+
+
+def normalise(q):
+    """Quaternion of unit norm."""
+    w, x, y, z = q
+    n = 1.0 / sqrt(w * w + x * x + y * y + z * z)
+    return (w * n, x * n, y * n, z * n)
+
+
+def matrix(q):
+    """Quaternion -> rotation matrix (3, 3)."""
+    w, x, y, z = q
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def rotate(q, v):
+    """Rotate v (3,) by q -> (3,)."""
+    _, x, y, z = multiply(multiply(q, (0.0, v[0], v[1], v[2])), conjugate(q))
+    return np.array([x, y, z])
+
+
+def from_xyz_angles(angles):
+    """Intrinsic XYZ angles (3,), rad (R = Rx Ry Rz) -> quaternion."""
+    x, y, z = angles
+    rx = (cos(0.5 * x), sin(0.5 * x), 0.0, 0.0)
+    ry = (cos(0.5 * y), 0.0, sin(0.5 * y), 0.0)
+    rz = (cos(0.5 * z), 0.0, 0.0, sin(0.5 * z))
+    return multiply(multiply(rx, ry), rz)
+
+
+def to_xyz_angles(q, near=(0.0, 0.0, 0.0)):
+    """Quaternion -> intrinsic XYZ angles (3,), rad, each turned by whole turns to lie within pi of `near`."""
+    w, x, y, z = q
+    sin_y = max(-1.0, min(1.0, 2 * (x * z + w * y)))
+    rx = atan2(2 * (w * x - y * z), 1 - 2 * (x * x + y * y))
+    rz = atan2(2 * (w * z - x * y), 1 - 2 * (y * y + z * z))
+    angles = np.array([rx, asin(sin_y), rz])
+    return angles - 2 * np.pi * np.round((angles - near) / (2 * np.pi))

@@ -1,0 +1,88 @@
+"""The embedded rig's world: one MuJoCo arm scene that the twins of arm and hand read and write, in one process.
+
+`install` makes a world the process's own; the drivers' twins find it with `installed`, as real drivers find a bus.
+"""
+
+from collections.abc import Callable
+
+import mujoco
+import numpy as np
+
+from dexhot.errors import DexhotError
+from dexhot.simulation.scene import Scene, reset
+
+ARM = 7  # joints
+
+
+class EmbeddedWorld:
+    """The arm scene in motion. One thread steps it; whoever listens is told after every tick."""
+
+    def __init__(self, scene: Scene):
+        self.scene, self.data = scene, mujoco.MjData(scene.model)
+        self.listeners: list[Callable[[float], None]] = []
+        arm = scene.physics.arm
+        self.arm_lead = np.divide(arm.kv, arm.kp)  # s: turns a velocity target into the servo's position target
+
+    def reset(self, q: np.ndarray, object_pose: np.ndarray, hold_object: bool = False) -> None:
+        """Robot at rest at q (7+n,), object (7,) at rest; with `hold_object` it stays there until `release`."""
+        reset(self.scene, self.data, q, object_pose)
+        self._held = object_pose.copy() if hold_object else None
+
+    def release(self) -> None:
+        """Let go of a held object."""
+        self._held = None
+
+    def step(self) -> None:
+        """One control step with the servos' present targets. Raises when the physics diverged."""
+        d, s = self.data, self.scene
+        mujoco.mj_step(s.model, d, s.physics.substeps)
+        if self._held is not None:
+            d.qpos[s.object_qpos], d.qvel[s.object_dof] = self._held, 0.0
+            mujoco.mj_forward(s.model, d)
+        if not np.isfinite(d.qpos).all() or d.warning[mujoco.mjtWarning.mjWARN_BADQACC].number:
+            raise DexhotError("the embedded rig's physics diverged; reset the rig.")
+
+    def tick(self, stamp: float) -> None:
+        """Step, then tell the listeners (in the order they came)."""
+        self.step()
+        for listener in self.listeners:
+            listener(stamp)
+
+    def joints(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Positions, velocities and torques (7+n,) of arm, then hand."""
+        d, s = self.data, self.scene
+        return d.qpos[s.q_address], d.qvel[s.v_address], d.qfrc_actuator[s.v_address]
+
+    def object_pose(self) -> np.ndarray:
+        """(7,) world_T_mesh."""
+        return self.data.qpos[self.scene.object_qpos]
+
+    def drive_arm(self, q: np.ndarray, qd: np.ndarray) -> None:
+        """Impedance kp (q - q_meas) + kv (qd - qd_meas), as the real arm's tracker: the scene's servo lacks only kv qd."""
+        s = self.scene
+        self.data.ctrl[:ARM] = np.clip(q + self.arm_lead * qd, s.lower[:ARM], s.upper[:ARM])
+
+    def drive_hand(self, q: np.ndarray) -> None:
+        """Position targets (n,) of the fingers' PD."""
+        s = self.scene
+        self.data.ctrl[ARM:] = np.clip(q, s.lower[ARM:], s.upper[ARM:])
+
+
+_worlds: list[EmbeddedWorld] = []
+
+
+def install(world: EmbeddedWorld) -> None:
+    """Make `world` the one of this process, in place of any other."""
+    _worlds[:] = [world]
+
+
+def uninstall() -> None:
+    """The process has no world any more."""
+    _worlds.clear()
+
+
+def installed() -> EmbeddedWorld:
+    """The world of this process. Raises DexhotError when there is none."""
+    if not _worlds:
+        raise DexhotError("there is no embedded rig in this process: the twin's driver must run beside the rig node.")
+    return _worlds[0]

@@ -1,0 +1,21 @@
+"""The Franka arm under a joint impedance tracker."""
+
+import numpy as np
+
+from dexhot.hardware.embedded import ARM
+from dexhot.hardware.twin import Twin
+
+
+class FrankaTwin(Twin):
+    """The arm of the embedded rig, under the impedance of the benchmark physics."""
+
+    def __init__(self) -> None:
+        super().__init__(slice(0, ARM))
+
+    def write(self, q: np.ndarray, qd: np.ndarray) -> None:
+        """Targets (7,), rad and rad/s."""
+        self.world.drive_arm(q, qd)
+
+    def hold(self) -> None:
+        """Stay at the measured pose."""
+        self.world.drive_arm(self.read().q, np.zeros(ARM))

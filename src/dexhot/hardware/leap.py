@@ -1,0 +1,20 @@
+"""The LEAP hand. Position targets go to its own PD; torque is limited by the hand."""
+
+import numpy as np
+
+from dexhot.hardware.embedded import ARM
+from dexhot.hardware.twin import Twin
+
+
+class LeapTwin(Twin):
+    """The hand of the embedded rig, its fingers servoed with the benchmark physics' gains."""
+
+    def __init__(self) -> None:
+        super().__init__(slice(ARM, None))
+
+    def write(self, q: np.ndarray, qd: np.ndarray) -> None:
+        """Position targets (16,), rad. `qd` is not used: the servo takes none, the shaper's lead stands in for it."""
+        self.world.drive_hand(q)
+
+    def hold(self) -> None:
+        """Keep the last valid target, so that a held object is not dropped."""

@@ -1,0 +1,104 @@
+"""What the drivers of arm and hand share: joint states out, guarded commands in.
+
+A command is driven only while the safety state is `tracking`, when it is fresh and finite, and within the limits; everything
+else is counted and leaves the device holding. The watchdog holds when commands stop coming.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from sensor_msgs.msg import JointState
+
+from dexhot.control.controllers import RATE
+from dexhot.control.safety import Limits, State, freshness
+from dexhot.hands.joint_table import joint_table
+from dexhot.hardware.devices import Device
+from dexhot.nodes import messages
+from dexhot.nodes.base import DexhotNode
+
+WATCHDOG_RATE = 20.0  # Hz
+
+
+class DriverNode(DexhotNode):
+    """A device as a node; `robot` names its rows of the joint table, `devices` what each value of `rig` connects to."""
+
+    topic = ""  # "/leap": <topic>/joint_states, <topic>/command
+    devices: dict[str, Callable[[], Device]] = {}
+
+    def robot(self) -> str:
+        """Name of the joint table to obey."""
+        raise NotImplementedError
+
+    def setup(self) -> None:
+        joints = joint_table(self.robot())
+        lower, upper, velocity = (np.array([getattr(j, f) for j in joints]) for f in ("lower", "upper", "velocity"))
+        self.names = [j.name for j in joints]
+        self.limits = Limits(lower, upper, velocity * self.p.velocity_scale)
+        self.device = self.devices[self.p.rig]()
+        self.device.connect()
+        self.states = self.advertise(JointState, f"{self.topic}/joint_states", "state")
+        self.subscribe(JointState, f"{self.topic}/command", self.on_command, "command")
+        self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.delay = self.latency("stamp_to_command")
+        self.loop(WATCHDOG_RATE, self.watch, "watchdog")
+        if not self.device.listen(self.publish_state):
+            self.loop(self.p.rate, lambda: self.publish_state(self.now()), "bus")
+
+    def start(self) -> None:
+        self.safety = messages.Safety(State.INACTIVE)
+        self.previous: np.ndarray | None = None  # the last command driven, while one is
+        self.last_stamp = 0.0
+        self.values = {"refused": 0, "clamped": 0, "held": 0}
+        self.device.hold()
+
+    def stop(self) -> None:
+        self.device.hold()
+
+    def teardown(self) -> None:
+        if hasattr(self, "device"):
+            self.device.disconnect()
+
+    def publish_state(self, stamp: float) -> None:
+        if self.active:
+            r = self.device.read()
+            self.states.publish(messages.joint_state(self.names, messages.to_stamp(stamp), r.q, r.qd, r.effort))
+
+    def on_command(self, message: JointState) -> None:
+        now, stamp = self.now(), messages.seconds(message.header.stamp)
+        q, qd = messages.positions(message, self.names), messages.velocities(message, self.names)
+        if not self.safety.moving:
+            return self.refuse(f"the safety state is {self.safety.state}")
+        if why := freshness(stamp, now, self.p.max_age):
+            return self.refuse(why)
+        if not (np.isfinite(q).all() and np.isfinite(qd).all()):
+            return self.refuse("the command is not finite")
+        starting = self.previous is None
+        previous = self.device.read().q if starting else self.previous
+        dt = 1.0 / RATE if starting else max(stamp - self.last_stamp, 1.0 / RATE)
+        self.previous, self.last_stamp = self.limits.apply(q, previous, dt), stamp
+        self.values["clamped"] = self.limits.clamped
+        self.device.write(self.previous, np.clip(qd, -self.limits.velocity, self.limits.velocity))
+        self.delay.add(now - stamp)
+        self.warnings.pop("refused", None)
+
+    def refuse(self, why: str) -> None:
+        """Not driven; what holds goes on holding, what moves is stopped by the watchdog if nothing better comes."""
+        self.values["refused"] += 1  # type: ignore[operator]
+        self.warnings["refused"] = why
+
+    def on_safety(self, message: DiagnosticArray) -> None:
+        self.safety = messages.read_safety_state(message)
+        if not self.safety.moving:
+            self.hold()
+
+    def watch(self) -> None:
+        """Commands that stop coming end in a hold, whatever the supervisor says."""
+        if self.previous is not None and self.now() - self.last_stamp > self.p.max_age + 1.0 / WATCHDOG_RATE:
+            self.hold()
+
+    def hold(self) -> None:
+        if self.previous is not None:
+            self.values["held"] += 1  # type: ignore[operator]
+        self.previous = None
+        self.device.hold()

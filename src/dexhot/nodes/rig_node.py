@@ -1,0 +1,139 @@
+"""The embedded rig: one MuJoCo world that is the arm, the hand, the object and the camera, and the only one that ticks.
+
+Tick k is due at the start + k / 60 s and is stamped so, whenever it runs: what the world did between two stamps is always one
+control step. A late tick is caught up at twice the rate, so that every state still gets its answer before the next step.
+
+/rig/episode marks the clips: "start N" after each reset, "end N" `tail` seconds after the last frame. The world is reset only
+when the supervisor has left `tracking`, so no command of an old clip moves the new one.
+"""
+
+import time
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from std_msgs.msg import Header
+
+from dexhot.control.controllers import RATE
+from dexhot.control.pipeline import measured_pose, start_joints
+from dexhot.control.safety import State
+from dexhot.data.files import load
+from dexhot.data.object_asset import load_object
+from dexhot.data.types import Reference
+from dexhot.hands.robot_hand import load_hand
+from dexhot.hardware.embedded import EmbeddedWorld, install, uninstall
+from dexhot.nodes import messages
+from dexhot.nodes.base import DexhotNode
+from dexhot.nodes.camera import Camera
+from dexhot.retargeting.arm_ik import ArmIK
+from dexhot.simulation.physics import load_physics
+from dexhot.simulation.scene import arm_scene
+
+CATCH_UP = 0.5 / RATE  # s between ticks that are overdue
+HOPELESS = 6  # ticks behind from which no answer is waited for
+
+
+class RigNode(DexhotNode):
+    def __init__(self) -> None:
+        super().__init__("rig")
+
+    def setup(self) -> None:
+        self.reference = load(self.p.reference, Reference)
+        hand, obj = load_hand(self.reference.hand), load_object(self.reference.object_name)
+        scene = arm_scene(hand, obj, load_physics(), table_height=self.reference.table_height)
+        self.world = EmbeddedWorld(scene)
+        self.start_q = start_joints(ArmIK(hand), self.reference)
+        self.reset_world()
+        install(self.world)
+        self.pose = self.advertise(PoseWithCovarianceStamped, "/object/pose", "state")
+        self.episodes = self.advertise(Header, "/rig/episode", "latched")
+        self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.camera = Camera(self, self.world, self.p.camera_rate) if self.p.camera else None
+        self.loop(RATE, self.on_timer, "tick")
+        self.catch_up = self.create_timer(CATCH_UP, self.on_catch_up, clock=self._steady, autostart=False)
+        self._made.append((self.destroy_timer, self.catch_up))
+        variance = [max(self.p.position_noise, 1e-3) ** 2] * 3 + [max(self.p.rotation_noise, 1e-2) ** 2] * 3
+        self.covariance = np.diag(variance)
+
+    def start(self) -> None:
+        self.safety = messages.Safety(State.INACTIVE)
+        self.episode = self.tracked = 0
+        self.begun: float | None = None
+        self.rng = np.random.default_rng(self.p.seed)
+        self.holding_since: float | None = None
+        self.begin_episode()
+
+    def teardown(self) -> None:
+        uninstall()
+        if getattr(self, "camera", None):
+            self.camera.close()
+
+    def reset_world(self) -> None:
+        self.world.reset(self.start_q, self.reference.object_pose[0], hold_object=self.p.hold_object)
+
+    def begin_episode(self) -> None:
+        """Reset, and announce the clip."""
+        self.episode += 1
+        self.ended = False
+        self.reset_world()
+        self.episodes.publish(Header(stamp=self.stamp(), frame_id=f"start {self.episode}"))
+
+    def on_safety(self, message: DiagnosticArray) -> None:
+        self.safety = messages.read_safety_state(message)
+
+    def on_timer(self) -> None:
+        now = time.monotonic()
+        if self.begun is None:
+            self.begun, self.epoch, self.ticks = now, self.now(), 0
+        self.tick()
+        while (behind := self.behind()) > HOPELESS:
+            self.tick()
+        if behind > 0:
+            self.catch_up.reset()
+
+    def on_catch_up(self) -> None:
+        if self.active and self.behind() > 0:
+            self.tick()
+        if not self.active or self.behind() <= 0:
+            self.catch_up.cancel()
+
+    def behind(self) -> int:
+        """Ticks that are due and have not run."""
+        assert self.begun is not None
+        return round((time.monotonic() - self.begun) * RATE) - self.ticks + 1
+
+    def tick(self) -> None:
+        """One control step of the world; everybody hears of it under the same stamp."""
+        begin = time.monotonic()
+        stamp = self.epoch + self.ticks / RATE
+        self.ticks += 1
+        frame = round((stamp - self.safety.t0) * RATE) if self.safety.moving else None
+        self.world.tick(stamp)
+        if frame is not None and frame >= 0:
+            self.world.release()
+        seen = measured_pose(self.world.object_pose(), self.p.position_noise, self.p.rotation_noise, self.rng)
+        self.pose.publish(messages.object_pose(messages.to_stamp(stamp), seen, self.covariance))
+        if self.camera:
+            self.camera.tick(stamp)
+        self.latency("tick").add(time.monotonic() - begin)
+        self.follow_clip(frame, stamp)
+
+    def follow_clip(self, frame: int | None, stamp: float) -> None:
+        """End the clip after its last frame; start the next when nothing is driven any more."""
+        self.tracked += frame is not None
+        if self.p.duration and self.tracked >= self.p.duration * RATE:
+            self.finish(f"{self.p.duration:g} s of tracking are over")
+        if not self.ended and frame is not None and frame >= len(self.reference.q) + self.p.tail * RATE:
+            self.end_clip()
+        held = self.safety.state is State.HOLDING
+        self.holding_since = None if not held else self.holding_since or stamp
+        gave_up = held and self.holding_since is not None and stamp - self.holding_since > self.p.give_up
+        if self.p.loop and (gave_up or (self.ended and self.safety.state is State.READY)):
+            self.holding_since = None
+            self.begin_episode()
+
+    def end_clip(self) -> None:
+        self.ended = True
+        self.episodes.publish(Header(stamp=self.stamp(), frame_id=f"end {self.episode}"))
+        if self.p.exit_when_done:
+            self.finish("the clip is over")

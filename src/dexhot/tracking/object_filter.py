@@ -1,0 +1,120 @@
+"""The object's state from measured poses: an error-state extended Kalman filter with a constant-velocity model.
+
+Nominal state: position p (3,), rotation q (world_R_mesh, wxyz), velocity v and angular velocity w (3,), all in the world.
+Error state (12,): dp, dtheta (q_true = Exp(dtheta) q), dv, dw. Prediction over dt, with white accelerations:
+
+    p += v dt,  q <- Exp(w dt) q,  F = [[I, 0, dt I, 0], [0, Exp(w dt), 0, dt I], [0, 0, I, 0], [0, 0, 0, I]]
+
+A measured pose gives the residual (z_p - p, Log(z_q q^-1)) with H = [I 0]. A stamp that does not advance is refused, a residual
+outside the gate is counted and refused, and after `lost_after` without an accepted one the next measurement starts anew.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dexhot.errors import DexhotError
+from dexhot.geometry import single
+
+
+@dataclass(frozen=True)
+class FilterOptions:
+    """Noise and gates of the filter."""
+
+    acceleration: float = 1.0  # m/s^2 per root Hz: how hard a hand moves an object
+    angular_acceleration: float = 10.0  # rad/s^2 per root Hz
+    position_sigma: float = 0.001  # m, of a measurement that brings no covariance
+    rotation_sigma: float = 0.01  # rad
+    gate: float = 30.0  # squared Mahalanobis distance of 6 dof; 22.5 is the 99.9 % quantile
+    lost_after: float = 1.5  # s without an accepted measurement
+    lost_sigma: float = 0.03  # m
+
+
+@dataclass
+class ObjectState:
+    """An object at one stamp, in the world."""
+
+    stamp: float  # s
+    pose: np.ndarray  # (7,) world_T_mesh
+    twist: np.ndarray  # (6,) linear m/s, then angular rad/s
+    covariance: np.ndarray  # (12, 12) of the error state
+
+
+class ObjectFilter:
+    """See the module's text. Give it measurements in the order of their stamps."""
+
+    def __init__(self, options: FilterOptions | None = None):
+        self.options = options or FilterOptions()
+        o = self.options
+        self._default_noise = np.diag([o.position_sigma**2] * 3 + [o.rotation_sigma**2] * 3)
+        self._density = np.array([o.acceleration**2] * 3 + [o.angular_acceleration**2] * 3)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the object: the next measurement starts anew."""
+        self.started = False
+        self.stamp = self.accepted_stamp = -np.inf
+        self.rejected = 0  # measurements refused since the last accepted one
+
+    def update(self, stamp: float, pose: np.ndarray, covariance: np.ndarray | None = None) -> bool:
+        """Take a measured pose (7,) with its covariance (6, 6): True when it was accepted. Raises on a non-finite pose."""
+        if not np.isfinite(pose).all():
+            raise DexhotError("the measured object pose is not finite; the detector must not publish such a pose.")
+        noise = self._default_noise if covariance is None or not covariance.any() else covariance
+        if not self.started or stamp - self.accepted_stamp > self.options.lost_after:
+            self._start(stamp, pose, noise)
+            return True
+        if stamp <= self.stamp:
+            return False
+        self._predict(stamp)
+        residual = np.concatenate([pose[:3] - self.p, single.log(single.multiply(pose[3:], single.conjugate(self.q)))])
+        innovation = self.P[:6, :6] + noise
+        gain_t = np.linalg.solve(innovation, self.P[:6])  # K^T (6, 12)
+        if residual @ np.linalg.solve(innovation, residual) > self.options.gate:
+            self.rejected += 1
+            return False
+        dx = residual @ gain_t
+        self.p = self.p + dx[:3]
+        self.q = single.normalise(single.multiply(single.exp(dx[3:6]), self.q))
+        self.v = self.v + dx[6:9]
+        self.w = self.w + dx[9:]
+        A = np.eye(12)
+        A[:, :6] -= gain_t.T
+        self.P = A @ self.P @ A.T + gain_t.T @ noise @ gain_t  # Joseph's form stays positive definite
+        self.accepted_stamp, self.rejected = stamp, 0
+        return True
+
+    def lost(self, stamp: float) -> bool:
+        """No accepted measurement for `lost_after`, or a position sigma above `lost_sigma`, at `stamp`."""
+        if not self.started or stamp - self.accepted_stamp > self.options.lost_after:
+            return True
+        return bool(self.P[[0, 1, 2], [0, 1, 2]].max() > self.options.lost_sigma**2)
+
+    def state(self) -> ObjectState:
+        """The state at the last stamp given. Raises before the first measurement."""
+        if not self.started:
+            raise DexhotError("the object filter has not seen a measurement yet.")
+        return ObjectState(self.stamp, np.concatenate([self.p, self.q]), np.concatenate([self.v, self.w]), self.P)
+
+    def _start(self, stamp: float, pose: np.ndarray, noise: np.ndarray) -> None:
+        self.started, self.stamp, self.accepted_stamp, self.rejected = True, stamp, stamp, 0
+        self.p, self.q = np.array(pose[:3], float), single.normalise(pose[3:])
+        self.v, self.w = np.zeros(3), np.zeros(3)
+        self.P = np.diag([0.0] * 6 + [0.25] * 3 + [4.0] * 3)  # a standing object, or one moved by hand
+        self.P[:6, :6] = noise
+
+    def _predict(self, stamp: float) -> None:
+        dt = stamp - self.stamp
+        turn = single.exp(self.w * dt)
+        F = np.eye(12)
+        F[3:6, 3:6] = single.matrix(turn)
+        k = np.arange(6)
+        F[k, 6 + k] = dt
+        self.P = F @ self.P @ F.T
+        self.P[k, k] += self._density * dt**3 / 3
+        self.P[k, 6 + k] += self._density * dt**2 / 2
+        self.P[6 + k, k] += self._density * dt**2 / 2
+        self.P[6 + k, 6 + k] += self._density * dt
+        self.p = self.p + self.v * dt
+        self.q = single.normalise(single.multiply(turn, self.q))
+        self.stamp = stamp
