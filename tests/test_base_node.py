@@ -1,0 +1,176 @@
+"""The lifecycle base class: gating, faults, diagnostics, heartbeats, parameters on the node."""
+
+import time
+
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
+
+from dexhot.nodes.diagnostics import Histogram, TickMonitor
+from probe_nodes import Broken, OrderedController, Probe
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture
+def executor(ros_domain):
+    rclpy.init()
+    made = SingleThreadedExecutor()
+    yield made
+    for node in made.get_nodes():
+        node.destroy_node()
+    made.shutdown()
+    rclpy.try_shutdown()
+
+
+def spin_until(executor, condition, seconds: float = 10.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        executor.spin_once(timeout_sec=0.02)
+    return condition()
+
+
+def make(executor, kind=Probe, activate: bool = True):
+    node = kind()
+    executor.add_node(node)
+    if activate:
+        node.trigger_configure()
+        node.trigger_activate()
+    return node
+
+
+def listen(executor, msg_type, topic):
+    """(messages, node) of a plain node that hears `topic`."""
+    heard: list = []
+    node = rclpy.create_node("listener")
+    node.create_subscription(msg_type, topic, heard.append, 100)
+    executor.add_node(node)
+    return heard
+
+
+def test_transitions_call_the_subclass_in_order(executor):
+    node = make(executor)
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    assert node.called == ["setup", "start", "stop", "teardown"]
+
+
+def test_a_node_can_be_configured_again(executor):
+    node = make(executor)
+    for transition in (node.trigger_deactivate, node.trigger_cleanup, node.trigger_configure, node.trigger_activate):
+        transition()
+    assert node.state == "active" and len(node._loops) == 1
+
+
+def test_loops_run_only_while_active(executor):
+    node = make(executor)
+    ticks = node._loops["loop"][1]
+    assert spin_until(executor, lambda: ticks.ticks >= 5)
+    node.trigger_deactivate()
+    before = ticks.ticks
+    spin_until(executor, lambda: False, 0.2)
+    assert ticks.ticks == before
+
+
+def test_subscriptions_run_only_while_active(executor):
+    node = make(executor, OrderedController)
+    publisher = rclpy.create_node("sender").create_publisher(JointState, "/leap/joint_states", 10)
+    assert spin_until(executor, lambda: publisher.get_subscription_count() == 1)
+    publisher.publish(JointState(position=[1.0]))
+    assert spin_until(executor, lambda: node.x == 1.0)
+    node.trigger_deactivate()
+    publisher.publish(JointState(position=[1.0]))
+    spin_until(executor, lambda: False, 0.2)
+    assert node.x == 1.0
+
+
+def test_an_exception_in_a_loop_is_a_fault_that_deactivates(executor):
+    node = make(executor)
+    node.publisher.publish = lambda message: 1 / 0
+    assert spin_until(executor, lambda: node.state == "inactive")
+    assert "ZeroDivisionError" in node.fault_reason and node.called[-1] == "stop"
+
+
+def test_a_fault_is_told_as_error_diagnostics_and_silences_the_heartbeat(executor):
+    beats, told = listen(executor, Header, "/heartbeat"), []
+    told_node = rclpy.create_node("operator")
+    told_node.create_subscription(DiagnosticArray, "/diagnostics", told.append, 100)
+    executor.add_node(told_node)
+    node = make(executor)
+    assert spin_until(executor, lambda: len(beats) >= 3 and len(told) >= 1)
+    node.fault("the bus is gone")
+    assert spin_until(executor, lambda: told[-1].status[0].level == b"\x02")
+    assert told[-1].status[0].message == "the bus is gone"
+    quiet_from = len(beats)
+    spin_until(executor, lambda: False, 0.4)
+    assert len(beats) <= quiet_from + 1
+
+
+def test_an_activation_clears_the_fault(executor):
+    node = make(executor)
+    node.fault("the bus is gone")
+    node.trigger_activate()
+    assert node.state == "active" and node.fault_reason == ""
+
+
+def test_a_setup_that_raises_is_logged_and_leaves_the_node_unconfigured(executor):
+    node = make(executor, Broken, activate=False)
+    node.trigger_configure()
+    assert node.state == "unconfigured" and "a wheel is missing" in node.fault_reason
+
+
+def test_diagnostics_hold_the_loops_figures(executor):
+    told = listen(executor, DiagnosticArray, "/diagnostics")
+    make(executor)
+    assert spin_until(executor, lambda: len(told) >= 2)
+    values = {v.key: v.value for v in told[-1].status[0].values}
+    assert values["state"] == "active" and int(values["loop.ticks"]) > 0
+    assert {"loop.tick_ok_fraction", "loop.lateness.p99_ms", "loop.overruns", "process.cpu_percent"} <= set(values)
+
+
+def test_a_value_out_of_bounds_is_refused_with_the_bounds(executor):
+    node = make(executor, activate=False)
+    result = node.set_parameters([Parameter("heartbeat_rate", value=1000.0)])[0]
+    assert not result.successful
+
+
+def test_a_configured_node_refuses_a_parameter_that_is_read_at_configure(executor):
+    node = make(executor)
+    result = node.set_parameters([Parameter("heartbeat_rate", value=20.0)])[0]
+    assert not result.successful and "configure" in result.reason
+
+
+def test_inputs_of_a_journaled_node_are_named_in_order(executor):
+    named = listen(executor, Header, "/controller/inputs")
+    make(executor, OrderedController)
+    sender = rclpy.create_node("sender")
+    publisher = sender.create_publisher(JointState, "/leap/joint_states", 10)
+    assert spin_until(executor, lambda: publisher.get_subscription_count() == 1)
+    for k in range(3):
+        message = JointState(position=[0.0])
+        message.header.stamp.sec = k
+        publisher.publish(message)
+    assert spin_until(executor, lambda: len(named) == 3)
+    assert [(m.frame_id, m.stamp.sec) for m in named] == [("/leap/joint_states", k) for k in range(3)]
+
+
+def test_percentiles_of_a_histogram_are_right_to_five_percent():
+    histogram = Histogram()
+    for k in range(1, 1001):
+        histogram.add(k * 1e-4)
+    assert histogram.percentile(50) == pytest.approx(0.05, rel=0.05)
+    assert histogram.percentile(99) == pytest.approx(0.099, rel=0.05)
+
+
+def test_a_tick_monitor_counts_late_and_missed_ticks():
+    monitor = TickMonitor(0.1)
+    monitor.restart(0.0)
+    for now in (0.1, 0.2, 0.55, 0.6):  # the third tick is due at 0.3, the one of 0.4 is skipped
+        monitor.tick(now)
+    assert (monitor.ticks, monitor.ok, monitor.missed) == (4, 3, 1)

@@ -1,0 +1,109 @@
+"""Bring-up and take-down: clean stops, deaths, orphans, and the same again and again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.ros
+
+HERE = Path(__file__).parent
+STARTED = "loop of {name} runs"
+DRIVER = """
+import os, sys
+from pathlib import Path
+from dexhot.nodes import bringup
+from dexhot.nodes.graph import Argument, Graph, NodeSpec, Prepared, Process, plan
+specs = [[NodeSpec(t.lower(), target=f"probe_nodes:{t}", schema="base") for t in p.split("+")] for p in sys.argv[2:]]
+processes = tuple(Process(nodes[0].name, tuple(nodes)) for nodes in specs)
+graph = Graph("light", "", (), lambda a: processes, lambda a: Prepared(Path(sys.argv[1]), {}))
+sys.exit(bringup.run(plan(graph, {}, os.environ)))
+"""
+
+
+@pytest.fixture
+def light(ros_domain, tmp_path):
+    """A function that starts `bringup.run` on a light graph, one process per argument ("Probe+Second" shares one)."""
+    started = []
+
+    def start(*processes: str) -> subprocess.Popen:
+        environment = os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+        arguments = [sys.executable, "-c", DRIVER, str(tmp_path), *processes]
+        started.append(subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for popen in started:
+        popen.kill()
+        popen.wait()
+        popen.stderr.close()
+
+
+def children(popen: subprocess.Popen, count: int, seconds: float = 20.0) -> list[psutil.Process]:
+    """The node processes below `popen`, once there are `count` of them that spin."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = psutil.Process(popen.pid).children(recursive=True)
+        if len(found) == count and all(p.num_threads() > 4 for p in found):  # the middleware's threads are there
+            return found
+        time.sleep(0.05)
+    pytest.fail(f"the {count} processes did not come up")
+
+
+def gone(processes: list[psutil.Process], seconds: float = 5.0) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    return not alive
+
+
+def test_an_interrupt_takes_everything_down_with_exit_code_0(light):
+    up = light("Probe+Second", "Source")
+    nodes = children(up, 2)
+    up.send_signal(signal.SIGINT)
+    assert up.wait(timeout=10) == 0 and gone(nodes)
+
+
+def test_a_process_that_dies_takes_the_graph_down_and_is_named(light):
+    up = light("Probe", "Suicide")
+    assert up.wait(timeout=30) == 1
+    assert "[suicide] died with exit code 3" in up.stderr.read()
+
+
+def test_a_node_that_cannot_be_configured_says_why(light):
+    up = light("Probe", "Broken")
+    assert up.wait(timeout=30) == 1
+    assert "a wheel is missing" in up.stderr.read()
+
+
+def test_a_node_that_finishes_ends_the_graph_with_exit_code_0(light):
+    assert light("Probe", "Finisher").wait(timeout=30) == 0
+
+
+def test_no_orphan_when_the_bring_up_is_killed(light):
+    up = light("Probe", "Second")
+    nodes = children(up, 2)
+    up.kill()
+    assert gone(nodes)
+
+
+def test_one_process_starts_and_stops_twenty_times(ros_domain):
+    environment = os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    call = [
+        sys.executable,
+        "-m",
+        "dexhot.nodes.process",
+        "probe_nodes:Probe",
+        "probe_nodes:Second",
+        "probe_nodes:Source",
+    ]
+    codes = []
+    for k in range(20):
+        popen = subprocess.Popen(call, env=environment, stderr=subprocess.DEVNULL)
+        time.sleep(0.8 + 0.02 * k)  # interrupted while starting as well as while running
+        popen.send_signal((signal.SIGINT, signal.SIGTERM)[k % 2])
+        codes.append(popen.wait(timeout=20))
+    assert set(codes) <= {0, -signal.SIGTERM, -signal.SIGINT, 130}, codes

@@ -1,0 +1,166 @@
+"""The graph description: arguments, the parameters that reach each node, the run folder, and the launch files."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from dexhot.data import files
+from dexhot.data.types import WRIST_JOINTS, Demonstration, Reference
+from dexhot.errors import DexhotError, FileFormatError, NotFoundError
+from dexhot.nodes.graph import GraphError, parse_assignments, plan, resolve
+from dexhot.nodes.graphs import GRAPHS, load_graph
+from dexhot.nodes.parameters import load_schema
+from dexhot.nodes.process import NODES
+from dexhot.paths import share_dir
+
+USED_BY_THE_GRAPH = {"rig", "record", "view", "bag"}
+
+
+@pytest.fixture
+def reference(tmp_path):
+    """A Reference and the file that holds it."""
+    T, names = 30, [*WRIST_JOINTS, *(f"finger{k}" for k in range(16))]
+    made = Reference(
+        name="test/still",
+        hand="leap_right",
+        joint_names=names,
+        q=np.zeros((T, 22)),
+        target=np.zeros((T, 22)),
+        contact=np.zeros((T, 4), bool),
+        base_quat=np.array([1.0, 0, 0, 0]),
+        object_name="parametric/box",
+        object_pose=np.tile([0.0, 0, 0, 1, 0, 0, 0], (T, 1)),
+        grasp_start=5,
+        grasp_end=20,
+    )
+    files.save(made, tmp_path / "reference.npz")
+    return made
+
+
+@pytest.fixture
+def planned(reference, tmp_path, monkeypatch):
+    """A function that plans real_track with further arguments."""
+    monkeypatch.setenv("DEXHOT_RUNS", str(tmp_path / "runs"))
+    given = {"reference": str(tmp_path / "reference.npz"), "controller": "kinematic"}
+    return lambda **more: plan(load_graph("real_track"), given | more, {})
+
+
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_every_argument_is_described(graph):
+    assert all(argument.description for argument in graph.arguments)
+
+
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_every_argument_reaches_a_node(graph):
+    nodes = [n.name for p in graph.processes({a.name: a.default for a in graph.arguments}) for n in p.nodes]
+    known = {name for node in nodes for name in load_schema(node)} | USED_BY_THE_GRAPH
+    assert {a.name for a in graph.arguments} <= known
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_every_node_has_a_schema(name):
+    assert load_schema(name)
+
+
+def test_an_unknown_argument_lists_those_that_exist():
+    with pytest.raises(NotFoundError, match="controller"):
+        resolve(load_graph("real_track"), {"kontroller": "mpc"})
+
+
+def test_a_choice_that_does_not_exist_lists_the_choices():
+    with pytest.raises(GraphError, match="kinematic, playback, mpc"):
+        resolve(load_graph("real_track"), {"controller": "magic"})
+
+
+def test_an_argument_of_the_wrong_type_is_refused():
+    with pytest.raises(GraphError, match="seed must be int"):
+        resolve(load_graph("real_track"), {"seed": "lucky"})
+
+
+def test_an_assignment_without_sign_is_refused():
+    with pytest.raises(GraphError, match="name:=value"):
+        parse_assignments(["rig=sim"])
+
+
+def test_an_unknown_graph_lists_the_graphs():
+    with pytest.raises(NotFoundError, match="real_track, replay"):
+        load_graph("dance")
+
+
+def test_no_reference_says_how_to_give_one():
+    with pytest.raises(DexhotError, match="reference:=FILE"):
+        plan(load_graph("real_track"), {}, {})
+
+
+def test_playback_without_a_demonstration_is_refused(planned):
+    with pytest.raises(DexhotError, match="policy:=FILE"):
+        planned(controller="playback")
+
+
+def test_a_truncated_reference_is_refused_before_anything_starts(planned, tmp_path):
+    path = tmp_path / "reference.npz"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(FileFormatError, match="truncated"):
+        planned()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_parameters_reach_the_nodes_through_the_file(planned):
+    made = planned(seed="7")
+    entries = yaml.safe_load(made.parameters_file.read_text())
+    for node, given in made.parameters.items():
+        written = entries.get(f"/{node}", {}).get("ros__parameters", {})
+        assert written == {k: v for k, v in given.items() if v != []}
+    assert any(p.get("seed") == 7 for p in made.parameters.values())
+
+
+def test_a_run_folder_holds_what_was_tracked_and_with_what(planned, reference):
+    made = planned()
+    told = json.loads((made.folder / "run.json").read_text())
+    assert told["arguments"]["controller"] == "kinematic" and "commit" in told["versions"]
+    assert np.array_equal(files.load(made.folder / "reference.npz", Reference).q, reference.q)
+    assert made.folder.name.endswith("real_track-test_still")
+
+
+def test_two_runs_never_share_a_folder(planned):
+    assert planned().folder != planned().folder
+
+
+def test_a_demonstration_serves_as_reference_and_policy(planned, reference, tmp_path):
+    T, n = reference.q.shape
+    demonstration = Demonstration("demo", reference, reference.target, reference.q, reference.object_pose, "1")
+    files.save(demonstration, tmp_path / "demonstration.npz")
+    made = planned(reference=str(tmp_path / "demonstration.npz"), controller="playback")
+    assert files.load(made.folder / "demonstration.npz", Demonstration).actions.shape == (T, n)
+
+
+def test_without_recording_there_is_no_recorder(planned, tmp_path):
+    assert "recorder" not in planned(record="false").node_names
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_the_user_set_stays(reference, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEXHOT_RUNS", str(tmp_path / "runs"))
+    given = {"reference": str(tmp_path / "reference.npz"), "controller": "kinematic"}
+    made = plan(load_graph("real_track"), given, {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"})
+    assert "ROS_AUTOMATIC_DISCOVERY_RANGE" not in made.environment
+
+
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_each_graph_has_a_launch_file(graph):
+    path = share_dir() / "launch" / f"{graph.name}.launch.py"
+    assert f'describe("{graph.name}")' in path.read_text()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("launch_ros") is None, reason="launch_ros comes with a ROS distribution")
+def test_the_launch_file_starts_what_the_graph_says(planned):
+    from launch_ros.actions import Node
+
+    from dexhot.nodes.launch_description import actions
+
+    made = planned()
+    nodes = [action for action in actions(made) if isinstance(action, Node)]
+    assert [n._Node__arguments for n in nodes] == [p.targets for p in made.processes]
