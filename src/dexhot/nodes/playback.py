@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rosbags.interfaces import QosDurability
 
 from dexhot.data import bags
 from dexhot.errors import FileFormatError
@@ -24,6 +25,7 @@ class Input:
     stamp: int  # ns
     received: int  # ns
     data: bytes
+    latched: bool  # offered as transient local
 
 
 @dataclass
@@ -35,9 +37,9 @@ class Tape:
     missing: dict[str, int] = field(default_factory=dict)
 
     @property
-    def topics(self) -> dict[str, str]:
-        """topic -> message type of the inputs."""
-        return {i.topic: i.msgtype for i in self.inputs}
+    def topics(self) -> dict[str, tuple[str, bool]]:
+        """topic -> (message type, latched) of the inputs."""
+        return {i.topic: (i.msgtype, i.latched) for i in self.inputs}
 
 
 def find_bag(path: str | Path) -> tuple[Path, Path | None]:
@@ -61,9 +63,10 @@ def read_tape(bag: Path) -> Tape:
     waiting: dict[tuple[str, int], deque[Input]] = defaultdict(deque)
     for connection, received, data in bags.serialized(bag, {topic for topic, _ in journal}):
         stamp = bags.stamp_ns(bags.typestore().deserialize_cdr(data, connection.msgtype))
-        waiting[connection.topic, stamp].append(
-            Input(connection.topic, connection.msgtype, stamp, received, bytes(data))
-        )
+        offered = connection.ext.offered_qos_profiles  # type: ignore[union-attr]
+        latched = any(q.durability == QosDurability.TRANSIENT_LOCAL for q in offered)
+        item = Input(connection.topic, connection.msgtype, stamp, received, bytes(data), latched)
+        waiting[connection.topic, stamp].append(item)
     tape = Tape([], {bags.stamp_ns(m): np.asarray(m.position) for _, _, m in bags.messages(bag, {COMMANDS})})
     for key in journal:
         if waiting[key]:

@@ -35,7 +35,8 @@ class PlayerNode(DexhotNode):
             self.warnings["missing"] = f"the bag lacks inputs that the controller had: {self.tape.missing}"
             self.get_logger().warning(self.warnings["missing"])
         self.inputs = {
-            topic: self.advertise(message_class(kind), topic, "state") for topic, kind in self.tape.topics.items()
+            topic: self.advertise(message_class(kind), topic, "latched" if latched else "state")
+            for topic, (kind, latched) in self.tape.topics.items()
         }
         self.clock = self.advertise(Clock, "/clock", "state")
         self.subscribe(Header, JOURNAL, self.on_journal, "state")
