@@ -6,7 +6,7 @@ import numpy as np
 from dexhot.geometry.poses import compose, make_pose
 from dexhot.hands.joint_table import joint_table
 from dexhot.hands.mjcf import to_spec
-from dexhot.hands.model import read_model
+from dexhot.hands.model import RobotModel, read_model
 from dexhot.hands.robot_hand import RobotHand
 from dexhot.paths import share_dir
 
@@ -15,9 +15,13 @@ FR3_HOME = np.array([0.0, -np.pi / 4, 0.0, -3 * np.pi / 4, 0.0, np.pi / 2, np.pi
 FLANGE_SITE = "fr3_flange"
 
 
+def fr3_model() -> RobotModel:
+    return read_model(share_dir() / "urdf" / "fr3" / "fr3.yaml")
+
+
 def fr3_spec() -> mujoco.MjSpec:
     """A new spec of the bare arm: root body "fr3_link0", joints FR3_JOINTS, site "fr3_flange"."""
-    return to_spec(read_model(share_dir() / "urdf" / "fr3" / "fr3.yaml"), joint_table("fr3"))
+    return to_spec(fr3_model(), joint_table("fr3"))
 
 
 def arm_hand_spec(hand: RobotHand) -> mujoco.MjSpec:

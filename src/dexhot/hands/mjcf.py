@@ -40,9 +40,12 @@ def add_model(parent, model: RobotModel, joints: Iterable[Joint], pose: np.ndarr
 
 
 def strip_prefix(spec: mujoco.MjSpec, prefix: str) -> None:
-    """Take off the prefix that MuJoCo wants when one spec is attached to another."""
-    for element in (*spec.bodies, *spec.joints, *spec.sites, *spec.geoms):
-        element.name = element.name.removeprefix(prefix)
+    """Take off the prefix that MuJoCo wants for an attached spec, from the names and from what refers to them."""
+    named = [(element, "name") for element in (*spec.bodies, *spec.joints, *spec.sites, *spec.geoms)]
+    named += [(equality, key) for equality in spec.equalities for key in ("name1", "name2")]
+    named += [(exclude, key) for exclude in spec.excludes for key in ("bodyname1", "bodyname2")]
+    for element, key in named:
+        setattr(element, key, getattr(element, key).removeprefix(prefix))
 
 
 def _add_body(parent, model: RobotModel, name: str, table: dict[str, Joint], pose: np.ndarray):
