@@ -84,3 +84,18 @@ def lift_clip(lift):
 def lift_object(lift):
     """Its object, a copy of one's own."""
     return copy.deepcopy(lift[1])
+
+
+@pytest.fixture(scope="session")
+def _lift_reference(lift):
+    from dexhot.hands.robot_hand import load_hand
+    from dexhot.retargeting.retarget import retarget
+
+    trajectory, asset = lift
+    return retarget(trajectory, load_hand("leap_right"), asset)
+
+
+@pytest.fixture
+def lift_reference(_lift_reference):
+    """The parametric lift on the LEAP hand, a copy of one's own."""
+    return copy.deepcopy(_lift_reference)

@@ -1,4 +1,4 @@
-"""Annealed sampling over residuals on a reference's position targets: it mines demonstrations and, given cores, controls.
+"""Annealed sampling over residuals on a reference's position targets: for mining and, given cores, for control.
 
 The actions are base + residual: `base` are the reference's targets with the servos' velocity lag fed forward, the
 residual is linear between knots. `plan` draws knots around the present residual, rolls them out in one batch (or, for a
@@ -127,7 +127,7 @@ def knot_weights(steps: int, spacing: int) -> np.ndarray:
 
 
 def elite_mean(samples: np.ndarray, cost: np.ndarray, share: float, temperature: float) -> np.ndarray:
-    """Mean of the best `share` (4 or more) of samples (N, ...), weighted by exp(-z / temperature), z their cost's z-score."""
+    """Mean of the best `share` (at least 4) of samples (N, ...), weighted by exp(-z / temperature); z scores their cost."""
     best = np.argsort(cost)[: max(4, round(len(cost) * share))]
     best = best[np.isfinite(cost[best])]
     if not len(best):

@@ -44,4 +44,4 @@ def add_s(
     cloud = surface_points(asset.vertices, asset.faces, points)
     moved = transform(compose(inverse(reference), pose)[:, None], cloud[None, :queries])
     distance, _ = cKDTree(cloud).query(moved)
-    return distance.mean(axis=1)
+    return np.asarray(distance).mean(axis=1)
