@@ -10,6 +10,7 @@ from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import WRIST_JOINTS
 from dexhot.errors import DexhotError
 from dexhot.geometry.poses import IDENTITY, transform
+from dexhot.hands.mjcf import strip_prefix
 from dexhot.hands.robot_hand import RobotHand
 from dexhot.simulation import bodies
 from dexhot.simulation.physics import Physics
@@ -180,8 +181,7 @@ def _new_world(
 def _attach(spec: mujoco.MjSpec, robot: mujoco.MjSpec, hand: RobotHand, physics: Physics, frame) -> None:
     bodies.prepare_robot(robot, hand, physics)
     spec.attach(robot, prefix="robot/", frame=frame)  # MuJoCo wants a prefix; the table's joint names come without one
-    for element in (*spec.bodies, *spec.joints, *spec.sites, *spec.geoms):
-        element.name = element.name.removeprefix("robot/")
+    strip_prefix(spec, "robot/")
 
 
 def _compile(spec, hand, obj, physics, table_height, joint_names, base_pose) -> Scene:
