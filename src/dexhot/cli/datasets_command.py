@@ -29,6 +29,8 @@ class Get:
     """Name of the dataset whose terms you accept; without it they are asked on the terminal."""
     path: Path | None = None
     """hot3d: the folder of one sequence, as its authors publish it."""
+    objects: Path | None = None
+    """hot3d: the folder of object meshes; default: objects/ in the sequence's."""
     again: bool = False
     """Write what is in the cache already once more."""
     json: bool = False
@@ -74,7 +76,7 @@ def _get(args: Get) -> None:
     elif args.path is None:
         raise DexhotError("hot3d is not downloaded for you; name the folder of a sequence: --path DIR.")
     else:
-        written = get_hot3d(args.path)
+        written = get_hot3d(args.path, args.objects, args.again)
     summary(f"datasets get {args.dataset}", {f"{name} written": count for name, count in written.items()})
     if args.json:
         print_json({"dataset": args.dataset, **written})
@@ -88,9 +90,9 @@ def get_grab(accept_licence: bool | None = None, again: bool = False) -> dict[st
     return importer(accept_licence, make_object, again)
 
 
-def get_hot3d(path: Path) -> dict[str, int]:
+def get_hot3d(path: Path, objects: Path | None = None, again: bool = False) -> dict[str, int]:
     """A HOT3D sequence into the cache."""
     from dexhot.data.datasets.hot3d_import import get_hot3d as importer
     from dexhot.simulation.objects import make_object
 
-    return importer(path, make_object)
+    return importer(path, make_object, objects, again)
