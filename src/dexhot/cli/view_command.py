@@ -1,0 +1,32 @@
+"""Any file of the way of the data, in the browser: scrub, the reference as a ghost, frames, contacts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+
+@dataclass
+class Args:
+    file: tyro.conf.Positional[Path]
+    """A trajectory, reference, demonstration or rollout."""
+    host: str = "127.0.0.1"
+    """Address to serve on; 0.0.0.0 lets other machines connect."""
+    port: int = 8080
+    """Port to serve on; the next free one is taken when it is in use."""
+
+
+def run(args: Args) -> None:
+    from dexhot.cli.output import console
+    from dexhot.data.files import load
+    from dexhot.view.player import Player, new_server
+    from dexhot.view.shows import make_show
+
+    item: object = load(args.file)
+    server = new_server(args.host, args.port)
+    try:
+        player = Player(server, make_show(server, item))
+        console.print(f"{args.file.name} at http://{args.host}:{server.get_port()}  (Ctrl-C ends)")
+        player.run()
+    finally:
+        server.stop()

@@ -1,0 +1,73 @@
+"""MuJoCo geoms as triangle meshes, merged per body, for a renderer that knows only triangles."""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+import trimesh
+
+from dexhot.geometry.poses import make_pose, transform
+
+Geom = mujoco.mjtGeom
+Rgba = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Triangles of one colour that move with one body; vertices in the body's frame."""
+
+    body: int
+    rgba: Rgba
+    smooth: bool  # False: faces are flat, as a box's are
+    vertices: np.ndarray  # (V, 3) m
+    faces: np.ndarray  # (F, 3)
+
+
+def body_parts(model: mujoco.MjModel, geoms: np.ndarray) -> list[Part]:
+    """The parts that the geoms with these ids make: one per body, colour and kind of shading. Planes are left out."""
+    groups: dict[tuple[int, Rgba, bool], list[tuple[np.ndarray, np.ndarray]]] = {}
+    for geom in geoms:
+        if Geom(model.geom_type[geom]) in (Geom.mjGEOM_PLANE, Geom.mjGEOM_HFIELD):
+            continue
+        vertices, faces = geom_mesh(model, int(geom))
+        placed = transform(make_pose(model.geom_pos[geom], model.geom_quat[geom]), vertices)
+        smooth = Geom(model.geom_type[geom]) != Geom.mjGEOM_BOX
+        key = (int(model.geom_bodyid[geom]), geom_rgba(model, int(geom)), smooth)
+        groups.setdefault(key, []).append((placed, faces))
+    return [Part(body, rgba, smooth, *_merge(meshes)) for (body, rgba, smooth), meshes in groups.items()]
+
+
+def geom_mesh(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) and faces (F, 3) of one geom in its own frame."""
+    kind, size = Geom(model.geom_type[geom]), model.geom_size[geom]
+    if kind == Geom.mjGEOM_MESH:
+        mesh = model.geom_dataid[geom]
+        first, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
+        face, faces = model.mesh_faceadr[mesh], model.mesh_facenum[mesh]
+        return model.mesh_vert[first : first + count].copy(), model.mesh_face[face : face + faces].copy()
+    if kind == Geom.mjGEOM_BOX:
+        shape = trimesh.creation.box(2 * size)
+    elif kind == Geom.mjGEOM_CYLINDER:
+        shape = trimesh.creation.cylinder(size[0], 2 * size[1], sections=32)
+    elif kind == Geom.mjGEOM_CAPSULE:
+        shape = trimesh.creation.capsule(2 * size[1], size[0], count=(20, 20))
+        shape.apply_translation(-shape.bounds.mean(axis=0))  # trimesh's versions differ in where the origin is
+    elif kind in (Geom.mjGEOM_SPHERE, Geom.mjGEOM_ELLIPSOID):
+        shape = trimesh.creation.icosphere(subdivisions=3)
+        shape.apply_scale(size if kind == Geom.mjGEOM_ELLIPSOID else size[0])
+    else:
+        raise ValueError(f"geom {model.geom(geom).name!r} has type {kind.name}, which has no triangles")
+    return np.asarray(shape.vertices), np.asarray(shape.faces)
+
+
+def geom_rgba(model: mujoco.MjModel, geom: int) -> Rgba:
+    """The colour MuJoCo draws the geom with: its material's, else its own."""
+    material = model.geom_matid[geom]
+    r, g, b, a = map(float, model.mat_rgba[material] if material >= 0 else model.geom_rgba[geom])
+    return r, g, b, a
+
+
+def _merge(meshes: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    offsets = np.cumsum([0, *(len(vertices) for vertices, _ in meshes)])
+    faces = [faces + offset for (_, faces), offset in zip(meshes, offsets)]
+    return np.concatenate([vertices for vertices, _ in meshes]), np.concatenate(faces)
