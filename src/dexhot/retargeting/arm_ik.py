@@ -1,0 +1,85 @@
+"""Wrist pose -> FR3 joint angles, one 60 Hz step at a time, by mink within joint and velocity limits."""
+
+import mink
+import mujoco
+import numpy as np
+
+from dexhot.errors import DexhotError
+from dexhot.geometry.poses import compose, make_pose, pose_to_matrix
+from dexhot.hands.arm import FLANGE_SITE, FR3_HOME, FR3_JOINTS, fr3_spec
+from dexhot.hands.joint_table import joint_table
+from dexhot.hands.robot_hand import RobotHand
+from dexhot.retargeting.clip_solver import rotation_error
+
+CONTROL_DT = 1.0 / 60.0  # s
+STANDING = ("fr3_link0", "fr3_link1")  # the links that belong on the table
+ITERATIONS = 2  # QPs per step; each may use its share of the step's velocity
+
+
+class ArmIK:
+    """Differential inverse kinematics of the arm that carries `hand`; the arm's base is the world's origin.
+
+    The redundant elbow is drawn gently to `home`, so that a motion there and back ends where it began.
+    """
+
+    def __init__(self, hand: RobotHand, dt: float = CONTROL_DT, home=FR3_HOME):
+        spec = fr3_spec()
+        link = spec.site(FLANGE_SITE).parent
+        flange = spec.site(FLANGE_SITE)
+        palm = compose(make_pose(flange.pos, flange.quat), hand.mount)
+        link.add_site(name="palm", pos=palm[:3], quat=palm[3:])
+        for geom in spec.geoms:
+            geom.contype, geom.conaffinity = (1, 0) if geom.contype and geom.parent.name not in STANDING else (0, 0)
+        table = spec.worldbody.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[2, 2, 0.1])
+        table.contype, table.conaffinity = 0, 1
+        self.model = spec.compile()
+        self.dt = dt
+        self.velocity = np.array([joint.velocity for joint in joint_table("fr3")])
+        self.lower, self.upper = self.model.jnt_range.T.copy()
+        self._configuration = mink.Configuration(self.model)
+        self._palm = mink.FrameTask("palm", "site", position_cost=10.0, orientation_cost=3.0, lm_damping=1e-4)
+        posture = mink.PostureTask(self.model, cost=1e-2, gain=0.02)  # slow, or the elbow would jump at full speed
+        posture.set_target(np.asarray(home, float))
+        self._tasks = [self._palm, posture]
+        velocities = dict(zip(FR3_JOINTS, self.velocity))
+        self._limits = [mink.ConfigurationLimit(self.model), mink.VelocityLimit(self.model, velocities)]
+
+    def solve(self, world_T_palm, q_previous):
+        """One control step from q_previous (7,) towards world_T_palm (7,).
+
+        Returns q (7,), the position error that is left in m and the rotation error in rad. Raises DexhotError when an
+        input is not finite: a command must never be made from it.
+        """
+        world_T_palm = np.asarray(world_T_palm, float)
+        if not (np.isfinite(world_T_palm).all() and np.isfinite(q_previous).all()):
+            raise DexhotError(f"arm IK was given a non-finite value: palm {world_T_palm}, joints {q_previous}.")
+        configuration, dt = self._configuration, self.dt / ITERATIONS
+        configuration.update(np.clip(q_previous, self.lower, self.upper))
+        self._palm.set_target(mink.SE3.from_matrix(pose_to_matrix(world_T_palm)))
+        for _ in range(ITERATIONS):
+            v = mink.solve_ik(configuration, self._tasks, dt, "daqp", damping=1e-6, limits=self._limits)
+            configuration.integrate_inplace(v, dt)
+        q = np.clip(configuration.q, self.lower, self.upper)
+        position, rotation = self.error(world_T_palm)
+        return q, position, rotation
+
+    def error(self, world_T_palm) -> tuple[float, float]:
+        """How far the last configuration is from a palm pose: m, rad."""
+        data, site = self._configuration.data, self.model.site("palm").id
+        turn = rotation_error(pose_to_matrix(world_T_palm)[:3, :3], data.site_xmat[site].reshape(3, 3))
+        return float(np.linalg.norm(world_T_palm[:3] - data.site_xpos[site])), float(np.linalg.norm(turn))
+
+    def touches_table(self) -> bool:
+        """Whether a link of the last configuration, from the second on, is in the table's plane z = 0."""
+        data = self._configuration.data
+        mujoco.mj_collision(self.model, data)
+        return data.ncon > 0
+
+    def reach(self, world_T_palm, q_start, steps: int = 120):
+        """Many steps towards one pose: for a start that need not be continuous. Returns as `solve`."""
+        q, position, rotation = np.asarray(q_start, float), np.inf, np.inf
+        for _ in range(steps):
+            q, position, rotation = self.solve(world_T_palm, q)
+            if position < 1e-4 and rotation < 1e-3:
+                break
+        return q, position, rotation

@@ -1,0 +1,130 @@
+"""Where to put a demonstration in front of the robot, so that the arm can follow it from the first frame to the last.
+
+The arm's base is the world's origin and the table's top is z = 0. A whole Reference is moved by one turn about the
+vertical and one shift; candidates are first solved in a batch on a few frames, the best ones then followed at 60 Hz.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dexhot.data.types import Reference
+from dexhot.errors import UnreachableError
+from dexhot.geometry.poses import compose, make_pose, pose_to_matrix, transform
+from dexhot.geometry.rotations import quat_multiply, xyz_angles_to_quat
+from dexhot.hands.arm import FR3_HOME
+from dexhot.hands.robot_hand import RobotHand, load_hand
+from dexhot.retargeting.arm_chain import ArmChain
+from dexhot.retargeting.arm_ik import ArmIK
+
+POSITION_TOLERANCE = 0.005  # m
+ROTATION_TOLERANCE = np.radians(3.0)
+YAWS = np.radians(np.arange(-180, 180, 15))
+DISTANCES = np.arange(0.35, 0.70, 0.07)  # m in front of the base, of the middle of the palm's path
+SIDES = np.arange(-0.30, 0.31, 0.15)  # m
+FRAMES = 10  # of the coarse search
+VERIFIED = 12  # candidates that are followed before giving up
+
+
+@dataclass
+class ArmMotion:
+    """The arm following a Reference."""
+
+    q: np.ndarray  # (T, 7)
+    position_error: np.ndarray  # (T,) m
+    rotation_error: np.ndarray  # (T,) rad
+    touches_table: np.ndarray  # (T,) bool
+
+    @property
+    def first_failure(self) -> int | None:
+        """The first frame out of tolerance or with the arm in the table."""
+        late = (self.position_error > POSITION_TOLERANCE) | (self.rotation_error > ROTATION_TOLERANCE)
+        bad = np.flatnonzero(late | self.touches_table)
+        return int(bad[0]) if len(bad) else None
+
+
+def palm_poses(reference: Reference, q=None):
+    """(T, 7) world_T_palm of the wrist joints in q (T, 6+n), by default the reference's own."""
+    q = reference.q if q is None else q
+    return make_pose(q[:, :3], quat_multiply(reference.base_quat, xyz_angles_to_quat(q[:, 3:6])))
+
+
+def moved(reference: Reference, world_T_old) -> Reference:
+    """The reference in other coordinates; world_T_old (7,) may turn about the vertical and shift."""
+    T = np.asarray(world_T_old, float)
+    q, target = reference.q.copy(), reference.target.copy()
+    q[:, :3], target[:, :3] = transform(T, q[:, :3]), transform(T, target[:, :3])
+    return replace(
+        reference,
+        base_quat=quat_multiply(T[3:], reference.base_quat),
+        q=q,
+        target=target,
+        object_pose=compose(T, reference.object_pose),
+        table_height=reference.table_height + float(T[2]),
+        placement=compose(T, reference.placement),
+    )
+
+
+def follow(reference: Reference, ik: ArmIK, start=FR3_HOME) -> ArmMotion:
+    """Follow the palm of a placed reference at 60 Hz, from the configuration that reaches its first frame."""
+    poses = palm_poses(reference)
+    q, _, _ = ik.reach(poses[0], start)
+    rows = []
+    for pose in poses:
+        q, position, rotation = ik.solve(pose, q)
+        rows.append((q, position, rotation, ik.touches_table()))
+    joints, position, rotation, touches = map(np.array, zip(*rows))
+    return ArmMotion(joints, position, rotation, touches)
+
+
+def place(reference: Reference, hand: RobotHand | None = None) -> Reference:
+    """The reference where the arm can follow it, `placement` set. Deterministic.
+
+    Raises UnreachableError that names, for the best placement found, the first frame that fails and by how much.
+    """
+    hand = hand or load_hand(reference.hand)
+    ik = ArmIK(hand)
+    best: tuple[int, ArmMotion] | None = None
+    for candidate in _candidates(reference, ArmChain(hand))[:VERIFIED]:
+        placed = moved(reference, candidate)
+        motion = follow(placed, ik)
+        failure = motion.first_failure
+        if failure is None:
+            return placed
+        if best is None or failure > best[0]:
+            best = failure, motion
+    raise UnreachableError(_describe(reference, *best))  # type: ignore[misc]
+
+
+def _candidates(reference: Reference, chain: ArmChain):
+    """(C, 7) world_T_demonstration, the most comfortable first."""
+    poses = palm_poses(reference)
+    frames = np.unique(np.linspace(0, len(poses) - 1, FRAMES).astype(int))
+    middle = 0.5 * (poses[:, :2].min(0) + poses[:, :2].max(0))
+    yaw, x, y = (g.ravel() for g in np.meshgrid(YAWS, DISTANCES, SIDES, indexing="ij"))
+    turn = make_pose(np.zeros(3), np.stack([np.cos(yaw / 2), 0 * yaw, 0 * yaw, np.sin(yaw / 2)], -1))
+    shift = -transform(turn, np.r_[middle, 0.0]) + np.stack([x, y, 0 * x - reference.table_height], -1)
+    candidates = make_pose(shift, turn[:, 3:])
+    wanted = pose_to_matrix(compose(candidates[:, None], poses[frames]))  # (C, F, 4, 4)
+    q, position, rotation = chain.solve(wanted.reshape(-1, 4, 4))
+    shape = (len(candidates), len(frames))
+    worst = (position + 0.1 * rotation).reshape(shape).max(1)
+    margin = np.minimum(q - chain.lower, chain.upper - q).min(1).reshape(shape).min(1)
+    jump = np.abs(np.diff(q.reshape(*shape, 7), axis=1)).max((1, 2))
+    discomfort = np.where(worst < 1e-3, 0.0, 10.0 + 100.0 * worst) - 2.0 * margin.clip(0, 0.5) + 0.3 * jump
+    return candidates[np.argsort(discomfort, kind="stable")]
+
+
+def _describe(reference: Reference, frame: int, motion: ArmMotion) -> str:
+    what = (
+        "an arm link meets the table"
+        if motion.touches_table[frame]
+        else f"the palm stays {1e3 * motion.position_error[frame]:.0f} mm and "
+        f"{np.degrees(motion.rotation_error[frame]):.0f} deg off"
+    )
+    return (
+        f"{reference.name}: no placement in front of the arm reaches every frame; the best one fails first at frame "
+        f"{frame} of {len(reference.q)} ({frame / reference.rate:.2f} s), where {what} (allowed: "
+        f"{1e3 * POSITION_TOLERANCE:.0f} mm, {np.degrees(ROTATION_TOLERANCE):.0f} deg). Use a clip with a shorter path "
+        "or a slower one."
+    )
