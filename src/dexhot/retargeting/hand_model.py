@@ -10,6 +10,7 @@ import numpy as np
 
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import WRIST_JOINTS
+from dexhot.hands.mjcf import strip_prefix
 from dexhot.hands.robot_hand import RobotHand
 
 MARGIN = 0.002  # m; gaps wider than this are not reported
@@ -40,6 +41,7 @@ class HandModel:
         names = (*WRIST_JOINTS, *hand.joint_names)
         self.order = np.array([self.model.joint(name).qposadr[0] for name in names])  # hand vector -> qpos
         self.sites = [self.model.site(name).id for name in (*hand.tip_sites, *(f"{link}_origin" for link in links))]
+        self.tips = len(hand.tip_sites)
         self.palm = self.model.body("palm").id
         far = 10.0
         self.lower = np.concatenate([np.full(6, -far), hand.lower])
@@ -84,6 +86,14 @@ class HandModel:
         for row, site in zip(jacobian, self.sites):
             mujoco.mj_jacSite(self.model, self.data, row, None, site)
         return jacobian[:, :, self.order]
+
+    def skeleton(self):
+        """(L, 2, 3) lines from each link's origin to its parent's, and to the fingertips."""
+        data, model = self.data, self.model
+        links = [b for b in range(self.palm + 1, model.nbody) if model.body_parentid[b] >= self.palm]
+        lines = [(data.xpos[model.body_parentid[b]], data.xpos[b]) for b in links]
+        tips = [(data.xpos[model.site_bodyid[s]], data.site_xpos[s]) for s in self.sites[: self.tips]]
+        return np.array(lines + tips)
 
     def palm_rotation(self):
         """(3, 3) world_R_palm."""
@@ -133,11 +143,8 @@ def _spec(hand: RobotHand, links, base_quat, asset: ObjectAsset | None, table: f
     for geom in fingers.geoms:
         if geom.contype or geom.conaffinity:
             geom.contype, geom.conaffinity, geom.margin = HAND, HAND, MARGIN
-    spec.attach(
-        fingers, prefix="hand/", frame=rotation.add_frame()
-    )  # MuJoCo wants a prefix; the joint table's names have none
-    for element in (*spec.bodies, *spec.joints, *spec.sites):
-        element.name = element.name.removeprefix("hand/")
+    spec.attach(fingers, prefix="hand/", frame=rotation.add_frame())
+    strip_prefix(spec, "hand/")
     if asset is not None:
         body = spec.worldbody.add_body(name="object", mocap=True)
         for i, (vertices, _) in enumerate(asset.pieces):

@@ -3,19 +3,16 @@
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import WRIST_JOINTS, HandObjectTrajectory, Reference
 from dexhot.errors import DexhotError
-from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import (
     mean_quat,
     quat_conjugate,
     quat_multiply,
     quat_to_matrix,
     quat_to_xyz_angles,
-    slerp,
 )
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.hands.robot_hand import RobotHand
@@ -23,8 +20,7 @@ from dexhot.retargeting.clip_solver import ClipProblem, solve_clip
 from dexhot.retargeting.contact_plan import ContactOptions, ContactPlan, motion_interval, plan_contacts
 from dexhot.retargeting.correspondence import Correspondence, correspondence
 from dexhot.retargeting.hand_model import HandModel
-
-RATE = 60.0  # Hz
+from dexhot.retargeting.resampling import RATE, resample
 
 
 @dataclass(frozen=True)
@@ -89,19 +85,6 @@ def retarget(
         rate=RATE,
         table_height=trajectory.table_height,
         provenance={"trajectory": trajectory.provenance, "retarget": asdict(options)},
-    )
-
-
-def resample(trajectory: HandObjectTrajectory, side: str):
-    """Keypoints (T, 21, 3), palm rotation (T, 4) and object pose (T, 7) at 60 Hz, from the first stamp on."""
-    time, hand = trajectory.time, trajectory.hands[side]
-    new = np.arange(time[0], time[-1] + 1e-9, 1.0 / RATE)
-    keypoints = CubicSpline(time, hand.keypoints)(new)
-    position = CubicSpline(time, trajectory.object_pose[:, :3])(new)
-    return (
-        keypoints,
-        slerp(time, hand.wrist_pose[:, 3:], new),
-        make_pose(position, slerp(time, trajectory.object_pose[:, 3:], new)),
     )
 
 

@@ -1,0 +1,66 @@
+"""A human demonstration -> a Reference: where the robot's wrist and fingers and the object should be at 60 Hz."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass
+class Args:
+    """Retarget one clip."""
+
+    clip: Annotated[str, tyro.conf.Positional]
+    """A clip of the cache ("grab/duck_lift") or a trajectory file (.npz)."""
+    hand: str = "leap_right"
+    """A shipped robot hand, or the path of a hand.yaml (docs/add_a_hand.md)."""
+    out: Path | None = None
+    """Where the Reference goes; by default <clip>.reference.npz in the current folder."""
+    contact: bool = True
+    """Plan contacts, opening, closing and squeeze; --no-contact follows the measured fingertips as they are."""
+    place: bool = True
+    """Move the whole demonstration to where the arm can follow it; --no-place keeps the recording's coordinates."""
+    picture: Path | None = None
+    """Also draw human keypoints, wrist and palm frames and robot fingertips into this PNG."""
+    json: bool = False
+    """End with one JSON line."""
+
+
+def run(args: Args) -> int | None:
+    from rich.progress import Progress
+
+    from dexhot.cli.output import console, print_json, summary
+    from dexhot.data.files import save
+    from dexhot.data.object_asset import load_object
+    from dexhot.hands.robot_hand import load_hand
+    from dexhot.retargeting.picture import draw
+    from dexhot.retargeting.placement import place
+    from dexhot.retargeting.retarget import RetargetOptions, retarget
+    from dexhot.retargeting.summary import summarise
+
+    trajectory, hand = _trajectory(args.clip), load_hand(args.hand)
+    obj = load_object(trajectory.object_name)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("solving")
+        options = RetargetOptions(contact=args.contact)
+        reference = retarget(trajectory, hand, obj, options, lambda i, n: progress.update(task, completed=i, total=n))
+        if args.place:
+            progress.update(task, description="placing", completed=0, total=None)
+            reference = place(reference, hand)
+    out = save(reference, args.out or Path(f"{trajectory.name.rpartition('/')[2]}.reference.npz"))
+    figures = summarise(reference, trajectory, hand, obj) | {"placement": reference.placement.round(4).tolist()}
+    if args.picture:
+        figures["picture"] = str(draw(reference, trajectory, hand, obj, args.picture))
+    summary(f"{trajectory.name} on {hand.name} -> {out}", figures)
+    if args.json:
+        print_json({"reference": str(out), "clip": trajectory.name, "hand": hand.name, **figures})
+    return None
+
+
+def _trajectory(clip: str):
+    from dexhot.data.datasets.library import load_clip
+    from dexhot.data.files import load
+    from dexhot.data.types import HandObjectTrajectory
+
+    return load(clip, HandObjectTrajectory) if clip.endswith(".npz") else load_clip(clip)

@@ -1,0 +1,77 @@
+"""A picture of a Reference beside the demonstration: human keypoints, wrist and palm frames, robot fingers, object."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
+
+from dexhot.data.files import replacing
+from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.types import HandObjectTrajectory, Reference
+from dexhot.geometry.poses import transform
+from dexhot.geometry.rotations import quat_to_matrix
+from dexhot.hands.robot_hand import RobotHand
+from dexhot.retargeting.hand_model import HandModel
+from dexhot.retargeting.resampling import resample
+
+BONES = [(0, 1), (0, 5), (0, 9), (0, 13), (0, 17), (5, 9), (9, 13), (13, 17)]
+BONES += [(k, k + 1) for first in (1, 5, 9, 13, 17) for k in range(first, first + 3)]
+AXIS = 0.05  # m, drawn length of a frame's axes
+HUMAN, ROBOT, OBJECT = "#8a8f98", "#d9661f", "#3d7ea6"
+
+
+def draw(
+    reference: Reference, trajectory: HandObjectTrajectory, hand: RobotHand, obj: ObjectAsset | None, path: str | Path
+) -> Path:
+    """Four moments as one PNG: the start, the grasp, the middle and the end of the object's motion."""
+    matplotlib.use("Agg", force=False)
+    from matplotlib import pyplot as plt
+
+    path = Path(path)
+    keypoints, wrist, _ = resample(trajectory, hand.side)
+    model = HandModel(hand, [b.name for b in hand.spec().bodies if b.name != "world"], reference.base_quat)
+    middle = (reference.grasp_start + reference.grasp_end) // 2
+    moments = {"start": 0, "grasp": reference.grasp_start, "moving": middle, "end": reference.grasp_end}
+    figure = plt.figure(figsize=(16, 4.6))
+    for column, (name, t) in enumerate(moments.items()):
+        axes = figure.add_subplot(1, 4, column + 1, projection="3d")
+        human = transform(reference.placement, keypoints[t])
+        R_wrist = quat_to_matrix(reference.placement[3:]) @ quat_to_matrix(wrist[t])
+        model.move(reference.q[t])
+        _draw_moment(axes, human, R_wrist, model, reference.q[t][:3])
+        if obj is not None:
+            corners = transform(reference.object_pose[t], obj.vertices)[obj.faces]
+            axes.add_collection3d(Poly3DCollection(corners[:: max(1, len(corners) // 1500)], color=OBJECT, alpha=0.12))
+        _frame_view(axes, np.concatenate([human, model.points()]))
+        axes.set_title(f"{name}, {t / reference.rate:.2f} s", fontsize=10)
+    figure.suptitle(
+        f"{reference.name} on {reference.hand}: human keypoints grey, robot orange with fingertips; "
+        "thin axes: human wrist, thick: palm (x red, y green, z blue)",
+        fontsize=10,
+    )
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.86, wspace=0.02)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
+    plt.close(figure)
+    return path
+
+
+def _draw_moment(axes, human, R_wrist, model: HandModel, palm) -> None:
+    axes.add_collection3d(Line3DCollection([human[list(bone)] for bone in BONES], colors=HUMAN, linewidths=1.5))
+    axes.scatter(*human.T, s=8, color=HUMAN)
+    tips = model.points()[: model.tips]
+    axes.add_collection3d(Line3DCollection(model.skeleton(), colors=ROBOT, linewidths=2.5))
+    axes.scatter(*tips.T, s=30, color=ROBOT, edgecolors="black", linewidths=0.5)
+    for origin, R, width in ((human[0], R_wrist, 1.2), (palm, model.palm_rotation(), 2.6)):
+        for axis, color in zip(R.T, ("#d62728", "#2ca02c", "#1f77b4")):
+            axes.plot(*np.stack([origin, origin + AXIS * axis]).T, color=color, linewidth=width)
+
+
+def _frame_view(axes, points) -> None:
+    center, half = 0.5 * (points.max(0) + points.min(0)), 0.55 * np.ptp(points, axis=0).max()
+    axes.set(xlim=center[0] + [-half, half], ylim=center[1] + [-half, half], zlim=center[2] + [-half, half])
+    axes.set_box_aspect((1, 1, 1))
+    axes.tick_params(labelsize=6)
+    axes.view_init(elev=18, azim=-60)

@@ -1,0 +1,23 @@
+"""A measured trajectory on the 60 Hz clock of the robot."""
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from dexhot.data.types import HandObjectTrajectory
+from dexhot.geometry.poses import make_pose
+from dexhot.geometry.rotations import slerp
+
+RATE = 60.0  # Hz
+
+
+def resample(trajectory: HandObjectTrajectory, side: str):
+    """Keypoints (T, 21, 3), palm rotation (T, 4) and object pose (T, 7) at 60 Hz, from the first stamp on."""
+    time, hand = trajectory.time, trajectory.hands[side]
+    new = np.arange(time[0], time[-1] + 1e-9, 1.0 / RATE)
+    keypoints = CubicSpline(time, hand.keypoints)(new)
+    position = CubicSpline(time, trajectory.object_pose[:, :3])(new)
+    return (
+        keypoints,
+        slerp(time, hand.wrist_pose[:, 3:], new),
+        make_pose(position, slerp(time, trajectory.object_pose[:, 3:], new)),
+    )

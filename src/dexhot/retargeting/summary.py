@@ -1,0 +1,59 @@
+"""What a Reference is worth before any physics: fingertip error, overlaps, saturated joints."""
+
+from typing import Any
+
+import numpy as np
+
+from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.types import HandObjectTrajectory, Reference
+from dexhot.geometry.poses import inverse, transform
+from dexhot.hands.robot_hand import RobotHand
+from dexhot.retargeting.correspondence import correspondence
+from dexhot.retargeting.hand_model import HAND, OBJECT, TABLE, HandModel
+from dexhot.retargeting.resampling import resample
+
+SATURATED = 0.01  # rad from a limit
+
+
+def summarise(
+    reference: Reference, trajectory: HandObjectTrajectory, hand: RobotHand, obj: ObjectAsset
+) -> dict[str, Any]:
+    """Figures of q along the clip; overlaps are 95th percentiles over frames of the deepest one.
+
+    tip_error_mm: robot fingertips against where the human ones would put them. Planned contacts move them on purpose,
+    by the centimetre that the measurement is off, so this is not small for a contact-aware reference.
+    """
+    tips = tip_positions(reference, hand)
+    human = correspondence(hand).tips(resample(trajectory, hand.side)[0])
+    error = np.linalg.norm(transform(inverse(reference.placement), tips) - human, axis=-1)
+    model = HandModel(hand, (), reference.base_quat, obj, reference.table_height)
+    deepest = {HAND: [], OBJECT: [], TABLE: []}  # type: dict[int, list[float]]
+    for q, pose in zip(reference.q, reference.object_pose):
+        model.move(q, pose)
+        gaps = model.gaps()
+        for kind, values in deepest.items():
+            values.append(max(0.0, -gaps.distance[gaps.kind == kind].min(initial=0.0)))
+    fingers = reference.q[:, 6:]
+    saturated = (fingers < hand.lower + SATURATED) | (fingers > hand.upper - SATURATED)
+    speed = np.abs(np.diff(fingers, axis=0)) * reference.rate
+    return {
+        "frames": len(reference.q),
+        "seconds": (len(reference.q) - 1) / reference.rate,
+        "grasp_frames": [reference.grasp_start, reference.grasp_end],
+        "tip_error_mm": 1e3 * float(error.mean()),
+        "penetration_mm": 1e3 * float(np.percentile(deepest[OBJECT], 95)),
+        "table_penetration_mm": 1e3 * float(np.percentile(deepest[TABLE], 95)),
+        "self_penetration_mm": 1e3 * float(np.percentile(deepest[HAND], 95)),
+        "saturation": float(saturated.mean()),
+        "finger_speed_rad_s": float(speed.max()),
+    }
+
+
+def tip_positions(reference: Reference, hand: RobotHand):
+    """(T, k, 3) world positions of the robot's fingertips."""
+    model = HandModel(hand, (), reference.base_quat)
+    out = []
+    for q in reference.q:
+        model.move(q)
+        out.append(model.points().copy())
+    return np.array(out)
