@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,9 @@ def pose_from(entry: dict[str, Any]) -> np.ndarray:
     return make_pose(entry.get("pos", (0.0, 0.0, 0.0)), from_xyzw(rotation.as_quat()))
 
 
-def read_model(path: str | Path) -> RobotModel:
-    """Read a model file. Raises FileFormatError naming the file and the entry that cannot be used."""
-    path = Path(path)
+@cache
+def read_model(path: Path) -> RobotModel:
+    """Read a model file, once per process. Raises FileFormatError naming the file and the entry that cannot be used."""
     try:
         content = yaml.safe_load(path.read_text())
         colors = {name: tuple(rgba) for name, rgba in content.get("colors", {}).items()}
