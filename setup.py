@@ -14,10 +14,12 @@ def tree(folder: str) -> list[tuple[str, list[str]]]:
     return list(groups.items())
 
 
-setup(
+distribution = setup(
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/dexhot"]),
         ("share/dexhot", ["package.xml"]),
         *(group for folder in ("launch", "config", "urdf", "policies") for group in tree(folder)),
     ],
 )
+# colcon reads the configured distribution back as Python literals, and a SpecifierSet is none
+distribution.python_requires = distribution.metadata.python_requires = str(distribution.python_requires)
