@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from dexhot.data.files import replacing
 from dexhot.data.object_asset import ObjectAsset
-from dexhot.data.types import Rollout
+from dexhot.data.types import Reference, Rollout
 from dexhot.hands.robot_hand import load_hand
 from dexhot.simulation.bodies import VISUAL_GROUP
 from dexhot.simulation.physics import load_physics
@@ -22,14 +22,13 @@ ELEVATION, FOVY = -24.0, 45.0  # degrees; the latter is MuJoCo's default
 SHEET_COLUMNS, SHEET_FRAMES = 4, 8
 
 
-def scene_of(rollout: Rollout, asset: ObjectAsset, ghost: bool = True) -> Scene:
-    """The world of `rollout`, with a ghost of its reference: the floating hand, or the arm rig where arm_q is known.
+def ghost_scene(reference: Reference, asset: ObjectAsset, arm: bool, ghost: bool = True) -> Scene:
+    """The world of `reference` with a ghost that follows it: the arm rig, or the floating hand alone.
 
     What is seen of the ghost is put into geom group GHOST_GROUP.
     """
-    reference, physics = rollout.reference, load_physics()
-    hand = load_hand(reference.hand)
-    if len(rollout.arm_q):
+    physics, hand = load_physics(), load_hand(reference.hand)
+    if arm:
         base = reference.base_quat if ghost else None
         scene = arm_scene(hand, asset, physics, table_height=reference.table_height, ghost_base_quat=base)
     else:
@@ -67,7 +66,7 @@ class Painter:
 
     def __init__(self, rollout: Rollout, asset: ObjectAsset, width: int = 640, height: int = 480, ghost: bool = True):
         self.rollout, self.ghost = rollout, ghost
-        self.scene = scene_of(rollout, asset, ghost)
+        self.scene = ghost_scene(rollout.reference, asset, arm=len(rollout.arm_q) > 0, ghost=ghost)
         self.data = mujoco.MjData(self.scene.model)
         brighten(self.scene)
         self.renderer = new_renderer(self.scene.model, width, height)

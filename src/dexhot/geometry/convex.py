@@ -11,7 +11,7 @@ def convex_pieces(vertices, faces, concavity: float = 0.05, most: int = 16, seed
     """Approximate convex decomposition (CoACD). Returns a list of (vertices (v, 3), faces (f, 3)).
 
     concavity: the gap allowed between a piece and its hull, relative to the mesh scaled to unit size. most: pieces.
-    Needs no watertight mesh: CoACD rebuilds the surface where it is open, with walls of about 1/50 of the size.
+    Needs no watertight mesh: CoACD rebuilds the surface where it is open, with walls of about 1/30 of the size.
     """
     import coacd
 
@@ -22,7 +22,11 @@ def convex_pieces(vertices, faces, concavity: float = 0.05, most: int = 16, seed
         threshold=concavity,
         max_convex_hull=most,
         preprocess_mode="auto",
-        preprocess_resolution=50,
+        preprocess_resolution=30,
+        resolution=1000,
+        mcts_nodes=10,
+        mcts_iterations=60,
+        mcts_max_depth=2,  # a tenth of the time of CoACD's defaults, for a piece or two more
         decimate=True,
         max_ch_vertex=MAX_VERTICES,
         seed=seed,

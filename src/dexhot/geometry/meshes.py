@@ -39,8 +39,8 @@ def repair(vertices, faces) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(mesh.vertices, float), np.asarray(mesh.faces, int)
 
 
-def check_mesh(name: str, vertices, faces, unit: str = "m") -> None:
-    """Raise MeshError unless the mesh, in metres, can be a graspable object. `unit` is what it was read as."""
+def check_mesh(name: str, vertices, faces, unit: str = "m", scale: float = 1.0) -> None:
+    """Raise MeshError unless the mesh, in metres, can be a graspable object. It was read in `unit` times `scale`."""
     vertices, faces = np.asarray(vertices), np.asarray(faces)
     if vertices.ndim != 2 or vertices.shape[1:] != (3,) or len(vertices) < 4:
         raise MeshError(f"{name}: vertices have shape {vertices.shape}, expected (V, 3) with V at least 4.")
@@ -54,7 +54,8 @@ def check_mesh(name: str, vertices, faces, unit: str = "m") -> None:
     sides = np.ptp(vertices, axis=0)
     if not SIZE_RANGE[0] <= sides.max() <= SIZE_RANGE[1]:
         raise MeshError(
-            f"{name}: its largest side is {sides.max():.4g} m when read in {unit!r}. {guess_unit(sides.max(), unit)}"
+            f"{name}: its largest side is {sides.max():.4g} m when read in {unit!r}. "
+            f"{guess_unit(sides.max() / UNITS[unit] / scale)}"
         )
     if sides.min() < 1e-4:
         raise MeshError(
@@ -62,13 +63,12 @@ def check_mesh(name: str, vertices, faces, unit: str = "m") -> None:
         )
 
 
-def guess_unit(largest: float, unit: str) -> str:
-    """Advice for a mesh whose largest side is `largest` m when read in `unit`."""
-    raw = largest / UNITS[unit]
-    fits = [name for name, scale in UNITS.items() if 0.02 <= raw * scale <= 0.5]
+def guess_unit(largest: float) -> str:
+    """Advice for a mesh whose largest side is `largest` in the file's own unit."""
+    fits = [name for name, factor in UNITS.items() if 0.02 <= largest * factor <= 0.5]
     if not fits:
         return "No common unit makes it an object of 2 to 50 cm; say --scale (the unit is multiplied by it)."
-    return f"It looks like {fits[0]!r} ({100 * raw * UNITS[fits[0]]:.3g} cm): say --unit {fits[0]}."
+    return f"It looks like {fits[0]!r} ({100 * largest * UNITS[fits[0]]:.3g} cm): say --unit {fits[0]}."
 
 
 def volume(vertices, faces) -> float:

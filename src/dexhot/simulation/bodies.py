@@ -176,7 +176,7 @@ def _add_contact_sensors(spec: mujoco.MjSpec, layout, label: str, what, names: l
 
 
 def add_looks(spec: mujoco.MjSpec, target, distance: float) -> None:
-    """Sky, checkered floor, a light and the camera "workspace", which looks at `target` from `distance`, front right."""
+    """Sky, checkered floor, a light and the camera "workspace", which looks at `target` `distance` away."""
     texture = mujoco.mjtTexture
     spec.add_texture(
         name="sky", type=texture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,

@@ -1,5 +1,6 @@
 """From a mesh to an ObjectAsset: checks, convex pieces, mass and inertia, symmetry, resting poses, a picture."""
 
+from pathlib import Path
 from typing import Any
 
 import mujoco
@@ -9,11 +10,12 @@ import trimesh
 from dexhot.data.object_asset import ObjectAsset, Symmetry
 from dexhot.errors import MeshError
 from dexhot.geometry.convex import convex_pieces
-from dexhot.geometry.meshes import check_mesh, mass_properties
+from dexhot.geometry.meshes import UNITS, check_mesh, mass_properties, read_mesh, repair
 from dexhot.geometry.poses import matrix_to_pose
 from dexhot.geometry.rotations import quat_conjugate, quat_rotate
 from dexhot.geometry.symmetry import find_symmetry
 from dexhot.simulation.physics import Physics, load_physics
+from dexhot.simulation.renderer import new_renderer
 from dexhot.simulation.scene import object_scene, reset
 from dexhot.simulation.settle import drop, settle_check, settle_height
 
@@ -69,6 +71,33 @@ def make_object(
     )
 
 
+def object_from_file(
+    path: str | Path,
+    name: str,
+    *,
+    unit: str = "m",
+    scale: float = 1.0,
+    mass: float | None = None,
+    density: float | None = None,
+    physics: Physics | None = None,
+) -> ObjectAsset:
+    """A scan as an asset with resting poses: read, unit and scale check, repair, `make_object`, `resting_poses`.
+
+    Raises MeshError with the reason; a wrong unit is never corrected in silence, the message says which one fits.
+    """
+    physics = physics or load_physics()
+    raw_vertices, raw_faces = read_mesh(path)
+    check_mesh(name, raw_vertices * UNITS[unit] * scale, raw_faces, unit, scale)
+    vertices, faces = repair(raw_vertices * UNITS[unit] * scale, raw_faces)
+    asset = make_object(name, vertices, faces, mass=mass, density=density, physics=physics)
+    closed = trimesh.Trimesh(vertices, faces, process=False).is_watertight
+    asset.provenance |= {"file": Path(path).name, "unit": unit, "scale": scale, "watertight": bool(closed)}
+    asset.resting_poses = resting_poses(asset, physics)
+    if not len(asset.resting_poses):
+        raise MeshError(f"{name}: no pose of it came to rest on the table in simulation; check the mesh and --mass.")
+    return asset
+
+
 def resting_poses(asset: ObjectAsset, physics: Physics, most: int = 6) -> np.ndarray:
     """(P, 7) poses on a table at z = 0 that simulation confirms to be at rest, likeliest first, at x = y = 0.
 
@@ -106,6 +135,6 @@ def thumbnail(asset: ObjectAsset, physics: Physics | None = None, size: tuple[in
     low, high = asset.vertices.min(axis=0), asset.vertices.max(axis=0)
     camera.lookat = data.body("object").xpos + quat_rotate(pose[3:], (low + high) / 2)
     camera.distance, camera.azimuth, camera.elevation = 1.9 * np.linalg.norm(high - low), 130.0, -28.0
-    with mujoco.Renderer(scene.model, *size) as renderer:
+    with new_renderer(scene.model, width=size[1], height=size[0]) as renderer:
         renderer.update_scene(data, camera)
         return renderer.render()

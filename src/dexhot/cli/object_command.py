@@ -1,0 +1,122 @@
+"""Objects: add a scan of your own, list what the cache holds."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from dexhot.cli.output import console, print_json, summary
+
+
+@dataclass
+class Add:
+    """Make an object of a mesh file: checks, repair, convex pieces, mass and inertia, symmetry, rest, a picture."""
+
+    file: tyro.conf.Positional[Path]
+    """A mesh that trimesh reads (obj, stl, ply, off, glb); it need not be watertight."""
+    name: str | None = None
+    """Its name in the cache; a plain name goes under user/. Default: the file's."""
+    unit: Literal["m", "cm", "mm", "in"] = "m"
+    """The file's unit of length."""
+    scale: float = 1.0
+    """Extra factor on top of the unit."""
+    mass: float | None = None
+    """kg; weigh it if you can. Default: volume times density."""
+    density: float | None = None
+    """kg/m3. Default: the benchmark's, with the mass clipped to its range (config/physics.yaml)."""
+    replace: bool = False
+    """Overwrite an object of this name."""
+    json: bool = False
+    """End with one JSON line."""
+
+
+@dataclass
+class List:
+    """Objects of the cache."""
+
+    json: bool = False
+    """End with one JSON line."""
+
+
+Args = Annotated[Add, tyro.conf.subcommand(name="add")] | Annotated[List, tyro.conf.subcommand(name="list")]
+
+
+def run(args: Add | List) -> None:
+    if isinstance(args, Add):
+        _add(args)
+    else:
+        _list(args)
+
+
+def _add(args: Add) -> None:
+    from dexhot.data.object_asset import list_objects, save_object
+    from dexhot.errors import DexhotError
+    from dexhot.simulation.objects import object_from_file, thumbnail
+    from dexhot.simulation.renderer import NoRendererError
+
+    name = args.name or re.sub(r"[^\w.-]+", "_", args.file.stem)
+    name = name if "/" in name else f"user/{name}"
+    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)+", name):
+        raise DexhotError(
+            f"{name!r} is not an object name; use letters, digits, '_', '-' and '.', with '/' between folders."
+        )
+    if name in list_objects() and not args.replace:
+        raise DexhotError(f"{name} is in the cache already; say --replace to overwrite it, or give it another --name.")
+    with console.status(f"{name}: repair, convex pieces, resting poses"):
+        asset = object_from_file(
+            args.file, name, unit=args.unit, scale=args.scale, mass=args.mass, density=args.density
+        )
+        folder = save_object(asset)
+    facts = _facts(asset)
+    try:
+        facts["picture"] = str(_save_picture(thumbnail(asset), folder / "thumbnail.png"))
+    except NoRendererError as e:
+        console.print(str(e))
+    summary(f"object add {name}", facts | {"folder": folder})
+    if args.json:
+        print_json({"name": name, "folder": str(folder), **facts})
+
+
+def _list(args: List) -> None:
+    from rich.table import Table
+
+    from dexhot.data.object_asset import list_objects, load_object
+
+    rows = {name: _facts(load_object(name)) for name in list_objects()}
+    table = Table("object", "size cm", "mass kg", "pieces", "symmetry", "resting poses")
+    for name, facts in rows.items():
+        size = " x ".join(f"{100 * side:.1f}" for side in facts["size_m"])
+        table.add_row(
+            name, size, f"{facts['mass_kg']:.3f}", *(str(facts[k]) for k in ("pieces", "symmetry", "resting"))
+        )
+    if rows:
+        console.print(table)
+    else:
+        console.print(
+            "The cache holds no objects; add one with `dexhot object add FILE` or `dexhot datasets get grab`."
+        )
+    if args.json:
+        print_json({"objects": rows})
+
+
+def _facts(asset) -> dict[str, Any]:
+    size = asset.vertices.max(axis=0) - asset.vertices.min(axis=0)
+    return {
+        "size_m": [round(float(side), 4) for side in size],
+        "mass_kg": asset.mass,
+        "pieces": len(asset.pieces),
+        "symmetry": asset.symmetry.kind,
+        "resting": len(asset.resting_poses),
+    }
+
+
+def _save_picture(image, path: Path) -> Path:
+    from PIL import Image
+
+    from dexhot.data.files import replacing
+
+    with replacing(path) as temporary:
+        Image.fromarray(image).save(temporary, format="png")
+    return path

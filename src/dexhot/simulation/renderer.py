@@ -1,0 +1,37 @@
+"""MuJoCo's offscreen renderer, on machines with and without a display."""
+
+import os
+import sys
+
+import mujoco
+
+from dexhot.errors import DexhotError
+
+NO_GL = (
+    "No pictures: no OpenGL for offscreen rendering ({reason}). Install libegl1 and libgl1-mesa-dri, "
+    "or libosmesa6 and set MUJOCO_GL=osmesa."
+)
+
+
+class NoRendererError(DexhotError):
+    """This machine cannot draw; the message says what to install."""
+
+
+def new_renderer(model: mujoco.MjModel, width: int, height: int) -> mujoco.Renderer:
+    """An offscreen renderer; EGL where neither MUJOCO_GL nor a display says otherwise. Raises NoRendererError.
+
+    MuJoCo fixes its choice when first imported, which may have been long ago, so the class is put in its place here.
+    """
+    from mujoco.rendering.classic import gl_context
+
+    headless = not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
+    model.vis.global_.offheight = max(model.vis.global_.offheight, height)
+    try:
+        if sys.platform == "linux" and headless and not os.environ.get("MUJOCO_GL"):
+            from mujoco.egl import GLContext
+
+            gl_context.GLContext = GLContext
+        return mujoco.Renderer(model, height, width, max_geom=2000)
+    except (ImportError, AttributeError, RuntimeError, mujoco.FatalError) as e:
+        raise NoRendererError(NO_GL.format(reason=f"{type(e).__name__}: {e}".splitlines()[0].rstrip(". "))) from e
