@@ -111,6 +111,6 @@ def test_limits_clamp_and_count():
 
 
 def test_an_old_or_future_command_is_refused_with_its_age():
-    assert freshness(1.0, 1.05) == ""
-    assert "150 ms old" in freshness(1.0, 1.15)
-    assert "future" in freshness(2.0, 1.0)
+    assert freshness(0.05) == ""
+    assert "150 ms old" in freshness(0.15)
+    assert "future" in freshness(-1.0)

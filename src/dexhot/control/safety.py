@@ -126,9 +126,8 @@ class Limits:
         return safe
 
 
-def freshness(stamp: float, now: float, max_age: float = 0.1) -> str:
-    """Why a command with this stamp must not be driven at `now`; "" when it may."""
-    age = now - stamp
+def freshness(age: float, max_age: float = 0.1) -> str:
+    """Why a command whose stamp is `age` s old must not be driven; "" when it may."""
     if age > max_age:
         return f"the command is {1e3 * age:.0f} ms old, the limit is {1e3 * max_age:.0f} ms"
     if age < -max_age:

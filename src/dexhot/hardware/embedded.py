@@ -3,6 +3,7 @@
 `install` makes a world the process's own; the drivers' twins find it with `installed`, as real drivers find a bus.
 """
 
+import time
 from collections.abc import Callable
 
 import mujoco
@@ -12,14 +13,22 @@ from dexhot.errors import DexhotError
 from dexhot.simulation.scene import Scene, reset
 
 ARM = 7  # joints
+REMEMBERED = 64  # ticks
 
 
 class EmbeddedWorld:
-    """The arm scene in motion. One thread steps it; whoever listens is told after every tick."""
+    """The arm scene in motion. One thread steps it; whoever listens is told after every tick.
+
+    `unanswered`: who of arm and hand is driven but has had no target since the last tick; the rig can wait for them.
+    """
 
     def __init__(self, scene: Scene):
         self.scene, self.data = scene, mujoco.MjData(scene.model)
         self.listeners: list[Callable[[float], None]] = []
+        self.answered: Callable[[], None] = lambda: None  # called when nobody is unanswered any more
+        self.driven: set[str] = set()
+        self.unanswered: set[str] = set()
+        self.ticked: dict[float, float] = {}  # stamp -> steady time of the last ticks
         arm = scene.physics.arm
         self.arm_lead = np.divide(arm.kv, arm.kp)  # s: turns a velocity target into the servo's position target
 
@@ -45,6 +54,10 @@ class EmbeddedWorld:
     def tick(self, stamp: float) -> None:
         """Step, then tell the listeners (in the order they came)."""
         self.step()
+        self.unanswered = set(self.driven)
+        self.ticked[stamp] = time.monotonic()
+        if len(self.ticked) > REMEMBERED:
+            del self.ticked[next(iter(self.ticked))]
         for listener in self.listeners:
             listener(stamp)
 
@@ -56,6 +69,24 @@ class EmbeddedWorld:
     def object_pose(self) -> np.ndarray:
         """(7,) world_T_mesh."""
         return self.data.qpos[self.scene.object_qpos]
+
+    def age(self, stamp: float) -> float:
+        """Seconds since the tick with this stamp (to the microsecond) happened; infinite for one long gone."""
+        ticks = [begin for known, begin in self.ticked.items() if abs(known - stamp) < 1e-5]
+        return time.monotonic() - ticks[0] if ticks else np.inf
+
+    def drive(self, who: str) -> None:
+        """`who` has new targets, and others will come for every tick."""
+        self.driven.add(who)
+        if who in self.unanswered:
+            self.unanswered.remove(who)
+            if not self.unanswered:
+                self.answered()
+
+    def rest(self, who: str) -> None:
+        """`who` is no longer driven: nothing waits for it."""
+        self.driven.discard(who)
+        self.unanswered.discard(who)
 
     def drive_arm(self, q: np.ndarray, qd: np.ndarray) -> None:
         """Impedance kp (q - q_meas) + kv (qd - qd_meas), as the real arm's tracker: the scene's servo lacks only kv qd."""

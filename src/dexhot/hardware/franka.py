@@ -10,12 +10,14 @@ class FrankaTwin(Twin):
     """The arm of the embedded rig, under the impedance of the benchmark physics."""
 
     def __init__(self) -> None:
-        super().__init__(slice(0, ARM))
+        super().__init__("arm", slice(0, ARM))
 
     def write(self, q: np.ndarray, qd: np.ndarray) -> None:
         """Targets (7,), rad and rad/s."""
         self.world.drive_arm(q, qd)
+        self.world.drive(self.name)
 
     def hold(self) -> None:
         """Stay at the measured pose."""
         self.world.drive_arm(self.read().q, np.zeros(ARM))
+        self.world.rest(self.name)

@@ -10,11 +10,13 @@ class LeapTwin(Twin):
     """The hand of the embedded rig, its fingers servoed with the benchmark physics' gains."""
 
     def __init__(self) -> None:
-        super().__init__(slice(ARM, None))
+        super().__init__("hand", slice(ARM, None))
 
     def write(self, q: np.ndarray, qd: np.ndarray) -> None:
         """Position targets (16,), rad. `qd` is not used: the servo takes none, the shaper's lead stands in for it."""
         self.world.drive_hand(q)
+        self.world.drive(self.name)
 
     def hold(self) -> None:
         """Keep the last valid target, so that a held object is not dropped."""
+        self.world.rest(self.name)

@@ -12,8 +12,8 @@ from dexhot.hardware.embedded import EmbeddedWorld, installed
 class Twin:
     """A slice of the joints of this process's embedded world."""
 
-    def __init__(self, part: slice):
-        self.part = part
+    def __init__(self, name: str, part: slice):
+        self.name, self.part = name, part
         self._world: EmbeddedWorld | None = None
         self._callback: Callable[[float], None] | None = None
 
@@ -40,6 +40,10 @@ class Twin:
         self._callback = callback
         self.world.listeners.append(callback)
         return True
+
+    def age(self, stamp: float, now: float) -> float:
+        """By the steady clock: a world that runs late is not a command that comes late."""
+        return self.world.age(stamp)
 
     def read(self) -> Reading:
         q, qd, effort = self.world.joints()

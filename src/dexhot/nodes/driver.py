@@ -4,7 +4,9 @@ A command is driven only while the safety state is `tracking`, when it is fresh 
 else is counted and leaves the device holding. The watchdog holds when commands stop coming.
 """
 
+import time
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -24,7 +26,7 @@ class DriverNode(DexhotNode):
     """A device as a node; `robot` names its rows of the joint table, `devices` what each value of `rig` connects to."""
 
     topic = ""  # "/leap": <topic>/joint_states, <topic>/command
-    devices: dict[str, Callable[[], Device]] = {}
+    devices: ClassVar[dict[str, Callable[[], Device]]] = {}
 
     def robot(self) -> str:
         """Name of the joint table to obey."""
@@ -48,7 +50,7 @@ class DriverNode(DexhotNode):
     def start(self) -> None:
         self.safety = messages.Safety(State.INACTIVE)
         self.previous: np.ndarray | None = None  # the last command driven, while one is
-        self.last_stamp = 0.0
+        self.last_stamp = self.driven = self.supervised = 0.0
         self.values = {"refused": 0, "clamped": 0, "held": 0}
         self.device.hold()
 
@@ -65,11 +67,12 @@ class DriverNode(DexhotNode):
             self.states.publish(messages.joint_state(self.names, messages.to_stamp(stamp), r.q, r.qd, r.effort))
 
     def on_command(self, message: JointState) -> None:
-        now, stamp = self.now(), messages.seconds(message.header.stamp)
+        stamp = messages.seconds(message.header.stamp)
+        age = self.device.age(stamp, self.now())
         q, qd = messages.positions(message, self.names), messages.velocities(message, self.names)
         if not self.safety.moving:
             return self.refuse(f"the safety state is {self.safety.state}")
-        if why := freshness(stamp, now, self.p.max_age):
+        if why := freshness(age, self.p.max_age):
             return self.refuse(why)
         if not (np.isfinite(q).all() and np.isfinite(qd).all()):
             return self.refuse("the command is not finite")
@@ -79,7 +82,8 @@ class DriverNode(DexhotNode):
         self.previous, self.last_stamp = self.limits.apply(q, previous, dt), stamp
         self.values["clamped"] = self.limits.clamped
         self.device.write(self.previous, np.clip(qd, -self.limits.velocity, self.limits.velocity))
-        self.delay.add(now - stamp)
+        self.delay.add(age)
+        self.driven = time.monotonic()
         self.warnings.pop("refused", None)
 
     def refuse(self, why: str) -> None:
@@ -88,17 +92,21 @@ class DriverNode(DexhotNode):
         self.warnings["refused"] = why
 
     def on_safety(self, message: DiagnosticArray) -> None:
-        self.safety = messages.read_safety_state(message)
+        self.safety, self.supervised = messages.read_safety_state(message), time.monotonic()
         if not self.safety.moving:
             self.hold()
 
     def watch(self) -> None:
-        """Commands that stop coming end in a hold, whatever the supervisor says."""
-        if self.previous is not None and self.now() - self.last_stamp > self.p.max_age + 1.0 / WATCHDOG_RATE:
+        """Commands that stop coming end in a hold, and so does a supervisor that has died."""
+        if self.safety.moving and time.monotonic() - self.supervised > self.p.supervisor_timeout:
+            self.safety = messages.Safety(State.FAULT, "the supervisor is silent")
+            self.hold()
+        if self.previous is not None and time.monotonic() - self.driven > self.p.max_age + 1.0 / WATCHDOG_RATE:
             self.hold()
 
     def hold(self) -> None:
+        """Once on leaving motion: the arm stays where it then is."""
         if self.previous is not None:
             self.values["held"] += 1  # type: ignore[operator]
-        self.previous = None
-        self.device.hold()
+            self.previous = None
+            self.device.hold()

@@ -1,5 +1,7 @@
 """The LEAP hand's driver: /leap/command in, /leap/joint_states out."""
 
+from typing import ClassVar
+
 from dexhot.data.files import load
 from dexhot.data.types import Reference
 from dexhot.hardware.leap import LeapTwin
@@ -8,7 +10,7 @@ from dexhot.nodes.driver import DriverNode
 
 class LeapDriverNode(DriverNode):
     topic = "/leap"
-    devices = {"sim": LeapTwin}
+    devices: ClassVar = {"sim": LeapTwin}
 
     def __init__(self) -> None:
         super().__init__("leap_driver")

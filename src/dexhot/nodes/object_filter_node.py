@@ -17,7 +17,7 @@ class ObjectFilterNode(DexhotNode):
     def setup(self) -> None:
         names = FilterOptions.__dataclass_fields__
         self.filter = ObjectFilter(FilterOptions(**{name: getattr(self.p, name) for name in names}))
-        self.state = self.advertise(Odometry, "/object/state", "state")
+        self.publisher = self.advertise(Odometry, "/object/state", "state")
         self.subscribe(PoseWithCovarianceStamped, "/object/pose", self.on_pose, "state")
         self.subscribe(Header, "/rig/episode", self.on_episode, "latched")
 
@@ -45,4 +45,4 @@ class ObjectFilterNode(DexhotNode):
             self.warnings["pose"] = "the object is lost"
         else:
             self.warnings.pop("pose", None)
-        self.state.publish(messages.object_state(message.header.stamp, self.filter.state()))
+        self.publisher.publish(messages.object_state(message.header.stamp, self.filter.state()))

@@ -1,10 +1,12 @@
 """The embedded rig: one MuJoCo world that is the arm, the hand, the object and the camera, and the only one that ticks.
 
-Tick k is due at the start + k / 60 s and is stamped so, whenever it runs: what the world did between two stamps is always one
-control step. A late tick is caught up at twice the rate, so that every state still gets its answer before the next step.
+Tick k is due at the start + k / 60 s and is stamped so, whenever it runs: between two stamps the world makes one control
+step, whatever the machine's load. Once arm and hand are driven, a tick waits up to `patience` for the answer to the last one,
+and late ticks are caught up as fast as answers come. A machine that is too slow for that makes the world slower than real
+time; the world's time is on /clock, for those who judge the age of stamps.
 
-/rig/episode marks the clips: "start N" after each reset, "end N" `tail` seconds after the last frame. The world is reset only
-when the supervisor has left `tracking`, so no command of an old clip moves the new one.
+/rig/episode marks the clips: "start N" after each reset, "end N" `tail` seconds after the last frame. The world is reset
+only when the supervisor has left `tracking`, so no command of an old clip moves the new one.
 """
 
 import time
@@ -12,6 +14,7 @@ import time
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Header
 
 from dexhot.control.controllers import RATE
@@ -29,8 +32,8 @@ from dexhot.retargeting.arm_ik import ArmIK
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import arm_scene
 
-CATCH_UP = 0.5 / RATE  # s between ticks that are overdue
-HOPELESS = 6  # ticks behind from which no answer is waited for
+SOON = 2e-4  # s
+HOPELESS = 6  # ticks behind from which the world's time slips
 
 
 class RigNode(DexhotNode):
@@ -46,12 +49,17 @@ class RigNode(DexhotNode):
         self.reset_world()
         install(self.world)
         self.pose = self.advertise(PoseWithCovarianceStamped, "/object/pose", "state")
+        noisy = self.p.position_noise or self.p.rotation_noise
+        self.truth = self.advertise(PoseWithCovarianceStamped, "/rig/object", "state") if noisy else None
         self.episodes = self.advertise(Header, "/rig/episode", "latched")
         self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
         self.camera = Camera(self, self.world, self.p.camera_rate) if self.p.camera else None
-        self.loop(RATE, self.on_timer, "tick")
-        self.catch_up = self.create_timer(CATCH_UP, self.on_catch_up, clock=self._steady, autostart=False)
-        self._made.append((self.destroy_timer, self.catch_up))
+        self.clock = self.advertise(Clock, "/clock", "state")
+        self.loop(RATE, self.advance, "timer")
+        self.soon = self.create_timer(SOON, self.on_soon, clock=self._steady, autostart=False)
+        self._made.append((self.destroy_timer, self.soon))
+        self.world.answered = self.soon.reset
+        self.lateness = self.latency("tick_lateness")
         variance = [max(self.p.position_noise, 1e-3) ** 2] * 3 + [max(self.p.rotation_noise, 1e-2) ** 2] * 3
         self.covariance = np.diag(variance)
 
@@ -59,6 +67,8 @@ class RigNode(DexhotNode):
         self.safety = messages.Safety(State.INACTIVE)
         self.episode = self.tracked = 0
         self.begun: float | None = None
+        self.epoch, self.ticks, self.slipped = self.now(), 0, 0.0
+        self.values = {"ticks_ok": 0}
         self.rng = np.random.default_rng(self.p.seed)
         self.holding_since: float | None = None
         self.begin_episode()
@@ -81,26 +91,42 @@ class RigNode(DexhotNode):
     def on_safety(self, message: DiagnosticArray) -> None:
         self.safety = messages.read_safety_state(message)
 
-    def on_timer(self) -> None:
+    def advance(self) -> None:
+        """Tick when one is due, unless the last one's answer is still awaited; then look again soon if behind."""
         now = time.monotonic()
         if self.begun is None:
-            self.begun, self.epoch, self.ticks = now, self.now(), 0
+            self.begun = self.last = now
+        if self.behind() <= 0 or (self.world.unanswered and now - self.last < self.p.patience):
+            return
+        self.last = now
+        self.count(now)
         self.tick()
-        while (behind := self.behind()) > HOPELESS:
-            self.tick()
-        if behind > 0:
-            self.catch_up.reset()
+        if self.behind() > 0 and not self.world.unanswered:
+            self.soon.reset()
 
-    def on_catch_up(self) -> None:
-        if self.active and self.behind() > 0:
-            self.tick()
-        if not self.active or self.behind() <= 0:
-            self.catch_up.cancel()
+    def on_soon(self) -> None:
+        self.soon.cancel()
+        if self.active:
+            self.advance()
 
     def behind(self) -> int:
         """Ticks that are due and have not run."""
         assert self.begun is not None
         return round((time.monotonic() - self.begun) * RATE) - self.ticks + 1
+
+    def count(self, now: float) -> None:
+        """Lateness of the next tick. Beyond HOPELESS periods the world's time is let slip: it runs slower than real time."""
+        assert self.begun is not None
+        late = now - self.begun - self.ticks / RATE
+        self.lateness.add(late)
+        self.values["ticks_ok"] += late <= 1.0 / RATE  # type: ignore[operator]
+        if late > HOPELESS / RATE:
+            slip = late - HOPELESS / RATE
+            self.begun += slip
+            self.slipped += slip
+        self.values["ticks"] = self.ticks + 1
+        self.values["slipped_s"] = self.slipped
+        self.values["tick_ok_fraction"] = self.values["ticks_ok"] / (self.ticks + 1 + self.slipped * RATE)  # type: ignore
 
     def tick(self) -> None:
         """One control step of the world; everybody hears of it under the same stamp."""
@@ -108,14 +134,19 @@ class RigNode(DexhotNode):
         stamp = self.epoch + self.ticks / RATE
         self.ticks += 1
         frame = round((stamp - self.safety.t0) * RATE) if self.safety.moving else None
+        message_stamp = messages.to_stamp(stamp)
+        self.clock.publish(Clock(clock=message_stamp))
         self.world.tick(stamp)
         if frame is not None and frame >= 0:
             self.world.release()
-        seen = measured_pose(self.world.object_pose(), self.p.position_noise, self.p.rotation_noise, self.rng)
-        self.pose.publish(messages.object_pose(messages.to_stamp(stamp), seen, self.covariance))
+        truth = self.world.object_pose()
+        seen = measured_pose(truth, self.p.position_noise, self.p.rotation_noise, self.rng)
+        if self.truth:
+            self.truth.publish(messages.object_pose(message_stamp, truth, np.zeros((6, 6))))
+        self.pose.publish(messages.object_pose(message_stamp, seen, self.covariance))
         if self.camera:
             self.camera.tick(stamp)
-        self.latency("tick").add(time.monotonic() - begin)
+        self.latency("step").add(time.monotonic() - begin)
         self.follow_clip(frame, stamp)
 
     def follow_clip(self, frame: int | None, stamp: float) -> None:

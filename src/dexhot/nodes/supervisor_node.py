@@ -16,6 +16,7 @@ from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
 
 CHECK_RATE = 20.0  # Hz
+SIGN_OF_LIFE_RATE = 4.0  # Hz
 JOINT_TOPICS = ("/leap/joint_states", "/franka/joint_states")
 
 
@@ -32,10 +33,11 @@ class SupervisorNode(DexhotNode):
         for topic in JOINT_TOPICS:
             self.subscribe(JointState, topic, lambda m, topic=topic: self.on_joints(topic, m), "state")
         self.serve(Trigger, "/safety/start", lambda q, r: self.answer(r, self.begin_tracking()))
-        self.serve(Trigger, "/safety/stop", lambda q, r: self.answer(r, self.handle(Event.STOP, "asked to stop")))
-        self.serve(Trigger, "/safety/estop", lambda q, r: self.answer(r, self.handle(Event.ESTOP, "emergency stop")))
-        self.serve(Trigger, "/safety/reset", lambda q, r: self.answer(r, self.handle(Event.RESET, "reset")))
+        self.serve(Trigger, "/safety/stop", lambda q, r: self.answer(r, self.apply(Event.STOP, "asked to stop")))
+        self.serve(Trigger, "/safety/estop", lambda q, r: self.answer(r, self.apply(Event.ESTOP, "emergency stop")))
+        self.serve(Trigger, "/safety/reset", lambda q, r: self.answer(r, self.apply(Event.RESET, "reset")))
         self.loop(CHECK_RATE, self.check, "check")
+        self.loop(SIGN_OF_LIFE_RATE, self.publish_state, "sign_of_life")
 
     def start(self) -> None:
         self.machine = SafetyMachine()
@@ -44,7 +46,7 @@ class SupervisorNode(DexhotNode):
         self.wants_start = self.p.auto_start
         self.sigma = self.t0 = 0.0
         self.suspect = ""  # a bad input seen at the last check; two in a row count, so that a queue can drain first
-        self.publish_state()
+        self.announce()
 
     # Inputs
 
@@ -54,11 +56,11 @@ class SupervisorNode(DexhotNode):
     def on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.level == DiagnosticStatus.ERROR and status.name in self.p.required_nodes:
-                self.handle(Event.DRIVER_FAULT, f"{status.name}: {status.message}")
+                self.apply(Event.DRIVER_FAULT, f"{status.name}: {status.message}")
 
     def on_episode(self, header: Header) -> None:
         if header.frame_id.startswith("end"):
-            self.handle(Event.FINISH, "the clip is over")
+            self.apply(Event.FINISH, "the clip is over")
         elif self.p.auto_start:
             self.wants_start = True
 
@@ -79,7 +81,7 @@ class SupervisorNode(DexhotNode):
         dead = [n for n in self.p.required_nodes if self.silent(n) > self.p.heartbeat_timeout]
         unseen = [n for n in dead if n not in self.beats]
         if dead and self.machine.state not in (State.INACTIVE, State.FAULT):
-            self.handle(Event.DEAD_NODE, f"no heartbeat of {', '.join(dead)} for {self.p.heartbeat_timeout:g} s")
+            self.apply(Event.DEAD_NODE, f"no heartbeat of {', '.join(dead)} for {self.p.heartbeat_timeout:g} s")
             return
         event, reason = self.inputs.check(self.now())
         if event is Event.INPUTS_READY and self.sigma > self.p.lost_sigma:
@@ -87,13 +89,13 @@ class SupervisorNode(DexhotNode):
         if event is Event.INPUTS_READY:
             self.suspect = ""
             if not dead and not unseen:
-                self.handle(event, reason)
+                self.apply(event, reason)
                 if self.wants_start:
                     self.begin_tracking()
         elif event is Event.STALE and not self.suspect:
             self.suspect = reason
         else:
-            self.handle(event, reason)
+            self.apply(event, reason)
 
     def begin_tracking(self) -> bool:
         """Frame 0 comes `lead_in` s from now, so that everyone knows before the ramp begins."""
@@ -101,18 +103,26 @@ class SupervisorNode(DexhotNode):
             return False
         self.wants_start = False
         self.t0 = self.now() + self.p.lead_in
-        return self.handle(Event.START, "started")
+        return self.apply(Event.START, "started")
 
-    def handle(self, event: Event, reason: str) -> bool:
+    def apply(self, event: Event, reason: str) -> bool:
         if not self.machine.handle(event, reason):
             return False
-        self.publish_state()
+        self.announce()
         return True
 
+    def announce(self) -> None:
+        """Log and publish a change of state."""
+        told = f"{self.machine.state}: {self.machine.reason}"
+        if self.machine.state in (State.HOLDING, State.FAULT):
+            self.get_logger().warning(told)
+        else:
+            self.get_logger().info(told)
+        self.publish_state()
+
     def publish_state(self) -> None:
+        """The state, also as a sign of life: drivers hold when it stops coming."""
         m = self.machine
-        log = self.get_logger().warning if m.state in (State.HOLDING, State.FAULT) else self.get_logger().info
-        log(f"{m.state}: {m.reason}")
         t0 = self.t0 if m.moving else 0.0
         self.publisher.publish(messages.safety_state(messages.Safety(m.state, m.reason, t0), self.stamp()))
         self.values = {"safety": str(m.state), "reason": m.reason} | {f"events.{k}": v for k, v in m.counts.items()}

@@ -19,7 +19,7 @@ ARGUMENTS = (
     Argument("loop", False, "start the clip again when it ends, with a marked reset of the rig"),
     Argument("exit_when_done", False, "take the graph down when the clip has ended"),
     Argument("duration", 0.0, "take the graph down after this many seconds of tracking; 0: never"),
-    Argument("lead", 0.0, "s by which the shaper's targets lead, to compensate its lag"),
+    Argument("lead", 0.05, "s by which the fingers' shaped targets lead; 0.05 undoes the shaper's lag"),
     Argument("camera", False, "render the rig's RGB-D camera and publish it at 30 Hz"),
     Argument("view", False, "show the live scene in the browser"),
     Argument("seed", 0, "seed of everything random: the rig's noise, the sampling controller"),
@@ -31,7 +31,9 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     found = [
         Process("rig", (NodeSpec("rig"), NodeSpec("leap_driver"), NodeSpec("franka_driver"))),
         Process("tracker", (NodeSpec("object_filter"), NodeSpec("controller"), NodeSpec("shaper"))),
-        Process("supervisor", (NodeSpec("supervisor"),)),
+        Process(
+            "supervisor", (NodeSpec("supervisor", {"use_sim_time": arguments["rig"] == "sim"}),)
+        ),  # the rig's /clock
     ]
     if arguments["record"] != "false":
         found.append(Process("recorder", (NodeSpec("recorder"),)))
