@@ -33,6 +33,16 @@ def look_at(server: viser.ViserServer, center: np.ndarray, away: np.ndarray, dis
     server.initial_camera.fov = np.radians(45)
 
 
+def add_toggle(server: viser.ViserServer, name: str, handles: list) -> None:
+    """A tick box that shows and hides `handles`."""
+    box = server.gui.add_checkbox(name, True)
+
+    @box.on_update
+    def _(_event) -> None:
+        for handle in handles:
+            handle.visible = box.value
+
+
 class Player:
     """Plays a Show. `tick` advances it; `run` does so until interrupted."""
 
@@ -46,7 +56,7 @@ class Player:
         self.speed = gui.add_dropdown("speed", SPEEDS, initial_value="1x")
         self.text = gui.add_markdown("")
         for name, handles in show.layers.items():
-            self._add_toggle(name, handles)
+            add_toggle(server, name, handles)
         if show.errors is not None:
             self._add_plot(show.errors)
         self.playing, self.position, self.shown = False, 0.0, -1
@@ -96,14 +106,6 @@ class Player:
         if by_hand:
             self.position = float(self.show.time[int(self.slider.value)])
             self.draw()
-
-    def _add_toggle(self, name: str, handles: list) -> None:
-        box = self.server.gui.add_checkbox(name, True)
-
-        @box.on_update
-        def _(_event) -> None:
-            for handle in handles:
-                handle.visible = box.value
 
     def _add_plot(self, errors: np.ndarray) -> None:
         self.server.gui.add_uplot(

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import mujoco
 import numpy as np
 import viser
 
@@ -12,13 +11,11 @@ from dexhot.data.keypoints import TIPS
 from dexhot.data.object_asset import ObjectAsset, load_object
 from dexhot.data.types import Demonstration, HandObjectTrajectory, Reference, Rollout
 from dexhot.errors import FileFormatError
-from dexhot.evaluation.render import is_ghost, pose_scene, scene_of
+from dexhot.evaluation.render import ghost_scene, pose_scene
 from dexhot.geometry.rotations import quat_angle
-from dexhot.view.mirror import Mirror
+from dexhot.view.stage import TABLE_RGB, Stage
 
-GHOST_OPACITY = 0.25
-OBJECT_RGB, BONE_RGB, TABLE_RGB = (222, 125, 51), (58, 64, 74), (225, 222, 216)
-FREE_RGB, TOUCH_RGB = (190, 196, 206), (242, 169, 59)
+OBJECT_RGB, BONE_RGB = (222, 125, 51), (58, 64, 74)
 HAND_RGB = {"right": (11, 122, 117), "left": (123, 131, 235)}
 BONES = [(start, end) for tip in TIPS for start, end in zip((0, tip - 3, tip - 2, tip - 1), range(tip - 3, tip + 1))]
 
@@ -85,41 +82,23 @@ def show_trajectory(server: viser.ViserServer, clip: HandObjectTrajectory) -> Sh
 
 def show_rollout(server: viser.ViserServer, rollout: Rollout, kind: str = "", note: str = "") -> Show:
     """The robot and the object as they moved, the reference as a ghost, fingertips that light up in contact."""
-    asset = load_object(rollout.reference.object_name)
-    scene = scene_of(rollout, asset)
-    model, data = scene.model, mujoco.MjData(scene.model)
-    seen, ghostly = model.geom_group <= 2, is_ghost(model)
-    model.geom_rgba[scene.table_geom, :3] = np.array(TABLE_RGB) / 255
-    model.geom_rgba[ghostly, 3] = GHOST_OPACITY
-    robot = Mirror(server, model, "/robot", seen & ~ghostly)
-    ghost = Mirror(server, model, "/ghost", ghostly & (model.geom_group != 3))
-    sites = [model.site(name).id for name in scene.hand.tip_sites] if scene.hand else []
-    radius = 1.15 * scene.hand.tip_radius if scene.hand else 0.012
-    tips = [server.scene.add_icosphere(f"/contacts/{k}", radius, TOUCH_RGB, opacity=0.6) for k in range(len(sites))]
-    palm = server.scene.add_frame("/frames/palm", axes_length=0.06, axes_radius=0.002)
-    body = server.scene.add_frame("/frames/object", axes_length=0.05, axes_radius=0.0015)
-    palm_body = model.body("palm").id
     ref = rollout.reference
+    stage = Stage(server, ghost_scene(ref, load_object(ref.object_name), arm=len(rollout.arm_q) > 0))
     error = 100 * np.linalg.norm(rollout.object_pose[:, :3] - ref.object_pose[:, :3], axis=1)
     angle = np.degrees(quat_angle(rollout.object_pose[:, 3:], ref.object_pose[:, 3:]))
 
     def draw(frame: int) -> None:
-        pose_scene(scene, data, rollout, frame)
-        robot.update(data)
-        ghost.update(data)
-        for tip, site, touching in zip(tips, sites, rollout.tip_contact[frame]):
-            tip.position, tip.color = data.site_xpos[site], TOUCH_RGB if touching else FREE_RGB
-        palm.position, palm.wxyz = data.xpos[palm_body], data.xquat[palm_body]
-        body.position, body.wxyz = rollout.object_pose[frame, :3], rollout.object_pose[frame, 3:]
+        pose_scene(stage.scene, stage.data, rollout, frame)
+        stage.update(rollout.tip_contact[frame])
 
     def text(frame: int) -> str:
         return note or f"object: {error[frame]:.2f} cm, {angle[frame]:.1f}° from the reference"
 
-    layers: dict[str, list[Any]] = {"ghost": [ghost], "frames": [palm, body], "contacts": tips}
-    errors = None if note else error
     center = rollout.object_pose[:, :3].mean(axis=0)
     away = center - rollout.q[:, :3].mean(axis=0)
-    return Show(rollout.name, kind or f"rollout, {rollout.kind}", ref.time, draw, center, away, layers, text, errors)
+    errors = None if note else error
+    kind = kind or f"rollout, {rollout.kind}"
+    return Show(rollout.name, kind, ref.time, draw, center, away, stage.layers, text, errors)
 
 
 def add_asset(server: viser.ViserServer, name: str, asset: ObjectAsset) -> viser.MeshHandle:

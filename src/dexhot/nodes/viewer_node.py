@@ -1,0 +1,77 @@
+"""The live scene in the browser: joint states and object state -> viser, the reference's ghost at the current index."""
+
+import time
+from functools import partial
+
+from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import JointState
+
+from dexhot.control.controllers import RATE
+from dexhot.data.files import load
+from dexhot.data.types import Reference
+from dexhot.hands.arm import FR3_HOME, FR3_JOINTS
+from dexhot.hands.robot_hand import load_hand
+from dexhot.nodes import messages
+from dexhot.nodes.base import DexhotNode
+from dexhot.view.live import LiveView, Snapshot
+from dexhot.view.player import new_server
+
+
+class ViewerNode(DexhotNode):
+    """Keeps the newest messages; a loop of its own draws them, so that a slow browser delays nobody."""
+
+    def __init__(self) -> None:
+        super().__init__("viewer")
+
+    def setup(self) -> None:
+        reference = load(self.p.reference, Reference)
+        self.names, self.fingers = reference.joint_names, load_hand(reference.hand).joint_names
+        self.server = new_server(self.p.host, self.p.port)
+        self.view = LiveView(self.server, reference)
+        self.newest = Snapshot(FR3_HOME, reference.q[0, 6:], reference.object_pose[0])
+        self.heard: dict[str, float] = {}
+        self.subscribe(JointState, "/franka/joint_states", partial(self.on_joints, "arm"), "sensor")
+        self.subscribe(JointState, "/leap/joint_states", partial(self.on_joints, "hand"), "sensor")
+        self.subscribe(JointState, "/tracker/target", partial(self.on_joints, "target"), "sensor")
+        self.subscribe(Odometry, "/object/state", self.on_object, "sensor")
+        self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.loop(self.p.rate, self.draw, "draw")
+        self.values["url"] = f"http://{self.p.host}:{self.server.get_port()}"
+        self.get_logger().info(f"the live scene is at {self.values['url']}")
+
+    def start(self) -> None:
+        self.safety: messages.Safety | None = None
+
+    def teardown(self) -> None:
+        if hasattr(self, "server"):
+            self.server.stop()
+            del self.server
+
+    def on_joints(self, what: str, message: JointState) -> None:
+        if what == "arm":
+            self.newest.arm_q = messages.positions(message, FR3_JOINTS)
+        elif what == "hand":
+            self.newest.hand_q = messages.positions(message, self.fingers)
+        else:
+            self.newest.target = messages.positions(message, self.names)
+        self.heard[what] = time.monotonic()
+
+    def on_object(self, message: Odometry) -> None:
+        self.newest.object_pose = messages.read_object_state(message).pose
+        self.heard["object"] = time.monotonic()
+        moving = self.safety is not None and self.safety.moving
+        t0 = self.safety.t0 if self.safety is not None else 0.0
+        self.newest.frame = round((messages.seconds(message.header.stamp) - t0) * RATE) if moving else None
+
+    def on_safety(self, message: DiagnosticArray) -> None:
+        self.safety = messages.read_safety_state(message)
+        self.newest.safety, self.newest.reason = str(self.safety.state), self.safety.reason
+
+    def draw(self) -> None:
+        """Nothing while nobody looks: the cores are the controller's."""
+        if not self.server.get_clients():
+            return
+        now = time.monotonic()
+        self.newest.ages = {what: now - heard for what, heard in self.heard.items()}
+        self.view.show(self.newest)

@@ -1,0 +1,60 @@
+"""A simulation scene in the browser: robot, object and table, the reference's ghost, frames, fingertips in contact."""
+
+from typing import Any
+
+import mujoco
+import numpy as np
+import viser
+
+from dexhot.evaluation.render import is_ghost
+from dexhot.simulation.bodies import VISUAL_GROUP
+from dexhot.simulation.scene import Scene
+from dexhot.view.mirror import Mirror
+
+GHOST_OPACITY = 0.25
+TABLE_RGB = (225, 222, 216)
+FREE_RGB, TOUCH_RGB = (190, 196, 206), (242, 169, 59)
+
+
+class Stage:
+    """Draws `scene` (built with a ghost, as `evaluation.render` does) from its `data`, which the caller poses."""
+
+    def __init__(self, server: viser.ViserServer, scene: Scene):
+        assert scene.hand is not None
+        self.scene, model = scene, scene.model
+        self.data = mujoco.MjData(model)
+        ghostly, collision = is_ghost(model), model.geom_group == VISUAL_GROUP + 1
+        model.geom_rgba[scene.table_geom, :3] = np.array(TABLE_RGB) / 255
+        model.geom_rgba[ghostly, 3] = GHOST_OPACITY
+        self.robot = Mirror(server, model, "/robot", (model.geom_group <= VISUAL_GROUP) & ~ghostly)
+        self.ghost = Mirror(server, model, "/ghost", ghostly & ~collision)
+        self.sites = [model.site(name).id for name in scene.hand.tip_sites]
+        radius = 1.15 * scene.hand.tip_radius
+        self.tips = [server.scene.add_icosphere(f"/contacts/{site}", radius, opacity=0.6) for site in self.sites]
+        self.frames = {
+            model.body(name).id: server.scene.add_frame(f"/frames/{name}", axes_length=length, axes_radius=0.0015)
+            for name, length in (("palm", 0.06), ("object", 0.05))
+        }
+
+    @property
+    def layers(self) -> dict[str, list[Any]]:
+        """What a tick box of the panel hides."""
+        return {"ghost": [self.ghost], "frames": list(self.frames.values()), "contacts": self.tips}
+
+    def touching(self) -> np.ndarray:
+        """(tips,) bool: the fingertips that touch the object in the pose of `data`."""
+        model, data = self.scene.model, self.data
+        mujoco.mj_collision(model, data)
+        pairs = data.contact.geom[: data.ncon]
+        others = [pairs[np.isin(pairs, tip).any(axis=1)] for tip in self.scene.tip_geoms]
+        return np.array([bool(np.isin(pair, self.scene.object_geoms).any()) for pair in others])
+
+    def update(self, touching: np.ndarray) -> None:
+        """Send the pose of `data`, on which mj_kinematics has been called, and which tips touch (tips,) bool."""
+        data = self.data
+        self.robot.update(data)
+        self.ghost.update(data)
+        for tip, site, touches in zip(self.tips, self.sites, touching):
+            tip.position, tip.color = data.site_xpos[site], TOUCH_RGB if touches else FREE_RGB
+        for body, frame in self.frames.items():
+            frame.position, frame.wxyz = data.xpos[body], data.xquat[body]
