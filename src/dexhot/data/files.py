@@ -1,11 +1,13 @@
 """One file format for every dataclass of the way: an .npz whose `header` entry is JSON (schema, version, small fields).
 
-Nothing is pickled. A file is written under a temporary name and renamed, so a reader never meets half of one.
+A class without arrays (PolicyCard) is that JSON alone, in a .json file. Nothing is pickled. A file is written under a
+temporary name and renamed, so a reader never meets half of one.
 """
 
 import json
 import os
 import zipfile
+import zlib
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -30,7 +32,9 @@ VERSION = 1
 
 
 def save(item: Any, path: str | Path) -> Path:
-    """Write `item` (one of SCHEMAS) to `path` (.npz added when missing). Returns the path written."""
+    """Write `item` (one of SCHEMAS) to `path`; .npz, or .json for a PolicyCard, is added when missing. Returns the path
+    written. Raises FileFormatError for values that cannot be, before anything is written.
+    """
     schema = next((name for name, kind in SCHEMAS.items() if type(item) is kind), None)
     if schema is None:
         raise FileFormatError(
@@ -38,10 +42,14 @@ def save(item: Any, path: str | Path) -> Path:
         )
     item.validate()
     path = Path(path)
-    path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+    suffix = ".json" if type(item) is types.PolicyCard else ".npz"
+    path = path if path.suffix == suffix else path.with_name(path.name + suffix)
     arrays: dict[str, np.ndarray] = {}
     header = {"schema": schema, "version": VERSION, "dexhot": __version__, "fields": _pack(item, "", arrays)}
-    arrays["header"] = np.frombuffer(json.dumps(header, default=_jsonable).encode(), np.uint8)
+    text = json.dumps(header, default=_jsonable, indent=1 if suffix == ".json" else None)
+    if suffix == ".json":
+        return write_text(path, text)
+    arrays["header"] = np.frombuffer(text.encode(), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, open(temporary, "wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
@@ -54,11 +62,9 @@ def load(path: str | Path, kind: type[T] | None = None) -> T:
     if not path.is_file():
         raise FileFormatError(f"{path} does not exist or is not a file.")
     try:
-        with np.load(path, allow_pickle=False) as entries:
-            arrays = {name: entries[name] for name in entries.files}
-        header = json.loads(arrays.pop("header").tobytes())
-        schema, version = header["schema"], header["version"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as e:
+        header, arrays = _read(path)
+        schema, version, small = header["schema"], int(header["version"]), header["fields"]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as e:
         raise FileFormatError(
             f"{path} is not a dexhot file, or it is truncated ({e}); write it again or restore a copy."
         ) from e
@@ -71,8 +77,8 @@ def load(path: str | Path, kind: type[T] | None = None) -> T:
     if kind is not None and SCHEMAS[schema] is not kind:
         raise FileFormatError(f"{path} holds a {SCHEMAS[schema].__name__}, but a {kind.__name__} is needed here.")
     try:
-        item = _unpack(SCHEMAS[schema], header["fields"], "", arrays)
-    except (KeyError, TypeError) as e:
+        item = _unpack(SCHEMAS[schema], small, "", arrays)
+    except (KeyError, TypeError, AttributeError) as e:
         raise FileFormatError(
             f"{path}: field {e} of {schema} is missing; the file was written by something else."
         ) from e
@@ -81,6 +87,15 @@ def load(path: str | Path, kind: type[T] | None = None) -> T:
     except FileFormatError as e:
         raise FileFormatError(f"{path}: {e}") from e
     return item
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Header and arrays of a file, nothing checked."""
+    if path.suffix == ".json":
+        return json.loads(path.read_text()), {}
+    with np.load(path, allow_pickle=False) as entries:
+        arrays = {name: entries[name] for name in entries.files}
+    return json.loads(arrays.pop("header").tobytes()), arrays
 
 
 class replacing:
@@ -115,17 +130,23 @@ def _pack(item: Any, prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, An
     for f in fields(item):
         name, value = prefix + f.name, getattr(item, f.name)
         if isinstance(value, np.ndarray):
-            arrays[name] = value
+            arrays[name] = _plain(name, value)
         elif is_dataclass(value):
             small[f.name] = _pack(value, name + ".", arrays)
         elif isinstance(value, dict) and value and all(is_dataclass(v) for v in value.values()):
             small[f.name] = {key: _pack(v, f"{name}.{key}.", arrays) for key, v in value.items()}
         elif isinstance(value, dict) and value and all(isinstance(v, np.ndarray) for v in value.values()):
-            arrays.update({f"{name}.{key}": v for key, v in value.items()})
+            arrays.update({f"{name}.{key}": _plain(f"{name}.{key}", v) for key, v in value.items()})
             small[f.name] = list(value)
         else:
             small[f.name] = value
     return small
+
+
+def _plain(name: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype.hasobject:
+        raise FileFormatError(f"{name} is an array of Python objects, which cannot be written without pickle.")
+    return array
 
 
 def _unpack(kind: Any, small: dict[str, Any], prefix: str, arrays: dict[str, np.ndarray]) -> Any:

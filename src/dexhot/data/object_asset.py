@@ -5,6 +5,8 @@ mesh frame; every object pose in the project is world_T_mesh.
 """
 
 import json
+import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from dexhot.errors import FileFormatError, NotFoundError
 from dexhot.paths import cache_dir, share_dir
 
 SCHEMA, VERSION = "dexhot/object", 1
+SYMMETRIES = ("none", "discrete", "axis", "sphere")
 
 
 @dataclass
@@ -50,13 +53,29 @@ class ObjectAsset:
     )  # (P, 7) world_T_mesh on a table at z = 0
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    def validate(self) -> None:
+        """Raise FileFormatError for values that no rigid body has."""
+        arrays = [self.vertices, self.center_of_mass, self.inertia, self.resting_poses, *(v for v, _ in self.pieces)]
+        finite = all(np.isfinite(a).all() for a in arrays)
+        if not (self.pieces and finite and np.isfinite(self.mass)):
+            raise FileFormatError(f"object {self.name!r} lacks pieces or holds a non-finite value.")
+        if self.mass <= 0 or np.linalg.eigvalsh(self.inertia).min() <= 0:
+            raise FileFormatError(
+                f"object {self.name!r} needs a positive mass and inertia; its mass is {self.mass} kg."
+            )
+        if self.symmetry.kind not in SYMMETRIES:
+            raise FileFormatError(
+                f"object {self.name!r}: symmetry {self.symmetry.kind!r} is unknown, one of {', '.join(SYMMETRIES)}."
+            )
+
 
 def objects_dir() -> Path:
     return cache_dir() / "objects"
 
 
 def save_object(asset: ObjectAsset) -> Path:
-    """Write the asset into the cache; returns its folder."""
+    """Write the asset into the cache; returns its folder. Raises FileFormatError for values that cannot be."""
+    asset.validate()
     folder = objects_dir() / asset.name
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {"vertices": asset.vertices, "faces": asset.faces, "center_of_mass": asset.center_of_mass}
@@ -81,9 +100,13 @@ def load_object(name: str) -> ObjectAsset:
         raise NotFoundError("object", name, list_objects(), hint)
     try:
         header = json.loads((folder / "object.json").read_text())
+        if header["schema"] != SCHEMA or header["version"] > VERSION:
+            raise ValueError(
+                f"{header['schema']} version {header['version']}, this dexhot reads {SCHEMA} up to {VERSION}"
+            )
         with np.load(folder / "mesh.npz", allow_pickle=False) as a:
             pieces = [(a[f"piece{i}.vertices"], a[f"piece{i}.faces"]) for i in range(header["pieces"])]
-            return ObjectAsset(
+            asset = ObjectAsset(
                 name=header["name"],
                 vertices=a["vertices"],
                 faces=a["faces"],
@@ -95,10 +118,12 @@ def load_object(name: str) -> ObjectAsset:
                 resting_poses=a["resting_poses"],
                 provenance=header["provenance"],
             )
-    except (OSError, ValueError, KeyError) as e:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as e:
         raise FileFormatError(
             f"object {name!r} in {folder} cannot be read ({e}); delete the folder and add it again."
         ) from e
+    asset.validate()
+    return asset
 
 
 def default_mass(volume: float) -> float:

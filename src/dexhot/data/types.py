@@ -12,6 +12,7 @@ import numpy as np
 
 from dexhot.errors import FileFormatError
 
+ROLLOUT_KINDS = ("floating", "arm", "live")
 WRIST_JOINTS = ("tx", "ty", "tz", "rx", "ry", "rz")
 
 
@@ -21,12 +22,28 @@ def _check(ok: bool, what: str) -> None:
 
 
 def _check_series(name: str, x: np.ndarray, shape: tuple[int | None, ...]) -> None:
-    """x is finite and of `shape`, where None matches any length."""
+    """x is a finite array of `shape`, where None matches any length."""
+    _check(isinstance(x, np.ndarray) and x.dtype.kind in "biuf", f"{name} must be an array of numbers.")
     fits = x.ndim == len(shape) and all(s is None or s == n for s, n in zip(shape, x.shape))
     _check(fits, f"{name} has shape {x.shape}, expected {tuple('T' if s is None else s for s in shape)}.")
     if not np.isfinite(x).all():
         frame = int(np.argwhere(~np.isfinite(x))[0][0])
         raise FileFormatError(f"{name} holds a non-finite value, first at frame {frame}; re-export it without gaps.")
+
+
+def _check_time(time: np.ndarray, frames: int | None = None) -> None:
+    _check_series("time", time, (frames,))
+    steps = np.diff(time)
+    if not (steps > 0).all():
+        raise FileFormatError(f"time must increase, it does not from frame {int(np.argmin(steps > 0))} to the next.")
+
+
+def _check_range(name: str, x: np.ndarray, low: float, high: float) -> None:
+    if len(x):
+        _check(
+            low <= x.min() and x.max() <= high,
+            f"{name} spans {x.min():g} to {x.max():g}, valid is {low:g} to {high:g}.",
+        )
 
 
 def _check_quats(name: str, q: np.ndarray) -> None:
@@ -54,7 +71,12 @@ class HandTrack:
         _check_series(f"{name}.keypoints", self.keypoints, (frames, 21, 3))
         _check_series(f"{name}.wrist_pose", self.wrist_pose, (frames, 7))
         _check_series(f"{name}.confidence", self.confidence, (frames, 21))
+        _check_range(f"{name}.confidence", self.confidence, 0.0, 1.0)
         _check_quats(f"{name}.wrist_pose", self.wrist_pose[:, 3:])
+        if len(self.parameters):
+            _check_series(f"{name}.parameters", self.parameters, (frames, None))
+        if len(self.keypoint_covariance):
+            _check_series(f"{name}.keypoint_covariance", self.keypoint_covariance, (frames, 21, 3, 3))
 
 
 @dataclass
@@ -73,8 +95,7 @@ class HandObjectTrajectory:
     def validate(self) -> None:
         T = len(self.time)
         _check(T >= 2, f"{self.name}: a trajectory needs at least 2 frames, this one has {T}.")
-        _check_series("time", self.time, (None,))
-        _check(bool((np.diff(self.time) > 0).all()), f"{self.name}: time must increase from frame to frame.")
+        _check_time(self.time)
         _check(
             set(self.hands) <= {"left", "right"} and bool(self.hands),
             f"{self.name}: hands must be 'left', 'right' or both.",
@@ -83,6 +104,9 @@ class HandObjectTrajectory:
             hand.validate(T, f"hands.{side}")
         _check_series("object_pose", self.object_pose, (T, 7))
         _check_quats("object_pose", self.object_pose[:, 3:])
+        if len(self.object_covariance):
+            _check_series("object_covariance", self.object_covariance, (T, 6, 6))
+        _check(bool(np.isfinite(self.table_height)), f"table_height must be finite, not {self.table_height}.")
 
 
 @dataclass
@@ -127,10 +151,17 @@ class Reference:
         for field_name in ("q", "target"):
             _check_series(field_name, getattr(self, field_name), (T, n))
         _check_series("contact", self.contact, (T, None))
+        _check_range("contact", self.contact, 0.0, 1.0)
+        _check(
+            0 <= self.grasp_start <= self.grasp_end < T,
+            f"{self.name}: grasp_start {self.grasp_start}, grasp_end {self.grasp_end}: frames in order, 0 to {T - 1}.",
+        )
         _check_series("object_pose", self.object_pose, (T, 7))
         _check_series("base_quat", self.base_quat, (4,))
+        _check_series("placement", self.placement, (7,))
         _check_quats("object_pose", self.object_pose[:, 3:])
         _check_quats("base_quat", self.base_quat[None])
+        _check_quats("placement", self.placement[None, 3:])
 
 
 @dataclass
@@ -152,6 +183,7 @@ class Demonstration:
         _check_series("actions", self.actions, (T, n))
         _check_series("q", self.q, (T, n))
         _check_series("object_pose", self.object_pose, (T, 7))
+        _check_quats("object_pose", self.object_pose[:, 3:])
 
 
 @dataclass
@@ -175,10 +207,20 @@ class Rollout:
     def validate(self) -> None:
         self.reference.validate()
         T, n = self.reference.q.shape
+        _check(
+            self.kind in ROLLOUT_KINDS,
+            f"{self.name}: kind {self.kind!r} is unknown, one of {', '.join(ROLLOUT_KINDS)}.",
+        )
+        _check_time(self.time, T)
         _check_series("q", self.q, (T, n))
         _check_series("command", self.command, (T, n))
         _check_series("object_pose", self.object_pose, (T, 7))
+        _check_quats("object_pose", self.object_pose[:, 3:])
         _check_series("penetration", self.penetration, (T,))
+        _check_series("table_contact", self.table_contact, (T,))
+        _check_series("tip_contact", self.tip_contact, (T, None))
+        if len(self.arm_q):
+            _check_series("arm_q", self.arm_q, (T, None))
 
 
 @dataclass
@@ -195,9 +237,12 @@ class Evidence:
 
     def validate(self) -> None:
         T = len(self.time)
+        _check_time(self.time)
         _check(self.labels.shape[0] == T and self.labels.dtype == np.uint8, "labels must be (T, H, W) uint8.")
         _check(self.labels.size == 0 or int(self.labels.max()) <= 3, "labels must be 0 to 3.")
         _check(self.object_pose.shape == (T, 7), f"object_pose has shape {self.object_pose.shape}, expected ({T}, 7).")
+        for name, boxes in self.boxes.items():
+            _check(boxes.shape == (T, 4), f"boxes.{name} has shape {boxes.shape}, expected ({T}, 4).")
         for side, k in self.keypoints.items():
             _check(k.shape == (T, 21, 6), f"keypoints.{side} has shape {k.shape}, expected ({T}, 21, 6).")
 

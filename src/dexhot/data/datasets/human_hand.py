@@ -10,7 +10,7 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from dexhot.data.keypoints import TIPS
-from dexhot.geometry.poses import compose, transform
+from dexhot.geometry.poses import compose, make_pose, transform
 from dexhot.geometry.rotations import rotvec_to_quat
 
 BASES = np.array(
@@ -57,25 +57,31 @@ def reach(targets, wrist_pose, angles, wrist_freedom=0.0):
     `wrist_freedom` 0 keeps the wrist where it is; else it is the distance (m) that costs as much as 1 rad of a joint.
     Gives (pose, angles, largest miss in m); digits without a target stay as they are.
     """
-    digits = sorted(targets)
+    digits, angles = sorted(targets), np.asarray(angles, float)
     goal = np.array([targets[d] for d in digits])
     moving = np.concatenate([np.arange(3 * d, 3 * d + 3) for d in digits])
 
-    def unpack(x):
-        full = np.array(angles, float)
-        full[moving] = x[6:]
-        shift = np.concatenate([wrist_freedom * x[:3], rotvec_to_quat(x[3:6])])
-        pose = compose(wrist_pose, shift) if wrist_freedom else np.asarray(wrist_pose, float)
-        return pose, full
+    def unpack(x):  # (..., n)
+        full = np.broadcast_to(angles, (*x.shape[:-1], 15)).copy()
+        full[..., moving] = x[..., 6:]
+        if not wrist_freedom:
+            return np.asarray(wrist_pose, float), full
+        return compose(wrist_pose, make_pose(wrist_freedom * x[..., :3], rotvec_to_quat(x[..., 3:6]))), full
+
+    def misses(x):
+        return keypoints(*unpack(x))[..., [TIPS[d] for d in digits], :] - goal
 
     def residual(x):
-        pose, full = unpack(x)
-        miss = keypoints(pose, full)[[TIPS[d] for d in digits]] - goal
-        return np.concatenate([1e3 * miss.ravel(), 0.3 * x[:6], 0.1 * (x[6:] - angles[moving])])
+        return np.concatenate(
+            [1e3 * misses(x).reshape(*x.shape[:-1], -1), 0.3 * x[..., :6], 0.1 * (x[..., 6:] - angles[moving])], axis=-1
+        )
+
+    def jacobian(x):  # by differences, all in one call
+        step = 1e-6
+        return (residual(x + step * np.eye(len(x))) - residual(x)).T / step
 
     lower = np.concatenate([np.full(6, -1.5), LOWER[moving]])
     upper = np.concatenate([np.full(6, 1.5), UPPER[moving]])
     start = np.concatenate([np.zeros(6), np.clip(angles[moving], LOWER[moving] + 1e-6, UPPER[moving] - 1e-6)])
-    pose, full = unpack(least_squares(residual, start, bounds=(lower, upper), max_nfev=200).x)
-    miss = np.linalg.norm(keypoints(pose, full)[[TIPS[d] for d in digits]] - goal, axis=1).max()
-    return pose, full, float(miss)
+    best = least_squares(residual, start, jacobian, bounds=(lower, upper), max_nfev=200).x
+    return *unpack(best), float(np.linalg.norm(misses(best), axis=-1).max())

@@ -4,6 +4,7 @@ Seeded, so tests and the demo's fallback need no download. The world is z-up wit
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.interpolate import interp1d
@@ -71,6 +72,7 @@ def generate(kind: str, shape: str, seed: int = 0) -> tuple[HandObjectTrajectory
     return motion.trajectory(f"parametric/{kind}-{shape}-{seed}", body.name, seed), shape_asset(body)
 
 
+@cache
 def plan_grasp(shape: Shape) -> Grasp:
     """Thumb against index, middle and ring across the x axis, the palm above; the little finger stays off."""
     spread = 0.022 if shape.kind in ("box", "composite") else 0.018
