@@ -11,7 +11,7 @@ from typing import IO
 
 from dexhot.nodes.graph import Plan, Process
 
-GRACE = {signal.SIGINT: 1.6, signal.SIGTERM: 0.7, signal.SIGKILL: 0.5}  # s given after each signal; together under 3 s
+GRACE = {signal.SIGINT: 2.2, signal.SIGTERM: 0.3, signal.SIGKILL: 0.3}  # s given after each signal; together under 3 s
 COLOURS = (36, 32, 33, 35, 34, 31)
 POLL = 0.05
 

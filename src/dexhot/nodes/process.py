@@ -13,6 +13,7 @@ from types import FrameType
 
 import rclpy
 from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleState
 from rclpy.signals import SignalHandlerOptions
 
 from dexhot.errors import DexhotError, NotFoundError
@@ -57,27 +58,42 @@ def bring_up(node: DexhotNode) -> bool:
 
 
 def bring_down(node: DexhotNode) -> None:
-    """Deactivate, clean up and finalize from whatever state."""
+    """Deactivate, clean up and finalize; a node that was stopped in the middle of a transition only gives back."""
     if node.state == "active":
         node.trigger_deactivate()
-    if node.state != "finalized":
+    if node.state in ("unconfigured", "inactive", "active"):
         node.trigger_shutdown()
+    elif node.state != "finalized":
+        node.on_error(LifecycleState(node.state, 0))
+
+
+class Stop(BaseException):
+    """A signal came while nodes were brought up; not an Exception, so that no transition callback swallows it."""
 
 
 def spin(names: list[str]) -> int:
     """Run the nodes until a signal, until one finishes, or until one cannot be brought up. Returns the exit code."""
     stopping: list[int] = []
+    starting = True
 
     def stop(number: int, frame: FrameType | None) -> None:
         stopping.append(number)
+        if starting:
+            raise Stop
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    executor, nodes = make_executor(), [make_node(name) for name in names]
-    for node in nodes:
-        executor.add_node(node)
-    automatic = [node for node in nodes if node.get_parameter("autostart").value]
-    ok = all(bring_up(node) for node in automatic if not stopping)
+    executor, nodes, ok = make_executor(), [], True
+    try:
+        for name in names:
+            nodes.append(make_node(name))
+            executor.add_node(nodes[-1])
+        automatic = [node for node in nodes if node.get_parameter("autostart").value]
+        ok = all(stopping or bring_up(node) for node in automatic)
+    except BaseException:  # a Stop may come out as what the interrupted code makes of it
+        if not stopping:
+            raise
+    starting = False
     while ok and not stopping and not any(node.finished for node in nodes):
         executor.spin_once(timeout_sec=WAKE)
     for node in reversed(nodes):  # those that command go before those that obey
@@ -87,7 +103,7 @@ def spin(names: list[str]) -> int:
     executor.shutdown()
     for node in nodes:
         node.destroy_node()
-    return max(node.exit_code for node in nodes) if ok else 1
+    return max(node.exit_code for node in nodes) if ok and nodes else int(not ok)
 
 
 def main(argv: list[str] | None = None) -> int:
