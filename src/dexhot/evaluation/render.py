@@ -18,7 +18,8 @@ from dexhot.simulation.scene import Scene, arm_scene, floating_scene
 
 GHOST_RGB = (95, 104, 235)  # the reference's colour, as in the plots
 GHOST_GROUP, HIDDEN_GROUP = 5, 4
-ELEVATION, FOVY = -24.0, 45.0  # degrees; the latter is MuJoCo's default
+AZIMUTHS, ELEVATIONS = (140, 180, 215, 40, 5, 110), (-24, -10)  # degrees, from which a picture may be taken
+FOVY = 45.0  # degrees, MuJoCo's default
 SHEET_COLUMNS, SHEET_FRAMES = 4, 8
 
 
@@ -74,8 +75,7 @@ class Painter:
         self.outlined.geomgroup[:] = 0
         self.outlined.geomgroup[GHOST_GROUP] = 1
         self.camera = mujoco.MjvCamera()
-        self.camera.azimuth, self.camera.elevation = self._best_azimuth(width / height), ELEVATION
-        frame_motion(self.camera, motion(rollout), width / height)
+        self._choose_view(width / height)
 
     def __enter__(self) -> "Painter":
         return self
@@ -107,18 +107,23 @@ class Painter:
         self.renderer.disable_segmentation_rendering()
         return np.where(geoms >= 0, self.scene.model.geom_bodyid[np.maximum(geoms, 0)], -1)
 
-    def _best_azimuth(self, aspect: float) -> float:
-        """Of eight directions, the one that sees most of the object and the hand in the middle of the grasp."""
-        reference = self.rollout.reference
-        pose_scene(self.scene, self.data, self.rollout, (reference.grasp_start + reference.grasp_end) // 2, self.ghost)
-        object_body = self.scene.model.body("object").id
-        seen = {}
-        for azimuth in (140, 165, 190, 215, 40, 15, 115, 240):
-            self.camera.azimuth, self.camera.elevation = azimuth, ELEVATION
-            frame_motion(self.camera, motion(self.rollout), aspect)
-            bodies = self._bodies(self.solid)
-            seen[azimuth] = 3 * np.count_nonzero(bodies == object_body) + np.count_nonzero(bodies > 0)
-        return max(seen, key=seen.__getitem__)
+    def _choose_view(self, aspect: float) -> None:
+        """Of twelve directions, turn the camera to the one that sees most of the object, and then of the hand."""
+        reference, object_body = self.rollout.reference, self.scene.model.body("object").id
+        frames = [int(f) for f in np.linspace(reference.grasp_start, reference.grasp_end, 4)[1:3]]
+        seen: dict[tuple[float, float], int] = {}
+        for view in [(azimuth, elevation) for azimuth in AZIMUTHS for elevation in ELEVATIONS]:
+            self._turn(view, aspect)
+            seen[view] = 0
+            for frame in frames:
+                pose_scene(self.scene, self.data, self.rollout, frame, self.ghost)
+                bodies = self._bodies(self.solid)
+                seen[view] += int(10 * np.count_nonzero(bodies == object_body) + np.count_nonzero(bodies > 0))
+        self._turn(max(seen, key=seen.__getitem__), aspect)
+
+    def _turn(self, view: tuple[float, float], aspect: float) -> None:
+        self.camera.azimuth, self.camera.elevation = view
+        frame_motion(self.camera, motion(self.rollout), aspect)
 
 
 def outline(picture: np.ndarray, thing: np.ndarray, tint: np.ndarray) -> np.ndarray:
@@ -139,6 +144,7 @@ def brighten(scene: Scene) -> None:
     model = scene.model
     model.geom_rgba[scene.table_geom] = (0.86, 0.85, 0.83, 1.0)
     model.geom_group[model.geom("floor").id] = HIDDEN_GROUP
+    model.stat.extent = 1.6  # m; the floor's size would blur the shadows
     model.vis.quality.shadowsize = 2048
     for texture in range(model.ntex):
         if model.tex_type[texture] == mujoco.mjtTexture.mjTEXTURE_SKYBOX:
@@ -178,13 +184,14 @@ def contact_sheet(painter: Painter, frames: list[int], path: Path, columns: int 
     rows = -(-len(frames) // columns)
     sheet = Image.new("RGBA", (columns * (width + gap) - gap, rows * (height + gap) - gap), (0, 0, 0, 0))
     draw = ImageDraw.Draw(sheet)
-    font, small = ImageFont.load_default(26), ImageFont.load_default(20)
+    font = ImageFont.load_default(24)
     for k, frame in enumerate(frames):
         x, y = (k % columns) * (width + gap), (k // columns) * (height + gap)
         sheet.paste(Image.fromarray(painter.frame(frame)), (x, y))
-        draw.text((x + 16, y + 10), str(k + 1), fill=(20, 23, 28), font=font)
-        seconds = f"{painter.rollout.time[frame] - painter.rollout.time[0]:.2f} s"
-        draw.text((x + width - 16, y + 14), seconds, fill=(70, 78, 90), font=small, anchor="ra")
+        label = f"{k + 1}   {painter.rollout.time[frame] - painter.rollout.time[0]:.2f} s"
+        box = draw.textbbox((x + 24, y + 18), label, font=font)
+        draw.rounded_rectangle((box[0] - 12, box[1] - 8, box[2] + 12, box[3] + 8), 9, fill=(255, 255, 255))
+        draw.text((x + 24, y + 18), label, fill=(20, 23, 28), font=font)
     with replacing(path) as temporary:
         sheet.save(temporary, format="PNG", optimize=True)
     return path

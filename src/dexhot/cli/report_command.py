@@ -1,0 +1,80 @@
+"""The HTML report of a run: metrics beside their thresholds, curves, pictures, provenance; the same as JSON.
+
+Takes a rollout, a demonstration (simulated again) or the folder of a recorded run.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+
+@dataclass
+class Args:
+    source: tyro.conf.Positional[Path]
+    """A rollout or demonstration file (.npz), or the folder of a run."""
+    out: Path | None = None
+    """Folder to write into; by default report/ in the run's folder, or <file>.report/ beside the file."""
+    episode: int = 0
+    """Run folders: which of the clips that were tracked to their end, from 0."""
+    video: bool = True
+    """Also make the mp4."""
+    json: bool = False
+    """End with one JSON line."""
+
+
+def run(args: Args) -> None:
+    import json
+
+    from dexhot.cli.output import console, print_json, summary
+    from dexhot.evaluation.report import write_report
+
+    rollout, extra = _read(args)
+    beside = args.source / "report" if args.source.is_dir() else args.source.with_suffix(".report")
+    with console.status("reading") as status:
+        page = write_report(
+            rollout,
+            args.out or beside,
+            extra=extra,
+            video=args.video,
+            progress=lambda what: status.update(what),
+        )
+    written = json.loads((page.parent / "report.json").read_text())
+    chosen = ("success_strict", "T_err_cm", "R_err_rad", "hold_rate", "penetration_mm")
+    summary(f"{rollout.name}: {page}", {id: written["metrics"][id] for id in chosen})
+    for note in written["notes"]:
+        console.print(note)
+    if args.json:
+        print_json({"report": str(page), "metrics": written["metrics"], "notes": written["notes"]})
+
+
+def _read(args: Args) -> tuple[Any, dict[str, Any]]:
+    """The rollout of the source, and what a run's folder knows beside it."""
+    from dexhot.data.files import load
+    from dexhot.data.types import Demonstration, Rollout
+    from dexhot.errors import FileFormatError
+    from dexhot.evaluation.from_bag import live_rollout
+    from dexhot.evaluation.loop_table import loop_table
+    from dexhot.evaluation.score import score
+
+    if args.source.is_dir():
+        extra = {"source": str(args.source.resolve()), "loop": loop_table(args.source / "bag")}
+        return live_rollout(args.source, args.episode), extra | _run_facts(args.source)
+    item: object = load(args.source)
+    if isinstance(item, Demonstration):
+        item = score(item)
+    if not isinstance(item, Rollout):
+        kind = type(item).__name__
+        raise FileFormatError(
+            f"{args.source} holds a {kind}; a report needs a Rollout, a Demonstration or a run's folder."
+        )
+    return item, {"source": str(args.source.resolve())}
+
+
+def _run_facts(folder: Path) -> dict[str, Any]:
+    import json
+
+    path = folder / "run.json"
+    entries = json.loads(path.read_text()) if path.is_file() else {}
+    return {key: entries[key] for key in ("arguments", "started", "versions") if key in entries}
