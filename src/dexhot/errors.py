@@ -32,5 +32,9 @@ class MissingExtraError(DexhotError):
         super().__init__(f"{what} needs an extra that is not installed: pip install 'dexhot[{extra}]'.")
 
 
+class DownloadError(DexhotError):
+    """A file could not be downloaded: no network, or a registry that lacks it."""
+
+
 class LicenceError(DexhotError):
     """A dataset's terms were not accepted."""

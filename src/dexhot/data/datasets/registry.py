@@ -8,13 +8,13 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from dexhot.errors import DexhotError
+from dexhot.errors import DexhotError, DownloadError
 from dexhot.paths import cache_dir
 
 
 def fetch_wheel(requirement: str, filename: str, sha256: str) -> Path:
-    """Path of the wheel `filename` in the cache, downloaded when it is missing. Raises DexhotError on a failed download
-    and on a file whose hash is not `sha256`.
+    """Path of the wheel `filename` in the cache, downloaded when it is missing. Raises DownloadError when
+    that fails, and DexhotError on a file whose hash is not `sha256`.
     """
     folder = cache_dir() / "downloads"
     kept = folder / filename
@@ -29,7 +29,7 @@ def fetch_wheel(requirement: str, filename: str, sha256: str) -> Path:
         got = Path(temporary) / filename
         if result.returncode or not got.is_file():
             reason = (result.stderr.strip() or "pip gave no reason").splitlines()[-1]
-            raise DexhotError(
+            raise DownloadError(
                 f"{requirement} could not be downloaded ({reason}). Check the network and pip's index settings "
                 f"(`{sys.executable} -m pip config list`), or put {filename} into {folder} yourself."
             )
