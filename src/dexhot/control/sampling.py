@@ -12,7 +12,7 @@ import numpy as np
 
 from dexhot.control.cost import Targets, Weights, targets, tracking_cost
 from dexhot.data.types import Reference
-from dexhot.simulation.backend import MujocoSimulator
+from dexhot.simulation.backend import Batch, MujocoSimulator
 from dexhot.simulation.physics import Physics
 
 
@@ -31,6 +31,7 @@ class SamplingOptions:
     first: float = 0.5  # noise at the first knot, as a share of that at the last: what comes soon was planned before
     anneal: float = 0.15  # noise in the last iteration, as a share of that in the first
     elites: float = 0.1  # share of the samples that is averaged
+    finalists: float = 0.25  # share of the samples, best in the first world, that a robust plan tries in the others
     temperature: float = 0.5  # of the elites' weights, in standard deviations of their cost
 
 
@@ -81,29 +82,44 @@ class SamplingPlanner:
     def plan(self, states: np.ndarray, t: int, samples: int | None = None, iterations: int | None = None) -> np.ndarray:
         """Improve the plan from frame t on, from `states` (ns,) or one per world (W, ns). Returns (h, 6+n) actions."""
         samples, iterations = samples or self.options.samples, iterations or self.options.iterations
-        span = slice(t, t + self.steps)
+        span, states = slice(t, t + self.steps), np.atleast_2d(states)
         for k in range(iterations):
             scale = self.options.anneal ** (k / max(1, iterations - 1))
             residual = self.residual[span] + self._noise(samples) * scale
             residual[0] = self.residual[span]
             if k == 0:
                 residual[1] = 0.0  # the bare reference stays in the race
-            cost = self.evaluate(states, t, residual)
+            cost = self._race(states, t, residual)
             self.residual[span] = elite_mean(residual, cost, self.options.elites, self.options.temperature)
         return self.actions(t, t + self.steps)
 
-    def evaluate(self, states: np.ndarray, t: int, residual: np.ndarray) -> np.ndarray:
-        """(N,) cost of residuals (N, h, 6+n) from frame t on, the mean over the worlds' `states` (W, ns) or (ns,)."""
+    def predict(self, states: np.ndarray, t: int) -> Batch:
+        """What the present plan does from frame t on, in each world."""
         states = np.atleast_2d(states)
+        self.control_steps += len(states) * self.steps
+        return self.simulator.rollout(states, self.actions(t, t + self.steps)[None], self.models)
+
+    def evaluate(self, states: np.ndarray, t: int, residual: np.ndarray, first: int = 0) -> np.ndarray:
+        """(W, N) cost of residuals (N, h, 6+n) from frame t on in worlds first, first + 1, ... whose `states` are (W, ns)."""
         worlds, samples, steps = len(states), *residual.shape[:2]
-        controls = self._clip(self.base[t : t + steps] + residual)
-        controls = np.tile(controls, (worlds, 1, 1))
-        models = None if self.models is None else [m for m in self.models for _ in range(samples)]
+        controls = np.tile(self._clip(self.base[t : t + steps] + residual), (worlds, 1, 1))
+        models = None if self.models is None else [m for m in self.models[first:] for _ in range(samples)]
         batch = self.simulator.rollout(np.repeat(states, samples, axis=0), controls, models)
         self.control_steps += worlds * samples * steps
         frames = np.minimum(np.arange(t + 1, t + 1 + steps), self.frames - 1)
         cost = tracking_cost(self.scene, batch, controls, self.targets.at(frames), self.weights)
-        return cost.reshape(worlds, samples).mean(axis=0)
+        return cost.reshape(worlds, samples)
+
+    def _race(self, states: np.ndarray, t: int, residual: np.ndarray) -> np.ndarray:
+        """(N,) mean cost over all worlds; infinite for samples that were not among the first world's best."""
+        cost = self.evaluate(states[:1], t, residual)[0]
+        if len(states) == 1:
+            return cost
+        best = np.argsort(cost)[: max(4, round(len(cost) * self.options.finalists))]
+        others = self.evaluate(states[1:], t, residual[best], first=1)
+        mean = np.full(len(cost), np.inf)
+        mean[best] = (cost[best] + others.sum(axis=0)) / len(states)
+        return mean
 
     def _noise(self, samples: int) -> np.ndarray:
         o, knots = self.options, self.interpolation.shape[1]

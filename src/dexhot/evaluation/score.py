@@ -28,7 +28,14 @@ def score(demonstration: Demonstration, threads: int = 1) -> Rollout:
     reference = demonstration.reference
     asset, hand = load_object(reference.object_name), load_hand(reference.hand)
     simulator = floating_simulator(reference, asset, hand, physics, threads)
-    return judged(run_floating(reference, demonstration.actions, simulator), asset, hand)
+    return rejudge(run_floating(reference, demonstration.actions, simulator))
+
+
+def rejudge(rollout: Rollout) -> Rollout:
+    """`rollout` with its metrics computed anew. Raises NotFoundError when its hand or object is not here."""
+    reference = rollout.reference
+    rollout.metrics = compute(rollout, load_object(reference.object_name), load_hand(reference.hand))
+    return rollout
 
 
 def floating_simulator(
@@ -38,22 +45,23 @@ def floating_simulator(
     return MujocoSimulator(floating_scene(hand, asset, reference.base_quat, physics, reference.table_height), threads)
 
 
-def judged(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> Rollout:
-    """`rollout` with its metrics filled in."""
-    rollout.metrics = compute(rollout, asset, hand)
-    return rollout
-
-
 def run_floating(reference: Reference, actions: np.ndarray, simulator: MujocoSimulator, state=None) -> Rollout:
     """What `actions` (T, 6+n) do from the reference's first frame, or from another `state` (ns,); metrics empty.
 
-    The hand starts at rest. Row t is the state at frame t, that is after action t - 1; the last action is not used.
+    The hand starts with the reference's first velocity. Row t is the state at frame t, that is after action t - 1; the
+    last action is not used.
     """
     state = start_state(reference, simulator) if state is None else state
     batch = simulator.rollout(state, actions[None, :-1])
     if batch.diverged[0]:
         raise DexhotError(f"{reference.name}: the simulation diverged; its actions or its object are not physical.")
-    states = np.concatenate([state[None], batch.states[0]])
+    return floating_rollout(reference, actions, np.concatenate([state[None], batch.states[0]]), simulator)
+
+
+def floating_rollout(
+    reference: Reference, actions: np.ndarray, states: np.ndarray, simulator: MujocoSimulator
+) -> Rollout:
+    """The Rollout of simulated `states` (T, ns), metrics empty."""
     contacts = simulator.contacts(states)
     return Rollout(
         name=reference.name,
@@ -75,4 +83,5 @@ def start_state(reference: Reference, simulator: MujocoSimulator, offset=(0.0, 0
     pose = reference.object_pose[0]
     turn = np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)])
     pose = make_pose(pose[:3] + np.array([*offset, 0.0]), quat_multiply(turn, pose[3:]))
-    return simulator.initial_state(reference.q[0], pose)
+    velocity = (reference.q[1] - reference.q[0]) * reference.rate
+    return simulator.initial_state(reference.q[0], pose, velocity)

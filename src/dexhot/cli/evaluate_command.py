@@ -1,0 +1,53 @@
+"""Scores of a demonstration, by simulating its file again, or of a recorded rollout, by judging it again."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+
+@dataclass
+class Args:
+    """Judge one file."""
+
+    file: Annotated[Path, tyro.conf.Positional]
+    """A Demonstration (simulated again, in the benchmark physics) or a Rollout (judged as it was recorded)."""
+    arm: bool = False
+    """Play the Demonstration on the arm rig (shaper, arm kinematics, arm and hand) instead of the floating hand."""
+    out: Path | None = None
+    """Keep the Rollout with its metrics in this file."""
+    json: bool = False
+    """End with one JSON line."""
+
+
+def run(args: Args) -> None:
+    from dexhot.cli.output import console, print_json, summary
+    from dexhot.data.files import load, save
+    from dexhot.data.types import Demonstration, Rollout
+    from dexhot.errors import FileFormatError
+    from dexhot.evaluation.score import rejudge, score
+
+    item: Any = load(args.file)
+    if isinstance(item, Rollout):
+        rollout = rejudge(item)
+    elif isinstance(item, Demonstration):
+        rollout = score_on_arm(item) if args.arm else score(item)
+    else:
+        kind = type(item).__name__
+        raise FileFormatError(f"{args.file} holds a {kind}; evaluate takes a Demonstration or a Rollout.")
+    summary(f"{rollout.name} ({rollout.kind})", rollout.metrics)
+    if args.out:
+        console.print(f"kept in {save(rollout, args.out)}")
+    if args.json:
+        print_json({"file": str(args.file), "kind": rollout.kind, **rollout.metrics})
+
+
+def score_on_arm(demonstration):
+    """The demonstration through the live chain, offline: controller, shaper, arm kinematics, arm rig."""
+    from dexhot.control.controllers import Playback
+    from dexhot.control.pipeline import run_offline
+    from dexhot.evaluation.score import rejudge
+    from dexhot.simulation.physics import load_physics
+
+    return rejudge(run_offline(demonstration.reference, Playback(demonstration), load_physics()))

@@ -1,0 +1,51 @@
+"""Mine one reference in its own process: what executors run, and the file that makes it resumable."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dexhot.data.files import load, save
+from dexhot.data.object_asset import load_object
+from dexhot.data.types import Demonstration, Reference
+from dexhot.hands.robot_hand import load_hand
+from dexhot.simulation.physics import load_physics
+from dexhot_train.mining import MineOptions, mine
+
+
+@dataclass(frozen=True)
+class ClipJob:
+    """One clip to mine."""
+
+    reference: Path  # file of a Reference
+    out: Path  # file of the Demonstration
+    options: MineOptions = field(default_factory=MineOptions)
+
+    def key(self) -> str:
+        """Changes when the reference, the budget or the physics does."""
+        reference, digest = load(self.reference, Reference), hashlib.sha256()
+        for array in (reference.q, reference.target, reference.contact, reference.object_pose, reference.base_quat):
+            digest.update(np.ascontiguousarray(array, float).tobytes())
+        context = [asdict(self.options), load_physics().version, reference.object_name]
+        digest.update(json.dumps(context).encode())
+        return digest.hexdigest()[:16]
+
+    def done(self) -> bool:
+        """Whether `out` holds what this job would make."""
+        return self.out.is_file() and load(self.out, Demonstration).provenance.get("key") == self.key()
+
+
+def run_clip(job: ClipJob) -> Path:
+    """Mine and save, unless it is done. A stage that an interrupted run finished is taken from beside `out`."""
+    if not job.done():
+        reference = load(job.reference, Reference)
+        asset, hand = load_object(reference.object_name), load_hand(reference.hand)
+        key = job.key()
+        partial = job.out.with_name(f".{job.out.stem}.{key}.partial.npz")
+        demonstration = mine(reference, asset, hand, load_physics(), job.options, partial=partial)
+        demonstration.provenance["key"] = key
+        save(demonstration, job.out)
+        partial.unlink(missing_ok=True)
+    return job.out

@@ -1,0 +1,59 @@
+"""Run one function over many jobs, in processes here or with Ray on many machines; results come as they are ready."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any
+
+from dexhot.errors import DexhotError, MissingExtraError
+
+EXECUTORS = ("process", "ray")
+
+
+def run_jobs(
+    function: Callable[[Any], Any], jobs: list[Any], workers: int = 0, executor: str = "process"
+) -> Iterator[tuple[Any, Any]]:
+    """Yield (job, result) in the order of completion; a job that raised yields its exception as the result.
+
+    workers: processes here (0: one per core). `function` must be importable: it runs in fresh interpreters, each with
+    one thread for linear algebra, so that clips share the cores. Ray takes its cluster from RAY_ADDRESS.
+    """
+    if executor not in EXECUTORS:
+        raise DexhotError(f"no executor {executor!r}; one of {', '.join(EXECUTORS)}.")
+    yield from _run_ray(function, jobs) if executor == "ray" else _run_processes(function, jobs, workers)
+
+
+def _run_processes(function, jobs, workers: int) -> Iterator[tuple[Any, Any]]:
+    workers = min(workers or os.cpu_count() or 1, max(1, len(jobs)))
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
+        futures = {pool.submit(function, job): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.exception() or future.result()
+        except (GeneratorExit, KeyboardInterrupt):
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _run_ray(function, jobs) -> Iterator[tuple[Any, Any]]:
+    try:
+        import ray
+    except ImportError as e:
+        raise MissingExtraError("--executor ray", "train") from e
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False)
+    remote = ray.remote(num_cpus=1)(function)
+    pending = {remote.remote(job): job for job in jobs}
+    while pending:
+        (done,), _ = ray.wait(list(pending), num_returns=1)
+        job = pending.pop(done)
+        try:
+            yield job, ray.get(done)
+        except ray.exceptions.RayTaskError as e:
+            yield job, e.cause
+
+
+def _one_thread() -> None:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"

@@ -1,0 +1,81 @@
+"""Receding horizon search along a whole clip: plan, carry out a part, plan again; rewind when the object is lost.
+
+Effort goes where it is needed: a plan that already keeps the object close is left alone every second time, a round of
+few samples comes before one of many, and a lost object sends the search back to before it slipped, with other noise.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dexhot.control.sampling import SamplingPlanner
+from dexhot.evaluation.symmetry import reduced_angle
+from dexhot.simulation.backend import Batch
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    rounds: tuple[tuple[int, int], ...] = ((48, 3), (96, 5))  # (samples, iterations) of each round of a plan
+    good: tuple[float, float] = (0.015, np.radians(15))  # m, rad: a plan that stays this close needs no further round
+    lost: tuple[float, float] = (0.035, np.radians(30))  # m, rad: an object this far off is lost
+    rewinds: int = 6
+    rewind: int = 3  # plans to go back the first time; later rewinds go further
+
+
+def search(
+    planner: SamplingPlanner,
+    states: np.ndarray,
+    options: SearchOptions,
+    progress: Callable[[float], None] | None = None,
+) -> np.ndarray:
+    """(T, 6+n) actions from the reference's first frame, found in the planner's worlds, which start in states (W, ns).
+
+    The first world decides what is good or lost; a world that loses the object on its own no longer counts.
+    progress: called with the share of the clip that is done, which falls when the search rewinds.
+    """
+    states, models = np.atleast_2d(states), planner.models
+    here = {0: (states, planner.residual.copy(), np.ones(len(states), bool))}
+    t, rewinds = 0, 0
+    while t < planner.frames - 1:
+        states, _, alive = here[t]
+        planner.models = models and [model for model, counts in zip(models, alive) if counts]
+        ahead = planner.predict(states[alive], t)
+        fresh = t == 0 or (t // planner.stride) % 2 == 1
+        for samples, iterations in options.rounds if fresh or not within(planner, ahead, t, options.good) else ():
+            planner.plan(states[alive], t, samples, iterations)
+            ahead = planner.predict(states[alive], t)
+            if within(planner, ahead, t, options.good):
+                break
+        if rewinds < options.rewinds and not within(planner, ahead, t, options.lost, planner.steps // 2):
+            t = max(0, t - (options.rewind + rewinds // 2) * planner.stride)
+            planner.residual[:] = here[t][1]
+            rewinds += 1
+            continue
+        states, alive = states.copy(), alive.copy()
+        error = tracking_error(planner, ahead, t)[0][:, planner.stride - 1]
+        states[alive] = ahead.states[:, planner.stride - 1]
+        alive[np.flatnonzero(alive)] = (error < 2 * options.lost[0]) & ~ahead.diverged
+        alive[0] = True
+        t += planner.stride
+        here[t] = states, planner.residual.copy(), alive
+        if progress:
+            progress(min(1.0, t / planner.frames))
+    planner.models = models
+    return planner.actions(0, planner.frames)
+
+
+def tracking_error(planner: SamplingPlanner, ahead: Batch, t: int) -> tuple[np.ndarray, np.ndarray]:
+    """Object position (m) and symmetry-reduced rotation (rad) errors (W, h) of rollouts from frame t on."""
+    frames = np.minimum(np.arange(t + 1, t + 1 + ahead.states.shape[1]), planner.frames - 1)
+    pose, wanted = planner.simulator.object_pose(ahead.states), planner.reference.object_pose[frames]
+    symmetry = planner.scene.object.symmetry  # type: ignore[union-attr]
+    return np.linalg.norm(pose[..., :3] - wanted[:, :3], axis=-1), reduced_angle(symmetry, wanted[:, 3:], pose[..., 3:])
+
+
+def within(
+    planner: SamplingPlanner, ahead: Batch, t: int, limits: tuple[float, float], steps: int | None = None
+) -> bool:
+    """Whether the first world stays within `limits` (m, rad) over the first `steps` of `ahead`."""
+    position, angle = (error[0, :steps] for error in tracking_error(planner, ahead, t))
+    return not ahead.diverged[0] and bool((position < limits[0]).all() and (angle < limits[1]).all())
