@@ -1,7 +1,8 @@
 """Tracking controllers: at 60 Hz, the position targets of the floating hand (6 wrist joints and the fingers).
 
-A controller is a deterministic function of the frame's index and the stamped states given so far: no clocks, no threads, so
-that a replayed bag gives the same targets. `Tracker` turns stamps into indices and leads the hand in from where it is.
+A controller is a deterministic function of the frame's index and the stamped states given so far: no clocks, no
+threads, so that a replayed bag gives the same targets. `Tracker` turns stamps into indices and leads the hand in from
+where it is.
 """
 
 from dataclasses import dataclass
@@ -63,8 +64,8 @@ class Kinematic:
 class Playback:
     """A demonstration's actions, object-relative.
 
-    Until the grasp the wrist's targets move rigidly with the object's observed offset from the reference (position, and turn
-    about the object's origin); from `grasp_start` on the offset fades out linearly within `fade` seconds.
+    Until the grasp the wrist's targets move rigidly with the object's observed offset from the reference (position, and
+    turn about the object's origin); from `grasp_start` on the offset fades out linearly within `fade` seconds.
     """
 
     def __init__(self, demonstration: Demonstration, fade: float = 1.0, object_relative: bool = True):
@@ -93,8 +94,9 @@ class Playback:
 
 
 class Tracker:
-    """Stamps to frames: frame 0 of the reference is at `t0`; in the `ramp` seconds before it the hand goes, on a cubic, from
-    where it is to the reference's first pose at the reference's first velocity. After the last frame the last target stays.
+    """Stamps to frames: frame 0 of the reference is at `t0`; in the `ramp` seconds before it the hand goes, on a cubic,
+    from where it is to the reference's first pose at the reference's first velocity. After the last frame the last
+    target stays.
 
     `look_ahead` frames are added to the index, for a robot that answers that much later than the demonstration's hand.
     """
@@ -107,10 +109,11 @@ class Tracker:
         self._lead = feed_forward(physics, q.shape[1] - 6)
         self._goal, self._goal_velocity = q[0], (q[1] - q[0]) * RATE
         self.t0: float | None = None
+        self._begun, self._from, self._from_index = False, q[0], -1
 
     def begin(self, t0: float) -> None:
         """Frame 0 is at stamp `t0` (s)."""
-        self.t0, self._from = t0, None
+        self.t0, self._begun = t0, False
 
     def stop(self) -> None:
         """No targets until the next `begin`."""
@@ -128,15 +131,15 @@ class Tracker:
         i = self.index(stamp)
         if i < -round(self.ramp * RATE):
             return None
-        if self._from is None:
-            self._from, self._from_index = hand.q.copy(), min(i, -1)
+        if not self._begun:
+            self._begun, self._from, self._from_index = True, hand.q.copy(), min(i, -1)
             self.controller.start(observed)
         if i < 0:
             return self._ramp_target(i)
         return self.controller.step(min(i, len(self.controller.reference.q) - 1), observed, hand)
 
     def _ramp_target(self, i: int) -> np.ndarray:
-        """Hermite cubic from (q, 0) at the first frame of the ramp to (goal, its velocity) at frame 0, with feed-forward."""
+        """Hermite cubic from (q, 0) at the ramp's first frame to (goal, its velocity) at frame 0, with feed-forward."""
         span = -self._from_index
         s, h = (i + 1 - self._from_index) / span, span / RATE
         a, b, v = self._from, self._goal, self._goal_velocity * h

@@ -1,8 +1,8 @@
 """Sampling model predictive control along a reference, in step with the stamps: same inputs and seed, same targets.
 
-At frames that are multiples of `replan` a plan is begun from the observed state, and it takes over exactly `delay` frames
-later, however long it took; meanwhile the last plan goes on. A machine that needs more than `delay` frames for a plan makes
-the target late, and the safety supervisor sees it: take fewer samples or a longer delay.
+At frames that are multiples of `replan` a plan is begun from the observed state, and it takes over exactly `delay`
+frames later, however long it took; meanwhile the last plan goes on. A machine that needs more than `delay` frames for a
+plan makes the target late, and the safety supervisor sees it: take fewer samples or a longer delay.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor

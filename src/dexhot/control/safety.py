@@ -4,8 +4,9 @@
     ready, tracking --stale | non_finite | object_lost | stop--> holding --inputs_ready--> ready
     any --estop | dead_node | driver_fault--> fault --reset--> inactive
 
-Motion commands are accepted in `tracking` alone; everywhere else the arm holds its measured pose and the hand its last valid
-target. `fault` is latched: only an explicit `reset` leaves it, and it leads to `inactive`, never straight back into motion.
+Motion commands are accepted in `tracking` alone; everywhere else the arm holds its measured pose and the hand its last
+valid target. `fault` is latched: only an explicit `reset` leaves it, and it leads to `inactive`, never straight back
+into motion.
 """
 
 from dataclasses import dataclass, field
@@ -110,7 +111,7 @@ class InputMonitor:
 
 @dataclass
 class Limits:
-    """Position and velocity limits of a joint group; `apply` clamps a command and counts how many entries it touched."""
+    """Position and velocity limits of a joint group; `apply` clamps a command and counts the entries it touched."""
 
     lower: np.ndarray  # (n,)
     upper: np.ndarray  # (n,)

@@ -1,12 +1,13 @@
 """The command shaper of DexTrack (appendix C): a simulated hand between the controller and the robot.
 
-The floating hand with the training's gains, alone in its world, is stepped with the controller's targets; its joint state is
-what the real hand is told to do, and through the arm's inverse kinematics the arm. So the robot never sees a jump of the
-targets that the training's hand would not have made.
+The floating hand with the training's gains, alone in its world, is stepped with the controller's targets; its joint
+state is what the real hand is told to do, and through the arm's inverse kinematics the arm. So the robot never sees a
+jump of the targets that the training's hand would not have made.
 
-The hand in free space follows its targets with a lag: neglecting inertia, kp (u - q) = kv dq/dt, so q trails u by kv/kp = 50 ms.
-A real hand that tracked q would squeeze late and, under contact, less firmly than the demonstration's PD did. The stated
-lead undoes it: q + lead dq/dt with lead = kv/kp is u again, filtered by the inertia alone. `lead` = 0 is the paper's shaper.
+The hand in free space follows its targets with a lag: neglecting inertia, kp (u - q) = kv dq/dt, so q trails u by kv/kp
+= 50 ms. A real hand that tracked q would squeeze late and, under contact, less firmly than the demonstration's PD did.
+The stated lead undoes it: q + lead dq/dt with lead = kv/kp is u again, filtered by the inertia alone. `lead` = 0 is the
+paper's shaper.
 """
 
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class HandShaper:
         mujoco.mj_forward(self.scene.model, self.data)
 
     def step(self, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """One control step towards `target` (6+n,): the joint state q, dq/dt (6+n,) after it. Raises on a non-finite target."""
+        """One control step towards `target` (6+n,): q and dq/dt (6+n,) after it. Raises on a non-finite target."""
         if not np.isfinite(target).all():
             bad = [self.scene.joint_names[i] for i in np.flatnonzero(~np.isfinite(target))]
             raise DexhotError(f"the controller's target is not finite for {', '.join(bad)}.")

@@ -1,7 +1,7 @@
 """A run's bag -> Rollout of kind "live": what arm, hand and object did at the reference's frames.
 
-Frame i is the tick stamped t0 + i / 60, t0 being what /safety/state announced. Contacts and overlap are not recorded: they are
-computed with the collision of the arm scene at the recorded joint positions and object pose.
+Frame i is the tick stamped t0 + i / 60, t0 being what /safety/state announced. Contacts and overlap are not recorded:
+they are computed with the collision of the arm scene at the recorded joint positions and object pose.
 """
 
 from bisect import bisect_left
@@ -59,8 +59,8 @@ class Episode:
 def live_rollout(run: str | Path, episode: int = 0) -> Rollout:
     """The rollout of the `episode`-th clip that was tracked to its end, its metrics not yet computed.
 
-    `run`: a run's folder, with bag/ and reference.npz. Raises FileFormatError when the bag lacks topics or frames, or holds no
-    such clip, with the reason why tracking ended.
+    `run`: a run's folder, with bag/ and reference.npz. Raises FileFormatError when the bag lacks topics or frames, or
+    holds no such clip, with the reason why tracking ended.
     """
     run = Path(run)
     reference = load(run / "reference.npz", Reference)
@@ -112,8 +112,11 @@ def follow_safety(episodes: list[Episode], message: Any) -> None:
 
 
 def frames(series: Series, t0: int, count: int, topic: str) -> np.ndarray:
-    """(count, ...) the row of each frame; a short gap is filled with the row before. Raises FileFormatError for a long one."""
-    rows, missing = [], 0
+    """(count, ...) the row of each frame; a short gap is filled with the row before. Raises FileFormatError for a long
+    one.
+    """
+    rows: list[np.ndarray] = []
+    missing = 0
     for i in range(count):
         due = t0 + i * TICK_NS
         k = bisect_left(series.stamps, due - TOLERANCE * TICK_NS)

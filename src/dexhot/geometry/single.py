@@ -1,4 +1,5 @@
-"""Rotations of one frame at a time, for the 60 Hz loops: `rotations` in plain floats, without NumPy's and SciPy's call overhead.
+"""Rotations of one frame at a time, for the 60 Hz loops: `rotations` in plain floats, without NumPy's and SciPy's call
+overhead.
 
 Quaternions are (w, x, y, z) sequences of four floats and tuples on return; vectors are (3,).
 """

@@ -89,7 +89,7 @@ class EmbeddedWorld:
         self.unanswered.discard(who)
 
     def drive_arm(self, q: np.ndarray, qd: np.ndarray) -> None:
-        """Impedance kp (q - q_meas) + kv (qd - qd_meas), as the real arm's tracker: the scene's servo lacks only kv qd."""
+        """Impedance kp (q - q_meas) + kv (qd - qd_meas) like the real arm's tracker; the servo lacks only kv qd."""
         s = self.scene
         self.data.ctrl[:ARM] = np.clip(q + self.arm_lead * qd, s.lower[:ARM], s.upper[:ARM])
 

@@ -3,6 +3,7 @@
 What it publishes is a function of its parameters and of the order of its inputs, which it journals: replays are exact.
 """
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
@@ -38,7 +39,8 @@ class ControllerNode(DexhotNode):
         self.subscribe(Odometry, "/object/state", self.on_object, "state")
 
     def start(self) -> None:
-        self.hand = self.arm = None
+        self.hand: np.ndarray | None = None
+        self.arm: np.ndarray | None = None
         self.tracker.stop()
 
     def on_hand(self, message: JointState) -> None:

@@ -1,11 +1,10 @@
 """What the drivers of arm and hand share: joint states out, guarded commands in.
 
-A command is driven only while the safety state is `tracking`, when it is fresh and finite, and within the limits; everything
-else is counted and leaves the device holding. The watchdog holds when commands stop coming.
+A command is driven only while the safety state is `tracking`, when it is fresh and finite, and within the limits;
+everything else is counted and leaves the device holding. The watchdog holds when commands stop coming.
 """
 
 import time
-from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -26,7 +25,7 @@ class DriverNode(DexhotNode):
     """A device as a node; `robot` names its rows of the joint table, `devices` what each value of `rig` connects to."""
 
     topic = ""  # "/leap": <topic>/joint_states, <topic>/command
-    devices: ClassVar[dict[str, Callable[[], Device]]] = {}
+    devices: ClassVar[dict[str, type]] = {}
 
     def robot(self) -> str:
         """Name of the joint table to obey."""
@@ -37,7 +36,7 @@ class DriverNode(DexhotNode):
         lower, upper, velocity = (np.array([getattr(j, f) for j in joints]) for f in ("lower", "upper", "velocity"))
         self.names = [j.name for j in joints]
         self.limits = Limits(lower, upper, velocity * self.p.velocity_scale)
-        self.device = self.devices[self.p.rig]()
+        self.device: Device = self.devices[self.p.rig]()
         self.device.connect()
         self.states = self.advertise(JointState, f"{self.topic}/joint_states", "state")
         self.subscribe(JointState, f"{self.topic}/command", self.on_command, "command")
@@ -77,7 +76,7 @@ class DriverNode(DexhotNode):
         if not (np.isfinite(q).all() and np.isfinite(qd).all()):
             return self.refuse("the command is not finite")
         starting = self.previous is None
-        previous = self.device.read().q if starting else self.previous
+        previous = self.device.read().q if self.previous is None else self.previous
         dt = 1.0 / RATE if starting else max(stamp - self.last_stamp, 1.0 / RATE)
         self.previous, self.last_stamp = self.limits.apply(q, previous, dt), stamp
         self.values["clamped"] = self.limits.clamped

@@ -8,7 +8,7 @@ from dexhot.nodes.driver import DriverNode
 
 class FrankaDriverNode(DriverNode):
     topic = "/franka"
-    devices: ClassVar = {"sim": FrankaTwin}
+    devices: ClassVar[dict[str, type]] = {"sim": FrankaTwin}
 
     def __init__(self) -> None:
         super().__init__("franka_driver")

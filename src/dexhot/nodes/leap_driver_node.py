@@ -10,7 +10,7 @@ from dexhot.nodes.driver import DriverNode
 
 class LeapDriverNode(DriverNode):
     topic = "/leap"
-    devices: ClassVar = {"sim": LeapTwin}
+    devices: ClassVar[dict[str, type]] = {"sim": LeapTwin}
 
     def __init__(self) -> None:
         super().__init__("leap_driver")

@@ -117,7 +117,7 @@ def object_state(stamp: Time, state: ObjectState) -> Odometry:
 
 
 def read_object_state(message: Odometry) -> ObjectState:
-    """The ObjectState of a message, its twist in the world again; correlations between pose and twist are not carried."""
+    """The ObjectState of a message, its twist in the world again; pose-twist correlations are not carried."""
     pose = _read_pose(message.pose.pose)
     R = single.matrix(pose[3:])
     linear, angular = message.twist.twist.linear, message.twist.twist.angular

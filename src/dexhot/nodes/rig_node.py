@@ -1,12 +1,12 @@
 """The embedded rig: one MuJoCo world that is the arm, the hand, the object and the camera, and the only one that ticks.
 
-Tick k is due at the start + k / 60 s and is stamped so, whenever it runs: between two stamps the world makes one control
-step, whatever the machine's load. Once arm and hand are driven, a tick waits up to `patience` for the answer to the last one,
-and late ticks are caught up as fast as answers come. A machine that is too slow for that makes the world slower than real
-time; the world's time is on /clock, for those who judge the age of stamps.
+Tick k is due at the start + k / 60 s and is stamped so, whenever it runs: between two stamps the world makes one
+control step, whatever the machine's load. Once arm and hand are driven, a tick waits up to `patience` for the answer to
+the last one, and late ticks are caught up as fast as answers come. A machine that is too slow for that makes the world
+slower than real time; the world's time is on /clock, for those who judge the age of stamps.
 
-/rig/episode marks the clips: "start N" after each reset, "end N" `tail` seconds after the last frame. The world is reset
-only when the supervisor has left `tracking`, so no command of an old clip moves the new one.
+/rig/episode marks the clips: "start N" after each reset, "end N" `tail` seconds after the last frame. The world is
+reset only when the supervisor has left `tracking`, so no command of an old clip moves the new one.
 """
 
 import time
@@ -39,6 +39,7 @@ HOPELESS = 6  # ticks behind from which the world's time slips
 class RigNode(DexhotNode):
     def __init__(self) -> None:
         super().__init__("rig")
+        self.camera: Camera | None = None
 
     def setup(self) -> None:
         self.reference = load(self.p.reference, Reference)
@@ -53,7 +54,8 @@ class RigNode(DexhotNode):
         self.truth = self.advertise(PoseWithCovarianceStamped, "/rig/object", "state") if noisy else None
         self.episodes = self.advertise(Header, "/rig/episode", "latched")
         self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
-        self.camera = Camera(self, self.world, self.p.camera_rate) if self.p.camera else None
+        if self.p.camera:
+            self.camera = Camera(self, self.world, self.p.camera_rate)
         self.clock = self.advertise(Clock, "/clock", "state")
         self.loop(RATE, self.advance, "timer")
         self.soon = self.create_timer(SOON, self.on_soon, clock=self._steady, autostart=False)
@@ -75,8 +77,9 @@ class RigNode(DexhotNode):
 
     def teardown(self) -> None:
         uninstall()
-        if getattr(self, "camera", None):
+        if self.camera is not None:
             self.camera.close()
+            self.camera = None
 
     def reset_world(self) -> None:
         self.world.reset(self.start_q, self.reference.object_pose[0], hold_object=self.p.hold_object)
@@ -115,7 +118,7 @@ class RigNode(DexhotNode):
         return round((time.monotonic() - self.begun) * RATE) - self.ticks + 1
 
     def count(self, now: float) -> None:
-        """Lateness of the next tick. Beyond HOPELESS periods the world's time is let slip: it runs slower than real time."""
+        """Lateness of the next tick. Beyond HOPELESS periods the world's time slips: slower than real time."""
         assert self.begun is not None
         late = now - self.begun - self.ticks / RATE
         self.lateness.add(late)

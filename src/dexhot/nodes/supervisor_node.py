@@ -11,6 +11,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
+from dexhot.control.controllers import RATE
 from dexhot.control.safety import Event, InputMonitor, SafetyMachine, State
 from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
@@ -98,11 +99,14 @@ class SupervisorNode(DexhotNode):
             self.apply(event, reason)
 
     def begin_tracking(self) -> bool:
-        """Frame 0 comes `lead_in` s from now, so that everyone knows before the ramp begins."""
+        """Frame 0 comes `lead_in` s after the last state, so that everyone knows before the ramp begins.
+
+        A whole number of ticks after it: no later state then lies between two frames.
+        """
         if self.machine.state is not State.READY:
             return False
         self.wants_start = False
-        self.t0 = self.now() + self.p.lead_in
+        self.t0 = self.inputs.stamps["/object/state"] + round(self.p.lead_in * RATE) / RATE
         return self.apply(Event.START, "started")
 
     def apply(self, event: Event, reason: str) -> bool:

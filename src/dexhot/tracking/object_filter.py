@@ -1,12 +1,13 @@
 """The object's state from measured poses: an error-state extended Kalman filter with a constant-velocity model.
 
-Nominal state: position p (3,), rotation q (world_R_mesh, wxyz), velocity v and angular velocity w (3,), all in the world.
-Error state (12,): dp, dtheta (q_true = Exp(dtheta) q), dv, dw. Prediction over dt, with white accelerations:
+Nominal state: position p (3,), rotation q (world_R_mesh, wxyz), velocity v and angular velocity w (3,), all in the
+world. Error state (12,): dp, dtheta (q_true = Exp(dtheta) q), dv, dw. Prediction over dt, with white accelerations:
 
     p += v dt,  q <- Exp(w dt) q,  F = [[I, 0, dt I, 0], [0, Exp(w dt), 0, dt I], [0, 0, I, 0], [0, 0, 0, I]]
 
-A measured pose gives the residual (z_p - p, Log(z_q q^-1)) with H = [I 0]. A stamp that does not advance is refused, a residual
-outside the gate is counted and refused, and after `lost_after` without an accepted one the next measurement starts anew.
+A measured pose gives the residual (z_p - p, Log(z_q q^-1)) with H = [I 0]. A stamp that does not advance is refused, a
+residual outside the gate is counted and refused, and after `lost_after` without an accepted one the next measurement
+starts anew.
 """
 
 from dataclasses import dataclass
@@ -53,11 +54,13 @@ class ObjectFilter:
     def reset(self) -> None:
         """Forget the object: the next measurement starts anew."""
         self.started = False
+        self.p, self.q = np.zeros(3), (1.0, 0.0, 0.0, 0.0)
+        self.v, self.w, self.P = np.zeros(3), np.zeros(3), np.zeros((12, 12))
         self.stamp = self.accepted_stamp = -np.inf
         self.rejected = 0  # measurements refused since the last accepted one
 
     def update(self, stamp: float, pose: np.ndarray, covariance: np.ndarray | None = None) -> bool:
-        """Take a measured pose (7,) with its covariance (6, 6): True when it was accepted. Raises on a non-finite pose."""
+        """Take a measured pose (7,) with its covariance (6, 6): True when accepted. Raises on a non-finite pose."""
         if not np.isfinite(pose).all():
             raise DexhotError("the measured object pose is not finite; the detector must not publish such a pose.")
         noise = self._default_noise if covariance is None or not covariance.any() else covariance
