@@ -127,7 +127,8 @@ def _time_axis(time: np.ndarray, px: Callable[[float], float], y: float) -> list
 
 def _ticks(low: float, high: float, count: int) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) that enclose [low, high]."""
-    raw = max(high - low, 1e-6) / count
+    high = high if high - low > 1e-9 else low + 1.0
+    raw = (high - low) / count
     power = 10.0 ** np.floor(np.log10(raw))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
     first, last = np.floor(low / step + 1e-9), np.ceil(high / step - 1e-9)

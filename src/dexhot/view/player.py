@@ -16,9 +16,7 @@ ACCENT = (11, 122, 117)
 def new_server(host: str, port: int) -> viser.ViserServer:
     """A viser server with the viewer's look; the scene is z-up."""
     server = viser.ViserServer(host=host, port=port, label="dexhot", verbose=False)
-    server.gui.configure_theme(
-        control_layout="collapsible", show_logo=False, show_share_button=False, brand_color=ACCENT
-    )
+    server.gui.configure_theme(show_logo=False, show_share_button=False, brand_color=ACCENT)
     server.scene.set_up_direction("+z")
     return server
 
