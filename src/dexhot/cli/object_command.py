@@ -85,9 +85,11 @@ def _list(args: List) -> None:
     from dexhot.data.object_asset import list_objects, load_object
 
     rows = {name: _facts(load_object(name)) for name in list_objects()}
-    table = Table("object", "size cm", "mass kg", "pieces", "symmetry", "resting poses")
+    table = Table("object", "size cm", "mass kg", "pieces", "symmetry", "rests")
+    for column in table.columns:
+        column.no_wrap = True
     for name, facts in rows.items():
-        size = " x ".join(f"{100 * side:.1f}" for side in facts["size_m"])
+        size = "x".join(f"{100 * side:.1f}" for side in facts["size_m"])
         table.add_row(
             name, size, f"{facts['mass_kg']:.3f}", *(str(facts[k]) for k in ("pieces", "symmetry", "resting"))
         )

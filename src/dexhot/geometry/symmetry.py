@@ -28,8 +28,8 @@ def find_symmetry(vertices, faces, tolerance: float = TOLERANCE) -> RotationSymm
     """
     test = _SurfaceTest(vertices, faces, tolerance)
     identity = np.array([[1.0, 0, 0, 0]])
-    axes = _candidate_axes(test)
-    full = [a for a in axes if test.passes(a, FREE_TURN)]
+    axes, fan = _candidate_axes(test)
+    full = [a for a in axes + fan[::4] if test.passes(a, FREE_TURN)]
     if full and any(abs(a @ b) < 0.9 for a in full for b in full):
         return RotationSymmetry("sphere", np.array([0.0, 0, 1]), identity, test.center)
     if full:
@@ -38,19 +38,18 @@ def find_symmetry(vertices, faces, tolerance: float = TOLERANCE) -> RotationSymm
         flip = rotvec_to_quat(np.pi * across / np.linalg.norm(across))
         rotations = np.vstack([identity, flip]) if test.error(flip) < test.limit else identity
         return RotationSymmetry("axis", axis, rotations, test.center)
-    found = [identity[0]]
-    for a in axes:
-        orders = [n for n in ORDERS if test.passes(a, [2 * np.pi / n])]
-        found += [rotvec_to_quat(a * 2 * np.pi / n) for n in orders]
-    rotations = _close(np.array(found))
-    kind = "discrete" if len(rotations) > 1 else "none"
-    return RotationSymmetry(kind, np.array([0.0, 0, 1]), rotations, test.center)
+    group = identity
+    turns = [a * 2 * np.pi / n for a in axes for n in ORDERS] + [a * np.pi for a in fan]
+    for q in rotvec_to_quat(np.array(turns)):
+        if _is_new(q, group) and test.error(q) < test.limit:
+            group = _generate([*group[1:], q])
+    return RotationSymmetry("discrete" if len(group) > 1 else "none", np.array([0.0, 0, 1]), group, test.center)
 
 
 class _SurfaceTest:
     """Distance between a surface and its rotated self, on points sampled with a fixed seed."""
 
-    def __init__(self, vertices, faces, tolerance: float, points: int = 800, target: int = 20000):
+    def __init__(self, vertices, faces, tolerance: float, points: int = 500, target: int = 20000):
         mesh = trimesh.Trimesh(vertices, faces, process=False)
         dense, face = trimesh.sample.sample_surface(mesh, target, seed=0)
         self.center, self.moments = _surface_moments(mesh)
@@ -81,19 +80,20 @@ def _surface_moments(mesh: trimesh.Trimesh) -> tuple[np.ndarray, np.ndarray]:
     return center, moments / 12.0
 
 
-def _candidate_axes(test: _SurfaceTest) -> list[np.ndarray]:
+def _candidate_axes(test: _SurfaceTest) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The likely axes, the most exact first, and the fan between equal principal axes, where half turns may hide."""
     moments, principal = np.linalg.eigh(test.moments)
     spread = np.sqrt(moments)
-    axes = list(principal.T) + _flat_normals(test.normals)
-    fan = np.linspace(0, np.pi, 36, endpoint=False)
+    axes: list[np.ndarray] = []
+    for a in [*_flat_normals(test.normals), *principal.T]:
+        if all(abs(a @ b) < np.cos(np.radians(2.0)) for b in axes):
+            axes.append(a)
+    angles = np.linspace(0, np.pi, 72, endpoint=False)[:, None]
+    fan: list[np.ndarray] = []
     for i, j in ((0, 1), (1, 2), (0, 2)):
         if spread[j] - spread[i] < 0.05 * spread[j]:
-            axes += list(np.outer(np.cos(fan), principal[:, i]) + np.outer(np.sin(fan), principal[:, j]))
-    unique: list[np.ndarray] = []
-    for a in axes:
-        if all(abs(a @ b) < np.cos(np.radians(2.0)) for b in unique):
-            unique.append(a / np.linalg.norm(a))
-    return unique
+            fan += list(np.cos(angles) * principal[:, i] + np.sin(angles) * principal[:, j])
+    return axes, fan
 
 
 def _flat_normals(normals: np.ndarray, most: int = 6) -> list[np.ndarray]:
@@ -113,14 +113,18 @@ def _flat_normals(normals: np.ndarray, most: int = 6) -> list[np.ndarray]:
     return found
 
 
-def _close(rotations: np.ndarray, most: int = 60) -> np.ndarray:
-    """The group that `rotations` generate: their products until nothing new appears (5 degrees apart)."""
-    group = [rotations[0]]
-    queue = list(rotations[1:])
+def _is_new(q: np.ndarray, group: np.ndarray) -> bool:
+    """No element of the group is near q. Elements of groups up to 12-fold are 30 degrees apart or more."""
+    return bool((quat_angle(group, q) > np.radians(15.0)).all())
+
+
+def _generate(generators: list[np.ndarray], most: int = 60) -> np.ndarray:
+    """The group of products of `generators`, identity first."""
+    group = np.array([[1.0, 0, 0, 0]])
+    queue = list(generators)
     while queue and len(group) < most:
         q = queue.pop(0)
-        q = -q if q[0] < 0 else q
-        if (quat_angle(np.array(group), q) > np.radians(5.0)).all():
-            queue += [quat_multiply(q, g) for g in group] + [quat_multiply(g, q) for g in group] + [quat_multiply(q, q)]
-            group.append(q)
-    return np.array(group)
+        if _is_new(q, group):
+            group = np.vstack([group, q if q[0] >= 0 else -q])
+            queue += [quat_multiply(q, g) for g in group]
+    return group

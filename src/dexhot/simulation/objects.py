@@ -134,7 +134,7 @@ def thumbnail(asset: ObjectAsset, physics: Physics | None = None, size: tuple[in
     camera = mujoco.MjvCamera()
     low, high = asset.vertices.min(axis=0), asset.vertices.max(axis=0)
     camera.lookat = data.body("object").xpos + quat_rotate(pose[3:], (low + high) / 2)
-    camera.distance, camera.azimuth, camera.elevation = 1.9 * np.linalg.norm(high - low), 130.0, -28.0
+    camera.distance, camera.azimuth, camera.elevation = 1.6 * np.linalg.norm(high - low), 130.0, -28.0
     with new_renderer(scene.model, width=size[1], height=size[0]) as renderer:
         renderer.update_scene(data, camera)
         return renderer.render()

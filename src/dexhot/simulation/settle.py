@@ -10,6 +10,8 @@ from dexhot.errors import DexhotError
 from dexhot.geometry.poses import transform
 from dexhot.simulation.scene import Scene
 
+MOVED = 0.005  # m
+
 
 def lowest_point(obj: ObjectAsset, pose) -> float:
     """z of the lowest vertex of the convex pieces at world_T_mesh `pose` (7,), m."""
@@ -31,14 +33,19 @@ def settle_check(scene: Scene, object_pose, seconds: float = 0.2) -> tuple[float
 
 
 def require_rest(scene: Scene, object_pose) -> None:
-    """Raise DexhotError unless the object stays at rest after a reset to `object_pose` (bounds: physics.rest_speed)."""
+    """Raise DexhotError unless the object stays at rest after a reset to `object_pose`.
+
+    0.2 s later it must be slower than physics.rest_speed and within MOVED of where it was put (it did not fall there).
+    """
     speed, turn = settle_check(scene, object_pose)
     limit, turn_limit = scene.physics.rest_speed
-    if speed > limit or turn > turn_limit:
+    moved = float(np.linalg.norm(settle(scene, object_pose, 0.2)[:3] - np.asarray(object_pose)[:3]))
+    if speed > limit or turn > turn_limit or moved > MOVED:
         name = scene.object.name if scene.object else "the object"
         raise DexhotError(
-            f"{name} is not at rest after the reset: {speed:.3f} m/s and {turn:.2f} rad/s 0.2 s later, allowed "
-            f"{limit:g} and {turn_limit:g}. Start it from a resting pose (settle_height, settle)."
+            f"{name} is not at rest after the reset: {speed:.3f} m/s, {turn:.2f} rad/s and {1e3 * moved:.1f} mm away "
+            f"0.2 s later, allowed {limit:g}, {turn_limit:g} and {1e3 * MOVED:g}. Start it from a resting pose: "
+            "dexhot.simulation.settle.settle gives the nearest."
         )
 
 
