@@ -76,7 +76,7 @@ def generate(kind: str, shape: str, seed: int = 0) -> tuple[HandObjectTrajectory
 def plan_grasp(shape: Shape) -> Grasp:
     """Thumb against index, middle and ring across the x axis, the palm above; the little finger stays off."""
     spread = 0.022 if shape.kind in ("box", "composite") else 0.018
-    z = 0.0 if shape.kind == "sphere" else shape.height / 2 - 0.036  # below the top
+    z = -0.005 if shape.kind == "sphere" else shape.height / 2 - 0.036  # below the top
 
     def tips(gap):
         places = {0: (-1, 0.0), 1: (1, spread), 2: (1, 0.0), 3: (1, -spread)}
