@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from dexhot.control.kinematics import PalmKinematics
+from dexhot.control.shaper import CommandShaper, HandShaper, measure_lag
+from dexhot.control.wrist import wrist_to_palm
+from dexhot.errors import DexhotError
+from dexhot.hands.arm import FR3_HOME
+from dexhot.hands.robot_hand import load_hand
+from dexhot.simulation.physics import load_physics
+
+HAND, PHYSICS = load_hand("leap_right"), load_physics()
+BASE = np.array([1.0, 0.0, 0.0, 0.0])
+REST = np.concatenate([[0.0, 0.0, 0.5, 0.0, 0.0, 0.0], HAND.nominal])
+
+
+@pytest.fixture
+def shaper():
+    made = HandShaper(HAND, BASE, PHYSICS)
+    made.reset(REST)
+    return made
+
+
+def test_a_resting_target_moves_nothing(shaper):
+    for _ in range(30):
+        q, qd = shaper.step(REST)
+    np.testing.assert_allclose(q, REST, atol=1e-3)
+    np.testing.assert_allclose(qd, 0.0, atol=1e-3)
+
+
+def test_a_jump_of_the_target_becomes_a_smooth_motion(shaper):
+    target = REST.copy()
+    target[10] += 0.5
+    q, _ = shaper.step(target)
+    assert 0.0 < q[10] - REST[10] < 0.25
+    for _ in range(60):
+        q, _ = shaper.step(target)
+    assert abs(q[10] - target[10]) < 0.01
+
+
+def test_the_lag_is_about_kv_over_kp():
+    assert 0.03 < measure_lag(HAND, PHYSICS) < 0.06
+
+
+def test_the_lead_takes_the_lag_away():
+    assert abs(measure_lag(HAND, PHYSICS, lead=0.05)) < 0.01
+
+
+def test_a_non_finite_target_names_the_joint(shaper):
+    target = REST.copy()
+    target[8] = np.nan
+    with pytest.raises(DexhotError, match="index_pip"):
+        shaper.step(target)
+
+
+def test_after_a_reset_the_same_targets_give_the_same_commands(shaper):
+    def play():
+        shaper.reset(REST)
+        return [shaper.step(REST + 0.1 * k / 20)[0].copy() for k in range(20)]
+
+    assert all((a == b).all() for a, b in zip(play(), play()))
+
+
+def test_the_arm_follows_the_shaped_wrist():
+    palm = PalmKinematics(HAND)
+    start = palm.hand_vector(FR3_HOME, HAND.nominal, np.array([0.0, 1.0, 0.0, 0.0]), np.zeros(6))
+    chain = CommandShaper(HAND, np.array([0.0, 1.0, 0.0, 0.0]), PHYSICS, hand_lead=0.05, wrist_lead=0.0)
+    chain.reset(start, FR3_HOME)
+    target = start.copy()
+    for _ in range(60):
+        target[2] -= 0.001
+        command = chain.step(target)
+    wanted = wrist_to_palm(chain.shaper.data.qpos[chain.shaper.scene.q_address][:6], chain.base_quat)
+    assert np.linalg.norm(palm.palm_pose(command.arm_q)[:3] - wanted[:3]) < 1e-3
+    assert command.ik_error < 1e-3
+
+
+def test_finger_commands_stay_within_the_joint_limits():
+    chain = CommandShaper(HAND, BASE, PHYSICS, hand_lead=0.5, wrist_lead=0.0)
+    chain.reset(REST, FR3_HOME)
+    target = np.concatenate([REST[:6], HAND.upper])
+    for _ in range(10):
+        command = chain.step(target)
+        assert (command.hand_q <= HAND.upper).all() and (command.hand_q >= HAND.lower).all()
+
+
+def test_palm_kinematics_unwraps_near_the_reference():
+    palm = PalmKinematics(HAND)
+    near = np.array([0.0, 0.0, 0.0, 2 * np.pi, 0.0, 2 * np.pi])
+    q = palm.hand_vector(FR3_HOME, HAND.nominal, palm.palm_pose(FR3_HOME)[3:], near)
+    np.testing.assert_allclose(q[3:6], near[3:6], atol=1e-9)
