@@ -49,14 +49,16 @@ def double(x: int) -> int:
 
 
 def test_the_search_covers_the_clip_and_reports_its_progress(simulator, lift_reference):
-    planner, seen = SamplingPlanner(lift_reference, simulator, TINY.sampling), []
+    planner = SamplingPlanner(lift_reference, simulator, TINY.sampling)
+    seen: list[float] = []
     actions = search(planner, nominal_world(lift_reference, simulator).state, TINY.nominal, seen.append)
     assert actions.shape == lift_reference.q.shape and seen[-1] == pytest.approx(1.0, abs=0.1)
 
 
 def test_the_search_rewinds_when_the_object_is_lost(simulator, lift_reference):
     impossible = SearchOptions(rounds=((4, 1),), lost=(1e-6, 1e-6), rewinds=2, rewind=1)
-    planner, seen = SamplingPlanner(lift_reference, simulator, TINY.sampling), []
+    planner = SamplingPlanner(lift_reference, simulator, TINY.sampling)
+    seen: list[float] = []
     search(planner, nominal_world(lift_reference, simulator).state, impossible, seen.append)
     assert planner.control_steps > 0 and seen[-1] == pytest.approx(1.0, abs=0.1)
 

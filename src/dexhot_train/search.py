@@ -16,9 +16,10 @@ from dexhot.simulation.backend import Batch
 
 @dataclass(frozen=True)
 class SearchOptions:
-    rounds: tuple[tuple[int, int], ...] = ((48, 3), (96, 5))  # (samples, iterations) of each round of a plan
-    good: tuple[float, float] = (0.015, np.radians(15))  # m, rad: a plan that stays this close needs no further round
-    lost: tuple[float, float] = (0.035, np.radians(30))  # m, rad: an object this far off is lost
+    rounds: tuple[tuple[int, int], ...] = ((48, 3), (96, 4))  # (samples, iterations) of each round of a plan
+    good: tuple[float, float] = (0.01, np.radians(12))  # m, rad: a plan that stays this close is left alone for once
+    fair: tuple[float, float] = (0.025, np.radians(25))  # a plan that stays this close needs no further round
+    lost: tuple[float, float] = (0.035, np.radians(32))  # an object this far off is lost
     rewinds: int = 6
     rewind: int = 3  # plans to go back the first time; later rewinds go further
 
@@ -45,7 +46,7 @@ def search(
         for samples, iterations in options.rounds if fresh or not within(planner, ahead, t, options.good) else ():
             planner.plan(states[alive], t, samples, iterations)
             ahead = planner.predict(states[alive], t)
-            if within(planner, ahead, t, options.good):
+            if within(planner, ahead, t, options.fair):
                 break
         if rewinds < options.rewinds and not within(planner, ahead, t, options.lost, planner.steps // 2):
             t = max(0, t - (options.rewind + rewinds // 2) * planner.stride)

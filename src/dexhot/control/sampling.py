@@ -100,7 +100,7 @@ class SamplingPlanner:
         return self.simulator.rollout(states, self.actions(t, t + self.steps)[None], self.models)
 
     def evaluate(self, states: np.ndarray, t: int, residual: np.ndarray, first: int = 0) -> np.ndarray:
-        """(W, N) cost of residuals (N, h, 6+n) from frame t on in worlds first, first + 1, ... whose `states` are (W, ns)."""
+        """(W, N) cost of residuals (N, h, 6+n) from frame t on in worlds first, first + 1, ... of `states` (W, ns)."""
         worlds, samples, steps = len(states), *residual.shape[:2]
         controls = np.tile(self._clip(self.base[t : t + steps] + residual), (worlds, 1, 1))
         models = None if self.models is None else [m for m in self.models[first:] for _ in range(samples)]
@@ -143,7 +143,7 @@ def knot_weights(steps: int, spacing: int) -> np.ndarray:
 
 
 def elite_mean(samples: np.ndarray, cost: np.ndarray, share: float, temperature: float) -> np.ndarray:
-    """Mean of the best `share` (at least 4) of samples (N, ...), weighted by exp(-z / temperature); z scores their cost."""
+    """Mean of the best `share` (at least 4) of samples (N, ...), weighted by exp(-z / temperature), z their score."""
     best = np.argsort(cost)[: max(4, round(len(cost) * share))]
     best = best[np.isfinite(cost[best])]
     if not len(best):
