@@ -75,6 +75,14 @@ def test_threads_do_not_change_the_result(sim, away, pressing, start):
     assert np.array_equal(sim.rollout(state, controls).states, threaded.states)
 
 
+def test_what_is_only_seen_changes_nothing(sim, hand, lift, away, pressing, start):
+    plain = MujocoSimulator(floating_scene(hand, lift[1], [1, 0, 0, 0], PHYSICS, visual=False))
+    controls = np.tile(pressing, (30, 1))
+    seen = sim.rollout(sim.initial_state(away, start), controls)
+    assert plain.model.ngeom < sim.model.ngeom / 2
+    assert np.array_equal(plain.rollout(plain.initial_state(away, start), controls).states, seen.states)
+
+
 def test_continuing_a_rollout_is_the_same_as_one_long_rollout(sim, away, start):
     controls = np.tile(away + 0.02, (20, 1))
     whole = sim.rollout(sim.initial_state(away, start), controls)

@@ -130,6 +130,17 @@ def add_ghost(spec: mujoco.MjSpec, hand: RobotHand, obj: ObjectAsset | None, bas
         geom.group, geom.rgba = VISUAL_GROUP, GHOST_RGBA
 
 
+def strip_visuals(spec: mujoco.MjSpec) -> None:
+    """Delete what is only seen."""
+    for geom in list(spec.geoms):
+        if not geom.contype and not geom.conaffinity:
+            spec.delete(geom)
+    used = {geom.meshname for geom in spec.geoms}
+    for mesh in list(spec.meshes):
+        if mesh.name not in used:
+            spec.delete(mesh)
+
+
 def add_sensors(spec: mujoco.MjSpec, hand: RobotHand | None, has_object: bool) -> dict[str, slice]:
     """Add the sensors; returns where each lies in sensordata.
 
