@@ -20,6 +20,8 @@ class Args:
     """Run folders: which of the clips that were tracked to their end, from 0."""
     video: bool = True
     """Also make the mp4."""
+    strip: Path | None = None
+    """Also draw the whole robot at four moments of the grasp, side by side, into this PNG: a picture for a slide."""
     json: bool = False
     """End with one JSON line."""
 
@@ -45,8 +47,19 @@ def run(args: Args) -> None:
     summary(f"{rollout.name}: {page}", {id: written["metrics"][id] for id in chosen})
     for note in written["notes"]:
         console.print(note)
+    if args.strip:
+        _draw_strip(rollout, args.strip)
     if args.json:
         print_json({"report": str(page), "metrics": written["metrics"], "notes": written["notes"]})
+
+
+def _draw_strip(rollout: Any, path: Path) -> None:
+    from dexhot.data.object_asset import load_object
+    from dexhot.evaluation.render import Painter, contact_sheet, grasp_frames
+
+    asset = load_object(rollout.reference.object_name)
+    with Painter(rollout, asset, 720, 720, wide=True) as painter:
+        contact_sheet(painter, grasp_frames(rollout), path)
 
 
 def _read(args: Args) -> tuple[Any, dict[str, Any]]:

@@ -63,9 +63,20 @@ def pose_scene(scene: Scene, data: mujoco.MjData, rollout: Rollout, frame: int, 
 
 
 class Painter:
-    """Draws frames of one rollout. Close it, or use it as a context manager."""
+    """Draws frames of one rollout. Close it, or use it as a context manager.
 
-    def __init__(self, rollout: Rollout, asset: ObjectAsset, width: int = 640, height: int = 480, ghost: bool = True):
+    The camera holds the hand and the object's whole way in view; with `wide` the whole robot.
+    """
+
+    def __init__(
+        self,
+        rollout: Rollout,
+        asset: ObjectAsset,
+        width: int = 640,
+        height: int = 480,
+        ghost: bool = True,
+        wide: bool = False,
+    ):
         self.rollout, self.ghost = rollout, ghost
         self.scene = ghost_scene(rollout.reference, asset, arm=len(rollout.arm_q) > 0, ghost=ghost)
         self.data = mujoco.MjData(self.scene.model)
@@ -75,6 +86,8 @@ class Painter:
         self.outlined.geomgroup[:] = 0
         self.outlined.geomgroup[GHOST_GROUP] = 1
         self.camera = mujoco.MjvCamera()
+        self.points = np.concatenate([motion(rollout), self._robot()]) if wide else motion(rollout)
+        self.margin = 0.14 if wide else 0.09  # m
         self._choose_view(width / height)
 
     def __enter__(self) -> "Painter":
@@ -107,6 +120,14 @@ class Painter:
         self.renderer.disable_segmentation_rendering()
         return np.where(geoms >= 0, self.scene.model.geom_bodyid[np.maximum(geoms, 0)], -1)
 
+    def _robot(self) -> np.ndarray:
+        """(N, 3) where the robot's bodies are in the first, middle and last frame."""
+        found = []
+        for frame in (0, len(self.rollout.q) // 2, -1):
+            pose_scene(self.scene, self.data, self.rollout, frame, self.ghost)
+            found.append(self.data.xpos[1:].copy())
+        return np.concatenate(found)
+
     def _choose_view(self, aspect: float) -> None:
         """Of twelve directions, turn the camera to the one that sees most of the object, and then of the hand."""
         reference, object_body = self.rollout.reference, self.scene.model.body("object").id
@@ -123,7 +144,7 @@ class Painter:
 
     def _turn(self, view: tuple[float, float], aspect: float) -> None:
         self.camera.azimuth, self.camera.elevation = view
-        frame_motion(self.camera, motion(self.rollout), aspect)
+        frame_motion(self.camera, self.points, aspect, self.margin)
 
 
 def outline(picture: np.ndarray, thing: np.ndarray, tint: np.ndarray) -> np.ndarray:
@@ -157,7 +178,7 @@ def motion(rollout: Rollout) -> np.ndarray:
     return np.concatenate([rollout.object_pose[:, :3], rollout.reference.object_pose[:, :3], rollout.q[:, :3]])
 
 
-def frame_motion(camera: mujoco.MjvCamera, points: np.ndarray, aspect: float, margin: float = 0.1) -> None:
+def frame_motion(camera: mujoco.MjvCamera, points: np.ndarray, aspect: float, margin: float) -> None:
     """Move a free camera, turned as it is, so near that every point (N, 3) is in view with `margin` m round it."""
     azimuth, elevation = np.radians(camera.azimuth), np.radians(camera.elevation)
     forward = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
@@ -175,6 +196,13 @@ def sheet_frames(rollout: Rollout, count: int = SHEET_FRAMES) -> list[int]:
     """Frame numbers spread evenly over the clip, the last one included."""
     T = len(rollout.q)
     return [round((k + 1) * (T - 1) / count) for k in range(count)]
+
+
+def grasp_frames(rollout: Rollout) -> list[int]:
+    """Four frames that tell the story: before the grasp, at its start, on the way and at the height of the lift."""
+    reference = rollout.reference
+    start, top = reference.grasp_start, int(np.argmax(rollout.object_pose[:, 2]))
+    return [max(0, start - round(0.5 * reference.rate)), start, (start + top) // 2, top]
 
 
 def contact_sheet(painter: Painter, frames: list[int], path: Path, columns: int = SHEET_COLUMNS) -> Path:
