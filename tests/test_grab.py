@@ -5,13 +5,16 @@ import io
 import numpy as np
 import pytest
 
-from dexhot.data import load_object
+from dexhot.data import ObjectAsset, list_objects, load_object
 from dexhot.data.datasets import grab, list_clips, load_clip, splits
+from dexhot.data.datasets.grab import WHEEL
 from dexhot.data.datasets.grab_import import get_grab
-from dexhot.data.datasets.library import clip_names
+from dexhot.data.datasets.library import clip_names, trajectories_dir
+from dexhot.data.datasets.licences import require_acceptance
 from dexhot.errors import LicenceError, NotFoundError
 from dexhot.geometry.poses import transform
 from dexhot.geometry.rotations import matrix_to_quat, quat_angle
+from dexhot.paths import cache_dir
 
 CLIPS = sorted({clip for names in splits("grab").values() for clip in names})
 
@@ -56,6 +59,50 @@ def test_a_second_get_writes_nothing(grab):
 def test_unknown_clip_lists_the_clips(grab):
     with pytest.raises(NotFoundError, match=r"no clip named 'grab/duck_fly'; available: .*grab/duck_lift"):
         load_clip("grab/duck_fly")
+
+
+@pytest.fixture
+def kept_wheel(grab, tmp_path, monkeypatch):
+    """A cache that holds the wheel and no more."""
+    wheel = cache_dir() / "downloads" / WHEEL
+    monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path))
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads" / WHEEL).symlink_to(wheel)
+    return tmp_path
+
+
+def plain_object(name, vertices, faces, pieces, mass, provenance):
+    return ObjectAsset(name, vertices, faces, pieces, mass, np.zeros(3), np.eye(3), provenance=provenance)
+
+
+@pytest.mark.data
+def test_an_interrupted_get_goes_on_where_it_stopped(kept_wheel):
+    made = []
+
+    def interrupted(name, *mesh, **options):
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(name)
+        return plain_object(name, *mesh, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        get_grab(True, interrupted)
+    assert list_objects() == made
+    assert [p.name for p in (kept_wheel / "downloads").iterdir()] == [WHEEL]
+    assert get_grab(True, plain_object) == {"clips": 95, "objects": 47}
+    damaged = trajectories_dir("grab") / "duck_lift.npz"
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    assert get_grab(True, plain_object) == {"clips": 1, "objects": 0}
+    assert load_clip("grab/duck_lift").object_name == "grab/duck"
+
+
+def test_terms_are_asked_on_a_terminal_and_only_once(cache, monkeypatch, capsys):
+    answers = iter(["y"])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda *_: next(answers))
+    require_acceptance("grab", "The terms.", None)
+    require_acceptance("grab", "The terms.", None)
+    assert capsys.readouterr().err.count("The terms.") == 1
 
 
 def test_splits_cover_95_clips_once():

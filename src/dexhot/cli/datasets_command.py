@@ -70,6 +70,7 @@ def _list(args: List) -> None:
 
 def _get(args: Get) -> None:
     from dexhot.errors import DexhotError
+    from dexhot.paths import cache_dir
 
     if args.dataset == "grab":
         written = get_grab(True if args.accept_licence == "grab" else None, args.again)
@@ -77,7 +78,8 @@ def _get(args: Get) -> None:
         raise DexhotError("hot3d is not downloaded for you; name the folder of a sequence: --path DIR.")
     else:
         written = get_hot3d(args.path, args.objects, args.again)
-    summary(f"datasets get {args.dataset}", {f"{name} written": count for name, count in written.items()})
+    rows = {f"{name} written": count for name, count in written.items()}
+    summary(f"datasets get {args.dataset}", rows | {"cache": str(cache_dir())})
     if args.json:
         print_json({"dataset": args.dataset, **written})
 

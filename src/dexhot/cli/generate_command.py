@@ -17,8 +17,10 @@ class Args:
     """What it does it with."""
     seed: int = 0
     """Sizes, place, heights and times are drawn from it."""
+    side: Literal["right", "left"] = "right"
+    """The hand that does it; the left one is the right one in a mirror."""
     out: Path | None = None
-    """Trajectory file to write; default: <kind>-<shape>-<seed>.npz. The object goes into the cache."""
+    """Trajectory file to write; default: <kind>-<shape>-<seed>[-left].npz. The object goes into the cache."""
     json: bool = False
     """End with one JSON line."""
 
@@ -27,9 +29,9 @@ def run(args: Args) -> None:
     from dexhot.data import save, save_object
     from dexhot.data.datasets.parametric import generate
 
-    trajectory, asset = generate(args.kind, args.shape, args.seed)
+    trajectory, asset = generate(args.kind, args.shape, args.seed, args.side)
     save_object(asset)
-    path = save(trajectory, args.out or Path(f"{args.kind}-{args.shape}-{args.seed}.npz"))
+    path = save(trajectory, args.out or Path(f"{trajectory.name.partition('/')[2]}.npz"))
     z = trajectory.object_pose[:, 2]
     rows = {"file": str(path), "object": asset.name, "frames": len(z), "duration_s": float(trajectory.time[-1])}
     rows["lift_m"] = float(z.max() - z[0])

@@ -3,7 +3,7 @@
 Seeded, so tests and the demo's fallback need no download. The world is z-up with the table at z = 0; 60 Hz.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -35,17 +35,20 @@ class Grasp:
     contacts: dict[int, np.ndarray]  # digit -> (3,) object frame, m
 
 
-def generate(kind: str, shape: str, seed: int = 0) -> tuple[HandObjectTrajectory, ObjectAsset]:
-    """A right hand that does `kind` with an object of `shape` (sizes, place, heights and times drawn from `seed`).
+def generate(kind: str, shape: str, seed: int = 0, side: str = "right") -> tuple[HandObjectTrajectory, ObjectAsset]:
+    """A hand that does `kind` with an object of `shape` (sizes, place, heights and times drawn from `seed`).
 
     reach: to the open hand around the object; grasp: closes on it; lift: raises it by 10 to 16 cm; carry: puts it down
     again 12 to 20 cm away and lets go; rotate: turns it by 30 to 50 degrees in the air with the wrist; inhand: turns it
-    by 15 to 25 degrees between the fingertips, wrist still. Raises NotFoundError for another kind or shape.
+    by 15 to 25 degrees between the fingertips, wrist still. The left hand's
+    are the right hand's in a mirror. Raises NotFoundError for another kind, shape or side.
     """
     if kind not in KINDS:
         raise NotFoundError("kind of demonstration", kind, KINDS)
     if shape not in SHAPES:
         raise NotFoundError("shape", shape, SHAPES)
+    if side not in ("right", "left"):
+        raise NotFoundError("side", side, ("right", "left"))
     rng = np.random.default_rng(seed)
     body = random_shape(shape, rng)
     place, yaw = rng.uniform(-0.05, 0.05, 2), rng.uniform(-0.4, 0.4)
@@ -69,7 +72,17 @@ def generate(kind: str, shape: str, seed: int = 0) -> tuple[HandObjectTrajectory
     if kind == "inhand":
         motion.turn_in_hand(sign * rng.uniform(0.26, 0.44), rng.uniform(1.0, 1.4))
     motion.hold(HOLD_TIME)
-    return motion.trajectory(f"parametric/{kind}-{shape}-{seed}", body.name, seed), shape_asset(body)
+    trajectory = motion.trajectory(f"parametric/{kind}-{shape}-{seed}", body.name, seed)
+    return trajectory if side == "right" else mirrored(trajectory), shape_asset(body)
+
+
+def mirrored(trajectory: HandObjectTrajectory) -> HandObjectTrajectory:
+    """The same with the left hand, mirrored in y: every shape is its own mirror image."""
+    right = trajectory.hands["right"]
+    points = right.keypoints * [1.0, -1.0, 1.0]
+    left = replace(right, keypoints=points, wrist_pose=wrist_pose(points, "left"))
+    object_pose = trajectory.object_pose * [1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0]
+    return replace(trajectory, name=f"{trajectory.name}-left", hands={"left": left}, object_pose=object_pose)
 
 
 @cache
