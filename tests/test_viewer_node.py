@@ -10,6 +10,7 @@ from nav_msgs.msg import Odometry
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
+from visualization_msgs.msg import MarkerArray
 
 from dexhot.control.safety import State
 from dexhot.data.files import save
@@ -113,3 +114,17 @@ def test_it_refuses_to_configure_without_a_reference(ros_domain):
     assert viewer.state == "unconfigured" and "/nowhere.npz" in viewer.fault_reason
     viewer.destroy_node()
     rclpy.try_shutdown()
+
+
+def test_markers_stand_where_the_graph_says(graph):
+    viewer, other, executor = graph
+    heard: list = []
+    other.create_subscription(MarkerArray, "/scene/markers", heard.append, 10)
+    publish_lift(other, executor, viewer)
+    heard.clear()
+    assert spin_until(executor, lambda: {m.markers[0].ns for m in heard} == {"scene", "reference"})
+    model = viewer.view.stage.scene.model
+    box = next(m for a in heard for m in a.markers if m.id == model.geom("object_visual").id)
+    place = [box.pose.position.x, box.pose.position.y, box.pose.position.z]
+    assert place == pytest.approx(lift_reference().object_pose[FRAME, :3], abs=1e-6)
+    assert len(box.points) == 36 and box.header.frame_id == "world"

@@ -1,4 +1,4 @@
-"""The live scene in the browser: joint states and object state -> viser, the reference's ghost at the current index."""
+"""The live scene for people: joint states and object state -> the browser, and /scene/markers for RViz and Foxglove."""
 
 import time
 from functools import partial
@@ -6,6 +6,7 @@ from functools import partial
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
+from visualization_msgs.msg import MarkerArray
 
 from dexhot.control.controllers import RATE
 from dexhot.data.files import load
@@ -14,6 +15,7 @@ from dexhot.hands.arm import FR3_HOME, FR3_JOINTS
 from dexhot.hands.robot_hand import load_hand
 from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
+from dexhot.nodes.markers import SceneMarkers
 from dexhot.view.live import LiveView, Snapshot
 from dexhot.view.player import new_server
 
@@ -36,7 +38,13 @@ class ViewerNode(DexhotNode):
         self.subscribe(JointState, "/tracker/target", partial(self.on_joints, "target"), "sensor")
         self.subscribe(Odometry, "/object/state", self.on_object, "sensor")
         self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        stage = self.view.stage
+        self.robot = SceneMarkers(stage.scene.model, stage.seen, "scene")
+        self.ghost = SceneMarkers(stage.scene.model, stage.ghostly, "reference")
+        self.markers = self.advertise(MarkerArray, "/scene/markers", "sensor")
         self.loop(self.p.rate, self.draw, "draw")
+        if self.p.markers_rate:
+            self.loop(self.p.markers_rate, self.mark, "markers")
         self.values["url"] = f"http://{self.p.host}:{self.server.get_port()}"
         self.get_logger().info(f"the live scene is at {self.values['url']}")
 
@@ -69,9 +77,15 @@ class ViewerNode(DexhotNode):
         self.newest.safety, self.newest.reason = str(self.safety.state), self.safety.reason
 
     def draw(self) -> None:
-        """Nothing while nobody looks: the cores are the controller's."""
+        """To the browsers; nothing while there are none, because the cores are the controller's."""
         if not self.server.get_clients():
             return
         now = time.monotonic()
         self.newest.ages = {what: now - heard for what, heard in self.heard.items()}
         self.view.show(self.newest)
+
+    def mark(self) -> None:
+        """To RViz, Foxglove and the recorder."""
+        self.view.pose(self.newest)
+        for markers in (self.robot, self.ghost):
+            self.markers.publish(markers.message(self.view.stage.data, self.stamp()))

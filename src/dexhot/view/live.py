@@ -50,14 +50,19 @@ class LiveView:
         hand_q = reference.q[0, 6:]
         self.show(Snapshot(FR3_HOME, hand_q, reference.object_pose[0]))
 
-    def show(self, now: Snapshot) -> None:
-        """Draw `now`."""
+    def pose(self, now: Snapshot) -> int:
+        """Put the scene, unseen as yet, to `now`; returns the frame of the ghost."""
         scene, data, ref = self.stage.scene, self.stage.data, self.reference
         frame = int(np.clip(now.frame or 0, 0, len(ref.q) - 1))
         data.qpos[scene.arm_q_address], data.qpos[scene.finger_q_address] = now.arm_q, now.hand_q
         data.qpos[scene.object_qpos] = now.object_pose
         scene.show_ghost(data, ref.q[frame], ref.object_pose[frame])
         mujoco.mj_kinematics(scene.model, data)
+        return frame
+
+    def show(self, now: Snapshot) -> None:
+        """Draw `now`."""
+        frame, ref = self.pose(now), self.reference
         with self.server.atomic():
             self.stage.update(self.stage.touching())
             if now.target is not None:

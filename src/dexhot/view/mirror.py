@@ -8,13 +8,13 @@ from dexhot.view.meshes import body_parts
 
 
 class Mirror:
-    """The geoms of `model` that `geoms` (ngeom,) bool selects, under `prefix` in the scene tree."""
+    """The geoms of `model` with the ids `geoms`, under `prefix` in the scene tree."""
 
     def __init__(self, server: viser.ViserServer, model: mujoco.MjModel, prefix: str, geoms: np.ndarray):
         self.server = server
         self.root = server.scene.add_frame(prefix, show_axes=False)
         self.handles: list[tuple[int, viser.MeshHandle]] = []
-        for k, part in enumerate(body_parts(model, np.flatnonzero(geoms))):
+        for k, part in enumerate(body_parts(model, geoms)):
             r, g, b, alpha = part.rgba
             handle = server.scene.add_mesh_simple(
                 f"{prefix}/{model.body(part.body).name or 'world'}_{k}",

@@ -26,8 +26,10 @@ class Stage:
         ghostly, collision = is_ghost(model), model.geom_group == VISUAL_GROUP + 1
         model.geom_rgba[scene.table_geom, :3] = np.array(TABLE_RGB) / 255
         model.geom_rgba[ghostly, 3] = GHOST_OPACITY
-        self.robot = Mirror(server, model, "/robot", (model.geom_group <= VISUAL_GROUP) & ~ghostly)
-        self.ghost = Mirror(server, model, "/ghost", ghostly & ~collision)
+        self.seen = np.flatnonzero((model.geom_group <= VISUAL_GROUP) & ~ghostly)  # ids of geoms
+        self.ghostly = np.flatnonzero(ghostly & ~collision)
+        self.robot = Mirror(server, model, "/robot", self.seen)
+        self.ghost = Mirror(server, model, "/ghost", self.ghostly)
         self.sites = [model.site(name).id for name in scene.hand.tip_sites]
         radius = 1.15 * scene.hand.tip_radius
         self.tips = [server.scene.add_icosphere(f"/contacts/{site}", radius, opacity=0.6) for site in self.sites]
