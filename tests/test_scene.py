@@ -4,6 +4,8 @@ import mujoco
 import numpy as np
 import pytest
 
+from dexhot.data.datasets import load_clip, splits
+from dexhot.data.object_asset import load_object
 from dexhot.data.types import WRIST_JOINTS
 from dexhot.errors import DexhotError
 from dexhot.geometry.rotations import quat_angle, quat_multiply, rotvec_to_quat, xyz_angles_to_quat
@@ -148,6 +150,14 @@ def test_object_is_at_rest_after_a_reset(scene, start):
     speed, turn = settle_check(scene, start)
     assert speed < PHYSICS.rest_speed[0]
     assert turn < PHYSICS.rest_speed[1]
+
+
+@pytest.mark.data
+def test_real_clips_start_at_rest(grab):
+    for name in splits("grab")["quick"]:
+        clip = load_clip(f"grab/{name}")
+        scene = object_scene(load_object(clip.object_name), PHYSICS, clip.table_height)
+        require_rest(scene, clip.object_pose[0])
 
 
 @pytest.mark.parametrize("rise", [0.1, -0.02])

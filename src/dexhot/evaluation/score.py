@@ -12,6 +12,7 @@ from dexhot.hands.robot_hand import RobotHand, load_hand
 from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.physics import Physics, load_physics
 from dexhot.simulation.scene import floating_scene
+from dexhot.simulation.settle import require_rest
 
 
 def score(demonstration: Demonstration, threads: int = 1) -> Rollout:
@@ -41,8 +42,13 @@ def rejudge(rollout: Rollout) -> Rollout:
 def floating_simulator(
     reference: Reference, asset: ObjectAsset, hand: RobotHand, physics: Physics, threads: int = 1
 ) -> MujocoSimulator:
-    """The benchmark's world of a reference: floating hand, object, table."""
-    return MujocoSimulator(floating_scene(hand, asset, reference.base_quat, physics, reference.table_height), threads)
+    """The benchmark's world of a reference: floating hand, object, table.
+
+    Raises DexhotError when the object would not stay at rest where the reference starts.
+    """
+    scene = floating_scene(hand, asset, reference.base_quat, physics, reference.table_height, visual=False)
+    require_rest(scene, reference.object_pose[0])
+    return MujocoSimulator(scene, threads)
 
 
 def run_floating(reference: Reference, actions: np.ndarray, simulator: MujocoSimulator, state=None) -> Rollout:
