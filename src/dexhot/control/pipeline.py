@@ -118,7 +118,7 @@ def run_ticks(
             started = True
         command = shaper.step(target)
         world.drive_hand(command.hand_q)
-        world.drive_arm(command.arm_q, command.arm_qd)
+        world.drive_arm(command.arm_q, command.arm_qd, command.arm_torque)
 
 
 def run_offline(

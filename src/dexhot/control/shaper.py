@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from dexhot.control.arm_dynamics import ArmDynamics
 from dexhot.control.wrist import wrist_to_palm
 from dexhot.errors import DexhotError
 from dexhot.hands.robot_hand import RobotHand
@@ -55,6 +56,7 @@ class Command:
     hand_qd: np.ndarray  # (n,) the shaped velocities
     arm_q: np.ndarray  # (7,)
     arm_qd: np.ndarray  # (7,)
+    arm_torque: np.ndarray  # (7,) feed-forward, N m
     ik_error: float  # m, the palm's distance from where it should be
 
 
@@ -63,7 +65,8 @@ class CommandShaper:
 
     def __init__(self, hand: RobotHand, base_quat: np.ndarray, physics: Physics, hand_lead: float, wrist_lead: float):
         self.shaper = HandShaper(hand, base_quat, physics)
-        self.ik = ArmIK(hand)
+        self.ik, self.dynamics = ArmIK(hand), ArmDynamics(hand)
+        self.torque_limit = 0.5 * np.array(physics.arm.force)
         self.base_quat, self.rate = base_quat, 1.0 / physics.control_dt
         self.hand_lead, self.wrist_lead = hand_lead, wrist_lead
         self.lower, self.upper = hand.lower, hand.upper
@@ -71,17 +74,25 @@ class CommandShaper:
     def reset(self, q: np.ndarray, arm_q: np.ndarray) -> None:
         """Start from the floating hand's pose q (6+n,) and the arm's joints arm_q (7,)."""
         self.shaper.reset(q)
-        self.arm_q = arm_q.copy()
+        self.q = q.copy()
+        self.arm_q, self.arm_qd = arm_q.copy(), np.zeros_like(arm_q)
 
     def step(self, target: np.ndarray) -> Command:
-        """One tick. The wrist leads by `wrist_lead`, the fingers by `hand_lead` seconds of their shaped velocity."""
-        q, qd = self.shaper.step(target)
+        """One tick. The wrist leads by `wrist_lead`, the fingers by `hand_lead` seconds of their shaped velocity.
+
+        A command is held for a tick, so it is that of the tick's middle.
+        """
+        q, qd = (x.copy() for x in self.shaper.step(target))
+        middle, mean_qd = 0.5 * (q + self.q), (q - self.q) * self.rate
+        self.q = q
         palm = wrist_to_palm(q[:6] + self.wrist_lead * qd[:6], self.base_quat)
         arm_q, ik_error, _ = self.ik.solve(palm, self.arm_q)
         arm_qd = (arm_q - self.arm_q) * self.rate
-        self.arm_q = arm_q
-        hand_q = np.clip(q[6:] + self.hand_lead * qd[6:], self.lower, self.upper)
-        return Command(hand_q, qd[6:].copy(), arm_q, arm_qd, ik_error)
+        torque = self.dynamics.torque(self.arm_q, arm_qd, (arm_qd - self.arm_qd) * self.rate)
+        torque = np.clip(torque, -self.torque_limit, self.torque_limit)
+        self.arm_q, self.arm_qd = arm_q, arm_qd
+        hand_q = np.clip(middle[6:] + self.hand_lead * mean_qd[6:], self.lower, self.upper)
+        return Command(hand_q, mean_qd[6:], arm_q - 0.5 * arm_qd / self.rate, arm_qd, torque, ik_error)
 
 
 def measure_lag(hand: RobotHand, physics: Physics, lead: float = 0.0, speed: float = 0.5) -> float:

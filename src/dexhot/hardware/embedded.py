@@ -30,7 +30,8 @@ class EmbeddedWorld:
         self.unanswered: set[str] = set()
         self.ticked: dict[float, float] = {}  # stamp -> steady time of the last ticks
         arm = scene.physics.arm
-        self.arm_lead = np.divide(arm.kv, arm.kp)  # s: turns a velocity target into the servo's position target
+        self.arm_stiffness = np.array(arm.kp)
+        self.arm_lead = np.divide(arm.kv, arm.kp)  # s
 
     def reset(self, q: np.ndarray, object_pose: np.ndarray, hold_object: bool = False) -> None:
         """Robot at rest at q (7+n,), object (7,) at rest; with `hold_object` it stays there until `release`."""
@@ -88,10 +89,15 @@ class EmbeddedWorld:
         self.driven.discard(who)
         self.unanswered.discard(who)
 
-    def drive_arm(self, q: np.ndarray, qd: np.ndarray) -> None:
-        """Impedance kp (q - q_meas) + kv (qd - qd_meas) like the real arm's tracker; the servo lacks only kv qd."""
+    def drive_arm(self, q: np.ndarray, qd: np.ndarray, torque: np.ndarray) -> None:
+        """Impedance kp (q - q_meas) + kv (qd - qd_meas) + torque, as the real arm's tracker.
+
+        The scene's servo takes a position only: what it lacks is added as a displacement.
+        """
         s = self.scene
-        self.data.ctrl[:ARM] = np.clip(q + self.arm_lead * qd, s.lower[:ARM], s.upper[:ARM])
+        self.data.ctrl[:ARM] = np.clip(
+            q + self.arm_lead * qd + torque / self.arm_stiffness, s.lower[:ARM], s.upper[:ARM]
+        )
 
     def drive_hand(self, q: np.ndarray) -> None:
         """Position targets (n,) of the fingers' PD."""

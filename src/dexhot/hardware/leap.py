@@ -12,8 +12,8 @@ class LeapTwin(Twin):
     def __init__(self) -> None:
         super().__init__("hand", slice(ARM, None))
 
-    def write(self, q: np.ndarray, qd: np.ndarray) -> None:
-        """Position targets (16,), rad. `qd` is not used: the servo takes none, the shaper's lead stands in for it."""
+    def write(self, q: np.ndarray, qd: np.ndarray, effort: np.ndarray) -> None:
+        """Position targets (16,), rad. The servo takes no velocity or torque: the shaper's lead stands in for them."""
         self.world.drive_hand(q)
         self.world.drive(self.name)
 

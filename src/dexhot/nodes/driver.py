@@ -33,7 +33,8 @@ class DriverNode(DexhotNode):
 
     def setup(self) -> None:
         joints = joint_table(self.robot())
-        lower, upper, velocity = (np.array([getattr(j, f) for j in joints]) for f in ("lower", "upper", "velocity"))
+        fields = ("lower", "upper", "velocity", "effort")
+        lower, upper, velocity, self.effort = (np.array([getattr(j, f) for j in joints]) for f in fields)
         self.names = [j.name for j in joints]
         self.limits = Limits(lower, upper, velocity * self.p.velocity_scale)
         self.device: Device = self.devices[self.p.rig]()
@@ -69,18 +70,20 @@ class DriverNode(DexhotNode):
         stamp = messages.seconds(message.header.stamp)
         age = self.device.age(stamp, self.now())
         q, qd = messages.positions(message, self.names), messages.velocities(message, self.names)
+        effort = messages.efforts(message, self.names)
         if not self.safety.moving:
             return self.refuse(f"the safety state is {self.safety.state}")
         if why := freshness(age, self.p.max_age):
             return self.refuse(why)
-        if not (np.isfinite(q).all() and np.isfinite(qd).all()):
+        if not (np.isfinite(q).all() and np.isfinite(qd + effort).all()):
             return self.refuse("the command is not finite")
         starting = self.previous is None
         previous = self.device.read().q if self.previous is None else self.previous
         dt = 1.0 / RATE if starting else max(stamp - self.last_stamp, 1.0 / RATE)
         self.previous, self.last_stamp = self.limits.apply(q, previous, dt), stamp
         self.values["clamped"] = self.limits.clamped
-        self.device.write(self.previous, np.clip(qd, -self.limits.velocity, self.limits.velocity))
+        qd = np.clip(qd, -self.limits.velocity, self.limits.velocity)
+        self.device.write(self.previous, qd, np.clip(effort, -self.effort, self.effort))
         self.delay.add(age)
         self.driven = time.monotonic()
         self.warnings.pop("refused", None)

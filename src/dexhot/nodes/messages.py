@@ -66,6 +66,11 @@ def velocities(message: JointState, names) -> np.ndarray:
     return _ordered(message, message.velocity, names) if message.velocity else np.zeros(len(names))
 
 
+def efforts(message: JointState, names) -> np.ndarray:
+    """The efforts in the order of `names`; zero where the message has none."""
+    return _ordered(message, message.effort, names) if message.effort else np.zeros(len(names))
+
+
 def _ordered(message: JointState, values, names) -> np.ndarray:
     if list(message.name) == list(names) and len(values) == len(names):
         return np.array(values)

@@ -57,5 +57,7 @@ class ShaperNode(DexhotNode):
             self.fresh = False
         command, stamp = self.shaper.step(target), message.header.stamp
         self.hand_command.publish(messages.joint_state(self.fingers, stamp, command.hand_q, command.hand_qd))
-        self.arm_command.publish(messages.joint_state(FR3_JOINTS, stamp, command.arm_q, command.arm_qd))
+        self.arm_command.publish(
+            messages.joint_state(FR3_JOINTS, stamp, command.arm_q, command.arm_qd, command.arm_torque)
+        )
         self.values["ik_error_max_mm"] = self.worst = max(self.worst, 1e3 * command.ik_error)
