@@ -107,10 +107,12 @@ def test_a_world_that_blows_up_is_flagged_and_the_others_are_not(sim, away, star
     assert batch.diverged.tolist() == [False, True, False]
 
 
-def test_a_nan_control_is_flagged(sim, away, start):
+def test_a_nan_control_is_flagged_and_leaves_no_log_file(sim, away, start, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     controls = np.tile(away, (2, 10, 1))
     controls[1, 4] = np.nan
     assert sim.rollout(sim.initial_state(away, start), controls).diverged.tolist() == [False, True]
+    assert not list(tmp_path.iterdir())
 
 
 def test_contacts_of_an_object_at_rest(sim, away, start):

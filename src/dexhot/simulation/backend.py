@@ -1,5 +1,6 @@
 """The Simulator protocol and its threaded MuJoCo backend: many worlds, one call, at the 60 Hz control rate."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,6 +13,15 @@ from dexhot.errors import DexhotError
 from dexhot.simulation.scene import Scene, perturbed, reset
 
 STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
+log = logging.getLogger(__name__)
+
+
+def _hear_warning(text: str) -> None:
+    """MuJoCo's own handler writes MUJOCO_LOG.TXT where the user stands. A blow-up is told by Batch.diverged already."""
+    log.log(logging.DEBUG if text.startswith("Nan, Inf or huge value") else logging.WARNING, text)
+
+
+mujoco.set_mju_user_warning(_hear_warning)
 
 
 @dataclass
