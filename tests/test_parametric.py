@@ -7,6 +7,7 @@ from dexhot.data.datasets import human_hand
 from dexhot.data.datasets.parametric import KINDS, generate
 from dexhot.data.datasets.shapes import SHAPES
 from dexhot.data.keypoints import TIPS, wrist_pose
+from dexhot.data.object_asset import load_object
 from dexhot.errors import NotFoundError
 from dexhot.geometry.poses import IDENTITY, inverse, transform
 from dexhot.geometry.rotations import quat_angle
@@ -145,3 +146,18 @@ def test_reach_with_a_still_wrist_keeps_it():
     assert miss < 1e-4
     assert wrist == pytest.approx(IDENTITY)
     assert angles[:3] == pytest.approx(human_hand.RELAXED[:3])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_object_is_known_by_its_name(shape, monkeypatch, tmp_path):
+    _, asset = generate("reach", shape, 3)
+    monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path))
+    again = load_object(asset.name)
+    assert again.mass == pytest.approx(asset.mass)
+    assert np.allclose(again.vertices, asset.vertices)
+
+
+def test_a_parametric_name_that_is_none_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path))
+    with pytest.raises(NotFoundError, match="box-MMxMMxMM"):
+        load_object("parametric/box-50x60")

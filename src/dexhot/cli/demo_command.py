@@ -1,4 +1,4 @@
-"""The main job, end to end: a real human demonstration, retargeted, mined, tracked through the live graph, and reported."""
+"""The main job, end to end: a real human demonstration, retargeted, mined, tracked live through the graph, reported."""
 
 import time
 from collections.abc import Iterator
@@ -107,8 +107,8 @@ def grab_clip(clip: str) -> Any:
     from dexhot.data.datasets import grab
     from dexhot.data.datasets.library import load_clip
 
-    console.print(grab.TERMS, highlight=False)
-    console.print("Going on means accepting them for this use; `--source parametric` does without GRAB.\n")
+    console.print(grab.TERMS, highlight=False, soft_wrap=True)
+    console.print("Going on means accepting them for this use; `--source parametric` does without GRAB.\n", soft_wrap=True)
     get_grab(True)
     trajectory = load_clip(clip)
     z = trajectory.object_pose[:, 2]
@@ -188,4 +188,4 @@ def reported(live: Path) -> Path:
     from dexhot.cli.report_command import Args as ReportArgs
     from dexhot.cli.report_command import write
 
-    return write(ReportArgs(live))
+    return write(ReportArgs(live))[0]

@@ -91,8 +91,13 @@ def save_object(asset: ObjectAsset) -> Path:
 
 
 def load_object(name: str) -> ObjectAsset:
-    """Read an asset of the cache by name. Raises NotFoundError with the names that exist."""
+    """Read an asset of the cache by name; a parametric one is made from its name. Raises NotFoundError with the names
+    that exist."""
     folder = objects_dir() / name
+    if not (folder / "object.json").is_file() and name.startswith("parametric/"):
+        from dexhot.data.datasets.shapes import named_shape, shape_asset  # they are assets themselves
+
+        return shape_asset(named_shape(name))
     if not (folder / "object.json").is_file():
         hint = (
             "Get a dataset's objects with `dexhot datasets get NAME`, add your own scan with `dexhot object add FILE`."

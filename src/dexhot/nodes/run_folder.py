@@ -35,9 +35,8 @@ class Task:
 
 
 def load_task(reference: str, policy: str, controller: str) -> Task:
-    """The files of a run. Raises FileFormatError or DexhotError, naming the argument to give."""
-    if not reference:
-        raise DexhotError("no reference given; write reference:=FILE, as `dexhot retarget` or `dexhot mine` made it.")
+    """The files of a run; without a reference, the shipped demonstration. Raises FileFormatError or DexhotError."""
+    reference = reference or str(share_dir() / "policies" / "lift_box.npz")
     tracked: Any = files.load(reference)
     if not isinstance(tracked, Reference | Demonstration):
         raise FileFormatError(

@@ -6,9 +6,11 @@ import numpy as np
 import trimesh
 
 from dexhot.data.object_asset import ObjectAsset, Symmetry, default_mass
+from dexhot.errors import NotFoundError
 from dexhot.geometry.meshes import mass_properties
 
-SHAPES = ("box", "cylinder", "sphere", "composite")
+SIZES = {"box": 3, "cylinder": 2, "sphere": 1, "composite": 3}  # how many numbers give its size
+SHAPES = tuple(SIZES)
 HALF_TURNS = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 
 
@@ -47,6 +49,16 @@ class Shape:
         foot.apply_translation([0, 0, (FOOT[2] - self.height) / 2])
         column.apply_translation([0, 0, (self.height - self.size[2]) / 2])
         return [foot, column]
+
+
+def named_shape(name: str) -> Shape:
+    """The shape called `name`, e.g. "parametric/box-55x70x100" (mm). Raises NotFoundError for a name that is none."""
+    kind, _, sizes = name.removeprefix("parametric/").partition("-")
+    numbers = sizes.split("x")
+    if kind not in SIZES or len(numbers) != SIZES[kind] or not all(n.isdecimal() and int(n) for n in numbers):
+        forms = [f"parametric/{kind}-{'x'.join(['MM'] * count)}" for kind, count in SIZES.items()]
+        raise NotFoundError("parametric object", name, forms)
+    return Shape(kind, tuple(int(n) / 1000 for n in numbers))
 
 
 FOOT = (0.075, 0.090, 0.020)  # m, of the composite: a plate under a column

@@ -6,7 +6,11 @@ from dexhot.nodes.graph import Argument, Graph, NodeSpec, Prepared, Process, scr
 from dexhot.nodes.run_folder import load_task, new_run_folder, write_run
 
 ARGUMENTS = (
-    Argument("reference", "", "file of the Reference to track, or of a Demonstration, whose reference is tracked"),
+    Argument(
+        "reference",
+        "",
+        "file of the Reference to track, or of a Demonstration with one (default: the shipped lift of a box)",
+    ),
     Argument("rig", "sim", "what is tracked on: sim, the embedded rig", choices=("sim",)),
     Argument(
         "controller",
