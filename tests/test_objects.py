@@ -119,6 +119,12 @@ def test_resting_poses_are_at_rest_on_the_table(brick):
         require_rest(scene, pose)
 
 
+def test_a_cylinder_rests_on_its_two_ends_and_on_its_side():
+    can = trimesh.creation.cylinder(0.03, 0.1, sections=24)
+    made = make_object("user/can", can.vertices, can.faces, pieces=own_piece(can))
+    assert len(resting_poses(made, PHYSICS)) == 3
+
+
 def test_likeliest_resting_pose_lies_on_the_largest_face(brick):
     up = quat_rotate(resting_poses(brick, PHYSICS)[0][3:], np.array([1.0, 0, 0]))
     assert abs(up[2]) > 0.99

@@ -102,7 +102,7 @@ def resting_poses(asset: ObjectAsset, physics: Physics, most: int = 6) -> np.nda
     """(P, 7) poses on a table at z = 0 that simulation confirms to be at rest, likeliest first, at x = y = 0.
 
     Candidates are the stable faces of the convex hull (trimesh). Each is let go for 1 s and must then be at rest by
-    `settle_check`; poses that differ by a turn about the vertical count once.
+    `settle_check`. Poses that differ by a turn about the vertical, or about the object's symmetry axis, count once.
     """
     scene = object_scene(asset, physics)
     hull = trimesh.convex.convex_hull(np.concatenate([v for v, _ in asset.pieces]))
@@ -116,12 +116,22 @@ def resting_poses(asset: ObjectAsset, physics: Physics, most: int = 6) -> np.nda
         up = quat_rotate(quat_conjugate(pose[3:]), np.array([0.0, 0.0, 1.0]))
         speed, turn = settle_check(scene, pose)
         at_rest = speed < physics.rest_speed[0] and turn < physics.rest_speed[1]
-        if at_rest and all(up @ u < np.cos(np.radians(10.0)) for u in ups):
+        if at_rest and not any(_same_side(up, u, asset.symmetry) for u in ups):
             found.append(pose)
             ups.append(up)
         if len(found) == most:
             break
     return np.array(found).reshape(-1, 7)
+
+
+def _same_side(up: np.ndarray, other: np.ndarray, symmetry: Symmetry) -> bool:
+    """Two world-up directions in the mesh frame show the same side: within 10 degrees, up to turns about the axis."""
+    if symmetry.kind == "sphere":
+        return True
+    if symmetry.kind == "axis":
+        tilts = np.arccos(np.clip([up @ symmetry.axis, other @ symmetry.axis], -1.0, 1.0))
+        return bool(abs(tilts[0] - tilts[1]) < np.radians(10.0))
+    return bool(up @ other > np.cos(np.radians(10.0)))
 
 
 def thumbnail(asset: ObjectAsset, physics: Physics | None = None, size: tuple[int, int] = (360, 480)) -> np.ndarray:
