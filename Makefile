@@ -3,7 +3,7 @@ PYTHON ?= $(firstword $(shell command -v python3.12 python3.11 python3.13 python
 VENV := .venv
 BIN := $(VENV)/bin
 # rclpy comes from the distribution where one is sourced, otherwise from PyPI's wheels
-EXTRAS := dev,video,train$(if $(ROS_DISTRO),,$(comma)ros)
+EXTRAS := dev,video,train,hardware$(if $(ROS_DISTRO),,$(comma)ros)
 comma := ,
 READY := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

@@ -27,6 +27,12 @@ def cache_dir() -> Path:
     return Path(os.environ.get("DEXHOT_CACHE") or Path(base) / "dexhot")
 
 
+def config_dir() -> Path:
+    """What belongs to this user's hardware, such as a hand's calibration; $DEXHOT_CONFIG, else ~/.config/dexhot (XDG)."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(os.environ.get("DEXHOT_CONFIG") or Path(base) / "dexhot")
+
+
 def runs_dir() -> Path:
     """Where runs are recorded by default; $DEXHOT_RUNS, else ./runs."""
     return Path(os.environ.get("DEXHOT_RUNS") or "runs")

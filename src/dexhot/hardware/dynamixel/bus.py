@@ -1,0 +1,259 @@
+"""A bus of simulated servos behind a pseudo terminal, byte for byte as a LEAP hand behind its USB adapter.
+
+    python -m dexhot.hardware.dynamixel.bus     prints the path to open; type in faults, `help` lists them
+
+Answers come when the wire would have carried them: 10 bits per byte at the port's speed, plus each servo's return
+delay. With `latency` the adapter keeps the last, unfilled USB packet of an answer that long, as an FTDI chip does (16
+ms by default). What one servo does is in servo.py, what it moves in plant.py, what can go wrong in faults.py.
+"""
+
+import os
+import select
+import struct
+import tempfile
+import termios
+import threading
+import time
+import tty
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from dexhot.hands.joint_table import joint_table
+from dexhot.hardware.dynamixel import protocol
+from dexhot.hardware.dynamixel.faults import Faults
+from dexhot.hardware.dynamixel.plant import Drive, Joints, Plant
+from dexhot.hardware.dynamixel.protocol import BROADCAST, Instruction, Refusal
+from dexhot.hardware.dynamixel.registers import BAUD_RATES, FULL, REGISTERS, Model
+from dexhot.hardware.dynamixel.servo import SimulatedServo
+
+IDLE = 0.01  # s: the joints move at least so often
+USB_PACKET = 62  # bytes of payload in an FTDI chip's USB packet
+BITS = 10  # per byte on the wire: start, eight, stop
+SPEEDS = {getattr(termios, f"B{baud}"): baud for baud in BAUD_RATES}
+
+
+class ServoBus:
+    """Sixteen servos (or `ids`) and their plant. A context manager that runs it in a thread; or call `run`."""
+
+    def __init__(
+        self,
+        plant: Plant | None = None,
+        ids: Iterable[int] | None = None,
+        model: Model = FULL,
+        baud: int = 4_000_000,
+        fast: bool = True,
+        latency: float = 0.0,
+        link: str | Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        """`plant`: what moves, by default a LEAP hand's joints. `fast`: the firmware answers fast sync reads. `link`:
+        path to serve at, which outlives an unplug (default: a new one). `clock`: s, for servos and watchdogs.
+        """
+        table = joint_table("leap_right")
+        ids = [j.motor_id for j in table] if ids is None else list(ids)
+        self.plant = plant or Joints(table)
+        self.servos = {ident: SimulatedServo(ident, model, baud) for ident in ids}
+        self.fast, self.latency, self.clock = fast, latency, clock
+        self.faults = Faults(self)
+        self.lock = threading.Lock()
+        self.stopped = threading.Event()
+        self.goals: dict[int, tuple[int, int]] = {}  # id -> lowest and highest position ever asked of it, counts
+        self.packets: dict[str, int] = {}  # how many of each instruction came
+        self.now = self.last_heard = clock()
+        self.wire_free = 0.0  # steady time
+        self._folder = None if link else tempfile.TemporaryDirectory(prefix="dexhot-leap-")
+        self.path = str(link or Path(self._folder.name) / "bus")  # type: ignore[union-attr]
+        self.master: int | None = None
+        self._drive: Drive | None = None
+        self.plug()
+        self._sense(0.0)
+        for servo in self.servos.values():
+            servo.start()
+
+    # The cable
+
+    def plug(self) -> None:
+        """A new pseudo terminal at `path`."""
+        self.master, self._slave = os.openpty()
+        tty.setraw(self.master)
+        tty.setraw(self._slave)
+        os.set_blocking(self.master, False)
+        self.decoder = protocol.Decoder()
+        Path(self.path).unlink(missing_ok=True)
+        os.symlink(os.ttyname(self._slave), self.path)
+
+    def unplug(self) -> None:
+        """The port is gone, the servos stay powered."""
+        if self.master is not None:
+            os.close(self.master)
+            os.close(self._slave)
+            Path(self.path).unlink(missing_ok=True)
+        self.master = None
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self.run, name="servo bus", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopped.set()
+        self._thread.join()
+        self.unplug()
+        if self._folder:
+            self._folder.cleanup()
+
+    def run(self) -> None:
+        """Serve until `stopped` is set."""
+        while not self.stopped.is_set():
+            master = self.master
+            if master is None:
+                self.stopped.wait(IDLE)
+            else:
+                select.select([master], [], [], IDLE)
+            with self.lock:
+                self._advance()
+                if self.master is None or self.master != master:
+                    continue
+                try:
+                    data = os.read(self.master, 4096)
+                except BlockingIOError:
+                    continue
+                for ident, body in self.decoder.feed(data):
+                    self._serve(ident, body)
+
+    # The servos
+
+    def _advance(self) -> None:
+        """The plant's time up to now, under what the servos were told before."""
+        now = self.clock()
+        dt, self.now = now - self.now, now
+        if self._drive is None:
+            self._drive = Drive(*np.array([s.drive() for s in self.servos.values()]).reshape(-1, 4).T.copy())
+        self.plant.advance(dt, self._drive)
+        self._sense(dt)
+
+    def _sense(self, dt: float) -> None:
+        states = zip(self.plant.angle.tolist(), self.plant.velocity.tolist(), self.plant.torque.tolist())
+        for servo, state in zip(self.servos.values(), states):
+            was = servo.on, servo.get("bus_watchdog")
+            servo.sense(dt, *state)
+            servo.watch(self.now - self.last_heard)
+            if (servo.on, servo.get("bus_watchdog")) != was:
+                self._drive = None
+
+    def listening(self, ident: int) -> SimulatedServo | None:
+        """The servo, if it is alive and its baud rate is the port's."""
+        servo = self.servos.get(ident)
+        if servo is None or ident in self.faults.dead or self.speed() != BAUD_RATES[servo.get("baud_rate")]:
+            return None
+        return servo
+
+    def speed(self) -> int:
+        """Baud rate that the port was opened with."""
+        return SPEEDS.get(termios.tcgetattr(self.master)[4], 0) if self.master is not None else 0
+
+    # The wire
+
+    def _serve(self, ident: int, body: bytes) -> None:
+        """Do what one instruction packet says and answer."""
+        speed = self.speed()
+        if speed not in {BAUD_RATES[s.get("baud_rate")] for s in self.servos.values()}:
+            return  # noise to every servo
+        self.last_heard = self.now
+        code, parameters = body[0], body[1:]
+        name = Instruction(code).name if code in set(Instruction) else "unknown"
+        self.packets[name] = self.packets.get(name, 0) + 1
+        answers = self.faults.on_the_wire(self._answers(ident, code, parameters))
+        length = len(body) + 9 + sum(map(len, answers))
+        delay = sum(self._return_delay() for _ in answers)
+        begin = max(time.monotonic(), self.wire_free)
+        self.wire_free = begin + length * BITS / speed + delay
+        self._send(b"".join(answers))
+
+    def _return_delay(self) -> float:
+        row = REGISTERS["return_delay_time"]
+        return max(servo.get(row.name) for servo in self.servos.values()) * row.scale
+
+    def _send(self, data: bytes) -> None:
+        """When the wire has carried it; the adapter may keep what does not fill a USB packet."""
+        full = len(data) // USB_PACKET * USB_PACKET if self.latency else len(data)
+        for part, due in ((data[:full], self.wire_free), (data[full:], self.wire_free + self.latency)):
+            if part:
+                time.sleep(max(0.0, due - time.monotonic()))
+                assert self.master is not None
+                os.write(self.master, part)
+
+    def _answers(self, ident: int, code: int, parameters: bytes) -> list[bytes]:
+        """Status packets that the instruction brings, in order."""
+        if code == Instruction.PING:
+            return [self._ping(s) for i in self._addressed(ident) if (s := self.listening(i))]
+        if code in (Instruction.SYNC_READ, Instruction.FAST_SYNC_READ):
+            return self._sync_read(parameters, code == Instruction.FAST_SYNC_READ)
+        if code == Instruction.SYNC_WRITE:
+            self._sync_write(parameters)
+            return []
+        replies = []
+        for i in self._addressed(ident):
+            if servo := self.listening(i):
+                error, data = self._single(servo, code, parameters)
+                if ident != BROADCAST:
+                    replies.append(protocol.status(i, servo.error | error, data))
+        return replies
+
+    def _addressed(self, ident: int) -> list[int]:
+        return list(self.servos) if ident == BROADCAST else [ident]
+
+    def _ping(self, servo: SimulatedServo) -> bytes:
+        data = struct.pack("<HB", servo.get("model_number"), servo.get("firmware_version"))
+        return protocol.status(servo.get("id"), servo.error, data)
+
+    def _single(self, servo: SimulatedServo, code: int, parameters: bytes) -> tuple[int, bytes]:
+        if code == Instruction.READ:
+            data = servo.read(*struct.unpack("<HH", parameters[:4]))
+            return (Refusal.NONE, data) if data is not None else (Refusal.RANGE, b"")
+        if code == Instruction.WRITE:
+            return self._write(servo, int.from_bytes(parameters[:2], "little"), parameters[2:]), b""
+        if code == Instruction.REBOOT:
+            servo.start()
+            self._drive = None
+            return Refusal.NONE, b""
+        return Refusal.INSTRUCTION, b""
+
+    def _write(self, servo: SimulatedServo, address: int, data: bytes) -> Refusal:
+        self._drive = None
+        refusal = servo.write(address, data)
+        if address == REGISTERS["goal_position"].address and not refusal:
+            goal, ident = servo.get("goal_position"), servo.get("id")
+            low, high = self.goals.get(ident, (goal, goal))
+            self.goals[ident] = min(low, goal), max(high, goal)
+        return refusal
+
+    def _sync_write(self, parameters: bytes) -> None:
+        address, length = struct.unpack("<HH", parameters[:4])
+        for at in range(4, len(parameters), length + 1):
+            if servo := self.listening(parameters[at]):
+                self._write(servo, address, parameters[at + 1 : at + 1 + length])
+
+    def _sync_read(self, parameters: bytes, fast: bool) -> list[bytes]:
+        """Each answers after the one before it: from a silent one on, nobody does."""
+        if fast and not self.fast:
+            return []
+        address, length = struct.unpack("<HH", parameters[:4])
+        answers: list[tuple[int, int, bytes]] = []
+        for ident in parameters[4:]:
+            servo = self.listening(ident)
+            if servo is None:
+                break
+            answers.append((ident, servo.error, servo.read(address, length) or b""))
+        if fast:
+            return [protocol.fast_status(answers, len(parameters) - 4)]
+        return [protocol.status(*answer) for answer in answers]
+
+
+if __name__ == "__main__":
+    from dexhot.hardware.dynamixel.faults import serve_with_console
+
+    serve_with_console()

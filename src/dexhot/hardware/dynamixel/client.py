@@ -1,0 +1,191 @@
+"""The servos of one bus by register name, over the vendor's SDK. Importing it needs the extra `hardware`.
+
+The SDK's group reads throw each servo's error byte away and give up at the first bad packet; these keep both.
+"""
+
+import termios
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from dexhot.hardware.dynamixel.errors import BusError, SilenceError, UnpluggedError
+from dexhot.hardware.dynamixel.port import Port
+from dexhot.hardware.dynamixel.protocol import ALERT, Refusal
+from dexhot.hardware.dynamixel.registers import Block, register
+from dexhot.hardware.dynamixel.sdk import sdk, serial
+
+TRIES = 5
+ID, LENGTH, DATA = 4, 5, 9  # where they are in a status packet
+STATUS_OVERHEAD = 4  # what its length counts besides the data: instruction, error, CRC
+FAST_OVERHEAD = 4  # bytes around each servo's data in a fast sync read: error, id, CRC
+
+
+class Servos:
+    """Registers of the servos `ids` behind an open port, in counts. Every call raises BusError.
+
+    `alerts`: ids whose last packet had the alert bit. `failures`: bad or missing packets so far.
+    """
+
+    def __init__(self, port: Port, ids: Sequence[int]):
+        self.port, self.ids = port, list(ids)
+        self.fast = True  # the firmware answers fast sync reads, as far as known
+        self.alerts: set[int] = set()
+        self.failures = 0
+        self._handler = sdk.PacketHandler(2.0)
+
+    def ping(self, ident: int) -> int | None:
+        """Model number of a servo; None when it is silent."""
+        with self._link():
+            return self._tried(lambda: self._handler.ping(self.port, ident))[0]
+
+    def read(self, ident: int, name: str) -> int:
+        row = register(name)
+        return row.unpack(self.read_block(ident, Block((name,))))
+
+    def read_block(self, ident: int, block: Block) -> bytes:
+        def ask() -> tuple[bytes, int, int]:
+            result = self._handler.readTx(self.port, ident, block.address, block.length)
+            return self._receive(ident, block.length) if result == sdk.COMM_SUCCESS else (b"", result, 0)
+
+        with self._link():
+            data, error = self._tried(ask)
+        if data is None:
+            raise SilenceError(self.silence([ident]))
+        self._note(ident, error)
+        return data
+
+    def write(self, ident: int, name: str, value: int) -> None:
+        """Write one register and see it acknowledged."""
+        row = register(name)
+        data = list(row.pack(value))
+        with self._link():
+            answer, error = self._tried(
+                lambda: (True, *self._handler.writeTxRx(self.port, ident, row.address, row.size, data))
+            )
+        if answer is None:
+            raise SilenceError(self.silence([ident]))
+        self._note(ident, error)
+        if error & ~ALERT:
+            raise BusError(f"servo {ident} refuses {name} = {value}: {Refusal(error & ~ALERT).name.lower()} error.")
+
+    def reboot(self, ident: int) -> None:
+        """The only cure of an overload; the servo's RAM is as after power-on and its torque off."""
+        with self._link():
+            self._handler.reboot(self.port, ident)
+        self.alerts.discard(ident)
+
+    def read_all(self, name: str) -> np.ndarray:
+        """(n,) counts of one register of all servos."""
+        row = register(name)
+        return np.array([row.unpack(data) for data in self.read_blocks(Block((name,)))])
+
+    def read_blocks(self, block: Block) -> list[bytes]:
+        """Bytes of a block of all servos. A retry waits until a late answer to something else must have come."""
+        got = self.poll(block, TRIES, settle=True)
+        if len(got) < len(self.ids):
+            raise SilenceError(self.silence([i for i in self.ids if i not in got]))
+        return [got[i] for i in self.ids]
+
+    def poll(self, block: Block, tries: int, settle: bool = False) -> dict[int, bytes]:
+        """Bytes of a block of the servos that answer well within so many tries."""
+        got = self.group_read(block, self.ids)
+        for _ in range(tries - 1):
+            if len(got) < len(self.ids):
+                if settle:
+                    self.port.settle()
+                got |= self.group_read(block, [i for i in self.ids if i not in got])
+        return got
+
+    def read_once(self, name: str) -> bool:
+        """Did one group read of `name` reach all servos?"""
+        return len(self.group_read(Block((name,)), self.ids)) == len(self.ids)
+
+    def set_all(self, name: str, values: int | np.ndarray) -> None:
+        """Bring one register of all servos to `values`, acknowledged; only what differs is written."""
+        wanted = np.broadcast_to(values, len(self.ids))
+        for ident, found, value in zip(self.ids, self.read_all(name), wanted):
+            if found != value:
+                self.write(ident, name, int(value))
+
+    def write_all(self, name: str, values: Sequence[int]) -> None:
+        """One sync write, which no servo acknowledges."""
+        row = register(name)
+        text = [byte for ident, value in zip(self.ids, values) for byte in (ident, *row.pack(value))]
+        with self._link():
+            self._handler.syncWriteTxOnly(self.port, row.address, row.size, text, len(text))
+
+    def group_read(self, block: Block, ids: list[int]) -> dict[int, bytes]:
+        """One sync read; of the servos that answer well."""
+        with self._link():
+            if self._handler.syncReadTx(self.port, block.address, block.length, ids, len(ids), self.fast):
+                return {}
+            return self._fast_answers(block, ids) if self.fast else self._answers(block, ids)
+
+    def _answers(self, block: Block, ids: list[int]) -> dict[int, bytes]:
+        got = {}
+        for ident in ids:
+            data, result, error = self._receive(ident, block.length)
+            if result == sdk.COMM_SUCCESS:
+                got[ident] = data
+                self._note(ident, error)
+                continue
+            self.failures += 1
+            if result == sdk.COMM_RX_TIMEOUT:
+                break  # those behind a silent one do not answer either
+        return got
+
+    def _receive(self, ident: int, length: int) -> tuple[bytes, int, int]:
+        """(data, result, error) of the next status packet with this id and amount of data; others are late: skipped."""
+        while True:
+            text, result = self._handler.rxPacket(self.port, False)
+            if result != sdk.COMM_SUCCESS:
+                return b"", result, 0
+            if text[ID] == ident and text[LENGTH] + 256 * text[LENGTH + 1] == length + STATUS_OVERHEAD:
+                return bytes(text[DATA : DATA + length]), result, text[DATA - 1]
+
+    def _fast_answers(self, block: Block, ids: list[int]) -> dict[int, bytes]:
+        size = block.length + FAST_OVERHEAD
+        data, result, _ = self._handler.fastSyncReadRx(self.port, sdk.BROADCAST_ID, size * len(ids))
+        parts = [bytes(data[at : at + size]) for at in range(0, len(data), size)]
+        if result or [part[1] for part in parts] != ids:
+            self.failures += 1
+            return {}
+        for part in parts:
+            self._note(part[1], part[0])
+        return {part[1]: part[2 : 2 + block.length] for part in parts}
+
+    def silence(self, ids: list[int]) -> str:
+        """What to say of servos that did not answer: asks each whether it lives."""
+        dead = [i for i in ids if self.ping(i) is None]
+        if len(dead) == len(self.ids):
+            return f"no servo answers on {self.port.port_name}: is the hand powered, and the bus cable in?"
+        if dead:
+            return f"servos {dead} do not answer, the others do: check their cables and ids."
+        return f"servos {ids} answer when asked alone, but their group reads fail: noise on the bus, or two of one id."
+
+    def _note(self, ident: int, error: int) -> None:
+        if error & ALERT:
+            self.alerts.add(ident)
+        else:
+            self.alerts.discard(ident)
+
+    def _tried(self, ask) -> tuple:
+        """`ask()` -> (answer, result, error) until the result is good: (answer, error), or (None, 0)."""
+        for _ in range(TRIES):
+            answer, result, error = ask()
+            if result == sdk.COMM_SUCCESS:
+                return answer, error
+            self.failures += 1
+            self.port.settle()
+        return None, 0
+
+    @contextmanager
+    def _link(self) -> Iterator[None]:
+        """What the port raises when it is pulled, as one error; the SDK's busy flag does not stick."""
+        try:
+            yield
+        except (serial.SerialException, OSError, termios.error) as e:
+            raise UnpluggedError(self.port.port_name, e) from e
+        finally:
+            self.port.is_using = False

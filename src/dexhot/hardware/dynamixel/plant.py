@@ -1,0 +1,66 @@
+"""What the simulated servos move: an interface, and sixteen simple joints behind it.
+
+All in motor coordinates: rad as the servo's encoder counts them, N m at its horn.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from dexhot.hands.joint_table import Joint
+
+STEP = 1e-3  # s
+
+
+@dataclass
+class Drive:
+    """What the servos do until told otherwise, each (n,): torque = stiffness (target - angle) - damping velocity.
+
+    It is bounded by `limit`; a servo without torque has neither stiffness nor damping.
+    """
+
+    target: np.ndarray
+    stiffness: np.ndarray  # N m / rad
+    damping: np.ndarray  # N m s / rad
+    limit: np.ndarray  # N m
+
+
+class Plant(Protocol):
+    """Joints behind the servos' horns; angle (rad), velocity (rad/s), torque (N m), each (n,)."""
+
+    angle: np.ndarray
+    velocity: np.ndarray
+    torque: np.ndarray
+
+    def advance(self, dt: float, drive: Drive) -> None: ...
+
+
+class Joints:
+    """Independent joints: inertia, viscous friction, end stops. Nothing touches anything."""
+
+    inertia = 0.0015  # kg m2: geared motor and half a finger
+    friction = 0.005  # N m s / rad
+    stop_margin = 0.12  # rad beyond the joint table's limits
+
+    def __init__(self, joints: tuple[Joint, ...], q: np.ndarray | None = None, offsets: np.ndarray | None = None):
+        """At rest at joint angles q (n,) (default 0), with horns that are `offsets` (n,) rad off their zero."""
+        n = len(joints)
+        off = np.zeros(n) if offsets is None else offsets
+        ends = np.array([[j.to_motor(j.lower), j.to_motor(j.upper)] for j in joints])
+        self.lower, self.upper = ends.min(1) + off - self.stop_margin, ends.max(1) + off + self.stop_margin
+        q = np.zeros(n) if q is None else q
+        self.angle = np.array([j.to_motor(value) for j, value in zip(joints, q)]) + off
+        self.velocity, self.torque = np.zeros(n), np.zeros(n)
+
+    def advance(self, dt: float, drive: Drive) -> None:
+        """Semi-implicit Euler in steps of at most STEP."""
+        steps = max(1, int(np.ceil(dt / STEP)))
+        h = dt / steps
+        for _ in range(steps):
+            wanted = drive.stiffness * (drive.target - self.angle) - drive.damping * self.velocity
+            self.torque = np.clip(wanted, -drive.limit, drive.limit)
+            self.velocity = (self.velocity + h / self.inertia * self.torque) / (1 + h * self.friction / self.inertia)
+            angle = self.angle + h * self.velocity
+            self.angle = np.clip(angle, self.lower, self.upper)
+            self.velocity[angle != self.angle] = 0.0

@@ -1,0 +1,159 @@
+"""One simulated servo: its control table with the rules of reading and writing it, its shutdowns, its warmth."""
+
+import math
+
+from dexhot.hardware.dynamixel.protocol import ALERT, Refusal
+from dexhot.hardware.dynamixel.registers import (
+    BAUD_RATES,
+    ERROR_BIT,
+    MODES,
+    REGISTERS,
+    TABLE_SIZE,
+    Model,
+    Register,
+    register,
+)
+
+# Torque per gain: the makers' own simulation stands for kP 600, kD 200 with 3 N m/rad and 0.1 N m s/rad (LEAP_Hand_Sim)
+STIFFNESS_PER_GAIN, DAMPING_PER_GAIN = 3.0 / 600, 0.1 / 200
+AMBIENT = 28.0  # C
+HEATING = 100.0  # C / A^2, in the end
+WARM_UP = 120.0  # s
+STALLED = 0.9  # share of the stall torque that is an overload when it lasts OVERLOAD_TIME
+OVERLOAD_TIME = 1.0  # s
+EXPIRED = -1  # what bus_watchdog reads then
+
+_AT = {row.address: row for row in REGISTERS.values()}
+_WATCHED = range(REGISTERS["goal_current"].address - 2, REGISTERS["goal_position"].address + 4)  # refused once expired
+
+
+class SimulatedServo:
+    """A servo as its bus sees it. The bus moves it; `angle` is its encoder (rad)."""
+
+    def __init__(self, ident: int, model: Model, baud: int):
+        self.model = model
+        self.temperature, self.voltage, self.strain = AMBIENT, 5.0, 0.0
+        self.table = bytearray(TABLE_SIZE)
+        for row in REGISTERS.values():
+            self.put(row.name, row.default)
+        self.put("model_number", model.number)
+        self.put("id", ident)
+        self.put("baud_rate", BAUD_RATES.index(baud))
+        self.put("current_limit", round(model.stall_current * 1000))
+        self.start()
+
+    def start(self) -> None:
+        """RAM as after power-on, torque off."""
+        for row in REGISTERS.values():
+            if not row.eeprom and row.access == "rw":
+                self.put(row.name, row.default)
+        self.put("goal_current", self.get("current_limit"))
+        self.put("goal_position", self.get("present_position"))
+        self.put("hardware_error_status", 0)
+        self.strain = 0.0
+
+    def get(self, name: str) -> int:
+        row = register(name)
+        return row.unpack(bytes(self.table[row.address : row.address + row.size]))
+
+    def put(self, name: str, value: int) -> None:
+        row = register(name)
+        self.table[row.address : row.address + row.size] = row.pack(value)
+
+    @property
+    def error(self) -> int:
+        """The alert bit of its status packets."""
+        return ALERT if self.get("hardware_error_status") else 0
+
+    @property
+    def on(self) -> bool:
+        return bool(self.get("torque_enable"))
+
+    def fail(self, error: str) -> None:
+        """Raise a hardware error; the torque goes off when `shutdown` says so."""
+        self.put("hardware_error_status", self.get("hardware_error_status") | ERROR_BIT[error])
+        if self.get("hardware_error_status") & self.get("shutdown"):
+            self.put("torque_enable", 0)
+
+    def read(self, address: int, length: int) -> bytes | None:
+        """Bytes of the table; None outside it."""
+        return bytes(self.table[address : address + length]) if address + length <= TABLE_SIZE else None
+
+    def write(self, address: int, data: bytes) -> Refusal:
+        """Whole registers, all or none."""
+        writes: list[tuple[Register, int]] = []
+        while data:
+            row = _AT.get(address)
+            if row is None or len(data) < row.size:
+                return Refusal.LENGTH
+            writes.append((row, row.unpack(data[: row.size])))
+            address, data = address + row.size, data[row.size :]
+        refusal = next((r for row, value in writes if (r := self.refusal(row, value))), Refusal.NONE)
+        if not refusal:
+            for row, value in writes:
+                self.put(row.name, value)
+                if row.name == "operating_mode":  # a switch resets what belongs to the mode
+                    for name in ("position_d_gain", "position_i_gain", "position_p_gain"):
+                        self.put(name, REGISTERS[name].default)
+                    self.put("goal_current", self.get("current_limit"))
+        return refusal
+
+    def refusal(self, row: Register, value: int) -> Refusal:
+        """Why `value` may not be written; NONE when it may."""
+        if row.access == "r" or (row.eeprom and self.on):
+            return Refusal.ACCESS
+        if row.address in _WATCHED and self.get("bus_watchdog") == EXPIRED:
+            return Refusal.RANGE
+        if (row.low is not None and value < row.low) or (row.high is not None and value > row.high):
+            return Refusal.RANGE
+        if row.name == "operating_mode" and value not in MODES.values():
+            return Refusal.RANGE
+        if row.name == "goal_current" and abs(value) > self.get("current_limit"):
+            return Refusal.LIMIT
+        within = self.get("min_position_limit") <= value <= self.get("max_position_limit")
+        if row.name == "goal_position" and self.get("operating_mode") == MODES["position"] and not within:
+            return Refusal.LIMIT
+        if row.name == "torque_enable" and value and self.get("hardware_error_status") & self.get("shutdown"):
+            return Refusal.RESULT
+        return Refusal.NONE
+
+    def watch(self, silence: float) -> None:
+        """`silence` seconds have passed since the last instruction: once too many, stop here and refuse goals."""
+        allowed = self.get("bus_watchdog")
+        if self.on and allowed > 0 and silence > allowed * REGISTERS["bus_watchdog"].scale:
+            self.put("goal_position", self.get("present_position"))
+            self.put("bus_watchdog", EXPIRED)
+
+    def drive(self) -> tuple[float, float, float, float]:
+        """Target (rad), stiffness, damping, torque limit."""
+        mode = self.get("operating_mode")
+        if not self.on or mode not in (MODES["position"], MODES["extended_position"], MODES["current_based_position"]):
+            return 0.0, 0.0, 0.0, 0.0
+        current = self.get("current_limit")
+        if mode == MODES["current_based_position"]:
+            current = min(current, abs(self.get("goal_current")))
+        target = self.get("goal_position") * REGISTERS["goal_position"].scale
+        stiffness = self.get("position_p_gain") * STIFFNESS_PER_GAIN
+        damping = self.get("position_d_gain") * DAMPING_PER_GAIN
+        return target, stiffness, damping, current * REGISTERS["goal_current"].scale * self.model.torque_constant
+
+    def sense(self, dt: float, angle: float, velocity: float, torque: float) -> None:
+        """Present values after `dt` s of motion; heat, and the shutdowns that it brings."""
+        current = torque / self.model.torque_constant
+        self.temperature += dt / WARM_UP * (AMBIENT + HEATING * current**2 - self.temperature)
+        strained = abs(torque) > STALLED * self.model.stall_torque
+        self.strain = self.strain + dt if strained else 0.0
+        for name, value in (
+            ("present_position", angle),
+            ("present_velocity", velocity),
+            ("present_current", current),
+            ("present_input_voltage", self.voltage),
+            ("present_temperature", self.temperature),
+        ):
+            self.put(name, math.floor(value / REGISTERS[name].scale + 0.5))
+        if self.temperature > self.get("temperature_limit"):
+            self.fail("overheating")
+        if self.strain > OVERLOAD_TIME:
+            self.fail("overload")
+        if not self.get("min_voltage_limit") <= self.get("present_input_voltage") <= self.get("max_voltage_limit"):
+            self.fail("input voltage")

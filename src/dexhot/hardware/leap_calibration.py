@@ -1,0 +1,60 @@
+"""Where each motor's horn sits: offsets between the motors' angles and the joint table's zero, per hand, in a file."""
+
+import datetime
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from dexhot.data.files import write_text
+from dexhot.errors import DexhotError, FileFormatError
+from dexhot.hands.joint_table import Joint, joint_table
+from dexhot.paths import config_dir
+
+STILL = np.deg2rad(1.0)  # rad: the hand may move no more while it is measured
+CREDIBLE = 0.6  # rad: a larger offset is a finger not laid flat, or a horn to mount again
+
+
+def offsets_file(robot: str) -> Path:
+    """Where the offsets of the user's hand are kept."""
+    return config_dir() / "calibration" / f"{robot}.yaml"
+
+
+def load_offsets(robot: str) -> np.ndarray:
+    """(n,) rad; zeros for a hand never calibrated. Raises FileFormatError."""
+    file, names = offsets_file(robot), [j.name for j in joint_table(robot)]
+    if not file.exists():
+        return np.zeros(len(names))
+    try:
+        offsets = yaml.safe_load(file.read_text())["offsets"]
+        found = np.array([float(offsets[name]) for name in names])
+    except (KeyError, TypeError, ValueError, yaml.YAMLError) as e:
+        raise FileFormatError(f"{file} is no calibration ({e}); write it again with `dexhot leap calibrate`.") from e
+    if not (np.abs(found) <= CREDIBLE).all():
+        raise FileFormatError(f"{file} has offsets beyond {CREDIBLE} rad; write it again with `dexhot leap calibrate`.")
+    return found
+
+
+def save_offsets(robot: str, offsets: np.ndarray) -> Path:
+    """Write them under a temporary name and rename. Returns the path."""
+    rows = {j.name: round(float(value), 5) for j, value in zip(joint_table(robot), offsets)}
+    day = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    content = {"robot": robot, "measured": day, "unit": "rad", "offsets": rows}
+    return write_text(offsets_file(robot), yaml.safe_dump(content, sort_keys=False))
+
+
+def find_offsets(joints: tuple[Joint, ...], angles: np.ndarray, q: np.ndarray | None = None) -> np.ndarray:
+    """(n,) rad out of motor angles (k, n) measured while the hand rests at joint angles q (n,) (default 0: flat, open).
+
+    Raises DexhotError when it moved, or when an offset is not credible.
+    """
+    q = np.zeros(len(joints)) if q is None else q
+    moved = np.ptp(angles, axis=0)
+    if (moved > STILL).any():
+        who = ", ".join(j.name for j, m in zip(joints, moved) if m > STILL)
+        raise DexhotError(f"the hand moved while it was measured ({who}); lay it down and try again.")
+    offsets = angles.mean(axis=0) - np.array([j.to_motor(value) for j, value in zip(joints, q)])
+    if (np.abs(offsets) > CREDIBLE).any():
+        who = ", ".join(f"{j.name} {np.rad2deg(o):+.0f} deg" for j, o in zip(joints, offsets) if abs(o) > CREDIBLE)
+        raise DexhotError(f"not the flat open hand, or a horn mounted teeth off: {who}.")
+    return offsets
