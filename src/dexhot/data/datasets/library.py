@@ -12,6 +12,8 @@ from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import NotFoundError
 from dexhot.paths import cache_dir, share_dir
 
+GET = "Get clips with `dexhot datasets get grab` or `dexhot datasets get hot3d --path DIR`."
+
 
 @dataclass(frozen=True)
 class ClipInfo:
@@ -54,8 +56,7 @@ def list_clips(dataset: str) -> list[ClipInfo]:
     """What the cache holds of `dataset`, in the order of the names. Raises NotFoundError when it holds nothing."""
     names = clip_names(dataset)
     if not names:
-        hint = f"Get it with `dexhot datasets get {dataset}`."
-        raise NotFoundError("dataset in the cache", dataset, list_datasets(), hint)
+        raise NotFoundError("dataset in the cache", dataset, list_datasets(), GET)
     split_of = {clip: split for split, clips in splits(dataset).items() if split != "quick" for clip in clips}
     return [_info(load_clip(name), split_of.get(name.partition("/")[2], "")) for name in names]
 

@@ -1,11 +1,14 @@
 """Files from the Python package registry: fetched by pip, so that the user's index, proxy and certificates apply."""
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dexhot.errors import DexhotError, DownloadError
@@ -21,12 +24,11 @@ def fetch_wheel(requirement: str, filename: str, sha256: str) -> Path:
     if kept.is_file():
         _check_hash(kept, sha256)
         return kept
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".pip-") as temporary:
+    with scratch() as temporary:
         options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--disable-pip-version-check", "-q"]
-        command = [sys.executable, "-m", "pip", "download", *options, "--dest", temporary, requirement]
+        command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(temporary), requirement]
         result = subprocess.run(command, capture_output=True, text=True)
-        got = Path(temporary) / filename
+        got = temporary / filename
         if result.returncode or not got.is_file():
             reason = (result.stderr.strip() or "pip gave no reason").splitlines()[-1]
             raise DownloadError(
@@ -36,6 +38,18 @@ def fetch_wheel(requirement: str, filename: str, sha256: str) -> Path:
         _check_hash(got, sha256)
         got.rename(kept)
     return kept
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A temporary folder in the cache, beside the downloads; what killed processes left over an hour ago is removed."""
+    folder = cache_dir() / "downloads"
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".scratch-*"):
+        if time.time() - left.stat().st_mtime > 3600:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".scratch-") as temporary:
+        yield Path(temporary)
 
 
 def unpack(wheel: Path, folder: Path, parts: Iterable[str]) -> Path:
