@@ -5,6 +5,7 @@ import os
 from geometry_msgs.msg import Point
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
 
 from dexhot.nodes.base import DexhotNode
 
@@ -76,7 +77,7 @@ class Finisher(Probe):
 
 
 class Source(DexhotNode):
-    """Object states at 60 Hz and joint states at 200 Hz, until `frames` object states were given."""
+    """Object states at 60 Hz and joint states at 200 Hz, once the recorder is ready, until `frames` were answered."""
 
     frames = 150
 
@@ -87,14 +88,21 @@ class Source(DexhotNode):
         self.objects = self.advertise(Odometry, "/object/state", "state")
         self.joints = self.advertise(JointState, "/leap/joint_states", "state")
         self.heard = self.k = self.j = 0
+        self.recorded = False
+        self.subscribe(Header, "/heartbeat", self.on_heartbeat, "state")
         self.subscribe(JointState, "/tracker/target", self.on_target, "command")
         self.loop(60.0, self.object)
         self.loop(200.0, self.joint, "joints")
+
+    def on_heartbeat(self, message: Header) -> None:
+        self.recorded |= message.frame_id == "recorder"
 
     def on_target(self, message: JointState) -> None:
         self.heard += 1
 
     def object(self) -> None:
+        if not self.recorded:
+            return
         message = Odometry()
         message.header.stamp = self.stamp()
         message.pose.pose.position = Point(x=0.01 * self.k, y=1.0 / (1 + self.k), z=0.0)
@@ -104,6 +112,8 @@ class Source(DexhotNode):
             self.finish("all given")
 
     def joint(self) -> None:
+        if not self.recorded:
+            return
         message = JointState(position=[0.1 * self.j])
         message.header.stamp = self.stamp()
         self.joints.publish(message)
