@@ -59,9 +59,9 @@ def _list(args: List) -> None:
         column.no_wrap = True
     for clip in clips:
         numbers = f"{clip.duration:.2f}", f"{100 * clip.lift:.1f}"
-        table.add_row(clip.name, clip.object.partition("/")[2], *numbers, clip.hands, clip.split)
+        table.add_row(clip.name, clip.object.partition("/")[2], *numbers, clip.hands, clip.split.removeprefix("test_"))
     if clips:
-        console.print(table, width=max(console.width, 90), crop=False)
+        console.print(table)
     else:
         console.print("The cache holds no clips; get some with `dexhot datasets get grab`.")
     if args.json:
