@@ -21,7 +21,7 @@ class Args:
     video: bool = True
     """Also make the mp4."""
     strip: Path | None = None
-    """Also draw the whole robot at four moments of the grasp, side by side, into this PNG: a picture for a slide."""
+    """Also draw four moments of the grasp side by side into this PNG: a picture for a slide."""
     json: bool = False
     """End with one JSON line."""
 
@@ -58,7 +58,7 @@ def _draw_strip(rollout: Any, path: Path) -> None:
     from dexhot.evaluation.render import Painter, contact_sheet, grasp_frames
 
     asset = load_object(rollout.reference.object_name)
-    with Painter(rollout, asset, 720, 720, wide=True) as painter:
+    with Painter(rollout, asset, 720, 720, margin=0.14) as painter:
         contact_sheet(painter, grasp_frames(rollout), path)
 
 

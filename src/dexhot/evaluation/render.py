@@ -65,7 +65,7 @@ def pose_scene(scene: Scene, data: mujoco.MjData, rollout: Rollout, frame: int, 
 class Painter:
     """Draws frames of one rollout. Close it, or use it as a context manager.
 
-    The camera holds the hand and the object's whole way in view; with `wide` the whole robot.
+    The camera holds the palm's and the object's whole way in view, with `margin` m round it.
     """
 
     def __init__(
@@ -75,9 +75,9 @@ class Painter:
         width: int = 640,
         height: int = 480,
         ghost: bool = True,
-        wide: bool = False,
+        margin: float = 0.09,
     ):
-        self.rollout, self.ghost = rollout, ghost
+        self.rollout, self.ghost, self.margin = rollout, ghost, margin
         self.scene = ghost_scene(rollout.reference, asset, arm=len(rollout.arm_q) > 0, ghost=ghost)
         self.data = mujoco.MjData(self.scene.model)
         brighten(self.scene)
@@ -86,8 +86,6 @@ class Painter:
         self.outlined.geomgroup[:] = 0
         self.outlined.geomgroup[GHOST_GROUP] = 1
         self.camera = mujoco.MjvCamera()
-        self.points = np.concatenate([motion(rollout), self._robot()]) if wide else motion(rollout)
-        self.margin = 0.14 if wide else 0.09  # m
         self._choose_view(width / height)
 
     def __enter__(self) -> "Painter":
@@ -120,14 +118,6 @@ class Painter:
         self.renderer.disable_segmentation_rendering()
         return np.where(geoms >= 0, self.scene.model.geom_bodyid[np.maximum(geoms, 0)], -1)
 
-    def _robot(self) -> np.ndarray:
-        """(N, 3) where the robot's bodies are in the first, middle and last frame."""
-        found = []
-        for frame in (0, len(self.rollout.q) // 2, -1):
-            pose_scene(self.scene, self.data, self.rollout, frame, self.ghost)
-            found.append(self.data.xpos[1:].copy())
-        return np.concatenate(found)
-
     def _choose_view(self, aspect: float) -> None:
         """Of twelve directions, turn the camera to the one that sees most of the object, and then of the hand."""
         reference, object_body = self.rollout.reference, self.scene.model.body("object").id
@@ -144,7 +134,7 @@ class Painter:
 
     def _turn(self, view: tuple[float, float], aspect: float) -> None:
         self.camera.azimuth, self.camera.elevation = view
-        frame_motion(self.camera, self.points, aspect, self.margin)
+        frame_motion(self.camera, motion(self.rollout), aspect, self.margin)
 
 
 def outline(picture: np.ndarray, thing: np.ndarray, tint: np.ndarray) -> np.ndarray:
