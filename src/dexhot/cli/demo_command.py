@@ -108,7 +108,9 @@ def grab_clip(clip: str) -> Any:
     from dexhot.data.datasets.library import load_clip
 
     console.print(grab.TERMS, highlight=False, soft_wrap=True)
-    console.print("Going on means accepting them for this use; `--source parametric` does without GRAB.\n", soft_wrap=True)
+    console.print(
+        "Going on means accepting them for this use; `--source parametric` does without GRAB.\n", soft_wrap=True
+    )
     get_grab(True)
     trajectory = load_clip(clip)
     z = trajectory.object_pose[:, 2]

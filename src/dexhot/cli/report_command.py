@@ -27,9 +27,24 @@ class Args:
 
 
 def run(args: Args) -> None:
+    from dexhot.cli.output import console, print_json, summary
+
+    page, rollout, written = write(args)
+    chosen = ("success_strict", "T_err_cm", "R_err_rad", "hold_rate", "penetration_mm")
+    summary(f"{rollout.name}: {page}", {id: written["metrics"][id] for id in chosen})
+    for note in written["notes"]:
+        console.print(note)
+    if args.strip:
+        _draw_strip(rollout, args.strip)
+    if args.json:
+        print_json({"report": str(page), "metrics": written["metrics"], "notes": written["notes"]})
+
+
+def write(args: Args) -> tuple[Path, Any, dict[str, Any]]:
+    """Path of the page, the rollout it shows, and what report.json holds."""
     import json
 
-    from dexhot.cli.output import console, print_json, summary
+    from dexhot.cli.output import console
     from dexhot.evaluation.report import write_report
 
     rollout, extra = _read(args)
@@ -42,15 +57,7 @@ def run(args: Args) -> None:
             video=args.video,
             progress=lambda what: status.update(what),
         )
-    written = json.loads((page.parent / "report.json").read_text())
-    chosen = ("success_strict", "T_err_cm", "R_err_rad", "hold_rate", "penetration_mm")
-    summary(f"{rollout.name}: {page}", {id: written["metrics"][id] for id in chosen})
-    for note in written["notes"]:
-        console.print(note)
-    if args.strip:
-        _draw_strip(rollout, args.strip)
-    if args.json:
-        print_json({"report": str(page), "metrics": written["metrics"], "notes": written["notes"]})
+    return page, rollout, json.loads((page.parent / "report.json").read_text())
 
 
 def _draw_strip(rollout: Any, path: Path) -> None:
