@@ -16,7 +16,7 @@ from dexhot.nodes.parameters import load_schema
 from dexhot.nodes.process import NODES
 from dexhot.paths import share_dir
 
-USED_BY_THE_GRAPH = {"rig", "record", "view", "bag"}
+USED_BY_THE_GRAPH = {"rig", "record", "view", "bag", "parameters"}
 
 
 @pytest.fixture
@@ -90,9 +90,10 @@ def test_an_unknown_graph_lists_the_graphs():
         load_graph("dance")
 
 
-def test_no_reference_says_how_to_give_one():
-    with pytest.raises(DexhotError, match="reference:=FILE"):
-        plan(load_graph("real_track"), {}, {})
+def test_without_a_reference_the_shipped_demonstration_is_tracked(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEXHOT_RUNS", str(tmp_path / "runs"))
+    made = plan(load_graph("real_track"), {}, {})
+    assert files.load(made.folder / "demonstration.npz", Demonstration).reference.hand == "leap_right"
 
 
 def test_playback_without_a_demonstration_is_refused(planned):
@@ -115,6 +116,20 @@ def test_parameters_reach_the_nodes_through_the_file(planned):
         written = entries.get(f"/{node}", {}).get("ros__parameters", {})
         assert written == {k: v for k, v in given.items() if v != []}
     assert any(p.get("seed") == 7 for p in made.parameters.values())
+
+
+def test_a_file_of_parameters_goes_over_the_arguments(planned, tmp_path):
+    (tmp_path / "lab.yaml").write_text("rig: {position_noise: 0.002, seed: 5}")
+    made = planned(parameters=str(tmp_path / "lab.yaml"), seed="7")
+    assert made.parameters["rig"]["position_noise"] == 0.002
+    assert (made.parameters["rig"]["seed"], made.parameters["controller"]["seed"]) == (5, 7)
+
+
+@pytest.mark.parametrize("text", ["rug: {seed: 5}", "rig: {sead: 5}", "rig: {position_noise: 7.0}", "rig: [1"])
+def test_a_file_of_parameters_that_cannot_be_is_refused(planned, tmp_path, text):
+    (tmp_path / "lab.yaml").write_text(text)
+    with pytest.raises(DexhotError, match=r"no node|no parameter|must be within|not a file"):
+        planned(parameters=str(tmp_path / "lab.yaml"))
 
 
 def test_a_run_folder_holds_what_was_tracked_and_with_what(planned, reference):

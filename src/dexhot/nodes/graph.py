@@ -50,6 +50,9 @@ class Argument:
         return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 
 
+PARAMETERS = Argument("parameters", "", "YAML file {node: {parameter: value}}, over what the arguments give")
+
+
 @dataclass(frozen=True)
 class NodeSpec:
     """A node of nodes/process.py's table, with parameters beside those that arguments give it.
@@ -135,19 +138,39 @@ def resolve(graph: Graph, given: Mapping[str, str]) -> dict[str, Any]:
     return {name: a.parse(given[name]) if name in given else a.default for name, a in known.items()}
 
 
-def node_parameters(process_list: tuple[Process, ...], values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Each node's parameters: its own, and the `values` that its schema has. Raises ParameterError, NotFoundError."""
+def read_parameters(path: str) -> dict[str, dict[str, Any]]:
+    """node -> parameters of a YAML file, also of a ROS parameters file; none for "". Raises GraphError."""
+    if not path:
+        return {}
+    try:
+        entries = yaml.safe_load(Path(path).read_text()) or {}
+        return {name.lstrip("/"): dict(entry.get("ros__parameters", entry)) for name, entry in entries.items()}
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError) as e:
+        raise GraphError(f"{path} is not a file of node parameters, {{node: {{parameter: value}}}}: {e}.") from e
+
+
+def node_parameters(
+    process_list: tuple[Process, ...], values: Mapping[str, Any], given: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Each node's parameters: the `values` that its schema has, its own, and those `given` for it.
+
+    Raises ParameterError, or NotFoundError for a node or a parameter that does not exist.
+    """
+    names = [node.name for process in process_list for node in process.nodes]
+    if unknown := [name for name in given if name not in names]:
+        raise NotFoundError("node of this graph", unknown[0], names)
     found: dict[str, dict[str, Any]] = {}
     for process in process_list:
         for node in process.nodes:
             schema = load_schema(node.schema or node.name)
-            if unknown := [k for k in node.parameters if k not in schema and k != "use_sim_time"]:
-                raise NotFoundError(f"parameter of node {node.name}", unknown[0], schema)
-            chosen = {k: schema[k].cast(v) for k, v in values.items() if k in schema} | dict(node.parameters)
-            for name, value in chosen.items():
+            own = dict(node.parameters) | dict(given.get(node.name, {}))
+            if missing := [k for k in own if k not in schema and k != "use_sim_time"]:
+                raise NotFoundError(f"parameter of node {node.name}", missing[0], schema)
+            chosen = {k: v for k, v in values.items() if k in schema} | own
+            found[node.name] = {k: schema[k].cast(v) if k in schema else v for k, v in chosen.items()}
+            for name, value in found[node.name].items():
                 if name in schema:
                     schema[name].check(value)
-            found[node.name] = chosen
     return found
 
 
@@ -170,7 +193,8 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
     processes = graph.processes(arguments)
     prepared = graph.prepare(arguments)
     values = arguments | prepared.values
-    parameters = node_parameters(processes, values)
+    given_parameters = read_parameters(arguments.get("parameters", ""))
+    parameters = node_parameters(processes, values, given_parameters)
     path = write_text(prepared.folder / "parameters.yaml", parameters_text(parameters))
     return Plan(
         graph,

@@ -30,10 +30,14 @@ class Input:
 
 @dataclass
 class Tape:
-    """A recorded run of the controller. `missing`: inputs that the journal names but the bag does not hold."""
+    """A recorded run of the controller.
+
+    `early`: inputs that the journal names from before the recording of their topic began; `missing`: those lost later.
+    """
 
     inputs: list[Input]
     commands: dict[int, np.ndarray]  # stamp ns -> positions
+    early: dict[str, int] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -68,11 +72,14 @@ def read_tape(bag: Path) -> Tape:
         item = Input(connection.topic, connection.msgtype, stamp, received, bytes(data), latched)
         waiting[connection.topic, stamp].append(item)
     tape = Tape([], {bags.stamp_ns(m): np.asarray(m.position) for _, _, m in bags.messages(bag, {COMMANDS})})
-    for key in journal:
-        if waiting[key]:
-            tape.inputs.append(waiting[key].popleft())
+    begun = set()
+    for topic, stamp in journal:
+        if waiting[topic, stamp]:
+            tape.inputs.append(waiting[topic, stamp].popleft())
+            begun.add(topic)
         else:
-            tape.missing[key[0]] = tape.missing.get(key[0], 0) + 1
+            lacking = tape.missing if topic in begun else tape.early
+            lacking[topic] = lacking.get(topic, 0) + 1
     if not tape.inputs:
         raise FileFormatError(f"{bag} holds none of the messages that {JOURNAL} names; it was recorded without them.")
     return tape
@@ -99,6 +106,7 @@ def compare(tape: Tape, replayed: dict[int, np.ndarray], tolerance: float) -> di
         "commands_lost": lost,
         "commands_extra": extra,
         "inputs": len(tape.inputs),
+        "inputs_early": tape.early,
         "inputs_missing": tape.missing,
         "tolerance": tolerance,
     }

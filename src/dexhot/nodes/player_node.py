@@ -32,7 +32,7 @@ class PlayerNode(DexhotNode):
     def setup(self) -> None:
         self.tape = read_tape(Path(self.p.source))
         if self.tape.missing:
-            self.warnings["missing"] = f"the bag lacks inputs that the controller had: {self.tape.missing}"
+            self.warnings["missing"] = f"the bag lost inputs that the controller had: {self.tape.missing}"
             self.get_logger().warning(self.warnings["missing"])
         self.inputs = {
             topic: self.advertise(message_class(kind), topic, "latched" if latched else "state")

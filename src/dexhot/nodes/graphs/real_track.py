@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dexhot.nodes.graph import Argument, Graph, NodeSpec, Prepared, Process, scratch_folder
+from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process, scratch_folder
 from dexhot.nodes.run_folder import load_task, new_run_folder, write_run
 
 ARGUMENTS = (
@@ -27,17 +27,17 @@ ARGUMENTS = (
     Argument("camera", False, "render the rig's RGB-D camera and publish it at 30 Hz"),
     Argument("view", False, "show the live scene in the browser"),
     Argument("seed", 0, "seed of everything random: the rig's noise, the sampling controller"),
+    PARAMETERS,
 )
 
 
 def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     """The twins of arm and hand live in the rig's process, because they share its MuJoCo world."""
+    clock = {"use_sim_time": arguments["rig"] == "sim"}  # the embedded rig's /clock
     found = [
         Process("rig", (NodeSpec("rig"), NodeSpec("leap_driver"), NodeSpec("franka_driver"))),
         Process("tracker", (NodeSpec("object_filter"), NodeSpec("controller"), NodeSpec("shaper"))),
-        Process(
-            "supervisor", (NodeSpec("supervisor", {"use_sim_time": arguments["rig"] == "sim"}),)
-        ),  # the rig's /clock
+        Process("supervisor", (NodeSpec("supervisor", clock),)),
     ]
     if arguments["record"] != "false":
         found.append(Process("recorder", (NodeSpec("recorder"),)))

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from dexhot.errors import DexhotError
-from dexhot.nodes.graph import Argument, Graph, NodeSpec, Prepared, Process, scratch_folder
+from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process, read_parameters, scratch_folder
 from dexhot.nodes.playback import check_bag, find_bag
-from dexhot.nodes.run_folder import load_task, read_run
+from dexhot.nodes.run_folder import load_task
 
 ARGUMENTS = (
     Argument("bag", "", "folder of a run, or a bag"),
@@ -20,6 +20,7 @@ ARGUMENTS = (
     Argument("policy", "", "file that the controller deploys (default: the run's copy)"),
     Argument("rate", 0.0, "pace relative to the recording; 0: as fast as the controller takes its inputs"),
     Argument("tolerance", 1e-6, "largest difference of commands that counts as equal, rad or m"),
+    PARAMETERS,
 )
 
 
@@ -35,7 +36,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         raise DexhotError("no bag given; write bag:=FOLDER of a run, e.g. runs/20260101-120000-real_track-duck.")
     bag, run_folder = find_bag(arguments["bag"])
     check_bag(bag)
-    recorded = read_run(run_folder)["arguments"] if run_folder else {}
+    recorded = read_parameters(str(run_folder / "parameters.yaml"))["controller"] if run_folder else {}
     controller = arguments["controller"]
     if controller == "recorded":
         controller = recorded.get("controller")
