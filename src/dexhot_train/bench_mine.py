@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 from rich.progress import Progress
 
-from dexhot.cli.output import console
 from dexhot.control.sampling import SamplingOptions, base_actions
 from dexhot.data.datasets import load_clip, splits
 from dexhot.data.files import load, save
@@ -51,7 +51,7 @@ def run(
     clips = clips or splits("grab")["quick" if quick else "train"]
     out = out or cache_dir() / "mined" / ("quick" if quick else "train")
     rows, failed = [], {}
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("retargeting", total=len(clips))
         jobs = []
         for clip in clips:

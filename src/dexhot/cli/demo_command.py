@@ -106,8 +106,10 @@ def grab_clip(clip: str) -> Any:
     from dexhot.cli.output import console
     from dexhot.data.datasets import grab
     from dexhot.data.datasets.library import load_clip
+    from dexhot.data.datasets.licences import accepted_before
 
-    console.print(grab.TERMS, highlight=False, soft_wrap=True)
+    if accepted_before("grab"):  # otherwise `get_grab` states them
+        console.print(grab.TERMS, highlight=False, soft_wrap=True)
     console.print(
         "Going on means accepting them for this use; `--source parametric` does without GRAB.\n", soft_wrap=True
     )

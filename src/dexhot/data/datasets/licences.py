@@ -3,6 +3,7 @@
 import json
 import sys
 from datetime import date
+from pathlib import Path
 
 from rich.prompt import Confirm
 
@@ -11,11 +12,14 @@ from dexhot.errors import LicenceError
 from dexhot.paths import cache_dir
 
 
+def accepted_before(dataset: str) -> bool:
+    """Whether the terms of `dataset` were accepted before."""
+    return dataset in _record()
+
+
 def require_acceptance(dataset: str, terms: str, accepted: bool | None) -> None:
     """Return when the terms were accepted, now or before. `accepted` None asks on the terminal. Raises LicenceError."""
-    path = cache_dir() / "licences.json"
-    record = json.loads(path.read_text()) if path.is_file() else {}
-    if dataset in record:
+    if accepted_before(dataset):
         return
     print(terms, file=sys.stderr)
     if accepted is None and not sys.stdin.isatty():
@@ -27,4 +31,12 @@ def require_acceptance(dataset: str, terms: str, accepted: bool | None) -> None:
         accepted = Confirm.ask("Do you accept these terms?", default=False)
     if not accepted:
         raise LicenceError(f"{dataset}'s terms were not accepted; nothing was downloaded or written.")
-    write_text(path, json.dumps(record | {dataset: f"accepted on {date.today()}"}, indent=1))
+    write_text(_path(), json.dumps(_record() | {dataset: f"accepted on {date.today()}"}, indent=1))
+
+
+def _path() -> Path:
+    return cache_dir() / "licences.json"
+
+
+def _record() -> dict[str, str]:
+    return json.loads(_path().read_text()) if _path().is_file() else {}
