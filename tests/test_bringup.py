@@ -1,4 +1,7 @@
-"""Bring-up and take-down: clean stops, deaths, orphans, and the same again and again."""
+"""Bring-up and take-down: clean stops, deaths, orphans, and the same again and again.
+
+DEXHOT_START_STOP=20 pytest tests/test_bringup.py -k full_graph: the full graph twenty times in a row.
+"""
 
 import os
 import signal
@@ -13,7 +16,7 @@ import pytest
 pytestmark = pytest.mark.ros
 
 HERE = Path(__file__).parent
-STARTED = "loop of {name} runs"
+CYCLES = int(os.environ.get("DEXHOT_START_STOP", "3"))  # of the full graph; the release check does 20
 DRIVER = """
 import os, sys
 from pathlib import Path
@@ -107,3 +110,21 @@ def test_one_process_starts_and_stops_twenty_times(ros_domain):
         popen.send_signal((signal.SIGINT, signal.SIGTERM)[k % 2])
         codes.append(popen.wait(timeout=20))
     assert set(codes) <= {0, -signal.SIGTERM, -signal.SIGINT, 130}, codes
+
+
+def test_the_full_graph_starts_and_stops_again_and_again(ros_domain, tmp_path):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    for k in range(CYCLES):
+        call = [sys.executable, "-m", "dexhot", "up", "real_track", "rig:=sim", f"record:={tmp_path / str(k)}"]
+        up = subprocess.Popen(call, env=environment, stderr=subprocess.PIPE, text=True)
+        told = ""
+        while "tracking: started" not in told:
+            line = up.stderr.readline()
+            assert line, told
+            told += line
+        nodes = psutil.Process(up.pid).children(recursive=True)
+        up.send_signal(signal.SIGINT)
+        told += up.stderr.read()
+        assert up.wait(timeout=20) == 0, told
+        assert len(nodes) == 4 and gone(nodes)
+        up.stderr.close()

@@ -130,3 +130,16 @@ def test_a_lost_command_is_not_equal(recorded):
     given.pop(max(given))
     found = compare(tape, given, 1e-6)
     assert found["commands_lost"] == 1 and not found["equal"]
+
+
+@pytest.mark.ros
+def test_a_live_run_of_real_track_is_replayed_exactly(ros_domain, tmp_path):
+    dexhot = [sys.executable, "-m", "dexhot"]
+    up = [*dexhot, "up", "real_track", "exit_when_done:=true", f"record:={tmp_path / 'run'}"]
+    subprocess.run(up, check=True, capture_output=True, timeout=180)
+    result = subprocess.run(
+        [*dexhot, "replay", str(tmp_path / "run"), "--json"], capture_output=True, text=True, timeout=180, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert found["equal"] and found["max_difference"] <= 1e-6 and found["commands_compared"] > 60
