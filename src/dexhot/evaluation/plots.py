@@ -47,7 +47,8 @@ def panel(
     """One plot over time (s): `shades` behind the curves, `limit` as a dashed line with its value."""
     height, right, bottom = PANEL[1], width - RIGHT, PANEL[1] - BOTTOM
     values = np.concatenate([line.y for line in lines])
-    ticks = _ticks(min(0.0, values.min()), max(values.max(), 0.0 if limit is None else limit * 1.08), 4)
+    top = max(values.max(), 0.0 if limit is None else limit * 1.08)
+    ticks = _ticks(values.min() if values.min() < -0.05 * top else 0.0, top, 4)
     px, py = _scale(time[0], time[-1], LEFT, right), _scale(ticks[0], ticks[-1], bottom, TOP)
 
     out = [_text("title", 0, 15, title, "start", f'<tspan class="unit" dx="6">{escape(unit)}</tspan>')]
