@@ -32,7 +32,9 @@ class Device(Protocol):
 
     def listen(self, callback: Callable[[float], None]) -> bool: ...
 
-    def age(self, stamp: float, now: float) -> float: ...  # s since the state stamped so; `now` is ROS time
+    def time(self, now: float) -> float: ...  # what ages of stamps are measured by: `now` (ROS time), or the twin's
+
+    def latency(self, stamp: float, now: float) -> float: ...  # s of real time since the state stamped so
 
     def read(self) -> Reading: ...
 

@@ -28,6 +28,7 @@ class EmbeddedWorld:
         self.answered: Callable[[], None] = lambda: None  # called when nobody is unanswered any more
         self.driven: set[str] = set()
         self.unanswered: set[str] = set()
+        self.stamp = 0.0  # of the last tick
         self.ticked: dict[float, float] = {}  # stamp -> steady time of the last ticks
         arm = scene.physics.arm
         self.arm_stiffness = np.array(arm.kp)
@@ -55,6 +56,7 @@ class EmbeddedWorld:
     def tick(self, stamp: float) -> None:
         """Step, then tell the listeners (in the order they came)."""
         self.step()
+        self.stamp = stamp
         self.unanswered = set(self.driven)
         self.ticked[stamp] = time.monotonic()
         if len(self.ticked) > REMEMBERED:
@@ -71,8 +73,8 @@ class EmbeddedWorld:
         """(7,) world_T_mesh."""
         return self.data.qpos[self.scene.object_qpos]
 
-    def age(self, stamp: float) -> float:
-        """Seconds since the tick with this stamp (to the microsecond) happened; infinite for one long gone."""
+    def latency(self, stamp: float) -> float:
+        """Seconds of steady time since the tick with this stamp (to the microsecond); infinite for one long gone."""
         ticks = [begin for known, begin in self.ticked.items() if abs(known - stamp) < 1e-5]
         return time.monotonic() - ticks[0] if ticks else np.inf
 

@@ -41,9 +41,12 @@ class Twin:
         self.world.listeners.append(callback)
         return True
 
-    def age(self, stamp: float, now: float) -> float:
-        """By the steady clock: a world that runs late is not a command that comes late."""
-        return self.world.age(stamp)
+    def time(self, now: float) -> float:
+        """The world's: while it waits for an answer, no command grows old."""
+        return self.world.stamp
+
+    def latency(self, stamp: float, now: float) -> float:
+        return self.world.latency(stamp)
 
     def read(self) -> Reading:
         q, qd, effort = self.world.joints()

@@ -3,6 +3,8 @@
 What it publishes is a function of its parameters and of the order of its inputs, which it journals: replays are exact.
 """
 
+import time
+
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
@@ -59,8 +61,10 @@ class ControllerNode(DexhotNode):
     def on_object(self, message: Odometry) -> None:
         if self.tracker.t0 is None or self.hand is None or self.arm is None:
             return
+        begin = time.monotonic()
         stamp, first = messages.seconds(message.header.stamp), self.reference.q[0]
         q = self.kinematics.hand_vector(self.arm, self.hand, self.reference.base_quat, first)
         target = self.tracker.step(stamp, messages.read_object_state(message), HandState(stamp, q))
         if target is not None:
             self.target.publish(messages.joint_state(self.reference.joint_names, message.header.stamp, target))
+            self.latency("step").add(time.monotonic() - begin)

@@ -50,7 +50,7 @@ class DriverNode(DexhotNode):
     def start(self) -> None:
         self.safety = messages.Safety(State.INACTIVE)
         self.previous: np.ndarray | None = None  # the last command driven, while one is
-        self.last_stamp = self.driven = self.supervised = 0.0
+        self.last_stamp = self.supervised = 0.0
         self.values = {"refused": 0, "clamped": 0, "held": 0}
         self.device.hold()
 
@@ -68,7 +68,7 @@ class DriverNode(DexhotNode):
 
     def on_command(self, message: JointState) -> None:
         stamp = messages.seconds(message.header.stamp)
-        age = self.device.age(stamp, self.now())
+        age = self.device.time(self.now()) - stamp
         q, qd = messages.positions(message, self.names), messages.velocities(message, self.names)
         effort = messages.efforts(message, self.names)
         if not self.safety.moving:
@@ -84,8 +84,7 @@ class DriverNode(DexhotNode):
         self.values["clamped"] = self.limits.clamped
         qd = np.clip(qd, -self.limits.velocity, self.limits.velocity)
         self.device.write(self.previous, qd, np.clip(effort, -self.effort, self.effort))
-        self.delay.add(age)
-        self.driven = time.monotonic()
+        self.delay.add(self.device.latency(stamp, self.now()))
         self.warnings.pop("refused", None)
 
     def refuse(self, why: str) -> None:
@@ -103,7 +102,7 @@ class DriverNode(DexhotNode):
         if self.safety.moving and time.monotonic() - self.supervised > self.p.supervisor_timeout:
             self.safety = messages.Safety(State.FAULT, "the supervisor is silent")
             self.hold()
-        if self.previous is not None and time.monotonic() - self.driven > self.p.max_age + 1.0 / WATCHDOG_RATE:
+        if self.previous is not None and self.device.time(self.now()) - self.last_stamp > self.p.max_age:
             self.hold()
 
     def hold(self) -> None:

@@ -1,5 +1,7 @@
 """/object/pose -> /object/state: the error-state filter, run by the measurements that arrive."""
 
+import time
+
 import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
@@ -18,6 +20,7 @@ class ObjectFilterNode(DexhotNode):
         names = FilterOptions.__dataclass_fields__
         self.filter = ObjectFilter(FilterOptions(**{name: getattr(self.p, name) for name in names}))
         self.publisher = self.advertise(Odometry, "/object/state", "state")
+        self.step = self.latency("step")
         self.subscribe(PoseWithCovarianceStamped, "/object/pose", self.on_pose, "state")
         self.subscribe(Header, "/rig/episode", self.on_episode, "latched")
 
@@ -31,6 +34,7 @@ class ObjectFilterNode(DexhotNode):
             self.filter.reset()
 
     def on_pose(self, message: PoseWithCovarianceStamped) -> None:
+        begin = time.monotonic()
         pose, covariance = messages.read_object_pose(message)
         if not np.isfinite(pose).all():
             self.values["non_finite"] += 1  # type: ignore[operator]
@@ -46,3 +50,4 @@ class ObjectFilterNode(DexhotNode):
         else:
             self.warnings.pop("pose", None)
         self.publisher.publish(messages.object_state(message.header.stamp, self.filter.state()))
+        self.step.add(time.monotonic() - begin)

@@ -1,5 +1,7 @@
 """/tracker/target -> /leap/command, /franka/command: the command shaper, run by the targets that arrive."""
 
+import time
+
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import JointState
@@ -51,6 +53,7 @@ class ShaperNode(DexhotNode):
     def on_target(self, message: JointState) -> None:
         if self.arm is None:
             return
+        begin = time.monotonic()
         target = messages.positions(message, self.names)
         if self.fresh:
             self.shaper.reset(target, self.arm)
@@ -60,4 +63,5 @@ class ShaperNode(DexhotNode):
         self.arm_command.publish(
             messages.joint_state(FR3_JOINTS, stamp, command.arm_q, command.arm_qd, command.arm_torque)
         )
+        self.latency("step").add(time.monotonic() - begin)
         self.values["ik_error_max_mm"] = self.worst = max(self.worst, 1e3 * command.ik_error)
