@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 import rclpy
+import trimesh
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from rclpy.executors import SingleThreadedExecutor
@@ -16,6 +17,7 @@ from dexhot.control.safety import State
 from dexhot.data.files import save
 from dexhot.hands.arm import FR3_HOME, FR3_JOINTS
 from dexhot.nodes import messages
+from dexhot.nodes.markers import coarse
 from dexhot.nodes.qos import publish_profile
 from dexhot.nodes.viewer_node import ViewerNode
 from dexhot.tracking.object_filter import ObjectState
@@ -128,3 +130,10 @@ def test_markers_stand_where_the_graph_says(graph):
     place = [box.pose.position.x, box.pose.position.y, box.pose.position.z]
     assert place == pytest.approx(lift_reference().object_pose[FRAME, :3], abs=1e-6)
     assert len(box.points) == 36 and box.header.frame_id == "world"
+
+
+def test_a_coarse_mesh_keeps_its_size():
+    ball = trimesh.creation.icosphere(subdivisions=4)
+    vertices, faces = coarse(np.asarray(ball.vertices), np.asarray(ball.faces))
+    assert len(faces) <= 600 < len(ball.faces)
+    assert np.ptp(vertices, axis=0) == pytest.approx(2.0, abs=0.1)

@@ -13,6 +13,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from dexhot.nodes.messages import WORLD_FRAME
 from dexhot.view.meshes import Geom, geom_mesh, geom_rgba
 
+MAX_FACES = 600  # of a mesh: every marker is sent with all its triangles every time
 SHAPES = {
     Geom.mjGEOM_BOX: Marker.CUBE,
     Geom.mjGEOM_SPHERE: Marker.SPHERE,
@@ -42,6 +43,19 @@ class SceneMarkers:
         return self.array
 
 
+def coarse(vertices: np.ndarray, faces: np.ndarray, limit: int = MAX_FACES) -> tuple[np.ndarray, np.ndarray]:
+    """A mesh of at most `limit` faces: vertices in one cell of an ever larger grid become one."""
+    cell = np.ptp(vertices, axis=0).max() / 200
+    points, triangles = vertices, faces
+    while len(triangles) > limit:
+        _, first, group = np.unique(np.round(vertices / cell), axis=0, return_index=True, return_inverse=True)
+        merged = group.ravel()[faces]
+        a, b, c = merged.T
+        points, triangles = vertices[first], merged[(a != b) & (b != c) & (c != a)]
+        cell *= 1.2
+    return points, triangles
+
+
 def _marker(model: mujoco.MjModel, geom: int, namespace: str) -> Marker:
     kind, size = Geom(model.geom_type[geom]), model.geom_size[geom]
     marker = Marker(ns=namespace, id=geom, action=Marker.ADD, type=SHAPES.get(kind, Marker.TRIANGLE_LIST))
@@ -50,7 +64,7 @@ def _marker(model: mujoco.MjModel, geom: int, namespace: str) -> Marker:
     scale = {Geom.mjGEOM_BOX: 2 * size, Geom.mjGEOM_ELLIPSOID: 2 * size, Geom.mjGEOM_SPHERE: np.full(3, 2 * size[0])}
     long = np.array([2 * size[0], 2 * size[0], 2 * size[1]])  # cylinder, capsule
     if kind == Geom.mjGEOM_MESH:
-        vertices, faces = geom_mesh(model, geom)
+        vertices, faces = coarse(*geom_mesh(model, geom))
         marker.points = [Point(**dict(zip("xyz", map(float, v)))) for v in vertices[faces.ravel()]]
         scale[kind] = np.ones(3)
     marker.scale.x, marker.scale.y, marker.scale.z = map(float, scale.get(kind, long))
