@@ -52,43 +52,34 @@ def run(
     out = out or cache_dir() / "mined" / ("quick" if quick else "train")
     rows, failed = [], {}
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("retargeting", total=len(clips))
-        jobs = []
-        for clip in clips:
-            jobs.append(ClipJob(reference_file(clip, out), out / f"{clip}.npz", options))
-            progress.advance(task)
-        task = progress.add_task("mining", total=len(jobs))
-        for job, result in run_jobs(measure, jobs, workers, executor):
+        task = progress.add_task("mining", total=len(clips))
+        jobs = [(clip, out, options) for clip in clips]
+        for (clip, *_), result in run_jobs(measure, jobs, workers, executor):
             if isinstance(result, Exception):
-                failed[job.out.stem] = f"{type(result).__name__}: {result}"
+                failed[clip] = f"{type(result).__name__}: {result}"
             else:
                 rows.append(result)
             progress.advance(task)
     rows.sort(key=lambda row: row["clip"])
-    return {
-        "metrics": figures(rows, len(clips)),
-        "subset": clips,
-        "options": asdict(options),
-        "clips": rows,
-        "failed": failed,
-    }
+    metrics = figures(rows, len(clips))
+    return {"metrics": metrics, "subset": clips, "options": asdict(options), "clips": rows, "failed": failed}
 
 
-def reference_file(clip: str, out: Path) -> Path:
-    """The retargeted reference of a GRAB clip, made anew: the bench measures today's retargeting."""
-    trajectory, hand = load_clip(f"grab/{clip}"), load_hand("leap_right")
-    return save(retarget(trajectory, hand, load_object(trajectory.object_name)), out / f"{clip}.reference.npz")
+def measure(job: tuple[str, Path, MineOptions]) -> dict[str, Any]:
+    """Retarget and mine one clip, then score its file again: as it is, bare, perturbed, and so object-relative.
 
-
-def measure(job: ClipJob) -> dict[str, Any]:
-    """Mine one clip, then score its file again: as it is, bare, in perturbed worlds, and there object-relative."""
-    demonstration = load(run_clip(job), Demonstration)
-    reference, physics = demonstration.reference, load_physics()
-    asset, hand = load_object(reference.object_name), load_hand(reference.hand)
+    The reference is made anew: the benchmark measures today's retargeting. A clip mined from the same one is kept.
+    """
+    clip, out, options = job
+    trajectory, hand, physics = load_clip(f"grab/{clip}"), load_hand("leap_right"), load_physics()
+    asset = load_object(trajectory.object_name)
+    reference = retarget(trajectory, hand, asset)
+    mining = ClipJob(save(reference, out / f"{clip}.reference.npz"), out / f"{clip}.npz", options)
+    demonstration = load(run_clip(mining), Demonstration)
     simulator = floating_simulator(reference, asset, hand, physics)
     mined = compute(run_floating(reference, demonstration.actions, simulator), asset, hand)
     bare = compute(run_floating(reference, base_actions(reference, physics), simulator), asset, hand)
-    row = {"clip": job.out.stem, **mined, "replay_success_strict": bare["success_strict"]}
+    row = {"clip": clip, **mined, "replay_success_strict": bare["success_strict"]}
     row |= {"replay_success_10cm_20deg": bare["success_10cm_20deg"], "chosen": demonstration.provenance["chosen"]}
     row |= {name: demonstration.provenance[name] for name in ("seconds_cpu", "seconds_wall", "candidates")}
     if mined["success_strict"]:

@@ -31,9 +31,11 @@ class MineOptions:
     """Budget of one clip."""
 
     seed: int = 0
-    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    sampling: SamplingOptions = field(default_factory=lambda: SamplingOptions(horizon=0.8, replan=0.3))
     nominal: SearchOptions = field(default_factory=SearchOptions)
-    robust: SearchOptions = field(default_factory=lambda: SearchOptions(rounds=((32, 3),), rewinds=2))
+    robust: SearchOptions = field(
+        default_factory=lambda: SearchOptions(rounds=((32, 3),), good=(0.015, np.radians(18)), rewinds=2)
+    )
     attempts: int = 2  # nominal searches, each with its own seed, until one succeeds strictly
     worlds: int = 6  # of the robust search, the nominal one among them; 1: no refinement
     trials: int = 12  # perturbed worlds that choose between the candidates

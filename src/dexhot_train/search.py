@@ -32,7 +32,8 @@ def search(
 ) -> np.ndarray:
     """(T, 6+n) actions from the reference's first frame, found in the planner's worlds, which start in states (W, ns).
 
-    The first world decides what is good or lost; a world that loses the object on its own no longer counts.
+    A plan is good where it is in every world; the first alone decides that the object is lost. Another world that loses
+    it no longer counts.
     progress: called with the share of the clip that is done, which falls when the search rewinds.
     """
     states, models = np.atleast_2d(states), planner.models
@@ -48,7 +49,8 @@ def search(
             ahead = planner.predict(states[alive], t)
             if within(planner, ahead, t, options.fair):
                 break
-        if rewinds < options.rewinds and not within(planner, ahead, t, options.lost, planner.steps // 2):
+        soon = slice(planner.steps // 2)
+        if rewinds < options.rewinds and not within(planner, ahead, t, options.lost, slice(1), soon):
             t = max(0, t - (options.rewind + rewinds // 2) * planner.stride)
             planner.residual[:] = here[t][1]
             rewinds += 1
@@ -75,8 +77,13 @@ def tracking_error(planner: SamplingPlanner, ahead: Batch, t: int) -> tuple[np.n
 
 
 def within(
-    planner: SamplingPlanner, ahead: Batch, t: int, limits: tuple[float, float], steps: int | None = None
+    planner: SamplingPlanner,
+    ahead: Batch,
+    t: int,
+    limits: tuple[float, float],
+    worlds: slice = slice(None),
+    steps: slice = slice(None),
 ) -> bool:
-    """Whether the first world stays within `limits` (m, rad) over the first `steps` of `ahead`."""
-    position, angle = (error[0, :steps] for error in tracking_error(planner, ahead, t))
-    return not ahead.diverged[0] and bool((position < limits[0]).all() and (angle < limits[1]).all())
+    """Whether `worlds` stay within `limits` (m, rad) over these `steps` of `ahead`."""
+    position, angle = (error[worlds, steps] for error in tracking_error(planner, ahead, t))
+    return not ahead.diverged[worlds].any() and bool((position < limits[0]).all() and (angle < limits[1]).all())
