@@ -156,6 +156,7 @@ def test_without_gl_the_report_says_so(asset, tmp_path, monkeypatch):
 def test_a_dropped_object_is_reported_as_failed(asset, tmp_path):
     text = write_report(lift_rollout(dropped=True), tmp_path, video=False).read_text()
     assert "Failed · strict" in text and "Success · strict" not in text
+    assert "Failed by: largest position error" in text
 
 
 def test_loop_rows_keep_rate_and_overruns_and_drop_what_never_ran():

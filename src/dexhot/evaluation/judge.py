@@ -52,6 +52,10 @@ JUDGED_AS = {
     "R_err_rad": "judged_R_deg",
     "R_err_max_deg": "judged_R_max_deg",
 }
+# The rows that decide the strict success.
+STRICT = {id for id, judged in JUDGED_AS.items() if judged in SUCCESSES["success_strict"]} | {
+    *SUCCESSES["success_strict"]
+}
 PENETRATION_GOAL = 3.0  # mm, the goal of `dexhot bench mine`; no success depends on it
 PERCENT = {"hold_rate"}
 

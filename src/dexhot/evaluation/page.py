@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dexhot.data.types import Rollout
-from dexhot.evaluation.judge import Verdict
+from dexhot.evaluation.judge import STRICT, Verdict
 from dexhot.evaluation.plots import Line, Row, panel, timeline
 from dexhot.evaluation.series import Series, spans
 from dexhot.paths import share_dir
@@ -66,9 +66,11 @@ def _header(content: Content) -> str:
     verdict = "Success" if strict else "Failed"
     what = [f"{reference.hand} moves {reference.object_name}", KINDS.get(rollout.kind, rollout.kind)]
     what += [f"{content.series.time[-1]:.1f} s, {len(content.series.time)} frames at {reference.rate:g} Hz"]
+    failed = [f"{v.name.lower()} {v.text} {v.unit} (limit {v.limit_text})" for v in content.verdicts if _decisive(v)]
+    why = "" if strict else f'<div class="why">Failed by: {escape("; ".join(failed))}.</div>'
     return (
         '<header><div><div class="eyebrow">dexhot · tracking report</div>'
-        f'<h1>{escape(rollout.name)}</h1><div class="what">{escape(" · ".join(what))}</div></div>'
+        f'<h1>{escape(rollout.name)}</h1><div class="what">{escape(" · ".join(what))}</div>{why}</div>'
         f'<div class="verdict {"pass" if strict else "fail"}">{verdict} · strict</div></header>'
     )
 
@@ -137,9 +139,9 @@ def _loop(content: Content) -> str:
     if not content.loop:
         return ""
     columns = list(dict.fromkeys(key for row in content.loop for key in row))
-    rows = [[escape(c.replace("_", " ")) for c in columns]]
+    rows = [[escape(c.replace("_", " ").replace("hz", "Hz")) for c in columns]]
     rows += [[escape(_plain(row.get(c, ""))) for c in columns] for row in content.loop]
-    return f"<h2>The live loop</h2>{_html_table(rows, ['', *['number'] * (len(columns) - 1)])}"
+    return f"<h2>The live loop</h2>{_html_table(rows, ['', '', *['number'] * (len(columns) - 2)])}"
 
 
 def _facts(content: Content) -> str:
@@ -161,6 +163,11 @@ def _html_table(rows: list[list[str]], styles: list[str]) -> str:
 def _inline(path: Path, kind: str) -> str:
     """The file as a data URL, so that the page is one file."""
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _decisive(v: Verdict) -> bool:
+    """Whether the metric fails a limit of the strict success."""
+    return v.passed is False and v.id in STRICT
 
 
 def _mark(v: Verdict) -> str:
