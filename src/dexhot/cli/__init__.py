@@ -22,7 +22,8 @@ COMMANDS = {
     "evaluate": "score a demonstration or a run by simulating or reading it again",
     "report": "the HTML report of a run",
     "view": "any file of the way of the data, in the browser",
-    "bench": "benchmarks: retarget, mine, loop",
+    "leap": "the LEAP hand by itself: check, calibrate, reboot, simulate",
+    "bench": "benchmarks: retarget, mine, loop, leap",
 }
 
 

@@ -14,12 +14,13 @@ BENCHMARKS = {
     "retarget": "dexhot.evaluation.bench_retarget",
     "mine": "dexhot_train.bench_mine",
     "loop": "dexhot.nodes.bench_loop",
+    "leap": "dexhot.hardware.bench_leap",
 }
 
 
 @dataclass
 class Args:
-    name: Annotated[Literal["retarget", "mine", "loop"], tyro.conf.Positional]
+    name: Annotated[Literal["retarget", "mine", "loop", "leap"], tyro.conf.Positional]
     """Which benchmark."""
     quick: bool = False
     """End within 60 s on two cores: a fixed subset, smaller budgets, warm caches."""

@@ -19,7 +19,7 @@ from dexhot.errors import DexhotError
 from dexhot.hands.joint_table import joint_table
 from dexhot.hardware.devices import Reading
 from dexhot.hardware.dynamixel.errors import BusError, SilenceError
-from dexhot.hardware.dynamixel.registers import Block, hardware_errors, register
+from dexhot.hardware.dynamixel.registers import Block, register
 from dexhot.hardware.leap_calibration import load_offsets
 
 if TYPE_CHECKING:
@@ -28,19 +28,15 @@ if TYPE_CHECKING:
 
 BAUD = 4_000_000
 STATE = Block(("present_current", "present_velocity", "present_position"))
-HEALTH = Block(
-    ("torque_enable", "hardware_error_status", "bus_watchdog", "present_input_voltage", "present_temperature")
-)
 TRIES = 2  # of a cycle's read
-HEALTH_PERIOD = 0.05  # s from one servo's health to the next one's
 LONGEST_STEP = 0.1  # s: commands further apart move no further than this allows
-HOT, LOW = 65.0, 4.5  # C, V: warn from here; the servo itself stops at 70 C, below 3.5 V it reports an error
 
 
 class LeapHand:
     """`port`: its serial device (default: the only USB serial adapter). `offsets`: (16,) rad, default calibrated.
 
-    `warnings` tell what is not yet a fault; `counts` what happened: retried and lost cycles, watchdog trips.
+    `health` has temperatures, voltages and warnings; `counts` tells of retried packets, lost cycles, watchdog trips.
+    After an error from `read`, only `hold` tries again.
     """
 
     def __init__(
@@ -58,14 +54,11 @@ class LeapHand:
             np.array([getattr(j, field) for j in self.joints], float)
             for field in ("sign", "zero", "lower", "upper", "velocity")
         )
-        self.warnings: dict[str, str] = {}
         self.counts = {"retried": 0, "lost": 0, "watchdog_trips": 0}
-        self.temperature, self.voltage = (np.full(len(self.joints), np.nan) for _ in range(2))
-        self._servos: Servos | None = None
-        self.on = self.failed = False
         self.goal = np.zeros(len(self.joints))  # rad, the last sent
-        self._began = self._driven = self._said = self._good = self._checked = 0.0  # steady times
-        self._turn = 0  # whose health is next
+        self.on = self.failed = False
+        self._servos: Servos | None = None
+        self._began = self._driven = self._said = self._good = 0.0  # steady times
 
     # Coming and going
 
@@ -73,6 +66,7 @@ class LeapHand:
         """Find the servos; nothing is written. Raises BusError, MissingExtraError."""
         from dexhot.hardware.dynamixel.client import Servos
         from dexhot.hardware.dynamixel.port import Port, find_port
+        from dexhot.hardware.leap_health import Health
         from dexhot.hardware.leap_setup import Settings, identify, probe_fast
 
         self.settings = self._settings or Settings()
@@ -81,46 +75,61 @@ class LeapHand:
         port = Port(self.path or find_port(), self.baud)
         port.slack = max(port.slack, self.settings.slack * 1e3)
         port.open()
-        servos = Servos(port, [j.motor_id for j in self.joints])
+        self._servos = Servos(port, [j.motor_id for j in self.joints])
+        self.health = Health(self._servos, self.joint_names)
+        if port.latency > 1:
+            self.health.warnings["latency"] = f"the adapter's latency timer is {port.latency} ms: set it to 1"
         try:
             with port.unhurried():
-                self.model = identify(servos)
-                probe_fast(servos)
+                self.model = identify(self._servos)
+                probe_fast(self._servos)
         except DexhotError:
-            port.closePort()
+            self.close()
             raise
-        self._servos, self.failed = servos, False
-        self._said = self._good = self._checked = time.monotonic()
+        self.failed = False
+        self._said = self._good = time.monotonic()
 
     def connect(self) -> None:
         """Open, set up, check; torque is as it was found. Raises BusError, MissingExtraError."""
-        from dexhot.hardware.leap_setup import check_health, check_pose, configure
+        from dexhot.hardware.leap_setup import check_errors, check_pose, configure
 
         self.open()
         try:
-            if self.servos.port.latency > 1:
-                self.warnings["latency"] = f"the adapter's latency timer is {self.servos.port.latency} ms: set it to 1"
             with self.servos.port.unhurried():
-                check_health(self.servos, self.joints)
-                stopped = self.servos.read_all("bus_watchdog") < 0
+                check_errors(self.servos, self.joints)
+                stopped = (self.servos.read_all("bus_watchdog") < 0).any()
                 configure(self.servos, self.joints, self.model, self.settings)
-                self.on = bool(self.servos.read_all("torque_enable").all())
-                q = self._measure().q
+                q = self.measure().q
                 check_pose(self.joints, q, self.settings.margin)
-                if self.on:
-                    self._begin(q if stopped.any() else self._joints(self.servos.read_all("goal_position")))
+                self.on = bool(self.servos.read_all("torque_enable").all())
+                if self.on:  # a driver before us died: what it held is held
+                    self._begin(q if stopped else self._joints(self.servos.read_all("goal_position")))
         except DexhotError:
-            self._close()
+            self.close()
             raise
+
+    def recover(self) -> None:
+        """Open the port again, reboot what has a hardware error, set up and check anew. Raises BusError."""
+        from dexhot.hardware.leap_setup import reboot
+
+        self.close()
+        self.open()
+        try:
+            with self.servos.port.unhurried():
+                reboot(self.servos)
+        finally:
+            self.close()
+        self.connect()
 
     def disconnect(self) -> None:
         """Torque off, where the bus still works."""
         if self._servos is not None:
             with suppress(BusError):  # unplugged: the servos' watchdog has stopped them
                 self._servos.write_all("torque_enable", [0] * len(self.joints))
-            self._close()
+            self.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Leave the servos as they are."""
         if self._servos is not None:
             self._servos.port.closePort()
         self._servos, self.on = None, False
@@ -143,7 +152,7 @@ class LeapHand:
     def hold(self) -> None:
         """Keep the last valid goal, so that a held object is not dropped; without torque, hold the measured pose.
 
-        After a fault: open the port again, reboot what has a hardware error, set up and check anew.
+        After an error this is the reset: see `recover`.
         """
         if self.failed or self._servos is None:
             self.recover()
@@ -151,36 +160,25 @@ class LeapHand:
             self.enable()
 
     def enable(self) -> None:
-        """Torque on at the measured pose."""
+        """Torque on at the measured pose. Raises BusError."""
         with self.servos.port.unhurried():
-            self._begin(self._measure().q)
+            self._begin(self.measure().q)
             if (self.servos.read_all("goal_position") != self._counts(self.goal)).any():
-                raise BusError("the servos did not take the measured pose as their goal, so torque stays off")
+                raise BusError("the servos did not take the measured pose as their goal, so torque stays off.")
             self.servos.set_all("torque_enable", 1)
         self.on = True
-
-    def recover(self) -> None:
-        """What an operator's reset does. Raises BusError when the cause persists."""
-        from dexhot.hardware.leap_setup import reboot
-
-        self._close()
-        self.warnings.clear()
-        self.open()
-        reboot(self.servos)
-        self._close()
-        self.connect()
 
     def read(self) -> Reading:
         """The hand's state; for up to `patience` s of failing cycles, the last one.
 
-        Raises BusError on a silent bus or servo and on a servo's fault; then only `hold` helps.
+        Raises BusError when the bus or a servo stays silent and on a servo's fault.
         """
         now = time.monotonic()
         try:
             self._notice_silence(now)
             if self._cycle():
                 self._good = now
-                self._examine(now)
+                self.health.watch(now, self.on)
             elif now - self._good > self.settings.patience:
                 raise BusError(self.servos.silence(self.servos.ids))
             else:
@@ -205,6 +203,13 @@ class LeapHand:
         self.goal = np.clip(np.clip(q, self.goal - step, self.goal + step), self.lower, self.upper)
         self._driven = now
         self._send(self.goal)
+
+    def measure(self) -> Reading:
+        """The state now, however long it takes, or BusError."""
+        with self.servos.port.unhurried():
+            if not self._cycle():
+                raise BusError(self.servos.silence(self.servos.ids))
+        return self._last
 
     def __enter__(self) -> Self:
         self.connect()
@@ -235,12 +240,6 @@ class LeapHand:
         self._last = Reading(q, self.sign * values["present_velocity"], torque)
         return True
 
-    def _measure(self) -> Reading:
-        """The state, or BusError."""
-        if not self._cycle():
-            raise BusError(self.servos.silence(self.servos.ids))
-        return self._last
-
     def _send(self, q: np.ndarray) -> None:
         self.servos.write_all("goal_position", self._counts(q).tolist())
         self._said = time.monotonic()
@@ -258,51 +257,7 @@ class LeapHand:
         silent = self.on and now - self._said > self.settings.watchdog / 2
         if silent and (self.servos.read_all("bus_watchdog") < 0).any():
             self.counts["watchdog_trips"] += 1
-            self.warnings["watchdog"] = f"the bus was silent for over {self.settings.watchdog:g} s: the servos stopped"
-            self._begin(self._measure().q)
-
-    def _examine(self, now: float) -> None:
-        """Alerts at once, the health of the servos in turn. Raises BusError on a servo's fault."""
-        if self.servos.alerts:
-            self._look_at_alerts()
-        if now - self._checked > HEALTH_PERIOD:
-            self._checked = now
-            self._look_at_health(self._turn)
-            self._turn = (self._turn + 1) % len(self.joints)
-
-    def _look_at_alerts(self) -> None:
-        """A servo with a hardware error: a fault when it has cut its torque, else a warning."""
-        found = []
-        for ident in sorted(self.servos.alerts):
-            names = " and ".join(hardware_errors(self.servos.read(ident, "hardware_error_status")))
-            name = self._name(ident)
-            self.warnings[f"error {name}"] = f"{name}: {names}"
-            if self.on and not self.servos.read(ident, "torque_enable"):
-                found.append(f"{name} (servo {ident}) has shut down: {names}")
-        if found:
-            raise BusError(
-                f"{'; '.join(found)}. The others hold; remove the cause and activate the driver again: it reboots them."
+            self.health.warnings["watchdog"] = (
+                f"the bus was silent for over {self.settings.watchdog:g} s: servos stopped"
             )
-
-    def _look_at_health(self, index: int) -> None:
-        """Health of one servo."""
-        ident, name = self.servos.ids[index], self.joint_names[index]
-        values = HEALTH.unpack([self.servos.read_block(ident, HEALTH)])
-        self.temperature[index], self.voltage[index] = (
-            values[key][0] for key in ("present_temperature", "present_input_voltage")
-        )
-        self._warn(f"hot {name}", self.temperature[index] >= HOT, f"{name} has {self.temperature[index]:.0f} C")
-        self._warn(f"low {name}", self.voltage[index] < LOW, f"{name} has {self.voltage[index]:.1f} V")
-        if not values["hardware_error_status"][0]:
-            self.warnings.pop(f"error {name}", None)
-            if self.on and not values["torque_enable"][0]:
-                raise BusError(f"{name} (servo {ident}) has lost its torque: its supply broke down")
-
-    def _warn(self, key: str, bad: bool, text: str) -> None:
-        if bad:
-            self.warnings[key] = text
-        else:
-            self.warnings.pop(key, None)
-
-    def _name(self, ident: int) -> str:
-        return self.joint_names[self.servos.ids.index(ident)]
+            self._begin(self.measure().q)

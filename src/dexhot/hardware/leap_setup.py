@@ -100,7 +100,7 @@ def configure(servos: Servos, joints: tuple[Joint, ...], model: Model, settings:
     servos.set_all("goal_current", current)
 
 
-def check_health(servos: Servos, joints: tuple[Joint, ...]) -> None:
+def check_errors(servos: Servos, joints: tuple[Joint, ...]) -> None:
     """Raises BusError naming the joints whose servo reports a hardware error."""
     status = servos.read_all("hardware_error_status")
     bad = {j.name: hardware_errors(int(s)) for j, s in zip(joints, status) if s}
@@ -112,18 +112,22 @@ def check_health(servos: Servos, joints: tuple[Joint, ...]) -> None:
         )
 
 
-def check_pose(joints: tuple[Joint, ...], q: np.ndarray, margin: float) -> None:
-    """Raises BusError when measured joint angles (n,) are where the hand cannot be."""
-    wrong = []
+def pose_problems(joints: tuple[Joint, ...], q: np.ndarray, margin: float) -> list[str]:
+    """One sentence for each joint whose measured angle (n,) is more than `margin` rad where it cannot be."""
+    found = []
     for j, value in zip(joints, q):
-        beyond = max(j.lower - value, value - j.upper)
-        if beyond > margin:
+        if max(j.lower - value, value - j.upper) > margin:
             turned = " (a whole turn off: power-cycle it)" if abs(value) > TURN * COUNT * 0.75 else ""
-            wrong.append(f"{j.name} reads {value:.2f} rad, limits {j.lower:g} to {j.upper:g}{turned}")
-    if wrong:
+            found.append(f"{j.name} reads {value:.2f} rad, limits {j.lower:g} to {j.upper:g}{turned}")
+    return found
+
+
+def check_pose(joints: tuple[Joint, ...], q: np.ndarray, margin: float) -> None:
+    """Raises BusError when the hand cannot be where it says."""
+    if problems := pose_problems(joints, q, margin):
         raise BusError(
-            f"torque stays off, because the hand cannot be where it says: {'; '.join(wrong)}. Move the fingers inside, "
-            "or calibrate (`dexhot leap calibrate`)."
+            f"torque stays off, because the hand cannot be where it says: {'; '.join(problems)}. Move the fingers "
+            "inside, or calibrate (`dexhot leap calibrate`)."
         )
 
 

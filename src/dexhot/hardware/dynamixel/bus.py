@@ -63,7 +63,7 @@ class ServoBus:
         self.goals: dict[int, tuple[int, int]] = {}  # id -> lowest and highest position ever asked of it, counts
         self.packets: dict[str, int] = {}  # how many of each instruction came
         self.now = self.last_heard = clock()
-        self.wire_free = 0.0  # steady time
+        self.arrived = self.wire_free = 0.0  # steady times: of the last bytes, of the end of what the wire carries
         self._folder = None if link else tempfile.TemporaryDirectory(prefix="dexhot-leap-")
         self.path = str(link or Path(self._folder.name) / "bus")  # type: ignore[union-attr]
         self.master: int | None = None
@@ -119,6 +119,7 @@ class ServoBus:
                     continue
                 try:
                     data = os.read(self.master, 4096)
+                    self.arrived = time.monotonic()
                 except BlockingIOError:
                     continue
                 for ident, body in self.decoder.feed(data):
@@ -138,10 +139,8 @@ class ServoBus:
     def _sense(self, dt: float) -> None:
         states = zip(self.plant.angle.tolist(), self.plant.velocity.tolist(), self.plant.torque.tolist())
         for servo, state in zip(self.servos.values(), states):
-            was = servo.on, servo.get("bus_watchdog")
-            servo.sense(dt, *state)
-            servo.watch(self.now - self.last_heard)
-            if (servo.on, servo.get("bus_watchdog")) != was:
+            servo.sense(*state)
+            if servo.due(dt) and servo.keep_house(self.now - self.last_heard):
                 self._drive = None
 
     def listening(self, ident: int) -> SimulatedServo | None:
@@ -169,7 +168,7 @@ class ServoBus:
         answers = self.faults.on_the_wire(self._answers(ident, code, parameters))
         length = len(body) + 9 + sum(map(len, answers))
         delay = sum(self._return_delay() for _ in answers)
-        begin = max(time.monotonic(), self.wire_free)
+        begin = max(self.arrived, self.wire_free)
         self.wire_free = begin + length * BITS / speed + delay
         self._send(b"".join(answers))
 
@@ -254,6 +253,8 @@ class ServoBus:
 
 
 if __name__ == "__main__":
-    from dexhot.hardware.dynamixel.faults import serve_with_console
+    import tyro
 
-    serve_with_console()
+    from dexhot.hardware.dynamixel.simulator import serve
+
+    tyro.cli(serve)

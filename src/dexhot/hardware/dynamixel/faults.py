@@ -1,9 +1,6 @@
 """What can go wrong on a servo bus, to be brought about by name: `inject("overload 3")`."""
 
-import json
 import random
-import sys
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -112,53 +109,3 @@ NAMES: dict[str, Callable[..., None]] = {
         *(Faults.voltage, Faults.baud, Faults.torque, Faults.unplug, Faults.replug),
     )
 }
-
-
-def console(bus: "ServoBus") -> None:
-    """Faults as lines of stdin, until it ends; `state` prints the bus as one JSON line, `quit` stops it."""
-    for line in sys.stdin:
-        try:
-            if line.strip() == "quit":
-                break
-            if line.strip() == "state":
-                print(json.dumps(state(bus)), flush=True)
-            elif line.strip() == "help":
-                print("\n".join(f"{name:9s} {fault.__doc__}" for name, fault in NAMES.items()), flush=True)
-            elif line.strip():
-                bus.faults.inject(line)
-        except DexhotError as e:
-            print(f"error: {e}", file=sys.stderr, flush=True)
-
-
-def state(bus: "ServoBus") -> dict[str, object]:
-    """What a test wants to know of a bus in another process."""
-    with bus.lock:
-        servos = bus.servos.items()
-        return {
-            "torque": [i for i, s in servos if s.on],
-            "position": {i: s.get("present_position") for i, s in servos},
-            "goal": {i: s.get("goal_position") for i, s in servos},
-            "goals": bus.goals,
-            "hardware_error": {i: e for i, s in servos if (e := s.get("hardware_error_status"))},
-            "watchdog": {i: s.get("bus_watchdog") for i, s in servos},
-            "packets": bus.packets,
-            "crc_errors": bus.decoder.crc_errors,
-        }
-
-
-def serve_with_console(**options: object) -> None:
-    """Run a bus in this process until its console ends (`quit`, or the end of stdin). Prints its path first."""
-    from dexhot.hardware.dynamixel.bus import ServoBus
-
-    bus = ServoBus(**options)  # type: ignore[arg-type]
-    print(bus.path, flush=True)
-
-    def talk() -> None:
-        console(bus)
-        bus.stopped.set()
-
-    threading.Thread(target=talk, name="console", daemon=True).start()
-    try:
-        bus.run()
-    finally:
-        bus.unplug()

@@ -1,6 +1,6 @@
 """One simulated servo: its control table with the rules of reading and writing it, its shutdowns, its warmth."""
 
-import math
+import struct
 
 from dexhot.hardware.dynamixel.protocol import ALERT, Refusal
 from dexhot.hardware.dynamixel.registers import (
@@ -21,8 +21,13 @@ HEATING = 100.0  # C / A^2, in the end
 WARM_UP = 120.0  # s
 STALLED = 0.9  # share of the stall torque that is an overload when it lasts OVERLOAD_TIME
 OVERLOAD_TIME = 1.0  # s
+HOUSEKEEPING = 0.01  # s between looks at what is slow
 EXPIRED = -1  # what bus_watchdog reads then
 
+PER_CURRENT, PER_VELOCITY, PER_ANGLE = (
+    1 / register(name).scale for name in ("present_current", "present_velocity", "present_position")
+)
+_STATE, _STATE_AT = struct.Struct("<hii"), register("present_current").address  # the three are neighbours
 _AT = {row.address: row for row in REGISTERS.values()}
 _WATCHED = range(REGISTERS["goal_current"].address - 2, REGISTERS["goal_position"].address + 4)  # refused once expired
 
@@ -32,7 +37,8 @@ class SimulatedServo:
 
     def __init__(self, ident: int, model: Model, baud: int):
         self.model = model
-        self.temperature, self.voltage, self.strain = AMBIENT, 5.0, 0.0
+        self.temperature, self.voltage = AMBIENT, 5.0
+        self.current = self.strain = self.since = 0.0
         self.table = bytearray(TABLE_SIZE)
         for row in REGISTERS.values():
             self.put(row.name, row.default)
@@ -117,13 +123,6 @@ class SimulatedServo:
             return Refusal.RESULT
         return Refusal.NONE
 
-    def watch(self, silence: float) -> None:
-        """`silence` seconds have passed since the last instruction: once too many, stop here and refuse goals."""
-        allowed = self.get("bus_watchdog")
-        if self.on and allowed > 0 and silence > allowed * REGISTERS["bus_watchdog"].scale:
-            self.put("goal_position", self.get("present_position"))
-            self.put("bus_watchdog", EXPIRED)
-
     def drive(self) -> tuple[float, float, float, float]:
         """Target (rad), stiffness, damping, torque limit."""
         mode = self.get("operating_mode")
@@ -137,23 +136,35 @@ class SimulatedServo:
         damping = self.get("position_d_gain") * DAMPING_PER_GAIN
         return target, stiffness, damping, current * REGISTERS["goal_current"].scale * self.model.torque_constant
 
-    def sense(self, dt: float, angle: float, velocity: float, torque: float) -> None:
-        """Present values after `dt` s of motion; heat, and the shutdowns that it brings."""
-        current = torque / self.model.torque_constant
-        self.temperature += dt / WARM_UP * (AMBIENT + HEATING * current**2 - self.temperature)
-        strained = abs(torque) > STALLED * self.model.stall_torque
-        self.strain = self.strain + dt if strained else 0.0
-        for name, value in (
-            ("present_position", angle),
-            ("present_velocity", velocity),
-            ("present_current", current),
-            ("present_input_voltage", self.voltage),
-            ("present_temperature", self.temperature),
-        ):
-            self.put(name, math.floor(value / REGISTERS[name].scale + 0.5))
+    def sense(self, angle: float, velocity: float, torque: float) -> None:
+        """Present values of the motion."""
+        self.current = torque / self.model.torque_constant
+        counts = (self.current * PER_CURRENT, velocity * PER_VELOCITY, angle * PER_ANGLE)
+        _STATE.pack_into(self.table, _STATE_AT, *map(round, counts))
+
+    def due(self, dt: float) -> bool:
+        """After `dt` more seconds, is it time for `keep_house`?"""
+        self.since += dt
+        return self.since >= HOUSEKEEPING
+
+    def keep_house(self, silence: float) -> bool:
+        """Heat, shutdowns, and the watchdog of a bus silent for so many seconds. True when the drive changes."""
+        dt, self.since = self.since, 0.0
+        self.temperature += dt / WARM_UP * (AMBIENT + HEATING * self.current**2 - self.temperature)
+        stalled = abs(self.current) > STALLED * self.model.stall_current
+        self.strain = self.strain + dt if stalled else 0.0
+        for name, value in (("present_input_voltage", self.voltage), ("present_temperature", self.temperature)):
+            self.put(name, round(value / REGISTERS[name].scale))
+        was_on = self.on
         if self.temperature > self.get("temperature_limit"):
             self.fail("overheating")
         if self.strain > OVERLOAD_TIME:
             self.fail("overload")
         if not self.get("min_voltage_limit") <= self.get("present_input_voltage") <= self.get("max_voltage_limit"):
             self.fail("input voltage")
+        allowed = self.get("bus_watchdog")
+        expired = self.on and allowed > 0 and silence > allowed * REGISTERS["bus_watchdog"].scale
+        if expired:  # once too long: stop here and refuse goals
+            self.put("goal_position", self.get("present_position"))
+            self.put("bus_watchdog", EXPIRED)
+        return expired or self.on != was_on

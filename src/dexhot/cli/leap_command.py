@@ -1,0 +1,167 @@
+"""The LEAP hand by itself: check it, calibrate it, clear its errors, or simulate its bus."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from dexhot.cli.output import console, print_json, summary
+
+if TYPE_CHECKING:
+    from dexhot.hardware.leap_hand import LeapHand
+
+MEASURE = 1.0  # s
+
+
+@dataclass
+class _Hand:
+    port: str = ""
+    """Its serial port, best /dev/serial/by-id/...; default: the only USB serial adapter."""
+    robot: Literal["leap_right", "leap_left"] = "leap_right"
+    """Which hand it is."""
+    baud: int = 4_000_000
+    """What its servos listen at."""
+
+    @contextmanager
+    def opened(self) -> "Iterator[LeapHand]":
+        """The hand, its servos found, as long as the block runs."""
+        from dexhot.hardware.leap_hand import LeapHand
+
+        hand = LeapHand(self.robot, self.port, self.baud)
+        hand.open()
+        try:
+            with hand.servos.port.unhurried():
+                yield hand
+        finally:
+            hand.close()
+
+
+@dataclass
+class Check(_Hand):
+    """Read every joint: angle, temperature, voltage, errors. Moves and writes nothing."""
+
+    json: bool = False
+    """End with one JSON line."""
+
+
+@dataclass
+class Calibrate(_Hand):
+    """Find the motors' offsets with the hand laid flat and open, all fingers straight; its torque is turned off.
+
+    They are kept in ~/.config/dexhot/calibration/<robot>.yaml, and every driver of this user reads them from there.
+    """
+
+    dry_run: bool = False
+    """Measure and print, keep nothing."""
+    json: bool = False
+    """End with one JSON line."""
+
+
+@dataclass
+class Reboot(_Hand):
+    """Reboot the servos that report a hardware error, such as an overload."""
+
+
+@dataclass
+class Simulate:
+    """Simulate a hand's servo bus until the input ends, for anyone without a hand.
+
+    The first line of output is the port to open. Then faults are typed in: `help` lists them, `state` shows the servos.
+    """
+
+    hand: Literal["full", "lite"] = "full"
+    """Which motors it has."""
+    baud: int = 4_000_000
+    """What they listen at."""
+    fast: bool = True
+    """Their firmware answers fast sync reads."""
+    latency_ms: float = 0.0
+    """Latency timer of an FTDI adapter in between; none by default."""
+    torque: bool = False
+    """They come up with torque on, as after a driver that died."""
+    link: str = ""
+    """Path to serve at; it stays when the cable is pulled and put back. Default: a new one."""
+
+
+Args = (
+    Annotated[Check, tyro.conf.subcommand(name="check")]
+    | Annotated[Calibrate, tyro.conf.subcommand(name="calibrate")]
+    | Annotated[Reboot, tyro.conf.subcommand(name="reboot")]
+    | Annotated[Simulate, tyro.conf.subcommand(name="simulate")]
+)
+
+
+def run(args: Check | Calibrate | Reboot | Simulate) -> int:
+    if isinstance(args, Check):
+        return _check(args)
+    if isinstance(args, Calibrate):
+        return _calibrate(args)
+    if isinstance(args, Reboot):
+        return _reboot(args)
+    from dexhot.hardware.dynamixel.simulator import serve
+
+    serve(**vars(args))
+    return 0
+
+
+def _check(args: Check) -> int:
+    import numpy as np
+
+    from dexhot.hardware.leap_setup import pose_problems
+
+    with args.opened() as hand:
+        health, fast = hand.health, hand.servos.fast
+        q, torque = hand.measure().q, hand.servos.read_all("torque_enable")
+        for index in range(len(hand.joints)):
+            health.look(index, on=False)
+    problems = pose_problems(hand.joints, q, hand.settings.margin) + list(health.warnings.values())
+    rows = {
+        name: f"{np.rad2deg(angle):7.1f} deg  {celsius:3.0f} C  {volts:.1f} V  {'torque on' if on else ''}"
+        for name, angle, celsius, volts, on in zip(hand.joint_names, q, health.temperature, health.voltage, torque)
+    }
+    how = "fast sync read" if fast else "sync read"
+    summary(f"{args.robot}: {hand.model.hand} hand, {hand.model.name}, {how}", rows)
+    for problem in problems:
+        console.print(f"problem: {problem}")
+    if args.json:
+        state = {"q": q, "temperature": health.temperature, "voltage": health.voltage}
+        print_json(
+            {"model": hand.model.name, "fast": fast, "problems": problems} | {k: v.tolist() for k, v in state.items()}
+        )
+    return 1 if problems else 0
+
+
+def _calibrate(args: Calibrate) -> int:
+    import numpy as np
+
+    from dexhot.hardware.leap_calibration import find_offsets, save_offsets
+
+    with args.opened() as hand:
+        hand.servos.write_all("torque_enable", [0] * len(hand.joints))
+        angles, end = [], time.monotonic() + MEASURE
+        while time.monotonic() < end:
+            angles.append(hand.sign * hand.measure().q + hand.centre)
+    offsets = find_offsets(hand.joints, np.array(angles))
+    before = hand.centre - hand.zero
+    rows = {
+        name: f"{np.rad2deg(new):+6.1f} deg (was {np.rad2deg(old):+.1f})"
+        for name, new, old in zip(hand.joint_names, offsets, before)
+    }
+    summary(f"{args.robot}: offsets of the motors", rows)
+    path = None if args.dry_run else save_offsets(args.robot, offsets)
+    console.print(f"kept in {path}" if path else "a dry run: nothing is kept")
+    if args.json:
+        print_json({"offsets": dict(zip(hand.joint_names, offsets.tolist())), "file": path})
+    return 0
+
+
+def _reboot(args: Reboot) -> int:
+    from dexhot.hardware.leap_setup import reboot
+
+    with args.opened() as hand:
+        ids = reboot(hand.servos)
+    console.print(f"rebooted {ids}" if ids else "no servo has a hardware error")
+    return 0

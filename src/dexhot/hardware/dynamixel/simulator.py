@@ -1,0 +1,116 @@
+"""A simulated bus as a process of its own: `serve` is what it runs, `BusProcess` what starts one and talks to it."""
+
+import json
+import subprocess
+import sys
+import threading
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from dexhot.errors import DexhotError
+from dexhot.hardware.dynamixel.bus import ServoBus
+from dexhot.hardware.dynamixel.faults import NAMES
+from dexhot.hardware.dynamixel.registers import MODELS
+
+
+def serve(
+    hand: Literal["full", "lite"] = "full",
+    baud: int = 4_000_000,
+    fast: bool = True,
+    latency_ms: float = 0.0,
+    torque: bool = False,
+    link: str = "",
+) -> None:
+    """Simulate a LEAP hand's servo bus until the input ends.
+
+    The first line of output is the path to open as its serial port. Faults are typed in as lines; `help` lists them,
+    `state` prints the servos as one JSON line, `quit` ends.
+
+    Args:
+        hand: Which motors it has.
+        baud: What they listen at.
+        fast: Their firmware answers fast sync reads.
+        latency_ms: Latency timer of an FTDI adapter in between; none by default.
+        torque: They come up with torque on, as after a driver that died.
+        link: Path to serve at; stays the same when the cable is pulled and put back. Default: a new one.
+    """
+    model = next(m for m in MODELS.values() if m.hand == hand)
+    bus = ServoBus(model=model, baud=baud, fast=fast, latency=latency_ms / 1e3, link=link or None)
+    if torque:
+        bus.faults.inject("torque 1")
+    print(bus.path, flush=True)
+    with bus:
+        for line in sys.stdin:
+            if line.strip() == "quit":
+                break
+            try:
+                print(_answer(bus, line.strip()), flush=True)
+            except DexhotError as e:
+                print(f"error: {e}", flush=True)
+
+
+def _answer(bus: ServoBus, line: str) -> str:
+    if line in ("", "help"):
+        return "\n".join(f"{name:9s} {fault.__doc__}" for name, fault in NAMES.items())
+    if line == "state":
+        return json.dumps(state(bus))
+    bus.faults.inject(line)
+    return "ok"
+
+
+def state(bus: ServoBus) -> dict[str, Any]:
+    """What a test wants to know of the servos; `goals`: lowest and highest position ever asked of each, counts."""
+    with bus.lock:
+        servos = bus.servos.items()
+        return {
+            "torque": [i for i, s in servos if s.on],
+            "position": [s.get("present_position") for _, s in servos],
+            "goal": [s.get("goal_position") for _, s in servos],
+            "goals": bus.goals,
+            "hardware_error": {i: e for i, s in servos if (e := s.get("hardware_error_status"))},
+            "watchdog": [s.get("bus_watchdog") for _, s in servos],
+            "packets": bus.packets,
+            "crc_errors": bus.decoder.crc_errors,
+        }
+
+
+class BusProcess:
+    """A simulated bus beside this process, while the block runs; `options` are those of `serve`, `path` its port."""
+
+    def __init__(self, **options: Any):
+        flags = [f"--{'' if value is not False else 'no-'}{name.replace('_', '-')}" for name, value in options.items()]
+        values = [[] if isinstance(value, bool) else [str(value)] for value in options.values()]
+        self.command = [sys.executable, "-m", "dexhot.hardware.dynamixel.bus"]
+        self.command += [word for flag, value in zip(flags, values) for word in (flag, *value)]
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.path = self._read()
+        return self
+
+    def __exit__(self, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+        self.process.communicate()  # closes its stdin, which ends it
+
+    def inject(self, line: str) -> None:
+        """Bring about a fault (faults.py). Raises DexhotError."""
+        if (answer := self._ask(line)) != "ok":
+            raise DexhotError(answer)
+
+    def state(self) -> dict[str, Any]:
+        """As `state` in the bus's process, with the keys of JSON."""
+        return json.loads(self._ask("state"))
+
+    def _ask(self, line: str) -> str:
+        with self._lock:
+            assert self.process.stdin is not None
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+            return self._read()
+
+    def _read(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline().strip()
+        if not line:
+            raise DexhotError(f"the simulated servo bus ended with code {self.process.wait()}.")
+        return line
