@@ -121,8 +121,8 @@ class RigNode(DexhotNode):
         """Lateness of the next tick; far beyond its due time the world's time slips. Figures are of tracking alone."""
         assert self.begun is not None
         late = now - self.begun - self.ticks / RATE
-        allowed = HOPELESS / RATE if self.world.driven else 1.0 / RATE  # without answers nothing paces a catching up
-        slip = max(late - allowed, 0.0)
+        allowed = HOPELESS if self.world.driven else 1  # periods; without answers nothing paces a catching up
+        slip = max(int(late * RATE) - allowed, 0) / RATE  # whole periods, to stay in phase with the timer
         self.begun += slip
         if not self.safety.moving:
             return
