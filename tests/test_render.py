@@ -90,3 +90,9 @@ def test_the_object_is_in_the_picture(asset):
         painter.frame(30)
         bodies = painter._bodies(painter.solid)
         assert (bodies == painter.scene.model.body("object").id).sum() > 50
+
+
+def test_a_demonstration_placed_before_the_arm_lies_well_on_the_table(asset):
+    scene = ghost_scene(lift_rollout().reference, asset, arm=False)
+    reach = 0.8  # m, as far as retargeting places a demonstration from the origin
+    assert (scene.model.geom_size[scene.table_geom][:2] > reach + 0.2).all()

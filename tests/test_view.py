@@ -8,7 +8,7 @@ import pytest
 import trimesh
 
 from dexhot.cli import main
-from dexhot.data.files import save
+from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, HandObjectTrajectory, HandTrack, PolicyCard
 from dexhot.errors import FileFormatError
 from dexhot.view.live import LiveView, Snapshot
@@ -164,3 +164,12 @@ def test_command_names_the_kinds_it_shows(cache, tmp_path, capsys):
     card = save(PolicyCard("p", "leap_right", [], 60.0, [], "", "0" * 64), tmp_path / "card")
     assert main(["view", str(card), "--port", "18090"]) == 1
     assert "HandObjectTrajectory, Reference, Demonstration, Rollout" in capsys.readouterr().err
+
+
+def test_a_real_clip_is_drawn_with_its_object(grab, server):
+    clip = load(grab / "duck_lift.npz", HandObjectTrajectory)
+    show = make_show(server, clip)
+    show.draw(len(clip.time) - 1)
+    duck = server.scene.get_handle_by_name("/object")
+    assert duck.position == pytest.approx(clip.object_pose[-1, :3])
+    assert len(duck.faces) > 500 and show.layers["frames"]

@@ -13,7 +13,7 @@ Mj = mujoco.mjtObj
 
 # Contact bits (contype, conaffinity): robots meet table and object but never themselves, whose primitives overlap.
 ROBOT_CONTACT, WORLD_CONTACT, NO_CONTACT = (1, 2), (2, 3), (0, 0)
-TABLE_SIZE = (0.75, 0.75, 0.05)  # half sides, m
+TABLE_SIZE = (1.2, 1.2, 0.05)  # half sides, m; wide, because an arm places demonstrations up to 0.8 m from the origin
 VISUAL_GROUP, COLLISION_GROUP = 2, 3  # MuJoCo draws groups 0 to 2 unless told otherwise
 FLOOR_DEPTH = 0.75  # m below the world's origin; the floor is only seen
 GHOST_RGBA = [0.25, 0.75, 0.55, 0.35]
