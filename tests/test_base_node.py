@@ -5,21 +5,22 @@ import time
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
 from dexhot.nodes.diagnostics import Histogram, TickMonitor
+from dexhot.nodes.process import make_executor
 from probe_nodes import Broken, OrderedController, Probe
 
 pytestmark = pytest.mark.ros
 
 
-@pytest.fixture
-def executor(ros_domain):
+@pytest.fixture(params=["events", "single"])
+def executor(ros_domain, request, monkeypatch):
+    monkeypatch.setenv("DEXHOT_EXECUTOR", request.param)
     rclpy.init()
-    made = SingleThreadedExecutor()
+    made = make_executor([])
     yield made
     for node in made.get_nodes():
         node.destroy_node()

@@ -51,6 +51,7 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 class DexhotNode(LifecycleNode):
     """A lifecycle node with described parameters, gated callbacks, measured loops, diagnostics and a heartbeat."""
 
+    needs_receive_times = False  # True: `subscribe_raw` is used
     journaled = False  # True: publish on /<node>/inputs what the callbacks were given, in order (see `subscribe`)
 
     def __init__(self, name: str, schema: str | None = None, **options: Any) -> None:

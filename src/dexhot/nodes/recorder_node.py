@@ -22,6 +22,8 @@ DEPTH = 1000  # messages that may wait for us
 class RecorderNode(DexhotNode):
     """Callbacks only append to a list; a loop sorts, writes and flushes it."""
 
+    needs_receive_times = True
+
     def __init__(self) -> None:
         super().__init__("recorder")
 
