@@ -5,7 +5,6 @@ The nodes run the same classes in the same order; `run_offline` is what they do 
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import mujoco
 import numpy as np
@@ -25,7 +24,7 @@ from dexhot.retargeting.arm_ik import ArmIK
 from dexhot.retargeting.placement import POSITION_TOLERANCE, ROTATION_TOLERANCE
 from dexhot.simulation.backend import STATE, MujocoSimulator
 from dexhot.simulation.physics import Physics
-from dexhot.simulation.scene import arm_scene
+from dexhot.simulation.scene import arm_scene, perturbed
 from dexhot.tracking.object_filter import FilterOptions, ObjectFilter
 
 
@@ -75,14 +74,26 @@ def measured_pose(pose: np.ndarray, position_noise: float, rotation_noise: float
     return np.concatenate([pose[:3] + rng.normal(0.0, position_noise, 3), single.multiply(turn, pose[3:])])
 
 
+def displaced(pose: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """A pose (7,) moved by offset (x m, y m, yaw rad) in the world, turned about its own origin."""
+    turn = single.exp((0.0, 0.0, offset[2]))
+    return np.concatenate([pose[:2] + offset[:2], pose[2:3], single.multiply(turn, pose[3:])])
+
+
 def run_ticks(
-    world: EmbeddedWorld, reference: Reference, controller: Controller, hand: RobotHand, options: ChainOptions
+    world: EmbeddedWorld,
+    reference: Reference,
+    controller: Controller,
+    hand: RobotHand,
+    options: ChainOptions,
+    object_pose: np.ndarray | None = None,
 ) -> Iterator[Tick]:
-    """Play one clip; yields every tick from the first on."""
+    """Play one clip; yields every tick from the first on. The object begins at `object_pose`, or where it should."""
     physics = world.scene.physics
     shaper = CommandShaper(hand, reference.base_quat, physics, options.hand_lead, options.wrist_lead)
     kinematics, rng = PalmKinematics(hand), np.random.default_rng(options.seed)
-    world.reset(start_joints(shaper.ik, reference), reference.object_pose[0], hold_object=True)
+    first = reference.object_pose[0] if object_pose is None else object_pose
+    world.reset(start_joints(shaper.ik, reference), first, hold_object=True)
     filtered = ObjectFilter(FilterOptions())
     tracker = Tracker(controller, physics, options.ramp, options.look_ahead)
     before = round((options.settle + options.ramp) * RATE)
@@ -128,16 +139,22 @@ def run_offline(
     options: ChainOptions | None = None,
     hand: RobotHand | None = None,
     obj: ObjectAsset | None = None,
-    perturb: dict[str, Any] | None = None,
+    friction: float = 1.0,
+    mass: float = 1.0,
+    object_offset: np.ndarray | None = None,
 ) -> Rollout:
     """Track `reference` on the arm rig. Returns a Rollout of kind "arm", its metrics not yet computed.
 
-    The reference must be placed within the arm's reach (ArmIK.place). `perturb`: friction, mass factors.
+    The reference must be placed within the arm's reach (retargeting.placement). `friction` and `mass` scale the world's;
+    `object_offset` (x m, y m, yaw rad) moves the object from where the reference has it, about its origin.
     """
     options = options or ChainOptions()
     hand, obj = hand or load_hand(reference.hand), obj or load_object(reference.object_name)
-    world = EmbeddedWorld(arm_scene(hand, obj, physics, table_height=reference.table_height))
-    ticks = [t for t in run_ticks(world, reference, controller, hand, options) if t.index >= 0]
+    scene = arm_scene(hand, obj, physics, table_height=reference.table_height)
+    scene.model = perturbed(scene, friction, mass)
+    world = EmbeddedWorld(scene)
+    start = reference.object_pose[0] if object_offset is None else displaced(reference.object_pose[0], object_offset)
+    ticks = [t for t in run_ticks(world, reference, controller, hand, options, start) if t.index >= 0]
     contacts = MujocoSimulator(world.scene).contacts(np.stack([t.state for t in ticks]))
     q = np.stack([t.q for t in ticks])
     q[:, 3:6] = np.unwrap(q[:, 3:6], axis=0)

@@ -72,7 +72,7 @@ class RigNode(DexhotNode):
         self.epoch, self.ticks, self.slipped = self.now(), 0, 0.0
         self.ticks_counted = self.ticks_ok = 0
         self.rng = np.random.default_rng(self.p.seed)
-        self.holding_since: float | None = None
+        self.interruption = ""
         self.begin_episode()
 
     def teardown(self) -> None:
@@ -87,12 +87,14 @@ class RigNode(DexhotNode):
     def begin_episode(self) -> None:
         """Reset, and announce the clip."""
         self.episode += 1
-        self.ended = False
+        self.ended, self.last_tracked = False, 0.0
         self.reset_world()
         self.episodes.publish(Header(stamp=self.stamp(), frame_id=f"start {self.episode}"))
 
     def on_safety(self, message: DiagnosticArray) -> None:
         self.safety = messages.read_safety_state(message)
+        if self.safety.state in (State.HOLDING, State.FAULT):
+            self.interruption = f"{self.safety.state}: {self.safety.reason}"
 
     def advance(self) -> None:
         """Tick when one is due, unless the last one's answer is still awaited; then look again soon if behind."""
@@ -158,18 +160,19 @@ class RigNode(DexhotNode):
         self.follow_clip(frame, stamp)
 
     def follow_clip(self, frame: int | None, stamp: float) -> None:
-        """End the clip after its last frame; start the next when nothing is driven any more."""
-        self.tracked += frame is not None
+        """End the clip after its last frame, or when it was interrupted; start the next when nothing is driven."""
+        if frame is not None:
+            self.tracked += 1
+            self.last_tracked = stamp
         if self.p.duration and self.tracked >= self.p.duration * RATE:
             self.finish(f"{self.p.duration:g} s of tracking are over")
         if not self.ended and frame is not None and frame >= len(self.reference.q) + self.p.tail * RATE:
             self.end_clip()
-        held = self.safety.state is State.HOLDING
-        self.holding_since = None if not held else self.holding_since or stamp
-        gave_up = held and self.holding_since is not None and stamp - self.holding_since > self.p.give_up
-        if self.p.loop and (gave_up or (self.ended and self.safety.state is State.READY)):
-            self.holding_since = None
+        interrupted = not self.ended and self.last_tracked > 0.0 and stamp - self.last_tracked > self.p.give_up
+        if self.p.loop and (interrupted or self.ended) and self.safety.state is State.READY:
             self.begin_episode()
+        elif interrupted and self.p.exit_when_done:
+            self.finish(f"tracking was interrupted ({self.interruption})", code=1)
 
     def end_clip(self) -> None:
         self.ended = True
