@@ -107,7 +107,7 @@ def test_the_page_asks_nobody_for_anything(report):
 
 def test_the_page_shows_verdict_metrics_loop_and_provenance(report):
     text = report.read_text()
-    for expected in ("Success · strict", "T_err_max_cm", "&lt; 5 cm", "leap_driver", "4.25", "MuJoCo", "seed"):
+    for expected in ("Success · strict", "T_err_max_cm", "&lt; 5 cm", "leap_driver", "4.25", "mujoco", "seed"):
         assert expected in text or expected.replace("&lt;", "<") in text
 
 

@@ -2,16 +2,13 @@
 
 import json
 import platform
-import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import mujoco
 import numpy as np
 
-from dexhot import __version__
 from dexhot.data.files import write_text
 from dexhot.data.object_asset import ObjectAsset, load_object
 from dexhot.data.types import Rollout
@@ -22,9 +19,9 @@ from dexhot.evaluation.render import Painter, contact_sheet, sheet_frames
 from dexhot.evaluation.series import compute_series, spans
 from dexhot.evaluation.video import NoEncoderError, write_video
 from dexhot.hands.robot_hand import load_hand
-from dexhot.paths import share_dir
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.renderer import NoRendererError
+from dexhot.versions import versions
 
 SCHEMA, VERSION = "dexhot/report", 1
 
@@ -86,9 +83,9 @@ def _draw(
 def _facts(rollout: Rollout, asset: ObjectAsset) -> dict[str, Any]:
     reference = rollout.reference
     return {
-        "dexhot": f"{__version__}, commit {git_commit()}",
-        "physics": f"version {load_physics().version}, MuJoCo {mujoco.__version__}",
-        "machine": f"Python {platform.python_version()}, {platform.platform()}",
+        "software": versions(),
+        "physics": f"version {load_physics().version}",
+        "machine": platform.platform(),
         "hand": reference.hand,
         "object": f"{asset.name}, {1000 * asset.mass:.0f} g, symmetry: {asset.symmetry.kind}",
         "object's source": asset.provenance,
@@ -96,15 +93,6 @@ def _facts(rollout: Rollout, asset: ObjectAsset) -> dict[str, Any]:
         "reference": reference.provenance,
         "run": rollout.provenance,
     }
-
-
-def git_commit() -> str:
-    """Short hash of the checkout, "+" after it when files differ; "none" for an installed package."""
-    if not (share_dir() / ".git").exists():
-        return "none"
-    command = ["git", "-C", str(share_dir()), "describe", "--always", "--dirty=+", "--exclude=*"]
-    result = subprocess.run(command, capture_output=True, text=True)
-    return result.stdout.strip() or "unknown"
 
 
 def _as_json(content: Content, metrics: dict[str, Any]) -> dict[str, Any]:

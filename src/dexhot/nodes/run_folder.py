@@ -1,19 +1,16 @@
 """The folder of a run: runs/<time>-<graph>-<reference>/ with bag/, run.json, parameters.yaml, the files it tracked."""
 
 import json
-import platform
-import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from dexhot import __version__
 from dexhot.data import files
 from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import DexhotError, FileFormatError
-from dexhot.paths import runs_dir, share_dir
+from dexhot.paths import runs_dir
+from dexhot.versions import versions
 
 SCHEMA, VERSION = "dexhot/run", 1
 
@@ -96,25 +93,3 @@ def read_run(folder: str | Path) -> dict[str, Any]:
             f"{path} is {entries.get('schema')!r}; this dexhot reads {SCHEMA!r} up to version {VERSION}."
         )
     return entries
-
-
-def versions() -> dict[str, str]:
-    """Of dexhot, its commit, Python and the packages that decide what a run does."""
-    found = {"dexhot": __version__, "python": platform.python_version(), "commit": _commit()}
-    for package in ("numpy", "mujoco", "mink", "rosbags", "ros-jazzy-rclpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not from PyPI"
-    return found
-
-
-def _commit() -> str:
-    """The checkout's commit, with "+" when it has changes; "installed" outside of a checkout."""
-    root = share_dir()
-    if not (root / ".git").exists():
-        return "installed"
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+", "--abbrev=12"], cwd=root, capture_output=True, text=True
-    )
-    return found.stdout.strip() or "unknown"
