@@ -33,10 +33,11 @@ class Settings:
 
 def identify(servos: Servos) -> Model:
     """The model of all servos. Raises BusError when some are silent or strange."""
-    numbers = {ident: servos.ping(ident) for ident in servos.ids}
+    numbers = {ident: servos.ping(ident, tries=1) for ident in servos.ids}
+    if not any(numbers.values()):
+        raise BusError(f"no servo answers on {servos.port.port_name}: {_other_speed(servos)}")
+    numbers |= {ident: servos.ping(ident, tries=5) for ident, number in numbers.items() if number is None}
     silent = [ident for ident, number in numbers.items() if number is None]
-    if len(silent) == len(servos.ids):
-        raise BusError(f"{servos.silence(silent)}{_other_speed(servos)}")
     if silent:
         raise BusError(servos.silence(silent))
     found = set(numbers.values())
@@ -47,18 +48,16 @@ def identify(servos: Servos) -> Model:
 
 
 def _other_speed(servos: Servos) -> str:
-    """A hint when the servos listen at another baud rate."""
+    """Whether they listen at another baud rate."""
     port, asked = servos.port, servos.port.baudrate
     try:
         for baud in BAUD_RATES:
             port.ser.baudrate = baud
             if baud != asked and servos.ping(servos.ids[0]) is not None:
-                return (
-                    f" Servo {servos.ids[0]} answers at {baud} baud, not {asked}: set that, or its register baud_rate."
-                )
+                return f"servo {servos.ids[0]} answers at {baud} baud, not {asked}: use that, or set its baud_rate."
     finally:
         port.ser.baudrate = asked
-    return ""
+    return "is the hand powered, and the bus cable in? They are silent at every other baud rate too."
 
 
 def probe_fast(servos: Servos) -> bool:

@@ -4,8 +4,9 @@ The SDK's group reads throw each servo's error byte away and give up at the firs
 """
 
 import termios
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -34,10 +35,10 @@ class Servos:
         self.failures = 0
         self._handler = sdk.PacketHandler(2.0)
 
-    def ping(self, ident: int) -> int | None:
+    def ping(self, ident: int, tries: int = 2) -> int | None:
         """Model number of a servo; None when it is silent."""
         with self._link():
-            return self._tried(lambda: self._handler.ping(self.port, ident))[0]
+            return self._tried(lambda: self._handler.ping(self.port, ident), tries)[0]
 
     def read(self, ident: int, name: str) -> int:
         row = register(name)
@@ -170,9 +171,9 @@ class Servos:
         else:
             self.alerts.discard(ident)
 
-    def _tried(self, ask) -> tuple:
+    def _tried(self, ask: Callable[[], tuple[Any, int, int]], tries: int = TRIES) -> tuple[Any, int]:
         """`ask()` -> (answer, result, error) until the result is good: (answer, error), or (None, 0)."""
-        for _ in range(TRIES):
+        for _ in range(tries):
             answer, result, error = ask()
             if result == sdk.COMM_SUCCESS:
                 return answer, error

@@ -1,0 +1,357 @@
+"""The LEAP hand's driver over the simulated bus: what it sets, what it refuses, how it survives faults."""
+
+import time
+
+import numpy as np
+import pytest
+
+from dexhot.errors import DexhotError, FileFormatError
+from dexhot.hands.joint_table import joint_table
+from dexhot.hardware import leap_calibration
+from dexhot.hardware.dynamixel.bus import ServoBus
+from dexhot.hardware.dynamixel.errors import BusError, UnpluggedError
+from dexhot.hardware.dynamixel.plant import Joints
+from dexhot.hardware.dynamixel.registers import FULL, LITE, MODES
+from dexhot.hardware.leap_hand import LeapHand
+
+pytest.importorskip("dynamixel_sdk")
+from dexhot.hardware.leap_setup import SIDEWAYS, Settings
+
+RIGHT = joint_table("leap_right")
+NONE = np.zeros(16)
+# slack for a busy machine; no ramp where a test is about something else
+BUSY = {"slack": 0.06, "patience": 1.0, "watchdog": 2.0}
+
+
+@pytest.fixture
+def bus():
+    with ServoBus() as running:
+        yield running
+
+
+def hand_on(bus: ServoBus, robot: str = "leap_right", offsets: np.ndarray = NONE, **settings) -> LeapHand:
+    return LeapHand(robot, bus.path, settings=Settings(**(BUSY | settings)), offsets=offsets)
+
+
+def drive(hand: LeapHand, q: np.ndarray, seconds: float = 5.0) -> np.ndarray:
+    """Command q until the hand is there, or for so long; the measured angles."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        hand.write(q, NONE, NONE)
+        measured = hand.read().q
+        if np.abs(measured - q).max() < 0.01:
+            break
+    return measured
+
+
+def until_it_fails(hand: LeapHand, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        hand.read()
+
+
+# Setting up
+
+
+@pytest.mark.parametrize(("model", "current"), [(FULL, 550), (LITE, 350)])
+def test_connect_sets_the_registers_of_the_hand_it_finds(model, current):
+    with ServoBus(model=model) as bus, hand_on(bus) as hand:
+        assert hand.model == model
+        for joint, servo in zip(RIGHT, bus.servos.values()):
+            soft = 0.75 if joint.name in SIDEWAYS else 1.0
+            assert servo.get("operating_mode") == MODES["current_based_position"]
+            assert servo.get("return_delay_time") == 0
+            assert servo.get("current_limit") == servo.get("goal_current") == current
+            assert servo.get("position_p_gain") == 600 * soft
+            assert servo.get("position_d_gain") == 200 * soft
+            assert not servo.on
+
+
+def test_a_hand_already_set_up_is_not_written_again(bus):
+    with hand_on(bus):
+        pass
+    bus.packets.clear()
+    with hand_on(bus):
+        assert bus.packets.get("WRITE", 0) == 0
+
+
+def test_more_current_than_the_motors_bear_is_refused(bus):
+    with pytest.raises(BusError, match=r"bear up to 0\.55 A"):
+        hand_on(bus, current=0.8).connect()
+
+
+def test_hold_gives_torque_at_the_measured_pose():
+    q = np.linspace(-0.2, 0.3, 16)
+    with ServoBus(Joints(RIGHT, q)) as bus, hand_on(bus) as hand:
+        hand.hold()
+        assert all(servo.on for servo in bus.servos.values())
+        assert np.abs(hand.read().q - q).max() < 2e-3
+        assert bus.servos[0].get("bus_watchdog") == 100
+
+
+def test_leaving_turns_the_torque_off(bus):
+    with hand_on(bus) as hand:
+        hand.hold()
+    for _ in range(100):
+        if not any(servo.on for servo in bus.servos.values()):
+            return
+        time.sleep(0.02)
+    pytest.fail("torque is on")
+
+
+def test_a_pose_that_cannot_be_gets_no_torque():
+    q = NONE.copy()
+    q[2] = 2.6
+    plant = Joints(RIGHT, q)
+    plant.upper[2] += 2.0
+    with ServoBus(plant) as bus:
+        with pytest.raises(BusError, match=r"index_pip reads 2\.60 rad, limits -0\.506 to 1\.885"):
+            hand_on(bus).connect()
+        assert not any(servo.on for servo in bus.servos.values())
+
+
+def test_without_fast_reads_the_state_comes_by_sync_read():
+    with ServoBus(fast=False) as bus, hand_on(bus) as hand:
+        assert not hand.servos.fast
+        assert hand.read().q.shape == (16,)
+
+
+def test_signs_and_offsets_are_those_of_the_table_and_the_calibration():
+    q, offsets = np.linspace(-0.3, 0.3, 16), np.linspace(0.1, -0.1, 16)
+    left = joint_table("leap_left")
+    with ServoBus(Joints(left, q, offsets)) as bus, hand_on(bus, "leap_left", offsets) as hand:
+        assert np.abs(hand.read().q - q).max() < 2e-3
+        hand.hold()
+        assert np.abs(hand.read().q - q).max() < 2e-3
+
+
+# Driving
+
+
+def test_goals_are_reached_and_effort_has_the_tables_sign(bus):
+    with hand_on(bus, ramp=0.1) as hand:
+        hand.hold()
+        assert np.abs(drive(hand, np.full(16, 0.4)) - 0.4).max() < 0.01
+
+
+def test_goals_on_the_wire_stay_within_the_limits(bus):
+    with hand_on(bus, ramp=0.01) as hand:
+        hand.hold()
+        for target, limits in ((20.0, hand.upper), (-20.0, hand.lower)):
+            end = time.monotonic() + 10
+            while not np.allclose(hand.goal, limits):
+                hand.write(np.full(16, target), NONE, NONE)
+                hand.read()
+                assert time.monotonic() < end
+        for joint in RIGHT:
+            low, high = bus.goals[joint.motor_id]
+            assert joint.from_motor(low * 2 * np.pi / 4096) >= joint.lower - 1e-3
+            assert joint.from_motor(high * 2 * np.pi / 4096) <= joint.upper + 1e-3
+
+
+def test_after_torque_on_the_speed_rises_from_zero(bus):
+    with hand_on(bus, ramp=1000.0) as hand:
+        hand.hold()
+        began = time.monotonic()
+        for _ in range(20):
+            hand.write(np.full(16, 0.5), NONE, NONE)
+        seconds = time.monotonic() - began + 0.1
+        assert 0 < np.abs(hand.goal).max() < 8.48 * seconds**2 / 1000.0 + 1e-6
+
+
+def test_a_late_command_makes_no_leap(bus):
+    with hand_on(bus, ramp=0.01, velocity_scale=0.1) as hand:
+        hand.hold()
+        time.sleep(0.5)
+        hand.write(np.full(16, 1.0), NONE, NONE)
+        assert np.abs(hand.goal).max() <= 0.1 * 8.48 * 0.1 + 1e-3
+
+
+def test_what_is_not_finite_is_not_sent(bus):
+    with hand_on(bus) as hand:
+        hand.hold()
+        with pytest.raises(DexhotError, match="not finite"):
+            hand.write(np.full(16, np.nan), NONE, NONE)
+
+
+def test_without_torque_nothing_is_driven(bus):
+    with hand_on(bus) as hand, pytest.raises(DexhotError, match=r"call hold\(\) first"):
+        hand.write(NONE, NONE, NONE)
+
+
+# Faults
+
+
+def test_a_dead_servo_is_named_and_the_hand_is_back_when_it_is(bus):
+    with hand_on(bus, patience=0.1) as hand:
+        hand.hold()
+        bus.faults.inject("kill 5")
+        with pytest.raises(BusError, match=r"servos \[5\] do not answer"):
+            until_it_fails(hand)
+        with pytest.raises(BusError, match=r"servos \[5\] do not answer"):
+            hand.hold()
+        bus.faults.inject("revive 5")
+        hand.hold()
+        assert bus.servos[5].on
+
+
+def test_an_overload_is_told_and_a_hold_reboots_the_servo(bus):
+    with hand_on(bus) as hand:
+        hand.hold()
+        bus.faults.inject("overload 3")
+        with pytest.raises(BusError, match=r"index_dip \(servo 3\) has shut down: overload"):
+            until_it_fails(hand)
+        assert bus.servos[4].on
+        hand.hold()
+        assert bus.servos[3].on
+        assert bus.servos[3].get("position_p_gain") == 600
+
+
+def test_connecting_to_an_overloaded_servo_names_it(bus):
+    bus.faults.inject("overload 3")
+    with pytest.raises(BusError, match=r"index_dip: overload.*dexhot leap reboot"):
+        hand_on(bus).connect()
+
+
+def test_overheating_is_told(bus):
+    with hand_on(bus) as hand:
+        hand.hold()
+        bus.faults.inject("heat 14 80")
+        with pytest.raises(BusError, match=r"thumb_pip .* overheating"):
+            until_it_fails(hand)
+
+
+def test_low_voltage_is_a_warning(bus):
+    with hand_on(bus) as hand:
+        hand.hold()
+        bus.faults.inject("voltage 4.2")
+        end = time.monotonic() + 10
+        while not any("4.2 V" in text for text in hand.health.warnings.values()):
+            hand.read()
+            assert time.monotonic() < end
+
+
+def test_a_servo_that_lost_its_torque_is_a_fault(bus):
+    with hand_on(bus) as hand:
+        hand.hold()
+        bus.faults.inject("torque 0")
+        with pytest.raises(BusError, match="has lost its torque"):
+            until_it_fails(hand)
+
+
+@pytest.mark.parametrize("fault", ["noise 0.2", "drop 0.05"])
+def test_bad_packets_are_survived_and_counted(bus, fault):
+    with hand_on(bus, ramp=0.1) as hand:
+        hand.hold()
+        bus.faults.inject(fault)
+        for _ in range(40):
+            hand.write(np.full(16, 0.1), NONE, NONE)
+            hand.read()
+        assert hand.counts["retried"] > 0
+
+
+def test_unplugged_and_plugged_in_again(bus):
+    with hand_on(bus) as hand:
+        hand.hold()
+        bus.faults.inject("unplug")
+        with pytest.raises(UnpluggedError):
+            until_it_fails(hand)
+        with pytest.raises(BusError, match="cannot be opened"):
+            hand.hold()
+        bus.faults.inject("replug")
+        hand.hold()
+        assert hand.on
+
+
+def test_an_expired_watchdog_is_cleared_and_motion_starts_from_where_it_stopped(bus):
+    with hand_on(bus, watchdog=0.3, ramp=0.01) as hand:
+        hand.hold()
+        hand.write(np.full(16, 0.5), NONE, NONE)
+        end = time.monotonic() + 10
+        while bus.servos[0].get("bus_watchdog") >= 0:
+            time.sleep(0.05)
+            assert time.monotonic() < end
+        stopped = hand.read().q
+        assert hand.counts["watchdog_trips"] >= 1
+        assert np.abs(hand.goal - stopped).max() < 0.05
+        assert np.abs(drive(hand, np.full(16, 0.4)) - 0.4).max() < 0.01
+
+
+def test_torque_found_on_goes_on_holding(bus):
+    with hand_on(bus, ramp=0.01) as hand:
+        hand.hold()
+        drive(hand, np.full(16, 0.3))
+        hand.close()  # as a process that dies: nothing is said to the servos
+    with hand_on(bus) as again:
+        assert again.on
+        assert np.abs(again.goal - 0.3).max() < 0.01
+        assert all(servo.on for servo in bus.servos.values())
+
+
+def test_torque_found_on_in_another_mode_is_set_right(bus):
+    bus.faults.inject("torque 1")
+    with hand_on(bus) as hand:
+        assert bus.servos[0].get("operating_mode") == MODES["current_based_position"]
+        assert not hand.on
+        hand.hold()
+        assert bus.servos[0].on
+
+
+def test_a_wrong_baud_rate_is_found_out(bus):
+    bus.faults.inject("baud 57600")
+    with pytest.raises(BusError, match="answers at 57600 baud, not 4000000"):
+        hand_on(bus).connect()
+
+
+# Calibration
+
+
+def test_offsets_are_found_kept_and_used(tmp_path, monkeypatch, bus):
+    monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path))
+    offsets = np.linspace(-0.1, 0.1, 16)
+    angles = np.pi + offsets + np.zeros((20, 1))
+    found = leap_calibration.find_offsets(RIGHT, angles)
+    leap_calibration.save_offsets("leap_right", found)
+    assert leap_calibration.load_offsets("leap_right") == pytest.approx(offsets, abs=1e-4)
+    assert leap_calibration.load_offsets("leap_left") == pytest.approx(NONE)
+    hand = LeapHand(port=bus.path, settings=Settings(**BUSY))
+    with hand:
+        assert hand.read().q == pytest.approx(-offsets, abs=2e-3)
+
+
+def test_a_moving_or_closed_hand_is_not_calibrated():
+    still = np.full((20, 16), np.pi)
+    moving = still + np.linspace(0, 0.1, 20)[:, None] * (np.arange(16) == 3)
+    with pytest.raises(DexhotError, match=r"moved.*index_dip"):
+        leap_calibration.find_offsets(RIGHT, moving)
+    with pytest.raises(DexhotError, match=r"middle_forward \+57 deg"):
+        leap_calibration.find_offsets(RIGHT, still + 1.0 * (np.arange(16) == 5))
+
+
+def test_a_broken_calibration_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path))
+    path = leap_calibration.save_offsets("leap_right", NONE)
+    path.write_text("offsets: {index_side: 0.0}")
+    with pytest.raises(FileFormatError, match="dexhot leap calibrate"):
+        leap_calibration.load_offsets("leap_right")
+
+
+def test_a_dry_run_keeps_nothing(tmp_path, monkeypatch, bus, capsys):
+    from dexhot.cli import main
+
+    monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path))
+    assert main(["leap", "calibrate", "--port", bus.path, "--dry-run", "--json"]) == 0
+    assert '"file": null' in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_reports_problems(bus, capsys, tmp_path, monkeypatch):
+    from dexhot.cli import main
+
+    monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path))
+    assert main(["leap", "check", "--port", bus.path, "--json"]) == 0
+    bus.faults.inject("overload 3")
+    assert main(["leap", "check", "--port", bus.path, "--json"]) == 1
+    assert "index_dip: overload" in capsys.readouterr().out
+    assert main(["leap", "reboot", "--port", bus.path]) == 0
+    assert main(["leap", "check", "--port", bus.path]) == 0

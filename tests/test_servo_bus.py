@@ -1,0 +1,186 @@
+"""The simulated bus over its pseudo terminal, asked by the vendor's SDK and by our client. No test is about speed."""
+
+import os
+
+import numpy as np
+import pytest
+
+from dexhot.errors import DexhotError, NotFoundError
+from dexhot.hardware.dynamixel.bus import ServoBus
+from dexhot.hardware.dynamixel.errors import BusError, SilenceError, UnpluggedError
+from dexhot.hardware.dynamixel.registers import FULL, LITE, Block, register
+from dexhot.hardware.dynamixel.simulator import BusProcess
+
+sdk = pytest.importorskip("dynamixel_sdk")
+BAUD = 4_000_000
+SLOW = 60.0  # ms of slack: the machine that runs the tests may be busy
+
+
+@pytest.fixture
+def bus():
+    with ServoBus(ids=range(4)) as running:
+        yield running
+
+
+def servos_of(bus: ServoBus, baud: int = BAUD):
+    from dexhot.hardware.dynamixel.client import Servos
+    from dexhot.hardware.dynamixel.port import Port
+
+    port = Port(bus.path, baud)
+    port.slack = SLOW
+    port.open()
+    return Servos(port, list(bus.servos))
+
+
+@pytest.fixture
+def servos(bus):
+    client = servos_of(bus)
+    yield client
+    client.port.closePort()
+
+
+def test_the_vendors_sdk_is_answered(bus):
+    port, handler = sdk.PortHandler(bus.path), sdk.PacketHandler(2.0)
+    port.setBaudRate(BAUD)
+    pings = [handler.ping(port, 2) for _ in range(5)]
+    port.closePort()
+    assert (FULL.number, 0, 0) in pings
+
+
+def test_a_register_is_written_and_read_back(servos):
+    servos.write(1, "position_p_gain", 600)
+    assert servos.read(1, "position_p_gain") == 600
+
+
+def test_a_refusal_is_an_error_that_names_it(servos):
+    servos.write(1, "torque_enable", 1)
+    with pytest.raises(BusError, match=r"servo 1 refuses operating_mode = 5: access"):
+        servos.write(1, "operating_mode", 5)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_group_reads_agree(servos, fast):
+    servos.fast = fast
+    assert servos.read_all("id").tolist() == [0, 1, 2, 3]
+
+
+def test_a_sync_write_reaches_all(bus, servos):
+    servos.write_all("goal_position", [100, 200, 300, 4000])
+    assert servos.read_all("goal_position").tolist() == [100, 200, 300, 4000]
+    assert bus.goals == {0: (100, 100), 1: (200, 200), 2: (300, 300), 3: (4000, 4000)}
+
+
+def test_only_what_differs_is_written(bus, servos):
+    servos.set_all("position_d_gain", np.array([200, 0, 200, 0]))
+    assert bus.packets["WRITE"] == 2
+
+
+def test_goals_move_the_joints(bus, servos):
+    servos.set_all("position_d_gain", 200)
+    servos.set_all("torque_enable", 1)
+    servos.write_all("goal_position", [2200] * 4)
+    for _ in range(200):
+        present = servos.read_all("present_position")
+        if (np.abs(present - 2200) < 3).all():
+            return
+    pytest.fail(f"the joints are at {present}")
+
+
+def test_firmware_without_fast_reads_is_silent_to_them():
+    with ServoBus(ids=range(4), fast=False) as bus:
+        servos = servos_of(bus)
+        block = Block(("id",))
+        servos.fast = True
+        assert servos.group_read(block, servos.ids) == {}
+        servos.fast = False
+        assert len(servos.group_read(block, servos.ids)) == 4
+        servos.port.closePort()
+
+
+def test_behind_a_dead_servo_a_sync_read_is_silent_and_the_dead_one_is_named(bus, servos):
+    servos.fast = False
+    bus.faults.inject("kill 2")
+    assert set(servos.group_read(Block(("id",)), servos.ids)) <= {0, 1}
+    with pytest.raises(SilenceError, match=r"servos \[2\] do not answer, the others do"):
+        servos.read_all("id")
+
+
+def test_noise_is_counted_and_asked_again(bus, servos):
+    bus.faults.inject("noise 0.5")
+    servos.fast = False
+    got = [servos.poll(Block(("id",)), tries=20) for _ in range(3)]
+    assert all(set(g) == {0, 1, 2, 3} for g in got)
+    assert all(data == bytes([ident]) for g in got for ident, data in g.items())
+    assert servos.failures > 0
+
+
+def test_dropped_answers_are_asked_again(bus, servos):
+    bus.faults.inject("drop 0.3")
+    assert set(servos.poll(Block(("id",)), tries=20)) == {0, 1, 2, 3}
+
+
+def test_two_servos_of_one_id_are_told(bus, servos):
+    bus.faults.inject("double 1")
+    with pytest.raises(SilenceError, match=r"servos \[1\] do not answer"):
+        servos.read(1, "present_position")
+
+
+def test_another_baud_rate_is_not_heard(bus, servos):
+    bus.faults.inject("baud 57600")
+    assert servos.ping(0) is None
+    servos.port.ser.baudrate = 57600
+    assert servos.ping(0) == FULL.number
+
+
+def test_an_unplugged_port_is_told_and_comes_back_at_the_same_path(bus, servos):
+    path = bus.path
+    bus.faults.inject("unplug")
+    assert not os.path.exists(path)
+    with pytest.raises(UnpluggedError, match="plug it in"):
+        servos.read_all("id")
+    bus.faults.inject("replug")
+    again = servos_of(bus)
+    assert again.read_all("id").tolist() == [0, 1, 2, 3]
+    again.port.closePort()
+
+
+def test_one_process_has_the_port(bus, servos):
+    with pytest.raises(BusError, match="does no other driver hold it"):
+        servos_of(bus)
+
+
+def test_an_alert_is_seen_in_the_read_that_brings_it(bus, servos):
+    servos.read_all("present_position")
+    assert servos.alerts == set()
+    bus.faults.inject("overload 3")
+    servos.read_all("present_position")
+    assert servos.alerts == {3}
+    servos.reboot(3)
+    servos.read_all("present_position")
+    assert servos.alerts == set()
+
+
+def test_faults_are_named_with_their_arguments(bus):
+    with pytest.raises(NotFoundError, match="overload"):
+        bus.faults.inject("earthquake")
+    with pytest.raises(DexhotError, match="ID CELSIUS"):
+        bus.faults.inject("heat 3")
+
+
+def test_a_bus_in_another_process_is_asked_and_told():
+    with BusProcess(hand="lite") as bus:
+        bus.inject("overload 5")
+        state = bus.state()
+        assert state["hardware_error"] == {"5": 32}
+        assert len(state["position"]) == 16
+        with pytest.raises(DexhotError, match="no fault named"):
+            bus.inject("earthquake")
+    assert bus.process.returncode == 0
+
+
+def test_lite_servos_say_so():
+    with ServoBus(ids=[7], model=LITE) as bus:
+        servos = servos_of(bus)
+        assert servos.ping(7) == LITE.number
+        assert servos.read(7, "current_limit") == round(LITE.stall_current / register("current_limit").scale)
+        servos.port.closePort()
