@@ -9,7 +9,7 @@ from typing import Any
 from dexhot.data import files
 from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import DexhotError, FileFormatError
-from dexhot.paths import runs_dir
+from dexhot.paths import runs_dir, share_dir
 from dexhot.versions import versions
 
 SCHEMA, VERSION = "dexhot/run", 1
