@@ -173,3 +173,8 @@ def test_a_real_clip_is_drawn_with_its_object(grab, server):
     duck = server.scene.get_handle_by_name("/object")
     assert duck.position == pytest.approx(clip.object_pose[-1, :3])
     assert len(duck.faces) > 500 and show.layers["frames"]
+
+
+def test_command_refuses_a_folder_that_is_no_run(tmp_path, capsys):
+    assert main(["view", str(tmp_path)]) == 1
+    assert "dexhot: error:" in capsys.readouterr().err

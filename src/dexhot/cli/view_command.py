@@ -9,7 +9,7 @@ import tyro
 @dataclass
 class Args:
     file: tyro.conf.Positional[Path]
-    """A trajectory, reference, demonstration or rollout."""
+    """A trajectory, reference, demonstration or rollout, or the folder of a recorded run."""
     host: str = "127.0.0.1"
     """Address to serve on; 0.0.0.0 lets other machines connect."""
     port: int = 8080
@@ -19,10 +19,11 @@ class Args:
 def run(args: Args) -> None:
     from dexhot.cli.output import console
     from dexhot.data.files import load
+    from dexhot.evaluation.from_bag import live_rollout
     from dexhot.view.player import Player, new_server
     from dexhot.view.shows import make_show
 
-    item: object = load(args.file)
+    item: object = live_rollout(args.file) if args.file.is_dir() else load(args.file)
     server = new_server(args.host, args.port)
     try:
         player = Player(server, make_show(server, item))
