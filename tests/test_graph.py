@@ -80,6 +80,13 @@ def test_an_argument_of_the_wrong_type_is_refused():
         resolve(load_graph("real_track"), {"seed": "lucky"})
 
 
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_every_default_reads_back_from_its_text(graph):
+    """ros2 launch hands all arguments over as text."""
+    given = {a.name: a.default_text for a in graph.arguments}
+    assert resolve(graph, given) == {a.name: a.default for a in graph.arguments}
+
+
 def test_an_assignment_without_sign_is_refused():
     with pytest.raises(GraphError, match="name:=value"):
         parse_assignments(["rig=sim"])

@@ -14,7 +14,7 @@ import yaml
 
 from dexhot.data.files import write_text
 from dexhot.errors import DexhotError, NotFoundError
-from dexhot.nodes.parameters import load_schema
+from dexhot.nodes.parameters import load_schema, read_scalar
 from dexhot.paths import share_dir
 
 
@@ -35,14 +35,11 @@ class Argument:
         """The value of a command line's `name:=text`. Raises GraphError."""
         if self.choices and text not in self.choices:
             raise GraphError(f"argument {self.name} must be one of {', '.join(self.choices)}, not {text!r}.")
-        if isinstance(self.default, str):
-            return text
-        value = yaml.safe_load(text)
-        if isinstance(self.default, float) and type(value) is int:
-            return float(value)
-        if type(value) is not type(self.default):
-            raise GraphError(f"argument {self.name} must be {type(self.default).__name__}, not {text!r}.")
-        return value
+        kind = type(self.default)
+        try:
+            return read_scalar(kind, text)
+        except ValueError as e:
+            raise GraphError(f"argument {self.name} must be {kind.__name__}, not {text!r}.") from e
 
     @property
     def default_text(self) -> str:

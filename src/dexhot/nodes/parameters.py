@@ -71,8 +71,11 @@ class ParameterSpec:
         return self._cast_one(kind, value)
 
     def _cast_one(self, kind: Any, value: Any) -> Any:
-        if isinstance(value, str) and kind is not str:
-            value = yaml.safe_load(value)
+        if isinstance(value, str):
+            try:
+                return read_scalar(kind, value)
+            except ValueError as e:
+                raise ParameterError(f"parameter {self.name} must be {kind.__name__}, not {value!r}.") from e
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if kind is str and isinstance(value, int | float):
@@ -113,6 +116,15 @@ class ParameterSpec:
 
 
 Schema = dict[str, ParameterSpec]
+
+
+def read_scalar(kind: Any, text: str) -> Any:
+    """`text` of a command line as bool, int, float or str. Raises ValueError. (YAML would take 1e-6 for a string.)"""
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{text!r} is neither true nor false")
+        return text.lower() == "true"
+    return kind(text)
 
 
 @cache
