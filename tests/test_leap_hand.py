@@ -188,20 +188,25 @@ def test_a_dead_servo_is_named_and_the_hand_is_back_when_it_is(bus):
         bus.faults.inject("kill 5")
         with pytest.raises(BusError, match=r"servos \[5\] do not answer"):
             until_it_fails(hand)
+        hand.hold()  # leaves it as it is
         with pytest.raises(BusError, match=r"servos \[5\] do not answer"):
-            hand.hold()
+            hand.recover()
         bus.faults.inject("revive 5")
+        hand.recover()
         hand.hold()
         assert bus.servos[5].on
 
 
-def test_an_overload_is_told_and_a_hold_reboots_the_servo(bus):
+def test_an_overload_is_told_and_only_recovery_reboots_the_servo(bus):
     with hand_on(bus) as hand:
         hand.hold()
         bus.faults.inject("overload 3")
         with pytest.raises(BusError, match=r"index_dip \(servo 3\) has shut down: overload"):
             until_it_fails(hand)
+        hand.hold()
         assert bus.servos[4].on
+        assert not bus.servos[3].on
+        hand.recover()
         hand.hold()
         assert bus.servos[3].on
         assert bus.servos[3].get("position_p_gain") == 600
@@ -257,9 +262,9 @@ def test_unplugged_and_plugged_in_again(bus):
         with pytest.raises(UnpluggedError):
             until_it_fails(hand)
         with pytest.raises(BusError, match="cannot be opened"):
-            hand.hold()
+            hand.recover()
         bus.faults.inject("replug")
-        hand.hold()
+        hand.recover()
         assert hand.on
 
 

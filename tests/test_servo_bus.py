@@ -121,7 +121,7 @@ def test_dropped_answers_are_asked_again(bus, servos):
 
 def test_two_servos_of_one_id_are_told(bus, servos):
     bus.faults.inject("double 1")
-    with pytest.raises(SilenceError, match=r"servos \[1\] do not answer"):
+    with pytest.raises(SilenceError, match=r"servos \[1\] give garbled answers: two of one id"):
         servos.read(1, "present_position")
 
 

@@ -36,7 +36,7 @@ class LeapHand:
     """`port`: its serial device (default: the only USB serial adapter). `offsets`: (16,) rad, default calibrated.
 
     `health` has temperatures, voltages and warnings; `counts` tells of retried packets, lost cycles, watchdog trips.
-    After an error from `read`, only `hold` tries again.
+    After an error from `read`, only `recover` tries again.
     """
 
     def __init__(
@@ -86,7 +86,6 @@ class LeapHand:
         except DexhotError:
             self.close()
             raise
-        self.failed = False
         self._said = self._good = time.monotonic()
 
     def connect(self) -> None:
@@ -107,12 +106,14 @@ class LeapHand:
         except DexhotError:
             self.close()
             raise
+        self.failed = False
 
     def recover(self) -> None:
         """Open the port again, reboot what has a hardware error, set up and check anew. Raises BusError."""
         from dexhot.hardware.leap_setup import reboot
 
         self.close()
+        self.failed = True
         self.open()
         try:
             with self.servos.port.unhurried():
@@ -146,17 +147,18 @@ class LeapHand:
     def listen(self, callback: Callable[[float], None]) -> bool:
         return False
 
-    def age(self, stamp: float, now: float) -> float:
+    def time(self, now: float) -> float:
+        return now
+
+    def latency(self, stamp: float, now: float) -> float:
         return now - stamp
 
     def hold(self) -> None:
         """Keep the last valid goal, so that a held object is not dropped; without torque, hold the measured pose.
 
-        After an error this is the reset: see `recover`.
+        A hand that failed is left as it is: its servos hold what they can, and `recover` is for the operator to ask.
         """
-        if self.failed or self._servos is None:
-            self.recover()
-        if not self.on:
+        if not (self.failed or self.on):
             self.enable()
 
     def enable(self) -> None:

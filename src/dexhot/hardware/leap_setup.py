@@ -34,7 +34,7 @@ class Settings:
 def identify(servos: Servos) -> Model:
     """The model of all servos. Raises BusError when some are silent or strange."""
     numbers = {ident: servos.ping(ident, tries=1) for ident in servos.ids}
-    if not any(numbers.values()):
+    if not any(numbers.values()) and not servos.garbled:
         raise BusError(f"no servo answers on {servos.port.port_name}: {_other_speed(servos)}")
     numbers |= {ident: servos.ping(ident, tries=5) for ident, number in numbers.items() if number is None}
     silent = [ident for ident, number in numbers.items() if number is None]

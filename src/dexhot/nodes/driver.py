@@ -31,13 +31,17 @@ class DriverNode(DexhotNode):
         """Name of the joint table to obey."""
         raise NotImplementedError
 
+    def make_device(self) -> Device:
+        """What the parameter `rig` names."""
+        return self.devices[self.p.rig]()
+
     def setup(self) -> None:
         joints = joint_table(self.robot())
         fields = ("lower", "upper", "velocity", "effort")
         lower, upper, velocity, self.effort = (np.array([getattr(j, f) for j in joints]) for f in fields)
         self.names = [j.name for j in joints]
         self.limits = Limits(lower, upper, velocity * self.p.velocity_scale)
-        self.device: Device = self.devices[self.p.rig]()
+        self.device = self.make_device()
         self.device.connect()
         self.states = self.advertise(JointState, f"{self.topic}/joint_states", "state")
         self.subscribe(JointState, f"{self.topic}/command", self.on_command, "command")

@@ -2,18 +2,51 @@
 
 from typing import ClassVar
 
+import numpy as np
+
 from dexhot.data.files import load
 from dexhot.data.types import Reference
+from dexhot.hardware.devices import Device
 from dexhot.hardware.leap import LeapTwin
+from dexhot.hardware.leap_hand import LeapHand
 from dexhot.nodes.driver import DriverNode
+
+HEALTH_RATE = 2.0  # Hz
 
 
 class LeapDriverNode(DriverNode):
     topic = "/leap"
-    devices: ClassVar[dict[str, type]] = {"sim": LeapTwin}
+    devices: ClassVar[dict[str, type]] = {"sim": LeapTwin, "real": LeapHand}
 
     def __init__(self) -> None:
         super().__init__("leap_driver")
 
     def robot(self) -> str:
         return load(self.p.reference, Reference).hand
+
+    def make_device(self) -> Device:
+        if self.p.rig == "sim":
+            return super().make_device()
+        return LeapHand(self.robot(), self.p.port, self.p.baud)
+
+    def setup(self) -> None:
+        super().setup()
+        if isinstance(self.device, LeapHand):
+            self.loop(HEALTH_RATE, self.report_health, "health")
+
+    def start(self) -> None:
+        """To activate is the operator's reset: a hand that failed is set up anew."""
+        if isinstance(self.device, LeapHand) and self.device.failed:
+            self.device.recover()
+        super().start()
+
+    def report_health(self) -> None:
+        """What the servos say of themselves, to /diagnostics."""
+        hand = self.device
+        assert isinstance(hand, LeapHand)
+        others = {topic: text for topic, text in self.warnings.items() if not topic.startswith("servo ")}
+        self.warnings = others | {f"servo {topic}": text for topic, text in hand.health.warnings.items()}
+        self.values |= {f"bus.{name}": count for name, count in hand.counts.items()}
+        if np.isfinite(hand.health.temperature).any():
+            self.values["temperature_max"] = np.nanmax(hand.health.temperature)
+            self.values["voltage_min"] = np.nanmin(hand.health.voltage)

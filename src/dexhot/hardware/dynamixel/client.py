@@ -25,7 +25,8 @@ FAST_OVERHEAD = 4  # bytes around each servo's data in a fast sync read: error, 
 class Servos:
     """Registers of the servos `ids` behind an open port, in counts. Every call raises BusError.
 
-    `alerts`: ids whose last packet had the alert bit. `failures`: bad or missing packets so far.
+    `alerts`: ids whose last packet had the alert bit. `garbled`: those whose answer to a ping could not be read.
+    `failures`: bad or missing packets so far.
     """
 
     def __init__(self, port: Port, ids: Sequence[int]):
@@ -33,12 +34,17 @@ class Servos:
         self.fast = True  # the firmware answers fast sync reads, as far as known
         self.alerts: set[int] = set()
         self.failures = 0
+        self.garbled: set[int] = set()
+        self._result = sdk.COMM_SUCCESS
         self._handler = sdk.PacketHandler(2.0)
 
     def ping(self, ident: int, tries: int = 2) -> int | None:
         """Model number of a servo; None when it is silent."""
         with self._link():
-            return self._tried(lambda: self._handler.ping(self.port, ident), tries)[0]
+            number, _ = self._tried(lambda: self._handler.ping(self.port, ident), tries)
+        if number is None and self._result == sdk.COMM_RX_CORRUPT:
+            self.garbled.add(ident)
+        return number
 
     def read(self, ident: int, name: str) -> int:
         row = register(name)
@@ -158,7 +164,10 @@ class Servos:
 
     def silence(self, ids: list[int]) -> str:
         """What to say of servos that did not answer: asks each whether it lives."""
+        self.garbled.clear()
         dead = [i for i in ids if self.ping(i) is None]
+        if self.garbled:
+            return f"servos {sorted(self.garbled)} give garbled answers: two of one id on the bus, or a bad cable."
         if len(dead) == len(self.ids):
             return f"no servo answers on {self.port.port_name}: is the hand powered, and the bus cable in?"
         if dead:
@@ -174,8 +183,8 @@ class Servos:
     def _tried(self, ask: Callable[[], tuple[Any, int, int]], tries: int = TRIES) -> tuple[Any, int]:
         """`ask()` -> (answer, result, error) until the result is good: (answer, error), or (None, 0)."""
         for _ in range(tries):
-            answer, result, error = ask()
-            if result == sdk.COMM_SUCCESS:
+            answer, self._result, error = ask()
+            if self._result == sdk.COMM_SUCCESS:
                 return answer, error
             self.failures += 1
             self.port.settle()
