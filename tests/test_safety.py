@@ -98,13 +98,13 @@ def test_an_unknown_stream_lists_the_known_ones():
 
 
 def test_limits_leave_a_good_command_alone():
-    limits = Limits(np.full(2, -1.0), np.full(2, 1.0), np.full(2, 6.0))
+    limits = Limits(np.full(2, -1.0), np.full(2, 1.0), np.full(2, 6.0), np.ones(2))
     command = np.array([0.05, -0.05])
     assert (limits.apply(command, np.zeros(2), 1 / 60) == command).all() and limits.clamped == 0
 
 
 def test_limits_clamp_and_count():
-    limits = Limits(np.full(3, -1.0), np.full(3, 1.0), np.array([60.0, 6.0, 60.0]))
+    limits = Limits(np.full(3, -1.0), np.full(3, 1.0), np.array([60.0, 6.0, 60.0]), np.ones(3))
     safe = limits.apply(np.array([5.0, 0.5, 0.2]), np.array([0.9, 0.0, 0.0]), 1 / 60)
     np.testing.assert_allclose(safe, [1.0, 0.1, 0.2])
     assert limits.clamped == 2
@@ -114,3 +114,8 @@ def test_an_old_or_future_command_is_refused_with_its_age():
     assert freshness(0.05) == ""
     assert "150 ms old" in freshness(0.15)
     assert "future" in freshness(-1.0)
+
+
+def test_limits_come_from_the_joint_table():
+    assert Limits.of("fr3").upper.shape == (7,)
+    np.testing.assert_allclose(Limits.of("leap_right", 0.5).velocity, 0.5 * Limits.of("leap_right").velocity)

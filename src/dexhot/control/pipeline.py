@@ -11,6 +11,7 @@ import numpy as np
 
 from dexhot.control.controllers import RATE, Controller, HandState, Tracker
 from dexhot.control.kinematics import PalmKinematics
+from dexhot.control.safety import Limits
 from dexhot.control.shaper import CommandShaper
 from dexhot.control.wrist import wrist_to_palm
 from dexhot.data.object_asset import ObjectAsset, load_object
@@ -98,6 +99,7 @@ def run_ticks(
     tracker = Tracker(controller, physics, options.ramp, options.look_ahead)
     before = round((options.settle + options.ramp) * RATE)
     tracker.begin(before / RATE)
+    hand_limits, arm_limits = Limits.of(hand.name), Limits.of("fr3")
     started = False
     simulator = MujocoSimulator(world.scene)
     state = np.empty(simulator.state_size)
@@ -126,10 +128,12 @@ def run_ticks(
             continue
         if not started:
             shaper.reset(target, joints[:ARM])
-            started = True
+            hand_q, arm_q, started = joints[ARM:], joints[:ARM], True
         command = shaper.step(target)
-        world.drive_hand(command.hand_q)
-        world.drive_arm(command.arm_q, command.arm_qd, command.arm_torque)
+        hand_q = hand_limits.apply(command.hand_q, hand_q, 1.0 / RATE)
+        arm_q = arm_limits.apply(command.arm_q, arm_q, 1.0 / RATE)
+        world.drive_hand(hand_q)
+        world.drive_arm(arm_q, command.arm_qd, command.arm_torque)
 
 
 def run_offline(
@@ -145,8 +149,8 @@ def run_offline(
 ) -> Rollout:
     """Track `reference` on the arm rig. Returns a Rollout of kind "arm", its metrics not yet computed.
 
-    The reference must be placed within the arm's reach (retargeting.placement). `friction` and `mass` scale the world's;
-    `object_offset` (x m, y m, yaw rad) moves the object from where the reference has it, about its origin.
+    The reference must be placed within the arm's reach (retargeting.placement). `friction` and `mass` scale the
+    world's; `object_offset` (x m, y m, yaw rad) moves the object from where the reference has it, about its origin.
     """
     options = options or ChainOptions()
     hand, obj = hand or load_hand(reference.hand), obj or load_object(reference.object_name)

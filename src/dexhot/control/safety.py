@@ -15,6 +15,7 @@ from enum import StrEnum
 import numpy as np
 
 from dexhot.errors import NotFoundError
+from dexhot.hands.joint_table import joint_table
 
 
 class State(StrEnum):
@@ -111,12 +112,22 @@ class InputMonitor:
 
 @dataclass
 class Limits:
-    """Position and velocity limits of a joint group; `apply` clamps a command and counts the entries it touched."""
+    """Limits of a joint group; `apply` clamps a command and counts the entries it touched."""
 
-    lower: np.ndarray  # (n,)
-    upper: np.ndarray  # (n,)
-    velocity: np.ndarray  # (n,) per second
+    lower: np.ndarray  # (n,) rad
+    upper: np.ndarray  # (n,) rad
+    velocity: np.ndarray  # (n,) rad/s
+    effort: np.ndarray  # (n,) N m
     clamped: int = 0
+
+    @classmethod
+    def of(cls, robot: str, velocity_scale: float = 1.0) -> "Limits":
+        """Those of the joint table of `robot`, e.g. "leap_right" or "fr3"."""
+        joints = joint_table(robot)
+        lower, upper, velocity, effort = (
+            np.array([getattr(j, f) for j in joints]) for f in ("lower", "upper", "velocity", "effort")
+        )
+        return cls(lower, upper, velocity * velocity_scale, effort)
 
     def apply(self, command: np.ndarray, previous: np.ndarray, dt: float) -> np.ndarray:
         """`command` (n,) within the position limits and within velocity * dt of `previous`, the last command."""

@@ -1,4 +1,4 @@
-"""The embedded rig's camera: colour images of the scene's "workspace" camera, rendered beside the ticking thread."""
+"""The embedded rig's camera: colour and depth of the scene's "workspace" camera, rendered beside the ticking thread."""
 
 import threading
 
@@ -9,22 +9,25 @@ from sensor_msgs.msg import CameraInfo, Image
 from dexhot.hardware.embedded import EmbeddedWorld
 from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
+from dexhot.simulation.renderer import NoRendererError, new_renderer
 
 WIDTH, HEIGHT = 640, 480
 FRAME = "camera_color_optical_frame"
+NAME = "workspace"
 
 
 class Camera:
     """Renders at `rate` Hz what the last tick left, in its own thread: MuJoCo's renderer takes longer than a tick."""
 
     def __init__(self, node: DexhotNode, world: EmbeddedWorld, rate: float):
-        self.world, self.rate = world, rate
-        self.image = node.advertise(Image, "/camera/color/image_raw", "sensor")
+        self.node, self.world, self.rate = node, world, rate
+        self.color = node.advertise(Image, "/camera/color/image_raw", "sensor")
+        self.depth = node.advertise(Image, "/camera/aligned_depth_to_color/image_raw", "sensor")
         self.info = node.advertise(CameraInfo, "/camera/color/camera_info", "sensor")
-        self.camera = world.scene.model.camera("workspace")
+        self.camera = world.scene.model.camera(NAME)
         self.snapshot: tuple[float, np.ndarray] | None = None
         self.due, self.wake, self.stopped = 0.0, threading.Event(), False
-        self.thread = threading.Thread(target=self._render, name="camera", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="camera", daemon=True)
         self.thread.start()
 
     def tick(self, stamp: float) -> None:
@@ -35,31 +38,45 @@ class Camera:
             self.wake.set()
 
     def close(self) -> None:
+        """Stop rendering."""
         self.stopped = True
         self.wake.set()
         self.thread.join(timeout=1.0)
 
-    def _render(self) -> None:
-        model = self.world.scene.model
-        data, renderer = mujoco.MjData(model), mujoco.Renderer(model, HEIGHT, WIDTH)
-        info = self._camera_info()
+    def _run(self) -> None:
+        try:
+            renderer = new_renderer(self.world.scene.model, WIDTH, HEIGHT)
+        except NoRendererError as e:
+            self.node.warnings["camera"] = str(e)
+            self.node.get_logger().warning(str(e))
+            return
+        data, info = mujoco.MjData(self.world.scene.model), self._camera_info()
         while self.wake.wait() and not self.stopped:
             self.wake.clear()
-            assert self.snapshot is not None
-            stamp, data.qpos[:] = self.snapshot
-            mujoco.mj_kinematics(model, data)
-            mujoco.mj_camlight(model, data)
-            renderer.update_scene(data, camera="workspace")
-            self._publish(stamp, renderer.render(), info)
+            self._render(renderer, data, info)
         renderer.close()
 
-    def _publish(self, stamp: float, pixels: np.ndarray, info: CameraInfo) -> None:
-        image = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH)
-        image.header.stamp, image.header.frame_id = messages.to_stamp(stamp), FRAME
-        image.data = messages.bytes_array(pixels)
-        info.header = image.header
-        self.image.publish(image)
+    def _render(self, renderer: mujoco.Renderer, data: mujoco.MjData, info: CameraInfo) -> None:
+        assert self.snapshot is not None
+        stamp, data.qpos[:] = self.snapshot
+        mujoco.mj_kinematics(self.world.scene.model, data)
+        mujoco.mj_camlight(self.world.scene.model, data)
+        info.header.stamp, info.header.frame_id = messages.to_stamp(stamp), FRAME
+        renderer.disable_depth_rendering()
+        renderer.update_scene(data, camera=NAME)
+        pixels = renderer.render()
+        self.color.publish(self._image(info, "rgb8", pixels))
         self.info.publish(info)
+        renderer.enable_depth_rendering()
+        renderer.update_scene(data, camera=NAME)
+        millimetres = np.minimum(1000.0 * renderer.render(), 65535.0)
+        self.depth.publish(self._image(info, "16UC1", millimetres.astype("<u2").view(np.uint8)))
+
+    def _image(self, info: CameraInfo, encoding: str, pixels: np.ndarray) -> Image:
+        step = pixels.size // HEIGHT
+        image = Image(header=info.header, height=HEIGHT, width=WIDTH, encoding=encoding, step=step)
+        image.data = messages.bytes_array(pixels)
+        return image
 
     def _camera_info(self) -> CameraInfo:
         """Pinhole model of MuJoCo's camera: square pixels, the principal point in the middle, no distortion."""

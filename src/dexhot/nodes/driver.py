@@ -36,11 +36,8 @@ class DriverNode(DexhotNode):
         return self.devices[self.p.rig]()
 
     def setup(self) -> None:
-        joints = joint_table(self.robot())
-        fields = ("lower", "upper", "velocity", "effort")
-        lower, upper, velocity, self.effort = (np.array([getattr(j, f) for j in joints]) for f in fields)
-        self.names = [j.name for j in joints]
-        self.limits = Limits(lower, upper, velocity * self.p.velocity_scale)
+        self.names = [j.name for j in joint_table(self.robot())]
+        self.limits = Limits.of(self.robot(), self.p.velocity_scale)
         self.device = self.make_device()
         self.device.connect()
         self.states = self.advertise(JointState, f"{self.topic}/joint_states", "state")
@@ -87,7 +84,7 @@ class DriverNode(DexhotNode):
         self.previous, self.last_stamp = self.limits.apply(q, previous, dt), stamp
         self.values["clamped"] = self.limits.clamped
         qd = np.clip(qd, -self.limits.velocity, self.limits.velocity)
-        self.device.write(self.previous, qd, np.clip(effort, -self.effort, self.effort))
+        self.device.write(self.previous, qd, np.clip(effort, -self.limits.effort, self.limits.effort))
         self.delay.add(self.device.latency(stamp, self.now()))
         self.warnings.pop("refused", None)
 

@@ -9,8 +9,10 @@ from dexhot.data.types import Reference
 from dexhot.hardware.devices import Device
 from dexhot.hardware.leap import LeapTwin
 from dexhot.hardware.leap_hand import LeapHand
+from dexhot.hardware.leap_setup import Settings
 from dexhot.nodes.driver import DriverNode
 
+PATIENT_TRIES = 10  # bad answers in a row before the bus is given up
 HEALTH_RATE = 2.0  # Hz
 
 
@@ -27,7 +29,9 @@ class LeapDriverNode(DriverNode):
     def make_device(self) -> Device:
         if self.p.rig == "sim":
             return super().make_device()
-        return LeapHand(self.robot(), self.p.port, self.p.baud)
+        patience = max(Settings.patience, PATIENT_TRIES * self.p.slack)
+        settings = Settings(slack=self.p.slack, watchdog=self.p.bus_watchdog, patience=patience)
+        return LeapHand(self.robot(), self.p.port, self.p.baud, settings)
 
     def setup(self) -> None:
         super().setup()
