@@ -21,10 +21,11 @@ from dexhot.hardware.devices import Reading
 from dexhot.hardware.dynamixel.errors import BusError, SilenceError
 from dexhot.hardware.dynamixel.registers import Block, register
 from dexhot.hardware.leap_calibration import load_offsets
+from dexhot.hardware.leap_health import Health
+from dexhot.hardware.leap_setup import Settings, check_errors, check_pose, configure, identify, probe_fast, reboot
 
 if TYPE_CHECKING:
     from dexhot.hardware.dynamixel.client import Servos
-    from dexhot.hardware.leap_setup import Settings
 
 BAUD = 4_000_000
 STATE = Block(("present_current", "present_velocity", "present_position"))
@@ -44,10 +45,11 @@ class LeapHand:
         robot: str = "leap_right",
         port: str = "",
         baud: int = BAUD,
-        settings: "Settings | None" = None,
+        settings: Settings | None = None,
         offsets: np.ndarray | None = None,
     ):
-        self.robot, self.path, self.baud, self._settings, self._offsets = robot, port, baud, settings, offsets
+        self.robot, self.path, self.baud, self._offsets = robot, port, baud, offsets
+        self.settings = settings or Settings()
         self.joints = joint_table(robot)
         self.joint_names = tuple(j.name for j in self.joints)
         self.sign, self.zero, self.lower, self.upper, self.speed = (
@@ -66,10 +68,7 @@ class LeapHand:
         """Find the servos; nothing is written. Raises BusError, MissingExtraError."""
         from dexhot.hardware.dynamixel.client import Servos
         from dexhot.hardware.dynamixel.port import Port, find_port
-        from dexhot.hardware.leap_health import Health
-        from dexhot.hardware.leap_setup import Settings, identify, probe_fast
 
-        self.settings = self._settings or Settings()
         offsets = load_offsets(self.robot) if self._offsets is None else self._offsets
         self.centre = self.zero + offsets  # motor angle at q = 0
         port = Port(self.path or find_port(), self.baud)
@@ -90,8 +89,6 @@ class LeapHand:
 
     def connect(self) -> None:
         """Open, set up, check; torque is as it was found. Raises BusError, MissingExtraError."""
-        from dexhot.hardware.leap_setup import check_errors, check_pose, configure
-
         self.open()
         try:
             with self.servos.port.unhurried():
@@ -110,8 +107,6 @@ class LeapHand:
 
     def recover(self) -> None:
         """Open the port again, reboot what has a hardware error, set up and check anew. Raises BusError."""
-        from dexhot.hardware.leap_setup import reboot
-
         self.close()
         self.failed = True
         self.open()

@@ -2,13 +2,16 @@
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dexhot.hands.joint_table import Joint
-from dexhot.hardware.dynamixel.client import Servos
 from dexhot.hardware.dynamixel.errors import BusError
 from dexhot.hardware.dynamixel.registers import BAUD_RATES, COUNT, MODELS, MODES, TURN, Model, hardware_errors, register
+
+if TYPE_CHECKING:
+    from dexhot.hardware.dynamixel.client import Servos
 
 REBOOT_TIME = 1.0  # s
 SIDEWAYS = ("index_side", "middle_side", "ring_side")  # lighter loads: softer gains
@@ -31,7 +34,7 @@ class Settings:
     patience: float = 0.1  # s without a good cycle after which the bus is given up
 
 
-def identify(servos: Servos) -> Model:
+def identify(servos: "Servos") -> Model:
     """The model of all servos. Raises BusError when some are silent or strange."""
     numbers = {ident: servos.ping(ident, tries=1) for ident in servos.ids}
     if not any(numbers.values()) and not servos.garbled:
@@ -47,7 +50,7 @@ def identify(servos: Servos) -> Model:
     return MODELS[found.pop()]  # type: ignore[index]
 
 
-def _other_speed(servos: Servos) -> str:
+def _other_speed(servos: "Servos") -> str:
     """Whether they listen at another baud rate."""
     port, asked = servos.port, servos.port.baudrate
     try:
@@ -60,7 +63,7 @@ def _other_speed(servos: Servos) -> str:
     return "is the hand powered, and the bus cable in? They are silent at every other baud rate too."
 
 
-def probe_fast(servos: Servos) -> bool:
+def probe_fast(servos: "Servos") -> bool:
     """Does the firmware answer fast sync reads?"""
     servos.fast = True
     servos.fast = any(servos.read_once("id") for _ in range(3))
@@ -75,7 +78,7 @@ def goal_current(settings: Settings, model: Model) -> int:
     return round(current / register("goal_current").scale)
 
 
-def configure(servos: Servos, joints: tuple[Joint, ...], model: Model, settings: Settings) -> None:
+def configure(servos: "Servos", joints: tuple[Joint, ...], model: Model, settings: Settings) -> None:
     """Registers as `settings` has them, written only where they differ.
 
     EEPROM needs the torque off: it goes off only where something there must change, so that a hand that was left
@@ -99,7 +102,7 @@ def configure(servos: Servos, joints: tuple[Joint, ...], model: Model, settings:
     servos.set_all("goal_current", current)
 
 
-def check_errors(servos: Servos, joints: tuple[Joint, ...]) -> None:
+def check_errors(servos: "Servos", joints: tuple[Joint, ...]) -> None:
     """Raises BusError naming the joints whose servo reports a hardware error."""
     status = servos.read_all("hardware_error_status")
     bad = {j.name: hardware_errors(int(s)) for j, s in zip(joints, status) if s}
@@ -130,7 +133,7 @@ def check_pose(joints: tuple[Joint, ...], q: np.ndarray, margin: float) -> None:
         )
 
 
-def reboot(servos: Servos) -> list[int]:
+def reboot(servos: "Servos") -> list[int]:
     """Reboot the servos that have a hardware error, and wait until they answer again. Returns their ids."""
     ids = [ident for ident, status in zip(servos.ids, servos.read_all("hardware_error_status")) if status]
     for ident in ids:
