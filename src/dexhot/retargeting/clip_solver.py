@@ -35,8 +35,9 @@ class ClipProblem:
     acceleration_weight: np.ndarray  # (6+n,)
     object_pose: np.ndarray  # (T, 7)
     gap_weight: float = 0.0  # 0: gaps are not computed
-    clearance: float = 0.0005  # m, links and palm
-    tip_clearance: float = -0.0005  # m, fingertips on the object
+    clearance: float = 0.001  # m, wanted of every gap but those of `touching`
+    spare_clearance: float = 0.0025  # m, of the object from everything that is not touching it
+    touching: np.ndarray | None = None  # (T, k) bool: fingertips that may touch the object, -0.5 mm
     step: float = 0.3  # largest change of a joint in one iteration, rad or m
 
 
@@ -44,11 +45,16 @@ def solve_clip(model: HandModel, problem: ClipProblem, start, iterations: int = 
     """Hand motion (T, 6+n) from `start` (T, 6+n). Stops when no joint moves by more than 1e-4."""
     q = np.clip(start, model.lower, model.upper)
     smooth = _smoothness(len(q), problem)
+    damping = np.full(len(q), 1e-4)
+    previous = np.full(len(q), np.inf)
     for iteration in range(iterations):
-        H, g = _normal_equations(model, problem, q)
+        H, g, cost, gaps = _linearise(model, problem, q)
+        # Levenberg-Marquardt per frame: more damping where the last step made things worse.
+        damping = np.clip(np.where(cost > 1.001 * previous, 8.0 * damping, 0.5 * damping), 1e-6, 1.0)
+        previous = cost
+        H[:, np.arange(q.shape[1]), np.arange(q.shape[1])] += damping[:, None]
         g += _smoothness_gradient(smooth, q)
-        at_limit = ((q <= model.lower) & (g > 0)) | ((q >= model.upper) & (g < 0))
-        step = np.clip(_solve(H, smooth, -g, at_limit), -problem.step, problem.step)
+        step = _step(model, problem, q, H, g, smooth, gaps)
         q_next = np.clip(q + step, model.lower, model.upper)
         moved = np.abs(q_next - q).max()
         q = q_next
@@ -59,29 +65,72 @@ def solve_clip(model: HandModel, problem: ClipProblem, start, iterations: int = 
     return q
 
 
-def _normal_equations(model: HandModel, problem: ClipProblem, q):
-    """Block diagonal H (T, n, n) and gradient (T, n) of every term but smoothness."""
+def _step(model: HandModel, problem: ClipProblem, q, H, g, smooth, gaps: "_GapRows"):
+    """(T, n) the step; gaps that would close by it count from the start, or the solution would bounce off them."""
+    active = gaps.distance < gaps.wanted
+    for _ in range(3):
+        H_all, g_all = gaps.add_to(H, g, active, problem.gap_weight)
+        at_limit = ((q <= model.lower) & (g_all > 0)) | ((q >= model.upper) & (g_all < 0))
+        step = np.clip(_solve(H_all, smooth, -g_all, at_limit), -problem.step, problem.step)
+        predicted = gaps.distance + np.einsum("cn,cn->c", gaps.jacobian, step[gaps.frame])
+        closing = (predicted < gaps.wanted) & ~active
+        if not closing.any():
+            break
+        active |= closing
+    return step
+
+
+@dataclass
+class _GapRows:
+    """Gaps of all frames: those that are or may become narrower than wanted."""
+
+    frame: np.ndarray  # (C,)
+    distance: np.ndarray  # (C,) m
+    wanted: np.ndarray  # (C,) m
+    jacobian: np.ndarray  # (C, n)
+
+    def add_to(self, H, g, active, weight: float):
+        H, g = H.copy(), g.copy()
+        rows = np.flatnonzero(active)
+        J, missing = weight * self.jacobian[rows], weight * (self.wanted - self.distance)[rows]
+        first = np.searchsorted(self.frame[rows], np.arange(len(H) + 1))
+        for t in np.flatnonzero(np.diff(first)):
+            part = slice(first[t], first[t + 1])
+            H[t] += J[part].T @ J[part]
+            g[t] -= J[part].T @ missing[part]
+        return H, g
+
+
+def _linearise(model: HandModel, problem: ClipProblem, q):
+    """Block diagonal H (T, n, n) and gradient (T, n) of every term but smoothness and gaps, cost (T,) of all, gaps."""
     T, n = q.shape
-    H, g = np.empty((T, n, n)), np.empty((T, n))
+    H, g, cost = np.empty((T, n, n)), np.empty((T, n)), np.empty(T)
     weight = problem.prior_weight**2
-    diagonal = np.diag(weight + 1e-8)
+    found = []
     for t in range(T):
         model.move(q[t], problem.object_pose[t])
         w = problem.goal_weight[t][:, None]
         J = (w[..., None] * model.point_jacobian()).reshape(-1, n)
         r = (w * (problem.goal[t] - model.points())).ravel()
-        rows = [J, problem.palm_weight * model.palm_rotation_jacobian()]
-        values = [r, problem.palm_weight * rotation_error(problem.palm[t], model.palm_rotation())]
+        turn = problem.palm_weight * rotation_error(problem.palm[t], model.palm_rotation())
+        J = np.concatenate([J, problem.palm_weight * model.palm_rotation_jacobian()])
+        r = np.concatenate([r, turn])
+        off = q[t] - problem.prior[t]
+        H[t] = J.T @ J
+        g[t] = weight * off - J.T @ r
+        cost[t] = r @ r + weight @ off**2
         if problem.gap_weight:
-            gaps = model.gaps(max(problem.clearance, problem.tip_clearance))
-            wanted = np.where(gaps.tip & (gaps.kind == OBJECT), problem.tip_clearance, problem.clearance)
-            close = gaps.distance < wanted
-            rows.append(problem.gap_weight * gaps.jacobian[close])
-            values.append(problem.gap_weight * (wanted - gaps.distance)[close])
-        J, r = np.concatenate(rows), np.concatenate(values)
-        H[t] = J.T @ J + diagonal
-        g[t] = -J.T @ r + weight * (q[t] - problem.prior[t])
-    return H, g
+            gaps = model.gaps()
+            wanted = np.where(gaps.kind == OBJECT, problem.spare_clearance, problem.clearance)
+            if problem.touching is not None:
+                wanted[(gaps.kind == OBJECT) & (gaps.tip >= 0) & problem.touching[t][gaps.tip]] = -0.0005
+            short = problem.gap_weight * (wanted - gaps.distance).clip(0)
+            cost[t] += short @ short
+            found.append((np.full(len(wanted), t), gaps.distance, wanted, gaps.jacobian))
+    H[:, np.arange(n), np.arange(n)] += weight
+    empty = (np.zeros(0, int), np.zeros(0), np.zeros(0), np.zeros((0, n)))
+    rows = [np.concatenate(column) for column in zip(*found)] if found else empty
+    return H, g, cost, _GapRows(*rows)
 
 
 def rotation_error(wanted, actual):

@@ -1,8 +1,8 @@
-"""Where and when the fingertips touch: what turns a measured motion, a centimetre off, into a grasp that holds.
+"""When the fingertips touch: a grasp turned into fingertip paths and squeezing forces over a clip.
 
-A fingertip is a sphere of the robot's tip radius. Measured tips are moved along the grasp's opposition axis (from the
-thumb to the fingers) until the sphere touches the object; on approach and after release they are held open by a few
-millimetres; while in contact the position targets squeeze past the surface.
+Away from the object the measured fingertips are followed. On approach they are held open by a few millimetres; shortly
+before the object moves they close onto the grasp's contacts, stay there, fixed to the object, as long as it moves,
+squeeze, and open again.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from dexhot.geometry.poses import inverse, transform
-from dexhot.geometry.rotations import quat_angle
+from dexhot.geometry.rotations import quat_angle, quat_rotate
 from dexhot.geometry.sdf import ConvexUnion
+from dexhot.retargeting.grasp import Grasp
 
 
 @dataclass(frozen=True)
@@ -23,23 +24,23 @@ class ContactOptions:
     sure: float = 0.016  # one nearer than this is
     opening: float = 0.012  # how far the tips keep off before the grasp and after the release
     early: int = 14  # the fingers close this long before the object moves
-    squeeze: float = 0.005  # how far the targets lie inside the surface
+    force: float = 12.0  # N, the thumb's squeeze
     moved: float = 0.004  # the object counts as moving once it is this far from rest (50 mm per rad)
-    smoothing: float = 2.0  # sigma of the contact offsets
-    fade: tuple[int, int] = (
-        40,
-        30,
-    )  # tips return to the measured ones this long before and after contact, over this long
+    near: int = 40  # farther than this from contact the tips start to return to the measured ones,
+    fade: int = 30  # and have done so this much later
+    spare: float = 0.006  # how far tips that do not take part keep off the object
     clearance: float = 0.001  # tips stay this far above the table
 
 
 @dataclass
 class ContactPlan:
-    """Centres of the fingertips, thumb where the hand has it, in the world."""
+    """Fingertip spheres over a clip, in the world."""
 
-    tips: np.ndarray  # (T, k, 3) where the reference puts them
-    squeeze: np.ndarray  # (T, k, 3) where the position targets put them
+    tips: np.ndarray  # (T, k, 3) centres, m
+    force: np.ndarray  # (T, k, 3) what each tip should press onto the object with, N
     contact: np.ndarray  # (T, k) in [0, 1]
+    touching: np.ndarray  # (T, k) bool: the tip may touch the object
+    closed: int  # frame from which the tips are on their contacts
     grasp_start: int
     grasp_end: int
 
@@ -59,94 +60,67 @@ def motion_interval(object_pose, moved: float = 0.004) -> tuple[int, int]:
     return start, max(start, end)
 
 
+def measured_contacts(measured, thumb: int, held: slice, solid: ConvexUnion, options: ContactOptions):
+    """Measured tips (T, k, 3) in the mesh frame -> where they hold the object (k, 3), and how surely (k,) in [0, 1].
+
+    The median over the frames in which the object moves: single frames carry the motion capture's noise.
+    """
+    distance, _ = solid.distance(measured[held])
+    near = ((options.reach - distance) / (options.reach - options.sure)).clip(0, 1)
+    weight = (near.mean(0) / 0.5).clip(0, 1)
+    weight[thumb] = 1.0  # nothing is held without it
+    return np.median(measured[held], axis=0), weight
+
+
 def plan_contacts(
-    tips, thumb: int, object_pose, solid: ConvexUnion, radius: float, table: float, options: ContactOptions
-):
-    """Measured fingertip centres (T, k, 3) beside the object (T, 7) -> ContactPlan. `thumb`: its index in k."""
-    T = len(tips)
-    start, end = motion_interval(object_pose, options.moved)
-    frame = np.arange(T)
-    measured = transform(inverse(object_pose)[:, None], tips)  # in the mesh frame
-    distance, _ = solid.distance(measured)
-    near = np.clip((options.reach - distance) / (options.reach - options.sure), 0.0, 1.0)
-    near = near * near * (3.0 - 2.0 * near)
-    outward = opposition(measured, near, thumb)
-    held = ((frame >= start) & (frame <= end))[:, None]
-
-    during = slice(start, end + 1)
-    offset = _to_contact(measured[during], near[during], outward[during], solid, radius)
-    offset = gaussian_filter1d(offset, options.smoothing, axis=0, mode="nearest")
-    offset = offset[np.clip(frame - start, 0, end - start)]
-    before, after = (start - frame).clip(0), (frame - end).clip(0)
-    opening = options.opening * (((before - options.early) / 12).clip(0, 1) + (after / 12).clip(0, 1))
+    measured,
+    grasp: Grasp,
+    interval: tuple[int, int],
+    object_pose,
+    solid: ConvexUnion,
+    radius: float,
+    table: float,
+    options: ContactOptions,
+) -> ContactPlan:
+    """Measured tips (T, k, 3) in the mesh frame, a grasp, the first and last frame of the object's motion."""
+    start, end = interval
+    frame = np.arange(len(measured))
+    closed = max(start - options.early, 0)
+    before, after = (closed - frame).clip(0), (frame - end).clip(0)
     away = np.maximum(before, after)
-    faded = 1.0 - ((away - options.fade[0]) / options.fade[1]).clip(0, 1)
-    centre = measured + (offset + opening[:, None, None] * outward) * faded[:, None, None]
-    centre = _push_out(centre, outward, solid, radius - 0.001)
+    offset = grasp.weight[:, None] * (grasp.centre - measured[np.clip(frame, closed, end)])
+    opening = options.opening * (before / 12 + after / 12).clip(0, 1)
+    kept = 1.0 - ((away - options.near) / options.fade).clip(0, 1)
+    centre = measured + kept[:, None, None] * (offset + opening[:, None, None] * grasp.normal)
+    spare = options.spare * (1.0 - grasp.weight)  # tips without a task keep off the object
+    # Smoothed beside the object: in the world, a fast start would leave the contacts millimetres behind.
+    centre = gaussian_filter1d(_push_out(centre, solid, radius + spare), 1.5, axis=0, mode="nearest")
 
-    closing = np.where(before > 0, (options.early - before) / 8, 1.0 + (after > 0) * (9 - after) / 10).clip(0, 1)
-    grip = near[np.clip(frame, start, end)]
-    fingers = [i for i in range(tips.shape[1]) if i != thumb]
-    paired = grip[:, thumb] * grip[:, fingers].sum(1).clip(0, 1)
-    depth = options.squeeze * closing[:, None] * grip**2 * paired[:, None]
-    inner = centre - depth[..., None] * outward
-
-    lowest = table + radius
-    world = transform(object_pose[:, None], centre)
-    world[..., 2] = np.maximum(world[..., 2], lowest + options.clearance)
-    squeezed = transform(object_pose[:, None], inner)
-    squeezed[..., 2] = np.maximum(squeezed[..., 2], lowest - options.clearance)
+    tips = transform(object_pose[:, None], centre)
+    tips[..., 2] = np.maximum(tips[..., 2], table + radius + options.clearance)
+    ramp = np.minimum((1.0 - (start - frame - 6) / 8).clip(0, 1), (1.0 - after / 10).clip(0, 1))
+    force = options.force * ramp[:, None, None] * quat_rotate(object_pose[:, None, 3:], grasp.force)
+    held = (frame >= start) & (frame <= end)
+    touching = ((frame >= closed) & (frame <= end + 10))[:, None] & (grasp.weight > 0.2)
     return ContactPlan(
-        gaussian_filter1d(world, 1.5, axis=0, mode="nearest"),
-        gaussian_filter1d(squeezed, 1.5, axis=0, mode="nearest"),
-        near * held,
+        tips,
+        force,
+        held[:, None] * grasp.weight,
+        touching,
+        closed,
         start,
         end,
     )
 
 
-def opposition(tips, near, thumb: int):
-    """Unit directions (T, k, 3) from the other side of the grasp to each tip (T, k, 3), in the mesh frame."""
-    fingers = [i for i in range(tips.shape[1]) if i != thumb]
-    weight = near[:, fingers] + 1e-3
-    middle = (weight[..., None] * tips[:, fingers]).sum(1) / weight.sum(1)[:, None]
-    axis = _unit(middle - tips[:, thumb])  # (T, 3)
-    outward = _unit(0.5 * _unit(tips - tips[:, thumb : thumb + 1] + 1e-9) + 0.5 * axis[:, None])
-    outward[:, thumb] = -axis
-    return outward
+def in_mesh_frame(object_pose, points):
+    """World points (T, k, 3) beside object poses (T, 7) -> the same in the mesh frame."""
+    return transform(inverse(object_pose)[:, None], points)
 
 
-def _to_contact(tips, near, outward, solid: ConvexUnion, radius: float):
-    """Offsets (T, k, 3) that put each tip's sphere on the surface, along `outward`; else along the surface's normal."""
-    steps = np.arange(-0.03, 0.0401, 0.002)
-    line = tips[..., None, :] + steps[:, None] * outward[..., None, :]  # (T, k, S, 3)
-    overlap = solid.distance(line)[0] < radius
-    last = len(steps) - 1 - np.argmax(overlap[..., ::-1], axis=-1)  # the outermost overlap
-    hit = overlap.any(-1) & (last < len(steps) - 1)
-    low = steps[last]
-    high = low + 0.002
-    for _ in range(4):
-        middle = 0.5 * (low + high)
-        inside = solid.distance(tips + middle[..., None] * outward)[0] < radius
-        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
-    pushed = tips.copy()
-    for _ in range(4):
-        distance, normal = solid.distance(pushed)
-        pushed = pushed + normal * (radius - distance).clip(0)[..., None]
-    return np.where(hit[..., None], near[..., None] * high[..., None] * outward, pushed - tips)
-
-
-def _push_out(tips, outward, solid: ConvexUnion, radius: float):
-    """Move tips (T, k, 3) whose sphere overlaps the object outward until it does not."""
-    tips = tips.copy()
-    for _ in range(12):
+def _push_out(tips, solid: ConvexUnion, radius):
+    """Move tips (T, k, 3) nearer to the object than `radius` (k,) outward until they are not."""
+    for _ in range(6):
         distance, normal = solid.distance(tips)
-        deep = distance < radius
-        if not deep.any():
-            break
-        tips[deep] += (radius - distance[deep])[:, None] * _unit(outward[deep] + normal[deep])
+        tips = tips + normal * (radius - distance).clip(0)[..., None]
     return tips
-
-
-def _unit(v):
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9)

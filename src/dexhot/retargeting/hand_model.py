@@ -13,7 +13,7 @@ from dexhot.data.types import WRIST_JOINTS
 from dexhot.hands.mjcf import strip_prefix
 from dexhot.hands.robot_hand import RobotHand
 
-MARGIN = 0.002  # m; gaps wider than this are not reported
+MARGIN = 0.004  # m; gaps wider than this are not reported
 HAND, OBJECT, TABLE = 1, 2, 4
 
 
@@ -24,7 +24,7 @@ class Gaps:
     distance: np.ndarray  # (C,) m, negative when they overlap
     jacobian: np.ndarray  # (C, 6+n) of the distance
     kind: np.ndarray  # (C,) HAND (with itself), OBJECT or TABLE
-    tip: np.ndarray  # (C,) bool: the hand's geom is on a fingertip's body
+    tip: np.ndarray  # (C,) index of the fingertip whose link the hand's geom is on, or -1
 
 
 class HandModel:
@@ -47,7 +47,7 @@ class HandModel:
         self.lower = np.concatenate([np.full(6, -far), hand.lower])
         self.upper = np.concatenate([np.full(6, far), hand.upper])
         bodies = [self.model.site(name).bodyid[0] for name in hand.tip_sites]
-        self._is_tip = np.isin(self.model.geom_bodyid, bodies)
+        self._tip = np.array([bodies.index(b) if b in bodies else -1 for b in self.model.geom_bodyid])
         self._kind = self.model.geom_contype
 
     @property
@@ -61,7 +61,7 @@ class HandModel:
             data.joint(name).qpos[0] = value
         mujoco.mj_kinematics(self.model, data)
         mujoco.mj_collision(self.model, data)
-        pairs = self.model.geom_bodyid[data.contact.geom[data.contact.dist < MARGIN]]
+        pairs = self.model.geom_bodyid[data.contact.geom[data.contact.dist < 0.002]]
         for a, b in {tuple(sorted(p)) for p in pairs.tolist()}:
             names = self.model.body(a).name, self.model.body(b).name
             if "object" not in names and "world" not in names:
@@ -121,7 +121,7 @@ class HandModel:
             contact.dist[rows],
             jacobian[:, self.order],
             self._kind[geom].max(axis=1, initial=0),
-            self._is_tip[geom].any(axis=1),
+            self._tip[geom].max(axis=1, initial=-1),
         )
 
 

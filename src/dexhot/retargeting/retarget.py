@@ -1,12 +1,13 @@
 """A human demonstration -> a Reference for a robot hand: contacts planned, then the whole clip solved at once."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import WRIST_JOINTS, HandObjectTrajectory, Reference
 from dexhot.errors import DexhotError
+from dexhot.geometry.poses import transform
 from dexhot.geometry.rotations import (
     mean_quat,
     quat_conjugate,
@@ -17,8 +18,16 @@ from dexhot.geometry.rotations import (
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.hands.robot_hand import RobotHand
 from dexhot.retargeting.clip_solver import ClipProblem, solve_clip
-from dexhot.retargeting.contact_plan import ContactOptions, ContactPlan, motion_interval, plan_contacts
+from dexhot.retargeting.contact_plan import (
+    ContactOptions,
+    ContactPlan,
+    in_mesh_frame,
+    measured_contacts,
+    motion_interval,
+    plan_contacts,
+)
 from dexhot.retargeting.correspondence import Correspondence, correspondence
+from dexhot.retargeting.grasp import Grasp, GraspOptions, choose_grasps
 from dexhot.retargeting.hand_model import HandModel
 from dexhot.retargeting.resampling import RATE, resample
 
@@ -29,11 +38,14 @@ class RetargetOptions:
 
     contact: bool = True  # plan contacts; without, the measured fingertips are followed as they are
     contacts: ContactOptions = field(default_factory=ContactOptions)
+    grasp: GraspOptions = field(default_factory=GraspOptions)
+    stiffness: float = 20.0  # N m/rad of the finger servos that the squeeze is meant for
     palm: float = 0.03  # per rad of palm rotation
     posture: float = 0.005  # per rad from the nominal posture
     velocity: float = 0.02  # of fingers, per rad and frame
     acceleration: float = 0.3  # of every joint, per rad or m and frame^2
-    gap: float = 1.0  # overlap with object, table and itself
+    held: float = 5.0  # of fingertips on their contacts, where a millimetre is 4 N; 1 elsewhere
+    gap: float = 4.0  # overlap with object, table and itself
     iterations: int = 25
 
 
@@ -62,14 +74,19 @@ def retarget(
         )
     match = correspondence(hand)
     keypoints, palm, object_pose = resample(trajectory, hand.side)
-    tips = match.tips(keypoints)
-    plan = _plan(trajectory, hand, obj, match, tips, object_pose, options)
     base = mean_quat(palm)
     table = trajectory.table_height if options.contact else None
     model = HandModel(hand, match.links, base, obj if options.contact else None, table)
-    problem = _problem(model, hand, match, plan, keypoints, palm, object_pose, options)
+    problem = _problem(model, hand, match, keypoints, palm, object_pose, options)
+    plan = _plan(model, problem, hand, obj, match, trajectory.table_height, options)
+    weight = problem.goal_weight.copy()
+    weight[plan.closed : plan.grasp_end + 1, : model.tips] = np.where(
+        plan.contact[plan.grasp_start] > 0, options.held, 1.0
+    )
+    goal = np.concatenate([plan.tips, problem.goal[:, model.tips :]], axis=1)
+    problem = replace(problem, goal=goal, goal_weight=weight, touching=plan.touching)
     q = solve_clip(model, problem, problem.prior, options.iterations, progress)
-    target = squeeze(model, problem, plan, q) if options.contact else q.copy()
+    target = squeeze(model, plan, q, hand, options.stiffness)
     return Reference(
         name=trajectory.name,
         hand=hand.name,
@@ -88,54 +105,79 @@ def retarget(
     )
 
 
-def squeeze(model: HandModel, problem: ClipProblem, plan: ContactPlan, q):
-    """Position targets (T, 6+n): q with the fingertips moved to `plan.squeeze`, mostly by the fingers."""
-    shift = plan.squeeze - plan.tips
-    goal = problem.goal.copy()
-    tips = shift.shape[1]
-    for t in range(len(q)):
+def squeeze(model: HandModel, plan: ContactPlan, q, hand: RobotHand, stiffness: float):
+    """Position targets (T, 6+n): q, shifted so that servos of that stiffness press with `plan.force` (J^T f / k)."""
+    target = q.copy()
+    for t in np.flatnonzero(np.abs(plan.force).max((1, 2)) > 0):
         model.move(q[t])
-        goal[t] = model.points()
-    goal[:, :tips] += shift
-    n = model.size
-    weight = problem.goal_weight.copy()
-    weight[:, :tips], weight[:, tips:] = 1.0, 0.0
-    inner = ClipProblem(
-        goal=goal,
-        goal_weight=weight,
-        palm=problem.palm,
-        palm_weight=0.0,
-        prior=q,
-        prior_weight=np.concatenate([np.full(3, 1.0), np.full(3, 0.1), np.full(n - 6, 0.01)]),
+        torque = np.einsum("kij,ki->j", model.point_jacobian()[: model.tips], plan.force[t])[6:]
+        target[t, 6:] += np.clip(torque, -0.9 * hand.effort, 0.9 * hand.effort) / stiffness
+    return np.clip(target, model.lower, model.upper)
+
+
+def _plan(
+    model: HandModel, problem: ClipProblem, hand, obj, match: Correspondence, table: float, options
+) -> ContactPlan:
+    """The contacts of the clip; without them, the measured fingertips and no force."""
+    tips, object_pose = problem.goal[:, : model.tips], problem.object_pose
+    start, end = motion_interval(object_pose, options.contacts.moved)
+    if not options.contact:
+        return ContactPlan(
+            tips, np.zeros_like(tips), np.zeros(tips.shape[:2]), np.ones(tips.shape[:2], bool), start, start, end
+        )
+    solid, radius = ConvexUnion(obj.pieces), hand.tip_radius
+    measured = in_mesh_frame(object_pose, tips)
+    held = slice(start, end + 1)
+    where, weight = measured_contacts(measured, match.thumb, held, solid, options.contacts)
+    rest = object_pose[[start, end]] if object_pose[end, 2] - object_pose[start, 2] < 0.01 else object_pose[[start]]
+
+    def allowed(points):
+        height = transform(rest[:, None], points)[..., 2].min(0)
+        return height > table + radius + options.contacts.clearance
+
+    grasps = choose_grasps(where, weight, match.thumb, solid, radius, allowed, options.grasp)
+    grasp = easiest(model, problem, grasps, start)
+    return plan_contacts(measured, grasp, (start, end), object_pose, solid, radius, table, options.contacts)
+
+
+def easiest(model: HandModel, problem: ClipProblem, grasps: list[Grasp], frame: int) -> Grasp:
+    """The grasp that the hand can take best in one frame: its own cost, fingertips that do not get there, overlaps."""
+    N, n = len(grasps), model.size
+    pose = problem.object_pose[frame]
+    centre = np.array([transform(pose, grasp.centre) for grasp in grasps])
+    trial = replace(
+        problem,
+        goal=np.concatenate([centre, np.repeat(problem.goal[[frame], model.tips :], N, 0)], axis=1),
+        goal_weight=np.repeat(problem.goal_weight[[frame]], N, 0),
+        palm=np.repeat(problem.palm[[frame]], N, 0),
+        prior=np.repeat(problem.prior[[frame]], N, 0),
+        object_pose=np.repeat(pose[None], N, 0),
+        touching=np.array([grasp.weight > 0.2 for grasp in grasps]),
         velocity_weight=np.zeros(n),
         acceleration_weight=np.zeros(n),
-        object_pose=problem.object_pose,
     )
-    return solve_clip(model, inner, q, iterations=8)
+    q = solve_clip(model, trial, trial.prior, 30)
+    costs = []
+    for grasp, row, wanted in zip(grasps, q, centre):
+        model.move(row, pose)
+        missed = np.linalg.norm(model.points()[: model.tips] - wanted, axis=1)
+        overlap = -model.gaps().distance.min(initial=0.0)
+        costs.append(grasp.cost + (grasp.weight * (missed / 0.004) ** 2).sum() + (overlap / 0.003) ** 2)
+    return grasps[int(np.argmin(costs))]
 
 
-def _plan(trajectory, hand, obj, match: Correspondence, tips, object_pose, options: RetargetOptions) -> ContactPlan:
-    if options.contact:
-        solid = ConvexUnion(obj.pieces)
-        return plan_contacts(
-            tips, match.thumb, object_pose, solid, hand.tip_radius, trajectory.table_height, options.contacts
-        )
-    start, end = motion_interval(object_pose, options.contacts.moved)
-    return ContactPlan(tips, tips, np.zeros(tips.shape[:2]), start, end)
-
-
-def _problem(model: HandModel, hand, match: Correspondence, plan, keypoints, palm, object_pose, options) -> ClipProblem:
+def _problem(model: HandModel, hand, match: Correspondence, keypoints, palm, object_pose, options) -> ClipProblem:
+    """Following the measured motion: fingertips, links, palm, posture, smoothness."""
     T, n = len(palm), model.size
-    links = keypoints[:, match.keypoints]
-    weight = np.concatenate([np.ones(plan.tips.shape[:2]), np.full(links.shape[:2], match.link_weight)], axis=1)
+    tips, links = match.tips(keypoints), keypoints[:, match.keypoints]
+    weight = np.concatenate([np.ones(tips.shape[:2]), np.full(links.shape[:2], match.link_weight)], axis=1)
     prior = np.zeros((T, n))
-    base = mean_quat(palm)
-    prior[:, 3:6] = quat_to_xyz_angles(quat_multiply(quat_conjugate(base), palm))
+    prior[:, 3:6] = quat_to_xyz_angles(quat_multiply(quat_conjugate(mean_quat(palm)), palm))
     prior[:, 6:] = hand.nominal
-    prior[:, :3] = _palm_start(model, prior, plan.tips)
+    prior[:, :3] = _palm_start(model, prior, tips)
     fingers = n - 6
     return ClipProblem(
-        goal=np.concatenate([plan.tips, links], axis=1),
+        goal=np.concatenate([tips, links], axis=1),
         goal_weight=weight,
         palm=quat_to_matrix(palm),
         palm_weight=options.palm,
