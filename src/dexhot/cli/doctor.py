@@ -31,7 +31,7 @@ def examine() -> list[Check]:
     return [check() for check in checks] + [extra(name, module) for name, module in EXTRAS.items()]
 
 
-EXTRAS = {"train": "ray", "video": "imageio_ffmpeg", "peers": "dex_retargeting"}
+EXTRAS = {"train": "ray", "hardware": "dynamixel_sdk", "video": "imageio_ffmpeg", "peers": "dex_retargeting"}
 
 
 def python() -> Check:

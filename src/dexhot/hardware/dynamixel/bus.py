@@ -30,7 +30,7 @@ from dexhot.hardware.dynamixel.registers import BAUD_RATES, FULL, REGISTERS, Mod
 from dexhot.hardware.dynamixel.servo import SimulatedServo
 
 IDLE = 0.01  # s: the joints move at least so often
-USB_PACKET = 62  # bytes of payload in an FTDI chip's USB packet
+USB_PACKET = 510  # bytes of payload in a high-speed FTDI chip's USB packet
 BITS = 10  # per byte on the wire: start, eight, stop
 SPEEDS = {getattr(termios, f"B{baud}"): baud for baud in BAUD_RATES}
 
