@@ -1,0 +1,74 @@
+"""What a camera is here: whatever gives pairs of a colour image and the depth aligned to it.
+
+A RealSense (realsense.py), a recording (frames_bag.py), a directory of images (frames_file.py) and a drawn scene
+(frames_sim.py) are cameras; `frames_source.py` makes one of what a user writes. All are read alike:
+
+    camera = open_camera()                 # CameraError: it cannot be opened, and why
+    frames = camera.read(timeout=0.2)      # None: nothing came; CameraLostError: it is gone; EndOfFrames: all was read
+    camera.close()
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from dexhot.errors import DexhotError
+
+# The topics of realsense2_camera, so that it can replace our node and its recordings are ours.
+COLOR = "/camera/color/image_raw"
+COLOR_INFO = "/camera/color/camera_info"
+DEPTH = "/camera/aligned_depth_to_color/image_raw"
+DEPTH_INFO = "/camera/aligned_depth_to_color/camera_info"
+OPTICAL_FRAME = "camera_color_optical_frame"  # x right, y down, z forward (REP 103); depth is aligned, so it is its too
+
+
+class CameraError(DexhotError):
+    """A camera cannot be opened; the message says why and what to do."""
+
+
+class CameraLostError(CameraError):
+    """A camera that was open is gone."""
+
+
+class EndOfFrames(Exception):
+    """A recording was read to its end."""
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """A pinhole camera: u = fx x/z + cx, v = fy y/z + cy in pixels, pixel centres at whole numbers.
+
+    `d` are the five plumb_bob (Brown-Conrady) coefficients k1 k2 p1 p2 k3.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    d: tuple[float, ...] = field(default=(0.0,) * 5)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """One colour image and the depth of its pixels."""
+
+    stamp: float  # s since 1970 at which the colour image was taken
+    number: int  # the camera's count; a gap is a drop
+    color: np.ndarray  # (H, W, 3) uint8, red green blue
+    depth: np.ndarray | None  # (H, W) uint16, mm along the optical axis, 0: unknown; None: no depth came with it
+    intrinsics: Intrinsics
+
+
+class Camera(Protocol):
+    """See the module."""
+
+    name: str
+
+    def read(self, timeout: float) -> Frames | None:
+        """The next frames; None when `timeout` s passed without. Raises CameraLostError or EndOfFrames."""
+
+    def close(self) -> None:
+        """Give the device back; never raises."""

@@ -1,0 +1,102 @@
+"""Recorded frames as a camera, at their pace; and frames from a directory of images.
+
+A directory holds color/*.jpg or .png and, of the same names, depth/*.png (16-bit, mm, aligned to colour), in the order
+of their names, and camera.yaml: {fx, fy, cx, cy} in pixels, and if need be d: [k1, k2, p1, p2, k3] and fps: 30.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from dexhot.errors import FileFormatError
+from dexhot.hardware.frames import EndOfFrames, Frames, Intrinsics
+from dexhot.hardware.frames_codec import decode_color, decode_depth
+
+IMAGES = (".jpg", ".jpeg", ".png")
+LATE = 0.5  # s behind from which the recording slips rather than being caught up
+
+
+class FileCamera:
+    """Gives what `recorded()` yields at the pace of its stamps, stamped with the time at which it is given."""
+
+    def __init__(
+        self,
+        name: str,
+        recorded: Callable[[], Iterator[Frames]],
+        loop: bool = False,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
+        self.name, self.recorded, self.loop, self.clock, self.sleep = name, recorded, loop, clock, sleep
+        self.frames = recorded()
+        self.next: Frames | None = None
+        self.offset: float | None = None  # from the recording's time to ours, s
+        self.number = 0
+
+    def read(self, timeout: float) -> Frames | None:
+        frames = self.next = self.next or self._take()
+        now = self.clock()
+        if self.offset is None or now - frames.stamp - self.offset > LATE:
+            self.offset = now - frames.stamp
+        wait = frames.stamp + self.offset - now
+        self.sleep(min(max(wait, 0.0), timeout))
+        if wait > timeout:
+            return None
+        self.next = None
+        self.number += 1
+        return replace(frames, stamp=self.clock(), number=self.number)
+
+    def _take(self) -> Frames:
+        frames = next(self.frames, None)
+        if frames is None and self.loop:
+            self.frames, self.offset = self.recorded(), None
+            frames = next(self.frames, None)
+        if frames is None:
+            raise EndOfFrames(self.name)
+        return frames
+
+    def close(self) -> None:
+        self.frames = iter(())
+
+
+def check_directory(path: Path) -> list[Path]:
+    """The colour images in order. Raises FileFormatError naming what the directory lacks."""
+    found = sorted(p for p in (path / "color").glob("*") if p.suffix.lower() in IMAGES)
+    if not found:
+        raise FileFormatError(f"{path} lacks color/*.jpg or color/*.png; docs/capture.md tells what it holds.")
+    if not (path / "camera.yaml").is_file():
+        raise FileFormatError(f"{path} lacks camera.yaml with fx, fy, cx, cy in pixels; see docs/capture.md.")
+    if (path / "depth").is_dir():
+        lacking = [p.stem for p in found if not (path / "depth" / f"{p.stem}.png").is_file()]
+        if lacking:
+            raise FileFormatError(f"{path}: depth/{lacking[0]}.png and {len(lacking) - 1} more are missing.")
+    return found
+
+
+def directory_frames(path: Path) -> Iterator[Frames]:
+    """The frames of a directory. Raises FileFormatError."""
+    fps, entries = _camera_yaml(path / "camera.yaml")
+    for k, name in enumerate(check_directory(path)):
+        color = decode_color(name.read_bytes())
+        depth = decode_depth((path / "depth" / f"{name.stem}.png").read_bytes()) if (path / "depth").is_dir() else None
+        if depth is not None and depth.shape != color.shape[:2]:
+            raise FileFormatError(f"{path}: depth/{name.stem}.png is not of its colour image's size; align it first.")
+        intrinsics = Intrinsics(color.shape[1], color.shape[0], *entries)
+        yield Frames(k / fps, k, color, depth, intrinsics)
+
+
+def _camera_yaml(path: Path) -> tuple[float, tuple]:
+    """Frames per second, and Intrinsics' fx, fy, cx, cy, d. Raises FileFormatError."""
+    try:
+        entries = yaml.safe_load(path.read_text())
+        d = tuple(float(x) for x in entries.get("d", (0.0,) * 5))
+        fps = float(entries.get("fps", 30.0))
+        k = [float(entries[name]) for name in ("fx", "fy", "cx", "cy")]
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as e:
+        raise FileFormatError(f"{path} is not {{fx, fy, cx, cy, d, fps}}: {e}.") from e
+    if len(d) != 5 or fps <= 0:
+        raise FileFormatError(f"{path}: d must have 5 coefficients and fps must be positive, not {d} and {fps}.")
+    return fps, (*k, d)

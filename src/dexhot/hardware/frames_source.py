@@ -1,0 +1,50 @@
+"""A camera by what a user writes: realsense, realsense:SERIAL, bag:PATH, dir:PATH or sim."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from dexhot.errors import NotFoundError
+from dexhot.hardware.frames import Camera
+from dexhot.hardware.frames_bag import find_frames
+from dexhot.hardware.frames_file import FileCamera, check_directory, directory_frames
+from dexhot.hardware.frames_sim import SimCamera
+from dexhot.hardware.realsense import librealsense, open_realsense
+
+KINDS = ("realsense", "realsense:SERIAL", "bag:PATH", "dir:PATH", "sim")
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What is asked of a device, and whether a recording starts again when it ends."""
+
+    width: int = 640
+    height: int = 480
+    fps: int = 30
+    loop: bool = False
+
+
+def camera_source(text: str, mode: Mode) -> Callable[[], Camera]:
+    """A function that opens the camera `text`.
+
+    What can be checked without opening is checked: raises NotFoundError, FileFormatError or MissingExtraError.
+    """
+    kind, _, rest = text.partition(":")
+    if kind == "realsense":
+        librealsense()
+        return partial(open_realsense, rest, mode.width, mode.height, mode.fps)
+    if text == "sim":
+        return partial(SimCamera, mode.width, mode.height, mode.fps)
+    if kind == "bag" and rest:
+        source = find_frames(_bag(Path(rest)))
+        return lambda: FileCamera(text, source.__iter__, mode.loop)
+    if kind == "dir" and rest:
+        check_directory(Path(rest))
+        return lambda: FileCamera(text, partial(directory_frames, Path(rest)), mode.loop)
+    raise NotFoundError("camera", text, KINDS)
+
+
+def _bag(path: Path) -> Path:
+    """The bag of a run's or a capture's folder, or the bag itself."""
+    return path / "bag" if (path / "bag").is_dir() else path

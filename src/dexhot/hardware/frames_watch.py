@@ -1,0 +1,127 @@
+"""A camera that is opened again when it is gone, and what can be told of a stream's health.
+
+A camera whose cable is pulled mostly raises nothing: it falls silent. One that is silent for `silence` seconds is
+closed and opened again every `retry` seconds: with the two seconds that a RealSense takes to start, frames are back
+within 6 s of the cable's return.
+"""
+
+import time
+import zlib
+from collections.abc import Callable
+
+from dexhot.hardware.frames import Camera, CameraError, CameraLostError, Frames
+
+FROZEN = 30  # equal images in a row; a real sensor's noise never gives two
+BLANK = 30  # depth images in a row without one known pixel
+
+
+class WatchedCamera:
+    """Reads like a camera, but never raises CameraLostError: `lost` tells since when and why nothing comes."""
+
+    def __init__(
+        self,
+        open_camera: Callable[[], Camera],
+        silence: float = 1.0,
+        retry: float = 0.5,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
+        """Opens the camera. Raises CameraError: one that is not there at the start is no camera to wait for."""
+        self._open, self.silence, self.retry, self.clock, self.sleep = open_camera, silence, retry, clock, sleep
+        self._camera: Camera | None = open_camera()
+        self.name = self._camera.name
+        self._heard = self._tried = clock()
+        self.lost: tuple[float, str] | None = None  # since when (clock), why
+        self.reconnects = 0
+        self.health = Health()
+
+    def read(self, timeout: float) -> Frames | None:
+        """Like a camera's; an attempt to open it again may take longer than `timeout`. Raises EndOfFrames."""
+        if self._camera is None:
+            self._reopen(timeout)
+            return None
+        try:
+            frames = self._camera.read(timeout)
+        except CameraLostError as e:
+            self._lose(str(e))
+            return None
+        now = self.clock()
+        if frames is not None:
+            self._heard, self.lost = now, None
+            self.health.add(frames)
+        elif now - self._heard > self.silence:
+            self._lose(f"no frames for {now - self._heard:.1f} s")
+        return frames
+
+    def close(self) -> None:
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None
+
+    def _lose(self, why: str) -> None:
+        self.lost = self.lost or (self._heard, why)
+        self.close()
+
+    def _reopen(self, timeout: float) -> None:
+        wait = self._tried + self.retry - self.clock()
+        if wait > 0:
+            self.sleep(min(wait, timeout))
+            return
+        try:
+            self._camera = self._open()
+        except CameraError as e:
+            assert self.lost is not None
+            self.lost = (self.lost[0], str(e))
+        else:
+            self.reconnects += 1
+            self.health.restart()
+        self._tried = self._heard = self.clock()
+
+
+class Health:
+    """Counts of a stream, and what is wrong with it."""
+
+    def __init__(self) -> None:
+        self.frames = self.dropped = self.stamps_back = self.without_depth = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Numbers and stamps of the next frames have nothing to do with the last ones."""
+        self.number: int | None = None
+        self.stamp = float("-inf")
+        self.print, self.equal, self.blank = 0, 0, 0
+
+    def add(self, frames: Frames) -> None:
+        self.frames += 1
+        if self.number is not None and frames.number > self.number:
+            self.dropped += frames.number - self.number - 1
+        self.stamps_back += frames.stamp <= self.stamp
+        self.number, self.stamp = frames.number, frames.stamp
+        fingerprint = zlib.crc32(frames.color[::8, ::8].tobytes())  # 14 KB of 900
+        self.equal = self.equal + 1 if fingerprint == self.print else 0
+        self.print = fingerprint
+        self.without_depth += frames.depth is None
+        seen = frames.depth is None or frames.depth.any()
+        self.blank = 0 if seen else self.blank + 1
+
+    @property
+    def values(self) -> dict[str, object]:
+        """For diagnostics."""
+        return {
+            "frames": self.frames,
+            "dropped": self.dropped,
+            "stamps_back": self.stamps_back,
+            "without_depth": self.without_depth,
+        }
+
+    @property
+    def warnings(self) -> dict[str, str]:
+        """What is wrong now."""
+        found = {}
+        if self.equal >= FROZEN:
+            found["frozen"] = f"the last {self.equal + 1} images are equal: the camera is frozen"
+        if self.blank >= BLANK:
+            found["blank"] = f"the last {self.blank} depth images are empty: covered, too near, or the projector is off"
+        if self.stamps_back:
+            found["stamps"] = f"{self.stamps_back} images were stamped no later than the one before"
+        return found
