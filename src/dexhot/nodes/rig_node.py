@@ -32,7 +32,8 @@ from dexhot.retargeting.arm_ik import ArmIK
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import arm_scene
 
-SOON = 2e-4  # s
+SOON = 1000  # ns
+EARLY = 5e-4  # s by which a tick may come before it is due: timers are not exact
 HOPELESS = 6  # ticks behind from which the world's time slips
 
 
@@ -57,10 +58,9 @@ class RigNode(DexhotNode):
         if self.p.camera:
             self.camera = Camera(self, self.world, self.p.camera_rate)
         self.clock = self.advertise(Clock, "/clock", "state")
-        self.loop(RATE, self.advance, "timer")
-        self.soon = self.create_timer(SOON, self.on_soon, clock=self._steady, autostart=False)
-        self._made.append((self.destroy_timer, self.soon))
-        self.world.answered = self.soon.reset
+        self.alarm = self.create_timer(1.0 / RATE, self.guarded_alarm, clock=self._steady, autostart=False)
+        self._made.append((self.destroy_timer, self.alarm))
+        self.world.answered = self.set_alarm
         self.lateness = self.latency("tick_lateness")
         variance = [max(self.p.position_noise, 1e-3) ** 2] * 3 + [max(self.p.rotation_noise, 1e-2) ** 2] * 3
         self.covariance = np.diag(variance)
@@ -74,6 +74,10 @@ class RigNode(DexhotNode):
         self.rng = np.random.default_rng(self.p.seed)
         self.interruption = ""
         self.begin_episode()
+        self.alarm.reset()
+
+    def stop(self) -> None:
+        self.alarm.cancel()
 
     def teardown(self) -> None:
         uninstall()
@@ -96,35 +100,38 @@ class RigNode(DexhotNode):
         if self.safety.state in (State.HOLDING, State.FAULT):
             self.interruption = f"{self.safety.state}: {self.safety.reason}"
 
-    def advance(self) -> None:
-        """Tick when one is due, unless the last one's answer is still awaited; then look again soon if behind."""
+    def guarded_alarm(self) -> None:
+        if self.active:
+            self._guarded(self.on_alarm)
+
+    def on_alarm(self) -> None:
+        """Tick when one is due and the last one's answer came, or is given up; then set the alarm anew."""
         now = time.monotonic()
         if self.begun is None:
             self.begun = self.last = now
-        if self.behind() <= 0 or (self.world.unanswered and now - self.last < self.p.patience):
-            return
-        self.last = now
-        self.count(now)
-        self.tick()
-        if self.behind() > 0 and not self.world.unanswered:
-            self.soon.reset()
+        answered = not self.world.unanswered or now - self.last >= self.p.patience
+        if answered and now >= self.due() - EARLY:
+            self.last = now
+            self.count(now)
+            self.tick()
+        self.set_alarm()
 
-    def on_soon(self) -> None:
-        self.soon.cancel()
-        if self.active:
-            self.advance()
+    def set_alarm(self) -> None:
+        """Wake when the next tick is due, or when the answer to the last one has been awaited long enough."""
+        wake = self.last + self.p.patience if self.world.unanswered else self.due()
+        self.alarm.timer_period_ns = max(int(1e9 * (wake - time.monotonic())), SOON)
+        self.alarm.reset()
 
-    def behind(self) -> int:
-        """Ticks that are due and have not run."""
+    def due(self) -> float:
+        """Steady time at which the next tick is due."""
         assert self.begun is not None
-        return round((time.monotonic() - self.begun) * RATE) - self.ticks + 1
+        return self.begun + self.ticks / RATE
 
     def count(self, now: float) -> None:
         """Lateness of the next tick; far beyond its due time the world's time slips. Figures are of tracking alone."""
-        assert self.begun is not None
-        late = now - self.begun - self.ticks / RATE
+        late = now - self.due()
         allowed = HOPELESS if self.world.driven else 1  # periods; without answers nothing paces a catching up
-        slip = max(int(late * RATE) - allowed, 0) / RATE  # whole periods, to stay in phase with the timer
+        slip = max(late - allowed / RATE, 0.0)
         self.begun += slip
         if not self.safety.moving:
             return
