@@ -136,7 +136,7 @@ def _grasp(measured, weight, thumb: int, candidates, chosen, options: GraspOptio
     k = len(measured)
     touching = chosen >= 0
     centre, normal = measured.copy(), np.zeros((k, 3))
-    for i in np.flatnonzero(touching):
+    for i in np.flatnonzero(touching).tolist():
         centre[i], normal[i] = candidates[i][0][chosen[i]], candidates[i][1][chosen[i]]
     force, imbalance = balanced_forces(centre, normal, weight * touching, thumb, options.friction)
     cost = options.imbalance * imbalance

@@ -1,0 +1,100 @@
+"""One frame at a time: human keypoints -> the hand vector, warm-started from the last frame (teleoperation, live).
+
+Gauss-Newton on fingertips and links (DexTrack Eq. 5-7), palm rotation and posture, with joint limits. No contacts are
+planned: that needs the future.
+"""
+
+import numpy as np
+
+from dexhot.errors import DexhotError
+from dexhot.geometry.rotations import quat_to_matrix
+from dexhot.hands.robot_hand import RobotHand
+from dexhot.retargeting.clip_solver import rotation_error
+from dexhot.retargeting.correspondence import correspondence
+from dexhot.retargeting.hand_model import HandModel
+
+FIRST_ITERATIONS = 60  # of the first frame, which has no warm start
+
+
+class StreamingRetargeter:
+    """Keeps the last solution; `base_quat` (4,) is the rotation about which the wrist's angles are small."""
+
+    def __init__(
+        self,
+        hand: RobotHand,
+        base_quat=(1.0, 0.0, 0.0, 0.0),
+        iterations: int = 2,
+        palm: float = 0.03,
+        posture: float = 0.005,
+        change: float = 0.05,
+        link_weight: float | None = None,
+    ):
+        """Weights stand beside 1 per metre of fingertip error.
+
+        palm: per rad of its rotation. posture: per rad from the nominal one. change: per rad or m from the last frame.
+        link_weight: per metre, instead of the hand's own.
+        """
+        match = correspondence(hand)
+        self.model = HandModel(hand, match.links, base_quat)
+        self.iterations, self.palm = iterations, palm
+        self._match = match
+        k, m = len(hand.tip_sites), len(match.links)
+        weight = match.link_weight if link_weight is None else link_weight
+        self._weight = np.repeat(np.r_[np.ones(k), np.full(m, weight)], 3)
+        self._square = self._weight[:, None] ** 2
+        n = self.model.size
+        self._nominal = np.r_[np.zeros(6), hand.nominal]
+        self._posture = np.r_[np.zeros(6), np.full(n - 6, posture**2)]
+        self._change = np.full(n, change**2)
+        self._damping = np.diag(self._posture + self._change + 1e-9)
+        self.q: np.ndarray | None = None
+
+    def reset(self) -> None:
+        """Forget the last frame."""
+        self.q = None
+
+    def targets(self, keypoints):
+        """Keypoints (21, 3) -> where tips and links belong (P, 3)."""
+        return np.concatenate([self._match.tips(keypoints), keypoints[self._match.keypoints]])
+
+    def step(self, keypoints, wrist_pose):
+        """Keypoints (21, 3) and wrist pose (7,) of one frame -> q (6+n,). Raises DexhotError on a non-finite input."""
+        keypoints = np.asarray(keypoints, float)
+        return self.solve(self.targets(keypoints), quat_to_matrix(np.asarray(wrist_pose, float)[3:]))
+
+    def solve(self, points, palm_rotation=None):
+        """Points (P, 3) for tips and links, world_R_palm (3, 3) or None for a free palm -> q (6+n,)."""
+        goal = points.ravel()
+        if not np.isfinite(goal).all():
+            raise DexhotError("streaming retargeting was given a non-finite keypoint; drop the frame or fill it in.")
+        first = self.q is None
+        q = self._start(points) if self.q is None else self.q
+        last = q
+        for _ in range(FIRST_ITERATIONS if first else self.iterations):
+            q = self._iterate(q, last, goal, palm_rotation)
+        self.q = q
+        return q.copy()
+
+    def _iterate(self, q, last, goal, palm_rotation):
+        model = self.model
+        model.move(q)
+        J = model.point_jacobian().reshape(len(goal), -1)
+        weighted = J * self._square
+        A = weighted.T @ J + self._damping
+        b = weighted.T @ (goal - model.points().ravel())
+        b += self._posture * (self._nominal - q) + self._change * (last - q)
+        if palm_rotation is not None and self.palm:
+            turn = model.palm_rotation_jacobian() * self.palm**2
+            A += turn.T @ turn / self.palm**2
+            b += turn.T @ rotation_error(palm_rotation, model.palm_rotation())
+        blocked = ((q <= model.lower) & (b < 0)) | ((q >= model.upper) & (b > 0))
+        if blocked.any():
+            A[blocked], A[:, blocked], b[blocked] = 0.0, 0.0, 0.0
+            A[blocked, blocked] = 1.0
+        return np.minimum(np.maximum(q + np.linalg.solve(A, b).clip(-0.3, 0.3), model.lower), model.upper)
+
+    def _start(self, points):
+        q = self._nominal.copy()
+        self.model.move(q)
+        q[:3] = (points - self.model.points())[: self.model.tips].mean(0)
+        return q
