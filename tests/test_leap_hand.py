@@ -162,9 +162,18 @@ def test_after_torque_on_the_speed_rises_from_zero(bus):
 def test_a_late_command_makes_no_leap(bus):
     with hand_on(bus, ramp=0.01, velocity_scale=0.1) as hand:
         hand.hold()
-        time.sleep(0.5)
+        time.sleep(0.3)
         hand.write(np.full(16, 1.0), NONE, NONE)
         assert np.abs(hand.goal).max() <= 0.1 * 8.48 * 0.1 + 1e-3
+
+
+def test_motion_starts_slowly_again_after_a_pause(bus):
+    with hand_on(bus, ramp=0.1) as hand:
+        hand.hold()
+        time.sleep(0.6)
+        hand.write(np.full(16, 1.0), NONE, NONE)
+        assert np.abs(hand.goal).max() < 1e-3
+        assert np.abs(drive(hand, np.full(16, 0.4)) - 0.4).max() < 0.01
 
 
 def test_what_is_not_finite_is_not_sent(bus):
@@ -175,7 +184,7 @@ def test_what_is_not_finite_is_not_sent(bus):
 
 
 def test_without_torque_nothing_is_driven(bus):
-    with hand_on(bus) as hand, pytest.raises(DexhotError, match=r"call hold\(\) first"):
+    with hand_on(bus) as hand, pytest.raises(DexhotError, match="has no torque"):
         hand.write(NONE, NONE, NONE)
 
 

@@ -2,9 +2,9 @@
 
 connect: find the servos, set their registers, check errors and pose; no torque. The first hold: torque, at the
 measured pose. write: one sync write of goals within the limits of position and speed; the speed limit rises from zero
-after torque on, and the servos bound their own current. read: one (fast) sync read of position, velocity and current,
-and now and then the health of one servo in turn. A process that dies leaves the bus silent: the servos' own watchdog
-then stops them where they are.
+whenever motion starts, and the servos bound their own current. read: one (fast) sync read of position, velocity and
+current, and now and then the health of one servo in turn. A process that dies leaves the bus silent: the servos' own
+watchdog then stops them where they are.
 """
 
 import time
@@ -31,6 +31,7 @@ BAUD = 4_000_000
 STATE = Block(("present_current", "present_velocity", "present_position"))
 TRIES = 2  # of a cycle's read
 LONGEST_STEP = 0.1  # s: commands further apart move no further than this allows
+PAUSE = 0.5  # s without a command after which motion starts slowly again
 
 
 class LeapHand:
@@ -191,10 +192,12 @@ class LeapHand:
         """Position goals (16,) rad, driven within the limits of position and speed. The servos take nothing else."""
         if not np.isfinite(q).all():
             raise DexhotError("the goal of the LEAP hand is not finite.")
-        if not self.on:
-            raise DexhotError("the LEAP hand has no torque: call hold() first.")
+        if self.failed or not self.on:
+            raise DexhotError("the LEAP hand has no torque, or has failed: recover() and hold() it first.")
         now = time.monotonic()
         self._notice_silence(now)
+        if now - self._driven > PAUSE:
+            self._began = self._driven = now
         rise = min((now - self._began) / self.settings.ramp, 1.0)
         step = self.speed * self.settings.velocity_scale * rise * min(now - self._driven, LONGEST_STEP)
         self.goal = np.clip(np.clip(q, self.goal - step, self.goal + step), self.lower, self.upper)

@@ -27,7 +27,7 @@ class Settings:
     side_share: float = 0.75  # of the gains, at the SIDEWAYS joints
     current: float | None = None  # A; at most, and by default, what is safe for the hand's motors
     watchdog: float = 0.16  # s without an instruction after which the servos stop by themselves
-    ramp: float = 2.0  # s after torque on in which the speed limit rises from zero
+    ramp: float = 2.0  # s in which the speed limit rises from zero whenever motion starts
     velocity_scale: float = 1.0  # share of the joint table's velocity limits
     margin: float = 0.2  # rad that a measured pose may lie beyond the limits before torque
     slack: float = 0.004  # s that an answer may take beyond its time on the wire; more where the bus is simulated

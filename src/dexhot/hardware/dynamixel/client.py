@@ -44,6 +44,8 @@ class Servos:
             number, _ = self._tried(lambda: self._handler.ping(self.port, ident), tries)
         if number is None and self._result == sdk.COMM_RX_CORRUPT:
             self.garbled.add(ident)
+        elif number is not None:
+            self.garbled.discard(ident)
         return number
 
     def read(self, ident: int, name: str) -> int:
@@ -165,7 +167,9 @@ class Servos:
     def silence(self, ids: list[int]) -> str:
         """What to say of servos that did not answer: asks each whether it lives."""
         self.garbled.clear()
-        dead = [i for i in ids if self.ping(i) is None]
+        dead = [i for i in ids if self.ping(i, tries=1) is None]
+        if len(dead) < len(self.ids):
+            dead = [i for i in dead if self.ping(i) is None]
         if self.garbled:
             return f"servos {sorted(self.garbled)} give garbled answers: two of one id on the bus, or a bad cable."
         if len(dead) == len(self.ids):
@@ -182,12 +186,13 @@ class Servos:
 
     def _tried(self, ask: Callable[[], tuple[Any, int, int]], tries: int = TRIES) -> tuple[Any, int]:
         """`ask()` -> (answer, result, error) until the result is good: (answer, error), or (None, 0)."""
-        for _ in range(tries):
+        for left in reversed(range(tries)):
             answer, self._result, error = ask()
             if self._result == sdk.COMM_SUCCESS:
                 return answer, error
             self.failures += 1
-            self.port.settle()
+            if left:
+                self.port.settle()
         return None, 0
 
     @contextmanager
