@@ -20,7 +20,7 @@ pytestmark = pytest.mark.ros
 def executor(ros_domain, request, monkeypatch):
     monkeypatch.setenv("DEXHOT_EXECUTOR", request.param)
     rclpy.init()
-    made = make_executor([])
+    made = make_executor()
     yield made
     for node in made.get_nodes():
         node.destroy_node()

@@ -37,7 +37,6 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
 
 from dexhot.errors import DexhotError
@@ -51,7 +50,6 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 class DexhotNode(LifecycleNode):
     """A lifecycle node with described parameters, gated callbacks, measured loops, diagnostics and a heartbeat."""
 
-    needs_receive_times = False  # True: `subscribe_raw` is used
     journaled = False  # True: publish on /<node>/inputs what the callbacks were given, in order (see `subscribe`)
 
     def __init__(self, name: str, schema: str | None = None, **options: Any) -> None:
@@ -131,16 +129,6 @@ class DexhotNode(LifecycleNode):
             self._guarded(callback, message)
 
         subscription = self.create_subscription(msg_type, topic, gated, subscribe_profile(qos))
-        self._made.append((self.destroy_subscription, subscription))
-
-    def subscribe_raw(self, msg_type: type, topic: str, callback: Callable, profile: QoSProfile) -> None:
-        """Call `callback(serialized bytes, info)` while active; `info["received_timestamp"]` is system time in ns."""
-
-        def gated(data: bytes, info: Any) -> None:
-            if self.active:
-                self._guarded(callback, data, info)
-
-        subscription = self.create_subscription(msg_type, topic, gated, profile, raw=True)  # type: ignore[arg-type]
         self._made.append((self.destroy_subscription, subscription))
 
     def loop(self, rate_hz: float, callback: Callable[[], None], name: str = "loop") -> None:

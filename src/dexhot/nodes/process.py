@@ -36,19 +36,16 @@ PR_SET_PDEATHSIG = 1
 WAKE = 0.1  # s between looks at the stop flag; a Python signal handler cannot wake the executor
 
 
-def make_executor(nodes: list[DexhotNode]) -> Executor:
+def make_executor() -> Executor:
     """The one switch: $DEXHOT_EXECUTOR, events (the default) or single (rclpy's SingleThreadedExecutor).
 
     EventsExecutor hands over a message with a third of the CPU time. Its `spin` hangs when it is stopped (rclpy 7.1.5);
-    `spin_once` with a timeout, from the thread that also shuts it down, does not. It cannot tell receive times, so a
-    process with a node that `needs_receive_times` is spun by the other.
+    `spin_once` with a timeout, from the thread that also shuts it down, does not.
     """
     name = os.environ.get("DEXHOT_EXECUTOR", "events")
     if name not in ("events", "single"):
         raise NotFoundError("executor", name, ("events", "single"))
-    if name == "single" or any(node.needs_receive_times for node in nodes):
-        return SingleThreadedExecutor()
-    return EventsExecutor()
+    return EventsExecutor() if name == "events" else SingleThreadedExecutor()
 
 
 def make_node(name: str) -> DexhotNode:
@@ -95,27 +92,24 @@ def spin(names: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     nodes: list[DexhotNode] = []
-    executor, ok = None, True
+    executor, ok = make_executor(), True
     try:
         for name in names:
             nodes.append(make_node(name))
-        executor = make_executor(nodes)
-        for node in nodes:
-            executor.add_node(node)
+            executor.add_node(nodes[-1])
         automatic = [node for node in nodes if node.get_parameter("autostart").value]
         ok = all(stopping or bring_up(node) for node in automatic)
     except BaseException:  # a Stop may come out as what the interrupted code makes of it
         if not stopping:
             raise
     starting = False
-    while executor is not None and ok and not stopping and not any(node.finished for node in nodes):
+    while ok and not stopping and not any(node.finished for node in nodes):
         executor.spin_once(timeout_sec=WAKE)
     for node in reversed(nodes):  # those that command go before those that obey
         bring_down(node)
     if not ok:
         time.sleep(WAKE)  # the ERROR diagnostics leave before the middleware goes
-    if executor is not None:
-        executor.shutdown()
+    executor.shutdown()
     for node in nodes:
         node.destroy_node()
     return max(node.exit_code for node in nodes) if ok and nodes else int(not ok)

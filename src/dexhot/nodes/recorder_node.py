@@ -6,8 +6,10 @@ that waits for it starts nothing that would not be recorded.
 
 import time
 
+import rclpy
 from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
 from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from std_msgs.msg import Header
 
@@ -15,31 +17,41 @@ from dexhot.data.bags import BagWriter, typestore
 from dexhot.nodes.base import DexhotNode
 from dexhot.nodes.message_class import message_class
 
+TAKE_RATE = 20.0  # Hz
 SETTLED = 0.5  # s without a new topic
 DEPTH = 1000  # messages that may wait for us
 
 
 class RecorderNode(DexhotNode):
-    """Callbacks only append to a list; a loop sorts, writes and flushes it."""
+    """Takes what came from the middleware's queues, and writes it twice a second.
 
-    needs_receive_times = True
+    The subscriptions belong to a hidden node that no executor waits for: waiting for every message would cost more than
+    all the rest, and the middleware's receive times do not depend on when a message is taken.
+    """
 
     def __init__(self) -> None:
         super().__init__("recorder")
 
     def setup(self) -> None:
         self.bag = BagWriter(self.p.bag)
+        self.intake = rclpy.create_node(
+            "_recorder", enable_rosout=False, start_parameter_services=False, use_global_arguments=False
+        )
+        self.open: dict[str, tuple[Subscription, Connection]] = {}
         self.pending: list[tuple[int, Connection, bytes]] = []
         self.recorded: set[str] = set(self.p.exclude)
         self.heard: set[str] = set()
         self.newest = time.monotonic()
         self.loop(self.p.discovery_rate, self.discover, "discovery")
+        self.loop(TAKE_RATE, self.take, "take")
         self.loop(1.0 / self.p.flush_period, self.write, "flush")
 
     def teardown(self) -> None:
         if hasattr(self, "bag"):
+            self.take()
             self.write()
             self.bag.close()
+            self.intake.destroy_node()
             self.get_logger().info(f"{self.bag.count} messages in {self.bag.path}")
             del self.bag
 
@@ -67,13 +79,18 @@ class RecorderNode(DexhotNode):
             durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE,
         )
         connection = self.bag.topic(topic, msgtype, tuple(bag_qos(q) for q in offered))
+        subscription = self.intake.create_subscription(message_class(msgtype), topic, lambda _: None, asked, raw=True)
+        self.open[topic] = subscription, connection
 
-        def keep(data: bytes, info: dict) -> None:
-            self.pending.append((info["received_timestamp"], connection, data))
-            if topic == "/heartbeat" and not self.complete():
-                self.heard.add(deserialize_message(data, Header).frame_id)
-
-        self.subscribe_raw(message_class(msgtype), topic, keep, asked)
+    def take(self) -> None:
+        """Everything that came since the last time, from the queues of the middleware."""
+        for topic, (subscription, connection) in self.open.items():
+            with subscription.handle:
+                while (taken := subscription.handle.take_message(subscription.msg_type, True)) is not None:
+                    data, info = taken
+                    self.pending.append((info["received_timestamp"], connection, data))
+                    if topic == "/heartbeat" and not self.complete():
+                        self.heard.add(deserialize_message(data, Header).frame_id)
 
     def complete(self) -> bool:
         """Every required node has been heard."""
