@@ -22,9 +22,9 @@ PUBLISH = {
     "sensor": _profile(True, 10),  # images, clouds, markers
     "state": _profile(True, 100),  # joint states, object states, heartbeats: small, and everyone needs all of them
     "command": _profile(True, 100),  # targets and commands
-    "latched": _profile(True, 1, latched=True),  # the last value, also for those who come late
+    "latched": _profile(True, 10, latched=True),  # for those who come late too; 10, so that none is overwritten unsent
 }
-SUBSCRIBE = PUBLISH | {"sensor": _profile(False, 5)}
+SUBSCRIBE = PUBLISH | {"sensor": _profile(False, 5), "latched": _profile(True, 1, latched=True)}
 
 
 def publish_profile(name: str) -> QoSProfile:
