@@ -15,12 +15,13 @@ BENCHMARKS = {
     "mine": "dexhot_train.bench_mine",
     "loop": "dexhot.nodes.bench_loop",
     "leap": "dexhot.hardware.bench_leap",
+    "franka": "dexhot.hardware.bench_franka",
 }
 
 
 @dataclass
 class Args:
-    name: Annotated[Literal["retarget", "mine", "loop", "leap"], tyro.conf.Positional]
+    name: Annotated[Literal["retarget", "mine", "loop", "leap", "franka"], tyro.conf.Positional]
     """Which benchmark."""
     quick: bool = False
     """End within 60 s on two cores: a fixed subset, smaller budgets, warm caches."""

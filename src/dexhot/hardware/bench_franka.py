@@ -1,0 +1,95 @@
+"""`dexhot bench franka`: how well the arm follows streamed joint targets, beside what franky users do first.
+
+Ours: targets through the driver, with velocity and the torque that their acceleration takes, as the shaper sends them.
+The peer: franky's JointMotion, which takes positions, each preempting the last one. Both follow the same sine on the
+same simulated robot in the same run, and are judged by the robot's own clock, on which they also send: a machine on
+which the simulation is slower than real time measures the same.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from dexhot.hardware.franka_arm import FrankaArm
+from dexhot.hardware.franka_settings import Settings
+from dexhot.hardware.franka_simulator import ArmProcess
+
+RATES = (60, 100)  # Hz
+AMPLITUDE, FREQUENCY = 0.1, 0.5  # rad, Hz
+WARM_UP = 0.5  # s of each run that are not judged
+POLL = 0.001  # s
+PATIENCE = 1.0  # s that the simulation may be starved by others; franky gives up after that
+
+Send = Callable[[np.ndarray, np.ndarray, np.ndarray], None]  # position, velocity, acceleration (7,)
+
+
+def run(quick: bool) -> dict:
+    """The metrics and what they were made under. Raises MissingExtraError."""
+    seconds = 2.5 if quick else 8.5
+    metrics: dict[str, float] = {}
+    peer: dict[str, float] = {}
+    scales = []
+    with ArmProcess() as process:
+        for rate in RATES:
+            suffix = "" if rate == RATES[0] else f"_{rate}hz"
+            ours, scale = _ours(process.address, rate, seconds)
+            theirs, peer_scale = _joint_motion(process.address, rate, seconds)
+            scales += [scale, peer_scale]
+            metrics[f"mean_error_rad{suffix}"] = float(ours.mean())
+            metrics[f"max_error_rad{suffix}"] = float(ours.max())
+            metrics[f"error_ratio{suffix}"] = float(theirs.mean() / ours.mean())
+            peer[f"mean_error_rad{suffix}"], peer[f"max_error_rad{suffix}"] = float(theirs.mean()), float(theirs.max())
+    return {"metrics": metrics, "joint_motion": peer, "seconds": seconds, "robot_time_per_real_time": scales}
+
+
+def _ours(address: str, rate: int, seconds: float) -> tuple[np.ndarray, float]:
+    with FrankaArm(
+        address, Settings(hand="", realtime=False, command_timeout=PATIENCE, frozen_timeout=PATIENCE)
+    ) as arm:
+        arm.hold()
+
+        def send(q: np.ndarray, qd: np.ndarray, qdd: np.ndarray) -> None:
+            arm.write(q, qd, arm.link.robot.model.mass(arm.link.state()) @ qdd)
+
+        return _stream(arm.link.robot, send, rate, seconds)
+
+
+def _joint_motion(address: str, rate: int, seconds: float) -> tuple[np.ndarray, float]:
+    from dexhot.hardware.franka_sdk import franky
+
+    robot = franky.Robot(address, realtime_config=franky.RealtimeConfig.Ignore)
+
+    def send(q: np.ndarray, qd: np.ndarray, qdd: np.ndarray) -> None:
+        robot.move(franky.JointMotion(q.tolist()), asynchronous=True)
+
+    try:
+        return _stream(robot, send, rate, seconds)
+    finally:
+        robot.join_motion()
+
+
+def _stream(robot, send: Send, rate: int, seconds: float) -> tuple[np.ndarray, float]:
+    """Send the sine for so many seconds of the robot's time, at `rate` of it.
+
+    Returns the largest joint's error (k,) rad at every look, and seconds of robot time per second.
+    """
+    start = robot.state
+    begin, real = start.time.to_msec(), time.monotonic()
+    phase, sent = 2 * np.pi * FREQUENCY, -1
+    errors: list[float] = []
+    while True:
+        state = robot.state
+        t = (state.time.to_msec() - begin) / 1e3
+        if t >= seconds:
+            return np.array(errors), t / (time.monotonic() - real)
+        goal, speed, acceleration = (
+            start.q * (order == 0) + AMPLITUDE * phase**order * shape * np.ones(7)
+            for order, shape in enumerate((1 - np.cos(phase * t), np.sin(phase * t), np.cos(phase * t)))
+        )
+        if t > WARM_UP:
+            errors.append(np.abs(state.q - goal).max())
+        if int(t * rate) > sent:
+            sent = int(t * rate)
+            send(goal, speed, acceleration)
+        time.sleep(POLL)

@@ -1,0 +1,210 @@
+"""The real Franka Research 3: a Device over franky. Needs the extra `hardware` to connect.
+
+connect: a network connection, collision thresholds, load; nothing moves. The first hold: franky's joint impedance
+tracker at the measured pose. From then on a thread polls the robot and moves the tracker's reference towards the last
+command, within the limits of position, velocity, acceleration and jerk. The tracker would follow its last reference for
+ever, so the thread also watches the commands: when they stop, the arm comes to rest.
+
+A reflex, a lost connection, a frozen controller or an arm that does not follow is a fault: it stays until `recover`.
+The limits and their clock are the robot's own, so that a simulated robot may be slower than real time.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from dexhot.errors import DexhotError
+from dexhot.hands.joint_table import joint_table
+from dexhot.hardware.devices import Reading
+from dexhot.hardware.franka_limits import STEP, Setpoint, check_finite, fr3_limits
+from dexhot.hardware.franka_settings import ArmError, Settings
+from dexhot.hardware.franka_watch import ClockWatch
+
+if TYPE_CHECKING:
+    import franky
+
+    from dexhot.hardware.franka_link import Link
+
+POLL = 0.004  # s
+LONGEST = 50  # robot cycles made up for in one poll; after a longer pause the setpoint is late instead
+GOOD_NETWORK = 0.9  # share of the control commands that the robot gets in time
+
+
+class FrankaArm:
+    """`address`: the robot's. `fault`: why it must be recovered, or "". `counts`: commands, and silences after them."""
+
+    def __init__(self, address: str, settings: Settings | None = None):
+        self.address, self.settings = address, settings or Settings()
+        self.joint_names = tuple(joint.name for joint in joint_table("fr3"))
+        self.setpoint = Setpoint(fr3_limits(self.settings.velocity_scale))
+        self.fault = ""
+        self.warnings: dict[str, str] = {}
+        self.counts = {"commands": 0, "silences": 0}
+        self._link: Link | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._goal, self._goal_v, self._effort = np.zeros((3, 7))
+        self._age = 0  # robot cycles since the goal was set
+        self._written = 0.0  # steady time of the last command
+        self._holding = True
+
+    # Coming and going
+
+    def connect(self) -> None:
+        """Connect and set the robot up; it does not move. Raises ArmError, MissingExtraError."""
+        from dexhot.hardware.franka_link import Link
+
+        self._link, self.fault = Link(self.address, self.settings), ""
+
+    def disconnect(self) -> None:
+        """Bring the arm to rest, end the control loop and the connection."""
+        self._end_polling()
+        if self._link is not None:
+            self._link.let_go()
+            self._link.join()
+            self._link = None
+
+    def recover(self) -> None:
+        """What an operator's reset does: clear the robot's errors, over a new connection where the present one is dead.
+
+        The arm does not move; `hold` takes control again. Raises ArmError when the cause persists.
+        """
+        self._end_polling()
+        if self._link is None or not self._link.works():
+            self._link = None  # closes it: the robot serves one connection
+            self.connect()
+        self.link.clear_errors()
+        self.fault = ""
+        self.warnings.clear()
+
+    @property
+    def link(self) -> "Link":
+        """The connection. Raises ArmError when there is none."""
+        if self._link is None:
+            raise ArmError("the Franka arm is not connected: call connect() first.")
+        return self._link
+
+    # The device
+
+    def listen(self, callback: Callable[[float], None]) -> bool:
+        return False
+
+    def time(self, now: float) -> float:
+        return now
+
+    def latency(self, stamp: float, now: float) -> float:
+        return now - stamp
+
+    def read(self) -> Reading:
+        """The measured state, torques with gravity. Raises ArmError on a fault."""
+        self._check()
+        state = self.link.state()
+        return Reading(state.q, state.dq, state.tau_J)
+
+    def write(self, q: np.ndarray, qd: np.ndarray, effort: np.ndarray) -> None:
+        """Where to be (7,) rad, how fast that moves, and the torque that this takes. Raises ArmError on a fault."""
+        check_finite(q, qd, effort)
+        self._check()
+        if self._thread is None:
+            raise ArmError("the Franka arm is not under control: call hold() first.")
+        with self._lock:
+            self._goal, self._goal_v, self._effort, self._age = q.copy(), qd.copy(), effort.copy(), 0
+            self._written, self._holding = time.monotonic(), False
+            self.counts["commands"] += 1
+
+    def hold(self) -> None:
+        """Come to rest at the measured pose and stay. After a fault nothing is to be done: it has stopped."""
+        if self.fault:
+            return
+        state = self.link.state()
+        if self._thread is None:
+            self.setpoint.reset(state.q)
+            self.link.start(state.q)
+            self._stopping.clear()
+            self._thread = threading.Thread(target=self._poll_on, name="franka", daemon=True)
+            self._thread.start()
+        with self._lock:
+            self._rest(state)
+
+    def __enter__(self) -> Self:
+        self.connect()
+        return self
+
+    def __exit__(self, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+        self.disconnect()
+
+    # The thread
+
+    def _check(self) -> None:
+        if self.fault:
+            raise ArmError(self.fault)
+
+    def _end_polling(self) -> None:
+        if self._thread is not None:
+            self._stopping.set()
+            self._thread.join()
+            self._thread = None
+
+    def _poll_on(self) -> None:
+        """Until a fault or the end."""
+        watch = ClockWatch(self.settings.frozen_timeout)
+        while not self.fault and not self._stopping.wait(POLL):
+            try:
+                with self._lock:
+                    self._poll(watch)
+            except DexhotError as e:
+                self.fault = str(e)
+                self.link.let_go()
+
+    def _poll(self, watch: ClockWatch) -> None:
+        """One look at the robot, and one reference to it."""
+        if not self.link.in_control:
+            why = self.link.join() or "its motion ended"
+            raise ArmError(f"the arm has stopped by itself ({why}); see to it, then recover the driver.")
+        state, now = self.link.state(), time.monotonic()
+        cycles = watch.poll(now, state.time.to_msec())
+        if watch.frozen:
+            raise ArmError(
+                f"the arm's time stands still since {1e3 * watch.stalled:.0f} ms: its controller is frozen or the "
+                "network is lost; see to it, then recover the driver."
+            )
+        self._judge(state)
+        if not self._holding and now - self._written > self.settings.command_timeout:
+            self.counts["silences"] += 1
+            self._rest(state)
+        self._advance(min(cycles, LONGEST))
+        self.link.send(self.setpoint.q, self.setpoint.v, self._effort)
+
+    def _judge(self, state: "franky.RobotState") -> None:
+        """Warn of a bad network; raise ArmError when the arm is not where it was sent."""
+        error = np.abs(state.q - self.setpoint.q)
+        if error.max() > self.settings.divergence:
+            name = self.joint_names[int(error.argmax())]
+            raise ArmError(
+                f"{name} is {error.max():.2f} rad from where it was sent: is the arm blocked? Then recover the driver."
+            )
+        if state.control_command_success_rate < GOOD_NETWORK:
+            rate = 100 * state.control_command_success_rate
+            self.warnings["network"] = f"only {rate:.0f} % of the control commands reach the arm in time"
+        else:
+            self.warnings.pop("network", None)
+
+    def _rest(self, state: "franky.RobotState") -> None:
+        """The goal is where the arm comes to rest."""
+        self._goal = self.setpoint.stopping_point(state.q, state.dq)
+        self._goal_v, self._effort = np.zeros((2, 7))
+        self._holding = True
+
+    def _advance(self, cycles: int) -> None:
+        """The setpoint, by the robot's cycles; the goal moves on for as long as a command may live."""
+        for _ in range(cycles):
+            self._age += 1
+            lives = self._age * STEP < self.settings.command_timeout
+            velocity = self._goal_v if lives else np.zeros(7)
+            self._goal = self._goal + velocity * STEP
+            self.setpoint.step(self._goal, velocity)

@@ -1,0 +1,128 @@
+"""The connection to a Franka arm: the one place where franky is called. Importing it needs the extra `hardware`.
+
+Three traps of franky: connecting to a robot that accepts and then is silent never returns; a reference given to a
+motion that has ended is ignored without a word; and why it ended is told only when the motion is joined.
+"""
+
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from dexhot.hands.joint_table import joint_table
+from dexhot.hands.robot_hand import load_hand
+from dexhot.hardware.franka_load import Load, hand_load
+from dexhot.hardware.franka_sdk import franky
+from dexhot.hardware.franka_settings import ArmError, Settings
+
+PATIENCE = 2.0  # s for the tracker to take control, and for a motion to end
+RAMP = 0.1  # s from the tracker's torque to damping alone
+LOOK = 0.002  # s
+
+
+class Link:
+    """A robot that is connected and set up: thresholds and load. Nothing moves. Every call raises ArmError."""
+
+    def __init__(self, address: str, settings: Settings):
+        self.settings = settings
+        self.robot = _connect(address, settings)
+        load = hand_load(load_hand(settings.hand)) if settings.hand else Load(0.0, np.zeros(3), np.zeros((3, 3)))
+        try:
+            self.robot.set_collision_behavior(
+                list(settings.contact_torque),
+                list(settings.collision_torque),
+                list(settings.contact_force),
+                list(settings.collision_force),
+            )
+            self.robot.set_load(load.mass, load.com.tolist(), load.inertia.flatten(order="F").tolist())
+        except franky.Exception as e:
+            raise ArmError(f"the arm refuses its thresholds or load ({e}): clear its errors in Franka Desk.") from e
+
+    @property
+    def in_control(self) -> bool:
+        return self.robot.is_in_control
+
+    def state(self) -> franky.RobotState:
+        """The last one received while in control, else the next."""
+        try:
+            return self.robot.state
+        except (franky.Exception, RuntimeError) as e:
+            raise ArmError(f"the connection to the arm is lost ({e}); see to it, then recover the driver.") from e
+
+    def start(self, q: np.ndarray) -> None:
+        """The joint impedance tracker takes control, with its reference at q (7,)."""
+        joints = joint_table("fr3")
+        self._motion = franky.JointImpedanceTrackingMotion(
+            stiffness=np.array(self.settings.stiffness),
+            damping=np.array(self.settings.damping),
+            lower_joint_limits=np.array([j.lower for j in joints]),
+            upper_joint_limits=np.array([j.upper for j in joints]),
+        )
+        self.send(q, np.zeros(7), np.zeros(7))
+        end = time.monotonic() + PATIENCE
+        try:
+            self.robot.move(self._motion, asynchronous=True)
+            while not self.in_control and time.monotonic() < end:
+                self.robot.poll_motion()
+                time.sleep(LOOK)
+        except franky.Exception as e:
+            raise ArmError(f"the arm does not let itself be controlled ({e}): clear its errors, then recover.") from e
+
+    def send(self, q: np.ndarray, qd: np.ndarray, effort: np.ndarray) -> None:
+        """The tracker's reference (7,): rad, rad/s, and torques in N m that are added."""
+        self._motion.set_reference(franky.JointReference(q=q, dq=qd, tau_ff=effort))
+
+    def let_go(self) -> None:
+        """Where the tracker still runs, damping takes its place until the arm rests; then the robot holds itself."""
+        with suppress(franky.Exception):  # control was lost: the robot has stopped by itself
+            if self.in_control:
+                self.robot.move(franky.TorqueStopMotion(ramp_duration=RAMP), asynchronous=True)
+
+    def join(self) -> str:
+        """Wait for the motion's end; why it ended, "" for as asked."""
+        try:
+            self.robot.join_motion(timeout=PATIENCE)
+        except franky.Exception as e:
+            return str(e).splitlines()[0]
+        return ""
+
+    def works(self) -> bool:
+        """Whether the robot answers over this connection. That a frozen one does not is known after a second."""
+        self.join()
+        try:
+            self.state()
+        except ArmError:
+            return False
+        return not self.in_control
+
+    def clear_errors(self) -> None:
+        try:
+            cleared = self.robot.recover_from_errors() and not self.robot.has_errors
+        except franky.Exception as e:
+            raise ArmError(f"the arm could not be recovered: {e}") from e
+        if not cleared:
+            raise ArmError("the arm's error persists: see what Franka Desk says, clear it there, and recover again.")
+
+
+def _connect(address: str, settings: Settings) -> franky.Robot:
+    config = franky.RealtimeConfig.Enforce if settings.realtime else franky.RealtimeConfig.Ignore
+    made: list[Any] = []
+
+    def make() -> None:
+        try:
+            made.append(franky.Robot(address, realtime_config=config))
+        except franky.Exception as e:
+            made.append(e)
+
+    thread = threading.Thread(target=make, name="franka connect", daemon=True)  # it may never return
+    thread.start()
+    thread.join(settings.connect_timeout)
+    if not made:
+        raise ArmError(f"the arm at {address} accepts the connection and is silent: restart its control unit.")
+    if isinstance(made[0], franky.RealtimeException):
+        raise ArmError("this kernel is not a real-time one: see docs/franka.md; realtime = false is for simulation.")
+    if isinstance(made[0], franky.Exception):
+        raise ArmError(f"no Franka arm at {address} ({made[0]}): is it switched on, FCI activated, the cable in?")
+    return made[0]

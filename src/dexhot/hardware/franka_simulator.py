@@ -1,0 +1,140 @@
+"""A simulated FR3 behind the robot's own network protocol, as a process of its own: franky-sim, with faults.
+
+`serve` is what the process runs, `ArmProcess` what starts one and talks to it. The simulation has no collision reflexes
+of its own and enforces no limits: it records what it was told instead. Needs the extra `dev`.
+"""
+
+import importlib.util
+import json
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from dexhot.errors import DexhotError, MissingExtraError
+
+if TYPE_CHECKING:
+    from franky_sim.franka_robot_server import FrankaRobotServer
+
+# libfranka's port 1337 cannot be chosen, so every robot has an address of its own
+LOOPBACK = [f"127.0.{i}.1" for i in range(1, 200)]
+
+
+def serve(address: str = "") -> None:
+    """Simulate an FR3 until the input ends. The first line of output is its address.
+
+    Lines of input: `state` prints the robot as a JSON line, `reflex` aborts the motion as a collision would, `quit`.
+
+    Args:
+        address: Loopback address to serve at. Default: a free one.
+    """
+    from franky_sim import SimulationServer
+    from franky_sim.mujoco_simulator import MujocoSimulator
+
+    lines: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_listen, args=(lines,), daemon=True).start()
+    with MujocoSimulator(enable_visualization=False) as simulator:
+        simulator.add_robot()
+        with SimulationServer(simulator, hostname_candidates=[address] if address else LOOPBACK) as server:
+            robot = server.robot_servers[0]
+            print(robot.hostname, flush=True)
+            while True:
+                server.run_once()
+                if lines.empty():
+                    continue
+                line = lines.get()
+                if line == "quit":
+                    return
+                print(_answer(robot, line), flush=True)
+
+
+def _listen(lines: "queue.Queue[str]") -> None:
+    for line in sys.stdin:
+        lines.put(line.strip())
+    lines.put("quit")
+
+
+def _answer(robot: "FrankaRobotServer", line: str) -> str:
+    if line == "reflex":
+        _reflex(robot)
+        return "ok"
+    if line == "state":
+        state = robot.robot_state
+        found = {"q": state.q, "dq": state.dq, "mode": state.robot_mode.name, "motion": robot.current_motion_id}
+        return json.dumps(found | {"load": state.m_load, "com": state.F_x_Cload, "inertia": state.I_load})
+    return "error: state, reflex or quit"
+
+
+def _reflex(robot: "FrankaRobotServer") -> None:
+    """End the present motion as the robot does when it feels a collision."""
+    from franky_sim.franka_robot_protocol import BaseCommand, MoveStatus, RobotCommand
+
+    motion = robot.current_motion_id
+    robot.stop_motion(send_preemption_signal=False)
+    robot.reset_current_motion_id()
+    BaseCommand.send_response(robot._tcp_socket, RobotCommand.kMove, motion, MoveStatus.kReflexAborted)
+
+
+class ArmProcess:
+    """A simulated FR3 beside this process, while the block runs, at `address`."""
+
+    def __init__(self, address: str = ""):
+        self.address = address
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Also again after `kill`: at the same address. Raises DexhotError, MissingExtraError."""
+        if importlib.util.find_spec("franky_sim") is None:
+            raise MissingExtraError("the simulated Franka arm", "dev")
+        command = [sys.executable, "-m", "dexhot.hardware.franka_simulator", "--address", self.address]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.address = self._read()
+
+    def kill(self) -> None:
+        """As when the robot loses power."""
+        self.process.kill()
+        self.process.communicate()
+
+    def freeze(self) -> None:
+        """The robot's controller stands still; its connections stay open."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def reflex(self) -> None:
+        """The arm feels a collision."""
+        if (answer := self._ask("reflex")) != "ok":
+            raise DexhotError(answer)
+
+    def state(self) -> dict[str, Any]:
+        """The robot as it is: q, dq, mode, motion (its number, 0 for none), load, com, inertia."""
+        return json.loads(self._ask("state"))
+
+    def _ask(self, line: str) -> str:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self._read()
+
+    def _read(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline().strip()
+        if not line:
+            raise DexhotError(f"the simulated arm ended with code {self.process.wait()}: is its address taken?")
+        return line
+
+
+if __name__ == "__main__":
+    import tyro
+
+    tyro.cli(serve)
