@@ -1,7 +1,9 @@
 """The graph description: arguments, the parameters that reach each node, the run folder, and the launch files."""
 
-import importlib.util
+import importlib
 import json
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import yaml
 from dexhot.data import files
 from dexhot.data.types import WRIST_JOINTS, Demonstration, Reference
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError
+from dexhot.nodes import bringup
 from dexhot.nodes.graph import GraphError, parse_assignments, plan, resolve
 from dexhot.nodes.graphs import GRAPHS, load_graph
 from dexhot.nodes.parameters import load_schema
@@ -177,12 +180,56 @@ def test_each_graph_has_a_launch_file(graph):
     assert f'describe("{graph.name}")' in path.read_text()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("launch_ros") is None, reason="launch_ros comes with a ROS distribution")
-def test_the_launch_file_starts_what_the_graph_says(planned):
-    from launch_ros.actions import Node
+@pytest.fixture
+def launch_description(monkeypatch):
+    """dexhot.nodes.launch_description over stand-ins of launch and launch_ros, which only a ROS distribution has."""
 
-    from dexhot.nodes.launch_description import actions
+    class Action:
+        def __init__(self, *arguments, **options):
+            self.arguments, self.options = arguments, options
 
+    actions = ["DeclareLaunchArgument", "OpaqueFunction", "SetEnvironmentVariable", "Shutdown", "Node"]
+    for module, names in {
+        "launch": ["LaunchContext", "LaunchDescription"],
+        "launch.actions": actions[:4],
+        "launch.substitutions": ["LaunchConfiguration"],
+        "launch_ros": [],
+        "launch_ros.actions": actions[4:],
+    }.items():
+        stand_in = types.ModuleType(module)
+        for name in names:
+            setattr(stand_in, name, type(name, (Action,), {}))
+        monkeypatch.setitem(sys.modules, module, stand_in)
+    monkeypatch.delitem(sys.modules, "dexhot.nodes.launch_description", raising=False)
+    return importlib.import_module("dexhot.nodes.launch_description")
+
+
+def of_kind(actions, name):
+    return [action for action in actions if type(action).__name__ == name]
+
+
+def test_the_launch_file_declares_every_argument_with_its_description(launch_description):
+    for graph in GRAPHS.values():
+        [entities] = [launch_description.describe(graph.name).arguments[0]]
+        declared = {a.arguments[0]: a.options["description"] for a in of_kind(entities, "DeclareLaunchArgument")}
+        assert declared == {a.name: a.description for a in graph.arguments}
+
+
+def test_the_launch_file_starts_what_dexhot_up_starts(launch_description, planned):
     made = planned()
-    nodes = [action for action in actions(made) if isinstance(action, Node)]
-    assert [n._Node__arguments for n in nodes] == [p.targets for p in made.processes]
+    nodes = [action.options for action in of_kind(launch_description.actions(made), "Node")]
+    for node, process in zip(nodes, made.processes, strict=True):
+        launched = [*node["arguments"], "--ros-args", "--params-file", *node["parameters"]]
+        assert launched == bringup.command(process, made)[3:]  # after python -m dexhot.nodes.process
+
+
+def test_the_launch_file_sets_the_environment_of_dexhot_up(launch_description, planned):
+    made = planned()
+    assert {a.arguments for a in of_kind(launch_description.actions(made), "SetEnvironmentVariable")} == set(
+        made.environment.items()
+    )
+
+
+def test_the_launch_file_takes_all_down_when_a_process_ends(launch_description, planned):
+    nodes = of_kind(launch_description.actions(planned()), "Node")
+    assert all(type(node.options["on_exit"]).__name__ == "Shutdown" for node in nodes)
