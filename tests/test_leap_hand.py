@@ -1,5 +1,8 @@
 """The LEAP hand's driver over the simulated bus: what it sets, what it refuses, how it survives faults."""
 
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -8,14 +11,16 @@ import pytest
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.hands.joint_table import joint_table
 from dexhot.hardware import leap_calibration
+from dexhot.hardware.bench_leap import wire_limit
 from dexhot.hardware.dynamixel.bus import ServoBus
 from dexhot.hardware.dynamixel.errors import BusError, UnpluggedError
 from dexhot.hardware.dynamixel.plant import Joints
 from dexhot.hardware.dynamixel.registers import FULL, LITE, MODES
 from dexhot.hardware.leap_hand import LeapHand
+from dexhot.hardware.leap_setup import SIDEWAYS, Settings
+from dexhot.hardware.real_time import real_time
 
 pytest.importorskip("dynamixel_sdk")
-from dexhot.hardware.leap_setup import SIDEWAYS, Settings
 
 RIGHT = joint_table("leap_right")
 NONE = np.zeros(16)
@@ -369,3 +374,25 @@ def test_check_reports_problems(bus, capsys, tmp_path, monkeypatch):
     assert "index_dip: overload" in capsys.readouterr().out
     assert main(["leap", "reboot", "--port", bus.path]) == 0
     assert main(["leap", "check", "--port", bus.path]) == 0
+
+
+# Around it
+
+
+def test_without_the_extra_the_error_says_how_to_get_it():
+    code = "import sys; sys.modules['dynamixel_sdk'] = None\n"
+    code += "from dexhot.hardware.leap_hand import LeapHand\nLeapHand(port='/dev/null').open()"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "MissingExtraError" in result.stderr
+    assert "pip install 'dexhot[hardware]'" in result.stderr
+
+
+def test_the_wires_limit_is_that_of_its_bytes():
+    assert wire_limit() == pytest.approx(4e5 / (94 + 30 + 232))
+
+
+def test_real_time_priority_is_given_back():
+    before = os.sched_getscheduler(0)
+    with real_time() as allowed:
+        assert (os.sched_getscheduler(0) == os.SCHED_FIFO) == allowed
+    assert os.sched_getscheduler(0) == before

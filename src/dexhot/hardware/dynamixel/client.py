@@ -19,6 +19,7 @@ from dexhot.hardware.dynamixel.sdk import sdk, serial
 TRIES = 5
 ID, LENGTH, DATA = 4, 5, 9  # where they are in a status packet
 STATUS_OVERHEAD = 4  # what its length counts besides the data: instruction, error, CRC
+PING_DATA, PING_ANSWER = 3, 14  # bytes of model and firmware, and of the whole answer
 FAST_OVERHEAD = 4  # bytes around each servo's data in a fast sync read: error, id, CRC
 
 
@@ -40,8 +41,17 @@ class Servos:
 
     def ping(self, ident: int, tries: int = 2) -> int | None:
         """Model number of a servo; None when it is silent."""
+
+        def ask() -> tuple[int, int, int]:
+            text = [0] * 4 + [ident, 3, 0, sdk.INST_PING, 0, 0]
+            if result := self._handler.txPacket(self.port, text):
+                return 0, result, 0
+            self.port.setPacketTimeout(PING_ANSWER)
+            data, result, error = self._receive(ident, PING_DATA)
+            return int.from_bytes(data[:2], "little"), result, error
+
         with self._link():
-            number, _ = self._tried(lambda: self._handler.ping(self.port, ident), tries)
+            number, _ = self._tried(ask, tries)
         if number is None and self._result == sdk.COMM_RX_CORRUPT:
             self.garbled.add(ident)
         elif number is not None:

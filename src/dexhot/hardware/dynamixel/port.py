@@ -14,6 +14,7 @@ BY_ID = Path("/dev/serial/by-id")
 USB_SERIAL = Path("/sys/bus/usb-serial/devices")
 WRITE_TIMEOUT = 0.05  # s
 UNHURRIED = 30.0  # ms
+TALK = 1.0  # s that a line may go on talking when it is opened
 
 
 def find_port() -> str:
@@ -59,6 +60,9 @@ class Port(sdk.PortHandler):
                 f"the serial port {self.port_name} cannot be opened ({e}); is it plugged in, is your user in the group "
                 "`dialout`, and does no other driver hold it?"
             ) from e
+        end = time.monotonic() + TALK
+        while time.monotonic() < end and select.select([self.ser.fd], [], [], UNHURRIED / 1e3)[0]:
+            os.read(self.ser.fd, 4096)  # answers to whoever had the port before
 
     def gone(self) -> bool:
         """Has the device file vanished?"""
