@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 
-from dexhot.cli.output import console
 from dexhot.data.datasets.library import load_clip, splits
 from dexhot.data.keypoints import wrist_pose
 from dexhot.data.object_asset import load_object
@@ -26,6 +26,7 @@ from dexhot.retargeting.streaming import StreamingRetargeter
 from dexhot.retargeting.summary import summarise
 
 HAND = "leap_right"
+console = Console(stderr=True)
 TIP_KEYPOINTS = {"index_tip": 8, "middle_tip": 12, "ring_tip": 16, "thumb_tip": 4}
 SATURATED = 0.01  # rad from a limit
 

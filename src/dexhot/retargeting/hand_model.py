@@ -69,9 +69,9 @@ class HandModel:
         self.model = spec.compile()
 
     def move(self, q, object_pose=None) -> None:
-        """Place the hand (6+n,) and the object (7,)."""
+        """Place the hand (6+n,) and the object (7,), if the model has one."""
         self.data.qpos[self.order] = q
-        if object_pose is not None:
+        if object_pose is not None and self.model.nmocap:
             self.data.mocap_pos[0], self.data.mocap_quat[0] = object_pose[:3], object_pose[3:]
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_comPos(self.model, self.data)

@@ -35,6 +35,7 @@ class StreamingRetargeter:
         link_weight: per metre, instead of the hand's own.
         """
         match = correspondence(hand)
+        self.hand = hand
         self.model = HandModel(hand, match.links, base_quat)
         self.iterations, self.palm = iterations, palm
         self._match = match
