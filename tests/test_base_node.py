@@ -126,6 +126,12 @@ def test_a_setup_that_raises_is_logged_and_leaves_the_node_unconfigured(executor
     assert node.state == "unconfigured" and "a wheel is missing" in node.fault_reason
 
 
+def test_a_second_node_of_the_same_name_is_told(executor):
+    first = make(executor)
+    assert "double" not in first.warnings
+    assert "ROS_DOMAIN_ID" in make(executor).warnings["double"]
+
+
 def test_diagnostics_hold_the_loops_figures(executor):
     told = listen(executor, DiagnosticArray, "/diagnostics")
     make(executor)

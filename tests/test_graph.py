@@ -233,3 +233,18 @@ def test_the_launch_file_sets_the_environment_of_dexhot_up(launch_description, p
 def test_the_launch_file_takes_all_down_when_a_process_ends(launch_description, planned):
     nodes = of_kind(launch_description.actions(planned()), "Node")
     assert all(type(node.options["on_exit"]).__name__ == "Shutdown" for node in nodes)
+
+
+def test_the_command_lists_the_arguments(capsys):
+    from dexhot.cli import main
+
+    assert main(["up", "real_track", "--show-args"]) == 0
+    assert "controller" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["up", "dance"], ["up", "real_track", "dance:=tango"], ["replay", "/nowhere"]])
+def test_the_command_refuses_with_a_sentence(argv, capsys):
+    from dexhot.cli import main
+
+    assert main(argv) == 1
+    assert capsys.readouterr().err.startswith("dexhot: error: ")

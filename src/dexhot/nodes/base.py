@@ -223,6 +223,7 @@ class DexhotNode(LifecycleNode):
     def _activate(self, state: LifecycleState) -> None:
         self.fault_reason = ""
         super().on_activate(state)
+        self._look_for_a_double()
         self.start()
         if self.fault_reason:
             raise DexhotError(self.fault_reason)
@@ -234,6 +235,15 @@ class DexhotNode(LifecycleNode):
             timer.reset()
         for histogram in self._latencies.values():
             histogram.reset()
+
+    def _look_for_a_double(self) -> None:
+        """Two graphs in one domain command one robot. Only warned of: a killed node is seen for 20 s after its death."""
+        self.warnings.pop("double", None)
+        if self.get_node_names().count(self.get_name()) > 1:
+            domain = os.environ.get("ROS_DOMAIN_ID", "0")
+            told = f"another {self.get_name()} is in ROS domain {domain}: stop its graph, or set ROS_DOMAIN_ID"
+            self.warnings["double"] = told
+            self.get_logger().warning(told)
 
     def _close(self) -> None:
         """Callbacks no longer run."""
