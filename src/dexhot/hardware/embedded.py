@@ -81,15 +81,18 @@ class EmbeddedWorld:
     def drive(self, who: str) -> None:
         """`who` has new targets, and others will come for every tick."""
         self.driven.add(who)
-        if who in self.unanswered:
-            self.unanswered.remove(who)
-            if not self.unanswered:
-                self.answered()
+        self._answer(who)
 
     def rest(self, who: str) -> None:
         """`who` is no longer driven: nothing waits for it."""
         self.driven.discard(who)
-        self.unanswered.discard(who)
+        self._answer(who)
+
+    def _answer(self, who: str) -> None:
+        if who in self.unanswered:
+            self.unanswered.remove(who)
+            if not self.unanswered:
+                self.answered()
 
     def drive_arm(self, q: np.ndarray, qd: np.ndarray, torque: np.ndarray) -> None:
         """Impedance kp (q - q_meas) + kv (qd - qd_meas) + torque, as the real arm's tracker.

@@ -26,13 +26,13 @@ from dexhot.data.types import Reference
 from dexhot.hands.robot_hand import load_hand
 from dexhot.hardware.embedded import EmbeddedWorld, install, uninstall
 from dexhot.nodes import messages
+from dexhot.nodes.alarm import Alarm
 from dexhot.nodes.base import DexhotNode
 from dexhot.nodes.camera import Camera
 from dexhot.retargeting.arm_ik import ArmIK
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import arm_scene
 
-SOON = 1000  # ns
 EARLY = 5e-4  # s by which a tick may come before it is due: timers are not exact
 HOPELESS = 6  # ticks behind from which the world's time slips
 
@@ -41,6 +41,7 @@ class RigNode(DexhotNode):
     def __init__(self) -> None:
         super().__init__("rig")
         self.camera: Camera | None = None
+        self.alarm: Alarm | None = None
 
     def setup(self) -> None:
         self.reference = load(self.p.reference, Reference)
@@ -58,8 +59,7 @@ class RigNode(DexhotNode):
         if self.p.camera:
             self.camera = Camera(self, self.world, self.p.camera_rate)
         self.clock = self.advertise(Clock, "/clock", "state")
-        self.alarm = self.create_timer(1.0 / RATE, self.guarded_alarm, clock=self._steady, autostart=False)
-        self._made.append((self.destroy_timer, self.alarm))
+        self.alarm = Alarm(self, self.guarded_alarm)
         self.world.answered = self.set_alarm
         self.lateness = self.latency("tick_lateness")
         variance = [max(self.p.position_noise, 1e-3) ** 2] * 3 + [max(self.p.rotation_noise, 1e-2) ** 2] * 3
@@ -74,13 +74,16 @@ class RigNode(DexhotNode):
         self.rng = np.random.default_rng(self.p.seed)
         self.interruption = ""
         self.begin_episode()
-        self.alarm.reset()
+        self.alarm.set(time.monotonic())
 
     def stop(self) -> None:
-        self.alarm.cancel()
+        self.alarm.set(np.inf)
 
     def teardown(self) -> None:
         uninstall()
+        if self.alarm is not None:
+            self.alarm.close()
+            self.alarm = None
         if self.camera is not None:
             self.camera.close()
             self.camera = None
@@ -119,8 +122,7 @@ class RigNode(DexhotNode):
     def set_alarm(self) -> None:
         """Wake when the next tick is due, or when the answer to the last one has been awaited long enough."""
         wake = self.last + self.p.patience if self.world.unanswered else self.due()
-        self.alarm.timer_period_ns = max(int(1e9 * (wake - time.monotonic())), SOON)
-        self.alarm.reset()
+        self.alarm.set(wake)
 
     def due(self) -> float:
         """Steady time at which the next tick is due."""
@@ -132,7 +134,7 @@ class RigNode(DexhotNode):
         late = now - self.due()
         allowed = HOPELESS if self.world.driven else 1  # periods; without answers nothing paces a catching up
         slip = max(late - allowed / RATE, 0.0)
-        self.begun += slip
+        self.begun = (self.begun or now) + slip
         if not self.safety.moving:
             return
         self.lateness.add(late)
