@@ -9,13 +9,12 @@ import pytest
 
 pytest.importorskip("pyrealsense2", exc_type=ImportError)
 
-from software_camera import EPOCH, SoftwareCamera, color_image, record
-
 from dexhot.errors import FileFormatError, MissingExtraError
 from dexhot.hardware import realsense
 from dexhot.hardware.frames import CameraError, CameraLostError, EndOfFrames
 from dexhot.hardware.frames_bag import find_frames
 from dexhot.hardware.frames_file import FileCamera
+from software_camera import EPOCH, SoftwareCamera, color_image, record
 
 COUNT = 20
 

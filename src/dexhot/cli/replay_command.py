@@ -1,4 +1,4 @@
-"""Replay a recorded run: its inputs, in their order, through its controller; the commands are compared."""
+"""Replay a recorded run through its controller, whose commands are compared; or play the topics of any bag."""
 
 import os
 import sys
@@ -10,15 +10,15 @@ import tyro
 @dataclass
 class Args:
     run: tyro.conf.Positional[str]
-    """Folder of a run, or a bag."""
+    """Folder of a run or of a capture, or a bag; also a .db3 file of librealsense's recorder."""
     arguments: tyro.conf.Positional[tuple[str, ...]] = ()
-    """name:=value of the graph `replay`, as controller:=kinematic; `dexhot up replay --show-args` lists them."""
+    """name:=value of the graph `replay`, as rate:=0.5 loop:=true; `dexhot up replay --show-args` lists them."""
     json: bool = False
     """Print the comparison as one JSON line at the end."""
 
 
 def run(args: Args) -> int:
-    """Exit code 0 when the commands are equal within the tolerance, else 1."""
+    """Exit code 0 when the commands are equal within the tolerance, or the bag was played; else 1."""
     import json
 
     from dexhot.cli.output import print_json, summary
@@ -28,6 +28,10 @@ def run(args: Args) -> int:
 
     planned = plan(load_graph("replay"), {"bag": args.run} | parse_assignments(args.arguments), os.environ)
     code = bringup.run(planned, sys.stderr)
+    if "controller" not in planned.node_names:
+        if args.json:
+            print_json({"played": args.run, "topics": planned.arguments["topics"] or "all", "exit_code": code})
+        return code
     report = planned.folder / "replay.json"
     if not report.is_file():
         return code or 1

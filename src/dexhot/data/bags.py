@@ -8,6 +8,7 @@ import shutil
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,21 @@ def topics(path: str | Path) -> dict[str, str]:
     """topic -> message type of a bag."""
     with open_bag(path) as reader:
         return {c.topic: c.msgtype for c in reader.connections}
+
+
+@dataclass(frozen=True)
+class Contents:
+    """How much of what a bag holds."""
+
+    duration: float  # s from the first message to the last
+    counts: dict[str, int]  # topic -> messages, for those that have any
+
+
+def contents(path: str | Path) -> Contents:
+    """Duration and messages per topic of a bag. Raises FileFormatError."""
+    with open_bag(path) as reader:
+        counts = {c.topic: c.msgcount for c in reader.connections if c.msgcount}
+        return Contents(reader.duration * 1e-9 if counts else 0.0, counts)
 
 
 def require_topics(path: str | Path, needed: dict[str, str], purpose: str) -> None:

@@ -130,6 +130,11 @@ def find_frames(path: str | Path) -> BagFrames:
     return source
 
 
+def is_librealsense(path: str | Path) -> bool:
+    """Whether a bag was written by librealsense's recorder."""
+    return any(RECORDED.fullmatch(topic) for topic in bags.topics(path))
+
+
 def _pair(color: deque, depth: deque, has_depth: bool) -> Iterator[tuple[float, Any, Any]]:
     """Take from both queues what can be decided: (stamp, colour, depth or None)."""
     while color and (depth or not has_depth):

@@ -50,6 +50,8 @@ def find_bag(path: str | Path) -> tuple[Path, Path | None]:
     """(bag, run folder or None) of a run's folder or of a bag. Raises FileFormatError."""
     path = Path(path)
     bag = path / "bag" if (path / "bag").is_dir() else path
+    if bag.is_file():
+        return bag, None
     if not any(bag.glob("*.mcap")) and not any(bag.glob("*.db3")):
         raise FileFormatError(f"{path} is neither a run's folder nor a rosbag: no .mcap or .db3 file in {bag}.")
     return bag, bag.parent if (bag.parent / "run.json").is_file() else None

@@ -31,6 +31,9 @@ NODES = {
     "recorder": "dexhot.nodes.recorder_node:RecorderNode",
     "player": "dexhot.nodes.player_node:PlayerNode",
     "viewer": "dexhot.nodes.viewer_node:ViewerNode",
+    "camera": "dexhot.nodes.camera_node:CameraNode",
+    "capture": "dexhot.nodes.capture_node:CaptureNode",
+    "bag_player": "dexhot.nodes.bag_player_node:BagPlayerNode",
 }
 PR_SET_PDEATHSIG = 1
 WAKE = 0.1  # s between looks at the stop flag; a Python signal handler cannot wake the executor

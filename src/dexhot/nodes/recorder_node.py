@@ -5,6 +5,7 @@ that waits for it starts nothing that would not be recorded.
 """
 
 import time
+from collections.abc import Callable
 
 import rclpy
 from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
@@ -20,6 +21,7 @@ from dexhot.nodes.message_class import message_class
 TAKE_RATE = 20.0  # Hz
 SETTLED = 0.5  # s without a new topic
 DEPTH = 1000  # messages that may wait for us
+Keep = Callable[[int, bytes], None]  # takes a receive time, ns, and a serialized message
 
 
 class RecorderNode(DexhotNode):
@@ -29,15 +31,15 @@ class RecorderNode(DexhotNode):
     all the rest, and the middleware's receive times do not depend on when a message is taken.
     """
 
-    def __init__(self) -> None:
-        super().__init__("recorder")
+    def __init__(self, name: str = "recorder") -> None:
+        super().__init__(name)
 
     def setup(self) -> None:
         self.bag = BagWriter(self.p.bag)
         self.intake = rclpy.create_node(
             "_recorder", enable_rosout=False, start_parameter_services=False, use_global_arguments=False
         )
-        self.open: dict[str, tuple[Subscription, Connection]] = {}
+        self.open: dict[str, tuple[Subscription, Keep]] = {}
         self.pending: list[tuple[int, Connection, bytes]] = []
         self.recorded: set[str] = set(self.p.exclude)
         self.heard: set[str] = set()
@@ -78,17 +80,22 @@ class RecorderNode(DexhotNode):
             reliability=QoSReliabilityPolicy.RELIABLE if reliable else QoSReliabilityPolicy.BEST_EFFORT,
             durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE,
         )
-        connection = self.bag.topic(topic, msgtype, tuple(bag_qos(q) for q in offered))
+        keep = self.keeper(topic, msgtype, tuple(bag_qos(q) for q in offered))
         subscription = self.intake.create_subscription(message_class(msgtype), topic, lambda _: None, asked, raw=True)
-        self.open[topic] = subscription, connection
+        self.open[topic] = subscription, keep
+
+    def keeper(self, topic: str, msgtype: str, qos: tuple[Qos, ...]) -> Keep:
+        """What is done with the messages of a topic: they go to the bag."""
+        connection = self.bag.topic(topic, msgtype, qos)
+        return lambda received, data: self.pending.append((received, connection, data))
 
     def take(self) -> None:
         """Everything that came since the last time, from the queues of the middleware."""
-        for topic, (subscription, connection) in self.open.items():
+        for topic, (subscription, keep) in self.open.items():
             with subscription.handle:
                 while (taken := subscription.handle.take_message(subscription.msg_type, True)) is not None:
                     data, info = taken
-                    self.pending.append((info["received_timestamp"], connection, data))
+                    keep(info["received_timestamp"], data)
                     if topic == "/heartbeat" and not self.complete():
                         self.heard.add(deserialize_message(data, Header).frame_id)
 

@@ -2,10 +2,11 @@
 
 from dexhot.errors import NotFoundError
 from dexhot.nodes.graph import Graph
+from dexhot.nodes.graphs.capture import CAPTURE
 from dexhot.nodes.graphs.real_track import REAL_TRACK
 from dexhot.nodes.graphs.replay import REPLAY
 
-GRAPHS = {graph.name: graph for graph in (REAL_TRACK, REPLAY)}
+GRAPHS = {graph.name: graph for graph in (REAL_TRACK, REPLAY, CAPTURE)}
 
 
 def load_graph(name: str) -> Graph:

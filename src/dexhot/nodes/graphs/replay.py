@@ -1,15 +1,29 @@
-"""replay: the controller alone, given the inputs of a recorded run in their order; its commands are compared."""
+"""replay: a recorded run through its controller alone, whose commands are compared; or the topics of any bag.
+
+A run has the journal of what its controller was given: it is replayed through the controller, in that order. Any other
+bag (a capture, one of librealsense's recorder) is played: its topics, at its pace, with its time on /clock.
+"""
 
 from pathlib import Path
 from typing import Any
 
+from dexhot.data.bags import topics
 from dexhot.errors import DexhotError
+from dexhot.nodes.bag_contents import check_playable
 from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process, read_parameters, scratch_folder
-from dexhot.nodes.playback import check_bag, find_bag
+from dexhot.nodes.playback import JOURNAL, check_bag, find_bag
 from dexhot.nodes.run_folder import load_task
 
 ARGUMENTS = (
-    Argument("bag", "", "folder of a run, or a bag"),
+    Argument("bag", "", "folder of a run or a capture, or a bag; also a .db3 of librealsense's recorder"),
+    Argument(
+        "what",
+        "auto",
+        "controller: its inputs, and compare its commands; topics: play them; auto: by what the bag has",
+        choices=("auto", "controller", "topics"),
+    ),
+    Argument("topics", "", "topics to play, with commas between; a bag that lacks one is refused (default: all)"),
+    Argument("loop", False, "play the topics again and again"),
     Argument(
         "controller",
         "recorded",
@@ -18,7 +32,9 @@ ARGUMENTS = (
     ),
     Argument("reference", "", "file of the Reference (default: the run's copy)"),
     Argument("policy", "", "file that the controller deploys (default: the run's copy)"),
-    Argument("rate", 0.0, "pace relative to the recording; 0: as fast as the controller takes its inputs"),
+    Argument(
+        "rate", 0.0, "pace relative to the recording; 0: as fast as the controller takes its inputs, topics as recorded"
+    ),
     Argument("tolerance", 1e-6, "largest difference of commands that counts as equal, rad or m"),
     PARAMETERS,
 )
@@ -26,6 +42,8 @@ ARGUMENTS = (
 
 def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     """The controller's parameters are those of the recorded run."""
+    if not through_controller(arguments):
+        return (Process("player", (NodeSpec("bag_player"),)),)
     controller = NodeSpec("controller", {"use_sim_time": True})
     return (Process("controller", (controller,)), Process("player", (NodeSpec("player"),)))
 
@@ -35,6 +53,12 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     if not arguments["bag"]:
         raise DexhotError("no bag given; write bag:=FOLDER of a run, e.g. runs/20260101-120000-real_track-duck.")
     bag, run_folder = find_bag(arguments["bag"])
+    if not through_controller(arguments):
+        wanted = [topic for topic in arguments["topics"].split(",") if topic]
+        check_playable(bag, wanted)
+        return Prepared(
+            scratch_folder(), {"source": str(bag.resolve()), "play": wanted, "pace": arguments["rate"] or 1.0}
+        )
     check_bag(bag)
     recorded = read_parameters(str(run_folder / "parameters.yaml"))["controller"] if run_folder else {}
     controller = arguments["controller"]
@@ -56,8 +80,24 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     return Prepared(folder, values)
 
 
+def through_controller(arguments: dict[str, Any]) -> bool:
+    """Whether the bag is replayed through the controller: asked for, or it has the controller's journal."""
+    if arguments["what"] != "auto":
+        return arguments["what"] == "controller"
+    if arguments["topics"] or not arguments["bag"]:
+        return not arguments["topics"]
+    chosen = arguments["controller"] != "recorded" or arguments["reference"] or arguments["policy"]
+    return bool(chosen) or JOURNAL in topics(find_bag(arguments["bag"])[0])
+
+
 def _copy(run_folder: Path | None, name: str) -> str:
     return str(run_folder / name) if run_folder and (run_folder / name).is_file() else ""
 
 
-REPLAY = Graph("replay", "replay a recorded run's inputs through its controller", ARGUMENTS, processes, prepare)
+REPLAY = Graph(
+    "replay",
+    "replay a recorded run's inputs through its controller, or the topics of any bag",
+    ARGUMENTS,
+    processes,
+    prepare,
+)

@@ -1,0 +1,46 @@
+"""Record a camera and the robot's state: colour, depth, camera info and all else that is published, to an MCAP bag."""
+
+import os
+import sys
+from dataclasses import dataclass
+
+import tyro
+
+
+@dataclass
+class Args:
+    arguments: tyro.conf.Positional[tuple[str, ...]] = ()
+    """name:=value of more arguments of the graph `capture`; `dexhot up capture --show-args` lists them."""
+    camera: str = "realsense"
+    """realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim (a drawn scene), or running (one that publishes already)."""
+    out: str = ""
+    """Folder to record to, which must not exist; by default a new one in runs/."""
+    duration: float = 0.0
+    """Stop this many seconds after the first image; 0: on Ctrl-C."""
+    json: bool = False
+    """Print what was recorded as one JSON line at the end."""
+
+
+def run(args: Args) -> int:
+    """Exit code 0 when it was stopped or its time was over, 1 when it had to end early."""
+    from dexhot.cli.output import console, print_json, summary
+    from dexhot.data.bags import contents
+    from dexhot.nodes import bringup
+    from dexhot.nodes.graph import parse_assignments, plan
+    from dexhot.nodes.graphs import load_graph
+
+    given = {"camera": args.camera, "out": args.out, "duration": str(args.duration)}
+    planned = plan(load_graph("capture"), given | parse_assignments(args.arguments), os.environ)
+    console.print(f"recording to {planned.folder}; Ctrl-C stops")
+    code = bringup.run(planned, sys.stderr)
+    bag = planned.folder / "bag"
+    if not bag.is_dir():
+        return code or 1
+    found = contents(bag)
+    size = sum(p.stat().st_size for p in bag.iterdir())
+    rows = {t: f"{n} messages, {n / max(found.duration, 1e-9):.1f} Hz" for t, n in sorted(found.counts.items())}
+    summary(f"{planned.folder}: {found.duration:.1f} s, {size * 1e-6:.1f} MB", rows)
+    if args.json:
+        told = {"folder": str(planned.folder), "duration_s": found.duration, "bytes": size, "messages": found.counts}
+        print_json(told | {"exit_code": code})
+    return code

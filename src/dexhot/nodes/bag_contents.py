@@ -1,0 +1,38 @@
+"""What a bag has to offer to a replay."""
+
+from pathlib import Path
+
+from dexhot.data import bags
+from dexhot.errors import FileFormatError
+from dexhot.hardware.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
+from dexhot.hardware.frames_bag import find_frames, is_librealsense
+
+PACKED = "sensor_msgs/msg/CompressedImage"
+SUFFIXES = ("/compressedDepth", "/compressed")
+
+
+def raw_topic(topic: str, msgtype: str) -> str | None:
+    """The topic of the image that `topic` has packed, or None."""
+    suffix = next((s for s in SUFFIXES if topic.endswith(s)), None)
+    return topic.removesuffix(suffix) if suffix and msgtype == PACKED else None
+
+
+def playable(bag: Path) -> set[str]:
+    """The topics that playing the bag gives, packed images also under their own topic. Raises FileFormatError."""
+    if is_librealsense(bag):
+        recorded = find_frames(bag)
+        return {COLOR, COLOR_INFO} | ({DEPTH, DEPTH_INFO} if recorded.depth else set())
+    with bags.open_bag(bag) as reader:
+        found = {c.topic: c.msgtype for c in reader.connections if c.msgcount}
+    return set(found) | {raw for topic, kind in found.items() if (raw := raw_topic(topic, kind))}
+
+
+def check_playable(bag: Path, wanted: list[str]) -> None:
+    """Raise FileFormatError naming the topics of `wanted` that the bag lacks, or when it has none at all."""
+    there = playable(bag)
+    lacking = [topic for topic in wanted if topic not in there]
+    if lacking or not there:
+        names = ", ".join(sorted(there)) or "none"
+        raise FileFormatError(
+            f"{bag} lacks what is to be played: {', '.join(lacking) or 'any topic'}; it has: {names}."
+        )

@@ -1,0 +1,138 @@
+"""Plays a bag's topics as they were recorded, with the recording's time on /clock.
+
+Messages are published as the bytes that they are. Of packed images (<topic>/compressed, <topic>/compressedDepth) the
+image itself is published too, on <topic>, while somebody listens. A recording of librealsense is played as our camera's
+topics.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from rclpy.lifecycle import LifecyclePublisher
+from rosbags.interfaces import QosDurability
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from dexhot.data import bags
+from dexhot.errors import FileFormatError
+from dexhot.hardware.frames_bag import BagFrames, find_frames, is_librealsense
+from dexhot.hardware.frames_codec import decode_color, decode_depth
+from dexhot.nodes.bag_contents import raw_topic
+from dexhot.nodes.base import DexhotNode
+from dexhot.nodes.camera_messages import FramesPublisher, image
+from dexhot.nodes.message_class import message_class
+
+RATE = 100.0  # Hz of /clock, and of looking for messages that are due
+SETTLE = 1.0  # s for listeners to find us before the first message
+LATE = 0.5  # s behind from which the recording's time slips
+Item = tuple[int, Callable[[], None]]  # receive time ns, what publishes the message
+
+
+class BagPlayerNode(DexhotNode):
+    """A loop moves the bag's time and publishes what is due."""
+
+    def __init__(self) -> None:
+        super().__init__("bag_player")
+
+    def setup(self) -> None:
+        self.source = Path(self.p.source)
+        self.clock = self.advertise(Clock, "/clock", "state")
+        self.items: Callable[[], Iterator[Item]] = self.message_items
+        if is_librealsense(self.source):
+            self.frames = FramesPublisher(self)
+            self.items = partial(self.frame_items, find_frames(self.source))
+        else:
+            self.outputs: dict[str, LifecyclePublisher] = {}
+            self.unpacked: dict[str, LifecyclePublisher] = {}
+            self.advertise_topics()
+        self.loop(RATE, self.advance)
+
+    def start(self) -> None:
+        self.rounds = self.played = 0
+        self.slipped = 0.0
+        self.rewind()
+        self.begun += SETTLE
+
+    def rewind(self) -> None:
+        """To the first message. Raises FileFormatError for a bag without any."""
+        self.queue = self.items()
+        self.next: Item | None = next(self.queue, None)
+        self.begun = time.monotonic()
+        if self.next is None:
+            raise FileFormatError(f"{self.source} has no message of the topics to play.")
+        self.first = self.next[0]
+
+    def advance(self) -> None:
+        """Publish the time, then everything that is not later."""
+        begin = time.monotonic()
+        now = self.first + int((begin - self.begun) * self.p.pace * 1e9)
+        if now < self.first:
+            return
+        self.clock.publish(Clock(clock=Time(sec=now // 10**9, nanosec=now % 10**9)))
+        while self.next is not None and self.next[0] <= now:
+            self.next[1]()
+            self.played += 1
+            self.next = next(self.queue, None)
+            if (late := time.monotonic() - begin) > LATE:  # unpacking cannot keep up: slower, rather than in bursts
+                self.begun += late
+                self.slipped += late
+                break
+        self.values = {"messages": self.played, "rounds": self.rounds, "slipped_s": self.slipped}
+        if self.next is None:
+            self.rounds += 1
+            if not self.p.loop:
+                return self.finish(f"{self.source} is over: {self.played} messages")
+            self.rewind()
+
+    def advertise_topics(self) -> None:
+        """A publisher for every topic that is played; one whose type this installation lacks is told and left out."""
+        with bags.open_bag(self.source) as reader:
+            found = {c.topic: c for c in reader.connections if c.msgcount}
+        for topic, connection in found.items():
+            if not self.wanted(topic):
+                continue
+            try:
+                kind = message_class(connection.msgtype)
+            except ImportError:
+                self.warnings[topic] = f"{topic} is not played: {connection.msgtype} is not installed"
+                self.get_logger().warning(self.warnings[topic])
+                continue
+            latched = any(q.durability == QosDurability.TRANSIENT_LOCAL for q in connection.ext.offered_qos_profiles)  # type: ignore[union-attr]
+            raw = raw_topic(topic, connection.msgtype)
+            qos = (
+                "latched" if latched else "sensor" if raw or connection.msgtype == "sensor_msgs/msg/Image" else "state"
+            )
+            self.outputs[topic] = self.advertise(kind, topic, qos)
+            if raw is not None and raw not in found:
+                self.unpacked[topic] = self.advertise(Image, raw, "sensor")
+
+    def wanted(self, topic: str) -> bool:
+        chosen: list[str] = self.p.play
+        packed = (f"{name}{suffix}" for name in chosen for suffix in ("/compressed", "/compressedDepth"))
+        if chosen:
+            return topic in chosen or topic in packed
+        return topic not in self.p.leave_out and not topic.endswith("/transition_event")
+
+    def message_items(self) -> Iterator[Item]:
+        for connection, received, data in bags.serialized(self.source, set(self.outputs)):
+            yield received, partial(self.publish, connection.topic, connection.msgtype, bytes(data))
+
+    def publish(self, topic: str, msgtype: str, data: bytes) -> None:
+        """The message as it is, and the image in it."""
+        self.outputs[topic].publish(data)
+        unpacked = self.unpacked.get(topic)
+        if unpacked is None or not unpacked.get_subscription_count():
+            return
+        message: Any = bags.typestore().deserialize_cdr(data, msgtype)
+        stamp = Time(sec=message.header.stamp.sec, nanosec=message.header.stamp.nanosec)
+        decode = decode_depth if topic.endswith("Depth") else decode_color
+        unpacked.publish(image(Header(stamp=stamp, frame_id=message.header.frame_id), decode(bytes(message.data))))
+
+    def frame_items(self, recorded: BagFrames) -> Iterator[Item]:
+        for frames in recorded:
+            yield round(frames.stamp * 1e9), partial(self.frames.publish, frames)

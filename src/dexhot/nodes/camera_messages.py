@@ -1,0 +1,46 @@
+"""Frames as the messages of realsense2_camera: the images as they are, and the camera's intrinsics."""
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from dexhot.hardware.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, OPTICAL_FRAME, Frames, Intrinsics
+from dexhot.nodes import messages
+from dexhot.nodes.base import DexhotNode
+
+
+def image(header: Header, pixels: np.ndarray) -> Image:
+    """Of (H, W, 3) RGB, (H, W) grey uint8, or (H, W) uint16 mm."""
+    encoding = {(3, 1): "rgb8", (2, 1): "mono8", (2, 2): "16UC1"}[pixels.ndim, pixels.itemsize]
+    height, width = pixels.shape[:2]
+    message = Image(header=header, height=height, width=width, encoding=encoding, step=pixels.nbytes // height)
+    message.data = messages.bytes_array(np.ascontiguousarray(pixels).view(np.uint8))
+    return message
+
+
+def camera_info(header: Header, i: Intrinsics) -> CameraInfo:
+    """Of a camera that is not rectified: K is what P projects with."""
+    info = CameraInfo(header=header, height=i.height, width=i.width, distortion_model="plumb_bob", d=list(i.d))
+    info.k = [i.fx, 0.0, i.cx, 0.0, i.fy, i.cy, 0.0, 0.0, 1.0]
+    info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    info.p = [i.fx, 0.0, i.cx, 0.0, 0.0, i.fy, i.cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return info
+
+
+class FramesPublisher:
+    """Publishes frames on the four topics; an image that nobody hears is not made."""
+
+    def __init__(self, node: DexhotNode):
+        self.color, self.depth = (node.advertise(Image, topic, "sensor") for topic in (COLOR, DEPTH))
+        self.infos = [node.advertise(CameraInfo, topic, "sensor") for topic in (COLOR_INFO, DEPTH_INFO)]
+
+    def publish(self, frames: Frames, stamp: Time | None = None) -> None:
+        """Under the frames' stamp, or under `stamp`."""
+        header = Header(stamp=stamp or messages.to_stamp(frames.stamp), frame_id=OPTICAL_FRAME)
+        for publisher, pixels in ((self.color, frames.color), (self.depth, frames.depth)):
+            if pixels is not None and publisher.get_subscription_count():
+                publisher.publish(image(header, pixels))
+        info = camera_info(header, frames.intrinsics)
+        for publisher in self.infos:
+            publisher.publish(info)

@@ -1,0 +1,140 @@
+"""Records cameras and robot state: a recorder that packs images, tells what arrives, and stops before the disk is full.
+
+Images are packed as image_transport would, whoever publishes them: colour as <topic>/compressed (JPEG), depth as
+<topic>/compressedDepth (PNG, lossless). Two threads do it; the bag waits for them, to keep the order.
+"""
+
+import itertools
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import numpy as np
+from rosbags.interfaces import Connection, Qos
+
+from dexhot.data.bags import typestore
+from dexhot.hardware.frames_codec import COLOR_ENCODINGS, DEPTH_ENCODINGS, encode_color, encode_depth, pixels
+from dexhot.nodes.arrivals import Arrivals
+from dexhot.nodes.disk import free_gb
+from dexhot.nodes.recorder_node import Keep, RecorderNode
+
+IMAGE, PACKED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+PACKED_TOPICS = ("/compressed", "/compressedDepth", "/theora", "/zstd", "/ffmpeg")  # of image_transport's plugins
+UNTOLD = ("/clock", "/diagnostics", "/heartbeat", "/rosout")  # what everyone sends is not told in the live check
+BACKLOG = 30  # images that may wait to be packed
+
+
+class CaptureNode(RecorderNode):
+    """See the module."""
+
+    def __init__(self) -> None:
+        super().__init__("capture")
+
+    def setup(self) -> None:
+        super().setup()
+        self.arrivals: dict[str, Arrivals] = {}
+        self.channels: dict[str, Connection] = {}  # of packed images
+        self.pool = ThreadPoolExecutor(2, thread_name_prefix="pack")
+        self.jobs: dict[int, tuple[int, Future]] = {}  # number -> receive time ns, (topic, type, qos, data)
+        self.numbers = itertools.count()
+        self.dropped = self.values["images_dropped"] = 0
+        self.begun = 0.0  # steady time, s
+        self.first_image: float | None = None
+        self.loop(1.0 / self.p.report_period, self.report, "report")
+        self.loop(10.0, self.watch, "watch")
+
+    def start(self) -> None:
+        self.begun = time.monotonic()
+
+    def teardown(self) -> None:
+        if hasattr(self, "bag"):
+            super().teardown()
+            self.pool.shutdown()
+
+    def keeper(self, topic: str, msgtype: str, qos: tuple[Qos, ...]) -> Keep:
+        """Messages are counted, and images packed on their way to the bag."""
+        arrivals = self.arrivals[topic] = Arrivals(msgtype, time.monotonic())
+        if msgtype == IMAGE:
+            keep: Keep = lambda received, data: self.pack(topic, qos, received, data)  # noqa: E731
+        else:
+            keep = super().keeper(topic, msgtype, qos)
+
+        def counted(received: int, data: bytes) -> None:
+            arrivals.add(received, data)
+            keep(received, data)
+
+        return counted
+
+    def record(self, topic: str, msgtype: str) -> None:
+        if not (msgtype == PACKED and topic.endswith(PACKED_TOPICS)):  # made here of the image itself
+            super().record(topic, msgtype)
+
+    def pack(self, topic: str, qos: tuple[Qos, ...], received: int, data: bytes) -> None:
+        """Hand an image to the threads. One too many is dropped: the newest, so that no old one gets older."""
+        self.first_image = self.first_image or time.monotonic()
+        if len(self.jobs) >= BACKLOG:
+            self.dropped += 1
+            self.values["images_dropped"] = self.dropped
+            self.warnings["slow"] = f"images come faster than they are packed: {self.dropped} dropped"
+            return
+        self.jobs[next(self.numbers)] = received, self.pool.submit(packed, topic, qos, data)
+
+    def write(self) -> None:
+        """As a recorder, but what came after an image that is still being packed waits for it; at the end all wait."""
+        if not self.active:
+            wait([job for _, job in self.jobs.values()])
+        for number in [number for number, (_, job) in self.jobs.items() if job.done()]:
+            received, job = self.jobs.pop(number)
+            name, kind, qos, data = job.result()
+            if name not in self.channels:
+                self.channels[name] = self.bag.topic(name, kind, qos)
+            self.pending.append((received, self.channels[name], data))
+        oldest = min((received for received, _ in self.jobs.values()), default=None)
+        early = [item for item in self.pending if oldest is None or item[0] < oldest]
+        late = [item for item in self.pending if oldest is not None and item[0] >= oldest]
+        self.pending = early
+        super().write()
+        self.pending = late
+
+    def watch(self) -> None:
+        """The end: of the time, of the patience, of the disk."""
+        now = time.monotonic()
+        self.values["disk_free_gb"] = free = free_gb(self.bag.path)
+        if free < self.p.min_free:
+            self.end(f"the disk has {free:.2f} GB left, less than min_free = {self.p.min_free:g}", code=1)
+        elif self.first_image is None and now - self.begun > self.p.patience:
+            self.end(f"no image came within {self.p.patience:g} s", code=1)
+        elif self.p.duration and self.first_image is not None and now - self.first_image > self.p.duration:
+            self.end(f"{self.p.duration:g} s are over")
+
+    def end(self, reason: str, code: int = 0) -> None:
+        if code and not self.finished:
+            self.get_logger().error(reason)
+        self.finish(reason, code)
+
+    def report(self) -> None:
+        """One line of what arrives, to the log; and all of it to the diagnostics."""
+        now = time.monotonic()
+        for topic, arrivals in self.arrivals.items():
+            arrivals.measure(now)
+            self.values[f"{topic}.rate_hz"] = arrivals.rate
+            if arrivals.age is not None:
+                self.values[f"{topic}.age_ms"] = 1e3 * arrivals.age
+        told = {t: a for t, a in self.arrivals.items() if a.stamped and not t.startswith(UNTOLD)}
+        lines = [f"{topic} {arrivals}" for topic, arrivals in sorted(told.items())]
+        self.get_logger().info("arriving: " + ("; ".join(lines) or "nothing"))
+
+
+def packed(topic: str, qos: tuple[Qos, ...], data: bytes) -> tuple[str, str, tuple[Qos, ...], bytes]:
+    """(topic, type, QoS, serialized message) of a serialized image; of an encoding that cannot be packed, itself."""
+    types = typestore()
+    image: Any = types.deserialize_cdr(data, IMAGE)
+    if image.encoding not in (*COLOR_ENCODINGS, *DEPTH_ENCODINGS):
+        return topic, IMAGE, qos, data
+    plain = pixels(image.encoding, image.height, image.width, image.step, image.data)
+    if image.encoding in DEPTH_ENCODINGS:
+        name, form, content = f"{topic}/compressedDepth", f"{image.encoding}; compressedDepth png", encode_depth(plain)
+    else:
+        name, form, content = f"{topic}/compressed", f"{image.encoding}; jpeg compressed bgr8", encode_color(plain)
+    message = types.types[PACKED](header=image.header, format=form, data=np.frombuffer(content, np.uint8))
+    return name, PACKED, qos, bytes(types.serialize_cdr(message, PACKED))
