@@ -1,7 +1,7 @@
 """A one-shot alarm at a steady time, for a loop whose next tick depends on what happened since.
 
-rclpy's timers cannot serve: the events executor of rclpy 7.1.5 now and then loses a timer's event and finds it only when
-its wait times out (measured: up to 0.1 s late, a few times a minute).
+rclpy's timers cannot serve: the events executor of rclpy 7.1.5 now and then loses a timer's event and finds it only
+when its wait times out (measured: up to 0.1 s late, a few times a minute).
 """
 
 import threading

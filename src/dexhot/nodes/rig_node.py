@@ -41,7 +41,6 @@ class RigNode(DexhotNode):
     def __init__(self) -> None:
         super().__init__("rig")
         self.camera: Camera | None = None
-        self.alarm: Alarm | None = None
 
     def setup(self) -> None:
         self.reference = load(self.p.reference, Reference)
@@ -81,9 +80,9 @@ class RigNode(DexhotNode):
 
     def teardown(self) -> None:
         uninstall()
-        if self.alarm is not None:
+        if hasattr(self, "alarm"):
             self.alarm.close()
-            self.alarm = None
+            del self.alarm
         if self.camera is not None:
             self.camera.close()
             self.camera = None
