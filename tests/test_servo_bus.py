@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dexhot.errors import DexhotError, NotFoundError
+from dexhot.hardware.dynamixel import protocol
 from dexhot.hardware.dynamixel.bus import ServoBus
 from dexhot.hardware.dynamixel.errors import BusError, SilenceError, UnpluggedError
 from dexhot.hardware.dynamixel.registers import FULL, LITE, Block, register
@@ -184,3 +185,30 @@ def test_lite_servos_say_so():
         assert servos.ping(7) == LITE.number
         assert servos.read(7, "current_limit") == round(LITE.stall_current / register("current_limit").scale)
         servos.port.closePort()
+
+
+def test_the_bus_outlives_what_is_not_the_protocol(bus, servos):
+    os.write(servos.port.ser.fd, b"\xff\xff\xfd\x00" * 50 + bytes(range(256)))
+    for body in (b"\x02\x84", b"\x82\x00", b"\x83", b"\x77\x00", b"\x03"):
+        os.write(servos.port.ser.fd, protocol.packet(1, body))
+        os.write(servos.port.ser.fd, protocol.packet(protocol.BROADCAST, body))
+    servos.port.settle()
+    assert servos.read_all("id").tolist() == [0, 1, 2, 3]
+
+
+def test_the_bus_outlives_a_client_that_does_not_read(bus, servos):
+    for _ in range(100):  # 15 kB of answers
+        os.write(servos.port.ser.fd, protocol.packet(1, b"\x02\x00\x00\x93\x00"))
+    servos.port.closePort()
+    again = servos_of(bus)
+    assert again.read_all("id").tolist() == [0, 1, 2, 3]
+    again.port.closePort()
+
+
+def test_unplugging_while_asked_leaves_a_bus_that_works(bus):
+    for _ in range(10):
+        bus.faults.inject("unplug")
+        bus.faults.inject("replug")
+    servos = servos_of(bus)
+    assert servos.read_all("id").tolist() == [0, 1, 2, 3]
+    servos.port.closePort()

@@ -16,6 +16,7 @@ import threading
 import time
 import tty
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -29,6 +30,7 @@ from dexhot.hardware.dynamixel.protocol import BROADCAST, Instruction, Refusal
 from dexhot.hardware.dynamixel.registers import BAUD_RATES, FULL, REGISTERS, Model
 from dexhot.hardware.dynamixel.servo import SimulatedServo
 
+GAP = 0.02  # s of silence within a packet after which servos wait for a new one
 IDLE = 0.01  # s: the joints move at least so often
 USB_PACKET = 510  # bytes of payload in a high-speed FTDI chip's USB packet
 BITS = 10  # per byte on the wire: start, eight, stop
@@ -112,16 +114,20 @@ class ServoBus:
             if master is None:
                 self.stopped.wait(IDLE)
             else:
-                select.select([master], [], [], IDLE)
+                with suppress(OSError, ValueError):  # unplugged meanwhile
+                    select.select([master], [], [], IDLE)
             with self.lock:
                 self._advance()
                 if self.master is None or self.master != master:
                     continue
                 try:
                     data = os.read(self.master, 4096)
-                    self.arrived = time.monotonic()
                 except BlockingIOError:
                     continue
+                now = time.monotonic()
+                if now - self.arrived > GAP:
+                    self.decoder.buffer = b""
+                self.arrived = now
                 for ident, body in self.decoder.feed(data):
                     self._serve(ident, body)
 
@@ -165,7 +171,10 @@ class ServoBus:
         code, parameters = body[0], body[1:]
         name = Instruction(code).name if code in set(Instruction) else "unknown"
         self.packets[name] = self.packets.get(name, 0) + 1
-        answers = self.faults.on_the_wire(self._answers(ident, code, parameters))
+        try:
+            answers = self.faults.on_the_wire(self._answers(ident, code, parameters))
+        except struct.error:  # parameters are missing
+            answers = [] if ident == BROADCAST else [protocol.status(ident, Refusal.LENGTH)]
         length = len(body) + 9 + sum(map(len, answers))
         delay = sum(self._return_delay() for _ in answers)
         begin = max(self.arrived, self.wire_free)
@@ -183,7 +192,8 @@ class ServoBus:
             if part:
                 time.sleep(max(0.0, due - time.monotonic()))
                 assert self.master is not None
-                os.write(self.master, part)
+                with suppress(BlockingIOError):  # nobody reads: the bytes are lost, as on a wire
+                    os.write(self.master, part)
 
     def _answers(self, ident: int, code: int, parameters: bytes) -> list[bytes]:
         """Status packets that the instruction brings, in order."""

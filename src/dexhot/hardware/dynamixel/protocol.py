@@ -5,6 +5,7 @@ from enum import IntEnum
 
 HEADER = b"\xff\xff\xfd\x00"
 BROADCAST = 0xFE
+LONGEST = 1024  # bytes that a packet's length may say
 ALERT = 0x80  # bit of a status packet's error byte: hardware_error_status is not zero
 
 
@@ -94,10 +95,12 @@ class Decoder:
             if begin < 0 or len(self.buffer) < 7:
                 return found
             ident, length = struct.unpack_from("<BH", self.buffer, 4)
-            if len(self.buffer) < 7 + length:
+            if 3 <= length <= LONGEST and len(self.buffer) < 7 + length:
                 return found
-            text, self.buffer = self.buffer[: 7 + length], self.buffer[7 + length :]
-            if length < 3 or crc16(text[:-2]) != struct.unpack("<H", text[-2:])[0]:
+            text = self.buffer[: 7 + length]
+            if not 3 <= length <= LONGEST or crc16(text[:-2]) != struct.unpack("<H", text[-2:])[0]:
                 self.crc_errors += 1
+                self.buffer = self.buffer[len(HEADER) :]  # there may be a packet inside
                 continue
+            self.buffer = self.buffer[7 + length :]
             found.append((ident, text[7:-2].replace(b"\xff\xff\xfd\xfd", b"\xff\xff\xfd")))
