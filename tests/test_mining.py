@@ -81,7 +81,7 @@ def test_replay_in_the_nominal_world_is_the_nominal_rollout(simulator, lift_refe
 
 
 def test_more_samples_scale_every_round():
-    rounds = with_samples(MineOptions(nominal=SearchOptions(rounds=((48, 3), (96, 5)))), 24).nominal.rounds
+    rounds = with_samples(MineOptions(robust=SearchOptions(rounds=((48, 3), (96, 5)))), 24).robust.rounds
     assert rounds == ((24, 3), (48, 5))
 
 
@@ -96,16 +96,16 @@ def test_another_budget_is_another_job(job):
     assert not ClipJob(job.reference, job.out, with_samples(TINY, 12)).done()
 
 
-def test_an_interrupted_job_takes_up_its_nominal_stage(job, monkeypatch):
+def test_an_interrupted_job_takes_up_its_robust_stage(job, monkeypatch):
     from dexhot_train import mining
 
-    def interrupt(self, nominal):
+    def interrupt(self, best):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
-        m.setattr(mining._Miner, "robust", interrupt)
+        m.setattr(mining._Miner, "nominal", interrupt)
         run_clip(job)
-    monkeypatch.setattr(mining._Miner, "nominal", lambda self: pytest.fail("the nominal stage ran again"))
+    monkeypatch.setattr(mining._Miner, "robust", lambda self: pytest.fail("the robust stage ran again"))
     names = [c["name"] for c in load(run_clip(job), Demonstration).provenance["candidates"]]
     assert names[0] == "replay" and not list(job.out.parent.glob("*.partial.npz"))
 

@@ -1,7 +1,8 @@
-"""A Reference -> a Demonstration: find actions that move the object, make them survive perturbation, keep the best.
+"""A Reference -> a Demonstration: find actions that move the object and survive perturbation, keep the best.
 
-Candidates compete: the bare reference, plans found in the nominal world, and the best of them refined in several
-perturbed worlds at once. Worlds that no search saw decide between them; strict success in the nominal one comes first.
+Candidates compete: the bare reference, a plan found for several perturbed worlds at once, and, while none succeeds
+strictly, plans for the nominal world alone. Worlds that no search saw decide between them; strict success in the nominal
+one comes first.
 """
 
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.control.sampling import SamplingOptions, SamplingPlanner
+from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
 from dexhot.data.files import load, save
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import Demonstration, Reference
@@ -32,20 +33,23 @@ class MineOptions:
 
     seed: int = 0
     sampling: SamplingOptions = field(default_factory=lambda: SamplingOptions(horizon=0.8, replan=0.3))
+    robust: SearchOptions = field(default_factory=lambda: SearchOptions(rewinds=3))
     nominal: SearchOptions = field(default_factory=SearchOptions)
-    robust: SearchOptions = field(
-        default_factory=lambda: SearchOptions(rounds=((32, 3),), good=(0.015, np.radians(18)), rewinds=2)
-    )
-    attempts: int = 2  # nominal searches, each with its own seed, until one succeeds strictly
-    worlds: int = 6  # of the robust search, the nominal one among them; 1: no refinement
+    worlds: int = 6  # of the robust search, the nominal one among them; 1: no robust search
+    attempts: int = 2  # nominal searches at most, each with its own seed, while there is no strict success
     trials: int = 12  # perturbed worlds that choose between the candidates
 
 
 def with_samples(options: MineOptions, samples: int) -> MineOptions:
-    """`options` with the nominal search's rounds scaled to begin with `samples` samples."""
-    first = options.nominal.rounds[0][0]
-    rounds = tuple((max(4, samples * n // first), iterations) for n, iterations in options.nominal.rounds)
-    return replace(options, nominal=replace(options.nominal, rounds=rounds))
+    """`options` with both searches' rounds scaled to begin with `samples` samples."""
+
+    def scaled(search: SearchOptions) -> SearchOptions:
+        first = search.rounds[0][0]
+        return replace(
+            search, rounds=tuple((max(4, samples * n // first), iterations) for n, iterations in search.rounds)
+        )
+
+    return replace(options, robust=scaled(options.robust), nominal=scaled(options.nominal))
 
 
 def mine(
@@ -59,19 +63,18 @@ def mine(
 ) -> Demonstration:
     """The best Demonstration that the budget finds; its scores say whether it is a success.
 
-    progress: called with the stage and the share of it that is done. partial: where the nominal stage's result is kept,
+    progress: called with the stage and the share of it that is done. partial: where the robust stage's result is kept,
     and taken from when it is there.
     """
     miner = _Miner(reference, asset, hand, physics, options or MineOptions(), progress or (lambda stage, share: None))
     if partial is not None and partial.is_file():
-        nominal = load(partial, Demonstration)
-        miner.spent = nominal.provenance["seconds_cpu"]
-        miner.tried = nominal.provenance["candidates"]
+        best = load(partial, Demonstration)
+        miner.spent, miner.tried = best.provenance["seconds_cpu"], best.provenance["candidates"]
     else:
-        nominal = miner.nominal()
+        best = miner.robust()
         if partial is not None:
-            save(nominal, partial)
-    return miner.robust(nominal)
+            save(best, partial)
+    return miner.nominal(best)
 
 
 class _Miner:
@@ -85,37 +88,34 @@ class _Miner:
         self.world = nominal_world(reference, self.simulator)
         self.trials = draw_worlds(reference, self.simulator, options.trials, options.seed + VALIDATION_SEED)
 
-    def nominal(self) -> Demonstration:
-        """The best of the bare reference and searches in the nominal world."""
-        planner = self._planner(self.options.seed, [self.world])
-        best = self._demonstration("replay", planner.actions(0, planner.frames))
-        for seed in range(self.options.seed, self.options.seed + self.options.attempts):
-            planner = self._planner(seed, [self.world])
-            actions = search(
-                planner, self.world.state, self.options.nominal, lambda share: self.report("search", share)
-            )
-            best = max(best, self._demonstration("nominal", actions), key=rank)
-            if best.scores["success_strict"]:
-                break
+    def robust(self) -> Demonstration:
+        """The better of the bare reference and a search in several worlds."""
+        actions = base_actions(self.reference, self.simulator.scene.physics)
+        best = self._demonstration("replay", actions)
+        if self.options.worlds > 1 and best.scores["robustness"] < 1.0:
+            worlds = [
+                self.world,
+                *draw_worlds(self.reference, self.simulator, self.options.worlds - 1, self.options.seed),
+            ]
+            best = max(best, self._search("robust", self.options.seed, worlds, self.options.robust), key=rank)
         return best
 
-    def robust(self, nominal: Demonstration) -> Demonstration:
-        """`nominal`, or what came of it in several worlds at once where that survives more."""
-        best, options = nominal, self.options
-        if options.worlds > 1 and nominal.scores["robustness"] < 1.0:
-            worlds = [self.world, *draw_worlds(self.reference, self.simulator, options.worlds - 1, options.seed)]
-            planner = self._planner(options.seed, worlds)
-            planner.residual[: planner.frames] = nominal.actions - planner.base[: planner.frames]
-            states = np.stack([world.state for world in worlds])
-            actions = search(planner, states, options.robust, lambda share: self.report("refine", share))
-            best = max(best, self._demonstration("robust", actions), key=rank)
-        best.provenance |= {"candidates": self.tried, "options": asdict(options), "seconds_cpu": self._seconds()}
+    def nominal(self, best: Demonstration) -> Demonstration:
+        """`best`, or when that is no strict success, the first of the nominal searches that is, or the best of them."""
+        seeds = range(self.options.seed, self.options.seed + self.options.attempts)
+        for seed in () if best.scores["success_strict"] else seeds:
+            best = max(best, self._search("nominal", seed, [self.world], self.options.nominal), key=rank)
+            if best.scores["success_strict"]:
+                break
+        best.provenance |= {"candidates": self.tried, "options": asdict(self.options), "seconds_cpu": self._seconds()}
         best.provenance["seconds_wall"] = time.perf_counter() - self.wall  # of this run; the machine may be shared
         return best
 
-    def _planner(self, seed: int, worlds: list[World]) -> SamplingPlanner:
+    def _search(self, name: str, seed: int, worlds: list[World], options: SearchOptions) -> Demonstration:
         models = [world.model for world in worlds]
-        return SamplingPlanner(self.reference, self.simulator, self.options.sampling, seed=seed, models=models)
+        planner = SamplingPlanner(self.reference, self.simulator, self.options.sampling, seed=seed, models=models)
+        states = np.stack([world.state for world in worlds])
+        return self._demonstration(name, search(planner, states, options, lambda share: self.report(name, share)))
 
     def _demonstration(self, chosen: str, actions: np.ndarray) -> Demonstration:
         """Judged in the nominal world and, if a strict success there, in the validation worlds."""

@@ -32,8 +32,8 @@ def search(
 ) -> np.ndarray:
     """(T, 6+n) actions from the reference's first frame, found in the planner's worlds, which start in states (W, ns).
 
-    A plan is good where it is in every world; the first alone decides that the object is lost. Another world that loses
-    it no longer counts.
+    A plan is good where it is in every world; whether it is fair, and whether the object is lost, the first decides.
+    Another world that loses the object no longer counts.
     progress: called with the share of the clip that is done, which falls when the search rewinds.
     """
     states, models = np.atleast_2d(states), planner.models
@@ -47,7 +47,7 @@ def search(
         for samples, iterations in options.rounds if fresh or not within(planner, ahead, t, options.good) else ():
             planner.plan(states[alive], t, samples, iterations)
             ahead = planner.predict(states[alive], t)
-            if within(planner, ahead, t, options.fair):
+            if within(planner, ahead, t, options.fair, slice(1)):
                 break
         soon = slice(planner.steps // 2)
         if rewinds < options.rewinds and not within(planner, ahead, t, options.lost, slice(1), soon):
