@@ -64,10 +64,6 @@ class Port(sdk.PortHandler):
         while time.monotonic() < end and select.select([self.ser.fd], [], [], UNHURRIED / 1e3)[0]:
             os.read(self.ser.fd, 4096)  # answers to whoever had the port before
 
-    def gone(self) -> bool:
-        """Has the device file vanished?"""
-        return not os.path.exists(self.port_name)
-
     def setupPort(self, cflag_baud: int) -> bool:
         self.ser = serial.Serial(self.port_name, self.baudrate, timeout=0, exclusive=True)
         self.is_open = True
