@@ -28,6 +28,8 @@ class GraspOptions:
     imbalance: float = 30.0  # cost of a grasp whose forces cannot balance at all
     omitted: float = 6.0  # cost of leaving out a finger that the human used
     starts: int = 4  # per choice of fingers
+    miss: float = 0.0015  # a fingertip that stays this far from its contact costs 1
+    overlap: float = 0.002  # and so does an overlap as deep
 
 
 @dataclass
@@ -38,7 +40,7 @@ class Grasp:
     normal: np.ndarray  # (k, 3) outward
     weight: np.ndarray  # (k,) in [0, 1]: how much a tip takes part
     force: np.ndarray  # (k, 3) on the object, balanced, the thumb's normal component is 1
-    cost: float
+    cost: float  # of alignment, crowding, imbalance and fingers left out
 
 
 def choose_grasps(measured, weight, thumb: int, solid: ConvexUnion, radius: float, allowed, options: GraspOptions):
@@ -142,7 +144,7 @@ def _grasp(measured, weight, thumb: int, candidates, chosen, options: GraspOptio
     cost = options.imbalance * imbalance
     for i in np.flatnonzero(touching).tolist():
         point, direction = candidates[i][0][[chosen[i]]], candidates[i][1][[chosen[i]]]
-        cost += _tip_cost(i, point, direction, measured, centre, chosen, candidates, weight, thumb, options)[0]
+        cost += _tip_cost(i, point, direction, centre, centre, chosen, candidates, weight, thumb, options)[0]
     return Grasp(centre, normal, weight * touching, force, float(cost))
 
 

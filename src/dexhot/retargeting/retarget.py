@@ -27,8 +27,9 @@ from dexhot.retargeting.contact_plan import (
     plan_contacts,
 )
 from dexhot.retargeting.correspondence import Correspondence, correspondence
-from dexhot.retargeting.grasp import Grasp, GraspOptions, choose_grasps
+from dexhot.retargeting.grasp import GraspOptions
 from dexhot.retargeting.hand_model import HandModel
+from dexhot.retargeting.reachable_grasp import find_grasp
 from dexhot.retargeting.resampling import RATE, resample
 
 
@@ -111,7 +112,8 @@ def squeeze(model: HandModel, plan: ContactPlan, q, hand: RobotHand, stiffness: 
     for t in np.flatnonzero(np.abs(plan.force).max((1, 2)) > 0):
         model.move(q[t])
         torque = np.einsum("kij,ki->j", model.point_jacobian()[: model.tips], plan.force[t])[6:]
-        target[t, 6:] += np.clip(torque, -0.9 * hand.effort, 0.9 * hand.effort) / stiffness
+        # Scaled as a whole where a motor is too weak: forces clipped one by one would no longer balance.
+        target[t, 6:] += torque * min(1.0, 0.9 / (np.abs(torque) / hand.effort).max()) / stiffness
     return np.clip(target, model.lower, model.upper)
 
 
@@ -135,35 +137,10 @@ def _plan(
         height = transform(rest[:, None], points)[..., 2].min(0)
         return height > table + radius + options.contacts.clearance
 
-    grasps = choose_grasps(where, weight, match.thumb, solid, radius, allowed, options.grasp)
-    grasp = easiest(model, problem, grasps, start)
-    return plan_contacts(measured, grasp, (start, end), object_pose, solid, radius, table, options.contacts)
-
-
-def easiest(model: HandModel, problem: ClipProblem, grasps: list[Grasp], frame: int) -> Grasp:
-    """The grasp that the hand can take best in one frame: its own cost, fingertips that do not get there, overlaps."""
-    N, n = len(grasps), model.size
-    pose = problem.object_pose[frame]
-    centre = np.array([transform(pose, grasp.centre) for grasp in grasps])
-    trial = replace(
-        problem,
-        goal=np.concatenate([centre, np.repeat(problem.goal[[frame], model.tips :], N, 0)], axis=1),
-        goal_weight=np.repeat(problem.goal_weight[[frame]], N, 0),
-        palm=np.repeat(problem.palm[[frame]], N, 0),
-        prior=np.repeat(problem.prior[[frame]], N, 0),
-        object_pose=np.repeat(pose[None], N, 0),
-        touching=np.array([grasp.weight > 0.2 for grasp in grasps]),
-        velocity_weight=np.zeros(n),
-        acceleration_weight=np.zeros(n),
+    grasp = find_grasp(
+        model, problem, start, where, weight, match.thumb, solid, radius, allowed, options.held, options.grasp
     )
-    q = solve_clip(model, trial, trial.prior, 30)
-    costs = []
-    for grasp, row, wanted in zip(grasps, q, centre):
-        model.move(row, pose)
-        missed = np.linalg.norm(model.points()[: model.tips] - wanted, axis=1)
-        overlap = -model.gaps().distance.min(initial=0.0)
-        costs.append(grasp.cost + (grasp.weight * (missed / 0.004) ** 2).sum() + (overlap / 0.003) ** 2)
-    return grasps[int(np.argmin(costs))]
+    return plan_contacts(measured, grasp, (start, end), object_pose, solid, radius, table, options.contacts)
 
 
 def _problem(model: HandModel, hand, match: Correspondence, keypoints, palm, object_pose, options) -> ClipProblem:

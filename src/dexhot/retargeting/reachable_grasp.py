@@ -1,0 +1,86 @@
+"""Of the grasps that would hold an object, the one that this hand can take where the human hand was.
+
+Contacts are searched for around the measured fingertips, the hand is posed on each grasp that was found, and the search is
+repeated around the fingertips of the poses that came closest: a robot hand of other proportions reaches other places.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from dexhot.geometry.poses import inverse, transform
+from dexhot.geometry.sdf import ConvexUnion
+from dexhot.retargeting.clip_solver import ClipProblem, solve_clip
+from dexhot.retargeting.grasp import Grasp, GraspOptions, choose_grasps
+from dexhot.retargeting.hand_model import HandModel
+
+ITERATIONS = 30
+REFINED = 3  # grasps around whose poses the search is repeated
+
+
+def find_grasp(
+    model: HandModel,
+    problem: ClipProblem,
+    frame: int,
+    measured,
+    weight,
+    thumb: int,
+    solid: ConvexUnion,
+    radius: float,
+    allowed,
+    held: float,
+    options: GraspOptions,
+) -> Grasp:
+    """The best grasp for tips `measured` (k, 3) with `weight` (k,), judged with the object as it lies in `frame`.
+
+    allowed: (N, 3) -> (N,) bool, both in the mesh frame. held: weight of tips on their contacts.
+    """
+    grasps = choose_grasps(measured, weight, thumb, solid, radius, allowed, options)
+    costs, reached = pose_costs(model, problem, grasps, frame, measured, held, options)
+    for best in np.argsort(costs, kind="stable")[:REFINED]:
+        around = np.where(grasps[best].weight[:, None] > 0, reached[best], measured)
+        more = choose_grasps(around, grasps[best].weight, thumb, solid, radius, allowed, options)
+        more_costs, _ = pose_costs(model, problem, more, frame, measured, held, options)
+        grasps, costs = grasps + more, np.concatenate([costs, more_costs])
+    return grasps[int(np.argmin(costs))]
+
+
+def pose_costs(
+    model: HandModel,
+    problem: ClipProblem,
+    grasps: list[Grasp],
+    frame: int,
+    measured,
+    held: float,
+    options: GraspOptions,
+):
+    """Cost (N,) of each grasp with the hand posed on it, and where the fingertips came to be (N, k, 3), mesh frame.
+
+    The grasp's own cost, how far its contacts are from the measured ones, tips that do not get there, overlaps.
+    """
+    N, n, k = len(grasps), model.size, model.tips
+    pose = problem.object_pose[frame]
+    centre = np.array([transform(pose, grasp.centre) for grasp in grasps])
+    tip_weight = np.array([np.where(grasp.weight > 0.2, held, 0.3) for grasp in grasps])
+    trial = replace(
+        problem,
+        goal=np.concatenate([centre, np.repeat(problem.goal[[frame], k:], N, 0)], axis=1),
+        goal_weight=np.concatenate([tip_weight, np.repeat(problem.goal_weight[[frame], k:], N, 0)], axis=1),
+        palm=np.repeat(problem.palm[[frame]], N, 0),
+        prior=np.repeat(problem.prior[[frame]], N, 0),
+        object_pose=np.repeat(pose[None], N, 0),
+        touching=np.array([grasp.weight > 0.2 for grasp in grasps]),
+        velocity_weight=np.zeros(n),
+        acceleration_weight=np.zeros(n),
+    )
+    costs, reached = np.empty(N), np.empty((N, k, 3))
+    for i, q in enumerate(solve_clip(model, trial, trial.prior, ITERATIONS)):
+        grasp = grasps[i]
+        model.move(q, pose)
+        tips = model.points()[:k]
+        missed = ((tips - centre[i]) ** 2).sum(1) / options.miss**2
+        away = ((grasp.centre - measured) ** 2).sum(1) / options.displacement**2
+        overlap = min(0.0, model.gaps().distance.min(initial=0.0)) / options.overlap
+        costs[i] = grasp.cost + grasp.weight @ (missed + away) + overlap**2
+        reached[i] = transform(inverse(pose), tips)
+    return costs, reached
