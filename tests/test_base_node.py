@@ -1,5 +1,6 @@
 """The lifecycle base class: gating, faults, diagnostics, heartbeats, parameters on the node."""
 
+import os
 import time
 
 import pytest
@@ -9,8 +10,10 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
+from dexhot.errors import DexhotError
 from dexhot.nodes.diagnostics import Histogram, TickMonitor
 from dexhot.nodes.process import make_executor
+from dexhot.nodes.realtime import make_realtime
 from probe_nodes import Broken, OrderedController, Probe
 
 pytestmark = pytest.mark.ros
@@ -181,3 +184,12 @@ def test_a_tick_monitor_counts_late_and_missed_ticks():
     for now in (0.1, 0.2, 0.55, 0.6):  # the third tick is due at 0.3, the one of 0.4 is skipped
         monitor.tick(now)
     assert (monitor.ticks, monitor.ok, monitor.missed) == (4, 3, 1)
+
+
+def test_a_refused_real_time_priority_says_how_to_be_allowed(monkeypatch):
+    def refuse(*arguments):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    with pytest.raises(DexhotError, match="rtprio"):
+        make_realtime(40)

@@ -237,7 +237,7 @@ class DexhotNode(LifecycleNode):
             histogram.reset()
 
     def _look_for_a_double(self) -> None:
-        """Two graphs in one domain command one robot. Only warned of: a killed node is seen for 20 s after its death."""
+        """Two graphs in one domain command one robot. Only a warning: a killed node is seen for 20 s more."""
         self.warnings.pop("double", None)
         if self.get_node_names().count(self.get_name()) > 1:
             domain = os.environ.get("ROS_DOMAIN_ID", "0")

@@ -19,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.nodes.base import DexhotNode
+from dexhot.nodes.realtime import make_realtime
 
 NODES = {
     "rig": "dexhot.nodes.rig_node:RigNode",
@@ -102,6 +103,8 @@ def spin(names: list[str]) -> int:
             executor.add_node(nodes[-1])
         automatic = [node for node in nodes if node.get_parameter("autostart").value]
         ok = all(stopping or bring_up(node) for node in automatic)
+        if priority := max(node.get_parameter("fifo_priority").value for node in nodes):
+            make_realtime(priority)
     except BaseException:  # a Stop may come out as what the interrupted code makes of it
         if not stopping:
             raise

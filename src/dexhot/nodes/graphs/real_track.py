@@ -27,6 +27,9 @@ ARGUMENTS = (
     Argument("camera", False, "render the rig's RGB-D camera and publish it at 30 Hz"),
     Argument("view", False, "show the live scene in the browser"),
     Argument("seed", 0, "seed of everything random: the rig's noise, the sampling controller"),
+    Argument(
+        "fifo_priority", 0, "SCHED_FIFO priority (1 to 99) of the control path's processes; 0: ordinary scheduling"
+    ),
     PARAMETERS,
 )
 
@@ -40,9 +43,9 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
         Process("supervisor", (NodeSpec("supervisor", clock),)),
     ]
     if arguments["record"] != "false":
-        found.append(Process("recorder", (NodeSpec("recorder"),)))
+        found.append(Process("recorder", (NodeSpec("recorder", {"fifo_priority": 0}),)))
     if arguments["view"]:
-        found.append(Process("viewer", (NodeSpec("viewer"),)))
+        found.append(Process("viewer", (NodeSpec("viewer", {"fifo_priority": 0}),)))
     return tuple(found)
 
 
