@@ -67,7 +67,7 @@ class FrankaArm:
         if self._link is not None:
             self._link.let_go()
             self._link.join()
-            self._link = None
+            self._close()
 
     def recover(self) -> None:
         """What an operator's reset does: clear the robot's errors, over a new connection where the present one is dead.
@@ -75,8 +75,9 @@ class FrankaArm:
         The arm does not move; `hold` takes control again. Raises ArmError when the cause persists.
         """
         self._end_polling()
-        if self._link is None or not self._link.works():
-            self._link = None  # closes it: the robot serves one connection
+        if self._link is not None and not self._link.works():
+            self._close()
+        if self._link is None:
             self.connect()
         self.link.clear_errors()
         self.fault = ""
@@ -140,6 +141,10 @@ class FrankaArm:
 
     # The thread
 
+    def _close(self) -> None:
+        self.link.close()
+        self._link = None
+
     def _check(self) -> None:
         if self.fault:
             raise ArmError(self.fault)
@@ -181,7 +186,9 @@ class FrankaArm:
         self.link.send(self.setpoint.q, self.setpoint.v, self._effort)
 
     def _judge(self, state: "franky.RobotState") -> None:
-        """Warn of a bad network; raise ArmError when the arm is not where it was sent."""
+        """Warn of a bad network; raise ArmError when the arm does not obey or is not where it was sent."""
+        if not self.link.obeys(state):
+            raise ArmError(f"the arm is in mode {state.robot_mode.name}: see to it, then recover the driver.")
         error = np.abs(state.q - self.setpoint.q)
         if error.max() > self.settings.divergence:
             name = self.joint_names[int(error.argmax())]

@@ -42,7 +42,12 @@ class Link:
 
     @property
     def in_control(self) -> bool:
+        """Whether our control loop runs. The robot obeys it only in its mode Move: see `obeys`."""
         return self.robot.is_in_control
+
+    @staticmethod
+    def obeys(state: franky.RobotState) -> bool:
+        return state.robot_mode == franky.RobotMode.Move
 
     def state(self) -> franky.RobotState:
         """The last one received while in control, else the next."""
@@ -64,8 +69,10 @@ class Link:
         end = time.monotonic() + PATIENCE
         try:
             self.robot.move(self._motion, asynchronous=True)
-            while not self.in_control and time.monotonic() < end:
+            while not (self.in_control and self.obeys(self.state())):
                 self.robot.poll_motion()
+                if time.monotonic() > end:
+                    raise ArmError(f"the arm does not take control within {PATIENCE:g} s: see what Franka Desk says.")
                 time.sleep(LOOK)
         except franky.Exception as e:
             raise ArmError(f"the arm does not let itself be controlled ({e}): clear its errors, then recover.") from e
@@ -96,6 +103,10 @@ class Link:
         except ArmError:
             return False
         return not self.in_control
+
+    def close(self) -> None:
+        """End the connection, which franky does when nobody refers to it; the robot serves only one."""
+        del self.robot
 
     def clear_errors(self) -> None:
         try:

@@ -40,6 +40,7 @@ def serve(address: str = "") -> None:
         simulator.add_robot()
         with SimulationServer(simulator, hostname_candidates=[address] if address else LOOPBACK) as server:
             robot = server.robot_servers[0]
+            thresholds = _remember_thresholds()
             print(robot.hostname, flush=True)
             while True:
                 server.run_once()
@@ -48,7 +49,7 @@ def serve(address: str = "") -> None:
                 line = lines.get()
                 if line == "quit":
                     return
-                print(_answer(robot, line), flush=True)
+                print(_answer(robot, thresholds, line), flush=True)
 
 
 def _listen(lines: "queue.Queue[str]") -> None:
@@ -57,15 +58,31 @@ def _listen(lines: "queue.Queue[str]") -> None:
     lines.put("quit")
 
 
-def _answer(robot: "FrankaRobotServer", line: str) -> str:
-    if line == "reflex":
+def _remember_thresholds() -> dict[str, list[float]]:
+    """What collision thresholds come in, which franky-sim only acknowledges."""
+    from franky_sim.franka_robot_protocol import SetCollisionBehaviorCommand as Command
+
+    heard: dict[str, list[float]] = {}
+    acknowledge = Command.handle
+
+    def handle(command: Command, server: "FrankaRobotServer") -> None:
+        heard.update(torque=command.upper_torque_thresholds_nominal, force=command.upper_force_thresholds_nominal)
+        acknowledge(command, server)
+
+    Command.handle = handle
+    return heard
+
+
+def _answer(robot: "FrankaRobotServer", thresholds: dict[str, list[float]], line: str) -> str:
+    if line == "reflex" and robot.current_motion_id:
         _reflex(robot)
         return "ok"
     if line == "state":
         state = robot.robot_state
         found = {"q": state.q, "dq": state.dq, "mode": state.robot_mode.name, "motion": robot.current_motion_id}
-        return json.dumps(found | {"load": state.m_load, "com": state.F_x_Cload, "inertia": state.I_load})
-    return "error: state, reflex or quit"
+        found |= {"load": state.m_load, "com": state.F_x_Cload, "inertia": state.I_load, "collision": thresholds}
+        return json.dumps(found)
+    return "error: it takes state, quit and, when it moves, reflex."
 
 
 def _reflex(robot: "FrankaRobotServer") -> None:
@@ -117,7 +134,7 @@ class ArmProcess:
             raise DexhotError(answer)
 
     def state(self) -> dict[str, Any]:
-        """The robot as it is: q, dq, mode, motion (its number, 0 for none), load, com, inertia."""
+        """The robot as it is: q, dq, mode, motion (its number, 0 for none), load, com, inertia, collision."""
         return json.loads(self._ask("state"))
 
     def _ask(self, line: str) -> str:

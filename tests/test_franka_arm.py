@@ -1,0 +1,241 @@
+"""The arm's driver over the robot's own protocol, on a simulated FR3 in another process, and what can befall it."""
+
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from dexhot.errors import DexhotError, MissingExtraError
+from dexhot.hands.robot_hand import load_hand
+from dexhot.hardware.franka_arm import FrankaArm
+from dexhot.hardware.franka_limits import fr3_limits
+from dexhot.hardware.franka_load import hand_load
+from dexhot.hardware.franka_settings import ArmError, Settings
+from dexhot.hardware.franka_simulator import ArmProcess
+
+STILL = np.zeros(7)
+PATIENT = {"realtime": False, "command_timeout": 0.5, "frozen_timeout": 0.9}  # a machine that does other things too
+
+
+def eventually(condition, seconds: float = 60.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not condition():
+        time.sleep(0.01)
+    return bool(condition())
+
+
+def drive(arm: FrankaArm, goal: np.ndarray, tolerance: float = 0.02, seconds: float = 60.0) -> bool:
+    """Command `goal` until the arm is there."""
+
+    def there() -> bool:
+        arm.write(goal, STILL, STILL)
+        return np.abs(arm.read().q - goal).max() < tolerance
+
+    return eventually(there, seconds)
+
+
+@pytest.fixture(scope="module")
+def process():
+    with ArmProcess() as running:
+        yield running
+
+
+@pytest.fixture
+def simulated(process):
+    """A robot that runs, whatever the last test did to it."""
+    yield process
+    process.thaw()
+    if process.process.poll() is not None:
+        process.start()
+
+
+@pytest.fixture
+def arm(simulated):
+    with FrankaArm(simulated.address, Settings(hand="", **PATIENT)) as connected:
+        yield connected
+
+
+def test_connecting_sets_load_and_thresholds_and_moves_nothing(simulated):
+    load = hand_load(load_hand("leap_right"))
+    with FrankaArm(simulated.address, Settings(**PATIENT)) as arm:
+        assert np.isfinite(arm.read().q).all()
+        state = simulated.state()
+    assert state["motion"] == 0
+    assert state["load"] == pytest.approx(0.746)
+    assert state["com"] == pytest.approx(load.com)
+    assert np.reshape(state["inertia"], (3, 3)) == pytest.approx(load.inertia)
+    assert state["collision"] == {"torque": list(Settings.collision_torque), "force": list(Settings.collision_force)}
+
+
+def test_the_hands_inertia_is_a_rigid_bodys():
+    load = hand_load(load_hand("leap_right"))
+    smallest, middle, largest = np.linalg.eigvalsh(load.inertia)
+    assert smallest > 0 and largest < smallest + middle
+    assert 0.0 < load.com[2] < 0.15  # in front of the flange
+
+
+def test_commands_move_the_arm(arm):
+    arm.hold()
+    goal = arm.read().q + 0.1
+    assert drive(arm, goal), arm.read().q - goal
+    assert arm.counts["commands"] > 0
+
+
+def test_commands_need_a_hold_before_them(arm):
+    with pytest.raises(ArmError, match="hold"):
+        arm.write(arm.read().q, STILL, STILL)
+
+
+def test_a_hold_stays_where_the_arm_is(arm):
+    before = arm.read().q
+    arm.hold()
+    begin = arm.link.state().time.to_msec()
+    assert eventually(lambda: arm.link.state().time.to_msec() > begin + 500)
+    assert np.abs(arm.read().q - before).max() < 0.02
+
+
+def test_when_commands_stop_the_arm_comes_to_rest(arm):
+    arm.hold()
+    arm.write(arm.read().q, np.full(7, 0.3), STILL)
+    assert eventually(lambda: arm.counts["silences"] == 1)
+    assert eventually(lambda: np.abs(arm.read().qd).max() < 0.01 and np.abs(arm.setpoint.v).max() < 1e-3)
+    assert arm.fault == ""
+
+
+def test_a_command_that_is_not_finite_is_refused_and_the_arm_goes_on(arm):
+    arm.hold()
+    goal = arm.read().q.copy()
+    for place in range(3):
+        command = [goal, STILL.copy(), STILL.copy()]
+        command[place] = np.full(7, np.nan)
+        with pytest.raises(DexhotError, match="not finite"):
+            arm.write(*command)
+    assert arm.read().q == pytest.approx(goal, abs=0.02)
+
+
+def test_no_reference_beyond_the_limits_goes_to_the_robot(simulated, monkeypatch):
+    sent = []
+    with FrankaArm(simulated.address, Settings(hand="", divergence=10.0, **PATIENT)) as arm:
+        arm.hold()
+        send = arm.link.send
+        monkeypatch.setattr(arm.link, "send", lambda q, qd, effort: (sent.append((q, qd)), send(q, qd, effort)))
+        middle = arm.read().q
+        for sign in (1, -1, 1):
+            for _ in range(20):
+                arm.write(middle + sign * 20.0, sign * np.full(7, 50.0), STILL)
+                time.sleep(0.016)
+    q, v = (np.array(values) for values in zip(*sent))
+    limits = fr3_limits()
+    assert len(q) > 10
+    assert (q >= limits.lower).all() and (q <= limits.upper).all()
+    assert (np.abs(v) <= limits.velocity + 1e-9).all()
+    assert min(arm.setpoint.limited[kind] for kind in ("position", "velocity")) > 0
+
+
+def test_a_reflex_is_a_fault_that_only_recover_ends(arm, simulated):
+    arm.hold()
+    goal = arm.read().q
+    simulated.reflex()
+    assert eventually(lambda: arm.fault)
+    assert "reflex" in arm.fault
+    arm.hold()
+    for call in (arm.read, lambda: arm.write(goal, STILL, STILL)):
+        with pytest.raises(ArmError, match="reflex"):
+            call()
+    assert simulated.state()["motion"] == 0
+    arm.recover()
+    arm.hold()
+    assert drive(arm, goal - 0.05)
+
+
+def test_a_frozen_controller_is_a_fault_by_the_robots_own_time(simulated):
+    settings = Settings(hand="", realtime=False, frozen_timeout=0.1, connect_timeout=1.0)
+    with FrankaArm(simulated.address, settings) as arm:
+        while True:
+            arm.hold()
+            if eventually(lambda: arm.counts["silences"] or arm.link.state().time.to_msec() > 500, 5) and not arm.fault:
+                break
+            arm.recover()  # the simulation itself was starved for 100 ms
+        simulated.freeze()
+        assert eventually(lambda: arm.fault)
+        assert "time stands still" in arm.fault
+        with pytest.raises(ArmError, match="silent"):
+            arm.recover()
+        assert arm.fault
+        simulated.thaw()
+        assert eventually(lambda: recovers(arm))
+        assert np.isfinite(arm.read().q).all()
+
+
+def recovers(arm: FrankaArm) -> bool:
+    try:
+        arm.recover()
+    except ArmError:
+        return False
+    return True
+
+
+def test_a_robot_that_goes_is_a_fault_and_one_that_comes_back_is_a_new_connection(arm, simulated):
+    arm.hold()
+    simulated.kill()
+    assert eventually(lambda: arm.fault)
+    with pytest.raises(ArmError, match="no Franka arm at"):
+        arm.recover()
+    assert arm.fault
+    old = arm._link
+    simulated.start()
+    arm.recover()
+    assert arm.link is not old
+    arm.hold()
+    assert drive(arm, arm.read().q + 0.05)
+
+
+def test_an_arm_that_does_not_follow_is_let_go(simulated):
+    with FrankaArm(simulated.address, Settings(hand="", divergence=0.01, **PATIENT)) as arm:
+        arm.hold()
+        goal = arm.read().q + 1.0
+
+        def fails() -> bool:
+            if not arm.fault:
+                try:
+                    arm.write(goal, STILL, np.full(7, -20.0))
+                except ArmError:
+                    return True
+            return bool(arm.fault)
+
+        assert eventually(fails)
+        assert "from where it was sent" in arm.fault
+        assert eventually(lambda: not arm.link.in_control)
+
+
+def test_an_arm_that_is_not_there_is_said_to_be_so(simulated):
+    with pytest.raises(ArmError, match=r"no Franka arm at 127\.0\.250\.1"):
+        FrankaArm("127.0.250.1", Settings(realtime=False)).connect()
+    with pytest.raises(ArmError, match="not connected"):
+        FrankaArm("127.0.250.1").read()
+
+
+@pytest.mark.parametrize("realtime", [True, False])
+def test_a_real_time_kernel_is_asked_for_unless_told_otherwise(monkeypatch, realtime):
+    from dexhot.hardware import franka_link
+
+    asked = []
+
+    def robot(address, realtime_config):
+        asked.append(realtime_config)
+        raise franka_link.franky.RealtimeException("no real-time kernel")
+
+    monkeypatch.setattr(franka_link.franky, "Robot", robot)
+    with pytest.raises(ArmError, match="real-time"):
+        FrankaArm("somewhere", Settings(realtime=realtime)).connect()
+    config = franka_link.franky.RealtimeConfig
+    assert asked == [config.Enforce if realtime else config.Ignore]
+
+
+def test_without_franky_the_extra_is_named(monkeypatch):
+    for name in ("dexhot.hardware.franka_link", "dexhot.hardware.franka_sdk"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "franky", None)
+    with pytest.raises(MissingExtraError, match="hardware"):
+        FrankaArm("somewhere").connect()
