@@ -16,12 +16,13 @@ BENCHMARKS = {
     "loop": "dexhot.nodes.bench_loop",
     "leap": "dexhot.hardware.bench_leap",
     "franka": "dexhot.hardware.bench_franka",
+    "transport": "dexhot.nodes.bench_transport",
 }
 
 
 @dataclass
 class Args:
-    name: Annotated[Literal["retarget", "mine", "loop", "leap", "franka"], tyro.conf.Positional]
+    name: Annotated[Literal["retarget", "mine", "loop", "leap", "franka", "transport"], tyro.conf.Positional]
     """Which benchmark."""
     quick: bool = False
     """End within 60 s on two cores: a fixed subset, smaller budgets, warm caches."""
