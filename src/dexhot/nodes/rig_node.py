@@ -21,9 +21,9 @@ from dexhot.control.controllers import RATE
 from dexhot.control.pipeline import measured_pose, start_joints
 from dexhot.control.safety import State
 from dexhot.data.files import load
-from dexhot.data.object_asset import load_object
+from dexhot.data.object_asset import ObjectAsset, load_object
 from dexhot.data.types import Reference
-from dexhot.hands.robot_hand import load_hand
+from dexhot.hands.robot_hand import RobotHand, load_hand
 from dexhot.hardware.embedded import EmbeddedWorld, install, uninstall
 from dexhot.nodes import messages
 from dexhot.nodes.alarm import Alarm
@@ -45,8 +45,7 @@ class RigNode(DexhotNode):
     def setup(self) -> None:
         self.reference = load(self.p.reference, Reference)
         hand, obj = load_hand(self.reference.hand), load_object(self.reference.object_name)
-        scene = arm_scene(hand, obj, load_physics(), table_height=self.reference.table_height)
-        self.world = EmbeddedWorld(scene)
+        self.world = self.make_world(hand, obj)
         self.start_q = start_joints(ArmIK(hand), self.reference)
         self.reset_world()
         install(self.world)
@@ -63,6 +62,9 @@ class RigNode(DexhotNode):
         self.lateness = self.latency("tick_lateness")
         variance = [max(self.p.position_noise, 1e-3) ** 2] * 3 + [max(self.p.rotation_noise, 1e-2) ** 2] * 3
         self.covariance = np.diag(variance)
+
+    def make_world(self, hand: RobotHand, obj: ObjectAsset) -> EmbeddedWorld:
+        return EmbeddedWorld(arm_scene(hand, obj, load_physics(), table_height=self.reference.table_height))
 
     def start(self) -> None:
         self.safety = messages.Safety(State.INACTIVE)
