@@ -6,17 +6,15 @@ import mujoco
 import numpy as np
 import pytest
 
-from dexhot.hands.arm import FR3_HOME
 from dexhot.hands.joint_table import joint_table
 from dexhot.hands.robot_hand import load_hand
 from dexhot.hardware.dynamixel.bus import ServoBus
 from dexhot.hardware.dynamixel.plant import Drive
-from dexhot.hardware.dynamixel.world_plant import WorldPlant, serve_fingers
-from dexhot.hardware.embedded import EmbeddedWorld
+from dexhot.hardware.dynamixel.world_plant import WorldPlant
 from dexhot.hardware.leap_hand import LeapHand
 from dexhot.hardware.leap_setup import Settings
 from dexhot.simulation.physics import load_physics
-from dexhot.simulation.scene import arm_scene, floating_scene, reset
+from dexhot.simulation.scene import floating_scene, reset
 
 
 @pytest.fixture(params=["leap_right", "leap_left"])
@@ -74,24 +72,3 @@ def test_the_driver_moves_the_scenes_fingers(world):
             plant.exchange()
             assert time.monotonic() < end, hand.read().q
     assert data.qpos[plant.q_address] == pytest.approx(target, abs=0.04)
-
-
-def test_the_embedded_rigs_fingers_are_on_a_bus():
-    pytest.importorskip("dynamixel_sdk")
-    hand = load_hand("leap_right")
-    scene = arm_scene(hand, None, load_physics())
-    world = EmbeddedWorld(scene)
-    bent = np.concatenate([FR3_HOME, np.full(16, 0.2)])
-    world.reset(bent, np.array([0, 0, 0, 1.0, 0, 0, 0]))
-    settings = Settings(slack=0.06, patience=1.0, watchdog=2.0, ramp=0.1)
-    with (
-        serve_fingers(world, "leap_right") as bus,
-        LeapHand(port=bus.path, settings=settings, offsets=np.zeros(16)) as driver,
-    ):
-        driver.hold()
-        end = time.monotonic() + 20
-        while np.abs(driver.read().q - 0.4).max() > 0.03:
-            driver.write(np.full(16, 0.4), np.zeros(16), np.zeros(16))
-            world.tick(time.monotonic())
-            assert time.monotonic() < end, driver.read().q
-    assert world.joints()[0][7:] == pytest.approx(0.4, abs=0.04)

@@ -4,25 +4,11 @@ The scene's finger actuators become the servos' own law: gains, torque limits an
 Whoever steps the world calls `exchange` between two steps; the bus, in its own thread, never touches the world.
 """
 
-from pathlib import Path
-
 import mujoco
 import numpy as np
 
-from dexhot.hands.joint_table import Joint, joint_table
-from dexhot.hardware.dynamixel.bus import ServoBus
+from dexhot.hands.joint_table import Joint
 from dexhot.hardware.dynamixel.plant import Drive
-from dexhot.hardware.embedded import EmbeddedWorld
-
-
-def serve_fingers(world: EmbeddedWorld, robot: str, link: str | Path | None = None) -> ServoBus:
-    """A servo bus whose servos are the fingers of `robot` in the embedded rig's world, to be used as a context manager.
-
-    `link`: the path to serve at. Every tick of the world moves the servos; nothing else may drive its hand.
-    """
-    plant = WorldPlant(world.scene.model, world.data, joint_table(robot))
-    world.listeners.insert(0, lambda stamp: plant.exchange())
-    return ServoBus(plant, link=link)
 
 
 class WorldPlant:
