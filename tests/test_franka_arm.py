@@ -209,6 +209,18 @@ def test_an_arm_that_does_not_follow_is_let_go(simulated):
         assert eventually(lambda: not arm.link.in_control)
 
 
+def test_a_thread_that_fails_does_not_leave_the_tracker_running(arm, monkeypatch):
+    arm.hold()
+
+    def broken(*reference):
+        raise ValueError("surprise")
+
+    monkeypatch.setattr(arm.link, "send", broken)
+    assert eventually(lambda: arm.fault)
+    assert "surprise" in arm.fault
+    assert eventually(lambda: not arm.link.in_control)
+
+
 def test_an_arm_that_is_not_there_is_said_to_be_so(simulated):
     with pytest.raises(ArmError, match=r"no Franka arm at 127\.0\.250\.1"):
         FrankaArm("127.0.250.1", Settings(realtime=False)).connect()

@@ -162,8 +162,8 @@ class FrankaArm:
             try:
                 with self._lock:
                     self._poll(watch)
-            except DexhotError as e:
-                self.fault = str(e)
+            except Exception as e:  # of any kind: the tracker must not run on unwatched
+                self.fault = str(e) if isinstance(e, DexhotError) else f"the arm's thread failed: {e!r}"
                 self.link.let_go()
 
     def _poll(self, watch: ClockWatch) -> None:

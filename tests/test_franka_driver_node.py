@@ -1,0 +1,133 @@
+"""The Franka driver node on a simulated arm behind the robot's protocol: states, commands, faults."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import JointState
+
+from dexhot.control.safety import State
+from dexhot.hands.joint_table import joint_table
+from dexhot.hardware.franka_simulator import ArmProcess
+from dexhot.nodes import messages
+from dexhot.nodes.franka_driver_node import FrankaDriverNode
+from dexhot.nodes.process import bring_down, bring_up
+from dexhot.nodes.qos import publish_profile, subscribe_profile
+
+pytestmark = pytest.mark.ros
+NAMES = [j.name for j in joint_table("fr3")]
+
+
+class Rig:
+    """The driver over a simulated arm, and a client that supervises and commands it."""
+
+    def __init__(self, folder, **parameters):
+        parameters = {"rig": "real", "supervisor_timeout": 10.0, "max_age": 1.0} | parameters
+        parameters |= {"realtime": False, "hand": "", "frozen_timeout": 0.9}
+        file = folder / "parameters.yaml"
+        file.write_text(json.dumps({"franka_driver": {"ros__parameters": parameters}}))
+        rclpy.init(args=["test", "--ros-args", "--params-file", str(file)])
+        self.executor = SingleThreadedExecutor()
+        self.node, self.client = FrankaDriverNode(), rclpy.create_node("client")
+        for node in (self.node, self.client):
+            self.executor.add_node(node)
+        self.states: list[JointState] = []
+        self.client.create_subscription(
+            JointState, "/franka/joint_states", self.states.append, subscribe_profile("state")
+        )
+        self.commands = self.client.create_publisher(JointState, "/franka/command", publish_profile("command"))
+        self.safety = self.client.create_publisher(DiagnosticArray, "/safety/state", publish_profile("latched"))
+
+    def spin_until(self, condition, seconds: float = 60.0) -> bool:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not condition():
+            self.executor.spin_once(timeout_sec=0.02)
+        return bool(condition())
+
+    def command(self, q: np.ndarray, state: State = State.TRACKING) -> None:
+        stamp = self.client.get_clock().now().to_msg()
+        self.safety.publish(messages.safety_state(messages.Safety(state), stamp))
+        self.commands.publish(messages.joint_state(NAMES, stamp, q, np.zeros(7), np.zeros(7)))
+
+    def arrives(self, target: np.ndarray) -> bool:
+        def there() -> bool:
+            self.command(target)
+            return bool(self.states) and np.abs(np.array(self.states[-1].position) - target).max() < 0.02
+
+        return self.spin_until(there)
+
+    def close(self) -> None:
+        bring_down(self.node)
+        self.executor.shutdown()
+        self.node.destroy_node()
+        self.client.destroy_node()
+        rclpy.try_shutdown()
+
+
+@pytest.fixture
+def process():
+    with ArmProcess() as running:
+        yield running
+
+
+@pytest.fixture
+def rig(ros_domain, process, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path / "config"))
+    made = Rig(tmp_path, address=process.address)
+    assert bring_up(made.node), made.node.fault_reason
+    yield made
+    made.close()
+
+
+def test_commands_move_the_arm_and_its_state_comes_back(rig):
+    assert rig.spin_until(lambda: rig.states)
+    assert rig.states[-1].name == NAMES
+    target = np.array(rig.states[-1].position) + 0.05
+    assert rig.arrives(target), rig.states[-1]
+
+
+def test_commands_are_not_driven_while_holding(rig):
+    assert rig.spin_until(lambda: rig.states)
+    target = np.array(rig.states[-1].position) + 0.1
+
+    def refused() -> bool:
+        rig.command(target, State.HOLDING)
+        return rig.node.values["refused"] > 5
+
+    assert rig.spin_until(refused)
+    assert rig.node.device.counts["commands"] == 0
+
+
+def test_a_reflex_is_the_nodes_fault_and_activating_again_recovers(rig, process):
+    process.reflex()
+    assert rig.spin_until(lambda: rig.node.state == "inactive")
+    assert "reflex" in rig.node.fault_reason
+    rig.node.trigger_activate()
+    assert rig.node.state == "active", rig.node.fault_reason
+    target = np.array(process.state()["q"]) - 0.05
+    assert rig.arrives(target)
+
+
+def test_an_arm_that_is_gone_keeps_the_node_inactive_until_it_is_back(rig, process):
+    process.kill()
+    assert rig.spin_until(lambda: rig.node.state == "inactive")
+    rig.node.trigger_activate()
+    assert rig.node.state == "inactive"
+    assert "no Franka arm" in rig.node.fault_reason
+    process.start()
+    rig.node.trigger_activate()
+    assert rig.node.state == "active", rig.node.fault_reason
+
+
+def test_a_real_arm_needs_an_address(ros_domain, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path / "config"))
+    rig = Rig(tmp_path)
+    try:
+        assert not bring_up(rig.node)
+        assert "address" in rig.node.fault_reason
+    finally:
+        rig.close()
