@@ -1,0 +1,23 @@
+"""Raw 640x480 images at 30 Hz arrive whole between processes under the shipped profile."""
+
+import pytest
+
+from dexhot.nodes.bench_transport import measure
+from dexhot.nodes.graph import environment
+from dexhot.paths import share_dir
+
+
+@pytest.mark.ros
+def test_raw_images_arrive_whole_between_processes():
+    found = measure(90, shipped=True)
+    assert found["delivered_fraction"] > 0.97  # on a loaded machine; `dexhot bench transport` measures it
+    assert found["latency_ms_p50"] > 0.0
+
+
+def test_a_bring_up_loads_the_shipped_profile():
+    profile = share_dir() / "config" / "fastdds.xml"
+    assert environment({})["FASTRTPS_DEFAULT_PROFILES_FILE"] == str(profile) and profile.is_file()
+
+
+def test_the_users_own_profile_stays():
+    assert "FASTRTPS_DEFAULT_PROFILES_FILE" not in environment({"FASTRTPS_DEFAULT_PROFILES_FILE": "mine.xml"})
