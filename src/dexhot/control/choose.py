@@ -25,7 +25,9 @@ def make_controller(name: str, reference: Reference, policy: str, physics: Physi
     if name == "kinematic":
         return Kinematic(reference, physics)
     if name == "playback":
-        return Playback(load(policy, Demonstration), p.fade, p.object_relative)
+        return Playback(
+            load(policy, Demonstration), p.fade, p.object_relative, load_object(reference.object_name).symmetry
+        )
     if name == "mpc":
         scene = floating_scene(
             load_hand(reference.hand),

@@ -10,8 +10,10 @@ from typing import Protocol
 
 import numpy as np
 
+from dexhot.control.object_offset import object_offset
 from dexhot.control.sampling import base_actions
 from dexhot.control.wrist import palm_to_wrist, wrist_to_palm
+from dexhot.data.object_asset import Symmetry
 from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
@@ -65,29 +67,35 @@ class Playback:
     """A demonstration's actions, object-relative.
 
     Until the grasp the wrist's targets move rigidly with the object's observed offset from the reference (position, and
-    turn about the object's origin); from `grasp_start` on the offset fades out linearly within `fade` seconds.
+    turn about its centre); from `grasp_start` on the offset fades out linearly within `fade` seconds.
     """
 
-    def __init__(self, demonstration: Demonstration, fade: float = 1.0, object_relative: bool = True):
+    def __init__(
+        self,
+        demonstration: Demonstration,
+        fade: float = 1.0,
+        object_relative: bool = True,
+        symmetry: Symmetry | None = None,
+    ):
+        """`symmetry`: the object's; of two poses that look the same neither is further from the reference."""
         self.reference = demonstration.reference
         self.targets = demonstration.actions
-        self.fade, self.object_relative = fade, object_relative
-        self.offset, self.turn = np.zeros(3), np.zeros(3)
+        self.fade, self.object_relative, self.symmetry = fade, object_relative, symmetry or Symmetry()
+        self.center, self.shift, self.turn = np.zeros(3), np.zeros(3), np.zeros(3)
 
     def start(self, observed: ObjectState) -> None:
         if not self.object_relative:
             return
         expected = self.reference.object_pose[0]
-        self.offset = observed.pose[:3] - expected[:3]
-        self.turn = single.log(single.multiply(observed.pose[3:], single.conjugate(expected[3:])))
+        self.center, self.shift, self.turn = object_offset(self.symmetry, expected, observed.pose)
 
     def step(self, index: int, observed: ObjectState, hand: HandState) -> np.ndarray:
         target = self.targets[index].copy()
         weight = min(1.0, max(0.0, 1.0 - (index - self.reference.grasp_start) / (self.fade * RATE)))
-        if weight > 0.0 and (self.offset.any() or self.turn.any()):
+        if weight > 0.0 and (self.shift.any() or self.turn.any()):
             palm = wrist_to_palm(target[:6], self.reference.base_quat)
-            turn, origin = single.exp(weight * self.turn), self.reference.object_pose[0, :3]
-            palm[:3] = origin + single.rotate(turn, palm[:3] - origin) + weight * self.offset
+            turn = single.exp(weight * self.turn)
+            palm[:3] = self.center + single.rotate(turn, palm[:3] - self.center) + weight * self.shift
             palm[3:] = single.multiply(turn, palm[3:])
             target[:6] = palm_to_wrist(palm, self.reference.base_quat, target[:6])
         return target

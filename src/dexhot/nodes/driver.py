@@ -13,12 +13,14 @@ from sensor_msgs.msg import JointState
 
 from dexhot.control.controllers import RATE
 from dexhot.control.safety import Limits, State, freshness
+from dexhot.errors import DexhotError
 from dexhot.hands.joint_table import joint_table
 from dexhot.hardware.devices import Device
 from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
 
 WATCHDOG_RATE = 20.0  # Hz
+RETRY = 0.25  # s
 
 
 class DriverNode(DexhotNode):
@@ -39,7 +41,7 @@ class DriverNode(DexhotNode):
         self.names = [j.name for j in joint_table(self.robot())]
         self.limits = Limits.of(self.robot(), self.p.velocity_scale)
         self.device = self.make_device()
-        self.device.connect()
+        self.connect()
         self.states = self.advertise(JointState, f"{self.topic}/joint_states", "state")
         self.subscribe(JointState, f"{self.topic}/command", self.on_command, "command")
         self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
@@ -47,6 +49,18 @@ class DriverNode(DexhotNode):
         self.loop(WATCHDOG_RATE, self.watch, "watchdog")
         if not self.device.listen(self.publish_state):
             self.loop(self.p.rate, lambda: self.publish_state(self.now()), "bus")
+
+    def connect(self) -> None:
+        """Try for `connect_for` s: what is at the other end may still be starting. Raises DexhotError."""
+        end = time.monotonic() + self.p.connect_for
+        while True:
+            try:
+                return self.device.connect()
+            except DexhotError as e:
+                if time.monotonic() > end:
+                    raise
+                self.get_logger().info(f"waiting: {e}", throttle_duration_sec=2.0)
+                time.sleep(RETRY)
 
     def start(self) -> None:
         self.safety = messages.Safety(State.INACTIVE)
