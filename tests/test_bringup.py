@@ -22,8 +22,11 @@ import os, sys
 from pathlib import Path
 from dexhot.nodes import bringup
 from dexhot.nodes.graph import Argument, Graph, NodeSpec, Prepared, Process, plan
-specs = [[NodeSpec(t.lower(), target=f"probe_nodes:{t}", schema="base") for t in p.split("+")] for p in sys.argv[2:]]
-processes = tuple(Process(nodes[0].name, tuple(nodes)) for nodes in specs)
+def process(text):
+    names = text.strip("~").split("+")
+    nodes = tuple(NodeSpec(name.lower(), target=f"probe_nodes:{name}", schema="base") for name in names)
+    return Process(nodes[0].name, nodes, vital="~" not in text)
+processes = tuple(map(process, sys.argv[2:]))
 graph = Graph("light", "", (), lambda a: processes, lambda a: Prepared(Path(sys.argv[1]), {}))
 sys.exit(bringup.run(plan(graph, {}, os.environ)))
 """
@@ -31,7 +34,10 @@ sys.exit(bringup.run(plan(graph, {}, os.environ)))
 
 @pytest.fixture
 def light(ros_domain, tmp_path):
-    """A function that starts `bringup.run` on a light graph, one process per argument ("Probe+Second" shares one)."""
+    """A function that starts `bringup.run` on a light graph, one process per argument.
+
+    "Probe+Second" share one; "~Probe" is not vital.
+    """
     started = []
 
     def start(*processes: str) -> subprocess.Popen:
@@ -74,6 +80,14 @@ def test_a_process_that_dies_takes_the_graph_down_and_is_named(light):
     up = light("Probe", "Suicide")
     assert up.wait(timeout=30) == 1
     assert "[suicide] died with exit code 3" in up.stderr.read()
+
+
+def test_a_process_that_is_not_vital_dies_alone(light):
+    up = light("Probe", "~Suicide")
+    assert "the others go on" in up.stderr.readline()
+    [probe] = psutil.Process(up.pid).children()
+    up.send_signal(signal.SIGINT)
+    assert up.wait(timeout=10) == 1 and gone([probe])
 
 
 def test_a_node_that_cannot_be_configured_says_why(light):

@@ -192,6 +192,8 @@ def launch_description(monkeypatch):
     for module, names in {
         "launch": ["LaunchContext", "LaunchDescription"],
         "launch.actions": actions[:4],
+        "launch.events": [],
+        "launch.events.process": ["ProcessExited"],
         "launch.substitutions": ["LaunchConfiguration"],
         "launch_ros": [],
         "launch_ros.actions": actions[4:],
@@ -230,9 +232,19 @@ def test_the_launch_file_sets_the_environment_of_dexhot_up(launch_description, p
     )
 
 
-def test_the_launch_file_takes_all_down_when_a_process_ends(launch_description, planned):
-    nodes = of_kind(launch_description.actions(planned()), "Node")
-    assert all(type(node.options["on_exit"]).__name__ == "Shutdown" for node in nodes)
+@pytest.mark.parametrize("exit_code", [0, 1, -9])
+def test_the_launch_file_goes_down_with_the_processes_that_dexhot_up_goes_down_with(
+    launch_description, planned, exit_code
+):
+    made = planned(view="true")
+    event = types.SimpleNamespace(returncode=exit_code)
+    for node, process in zip(of_kind(launch_description.actions(made), "Node"), made.processes, strict=True):
+        assert bool(node.options["on_exit"](event, None)) == process.ends_graph(exit_code)
+
+
+def test_on_a_real_robot_a_dead_process_leaves_the_others_holding():
+    arguments = {a.name: a.default for a in load_graph("real_track").arguments} | {"rig": "real"}
+    assert not any(process.ends_graph(-11) for process in load_graph("real_track").processes(arguments))
 
 
 def test_the_command_lists_the_arguments(capsys):

@@ -71,7 +71,7 @@ def stop(running: list[Running]) -> list[str]:
 
 
 def run(plan: Plan, output: IO[str] = sys.stderr) -> int:
-    """Run until Ctrl-C, SIGTERM, or the end of any process; then everything goes down.
+    """Run until Ctrl-C, SIGTERM, the end of a vital process, or of all; then everything goes down.
 
     Returns 0 when it was stopped or a node finished its work, 1 when a process died or had to be killed.
     """
@@ -80,10 +80,18 @@ def run(plan: Plan, output: IO[str] = sys.stderr) -> int:
         n: signal.signal(n, lambda number, frame: stopping.append(number)) for n in (signal.SIGINT, signal.SIGTERM)
     }
     running = start(plan, output)
+    ended: dict[str, int] = {}
     try:
-        while not stopping and all(r.popen.poll() is None for r in running):
+        while not stopping and len(ended) < len(running):
+            for r in running:
+                if r.process.name not in ended and (code := r.popen.poll()) is not None:
+                    ended[r.process.name] = code
+                    if r.process.ends_graph(code):
+                        stopping.append(0)
+                    else:
+                        told = f"died with exit code {code}; the others go on, Ctrl-C ends them."
+                        print(f"[{r.process.name}] {told}", file=output, flush=True)
             time.sleep(POLL)
-        ended = {r.process.name: r.popen.returncode for r in running if r.popen.poll() is not None}
         killed = stop(running)
     finally:
         stop(running)

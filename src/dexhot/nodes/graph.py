@@ -65,10 +65,19 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class Process:
-    """Nodes that share one process and one executor."""
+    """Nodes that share one process and one executor.
+
+    The end of a vital process takes the graph down. On a real robot none is: when one dies, the drivers must go on
+    holding, as the supervisor tells them, until a person ends it.
+    """
 
     name: str
     nodes: tuple[NodeSpec, ...]
+    vital: bool = True
+
+    def ends_graph(self, exit_code: int) -> bool:
+        """Whether the graph goes down when this process has ended so; with 0 a node has finished the work."""
+        return self.vital or exit_code == 0
 
     @property
     def targets(self) -> list[str]:

@@ -1,14 +1,16 @@
 """A graph as a launch description of `ros2 launch` (launch and launch_ros come with the ROS distribution)."""
 
 import os
+from collections.abc import Callable
 
 from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from dexhot.nodes.bringup import GRACE
-from dexhot.nodes.graph import plan
+from dexhot.nodes.graph import Plan, Process, plan
 from dexhot.nodes.graphs import load_graph
 
 
@@ -29,8 +31,8 @@ def describe(name: str) -> LaunchDescription:
     return LaunchDescription([*declared, OpaqueFunction(function=processes)])
 
 
-def actions(planned) -> list:
-    """What `dexhot up` does, as launch actions: any process that ends takes the others with it."""
+def actions(planned: Plan) -> list:
+    """What `dexhot up` does, as launch actions."""
     interrupt, terminate, _ = GRACE.values()
     return [
         *(SetEnvironmentVariable(k, v) for k, v in planned.environment.items()),
@@ -43,8 +45,17 @@ def actions(planned) -> list:
                 output="screen",
                 sigterm_timeout=str(interrupt),
                 sigkill_timeout=str(terminate),
-                on_exit=Shutdown(reason=f"{process.name} ended"),
+                on_exit=_when_ended(process),
             )
             for process in planned.processes
         ),
     ]
+
+
+def _when_ended(process: Process) -> Callable:
+    """A vital process takes the others with it."""
+
+    def ended(event: ProcessExited, context: LaunchContext) -> list:
+        return [Shutdown(reason=f"{process.name} ended")] if process.ends_graph(event.returncode) else []
+
+    return ended
