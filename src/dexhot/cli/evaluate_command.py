@@ -12,7 +12,7 @@ class Args:
     """Judge one file."""
 
     file: Annotated[Path, tyro.conf.Positional]
-    """A Demonstration (simulated again, in the benchmark physics) or a Rollout (judged as it was recorded)."""
+    """A Demonstration (simulated again, in the benchmark physics), a Rollout or a run's folder (judged as recorded)."""
     arm: bool = False
     """Play the Demonstration on the arm rig (shaper, arm kinematics, arm and hand) instead of the floating hand."""
     out: Path | None = None
@@ -26,16 +26,17 @@ def run(args: Args) -> None:
     from dexhot.data.files import load, save
     from dexhot.data.types import Demonstration, Rollout
     from dexhot.errors import FileFormatError
+    from dexhot.evaluation.from_bag import live_rollout
     from dexhot.evaluation.score import rejudge, score
 
-    item: Any = load(args.file)
+    item: Any = live_rollout(args.file) if args.file.is_dir() else load(args.file)
     if isinstance(item, Rollout):
         rollout = rejudge(item)
     elif isinstance(item, Demonstration):
         rollout = score_on_arm(item) if args.arm else score(item)
     else:
         kind = type(item).__name__
-        raise FileFormatError(f"{args.file} holds a {kind}; evaluate takes a Demonstration or a Rollout.")
+        raise FileFormatError(f"{args.file} holds a {kind}; evaluate takes a Demonstration, a Rollout, a run's folder.")
     summary(f"{rollout.name} ({rollout.kind})", rollout.metrics)
     if args.out:
         console.print(f"kept in {save(rollout, args.out)}")

@@ -50,7 +50,6 @@ class FrankaArm:
         self._lock = threading.Lock()
         self._goal, self._goal_v, self._effort = np.zeros((3, 7))
         self._age = 0  # robot cycles since the goal was set
-        self._written = 0.0  # steady time of the last command
         self._holding = True
 
     # Coming and going
@@ -115,7 +114,7 @@ class FrankaArm:
             raise ArmError("the Franka arm is not under control: call hold() first.")
         with self._lock:
             self._goal, self._goal_v, self._effort, self._age = q.copy(), qd.copy(), effort.copy(), 0
-            self._written, self._holding = time.monotonic(), False
+            self._holding = False
             self.counts["commands"] += 1
 
     def hold(self) -> None:
@@ -171,15 +170,15 @@ class FrankaArm:
         if not self.link.in_control:
             why = self.link.join() or "its motion ended"
             raise ArmError(f"the arm has stopped by itself ({why}); see to it, then recover the driver.")
-        state, now = self.link.state(), time.monotonic()
-        cycles = watch.poll(now, state.time.to_msec())
+        state = self.link.state()
+        cycles = watch.poll(time.monotonic(), state.time.to_msec())
         if watch.frozen:
             raise ArmError(
                 f"the arm's time stands still since {1e3 * watch.stalled:.0f} ms: its controller is frozen or the "
                 "network is lost; see to it, then recover the driver."
             )
         self._judge(state)
-        if not self._holding and now - self._written > self.settings.command_timeout:
+        if not self._holding and self._age * STEP > self.settings.command_timeout:
             self.counts["silences"] += 1
             self._rest(state)
         self._advance(min(cycles, LONGEST))

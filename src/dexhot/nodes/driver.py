@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 
 from dexhot.control.controllers import RATE
@@ -47,7 +48,11 @@ class DriverNode(DexhotNode):
         self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
         self.delay = self.latency("stamp_to_command")
         self.loop(WATCHDOG_RATE, self.watch, "watchdog")
-        if not self.device.listen(self.publish_state):
+        if self.device.listen(self.publish_state):
+            return
+        if self.get_parameter("use_sim_time").value:  # a rig behind the wire ticks
+            self.subscribe(Clock, "/clock", lambda m: self.publish_state(messages.seconds(m.clock)), "state")
+        else:
             self.loop(self.p.rate, lambda: self.publish_state(self.now()), "bus")
 
     def connect(self) -> None:

@@ -1,8 +1,10 @@
 """real_track: a rig, the state filter, the controller, the shaper, the drivers, the supervisor, recorder and viewer."""
 
+from dataclasses import replace
 from typing import Any
 
 from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process, scratch_folder
+from dexhot.nodes.graphs.rigs import RIGS, check_rig, rig_processes
 from dexhot.nodes.run_folder import load_task, new_run_folder, write_run
 
 ARGUMENTS = (
@@ -11,7 +13,15 @@ ARGUMENTS = (
         "",
         "file of the Reference to track, or of a Demonstration with one (default: the shipped lift of a box)",
     ),
-    Argument("rig", "sim", "what is tracked on: sim, the embedded rig", choices=("sim",)),
+    Argument(
+        "rig",
+        "sim",
+        "what is tracked on: sim, the embedded rig; sim-wire, one behind the real drivers' wires; real, the lab's",
+        choices=RIGS,
+    ),
+    Argument("leap_port", "", "serial port of the hand (real: default the only USB adapter; sim-wire: its own)"),
+    Argument("franka_host", "", "network address of the arm (real: needed; sim-wire: default one of this machine's)"),
+    Argument("scale", 1.0, "sim-wire: seconds of the world's time per second, at most; less where that is too fast"),
     Argument(
         "controller",
         "playback",
@@ -35,29 +45,31 @@ ARGUMENTS = (
 
 
 def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
-    """The twins of arm and hand live in the rig's process, because they share its MuJoCo world."""
-    clock = {"use_sim_time": arguments["rig"] == "sim"}  # the embedded rig's /clock
+    """The twins of arm and hand live in the rig's process, because they share its MuJoCo world; real drivers do not."""
+    clock = {"use_sim_time": arguments["rig"] != "real"}  # the simulated rigs' /clock
     found = [
-        Process("rig", (NodeSpec("rig"), NodeSpec("leap_driver"), NodeSpec("franka_driver"))),
+        *rig_processes(arguments),
         Process("tracker", (NodeSpec("object_filter"), NodeSpec("controller"), NodeSpec("shaper"))),
         Process("supervisor", (NodeSpec("supervisor", clock),)),
     ]
     if arguments["record"] != "false":
         found.append(Process("recorder", (NodeSpec("recorder", {"fifo_priority": 0}),)))
     if arguments["view"]:
-        found.append(Process("viewer", (NodeSpec("viewer", {"fifo_priority": 0}),)))
-    return tuple(found)
+        found.append(Process("viewer", (NodeSpec("viewer", {"fifo_priority": 0}),), vital=False))
+    return tuple(found) if arguments["rig"] != "real" else tuple(replace(process, vital=False) for process in found)
 
 
 def prepare(arguments: dict[str, Any]) -> Prepared:
     """Check reference and policy and copy them into the run's folder, from where the nodes read them."""
+    check_rig(arguments)
     task = load_task(arguments["reference"], arguments["policy"], arguments["controller"])
     recorded = arguments["record"] != "false"
     folder = new_run_folder("real_track", task.reference.name, arguments["record"]) if recorded else scratch_folder()
     names = [node.name for process in processes(arguments) for node in process.nodes]
     watched = [name for name in names if name not in ("supervisor", "viewer")]
     write_run(folder, "real_track", arguments, task)
-    return Prepared(folder, task.write(folder) | {"bag": str(folder / "bag"), "required_nodes": watched}, recorded)
+    values = {"bag": str(folder / "bag"), "required_nodes": watched, "hand": task.reference.hand}
+    return Prepared(folder, task.write(folder) | values, recorded)
 
 
 REAL_TRACK = Graph(

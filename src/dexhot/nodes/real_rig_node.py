@@ -1,0 +1,59 @@
+"""The rig of `rig:=real`: nothing is simulated; it marks the clip and says when nobody tells where the object is.
+
+The object's pose must come from outside, on /object/pose: a motion capture system or a pose estimator.
+"""
+
+from diagnostic_msgs.msg import DiagnosticArray
+from std_msgs.msg import Header
+
+from dexhot.control.controllers import RATE
+from dexhot.control.safety import State
+from dexhot.data.files import load
+from dexhot.data.types import Reference
+from dexhot.nodes import messages
+from dexhot.nodes.base import DexhotNode
+
+LOOKS = 20.0  # Hz
+POSE = "/object/pose"
+
+
+class RealRigNode(DexhotNode):
+    def __init__(self) -> None:
+        super().__init__("rig", "real_rig")
+
+    def setup(self) -> None:
+        self.frames = len(load(self.p.reference, Reference).q)
+        self.episodes = self.advertise(Header, "/rig/episode", "latched")
+        self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.loop(LOOKS, self.look, "look")
+
+    def start(self) -> None:
+        self.safety = messages.Safety(State.INACTIVE)
+        self.ended = False
+        self.begun = 0.0  # stamp of the first frame that was tracked
+        self.episodes.publish(Header(stamp=self.stamp(), frame_id="start 1"))
+
+    def on_safety(self, message: DiagnosticArray) -> None:
+        self.safety = messages.read_safety_state(message)
+
+    def look(self) -> None:
+        """Is there somebody who tells where the object is? Is the clip over?"""
+        if self.count_publishers(POSE):
+            self.warnings.pop("pose", None)
+        elif "pose" not in self.warnings:
+            self.warnings["pose"] = f"nobody publishes {POSE}: start what tells where the object is"
+            self.get_logger().warning(self.warnings["pose"])
+        if not self.safety.moving:
+            return
+        now = self.now()
+        self.begun = self.begun or now
+        if self.p.duration and now - self.begun >= self.p.duration:
+            self.finish(f"{self.p.duration:g} s of tracking are over")
+        if not self.ended and now >= self.safety.t0 + self.frames / RATE + self.p.tail:
+            self.end_clip()
+
+    def end_clip(self) -> None:
+        self.ended = True
+        self.episodes.publish(Header(stamp=self.stamp(), frame_id="end 1"))
+        if self.p.exit_when_done:
+            self.finish("the clip is over")
