@@ -24,7 +24,8 @@ COMMANDS = {
     "report": "the HTML report of a run",
     "view": "any file of the way of the data, in the browser",
     "leap": "the LEAP hand by itself: check, calibrate, reboot, simulate",
-    "bench": "benchmarks: retarget, mine, loop, leap",
+    "franka": "the Franka arm by itself: check, simulate",
+    "bench": "benchmarks: retarget, mine, loop, leap, franka",
 }
 
 

@@ -56,6 +56,12 @@ class Link:
         except (franky.Exception, RuntimeError) as e:
             raise ArmError(f"the connection to the arm is lost ({e}); see to it, then recover the driver.") from e
 
+    @staticmethod
+    def errors(state: franky.RobotState) -> list[str]:
+        """What the robot reports now, as libfranka names it."""
+        found = state.current_errors
+        return [name for name in dir(found) if getattr(found, name) is True]
+
     def start(self, q: np.ndarray) -> None:
         """The joint impedance tracker takes control, with its reference at q (7,)."""
         joints = joint_table("fr3")

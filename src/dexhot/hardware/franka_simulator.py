@@ -31,6 +31,7 @@ def serve(address: str = "") -> None:
     Args:
         address: Loopback address to serve at. Default: a free one.
     """
+    _need_franky_sim()
     from franky_sim import SimulationServer
     from franky_sim.mujoco_simulator import MujocoSimulator
 
@@ -50,6 +51,11 @@ def serve(address: str = "") -> None:
                 if line == "quit":
                     return
                 print(_answer(robot, thresholds, line), flush=True)
+
+
+def _need_franky_sim() -> None:
+    if importlib.util.find_spec("franky_sim") is None:
+        raise MissingExtraError("the simulated Franka arm", "dev")
 
 
 def _listen(lines: "queue.Queue[str]") -> None:
@@ -110,8 +116,7 @@ class ArmProcess:
 
     def start(self) -> None:
         """Also again after `kill`: at the same address. Raises DexhotError, MissingExtraError."""
-        if importlib.util.find_spec("franky_sim") is None:
-            raise MissingExtraError("the simulated Franka arm", "dev")
+        _need_franky_sim()
         command = [sys.executable, "-m", "dexhot.hardware.franka_simulator", "--address", self.address]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.address = self._read()

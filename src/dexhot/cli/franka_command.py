@@ -1,0 +1,96 @@
+"""The Franka arm by itself: check it, or simulate it."""
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from dexhot.cli.output import console, print_json, summary
+
+if TYPE_CHECKING:
+    from dexhot.hardware.franka_arm import FrankaArm
+
+LOOK = 0.02  # s
+
+
+@dataclass
+class Check:
+    """Connect, set load and thresholds, and read every joint. Nothing moves."""
+
+    address: Annotated[str, tyro.conf.Positional]
+    """The arm's network address."""
+    hand: str = "leap_right"
+    """What it carries, as a name or hand.yaml; empty for nothing."""
+    hold: float = 0.0
+    """Seconds to hold the measured pose under our control, to see how good the network is."""
+    realtime: bool = True
+    """Refuse a kernel that is not a real-time one; only a simulated arm does without."""
+    json: bool = False
+    """End with one JSON line."""
+
+
+@dataclass
+class Simulate:
+    """Simulate an arm behind the robot's network protocol until the input ends, for anyone without one.
+
+    The first line of output is its address. Then lines are typed in: `state`, `reflex` or `quit`.
+    """
+
+    address: str = ""
+    """Loopback address to serve at. Default: a free one."""
+
+
+Args = Annotated[Check, tyro.conf.subcommand(name="check")] | Annotated[Simulate, tyro.conf.subcommand(name="simulate")]
+
+
+def run(args: Check | Simulate) -> int:
+    if isinstance(args, Check):
+        return _check(args)
+    from dexhot.hardware.franka_simulator import serve
+
+    serve(args.address)
+    return 0
+
+
+def _check(args: Check) -> int:
+    import numpy as np
+
+    from dexhot.hands.joint_table import joint_table
+    from dexhot.hardware.franka_arm import FrankaArm
+    from dexhot.hardware.franka_settings import Settings
+
+    with FrankaArm(args.address, Settings(hand=args.hand, realtime=args.realtime)) as arm:
+        state = arm.link.state()
+        q, mode, problems = arm.read().q, state.robot_mode.name, arm.link.errors(state)
+        received, moved = _hold(arm, args.hold) if args.hold and not problems else (None, None)
+    joints = joint_table("fr3")
+    room = [min(angle - j.lower, j.upper - angle) for angle, j in zip(q, joints)]
+    problems += [f"{j.name} is outside its limits" for j, space in zip(joints, room) if space < 0]
+    rows = {
+        j.name: f"{np.rad2deg(angle):7.1f} deg, {np.rad2deg(space):.0f} deg from its limit"
+        for j, angle, space in zip(joints, q, room)
+    }
+    if received is not None:
+        rows["commands in time"] = f"{100 * received:.0f} % at the worst, within {args.hold:g} s"
+        rows["moved by"] = f"{moved:.4f} rad"
+    summary(f"Franka arm at {args.address}: {mode}", rows)
+    for problem in problems:
+        console.print(f"problem: {problem}")
+    if args.json:
+        print_json({"mode": mode, "q": q.tolist(), "problems": problems, "received": received, "moved": moved})
+    return 1 if problems else 0
+
+
+def _hold(arm: "FrankaArm", seconds: float) -> tuple[float, float]:
+    """The smallest share of control commands that came in time, and how far a joint moved (rad)."""
+    import numpy as np
+
+    start, end = arm.read().q, time.monotonic() + seconds
+    arm.hold()
+    shares, moved = [], 0.0
+    while time.monotonic() < end:
+        time.sleep(LOOK)
+        moved = max(moved, float(np.abs(arm.read().q - start).max()))
+        shares.append(arm.link.state().control_command_success_rate)
+    return float(min(shares)), moved
