@@ -72,7 +72,7 @@ class CaptureNode(RecorderNode):
     def pack(self, topic: str, qos: tuple[Qos, ...], received: int, data: bytes) -> None:
         """Hand an image to the threads. One too many is dropped: the newest, so that no old one gets older."""
         self.first_image = self.first_image or time.monotonic()
-        if len(self.jobs) >= BACKLOG:
+        if sum(not job.done() for _, job in self.jobs.values()) >= BACKLOG:
             self.dropped += 1
             self.values["images_dropped"] = self.dropped
             self.warnings["slow"] = f"images come faster than they are packed: {self.dropped} dropped"
