@@ -1,8 +1,8 @@
 """A Reference -> a Demonstration: find actions that move the object and survive perturbation, keep the best.
 
 Candidates compete: the bare reference, a plan found for several perturbed worlds at once, and, while none succeeds
-strictly, plans for the nominal world alone. Worlds that no search saw decide between them; strict success in the nominal
-one comes first.
+strictly, plans for the nominal world alone. Worlds that no search saw decide between them, after strict success
+in the nominal one.
 """
 
 import time
@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from dexhot.control.pipeline import on_arm
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
 from dexhot.data.files import load, save
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import Demonstration, Reference
 from dexhot.evaluation.metrics import compute
 from dexhot.evaluation.score import floating_simulator, run_floating
+from dexhot.geometry.poses import IDENTITY
 from dexhot.hands.robot_hand import RobotHand
 from dexhot.simulation.physics import Physics
 from dexhot_train.refine import World, draw_worlds, nominal_world, replay, success_rate
@@ -33,11 +35,14 @@ class MineOptions:
 
     seed: int = 0
     sampling: SamplingOptions = field(default_factory=lambda: SamplingOptions(horizon=0.8, replan=0.3))
-    robust: SearchOptions = field(default_factory=lambda: SearchOptions(rewinds=3))
+    robust: SearchOptions = field(
+        default_factory=lambda: SearchOptions(rounds=((48, 3), (64, 3)), rewinds=2, budget=350_000)
+    )
     nominal: SearchOptions = field(default_factory=SearchOptions)
     worlds: int = 6  # of the robust search, the nominal one among them; 1: no robust search
     attempts: int = 2  # nominal searches at most, each with its own seed, while there is no strict success
     trials: int = 12  # perturbed worlds that choose between the candidates
+    arm: bool = True  # a reference placed in front of the arm must succeed on the arm rig too
 
 
 def with_samples(options: MineOptions, samples: int) -> MineOptions:
@@ -92,7 +97,7 @@ class _Miner:
         """The better of the bare reference and a search in several worlds."""
         actions = base_actions(self.reference, self.simulator.scene.physics)
         best = self._demonstration("replay", actions)
-        if self.options.worlds > 1 and best.scores["robustness"] < 1.0:
+        if self.options.worlds > 1 and not (best.scores["robustness"] == 1.0 and succeeds(best)):
             worlds = [
                 self.world,
                 *draw_worlds(self.reference, self.simulator, self.options.worlds - 1, self.options.seed),
@@ -102,11 +107,10 @@ class _Miner:
 
     def nominal(self, best: Demonstration) -> Demonstration:
         """`best`, or when that is no strict success, the first of the nominal searches that is, or the best of them."""
-        seeds = range(self.options.seed, self.options.seed + self.options.attempts)
-        for seed in () if best.scores["success_strict"] else seeds:
-            best = max(best, self._search("nominal", seed, [self.world], self.options.nominal), key=rank)
-            if best.scores["success_strict"]:
+        for seed in range(self.options.seed, self.options.seed + self.options.attempts):
+            if succeeds(best):
                 break
+            best = max(best, self._search("nominal", seed, [self.world], self.options.nominal), key=rank)
         best.provenance |= {"candidates": self.tried, "options": asdict(self.options), "seconds_cpu": self._seconds()}
         best.provenance["seconds_wall"] = time.perf_counter() - self.wall  # of this run; the machine may be shared
         return best
@@ -123,8 +127,7 @@ class _Miner:
         scores: dict[str, Any] = compute(rollout, self.asset, self.hand)
         survived = scores["success_strict"] and replay(self.reference, actions, self.trials, self.simulator)
         scores["robustness"] = success_rate(survived) if survived else 0.0
-        self.tried.append({"name": chosen} | {k: scores[k] for k in ("success_strict", "robustness", "judged_T_cm")})
-        return Demonstration(
+        found = Demonstration(
             name=self.reference.name,
             reference=self.reference,
             actions=actions,
@@ -132,15 +135,30 @@ class _Miner:
             object_pose=np.concatenate([rollout.object_pose[1:], rollout.object_pose[-1:]]),
             physics=self.simulator.scene.physics.version,
             scores=scores,
-            provenance={"chosen": chosen, "candidates": list(self.tried), "seconds_cpu": self._seconds()},
         )
+        if self.options.arm and scores["success_strict"] and placed(self.reference):
+            scores["success_strict_arm"] = on_arm(found).metrics["success_strict"]
+        shown = ("success_strict", "success_strict_arm", "robustness", "judged_T_cm")
+        self.tried.append({"name": chosen} | {k: scores[k] for k in shown if k in scores})
+        found.provenance = {"chosen": chosen, "candidates": list(self.tried), "seconds_cpu": self._seconds()}
+        return found
 
     def _seconds(self) -> float:
         """Processor seconds of this clip so far, those of an interrupted run included."""
         return self.spent + time.process_time() - self.began
 
 
+def placed(reference: Reference) -> bool:
+    """Whether the reference was moved to where the arm can follow it (retargeting.placement)."""
+    return not np.allclose(reference.placement, IDENTITY)
+
+
+def succeeds(demonstration: Demonstration) -> bool:
+    """Strictly, on the floating hand and, where it was tried there, on the arm rig."""
+    return demonstration.scores["success_strict"] and demonstration.scores.get("success_strict_arm", True)
+
+
 def rank(demonstration: Demonstration) -> tuple:
-    """Strict success first, then what survives perturbation, then the looser success, then the object's error."""
+    """Success first, then what survives perturbation, then the looser success, then the object's error."""
     s = demonstration.scores
-    return s["success_strict"], s["robustness"], s["success_10cm_20deg"], -s["judged_T_cm"]
+    return succeeds(demonstration), s["success_strict"], s["robustness"], s["success_10cm_20deg"], -s["judged_T_cm"]

@@ -22,6 +22,7 @@ class SearchOptions:
     lost: tuple[float, float] = (0.035, np.radians(32))  # an object this far off is lost
     rewinds: int = 6
     rewind: int = 3  # plans to go back the first time; later rewinds go further
+    budget: int = 300_000  # simulated control steps beyond which there are no further rounds and no rewinds
 
 
 def search(
@@ -47,10 +48,11 @@ def search(
         for samples, iterations in options.rounds if fresh or not within(planner, ahead, t, options.good) else ():
             planner.plan(states[alive], t, samples, iterations)
             ahead = planner.predict(states[alive], t)
-            if within(planner, ahead, t, options.fair, slice(1)):
+            if planner.control_steps > options.budget or within(planner, ahead, t, options.fair, slice(1)):
                 break
         soon = slice(planner.steps // 2)
-        if rewinds < options.rewinds and not within(planner, ahead, t, options.lost, slice(1), soon):
+        rich = planner.control_steps < options.budget
+        if rich and rewinds < options.rewinds and not within(planner, ahead, t, options.lost, slice(1), soon):
             t = max(0, t - (options.rewind + rewinds // 2) * planner.stride)
             planner.residual[:] = here[t][1]
             rewinds += 1
