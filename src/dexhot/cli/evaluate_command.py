@@ -23,6 +23,7 @@ class Args:
 
 def run(args: Args) -> None:
     from dexhot.cli.output import console, print_json, summary
+    from dexhot.control.pipeline import on_arm
     from dexhot.data.files import load, save
     from dexhot.data.types import Demonstration, Rollout
     from dexhot.errors import FileFormatError
@@ -33,7 +34,7 @@ def run(args: Args) -> None:
     if isinstance(item, Rollout):
         rollout = rejudge(item)
     elif isinstance(item, Demonstration):
-        rollout = score_on_arm(item) if args.arm else score(item)
+        rollout = on_arm(item) if args.arm else score(item)
     else:
         kind = type(item).__name__
         raise FileFormatError(f"{args.file} holds a {kind}; evaluate takes a Demonstration, a Rollout, a run's folder.")
@@ -42,13 +43,3 @@ def run(args: Args) -> None:
         console.print(f"kept in {save(rollout, args.out)}")
     if args.json:
         print_json({"file": str(args.file), "kind": rollout.kind, **rollout.metrics})
-
-
-def score_on_arm(demonstration):
-    """The demonstration through the live chain, offline: controller, shaper, arm kinematics, arm rig."""
-    from dexhot.control.controllers import Playback
-    from dexhot.control.pipeline import run_offline
-    from dexhot.evaluation.score import rejudge
-    from dexhot.simulation.physics import load_physics
-
-    return rejudge(run_offline(demonstration.reference, Playback(demonstration), load_physics()))

@@ -9,14 +9,15 @@ from dataclasses import asdict, dataclass
 import mujoco
 import numpy as np
 
-from dexhot.control.controllers import RATE, Controller, HandState, Tracker
+from dexhot.control.controllers import RATE, Controller, HandState, Playback, Tracker
 from dexhot.control.kinematics import PalmKinematics
 from dexhot.control.safety import Limits
 from dexhot.control.shaper import CommandShaper
 from dexhot.control.wrist import wrist_to_palm
 from dexhot.data.object_asset import ObjectAsset, load_object
-from dexhot.data.types import Reference, Rollout
+from dexhot.data.types import Demonstration, Reference, Rollout
 from dexhot.errors import UnreachableError
+from dexhot.evaluation.score import rejudge
 from dexhot.geometry import single
 from dexhot.hands.arm import FR3_HOME
 from dexhot.hands.robot_hand import RobotHand, load_hand
@@ -24,7 +25,7 @@ from dexhot.hardware.embedded import ARM, EmbeddedWorld
 from dexhot.retargeting.arm_ik import ArmIK
 from dexhot.retargeting.placement import POSITION_TOLERANCE, ROTATION_TOLERANCE
 from dexhot.simulation.backend import STATE, MujocoSimulator
-from dexhot.simulation.physics import Physics
+from dexhot.simulation.physics import Physics, load_physics
 from dexhot.simulation.scene import arm_scene, perturbed
 from dexhot.tracking.object_filter import FilterOptions, ObjectFilter
 
@@ -180,3 +181,8 @@ def run_offline(
             "controller": type(controller).__name__.lower(),
         },
     )
+
+
+def on_arm(demonstration: Demonstration) -> Rollout:
+    """The demonstration played back on the arm rig, judged. Its reference must be placed."""
+    return rejudge(run_offline(demonstration.reference, Playback(demonstration), load_physics()))
