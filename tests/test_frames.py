@@ -170,7 +170,7 @@ def test_a_recording_ends_or_starts_again(directory):
     assert [int(again.read(1.0).color[0, 0, 0]) for _ in range(7)] == [0, 1, 2, 0, 1, 2, 0]
 
 
-def write_bag(path, depth_offset: float = 0.0, info: bool = True) -> None:
+def write_bag(path, depth_offset: float = 0.0, info: bool = True, prefix: str = "") -> None:
     """Five images at 30 Hz as realsense2_camera publishes them, depth stamped `depth_offset` s later."""
     types = bags.typestore().types
     header, stamp = types["std_msgs/msg/Header"], types["builtin_interfaces/msg/Time"]
@@ -178,8 +178,8 @@ def write_bag(path, depth_offset: float = 0.0, info: bool = True) -> None:
     roi = types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
     k = np.array([60.0, 0, 31.5, 0, 60.0, 23.5, 0, 0, 1])
     with bags.BagWriter(path) as writer:
-        topics = [writer.topic(t, "sensor_msgs/msg/Image") for t in (COLOR, DEPTH)]
-        infos = writer.topic(COLOR_INFO, "sensor_msgs/msg/CameraInfo")
+        topics = [writer.topic(prefix + t, "sensor_msgs/msg/Image") for t in (COLOR, DEPTH)]
+        infos = writer.topic(prefix + COLOR_INFO, "sensor_msgs/msg/CameraInfo")
         for n in range(5):
             for topic, pixels, encoding, late in zip(
                 topics, (made(n).color, made(n).depth), ("rgb8", "16UC1"), (0.0, depth_offset)
@@ -188,7 +188,7 @@ def write_bag(path, depth_offset: float = 0.0, info: bool = True) -> None:
                 head = header(stamp(ns // 10**9, ns % 10**9), "camera_color_optical_frame")
                 data = pixels.view(np.uint8).ravel()
                 writer.write_message(topic, ns, image(head, 48, 64, encoding, 0, len(data) // 48, data))
-                if info and topic.topic == COLOR:
+                if info and topic.topic == prefix + COLOR:
                     d, p = np.zeros(5), np.zeros(12)
                     writer.write_message(infos, ns, camera_info(head, 48, 64, "plumb_bob", d, k, k, p, 0, 0, roi))
 
@@ -198,6 +198,12 @@ def test_a_bag_of_realsense2_camera_gives_its_frames(tmp_path):
     found = list(find_frames(tmp_path / "bag"))
     assert [int(f.color[0, 0, 0]) for f in found] == list(range(5)) and found[0].intrinsics == PINHOLE
     assert all((f.depth == 700).all() for f in found)
+
+
+def test_a_cameras_namespace_does_not_matter(tmp_path):
+    """realsense2_camera of 2024 and later says /camera/camera/color/image_raw."""
+    write_bag(tmp_path / "bag", prefix="/camera")
+    assert all((f.depth == 700).all() for f in find_frames(tmp_path / "bag"))
 
 
 def test_depth_of_another_moment_is_not_paired(tmp_path):

@@ -4,6 +4,8 @@ import numpy as np
 
 from dexhot.hardware.frames import Intrinsics
 
+LARGEST = 3  # pixels that one may grow by; more is an artefact of a wild calibration
+
 
 class Aligner:
     """Maps depth images (`depth` camera) into the pixels of the `color` camera.
@@ -14,27 +16,31 @@ class Aligner:
     """
 
     def __init__(self, depth: Intrinsics, color: Intrinsics, rotation: np.ndarray, translation: np.ndarray):
-        self.color, self.translation = color, np.asarray(translation, float).reshape(3, 1)
+        self.color, self.translation = color, np.asarray(translation, np.float32).reshape(3, 1)
         v, u = np.mgrid[: depth.height, : depth.width]
         self.rays = []  # of the upper left and the lower right corners: (3, H*W) at z = 1, turned
         for corner in (-0.5, 0.5):
             x, y = (u.ravel() + corner - depth.cx) / depth.fx, (v.ravel() + corner - depth.cy) / depth.fy
-            self.rays.append(np.asarray(rotation, float).reshape(3, 3) @ np.stack([x, y, np.ones(x.shape)]))
+            turned = np.asarray(rotation, float).reshape(3, 3) @ np.stack([x, y, np.ones(x.shape)])
+            self.rays.append(turned.astype(np.float32))
 
     def __call__(self, depth: np.ndarray) -> np.ndarray:
         """(H, W) uint16 mm of the depth camera -> of the colour camera; 0 where nothing is seen."""
         z = depth.ravel()
-        seen = np.flatnonzero(z)
-        z = z[seen]
-        first, last = (self._project(rays[:, seen] * (z * 1e-3) + self.translation) for rays in self.rays)
+        far_first = np.argsort(z, kind="stable")[::-1]  # of equal pixels the last that is written stays: the nearest
+        far_first = far_first[: np.count_nonzero(z)]
+        z = z[far_first]
+        metres = np.maximum(depth.ravel(), 1) * np.float32(1e-3)
+        (u, v), (u_last, v_last) = (self._project(r * metres + self.translation)[:, far_first] for r in self.rays)
         width, height = self.color.width, self.color.height
-        size = np.clip(last - first, 0, 3)  # a pixel that would cover more is an artefact of a wild calibration
+        across, down = u_last - u, v_last - v
         found = np.full(width * height, 0xFFFF, np.uint16)
-        for dv in range(int(size[1].max(initial=0)) + 1):
-            for du in range(int(size[0].max(initial=0)) + 1):
-                u, v = first[0] + du, first[1] + dv
-                inside = (du <= size[0]) & (dv <= size[1]) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
-                np.minimum.at(found, v[inside] * width + u[inside], z[inside])
+        for dv in range(min(int(down.max(initial=0)), LARGEST) + 1):
+            for du in range(min(int(across.max(initial=0)), LARGEST) + 1):
+                inside = (u >= -du) & (u < width - du) & (v >= -dv) & (v < height - dv) & (across >= du) & (down >= dv)
+                layer = np.full_like(found, 0xFFFF)
+                layer[((v + dv) * width + u + du)[inside]] = z[inside]
+                np.minimum(found, layer, out=found)
         found[found == 0xFFFF] = 0
         return found.reshape(height, width)
 
@@ -50,4 +56,4 @@ class Aligner:
                 y * radial + 2 * p2 * x * y + p1 * (r2 + 2 * y * y),
             )
         pixel = np.stack([self.color.fx * x + self.color.cx, self.color.fy * y + self.color.cy])
-        return np.floor(pixel + 0.5).astype(np.int64)
+        return np.floor(pixel + np.float32(0.5)).astype(np.int32)

@@ -16,10 +16,11 @@ import numpy as np
 
 from dexhot.data import bags
 from dexhot.errors import FileFormatError
-from dexhot.hardware.frames import COLOR, COLOR_INFO, DEPTH, Frames, Intrinsics
+from dexhot.hardware.frames import COLOR, DEPTH, Frames, Intrinsics
 from dexhot.hardware.frames_align import Aligner
 from dexhot.hardware.frames_codec import decode_color, decode_depth, pixels
 
+COLOR_PATH, DEPTH_PATH = COLOR.removeprefix("/camera"), DEPTH.removeprefix("/camera")  # behind any namespace
 TOGETHER = 0.012  # s by which colour and depth of one pair may differ
 RECORDED = re.compile(r"/device_0/sensor_\d+/(Color|Depth)_0/image/data(/compressed|/compressedDepth)?")
 
@@ -119,9 +120,10 @@ def find_frames(path: str | Path) -> BagFrames:
         color = recorded["Color"]
         source = BagFrames(path, color, f"{_stream(color)}/image/camera_info", recorded.get("Depth"), True)
     else:
-        color = next((t for t in (COLOR, f"{COLOR}/compressed") if t in found), "")
-        depth = next((t for t in (DEPTH, f"{DEPTH}/compressedDepth") if t in found), None)
-        source = BagFrames(path, color, COLOR_INFO, depth, False)
+        color = next((t for t in sorted(found) if re.fullmatch(rf".*{COLOR_PATH}(/compressed)?", t)), "")
+        prefix = color.split(COLOR_PATH)[0] if color else "/camera"
+        depth = next((t for t in (prefix + DEPTH_PATH + s for s in ("", "/compressedDepth")) if t in found), None)
+        source = BagFrames(path, color, f"{prefix}/color/camera_info", depth, False)
     lacking = [] if color else [f"{COLOR} (or {COLOR}/compressed, or librealsense's Color_0)"]
     lacking += [source.info] if source.info not in found else []
     if lacking:

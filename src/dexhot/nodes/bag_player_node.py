@@ -29,7 +29,7 @@ from dexhot.nodes.message_class import message_class
 
 RATE = 100.0  # Hz of /clock, and of looking for messages that are due
 SETTLE = 1.0  # s for listeners to find us before the first message
-LATE = 0.5  # s behind from which the recording's time slips
+LATE = 0.1  # s behind from which the recording's time slips
 Item = tuple[int, Callable[[], None]]  # receive time ns, what publishes the message
 
 
@@ -86,7 +86,8 @@ class BagPlayerNode(DexhotNode):
         if self.next is None:
             self.rounds += 1
             if not self.p.loop:
-                return self.finish(f"{self.source} is over: {self.played} messages")
+                slower = f", {self.slipped:.1f} s slower than asked" if self.slipped else ""
+                return self.finish(f"{self.source} is over: {self.played} messages{slower}")
             self.rewind()
 
     def advertise_topics(self) -> None:
