@@ -5,6 +5,7 @@ state each cycle of which eight change: this is much cheaper, so that the world 
 """
 
 import select
+import socket
 import struct
 from collections.abc import Iterable
 
@@ -14,6 +15,7 @@ from franky_sim.base_simulator import BaseRobot, InnerRobotState, RobotParameter
 from franky_sim.franka_robot_protocol import BaseCommand, MoveStatus, RobotCommand
 from franky_sim.franka_robot_server import FrankaRobotServer
 from franky_sim.franka_robot_state import FrankaRobotState
+from franky_sim.franka_server import NonBlockingReceiver
 
 from dexhot.errors import DexhotError
 from dexhot.hands.arm import FLANGE_SITE, FR3_JOINTS
@@ -91,7 +93,7 @@ class ArmServer(FrankaRobotServer):
 
     def __init__(self, arm: WireArm, addresses: Iterable[str]):
         self.missed = self._missed_in_row = 0
-        self._socket = None
+        self._socket: socket.socket | None = None
         self._template: bytearray | None = None
         self._at = _offsets()
         self._arm = arm
@@ -142,8 +144,14 @@ class ArmServer(FrankaRobotServer):
         self._template, self._socket = None, None
 
     def _setup_udp_connection(self, network_udp_port: int) -> None:
+        """franky-sim's own socket hears the whole network; this one only where the server serves."""
         super()._setup_udp_connection(network_udp_port)
-        self._socket = self._FrankaServer__udp_socket  # type: ignore[attr-defined]
+        self._FrankaServer__udp_socket.close()  # type: ignore[has-type]
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind((self.hostname, 0))
+        self._socket.setblocking(False)
+        self._FrankaServer__udp_socket = self._socket
+        self._FrankaServer__udp_receiver = NonBlockingReceiver(self._socket)
         self._template = None
 
     def _get_state_bytes(self) -> bytes:

@@ -2,14 +2,15 @@
 
 Who ticks and what is published is as on the embedded rig; but arm and hand are moved by their drivers, in processes of
 their own, over libfranka's protocol and the servo bus. The world runs in cycles of the arm (1 ms), PARTS of a tick at a
-time, with its time on /clock after each. Half a tick after a tick, the joint states and commands that answer it must be
-there: a machine that is too slow for them, or for the cycles, makes the world slower than real time. `scale` in the
+time, with its time on /clock after each. Half a tick after a tick, the states and commands that answer it must be there:
+a machine that is too slow for them, or for the cycles, makes the world slower than real time. `scale` in the
 diagnostics says how much.
 """
 
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 
@@ -24,7 +25,7 @@ from dexhot.simulation.physics import load_physics
 PARTS = 2  # of a tick; states stamped in the middle belong to no frame
 REPORTS = 1.0  # Hz
 COMMANDS = ("/leap/command", "/franka/command")
-ANSWERS = (*COMMANDS, "/leap/joint_states", "/franka/joint_states")
+STATES = ("/leap/joint_states", "/franka/joint_states")
 
 
 class WireRigNode(RigNode):
@@ -37,8 +38,9 @@ class WireRigNode(RigNode):
     def setup(self) -> None:
         super().setup()
         self.world.open()
-        for topic in ANSWERS:
-            self.subscribe(JointState, topic, lambda m, topic=topic: self.on_answer(topic, m), "state")
+        answers = dict.fromkeys((*COMMANDS, *STATES), JointState) | {"/object/state": Odometry}
+        for topic, kind in answers.items():
+            self.subscribe(kind, topic, lambda m, topic=topic: self.on_answer(topic, m), "state")
         self.loop(REPORTS, self.report, "report")
 
     def start(self) -> None:
@@ -57,7 +59,7 @@ class WireRigNode(RigNode):
         else:
             self.world.put_object(self.reference.object_pose[0], hold=self.p.hold_object)
 
-    def on_answer(self, topic: str, message: JointState) -> None:
+    def on_answer(self, topic: str, message: JointState | Odometry) -> None:
         """To the last tick, if its stamp says so; the next ones are waited for as well."""
         if abs(messages.seconds(message.header.stamp) - self.world.stamp) < 1e-5:
             self.world.drive(topic)
