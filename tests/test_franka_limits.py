@@ -144,8 +144,9 @@ def test_outside_the_limits_it_moves_inward_only():
 
 
 def test_stopping_takes_the_distance_of_the_jerk_limited_profile():
-    v, braking, jerk = np.array([1.0]), np.array([5.0]), np.array([50.0])
-    assert stopping_distance(v, np.zeros(1), braking, jerk) == pytest.approx(v**2 / (2 * braking) + v * braking / 100)
+    v, braking, jerk = 1.0, 5.0, 50.0
+    expected = v**2 / (2 * braking) + v * braking / (2 * jerk)
+    assert stopping_distance(v, 0.0, braking, jerk) == pytest.approx(expected)
 
 
 def test_a_clock_that_stands_still_is_noticed_after_its_patience():

@@ -39,7 +39,9 @@ class FrankaArm:
 
     def __init__(self, address: str, settings: Settings | None = None):
         self.address, self.settings = address, settings or Settings()
-        self.joint_names = tuple(joint.name for joint in joint_table("fr3"))
+        joints = joint_table("fr3")
+        self.joint_names = tuple(joint.name for joint in joints)
+        self.torque = np.array([joint.effort for joint in joints])  # N m
         self.setpoint = Setpoint(fr3_limits(self.settings.velocity_scale))
         self.fault = ""
         self.warnings: dict[str, str] = {}
@@ -112,8 +114,9 @@ class FrankaArm:
         self._check()
         if self._thread is None:
             raise ArmError("the Franka arm is not under control: call hold() first.")
+        effort = np.clip(effort, -self.torque, self.torque)
         with self._lock:
-            self._goal, self._goal_v, self._effort, self._age = q.copy(), qd.copy(), effort.copy(), 0
+            self._goal, self._goal_v, self._effort, self._age = q.copy(), qd.copy(), effort, 0
             self._holding = False
             self.counts["commands"] += 1
 

@@ -10,7 +10,9 @@ half the limits' slack allows would still end within the limits; else the setpoi
 the limits is never taken, for any sequence of goals.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from math import copysign, sqrt
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,10 +20,7 @@ from dexhot.errors import DexhotError
 from dexhot.hands.joint_table import joint_table
 
 STEP = 1e-3  # s, one cycle of the robot
-RATE1, RATE2 = (
-    120.0,
-    30.0,
-)  # 1/s, k1 and k2: critically damped; lags by the goal's acceleration / 3600
+RATE1, RATE2 = 120.0, 30.0  # 1/s, k1 and k2: critically damped; lags by the goal's acceleration / 3600
 KINDS = ("position", "velocity", "acceleration", "jerk")
 
 # libfranka's rate_limiting.h (FR3) for joints 1 to 7: the velocity limits shrink towards the ends of the range, as
@@ -62,10 +61,24 @@ def fr3_limits(velocity_scale: float = 1.0) -> MotionLimits:
     )
 
 
+class _Joint(NamedTuple):
+    """One joint's row of MotionLimits. Plain numbers, because they are several times faster than arrays of seven."""
+
+    lower: float
+    upper: float
+    velocity: float
+    acceleration: float
+    jerk: float
+    braking: float
+    reserve: float
+
+
 class Setpoint:
     """Where the arm is told to be: `q`, `v`, `a` (n,). `limited`: steps in which a limit held it back, by kind."""
 
     def __init__(self, limits: MotionLimits):
+        columns = [getattr(limits, field.name).tolist() for field in fields(limits)]
+        self.joints = [_Joint(*row) for row in zip(*columns)]
         self.limits = limits
         self.limited = dict.fromkeys(KINDS, 0)
 
@@ -73,85 +86,106 @@ class Setpoint:
         """Stand still at q. Outside the position limits it may stay, and move inward only."""
         check_finite(q)
         self.q, self.v, self.a = q.copy(), np.zeros(len(q)), np.zeros(len(q))
-        self.low = np.minimum(self.limits.lower, q)
-        self.high = np.maximum(self.limits.upper, q)
+        self._states = [(x, 0.0, 0.0) for x in q.tolist()]
+        self._ends = [(-np.inf, np.inf)] * len(q)
 
     def step(self, goal: np.ndarray, velocity: np.ndarray) -> None:
         """One STEP towards `goal` (n,) rad that moves at `velocity` (n,) rad/s. Raises DexhotError if not finite."""
         check_finite(goal, velocity)
-        L = self.limits
-        self.low = np.maximum(self.low, np.minimum(L.lower, self.q))  # what has come inside stays inside
-        self.high = np.minimum(self.high, np.maximum(L.upper, self.q))
-        inside = np.clip(goal, L.lower, L.upper)
-        velocity = np.where(inside == goal, velocity, 0.0)
-        error = inside - self.q
-        approach = np.sign(error) * np.minimum(RATE2 * np.abs(error), np.sqrt(L.braking * np.abs(error)))
-        asked = velocity + approach
-        room = np.maximum([self.high - self.q, self.q - self.low], 0.0)
-        slow = self._safe_speed(room)
-        wanted = np.clip(np.clip(asked, -L.velocity, L.velocity), -slow[1], slow[0])
-        lack = wanted - self.v
-        sharp = np.sign(lack) * np.minimum(RATE1 * np.abs(lack), np.sqrt(L.jerk * np.abs(lack)))
-        dull = np.clip(sharp, -L.acceleration, L.acceleration)
-        a = np.clip(dull, self.a - L.jerk * STEP, self.a + L.jerk * STEP)
-        self._count(inside != goal, np.abs(asked) > L.velocity, dull != sharp, a != dull)
-        a = np.where(self._viable(a), a, self._brake())
-        self.v = self.v + a * STEP
-        self.q = self.q + self.v * STEP
-        self.a = a
+        held: set[str] = set()
+        for k, joint in enumerate(self.joints):
+            q, v, a = self._states[k]
+            low, high = self._ends[k]  # what has come inside stays inside
+            low, high = max(low, min(joint.lower, q)), min(high, max(joint.upper, q))
+            a = _acceleration(joint, (q, v, a), (low, high), float(goal[k]), float(velocity[k]), held)
+            v += a * STEP
+            self._states[k] = q + v * STEP, v, a
+            self._ends[k] = low, high
+        self.q, self.v, self.a = np.array(self._states).T
+        for kind in held:
+            self.limited[kind] += 1
 
     def stopping_point(self, q: np.ndarray, qd: np.ndarray) -> np.ndarray:
         """(n,) where a joint at q that moves at qd comes to rest."""
         return q + 0.5 * qd * np.abs(qd) / self.limits.braking
 
-    def _safe_speed(self, room: np.ndarray) -> np.ndarray:
-        """(2, n) speed towards each end from which to stop in `room` (2, n) with 0.8 of `braking`, smoothly."""
-        b, r = 0.8 * self.limits.braking, self.limits.reserve + 0.8 * self.limits.braking / self.limits.jerk + 4 * STEP
-        return np.sqrt((b * r) ** 2 + 2 * b * room) - b * r
 
-    def _viable(self, a: np.ndarray) -> np.ndarray:
-        """(n,) whether, after a step with `a`, the limits can still be kept."""
-        L = self.limits
-        v = self.v + a * STEP
-        q = self.q + v * STEP
-        side = np.array([[1.0], [-1.0]])  # towards the upper end, towards the lower end
-        toward, push = side * v, side * a
-        peak = toward + np.maximum(push, 0.0) ** 2 / (2 * L.jerk)
-        room = np.stack([self.high - q, q - self.low])
-        stop = stopping_distance(toward, push, L.braking, L.jerk) + (L.reserve + 2 * STEP) * np.maximum(peak, 0.0)
-        fits = (peak <= L.velocity) & ((stop <= room) | (peak <= 0.0))
-        return fits.all(axis=0)
+def _acceleration(
+    joint: _Joint,
+    state: tuple[float, float, float],
+    ends: tuple[float, float],
+    goal: float,
+    velocity: float,
+    held: set[str],
+) -> float:
+    """Of the next step; adds to `held` what kinds of limits it ran into."""
+    q, v, a = state
+    inside = min(max(goal, joint.lower), joint.upper)
+    if inside != goal:
+        held.add("position")
+        velocity = 0.0
+    error = inside - q
+    asked = velocity + copysign(min(RATE2 * abs(error), sqrt(joint.braking * abs(error))), error)
+    if abs(asked) > joint.velocity:
+        held.add("velocity")
+    up, down = (min(joint.velocity, _safe_speed(joint, room)) for room in (ends[1] - q, q - ends[0]))
+    lack = max(-down, min(up, asked)) - v
+    sharp = copysign(min(RATE1 * abs(lack), sqrt(joint.jerk * abs(lack))), lack)
+    dull = max(-joint.acceleration, min(joint.acceleration, sharp))
+    if dull != sharp:
+        held.add("acceleration")
+    change = joint.jerk * STEP
+    new = max(a - change, min(a + change, dull))
+    if new != dull:
+        held.add("jerk")
+    v_new = v + new * STEP
+    q_new = q + v_new * STEP
+    if _fits(joint, v_new, new, ends[1] - q_new) and _fits(joint, -v_new, -new, q_new - ends[0]):
+        return new
+    return max(a - change, min(a + change, _brake(joint, v, a)))
 
-    def _brake(self) -> np.ndarray:
-        """(n,) the acceleration that leads to rest soonest."""
-        L = self.limits
-        s = np.where(self.v + self.a * np.abs(self.a) / (2 * L.jerk) >= 0.0, 1.0, -1.0)  # where it would come to drift
-        least = np.sqrt(np.maximum(2 * L.jerk * s * self.v, 0.0))  # the deceleration that ends with the velocity
-        aim = -s * np.minimum(least, L.acceleration)
-        return np.clip(aim, self.a - L.jerk * STEP, self.a + L.jerk * STEP)
 
-    def _count(self, *held: np.ndarray) -> None:
-        for kind, which in zip(KINDS, held):
-            self.limited[kind] += bool(which.any())
+def _safe_speed(joint: _Joint, room: float) -> float:
+    """Speed from which to stop within `room` with 0.8 of `braking`, smoothly."""
+    b = 0.8 * joint.braking
+    lead = b * (joint.reserve + b / joint.jerk + 4 * STEP)
+    return sqrt(lead * lead + 2 * b * max(room, 0.0)) - lead
 
 
-def stopping_distance(v: np.ndarray, a: np.ndarray, braking: np.ndarray, jerk: np.ndarray) -> np.ndarray:
-    """How far a joint at velocity v > 0 with acceleration a goes until it rests, at most `braking` and `jerk`.
+def _fits(joint: _Joint, v: float, a: float, room: float) -> bool:
+    """Whether a joint that moves at v towards an end, `room` away, can still keep the limits there."""
+    peak = v + max(a, 0.0) ** 2 / (2 * joint.jerk)
+    if peak <= 0.0:
+        return True
+    reserve = (joint.reserve + 2 * STEP) * peak
+    return peak <= joint.velocity and stopping_distance(v, a, joint.braking, joint.jerk) + reserve <= room
+
+
+def _brake(joint: _Joint, v: float, a: float) -> float:
+    """The acceleration that leads to rest soonest."""
+    side = 1.0 if v + a * abs(a) / (2 * joint.jerk) >= 0.0 else -1.0  # where it would come to drift
+    least = sqrt(max(2 * joint.jerk * side * v, 0.0))  # the deceleration that ends with the velocity
+    return -side * min(least, joint.acceleration)
+
+
+def stopping_distance(v: float, a: float, braking: float, jerk: float) -> float:
+    """How far a joint at velocity v with acceleration a goes until it rests, at most `braking` and `jerk`.
 
     Jerk down to -p, hold, jerk up to zero: p^2 = jerk v + a^2 / 2 if that is no more than braking^2.
     """
-    reach = jerk * v + 0.5 * a * a
-    p = np.maximum(np.minimum(np.sqrt(np.maximum(reach, 0.0)), braking), -a)
-    t1, t3 = (a + p) / jerk, p / jerk
-    t2 = np.maximum(reach - p * p, 0.0) / (jerk * p + 1e-12)
+    if a < 0.0 and v <= a * a / (2 * jerk):  # it is braking too hard already: reverses before it rests
+        return max(v, 0.0) * -a / jerk
+    reach = max(jerk * v + 0.5 * a * a, 0.0)
+    p = max(min(sqrt(reach), braking), -a)
+    if p == 0.0:
+        return 0.0
+    t1, t2, t3 = (a + p) / jerk, max(reach - p * p, 0.0) / (jerk * p), p / jerk
     v1 = v + (a * a - p * p) / (2 * jerk)
     v2 = v1 - p * t2
-    far = (
-        v * t1 + a * t1**2 / 2 - jerk * t1**3 / 6 + v1 * t2 - p * t2**2 / 2 + v2 * t3 - p * t3**2 / 2 + jerk * t3**3 / 6
-    )
-    short = np.maximum(v, 0.0) * np.abs(a) / jerk  # it is braking too hard already: reverses before it rests
-    reverses = (a < 0) & (v <= a * a / (2 * jerk))
-    return np.maximum(np.where(reverses, short, far), 0.0)
+    first = v * t1 + a * t1**2 / 2 - jerk * t1**3 / 6
+    second = v1 * t2 - p * t2**2 / 2
+    third = v2 * t3 - p * t3**2 / 2 + jerk * t3**3 / 6
+    return max(first + second + third, 0.0)
 
 
 def check_finite(*values: np.ndarray) -> None:
