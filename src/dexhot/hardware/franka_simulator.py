@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from math import inf, isfinite
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -41,7 +42,7 @@ def serve(address: str = "") -> None:
         simulator.add_robot()
         with SimulationServer(simulator, hostname_candidates=[address] if address else LOOPBACK) as server:
             robot = server.robot_servers[0]
-            thresholds = _remember_thresholds()
+            thresholds, torques = _remember_thresholds(), _remember_torques()
             print(robot.hostname, flush=True)
             while True:
                 server.run_once()
@@ -50,7 +51,7 @@ def serve(address: str = "") -> None:
                 line = lines.get()
                 if line == "quit":
                     return
-                print(_answer(robot, thresholds, line), flush=True)
+                print(_answer(robot, thresholds, torques, line), flush=True)
 
 
 def _need_franky_sim() -> None:
@@ -79,7 +80,23 @@ def _remember_thresholds() -> dict[str, list[float]]:
     return heard
 
 
-def _answer(robot: "FrankaRobotServer", thresholds: dict[str, list[float]], line: str) -> str:
+def _remember_torques() -> list[float]:
+    """The largest torque (N m) that ever came for each joint, as the bytes have it; inf for one that is no number."""
+    from franky_sim.franka_robot_protocol import UDPCommand
+
+    largest = [0.0] * 7
+    parse = UDPCommand.from_bytes.__func__
+
+    def from_bytes(kind: type, data: bytes) -> UDPCommand:
+        command = parse(kind, data)
+        largest[:] = [max(a, abs(b) if isfinite(b) else inf) for a, b in zip(largest, command.tau_J_d)]
+        return command
+
+    UDPCommand.from_bytes = classmethod(from_bytes)
+    return largest
+
+
+def _answer(robot: "FrankaRobotServer", thresholds: dict[str, list[float]], torques: list[float], line: str) -> str:
     if line == "reflex" and robot.current_motion_id:
         _reflex(robot)
         return "ok"
@@ -87,6 +104,7 @@ def _answer(robot: "FrankaRobotServer", thresholds: dict[str, list[float]], line
         state = robot.robot_state
         found = {"q": state.q, "dq": state.dq, "mode": state.robot_mode.name, "motion": robot.current_motion_id}
         found |= {"load": state.m_load, "com": state.F_x_Cload, "inertia": state.I_load, "collision": thresholds}
+        found |= {"largest_torque": torques}
         return json.dumps(found)
     return "error: it takes state, quit and, when it moves, reflex."
 
@@ -139,7 +157,7 @@ class ArmProcess:
             raise DexhotError(answer)
 
     def state(self) -> dict[str, Any]:
-        """The robot as it is: q, dq, mode, motion (its number, 0 for none), load, com, inertia, collision."""
+        """The robot as it is: q, dq, mode, motion (its number, 0 for none), load, com, inertia, collision, largest_torque (asked for)."""
         return json.loads(self._ask("state"))
 
     def _ask(self, line: str) -> str:

@@ -37,7 +37,8 @@ PAUSE = 0.5  # s without a command after which motion starts slowly again
 class LeapHand:
     """`port`: its serial device (default: the only USB serial adapter). `offsets`: (16,) rad, default calibrated.
 
-    `health` has temperatures, voltages and warnings; `counts` tells of retried packets, lost cycles, watchdog trips.
+    `health` has temperatures, voltages and warnings; `counts` tells of retried packets, lost cycles, goals brought within
+    the limits, watchdog trips.
     After an error from `read`, only `recover` tries again.
     """
 
@@ -57,7 +58,7 @@ class LeapHand:
             np.array([getattr(j, field) for j in self.joints], float)
             for field in ("sign", "zero", "lower", "upper", "velocity")
         )
-        self.counts = {"retried": 0, "lost": 0, "watchdog_trips": 0}
+        self.counts = {"retried": 0, "lost": 0, "limited": 0, "watchdog_trips": 0}
         self.goal = np.zeros(len(self.joints))  # rad, the last sent
         self.on = self.failed = False
         self._servos: Servos | None = None
@@ -201,6 +202,7 @@ class LeapHand:
         rise = min((now - self._began) / self.settings.ramp, 1.0)
         step = self.speed * self.settings.velocity_scale * rise * min(now - self._driven, LONGEST_STEP)
         self.goal = np.clip(np.clip(q, self.goal - step, self.goal + step), self.lower, self.upper)
+        self.counts["limited"] += int((self.goal != q).sum())
         self._driven = now
         self._send(self.goal)
 
@@ -245,9 +247,12 @@ class LeapHand:
         self._said = time.monotonic()
 
     def _begin(self, q: np.ndarray) -> None:
-        """Goals are at q; the speed limit rises from zero; the servos' watchdog watches."""
+        """Goals are at q, a finger that hangs beyond its limit at the limit: no goal ever leaves the limits.
+
+        The speed limit rises from zero; the servos' watchdog watches.
+        """
         self.servos.set_all("bus_watchdog", 0)
-        self.goal = q.copy()
+        self.goal = np.clip(q, self.lower, self.upper)
         self._began = self._driven = time.monotonic()
         self._send(q)
         self.servos.set_all("bus_watchdog", round(self.settings.watchdog / register("bus_watchdog").scale))

@@ -61,6 +61,10 @@ class Faults:
         """ID: a second servo of this id answers at the same time."""
         self.doubled.add(int(ident))
 
+    def single(self, ident: float) -> None:
+        """ID: the second servo of this id is gone again."""
+        self.doubled.discard(int(ident))
+
     def noise(self, fraction: float) -> None:
         """FRACTION of the status packets have a wrong bit."""
         self.noise_fraction = fraction
@@ -105,7 +109,16 @@ class Faults:
 NAMES: dict[str, Callable[..., None]] = {
     f.__name__: f
     for f in (
-        *(Faults.kill, Faults.revive, Faults.double, Faults.noise, Faults.drop, Faults.overload, Faults.heat),
+        *(
+            Faults.kill,
+            Faults.revive,
+            Faults.double,
+            Faults.single,
+            Faults.noise,
+            Faults.drop,
+            Faults.overload,
+            Faults.heat,
+        ),
         *(Faults.voltage, Faults.baud, Faults.torque, Faults.unplug, Faults.replug),
     )
 }

@@ -1,0 +1,228 @@
+"""Faults of the Franka arm: the real driver over the robot's protocol, the robot simulated in another process."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Self
+
+import numpy as np
+
+from dexhot.errors import DexhotError
+from dexhot.hands.joint_table import joint_table
+from dexhot.hardware.franka_arm import FrankaArm
+from dexhot.hardware.franka_settings import ArmError, Settings
+from dexhot.hardware.franka_simulator import ArmProcess
+from dexhot.nodes.faults.table import Faults, Outcome
+
+FAULTS = Faults("arm")
+NONE = np.zeros(7)
+PERIOD = 1 / 60  # s from command to command
+AMPLITUDE, SPEED = 0.05, 3.0  # rad, rad/s of phase
+LONGEST = 8.0  # s that a fault may stay unnoticed
+TRIES = 8  # of a clean start, on a machine that starves the simulation
+BACK = 20.0  # s that a robot may take to be there again
+# The simulation shares this machine with everything else: the robot's own time may stand still for longer than 0.1 s
+SETTINGS = Settings(hand="", realtime=False, frozen_timeout=0.2)
+
+
+class ArmRig:
+    """A robot, which outlives a fault, and a driver for each fault."""
+
+    def __init__(self, settings: Settings = SETTINGS):
+        self.settings = settings
+        self.process = ArmProcess()
+        self.retries = 0
+
+    def __enter__(self) -> Self:
+        self.process.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.process.thaw()
+        self.process.kill()
+
+    def renew(self) -> None:
+        """A driver of its own for the next fault, and a robot that runs."""
+        self.process.thaw()
+        if self.process.process.poll() is not None:
+            self.process.start()
+        self.arm = FrankaArm(self.process.address, self.settings)
+
+    def ready(self) -> None:
+        """The arm follows commands. A start that the machine's load spoils is made anew, and counted."""
+        told = "it was never tried"
+        for _ in range(TRIES):
+            try:
+                self.arm.recover()
+                self.arm.hold()
+                self.centre, self.begin = self.arm.read().q, time.monotonic()
+                told = self.drive(0.5)
+            except DexhotError as e:
+                told = str(e)
+            if not told:
+                return
+            self.retries += 1
+        raise DexhotError(f"the simulated arm does not run on this machine: {told}")
+
+    def command(self) -> None:
+        """One command. Raises what the driver raises."""
+        t = SPEED * (time.monotonic() - self.begin)
+        self.arm.write(self.centre + AMPLITUDE * (1 - np.cos(t)), np.full(7, AMPLITUDE * SPEED * np.sin(t)), NONE)
+        self.arm.read()
+
+    def drive(self, seconds: float, until: Callable[[], bool] = lambda: False) -> str:
+        """Command for so long, or until a condition; the driver's error, or ""."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not until():
+            try:
+                self.command()
+            except DexhotError as e:
+                return str(e)
+            time.sleep(PERIOD)
+        return ""
+
+    def refuses(self) -> bool:
+        try:
+            self.arm.write(self.centre, NONE, NONE)
+        except ArmError:
+            return True
+        return False
+
+    def reset(self) -> bool:
+        """What activating the driver node does; then the arm moves again."""
+        try:
+            self.ready()
+        except DexhotError:
+            return False
+        return True
+
+    def violations(self) -> int:
+        """Joints that were ever asked for more than their torque, by the bytes that came to the robot."""
+        asked = self.process.state()["largest_torque"]
+        return sum(torque > joint.effort for torque, joint in zip(asked, joint_table("fr3")))
+
+
+def breaks(rig: ArmRig, cause: Callable[[], None], expects: str, cure: Callable[[], None] | None = None) -> Outcome:
+    """A fault in motion that the driver must raise, with words that match `expects`."""
+    rig.ready()
+    begin = time.monotonic()
+    cause()
+    told = rig.drive(LONGEST)
+    ms = 1e3 * (time.monotonic() - begin)
+    if not re.search(expects, told):
+        return Outcome(told, None, ms if told and rig.refuses() else None, "fault" if told else "tracking", "")
+    safe = ms if rig.refuses() else None
+    if cure:
+        cure()
+    how = f"{'cause removed, then ' if cure else ''}reset" if rig.reset() else ""
+    return Outcome(told, ms, safe, "fault", how)
+
+
+@FAULTS.add("robot unreachable at start")
+def unreachable(rig: ArmRig) -> Outcome:
+    arm = FrankaArm("127.0.250.1", rig.settings)
+    begin = time.monotonic()
+    try:
+        arm.connect()
+    except ArmError as e:
+        ms = 1e3 * (time.monotonic() - begin)
+        return Outcome(str(e), ms, 0.0, "inactive", "started again" if rig.reset() else "")
+    return Outcome("", None, None, "connected", "")
+
+
+@FAULTS.add("reflex", quick=True)
+def reflex(rig: ArmRig) -> Outcome:
+    return breaks(rig, rig.process.reflex, "reflex")
+
+
+@FAULTS.add("frozen controller / network loss 2 s", quick=True)
+def frozen(rig: ArmRig) -> Outcome:
+    def back() -> None:
+        time.sleep(2.0)
+        rig.process.thaw()
+
+    return breaks(rig, rig.process.freeze, "stands still", back)
+
+
+@FAULTS.add("network loss 100 ms")
+def network_gap(rig: ArmRig) -> Outcome:
+    """Shorter than what is a fault: the arm waits, the driver tells, and goes on."""
+    rig.ready()
+    rig.arm.longest_stall = 0.0
+    begin = time.monotonic()
+    rig.process.freeze()
+    rig.drive(0.1)
+    rig.process.thaw()
+    told = rig.drive(LONGEST, until=lambda: rig.arm.longest_stall > 0.05)
+    ms = 1e3 * (time.monotonic() - begin)
+    words = rig.arm.warnings.get("stall", "")
+    if told:
+        return Outcome(told, ms, ms if rig.refuses() else None, "fault", "reset" if rig.reset() else "")
+    goes_on = not rig.drive(0.3)
+    return Outcome(words, ms if words else None, 0.0, "tracking", "by itself" if goes_on else "")
+
+
+@FAULTS.add("robot loses power")
+def powerless(rig: ArmRig) -> Outcome:
+    return breaks(rig, rig.process.kill, "connection|stopped by itself|stands still", rig.process.start)
+
+
+@FAULTS.add("commands stop coming")
+def silence(rig: ArmRig) -> Outcome:
+    """Who commands has died: the arm comes to rest by its own watchdog."""
+    rig.ready()
+    before, begin = rig.arm.counts["silences"], time.monotonic()
+    while rig.arm.counts["silences"] == before and time.monotonic() - begin < LONGEST:
+        time.sleep(0.002)
+    ms = 1e3 * (time.monotonic() - begin)
+    seen = rig.arm.counts["silences"] > before
+    words = f"no command for {1e3 * rig.settings.command_timeout:.0f} ms: the arm comes to rest" if seen else ""
+    back = seen and not rig.drive(0.3)
+    return Outcome(words, ms if seen else None, ms if seen else None, "holding", "by itself" if back else "")
+
+
+@FAULTS.add("NaN command", quick=True)
+def nan_command(rig: ArmRig) -> Outcome:
+    rig.ready()
+    goal, begin = rig.arm.setpoint.q.copy(), time.monotonic()
+    try:
+        rig.arm.write(np.full(7, np.nan), NONE, NONE)
+        told = ""
+    except DexhotError as e:
+        told = str(e)
+    ms = 1e3 * (time.monotonic() - begin)
+    on = not rig.drive(0.2) and np.isfinite(goal).all()
+    return Outcome(told, ms if told else None, ms if told else None, "tracking, refused", "by itself" if on else "")
+
+
+def limited(rig: ArmRig, offset: float, kind: str) -> Outcome:
+    """Commands that lie `offset` rad away, for half a second: the setpoint keeps its limits, and counts."""
+    rig.ready()
+    before, begin = dict(rig.arm.setpoint.limited), time.monotonic()
+    detected = told = None
+    while time.monotonic() - begin < 0.5 and told is None:
+        try:
+            rig.arm.write(rig.centre + offset, NONE, NONE)
+        except ArmError as e:
+            told = str(e)
+        if detected is None and rig.arm.setpoint.limited[kind] > before[kind]:
+            detected = 1e3 * (time.monotonic() - begin)
+        time.sleep(0.005)
+    limits = rig.arm.setpoint.limits
+    kept = (np.abs(rig.arm.setpoint.v) <= limits.velocity + 1e-9).all() and (
+        rig.arm.setpoint.q <= limits.upper + 1e-9
+    ).all()
+    words = f"held back by the limit of {kind}" if detected is not None else ""
+    back = rig.reset() if told else not rig.drive(0.5)
+    state = "fault" if told else "tracking, clamped"
+    return Outcome(words, detected, detected if kept else None, state, "by itself" if back else "")
+
+
+@FAULTS.add("command out of limits")
+def out_of_limits(rig: ArmRig) -> Outcome:
+    return limited(rig, 20.0, "position")
+
+
+@FAULTS.add("discontinuous command (0.5 rad)")
+def leap(rig: ArmRig) -> Outcome:
+    return limited(rig, 0.5, "velocity")

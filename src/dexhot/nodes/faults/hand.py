@@ -1,0 +1,295 @@
+"""Faults of the LEAP hand: the real driver, as it ships, over a simulated servo bus in another process."""
+
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Self
+
+import numpy as np
+
+from dexhot.errors import DexhotError
+from dexhot.hands.joint_table import joint_table
+from dexhot.hardware.dynamixel.registers import register
+from dexhot.hardware.dynamixel.simulator import BusProcess
+from dexhot.hardware.leap_hand import LeapHand
+from dexhot.hardware.leap_setup import Settings
+from dexhot.nodes.faults.table import Faults, Outcome
+
+FAULTS = Faults("hand")
+JOINTS = joint_table("leap_right")
+NONE = np.zeros(len(JOINTS))
+PERIOD = 0.008  # s from command to command
+SWING = 0.3  # rad
+LONGEST = 6.0  # s that a fault may stay unnoticed
+TRIES = 5  # of a clean start, on a machine that starves the simulation
+
+
+class HandRig:
+    """A bus and a driver for one fault."""
+
+    def __init__(self, settings: Settings | None = None):
+        self.settings = settings or Settings()
+        self.retries = 0
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(prefix="dexhot-faults-")
+        self.bus = BusProcess(link=f"{self._folder.name}/leap")
+        self.bus.__enter__()
+        self.hand = LeapHand(port=self.bus.path, settings=self.settings, offsets=NONE)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.hand.close()
+        self.bus.__exit__(None, None, None)
+        self._folder.cleanup()
+
+    def ready(self) -> None:
+        """The hand follows commands. A start that the machine's load spoils is made anew, and counted."""
+        told = ""
+        for _ in range(TRIES):
+            try:
+                self.hand.recover() if self.hand.failed else self.hand.connect()
+                self.hand.hold()
+                told = self.drive(0.3)
+            except DexhotError as e:
+                self.hand.failed, told = True, str(e)
+            if not told:
+                return
+            self.retries += 1
+        raise DexhotError(f"the simulated hand does not run on this machine: {told}")
+
+    def command(self) -> None:
+        """One cycle. Raises what the driver raises."""
+        self.hand.write(np.full(len(JOINTS), SWING * np.sin(3.0 * time.monotonic())), NONE, NONE)
+        self.hand.read()
+
+    def drive(self, seconds: float, until: Callable[[], bool] = lambda: False) -> str:
+        """Command for so long, or until a condition; the driver's error, or ""."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not until():
+            try:
+                self.command()
+            except DexhotError as e:
+                return str(e)
+            time.sleep(PERIOD)
+        return ""
+
+    def refuses(self) -> bool:
+        """Whether a command is refused."""
+        try:
+            self.hand.write(self.hand.goal, NONE, NONE)
+        except DexhotError:
+            return True
+        return False
+
+    def reset(self) -> bool:
+        """What activating the driver node does; then the hand moves again."""
+        for _ in range(TRIES):
+            try:
+                self.hand.recover()
+                self.hand.hold()
+            except DexhotError:
+                continue
+            if not self.drive(0.2):
+                return True
+        return False
+
+    def violations(self) -> int:
+        """Servos that were ever sent a goal outside the joint's limits, by the bytes that came to them."""
+        scale, found = register("goal_position").scale, 0
+        for joint in JOINTS:
+            for counts in self.bus.state()["goals"].get(str(joint.motor_id), ()):
+                found += not joint.lower - scale <= joint.from_motor(counts * scale) <= joint.upper + scale
+        return found
+
+
+def breaks(rig: HandRig, line: str, expects: str, cure: str = "") -> Outcome:
+    """A fault in motion that the driver must raise, with words that match `expects`."""
+    rig.ready()
+    rig.bus.inject(line)
+    begin = time.monotonic()
+    told = rig.drive(LONGEST)
+    ms = 1e3 * (time.monotonic() - begin)
+    if not re.search(expects, told):
+        return Outcome(told, None, ms if told and rig.refuses() else None, "fault" if told else "tracking", "")
+    safe = ms if rig.refuses() else None
+    if cure:
+        rig.bus.inject(cure)
+    how = f"{'cause removed, then ' if cure else ''}reset" if rig.reset() else ""
+    return Outcome(told, ms, safe, "fault", how)
+
+
+def refused_at_start(rig: HandRig, line: str, expects: str, cure: str) -> Outcome:
+    """A fault that is there when the driver connects: no torque, so nothing moves."""
+    rig.bus.inject(line)
+    begin = time.monotonic()
+    try:
+        rig.hand.connect()
+    except DexhotError as e:
+        told, ms = str(e), 1e3 * (time.monotonic() - begin)
+    else:
+        return Outcome("", None, None, "connected", "")
+    if rig.bus.state()["torque"] or not re.search(expects, told):
+        return Outcome(told, None, None, "inactive", "")
+    rig.bus.inject(cure)
+    rig.hand.failed = True
+    return Outcome(told, ms, 0.0, "inactive, no torque", "cause removed, then reset" if rig.reset() else "")
+
+
+def survived(rig: HandRig, line: str, cure: str, seconds: float = 2.0) -> Outcome:
+    """Noise that the driver gets over: packets are asked for again, and counted; the hand goes on."""
+    rig.ready()
+    before, lost = rig.hand.counts["retried"], rig.hand.counts["lost"]
+    rig.bus.inject(line)
+    begin = time.monotonic()
+    told = rig.drive(LONGEST, until=lambda: rig.hand.counts["retried"] > before)
+    ms = 1e3 * (time.monotonic() - begin)
+    if not told:
+        told = rig.drive(seconds)
+    retried, lost = rig.hand.counts["retried"] - before, rig.hand.counts["lost"] - lost
+    if told:  # given up: then it must be safe, and a reset must bring it back
+        rig.bus.inject(cure)
+        return Outcome(
+            told, ms, ms if rig.refuses() else None, "fault", "reset" if rig.reset() else "", f"{lost} states"
+        )
+    if not retried:
+        return Outcome("", None, 0.0, "tracking", "")
+    rig.bus.inject(cure)
+    return Outcome(f"{retried} packets asked again", ms, 0.0, "tracking", "by itself", f"{lost} states")
+
+
+@FAULTS.add("servo dead", quick=True)
+def servo_dead(rig: HandRig) -> Outcome:
+    return breaks(rig, "kill 5", r"\[5\]|servo 5|middle_forward", "revive 5")
+
+
+@FAULTS.add("servo overload", quick=True)
+def servo_overload(rig: HandRig) -> Outcome:
+    return breaks(rig, "overload 3", "overload")
+
+
+@FAULTS.add("servo over-temperature", quick=True)
+def servo_hot(rig: HandRig) -> Outcome:
+    return breaks(rig, "heat 14 80", "overheating", "heat 14 30")
+
+
+@FAULTS.add("torque lost (supply)")
+def torque_lost(rig: HandRig) -> Outcome:
+    return breaks(rig, "torque 0", "lost its torque")
+
+
+@FAULTS.add("USB unplugged and replugged", quick=True)
+def unplugged(rig: HandRig) -> Outcome:
+    return breaks(rig, "unplug", "", "replug")
+
+
+@FAULTS.add("CRC errors 1 %")
+def noise_1(rig: HandRig) -> Outcome:
+    return survived(rig, "noise 0.01", "noise 0")
+
+
+@FAULTS.add("CRC errors 20 %", quick=True)
+def noise_20(rig: HandRig) -> Outcome:
+    return survived(rig, "noise 0.2", "noise 0")
+
+
+@FAULTS.add("replies dropped 5 %")
+def dropped(rig: HandRig) -> Outcome:
+    return survived(rig, "drop 0.05", "drop 0")
+
+
+@FAULTS.add("wrong baud rate at start")
+def wrong_baud(rig: HandRig) -> Outcome:
+    return refused_at_start(rig, "baud 57600", "57600", "baud 4000000")
+
+
+@FAULTS.add("two hands on one bus at start")
+def doubled(rig: HandRig) -> Outcome:
+    return refused_at_start(rig, "double 3", "garbled", "single 3")
+
+
+@FAULTS.add("a second servo of one id in motion")
+def double_in_motion(rig: HandRig) -> Outcome:
+    return breaks(rig, "double 3", "garbled|of one id", "single 3")
+
+
+@FAULTS.add("torque found on at start, wrong mode")
+def torque_on(rig: HandRig) -> Outcome:
+    rig.bus.inject("torque 1")
+    begin = time.monotonic()
+    rig.hand.connect()
+    ms = 1e3 * (time.monotonic() - begin)
+    off = not rig.bus.state()["torque"]
+    rig.ready()
+    told = "torque taken off, registers set, torque on at the measured pose"
+    return Outcome(told if off else "", ms if off else None, 0.0 if off else None, "ready", "by itself")
+
+
+@FAULTS.add("bus silent: the servos' watchdog", quick=True)
+def watchdog(rig: HandRig) -> Outcome:
+    """The driver stands still, as when Python dies: the servos stop by themselves."""
+    rig.ready()
+    begin, stopped = time.monotonic(), None
+    while stopped is None and time.monotonic() - begin < LONGEST:
+        if all(value < 0 for value in rig.bus.state()["watchdog"]):
+            stopped = 1e3 * (time.monotonic() - begin)
+        time.sleep(0.005)
+    trips = rig.hand.counts["watchdog_trips"]
+    told = rig.drive(0.5)
+    tripped = rig.hand.counts["watchdog_trips"] > trips and not told
+    words = rig.hand.health.warnings.get("watchdog", "") if tripped else ""
+    return Outcome(
+        words, stopped if tripped else None, stopped, "holding", "by itself, from where it stopped" if tripped else ""
+    )
+
+
+@FAULTS.add("supply voltage low", moves=False)
+def voltage_low(rig: HandRig) -> Outcome:
+    rig.ready()
+    rig.bus.inject("voltage 4.2")
+    begin = time.monotonic()
+    found: list[str] = []
+
+    def warned() -> bool:
+        found[:] = [text for text in rig.hand.health.warnings.values() if "4.2 V" in text]
+        return bool(found)
+
+    told = rig.drive(LONGEST, until=warned)
+    ms = 1e3 * (time.monotonic() - begin)
+    rig.bus.inject("voltage 5.0")
+    back = not rig.drive(LONGEST, until=lambda: not any(" V" in t for t in rig.hand.health.warnings.values()))
+    return Outcome(
+        found[0] if found else told, ms if found else None, 0.0, "tracking, warning", "by itself" if back else ""
+    )
+
+
+@FAULTS.add("goal out of limits, in a leap")
+def out_of_limits(rig: HandRig) -> Outcome:
+    rig.ready()
+    before = rig.hand.counts["limited"]
+    begin = time.monotonic()
+    rig.hand.write(np.full(len(JOINTS), 20.0), NONE, NONE)
+    ms = 1e3 * (time.monotonic() - begin)
+    limited = rig.hand.counts["limited"] - before
+    told = rig.drive(0.2)
+    words = f"{limited} goals brought within position and speed" if limited else ""
+    return Outcome(
+        words, ms if limited else None, ms if limited and not told else None, "tracking, clamped", "by itself"
+    )
+
+
+@FAULTS.add("NaN goal", quick=True)
+def nan_goal(rig: HandRig) -> Outcome:
+    rig.ready()
+    goal = rig.hand.goal.copy()
+    begin = time.monotonic()
+    try:
+        rig.hand.write(np.full(len(JOINTS), np.nan), NONE, NONE)
+        told = ""
+    except DexhotError as e:
+        told = str(e)
+    ms = 1e3 * (time.monotonic() - begin)
+    safe = bool(told) and (rig.hand.goal == goal).all()
+    on = not rig.drive(0.2)
+    return Outcome(told, ms if told else None, ms if safe else None, "tracking, refused", "by itself" if on else "")

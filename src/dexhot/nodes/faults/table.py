@@ -1,0 +1,98 @@
+"""A fault as a function of the rig that it befalls, what came of it, and the figures of many."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table as RichTable
+
+SAFE_WITHIN = 250.0  # ms
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a fault. Times are ms after it; None: it was not noticed, or not made safe."""
+
+    told: str  # by what words it was noticed; "" when it was not
+    detected_ms: float | None
+    safe_ms: float | None  # until no motion command is accepted; 0 where every command stays a good one
+    state: str  # of the driver or the supervisor in the end
+    recovered: str  # how; "" when it was not
+    lost: str = "nothing"  # data
+    messages_lost: int = 0  # recorded ones that were older than a second
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`run(rig)` brings it about and cures it. `moves`: motion depends on it, so it must be safe in time."""
+
+    name: str
+    group: str
+    run: Callable[[Any], Outcome]
+    quick: bool = False
+    moves: bool = True
+
+
+@dataclass(frozen=True)
+class Result:
+    """A fault and its outcome; `violations`: commands beyond limits that were on the wire, from its bytes."""
+
+    fault: Fault
+    outcome: Outcome
+    violations: int = 0
+
+    @property
+    def safe(self) -> bool:
+        return self.outcome.safe_ms is not None and self.outcome.safe_ms <= SAFE_WITHIN
+
+    def entries(self) -> dict[str, Any]:
+        """For JSON."""
+        o = self.outcome
+        return {"fault": self.fault.name, "group": self.fault.group, **o.__dict__, "limit_violations": self.violations}
+
+
+class Faults(list[Fault]):
+    """The faults of one rig, in the order they are tried."""
+
+    def __init__(self, group: str):
+        super().__init__()
+        self.group = group
+
+    def add(self, name: str, quick: bool = False, moves: bool = True) -> Callable:
+        """Decorate a function of the rig to be the fault `name`."""
+
+        def added(run: Callable[[Any], Outcome]) -> Callable[[Any], Outcome]:
+            self.append(Fault(name, self.group, run, quick, moves))
+            return run
+
+        return added
+
+
+def metrics(results: list[Result], false_stops: int) -> dict[str, int]:
+    """The ids of the benchmark; `must_be_safe` counts the faults that motion depends on."""
+    moving = [r for r in results if r.fault.moves]
+    return {
+        "injected": len(results),
+        "detected": sum(r.outcome.detected_ms is not None for r in results),
+        "must_be_safe": len(moving),
+        "safe_within_250ms": sum(r.safe for r in moving),
+        "recovered": sum(bool(r.outcome.recovered) for r in results),
+        "limit_violations": sum(r.violations for r in results),
+        "messages_lost": sum(r.outcome.messages_lost for r in results),
+        "false_stops": false_stops,
+    }
+
+
+def rich_table(results: list[Result]) -> RichTable:
+    """For a person."""
+    table = RichTable(title="faults", title_justify="left")
+    for heading in ("group", "injected", "after ms", "safe ms", "state reached", "recovered how", "data lost"):
+        table.add_column(heading, justify="right" if heading.endswith("ms") else "left")
+    for r in results:
+        o = r.outcome
+        detected = "[red]never[/]" if o.detected_ms is None else f"{o.detected_ms:.0f}"
+        safe = "-" if not r.fault.moves else "[red]never[/]" if o.safe_ms is None else f"{o.safe_ms:.0f}"
+        if r.fault.moves and o.safe_ms is not None and not r.safe:
+            safe = f"[red]{safe}[/]"
+        table.add_row(r.fault.group, r.fault.name, detected, safe, o.state, o.recovered or "[red]not[/]", o.lost)
+    return table
