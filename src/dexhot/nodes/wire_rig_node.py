@@ -2,8 +2,8 @@
 
 Who ticks and what is published is as on the embedded rig; but arm and hand are moved by their drivers, in processes of
 their own, over libfranka's protocol and the servo bus. The world runs in cycles of the arm (1 ms), PARTS of a tick at a
-time, with its time on /clock after each. Half a tick after a tick, the states and commands that answer it must be there:
-a machine that is too slow for them, or for the cycles, makes the world slower than real time. `scale` in the
+time, with its time on /clock after each. Half a tick after a tick, the states and commands that answer it must be
+there: a machine that is too slow for them, or for the cycles, makes the world slower than real time. `scale` in the
 diagnostics says how much.
 """
 

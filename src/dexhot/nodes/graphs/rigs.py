@@ -14,7 +14,7 @@ from dexhot.nodes.graph import GraphError, NodeSpec, Process
 
 RIGS = ("sim", "sim-wire", "real")
 ON_THE_WIRE = {  # what a simulated far end may take longer for than a real one, on a machine that is busy
-    "leap_driver": {"slack": 0.06, "bus_watchdog": 0.5, "use_sim_time": True},
+    "leap_driver": {"slack": 0.06, "use_sim_time": True},
     "franka_driver": {"realtime": False, "frozen_timeout": 1.0, "use_sim_time": True},
 }
 STARTING = 60.0  # s that the drivers wait for a simulated rig to be there
