@@ -1,7 +1,11 @@
 """The arm's driver over the robot's own protocol, on a simulated FR3 in another process, and what can befall it."""
 
+import os
+import subprocess
 import sys
+import sysconfig
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,6 +84,20 @@ def test_commands_move_the_arm(arm):
     goal = arm.read().q + 0.1
     assert drive(arm, goal), arm.read().q - goal
     assert arm.counts["commands"] > 0
+
+
+def test_the_unchanged_franky_sim_is_driven_too():
+    address = f"127.{20 + os.getpid() % 200}.0.1"
+    command = [Path(sysconfig.get_path("scripts")) / "franky-sim", "--simulator", "mujoco", "--hostname", address]
+    stock = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    try:
+        assert any("Connect to" in line for line in stock.stdout)
+        with FrankaArm(address, Settings(hand="", **PATIENT)) as arm:
+            arm.hold()
+            assert drive(arm, arm.read().q - 0.1)
+    finally:
+        stock.kill()
+        stock.communicate()
 
 
 def test_commands_need_a_hold_before_them(arm):

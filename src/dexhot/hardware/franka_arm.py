@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 POLL = 0.004  # s
 LONGEST = 50  # robot cycles made up for in one poll; after a longer pause the setpoint is late instead
+COAST = 0.05  # s that the goal moves on after a command, by the command's velocity
+STALL = 0.05  # s without progress of the robot's time that is told, but no fault yet
 GOOD_NETWORK = 0.9  # share of the control commands that the robot gets in time
 
 
@@ -45,7 +47,8 @@ class FrankaArm:
         self.setpoint = Setpoint(fr3_limits(self.settings.velocity_scale))
         self.fault = ""
         self.warnings: dict[str, str] = {}
-        self.counts = {"commands": 0, "silences": 0}
+        self.counts = {"commands": 0, "silences": 0, "stalls": 0}
+        self.longest_stall = 0.0  # s
         self._link: Link | None = None
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -53,6 +56,7 @@ class FrankaArm:
         self._goal, self._goal_v, self._effort = np.zeros((3, 7))
         self._age = 0  # robot cycles since the goal was set
         self._holding = True
+        self._stalled = 0.0  # s, at the last look
 
     # Coming and going
 
@@ -180,12 +184,24 @@ class FrankaArm:
                 f"the arm's time stands still since {1e3 * watch.stalled:.0f} ms: its controller is frozen or the "
                 "network is lost; see to it, then recover the driver."
             )
+        self._notice_stall(watch.stalled)
         self._judge(state)
         if not self._holding and self._age * STEP > self.settings.command_timeout:
             self.counts["silences"] += 1
             self._rest(state)
+        self._age += max(cycles - LONGEST, 0)
         self._advance(min(cycles, LONGEST))
         self.link.send(self.setpoint.q, self.setpoint.v, self._effort)
+
+    def _notice_stall(self, stalled: float) -> None:
+        """A gap in the robot's packets that is too short to be a fault: counted once, and told."""
+        if stalled >= STALL > self._stalled:
+            self.counts["stalls"] += 1
+        self._stalled = stalled
+        if stalled >= STALL:
+            self.longest_stall = max(self.longest_stall, stalled)
+            told = f"the arm's time stood still for {1e3 * self.longest_stall:.0f} ms: is the network disturbed?"
+            self.warnings["stall"] = told
 
     def _judge(self, state: "franky.RobotState") -> None:
         """Warn of a bad network; raise ArmError when the arm does not obey or is not where it was sent."""
@@ -210,10 +226,9 @@ class FrankaArm:
         self._holding = True
 
     def _advance(self, cycles: int) -> None:
-        """The setpoint, by the robot's cycles; the goal moves on for as long as a command may live."""
+        """The setpoint, by the robot's cycles."""
         for _ in range(cycles):
             self._age += 1
-            lives = self._age * STEP < self.settings.command_timeout
-            velocity = self._goal_v if lives else np.zeros(7)
+            velocity = self._goal_v if self._age * STEP < COAST else np.zeros(7)
             self._goal = self._goal + velocity * STEP
             self.setpoint.step(self._goal, velocity)
