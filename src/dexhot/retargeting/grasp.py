@@ -26,7 +26,7 @@ class GraspOptions:
     crowding: float = 4.0
     friction: float = 0.1  # the cone within which forces must balance: tangential ones creep long before they slip
     imbalance: float = 30.0  # cost of a grasp whose forces cannot balance at all
-    omitted: float = 6.0  # cost of leaving out a finger that the human used
+    omitted: float = 14.0  # cost of leaving out a finger: two fingertips alone let an object turn and roll away
     starts: int = 4  # per choice of fingers
     miss: float = 0.0015  # a fingertip that stays this far from its contact costs 1
     overlap: float = 0.002  # and so does an overlap as deep

@@ -1,7 +1,7 @@
 """Of the grasps that would hold an object, the one that this hand can take where the human hand was.
 
-Contacts are searched for around the measured fingertips, the hand is posed on each grasp that was found, and the search is
-repeated around the fingertips of the poses that came closest: a robot hand of other proportions reaches other places.
+Contacts are searched for around the measured fingertips, the hand is posed on each grasp that was found, and the search
+is repeated around the fingertips of the poses that came closest: a hand of other proportions reaches other places.
 """
 
 from dataclasses import replace
@@ -14,7 +14,8 @@ from dexhot.retargeting.clip_solver import ClipProblem, solve_clip
 from dexhot.retargeting.grasp import Grasp, GraspOptions, choose_grasps
 from dexhot.retargeting.hand_model import HandModel
 
-ITERATIONS = 30
+ITERATIONS = 16
+POSED = 12  # grasps that the hand is posed on, of each search
 REFINED = 3  # grasps around whose poses the search is repeated
 
 
@@ -35,11 +36,11 @@ def find_grasp(
 
     allowed: (N, 3) -> (N,) bool, both in the mesh frame. held: weight of tips on their contacts.
     """
-    grasps = choose_grasps(measured, weight, thumb, solid, radius, allowed, options)
+    grasps = choose_grasps(measured, weight, thumb, solid, radius, allowed, options)[:POSED]
     costs, reached = pose_costs(model, problem, grasps, frame, measured, held, options)
     for best in np.argsort(costs, kind="stable")[:REFINED]:
         around = np.where(grasps[best].weight[:, None] > 0, reached[best], measured)
-        more = choose_grasps(around, grasps[best].weight, thumb, solid, radius, allowed, options)
+        more = choose_grasps(around, grasps[best].weight, thumb, solid, radius, allowed, options)[:POSED]
         more_costs, _ = pose_costs(model, problem, more, frame, measured, held, options)
         grasps, costs = grasps + more, np.concatenate([costs, more_costs])
     return grasps[int(np.argmin(costs))]
