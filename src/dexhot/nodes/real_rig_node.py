@@ -3,7 +3,10 @@
 The object's pose must come from outside, on /object/pose: a motion capture system or a pose estimator.
 """
 
+import time
+
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from std_msgs.msg import Header
 
 from dexhot.control.controllers import RATE
@@ -14,6 +17,7 @@ from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
 
 LOOKS = 20.0  # Hz
+QUIET = 1.0  # s without a pose that are worth a word
 POSE = "/object/pose"
 
 
@@ -25,23 +29,28 @@ class RealRigNode(DexhotNode):
         self.frames = len(load(self.p.reference, Reference).q)
         self.episodes = self.advertise(Header, "/rig/episode", "latched")
         self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.subscribe(PoseWithCovarianceStamped, POSE, self.on_pose, "state")
         self.loop(LOOKS, self.look, "look")
 
     def start(self) -> None:
         self.safety = messages.Safety(State.INACTIVE)
         self.ended = False
+        self.seen = time.monotonic()  # when the last pose came
         self.begun = 0.0  # stamp of the first frame that was tracked
         self.episodes.publish(Header(stamp=self.stamp(), frame_id="start 1"))
 
     def on_safety(self, message: DiagnosticArray) -> None:
         self.safety = messages.read_safety_state(message)
 
+    def on_pose(self, message: PoseWithCovarianceStamped) -> None:
+        self.seen = time.monotonic()
+        self.warnings.pop("pose", None)
+
     def look(self) -> None:
-        """Is there somebody who tells where the object is? Is the clip over?"""
-        if self.count_publishers(POSE):
-            self.warnings.pop("pose", None)
-        elif "pose" not in self.warnings:
-            self.warnings["pose"] = f"nobody publishes {POSE}: start what tells where the object is"
+        """Does somebody tell where the object is? Is the clip over?"""
+        if time.monotonic() - self.seen > QUIET and "pose" not in self.warnings:
+            who = "those who publish it are silent" if self.count_publishers(POSE) else "nobody publishes it"
+            self.warnings["pose"] = f"no object pose on {POSE}: {who}"
             self.get_logger().warning(self.warnings["pose"])
         if not self.safety.moving:
             return
