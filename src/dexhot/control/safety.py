@@ -1,8 +1,8 @@
 """The safety state machine and the guards on commands, as pure functions of stamped events.
 
     inactive --inputs_ready--> ready --start--> tracking --finish--> ready
-    ready, tracking --stale | non_finite | object_lost | stop--> holding --inputs_ready--> ready
-    any --estop | dead_node | driver_fault--> fault --reset--> inactive
+    ready, tracking --stale | non_finite | object_lost | stop | ...--> holding --inputs_ready--> ready
+    any --estop | dead_node | driver_fault | diverged--> fault --reset--> inactive
 
 Motion commands are accepted in `tracking` alone; everywhere else the arm holds its measured pose and the hand its last
 valid target. `fault` is latched: only an explicit `reset` leaves it, and it leads to `inactive`, never straight back
@@ -34,14 +34,22 @@ class Event(StrEnum):
     STALE = "stale"
     NON_FINITE = "non_finite"
     OBJECT_LOST = "object_lost"
+    OUT_OF_LIMITS = "out_of_limits"  # a joint is measured beyond its limits
+    STRAINED = "strained"  # a joint works at its torque limit for too long
+    HOT = "hot"  # a motor is nearly too warm
+    LATE = "late"  # the supervisor itself was; the drivers have stopped without it
     ESTOP = "estop"
     DEAD_NODE = "dead_node"
     DRIVER_FAULT = "driver_fault"  # unplugged bus, overload, reflex
+    DIVERGED = "diverged"  # a joint is not where it was told to be
     RESET = "reset"
 
 
-HOLD_EVENTS = (Event.STALE, Event.NON_FINITE, Event.OBJECT_LOST, Event.STOP)
-FAULT_EVENTS = (Event.ESTOP, Event.DEAD_NODE, Event.DRIVER_FAULT)
+HOLD_EVENTS = (
+    *(Event.STALE, Event.NON_FINITE, Event.OBJECT_LOST, Event.OUT_OF_LIMITS, Event.STRAINED, Event.HOT, Event.LATE),
+    Event.STOP,
+)
+FAULT_EVENTS = (Event.ESTOP, Event.DEAD_NODE, Event.DRIVER_FAULT, Event.DIVERGED)
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.INACTIVE, Event.INPUTS_READY): State.READY,
@@ -107,6 +115,8 @@ class InputMonitor:
             age = now - self.stamps[stream]
             if age > self.max_age:
                 return Event.STALE, f"{stream} is {1e3 * age:.0f} ms old, the limit is {1e3 * self.max_age:.0f} ms"
+            if age < -self.max_age:
+                return Event.STALE, f"{stream} is stamped {-1e3 * age:.0f} ms in the future: are the clocks one?"
         return Event.INPUTS_READY, "all inputs are fresh"
 
 

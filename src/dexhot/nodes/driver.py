@@ -20,7 +20,7 @@ from dexhot.hardware.devices import Device
 from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
 
-WATCHDOG_RATE = 20.0  # Hz
+WATCHDOG_RATE = 50.0  # Hz
 RETRY = 0.25  # s
 
 
@@ -71,6 +71,7 @@ class DriverNode(DexhotNode):
         self.safety = messages.Safety(State.INACTIVE)
         self.previous: np.ndarray | None = None  # the last command driven, while one is
         self.last_stamp = self.supervised = 0.0
+        self.forsaken: float | None = None  # t0 of the clip in which the supervisor fell silent
         self.values = {"refused": 0, "clamped": 0, "held": 0}
         self.device.hold()
 
@@ -113,13 +114,17 @@ class DriverNode(DexhotNode):
         self.warnings["refused"] = why
 
     def on_safety(self, message: DiagnosticArray) -> None:
-        self.safety, self.supervised = messages.read_safety_state(message), time.monotonic()
+        said, self.supervised = messages.read_safety_state(message), time.monotonic()
+        if said.moving and said.t0 == self.forsaken:
+            return  # never straight back into motion: it must stop, and start anew
+        self.safety, self.forsaken = said, None
         if not self.safety.moving:
             self.hold()
 
     def watch(self) -> None:
         """Commands that stop coming end in a hold, and so does a supervisor that has died."""
         if self.safety.moving and time.monotonic() - self.supervised > self.p.supervisor_timeout:
+            self.forsaken = self.safety.t0
             self.safety = messages.Safety(State.FAULT, "the supervisor is silent")
             self.hold()
         if self.previous is not None and self.device.time(self.now()) - self.last_stamp > self.p.max_age:

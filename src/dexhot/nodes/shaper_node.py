@@ -55,6 +55,9 @@ class ShaperNode(DexhotNode):
             return
         begin = time.monotonic()
         target = messages.positions(message, self.names)
+        if not np.isfinite(target).all():
+            self.warnings["target"] = "a target was not finite: it is not shaped"
+            return  # without commands the drivers hold, and so does the supervisor, who sees it too
         if self.fresh:
             self.shaper.reset(target, self.arm)
             self.fresh = False

@@ -1,24 +1,30 @@
 """The safety supervisor: the only one that lets a controller drive. It publishes /safety/state on every change.
 
-Inputs: heartbeats and diagnostics of the required nodes, the stamps of object and joint states, /rig/episode, and the
-services /safety/start, /safety/stop, /safety/reset, /safety/estop (std_srvs/Trigger).
+Inputs: heartbeats and diagnostics of the required nodes, the stamps of object and joint states, what arm and hand are
+told and measured, /rig/episode, the services /safety/start, /safety/stop, /safety/reset, /safety/estop
+(std_srvs/Trigger), and the topic /safety/estop_input (std_msgs/Bool) for buttons: true stops, and while it is true, or
+silent for longer than `estop_timeout`, no reset is accepted.
+
+/safety/state is its sign of life: drivers hold when it stops coming for `supervisor_timeout`. A supervisor that finds that
+it was silent for so long holds, too.
 """
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Header
+from std_msgs.msg import Bool, Header
 from std_srvs.srv import Trigger
 
 from dexhot.control.controllers import RATE
 from dexhot.control.safety import Event, InputMonitor, SafetyMachine, State
+from dexhot.control.watch import JointBounds, JointWatch
 from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
 
 CHECK_RATE = 20.0  # Hz
-SIGN_OF_LIFE_RATE = 4.0  # Hz
 JOINT_TOPICS = ("/leap/joint_states", "/franka/joint_states")
+COMMAND_TOPICS = ("/leap/command", "/franka/command")
 
 
 class SupervisorNode(DexhotNode):
@@ -31,19 +37,32 @@ class SupervisorNode(DexhotNode):
         self.subscribe(DiagnosticArray, "/diagnostics", self.on_diagnostics, "state")
         self.subscribe(Header, "/rig/episode", self.on_episode, "latched")
         self.subscribe(Odometry, "/object/state", self.on_object, "state")
-        for topic in JOINT_TOPICS:
+        for topic, command in zip(JOINT_TOPICS, COMMAND_TOPICS):
             self.subscribe(JointState, topic, lambda m, topic=topic: self.on_joints(topic, m), "state")
+            self.subscribe(JointState, command, lambda m, topic=topic: self.on_command(topic, m), "command")
+        self.subscribe(JointState, "/tracker/target", self.on_target, "command")
+        for qos in ("latched", "sensor"):  # a button that was pressed before us, and one that offers less
+            self.subscribe(Bool, "/safety/estop_input", self.on_estop, qos)
         self.serve(Trigger, "/safety/start", lambda q, r: self.answer(r, self.begin_tracking()))
         self.serve(Trigger, "/safety/stop", lambda q, r: self.answer(r, self.apply(Event.STOP, "asked to stop")))
         self.serve(Trigger, "/safety/estop", lambda q, r: self.answer(r, self.apply(Event.ESTOP, "emergency stop")))
-        self.serve(Trigger, "/safety/reset", lambda q, r: self.answer(r, self.apply(Event.RESET, "reset")))
+        self.serve(Trigger, "/safety/reset", lambda q, r: self.answer(r, self.reset()))
         self.loop(CHECK_RATE, self.check, "check")
-        self.loop(SIGN_OF_LIFE_RATE, self.publish_state, "sign_of_life")
 
     def start(self) -> None:
         self.machine = SafetyMachine()
         self.inputs = InputMonitor(("/object/state", *JOINT_TOPICS), self.p.max_age)
         self.beats: dict[str, float] = {}  # node -> steady time of its last heartbeat
+        self.watches = {
+            topic: JointWatch(robot, JointBounds(divergence, self.p.limit_margin, strain))
+            for topic, robot, divergence, strain in (
+                (JOINT_TOPICS[0], self.p.hand, self.p.hand_divergence, self.p.hand_strain_time),
+                (JOINT_TOPICS[1], "fr3", self.p.arm_divergence, self.p.arm_strain_time),
+            )
+        }
+        self.wrong: dict[str, tuple[Event, str]] = {}  # what is wrong now with joints and motors, by where it was seen
+        self.pressed = False
+        self.button_heard = self.alive_at = self.steady()
         self.wants_start = self.p.auto_start
         self.sigma = self.t0 = 0.0
         self.suspect = ""  # a bad input seen at the last check; two in a row count, so that a queue can drain first
@@ -58,6 +77,22 @@ class SupervisorNode(DexhotNode):
         for status in message.status:
             if status.level == DiagnosticStatus.ERROR and status.name in self.p.required_nodes:
                 self.apply(Event.DRIVER_FAULT, f"{status.name}: {status.message}")
+            for value in status.values:
+                if value.key == "temperature_max":
+                    self.judge(f"{status.name} motors", self.too_hot(status.name, float(value.value)))
+
+    def too_hot(self, node: str, celsius: float) -> tuple[Event, str] | None:
+        limit = self.p.max_temperature
+        found = Event.HOT, f"{node} reports a motor of {celsius:.0f} C, the limit is {limit:g} C"
+        return found if celsius > limit else None
+
+    def judge(self, where: str, found: tuple[Event, str] | None) -> None:
+        """Keep what is wrong there for as long as it is: nothing gets ready meanwhile."""
+        if found is None:
+            self.wrong.pop(where, None)
+        else:
+            self.wrong[where] = found
+            self.apply(*found)
 
     def on_episode(self, header: Header) -> None:
         if header.frame_id.startswith("end"):
@@ -68,17 +103,42 @@ class SupervisorNode(DexhotNode):
     def on_object(self, message: Odometry) -> None:
         variance = np.asarray(message.pose.covariance)[[0, 7, 14]]
         self.sigma = float(np.sqrt(variance.max()))
-        p = message.pose.pose.position
-        self.inputs.see("/object/state", messages.seconds(message.header.stamp), bool(np.isfinite(p.x + p.y + p.z)))
+        p, q = message.pose.pose.position, message.pose.pose.orientation
+        finite = bool(np.isfinite([p.x, p.y, p.z, q.w, q.x, q.y, q.z, self.sigma]).all())
+        self.inputs.see("/object/state", messages.seconds(message.header.stamp), finite)
 
     def on_joints(self, topic: str, message: JointState) -> None:
-        finite = bool(np.isfinite(message.position).all())
-        self.inputs.see(topic, messages.seconds(message.header.stamp), finite)
+        stamp, watch = messages.seconds(message.header.stamp), self.watches[topic]
+        q, effort = messages.positions(message, watch.names), messages.efforts(message, watch.names)
+        finite = bool(np.isfinite(q).all() and np.isfinite(effort).all())
+        self.inputs.see(topic, stamp, finite)
+        if finite:
+            self.judge(topic, watch.see(stamp, q, effort))
+
+    def on_command(self, topic: str, message: JointState) -> None:
+        watch = self.watches[topic]
+        q = messages.positions(message, watch.names)
+        if np.isfinite(q).all():
+            watch.told(q if self.machine.moving else None)
+        else:
+            self.apply(Event.NON_FINITE, f"a command to {topic.split('/')[1]} is not finite")
+
+    def on_target(self, message: JointState) -> None:
+        if not np.isfinite(message.position).all():
+            self.apply(Event.NON_FINITE, "the controller's target is not finite")
+
+    def on_estop(self, message: Bool) -> None:
+        self.pressed, self.button_heard = message.data, self.steady()
+        if self.pressed:
+            self.apply(Event.ESTOP, "the emergency stop is pressed")
 
     # Decisions
 
     def check(self) -> None:
-        """Watch everything at CHECK_RATE."""
+        """Watch everything at CHECK_RATE, and say so."""
+        self.publish_state()
+        if self.p.estop_timeout and self.steady() - self.button_heard > self.p.estop_timeout:
+            self.apply(Event.ESTOP, f"the emergency stop button is silent for {self.p.estop_timeout:g} s")
         dead = [n for n in self.p.required_nodes if self.silent(n) > self.p.heartbeat_timeout]
         unseen = [n for n in dead if n not in self.beats]
         if dead and self.machine.state not in (State.INACTIVE, State.FAULT):
@@ -87,6 +147,8 @@ class SupervisorNode(DexhotNode):
         event, reason = self.inputs.check(self.now())
         if event is Event.INPUTS_READY and self.sigma > self.p.lost_sigma:
             event, reason = Event.OBJECT_LOST, f"the object's position sigma is {100 * self.sigma:.1f} cm"
+        if event is Event.INPUTS_READY and self.wrong:
+            event, reason = next(iter(self.wrong.values()))
         if event is Event.INPUTS_READY:
             self.suspect = ""
             if not dead and not unseen:
@@ -109,9 +171,17 @@ class SupervisorNode(DexhotNode):
         self.t0 = self.inputs.stamps["/object/state"] + round(self.p.lead_in * RATE) / RATE
         return self.apply(Event.START, "started")
 
+    def reset(self) -> bool:
+        """Leave the fault, unless the button that caused it is still pressed or dead."""
+        silent = self.p.estop_timeout and self.steady() - self.button_heard > self.p.estop_timeout
+        return not self.pressed and not silent and self.apply(Event.RESET, "reset")
+
     def apply(self, event: Event, reason: str) -> bool:
         if not self.machine.handle(event, reason):
             return False
+        if not self.machine.moving:
+            for watch in self.watches.values():
+                watch.told(None)
         self.announce()
         return True
 
@@ -125,7 +195,12 @@ class SupervisorNode(DexhotNode):
         self.publish_state()
 
     def publish_state(self) -> None:
-        """The state, also as a sign of life: drivers hold when it stops coming."""
+        """The state, also as a sign of life: drivers hold when it stops coming, and so do we when it did."""
+        silent, self.alive_at = self.steady() - self.alive_at, self.steady()
+        if silent > self.p.supervisor_timeout and self.machine.handle(
+            Event.LATE, f"the supervisor was silent for {1e3 * silent:.0f} ms: is the machine overloaded?"
+        ):
+            self.get_logger().warning(f"{self.machine.state}: {self.machine.reason}")
         m = self.machine
         t0 = self.t0 if m.moving else 0.0
         self.publisher.publish(messages.safety_state(messages.Safety(m.state, m.reason, t0), self.stamp()))

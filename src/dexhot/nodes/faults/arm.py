@@ -135,8 +135,15 @@ def reflex(rig: ArmRig) -> Outcome:
     return breaks(rig, rig.process.reflex, "reflex")
 
 
-@FAULTS.add("frozen controller / network loss 2 s", quick=True)
+@FAULTS.add("frozen controller", quick=True)
 def frozen(rig: ArmRig) -> Outcome:
+    return breaks(rig, rig.process.freeze, "stands still", rig.process.thaw)
+
+
+@FAULTS.add("network loss 2 s")
+def network_loss(rig: ArmRig) -> Outcome:
+    """To the driver as a frozen controller, but it lasts until franky itself gives the connection up."""
+
     def back() -> None:
         time.sleep(2.0)
         rig.process.thaw()
@@ -225,4 +232,4 @@ def out_of_limits(rig: ArmRig) -> Outcome:
 
 @FAULTS.add("discontinuous command (0.5 rad)")
 def leap(rig: ArmRig) -> Outcome:
-    return limited(rig, 0.5, "velocity")
+    return limited(rig, 0.5, "acceleration")

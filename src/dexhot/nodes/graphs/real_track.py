@@ -43,6 +43,8 @@ ARGUMENTS = (
     PARAMETERS,
 )
 
+PATIENT = 0.5  # s that a simulated rig's supervisor may be silent: it shares the machine with a physics engine
+
 
 def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     """The twins of arm and hand live in the rig's process, because they share its MuJoCo world; real drivers do not."""
@@ -69,6 +71,8 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     watched = [name for name in names if name not in ("supervisor", "viewer")]
     write_run(folder, "real_track", arguments, task)
     values = {"bag": str(folder / "bag"), "required_nodes": watched, "hand": task.reference.hand}
+    if arguments["rig"] != "real":
+        values["supervisor_timeout"] = PATIENT
     return Prepared(folder, task.write(folder) | values, recorded)
 
 
