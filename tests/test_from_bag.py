@@ -6,7 +6,18 @@ import pytest
 from dexhot.data import bags, files
 from dexhot.data.object_asset import save_object
 from dexhot.errors import FileFormatError
-from dexhot.evaluation.from_bag import ARM, HAND, NEEDED, POSE, SAFETY, TARGET, Series, frames, live_rollout
+from dexhot.evaluation.from_bag import (
+    ARM,
+    FREE_TOLERANCE,
+    HAND,
+    NEEDED,
+    POSE,
+    SAFETY,
+    TARGET,
+    Series,
+    frames,
+    live_rollout,
+)
 from dexhot.hands.arm import FR3_HOME, FR3_JOINTS
 
 store = bags.typestore()
@@ -118,3 +129,9 @@ def test_stamps_off_the_grid_belong_to_no_frame():
     series = Series([round((k + 0.5) * 1e9 / 60) for k in range(10)], [np.zeros(7)] * 10)
     with pytest.raises(FileFormatError, match="not recorded at frame 0"):
         frames(series, 0, 10, "/x")
+
+
+def test_on_a_real_rig_the_nearest_row_is_a_frames():
+    stamps = [int((i + 0.4) * 1e9 / 60) for i in range(-1, 10)]
+    series = Series(stamps, [np.array([i]) for i in range(-1, 10)])
+    assert frames(series, 0, 10, "/x", FREE_TOLERANCE)[:, 0].tolist() == list(range(10))

@@ -4,7 +4,8 @@ Frame i is the tick stamped t0 + i / 60, t0 being what /safety/state announced. 
 they are computed with the collision of the arm scene at the recorded joint positions and object pose.
 """
 
-from bisect import bisect_left
+import json
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ NEEDED = {
 }
 TICK_NS = 1e9 / 60.0
 TOLERANCE = 0.25  # of a tick: a stamp further from its frame belongs to no frame
+FREE_TOLERANCE = 1.5  # of a tick, on a real rig: its sensors do not tick together, and the nearest row is a frame's
 ALLOWED_GAP = 3  # frames in a row that may be missing from a bag
 
 
@@ -72,7 +74,12 @@ def live_rollout(run: str | Path, episode: int = 0) -> Rollout:
         raise FileFormatError(f"{run} holds {len(complete)} clips tracked to the end, not {episode + 1}: {why}.")
     t0 = complete[episode].t0
     hand, obj = load_hand(reference.hand), load_object(reference.object_name)
-    rows = {topic: frames(s, t0, len(reference.q), topic) for topic, s in series.items() if topic != TRUTH or s.stamps}
+    tolerance = FREE_TOLERANCE if of_real_rig(run) else TOLERANCE
+    rows = {
+        topic: frames(s, t0, len(reference.q), topic, tolerance)
+        for topic, s in series.items()
+        if topic != TRUTH or s.stamps
+    }
     pose = rows.get(TRUTH, rows[POSE])
     rollout = rebuild(reference, hand, obj, rows[ARM], rows[HAND], pose, rows[TARGET])
     rollout.provenance = {"run": run.name, "episode": episode, "clips": len(complete)}
@@ -111,22 +118,35 @@ def follow_safety(episodes: list[Episode], message: Any) -> None:
         episodes[-1].end, episodes[-1].reason = bags.stamp_ns(message), f"{status.message}: {values['reason']}"
 
 
-def frames(series: Series, t0: int, count: int, topic: str) -> np.ndarray:
-    """(count, ...) the row of each frame; a short gap is filled with the row before. Raises FileFormatError for a long
-    one.
+def of_real_rig(run: Path) -> bool:
+    """Whether a run's folder says that it was tracked on a lab's own rig."""
+    path = run / "run.json"
+    return path.is_file() and json.loads(path.read_text())["arguments"].get("rig") == "real"
+
+
+def frames(series: Series, t0: int, count: int, topic: str, tolerance: float = TOLERANCE) -> np.ndarray:
+    """(count, ...) the row of each frame: the nearest within `tolerance` ticks. A short gap is filled with the row
+    before. Raises FileFormatError for a long one.
     """
     rows: list[np.ndarray] = []
     missing = 0
     for i in range(count):
         due = t0 + i * TICK_NS
-        k = bisect_left(series.stamps, due - TOLERANCE * TICK_NS)
-        found = k < len(series.stamps) and series.stamps[k] <= due + TOLERANCE * TICK_NS
+        near = slice(
+            bisect_left(series.stamps, due - tolerance * TICK_NS),
+            bisect_right(series.stamps, due + tolerance * TICK_NS),
+        )
+        found = near.start < near.stop
         missing = 0 if found else missing + 1
         if missing > ALLOWED_GAP or (not found and not rows):
             raise FileFormatError(
                 f"{topic} was not recorded at frame {i} of {count} ({i / 60:.2f} s); record the run again."
             )
-        rows.append(series.rows[k] if found else rows[-1])
+        if found:
+            offsets = [abs(stamp - due) for stamp in series.stamps[near]]
+            rows.append(series.rows[near][int(np.argmin(offsets))])
+        else:
+            rows.append(rows[-1])
     return np.stack(rows)
 
 
