@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dexhot.errors import DexhotError
+
 
 @dataclass
 class Check:
@@ -26,7 +28,7 @@ class Check:
 def examine() -> list[Check]:
     """Run every check, in the order a newcomer meets them."""
     checks: list[Callable[[], Check]] = [
-        python, physics, ros, middleware, shared_memory, gl, encoder, gpu, real_time, kernel, serial_latency,
+        python, physics, ros, middleware, shared_memory, gl, encoder, gpu, real_time, kernel, serial_latency, cameras,
     ]  # fmt: skip
     return [check() for check in checks] + [extra(name, module) for name, module in EXTRAS.items()]
 
@@ -142,6 +144,24 @@ def serial_latency() -> Check:
     found = ", ".join(f"{name}: {value} ms" for name, value in timers.items())
     remedy = f"echo 1 | sudo tee /sys/bus/usb-serial/devices/{slow[0]}/latency_timer" if slow else ""
     return Check("serial latency timer", "missing" if slow else "ok", found, remedy)
+
+
+def cameras() -> Check:
+    """RealSense cameras, and whether each is on USB 3: on USB 2 colour and depth at 640x480 do not fit."""
+    if _version("pyrealsense2") is None:
+        return Check("RealSense cameras", "optional", "pyrealsense2 is not installed", "pip install 'dexhot[hardware]'")
+    from dexhot.hardware.realsense import connected
+
+    try:
+        found = connected()
+    except DexhotError as e:  # libusb is missing
+        return Check("RealSense cameras", "missing", "pyrealsense2 cannot be loaded", str(e))
+    if not found:
+        return Check("RealSense cameras", "optional", "none", "plug one in to check it")
+    slow = [serial for serial, usb in found.items() if usb.startswith("2")]
+    told = ", ".join(f"{serial} (USB {usb})" for serial, usb in found.items())
+    remedy = f"put {', '.join(slow)} on a USB 3 port with a USB 3 cable" if slow else ""
+    return Check("RealSense cameras", "missing" if slow else "ok", told, remedy)
 
 
 def extra(name: str, module: str) -> Check:

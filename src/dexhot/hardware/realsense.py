@@ -85,10 +85,17 @@ def intrinsics_of(profile: Any) -> Intrinsics:
     return Intrinsics(i.width, i.height, i.fx, i.fy, i.ppx, i.ppy, tuple(i.coeffs))
 
 
+def connected() -> dict[str, str]:
+    """serial number -> USB version of each camera on USB."""
+    rs = librealsense()
+    serial, usb = rs.camera_info.serial_number, rs.camera_info.usb_type_descriptor
+    return {d.get_info(serial): d.get_info(usb) for d in rs.context().query_devices()}
+
+
 def open_realsense(serial: str = "", width: int = 640, height: int = 480, fps: int = 30) -> RealSense:
     """The camera on USB with that serial number, or the only one. Raises CameraError naming those connected."""
     rs = librealsense()
-    found = [d.get_info(rs.camera_info.serial_number) for d in rs.context().query_devices()]
+    found = list(connected())
     if not found:
         why = "no RealSense camera is connected: check its cable (USB 3) and the udev rules (docs/capture.md)."
         raise CameraError(why)
