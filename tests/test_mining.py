@@ -23,6 +23,7 @@ from dexhot_train.search import SearchOptions, search
 
 TINY = MineOptions(
     sampling=SamplingOptions(horizon=0.4),
+    repair=SearchOptions(rounds=((8, 1),), rewinds=0, keep=True),
     nominal=SearchOptions(rounds=((8, 1),), rewinds=0),
     robust=SearchOptions(rounds=((8, 1),), rewinds=0),
     attempts=1,
@@ -144,7 +145,7 @@ def test_mine_and_evaluate_commands(job, capsys):
 
 def test_evaluate_refuses_another_kind_of_file(job, capsys):
     assert main(["evaluate", str(job.reference)]) == 1
-    assert "Demonstration or a Rollout" in capsys.readouterr().err
+    assert "takes a Demonstration" in capsys.readouterr().err
 
 
 def test_a_truncated_reference_is_an_error_of_its_clip(job, capsys):

@@ -28,7 +28,7 @@ from dexhot_train.search import SearchOptions
 ROBUST_SEED, ROBUST_WORLDS = 424242, 20  # the perturbed replays that robust_fraction counts
 QUICK = MineOptions(
     sampling=SamplingOptions(horizon=0.8, replan=0.3),
-    nominal=SearchOptions(rounds=((32, 2),), rewinds=1),
+    repair=SearchOptions(rounds=((32, 2),), rewinds=1),
     attempts=1,
     worlds=1,
     trials=1,

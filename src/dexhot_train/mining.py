@@ -1,8 +1,8 @@
 """A Reference -> a Demonstration: find actions that move the object and survive perturbation, keep the best.
 
 Candidates compete: the bare reference, a plan found for several perturbed worlds at once, and, while none succeeds
-strictly, plans for the nominal world alone. Worlds that no search saw decide between them, after strict success
-in the nominal one.
+strictly, its repair and new plans for the nominal world alone. Worlds that no search saw decide between them, after
+strict success in the nominal one.
 """
 
 import time
@@ -36,17 +36,18 @@ class MineOptions:
     seed: int = 0
     sampling: SamplingOptions = field(default_factory=lambda: SamplingOptions(horizon=0.8, replan=0.3))
     robust: SearchOptions = field(
-        default_factory=lambda: SearchOptions(rounds=((48, 3), (64, 3)), rewinds=2, budget=350_000)
+        default_factory=lambda: SearchOptions(rounds=((40, 3), (64, 3)), rewinds=2, budget=240_000)
     )
+    repair: SearchOptions = field(default_factory=lambda: SearchOptions(rounds=((64, 3), (128, 4)), keep=True))
     nominal: SearchOptions = field(default_factory=SearchOptions)
-    worlds: int = 6  # of the robust search, the nominal one among them; 1: no robust search
-    attempts: int = 2  # nominal searches at most, each with its own seed, while there is no strict success
+    worlds: int = 5  # of the robust search, the nominal one among them; 1: no robust search
+    attempts: int = 2  # while there is no success: a repair of the best plan, then new searches, in the nominal world
     trials: int = 12  # perturbed worlds that choose between the candidates
     arm: bool = True  # a reference placed in front of the arm must succeed on the arm rig too
 
 
 def with_samples(options: MineOptions, samples: int) -> MineOptions:
-    """`options` with both searches' rounds scaled to begin with `samples` samples."""
+    """`options` with every search's rounds scaled to begin with `samples` samples."""
 
     def scaled(search: SearchOptions) -> SearchOptions:
         first = search.rounds[0][0]
@@ -54,7 +55,8 @@ def with_samples(options: MineOptions, samples: int) -> MineOptions:
             search, rounds=tuple((max(4, samples * n // first), iterations) for n, iterations in search.rounds)
         )
 
-    return replace(options, robust=scaled(options.robust), nominal=scaled(options.nominal))
+    o = options
+    return replace(o, robust=scaled(o.robust), repair=scaled(o.repair), nominal=scaled(o.nominal))
 
 
 def mine(
@@ -106,18 +108,26 @@ class _Miner:
         return best
 
     def nominal(self, best: Demonstration) -> Demonstration:
-        """`best`, or when that is no strict success, the first of the nominal searches that is, or the best of them."""
-        for seed in range(self.options.seed, self.options.seed + self.options.attempts):
+        """`best`, or while that is no success, its repair, or what is found anew; the best of them."""
+        options = self.options
+        for attempt in range(options.attempts):
             if succeeds(best):
                 break
-            best = max(best, self._search("nominal", seed, [self.world], self.options.nominal), key=rank)
-        best.provenance |= {"candidates": self.tried, "options": asdict(self.options), "seconds_cpu": self._seconds()}
+            name, start = ("nominal", None) if attempt else ("repair", best.actions)
+            found = self._search(name, options.seed + attempt, [self.world], getattr(options, name), start)
+            best = max(best, found, key=rank)
+        best.provenance |= {"candidates": self.tried, "options": asdict(options), "seconds_cpu": self._seconds()}
         best.provenance["seconds_wall"] = time.perf_counter() - self.wall  # of this run; the machine may be shared
         return best
 
-    def _search(self, name: str, seed: int, worlds: list[World], options: SearchOptions) -> Demonstration:
+    def _search(
+        self, name: str, seed: int, worlds: list[World], options: SearchOptions, start: np.ndarray | None = None
+    ) -> Demonstration:
+        """What a search finds, from the bare reference or from the actions `start`."""
         models = [world.model for world in worlds]
         planner = SamplingPlanner(self.reference, self.simulator, self.options.sampling, seed=seed, models=models)
+        if start is not None:
+            planner.residual[: planner.frames] = start - planner.base[: planner.frames]
         states = np.stack([world.state for world in worlds])
         return self._demonstration(name, search(planner, states, options, lambda share: self.report(name, share)))
 

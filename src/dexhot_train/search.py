@@ -1,7 +1,7 @@
 """Receding horizon search along a whole clip: plan, carry out a part, plan again; rewind when the object is lost.
 
-Effort goes where it is needed: a plan that already keeps the object close is left alone every second time, a round of
-few samples comes before one of many, and a lost object sends the search back to before it slipped, with other noise.
+Effort goes where it is needed: a plan that already keeps the object close is left alone, a round of few samples comes
+before one of many, and a lost object sends the search back to before it slipped, with other noise.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,14 @@ from dexhot.simulation.backend import Batch
 @dataclass(frozen=True)
 class SearchOptions:
     rounds: tuple[tuple[int, int], ...] = ((48, 3), (96, 4))  # (samples, iterations) of each round of a plan
-    good: tuple[float, float] = (0.01, np.radians(12))  # m, rad: a plan that stays this close is left alone for once
+    good: tuple[float, float] = (0.01, np.radians(12))  # m, rad: a plan that stays this close may be left alone
+    keep: bool = False  # leave a good plan alone every time: to repair a clip; otherwise every second time
     fair: tuple[float, float] = (0.025, np.radians(25))  # a plan that stays this close needs no further round
     lost: tuple[float, float] = (0.035, np.radians(32))  # an object this far off is lost
+    dropped: float = 0.1  # m: no plan picks an object up again that is this far off
     rewinds: int = 6
     rewind: int = 3  # plans to go back the first time; later rewinds go further
-    budget: int = 300_000  # simulated control steps beyond which there are no further rounds and no rewinds
+    budget: int = 200_000  # simulated control steps beyond which there are no further rounds and no rewinds
 
 
 def search(
@@ -44,7 +46,7 @@ def search(
         states, _, alive = here[t]
         planner.models = models and [model for model, counts in zip(models, alive) if counts]
         ahead = planner.predict(states[alive], t)
-        fresh = t == 0 or (t // planner.stride) % 2 == 1
+        fresh = not options.keep and (t == 0 or (t // planner.stride) % 2 == 1)
         for samples, iterations in options.rounds if fresh or not within(planner, ahead, t, options.good) else ():
             planner.plan(states[alive], t, samples, iterations)
             ahead = planner.predict(states[alive], t)
@@ -64,6 +66,8 @@ def search(
         alive[0] = True
         t += planner.stride
         here[t] = states, planner.residual.copy(), alive
+        if error[0] > options.dropped:
+            break
         if progress:
             progress(min(1.0, t / planner.frames))
     planner.models = models

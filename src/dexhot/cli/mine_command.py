@@ -21,7 +21,7 @@ class Args:
     """Rollouts per iteration in the first round of a plan; a round that follows a poor one takes twice as many."""
     attempts: int = 2
     """Searches with different seeds, until one succeeds strictly."""
-    worlds: int = 6
+    worlds: int = 5
     """Perturbed worlds that the refinement plans for at once; 1 leaves it out."""
     workers: int = 0
     """Clips mined at the same time; 0: one per core."""
