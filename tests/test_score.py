@@ -1,5 +1,7 @@
 """Scores come from simulating again: the failing controls fail, and a file is judged by what its actions do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -81,5 +83,6 @@ def test_another_physics_version_is_refused(demonstration):
 
 
 def test_a_missing_object_is_named(cache, demonstration):
-    with pytest.raises(NotFoundError, match=demonstration.reference.object_name):
-        score(demonstration)
+    stranger = replace(demonstration, reference=replace(demonstration.reference, object_name="user/stranger"))
+    with pytest.raises(NotFoundError, match="user/stranger"):
+        score(stranger)
