@@ -128,7 +128,13 @@ def test_figures_count_a_failed_clip_as_no_success():
         "success_strict": True,
         "success_strict_raw": True,
     }
-    row |= {"replay_success_strict": False, "replay_success_10cm_20deg": False, "robust": 0.8, "hold_rate": None}
+    row |= {
+        "replay_success_strict": False,
+        "replay_success_10cm_20deg": False,
+        "robust": 0.8,
+        "hold_rate": None,
+        "reachable": True,
+    }
     row |= {"T_err_cm": 1.0, "R_err_rad": 0.1, "penetration_mm": 2.0, "seconds_cpu": 30.0, "seconds_wall": 40.0}
     m = figures([row], 2)
     assert m["success_strict"] == 0.5 and m["robust_fraction"] == 0.8 and m["hold_rate"] is None
