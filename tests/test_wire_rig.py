@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import psutil
@@ -123,25 +124,40 @@ def test_the_hands_driver_moves_the_worlds_fingers(world, scene):
     assert world.joints()[0][7:] == pytest.approx(goal, abs=0.05)
 
 
-def test_contact_reaches_the_arm_and_the_servos(world, scene, reference):
+@pytest.fixture
+def grasping(world, scene, reference):
+    """The object in the closed hand of the world; it does not give way."""
     grasp = reference.q[-1]
-    palm = wrist_to_palm(grasp[:6], reference.base_quat)
     ik = ArmIK(scene.hand)
-    q = np.concatenate([ik.reach(palm, start_joints(ik, reference)[:7])[0], grasp[6:]])
-    world.reset(q, reference.object_pose[-1], hold_object=True)  # in the closed hand, and it does not give way
+    arm_q, _, _ = ik.reach(wrist_to_palm(grasp[:6], reference.base_quat), start_joints(ik, reference)[:7])
+    world.reset(np.concatenate([arm_q, grasp[6:]]), reference.object_pose[-1], hold_object=True)
     world.server.reset_state()
+    return np.clip(grasp[6:] + 0.4, scene.hand.lower, scene.hand.upper)
+
+
+def test_contact_reaches_the_arm_and_the_servos(world, scene, grasping):
     hand = LeapHand(scene.hand.name, world.port, settings=PATIENT, offsets=np.zeros(16))
     with running(world), hand, FrankaArm(world.address, ARM) as arm:
         hand.hold()
-        closed = np.clip(grasp[6:] + 0.4, scene.hand.lower, scene.hand.upper)
         felt = []
 
         def squeezes() -> bool:
-            hand.write(closed, closed, closed)
+            hand.write(grasping, grasping, grasping)
             felt[:] = [np.abs(hand.read().effort).max(), np.abs(arm.link.state().tau_ext_hat_filtered).max()]
             return felt[0] > 0.05 and felt[1] > 0.1
 
         assert eventually(squeezes), felt
+
+
+def test_contact_beyond_the_drivers_thresholds_is_a_reflex(world, scene, grasping):
+    weak = replace(ARM, contact_torque=(0.01,) * 7, collision_torque=(0.02,) * 7)
+    hand = LeapHand(scene.hand.name, world.port, settings=PATIENT, offsets=np.zeros(16))
+    with running(world), hand, FrankaArm(world.address, weak) as arm:
+        hand.hold()
+        arm.hold()
+        assert eventually(lambda: hand.write(grasping, grasping, grasping) or arm.fault)
+        assert "reflex" in arm.fault
+    assert world.server.reflexes == 1
 
 
 def test_the_servos_watchdog_counts_the_worlds_time(world, scene):

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import mujoco
 import numpy as np
 from franky_sim.base_simulator import BaseRobot, InnerRobotState, RobotParameters
-from franky_sim.franka_robot_protocol import BaseCommand, MoveStatus, RobotCommand
+from franky_sim.franka_robot_protocol import BaseCommand, MoveStatus, RobotCommand, SetCollisionBehaviorCommand
 from franky_sim.franka_robot_server import FrankaRobotServer
 from franky_sim.franka_robot_state import FrankaRobotState
 from franky_sim.franka_server import NonBlockingReceiver
@@ -21,6 +21,7 @@ from dexhot.errors import DexhotError
 from dexhot.hands.arm import FLANGE_SITE, FR3_JOINTS
 
 LOST = 20  # answers missed in a row after which the arm stops its motion, as Franka's does
+FILTER = 0.05  # share of a cycle's external torques in what a reflex judges: a time constant of 20 ms
 FLOATS = {"q": 7, "q_d": 7, "dq": 7, "dq_d": 7, "tau_J": 7, "tau_J_d": 7, "tau_ext_hat_filtered": 7, "O_T_EE": 16}
 NOTHING_CARRIED = RobotParameters(ee_mass=1e-6, ee_com=(0.0,) * 3, ee_inertia=(0.0,) * 9, ee_tcp_xyz=(0.0,) * 3)
 
@@ -56,11 +57,16 @@ class WireArm(BaseRobot):
         """What of the state changes from cycle to cycle, those of FLOATS."""
         d, v = self.data, self.v_address
         q, dq = d.qpos[self.q_address].tolist(), d.qvel[v].tolist()
-        torque, external = self.torque.tolist(), (-d.qfrc_constraint[v]).tolist()
+        torque, external = self.torque.tolist(), self.external.tolist()
         x, y, z = d.site_xmat[self.flange].reshape(3, 3).T.tolist()
         pose = [*x, 0.0, *y, 0.0, *z, 0.0, *d.site_xpos[self.flange].tolist(), 1.0]
         values = (q, q, dq, dq, torque, torque, external, pose)
         return dict(zip(FLOATS, values))
+
+    @property
+    def external(self) -> np.ndarray:
+        """(7,) N m, what contact does to the joints."""
+        return -self.data.qfrc_constraint[self.v_address]
 
     def torque_control(self, torques, has_new_command: bool = True) -> None:
         """N m beyond gravity; the world's actuators bound them."""
@@ -84,11 +90,20 @@ class WireArm(BaseRobot):
         raise DexhotError("this arm carries a LEAP hand, not Franka's gripper.")
 
 
+class _SetThresholds(SetCollisionBehaviorCommand):
+    """franky-sim only acknowledges it."""
+
+    def handle(self, server: "ArmServer") -> None:
+        server.reflex_at = np.array(self.upper_torque_thresholds_nominal)
+        super().handle(server)
+
+
 class ArmServer(FrankaRobotServer):
     """The protocol of one WireArm: `cycle_begin`, a step of the world, `cycle_end`.
 
     It waits for the answer to each state, so that a client that is starved of CPU time makes the world slow and not the
-    control loop unstable; after LOST answers that did not come the motion ends as Franka ends it. `missed` counts them.
+    control loop unstable; after LOST answers that did not come the motion ends as Franka ends it, and so it does with a
+    reflex when contact exceeds the collision thresholds that the client has set. `missed` and `reflexes` count them.
     """
 
     def __init__(self, arm: WireArm, addresses: Iterable[str]):
@@ -97,7 +112,11 @@ class ArmServer(FrankaRobotServer):
         self._template: bytearray | None = None
         self._at = _offsets()
         self._arm = arm
+        self.reflex_at = np.full(7, np.inf)  # N m: collision thresholds, once a client has set them
+        self.reflexes = 0
+        self._felt = np.zeros(7)  # N m, external torques, filtered
         super().__init__(arm, addresses)
+        self._FrankaServer__command_class_map[RobotCommand.kSetCollisionBehavior] = _SetThresholds  # type: ignore[attr-defined]
 
     def cycle_begin(self) -> None:
         """Take what the client has sent."""
@@ -106,6 +125,10 @@ class ArmServer(FrankaRobotServer):
     def cycle_end(self, patience: float) -> None:
         """Send the state; wait up to `patience` s for the torques that answer it, where a client controls the arm."""
         self.send_state()
+        self._felt += FILTER * (self._arm.external - self._felt)
+        if self.controlled and (np.abs(self._felt) > self.reflex_at).any():
+            self.reflexes += 1
+            self.abort()
         if not self.controlled or self._socket is None:
             return
         if select.select([self._socket], [], [], patience)[0]:

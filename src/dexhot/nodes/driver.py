@@ -64,7 +64,7 @@ class DriverNode(DexhotNode):
             except DexhotError as e:
                 if time.monotonic() > end:
                     raise
-                self.get_logger().info(f"waiting: {e}", throttle_duration_sec=2.0)
+                self.get_logger().info(f"waiting: {e}", throttle_duration_sec=10.0)
                 time.sleep(RETRY)
 
     def start(self) -> None:
