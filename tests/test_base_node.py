@@ -3,6 +3,7 @@
 import os
 import time
 
+import psutil
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -29,6 +30,14 @@ def executor(ros_domain, request, monkeypatch):
         node.destroy_node()
     made.shutdown()
     rclpy.try_shutdown()
+
+
+@pytest.fixture
+def sender(executor):
+    """A plain node. (One that is not destroyed keeps its participant, and not more than 32 are heard in a domain.)"""
+    node = rclpy.create_node("sender")
+    yield node
+    node.destroy_node()
 
 
 def spin_until(executor, condition, seconds: float = 10.0) -> bool:
@@ -72,6 +81,21 @@ def test_a_node_can_be_configured_again(executor):
     assert node.state == "active" and len(node._loops) == 1
 
 
+def test_a_destroyed_node_leaves_no_participant(ros_domain):
+    def ports() -> list[int]:
+        used = [c.laddr.port for c in psutil.Process().net_connections("udp") if c.laddr]
+        return [port for port in used if 0 <= port - 7400 - 250 * ros_domain < 250]
+
+    rclpy.init()
+    executor = make_executor()
+    node = make(executor)
+    assert ports()
+    node.destroy_node()
+    executor.shutdown()
+    rclpy.try_shutdown()
+    assert not ports()
+
+
 def test_loops_run_only_while_active(executor):
     node = make(executor)
     ticks = node._loops["loop"][1]
@@ -82,9 +106,9 @@ def test_loops_run_only_while_active(executor):
     assert ticks.ticks == before
 
 
-def test_subscriptions_run_only_while_active(executor):
+def test_subscriptions_run_only_while_active(executor, sender):
     node = make(executor, OrderedController)
-    publisher = rclpy.create_node("sender").create_publisher(JointState, "/leap/joint_states", 10)
+    publisher = sender.create_publisher(JointState, "/leap/joint_states", 10)
     assert spin_until(executor, lambda: publisher.get_subscription_count() == 1)
     publisher.publish(JointState(position=[1.0]))
     assert spin_until(executor, lambda: node.x == 1.0)
@@ -129,9 +153,14 @@ def test_a_setup_that_raises_is_logged_and_leaves_the_node_unconfigured(executor
     assert node.state == "unconfigured" and "a wheel is missing" in node.fault_reason
 
 
-def test_a_second_node_of_the_same_name_is_told(executor):
-    make(executor)
-    assert "ROS_DOMAIN_ID" in make(executor).warnings["double"]
+def test_a_second_node_of_the_same_name_in_the_domain_is_refused(executor):
+    first, second = make(executor), make(executor, activate=False)
+    second.trigger_configure()
+    assert second.state == "unconfigured" and "ROS_DOMAIN_ID" in second.fault_reason
+    first.trigger_deactivate()
+    first.trigger_cleanup()
+    second.trigger_configure()
+    assert second.state == "inactive"
 
 
 def test_diagnostics_hold_the_loops_figures(executor):
@@ -155,10 +184,9 @@ def test_a_configured_node_refuses_a_parameter_that_is_read_at_configure(executo
     assert not result.successful and "configure" in result.reason
 
 
-def test_inputs_of_a_journaled_node_are_named_in_order(executor):
+def test_inputs_of_a_journaled_node_are_named_in_order(executor, sender):
     named = listen(executor, Header, "/controller/inputs")
     make(executor, OrderedController)
-    sender = rclpy.create_node("sender")
     publisher = sender.create_publisher(JointState, "/leap/joint_states", 10)
     assert spin_until(executor, lambda: publisher.get_subscription_count() == 1)
     for k in range(3):

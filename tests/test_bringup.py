@@ -131,14 +131,18 @@ def test_the_full_graph_starts_and_stops_again_and_again(ros_domain, tmp_path):
     for k in range(CYCLES):
         call = [sys.executable, "-m", "dexhot", "up", "real_track", "rig:=sim", f"record:={tmp_path / str(k)}"]
         up = subprocess.Popen(call, env=environment, stderr=subprocess.PIPE, text=True)
-        told = ""
-        while "tracking: started" not in told:
-            line = up.stderr.readline()
-            assert line, told
-            told += line
-        nodes = psutil.Process(up.pid).children(recursive=True)
-        up.send_signal(signal.SIGINT)
-        told += up.stderr.read()
-        assert up.wait(timeout=20) == 0, told
-        assert len(nodes) == 4 and gone(nodes)
-        up.stderr.close()
+        try:
+            told = ""
+            while "tracking: started" not in told:
+                line = up.stderr.readline()
+                assert line, told
+                told += line
+            nodes = psutil.Process(up.pid).children(recursive=True)
+            up.send_signal(signal.SIGINT)
+            told += up.stderr.read()
+            assert up.wait(timeout=20) == 0, told
+            assert len(nodes) == 4 and gone(nodes)
+        finally:
+            up.kill()
+            up.wait()
+            up.stderr.close()

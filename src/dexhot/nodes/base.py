@@ -23,7 +23,6 @@ For exact replay the controller is a function of its parameters and of the messa
 it is `journaled`, draws from a seeded generator, uses sample counts rather than time budgets, and reads no clock.
 """
 
-import gc
 import os
 import time
 import traceback
@@ -41,6 +40,7 @@ from std_msgs.msg import Header
 
 from dexhot.errors import DexhotError
 from dexhot.nodes import parameters
+from dexhot.nodes.claim import Claim
 from dexhot.nodes.diagnostics import Histogram, TickMonitor, status_message
 from dexhot.nodes.qos import publish_profile, subscribe_profile
 
@@ -72,6 +72,7 @@ class DexhotNode(LifecycleNode):
         self._process = psutil.Process()
         self._process.cpu_percent()
         self._journal: LifecyclePublisher | None = None
+        self._claim: Claim | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", publish_profile("state"))
         self._heartbeat = self.create_publisher(Header, "/heartbeat", publish_profile("state"))
         rates = [self.get_parameter(f"{kind}_rate").value for kind in ("diagnostics", "heartbeat")]
@@ -184,6 +185,13 @@ class DexhotNode(LifecycleNode):
 
     # Lifecycle
 
+    def destroy_node(self) -> None:
+        """Also the state machine, which rclpy forgets: it would keep the participant until the collector comes by."""
+        if self._claim is not None:
+            self._claim.release()
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     @property
     def state(self) -> str:
         """unconfigured, inactive, active or finalized."""
@@ -216,6 +224,7 @@ class DexhotNode(LifecycleNode):
 
     def _configure(self, state: LifecycleState) -> None:
         self.fault_reason = ""
+        self._claim = Claim(self.get_fully_qualified_name())
         self.p = parameters.values(self, self.schema)
         self.setup()
         super().on_configure(state)
@@ -223,27 +232,15 @@ class DexhotNode(LifecycleNode):
     def _activate(self, state: LifecycleState) -> None:
         self.fault_reason = ""
         super().on_activate(state)
-        self._look_for_a_double()
         self.start()
         if self.fault_reason:
             raise DexhotError(self.fault_reason)
-        gc.collect()
-        gc.freeze()  # the collector need not walk what setup made: the worst loop body becomes several times shorter
         self.active = True
         for timer, monitor in self._loops.values():
             monitor.restart(time.monotonic())
             timer.reset()
         for histogram in self._latencies.values():
             histogram.reset()
-
-    def _look_for_a_double(self) -> None:
-        """Two graphs in one domain command one robot. Only a warning: a killed node is seen for 20 s more."""
-        self.warnings.pop("double", None)
-        if self.get_node_names().count(self.get_name()) > 1:
-            domain = os.environ.get("ROS_DOMAIN_ID", "0")
-            told = f"another {self.get_name()} is in ROS domain {domain}: stop its graph, or set ROS_DOMAIN_ID"
-            self.warnings["double"] = told
-            self.get_logger().warning(told)
 
     def _close(self) -> None:
         """Callbacks no longer run."""
@@ -262,6 +259,8 @@ class DexhotNode(LifecycleNode):
         self._transition("clean up", self.teardown)
         for destroy, entity in reversed(self._made):
             destroy(entity)
+        if self._claim is not None:
+            self._claim.release()
         self._made.clear()
         self._loops.clear()
         self._latencies.clear()
