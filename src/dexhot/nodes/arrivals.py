@@ -4,7 +4,7 @@ import struct
 
 from dexhot.data.bags import typestore
 
-STAMP = struct.Struct("<iI")  # seconds and nanoseconds behind the four bytes that open a serialized message
+STAMP = struct.Struct("<iI")  # seconds and nanoseconds
 
 
 class Arrivals:
@@ -14,17 +14,15 @@ class Arrivals:
         fields = typestore().fielddefs[msgtype][1]
         self.stamped = bool(fields) and fields[0][0] == "header"
         self.count = 0
-        self.last: float | None = None  # receive time of the newest, s
         self.age: float | None = None  # of the newest when it arrived, s
         self._counted = now, 0
         self.rate = 0.0
 
-    def add(self, received_ns: int, data: bytes) -> None:
+    def add(self, now: float, data: bytes) -> None:
+        """A serialized message that came at `now`, s of the clock that stamps it."""
         self.count += 1
-        self.last = received_ns * 1e-9
         if self.stamped:
-            seconds, nanoseconds = STAMP.unpack_from(data, 4)
-            self.age = self.last - seconds - 1e-9 * nanoseconds
+            self.age = now - first_stamp(data)
 
     def measure(self, now: float) -> None:
         """Set `rate` (Hz) to that since the last call; `now` is steady time in s."""
@@ -36,3 +34,9 @@ class Arrivals:
         if not self.rate:
             return "silent" if self.count else "nothing yet"
         return f"{self.rate:.1f} Hz" + ("" if self.age is None else f", {1e3 * self.age:.0f} ms old")
+
+
+def first_stamp(data: bytes) -> float:
+    """The stamp (s) that a serialized message begins with, behind four bytes that tell the encoding."""
+    seconds, nanoseconds = STAMP.unpack_from(data, 4)
+    return seconds + 1e-9 * nanoseconds

@@ -14,7 +14,7 @@ from rosbags.interfaces import Connection, Qos
 
 from dexhot.data.bags import typestore
 from dexhot.hardware.frames_codec import COLOR_ENCODINGS, DEPTH_ENCODINGS, encode_color, encode_depth, pixels
-from dexhot.nodes.arrivals import Arrivals
+from dexhot.nodes.arrivals import Arrivals, first_stamp
 from dexhot.nodes.disk import free_gb
 from dexhot.nodes.recorder_node import Keep, RecorderNode
 
@@ -38,6 +38,7 @@ class CaptureNode(RecorderNode):
         self.jobs: dict[int, tuple[int, Future]] = {}  # number -> receive time ns, (topic, type, qos, data)
         self.numbers = itertools.count()
         self.dropped = self.values["images_dropped"] = 0
+        self.clock = 0.0  # the newest /clock, s, against which stamps are judged where there is one
         self.begun = 0.0  # steady time, s
         self.first_image: float | None = None
         self.loop(1.0 / self.p.report_period, self.report, "report")
@@ -60,7 +61,9 @@ class CaptureNode(RecorderNode):
             keep = super().keeper(topic, msgtype, qos)
 
         def counted(received: int, data: bytes) -> None:
-            arrivals.add(received, data)
+            if topic == "/clock":
+                self.clock = first_stamp(data)
+            arrivals.add(self.clock or received * 1e-9, data)
             keep(received, data)
 
         return counted
