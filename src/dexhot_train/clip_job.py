@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -37,14 +38,14 @@ class ClipJob:
         return self.out.is_file() and load(self.out, Demonstration).provenance.get("key") == self.key()
 
 
-def run_clip(job: ClipJob) -> Path:
+def run_clip(job: ClipJob, progress: Callable[[str, float], None] | None = None) -> Path:
     """Mine and save, unless it is done. A stage that an interrupted run finished is taken from beside `out`."""
     if not job.done():
         reference = load(job.reference, Reference)
         asset, hand = load_object(reference.object_name), load_hand(reference.hand)
         key = job.key()
         partial = job.out.with_name(f".{job.out.stem}.{key}.partial.npz")
-        demonstration = mine(reference, asset, hand, load_physics(), job.options, partial=partial)
+        demonstration = mine(reference, asset, hand, load_physics(), job.options, progress, partial)
         demonstration.provenance["key"] = key
         save(demonstration, job.out)
         partial.unlink(missing_ok=True)

@@ -17,12 +17,12 @@ class Args:
     """Where the Demonstration goes: a file for one reference, else a folder; by default beside each reference."""
     seed: int = 0
     """Of the search's noise and of its perturbed worlds."""
-    samples: int = 64
-    """Rollouts per iteration in the first round of a plan; a round that follows a poor one takes twice as many."""
+    samples: int | None = None
+    """Rollouts per iteration of a plan's first round (default: as `dexhot bench mine`); later rounds scale."""
     attempts: int = 2
-    """Searches with different seeds, until one succeeds strictly."""
+    """While there is no strict success: a repair of the best plan, then searches with other seeds."""
     worlds: int = 5
-    """Perturbed worlds that the refinement plans for at once; 1 leaves it out."""
+    """Worlds that the first search plans for at once, the unperturbed one among them; 1 leaves that search out."""
     workers: int = 0
     """Clips mined at the same time; 0: one per core."""
     executor: Literal["process", "ray"] = "process"
@@ -33,7 +33,7 @@ class Args:
 
 def run(args: Args) -> int:
     """Returns 0 when every clip was mined, whatever its scores; an interrupted run goes on where it stopped."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     from dexhot.cli.output import console, print_json
     from dexhot.data.files import load
@@ -46,12 +46,18 @@ def run(args: Args) -> int:
     if not args.references:
         raise DexhotError("no reference given; make one with `dexhot retarget CLIP` and pass its file.")
     options = MineOptions(seed=args.seed, attempts=args.attempts, worlds=args.worlds)
-    options = with_samples(options, args.samples)
+    options = with_samples(options, args.samples) if args.samples else options
     jobs = [ClipJob(path, out_path(path, args.out, len(args.references)), options) for path in args.references]
-    results, columns = [], (TextColumn("mining"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    results, columns = [], (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("mining", total=len(jobs))
-        for job, result in run_jobs(run_clip, jobs, args.workers, args.executor):
+
+        def show(stage: str, share: float) -> None:
+            progress.update(task, description=f"mining: {stage}", completed=share)
+
+        alone = len(jobs) == 1 and args.executor == "process"  # then in this process, where its stages can be seen
+        done = ((job, run_clip(job, show)) for job in jobs)
+        for job, result in done if alone else run_jobs(run_clip, jobs, args.workers, args.executor):
             progress.advance(task)
             if isinstance(result, Exception):
                 console.print(f"[red]{job.reference}[/]: {result}")
