@@ -9,7 +9,7 @@ COPY . .
 RUN apt-get update \
     && xargs -a docker/system-packages.txt apt-get install -y --no-install-recommends python3-pip python3-colcon-common-extensions \
     && rm -rf /var/lib/apt/lists/*
-RUN pip install --no-cache-dir --break-system-packages -c config/constraints-jazzy.txt '.[video]' \
+RUN pip install --no-cache-dir --break-system-packages -c config/constraints-jazzy.txt '.[video,hardware]' \
     && pip uninstall -y --break-system-packages dexhot
 WORKDIR /ws
 RUN . /opt/ros/jazzy/setup.bash && colcon build --packages-select dexhot

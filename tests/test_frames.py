@@ -23,7 +23,7 @@ from dexhot.hardware.frames_bag import find_frames
 from dexhot.hardware.frames_file import FileCamera, directory_frames
 from dexhot.hardware.frames_sim import RADIUS, TABLE, SimCamera
 from dexhot.hardware.frames_source import Mode, camera_source
-from dexhot.hardware.frames_watch import BLANK, FROZEN, Health, WatchedCamera
+from dexhot.hardware.frames_watch import BLANK, FROZEN, RECENT, Health, WatchedCamera
 
 PINHOLE = Intrinsics(64, 48, 60.0, 60.0, 31.5, 23.5)
 
@@ -326,6 +326,13 @@ def test_a_stamp_that_jumps_back_is_seen():
     for stamp in (1.0, 2.0, 1.5):
         health.add(made(int(10 * stamp), stamp=stamp))
     assert health.stamps_back == 1 and "stamps" in health.warnings
+
+
+def test_a_stamp_that_jumped_back_once_is_not_told_for_ever():
+    health = Health()
+    for stamp in (1.0, 0.5, *np.linspace(1.0, 5.0, RECENT)):
+        health.add(made(int(100 * stamp), stamp=stamp))
+    assert health.stamps_back == 1 and "stamps" not in health.warnings
 
 
 def test_depth_that_is_all_zero_is_seen():

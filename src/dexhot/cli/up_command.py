@@ -10,7 +10,7 @@ import tyro
 @dataclass
 class Args:
     graph: tyro.conf.Positional[str]
-    """Name of the graph: real_track or replay."""
+    """Name of the graph: real_track, replay or capture."""
     arguments: tyro.conf.Positional[tuple[str, ...]] = ()
     """name:=value of the graph's arguments; --show-args lists them."""
     show_args: bool = False

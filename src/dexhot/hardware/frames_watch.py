@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dexhot.hardware.frames import Camera, CameraError, CameraLostError, Frames
 
 FROZEN = 30  # equal images in a row; a real sensor's noise never gives two
+RECENT = 90  # images for which a stamp that went back is told
 BLANK = 30  # depth images in a row without one known pixel
 
 
@@ -89,13 +90,15 @@ class Health:
         """Numbers and stamps of the next frames have nothing to do with the last ones."""
         self.number: int | None = None
         self.stamp = float("-inf")
-        self.print, self.equal, self.blank = 0, 0, 0
+        self.print, self.equal, self.blank, self.forward = 0, 0, 0, RECENT
 
     def add(self, frames: Frames) -> None:
         self.frames += 1
         if self.number is not None and frames.number > self.number:
             self.dropped += frames.number - self.number - 1
-        self.stamps_back += frames.stamp <= self.stamp
+        back = frames.stamp <= self.stamp
+        self.stamps_back += back
+        self.forward = 0 if back else self.forward + 1
         self.number, self.stamp = frames.number, frames.stamp
         fingerprint = zlib.crc32(frames.color[::8, ::8].tobytes())  # 14 KB of 900
         self.equal = self.equal + 1 if fingerprint == self.print else 0
@@ -122,6 +125,6 @@ class Health:
             found["frozen"] = f"the last {self.equal + 1} images are equal: the camera is frozen"
         if self.blank >= BLANK:
             found["blank"] = f"the last {self.blank} depth images are empty: covered, too near, or the projector is off"
-        if self.stamps_back:
+        if self.forward < RECENT:
             found["stamps"] = f"{self.stamps_back} images were stamped no later than the one before"
         return found
