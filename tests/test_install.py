@@ -44,7 +44,18 @@ def test_colcon_builds_a_clean_checkout(checkout):
 
 def test_pip_installs_the_data_files_where_the_package_finds_them(checkout, tmp_path):
     target = tmp_path / "prefix"
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--prefix", str(target), str(checkout)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--ignore-installed",
+        "--no-deps",
+        "--prefix",
+        str(target),
+        str(checkout),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     [packages] = target.glob("**/site-packages")
     code = "from dexhot.paths import share_dir; print(share_dir())"
