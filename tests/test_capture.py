@@ -20,8 +20,9 @@ from std_msgs.msg import Header
 from dexhot.data import bags
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.hardware import frames_codec as codec
-from dexhot.hardware.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
+from dexhot.hardware.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, CameraError
 from dexhot.hardware.frames_bag import find_frames
+from dexhot.hardware.realsense import connected
 from dexhot.nodes import capture_node, messages
 from dexhot.nodes.bag_player_node import BagPlayerNode
 from dexhot.nodes.camera_messages import image
@@ -208,6 +209,15 @@ def test_a_full_disk_is_refused_before_anything_is_made(tmp_path):
     given = {"camera": "sim", "out": str(tmp_path / "new"), "min_free": "9999"}
     with pytest.raises(DexhotError, match="less than min_free = 9999 GB"):
         plan(load_graph("capture"), given, {})
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_camera_that_is_not_connected_is_refused_before_anything_is_made(tmp_path):
+    pytest.importorskip("pyrealsense2", exc_type=ImportError)
+    if connected():
+        pytest.skip("a camera is connected")
+    with pytest.raises(CameraError, match="no RealSense camera is connected"):
+        plan(load_graph("capture"), {"out": str(tmp_path / "new")}, {})
     assert not (tmp_path / "new").exists()
 
 

@@ -10,7 +10,7 @@ from dexhot.hardware.frames import Camera
 from dexhot.hardware.frames_bag import find_frames
 from dexhot.hardware.frames_file import FileCamera, check_directory, directory_frames
 from dexhot.hardware.frames_sim import SimCamera
-from dexhot.hardware.realsense import librealsense, open_realsense
+from dexhot.hardware.realsense import choose, open_realsense
 
 KINDS = ("realsense", "realsense:SERIAL", "bag:PATH", "dir:PATH", "sim")
 
@@ -28,11 +28,11 @@ class Mode:
 def camera_source(text: str, mode: Mode) -> Callable[[], Camera]:
     """A function that opens the camera `text`.
 
-    What can be checked without opening is checked: raises NotFoundError, FileFormatError or MissingExtraError.
+    What can be checked before is: raises NotFoundError, FileFormatError, MissingExtraError or CameraError.
     """
     kind, _, rest = text.partition(":")
     if kind == "realsense":
-        librealsense()
+        choose(rest)
         return partial(open_realsense, rest, mode.width, mode.height, mode.fps)
     if text == "sim":
         return partial(SimCamera, mode.width, mode.height, mode.fps)

@@ -92,24 +92,29 @@ def connected() -> dict[str, str]:
     return {d.get_info(serial): d.get_info(usb) for d in rs.context().query_devices()}
 
 
-def open_realsense(serial: str = "", width: int = 640, height: int = 480, fps: int = 30) -> RealSense:
-    """The camera on USB with that serial number, or the only one. Raises CameraError naming those connected."""
-    rs = librealsense()
+def choose(serial: str = "") -> str:
+    """That serial number, or the first connected. Raises CameraError naming those connected."""
     found = list(connected())
     if not found:
         why = "no RealSense camera is connected: check its cable (USB 3) and the udev rules (docs/capture.md)."
         raise CameraError(why)
     if serial and serial not in found:
         raise CameraError(f"no RealSense camera with serial number {serial} is connected, only {', '.join(found)}.")
+    return serial or found[0]
+
+
+def open_realsense(serial: str = "", width: int = 640, height: int = 480, fps: int = 30) -> RealSense:
+    """The camera on USB with that serial number, or the first. Raises CameraError."""
+    rs, serial = librealsense(), choose(serial)
     config, pipeline = rs.config(), rs.pipeline()
-    config.enable_device(serial or found[0])
+    config.enable_device(serial)
     config.enable_stream(rs.stream.color, width, height, rs.format.rgb8, fps)
     config.enable_stream(rs.stream.depth, width, height, rs.format.z16, fps)
     try:
         device = pipeline.start(config).get_device()
     except RuntimeError as e:
         how = "another program may hold it, or the USB port is too slow for this mode (try fps:=15)"
-        raise CameraError(f"RealSense {serial or found[0]} gives no {width}x{height} at {fps} Hz: {e}; {how}.") from e
+        raise CameraError(f"RealSense {serial} gives no {width}x{height} at {fps} Hz: {e}; {how}.") from e
     return RealSense(device.get_info(rs.camera_info.name), pipeline.try_wait_for_frames, pipeline.stop)
 
 
