@@ -9,6 +9,7 @@ import tyro
 
 from dexhot.cli.output import benchmark_line, console, print_json, summary
 from dexhot.data.files import write_text
+from dexhot.errors import DexhotError
 
 BENCHMARKS = {
     "retarget": "dexhot.evaluation.bench_retarget",
@@ -17,15 +18,18 @@ BENCHMARKS = {
     "leap": "dexhot.hardware.bench_leap",
     "franka": "dexhot.hardware.bench_franka",
     "transport": "dexhot.nodes.bench_transport",
+    "faults": "dexhot.nodes.faults.bench",
 }
 
 
 @dataclass
 class Args:
-    name: Annotated[Literal["retarget", "mine", "loop", "leap", "franka", "transport"], tyro.conf.Positional]
+    name: Annotated[Literal["retarget", "mine", "loop", "leap", "franka", "transport", "faults"], tyro.conf.Positional]
     """Which benchmark."""
     quick: bool = False
     """End within 60 s on two cores: a fixed subset, smaller budgets, warm caches."""
+    soak: bool = False
+    """faults: ten minutes without faults instead of one, in which no stop may be."""
     out: Path | None = None
     """Also keep the JSON in this file."""
     json: bool = False
@@ -36,7 +40,10 @@ def run(args: Args) -> None:
     """Run one benchmark and print its figures."""
     import json
 
-    result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick)
+    if args.soak and args.name != "faults":
+        raise DexhotError("--soak belongs to `dexhot bench faults`.")
+    options = {"soak": True} if args.soak else {}
+    result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick, **options)
     line = benchmark_line(args.name, args.quick, **result)
     summary(f"dexhot bench {args.name}{' --quick' if args.quick else ''}", line["metrics"])
     if args.out:

@@ -70,7 +70,8 @@ class JointWatch:
             worst = int(beyond.argmax())
             return Event.OUT_OF_LIMITS, f"{self.names[worst]} is {beyond[worst]:.2f} rad beyond its limit"
         strain = np.abs(effort) / self.effort
-        if self._strained.see(bool(strain.max() > STRAIN), stamp):
+        driven = self.command is not None  # an arm that holds in contact may strain: a start leads it out
+        if self._strained.see(driven and bool(strain.max() > STRAIN), stamp):
             name = self.names[int(strain.argmax())]
             return Event.STRAINED, f"{name} works at its torque limit for {self.bounds.strain_time:g} s"
         return None

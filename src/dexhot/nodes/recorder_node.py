@@ -25,7 +25,7 @@ Keep = Callable[[int, bytes], None]  # takes a receive time, ns, and a serialize
 
 
 class RecorderNode(DexhotNode):
-    """Takes what came from the middleware's queues, and writes it twice a second.
+    """Takes what came from the middleware's queues, and writes it every `flush_period`.
 
     The subscriptions belong to a hidden node that no executor waits for: waiting for every message would cost more than
     all the rest, and the middleware's receive times do not depend on when a message is taken.

@@ -5,8 +5,8 @@ told and measured, /rig/episode, the services /safety/start, /safety/stop, /safe
 (std_srvs/Trigger), and the topic /safety/estop_input (std_msgs/Bool) for buttons: true stops, and while it is true, or
 silent for longer than `estop_timeout`, no reset is accepted.
 
-/safety/state is its sign of life: drivers hold when it stops coming for `supervisor_timeout`. A supervisor that finds that
-it was silent for so long holds, too.
+/safety/state is its sign of life: drivers hold when it stops coming for `supervisor_timeout`, and so does a supervisor
+that finds that it was silent for so long.
 """
 
 import numpy as np
@@ -21,6 +21,7 @@ from dexhot.control.safety import Event, InputMonitor, SafetyMachine, State
 from dexhot.control.watch import JointBounds, JointWatch
 from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
+from dexhot.nodes.claim import Claim
 
 CHECK_RATE = 20.0  # Hz
 JOINT_TOPICS = ("/leap/joint_states", "/franka/joint_states")
@@ -63,6 +64,7 @@ class SupervisorNode(DexhotNode):
         self.wrong: dict[str, tuple[Event, str]] = {}  # what is wrong now with joints and motors, by where it was seen
         self.pressed = False
         self.button_heard = self.alive_at = self.steady()
+        self.here: set[str] = set()  # required nodes that run on this machine
         self.wants_start = self.p.auto_start
         self.sigma = self.t0 = 0.0
         self.suspect = ""  # a bad input seen at the last check; two in a row count, so that a queue can drain first
@@ -144,6 +146,9 @@ class SupervisorNode(DexhotNode):
         if dead and self.machine.state not in (State.INACTIVE, State.FAULT):
             self.apply(Event.DEAD_NODE, f"no heartbeat of {', '.join(dead)} for {self.p.heartbeat_timeout:g} s")
             return
+        if gone := self.ended():
+            self.apply(Event.DEAD_NODE, f"the process of {', '.join(gone)} has ended")
+            return
         event, reason = self.inputs.check(self.now())
         if event is Event.INPUTS_READY and self.sigma > self.p.lost_sigma:
             event, reason = Event.OBJECT_LOST, f"the object's position sigma is {100 * self.sigma:.1f} cm"
@@ -159,6 +164,23 @@ class SupervisorNode(DexhotNode):
             self.suspect = reason
         else:
             self.apply(event, reason)
+
+    def ended(self) -> list[str]:
+        """Required nodes of this machine whose process has ended, which is known long before a heartbeat lacks.
+
+        Only while something moves: at the end of a clip the graph goes down in no order.
+        """
+        held = {node for node in self.p.required_nodes if Claim.held(self.absolute(node))}
+        self.here |= held
+        gone = sorted(self.here - held)
+        if not self.machine.moving:
+            self.here = held
+            return []
+        return gone
+
+    def absolute(self, node: str) -> str:
+        """Its name with our namespace."""
+        return f"{self.get_namespace().rstrip('/')}/{node}"
 
     def begin_tracking(self) -> bool:
         """Frame 0 comes `lead_in` s after the last state, so that everyone knows before the ramp begins.

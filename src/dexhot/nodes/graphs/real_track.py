@@ -70,7 +70,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     names = [node.name for process in processes(arguments) for node in process.nodes]
     watched = [name for name in names if name not in ("supervisor", "viewer")]
     write_run(folder, "real_track", arguments, task)
-    values = {"bag": str(folder / "bag"), "required_nodes": watched, "hand": task.reference.hand}
+    values: dict[str, Any] = {"bag": str(folder / "bag"), "required_nodes": watched, "hand": task.reference.hand}
     if arguments["rig"] != "real":
         values["supervisor_timeout"] = PATIENT
     return Prepared(folder, task.write(folder) | values, recorded)

@@ -1,0 +1,98 @@
+"""`dexhot bench faults`: a table of injected faults, what noticed them and how soon arm and hand were safe.
+
+Four rigs: the real hand driver over a servo bus, the real arm driver over the robot's protocol, a camera behind its
+watch, and the graph of real_track on the embedded rig. Commands beyond limits are counted from the bytes that came to
+servos and robot; false stops in a run of the graph that nothing befalls.
+"""
+
+import os
+import secrets
+import tempfile
+import traceback
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from dexhot.nodes.faults import camera, hand, table
+from dexhot.nodes.faults.table import Fault, Outcome, Result
+
+console = Console(stderr=True)
+CLEAN, QUICK_CLEAN, SOAK = 60.0, 8.0, 600.0  # s of the run without faults
+NEEDED = {"hand": ("dynamixel_sdk",), "arm": ("franky", "franky_sim")}  # what the extras hardware and dev bring
+
+
+def run(quick: bool = False, soak: bool = False, groups: tuple[str, ...] = ("hand", "arm", "camera", "graph")) -> dict:
+    """Metrics and the table. `soak`: ten minutes without faults instead of one."""
+    os.environ["ROS_DOMAIN_ID"] = str(1 + secrets.randbelow(100))  # nobody else's robot
+    seconds = QUICK_CLEAN if quick else SOAK if soak else CLEAN
+    skipped = {g: f"{m} is not installed" for g, needs in NEEDED.items() for m in needs if find_spec(m) is None}
+    notes: dict[str, Any] = {"clean_run_s": seconds, "skipped": skipped}
+    runs = {"hand": on_hands, "arm": on_arm, "camera": on_cameras, "graph": on_graph}
+    results: list[Result] = []
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("faults")
+        for group in groups:
+            if group in skipped:
+                continue
+            for result in runs[group](quick, notes):
+                results.append(result)
+                progress.update(bar, advance=0.0, description=f"{group}: {result.fault.name}")
+    console.print(table.rich_table(results))
+    figures = table.metrics(results, notes.get("false_stops", 0))
+    return {"metrics": figures, "faults": [r.entries() for r in results], "notes": notes, "subset": {"quick": quick}}
+
+
+def tried(fault: Fault, rig: Any) -> Outcome:
+    """A fault whose trial itself fails counts as not noticed."""
+    try:
+        return fault.run(rig)
+    except Exception as e:
+        console.print(f"[red]{fault.group}: {fault.name} could not be tried[/]\n{traceback.format_exc()}")
+        return Outcome(f"could not be tried: {e}", None, None, "unknown", "")
+
+
+def chosen(faults: table.Faults, quick: bool) -> list[Fault]:
+    return [fault for fault in faults if fault.quick or not quick]
+
+
+def on_hands(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
+    """A bus and a driver for each."""
+    notes["hand_retries"] = 0
+    for fault in chosen(hand.FAULTS, quick):
+        with hand.HandRig() as rig:
+            yield Result(fault, tried(fault, rig), rig.violations())
+            notes["hand_retries"] += rig.retries
+
+
+def on_arm(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
+    """One robot for all; what its bytes asked for is counted after each, but lost when the robot loses its power."""
+    from dexhot.nodes.faults import arm
+
+    with arm.ArmRig() as rig:
+        for fault in chosen(arm.FAULTS, quick):
+            rig.renew()
+            before = rig.violations()
+            outcome = tried(fault, rig)
+            rig.arm.disconnect()
+            yield Result(fault, outcome, max(rig.violations() - before, 0))
+        notes["arm_retries"] = rig.retries
+
+
+def on_cameras(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
+    for fault in chosen(camera.FAULTS, quick):
+        yield Result(fault, tried(fault, camera.CameraRig()))
+
+
+def on_graph(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
+    """One bring-up for all; the clean run comes first, when nothing has befallen it yet."""
+    from dexhot.nodes.faults.graph import Graph
+    from dexhot.nodes.faults.graph_faults import FAULTS, clean_run
+
+    with tempfile.TemporaryDirectory(prefix="dexhot-faults-") as folder, Graph(Path(folder)) as graph:
+        notes["false_stops"], notes["false_stop_reasons"] = clean_run(graph, notes["clean_run_s"])
+        for fault in chosen(FAULTS, quick):
+            yield Result(fault, tried(fault, graph))

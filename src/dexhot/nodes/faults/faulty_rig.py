@@ -1,0 +1,71 @@
+"""The embedded rig with faults in what it measures, told by /faults/inject (std_msgs/String), for the fault benchmark.
+
+/faults/driven says at every tick who of arm and hand is driven: nobody, once no motion command is accepted.
+"""
+
+import copy
+
+import numpy as np
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from std_msgs.msg import String
+
+from dexhot.errors import DexhotError, NotFoundError
+from dexhot.nodes.rig_node import RigNode
+
+JUMP = 0.2  # m
+BACK = 5  # s that stamps jump back
+
+
+class FaultyRig(RigNode):
+    def setup(self) -> None:
+        super().setup()
+        self.measured = Measured(self.pose)
+        self.pose = self.measured  # type: ignore[assignment]
+        self.told = self.advertise(String, "/faults/driven", "state")
+        self.subscribe(String, "/faults/inject", self.on_fault, "state")
+
+    def on_fault(self, message: String) -> None:
+        if message.data not in KINDS:
+            raise NotFoundError("fault", message.data, KINDS)
+        if message.data in DRIVES:
+            self.fail_once(DRIVES[message.data])
+        else:
+            self.measured.fault = message.data
+
+    def fail_once(self, name: str) -> None:
+        """The next command to the arm or the hand finds the device broken."""
+
+        def broken(*targets: np.ndarray) -> None:
+            delattr(self.world, name)
+            raise DexhotError("the device has stopped by itself")
+
+        setattr(self.world, name, broken)
+
+    def tick(self) -> None:
+        super().tick()
+        self.told.publish(String(data=",".join(sorted(self.world.driven))))
+
+
+class Measured:
+    """Stands for the publisher of the object's pose: publishes it as the fault has it."""
+
+    def __init__(self, publisher):
+        self.publisher = publisher
+        self.fault = "none"
+
+    def publish(self, message: PoseWithCovarianceStamped) -> None:
+        message = copy.deepcopy(message)
+        position = message.pose.pose.position
+        if self.fault == "silent":
+            return
+        if self.fault == "jump":
+            position.x += JUMP
+        elif self.fault == "nan":
+            position.y = np.nan
+        elif self.fault == "back":
+            message.header.stamp.sec -= BACK
+        self.publisher.publish(message)
+
+
+DRIVES = {"arm": "drive_arm", "hand": "drive_hand"}
+KINDS = ("none", "silent", "jump", "nan", "back", *DRIVES)

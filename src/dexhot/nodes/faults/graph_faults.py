@@ -1,0 +1,303 @@
+"""Faults of the graph: nodes that die or starve, messages that lie, a disk that is full."""
+
+import math
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import psutil
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
+
+from dexhot.control.safety import State
+from dexhot.data import bags
+from dexhot.errors import DexhotError
+from dexhot.hands.joint_table import joint_table
+from dexhot.nodes import messages
+from dexhot.nodes.bringup import command
+from dexhot.nodes.faults.graph import RECOVERY, Graph
+from dexhot.nodes.faults.table import Faults, Outcome
+from dexhot.nodes.qos import publish_profile
+
+FAULTS = Faults("graph")
+LONGEST = 8.0  # s that a fault may stay unnoticed
+LOST = 1.0  # s before a recorder's death in which messages may be lost
+NAMES = [j.name for j in joint_table("leap_right")]
+STOPPED = (State.HOLDING, State.FAULT)
+
+
+def watched(graph: Graph, cause: Callable[[], object], expects: str = "", wait: float = LONGEST) -> Outcome:
+    """Cause the fault in motion; wait until the supervisor tells of it, with `expects` in its words, and all holds."""
+    graph.ready()
+    before = len(graph.changes)
+    begin = time.monotonic()
+    cause()
+
+    def noticed() -> bool:
+        return any(expects in reason for _, state, reason in graph.changes[before:] if state in STOPPED)
+
+    graph.spin_until(lambda: noticed() and math.isfinite(graph.stopped_at), wait)
+    safe = 1e3 * (graph.stopped_at - begin) if begin < graph.stopped_at < math.inf else None
+    told = [(t, s, r) for t, s, r in graph.changes[before:] if s in STOPPED]
+    fitting = [change for change in told if expects in change[2]]
+    if not fitting:
+        words = told[0][2] if told else ""
+        return Outcome(words, None, safe, str(graph.state), "")
+    first = min(told[0][0], graph.stopped_at)  # a driver that holds by itself has noticed, before it is told why
+    return Outcome(fitting[0][2], 1e3 * (first - begin), safe, str(fitting[-1][1]), "")
+
+
+def back(graph: Graph, outcome: Outcome, how: str) -> Outcome:
+    """Whether the graph tracks again; what was only a hold needs no reset."""
+    try:
+        graph.ready(RECOVERY)
+    except DexhotError:
+        return outcome
+    reset = "reset, " if outcome.state == State.FAULT else ""
+    return Outcome(**{**outcome.__dict__, "recovered": f"{how}{reset}started"})
+
+
+def injected(graph: Graph, kind: str, expects: str = "") -> Outcome:
+    outcome = watched(graph, lambda: graph.inject(kind), expects)
+    graph.inject("none")
+    return back(graph, outcome, "")
+
+
+def killed(graph: Graph, name: str, expects: str = "") -> Outcome:
+    outcome = watched(graph, lambda: graph.kill(name), expects)
+    graph.start(name)
+    return back(graph, outcome, "process started again, ")
+
+
+@FAULTS.add("object lost (no poses)", quick=True)
+def object_silent(graph: Graph) -> Outcome:
+    return injected(graph, "silent", "/object/state")
+
+
+@FAULTS.add("object pose jumps 20 cm")
+def object_jump(graph: Graph) -> Outcome:
+    return injected(graph, "jump", "sigma")
+
+
+@FAULTS.add("object pose NaN")
+def object_nan(graph: Graph) -> Outcome:
+    return injected(graph, "nan", "/object/state")
+
+
+@FAULTS.add("object pose stamps jump back")
+def object_back(graph: Graph) -> Outcome:
+    return injected(graph, "back", "/object/state")
+
+
+@FAULTS.add("controller process killed")
+def controller_killed(graph: Graph) -> Outcome:
+    return killed(graph, "controller", "controller")
+
+
+@FAULTS.add("shaper process killed")
+def shaper_killed(graph: Graph) -> Outcome:
+    return killed(graph, "shaper", "shaper")
+
+
+@FAULTS.add("object filter process killed")
+def filter_killed(graph: Graph) -> Outcome:
+    return killed(graph, "object_filter")
+
+
+@FAULTS.add("supervisor killed", quick=True)
+def supervisor_killed(graph: Graph) -> Outcome:
+    """Nobody is left to tell: the drivers notice, and hold."""
+    graph.ready()
+    begin = time.monotonic()
+    graph.kill("supervisor")
+    graph.spin_until(lambda: math.isfinite(graph.stopped_at), LONGEST)
+    ms = 1e3 * (graph.stopped_at - begin) if math.isfinite(graph.stopped_at) else None
+    graph.spin_until(lambda: False, 0.5)
+    held = graph.stopped_at < math.inf  # and does not go on by itself
+    graph.state = State.INACTIVE
+    graph.start("supervisor")
+    told = "the drivers hold: the supervisor is silent" if ms is not None and held else ""
+    return back(graph, Outcome(told, ms, ms if held else None, "holding", ""), "process started again, ")
+
+
+def driver_fault(graph: Graph, kind: str, node: str) -> Outcome:
+    """A driver stops by itself, and the other with it; activating it again is the operator's part."""
+    outcome = watched(graph, lambda: graph.inject(kind), node)
+    return back(graph, outcome, "driver activated again, ") if graph.activate(node) else outcome
+
+
+@FAULTS.add("arm's driver fails (reflex): the hand stops too")
+def arm_fails(graph: Graph) -> Outcome:
+    return driver_fault(graph, "arm", "franka_driver")
+
+
+@FAULTS.add("hand's driver fails (bus gone): the arm stops too")
+def hand_fails(graph: Graph) -> Outcome:
+    return driver_fault(graph, "hand", "leap_driver")
+
+
+@FAULTS.add("emergency stop pressed", quick=True)
+def estop(graph: Graph) -> Outcome:
+    button = graph.node.create_publisher(Bool, "/safety/estop_input", publish_profile("latched"))
+    graph.spin_until(lambda: button.get_subscription_count() > 0, 5.0)
+    outcome = watched(graph, lambda: button.publish(Bool(data=True)), "emergency stop")
+    refused = not graph.call("reset")
+    button.publish(Bool(data=False))
+    graph.spin_until(lambda: False, 0.3)
+    outcome = back(graph, outcome, "button released, ")
+    graph.node.destroy_publisher(button)
+    return outcome if refused else Outcome(**{**outcome.__dict__, "state": "fault, but left while pressed"})
+
+
+@FAULTS.add("controller starved of CPU for 2 s")
+def starved(graph: Graph) -> Outcome:
+    outcome = watched(graph, lambda: graph.signal("controller", signal.SIGSTOP), "controller")
+    graph.spin_until(lambda: False, 1.0)
+    graph.signal("controller", signal.SIGCONT)
+    return back(graph, outcome, "")
+
+
+@FAULTS.add("clock steps 10 s ahead")
+def clock_step(graph: Graph) -> Outcome:
+    clock = graph.node.create_publisher(Clock, "/clock", publish_profile("state"))
+    graph.spin_until(lambda: clock.get_subscription_count() > 1, 5.0)
+
+    def step() -> None:
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            clock.publish(Clock(clock=messages.to_stamp(graph.heard[-1][1] + 10.0)))
+            graph.executor.spin_once(timeout_sec=0.001)
+
+    outcome = watched(graph, step, "ms old")
+    graph.node.destroy_publisher(clock)
+    return back(graph, outcome, "")
+
+
+@FAULTS.add("policy output NaN", quick=True)
+def nan_target(graph: Graph) -> Outcome:
+    """For a tenth of a second, beside the controller's own."""
+    targets = graph.node.create_publisher(JointState, "/tracker/target", publish_profile("command"))
+    graph.spin_until(lambda: targets.get_subscription_count() > 1, 5.0)
+    names = ["tx", "ty", "tz", "rx", "ry", "rz", *NAMES]
+
+    def lie() -> None:
+        for _ in range(6):
+            stamp = messages.to_stamp(graph.heard[-1][1])
+            targets.publish(messages.joint_state(names, stamp, [math.nan] * len(names)))
+            graph.executor.spin_once(timeout_sec=0.01)
+
+    outcome = watched(graph, lie, "not finite")
+    graph.node.destroy_publisher(targets)
+    return back(graph, outcome, "")
+
+
+def hand_command(graph: Graph, value: float, expects: str, counter: str) -> Outcome:
+    """A command of `value` rad for every finger joint, beside the shaper's own: what is made of it?"""
+    commands = graph.node.create_publisher(JointState, "/leap/command", publish_profile("command"))
+    graph.spin_until(lambda: commands.get_subscription_count() > 0, 5.0)
+    graph.ready()
+    before, changes = graph.value("leap_driver", counter), len(graph.changes)
+    begin = time.monotonic()
+    commands.publish(messages.joint_state(NAMES, messages.to_stamp(graph.heard[-1][1]), [value] * len(NAMES)))
+
+    def noticed() -> bool:
+        told = any(expects in r for _, s, r in graph.changes[changes:] if s in STOPPED) if expects else False
+        return told or graph.value("leap_driver", counter) > before
+
+    seen = graph.spin_until(noticed, LONGEST)
+    graph.node.destroy_publisher(commands)
+    told = next((r for _, s, r in graph.changes[changes:] if s in STOPPED), "")
+    times = [t for t, s, _ in graph.changes[changes:] if s in STOPPED]
+    ms = 1e3 * ((times[0] if times else time.monotonic()) - begin)
+    words = told or f"the driver counts {graph.value('leap_driver', counter) - before:.0f} values {counter}"
+    state = str(State.HOLDING) if told else f"tracking, {counter}"
+    # the driver refuses or clamps before anything is driven: the command was never accepted as it was
+    return back(graph, Outcome(words if seen else "", ms if seen else None, 0.0 if seen else None, state, ""), "")
+
+
+@FAULTS.add("NaN command to the hand")
+def nan_command(graph: Graph) -> Outcome:
+    return hand_command(graph, math.nan, "not finite", "refused")
+
+
+@FAULTS.add("command to the hand out of limits, in a leap")
+def far_command(graph: Graph) -> Outcome:
+    return hand_command(graph, 20.0, "", "clamped")
+
+
+@FAULTS.add("the graph started twice in one domain", moves=False)
+def doubled(graph: Graph) -> Outcome:
+    """A second shaper: it must not come up beside the first."""
+    graph.ready()
+    process = next(p for p in graph.plan.processes if p.name == "shaper")
+    begin = time.monotonic()
+    second = subprocess.Popen(
+        command(process, graph.plan),
+        env=os.environ | graph.plan.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    graph.spin_until(lambda: second.poll() is not None, 20.0)
+    ms = 1e3 * (time.monotonic() - begin)
+    second.kill()
+    words = [line for line in second.communicate()[0].splitlines() if "another" in line]
+    refused = second.returncode not in (None, 0, -signal.SIGKILL) and bool(words)
+    goes_on = graph.moving or graph.spin_until(lambda: graph.moving, 5.0)
+    told = words[0].partition("]: ")[2] or words[0] if words else ""
+    state = "the first goes on, the second is refused" if refused and goes_on else str(graph.state)
+    return Outcome(told, ms if refused else None, 0.0 if goes_on else None, state, "by itself" if goes_on else "")
+
+
+def lost_messages(graph: Graph, bag: str, died: float) -> tuple[str, int]:
+    """What of the hand's states lacks in the bag of a recorder that died at `died` (steady); those over LOST s old."""
+    kept = {round(messages.seconds(m.header.stamp) * 1e3) for _, _, m in bags.messages(bag, {"/leap/joint_states"})}
+    first = min(kept, default=0)
+    heard = [(t, round(stamp * 1e3)) for t, stamp in graph.heard if t <= died and round(stamp * 1e3) >= first]
+    missing = [t for t, stamp in heard if stamp not in kept]
+    old = sum(died - t > LOST for t in missing)
+    return f"the last {died - min(missing):.2f} s" if missing else "nothing", old
+
+
+@FAULTS.add("recorder killed")
+def recorder_killed(graph: Graph) -> Outcome:
+    bag = str(graph.folder / "run" / "bag")
+    outcome = watched(graph, lambda: graph.kill("recorder"), "recorder")
+    died = graph.changes[-1][0] - outcome.detected_ms / 1e3 if outcome.detected_ms is not None else time.monotonic()
+    lost, old = lost_messages(graph, bag, died)
+    graph.start("recorder", bag=str(graph.folder / "run" / "bag-2"))
+    outcome = Outcome(**{**outcome.__dict__, "lost": lost, "messages_lost": old})
+    return back(graph, outcome, "process started again with another bag, ")
+
+
+@FAULTS.add("disk full")
+def disk_full(graph: Graph) -> Outcome:
+    """The kernel refuses to let the recorder's file grow, as a full disk does."""
+    graph.ready()
+    [bag] = sorted(graph.folder.glob("run/bag-2")) or [graph.folder / "run" / "bag"]
+    died = []
+
+    def fill() -> None:
+        size = sum(p.stat().st_size for p in bag.glob("*.mcap")) + 4096
+        psutil.Process(graph.pid("recorder")).rlimit(resource.RLIMIT_FSIZE, (size, size))
+        died.append(time.monotonic())
+
+    outcome = watched(graph, fill, "recorder")
+    graph.kill("recorder")
+    lost, old = lost_messages(graph, str(bag), died[0])
+    graph.start("recorder", bag=str(graph.folder / "run" / "bag-3"))
+    outcome = Outcome(**{**outcome.__dict__, "lost": lost, "messages_lost": old})
+    return back(graph, outcome, "process started again with another disk, ")
+
+
+def clean_run(graph: Graph, seconds: float) -> tuple[int, list[str]]:
+    """Holds and faults of a graph that nothing befalls, and their reasons; clips end and begin anew."""
+    graph.ready()
+    before = len(graph.changes)
+    graph.spin_until(lambda: False, seconds)
+    stops = [reason for _, state, reason in graph.changes[before:] if state in STOPPED]
+    return len(stops), stops
