@@ -1,6 +1,7 @@
 """Replay a recorded run through its controller, whose commands are compared; or play the topics of any bag."""
 
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ def run(args: Args) -> int:
     if not report.is_file():
         return code or 1
     found = json.loads(report.read_text())
+    shutil.rmtree(planned.folder)
     summary(f"replay of {args.run}", found)
     if args.json:
         print_json(found)

@@ -1,6 +1,7 @@
 """Bring up a graph of ROS nodes without ros2 launch: dexhot up real_track reference:=FILE; Ctrl-C takes it down."""
 
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 
@@ -36,6 +37,8 @@ def run(args: Args) -> int:
     nodes = {p.name: ", ".join(n.name for n in p.nodes) for p in planned.processes}
     summary("processes and their nodes", nodes | {"folder": planned.folder})
     code = bringup.run(planned, sys.stderr)
+    if not planned.recorded:
+        shutil.rmtree(planned.folder)
     if args.json:
         told = {"graph": graph.name, "arguments": planned.arguments, "processes": nodes, "folder": str(planned.folder)}
         print_json(told | {"exit_code": code})

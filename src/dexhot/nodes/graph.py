@@ -87,7 +87,10 @@ class Process:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a graph makes of its arguments: where files of this bring-up go, and the values that nodes are given."""
+    """What a graph makes of its arguments: where files of this bring-up go, and the values that nodes are given.
+
+    The folder of a bring-up that is not `recorded` is a scratch folder, which `dexhot up` removes at the end.
+    """
 
     folder: Path
     values: dict[str, Any]
