@@ -273,6 +273,23 @@ def test_a_capture_is_played_with_its_time_and_its_images(capture, bench):
 
 
 @pytest.mark.ros
+def test_commands_of_the_past_are_played_only_when_they_are_named(bench, tmp_path):
+    joints = bags.typestore().types["sensor_msgs/msg/JointState"]
+    types, empty = bags.typestore().types, np.zeros(0)
+    header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](1, 0), "")
+    with bags.BagWriter(tmp_path / "bag") as writer:
+        for name in ("/leap/command", "/leap/joint_states"):
+            topic = writer.topic(name, "sensor_msgs/msg/JointState")
+            writer.write_message(topic, 10**9, joints(header, [], empty, empty, empty))
+    node = bench.start(BagPlayerNode(), source=str(tmp_path / "bag"))
+    assert set(node.outputs) == {"/leap/joint_states"}
+    bench.stop()
+    node.set_parameters([Parameter("play", value=["/leap/command"])])
+    node.trigger_configure()
+    assert set(node.outputs) == {"/leap/command"}
+
+
+@pytest.mark.ros
 def test_playing_once_ends_by_itself(capture, ros_domain):
     result = run("replay", str(capture[0]), "rate:=8")
     assert result.returncode == 0 and "is over" in result.stderr
