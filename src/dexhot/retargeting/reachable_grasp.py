@@ -31,19 +31,20 @@ def find_grasp(
     allowed,
     held: float,
     options: GraspOptions,
-) -> Grasp:
-    """The best grasp for tips `measured` (k, 3) with `weight` (k,), judged with the object as it lies in `frame`.
+) -> tuple[Grasp, np.ndarray]:
+    """The best grasp for tips `measured` (k, 3) with `weight` (k,), and the hand vector (6+n,) on it in `frame`.
 
     allowed: (N, 3) -> (N,) bool, both in the mesh frame. held: weight of tips on their contacts.
     """
     grasps = choose_grasps(measured, weight, thumb, solid, radius, allowed, options)[:POSED]
-    costs, reached = pose_costs(model, problem, grasps, frame, measured, held, options)
+    costs, reached, q = pose_costs(model, problem, grasps, frame, measured, held, options)
     for best in np.argsort(costs, kind="stable")[:REFINED]:
         around = np.where(grasps[best].weight[:, None] > 0, reached[best], measured)
         more = choose_grasps(around, grasps[best].weight, thumb, solid, radius, allowed, options)[:POSED]
-        more_costs, _ = pose_costs(model, problem, more, frame, measured, held, options)
-        grasps, costs = grasps + more, np.concatenate([costs, more_costs])
-    return grasps[int(np.argmin(costs))]
+        more_costs, _, more_q = pose_costs(model, problem, more, frame, measured, held, options)
+        grasps, costs, q = grasps + more, np.concatenate([costs, more_costs]), np.concatenate([q, more_q])
+    best = int(np.argmin(costs))
+    return grasps[best], q[best]
 
 
 def pose_costs(
@@ -55,7 +56,7 @@ def pose_costs(
     held: float,
     options: GraspOptions,
 ):
-    """Cost (N,) of each grasp with the hand posed on it, and where the fingertips came to be (N, k, 3), mesh frame.
+    """Cost (N,) of each grasp with the hand posed on it, where its fingertips came to be (N, k, 3), its pose (N, 6+n).
 
     The grasp's own cost, how far its contacts are from the measured ones, tips that do not get there, overlaps.
     """
@@ -75,13 +76,13 @@ def pose_costs(
         acceleration_weight=np.zeros(n),
     )
     costs, reached = np.empty(N), np.empty((N, k, 3))
-    for i, q in enumerate(solve_clip(model, trial, trial.prior, ITERATIONS)):
-        grasp = grasps[i]
-        model.move(q, pose)
+    q = solve_clip(model, trial, trial.prior, ITERATIONS)
+    for i, grasp in enumerate(grasps):
+        model.move(q[i], pose)
         tips = model.points()[:k]
         missed = ((tips - centre[i]) ** 2).sum(1) / options.miss**2
         away = ((grasp.centre - measured) ** 2).sum(1) / options.displacement**2
         overlap = min(0.0, model.gaps().distance.min(initial=0.0)) / options.overlap
         costs[i] = grasp.cost + grasp.weight @ (missed + away) + overlap**2
         reached[i] = transform(inverse(pose), tips)
-    return costs, reached
+    return costs, reached, q

@@ -7,13 +7,15 @@ import numpy as np
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import WRIST_JOINTS, HandObjectTrajectory, Reference
 from dexhot.errors import DexhotError
-from dexhot.geometry.poses import transform
+from dexhot.geometry.poses import compose, inverse, transform
 from dexhot.geometry.rotations import (
     mean_quat,
     quat_conjugate,
     quat_multiply,
     quat_to_matrix,
+    quat_to_rotvec,
     quat_to_xyz_angles,
+    rotvec_to_quat,
 )
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.hands.robot_hand import RobotHand
@@ -32,6 +34,8 @@ from dexhot.retargeting.hand_model import HandModel
 from dexhot.retargeting.reachable_grasp import find_grasp
 from dexhot.retargeting.resampling import RATE, resample
 
+SPARE_WEIGHT = 0.3  # of a fingertip without a task while others hold the object
+
 
 @dataclass(frozen=True)
 class RetargetOptions:
@@ -47,6 +51,7 @@ class RetargetOptions:
     acceleration: float = 0.3  # of every joint, per rad or m and frame^2
     held: float = 5.0  # of fingertips on their contacts, where a millimetre is 4 N; 1 elsewhere
     gap: float = 4.0  # overlap with object, table and itself
+    rigid: bool = True  # while the object moves, the palm turns with it
     iterations: int = 25
 
 
@@ -75,19 +80,21 @@ def retarget(
         )
     match = correspondence(hand)
     keypoints, palm, object_pose = resample(trajectory, hand.side)
+    start, end = motion_interval(object_pose, options.contacts.moved)
+    shape = obj if options.contact else None
+    if shape and options.rigid:
+        palm = carried_palm(palm, object_pose, start, end, options.contacts)
     base = mean_quat(palm)
-    table = trajectory.table_height if options.contact else None
-    model = HandModel(hand, match.links, base, obj if options.contact else None, table)
+    model = HandModel(hand, match.links, base, shape, trajectory.table_height if shape else None)
     problem = _problem(model, hand, match, keypoints, palm, object_pose, options)
-    plan = _plan(model, problem, hand, obj, match, trajectory.table_height, options)
-    weight = problem.goal_weight.copy()
-    weight[plan.closed : plan.grasp_end + 1, : model.tips] = np.where(
-        plan.contact[plan.grasp_start] > 0, options.held, 1.0
-    )
-    goal = np.concatenate([plan.tips, problem.goal[:, model.tips :]], axis=1)
-    problem = replace(problem, goal=goal, goal_weight=weight, touching=plan.touching)
-    q = solve_clip(model, problem, problem.prior, options.iterations, progress)
-    target = squeeze(model, plan, q, hand, options.stiffness)
+    if shape:
+        solid = ConvexUnion(shape.pieces)
+        problem, plan = _with_contacts(model, problem, hand, solid, match.thumb, (start, end), trajectory, options)
+        q = solve_clip(model, problem, problem.prior, options.iterations, progress)
+        target, contact = squeeze(model, plan, q, hand, options.stiffness), plan.contact
+    else:
+        q = solve_clip(model, problem, problem.prior, options.iterations, progress)
+        target, contact = q.copy(), np.zeros((len(q), model.tips))
     return Reference(
         name=trajectory.name,
         hand=hand.name,
@@ -95,11 +102,11 @@ def retarget(
         base_quat=base,
         q=q,
         target=target,
-        contact=plan.contact,
+        contact=contact,
         object_name=trajectory.object_name,
         object_pose=object_pose,
-        grasp_start=plan.grasp_start,
-        grasp_end=plan.grasp_end,
+        grasp_start=start,
+        grasp_end=end,
         rate=RATE,
         table_height=trajectory.table_height,
         provenance={"trajectory": trajectory.provenance, "retarget": asdict(options)},
@@ -117,30 +124,48 @@ def squeeze(model: HandModel, plan: ContactPlan, q, hand: RobotHand, stiffness: 
     return np.clip(target, model.lower, model.upper)
 
 
-def _plan(
-    model: HandModel, problem: ClipProblem, hand, obj, match: Correspondence, table: float, options
-) -> ContactPlan:
-    """The contacts of the clip; without them, the measured fingertips and no force."""
-    tips, object_pose = problem.goal[:, : model.tips], problem.object_pose
-    start, end = motion_interval(object_pose, options.contacts.moved)
-    if not options.contact:
-        return ContactPlan(
-            tips, np.zeros_like(tips), np.zeros(tips.shape[:2]), np.ones(tips.shape[:2], bool), start, start, end
-        )
-    solid, radius = ConvexUnion(obj.pieces), hand.tip_radius
+def carried_palm(palm, object_pose, start: int, end: int, options: ContactOptions):
+    """Palm rotations (T, 4) that turn with the object (T, 7) while it moves, at the mean of the measured angles.
+
+    A person's fingers give way; position-controlled ones that shift on an object let it slip.
+    """
+    object_R_palm = quat_multiply(quat_conjugate(object_pose[:, 3:]), palm)
+    carried = quat_multiply(object_pose[:, 3:], mean_quat(object_R_palm[start : end + 1]))
+    frame = np.arange(len(palm))
+    away = np.maximum(start - options.early - frame, frame - end).clip(0)
+    share = (1.0 - away / options.fade).clip(0, 1)
+    turn = quat_to_rotvec(quat_multiply(quat_conjugate(palm), carried))
+    return quat_multiply(palm, rotvec_to_quat(share[:, None] * turn))
+
+
+def _with_contacts(
+    model: HandModel, problem: ClipProblem, hand: RobotHand, solid: ConvexUnion, thumb: int, interval, clip, options
+):
+    """The problem with a grasp chosen, its fingertip paths as goals and the hand carried with the object; the plan."""
+    (start, end), object_pose, tips = interval, problem.object_pose, problem.goal[:, : model.tips]
     measured = in_mesh_frame(object_pose, tips)
-    held = slice(start, end + 1)
-    where, weight = measured_contacts(measured, match.thumb, held, solid, options.contacts)
-    rest = object_pose[[start, end]] if object_pose[end, 2] - object_pose[start, 2] < 0.01 else object_pose[[start]]
+    where, weight = measured_contacts(measured, thumb, slice(start, end + 1), solid, options.contacts)
+    set_down = object_pose[end, 2] - object_pose[start, 2] < 0.01
+    rest = object_pose[[start, end] if set_down else [start]]
+    lowest = clip.table_height + hand.tip_radius + options.contacts.clearance
 
     def allowed(points):
-        height = transform(rest[:, None], points)[..., 2].min(0)
-        return height > table + radius + options.contacts.clearance
+        return transform(rest[:, None], points)[..., 2].min(0) > lowest
 
-    grasp = find_grasp(
-        model, problem, start, where, weight, match.thumb, solid, radius, allowed, options.held, options.grasp
+    grasp, q = find_grasp(
+        model, problem, start, where, weight, thumb, solid, hand.tip_radius, allowed, options.held, options.grasp
     )
-    return plan_contacts(measured, grasp, (start, end), object_pose, solid, radius, table, options.contacts)
+    plan = plan_contacts(
+        measured, grasp, (start, end), object_pose, solid, hand.tip_radius, clip.table_height, options.contacts
+    )
+    closed = slice(plan.closed, end + 1)
+    goal_weight, prior = problem.goal_weight.copy(), problem.prior.copy()
+    goal_weight[closed, : model.tips] = np.where(grasp.weight > 0.2, options.held, SPARE_WEIGHT)
+    carried = compose(object_pose[closed], inverse(object_pose[start]))
+    prior[closed, :3] = transform(carried, q[:3])
+    prior[closed, 6:] = q[6:]
+    goal = np.concatenate([plan.tips, problem.goal[:, model.tips :]], axis=1)
+    return replace(problem, goal=goal, goal_weight=goal_weight, prior=prior, touching=plan.touching), plan
 
 
 def _problem(model: HandModel, hand, match: Correspondence, keypoints, palm, object_pose, options) -> ClipProblem:
