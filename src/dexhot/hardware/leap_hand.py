@@ -254,7 +254,7 @@ class LeapHand:
         self.servos.set_all("bus_watchdog", 0)
         self.goal = np.clip(q, self.lower, self.upper)
         self._began = self._driven = time.monotonic()
-        self._send(q)
+        self._send(self.goal)
         self.servos.set_all("bus_watchdog", round(self.settings.watchdog / register("bus_watchdog").scale))
 
     def _notice_silence(self, now: float) -> None:
