@@ -158,6 +158,7 @@ def test_contact_beyond_the_drivers_thresholds_is_a_reflex(world, scene, graspin
         assert eventually(lambda: hand.write(grasping, grasping, grasping) or arm.fault)
         assert "reflex" in arm.fault
     assert world.server.reflexes == 1
+    assert "object" in world.notes[0]
 
 
 def test_the_servos_watchdog_counts_the_worlds_time(world, scene):

@@ -114,7 +114,7 @@ class ArmServer(FrankaRobotServer):
         self._arm = arm
         self.reflex_at = np.full(7, np.inf)  # N m: collision thresholds, once a client has set them
         self.reflexes = 0
-        self._felt = np.zeros(7)  # N m, external torques, filtered
+        self.felt = np.zeros(7)  # N m, external torques, filtered
         super().__init__(arm, addresses)
         self._FrankaServer__command_class_map[RobotCommand.kSetCollisionBehavior] = _SetThresholds  # type: ignore[attr-defined]
 
@@ -125,8 +125,8 @@ class ArmServer(FrankaRobotServer):
     def cycle_end(self, patience: float) -> None:
         """Send the state; wait up to `patience` s for the torques that answer it, where a client controls the arm."""
         self.send_state()
-        self._felt += FILTER * (self._arm.external - self._felt)
-        if self.controlled and (np.abs(self._felt) > self.reflex_at).any():
+        self.felt += FILTER * (self._arm.external - self.felt)
+        if self.controlled and (np.abs(self.felt) > self.reflex_at).any():
             self.reflexes += 1
             self.abort()
         if not self.controlled or self._socket is None:

@@ -70,6 +70,7 @@ class WireWorld(EmbeddedWorld):
         assert scene.hand is not None
         self.plant = WorldPlant(scene.model, self.data, joint_table(scene.hand.name))
         self.bus: ServoBus | None = None
+        self.notes: list[str] = []  # what happened in the world that nobody could see over the wires
         self.cycles = 0
         self.slipped = 0.0  # s of real time that the world did not keep up with
         self._due: float | None = None
@@ -129,7 +130,10 @@ class WireWorld(EmbeddedWorld):
         if self._held is not None:
             d.qpos[s.object_qpos], d.qvel[s.object_dof] = self._held, 0.0
         self.cycles += 1
+        reflexes = self.server.reflexes
         self.server.cycle_end(PATIENCE)
+        if self.server.reflexes > reflexes:
+            self.notes.append(self._describe_reflex())
 
     def run_until(self, end: float) -> None:
         """Cycles up to this time of the world, s."""
@@ -147,6 +151,20 @@ class WireWorld(EmbeddedWorld):
         now, (then, cycles) = (time.monotonic(), self.cycles), self._since
         self._since = now
         return (now[1] - cycles) * CYCLE / max(now[0] - then, 1e-9)
+
+    def _describe_reflex(self) -> str:
+        """Which joint felt too much, and what presses hardest."""
+        m, d, felt = self.scene.model, self.data, self.server.felt
+        joint = int(np.argmax(np.abs(felt) / self.server.reflex_at))
+        force, strongest = np.zeros(6), (0.0, "nothing any more")
+        for i in range(d.ncon):
+            mujoco.mj_contactForce(m, d, i, force)
+            pair = sorted(m.geom(g).name for g in d.contact[i].geom)
+            strongest = max(strongest, (float(force[0]), " on ".join(pair)))
+        return (
+            f"reflex of the arm: {self.scene.joint_names[joint]} felt {abs(felt[joint]):.0f} N m; "
+            f"{strongest[1]} presses with {strongest[0]:.0f} N"
+        )
 
     def _pace(self) -> None:
         now = time.monotonic()

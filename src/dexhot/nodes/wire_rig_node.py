@@ -81,6 +81,8 @@ class WireRigNode(RigNode):
             self.give_up()
         self.part += 1
         self.world.run_until((self.ticks + self.part / PARTS) / RATE)
+        while self.world.notes:
+            self.get_logger().warning(self.world.notes.pop())
         if self.part == PARTS:
             self.part = 0
             self.tick()
@@ -120,6 +122,7 @@ class WireRigNode(RigNode):
             "slipped_s": self.world.slipped,
             "answers_given_up": self.given_up,
             "arm_cycles_missed": self.world.server.missed,
+            "arm_reflexes": self.world.server.reflexes,
         }
         if scale < 0.9 * self.p.scale:
             self.warnings["scale"] = f"the world runs at {scale:.2f} of real time, not the {self.p.scale:g} asked for"
