@@ -92,7 +92,7 @@ def depth(k: int) -> np.ndarray:
 @pytest.fixture
 def captured(bench, tmp_path):
     """(bench, bag) of 20 colour and depth images and joint states, recorded."""
-    node = bench.start(capture_node.CaptureNode(), bag=str(tmp_path / "bag"), min_free=0.0)
+    node = bench.start(capture_node.CaptureNode(), bag=str(tmp_path / "bag"), min_free=0.0, report_period=60.0)
     topics = ((Image, COLOR), (Image, DEPTH), (Image, "/thermal"), (JointState, "/leap/joint_states"))
     publishers = [bench.other.create_publisher(kind, topic, publish_profile("state")) for kind, topic in topics]
 
@@ -153,7 +153,10 @@ def test_an_image_that_cannot_be_packed_is_kept_as_it_is(captured):
 def test_what_comes_is_told_with_rate_and_age(captured):
     node = captured[0].tested
     node.report()
-    assert 0.0 <= node.values[f"{COLOR}.age_ms"] < 60_000.0 and node.values["/leap/joint_states.rate_hz"] > 0.0
+    rate = node.values["/leap/joint_states.rate_hz"]
+    node.report()
+    assert COLOR in node.warnings["silent"]  # since the last report, a moment ago
+    assert 0.0 <= node.values[f"{COLOR}.age_ms"] < 60_000.0 and rate > 0.0
 
 
 @pytest.mark.ros

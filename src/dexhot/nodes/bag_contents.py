@@ -7,7 +7,7 @@ from dexhot.errors import FileFormatError
 from dexhot.hardware.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
 from dexhot.hardware.frames_bag import find_frames, is_librealsense
 
-PACKED = "sensor_msgs/msg/CompressedImage"
+IMAGE, PACKED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 SUFFIXES = ("/compressedDepth", "/compressed")
 
 

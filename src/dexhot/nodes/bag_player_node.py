@@ -13,7 +13,7 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 from rclpy.lifecycle import LifecyclePublisher
-from rosbags.interfaces import QosDurability
+from rosbags.interfaces import Connection, QosDurability
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -22,7 +22,7 @@ from dexhot.data import bags
 from dexhot.errors import FileFormatError
 from dexhot.hardware.frames_bag import BagFrames, find_frames, is_librealsense
 from dexhot.hardware.frames_codec import decode_color, decode_depth
-from dexhot.nodes.bag_contents import raw_topic
+from dexhot.nodes.bag_contents import IMAGE, PACKED, raw_topic
 from dexhot.nodes.base import DexhotNode
 from dexhot.nodes.camera_messages import FramesPublisher, image
 from dexhot.nodes.message_class import message_class
@@ -103,12 +103,8 @@ class BagPlayerNode(DexhotNode):
                 self.warnings[topic] = f"{topic} is not played: {connection.msgtype} is not installed"
                 self.get_logger().warning(self.warnings[topic])
                 continue
-            latched = any(q.durability == QosDurability.TRANSIENT_LOCAL for q in connection.ext.offered_qos_profiles)  # type: ignore[union-attr]
             raw = raw_topic(topic, connection.msgtype)
-            qos = (
-                "latched" if latched else "sensor" if raw or connection.msgtype == "sensor_msgs/msg/Image" else "state"
-            )
-            self.outputs[topic] = self.advertise(kind, topic, qos)
+            self.outputs[topic] = self.advertise(kind, topic, quality(connection))
             if raw is not None and raw not in found:
                 self.unpacked[topic] = self.advertise(Image, raw, "sensor")
 
@@ -137,3 +133,10 @@ class BagPlayerNode(DexhotNode):
     def frame_items(self, recorded: BagFrames) -> Iterator[Item]:
         for frames in recorded:
             yield round(frames.stamp * 1e9), partial(self.frames.publish, frames)
+
+
+def quality(connection: Connection) -> str:
+    """The name in nodes/qos.py of what a recorded topic was offered with."""
+    if any(q.durability == QosDurability.TRANSIENT_LOCAL for q in connection.ext.offered_qos_profiles):  # type: ignore[union-attr]
+        return "latched"
+    return "sensor" if connection.msgtype in (IMAGE, PACKED) else "state"

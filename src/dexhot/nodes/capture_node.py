@@ -7,6 +7,7 @@ Images are packed as image_transport would, whoever publishes them: colour as <t
 import itertools
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ from rosbags.interfaces import Connection, Qos
 from dexhot.data.bags import typestore
 from dexhot.hardware.frames_codec import COLOR_ENCODINGS, DEPTH_ENCODINGS, encode_color, encode_depth, pixels
 from dexhot.nodes.arrivals import Arrivals, first_stamp
+from dexhot.nodes.bag_contents import IMAGE, PACKED
 from dexhot.nodes.disk import free_gb
 from dexhot.nodes.recorder_node import Keep, RecorderNode
 
-IMAGE, PACKED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 PACKED_TOPICS = ("/compressed", "/compressedDepth", "/theora", "/zstd", "/ffmpeg")  # of image_transport's plugins
 UNTOLD = ("/clock", "/diagnostics", "/heartbeat", "/rosout")  # what everyone sends is not told in the live check
 BACKLOG = 30  # images that may wait to be packed
@@ -55,10 +56,7 @@ class CaptureNode(RecorderNode):
     def keeper(self, topic: str, msgtype: str, qos: tuple[Qos, ...]) -> Keep:
         """Messages are counted, and images packed on their way to the bag."""
         arrivals = self.arrivals[topic] = Arrivals(msgtype, time.monotonic())
-        if msgtype == IMAGE:
-            keep: Keep = lambda received, data: self.pack(topic, qos, received, data)  # noqa: E731
-        else:
-            keep = super().keeper(topic, msgtype, qos)
+        keep = partial(self.pack, topic, qos) if msgtype == IMAGE else super().keeper(topic, msgtype, qos)
 
         def counted(received: int, data: bytes) -> None:
             if topic == "/clock":
@@ -124,6 +122,10 @@ class CaptureNode(RecorderNode):
             if arrivals.age is not None:
                 self.values[f"{topic}.age_ms"] = 1e3 * arrivals.age
         told = {t: a for t, a in self.arrivals.items() if a.stamped and not t.startswith(UNTOLD)}
+        silent = [topic for topic, arrivals in told.items() if arrivals.count and not arrivals.rate]
+        self.warnings.pop("silent", None)
+        if silent:
+            self.warnings["silent"] = f"nothing more arrives on {', '.join(silent)}"
         lines = [f"{topic} {arrivals}" for topic, arrivals in sorted(told.items())]
         self.get_logger().info("arriving: " + ("; ".join(lines) or "nothing"))
 
