@@ -19,7 +19,7 @@ from dexhot.nodes.parameters import load_schema
 from dexhot.nodes.process import NODES
 from dexhot.paths import share_dir
 
-USED_BY_THE_GRAPH = {"rig", "record", "view", "bag", "parameters", "what", "topics", "loop", "out"}
+USED_BY_THE_GRAPH = {"rig", "record", "view", "bag", "parameters", "what", "topics", "loop", "out", "speed"}
 
 
 @pytest.fixture

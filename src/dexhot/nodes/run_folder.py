@@ -1,7 +1,7 @@
 """The folder of a run: runs/<time>-<graph>-<reference>/ with bag/, run.json, parameters.yaml, the files it tracked."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,18 @@ class Task:
     reference: Reference
     demonstration: Demonstration | None
     sources: dict[str, str]  # argument -> the file it came from
+
+    def at_speed(self, speed: float) -> "Task":
+        """The same motion at this share of its speed. Raises DexhotError."""
+        from dexhot.control.slow_motion import slow_demonstration, slow_reference
+        from dexhot.simulation.physics import load_physics
+
+        played = self.demonstration
+        return replace(
+            self,
+            reference=slow_reference(self.reference, speed),
+            demonstration=played and slow_demonstration(played, speed, load_physics()),
+        )
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Copies in `folder`; returns the parameters `reference` and `policy` that name them."""

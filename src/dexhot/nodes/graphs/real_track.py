@@ -5,6 +5,7 @@ from typing import Any
 
 from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process, scratch_folder
 from dexhot.nodes.graphs.rigs import RIGS, check_rig, rig_processes
+from dexhot.nodes.parameters import load_schema
 from dexhot.nodes.run_folder import load_task, new_run_folder, write_run
 
 ARGUMENTS = (
@@ -28,6 +29,7 @@ ARGUMENTS = (
         "kinematic (the reference's targets), playback (a demonstration, object-relative), mpc (sampling)",
         choices=("kinematic", "playback", "mpc"),
     ),
+    Argument("speed", 1.0, "share of the demonstration's speed; 0.1 for first motions on a real rig"),
     Argument("policy", "", "file that the controller deploys; for playback a Demonstration (default: `reference`)"),
     Argument("record", "true", "true: record to a new folder of runs/, false: do not, else the folder to record to"),
     Argument("loop", False, "start the clip again when it ends, with a marked reset of the rig"),
@@ -43,6 +45,7 @@ ARGUMENTS = (
     PARAMETERS,
 )
 
+UNHURRIED = {"ramp": "controller", "fade": "controller", "lead_in": "supervisor"}  # s, longer where `speed` is less
 PATIENT = 0.5  # s that a simulated rig's supervisor may be silent: it shares the machine with a physics engine
 
 
@@ -65,12 +68,17 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     """Check reference and policy and copy them into the run's folder, from where the nodes read them."""
     check_rig(arguments)
     task = load_task(arguments["reference"], arguments["policy"], arguments["controller"])
+    speed = arguments["speed"]
+    if speed != 1.0:
+        task = task.at_speed(speed)
     recorded = arguments["record"] != "false"
     folder = new_run_folder("real_track", task.reference.name, arguments["record"]) if recorded else scratch_folder()
     names = [node.name for process in processes(arguments) for node in process.nodes]
     watched = [name for name in names if name not in ("supervisor", "viewer")]
     write_run(folder, "real_track", arguments, task)
     values: dict[str, Any] = {"bag": str(folder / "bag"), "required_nodes": watched, "hand": task.reference.hand}
+    if speed != 1.0:
+        values |= {name: load_schema(node)[name].default / speed for name, node in UNHURRIED.items()}
     if arguments["rig"] != "real":
         values["supervisor_timeout"] = PATIENT
     return Prepared(folder, task.write(folder) | values, recorded)
