@@ -188,7 +188,7 @@ def silence(rig: ArmRig) -> Outcome:
     return Outcome(words, ms if seen else None, ms if seen else None, "holding", "by itself" if back else "")
 
 
-@FAULTS.add("NaN command", quick=True)
+@FAULTS.add("NaN command")
 def nan_command(rig: ArmRig) -> Outcome:
     rig.ready()
     goal, begin = rig.arm.setpoint.q.copy(), time.monotonic()

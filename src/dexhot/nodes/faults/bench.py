@@ -7,6 +7,7 @@ servos and robot; false stops in a run of the graph that nothing befalls.
 
 import os
 import secrets
+import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from rich.progress import Progress
 from dexhot.nodes.faults import camera, hand, table
 from dexhot.nodes.faults.table import Fault, Outcome, Result
 
-console = Console(stderr=True)
+console = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
 CLEAN, QUICK_CLEAN, SOAK = 60.0, 8.0, 600.0  # s of the run without faults
 NEEDED = {"hand": ("dynamixel_sdk",), "arm": ("franky", "franky_sim")}  # what the extras hardware and dev bring
 

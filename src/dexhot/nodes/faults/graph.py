@@ -40,8 +40,8 @@ PATIENCE = 0.017  # s that a tick of the embedded world waits for commands: a pe
 class Graph:
     """The graph and its observer. `stopped_at`: steady time since when nothing is driven; inf while something is."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, silence: float = SILENCE, patience: float = PATIENCE):
+        self.folder, self.silence, self.patience = folder, silence, patience
         self.log = (folder / "log.txt").open("w+")
         self.plan = self._plan()
         self.running: dict[str, bringup.Running] = {}
@@ -53,9 +53,9 @@ class Graph:
 
     def _plan(self) -> Plan:
         path = str(lift())
-        silence = {"supervisor_timeout": SILENCE}
+        silence = {"supervisor_timeout": self.silence}
         given = {
-            "rig": {"patience": PATIENCE, "give_up": 0.5},
+            "rig": {"patience": self.patience, "give_up": 0.5},
             **dict.fromkeys(("supervisor", "leap_driver", "franka_driver"), silence),
         }
         (self.folder / "given.json").write_text(json.dumps(given))  # JSON is YAML
@@ -68,6 +68,7 @@ class Graph:
     # Coming and going
 
     def __enter__(self) -> Self:
+        self._environment = dict(os.environ)
         os.environ.update(self.plan.environment)
         rclpy.init(args=[])
         self.node = rclpy.create_node("faults", start_parameter_services=False)
@@ -91,6 +92,8 @@ class Graph:
         self.node.destroy_node()
         rclpy.try_shutdown()
         self.log.close()
+        os.environ.clear()
+        os.environ.update(self._environment)
 
     def start(self, name: str, **parameters: Any) -> None:
         """Start a process (again), its first node with other `parameters`."""

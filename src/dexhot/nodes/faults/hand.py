@@ -169,7 +169,7 @@ def servo_overload(rig: HandRig) -> Outcome:
     return breaks(rig, "overload 3", "overload")
 
 
-@FAULTS.add("servo over-temperature", quick=True)
+@FAULTS.add("servo over-temperature")
 def servo_hot(rig: HandRig) -> Outcome:
     return breaks(rig, "heat 14 80", "overheating", "heat 14 30")
 
