@@ -24,7 +24,6 @@ from dexhot_train.search import SearchOptions, search
 TINY = MineOptions(
     sampling=SamplingOptions(horizon=0.4),
     repair=SearchOptions(rounds=((8, 1),), rewinds=0, keep=True),
-    nominal=SearchOptions(rounds=((8, 1),), rewinds=0),
     robust=SearchOptions(rounds=((8, 1),), rewinds=0),
     attempts=1,
     worlds=2,
@@ -52,7 +51,7 @@ def double(x: int) -> int:
 def test_the_search_covers_the_clip_and_reports_its_progress(simulator, lift_reference):
     planner = SamplingPlanner(lift_reference, simulator, TINY.sampling)
     seen: list[float] = []
-    actions = search(planner, nominal_world(lift_reference, simulator).state, TINY.nominal, seen.append)
+    actions = search(planner, nominal_world(lift_reference, simulator).state, TINY.repair, seen.append)
     assert actions.shape == lift_reference.q.shape and seen[-1] == pytest.approx(1.0, abs=0.1)
 
 
@@ -104,7 +103,7 @@ def test_an_interrupted_job_takes_up_its_robust_stage(job, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
-        m.setattr(mining._Miner, "nominal", interrupt)
+        m.setattr(mining._Miner, "repaired", interrupt)
         run_clip(job)
     monkeypatch.setattr(mining._Miner, "robust", lambda self: pytest.fail("the robust stage ran again"))
     names = [c["name"] for c in load(run_clip(job), Demonstration).provenance["candidates"]]

@@ -1,7 +1,7 @@
 """A Reference -> a Demonstration: find actions that move the object and survive perturbation, keep the best.
 
 Candidates compete: the bare reference, a plan found for several perturbed worlds at once, and, while none succeeds
-strictly, its repair and new plans for the nominal world alone. Worlds that no search saw decide between them, after
+strictly, its repairs in the nominal world. Worlds that no search saw decide between them, after
 strict success in the nominal one.
 """
 
@@ -39,9 +39,10 @@ class MineOptions:
         default_factory=lambda: SearchOptions(rounds=((40, 3), (64, 3)), rewinds=2, budget=240_000)
     )
     repair: SearchOptions = field(default_factory=lambda: SearchOptions(rounds=((64, 3), (128, 4)), keep=True))
-    nominal: SearchOptions = field(default_factory=SearchOptions)
     worlds: int = 5  # of the robust search, the nominal one among them; 1: no robust search
-    attempts: int = 2  # while there is no success: a repair of the best plan, then new searches, in the nominal world
+    attempts: int = (
+        2  # repairs of the best plan in the nominal world, each with its own seed, while there is no success
+    )
     trials: int = 12  # perturbed worlds that choose between the candidates
     arm: bool = True  # a reference placed in front of the arm must succeed on the arm rig too
 
@@ -56,7 +57,7 @@ def with_samples(options: MineOptions, samples: int) -> MineOptions:
         )
 
     o = options
-    return replace(o, robust=scaled(o.robust), repair=scaled(o.repair), nominal=scaled(o.nominal))
+    return replace(o, robust=scaled(o.robust), repair=scaled(o.repair))
 
 
 def mine(
@@ -81,7 +82,7 @@ def mine(
         best = miner.robust()
         if partial is not None:
             save(best, partial)
-    return miner.nominal(best)
+    return miner.repaired(best)
 
 
 class _Miner:
@@ -107,14 +108,14 @@ class _Miner:
             best = max(best, self._search("robust", self.options.seed, worlds, self.options.robust), key=rank)
         return best
 
-    def nominal(self, best: Demonstration) -> Demonstration:
-        """`best`, or while that is no success, its repair, or what is found anew; the best of them."""
+    def repaired(self, best: Demonstration) -> Demonstration:
+        """`best`, or what repairs make of it: they keep a plan until just before it loses the object."""
         options = self.options
         for attempt in range(options.attempts):
             if succeeds(best):
                 break
-            name, start = ("nominal", None) if attempt else ("repair", best.actions)
-            found = self._search(name, options.seed + attempt, [self.world], getattr(options, name), start)
+            start = None if best.scores["success_strict"] else best.actions  # lost on the arm only: another plan
+            found = self._search("repair", options.seed + attempt, [self.world], options.repair, start)
             best = max(best, found, key=rank)
         best.provenance |= {"candidates": self.tried, "options": asdict(options), "seconds_cpu": self._seconds()}
         best.provenance["seconds_wall"] = time.perf_counter() - self.wall  # of this run; the machine may be shared
