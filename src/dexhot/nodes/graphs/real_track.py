@@ -46,7 +46,7 @@ ARGUMENTS = (
 )
 
 UNHURRIED = {"ramp": "controller", "fade": "controller", "lead_in": "supervisor"}  # s, longer where `speed` is less
-PATIENT = 0.5  # s that a simulated rig's supervisor may be silent: it shares the machine with a physics engine
+PATIENT = 1.5  # s that a simulated rig's supervisor may be silent: it shares the machine with a physics engine
 
 
 def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
