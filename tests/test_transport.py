@@ -9,8 +9,8 @@ from dexhot.paths import share_dir
 
 @pytest.mark.ros
 def test_raw_images_arrive_whole_between_processes():
-    found = measure(90, shipped=True)
-    assert found["delivered_fraction"] > 0.97  # on a loaded machine; `dexhot bench transport` measures it
+    found = measure(90, shipped=True, asked="state")
+    assert found["delivered_fraction"] > 0.97  # a machine that stalls for longer than ten images loses some
     assert found["latency_ms_p50"] > 0.0
 
 
