@@ -23,14 +23,12 @@ For exact replay the controller is a function of its parameters and of the messa
 it is `journaled`, draws from a seeded generator, uses sample counts rather than time budgets, and reads no clock.
 """
 
-import os
 import time
 import traceback
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import psutil
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
@@ -41,7 +39,7 @@ from std_msgs.msg import Header
 from dexhot.errors import DexhotError
 from dexhot.nodes import parameters
 from dexhot.nodes.claim import Claim
-from dexhot.nodes.diagnostics import Histogram, TickMonitor, status_message
+from dexhot.nodes.diagnostics import Histogram, ProcessMonitor, TickMonitor, status_message
 from dexhot.nodes.qos import publish_profile, subscribe_profile
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -69,8 +67,7 @@ class DexhotNode(LifecycleNode):
         self._latencies: dict[str, Histogram] = {}
         self._made: list[tuple[Callable, Any]] = []  # (destroy, entity) of what setup made
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._process = psutil.Process()
-        self._process.cpu_percent()
+        self._process = ProcessMonitor()
         self._journal: LifecyclePublisher | None = None
         self._claim: Claim | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", publish_profile("state"))
@@ -294,20 +291,8 @@ class DexhotNode(LifecycleNode):
     # Parameters
 
     def _validate(self, changed: list) -> SetParametersResult:
-        for parameter in changed:
-            spec = self.schema.get(parameter.name)
-            if spec is None:
-                continue
-            try:
-                spec.check(spec.cast(parameter.value))
-            except DexhotError as e:
-                return SetParametersResult(successful=False, reason=str(e))
-            if not spec.live and self.state in ("inactive", "active"):
-                why = (
-                    f"{parameter.name} is read at configure: deactivate and clean up the node, set it, configure again."
-                )
-                return SetParametersResult(successful=False, reason=why)
-        return SetParametersResult(successful=True)
+        reason = parameters.refusal(self.schema, changed, configured=self.state in ("inactive", "active"))
+        return SetParametersResult(successful=not reason, reason=reason)
 
     def _reload(self, changed: list) -> None:
         if self.state in ("inactive", "active"):
@@ -322,12 +307,7 @@ class DexhotNode(LifecycleNode):
             level, message = DiagnosticStatus.WARN, "; ".join(self.warnings.values())
         if self.fault_reason:
             level, message = DiagnosticStatus.ERROR, self.fault_reason
-        found: dict[str, object] = {
-            "state": self.state,
-            "pid": os.getpid(),
-            "process.cpu_percent": self._process.cpu_percent(),
-            "process.rss_mib": self._process.memory_info().rss / 2**20,
-        }
+        found: dict[str, object] = {"state": self.state, **self._process.values()}
         for name, (_, monitor) in self._loops.items():
             found |= monitor.values(name, time.monotonic())
         for name, histogram in self._latencies.items():

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 
+import psutil
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 FLOOR = 1e-6  # s, the first bin's upper edge
@@ -104,6 +105,22 @@ class TickMonitor:
             f"{name}.overruns": self.overruns,
             **self.lateness.values(f"{name}.lateness"),
             **self.body.values(f"{name}.body"),
+        }
+
+
+class ProcessMonitor:
+    """What this process uses."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._process.cpu_percent()  # the first call only starts the measurement
+
+    def values(self) -> dict[str, object]:
+        """Diagnostic values; the CPU time is that since the last call."""
+        return {
+            "pid": self._process.pid,
+            "process.cpu_percent": self._process.cpu_percent(),
+            "process.rss_mib": self._process.memory_info().rss / 2**20,
         }
 
 

@@ -166,6 +166,21 @@ def declare(node: Node, schema: Schema) -> None:
             node.declare_parameter(name, value, descriptor)
 
 
+def refusal(schema: Schema, changed: list[Parameter], configured: bool) -> str:
+    """Why a node may not take the `changed` parameters now; "" when it may."""
+    for parameter in changed:
+        spec = schema.get(parameter.name)
+        if spec is None:
+            continue
+        try:
+            spec.check(spec.cast(parameter.value))
+        except ParameterError as e:
+            return str(e)
+        if configured and not spec.live:
+            return f"{spec.name} is read at configure: deactivate and clean up the node, set it, configure it again."
+    return ""
+
+
 def values(node: Node, schema: Schema) -> SimpleNamespace:
     """The present values as attributes. Raises ParameterError for one that its validation refuses."""
     found = SimpleNamespace()
