@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from dexhot.errors import DexhotError
+from dexhot.paths import share_dir
 
 
 @dataclass
@@ -28,12 +29,20 @@ class Check:
 def examine() -> list[Check]:
     """Run every check, in the order a newcomer meets them."""
     checks: list[Callable[[], Check]] = [
-        python, physics, ros, middleware, shared_memory, gl, encoder, gpu, real_time, kernel, serial_latency, cameras,
+        python, physics, ros, middleware, shared_memory, gl, encoder, gpu, real_time, kernel,
+        udev_rule, serial_latency, cameras,
     ]  # fmt: skip
-    return [check() for check in checks] + [extra(name, module) for name, module in EXTRAS.items()]
+    devices = [sdk(*which) for which in SDKS]
+    return [check() for check in checks] + devices + [extra(name, module) for name, module in EXTRAS.items()]
 
 
-EXTRAS = {"train": "ray", "hardware": "dynamixel_sdk", "video": "imageio_ffmpeg", "peers": "dex_retargeting"}
+EXTRAS = {"train": "ray", "video": "imageio_ffmpeg", "peers": "dex_retargeting"}
+SDKS = (  # what the extra `hardware` has: for which device, package, module
+    ("LEAP hand", "dynamixel-sdk", "dynamixel_sdk"),
+    ("Franka arm", "franky-control", "franky"),
+    ("RealSense camera", "pyrealsense2", "pyrealsense2"),
+)
+RULES = tuple(Path(folder) for folder in ("/etc/udev/rules.d", "/run/udev/rules.d", "/usr/lib/udev/rules.d"))
 
 
 def python() -> Check:
@@ -135,6 +144,24 @@ def kernel() -> Check:
     return Check("real-time kernel", "ok" if real else "optional", platform.release(), remedy)
 
 
+def udev_rule() -> Check:
+    """Without a rule the latency timer is back at 16 ms each time the hand is plugged in."""
+    rules = [path for folder in RULES for path in sorted(folder.glob("*.rules")) if _sets_latency(path)]
+    shipped = share_dir() / "config" / "udev" / "99-dexhot-leap.rules"
+    remedy = f"sudo cp {shipped} /etc/udev/rules.d/ && sudo udevadm control --reload && sudo udevadm trigger"
+    return Check(
+        "udev rule for the latency timer",
+        "ok" if rules else "optional",
+        str(rules[0]) if rules else "none",
+        "" if rules else f"for a LEAP hand: {remedy}",
+    )
+
+
+def _sets_latency(rules: Path) -> bool:
+    lines = rules.read_text(errors="replace").splitlines()
+    return any("latency_timer" in line and not line.lstrip().startswith("#") for line in lines)
+
+
 def serial_latency() -> Check:
     """An FTDI adapter's default 16 ms latency timer holds a LEAP hand at 30 to 60 Hz."""
     timers = {p.parts[-2]: p.read_text().strip() for p in Path("/sys/bus/usb-serial/devices").glob("*/latency_timer")}
@@ -162,6 +189,18 @@ def cameras() -> Check:
     told = ", ".join(f"{serial} (USB {usb})" for serial, usb in found.items())
     remedy = f"put {', '.join(slow)} on a USB 3 port with a USB 3 cable" if slow else ""
     return Check("RealSense cameras", "missing" if slow else "ok", told, remedy)
+
+
+def sdk(device: str, package: str, module: str) -> Check:
+    """Is a device's SDK installed?"""
+    version = _version(package)
+    there = version is not None and importlib.util.find_spec(module) is not None
+    return Check(
+        f"SDK of the {device}",
+        "ok" if there else "optional",
+        f"{package} {version}" if there else f"{package} is not installed",
+        "" if there else "pip install 'dexhot[hardware]'",
+    )
 
 
 def extra(name: str, module: str) -> Check:

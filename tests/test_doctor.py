@@ -1,0 +1,42 @@
+"""What `dexhot doctor` says about a machine that is to drive a robot."""
+
+import shutil
+
+import pytest
+
+from dexhot.cli import doctor
+from dexhot.paths import share_dir
+
+SHIPPED = share_dir() / "config" / "udev" / "99-dexhot-leap.rules"
+
+
+@pytest.fixture
+def rules(tmp_path, monkeypatch):
+    """An empty folder in the place of udev's."""
+    monkeypatch.setattr(doctor, "RULES", (tmp_path,))
+    return tmp_path
+
+
+def test_without_the_udev_rule_it_says_how_to_install_the_shipped_one(rules):
+    check = doctor.udev_rule()
+    assert check.status == "optional" and str(SHIPPED) in check.remedy
+
+
+def test_the_shipped_udev_rule_is_found(rules):
+    shutil.copy(SHIPPED, rules)
+    assert doctor.udev_rule().found == str(rules / SHIPPED.name)
+
+
+def test_a_rule_that_is_commented_out_is_none(rules):
+    (rules / "50-old.rules").write_text('# ATTR{latency_timer}="1"\n')
+    assert doctor.udev_rule().status == "optional"
+
+
+def test_an_sdk_that_is_not_installed_is_named_with_the_extra_that_has_it():
+    check = doctor.sdk("robot", "no-such-sdk", "no_such_sdk")
+    assert check.status == "optional" and "no-such-sdk" in check.found and "dexhot[hardware]" in check.remedy
+
+
+def test_every_sdk_of_the_extra_hardware_is_looked_for():
+    names = {check.name for check in doctor.examine()}
+    assert {"SDK of the LEAP hand", "SDK of the Franka arm", "SDK of the RealSense camera"} <= names
