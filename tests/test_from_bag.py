@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dexhot.data import bags, files
-from dexhot.data.object_asset import save_object
+from dexhot.data.object_library import save_object
 from dexhot.errors import FileFormatError
 from dexhot.evaluation.from_bag import (
     ARM,

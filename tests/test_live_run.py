@@ -9,7 +9,7 @@ import pytest
 
 from dexhot.control.sampling import base_actions
 from dexhot.data import files
-from dexhot.data.object_asset import save_object
+from dexhot.data.object_library import save_object
 from dexhot.data.types import Demonstration
 from dexhot.evaluation.from_bag import live_rollout
 from dexhot.evaluation.metrics import compute

@@ -8,7 +8,7 @@ import pytest
 from dexhot.cli import main
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner
 from dexhot.data.files import load, save
-from dexhot.data.object_asset import save_object
+from dexhot.data.object_library import save_object
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.evaluation.score import floating_simulator

@@ -11,7 +11,7 @@ from std_srvs.srv import Trigger
 
 from dexhot.control.safety import State
 from dexhot.data import files
-from dexhot.data.object_asset import save_object
+from dexhot.data.object_library import save_object
 from dexhot.nodes import messages, rig_node
 from dexhot.nodes.graph import plan
 from dexhot.nodes.graphs import load_graph

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from dexhot.cli import main
-from dexhot.data.object_asset import load_object
+from dexhot.data.object_library import load_object
 from dexhot.errors import MeshError
 from dexhot.geometry.meshes import check_mesh, mass_properties, read_mesh, repair
 from dexhot.geometry.rotations import quat_rotate
@@ -168,7 +168,7 @@ def test_object_add_says_which_unit_fits(cache, tmp_path, capsys):
 
 
 def test_object_add_does_not_overwrite_unasked(cache, tmp_path, capsys, brick):
-    from dexhot.data.object_asset import save_object
+    from dexhot.data.object_library import save_object
 
     save_object(brick)
     path = tmp_path / "brick.obj"

@@ -6,7 +6,7 @@ import pytest
 from dexhot.data.datasets.library import load_clip
 from dexhot.data.datasets.parametric import mirrored
 from dexhot.data.files import load, save
-from dexhot.data.object_asset import load_object
+from dexhot.data.object_library import load_object
 from dexhot.data.types import Reference
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.hands.robot_hand import list_hands, load_hand

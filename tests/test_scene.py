@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dexhot.data.datasets import load_clip, splits
-from dexhot.data.object_asset import load_object
+from dexhot.data.object_library import load_object
 from dexhot.data.types import WRIST_JOINTS
 from dexhot.errors import DexhotError
 from dexhot.geometry.rotations import quat_angle, quat_multiply, rotvec_to_quat, xyz_angles_to_quat

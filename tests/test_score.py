@@ -7,7 +7,7 @@ import pytest
 
 from dexhot.control.sampling import base_actions
 from dexhot.data.files import load, save
-from dexhot.data.object_asset import save_object
+from dexhot.data.object_library import save_object
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.evaluation.metrics import compute

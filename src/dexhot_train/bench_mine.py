@@ -14,7 +14,7 @@ from dexhot.control.pipeline import on_arm
 from dexhot.control.sampling import SamplingOptions, base_actions
 from dexhot.data.datasets import load_clip, splits
 from dexhot.data.files import load, save, write_text
-from dexhot.data.object_asset import load_object
+from dexhot.data.object_library import load_object
 from dexhot.data.types import Demonstration
 from dexhot.errors import UnreachableError
 from dexhot.evaluation.metrics import compute

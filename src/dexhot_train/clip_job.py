@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dexhot.data.files import load, save
-from dexhot.data.object_asset import load_object
+from dexhot.data.object_library import load_object
 from dexhot.data.types import Demonstration, Reference
 from dexhot.hands.robot_hand import load_hand
 from dexhot.simulation.physics import load_physics

@@ -51,7 +51,7 @@ def run(args: Add | List) -> None:
 
 
 def _add(args: Add) -> None:
-    from dexhot.data.object_asset import list_objects, save_object
+    from dexhot.data.object_library import list_objects, save_object
     from dexhot.errors import DexhotError
     from dexhot.simulation.objects import object_from_file, thumbnail
     from dexhot.simulation.renderer import NoRendererError
@@ -82,7 +82,7 @@ def _add(args: Add) -> None:
 def _list(args: List) -> None:
     from rich.table import Table
 
-    from dexhot.data.object_asset import list_objects, load_object
+    from dexhot.data.object_library import list_objects, load_object
 
     rows = {name: _facts(load_object(name)) for name in list_objects()}
     table = Table("object", "size cm", "mass kg", "pieces", "symmetry", "rests")

@@ -61,7 +61,7 @@ def write(args: Args) -> tuple[Path, Any, dict[str, Any]]:
 
 
 def _draw_strip(rollout: Any, path: Path) -> None:
-    from dexhot.data.object_asset import load_object
+    from dexhot.data.object_library import load_object
     from dexhot.evaluation.render import Painter, contact_sheet, grasp_frames
 
     asset = load_object(rollout.reference.object_name)

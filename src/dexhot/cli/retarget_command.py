@@ -32,7 +32,7 @@ def run(args: Args) -> int | None:
 
     from dexhot.cli.output import console, print_json, summary
     from dexhot.data.files import save
-    from dexhot.data.object_asset import load_object
+    from dexhot.data.object_library import load_object
     from dexhot.hands.robot_hand import load_hand
     from dexhot.retargeting.picture import draw
     from dexhot.retargeting.placement import place

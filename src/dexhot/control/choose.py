@@ -6,7 +6,7 @@ from dexhot.control.controllers import Controller, Kinematic, Playback
 from dexhot.control.mpc import Mpc
 from dexhot.control.sampling import SamplingOptions
 from dexhot.data.files import load
-from dexhot.data.object_asset import load_object
+from dexhot.data.object_library import load_object
 from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import NotFoundError
 from dexhot.hands.robot_hand import load_hand

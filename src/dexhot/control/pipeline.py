@@ -14,7 +14,8 @@ from dexhot.control.kinematics import PalmKinematics
 from dexhot.control.safety import Limits
 from dexhot.control.shaper import CommandShaper
 from dexhot.control.wrist import wrist_to_palm
-from dexhot.data.object_asset import ObjectAsset, load_object
+from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.object_library import load_object
 from dexhot.data.types import Demonstration, Reference, Rollout
 from dexhot.errors import UnreachableError
 from dexhot.evaluation.score import rejudge

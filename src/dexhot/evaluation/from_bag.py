@@ -15,7 +15,8 @@ import numpy as np
 
 from dexhot.data import bags
 from dexhot.data.files import load
-from dexhot.data.object_asset import ObjectAsset, load_object
+from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.object_library import load_object
 from dexhot.data.types import Reference, Rollout
 from dexhot.errors import FileFormatError
 from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_xyz_angles

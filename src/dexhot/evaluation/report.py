@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from dexhot.data.files import write_text
-from dexhot.data.object_asset import ObjectAsset, load_object
+from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.object_library import load_object
 from dexhot.data.types import Rollout
 from dexhot.evaluation.judge import judge
 from dexhot.evaluation.metrics import compute

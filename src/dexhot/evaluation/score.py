@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from dexhot.data.object_asset import ObjectAsset, load_object
+from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.object_library import load_object
 from dexhot.data.types import Demonstration, Reference, Rollout
 from dexhot.errors import DexhotError
 from dexhot.evaluation.metrics import compute

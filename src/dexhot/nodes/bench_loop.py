@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dexhot.data import bags, files
-from dexhot.data.object_asset import save_object
+from dexhot.data.object_library import save_object
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError
 from dexhot.paths import cache_dir

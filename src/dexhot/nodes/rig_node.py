@@ -21,7 +21,8 @@ from dexhot.control.controllers import RATE
 from dexhot.control.pipeline import measured_pose, start_joints
 from dexhot.control.safety import State
 from dexhot.data.files import load
-from dexhot.data.object_asset import ObjectAsset, load_object
+from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.object_library import load_object
 from dexhot.data.types import Reference
 from dexhot.hands.robot_hand import RobotHand, load_hand
 from dexhot.hardware.embedded import EmbeddedWorld, install, uninstall

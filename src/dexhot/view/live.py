@@ -7,7 +7,7 @@ import numpy as np
 import viser
 
 from dexhot.control.wrist import wrist_to_palm
-from dexhot.data.object_asset import load_object
+from dexhot.data.object_library import load_object
 from dexhot.data.types import Reference
 from dexhot.evaluation.render import ghost_scene
 from dexhot.hands.arm import FR3_HOME

@@ -8,7 +8,8 @@ import numpy as np
 import viser
 
 from dexhot.data.keypoints import TIPS
-from dexhot.data.object_asset import ObjectAsset, load_object
+from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.object_library import load_object
 from dexhot.data.types import Demonstration, HandObjectTrajectory, Reference, Rollout
 from dexhot.errors import FileFormatError
 from dexhot.evaluation.render import ghost_scene, pose_scene

@@ -11,7 +11,8 @@ from dexhot.data.datasets.licences import require_acceptance
 from dexhot.data.datasets.myohand import PARTS, MyoHand
 from dexhot.data.datasets.registry import fetch_wheel, scratch, unpack
 from dexhot.data.files import load, save
-from dexhot.data.object_asset import ObjectAsset, load_object, save_object
+from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.object_library import load_object, save_object
 from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import FileFormatError, NotFoundError
 

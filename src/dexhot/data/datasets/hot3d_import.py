@@ -9,7 +9,8 @@ from rich.progress import track
 from dexhot.data.datasets.hot3d import moved_objects, read_sequence, trajectory
 from dexhot.data.datasets.library import trajectories_dir
 from dexhot.data.files import save
-from dexhot.data.object_asset import ObjectAsset, list_objects, load_object, save_object
+from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.object_library import list_objects, load_object, save_object
 from dexhot.geometry.meshes import read_mesh
 
 LICENCE = "HOT3D dataset licence (research)"
