@@ -47,8 +47,8 @@ class RetargetOptions:
     stiffness: float = 20.0  # N m/rad of the finger servos that the squeeze is meant for
     palm: float = 0.03  # per rad of palm rotation
     posture: float = 0.005  # per rad from the nominal posture
-    velocity: float = 0.02  # of fingers, per rad and frame
-    acceleration: float = 0.3  # of every joint, per rad or m and frame^2
+    velocity: float = 0.04  # of fingers, per rad and frame
+    acceleration: float = 1.0  # of every joint, per rad or m and frame^2
     held: float = 5.0  # of fingertips on their contacts, where a millimetre is 4 N; 1 elsewhere
     gap: float = 4.0  # overlap with object, table and itself
     rigid: bool = True  # while the object moves, the palm turns with it
