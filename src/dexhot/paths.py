@@ -10,7 +10,7 @@ from dexhot.errors import DexhotError
 
 @cache
 def share_dir() -> Path:
-    """The folder that holds urdf/, config/, launch/ and policies/: the checkout, or share/dexhot of the install prefix."""
+    """The folder of urdf/, config/, launch/ and policies/: the checkout, or share/dexhot of the install prefix."""
     here = Path(__file__).resolve()
     checkout = here.parents[2]
     if (checkout / "package.xml").is_file() and (checkout / "urdf").is_dir():
@@ -28,7 +28,7 @@ def cache_dir() -> Path:
 
 
 def config_dir() -> Path:
-    """What belongs to this user's hardware, such as a hand's calibration; $DEXHOT_CONFIG, else ~/.config/dexhot (XDG)."""
+    """What belongs to this user's hardware, as a hand's calibration; $DEXHOT_CONFIG, else ~/.config/dexhot (XDG)."""
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(os.environ.get("DEXHOT_CONFIG") or Path(base) / "dexhot")
 

@@ -25,7 +25,7 @@ COMMANDS = {
     "view": "any file of the way of the data, in the browser",
     "leap": "the LEAP hand by itself: check, calibrate, reboot, simulate",
     "franka": "the Franka arm by itself: check, simulate",
-    "bench": "benchmarks: retarget, mine, loop, leap, franka, transport",
+    "bench": "benchmarks: retarget, mine, loop, leap, franka, transport, faults",
 }
 
 

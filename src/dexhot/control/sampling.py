@@ -103,7 +103,9 @@ class SamplingPlanner:
         """(W, N) cost of residuals (N, h, 6+n) from frame t on in worlds first, first + 1, ... of `states` (W, ns)."""
         worlds, samples, steps = len(states), *residual.shape[:2]
         controls = np.tile(self._clip(self.base[t : t + steps] + residual), (worlds, 1, 1))
-        models = None if self.models is None else [m for m in self.models[first : first + worlds] for _ in range(samples)]
+        models = (
+            None if self.models is None else [m for m in self.models[first : first + worlds] for _ in range(samples)]
+        )
         batch = self.simulator.rollout(np.repeat(states, samples, axis=0), controls, models)
         self.control_steps += worlds * samples * steps
         frames = np.minimum(np.arange(t + 1, t + 1 + steps), self.frames - 1)

@@ -21,8 +21,6 @@ SUCCESSES: dict[str, dict[str, float]] = {
     "success_10cm_40deg": {"judged_T_cm": 10.0, "judged_R_deg": 40.0, "E_hand": 1.2},
     "success_strict": {"judged_T_max_cm": 5.0, "judged_T_final_cm": 3.0, "judged_R_max_deg": 40.0, "E_hand": 0.8},
 }
-# What success_strict asks of each metric, as reports show it.
-THRESHOLDS: dict[str, tuple[str, float]] = {name: ("<", limit) for name, limit in SUCCESSES["success_strict"].items()}
 LIFT = 0.015  # m: an object is lifted when its lowest point is this far above where it started
 HELD = 5.0  # cm: a lifted object further than this from its reference is not held
 

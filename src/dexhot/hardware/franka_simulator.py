@@ -157,7 +157,8 @@ class ArmProcess:
             raise DexhotError(answer)
 
     def state(self) -> dict[str, Any]:
-        """The robot as it is: q, dq, mode, motion (its number, 0 for none), load, com, inertia, collision, largest_torque (asked for)."""
+        """The robot as it is: q, dq, mode, motion (its number, 0 for none), load, com, inertia, collision thresholds,
+        largest_torque (asked for)."""
         return json.loads(self._ask("state"))
 
     def _ask(self, line: str) -> str:

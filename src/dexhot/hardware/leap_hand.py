@@ -37,9 +37,8 @@ PAUSE = 0.5  # s without a command after which motion starts slowly again
 class LeapHand:
     """`port`: its serial device (default: the only USB serial adapter). `offsets`: (16,) rad, default calibrated.
 
-    `health` has temperatures, voltages and warnings; `counts` tells of retried packets, lost cycles, goals brought within
-    the limits, watchdog trips.
-    After an error from `read`, only `recover` tries again.
+    `health` has temperatures, voltages and warnings; `counts` tells of retried packets, lost cycles, goals brought
+    within the limits, watchdog trips. After an error from `read`, only `recover` tries again.
     """
 
     def __init__(
