@@ -170,9 +170,11 @@ def tracked(folder: Path, demonstration: Path, view: bool) -> tuple[dict[str, An
     from dexhot.evaluation.metrics import compute
     from dexhot.hands.robot_hand import load_hand
     from dexhot.nodes import bringup
+    from dexhot.nodes.claim import own_domain
     from dexhot.nodes.graph import plan
     from dexhot.nodes.graphs import load_graph
 
+    own_domain()
     for attempt in range(1, ATTEMPTS + 1):
         live = folder / f"live-{attempt}"
         arguments = {"reference": str(demonstration), "record": str(live), "exit_when_done": "true"}

@@ -6,7 +6,6 @@ hand command at the driver; a tick is ok when it begins within one period of its
 """
 
 import os
-import secrets
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -14,56 +13,33 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.data import bags, files
-from dexhot.data.object_library import save_object
-from dexhot.data.types import Demonstration
+from dexhot.data import bags
 from dexhot.errors import DexhotError
-from dexhot.paths import cache_dir
 
 DURATION, QUICK_DURATION = 30.0, 15.0  # s of tracking
 LATENCY = "stamp_to_command"
 
 
 def run(quick: bool = False, demonstration: str | None = None) -> dict[str, Any]:
-    """Metrics, and per node and process what diagnostics say. `demonstration`: a file to play instead of the lift."""
+    """Metrics, and what each node and process tells in diagnostics. `demonstration`: a file, instead of the shipped one."""
     from dexhot.nodes import bringup
+    from dexhot.nodes.claim import own_domain
     from dexhot.nodes.graph import plan
     from dexhot.nodes.graphs import load_graph
+    from dexhot.nodes.run_folder import read_run
 
-    path = demonstration or str(lift())
     seconds = QUICK_DURATION if quick else DURATION
     with tempfile.TemporaryDirectory(prefix="dexhot-bench-") as scratch:
-        given = {"reference": path, "loop": "true", "duration": str(seconds), "record": f"{scratch}/run"}
-        os.environ.setdefault("ROS_DOMAIN_ID", str(1 + secrets.randbelow(100)))  # other graphs must not be heard
+        given = {"reference": demonstration or "", "loop": "true", "duration": str(seconds), "record": f"{scratch}/run"}
+        own_domain()
         planned = plan(load_graph("real_track"), given, os.environ)
         with open(f"{scratch}/log", "w+") as log:
             if bringup.run(planned, log):
                 log.seek(0)
                 raise DexhotError(f"the graph died while it was measured:\n{log.read()[-2000:]}")
-        statuses = diagnostics(planned.folder / "bag")
+        statuses, clip = diagnostics(planned.folder / "bag"), read_run(planned.folder)["name"]
     processes = {p.name: [n.name for n in p.nodes] for p in planned.processes}
-    return summarise(statuses, processes) | {"subset": {"seconds": seconds, "clip": Path(path).stem}}
-
-
-def lift() -> Path:
-    """The demonstration of a parametric lift that needs no mining, made once and cached."""
-    from dexhot.control.sampling import base_actions
-    from dexhot.data.datasets.parametric import generate
-    from dexhot.hands.robot_hand import load_hand
-    from dexhot.retargeting.placement import place
-    from dexhot.retargeting.retarget import retarget
-    from dexhot.simulation.physics import load_physics
-
-    path = cache_dir() / "bench" / "loop_lift.npz"
-    trajectory, asset = generate("lift", "box", seed=0)
-    save_object(asset)
-    if not path.is_file():
-        physics = load_physics()
-        reference = place(retarget(trajectory, load_hand("leap_right"), asset))
-        actions = base_actions(reference, physics)
-        made = Demonstration(reference.name, reference, actions, reference.q, reference.object_pose, physics.version)
-        files.save(made, path)
-    return path
+    return summarise(statuses, processes) | {"subset": {"seconds": seconds, "clip": clip}}
 
 
 def diagnostics(bag: Path) -> dict[str, list[dict[str, str]]]:

@@ -5,6 +5,7 @@ it back whenever and however the process ends.
 """
 
 import os
+import secrets
 import socket
 
 from dexhot.errors import DexhotError
@@ -39,3 +40,8 @@ class Claim:
     def release(self) -> None:
         """Give it back; also twice."""
         self._socket.close()
+
+
+def own_domain() -> None:
+    """A ROS domain for what must meet nobody else's robot (a demo, a benchmark), unless the user chose one."""
+    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + secrets.randbelow(100)))
