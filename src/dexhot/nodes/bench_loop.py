@@ -21,7 +21,7 @@ LATENCY = "stamp_to_command"
 
 
 def run(quick: bool = False, demonstration: str | None = None) -> dict[str, Any]:
-    """Metrics, and what each node and process tells in diagnostics. `demonstration`: a file, instead of the shipped one."""
+    """Metrics, and what each node and process tells in diagnostics. `demonstration`: a file (default: the shipped)."""
     from dexhot.nodes import bringup
     from dexhot.nodes.claim import own_domain
     from dexhot.nodes.graph import plan
