@@ -75,3 +75,20 @@ def test_a_stamp_in_the_future_is_no_fresh_input():
     monitor.see("a", 100.0)
     event, reason = monitor.check(90.0)
     assert event is Event.STALE and "10000 ms in the future" in reason
+
+
+@pytest.mark.parametrize("step", [10.0, -10.0])
+def test_a_clock_that_is_set_is_told_once(step):
+    monitor = InputMonitor(("a",))
+    monitor.see("a", 100.0, steady=1.0)
+    monitor.see("a", 100.02 + step, steady=1.02)
+    event, reason = monitor.check(100.02 + step)
+    assert event is Event.CLOCK_STEP and "jumped" in reason
+    assert monitor.check(100.02 + step)[0] is Event.INPUTS_READY
+
+
+def test_a_stream_that_pauses_or_comes_in_a_burst_is_no_step_of_the_clock():
+    monitor = InputMonitor(("a",))
+    for stamp, steady in ((100.0, 1.0), (105.0, 6.0), (105.1, 6.0), (105.2, 6.0), (105.2, 9.0)):
+        monitor.see("a", stamp, steady=steady)
+    assert monitor.check(105.2)[0] is Event.INPUTS_READY

@@ -33,6 +33,7 @@ class Event(StrEnum):
     STOP = "stop"  # somebody asked to hold
     STALE = "stale"
     NON_FINITE = "non_finite"
+    CLOCK_STEP = "clock_step"  # stamps have jumped: what frame of the clip it is would be wrong
     OBJECT_LOST = "object_lost"
     OUT_OF_LIMITS = "out_of_limits"  # a joint is measured beyond its limits
     STRAINED = "strained"  # a joint works at its torque limit for too long
@@ -46,7 +47,16 @@ class Event(StrEnum):
 
 
 HOLD_EVENTS = (
-    *(Event.STALE, Event.NON_FINITE, Event.OBJECT_LOST, Event.OUT_OF_LIMITS, Event.STRAINED, Event.HOT, Event.LATE),
+    *(
+        Event.STALE,
+        Event.NON_FINITE,
+        Event.CLOCK_STEP,
+        Event.OBJECT_LOST,
+        Event.OUT_OF_LIMITS,
+        Event.STRAINED,
+        Event.HOT,
+        Event.LATE,
+    ),
     Event.STOP,
 )
 FAULT_EVENTS = (Event.ESTOP, Event.DEAD_NODE, Event.DRIVER_FAULT, Event.DIVERGED)
@@ -91,21 +101,36 @@ class SafetyMachine:
 
 @dataclass
 class InputMonitor:
-    """Watches the streams that tracking needs: each must bring finite values with a stamp younger than `max_age` s."""
+    """Watches the streams that tracking needs: each must bring finite values with a stamp younger than `max_age` s.
+
+    Between two messages of a stream no more time may pass by their stamps than by our steady clock, `max_step` s aside.
+    """
 
     streams: tuple[str, ...]
     max_age: float = 0.1
+    max_step: float = 0.25
     stamps: dict[str, float] = field(default_factory=dict)
     finite: dict[str, bool] = field(default_factory=dict)
+    arrived: dict[str, float] = field(default_factory=dict)  # steady times
+    step: str = ""  # of the clock, since the last check
 
-    def see(self, stream: str, stamp: float, finite: bool = True) -> None:
-        """A message of `stream` with this stamp (s). Raises NotFoundError for a stream that is not watched."""
+    def see(self, stream: str, stamp: float, finite: bool = True, steady: float | None = None) -> None:
+        """A message of `stream` with this stamp (s), at this steady time. Raises NotFoundError for one not watched."""
         if stream not in self.streams:
             raise NotFoundError("input stream", stream, self.streams)
+        if steady is not None and stream in self.arrived:
+            ahead = stamp - self.stamps[stream]
+            if not -self.max_step < ahead < steady - self.arrived[stream] + self.max_step:
+                self.step = f"the stamps of {stream} have jumped by {ahead:.2f} s: was a clock set?"
+        if steady is not None:
+            self.arrived[stream] = steady
         self.stamps[stream], self.finite[stream] = stamp, finite
 
     def check(self, now: float) -> tuple[Event, str]:
         """INPUTS_READY, or the first fault of a stream with its reason."""
+        step, self.step = self.step, ""
+        if step:
+            return Event.CLOCK_STEP, step
         for stream in self.streams:
             if not self.finite.get(stream, True):
                 return Event.NON_FINITE, f"{stream} is not finite"

@@ -107,13 +107,18 @@ class SupervisorNode(DexhotNode):
         self.sigma = float(np.sqrt(variance.max()))
         p, q = message.pose.pose.position, message.pose.pose.orientation
         finite = bool(np.isfinite([p.x, p.y, p.z, q.w, q.x, q.y, q.z, self.sigma]).all())
-        self.inputs.see("/object/state", messages.seconds(message.header.stamp), finite)
+        self.inputs.see("/object/state", messages.seconds(message.header.stamp), finite, self.steady())
+        if self.sigma > self.p.lost_sigma:
+            self.apply(*self.lost())
+
+    def lost(self) -> tuple[Event, str]:
+        return Event.OBJECT_LOST, f"the object's position sigma is {100 * self.sigma:.1f} cm"
 
     def on_joints(self, topic: str, message: JointState) -> None:
         stamp, watch = messages.seconds(message.header.stamp), self.watches[topic]
         q, effort = messages.positions(message, watch.names), messages.efforts(message, watch.names)
         finite = bool(np.isfinite(q).all() and np.isfinite(effort).all())
-        self.inputs.see(topic, stamp, finite)
+        self.inputs.see(topic, stamp, finite, self.steady())
         if finite:
             self.judge(topic, watch.see(stamp, q, effort))
 
@@ -151,7 +156,7 @@ class SupervisorNode(DexhotNode):
             return
         event, reason = self.inputs.check(self.now())
         if event is Event.INPUTS_READY and self.sigma > self.p.lost_sigma:
-            event, reason = Event.OBJECT_LOST, f"the object's position sigma is {100 * self.sigma:.1f} cm"
+            event, reason = self.lost()
         if event is Event.INPUTS_READY and self.wrong:
             event, reason = next(iter(self.wrong.values()))
         if event is Event.INPUTS_READY:

@@ -14,6 +14,8 @@ from dexhot.nodes.rig_node import RigNode
 
 JUMP = 0.2  # m
 BACK = 5  # s that stamps jump back
+STEP = 10.0  # s that the clock, and all stamps with it, step ahead
+PATIENCE = {"patient": 0.5, "impatient": 0.017}  # s that a tick waits for commands; a real robot does not wait
 
 
 class FaultyRig(RigNode):
@@ -29,6 +31,10 @@ class FaultyRig(RigNode):
             raise NotFoundError("fault", message.data, KINDS)
         if message.data in DRIVES:
             self.fail_once(DRIVES[message.data])
+        elif message.data in PATIENCE:
+            self.p.patience = PATIENCE[message.data]
+        elif message.data == "step":
+            self.epoch += STEP
         else:
             self.measured.fault = message.data
 
@@ -68,4 +74,4 @@ class Measured:
 
 
 DRIVES = {"arm": "drive_arm", "hand": "drive_hand"}
-KINDS = ("none", "silent", "jump", "nan", "back", *DRIVES)
+KINDS = ("none", "silent", "jump", "nan", "back", "step", *DRIVES, *PATIENCE)
