@@ -14,7 +14,7 @@ from dexhot.control.sampling import SamplingOptions, SamplingPlanner
 from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
-from dexhot.simulation.backend import MujocoSimulator
+from dexhot.simulation.backend import Simulator
 from dexhot.tracking.object_filter import ObjectState
 
 
@@ -24,7 +24,7 @@ class Mpc:
     def __init__(
         self,
         reference: Reference,
-        simulator: MujocoSimulator,
+        simulator: Simulator,
         options: SamplingOptions,
         seed: int = 0,
         delay: int = 6,

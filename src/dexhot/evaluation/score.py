@@ -10,7 +10,7 @@ from dexhot.evaluation.metrics import compute
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import quat_multiply
 from dexhot.hands.robot_hand import RobotHand, load_hand
-from dexhot.simulation.backend import MujocoSimulator
+from dexhot.simulation.backend import MujocoSimulator, Simulator
 from dexhot.simulation.physics import Physics, load_physics
 from dexhot.simulation.scene import floating_scene
 from dexhot.simulation.settle import require_rest
@@ -52,7 +52,7 @@ def floating_simulator(
     return MujocoSimulator(scene, threads)
 
 
-def run_floating(reference: Reference, actions: np.ndarray, simulator: MujocoSimulator, state=None) -> Rollout:
+def run_floating(reference: Reference, actions: np.ndarray, simulator: Simulator, state=None) -> Rollout:
     """What `actions` (T, 6+n) do from the reference's first frame, or from another `state` (ns,); metrics empty.
 
     The hand starts with the reference's first velocity. Row t is the state at frame t, that is after action t - 1; the
@@ -65,9 +65,7 @@ def run_floating(reference: Reference, actions: np.ndarray, simulator: MujocoSim
     return floating_rollout(reference, actions, np.concatenate([state[None], batch.states[0]]), simulator)
 
 
-def floating_rollout(
-    reference: Reference, actions: np.ndarray, states: np.ndarray, simulator: MujocoSimulator
-) -> Rollout:
+def floating_rollout(reference: Reference, actions: np.ndarray, states: np.ndarray, simulator: Simulator) -> Rollout:
     """The Rollout of simulated `states` (T, ns), metrics empty."""
     contacts = simulator.contacts(states)
     return Rollout(
@@ -85,7 +83,7 @@ def floating_rollout(
     )
 
 
-def start_state(reference: Reference, simulator: MujocoSimulator, offset=(0.0, 0.0), yaw: float = 0.0) -> np.ndarray:
+def start_state(reference: Reference, simulator: Simulator, offset=(0.0, 0.0), yaw: float = 0.0) -> np.ndarray:
     """(ns,) the reference's first frame, the object moved on the table by `offset` (m) and turned by `yaw` (rad)."""
     pose = reference.object_pose[0]
     turn = np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)])
