@@ -28,7 +28,7 @@ NEEDED = {"hand": ("dynamixel_sdk",), "arm": ("franky", "franky_sim")}  # what t
 
 def run(quick: bool = False, soak: bool = False, groups: tuple[str, ...] = ("hand", "arm", "camera", "graph")) -> dict:
     """Metrics and the table. `soak`: ten minutes without faults instead of one."""
-    os.environ["ROS_DOMAIN_ID"] = str(1 + secrets.randbelow(100))  # nobody else's robot
+    os.environ["ROS_DOMAIN_ID"] = str(1 + secrets.randbelow(100))  # never the user's own: a robot may be in it
     seconds = QUICK_CLEAN if quick else SOAK if soak else CLEAN
     skipped = {g: f"{m} is not installed" for g, needs in NEEDED.items() for m in needs if find_spec(m) is None}
     notes: dict[str, Any] = {"clean_run_s": seconds, "skipped": skipped}

@@ -26,7 +26,6 @@ from std_srvs.srv import Trigger
 from dexhot.control.safety import State
 from dexhot.errors import DexhotError
 from dexhot.nodes import bringup, messages
-from dexhot.nodes.bench_loop import lift
 from dexhot.nodes.graph import NodeSpec, Plan, Process, parameters_text, plan
 from dexhot.nodes.graphs import load_graph
 from dexhot.nodes.qos import publish_profile, subscribe_profile
@@ -52,14 +51,13 @@ class Graph:
         self.heard: list[tuple[float, float]] = []  # of hand states: steady time, stamp
 
     def _plan(self) -> Plan:
-        path = str(lift())
         silence = {"supervisor_timeout": self.silence}
         given = {
             "rig": {"patience": self.patience, "give_up": 0.5},
             **dict.fromkeys(("supervisor", "leap_driver", "franka_driver"), silence),
         }
         (self.folder / "given.json").write_text(json.dumps(given))  # JSON is YAML
-        arguments = {"reference": path, "loop": "true", "record": str(self.folder / "run")}
+        arguments = {"loop": "true", "record": str(self.folder / "run")}
         planned = plan(
             load_graph("real_track"), arguments | {"parameters": str(self.folder / "given.json")}, os.environ
         )
