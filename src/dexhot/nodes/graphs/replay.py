@@ -81,13 +81,14 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
 
 
 def through_controller(arguments: dict[str, Any]) -> bool:
-    """Whether the bag is replayed through the controller: asked for, or it has the controller's journal."""
+    """Whether the bag is replayed through the controller: asked for, a run's, or it has the controller's journal."""
     if arguments["what"] != "auto":
         return arguments["what"] == "controller"
     if arguments["topics"] or not arguments["bag"]:
         return not arguments["topics"]
     chosen = arguments["controller"] != "recorded" or arguments["reference"] or arguments["policy"]
-    return bool(chosen) or JOURNAL in topics(find_bag(arguments["bag"])[0])
+    bag, run_folder = find_bag(arguments["bag"])
+    return bool(chosen) or run_folder is not None or JOURNAL in topics(bag)
 
 
 def _copy(run_folder: Path | None, name: str) -> str:
