@@ -31,6 +31,7 @@ from dexhot_train.refine import draw_worlds, object_relative, replay, success_ra
 from dexhot_train.search import SearchOptions
 
 ROBUST_SEED, ROBUST_WORLDS = 424242, 20  # the perturbed replays that robust_fraction counts
+FULL = MineOptions(attempts=1, arm=False)
 QUICK = MineOptions(
     sampling=SamplingOptions(horizon=0.8, replan=0.3),
     repair=SearchOptions(rounds=((32, 2),), rewinds=1),
@@ -53,7 +54,7 @@ def run(
 
     out: the folder of references and demonstrations, by default in the cache.
     """
-    options = options or (QUICK if quick else MineOptions(arm=False))
+    options = options or (QUICK if quick else FULL)
     clips = clips or splits("grab")["quick" if quick else "train"]
     out = out or cache_dir() / "mined" / ("quick" if quick else "train")
     rows, failed = [], {}

@@ -40,9 +40,7 @@ class MineOptions:
     )
     repair: SearchOptions = field(default_factory=lambda: SearchOptions(rounds=((64, 3), (128, 4)), keep=True))
     worlds: int = 5  # of the robust search, the nominal one among them; 1: no robust search
-    attempts: int = (
-        2  # repairs of the best plan in the nominal world, each with its own seed, while there is no success
-    )
+    attempts: int = 2  # repairs in the nominal world, each with its own seed, while there is no success
     trials: int = 12  # perturbed worlds that choose between the candidates
     arm: bool = True  # a reference placed in front of the arm must succeed on the arm rig too
 
