@@ -1,12 +1,15 @@
 """Whole clips: human demonstration -> Reference."""
 
+import json
+
 import numpy as np
 import pytest
 
+from dexhot.cli import main
 from dexhot.data.datasets.library import load_clip
 from dexhot.data.datasets.parametric import mirrored
 from dexhot.data.files import load, save
-from dexhot.data.object_library import load_object
+from dexhot.data.object_library import load_object, save_object
 from dexhot.data.types import Reference
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.hands.robot_hand import list_hands, load_hand
@@ -158,6 +161,16 @@ def test_contacts_without_an_object_are_refused(hand, lift_clip):
 def test_wrong_names_in_the_hand_yaml_list_the_valid_ones(hand, changes, message):
     with pytest.raises(FileFormatError, match=message):
         correspondence(with_retarget(hand, **changes))
+
+
+def test_command_writes_reference_and_picture(cache, lift_clip, lift_object, tmp_path, capsys):
+    save_object(lift_object)
+    clip, out, picture = save(lift_clip, tmp_path / "clip.npz"), tmp_path / "reference.npz", tmp_path / "look.png"
+    assert main(["retarget", str(clip), "--out", str(out), "--picture", str(picture), "--json"]) == 0
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    placed = load(out, Reference)
+    np.testing.assert_allclose(placed.placement, line["placement"], atol=1e-3)
+    assert line["penetration_mm"] < 2.0 and picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.data

@@ -49,6 +49,10 @@ class ArmChain:
         error, _ = self._error(q, wanted)
         return q, np.linalg.norm(error[:, :3], axis=1), np.linalg.norm(error[:, 3:], axis=1)
 
+    def margin(self, q):
+        """(N,) how far the nearest joint limit is, rad."""
+        return np.minimum(q - self.lower, self.upper - q).min(axis=1)
+
     def _error(self, q, wanted):
         """(N, 6) what is left to move and turn, and the Jacobian."""
         T, J = self.forward(q)

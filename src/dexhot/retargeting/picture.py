@@ -42,7 +42,8 @@ def draw(
         _draw_moment(axes, human, R_wrist, model, reference.q[t][:3])
         if obj is not None:
             corners = transform(reference.object_pose[t], obj.vertices)[obj.faces]
-            axes.add_collection3d(Poly3DCollection(corners[:: max(1, len(corners) // 1500)], color=OBJECT, alpha=0.12))
+            shown = corners[:: max(1, len(corners) // 1500)]
+            axes.add_collection3d(Poly3DCollection(shown, facecolor=OBJECT, linewidth=0, alpha=0.15))
         _frame_view(axes, np.concatenate([human, model.points()]))
         axes.set_title(f"{name}, {t / reference.rate:.2f} s", fontsize=10)
     figure.suptitle(

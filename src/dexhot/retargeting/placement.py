@@ -1,7 +1,7 @@
 """Where to put a demonstration in front of the robot, so that the arm can follow it from the first frame to the last.
 
 The arm's base is the world's origin and the table's top is z = 0. A whole Reference is moved by one turn about the
-vertical and one shift; candidates are first solved in a batch on a few frames, the best ones then followed at 60 Hz.
+vertical and one shift; candidates are first followed together, on a few frames, then the best ones at 60 Hz.
 """
 
 from dataclasses import dataclass, replace
@@ -13,6 +13,7 @@ from dexhot.errors import UnreachableError
 from dexhot.geometry.poses import compose, make_pose, pose_to_matrix, transform
 from dexhot.geometry.rotations import quat_multiply, xyz_angles_to_quat
 from dexhot.hands.arm import FR3_HOME
+from dexhot.hands.joint_table import joint_table
 from dexhot.hands.robot_hand import RobotHand, load_hand
 from dexhot.retargeting.arm_chain import ArmChain
 from dexhot.retargeting.arm_ik import ArmIK
@@ -22,7 +23,7 @@ ROTATION_TOLERANCE = np.radians(5.0)
 YAWS = np.radians(np.arange(-180, 180, 15))
 DISTANCES = np.arange(0.35, 0.70, 0.07)  # m in front of the base, of the middle of the palm's path
 SIDES = np.arange(-0.30, 0.31, 0.15)  # m
-FRAMES = 10  # of the coarse search
+FRAMES = 24  # of the coarse search
 VERIFIED = 12  # candidates that are followed before giving up
 
 
@@ -106,12 +107,19 @@ def _candidates(reference: Reference, chain: ArmChain):
     shift = -transform(turn, np.r_[middle, 0.0]) + np.stack([x, y, 0 * x - reference.table_height], -1)
     candidates = make_pose(shift, turn[:, 3:])
     wanted = pose_to_matrix(compose(candidates[:, None], poses[frames]))  # (C, F, 4, 4)
-    q, position, rotation = chain.solve(wanted.reshape(-1, 4, 4))
-    shape = (len(candidates), len(frames))
-    worst = (position + 0.1 * rotation).reshape(shape).max(1)
-    margin = np.minimum(q - chain.lower, chain.upper - q).min(1).reshape(shape).min(1)
-    jump = np.abs(np.diff(q.reshape(*shape, 7), axis=1)).max((1, 2))
-    discomfort = np.where(worst < 1e-3, 0.0, 10.0 + 100.0 * worst) - 2.0 * margin.clip(0, 0.5) + 0.3 * jump
+    velocity = np.array([joint.velocity for joint in joint_table("fr3")])
+    q, worst, _ = chain.solve(wanted[:, 0], iterations=40)
+    margin, speed = chain.margin(q), np.zeros(len(q))
+    for i in range(1, len(frames)):
+        before = q
+        q, position, rotation = chain.solve(wanted[:, i], start=before, iterations=8)
+        worst = np.maximum(worst, position + 0.1 * rotation)
+        margin = np.minimum(margin, chain.margin(q))
+        seconds = (frames[i] - frames[i - 1]) / reference.rate
+        speed = np.maximum(speed, (np.abs(q - before) / (seconds * velocity)).max(axis=1))
+    discomfort = (
+        np.where(worst < 2e-3, 0.0, 10.0 + 100.0 * worst) - 2.0 * margin.clip(0, 0.5) + 4.0 * (speed - 0.4).clip(0)
+    )
     return candidates[np.argsort(discomfort, kind="stable")]
 
 

@@ -16,6 +16,7 @@ from dexhot.geometry.rotations import (
     quat_to_rotvec,
     quat_to_xyz_angles,
     rotvec_to_quat,
+    xyz_angles_to_quat,
 )
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.hands.robot_hand import RobotHand
@@ -89,7 +90,9 @@ def retarget(
     problem = _problem(model, hand, match, keypoints, palm, object_pose, options)
     if shape:
         solid = ConvexUnion(shape.pieces)
-        problem, plan = _with_contacts(model, problem, hand, solid, match.thumb, (start, end), trajectory, options)
+        problem, plan = _with_contacts(
+            model, problem, hand, base, solid, match.thumb, (start, end), trajectory, options
+        )
         q = solve_clip(model, problem, problem.prior, options.iterations, progress)
         target, contact = squeeze(model, plan, q, hand, options.stiffness), plan.contact
     else:
@@ -139,7 +142,15 @@ def carried_palm(palm, object_pose, start: int, end: int, options: ContactOption
 
 
 def _with_contacts(
-    model: HandModel, problem: ClipProblem, hand: RobotHand, solid: ConvexUnion, thumb: int, interval, clip, options
+    model: HandModel,
+    problem: ClipProblem,
+    hand: RobotHand,
+    base,
+    solid: ConvexUnion,
+    thumb: int,
+    interval,
+    clip,
+    options,
 ):
     """The problem with a grasp chosen, its fingertip paths as goals and the hand carried with the object; the plan."""
     (start, end), object_pose, tips = interval, problem.object_pose, problem.goal[:, : model.tips]
@@ -163,6 +174,8 @@ def _with_contacts(
     goal_weight[closed, : model.tips] = np.where(grasp.weight > 0.2, options.held, SPARE_WEIGHT)
     carried = compose(object_pose[closed], inverse(object_pose[start]))
     prior[closed, :3] = transform(carried, q[:3])
+    turned = quat_multiply(carried[:, 3:], quat_multiply(base, xyz_angles_to_quat(q[3:6])))
+    prior[closed, 3:6] = quat_to_xyz_angles(quat_multiply(quat_conjugate(base), turned))
     prior[closed, 6:] = q[6:]
     goal = np.concatenate([plan.tips, problem.goal[:, model.tips :]], axis=1)
     return replace(problem, goal=goal, goal_weight=goal_weight, prior=prior, touching=plan.touching), plan
