@@ -63,7 +63,7 @@ def run(args: Args) -> int:
     with stages("mine", "the actions that make it happen in physics"):
         demonstration = mined(reference, folder, args.seed)
     with stages("live", "tracking it through the ROS 2 graph, recorded"):
-        metrics, live = tracked(folder, demonstration, args.view)
+        metrics, live, live_runs = tracked(folder, demonstration, args.view)
     with stages("report", "what happened"):
         page = reported(live)
     result = {
@@ -72,6 +72,7 @@ def run(args: Args) -> int:
         "T_err_cm": metrics["T_err_cm"],
         "R_err_rad": metrics["R_err_rad"],
         "seconds": stages.seconds | {"total": round(sum(stages.seconds.values()), 1)},
+        "live_runs": live_runs,
         "run": str(live),
         "report": str(page),
     }
@@ -136,7 +137,7 @@ def retargeted(trajectory: Any, folder: Path) -> Path:
 
 
 def mined(reference: Path, folder: Path, seed: int) -> Path:
-    """File of the Demonstration, with a progress bar; an interrupted demo's stage is not done twice."""
+    """File of the Demonstration, with a progress bar."""
     from rich.progress import Progress
 
     from dexhot.cli.output import console
@@ -159,8 +160,8 @@ def mined(reference: Path, folder: Path, seed: int) -> Path:
     return save(found, folder / "demonstration.npz")
 
 
-def tracked(folder: Path, demonstration: Path, view: bool) -> tuple[dict[str, Any], Path]:
-    """The metrics of a live run, computed from its bag, and its folder; a spoilt run is tried once more."""
+def tracked(folder: Path, demonstration: Path, view: bool) -> tuple[dict[str, Any], Path, int]:
+    """The last live run's metrics, computed from its bag, its folder, and which run it was; a spoilt one is repeated."""
     import os
     import sys
 
@@ -184,7 +185,7 @@ def tracked(folder: Path, demonstration: Path, view: bool) -> tuple[dict[str, An
         rollout = live_rollout(live)
         metrics = compute(rollout, load_object(rollout.reference.object_name), load_hand(rollout.reference.hand))
         if metrics["success_strict"] or attempt == ATTEMPTS:
-            return metrics, live
+            return metrics, live, attempt
         console.print(f"[yellow]live run {attempt} of {ATTEMPTS} was no strict success; once more.[/]")
     raise AssertionError
 
