@@ -161,7 +161,7 @@ def mined(reference: Path, folder: Path, seed: int) -> Path:
 
 
 def tracked(folder: Path, demonstration: Path, view: bool) -> tuple[dict[str, Any], Path, int]:
-    """The last live run's metrics, computed from its bag, its folder, and which run it was; a spoilt one is repeated."""
+    """The last live run's metrics, computed from its bag, its folder, and its number; a spoilt one is repeated."""
     import os
     import sys
 
