@@ -26,7 +26,7 @@ CLEAN, QUICK_CLEAN, SOAK = 60.0, 8.0, 600.0  # s of the run without faults
 NEEDED = {"hand": ("dynamixel_sdk",), "arm": ("franky", "franky_sim")}  # what the extras hardware and dev bring
 
 
-def run(quick: bool = False, soak: bool = False, groups: tuple[str, ...] = ("hand", "arm", "camera", "graph")) -> dict:
+def run(quick: bool = False, soak: bool = False) -> dict[str, Any]:
     """Metrics and the table. `soak`: ten minutes without faults instead of one."""
     os.environ["ROS_DOMAIN_ID"] = str(1 + secrets.randbelow(100))  # never the user's own: a robot may be in it
     seconds = QUICK_CLEAN if quick else SOAK if soak else CLEAN
@@ -35,13 +35,12 @@ def run(quick: bool = False, soak: bool = False, groups: tuple[str, ...] = ("han
     runs = {"hand": on_hands, "arm": on_arm, "camera": on_cameras, "graph": on_graph}
     results: list[Result] = []
     with Progress(console=console, transient=True) as progress:
-        bar = progress.add_task("faults")
-        for group in groups:
-            if group in skipped:
-                continue
+        for group in (g for g in runs if g not in skipped):
+            bar = progress.add_task(f"faults of the {group}", total=None)
             for result in runs[group](quick, notes):
                 results.append(result)
-                progress.update(bar, advance=0.0, description=f"{group}: {result.fault.name}")
+                progress.update(bar, description=f"{group}: {result.fault.name}")
+            progress.remove_task(bar)
     console.print(table.rich_table(results))
     figures = table.metrics(results, notes.get("false_stops", 0))
     return {"metrics": figures, "faults": [r.entries() for r in results], "notes": notes, "subset": {"quick": quick}}
@@ -94,6 +93,6 @@ def on_graph(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
     from dexhot.nodes.faults.graph_faults import FAULTS, clean_run
 
     with tempfile.TemporaryDirectory(prefix="dexhot-faults-") as folder, Graph(Path(folder)) as graph:
-        notes["false_stops"], notes["false_stop_reasons"] = clean_run(graph, notes["clean_run_s"])
+        notes |= clean_run(graph, notes["clean_run_s"])
         for fault in chosen(FAULTS, quick):
             yield Result(fault, tried(fault, graph))
