@@ -1,0 +1,126 @@
+"""The supervisor alone, told by hand what its topics would say."""
+
+import numpy as np
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
+
+from dexhot.control.safety import Event, State
+from dexhot.hands.joint_table import joint_table
+from dexhot.nodes import messages
+from dexhot.nodes.leap_driver_node import LeapDriverNode
+from dexhot.nodes.process import bring_down, bring_up
+from dexhot.nodes.supervisor_node import SupervisorNode
+
+pytestmark = pytest.mark.ros
+ARM = joint_table("fr3")
+MIDDLE = np.array([0.5 * (j.lower + j.upper) for j in ARM])
+
+
+@pytest.fixture
+def supervisor(ros_domain):
+    """One that lets a controller drive."""
+    rclpy.init(args=[])
+    node = SupervisorNode()
+    assert bring_up(node), node.fault_reason
+    node.machine.handle(Event.INPUTS_READY)
+    node.machine.handle(Event.START)
+    yield node
+    bring_down(node)
+    node.destroy_node()
+    rclpy.try_shutdown()
+
+
+def temperature(celsius: float) -> DiagnosticArray:
+    values = [KeyValue(key="temperature_max", value=str(celsius))]
+    return DiagnosticArray(status=[DiagnosticStatus(name="leap_driver", values=values)])
+
+
+def arm_state(stamp: float, q: np.ndarray) -> JointState:
+    return messages.joint_state([j.name for j in ARM], messages.to_stamp(stamp), q, np.zeros(7), np.zeros(7))
+
+
+def test_a_motor_that_is_too_hot_holds_until_it_has_cooled(supervisor):
+    supervisor.on_diagnostics(temperature(69.0))
+    assert supervisor.machine.state is State.HOLDING
+    assert "leap_driver reports a motor of 69 C" in supervisor.machine.reason
+    assert supervisor.wrong
+    supervisor.on_diagnostics(temperature(50.0))
+    assert not supervisor.wrong
+
+
+def test_a_pressed_button_is_a_fault_that_no_reset_leaves(supervisor):
+    supervisor.on_estop(Bool(data=True))
+    assert supervisor.machine.state is State.FAULT
+    assert not supervisor.reset()
+    supervisor.on_estop(Bool(data=False))
+    assert supervisor.machine.state is State.FAULT
+    assert supervisor.reset()
+    assert supervisor.machine.state is State.INACTIVE
+
+
+def test_a_button_that_falls_silent_counts_as_pressed(supervisor):
+    supervisor.p.estop_timeout = 0.3
+    supervisor.button_heard -= 1.0
+    supervisor.check()
+    assert supervisor.machine.state is State.FAULT
+    assert "silent" in supervisor.machine.reason
+    assert not supervisor.reset()
+
+
+def test_a_supervisor_that_was_late_holds_as_its_drivers_did(supervisor):
+    supervisor.alive_at -= 10.0
+    supervisor.publish_state()
+    assert supervisor.machine.state is State.HOLDING
+    assert "the supervisor was silent" in supervisor.machine.reason
+
+
+def test_a_required_process_that_has_ended_is_a_fault(supervisor):
+    supervisor.p.required_nodes, supervisor.here = ["shaper"], {"shaper"}
+    supervisor.beats["shaper"] = supervisor.steady()
+    supervisor.check()
+    assert supervisor.machine.state is State.FAULT
+    assert supervisor.machine.reason == "the process of shaper has ended"
+
+
+def test_a_process_that_ends_when_nothing_moves_is_no_fault(supervisor):
+    supervisor.machine.handle(Event.FINISH)
+    supervisor.p.required_nodes, supervisor.here = ["shaper"], {"shaper"}
+    supervisor.beats["shaper"] = supervisor.steady()
+    supervisor.check()
+    assert supervisor.machine.state is not State.FAULT
+
+
+def test_an_arm_that_is_not_where_it_was_told_to_be_is_a_fault(supervisor):
+    supervisor.on_command("/franka/joint_states", arm_state(1.0, MIDDLE))
+    for k in range(30):
+        supervisor.on_joints("/franka/joint_states", arm_state(1.0 + k / 60, MIDDLE + 0.5))
+    assert supervisor.machine.state is State.FAULT
+    assert "from where it was told to be" in supervisor.machine.reason
+
+
+@pytest.mark.parametrize("told", ["target", "command"])
+def test_what_is_not_finite_holds(supervisor, told):
+    if told == "target":
+        supervisor.on_target(JointState(position=[float("nan")] * 22))
+    else:
+        supervisor.on_command("/franka/joint_states", arm_state(1.0, np.full(7, np.nan)))
+    assert supervisor.machine.state is State.HOLDING
+    assert "not finite" in supervisor.machine.reason
+
+
+def test_a_supervisor_that_is_back_is_obeyed_only_when_it_starts_anew():
+    driver = LeapDriverNode.__new__(LeapDriverNode)  # its state alone; no node is needed
+    driver.previous, driver.forsaken, driver.safety = None, 5.0, messages.Safety(State.FAULT)
+
+    def say(state: State, t0: float) -> bool:
+        driver.on_safety(messages.safety_state(messages.Safety(state, "", t0), messages.to_stamp(1.0)))
+        return driver.safety.moving
+
+    assert not say(State.TRACKING, 5.0)
+    assert say(State.TRACKING, 6.0)
+    driver.forsaken, driver.safety = 6.0, messages.Safety(State.FAULT)
+    assert not say(State.READY, 0.0)
+    assert say(State.TRACKING, 6.0)
