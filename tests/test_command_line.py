@@ -52,3 +52,8 @@ def test_a_refused_input_is_one_sentence_without_a_traceback(tmp_path):
     reply = subprocess.run(command, capture_output=True, text=True, check=False)
     assert reply.returncode == 1
     assert "absent.npz does not exist" in reply.stderr and "Traceback" not in reply.stderr
+
+
+def test_a_refused_input_is_json_too_when_asked_for(tmp_path, capsys):
+    assert main(["evaluate", str(tmp_path / "absent.npz"), "--json"]) == 1
+    assert "absent.npz" in json.loads(capsys.readouterr().out.strip().splitlines()[-1])["error"]

@@ -11,7 +11,7 @@ import yaml
 
 from dexhot.data import files
 from dexhot.data.types import WRIST_JOINTS, Demonstration, Reference
-from dexhot.errors import DexhotError, FileFormatError, NotFoundError
+from dexhot.errors import DexhotError, FileFormatError, NotFoundError, UnreachableError
 from dexhot.nodes import bringup
 from dexhot.nodes.graph import GraphError, parse_assignments, plan, resolve
 from dexhot.nodes.graphs import GRAPHS, load_graph
@@ -26,12 +26,13 @@ USED_BY_THE_GRAPH = {"rig", "record", "view", "bag", "parameters", "what", "topi
 def reference(tmp_path):
     """A Reference and the file that holds it."""
     T, names = 30, [*WRIST_JOINTS, *(f"finger{k}" for k in range(16))]
+    above_the_table = np.tile(np.r_[0.5, 0.0, 0.3, np.zeros(19)], (T, 1))
     made = Reference(
         name="test/still",
         hand="leap_right",
         joint_names=names,
-        q=np.zeros((T, 22)),
-        target=np.zeros((T, 22)),
+        q=above_the_table,
+        target=above_the_table,
         contact=np.zeros((T, 4), bool),
         base_quat=np.array([1.0, 0, 0, 0]),
         object_name="parametric/box",
@@ -260,3 +261,11 @@ def test_the_command_refuses_with_a_sentence(argv, capsys):
 
     assert main(argv) == 1
     assert capsys.readouterr().err.startswith("dexhot: error: ")
+
+
+def test_a_reference_out_of_reach_is_refused_before_anything_starts(reference, planned, tmp_path):
+    reference.q[:, 0] = reference.target[:, 0] = 3.0  # m, two arms away
+    files.save(reference, tmp_path / "reference.npz")
+    with pytest.raises(UnreachableError, match="first at frame 0"):
+        planned()
+    assert not (tmp_path / "runs").exists()

@@ -4,6 +4,7 @@ Each module has a dataclass (or a union of dataclasses) `Args`, read by tyro fro
 """
 
 import importlib
+import json
 import sys
 
 from dexhot import __version__
@@ -49,6 +50,8 @@ def main(argv: list[str] | None = None) -> int:
         return module.run(args) or 0
     except DexhotError as e:
         print(f"dexhot: error: {e}", file=sys.stderr)
+        if "--json" in argv:
+            print(json.dumps({"error": str(e)}))
         return 1
     except KeyboardInterrupt:
         return 130

@@ -94,7 +94,22 @@ def place(reference: Reference, hand: RobotHand | None = None) -> Reference:
             return placed
         failures.append((frame, motion))
     latest = max(failures, key=lambda failure: failure[0])
-    raise UnreachableError(_describe(reference, *latest, ik))
+    raise UnreachableError(
+        f"{reference.name}: no placement in front of the arm reaches every frame; the best one fails first at "
+        f"{_describe(reference, *latest, ik)}. Use a clip with a shorter path or a slower one; `--no-place` keeps the "
+        "recording's coordinates."
+    )
+
+
+def require_reach(reference: Reference) -> None:
+    """Raise UnreachableError when the arm cannot follow the reference from where it is."""
+    ik = ArmIK(load_hand(reference.hand))
+    motion = follow(reference, ik)
+    if motion.first_failure is not None:
+        raise UnreachableError(
+            f"{reference.name} is out of the arm's reach, first at "
+            f"{_describe(reference, motion.first_failure, motion, ik)}. Retarget it with placement."
+        )
 
 
 def _candidates(reference: Reference, chain: ArmChain):
@@ -133,8 +148,6 @@ def _describe(reference: Reference, frame: int, motion: ArmMotion, ik: ArmIK) ->
         if (speed > 0.99 * ik.velocity).any():
             what += " because a joint is at its speed limit"
     return (
-        f"{reference.name}: no placement in front of the arm reaches every frame; the best one fails first at frame "
-        f"{frame} of {len(reference.q)} ({frame / reference.rate:.2f} s), where {what} (allowed: "
-        f"{1e3 * POSITION_TOLERANCE:.0f} mm, {np.degrees(ROTATION_TOLERANCE):.0f} deg). Use a clip with a shorter path "
-        "or a slower one; `--no-place` keeps the recording's coordinates."
+        f"frame {frame} of {len(reference.q)} ({frame / reference.rate:.2f} s), where {what} (allowed: "
+        f"{1e3 * POSITION_TOLERANCE:.0f} mm, {np.degrees(ROTATION_TOLERANCE):.0f} deg)"
     )

@@ -7,6 +7,7 @@ from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, 
 from dexhot.nodes.graphs.rigs import RIGS, check_rig, rig_processes
 from dexhot.nodes.parameters import load_schema
 from dexhot.nodes.run_folder import load_task, new_run_folder, write_run
+from dexhot.retargeting.placement import require_reach
 
 ARGUMENTS = (
     Argument(
@@ -71,6 +72,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     speed = arguments["speed"]
     if speed != 1.0:
         task = task.at_speed(speed)
+    require_reach(task.reference)
     recorded = arguments["record"] != "false"
     folder = new_run_folder("real_track", task.reference.name, arguments["record"]) if recorded else scratch_folder()
     names = [node.name for process in processes(arguments) for node in process.nodes]
