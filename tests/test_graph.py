@@ -269,3 +269,11 @@ def test_a_reference_out_of_reach_is_refused_before_anything_starts(reference, p
     with pytest.raises(UnreachableError, match="first at frame 0"):
         planned()
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("rig", "starts"), [("sim", None), ("real", False)])
+def test_a_real_arm_waits_for_a_person_to_start_it(rig, starts, planned):
+    assert (
+        planned(rig=rig, franka_host="127.0.0.1", leap_port="/dev/null").parameters["supervisor"].get("auto_start")
+        is starts
+    )
