@@ -109,11 +109,12 @@ def grab_clip(clip: str) -> Any:
     from dexhot.data.datasets.library import load_clip
     from dexhot.data.datasets.licences import accepted_before
 
-    if accepted_before("grab"):  # otherwise `get_grab` states them
-        console.print(grab.TERMS, highlight=False, soft_wrap=True)
-    console.print(
-        "Going on means accepting them for this use; `--source parametric` does without GRAB.\n", soft_wrap=True
+    told = (
+        "The demo uses GRAB; going on means accepting its terms for this use (`--source parametric` does without it):"
     )
+    console.print(f"{told}\n", highlight=False, soft_wrap=True)
+    if accepted_before("grab"):  # otherwise `get_grab` states them
+        console.print(f"{grab.TERMS}\n", highlight=False, soft_wrap=True)
     get_grab(True)
     trajectory = load_clip(clip)
     z = trajectory.object_pose[:, 2]
