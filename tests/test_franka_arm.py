@@ -50,7 +50,7 @@ def simulated(process):
     """A robot that runs, whatever the last test did to it."""
     yield process
     process.thaw()
-    if process.process.poll() is not None:
+    if process.lines.popen.poll() is not None:
         process.start()
 
 

@@ -176,7 +176,7 @@ def test_a_bus_in_another_process_is_asked_and_told():
         assert len(state["position"]) == 16
         with pytest.raises(DexhotError, match="no fault named"):
             bus.inject("earthquake")
-    assert bus.process.returncode == 0
+    assert bus.lines.popen.returncode == 0
 
 
 def test_lite_servos_say_so():

@@ -45,3 +45,29 @@ class Device(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None: ...
+
+
+class Polled:
+    """What devices share that do not tick by themselves: their node polls them, and their time is ROS time."""
+
+    def connect(self) -> None:
+        raise NotImplementedError
+
+    def disconnect(self) -> None:
+        raise NotImplementedError
+
+    def listen(self, callback: Callable[[float], None]) -> bool:
+        return False
+
+    def time(self, now: float) -> float:
+        return now
+
+    def latency(self, stamp: float, now: float) -> float:
+        return now - stamp
+
+    def __enter__(self) -> Self:
+        self.connect()
+        return self
+
+    def __exit__(self, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+        self.disconnect()

@@ -11,15 +11,13 @@ The limits and their clock are the robot's own, so that a simulated robot may be
 
 import threading
 import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dexhot.errors import DexhotError
 from dexhot.hands.joint_table import joint_table
-from dexhot.hardware.devices import Reading
+from dexhot.hardware.devices import Polled, Reading
 from dexhot.hardware.franka_limits import STEP, Setpoint, check_finite, fr3_limits
 from dexhot.hardware.franka_settings import ArmError, Settings
 from dexhot.hardware.franka_watch import ClockWatch
@@ -36,7 +34,7 @@ STALL = 0.05  # s without progress of the robot's time that is told, but no faul
 GOOD_NETWORK = 0.9  # share of the control commands that the robot gets in time
 
 
-class FrankaArm:
+class FrankaArm(Polled):
     """`address`: the robot's. `fault`: why it must be recovered, or "". `counts`: commands, and silences after them."""
 
     def __init__(self, address: str, settings: Settings | None = None):
@@ -97,15 +95,6 @@ class FrankaArm:
 
     # The device
 
-    def listen(self, callback: Callable[[float], None]) -> bool:
-        return False
-
-    def time(self, now: float) -> float:
-        return now
-
-    def latency(self, stamp: float, now: float) -> float:
-        return now - stamp
-
     def read(self) -> Reading:
         """The measured state, torques with gravity. Raises ArmError on a fault."""
         self._check()
@@ -137,13 +126,6 @@ class FrankaArm:
             self._thread.start()
         with self._lock:
             self._rest(state)
-
-    def __enter__(self) -> Self:
-        self.connect()
-        return self
-
-    def __exit__(self, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
-        self.disconnect()
 
     # The thread
 

@@ -8,14 +8,14 @@ import importlib.util
 import json
 import queue
 import signal
-import subprocess
 import sys
 import threading
 from math import inf, isfinite
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from dexhot.errors import DexhotError, MissingExtraError
+from dexhot.errors import MissingExtraError
+from dexhot.hardware.line_process import LineProcess
 
 if TYPE_CHECKING:
     from franky_sim.franka_robot_server import FrankaRobotServer
@@ -136,43 +136,29 @@ class ArmProcess:
         """Also again after `kill`: at the same address. Raises DexhotError, MissingExtraError."""
         _need_franky_sim()
         command = [sys.executable, "-m", "dexhot.hardware.franka_simulator", "--address", self.address]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.address = self._read()
+        self.lines = LineProcess(command, "arm")
+        self.address = self.lines.read()
 
     def kill(self) -> None:
         """As when the robot loses power."""
-        self.process.kill()
-        self.process.communicate()
+        self.lines.popen.kill()
+        self.lines.end()
 
     def freeze(self) -> None:
         """The robot's controller stands still; its connections stay open."""
-        self.process.send_signal(signal.SIGSTOP)
+        self.lines.popen.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
+        self.lines.popen.send_signal(signal.SIGCONT)
 
     def reflex(self) -> None:
         """The arm feels a collision."""
-        if (answer := self._ask("reflex")) != "ok":
-            raise DexhotError(answer)
+        self.lines.order("reflex")
 
     def state(self) -> dict[str, Any]:
         """The robot as it is: q, dq, mode, motion (its number, 0 for none), load, com, inertia, collision thresholds,
         largest_torque (asked for)."""
-        return json.loads(self._ask("state"))
-
-    def _ask(self, line: str) -> str:
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        return self._read()
-
-    def _read(self) -> str:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline().strip()
-        if not line:
-            raise DexhotError(f"the simulated arm ended with code {self.process.wait()}: is its address taken?")
-        return line
+        return json.loads(self.lines.ask("state"))
 
 
 if __name__ == "__main__":

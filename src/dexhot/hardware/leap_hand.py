@@ -8,16 +8,14 @@ watchdog then stops them where they are.
 """
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dexhot.errors import DexhotError
 from dexhot.hands.joint_table import joint_table
-from dexhot.hardware.devices import Reading
+from dexhot.hardware.devices import Polled, Reading
 from dexhot.hardware.dynamixel.errors import BusError, SilenceError
 from dexhot.hardware.dynamixel.registers import Block, register
 from dexhot.hardware.leap_calibration import load_offsets
@@ -34,7 +32,7 @@ LONGEST_STEP = 0.1  # s: commands further apart move no further than this allows
 PAUSE = 0.5  # s without a command after which motion starts slowly again
 
 
-class LeapHand:
+class LeapHand(Polled):
     """`port`: its serial device (default: the only USB serial adapter). `offsets`: (16,) rad, default calibrated.
 
     `health` has temperatures, voltages and warnings; `counts` tells of retried packets, lost cycles, goals brought
@@ -140,15 +138,6 @@ class LeapHand:
 
     # The device
 
-    def listen(self, callback: Callable[[float], None]) -> bool:
-        return False
-
-    def time(self, now: float) -> float:
-        return now
-
-    def latency(self, stamp: float, now: float) -> float:
-        return now - stamp
-
     def hold(self) -> None:
         """Keep the last valid goal, so that a held object is not dropped; without torque, hold the measured pose.
 
@@ -211,13 +200,6 @@ class LeapHand:
             if not self._cycle():
                 raise BusError(self.servos.silence(self.servos.ids))
         return self._last
-
-    def __enter__(self) -> Self:
-        self.connect()
-        return self
-
-    def __exit__(self, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
-        self.disconnect()
 
     # Within
 

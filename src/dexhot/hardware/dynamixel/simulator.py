@@ -1,9 +1,7 @@
 """A simulated bus as a process of its own: `serve` is what it runs, `BusProcess` what starts one and talks to it."""
 
 import json
-import subprocess
 import sys
-import threading
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -11,6 +9,7 @@ from dexhot.errors import DexhotError
 from dexhot.hardware.dynamixel.bus import ServoBus
 from dexhot.hardware.dynamixel.faults import NAMES
 from dexhot.hardware.dynamixel.registers import MODELS
+from dexhot.hardware.line_process import LineProcess
 
 
 def serve(
@@ -82,35 +81,19 @@ class BusProcess:
         values = [[] if isinstance(value, bool) else [str(value)] for value in options.values()]
         self.command = [sys.executable, "-m", "dexhot.hardware.dynamixel.bus"]
         self.command += [word for flag, value in zip(flags, values) for word in (flag, *value)]
-        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.path = self._read()
+        self.lines = LineProcess(self.command, "servo bus")
+        self.path = self.lines.read()
         return self
 
     def __exit__(self, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
-        self.process.communicate()  # closes its stdin, which ends it
+        self.lines.end()
 
     def inject(self, line: str) -> None:
         """Bring about a fault (faults.py). Raises DexhotError."""
-        if (answer := self._ask(line)) != "ok":
-            raise DexhotError(answer)
+        self.lines.order(line)
 
     def state(self) -> dict[str, Any]:
         """As `state` in the bus's process, with the keys of JSON."""
-        return json.loads(self._ask("state"))
-
-    def _ask(self, line: str) -> str:
-        with self._lock:
-            assert self.process.stdin is not None
-            self.process.stdin.write(line + "\n")
-            self.process.stdin.flush()
-            return self._read()
-
-    def _read(self) -> str:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline().strip()
-        if not line:
-            raise DexhotError(f"the simulated servo bus ended with code {self.process.wait()}.")
-        return line
+        return json.loads(self.lines.ask("state"))

@@ -44,7 +44,7 @@ class ArmRig:
     def renew(self) -> None:
         """A driver of its own for the next fault, and a robot that runs."""
         self.process.thaw()
-        if self.process.process.poll() is not None:
+        if self.process.lines.popen.poll() is not None:
             self.process.start()
         self.arm = FrankaArm(self.process.address, self.settings)
 
