@@ -1,5 +1,7 @@
 """The threaded MuJoCo simulator: states, rollouts, contacts, and worlds that blow up."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -148,3 +150,11 @@ def test_object_pose_needs_an_object(hand, away):
     sim = MujocoSimulator(floating_scene(hand, None, [1, 0, 0, 0], PHYSICS))
     with pytest.raises(DexhotError, match="no object"):
         sim.object_pose(sim.initial_state(away))
+
+
+def test_threads_that_share_a_simulator_do_not_meet(sim, away, start):
+    state, controls = sim.initial_state(away, start), np.tile(away, (8, 30, 1))
+    alone = sim.rollout(state, controls).states
+    with ThreadPoolExecutor(4) as threads:
+        shared = list(threads.map(lambda _: sim.rollout(state, controls).states, range(16)))
+    assert all(np.array_equal(states, alone) for states in shared)

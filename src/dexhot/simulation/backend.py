@@ -1,6 +1,7 @@
 """The Simulator protocol and its threaded MuJoCo backend: many worlds, one call, at the 60 Hz control rate."""
 
 import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -69,6 +70,7 @@ class MujocoSimulator:
         self.datas = [mujoco.MjData(self.model) for _ in range(max(1, threads))]
         self.pool = mj_rollout.Rollout(nthread=threads if threads > 1 else 0)
         self.state_size = mujoco.mj_stateSize(self.model, STATE)
+        self.lock = threading.Lock()  # a planner may run in a thread of its own; two at once in the same MjData crash
 
     def with_model(self, model: mujoco.MjModel) -> "MujocoSimulator":
         """The same scene under another model of the same size."""
@@ -99,7 +101,8 @@ class MujocoSimulator:
         held = np.repeat(np.broadcast_to(controls, (n, *controls.shape[1:])), substeps, axis=1)
         world_states = np.array(np.broadcast_to(states, (n, states.shape[1])))
         model = list(models) if models else self.model
-        x, s = self.pool.rollout(model, self.datas, world_states, held)
+        with self.lock:
+            x, s = self.pool.rollout(model, self.datas, world_states, held)
         x, s = x[:, substeps - 1 :: substeps], s[:, substeps - 1 :: substeps]
         # MuJoCo freezes a world that diverges, or resets its clock: either way its time falls behind.
         elapsed = x[:, -1, 0] - world_states[:, 0]
@@ -122,6 +125,10 @@ class MujocoSimulator:
 
     def contacts(self, states) -> Contacts:
         """Collision only, no step: states (T, ns)."""
+        with self.lock:
+            return self._contacts(states)
+
+    def _contacts(self, states) -> Contacts:
         scene, model, data = self.scene, self.model, self.datas[0]
         kind = np.zeros(model.ngeom, int)  # 1 robot, 2 object, 4 table: the two of a contact add up
         kind[scene.hand_geoms], kind[scene.object_geoms], kind[scene.table_geom] = 1, 2, 4
