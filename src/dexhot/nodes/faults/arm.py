@@ -12,11 +12,11 @@ from dexhot.hands.joint_table import joint_table
 from dexhot.hardware.franka_arm import FrankaArm
 from dexhot.hardware.franka_settings import ArmError, Settings
 from dexhot.hardware.franka_simulator import ArmProcess
+from dexhot.nodes.faults.driven import Driven
 from dexhot.nodes.faults.table import Faults, Outcome
 
 FAULTS = Faults("arm")
 NONE = np.zeros(7)
-PERIOD = 1 / 60  # s from command to command
 AMPLITUDE, SPEED = 0.05, 3.0  # rad, rad/s of phase
 LONGEST = 8.0  # s that a fault may stay unnoticed
 TRIES = 8  # of a clean start, on a machine that starves the simulation
@@ -25,8 +25,10 @@ BACK = 20.0  # s that a robot may take to be there again
 SETTINGS = Settings(hand="", realtime=False, frozen_timeout=0.2)
 
 
-class ArmRig:
+class ArmRig(Driven):
     """A robot, which outlives a fault, and a driver for each fault."""
+
+    period = 1 / 60  # s from command to command
 
     def __init__(self, settings: Settings = SETTINGS):
         self.settings = settings
@@ -69,17 +71,6 @@ class ArmRig:
         t = SPEED * (time.monotonic() - self.begin)
         self.arm.write(self.centre + AMPLITUDE * (1 - np.cos(t)), np.full(7, AMPLITUDE * SPEED * np.sin(t)), NONE)
         self.arm.read()
-
-    def drive(self, seconds: float, until: Callable[[], bool] = lambda: False) -> str:
-        """Command for so long, or until a condition; the driver's error, or ""."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and not until():
-            try:
-                self.command()
-            except DexhotError as e:
-                return str(e)
-            time.sleep(PERIOD)
-        return ""
 
     def refuses(self) -> bool:
         try:

@@ -3,7 +3,6 @@
 import re
 import tempfile
 import time
-from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -14,19 +13,21 @@ from dexhot.hardware.dynamixel.registers import register
 from dexhot.hardware.dynamixel.simulator import BusProcess
 from dexhot.hardware.leap_hand import LeapHand
 from dexhot.hardware.leap_setup import Settings
+from dexhot.nodes.faults.driven import Driven
 from dexhot.nodes.faults.table import Faults, Outcome
 
 FAULTS = Faults("hand")
 JOINTS = joint_table("leap_right")
 NONE = np.zeros(len(JOINTS))
-PERIOD = 0.008  # s from command to command
 SWING = 0.3  # rad
 LONGEST = 6.0  # s that a fault may stay unnoticed
 TRIES = 5  # of a clean start, on a machine that starves the simulation
 
 
-class HandRig:
+class HandRig(Driven):
     """A bus and a driver for one fault."""
+
+    period = 0.008  # s from command to command
 
     def __init__(self, settings: Settings | None = None):
         self.settings = settings or Settings()
@@ -63,17 +64,6 @@ class HandRig:
         """One cycle. Raises what the driver raises."""
         self.hand.write(np.full(len(JOINTS), SWING * np.sin(3.0 * time.monotonic())), NONE, NONE)
         self.hand.read()
-
-    def drive(self, seconds: float, until: Callable[[], bool] = lambda: False) -> str:
-        """Command for so long, or until a condition; the driver's error, or ""."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and not until():
-            try:
-                self.command()
-            except DexhotError as e:
-                return str(e)
-            time.sleep(PERIOD)
-        return ""
 
     def refuses(self) -> bool:
         """Whether a command is refused."""
