@@ -8,6 +8,7 @@ from dexhot.evaluation.render import (
     GHOST_GROUP,
     GHOST_RGB,
     Painter,
+    below,
     contact_sheet,
     frame_motion,
     ghost_scene,
@@ -17,6 +18,8 @@ from dexhot.evaluation.render import (
     pose_scene,
     sheet_frames,
 )
+from dexhot.hands.arm import arm_hand_spec
+from dexhot.hands.robot_hand import load_hand
 from report_samples import box_asset, lift_rollout
 
 
@@ -96,3 +99,10 @@ def test_a_demonstration_placed_before_the_arm_lies_well_on_the_table(asset):
     scene = ghost_scene(lift_rollout().reference, asset, arm=False)
     reach = 0.8  # m, as far as retargeting places a demonstration from the origin
     assert (scene.model.geom_size[scene.table_geom][:2] > reach + 0.2).all()
+
+
+def test_the_bodies_below_the_palm_are_the_hand_without_the_arm():
+    model = arm_hand_spec(load_hand("leap_right")).compile()
+    names = {model.body(body).name for body in below(model, "palm")}
+    assert "palm" in names and len(names) > 16
+    assert not any("fr3" in name for name in names)

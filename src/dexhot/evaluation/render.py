@@ -121,6 +121,7 @@ class Painter:
     def _choose_view(self, aspect: float) -> None:
         """Of twelve directions, turn the camera to the one that sees most of the object, and then of the hand."""
         reference, object_body = self.rollout.reference, self.scene.model.body("object").id
+        hand = below(self.scene.model, "palm")  # not the arm: a link before the lens would win
         frames = [int(f) for f in np.linspace(reference.grasp_start, reference.grasp_end, 4)[1:3]]
         seen: dict[tuple[float, float], int] = {}
         for view in [(azimuth, elevation) for azimuth in AZIMUTHS for elevation in ELEVATIONS]:
@@ -129,12 +130,23 @@ class Painter:
             for frame in frames:
                 pose_scene(self.scene, self.data, self.rollout, frame, self.ghost)
                 bodies = self._bodies(self.solid)
-                seen[view] += int(10 * np.count_nonzero(bodies == object_body) + np.count_nonzero(bodies > 0))
+                seen[view] += int(
+                    10 * np.count_nonzero(bodies == object_body) + np.count_nonzero(np.isin(bodies, hand))
+                )
         self._turn(max(seen, key=seen.__getitem__), aspect)
 
     def _turn(self, view: tuple[float, float], aspect: float) -> None:
         self.camera.azimuth, self.camera.elevation = view
         frame_motion(self.camera, motion(self.rollout), aspect, self.margin)
+
+
+def below(model: mujoco.MjModel, root: str) -> list[int]:
+    """Ids of the body `root` and all that hang from it."""
+    found = {model.body(root).id}
+    for body in range(model.nbody):  # parents come first
+        if model.body_parentid[body] in found:
+            found.add(body)
+    return sorted(found)
 
 
 def outline(picture: np.ndarray, thing: np.ndarray, tint: np.ndarray) -> np.ndarray:
