@@ -113,14 +113,14 @@ def test_lacking_topics_are_named_with_those_that_are_there(tmp_path):
 
 @pytest.fixture
 def recording(ros_domain, tmp_path):
-    """A source of messages and a recorder, each in its process; yields (recorder, folder of the bag)."""
+    """A source of messages and a recorder, each in its process; yields (source, recorder, folder of the bag)."""
     environment = os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
     parameters = tmp_path / "recorder.yaml"
     parameters.write_text(f"/recorder: {{ros__parameters: {{bag: {tmp_path / 'bag'}, required_nodes: [source]}}}}")
     call = [sys.executable, "-m", "dexhot.nodes.process"]
     source = subprocess.Popen([*call, "probe_nodes:Source"], env=environment)
     recorder = subprocess.Popen([*call, "recorder", "--ros-args", "--params-file", str(parameters)], env=environment)
-    yield recorder, tmp_path / "bag"
+    yield source, recorder, tmp_path / "bag"
     for popen in (source, recorder):
         popen.kill()
         popen.wait()
@@ -136,7 +136,7 @@ def grown(bag: Path, size: int, seconds: float = 30.0) -> None:
 
 @pytest.mark.ros
 def test_a_kill_loses_at_most_a_second(recording):
-    recorder, bag = recording
+    _, recorder, bag = recording
     grown(bag, 20_000)
     recorder.kill()
     killed = time.time_ns()
@@ -147,7 +147,7 @@ def test_a_kill_loses_at_most_a_second(recording):
 
 @pytest.mark.ros
 def test_a_recording_holds_every_message_of_every_topic(recording):
-    recorder, bag = recording
+    _, recorder, bag = recording
     grown(bag, 20_000)
     recorder.send_signal(signal.SIGINT)
     assert recorder.wait(timeout=10) == 0
@@ -157,3 +157,15 @@ def test_a_recording_holds_every_message_of_every_topic(recording):
         found[topic].append(round(value))
     assert all(len(k) > 20 and k == list(range(int(k[0]), int(k[0]) + len(k))) for k in found.values())
     assert {"/heartbeat", "/diagnostics"} <= set(bags.topics(bag))
+
+
+@pytest.mark.ros
+def test_a_recorder_outlasts_those_that_stop_with_it(recording):
+    source, recorder, bag = recording
+    grown(bag, 20_000)
+    recorder.send_signal(signal.SIGINT)
+    asked = time.time_ns()
+    time.sleep(0.3)
+    source.send_signal(signal.SIGINT)
+    assert recorder.wait(timeout=10) == 0
+    assert max(received for _, received, _ in bags.messages(bag, {"/object/state"})) - asked > 200_000_000

@@ -13,7 +13,7 @@ from dexhot.data import bags
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.nodes.graph import plan
 from dexhot.nodes.graphs import load_graph
-from dexhot.nodes.playback import COMMANDS, JOURNAL, compare, read_tape
+from dexhot.nodes.playback import COMMANDS, JOURNAL, Input, Tape, compare, read_tape
 
 HERE = Path(__file__).parent
 RECORD = """
@@ -137,6 +137,14 @@ def test_a_lost_command_is_not_equal(recorded):
     given.pop(max(given))
     found = compare(tape, given, 1e-6)
     assert found["commands_lost"] == 1 and not found["equal"]
+
+
+@pytest.mark.parametrize(("after", "equal"), [(0.02, True), (0.5, False), (-0.5, False)])
+def test_only_a_command_right_after_the_end_may_be_unrecorded(after, equal):
+    stamps = [10**9 * (1 + k) for k in range(5)]
+    tape = Tape([Input("/object/state", "", stamps[0], stamps[0], b"", False)], {s: np.zeros(2) for s in stamps})
+    found = compare(tape, tape.commands | {stamps[-1] + int(after * 1e9): np.zeros(2)}, 1e-6)
+    assert (found["equal"], found["commands_extra"], found["commands_past_end"]) == (equal, int(not equal), int(equal))
 
 
 @pytest.mark.ros

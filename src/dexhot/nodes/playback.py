@@ -13,6 +13,7 @@ from dexhot.errors import FileFormatError
 
 JOURNAL = "/controller/inputs"
 COMMANDS = "/tracker/target"
+CUT = 0.1  # s: a recorder that was killed had taken its topics to different points of this last while
 NEEDED = {JOURNAL: "std_msgs/msg/Header", COMMANDS: "sensor_msgs/msg/JointState"}
 
 
@@ -90,7 +91,8 @@ def read_tape(bag: Path) -> Tape:
 def compare(tape: Tape, replayed: dict[int, np.ndarray], tolerance: float) -> dict[str, Any]:
     """How the replayed commands differ from the recorded ones, stamp by stamp.
 
-    Commands that were recorded before the first recorded input or that answer a missing one cannot be given again.
+    Commands that were recorded before the first recorded input or that answer a missing one cannot be given again. Those
+    given within CUT after the last recorded one answer inputs that the recording still has: they are past its end.
     """
     first = tape.inputs[0].stamp
     expected = {stamp: command for stamp, command in tape.commands.items() if stamp >= first}
@@ -98,7 +100,10 @@ def compare(tape: Tape, replayed: dict[int, np.ndarray], tolerance: float) -> di
     differences = np.array(
         [np.abs(expected[s] - replayed[s]).max() for s in common if len(expected[s]) == len(replayed[s])]
     )
-    lost, extra = len(expected.keys() - replayed.keys()), len(replayed.keys() - expected.keys())
+    lost, more = len(expected.keys() - replayed.keys()), replayed.keys() - expected.keys()
+    end = max(expected, default=0)
+    past_end = sum(end < stamp <= end + CUT * 1e9 for stamp in more)
+    extra = len(more) - past_end
     largest = float(differences.max()) if len(differences) else float("nan")
     equal = len(differences) == len(common) > 0 and largest <= tolerance and lost == 0 and extra == 0
     return {
@@ -107,6 +112,7 @@ def compare(tape: Tape, replayed: dict[int, np.ndarray], tolerance: float) -> di
         "commands_compared": len(common),
         "commands_lost": lost,
         "commands_extra": extra,
+        "commands_past_end": past_end,
         "inputs": len(tape.inputs),
         "inputs_early": tape.early,
         "inputs_missing": tape.missing,

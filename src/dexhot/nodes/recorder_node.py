@@ -21,6 +21,7 @@ from dexhot.nodes.message_class import message_class
 TAKE_RATE = 20.0  # Hz
 SETTLED = 0.5  # s without a new topic
 DEPTH = 1000  # messages that may wait for us
+LAST_WORDS = 1.0  # s that the others have for theirs when everything stops
 Keep = Callable[[int, bytes], None]  # takes a receive time, ns, and a serialized message
 
 
@@ -50,7 +51,7 @@ class RecorderNode(DexhotNode):
 
     def teardown(self) -> None:
         if hasattr(self, "bag"):
-            self.take()
+            self.outlast()
             self.write()
             self.bag.close()
             self.intake.destroy_node()
@@ -98,6 +99,22 @@ class RecorderNode(DexhotNode):
                     keep(info["received_timestamp"], data)
                     if topic == "/heartbeat" and not self.complete():
                         self.heard.add(deserialize_message(data, Header).frame_id)
+
+    def outlast(self) -> None:
+        """Take until nobody publishes any more: what stops together with us must not lack its last commands and states.
+
+        Topics are taken one after the other, so one pass could keep the name of an input and miss the answer to it.
+        """
+        deadline = time.monotonic() + LAST_WORDS
+        while self.others_publish() and time.monotonic() < deadline:
+            self.take()
+            time.sleep(1.0 / TAKE_RATE)
+        self.take()
+
+    def others_publish(self) -> bool:
+        """Somebody else still offers a topic that is recorded."""
+        ours = {self.get_name(), self.intake.get_name()}
+        return any(info.node_name not in ours for t in self.open for info in self.get_publishers_info_by_topic(t))
 
     def complete(self) -> bool:
         """Every required node has been heard."""
