@@ -92,7 +92,8 @@ def compare(tape: Tape, replayed: dict[int, np.ndarray], tolerance: float) -> di
     """How the replayed commands differ from the recorded ones, stamp by stamp.
 
     Commands that were recorded before the first recorded input or that answer a missing one cannot be given again.
-    Those given within CUT after the last recorded one answer inputs that the recording still has: they are past its end.
+    Those given within CUT after the last recorded one answer inputs that the recording still has: they are past its
+    end.
     """
     first = tape.inputs[0].stamp
     expected = {stamp: command for stamp, command in tape.commands.items() if stamp >= first}
