@@ -1,6 +1,8 @@
 """Imports run down the floors only, without circles, and the runtime never imports the training package."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,12 @@ def test_packages_of_one_floor_do_not_form_a_circle():
 
     for name in FLOOR:
         reach(name, frozenset())
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize("node", ["supervisor_node", "recorder_node", "object_filter_node"])
+def test_nodes_without_physics_start_without_its_libraries(node):
+    heavy = "{'mujoco', 'scipy', 'trimesh'}"
+    program = f"import sys, dexhot.nodes.{node}; print(*({heavy} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert not loaded

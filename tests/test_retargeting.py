@@ -12,8 +12,8 @@ from dexhot.data.files import load, save
 from dexhot.data.object_library import load_object, save_object
 from dexhot.data.types import Reference
 from dexhot.errors import DexhotError, FileFormatError
+from dexhot.geometry.single import rotation_error
 from dexhot.hands.robot_hand import list_hands, load_hand
-from dexhot.retargeting.clip_solver import rotation_error
 from dexhot.retargeting.correspondence import correspondence
 from dexhot.retargeting.hand_model import TABLE, HandModel
 from dexhot.retargeting.retarget import RetargetOptions, retarget

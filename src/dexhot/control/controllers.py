@@ -14,13 +14,11 @@ from dexhot.control.object_offset import object_offset
 from dexhot.control.sampling import base_actions
 from dexhot.control.wrist import palm_to_wrist, wrist_to_palm
 from dexhot.data.object_asset import Symmetry
-from dexhot.data.types import Demonstration, Reference
+from dexhot.data.types import RATE, Demonstration, Reference
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.simulation.physics import Physics
 from dexhot.tracking.object_filter import ObjectState
-
-RATE = 60.0  # Hz
 
 
 @dataclass

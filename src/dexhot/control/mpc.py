@@ -9,9 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from dexhot.control.controllers import RATE, HandState
+from dexhot.control.controllers import HandState
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner
-from dexhot.data.types import Demonstration, Reference
+from dexhot.data.types import RATE, Demonstration, Reference
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.simulation.backend import Simulator

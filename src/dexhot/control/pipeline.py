@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass
 import mujoco
 import numpy as np
 
-from dexhot.control.controllers import RATE, Controller, HandState, Playback, Tracker
+from dexhot.control.controllers import Controller, HandState, Playback, Tracker
 from dexhot.control.kinematics import PalmKinematics
 from dexhot.control.safety import Limits
 from dexhot.control.shaper import CommandShaper
 from dexhot.control.wrist import wrist_to_palm
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.object_library import load_object
-from dexhot.data.types import Demonstration, Reference, Rollout
+from dexhot.data.types import RATE, Demonstration, Reference, Rollout
 from dexhot.errors import UnreachableError
 from dexhot.evaluation.score import rejudge
 from dexhot.geometry import single

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dexhot.data.datasets.shapes import named_shape, shape_asset
 from dexhot.data.files import replacing, write_text
 from dexhot.data.object_asset import ObjectAsset, Symmetry
 from dexhot.errors import FileFormatError, NotFoundError
@@ -43,6 +42,8 @@ def load_object(name: str) -> ObjectAsset:
     that exist."""
     folder = objects_dir() / name
     if not (folder / "object.json").is_file() and name.startswith("parametric/"):
+        from dexhot.data.datasets.shapes import named_shape, shape_asset  # trimesh: half a second of a node's start
+
         return shape_asset(named_shape(name))
     if not (folder / "object.json").is_file():
         hint = (

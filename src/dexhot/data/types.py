@@ -12,6 +12,7 @@ import numpy as np
 
 from dexhot.errors import FileFormatError
 
+RATE = 60.0  # Hz, at which every robot motion here is sampled and driven
 ROLLOUT_KINDS = ("floating", "arm", "live")
 WRIST_JOINTS = ("tx", "ty", "tz", "rx", "ry", "rz")
 
@@ -128,7 +129,7 @@ class Reference:
     object_pose: np.ndarray  # (T, 7) world_T_mesh
     grasp_start: int  # first frame in which the object moves
     grasp_end: int  # last frame in which it does
-    rate: float = 60.0  # Hz
+    rate: float = RATE  # Hz
     table_height: float = 0.0
     placement: np.ndarray = field(
         default_factory=lambda: np.array([0.0, 0, 0, 1, 0, 0, 0])
@@ -145,8 +146,8 @@ class Reference:
         _check(T >= 2, f"{self.name}: a reference needs at least 2 frames, this one has {T}.")
         _check(tuple(self.joint_names[:6]) == WRIST_JOINTS, f"{self.name}: joint_names must start with {WRIST_JOINTS}.")
         _check(
-            abs(self.rate - 60.0) < 1e-6,
-            f"{self.name}: the rate is {self.rate:g} Hz; the stack runs at 60 Hz, resample it.",
+            abs(self.rate - RATE) < 1e-6,
+            f"{self.name}: the rate is {self.rate:g} Hz; the stack runs at {RATE:g} Hz, resample it.",
         )
         for field_name in ("q", "target"):
             _check_series(field_name, getattr(self, field_name), (T, n))

@@ -17,7 +17,7 @@ from dexhot.data import bags
 from dexhot.data.files import load
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.object_library import load_object
-from dexhot.data.types import Reference, Rollout
+from dexhot.data.types import RATE, Reference, Rollout
 from dexhot.errors import FileFormatError
 from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_xyz_angles
 from dexhot.hands.arm import FR3_JOINTS
@@ -36,7 +36,7 @@ NEEDED = {
     HAND: JOINTS,
     TARGET: JOINTS,
 }
-TICK_NS = 1e9 / 60.0
+TICK_NS = 1e9 / RATE
 TOLERANCE = 0.25  # of a tick: a stamp further from its frame belongs to no frame
 FREE_TOLERANCE = 1.5  # of a tick, on a real rig: its sensors do not tick together, and the nearest row is a frame's
 ALLOWED_GAP = 3  # frames in a row that may be missing from a bag
@@ -141,7 +141,7 @@ def frames(series: Series, t0: int, count: int, topic: str, tolerance: float = T
         missing = 0 if found else missing + 1
         if missing > ALLOWED_GAP or (not found and not rows):
             raise FileFormatError(
-                f"{topic} was not recorded at frame {i} of {count} ({i / 60:.2f} s); record the run again."
+                f"{topic} was not recorded at frame {i} of {count} ({i / RATE:.2f} s); record the run again."
             )
         if found:
             offsets = [abs(stamp - due) for stamp in series.stamps[near]]

@@ -84,3 +84,12 @@ def to_xyz_angles(q, near=(0.0, 0.0, 0.0)):
     rz = atan2(2 * (w * z - x * y), 1 - 2 * (y * y + z * z))
     angles = np.array([rx, asin(sin_y), rz])
     return angles - 2 * np.pi * np.round((angles - near) / (2 * np.pi))
+
+
+def rotation_error(wanted, actual):
+    """(3,) rotation vector in the world that turns `actual` into `wanted` (3, 3), rad."""
+    R = wanted @ actual.T
+    sine = 0.5 * np.array([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]])
+    norm = np.sqrt(sine @ sine)
+    angle = np.arctan2(norm, 0.5 * (R[0, 0] + R[1, 1] + R[2, 2] - 1.0))
+    return sine * (angle / norm if norm > 1e-9 else 1.0)

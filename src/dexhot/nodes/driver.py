@@ -12,8 +12,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 
-from dexhot.control.controllers import RATE
 from dexhot.control.safety import Limits, State, freshness
+from dexhot.data.types import RATE
 from dexhot.errors import DexhotError
 from dexhot.hands.joint_table import joint_table
 from dexhot.hardware.devices import Device

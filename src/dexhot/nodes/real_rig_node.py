@@ -9,10 +9,9 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from std_msgs.msg import Header
 
-from dexhot.control.controllers import RATE
 from dexhot.control.safety import State
 from dexhot.data.files import load
-from dexhot.data.types import Reference
+from dexhot.data.types import RATE, Reference
 from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
 

@@ -17,13 +17,12 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Header
 
-from dexhot.control.controllers import RATE
 from dexhot.control.pipeline import measured_pose, start_joints
 from dexhot.control.safety import State
 from dexhot.data.files import load
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.object_library import load_object
-from dexhot.data.types import Reference
+from dexhot.data.types import RATE, Reference
 from dexhot.hands.robot_hand import RobotHand, load_hand
 from dexhot.hardware.embedded import EmbeddedWorld, install, uninstall
 from dexhot.nodes import messages

@@ -16,9 +16,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Header
 from std_srvs.srv import Trigger
 
-from dexhot.control.controllers import RATE
 from dexhot.control.safety import Event, InputMonitor, SafetyMachine, State
 from dexhot.control.watch import JointBounds, JointWatch
+from dexhot.data.types import RATE
 from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
 from dexhot.nodes.claim import Claim

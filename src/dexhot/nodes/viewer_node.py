@@ -8,9 +8,8 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
 from visualization_msgs.msg import MarkerArray
 
-from dexhot.control.controllers import RATE
 from dexhot.data.files import load
-from dexhot.data.types import Reference
+from dexhot.data.types import RATE, Reference
 from dexhot.hands.arm import FR3_HOME, FR3_JOINTS
 from dexhot.hands.robot_hand import load_hand
 from dexhot.nodes import messages

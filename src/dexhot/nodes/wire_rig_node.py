@@ -14,8 +14,8 @@ from nav_msgs.msg import Odometry
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 
-from dexhot.control.controllers import RATE
 from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.types import RATE
 from dexhot.hands.robot_hand import RobotHand
 from dexhot.hardware.wire_world import WireWorld, wire_scene
 from dexhot.nodes import messages

@@ -4,14 +4,14 @@ import mink
 import mujoco
 import numpy as np
 
+from dexhot.data.types import RATE
 from dexhot.errors import DexhotError
 from dexhot.geometry.poses import compose, make_pose, pose_to_matrix
+from dexhot.geometry.single import rotation_error
 from dexhot.hands.arm import FLANGE_SITE, FR3_HOME, FR3_JOINTS, fr3_spec
 from dexhot.hands.joint_table import joint_table
 from dexhot.hands.robot_hand import RobotHand
-from dexhot.retargeting.clip_solver import rotation_error
 
-CONTROL_DT = 1.0 / 60.0  # s
 STANDING = ("fr3_link0", "fr3_link1")  # the links that belong on the table
 ITERATIONS = 2  # QPs per step; each may use its share of the step's velocity
 
@@ -22,7 +22,7 @@ class ArmIK:
     The redundant elbow is drawn gently to `home`, so that a motion there and back ends where it began.
     """
 
-    def __init__(self, hand: RobotHand, dt: float = CONTROL_DT, home=FR3_HOME):
+    def __init__(self, hand: RobotHand, dt: float = 1.0 / RATE, home=FR3_HOME):
         spec = fr3_spec()
         link = spec.site(FLANGE_SITE).parent
         flange = spec.site(FLANGE_SITE)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import solveh_banded
 
+from dexhot.geometry.single import rotation_error
 from dexhot.retargeting.hand_model import OBJECT, HandModel
 
 
@@ -131,15 +132,6 @@ def _linearise(model: HandModel, problem: ClipProblem, q):
     empty = (np.zeros(0, int), np.zeros(0), np.zeros(0), np.zeros((0, n)))
     rows = [np.concatenate(column) for column in zip(*found)] if found else empty
     return H, g, cost, _GapRows(*rows)
-
-
-def rotation_error(wanted, actual):
-    """(3,) rotation vector in the world that turns `actual` into `wanted` (3, 3), rad."""
-    R = wanted @ actual.T
-    sine = 0.5 * np.array([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]])
-    norm = np.sqrt(sine @ sine)
-    angle = np.arctan2(norm, 0.5 * (R[0, 0] + R[1, 1] + R[2, 2] - 1.0))
-    return sine * (angle / norm if norm > 1e-9 else 1.0)
 
 
 def _smoothness(T: int, problem: ClipProblem):

@@ -3,11 +3,9 @@
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from dexhot.data.types import HandObjectTrajectory
+from dexhot.data.types import RATE, HandObjectTrajectory
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import slerp
-
-RATE = 60.0  # Hz
 
 
 def resample(trajectory: HandObjectTrajectory, side: str):

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from dexhot.data.object_asset import ObjectAsset
-from dexhot.data.types import WRIST_JOINTS, HandObjectTrajectory, Reference
+from dexhot.data.types import RATE, WRIST_JOINTS, HandObjectTrajectory, Reference
 from dexhot.errors import DexhotError
 from dexhot.geometry.poses import compose, inverse, transform
 from dexhot.geometry.rotations import (
@@ -33,7 +33,7 @@ from dexhot.retargeting.correspondence import Correspondence, correspondence
 from dexhot.retargeting.grasp import GraspOptions
 from dexhot.retargeting.hand_model import HandModel
 from dexhot.retargeting.reachable_grasp import find_grasp
-from dexhot.retargeting.resampling import RATE, resample
+from dexhot.retargeting.resampling import resample
 
 SPARE_WEIGHT = 0.3  # of a fingertip without a task while others hold the object
 

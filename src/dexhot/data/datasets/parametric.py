@@ -13,13 +13,12 @@ from dexhot.data.datasets.human_hand import RELAXED, keypoints, reach
 from dexhot.data.datasets.shapes import SHAPES, Shape, random_shape, shape_asset
 from dexhot.data.keypoints import wrist_pose
 from dexhot.data.object_asset import ObjectAsset
-from dexhot.data.types import HandObjectTrajectory, HandTrack
+from dexhot.data.types import RATE, HandObjectTrajectory, HandTrack
 from dexhot.errors import NotFoundError
 from dexhot.geometry.poses import compose, make_pose, transform
 from dexhot.geometry.rotations import rotvec_to_quat, slerp
 
 KINDS = ("reach", "grasp", "lift", "carry", "rotate", "inhand")
-RATE = 60.0  # Hz
 PITCH = 0.2  # rad, how far the fingers point down at the grasp
 OPENING = 0.025  # m, how far each fingertip is from the surface before it closes
 REACH_TIME, CLOSE_TIME, HOLD_TIME = 1.2, 0.5, 0.3  # s
