@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import yaml
 
-from dexhot.errors import DexhotError, NotFoundError
+from dexhot.errors import DexhotError, FileFormatError, NotFoundError
 from dexhot.geometry.poses import compose, inverse, make_pose
 from dexhot.hands.arm import FR3_HOME, FR3_JOINTS, arm_hand_spec, fr3_spec
 from dexhot.hands.export import exports
+from dexhot.hands.joint_table import joint_table
 from dexhot.hands.robot_hand import list_hands, load_hand
 from dexhot.paths import share_dir
 
@@ -229,6 +230,31 @@ def edit(path: Path, **changes) -> Path:
 def test_a_hand_loads_from_a_path(shipped_copy):
     hand = load_hand(shipped_copy)
     assert tips(hand, hand.nominal) == pytest.approx(tips(load_hand("leap_right"), hand.nominal))
+
+
+def test_ones_own_hand_is_found_again_by_its_name(shipped_copy):
+    """References name their hand: mining, scores and the live graph load it from there."""
+    hand = load_hand(shipped_copy)
+    assert load_hand(hand.name).joints == joint_table(hand.name) == hand.joints
+
+
+@pytest.mark.parametrize("name", HANDS)
+def test_a_shipped_hand_is_called_by_its_name_wherever_it_is_loaded_from(name):
+    assert load_hand(name).name == load_hand(URDF / name / "hand.yaml").name == name
+
+
+@pytest.mark.parametrize("text", ["", "tips: [", "[1, 2]"], ids=["empty", "no yaml", "a list"])
+def test_a_file_that_is_no_hand_is_refused(tmp_path, text):
+    path = tmp_path / "hand.yaml"
+    path.write_text(text)
+    with pytest.raises(FileFormatError, match=r"hand\.yaml"):
+        load_hand(path)
+
+
+@pytest.mark.parametrize("changes", [{"side": "middle"}, {"tips": 3}, {"tip_radius": "big"}], ids=str)
+def test_an_entry_that_cannot_be_is_refused(shipped_copy, changes):
+    with pytest.raises(FileFormatError, match=r"hand\.yaml"):
+        load_hand(edit(shipped_copy, **changes))
 
 
 def test_wrong_joint_name_is_named_beside_the_models(shipped_copy):

@@ -1,5 +1,6 @@
 """Scores come from simulating again: the failing controls fail, and a file is judged by what its actions do."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from dexhot.errors import DexhotError, NotFoundError
 from dexhot.evaluation.metrics import compute
 from dexhot.evaluation.score import floating_simulator, run_floating, score, start_state
 from dexhot.hands.robot_hand import load_hand
+from dexhot.paths import share_dir
 from dexhot.simulation.physics import load_physics
 
 
@@ -86,3 +88,12 @@ def test_a_missing_object_is_named(cache, demonstration):
     stranger = replace(demonstration, reference=replace(demonstration.reference, object_name="user/stranger"))
     with pytest.raises(NotFoundError, match="user/stranger"):
         score(stranger)
+
+
+def test_a_demonstration_on_ones_own_hand_is_scored(cache, tmp_path, demonstration, lift_object):
+    save_object(lift_object)
+    for folder in ("leap", "leap_right"):
+        shutil.copytree(share_dir() / "urdf" / folder, tmp_path / folder)
+    own = str(tmp_path / "leap_right" / "hand.yaml")
+    theirs = replace(demonstration, reference=replace(demonstration.reference, hand=own))
+    assert score(theirs).metrics["T_err_cm"] == score(demonstration).metrics["T_err_cm"]

@@ -29,9 +29,20 @@ class Joint:
         return self.sign * (angle - self.zero)
 
 
-@cache
 def joint_table(robot: str) -> tuple[Joint, ...]:
-    """The rows of `robot` ("leap_right", "fr3", ...) in table order. Raises NotFoundError, listing the robots."""
+    """The rows of `robot` ("leap_right", "fr3", ..., or the path of somebody's hand.yaml) in table order.
+
+    Raises NotFoundError, listing the robots, and FileFormatError for a file that does not describe a hand.
+    """
+    if robot.endswith((".yaml", ".yml")):
+        from dexhot.hands.robot_hand import load_hand  # which reads the shipped hands' rows here
+
+        return load_hand(robot).joints
+    return _shipped_table(robot)
+
+
+@cache
+def _shipped_table(robot: str) -> tuple[Joint, ...]:
     content = yaml.safe_load((share_dir() / "urdf" / "joints.yaml").read_text())
     columns = content.pop("columns")
     if robot not in content:

@@ -25,7 +25,7 @@ from dexhot.paths import share_dir
 class RobotHand:
     """A robot hand with n finger joints and k fingertips; arrays are in joint order."""
 
-    name: str
+    name: str  # what `load_hand` takes: a shipped hand's name, or the whole path of its hand.yaml
     side: str  # "right" or "left"
     joints: tuple[Joint, ...]
     tip_sites: tuple[str, ...]  # sites at the centre of each fingertip's end sphere
@@ -95,7 +95,12 @@ def load_hand(name_or_path: str | Path) -> RobotHand:
         path = share_dir() / "urdf" / str(name_or_path) / "hand.yaml"
     if not path.is_file():
         raise FileFormatError(f"{path} does not exist; give a hand.yaml or one of {', '.join(list_hands())}.")
-    return _from_config(path, yaml.safe_load(path.read_text()))
+    try:
+        return _from_config(path.resolve(), yaml.safe_load(path.read_text()))
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as e:
+        raise FileFormatError(
+            f"{path} does not describe a hand ({type(e).__name__}: {e}); docs/robots.md shows one."
+        ) from e
 
 
 def _from_config(path: Path, config: dict[str, Any]) -> RobotHand:
@@ -105,6 +110,8 @@ def _from_config(path: Path, config: dict[str, Any]) -> RobotHand:
         raise FileFormatError(
             f"{path} lacks {', '.join(missing)}; urdf/leap_right/hand.yaml and docs/robots.md show one."
         )
+    if config["side"] not in ("right", "left"):
+        raise FileFormatError(f"{path}: side must be right or left, not {config['side']!r}.")
     model: RobotModel | ImportedModel
     if "source" in config:
         model = read_model(path.parent / config["source"])
@@ -121,8 +128,9 @@ def _from_config(path: Path, config: dict[str, Any]) -> RobotHand:
     for key in ("nominal", "open"):
         if len(config[key]) != len(joints):
             raise FileFormatError(f"{path}: {key} has {len(config[key])} values for {len(joints)} joints.")
+    shipped = path.parent.parent == share_dir() / "urdf"
     return RobotHand(
-        name=config["name"],
+        name=path.parent.name if shipped else str(path),
         side=config["side"],
         joints=joints,
         tip_sites=tuple(config["tips"]),
