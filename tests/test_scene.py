@@ -112,15 +112,6 @@ def test_arm_ctrl_is_seven_arm_joints_then_the_fingers(arm, hand):
     assert np.array_equal(arm.finger_q_address, arm.q_address[7:])
 
 
-def test_arm_base_pose_moves_the_whole_robot(hand, arm):
-    base = np.r_[0.2, -0.1, 0.0, rotvec_to_quat([0, 0, np.pi / 2])]
-    moved = arm_scene(hand, None, PHYSICS, base_pose=base)
-    q = np.r_[FR3_HOME, hand.nominal]
-    here = state(arm, q, [2, 2, 2, 1, 0, 0, 0]).body("palm").xpos
-    there = state(moved, q, None).body("palm").xpos
-    assert np.allclose(there, [0.2 - here[1], -0.1 + here[0], here[2]])
-
-
 def test_ghost_shows_a_pose_and_touches_nothing(hand, lift, start):
     scene = floating_scene(hand, lift[1], TILTED, PHYSICS, ghost=True)
     data = state(scene, np.r_[0, 0, 0.5, 0, 0, 0, hand.nominal], start)

@@ -1,7 +1,6 @@
 """Pictures of a rollout: the robot solid, the reference as a translucent ghost; MuJoCo's renderer, offscreen."""
 
 from pathlib import Path
-from typing import Any
 
 import mujoco
 import numpy as np
@@ -23,17 +22,16 @@ FOVY = 45.0  # degrees, MuJoCo's default
 SHEET_COLUMNS, SHEET_FRAMES = 4, 8
 
 
-def ghost_scene(reference: Reference, asset: ObjectAsset, arm: bool, ghost: bool = True) -> Scene:
+def ghost_scene(reference: Reference, asset: ObjectAsset, arm: bool) -> Scene:
     """The world of `reference` with a ghost that follows it: the arm rig, or the floating hand alone.
 
     What is seen of the ghost is put into geom group GHOST_GROUP.
     """
     physics, hand = load_physics(), load_hand(reference.hand)
     if arm:
-        base = reference.base_quat if ghost else None
-        scene = arm_scene(hand, asset, physics, table_height=reference.table_height, ghost_base_quat=base)
+        scene = arm_scene(hand, asset, physics, reference.table_height, ghost_base_quat=reference.base_quat)
     else:
-        scene = floating_scene(hand, asset, reference.base_quat, physics, reference.table_height, ghost=ghost)
+        scene = floating_scene(hand, asset, reference.base_quat, physics, reference.table_height, ghost=True)
     model = scene.model
     seen = is_ghost(model) & (model.geom_group <= VISUAL_GROUP)
     model.geom_group[seen] = GHOST_GROUP
@@ -48,7 +46,7 @@ def is_ghost(model: mujoco.MjModel) -> np.ndarray:
     return np.array(bodies)[model.geom_bodyid]
 
 
-def pose_scene(scene: Scene, data: mujoco.MjData, rollout: Rollout, frame: int, ghost: bool = True) -> None:
+def pose_scene(scene: Scene, data: mujoco.MjData, rollout: Rollout, frame: int) -> None:
     """Put robot, object and ghost where they were at `frame`, kinematics only."""
     if len(rollout.arm_q):
         data.qpos[scene.arm_q_address] = rollout.arm_q[frame]
@@ -56,8 +54,7 @@ def pose_scene(scene: Scene, data: mujoco.MjData, rollout: Rollout, frame: int, 
     else:
         data.qpos[scene.q_address] = rollout.q[frame]
     data.qpos[scene.object_qpos] = rollout.object_pose[frame]
-    if ghost:
-        scene.show_ghost(data, rollout.reference.q[frame], rollout.reference.object_pose[frame])
+    scene.show_ghost(data, rollout.reference.q[frame], rollout.reference.object_pose[frame])
     mujoco.mj_kinematics(scene.model, data)
     mujoco.mj_camlight(scene.model, data)
 
@@ -74,11 +71,10 @@ class Painter:
         asset: ObjectAsset,
         width: int = 640,
         height: int = 480,
-        ghost: bool = True,
         margin: float = 0.09,
     ):
-        self.rollout, self.ghost, self.margin = rollout, ghost, margin
-        self.scene = ghost_scene(rollout.reference, asset, arm=len(rollout.arm_q) > 0, ghost=ghost)
+        self.rollout, self.margin = rollout, margin
+        self.scene = ghost_scene(rollout.reference, asset, arm=len(rollout.arm_q) > 0)
         self.data = mujoco.MjData(self.scene.model)
         brighten(self.scene)
         self.renderer = new_renderer(self.scene.model, width, height)
@@ -91,21 +87,20 @@ class Painter:
     def __enter__(self) -> "Painter":
         return self
 
-    def __exit__(self, *exc: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
+        """Give the renderer's memory back."""
         self.renderer.close()
 
     def frame(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8 of frame `index`: the robot as it was, the reference outlined over it."""
-        pose_scene(self.scene, self.data, self.rollout, index, self.ghost)
+        pose_scene(self.scene, self.data, self.rollout, index)
         self.renderer.update_scene(self.data, self.camera, self.solid)
         for flag in (mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_HAZE):
             self.renderer.scene.flags[flag] = 0
         picture = self.renderer.render()
-        if not self.ghost:
-            return picture
         bodies = self._bodies(self.outlined)
         thing = np.where(bodies < 0, 0, np.where(bodies == self.scene.model.body("ghost/object").id, 2, 1))
         return outline(picture, thing, tint=(thing > 0) & (self._bodies(self.solid) <= 0))
@@ -128,7 +123,7 @@ class Painter:
             self._turn(view, aspect)
             seen[view] = 0
             for frame in frames:
-                pose_scene(self.scene, self.data, self.rollout, frame, self.ghost)
+                pose_scene(self.scene, self.data, self.rollout, frame)
                 bodies = self._bodies(self.solid)
                 seen[view] += int(
                     10 * np.count_nonzero(bodies == object_body) + np.count_nonzero(np.isin(bodies, hand))

@@ -16,7 +16,7 @@ from dexhot.simulation.scene import floating_scene
 from dexhot.simulation.settle import require_rest
 
 
-def score(demonstration: Demonstration, threads: int = 1) -> Rollout:
+def score(demonstration: Demonstration) -> Rollout:
     """Simulate the demonstration's actions on the floating hand and judge what happens.
 
     Raises NotFoundError when its hand or object is not here, DexhotError when it was made with another physics version.
@@ -29,7 +29,7 @@ def score(demonstration: Demonstration, threads: int = 1) -> Rollout:
         )
     reference = demonstration.reference
     asset, hand = load_object(reference.object_name), load_hand(reference.hand)
-    simulator = floating_simulator(reference, asset, hand, physics, threads)
+    simulator = floating_simulator(reference, asset, hand, physics)
     return rejudge(run_floating(reference, demonstration.actions, simulator))
 
 
@@ -40,16 +40,14 @@ def rejudge(rollout: Rollout) -> Rollout:
     return rollout
 
 
-def floating_simulator(
-    reference: Reference, asset: ObjectAsset, hand: RobotHand, physics: Physics, threads: int = 1
-) -> MujocoSimulator:
+def floating_simulator(reference: Reference, asset: ObjectAsset, hand: RobotHand, physics: Physics) -> MujocoSimulator:
     """The benchmark's world of a reference: floating hand, object, table.
 
     Raises DexhotError when the object would not stay at rest where the reference starts.
     """
     scene = floating_scene(hand, asset, reference.base_quat, physics, reference.table_height, visual=False)
     require_rest(scene, reference.object_pose[0])
-    return MujocoSimulator(scene, threads)
+    return MujocoSimulator(scene)
 
 
 def run_floating(reference: Reference, actions: np.ndarray, simulator: Simulator, state=None) -> Rollout:

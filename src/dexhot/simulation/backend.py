@@ -11,7 +11,7 @@ import numpy as np
 from mujoco import rollout as mj_rollout
 
 from dexhot.errors import DexhotError
-from dexhot.simulation.scene import Scene, perturbed, reset
+from dexhot.simulation.scene import Scene, reset
 
 STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
 log = logging.getLogger(__name__)
@@ -48,37 +48,31 @@ class Simulator(Protocol):
 
     scene: Scene
 
-    def initial_state(self, q, object_pose=None, qd=None) -> np.ndarray: ...
+    def initial_state(self, q, object_pose=None, qd=None) -> np.ndarray:
+        """The state (ns,) with joints q, qd in the scene's order (default: at rest) and the object (7,) there."""
 
-    def rollout(self, states, controls, models: Sequence | None = None) -> Batch: ...
+    def rollout(self, states, controls, models: Sequence | None = None) -> Batch:
+        """N worlds from states (N, ns) under controls (N, h, nu), one per control step; `models`: one per world."""
 
-    def joint_positions(self, states) -> np.ndarray: ...
+    def joint_positions(self, states) -> np.ndarray:
+        """(..., ns) -> (..., joints) in the scene's joint_names order."""
 
-    def object_pose(self, states) -> np.ndarray: ...
+    def object_pose(self, states) -> np.ndarray:
+        """(..., ns) -> (..., 7) world_T_mesh."""
 
-    def contacts(self, states) -> Contacts: ...
-
-    def perturb(self, friction: float = 1.0, mass: float = 1.0) -> "Simulator": ...
+    def contacts(self, states) -> Contacts:
+        """Of states (T, ns), without a step."""
 
 
 class MujocoSimulator:
     """C MuJoCo through mujoco.rollout's thread pool."""
 
-    def __init__(self, scene: Scene, threads: int = 1, model: mujoco.MjModel | None = None):
-        self.scene, self.threads = scene, threads
-        self.model = scene.model if model is None else model
+    def __init__(self, scene: Scene, threads: int = 1):
+        self.scene, self.model = scene, scene.model
         self.datas = [mujoco.MjData(self.model) for _ in range(max(1, threads))]
         self.pool = mj_rollout.Rollout(nthread=threads if threads > 1 else 0)
         self.state_size = mujoco.mj_stateSize(self.model, STATE)
         self.lock = threading.Lock()  # a planner may run in a thread of its own; two at once in the same MjData crash
-
-    def with_model(self, model: mujoco.MjModel) -> "MujocoSimulator":
-        """The same scene under another model of the same size."""
-        return MujocoSimulator(self.scene, self.threads, model)
-
-    def perturb(self, friction: float = 1.0, mass: float = 1.0) -> "MujocoSimulator":
-        """The same scene with all sliding frictions and the object's mass scaled."""
-        return self.with_model(perturbed(self.scene, friction, mass))
 
     def initial_state(self, q, object_pose=None, qd=None) -> np.ndarray:
         """(ns,) the snapshot before any step; see `scene.reset` for the arguments and what it refuses."""

@@ -7,7 +7,7 @@ import mujoco
 import numpy as np
 import trimesh
 
-from dexhot.data.object_asset import ObjectAsset, Symmetry
+from dexhot.data.object_asset import ObjectAsset, Symmetry, default_mass
 from dexhot.errors import MeshError
 from dexhot.geometry.convex import convex_pieces
 from dexhot.geometry.meshes import UNITS, check_mesh, mass_properties, read_mesh, repair
@@ -30,7 +30,6 @@ def make_object(
     density: float | None = None,
     provenance: dict[str, Any] | None = None,
     scale: float = 1.0,
-    physics: Physics | None = None,
 ) -> ObjectAsset:
     """An asset without resting poses (see `resting_poses`).
 
@@ -39,7 +38,6 @@ def make_object(
     else times the benchmark's density, clipped to its mass range. Raises MeshError with the reason for a mesh that
     cannot serve.
     """
-    physics = physics or load_physics()
     vertices, faces = np.asarray(vertices, float) * scale, np.asarray(faces, int)
     check_mesh(name, vertices, faces)
     if pieces is None:
@@ -50,9 +48,7 @@ def make_object(
     if volume < 1e-8:
         raise MeshError(f"{name}: it has no volume ({1e6 * volume:.3g} cm3); close its surface or give it a thickness.")
     if mass is None:
-        guessed = density is None
-        mass = volume * (physics.object_density if density is None else density)
-        mass = min(max(mass, physics.object_mass_range[0]), physics.object_mass_range[1]) if guessed else mass
+        mass = default_mass(volume) if density is None else density * volume
     if not 1e-3 <= mass <= 5.0:
         raise MeshError(
             f"{name}: a mass of {mass:.4g} kg cannot be tracked by a hand; say --mass (0.001 to 5 kg) or --density."
@@ -79,20 +75,18 @@ def object_from_file(
     scale: float = 1.0,
     mass: float | None = None,
     density: float | None = None,
-    physics: Physics | None = None,
 ) -> ObjectAsset:
     """A scan as an asset with resting poses: read, unit and scale check, repair, `make_object`, `resting_poses`.
 
     Raises MeshError with the reason; a wrong unit is never corrected in silence, the message says which one fits.
     """
-    physics = physics or load_physics()
     raw_vertices, raw_faces = read_mesh(path)
     check_mesh(name, raw_vertices * UNITS[unit] * scale, raw_faces, unit, scale)
     vertices, faces = repair(raw_vertices * UNITS[unit] * scale, raw_faces)
-    asset = make_object(name, vertices, faces, mass=mass, density=density, physics=physics)
+    asset = make_object(name, vertices, faces, mass=mass, density=density)
     closed = trimesh.Trimesh(vertices, faces, process=False).is_watertight
     asset.provenance |= {"file": Path(path).name, "unit": unit, "scale": scale, "watertight": bool(closed)}
-    asset.resting_poses = resting_poses(asset, physics)
+    asset.resting_poses = resting_poses(asset, load_physics())
     if not len(asset.resting_poses):
         raise MeshError(f"{name}: no pose of it came to rest on the table in simulation; check the mesh and --mass.")
     return asset
@@ -134,9 +128,9 @@ def _same_side(up: np.ndarray, other: np.ndarray, symmetry: Symmetry) -> bool:
     return bool(up @ other > np.cos(np.radians(10.0)))
 
 
-def thumbnail(asset: ObjectAsset, physics: Physics | None = None, size: tuple[int, int] = (360, 480)) -> np.ndarray:
+def thumbnail(asset: ObjectAsset, size: tuple[int, int] = (360, 480)) -> np.ndarray:
     """(H, W, 3) uint8: the object at its first resting pose on the table."""
-    scene = object_scene(asset, physics or load_physics())
+    scene = object_scene(asset, load_physics())
     data = mujoco.MjData(scene.model)
     poses = asset.resting_poses
     pose = poses[0] if len(poses) else settle_height(asset, [0, 0, 0, 1, 0, 0, 0])

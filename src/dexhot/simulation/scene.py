@@ -1,7 +1,7 @@
 """Scenes composed in code from hand, arm, object and table, with the addresses that map names to arrays."""
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
@@ -9,7 +9,8 @@ import numpy as np
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import WRIST_JOINTS
 from dexhot.errors import DexhotError
-from dexhot.geometry.poses import IDENTITY, transform
+from dexhot.hands.arm import arm_hand_spec
+from dexhot.hands.joint_table import joint_table
 from dexhot.hands.mjcf import strip_prefix
 from dexhot.hands.robot_hand import RobotHand
 from dexhot.simulation import bodies
@@ -41,7 +42,6 @@ class Scene:
     hand_geoms: np.ndarray  # of the whole robot
     tip_geoms: list[np.ndarray]  # per fingertip, of the link that carries it
     table_geom: int
-    base_pose: np.ndarray = field(default_factory=lambda: IDENTITY.copy())  # world_T_base of the arm; or 0, base_quat
 
     @property
     def finger_q_address(self) -> np.ndarray:
@@ -89,29 +89,22 @@ def floating_scene(
     if not visual:
         bodies.strip_visuals(spec)
     names = [*WRIST_JOINTS, *hand.joint_names]
-    return _compile(spec, hand, obj, physics, table_height, names, np.r_[0, 0, 0, base_quat])
+    return _compile(spec, hand, obj, physics, table_height, names)
 
 
 def arm_scene(
     hand: RobotHand,
     obj: ObjectAsset | None,
     physics: Physics,
-    base_pose=IDENTITY,
     table_height: float = 0.0,
     ghost_base_quat=None,
 ) -> Scene:
-    """The FR3 with the hand on its mount, an object and a table. `base_pose` (7,) is world_T_base of the arm.
+    """The FR3 with the hand on its mount, an object and a table. The arm's base is the world's origin.
 
     ctrl = 7 arm joints (the impedance of physics.arm), then the fingers. `ghost_base_quat` adds a floating ghost hand.
     """
-    from dexhot.hands.arm import arm_hand_spec
-    from dexhot.hands.joint_table import joint_table
-
-    base_pose = np.asarray(base_pose, float)
-    center = transform(base_pose, np.array([0.4, 0.0, 0.0]))[:2]
-    spec = _new_world(physics, table_height, obj, center, distance=1.55, height=0.32)
-    frame = spec.worldbody.add_frame(pos=base_pose[:3], quat=base_pose[3:])
-    _attach(spec, arm_hand_spec(hand), hand, physics, frame)
+    spec = _new_world(physics, table_height, obj, center=(0.4, 0.0), distance=1.55, height=0.32)
+    _attach(spec, arm_hand_spec(hand), hand, physics, spec.worldbody.add_frame())
     arm = joint_table("fr3")
     for joint, kp, kv, force in zip(arm, physics.arm.kp, physics.arm.kv, physics.arm.force):
         bodies.add_servo(spec, joint.name, kp, kv, (joint.lower, joint.upper))
@@ -121,13 +114,13 @@ def arm_scene(
     if ghost_base_quat is not None:
         bodies.add_ghost(spec, hand, obj, ghost_base_quat, physics)
     names = [*(j.name for j in arm), *hand.joint_names]
-    return _compile(spec, hand, obj, physics, table_height, names, base_pose)
+    return _compile(spec, hand, obj, physics, table_height, names)
 
 
 def object_scene(obj: ObjectAsset, physics: Physics, table_height: float = 0.0) -> Scene:
     """The object alone on the table."""
     spec = _new_world(physics, table_height, obj)
-    return _compile(spec, None, obj, physics, table_height, [], IDENTITY)
+    return _compile(spec, None, obj, physics, table_height, [])
 
 
 def reset(scene: Scene, data: mujoco.MjData, q, object_pose=None, qd=None) -> None:
@@ -188,7 +181,7 @@ def _attach(spec: mujoco.MjSpec, robot: mujoco.MjSpec, hand: RobotHand, physics:
     strip_prefix(spec, "robot/")
 
 
-def _compile(spec, hand, obj, physics, table_height, joint_names, base_pose) -> Scene:
+def _compile(spec, hand, obj, physics, table_height, joint_names) -> Scene:
     sensors = bodies.add_sensors(spec, hand, obj is not None)
     model = spec.compile()
     joints = [model.joint(name) for name in joint_names]
@@ -217,5 +210,4 @@ def _compile(spec, hand, obj, physics, table_height, joint_names, base_pose) -> 
         hand_geoms=collides[(owner != object_body) & (collides != table)],
         tip_geoms=[collides[owner == body] for body in tips],
         table_geom=table,
-        base_pose=np.asarray(base_pose, float),
     )

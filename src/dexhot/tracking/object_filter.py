@@ -5,9 +5,8 @@ world. Error state (12,): dp, dtheta (q_true = Exp(dtheta) q), dv, dw. Predictio
 
     p += v dt,  q <- Exp(w dt) q,  F = [[I, 0, dt I, 0], [0, Exp(w dt), 0, dt I], [0, 0, I, 0], [0, 0, 0, I]]
 
-A measured pose gives the residual (z_p - p, Log(z_q q^-1)) with H = [I 0]. A stamp that does not advance is refused, a
-residual outside the gate is counted and refused, and after `lost_after` without an accepted one the next measurement
-starts anew.
+A measured pose gives the residual (z_p - p, Log(z_q q^-1)) with H = [I 0]. A stamp that does not advance is refused, and
+so is a residual outside the gate; after `lost_after` without an accepted one the next measurement starts anew.
 """
 
 from dataclasses import dataclass
@@ -57,7 +56,6 @@ class ObjectFilter:
         self.p, self.q = np.zeros(3), (1.0, 0.0, 0.0, 0.0)
         self.v, self.w, self.P = np.zeros(3), np.zeros(3), np.zeros((12, 12))
         self.stamp = self.accepted_stamp = -np.inf
-        self.rejected = 0  # measurements refused since the last accepted one
 
     def update(self, stamp: float, pose: np.ndarray, covariance: np.ndarray | None = None) -> bool:
         """Take a measured pose (7,) with its covariance (6, 6): True when accepted. Raises on a non-finite pose."""
@@ -74,7 +72,6 @@ class ObjectFilter:
         innovation = self.P[:6, :6] + noise
         gain_t = np.linalg.solve(innovation, self.P[:6])  # K^T (6, 12)
         if residual @ np.linalg.solve(innovation, residual) > self.options.gate:
-            self.rejected += 1
             return False
         dx = residual @ gain_t
         self.p = self.p + dx[:3]
@@ -84,7 +81,7 @@ class ObjectFilter:
         A = np.eye(12)
         A[:, :6] -= gain_t.T
         self.P = A @ self.P @ A.T + gain_t.T @ noise @ gain_t  # Joseph's form stays positive definite
-        self.accepted_stamp, self.rejected = stamp, 0
+        self.accepted_stamp = stamp
         return True
 
     def lost(self, stamp: float) -> bool:
@@ -100,7 +97,7 @@ class ObjectFilter:
         return ObjectState(self.stamp, np.concatenate([self.p, self.q]), np.concatenate([self.v, self.w]), self.P)
 
     def _start(self, stamp: float, pose: np.ndarray, noise: np.ndarray) -> None:
-        self.started, self.stamp, self.accepted_stamp, self.rejected = True, stamp, stamp, 0
+        self.started, self.stamp, self.accepted_stamp = True, stamp, stamp
         self.p, self.q = np.array(pose[:3], float), single.normalise(pose[3:])
         self.v, self.w = np.zeros(3), np.zeros(3)
         self.P = np.diag([0.0] * 6 + [0.25] * 3 + [4.0] * 3)  # a standing object, or one moved by hand
