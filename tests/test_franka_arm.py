@@ -167,6 +167,20 @@ def test_a_reflex_is_a_fault_that_only_recover_ends(arm, simulated):
     assert drive(arm, goal - 0.05)
 
 
+def test_an_arm_that_does_not_let_itself_be_controlled_is_a_fault_that_recover_ends(arm, monkeypatch):
+    def refused(q):
+        raise ArmError("the arm is in mode Reflex")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(arm.link, "start", refused)
+        with pytest.raises(ArmError, match="mode Reflex"):
+            arm.hold()
+    assert "mode Reflex" in arm.fault
+    arm.recover()
+    arm.hold()
+    assert drive(arm, arm.read().q - 0.05)
+
+
 def test_a_frozen_controller_is_a_fault_by_the_robots_own_time(simulated):
     settings = Settings(hand="", realtime=False, frozen_timeout=0.1, connect_timeout=1.0)
     with FrankaArm(simulated.address, settings) as arm:

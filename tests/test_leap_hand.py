@@ -282,6 +282,21 @@ def test_unplugged_and_plugged_in_again(bus):
         assert hand.on
 
 
+@pytest.mark.parametrize("what", ["write", "hold"])
+def test_whatever_finds_the_cable_pulled_leaves_the_hand_to_be_recovered(bus, what):
+    with hand_on(bus) as hand:
+        if what == "write":
+            hand.hold()
+        bus.faults.inject("unplug")
+        with pytest.raises(UnpluggedError):
+            hand.hold() if what == "hold" else [hand.write(NONE, NONE, NONE) for _ in range(100)]
+        assert hand.failed
+        bus.faults.inject("replug")
+        hand.recover()
+        hand.hold()
+        assert hand.on and not hand.failed
+
+
 def test_an_expired_watchdog_is_cleared_and_motion_starts_from_where_it_stopped(bus):
     with hand_on(bus, watchdog=0.3, ramp=0.01) as hand:
         hand.hold()

@@ -12,6 +12,7 @@ from std_srvs.srv import Trigger
 from dexhot.control.safety import State
 from dexhot.data import files
 from dexhot.data.object_library import save_object
+from dexhot.errors import DexhotError
 from dexhot.nodes import messages, rig_node
 from dexhot.nodes.graph import plan
 from dexhot.nodes.graphs import load_graph
@@ -153,6 +154,28 @@ def test_a_driver_that_faults_is_a_fault_with_its_reason(live):
     live.leap_driver.fault("the bus is unplugged")
     assert live.spin_until(lambda: live.state is State.FAULT)
     assert live.reason == "leap_driver: the bus is unplugged"
+
+
+def test_one_reset_activates_the_driver_that_failed(live):
+    live.drive()
+    live.leap_driver.fault("the bus is unplugged")
+    assert live.spin_until(lambda: live.state is State.FAULT)
+    assert live.call("/safety/reset").success
+    assert live.spin_until(lambda: live.state is State.READY), live.reason
+    assert live.leap_driver.state == "active" and not live.rig.world.driven
+
+
+def test_a_driver_that_cannot_be_recovered_keeps_the_fault_and_says_why(live, monkeypatch):
+    def gone() -> None:
+        raise DexhotError("the cable is still out")
+
+    live.drive()
+    live.leap_driver.fault("the bus is unplugged")
+    assert live.spin_until(lambda: live.state is State.FAULT)
+    monkeypatch.setattr(live.leap_driver, "start", gone)
+    live.call("/safety/reset")
+    assert live.spin_until(lambda: live.reason.startswith("not reset"))
+    assert "the cable is still out" in live.reason and live.state is State.FAULT
 
 
 def test_drivers_hold_without_a_supervisor(live):

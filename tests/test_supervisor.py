@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 
@@ -12,6 +13,7 @@ from dexhot.hands.joint_table import joint_table
 from dexhot.nodes import messages
 from dexhot.nodes.leap_driver_node import LeapDriverNode
 from dexhot.nodes.process import bring_down, bring_up
+from dexhot.nodes.recovery import Recovery
 from dexhot.nodes.supervisor_node import SupervisorNode
 
 pytestmark = pytest.mark.ros
@@ -68,6 +70,52 @@ def test_a_button_that_falls_silent_counts_as_pressed(supervisor):
     assert supervisor.machine.state is State.FAULT
     assert "silent" in supervisor.machine.reason
     assert not supervisor.reset()
+
+
+def says(name: str, level: bytes, message: str = "") -> DiagnosticArray:
+    return DiagnosticArray(status=[DiagnosticStatus(name=name, level=level, message=message)])
+
+
+@pytest.fixture
+def failed(supervisor):
+    """One whose hand driver has a fault, told that its activation is on the way."""
+    supervisor.p.required_nodes = ["leap_driver"]
+    supervisor.recovery = Recovery(supervisor, ["leap_driver"])
+    supervisor.recovery.begin = lambda now: setattr(supervisor.recovery, "_end", now + 20.0)
+    supervisor.recovery._asked = {"leap_driver": Future()}
+    supervisor.on_diagnostics(says("leap_driver", DiagnosticStatus.ERROR, "the bus is unplugged"))
+    assert supervisor.reset()
+    return supervisor
+
+
+def test_a_reset_waits_until_nobody_has_a_fault(failed):
+    assert failed.machine.state is State.FAULT and "leap_driver is activated again" in failed.machine.reason
+    failed.on_diagnostics(says("leap_driver", DiagnosticStatus.OK))
+    failed.go_on_resetting()
+    assert failed.machine.state is State.INACTIVE
+
+
+def test_an_emergency_stop_ends_a_reset_that_is_under_way(failed):
+    failed.apply(Event.ESTOP, "emergency stop")
+    failed.on_diagnostics(says("leap_driver", DiagnosticStatus.OK))
+    failed.check()
+    assert failed.machine.state is State.FAULT and failed.machine.reason == "emergency stop"
+
+
+def test_a_reset_that_takes_too_long_is_given_up(failed):
+    failed.recovery._end = failed.steady() - 1.0
+    failed.check()
+    assert failed.machine.state is State.FAULT
+    assert failed.machine.reason == "not reset: leap_driver: the bus is unplugged"
+    assert not failed.recovery.under_way
+
+
+def test_a_node_that_is_not_there_cannot_be_reset(supervisor):
+    supervisor.p.required_nodes = ["leap_driver"]
+    supervisor.recovery = Recovery(supervisor, ["leap_driver"])
+    supervisor.on_diagnostics(says("leap_driver", DiagnosticStatus.ERROR, "it broke"))
+    supervisor.reset()
+    assert supervisor.machine.state is State.FAULT and supervisor.machine.reason == "not reset: leap_driver: it broke"
 
 
 def test_a_supervisor_that_was_late_holds_as_its_drivers_did(supervisor):

@@ -11,6 +11,8 @@ The limits and their clock are the robot's own, so that a simulated robot may be
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,7 +100,8 @@ class FrankaArm(Polled):
     def read(self) -> Reading:
         """The measured state, torques with gravity. Raises ArmError on a fault."""
         self._check()
-        state = self.link.state()
+        with self._or_fault():
+            state = self.link.state()
         return Reading(state.q, state.dq, state.tau_J)
 
     def write(self, q: np.ndarray, qd: np.ndarray, effort: np.ndarray) -> None:
@@ -117,10 +120,12 @@ class FrankaArm(Polled):
         """Come to rest at the measured pose and stay. After a fault nothing is to be done: it has stopped."""
         if self.fault:
             return
-        state = self.link.state()
+        with self._or_fault():
+            state = self.link.state()
+            if self._thread is None:
+                self.setpoint.reset(state.q)
+                self.link.start(state.q)
         if self._thread is None:
-            self.setpoint.reset(state.q)
-            self.link.start(state.q)
             self._stopping.clear()
             self._thread = threading.Thread(target=self._poll_on, name="franka", daemon=True)
             self._thread.start()
@@ -128,6 +133,15 @@ class FrankaArm(Polled):
             self._rest(state)
 
     # The thread
+
+    @contextmanager
+    def _or_fault(self) -> Iterator[None]:
+        """An error of the arm within is a fault."""
+        try:
+            yield
+        except ArmError as e:
+            self.fault = self.fault or str(e)
+            raise
 
     def _close(self) -> None:
         self.link.close()
@@ -152,19 +166,20 @@ class FrankaArm(Polled):
                     self._poll(watch)
             except Exception as e:  # of any kind: the tracker must not run on unwatched
                 self.fault = str(e) if isinstance(e, DexhotError) else f"the arm's thread failed: {e!r}"
-                self.link.let_go()
+        if self.fault:
+            self.link.let_go()
 
     def _poll(self, watch: ClockWatch) -> None:
         """One look at the robot, and one reference to it."""
         if not self.link.in_control:
             why = self.link.join() or "its motion ended"
-            raise ArmError(f"the arm has stopped by itself ({why}); see to it, then recover the driver.")
+            raise ArmError(f"the arm has stopped by itself ({why}); see to it, then reset.")
         state = self.link.state()
         cycles = watch.poll(time.monotonic(), state.time.to_msec())
         if watch.frozen:
             raise ArmError(
                 f"the arm's time stands still since {1e3 * watch.stalled:.0f} ms: its controller is frozen or the "
-                "network is lost; see to it, then recover the driver."
+                "network is lost; see to it, then reset."
             )
         self._notice_stall(watch.stalled)
         self._judge(state)
@@ -188,12 +203,12 @@ class FrankaArm(Polled):
     def _judge(self, state: "franky.RobotState") -> None:
         """Warn of a bad network; raise ArmError when the arm does not obey or is not where it was sent."""
         if not self.link.obeys(state):
-            raise ArmError(f"the arm is in mode {state.robot_mode.name}: see to it, then recover the driver.")
+            raise ArmError(f"the arm is in mode {state.robot_mode.name}: see to it, then reset.")
         error = np.abs(state.q - self.setpoint.q)
         if error.max() > self.settings.divergence:
             name = self.joint_names[int(error.argmax())]
             raise ArmError(
-                f"{name} is {error.max():.2f} rad from where it was sent: is the arm blocked? Then recover the driver."
+                f"{name} is {error.max():.2f} rad from where it was sent: is the arm blocked? See to it, then reset."
             )
         if state.control_command_success_rate < GOOD_NETWORK:
             rate = 100 * state.control_command_success_rate

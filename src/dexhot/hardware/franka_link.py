@@ -54,7 +54,7 @@ class Link:
         try:
             return self.robot.state
         except (franky.Exception, RuntimeError) as e:
-            raise ArmError(f"the connection to the arm is lost ({e}); see to it, then recover the driver.") from e
+            raise ArmError(f"the connection to the arm is lost ({e}); see to it, then reset.") from e
 
     @staticmethod
     def errors(state: franky.RobotState) -> list[str]:
@@ -78,10 +78,11 @@ class Link:
             while not (self.in_control and self.obeys(self.state())):
                 self.robot.poll_motion()
                 if time.monotonic() > end:
+                    self.let_go()  # should it still begin, nobody would watch it
                     raise ArmError(f"the arm does not take control within {PATIENCE:g} s: see what Franka Desk says.")
                 time.sleep(LOOK)
         except franky.Exception as e:
-            raise ArmError(f"the arm does not let itself be controlled ({e}): clear its errors, then recover.") from e
+            raise ArmError(f"the arm does not let itself be controlled ({e}): see to it, then reset.") from e
 
     def send(self, q: np.ndarray, qd: np.ndarray, effort: np.ndarray) -> None:
         """The tracker's reference (7,): rad, rad/s, and torques in N m that are added."""
@@ -120,7 +121,7 @@ class Link:
         except franky.Exception as e:
             raise ArmError(f"the arm could not be recovered: {e}") from e
         if not cleared:
-            raise ArmError("the arm's error persists: see what Franka Desk says, clear it there, and recover again.")
+            raise ArmError("the arm's error persists: see what Franka Desk says, clear it there, and reset again.")
 
 
 def _connect(address: str, settings: Settings) -> franky.Robot:

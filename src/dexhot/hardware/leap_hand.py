@@ -8,7 +8,8 @@ watchdog then stops them where they are.
 """
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,7 +37,7 @@ class LeapHand(Polled):
     """`port`: its serial device (default: the only USB serial adapter). `offsets`: (16,) rad, default calibrated.
 
     `health` has temperatures, voltages and warnings; `counts` tells of retried packets, lost cycles, goals brought
-    within the limits, watchdog trips. After an error from `read`, only `recover` tries again.
+    within the limits, watchdog trips. After an error of the bus (`failed`) only `recover` tries again.
     """
 
     def __init__(
@@ -144,7 +145,8 @@ class LeapHand(Polled):
         A hand that failed is left as it is: its servos hold what they can, and `recover` is for the operator to ask.
         """
         if not (self.failed or self.on):
-            self.enable()
+            with self._or_failed():
+                self.enable()
 
     def enable(self) -> None:
         """Torque on at the measured pose. Raises BusError."""
@@ -161,20 +163,18 @@ class LeapHand(Polled):
         Raises BusError when the bus or a servo stays silent and on a servo's fault.
         """
         now = time.monotonic()
-        try:
-            self._notice_silence(now)
-            if self._cycle():
-                self._good = now
-                self.health.watch(now, self.on)
-            elif now - self._good > self.settings.patience:
-                raise BusError(self.servos.silence(self.servos.ids))
-            else:
-                self.counts["lost"] += 1
-        except SilenceError:
-            self.counts["lost"] += 1  # a lasting one ends in the error above
-        except DexhotError:
-            self.failed = True
-            raise
+        with self._or_failed():
+            try:
+                self._notice_silence(now)
+                if self._cycle():
+                    self._good = now
+                    self.health.watch(now, self.on)
+                elif now - self._good > self.settings.patience:
+                    raise BusError(self.servos.silence(self.servos.ids))
+                else:
+                    self.counts["lost"] += 1
+            except SilenceError:
+                self.counts["lost"] += 1  # a lasting one ends in the error above
         return self._last
 
     def write(self, q: np.ndarray, qd: np.ndarray, effort: np.ndarray) -> None:
@@ -184,7 +184,8 @@ class LeapHand(Polled):
         if self.failed or not self.on:
             raise DexhotError("the LEAP hand has no torque, or has failed: recover() and hold() it first.")
         now = time.monotonic()
-        self._notice_silence(now)
+        with self._or_failed():
+            self._notice_silence(now)
         if now - self._driven > PAUSE:
             self._began = self._driven = now
         rise = min((now - self._began) / self.settings.ramp, 1.0)
@@ -192,7 +193,8 @@ class LeapHand(Polled):
         self.goal = np.clip(np.clip(q, self.goal - step, self.goal + step), self.lower, self.upper)
         self.counts["limited"] += int((self.goal != q).sum())
         self._driven = now
-        self._send(self.goal)
+        with self._or_failed():
+            self._send(self.goal)
 
     def measure(self) -> Reading:
         """The state now, however long it takes, or BusError."""
@@ -202,6 +204,15 @@ class LeapHand(Polled):
         return self._last
 
     # Within
+
+    @contextmanager
+    def _or_failed(self) -> Iterator[None]:
+        """An error of the bus within is a fault of the hand."""
+        try:
+            yield
+        except DexhotError:
+            self.failed = True
+            raise
 
     def _joints(self, counts: np.ndarray) -> np.ndarray:
         return self.sign * (counts * register("goal_position").scale - self.centre)

@@ -59,7 +59,7 @@ class Health:
                 found.append(f"{name} (servo {ident}) has shut down: {errors}")
         if found:
             raise BusError(
-                f"{'; '.join(found)}. The others hold; remove the cause and activate the driver again: it reboots them."
+                f"{'; '.join(found)}. The others hold; remove the cause and reset: that reboots them."
             )
 
     def _warn(self, topic: str, bad: bool, text: str) -> None:

@@ -110,7 +110,7 @@ def check_errors(servos: "Servos", joints: tuple[Joint, ...]) -> None:
         raise BusError(
             "servos report "
             + ", ".join(f"{name}: {' and '.join(errors)}" for name, errors in bad.items())
-            + "; remove the cause, then activate the driver again (it reboots them) or run `dexhot leap reboot`."
+            + "; remove the cause, then reset (it reboots them) or run `dexhot leap reboot`."
         )
 
 

@@ -32,6 +32,7 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from std_msgs.msg import Header
@@ -161,6 +162,16 @@ class DexhotNode(LifecycleNode):
 
         self._made.append((self.destroy_service, self.create_service(srv_type, name, guarded)))
 
+    def client(self, srv_type: type, name: str) -> Client:
+        """A client of a service; its answers are futures, which no callback may wait for."""
+        client = self.create_client(srv_type, name)
+        self._made.append((self.destroy_client, client))
+        return client
+
+    def absolute(self, node: str) -> str:
+        """The name of another node with our namespace."""
+        return f"{self.get_namespace().rstrip('/')}/{node}"
+
     def fault(self, reason: str) -> None:
         """Something is wrong beyond repair here: log it, tell /diagnostics, deactivate (which calls `stop`).
 
@@ -198,7 +209,9 @@ class DexhotNode(LifecycleNode):
         return self._transition("configure", self._configure, state, undo=self._release)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._transition("activate", self._activate, state, undo=self._abort)
+        result = self._transition("activate", self._activate, state, undo=self._abort)
+        self.publish_diagnostics()  # who asked for it should not have to wait for the next ones
+        return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._close()

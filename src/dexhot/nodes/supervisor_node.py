@@ -3,7 +3,8 @@
 Inputs: heartbeats and diagnostics of the required nodes, the stamps of object and joint states, what arm and hand are
 told and measured, /rig/episode, the services /safety/start, /safety/stop, /safety/reset, /safety/estop
 (std_srvs/Trigger), and the topic /safety/estop_input (std_msgs/Bool) for buttons: true stops, and while it is true, or
-silent for longer than `estop_timeout`, no reset is accepted.
+silent for longer than `estop_timeout`, no reset is accepted. A reset activates the nodes that have a fault; when none
+has one any more, the state `fault` is left.
 
 /safety/state is its sign of life: drivers hold when it stops coming for `supervisor_timeout`, and so does a supervisor
 that finds that it was silent for so long.
@@ -22,6 +23,7 @@ from dexhot.data.types import RATE
 from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
 from dexhot.nodes.claim import Claim
+from dexhot.nodes.recovery import Recovery
 
 CHECK_RATE = 20.0  # Hz
 JOINT_TOPICS = ("/leap/joint_states", "/franka/joint_states")
@@ -48,6 +50,7 @@ class SupervisorNode(DexhotNode):
         self.serve(Trigger, "/safety/stop", lambda q, r: self.answer(r, self.apply(Event.STOP, "asked to stop")))
         self.serve(Trigger, "/safety/estop", lambda q, r: self.answer(r, self.apply(Event.ESTOP, "emergency stop")))
         self.serve(Trigger, "/safety/reset", lambda q, r: self.answer(r, self.reset()))
+        self.recovery = Recovery(self, self.p.required_nodes)
         self.loop(CHECK_RATE, self.check, "check")
 
     def start(self) -> None:
@@ -77,8 +80,11 @@ class SupervisorNode(DexhotNode):
 
     def on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.level == DiagnosticStatus.ERROR and status.name in self.p.required_nodes:
-                self.apply(Event.DRIVER_FAULT, f"{status.name}: {status.message}")
+            if status.name in self.p.required_nodes:
+                error = status.message if status.level == DiagnosticStatus.ERROR else ""
+                self.recovery.see(status.name, error)
+                if error:
+                    self.apply(Event.DRIVER_FAULT, f"{status.name}: {error}")
             for value in status.values:
                 if value.key == "temperature_max":
                     self.judge(f"{status.name} motors", self.too_hot(status.name, float(value.value)))
@@ -144,8 +150,10 @@ class SupervisorNode(DexhotNode):
     def check(self) -> None:
         """Watch everything at CHECK_RATE, and say so."""
         self.publish_state()
-        if self.p.estop_timeout and self.steady() - self.button_heard > self.p.estop_timeout:
+        if self.button_silent:
             self.apply(Event.ESTOP, f"the emergency stop button is silent for {self.p.estop_timeout:g} s")
+        if self.recovery.under_way:
+            self.go_on_resetting()
         dead = [n for n in self.p.required_nodes if self.silent(n) > self.p.heartbeat_timeout]
         unseen = [n for n in dead if n not in self.beats]
         if dead and self.machine.state not in (State.INACTIVE, State.FAULT):
@@ -183,10 +191,6 @@ class SupervisorNode(DexhotNode):
             return []
         return gone
 
-    def absolute(self, node: str) -> str:
-        """Its name with our namespace."""
-        return f"{self.get_namespace().rstrip('/')}/{node}"
-
     def begin_tracking(self) -> bool:
         """Frame 0 comes `lead_in` s after the last state, so that everyone knows before the ramp begins.
 
@@ -198,12 +202,42 @@ class SupervisorNode(DexhotNode):
         self.t0 = self.inputs.stamps["/object/state"] + round(self.p.lead_in * RATE) / RATE
         return self.apply(Event.START, "started")
 
+    @property
+    def button_silent(self) -> bool:
+        """Whether a button that should tell of itself does not."""
+        return bool(self.p.estop_timeout) and self.steady() - self.button_heard > self.p.estop_timeout
+
     def reset(self) -> bool:
-        """Leave the fault, unless the button that caused it is still pressed or dead."""
-        silent = self.p.estop_timeout and self.steady() - self.button_heard > self.p.estop_timeout
-        return not self.pressed and not silent and self.apply(Event.RESET, "reset")
+        """Begin to leave the fault: the nodes that have one are activated again. Whether that may be.
+
+        Not while the button that caused it is pressed or silent.
+        """
+        if self.machine.state is not State.FAULT or self.pressed or self.button_silent:
+            return False
+        self.recovery.begin(self.steady())
+        if failed := ", ".join(self.recovery.failed):
+            self.machine.reason = f"resetting: {failed} is activated again"
+            self.announce()
+        self.go_on_resetting()
+        return True
+
+    def go_on_resetting(self) -> None:
+        """Out of the fault once nobody has one any more; else it stays, with what stands against it."""
+        why = self.recovery.outcome(self.steady())
+        if why is None:
+            return
+        self.recovery.cancel()
+        if why:
+            self.machine.reason = f"not reset: {why}"
+            self.announce()
+        else:
+            self.apply(Event.RESET, "reset")
 
     def apply(self, event: Event, reason: str) -> bool:
+        if event is Event.ESTOP and self.recovery.under_way:  # a fault already, but no longer to be left
+            self.recovery.cancel()
+            self.machine.reason = reason
+            self.announce()
         if not self.machine.handle(event, reason):
             return False
         if not self.machine.moving:

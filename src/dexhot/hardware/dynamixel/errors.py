@@ -15,4 +15,4 @@ class UnpluggedError(BusError):
     """The serial port is gone."""
 
     def __init__(self, path: str, why: object):
-        super().__init__(f"the serial port {path} is gone ({why}); plug it in and activate the driver again.")
+        super().__init__(f"the serial port {path} is gone ({why}); plug it in and reset.")

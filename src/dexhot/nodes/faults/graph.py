@@ -16,8 +16,6 @@ from typing import Any, Self
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -158,21 +156,11 @@ class Graph:
 
     def call(self, service: str) -> bool:
         """Call /safety/<service>."""
-        return self._ask(Trigger, f"/safety/{service}", Trigger.Request())
-
-    def activate(self, node: str) -> bool:
-        """As an operator does after a driver's fault."""
-        self.spin_until(lambda: False, 0.3)  # let it come to rest
-        request = ChangeState.Request()
-        request.transition.id = Transition.TRANSITION_ACTIVATE
-        return self._ask(ChangeState, f"/{node}/change_state", request)
-
-    def _ask(self, kind: type, name: str, request: Any) -> bool:
-        client = self.node.create_client(kind, name)
+        client = self.node.create_client(Trigger, f"/safety/{service}")
         try:
             if not client.wait_for_service(timeout_sec=10.0):
                 return False
-            future = client.call_async(request)
+            future = client.call_async(Trigger.Request())
             return self.spin_until(future.done, 10.0) and future.result().success
         finally:
             self.node.destroy_client(client)

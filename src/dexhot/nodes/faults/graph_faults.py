@@ -124,9 +124,8 @@ def supervisor_killed(graph: Graph) -> Outcome:
 
 
 def driver_fault(graph: Graph, kind: str, node: str) -> Outcome:
-    """A driver stops by itself, and the other with it; activating it again is the operator's part."""
-    outcome = watched(graph, lambda: graph.inject(kind), node)
-    return back(graph, outcome, "driver activated again, ") if graph.activate(node) else outcome
+    """A driver stops by itself, and the other with it; a reset activates it again."""
+    return back(graph, watched(graph, lambda: graph.inject(kind), node), "")
 
 
 @FAULTS.add("arm's driver fails (reflex): the hand stops too")
