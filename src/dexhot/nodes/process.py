@@ -12,6 +12,9 @@ import sys
 import time
 from types import FrameType
 
+if __name__ == "__main__":  # until `spin` listens: a KeyboardInterrupt may get lost in the callbacks of an import
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import rclpy
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.experimental.events_executor import EventsExecutor
@@ -91,14 +94,14 @@ def spin(names: list[str]) -> int:
 
     def stop(number: int, frame: FrameType | None) -> None:
         stopping.append(number)
-        if starting:
+        if starting and len(stopping) == 1:
             raise Stop
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
     nodes: list[DexhotNode] = []
     executor, ok = make_executor(), True
     try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, stop)
         for name in names:
             nodes.append(make_node(name))
             executor.add_node(nodes[-1])
@@ -106,10 +109,10 @@ def spin(names: list[str]) -> int:
         ok = all(stopping or bring_up(node) for node in automatic)
         if priority := max(node.get_parameter("fifo_priority").value for node in nodes):
             make_realtime(priority)
+        starting = False
     except BaseException:  # a Stop may come out as what the interrupted code makes of it
         if not stopping:
             raise
-    starting = False
     gc.collect()
     gc.freeze()  # the collector need not walk what setup made: the worst loop body becomes several times shorter
     while ok and not stopping and not any(node.finished for node in nodes):
