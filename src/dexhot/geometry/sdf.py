@@ -4,9 +4,8 @@ import numpy as np
 import trimesh
 from scipy.spatial import ConvexHull, cKDTree
 
-SPACING = (
-    0.002  # of the surface samples, m; the distance is refined on triangles, so this only has to find the right ones
-)
+SPACING = 0.002  # m, between samples of the surface, which only find the triangles to measure the distance from
+BLOCK = 2048  # points tested at once: a hull may have thousands of planes
 NEAREST = 4  # samples whose triangles are searched
 
 
@@ -35,9 +34,9 @@ class ConvexUnion:
         inside = np.zeros(len(points), bool)
         for planes, (low, high) in zip(self.planes, self.boxes):
             near = np.flatnonzero(~inside & (points > low - 1e-7).all(1) & (points < high + 1e-7).all(1))
-            inside[near] = (points[near] @ planes[:, :3].T + planes[:, 3] < 1e-7).all(
-                1
-            )  # 1e-7: no gap between neighbours
+            for block in np.split(near, range(BLOCK, len(near), BLOCK)):
+                heights = points[block] @ planes[:, :3].T + planes[:, 3]
+                inside[block] = (heights < 1e-7).all(1)  # 1e-7: no gap between neighbours
         return inside
 
     def distance(self, points):
