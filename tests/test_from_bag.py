@@ -115,6 +115,27 @@ def test_a_clip_that_was_held_gives_its_reason(tmp_path, known):
         live_rollout(write_run(tmp_path, known, range(-3, len(known.q)), end=40))
 
 
+def test_the_part_of_a_clip_before_it_was_held_can_be_had(tmp_path, known):
+    rollout = live_rollout(write_run(tmp_path, known, range(-3, len(known.q)), end=39.5), part=True)
+    rollout.validate()
+    assert len(rollout.q) == 40 and rollout.provenance["stopped"] == "holding: /object/state is 120 ms old"
+
+
+def test_the_part_that_a_killed_recorder_left_can_be_had(tmp_path, known):
+    rollout = live_rollout(write_run(tmp_path, known, range(-3, 30)), part=True)
+    assert len(rollout.q) == 30 and rollout.provenance["stopped"] == "the recording ends before the clip does"
+
+
+def test_a_part_without_frames_is_refused(tmp_path, known):
+    with pytest.raises(FileFormatError, match="on the way to the clip's first frame"):
+        live_rollout(write_run(tmp_path, known, range(-30, -3)), part=True)
+
+
+def test_a_whole_clip_is_not_a_part(tmp_path, known):
+    rollout = live_rollout(write_run(tmp_path, known, range(-3, len(known.q))), part=True)
+    assert len(rollout.q) == len(known.q) and "stopped" not in rollout.provenance
+
+
 def test_a_clip_that_does_not_exist_is_counted(tmp_path, known):
     with pytest.raises(FileFormatError, match="1 clips tracked to the end, not 2"):
         live_rollout(write_run(tmp_path, known, range(-3, len(known.q))), episode=1)

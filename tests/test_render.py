@@ -9,6 +9,7 @@ from dexhot.evaluation.render import (
     GHOST_RGB,
     Painter,
     below,
+    carried,
     contact_sheet,
     frame_motion,
     ghost_scene,
@@ -48,6 +49,20 @@ def test_the_arm_scene_carries_the_arm_and_the_ghost_hand(asset):
     names = {model.body(b).name for b in range(model.nbody)}
     assert {"fr3_link7", "palm", "ghost/palm", "ghost/object"} <= names
     assert (model.geom_group[is_ghost(model)] == GHOST_GROUP).any()
+
+
+def test_the_camera_goes_along_only_where_the_object_is_carried_far(cache):
+    rollout = lift_rollout()
+    assert not carried(rollout).any()
+    rollout.reference.object_pose[:, 1] = np.linspace(0, 0.8, len(rollout.q))
+    np.testing.assert_allclose(carried(rollout)[:, 1], rollout.reference.object_pose[:, 1])
+    assert not carried(rollout)[:, 2].any()  # not up: a lift shows
+
+
+def test_an_object_thrown_away_does_not_widen_the_picture(cache):
+    rollout = lift_rollout()
+    rollout.object_pose[-1, 0] += 5.0
+    assert np.abs(motion(rollout)[:, 0]).max() < 0.5
 
 
 @pytest.mark.parametrize("azimuth", [0, 70, 200])

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 from dexhot.cli import main
 from dexhot.data.files import save
+from dexhot.data.object_asset import Symmetry
+from dexhot.data.object_library import save_object
 from dexhot.evaluation import video
 from dexhot.evaluation.judge import judge
 from dexhot.evaluation.loop_table import node_rows
@@ -157,6 +160,19 @@ def test_a_dropped_object_is_reported_as_failed(asset, tmp_path):
     text = write_report(lift_rollout(dropped=True), tmp_path, video=False).read_text()
     assert "Failed · strict" in text and "Success · strict" not in text
     assert "Failed by: largest position error" in text
+
+
+def test_a_clip_that_was_stopped_is_no_success_and_says_why(asset, tmp_path):
+    rollout = replace(lift_rollout(), provenance={"stopped": "fault: the emergency stop is pressed"})
+    text = write_report(rollout, tmp_path, video=False).read_text()
+    assert "Stopped after 0.98 s: fault: the emergency stop is pressed." in text and "Success · strict" not in text
+    assert json.loads((tmp_path / "report.json").read_text())["success"] is False
+
+
+def test_a_symmetric_object_is_drawn_as_it_is_judged(cache, tmp_path):
+    save_object(replace(box_asset(), symmetry=Symmetry("axis")))
+    text = write_report(lift_rollout(), tmp_path, video=False).read_text()
+    assert "ADD-S, judged" in text and "limit 5" in text and "limit 40" in text
 
 
 def test_loop_rows_keep_rate_and_overruns_and_drop_what_never_ran():

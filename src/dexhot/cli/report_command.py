@@ -17,7 +17,7 @@ class Args:
     out: Path | None = None
     """Folder to write into; by default report/ in the run's folder, or <file>.report/ beside the file."""
     episode: int = 0
-    """Run folders: which of the clips that were tracked to their end, from 0."""
+    """Run folders: which of the clips that were tracked to their end, from 0; where none was, as far as it came."""
     video: bool = True
     """Also make the mp4."""
     strip: Path | None = None
@@ -80,7 +80,7 @@ def _read(args: Args) -> tuple[Any, dict[str, Any]]:
 
     if args.source.is_dir():
         extra = {"source": str(args.source.resolve()), "loop": loop_table(args.source / "bag")}
-        return live_rollout(args.source, args.episode), extra | _run_facts(args.source)
+        return live_rollout(args.source, args.episode, part=True), extra | _run_facts(args.source)
     item: object = load(args.source)
     if isinstance(item, Demonstration):
         item = score(item)

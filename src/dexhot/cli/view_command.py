@@ -23,7 +23,7 @@ def run(args: Args) -> None:
     from dexhot.view.player import Player, new_server
     from dexhot.view.shows import make_show
 
-    item: object = live_rollout(args.file) if args.file.is_dir() else load(args.file)
+    item: object = live_rollout(args.file, part=True) if args.file.is_dir() else load(args.file)
     server = new_server(args.host, args.port)
     try:
         player = Player(server, make_show(server, item))

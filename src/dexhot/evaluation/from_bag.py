@@ -6,7 +6,7 @@ they are computed with the collision of the arm scene at the recorded joint posi
 
 import json
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,36 +55,55 @@ class Episode:
     """One clip of a run: the stamp of frame 0, and how tracking ended."""
 
     t0: int  # ns
-    end: int  # ns, of the state that followed; beyond everything when none did
+    end: int  # ns, of the state that followed; where none did, half a tick after the last row
     reason: str
 
 
-def live_rollout(run: str | Path, episode: int = 0) -> Rollout:
+def live_rollout(run: str | Path, episode: int = 0, part: bool = False) -> Rollout:
     """The rollout of the `episode`-th clip that was tracked to its end, its metrics not yet computed.
 
-    `run`: a run's folder, with bag/ and reference.npz. Raises FileFormatError when the bag lacks topics or frames, or
-    holds no such clip, with the reason why tracking ended.
+    `run`: a run's folder, with bag/ and reference.npz. `part`: where no clip was, what there is of the last one, beside
+    as much of its reference; provenance["stopped"] is then the reason why it ended. Raises FileFormatError when the bag
+    lacks topics or frames, or holds no such clip, with the reason why tracking ended.
     """
     run = Path(run)
     reference = load(run / "reference.npz", Reference)
     series, episodes = read_bag(run / "bag", reference)
-    last = len(reference.q) - 1
-    complete = [e for e in episodes if e.end - e.t0 > last * TICK_NS]
-    if episode >= len(complete):
+    complete = [e for e in episodes if frames_tracked(e) >= len(reference.q)]
+    stopped = {}
+    if part and episodes and not complete:
+        reference, stopped = until(reference, frames_tracked(episodes[-1]), run), {"stopped": episodes[-1].reason}
+        chosen, episode = episodes[-1], len(episodes) - 1
+    elif episode >= len(complete):
         why = "; ".join(e.reason for e in episodes if e not in complete) or "tracking never started"
         raise FileFormatError(f"{run} holds {len(complete)} clips tracked to the end, not {episode + 1}: {why}.")
-    t0 = complete[episode].t0
+    else:
+        chosen = complete[episode]
     hand, obj = load_hand(reference.hand), load_object(reference.object_name)
     tolerance = FREE_TOLERANCE if of_real_rig(run) else TOLERANCE
     rows = {
-        topic: frames(s, t0, len(reference.q), topic, tolerance)
+        topic: frames(s, chosen.t0, len(reference.q), topic, tolerance)
         for topic, s in series.items()
         if topic != TRUTH or s.stamps
     }
     pose = rows.get(TRUTH, rows[POSE])
     rollout = rebuild(reference, hand, obj, rows[ARM], rows[HAND], pose, rows[TARGET])
-    rollout.provenance = {"run": run.name, "episode": episode, "clips": len(complete)}
+    rollout.provenance = {"run": run.name, "episode": episode, "clips": len(complete), **stopped}
     return rollout
+
+
+def frames_tracked(episode: Episode) -> int:
+    """How many of a clip's frames were due before it ended."""
+    return max(0, int(np.ceil((episode.end - episode.t0) / TICK_NS)))
+
+
+def until(reference: Reference, count: int, run: Path) -> Reference:
+    """The first `count` frames. Raises FileFormatError when they are too few to be a motion."""
+    if count < 2:
+        raise FileFormatError(f"{run}: tracking ended on the way to the clip's first frame; there is nothing to show.")
+    rows = {name: getattr(reference, name)[:count] for name in ("q", "target", "contact", "object_pose")}
+    start, end = (min(frame, count - 1) for frame in (reference.grasp_start, reference.grasp_end))
+    return replace(reference, **rows, grasp_start=start, grasp_end=end)
 
 
 def read_bag(bag: Path, reference: Reference) -> tuple[dict[str, Series], list[Episode]]:
@@ -100,6 +119,8 @@ def read_bag(bag: Path, reference: Reference) -> tuple[dict[str, Series], list[E
         row = pose_row(message) if topic in (TRUTH, POSE) else joint_row(message, names[topic], topic)
         series[topic].stamps.append(bags.stamp_ns(message))
         series[topic].rows.append(row)
+    if episodes and episodes[-1].end == np.iinfo(np.int64).max:
+        episodes[-1].end = max(max(s.stamps, default=0) for s in series.values()) + round(TICK_NS / 2)
     for s in series.values():
         order = np.argsort(s.stamps, kind="stable")
         s.stamps, s.rows = [s.stamps[i] for i in order], [s.rows[i] for i in order]
@@ -114,7 +135,7 @@ def follow_safety(episodes: list[Episode], message: Any) -> None:
     t0 = int(whole) * 1_000_000_000 + int(part)
     if status.message == "tracking":
         if not episodes or episodes[-1].t0 != t0:
-            episodes.append(Episode(t0, np.iinfo(np.int64).max, "the recording ends before the clip"))
+            episodes.append(Episode(t0, np.iinfo(np.int64).max, "the recording ends before the clip does"))
     elif episodes and episodes[-1].end == np.iinfo(np.int64).max:
         episodes[-1].end, episodes[-1].reason = bags.stamp_ns(message), f"{status.message}: {values['reason']}"
 

@@ -101,4 +101,12 @@ def _verdict(id: str, value: Any, limit: float | None) -> Verdict:
     text = f"{value * scale:.{digits}f}"
     if limit is None:
         return Verdict(id, name, unit, value, text, None, "", None, meaning)
-    return Verdict(id, name, unit, value, text, limit, f"< {limit:.3g} {unit}".strip(), bool(value < limit), meaning)
+    limit_text = f"< {with_unit(f'{limit:.3g}', unit)}"
+    if unit == "rad":
+        limit_text += f" ({math.degrees(limit):.3g}°)"
+    return Verdict(id, name, unit, value, text, limit, limit_text, bool(value < limit), meaning)
+
+
+def with_unit(number: str, unit: str) -> str:
+    """As "4.3°" and "0.13 cm"."""
+    return f"{number}{unit}" if unit in ("", "°") else f"{number} {unit}"

@@ -27,7 +27,8 @@ HELD = 5.0  # cm: a lifted object further than this from its reference is not he
 
 def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, Any]:
     """Every metric of `rollout`: floats, ints, bools and the object's kind of symmetry; hold_rate is None where the
-    reference lifts nothing. Raises DexhotError when object or hand is not the one of the reference."""
+    reference lifts nothing. A clip that was stopped on its way (provenance "stopped") is no success. Raises DexhotError
+    when object or hand is not the one of the reference."""
     reference = rollout.reference
     if asset.name != reference.object_name or hand.name != reference.hand:
         given, needed = f"{asset.name} and {hand.name}", f"{reference.object_name} and {reference.hand}"
@@ -50,9 +51,10 @@ def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, 
         **hand_errors(rollout),
         **_judged(add if symmetric else distance, reduced if symmetric else angle),
     }
-    metrics |= {name: passes(metrics, name, reference) for name in SUCCESSES}
+    whole = "stopped" not in rollout.provenance
+    metrics |= {name: whole and passes(metrics, name, reference) for name in SUCCESSES}
     raw = metrics | _judged(distance, angle)
-    metrics |= {f"{name}_raw": passes(raw, name, reference) for name in SUCCESSES}
+    metrics |= {f"{name}_raw": whole and passes(raw, name, reference) for name in SUCCESSES}
 
     heights = lowest_point(asset, wanted), lowest_point(asset, achieved)
     wanted_lifted, lifted = (h > h[0] + LIFT for h in heights)

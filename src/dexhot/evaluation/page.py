@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dexhot.data.types import Rollout
-from dexhot.evaluation.judge import STRICT, Verdict
+from dexhot.evaluation.judge import STRICT, Verdict, with_unit
 from dexhot.evaluation.plots import Line, Row, panel, timeline
 from dexhot.evaluation.series import Series, spans
 from dexhot.paths import share_dir
@@ -19,8 +19,13 @@ KINDS = {
     "arm": "arm and hand, simulated without ROS",
     "live": "arm and hand, from the recording of a live run",
 }
-TILES = ("T_err_cm", "R_err_rad", "hold_rate", "penetration_mm")
-TILES_SYMMETRIC = ("judged_T_cm", "judged_R_deg", "hold_rate", "penetration_mm")
+TILES = {"T_err_cm": "T_err_max_cm", "R_err_rad": "R_err_max_deg", "hold_rate": "", "penetration_mm": ""}  # mean, worst
+TILES_SYMMETRIC = {
+    "judged_T_cm": "judged_T_max_cm",
+    "judged_R_deg": "judged_R_max_deg",
+    "hold_rate": "",
+    "penetration_mm": "",
+}
 SHADES = {
     "contact": "contact: a fingertip touches the object",
     "held": "hold: lifted as the reference is, within 5 cm",
@@ -63,35 +68,46 @@ def page(content: Content) -> str:
 def _header(content: Content) -> str:
     rollout, reference = content.rollout, content.rollout.reference
     strict = next(v.passed for v in content.verdicts if v.id == "success_strict")
-    verdict = "Success" if strict else "Failed"
+    stopped = rollout.provenance.get("stopped")
+    verdict = "Stopped" if stopped else "Success · strict" if strict else "Failed · strict"
     what = [f"{reference.hand} moves {reference.object_name}", KINDS.get(rollout.kind, rollout.kind)]
     what += [f"{content.series.time[-1]:.1f} s, {len(content.series.time)} frames at {reference.rate:g} Hz"]
-    failed = [f"{v.name.lower()} {v.text} {v.unit} (limit {v.limit_text})" for v in content.verdicts if _decisive(v)]
-    why = "" if strict else f'<div class="why">Failed by: {escape("; ".join(failed))}.</div>'
+    if stopped:
+        why = f"Stopped after {content.series.time[-1]:.2f} s: {stopped}. All figures are of the part before."
+    else:
+        failed = [f"{v.name.lower()} {_with_unit(v)} (limit {v.limit_text})" for v in content.verdicts if _decisive(v)]
+        why = "" if strict else f"Failed by: {'; '.join(failed)}."
     return (
         '<header><div><div class="eyebrow">dexhot · tracking report</div>'
-        f'<h1>{escape(rollout.name)}</h1><div class="what">{escape(" · ".join(what))}</div>{why}</div>'
-        f'<div class="verdict {"pass" if strict else "fail"}">{verdict} · strict</div></header>'
+        f'<h1>{escape(rollout.name)}</h1><div class="what">{escape(" · ".join(what))}</div>'
+        f'<div class="why">{escape(why)}</div></div>'
+        f'<div class="verdict {"pass" if strict else "fail"}">{verdict}</div></header>'
     )
 
 
 def _tiles(content: Content) -> str:
     known = {v.id: v for v in content.verdicts}
     out = '<div class="tiles">'
-    for id in TILES_SYMMETRIC if "judged_T_cm" in known else TILES:
+    for id, worst in (TILES_SYMMETRIC if "judged_T_cm" in known else TILES).items():
         if id in known:
             v = known[id]
-            limit = "no threshold" if v.passed is None else f"{_mark(v)} · threshold {v.limit_text}"
-            out += f'<div class="tile"><div class="name">{escape(v.name)}</div>'
-            out += f'<div class="value">{v.text}<small>{v.unit}</small></div><div class="limit">{limit}</div></div>'
+            out += f'<div class="tile"><div class="name">{escape(v.name)}{", mean" if worst else ""}</div>'
+            out += f'<div class="value">{v.text}<small>{v.unit}</small></div><div class="limit">{_limit(v)}</div>'
+            if worst:
+                out += f'<div class="limit">largest {_with_unit(known[worst])} · {_limit(known[worst])}</div>'
+            out += "</div>"
     return out + "</div>"
 
 
+def _limit(v: Verdict) -> str:
+    return "no threshold" if v.passed is None else f"{_mark(v)} · <span>threshold {escape(v.limit_text)}</span>"
+
+
 def _pictures(content: Content) -> str:
-    out = f"<h2>What happened<small>{CAPTION if content.sheet else ''}</small></h2>"
+    out = f'<h2>What happened<small>{CAPTION if content.sheet else ""}</small></h2><div class="scroll">'
     if content.sheet:
         out += f'<img class="sheet" alt="frames of the run" src="{_inline(content.sheet, "image/png")}">'
-    out += _timeline(content)
+    out = f"{out}{_timeline(content)}</div>"
     if content.video:
         source = _inline(content.video, "video/mp4")
         out += f'<details><summary>Video</summary><video controls muted loop src="{source}"></video></details>'
@@ -111,27 +127,36 @@ def _curves(content: Content) -> str:
     shades = spans(s.time, s.phase, dict.fromkeys(SHADES, ""))
     legend = "".join(f'<span><i class="i-{name}"></i>{text}</span>' for name, text in SHADES.items())
     heights = [Line("reference", s.reference_height_cm, "reference"), Line("achieved", s.height_cm)]
-    top = panel("Object height", "cm, lowest point above the table", s.time, heights, shades, width=1120)
+    top = panel("Object height", "cm, lowest point above the table", s.time, heights, shades, width=1120, least=1.0)
+    if "judged_T_cm" in limits:
+        position = [Line("ADD-S, judged", s.judged_cm), Line("raw", s.object_cm, "raw")]
+        rotation = [Line("up to symmetry, judged", s.judged_deg), Line("raw", s.object_deg, "raw")]
+        distance, angle = limits["judged_T_max_cm"], limits["judged_R_max_deg"]
+    else:
+        position, rotation = [Line("achieved", s.object_cm)], [Line("achieved", s.object_deg)]
+        distance, angle = limits["T_err_max_cm"], limits["R_err_max_deg"]
     plots = [
-        ("Object position error", "cm", s.object_cm, limits.get("T_err_max_cm")),
-        ("Object rotation error", "deg", s.object_deg, limits.get("R_err_max_deg")),
-        ("Palm position error", "cm", s.wrist_cm, None),
-        ("Palm rotation error", "deg", s.wrist_deg, None),
-        ("Finger joint error", "deg, mean of joints", s.finger_deg, None),
-        ("Penetration", "mm, deepest", s.penetration_mm, limits.get("penetration_mm")),
+        ("Object position error", "cm", position, distance),
+        ("Object rotation error", "deg", rotation, angle),
+        ("Palm position error", "cm", [Line("achieved", s.wrist_cm)], None),
+        ("Palm rotation error", "deg", [Line("achieved", s.wrist_deg)], None),
+        ("Finger joint error", "deg, mean of joints", [Line("achieved", s.finger_deg)], None),
+        ("Penetration", "mm, deepest", [Line("achieved", s.penetration_mm)], limits["penetration_mm"]),
     ]
     body = "".join(
-        f"<div>{panel(title, unit, s.time, [Line('achieved', y)], shades, limit)}</div>"
-        for title, unit, y, limit in plots
+        f"<div>{panel(title, unit, s.time, lines, shades, limit)}</div>" for title, unit, lines, limit in plots
     )
-    return f'<h2>Tracking over time</h2><div class="legend">{legend}</div>{top}<div class="panels">{body}</div>'
+    return (
+        f'<h2>Tracking over time</h2><div class="legend">{legend}</div>'
+        f'<div class="scroll">{top}</div><div class="panels">{body}</div>'
+    )
 
 
 def _table(content: Content) -> str:
     rows = [["metric", "value", "threshold", "", "meaning"]]
     for v in content.verdicts:
         name = f'{escape(v.name)}<span class="id">{escape(v.id)}</span>'
-        rows.append([name, f"{v.text} {v.unit}", v.limit_text, "" if v.passed is None else _mark(v), escape(v.meaning)])
+        rows.append([name, _with_unit(v), v.limit_text, "" if v.passed is None else _mark(v), escape(v.meaning)])
     return f"<h2>Metrics</h2>{_html_table(rows, ['', 'number', 'number', '', 'what'])}"
 
 
@@ -146,7 +171,7 @@ def _loop(content: Content) -> str:
 
 def _facts(content: Content) -> str:
     known = {k: v for k, v in content.facts.items() if v not in (None, "", [], {})}
-    items = "".join(f"<dt>{escape(k)}</dt><dd>{escape(_plain(v))}</dd>" for k, v in known.items())
+    items = "".join(f"<dt>{escape(k)}</dt><dd>{_entries(v)}</dd>" for k, v in known.items())
     footer = "<footer>Made by dexhot. The same numbers are in report.json beside this page.</footer>"
     return f'<h2>Provenance</h2><dl class="facts">{items}</dl>{footer}'
 
@@ -157,7 +182,8 @@ def _html_table(rows: list[list[str]], styles: list[str]) -> str:
         "".join(f'<{tag} class="{style}">{cell}</{tag}>' for style, cell in zip(styles, row))
         for tag, row in zip(["th"] + ["td"] * len(rows), rows)
     )
-    return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in body)}</table>"
+    table = f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in body)}</table>"
+    return f'<div class="scroll">{table}</div>'
 
 
 def _inline(path: Path, kind: str) -> str:
@@ -175,9 +201,25 @@ def _mark(v: Verdict) -> str:
     return f'<span class="{word}-text">{word}</span>'
 
 
+def _with_unit(v: Verdict) -> str:
+    return with_unit(v.text, v.unit)
+
+
+def _entries(value: Any) -> str:
+    """HTML of one fact: the entries of a dict in a line, dicts within it folded up."""
+    if not isinstance(value, dict):
+        return escape(_plain(value))
+    known = {k: v for k, v in value.items() if v not in (None, "", [], {})}
+    flat = [f"<i>{escape(k)}</i> {escape(_plain(v))}" for k, v in known.items() if not isinstance(v, dict)]
+    folded = [
+        f"<details><summary>{escape(k)}</summary>{_entries(v)}</details>"
+        for k, v in known.items()
+        if isinstance(v, dict)
+    ]
+    return f"{' · '.join(flat)}{''.join(folded)}"
+
+
 def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -43,11 +43,13 @@ def panel(
     shades: Sequence[Span] = (),
     limit: float | None = None,
     width: int = PANEL[0],
+    least: float = 0.0,
 ) -> str:
-    """One plot over time (s): `shades` behind the curves, `limit` as a dashed line with its value."""
+    """One plot over time (s): `shades` behind the curves, `limit` as a dashed line with its value; the axis reaches
+    `least` at the least, so that noise does not look like motion."""
     height, right, bottom = PANEL[1], width - RIGHT, PANEL[1] - BOTTOM
     values = np.concatenate([line.y for line in lines])
-    top = max(values.max(), 0.0 if limit is None else limit * 1.08)
+    top = max(values.max(), least, 0.0 if limit is None else limit * 1.08)
     ticks = _ticks(values.min() if values.min() < -0.05 * top else 0.0, top, 4)
     px, py = _scale(time[0], time[-1], LEFT, right), _scale(ticks[0], ticks[-1], bottom, TOP)
 
@@ -58,7 +60,7 @@ def panel(
     out += _time_axis(time, px, height - 8)
     if limit is not None:
         out += [_stroke("limit", LEFT, right, py(limit))]
-        out += [_text("limit", right - 4, py(limit) - 4, f"limit {limit:g}", "end")]
+        out += [_text("limit", LEFT + 4, py(limit) - 4, f"limit {limit:g}", "start")]
     for line in sorted(lines, key=lambda line: line.style == "achieved"):
         points = " ".join(f"{px(t):.1f},{py(y):.1f}" for t, y in zip(time, line.y))
         out += [f'<polyline class="{line.style}" points="{points}"/>']

@@ -19,6 +19,8 @@ GHOST_RGB = (95, 104, 235)  # the reference's colour, as in the plots
 GHOST_GROUP, HIDDEN_GROUP = 5, 4
 AZIMUTHS, ELEVATIONS = (140, 180, 215, 40, 5, 110), (-24, -10)  # degrees, from which a picture may be taken
 FOVY = 45.0  # degrees, MuJoCo's default
+WIDE = 0.4  # m: an object that is carried further is followed, because the hand would be tiny in one view of the whole
+ASTRAY = 0.15  # m: an object further from its reference than this may leave the picture
 SHEET_COLUMNS, SHEET_FRAMES = 4, 8
 
 
@@ -62,7 +64,8 @@ def pose_scene(scene: Scene, data: mujoco.MjData, rollout: Rollout, frame: int) 
 class Painter:
     """Draws frames of one rollout. Close it, or use it as a context manager.
 
-    The camera holds the palm's and the object's whole way in view, with `margin` m round it.
+    The camera holds the palm's and the object's whole way in view, with `margin` m round it; it goes along where the
+    object is carried far.
     """
 
     def __init__(
@@ -81,7 +84,8 @@ class Painter:
         self.solid, self.outlined = mujoco.MjvOption(), mujoco.MjvOption()
         self.outlined.geomgroup[:] = 0
         self.outlined.geomgroup[GHOST_GROUP] = 1
-        self.camera = mujoco.MjvCamera()
+        self.camera, self.lookat = mujoco.MjvCamera(), np.zeros(3)
+        self.way = carried(rollout)
         self._choose_view(width / height)
 
     def __enter__(self) -> "Painter":
@@ -96,7 +100,7 @@ class Painter:
 
     def frame(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8 of frame `index`: the robot as it was, the reference outlined over it."""
-        pose_scene(self.scene, self.data, self.rollout, index)
+        self._show(index)
         self.renderer.update_scene(self.data, self.camera, self.solid)
         for flag in (mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_HAZE):
             self.renderer.scene.flags[flag] = 0
@@ -104,6 +108,10 @@ class Painter:
         bodies = self._bodies(self.outlined)
         thing = np.where(bodies < 0, 0, np.where(bodies == self.scene.model.body("ghost/object").id, 2, 1))
         return outline(picture, thing, tint=(thing > 0) & (self._bodies(self.solid) <= 0))
+
+    def _show(self, index: int) -> None:
+        pose_scene(self.scene, self.data, self.rollout, index)
+        self.camera.lookat[:] = self.lookat + self.way[index]
 
     def _bodies(self, option: mujoco.MjvOption) -> np.ndarray:
         """(H, W) id of the body seen in each pixel, -1 for none."""
@@ -123,7 +131,7 @@ class Painter:
             self._turn(view, aspect)
             seen[view] = 0
             for frame in frames:
-                pose_scene(self.scene, self.data, self.rollout, frame)
+                self._show(frame)
                 bodies = self._bodies(self.solid)
                 seen[view] += int(
                     10 * np.count_nonzero(bodies == object_body) + np.count_nonzero(np.isin(bodies, hand))
@@ -132,7 +140,8 @@ class Painter:
 
     def _turn(self, view: tuple[float, float], aspect: float) -> None:
         self.camera.azimuth, self.camera.elevation = view
-        frame_motion(self.camera, motion(self.rollout), aspect, self.margin)
+        frame_motion(self.camera, motion(self.rollout) - np.tile(self.way, (3, 1)), aspect, self.margin)
+        self.lookat = self.camera.lookat.copy()
 
 
 def below(model: mujoco.MjModel, root: str) -> list[int]:
@@ -171,8 +180,17 @@ def brighten(scene: Scene) -> None:
 
 
 def motion(rollout: Rollout) -> np.ndarray:
-    """(N, 3) points that a picture of the whole clip must hold: object and palm, achieved and meant."""
-    return np.concatenate([rollout.object_pose[:, :3], rollout.reference.object_pose[:, :3], rollout.q[:, :3]])
+    """(3 T, 3) points that a picture of the whole clip must hold: the object achieved and meant, the palm."""
+    meant = rollout.reference.object_pose[:, :3]
+    off = rollout.object_pose[:, :3] - meant
+    off *= np.minimum(1.0, ASTRAY / np.maximum(np.linalg.norm(off, axis=1), 1e-9))[:, None]
+    return np.concatenate([meant + off, meant, rollout.q[:, :3]])
+
+
+def carried(rollout: Rollout) -> np.ndarray:
+    """(T, 3) the object's way over the table, as meant; zeros where it is not WIDE."""
+    way = rollout.reference.object_pose[:, :3] * (1.0, 1.0, 0.0)
+    return way if np.ptp(way, axis=0).max() > WIDE else np.zeros_like(way)
 
 
 def frame_motion(camera: mujoco.MjvCamera, points: np.ndarray, aspect: float, margin: float) -> None:

@@ -54,7 +54,7 @@ def write_report(
         series=compute_series(rollout, asset),
         verdicts=judge(metrics, rollout.reference),
         tips=[site.removesuffix("_tip") for site in hand.tip_sites],
-        facts=_facts(rollout, asset) | extra,
+        facts=_facts(rollout, asset, extra.pop("versions", None)) | extra,
         loop=loop,
     )
     content = replace(content, **_draw(rollout, asset, out, video, progress))
@@ -81,16 +81,21 @@ def _draw(
     return drawn
 
 
-def _facts(rollout: Rollout, asset: ObjectAsset) -> dict[str, Any]:
-    reference = rollout.reference
+def _facts(rollout: Rollout, asset: ObjectAsset, run_with: dict[str, str] | None) -> dict[str, Any]:
+    """Provenance; `run_with` are the versions that a recorded run was made with."""
+    reference, here = rollout.reference, versions()
     return {
-        "software": versions(),
+        "software": run_with or here,
+        "software of this report": here if run_with not in (None, here) else None,
         "physics": f"version {load_physics().version}",
         "machine": platform.platform(),
         "hand": reference.hand,
         "object": f"{asset.name}, {1000 * asset.mass:.0f} g, symmetry: {asset.symmetry.kind}",
         "object's source": asset.provenance,
-        "placement of the demonstration": np.round(reference.placement, 4).tolist(),
+        "placement of the demonstration": {
+            "x y z (m)": np.round(reference.placement[:3], 4).tolist(),
+            "quaternion w x y z": np.round(reference.placement[3:], 4).tolist(),
+        },
         "reference": reference.provenance,
         "run": rollout.provenance,
     }

@@ -10,7 +10,7 @@ import numpy as np
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import Reference, Rollout
 from dexhot.evaluation.metrics import HELD, LIFT, lowest_point
-from dexhot.evaluation.symmetry import add_s
+from dexhot.evaluation.symmetry import add_s, reduced_angle
 from dexhot.geometry.rotations import quat_angle, quat_multiply, xyz_angles_to_quat
 
 
@@ -31,6 +31,8 @@ class Series:
     time: np.ndarray  # s
     object_cm: np.ndarray
     object_deg: np.ndarray
+    judged_cm: np.ndarray  # of a symmetric object ADD-S and the symmetry-reduced angle; else the two above
+    judged_deg: np.ndarray
     wrist_cm: np.ndarray
     wrist_deg: np.ndarray
     finger_deg: np.ndarray  # mean over the finger joints
@@ -50,14 +52,21 @@ def compute_series(rollout: Rollout, asset: ObjectAsset) -> Series:
     """Errors and phases of every frame of `rollout`, which moved `asset`."""
     ref = rollout.reference
     distance = 100 * np.linalg.norm(rollout.object_pose[:, :3] - ref.object_pose[:, :3], axis=1)
-    judged = distance if asset.symmetry.kind == "none" else 100 * add_s(asset, rollout.object_pose, ref.object_pose)
+    angle = np.degrees(quat_angle(ref.object_pose[:, 3:], rollout.object_pose[:, 3:]))
+    judged, judged_angle = distance, angle
+    if asset.symmetry.kind != "none":
+        judged = 100 * add_s(asset, rollout.object_pose, ref.object_pose)
+        reduced = reduced_angle(asset.symmetry, rollout.object_pose[:, 3:], ref.object_pose[:, 3:])
+        judged_angle = np.degrees(reduced)
     height, ref_height = lowest_point(asset, rollout.object_pose), lowest_point(asset, ref.object_pose)
     ref_lifted = ref_height > ref_height[0] + LIFT
     wrist = quat_angle(palm_quat(ref.base_quat, ref.q), palm_quat(ref.base_quat, rollout.q))
     return Series(
         time=np.asarray(rollout.time, float) - float(rollout.time[0]),
         object_cm=distance,
-        object_deg=np.degrees(quat_angle(ref.object_pose[:, 3:], rollout.object_pose[:, 3:])),
+        object_deg=angle,
+        judged_cm=judged,
+        judged_deg=judged_angle,
         wrist_cm=100 * np.linalg.norm(rollout.q[:, :3] - ref.q[:, :3], axis=1),
         wrist_deg=np.degrees(wrist),
         finger_deg=np.degrees(np.abs(rollout.q[:, 6:] - ref.q[:, 6:]).mean(axis=1)),
