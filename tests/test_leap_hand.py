@@ -72,6 +72,44 @@ def test_connect_sets_the_registers_of_the_hand_it_finds(model, current):
             assert not servo.on
 
 
+def test_what_somebody_else_set_is_set_right(bus):
+    for servo in bus.servos.values():
+        for name, value in (("drive_mode", 1), ("profile_velocity", 20), ("profile_acceleration", 5), ("shutdown", 0)):
+            servo.put(name, value)
+    with hand_on(bus):
+        for servo in bus.servos.values():
+            assert not any(servo.get(name) for name in ("drive_mode", "profile_velocity", "profile_acceleration"))
+            servo.fail("overload")
+            assert not servo.on
+
+
+@pytest.mark.parametrize("model", [FULL, LITE])
+def test_a_dip_of_the_supply_does_not_let_go_of_what_is_held(model):
+    with ServoBus(model=model) as bus, hand_on(bus) as hand:
+        hand.hold()
+        bus.faults.inject("voltage 3.2")
+        end = time.monotonic() + 10
+        while sum("input voltage" in text for text in hand.health.warnings.values()) < 16:
+            hand.read()
+            assert time.monotonic() < end
+        assert all(servo.on for servo in bus.servos.values())
+
+
+def test_an_error_that_stays_costs_one_read_a_cycle(bus):
+    with hand_on(bus) as hand:
+        hand.hold()
+        bus.faults.inject("voltage 3.2")
+        end = time.monotonic() + 10
+        while len(hand.servos.alerts) < 16:
+            hand.read()
+            assert time.monotonic() < end
+        bus.packets.clear()
+        for _ in range(30):
+            hand.read()
+        assert bus.packets.get("READ", 0) <= 30  # the servo whose turn it is, where a cycle is slow
+        assert hand.read().q.shape == (16,)
+
+
 def test_a_hand_already_set_up_is_not_written_again(bus):
     with hand_on(bus):
         pass

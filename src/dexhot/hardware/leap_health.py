@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 BLOCK = Block(
     ("torque_enable", "hardware_error_status", "bus_watchdog", "present_input_voltage", "present_temperature")
 )
+ALERT = Block(("torque_enable", "hardware_error_status"))
 PERIOD = 0.05  # s from one servo to the next
 HOT, LOW = 65.0, 4.5  # C, V: warn from here; the servo itself stops at 70 C, below 3.5 V it reports an error
 
@@ -49,18 +50,20 @@ class Health:
             raise BusError(f"{name} (servo {ident}) has lost its torque: did its supply break down?")
 
     def _look_at_alerts(self, on: bool) -> None:
-        """A hardware error is a fault when the servo has cut its torque, else a warning."""
+        """A hardware error is a fault when the servo has cut its torque, else a warning.
+
+        The bit stays until the servo is rebooted, so this may come every cycle: one read for all.
+        """
         found = []
-        for ident in sorted(self.servos.alerts):
-            errors = " and ".join(hardware_errors(self.servos.read(ident, "hardware_error_status")))
+        for ident, data in self.servos.group_read(ALERT, sorted(self.servos.alerts)).items():
+            values = {key: int(value[0]) for key, value in ALERT.unpack([data]).items()}
+            errors = " and ".join(hardware_errors(values["hardware_error_status"]))
             name = self.names[self.servos.ids.index(ident)]
             self.warnings[f"error {name}"] = f"{name}: {errors}"
-            if on and not self.servos.read(ident, "torque_enable"):
+            if on and not values["torque_enable"]:
                 found.append(f"{name} (servo {ident}) has shut down: {errors}")
         if found:
-            raise BusError(
-                f"{'; '.join(found)}. The others hold; remove the cause and reset: that reboots them."
-            )
+            raise BusError(f"{'; '.join(found)}. The others hold; remove the cause and reset: that reboots them.")
 
     def _warn(self, topic: str, bad: bool, text: str) -> None:
         if bad:

@@ -8,12 +8,24 @@ import numpy as np
 
 from dexhot.hands.joint_table import Joint
 from dexhot.hardware.dynamixel.errors import BusError
-from dexhot.hardware.dynamixel.registers import BAUD_RATES, COUNT, MODELS, MODES, TURN, Model, hardware_errors, register
+from dexhot.hardware.dynamixel.registers import (
+    BAUD_RATES,
+    COUNT,
+    ERROR_BIT,
+    MODELS,
+    MODES,
+    TURN,
+    Model,
+    hardware_errors,
+    register,
+)
 
 if TYPE_CHECKING:
     from dexhot.hardware.dynamixel.client import Servos
 
 REBOOT_TIME = 1.0  # s
+# Not the supply voltage, at which a lite servo as it comes cuts its torque too: a dip is told, and nothing is dropped
+SHUTDOWN = sum(ERROR_BIT[name] for name in ("overheating", "electrical shock", "overload"))
 SIDEWAYS = ("index_side", "middle_side", "ring_side")  # lighter loads: softer gains
 
 
@@ -82,14 +94,17 @@ def configure(servos: "Servos", joints: tuple[Joint, ...], model: Model, setting
     """Registers as `settings` has them, written only where they differ.
 
     EEPROM needs the torque off: it goes off only where something there must change, so that a hand that was left
-    holding goes on holding. The watchdog is off until the hand is driven.
+    holding goes on holding. The watchdog is off until the hand is driven. A motor that somebody had reversed, or slowed
+    down by a profile, would not do what the joint table says.
     """
     servos.set_all("bus_watchdog", 0)
     current = goal_current(settings, model)
     eeprom = {
         "return_delay_time": 0,
+        "drive_mode": 0,
         "operating_mode": MODES["current_based_position"],
         "current_limit": current,
+        "shutdown": SHUTDOWN,
     }
     for name, value in eeprom.items():
         for ident, found in zip(servos.ids, servos.read_all(name)):
@@ -99,6 +114,8 @@ def configure(servos: "Servos", joints: tuple[Joint, ...], model: Model, setting
     share = np.array([settings.side_share if j.name in SIDEWAYS else 1.0 for j in joints])
     for name, gain in (("p", settings.p_gain), ("i", settings.i_gain), ("d", settings.d_gain)):
         servos.set_all(f"position_{name}_gain", np.round(gain * share).astype(int))
+    for name in ("profile_acceleration", "profile_velocity"):
+        servos.set_all(name, 0)
     servos.set_all("goal_current", current)
 
 

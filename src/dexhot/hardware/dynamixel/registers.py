@@ -1,6 +1,7 @@
 """The control table of the X series, and the two servos that LEAP hands are made of. No register's number is elsewhere.
 
-Source: ROBOTIS e-manual, control tables of XC330-M288-T and XL330-M288-T (equal in all that is listed).
+Source: ROBOTIS e-manual, control tables of XC330-M288-T and XL330-M288-T. Their addresses are equal; Model has what
+differs and matters.
 """
 
 import math
@@ -52,6 +53,7 @@ _ROWS = (
     Register("id", 7, 1, "rw", low=0, high=252),
     Register("baud_rate", 8, 1, "rw", default=6, low=0, high=6),  # an index of BAUD_RATES
     Register("return_delay_time", 9, 1, "rw", 2e-6, "s", default=250, low=0, high=254),
+    Register("drive_mode", 10, 1, "rw", low=0, high=13),  # bits: reverse, profile by time, torque on by a goal
     Register("operating_mode", 11, 1, "rw", default=3, low=0, high=16),  # one of MODES
     Register("temperature_limit", 31, 1, "rw", 1.0, "C", default=70, low=0, high=100),
     Register("max_voltage_limit", 32, 2, "rw", 0.1, "V", default=70, low=31, high=70),
@@ -59,7 +61,7 @@ _ROWS = (
     Register("current_limit", 38, 2, "rw", 1e-3, "A", default=1750, low=0, high=2352),
     Register("max_position_limit", 48, 4, "rw", COUNT, "rad", default=4095, low=0, high=4095),
     Register("min_position_limit", 52, 4, "rw", COUNT, "rad", default=0, low=0, high=4095),
-    Register("shutdown", 63, 1, "rw", default=0b110100, low=0, high=63),  # bits of HARDWARE_ERRORS that cut the torque
+    Register("shutdown", 63, 1, "rw", low=0, high=63),  # bits of HARDWARE_ERRORS that cut the torque
     Register("torque_enable", 64, 1, "rw", low=0, high=1),
     Register("status_return_level", 68, 1, "rw", default=2, low=0, high=2),
     Register("hardware_error_status", 70, 1, "r"),  # bits of HARDWARE_ERRORS
@@ -69,6 +71,8 @@ _ROWS = (
     Register("bus_watchdog", 98, 1, "rw", 0.02, "s", signed=True, low=0, high=127),  # reads -1 once it has expired
     Register("goal_current", 102, 2, "rw", 1e-3, "A", signed=True),
     Register("goal_velocity", 104, 4, "rw", 0.229 * RPM, "rad/s", signed=True),
+    Register("profile_acceleration", 108, 4, "rw", 214.577 * RPM / 60, "rad/s2", low=0, high=32767),  # 0: none
+    Register("profile_velocity", 112, 4, "rw", 0.229 * RPM, "rad/s", low=0, high=32767),  # 0: as fast as it can
     Register("goal_position", 116, 4, "rw", COUNT, "rad", signed=True, low=-256 * TURN, high=256 * TURN),
     Register("present_current", 126, 2, "r", 1e-3, "A", signed=True),
     Register("present_velocity", 128, 4, "r", 0.229 * RPM, "rad/s", signed=True),
@@ -106,6 +110,7 @@ class Model:
     stall_torque: float  # N m
     stall_current: float  # A
     safe_current: float  # A: the most that LEAP's makers let it hold
+    shutdown: int  # as it comes
 
     @property
     def torque_constant(self) -> float:
@@ -113,8 +118,8 @@ class Model:
         return self.stall_torque / self.stall_current
 
 
-FULL = Model("XC330-M288", 1240, "full", 0.93, 1.80, 0.55)
-LITE = Model("XL330-M288", 1200, "lite", 0.52, 1.47, 0.35)
+FULL = Model("XC330-M288", 1240, "full", 0.93, 1.80, 0.55, 0b110100)
+LITE = Model("XL330-M288", 1200, "lite", 0.52, 1.47, 0.35, 0b110101)
 MODELS = {model.number: model for model in (FULL, LITE)}
 
 

@@ -47,6 +47,7 @@ class SimulatedServo:
         self.put("id", ident)
         self.put("baud_rate", BAUD_RATES.index(baud))
         self.put("current_limit", round(model.stall_current * 1000))
+        self.put("shutdown", model.shutdown)
         self.start()
 
     def start(self) -> None:
