@@ -74,9 +74,9 @@ def test_packages_of_one_floor_do_not_form_a_circle():
 
 
 @pytest.mark.ros
-@pytest.mark.parametrize("node", ["supervisor_node", "recorder_node", "object_filter_node"])
-def test_nodes_without_physics_start_without_its_libraries(node):
+@pytest.mark.parametrize("module", ["graphs", "object_filter_node", "recorder_node", "supervisor_node"])
+def test_what_needs_no_physics_starts_without_its_libraries(module):
     heavy = "{'mujoco', 'scipy', 'trimesh'}"
-    program = f"import sys, dexhot.nodes.{node}; print(*({heavy} & set(sys.modules)))"
+    program = f"import sys, dexhot.nodes.{module}; print(*({heavy} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert not loaded

@@ -7,7 +7,6 @@ from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, 
 from dexhot.nodes.graphs.rigs import RIGS, check_rig, rig_processes
 from dexhot.nodes.parameters import load_schema
 from dexhot.nodes.run_folder import load_task, new_run_folder, write_run
-from dexhot.retargeting.placement import require_reach
 
 ARGUMENTS = (
     Argument(
@@ -67,6 +66,8 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
 
 def prepare(arguments: dict[str, Any]) -> Prepared:
     """Check reference and policy and copy them into the run's folder, from where the nodes read them."""
+    from dexhot.retargeting.placement import require_reach  # MuJoCo and mink, which the other graphs do without
+
     check_rig(arguments)
     task = load_task(arguments["reference"], arguments["policy"], arguments["controller"])
     speed = arguments["speed"]
