@@ -43,6 +43,22 @@ def test_every_object_starts_on_the_table(grab):
 
 
 @pytest.mark.data
+def test_every_object_has_resting_poses_on_the_table(grab):
+    for name in sorted({load_clip(clip).object_name for clip in clip_names("grab")}):
+        asset = load_object(name)
+        assert len(asset.resting_poses) >= 2, name
+        for pose in asset.resting_poses:
+            assert min(transform(pose, vertices)[:, 2].min() for vertices, _ in asset.pieces) == pytest.approx(
+                0, abs=2e-3
+            )
+
+
+@pytest.mark.data
+def test_a_teapots_spout_is_not_its_handle(grab):
+    assert load_object("grab/teapot").symmetry.kind == "none"
+
+
+@pytest.mark.data
 def test_list_tells_object_duration_lift_and_split(grab):
     duck = next(clip for clip in list_clips("grab") if clip.name == "grab/duck_lift")
     assert (duck.object, duck.hands, duck.split) == ("grab/duck", "right", "train")

@@ -22,6 +22,13 @@ def mug():
     return trimesh.util.concatenate([creation.cylinder(0.04, 0.1), handle])
 
 
+def knobbed():
+    """A knob of three percent of the surface on one side."""
+    knob = creation.icosphere(2, 0.01)
+    knob.apply_translation((0.05, 0, 0.03))
+    return trimesh.util.concatenate([creation.cylinder(0.04, 0.1), knob])
+
+
 @pytest.mark.parametrize(
     ("mesh", "kind", "rotations"),
     [
@@ -33,8 +40,9 @@ def mug():
         (creation.box((0.04, 0.04, 0.09)), "discrete", 8),
         (creation.box((0.05, 0.05, 0.05)), "discrete", 24),
         (mug(), "none", 1),
+        (knobbed(), "none", 1),
     ],
-    ids=["sphere", "cylinder", "cone", "torus", "brick", "square prism", "cube", "mug"],
+    ids=["sphere", "cylinder", "cone", "torus", "brick", "square prism", "cube", "mug", "a knob"],
 )
 def test_kind_and_number_of_rotations(mesh, kind, rotations):
     found = symmetry(mesh)

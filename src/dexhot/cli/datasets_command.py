@@ -87,14 +87,14 @@ def _get(args: Get) -> None:
 def get_grab(accept_licence: bool | None = None, again: bool = False) -> dict[str, int]:
     """GRAB into the cache, when it is not there yet; `accept_licence` None asks on the terminal."""
     from dexhot.data.datasets.grab_import import get_grab as importer
-    from dexhot.simulation.objects import make_object
+    from dexhot.simulation.objects import resting_object
 
-    return importer(accept_licence, make_object, again)
+    return importer(accept_licence, resting_object, again)
 
 
 def get_hot3d(path: Path, objects: Path | None = None, again: bool = False) -> dict[str, int]:
     """A HOT3D sequence into the cache."""
     from dexhot.data.datasets.hot3d_import import get_hot3d as importer
-    from dexhot.simulation.objects import make_object
+    from dexhot.simulation.objects import resting_object
 
-    return importer(path, make_object, objects, again)
+    return importer(path, resting_object, objects, again)

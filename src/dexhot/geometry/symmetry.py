@@ -8,7 +8,9 @@ from scipy.spatial import cKDTree
 
 from dexhot.geometry.rotations import quat_angle, quat_multiply, quat_rotate, rotvec_to_quat
 
-TOLERANCE = 0.02  # of the shape's radius: 95 % of the surface must land this close to the surface
+# Share of the surface -> how close to the surface it must land, as a share of the shape's radius. The second tells a
+# teapot's spout from its handle, which are a few percent of it.
+TOLERANCES = {0.95: 0.02, 0.99: 0.05}
 ORDERS = (2, 3, 4, 5, 6)
 FREE_TURN = np.array([0.37, 0.91, 1.33, 1.91, 2.39, 2.83])  # rad: no common divisor, so only a full axis passes all
 
@@ -20,28 +22,28 @@ class RotationSymmetry(NamedTuple):
     center: np.ndarray  # (3,)
 
 
-def find_symmetry(vertices, faces, tolerance: float = TOLERANCE) -> RotationSymmetry:
-    """Proper rotations about the surface's centroid that map the surface onto itself within `tolerance` of its radius.
+def find_symmetry(vertices, faces) -> RotationSymmetry:
+    """Proper rotations about the surface's centroid that map the surface onto itself within TOLERANCES.
 
     Candidate axes are the principal axes of the surface, the normals of its largest flat sides, and, where two or three
     principal moments agree, a fan of axes between them.
     """
-    test = _SurfaceTest(vertices, faces, tolerance)
+    test = _SurfaceTest(vertices, faces)
     identity = np.array([[1.0, 0, 0, 0]])
     axes, fan = _candidate_axes(test)
-    full = [a for a in axes + fan[::4] if test.passes(a, FREE_TURN)]
+    full = [a for a in axes + fan[::4] if test.passes_all(a, FREE_TURN)]
     if full and any(abs(a @ b) < 0.9 for a in full for b in full):
         return RotationSymmetry("sphere", np.array([0.0, 0, 1]), identity, test.center)
     if full:
         axis = full[0]
         across = np.cross(axis, np.eye(3)[np.argmin(np.abs(axis))])
         flip = rotvec_to_quat(np.pi * across / np.linalg.norm(across))
-        rotations = np.vstack([identity, flip]) if test.error(flip) < test.limit else identity
+        rotations = np.vstack([identity, flip]) if test.passes(flip) else identity
         return RotationSymmetry("axis", axis, rotations, test.center)
     group = identity
     turns = [a * 2 * np.pi / n for a in axes for n in ORDERS] + [a * np.pi for a in fan]
     for q in rotvec_to_quat(np.array(turns)):
-        if _is_new(q, group) and test.error(q) < test.limit:
+        if _is_new(q, group) and test.passes(q):
             group = _generate([*group[1:], q])
     return RotationSymmetry("discrete" if len(group) > 1 else "none", np.array([0.0, 0, 1]), group, test.center)
 
@@ -49,7 +51,7 @@ def find_symmetry(vertices, faces, tolerance: float = TOLERANCE) -> RotationSymm
 class _SurfaceTest:
     """Distance between a surface and its rotated self, on points sampled with a fixed seed."""
 
-    def __init__(self, vertices, faces, tolerance: float, points: int = 500, target: int = 20000):
+    def __init__(self, vertices, faces, points: int = 500, target: int = 20000):
         mesh = trimesh.Trimesh(vertices, faces, process=False)
         dense, face = trimesh.sample.sample_surface(mesh, target, seed=0)
         self.center, self.moments = _surface_moments(mesh)
@@ -58,16 +60,20 @@ class _SurfaceTest:
         self.points = trimesh.sample.sample_surface(mesh, points, seed=1)[0] - self.center
         self.radius = float(np.linalg.norm(self.surface, axis=1).max())
         self.tree = cKDTree(self.surface)
-        self.limit = tolerance * self.radius + self.error(
-            np.array([1.0, 0, 0, 0])
-        )  # the identity's is the sampling gap
+        gap = self._distances(np.array([1.0, 0, 0, 0]))  # of the samples: the surface unturned is this far off too
+        self.limits = np.array(list(TOLERANCES.values())) * self.radius + gap
 
-    def error(self, quat) -> float:
+    def passes(self, quat) -> bool:
+        """Whether the turned surface is the surface."""
+        return bool((self._distances(quat) < self.limits).all())
+
+    def passes_all(self, axis, angles) -> bool:
+        return all(self.passes(rotvec_to_quat(axis * angle)) for angle in angles)
+
+    def _distances(self, quat) -> np.ndarray:
+        """What the shares of TOLERANCES of the turned points are within, m."""
         distance, _ = self.tree.query(quat_rotate(quat, self.points))
-        return float(np.quantile(distance, 0.95))
-
-    def passes(self, axis, angles) -> bool:
-        return all(self.error(rotvec_to_quat(axis * angle)) < self.limit for angle in angles)
+        return np.quantile(distance, list(TOLERANCES))
 
 
 def _surface_moments(mesh: trimesh.Trimesh) -> tuple[np.ndarray, np.ndarray]:

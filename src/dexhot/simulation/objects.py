@@ -67,6 +67,15 @@ def make_object(
     )
 
 
+def resting_object(name: str, vertices, faces, **options: Any) -> ObjectAsset:
+    """`make_object`, whose `options` it takes, with its `resting_poses`. Raises MeshError also where none was found."""
+    asset = make_object(name, vertices, faces, **options)
+    asset.resting_poses = resting_poses(asset, load_physics())
+    if not len(asset.resting_poses):
+        raise MeshError(f"{name}: no pose of it came to rest on the table in simulation; check the mesh and its mass.")
+    return asset
+
+
 def object_from_file(
     path: str | Path,
     name: str,
@@ -76,19 +85,16 @@ def object_from_file(
     mass: float | None = None,
     density: float | None = None,
 ) -> ObjectAsset:
-    """A scan as an asset with resting poses: read, unit and scale check, repair, `make_object`, `resting_poses`.
+    """A scan as an asset: read, unit and scale check, repair, `resting_object`.
 
     Raises MeshError with the reason; a wrong unit is never corrected in silence, the message says which one fits.
     """
     raw_vertices, raw_faces = read_mesh(path)
     check_mesh(name, raw_vertices * UNITS[unit] * scale, raw_faces, unit, scale)
     vertices, faces = repair(raw_vertices * UNITS[unit] * scale, raw_faces)
-    asset = make_object(name, vertices, faces, mass=mass, density=density)
+    asset = resting_object(name, vertices, faces, mass=mass, density=density)
     closed = trimesh.Trimesh(vertices, faces, process=False).is_watertight
     asset.provenance |= {"file": Path(path).name, "unit": unit, "scale": scale, "watertight": bool(closed)}
-    asset.resting_poses = resting_poses(asset, load_physics())
-    if not len(asset.resting_poses):
-        raise MeshError(f"{name}: no pose of it came to rest on the table in simulation; check the mesh and --mass.")
     return asset
 
 

@@ -22,7 +22,7 @@ SOURCE = "myosuite 2.8.5"
 REQUIREMENT, WHEEL = "myosuite==2.8.5", "myosuite-2.8.5-py3-none-any.whl"
 SHA256 = "64c6c81f0e85c05d50d155ee584c2d4ac55f659e1460011799659087c588cf9b"
 CLIPS, OBJECTS = "myosuite/envs/myo/myodm/data", "myosuite/simhive/object_sim"
-IMPORTER = 1  # raised when the importer's result changes, so that old files are written again
+IMPORTER, OBJECT_IMPORTER = 1, 2  # raised when clips or objects come out otherwise, so that old files are written again
 
 OBJECT_ORIGIN = np.array([0.0, 0.0, 0.035])  # m, where the model puts the object's slide joints' zero
 PERIOD = 0.04  # s; the files say 0.02, but the motion is GRAB's 120 Hz resampled to 25

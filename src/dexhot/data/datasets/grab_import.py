@@ -22,8 +22,8 @@ def get_grab(
 ) -> dict[str, int]:
     """Write every clip and object that the cache does not hold yet (`again`: all of them). Returns how many of each.
 
-    `make_object` builds an asset from a mesh and its convex pieces (dexhot.simulation.objects.make_object, which lives
-    on a floor above this one). `accept_licence` None asks on the terminal. Raises LicenceError and DexhotError.
+    `make_object` builds an asset from a mesh and its convex pieces (dexhot.simulation.objects.resting_object, which
+    lives on a floor above this one). `accept_licence` None asks on the terminal. Raises LicenceError and DexhotError.
     """
     require_acceptance("grab", grab.TERMS, accept_licence)
     clips = sorted({clip for names in splits("grab").values() for clip in names})
@@ -37,7 +37,8 @@ def get_grab(
         progress.update(downloading, total=1, completed=1)
         with scratch() as temporary:
             folder = unpack(wheel, temporary, (*PARTS, grab.CLIPS, grab.OBJECTS))
-            provenance = {"dataset": "GRAB", "source": grab.SOURCE, "sha256": grab.SHA256, "importer": grab.IMPORTER}
+            provenance = {"dataset": "GRAB", "source": grab.SOURCE, "sha256": grab.SHA256}
+            provenance |= {"importer": grab.OBJECT_IMPORTER}
             sources = {}
             for name in progress.track(
                 sorted({object_of(clip) for clip in stale_clips} | {*stale_objects}), description="objects"
@@ -69,6 +70,6 @@ def _current_clip(clip: str) -> bool:
 
 def _current_object(name: str) -> bool:
     try:
-        return load_object(f"grab/{name}").provenance.get("importer") == grab.IMPORTER
+        return load_object(f"grab/{name}").provenance.get("importer") == grab.OBJECT_IMPORTER
     except (FileFormatError, NotFoundError):
         return False
