@@ -14,8 +14,8 @@
         def stop(self) -> None: ...                          # deactivate or fault: callbacks closed, publishers open
         def teardown(self) -> None: ...                      # cleanup; what `advertise` etc. made goes by itself
 
-Each of the four may be absent. rclpy swallows exceptions of transition callbacks, gates only publishers, and has no
-way to raise an error from ACTIVE: this base logs them, gates subscriptions and loops, and deactivates on `fault`.
+Each of the four may be absent; managed.py says what becomes of their exceptions. rclpy gates only publishers: this base
+gates subscriptions and loops too.
 Stamps are ROS time (`stamp`, `now`); loops and latencies are steady time. The node that knows that the work is done
 calls `finish`: its process ends with exit code 0 and the bring-up takes everything down.
 
@@ -24,7 +24,6 @@ it is `journaled`, draws from a seeded generator, uses sample counts rather than
 """
 
 import time
-import traceback
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -34,19 +33,16 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecyclePublisher, LifecycleState
 from std_msgs.msg import Header
 
-from dexhot.errors import DexhotError
 from dexhot.nodes import parameters
-from dexhot.nodes.claim import Claim
 from dexhot.nodes.diagnostics import Histogram, ProcessMonitor, TickMonitor, status_message
+from dexhot.nodes.managed import ManagedNode
 from dexhot.nodes.qos import publish_profile, subscribe_profile
 
-SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
-
-class DexhotNode(LifecycleNode):
+class DexhotNode(ManagedNode):
     """A lifecycle node with described parameters, gated callbacks, measured loops, diagnostics and a heartbeat."""
 
     journaled = False  # True: publish on /<node>/inputs what the callbacks were given, in order (see `subscribe`)
@@ -60,36 +56,19 @@ class DexhotNode(LifecycleNode):
         self.p = SimpleNamespace()
         self.values: dict[str, object] = {}  # a node's own diagnostic values
         self.warnings: dict[str, str] = {}  # key -> what; any makes the diagnostics WARN
-        self.fault_reason = ""
         self.finished = ""  # why this node's process may end
         self.exit_code = 0
-        self.active = False
         self._loops: dict[str, tuple[Any, TickMonitor]] = {}
         self._latencies: dict[str, Histogram] = {}
         self._made: list[tuple[Callable, Any]] = []  # (destroy, entity) of what setup made
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._process = ProcessMonitor()
         self._journal: LifecyclePublisher | None = None
-        self._claim: Claim | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", publish_profile("state"))
         self._heartbeat = self.create_publisher(Header, "/heartbeat", publish_profile("state"))
         rates = [self.get_parameter(f"{kind}_rate").value for kind in ("diagnostics", "heartbeat")]
         self.create_timer(1.0 / rates[0], self.publish_diagnostics, clock=self._steady)
         self.create_timer(1.0 / rates[1], self._beat, clock=self._steady)
-
-    # What subclasses implement
-
-    def setup(self) -> None:
-        """Configure: read `self.p`, load files, make publishers, subscriptions, loops and services."""
-
-    def start(self) -> None:
-        """Activate: publishers are open; loops and subscriptions open after it returns."""
-
-    def stop(self) -> None:
-        """Deactivate, also on a fault: loops and subscriptions are closed, publishers still open for a last message."""
-
-    def teardown(self) -> None:
-        """Clean up or shut down: give back what setup took (files, threads, devices)."""
 
     def alive(self) -> bool:
         """Whether to give a heartbeat; a node that is active but not ready yet may hold it back."""
@@ -125,7 +104,7 @@ class DexhotNode(LifecycleNode):
                 return
             if self._journal is not None:
                 self._journal.publish(Header(stamp=getattr(message, "header", message).stamp, frame_id=topic))
-            self._guarded(callback, message)
+            self.guarded(callback, message)
 
         subscription = self.create_subscription(msg_type, topic, gated, subscribe_profile(qos))
         self._made.append((self.destroy_subscription, subscription))
@@ -142,7 +121,7 @@ class DexhotNode(LifecycleNode):
                 return
             begin = time.monotonic()
             monitor.tick(begin)
-            self._guarded(callback)
+            self.guarded(callback)
             monitor.done(time.monotonic() - begin)
 
         timer = self.create_timer(monitor.period, tick, clock=self._steady, autostart=False)
@@ -157,7 +136,7 @@ class DexhotNode(LifecycleNode):
         """Serve `callback(request, response) -> response` while configured; its exception is a fault."""
 
         def guarded(request: Any, response: Any) -> Any:
-            answer = self._guarded(callback, request, response)
+            answer = self.guarded(callback, request, response)
             return response if answer is None else answer
 
         self._made.append((self.destroy_service, self.create_service(srv_type, name, guarded)))
@@ -172,19 +151,6 @@ class DexhotNode(LifecycleNode):
         """The name of another node with our namespace."""
         return f"{self.get_namespace().rstrip('/')}/{node}"
 
-    def fault(self, reason: str) -> None:
-        """Something is wrong beyond repair here: log it, tell /diagnostics, deactivate (which calls `stop`).
-
-        Latched: the ERROR stays until the node is activated again.
-        """
-        if self.fault_reason:
-            return
-        self.fault_reason = reason
-        self.get_logger().error(f"fault: {reason}")
-        if self.active:
-            self.trigger_deactivate()
-        self.publish_diagnostics()
-
     def finish(self, reason: str, code: int = 0) -> None:
         """The node's work is done: its process ends with exit code `code`, and with it the whole graph."""
         if not self.finished:
@@ -193,59 +159,12 @@ class DexhotNode(LifecycleNode):
 
     # Lifecycle
 
-    def destroy_node(self) -> None:
-        """Also the state machine, which rclpy forgets: it would keep the participant until the collector comes by."""
-        if self._claim is not None:
-            self._claim.release()
-        super().destroy_node()
-        self._state_machine.destroy_when_not_in_use()
-
-    @property
-    def state(self) -> str:
-        """unconfigured, inactive, active or finalized."""
-        return self._state_machine.current_state[1]
-
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._transition("configure", self._configure, state, undo=self._release)
-
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        result = self._transition("activate", self._activate, state, undo=self._abort)
-        self.publish_diagnostics()  # who asked for it should not have to wait for the next ones
-        return result
-
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self._close()
-        self._transition("deactivate", self.stop)
-        return super().on_deactivate(state)
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self._release()
-        return SUCCESS
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        if self.active:
-            self.on_deactivate(state)
-        self._release()
-        return SUCCESS
-
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self._release()
-        return SUCCESS
-
     def _configure(self, state: LifecycleState) -> None:
-        self.fault_reason = ""
-        self._claim = Claim(self.get_fully_qualified_name())
         self.p = parameters.values(self, self.schema)
-        self.setup()
-        super().on_configure(state)
+        super()._configure(state)
 
     def _activate(self, state: LifecycleState) -> None:
-        self.fault_reason = ""
-        super().on_activate(state)
-        self.start()
-        if self.fault_reason:
-            raise DexhotError(self.fault_reason)
-        self.active = True
+        super()._activate(state)
         for timer, monitor in self._loops.values():
             monitor.restart(time.monotonic())
             timer.reset()
@@ -253,53 +172,17 @@ class DexhotNode(LifecycleNode):
             histogram.reset()
 
     def _close(self) -> None:
-        """Callbacks no longer run."""
-        self.active = False
+        super()._close()
         for timer, _ in self._loops.values():
             timer.cancel()
 
-    def _abort(self) -> None:
-        """An activation that failed leaves no publisher open."""
-        self._close()
-        super().on_deactivate(LifecycleState("activating", 0))
-
-    def _release(self) -> None:
-        """What setup made is gone; also after a setup that got half way."""
-        self._close()
-        self._transition("clean up", self.teardown)
+    def _destroy_entities(self) -> None:
         for destroy, entity in reversed(self._made):
             destroy(entity)
-        if self._claim is not None:
-            self._claim.release()
         self._made.clear()
         self._loops.clear()
         self._latencies.clear()
         self._journal = None
-
-    def _transition(
-        self, name: str, work: Callable, *args: Any, undo: Callable[[], None] | None = None
-    ) -> TransitionCallbackReturn:
-        """Do `work`; an exception is logged (with the traceback unless it is a DexhotError), undone, and a FAILURE."""
-        try:
-            work(*args)
-            return SUCCESS
-        except Exception as e:
-            self.fault_reason = f"could not {name}: {e}"
-            told = str(e) if isinstance(e, DexhotError) else traceback.format_exc()
-            self.get_logger().error(f"could not {name}: {told}")
-            if undo is not None:
-                undo()
-            return FAILURE
-
-    def _guarded(self, callback: Callable, *args: Any) -> Any:
-        try:
-            return callback(*args)
-        except Exception as e:
-            where = getattr(callback, "__name__", str(callback))
-            if not isinstance(e, DexhotError):
-                self.get_logger().error(traceback.format_exc())
-            self.fault(f"{where}: {type(e).__name__}: {e}")
-            return None
 
     # Parameters
 

@@ -106,7 +106,7 @@ class RigNode(DexhotNode):
 
     def guarded_alarm(self) -> None:
         if self.active:
-            self._guarded(self.on_alarm)
+            self.guarded(self.on_alarm)
 
     def on_alarm(self) -> None:
         """Tick when one is due and the last one's answer came, or is given up; then set the alarm anew."""
