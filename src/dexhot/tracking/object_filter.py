@@ -5,8 +5,8 @@ world. Error state (12,): dp, dtheta (q_true = Exp(dtheta) q), dv, dw. Predictio
 
     p += v dt,  q <- Exp(w dt) q,  F = [[I, 0, dt I, 0], [0, Exp(w dt), 0, dt I], [0, 0, I, 0], [0, 0, 0, I]]
 
-A measured pose gives the residual (z_p - p, Log(z_q q^-1)) with H = [I 0]. A stamp that does not advance is refused, and
-so is a residual outside the gate; after `lost_after` without an accepted one the next measurement starts anew.
+A measured pose gives the residual (z_p - p, Log(z_q q^-1)) with H = [I 0]. A stamp that does not advance is refused,
+and so is a residual outside the gate; after `lost_after` without an accepted one the next measurement starts anew.
 """
 
 from dataclasses import dataclass
