@@ -132,6 +132,18 @@ def test_a_command_that_is_not_finite_is_refused_and_the_arm_goes_on(arm):
     assert arm.read().q == pytest.approx(goal, abs=0.02)
 
 
+def test_commands_that_outrun_the_arm_are_told(arm):
+    arm.hold()
+    goal = arm.read().q + 0.3 * (np.arange(7) == 5)
+
+    def told() -> bool:
+        arm.write(goal, STILL, STILL)
+        return "behind" in arm.warnings
+
+    assert eventually(told)
+    assert "fr3_joint6 was" in arm.warnings["behind"] and "speed:=" in arm.warnings["behind"]
+
+
 def test_no_reference_beyond_the_limits_goes_to_the_robot(simulated, monkeypatch):
     sent = []
     with FrankaArm(simulated.address, Settings(hand="", divergence=10.0, **PATIENT)) as arm:

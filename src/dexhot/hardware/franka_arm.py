@@ -33,6 +33,7 @@ POLL = 0.004  # s
 LONGEST = 50  # robot cycles made up for in one poll; after a longer pause the setpoint is late instead
 COAST = 0.05  # s that the goal moves on after a command, by the command's velocity
 STALL = 0.05  # s without progress of the robot's time that is told, but no fault yet
+BEHIND = 0.05  # rad behind the command that are told: the limits allow no more
 GOOD_NETWORK = 0.9  # share of the control commands that the robot gets in time
 
 
@@ -49,6 +50,7 @@ class FrankaArm(Polled):
         self.warnings: dict[str, str] = {}
         self.counts = {"commands": 0, "silences": 0, "stalls": 0}
         self.longest_stall = 0.0  # s
+        self.furthest_behind = 0.0  # rad
         self._link: Link | None = None
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -188,6 +190,7 @@ class FrankaArm(Polled):
             self._rest(state)
         self._age += max(cycles - LONGEST, 0)
         self._advance(min(cycles, LONGEST))
+        self._notice_lag()
         self.link.send(self.setpoint.q, self.setpoint.v, self._effort)
 
     def _notice_stall(self, stalled: float) -> None:
@@ -199,6 +202,19 @@ class FrankaArm(Polled):
             self.longest_stall = max(self.longest_stall, stalled)
             told = f"the arm's time stood still for {1e3 * self.longest_stall:.0f} ms: is the network disturbed?"
             self.warnings["stall"] = told
+
+    def _notice_lag(self) -> None:
+        """Commands that the limits keep the setpoint from: joints that are late by unequal times bend the path."""
+        setpoint, limits = self.setpoint, self.setpoint.limits
+        lag = np.abs(np.clip(self._goal, limits.lower, limits.upper) - setpoint.q)
+        worst = int(lag.argmax())
+        if not self._holding and lag[worst] > max(self.furthest_behind, BEHIND):
+            self.furthest_behind = lag[worst]
+            kind = max(setpoint.limited, key=lambda kind: setpoint.limited[kind])
+            self.warnings["behind"] = (
+                f"{self.joint_names[worst]} was {lag[worst]:.2f} rad behind its commands, held back by the limit of "
+                f"{kind}: is the clip too fast for the arm? Make it slower (speed:=0.8)."
+            )
 
     def _judge(self, state: "franky.RobotState") -> None:
         """Warn of a bad network; raise ArmError when the arm does not obey or is not where it was sent."""

@@ -52,6 +52,9 @@ class FrankaDriverNode(DriverNode):
         arm = self.device
         assert isinstance(arm, FrankaArm)
         others = {topic: text for topic, text in self.warnings.items() if not topic.startswith("arm ")}
-        self.warnings = others | {f"arm {topic}": text for topic, text in arm.warnings.items()}
+        found = {f"arm {topic}": text for topic, text in arm.warnings.items()}
+        for topic in found.keys() - self.warnings.keys():
+            self.get_logger().warning(found[topic])
+        self.warnings = others | found
         self.values |= {f"arm.{name}": count for name, count in arm.counts.items()}
         self.values |= {f"limited.{name}": count for name, count in arm.setpoint.limited.items()}
