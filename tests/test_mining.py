@@ -11,10 +11,11 @@ from dexhot.data.files import load, save
 from dexhot.data.object_library import save_object
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError, FileFormatError
+from dexhot.evaluation.metrics import SUCCESSES
 from dexhot.evaluation.score import floating_simulator
 from dexhot.hands.robot_hand import load_hand
 from dexhot.simulation.physics import load_physics
-from dexhot_train.bench_mine import figures
+from dexhot_train.bench_mine import figures, mine_clip, score_clip
 from dexhot_train.clip_job import ClipJob, run_clip
 from dexhot_train.executor import run_jobs
 from dexhot_train.mining import MineOptions, mine, with_samples
@@ -121,22 +122,21 @@ def test_an_unknown_executor_is_refused():
 
 
 def test_figures_count_a_failed_clip_as_no_success():
-    row: dict[str, object] = {
-        "success_10cm_20deg": True,
-        "success_10cm_40deg": True,
-        "success_strict": True,
-        "success_strict_raw": True,
-    }
-    row |= {
-        "replay_success_strict": False,
-        "replay_success_10cm_20deg": False,
-        "robust": 0.8,
-        "hold_rate": None,
-        "reachable": True,
-    }
+    row: dict[str, object] = {who + success: not who for who in ("", "replay_", "frozen_") for success in SUCCESSES}
+    row |= {"success_strict_raw": True, "robust": 0.8, "hold_rate": None, "reachable": True}
     row |= {"T_err_cm": 1.0, "R_err_rad": 0.1, "penetration_mm": 2.0, "seconds_cpu": 30.0, "seconds_wall": 40.0}
     m = figures([row], 2)
     assert m["success_strict"] == 0.5 and m["robust_fraction"] == 0.8 and m["hold_rate"] is None
+    assert m["frozen_success_strict"] == m["replay_success_strict"] == 0.0
+
+
+@pytest.mark.data
+def test_the_benchmark_scores_the_file_and_keeps_what_was_mined(grab, tmp_path):
+    clip = "cylindersmall_lift"
+    assert [mine_clip((clip, tmp_path, TINY)) for _ in range(2)] == [False, True]
+    row = score_clip((clip, tmp_path))
+    assert row["T_err_cm"] == load(tmp_path / f"{clip}.npz", Demonstration).scores["T_err_cm"]
+    assert row["frozen_success_10cm_20deg"] and not row["frozen_success_strict"]  # DexTrack's successes are lenient
 
 
 def test_mine_and_evaluate_commands(job, capsys):
