@@ -63,6 +63,12 @@ def test_a_pressed_button_is_a_fault_that_no_reset_leaves(supervisor):
     assert supervisor.machine.state is State.INACTIVE
 
 
+def test_an_emergency_stop_in_a_fault_is_answered_with_success(supervisor):
+    supervisor.apply(Event.DRIVER_FAULT, "the bus is unplugged")
+    assert supervisor.stop_all()
+    assert supervisor.machine.reason == "the bus is unplugged"
+
+
 def test_a_button_that_falls_silent_counts_as_pressed(supervisor):
     supervisor.p.estop_timeout = 0.3
     supervisor.button_heard -= 1.0

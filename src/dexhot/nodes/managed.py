@@ -67,12 +67,13 @@ class ManagedNode(LifecycleNode):
         """What `callback` returns; an exception of it is a fault, and None."""
         try:
             return callback(*args)
+        except DexhotError as e:
+            self.fault(str(e))
         except Exception as e:
             where = getattr(callback, "__name__", str(callback))
-            if not isinstance(e, DexhotError):
-                self.get_logger().error(traceback.format_exc())
+            self.get_logger().error(traceback.format_exc())
             self.fault(f"{where}: {type(e).__name__}: {e}")
-            return None
+        return None
 
     # Lifecycle
 

@@ -48,7 +48,7 @@ class SupervisorNode(DexhotNode):
             self.subscribe(Bool, "/safety/estop_input", self.on_estop, qos)
         self.serve(Trigger, "/safety/start", lambda q, r: self.answer(r, self.begin_tracking()))
         self.serve(Trigger, "/safety/stop", lambda q, r: self.answer(r, self.apply(Event.STOP, "asked to stop")))
-        self.serve(Trigger, "/safety/estop", lambda q, r: self.answer(r, self.apply(Event.ESTOP, "emergency stop")))
+        self.serve(Trigger, "/safety/estop", lambda q, r: self.answer(r, self.stop_all()))
         self.serve(Trigger, "/safety/reset", lambda q, r: self.answer(r, self.reset()))
         self.recovery = Recovery(self, self.p.required_nodes)
         self.loop(CHECK_RATE, self.check, "check")
@@ -146,6 +146,11 @@ class SupervisorNode(DexhotNode):
             self.apply(Event.ESTOP, "the emergency stop is pressed")
 
     # Decisions
+
+    def stop_all(self) -> bool:
+        """The emergency stop: whether all is stopped, as it also is by another fault before."""
+        self.apply(Event.ESTOP, "emergency stop")
+        return self.machine.state is State.FAULT
 
     def check(self) -> None:
         """Watch everything at CHECK_RATE, and say so."""
