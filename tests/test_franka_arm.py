@@ -5,6 +5,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from types import SimpleNamespace
 from pathlib import Path
 
 import numpy as np
@@ -263,6 +264,18 @@ def test_a_thread_that_fails_does_not_leave_the_tracker_running(arm, monkeypatch
     assert eventually(lambda: arm.fault)
     assert "surprise" in arm.fault
     assert eventually(lambda: not arm.link.in_control)
+
+
+def test_a_bad_network_is_told_once_the_share_means_something():
+    arm = FrankaArm("somewhere")
+    arm._link = SimpleNamespace(obeys=lambda state: True)
+    arm.setpoint.reset(STILL)
+    told = []
+    for cycles, share in ((10, 0.1), (500, 0.5), (500, 1.0)):  # a robot begins to count with the first command
+        arm._controlled = cycles
+        arm._judge(SimpleNamespace(q=STILL, control_command_success_rate=share))
+        told.append(arm.warnings.get("network"))
+    assert told == [None, "only 50 % of the control commands reach the arm in time", None]
 
 
 def test_an_arm_that_is_not_there_is_said_to_be_so(simulated):

@@ -35,6 +35,7 @@ COAST = 0.05  # s that the goal moves on after a command, by the command's veloc
 STALL = 0.05  # s without progress of the robot's time that is told, but no fault yet
 BEHIND = 0.05  # rad behind the command that are told: the limits allow no more
 GOOD_NETWORK = 0.9  # share of the control commands that the robot gets in time
+COUNTED = 200  # robot cycles of control until that share, which is of the last hundred, means something
 
 
 class FrankaArm(Polled):
@@ -57,6 +58,7 @@ class FrankaArm(Polled):
         self._lock = threading.Lock()
         self._goal, self._goal_v, self._effort = np.zeros((3, 7))
         self._age = 0  # robot cycles since the goal was set
+        self._controlled = 0  # robot cycles since it took control
         self._holding = True
         self._stalled = 0.0  # s, at the last look
 
@@ -127,6 +129,7 @@ class FrankaArm(Polled):
             if self._thread is None:
                 self.setpoint.reset(state.q)
                 self.link.start(state.q)
+                self._controlled = 0
         if self._thread is None:
             self._stopping.clear()
             self._thread = threading.Thread(target=self._poll_on, name="franka", daemon=True)
@@ -183,6 +186,7 @@ class FrankaArm(Polled):
                 f"the arm's time stands still since {1e3 * watch.stalled:.0f} ms: its controller is frozen or the "
                 "network is lost; see to it, then reset."
             )
+        self._controlled += cycles
         self._notice_stall(watch.stalled)
         self._judge(state)
         if not self._holding and self._age * STEP > self.settings.command_timeout:
@@ -226,7 +230,7 @@ class FrankaArm(Polled):
             raise ArmError(
                 f"{name} is {error.max():.2f} rad from where it was sent: is the arm blocked? See to it, then reset."
             )
-        if state.control_command_success_rate < GOOD_NETWORK:
+        if self._controlled > COUNTED and state.control_command_success_rate < GOOD_NETWORK:
             rate = 100 * state.control_command_success_rate
             self.warnings["network"] = f"only {rate:.0f} % of the control commands reach the arm in time"
         else:
