@@ -8,9 +8,10 @@ from dexhot.geometry.poses import compose, inverse, matrix_to_pose, transform
 from dexhot.geometry.rotations import quat_angle
 from dexhot.hands.arm import FR3_HOME
 from dexhot.hands.robot_hand import load_hand
+from dexhot.hands.wrist import palm_poses
 from dexhot.retargeting.arm_chain import ArmChain
 from dexhot.retargeting.arm_ik import ArmIK
-from dexhot.retargeting.placement import follow, moved, palm_poses, place
+from dexhot.retargeting.placement import follow, moved, place
 
 HAND = load_hand("leap_right")
 
@@ -66,8 +67,8 @@ def test_refuses_a_palm_that_is_not_finite(ik):
 def test_moving_a_reference_keeps_hand_and_object_together(lift_reference):
     there = np.array([0.3, -0.2, 0.0, np.cos(0.4), 0, 0, np.sin(0.4)])
     new = moved(lift_reference, there)
-    before = compose(inverse(palm_poses(lift_reference)), lift_reference.object_pose)
-    after = compose(inverse(palm_poses(new)), new.object_pose)
+    before = compose(inverse(palm_poses(lift_reference.base_quat, lift_reference.q)), lift_reference.object_pose)
+    after = compose(inverse(palm_poses(new.base_quat, new.q)), new.object_pose)
     np.testing.assert_allclose(after[:, :3], before[:, :3], atol=1e-9)
     assert quat_angle(after[:, 3:], before[:, 3:]).max() < 1e-6
     np.testing.assert_allclose(new.placement, there)

@@ -10,12 +10,13 @@ from dexhot.cli import main
 from dexhot.data.object_library import load_object
 from dexhot.errors import MeshError
 from dexhot.geometry.meshes import check_mesh, mass_properties, read_mesh, repair
+from dexhot.geometry.poses import lowest
 from dexhot.geometry.rotations import quat_rotate
 from dexhot.simulation.objects import make_object, object_from_file, resting_poses, thumbnail
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.renderer import NoRendererError
 from dexhot.simulation.scene import object_scene
-from dexhot.simulation.settle import lowest_point, require_rest
+from dexhot.simulation.settle import require_rest
 
 PHYSICS = load_physics()
 BOX = trimesh.creation.box((0.04, 0.06, 0.10))
@@ -115,7 +116,7 @@ def test_resting_poses_are_at_rest_on_the_table(brick):
     scene = object_scene(brick, PHYSICS)
     assert len(poses) == 6
     for pose in poses:
-        assert lowest_point(brick, pose) == pytest.approx(0.0, abs=1e-3)
+        assert lowest(pose, brick.corners) == pytest.approx(0.0, abs=1e-3)
         require_rest(scene, pose)
 
 

@@ -8,12 +8,13 @@ from dexhot.data.datasets import load_clip, splits
 from dexhot.data.object_library import load_object
 from dexhot.data.types import WRIST_JOINTS
 from dexhot.errors import DexhotError
+from dexhot.geometry.poses import lowest
 from dexhot.geometry.rotations import quat_angle, quat_multiply, rotvec_to_quat, xyz_angles_to_quat
 from dexhot.hands.arm import FR3_HOME
 from dexhot.hands.robot_hand import load_hand
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import arm_scene, floating_scene, object_scene, perturbed, reset
-from dexhot.simulation.settle import lowest_point, require_rest, settle, settle_check, settle_height
+from dexhot.simulation.settle import require_rest, settle, settle_check, settle_height
 
 PHYSICS = load_physics()
 TILTED = rotvec_to_quat([0.3, -0.5, 0.8])
@@ -133,7 +134,7 @@ def test_perturbed_scales_friction_and_mass_and_leaves_the_scene_alone(scene):
 
 def test_settle_height_puts_the_lowest_point_on_the_table(lift):
     pose = settle_height(lift[1], [0.1, 0.2, 5.0, *TILTED], table_height=0.3)
-    assert lowest_point(lift[1], pose) == pytest.approx(0.3, abs=1e-9)
+    assert lowest(pose, lift[1].corners) == pytest.approx(0.3, abs=1e-9)
     assert np.allclose(pose[:2], [0.1, 0.2])
 
 

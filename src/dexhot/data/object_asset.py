@@ -46,6 +46,11 @@ class ObjectAsset:
     )  # (P, 7) world_T_mesh on a table at z = 0
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def corners(self) -> np.ndarray:
+        """(C, 3) vertices of all convex pieces."""
+        return np.concatenate([vertices for vertices, _ in self.pieces])
+
     def validate(self) -> None:
         """Raise FileFormatError for values that no rigid body has."""
         arrays = [self.vertices, self.center_of_mass, self.inertia, self.resting_poses, *(v for v, _ in self.pieces)]

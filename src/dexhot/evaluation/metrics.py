@@ -11,9 +11,10 @@ from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import Reference, Rollout
 from dexhot.errors import DexhotError
 from dexhot.evaluation.symmetry import add_s, reduced_angle
-from dexhot.geometry.poses import transform
-from dexhot.geometry.rotations import quat_angle, quat_multiply, xyz_angles_to_quat
+from dexhot.geometry.poses import lowest
+from dexhot.geometry.rotations import quat_angle
 from dexhot.hands.robot_hand import RobotHand
+from dexhot.hands.wrist import palm_poses
 
 # Each success holds when every one of its metrics is below its limit. The first two are DexTrack's (section 4.1).
 SUCCESSES: dict[str, dict[str, float]] = {
@@ -56,7 +57,7 @@ def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, 
     raw = metrics | _judged(distance, angle)
     metrics |= {f"{name}_raw": whole and passes(raw, name, reference) for name in SUCCESSES}
 
-    heights = lowest_point(asset, wanted), lowest_point(asset, achieved)
+    heights = lowest(wanted, asset.corners), lowest(achieved, asset.corners)
     wanted_lifted, lifted = (h > h[0] + LIFT for h in heights)
     held = ~rollout.table_contact.astype(bool) & ((add if symmetric else distance) < HELD)
     metrics |= {
@@ -90,11 +91,9 @@ def hand_errors(rollout: Rollout) -> dict[str, float]:
     """E_wrist = mean(0.5 angle in rad + 0.5 distance in m), E_finger = mean |dq| in rad (DexTrack section 4.1), against
     the retargeted q; E_hand is their mean, which the successes bound."""
     reference = rollout.reference
-    cm = 100 * np.linalg.norm(rollout.q[:, :3] - reference.q[:, :3], axis=1).mean()
-    achieved, wanted = (
-        quat_multiply(reference.base_quat, xyz_angles_to_quat(q[:, 3:6])) for q in (rollout.q, reference.q)
-    )
-    rad = quat_angle(achieved, wanted).mean()
+    achieved, wanted = (palm_poses(reference.base_quat, clip.q) for clip in (rollout, reference))
+    cm = 100 * np.linalg.norm(achieved[:, :3] - wanted[:, :3], axis=1).mean()
+    rad = quat_angle(achieved[:, 3:], wanted[:, 3:]).mean()
     wrist, finger = 0.5 * rad + 0.5 * cm / 100, np.abs(rollout.q[:, 6:] - reference.q[:, 6:]).mean()
     return {
         "E_wrist": wrist,
@@ -103,12 +102,6 @@ def hand_errors(rollout: Rollout) -> dict[str, float]:
         "E_finger": finger,
         "E_hand": 0.5 * wrist + 0.5 * finger,
     }
-
-
-def lowest_point(asset: ObjectAsset, pose: np.ndarray) -> np.ndarray:
-    """(T,) height in m of the lowest vertex of the object at poses (T, 7)."""
-    corners = np.concatenate([vertices for vertices, _ in asset.pieces]) if asset.pieces else asset.vertices
-    return transform(pose[:, None], corners[None])[..., 2].min(axis=1)
 
 
 def _judged(distance: np.ndarray, angle: np.ndarray) -> dict[str, float]:

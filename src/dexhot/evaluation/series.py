@@ -9,9 +9,11 @@ import numpy as np
 
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import Reference, Rollout
-from dexhot.evaluation.metrics import HELD, LIFT, lowest_point
+from dexhot.evaluation.metrics import HELD, LIFT
 from dexhot.evaluation.symmetry import add_s, reduced_angle
-from dexhot.geometry.rotations import quat_angle, quat_multiply, xyz_angles_to_quat
+from dexhot.geometry.poses import lowest
+from dexhot.geometry.rotations import quat_angle
+from dexhot.hands.wrist import palm_poses
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,6 @@ class Series:
     phase: np.ndarray  # of str: "approach", "contact", "held", "lost", "release"
 
 
-def palm_quat(base_quat: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """World rotation (..., 4) of the palm from the hand vector (..., 6+n)."""
-    return quat_multiply(np.broadcast_to(base_quat, (*q.shape[:-1], 4)), xyz_angles_to_quat(q[..., 3:6]))
-
-
 def compute_series(rollout: Rollout, asset: ObjectAsset) -> Series:
     """Errors and phases of every frame of `rollout`, which moved `asset`."""
     ref = rollout.reference
@@ -58,17 +55,17 @@ def compute_series(rollout: Rollout, asset: ObjectAsset) -> Series:
         judged = 100 * add_s(asset, rollout.object_pose, ref.object_pose)
         reduced = reduced_angle(asset.symmetry, rollout.object_pose[:, 3:], ref.object_pose[:, 3:])
         judged_angle = np.degrees(reduced)
-    height, ref_height = lowest_point(asset, rollout.object_pose), lowest_point(asset, ref.object_pose)
+    height, ref_height = (lowest(clip.object_pose, asset.corners) for clip in (rollout, ref))
     ref_lifted = ref_height > ref_height[0] + LIFT
-    wrist = quat_angle(palm_quat(ref.base_quat, ref.q), palm_quat(ref.base_quat, rollout.q))
+    palm, ref_palm = (palm_poses(ref.base_quat, clip.q) for clip in (rollout, ref))
     return Series(
         time=np.asarray(rollout.time, float) - float(rollout.time[0]),
         object_cm=distance,
         object_deg=angle,
         judged_cm=judged,
         judged_deg=judged_angle,
-        wrist_cm=100 * np.linalg.norm(rollout.q[:, :3] - ref.q[:, :3], axis=1),
-        wrist_deg=np.degrees(wrist),
+        wrist_cm=100 * np.linalg.norm(palm[:, :3] - ref_palm[:, :3], axis=1),
+        wrist_deg=np.degrees(quat_angle(ref_palm[:, 3:], palm[:, 3:])),
         finger_deg=np.degrees(np.abs(rollout.q[:, 6:] - ref.q[:, 6:]).mean(axis=1)),
         height_cm=100 * (height - ref.table_height),
         reference_height_cm=100 * (ref_height - ref.table_height),

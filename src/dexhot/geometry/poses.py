@@ -33,6 +33,11 @@ def transform(a_T_b, points_b):
     return quat_rotate(a_T_b[..., 3:], points_b) + a_T_b[..., :3]
 
 
+def lowest(a_T_b, points_b):
+    """Smallest z (...) in a of points (N, 3) in b, at poses (..., 7)."""
+    return transform(np.asarray(a_T_b, float)[..., None, :], points_b)[..., 2].min(axis=-1)
+
+
 def pose_to_matrix(a_T_b):
     """(..., 7) -> homogeneous (..., 4, 4)."""
     a_T_b = np.asarray(a_T_b, float)

@@ -11,10 +11,11 @@ import numpy as np
 from dexhot.data.types import Reference
 from dexhot.errors import UnreachableError
 from dexhot.geometry.poses import compose, make_pose, pose_to_matrix, transform
-from dexhot.geometry.rotations import quat_multiply, xyz_angles_to_quat
+from dexhot.geometry.rotations import quat_multiply
 from dexhot.hands.arm import FR3_HOME
 from dexhot.hands.joint_table import joint_table
 from dexhot.hands.robot_hand import RobotHand, load_hand
+from dexhot.hands.wrist import palm_poses
 from dexhot.retargeting.arm_chain import ArmChain
 from dexhot.retargeting.arm_ik import ArmIK
 
@@ -44,12 +45,6 @@ class ArmMotion:
         return int(bad[0]) if len(bad) else None
 
 
-def palm_poses(reference: Reference, q=None):
-    """(T, 7) world_T_palm of the wrist joints in q (T, 6+n), by default the reference's own."""
-    q = reference.q if q is None else q
-    return make_pose(q[:, :3], quat_multiply(reference.base_quat, xyz_angles_to_quat(q[:, 3:6])))
-
-
 def moved(reference: Reference, world_T_old) -> Reference:
     """The reference in other coordinates; world_T_old (7,) may turn about the vertical and shift."""
     T = np.asarray(world_T_old, float)
@@ -68,7 +63,7 @@ def moved(reference: Reference, world_T_old) -> Reference:
 
 def follow(reference: Reference, ik: ArmIK, start=FR3_HOME) -> ArmMotion:
     """Follow the palm of a placed reference at 60 Hz, from the configuration that reaches its first frame."""
-    poses = palm_poses(reference)
+    poses = palm_poses(reference.base_quat, reference.q)
     q, _, _ = ik.reach(poses[0], start)
     rows = []
     for pose in poses:
@@ -114,7 +109,7 @@ def require_reach(reference: Reference) -> None:
 
 def _candidates(reference: Reference, chain: ArmChain):
     """(C, 7) world_T_demonstration, the most comfortable first."""
-    poses = palm_poses(reference)
+    poses = palm_poses(reference.base_quat, reference.q)
     frames = np.unique(np.linspace(0, len(poses) - 1, FRAMES).astype(int))
     middle = 0.5 * (poses[:, :2].min(0) + poses[:, :2].max(0))
     yaw, x, y = (g.ravel() for g in np.meshgrid(YAWS, DISTANCES, SIDES, indexing="ij"))

@@ -105,7 +105,7 @@ def resting_poses(asset: ObjectAsset, physics: Physics, most: int = 6) -> np.nda
     `settle_check`. Poses that differ by a turn about the vertical, or about the object's symmetry axis, count once.
     """
     scene = object_scene(asset, physics)
-    hull = trimesh.convex.convex_hull(np.concatenate([v for v, _ in asset.pieces]))
+    hull = trimesh.convex.convex_hull(asset.corners)
     transforms, _ = trimesh.poses.compute_stable_poses(hull, center_mass=asset.center_of_mass, sigma=0.0, n_samples=1)
     found: list[np.ndarray] = []
     ups: list[np.ndarray] = []

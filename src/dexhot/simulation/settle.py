@@ -7,21 +7,16 @@ import numpy as np
 
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.errors import DexhotError
-from dexhot.geometry.poses import transform
+from dexhot.geometry.poses import lowest
 from dexhot.simulation.scene import Scene
 
 MOVED = 0.005  # m
 
 
-def lowest_point(obj: ObjectAsset, pose) -> float:
-    """z of the lowest vertex of the convex pieces at world_T_mesh `pose` (7,), m."""
-    return float(min(transform(pose, vertices)[:, 2].min() for vertices, _ in obj.pieces))
-
-
 def settle_height(obj: ObjectAsset, pose, table_height: float = 0.0) -> np.ndarray:
     """`pose` (7,) moved along z until the object just touches the table: neither inside it nor floating."""
     pose = np.array(pose, float)
-    pose[2] += table_height - lowest_point(obj, pose)
+    pose[2] += table_height - lowest(pose, obj.corners)
     return pose
 
 

@@ -15,7 +15,7 @@ from dexhot.data.datasets.myohand import CONFIDENCE, MyoHand, object_centre
 from dexhot.data.keypoints import wrist_pose
 from dexhot.data.object_asset import default_mass
 from dexhot.data.types import HandObjectTrajectory, HandTrack
-from dexhot.geometry.poses import make_pose, transform
+from dexhot.geometry.poses import lowest, make_pose
 from dexhot.geometry.rotations import quat_rotate
 
 SOURCE = "myosuite 2.8.5"
@@ -92,7 +92,6 @@ def correct(pose: np.ndarray, world_init: bool, obj: SourceObject) -> tuple[np.n
     start = quat_rotate(pose[1, 3:], obj.centre)
     error = start if world_init else pose[1, :3] - pose[0, :3] - OBJECT_ORIGIN
     out = make_pose(pose[1:, :3] - error, pose[1:, 3:])
-    lowest = min(transform(out[0], vertices)[:, 2].min() for vertices, _ in obj.pieces)
-    drop = np.array([0.0, 0.0, lowest])
+    drop = np.array([0.0, 0.0, min(lowest(out[0], vertices) for vertices, _ in obj.pieces)])
     out[:, :3] -= drop
     return out, -start - drop

@@ -37,8 +37,8 @@ def get_grab(
         progress.update(downloading, total=1, completed=1)
         with scratch() as temporary:
             folder = unpack(wheel, temporary, (*PARTS, grab.CLIPS, grab.OBJECTS))
-            provenance = {"dataset": "GRAB", "source": grab.SOURCE, "sha256": grab.SHA256}
-            provenance |= {"importer": grab.OBJECT_IMPORTER}
+            source_facts = {"source": grab.SOURCE, "sha256": grab.SHA256, "importer": grab.OBJECT_IMPORTER}
+            provenance = {"dataset": "GRAB"} | source_facts
             sources = {}
             for name in progress.track(
                 sorted({object_of(clip) for clip in stale_clips} | {*stale_objects}), description="objects"

@@ -17,7 +17,7 @@ from dexhot.data.datasets.umetrack import THUMB_CMC, UmeTrackHand
 from dexhot.data.keypoints import wrist_pose
 from dexhot.data.types import HandObjectTrajectory, HandTrack
 from dexhot.errors import FileFormatError
-from dexhot.geometry.poses import compose, make_pose, transform
+from dexhot.geometry.poses import compose, lowest, make_pose
 
 Z_UP = make_pose([0.0, 0.0, 0.0], [np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0])  # ours_T_theirs: a quarter turn about x
 SIDES = {"0": "left", "1": "right"}
@@ -82,10 +82,7 @@ def moved_objects(sequence: Sequence, library: Path) -> dict[str, str]:
 def trajectory(sequence: Sequence, uid: str, name: str, vertices: np.ndarray) -> HandObjectTrajectory:
     """The hands with one object, whose mesh vertices (V, 3) tell where the table is."""
     pose = compose(Z_UP, sequence.objects[uid])
-    lowest = transform(pose[:, None], vertices[None])[..., 2].min(axis=1)
-    table = np.percentile(
-        lowest, 10
-    )  # noise moves it by a millimetre; the object may be in the air for most of the clip
+    table = np.percentile(lowest(pose, vertices), 10)  # noise moves it by 1 mm; the object may be in the air for long
     to_ours = make_pose([-pose[0, 0], -pose[0, 1], -table], [1.0, 0.0, 0.0, 0.0])
     to_ours = compose(to_ours, Z_UP)
     model = UmeTrackHand(sequence.profile)
