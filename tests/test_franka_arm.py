@@ -5,8 +5,8 @@ import subprocess
 import sys
 import sysconfig
 import time
-from types import SimpleNamespace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
