@@ -96,10 +96,22 @@ def test_an_object_that_never_moves_fails(perfect, metrics_of):
     assert not m["success_strict"] and m["hold_rate"] == 0.0 and m["lifted_frames"] == 0
 
 
-def test_a_short_lift_that_returns_asks_for_more_than_standing_still(lift_reference):
+def test_a_short_lift_that_returns_asks_for_more_than_standing_still(lift_reference, lift_object):
     lift_reference.object_pose[:] = lift_reference.object_pose[0]
     lift_reference.object_pose[40:60, 2] += 0.04
-    assert strict_distance(lift_reference) == pytest.approx(2.0)
+    lift_object.symmetry = Symmetry()
+    assert strict_distance(lift_reference, lift_object) == pytest.approx(2.0)
+
+
+def test_a_symmetric_object_that_never_moves_fails_a_lift_that_add_s_makes_small(perfect, metrics_of):
+    """ADD-S of a 7 cm lift is under 5 cm: the nearest surface is nearer than the place it came from."""
+    start = perfect.reference.object_pose[0].copy()
+    for pose in (perfect.reference.object_pose, perfect.object_pose):
+        pose[:] = start
+    perfect.reference.object_pose[40:60, 2] += 0.07
+    m = metrics_of(perfect)
+    assert m["symmetry"] == "discrete" and m["judged_T_max_cm"] < 5 < m["T_err_max_cm"]
+    assert not m["success_strict"]
 
 
 def test_another_object_is_refused(perfect, lift_object):

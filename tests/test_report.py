@@ -56,20 +56,20 @@ def test_spans_cover_the_clip_without_gaps():
 
 
 def test_judge_puts_strict_limits_beside_raw_metrics(metrics):
-    verdicts = {v.id: v for v in judge(metrics, lift_reference())}
+    verdicts = {v.id: v for v in judge(metrics)}
     assert verdicts["T_err_max_cm"].limit == 5.0 and verdicts["T_err_max_cm"].passed
     assert verdicts["R_err_rad"].limit == pytest.approx(np.radians(20))
 
 
 def test_judge_shows_judged_rows_for_symmetric_objects_only(metrics):
-    plain = {v.id for v in judge(metrics, lift_reference())}
-    symmetric = {v.id: v for v in judge(metrics | {"symmetry": "axis"}, lift_reference())}
+    plain = {v.id for v in judge(metrics)}
+    symmetric = {v.id: v for v in judge(metrics | {"symmetry": "axis"})}
     assert "judged_T_cm" not in plain
     assert symmetric["judged_T_cm"].limit == 10.0 and symmetric["T_err_cm"].limit is None
 
 
 def test_judge_fails_what_is_over_its_limit(metrics):
-    verdicts = {v.id: v for v in judge(metrics | {"T_err_final_cm": 3.1}, lift_reference())}
+    verdicts = {v.id: v for v in judge(metrics | {"T_err_final_cm": 3.1})}
     assert verdicts["T_err_final_cm"].passed is False
 
 

@@ -4,8 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from dexhot.data.types import Reference
-from dexhot.evaluation.metrics import SUCCESSES, strict_distance
+from dexhot.evaluation.metrics import SUCCESSES
 
 # id: name, unit, digits, meaning; the order is the report's
 METRICS: dict[str, tuple[str, str, int, str]] = {
@@ -75,20 +74,24 @@ class Verdict:
     meaning: str
 
 
-def limits(reference: Reference, symmetric: bool) -> dict[str, float]:
-    """Metric id -> what it must stay below: the strict limits, and on means those of 10 cm and 20 degrees."""
+def limits(farthest: float, symmetric: bool) -> dict[str, float]:
+    """Metric id -> what it must stay below: the strict limits, and on means those of 10 cm and 20 degrees.
+
+    `farthest`: the clip's own strict limit of the judged distance, cm.
+    """
     flat = SUCCESSES["success_10cm_20deg"] | SUCCESSES["success_strict"]
-    flat |= {"judged_T_max_cm": strict_distance(reference), "penetration_mm": PENETRATION_GOAL}
+    flat |= {"judged_T_max_cm": farthest, "penetration_mm": PENETRATION_GOAL}
     if symmetric:
         return flat
     raw = {id: flat[judged] for id, judged in JUDGED_AS.items()}
     return flat | raw | {"R_err_rad": math.radians(flat["judged_R_deg"])}
 
 
-def judge(metrics: dict[str, Any], reference: Reference) -> list[Verdict]:
-    """Verdicts in the order of METRICS; judged and raw rows of a symmetric object, raw ones of any other."""
+def judge(metrics: dict[str, Any]) -> list[Verdict]:
+    """Verdicts on what `metrics.compute` found, in the order of METRICS; judged and raw rows of a symmetric object, raw
+    ones of any other."""
     symmetric = metrics.get("symmetry", "none") != "none"
-    bounds = limits(reference, symmetric)
+    bounds = limits(metrics["judged_T_max_limit_cm"], symmetric)
     shown = [id for id in METRICS if metrics.get(id) is not None and (symmetric or not id.startswith("judged_"))]
     return [_verdict(id, metrics[id], bounds.get(id)) for id in shown]
 

@@ -53,9 +53,10 @@ def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, 
         **_judged(add if symmetric else distance, reduced if symmetric else angle),
     }
     whole = "stopped" not in rollout.provenance
-    metrics |= {name: whole and passes(metrics, name, reference) for name in SUCCESSES}
+    metrics["judged_T_max_limit_cm"] = strict_distance(reference, asset)
+    metrics |= {name: whole and passes(metrics, name) for name in SUCCESSES}
     raw = metrics | _judged(distance, angle)
-    metrics |= {f"{name}_raw": whole and passes(raw, name, reference) for name in SUCCESSES}
+    metrics |= {f"{name}_raw": whole and passes(raw, name) for name in SUCCESSES}
 
     heights = lowest(wanted, asset.corners), lowest(achieved, asset.corners)
     wanted_lifted, lifted = (h > h[0] + LIFT for h in heights)
@@ -69,20 +70,23 @@ def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, 
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()}
 
 
-def passes(metrics: dict[str, Any], success: str, reference: Reference) -> bool:
+def passes(metrics: dict[str, Any], success: str) -> bool:
     """Whether `metrics` meet the limits of one success of SUCCESSES."""
     limits = dict(SUCCESSES[success])
     if success == "success_strict":
-        limits["judged_T_max_cm"] = strict_distance(reference)
+        limits["judged_T_max_cm"] = metrics["judged_T_max_limit_cm"]
     return all(metrics[name] < limit for name, limit in limits.items())
 
 
-def strict_distance(reference: Reference) -> float:
-    """The largest T_err (cm) that success_strict allows: 5, or half the object's travel where an object that never
-    moves would pass (it travels less than 5 cm and turns by less than 40 degrees)."""
+def strict_distance(reference: Reference, asset: ObjectAsset) -> float:
+    """The largest judged distance (cm) that success_strict allows: 5, or half of what an object that never moves gets to,
+    where that would pass (less than 5 cm and 40 degrees off all the while, a symmetric one by ADD-S)."""
     limits, pose = SUCCESSES["success_strict"], reference.object_pose
-    travel = 100 * np.linalg.norm(pose[:, :3] - pose[0, :3], axis=1).max()
-    turn = np.degrees(quat_angle(pose[:, 3:], pose[:1, 3:]).max())
+    if asset.symmetry.kind == "none":
+        travel = 100 * np.linalg.norm(pose[:, :3] - pose[0, :3], axis=1).max()
+    else:
+        travel = 100 * add_s(asset, np.broadcast_to(pose[:1], pose.shape), pose).max()
+    turn = np.degrees(reduced_angle(asset.symmetry, pose[:, 3:], pose[:1, 3:]).max())
     moves = travel >= limits["judged_T_max_cm"] or turn >= limits["judged_R_max_deg"]
     return limits["judged_T_max_cm"] if moves else float(travel / 2)
 

@@ -52,7 +52,7 @@ def write_report(
     content = Content(
         rollout=rollout,
         series=compute_series(rollout, asset),
-        verdicts=judge(metrics, rollout.reference),
+        verdicts=judge(metrics),
         tips=[site.removesuffix("_tip") for site in hand.tip_sites],
         facts=_facts(rollout, asset, extra.pop("versions", None)) | extra,
         loop=loop,
