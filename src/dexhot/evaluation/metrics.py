@@ -79,8 +79,8 @@ def passes(metrics: dict[str, Any], success: str) -> bool:
 
 
 def strict_distance(reference: Reference, asset: ObjectAsset) -> float:
-    """The largest judged distance (cm) that success_strict allows: 5, or half of what an object that never moves gets to,
-    where that would pass (less than 5 cm and 40 degrees off all the while, a symmetric one by ADD-S)."""
+    """The largest judged distance (cm) that success_strict allows: 5, or half of what an object that never moves gets
+    to, where that would pass (less than 5 cm and 40 degrees off all the while, a symmetric one by ADD-S)."""
     limits, pose = SUCCESSES["success_strict"], reference.object_pose
     if asset.symmetry.kind == "none":
         travel = 100 * np.linalg.norm(pose[:, :3] - pose[0, :3], axis=1).max()
