@@ -17,6 +17,7 @@ SCHEMA, VERSION = "dexhot/object", 1
 
 
 def objects_dir() -> Path:
+    """Where the cache's objects are."""
     return cache_dir() / "objects"
 
 

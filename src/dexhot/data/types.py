@@ -69,6 +69,7 @@ class HandTrack:
     )  # (T, 21, 3, 3) m^2, or T=0
 
     def validate(self, frames: int, name: str) -> None:
+        """Raise FileFormatError for a field that does not fit a clip of `frames`; `name` is told before the field."""
         _check_series(f"{name}.keypoints", self.keypoints, (frames, 21, 3))
         _check_series(f"{name}.wrist_pose", self.wrist_pose, (frames, 7))
         _check_series(f"{name}.confidence", self.confidence, (frames, 21))
@@ -94,6 +95,7 @@ class HandObjectTrajectory:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def validate(self) -> None:
+        """Raise FileFormatError naming the field, the frame and the valid range."""
         T = len(self.time)
         _check(T >= 2, f"{self.name}: a trajectory needs at least 2 frames, this one has {T}.")
         _check_time(self.time)
@@ -142,6 +144,7 @@ class Reference:
         return np.arange(len(self.q)) / self.rate
 
     def validate(self) -> None:
+        """Raise FileFormatError naming the field, the frame and the valid range."""
         n, T = len(self.joint_names), len(self.q)
         _check(T >= 2, f"{self.name}: a reference needs at least 2 frames, this one has {T}.")
         _check(tuple(self.joint_names[:6]) == WRIST_JOINTS, f"{self.name}: joint_names must start with {WRIST_JOINTS}.")
@@ -179,6 +182,7 @@ class Demonstration:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def validate(self) -> None:
+        """Raise FileFormatError for a bad reference, or rows that are not its own."""
         self.reference.validate()
         T, n = self.reference.q.shape
         _check_series("actions", self.actions, (T, n))
@@ -206,6 +210,7 @@ class Rollout:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def validate(self) -> None:
+        """Raise FileFormatError for a bad reference, an unknown kind, or rows that are not the reference's frames."""
         self.reference.validate()
         T, n = self.reference.q.shape
         _check(
@@ -237,6 +242,7 @@ class Evidence:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def validate(self) -> None:
+        """Raise FileFormatError naming the field and the shape expected."""
         T = len(self.time)
         _check_time(self.time)
         _check(self.labels.shape[0] == T and self.labels.dtype == np.uint8, "labels must be (T, H, W) uint8.")
@@ -264,5 +270,6 @@ class PolicyCard:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def validate(self) -> None:
+        """Raise FileFormatError for a hash or a rate that cannot be."""
         _check(len(self.onnx_sha256) == 64, "onnx_sha256 must be the 64 hex digits of the ONNX file's sha256.")
         _check(self.rate > 0, f"rate must be positive, not {self.rate}.")

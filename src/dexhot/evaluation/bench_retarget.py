@@ -61,6 +61,7 @@ class Ours:
         ]
 
     def track(self, stream: Stream) -> Track:
+        """Every frame solved in turn; only the solver is timed."""
         base = mean_quat(stream.wrist[:, 3:])
         solver = StreamingRetargeter(self.hand, base, palm=0.0, link_weight=1.0 if self.links else 0.0)
         goals = stream.keypoints[:, self.keypoints]
@@ -100,6 +101,7 @@ class Peer:
         self.tips = [self.solver.optimizer.robot.get_link_index(name) for name in self.hand.tip_sites]
 
     def track(self, stream: Stream) -> Track:
+        """Every frame solved in turn; only the solver is timed."""
         self.solver.reset()
         self.solver.warm_start(stream.wrist[0, :3], stream.wrist[0, 3:])
         robot, goals = self.solver.optimizer.robot, stream.keypoints[:, self.keypoints]

@@ -16,6 +16,8 @@ FREE_TURN = np.array([0.37, 0.91, 1.33, 1.91, 2.39, 2.83])  # rad: no common div
 
 
 class RotationSymmetry(NamedTuple):
+    """What `find_symmetry` found; the axis goes through the centre."""
+
     kind: str  # "none", "discrete", "axis" or "sphere"
     axis: np.ndarray  # (3,)
     rotations: np.ndarray  # (R, 4) wxyz, identity first

@@ -16,6 +16,7 @@ FLANGE_SITE = "fr3_flange"
 
 
 def fr3_model() -> RobotModel:
+    """The numbers of urdf/fr3/fr3.yaml; link 0 stands in the world frame."""
     return read_model(share_dir() / "urdf" / "fr3" / "fr3.yaml")
 
 

@@ -20,10 +20,13 @@ from dexhot.hands.model import pose_from
 
 @dataclass(frozen=True)
 class ImportedModel:
+    """A hand as MJCF text: one root body "palm", whose frame is the palm frame."""
+
     mjcf: str  # with absolute mesh paths
     ranges: dict[str, tuple[float, float]]  # limits of the file's independent joints, in file order
 
     def spec(self) -> mujoco.MjSpec:
+        """A new spec of it."""
         return mujoco.MjSpec.from_string(self.mjcf)
 
 

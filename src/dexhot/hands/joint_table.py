@@ -23,9 +23,11 @@ class Joint:
     effort: float
 
     def to_motor(self, q: float) -> float:
+        """Joint angle -> motor angle, rad."""
         return self.sign * q + self.zero
 
     def from_motor(self, angle: float) -> float:
+        """Motor angle -> joint angle, rad."""
         return self.sign * (angle - self.zero)
 
 

@@ -31,6 +31,8 @@ class Primitive:
 
 @dataclass(frozen=True)
 class Link:
+    """A rigid body with what is seen of it, what collides and its named points."""
+
     name: str
     mass: float  # kg
     com: np.ndarray  # (3,) m, link frame
@@ -53,6 +55,8 @@ class ModelJoint:
 
 @dataclass(frozen=True)
 class RobotModel:
+    """A tree of links, by name, below `root`."""
+
     name: str
     root: str
     links: dict[str, Link]
@@ -117,6 +121,7 @@ def mirrored(model: RobotModel) -> RobotModel:
 
 
 def children(model: RobotModel, link: str) -> list[ModelJoint]:
+    """The joints that hang from `link`."""
     return [joint for joint in model.joints.values() if joint.parent == link]
 
 

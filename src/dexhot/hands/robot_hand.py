@@ -38,6 +38,7 @@ class RobotHand:
 
     @property
     def joint_names(self) -> tuple[str, ...]:
+        """n names in joint-table order."""
         return tuple(joint.name for joint in self.joints)
 
     @cached_property

@@ -109,6 +109,7 @@ class BagPlayerNode(DexhotNode):
                 self.unpacked[topic] = self.advertise(Image, raw, "sensor")
 
     def wanted(self, topic: str) -> bool:
+        """Whether to play `topic`: it or its image was asked for; by default all but `leave_out` and lifecycle events."""
         chosen: list[str] = self.p.play
         packed = (f"{name}{suffix}" for name in chosen for suffix in ("/compressed", "/compressedDepth"))
         if chosen:
@@ -116,6 +117,7 @@ class BagPlayerNode(DexhotNode):
         return topic not in self.p.leave_out and not topic.endswith("/transition_event")
 
     def message_items(self) -> Iterator[Item]:
+        """What to publish when, of the recorded messages."""
         for connection, received, data in bags.serialized(self.source, set(self.outputs)):
             yield received, partial(self.publish, connection.topic, connection.msgtype, bytes(data))
 
@@ -131,6 +133,7 @@ class BagPlayerNode(DexhotNode):
         unpacked.publish(image(Header(stamp=stamp, frame_id=message.header.frame_id), decode(bytes(message.data))))
 
     def frame_items(self, recorded: BagFrames) -> Iterator[Item]:
+        """What to publish when, of librealsense's frames."""
         for frames in recorded:
             yield round(frames.stamp * 1e9), partial(self.frames.publish, frames)
 

@@ -23,6 +23,8 @@ from dexhot.simulation.physics import load_physics
 
 
 class ControllerNode(DexhotNode):
+    """Hand and arm are remembered; each object state is answered with one target while the supervisor lets it."""
+
     journaled = True
 
     def __init__(self) -> None:

@@ -19,6 +19,7 @@ class Histogram:
         self.reset()
 
     def reset(self) -> None:
+        """No samples."""
         self.counts = [0] * BINS
         self.count = 0
         self.total = 0.0

@@ -145,6 +145,7 @@ class Safety:
 
     @property
     def moving(self) -> bool:
+        """Whether motion commands are accepted."""
         return self.state is State.TRACKING
 
 

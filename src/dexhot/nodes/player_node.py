@@ -89,6 +89,7 @@ class PlayerNode(DexhotNode):
             self.give_up(f"the controller has not taken {item.topic} for {waited:.0f} s")
 
     def end(self) -> None:
+        """Write the comparison and finish."""
         found = compare(self.tape, self.replayed, self.p.tolerance)
         write_text(self.p.report, json.dumps(found) + "\n")
         how = "equal" if found["equal"] else "NOT equal"
@@ -98,4 +99,5 @@ class PlayerNode(DexhotNode):
         )
 
     def give_up(self, reason: str) -> None:
+        """Finish with exit code 1."""
         self.finish(reason, code=1)

@@ -21,6 +21,8 @@ POSE = "/object/pose"
 
 
 class RealRigNode(DexhotNode):
+    """Watches /object/pose, and ends the clip by the clock."""
+
     def __init__(self) -> None:
         super().__init__("rig", "real_rig")
 
@@ -61,6 +63,7 @@ class RealRigNode(DexhotNode):
             self.end_clip()
 
     def end_clip(self) -> None:
+        """Mark the end; finish, if that was asked for."""
         self.ended = True
         self.episodes.publish(Header(stamp=self.stamp(), frame_id="end 1"))
         if self.p.exit_when_done:

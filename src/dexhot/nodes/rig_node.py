@@ -38,6 +38,8 @@ HOPELESS = 6  # ticks behind from which the world's time slips
 
 
 class RigNode(DexhotNode):
+    """The world, its ticks and its clips; see the module."""
+
     def __init__(self) -> None:
         super().__init__("rig")
         self.camera: Camera | None = None
@@ -64,6 +66,7 @@ class RigNode(DexhotNode):
         self.covariance = np.diag(variance)
 
     def make_world(self, hand: RobotHand, obj: ObjectAsset) -> EmbeddedWorld:
+        """The arm scene with hand and object on the table of the reference."""
         return EmbeddedWorld(arm_scene(hand, obj, load_physics(), table_height=self.reference.table_height))
 
     def start(self) -> None:
@@ -90,6 +93,7 @@ class RigNode(DexhotNode):
             self.camera = None
 
     def reset_world(self) -> None:
+        """Robot and object where the reference begins."""
         self.world.reset(self.start_q, self.reference.object_pose[0], hold_object=self.p.hold_object)
 
     def begin_episode(self) -> None:
@@ -105,6 +109,7 @@ class RigNode(DexhotNode):
             self.interruption = f"{self.safety.state}: {self.safety.reason}"
 
     def guarded_alarm(self) -> None:
+        """Only while active; an exception is a fault."""
         if self.active:
             self.guarded(self.on_alarm)
 
@@ -185,6 +190,7 @@ class RigNode(DexhotNode):
             self.finish(f"tracking was interrupted ({self.interruption})", code=1)
 
     def end_clip(self) -> None:
+        """Mark the end; finish, if that was asked for."""
         self.ended = True
         self.episodes.publish(Header(stamp=self.stamp(), frame_id=f"end {self.episode}"))
         if self.p.exit_when_done:

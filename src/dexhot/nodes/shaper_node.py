@@ -17,6 +17,8 @@ from dexhot.simulation.physics import load_physics
 
 
 class ShaperNode(DexhotNode):
+    """Each target is answered with one command for the hand and one for the arm."""
+
     def __init__(self) -> None:
         super().__init__("shaper")
 

@@ -29,6 +29,8 @@ STATES = ("/leap/joint_states", "/franka/joint_states")
 
 
 class WireRigNode(RigNode):
+    """A rig whose arm and hand are moved from outside; see the module."""
+
     world: WireWorld
 
     def make_world(self, hand: RobotHand, obj: ObjectAsset) -> WireWorld:

@@ -52,6 +52,7 @@ class HandModel:
 
     @property
     def size(self) -> int:
+        """6+n, the length of the hand vector."""
         return len(self.order)
 
     def _exclude_touching(self, spec: mujoco.MjSpec, hand: RobotHand) -> None:

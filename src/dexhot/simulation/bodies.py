@@ -35,6 +35,7 @@ def new_spec(physics: Physics) -> mujoco.MjSpec:
 
 
 def set_contact(geom, physics: Physics, bits: tuple[int, int]) -> None:
+    """Give a geom the friction and softness of the physics, and `bits` (contype, conaffinity)."""
     geom.contype, geom.conaffinity = bits
     geom.condim, geom.friction = physics.condim, physics.friction
     geom.solref = physics.solref
@@ -110,6 +111,7 @@ def add_servo(spec: mujoco.MjSpec, joint: str, kp: float, kv: float, limits) -> 
 
 
 def add_finger_servos(spec: mujoco.MjSpec, hand: RobotHand, physics: Physics) -> None:
+    """A position servo per finger joint, within its limits."""
     for name, low, high in zip(hand.joint_names, hand.lower, hand.upper):
         add_servo(spec, name, physics.finger.kp, physics.finger.kv, (low, high))
 

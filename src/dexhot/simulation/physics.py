@@ -23,12 +23,16 @@ class WristServo:
 
 @dataclass(frozen=True)
 class Wrist:
+    """The six servos that carry the floating hand: three slides, three hinges."""
+
     translation: WristServo
     rotation: WristServo
 
 
 @dataclass(frozen=True)
 class FingerServo:
+    """A position servo of a finger joint."""
+
     kp: float  # N m/rad
     kv: float  # N m s/rad
     force: float  # largest torque, N m

@@ -29,6 +29,7 @@ class Mirror:
 
     @property
     def visible(self) -> bool:
+        """Whether the browser shows it."""
         return self.root.visible
 
     @visible.setter

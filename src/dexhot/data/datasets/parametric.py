@@ -117,6 +117,7 @@ class Motion:
             self._add(_blend(away, goal, s), RELAXED + (self.grasp.open - RELAXED) * min(1.0, 1.5 * s), self.object)
 
     def close(self) -> None:
+        """The fingers onto their contacts, where they stay for HOLD_TIME."""
         self._fingers(self.grasp.closed)
         self.hold(HOLD_TIME)
 
@@ -152,10 +153,12 @@ class Motion:
             self._add(self.wrist, angles(s), turned(s))
 
     def hold(self, duration: float) -> None:
+        """Nothing moves for `duration` s."""
         for _ in range(round(duration * RATE)):
             self._add(self.wrist, self.angles, self.object)
 
     def trajectory(self, name: str, object_name: str, seed: int) -> HandObjectTrajectory:
+        """The frames so far as a right hand with its object, at RATE from 0 s on."""
         wrist, angles, obj = (np.array(x) for x in zip(*self.frames))
         points = keypoints(wrist, angles)
         confidence = np.ones(points.shape[:2])

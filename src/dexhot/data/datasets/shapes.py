@@ -23,10 +23,12 @@ class Shape:
 
     @property
     def name(self) -> str:
+        """As `named_shape` reads it: kind and whole millimetres."""
         return f"parametric/{self.kind}-{'x'.join(f'{1000 * s:.0f}' for s in self.size)}"
 
     @property
     def height(self) -> float:
+        """m, from the lowest to the highest point."""
         return self.size[-1] + (FOOT[2] if self.kind == "composite" else 0.0)
 
     def half_width(self, y: float, z: float) -> float:
