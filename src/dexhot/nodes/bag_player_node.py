@@ -109,7 +109,7 @@ class BagPlayerNode(DexhotNode):
                 self.unpacked[topic] = self.advertise(Image, raw, "sensor")
 
     def wanted(self, topic: str) -> bool:
-        """Whether to play `topic`: it or its image was asked for; by default all but `leave_out` and lifecycle events."""
+        """Whether to play `topic`: it or its image was asked for; by default all but `leave_out`."""
         chosen: list[str] = self.p.play
         packed = (f"{name}{suffix}" for name in chosen for suffix in ("/compressed", "/compressedDepth"))
         if chosen:
