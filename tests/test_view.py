@@ -1,5 +1,6 @@
 """The viewer: triangles of geoms, and what is sent to the browser for each kind of file."""
 
+import json
 import urllib.request
 
 import mujoco
@@ -152,6 +153,17 @@ def test_the_page_is_served_on_this_machine_only(server):
     assert server.get_host() == "127.0.0.1"
     page = urllib.request.urlopen(f"http://127.0.0.1:{server.get_port()}", timeout=10).read()
     assert b"<html" in page.lower()
+
+
+def test_command_tells_where_the_file_is_shown(asset, tmp_path, capsys, monkeypatch):
+    def look(player: Player) -> None:
+        told = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert told["kind"] == player.show.kind and told["file"] == str(path)
+        assert urllib.request.urlopen(told["url"], timeout=10).status == 200
+
+    path = save(lift_rollout(), tmp_path / "lift.npz")
+    monkeypatch.setattr(Player, "run", look)
+    assert main(["view", str(path), "--port", "18085", "--json"]) == 0
 
 
 def test_command_refuses_a_file_that_is_none(tmp_path, capsys):

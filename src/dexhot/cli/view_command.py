@@ -14,10 +14,12 @@ class Args:
     """Address to serve on; 0.0.0.0 lets other machines connect."""
     port: int = 8080
     """Port to serve on; the next free one is taken when it is in use."""
+    json: bool = False
+    """Say where it is shown as one JSON line, when it can be looked at."""
 
 
 def run(args: Args) -> None:
-    from dexhot.cli.output import console
+    from dexhot.cli.output import console, print_json
     from dexhot.data.files import load
     from dexhot.evaluation.from_bag import live_rollout
     from dexhot.view.player import Player, new_server
@@ -27,7 +29,10 @@ def run(args: Args) -> None:
     server = new_server(args.host, args.port)
     try:
         player = Player(server, make_show(server, item))
-        console.print(f"{args.file.name} at http://{args.host}:{server.get_port()}  (Ctrl-C ends)")
+        url = f"http://{args.host}:{server.get_port()}"
+        console.print(f"{args.file.name} at {url}  (Ctrl-C ends)")
+        if args.json:
+            print_json({"file": str(args.file), "kind": player.show.kind, "url": url})
         player.run()
     finally:
         server.stop()
