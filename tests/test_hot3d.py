@@ -16,6 +16,8 @@ from dexhot.data.datasets.umetrack import UmeTrackHand
 from dexhot.errors import FileFormatError
 from dexhot.geometry.poses import inverse, transform
 from dexhot.geometry.sdf import ConvexUnion
+from dexhot.hands.robot_hand import load_hand
+from dexhot.retargeting.retarget import retarget
 from dexhot.simulation.objects import make_object
 
 FILES = (
@@ -108,6 +110,12 @@ def test_hand_at_rest_is_the_profile(folder):
     assert rest[8] == pytest.approx(hand.landmarks[1])
     mirrored = hand.keypoints(np.zeros((1, 22)), IDENTITY, "right")[0]
     assert mirrored == pytest.approx(rest * [-1, 1, 1])
+
+
+@pytest.mark.data
+def test_the_clip_is_retargeted(clip):
+    reference = retarget(clip, load_hand("leap_right"), load_object(clip.object_name))
+    assert len(reference.q) == 29 and reference.contact[reference.grasp_start].max() > 0.5
 
 
 @pytest.mark.data

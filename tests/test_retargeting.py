@@ -119,6 +119,18 @@ def test_every_shipped_hand_grasps_the_box(name, lift):
     assert (reference.contact[reference.grasp_start] > 0.5).sum() >= 2
 
 
+@pytest.mark.parametrize("last", [0.466666666, 0.5, 0.516])
+def test_a_clip_is_resampled_to_its_last_whole_frame(lift_clip, last):
+    """HOT3D's stamps are whole nanoseconds: 14 steps of 30 Hz end a third of one before the 28th of 60 Hz."""
+    from dexhot.retargeting.resampling import resample
+
+    lift_clip.time = np.linspace(0.0, last, len(lift_clip.time))
+    keypoints, _, object_pose = resample(lift_clip, "right")
+    frames = round(np.floor(last * 60 + 0.01))
+    assert len(keypoints) == len(object_pose) == frames + 1
+    assert keypoints[0] == pytest.approx(lift_clip.hands["right"].keypoints[0])
+
+
 def test_left_hand_mirrors_the_right(lift, lift_reference):
     trajectory, asset = lift
     left = retarget(mirrored(trajectory), load_hand("leap_left"), asset, RetargetOptions(contact=False))

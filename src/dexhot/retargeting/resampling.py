@@ -11,7 +11,8 @@ from dexhot.geometry.rotations import slerp
 def resample(trajectory: HandObjectTrajectory, side: str):
     """Keypoints (T, 21, 3), palm rotation (T, 4) and object pose (T, 7) at 60 Hz, from the first stamp on."""
     time, hand = trajectory.time, trajectory.hands[side]
-    new = np.arange(time[0], time[-1] + 1e-9, 1.0 / RATE)
+    frames = int((time[-1] - time[0]) * RATE + 1e-3) + 1  # stamps in whole nanoseconds end a little before a frame
+    new = np.minimum(time[0] + np.arange(frames) * (1.0 / RATE), time[-1])
     keypoints = CubicSpline(time, hand.keypoints)(new)
     position = CubicSpline(time, trajectory.object_pose[:, :3])(new)
     return (
