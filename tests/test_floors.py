@@ -38,7 +38,8 @@ def imports_of(path: Path) -> set[tuple[str, ...]]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {tuple(a.name.split(".")) for a in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module and not node.level, f"{path} imports relatively, which is not followed here"
             found |= {(*node.module.split("."), a.name) for a in node.names}
     return {f for f in found if f[0] in ("dexhot", "dexhot_train")}
 

@@ -41,9 +41,7 @@ class ObjectAsset:
     center_of_mass: np.ndarray  # (3,)
     inertia: np.ndarray  # (3, 3) about the centre of mass
     symmetry: Symmetry = field(default_factory=Symmetry)
-    resting_poses: np.ndarray = field(
-        default_factory=lambda: np.zeros((0, 7))
-    )  # (P, 7) world_T_mesh on a table at z = 0
+    resting_poses: np.ndarray = field(default_factory=lambda: np.zeros((0, 7)))  # (P, 7) world_T_mesh, table at z = 0
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -64,9 +64,7 @@ class HandTrack:
     confidence: np.ndarray  # (T, 21) in [0, 1]
     model: str = ""  # the hand model of `parameters`, e.g. "mano", "umetrack"; "" when only keypoints are known
     parameters: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # (T, P) of `model`
-    keypoint_covariance: np.ndarray = field(
-        default_factory=lambda: np.zeros((0, 21, 3, 3))
-    )  # (T, 21, 3, 3) m^2, or T=0
+    keypoint_covariance: np.ndarray = field(default_factory=lambda: np.zeros((0, 21, 3, 3)))  # (T, 21, 3, 3) m2, or T=0
 
     def validate(self, frames: int, name: str) -> None:
         """Raise FileFormatError for a field that does not fit a clip of `frames`; `name` is told before the field."""

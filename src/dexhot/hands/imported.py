@@ -45,9 +45,8 @@ def import_model(path: Path, palm: dict[str, Any], tips: dict[str, dict[str, Any
         model = spec.compile()
     except (ValueError, OSError) as e:
         raise FileFormatError(f"{path}: MuJoCo cannot read this model: {e}") from e
-    coupled = model.eq_obj1id[
-        model.eq_type == mujoco.mjtEq.mjEQ_JOINT
-    ]  # joints that follow another, as in underactuated hands
+    # Joints that follow another, as in underactuated hands, are none of the hand's own.
+    coupled = model.eq_obj1id[model.eq_type == mujoco.mjtEq.mjEQ_JOINT]
     free = [model.joint(i) for i in range(model.njnt) if i not in coupled]
     ranges = {joint.name: (float(joint.range[0]), float(joint.range[1])) for joint in free}
     return ImportedModel(_wrapped(spec.to_xml(), *_root_in_palm(model, palm)), ranges)

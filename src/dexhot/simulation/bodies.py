@@ -18,6 +18,8 @@ VISUAL_GROUP, COLLISION_GROUP = 2, 3  # MuJoCo draws groups 0 to 2 unless told o
 FLOOR_DEPTH = 0.75  # m below the world's origin; the floor is only seen
 GHOST_RGBA = [0.25, 0.75, 0.55, 0.35]
 FAR = 9.0  # m and rad: the wrist servos' control range
+FOUND, DISTANCE = 1 << 0, 1 << 3  # mjtConDataField bits
+NEAREST = 1  # contact sensors report the deepest of the matching contacts
 
 
 def new_spec(physics: Physics) -> mujoco.MjSpec:
@@ -68,9 +70,7 @@ def add_mesh_geom(spec: mujoco.MjSpec, body, name: str, vertices, faces):
     """A massless, non-colliding mesh geom on `body`, at the body's frame."""
     mesh = spec.add_mesh(name=name)
     mesh.uservert, mesh.userface = np.asarray(vertices, float).ravel(), np.asarray(faces, np.int32).ravel()
-    mesh.inertia = (
-        mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
-    )  # bodies carry their own inertia; open meshes have no volume
+    mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # never used; the one that an open mesh has too
     geom = body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name)
     geom.mass = 0.0
     geom.contype, geom.conaffinity = NO_CONTACT
@@ -170,10 +170,6 @@ def add_sensors(spec: mujoco.MjSpec, hand: RobotHand | None, has_object: bool) -
         layout["tip_contact"] = _add_contact_sensors(spec, layout, "tip_contact", Mj.mjOBJ_BODY, links, FOUND)
         layout["penetration"] = _add_contact_sensors(spec, layout, "penetration", Mj.mjOBJ_XBODY, ["palm"], DISTANCE)
     return layout
-
-
-FOUND, DISTANCE = 1 << 0, 1 << 3  # mjtConDataField bits
-NEAREST = 1  # contact sensors report the deepest of the matching contacts
 
 
 def _add_contact_sensors(spec: mujoco.MjSpec, layout, label: str, what, names: list[str], data: int) -> slice:

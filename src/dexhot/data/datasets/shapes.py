@@ -11,6 +11,7 @@ from dexhot.geometry.meshes import mass_properties
 
 SIZES = {"box": 3, "cylinder": 2, "sphere": 1, "composite": 3}  # how many numbers give its size
 SHAPES = tuple(SIZES)
+FOOT = (0.075, 0.090, 0.020)  # m, of the composite: a plate under a column
 HALF_TURNS = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 
 
@@ -61,9 +62,6 @@ def named_shape(name: str) -> Shape:
         forms = [f"parametric/{kind}-{'x'.join(['MM'] * count)}" for kind, count in SIZES.items()]
         raise NotFoundError("parametric object", name, forms)
     return Shape(kind, tuple(int(n) / 1000 for n in numbers))
-
-
-FOOT = (0.075, 0.090, 0.020)  # m, of the composite: a plate under a column
 
 
 def random_shape(kind: str, rng: np.random.Generator) -> Shape:
