@@ -1,15 +1,26 @@
-"""/object/pose -> /object/state: the error-state filter, run by the measurements that arrive."""
+"""/object/pose -> /object/state: the error-state filter, run by the measurements that arrive.
+
+A measurement that is missing is bridged by the filter's prediction, whose uncertainty grows until the object counts as
+lost. The clock for that is the hand's, whose states never pause: so poses may be fewer than 60 a second, or lack for a
+moment, and those behind still get a state for every tick.
+"""
 
 import time
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
+from dexhot.data.types import RATE
 from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
 from dexhot.tracking.object_filter import FilterOptions, ObjectFilter
+
+TICK = 1.0 / RATE  # s
+LATE = 1.5 * TICK  # s after the last measurement arrived from which one is missing
 
 
 class ObjectFilterNode(DexhotNode):
@@ -22,16 +33,24 @@ class ObjectFilterNode(DexhotNode):
         self.publisher = self.advertise(Odometry, "/object/state", "state")
         self.step = self.latency("step")
         self.subscribe(PoseWithCovarianceStamped, "/object/pose", self.on_pose, "state")
+        self.subscribe(JointState, "/leap/joint_states", self.on_hand, "state")
         self.subscribe(Header, "/rig/episode", self.on_episode, "latched")
 
     def start(self) -> None:
+        self.values = {"rejected": 0, "non_finite": 0, "bridged": 0}
+        self.tick = 0.0  # stamp of the hand's last state
+        self.forget()
+
+    def forget(self) -> None:
         self.filter.reset()
-        self.values = {"rejected": 0, "non_finite": 0}
+        self.measured = self.tick  # when the last measurement came, by the hand's stamps
+        self.told = self.bridge = -np.inf  # stamps of the last state, and of the last that was a prediction
+        self.lost = True  # until it is seen
 
     def on_episode(self, header: Header) -> None:
         """A rig that was reset has moved the object without moving it."""
         if header.frame_id.startswith("start"):
-            self.filter.reset()
+            self.forget()
 
     def on_pose(self, message: PoseWithCovarianceStamped) -> None:
         begin = time.monotonic()
@@ -45,9 +64,27 @@ class ObjectFilterNode(DexhotNode):
             self.values["rejected"] += 1  # type: ignore[operator]
         if stamp < self.filter.stamp:
             return  # came late: nothing new is known
-        if self.filter.lost(stamp):
+        self.measured = self.tick
+        if stamp > self.bridge + 0.5 * TICK:  # else its tick has its state
+            self.tell(self.filter, message.header.stamp)
+        self.step.add(time.monotonic() - begin)
+
+    def on_hand(self, message: JointState) -> None:
+        """A state for the tick whose measurement should have come; none for an object that is lost."""
+        self.tick = messages.seconds(message.header.stamp)
+        missing = self.tick - self.measured
+        stamp = self.told + TICK
+        if self.lost or missing < LATE or stamp > self.filter.stamp + missing - 0.5 * TICK:
+            return
+        self.bridge = stamp
+        self.values["bridged"] += 1  # type: ignore[operator]
+        self.tell(self.filter.ahead(stamp), messages.to_stamp(stamp))
+
+    def tell(self, known: ObjectFilter, stamp: Time) -> None:
+        """Publish what is known, also that the object is lost: the supervisor judges by the uncertainty."""
+        self.told, self.lost = known.stamp, known.lost(known.stamp)
+        if self.lost:
             self.warnings["pose"] = "the object is lost"
         else:
             self.warnings.pop("pose", None)
-        self.publisher.publish(messages.object_state(message.header.stamp, self.filter.state()))
-        self.step.add(time.monotonic() - begin)
+        self.publisher.publish(messages.object_state(stamp, known.state()))

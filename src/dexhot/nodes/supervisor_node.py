@@ -118,7 +118,7 @@ class SupervisorNode(DexhotNode):
             self.apply(*self.lost())
 
     def lost(self) -> tuple[Event, str]:
-        return Event.OBJECT_LOST, f"the object's position sigma is {100 * self.sigma:.1f} cm"
+        return Event.OBJECT_LOST, f"the object is lost: the sigma of its position is {100 * self.sigma:.1f} cm"
 
     def on_joints(self, topic: str, message: JointState) -> None:
         stamp, watch = messages.seconds(message.header.stamp), self.watches[topic]

@@ -9,6 +9,7 @@ A measured pose gives the residual (z_p - p, Log(z_q q^-1)) with H = [I 0]. A st
 and so is a residual outside the gate; after `lost_after` without an accepted one the next measurement starts anew.
 """
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,6 +96,12 @@ class ObjectFilter:
         if not self.started:
             raise DexhotError("the object filter has not seen a measurement yet.")
         return ObjectState(self.stamp, np.concatenate([self.p, self.q]), np.concatenate([self.v, self.w]), self.P)
+
+    def ahead(self, stamp: float) -> "ObjectFilter":
+        """The filter at a later stamp, if no measurement comes until then; this one stays as it is."""
+        later = copy(self)
+        later._predict(stamp)
+        return later
 
     def _start(self, stamp: float, pose: np.ndarray, noise: np.ndarray) -> None:
         self.started, self.stamp, self.accepted_stamp = True, stamp, stamp

@@ -14,6 +14,7 @@ from dexhot.nodes.rig_node import RigNode
 
 JUMP = 0.2  # m
 BACK = 5  # s that stamps jump back
+GAP = 5  # poses in a row that lack
 STEP = 10.0  # s that the clock, and all stamps with it, step ahead
 PATIENCE = {"patient": 0.5, "impatient": 0.017}  # s that a tick waits for commands; a real robot does not wait
 
@@ -58,11 +59,15 @@ class Measured:
     def __init__(self, publisher):
         self.publisher = publisher
         self.fault = "none"
+        self.lacking = 0
 
     def publish(self, message: PoseWithCovarianceStamped) -> None:
         message = copy.deepcopy(message)
         position = message.pose.pose.position
-        if self.fault == "silent":
+        if self.fault == "gap":
+            self.fault, self.lacking = "none", GAP
+        self.lacking -= 1
+        if self.fault == "silent" or self.lacking >= 0:
             return
         if self.fault == "jump":
             position.x += JUMP
@@ -74,4 +79,4 @@ class Measured:
 
 
 DRIVES = {"arm": "drive_arm", "hand": "drive_hand"}
-KINDS = ("none", "silent", "jump", "nan", "back", "step", *DRIVES, *PATIENCE)
+KINDS = ("none", "silent", "gap", "jump", "nan", "back", "step", *DRIVES, *PATIENCE)

@@ -18,6 +18,7 @@ from dexhot.errors import DexhotError
 from dexhot.hands.joint_table import joint_table
 from dexhot.nodes import messages
 from dexhot.nodes.bringup import command
+from dexhot.nodes.faults.faulty_rig import GAP
 from dexhot.nodes.faults.graph import RECOVERY, Graph
 from dexhot.nodes.faults.table import Faults, Outcome
 from dexhot.nodes.qos import publish_profile
@@ -74,7 +75,22 @@ def killed(graph: Graph, name: str, expects: str = "") -> Outcome:
 
 @FAULTS.add("object lost (no poses)", quick=True)
 def object_silent(graph: Graph) -> Outcome:
-    return injected(graph, "silent", "/object/state")
+    return injected(graph, "silent", "object")
+
+
+@FAULTS.add("object not seen for 80 ms")
+def object_gap(graph: Graph) -> Outcome:
+    """Shorter than what is a fault: the filter predicts the state meanwhile, and tells how often it had to."""
+    graph.ready()
+    before, changes = graph.value("object_filter", "bridged"), len(graph.changes)
+    begin = graph.inject("gap")
+    seen = graph.spin_until(lambda: graph.value("object_filter", "bridged") >= before + GAP - 1, LONGEST)
+    ms = 1e3 * (time.monotonic() - begin)
+    stops = [reason for _, state, reason in graph.changes[changes:] if state in STOPPED]
+    words = f"{graph.value('object_filter', 'bridged') - before:.0f} states predicted" if seen else ""
+    if stops:
+        return back(graph, Outcome(stops[0], ms if seen else None, None, str(graph.state), ""), "")
+    return Outcome(words, ms if seen else None, 0.0, str(graph.state), "by itself" if graph.moving else "")
 
 
 @FAULTS.add("object pose jumps 20 cm")
@@ -84,12 +100,12 @@ def object_jump(graph: Graph) -> Outcome:
 
 @FAULTS.add("object pose NaN")
 def object_nan(graph: Graph) -> Outcome:
-    return injected(graph, "nan", "/object/state")
+    return injected(graph, "nan", "object")
 
 
 @FAULTS.add("object pose stamps jump back")
 def object_back(graph: Graph) -> Outcome:
-    return injected(graph, "back", "/object/state")
+    return injected(graph, "back", "object")
 
 
 @FAULTS.add("controller process killed")

@@ -1,0 +1,124 @@
+"""The object filter's node: a state for every tick, as long as the object is known well enough."""
+
+import numpy as np
+import pytest
+import rclpy
+from geometry_msgs.msg import PoseWithCovarianceStamped
+
+from dexhot.nodes import messages
+from dexhot.nodes.object_filter_node import ObjectFilterNode
+from dexhot.nodes.process import bring_down, bring_up
+
+pytestmark = pytest.mark.ros
+TICK = 1 / 60
+BEGIN = 1000.0  # s
+SPEED = 0.3  # m/s
+
+
+class Told:
+    """The node, fed by hand, and what it told: (stamp, x, sigma)."""
+
+    def __init__(self, node: ObjectFilterNode):
+        self.node, self.states = node, []
+        node.publisher.publish = self.hear
+
+    def hear(self, message) -> None:
+        sigma = float(np.sqrt(np.max(np.asarray(message.pose.covariance)[[0, 7, 14]])))
+        self.states.append((messages.seconds(message.header.stamp) - BEGIN, message.pose.pose.position.x, sigma))
+
+    def pose(self, t: float, stamp: float | None = None) -> None:
+        """The object at time t, moving along x."""
+        message = PoseWithCovarianceStamped()
+        message.header.stamp = messages.to_stamp(BEGIN + (t if stamp is None else stamp))
+        message.pose.pose.position.x = SPEED * t
+        message.pose.pose.orientation.w = 1.0
+        self.node.on_pose(message)
+
+    def hand(self, t: float) -> None:
+        self.node.on_hand(messages.joint_state([], messages.to_stamp(BEGIN + t), []))
+
+    def stamps(self) -> np.ndarray:
+        return np.array([stamp for stamp, _, _ in self.states])
+
+
+@pytest.fixture
+def told(ros_domain):
+    rclpy.init(args=[])
+    node = ObjectFilterNode()
+    assert bring_up(node), node.fault_reason
+    yield Told(node)
+    bring_down(node)
+    node.destroy_node()
+    rclpy.try_shutdown()
+
+
+def ticks(told: Told, count: int, seen=lambda k: True) -> None:
+    """Hand states and poses of `count` ticks; a pose only where `seen`."""
+    for k in range(count):
+        told.hand(k * TICK)
+        if seen(k):
+            told.pose(k * TICK)
+
+
+def test_with_a_pose_per_tick_nothing_is_predicted(told):
+    ticks(told, 30)
+    assert told.stamps() == pytest.approx(np.arange(30) * TICK, abs=1e-5)
+    assert told.node.values["bridged"] == 0
+
+
+def test_a_short_gap_is_bridged_by_states_that_move_on(told):
+    ticks(told, 40, seen=lambda k: not 30 <= k < 35)
+    assert told.stamps() == pytest.approx(np.arange(40) * TICK, abs=1e-5)
+    assert [x for _, x, _ in told.states] == pytest.approx(SPEED * np.arange(40) * TICK, abs=2e-3)
+    assert told.node.values["bridged"] >= 4
+
+
+def test_poses_at_half_the_rate_give_a_state_per_tick(told):
+    """The hand's states come 200 times a second, as on a real rig."""
+    for k in range(200):
+        told.hand(k * 0.005)
+        if k % 7 == 0:  # 28.6 Hz
+            told.pose(k * 0.005)
+    steps = np.diff(told.stamps()[10:])
+    assert 50 < len(told.states) < 64
+    assert (steps > 0.4 * TICK).all() and (steps < 1.6 * TICK).all()
+
+
+def test_an_object_that_stays_away_is_told_to_be_lost_and_then_nothing(told):
+    ticks(told, 90, seen=lambda k: k < 30)
+    sigmas = [sigma for _, _, sigma in told.states]
+    assert sigmas[-1] > 0.03 and max(sigmas[:-1]) <= 0.03
+    assert 0.05 < told.stamps()[-1] - 29 * TICK < 0.25
+    assert told.node.warnings["pose"] == "the object is lost"
+
+
+def test_what_is_seen_again_is_known_again(told):
+    ticks(told, 120, seen=lambda k: k < 30 or k >= 100)
+    assert told.stamps()[-5:] == pytest.approx(np.arange(115, 120) * TICK, abs=1e-5)
+    assert "pose" not in told.node.warnings
+
+
+def test_poses_that_come_late_but_steadily_are_not_predicted(told):
+    """An estimator takes 80 ms: its stamps lie that far back, and they count."""
+    for k in range(60):
+        told.hand(k * TICK)
+        if k >= 5:
+            told.pose((k - 5) * TICK)
+    assert told.stamps() == pytest.approx(np.arange(55) * TICK, abs=1e-5)
+    assert told.node.values["bridged"] == 0
+
+
+@pytest.mark.parametrize("wrong", ["not finite", "stamped back"])
+def test_a_pose_that_says_nothing_does_not_count_as_seen(told, wrong):
+    ticks(told, 30)
+    for k in range(30, 90):
+        told.hand(k * TICK)
+        told.pose(np.nan, stamp=k * TICK) if wrong == "not finite" else told.pose(k * TICK, stamp=k * TICK - 5.0)
+    assert told.states[-1][2] > 0.03
+    assert told.stamps()[-1] < 45 * TICK
+
+
+def test_before_the_object_was_seen_there_is_nothing_to_tell(told):
+    for k in range(30):
+        told.hand(k * TICK)
+    assert told.states == []
