@@ -4,15 +4,14 @@ import threading
 
 import mujoco
 import numpy as np
-from sensor_msgs.msg import CameraInfo, Image
 
 from dexhot.hardware.embedded import EmbeddedWorld
-from dexhot.nodes import messages
+from dexhot.hardware.frames import Frames, Intrinsics
 from dexhot.nodes.base import DexhotNode
+from dexhot.nodes.camera_messages import FramesPublisher
 from dexhot.simulation.renderer import NoRendererError, new_renderer
 
 WIDTH, HEIGHT = 640, 480
-FRAME = "camera_color_optical_frame"
 NAME = "workspace"
 
 
@@ -21,10 +20,8 @@ class Camera:
 
     def __init__(self, node: DexhotNode, world: EmbeddedWorld, rate: float):
         self.node, self.world, self.rate = node, world, rate
-        self.color = node.advertise(Image, "/camera/color/image_raw", "sensor")
-        self.depth = node.advertise(Image, "/camera/aligned_depth_to_color/image_raw", "sensor")
-        self.info = node.advertise(CameraInfo, "/camera/color/camera_info", "sensor")
-        self.camera = world.scene.model.camera(NAME)
+        self.publisher = FramesPublisher(node)
+        self.intrinsics = pinhole(world.scene.model.camera(NAME).fovy[0])
         self.snapshot: tuple[float, np.ndarray] | None = None
         self.due, self.wake, self.stopped = 0.0, threading.Event(), False
         self.thread = threading.Thread(target=self._run, name="camera", daemon=True)
@@ -50,39 +47,29 @@ class Camera:
             self.node.warnings["camera"] = str(e)
             self.node.get_logger().warning(str(e))
             return
-        data, info = mujoco.MjData(self.world.scene.model), self._camera_info()
+        data, number = mujoco.MjData(self.world.scene.model), 0
         while self.wake.wait() and not self.stopped:
             self.wake.clear()
-            self._render(renderer, data, info)
+            assert self.snapshot is not None
+            stamp, data.qpos[:] = self.snapshot
+            self.publisher.publish(Frames(stamp, number, *self._render(renderer, data), self.intrinsics))
+            number += 1
         renderer.close()
 
-    def _render(self, renderer: mujoco.Renderer, data: mujoco.MjData, info: CameraInfo) -> None:
-        assert self.snapshot is not None
-        stamp, data.qpos[:] = self.snapshot
+    def _render(self, renderer: mujoco.Renderer, data: mujoco.MjData) -> tuple[np.ndarray, np.ndarray]:
+        """Colour (H, W, 3) uint8 and depth (H, W) uint16, mm, 0 where it is beyond what that can hold."""
         mujoco.mj_kinematics(self.world.scene.model, data)
         mujoco.mj_camlight(self.world.scene.model, data)
-        info.header.stamp, info.header.frame_id = messages.to_stamp(stamp), FRAME
         renderer.disable_depth_rendering()
         renderer.update_scene(data, camera=NAME)
-        pixels = renderer.render()
-        self.color.publish(self._image(info, "rgb8", pixels))
-        self.info.publish(info)
+        color = renderer.render()
         renderer.enable_depth_rendering()
         renderer.update_scene(data, camera=NAME)
-        millimetres = np.minimum(1000.0 * renderer.render(), 65535.0)
-        self.depth.publish(self._image(info, "16UC1", millimetres.astype("<u2").view(np.uint8)))
+        millimetres = np.round(1000.0 * renderer.render())
+        return color, np.where(millimetres < 65536.0, millimetres, 0.0).astype(np.uint16)
 
-    def _image(self, info: CameraInfo, encoding: str, pixels: np.ndarray) -> Image:
-        step = pixels.size // HEIGHT
-        image = Image(header=info.header, height=HEIGHT, width=WIDTH, encoding=encoding, step=step)
-        image.data = messages.bytes_array(pixels)
-        return image
 
-    def _camera_info(self) -> CameraInfo:
-        """Pinhole model of MuJoCo's camera: square pixels, the principal point in the middle, no distortion."""
-        f = 0.5 * HEIGHT / np.tan(0.5 * np.radians(self.camera.fovy[0]))
-        k = [f, 0.0, WIDTH / 2, 0.0, f, HEIGHT / 2, 0.0, 0.0, 1.0]
-        info = CameraInfo(height=HEIGHT, width=WIDTH, distortion_model="plumb_bob", d=[0.0] * 5, k=k)
-        info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-        info.p = [f, 0.0, WIDTH / 2, 0.0, 0.0, f, HEIGHT / 2, 0.0, 0.0, 0.0, 1.0, 0.0]
-        return info
+def pinhole(fovy: float) -> Intrinsics:
+    """MuJoCo's camera with a vertical field of view of `fovy` degrees: square pixels, its axis through the middle."""
+    f = 0.5 * HEIGHT / np.tan(0.5 * np.radians(fovy))
+    return Intrinsics(WIDTH, HEIGHT, f, f, (WIDTH - 1) / 2, (HEIGHT - 1) / 2)
