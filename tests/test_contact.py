@@ -6,7 +6,7 @@ import pytest
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.retargeting.contact_plan import ContactOptions, measured_contacts, motion_interval, plan_contacts
-from dexhot.retargeting.grasp import GraspOptions, balanced_forces, choose_grasps
+from dexhot.retargeting.grasp import GraspSpace, balanced_forces, choose_grasps
 
 RADIUS, THUMB = 0.0115, 3
 SIDES = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, -1).T
@@ -22,7 +22,7 @@ def box():
 def grasp(box):
     """Measured tips 5 to 9 mm off, some inside."""
     tips = np.array([[0.037, 0.028, 0.004], [0.046, 0.0, -0.003], [0.036, -0.03, 0.0], [-0.034, 0.01, 0.005]])
-    return choose_grasps(tips, np.ones(4), THUMB, box, RADIUS, lambda x: x[:, 2] > -0.02, GraspOptions())[0]
+    return choose_grasps(GraspSpace(box, RADIUS, THUMB, lambda x: x[:, 2] > -0.02), tips, np.ones(4))[0]
 
 
 def lifted(frames=90, start=40):
@@ -45,7 +45,7 @@ def test_fingertips_do_not_crowd(grasp):
 
 def test_contacts_respect_where_tips_may_be(box):
     tips = np.array([[0.04, 0.02, -0.03], [0.04, 0, -0.03], [0.04, -0.02, -0.03], [-0.04, 0, -0.03]])
-    best = choose_grasps(tips, np.ones(4), THUMB, box, RADIUS, lambda x: x[:, 2] > -0.01, GraspOptions())[0]
+    best = choose_grasps(GraspSpace(box, RADIUS, THUMB, lambda x: x[:, 2] > -0.01), tips, np.ones(4))[0]
     assert best.centre[:, 2].min() > -0.01
 
 

@@ -5,7 +5,8 @@ surface, and the surface's outward direction there. Measured fingertips are off 
 on an edge or on a slope that pushes the object away; so contacts are searched for on the level set around each of them.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
@@ -43,22 +44,46 @@ class Grasp:
     cost: float  # of alignment, crowding, imbalance and fingers left out
 
 
-def choose_grasps(measured, weight, thumb: int, solid: ConvexUnion, radius: float, allowed, options: GraspOptions):
-    """Grasps near measured tip centres (k, 3), the cheapest first.
+@dataclass(frozen=True)
+class GraspSpace:
+    """What stays the same while grasps are searched for: the object's shape, the fingertips and where they may be."""
 
-    weight (k,): how sure it is that a tip touches. allowed: (N, 3) -> (N,) bool, where a tip's centre may be.
-    """
-    candidates = [_candidates(x, solid, radius, allowed, options) for x in measured]
+    solid: ConvexUnion
+    radius: float  # m, of the tips' spheres
+    thumb: int  # index of the tip that opposes the others
+    allowed: Callable[[np.ndarray], np.ndarray]  # (N, 3) -> (N,) bool: a tip's centre may be there
+    options: GraspOptions = field(default_factory=GraspOptions)
+
+    def contacts_near(self, x):
+        """Centres (C, 3) around x (3,) whose sphere touches the solid, and the outward directions (C, 3) there."""
+        o = self.options
+        steps = np.arange(-o.search, o.search + 1e-9, o.grid)
+        ball = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(-1, 3)
+        points = x + ball[np.linalg.norm(ball, axis=1) <= o.search]
+        distance, normal = self.solid.distance(points)
+        near = np.abs(distance - self.radius) < o.grid
+        points, distance, normal = points[near], distance[near], normal[near]
+        for _ in range(2):
+            points = points + (self.radius - distance)[:, None] * normal
+            distance, normal = self.solid.distance(points)
+        keep = (np.abs(distance - self.radius) < 3e-4) & self.allowed(points)
+        return points[keep], normal[keep]
+
+
+def choose_grasps(space: GraspSpace, measured, weight) -> list[Grasp]:
+    """Grasps near measured tip centres (k, 3), the cheapest first. weight (k,): how sure it is that a tip touches."""
+    candidates = [space.contacts_near(x) for x in measured]
     weight = np.where([len(c[0]) > 0 for c in candidates], weight, 0.0)
     rng = np.random.default_rng(0)
     grasps: dict[tuple, Grasp] = {}
-    for used in _finger_choices(weight, thumb):
-        for start in range(options.starts):
+    for used in _finger_choices(weight, space.thumb):
+        choice = _Choice(space, measured, weight * used, candidates)
+        for start in range(space.options.starts):
             shift = rng.normal(0.0, 0.015, measured.shape) if start else 0.0
-            chosen = _descend(measured, measured + shift, weight * used, thumb, candidates, options)
+            chosen = choice.descend(measured + shift)
             if tuple(chosen) not in grasps:
-                grasp = _grasp(measured, weight * used, thumb, candidates, chosen, options)
-                grasp.cost += options.omitted * (weight * ~used).sum()
+                grasp = choice.grasp(chosen)
+                grasp.cost += space.options.omitted * (weight * ~used).sum()
                 grasps[tuple(chosen)] = grasp
     return sorted(grasps.values(), key=lambda grasp: grasp.cost)
 
@@ -74,78 +99,67 @@ def _finger_choices(weight, thumb: int):
             yield used
 
 
-def _candidates(x, solid: ConvexUnion, radius: float, allowed, options: GraspOptions):
-    """Centres (C, 3) around x (3,) whose sphere touches the solid, and the outward directions (C, 3) there."""
-    steps = np.arange(-options.search, options.search + 1e-9, options.grid)
-    ball = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(-1, 3)
-    points = x + ball[np.linalg.norm(ball, axis=1) <= options.search]
-    distance, normal = solid.distance(points)
-    near = np.abs(distance - radius) < options.grid
-    points, distance, normal = points[near], distance[near], normal[near]
-    for _ in range(2):
-        points = points + (radius - distance)[:, None] * normal
-        distance, normal = solid.distance(points)
-    keep = (np.abs(distance - radius) < 3e-4) & allowed(points)
-    return points[keep], normal[keep]
+class _Choice:
+    """Of each tip's candidates one: tips measured at (k, 3) that take part by weight (k,)."""
 
+    def __init__(self, space: GraspSpace, measured, weight, candidates):
+        self.space, self.measured, self.weight, self.candidates = space, measured, weight, candidates
 
-def _descend(measured, start, weight, thumb: int, candidates, options: GraspOptions):
-    """Indices of the candidates that are best for each tip in turn, until none changes; -1 for a tip without any."""
-    centre = np.array(start, float)
-    chosen = np.full(len(measured), -1)
-    for _ in range(10):
-        before = chosen.copy()
-        for k in range(len(measured)):
-            if weight[k] == 0.0:
-                centre[k] = measured[k]
-                continue
-            points, normals = candidates[k]
-            cost = _tip_cost(k, points, normals, measured, centre, chosen, candidates, weight, thumb, options)
-            chosen[k] = int(cost.argmin())
-            centre[k] = points[chosen[k]]
-        if (chosen == before).all():
-            break
-    return chosen
+    def descend(self, start):
+        """(k,) the candidates that are best for each tip in turn, until none changes; -1 for a tip without any."""
+        centre = np.array(start, float)
+        chosen = np.full(len(start), -1)
+        for _ in range(10):
+            before = chosen.copy()
+            for k, near in enumerate(self.measured):
+                if self.weight[k] == 0.0:
+                    centre[k] = near
+                    continue
+                points, normals = self.candidates[k]
+                chosen[k] = int(self.tip_cost(k, near, points, normals, centre, chosen).argmin())
+                centre[k] = points[chosen[k]]
+            if (chosen == before).all():
+                break
+        return chosen
 
+    def tip_cost(self, k: int, near, points, normals, centre, chosen):
+        """(C,) cost of each of `points` for tip k, wanted at `near`, while the other tips stay at `centre` (k, 3)."""
+        o, weight, thumb = self.space.options, self.weight, self.space.thumb
+        others = [i for i in range(len(centre)) if i != k]
+        cost = ((points - near) ** 2).sum(1) / o.displacement**2
+        if k == thumb:
+            middle = (weight[others, None] * centre[others]).sum(0) / max(weight[others].sum(), 1e-6)
+            cost = cost + o.alignment * _misaligned(normals, points - middle)
+            for i in others:
+                if chosen[i] >= 0:
+                    normal = self.candidates[i][1][chosen[i]]
+                    cost = cost + o.alignment * weight[i] * _misaligned(normal, centre[i] - points)
+        else:
+            cost = weight[k] * (cost + o.alignment * _misaligned(normals, points - centre[thumb]))
+            for i in others:
+                if i != thumb:
+                    gap = np.linalg.norm(points - centre[i], axis=1) / o.spacing
+                    cost = cost + o.crowding * (1.0 - gap).clip(0) ** 2
+        return cost
 
-def _tip_cost(k: int, points, normals, measured, centre, chosen, candidates, weight, thumb: int, options: GraspOptions):
-    """(C,) what each candidate of tip k costs while the other tips stay at `centre` (k, 3)."""
-    others = [i for i in range(len(measured)) if i != k]
-    cost = ((points - measured[k]) ** 2).sum(1) / options.displacement**2
-    if k == thumb:
-        middle = (weight[others, None] * centre[others]).sum(0) / max(weight[others].sum(), 1e-6)
-        cost = cost + options.alignment * _misaligned(normals, points - middle)
-        for i in others:
-            if chosen[i] >= 0:
-                normal = candidates[i][1][chosen[i]]
-                cost = cost + options.alignment * weight[i] * _misaligned(normal, centre[i] - points)
-    else:
-        cost = weight[k] * (cost + options.alignment * _misaligned(normals, points - centre[thumb]))
-        for i in others:
-            if i != thumb:
-                gap = np.linalg.norm(points - centre[i], axis=1) / options.spacing
-                cost = cost + options.crowding * (1.0 - gap).clip(0) ** 2
-    return cost
+    def grasp(self, chosen) -> Grasp:
+        """The grasp of these candidates; its cost leaves out how far they are from the measured tips."""
+        touching = chosen >= 0
+        centre, normal = self.measured.copy(), np.zeros_like(self.measured)
+        for i in np.flatnonzero(touching).tolist():
+            centre[i], normal[i] = (part[chosen[i]] for part in self.candidates[i])
+        weight, o = self.weight * touching, self.space.options
+        force, imbalance = balanced_forces(centre, normal, weight, self.space.thumb, o.friction)
+        cost = o.imbalance * imbalance
+        for i in np.flatnonzero(touching).tolist():
+            cost += self.tip_cost(i, centre[i], centre[[i]], normal[[i]], centre, chosen)[0]
+        return Grasp(centre, normal, weight, force, float(cost))
 
 
 def _misaligned(normals, directions):
     """1 - cos of the angle between unit normals and directions."""
     length = np.linalg.norm(directions, axis=-1)
     return 1.0 - (normals * directions).sum(-1) / np.maximum(length, 1e-9)
-
-
-def _grasp(measured, weight, thumb: int, candidates, chosen, options: GraspOptions) -> Grasp:
-    k = len(measured)
-    touching = chosen >= 0
-    centre, normal = measured.copy(), np.zeros((k, 3))
-    for i in np.flatnonzero(touching).tolist():
-        centre[i], normal[i] = candidates[i][0][chosen[i]], candidates[i][1][chosen[i]]
-    force, imbalance = balanced_forces(centre, normal, weight * touching, thumb, options.friction)
-    cost = options.imbalance * imbalance
-    for i in np.flatnonzero(touching).tolist():
-        point, direction = candidates[i][0][[chosen[i]]], candidates[i][1][[chosen[i]]]
-        cost += _tip_cost(i, point, direction, centre, centre, chosen, candidates, weight, thumb, options)[0]
-    return Grasp(centre, normal, weight * touching, force, float(cost))
 
 
 def balanced_forces(centre, normal, weight, thumb: int, friction: float):

@@ -9,9 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from dexhot.geometry.poses import inverse, transform
-from dexhot.geometry.sdf import ConvexUnion
 from dexhot.retargeting.clip_solver import ClipProblem, solve_clip
-from dexhot.retargeting.grasp import Grasp, GraspOptions, choose_grasps
+from dexhot.retargeting.grasp import Grasp, GraspOptions, GraspSpace, choose_grasps
 from dexhot.retargeting.hand_model import HandModel
 
 ITERATIONS = 16
@@ -20,28 +19,18 @@ REFINED = 3  # grasps around whose poses the search is repeated
 
 
 def find_grasp(
-    model: HandModel,
-    problem: ClipProblem,
-    frame: int,
-    measured,
-    weight,
-    thumb: int,
-    solid: ConvexUnion,
-    radius: float,
-    allowed,
-    held: float,
-    options: GraspOptions,
+    model: HandModel, problem: ClipProblem, frame: int, space: GraspSpace, measured, weight, held: float
 ) -> tuple[Grasp, np.ndarray]:
     """The best grasp for tips `measured` (k, 3) with `weight` (k,), and the hand vector (6+n,) on it in `frame`.
 
-    allowed: (N, 3) -> (N,) bool, both in the mesh frame. held: weight of tips on their contacts.
+    held: weight of tips on their contacts.
     """
-    grasps = choose_grasps(measured, weight, thumb, solid, radius, allowed, options)[:POSED]
-    costs, reached, q = pose_costs(model, problem, grasps, frame, measured, held, options)
+    grasps = choose_grasps(space, measured, weight)[:POSED]
+    costs, reached, q = pose_costs(model, problem, frame, grasps, measured, held, space.options)
     for best in np.argsort(costs, kind="stable")[:REFINED]:
         around = np.where(grasps[best].weight[:, None] > 0, reached[best], measured)
-        more = choose_grasps(around, grasps[best].weight, thumb, solid, radius, allowed, options)[:POSED]
-        more_costs, _, more_q = pose_costs(model, problem, more, frame, measured, held, options)
+        more = choose_grasps(space, around, grasps[best].weight)[:POSED]
+        more_costs, _, more_q = pose_costs(model, problem, frame, more, measured, held, space.options)
         grasps, costs, q = grasps + more, np.concatenate([costs, more_costs]), np.concatenate([q, more_q])
     best = int(np.argmin(costs))
     return grasps[best], q[best]
@@ -50,8 +39,8 @@ def find_grasp(
 def pose_costs(
     model: HandModel,
     problem: ClipProblem,
-    grasps: list[Grasp],
     frame: int,
+    grasps: list[Grasp],
     measured,
     held: float,
     options: GraspOptions,

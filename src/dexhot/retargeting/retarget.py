@@ -30,7 +30,7 @@ from dexhot.retargeting.contact_plan import (
     plan_contacts,
 )
 from dexhot.retargeting.correspondence import Correspondence, correspondence
-from dexhot.retargeting.grasp import GraspOptions
+from dexhot.retargeting.grasp import GraspOptions, GraspSpace
 from dexhot.retargeting.hand_model import HandModel
 from dexhot.retargeting.reachable_grasp import find_grasp
 from dexhot.retargeting.resampling import resample
@@ -163,9 +163,8 @@ def _with_contacts(
     def allowed(points):
         return transform(rest[:, None], points)[..., 2].min(0) > lowest
 
-    grasp, q = find_grasp(
-        model, problem, start, where, weight, thumb, solid, hand.tip_radius, allowed, options.held, options.grasp
-    )
+    space = GraspSpace(solid, hand.tip_radius, thumb, allowed, options.grasp)
+    grasp, q = find_grasp(model, problem, start, space, where, weight, options.held)
     plan = plan_contacts(
         measured, grasp, (start, end), object_pose, solid, hand.tip_radius, clip.table_height, options.contacts
     )
