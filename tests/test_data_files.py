@@ -62,7 +62,8 @@ def evidence():
     nowhere = np.full((T, 7), np.nan)
     labels = RNG.integers(0, 4, (T, 4, 6)).astype(np.uint8)
     boxes, points = {"object": np.full((T, 4), np.nan)}, {"right": RNG.normal(size=(T, 21, 6))}
-    return Evidence("seen", np.arange(T) / 30, labels, boxes, points, nowhere)
+    mesh = {"left": RNG.normal(size=(T, 12, 3))}
+    return Evidence("seen", np.arange(T) / 30, labels, boxes, points, nowhere, mesh, {"camera": "D435"})
 
 
 def card():
@@ -217,6 +218,19 @@ def test_impossible_values_in_a_file_name_the_file(tmp_path):
 def test_rollout_time_must_increase(time):
     with pytest.raises(FileFormatError, match="time"):
         dataclasses.replace(rollout(), time=np.array(time)).validate()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": np.full((T, 4, 6), 4, np.uint8)}, "labels must be 0 to 3"),
+        ({"keypoints": {"left": np.zeros((T, 21, 3))}}, r"keypoints\.left has shape .* expected \(5, 21, 6\)"),
+        ({"hand_meshes": {"right": np.zeros((T + 1, 8, 3))}}, r"hand_meshes\.right has shape .* expected \(5, V, 3\)"),
+    ],
+)
+def test_impossible_evidence_is_refused(changes, message):
+    with pytest.raises(FileFormatError, match=message):
+        dataclasses.replace(evidence(), **changes).validate()
 
 
 def test_confidence_must_be_a_share(lift_clip):

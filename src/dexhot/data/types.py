@@ -237,6 +237,8 @@ class Evidence:
     boxes: dict[str, np.ndarray]  # "right", "left", "object": (T, 4) x0 y0 x1 y1 px, NaN where unseen
     keypoints: dict[str, np.ndarray]  # "right", "left": (T, 21, 6) x y z u v confidence, camera frame
     object_pose: np.ndarray  # (T, 7) camera_T_mesh, NaN where unmeasured
+    hand_meshes: dict[str, np.ndarray] = field(default_factory=dict)  # "right", "left": (T, V, 3) coarse hand, camera
+    # frame, m, NaN where unseen; empty where no estimator gives one
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def validate(self) -> None:
@@ -250,6 +252,9 @@ class Evidence:
             _check(boxes.shape == (T, 4), f"boxes.{name} has shape {boxes.shape}, expected ({T}, 4).")
         for side, k in self.keypoints.items():
             _check(k.shape == (T, 21, 6), f"keypoints.{side} has shape {k.shape}, expected ({T}, 21, 6).")
+        for side, mesh in self.hand_meshes.items():
+            fits = mesh.ndim == 3 and mesh.shape[0] == T and mesh.shape[2] == 3
+            _check(fits, f"hand_meshes.{side} has shape {mesh.shape}, expected ({T}, V, 3).")
 
 
 @dataclass

@@ -8,6 +8,7 @@ links. Figures named tips_... are for the fingertips alone.
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from dexhot.data.keypoints import wrist_pose
 from dexhot.data.object_library import load_object
 from dexhot.geometry.rotations import mean_quat
 from dexhot.hands.robot_hand import RobotHand, load_hand
-from dexhot.paths import share_dir
+from dexhot.paths import cache_dir, share_dir
 from dexhot.retargeting.correspondence import correspondence
+from dexhot.retargeting.picture import draw
 from dexhot.retargeting.retarget import retarget
 from dexhot.retargeting.streaming import StreamingRetargeter
 from dexhot.retargeting.summary import summarise
@@ -136,8 +138,9 @@ def run(quick: bool = False, **_) -> dict[str, Any]:
         metrics[f"{prefix}speed_ratio"] = peer["ms_p50"] / figures[""]["ms_p50"] if peer else None
         metrics[f"{prefix}tip_error_ratio"] = figures[""]["tip_error_mm"] / peer["tip_error_mm"] if peer else None
         metrics |= {f"{prefix}{who}{key}": value for who, row in figures.items() for key, value in row.items()}
-    metrics |= _contact_aware(splits("grab")["quick"][:2] if quick else splits("grab")["train"])
-    return {"metrics": metrics, "streams": [s.name for s in streams], "notes": notes}
+    picture = cache_dir() / "bench" / "retarget.png"
+    metrics |= _contact_aware(splits("grab")["quick"][:2] if quick else splits("grab")["train"], picture)
+    return {"metrics": metrics, "streams": [s.name for s in streams], "notes": notes, "picture": str(picture)}
 
 
 def _keypoints(hand: RobotHand, links: bool):
@@ -178,14 +181,16 @@ def _figures(tracks: list[Track], hand: RobotHand) -> dict[str, float]:
     }
 
 
-def _contact_aware(clips: list[str]) -> dict[str, float]:
-    """The whole-clip solver with contacts, apart: it has no peer here."""
+def _contact_aware(clips: list[str], picture: Path) -> dict[str, float]:
+    """The whole-clip solver with contacts, apart: it has no peer here. `picture`: of the first clip."""
     hand, rows = load_hand(HAND), []
     for clip in track(clips, "whole clips with contacts", console=console, transient=True):
         trajectory = load_clip(f"grab/{clip}")
         obj = load_object(trajectory.object_name)
         began = time.perf_counter()
         reference = retarget(trajectory, hand, obj)
-        rows.append(summarise(reference, trajectory, hand, obj) | {"seconds": time.perf_counter() - began})
+        rows.append({"seconds": time.perf_counter() - began} | summarise(reference, trajectory, hand, obj))
+        if clip == clips[0]:
+            draw(reference, trajectory, hand, obj, picture)
     keys = ("seconds", "tip_error_mm", "penetration_mm", "table_penetration_mm", "self_penetration_mm", "saturation")
     return {f"contact_{key}": float(np.median([row[key] for row in rows])) for key in keys}
