@@ -17,6 +17,7 @@ NAMES = ("wrist",) + tuple(
     for joint in joints
 )
 TIPS = (4, 8, 12, 16, 20)  # thumb, index, middle, ring, little
+BONES = [(start, end) for tip in TIPS for start, end in zip((0, tip - 3, tip - 2, tip - 1), range(tip - 3, tip + 1))]
 WRIST, INDEX_MCP, MIDDLE_MCP, LITTLE_MCP = 0, 5, 9, 17
 
 

@@ -25,12 +25,11 @@ from dexhot.retargeting.correspondence import correspondence
 from dexhot.retargeting.picture import draw
 from dexhot.retargeting.retarget import retarget
 from dexhot.retargeting.streaming import StreamingRetargeter
-from dexhot.retargeting.summary import summarise
+from dexhot.retargeting.summary import saturation, summarise
 
 HAND = "leap_right"
 console = Console(stderr=True)
 TIP_KEYPOINTS = {"index_tip": 8, "middle_tip": 12, "ring_tip": 16, "thumb_tip": 4}
-SATURATED = 0.01  # rad from a limit
 
 
 @dataclass
@@ -58,9 +57,7 @@ class Ours:
 
     def __init__(self, links: bool):
         self.hand, self.links = load_hand(HAND), links
-        self.keypoints = np.r_[
-            [TIP_KEYPOINTS[site] for site in self.hand.tip_sites], correspondence(self.hand).keypoints
-        ]
+        self.keypoints = _keypoints(self.hand, links=True)
 
     def track(self, stream: Stream) -> Track:
         """Every frame solved in turn; only the solver is timed."""
@@ -170,13 +167,12 @@ def _figures(tracks: list[Track], hand: RobotHand) -> dict[str, float]:
     seconds = np.concatenate([t.seconds[1:] for t in tracks])
     error = np.concatenate([t.tip_error[1:] for t in tracks])
     fingers = np.concatenate([t.fingers[1:] for t in tracks])
-    saturated = (fingers < hand.lower + SATURATED) | (fingers > hand.upper - SATURATED)
     jerk = np.concatenate([np.diff(t.fingers[1:], n=3, axis=0).ravel() * t.rate**3 for t in tracks])
     return {
         "ms_p50": 1e3 * float(np.median(seconds)),
         "ms_p99": 1e3 * float(np.percentile(seconds, 99)),
         "tip_error_mm": 1e3 * float(error.mean()),
-        "saturation": float(saturated.mean()),
+        "saturation": saturation(fingers, hand),
         "jerk_rad_s3": float(np.sqrt((jerk**2).mean())),
     }
 

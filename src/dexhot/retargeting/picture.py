@@ -7,6 +7,7 @@ import numpy as np
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
 from dexhot.data.files import replacing
+from dexhot.data.keypoints import BONES
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import HandObjectTrajectory, Reference
 from dexhot.geometry.poses import transform
@@ -15,8 +16,7 @@ from dexhot.hands.robot_hand import RobotHand
 from dexhot.retargeting.hand_model import HandModel
 from dexhot.retargeting.resampling import resample
 
-BONES = [(0, 1), (0, 5), (0, 9), (0, 13), (0, 17), (5, 9), (9, 13), (13, 17)]
-BONES += [(k, k + 1) for first in (1, 5, 9, 13, 17) for k in range(first, first + 3)]
+KNUCKLES = [(5, 9), (9, 13), (13, 17)]  # lines across the palm
 AXIS = 0.05  # m, drawn length of a frame's axes
 HUMAN, ROBOT, OBJECT = "#8a8f98", "#d9661f", "#3d7ea6"
 
@@ -60,7 +60,9 @@ def draw(
 
 
 def _draw_moment(axes, human, R_wrist, model: HandModel, palm) -> None:
-    axes.add_collection3d(Line3DCollection([human[list(bone)] for bone in BONES], colors=HUMAN, linewidths=1.5))
+    axes.add_collection3d(
+        Line3DCollection([human[list(bone)] for bone in (*BONES, *KNUCKLES)], colors=HUMAN, linewidths=1.5)
+    )
     axes.scatter(*human.T, s=8, color=HUMAN)
     tips = model.points()[: model.tips]
     axes.add_collection3d(Line3DCollection(model.skeleton(), colors=ROBOT, linewidths=2.5))

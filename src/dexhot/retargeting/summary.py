@@ -34,7 +34,6 @@ def summarise(
         for kind, values in deepest.items():
             values.append(max(0.0, -gaps.distance[gaps.kind == kind].min(initial=0.0)))
     fingers = reference.q[:, 6:]
-    saturated = (fingers < hand.lower + SATURATED) | (fingers > hand.upper - SATURATED)
     speed = np.abs(np.diff(fingers, axis=0)) * reference.rate
     return {
         "frames": len(reference.q),
@@ -44,9 +43,14 @@ def summarise(
         "penetration_mm": 1e3 * float(np.percentile(deepest[OBJECT], 95)),
         "table_penetration_mm": 1e3 * float(np.percentile(deepest[TABLE], 95)),
         "self_penetration_mm": 1e3 * float(np.percentile(deepest[HAND], 95)),
-        "saturation": float(saturated.mean()),
+        "saturation": saturation(fingers, hand),
         "finger_speed_rad_s": float(speed.max()),
     }
+
+
+def saturation(fingers: np.ndarray, hand: RobotHand) -> float:
+    """Share of the joints of all frames (T, n) that are at a limit."""
+    return float(((fingers < hand.lower + SATURATED) | (fingers > hand.upper - SATURATED)).mean())
 
 
 def tip_positions(reference: Reference, hand: RobotHand):

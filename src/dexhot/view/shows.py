@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import viser
 
-from dexhot.data.keypoints import TIPS
+from dexhot.data.keypoints import BONES
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.object_library import load_object
 from dexhot.data.types import Demonstration, HandObjectTrajectory, Reference, Rollout
@@ -18,7 +18,6 @@ from dexhot.view.stage import TABLE_RGB, Stage
 
 OBJECT_RGB, BONE_RGB = (222, 125, 51), (58, 64, 74)
 HAND_RGB = {"right": (11, 122, 117), "left": (123, 131, 235)}
-BONES = [(start, end) for tip in TIPS for start, end in zip((0, tip - 3, tip - 2, tip - 1), range(tip - 3, tip + 1))]
 
 
 @dataclass
