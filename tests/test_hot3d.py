@@ -40,10 +40,12 @@ def folder(shared_data):
     return shared_data / "hot3d_quest3"
 
 
-@pytest.fixture
-def clip(folder, cache):
-    assert get_hot3d(folder, one_piece) == {"clips": 1, "objects": 1}
-    return load_clip(list_clips("hot3d")[0].name)
+@pytest.fixture(scope="module")
+def clip(folder, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEXHOT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        assert get_hot3d(folder, one_piece) == {"clips": 1, "objects": 1}
+        yield load_clip(list_clips("hot3d")[0].name)
 
 
 @pytest.fixture
