@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from dexhot.cli import COMMANDS, main
+from dexhot.errors import NotFoundError
 
 
 def test_help_lists_every_command(capsys):
@@ -52,6 +53,16 @@ def test_a_refused_input_is_one_sentence_without_a_traceback(tmp_path):
     reply = subprocess.run(command, capture_output=True, text=True, check=False)
     assert reply.returncode == 1
     assert "absent.npz does not exist" in reply.stderr and "Traceback" not in reply.stderr
+
+
+def test_of_many_names_the_near_ones_are_offered():
+    names = [f"grab/object{k}_lift" for k in range(40)] + ["grab/duck_lift"]
+    assert "41 others, such as grab/duck_lift" in str(NotFoundError("clip", "grab/duck_lft", names))
+
+
+def test_a_port_that_cannot_be_is_refused(tmp_path, capsys):
+    assert main(["view", str(tmp_path), "--port", "99999"]) == 1
+    assert "--port must be between 1 and 65535" in capsys.readouterr().err
 
 
 def test_a_refused_input_is_json_too_when_asked_for(tmp_path, capsys):

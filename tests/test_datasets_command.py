@@ -99,3 +99,8 @@ def test_unpack_takes_only_the_parts_asked_for(tmp_path):
         archive.writestr("b/two.txt", "2")
     registry.unpack(tmp_path / "w.whl", tmp_path / "out", ["a"])
     assert [p.name for p in (tmp_path / "out").rglob("*.txt")] == ["one.txt"]
+
+
+def test_terms_are_accepted_by_the_name_of_the_dataset_only(cache, capsys):
+    assert main(["datasets", "get", "grab", "--accept-licence", "yes"]) == 1
+    assert "--accept-licence takes the dataset's name, grab, not 'yes'" in capsys.readouterr().err

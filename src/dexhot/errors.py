@@ -1,5 +1,9 @@
 """The errors a user can act on. Each message says what was wrong, the valid choices and what to do."""
 
+from difflib import get_close_matches
+
+MANY = 20  # choices; of more, only those that look like the name given are listed
+
 
 class DexhotError(Exception):
     """Base of every error that dexhot raises on purpose; the command line prints it as one sentence."""
@@ -10,10 +14,15 @@ class FileFormatError(DexhotError):
 
 
 class NotFoundError(DexhotError):
-    """A named thing (clip, object, hand, graph, ...) does not exist; the message lists what does."""
+    """A named thing (clip, object, hand, graph, ...) does not exist; the message lists what does, or what is near."""
 
     def __init__(self, kind: str, name: str, valid, hint: str = ""):
-        choices = ", ".join(sorted(map(str, valid))) or "none"
+        names = sorted(map(str, valid))
+        if len(names) > MANY:
+            near = get_close_matches(name, names, n=5, cutoff=0.4)
+            choices = f"{len(names)} others" + (f", such as {', '.join(near)}" if near else "")
+        else:
+            choices = ", ".join(names) or "none"
         super().__init__(f"no {kind} named {name!r}; available: {choices}." + (f" {hint}" if hint else ""))
 
 

@@ -46,7 +46,8 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         module = importlib.import_module(f"dexhot.cli.{argv[0]}_command")
-        args = tyro.cli(module.Args, prog=f"dexhot {argv[0]}", description=module.__doc__, args=argv[1:])
+        flags = (tyro.conf.FlagCreatePairsOff,)  # --json, but no --no-json
+        args = tyro.cli(module.Args, prog=f"dexhot {argv[0]}", description=module.__doc__, args=argv[1:], config=flags)
         return module.run(args) or 0
     except DexhotError as e:
         print(f"dexhot: error: {e}", file=sys.stderr)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from dexhot.cli.arguments import shown
 from dexhot.cli.output import benchmark_line, console, print_json, summary
 from dexhot.data.files import write_text
 from dexhot.errors import DexhotError
@@ -30,7 +31,7 @@ class Args:
     """End within 60 s on two cores: a fixed subset, smaller budgets, warm caches."""
     soak: bool = False
     """faults: ten minutes without faults instead of one, in which no stop may be."""
-    out: Path | None = None
+    out: Annotated[Path | None, shown("FILE")] = None
     """Also keep the JSON in this file."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""

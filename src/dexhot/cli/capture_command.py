@@ -3,19 +3,22 @@
 import os
 import sys
 from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
+
+from dexhot.cli.arguments import shown
 
 
 @dataclass
 class Args:
-    arguments: tyro.conf.Positional[tuple[str, ...]] = ()
+    arguments: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[NAME:=VALUE ...]")] = ()
     """name:=value of more arguments of the graph `capture`; `dexhot up capture --show-args` lists them."""
-    camera: str = "realsense"
+    camera: Annotated[str, shown("CAMERA")] = "realsense"
     """realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim (a drawn scene), or running (one that publishes already)."""
-    out: str = ""
+    out: Annotated[str, shown("FOLDER")] = ""
     """Folder to record to, which must not exist; by default a new one in runs/."""
-    duration: float = 0.0
+    duration: Annotated[float, shown("SECONDS")] = 0.0
     """Stop this many seconds after the first image; 0: on Ctrl-C."""
     json: bool = False
     """Print what was recorded as one JSON line at the end."""

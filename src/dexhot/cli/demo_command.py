@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from dexhot.cli.arguments import shown
 from dexhot.errors import DexhotError, DownloadError
 
 CLIP = "grab/cubesmall_lift"
@@ -17,11 +18,11 @@ ATTEMPTS = 2  # live runs: a machine that is busy with something else can spoil 
 
 @dataclass
 class Args:
-    clip: str = CLIP
+    clip: Annotated[str, shown("CLIP")] = CLIP
     """A GRAB clip that lifts its object by at least 5 cm; `dexhot datasets list grab` shows them."""
     source: Literal["grab", "parametric"] = "grab"
     """parametric: a generated demonstration, nothing is downloaded and no terms apply."""
-    out: Path | None = None
+    out: Annotated[Path | None, shown("FOLDER")] = None
     """Folder of the run; by default a new one in runs/."""
     view: bool = False
     """Show the live scene in the browser."""

@@ -6,16 +6,18 @@ from typing import Annotated, Any
 
 import tyro
 
+from dexhot.cli.arguments import shown
+
 
 @dataclass
 class Args:
     """Judge one file."""
 
-    file: Annotated[Path, tyro.conf.Positional]
+    file: Annotated[Path, tyro.conf.Positional, shown("FILE|RUN")]
     """A Demonstration (simulated again, in the benchmark physics), a Rollout or a run's folder (judged as recorded)."""
     arm: bool = False
     """Play the Demonstration on the arm rig (shaper, arm kinematics, arm and hand) instead of the floating hand."""
-    out: Path | None = None
+    out: Annotated[Path | None, shown("FILE")] = None
     """Keep the Rollout with its metrics in this file."""
     json: bool = False
     """End with one JSON line."""

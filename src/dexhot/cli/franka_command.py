@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from dexhot.cli.arguments import ON, shown
 from dexhot.cli.output import console, print_json, summary
 
 if TYPE_CHECKING:
@@ -18,14 +19,14 @@ LOOK = 0.02  # s
 class Check:
     """Connect, set load and thresholds, and read every joint. Nothing moves."""
 
-    address: Annotated[str, tyro.conf.Positional]
+    address: Annotated[str, tyro.conf.Positional, shown("ADDRESS")]
     """The arm's network address."""
-    hand: str = "leap_right"
+    hand: Annotated[str, shown("HAND")] = "leap_right"
     """What it carries, as a name or hand.yaml; empty for nothing."""
     hold: float = 0.0
     """Seconds to hold the measured pose under our control, to see how good the network is."""
-    realtime: bool = True
-    """Refuse a kernel that is not a real-time one; only a simulated arm does without."""
+    realtime: Annotated[bool, ON] = True
+    """Accept a kernel that is not a real-time one; only a simulated arm does without."""
     json: bool = False
     """End with one JSON line."""
 
@@ -37,7 +38,7 @@ class Simulate:
     The first line of output is its address. Then lines are typed in: `state`, `reflex` or `quit`.
     """
 
-    address: str = ""
+    address: Annotated[str, shown("ADDRESS")] = ""
     """Loopback address to serve at. Default: a free one."""
 
 

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
+from dexhot.cli.arguments import shown
 from dexhot.cli.output import print_json, summary
 
 
@@ -19,7 +20,7 @@ class Args:
     """Sizes, place, heights and times are drawn from it."""
     side: Literal["right", "left"] = "right"
     """The hand that does it; the left one is the right one in a mirror."""
-    out: Path | None = None
+    out: Annotated[Path | None, shown("FILE")] = None
     """Trajectory file to write; default: <kind>-<shape>-<seed>[-left].npz. The object goes into the cache."""
     json: bool = False
     """End with one JSON line."""

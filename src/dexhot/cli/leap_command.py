@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from dexhot.cli.arguments import shown
 from dexhot.cli.output import console, print_json, summary
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ MEASURE = 1.0  # s
 
 @dataclass
 class _Hand:
-    port: str = ""
+    port: Annotated[str, shown("PORT")] = ""
     """Its serial port, best /dev/serial/by-id/...; default: the only USB serial adapter."""
     robot: Literal["leap_right", "leap_left"] = "leap_right"
     """Which hand it is."""

@@ -6,18 +6,20 @@ from typing import Annotated, Literal
 
 import tyro
 
+from dexhot.cli.arguments import shown
+
 
 @dataclass
 class Args:
     """Mine one or many references."""
 
-    references: Annotated[list[Path], tyro.conf.Positional] = field(default_factory=list)
+    references: Annotated[list[Path], tyro.conf.Positional, shown("REFERENCE ...")] = field(default_factory=list)
     """Reference files (.npz), of `dexhot retarget`."""
-    out: Path | None = None
+    out: Annotated[Path | None, shown("FILE|FOLDER")] = None
     """Where the Demonstration goes: a file for one reference, else a folder; by default beside each reference."""
     seed: int = 0
     """Of the search's noise and of its perturbed worlds."""
-    samples: int | None = None
+    samples: Annotated[int | None, shown("INT")] = None
     """Rollouts per iteration of a plan's first round (default: as `dexhot bench mine`); later rounds scale."""
     attempts: int = 2
     """While there is no strict success: a repair of the best plan, then searches with other seeds."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from dexhot.cli.arguments import shown
 from dexhot.cli.output import console, print_json, summary
 
 
@@ -14,17 +15,17 @@ from dexhot.cli.output import console, print_json, summary
 class Add:
     """Make an object of a mesh file: checks, repair, convex pieces, mass and inertia, symmetry, rest, a picture."""
 
-    file: tyro.conf.Positional[Path]
+    file: Annotated[Path, tyro.conf.Positional, shown("FILE")]
     """A mesh that trimesh reads (obj, stl, ply, off, glb); it need not be watertight."""
-    name: str | None = None
+    name: Annotated[str | None, shown("NAME")] = None
     """Its name in the cache; a plain name goes under user/. Default: the file's."""
     unit: Literal["m", "cm", "mm", "in"] = "m"
     """The file's unit of length."""
     scale: float = 1.0
     """Extra factor on top of the unit."""
-    mass: float | None = None
+    mass: Annotated[float | None, shown("KG")] = None
     """kg; weigh it if you can. Default: volume times density."""
-    density: float | None = None
+    density: Annotated[float | None, shown("KG_PER_M3")] = None
     """kg/m3. Default: the benchmark's, with the mass clipped to its range (config/physics.yaml)."""
     replace: bool = False
     """Overwrite an object of this name."""

@@ -13,8 +13,10 @@ console = Console(stderr=True)  # progress and summaries; stdout is left to --js
 
 
 def summary(title: str, rows: dict[str, Any]) -> None:
-    """A two-column table on the terminal."""
+    """A two-column table on the terminal; long values go on in the next line, whole."""
     table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(str(name), f"{value:.4g}" if isinstance(value, float) else str(value))
     console.print(table)

@@ -4,15 +4,18 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
+
+from dexhot.cli.arguments import shown
 
 
 @dataclass
 class Args:
-    run: tyro.conf.Positional[str]
+    run: Annotated[str, tyro.conf.Positional, shown("RUN")]
     """Folder of a run or of a capture, or a bag; also a .db3 file of librealsense's recorder."""
-    arguments: tyro.conf.Positional[tuple[str, ...]] = ()
+    arguments: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[NAME:=VALUE ...]")] = ()
     """name:=value of the graph `replay`, as rate:=0.5 loop:=true; `dexhot up replay --show-args` lists them."""
     json: bool = False
     """Print the comparison as one JSON line at the end."""

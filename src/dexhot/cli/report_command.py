@@ -5,22 +5,24 @@ Takes a rollout, a demonstration (simulated again) or the folder of a recorded r
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
+
+from dexhot.cli.arguments import ON, shown
 
 
 @dataclass
 class Args:
-    source: tyro.conf.Positional[Path]
+    source: Annotated[Path, tyro.conf.Positional, shown("RUN|FILE")]
     """A rollout or demonstration file (.npz), or the folder of a run."""
-    out: Path | None = None
+    out: Annotated[Path | None, shown("FOLDER")] = None
     """Folder to write into; by default report/ in the run's folder, or <file>.report/ beside the file."""
     episode: int = 0
     """Run folders: which of the clips that were tracked to their end, from 0; where none was, as far as it came."""
-    video: bool = True
-    """Also make the mp4."""
-    strip: Path | None = None
+    video: Annotated[bool, ON] = True
+    """Leave out the mp4, which takes the most time."""
+    strip: Annotated[Path | None, shown("FILE.png")] = None
     """Also draw four moments of the grasp side by side into this PNG: a picture for a slide."""
     json: bool = False
     """End with one JSON line."""
@@ -31,9 +33,11 @@ def run(args: Args) -> None:
 
     page, rollout, written = write(args)
     chosen = ("success_strict", "T_err_cm", "R_err_rad", "hold_rate", "penetration_mm")
-    summary(f"{rollout.name}: {page}", {id: written["metrics"][id] for id in chosen})
-    for note in written["notes"]:
-        console.print(note)
+    summary(rollout.name, {id: written["metrics"][id] for id in chosen})
+    if "stopped" in rollout.provenance:
+        written["notes"].append(f"stopped on the way: {rollout.provenance['stopped']}")
+    for note in [*written["notes"], page]:
+        console.print(note, soft_wrap=True, highlight=False)
     if args.strip:
         _draw_strip(rollout, args.strip)
     if args.json:
@@ -79,8 +83,9 @@ def _read(args: Args) -> tuple[Any, dict[str, Any]]:
     from dexhot.evaluation.score import score
 
     if args.source.is_dir():
+        rollout = live_rollout(args.source, args.episode, part=True)
         extra = {"source": str(args.source.resolve()), "loop": loop_table(args.source / "bag")}
-        return live_rollout(args.source, args.episode, part=True), extra | _run_facts(args.source)
+        return rollout, extra | _run_facts(args.source)
     item: object = load(args.source)
     if isinstance(item, Demonstration):
         item = score(item)

@@ -6,22 +6,24 @@ from typing import Annotated
 
 import tyro
 
+from dexhot.cli.arguments import ON, shown
+
 
 @dataclass
 class Args:
     """Retarget one clip."""
 
-    clip: Annotated[str, tyro.conf.Positional]
+    clip: Annotated[str, tyro.conf.Positional, shown("CLIP|FILE")]
     """A clip of the cache ("grab/duck_lift") or a trajectory file (.npz)."""
-    hand: str = "leap_right"
+    hand: Annotated[str, shown("HAND")] = "leap_right"
     """A shipped robot hand, or the path of a hand.yaml (docs/add_a_hand.md)."""
-    out: Path | None = None
+    out: Annotated[Path | None, shown("FILE")] = None
     """Where the Reference goes; by default <clip>.reference.npz in the current folder."""
-    contact: bool = True
-    """Plan contacts, opening, closing and squeeze; --no-contact follows the measured fingertips as they are."""
-    place: bool = True
-    """Move the whole demonstration to where the arm can follow it; --no-place keeps the recording's coordinates."""
-    picture: Path | None = None
+    contact: Annotated[bool, ON] = True
+    """Follow the measured fingertips as they are, instead of planned contacts, opening, closing and squeeze."""
+    place: Annotated[bool, ON] = True
+    """Keep the recording's coordinates, instead of moving the whole of it to where the arm can follow."""
+    picture: Annotated[Path | None, shown("FILE.png")] = None
     """Also draw human keypoints, wrist and palm frames and robot fingertips into this PNG."""
     json: bool = False
     """End with one JSON line."""

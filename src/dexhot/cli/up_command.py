@@ -4,15 +4,18 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
+
+from dexhot.cli.arguments import shown
 
 
 @dataclass
 class Args:
-    graph: tyro.conf.Positional[str]
+    graph: Annotated[str, tyro.conf.Positional, shown("GRAPH")]
     """Name of the graph: real_track, replay or capture."""
-    arguments: tyro.conf.Positional[tuple[str, ...]] = ()
+    arguments: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[NAME:=VALUE ...]")] = ()
     """name:=value of the graph's arguments; --show-args lists them."""
     show_args: bool = False
     """List the graph's arguments with their defaults, and stop."""
@@ -29,11 +32,11 @@ def run(args: Args) -> int:
 
     graph = load_graph(args.graph)
     if args.show_args:
-        rows = {a.name: f"{a.description} (default: {a.default_text or 'none'})" for a in graph.arguments}
+        rows = {a.name: a.description + f" (default: {a.default_text})" * bool(a.default_text) for a in graph.arguments}
         summary(f"{graph.name}: {graph.description}", rows)
         return 0
     planned = plan(graph, parse_assignments(args.arguments), os.environ)
-    summary(f"{graph.name}: {graph.description}", planned.arguments)
+    summary(f"{graph.name}: {graph.description}", {k: v for k, v in planned.arguments.items() if v != ""})
     nodes = {p.name: ", ".join(n.name for n in p.nodes) for p in planned.processes}
     summary("processes and their nodes", nodes | {"folder": planned.folder})
     code = bringup.run(planned, sys.stderr)

@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
+
+from dexhot.cli.arguments import shown
 
 
 @dataclass
 class Args:
-    file: tyro.conf.Positional[Path]
+    file: Annotated[Path, tyro.conf.Positional, shown("FILE|RUN")]
     """A trajectory, reference, demonstration or rollout, or the folder of a recorded run."""
-    host: str = "127.0.0.1"
+    host: Annotated[str, shown("ADDRESS")] = "127.0.0.1"
     """Address to serve on; 0.0.0.0 lets other machines connect."""
-    port: int = 8080
+    port: Annotated[int, shown("PORT")] = 8080
     """Port to serve on; the next free one is taken when it is in use."""
     json: bool = False
     """Say where it is shown as one JSON line, when it can be looked at."""
@@ -21,10 +24,13 @@ class Args:
 def run(args: Args) -> None:
     from dexhot.cli.output import console, print_json
     from dexhot.data.files import load
+    from dexhot.errors import DexhotError
     from dexhot.evaluation.from_bag import live_rollout
     from dexhot.view.player import Player, new_server
     from dexhot.view.shows import make_show
 
+    if not 0 < args.port < 65536:
+        raise DexhotError(f"--port must be between 1 and 65535, not {args.port}.")
     item: object = live_rollout(args.file, part=True) if args.file.is_dir() else load(args.file)
     server = new_server(args.host, args.port)
     try:

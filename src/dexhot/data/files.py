@@ -93,6 +93,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Header and arrays of a file, nothing checked."""
     if path.suffix == ".json":
         return json.loads(path.read_text()), {}
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is no npz archive")  # numpy would speak of pickle
     with np.load(path, allow_pickle=False) as entries:
         arrays = {name: entries[name] for name in entries.files}
     return json.loads(arrays.pop("header").tobytes()), arrays

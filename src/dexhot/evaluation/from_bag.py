@@ -67,6 +67,8 @@ def live_rollout(run: str | Path, episode: int = 0, part: bool = False) -> Rollo
     lacks topics or frames, or holds no such clip, with the reason why tracking ended.
     """
     run = Path(run)
+    if not (run / "bag").is_dir():
+        raise FileFormatError(f"{run} is not a recorded run: it has no bag/, as `dexhot up real_track` records.")
     reference = load(run / "reference.npz", Reference)
     series, episodes = read_bag(run / "bag", reference)
     complete = [e for e in episodes if frames_tracked(e) >= len(reference.q)]
@@ -76,7 +78,8 @@ def live_rollout(run: str | Path, episode: int = 0, part: bool = False) -> Rollo
         chosen, episode = episodes[-1], len(episodes) - 1
     elif episode >= len(complete):
         why = "; ".join(e.reason for e in episodes if e not in complete) or "tracking never started"
-        raise FileFormatError(f"{run} holds {len(complete)} clips tracked to the end, not {episode + 1}: {why}.")
+        hint = " `dexhot report` shows it as far as it came." if episodes and not complete else ""
+        raise FileFormatError(f"{run} holds {len(complete)} clips tracked to the end, not {episode + 1}: {why}.{hint}")
     else:
         chosen = complete[episode]
     hand, obj = load_hand(reference.hand), load_object(reference.object_name)

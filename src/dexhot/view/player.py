@@ -90,7 +90,7 @@ class Player:
 
     def draw(self) -> None:
         """Put the scene to the slider's frame."""
-        frame = int(self.slider.value)
+        frame = self._frame()
         if frame == self.shown:
             return
         self.shown = frame
@@ -100,9 +100,13 @@ class Player:
                 f"{self.show.time[frame]:.2f} s of {self.show.time[-1]:.2f} s  \n{self.show.text(frame)}"
             )
 
+    def _frame(self) -> int:
+        """The slider's frame; a number typed beside it may lie beyond the clip."""
+        return min(max(int(self.slider.value), 0), len(self.show.time) - 1)
+
     def _scrub(self, by_hand: bool) -> None:
         if by_hand:
-            self.position = float(self.show.time[int(self.slider.value)])
+            self.position = float(self.show.time[self._frame()])
             self.draw()
 
     def _add_plot(self, errors: np.ndarray) -> None:

@@ -45,10 +45,8 @@ def load_clip(name: str) -> HandObjectTrajectory:
     dataset, _, clip = name.partition("/")
     path = trajectories_dir(dataset) / f"{clip}.npz"
     if not clip or not path.is_file():
-        valid = clip_names(dataset) or [f"{d}/..." for d in list_datasets()]
-        raise NotFoundError(
-            "clip", name, valid, f"Get a dataset's clips with `dexhot datasets get {dataset or 'grab'}`."
-        )
+        valid = clip_names(dataset) or [name for d in list_datasets() for name in clip_names(d)]
+        raise NotFoundError("clip", name, valid, "`dexhot datasets list` shows them, `dexhot datasets get` gets more.")
     return load(path, HandObjectTrajectory)
 
 
