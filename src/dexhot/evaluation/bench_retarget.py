@@ -137,7 +137,7 @@ def run(quick: bool = False, **_) -> dict[str, Any]:
         metrics |= {f"{prefix}{who}{key}": value for who, row in figures.items() for key, value in row.items()}
     picture = cache_dir() / "bench" / "retarget.png"
     metrics |= _contact_aware(splits("grab")["quick"][:2] if quick else splits("grab")["train"], picture)
-    return {"metrics": metrics, "streams": [s.name for s in streams], "notes": notes, "picture": str(picture)}
+    return {"metrics": metrics, "subset": [s.name for s in streams], "notes": notes, "picture": str(picture)}
 
 
 def _keypoints(hand: RobotHand, links: bool):
