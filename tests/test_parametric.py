@@ -5,9 +5,9 @@ import pytest
 
 from dexhot.data.datasets import human_hand
 from dexhot.data.datasets.parametric import KINDS, generate
-from dexhot.data.datasets.shapes import SHAPES
 from dexhot.data.keypoints import TIPS, wrist_pose
 from dexhot.data.object_library import load_object
+from dexhot.data.shapes import SHAPES
 from dexhot.errors import NotFoundError
 from dexhot.geometry.poses import IDENTITY, inverse, transform
 from dexhot.geometry.rotations import quat_angle

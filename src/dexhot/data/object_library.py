@@ -43,7 +43,7 @@ def load_object(name: str) -> ObjectAsset:
     that exist."""
     folder = objects_dir() / name
     if not (folder / "object.json").is_file() and name.startswith("parametric/"):
-        from dexhot.data.datasets.shapes import named_shape, shape_asset  # trimesh: half a second of a node's start
+        from dexhot.data.shapes import named_shape, shape_asset  # trimesh: half a second of a node's start
 
         return shape_asset(named_shape(name))
     if not (folder / "object.json").is_file():

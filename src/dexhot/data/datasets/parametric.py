@@ -10,9 +10,9 @@ import numpy as np
 from scipy.interpolate import interp1d
 
 from dexhot.data.datasets.human_hand import RELAXED, keypoints, reach
-from dexhot.data.datasets.shapes import SHAPES, Shape, random_shape, shape_asset
 from dexhot.data.keypoints import wrist_pose
 from dexhot.data.object_asset import ObjectAsset
+from dexhot.data.shapes import SHAPES, Shape, random_shape, shape_asset
 from dexhot.data.types import RATE, HandObjectTrajectory, HandTrack
 from dexhot.errors import NotFoundError
 from dexhot.geometry.poses import compose, make_pose, transform
