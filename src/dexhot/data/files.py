@@ -46,7 +46,7 @@ def save(item: Any, path: str | Path) -> Path:
     path = path if path.suffix == suffix else path.with_name(path.name + suffix)
     arrays: dict[str, np.ndarray] = {}
     header = {"schema": schema, "version": VERSION, "dexhot": __version__, "fields": _pack(item, "", arrays)}
-    text = json.dumps(header, default=_jsonable, indent=1 if suffix == ".json" else None)
+    text = json.dumps(header, default=jsonable, indent=1 if suffix == ".json" else None)
     if suffix == ".json":
         return write_text(path, text)
     arrays["header"] = np.frombuffer(text.encode(), np.uint8)
@@ -170,9 +170,6 @@ def _unpack(kind: Any, small: dict[str, Any], prefix: str, arrays: dict[str, np.
     return kind(**values)
 
 
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return str(value)
+def jsonable(value: Any) -> Any:
+    """What json.dumps writes for NumPy's numbers and arrays; the text of anything else."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.data.files import write_text
+from dexhot.data.files import jsonable, write_text
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.object_library import load_object
 from dexhot.data.types import Rollout
@@ -58,7 +58,7 @@ def write_report(
         loop=loop,
     )
     content = replace(content, **_draw(rollout, asset, out, video, progress))
-    write_text(out / "report.json", json.dumps(_as_json(content, metrics), indent=1, default=_jsonable))
+    write_text(out / "report.json", json.dumps(_as_json(content, metrics), indent=1, default=jsonable))
     return write_text(out / "report.html", page(content))
 
 
@@ -119,9 +119,3 @@ def _as_json(content: Content, metrics: dict[str, Any]) -> dict[str, Any]:
         "files": {"sheet": content.sheet and content.sheet.name, "video": content.video and content.video.name},
         "notes": content.notes,
     }
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return str(value)
