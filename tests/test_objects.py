@@ -104,6 +104,28 @@ def test_a_file_that_is_no_mesh_is_refused(tmp_path):
         read_mesh(tmp_path / "a.txt")
 
 
+@pytest.mark.parametrize("keep", [0, 300], ids=["empty", "cut short"])
+def test_a_file_without_a_surface_is_refused(tmp_path, keep):
+    path = tmp_path / "scan.stl"
+    BOX.export(path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(MeshError, match=r"scan\.stl"):
+        read_mesh(path)
+
+
+def test_a_point_cloud_is_refused(tmp_path):
+    trimesh.PointCloud(BOX.vertices).export(tmp_path / "scan.ply")
+    with pytest.raises(MeshError, match="point cloud"):
+        read_mesh(tmp_path / "scan.ply")
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
+def test_a_scale_that_would_flatten_or_mirror_is_refused(tmp_path, scale):
+    BOX.export(tmp_path / "brick.stl")
+    with pytest.raises(MeshError, match="positive"):
+        object_from_file(tmp_path / "brick.stl", "user/brick", scale=scale)
+
+
 def test_repair_merges_a_triangle_soup_and_closes_it():
     soup = BOX.triangles.reshape(-1, 3)[:-3]
     vertices, faces = repair(soup, np.arange(len(soup)).reshape(-1, 3))

@@ -25,7 +25,10 @@ def read_mesh(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         mesh = trimesh.load_mesh(path, process=False)
     except Exception as e:  # trimesh raises whatever its parsers meet
         raise MeshError(f"{path} cannot be read as .{kind} ({type(e).__name__}: {e}); export it again.") from e
-    return np.asarray(mesh.vertices, float), np.asarray(mesh.faces, int)
+    faces = np.asarray(getattr(mesh, "faces", ()), int)
+    if not len(faces):
+        raise MeshError(f"{path} holds no surface: it is empty, cut short, or a point cloud; export a mesh again.")
+    return np.asarray(mesh.vertices, float), faces
 
 
 def repair(vertices, faces) -> tuple[np.ndarray, np.ndarray]:

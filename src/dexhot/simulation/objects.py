@@ -89,6 +89,8 @@ def object_from_file(
 
     Raises MeshError with the reason; a wrong unit is never corrected in silence, the message says which one fits.
     """
+    if not scale > 0:
+        raise MeshError(f"{name}: --scale must be positive, not {scale:g}; a negative one would mirror the mesh.")
     raw_vertices, raw_faces = read_mesh(path)
     check_mesh(name, raw_vertices * UNITS[unit] * scale, raw_faces, unit, scale)
     vertices, faces = repair(raw_vertices * UNITS[unit] * scale, raw_faces)
