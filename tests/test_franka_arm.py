@@ -17,7 +17,7 @@ from dexhot.hardware.franka_arm import FrankaArm
 from dexhot.hardware.franka_limits import fr3_limits
 from dexhot.hardware.franka_load import hand_load
 from dexhot.hardware.franka_settings import ArmError, Settings
-from dexhot.hardware.franka_simulator import ArmProcess
+from dexhot.hardware.franka_simulator import ArmProcess, Torques
 
 STILL = np.zeros(7)
 PATIENT = {"realtime": False, "command_timeout": 0.5, "frozen_timeout": 0.9}  # a machine that does other things too
@@ -266,6 +266,18 @@ def test_a_thread_that_fails_does_not_leave_the_tracker_running(arm, monkeypatch
     assert eventually(lambda: not arm.link.in_control)
 
 
+def test_no_more_torque_is_asked_for_than_the_joints_have():
+    arm, rng = FrankaArm("somewhere"), np.random.default_rng(0)
+    for scale in (0.01, 0.1, 0.35):
+        arm.setpoint.reset(rng.uniform(-1, 1, 7))
+        q, qd = arm.setpoint.q + rng.uniform(-scale, scale, 7), rng.uniform(-2, 2, 7)
+        arm._effort = rng.uniform(-1, 1, 7) * arm.torque
+        asked = arm.stiffness * (arm._bearable(q, qd) - q) + arm.damping * (arm.setpoint.v - qd) + arm._effort
+        assert (np.abs(asked) <= 0.8 * arm.torque + 1e-9).all()
+    arm._effort = STILL
+    assert arm._bearable(arm.setpoint.q - 0.01, STILL) == pytest.approx(arm.setpoint.q)
+
+
 def test_a_bad_network_is_told_once_the_share_means_something():
     arm = FrankaArm("somewhere")
     arm._link = SimpleNamespace(obeys=lambda state: True)
@@ -276,6 +288,16 @@ def test_a_bad_network_is_told_once_the_share_means_something():
         arm._judge(SimpleNamespace(q=STILL, control_command_success_rate=share))
         told.append(arm.warnings.get("network"))
     assert told == [None, "only 50 % of the control commands reach the arm in time", None]
+
+
+def test_a_simulated_arm_remembers_the_worst_it_was_asked_for():
+    heard = Torques()
+    for number, value in ((1, 5.0), (2, 5.5), (4, 3.5), (100, -60.0)):  # 100: another motion
+        heard.see(number, (value, *STILL[1:]))
+    assert heard.largest.tolist() == [60.0, *STILL[1:]]
+    assert heard.steep.tolist() == [1.0, *STILL[1:]]
+    heard.see(101, (float("nan"), *STILL[1:]))
+    assert heard.largest[0] == heard.steep[0] == float("inf")
 
 
 def test_an_arm_that_is_not_there_is_said_to_be_so(simulated):

@@ -33,6 +33,7 @@ POLL = 0.004  # s
 LONGEST = 50  # robot cycles made up for in one poll; after a longer pause the setpoint is late instead
 COAST = 0.05  # s that the goal moves on after a command, by the command's velocity
 STALL = 0.05  # s without progress of the robot's time that is told, but no fault yet
+BEARABLE = 0.8  # share of a joint's torque that the tracker may ask for; the robot moves on until the next poll
 BEHIND = 0.05  # rad behind the command that are told: the limits allow no more
 GOOD_NETWORK = 0.9  # share of the control commands that the robot gets in time
 COUNTED = 200  # robot cycles of control until that share, which is of the last hundred, means something
@@ -46,10 +47,11 @@ class FrankaArm(Polled):
         joints = joint_table("fr3")
         self.joint_names = tuple(joint.name for joint in joints)
         self.torque = np.array([joint.effort for joint in joints])  # N m
+        self.stiffness, self.damping = np.array(self.settings.stiffness), np.array(self.settings.damping)
         self.setpoint = Setpoint(fr3_limits(self.settings.velocity_scale))
         self.fault = ""
         self.warnings: dict[str, str] = {}
-        self.counts = {"commands": 0, "silences": 0, "stalls": 0}
+        self.counts = {"commands": 0, "silences": 0, "stalls": 0, "torque_limited": 0}
         self.longest_stall = 0.0  # s
         self.furthest_behind = 0.0  # rad
         self._link: Link | None = None
@@ -195,7 +197,19 @@ class FrankaArm(Polled):
         self._age += max(cycles - LONGEST, 0)
         self._advance(min(cycles, LONGEST))
         self._notice_lag()
-        self.link.send(self.setpoint.q, self.setpoint.v, self._effort)
+        self.link.send(self._bearable(state.q, state.dq), self.setpoint.v, self._effort)
+
+    def _bearable(self, q: np.ndarray, qd: np.ndarray) -> np.ndarray:
+        """(7,) rad: the setpoint, or as much nearer to the arm's state as keeps the tracker's torque within bounds.
+
+        The tracker itself bounds how fast its torque changes, but not the torque.
+        """
+        setpoint = self.setpoint
+        torque = self.stiffness * (setpoint.q - q) + self.damping * (setpoint.v - qd) + self._effort
+        most = BEARABLE * self.torque
+        excess = torque - np.clip(torque, -most, most)
+        self.counts["torque_limited"] += int(excess.any())
+        return setpoint.q - excess / self.stiffness
 
     def _notice_stall(self, stalled: float) -> None:
         """A gap in the robot's packets that is too short to be a fault: counted once, and told."""

@@ -7,12 +7,15 @@ of its own and enforces no limits: it records what it was told instead. Needs th
 import importlib.util
 import json
 import queue
+import random
+import select
 import signal
 import sys
 import threading
-from math import inf, isfinite
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from dexhot.errors import MissingExtraError
 from dexhot.hardware.line_process import LineProcess
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
     from franky_sim.franka_robot_server import FrankaRobotServer
 
 # libfranka's port 1337 cannot be chosen, so every robot has an address of its own
+TOGETHER = 10  # states: two commands that answer states further apart are two motions
 LOOPBACK = [f"127.0.{i}.1" for i in range(1, 200)]
+PATIENCE = 0.05  # s that a cycle waits for the client's torques
 
 
 def serve(address: str = "") -> None:
@@ -40,11 +45,14 @@ def serve(address: str = "") -> None:
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
     with MujocoSimulator(enable_visualization=False) as simulator:
         simulator.add_robot()
-        with SimulationServer(simulator, hostname_candidates=[address] if address else LOOPBACK) as server:
+        anywhere = random.sample(LOOPBACK, len(LOOPBACK))  # one that was left for a moment is rarely taken by another
+        with SimulationServer(simulator, hostname_candidates=[address] if address else anywhere) as server:
             robot = server.robot_servers[0]
             thresholds, torques = _remember_thresholds(), _remember_torques()
             print(robot.hostname, flush=True)
             while True:
+                if robot.current_motion_id:  # a client that is starved of CPU time makes the robot slow, not unstable
+                    select.select([robot._FrankaServer__udp_socket], [], [], PATIENCE)
                 server.run_once()
                 if lines.empty():
                     continue
@@ -80,23 +88,40 @@ def _remember_thresholds() -> dict[str, list[float]]:
     return heard
 
 
-def _remember_torques() -> list[float]:
-    """The largest torque (N m) that ever came for each joint, as the bytes have it; inf for one that is no number."""
+class Torques:
+    """What the bytes of commands asked for, per joint: the `largest` torque (N m; inf for one that is no number), and
+    how `steep` it ever changed (N m per cycle)."""
+
+    def __init__(self) -> None:
+        self.largest, self.steep = np.zeros(7), np.zeros(7)
+        self._last: tuple[int, np.ndarray] | None = None  # number of the state that was answered, torques
+
+    def see(self, number: int, torques: tuple[float, ...]) -> None:
+        """One command. Of a state that was answered by several, or long after the last, no change is known."""
+        asked = np.where(np.isfinite(torques), torques, np.inf)
+        self.largest = np.maximum(self.largest, np.abs(asked))
+        if self._last is not None and 0 < (passed := number - self._last[0]) <= TOGETHER:
+            self.steep = np.maximum(self.steep, np.abs(asked - self._last[1]) / passed)
+        self._last = number, asked
+
+
+def _remember_torques() -> Torques:
+    """What comes in from now on."""
     from franky_sim.franka_robot_protocol import UDPCommand
 
-    largest = [0.0] * 7
+    heard = Torques()
     parse = UDPCommand.from_bytes.__func__
 
     def from_bytes(kind: type, data: bytes) -> UDPCommand:
         command = parse(kind, data)
-        largest[:] = [max(a, abs(b) if isfinite(b) else inf) for a, b in zip(largest, command.tau_J_d)]
+        heard.see(command.message_id, command.tau_J_d)
         return command
 
     UDPCommand.from_bytes = classmethod(from_bytes)
-    return largest
+    return heard
 
 
-def _answer(robot: "FrankaRobotServer", thresholds: dict[str, list[float]], torques: list[float], line: str) -> str:
+def _answer(robot: "FrankaRobotServer", thresholds: dict[str, list[float]], torques: Torques, line: str) -> str:
     if line == "reflex" and robot.current_motion_id:
         _reflex(robot)
         return "ok"
@@ -104,7 +129,7 @@ def _answer(robot: "FrankaRobotServer", thresholds: dict[str, list[float]], torq
         state = robot.robot_state
         found = {"q": state.q, "dq": state.dq, "mode": state.robot_mode.name, "motion": robot.current_motion_id}
         found |= {"load": state.m_load, "com": state.F_x_Cload, "inertia": state.I_load, "collision": thresholds}
-        found |= {"largest_torque": torques}
+        found |= {"largest_torque": torques.largest.tolist(), "steepest_torque": torques.steep.tolist()}
         return json.dumps(found)
     return "error: it takes state, quit and, when it moves, reflex."
 
@@ -157,7 +182,7 @@ class ArmProcess:
 
     def state(self) -> dict[str, Any]:
         """The robot as it is: q, dq, mode, motion (its number, 0 for none), load, com, inertia, collision thresholds,
-        largest_torque (asked for)."""
+        largest_torque and steepest_torque (asked for; N m, N m per cycle)."""
         return json.loads(self.lines.ask("state"))
 
 

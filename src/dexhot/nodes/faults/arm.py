@@ -20,7 +20,7 @@ NONE = np.zeros(7)
 AMPLITUDE, SPEED = 0.05, 3.0  # rad, rad/s of phase
 LONGEST = 8.0  # s that a fault may stay unnoticed
 TRIES = 8  # of a clean start, on a machine that starves the simulation
-BACK = 20.0  # s that a robot may take to be there again
+STEEPEST = 1.0  # N m per cycle: libfranka's kMaxTorqueRate, beyond which a robot stops
 # The simulation shares this machine with everything else: the robot's own time may stand still for longer than 0.1 s
 SETTINGS = Settings(hand="", realtime=False, frozen_timeout=0.2)
 
@@ -88,9 +88,13 @@ class ArmRig(Driven):
         return True
 
     def violations(self) -> int:
-        """Joints that were ever asked for more than their torque, by the bytes that came to the robot."""
-        asked = self.process.state()["largest_torque"]
-        return sum(torque > joint.effort for torque, joint in zip(asked, joint_table("fr3")))
+        """Joints that were ever asked for more than their torque, or for one that changes faster than a robot bears.
+
+        By the bytes that came to it.
+        """
+        state = self.process.state()
+        high = [asked > joint.effort for asked, joint in zip(state["largest_torque"], joint_table("fr3"))]
+        return sum(high) + sum(change > STEEPEST for change in state["steepest_torque"])
 
 
 def breaks(rig: ArmRig, cause: Callable[[], None], expects: str, cure: Callable[[], None] | None = None) -> Outcome:
