@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sysconfig.get_path("scripts"))
+PIP_INSTALL = (sys.executable, "-m", "pip", "install", "-q", "--ignore-installed")
 
 
 @pytest.fixture(scope="module")
@@ -44,19 +45,7 @@ def test_colcon_builds_a_clean_checkout(checkout):
 
 def test_pip_installs_the_data_files_where_the_package_finds_them(checkout, tmp_path):
     target = tmp_path / "prefix"
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--ignore-installed",
-        "--no-deps",
-        "--prefix",
-        str(target),
-        str(checkout),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run([*PIP_INSTALL, "--no-deps", "--prefix", target, checkout], check=True, capture_output=True)
     [packages] = target.glob("**/site-packages")
     code = "from dexhot.paths import share_dir; print(share_dir())"
     reply = subprocess.run(
@@ -73,21 +62,9 @@ def test_pip_installs_the_data_files_where_the_package_finds_them(checkout, tmp_
 def test_the_base_dependencies_resolve_with_the_numpy_of_jazzy(tmp_path):
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     report = tmp_path / "report.json"
-    target = ["--python-version", "3.12", "--only-binary=:all:", "--target", str(tmp_path / "none")]
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--dry-run",
-        "--ignore-installed",
-        "--report",
-        str(report),
-        *target,
-    ]
-    command += ["-c", str(ROOT / "config/constraints-jazzy.txt"), *dependencies]
-    reply = subprocess.run(command, capture_output=True, text=True, check=False)
+    target = ["--python-version", "3.12", "--only-binary=:all:", "--target", tmp_path / "none"]
+    command = [*PIP_INSTALL, "--dry-run", "--report", report, *target, "-c", ROOT / "config/constraints-jazzy.txt"]
+    reply = subprocess.run([*command, *dependencies], capture_output=True, text=True, check=False)
     assert reply.returncode == 0, reply.stderr
     chosen = {
         i["metadata"]["name"].lower(): i["metadata"]["version"] for i in json.loads(report.read_text())["install"]

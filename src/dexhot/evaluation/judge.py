@@ -8,12 +8,7 @@ from dexhot.evaluation.metrics import SUCCESSES
 
 # id: name, unit, digits, meaning; the order is the report's
 METRICS: dict[str, tuple[str, str, int, str]] = {
-    "success_strict": (
-        "Strict success",
-        "",
-        0,
-        "no drop anywhere: largest, final and hand errors within limits",
-    ),
+    "success_strict": ("Strict success", "", 0, "no drop anywhere: largest, final and hand errors within limits"),
     "success_10cm_20deg": ("Success 10 cm, 20°", "", 0, "DexTrack's criterion on means (section 4.1)"),
     "success_10cm_40deg": ("Success 10 cm, 40°", "", 0, "DexTrack's looser criterion on means (section 4.1)"),
     "T_err_cm": ("Object position error", "cm", 2, "mean distance to the reference over every frame"),
@@ -24,12 +19,7 @@ METRICS: dict[str, tuple[str, str, int, str]] = {
     "judged_T_cm": ("Judged position error", "cm", 2, "symmetric object: mean ADD-S"),
     "judged_T_max_cm": ("Judged position error, largest", "cm", 2, "symmetric object: largest ADD-S"),
     "judged_T_final_cm": ("Judged position error, final", "cm", 2, "symmetric object: ADD-S in the last frame"),
-    "judged_R_deg": (
-        "Judged rotation error",
-        "°",
-        1,
-        "symmetric object: mean angle to the nearest equal rotation",
-    ),
+    "judged_R_deg": ("Judged rotation error", "°", 1, "symmetric object: mean angle to the nearest equal rotation"),
     "judged_R_max_deg": ("Judged rotation error, largest", "°", 1, "symmetric object: worst frame"),
     "E_hand": ("Hand error", "", 3, "0.5 E_wrist + 0.5 E_finger"),
     "E_wrist": ("E_wrist", "", 3, "mean of 0.5 angle in rad + 0.5 distance in m"),

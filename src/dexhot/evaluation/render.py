@@ -68,14 +68,7 @@ class Painter:
     object is carried far.
     """
 
-    def __init__(
-        self,
-        rollout: Rollout,
-        asset: ObjectAsset,
-        width: int = 640,
-        height: int = 480,
-        margin: float = 0.09,
-    ):
+    def __init__(self, rollout: Rollout, asset: ObjectAsset, width: int = 640, height: int = 480, margin: float = 0.09):
         self.rollout, self.margin = rollout, margin
         self.scene = ghost_scene(rollout.reference, asset, arm=len(rollout.arm_q) > 0)
         self.data = mujoco.MjData(self.scene.model)

@@ -30,20 +30,9 @@ def write_video(painter: Painter, path: Path, rate: float = 60.0, stride: int = 
     """Every `stride`-th frame of the painter's rollout, recorded at `rate` Hz, at true speed. Raises NoEncoderError."""
     height, width = painter.frame(0).shape[:2]
     with replacing(path) as temporary:
-        command = [
-            find_ffmpeg(),
-            "-y",
-            "-loglevel",
-            "error",
-            "-f",
-            "rawvideo",
-            "-pix_fmt",
-            "rgb24",
-            "-s",
-            f"{width}x{height}",
-        ]
-        command += ["-r", f"{rate / stride:g}", "-i", "-", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "21"]
-        command += ["-movflags", "+faststart", "-f", "mp4", str(temporary)]
+        raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{rate / stride:g}", "-i", "-"]
+        encoded = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "21", "-movflags", "+faststart", "-f", "mp4"]
+        command = [find_ffmpeg(), "-y", "-loglevel", "error", *raw, *encoded, str(temporary)]
         encoder = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
         assert encoder.stdin is not None and encoder.stderr is not None
         try:

@@ -102,15 +102,7 @@ def plan_contacts(
     force = options.force * ramp[:, None, None] * quat_rotate(object_pose[:, None, 3:], grasp.force)
     held = (frame >= start) & (frame <= end)
     touching = ((frame >= closed) & (frame <= end + 10))[:, None] & (grasp.weight > 0.2)
-    return ContactPlan(
-        tips,
-        force,
-        held[:, None] * grasp.weight,
-        touching,
-        closed,
-        start,
-        end,
-    )
+    return ContactPlan(tips, force, held[:, None] * grasp.weight, touching, closed, start, end)
 
 
 def in_mesh_frame(object_pose, points):

@@ -93,11 +93,7 @@ def floating_scene(
 
 
 def arm_scene(
-    hand: RobotHand,
-    obj: ObjectAsset | None,
-    physics: Physics,
-    table_height: float = 0.0,
-    ghost_base_quat=None,
+    hand: RobotHand, obj: ObjectAsset | None, physics: Physics, table_height: float = 0.0, ghost_base_quat=None
 ) -> Scene:
     """The FR3 with the hand on its mount, an object and a table. The arm's base is the world's origin.
 
