@@ -5,6 +5,8 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,22 +50,27 @@ def cache(tmp_path, monkeypatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture
-def ros_domain(monkeypatch) -> int:
+@contextmanager
+def own_ros_domain() -> Iterator[int]:
     """A ROS domain of one's own on this machine only, so that test runs side by side do not hear each other."""
     for domain in range(1, 102):
-        lock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            lock.bind(("127.0.0.1", 40000 + domain))
-        except OSError:
-            lock.close()
-            continue
-        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
-        monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-        yield domain
-        lock.close()
-        return
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as lock, pytest.MonkeyPatch.context() as patch:
+            try:
+                lock.bind(("127.0.0.1", 40000 + domain))
+            except OSError:
+                continue
+            patch.setenv("ROS_DOMAIN_ID", str(domain))
+            patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+            yield domain
+            return
     pytest.fail("no ROS domain is free on this machine")
+
+
+@pytest.fixture
+def ros_domain() -> Iterator[int]:
+    """For one test; fixtures of a module use `own_ros_domain`."""
+    with own_ros_domain() as domain:
+        yield domain
 
 
 @pytest.fixture(scope="session")

@@ -17,13 +17,14 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header
 
+from conftest import own_ros_domain
 from dexhot.data import bags
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.hardware import frames_codec as codec
 from dexhot.hardware.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, CameraError
 from dexhot.hardware.frames_bag import find_frames
 from dexhot.hardware.realsense import connected
-from dexhot.nodes import capture_node, messages
+from dexhot.nodes import capture_node, messages, recorder_node
 from dexhot.nodes.bag_player_node import BagPlayerNode
 from dexhot.nodes.camera_messages import image
 from dexhot.nodes.graph import plan
@@ -202,6 +203,17 @@ def test_a_disk_that_gets_full_ends_the_capture_with_a_whole_bag(bench, tmp_path
 
 
 @pytest.mark.ros
+def test_a_capture_that_is_over_does_not_wait_for_those_who_still_publish(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(recorder_node, "LAST_WORDS", float("inf"))
+    node = bench.start(capture_node.CaptureNode(), bag=str(tmp_path / "bag"), min_free=0.0)
+    publisher = bench.other.create_publisher(JointState, "/joints", 10)
+    assert bench.spin_until(publisher.get_subscription_count)
+    node.finish("it is over")
+    bench.stop()
+    assert (tmp_path / "bag" / "metadata.yaml").is_file()
+
+
+@pytest.mark.ros
 def test_no_image_within_the_patience_is_an_error(bench, tmp_path):
     node = bench.start(capture_node.CaptureNode(), bag=str(tmp_path / "bag"), min_free=0.0, patience=1.0)
     assert bench.spin_until(lambda: node.finished)
@@ -240,9 +252,7 @@ def run(*arguments: str, seconds: float = 90.0) -> subprocess.CompletedProcess:
 def capture(tmp_path_factory):
     """The folder that `dexhot capture` of the drawn scene made, and what it told."""
     folder = tmp_path_factory.mktemp("capture") / "made"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-        patch.setenv("ROS_DOMAIN_ID", str(60 + (os.getpid() + 7) % 40))
+    with own_ros_domain():
         size = ("width:=160", "height:=120")
         result = run("capture", "--camera", "sim", "--out", str(folder), "--duration", "2", "--json", *size)
     assert result.returncode == 0, result.stderr

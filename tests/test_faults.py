@@ -105,7 +105,7 @@ def test_the_arm_is_safe_and_comes_back():
     pytest.importorskip("franky_sim")
     from dexhot.nodes.faults import arm
 
-    patient = replace(arm.SETTINGS, command_timeout=0.5, frozen_timeout=0.9)
+    patient = replace(arm.SETTINGS, command_timeout=0.5, frozen_timeout=0.5)  # libfranka gives up after 1 s
     wrong = {}
     with arm.ArmRig(patient) as rig:
         for fault in by_name(arm.FAULTS, "reflex", "frozen controller", "NaN command", "command out of limits"):

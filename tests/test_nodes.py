@@ -5,7 +5,6 @@ import time
 import numpy as np
 import pytest
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
@@ -16,7 +15,7 @@ from dexhot.errors import DexhotError
 from dexhot.nodes import messages, rig_node
 from dexhot.nodes.graph import plan
 from dexhot.nodes.graphs import load_graph
-from dexhot.nodes.process import bring_down, bring_up, make_node
+from dexhot.nodes.process import bring_down, bring_up, make_executor, make_node
 from dexhot.retargeting.placement import place
 from dexhot.tracking.object_filter import ObjectState
 
@@ -28,7 +27,7 @@ class Live:
 
     def __init__(self, parameters_file, names):
         rclpy.init(args=["test", "--ros-args", "--params-file", str(parameters_file)])
-        self.executor = SingleThreadedExecutor()
+        self.executor = make_executor()
         self.nodes = {name: make_node(name) for name in names}
         self.client = rclpy.create_node("client")
         for node in (*self.nodes.values(), self.client):
@@ -85,7 +84,9 @@ def placed(_lift_reference):
 def live(tmp_path, ros_domain, cache, placed, lift):
     save_object(lift[1])
     reference = files.save(placed, tmp_path / "lift")
-    given = {"reference": str(reference), "controller": "kinematic", "record": "false"}
+    patient = tmp_path / "parameters.yaml"  # all nodes share one thread, and that its core
+    patient.write_text("supervisor: {heartbeat_timeout: 5.0}")
+    given = {"reference": str(reference), "controller": "kinematic", "record": "false", "parameters": str(patient)}
     planned = plan(load_graph("real_track"), given, {})
     made = Live(planned.parameters_file, planned.node_names)
     yield made

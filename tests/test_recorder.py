@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
@@ -13,6 +14,7 @@ from rosbags.rosbag2 import Reader
 
 from dexhot.data import bags
 from dexhot.errors import FileFormatError
+from dexhot.nodes.recorder_node import RecorderNode
 
 HERE = Path(__file__).parent
 HEADER = "std_msgs/msg/Header"
@@ -111,6 +113,47 @@ def test_lacking_topics_are_named_with_those_that_are_there(tmp_path):
         bags.require_topics(tmp_path / "bag", {"/object/state": "nav_msgs/msg/Odometry", "/a": HEADER}, "a test")
 
 
+class Queue:
+    """A subscription and its handle: `came` are the receive times of what waits; `looked` is called at its end."""
+
+    msg_type = None
+
+    def __init__(self) -> None:
+        self.handle, self.came, self.looked = self, [], lambda: None
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *exception) -> None: ...
+
+    def take_message(self, kind, raw):
+        if self.came:
+            return b"", {"received_timestamp": self.came.pop(0)}
+        return self.looked()
+
+
+def test_an_answer_is_not_written_before_its_input():
+    """Both come after the queue of the inputs was emptied, and before that of the answers is."""
+    node = RecorderNode.__new__(RecorderNode)  # its state alone; no node is needed
+    node.latest, node.whole, node.pending, node.values = 0, 0, [], {}
+    inputs, answers, written = Queue(), Queue(), []
+    node.bag = SimpleNamespace(write=lambda *entry: written.append(entry[1]), flush=lambda: None, count=0)
+    node.open = {
+        topic: (queue, lambda received, data: node.pending.append((received, None, data)))
+        for topic, queue in (("/inputs", inputs), ("/answers", answers))
+    }
+
+    def late() -> None:
+        inputs.came, answers.came, inputs.looked = [11], [12], lambda: None
+
+    inputs.came, inputs.looked = [1], late
+    node.take()
+    node.write()
+    assert 12 not in written
+    node.take()
+    node.write()
+    assert written == [1, 11, 12]
+
+
 @pytest.fixture
 def recording(ros_domain, tmp_path):
     """A source of messages and a recorder, each in its process; yields (source, recorder, folder of the bag)."""
@@ -165,7 +208,7 @@ def test_a_recorder_outlasts_those_that_stop_with_it(recording):
     grown(bag, 20_000)
     recorder.send_signal(signal.SIGINT)
     asked = time.time_ns()
-    time.sleep(0.3)
+    time.sleep(0.6)
     source.send_signal(signal.SIGINT)
     assert recorder.wait(timeout=10) == 0
     assert max(received for _, received, _ in bags.messages(bag, {"/object/state"})) - asked > 200_000_000

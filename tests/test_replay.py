@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import own_ros_domain
 from dexhot.data import bags
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.nodes.graph import plan
@@ -53,12 +54,10 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess:
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory, request) -> Path:
+def recorded(tmp_path_factory) -> Path:
     """The folder of a run of the light graph."""
     folder = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-        patch.setenv("ROS_DOMAIN_ID", str(60 + os.getpid() % 40))
+    with own_ros_domain():
         result = run(RECORD, str(folder))
     assert result.returncode == 0, result.stderr
     return folder

@@ -18,7 +18,7 @@ import numpy as np
 from dexhot.errors import DexhotError
 from dexhot.nodes.graph import environment
 
-TOPIC = "/bench/image"
+TOPIC = f"/bench/image_{os.getpid()}"  # of this run, not of another on this machine
 WIDTH, HEIGHT, RATE = 640, 480, 30.0
 FRAMES = {True: 150, False: 1800}  # quick or not
 LINGER = 1.0  # s in which late images may come
@@ -52,10 +52,10 @@ def measure(frames: int, shipped: bool, asked: str = "sensor") -> dict[str, floa
         del current[PROFILE]
     call = [sys.executable, "-m", "dexhot.nodes.bench_transport"]
     reader = subprocess.Popen(
-        [*call, "read", asked], env=current, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+        [*call, "read", TOPIC, asked], env=current, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
     )
     try:
-        subprocess.run([*call, "write", str(frames)], env=current, timeout=frames / RATE + 60.0, check=True)
+        subprocess.run([*call, "write", TOPIC, str(frames)], env=current, timeout=frames / RATE + 60.0, check=True)
         told, _ = reader.communicate("\n", timeout=30.0)
     except (subprocess.SubprocessError, OSError) as e:
         raise DexhotError(f"the images could not be sent between two processes: {e}") from e
@@ -71,7 +71,7 @@ def measure(frames: int, shipped: bool, asked: str = "sensor") -> dict[str, floa
     }
 
 
-def write(frames: int) -> None:
+def write(topic: str, frames: int) -> None:
     """Publish on a steady grid, once a reader is there."""
     import rclpy
     from rclpy.node import Node
@@ -84,7 +84,7 @@ def write(frames: int) -> None:
 
     rclpy.init()
     node = Node("bench_writer")
-    publisher = node.create_publisher(Image, TOPIC, publish_profile("sensor"))
+    publisher = node.create_publisher(Image, topic, publish_profile("sensor"))
     deadline = time.monotonic() + 30.0
     while not publisher.get_subscription_count():
         if time.monotonic() > deadline:
@@ -102,7 +102,7 @@ def write(frames: int) -> None:
     rclpy.shutdown()
 
 
-def read(asked: str) -> None:
+def read(topic: str, asked: str) -> None:
     """Take images until a line comes on the standard input; then print their latencies (s) as JSON."""
     import threading
 
@@ -121,7 +121,7 @@ def read(asked: str) -> None:
     def take(message: Image) -> None:
         latencies.append(time.monotonic() - seconds(message.header.stamp))
 
-    node.create_subscription(Image, TOPIC, take, subscribe_profile(asked))
+    node.create_subscription(Image, topic, take, subscribe_profile(asked))
     over = threading.Thread(target=sys.stdin.readline, daemon=True)
     over.start()
     executor = make_executor()
@@ -135,6 +135,6 @@ def read(asked: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "write":
-        write(int(sys.argv[2]))
+        write(sys.argv[2], int(sys.argv[3]))
     else:
-        read(sys.argv[2])
+        read(*sys.argv[2:])

@@ -95,7 +95,7 @@ class CaptureNode(RecorderNode):
         late = [item for item in self.pending if oldest is not None and item[0] >= oldest]
         self.pending = early
         super().write()
-        self.pending = late
+        self.pending += late
 
     def watch(self) -> None:
         """The end: of the time, of the patience, of the disk."""

@@ -13,7 +13,7 @@ from dexhot.errors import FileFormatError
 
 JOURNAL = "/controller/inputs"
 COMMANDS = "/tracker/target"
-CUT = 0.1  # s: a recorder that was killed had taken its topics to different points of this last while
+CUT = 0.1  # s: a recorder that was killed may have had an input and not yet the answer to it
 NEEDED = {JOURNAL: "std_msgs/msg/Header", COMMANDS: "sensor_msgs/msg/JointState"}
 
 

@@ -42,6 +42,7 @@ class RecorderNode(DexhotNode):
         )
         self.open: dict[str, tuple[Subscription, Keep]] = {}
         self.pending: list[tuple[int, Connection, bytes]] = []
+        self.latest = self.whole = 0  # receive times: of the newest message; up to which every topic has been taken
         self.recorded: set[str] = set(self.p.exclude)
         self.heard: set[str] = set()
         self.newest = time.monotonic()
@@ -51,7 +52,10 @@ class RecorderNode(DexhotNode):
 
     def teardown(self) -> None:
         if hasattr(self, "bag"):
-            self.outlast()
+            if not self.finished:
+                self.outlast()
+            self.take()
+            self.whole = self.latest
             self.write()
             self.bag.close()
             self.intake.destroy_node()
@@ -92,24 +96,22 @@ class RecorderNode(DexhotNode):
 
     def take(self) -> None:
         """Everything that came since the last time, from the queues of the middleware."""
+        self.whole = self.latest  # what came until the last pass was over is all taken in this one
         for topic, (subscription, keep) in self.open.items():
             with subscription.handle:
                 while (taken := subscription.handle.take_message(subscription.msg_type, True)) is not None:
                     data, info = taken
+                    self.latest = max(self.latest, info["received_timestamp"])
                     keep(info["received_timestamp"], data)
                     if topic == "/heartbeat" and not self.complete():
                         self.heard.add(deserialize_message(data, Header).frame_id)
 
     def outlast(self) -> None:
-        """Take until nobody publishes any more: what stops together with us must not lack its last commands and states.
-
-        Topics are taken one after the other, so one pass could keep the name of an input and miss the answer to it.
-        """
+        """Take until nobody publishes any more: what stops together with us must not lack its last commands."""
         deadline = time.monotonic() + LAST_WORDS
         while self.others_publish() and time.monotonic() < deadline:
             self.take()
             time.sleep(1.0 / TAKE_RATE)
-        self.take()
 
     def others_publish(self) -> bool:
         """Somebody else still offers a topic that is recorded."""
@@ -125,9 +127,14 @@ class RecorderNode(DexhotNode):
         return super().alive() and self.complete() and time.monotonic() - self.newest > SETTLED
 
     def write(self) -> None:
-        """What came since the last time, to the disk."""
-        pending, self.pending = self.pending, []
-        for time_ns, connection, data in sorted(pending, key=lambda item: item[0]):
+        """What came since the last time, to the disk.
+
+        Topics are taken one after the other, so a pass may find the answer to an input that it came too late for. What
+        is newer than the last pass waits for the next: a bag that a kill cuts short has an input to each answer.
+        """
+        ready = [item for item in self.pending if item[0] <= self.whole]
+        self.pending = [item for item in self.pending if item[0] > self.whole]
+        for time_ns, connection, data in sorted(ready, key=lambda item: item[0]):
             self.bag.write(connection, time_ns, data)
         self.bag.flush()
         self.values["messages"] = self.bag.count
