@@ -25,6 +25,8 @@ BENCHMARKS = {
 
 @dataclass
 class Args:
+    """What to measure, and how long."""
+
     name: Annotated[Literal["retarget", "mine", "loop", "leap", "franka", "transport", "faults"], tyro.conf.Positional]
     """Which benchmark."""
     quick: bool = False

@@ -12,6 +12,8 @@ from dexhot.cli.arguments import shown
 
 @dataclass
 class Args:
+    """What the graph `capture` is brought up with."""
+
     arguments: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[NAME:=VALUE ...]")] = ()
     """name:=value of more arguments of the graph `capture`; `dexhot up capture --show-args` lists them."""
     camera: Annotated[str, shown("CAMERA")] = "realsense"

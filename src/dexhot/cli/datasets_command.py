@@ -42,6 +42,7 @@ Args = Annotated[List, tyro.conf.subcommand(name="list")] | Annotated[Get, tyro.
 
 
 def run(args: List | Get) -> None:
+    """List or get."""
     if isinstance(args, List):
         _list(args)
     else:

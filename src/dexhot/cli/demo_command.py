@@ -18,6 +18,8 @@ ATTEMPTS = 2  # live runs: a machine that is busy with something else can spoil 
 
 @dataclass
 class Args:
+    """Which demonstration, and where the run goes."""
+
     clip: Annotated[str, shown("CLIP")] = CLIP
     """A GRAB clip that lifts its object by at least 5 cm; `dexhot datasets list grab` shows them."""
     source: Literal["grab", "parametric"] = "grab"

@@ -20,6 +20,8 @@ from dexhot.paths import share_dir
 
 @dataclass
 class Check:
+    """What one check found, and what to do about it."""
+
     name: str
     status: Literal["ok", "missing", "optional"]  # optional: not there, and only some users need it
     found: str
@@ -46,6 +48,7 @@ RULES = tuple(Path(folder) for folder in ("/etc/udev/rules.d", "/run/udev/rules.
 
 
 def python() -> Check:
+    """Is this a Python that the dependencies have wheels for?"""
     version = platform.python_version()
     fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
     return Check(
@@ -54,12 +57,14 @@ def python() -> Check:
 
 
 def physics() -> Check:
+    """Is this the MuJoCo that every score was made with?"""
     found = importlib.metadata.version("mujoco")
     fits = found == "4.0.0"
     return Check("MuJoCo 4.0.0", "ok" if fits else "missing", found, "" if fits else "pip install mujoco==4.0.0")
 
 
 def ros() -> Check:
+    """Is rclpy there, from one source only?"""
     distribution = os.environ.get("ROS_DISTRO")
     if importlib.util.find_spec("rclpy") is None:
         remedy = "source /opt/ros/jazzy/setup.bash" if Path("/opt/ros/jazzy").exists() else "pip install 'dexhot[ros]'"
@@ -72,6 +77,7 @@ def ros() -> Check:
 
 
 def middleware() -> Check:
+    """Is it the middleware that the shipped profile tunes?"""
     name = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp (default)")
     known = name.startswith("rmw_fastrtps_cpp")
     remedy = "" if known else "the shipped profile tunes rmw_fastrtps_cpp: unset RMW_IMPLEMENTATION"
@@ -94,6 +100,7 @@ def shared_memory() -> Check:
 
 
 def gl() -> Check:
+    """Can MuJoCo draw without a display?"""
     library = ctypes.util.find_library("EGL") or ctypes.util.find_library("OSMesa")
     backend = os.environ.get("MUJOCO_GL", "egl (default without a display)")
     packages = "sudo apt-get install libegl1 libgl1 libgl1-mesa-dri"
@@ -106,6 +113,7 @@ def gl() -> Check:
 
 
 def encoder() -> Check:
+    """Is there an ffmpeg for the mp4 of reports?"""
     path = shutil.which("ffmpeg")
     if path or _version("imageio-ffmpeg"):
         return Check("video encoder", "ok", path or "imageio-ffmpeg")
@@ -113,6 +121,7 @@ def encoder() -> Check:
 
 
 def gpu() -> Check:
+    """Is there an NVIDIA GPU? Nothing here needs one."""
     if shutil.which("nvidia-smi"):
         query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
         reply = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
@@ -139,6 +148,7 @@ def real_time() -> Check:
 
 
 def kernel() -> Check:
+    """Is it a real-time kernel, which a real Franka wants?"""
     real = Path("/sys/kernel/realtime").exists() or "PREEMPT_RT" in platform.version()
     remedy = "" if real else "for a real Franka: sudo pro enable realtime-kernel, or a PREEMPT_RT kernel"
     return Check("real-time kernel", "ok" if real else "optional", platform.release(), remedy)
@@ -204,6 +214,7 @@ def sdk(device: str, package: str, module: str) -> Check:
 
 
 def extra(name: str, module: str) -> Check:
+    """Is a Python extra installed?"""
     there = importlib.util.find_spec(module) is not None
     return Check(
         f"extra: {name}",

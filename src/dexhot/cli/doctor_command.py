@@ -9,6 +9,8 @@ from dexhot.cli.output import console, print_json
 
 @dataclass
 class Args:
+    """How to tell it."""
+
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 

@@ -24,6 +24,7 @@ class Args:
 
 
 def run(args: Args) -> None:
+    """Judge the file and print every metric."""
     from dexhot.cli.output import console, print_json, summary
     from dexhot.control.pipeline import on_arm
     from dexhot.data.files import load, save

@@ -46,6 +46,7 @@ Args = Annotated[Check, tyro.conf.subcommand(name="check")] | Annotated[Simulate
 
 
 def run(args: Check | Simulate) -> int:
+    """Exit code 1 when the check found a problem."""
     if isinstance(args, Check):
         return _check(args)
     from dexhot.hardware.franka_simulator import serve

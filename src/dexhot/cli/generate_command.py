@@ -12,6 +12,8 @@ from dexhot.cli.output import print_json, summary
 
 @dataclass
 class Args:
+    """What is generated."""
+
     kind: tyro.conf.Positional[Literal["reach", "grasp", "lift", "carry", "rotate", "inhand"]]
     """What the hand does."""
     shape: Literal["box", "cylinder", "sphere", "composite"] = "box"
@@ -27,6 +29,7 @@ class Args:
 
 
 def run(args: Args) -> None:
+    """Write the trajectory, and its object into the cache."""
     from dexhot.data import save, save_object
     from dexhot.data.datasets.parametric import generate
 

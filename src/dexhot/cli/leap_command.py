@@ -96,6 +96,7 @@ Args = (
 
 
 def run(args: Check | Calibrate | Reboot | Simulate) -> int:
+    """Exit code 1 when the check found a problem."""
     if isinstance(args, Check):
         return _check(args)
     if isinstance(args, Calibrate):

@@ -45,6 +45,7 @@ Args = Annotated[Add, tyro.conf.subcommand(name="add")] | Annotated[List, tyro.c
 
 
 def run(args: Add | List) -> None:
+    """Add or list."""
     if isinstance(args, Add):
         _add(args)
     else:

@@ -13,6 +13,8 @@ from dexhot.cli.arguments import shown
 
 @dataclass
 class Args:
+    """What is replayed."""
+
     run: Annotated[str, tyro.conf.Positional, shown("RUN")]
     """Folder of a run or of a capture, or a bag; also a .db3 file of librealsense's recorder."""
     arguments: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[NAME:=VALUE ...]")] = ()

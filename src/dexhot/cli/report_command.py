@@ -14,6 +14,8 @@ from dexhot.cli.arguments import ON, shown
 
 @dataclass
 class Args:
+    """Of what, and what goes into it."""
+
     source: Annotated[Path, tyro.conf.Positional, shown("RUN|FILE")]
     """A rollout or demonstration file (.npz), or the folder of a run."""
     out: Annotated[Path | None, shown("FOLDER")] = None
@@ -29,6 +31,7 @@ class Args:
 
 
 def run(args: Args) -> None:
+    """Write the report and print where it is."""
     from dexhot.cli.output import console, print_json, summary
 
     page, rollout, written = write(args)

@@ -29,7 +29,8 @@ class Args:
     """End with one JSON line."""
 
 
-def run(args: Args) -> int | None:
+def run(args: Args) -> None:
+    """Retarget, place, summarise, and draw if asked to."""
     from rich.progress import Progress
 
     from dexhot.cli.output import console, print_json, summary
@@ -57,7 +58,6 @@ def run(args: Args) -> int | None:
     summary(f"{trajectory.name} on {hand.name} -> {out}", figures)
     if args.json:
         print_json({"reference": str(out), "clip": trajectory.name, "hand": hand.name, **figures})
-    return None
 
 
 def _trajectory(clip: str):

@@ -13,6 +13,8 @@ from dexhot.cli.arguments import shown
 
 @dataclass
 class Args:
+    """Which graph, with what arguments."""
+
     graph: Annotated[str, tyro.conf.Positional, shown("GRAPH")]
     """Name of the graph: real_track, replay or capture."""
     arguments: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[NAME:=VALUE ...]")] = ()

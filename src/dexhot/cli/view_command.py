@@ -11,6 +11,8 @@ from dexhot.cli.arguments import shown
 
 @dataclass
 class Args:
+    """What is shown, and where."""
+
     file: Annotated[Path, tyro.conf.Positional, shown("FILE|RUN")]
     """A trajectory, reference, demonstration or rollout, or the folder of a recorded run."""
     host: Annotated[str, shown("ADDRESS")] = "127.0.0.1"
@@ -22,6 +24,7 @@ class Args:
 
 
 def run(args: Args) -> None:
+    """Serve the scene until Ctrl-C."""
     from dexhot.cli.output import console, print_json
     from dexhot.data.files import load
     from dexhot.errors import DexhotError

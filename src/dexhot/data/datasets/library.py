@@ -28,6 +28,7 @@ class ClipInfo:
 
 
 def trajectories_dir(dataset: str) -> Path:
+    """Where the cache keeps the clips of `dataset`."""
     return cache_dir() / "trajectories" / dataset
 
 
@@ -37,6 +38,7 @@ def list_datasets() -> list[str]:
 
 
 def clip_names(dataset: str) -> list[str]:
+    """Names "<dataset>/<clip>" of the clips in the cache, in order."""
     return [f"{dataset}/{p.stem}" for p in sorted(trajectories_dir(dataset).glob("*.npz"))]
 
 
