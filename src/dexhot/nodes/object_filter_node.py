@@ -73,8 +73,12 @@ class ObjectFilterNode(DexhotNode):
         """A state for the tick whose measurement should have come; none for an object that is lost."""
         self.tick = messages.seconds(message.header.stamp)
         missing = self.tick - self.measured
-        stamp = self.told + TICK
-        if self.lost or missing < LATE or stamp > self.filter.stamp + missing - 0.5 * TICK:
+        if self.lost or missing < LATE:
+            return
+        now, stamp = self.filter.stamp + missing, self.told + TICK
+        if self.filter.ahead(now).lost(now):
+            stamp = now
+        elif stamp > now - 0.5 * TICK:
             return
         self.bridge = stamp
         self.values["bridged"] += 1  # type: ignore[operator]
