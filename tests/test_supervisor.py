@@ -27,6 +27,7 @@ def supervisor(ros_domain):
     rclpy.init(args=[])
     node = SupervisorNode()
     assert bring_up(node), node.fault_reason
+    node.p.supervisor_timeout = 5.0  # the machine may be busy
     node.machine.handle(Event.INPUTS_READY)
     node.machine.handle(Event.START)
     yield node

@@ -39,7 +39,7 @@ from dexhot.hardware.wire_world import WireWorld, wire_scene
 
 PATIENT = HandSettings(slack=0.06, patience=2.0)  # for a machine that is busy
 ARM = ArmSettings(realtime=False, frozen_timeout=1.0)
-ADDRESS = "127.2.{}.1"
+ADDRESS = f"127.2.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def scene(reference):
 @pytest.fixture
 def world(scene, reference, tmp_path):
     """A world that is served and stands still."""
-    made = WireWorld(scene, ADDRESS.format(os.getpid() % 200 + 1), tmp_path / "bus", scale=1.0)
+    made = WireWorld(scene, ADDRESS, tmp_path / "bus", scale=1.0)
     made.reset(start_joints(ArmIK(scene.hand), reference), reference.object_pose[0])
     with made:
         yield made
@@ -162,15 +162,16 @@ def test_contact_beyond_the_drivers_thresholds_is_a_reflex(world, scene, graspin
 
 
 def test_the_servos_watchdog_counts_the_worlds_time(world, scene):
-    hand = LeapHand(scene.hand.name, world.port, settings=PATIENT, offsets=np.zeros(16))
+    settings = replace(PATIENT, watchdog=0.5)
+    hand = LeapHand(scene.hand.name, world.port, settings=settings, offsets=np.zeros(16))
     with running(world):
         hand.connect()
         hand.hold()
         hand.read()
-    time.sleep(2 * PATIENT.watchdog)  # the world stands still, and so does its watchdog
+    time.sleep(2 * settings.watchdog)  # the world stands still, and so does its watchdog
     with world.bus.lock:
         assert all(servo.get("bus_watchdog") > 0 for servo in world.bus.servos.values())
-    world.run_until(world.time + 3 * PATIENT.watchdog)
+    world.run_until(world.time + 3 * settings.watchdog)
 
     def expired() -> bool:
         with world.bus.lock:
