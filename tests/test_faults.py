@@ -90,6 +90,7 @@ def test_a_servo_that_hangs_beyond_its_limit_gets_no_goal_there():
     pytest.importorskip("dynamixel_sdk")
     with hand.HandRig(hand.Settings(slack=0.06, patience=1.0, watchdog=2.0)) as rig:
         rig.ready()
+        rig.bus.inject("torque 0")
         rig.hand._begin(rig.hand.upper + 0.1)
         assert rig.violations() == 0
 

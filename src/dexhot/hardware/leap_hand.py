@@ -37,7 +37,8 @@ class LeapHand(Polled):
     """`port`: its serial device (default: the only USB serial adapter). `offsets`: (16,) rad, default calibrated.
 
     `health` has temperatures, voltages and warnings; `counts` tells of retried packets, lost cycles, goals brought
-    within the limits, watchdog trips. After an error of the bus (`failed`) only `recover` tries again.
+    within the limits, watchdog trips, registers of EEPROM that were not as they should be. After an error of the bus
+    (`failed`) only `recover` tries again.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class LeapHand(Polled):
             np.array([getattr(j, field) for j in self.joints], float)
             for field in ("sign", "zero", "lower", "upper", "velocity")
         )
-        self.counts = {"retried": 0, "lost": 0, "limited": 0, "watchdog_trips": 0}
+        self.counts = {"retried": 0, "lost": 0, "limited": 0, "watchdog_trips": 0, "registers_set": 0}
         self.goal = np.zeros(len(self.joints))  # rad, the last sent
         self.on = self.failed = False
         self._servos: Servos | None = None
@@ -94,7 +95,7 @@ class LeapHand(Polled):
             with self.servos.port.unhurried():
                 check_errors(self.servos, self.joints)
                 stopped = (self.servos.read_all("bus_watchdog") < 0).any()
-                configure(self.servos, self.joints, self.model, self.settings)
+                self.counts["registers_set"] += configure(self.servos, self.joints, self.model, self.settings)
                 q = self.measure().q
                 check_pose(self.joints, q, self.settings.margin)
                 self.on = bool(self.servos.read_all("torque_enable").all())

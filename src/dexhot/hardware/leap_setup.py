@@ -90,8 +90,8 @@ def goal_current(settings: Settings, model: Model) -> int:
     return round(current / register("goal_current").scale)
 
 
-def configure(servos: "Servos", joints: tuple[Joint, ...], model: Model, settings: Settings) -> None:
-    """Registers as `settings` has them, written only where they differ.
+def configure(servos: "Servos", joints: tuple[Joint, ...], model: Model, settings: Settings) -> int:
+    """Registers as `settings` has them, written only where they differ. Returns how many of EEPROM that were.
 
     EEPROM needs the torque off: it goes off only where something there must change, so that a hand that was left
     holding goes on holding. The watchdog is off until the hand is driven. A motor that somebody had reversed, or slowed
@@ -106,17 +106,20 @@ def configure(servos: "Servos", joints: tuple[Joint, ...], model: Model, setting
         "current_limit": current,
         "shutdown": SHUTDOWN,
     }
+    changed = 0
     for name, value in eeprom.items():
         for ident, found in zip(servos.ids, servos.read_all(name)):
             if found != value:
                 servos.write(ident, "torque_enable", 0)
                 servos.write(ident, name, value)
+                changed += 1
     share = np.array([settings.side_share if j.name in SIDEWAYS else 1.0 for j in joints])
     for name, gain in (("p", settings.p_gain), ("i", settings.i_gain), ("d", settings.d_gain)):
         servos.set_all(f"position_{name}_gain", np.round(gain * share).astype(int))
     for name in ("profile_acceleration", "profile_velocity"):
         servos.set_all(name, 0)
     servos.set_all("goal_current", current)
+    return changed
 
 
 def check_errors(servos: "Servos", joints: tuple[Joint, ...]) -> None:

@@ -17,6 +17,7 @@ import time
 import tty
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -35,6 +36,23 @@ IDLE = 0.01  # s: the joints move at least so often
 USB_PACKET = 510  # bytes of payload in a high-speed FTDI chip's USB packet
 BITS = 10  # per byte on the wire: start, eight, stop
 SPEEDS = {getattr(termios, f"B{baud}"): baud for baud in BAUD_RATES}
+
+
+@dataclass
+class Goals:
+    """Positions asked of a servo, whether it took them or not, counts. `step`: the largest from one to the next, under
+    torque."""
+
+    last: int
+    lowest: int
+    highest: int
+    step: int = 0
+
+    def see(self, goal: int, servo: SimulatedServo) -> None:
+        step = abs(goal - self.last)
+        if step > self.step and servo.on:
+            self.step = step
+        self.last, self.lowest, self.highest = goal, min(self.lowest, goal), max(self.highest, goal)
 
 
 class ServoBus:
@@ -62,7 +80,7 @@ class ServoBus:
         self.faults = Faults(self)
         self.lock = threading.Lock()
         self.stopped = threading.Event()
-        self.goals: dict[int, tuple[int, int]] = {}  # id -> lowest and highest position ever asked of it, counts
+        self.goals: dict[int, Goals] = {}  # id -> what was ever asked of it
         self.packets: dict[str, int] = {}  # how many of each instruction came
         self.now = self.last_heard = clock()
         self.arrived = self.wire_free = 0.0  # steady times: of the last bytes, of the end of what the wire carries
@@ -233,12 +251,13 @@ class ServoBus:
 
     def _write(self, servo: SimulatedServo, address: int, data: bytes) -> Refusal:
         self._drive = None
-        refusal = servo.write(address, data)
-        if address == REGISTERS["goal_position"].address and not refusal:
-            goal, ident = servo.get("goal_position"), servo.get("id")
-            low, high = self.goals.get(ident, (goal, goal))
-            self.goals[ident] = min(low, goal), max(high, goal)
-        return refusal
+        row = REGISTERS["goal_position"]
+        if address == row.address and len(data) == row.size:
+            goal, ident = row.unpack(data), servo.get("id")
+            if ident not in self.goals:
+                self.goals[ident] = Goals(goal, goal, goal)
+            self.goals[ident].see(goal, servo)
+        return servo.write(address, data)
 
     def _sync_write(self, parameters: bytes) -> None:
         address, length = struct.unpack("<HH", parameters[:4])

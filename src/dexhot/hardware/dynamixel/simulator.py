@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -58,14 +59,14 @@ def _answer(bus: ServoBus, line: str) -> str:
 
 
 def state(bus: ServoBus) -> dict[str, Any]:
-    """What a test wants to know of the servos; `goals`: lowest and highest position ever asked of each, counts."""
+    """What a test wants to know of the servos; `goals`: what was ever asked of each (`Goals`)."""
     with bus.lock:
         servos = bus.servos.items()
         return {
             "torque": [i for i, s in servos if s.on],
             "position": [s.get("present_position") for _, s in servos],
             "goal": [s.get("goal_position") for _, s in servos],
-            "goals": bus.goals,
+            "goals": {ident: asdict(goals) for ident, goals in bus.goals.items()},
             "hardware_error": {i: e for i, s in servos if (e := s.get("hardware_error_status"))},
             "watchdog": [s.get("bus_watchdog") for _, s in servos],
             "packets": bus.packets,

@@ -11,7 +11,7 @@ from dexhot.errors import DexhotError
 from dexhot.hands.joint_table import joint_table
 from dexhot.hardware.dynamixel.registers import register
 from dexhot.hardware.dynamixel.simulator import BusProcess
-from dexhot.hardware.leap_hand import LeapHand
+from dexhot.hardware.leap_hand import LONGEST_STEP, LeapHand
 from dexhot.hardware.leap_setup import Settings
 from dexhot.nodes.faults.driven import Driven
 from dexhot.nodes.faults.table import Faults, Outcome
@@ -86,11 +86,17 @@ class HandRig(Driven):
         return False
 
     def violations(self) -> int:
-        """Servos that were ever sent a goal outside the joint's limits, by the bytes that came to them."""
+        """Servos that were ever sent a goal outside the joint's limits, or too far from the last one.
+
+        By the bytes that came to them.
+        """
         scale, found = register("goal_position").scale, 0
+        asked = self.bus.state()["goals"]
         for joint in JOINTS:
-            for counts in self.bus.state()["goals"].get(str(joint.motor_id), ()):
-                found += not joint.lower - scale <= joint.from_motor(counts * scale) <= joint.upper + scale
+            if goals := asked.get(str(joint.motor_id)):
+                for end in ("lowest", "highest"):
+                    found += not joint.lower - scale <= joint.from_motor(goals[end] * scale) <= joint.upper + scale
+                found += goals["step"] * scale > joint.velocity * LONGEST_STEP + scale
         return found
 
 
@@ -210,10 +216,10 @@ def torque_on(rig: HandRig) -> Outcome:
     begin = time.monotonic()
     rig.hand.connect()
     ms = 1e3 * (time.monotonic() - begin)
-    off = not rig.bus.state()["torque"]
+    off, changed = not rig.bus.state()["torque"], rig.hand.counts["registers_set"]
     rig.ready()
-    told = "torque taken off, registers set, torque on at the measured pose"
-    return Outcome(told if off else "", ms if off else None, 0.0 if off else None, "ready", "by itself")
+    told = f"torque taken off, {changed} registers set" if changed else ""
+    return Outcome(told, ms if told else None, 0.0 if off else None, "ready", "by itself")
 
 
 @FAULTS.add("bus silent: the servos' watchdog", quick=True)
