@@ -18,6 +18,7 @@ from dexhot.retargeting.resampling import resample
 
 KNUCKLES = [(5, 9), (9, 13), (13, 17)]  # lines across the palm
 AXIS = 0.05  # m, drawn length of a frame's axes
+AXES = ("#d62728", "#2ca02c", "#1f77b4")  # x, y, z
 HUMAN, ROBOT, OBJECT = "#8a8f98", "#d9661f", "#3d7ea6"
 
 
@@ -39,19 +40,18 @@ def draw(
         human = transform(reference.placement, keypoints[t])
         R_wrist = quat_to_matrix(reference.placement[3:]) @ quat_to_matrix(wrist[t])
         model.move(reference.q[t])
+        seen = [human, model.points()]
         _draw_moment(axes, human, R_wrist, model, reference.q[t][:3])
         if obj is not None:
-            corners = transform(reference.object_pose[t], obj.vertices)[obj.faces]
-            shown = corners[:: max(1, len(corners) // 1500)]
-            axes.add_collection3d(Poly3DCollection(shown, facecolor=OBJECT, linewidth=0, alpha=0.15))
-        _frame_view(axes, np.concatenate([human, model.points()]))
-        axes.set_title(f"{name}, {t / reference.rate:.2f} s", fontsize=10)
-    figure.suptitle(
-        f"{reference.name} on {reference.hand}: human keypoints grey, robot orange with fingertips; "
-        "thin axes: human wrist, thick: palm (x red, y green, z blue)",
-        fontsize=10,
-    )
-    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.86, wspace=0.02)
+            for vertices, faces in obj.pieces:  # convex, and few
+                corners = transform(reference.object_pose[t], vertices)
+                axes.add_collection3d(Poly3DCollection(corners[faces], facecolor=OBJECT, linewidth=0, alpha=0.12))
+                seen.append(corners)
+        _frame_view(axes, np.concatenate(seen))
+        axes.set_title(f"{name}, {t / reference.rate:.2f} s", fontsize=10, y=0.98)
+    figure.suptitle(f"{reference.name} on {reference.hand}", fontsize=12)
+    figure.legend(handles=_legend(), loc="lower center", ncol=7, fontsize=9, frameon=False)
+    figure.subplots_adjust(left=0.01, right=0.97, bottom=0.12, top=0.88, wspace=0.08)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
@@ -68,7 +68,7 @@ def _draw_moment(axes, human, R_wrist, model: HandModel, palm) -> None:
     axes.add_collection3d(Line3DCollection(model.skeleton(), colors=ROBOT, linewidths=2.5))
     axes.scatter(*tips.T, s=30, color=ROBOT, edgecolors="black", linewidths=0.5)
     for origin, R, width in ((human[0], R_wrist, 1.2), (palm, model.palm_rotation(), 2.6)):
-        for axis, color in zip(R.T, ("#d62728", "#2ca02c", "#1f77b4")):
+        for axis, color in zip(R.T, AXES):
             axes.plot(*np.stack([origin, origin + AXIS * axis]).T, color=color, linewidth=width)
 
 
@@ -76,5 +76,21 @@ def _frame_view(axes, points) -> None:
     center, half = 0.5 * (points.max(0) + points.min(0)), 0.55 * np.ptp(points, axis=0).max()
     axes.set(xlim=center[0] + [-half, half], ylim=center[1] + [-half, half], zlim=center[2] + [-half, half])
     axes.set_box_aspect((1, 1, 1))
-    axes.tick_params(labelsize=6)
+    axes.locator_params(nbins=5)
+    axes.tick_params(labelsize=7, pad=-1)
+    for name, label in zip("xyz", (axes.set_xlabel, axes.set_ylabel, axes.set_zlabel)):
+        label(f"{name}, m", fontsize=8, labelpad=-2)
     axes.view_init(elev=18, azim=-60)
+
+
+def _legend() -> list:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    hands = [
+        Line2D([], [], color=HUMAN, marker="o", markersize=3, label="human hand"),
+        Line2D([], [], color=ROBOT, linewidth=2.5, marker="o", markeredgecolor="black", label="robot, its fingertips"),
+        Patch(facecolor=OBJECT, alpha=0.3, label="object"),
+    ]
+    axes = [Line2D([], [], color=color, label=name) for name, color in zip("xyz", AXES)]
+    return [*hands, *axes, Line2D([], [], color="none", label="axes: thin of the human wrist, thick of the palm")]

@@ -72,7 +72,7 @@ class LiveView:
             self.text.content = self._text(now, frame)
 
     def _text(self, now: Snapshot, frame: int) -> str:
-        lines = [f"frame {frame} of {len(self.reference.q) - 1}"] if now.frame is not None else ["no frame yet"]
+        lines = [f"frame {frame} of {len(self.reference.q) - 1}"] if now.frame is not None else ["no clip is tracked"]
         if now.frame is not None:
             off = 100 * np.linalg.norm(now.object_pose[:3] - self.reference.object_pose[frame, :3])
             lines.append(f"object: {off:.2f} cm from the reference")

@@ -11,6 +11,11 @@ from dexhot.view.shows import Show
 RATE = 30.0  # Hz at which the browser is sent frames
 SPEEDS = ("0.1x", "0.25x", "0.5x", "1x", "2x")
 ACCENT = (11, 122, 117)
+HINTS = {
+    "ghost": "the reference at the same moment, blue",
+    "frames": "of palm (or wrist) and object: x red, y green, z blue",
+    "contacts": "fingertips that touch the object are orange",
+}
 
 
 def new_server(host: str, port: int) -> viser.ViserServer:
@@ -33,7 +38,7 @@ def look_at(server: viser.ViserServer, center: np.ndarray, away: np.ndarray, dis
 
 def add_toggle(server: viser.ViserServer, name: str, handles: list) -> None:
     """A tick box that shows and hides `handles`."""
-    box = server.gui.add_checkbox(name, True)
+    box = server.gui.add_checkbox(name, True, hint=HINTS[name])
 
     @box.on_update
     def _(_event) -> None:

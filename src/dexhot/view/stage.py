@@ -13,7 +13,8 @@ from dexhot.view.mirror import Mirror
 
 GHOST_OPACITY = 0.25
 TABLE_RGB = (225, 222, 216)
-FREE_RGB, TOUCH_RGB = (190, 196, 206), (242, 169, 59)
+FREE_RGB, TOUCH_RGB = (190, 196, 206), (240, 145, 10)
+FREE_OPACITY, TOUCH_OPACITY = 0.4, 0.95
 
 
 class Stage:
@@ -32,7 +33,9 @@ class Stage:
         self.ghost = Mirror(server, model, "/ghost", self.ghostly)
         self.sites = [model.site(name).id for name in scene.hand.tip_sites]
         radius = 1.15 * scene.hand.tip_radius
-        self.tips = [server.scene.add_icosphere(f"/contacts/{site}", radius, opacity=0.6) for site in self.sites]
+        self.tips = [
+            server.scene.add_icosphere(f"/contacts/{site}", radius, opacity=FREE_OPACITY) for site in self.sites
+        ]
         self.frames = {
             model.body(name).id: server.scene.add_frame(f"/frames/{name}", axes_length=length, axes_radius=0.0015)
             for name, length in (("palm", 0.06), ("object", 0.05))
@@ -57,6 +60,7 @@ class Stage:
         self.robot.update(data)
         self.ghost.update(data)
         for tip, site, touches in zip(self.tips, self.sites, touching):
-            tip.position, tip.color = data.site_xpos[site], TOUCH_RGB if touches else FREE_RGB
+            tip.position = data.site_xpos[site]
+            tip.color, tip.opacity = (TOUCH_RGB, TOUCH_OPACITY) if touches else (FREE_RGB, FREE_OPACITY)
         for body, frame in self.frames.items():
             frame.position, frame.wxyz = data.xpos[body], data.xquat[body]
