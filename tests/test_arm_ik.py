@@ -9,6 +9,7 @@ from dexhot.geometry.rotations import quat_angle
 from dexhot.hands.arm import FR3_HOME
 from dexhot.hands.robot_hand import load_hand
 from dexhot.hands.wrist import palm_poses
+from dexhot.retargeting import placement
 from dexhot.retargeting.arm_chain import ArmChain
 from dexhot.retargeting.arm_ik import ArmIK
 from dexhot.retargeting.placement import follow, moved, place
@@ -73,6 +74,13 @@ def test_moving_a_reference_keeps_hand_and_object_together(lift_reference):
     assert quat_angle(after[:, 3:], before[:, 3:]).max() < 1e-6
     np.testing.assert_allclose(new.placement, there)
     np.testing.assert_allclose(transform(there, lift_reference.target[:, :3]), new.target[:, :3])
+
+
+def test_of_the_placements_the_one_with_the_least_acceleration_is_taken(lift_reference, ik, monkeypatch):
+    first = follow(place(lift_reference), ik).acceleration
+    monkeypatch.setattr(placement, "EASY", 0.0)
+    monkeypatch.setattr(placement, "VERIFIED", 8)
+    assert follow(place(lift_reference), ik).acceleration <= first
 
 
 def test_placed_reference_is_followed_from_first_to_last_frame(lift_reference, ik):

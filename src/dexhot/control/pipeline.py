@@ -83,6 +83,27 @@ def displaced(pose: np.ndarray, offset: np.ndarray) -> np.ndarray:
     return np.concatenate([pose[:2] + offset[:2], pose[2:3], single.multiply(turn, pose[3:])])
 
 
+class Follower:
+    """From targets to what arm and hand are driven with: shaper, arm kinematics and the drivers' limits."""
+
+    def __init__(self, hand: RobotHand, base_quat: np.ndarray, physics: Physics, options: ChainOptions):
+        self.shaper = CommandShaper(hand, base_quat, physics, options.hand_lead, options.wrist_lead)
+        self.hand_limits, self.arm_limits = Limits.of(hand.name), Limits.of("fr3")
+        self.hand_q: np.ndarray | None = None  # (n,) the last command, none before the first target
+        self.arm_q = np.zeros(ARM)
+
+    def drive(self, world: EmbeddedWorld, target: np.ndarray, joints: np.ndarray) -> None:
+        """One tick's `target` (6+n,); `joints` (7+n,) are the measured ones, where the first command starts."""
+        if self.hand_q is None:
+            self.shaper.reset(target, joints[:ARM])
+            self.hand_q, self.arm_q = joints[ARM:], joints[:ARM]
+        command = self.shaper.step(target)
+        self.hand_q = self.hand_limits.apply(command.hand_q, self.hand_q, 1.0 / RATE)
+        self.arm_q = self.arm_limits.apply(command.arm_q, self.arm_q, 1.0 / RATE)
+        world.drive_hand(self.hand_q)
+        world.drive_arm(self.arm_q, command.arm_qd, command.arm_torque)
+
+
 def run_ticks(
     world: EmbeddedWorld,
     reference: Reference,
@@ -90,19 +111,21 @@ def run_ticks(
     hand: RobotHand,
     options: ChainOptions,
     object_pose: np.ndarray | None = None,
+    follower: Follower | None = None,
 ) -> Iterator[Tick]:
-    """Play one clip; yields every tick from the first on. The object begins at `object_pose`, or where it should."""
+    """Play one clip; yields every tick from the first on. The object begins at `object_pose`, or where it should.
+
+    follower: a new one, for callers that look into it between ticks.
+    """
     physics = world.scene.physics
-    shaper = CommandShaper(hand, reference.base_quat, physics, options.hand_lead, options.wrist_lead)
+    follower = follower or Follower(hand, reference.base_quat, physics, options)
     kinematics, rng = PalmKinematics(hand), np.random.default_rng(options.seed)
     first = reference.object_pose[0] if object_pose is None else object_pose
-    world.reset(start_joints(shaper.ik, reference), first, hold_object=True)
+    world.reset(start_joints(follower.shaper.ik, reference), first, hold_object=True)
     filtered = ObjectFilter(FilterOptions())
     tracker = Tracker(controller, physics, options.ramp, options.look_ahead)
     before = round((options.settle + options.ramp) * RATE)
     tracker.begin(before / RATE)
-    hand_limits, arm_limits = Limits.of(hand.name), Limits.of("fr3")
-    started = False
     simulator = MujocoSimulator(world.scene)
     state = np.empty(simulator.state_size)
     for k in range(before + len(reference.q)):
@@ -126,16 +149,8 @@ def run_ticks(
             pose.copy(),
             np.zeros_like(q) if target is None else target,
         )
-        if target is None:
-            continue
-        if not started:
-            shaper.reset(target, joints[:ARM])
-            hand_q, arm_q, started = joints[ARM:], joints[:ARM], True
-        command = shaper.step(target)
-        hand_q = hand_limits.apply(command.hand_q, hand_q, 1.0 / RATE)
-        arm_q = arm_limits.apply(command.arm_q, arm_q, 1.0 / RATE)
-        world.drive_hand(hand_q)
-        world.drive_arm(arm_q, command.arm_qd, command.arm_torque)
+        if target is not None:
+            follower.drive(world, target, joints)
 
 
 def run_offline(

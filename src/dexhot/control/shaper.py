@@ -16,7 +16,7 @@ import mujoco
 import numpy as np
 
 from dexhot.control.arm_dynamics import ArmDynamics
-from dexhot.control.wrist import wrist_to_palm
+from dexhot.control.wrist import wrist_to_palm, wrist_twist
 from dexhot.errors import DexhotError
 from dexhot.hands.robot_hand import RobotHand
 from dexhot.retargeting.arm_ik import ArmIK
@@ -75,24 +75,27 @@ class CommandShaper:
         """Start from the floating hand's pose q (6+n,) and the arm's joints arm_q (7,)."""
         self.shaper.reset(q)
         self.q = q.copy()
-        self.arm_q, self.arm_qd = arm_q.copy(), np.zeros_like(arm_q)
+        self.arm_q, self.arm_qd = arm_q.copy(), np.zeros_like(arm_q)  # at the last tick's end
 
     def step(self, target: np.ndarray) -> Command:
         """One tick. The wrist leads by `wrist_lead`, the fingers by `hand_lead` seconds of their shaped velocity.
 
-        A command is held for a tick, so it is that of the tick's middle.
+        A command is held for a tick, so it is that of the tick's middle. So is its acceleration: the velocities at the
+        tick's two ends are the shaped wrist's own; mean velocities would tell of it half a tick late.
         """
         q, qd = (x.copy() for x in self.shaper.step(target))
         middle, mean_qd = 0.5 * (q + self.q), (q - self.q) * self.rate
         self.q = q
         palm = wrist_to_palm(q[:6] + self.wrist_lead * qd[:6], self.base_quat)
         arm_q, ik_error, _ = self.ik.solve(palm, self.arm_q)
-        arm_qd = (arm_q - self.arm_q) * self.rate
-        torque = self.dynamics.torque(self.arm_q, arm_qd, (arm_qd - self.arm_qd) * self.rate)
+        mean = (arm_q - self.arm_q) * self.rate
+        arm_qd = self.dynamics.velocity(arm_q, mean, wrist_twist(q[:6], qd[:6], self.base_quat))
+        arm_qd = np.clip(arm_qd, -self.ik.velocity, self.ik.velocity)
+        torque = self.dynamics.torque(0.5 * (self.arm_q + arm_q), mean, (arm_qd - self.arm_qd) * self.rate)
         torque = np.clip(torque, -self.torque_limit, self.torque_limit)
         self.arm_q, self.arm_qd = arm_q, arm_qd
         hand_q = np.clip(middle[6:] + self.hand_lead * mean_qd[6:], self.lower, self.upper)
-        return Command(hand_q, mean_qd[6:], arm_q - 0.5 * arm_qd / self.rate, arm_qd, torque, ik_error)
+        return Command(hand_q, mean_qd[6:], arm_q - 0.5 * mean / self.rate, mean, torque, ik_error)
 
 
 def measure_lag(hand: RobotHand, physics: Physics, lead: float = 0.0, speed: float = 0.5) -> float:

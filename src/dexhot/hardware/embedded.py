@@ -95,14 +95,18 @@ class EmbeddedWorld:
                 self.answered()
 
     def drive_arm(self, q: np.ndarray, qd: np.ndarray, torque: np.ndarray) -> None:
-        """Impedance kp (q - q_meas) + kv (qd - qd_meas) + torque, as the real arm's tracker.
+        """Impedance kp (q - q_meas) + kv (qd - qd_meas) + torque, as the real arm's tracker."""
+        self.data.ctrl[:ARM] = self.arm_target(q, qd, torque)
 
-        The scene's servo takes a position only: what it lacks is added as a displacement.
+    def arm_target(self, q: np.ndarray, qd: np.ndarray, torque: np.ndarray) -> np.ndarray:
+        """(..., 7) for the scene's servo, which takes a position only: the rest is added as a displacement.
+
+        The servo looks where the arm is as a substep begins, a faster one on the mean in its middle, where the arm is
+        further on. Left alone the arm would lead by half a substep: 0.8 mm of the palm at 0.4 m/s.
         """
         s = self.scene
-        self.data.ctrl[:ARM] = np.clip(
-            q + self.arm_lead * qd + torque / self.arm_stiffness, s.lower[:ARM], s.upper[:ARM]
-        )
+        lead = self.arm_lead - 0.5 * s.physics.timestep
+        return np.clip(q + lead * qd + torque / self.arm_stiffness, s.lower[:ARM], s.upper[:ARM])
 
     def drive_hand(self, q: np.ndarray) -> None:
         """Position targets (n,) of the fingers' PD."""
