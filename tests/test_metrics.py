@@ -6,7 +6,7 @@ import pytest
 from dexhot.data.object_asset import Symmetry
 from dexhot.data.types import Rollout
 from dexhot.errors import DexhotError
-from dexhot.evaluation.metrics import compute, strict_distance
+from dexhot.evaluation.metrics import SUCCESSES, compute, strict_limits
 from dexhot.evaluation.symmetry import add_s, reduced_angle
 from dexhot.geometry.rotations import quat_multiply, rotvec_to_quat
 from dexhot.hands.robot_hand import load_hand
@@ -100,7 +100,27 @@ def test_a_short_lift_that_returns_asks_for_more_than_standing_still(lift_refere
     lift_reference.object_pose[:] = lift_reference.object_pose[0]
     lift_reference.object_pose[40:60, 2] += 0.04
     lift_object.symmetry = Symmetry()
-    assert strict_distance(lift_reference, lift_object) == pytest.approx(2.0)
+    assert strict_limits(lift_reference, lift_object)["judged_T_max_cm"] == pytest.approx(2.0)
+
+
+def test_a_turn_on_the_spot_asks_for_half_of_it(perfect, metrics_of):
+    for pose in (perfect.reference.object_pose, perfect.object_pose):
+        pose[:] = pose[0].copy()
+    turn = rotvec_to_quat(np.outer(np.linspace(0, 1, len(perfect.q)), [0, 0, np.radians(30)]))
+    perfect.reference.object_pose[:, 3:] = quat_multiply(turn, perfect.reference.object_pose[:, 3:])
+    m = metrics_of(perfect)
+    assert m["strict_limits"]["judged_R_max_deg"] == pytest.approx(15, abs=0.5) and not m["success_strict"]
+
+
+@pytest.mark.parametrize(("moving", "success"), [(True, True), (False, False)])
+def test_where_the_object_is_meant_to_stay_the_hand_decides(perfect, metrics_of, moving, success):
+    """A reach: the object stands in any case, so a hand that never moves must fail by itself."""
+    for pose in (perfect.reference.object_pose, perfect.object_pose):
+        pose[:] = pose[0].copy()
+    if not moving:
+        perfect.q[:] = perfect.q[0].copy()
+    m = metrics_of(perfect)
+    assert m["strict_limits"]["E_hand"] < SUCCESSES["success_strict"]["E_hand"] and m["success_strict"] is success
 
 
 def test_a_symmetric_object_that_never_moves_fails_a_lift_that_add_s_makes_small(perfect, metrics_of):

@@ -64,13 +64,9 @@ class Verdict:
     meaning: str
 
 
-def limits(farthest: float, symmetric: bool) -> dict[str, float]:
-    """Metric id -> what it must stay below: the strict limits, and on means those of 10 cm and 20 degrees.
-
-    `farthest`: the clip's own strict limit of the judged distance, cm.
-    """
-    flat = SUCCESSES["success_10cm_20deg"] | SUCCESSES["success_strict"]
-    flat |= {"judged_T_max_cm": farthest, "penetration_mm": PENETRATION_GOAL}
+def limits(strict: dict[str, float], symmetric: bool) -> dict[str, float]:
+    """Metric id -> what it must stay below: the clip's `strict` limits, and on means those of 10 cm and 20 degrees."""
+    flat = SUCCESSES["success_10cm_20deg"] | strict | {"penetration_mm": PENETRATION_GOAL}
     if symmetric:
         return flat
     raw = {id: flat[judged] for id, judged in JUDGED_AS.items()}
@@ -81,7 +77,7 @@ def judge(metrics: dict[str, Any]) -> list[Verdict]:
     """Verdicts on what `metrics.compute` found, in the order of METRICS; judged and raw rows of a symmetric object, raw
     ones of any other."""
     symmetric = metrics.get("symmetry", "none") != "none"
-    bounds = limits(metrics["judged_T_max_limit_cm"], symmetric)
+    bounds = limits(metrics["strict_limits"], symmetric)
     shown = [id for id in METRICS if metrics.get(id) is not None and (symmetric or not id.startswith("judged_"))]
     return [_verdict(id, metrics[id], bounds.get(id)) for id in shown]
 
