@@ -24,6 +24,13 @@ def missing(reason: str):
     pytest.skip(reason)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first that needs GRAB waits for its download: 86 MB, however slow the network is."""
+    for item in items:
+        if "grab" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(1800))
+
+
 @pytest.fixture(scope="session")
 def grab() -> Path:
     """The folder of GRAB's clips in the cache, filled by the command that a user would run."""

@@ -8,7 +8,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dexhot.errors import DexhotError, DownloadError
@@ -46,8 +46,9 @@ def scratch() -> Iterator[Path]:
     folder = cache_dir() / "downloads"
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".scratch-*"):
-        if time.time() - left.stat().st_mtime > 3600:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # of another process that has just come to its end
+            if time.time() - left.stat().st_mtime > 3600:
+                shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".scratch-") as temporary:
         yield Path(temporary)
 
