@@ -24,6 +24,7 @@ from dexhot.hardware.leap_hand import LeapHand
 from dexhot.hardware.leap_setup import Settings as HandSettings
 from dexhot.nodes.graph import GraphError, resolve
 from dexhot.nodes.graphs import load_graph
+from dexhot.nodes.graphs.rigs import check_hand
 from dexhot.paths import share_dir
 from dexhot.retargeting.arm_ik import ArmIK
 from dexhot.simulation.physics import load_physics
@@ -252,6 +253,15 @@ def test_a_real_rig_takes_its_places_from_the_arguments():
 def test_what_a_rig_cannot_do_is_refused(given, words):
     with pytest.raises(GraphError, match=words):
         load_graph("real_track").prepare(arguments(**given))
+
+
+@pytest.mark.parametrize("rig", ["sim-wire", "real"])
+def test_a_hand_without_a_driver_is_refused_on_the_wire(rig):
+    with pytest.raises(GraphError, match="drives a LEAP hand"):
+        check_hand(rig, "allegro_right")
+    check_hand(rig, "leap_left")
+    check_hand(rig, "mine/hand.yaml")
+    check_hand("sim", "allegro_right")
 
 
 @pytest.fixture

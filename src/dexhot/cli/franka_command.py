@@ -1,4 +1,4 @@
-"""The Franka arm by itself: check it, or simulate it."""
+"""The Franka arm by itself: check it, clear its errors, or simulate it."""
 
 import time
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dexhot.hardware.franka_arm import FrankaArm
 
 LOOK = 0.02  # s
+SETTLE = 0.3  # s until the robot's share of commands in time, which is of the last hundred, means something
 
 
 @dataclass
@@ -32,6 +33,16 @@ class Check:
 
 
 @dataclass
+class Recover:
+    """Clear the arm's errors after a reflex, as the reset of a running graph does. Nothing moves."""
+
+    address: Annotated[str, tyro.conf.Positional, shown("ADDRESS")]
+    """The arm's network address."""
+    realtime: Annotated[bool, ON] = True
+    """Accept a kernel that is not a real-time one; only a simulated arm does without."""
+
+
+@dataclass
 class Simulate:
     """Simulate an arm behind the robot's network protocol until the input ends, for anyone without one.
 
@@ -42,13 +53,19 @@ class Simulate:
     """Loopback address to serve at. Default: a free one."""
 
 
-Args = Annotated[Check, tyro.conf.subcommand(name="check")] | Annotated[Simulate, tyro.conf.subcommand(name="simulate")]
+Args = (
+    Annotated[Check, tyro.conf.subcommand(name="check")]
+    | Annotated[Recover, tyro.conf.subcommand(name="recover")]
+    | Annotated[Simulate, tyro.conf.subcommand(name="simulate")]
+)
 
 
-def run(args: Check | Simulate) -> int:
+def run(args: Check | Recover | Simulate) -> int:
     """Exit code 1 when the check found a problem."""
     if isinstance(args, Check):
         return _check(args)
+    if isinstance(args, Recover):
+        return _recover(args)
     from dexhot.hardware.franka_simulator import serve
 
     serve(args.address)
@@ -79,17 +96,33 @@ def _check(args: Check) -> int:
     summary(f"Franka arm at {args.address}: {mode}", rows)
     for problem in problems:
         console.print(f"problem: {problem}")
+    if received is None and args.hold:
+        console.print(f"not held: see to it, then `dexhot franka recover {args.address}`")
     if args.json:
         print_json({"mode": mode, "q": q.tolist(), "problems": problems, "received": received, "moved": moved})
     return 1 if problems else 0
+
+
+def _recover(args: Recover) -> int:
+    from dexhot.hardware.franka_arm import FrankaArm
+    from dexhot.hardware.franka_settings import Settings
+
+    with FrankaArm(args.address, Settings(realtime=args.realtime)) as arm:
+        found = arm.link.errors(arm.link.state())
+        arm.recover()
+        mode = arm.link.state().robot_mode.name
+    console.print(f"cleared: {', '.join(found) or 'nothing, it had no error'}; the arm is in mode {mode}")
+    return 0
 
 
 def _hold(arm: "FrankaArm", seconds: float) -> tuple[float, float]:
     """The smallest share of control commands that came in time, and how far a joint moved (rad)."""
     import numpy as np
 
-    start, end = arm.read().q, time.monotonic() + seconds
+    start = arm.read().q
     arm.hold()
+    time.sleep(SETTLE)
+    end = time.monotonic() + seconds
     shares, moved = [], 0.0
     while time.monotonic() < end:
         time.sleep(LOOK)

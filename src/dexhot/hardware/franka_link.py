@@ -82,7 +82,10 @@ class Link:
                     raise ArmError(f"the arm does not take control within {PATIENCE:g} s: see what Franka Desk says.")
                 time.sleep(LOOK)
         except franky.Exception as e:
-            raise ArmError(f"the arm does not let itself be controlled ({e}): see to it, then reset.") from e
+            raise ArmError(
+                f"the arm does not let itself be controlled ({e}): see to it, then reset (without a graph: `dexhot "
+                "franka recover`)."
+            ) from e
 
     def send(self, q: np.ndarray, qd: np.ndarray, effort: np.ndarray) -> None:
         """The tracker's reference (7,): rad, rad/s, and torques in N m that are added."""

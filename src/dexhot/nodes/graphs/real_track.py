@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process, scratch_folder
-from dexhot.nodes.graphs.rigs import RIGS, check_rig, rig_processes
+from dexhot.nodes.graphs.rigs import RIGS, check_hand, check_rig, rig_processes
 from dexhot.nodes.parameters import load_schema
 from dexhot.nodes.run_folder import load_task, new_run_folder, write_run
 
@@ -70,6 +70,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
 
     check_rig(arguments)
     task = load_task(arguments["reference"], arguments["policy"], arguments["controller"])
+    check_hand(arguments["rig"], task.reference.hand)
     speed = arguments["speed"]
     if speed != 1.0:
         task = task.at_speed(speed)

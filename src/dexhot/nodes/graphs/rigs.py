@@ -17,6 +17,7 @@ ON_THE_WIRE = {  # what a simulated far end may take longer for than a real one,
     "leap_driver": {"slack": 0.06, "use_sim_time": True},
     "franka_driver": {"realtime": False, "frozen_timeout": 1.0, "use_sim_time": True},
 }
+LEAP = ("leap_right", "leap_left")
 STARTING = 60.0  # s that the drivers wait for a simulated rig to be there
 STATE_RATE = 200.0  # Hz of the joint states of real devices: each 60 Hz frame finds one
 
@@ -62,3 +63,11 @@ def check_rig(arguments: dict[str, Any]) -> None:
         raise GraphError(f"loop:=true needs rig:=sim: on rig:={rig} nobody puts the robot back where the clip begins.")
     if rig == "real" and arguments["camera"]:
         raise GraphError("camera:=true renders a simulated rig; with rig:=real start the cameras with `capture`.")
+
+
+def check_hand(rig: str, hand: str) -> None:
+    """Raises GraphError for a hand whose motors no driver here speaks to. Who wrote a hand.yaml knows them."""
+    if rig != "sim" and hand not in LEAP and not hand.endswith((".yaml", ".yml")):
+        raise GraphError(
+            f"rig:={rig} drives a LEAP hand ({', '.join(LEAP)}), the reference is for {hand}: use rig:=sim."
+        )
