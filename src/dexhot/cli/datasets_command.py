@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from dexhot.cli.arguments import shown
-from dexhot.cli.output import console, print_json, summary
+from dexhot.cli.output import console, listing, print_json, summary
 
 
 @dataclass
@@ -59,11 +59,12 @@ def _list(args: List) -> None:
     table = Table("clip", "object", "s", "lift cm", "hands", "split", box=None, pad_edge=False)
     for column in table.columns:
         column.no_wrap = True
+        column.justify = "right" if column.header in ("s", "lift cm") else "left"
     for clip in clips:
         numbers = f"{clip.duration:.2f}", f"{100 * clip.lift:.1f}"
         table.add_row(clip.name, clip.object.partition("/")[2], *numbers, clip.hands, clip.split.removeprefix("test_"))
     if clips:
-        console.print(table)
+        listing(table, args.json)
     else:
         console.print("The cache holds no clips; get some with `dexhot datasets get grab`.")
     if args.json:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from dexhot.cli.arguments import shown
-from dexhot.cli.output import console, print_json, summary
+from dexhot.cli.output import console, listing, print_json, summary
 
 
 @dataclass
@@ -87,16 +87,17 @@ def _list(args: List) -> None:
     from dexhot.data.object_library import list_objects, load_object
 
     rows = {name: _facts(load_object(name)) for name in list_objects()}
-    table = Table("object", "size cm", "mass kg", "pieces", "symmetry", "rests")
+    table = Table("object", "size cm", "mass kg", "pieces", "symmetry", "rests", box=None, pad_edge=False)
     for column in table.columns:
         column.no_wrap = True
+        column.justify = "right" if column.header in ("mass kg", "pieces", "rests") else "left"
     for name, facts in rows.items():
         size = "x".join(f"{100 * side:.1f}" for side in facts["size_m"])
         table.add_row(
             name, size, f"{facts['mass_kg']:.3f}", *(str(facts[k]) for k in ("pieces", "symmetry", "resting"))
         )
     if rows:
-        console.print(table)
+        listing(table, args.json)
     else:
         console.print(
             "The cache holds no objects; add one with `dexhot object add FILE` or `dexhot datasets get grab`."

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 from typing import Any
 
 import psutil
@@ -20,6 +21,12 @@ def summary(title: str, rows: dict[str, Any]) -> None:
     for name, value in rows.items():
         table.add_row(str(name), f"{value:.4g}" if isinstance(value, float) else str(value))
     console.print(table)
+
+
+def listing(table: Table, json_follows: bool) -> None:
+    """Print a table that is to be searched: on stdout, where no terminal cuts it; beside JSON on stderr."""
+    wide = None if sys.stdout.isatty() else 200
+    (console if json_follows else Console(width=wide)).print(table)
 
 
 def print_json(value: dict[str, Any]) -> None:
