@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
@@ -29,55 +27,15 @@ from dexhot.nodes.bag_player_node import BagPlayerNode
 from dexhot.nodes.camera_messages import image
 from dexhot.nodes.graph import plan
 from dexhot.nodes.graphs import load_graph
-from dexhot.nodes.qos import publish_profile, subscribe_profile
+from dexhot.nodes.qos import publish_profile
+from node_bench import NodeBench
 
 HERE = Path(__file__).parent
 
 
-class Bench:
-    """A plain node beside the node under test, on one executor."""
-
-    def __init__(self) -> None:
-        rclpy.init()
-        self.other, self.executor, self.tested = rclpy.create_node("other"), SingleThreadedExecutor(), None
-        self.executor.add_node(self.other)
-
-    def start(self, node, **parameters):
-        self.tested = node
-        node.set_parameters([Parameter(name, value=value) for name, value in parameters.items()])
-        self.executor.add_node(node)
-        node.trigger_configure()
-        node.trigger_activate()
-        return node
-
-    def spin_until(self, condition, seconds: float = 60.0) -> bool:
-        deadline = time.monotonic() + seconds
-        while not condition() and time.monotonic() < deadline:
-            self.executor.spin_once(timeout_sec=0.02)
-        return condition()
-
-    def stop(self) -> None:
-        if self.tested.state == "active":
-            self.tested.trigger_deactivate()
-        if self.tested.state == "inactive":
-            self.tested.trigger_cleanup()
-
-    def listen(self, kind, topic, qos: str = "sensor") -> list:
-        heard: list = []
-        self.other.create_subscription(kind, topic, heard.append, subscribe_profile(qos))
-        return heard
-
-    def close(self) -> None:
-        self.stop()
-        for node in (self.tested, self.other):
-            node.destroy_node()
-        self.executor.shutdown()
-        rclpy.try_shutdown()
-
-
 @pytest.fixture
 def bench(ros_domain):
-    made = Bench()
+    made = NodeBench()
     yield made
     made.close()
 
