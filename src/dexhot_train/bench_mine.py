@@ -31,7 +31,7 @@ from dexhot_train.refine import draw_worlds, object_relative, replay, success_ra
 from dexhot_train.search import SearchOptions
 
 ROBUST_SEED, ROBUST_WORLDS = 424242, 20  # the perturbed replays that robust_fraction counts
-FULL = MineOptions(attempts=1, arm=False)
+FULL = MineOptions(attempts=1)
 QUICK = MineOptions(
     sampling=SamplingOptions(horizon=0.8, replan=0.3),
     repair=SearchOptions(rounds=((32, 2),), rewinds=1),

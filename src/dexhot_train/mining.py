@@ -1,8 +1,9 @@
 """A Reference -> a Demonstration: find actions that move the object and survive perturbation, keep the best.
 
 Candidates compete: the bare reference, a plan found for several perturbed worlds at once, and, while none succeeds
-strictly, its repairs in the nominal world. Worlds that no search saw decide between them, after
-strict success in the nominal one.
+strictly, its repairs in the nominal world. For a reference that is placed in front of the arm the arm rig is one more
+world of every search. Worlds that no search saw decide between the candidates, after strict success in the nominal one
+and on the arm.
 """
 
 import time
@@ -13,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from dexhot.control.arm_simulator import ArmSimulator
+from dexhot.control.controllers import Kinematic
 from dexhot.control.pipeline import on_arm
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
 from dexhot.data.files import load, save
@@ -22,7 +25,9 @@ from dexhot.evaluation.metrics import compute
 from dexhot.evaluation.score import floating_simulator, run_floating
 from dexhot.geometry.poses import IDENTITY
 from dexhot.hands.robot_hand import RobotHand
+from dexhot.simulation.backend import Rollouts
 from dexhot.simulation.physics import Physics
+from dexhot_train.arm_worlds import WithArm
 from dexhot_train.refine import World, draw_worlds, nominal_world, replay, success_rate
 from dexhot_train.search import SearchOptions, search
 
@@ -39,10 +44,10 @@ class MineOptions:
         default_factory=lambda: SearchOptions(rounds=((40, 3), (64, 3)), rewinds=2, budget=240_000)
     )
     repair: SearchOptions = field(default_factory=lambda: SearchOptions(rounds=((64, 3), (128, 4)), keep=True))
-    worlds: int = 5  # of the robust search, the nominal one among them; 1: no robust search
+    worlds: int = 5  # of the robust search, the nominal one among them, the arm rig not; 1: no robust search
     attempts: int = 2  # repairs in the nominal world, each with its own seed, while there is no success
     trials: int = 12  # perturbed worlds that choose between the candidates
-    arm: bool = True  # a reference placed in front of the arm must succeed on the arm rig too
+    arm: bool = True  # plan for the arm rig too, and ask for success there, where the reference is placed
 
 
 def with_samples(options: MineOptions, samples: int) -> MineOptions:
@@ -92,6 +97,11 @@ class _Miner:
         self.tried: list[dict[str, Any]] = []
         self.simulator = floating_simulator(reference, asset, hand, physics)
         self.world = nominal_world(reference, self.simulator)
+        self.planned: Rollouts = self.simulator
+        self.arm_worlds: list[World] = []
+        if options.arm and placed(reference):
+            arm = ArmSimulator(self.simulator, Kinematic(reference, physics))
+            self.planned, self.arm_worlds = WithArm(self.simulator, arm), [World(arm.first_state, None)]
         self.trials = draw_worlds(reference, self.simulator, options.trials, options.seed + VALIDATION_SEED)
 
     def robust(self) -> Demonstration:
@@ -99,10 +109,8 @@ class _Miner:
         actions = base_actions(self.reference, self.simulator.scene.physics)
         best = self._demonstration("replay", actions)
         if self.options.worlds > 1 and not (best.scores["robustness"] == 1.0 and succeeds(best)):
-            worlds = [
-                self.world,
-                *draw_worlds(self.reference, self.simulator, self.options.worlds - 1, self.options.seed),
-            ]
+            others = draw_worlds(self.reference, self.simulator, self.options.worlds - 1, self.options.seed)
+            worlds = [self.world, *self.arm_worlds, *others]
             best = max(best, self._search("robust", self.options.seed, worlds, self.options.robust), key=rank)
         return best
 
@@ -112,8 +120,8 @@ class _Miner:
         for attempt in range(options.attempts):
             if succeeds(best):
                 break
-            start = None if best.scores["success_strict"] else best.actions  # lost on the arm only: another plan
-            found = self._search("repair", options.seed + attempt, [self.world], options.repair, start)
+            worlds = [self.world, *self.arm_worlds]
+            found = self._search("repair", options.seed + attempt, worlds, options.repair, best.actions)
             best = max(best, found, key=rank)
         best.provenance |= {"candidates": self.tried, "options": asdict(options), "seconds_cpu": self._seconds()}
         best.provenance["seconds_wall"] = time.perf_counter() - self.wall  # of this run; the machine may be shared
@@ -124,11 +132,13 @@ class _Miner:
     ) -> Demonstration:
         """What a search finds, from the bare reference or from the actions `start`."""
         models = [world.model for world in worlds]
-        planner = SamplingPlanner(self.reference, self.simulator, self.options.sampling, seed=seed, models=models)
+        planner = SamplingPlanner(self.reference, self.planned, self.options.sampling, seed=seed, models=models)
         if start is not None:
             planner.residual[: planner.frames] = start - planner.base[: planner.frames]
-        states = np.stack([world.state for world in worlds])
-        return self._demonstration(name, search(planner, states, options, lambda share: self.report(name, share)))
+        size, decisive = max(len(world.state) for world in worlds), 1 + len(self.arm_worlds)
+        states = np.stack([np.pad(world.state, (0, size - len(world.state))) for world in worlds])
+        found = search(planner, states, options, lambda share: self.report(name, share), decisive)
+        return self._demonstration(name, found)
 
     def _demonstration(self, chosen: str, actions: np.ndarray) -> Demonstration:
         """Judged in the nominal world and, if a strict success there, in the validation worlds."""

@@ -29,7 +29,7 @@ class World:
     """One perturbed world and the state in which the clip starts in it."""
 
     state: np.ndarray  # (ns,)
-    model: mujoco.MjModel
+    model: mujoco.MjModel | None  # None: the arm rig's (arm_worlds.WithArm)
 
 
 def nominal_world(reference: Reference, simulator: MujocoSimulator) -> World:

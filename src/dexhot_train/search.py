@@ -32,16 +32,17 @@ def search(
     states: np.ndarray,
     options: SearchOptions,
     progress: Callable[[float], None] | None = None,
+    decisive: int = 1,
 ) -> np.ndarray:
     """(T, 6+n) actions from the reference's first frame, found in the planner's worlds, which start in states (W, ns).
 
-    A plan is good where it is in every world; whether it is fair, and whether the object is lost, the first decides.
-    Another world that loses the object no longer counts.
+    A plan is good where it is in every world; whether it is fair, and whether the object is lost, the first `decisive`
+    ones decide. Another world that loses the object no longer counts.
     progress: called with the share of the clip that is done, which falls when the search rewinds.
     """
     states, models = np.atleast_2d(states), planner.models
     here = {0: (states, planner.residual.copy(), np.ones(len(states), bool))}
-    t, rewinds = 0, 0
+    t, rewinds, first = 0, 0, slice(decisive)
     while t < planner.frames - 1:
         states, _, alive = here[t]
         planner.models = models and [model for model, counts in zip(models, alive) if counts]
@@ -50,11 +51,11 @@ def search(
         for samples, iterations in options.rounds if fresh or not within(planner, ahead, t, options.good) else ():
             planner.plan(states[alive], t, samples, iterations)
             ahead = planner.predict(states[alive], t)
-            if planner.control_steps > options.budget or within(planner, ahead, t, options.fair, slice(1)):
+            if planner.control_steps > options.budget or within(planner, ahead, t, options.fair, first):
                 break
         soon = slice(planner.steps // 2)
         rich = planner.control_steps < options.budget
-        if rich and rewinds < options.rewinds and not within(planner, ahead, t, options.lost, slice(1), soon):
+        if rich and rewinds < options.rewinds and not within(planner, ahead, t, options.lost, first, soon):
             t = max(0, t - (options.rewind + rewinds // 2) * planner.stride)
             planner.residual[:] = here[t][1]
             rewinds += 1
@@ -63,10 +64,10 @@ def search(
         error = tracking_error(planner, ahead, t)[0][:, planner.stride - 1]
         states[alive] = ahead.states[:, planner.stride - 1]
         alive[np.flatnonzero(alive)] = (error < 2 * options.lost[0]) & ~ahead.diverged
-        alive[0] = True
+        alive[first] = True
         t += planner.stride
         here[t] = states, planner.residual.copy(), alive
-        if error[0] > options.dropped:
+        if (error[first] > options.dropped).all():
             break
         if progress:
             progress(min(1.0, t / planner.frames))

@@ -12,7 +12,7 @@ import numpy as np
 
 from dexhot.control.cost import Targets, Weights, targets, tracking_cost
 from dexhot.data.types import Reference
-from dexhot.simulation.backend import Batch, Simulator
+from dexhot.simulation.backend import Batch, Rollouts
 from dexhot.simulation.physics import Physics
 
 
@@ -55,7 +55,7 @@ class SamplingPlanner:
     def __init__(
         self,
         reference: Reference,
-        simulator: Simulator,
+        simulator: Rollouts,
         options: SamplingOptions | None = None,
         weights: Weights | None = None,
         seed: int = 0,

@@ -43,22 +43,26 @@ class Contacts:
     tip_contact: np.ndarray  # (T, tips) bool: the fingertip's link touches the object
 
 
-class Simulator(Protocol):
-    """What mining, control and evaluation need of a physics engine. A state is an opaque (ns,) row of float64."""
+class Rollouts(Protocol):
+    """What planning needs of a physics engine. A state is an opaque (ns,) row of float64."""
 
     scene: Scene
-
-    def initial_state(self, q, object_pose=None, qd=None) -> np.ndarray:
-        """The state (ns,) with joints q, qd in the scene's order (default: at rest) and the object (7,) there."""
 
     def rollout(self, states, controls, models: Sequence | None = None) -> Batch:
         """N worlds from states (N, ns) under controls (N, h, nu), one per control step; `models`: one per world."""
 
-    def joint_positions(self, states) -> np.ndarray:
-        """(..., ns) -> (..., joints) in the scene's joint_names order."""
-
     def object_pose(self, states) -> np.ndarray:
         """(..., ns) -> (..., 7) world_T_mesh."""
+
+
+class Simulator(Rollouts, Protocol):
+    """What mining and evaluation need of it besides."""
+
+    def initial_state(self, q, object_pose=None, qd=None) -> np.ndarray:
+        """The state (ns,) with joints q, qd in the scene's order (default: at rest) and the object (7,) there."""
+
+    def joint_positions(self, states) -> np.ndarray:
+        """(..., ns) -> (..., joints) in the scene's joint_names order."""
 
     def contacts(self, states) -> Contacts:
         """Of states (T, ns), without a step."""
