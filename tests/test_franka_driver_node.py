@@ -1,13 +1,7 @@
 """The Franka driver node on a simulated arm behind the robot's protocol: states, commands, faults."""
 
-import json
-import time
-
 import numpy as np
 import pytest
-import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState
 
 from dexhot.control.safety import State
@@ -15,42 +9,25 @@ from dexhot.hands.joint_table import joint_table
 from dexhot.hardware.franka_simulator import ArmProcess
 from dexhot.nodes import messages
 from dexhot.nodes.franka_driver_node import FrankaDriverNode
-from dexhot.nodes.process import bring_down, bring_up
-from dexhot.nodes.qos import publish_profile, subscribe_profile
+from node_bench import NodeBench
 
 pytestmark = pytest.mark.ros
 NAMES = [j.name for j in joint_table("fr3")]
 
 
-class Rig:
-    """The driver over a simulated arm, and a client that supervises and commands it."""
+class Rig(NodeBench):
+    """The driver over a simulated arm, and who supervises and commands it."""
 
-    def __init__(self, folder, **parameters):
-        parameters = {"rig": "real", "supervisor_timeout": 10.0, "max_age": 1.0} | parameters
-        parameters |= {"realtime": False, "hand": "", "frozen_timeout": 0.9}
-        file = folder / "parameters.yaml"
-        file.write_text(json.dumps({"franka_driver": {"ros__parameters": parameters}}))
-        rclpy.init(args=["test", "--ros-args", "--params-file", str(file)])
-        self.executor = SingleThreadedExecutor()
-        self.node, self.client = FrankaDriverNode(), rclpy.create_node("client")
-        for node in (self.node, self.client):
-            self.executor.add_node(node)
-        self.states: list[JointState] = []
-        self.client.create_subscription(
-            JointState, "/franka/joint_states", self.states.append, subscribe_profile("state")
-        )
-        self.commands = self.client.create_publisher(JointState, "/franka/command", publish_profile("command"))
-        self.safety = self.client.create_publisher(DiagnosticArray, "/safety/state", publish_profile("latched"))
-
-    def spin_until(self, condition, seconds: float = 60.0) -> bool:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not condition():
-            self.executor.spin_once(timeout_sec=0.02)
-        return bool(condition())
+    def __init__(self, **parameters):
+        super().__init__()
+        self.states = self.listen(JointState, "/franka/joint_states", "state")
+        self.commands = self.publisher(JointState, "/franka/command", "command")
+        wire = {"rig": "real", "supervisor_timeout": 10.0, "max_age": 1.0, "realtime": False, "frozen_timeout": 0.9}
+        self.node = self.start(FrankaDriverNode(), hand="", **wire, **parameters)
 
     def command(self, q: np.ndarray, state: State = State.TRACKING) -> None:
-        stamp = self.client.get_clock().now().to_msg()
-        self.safety.publish(messages.safety_state(messages.Safety(state), stamp))
+        self.supervise(state)
+        stamp = self.other.get_clock().now().to_msg()
         self.commands.publish(messages.joint_state(NAMES, stamp, q, np.zeros(7), np.zeros(7)))
 
     def arrives(self, target: np.ndarray) -> bool:
@@ -59,13 +36,6 @@ class Rig:
             return bool(self.states) and np.abs(np.array(self.states[-1].position) - target).max() < 0.02
 
         return self.spin_until(there)
-
-    def close(self) -> None:
-        bring_down(self.node)
-        self.executor.shutdown()
-        self.node.destroy_node()
-        self.client.destroy_node()
-        rclpy.try_shutdown()
 
 
 @pytest.fixture
@@ -77,8 +47,8 @@ def process():
 @pytest.fixture
 def rig(ros_domain, process, tmp_path, monkeypatch):
     monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path / "config"))
-    made = Rig(tmp_path, address=process.address)
-    assert bring_up(made.node), made.node.fault_reason
+    made = Rig(address=process.address)
+    assert made.node.state == "active", made.node.fault_reason
     yield made
     made.close()
 
@@ -125,9 +95,6 @@ def test_an_arm_that_is_gone_keeps_the_node_inactive_until_it_is_back(rig, proce
 
 def test_a_real_arm_needs_an_address(ros_domain, tmp_path, monkeypatch):
     monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path / "config"))
-    rig = Rig(tmp_path)
-    try:
-        assert not bring_up(rig.node)
-        assert "address" in rig.node.fault_reason
-    finally:
-        rig.close()
+    rig = Rig()
+    assert rig.node.state == "unconfigured" and "address" in rig.node.fault_reason
+    rig.close()

@@ -1,13 +1,7 @@
 """The LEAP driver node on a hand's servo bus: states out, commands in, a fault and its recovery."""
 
-import json
-import time
-
 import numpy as np
 import pytest
-import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState
 
 from dexhot.control.safety import State
@@ -16,52 +10,28 @@ from dexhot.hands.joint_table import joint_table
 from dexhot.hardware.dynamixel.bus import ServoBus
 from dexhot.nodes import messages
 from dexhot.nodes.leap_driver_node import LeapDriverNode
-from dexhot.nodes.process import bring_down, bring_up
-from dexhot.nodes.qos import publish_profile, subscribe_profile
+from node_bench import NodeBench
 
 pytest.importorskip("dynamixel_sdk")
 pytestmark = pytest.mark.ros
 NAMES = [j.name for j in joint_table("leap_right")]
 
 
-class Rig:
-    """The driver over a simulated bus, and a client that supervises and commands it."""
+class Rig(NodeBench):
+    """The driver over a simulated bus, and who supervises and commands it."""
 
-    def __init__(self, bus: ServoBus, reference: str, folder):
-        parameters = {"rig": "real", "port": bus.path, "reference": reference, "slack": 0.06, "bus_watchdog": 2.0}
-        parameters |= {"supervisor_timeout": 10.0, "max_age": 1.0}
-        file = folder / "parameters.yaml"
-        file.write_text(json.dumps({"leap_driver": {"ros__parameters": parameters}}))
-        rclpy.init(args=["test", "--ros-args", "--params-file", str(file)])
-        self.executor = SingleThreadedExecutor()
-        self.node, self.client = LeapDriverNode(), rclpy.create_node("client")
-        for node in (self.node, self.client):
-            self.executor.add_node(node)
-        assert bring_up(self.node), self.node.fault_reason
-        self.states: list[JointState] = []
-        self.client.create_subscription(
-            JointState, "/leap/joint_states", self.states.append, subscribe_profile("state")
-        )
-        self.commands = self.client.create_publisher(JointState, "/leap/command", publish_profile("command"))
-        self.safety = self.client.create_publisher(DiagnosticArray, "/safety/state", publish_profile("latched"))
-
-    def spin_until(self, condition, seconds: float = 20.0) -> bool:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not condition():
-            self.executor.spin_once(timeout_sec=0.02)
-        return bool(condition())
+    def __init__(self, bus: ServoBus, reference: str):
+        super().__init__()
+        wire = {"rig": "real", "port": bus.path, "reference": reference, "slack": 0.06, "bus_watchdog": 2.0}
+        self.node = self.start(LeapDriverNode(), **wire, supervisor_timeout=10.0, max_age=1.0)
+        assert self.node.state == "active", self.node.fault_reason
+        self.states = self.listen(JointState, "/leap/joint_states", "state")
+        self.commands = self.publisher(JointState, "/leap/command", "command")
 
     def command(self, q: np.ndarray) -> None:
-        stamp = self.client.get_clock().now().to_msg()
-        self.safety.publish(messages.safety_state(messages.Safety(State.TRACKING), stamp))
+        self.supervise(State.TRACKING)
+        stamp = self.other.get_clock().now().to_msg()
         self.commands.publish(messages.joint_state(NAMES, stamp, q, np.zeros(16), np.zeros(16)))
-
-    def close(self) -> None:
-        bring_down(self.node)
-        self.executor.shutdown()
-        self.node.destroy_node()
-        self.client.destroy_node()
-        rclpy.try_shutdown()
 
 
 @pytest.fixture
@@ -73,7 +43,7 @@ def bus():
 @pytest.fixture
 def rig(ros_domain, bus, lift_reference, tmp_path, monkeypatch):
     monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path / "config"))
-    made = Rig(bus, str(files.save(lift_reference, tmp_path / "reference.npz")), tmp_path)
+    made = Rig(bus, str(files.save(lift_reference, tmp_path / "reference.npz")))
     yield made
     made.close()
 
