@@ -108,6 +108,26 @@ def test_poses_that_come_late_but_steadily_are_not_predicted(told):
     assert told.node.values["bridged"] == 0
 
 
+def test_a_hand_whose_states_come_late_and_at_once_makes_nothing_missing(told):
+    ticks(told, 30)
+    for k in range(30, 42):
+        told.pose(k * TICK)
+    for k in range(30, 42):
+        told.hand(k * TICK)
+    assert told.node.values["bridged"] == 0
+    assert told.stamps() == pytest.approx(np.arange(42) * TICK, abs=1e-5)
+
+
+def test_a_pose_that_comes_before_the_first_state_of_the_hand_makes_nothing_missing(told):
+    for k in range(3):
+        told.pose(k * TICK)
+    for k in range(3, 30):
+        told.hand(k * TICK)
+        told.pose(k * TICK)
+    assert told.stamps() == pytest.approx(np.arange(30) * TICK, abs=1e-5)
+    assert told.node.values["bridged"] == 0
+
+
 @pytest.mark.parametrize("wrong", ["not finite", "stamped back"])
 def test_a_pose_that_says_nothing_does_not_count_as_seen(told, wrong):
     ticks(told, 30)

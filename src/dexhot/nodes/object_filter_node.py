@@ -6,6 +6,7 @@ moment, and those behind still get a state for every tick.
 """
 
 import time
+from collections import deque
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -20,7 +21,8 @@ from dexhot.nodes.base import DexhotNode
 from dexhot.tracking.object_filter import FilterOptions, ObjectFilter
 
 TICK = 1.0 / RATE  # s
-LATE = 1.5 * TICK  # s after the last measurement arrived from which one is missing
+LATE = 1.5 * TICK  # s behind the measurement that should be here
+RECENT = 30  # measurements; the hand's states may lag too, so the longest of their delays counts
 
 
 class ObjectFilterNode(DexhotNode):
@@ -43,7 +45,7 @@ class ObjectFilterNode(DexhotNode):
 
     def forget(self) -> None:
         self.filter.reset()
-        self.measured = self.tick  # when the last measurement came, by the hand's stamps
+        self.delays: deque[float] = deque(maxlen=RECENT)  # s by which measurements came behind the hand's states
         self.told = self.bridge = -np.inf  # stamps of the last state, and of the last that was a prediction
         self.lost = True  # until it is seen
 
@@ -64,7 +66,7 @@ class ObjectFilterNode(DexhotNode):
             self.values["rejected"] += 1  # type: ignore[operator]
         if stamp < self.filter.stamp:
             return  # came late: nothing new is known
-        self.measured = self.tick
+        self.delays.append(max(self.tick - stamp, 0.0))  # the hand's states may lag, or not have come yet
         if stamp > self.bridge + 0.5 * TICK:  # else its tick has its state
             self.tell(self.filter, message.header.stamp)
         self.step.add(time.monotonic() - begin)
@@ -72,10 +74,11 @@ class ObjectFilterNode(DexhotNode):
     def on_hand(self, message: JointState) -> None:
         """A state for the tick whose measurement should have come; none for an object that is lost."""
         self.tick = messages.seconds(message.header.stamp)
-        missing = self.tick - self.measured
-        if self.lost or missing < LATE:
+        if self.lost:
             return
-        now, stamp = self.filter.stamp + missing, self.told + TICK
+        now, stamp = self.tick - max(self.delays), self.told + TICK  # now: of the measurement that should be here
+        if now - self.filter.stamp < LATE:
+            return
         if self.filter.ahead(now).lost(now):
             stamp = now
         elif stamp > now - 0.5 * TICK:
