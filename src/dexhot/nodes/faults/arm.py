@@ -1,8 +1,6 @@
 """Faults of the Franka arm: the real driver over the robot's protocol, the robot simulated in another process."""
 
-import re
 import time
-from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -12,13 +10,12 @@ from dexhot.hands.joint_table import joint_table
 from dexhot.hardware.franka_arm import FrankaArm
 from dexhot.hardware.franka_settings import ArmError, Settings
 from dexhot.hardware.franka_simulator import ArmProcess
-from dexhot.nodes.faults.driven import Driven
+from dexhot.nodes.faults.driven import Driven, broken
 from dexhot.nodes.faults.table import Faults, Outcome
 
 FAULTS = Faults("arm")
 NONE = np.zeros(7)
 AMPLITUDE, SPEED = 0.05, 3.0  # rad, rad/s of phase
-LONGEST = 8.0  # s that a fault may stay unnoticed
 TRIES = 8  # of a clean start, on a machine that starves the simulation
 STEEPEST = 1.0  # N m per cycle: libfranka's kMaxTorqueRate, beyond which a robot stops
 # The simulation shares this machine with everything else: the robot's own time may stand still for longer than 0.1 s
@@ -29,6 +26,7 @@ class ArmRig(Driven):
     """A robot, which outlives a fault, and a driver for each fault."""
 
     period = 1 / 60  # s from command to command
+    longest = 8.0
 
     def __init__(self, settings: Settings = SETTINGS):
         self.settings = settings
@@ -97,22 +95,6 @@ class ArmRig(Driven):
         return sum(high) + sum(change > STEEPEST for change in state["steepest_torque"])
 
 
-def breaks(rig: ArmRig, cause: Callable[[], None], expects: str, cure: Callable[[], None] | None = None) -> Outcome:
-    """A fault in motion that the driver must raise, with words that match `expects`."""
-    rig.ready()
-    begin = time.monotonic()
-    cause()
-    told = rig.drive(LONGEST)
-    ms = 1e3 * (time.monotonic() - begin)
-    if not re.search(expects, told):
-        return Outcome(told, None, ms if told and rig.refuses() else None, "fault" if told else "tracking", "")
-    safe = ms if rig.refuses() else None
-    if cure:
-        cure()
-    how = f"{'cause removed, then ' if cure else ''}reset" if rig.reset() else ""
-    return Outcome(told, ms, safe, "fault", how)
-
-
 @FAULTS.add("robot unreachable at start")
 def unreachable(rig: ArmRig) -> Outcome:
     arm = FrankaArm("127.0.250.1", rig.settings)
@@ -125,14 +107,10 @@ def unreachable(rig: ArmRig) -> Outcome:
     return Outcome("", None, None, "connected", "")
 
 
-@FAULTS.add("reflex", quick=True)
-def reflex(rig: ArmRig) -> Outcome:
-    return breaks(rig, rig.process.reflex, "reflex")
-
-
-@FAULTS.add("frozen controller", quick=True)
-def frozen(rig: ArmRig) -> Outcome:
-    return breaks(rig, rig.process.freeze, "stands still", rig.process.thaw)
+FAULTS.case("reflex", lambda rig: broken(rig, rig.process.reflex, "reflex"), quick=True)
+FAULTS.case(
+    "frozen controller", lambda rig: broken(rig, rig.process.freeze, "stands still", rig.process.thaw), quick=True
+)
 
 
 @FAULTS.add("network loss 2 s")
@@ -143,7 +121,7 @@ def network_loss(rig: ArmRig) -> Outcome:
         time.sleep(2.0)
         rig.process.thaw()
 
-    return breaks(rig, rig.process.freeze, "stands still", back)
+    return broken(rig, rig.process.freeze, "stands still", back)
 
 
 @FAULTS.add("network loss 100 ms")
@@ -155,7 +133,7 @@ def network_gap(rig: ArmRig) -> Outcome:
     rig.process.freeze()
     rig.drive(0.1)
     rig.process.thaw()
-    told = rig.drive(LONGEST, until=lambda: rig.arm.longest_stall > 0.05)
+    told = rig.drive(rig.longest, until=lambda: rig.arm.longest_stall > 0.05)
     ms = 1e3 * (time.monotonic() - begin)
     words = rig.arm.warnings.get("stall", "")
     if told:
@@ -166,7 +144,7 @@ def network_gap(rig: ArmRig) -> Outcome:
 
 @FAULTS.add("robot loses power")
 def powerless(rig: ArmRig) -> Outcome:
-    return breaks(rig, rig.process.kill, "connection|stopped by itself|stands still", rig.process.start)
+    return broken(rig, rig.process.kill, "connection|stopped by itself|stands still", rig.process.start)
 
 
 @FAULTS.add("commands stop coming")
@@ -174,7 +152,7 @@ def silence(rig: ArmRig) -> Outcome:
     """Who commands has died: the arm comes to rest by its own watchdog."""
     rig.ready()
     before, begin = rig.arm.counts["silences"], time.monotonic()
-    while rig.arm.counts["silences"] == before and time.monotonic() - begin < LONGEST:
+    while rig.arm.counts["silences"] == before and time.monotonic() - begin < rig.longest:
         time.sleep(0.002)
     ms = 1e3 * (time.monotonic() - begin)
     seen = rig.arm.counts["silences"] > before
@@ -220,11 +198,5 @@ def limited(rig: ArmRig, offset: float, kind: str) -> Outcome:
     return Outcome(words, detected, detected if kept else None, state, "by itself" if back else "")
 
 
-@FAULTS.add("command out of limits")
-def out_of_limits(rig: ArmRig) -> Outcome:
-    return limited(rig, 20.0, "position")
-
-
-@FAULTS.add("discontinuous command (0.5 rad)")
-def leap(rig: ArmRig) -> Outcome:
-    return limited(rig, 0.5, "acceleration")
+FAULTS.case("command out of limits", limited, 20.0, "position")
+FAULTS.case("discontinuous command (0.5 rad)", limited, 0.5, "acceleration")

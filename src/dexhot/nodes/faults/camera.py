@@ -93,26 +93,8 @@ def befallen(rig: CameraRig, fault: str, state: str) -> Outcome:
     return Outcome(told if seen else "", ms if seen else None, None, state, how if back else "", lost)
 
 
-@FAULTS.add("camera unplugged", moves=False)
-def unplugged(rig: CameraRig) -> Outcome:
-    return befallen(rig, "unplugged", "no images")
-
-
-@FAULTS.add("camera silent", moves=False)
-def silent(rig: CameraRig) -> Outcome:
-    return befallen(rig, "silent", "no images")
-
-
-@FAULTS.add("frozen image under new stamps", quick=True, moves=False)
-def frozen(rig: CameraRig) -> Outcome:
-    return befallen(rig, "frozen", "warning")
-
-
-@FAULTS.add("camera stamps jump back", quick=True, moves=False)
-def stamps_back(rig: CameraRig) -> Outcome:
-    return befallen(rig, "back", "warning")
-
-
-@FAULTS.add("depth all zero", moves=False)
-def blind(rig: CameraRig) -> Outcome:
-    return befallen(rig, "blind", "warning")
+FAULTS.case("camera unplugged", befallen, "unplugged", "no images", moves=False)
+FAULTS.case("camera silent", befallen, "silent", "no images", moves=False)
+FAULTS.case("frozen image under new stamps", befallen, "frozen", "warning", quick=True, moves=False)
+FAULTS.case("camera stamps jump back", befallen, "back", "warning", quick=True, moves=False)
+FAULTS.case("depth all zero", befallen, "blind", "warning", moves=False)

@@ -1,17 +1,33 @@
 """What the rigs of hand and arm share: a device that is commanded again and again while a fault comes."""
 
+import re
 import time
 from collections.abc import Callable
 
 from dexhot.errors import DexhotError
+from dexhot.nodes.faults.table import Outcome
 
 
 class Driven:
-    """A rig whose `command` gives its device one command, every `period` s."""
+    """A rig that commands its device every `period` s; a fault may stay unnoticed for `longest` s."""
 
     period: float
+    longest: float
+
+    def ready(self) -> None:
+        """The device follows commands. Raises DexhotError."""
+        raise NotImplementedError
 
     def command(self) -> None:
+        """Give one command. Raises what the driver raises."""
+        raise NotImplementedError
+
+    def refuses(self) -> bool:
+        """Whether a command is refused."""
+        raise NotImplementedError
+
+    def reset(self) -> bool:
+        """What activating the driver node does; whether the device then moves again."""
         raise NotImplementedError
 
     def drive(self, seconds: float, until: Callable[[], bool] = lambda: False) -> str:
@@ -24,3 +40,19 @@ class Driven:
                 return str(e)
             time.sleep(self.period)
         return ""
+
+
+def broken(rig: Driven, cause: Callable[[], None], expects: str, cure: Callable[[], None] | None = None) -> Outcome:
+    """A fault in motion that the driver must raise, with words that match `expects`."""
+    rig.ready()
+    begin = time.monotonic()
+    cause()
+    told = rig.drive(rig.longest)
+    ms = 1e3 * (time.monotonic() - begin)
+    if not re.search(expects, told):
+        return Outcome(told, None, ms if told and rig.refuses() else None, "fault" if told else "tracking", "")
+    safe = ms if rig.refuses() else None
+    if cure:
+        cure()
+    how = f"{'cause removed, then ' if cure else ''}reset" if rig.reset() else ""
+    return Outcome(told, ms, safe, "fault", how)

@@ -30,7 +30,7 @@ NAMES = [j.name for j in joint_table("leap_right")]
 STOPPED = (State.HOLDING, State.FAULT)
 
 
-def watched(graph: Graph, cause: Callable[[], object], expects: str = "", wait: float = LONGEST) -> Outcome:
+def watched(graph: Graph, cause: Callable[[], object], expects: str = "") -> Outcome:
     """Cause the fault in motion; wait until the supervisor tells of it, with `expects` in its words, and all holds."""
     graph.ready()
     before = len(graph.changes)
@@ -40,7 +40,7 @@ def watched(graph: Graph, cause: Callable[[], object], expects: str = "", wait: 
     def noticed() -> bool:
         return any(expects in reason for _, state, reason in graph.changes[before:] if state in STOPPED)
 
-    graph.spin_until(lambda: noticed() and math.isfinite(graph.stopped_at), wait)
+    graph.spin_until(lambda: noticed() and math.isfinite(graph.stopped_at), LONGEST)
     safe = 1e3 * (graph.stopped_at - begin) if begin < graph.stopped_at < math.inf else None
     told = [(t, s, r) for t, s, r in graph.changes[before:] if s in STOPPED]
     fitting = [change for change in told if expects in change[2]]
@@ -61,21 +61,21 @@ def back(graph: Graph, outcome: Outcome, how: str) -> Outcome:
     return Outcome(**{**outcome.__dict__, "recovered": f"{how}{reset}started"})
 
 
-def injected(graph: Graph, kind: str, expects: str = "") -> Outcome:
+def injected(graph: Graph, kind: str, expects: str) -> Outcome:
+    """The rig's fault `kind`, until it is told of; then it ends."""
     outcome = watched(graph, lambda: graph.inject(kind), expects)
     graph.inject("none")
     return back(graph, outcome, "")
 
 
 def killed(graph: Graph, name: str, expects: str = "") -> Outcome:
+    """A process dies and is started again."""
     outcome = watched(graph, lambda: graph.kill(name), expects)
     graph.start(name)
     return back(graph, outcome, "process started again, ")
 
 
-@FAULTS.add("object lost (no poses)", quick=True)
-def object_silent(graph: Graph) -> Outcome:
-    return injected(graph, "silent", "object")
+FAULTS.case("object lost (no poses)", injected, "silent", "object", quick=True)
 
 
 @FAULTS.add("object not seen for 80 ms")
@@ -93,34 +93,12 @@ def object_gap(graph: Graph) -> Outcome:
     return Outcome(words, ms if seen else None, 0.0, str(graph.state), "by itself" if graph.moving else "")
 
 
-@FAULTS.add("object pose jumps 20 cm")
-def object_jump(graph: Graph) -> Outcome:
-    return injected(graph, "jump", "sigma")
-
-
-@FAULTS.add("object pose NaN")
-def object_nan(graph: Graph) -> Outcome:
-    return injected(graph, "nan", "object")
-
-
-@FAULTS.add("object pose stamps jump back")
-def object_back(graph: Graph) -> Outcome:
-    return injected(graph, "back", "object")
-
-
-@FAULTS.add("controller process killed")
-def controller_killed(graph: Graph) -> Outcome:
-    return killed(graph, "controller", "controller")
-
-
-@FAULTS.add("shaper process killed")
-def shaper_killed(graph: Graph) -> Outcome:
-    return killed(graph, "shaper", "shaper")
-
-
-@FAULTS.add("object filter process killed")
-def filter_killed(graph: Graph) -> Outcome:
-    return killed(graph, "object_filter")
+FAULTS.case("object pose jumps 20 cm", injected, "jump", "sigma")
+FAULTS.case("object pose NaN", injected, "nan", "object")
+FAULTS.case("object pose stamps jump back", injected, "back", "object")
+FAULTS.case("controller process killed", killed, "controller", "controller")
+FAULTS.case("shaper process killed", killed, "shaper", "shaper")
+FAULTS.case("object filter process killed", killed, "object_filter")
 
 
 @FAULTS.add("supervisor killed", quick=True)
@@ -144,14 +122,8 @@ def driver_fault(graph: Graph, kind: str, node: str) -> Outcome:
     return back(graph, watched(graph, lambda: graph.inject(kind), node), "")
 
 
-@FAULTS.add("arm's driver fails (reflex): the hand stops too")
-def arm_fails(graph: Graph) -> Outcome:
-    return driver_fault(graph, "arm", "franka_driver")
-
-
-@FAULTS.add("hand's driver fails (bus gone): the arm stops too")
-def hand_fails(graph: Graph) -> Outcome:
-    return driver_fault(graph, "hand", "leap_driver")
+FAULTS.case("arm's driver fails (reflex): the hand stops too", driver_fault, "arm", "franka_driver")
+FAULTS.case("hand's driver fails (bus gone): the arm stops too", driver_fault, "hand", "leap_driver")
 
 
 @FAULTS.add("emergency stop pressed", quick=True)
@@ -223,14 +195,8 @@ def hand_command(graph: Graph, value: float, expects: str, counter: str) -> Outc
     return back(graph, Outcome(words if seen else "", ms if seen else None, 0.0 if seen else None, state, ""), "")
 
 
-@FAULTS.add("NaN command to the hand")
-def nan_command(graph: Graph) -> Outcome:
-    return hand_command(graph, math.nan, "not finite", "refused")
-
-
-@FAULTS.add("command to the hand out of limits, in a leap")
-def far_command(graph: Graph) -> Outcome:
-    return hand_command(graph, 20.0, "", "clamped")
+FAULTS.case("NaN command to the hand", hand_command, math.nan, "not finite", "refused")
+FAULTS.case("command to the hand out of limits, in a leap", hand_command, 20.0, "", "clamped")
 
 
 @FAULTS.add("the graph started twice in one domain", moves=False)

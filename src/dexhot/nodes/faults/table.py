@@ -67,6 +67,12 @@ class Faults(list[Fault]):
 
         return added
 
+    def case(
+        self, name: str, run: Callable[..., Outcome], *arguments: Any, quick: bool = False, moves: bool = True
+    ) -> None:
+        """The fault `name` is `run(rig, *arguments)`."""
+        self.append(Fault(name, self.group, lambda rig: run(rig, *arguments), quick, moves))
+
 
 def metrics(results: list[Result], false_stops: int) -> dict[str, int]:
     """The ids of the benchmark; `must_be_safe` counts the faults that motion depends on."""
