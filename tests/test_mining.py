@@ -14,11 +14,12 @@ from dexhot.errors import DexhotError, FileFormatError
 from dexhot.evaluation.metrics import SUCCESSES
 from dexhot.evaluation.score import floating_simulator
 from dexhot.hands.robot_hand import load_hand
+from dexhot.retargeting.placement import place
 from dexhot.simulation.physics import load_physics
 from dexhot_train.bench_mine import figures, mine_clip, score_clip
 from dexhot_train.clip_job import ClipJob, run_clip
 from dexhot_train.executor import run_jobs
-from dexhot_train.mining import MineOptions, mine, with_samples
+from dexhot_train.mining import MineOptions, _Miner, mine, with_samples
 from dexhot_train.refine import draw_worlds, nominal_world, replay
 from dexhot_train.search import SearchOptions, search
 
@@ -79,6 +80,16 @@ def test_replay_in_the_nominal_world_is_the_nominal_rollout(simulator, lift_refe
     demonstration = mine(lift_reference, lift_object, load_hand("leap_right"), load_physics(), TINY)
     (metrics,) = replay(lift_reference, demonstration.actions, [nominal_world(lift_reference, simulator)], simulator)
     assert metrics["T_err_cm"] == pytest.approx(demonstration.scores["T_err_cm"], abs=1e-6)
+
+
+def test_a_placed_reference_is_planned_for_the_arm_too(lift_reference, lift_object):
+    hand, physics = load_hand("leap_right"), load_physics()
+    miner = _Miner(place(lift_reference), lift_object, hand, physics, TINY, lambda stage, share: None)
+    found = miner._search("robust", 0, [miner.world, *miner.arm_worlds], TINY.robust)
+    assert [world.model for world in miner.arm_worlds] == [None]
+    assert found.scores["success_strict"] and found.scores["success_strict_arm"]
+    alone = _Miner(lift_reference, lift_object, hand, physics, TINY, lambda stage, share: None)
+    assert not alone.arm_worlds  # where it was recorded, nobody knows where the arm would stand
 
 
 def test_more_samples_scale_every_round():
