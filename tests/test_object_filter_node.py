@@ -138,6 +138,16 @@ def test_a_pose_that_says_nothing_does_not_count_as_seen(told, wrong):
     assert told.stamps()[-1] < 45 * TICK
 
 
+@pytest.mark.parametrize("step", [-10.0, 10.0])
+def test_a_clock_that_is_set_is_no_gap(told, step):
+    ticks(told, 30)
+    for k in range(30, 60):
+        told.hand(k * TICK + step)
+        told.pose(k * TICK, stamp=k * TICK + step)
+    assert told.node.values["bridged"] == 0
+    assert len(told.states) == (60 if step > 0 else 30)
+
+
 def test_before_the_object_was_seen_there_is_nothing_to_tell(told):
     for k in range(30):
         told.hand(k * TICK)

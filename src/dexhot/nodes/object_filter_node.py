@@ -77,7 +77,7 @@ class ObjectFilterNode(DexhotNode):
         if self.lost:
             return
         now, stamp = self.tick - max(self.delays), self.told + TICK  # now: of the measurement that should be here
-        if now - self.filter.stamp < LATE:
+        if not LATE <= now - self.filter.stamp <= self.p.lost_after:  # more is no gap: a clock was set
             return
         if self.filter.ahead(now).lost(now):
             stamp = now
