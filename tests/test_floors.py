@@ -75,7 +75,9 @@ def test_packages_of_one_floor_do_not_form_a_circle():
 
 
 @pytest.mark.ros
-@pytest.mark.parametrize("module", ["graphs", "object_filter_node", "recorder_node", "supervisor_node"])
+@pytest.mark.parametrize(
+    "module", ["graphs", "leap_driver_node", "object_filter_node", "recorder_node", "supervisor_node"]
+)
 def test_what_needs_no_physics_starts_without_its_libraries(module):
     heavy = "{'mujoco', 'scipy', 'trimesh'}"
     program = f"import sys, dexhot.nodes.{module}; print(*({heavy} & set(sys.modules)))"

@@ -24,7 +24,9 @@ class Reading:
 class Device(Protocol):
     """An arm or a hand. Every call raises DexhotError when the device is gone or refuses."""
 
-    joint_names: tuple[str, ...]
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """In joint-table order."""
 
     def connect(self) -> None: ...
 

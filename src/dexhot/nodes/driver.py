@@ -5,7 +5,6 @@ everything else is counted and leaves the device holding. The watchdog holds whe
 """
 
 import time
-from typing import ClassVar
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -25,18 +24,17 @@ RETRY = 0.25  # s
 
 
 class DriverNode(DexhotNode):
-    """A device as a node; `robot` names its rows of the joint table, `devices` what each value of `rig` connects to."""
+    """A device as a node; `robot` names its rows of the joint table."""
 
     topic = ""  # "/leap": <topic>/joint_states, <topic>/command
-    devices: ClassVar[dict[str, type]] = {}
 
     def robot(self) -> str:
         """Name of the joint table to obey."""
         raise NotImplementedError
 
     def make_device(self) -> Device:
-        """What the parameter `rig` names."""
-        return self.devices[self.p.rig]()
+        """What the parameter `rig` names: "sim", the twin in this process's embedded world, or "real"."""
+        raise NotImplementedError
 
     def setup(self) -> None:
         self.names = [j.name for j in joint_table(self.robot())]

@@ -1,10 +1,7 @@
 """The Franka arm's driver: /franka/command (positions and velocities) in, /franka/joint_states out."""
 
-from typing import ClassVar
-
 from dexhot.errors import DexhotError
 from dexhot.hardware.devices import Device
-from dexhot.hardware.franka import FrankaTwin
 from dexhot.hardware.franka_arm import FrankaArm
 from dexhot.hardware.franka_settings import Settings
 from dexhot.nodes.driver import DriverNode
@@ -13,8 +10,9 @@ HEALTH_RATE = 2.0  # Hz
 
 
 class FrankaDriverNode(DriverNode):
+    """A FrankaArm, whose limits and network go to /diagnostics, or its twin."""
+
     topic = "/franka"
-    devices: ClassVar[dict[str, type]] = {"sim": FrankaTwin, "real": FrankaArm}
 
     def __init__(self) -> None:
         super().__init__("franka_driver")
@@ -24,7 +22,9 @@ class FrankaDriverNode(DriverNode):
 
     def make_device(self) -> Device:
         if self.p.rig == "sim":
-            return super().make_device()
+            from dexhot.hardware.franka import FrankaTwin  # with MuJoCo, for which a real arm waits until connect
+
+            return FrankaTwin()
         if not self.p.address:
             raise DexhotError("rig is real: set the parameter `address` to the arm's, as in http://ADDRESS/desk.")
         settings = Settings(

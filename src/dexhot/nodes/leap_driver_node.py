@@ -1,13 +1,10 @@
 """The LEAP hand's driver: /leap/command in, /leap/joint_states out."""
 
-from typing import ClassVar
-
 import numpy as np
 
 from dexhot.data.files import load
 from dexhot.data.types import Reference
 from dexhot.hardware.devices import Device
-from dexhot.hardware.leap import LeapTwin
 from dexhot.hardware.leap_hand import LeapHand
 from dexhot.hardware.leap_setup import Settings
 from dexhot.nodes.driver import DriverNode
@@ -17,8 +14,9 @@ HEALTH_RATE = 2.0  # Hz
 
 
 class LeapDriverNode(DriverNode):
+    """A LeapHand, whose health goes to /diagnostics, or its twin."""
+
     topic = "/leap"
-    devices: ClassVar[dict[str, type]] = {"sim": LeapTwin, "real": LeapHand}
 
     def __init__(self) -> None:
         super().__init__("leap_driver")
@@ -28,7 +26,9 @@ class LeapDriverNode(DriverNode):
 
     def make_device(self) -> Device:
         if self.p.rig == "sim":
-            return super().make_device()
+            from dexhot.hardware.leap import LeapTwin  # with MuJoCo, which a real hand's driver does without
+
+            return LeapTwin()
         patience = max(Settings.patience, PATIENT_TRIES * self.p.slack)
         settings = Settings(slack=self.p.slack, watchdog=self.p.bus_watchdog, patience=patience)
         return LeapHand(self.robot(), self.p.port, self.p.baud, settings)
