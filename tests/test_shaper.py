@@ -6,6 +6,7 @@ from dexhot.control.shaper import CommandShaper, HandShaper, measure_lag
 from dexhot.control.wrist import wrist_to_palm, wrist_twist
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
+from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.hands.arm import FR3_HOME
 from dexhot.hands.robot_hand import load_hand
 from dexhot.hardware.embedded import EmbeddedWorld
@@ -101,7 +102,7 @@ def test_the_twist_of_the_palm_is_what_its_pose_does():
     base = np.array([0.5, 0.5, -0.5, 0.5])
     a, b = (wrist_to_palm(wrist + s * dt * rates, base) for s in (-1.0, 1.0))
     turn = single.log(single.multiply(b[3:], single.conjugate(a[3:]))) / (2 * dt)
-    np.testing.assert_allclose(wrist_twist(wrist, rates, base), np.r_[rates[:3], turn], atol=1e-6)
+    np.testing.assert_allclose(wrist_twist(wrist, rates, quat_to_matrix(base)), np.r_[rates[:3], turn], atol=1e-6)
 
 
 def test_finger_commands_stay_within_the_joint_limits():

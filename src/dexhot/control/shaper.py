@@ -18,6 +18,7 @@ import numpy as np
 from dexhot.control.arm_dynamics import ArmDynamics
 from dexhot.control.wrist import wrist_to_palm, wrist_twist
 from dexhot.errors import DexhotError
+from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.hands.robot_hand import RobotHand
 from dexhot.retargeting.arm_ik import ArmIK
 from dexhot.simulation.physics import Physics
@@ -67,7 +68,7 @@ class CommandShaper:
         self.shaper = HandShaper(hand, base_quat, physics)
         self.ik, self.dynamics = ArmIK(hand), ArmDynamics(hand)
         self.torque_limit = 0.5 * np.array(physics.arm.force)
-        self.base_quat, self.rate = base_quat, 1.0 / physics.control_dt
+        self.base_quat, self.base_R, self.rate = base_quat, quat_to_matrix(base_quat), 1.0 / physics.control_dt
         self.hand_lead, self.wrist_lead = hand_lead, wrist_lead
         self.lower, self.upper = hand.lower, hand.upper
 
@@ -89,7 +90,7 @@ class CommandShaper:
         palm = wrist_to_palm(q[:6] + self.wrist_lead * qd[:6], self.base_quat)
         arm_q, ik_error, _ = self.ik.solve(palm, self.arm_q)
         mean = (arm_q - self.arm_q) * self.rate
-        arm_qd = self.dynamics.velocity(arm_q, mean, wrist_twist(q[:6], qd[:6], self.base_quat))
+        arm_qd = self.dynamics.velocity(arm_q, mean, wrist_twist(q[:6], qd[:6], self.base_R))
         arm_qd = np.clip(arm_qd, -self.ik.velocity, self.ik.velocity)
         torque = self.dynamics.torque(0.5 * (self.arm_q + arm_q), mean, (arm_qd - self.arm_qd) * self.rate)
         torque = np.clip(torque, -self.torque_limit, self.torque_limit)

@@ -3,7 +3,6 @@
 import numpy as np
 
 from dexhot.geometry import single
-from dexhot.geometry.rotations import quat_rotate
 
 
 def wrist_to_palm(wrist: np.ndarray, base_quat: np.ndarray) -> np.ndarray:
@@ -17,16 +16,13 @@ def palm_to_wrist(world_T_palm: np.ndarray, base_quat: np.ndarray, near: np.ndar
     return np.concatenate([world_T_palm[:3], single.to_xyz_angles(relative, near[3:6])])
 
 
-def wrist_twist(wrist: np.ndarray, rates: np.ndarray, base_quat: np.ndarray) -> np.ndarray:
+def wrist_twist(wrist: np.ndarray, rates: np.ndarray, world_R_base: np.ndarray) -> np.ndarray:
     """(..., 6) the palm's velocity in m/s and angular velocity in rad/s, world axes, of joints and rates (..., 6)."""
-    rx, ry = wrist[..., 3], wrist[..., 4]
     x, y, z = rates[..., 3], rates[..., 4], rates[..., 5]
-    turn = np.stack(  # about the axes that Rx and Ry have turned
-        [
-            x + np.sin(ry) * z,
-            np.cos(rx) * y - np.sin(rx) * np.cos(ry) * z,
-            np.sin(rx) * y + np.cos(rx) * np.cos(ry) * z,
-        ],
-        axis=-1,
-    )
-    return np.concatenate([rates[..., :3], quat_rotate(base_quat, turn)], axis=-1)
+    (sin_x, sin_y), (cos_x, cos_y) = (np.moveaxis(f(wrist[..., 3:5]), -1, 0) for f in (np.sin, np.cos))
+    twist = rates.copy()
+    twist[..., 3] = x + sin_y * z  # about the axes that Rx and Ry have turned
+    twist[..., 4] = cos_x * y - sin_x * cos_y * z
+    twist[..., 5] = sin_x * y + cos_x * cos_y * z
+    twist[..., 3:] = twist[..., 3:] @ world_R_base.T
+    return twist
