@@ -19,6 +19,8 @@ from dexhot.hands.joint_table import joint_table
 
 
 class State(StrEnum):
+    """Of the safety machine; the module draws its transitions."""
+
     INACTIVE = "inactive"
     READY = "ready"
     TRACKING = "tracking"
@@ -27,6 +29,8 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
+    """What can change the state."""
+
     INPUTS_READY = "inputs_ready"  # every stream is fresh, finite, and the object is seen
     START = "start"
     FINISH = "finish"  # the clip is over, or the rig was reset for the next one
@@ -47,16 +51,14 @@ class Event(StrEnum):
 
 
 HOLD_EVENTS = (
-    *(
-        Event.STALE,
-        Event.NON_FINITE,
-        Event.CLOCK_STEP,
-        Event.OBJECT_LOST,
-        Event.OUT_OF_LIMITS,
-        Event.STRAINED,
-        Event.HOT,
-        Event.LATE,
-    ),
+    Event.STALE,
+    Event.NON_FINITE,
+    Event.CLOCK_STEP,
+    Event.OBJECT_LOST,
+    Event.OUT_OF_LIMITS,
+    Event.STRAINED,
+    Event.HOT,
+    Event.LATE,
     Event.STOP,
 )
 FAULT_EVENTS = (Event.ESTOP, Event.DEAD_NODE, Event.DRIVER_FAULT, Event.DIVERGED)

@@ -1,7 +1,5 @@
 """A bus of simulated servos behind a pseudo terminal, byte for byte as a LEAP hand behind its USB adapter.
 
-    python -m dexhot.hardware.dynamixel.bus     prints the path to open; type in faults, `help` lists them
-
 Answers come when the wire would have carried them: 10 bits per byte at the port's speed, plus each servo's return
 delay. With `latency` the adapter keeps the last, unfilled USB packet of an answer that long, as an FTDI chip does (16
 ms by default). What one servo does is in servo.py, what it moves in plant.py, what can go wrong in faults.py.
@@ -279,11 +277,3 @@ class ServoBus:
         if fast:
             return [protocol.fast_status(answers, len(parameters) - 4)]
         return [protocol.status(*answer) for answer in answers]
-
-
-if __name__ == "__main__":
-    import tyro
-
-    from dexhot.hardware.dynamixel.simulator import serve
-
-    tyro.cli(serve)

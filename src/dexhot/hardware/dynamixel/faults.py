@@ -107,18 +107,5 @@ class Faults:
 
 
 NAMES: dict[str, Callable[..., None]] = {
-    f.__name__: f
-    for f in (
-        *(
-            Faults.kill,
-            Faults.revive,
-            Faults.double,
-            Faults.single,
-            Faults.noise,
-            Faults.drop,
-            Faults.overload,
-            Faults.heat,
-        ),
-        *(Faults.voltage, Faults.baud, Faults.torque, Faults.unplug, Faults.replug),
-    )
+    name: fault for name, fault in vars(Faults).items() if name[0] != "_" and name not in ("inject", "on_the_wire")
 }

@@ -10,6 +10,8 @@ ALERT = 0x80  # bit of a status packet's error byte: hardware_error_status is no
 
 
 class Instruction(IntEnum):
+    """What a packet asks for, or that it is an answer."""
+
     PING = 0x01
     READ = 0x02
     WRITE = 0x03
@@ -59,6 +61,7 @@ def packet(ident: int, body: bytes) -> bytes:
 
 
 def status(ident: int, error: int, data: bytes = b"") -> bytes:
+    """The packet with which servo `ident` answers: its error byte and its data."""
     return packet(ident, bytes([Instruction.STATUS, error]) + data)
 
 

@@ -1,4 +1,7 @@
-"""A simulated bus as a process of its own: `serve` is what it runs, `BusProcess` what starts one and talks to it."""
+"""A simulated bus as a process of its own: `serve` is what it runs, `BusProcess` what starts one and talks to it.
+
+By hand: `dexhot leap simulate`, or `python -m dexhot.hardware.dynamixel.simulator`.
+"""
 
 import json
 import sys
@@ -80,7 +83,7 @@ class BusProcess:
     def __init__(self, **options: Any):
         flags = [f"--{'' if value is not False else 'no-'}{name.replace('_', '-')}" for name, value in options.items()]
         values = [[] if isinstance(value, bool) else [str(value)] for value in options.values()]
-        self.command = [sys.executable, "-m", "dexhot.hardware.dynamixel.bus"]
+        self.command = [sys.executable, "-m", "dexhot.hardware.dynamixel.simulator"]
         self.command += [word for flag, value in zip(flags, values) for word in (flag, *value)]
 
     def __enter__(self) -> Self:
@@ -98,3 +101,9 @@ class BusProcess:
     def state(self) -> dict[str, Any]:
         """As `state` in the bus's process, with the keys of JSON."""
         return json.loads(self.lines.ask("state"))
+
+
+if __name__ == "__main__":
+    import tyro
+
+    tyro.cli(serve)
