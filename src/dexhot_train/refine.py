@@ -33,6 +33,7 @@ class World:
 
 
 def nominal_world(reference: Reference, simulator: MujocoSimulator) -> World:
+    """The unperturbed world of the simulator."""
     return World(start_state(reference, simulator), simulator.model)
 
 
@@ -76,4 +77,5 @@ def object_relative(demonstration: Demonstration, object_pose: np.ndarray) -> np
 
 
 def success_rate(metrics: list[dict[str, Any]]) -> float:
+    """Share of the worlds with a strict success."""
     return float(np.mean([m["success_strict"] for m in metrics]))

@@ -16,6 +16,8 @@ from dexhot.simulation.backend import Batch
 
 @dataclass(frozen=True)
 class SearchOptions:
+    """Effort and patience of a search."""
+
     rounds: tuple[tuple[int, int], ...] = ((48, 3), (96, 4))  # (samples, iterations) of each round of a plan
     good: tuple[float, float] = (0.01, np.radians(12))  # m, rad: a plan that stays this close may be left alone
     keep: bool = False  # leave a good plan alone every time: to repair a clip; otherwise every second time

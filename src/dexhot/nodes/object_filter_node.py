@@ -26,6 +26,8 @@ RECENT = 30  # measurements; the hand's states may lag too, so the longest of th
 
 
 class ObjectFilterNode(DexhotNode):
+    """See the module."""
+
     def __init__(self) -> None:
         super().__init__("object_filter")
 

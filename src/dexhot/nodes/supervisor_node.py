@@ -31,6 +31,8 @@ COMMAND_TOPICS = ("/leap/command", "/franka/command")
 
 
 class SupervisorNode(DexhotNode):
+    """Watches its inputs, decides by the safety machine, and tells everybody; see the module."""
+
     def __init__(self) -> None:
         super().__init__("supervisor")
 

@@ -71,6 +71,7 @@ class ArmRig(Driven):
         self.arm.read()
 
     def refuses(self) -> bool:
+        """Whether a command is refused."""
         try:
             self.arm.write(self.centre, NONE, NONE)
         except ArmError:
@@ -97,6 +98,7 @@ class ArmRig(Driven):
 
 @FAULTS.add("robot unreachable at start")
 def unreachable(rig: ArmRig) -> Outcome:
+    """Nobody at the address: the driver says so in time."""
     arm = FrankaArm("127.0.250.1", rig.settings)
     begin = time.monotonic()
     try:
@@ -144,6 +146,7 @@ def network_gap(rig: ArmRig) -> Outcome:
 
 @FAULTS.add("robot loses power")
 def powerless(rig: ArmRig) -> Outcome:
+    """As when somebody pulls the plug: also of its network."""
     return broken(rig, rig.process.kill, "connection|stopped by itself|stands still", rig.process.start)
 
 
@@ -163,6 +166,7 @@ def silence(rig: ArmRig) -> Outcome:
 
 @FAULTS.add("NaN command")
 def nan_command(rig: ArmRig) -> Outcome:
+    """Refused before it reaches the robot."""
     rig.ready()
     goal, begin = rig.arm.setpoint.q.copy(), time.monotonic()
     try:

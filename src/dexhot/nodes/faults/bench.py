@@ -56,6 +56,7 @@ def tried(fault: Fault, rig: Any) -> Outcome:
 
 
 def chosen(faults: table.Faults, quick: bool) -> list[Fault]:
+    """All of them, or those of --quick."""
     return [fault for fault in faults if fault.quick or not quick]
 
 
@@ -83,6 +84,7 @@ def on_arm(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
 
 
 def on_cameras(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
+    """A drawn camera and a watch for each."""
     for fault in chosen(camera.FAULTS, quick):
         yield Result(fault, tried(fault, camera.CameraRig()))
 

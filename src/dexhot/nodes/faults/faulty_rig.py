@@ -20,6 +20,8 @@ PATIENCE = {"patient": 0.5, "impatient": 0.017}  # s that a tick waits for comma
 
 
 class FaultyRig(RigNode):
+    """A RigNode that lies, or fails, when it is told to."""
+
     def setup(self) -> None:
         super().setup()
         self.measured = Measured(self.pose)

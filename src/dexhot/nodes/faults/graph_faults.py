@@ -128,6 +128,7 @@ FAULTS.case("hand's driver fails (bus gone): the arm stops too", driver_fault, "
 
 @FAULTS.add("emergency stop pressed", quick=True)
 def estop(graph: Graph) -> Outcome:
+    """The button must be let go before a reset is accepted."""
     button = graph.node.create_publisher(Bool, "/safety/estop_input", publish_profile("latched"))
     graph.spin_until(lambda: button.get_subscription_count() > 0, 5.0)
     outcome = watched(graph, lambda: button.publish(Bool(data=True)), "emergency stop")
@@ -141,6 +142,7 @@ def estop(graph: Graph) -> Outcome:
 
 @FAULTS.add("controller starved of CPU for 2 s")
 def starved(graph: Graph) -> Outcome:
+    """A process that stands still gives no heartbeat."""
     outcome = watched(graph, lambda: graph.signal("controller", signal.SIGSTOP), "controller")
     graph.spin_until(lambda: False, 1.0)
     graph.signal("controller", signal.SIGCONT)
@@ -235,6 +237,7 @@ def lost_messages(graph: Graph, bag: str, died: float) -> tuple[str, int]:
 
 @FAULTS.add("recorder killed")
 def recorder_killed(graph: Graph) -> Outcome:
+    """The bag keeps all but its last moment."""
     bag = str(graph.folder / "run" / "bag")
     outcome = watched(graph, lambda: graph.kill("recorder"), "recorder")
     died = graph.changes[-1][0] - outcome.detected_ms / 1e3 if outcome.detected_ms is not None else time.monotonic()

@@ -160,6 +160,7 @@ FAULTS.case("a second servo of one id in motion", broken_by, "double 3", "garble
 
 @FAULTS.add("torque found on at start, wrong mode")
 def torque_on(rig: HandRig) -> Outcome:
+    """As after a driver that died, with registers of its own."""
     rig.bus.inject("torque 1")
     begin = time.monotonic()
     rig.hand.connect()
@@ -190,6 +191,7 @@ def watchdog(rig: HandRig) -> Outcome:
 
 @FAULTS.add("supply voltage low", moves=False)
 def voltage_low(rig: HandRig) -> Outcome:
+    """Warned of while the hand goes on."""
     rig.ready()
     rig.bus.inject("voltage 4.2")
     begin = time.monotonic()
@@ -210,6 +212,7 @@ def voltage_low(rig: HandRig) -> Outcome:
 
 @FAULTS.add("goal out of limits, in a leap")
 def out_of_limits(rig: HandRig) -> Outcome:
+    """The driver brings it within position and speed."""
     rig.ready()
     before = rig.hand.counts["limited"]
     begin = time.monotonic()
@@ -225,6 +228,7 @@ def out_of_limits(rig: HandRig) -> Outcome:
 
 @FAULTS.add("NaN goal", quick=True)
 def nan_goal(rig: HandRig) -> Outcome:
+    """Refused; the goal stays what it was."""
     rig.ready()
     goal = rig.hand.goal.copy()
     begin = time.monotonic()
