@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("pyrealsense2", exc_type=ImportError)
 
 from dexhot.errors import FileFormatError, MissingExtraError
-from dexhot.hardware import realsense
+from dexhot.hardware import frames_source, realsense
 from dexhot.hardware.frames import CameraError, CameraLostError, EndOfFrames
 from dexhot.hardware.frames_bag import find_frames
 from dexhot.hardware.frames_file import FileCamera
@@ -120,6 +120,25 @@ def test_no_camera_on_usb_is_a_clear_refusal():
         pytest.skip("a camera is connected")
     with pytest.raises(CameraError, match="no RealSense camera is connected"):
         realsense.open_realsense()
+
+
+def test_a_camera_that_cannot_be_opened_is_told(monkeypatch):
+    """As far as librealsense goes without one: modes are asked for as it knows them, and starting fails."""
+    monkeypatch.setattr(realsense, "connected", lambda: {"12345": "3.2"})
+    with pytest.raises(CameraError, match="RealSense 12345 gives no 640x480 at 30 Hz"):
+        realsense.open_realsense()
+    assert callable(realsense.librealsense().pipeline.try_wait_for_frames)
+
+
+def test_a_lost_camera_is_not_replaced_by_another(monkeypatch):
+    opened = []
+    monkeypatch.setattr(realsense, "connected", lambda: {"first": "3.2", "second": "3.2"})
+    monkeypatch.setattr(frames_source, "open_realsense", lambda serial, *mode: opened.append(serial))
+    open_again = frames_source.camera_source("realsense", frames_source.Mode())
+    open_again()
+    monkeypatch.setattr(realsense, "connected", lambda: {"second": "3.2"})
+    open_again()
+    assert opened == ["first", "first"]
 
 
 def test_an_error_of_the_device_means_that_it_is_lost():

@@ -32,8 +32,8 @@ def camera_source(text: str, mode: Mode) -> Callable[[], Camera]:
     """
     kind, _, rest = text.partition(":")
     if kind == "realsense":
-        choose(rest)
-        return partial(open_realsense, rest, mode.width, mode.height, mode.fps)
+        serial = choose(rest)  # once: one that is lost is not replaced by another, which looks from elsewhere
+        return partial(open_realsense, serial, mode.width, mode.height, mode.fps)
     if text == "sim":
         return partial(SimCamera, mode.width, mode.height, mode.fps)
     if kind == "bag" and rest:
