@@ -27,7 +27,7 @@ class Args:
 
 def run(args: Args) -> int:
     """Exit code 0 when stopped or finished, 1 when a process died."""
-    from dexhot.cli.output import print_json, summary
+    from dexhot.cli.output import console, print_json, summary
     from dexhot.nodes import bringup
     from dexhot.nodes.graph import parse_assignments, plan
     from dexhot.nodes.graphs import load_graph
@@ -44,6 +44,8 @@ def run(args: Args) -> int:
     code = bringup.run(planned, sys.stderr)
     if not planned.recorded:
         shutil.rmtree(planned.folder)
+    elif graph.name == "real_track":
+        console.print(f"`dexhot report {planned.folder}` tells what happened", soft_wrap=True, highlight=False)
     if args.json:
         told = {"graph": graph.name, "arguments": planned.arguments, "processes": nodes, "folder": str(planned.folder)}
         print_json(told | {"exit_code": code})

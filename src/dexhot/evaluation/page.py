@@ -92,15 +92,16 @@ def _tiles(content: Content) -> str:
         if id in known:
             v = known[id]
             out += f'<div class="tile"><div class="name">{escape(v.name)}{", mean" if worst else ""}</div>'
-            out += f'<div class="value">{v.text}<small>{v.unit}</small></div><div class="limit">{_limit(v)}</div>'
+            out += f'<div class="value">{v.text}<small>{v.unit}</small></div>'
+            out += f'<div class="limit">{_limit(v, "threshold ")}</div>'
             if worst:
-                out += f'<div class="limit">largest {_with_unit(known[worst])} · {_limit(known[worst])}</div>'
+                out += f'<div class="limit">largest {_with_unit(known[worst])} · {_limit(known[worst], "")}</div>'
             out += "</div>"
     return out + "</div>"
 
 
-def _limit(v: Verdict) -> str:
-    return "no threshold" if v.passed is None else f"{_mark(v)} · <span>threshold {escape(v.limit_text)}</span>"
+def _limit(v: Verdict, word: str) -> str:
+    return "no threshold" if v.passed is None else f"{_mark(v)} · <span>{word}{escape(v.limit_text)}</span>"
 
 
 def _pictures(content: Content) -> str:
