@@ -151,6 +151,12 @@ def test_reference_with_nan_is_refused(lift_reference, tmp_path):
         save(lift_reference, tmp_path / "reference")
 
 
+def test_a_hand_that_only_watches_is_refused(hand, lift_clip, lift_object):
+    lift_clip.object_pose[:, 0] += 0.4
+    with pytest.raises(DexhotError, match=r"does not hold the object.*--no-contact"):
+        retarget(lift_clip, hand, lift_object)
+
+
 def test_missing_side_names_the_sides_there_are(lift):
     with pytest.raises(DexhotError, match="no left hand, only: right"):
         retarget(lift[0], load_hand("leap_left"), lift[1])

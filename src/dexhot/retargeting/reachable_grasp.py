@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from dexhot.errors import DexhotError
 from dexhot.geometry.poses import inverse, transform
 from dexhot.retargeting.clip_solver import ClipProblem, solve_clip
 from dexhot.retargeting.grasp import Grasp, GraspOptions, GraspSpace, choose_grasps
@@ -23,13 +24,20 @@ def find_grasp(
 ) -> tuple[Grasp, np.ndarray]:
     """The best grasp for tips `measured` (k, 3) with `weight` (k,), and the hand vector (6+n,) on it in `frame`.
 
-    held: weight of tips on their contacts.
+    held: weight of tips on their contacts. Raises DexhotError where no finger and thumb can touch the object.
     """
     grasps = choose_grasps(space, measured, weight)[:POSED]
+    if not grasps:
+        raise DexhotError(
+            "this hand does not hold the object: while it moves, no finger and thumb are near enough to touch it. "
+            "Retarget the other hand, or without contacts (--no-contact)."
+        )
     costs, reached, q = pose_costs(model, problem, frame, grasps, measured, held, space.options)
     for best in np.argsort(costs, kind="stable")[:REFINED]:
         around = np.where(grasps[best].weight[:, None] > 0, reached[best], measured)
         more = choose_grasps(space, around, grasps[best].weight)[:POSED]
+        if not more:
+            continue
         more_costs, _, more_q = pose_costs(model, problem, frame, more, measured, held, space.options)
         grasps, costs, q = grasps + more, np.concatenate([costs, more_costs]), np.concatenate([q, more_q])
     best = int(np.argmin(costs))
