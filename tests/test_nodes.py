@@ -102,6 +102,16 @@ def test_a_clip_is_tracked_to_its_end(live):
     assert live.leap_driver.values["refused"] == 0
 
 
+def test_the_world_does_not_run_away_from_a_filter_that_is_starved(live):
+    live.rig.p.patience = 1e3
+    assert live.spin_until(lambda: live.rig.world.following)
+    live.object_filter.publisher.publish = lambda message: None
+    live.spin(0.1)
+    ticks = live.rig.ticks
+    live.spin(0.3)
+    assert live.rig.ticks <= ticks + 1
+
+
 def test_an_emergency_stop_is_latched_and_holds_arm_and_hand(live):
     live.drive()
     assert live.call("/safety/estop").success

@@ -19,7 +19,8 @@ REMEMBERED = 64  # ticks
 class EmbeddedWorld:
     """The arm scene in motion. One thread steps it; whoever listens is told after every tick.
 
-    `unanswered`: who of arm and hand is driven but has had no target since the last tick; the rig can wait for them.
+    `unanswered`: who has not answered the last tick, of arm and hand where they are driven and of those who follow; the
+    rig can wait for them.
     """
 
     def __init__(self, scene: Scene):
@@ -27,6 +28,7 @@ class EmbeddedWorld:
         self.listeners: list[Callable[[float], None]] = []
         self.answered: Callable[[], None] = lambda: None  # called when nobody is unanswered any more
         self.driven: set[str] = set()
+        self.following: set[str] = set()
         self.unanswered: set[str] = set()
         self.stamp = 0.0  # of the last tick
         self.ticked: dict[float, float] = {}  # stamp -> steady time of the last ticks
@@ -57,7 +59,7 @@ class EmbeddedWorld:
         """Step, then tell the listeners (in the order they came)."""
         self.step()
         self.stamp = stamp
-        self.unanswered = set(self.driven)
+        self.unanswered = self.driven | self.following
         self.ticked[stamp] = time.monotonic()
         if len(self.ticked) > REMEMBERED:
             del self.ticked[next(iter(self.ticked))]
@@ -86,6 +88,11 @@ class EmbeddedWorld:
     def rest(self, who: str) -> None:
         """`who` is no longer driven: nothing waits for it."""
         self.driven.discard(who)
+        self._answer(who)
+
+    def follow(self, who: str) -> None:
+        """`who` has seen the last tick, and will see every tick."""
+        self.following.add(who)
         self._answer(who)
 
     def _answer(self, who: str) -> None:

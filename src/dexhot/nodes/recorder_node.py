@@ -22,6 +22,7 @@ TAKE_RATE = 20.0  # Hz
 SETTLED = 0.5  # s without a new topic
 DEPTH = 1000  # messages that may wait for us
 LAST_WORDS = 1.0  # s that the others have for theirs when everything stops
+LIFE = ("/rosout", "/diagnostics", "/heartbeat", "/transition_event")  # what a process publishes until its very end
 Keep = Callable[[int, bytes], None]  # takes a receive time, ns, and a serialized message
 
 
@@ -108,15 +109,15 @@ class RecorderNode(DexhotNode):
 
     def outlast(self) -> None:
         """Take until nobody publishes any more: what stops together with us must not lack its last commands."""
-        deadline = time.monotonic() + LAST_WORDS
-        while self.others_publish() and time.monotonic() < deadline:
-            self.take()
+        deadline, more = time.monotonic() + LAST_WORDS, True
+        while more:
+            more = self.others_publish() and time.monotonic() < deadline
             time.sleep(1.0 / TAKE_RATE)
+            self.take()
 
     def others_publish(self) -> bool:
-        """Somebody else still offers a topic that is recorded."""
-        ours = {self.get_name(), self.intake.get_name()}
-        return any(info.node_name not in ours for t in self.open for info in self.get_publishers_info_by_topic(t))
+        """Somebody still offers a topic that is recorded and more than a sign of life."""
+        return any(self.get_publishers_info_by_topic(topic) for topic in self.open if not topic.endswith(LIFE))
 
     def complete(self) -> bool:
         """Every required node has been heard."""

@@ -1,9 +1,10 @@
 """The embedded rig: one MuJoCo world that is the arm, the hand, the object and the camera, and the only one that ticks.
 
 Tick k is due at the start + k / 60 s and is stamped so, whenever it runs: between two stamps the world makes one
-control step, whatever the machine's load. Once arm and hand are driven, a tick waits up to `patience` for the answer to
-the last one, and late ticks are caught up as fast as answers come. A machine that is too slow for that makes the world
-slower than real time; the world's time is on /clock, for those who judge the age of stamps.
+control step, whatever the machine's load. A tick waits up to `patience` for the answer to the last one: the object's state,
+and commands too once arm and hand are driven. Then late ticks are caught up as fast as answers come. A machine
+that is too slow for that makes the world slower than real time; the world's time is on /clock, for those who judge the
+age of stamps.
 
 /rig/episode marks the clips: "start N" after each reset, "end N" `tail` seconds after the last frame. The world is
 reset only when the supervisor has left `tracking`, so no command of an old clip moves the new one.
@@ -14,7 +15,9 @@ import time
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from nav_msgs.msg import Odometry
 from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
 from dexhot.control.pipeline import measured_pose, start_joints
@@ -56,6 +59,7 @@ class RigNode(DexhotNode):
         self.truth = self.advertise(PoseWithCovarianceStamped, "/rig/object", "state") if noisy else None
         self.episodes = self.advertise(Header, "/rig/episode", "latched")
         self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.subscribe(Odometry, "/object/state", self.on_state, "state")
         if self.p.camera:
             self.camera = Camera(self, self.world, self.p.camera_rate)
         self.clock = self.advertise(Clock, "/clock", "state")
@@ -108,6 +112,14 @@ class RigNode(DexhotNode):
         if self.safety.state in (State.HOLDING, State.FAULT):
             self.interruption = f"{self.safety.state}: {self.safety.reason}"
 
+    def on_state(self, message: Odometry) -> None:
+        if self.answers(message):
+            self.world.follow("/object/state")
+
+    def answers(self, message: Odometry | JointState) -> bool:
+        """Whether its stamp is that of the last tick."""
+        return abs(messages.seconds(message.header.stamp) - self.world.stamp) < 1e-5
+
     def guarded_alarm(self) -> None:
         """Only while active; an exception is a fault."""
         if self.active:
@@ -121,6 +133,7 @@ class RigNode(DexhotNode):
         answered = not self.world.unanswered or now - self.last >= self.p.patience
         if answered and now >= self.due() - EARLY:
             self.last = now
+            self.world.following -= self.world.unanswered  # waited for in vain: not again before the next answer
             self.count(now)
             self.tick()
         self.set_alarm()

@@ -10,7 +10,6 @@ diagnostics says how much.
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
-from nav_msgs.msg import Odometry
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 
@@ -40,9 +39,8 @@ class WireRigNode(RigNode):
     def setup(self) -> None:
         super().setup()
         self.world.open()
-        answers = dict.fromkeys((*COMMANDS, *STATES), JointState) | {"/object/state": Odometry}
-        for topic, kind in answers.items():
-            self.subscribe(kind, topic, lambda m, topic=topic: self.on_answer(topic, m), "state")
+        for topic in (*COMMANDS, *STATES):
+            self.subscribe(JointState, topic, lambda m, topic=topic: self.on_answer(topic, m), "state")
         self.loop(REPORTS, self.report, "report")
 
     def start(self) -> None:
@@ -61,9 +59,9 @@ class WireRigNode(RigNode):
         else:
             self.world.put_object(self.reference.object_pose[0], hold=self.p.hold_object)
 
-    def on_answer(self, topic: str, message: JointState | Odometry) -> None:
+    def on_answer(self, topic: str, message: JointState) -> None:
         """To the last tick, if its stamp says so; the next ones are waited for as well."""
-        if abs(messages.seconds(message.header.stamp) - self.world.stamp) < 1e-5:
+        if self.answers(message):
             self.world.drive(topic)
 
     def on_safety(self, message: DiagnosticArray) -> None:
@@ -97,6 +95,7 @@ class WireRigNode(RigNode):
         """Who has not answered is not waited for until the next answer."""
         self.given_up += 1
         self.world.driven -= self.world.unanswered
+        self.world.following -= self.world.unanswered
         self.world.unanswered.clear()
 
     def waiting(self) -> bool:
