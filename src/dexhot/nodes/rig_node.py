@@ -1,10 +1,10 @@
 """The embedded rig: one MuJoCo world that is the arm, the hand, the object and the camera, and the only one that ticks.
 
 Tick k is due at the start + k / 60 s and is stamped so, whenever it runs: between two stamps the world makes one
-control step, whatever the machine's load. A tick waits up to `patience` for the answer to the last one: the object's state,
-and commands too once arm and hand are driven. Then late ticks are caught up as fast as answers come. A machine
-that is too slow for that makes the world slower than real time; the world's time is on /clock, for those who judge the
-age of stamps.
+control step, whatever the machine's load. A tick waits up to `patience` for the answer to the last one: the state of
+the object, and commands once arm and hand are driven. Then late ticks are caught up as fast as answers come. A
+machine that is too slow for that makes the world slower than real time; the world's time is on /clock, for those who
+judge the age of stamps.
 
 /rig/episode marks the clips: "start N" after each reset, "end N" `tail` seconds after the last frame. The world is
 reset only when the supervisor has left `tracking`, so no command of an old clip moves the new one.
