@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from dexhot.control.choose import make_controller
-from dexhot.control.controllers import HandState, Kinematic, Playback, Tracker, feed_forward
-from dexhot.control.wrist import palm_to_wrist, wrist_to_palm
+from dexhot.control.controllers import HandState, Kinematic, Playback, Tracker
 from dexhot.data.types import WRIST_JOINTS, Demonstration, Reference
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.geometry import single
+from dexhot.hands.wrist import palm_to_wrist, wrist_to_palm
 from dexhot.simulation.physics import load_physics
 from dexhot.tracking.object_filter import ObjectState
 
@@ -53,8 +53,8 @@ def test_kinematic_leads_a_moving_target_by_its_servo_lag():
     np.testing.assert_allclose(targets[50, 0], 0.3 * (51 / 60 + lag), atol=1e-9)
 
 
-def test_feed_forward_is_kv_over_kp():
-    np.testing.assert_allclose(feed_forward(PHYSICS, 16)[6:], 0.05)
+def test_the_servos_lag_is_kv_over_kp():
+    np.testing.assert_allclose(PHYSICS.servo_lag(16)[6:], 0.05)
 
 
 def test_playback_gives_the_actions_when_the_object_is_where_it_was():
@@ -134,7 +134,7 @@ def test_the_ramp_goes_from_the_measured_pose_to_the_reference():
     hand = HandState(0.0, np.full(22, 0.1))
     tracker = make_tracker(ramp=1.0)
     targets = np.array([tracker.step(99.0 + k / 60, seen(), hand) for k in range(61)])
-    lead = feed_forward(PHYSICS, 16)
+    lead = PHYSICS.servo_lag(16)
     velocity = np.array([0.3] + [0.0] * 21)
     assert np.abs(targets[0] - hand.q).max() < 0.01
     np.testing.assert_allclose(targets[59], tracker.controller.reference.q[0] + lead * velocity, atol=1e-9)

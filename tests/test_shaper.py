@@ -3,12 +3,12 @@ import pytest
 
 from dexhot.control.kinematics import PalmKinematics
 from dexhot.control.shaper import CommandShaper, HandShaper, measure_lag
-from dexhot.control.wrist import wrist_to_palm, wrist_twist
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.hands.arm import FR3_HOME
 from dexhot.hands.robot_hand import load_hand
+from dexhot.hands.wrist import wrist_to_palm, wrist_twist
 from dexhot.hardware.embedded import EmbeddedWorld
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import arm_scene

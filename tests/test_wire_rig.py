@@ -14,12 +14,12 @@ import psutil
 import pytest
 
 from dexhot.control.pipeline import start_joints
-from dexhot.control.wrist import wrist_to_palm
 from dexhot.data.files import load
 from dexhot.data.object_library import load_object
 from dexhot.evaluation.from_bag import live_rollout
 from dexhot.evaluation.metrics import compute
 from dexhot.hands.robot_hand import load_hand
+from dexhot.hands.wrist import wrist_to_palm
 from dexhot.hardware.leap_hand import LeapHand
 from dexhot.hardware.leap_setup import Settings as HandSettings
 from dexhot.nodes.graph import GraphError, resolve

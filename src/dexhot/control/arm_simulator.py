@@ -11,9 +11,8 @@ import numpy as np
 from dexhot.control.arm_dynamics import damped_inverse
 from dexhot.control.controllers import Controller
 from dexhot.control.pipeline import ChainOptions, Follower, run_ticks
-from dexhot.control.wrist import wrist_to_palm, wrist_twist
 from dexhot.geometry.poses import pose_to_matrix
-from dexhot.hands.wrist import palm_poses
+from dexhot.hands.wrist import palm_poses, wrist_to_palm, wrist_twist
 from dexhot.hardware.embedded import ARM, EmbeddedWorld
 from dexhot.retargeting.arm_chain import ArmChain
 from dexhot.simulation.backend import STATE, Batch, MujocoSimulator

@@ -12,11 +12,11 @@ import numpy as np
 
 from dexhot.control.object_offset import object_offset
 from dexhot.control.sampling import base_actions
-from dexhot.control.wrist import palm_to_wrist, wrist_to_palm
 from dexhot.data.object_asset import Symmetry
 from dexhot.data.types import RATE, Demonstration, Reference
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
+from dexhot.hands.wrist import palm_to_wrist, wrist_to_palm
 from dexhot.simulation.physics import Physics
 from dexhot.tracking.object_filter import ObjectState
 
@@ -39,12 +39,6 @@ class Controller(Protocol):
 
     def step(self, index: int, observed: ObjectState, hand: HandState) -> np.ndarray:
         """The target (6+n,) from frame `index` (0 <= index < T) to the next."""
-
-
-def feed_forward(physics: Physics, fingers: int) -> np.ndarray:
-    """(6+n,) kv/kp of the floating hand's servos, s: what a moving target must lead by to be followed without lag."""
-    t, r, f = physics.wrist.translation, physics.wrist.rotation, physics.finger
-    return np.array([t.kv / t.kp] * 3 + [r.kv / r.kp] * 3 + [f.kv / f.kp] * fingers)
 
 
 class Kinematic:
@@ -112,7 +106,7 @@ class Tracker:
             raise DexhotError(f"a tracker needs ramp > 0 s and look_ahead >= 0 frames, not {ramp} and {look_ahead}.")
         self.controller, self.ramp, self.look_ahead = controller, ramp, look_ahead
         q = controller.reference.q
-        self._lead = feed_forward(physics, q.shape[1] - 6)
+        self._lead = physics.servo_lag(q.shape[1] - 6)
         self._goal, self._goal_velocity = q[0], (q[1] - q[0]) * RATE
         self.t0: float | None = None
         self._begun, self._from, self._from_index = False, q[0], -1

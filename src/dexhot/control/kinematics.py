@@ -3,9 +3,9 @@
 import mujoco
 import numpy as np
 
-from dexhot.control.wrist import palm_to_wrist
 from dexhot.hands.arm import arm_hand_spec
 from dexhot.hands.robot_hand import RobotHand
+from dexhot.hands.wrist import palm_to_wrist
 
 
 class PalmKinematics:

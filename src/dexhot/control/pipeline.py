@@ -13,7 +13,6 @@ from dexhot.control.controllers import Controller, HandState, Playback, Tracker
 from dexhot.control.kinematics import PalmKinematics
 from dexhot.control.safety import Limits
 from dexhot.control.shaper import CommandShaper
-from dexhot.control.wrist import wrist_to_palm
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.object_library import load_object
 from dexhot.data.types import RATE, Demonstration, Reference, Rollout
@@ -22,6 +21,7 @@ from dexhot.evaluation.score import rejudge
 from dexhot.geometry import single
 from dexhot.hands.arm import FR3_HOME
 from dexhot.hands.robot_hand import RobotHand, load_hand
+from dexhot.hands.wrist import wrist_to_palm
 from dexhot.hardware.embedded import ARM, EmbeddedWorld
 from dexhot.retargeting.arm_ik import ArmIK
 from dexhot.retargeting.placement import POSITION_TOLERANCE, ROTATION_TOLERANCE

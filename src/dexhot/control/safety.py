@@ -15,7 +15,7 @@ from enum import StrEnum
 import numpy as np
 
 from dexhot.errors import NotFoundError
-from dexhot.hands.joint_table import joint_table
+from dexhot.hands.joint_table import columns, joint_table
 
 
 class State(StrEnum):
@@ -160,10 +160,7 @@ class Limits:
     @classmethod
     def of(cls, robot: str, velocity_scale: float = 1.0) -> "Limits":
         """Those of the joint table of `robot`, e.g. "leap_right" or "fr3"."""
-        joints = joint_table(robot)
-        lower, upper, velocity, effort = (
-            np.array([getattr(j, f) for j in joints]) for f in ("lower", "upper", "velocity", "effort")
-        )
+        lower, upper, velocity, effort = columns(joint_table(robot), "lower", "upper", "velocity", "effort")
         return cls(lower, upper, velocity * velocity_scale, effort)
 
     def apply(self, command: np.ndarray, previous: np.ndarray, dt: float) -> np.ndarray:

@@ -40,10 +40,7 @@ def base_actions(reference: Reference, physics: Physics) -> np.ndarray:
     following = np.minimum(np.arange(1, len(reference.target) + 1), len(reference.target) - 1)
     velocity = np.gradient(reference.target, axis=0) * reference.rate
     velocity[-1] = 0.0  # the motion ends at rest
-    wrist, finger = physics.wrist, physics.finger
-    lag = [wrist.translation.kv / wrist.translation.kp] * 3 + [wrist.rotation.kv / wrist.rotation.kp] * 3
-    lag += [finger.kv / finger.kp] * (reference.target.shape[1] - 6)
-    return reference.target[following] + np.array(lag) * velocity[following]
+    return reference.target[following] + physics.servo_lag(reference.target.shape[1] - 6) * velocity[following]
 
 
 class SamplingPlanner:

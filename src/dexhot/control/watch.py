@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dexhot.control.safety import Event
-from dexhot.hands.joint_table import joint_table
+from dexhot.hands.joint_table import columns, joint_table
 
 STRAIN = 0.95  # share of a joint's torque limit at which it counts as working at the limit
 
@@ -47,9 +47,7 @@ class JointWatch:
     def __init__(self, robot: str, bounds: JointBounds):
         joints = joint_table(robot)
         self.names = [j.name for j in joints]
-        self.lower, self.upper, self.effort = (
-            np.array([getattr(j, f) for j in joints]) for f in ("lower", "upper", "effort")
-        )
+        self.lower, self.upper, self.effort = columns(joints, "lower", "upper", "effort")
         self.bounds = bounds
         self.command: np.ndarray | None = None
         self._diverged, self._outside = Sustained(bounds.patience), Sustained(bounds.patience)

@@ -1,8 +1,10 @@
 """The joint table urdf/joints.yaml: the order, limits and motor convention that simulation and hardware share."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import yaml
 
 from dexhot.errors import NotFoundError
@@ -31,6 +33,12 @@ class Joint:
         return self.sign * (angle - self.zero)
 
 
+def columns(joints: Iterable[Joint], *fields: str) -> list[np.ndarray]:
+    """Fields of rows as arrays (n,), e.g. `lower, upper = columns(joint_table("fr3"), "lower", "upper")`."""
+    rows = list(joints)
+    return [np.array([getattr(joint, field) for joint in rows], float) for field in fields]
+
+
 def joint_table(robot: str) -> tuple[Joint, ...]:
     """The rows of `robot` ("leap_right", "fr3", ..., or the path of somebody's hand.yaml) in table order.
 
@@ -46,7 +54,7 @@ def joint_table(robot: str) -> tuple[Joint, ...]:
 @cache
 def _shipped_table(robot: str) -> tuple[Joint, ...]:
     content = yaml.safe_load((share_dir() / "urdf" / "joints.yaml").read_text())
-    columns = content.pop("columns")
+    fields = content.pop("columns")
     if robot not in content:
         raise NotFoundError("joint table", robot, content)
-    return tuple(Joint(name=name, **dict(zip(columns, row, strict=True))) for name, row in content[robot].items())
+    return tuple(Joint(name=name, **dict(zip(fields, row, strict=True))) for name, row in content[robot].items())

@@ -1,7 +1,8 @@
-"""The hand vector's wrist joints tx ty tz rx ry rz as palm poses (`Reference` says what the joints mean)."""
+"""The hand vector's wrist joints tx ty tz rx ry rz <-> world_T_palm (`Reference` says what the joints mean)."""
 
 import numpy as np
 
+from dexhot.geometry import single
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import quat_multiply, xyz_angles_to_quat
 
@@ -9,3 +10,26 @@ from dexhot.geometry.rotations import quat_multiply, xyz_angles_to_quat
 def palm_poses(base_quat: np.ndarray, q: np.ndarray) -> np.ndarray:
     """Hand vectors (..., 6+n) -> world_T_palm (..., 7): position (tx, ty, tz), rotation base_quat * Rx Ry Rz."""
     return make_pose(q[..., :3], quat_multiply(base_quat, xyz_angles_to_quat(q[..., 3:6])))
+
+
+def wrist_to_palm(wrist: np.ndarray, base_quat: np.ndarray) -> np.ndarray:
+    """(6,) joints -> (7,) world_T_palm, as `palm_poses`, of one frame in the 60 Hz loop."""
+    return np.concatenate([wrist[:3], single.multiply(base_quat, single.from_xyz_angles(wrist[3:6]))])
+
+
+def palm_to_wrist(world_T_palm: np.ndarray, base_quat: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """(7,) -> (6,) joints, the angles unwrapped to within pi of near[3:6]."""
+    relative = single.multiply(single.conjugate(base_quat), world_T_palm[3:])
+    return np.concatenate([world_T_palm[:3], single.to_xyz_angles(relative, near[3:6])])
+
+
+def wrist_twist(wrist: np.ndarray, rates: np.ndarray, world_R_base: np.ndarray) -> np.ndarray:
+    """(..., 6) the palm's velocity in m/s and angular velocity in rad/s, world axes, of joints and rates (..., 6)."""
+    x, y, z = rates[..., 3], rates[..., 4], rates[..., 5]
+    (sin_x, sin_y), (cos_x, cos_y) = (np.moveaxis(f(wrist[..., 3:5]), -1, 0) for f in (np.sin, np.cos))
+    twist = rates.copy()
+    twist[..., 3] = x + sin_y * z  # about the axes that Rx and Ry have turned
+    twist[..., 4] = cos_x * y - sin_x * cos_y * z
+    twist[..., 5] = sin_x * y + cos_x * cos_y * z
+    twist[..., 3:] = twist[..., 3:] @ world_R_base.T
+    return twist

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dexhot.errors import DexhotError
-from dexhot.hands.joint_table import joint_table
+from dexhot.hands.joint_table import columns, joint_table
 
 STEP = 1e-3  # s, one cycle of the robot
 RATE1, RATE2 = 120.0, 30.0  # 1/s, k1 and k2: critically damped; lags by the goal's acceleration / 3600
@@ -48,8 +48,7 @@ class MotionLimits:
 
 def fr3_limits(velocity_scale: float = 1.0) -> MotionLimits:
     """The FR3's, with `velocity_scale` of its velocities."""
-    joints = joint_table("fr3")
-    lower, upper, velocity = (np.array([getattr(j, k) for j in joints]) for k in ("lower", "upper", "velocity"))
+    lower, upper, velocity = columns(joint_table("fr3"), "lower", "upper", "velocity")
     return MotionLimits(
         lower + MARGIN,
         upper - MARGIN,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dexhot.errors import DexhotError
-from dexhot.hands.joint_table import joint_table
+from dexhot.hands.joint_table import columns, joint_table
 from dexhot.hardware.devices import Polled, Reading
 from dexhot.hardware.dynamixel.errors import BusError, SilenceError
 from dexhot.hardware.dynamixel.registers import Block, register
@@ -53,10 +53,8 @@ class LeapHand(Polled):
         self.settings = settings or Settings()
         self.joints = joint_table(robot)
         self.joint_names = tuple(j.name for j in self.joints)
-        self.sign, self.zero, self.lower, self.upper, self.speed = (
-            np.array([getattr(j, field) for j in self.joints], float)
-            for field in ("sign", "zero", "lower", "upper", "velocity")
-        )
+        fields = ("sign", "zero", "lower", "upper", "velocity")
+        self.sign, self.zero, self.lower, self.upper, self.speed = columns(self.joints, *fields)
         self.counts = {"retried": 0, "lost": 0, "limited": 0, "watchdog_trips": 0, "registers_set": 0}
         self.goal = np.zeros(len(self.joints))  # rad, the last sent
         self.on = self.failed = False

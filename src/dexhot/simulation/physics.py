@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+import numpy as np
 import yaml
 
 from dexhot.errors import FileFormatError
@@ -75,6 +76,11 @@ class Physics:
     def control_dt(self) -> float:
         """s; 1/60 in the benchmark physics."""
         return self.timestep * self.substeps
+
+    def servo_lag(self, fingers: int) -> np.ndarray:
+        """(6+n,) s by which the floating hand's servos trail a moving target: kv/kp."""
+        t, r, f = self.wrist.translation, self.wrist.rotation, self.finger
+        return np.array([t.kv / t.kp] * 3 + [r.kv / r.kp] * 3 + [f.kv / f.kp] * fingers)
 
 
 def load_physics(path: str | Path | None = None) -> Physics:

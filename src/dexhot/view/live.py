@@ -6,11 +6,11 @@ import mujoco
 import numpy as np
 import viser
 
-from dexhot.control.wrist import wrist_to_palm
 from dexhot.data.object_library import load_object
 from dexhot.data.types import Reference
 from dexhot.evaluation.render import ghost_scene
 from dexhot.hands.arm import FR3_HOME
+from dexhot.hands.wrist import wrist_to_palm
 from dexhot.view.player import add_toggle, look_at
 from dexhot.view.stage import Stage
 
