@@ -8,7 +8,8 @@ import yaml
 
 from dexhot.paths import share_dir
 
-SOURCES = "\n".join(p.read_text() for p in (share_dir() / "src" / "dexhot" / "nodes").rglob("*.py"))
+FLOORS = [share_dir() / "src" / "dexhot" / name for name in ("nodes", "hardware")]  # cameras' topics are below nodes
+SOURCES = "\n".join(p.read_text() for floor in FLOORS for p in floor.rglob("*.py"))
 VIEWERS = share_dir() / "config" / "viewers"
 
 
