@@ -13,7 +13,7 @@ from dexhot.hardware.dynamixel.sdk import sdk, serial
 BY_ID = Path("/dev/serial/by-id")
 USB_SERIAL = Path("/sys/bus/usb-serial/devices")
 WRITE_TIMEOUT = 0.05  # s
-UNHURRIED = 30.0  # ms
+UNHURRIED = 60.0  # ms
 TALK = 1.0  # s that a line may go on talking when it is opened
 
 
