@@ -12,9 +12,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
 from dexhot.errors import DexhotError
+from dexhot.hardware.real_time import make_real_time
 from dexhot.nodes.diagnostics import Histogram, TickMonitor
 from dexhot.nodes.process import make_executor
-from dexhot.nodes.realtime import make_realtime
 from probe_nodes import Broken, OrderedController, Probe
 
 pytestmark = pytest.mark.ros
@@ -219,4 +219,4 @@ def test_a_refused_real_time_priority_says_how_to_be_allowed(monkeypatch):
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     with pytest.raises(DexhotError, match="rtprio"):
-        make_realtime(40)
+        make_real_time(40)

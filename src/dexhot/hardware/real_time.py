@@ -1,10 +1,15 @@
-"""Real-time priority for what talks to hardware, where this user may have it."""
+"""Real-time scheduling, for those who ask for it: SCHED_FIFO, and memory without page faults."""
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from dexhot.errors import DexhotError
 
 PRIORITY = 10  # above every ordinary process, below the kernel's interrupt threads (50)
+MCL_CURRENT, MCL_FUTURE = 1, 2
 
 
 @contextmanager
@@ -20,3 +25,19 @@ def real_time() -> Iterator[bool]:
         yield True
     finally:
         os.sched_setscheduler(0, policy, parameters)
+
+
+def make_real_time(priority: int) -> None:
+    """SCHED_FIFO at `priority` (1 to 99) for all threads of this process, and its memory locked. Raises DexhotError."""
+    try:
+        for task in Path("/proc/self/task").iterdir():
+            os.sched_setscheduler(int(task.name), os.SCHED_FIFO, os.sched_param(priority))
+    except PermissionError as e:
+        raise DexhotError(
+            f"SCHED_FIFO priority {priority} is not allowed: give the user an rtprio of {priority} and an unlimited "
+            "memlock in /etc/security/limits.d, log in again (`dexhot doctor` shows both), or leave fifo_priority:=0."
+        ) from e
+    if ctypes.CDLL(None, use_errno=True).mlockall(MCL_CURRENT | MCL_FUTURE):
+        raise DexhotError(
+            f"memory cannot be locked: {os.strerror(ctypes.get_errno())}; raise memlock, or fifo_priority:=0."
+        )

@@ -22,8 +22,8 @@ from rclpy.lifecycle import LifecycleState
 from rclpy.signals import SignalHandlerOptions
 
 from dexhot.errors import DexhotError, NotFoundError
+from dexhot.hardware.real_time import make_real_time
 from dexhot.nodes.base import DexhotNode
-from dexhot.nodes.realtime import make_realtime
 
 NODES = {
     "rig": "dexhot.nodes.rig_node:RigNode",
@@ -108,7 +108,7 @@ def spin(names: list[str]) -> int:
         automatic = [node for node in nodes if node.get_parameter("autostart").value]
         ok = all(stopping or bring_up(node) for node in automatic)
         if priority := max(node.get_parameter("fifo_priority").value for node in nodes):
-            make_realtime(priority)
+            make_real_time(priority)
         starting = False
     except BaseException:  # a Stop may come out as what the interrupted code makes of it
         if not stopping:

@@ -31,7 +31,7 @@ from dexhot.hardware.embedded import EmbeddedWorld, install, uninstall
 from dexhot.nodes import messages
 from dexhot.nodes.alarm import Alarm
 from dexhot.nodes.base import DexhotNode
-from dexhot.nodes.camera import Camera
+from dexhot.nodes.rig_camera import Camera
 from dexhot.retargeting.arm_ik import ArmIK
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import arm_scene
