@@ -25,7 +25,7 @@ class Args:
 
 def run(args: Args) -> None:
     """Judge the file and print every metric."""
-    from dexhot.cli.output import console, print_json, summary
+    from dexhot.cli.output import console, print_json
     from dexhot.control.pipeline import on_arm
     from dexhot.data.files import load, save
     from dexhot.data.types import Demonstration, Rollout
@@ -41,8 +41,23 @@ def run(args: Args) -> None:
     else:
         kind = type(item).__name__
         raise FileFormatError(f"{args.file} holds a {kind}; evaluate takes a Demonstration, a Rollout, a run's folder.")
-    summary(f"{rollout.name} ({rollout.kind})", rollout.metrics)
+    _show(rollout)
     if args.out:
         console.print(f"kept in {save(rollout, args.out)}")
     if args.json:
         print_json({"file": str(args.file), "kind": rollout.kind, **rollout.metrics})
+
+
+def _show(rollout: Any) -> None:
+    """Each metric beside its limit, as in the report."""
+    from rich.table import Table
+
+    from dexhot.cli.output import console
+    from dexhot.evaluation.judge import judge
+
+    table = Table("metric", "value", "", "limit", "", title=f"{rollout.name} ({rollout.kind})", title_justify="left")
+    table.columns[1].justify = "right"
+    for v in judge(rollout.metrics):
+        mark = "" if v.passed is None else "[green]pass[/]" if v.passed else "[red]fail[/]"
+        table.add_row(v.id, v.text, v.unit, v.limit_text, mark)
+    console.print(table)
