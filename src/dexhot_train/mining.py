@@ -1,8 +1,8 @@
 """A Reference -> a Demonstration: find actions that move the object and survive perturbation, keep the best.
 
 Candidates compete: the bare reference, a plan found for several perturbed worlds at once, and, while none succeeds
-strictly, its repairs in the nominal world. For a reference that is placed in front of the arm the arm rig is one more
-world of every search. Worlds that no search saw decide between the candidates, after strict success in the nominal one
+strictly, its repairs in the nominal world. Where the reference is placed in front of the arm, the arm rig is one of the
+worlds of every search. Worlds that no search saw decide between the candidates, after strict success in the nominal one
 and on the arm.
 """
 
@@ -44,7 +44,7 @@ class MineOptions:
         default_factory=lambda: SearchOptions(rounds=((40, 3), (64, 3)), rewinds=2, budget=240_000)
     )
     repair: SearchOptions = field(default_factory=lambda: SearchOptions(rounds=((64, 3), (128, 4)), keep=True))
-    worlds: int = 5  # of the robust search, the nominal one among them, the arm rig not; 1: no robust search
+    worlds: int = 5  # of the robust search, the nominal one and the arm rig among them; 1: no robust search
     attempts: int = 2  # repairs in the nominal world, each with its own seed, while there is no success
     trials: int = 12  # perturbed worlds that choose between the candidates
     arm: bool = True  # plan for the arm rig too, and ask for success there, where the reference is placed
@@ -109,8 +109,9 @@ class _Miner:
         actions = base_actions(self.reference, self.simulator.scene.physics)
         best = self._demonstration("replay", actions)
         if self.options.worlds > 1 and not (best.scores["robustness"] == 1.0 and succeeds(best)):
-            others = draw_worlds(self.reference, self.simulator, self.options.worlds - 1, self.options.seed)
-            worlds = [self.world, *self.arm_worlds, *others]
+            worlds = [self.world, *self.arm_worlds]
+            others = max(0, self.options.worlds - len(worlds))
+            worlds += draw_worlds(self.reference, self.simulator, others, self.options.seed)
             best = max(best, self._search("robust", self.options.seed, worlds, self.options.robust), key=rank)
         return best
 
@@ -120,8 +121,10 @@ class _Miner:
         for attempt in range(options.attempts):
             if succeeds(best):
                 break
-            worlds = [self.world, *self.arm_worlds]
-            found = self._search("repair", options.seed + attempt, worlds, options.repair, best.actions)
+            how, worlds = options.repair, [self.world, *self.arm_worlds]
+            if best.scores["success_strict"]:  # lost on the arm alone: half the effort
+                how = replace(how, budget=how.budget // 2)
+            found = self._search("repair", options.seed + attempt, worlds, how, best.actions)
             best = max(best, found, key=rank)
         best.provenance |= {"candidates": self.tried, "options": asdict(options), "seconds_cpu": self._seconds()}
         best.provenance["seconds_wall"] = time.perf_counter() - self.wall  # of this run; the machine may be shared

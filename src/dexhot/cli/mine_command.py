@@ -24,7 +24,8 @@ class Args:
     attempts: int = 2
     """While there is no strict success: a repair of the best plan, then searches with other seeds."""
     worlds: int = 5
-    """Worlds that the first search plans for at once, the unperturbed one among them; 1 leaves that search out."""
+    """Worlds that the first search plans for at once, the unperturbed one and, where the reference is placed, the arm
+    rig among them; 1 leaves that search out."""
     workers: int = 0
     """Clips mined at the same time; 0: one per core."""
     executor: Literal["process", "ray"] = "process"
