@@ -38,7 +38,7 @@ from dexhot.hardware.franka_settings import Settings as ArmSettings
 from dexhot.hardware.wire_arm import FLOATS
 from dexhot.hardware.wire_world import WireWorld, wire_scene
 
-PATIENT = HandSettings(slack=0.06, patience=2.0)  # for a machine that is busy
+PATIENT = HandSettings(slack=0.2, patience=3.0)  # for a machine that is busy
 ARM = ArmSettings(realtime=False, frozen_timeout=1.0)
 ADDRESS = f"127.2.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 LOOK = 0.02  # s
 SETTLE = 0.3  # s until the robot's share of commands in time, which is of the last hundred, means something
+PATIENCE = 0.5  # s that the time of an arm without a real-time kernel, so of a simulated one, may stand still
 
 
 @dataclass
@@ -79,7 +80,8 @@ def _check(args: Check) -> int:
     from dexhot.hardware.franka_arm import FrankaArm
     from dexhot.hardware.franka_settings import Settings
 
-    with FrankaArm(args.address, Settings(hand=args.hand, realtime=args.realtime)) as arm:
+    frozen = Settings.frozen_timeout if args.realtime else PATIENCE
+    with FrankaArm(args.address, Settings(hand=args.hand, realtime=args.realtime, frozen_timeout=frozen)) as arm:
         state = arm.link.state()
         q, mode, problems = arm.read().q, state.robot_mode.name, arm.link.errors(state)
         received, moved = _hold(arm, args.hold) if args.hold and not problems else (None, None)
