@@ -76,9 +76,11 @@ def test_what_somebody_else_set_is_set_right(bus):
     for servo in bus.servos.values():
         for name, value in (("drive_mode", 1), ("profile_velocity", 20), ("profile_acceleration", 5), ("shutdown", 0)):
             servo.put(name, value)
-    with hand_on(bus):
+    with hand_on(bus) as hand:
+        hand.hold()
         for servo in bus.servos.values():
             assert not any(servo.get(name) for name in ("drive_mode", "profile_velocity", "profile_acceleration"))
+            assert servo.on
             servo.fail("overload")
             assert not servo.on
 
