@@ -173,7 +173,8 @@ def test_one_reset_activates_the_driver_that_failed(live):
     assert live.spin_until(lambda: live.state is State.FAULT)
     assert live.call("/safety/reset").success
     assert live.spin_until(lambda: live.state is State.READY), live.reason
-    assert live.leap_driver.state == "active" and not live.rig.world.driven
+    assert live.spin_until(lambda: not live.rig.world.driven)
+    assert live.leap_driver.state == "active" and live.state is State.READY
 
 
 def test_a_driver_that_cannot_be_recovered_keeps_the_fault_and_says_why(live, monkeypatch):

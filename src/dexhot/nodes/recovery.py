@@ -11,6 +11,7 @@ from rclpy.task import Future
 from dexhot.nodes.base import DexhotNode
 
 PATIENCE = 20.0  # s: a driver finds its device, clears its errors and sets it up
+NEWS = 2.0  # s within which a node that could not be activated has told why: diagnostics come once a second
 
 
 class Recovery:
@@ -20,6 +21,7 @@ class Recovery:
         self.clients = {name: node.client(ChangeState, f"{node.absolute(name)}/change_state") for name in names}
         self.failed: dict[str, str] = {}
         self._asked: dict[str, Future | None] = {}  # None: nobody is there to be asked
+        self._old: dict[str, str] = {}  # what they said before
         self._end: float | None = None  # steady time; None when no reset is under way
 
     def see(self, name: str, error: str) -> None:
@@ -34,7 +36,7 @@ class Recovery:
         request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_ACTIVATE))
         clients = {name: self.clients[name] for name in self.failed}
         self._asked = {n: c.call_async(request) if c.service_is_ready() else None for n, c in clients.items()}
-        self._end = now + PATIENCE
+        self._old, self._end = dict(self.failed), now + PATIENCE
 
     def cancel(self) -> None:
         """Whatever becomes of the nodes, there is no reset."""
@@ -47,11 +49,15 @@ class Recovery:
     def outcome(self, now: float) -> str | None:
         """None while nodes are being activated; "" when none has a fault any more, else why there is no reset."""
         assert self._end is not None
-        refused = [name for name in self.failed if self._refused(name)]
+        refused = [name for name in self.failed if self._refused(name, now > self._end - PATIENCE + NEWS)]
         if self.failed and not refused and now < self._end:
             return None
         return "; ".join(f"{name}: {self.failed[name]}" for name in refused or self.failed)
 
-    def _refused(self, name: str) -> bool:
+    def _refused(self, name: str, long_ago: bool) -> bool:
+        """Whether it could not be activated, and has told why; the answer may come before its diagnostics."""
         answer = self._asked.get(name)
-        return answer is None or (answer.done() and not answer.result().success)
+        if answer is None:
+            return True
+        told = long_ago or self.failed[name] != self._old.get(name)
+        return told and answer.done() and not answer.result().success
