@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from dexhot.hardware.realsense import librealsense
+from dexhot.hardware.camera.realsense import librealsense
 
 WIDTH, HEIGHT = 320, 240
 BASELINE = 0.015  # m by which the colour camera sits to the left of the depth camera

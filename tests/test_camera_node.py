@@ -7,8 +7,8 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CameraInfo, Image
 
-from dexhot.hardware.frames import COLOR, COLOR_INFO, DEPTH, CameraError, CameraLostError, EndOfFrames
-from dexhot.hardware.frames_sim import SimCamera
+from dexhot.hardware.camera.drawn import SimCamera
+from dexhot.hardware.camera.frames import COLOR, COLOR_INFO, DEPTH, CameraError, CameraLostError, EndOfFrames
 from dexhot.nodes import camera_node, messages
 from node_bench import NodeBench
 

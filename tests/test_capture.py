@@ -18,10 +18,10 @@ from std_msgs.msg import Header
 from conftest import own_ros_domain
 from dexhot.data import bags
 from dexhot.errors import DexhotError, FileFormatError
-from dexhot.hardware import frames_codec as codec
-from dexhot.hardware.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, CameraError
-from dexhot.hardware.frames_bag import find_frames
-from dexhot.hardware.realsense import connected
+from dexhot.hardware.camera import codec
+from dexhot.hardware.camera.bag import find_frames
+from dexhot.hardware.camera.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, CameraError
+from dexhot.hardware.camera.realsense import connected
 from dexhot.nodes import capture_node, messages, recorder_node
 from dexhot.nodes.bag_player_node import BagPlayerNode
 from dexhot.nodes.camera_messages import image

@@ -7,8 +7,12 @@ from PIL import Image
 
 from dexhot.data import bags
 from dexhot.errors import FileFormatError, NotFoundError
-from dexhot.hardware import frames_codec as codec
-from dexhot.hardware.frames import (
+from dexhot.hardware.camera import codec
+from dexhot.hardware.camera.align import Aligner
+from dexhot.hardware.camera.bag import find_frames
+from dexhot.hardware.camera.drawn import RADIUS, TABLE, SimCamera
+from dexhot.hardware.camera.file import FileCamera, directory_frames
+from dexhot.hardware.camera.frames import (
     COLOR,
     COLOR_INFO,
     DEPTH,
@@ -18,12 +22,8 @@ from dexhot.hardware.frames import (
     Frames,
     Intrinsics,
 )
-from dexhot.hardware.frames_align import Aligner
-from dexhot.hardware.frames_bag import find_frames
-from dexhot.hardware.frames_file import FileCamera, directory_frames
-from dexhot.hardware.frames_sim import RADIUS, TABLE, SimCamera
-from dexhot.hardware.frames_source import Mode, camera_source
-from dexhot.hardware.frames_watch import BLANK, FROZEN, RECENT, Health, WatchedCamera
+from dexhot.hardware.camera.source import Mode, camera_source
+from dexhot.hardware.camera.watch import BLANK, FROZEN, RECENT, Health, WatchedCamera
 
 PINHOLE = Intrinsics(64, 48, 60.0, 60.0, 31.5, 23.5)
 

@@ -13,11 +13,11 @@ import pytest
 
 from dexhot.errors import DexhotError, MissingExtraError
 from dexhot.hands.robot_hand import load_hand
-from dexhot.hardware.franka_arm import FrankaArm
-from dexhot.hardware.franka_limits import fr3_limits
-from dexhot.hardware.franka_load import hand_load
-from dexhot.hardware.franka_settings import ArmError, Settings
-from dexhot.hardware.franka_simulator import ArmProcess, Torques
+from dexhot.hardware.franka.arm import FrankaArm
+from dexhot.hardware.franka.limits import fr3_limits
+from dexhot.hardware.franka.load import hand_load
+from dexhot.hardware.franka.settings import ArmError, Settings
+from dexhot.hardware.franka.simulator import ArmProcess, Torques
 
 STILL = np.zeros(7)
 PATIENT = {"realtime": False, "command_timeout": 0.5, "frozen_timeout": 0.9}  # a machine that does other things too
@@ -309,23 +309,23 @@ def test_an_arm_that_is_not_there_is_said_to_be_so(simulated):
 
 @pytest.mark.parametrize("realtime", [True, False])
 def test_a_real_time_kernel_is_asked_for_unless_told_otherwise(monkeypatch, realtime):
-    from dexhot.hardware import franka_link
+    from dexhot.hardware.franka import link
 
     asked = []
 
     def robot(address, realtime_config):
         asked.append(realtime_config)
-        raise franka_link.franky.RealtimeException("no real-time kernel")
+        raise link.franky.RealtimeException("no real-time kernel")
 
-    monkeypatch.setattr(franka_link.franky, "Robot", robot)
+    monkeypatch.setattr(link.franky, "Robot", robot)
     with pytest.raises(ArmError, match="real-time"):
         FrankaArm("somewhere", Settings(realtime=realtime)).connect()
-    config = franka_link.franky.RealtimeConfig
+    config = link.franky.RealtimeConfig
     assert asked == [config.Enforce if realtime else config.Ignore]
 
 
 def test_without_franky_the_extra_is_named(monkeypatch):
-    for name in ("dexhot.hardware.franka_link", "dexhot.hardware.franka_sdk"):
+    for name in ("dexhot.hardware.franka.link", "dexhot.hardware.franka.sdk"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "franky", None)
     with pytest.raises(MissingExtraError, match="hardware"):

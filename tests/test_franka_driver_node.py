@@ -6,7 +6,7 @@ from sensor_msgs.msg import JointState
 
 from dexhot.control.safety import State
 from dexhot.hands.joint_table import joint_table
-from dexhot.hardware.franka_simulator import ArmProcess
+from dexhot.hardware.franka.simulator import ArmProcess
 from dexhot.nodes import messages
 from dexhot.nodes.franka_driver_node import FrankaDriverNode
 from node_bench import NodeBench

@@ -5,7 +5,7 @@ import pytest
 
 from dexhot.errors import DexhotError
 from dexhot.hands.joint_table import joint_table
-from dexhot.hardware.franka_limits import (
+from dexhot.hardware.franka.limits import (
     DECELERATION,
     OFFSET,
     STEP,
@@ -14,7 +14,7 @@ from dexhot.hardware.franka_limits import (
     fr3_limits,
     stopping_distance,
 )
-from dexhot.hardware.franka_watch import ClockWatch
+from dexhot.hardware.franka.watch import ClockWatch
 
 STEPS = 1200
 ROUNDING = 1e-9

@@ -10,14 +10,14 @@ import pytest
 
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.hands.joint_table import joint_table
-from dexhot.hardware import leap_calibration
-from dexhot.hardware.bench_leap import wire_limit
 from dexhot.hardware.dynamixel.bus import ServoBus
 from dexhot.hardware.dynamixel.errors import BusError, UnpluggedError
 from dexhot.hardware.dynamixel.plant import Joints
 from dexhot.hardware.dynamixel.registers import FULL, LITE, MODES
-from dexhot.hardware.leap_hand import LONGEST_STEP, LeapHand
-from dexhot.hardware.leap_setup import SIDEWAYS, Settings
+from dexhot.hardware.leap import calibration
+from dexhot.hardware.leap.bench import wire_limit
+from dexhot.hardware.leap.hand import LONGEST_STEP, LeapHand
+from dexhot.hardware.leap.setup import SIDEWAYS, Settings
 from dexhot.hardware.real_time import real_time
 
 pytest.importorskip("dynamixel_sdk")
@@ -390,10 +390,10 @@ def test_offsets_are_found_kept_and_used(tmp_path, monkeypatch, bus):
     monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path))
     offsets = np.linspace(-0.1, 0.1, 16)
     angles = np.pi + offsets + np.zeros((20, 1))
-    found = leap_calibration.find_offsets(RIGHT, angles)
-    leap_calibration.save_offsets("leap_right", found)
-    assert leap_calibration.load_offsets("leap_right") == pytest.approx(offsets, abs=1e-4)
-    assert leap_calibration.load_offsets("leap_left") == pytest.approx(NONE)
+    found = calibration.find_offsets(RIGHT, angles)
+    calibration.save_offsets("leap_right", found)
+    assert calibration.load_offsets("leap_right") == pytest.approx(offsets, abs=1e-4)
+    assert calibration.load_offsets("leap_left") == pytest.approx(NONE)
     hand = LeapHand(port=bus.path, settings=Settings(**BUSY))
     with hand:
         assert hand.read().q == pytest.approx(-offsets, abs=2e-3)
@@ -403,17 +403,17 @@ def test_a_moving_or_closed_hand_is_not_calibrated():
     still = np.full((20, 16), np.pi)
     moving = still + np.linspace(0, 0.1, 20)[:, None] * (np.arange(16) == 3)
     with pytest.raises(DexhotError, match=r"moved.*index_dip"):
-        leap_calibration.find_offsets(RIGHT, moving)
+        calibration.find_offsets(RIGHT, moving)
     with pytest.raises(DexhotError, match=r"middle_forward \+57 deg"):
-        leap_calibration.find_offsets(RIGHT, still + 1.0 * (np.arange(16) == 5))
+        calibration.find_offsets(RIGHT, still + 1.0 * (np.arange(16) == 5))
 
 
 def test_a_broken_calibration_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path))
-    path = leap_calibration.save_offsets("leap_right", NONE)
+    path = calibration.save_offsets("leap_right", NONE)
     path.write_text("offsets: {index_side: 0.0}")
     with pytest.raises(FileFormatError, match="dexhot leap calibrate"):
-        leap_calibration.load_offsets("leap_right")
+        calibration.load_offsets("leap_right")
 
 
 def test_a_dry_run_keeps_nothing(tmp_path, monkeypatch, bus, capsys):
@@ -442,7 +442,7 @@ def test_check_reports_problems(bus, capsys, tmp_path, monkeypatch):
 
 def test_without_the_extra_the_error_says_how_to_get_it():
     code = "import sys; sys.modules['dynamixel_sdk'] = None\n"
-    code += "from dexhot.hardware.leap_hand import LeapHand\nLeapHand(port='/dev/null').open()"
+    code += "from dexhot.hardware.leap.hand import LeapHand\nLeapHand(port='/dev/null').open()"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "MissingExtraError" in result.stderr
     assert "pip install 'dexhot[hardware]'" in result.stderr

@@ -9,10 +9,10 @@ import pytest
 pytest.importorskip("pyrealsense2", exc_type=ImportError)
 
 from dexhot.errors import FileFormatError, MissingExtraError
-from dexhot.hardware import frames_source, realsense
-from dexhot.hardware.frames import CameraError, CameraLostError, EndOfFrames
-from dexhot.hardware.frames_bag import find_frames
-from dexhot.hardware.frames_file import FileCamera
+from dexhot.hardware.camera import realsense, source
+from dexhot.hardware.camera.bag import find_frames
+from dexhot.hardware.camera.file import FileCamera
+from dexhot.hardware.camera.frames import CameraError, CameraLostError, EndOfFrames
 from software_camera import EPOCH, SoftwareCamera, color_image, record
 
 COUNT = 20
@@ -94,8 +94,8 @@ def test_a_recording_loses_no_frame(recording):
 
 
 def test_a_recording_is_a_camera_that_ends(recording):
-    source = find_frames(recording)
-    camera = FileCamera("recorded", source.__iter__, sleep=lambda s: None, clock=iter(range(10**6)).__next__)
+    recorded = find_frames(recording)
+    camera = FileCamera("recorded", recorded.__iter__, sleep=lambda s: None, clock=iter(range(10**6)).__next__)
     found = []
     with pytest.raises(EndOfFrames):
         while True:
@@ -133,8 +133,8 @@ def test_a_camera_that_cannot_be_opened_is_told(monkeypatch):
 def test_a_lost_camera_is_not_replaced_by_another(monkeypatch):
     opened = []
     monkeypatch.setattr(realsense, "connected", lambda: {"first": "3.2", "second": "3.2"})
-    monkeypatch.setattr(frames_source, "open_realsense", lambda serial, *mode: opened.append(serial))
-    open_again = frames_source.camera_source("realsense", frames_source.Mode())
+    monkeypatch.setattr(source, "open_realsense", lambda serial, *mode: opened.append(serial))
+    open_again = source.camera_source("realsense", source.Mode())
     open_again()
     monkeypatch.setattr(realsense, "connected", lambda: {"second": "3.2"})
     open_again()

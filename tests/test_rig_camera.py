@@ -9,8 +9,8 @@ import pytest
 
 from dexhot.hands.arm import FR3_HOME
 from dexhot.hands.robot_hand import load_hand
+from dexhot.hardware.camera.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
 from dexhot.hardware.embedded import EmbeddedWorld
-from dexhot.hardware.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
 from dexhot.nodes.rig_camera import HEIGHT, NAME, WIDTH, Camera
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.renderer import NoRendererError, new_renderer

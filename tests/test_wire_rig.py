@@ -20,8 +20,8 @@ from dexhot.evaluation.from_bag import live_rollout
 from dexhot.evaluation.metrics import compute
 from dexhot.hands.robot_hand import load_hand
 from dexhot.hands.wrist import wrist_to_palm
-from dexhot.hardware.leap_hand import LeapHand
-from dexhot.hardware.leap_setup import Settings as HandSettings
+from dexhot.hardware.leap.hand import LeapHand
+from dexhot.hardware.leap.setup import Settings as HandSettings
 from dexhot.nodes.graph import GraphError, resolve
 from dexhot.nodes.graphs import load_graph
 from dexhot.nodes.graphs.rigs import check_hand
@@ -33,10 +33,10 @@ pytest.importorskip("franky")
 pytest.importorskip("franky_sim")
 pytest.importorskip("dynamixel_sdk")
 
-from dexhot.hardware.franka_arm import FrankaArm
-from dexhot.hardware.franka_settings import Settings as ArmSettings
-from dexhot.hardware.wire_arm import FLOATS
-from dexhot.hardware.wire_world import WireWorld, wire_scene
+from dexhot.hardware.franka.arm import FrankaArm
+from dexhot.hardware.franka.settings import Settings as ArmSettings
+from dexhot.hardware.wire.arm import FLOATS
+from dexhot.hardware.wire.world import WireWorld, wire_scene
 
 PATIENT = HandSettings(slack=0.2, patience=3.0)  # for a machine that is busy
 ARM = ArmSettings(realtime=False, frozen_timeout=1.0)
@@ -184,7 +184,7 @@ def test_the_servos_watchdog_counts_the_worlds_time(world, scene):
 
 def test_a_client_that_falls_silent_loses_control_and_the_arm_holds(world):
     code = (
-        "import sys; from dexhot.hardware.franka_arm import FrankaArm, Settings;"
+        "import sys; from dexhot.hardware.franka.arm import FrankaArm, Settings;"
         f"arm = FrankaArm({world.address!r}, Settings(realtime=False, frozen_timeout=1.0)); arm.connect(); arm.hold();"
         "print('ready', flush=True); sys.stdin.read()"
     )

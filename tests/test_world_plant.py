@@ -11,8 +11,8 @@ from dexhot.hands.robot_hand import load_hand
 from dexhot.hardware.dynamixel.bus import ServoBus
 from dexhot.hardware.dynamixel.plant import Drive
 from dexhot.hardware.dynamixel.world_plant import WorldPlant
-from dexhot.hardware.leap_hand import LeapHand
-from dexhot.hardware.leap_setup import Settings
+from dexhot.hardware.leap.hand import LeapHand
+from dexhot.hardware.leap.setup import Settings
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import floating_scene, reset
 

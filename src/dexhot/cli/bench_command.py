@@ -16,8 +16,8 @@ BENCHMARKS = {
     "retarget": "dexhot.evaluation.bench_retarget",
     "mine": "dexhot_train.bench_mine",
     "loop": "dexhot.nodes.bench_loop",
-    "leap": "dexhot.hardware.bench_leap",
-    "franka": "dexhot.hardware.bench_franka",
+    "leap": "dexhot.hardware.leap.bench",
+    "franka": "dexhot.hardware.franka.bench",
     "transport": "dexhot.nodes.bench_transport",
     "faults": "dexhot.nodes.faults.bench",
 }

@@ -187,7 +187,7 @@ def cameras() -> Check:
     """RealSense cameras, and whether each is on USB 3: on USB 2 colour and depth at 640x480 do not fit."""
     if _version("pyrealsense2") is None:
         return Check("RealSense cameras", "optional", "pyrealsense2 is not installed", "pip install 'dexhot[hardware]'")
-    from dexhot.hardware.realsense import connected
+    from dexhot.hardware.camera.realsense import connected
 
     try:
         found = connected()

@@ -10,7 +10,7 @@ from dexhot.cli.arguments import ON, shown
 from dexhot.cli.output import console, print_json, summary
 
 if TYPE_CHECKING:
-    from dexhot.hardware.franka_arm import FrankaArm
+    from dexhot.hardware.franka.arm import FrankaArm
 
 LOOK = 0.02  # s
 SETTLE = 0.3  # s until the robot's share of commands in time, which is of the last hundred, means something
@@ -67,7 +67,7 @@ def run(args: Check | Recover | Simulate) -> int:
         return _check(args)
     if isinstance(args, Recover):
         return _recover(args)
-    from dexhot.hardware.franka_simulator import serve
+    from dexhot.hardware.franka.simulator import serve
 
     serve(args.address)
     return 0
@@ -77,8 +77,8 @@ def _check(args: Check) -> int:
     import numpy as np
 
     from dexhot.hands.joint_table import joint_table
-    from dexhot.hardware.franka_arm import FrankaArm
-    from dexhot.hardware.franka_settings import Settings
+    from dexhot.hardware.franka.arm import FrankaArm
+    from dexhot.hardware.franka.settings import Settings
 
     frozen = Settings.frozen_timeout if args.realtime else PATIENCE
     with FrankaArm(args.address, Settings(hand=args.hand, realtime=args.realtime, frozen_timeout=frozen)) as arm:
@@ -106,8 +106,8 @@ def _check(args: Check) -> int:
 
 
 def _recover(args: Recover) -> int:
-    from dexhot.hardware.franka_arm import FrankaArm
-    from dexhot.hardware.franka_settings import Settings
+    from dexhot.hardware.franka.arm import FrankaArm
+    from dexhot.hardware.franka.settings import Settings
 
     with FrankaArm(args.address, Settings(realtime=args.realtime)) as arm:
         found = arm.link.errors(arm.link.state())

@@ -12,7 +12,7 @@ from dexhot.cli.arguments import shown
 from dexhot.cli.output import console, print_json, summary
 
 if TYPE_CHECKING:
-    from dexhot.hardware.leap_hand import LeapHand
+    from dexhot.hardware.leap.hand import LeapHand
 
 MEASURE = 1.0  # s
 
@@ -29,7 +29,7 @@ class _Hand:
     @contextmanager
     def opened(self) -> "Iterator[LeapHand]":
         """The hand, its servos found, as long as the block runs."""
-        from dexhot.hardware.leap_hand import LeapHand
+        from dexhot.hardware.leap.hand import LeapHand
 
         hand = LeapHand(self.robot, self.port, self.baud)
         hand.open()
@@ -112,7 +112,7 @@ def run(args: Check | Calibrate | Reboot | Simulate) -> int:
 def _check(args: Check) -> int:
     import numpy as np
 
-    from dexhot.hardware.leap_setup import pose_problems
+    from dexhot.hardware.leap.setup import pose_problems
 
     with args.opened() as hand:
         health, fast = hand.health, hand.servos.fast
@@ -139,7 +139,7 @@ def _check(args: Check) -> int:
 def _calibrate(args: Calibrate) -> int:
     import numpy as np
 
-    from dexhot.hardware.leap_calibration import find_offsets, save_offsets
+    from dexhot.hardware.leap.calibration import find_offsets, save_offsets
 
     with args.opened() as hand:
         hand.servos.write_all("torque_enable", [0] * len(hand.joints))
@@ -161,7 +161,7 @@ def _calibrate(args: Calibrate) -> int:
 
 
 def _reboot(args: Reboot) -> int:
-    from dexhot.hardware.leap_setup import reboot
+    from dexhot.hardware.leap.setup import reboot
 
     with args.opened() as hand:
         ids = reboot(hand.servos)

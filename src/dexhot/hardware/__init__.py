@@ -1,1 +1,1 @@
-"""The arm and the hand behind small protocols, and their in-process twins."""
+"""Camera, arm and hand behind small protocols, real and simulated behind the same wire; and their in-process twins."""

@@ -20,8 +20,8 @@ from std_msgs.msg import Header
 
 from dexhot.data import bags
 from dexhot.errors import FileFormatError
-from dexhot.hardware.frames_bag import BagFrames, find_frames, is_librealsense
-from dexhot.hardware.frames_codec import decode_color, decode_depth
+from dexhot.hardware.camera.bag import BagFrames, find_frames, is_librealsense
+from dexhot.hardware.camera.codec import decode_color, decode_depth
 from dexhot.nodes.bag_contents import IMAGE, PACKED, raw_topic
 from dexhot.nodes.base import DexhotNode
 from dexhot.nodes.camera_messages import FramesPublisher, image

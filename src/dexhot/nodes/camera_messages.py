@@ -5,7 +5,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from dexhot.hardware.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, OPTICAL_FRAME, Frames, Intrinsics
+from dexhot.hardware.camera.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, OPTICAL_FRAME, Frames, Intrinsics
 from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
 

@@ -1,16 +1,16 @@
 """A camera under realsense2_camera's topic names: colour, depth aligned to it, and their camera infos.
 
 A thread of its own waits for frames and publishes them. A device that is lost is opened again
-(hardware/frames_watch.py); meanwhile the node warns on /diagnostics, where the frames' age, drops and reconnects are
+(hardware/camera/watch.py); meanwhile the node warns on /diagnostics, where the frames' age, drops and reconnects are
 counted too.
 """
 
 import threading
 import time
 
-from dexhot.hardware.frames import EndOfFrames
-from dexhot.hardware.frames_source import Mode, camera_source
-from dexhot.hardware.frames_watch import WatchedCamera
+from dexhot.hardware.camera.frames import EndOfFrames
+from dexhot.hardware.camera.source import Mode, camera_source
+from dexhot.hardware.camera.watch import WatchedCamera
 from dexhot.nodes.base import DexhotNode
 from dexhot.nodes.camera_messages import FramesPublisher
 

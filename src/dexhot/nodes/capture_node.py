@@ -14,7 +14,7 @@ import numpy as np
 from rosbags.interfaces import Connection, Qos
 
 from dexhot.data.bags import typestore
-from dexhot.hardware.frames_codec import COLOR_ENCODINGS, DEPTH_ENCODINGS, encode_color, encode_depth, pixels
+from dexhot.hardware.camera.codec import COLOR_ENCODINGS, DEPTH_ENCODINGS, encode_color, encode_depth, pixels
 from dexhot.nodes.arrivals import Arrivals, first_stamp
 from dexhot.nodes.bag_contents import IMAGE, PACKED
 from dexhot.nodes.disk import free_gb

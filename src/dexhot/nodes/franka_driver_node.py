@@ -2,8 +2,8 @@
 
 from dexhot.errors import DexhotError
 from dexhot.hardware.devices import Device
-from dexhot.hardware.franka_arm import FrankaArm
-from dexhot.hardware.franka_settings import Settings
+from dexhot.hardware.franka.arm import FrankaArm
+from dexhot.hardware.franka.settings import Settings
 from dexhot.nodes.driver import DriverNode
 
 HEALTH_RATE = 2.0  # Hz
@@ -22,7 +22,7 @@ class FrankaDriverNode(DriverNode):
 
     def make_device(self) -> Device:
         if self.p.rig == "sim":
-            from dexhot.hardware.franka import FrankaTwin  # with MuJoCo, for which a real arm waits until connect
+            from dexhot.hardware.franka.twin import FrankaTwin  # with MuJoCo, for which a real arm waits until connect
 
             return FrankaTwin()
         if not self.p.address:

@@ -5,8 +5,8 @@ import numpy as np
 from dexhot.data.files import load
 from dexhot.data.types import Reference
 from dexhot.hardware.devices import Device
-from dexhot.hardware.leap_hand import LeapHand
-from dexhot.hardware.leap_setup import Settings
+from dexhot.hardware.leap.hand import LeapHand
+from dexhot.hardware.leap.setup import Settings
 from dexhot.nodes.driver import DriverNode
 
 PATIENT_TRIES = 10  # bad answers in a row before the bus is given up
@@ -26,7 +26,7 @@ class LeapDriverNode(DriverNode):
 
     def make_device(self) -> Device:
         if self.p.rig == "sim":
-            from dexhot.hardware.leap import LeapTwin  # with MuJoCo, which a real hand's driver does without
+            from dexhot.hardware.leap.twin import LeapTwin  # with MuJoCo, which a real hand's driver does without
 
             return LeapTwin()
         patience = max(Settings.patience, PATIENT_TRIES * self.p.slack)

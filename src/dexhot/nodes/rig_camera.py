@@ -5,8 +5,8 @@ import threading
 import mujoco
 import numpy as np
 
+from dexhot.hardware.camera.frames import Frames, Intrinsics
 from dexhot.hardware.embedded import EmbeddedWorld
-from dexhot.hardware.frames import Frames, Intrinsics
 from dexhot.nodes.base import DexhotNode
 from dexhot.nodes.camera_messages import FramesPublisher
 from dexhot.simulation.renderer import NoRendererError, new_renderer

@@ -16,7 +16,7 @@ from sensor_msgs.msg import JointState
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import RATE
 from dexhot.hands.robot_hand import RobotHand
-from dexhot.hardware.wire_world import WireWorld, wire_scene
+from dexhot.hardware.wire.world import WireWorld, wire_scene
 from dexhot.nodes import messages
 from dexhot.nodes.rig_node import RigNode
 from dexhot.simulation.physics import load_physics

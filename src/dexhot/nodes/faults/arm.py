@@ -7,9 +7,9 @@ import numpy as np
 
 from dexhot.errors import DexhotError
 from dexhot.hands.joint_table import joint_table
-from dexhot.hardware.franka_arm import FrankaArm
-from dexhot.hardware.franka_settings import ArmError, Settings
-from dexhot.hardware.franka_simulator import ArmProcess
+from dexhot.hardware.franka.arm import FrankaArm
+from dexhot.hardware.franka.settings import ArmError, Settings
+from dexhot.hardware.franka.simulator import ArmProcess
 from dexhot.nodes.faults.driven import Driven, broken
 from dexhot.nodes.faults.table import Faults, Outcome
 

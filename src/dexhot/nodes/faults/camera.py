@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from dexhot.hardware.frames import CameraError, CameraLostError, Frames
-from dexhot.hardware.frames_sim import SimCamera
-from dexhot.hardware.frames_watch import WatchedCamera
+from dexhot.hardware.camera.drawn import SimCamera
+from dexhot.hardware.camera.frames import CameraError, CameraLostError, Frames
+from dexhot.hardware.camera.watch import WatchedCamera
 from dexhot.nodes.faults.table import Faults, Outcome
 
 FAULTS = Faults("camera")

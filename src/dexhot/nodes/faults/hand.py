@@ -11,8 +11,8 @@ from dexhot.errors import DexhotError
 from dexhot.hands.joint_table import joint_table
 from dexhot.hardware.dynamixel.registers import register
 from dexhot.hardware.dynamixel.simulator import BusProcess
-from dexhot.hardware.leap_hand import LONGEST_STEP, LeapHand
-from dexhot.hardware.leap_setup import Settings
+from dexhot.hardware.leap.hand import LONGEST_STEP, LeapHand
+from dexhot.hardware.leap.setup import Settings
 from dexhot.nodes.faults.driven import Driven, broken
 from dexhot.nodes.faults.table import Faults, Outcome
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dexhot.data.files import write_text
-from dexhot.hardware.frames_source import Mode, camera_source
+from dexhot.hardware.camera.source import Mode, camera_source
 from dexhot.nodes.disk import require_free
 from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
 from dexhot.nodes.run_folder import new_run_folder, versions

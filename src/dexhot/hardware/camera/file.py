@@ -12,8 +12,8 @@ from pathlib import Path
 import yaml
 
 from dexhot.errors import FileFormatError
-from dexhot.hardware.frames import EndOfFrames, Frames, Intrinsics
-from dexhot.hardware.frames_codec import decode_color, decode_depth
+from dexhot.hardware.camera.codec import decode_color, decode_depth
+from dexhot.hardware.camera.frames import EndOfFrames, Frames, Intrinsics
 
 IMAGES = (".jpg", ".jpeg", ".png")
 LATE = 0.5  # s behind from which the recording slips rather than being caught up

@@ -9,7 +9,7 @@ import time
 import zlib
 from collections.abc import Callable
 
-from dexhot.hardware.frames import Camera, CameraError, CameraLostError, Frames
+from dexhot.hardware.camera.frames import Camera, CameraError, CameraLostError, Frames
 
 FROZEN = 30  # equal images in a row; a real sensor's noise never gives two
 RECENT = 90  # images for which a stamp that went back is told

@@ -13,9 +13,9 @@ import numpy as np
 
 from dexhot.hands.joint_table import joint_table
 from dexhot.hands.robot_hand import load_hand
-from dexhot.hardware.franka_load import Load, hand_load
-from dexhot.hardware.franka_sdk import franky
-from dexhot.hardware.franka_settings import ArmError, Settings
+from dexhot.hardware.franka.load import Load, hand_load
+from dexhot.hardware.franka.sdk import franky
+from dexhot.hardware.franka.settings import ArmError, Settings
 
 PATIENCE = 2.0  # s for the tracker to take control, and for a motion to end
 RAMP = 0.1  # s from the tracker's torque to damping alone

@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from dexhot.errors import NotFoundError
-from dexhot.hardware.frames import Camera
-from dexhot.hardware.frames_bag import find_frames
-from dexhot.hardware.frames_file import FileCamera, check_directory, directory_frames
-from dexhot.hardware.frames_sim import SimCamera
-from dexhot.hardware.realsense import choose, open_realsense
+from dexhot.hardware.camera.bag import find_frames
+from dexhot.hardware.camera.drawn import SimCamera
+from dexhot.hardware.camera.file import FileCamera, check_directory, directory_frames
+from dexhot.hardware.camera.frames import Camera
+from dexhot.hardware.camera.realsense import choose, open_realsense
 
 KINDS = ("realsense", "realsense:SERIAL", "bag:PATH", "dir:PATH", "sim")
 

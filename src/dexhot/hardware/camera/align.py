@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dexhot.hardware.frames import Intrinsics
+from dexhot.hardware.camera.frames import Intrinsics
 
 LARGEST = 3  # pixels that one may grow by; more is an artefact of a wild calibration
 

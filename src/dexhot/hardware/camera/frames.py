@@ -1,7 +1,7 @@
 """What a camera is here: whatever gives pairs of a colour image and the depth aligned to it.
 
-A RealSense (realsense.py), a recording (frames_bag.py), a directory of images (frames_file.py) and a drawn scene
-(frames_sim.py) are cameras; `frames_source.py` makes one of what a user writes. All are read alike:
+A RealSense (realsense.py), a recording (bag.py), a directory of images (file.py) and a drawn scene
+(drawn.py) are cameras; `source.py` makes one of what a user writes. All are read alike:
 
     camera = open_camera()                 # CameraError: it cannot be opened, and why
     frames = camera.read(timeout=0.2)      # None: nothing came; CameraLostError: it is gone; EndOfFrames: all was read

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dexhot.errors import DexhotError, MissingExtraError
-from dexhot.hardware.frames import CameraError, CameraLostError, Frames, Intrinsics
+from dexhot.hardware.camera.frames import CameraError, CameraLostError, Frames, Intrinsics
 
 
 @cache

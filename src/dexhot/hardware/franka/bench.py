@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dexhot.hardware.franka_arm import FrankaArm
-from dexhot.hardware.franka_settings import Settings
-from dexhot.hardware.franka_simulator import ArmProcess
+from dexhot.hardware.franka.arm import FrankaArm
+from dexhot.hardware.franka.settings import Settings
+from dexhot.hardware.franka.simulator import ArmProcess
 
 RATES = (60, 100)  # Hz
 AMPLITUDE, FREQUENCY = 0.1, 0.5  # rad, Hz
@@ -56,7 +56,7 @@ def _ours(address: str, rate: int, seconds: float) -> tuple[np.ndarray, float]:
 
 
 def _joint_motion(address: str, rate: int, seconds: float) -> tuple[np.ndarray, float]:
-    from dexhot.hardware.franka_sdk import franky
+    from dexhot.hardware.franka.sdk import franky
 
     robot = franky.Robot(address, realtime_config=franky.RealtimeConfig.Ignore)
 

@@ -160,7 +160,7 @@ class ArmProcess:
     def start(self) -> None:
         """Also again after `kill`: at the same address. Raises DexhotError, MissingExtraError."""
         _need_franky_sim()
-        command = [sys.executable, "-m", "dexhot.hardware.franka_simulator", "--address", self.address]
+        command = [sys.executable, "-m", "dexhot.hardware.franka.simulator", "--address", self.address]
         self.lines = LineProcess(command, "arm")
         self.address = self.lines.read()
 

@@ -61,7 +61,7 @@ class WireWorld(EmbeddedWorld):
     def __init__(self, scene: Scene, address: str, port: str | Path, scale: float = 1.0):
         super().__init__(scene)
         try:
-            from dexhot.hardware.wire_arm import ArmServer, WireArm
+            from dexhot.hardware.wire.arm import ArmServer, WireArm
         except ModuleNotFoundError as e:
             raise MissingExtraError("the simulated Franka arm", "dev") from e
         self.address, self.port, self.scale = address, str(port), scale

@@ -20,14 +20,14 @@ import numpy as np
 from dexhot.errors import DexhotError
 from dexhot.hands.joint_table import joint_table
 from dexhot.hardware.devices import Polled, Reading
-from dexhot.hardware.franka_limits import STEP, Setpoint, check_finite, fr3_limits
-from dexhot.hardware.franka_settings import ArmError, Settings
-from dexhot.hardware.franka_watch import ClockWatch
+from dexhot.hardware.franka.limits import STEP, Setpoint, check_finite, fr3_limits
+from dexhot.hardware.franka.settings import ArmError, Settings
+from dexhot.hardware.franka.watch import ClockWatch
 
 if TYPE_CHECKING:
     import franky
 
-    from dexhot.hardware.franka_link import Link
+    from dexhot.hardware.franka.link import Link
 
 POLL = 0.004  # s
 LONGEST = 50  # robot cycles made up for in one poll; after a longer pause the setpoint is late instead
@@ -68,7 +68,7 @@ class FrankaArm(Polled):
 
     def connect(self) -> None:
         """Connect and set the robot up; it does not move. Raises ArmError, MissingExtraError."""
-        from dexhot.hardware.franka_link import Link
+        from dexhot.hardware.franka.link import Link
 
         self._link, self.fault = Link(self.address, self.settings), ""
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from dexhot.data import bags
 from dexhot.errors import FileFormatError
-from dexhot.hardware.frames import COLOR, DEPTH, Frames, Intrinsics
-from dexhot.hardware.frames_align import Aligner
-from dexhot.hardware.frames_codec import decode_color, decode_depth, pixels
+from dexhot.hardware.camera.align import Aligner
+from dexhot.hardware.camera.codec import decode_color, decode_depth, pixels
+from dexhot.hardware.camera.frames import COLOR, DEPTH, Frames, Intrinsics
 
 COLOR_PATH, DEPTH_PATH = COLOR.removeprefix("/camera"), DEPTH.removeprefix("/camera")  # behind any namespace
 TOGETHER = 0.012  # s by which colour and depth of one pair may differ

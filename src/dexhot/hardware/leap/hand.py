@@ -19,9 +19,9 @@ from dexhot.hands.joint_table import columns, joint_table
 from dexhot.hardware.devices import Polled, Reading
 from dexhot.hardware.dynamixel.errors import BusError, SilenceError
 from dexhot.hardware.dynamixel.registers import Block, register
-from dexhot.hardware.leap_calibration import load_offsets
-from dexhot.hardware.leap_health import Health
-from dexhot.hardware.leap_setup import Settings, check_errors, check_pose, configure, identify, probe_fast, reboot
+from dexhot.hardware.leap.calibration import load_offsets
+from dexhot.hardware.leap.health import Health
+from dexhot.hardware.leap.setup import Settings, check_errors, check_pose, configure, identify, probe_fast, reboot
 
 if TYPE_CHECKING:
     from dexhot.hardware.dynamixel.client import Servos
