@@ -18,7 +18,6 @@ from dexhot.hands.robot_hand import list_hands, load_hand
 from dexhot.paths import share_dir
 
 URDF = share_dir() / "urdf"
-PUBLISHED = share_dir().parent / "shared" / "data" / "urdf"
 HANDS = ("leap_right", "leap_left", "allegro_right", "allegro_left")
 
 
@@ -41,12 +40,9 @@ def random_q(hand, seed=0):
     return np.random.default_rng(seed).uniform(hand.lower, hand.upper)
 
 
-def published_model(file):
+def published_model(shared_data, file):
     """A published URDF without its shapes, whose meshes are not at hand."""
-    path = PUBLISHED / file
-    if not path.is_file():
-        pytest.skip(f"{path} is not here; it is not part of the project")
-    robot = ElementTree.fromstring(path.read_text())
+    robot = ElementTree.fromstring((shared_data / "urdf" / file).read_text())
     for link in robot.findall("link"):
         for shape in (*link.findall("visual"), *link.findall("collision")):
             link.remove(shape)
@@ -115,9 +111,9 @@ def test_left_hand_is_the_mirror_image(right, left):
     assert np.sort(mirrored.body_inertia) == pytest.approx(np.sort(ours.body_inertia), rel=1e-6)
 
 
-def test_leap_fk_matches_the_published_urdf():
+def test_leap_fk_matches_the_published_urdf(shared_data):
     """Link frames at random angles, relative to the palm, within the URDF's rounding to 0.1 mm per joint."""
-    model, hand = published_model("leap_hand_right.urdf"), load_hand("leap_right")
+    model, hand = published_model(shared_data, "leap_hand_right.urdf"), load_hand("leap_right")
     theirs = {"index": "", "middle": "_2", "ring": "_3"}
     for seed in range(3):
         q = random_q(hand, seed)
@@ -137,16 +133,16 @@ def body_pose(data, name):
     return make_pose(data.body(name).xpos, data.body(name).xquat)
 
 
-def test_leap_limits_are_the_published_urdfs():
-    model = published_model("leap_hand_right.urdf")
+def test_leap_limits_are_the_published_urdfs(shared_data):
+    model = published_model(shared_data, "leap_hand_right.urdf")
     for joint in load_hand("leap_right").joints:
         assert model.joint(str(joint.motor_id)).range == pytest.approx([joint.lower, joint.upper])
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_allegro_fk_matches_the_published_urdf(side):
+def test_allegro_fk_matches_the_published_urdf(shared_data, side):
     """Through the joint table: the published joint joint_{motor_id}.0 stands at sign * q."""
-    model, hand = published_model(f"allegro_hand_{side}.urdf"), load_hand(f"allegro_{side}")
+    model, hand = published_model(shared_data, f"allegro_hand_{side}.urdf"), load_hand(f"allegro_{side}")
     first = {joint.name.split("_")[0]: joint.motor_id for joint in hand.joints if joint.motor_id % 4 == 0}
     for seed in range(3):
         q = random_q(hand, seed)

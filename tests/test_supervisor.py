@@ -15,6 +15,7 @@ from dexhot.nodes.leap_driver_node import LeapDriverNode
 from dexhot.nodes.process import bring_down, bring_up
 from dexhot.nodes.recovery import Recovery
 from dexhot.nodes.supervisor_node import SupervisorNode
+from node_bench import NodeBench
 
 pytestmark = pytest.mark.ros
 ARM = joint_table("fr3")
@@ -77,6 +78,22 @@ def test_a_button_that_falls_silent_counts_as_pressed(supervisor):
     assert supervisor.machine.state is State.FAULT
     assert "silent" in supervisor.machine.reason
     assert not supervisor.reset()
+
+
+@pytest.mark.parametrize("qos", ["latched", "state"])
+def test_a_button_of_either_quality_is_heard_and_none_is_called_unheard(ros_domain, capfd, qos):
+    bench = NodeBench()
+    try:
+        supervisor = bench.start(SupervisorNode())
+        button = bench.publisher(Bool, "/safety/estop_input", qos)
+        assert bench.spin_until(button.get_subscription_count)
+        button.publish(Bool(data=True))
+        assert bench.spin_until(lambda: supervisor.machine.state is State.FAULT)
+        for _ in range(10):
+            bench.executor.spin_once(timeout_sec=0.02)
+    finally:
+        bench.close()
+    assert "offering incompatible QoS" not in capfd.readouterr().err
 
 
 def says(name: str, level: bytes, message: str = "") -> DiagnosticArray:

@@ -27,6 +27,7 @@ from dexhot.geometry.poses import IDENTITY
 from dexhot.hands.robot_hand import RobotHand
 from dexhot.simulation.backend import Rollouts
 from dexhot.simulation.physics import Physics
+from dexhot.versions import versions
 from dexhot_train.arm_worlds import WithArm
 from dexhot_train.refine import World, draw_worlds, nominal_world, replay, success_rate
 from dexhot_train.search import SearchOptions, search
@@ -127,6 +128,7 @@ class _Miner:
             found = self._search("repair", options.seed + attempt, worlds, how, best.actions)
             best = max(best, found, key=rank)
         best.provenance |= {"candidates": self.tried, "options": asdict(options), "seconds_cpu": self._seconds()}
+        best.provenance["versions"] = versions()
         best.provenance["seconds_wall"] = time.perf_counter() - self.wall  # of this run; the machine may be shared
         return best
 

@@ -33,6 +33,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecyclePublisher, LifecycleState
 from std_msgs.msg import Header
 
@@ -90,11 +91,15 @@ class DexhotNode(ManagedNode):
         self._made.append((self.destroy_lifecycle_publisher, publisher))
         return publisher
 
-    def subscribe(self, msg_type: type, topic: str, callback: Callable, qos: str = "sensor") -> None:
+    def subscribe(
+        self, msg_type: type, topic: str, callback: Callable, qos: str = "sensor", quiet: bool = False
+    ) -> None:
         """Call `callback(message)` while the node is active; its exception is a fault.
 
         Of a `journaled` node every message is first named on /<node>/inputs (Header: frame_id = topic, stamp = that of
         the message), so that a replay can feed the same inputs in the same order; such messages must have a header.
+
+        quiet: no warning of publishers that offer less than `qos`, where another subscription hears them.
         """
         if self.journaled and self._journal is None:
             self._journal = self.advertise(Header, f"/{self.get_name()}/inputs", "state")
@@ -106,7 +111,8 @@ class DexhotNode(ManagedNode):
                 self._journal.publish(Header(stamp=getattr(message, "header", message).stamp, frame_id=topic))
             self.guarded(callback, message)
 
-        subscription = self.create_subscription(msg_type, topic, gated, subscribe_profile(qos))
+        events = SubscriptionEventCallbacks(use_default_callbacks=not quiet)
+        subscription = self.create_subscription(msg_type, topic, gated, subscribe_profile(qos), event_callbacks=events)
         self._made.append((self.destroy_subscription, subscription))
 
     def loop(self, rate_hz: float, callback: Callable[[], None], name: str = "loop") -> None:

@@ -47,7 +47,7 @@ class SupervisorNode(DexhotNode):
             self.subscribe(JointState, command, lambda m, topic=topic: self.on_command(topic, m), "command")
         self.subscribe(JointState, "/tracker/target", self.on_target, "command")
         for qos in ("latched", "sensor"):  # a button that was pressed before us, and one that offers less
-            self.subscribe(Bool, "/safety/estop_input", self.on_estop, qos)
+            self.subscribe(Bool, "/safety/estop_input", self.on_estop, qos, quiet=True)
         self.serve(Trigger, "/safety/start", lambda q, r: self.answer(r, self.begin_tracking()))
         self.serve(Trigger, "/safety/stop", lambda q, r: self.answer(r, self.apply(Event.STOP, "asked to stop")))
         self.serve(Trigger, "/safety/estop", lambda q, r: self.answer(r, self.stop_all()))

@@ -40,7 +40,7 @@ def require_rest(scene: Scene, object_pose) -> None:
         raise DexhotError(
             f"{name} is not at rest after the reset: {speed:.3f} m/s, {turn:.2f} rad/s and {1e3 * moved:.1f} mm away "
             f"0.2 s later, allowed {limit:g}, {turn_limit:g} and {1e3 * MOVED:g}. Start it from a resting pose: "
-            "dexhot.simulation.settle.settle gives the nearest."
+            "its file has them as `resting_poses`."
         )
 
 
