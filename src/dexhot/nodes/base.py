@@ -41,6 +41,7 @@ from dexhot.nodes import parameters
 from dexhot.nodes.diagnostics import Histogram, ProcessMonitor, TickMonitor, status_message
 from dexhot.nodes.managed import ManagedNode
 from dexhot.nodes.qos import publish_profile, subscribe_profile
+from dexhot.nodes.speakers import Speakers
 
 
 class DexhotNode(ManagedNode):
@@ -57,6 +58,7 @@ class DexhotNode(ManagedNode):
         self.p = SimpleNamespace()
         self.values: dict[str, object] = {}  # a node's own diagnostic values
         self.warnings: dict[str, str] = {}  # key -> what; any makes the diagnostics WARN
+        self.speakers = Speakers(self)
         self.finished = ""  # why this node's process may end
         self.exit_code = 0
         self._loops: dict[str, tuple[Any, TickMonitor]] = {}
@@ -91,6 +93,14 @@ class DexhotNode(ManagedNode):
         self._made.append((self.destroy_lifecycle_publisher, publisher))
         return publisher
 
+    def obey(self, msg_type: type, topic: str, callback: Callable, qos: str = "sensor") -> None:
+        """Subscribe to what motion depends on: only its one publisher is heard (nodes/speakers.py).
+
+        Who also must stop by himself, asks `speakers.first()`.
+        """
+        self.speakers.watch(topic)
+        self.subscribe(msg_type, topic, callback, qos)
+
     def subscribe(
         self, msg_type: type, topic: str, callback: Callable, qos: str = "sensor", quiet: bool = False
     ) -> None:
@@ -107,6 +117,8 @@ class DexhotNode(ManagedNode):
         def gated(message: Any) -> None:
             if not self.active:
                 return
+            if topic in self.speakers.topics and (why := self.speakers.against(topic, message)):
+                return self.refuse_message(topic, why)
             if self._journal is not None:
                 self._journal.publish(Header(stamp=getattr(message, "header", message).stamp, frame_id=topic))
             self.guarded(callback, message)
@@ -114,6 +126,13 @@ class DexhotNode(ManagedNode):
         events = SubscriptionEventCallbacks(use_default_callbacks=not quiet)
         subscription = self.create_subscription(msg_type, topic, gated, subscribe_profile(qos), event_callbacks=events)
         self._made.append((self.destroy_subscription, subscription))
+
+    def refuse_message(self, topic: str, why: str) -> None:
+        """Count and name a message that is not taken."""
+        self.values[f"refused.{topic}"] = self.values.get(f"refused.{topic}", 0) + 1  # type: ignore[operator]
+        if self.warnings.get(topic) != why:
+            self.warnings[topic] = why
+            self.get_logger().warning(why)
 
     def loop(self, rate_hz: float, callback: Callable[[], None], name: str = "loop") -> None:
         """Call `callback()` at `rate_hz` of steady time while active, and measure lateness and overruns.
@@ -188,6 +207,7 @@ class DexhotNode(ManagedNode):
         self._made.clear()
         self._loops.clear()
         self._latencies.clear()
+        self.speakers.forget()
         self._journal = None
 
     # Parameters

@@ -4,6 +4,7 @@ A graph has arguments and processes of nodes. An argument (or a value that the g
 node whose schema has a parameter of its name. `plan` checks everything and writes the parameters file, before a start.
 """
 
+import secrets
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -201,7 +202,7 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
     arguments = resolve(graph, given)
     processes = graph.processes(arguments)
     prepared = graph.prepare(arguments)
-    values = arguments | prepared.values
+    values = {"token": f"run-{secrets.token_hex(6)}"} | arguments | prepared.values
     given_parameters = read_parameters(arguments.get("parameters", ""))
     parameters = node_parameters(processes, values, given_parameters)
     path = write_text(prepared.folder / "parameters.yaml", parameters_text(parameters))

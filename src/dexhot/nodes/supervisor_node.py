@@ -24,6 +24,7 @@ from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
 from dexhot.nodes.claim import Claim
 from dexhot.nodes.recovery import Recovery
+from dexhot.nodes.speakers import SPEAKERS
 
 CHECK_RATE = 20.0  # Hz
 JOINT_TOPICS = ("/leap/joint_states", "/franka/joint_states")
@@ -46,6 +47,7 @@ class SupervisorNode(DexhotNode):
             self.subscribe(JointState, topic, lambda m, topic=topic: self.on_joints(topic, m), "state")
             self.subscribe(JointState, command, lambda m, topic=topic: self.on_command(topic, m), "command")
         self.subscribe(JointState, "/tracker/target", self.on_target, "command")
+        self.speakers.watch(*SPEAKERS, *(("/clock",) if self.get_parameter("use_sim_time").value else ()))
         for qos in ("latched", "sensor"):  # a button that was pressed before us, and one that offers less
             self.subscribe(Bool, "/safety/estop_input", self.on_estop, qos, quiet=True)
         self.serve(Trigger, "/safety/start", lambda q, r: self.answer(r, self.begin_tracking()))
@@ -98,11 +100,12 @@ class SupervisorNode(DexhotNode):
 
     def judge(self, where: str, found: tuple[Event, str] | None) -> None:
         """Keep what is wrong there for as long as it is: nothing gets ready meanwhile."""
-        if found is None:
-            self.wrong.pop(where, None)
-        else:
+        before = self.wrong.pop(where, None)
+        if found is not None:
             self.wrong[where] = found
             self.apply(*found)
+            if before and before != found and self.machine.reason == before[1]:
+                self.machine.reason = found[1]  # more is known of it now
 
     def on_episode(self, header: Header) -> None:
         if header.frame_id.startswith("end"):
@@ -166,6 +169,7 @@ class SupervisorNode(DexhotNode):
         if dead and self.machine.state not in (State.INACTIVE, State.FAULT):
             self.apply(Event.DEAD_NODE, f"no heartbeat of {', '.join(dead)} for {self.p.heartbeat_timeout:g} s")
             return
+        self.judge("speakers", (Event.FOREIGN, why) if (why := self.speakers.first()) else None)
         if gone := self.ended():
             self.apply(Event.DEAD_NODE, f"the process of {', '.join(gone)} has ended")
             return
@@ -271,7 +275,7 @@ class SupervisorNode(DexhotNode):
             self.get_logger().warning(f"{self.machine.state}: {self.machine.reason}")
         m = self.machine
         t0 = self.t0 if m.moving else 0.0
-        self.publisher.publish(messages.safety_state(messages.Safety(m.state, m.reason, t0), self.stamp()))
+        self.publisher.publish(messages.safety_state(messages.Safety(m.state, m.reason, t0), self.stamp(), self.p.token))
         self.values = {"safety": str(m.state), "reason": m.reason} | {f"events.{k}": v for k, v in m.counts.items()}
 
     def answer(self, response: Trigger.Response, changed: bool) -> Trigger.Response:

@@ -44,7 +44,7 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     """The controller's parameters are those of the recorded run."""
     if not through_controller(arguments):
         return (Process("player", (NodeSpec("bag_player"),)),)
-    controller = NodeSpec("controller", {"use_sim_time": True})
+    controller = NodeSpec("controller", {"use_sim_time": True, "speakers": ["player"]})
     return (Process("controller", (controller,)), Process("player", (NodeSpec("player"),)))
 
 
@@ -76,6 +76,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         "duration": 0.0,
         "source": str(bag.resolve()),
         "report": str(folder / "replay.json"),
+        "token": recorded.get("token", ""),  # the player's safety states are the recorded ones
     }
     return Prepared(folder, values)
 
