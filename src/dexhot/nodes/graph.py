@@ -96,6 +96,7 @@ class Prepared:
     folder: Path
     values: dict[str, Any]
     recorded: bool = False
+    warnings: tuple[str, ...] = ()  # what a person should know before the start
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class Plan:
     folder: Path
     recorded: bool
     environment: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
     @property
     def node_names(self) -> list[str]:
@@ -215,6 +217,7 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
         prepared.folder,
         prepared.recorded,
         environment(current_environment),
+        prepared.warnings,
     )
 
 

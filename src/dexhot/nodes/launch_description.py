@@ -4,12 +4,12 @@ import os
 from collections.abc import Callable
 
 from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from dexhot.nodes.bringup import GRACE
+from dexhot.nodes.bringup import GRACE, warned
 from dexhot.nodes.graph import Plan, Process, plan
 from dexhot.nodes.graphs import load_graph
 
@@ -35,6 +35,7 @@ def actions(planned: Plan) -> list:
     """What `dexhot up` does, as launch actions."""
     interrupt, terminate, _ = GRACE.values()
     return [
+        *(LogInfo(msg=warned(warning)) for warning in planned.warnings),
         *(SetEnvironmentVariable(k, v) for k, v in planned.environment.items()),
         *(
             Node(

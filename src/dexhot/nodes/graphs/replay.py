@@ -9,6 +9,7 @@ from typing import Any
 
 from dexhot.data.bags import topics
 from dexhot.errors import DexhotError
+from dexhot.nodes import live_rig
 from dexhot.nodes.bag_contents import check_playable
 from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process, read_parameters, scratch_folder
 from dexhot.nodes.playback import JOURNAL, check_bag, find_bag
@@ -52,6 +53,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     """Check that the bag has what the controller needs before anything starts."""
     if not arguments["bag"]:
         raise DexhotError("no bag given; write bag:=FOLDER of a run, e.g. runs/20260101-120000-real_track-duck.")
+    live_rig.require_none()
     bag, run_folder = find_bag(arguments["bag"])
     if not through_controller(arguments):
         wanted = [topic for topic in arguments["topics"].split(",") if topic]
