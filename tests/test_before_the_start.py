@@ -28,7 +28,17 @@ def demonstration():
     T, names = 30, [*WRIST_JOINTS, *(f"finger{k}" for k in range(16))]
     q, pose = np.tile(np.r_[0.5, 0.0, 0.3, np.zeros(19)], (T, 1)), np.tile([0.0, 0, 0, 1, 0, 0, 0], (T, 1))
     reference = Reference(
-        "test/still", "leap_right", names, np.array([1.0, 0, 0, 0]), q, q, np.zeros((T, 4)), "parametric/box", pose, 5, 20
+        "test/still",
+        "leap_right",
+        names,
+        np.array([1.0, 0, 0, 0]),
+        q,
+        q,
+        np.zeros((T, 4)),
+        "parametric/box",
+        pose,
+        5,
+        20,
     )
     return Demonstration("test/still", reference, q, q, pose, "2", dict(GOOD))
 

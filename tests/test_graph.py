@@ -236,7 +236,9 @@ def test_the_launch_file_sets_the_environment_of_dexhot_up(launch_description, p
 
 def test_the_launch_file_says_what_dexhot_up_warns_of(launch_description, planned):
     made = replace(planned(), warnings=("it never lifts",))
-    assert [a.options for a in of_kind(launch_description.actions(made), "LogInfo")] == [{"msg": "WARNING: it never lifts"}]
+    assert [a.options for a in of_kind(launch_description.actions(made), "LogInfo")] == [
+        {"msg": "WARNING: it never lifts"}
+    ]
 
 
 @pytest.mark.parametrize("exit_code", [0, 1, -9])

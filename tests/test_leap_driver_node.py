@@ -1,5 +1,7 @@
 """The LEAP driver node on a hand's servo bus: states out, commands in, a fault and its recovery."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import rclpy
@@ -69,19 +71,18 @@ def test_a_stranger_neither_ends_a_fault_nor_commands_beside_the_shaper(rig, bus
     state = stranger.create_publisher(DiagnosticArray, "/safety/state", publish_profile("latched"))
     commands = stranger.create_publisher(JointState, "/leap/command", publish_profile("command"))
 
-    def lie() -> bool:
+    def lie(said: State) -> None:
         now = stranger.get_clock().now().to_msg()
         state.publish(messages.safety_state(messages.Safety(State.TRACKING, "", 1.0), now))
         commands.publish(messages.joint_state(NAMES, now, np.full(16, 0.5), np.zeros(16), np.zeros(16)))
         rig.command(np.full(16, 0.2), said)
-        return False
 
     try:
+        assert rig.spin_until(lambda: "/stranger" in rig.node.speakers.first())
         for said in (State.TRACKING, State.FAULT):  # of the supervisor, who is heard no more than the stranger
-            assert rig.spin_until(lambda: "/stranger" in rig.node.speakers.first())
-            rig.spin_until(lie, 0.3)
+            rig.spin_until(partial(lie, said), 0.3)
             before = goals(bus)
-            rig.spin_until(lie, 0.5)
+            rig.spin_until(partial(lie, said), 0.5)
             assert goals(bus) == before and not rig.node.safety.moving
     finally:
         stranger.destroy_node()

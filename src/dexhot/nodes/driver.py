@@ -1,8 +1,8 @@
 """What the drivers of arm and hand share: joint states out, guarded commands in.
 
 A command is driven only while the safety state is `tracking`, when it is fresh and finite, and within the limits;
-everything else is counted and leaves the device holding. The watchdog holds when commands stop coming, and when a second
-node publishes commands or the safety state.
+everything else is counted and leaves the device holding. The watchdog holds when commands stop coming, and when a
+second node publishes commands or the safety state.
 """
 
 import time
@@ -92,7 +92,7 @@ class DriverNode(DexhotNode):
         q, qd = messages.positions(message, self.names), messages.velocities(message, self.names)
         effort = messages.efforts(message, self.names)
         if not self.safety.moving:
-            return self.refuse(f"the safety state is {self.safety.state}{': ' * bool(self.safety.reason)}{self.safety.reason}")
+            return self.refuse(f"the safety state is {self.safety.state} ({self.safety.reason})")
         if why := freshness(age, self.p.max_age):
             return self.refuse(why)
         if not (np.isfinite(q).all() and np.isfinite(qd + effort).all()):

@@ -157,9 +157,7 @@ def safety_state(safety: Safety, stamp: Time, token: str = "") -> DiagnosticArra
     t0 = to_stamp(safety.t0)
     values = [KeyValue(key="reason", value=safety.reason), KeyValue(key="t0", value=f"{t0.sec}.{t0.nanosec:09d}")]
     level = LEVELS.get(safety.state, DiagnosticStatus.OK)
-    status = DiagnosticStatus(
-        name="safety", message=str(safety.state), level=level, hardware_id=token, values=values
-    )
+    status = DiagnosticStatus(name="safety", message=str(safety.state), level=level, hardware_id=token, values=values)
     message = DiagnosticArray(status=[status])
     message.header.stamp = stamp
     return message

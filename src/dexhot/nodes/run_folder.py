@@ -128,9 +128,7 @@ def new_run_folder(graph: str, name: str, record: str) -> Path:
     return folder.resolve()
 
 
-def write_run(
-    folder: Path, graph: str, arguments: dict[str, Any], task: Task, warnings: Sequence[str] = ()
-) -> None:
+def write_run(folder: Path, graph: str, arguments: dict[str, Any], task: Task, warnings: Sequence[str] = ()) -> None:
     """run.json: with what this run was made, and what was warned of before its start."""
     entries = {
         "schema": SCHEMA,

@@ -1,12 +1,13 @@
 """Who may publish what motion depends on: for each topic one node, known by its name in the ROS graph.
 
-Another publisher is a mistake: a second graph in the domain, `ros2 topic pub`, a bag that is played into it. Then nobody
-is obeyed until one of them is gone. Stops (/safety/estop, /safety/stop, /safety/estop_input) are heard from everybody.
+Another publisher is a mistake: a second graph in the domain, `ros2 topic pub`, a bag that is played into it. Then
+nobody is obeyed until one of them is gone. Stops (/safety/estop, /safety/stop, /safety/estop_input) are heard from
+everybody.
 
 The middleware lists a publisher before it hands over its first message, so each message is judged by the present list;
 one list per topic is kept for LOOK s unless the number of publishers changes. Names come up to 0.1 s later.
-The publisher of a process that was killed stays listed for up to 20 s (the middleware's lease). Fast DDS writes host and
-process into a publisher's id: one whose process has ended is no second publisher of a node that was started again.
+The publisher of a process that was killed stays listed for up to 20 s (the middleware's lease). Fast DDS writes host
+and process into a publisher's id: one whose process has ended is no second publisher of a node that was started again.
 /safety/state carries the bring-up's token too: a stranger that has come, published and gone while we were busy is not
 in the list any more, nor is a bag's player that took the supervisor's name.
 """

@@ -275,7 +275,9 @@ class SupervisorNode(DexhotNode):
             self.get_logger().warning(f"{self.machine.state}: {self.machine.reason}")
         m = self.machine
         t0 = self.t0 if m.moving else 0.0
-        self.publisher.publish(messages.safety_state(messages.Safety(m.state, m.reason, t0), self.stamp(), self.p.token))
+        self.publisher.publish(
+            messages.safety_state(messages.Safety(m.state, m.reason, t0), self.stamp(), self.p.token)
+        )
         self.values = {"safety": str(m.state), "reason": m.reason} | {f"events.{k}": v for k, v in m.counts.items()}
 
     def answer(self, response: Trigger.Response, changed: bool) -> Trigger.Response:

@@ -85,7 +85,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     require_reach(task.reference)
     warnings = task.doubts() if arguments["controller"] in PLAYS else []
     if warnings and arguments["rig"] == "real":
-        warnings.append(f"rig:=real: {len(warnings)} doubt(s) about this demonstration; it starts at /safety/start alone.")
+        warnings.append("this is a real arm: read the above before you call /safety/start.")
     folder = new_run_folder("real_track", task.reference.name, record) if recorded else scratch_folder()
     names = [node.name for process in processes(arguments) for node in process.nodes]
     watched = [name for name in names if name not in ("supervisor", "viewer")]
