@@ -39,6 +39,9 @@ STILL = 0.02  # rad that a joint may move afterwards: creep under the load it ho
 PATIENCE = 0.017  # s that a tick of the embedded world waits for commands: a period; a real one does not wait
 
 
+Plant = tuple[float, np.ndarray, np.ndarray]  # steady time; (n,) joints, rad; (n,) what their servos are told, rad
+
+
 class Graph:
     """The graph and its observer. `stopped_at`: steady time since when nothing is driven; inf while something is."""
 
@@ -52,7 +55,7 @@ class Graph:
         self.stopped_at = 0.0
         self.statuses: dict[str, tuple[int, str, dict[str, str]]] = {}  # node -> level, message, values
         self.heard: list[tuple[float, float]] = []  # of hand states: steady time, stamp
-        self.plant: list[tuple[float, np.ndarray, np.ndarray]] = []  # steady time; joints, what their servos are told
+        self.plant: list[Plant] = []
 
     def _plan(self) -> Plan:
         silence = {"supervisor_timeout": self.silence}
@@ -152,15 +155,6 @@ class Graph:
         self.plant.append((time.monotonic(), np.array(message.position), np.array(message.effort)))
         del self.plant[:-REMEMBERED]
 
-    def still(self, since: float) -> bool:
-        """Whether from `since` (steady time) on no servo of the plant was told anything new, and no joint moved."""
-        seen = [(t, q, told) for t, q, told in self.plant if t > since]
-        rest = [q for t, q, _ in seen if t > since + SETTLED]
-        if not rest:
-            return False
-        told = np.array([x for _, _, x in seen])
-        return bool(np.ptp(told, axis=0).max() < 1e-6 and np.ptp(rest, axis=0).max() < STILL)
-
     # What is done
 
     def spin_until(self, condition: Callable[[], bool], seconds: float) -> bool:
@@ -221,3 +215,16 @@ def apart(processes: tuple[Process, ...]) -> list[Process]:
 def faulty(node: NodeSpec) -> NodeSpec:
     """The node that has faults in place of `node`, where there is one."""
     return replace(node, target=FAULTY[node.name], schema=node.name) if node.name in FAULTY else node
+
+
+def still(plant: list[Plant], since: float) -> bool:
+    """Whether from `since` (steady time) on no servo of the plant was told anything new, and no joint moved.
+
+    Measured in the physics, not by what a driver says; not so where nothing was seen.
+    """
+    seen = [(t, q, told) for t, q, told in plant if t > since]
+    rest = [q for t, q, _ in seen if t > since + SETTLED]
+    if not rest:
+        return False
+    told = np.array([x for _, _, x in seen])
+    return bool(np.ptp(told, axis=0).max() < 1e-6 and np.ptp(rest, axis=0).max() < STILL)

@@ -28,7 +28,7 @@ from dexhot.nodes import messages
 from dexhot.nodes.bringup import command
 from dexhot.nodes.faults.faulty_nodes import FAR_COMMAND, NAN_COMMAND, NAN_TARGET
 from dexhot.nodes.faults.faulty_rig import GAP
-from dexhot.nodes.faults.graph import RECOVERY, Graph
+from dexhot.nodes.faults.graph import RECOVERY, Graph, still
 from dexhot.nodes.faults.table import Faults, Outcome
 from dexhot.nodes.qos import publish_profile, subscribe_profile
 
@@ -261,7 +261,7 @@ def second(graph: Graph, topic: str) -> Outcome:
 def unmoved(graph: Graph, outcome: Outcome, since: float) -> Outcome:
     """Not safe, whatever the drivers say, when the plant goes on moving while a stranger speaks."""
     graph.spin_until(lambda: False, WATCHED)
-    return outcome if graph.still(since) else replace(outcome, safe_ms=None)
+    return outcome if still(graph.plant, since) else replace(outcome, safe_ms=None)
 
 
 for _topic in ("/leap/command", "/franka/command", "/tracker/target", "/leap/joint_states", "/object/pose"):
