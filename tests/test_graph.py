@@ -234,6 +234,11 @@ def test_the_launch_file_sets_the_environment_of_dexhot_up(launch_description, p
     )
 
 
+def test_each_bring_up_has_a_token_that_all_its_nodes_know(planned):
+    first, second = ({node["token"] for node in planned().parameters.values()} for _ in range(2))
+    assert len(first) == len(second) == 1 and first != second and "" not in first | second
+
+
 def test_the_launch_file_says_what_dexhot_up_warns_of(launch_description, planned):
     made = replace(planned(), warnings=("it never lifts",))
     assert [a.options for a in of_kind(launch_description.actions(made), "LogInfo")] == [

@@ -139,6 +139,30 @@ def test_a_stranger_alone_is_not_obeyed_unless_it_is_allowed_by_name(bench):
 
 
 @pytest.mark.ros
+def test_a_stranger_in_the_rightful_ones_place_is_seen_though_there_is_still_one(bench):
+    node = bench.start(Follower(), speakers=[])
+    bench.named("shaper")
+    assert bench.spin_until(lambda: node.count_publishers("/leap/command") == 1)
+    assert not node.speakers.first()
+    bench.gone()
+    bench.named("stranger")
+    assert bench.spin_until(lambda: node.count_publishers("/leap/command") == 1)
+    assert bench.spin_until(lambda: "published by /stranger" in node.speakers.first(), 5.0)
+
+
+@pytest.mark.ros
+def test_messages_that_come_just_after_a_stranger_has_gone_may_be_its_own(bench, monkeypatch):
+    monkeypatch.setattr(speakers, "LINGER", 5.0)
+    node = bench.start(Follower(), speakers=[])
+    bench.named("shaper")
+    bench.named("stranger")
+    assert bench.spin_until(lambda: "/stranger" in node.speakers.first())
+    bench.gone()
+    assert bench.spin_until(lambda: node.count_publishers("/leap/command") == 1)
+    assert "/stranger" in node.speakers.first()
+
+
+@pytest.mark.ros
 def test_what_a_killed_process_left_in_the_graph_is_no_second_publisher(bench):
     node = bench.start(Follower(), speakers=[])
     code = (

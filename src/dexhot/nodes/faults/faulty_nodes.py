@@ -9,6 +9,7 @@ from std_msgs.msg import String
 
 from dexhot.nodes.controller_node import ControllerNode
 from dexhot.nodes.messages import doubles
+from dexhot.nodes.qos import subscribe_profile
 from dexhot.nodes.shaper_node import ShaperNode
 
 NAN_TARGET, NAN_COMMAND, FAR_COMMAND = "nan target", "nan command", "far command"
@@ -35,10 +36,13 @@ class Liar:
 class FaultyController(ControllerNode):
     """Its targets are not a number for a tenth of a second."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.create_subscription(String, "/faults/inject", self.on_fault, subscribe_profile("state"))  # no input
+
     def setup(self) -> None:
         super().setup()
         self.target = Liar(self.target)  # type: ignore[assignment]
-        self.subscribe(String, "/faults/inject", self.on_fault, "state")
 
     def on_fault(self, message: String) -> None:
         if message.data == NAN_TARGET:
