@@ -79,14 +79,14 @@ class Speakers:
 
     def against(self, topic: str, message: Any = None) -> str:
         """Why a message of `topic` is not to be obeyed now; "" when it is. Microseconds while nothing changes."""
-        if isinstance(message, DiagnosticArray) and not self._ours(message):
-            return "it was published by another bring-up's supervisor, or by none."
         count, now = self.node.count_publishers(topic), time.monotonic()
         known = self._verdicts.get(topic)
         if known is None or now > known.until or (not known.why and count != known.count):
             allowed = self._allowed(topic)
             why = judge(topic, self._listed(topic, allowed), allowed)
             known = self._verdicts[topic] = Verdict(count, why, now + (LINGER if why else LOOK))
+        if not known.why and isinstance(message, DiagnosticArray) and not self._ours(message):
+            return f"{topic} was published by another bring-up's supervisor, or by none; nobody obeys it."
         return known.why
 
     def first(self) -> str:

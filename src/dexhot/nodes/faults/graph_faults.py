@@ -15,6 +15,7 @@ import psutil
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 
@@ -201,7 +202,7 @@ FAULTS.case("command to the hand out of limits, in a leap", hand_command, FAR_CO
 
 
 class Stranger:
-    """A node that nobody asked for, called `stranger`: publishes one message after each state of the hand."""
+    """A node that nobody asked for, called `stranger`: publishes one message at each tick of the rig."""
 
     def __init__(self, graph: Graph, *says: tuple[type, str, str, Callable[[float], Any]]):
         """`says`: type, topic, quality of service, and the message as a function of the last stamp (s)."""
@@ -209,14 +210,12 @@ class Stranger:
         self.said = [
             (self.node.create_publisher(kind, topic, publish_profile(qos)), make) for kind, topic, qos, make in says
         ]
-        self.hears = self.node.create_subscription(
-            JointState, "/leap/joint_states", self.speak, subscribe_profile("state")
-        )
+        self.ticks = self.node.create_subscription(Clock, "/clock", self.speak, subscribe_profile("state"))
         graph.executor.add_node(self.node)
 
-    def speak(self, state: JointState) -> None:
+    def speak(self, clock: Clock) -> None:
         for publisher, make in self.said:
-            publisher.publish(make(messages.seconds(state.header.stamp)))
+            publisher.publish(make(messages.seconds(clock.clock)))
 
     def go(self) -> None:
         self.graph.executor.remove_node(self.node)
@@ -283,8 +282,10 @@ def foreign_supervisor(graph: Graph) -> Outcome:
 
     graph.spin_until(lambda: bool(told()), LONGEST)
     words, ms = told(), 1e3 * (time.monotonic() - begin)
-    outcome = unmoved(graph, Outcome(words, ms if words else None, 0.0, str(graph.state), ""), begin)
+    outcome = unmoved(graph, Outcome(words, ms if words else None, 0.0, "", ""), begin)
     stranger.go()
+    graph.spin_until(lambda: graph.state is not State.TRACKING, 1.0)  # which we have heard of the stranger too
+    outcome = replace(outcome, state=str(graph.state))
     return back(graph, outcome, "the stranger gone, ")
 
 
