@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import rclpy
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
@@ -201,10 +202,14 @@ def test_a_safety_state_without_the_bringups_token_is_refused(bench):
 
     node = bench.start(Supervised(), token="run-1")
     said = bench.publisher(DiagnosticArray, "/safety/state", "latched")
-    for token, state in (("", State.TRACKING), ("run-0", State.TRACKING), ("run-1", State.HOLDING)):
-        said.publish(messages.safety_state(messages.Safety(state), bench.other.get_clock().now().to_msg(), token))
+    assert bench.spin_until(said.get_subscription_count)
+    refused: list[str] = []
+    node.refuse_message = lambda topic, why: refused.append(why)
+    for token in ("", "run-0", "run-1"):
+        said.publish(messages.safety_state(messages.Safety(State.HOLDING), Time(), token))
+        bench.spin_until(lambda: False, 0.1)  # each may overwrite the one before
     assert bench.spin_until(lambda: node.obeyed)
-    assert node.obeyed == ["holding"]
+    assert node.obeyed == ["holding"] and len(refused) == 2 and "another bring-up" in refused[0]
 
 
 @pytest.mark.ros
