@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import rclpy
@@ -205,10 +206,13 @@ def test_a_safety_state_without_the_bringups_token_is_refused(bench):
     assert bench.spin_until(said.get_subscription_count)
     refused: list[str] = []
     node.refuse_message = lambda topic, why: refused.append(why)
-    for token in ("", "run-0", "run-1"):
+
+    def answered(count: int) -> bool:
+        return len(refused) + len(node.obeyed) == count
+
+    for k, token in enumerate(("", "run-0", "run-1")):
         said.publish(messages.safety_state(messages.Safety(State.HOLDING), Time(), token))
-        bench.spin_until(lambda: False, 0.1)  # each may overwrite the one before
-    assert bench.spin_until(lambda: node.obeyed)
+        assert bench.spin_until(partial(answered, k + 1))
     assert node.obeyed == ["holding"] and len(refused) == 2 and "another bring-up" in refused[0]
 
 
