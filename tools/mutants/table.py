@@ -1,0 +1,52 @@
+"""What is mutated, with which tests, and the mutants known to change nothing: mutants.toml."""
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+TABLE = Path(__file__).with_name("mutants.toml")
+
+
+@dataclass(frozen=True)
+class Table:
+    """`mutants.toml` of a project at `root`."""
+
+    root: Path
+    packages: dict[str, list[str]]  # package -> globs of its modules, relative to root
+    excluded: list[str]  # globs of modules that are not mutated
+    tests: dict[str, list[str]]  # module -> test files besides test_<module>.py
+    equivalents: dict[tuple[str, str, str], str]  # (module, line, mutated line) -> reason
+
+    def modules(self, package: str) -> list[Path]:
+        """Paths relative to root, sorted. Raises ValueError for an unknown package."""
+        if package not in self.packages:
+            raise ValueError(f"no package {package!r}; there are: {', '.join(self.packages)}")
+        left_out = {path for glob in self.excluded for path in self.root.glob(glob)}
+        found = {path for glob in self.packages[package] for path in self.root.glob(glob)} - left_out
+        return sorted(path.relative_to(self.root) for path in found if path.name != "__init__.py")
+
+    def nearest(self, module: Path) -> tuple[str, ...]:
+        """Test files of a module: its own by name, then the listed ones. Raises ValueError where there is none."""
+        own = [f"tests/test_{module.stem}.py", f"tests/test_{module.stem}_mutants.py"]
+        listed = [f"tests/test_{name}.py" for name in self.tests.get(module.as_posix(), [])]
+        if lost := [name for name in listed if not (self.root / name).is_file()]:
+            raise ValueError(f"{TABLE.name} names {', '.join(lost)} for {module}, which does not exist")
+        found = tuple(dict.fromkeys(name for name in own + listed if (self.root / name).is_file()))
+        if not found:
+            raise ValueError(f"no test is near {module}: add tests/test_{module.stem}.py or a row to {TABLE.name}")
+        return found
+
+    def digest(self, tests: tuple[str, ...]) -> str:
+        """Changes with the text of these test files and of what they share."""
+        text = b"".join((self.root / name).read_bytes() for name in (*tests, "tests/conftest.py"))
+        return hashlib.sha256(text).hexdigest()[:16]
+
+
+def load_table(root: Path, path: Path = TABLE) -> Table:
+    """Raises ValueError for an equivalent without a reason."""
+    raw = tomllib.loads(path.read_text())
+    equivalents = {(e["module"], e["line"], e["mutant"]): e.get("reason", "") for e in raw.get("equivalent", [])}
+    if bare := [key for key, reason in equivalents.items() if not reason.strip()]:
+        raise ValueError(f"{path.name}: give the reason why {bare[0]} is equivalent")
+    return Table(root, raw["packages"], raw.get("excluded", []), raw.get("tests", {}), equivalents)
