@@ -28,11 +28,11 @@ class Table:
 
     def nearest(self, module: Path) -> tuple[str, ...]:
         """Test files of a module: its own by name, then the listed ones. Raises ValueError where there is none."""
-        own = [f"tests/test_{module.stem}.py", f"tests/test_{module.stem}_mutants.py"]
+        own = f"tests/test_{module.stem}.py"
         listed = [f"tests/test_{name}.py" for name in self.tests.get(module.as_posix(), [])]
         if lost := [name for name in listed if not (self.root / name).is_file()]:
             raise ValueError(f"{TABLE.name} names {', '.join(lost)} for {module}, which does not exist")
-        found = tuple(dict.fromkeys(name for name in own + listed if (self.root / name).is_file()))
+        found = tuple(dict.fromkeys(name for name in [own, *listed] if (self.root / name).is_file()))
         if not found:
             raise ValueError(f"no test is near {module}: add tests/test_{module.stem}.py or a row to {TABLE.name}")
         return found
