@@ -136,10 +136,11 @@ def test_poses_are_homogeneous_matrices():
     np.testing.assert_allclose(poses.pose_to_matrix(poses.matrix_to_pose(A)), A, atol=1e-12)
 
 
-def test_one_position_serves_many_rotations():
+def test_one_position_serves_many_rotations_and_one_rotation_many_positions():
     made = poses.make_pose([1.0, 2.0, 3.0], QUATS)
     np.testing.assert_array_equal(made[:, :3], np.tile([1.0, 2.0, 3.0], (20, 1)))
     np.testing.assert_array_equal(made[:, 3:], QUATS)
+    np.testing.assert_array_equal(poses.make_pose(VECTORS, QUATS[0])[:, 3:], np.tile(QUATS[0], (20, 1)))
 
 
 def test_the_lowest_point_is_that_of_the_turned_body():
