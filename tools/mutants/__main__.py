@@ -31,8 +31,8 @@ class Args:
     """The least fraction killed; below it the exit status is 1."""
     jobs: int = 1
     """Mutants tried at the same time, each in a copy of the checkout."""
-    sessions: Path = ROOT / ".mutants"
-    """Folder of the outcomes so far, one cosmic-ray session file per package."""
+    root: Path = ROOT
+    """The checkout. Outcomes are kept in its folder .mutants, one cosmic-ray session file per package."""
 
 
 def shown(outcome: Outcome) -> str:
@@ -45,14 +45,14 @@ def shown(outcome: Outcome) -> str:
 def main(args: Args) -> int:
     """Returns 1 where a package is below the goal or lists too many equivalents."""
     try:
-        table = load_table(ROOT)
+        table = load_table(args.root)
         rows, good = [], True
         for package in args.package or table.packages:
             modules = [module for module in table.modules(package) if args.module in module.as_posix()]
-            found = [mutant for module in modules for mutant in mutants(ROOT, module)]
+            found = [mutant for module in modules for mutant in mutants(args.root, module)]
             chosen = sample(found, args.sample, args.seed) if args.sample else found
             outcomes = []
-            for outcome in Session(table, args.sessions / f"{package}.sqlite", args.jobs).run(chosen):
+            for outcome in Session(table, args.root / ".mutants" / f"{package}.sqlite", args.jobs).run(chosen):
                 outcomes.append(outcome)
                 print(f"\r{package}: {len(outcomes)} of {len(chosen)}", end="", file=sys.stderr, flush=True)
             print(file=sys.stderr)

@@ -5,12 +5,12 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-TABLE = Path(__file__).with_name("mutants.toml")
+TABLE = Path("tools/mutants/mutants.toml")  # of the checkout
 
 
 @dataclass(frozen=True)
 class Table:
-    """`mutants.toml` of a project at `root`."""
+    """What mutants.toml of the checkout at `root` says."""
 
     root: Path
     packages: dict[str, list[str]]  # package -> globs of its modules, relative to root
@@ -43,10 +43,10 @@ class Table:
         return hashlib.sha256(text).hexdigest()[:16]
 
 
-def load_table(root: Path, path: Path = TABLE) -> Table:
+def load_table(root: Path) -> Table:
     """Raises ValueError for an equivalent without a reason."""
-    raw = tomllib.loads(path.read_text())
+    raw = tomllib.loads((root / TABLE).read_text())
     equivalents = {(e["module"], e["line"], e["mutant"]): e.get("reason", "") for e in raw.get("equivalent", [])}
     if bare := [key for key, reason in equivalents.items() if not reason.strip()]:
-        raise ValueError(f"{path.name}: give the reason why {bare[0]} is equivalent")
+        raise ValueError(f"{TABLE.name}: give the reason why {bare[0]} is equivalent")
     return Table(root, raw["packages"], raw.get("excluded", []), raw.get("tests", {}), equivalents)
