@@ -26,7 +26,7 @@ ENDS = (-1.0, 1.5)
 
 
 def integrated(v: float, a: float, braking: float, jerk: float) -> float:
-    """Way to rest: jerk down to -p, hold, jerk up to zero, p chosen as the docstring says; integrated in small steps."""
+    """Way to rest of jerk down to -p, hold, jerk up to zero, in small steps."""
     p = min(np.sqrt(max(jerk * v + 0.5 * a * a, 0.0)), braking)
     x, dt, furthest = 0.0, 1e-5, 0.0
     rising = False
@@ -45,7 +45,7 @@ def integrated(v: float, a: float, braking: float, jerk: float) -> float:
 @pytest.mark.parametrize("v", [0.1, 0.3, 1.0])
 @pytest.mark.parametrize("a", [0.0, 2.0, -1.0, 5.0])
 def test_the_way_to_rest_is_that_of_the_integrated_profile(v, a):
-    assert stopping_distance(v, a, 4.0, 100.0) == pytest.approx(integrated(v, a, 4.0, 100.0), rel=2e-3, abs=2e-5)
+    assert stopping_distance(v, a, 4.0, 100.0) == pytest.approx(integrated(v, a, 4.0, 100.0), rel=4e-3, abs=2e-5)
 
 
 def test_a_joint_that_brakes_too_hard_reverses_before_it_rests():
