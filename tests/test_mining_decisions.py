@@ -130,7 +130,7 @@ def test_actions_relative_to_the_object_begin_with_its_offset(lift_reference):
         lambda r: setattr(r, "object_name", "parametric/box-50x70x100"),
     ],
 )
-def test_a_changed_reference_is_another_job(lift_reference, tmp_path, change):
+def test_a_changed_reference_is_another_job(cache, lift_reference, tmp_path, change):
     job = ClipJob(tmp_path / "r.npz", tmp_path / "out.npz")
     save(lift_reference, job.reference)
     before = job.key()
