@@ -148,3 +148,13 @@ def test_what_a_torque_leaves_over_is_the_imbalance():
     _, sliding = balanced_forces(centre, normal, np.ones(2), 1, 1e-6)
     _, gripping = balanced_forces(centre, normal, np.ones(2), 1, 0.5)
     assert sliding > 0.3 > 0.1 > gripping
+
+
+@pytest.mark.parametrize("direction", np.arange(8) * np.pi / 4)
+def test_friction_holds_in_every_direction_alike(direction):
+    """Two tips that press past each other by 6 mm: tangential forces of 0.075 cancel the torque, whichever way it is."""
+    aside = 0.003 * np.array([0.0, np.cos(direction), np.sin(direction)])
+    centre = np.array([[0.04, 0, 0] + aside, [-0.04, 0, 0] - aside])
+    force, imbalance = balanced_forces(centre, np.array([[1.0, 0, 0], [-1.0, 0, 0]]), np.ones(2), 1, 0.2)
+    assert imbalance < 0.03
+    np.testing.assert_allclose(force[1], [1.0, *(0.075 * aside[1:] / 0.003)], atol=0.03)

@@ -118,6 +118,15 @@ def test_an_object_is_held_within_5_cm_and_off_the_table(perfect, lift_object):
     assert compute(perfect, lift_object, HAND)["hold_rate"] == 1.0
 
 
+@pytest.mark.parametrize(("frame", "success"), [(-1, False), (-2, True)])
+def test_the_last_frame_alone_decides_where_the_object_ends(perfect, lift_object, frame, success):
+    lift_object.symmetry = Symmetry()
+    perfect.object_pose[frame, 0] += 0.04
+    found = compute(perfect, lift_object, HAND)
+    assert found["success_strict"] is success and found["judged_T_max_cm"] == pytest.approx(4.0)
+    assert found["judged_T_final_cm"] == found["T_err_final_cm"] == pytest.approx(0.0 if success else 4.0, abs=1e-9)
+
+
 def test_finger_errors_do_not_cancel(perfect, lift_object):
     perfect.q[::2, 6:] += 0.1
     perfect.q[1::2, 6:] -= 0.1
