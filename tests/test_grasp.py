@@ -152,7 +152,7 @@ def test_what_a_torque_leaves_over_is_the_imbalance():
 
 @pytest.mark.parametrize("direction", np.arange(8) * np.pi / 4)
 def test_friction_holds_in_every_direction_alike(direction):
-    """Two tips that press past each other by 6 mm: tangential forces of 0.075 cancel the torque, whichever way it is."""
+    """Two tips press past each other by 6 mm: tangential forces of 0.075 cancel the torque, whichever way it is."""
     aside = 0.003 * np.array([0.0, np.cos(direction), np.sin(direction)])
     centre = np.array([[0.04, 0, 0] + aside, [-0.04, 0, 0] - aside])
     force, imbalance = balanced_forces(centre, np.array([[1.0, 0, 0], [-1.0, 0, 0]]), np.ones(2), 1, 0.2)

@@ -133,13 +133,13 @@ def test_candidates_bring_the_middle_of_the_path_before_the_arm_on_its_table(lif
     assert len({round(float(np.cos(a)) * 100 + float(np.sin(a)) * 1e4) for a in yaw}) == len(placement.YAWS)
 
 
-def test_the_most_comfortable_candidate_comes_first(lift_reference):
-    """It is reached within tolerance in its first frame; the last one is not."""
+@pytest.mark.parametrize("distances", [(0.5, 2.0, 0.62), (2.0, 0.62, 0.5)])
+def test_what_cannot_be_reached_comes_last(lift_reference, monkeypatch, distances):
+    monkeypatch.setattr(placement, "DISTANCES", np.array(distances))
+    monkeypatch.setattr(placement, "SIDES", np.zeros(1))
+    monkeypatch.setattr(placement, "YAWS", np.zeros(1))
     chain = ArmChain(HAND)
     found = _candidates(lift_reference, chain)
     palms = palm_poses(lift_reference.base_quat, lift_reference.q)
-    for candidate, good in ((found[0], True), (found[-1], False)):
-        worst = max(
-            chain.solve(pose_to_matrix(compose(candidate, palms[[t]])), iterations=80)[1][0] for t in (0, 60, -1)
-        )
-        assert bool(worst < 2e-3) is good
+    worst = [chain.solve(pose_to_matrix(compose(there, palms[::20])), iterations=80)[1].max() for there in found]
+    assert worst[0] < 2e-3 < 0.5 < worst[-1]
