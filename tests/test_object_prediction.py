@@ -99,3 +99,10 @@ def test_after_a_reset_it_starts_anew(standing):
     assert standing.lost(10.0)
     assert standing.update(5.0, START + [1.0, 0, 0, 0, 0, 0, 0], SEEN)  # an older stamp and another place
     np.testing.assert_array_equal(standing.state().twist, 0.0)
+
+
+def test_the_noise_and_the_gates_are_those_of_the_documentation():
+    o = FilterOptions()
+    assert (o.acceleration, o.angular_acceleration) == (1.0, 10.0)
+    assert (o.position_sigma, o.rotation_sigma) == (0.001, 0.01)
+    assert (o.gate, o.lost_after, o.lost_sigma) == (30.0, 1.5, 0.03)

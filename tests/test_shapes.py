@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+import yaml
 
-from dexhot.data.object_asset import default_mass
 from dexhot.data.shapes import FOOT, SHAPES, Shape, named_shape, random_shape, shape_asset
 from dexhot.errors import NotFoundError
 from dexhot.evaluation.symmetry import add_s
 from dexhot.geometry.meshes import volume
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import rotvec_to_quat
+from dexhot.paths import share_dir
 
 BOX = Shape("box", (0.055, 0.070, 0.100))
 CYLINDER = Shape("cylinder", (0.060, 0.100))
@@ -54,7 +55,9 @@ def test_faces_of_all_bodies_name_their_own_vertices(shape):
     asset = shape_asset(shape)
     whole = sum(volume(v, f) for v, f in asset.pieces)
     assert volume(asset.vertices, asset.faces) == pytest.approx(whole) and whole > 0
-    assert asset.mass == pytest.approx(default_mass(whole), rel=1e-6)
+    physics = yaml.safe_load((share_dir() / "config" / "physics.yaml").read_text())
+    mass = np.clip(physics["object_density"] * whole, *physics["object_mass_range"])
+    assert asset.mass == pytest.approx(mass, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +97,3 @@ def test_a_random_shape_is_of_whole_millimetres_and_of_a_size_to_be_grasped(kind
         shape = random_shape(kind, np.random.default_rng(seed))
         assert named_shape(shape.name) == shape
         assert 0.045 <= shape.size[0] <= 0.076 and shape.size[-1] <= 0.110
-
-
-def test_a_mass_that_nobody_knows_is_by_density_within_a_range():
-    assert default_mass(1e-9) == default_mass(1e-8) < default_mass(2e-4) < default_mass(1.0) == default_mass(2.0)
