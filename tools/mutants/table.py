@@ -27,22 +27,25 @@ class Table:
         return sorted(path.relative_to(self.root) for path in found if path.name != "__init__.py")
 
     def nearest(self, module: Path) -> tuple[str, ...]:
-        """Test files of a module: its own by name and the listed ones; without any, those that import it.
-
-        Raises ValueError where there is none at all.
-        """
+        """Test files of a module: its own by name and the listed ones; without any, those that import it or, where
+        none does, its neighbours in the package. Raises ValueError where there is none at all."""
         own = f"tests/test_{module.stem}.py"
         listed = [f"tests/test_{name}.py" for name in self.tests.get(module.as_posix(), [])]
         if lost := [name for name in listed if not (self.root / name).is_file()]:
             raise ValueError(f"{TABLE.name} names {', '.join(lost)} for {module}, which does not exist")
-        found = tuple(dict.fromkeys(name for name in [own, *listed] if (self.root / name).is_file()))
-        if not found:
-            dotted = ".".join(module.relative_to("src").with_suffix("").parts)
-            tests = sorted((self.root / "tests").glob("test_*.py"))
-            found = tuple(f"tests/{path.name}" for path in tests if dotted in path.read_text())
-        if not found:
-            raise ValueError(f"no test is near {module}: add tests/test_{module.stem}.py or a row to {TABLE.name}")
-        return found
+        if found := dict.fromkeys(name for name in [own, *listed] if (self.root / name).is_file()):
+            return tuple(found)
+        parts = module.relative_to("src").with_suffix("").parts
+        for dotted in (".".join(parts), ".".join(parts[:-1])):
+            if found := {f"tests/{path.name}": None for path in self.importers(dotted)}:
+                return tuple(found)
+        raise ValueError(f"no test is near {module}: add tests/test_{module.stem}.py or a row to {TABLE.name}")
+
+    def importers(self, dotted: str) -> list[Path]:
+        """Test files that name this module or package."""
+        return [
+            path for path in sorted((self.root / "tests").glob("test_*.py")) if dotted and dotted in path.read_text()
+        ]
 
     def digest(self, tests: tuple[str, ...]) -> str:
         """Changes with the text of these test files and of what they share."""
