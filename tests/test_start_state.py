@@ -58,3 +58,13 @@ def test_older_and_newer_physics_are_refused(lift_reference, version):
     made = Demonstration("d", lift_reference, actions, actions, lift_reference.object_pose, version)
     with pytest.raises(DexhotError, match="mine it again"):
         score(made)
+
+
+@pytest.mark.parametrize(("frame", "refused"), [(0, True), (1, False)])
+def test_an_object_that_does_not_rest_where_it_starts_is_refused(lift_reference, lift_object, frame, refused):
+    lift_reference.object_pose[frame, 2] += 0.05
+    if refused:
+        with pytest.raises(DexhotError, match="not at rest"):
+            floating_simulator(lift_reference, lift_object, load_hand("leap_right"), PHYSICS)
+    else:
+        floating_simulator(lift_reference, lift_object, load_hand("leap_right"), PHYSICS)

@@ -149,3 +149,25 @@ def test_surface_points_are_spread_by_area():
     assert np.abs(small[:, 2]).max() == 0 and (small.sum(axis=1) <= 1 + 1e-12).all() and small.min() >= 0
     np.testing.assert_allclose(small[:, :2].mean(0), 1 / 3, atol=0.03)
     np.testing.assert_allclose(points[points[:, 2] > 2.5].mean(0), [5, 6, 5 + 1 / 3], atol=0.06)
+
+
+@pytest.mark.parametrize(
+    ("symmetry", "axis", "expected"),
+    [
+        (Symmetry("sphere"), [0.3, -0.4, 0.5], 0.0),
+        (Symmetry(), [0.0, 0.0, 0.5], 0.5),
+        (Symmetry("axis"), [0.0, 0.0, 0.5], 0.0),
+        (Symmetry("axis"), [0.5, 0.0, 0.0], 0.5),
+        (Symmetry("axis"), [np.pi - 0.5, 0.0, 0.0], np.pi - 0.5),
+        (Symmetry("axis", rotations=[[1, 0, 0, 0], [0, 1, 0, 0]]), [np.pi - 0.5, 0.0, 0.0], 0.5),
+        (Symmetry("discrete", rotations=[[1, 0, 0, 0], [0, 0, 0, 1]]), [0.0, 0.0, np.pi - 0.5], 0.5),
+    ],
+)
+def test_what_is_left_of_a_turn_that_the_object_does_not_show(perfect, lift_object, symmetry, axis, expected):
+    lift_object.symmetry = symmetry
+    turned = quat_multiply(perfect.object_pose[:, 3:], rotvec_to_quat(axis))  # about the mesh's own axes
+    perfect.object_pose[:, 3:] = turned
+    found = compute(perfect, lift_object, HAND)
+    assert found["R_err_sym_rad"] == pytest.approx(expected, abs=1e-9)
+    assert found["judged_R_deg"] == pytest.approx(np.degrees(expected), abs=1e-6)
+    assert found["R_err_rad"] == pytest.approx(np.linalg.norm(axis), abs=1e-9)
