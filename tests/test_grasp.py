@@ -155,6 +155,6 @@ def test_friction_holds_in_every_direction_alike(direction):
     """Two tips press past each other by 6 mm: tangential forces of 0.075 cancel the torque, whichever way it is."""
     aside = 0.003 * np.array([0.0, np.cos(direction), np.sin(direction)])
     centre = np.array([[0.04, 0, 0] + aside, [-0.04, 0, 0] - aside])
-    force, imbalance = balanced_forces(centre, np.array([[1.0, 0, 0], [-1.0, 0, 0]]), np.ones(2), 1, 0.2)
+    force, imbalance = balanced_forces(centre, np.array([[1.0, 0, 0], [-1.0, 0, 0]]), np.ones(2), 1, 0.094)
     assert imbalance < 0.03
     np.testing.assert_allclose(force[1], [1.0, *(0.075 * aside[1:] / 0.003)], atol=0.03)
