@@ -18,8 +18,11 @@ def test_faces_that_are_doubled_or_have_no_area_are_dropped_and_loose_vertices_t
     assert volume(mended_v, mended_f) == pytest.approx(0.04 * 0.06 * 0.09)
 
 
-def test_a_small_hole_is_filled_and_faces_are_turned_outward():
-    mended_v, mended_f = repair(V, np.vstack([F[1:6, ::-1], F[6:]]))
+@pytest.mark.parametrize("turned", [slice(0, 6), slice(0, 12), slice(3, 4)])
+def test_faces_are_turned_outward(turned):
+    faces = F.copy()
+    faces[turned] = faces[turned, ::-1]
+    mended_v, mended_f = repair(V, faces)
     assert volume(mended_v, mended_f) == pytest.approx(0.04 * 0.06 * 0.09)
 
 
