@@ -7,6 +7,7 @@ from dexhot.control.arm_simulator import ArmSimulator
 from dexhot.control.controllers import HandState
 from dexhot.control.cost import Weights, targets, tracking_cost
 from dexhot.control.mpc import Mpc
+from dexhot.control.object_offset import object_offset
 from dexhot.control.pipeline import displaced, measured_pose
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
 from dexhot.control.shaper import CommandShaper
@@ -232,3 +233,27 @@ def test_noise_of_a_measured_pose_has_its_two_sigmas():
     np.testing.assert_allclose(turns.std(axis=0), 0.03, rtol=0.06)
     assert (measured_pose(pose, 0.002, 0.0, rng)[3:] == pose[3:]).all()
     assert (measured_pose(pose, 0.0, 0.03, rng)[:3] == pose[:3]).all()
+
+
+def test_a_robust_plan_costs_the_mean_over_its_worlds(planner, monkeypatch):
+    def evaluate(states, t, residual, first=0):
+        if first == 0:
+            return np.arange(float(len(residual)))[None]
+        assert len(states) == 2
+        return np.stack([residual[:, 0, 0], 2 * residual[:, 0, 0]])
+
+    monkeypatch.setattr(planner, "evaluate", evaluate)
+    residual = np.tile(np.arange(20.0, 0.0, -1.0)[:, None, None], (1, 2, 22))  # 20 samples, the last the smallest
+    cost = planner._race(np.zeros((3, 4)), 0, residual)
+    best = np.arange(5)  # a quarter of them, by the first world
+    np.testing.assert_allclose(cost[best], (best + 3 * residual[best, 0, 0]) / 3)
+    assert np.isinf(cost[5:]).all()
+    np.testing.assert_array_equal(planner._race(np.zeros((1, 4)), 0, residual), np.arange(20.0))
+
+
+@pytest.mark.parametrize(("turn", "expected"), [(0.0, 0.0), (np.pi, np.pi)])
+def test_parallel_and_opposite_axes_have_a_turn_too(turn, expected):
+    """Exactly parallel, where the normal of the turn is zero."""
+    seen = np.array([0.0, 0, 0, 1, 0, 0, 0]) if not turn else np.array([0.0, 0, 0, 0, 1, 0, 0])
+    _, _, found = object_offset(Symmetry("axis"), np.array([0.0, 0, 0, 1, 0, 0, 0]), seen)
+    assert np.linalg.norm(found) == pytest.approx(expected) and found[2] == 0.0
