@@ -47,14 +47,14 @@ def write_bag(path, extra: str = "", color: str = "/color/image_raw", encoding: 
             put(f"{ns}/extrinsics/depth_to_color", EXTRINSICS, start, rotation=rotation, translation=np.array(SHIFT))
         if extra == "tf_static":
             vector, quat = made["geometry_msgs/msg/Vector3"], made["geometry_msgs/msg/Quaternion"]
+            back = (0.0, -np.sin(ANGLE / 2), 0.0, np.cos(ANGLE / 2))  # camera_link_T_color undoes color_T_depth
             links = (
                 ("camera_link", "camera_depth_optical_frame", (0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)),
-                # camera_link_T_color is the inverse of color_T_depth: R.T, -R.T @ SHIFT
                 (
                     "camera_link",
                     "camera_color_optical_frame",
                     -TURN.T @ SHIFT,
-                    (0, -np.sin(ANGLE / 2), 0, np.cos(ANGLE / 2)),
+                    back,
                 ),
             )
             transforms = [
