@@ -30,6 +30,10 @@ class MeshError(DexhotError):
     """A mesh that cannot serve as an object, with the reason."""
 
 
+class ClipError(DexhotError):
+    """A demonstration that nobody can have made as its file has it: the field, what it is, what it should be."""
+
+
 class UnreachableError(DexhotError):
     """The arm cannot follow the wrist; the message names the first frame that fails and by how much."""
 
