@@ -84,15 +84,6 @@ def test_a_kept_wheel_is_used_without_network(cache, monkeypatch):
     assert registry.fetch_wheel("thing==1", "thing.whl", hashlib.sha256(b"wheel").hexdigest()) == path
 
 
-def test_scratch_folders_of_killed_processes_are_removed(cache):
-    left, fresh = (cache / "downloads" / f".scratch-{name}" for name in ("old", "new"))
-    left.mkdir(parents=True)
-    fresh.mkdir()
-    os.utime(left, (0, 0))
-    with registry.scratch() as folder:
-        assert set((cache / "downloads").iterdir()) == {fresh, folder}
-
-
 def test_unpack_takes_only_the_parts_asked_for(tmp_path):
     with zipfile.ZipFile(tmp_path / "w.whl", "w") as archive:
         archive.writestr("a/one.txt", "1")

@@ -87,7 +87,16 @@ EXTRAS = {
     **dict.fromkeys(("ray",), "train"),
     **dict.fromkeys(("franky_sim",), "dev"),
 }
-ROS = ("rclpy", "rosidl", "rpyutils", "ament", "launch", "builtin_interfaces", "lifecycle_msgs", "unique_identifier_msgs")
+ROS = (
+    "rclpy",
+    "rosidl",
+    "rpyutils",
+    "ament",
+    "launch",
+    "builtin_interfaces",
+    "lifecycle_msgs",
+    "unique_identifier_msgs",
+)
 
 
 def import_error(e: ImportError) -> DexhotError | None:

@@ -36,7 +36,6 @@ class Args:
 def run(args: Args) -> None:
     """Write the report and print where it is."""
     from dexhot.cli.output import console, print_json, summary
-
     from dexhot.data.files import check_out
 
     if args.strip:

@@ -60,8 +60,8 @@ def _check_quats(name: str, q: np.ndarray) -> None:
 def _check_object(name: str) -> None:
     _check(
         bool(OBJECT_NAME.fullmatch(name)),
-        f"object_name {name!r} is not the name of an object; letters, digits, '_', '-' and '.', with '/' between folders "
-        "of the object library (`dexhot object list`), not a path.",
+        f"object_name {name!r} is no object's name: letters, digits, '_', '-' and '.', with '/' between folders of the "
+        "object library (`dexhot object list`), not a path.",
     )
 
 
@@ -121,7 +121,7 @@ class HandObjectTrajectory:
         _check_object(self.object_name)
 
     def cut(self, first: int, stop: int) -> "HandObjectTrajectory":
-        """Frames `first` to `stop` - 1, the stamps as they were. Raises FileFormatError for frames that are not there."""
+        """Frames `first` to `stop` - 1, stamps unchanged. Raises FileFormatError for frames that are not there."""
         T = len(self.time)
         _check(
             0 <= first < stop <= T and stop - first >= 2,

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import IO
 
+from dexhot.errors import import_error
 from dexhot.nodes.graph import Plan, Process
 
 GRACE = {signal.SIGINT: 2.2, signal.SIGTERM: 0.3, signal.SIGKILL: 0.3}  # s given after each signal; together under 3 s
@@ -23,6 +24,14 @@ class Running:
     process: Process
     popen: subprocess.Popen
     reader: threading.Thread
+
+
+def require_ros() -> None:
+    """Raise DexhotError where no ROS 2 can be imported, before anything is made for nodes that could not start."""
+    try:
+        import rclpy  # noqa: F401
+    except ImportError as e:
+        raise import_error(e) or e from e
 
 
 def command(process: Process, plan: Plan) -> list[str]:
