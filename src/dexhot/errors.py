@@ -75,7 +75,8 @@ def os_error(e: OSError) -> DexhotError:
     names = [str(n) for n in (e.filename, e.filename2) if n is not None]
     why = (e.strerror or str(e) or type(e).__name__).rstrip(".")
     why = why[0].lower() + why[1:]
-    remedy = REMEDIES.get(e.errno or 0) or (f"error {errno.errorcode[e.errno]}" if e.errno in errno.errorcode else "")
+    number = e.errno or 0
+    remedy = REMEDIES.get(number) or (f"error {errno.errorcode[number]}" if number in errno.errorcode else "")
     return DexhotError(f"{' and '.join(names) + ': ' if names else ''}{why}{'; ' + remedy if remedy else ''}.")
 
 
@@ -87,16 +88,7 @@ EXTRAS = {
     **dict.fromkeys(("ray",), "train"),
     **dict.fromkeys(("franky_sim",), "dev"),
 }
-ROS = (
-    "rclpy",
-    "rosidl",
-    "rpyutils",
-    "ament",
-    "launch",
-    "builtin_interfaces",
-    "lifecycle_msgs",
-    "unique_identifier_msgs",
-)
+ROS = ("rclpy", "rosidl", "rpyutils", "ament", "launch")  # how the names of its modules begin
 
 
 def import_error(e: ImportError) -> DexhotError | None:

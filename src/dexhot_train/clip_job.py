@@ -28,8 +28,8 @@ class ClipJob:
     options: MineOptions = field(default_factory=MineOptions)
 
     def key(self) -> str:
-        """Changes when anything does that the result depends on: the reference, the budget, what the object and the hand
-        are made of (not what they are called), the physics, and the code.
+        """Changes when anything does that the result depends on: the reference, the budget, the object and the hand as
+        they are (not only what they are called), the physics, and the code.
         """
         reference, digest = load(self.reference, Reference), hashlib.sha256()
         asset, hand = load_object(reference.object_name), load_hand(reference.hand)

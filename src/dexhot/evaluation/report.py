@@ -65,8 +65,8 @@ def write_report(
 
 
 def check_report_folder(folder: Path, force: bool = False) -> Path:
-    """`folder`, when a report can be written into it: a new one, an empty one, or that of an earlier report, whose pages
-    are replaced. Raises DexhotError; `force` writes beside other files."""
+    """`folder`, when a report can be written into it: a new one, an empty one, or that of an earlier report, which is
+    replaced. Raises DexhotError; `force` writes beside other files."""
     if folder.exists() and not folder.is_dir():
         raise DexhotError(f"{folder} is a file, but a report is a folder; name another --out.")
     others = folder.is_dir() and any(folder.iterdir()) and kind_of(folder / "report.json") != SCHEMA

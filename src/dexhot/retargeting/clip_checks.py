@@ -56,7 +56,7 @@ def check_time(time: np.ndarray) -> None:
     if steps.max() > GAP:
         k = int(steps.argmax())
         raise ClipError(
-            f"time: no frame for {steps[k]:.2f} s after frame {k} ({time[k] - time[0]:.2f} s); at most {GAP:g} s can be "
+            f"time: no frame for {steps[k]:.2f} s after frame {k} ({time[k] - time[0]:.2f} s); at most {GAP:g} s are "
             "bridged. Export the clip without the gap, or cut it there: --frames."
         )
 
@@ -74,8 +74,8 @@ def check_wrist(hand: HandTrack, side: str) -> None:
     off = float(np.median(np.linalg.norm(hand.wrist_pose[:, :3] - expected[:, :3], axis=1)))
     if off > OFFSET:
         raise ClipError(
-            f"{name}: it is {1e3 * off:.0f} mm from the wrist keypoint; expected under {1e3 * OFFSET:.0f}. Its origin is "
-            "the wrist (docs/data.md), not the palm's centre."
+            f"{name}: it is {1e3 * off:.0f} mm from the wrist keypoint; expected under {1e3 * OFFSET:.0f}. Its origin "
+            "is the wrist (docs/data.md), not the palm's centre."
         )
     tips = quat_rotate(quat_conjugate(expected[:, None, 3:]), hand.keypoints[:, TIPS] - expected[:, None, :3])
     if tips[..., 2].mean() > BACKWARD:
@@ -93,8 +93,9 @@ def check_turns(name: str, time: np.ndarray, quat: np.ndarray) -> None:
     if len(flips):
         k = int(flips[0])
         raise ClipError(
-            f"{name}: it flips by {np.degrees(turn[k]):.0f} degrees from frame {k} to {k + 1} ({time[k] - time[0]:.2f} s),"
-            f" the first of {len(flips)} such turns. Track it again, or cut the clip there: --frames."
+            f"{name}: it flips by {np.degrees(turn[k]):.0f} degrees from frame {k} to {k + 1} "
+            f"({time[k] - time[0]:.2f} s), the first of {len(flips)} such turns. Track it again, or cut the clip there: "
+            "--frames."
         )
 
 
@@ -147,8 +148,8 @@ def _check_path(name: str, time: np.ndarray, position: np.ndarray) -> None:
         moved = 1e2 * np.linalg.norm(position[k + 1] - position[k])
         raise ClipError(
             f"{name}: it jumps by {moved:.0f} cm from frame {k} to {k + 1} ({time[k] - time[0]:.2f} s), "
-            f"{speed[k]:.1f} m/s; people move under {SPEED:g} m/s. Interpolate or drop the bad frames, or cut the clip: "
-            "--frames."
+            f"{speed[k]:.1f} m/s; people move under {SPEED:g} m/s. Interpolate or drop the bad frames, or cut the "
+            "clip: --frames."
         )
 
 
@@ -158,7 +159,8 @@ def _check_units(clip: HandObjectTrajectory, hand: HandTrack, side: str) -> None
         unit = _unit(palm, PALM)
         why = f"that is in {unit}: convert it to metres" if unit else "check its unit and the order of its keypoints"
         raise ClipError(
-            f"hands.{side}.keypoints: wrist to middle MCP is {palm:.3g} m, a hand's is {PALM[0]:g} to {PALM[1]:g}; {why}."
+            f"hands.{side}.keypoints: wrist to middle MCP is {palm:.3g} m, a hand's is {PALM[0]:g} to {PALM[1]:g}; "
+            f"{why}."
         )
     wrist, position = hand.keypoints[:, WRIST], clip.object_pose[:, :3]
     nearest = float(np.linalg.norm(position - wrist, axis=1).min())

@@ -42,8 +42,8 @@ def checked_clip(
 
 
 def without_flips(clip: HandObjectTrajectory, symmetry: Symmetry) -> tuple[HandObjectTrajectory, list[str]]:
-    """The object's poses without jumps between poses that look the same: after each, the rest of the clip goes on in the
-    pose nearest to the one before."""
+    """The object's poses without jumps between poses that look the same: after each, the clip goes on in the pose that
+    is nearest to the one before."""
     pose, count = clip.object_pose.copy(), 0
     correction = np.array([1.0, 0.0, 0.0, 0.0])  # in the mesh frame, about the centre of symmetry
     for t in range(1, len(pose)):
@@ -92,8 +92,8 @@ def at_rest(clip: HandObjectTrajectory, obj: ObjectAsset) -> tuple[HandObjectTra
         order = rests(scene, settle_height(obj, swapped, clip.table_height))
         raise ClipError(
             f"object_pose: {clip.object_name} does not rest where the clip begins: let go there it turns by "
-            f"{np.degrees(turned):.0f} degrees and moves {1e3 * moved:.0f} mm; {np.degrees(SETTLED[0]):.0f} degrees and "
-            f"{1e3 * SETTLED[1]:.0f} mm are mended. "
+            f"{np.degrees(turned):.0f} degrees and moves {1e3 * moved:.0f} mm; up to {np.degrees(SETTLED[0]):.0f} "
+            f"degrees and {1e3 * SETTLED[1]:.0f} mm are mended. "
             + (
                 "Its quaternions are in the order xyzw: write them wxyz."
                 if order
@@ -120,8 +120,8 @@ def _require_still(clip: HandObjectTrajectory, obj: ObjectAsset) -> None:
             else f"it moves {1e3 * path:.0f} mm in {STARTS_STILL[0]:g} s"
         )
         raise ClipError(
-            f"object_pose: {clip.object_name} is {1e3 * height[0]:.0f} mm above the table when the clip begins, and not "
-            f"at rest ({why}): a clip begins with the object at rest. Cut it: --frames."
+            f"object_pose: {clip.object_name} is {1e3 * height[0]:.0f} mm above the table when the clip begins, and "
+            f"not at rest ({why}): a clip begins with the object at rest. Cut it: --frames."
         )
 
 
