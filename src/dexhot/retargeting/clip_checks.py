@@ -94,8 +94,8 @@ def check_turns(name: str, time: np.ndarray, quat: np.ndarray) -> None:
         k = int(flips[0])
         raise ClipError(
             f"{name}: it flips by {np.degrees(turn[k]):.0f} degrees from frame {k} to {k + 1} "
-            f"({time[k] - time[0]:.2f} s), the first of {len(flips)} such turns. Track it again, or cut the clip there: "
-            "--frames."
+            f"({time[k] - time[0]:.2f} s), the first of {len(flips)} such turns. Track it again, or cut the clip "
+            "there: --frames."
         )
 
 
@@ -114,8 +114,6 @@ def check_one_grasp(clip: HandObjectTrajectory, side: str, obj: ObjectAsset, fir
     """Raise ClipError where the object is put down, let go and taken up again between its first and last moving frame:
     a Reference holds one grasp."""
     pose, time = clip.object_pose, clip.time
-    tips = transform(inverse(pose)[:, None], clip.hands[side].keypoints[:, TIPS])
-    free = ConvexUnion(obj.pieces).distance(tips)[0].min(axis=1) > LET_GO
     low = lowest(pose, obj.corners) - clip.table_height < REST_HEIGHT
     t = first + 1
     while t < last:
@@ -124,8 +122,9 @@ def check_one_grasp(clip: HandObjectTrajectory, side: str, obj: ObjectAsset, fir
             stop += 1
         still = low[t] and time[stop - 1] - time[t] >= REST_TIME
         moves = np.linalg.norm(pose[stop : last + 1, :3] - pose[t, :3], axis=1).max(initial=0.0) > AGAIN
-        if still and moves and free[t:stop].any():
-            cut = t + int(np.flatnonzero(free[t:stop]).mean())
+        tips = transform(inverse(pose[t:stop])[:, None], clip.hands[side].keypoints[t:stop, TIPS])
+        if still and moves and (free := ConvexUnion(obj.pieces).distance(tips)[0].min(axis=1) > LET_GO).any():
+            cut = t + int(np.flatnonzero(free).mean())
             raise ClipError(
                 f"{clip.name} holds more than one grasp: the object is let go around frame {cut} "
                 f"({time[cut] - time[0]:.2f} s) and taken up again. A Reference holds one: retarget them apart, with "
@@ -145,7 +144,8 @@ def _check_path(name: str, time: np.ndarray, position: np.ndarray) -> None:
     wrong[:-1] |= off > allowed
     if wrong.any():
         k = int(wrong.argmax())
-        moved = 1e2 * np.linalg.norm(position[k + 1] - position[k])
+        k += int(speed[k : k + 2].argmax())  # the frame that is off its path, or the one after
+        moved = 1e2 * speed[k] * step[k]
         raise ClipError(
             f"{name}: it jumps by {moved:.0f} cm from frame {k} to {k + 1} ({time[k] - time[0]:.2f} s), "
             f"{speed[k]:.1f} m/s; people move under {SPEED:g} m/s. Interpolate or drop the bad frames, or cut the "

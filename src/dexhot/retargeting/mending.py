@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from dexhot.data.keypoints import TIPS
 from dexhot.data.object_asset import ObjectAsset, Symmetry
 from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import ClipError
-from dexhot.geometry.poses import compose, inverse, lowest, make_pose
+from dexhot.geometry.poses import compose, inverse, lowest, make_pose, transform
 from dexhot.geometry.rotations import (
     from_xyzw,
     quat_angle,
@@ -16,11 +17,13 @@ from dexhot.geometry.rotations import (
     quat_rotate,
     rotvec_to_quat,
 )
+from dexhot.geometry.sdf import ConvexUnion
 from dexhot.retargeting.clip_checks import SUNK, TURN, check_clip, check_one_grasp, check_table, check_turns
 from dexhot.retargeting.contact_plan import motion_interval
 
 SAME = np.radians(20.0)  # a flip leaves an object that looks the same within this
-STARTS_STILL = 0.1, 0.02  # s, m: one that moves farther in its first moments is held, not at rest
+STARTS_STILL = 0.1, 0.005  # s, m: an object in the air that moves farther at the start is held, not at rest
+TOUCHED = 0.02  # m from a fingertip: so is one that is as near to the hand
 SETTLED = np.radians(15.0), 0.02  # rad, m: what the tracking of an object at rest may be off by
 
 
@@ -35,7 +38,7 @@ def checked_clip(
         return clip, []
     clip, flips = without_flips(clip, obj.symmetry)
     check_turns("object_pose", clip.time, clip.object_pose[:, 3:])
-    clip, rested = at_rest(clip, obj)
+    clip, rested = at_rest(clip, side, obj)
     check_table(clip, obj)
     check_one_grasp(clip, side, obj, *motion_interval(clip.object_pose, moved))
     return clip, [*flips, *rested]
@@ -60,7 +63,7 @@ def without_flips(clip: HandObjectTrajectory, symmetry: Symmetry) -> tuple[HandO
     return replace(clip, object_pose=pose), [f"undid {count} flip{'s' * (count > 1)} between poses that look the same"]
 
 
-def at_rest(clip: HandObjectTrajectory, obj: ObjectAsset) -> tuple[HandObjectTrajectory, list[str]]:
+def at_rest(clip: HandObjectTrajectory, side: str, obj: ObjectAsset) -> tuple[HandObjectTrajectory, list[str]]:
     """The clip with its object at rest on the table in the first frame, by the rule that a simulation is held to.
 
     One that floats or is sunk: the whole clip, hands and all, goes down or up. One that still tips: its mesh frame is
@@ -74,7 +77,7 @@ def at_rest(clip: HandObjectTrajectory, obj: ObjectAsset) -> tuple[HandObjectTra
     start = clip.object_pose[0]
     if rests(scene, start):
         return clip, []
-    _require_still(clip, obj)
+    _require_still(clip, side, obj)
     touching = settle_height(obj, start, clip.table_height)
     drop = float(start[2] - touching[2])
     clip = _lowered(clip, drop)
@@ -107,22 +110,27 @@ def at_rest(clip: HandObjectTrajectory, obj: ObjectAsset) -> tuple[HandObjectTra
     return replace(clip, object_pose=compose(clip.object_pose, compose(inverse(touching), rest))), notes
 
 
-def _require_still(clip: HandObjectTrajectory, obj: ObjectAsset) -> None:
+def _require_still(clip: HandObjectTrajectory, side: str, obj: ObjectAsset) -> None:
     """Raise ClipError where the object is in the air and held when the clip begins."""
     height = lowest(clip.object_pose, obj.corners) - clip.table_height
     soon = clip.time - clip.time[0] <= STARTS_STILL[0]
     path = float(np.linalg.norm(clip.object_pose[soon, :3] - clip.object_pose[0, :3], axis=1).max())
     deeper = float((height - height[0]).min())
-    if height[0] > SUNK and (path > STARTS_STILL[1] or deeper < -SUNK):
-        why = (
-            f"it is {-1e3 * deeper:.0f} mm lower later"
-            if deeper < -SUNK
-            else f"it moves {1e3 * path:.0f} mm in {STARTS_STILL[0]:g} s"
-        )
-        raise ClipError(
-            f"object_pose: {clip.object_name} is {1e3 * height[0]:.0f} mm above the table when the clip begins, and "
-            f"not at rest ({why}): a clip begins with the object at rest. Cut it: --frames."
-        )
+    if height[0] <= SUNK:
+        return
+    tips = transform(inverse(clip.object_pose[0]), clip.hands[side].keypoints[0, TIPS])
+    if deeper < -SUNK:
+        why = f"it is {-1e3 * deeper:.0f} mm lower later"
+    elif path > STARTS_STILL[1]:
+        why = f"it moves {1e3 * path:.0f} mm in {STARTS_STILL[0]:g} s"
+    elif ConvexUnion(obj.pieces).distance(tips)[0].min() < TOUCHED:
+        why = "the hand touches it"
+    else:
+        return
+    raise ClipError(
+        f"object_pose: {clip.object_name} is {1e3 * height[0]:.0f} mm above the table when the clip begins, and held, not "
+        f"at rest ({why}). Begin the clip with the object on the table: --frames; or correct its table_height."
+    )
 
 
 def _lowered(clip: HandObjectTrajectory, drop: float) -> HandObjectTrajectory:
