@@ -1,4 +1,4 @@
-"""What a demonstration must be before it is retargeted: each mistake of an export is refused by name, or mended and told."""
+"""What a demonstration must be before it is retargeted: each mistake of an export is refused by name, or mended."""
 
 from dataclasses import replace
 
@@ -50,8 +50,8 @@ def test_a_wrist_in_another_quaternion_order_is_refused_by_its_angle(lift_clip):
     swapped = with_wrist(lift_clip, to_xyzw(lift_clip.hands["right"].wrist_pose[:, 3:]))
     refused(
         swapped,
-        r"hands\.right\.wrist_pose: its x axis is 163 degrees from wrist -> middle MCP of the keypoints; expected under "
-        r"20\. The quaternions are in the order xyzw",
+        r"hands\.right\.wrist_pose: its x axis is 163 degrees from wrist -> middle MCP of the keypoints; expected "
+        r"under 20\. The quaternions are in the order xyzw",
     )
 
 
