@@ -83,6 +83,20 @@ def test_a_kept_wheel_is_used_without_network(cache, monkeypatch):
     assert registry.fetch_wheel("thing==1", "thing.whl", hashlib.sha256(b"wheel").hexdigest()) == path
 
 
+def test_a_scratch_folder_goes_with_its_block_and_leaves_others_alone(cache):
+    (cache / "downloads" / ".scratch-notes").mkdir(parents=True)
+    with registry.scratch() as folder:
+        (folder / "part").write_text("")
+    assert [path.name for path in (cache / "downloads").iterdir()] == [".scratch-notes"]
+
+
+def test_a_damaged_record_of_licences_is_named(cache, capsys):
+    cache.mkdir()
+    (cache / "licences.json").write_text("{")
+    assert main(["datasets", "get", "grab", "--accept-licence", "grab"]) == 1
+    assert "licences.json is damaged" in capsys.readouterr().err
+
+
 def test_unpack_takes_only_the_parts_asked_for(tmp_path):
     with zipfile.ZipFile(tmp_path / "w.whl", "w") as archive:
         archive.writestr("a/one.txt", "1")

@@ -153,6 +153,7 @@ def mined(reference: Path, folder: Path, seed: int) -> Path:
     from dexhot.hands.robot_hand import load_hand
     from dexhot.simulation.physics import load_physics
     from dexhot_train.mining import MineOptions, mine
+    from dexhot_train.verdict import verdict
 
     wanted = load(reference, Reference)
     with Progress(console=console, transient=True) as progress:
@@ -165,6 +166,9 @@ def mined(reference: Path, folder: Path, seed: int) -> Path:
             MineOptions(seed=seed),
             lambda stage, share: progress.update(bar, description=stage, completed=share),
         )
+    judged = verdict(found)
+    if not judged.success:
+        console.print(f"[yellow]{judged.outcome}[/]: {judged.reason}", highlight=False, soft_wrap=True)
     return save(found, folder / "demonstration.npz")
 
 

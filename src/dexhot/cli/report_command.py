@@ -108,8 +108,7 @@ def _read(args: Args) -> tuple[Any, dict[str, Any]]:
 
 
 def _run_facts(folder: Path) -> dict[str, Any]:
-    import json
+    from dexhot.nodes.run_folder import read_run
 
-    path = folder / "run.json"
-    entries = json.loads(path.read_text()) if path.is_file() else {}
+    entries = read_run(folder) if (folder / "run.json").is_file() else {}
     return {key: entries[key] for key in ("arguments", "started", "versions") if key in entries}

@@ -128,8 +128,8 @@ def _require_still(clip: HandObjectTrajectory, side: str, obj: ObjectAsset) -> N
     else:
         return
     raise ClipError(
-        f"object_pose: {clip.object_name} is {1e3 * height[0]:.0f} mm above the table when the clip begins, and held, not "
-        f"at rest ({why}). Begin the clip with the object on the table: --frames; or correct its table_height."
+        f"object_pose: {clip.object_name} is {1e3 * height[0]:.0f} mm above the table when the clip begins, and held, "
+        f"not at rest ({why}). Begin the clip with the object on the table: --frames; or correct its table_height."
     )
 
 
