@@ -142,6 +142,25 @@ def test_a_wrist_at_10_m_per_s_is_refused(lift_clip):
     refused(lift_clip, r"hands\.right\.keypoints \(wrist\): it jumps by 17 cm from frame 99 to 100 .*10\.0 m/s")
 
 
+def test_steady_motion_that_no_hand_makes_is_refused(lift_clip):
+    lift_clip.object_pose[:, 1] += 6.0 * lift_clip.time
+    refused(lift_clip, r"object_pose: it jumps by 10 cm .* 6\.0 m/s; people move under 5 m/s")
+
+
+@pytest.mark.parametrize(
+    ("rate", "degrees", "flips"), [(60, 63, True), (60, 57, False), (12, 150, True), (12, 95, False)]
+)
+def test_a_flip_is_a_large_turn_or_a_fast_one(rate, degrees, flips):
+    """At a low rate a person can turn an object by more than 60 degrees from frame to frame."""
+    time, quat = np.arange(4) / rate, np.tile([1.0, 0, 0, 0], (4, 1))
+    quat[2:] = rotvec_to_quat(np.array([0.0, np.radians(degrees), 0.0]))
+    if flips:
+        with pytest.raises(ClipError, match=f"flips by {degrees} degrees from frame 1 to 2"):
+            check_turns("object_pose", time, quat)
+    else:
+        check_turns("object_pose", time, quat)
+
+
 def test_an_object_that_flips_is_refused(lift_clip):
     lift_clip.object_pose[70:, 3:] = quat_multiply(lift_clip.object_pose[70:, 3:], HALF_TURN)
     with pytest.raises(ClipError, match="it flips by 180 degrees from frame 69 to 70"):
@@ -169,6 +188,12 @@ def test_a_flip_of_an_object_without_symmetry_is_left_and_refused(lift_clip, lif
     lift_object.symmetry = Symmetry()
     with pytest.raises(ClipError, match="flips by 180"):
         checked_clip(lift_clip, "right", lift_object)
+
+
+def test_a_turn_that_symmetry_does_not_explain_is_left(lift_clip, lift_object):
+    turn = rotvec_to_quat(np.array([0.0, 0.0, np.radians(65)]))
+    lift_clip.object_pose[70:, 3:] = quat_multiply(lift_clip.object_pose[70:, 3:], turn)
+    assert without_flips(lift_clip, lift_object.symmetry) == (lift_clip, [])
 
 
 @pytest.mark.parametrize("kind", ["axis", "sphere"])
@@ -207,6 +232,7 @@ def test_an_object_that_tips_is_turned_to_where_it_rests_in_every_frame(lift_cli
     mended, told = at_rest(tilted, "right", lift_object)
     assert quat_angle(mended.object_pose[:, 3:], lift_clip.object_pose[:, 3:]).max() < np.radians(0.5)
     assert abs(lowest(mended.object_pose[0], lift_object.corners)) < 0.001
+    assert np.ptp(mended.object_pose[:, :3] - lift_clip.object_pose[:, :3], axis=0).max() < 1e-6
     assert "turned by 9." in told[-1] or "turned by 8.9" in told[-1]
 
 
@@ -279,6 +305,15 @@ def test_an_object_that_is_set_down_without_letting_go_is_one_grasp(carry):
     closed = clip.cut(0, 330)  # before it is let go
     rest = replace(twice(closed), object_pose=np.concatenate([closed.object_pose, closed.object_pose[::-1]]))
     check_one_grasp(rest, "right", obj, 130, len(rest.time) - 130)
+
+
+def test_an_object_that_is_nudged_or_moves_without_the_hand_is_one_grasp(carry):
+    clip, obj = carry
+    nudged = replace(clip, object_pose=clip.object_pose.copy())
+    nudged.object_pose[-5:, 0] += 0.008
+    checked_clip(nudged, "right", obj)
+    away = with_hand(clip, keypoints=clip.hands["right"].keypoints + [0.2, 0.0, 0.0])
+    check_one_grasp(away, "right", obj, 130, 309)
 
 
 # Through retarget
