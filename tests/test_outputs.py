@@ -98,6 +98,14 @@ def test_a_rename_that_fails_leaves_nothing_behind(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
 
+def test_a_disk_that_fills_up_on_the_way_names_the_file(tmp_path):
+    with pytest.raises(OSError) as told, replacing(tmp_path / "result.npz") as temporary:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert str(os_error(told.value)).startswith(f"{tmp_path / 'result.npz'}: no space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
 COMMANDS = {
     "retarget": (["retarget", "{clip}"], "--out"),
     "retarget --picture": (["retarget", "{clip}", "--out", "{new}"], "--picture"),

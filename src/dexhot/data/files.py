@@ -187,6 +187,8 @@ class replacing:
         return self.temporary
 
     def __exit__(self, kind, value, traceback) -> None:
+        if isinstance(value, OSError) and value.filename is None:
+            value.filename = str(self.path)  # a stream that the disk has no room for does not know its name
         try:
             if kind is None:
                 with open(self.temporary, "rb") as written:

@@ -82,8 +82,10 @@ def stop(running: list[Running]) -> list[str]:
 def run(plan: Plan, output: IO[str] = sys.stderr) -> int:
     """Run until Ctrl-C, SIGTERM, the end of a vital process, or of all; then everything goes down.
 
-    Returns 0 when it was stopped or a node finished its work, 1 when a process died or had to be killed.
+    Returns 0 when it was stopped or a node finished its work, 1 when a process died or had to be killed. Raises
+    DexhotError where there is no ROS 2.
     """
+    require_ros()
     stopping: list[int] = []
     previous = {
         n: signal.signal(n, lambda number, frame: stopping.append(number)) for n in (signal.SIGINT, signal.SIGTERM)
