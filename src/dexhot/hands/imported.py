@@ -8,7 +8,7 @@ without visuals is drawn by its collision shapes; a hand without collision shape
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from xml.etree import ElementTree
 
 import mujoco
@@ -57,9 +57,7 @@ def import_model(
     root: the body from which the hand hangs, where the file is of a whole robot. limits: joint -> [lower, upper] rad, for
     joints that the file gives none or wrong ones. Raises FileFormatError that names what cannot be used.
     """
-    source = read_urdf(path, root) if is_urdf(path) else UrdfSource()
-    hand = _Import(path, source, root or "")
-    return hand.finish(palm, tips, limits or {})
+    return ModelFile(path, root).finish(palm, tips, limits or {})
 
 
 def is_urdf(path: Path) -> bool:
@@ -74,11 +72,13 @@ def is_urdf(path: Path) -> bool:
         return False
 
 
-class _Import:
-    """One file on its way to an ImportedModel."""
+class ModelFile:
+    """One file on its way to an ImportedModel: `spec` as it is read, and `model` of it compiled."""
 
-    def __init__(self, path: Path, source: UrdfSource, root: str):
-        self.path, self.source, self.notes = path, source, list(source.notes)
+    def __init__(self, path: Path, root: str | None = None):
+        """Raises FileFormatError for what MuJoCo refuses, and for a root that it does not have."""
+        self.path, self.source = path, read_urdf(path, root) if is_urdf(path) else UrdfSource()
+        self.notes = list(self.source.notes)
         self.spec = self._parsed()
         self.bodies = [body.name for body in self.spec.bodies[1:]]
         self.drawn: set[str] = set()  # geoms to be drawn, because their link has nothing else
@@ -92,40 +92,69 @@ class _Import:
             self.notes.append(f"visual meshes are not drawn, MuJoCo cannot use them: {e}")
         if root and root not in self.bodies:
             self._refuse(f"has no body {root!r} to be the root; its bodies are {', '.join(self.bodies)}.")
-        self.root = root
+        self.root = root or _largest_tree(self.model)
+
+    def below(self) -> list[int]:
+        """Ids of the root's body and of all that hang from it, parents first."""
+        return _below(self.model, self.root)
+
+    def moves(self, joint: int) -> bool:
+        """Whether a joint is the hand's own: not the one by which a whole robot moves it."""
+        body = int(self.model.jnt_bodyid[joint])
+        carries = self.model.body_parentid[body] != 0 and self.model.body(body).name == self.root
+        return body in self.below() and not carries
+
+    def unlimited(self) -> list[str]:
+        """Names of the hand's hinges without limits that follow no other joint."""
+        model, coupled = self.model, self._coupled()
+        free = [j for j in range(model.njnt) if self.moves(j) and not model.jnt_limited[j]]
+        names = [model.joint(j).name for j in free if model.jnt_type[j] == mujoco.mjtJoint.mjJNT_HINGE]
+        return [name for name in names if name not in coupled]
+
+    def set_limits(self, limits: dict[str, Any]) -> None:
+        """Joint -> [lower, upper] rad, in place of the file's."""
+        names = [joint.name for joint in self.spec.joints]
+        for name, (low, high) in limits.items():
+            if name not in names:
+                self._refuse(f"has no joint {name!r} that `limits` could be of; it has {', '.join(names)}.")
+            joint = self.spec.joint(name)
+            joint.limited, joint.range = mujoco.mjtLimited.mjLIMITED_TRUE, [float(low), float(high)]
+        self.model = self._compiled()
+
+    def free_ranges(self) -> dict[int, tuple[float, float]]:
+        """Ids of the hand's joints that can be driven, in file order, and how far they can; the checks are made."""
+        self._check_joints()
+        try:
+            ranges = drive_ranges(self.model)
+        except DexhotError as e:
+            self._refuse(f"does not fit together: {e}")
+        return {j: ranges[j] for j in range(self.model.njnt) if j in ranges and self.moves(j)}
 
     def finish(self, palm: dict[str, Any], tips: dict[str, dict[str, Any]], limits: dict[str, Any]) -> ImportedModel:
-        self._check_bodies([palm["body"], *(tip["body"] for tip in tips.values())])
-        self.root = self.root or self.model.body(self.model.body(palm["body"]).rootid[0]).name
-        below = _below(self.model, self.root)
-        for what, name in (("palm", palm["body"]), *((site, tip["body"]) for site, tip in tips.items())):
-            if self.model.body(name).id not in below:
-                self._refuse(f"has {name!r} ({what}) outside of what hangs from {self.root!r}.")
-        self._set_limits(limits)
+        """The hand, with the palm frame and the fingertips in the bodies that are named; see `import_model`."""
+        named = [palm["body"], *(tip["body"] for tip in tips.values())]
+        self._check_bodies(named)
+        below = [self.model.body(body).name for body in self.below()]
+        for name in named:
+            if name not in below:
+                self._refuse(f"has body {name!r} outside of what hangs from the root {self.root!r}: {', '.join(below)}.")
+        self.set_limits(limits)
         for site, tip in tips.items():
             self._add_tip(site, tip)
         self._make_inertias_explicit()
         self.model = self._compiled()
-        self._check_joints(below)
-        try:
-            free, coupled = drive_ranges(self.model), drives(self.model)
-        except DexhotError as e:
-            self._refuse(str(e))
-        joints = [j for j in range(self.model.njnt) if self._moves(j, below)]
-        names = {self.model.joint(j).name: j for j in joints}
-        for joint, drive in coupled.items():
-            if joint in names and drive and drive not in names:
-                self._refuse(f"has joint {joint!r}, which follows {drive!r}, and that is not of what hangs from the root.")
+        ranges = {self.model.joint(j).name: span for j, span in self.free_ranges().items()}
+        names = {self.model.joint(j).name for j in range(self.model.njnt) if self.moves(j)}
         return ImportedModel(
             self._wrapped(palm),
-            {name: free[j] for name, j in names.items() if j in free},
-            {joint: drive for joint, drive in coupled.items() if joint in names},
+            ranges,
+            {joint: drive for joint, drive in self._coupled().items() if joint in names},
             {name: speed for name, speed in self.source.speeds.items() if name in names},
             {name: effort for name, effort in self.source.efforts.items() if name in names},
             tuple(self.notes),
         )
 
-    def _refuse(self, what: str):
+    def _refuse(self, what: str) -> NoReturn:
         raise FileFormatError(f"{self.path} {what}")
 
     def _parsed(self) -> mujoco.MjSpec:
@@ -208,14 +237,6 @@ class _Import:
             if name not in self.bodies:
                 self._refuse(f"has no body {name!r}; its bodies are {', '.join(self.bodies)}.")
 
-    def _set_limits(self, limits: dict[str, Any]) -> None:
-        names = [joint.name for joint in self.spec.joints]
-        for name, (low, high) in limits.items():
-            if name not in names:
-                self._refuse(f"has no joint {name!r} that `limits` could be of; it has {', '.join(names)}.")
-            joint = self.spec.joint(name)
-            joint.limited, joint.range = mujoco.mjtLimited.mjLIMITED_TRUE, [float(low), float(high)]
-
     def _add_tip(self, site: str, tip: dict[str, Any]) -> None:
         """The site on the link that touches: that of the file, or one that is fixed to it, if it has no shape itself."""
         model = self.model
@@ -253,14 +274,14 @@ class _Import:
                 body.ipos, body.iquat, body.inertia = known.ipos, known.iquat, known.inertia
         self.spec.compiler.inertiafromgeom = mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_FALSE
 
-    def _moves(self, joint: int, below: list[int]) -> bool:
-        """Whether a joint is the hand's own: not the one by which a whole robot moves it."""
-        body = int(self.model.jnt_bodyid[joint])
-        moved = self.model.body_parentid[body] != 0 and self.model.body(body).name == self.root
-        return body in below and not moved
+    def _coupled(self) -> dict[str, str]:
+        try:
+            return drives(self.model)
+        except DexhotError as e:
+            self._refuse(f"does not fit together: {e}")
 
-    def _check_joints(self, below: list[int]) -> None:
-        model, coupled = self.model, drives(self.model)
+    def _check_joints(self) -> None:
+        model, coupled = self.model, self._coupled()
         loops = [i for i in range(model.neq) if model.eq_type[i] != mujoco.mjtEq.mjEQ_JOINT]
         if loops:
             kind = mujoco.mjtEq(int(model.eq_type[loops[0]])).name.removeprefix("mjEQ_").lower()
@@ -268,8 +289,11 @@ class _Import:
                 f"closes a loop by the equality {model.equality(loops[0]).name or loops[0]} ({kind}), which kinematics "
                 "cannot follow; write the linkage as joints that follow others (<equality><joint>, or <mimic>)."
             )
-        hinges = [j for j in range(model.njnt) if self._moves(j, below)]
-        taken = [model.joint(j).name for j in hinges] + [model.body(b).name for b in below]
+        hinges = [j for j in range(model.njnt) if self.moves(j)]
+        taken = [model.joint(j).name for j in hinges] + [model.body(b).name for b in self.below()]
+        for joint, drive in coupled.items():
+            if joint in taken and drive and drive not in taken:
+                self._refuse(f"has joint {joint!r}, which follows {drive!r}, and that does not hang from {self.root!r}.")
         for name in taken:
             if name in RESERVED or name.startswith(("fr3_", "ghost/", "robot/")):
                 self._refuse(f"calls something {name!r}, a name that the scene needs; rename it in the model.")
@@ -351,6 +375,12 @@ def _collides(geom) -> bool:
 def _let_collide(geom) -> None:
     geom.contype = geom.conaffinity = 1
     geom.density = DENSITY  # only counts where the link has no inertia of its own
+
+
+def _largest_tree(model: mujoco.MjModel) -> str:
+    """The body from which most joints hang; "" for a model without bodies."""
+    roots = model.body_rootid[model.jnt_bodyid] if model.njnt else model.body_rootid[1:]
+    return model.body(int(np.bincount(roots).argmax())).name if len(roots) else ""
 
 
 def _below(model: mujoco.MjModel, root: str) -> list[int]:
