@@ -11,7 +11,7 @@ from dexhot.simulation.renderer import new_renderer
 
 AXES = {"x": (0.84, 0.15, 0.16, 1.0), "y": (0.17, 0.63, 0.17, 1.0), "z": (0.12, 0.47, 0.71, 1.0)}
 TIPS = ((0.95, 0.55, 0.10), (0.85, 0.30, 0.65), (0.25, 0.70, 0.75), (0.55, 0.45, 0.85), (0.60, 0.60, 0.15))
-LONG, THICK = 0.06, 0.0012  # m, of an axis
+LONG, THICK = 0.11, 0.0018  # m, of an axis
 VIEWS = {"from the palm's side": (0.25, 0.1, -1.0), "from the thumb's side": (0.35, 1.0, -0.3)}  # palm frame, right hand
 
 
@@ -65,7 +65,7 @@ def _camera(model: mujoco.MjModel, data: mujoco.MjData, hand: RobotHand, way) ->
     camera.lookat[:] = 0.5 * (low + high)
     camera.azimuth = np.degrees(np.arctan2(-y, -x))
     camera.elevation = -np.degrees(np.arctan2(z, np.hypot(x, y)))
-    camera.distance = 1.25 * float(np.linalg.norm(high - low))
+    camera.distance = 0.95 * float(np.linalg.norm(high - low))
     return camera
 
 
