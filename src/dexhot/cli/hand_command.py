@@ -121,7 +121,12 @@ def _rows(hand) -> dict[str, Any]:
     """The facts for a person, a line each."""
     joints = [f"{j.name} {j.lower:.3g} to {j.upper:.3g} rad" for j in hand.joints]
     coupled = [f"{joint} follows {drive}" if drive else f"{joint} is held" for joint, drive in hand.coupled.items()]
-    rows = {"side": hand.side, "joints": "\n".join(joints), "coupled": "\n".join(coupled), "tips": ", ".join(hand.tip_sites)}
+    rows = {
+        "side": hand.side,
+        "joints": "\n".join(joints),
+        "coupled": "\n".join(coupled),
+        "tips": ", ".join(hand.tip_sites),
+    }
     return {name: text for name, text in rows.items() if text}
 
 

@@ -93,7 +93,8 @@ def drive_ranges(model: mujoco.MjModel) -> dict[int, tuple[float, float]]:
     for joint in (joint for joints in _in_order(model, rows) for joint in joints):
         if model.jnt_limited[joint]:
             drive, angle = _in_terms_of_drive(model, rows, joint)
-            followers.setdefault(drive, []).append((angle, tuple(model.jnt_range[joint])))
+            low, high = model.jnt_range[joint].tolist()
+            followers.setdefault(drive, []).append((angle, (low, high)))
     ranges = {}
     for joint in set(range(model.njnt)) - set(rows):
         whole = (float(model.jnt_range[joint, 0]), float(model.jnt_range[joint, 1]))
@@ -168,8 +169,8 @@ def _widest(
     """The widest part of `whole` in which every follower stays within its limits; None if there is none."""
     followers = list(followers)
     roots = [(angle - limit).trim(1e-12).roots() for angle, limits in followers for limit in limits]
-    turns = [float(r.real) for found in roots for r in found if abs(r.imag) < 1e-9 and whole[0] < r.real < whole[1]]
-    ends = sorted({*whole, *turns})
+    real = [float(root.real) for found in roots for root in found if abs(root.imag) < 1e-9]
+    ends = sorted({*whole, *(angle for angle in real if whole[0] < angle < whole[1])})
     parts: list[tuple[float, float]] = []
     for low, high in zip(ends, ends[1:]):
         middle = 0.5 * (low + high)

@@ -17,9 +17,10 @@ from scipy.spatial.transform import Rotation
 
 from dexhot.errors import FileFormatError
 from dexhot.geometry.poses import inverse, make_pose, transform
-from dexhot.geometry.rotations import matrix_to_quat, quat_multiply, to_xyzw
+from dexhot.geometry.rotations import matrix_to_quat, quat_multiply, quat_to_matrix
 from dexhot.hands.coupling import Coupled
-from dexhot.hands.imported import ModelFile
+from dexhot.hands.model_file import ModelFile
+from dexhot.hands.urdf import fixed_axis_angles
 
 FINGERS = {
     "thumb": r"thumb|(^|[^a-z])th\d|thj",
@@ -98,10 +99,7 @@ def propose(
         **({"limits": limits} if limits else {}),
         "velocity": min((v for j, v in file.source.speeds.items() if j in order), default=VELOCITY),
         "effort": min((v for j, v in file.source.efforts.items() if j in order), default=EFFORT),
-        "tips": {
-            f"{f.name}_tip": {"body": guess.body_name(f.body), "pos": _rounded(f.site)}
-            for f in fingers
-        },
+        "tips": {f"{f.name}_tip": {"body": guess.body_name(f.body), "pos": _rounded(f.site)} for f in fingers},
         "tip_radius": round(float(np.median([finger.radius for finger in fingers])), 4),
         "nominal": _rounded(nominal, 3),
         "open": _rounded(opened, 3),
@@ -199,8 +197,7 @@ class _Guess:
     def in_palm_body(self, frame: np.ndarray) -> dict[str, Any]:
         self.pose(self.opened)
         body_T_world = inverse(self._world_T(self.palm))
-        turn = quat_multiply(body_T_world[3:], frame[3:])
-        rpy = Rotation.from_quat(to_xyzw(turn)).as_euler("xyz")
+        rpy = fixed_axis_angles(quat_to_matrix(quat_multiply(body_T_world[3:], frame[3:])))
         return {"body": self.palm_name, "pos": _rounded(transform(body_T_world, frame[:3])), "rpy": _rounded(rpy)}
 
     @property
@@ -273,7 +270,9 @@ class _Guess:
         rigid = [b for b in self.file.below() if b == finger.body or finger.body in _ancestors(self.model, b)]
         points = self._points(rigid)
         if not len(points):
-            raise FileFormatError(f"{self.file.path}: link {self.body_name(finger.body)!r} ends a finger without a shape.")
+            raise FileFormatError(
+                f"{self.file.path}: link {self.body_name(finger.body)!r} ends a finger without a shape."
+            )
         start = self.data.xanchor[finger.joints[-1]]
         end = points[np.linalg.norm(points - start, axis=1).argmax()]
         along = _unit(end - start)
@@ -288,7 +287,9 @@ class _Guess:
     def _points(self, bodies: list[int]) -> np.ndarray:
         """(N, 3) world: corners and vertices of the colliding shapes of these bodies."""
         model, data, found = self.model, self.data, [np.zeros((0, 3))]
-        for geom in np.flatnonzero(np.isin(model.geom_bodyid, bodies) & (model.geom_contype | model.geom_conaffinity > 0)):
+        for geom in np.flatnonzero(
+            np.isin(model.geom_bodyid, bodies) & (model.geom_contype | model.geom_conaffinity > 0)
+        ):
             mesh = model.geom_dataid[geom]
             if mesh >= 0:
                 first = model.mesh_vertadr[mesh]
@@ -311,7 +312,9 @@ class _Guess:
             finger.name = ""
         free = [name for name in ("thumb", *ORDER[:-1]) if name not in [f.name for f in self.fingers]]
         if unnamed and "thumb" in free:
-            ways = np.array([_unit(transform(self._world_T(f.body), f.site) - self.data.xanchor[f.joints[0]]) for f in unnamed])
+            ways = np.array(
+                [_unit(transform(self._world_T(f.body), f.site) - self.data.xanchor[f.joints[0]]) for f in unnamed]
+            )
             odd = unnamed[int((ways @ ways.mean(0)).argmin())]
             odd.name = free.pop(0)
             unnamed.remove(odd)

@@ -5,8 +5,11 @@ MuJoCo drops a URDF's visuals, the folders of its meshes and a coupling that it 
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
+
+import numpy as np
 
 from dexhot.errors import FileFormatError
 from dexhot.hands.ros_paths import locate
@@ -65,10 +68,9 @@ def _keep_below(path: Path, robot: Element, root: str | None) -> None:
     while added := [j for j in joints if j not in kept and _end(j, "parent") in below]:
         kept += added
         below |= {_end(joint, "child") for joint in added}
-    for element in list(robot):
-        gone = element.tag == "joint" and element not in kept or element.tag == "link" and element.get("name") not in below
-        if gone or element.tag in ("transmission", "gazebo"):
-            robot.remove(element)
+    outside = [j for j in joints if j not in kept] + [x for x in robot.findall("link") if x.get("name") not in below]
+    for element in (*outside, *robot.findall("transmission"), *robot.findall("gazebo")):
+        robot.remove(element)
 
 
 def _end(joint: Element, which: str) -> str:
@@ -84,9 +86,9 @@ def _check_joints(path: Path, robot: Element) -> None:
         if kind not in (*HINGES, "fixed"):
             raise FileFormatError(f"{path}: joint {name!r} is {kind}; a hand's joints are revolute or fixed here.")
         if mimic is not None and kind != "fixed" and mimic.get("joint") not in hinges:
-            known = ", ".join(h for h in hinges if h != name)
+            drive, known = mimic.get("joint"), ", ".join(hinge for hinge in hinges if hinge != name)
             raise FileFormatError(
-                f"{path}: joint {name!r} follows {mimic.get('joint')!r}, which is no hinge of this hand; it has {known}."
+                f"{path}: joint {name!r} follows {drive!r}, which is no hinge of this hand; it has {known}."
             )
 
 
@@ -134,12 +136,22 @@ def _native(file: Path) -> bool:
     return len(content) >= header and len(content) == header + triangle * int.from_bytes(content[80:84], "little")
 
 
+def read_stl(content: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) and faces (F, 3)."""
+    import io
+
+    import trimesh
+
+    mesh: Any = trimesh.load(io.BytesIO(content), file_type="stl")
+    return np.asarray(mesh.vertices), np.asarray(mesh.faces)
+
+
 def _as_stl(file: Path) -> bytes:
     """Any mesh that trimesh reads, in its own coordinates."""
     import trimesh
 
     try:
-        mesh = trimesh.load(file, force="mesh")
+        mesh: Any = trimesh.load(file, force="mesh")
         if not len(mesh.faces):
             raise ValueError("it has no faces")
         return mesh.export(file_type="stl")

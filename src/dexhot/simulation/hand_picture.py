@@ -12,7 +12,10 @@ from dexhot.simulation.renderer import new_renderer
 AXES = {"x": (0.84, 0.15, 0.16, 1.0), "y": (0.17, 0.63, 0.17, 1.0), "z": (0.12, 0.47, 0.71, 1.0)}
 TIPS = ((0.95, 0.55, 0.10), (0.85, 0.30, 0.65), (0.25, 0.70, 0.75), (0.55, 0.45, 0.85), (0.60, 0.60, 0.15))
 LONG, THICK = 0.11, 0.0018  # m, of an axis
-VIEWS = {"from the palm's side": (0.25, 0.1, -1.0), "from the thumb's side": (0.35, 1.0, -0.3)}  # palm frame, right hand
+VIEWS = {
+    "from the palm's side": (0.25, 0.1, -1.0),
+    "from the thumb's side": (0.35, 1.0, -0.3),
+}  # palm frame, right hand
 
 
 def hand_picture(hand: RobotHand, width: int = 560, height: int = 460) -> np.ndarray:
@@ -45,10 +48,8 @@ def _marked(hand: RobotHand) -> mujoco.MjSpec:
     spec.visual.map.znear = 0.005
     seen = {"contype": NO_CONTACT[0], "conaffinity": NO_CONTACT[1], "group": VISUAL_GROUP, "mass": 0.0}
     for axis, rgba, end in zip(AXES, AXES.values(), np.eye(3) * LONG):
-        spec.body("palm").add_geom(
-            name=f"axis_{axis}", type=mujoco.mjtGeom.mjGEOM_CAPSULE, fromto=[0, 0, 0, *end], size=[THICK, 0, 0], rgba=rgba,
-            **seen,
-        )  # fmt: skip
+        line = {"type": mujoco.mjtGeom.mjGEOM_CAPSULE, "fromto": [0, 0, 0, *end], "size": [THICK, 0, 0]}
+        spec.body("palm").add_geom(name=f"axis_{axis}", rgba=rgba, **line, **seen)
     for site, rgb in zip(hand.tip_sites, TIPS):
         at, radius = spec.site(site), hand.tip_radius * 1.08
         at.parent.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, pos=at.pos, size=[radius, 0, 0], rgba=(*rgb, 0.8), **seen)
@@ -76,6 +77,8 @@ def _legend(draw: ImageDraw.ImageDraw, hand: RobotHand, top: int, font) -> None:
     for row, entries in enumerate(rows):
         left = 12
         for text, rgb in entries:
-            draw.rectangle((left, top + 30 * row + 3, left + 14, top + 30 * row + 17), fill=tuple(int(255 * c) for c in rgb))
+            draw.rectangle(
+                (left, top + 30 * row + 3, left + 14, top + 30 * row + 17), fill=tuple(int(255 * c) for c in rgb)
+            )
             draw.text((left + 22, top + 30 * row), text, fill=(20, 23, 28), font=font)
             left += 60 + int(draw.textlength(text, font=font))
