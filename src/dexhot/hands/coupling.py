@@ -7,6 +7,7 @@ makes the coupled joints of a configuration follow, and that reduces a Jacobian 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import mujoco
 import numpy as np
@@ -172,7 +173,7 @@ def _widest(
     real = [float(root.real) for found in roots for root in found if abs(root.imag) < 1e-9]
     ends = sorted({*whole, *(angle for angle in real if whole[0] < angle < whole[1])})
     parts: list[tuple[float, float]] = []
-    for low, high in zip(ends, ends[1:]):
+    for low, high in pairwise(ends):
         middle = 0.5 * (low + high)
         if all(limits[0] - 1e-9 <= angle(middle) <= limits[1] + 1e-9 for angle, limits in followers):
             joined = parts and parts[-1][1] == low

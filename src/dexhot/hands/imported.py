@@ -18,7 +18,7 @@ from dexhot.hands.model import pose_from
 from dexhot.hands.model_file import ModelFile
 from dexhot.hands.urdf_source import read_stl
 
-REFERENCES = ("joint1", "joint2", "body1", "body2", "geom1", "geom2", "site1", "site2")
+REFERENCES: tuple[str, ...] = ("joint1", "joint2", "body1", "body2", "geom1", "geom2", "site1", "site2")
 REFERENCES += ("joint", "site", "geom", "sidesite")  # of tendons
 
 
@@ -79,8 +79,8 @@ def _add_tip(file: ModelFile, site: str, tip: dict[str, Any]) -> None:
     while not file.can_touch(model.body(body).name):
         if model.body_jntnum[body] or model.body_parentid[body] == 0:
             file.refuse(
-                f"has nothing to touch with at {site}: link {tip['body']!r} has no shape, nor a link that it is fixed to; "
-                "give it one in the model, or name the link that touches."
+                f"has nothing to touch with at {site}: link {tip['body']!r} has no shape, nor a link that it is fixed "
+                "to; give it one in the model, or name the link that touches."
             )
         body = int(model.body_parentid[body])
     world_T_named = make_pose(data.xpos[named], data.xquat[named])
@@ -135,7 +135,7 @@ def _palm_T_root(file: ModelFile, palm: dict[str, Any]) -> np.ndarray:
 
 
 def _taken_out(world, root: str):
-    """The body `root` without the joints that carry it, if it hangs from another, and with the defaults it had there."""
+    """The body `root` without the joints by which another carries it, and with the defaults that it had there."""
     parents = {child: parent for parent in world.iter() for child in parent}
     tree = next(body for body in world.iter("body") if body.get("name") == root)
     above = parents[tree]

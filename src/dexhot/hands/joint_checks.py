@@ -1,4 +1,4 @@
-"""What a model's joints must be to be a hand's: hinges with limits in rad, in a tree, with names that nobody else needs."""
+"""What the joints of a hand must be: hinges with limits in rad, in a tree, with names that nothing else needs."""
 
 import mujoco
 import numpy as np
@@ -26,8 +26,8 @@ def check_joints(model: mujoco.MjModel, joints: list[int], bodies: list[int], co
     loop = _loop(model, bodies)
     if loop:
         return (
-            f"closes a loop by the equality {loop}, which kinematics cannot follow; write the linkage as joints that follow "
-            "others (<mimic>, or <equality><joint>)."
+            f"closes a loop by the equality {loop}, which kinematics cannot follow; write the linkage as joints that "
+            "follow others (<mimic>, or <equality><joint>)."
         )
     for name, j in names.items():
         wrong = _wrong(model, j, name in coupled)
@@ -36,7 +36,7 @@ def check_joints(model: mujoco.MjModel, joints: list[int], bodies: list[int], co
     widest = max((abs(x) for j in joints if model.jnt_limited[j] for x in model.jnt_range[j]), default=0.0)
     if 0.0 < widest < TINY:
         return (
-            f"lets no joint turn by more than {np.degrees(widest):.2g} degrees: its limits are in rad, but it is read in "
+            f"lets no joint turn by more than {np.degrees(widest):.2g} degrees: its limits are in rad, but are read as "
             'degrees; write <compiler angle="radian"/> into it.'
         )
     return ""

@@ -1,39 +1,17 @@
-"""A first hand.yaml for anyone's model: palm frame, fingertips, postures and correspondence guessed from its geometry.
-
-Fingers are the ends of the tree; they extend along x where the joints are nearest to zero, and close towards -z. It is a
-draft: a person looks at the picture and corrects it.
-"""
+"""A first hand.yaml for anyone's model, guessed from its geometry: a draft that a person looks at and corrects."""
 
 import os
-import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mujoco
 import numpy as np
 import yaml
-from scipy.spatial.transform import Rotation
 
-from dexhot.errors import FileFormatError
-from dexhot.geometry.poses import inverse, make_pose, transform
-from dexhot.geometry.rotations import matrix_to_quat, quat_multiply, quat_to_matrix
-from dexhot.hands.coupling import Coupled
+from dexhot.hands.guess import Guess, rounded
 from dexhot.hands.model_file import ModelFile
-from dexhot.hands.urdf import fixed_axis_angles
 
-FINGERS = {
-    "thumb": r"thumb|(^|[^a-z])th\d|thj",
-    "index": r"index|fore|(^|[^a-z])ff|ffj",
-    "middle": r"middle|(^|[^a-z])mf|mfj|long",
-    "ring": r"ring|(^|[^a-z])rf|rfj",
-    "little": r"little|pinky|(^|[^a-z])lf|lfj|small",
-}
-ORDER = ("index", "middle", "ring", "little", "thumb")
 VELOCITY, EFFORT = 4.0, 0.7  # rad/s and N m, where the model says nothing
 FREE = 1.57  # rad either way, proposed for a joint without limits
-HALF_CLOSED, PROBE = 0.35, 0.3  # fractions of the way from open to closed
-SNAP = np.radians(12.0)  # a palm frame this near to its body's axes is taken to be along them
 GUIDE = "docs/add_a_hand.md"
 MEANING = {
     "palm": "The palm frame in a body of the model: +x along the extended fingers, +z out of the back, y = z cross x.",
@@ -47,18 +25,6 @@ MEANING = {
     "mount": "flange_T_palm on the arm.",
     "retarget": "Human keypoints: the bone that each fingertip follows, and at what fraction of it.",
 }
-OBJECT = 0.05  # m, between fingers and thumb of the nominal posture
-
-
-@dataclass
-class _Finger:
-    """A chain of joints (ids) from the palm to the last link."""
-
-    joints: list[int]
-    body: int  # the last link
-    name: str = ""
-    site: np.ndarray | None = None  # (3,) the tip's centre in the last link
-    radius: float = 0.0
 
 
 def propose(
@@ -66,7 +32,8 @@ def propose(
 ) -> tuple[dict[str, Any], list[str]]:
     """Draft the hand.yaml of a URDF or MJCF, and what its reader should look at.
 
-    beside: the folder of the hand.yaml, to which its `model` is relative. Raises FileFormatError for a model that is no hand: fewer than two fingers, or joints that cannot be used.
+    beside: the folder of the hand.yaml, to which its `model` is relative. Raises FileFormatError for a model that is no
+    hand: fewer than two fingers, or joints that cannot be used.
     """
     file = ModelFile(model_path, root)
     remarks = list(file.notes)
@@ -74,7 +41,7 @@ def propose(
     file.set_limits(limits)
     if limits:
         remarks.append(f"{', '.join(limits)}: no limits in the model (continuous); correct `limits`")
-    guess = _Guess(file)
+    guess = Guess(file)
     frame, guessed = guess.palm_frame(side)
     if side and side != guessed:
         remarks.append(f"it looks like a {guessed} hand; the palm frame is of a {side} one, as was said")
@@ -82,7 +49,7 @@ def propose(
     fingers = guess.fingers
     missing = [what for what, known in (("velocity", file.source.speeds), ("effort", file.source.efforts)) if not known]
     if missing:
-        remarks.append(f"the model says no {' and '.join(missing)}: {VELOCITY:g} rad/s and {EFFORT:g} N m are guesses")
+        remarks.append(f"the model gives no {' and '.join(missing)}: {VELOCITY:g} rad/s, {EFFORT:g} N m are guesses")
     if guess.above_palm:
         remarks.append(
             f"{', '.join(guess.above_palm)} move the palm; to leave them out, add the hand with --root {guess.palm_name}"
@@ -99,10 +66,10 @@ def propose(
         **({"limits": limits} if limits else {}),
         "velocity": min((v for j, v in file.source.speeds.items() if j in order), default=VELOCITY),
         "effort": min((v for j, v in file.source.efforts.items() if j in order), default=EFFORT),
-        "tips": {f"{f.name}_tip": {"body": guess.body_name(f.body), "pos": _rounded(f.site)} for f in fingers},
+        "tips": {f"{f.name}_tip": {"body": guess.body_name(f.body), "pos": rounded(f.site)} for f in fingers},
         "tip_radius": round(float(np.median([finger.radius for finger in fingers])), 4),
-        "nominal": _rounded(nominal, 3),
-        "open": _rounded(opened, 3),
+        "nominal": rounded(nominal, 3),
+        "open": rounded(opened, 3),
         "mount": {"pos": [0.0, 0.0, 0.02], "rpy": [3.14159, 0.0, 0.0]},
         "retarget": guess.correspondence(),
     }
@@ -125,228 +92,3 @@ def _entry(key: str, value: Any) -> list[str]:
     if isinstance(value, dict) and any(isinstance(v, dict) for v in value.values()):
         return [f"{key}:", *("  " + line for name, inner in value.items() for line in _entry(name, inner))]
     return [f"{key}: {yaml.safe_dump([value], default_flow_style=True, sort_keys=False, width=10**6).strip()[1:-1]}"]
-
-
-class _Guess:
-    """What the geometry of one model tells."""
-
-    def __init__(self, file: ModelFile):
-        self.file, self.model = file, file.model
-        self.data = mujoco.MjData(self.model)
-        self.coupled = Coupled(self.model)
-        self.ranges = file.free_ranges()
-        self.drives = list(self.ranges)
-        self.opened = {j: float(np.clip(0.0, *self.ranges[j])) for j in self.drives}
-        self.closed = {j: self._further(j) for j in self.drives}
-        self.pose(self.opened)
-        self.palm, self.fingers, self.above_palm = self._tree()
-        for finger in self.fingers:
-            self._find_tip(finger)
-        self._name_fingers()
-
-    @property
-    def palm_name(self) -> str:
-        return self.body_name(self.palm)
-
-    def body_name(self, body: int) -> str:
-        return self.model.body(body).name
-
-    def drive_name(self, joint: int) -> str:
-        return self.model.joint(joint).name
-
-    def pose(self, angles: dict[int, float]) -> None:
-        for joint, angle in angles.items():
-            self.data.qpos[self.model.jnt_qposadr[joint]] = angle
-        self.coupled.follow(self.data.qpos)
-        mujoco.mj_kinematics(self.model, self.data)
-
-    def tips(self, angles: dict[int, float]) -> np.ndarray:
-        """(k, 3) world, at these angles."""
-        self.pose(angles)
-        return np.array([transform(self._world_T(f.body), f.site) for f in self.fingers])
-
-    def palm_frame(self, side: str | None) -> tuple[np.ndarray, str]:
-        """(7,) world_T_palm with the hand open, and whether it looks like a right or a left hand."""
-        long = [f.name != "thumb" for f in self.fingers]
-        opened, probed = self.tips(self.opened), self.tips(self._towards(PROBE, self.flexion))
-        self.pose(self.opened)
-        bases = np.array([self.data.xanchor[f.joints[0]] for f in self.fingers])
-        x = _unit((opened - bases)[long].mean(0))
-        z = -_unit(_across((probed - opened)[long].mean(0), x))
-        y = np.cross(z, x)
-        thumb = (0.5 * (opened + bases))[~np.array(long)].mean(0) - bases[long].mean(0)
-        guessed = "right" if thumb @ y > 0 else "left"
-        if side and side != guessed:
-            y, z = -y, -z
-        axes = self._snapped(np.stack([x, y, z], axis=1))
-        points = self._points([self.palm]) @ axes
-        if len(points):
-            center = axes @ (0.5 * (points.min(0) + points.max(0)))
-        else:
-            center = bases[long].mean(0) - 0.04 * x
-        return make_pose(center, matrix_to_quat(axes)), guessed
-
-    def _snapped(self, axes: np.ndarray) -> np.ndarray:
-        """(3, 3) world_R_palm, along the axes of the palm's body where it nearly is."""
-        body = self.data.xmat[self.palm].reshape(3, 3)
-        near = body.T @ axes
-        along = np.round(near)
-        turn = Rotation.from_matrix(along.T @ near).magnitude() if abs(np.linalg.det(along) - 1.0) < 0.1 else np.inf
-        return body @ along if turn < SNAP else axes
-
-    def in_palm_body(self, frame: np.ndarray) -> dict[str, Any]:
-        self.pose(self.opened)
-        body_T_world = inverse(self._world_T(self.palm))
-        rpy = fixed_axis_angles(quat_to_matrix(quat_multiply(body_T_world[3:], frame[3:])))
-        return {"body": self.palm_name, "pos": _rounded(transform(body_T_world, frame[:3])), "rpy": _rounded(rpy)}
-
-    @property
-    def flexion(self) -> list[int]:
-        """Drives that close a finger: not those that only spread it, whose range is even about the open hand."""
-        even = {j for j in self.drives if abs(sum(self.ranges[j])) < 0.35 * (self.ranges[j][1] - self.ranges[j][0])}
-        return [j for j in self.drives if j not in even]
-
-    def postures(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) rad each: open, with the thumb opposed, and half closed around an object."""
-        thumb = [j for f in self.fingers if f.name == "thumb" for j in f.joints if j in self.ranges]
-        long = [i for i, f in enumerate(self.fingers) if f.name != "thumb"]
-        half = self._towards(HALF_CLOSED, [j for j in self.flexion if j not in thumb])
-        further = self._towards(HALF_CLOSED + 0.1, [j for j in self.flexion if j not in thumb])
-        tips = self.tips(half)[long]
-        wanted = tips.mean(0) + OBJECT * _unit((self.tips(further)[long] - tips).mean(0))
-        rng, best, nearest = np.random.default_rng(0), {j: half[j] for j in thumb}, np.inf
-        index = next((i for i, f in enumerate(self.fingers) if f.name == "thumb"), 0)
-        for _ in range(400 if thumb else 0):
-            tried = {j: float(rng.uniform(*self.ranges[j])) for j in thumb}
-            away = float(np.linalg.norm(self.tips({**half, **tried})[index] - wanted))
-            if away < nearest:
-                best, nearest = tried, away
-        opened = {**self.opened, **{j: best[j] for j in thumb[:1]}}
-        return np.array([opened[j] for j in self.drives]), np.array([{**half, **best}[j] for j in self.drives])
-
-    def correspondence(self) -> dict[str, Any]:
-        tips, links = {}, {}
-        for finger in self.fingers:
-            last = "ip" if finger.name == "thumb" else "dip"
-            tips[f"{finger.name}_tip"] = [f"{finger.name}_{last}", f"{finger.name}_tip", 0.9]
-            bending = [j for j in finger.joints if j in self.flexion or j not in self.ranges]
-            if finger.name != "thumb" and len(bending) > 1:
-                links[self.body_name(int(self.model.jnt_bodyid[bending[1]]))] = f"{finger.name}_pip"
-        return {"thumb": "thumb_tip", "tips": tips, "links": links, "link_weight": 0.1}
-
-    def _towards(self, way: float, joints: list[int]) -> dict[int, float]:
-        moved = {j: self.opened[j] + way * (self.closed[j] - self.opened[j]) for j in joints}
-        return {**self.opened, **moved}
-
-    def _further(self, joint: int) -> float:
-        low, high = self.ranges[joint]
-        return high if high - self.opened[joint] >= self.opened[joint] - low else low
-
-    def _world_T(self, body: int) -> np.ndarray:
-        return make_pose(self.data.xpos[body], self.data.xquat[body])
-
-    def _tree(self) -> tuple[int, list[_Finger], list[str]]:
-        """The palm's body, the fingers, and the names of joints that move the palm itself."""
-        model, below = self.model, self.file.below()
-        hinged = [b for b in below if any(self.file.moves(j) for j in _joints_of(model, b))]
-        above = {b: _ancestors(model, b) for b in below}
-        ends = [b for b in hinged if not any(b in above[other] for other in hinged if other != b)]
-        if len(ends) < 2:
-            raise FileFormatError(
-                f"{self.file.path} has {len(ends)} chains of joints; a hand has two fingers at least. If it is a whole "
-                "robot, say --root with the body from which the hand hangs."
-            )
-        common = set.intersection(*({*above[end]} for end in ends))
-        palm = max(common)
-        fingers = []
-        for end in ends:
-            chain = sorted(b for b in (*above[end], end) if b in hinged and b > palm and palm in above[b])
-            fingers.append(_Finger([j for b in chain for j in _joints_of(model, b)], end))
-        carrying = [j for b in sorted(common) if b in hinged for j in _joints_of(model, b)]
-        return palm, fingers, [model.joint(j).name for j in carrying]
-
-    def _find_tip(self, finger: _Finger) -> None:
-        """The centre of the largest sphere at the end of the last link, and its radius."""
-        rigid = [b for b in self.file.below() if b == finger.body or finger.body in _ancestors(self.model, b)]
-        points = self._points(rigid)
-        if not len(points):
-            raise FileFormatError(
-                f"{self.file.path}: link {self.body_name(finger.body)!r} ends a finger without a shape."
-            )
-        start = self.data.xanchor[finger.joints[-1]]
-        end = points[np.linalg.norm(points - start, axis=1).argmax()]
-        along = _unit(end - start)
-        length = (points - start) @ along
-        near = points[length > length.max() - min(0.015, 0.4 * length.max())]
-        middle = 0.5 * (near.min(0) + near.max(0))
-        across = [np.ptp(near @ axis) for axis in np.linalg.svd(np.eye(3) - np.outer(along, along))[0].T[:2]]
-        finger.radius = float(np.clip(0.5 * min(across), 0.003, 0.012))
-        center = middle + ((length.max() - finger.radius) - (middle - start) @ along) * along
-        finger.site = transform(inverse(self._world_T(finger.body)), center)
-
-    def _points(self, bodies: list[int]) -> np.ndarray:
-        """(N, 3) world: corners and vertices of the colliding shapes of these bodies."""
-        model, data, found = self.model, self.data, [np.zeros((0, 3))]
-        for geom in np.flatnonzero(
-            np.isin(model.geom_bodyid, bodies) & (model.geom_contype | model.geom_conaffinity > 0)
-        ):
-            mesh = model.geom_dataid[geom]
-            if mesh >= 0:
-                first = model.mesh_vertadr[mesh]
-                local = model.mesh_vert[first : first + model.mesh_vertnum[mesh]]
-            else:
-                center, half = model.geom_aabb[geom, :3], model.geom_aabb[geom, 3:]
-                local = center + half * np.array(np.meshgrid(*[[-1, 1]] * 3)).reshape(3, -1).T
-            found.append(local @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom])
-        return np.concatenate(found)
-
-    def _name_fingers(self) -> None:
-        """By the names of their joints and links; those that say nothing, by where they are."""
-        for finger in self.fingers:
-            words = [self.model.joint(j).name for j in finger.joints] + [self.body_name(finger.body)]
-            text = " ".join(words).lower()
-            finger.name = next((name for name, pattern in FINGERS.items() if re.search(pattern, text)), "")
-        taken = [finger.name for finger in self.fingers if finger.name]
-        unnamed = [finger for finger in self.fingers if not finger.name or taken.count(finger.name) > 1]
-        for finger in unnamed:
-            finger.name = ""
-        free = [name for name in ("thumb", *ORDER[:-1]) if name not in [f.name for f in self.fingers]]
-        if unnamed and "thumb" in free:
-            ways = np.array(
-                [_unit(transform(self._world_T(f.body), f.site) - self.data.xanchor[f.joints[0]]) for f in unnamed]
-            )
-            odd = unnamed[int((ways @ ways.mean(0)).argmin())]
-            odd.name = free.pop(0)
-            unnamed.remove(odd)
-        thumb = next((f for f in self.fingers if f.name == "thumb"), self.fingers[0])
-        origin = self.data.xanchor[thumb.joints[0]]
-        for finger in sorted(unnamed, key=lambda f: float(np.linalg.norm(self.data.xanchor[f.joints[0]] - origin))):
-            if not free:
-                raise FileFormatError(f"{self.file.path} has {len(self.fingers)} fingers; a human hand has five.")
-            finger.name = free.pop(0)
-        self.fingers.sort(key=lambda f: ORDER.index(f.name))
-
-
-def _joints_of(model: mujoco.MjModel, body: int) -> list[int]:
-    first = int(model.body_jntadr[body])
-    return list(range(first, first + int(model.body_jntnum[body])))
-
-
-def _ancestors(model: mujoco.MjModel, body: int) -> list[int]:
-    found = []
-    while body:
-        body = int(model.body_parentid[body])
-        found.append(body)
-    return found
-
-
-def _across(vector: np.ndarray, axis: np.ndarray) -> np.ndarray:
-    return vector - (vector @ axis) * axis
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / max(float(np.linalg.norm(vector)), 1e-12)
-
-
-def _rounded(values, digits: int = 4) -> list[float]:
-    return [round(float(v), digits) + 0.0 for v in values]

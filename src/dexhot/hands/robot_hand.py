@@ -16,14 +16,13 @@ import numpy as np
 import yaml
 
 from dexhot.errors import FileFormatError, NotFoundError
+from dexhot.hands.hand_joints import check_names, joints_of, posture
 from dexhot.hands.imported import ImportedModel, import_model
 from dexhot.hands.joint_table import Joint, joint_table
 from dexhot.hands.mjcf import add_model, strip_prefix, to_spec
 from dexhot.hands.model import RobotModel, mirrored, pose_from, read_model
 from dexhot.paths import share_dir
 
-FASTEST = 30.0  # rad/s; no joint of a hand is as fast
-HALF_TURNS = 2 * np.pi  # rad; an angle beyond is given in degrees
 log = logging.getLogger(__name__)
 
 
@@ -147,10 +146,10 @@ def hand_from_config(path: Path, config: dict[str, Any]) -> RobotHand:
     names = (
         tuple(config["joints"]) if "joints" in config else tuple(joint.name for joint in joint_table(config["name"]))
     )
-    _check_joints(path, names, known, model.coupled)
+    check_names(path, names, known, model.coupled)
     notes = list(model.notes) if isinstance(model, ImportedModel) else []
-    joints = _joints(path, config, model, notes)
-    postures = {key: _posture(path, key, config[key], joints, notes) for key in ("nominal", "open")}
+    joints = joints_of(path, config, model, notes)
+    postures = {key: posture(path, key, config[key], joints, notes) for key in ("nominal", "open")}
     shipped = path.parent.parent == share_dir() / "urdf"
     return RobotHand(
         name=path.parent.name if shipped else str(path),
@@ -165,93 +164,3 @@ def hand_from_config(path: Path, config: dict[str, Any]) -> RobotHand:
         model=model,
         notes=tuple(notes),
     )
-
-
-def _joints(
-    path: Path, config: dict[str, Any], model: RobotModel | ImportedModel, notes: list[str]
-) -> tuple[Joint, ...]:
-    """The shipped joint table; or the file's own `joints`: rows as in urdf/joints.yaml, or names alone for an imported
-    model, with the model's limits and the hand's one `velocity` and `effort`, or the model's."""
-    if "joints" not in config:
-        return joint_table(config["name"])
-    listed = config["joints"]
-    if isinstance(listed, dict):
-        joints = tuple(Joint(name, *row) for name, row in listed.items())
-    elif isinstance(model, ImportedModel):
-        joints = tuple(
-            Joint(name, i, 1, 0.0, *model.ranges[name], *_strength(path, config, model, name, notes))
-            for i, name in enumerate(listed)
-        )
-    else:
-        raise FileFormatError("a hand.yaml that lists joint names alone needs a `model`.")
-    for joint in joints:
-        if isinstance(model, ImportedModel):
-            _check_row(path, joint, model)
-        if not 0.0 < joint.velocity <= FASTEST:
-            raise FileFormatError(
-                f"{path}: joint {joint.name!r} moves at {joint.velocity:g} rad/s; a hand's joint does at most {FASTEST:g}. "
-                "Velocities are in rad/s, not degrees."
-            )
-    return joints
-
-
-def _strength(
-    path: Path, config: dict[str, Any], model: ImportedModel, name: str, notes: list[str]
-) -> tuple[float, float]:
-    """Velocity and effort of a joint: the hand.yaml's, the model's where it says none, never faster than the model's."""
-    found = []
-    for key, unit, known in (("velocity", "rad/s", model.speeds), ("effort", "N m", model.efforts)):
-        if key not in config and name not in known:
-            raise FileFormatError(f"{path} needs `{key}` in {unit}: its model gives joint {name!r} none.")
-        found.append(float(config.get(key, known.get(name, 0.0))))
-    fastest = model.speeds.get(name, found[0])
-    if fastest < found[0] <= FASTEST:
-        notes.append(
-            f"joint {name!r} moves at most at its model's {fastest:g} rad/s, not at {found[0]:g}; if the model is wrong, "
-            "correct it, or give the joints as rows"
-        )
-        found[0] = fastest
-    return found[0], found[1]
-
-
-def _check_row(path: Path, joint: Joint, model: ImportedModel) -> None:
-    """A row may narrow what the model allows a joint whose followers end there, and overrule any other."""
-    low, high = model.ranges[joint.name]
-    if joint.name in model.coupled.values() and not low - 1e-6 <= joint.lower < joint.upper <= high + 1e-6:
-        followers = ", ".join(follower for follower, drive in model.coupled.items() if drive == joint.name)
-        raise FileFormatError(
-            f"{path} lets joint {joint.name!r} go from {joint.lower:g} to {joint.upper:g} rad; with {followers}, which "
-            f"follow it, the model allows {low:.4g} to {high:.4g}."
-        )
-
-
-def _posture(path: Path, key: str, values: list[float], joints: tuple[Joint, ...], notes: list[str]) -> np.ndarray:
-    """(n,) rad, within the limits."""
-    if len(values) != len(joints):
-        raise FileFormatError(f"{path}: {key} has {len(values)} values for {len(joints)} joints.")
-    wanted = np.array(values, float)
-    for joint, value in zip(joints, wanted):
-        outside = f"{key} has {joint.name!r} at {value:g} rad, its limits are {joint.lower:g} to {joint.upper:g}"
-        if not abs(value) <= HALF_TURNS:
-            raise FileFormatError(f"{path}: {outside}; angles are in rad, not degrees.")
-        if not joint.lower - 1e-6 <= value <= joint.upper + 1e-6:
-            notes.append(f"{outside}: the nearer of them is taken")
-    return np.clip(wanted, [joint.lower for joint in joints], [joint.upper for joint in joints])
-
-
-def _check_joints(path: Path, names: tuple[str, ...], known: tuple[str, ...], coupled: dict[str, str]) -> None:
-    wrong = [name for name in names if name not in known]
-    if wrong and wrong[0] in coupled:
-        drive = coupled[wrong[0]]
-        follows = f"follows {drive!r}" if drive else "is held"
-        raise FileFormatError(f"{path} lists joint {wrong[0]!r}, which {follows}; list {', '.join(known)}.")
-    if wrong:
-        raise FileFormatError(
-            f"{path} names joint {wrong[0]!r}, which its model does not have; it has {', '.join(known)}."
-        )
-    left_out = [name for name in known if name not in names]
-    if left_out:
-        raise FileFormatError(
-            f"{path} leaves out joint {left_out[0]!r} of its model; list all of {', '.join(known)}. If the model is of a "
-            "whole robot, name the body from which the hand hangs: `root:`."
-        )

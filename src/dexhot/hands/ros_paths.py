@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 def locate(uri: str, folder: Path) -> tuple[Path | None, list[Path]]:
     """The file that `uri` names in a model of `folder`, or None, and the places that were looked at.
 
-    A package is looked for in AMENT_PREFIX_PATH and ROS_PACKAGE_PATH, then by the package.xml and the folder names above
-    the model, at last its `rest` beside the model and above.
+    A package is looked for in AMENT_PREFIX_PATH and ROS_PACKAGE_PATH, then by package.xml and folder name above the
+    model; at last its `rest` beside the model and above.
     """
     places = list(dict.fromkeys(_places(uri, folder.resolve())))
     return next((place for place in places if place.is_file()), None), places
