@@ -28,6 +28,7 @@ FINGERS = {
 ORDER = ("index", "middle", "ring", "little", "thumb")
 HALF_CLOSED, PROBE = 0.35, 0.3  # fractions of the way from open to closed
 SNAP = np.radians(12.0)  # a palm frame this near to its body's axes is taken to be along them
+CENTRAL = 0.004  # m from the middle: a thumb that does not tell a right hand from a left one
 OBJECT = 0.05  # m, between fingers and thumb of the nominal posture
 
 
@@ -81,7 +82,7 @@ class Guess:
         return np.array([transform(self._world_T(f.body), f.site) for f in self.fingers])
 
     def palm_frame(self, side: str | None) -> tuple[np.ndarray, str]:
-        """(7,) world_T_palm with the hand open, and whether it looks like a right or a left hand."""
+        """(7,) world_T_palm with the hand open, and which hand it looks like: "right", "left" or "" (neither)."""
         long = [f.name != "thumb" for f in self.fingers]
         opened, probed = self.tips(self.opened), self.tips(self._towards(PROBE, self.flexion))
         self.pose(self.opened)
@@ -90,8 +91,8 @@ class Guess:
         z = -_unit(_across((probed - opened)[long].mean(0), x))
         y = np.cross(z, x)
         thumb = (0.5 * (opened + bases))[~np.array(long)].mean(0) - bases[long].mean(0)
-        guessed = "right" if thumb @ y > 0 else "left"
-        if side and side != guessed:
+        guessed = "" if abs(thumb @ y) < CENTRAL else "right" if thumb @ y > 0 else "left"
+        if guessed and side and side != guessed:
             y, z = -y, -z
         axes = self._snapped(np.stack([x, y, z], axis=1))
         points = self._points([self.palm]) @ axes
@@ -187,11 +188,12 @@ class Guess:
                 f"{self.file.path}: link {self.body_name(finger.body)!r} ends a finger without a shape."
             )
         start = self.data.xanchor[finger.joints[-1]]
-        end = points[np.linalg.norm(points - start, axis=1).argmax()]
-        along = _unit(end - start)
-        length = (points - start) @ along
-        near = points[length > length.max() - min(0.015, 0.4 * length.max())]
-        middle = 0.5 * (near.min(0) + near.max(0))
+        middle = points[np.linalg.norm(points - start, axis=1).argmax()]
+        for _ in range(3):  # from a corner to the middle of the end
+            along = _unit(middle - start)
+            length = (points - start) @ along
+            near = points[length > length.max() - min(0.015, 0.4 * length.max())]
+            middle = 0.5 * (near.min(0) + near.max(0))
         across = [np.ptp(near @ axis) for axis in np.linalg.svd(np.eye(3) - np.outer(along, along))[0].T[:2]]
         finger.radius = float(np.clip(0.5 * min(across), 0.003, 0.012))
         center = middle + ((length.max() - finger.radius) - (middle - start) @ along) * along

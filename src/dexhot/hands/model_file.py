@@ -42,16 +42,10 @@ class ModelFile:
         Raises FileFormatError for what MuJoCo refuses, and for a body that it does not have.
         """
         self.path, self.source = path, read_urdf(path, root) if is_urdf(path) else UrdfSource()
-        self.notes = list(self.source.notes)
-        self.spec = self._parsed()
-        self.drawn: set[str] = set()  # geoms to be drawn, because their link has nothing else
-        self._normalise()
         try:
-            self.compile()
+            self._read()
         except FileFormatError as e:
-            if not self._drop_visual_meshes():
-                raise
-            self.compile()
+            self._read(visual_meshes=False)
             self.notes.append(f"visual meshes are not drawn, MuJoCo cannot use them: {e}")
         self._check_bodies([name for name in (root, near) if name])
         self.root = root or (_tree_of(self.model, near) if near else _largest_tree(self.model))
@@ -116,6 +110,15 @@ class ModelFile:
     def refuse(self, what: str) -> NoReturn:
         """Raise FileFormatError: the file's name and the rest of the sentence."""
         raise FileFormatError(f"{self.path} {what}")
+
+    def _read(self, visual_meshes: bool = True) -> None:
+        self.notes = list(self.source.notes)
+        self.drawn: set[str] = set()  # geoms to be drawn, because their link has nothing else
+        self.spec = self._parsed()
+        if not visual_meshes:
+            self._drop_visual_meshes()
+        self._normalise()
+        self.compile()
 
     def _parsed(self) -> mujoco.MjSpec:
         try:
@@ -183,17 +186,12 @@ class ModelFile:
                     element.file = str(file or looked[0])
         spec.meshdir = spec.texturedir = ""
 
-    def _drop_visual_meshes(self) -> bool:
-        """Whether there were any."""
-        found = [g for b in self.spec.bodies[1:] for g in b.geoms if g.meshname and not _collides(g)]
-        for geom in found:
+    def _drop_visual_meshes(self) -> None:
+        for geom in [geom for geom in self.spec.geoms if geom.meshname and not _collides(geom)]:
             self.spec.delete(geom)
         used = {geom.meshname for geom in self.spec.geoms}
         for mesh in [mesh for mesh in self.spec.meshes if mesh.name not in used]:
             self.spec.delete(mesh)
-        for body in self.spec.bodies[1:]:
-            self._sort_geoms(body)
-        return bool(found)
 
     def _check_bodies(self, names: list[str]) -> None:
         bodies = [body.name for body in self.spec.bodies[1:]]

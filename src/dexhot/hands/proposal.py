@@ -43,18 +43,21 @@ def propose(
         remarks.append(f"{', '.join(limits)}: no limits in the model (continuous); correct `limits`")
     guess = Guess(file)
     frame, guessed = guess.palm_frame(side)
-    if side and side != guessed:
+    if not guessed and not side:
+        remarks.append("its thumb is in the middle: if it is a left hand, say --side left")
+    if side and guessed and side != guessed:
         remarks.append(f"it looks like a {guessed} hand; the palm frame is of a {side} one, as was said")
-    side = side or guessed
+    side = side or guessed or "right"
     fingers = guess.fingers
-    missing = [what for what, known in (("velocity", file.source.speeds), ("effort", file.source.efforts)) if not known]
+    order = [guess.drive_name(joint) for joint in guess.drives]
+    strength = {"velocity": (VELOCITY, file.source.speeds), "effort": (EFFORT, file.source.efforts)}
+    missing = {key: value for key, (value, known) in strength.items() if not known.keys() >= set(order)}
     if missing:
-        remarks.append(f"the model gives no {' and '.join(missing)}: {VELOCITY:g} rad/s, {EFFORT:g} N m are guesses")
+        remarks.append(f"not every joint of the model has {' and '.join(missing)}: what stands here is a guess")
     if guess.above_palm:
         remarks.append(
-            f"{', '.join(guess.above_palm)} move the palm; to leave them out, add the hand with --root {guess.palm_name}"
+            f"{', '.join(guess.above_palm)} move the palm; to leave them out, add it with --root {guess.palm_name}"
         )
-    order = [guess.drive_name(joint) for joint in guess.drives]
     opened, nominal = guess.postures(frame)
     config = {
         "name": name,
@@ -64,8 +67,7 @@ def propose(
         "palm": guess.in_palm_body(frame),
         "joints": order,
         **({"limits": limits} if limits else {}),
-        "velocity": min((v for j, v in file.source.speeds.items() if j in order), default=VELOCITY),
-        "effort": min((v for j, v in file.source.efforts.items() if j in order), default=EFFORT),
+        **missing,
         "tips": {f"{f.name}_tip": {"body": guess.body_name(f.body), "pos": rounded(f.site)} for f in fingers},
         "tip_radius": round(float(np.median([finger.radius for finger in fingers])), 4),
         "nominal": rounded(nominal, 3),

@@ -3,6 +3,7 @@
 MuJoCo drops a URDF's visuals, the folders of its meshes and a coupling that it cannot make sense of, without a word.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,12 @@ class UrdfSource:
 def read_urdf(path: Path, root: str | None) -> UrdfSource:
     """The links below `root` (default: the whole robot). Raises FileFormatError that names what cannot be used."""
     try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if "<xacro:" in re.sub(r"<!--.*?-->", "", text, flags=re.S):
+            raise FileFormatError(f"{path} is a xacro, not a URDF; expand it first: xacro {path.name} > hand.urdf")
         robot = ElementTree.parse(path).getroot()
     except (ElementTree.ParseError, OSError) as e:
         raise FileFormatError(f"{path} cannot be read as a URDF: {e}") from e
-    if any("xacro" in str(element.tag) for element in robot.iter()):
-        raise FileFormatError(f"{path} is a xacro, not a URDF; expand it first: xacro {path.name} > hand.urdf")
     source = UrdfSource()
     _keep_below(path, robot, root)
     _check_joints(path, robot)
