@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from box_hand import box_hand
+from dexhot.control.arm_dynamics import ArmDynamics
 from dexhot.control.cost import targets
 from dexhot.data.files import load, save
 from dexhot.data.object_library import save_object
@@ -16,6 +17,7 @@ from dexhot.evaluation.render import ghost_scene
 from dexhot.geometry.single import rotation_error
 from dexhot.hands.coupling import Coupled, drive_ranges, drives
 from dexhot.hands.robot_hand import load_hand
+from dexhot.hardware.franka.load import hand_load
 from dexhot.retargeting.hand_model import TABLE, HandModel
 from dexhot.retargeting.retarget import retarget
 from dexhot.retargeting.streaming import StreamingRetargeter
@@ -191,6 +193,18 @@ def test_the_arm_rigs_states_hold_the_coupled_joints_of_the_floating_hand(boxes,
     seen = simulator._seen(state[None, None])[0, 0]
     address = floating.scene.model.joint("ring_pip").qposadr[0]
     assert seen[1 + address] == pytest.approx(1.1 * 0.5 + 0.05)
+
+
+def test_the_arm_carries_the_hand_as_it_is_closed(boxes):
+    """The load and the inverse dynamics are those of the nominal posture, coupled joints included."""
+    model = boxes.spec().compile()
+    data = mujoco.MjData(model)
+    for finger in ("index", "middle", "ring", "thumb"):
+        data.joint(f"{finger}_mcp").qpos, data.joint(f"{finger}_pip").qpos = 0.5, 1.1 * 0.5 + 0.05
+    mujoco.mj_fwdPosition(model, data)
+    assert hand_load(boxes).com == pytest.approx(data.subtree_com[model.body("palm").id])
+    dynamics = ArmDynamics(boxes)
+    assert dynamics.data.qpos[dynamics.model.joint("index_pip").qposadr[0]] == pytest.approx(1.1 * 0.5 + 0.05)
 
 
 def test_the_box_hand_lifts_the_box_in_physics(boxes, boxes_reference, lift, cache, tmp_path):

@@ -268,7 +268,8 @@ ARM = """<link name="world"/><link name="upper"><inertial><mass value="1"/>
   <inertia ixx="1e-2" iyy="1e-2" izz="1e-2" ixy="0" ixz="0" iyz="0"/></inertial></link>
   <joint name="shoulder" type="continuous"><parent link="world"/><child link="upper"/><axis xyz="0 0 1"/></joint>
   <joint name="wrist" type="revolute"><parent link="upper"/><child link="base"/>
-  <origin xyz="0.3 0 0.2" rpy="0.3 0.2 0"/><axis xyz="1 0 0"/><limit lower="-2" upper="2" effort="9" velocity="9"/></joint>"""
+  <origin xyz="0.3 0 0.2" rpy="0.3 0.2 0"/><axis xyz="1 0 0"/>
+  <limit lower="-2" upper="2" effort="9" velocity="9"/></joint>"""
 
 
 @pytest.mark.parametrize("kind", ["urdf", "xml"])
