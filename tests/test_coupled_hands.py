@@ -35,7 +35,7 @@ CHAIN = """<mujoco><worldbody><body name="a"><joint name="drive" axis="0 1 0" ra
   </body></body></worldbody>
   <equality><joint joint1="second" joint2="first" polycoef="0 2 0 0 0"/>
   <joint joint1="first" joint2="drive" polycoef=".1 .5 .25 0 0"/>
-  <joint joint1="third" joint2="first" polycoef="0 -1 0 0 0"/><joint joint1="held" polycoef=".3 0 0 0 0"/></equality>
+  <joint joint1="third" joint2="first" polycoef="0 -1 0 0 0"/><joint joint1="held" polycoef=".3 1 0 0 0"/></equality>
 </mujoco>"""
 
 
@@ -141,6 +141,16 @@ def test_jacobians_of_a_coupled_hand_match_finite_differences(request, name):
         assert (model.gaps().distance[row] - distance) / 1e-6 == pytest.approx(slope[k], abs=1e-4)
 
 
+def test_links_that_touch_in_the_open_hand_as_it_is_followed_are_no_overlap(tmp_path):
+    bump = '<link name="bump"><collision><geometry><box size=".01 .01 .01"/></geometry></collision></link>'
+    bump += '<joint name="bumped" type="fixed"><parent link="base"/><child link="bump"/>'
+    bump += '<origin xyz="0.1496 0.028 -0.0181"/></joint>'  # where the index's distal link is, bent by the offset
+    hand = load_hand(box_hand(tmp_path, mimic=0.1, offset=1.0, extra=bump))
+    model = HandModel(hand)
+    model.move(np.concatenate([np.zeros(6), hand.open]))
+    assert model.gaps(below=0.0).distance.size == 0
+
+
 def test_streaming_follows_too(boxes):
     stream = StreamingRetargeter(boxes)
     q = np.concatenate([[0.1, 0.0, 0.3, 0.0, 0.0, 0.0], [0.3, 0.6, 0.4, 0.5]])
@@ -170,14 +180,14 @@ def test_every_scene_shows_the_coupled_joints_where_they_are(boxes, lift, boxes_
 
 
 def test_the_physics_holds_the_coupling_under_load(boxes, lift):
-    """A linkage does not give: 0.3 N m at the distal joint move it by less than a degree."""
+    """A linkage does not give: 0.3 N m at the distal joint move it by a few tenths of a degree."""
     scene = floating_scene(boxes, None, UPRIGHT, load_physics())
     data = mujoco.MjData(scene.model)
     scene.set_joints(data, np.concatenate([[0.0, 0.0, 0.5, 0.0, 0.0, 0.0], boxes.nominal]))
     data.ctrl[:] = data.qpos[scene.q_address]
     data.qfrc_applied[scene.model.joint("index_pip").dofadr[0]] = -0.3
     mujoco.mj_step(scene.model, data, 240)
-    assert followed(scene.model, data) < np.radians(1.0)
+    assert followed(scene.model, data) < np.radians(0.3)
     assert abs(data.joint("index_mcp").qpos[0] - 0.5) > 0.01  # and the motor feels it
 
 

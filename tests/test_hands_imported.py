@@ -118,11 +118,13 @@ def test_textures_are_found_and_inherited_defaults_kept(tmp_path):
     text = text.replace("<freejoint/>", '<joint name="wrist" range="-90 90"/>').replace(
         "</worldbody>", "</body></worldbody>"
     )
+    text = text.replace("<contact>", '<contact><exclude body1="arm" body2="thumb"/>')
+    text = text.replace("<equality>", '<equality><joint joint1="elbow" polycoef=".1 0 0 0 0"/>')
     path = write(tmp_path, root="wrist")
     (tmp_path / "gripper.xml").write_text(text)
     model = load_hand(path).spec().compile()
     assert model.nq == 3 and model.dof_damping == pytest.approx([0.3] * 3) and model.ntex == 1
-    assert (model.geom_matid >= 0).all()
+    assert (model.geom_matid >= 0).all() and model.nexclude == 1 and model.neq == 1
 
 
 def test_it_mounts_on_the_arm(tmp_path):

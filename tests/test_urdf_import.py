@@ -61,6 +61,8 @@ def test_visuals_weigh_nothing(tmp_path):
     spec = both.spec()
     strip_visuals(spec)
     assert spec.compile().body_mass == pytest.approx(masses[0])
+    seen = load_hand(box_hand(tmp_path / "seen", shapes=("visual",), changes=bare))  # which collide, and weigh
+    assert seen.spec().compile().body_mass == pytest.approx(masses[0])
 
 
 def test_the_hand_is_in_the_picture(tmp_path):

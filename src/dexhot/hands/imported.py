@@ -176,7 +176,7 @@ def _seen_copy(geom):
     """A collision geom once more, to be looked at."""
     copy = deepcopy(geom)
     body, _, number = geom.get("name").rpartition("_")
-    copy.attrib.update(name=f"{body}_visual_{number}", contype="0", conaffinity="0", group=str(VISUAL_GROUP), mass="0")
+    copy.attrib.update(name=f"{body}_visual_{number}", contype="0", conaffinity="0", group=str(VISUAL_GROUP))
     rgba = geom.get("rgba")
     if rgba and float(rgba.split()[3]) < 0.1:  # collision shapes that their author hid
         copy.set("rgba", "0.5 0.5 0.5 1")
