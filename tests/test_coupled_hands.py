@@ -251,6 +251,24 @@ def test_a_six_motor_hands_limits_fit_those_of_its_followers(name):
         assert ranges[model.joint(joint.name).id] == pytest.approx((joint.lower, joint.upper))
 
 
+@pytest.mark.parametrize("name", ["six_motor_right", "six_motor_left"])
+def test_each_motor_moves_its_own_fingertip_and_positive_closes_it(name):
+    hand = load_hand(name)
+    model = HandModel(hand)
+    q = np.concatenate([np.zeros(6), hand.nominal])
+    model.move(q)
+    before = model.points().copy()
+    for k, joint in enumerate(hand.joint_names):
+        model.move(q + 0.1 * (np.arange(len(q)) == 6 + k))
+        delta = model.points() - before
+        moved = [site for site, d in zip(hand.tip_sites, delta) if np.linalg.norm(d) > 1e-4]
+        assert moved == [joint.split("_")[0] + "_tip"]
+        if joint.endswith("_mcp"):
+            assert delta[k, 2] < -1e-3 and delta[k, 0] < -1e-3
+    thumb = model.point_jacobian()[4, :, -1]  # of flexion, with the thumb opposed: toward the fingers
+    assert thumb[0] > 0.02
+
+
 def test_a_coupled_joint_among_the_joints_is_refused(tmp_path):
     names = ["index_mcp", "middle_mcp", "ring_mcp", "thumb_mcp", "index_pip"]
     path = box_hand(tmp_path, joints=names, nominal=[0.5] * 5, open=[0.0] * 5)

@@ -213,6 +213,13 @@ def test_limits_in_degrees_are_refused(tmp_path):
         load_hand(box_hand(tmp_path, mimic=None, changes=[('upper="1.5"', 'upper="90.0"')]))
 
 
+def test_rows_in_degrees_are_refused(tmp_path):
+    rows = {f"{f}_mcp": [i, 1, 0.0, 0.0, 1.2, 4.0, 1.0] for i, f in enumerate(("index", "middle", "ring", "thumb"))}
+    rows["ring_mcp"][4] = 75.0
+    with pytest.raises(FileFormatError, match=r"'ring_mcp' goes from 0 to 75.*not degrees"):
+        load_hand(box_hand(tmp_path, joints=rows))
+
+
 def test_limits_in_rad_that_are_read_as_degrees_are_refused(tmp_path):
     path = box_hand(tmp_path, mimic=None)
     spec = mujoco.MjSpec.from_file(str(tmp_path / "boxes.urdf"))
@@ -243,6 +250,9 @@ def test_velocities_are_held_against_the_models(tmp_path, caplog):
     assert fast.velocity == pytest.approx([4.0] * 4) and "4 rad/s at most, not at 6" in caplog.text
     with pytest.raises(FileFormatError, match=r"'index_mcp' has a velocity of 230 rad/s.*not degrees"):
         load_hand(box_hand(tmp_path, velocity=230.0))
+    placeholder = [('velocity="4"', 'velocity="100"')]  # as CAD exports write it
+    assert load_hand(box_hand(tmp_path, changes=placeholder)).velocity == pytest.approx([30.0] * 4)
+    assert "30 rad/s at most, not at the 100 of its model" in caplog.text
     silent = [(' velocity="4"', "")]
     with pytest.raises(FileFormatError, match="needs `velocity` in rad/s"):
         load_hand(box_hand(tmp_path, changes=silent))

@@ -75,6 +75,7 @@ def _add(args: Add) -> None:
             raise DexhotError(f"{path} exists already; say another --out, or move it away. Nothing was written.")
     config, remarks = propose(args.model, args.name or args.model.stem, args.root, args.side, beside=out.parent)
     hand = hand_from_config(out.absolute(), config)
+    remarks += [note for note in hand.notes if note not in remarks]
     write_text(out, as_yaml(config, remarks))
     files = {"hand": str(out)} | _drawn(hand, picture)
     summary(f"hand add {config['name']}", _rows(hand) | files)

@@ -32,6 +32,10 @@ def joints_of(
     else:
         raise FileFormatError("a hand.yaml that lists joint names alone needs a `model`.")
     for joint in joints:
+        if not -TURN <= joint.lower < joint.upper <= TURN:
+            raise FileFormatError(
+                f"{path}: joint {joint.name!r} goes from {joint.lower:g} to {joint.upper:g}; limits are in rad, not degrees."
+            )
         if isinstance(model, ImportedModel):
             _check_row(path, joint, model)
         if not 0.0 < joint.velocity <= FASTEST:
@@ -51,6 +55,9 @@ def _strength(
         if key not in config and name not in known:
             raise FileFormatError(f"{path} needs `{key}` in {unit}: its model gives joint {name!r} none.")
         found.append(float(config.get(key, known.get(name, 0.0))))
+    if "velocity" not in config and found[0] > FASTEST:
+        notes.append(f"joint {name!r} moves at {FASTEST:g} rad/s at most, not at the {found[0]:g} of its model")
+        found[0] = FASTEST
     fastest = model.speeds.get(name, found[0])
     if fastest < found[0] <= FASTEST:
         notes.append(
