@@ -216,7 +216,7 @@ def test_limits_in_degrees_are_refused(tmp_path):
 def test_rows_in_degrees_are_refused(tmp_path):
     rows = {f"{f}_mcp": [i, 1, 0.0, 0.0, 1.2, 4.0, 1.0] for i, f in enumerate(("index", "middle", "ring", "thumb"))}
     rows["ring_mcp"][4] = 75.0
-    with pytest.raises(FileFormatError, match=r"'ring_mcp' goes from 0 to 75.*not degrees"):
+    with pytest.raises(FileFormatError, match=r"'ring_mcp' goes from 0 to 75.*not in degrees"):
         load_hand(box_hand(tmp_path, joints=rows))
 
 

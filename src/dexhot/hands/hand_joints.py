@@ -34,8 +34,8 @@ def joints_of(
     for joint in joints:
         if not -TURN <= joint.lower < joint.upper <= TURN:
             raise FileFormatError(
-                f"{path}: joint {joint.name!r} goes from {joint.lower:g} to {joint.upper:g}; limits rise and are in rad, "
-                "not degrees."
+                f"{path}: joint {joint.name!r} goes from {joint.lower:g} to {joint.upper:g}; limits rise, in rad, "
+                "not in degrees."
             )
         if isinstance(model, ImportedModel):
             _check_row(path, joint, model)
