@@ -137,7 +137,7 @@ def test_the_side_can_be_said(tmp_path, capsys):
     assert found["side"] == "left" and "looks like a right hand" in found["remarks"][0]
     box_hand(tmp_path / "central", thumb=0.0).unlink()
     found = added(capsys, tmp_path / "central" / "boxes.urdf")
-    assert found["side"] == "right" and "say --side left" in found["remarks"][0]
+    assert found["side"] == "right" and "give --side left" in found["remarks"][0]
 
 
 def test_the_shipped_hands_are_listed_and_shown(capsys):

@@ -168,7 +168,7 @@ class Guess:
         if len(ends) < 2:
             raise FileFormatError(
                 f"{self.file.path} has {len(ends)} chains of joints; a hand has two fingers at least. If it is a whole "
-                "robot, say --root with the body from which the hand hangs."
+                "robot, give --root, the body from which the hand hangs."
             )
         common = set.intersection(*({*above[end]} for end in ends))
         palm = max(common)

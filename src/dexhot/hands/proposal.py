@@ -44,9 +44,9 @@ def propose(
     guess = Guess(file)
     frame, guessed = guess.palm_frame(side)
     if not guessed and not side:
-        remarks.append("its thumb is in the middle: if it is a left hand, say --side left")
+        remarks.append("its thumb is in the middle: if it is a left hand, give --side left")
     if side and guessed and side != guessed:
-        remarks.append(f"it looks like a {guessed} hand; the palm frame is of a {side} one, as was said")
+        remarks.append(f"it looks like a {guessed} hand; the palm frame is that of a {side} one (--side)")
     side = side or guessed or "right"
     fingers = guess.fingers
     order = [guess.drive_name(joint) for joint in guess.drives]
