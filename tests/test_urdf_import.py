@@ -113,8 +113,10 @@ def as_bytes(content):
     return content.encode() if isinstance(content, str) else content
 
 
-@pytest.mark.parametrize("kind", ["stl", "stl_ascii", "obj", "ply", "glb"])
+@pytest.mark.parametrize("kind", ["stl", "stl_ascii", "obj", "ply", "glb", "dae"])
 def test_meshes_of_any_format_are_read(tmp_path, kind):
+    if kind == "dae":
+        pytest.importorskip("collada")
     file = f"meshes/finger.{kind.removesuffix('_ascii')}"
     mesh_file(tmp_path / file, kind)
     scaled = f'<geometry><mesh filename="{file}" scale="1 2 1"/></geometry>'

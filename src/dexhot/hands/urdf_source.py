@@ -158,5 +158,4 @@ def _as_stl(file: Path) -> bytes:
             raise ValueError("it has no faces")
         return mesh.export(file_type="stl")
     except Exception as e:  # trimesh's readers raise whatever their libraries do
-        remedy = "; pip install pycollada reads it" if file.suffix.lower() == ".dae" else ""
-        raise FileFormatError(f"{file.suffix or 'its format'} cannot be read ({type(e).__name__}: {e}){remedy}") from e
+        raise FileFormatError(f"{file.suffix or 'its format'} cannot be read ({type(e).__name__}: {e})") from e
