@@ -5,8 +5,9 @@ from pathlib import Path
 import mujoco
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
-from dexhot.data.files import replacing
+from dexhot.data.files import PICTURE_METADATA, replacing
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import Reference, Rollout
 from dexhot.hands.robot_hand import load_hand
@@ -225,6 +226,9 @@ def contact_sheet(painter: Painter, frames: list[int], path: Path, columns: int 
         box = draw.textbbox((x + 24, y + 18), label, font=font)
         draw.rounded_rectangle((box[0] - 12, box[1] - 8, box[2] + 12, box[3] + 8), 9, fill=(255, 255, 255))
         draw.text((x + 24, y + 18), label, fill=(20, 23, 28), font=font)
+    info = PngInfo()
+    for key, text in PICTURE_METADATA.items():
+        info.add_text(key, text)
     with replacing(path) as temporary:
-        sheet.save(temporary, format="PNG", optimize=True)
+        sheet.save(temporary, format="PNG", optimize=True, pnginfo=info)
     return path
