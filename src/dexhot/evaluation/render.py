@@ -51,11 +51,8 @@ def is_ghost(model: mujoco.MjModel) -> np.ndarray:
 
 def pose_scene(scene: Scene, data: mujoco.MjData, rollout: Rollout, frame: int) -> None:
     """Put robot, object and ghost where they were at `frame`, kinematics only."""
-    if len(rollout.arm_q):
-        data.qpos[scene.arm_q_address] = rollout.arm_q[frame]
-        data.qpos[scene.finger_q_address] = rollout.q[frame, 6:]
-    else:
-        data.qpos[scene.q_address] = rollout.q[frame]
+    q = rollout.q[frame]
+    scene.set_joints(data, np.concatenate([rollout.arm_q[frame], q[6:]]) if len(rollout.arm_q) else q)
     data.qpos[scene.object_qpos] = rollout.object_pose[frame]
     scene.show_ghost(data, rollout.reference.q[frame], rollout.reference.object_pose[frame])
     mujoco.mj_kinematics(scene.model, data)
