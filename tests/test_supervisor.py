@@ -14,6 +14,7 @@ from dexhot.nodes import messages
 from dexhot.nodes.leap_driver_node import LeapDriverNode
 from dexhot.nodes.process import bring_down, bring_up
 from dexhot.nodes.recovery import Recovery
+from dexhot.nodes.speakers import Speakers
 from dexhot.nodes.supervisor_node import SupervisorNode
 from node_bench import NodeBench
 
@@ -194,6 +195,7 @@ def test_what_is_not_finite_holds(supervisor, told):
 
 def test_a_supervisor_that_is_back_is_obeyed_only_when_it_starts_anew():
     driver = LeapDriverNode.__new__(LeapDriverNode)  # its state alone; no node is needed
+    driver.speakers = Speakers(driver)  # of no topic
     driver.previous, driver.forsaken, driver.safety = None, 5.0, messages.Safety(State.FAULT)
 
     def say(state: State, t0: float) -> bool:
