@@ -1,0 +1,54 @@
+"""Message definitions: Jazzy's standard ones, and those that a bag brings along, each in a store of its own."""
+
+from functools import cache, lru_cache
+
+from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
+from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from dexhot.errors import FileFormatError
+
+
+@cache
+def typestore() -> Typestore:
+    """The message definitions of Jazzy's standard packages."""
+    return get_typestore(Stores.ROS2_JAZZY)
+
+
+@lru_cache(maxsize=256)
+def store_of(msgtype: str, definition: MessageDefinition) -> Typestore:
+    """A store that decodes `msgtype` as `definition` has it; the standard one where that says the same, or nothing.
+
+    The bag's definition is believed: what it was recorded with may be of another distribution, or a person's own.
+    Raises FileFormatError for a type that neither knows.
+    """
+    standard = typestore()
+    if definition.format is MessageDefinitionFormat.NONE:
+        if msgtype in standard.fielddefs:
+            return standard
+        raise FileFormatError(
+            f"the message type {msgtype} is unknown: it is not a standard one, and the bag holds no definition of it."
+        )
+    try:
+        parse = get_types_from_msg if definition.format is MessageDefinitionFormat.MSG else None
+        own = parse(definition.data, msgtype) if parse else get_types_from_idl(definition.data)
+        if all(_same(standard, name, found) for name, found in own.items()) and msgtype in standard.fielddefs:
+            return standard
+        store = get_typestore(Stores.EMPTY)
+        others = {name: found for name, found in standard.fielddefs.items() if name not in own}
+        store.fielddefs.update(others)
+        store.types.update({name: standard.types[name] for name in others if name in standard.types})
+        for name in own:  # also those that Stores.EMPTY brings along: the bag's are the right ones
+            store.fielddefs.pop(name, None)
+        store.register(own)
+    except (TypesysError, KeyError, ValueError, SyntaxError) as e:
+        if msgtype in standard.fielddefs:
+            return standard
+        raise FileFormatError(f"the bag's definition of {msgtype} cannot be read: {e}.") from e
+    return store
+
+
+def _same(standard: Typestore, name: str, found: tuple) -> bool:
+    have = standard.fielddefs.get(name)
+    lower = [(field.lower(), kind) for field, kind in found[1]]
+    return have is not None and [(field.lower(), kind) for field, kind in have[1]] == lower
