@@ -5,7 +5,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from dexhot.data.bags import BagWriter, open_bag
+from rosbags.interfaces import Connection
+
+from dexhot.data.bags import Bag, BagWriter, open_bag
+from dexhot.data.rosbag.part import NO_DEFINITION
 from dexhot.errors import DexhotError, FileFormatError
 
 
@@ -20,17 +23,24 @@ def repair(
     source, target = Path(source), Path(target)
     if target.exists() or target.is_symlink():
         raise FileFormatError(f"{target} exists; a bag is never written over: give another folder.")
+    if not target.parent.is_dir():
+        raise FileFormatError(f"{target} cannot be made: {target.parent} is no folder; make it first.")
+    if source.resolve() in target.resolve().parents:
+        raise FileFormatError(f"{target} is within {source}, which stays as it is; give a place beside it.")
     with open_bag(source) as bag:
         if not bag.message_count:
             lost = "".join(f" {text}." for text in bag.damage)
             raise FileFormatError(f"{source} holds no message that can be read: there is nothing to repair.{lost}")
+        _one_definition_each(bag)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
             with BagWriter(temporary / target.name) as writer:
-                copies = {c.id: writer.copy_topic(c) for c in bag.connections}
-                for number, (connection, time_ns, data) in enumerate(bag.messages()):
-                    writer.write(copies[connection.id], time_ns, data)
+                copies: dict[tuple[str, str], Connection] = {}
+                for c in sorted(bag.connections, key=lambda c: c.msgdef.format is NO_DEFINITION.format):
+                    if (c.topic, c.msgtype) not in copies:
+                        copies[c.topic, c.msgtype] = writer.copy_topic(c)
+                for number, (c, time_ns, data) in enumerate(bag.messages()):
+                    writer.copy(copies[c.topic, c.msgtype], time_ns, data)
                     if number % 1000 == 0:
                         progress(number, bag.message_count)
             _move(temporary / target.name, target)
@@ -42,7 +52,21 @@ def repair(
 
 
 def _move(made: Path, target: Path) -> None:
-    """A rename; onto an empty folder that came up meanwhile it would succeed, so that is refused."""
+    """To the disk, then a rename; onto an empty folder that came up meanwhile it would succeed, so that is refused."""
+    for path in (*made.iterdir(), made):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     if target.exists():
         raise FileFormatError(f"{target} came up meanwhile; a bag is never written over: give another folder.")
     made.rename(target)
+
+
+def _one_definition_each(bag: Bag) -> None:
+    """A bag has one definition of a message type. Raises FileFormatError when the parts have several."""
+    definitions: dict[str, str] = {}
+    for c in bag.connections:
+        if c.msgdef.data and definitions.setdefault(c.msgtype, c.msgdef.data) != c.msgdef.data:
+            raise FileFormatError(f"{bag.path} has two definitions of {c.msgtype}; repair its files one by one.")

@@ -18,7 +18,7 @@ from rosbags.rosbag2.enums import CompressionFormat, CompressionMode, StoragePlu
 from rosbags.serde import SerdeError
 
 from dexhot.data.rosbag.compressed import ZSTD
-from dexhot.data.rosbag.folder import bag_files, list_files, open_file
+from dexhot.data.rosbag.folder import COMPRESSED, SUFFIXES, list_files, open_file
 from dexhot.data.rosbag.part import NO_DEFINITION, Channel, Part
 from dexhot.data.rosbag.schemas import store_of, typestore
 from dexhot.errors import FileFormatError
@@ -29,10 +29,13 @@ __all__ = [
     "Contents",
     "contents",
     "damage",
+    "decode",
+    "is_bag_file",
     "locate",
     "messages",
     "open_bag",
     "require_topics",
+    "run_folder",
     "serialized",
     "stamp_ns",
     "topics",
@@ -87,7 +90,11 @@ class BagWriter:
     def write(self, topic: Connection, time_ns: int, data: bytes) -> None:
         """One serialized message at its receive time; a clock that steps back does not disturb the order."""
         self._last = max(self._last, time_ns)
-        self._writer.write(topic, self._last, data)
+        self.copy(topic, self._last, data)
+
+    def copy(self, topic: Connection, time_ns: int, data: bytes) -> None:
+        """One serialized message with the time that another bag has for it."""
+        self._writer.write(topic, time_ns, data)
         self.count += 1
 
     def write_message(self, topic: Connection, time_ns: int, message: Any) -> None:
@@ -217,7 +224,22 @@ def _unreadable(channel: Channel) -> str:
 def locate(path: str | Path) -> Path:
     """The bag that `path` means: that in the folder of a run or of a capture, or itself."""
     path = Path(path)
-    return path / "bag" if (path / "bag").is_dir() and not (path.is_dir() and bag_files(path)) else path
+    return path / "bag" if (path / "bag").is_dir() else path
+
+
+def is_bag_file(path: str | Path) -> bool:
+    """Whether a path is a file that is called as the files of bags are."""
+    return Path(path).is_file() and Path(path).name.removesuffix(COMPRESSED).endswith(SUFFIXES)
+
+
+def run_folder(path: str | Path, holds: str = "run.json") -> Path | None:
+    """The folder of the run that a bag, one of its files, or the folder itself belongs to; None for any other bag.
+
+    `holds`: the file by which it is known.
+    """
+    bag = locate(path).absolute()
+    folder = (bag if bag.is_dir() else bag.parent).parent
+    return folder if (folder / holds).is_file() else None
 
 
 @contextmanager

@@ -13,19 +13,20 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 from rclpy.lifecycle import LifecyclePublisher
-from rosbags.interfaces import Connection, QosDurability
+from rosbags.interfaces import Connection
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from dexhot.data import bags
-from dexhot.errors import FileFormatError
+from dexhot.errors import DexhotError, FileFormatError
 from dexhot.hardware.camera.bag import BagFrames, find_frames, is_librealsense
 from dexhot.hardware.camera.codec import decode_color, decode_depth
 from dexhot.nodes.bag_contents import IMAGE, PACKED, raw_topic
 from dexhot.nodes.base import DexhotNode
 from dexhot.nodes.camera_messages import FramesPublisher, image
 from dexhot.nodes.message_class import message_class
+from dexhot.nodes.playback import latched
 
 RATE = 100.0  # Hz of /clock, and of looking for messages that are due
 SETTLE = 1.0  # s for listeners to find us before the first message
@@ -60,6 +61,7 @@ class BagPlayerNode(DexhotNode):
 
     def rewind(self) -> None:
         """To the first message. Raises FileFormatError for a bag without any."""
+        self.lost: list[str] = []  # what of the bag cannot be read
         self.queue = self.items()
         self.next: Item | None = next(self.queue, None)
         self.begun = time.monotonic()
@@ -75,9 +77,13 @@ class BagPlayerNode(DexhotNode):
             return
         self.clock.publish(Clock(clock=Time(sec=now // 10**9, nanosec=now % 10**9)))
         while self.next is not None and self.next[0] <= now:
-            self.next[1]()
+            try:
+                self.next[1]()
+                self.next = next(self.queue, None)
+            except DexhotError as e:  # a message that cannot be decoded: what was played stands, and the graph ends
+                self.lost.append(str(e))
+                return self.end()
             self.played += 1
-            self.next = next(self.queue, None)
             if (late := time.monotonic() - begin) > LATE:  # unpacking cannot keep up: slower, rather than in bursts
                 self.begun += late
                 self.slipped += late
@@ -86,9 +92,14 @@ class BagPlayerNode(DexhotNode):
         if self.next is None:
             self.rounds += 1
             if not self.p.loop:
-                slower = f", {self.slipped:.1f} s slower than asked" if self.slipped else ""
-                return self.finish(f"{self.source} is over: {self.played} messages{slower}")
+                return self.end()
             self.rewind()
+
+    def end(self) -> None:
+        """Say what was played, with exit code 1 where the bag is damaged."""
+        slower = f", {self.slipped:.1f} s slower than asked" if self.slipped else ""
+        lost = f"; it is damaged: {'; '.join(self.lost)}" if self.lost else ""
+        self.finish(f"{self.source} is over: {self.played} messages{slower}{lost}", code=1 if self.lost else 0)
 
     def advertise_topics(self) -> None:
         """A publisher for every topic that is played; one whose type this installation lacks is told and left out."""
@@ -118,8 +129,10 @@ class BagPlayerNode(DexhotNode):
 
     def message_items(self) -> Iterator[Item]:
         """What to publish when, of the recorded messages."""
-        for connection, received, data in bags.serialized(self.source, set(self.outputs)):
-            yield received, partial(self.publish, connection.topic, connection.msgtype, bytes(data))
+        with bags.open_bag(self.source) as reader:
+            for connection, received, data in reader.messages(c for c in reader.connections if c.topic in self.outputs):
+                yield received, partial(self.publish, connection.topic, connection.msgtype, bytes(data))
+            self.lost = reader.damage
 
     def publish(self, topic: str, msgtype: str, data: bytes) -> None:
         """The message as it is, and the image in it."""
@@ -136,10 +149,11 @@ class BagPlayerNode(DexhotNode):
         """What to publish when, of librealsense's frames."""
         for frames in recorded:
             yield round(frames.stamp * 1e9), partial(self.frames.publish, frames)
+        self.lost = bags.damage(self.source)
 
 
 def quality(connection: Connection) -> str:
     """The name in nodes/qos.py of what a recorded topic was offered with."""
-    if any(q.durability == QosDurability.TRANSIENT_LOCAL for q in connection.ext.offered_qos_profiles):  # type: ignore[union-attr]
+    if latched(connection):
         return "latched"
     return "sensor" if connection.msgtype in (IMAGE, PACKED) else "state"

@@ -111,8 +111,6 @@ class BagFrames:
 def find_frames(path: str | Path) -> BagFrames:
     """The camera of a bag. Raises FileFormatError naming what the bag lacks."""
     path = Path(path)
-    if path.suffix == ".bag":
-        raise FileFormatError(f"{path} is a ROS 1 bag; convert it first: rosbags-convert --src {path} --dst FOLDER.")
     with bags.open_bag(path) as reader:
         found = {c.topic for c in reader.connections if c.msgcount}
     recorded = {m[1]: topic for topic in sorted(found) if (m := RECORDED.fullmatch(topic))}
