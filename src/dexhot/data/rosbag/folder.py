@@ -83,7 +83,9 @@ def open_file(path: Path) -> Part:
         head = stream.read(16)
     if compressed := head.startswith(ZSTD):
         with ZstdStream(path) as unpacked:
-            head = unpacked.read(16) or b""
+            head, fault = unpacked.read(16) or b"", unpacked.fault
+        if fault and not head:
+            raise FileFormatError(f"{path} is compressed, and nothing of it can be decompressed: {fault}.")
     if head.startswith(MCAP_MAGIC):
         return McapFile(path, compressed)
     if head == SQLITE_MAGIC:

@@ -33,7 +33,8 @@ PIECE = 1 << 16  # bytes that are kept of what was read last
 LONGEST_NAME = 64  # bytes, of a compression
 STRETCH = 4 << 20  # bytes of messages outside of chunks that are read together
 WINDOW = 256 << 20  # bytes of messages that may wait for their turn
-SUMMARY = 256 << 20  # bytes of an index that is believed
+SUMMARY = 256 << 20  # bytes of an index, or of a definition, that is believed
+LARGEST = 2 << 30  # bytes of a chunk that is believed
 
 
 class Block(NamedTuple):
@@ -86,11 +87,13 @@ class McapFile:
             blocks.sort()
         later = [*accumulate((b.start for b in reversed(blocks)), min)][-2::-1] + [2**64]  # first start of those behind
         waiting: list[tuple[int, int, int, int, int, bytes]] = []
+        missing = sum(self.inventory.counts.get(channel, 0) for channel in wanted)
         for block, limit in zip(blocks, later):
             records = self._records(block)
             entries, whole = _messages(records, self.inventory.channels, wanted)
             if not (whole or self.inventory.damage):
                 self.inventory.lost(_damaged(self.path, block.offset, "messages in it are not whole"))
+            missing -= len(entries)
             waiting += [(time, block.offset, begin, end, channel, records) for time, begin, end, channel in entries]
             waiting.sort()
             due = bisect_left(waiting, (limit,))
@@ -99,6 +102,8 @@ class McapFile:
             for time, _, begin, end, channel, content in waiting[:due]:
                 yield wanted[channel], time, content[begin:end]
             del waiting[:due]
+        if missing and not self.inventory.damage:
+            self.inventory.lost(f"{self.path} is damaged: {missing} of the messages in its index are not there")
 
     def _records(self, block: Block) -> bytes:
         self.stream.seek(block.offset)
@@ -216,21 +221,22 @@ class _Index:
                 continue
             head = self.read(position, MESSAGE_HEAD.size)
             if len(head) < HEAD.size:
-                whole = not head
+                whole = finished or not head
                 break
             kind, length = HEAD.unpack_from(head)
             end = position + HEAD.size + length
-            if kind in (DATA_END, FOOTER):
+            if kind == FOOTER or (kind == DATA_END and self.size is not None):
                 whole = finished = True
                 break
+            finished |= kind == DATA_END  # of a compressed file, whose index has not been seen
             valid = 0 < kind <= DATA_END or kind >= PRIVATE
             if valid and self._record(kind, position, end, head):
                 position = end
                 continue
             behind = bisect_right(offsets, position)
             if behind == len(offsets):
-                whole = False
-                if not valid:
+                whole = finished and self.size is None
+                if not valid and not whole:
                     self.inventory.lost(_damaged(self.path, position, "what follows are no records"))
                 break
             self.inventory.lost(_damaged(self.path, position, f"nothing can be read up to byte {offsets[behind]}"))
@@ -264,6 +270,8 @@ class _Index:
             return self._chunk(position, end)
         elif kind in (SCHEMA, CHANNEL):
             self._end_block()
+            if end - position > SUMMARY or (self.size is not None and end > self.size):
+                return False
             content = self.read(position, end - position)
             if len(content) < end - position:
                 return False
@@ -275,6 +283,8 @@ class _Index:
             self.open[4][channel] += length // 16
         else:
             self._end_block()
+            if kind == STATISTICS and self.size is None and len(head) >= HEAD.size + 8:
+                self.stated = struct.unpack_from("<Q", head, HEAD.size)[0]
         return True
 
     def _reaches(self, end: int) -> bool:
@@ -282,7 +292,7 @@ class _Index:
         if self.size is not None:
             return end <= self.size
         self.last = (0, b"")
-        return self.stream.seek(end) == end
+        return end < 2**62 and self.stream.seek(end) == end
 
     def _message(self, position: int, end: int, head: bytes) -> None:
         _, _, channel, _, time, _ = MESSAGE_HEAD.unpack(head)
@@ -300,10 +310,13 @@ class _Index:
         if name_length > LONGEST_NAME or length < CHUNK_HEAD.size - HEAD.size + name_length + 8:
             return False  # that is no chunk
         if self.size is None:  # what has to be decompressed anyway is counted at once
-            return self._decode(position, end)
+            return self._decode(position, min(end, position + LARGEST)) and end - position <= LARGEST
         if end > self.size:
-            self._decode(position, min(self.size, position + WINDOW))
+            self._decode(position, min(self.size, position + LARGEST))
             return False
+        if end - position > LARGEST:
+            self.inventory.lost(_damaged(self.path, position, f"a chunk of more than {LARGEST >> 20} MB is not read"))
+            return True
         self.open, self.loose = (position, end, start, last, Counter()), False
         return True
 

@@ -23,6 +23,9 @@ MEMORY = 1 << 30  # bytes of a compressed file, or of a write-ahead log, that ar
 LOG_HEAD = struct.Struct(">8I")  # magic, version, page size, checkpoint, two salts, two checksums
 FRAME_HEAD = struct.Struct(">6I")  # page, pages of the file after a commit or 0, two salts, two checksums
 LOG_MAGIC = 0x377F0682  # the last bit: of checksums over big-endian words
+UNFINISHED = "is still being recorded, or its recorder was killed"
+SOUND = "typeof(topic_id) = 'integer' AND typeof(timestamp) = 'integer' AND typeof(data) = 'blob'"
+BROKEN = (apsw.Error, ValueError, MemoryError)  # what SQLite and its texts raise in a damaged file
 NAMES = (f"dexhot-{number}" for number in count())  # of files given to SQLite from memory
 
 
@@ -37,8 +40,12 @@ class SqliteFile:
             if compressed:
                 self.files = Files(_decompressed(path), {})
             elif log.is_file() and log.stat().st_size > LOG_HEAD.size:
-                self.inventory.notes.append(f"{path} is still being recorded, or its recorder was killed: {log.name} is read")
+                self.inventory.notes.append(f"{path} {UNFINISHED}: {log.name} is read with it")
                 self.files = Files(path, read_log(log))
+            elif whole_pages(path) < path.stat().st_size:
+                self.files = Files(path, {})
+            if path.with_name(path.name + "-journal").is_file():
+                self.inventory.notes.append(f"{path} {UNFINISHED}: its last messages may be incomplete")
             where = self.files.name if self.files else quote(str(path))
             flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
             self.database = apsw.Connection(
@@ -46,12 +53,12 @@ class SqliteFile:
             )
             self.database.execute("PRAGMA temp_store=MEMORY; PRAGMA writable_schema=ON")  # the latter: read cut files
             self._take_topics()
-        except (apsw.Error, ValueError) as e:
+            self._count()
+        except BROKEN as e:
             raise FileFormatError(
                 f"{path} is a damaged sqlite3 file, or not a bag ({e}); `sqlite3 {path.name} .recover | sqlite3 new.db3` "
                 "saves what can be saved."
             ) from e
-        self._count()
 
     def close(self) -> None:
         self.database.close()
@@ -72,27 +79,32 @@ class SqliteFile:
         wanted = ("serialization_format", "offered_qos_profiles", "type_description_hash")
         extra = ", ".join(name if name in columns else "''" for name in wanted)
         for number, topic, msgtype, encoding, qos, digest in self.database.execute(
-            f"SELECT id, name, type, {extra} FROM topics ORDER BY id"
+            f"SELECT id, name, type, {extra} FROM topics WHERE typeof(name) = 'text' AND typeof(type) = 'text' ORDER BY id"
         ):
             msgdef = definitions.get(msgtype, NO_DEFINITION)
             self.inventory.channels[number] = Channel(
                 topic, msgtype, msgdef, digest or "", encoding or "cdr", parse_qos(qos or "")
             )
-        indexes = [row[1] for row in self.database.execute("PRAGMA index_list(messages)")]
-        first = {next(iter(self.database.execute(f"PRAGMA index_info('{name}')")))[2] for name in indexes}
-        self.order = "timestamp, id" if "timestamp" in first else "id"
 
     def _count(self) -> None:
-        found = self.inventory
+        found, self.order = self.inventory, "id"
         try:
             rows = list(
                 self.database.execute(
-                    "SELECT topic_id, count(*), min(timestamp), max(timestamp) FROM messages GROUP BY topic_id"
+                    "SELECT topic_id, count(*), min(timestamp), max(timestamp) FROM messages "
+                    f"WHERE {SOUND} GROUP BY topic_id"
                 )
             )
-        except apsw.Error as e:
+            [[total]] = self.database.execute("SELECT count(*) FROM messages NOT INDEXED")
+            if unsound := total - sum(count for _, count, _, _ in rows):
+                found.lost(f"{self.path} is damaged: {unsound} of its {total} rows are no messages")
+            for name in [row[1] for row in self.database.execute("PRAGMA index_list(messages)")]:
+                [[_, _, column], *_] = self.database.execute(f"PRAGMA index_info('{name}')")
+                [[indexed]] = self.database.execute(f"SELECT count(timestamp) FROM messages INDEXED BY '{name}'")
+                if column == "timestamp" and indexed == total:
+                    self.order = "timestamp, id"
+        except BROKEN as e:
             self._lost(e)
-            self.order = "id"  # the index may name rows that are gone
             rows = self._counted_singly()
         for number, total, first, last in rows:
             if number in found.channels:
@@ -104,10 +116,12 @@ class SqliteFile:
     def _counted_singly(self) -> list[tuple[int, int, int, int]]:
         rows: dict[int, tuple[int, int, int, int]] = {}
         try:
-            for number, time in self.database.execute("SELECT topic_id, timestamp FROM messages ORDER BY id"):
+            for number, time in self.database.execute(
+                f"SELECT topic_id, timestamp FROM messages WHERE {SOUND} ORDER BY id"
+            ):
                 _, total, first, last = rows.get(number, (number, 0, time, time))
                 rows[number] = number, total + 1, min(first, time), max(last, time)
-        except apsw.Error:
+        except BROKEN:
             pass
         return list(rows.values())
 
@@ -119,10 +133,11 @@ class SqliteFile:
         numbers = ", ".join(str(int(number)) for number in wanted)
         try:
             for number, time, data in self.database.execute(
-                f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({numbers}) ORDER BY {self.order}"
+                f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({numbers}) AND {SOUND} "
+                f"ORDER BY {self.order}"
             ):
                 yield wanted[number], time, data
-        except apsw.Error as e:
+        except BROKEN as e:
             self._lost(e)
 
 
@@ -203,20 +218,22 @@ class _OpenFile(apsw.VFSFile):
         self.content = source if isinstance(source, bytes) else b""
         self.pages = pages
         self.page_size = len(next(iter(pages.values()))) if pages else 0
+        self.size = whole_pages(source)
 
     def xRead(self, amount: int, offset: int) -> bytes:
         if self.page_size:
             page, begin = divmod(offset, self.page_size)
             if (over := self.pages.get(page)) is not None:
                 return _not_a_log(over[begin : begin + amount], offset)
+        if offset + amount > self.size:
+            return b""
         if self.stream is None:
             return _not_a_log(self.content[offset : offset + amount], offset)
         self.stream.seek(offset)
         return _not_a_log(self.stream.read(amount), offset)
 
     def xFileSize(self) -> int:
-        size = len(self.content) if self.stream is None else self.stream.seek(0, 2)
-        return max(size, (max(self.pages, default=-1) + 1) * self.page_size)
+        return max(self.size, (max(self.pages, default=-1) + 1) * self.page_size)
 
     def xClose(self) -> None:
         if self.stream is not None:
@@ -237,6 +254,18 @@ class _OpenFile(apsw.VFSFile):
 
     def xDeviceCharacteristics(self) -> int:
         return 0
+
+
+def whole_pages(source: Path | bytes) -> int:
+    """Bytes of a sqlite3 file up to its last whole page: what of a cut page is missing must not be taken for zeros."""
+    if isinstance(source, bytes):
+        head, size = source[:18], len(source)
+    else:
+        with source.open("rb") as stream:
+            head, size = stream.read(18), source.stat().st_size
+    page_size = int.from_bytes(head[16:18], "big")
+    page_size = 65536 if page_size == 1 else page_size
+    return size - size % page_size if page_size else size
 
 
 def _not_a_log(data: bytes, offset: int) -> bytes:
