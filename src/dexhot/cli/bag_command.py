@@ -57,7 +57,8 @@ def _info(args: Info) -> int:
         for text in bag.damage:
             console.print(f"damaged: {text}", soft_wrap=True, highlight=False)
         if bag.damage:
-            console.print(f"`dexhot bag repair {args.bag} --out FOLDER` makes a whole bag of what is left", soft_wrap=True)
+            advice = f"`dexhot bag repair {args.bag} --out FOLDER` writes a whole bag of what is left"
+            console.print(advice, soft_wrap=True, highlight=False)
         if args.json:
             print_json(
                 {

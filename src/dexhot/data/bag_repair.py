@@ -1,4 +1,4 @@
-"""A new, whole bag of one that is cut, damaged, split, compressed or of another storage. What it is made of stays as it is."""
+"""A new, whole bag of one that is cut, damaged, split, compressed or of another storage; the old one is not touched."""
 
 import os
 import shutil
@@ -17,8 +17,9 @@ def repair(
 ) -> tuple[int, list[str]]:
     """Write all that can be read of `source` to a new bag `target` (MCAP): topics, types, definitions, QoS, messages.
 
-    It is made under a temporary name beside `target`; when it fails or is interrupted, nothing is left. Returns the number
-    of messages and what was lost. Raises FileFormatError when `target` exists, or nothing of `source` can be read.
+    It is made under a temporary name beside `target`; when it fails or is interrupted, nothing is left. Returns the
+    number of messages and what was lost. Raises FileFormatError when `target` exists, or nothing of `source` can be
+    read, and DexhotError when it cannot be written.
     """
     source, target = Path(source), Path(target)
     if target.exists() or target.is_symlink():
@@ -45,7 +46,8 @@ def repair(
                         progress(number, bag.message_count)
             _move(temporary / target.name, target)
         except OSError as e:
-            raise DexhotError(f"{target} cannot be written: {e.strerror or e}; give --out a place with room to write.") from e
+            why = e.strerror or str(e)
+            raise DexhotError(f"{target} cannot be written: {why}; give --out a place with room to write.") from e
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return writer.count, bag.damage

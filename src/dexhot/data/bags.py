@@ -1,7 +1,7 @@
 """Rosbags (as `ros2 bag` has them) without ROS: written so that a kill loses a second, and read without ever writing.
 
-A bag that is cut, damaged or still being recorded is read as far as it goes: `Bag.damage` says what was lost, `Bag.notes`
-what else is unusual. `dexhot bag repair` alone makes a new bag of one (bag_repair.py).
+A bag that is cut, damaged or still being recorded is read as far as it goes: `Bag.damage` says what was lost,
+`Bag.notes` what else is unusual. `dexhot bag repair` alone makes a new bag of one (bag_repair.py).
 """
 
 import os
@@ -19,7 +19,7 @@ from rosbags.serde import SerdeError
 
 from dexhot.data.rosbag.compressed import ZSTD
 from dexhot.data.rosbag.folder import COMPRESSED, SUFFIXES, list_files, open_file
-from dexhot.data.rosbag.part import NO_DEFINITION, Channel, Part
+from dexhot.data.rosbag.part import Channel, Part
 from dexhot.data.rosbag.schemas import store_of, typestore
 from dexhot.errors import FileFormatError
 
@@ -124,8 +124,8 @@ class Bag:
     """An open bag. Its parts follow each other in the order of the files, as `ros2 bag play` has them; within each,
     messages are in the order of receive time.
 
-    `connections`: its topics with their counts. `start`, `end`: ns, of the first and the last message. `damage`: what is
-    lost, and after `messages` what was found to be; `notes`: what is unusual without a loss.
+    `connections`: its topics with their counts. `start`, `end`: ns, of the first and the last message. `damage`: what
+    is lost, and after `messages` what was found to be; `notes`: what is unusual without a loss.
     """
 
     def __init__(self, path: Path):
@@ -255,10 +255,6 @@ def open_bag(path: str | Path) -> Iterator[Bag]:
         raise FileFormatError(f"{path} cannot be read: {e.strerror or e}; see that it is there and may be read.") from e
     try:
         yield bag
-    except OSError as e:
-        if e.filename is None and e.errno is not None:
-            raise FileFormatError(f"{path} can no longer be read: {e.strerror}; copy what can be saved elsewhere.") from e
-        raise
     finally:
         bag.close()
 

@@ -70,8 +70,8 @@ def live_rollout(run: str | Path, episode: int = 0, part: bool = False) -> Rollo
     bag, folder = bags.locate(run), bags.run_folder(run, holds="reference.npz")
     if folder is None:
         raise FileFormatError(
-            f"{run} is not a recorded run: it has no bag/ beside reference.npz, as `dexhot up real_track` makes. A bag alone "
-            "does not say what was to be tracked: `dexhot replay` plays it, `dexhot bag info` describes it."
+            f"{run} is not a recorded run: it has no bag/ beside reference.npz, as `dexhot up real_track` makes. A bag "
+            "alone does not say what was to be tracked: `dexhot replay` plays it, `dexhot bag info` describes it."
         )
     run = folder
     reference = load(run / "reference.npz", Reference)

@@ -59,9 +59,14 @@ class BagPlayerNode(DexhotNode):
         self.rewind()
         self.begun += SETTLE
 
+    def stop(self) -> None:
+        """A fault ends the graph: nothing would be played any more."""
+        if self.fault_reason:
+            self.finish(f"{self.source} ended after {self.played} messages: {self.fault_reason}", code=1)
+
     def rewind(self) -> None:
         """To the first message. Raises FileFormatError for a bag without any."""
-        self.lost: list[str] = []  # what of the bag cannot be read
+        self.lost: dict[str, str] = {}  # what of the bag cannot be read
         self.queue = self.items()
         self.next: Item | None = next(self.queue, None)
         self.begun = time.monotonic()
@@ -77,13 +82,9 @@ class BagPlayerNode(DexhotNode):
             return
         self.clock.publish(Clock(clock=Time(sec=now // 10**9, nanosec=now % 10**9)))
         while self.next is not None and self.next[0] <= now:
-            try:
-                self.next[1]()
-                self.next = next(self.queue, None)
-            except DexhotError as e:  # a message that cannot be decoded: what was played stands, and the graph ends
-                self.lost.append(str(e))
-                return self.end()
+            self.next[1]()
             self.played += 1
+            self.next = next(self.queue, None)
             if (late := time.monotonic() - begin) > LATE:  # unpacking cannot keep up: slower, rather than in bursts
                 self.begun += late
                 self.slipped += late
@@ -98,13 +99,15 @@ class BagPlayerNode(DexhotNode):
     def end(self) -> None:
         """Say what was played, with exit code 1 where the bag is damaged."""
         slower = f", {self.slipped:.1f} s slower than asked" if self.slipped else ""
-        lost = f"; it is damaged: {'; '.join(self.lost)}" if self.lost else ""
+        lost = f"; it is damaged: {'; '.join(self.lost.values())}" if self.lost else ""
         self.finish(f"{self.source} is over: {self.played} messages{slower}{lost}", code=1 if self.lost else 0)
 
     def advertise_topics(self) -> None:
         """A publisher for every topic that is played; one whose type this installation lacks is told and left out."""
         with bags.open_bag(self.source) as reader:
             found = {c.topic: c for c in reader.connections if c.msgcount}
+            for text in [*reader.notes, *reader.damage]:
+                self.get_logger().warning(text)
         for topic, connection in found.items():
             if not self.wanted(topic):
                 continue
@@ -131,25 +134,31 @@ class BagPlayerNode(DexhotNode):
         """What to publish when, of the recorded messages."""
         with bags.open_bag(self.source) as reader:
             for connection, received, data in reader.messages(c for c in reader.connections if c.topic in self.outputs):
-                yield received, partial(self.publish, connection.topic, connection.msgtype, bytes(data))
-            self.lost = reader.damage
+                yield received, partial(self.publish, connection, bytes(data))
+            self.lost |= {text: text for text in reader.damage}
 
-    def publish(self, topic: str, msgtype: str, data: bytes) -> None:
-        """The message as it is, and the image in it."""
+    def publish(self, connection: Connection, data: bytes) -> None:
+        """The message as it is, and the image in it, where it can be unpacked."""
+        topic = connection.topic
         self.outputs[topic].publish(data)
         unpacked = self.unpacked.get(topic)
         if unpacked is None or not unpacked.get_subscription_count():
             return
-        message: Any = bags.typestore().deserialize_cdr(data, msgtype)
-        stamp = Time(sec=message.header.stamp.sec, nanosec=message.header.stamp.nanosec)
         decode = decode_depth if topic.endswith("Depth") else decode_color
-        unpacked.publish(image(Header(stamp=stamp, frame_id=message.header.frame_id), decode(bytes(message.data))))
+        try:
+            message: Any = bags.decode(connection, data)
+            pixels = decode(bytes(message.data))
+        except DexhotError as e:
+            self.lost.setdefault(topic, f"images of {topic} cannot be unpacked ({e})")
+            return
+        stamp = Time(sec=message.header.stamp.sec, nanosec=message.header.stamp.nanosec)
+        unpacked.publish(image(Header(stamp=stamp, frame_id=message.header.frame_id), pixels))
 
     def frame_items(self, recorded: BagFrames) -> Iterator[Item]:
         """What to publish when, of librealsense's frames."""
         for frames in recorded:
             yield round(frames.stamp * 1e9), partial(self.frames.publish, frames)
-        self.lost = bags.damage(self.source)
+        self.lost |= {text: text for text in recorded.lost}
 
 
 def quality(connection: Connection) -> str:

@@ -1,6 +1,6 @@
 """The files of a bag, in order: a single file, or a folder's parts with or without metadata.yaml.
 
-metadata.yaml says in which order files come, and the QoS where the files themselves do not have it; else the files count.
+metadata.yaml says in which order the files come, and the QoS where they do not have it; for all else the files count.
 """
 
 import re
@@ -41,14 +41,17 @@ def list_files(path: Path) -> Listing:
         raise FileFormatError(f"{path} does not exist; give the folder of a bag, or a file of one.")
     found = bag_files(path)
     if not found:
-        raise FileFormatError(f"{path} holds no file of a bag: no .mcap, .db3 or .bag, nor one of them with {COMPRESSED}.")
+        raise FileFormatError(
+            f"{path} holds no file of a bag: no .mcap, .db3 or .bag, also not with {COMPRESSED} behind."
+        )
     listing = Listing([])
     entries = _metadata(path, listing)
     named = [_plain(PurePosixPath(str(name)).name) for name in entries.get("relative_file_paths") or []]
     present = [name for name in named if name in found]
     if not present:
         if named:
-            listing.notes.append(f"{path}: metadata.yaml names {', '.join(named)}, and there is {', '.join(found)}: that is read")
+            there = ", ".join(found)
+            listing.notes.append(f"{path}: metadata.yaml names {', '.join(named)}, and there is {there}: that is read")
         listing.files = [found[name] for name in _one_recording(path, list(found))]
         return listing
     families = {_family(name) for name in present}

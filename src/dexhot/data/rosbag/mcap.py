@@ -1,7 +1,7 @@
 """MCAP files, whole, cut, damaged or still being written.
 
-Records are skipped by their length: an index of the chunks is made in memory without reading what is in them. The index at
-the end of a whole file saves most of that; it is never needed, and the file is believed against it. The format:
+Records are skipped by their length: an index of the chunks is made in memory without reading what is in them. The
+index at the end of a whole file saves most of that; it is not needed, and the file is believed against it. The format:
 https://mcap.dev/spec
 """
 
@@ -106,8 +106,12 @@ class McapFile:
             self.inventory.lost(f"{self.path} is damaged: {missing} of the messages in its index are not there")
 
     def _records(self, block: Block) -> bytes:
-        self.stream.seek(block.offset)
-        data = self.stream.read(block.length)
+        try:
+            self.stream.seek(block.offset)
+            data = self.stream.read(block.length)
+        except OSError as e:  # of the disk
+            self.inventory.lost(_damaged(self.path, block.offset, str(e)))
+            return b""
         if not block.chunk:
             return data
         records, why = unpacked(data)
@@ -254,7 +258,7 @@ class _Index:
             )
         elif not finished:
             self.inventory.notes.append(
-                f"{self.path} has no end: it is still being recorded, or its recorder was killed; all that is in it is read"
+                f"{self.path} has no end: it is still being recorded, or its recorder was killed; what is there is read"
             )
         elif self.stated is not None and self.stated > found:
             self.inventory.lost(f"{self.path} lacks {self.stated - found} of the {self.stated} messages in its index")
@@ -357,7 +361,8 @@ class _Index:
             self._learn(unpacked(self.read(block.offset, block.length))[0])
         if unknown := block.channels - self.inventory.channels.keys():
             count = sum(self.counts.pop(channel, 0) for channel in unknown)
-            self.inventory.lost(_damaged(self.path, block.offset, f"{count} messages are of topics that are nowhere named"))
+            what = f"{count} messages are of topics that are nowhere named"
+            self.inventory.lost(_damaged(self.path, block.offset, what))
             block = block._replace(channels=block.channels - unknown)
         channels = self.sets.setdefault(block.channels, block.channels)
         self.blocks.append(block._replace(channels=channels))

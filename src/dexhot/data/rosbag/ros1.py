@@ -1,7 +1,7 @@
 """ROS 1 bags (.bag), their messages as ROS 2 has them: by the standard type of the same name, or by the bag's own."""
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from rosbags.convert.converter import LATCH, STATIC_MSGTYPE_RENAMES, is_same_wireformat, migrate_bytes
@@ -34,15 +34,16 @@ class Ros1File:
         self.sources = {}
         for connection in self.reader.connections:
             try:
-                msgtype, msgdef, self.convert[connection.id] = conversion(connection)
+                msgtype, msgdef, convert = conversion(connection.msgtype, connection.msgdef.data)
             except (TypesysError, KeyError, AssertionError) as e:
                 if connection.msgcount:
-                    found.lost(f"{path}: {connection.topic} is not read: {connection.msgtype} has no form in ROS 2 ({e})")
+                    why = f"{connection.msgtype} has no form in ROS 2 ({e})"
+                    found.lost(f"{path}: {connection.topic} is not read: {why}")
                 continue
             qos = LATCH if getattr(connection.ext, "latching", 0) else []
             found.channels[connection.id] = Channel(connection.topic, msgtype, msgdef, "", "cdr", qos)
             found.counts[connection.id] = connection.msgcount
-            self.sources[connection.id] = connection
+            self.convert[connection.id], self.sources[connection.id] = convert, connection
         if self.reader.message_count:
             found.start, found.end = self.reader.start_time, self.reader.end_time - 1
 
@@ -58,21 +59,19 @@ class Ros1File:
             self.inventory.lost(f"{self.path} is damaged: it is read as far as it goes ({e})")
 
 
-def conversion(connection: Connection) -> tuple[str, MessageDefinition, Callable[[bytes], memoryview]]:
-    """(type, its definition, what makes ROS 2's bytes of a message). Raises TypesysError."""
+@lru_cache(maxsize=256)
+def conversion(name: str, definition: str) -> tuple[str, MessageDefinition, Callable[[bytes], memoryview]]:
+    """(type in ROS 2, its definition, what makes ROS 2's bytes of a message) of a ROS 1 type. Raises TypesysError."""
     source, target, standard = get_typestore(Stores.EMPTY), get_typestore(Stores.EMPTY), typestore()
-    own = get_types_from_msg(connection.msgdef.data, connection.msgtype)
+    own = get_types_from_msg(definition, name)
     source.register({HEADER: get_typestore(Stores.ROS1_NOETIC).fielddefs[HEADER]} | own)
-    msgtype = STATIC_MSGTYPE_RENAMES.get(connection.msgtype, connection.msgtype)
+    msgtype = STATIC_MSGTYPE_RENAMES.get(name, name)
     if msgtype in standard.fielddefs:
         target = standard
     else:
         target.register({HEADER: standard.fielddefs[HEADER]} | {k: v for k, v in own.items() if k != HEADER})
     msgdef = MessageDefinition(MessageDefinitionFormat.MSG, target.generate_msgdef(msgtype, ros_version=2)[0])
-    if is_same_wireformat(source, target, connection.msgtype, msgtype):
+    if is_same_wireformat(source, target, name, msgtype):
         return msgtype, msgdef, partial(target.ros1_to_cdr, typename=msgtype)
-    return (
-        msgtype,
-        msgdef,
-        partial(migrate_bytes, source, target, connection.msgtype, msgtype, {}, src_is2=False, dst_is2=True),
-    )
+    migrate = partial(migrate_bytes, source, target, name, msgtype, {}, src_is2=False, dst_is2=True)
+    return msgtype, msgdef, migrate

@@ -1,7 +1,7 @@
 """sqlite3 bags (.db3 of rosbag2 and of librealsense), opened so that nothing beside them is made or changed.
 
-The file is opened as one that does not change (immutable), without locks. A write-ahead log beside it, of a recorder that
-still runs or was killed, is laid over the file in memory; so is nothing else.
+The file is opened as one that does not change (immutable), without locks. A write-ahead log beside it, of a recorder
+that still runs or was killed, is laid over the file in memory.
 """
 
 import struct
@@ -36,7 +36,7 @@ class SqliteFile:
         self.path, self.inventory = path, Inventory()
         log = path.with_name(path.name + "-wal")
         try:
-            self.files = None
+            self.files: Files | None = None
             if compressed:
                 self.files = Files(_decompressed(path), {})
             elif log.is_file() and log.stat().st_size > LOG_HEAD.size:
@@ -49,15 +49,15 @@ class SqliteFile:
             where = self.files.name if self.files else quote(str(path))
             flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
             self.database = apsw.Connection(
-                f"file:{where}?immutable=1", flags=flags, vfs=self.files and self.files.name
+                f"file:{where}?immutable=1", flags=flags, vfs=self.files.name if self.files else None
             )
             self.database.execute("PRAGMA temp_store=MEMORY; PRAGMA writable_schema=ON")  # the latter: read cut files
             self._take_topics()
             self._count()
         except BROKEN as e:
             raise FileFormatError(
-                f"{path} is a damaged sqlite3 file, or not a bag ({e}); `sqlite3 {path.name} .recover | sqlite3 new.db3` "
-                "saves what can be saved."
+                f"{path} is a damaged sqlite3 file, or not a bag ({e}); "
+                f"`sqlite3 {path.name} .recover | sqlite3 new.db3` saves what can be saved."
             ) from e
 
     def close(self) -> None:
@@ -69,7 +69,9 @@ class SqliteFile:
     def _take_topics(self) -> None:
         columns = self._columns("topics")
         if not {"id", "name", "type"} <= columns or not {"topic_id", "timestamp", "data"} <= self._columns("messages"):
-            raise FileFormatError(f"{self.path} is a sqlite3 file, but not a bag: it has no tables topics and messages.")
+            raise FileFormatError(
+                f"{self.path} is a sqlite3 file, but no bag: it lacks the tables topics and messages."
+            )
         definitions = {}
         if self._columns("message_definitions"):
             rows = "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
@@ -78,9 +80,8 @@ class SqliteFile:
                     definitions[msgtype] = MessageDefinition(FORMATS[encoding], text)
         wanted = ("serialization_format", "offered_qos_profiles", "type_description_hash")
         extra = ", ".join(name if name in columns else "''" for name in wanted)
-        for number, topic, msgtype, encoding, qos, digest in self.database.execute(
-            f"SELECT id, name, type, {extra} FROM topics WHERE typeof(name) = 'text' AND typeof(type) = 'text' ORDER BY id"
-        ):
+        rows = f"SELECT id, name, type, {extra} FROM topics WHERE typeof(name) = 'text' AND typeof(type) = 'text'"
+        for number, topic, msgtype, encoding, qos, digest in self.database.execute(f"{rows} ORDER BY id"):
             msgdef = definitions.get(msgtype, NO_DEFINITION)
             self.inventory.channels[number] = Channel(
                 topic, msgtype, msgdef, digest or "", encoding or "cdr", parse_qos(qos or "")
@@ -150,8 +151,8 @@ def _decompressed(path: Path) -> bytes:
             size += len(piece)
             if size > MEMORY:
                 raise FileFormatError(
-                    f"{path} holds more than {MEMORY >> 20} MB, and a compressed sqlite3 bag is read in memory; decompress "
-                    f"a copy first: zstd -d {path.name} -o FOLDER/{path.stem}."
+                    f"{path} holds more than {MEMORY >> 20} MB, and a compressed sqlite3 bag is read in memory; "
+                    f"decompress a copy first: zstd -d {path.name} -o FOLDER/{path.stem}."
                 )
         if stream.fault and not pieces:
             raise FileFormatError(f"{path} cannot be decompressed: {stream.fault}; get another copy.")
@@ -159,9 +160,11 @@ def _decompressed(path: Path) -> bytes:
 
 
 def read_log(path: Path) -> dict[int, bytes]:
-    """page (from 0) -> its content, of what was committed to a write-ahead log (https://sqlite.org/fileformat2.html)."""
+    """page (from 0) -> its content, of what a write-ahead log has committed (https://sqlite.org/fileformat2.html)."""
     if path.stat().st_size > MEMORY:
-        raise FileFormatError(f"{path} has more than {MEMORY >> 20} MB; stop its recorder, or copy both files and try the copy.")
+        raise FileFormatError(
+            f"{path} has more than {MEMORY >> 20} MB; stop its recorder, or copy both files and try the copy."
+        )
     log = path.read_bytes()
     magic, _, page_size, _, *salts_and_sums = LOG_HEAD.unpack_from(log)
     salts, sums = salts_and_sums[:2], (0, 0)

@@ -7,7 +7,7 @@ and depth as the depth sensor saw it: it is aligned to colour here, so that neit
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,17 @@ RECORDED = re.compile(r"/device_0/sensor_\d+/(Color|Depth)_0/image/data(/compres
 
 @dataclass(frozen=True)
 class BagFrames:
-    """What of a bag is frames: the topics of colour and depth, and of the colour camera's info."""
+    """What of a bag is frames: the topics of colour and depth, and of the colour camera's info.
+
+    `lost`: what of a damaged bag could not be read, as far as it showed until now.
+    """
 
     path: Path
     color: str
     info: str
     depth: str | None
     librealsense: bool
+    lost: list[str] = field(default_factory=list, compare=False)
 
     def __iter__(self) -> Iterator[Frames]:
         """Colour images in order, each with the depth nearest in time. Raises FileFormatError."""
@@ -57,9 +61,12 @@ class BagFrames:
         """(stamp s, whether it is depth, message) in recorded order."""
         wanted = {self.color} | ({self.depth} if self.depth else set())
         stamps = {topic: self._recorded_stamps(topic) for topic in wanted} if self.librealsense else {}
-        for topic, _, message in bags.messages(self.path, wanted):
-            ns = bags.stamp_ns(message)
-            yield (stamps[topic].get(ns, ns * 1e-9) if stamps else ns * 1e-9), topic == self.depth, message
+        with bags.open_bag(self.path) as reader:
+            for connection, _, data in reader.messages(c for c in reader.connections if c.topic in wanted):
+                topic, message = connection.topic, bags.decode(connection, data)
+                ns = bags.stamp_ns(message)
+                yield (stamps[topic].get(ns, ns * 1e-9) if stamps else ns * 1e-9), topic == self.depth, message
+            self.lost[:] = reader.damage
 
     def _frames(self, number: int, stamp: float, color: Any, depth: Any) -> Frames:
         rgb, mm = _pixels(color, depth=False), None if depth is None else _pixels(depth, depth=True)
@@ -113,15 +120,16 @@ def find_frames(path: str | Path) -> BagFrames:
     path = Path(path)
     with bags.open_bag(path) as reader:
         found = {c.topic for c in reader.connections if c.msgcount}
+        lost = reader.damage
     recorded = {m[1]: topic for topic in sorted(found) if (m := RECORDED.fullmatch(topic))}
     if "Color" in recorded:
         color = recorded["Color"]
-        source = BagFrames(path, color, f"{_stream(color)}/image/camera_info", recorded.get("Depth"), True)
+        source = BagFrames(path, color, f"{_stream(color)}/image/camera_info", recorded.get("Depth"), True, lost)
     else:
         color = next((t for t in sorted(found) if re.fullmatch(rf".*{COLOR_PATH}(/compressed)?", t)), "")
         prefix = color.split(COLOR_PATH)[0] if color else "/camera"
         depth = next((t for t in (prefix + DEPTH_PATH + s for s in ("", "/compressedDepth")) if t in found), None)
-        source = BagFrames(path, color, f"{prefix}/color/camera_info", depth, False)
+        source = BagFrames(path, color, f"{prefix}/color/camera_info", depth, False, lost)
     lacking = [] if color else [f"{COLOR} (or {COLOR}/compressed, or librealsense's Color_0)"]
     lacking += [source.info] if source.info not in found else []
     if lacking:
