@@ -214,7 +214,7 @@ class _Index:
         """Go over every record but those in chunks. Raises FileFormatError when nothing can be read."""
         if self.read(0, len(MAGIC)) != MAGIC:
             raise FileFormatError(f"{self.path} is not an MCAP file: it does not begin as one.")
-        finished = self.size is not None and self._summary()
+        finished = closed = self.size is not None and self._summary()
         offsets, position = sorted(self.known), len(MAGIC)
         while True:
             if chunk := self.known.get(position):
@@ -247,6 +247,8 @@ class _Index:
             position = offsets[behind]
         self._end_block(sure=whole)
         self.inventory.counts = dict(self.counts)
+        if finished and not (closed or self.size is None):
+            self.inventory.notes.append(f"{self.path} has lost the index at its end; its messages are there")
         self._judge(finished, whole, position)
 
     def _judge(self, finished: bool, whole: bool, position: int) -> None:
