@@ -42,6 +42,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from dexhot.cli import main
 from dexhot.data import bags
+from dexhot.data.bag_repair import repair
 from dexhot.data.rosbag import compressed, mcap, sqlite
 from dexhot.errors import FileFormatError
 from dexhot.hardware.camera.bag import find_frames
@@ -508,6 +509,32 @@ def test_a_standard_type_of_another_distribution_is_decoded_by_its_own_definitio
     (tmp_path / "bag.mcap").write_bytes(begin() + records + end())
     [(_, _, found)] = bags.messages(tmp_path / "bag.mcap")
     assert (found.frame_id, found.sharpness) == ("palm", 0.5)
+
+
+IDL = """module lab_msgs {
+  module msg {
+    struct Grip {
+      std_msgs::msg::Header header;
+      double force;
+    };
+  };
+};
+"""
+
+
+def test_a_type_in_idl_is_decoded_and_kept(tmp_path):
+    """As rosbag2 writes the types of packages that are defined in IDL, with what they are made of in parts of their own."""
+    bar = "=" * 80 + "\n"
+    clock = "module builtin_interfaces { module msg { struct Time { int32 sec; uint32 nanosec; }; }; };\n"
+    definition = f"{bar}IDL: lab_msgs/msg/Grip\n{IDL}{bar}IDL: builtin_interfaces/msg/Time\n{clock}"
+    content = header("palm")[:-1] + bytes(1)
+    content += bytes(-(len(content) - 4) % 8) + struct.pack("<d", 2.5)
+    kind = record(3, struct.pack("<H", 1) + text("lab_msgs/msg/Grip") + text("ros2idl") + text(definition))
+    path = tmp_path / "bag.mcap"
+    path.write_bytes(begin() + kind + channel(1, "/grip") + message(1, 5, content) + end())
+    repair(path, tmp_path / "new")
+    for bag in (path, tmp_path / "new"):
+        assert [(m.header.frame_id, m.force) for _, _, m in bags.messages(bag)] == [("palm", 2.5)]
 
 
 def test_a_message_that_is_not_of_its_type_is_refused_with_its_topic(tmp_path):

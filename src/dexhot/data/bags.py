@@ -20,7 +20,7 @@ from rosbags.serde import SerdeError
 from dexhot.data.rosbag.compressed import ZSTD
 from dexhot.data.rosbag.folder import COMPRESSED, SUFFIXES, list_files, open_file
 from dexhot.data.rosbag.part import Channel, Part
-from dexhot.data.rosbag.schemas import store_of, typestore
+from dexhot.data.rosbag.schemas import store_of, titled, typestore
 from dexhot.errors import FileFormatError
 
 __all__ = [
@@ -82,7 +82,7 @@ class BagWriter:
         return self._writer.add_connection(
             source.topic,
             source.msgtype,
-            msgdef=msgdef.data,
+            msgdef=titled(source.msgtype, msgdef),
             rihs01=digest or UNKNOWN_HASH,
             offered_qos_profiles=source.ext.offered_qos_profiles,  # type: ignore[union-attr]
         )

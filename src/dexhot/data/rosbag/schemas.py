@@ -1,6 +1,7 @@
 """Message definitions: Jazzy's standard ones, and those that a bag brings along, each in a store of its own."""
 
 from functools import cache, lru_cache
+from typing import Any
 
 from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
@@ -8,6 +9,7 @@ from rosbags.typesys.store import Typestore
 
 from dexhot.errors import FileFormatError
 
+SEPARATOR = "=" * 80 + "\n"  # between the definitions of a type and of those it is made of
 
 @cache
 def typestore() -> Typestore:
@@ -30,8 +32,7 @@ def store_of(msgtype: str, definition: MessageDefinition) -> Typestore:
             f"the message type {msgtype} is unknown: it is not a standard one, and the bag holds no definition of it."
         )
     try:
-        parse = get_types_from_msg if definition.format is MessageDefinitionFormat.MSG else None
-        own = parse(definition.data, msgtype) if parse else get_types_from_idl(definition.data)
+        own = types_of(msgtype, definition)
         if all(_same(standard, name, found) for name, found in own.items()) and msgtype in standard.fielddefs:
             return standard
         store = get_typestore(Stores.EMPTY)
@@ -46,6 +47,23 @@ def store_of(msgtype: str, definition: MessageDefinition) -> Typestore:
             return standard
         raise FileFormatError(f"the bag's definition of {msgtype} cannot be read: {e}.") from e
     return store
+
+
+def types_of(msgtype: str, definition: MessageDefinition) -> dict[str, Any]:
+    """The parsed types of a definition, with those it is made of. Raises TypesysError."""
+    if definition.format is MessageDefinitionFormat.MSG:
+        return get_types_from_msg(definition.data, msgtype)
+    found: dict[str, Any] = {}
+    for text in definition.data.split(SEPARATOR):
+        found |= get_types_from_idl(text.split("\n", 1)[-1] if text.startswith("IDL: ") else text) if text else {}
+    return found
+
+
+def titled(msgtype: str, definition: MessageDefinition) -> str:
+    """The text of a definition as bags have it: with a title where it is IDL."""
+    if definition.format is MessageDefinitionFormat.IDL and not definition.data.startswith(SEPARATOR):
+        return f"{SEPARATOR}IDL: {msgtype}\n{definition.data}"
+    return definition.data
 
 
 def _same(standard: Typestore, name: str, found: tuple) -> bool:

@@ -139,8 +139,9 @@ def find_frames(path: str | Path) -> BagFrames:
 
 
 def is_librealsense(path: str | Path) -> bool:
-    """Whether a bag was written by librealsense's recorder."""
-    return any(RECORDED.fullmatch(topic) for topic in bags.topics(path))
+    """Whether a bag was written by librealsense's recorder; its older .bag files have their camera info elsewhere."""
+    found = bags.topics(path)
+    return any(RECORDED.fullmatch(topic) and f"{_stream(topic)}/image/camera_info" in found for topic in found)
 
 
 def _pair(color: deque, depth: deque, has_depth: bool) -> Iterator[tuple[float, Any, Any]]:
