@@ -176,7 +176,8 @@ def test_of_a_cut_chunk_the_whole_messages_are_read(tmp_path, compression):
     found = read(path)
     assert 100 < len(found) < 400 and found == expected[: len(found)]
     assert bags.contents(path).counts == {"/a": len(found)}
-    assert "cut" in damage_of(path)[0]
+    [damage] = damage_of(path)
+    assert "cut in the record" in damage
 
 
 @pytest.mark.parametrize("mode", ["", "storage", "message", "file"])
@@ -248,7 +249,7 @@ def test_every_layout_of_mcap_is_read_in_the_order_of_time(tmp_path, layout, mon
 
 
 def test_what_is_out_of_order_by_more_than_the_window_is_still_all_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(mcap, "WINDOW", 500)
+    monkeypatch.setattr(mcap, "WINDOW", 1500)
     late = chunk(body(rows(1)), 1000, 1000)  # a clock that was set back: it comes first by time, and last in the file
     path = tmp_path / "bag.mcap"
     chunks = b"".join(chunk(body(rows(10, 10 * k)), 1000, 2000) for k in range(1, 6))

@@ -97,8 +97,8 @@ class McapFile:
             waiting += [(time, block.offset, begin, end, channel, records) for time, begin, end, channel in entries]
             waiting.sort()
             due = bisect_left(waiting, (limit,))
-            if len(waiting) > due and sum(end - begin for _, _, begin, end, _, _ in waiting[due:]) > WINDOW:
-                due += (len(waiting) - due) // 2
+            if sum(map(len, {id(row[-1]): row[-1] for row in waiting[due:]}.values())) > WINDOW:
+                due += (len(waiting) - due + 1) // 2
             for time, _, begin, end, channel, content in waiting[:due]:
                 yield wanted[channel], time, content[begin:end]
             del waiting[:due]
@@ -115,9 +115,14 @@ class McapFile:
         if not block.chunk:
             return data
         records, why = unpacked(data)
-        if why:
+        if why and not (len(data) == block.length and _cut(data)):  # which the index has said
             self.inventory.lost(_damaged(self.path, block.offset, why))
         return records
+
+
+def _cut(data: bytes) -> bool:
+    """Whether a record goes on behind `data`."""
+    return len(data) < HEAD.size or len(data) < HEAD.size + HEAD.unpack_from(data)[1]
 
 
 def unpacked(chunk: bytes) -> tuple[bytes, str]:
@@ -346,7 +351,7 @@ class _Index:
         records, why = unpacked(data)
         self._learn(records)
         entries, _ = _messages(records, self.inventory.channels)
-        if why and len(data) == end - begin and len(data) >= HEAD.size + HEAD.unpack_from(data)[1]:
+        if why and not _cut(data):
             self.inventory.lost(_damaged(self.path, begin, why))
         if entries:
             counts = Counter(channel for _, _, _, channel in entries)
