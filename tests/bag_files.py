@@ -26,7 +26,7 @@ def header(text: str, sec: int = 1) -> bytes:
 
 def rows(count: int, first: int = 0) -> list[Row]:
     """Messages on /a and /b in turn."""
-    return [("/ab"[::2] if k % 2 else "/a", 1000 + k, f"frame {k} {'x' * (k % 40)}") for k in range(first, first + count)]
+    return [("/b" if k % 2 else "/a", 1000 + k, f"frame {k} {'x' * (k % 40)}") for k in range(first, first + count)]
 
 
 def read(path: Path) -> list[Row]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bag_files import begin, body, damage_of, definitions, end, rows, snapshot, write
 
+from bag_files import begin, body, damage_of, definitions, end, rows, snapshot, write
 from dexhot.data import bags
 from dexhot.errors import FileFormatError
 from dexhot.nodes.bag_player_node import BagPlayerNode

@@ -1,4 +1,4 @@
-"""`dexhot bag repair` makes a whole bag of what can be read; when it fails nothing is left, and the source is untouched."""
+"""`dexhot bag repair` writes all that can be read; when it fails nothing is left, and the source is untouched."""
 
 import errno
 import json
@@ -6,6 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.rosbag2 import Reader
+from rosbags.rosbag2.enums import StoragePlugin
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
 from bag_files import (
     HEADER,
     begin,
@@ -23,11 +28,6 @@ from bag_files import (
     snapshot,
     write,
 )
-from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
-from rosbags.rosbag2 import Reader
-from rosbags.rosbag2.enums import StoragePlugin
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-
 from dexhot.cli import main
 from dexhot.data import bags
 from dexhot.data.bag_repair import repair
@@ -175,7 +175,7 @@ def test_the_source_stays_as_it_is_even_when_it_is_asked_for(cut, tmp_path):
 
 def test_a_bag_without_a_message_is_not_repaired(tmp_path):
     (tmp_path / "bag.mcap").write_bytes(begin() + definitions() + b"\6")
-    with pytest.raises(FileFormatError, match="nothing to repair.*is cut"):
+    with pytest.raises(FileFormatError, match=r"nothing to repair.*is cut"):
         repair(tmp_path / "bag.mcap", tmp_path / "new")
     assert left(tmp_path) == ["bag.mcap"]
 

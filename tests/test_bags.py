@@ -1,4 +1,4 @@
-"""Bags of every kind are read as they are: whole, or as far as they go with what is lost said; and nothing is written."""
+"""Bags of every kind are read whole, or as far as they go with what is lost said; and nothing is written."""
 
 import json
 import os
@@ -14,6 +14,11 @@ import numpy as np
 import pytest
 import yaml
 from backports import zstd
+from rosbags.interfaces import QosDurability
+from rosbags.rosbag2.enums import StoragePlugin
+from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
 from bag_files import (
     HEADER,
     MAGIC,
@@ -35,11 +40,6 @@ from bag_files import (
     text,
     write,
 )
-from rosbags.interfaces import QosDurability
-from rosbags.rosbag2.enums import StoragePlugin
-from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-
 from dexhot.cli import main
 from dexhot.data import bags
 from dexhot.data.bag_repair import repair
@@ -268,14 +268,16 @@ def test_a_damaged_chunk_costs_only_itself_and_is_named(tmp_path):
     assert "damaged at byte" in damage_of(path)[0]
 
 
-def test_rubbish_between_chunks_is_passed_by_the_index(tmp_path):
-    data = write(tmp_path / "bag", rows(60)).read_bytes()
-    offsets = [at for at in range(len(data)) if data[at] == 6 and data[at + 9 : at + 17] == struct.pack("<Q", 1020)]
-    path = tmp_path / "bag.mcap"
-    path.write_bytes(data[: offsets[0] - 40] + bytes(40) + data[offsets[0] :])  # over the message indexes
-    with bags.open_bag(path) as bag:
-        mcap._indexed.cache_clear()
-    assert [row for row in read(path) if row in rows(60)] == rows(60)
+@pytest.mark.parametrize(("number", "whole"), [(0, 60), (1, 40)])
+def test_rubbish_is_passed_by_the_index_at_the_end(tmp_path, number, whole):
+    """Over the first record of the file, or over the head of its first chunk."""
+    data, offsets = bytearray(write(tmp_path / "bag", rows(60)).read_bytes()), [len(MAGIC)]
+    while len(offsets) < 3:
+        offsets.append(offsets[-1] + 9 + struct.unpack_from("<Q", data, offsets[-1] + 1)[0])
+    data[offsets[number] : offsets[number] + 12] = bytes(12)
+    (tmp_path / "bag.mcap").write_bytes(data)
+    found = read(tmp_path / "bag.mcap")
+    assert found == rows(60)[60 - whole :] and "is damaged at byte" in damage_of(tmp_path / "bag.mcap")[0]
 
 
 def test_a_wrong_checksum_is_said(tmp_path):
@@ -396,7 +398,7 @@ def test_a_file_of_another_recording_is_not_mixed_in(tmp_path):
     write(tmp_path / "other", rows(20, 100)).rename(tmp_path / "bag" / "tuesday.mcap")
     assert read(tmp_path / "bag") == rows(20)
     (tmp_path / "bag" / "metadata.yaml").unlink()
-    with pytest.raises(FileFormatError, match="several recordings.*give one file"):
+    with pytest.raises(FileFormatError, match=r"several recordings.*give one file"):
         read(tmp_path / "bag")
 
 
@@ -524,7 +526,7 @@ IDL = """module lab_msgs {
 
 
 def test_a_type_in_idl_is_decoded_and_kept(tmp_path):
-    """As rosbag2 writes the types of packages that are defined in IDL, with what they are made of in parts of their own."""
+    """As rosbag2 writes them, with the types that it is made of in parts of their own."""
     bar = "=" * 80 + "\n"
     clock = "module builtin_interfaces { module msg { struct Time { int32 sec; uint32 nanosec; }; }; };\n"
     definition = f"{bar}IDL: lab_msgs/msg/Grip\n{IDL}{bar}IDL: builtin_interfaces/msg/Time\n{clock}"

@@ -157,7 +157,7 @@ def test_what_a_damaged_bag_lost_stands_beside_what_is_left(tmp_path, known):
     run = write_run(tmp_path, known, range(-3, len(known.q)))
     file = run / "bag" / "bag.mcap"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 3])
-    with pytest.raises(FileFormatError, match="The bag is damaged: .*cut in the record"):
+    with pytest.raises(FileFormatError, match=r"The bag is damaged: .*cut in the record"):
         live_rollout(run)
     rollout = live_rollout(run, part=True)
     assert 2 <= len(rollout.q) < len(known.q) and "cut in the record" in rollout.provenance["bag_damage"][0]

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from bag_files import snapshot
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 
+from bag_files import snapshot
 from dexhot.data import bags
 from dexhot.errors import FileFormatError
 from dexhot.nodes.recorder_node import RecorderNode

@@ -11,6 +11,7 @@ from dexhot.errors import FileFormatError
 
 SEPARATOR = "=" * 80 + "\n"  # between the definitions of a type and of those it is made of
 
+
 @cache
 def typestore() -> Typestore:
     """The message definitions of Jazzy's standard packages."""
