@@ -201,6 +201,20 @@ def test_wherever_a_file_is_cut_all_before_is_read_and_no_loss_is_silent(tmp_pat
     assert fewest == 60 or mode == "file"
 
 
+def test_a_file_cut_between_records_has_every_message_before(tmp_path):
+    """A recorder that is killed, or caught at work, has often written a chunk and some of the indexes behind it."""
+    data, path = write(tmp_path / "whole", rows(60)).read_bytes(), tmp_path / "cut.mcap"
+    at, counts = len(MAGIC), []
+    while at < len(data) - len(MAGIC):
+        path.write_bytes(data[:at])
+        found = read(path)
+        assert found == rows(60)[: len(found)] and sum(bags.contents(path).counts.values()) == len(found)
+        assert sum(1 for topic in ("/a", "/b") for _ in bags.messages(path, {topic})) == len(found)
+        counts.append(len(found))
+        at += 9 + struct.unpack_from("<Q", data, at + 1)[0]
+    assert counts[:10] == [0, 0, 20, 20, 20, 40, 40, 40, 60, 60] and set(counts[10:]) == {60}
+
+
 def layouts() -> dict[str, bytes]:
     """The same forty messages, as MCAP allows to lay them out."""
     messages = rows(40)

@@ -250,7 +250,7 @@ class _Index:
                 break
             self.inventory.lost(_damaged(self.path, position, f"nothing can be read up to byte {offsets[behind]}"))
             position = offsets[behind]
-        self._end_block(sure=whole)
+        self._end_block(sure=whole and finished)
         self.inventory.counts = dict(self.counts)
         if finished and not (closed or self.size is None):
             self.inventory.notes.append(f"{self.path} has lost the index at its end; its messages are there")
@@ -332,7 +332,7 @@ class _Index:
         return True
 
     def _end_block(self, sure: bool = True) -> None:
-        """The chunk or stretch before this record is at its end; `sure`: so are the indexes behind the chunk."""
+        """The chunk or stretch before this record is at its end; `sure`: the indexes behind the chunk are all there."""
         if self.open is None:
             return
         (begin, end, start, last, counts), self.open = self.open, None
