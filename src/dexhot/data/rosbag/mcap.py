@@ -249,6 +249,7 @@ class _Index:
                     self.inventory.lost(_damaged(self.path, position, "what follows are no records"))
                 break
             self.inventory.lost(_damaged(self.path, position, f"nothing can be read up to byte {offsets[behind]}"))
+            self._end_block(sure=False)
             position = offsets[behind]
         self._end_block(sure=whole and finished)
         self.inventory.counts = dict(self.counts)
