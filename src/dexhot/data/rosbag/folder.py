@@ -46,7 +46,9 @@ def list_files(path: Path) -> Listing:
         )
     listing = Listing([])
     entries = _metadata(path, listing)
-    named = [_plain(PurePosixPath(str(name)).name) for name in entries.get("relative_file_paths") or []]
+    paths = entries.get("relative_file_paths")
+    names = (_plain(PurePosixPath(str(name)).name) for name in (paths if isinstance(paths, list) else []))
+    named = list(dict.fromkeys(names))
     present = [name for name in named if name in found]
     if not present:
         if named:
@@ -118,7 +120,9 @@ def _metadata(path: Path, listing: Listing) -> dict[str, Any]:
     """metadata.yaml as far as it can be read; what is wrong with it goes to the notes."""
     file = path / "metadata.yaml"
     if not file.is_file():
-        listing.notes.append(f"{path} has no metadata.yaml: it is still being recorded, or its recorder was killed")
+        if not any(path.glob("*.bag")):  # ROS 1 has none
+            why = "it is still being recorded, its recorder was killed, or the files were copied without it"
+            listing.notes.append(f"{path} has no metadata.yaml: {why}")
         return {}
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
