@@ -604,6 +604,18 @@ def test_a_folder_without_a_bag_is_refused(tmp_path):
         read(tmp_path)
 
 
+def test_what_a_damaged_bag_lacks_is_refused_with_the_damage(tmp_path):
+    (tmp_path / "bag.mcap").write_bytes(begin() + definitions() + body(rows(1)) + b"\5cut")
+    for refused in (lambda: check_playable(tmp_path / "bag.mcap", ["/b"]), lambda: find_frames(tmp_path / "bag.mcap")):
+        with pytest.raises(FileFormatError, match=r"lacks what .*The bag is damaged: .*cut in the record"):
+            refused()
+
+
+@pytest.mark.parametrize("plugin", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+def test_a_path_may_have_any_characters(tmp_path, plugin):
+    assert read(write(tmp_path / "a?b#c%20 é", rows(20), plugin)) == rows(20)
+
+
 def test_what_a_file_is_does_not_depend_on_its_name(tmp_path):
     shutil.copy(write(tmp_path / "bag", rows(20), StoragePlugin.SQLITE3), tmp_path / "named.mcap")
     assert read(tmp_path / "named.mcap") == rows(20)

@@ -27,6 +27,7 @@ __all__ = [
     "Bag",
     "BagWriter",
     "Contents",
+    "because",
     "contents",
     "damage",
     "decode",
@@ -271,6 +272,11 @@ def damage(path: str | Path) -> list[str]:
         return bag.damage
 
 
+def because(damage: list[str]) -> str:
+    """What to add to a refusal for something that a damaged bag lacks; "" for a whole one."""
+    return f" The bag is damaged: {'; '.join(damage)}." if damage else ""
+
+
 @dataclass(frozen=True)
 class Contents:
     """How much of what a bag holds."""
@@ -290,7 +296,7 @@ def require_topics(path: str | Path, needed: dict[str, str], purpose: str) -> No
     """Raise FileFormatError naming each topic of `needed` (topic -> type) of which the bag has no message."""
     with open_bag(path) as bag:
         found = {c.topic: c.msgtype for c in bag.connections if c.msgcount}
-        lost = f" It is damaged: {'; '.join(bag.damage)}." if bag.damage else ""
+        lost = because(bag.damage)
     lacking = [f"{t} ({kind})" for t, kind in needed.items() if found.get(t) != kind]
     if lacking:
         there = ", ".join(sorted(found)) or "none"

@@ -84,7 +84,7 @@ def live_rollout(run: str | Path, episode: int = 0, part: bool = False) -> Rollo
     elif episode >= len(complete):
         why = "; ".join(e.reason for e in episodes if e not in complete) or "tracking never started"
         hint = " `dexhot report` shows it as far as it came." if episodes and not complete else ""
-        hint += f" The bag is damaged: {'; '.join(damage)}." if damage else ""
+        hint += bags.because(damage)
         raise FileFormatError(f"{run} holds {len(complete)} clips tracked to the end, not {episode + 1}: {why}.{hint}")
     else:
         chosen = complete[episode]

@@ -134,7 +134,8 @@ def find_frames(path: str | Path) -> BagFrames:
     lacking += [source.info] if source.info not in found else []
     if lacking:
         there = ", ".join(sorted(found)) or "none"
-        raise FileFormatError(f"{path} lacks what a camera gives: {', '.join(lacking)}; its topics: {there}.")
+        what = f"{path} lacks what a camera gives: {', '.join(lacking)}; its topics: {there}."
+        raise FileFormatError(what + bags.because(lost))
     return source
 
 
