@@ -106,7 +106,7 @@ def test_a_bag_is_read_while_it_is_recorded_and_stays_whole(tmp_path):
     writer.flush()
     before = snapshot(tmp_path)
     with bags.open_bag(tmp_path / "bag") as bag:
-        assert sum(1 for _ in bag.messages()) == 10 and not bag.damage and "still being recorded" in " ".join(bag.notes)
+        assert sum(1 for _ in bag.messages()) == 10 and not bag.damage and "bag.mcap has no end" in " ".join(bag.notes)
     assert snapshot(tmp_path) == before
     for k in range(10, 25):
         writer.write(topic, k, header(str(k)))
@@ -255,6 +255,8 @@ def test_every_layout_of_mcap_is_read_in_the_order_of_time(tmp_path, layout, mon
     monkeypatch.setattr(mcap, "STRETCH", 1000)
     path = tmp_path / "bag.mcap"
     path.write_bytes(layouts()[layout])
+    with bags.open_bag(path) as bag:
+        assert all(block.chunk or block.length < 1000 for block in bag.parts[0].blocks)
     assert read(path) == rows(40) and not damage_of(path)
     assert bags.contents(path).counts == {"/a": 20, "/b": 20}
     (tmp_path / "packed.mcap.zstd").write_bytes(zstd.compress(path.read_bytes()))
@@ -266,9 +268,30 @@ def test_what_is_out_of_order_by_more_than_the_window_is_still_all_there(tmp_pat
     monkeypatch.setattr(mcap, "WINDOW", 1500)
     late = chunk(body(rows(1)), 1000, 1000)  # a clock that was set back: it comes first by time, and last in the file
     path = tmp_path / "bag.mcap"
-    chunks = b"".join(chunk(body(rows(10, 10 * k)), 1000, 2000) for k in range(1, 6))
+    indexed = message_index(1, 5) + message_index(2, 5)
+    chunks = b"".join(chunk(body(rows(10, 10 * k)), 1000, 2000) + indexed for k in range(1, 6))
     path.write_bytes(begin() + definitions() + chunks + late + end())
-    assert sorted(read(path)) == sorted(rows(1) + rows(50, 10)) and not damage_of(path)
+    found = read(path)
+    assert sorted(found) == sorted(rows(1) + rows(50, 10)) and not damage_of(path)
+    assert found != sorted(found, key=lambda row: row[1])  # they did not all wait for it
+
+
+def test_chunks_in_any_order_do_not_wait_for_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(mcap, "WINDOW", 1500)
+    path = tmp_path / "bag.mcap"
+    chunks = [chunk(body(rows(10, 10 * k)), 1000 + 10 * k, 1009 + 10 * k) for k in range(6)]
+    path.write_bytes(begin() + definitions() + b"".join(chunks[::-1]) + end())
+    assert read(path) == rows(60)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_fewer_messages_than_the_statistics_count_are_said(tmp_path, packed):
+    data = begin() + definitions() + body(rows(8)) + record(15, bytes(4))
+    statistics = record(11, struct.pack("<QHIIIIQQ", 10, 1, 2, 0, 0, 0, 0, 0) + struct.pack("<I", 0))
+    data += statistics + record(2, struct.pack("<QQI", len(data), 0, 0)) + MAGIC
+    path = tmp_path / "bag.mcap"
+    path.write_bytes(zstd.compress(data) if packed else data)
+    assert read(path) == rows(8) and "lacks 2 of the 10 messages in its index" in damage_of(path)[0]
 
 
 def test_a_damaged_chunk_costs_only_itself_and_is_named(tmp_path):
