@@ -125,15 +125,26 @@ def test_a_log_of_a_running_sqlite_recorder_is_read_and_left_alone(tmp_path):
     for k in range(200):
         database.execute(add, (k, k, header(f"{k} {'x' * 500}")))
     database.commit()
-    database.execute("PRAGMA cache_spill=1")
-    database.execute("PRAGMA cache_size=2")
-    for k in range(200, 400):  # what is not committed goes to the log too, where the cache is full
+    size = (tmp_path / "bag_0.db3-wal").stat().st_size
+    database.execute("PRAGMA cache_size=5")
+    for k in range(200, 600):  # what is not committed goes to the log too, where the cache is full
         database.execute(add, (k, k, header(f"{k} {'x' * 500}")))
+    assert (tmp_path / "bag_0.db3-wal").stat().st_size > size
     before = snapshot(tmp_path)
     assert [time for _, time, _ in read(tmp_path)] == list(range(200))
     assert read(tmp_path / "bag_0.db3") == read(tmp_path) and not damage_of(tmp_path)
     assert snapshot(tmp_path) == before
     database.close()
+
+
+def test_a_sqlite_bag_in_log_mode_gets_no_files_beside_it(tmp_path):
+    file = write(tmp_path / "bag", rows(20), StoragePlugin.SQLITE3)
+    database = sqlite3.connect(file)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.close()
+    before = snapshot(tmp_path)
+    with bags.open_bag(file) as bag:
+        assert sum(1 for _ in bag.messages()) == 20 and snapshot(tmp_path) == before
 
 
 def test_50_gb_without_an_index_are_opened_in_little_memory(tmp_path):
@@ -415,6 +426,17 @@ def test_the_qos_of_metadata_serves_where_the_file_has_none(tmp_path):
     assert [p.durability for [p] in profiles] == [QosDurability.TRANSIENT_LOCAL] * 2
 
 
+def test_a_part_that_metadata_does_not_name_is_read_too(split):
+    """As a recorder leaves it that is killed after metadata.yaml was written anew by hand."""
+    write(split.parent / "other", rows(2))
+    shutil.copy(split.parent / "other" / "metadata.yaml", split / "metadata.yaml")
+
+    def first_part(information: dict) -> None:
+        information["relative_file_paths"] = ["rec_0.mcap"]
+
+    assert read(edited(split, first_part)) == rows(90) and not damage_of(split)
+
+
 def test_a_part_that_metadata_names_and_nobody_has_is_damage(tmp_path):
     write(tmp_path / "bag", rows(20)).rename(tmp_path / "bag" / "bag_0.mcap")
 
@@ -454,6 +476,13 @@ def test_a_folder_with_or_without_metadata_is_what_its_file_is(tmp_path, plugin,
     assert snapshot(tmp_path) == before
 
 
+def test_of_a_file_that_is_there_both_ways_the_whole_one_is_read(tmp_path):
+    """As while a recorder compresses a part that it has closed."""
+    file = write(tmp_path / "bag", rows(40))
+    file.with_name("bag.mcap.zstd").write_bytes(zstd.compress(file.read_bytes())[:500])
+    assert read(tmp_path / "bag") == rows(40) and not damage_of(tmp_path / "bag")
+
+
 def test_a_compressed_file_is_read_in_pieces_and_backwards(tmp_path):
     content = np.random.default_rng(0).integers(0, 9, 3_000_000, np.uint8).tobytes()
     (tmp_path / "packed").write_bytes(zstd.compress(content[:2_000_000]) + zstd.compress(content[2_000_000:]))
@@ -484,6 +513,18 @@ def test_wherever_a_sqlite_file_is_cut_no_message_is_made_up(tmp_path):
         assert found == [row for row in expected if row in found] and damage_of(path)
         best = max(best, len(found))
     assert best > 100
+
+
+def test_an_index_of_times_that_lacks_rows_is_not_followed(tmp_path):
+    file = write(tmp_path / "bag", rows(40), StoragePlugin.SQLITE3)
+    database = sqlite3.connect(file)
+    database.executescript(
+        "CREATE TABLE other(timestamp INTEGER); CREATE INDEX empty ON other(timestamp); PRAGMA writable_schema=ON;"
+        "UPDATE sqlite_master SET rootpage = (SELECT rootpage FROM sqlite_master WHERE name = 'empty')"
+        " WHERE name = 'timestamp_idx';"
+    )
+    database.close()
+    assert read(file) == rows(40)
 
 
 def ros1_bag(path: Path) -> None:
