@@ -51,9 +51,8 @@ class Inventory:
     notes: list[str] = field(default_factory=list)
 
     def lost(self, what: str) -> None:
-        """Remember a loss, once."""
-        if what not in self.damage:
-            self.damage.append(what)
+        """Remember a loss."""
+        self.damage.append(what)
 
 
 class Part(Protocol):

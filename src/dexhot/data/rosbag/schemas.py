@@ -37,10 +37,9 @@ def store_of(msgtype: str, definition: MessageDefinition) -> Typestore:
         if all(_same(standard, name, found) for name, found in own.items()) and msgtype in standard.fielddefs:
             return standard
         store = get_typestore(Stores.EMPTY)
-        others = {name: found for name, found in standard.fielddefs.items() if name not in own}
-        store.fielddefs.update(others)
-        store.types.update({name: standard.types[name] for name in others if name in standard.types})
-        for name in own:  # also those that Stores.EMPTY brings along: the bag's are the right ones
+        store.fielddefs.update(standard.fielddefs)
+        store.types.update(standard.types)
+        for name in own:  # the bag's are the right ones
             store.fielddefs.pop(name, None)
         store.register(own)
     except (TypesysError, KeyError, ValueError, SyntaxError) as e:
