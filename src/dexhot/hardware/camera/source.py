@@ -39,7 +39,7 @@ def camera_source(text: str, mode: Mode) -> Callable[[], Camera]:
         return partial(SimCamera, mode.width, mode.height, mode.fps)
     if kind == "bag" and rest:
         source = find_frames(locate(rest))
-        return lambda: FileCamera(text, source.__iter__, mode.loop, notice=source.left_out)
+        return lambda: FileCamera(text, source.__iter__, mode.loop, notice=source.left_out, lost=source.lost)
     if kind == "dir" and rest:
         check_directory(Path(rest))
         return lambda: FileCamera(text, partial(directory_frames, Path(rest)), mode.loop)
