@@ -19,6 +19,8 @@ class Args:
     """Play the Demonstration on the arm rig (shaper, arm kinematics, arm and hand) instead of the floating hand."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Keep the Rollout with its metrics in this file."""
+    force: bool = False
+    """Replace a file of another kind that is at the place of an output."""
     json: bool = False
     """End with one JSON line."""
 
@@ -28,12 +30,14 @@ def run(args: Args) -> None:
     from dexhot.cli.output import console, print_json
     from dexhot.control.pipeline import on_arm
     from dexhot.data.bags import is_bag_file
-    from dexhot.data.files import load, save
+    from dexhot.data.files import check_out, file_of, load, save
     from dexhot.data.types import Demonstration, Rollout
     from dexhot.errors import FileFormatError
     from dexhot.evaluation.from_bag import live_rollout
     from dexhot.evaluation.score import rejudge, score
 
+    if args.out:
+        check_out(file_of(args.out, Rollout), "dexhot/rollout", args.force)
     recorded = args.file.is_dir() or is_bag_file(args.file)
     item: Any = live_rollout(args.file) if recorded else load(args.file)
     if isinstance(item, Rollout):

@@ -1,7 +1,6 @@
 """A new, whole bag of one that is cut, damaged, split, compressed or of another storage; the old one is not touched."""
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from rosbags.interfaces import Connection
 from dexhot.data.bags import Bag, BagWriter, open_bag
 from dexhot.data.rosbag.part import NO_DEFINITION
 from dexhot.errors import DexhotError, FileFormatError
+from dexhot.scratch import make_scratch, remove_scratch
 
 
 def repair(
@@ -17,7 +17,7 @@ def repair(
 ) -> tuple[int, list[str]]:
     """Write all that can be read of `source` to a new bag `target` (MCAP): topics, types, definitions, QoS, messages.
 
-    It is made under a temporary name beside `target`; when it fails or is interrupted, nothing is left. Returns the
+    It is made in a scratch folder beside `target`; when it fails or is interrupted, nothing is left. Returns the
     number of messages and what was lost. Raises FileFormatError when `target` exists, or nothing of `source` can be
     read, and DexhotError when it cannot be written.
     """
@@ -33,8 +33,9 @@ def repair(
             lost = "".join(f" {text}." for text in bag.damage)
             raise FileFormatError(f"{source} holds no message that can be read: there is nothing to repair.{lost}")
         _one_definition_each(bag)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        temporary: Path | None = None
         try:
+            temporary = make_scratch(target.parent)
             with BagWriter(temporary / target.name) as writer:
                 copies: dict[tuple[str, str], Connection] = {}
                 for c in sorted(bag.connections, key=lambda c: c.msgdef.format is NO_DEFINITION.format):
@@ -49,7 +50,8 @@ def repair(
             why = e.strerror or str(e)
             raise DexhotError(f"{target} cannot be written: {why}; give --out a place with room to write.") from e
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            if temporary is not None:
+                remove_scratch(temporary)
         return writer.count, bag.damage
 
 

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process, scratch_folder
+from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
 from dexhot.nodes.graphs.rigs import RIGS, check_hand, check_rig, rig_processes
 from dexhot.nodes.parameters import load_schema
 from dexhot.nodes.run_folder import load_task, new_run_folder, write_run
+from dexhot.scratch import make_scratch
 
 ARGUMENTS = (
     Argument(
@@ -76,7 +77,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         task = task.at_speed(speed)
     require_reach(task.reference)
     recorded = arguments["record"] != "false"
-    folder = new_run_folder("real_track", task.reference.name, arguments["record"]) if recorded else scratch_folder()
+    folder = new_run_folder("real_track", task.reference.name, arguments["record"]) if recorded else make_scratch()
     names = [node.name for process in processes(arguments) for node in process.nodes]
     watched = [name for name in names if name not in ("supervisor", "viewer")]
     write_run(folder, "real_track", arguments, task)
