@@ -50,6 +50,15 @@ def shared_data() -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """The folder of cases from the field that lies beside the checkout; what they stand for is built by tests too."""
+    path = Path(os.environ.get("DEXHOT_SHARED_DATA") or ROOT.parent / "shared" / "data").parent / "cases"
+    if not path.is_dir():
+        pytest.skip(f"{path} does not exist.")
+    return path
+
+
 @pytest.fixture
 def cache(tmp_path, monkeypatch) -> Path:
     """An empty cache for one test."""

@@ -200,6 +200,19 @@ def test_a_bag_of_realsense2_camera_gives_its_frames(tmp_path):
     assert all((f.depth == 700).all() for f in found)
 
 
+def test_a_damaged_bag_gives_its_frames_and_at_the_end_what_is_lost(tmp_path):
+    write_bag(tmp_path / "bag")
+    file = tmp_path / "bag" / "bag.mcap"
+    with bags.open_bag(file) as bag:
+        [chunk] = bag.parts[0].blocks
+    file.write_bytes(file.read_bytes()[: chunk.offset + chunk.length] + b"\5cut")
+    camera = camera_source(f"bag:{file}", Mode())()
+    with pytest.raises(EndOfFrames) as end:
+        for _ in range(6):
+            assert camera.read(1.0) is not None
+    assert camera.number == 5 and "cut in the record" in end.value.lost[0]
+
+
 def test_a_cameras_namespace_does_not_matter(tmp_path):
     """realsense2_camera of 2024 and later says /camera/camera/color/image_raw."""
     write_bag(tmp_path / "bag", prefix="/camera")

@@ -141,6 +141,28 @@ def test_a_clip_that_does_not_exist_is_counted(tmp_path, known):
         live_rollout(write_run(tmp_path, known, range(-3, len(known.q))), episode=1)
 
 
+def test_a_run_is_found_by_its_bag_and_by_the_file_in_it(tmp_path, known):
+    run = write_run(tmp_path, known, range(-3, len(known.q)))
+    expected = live_rollout(run)
+    for path in (run / "bag", run / "bag" / "bag.mcap"):
+        rollout = live_rollout(path)
+        np.testing.assert_array_equal(rollout.q, expected.q)
+        assert rollout.provenance == expected.provenance
+    (run / "reference.npz").unlink()
+    with pytest.raises(FileFormatError, match=r"not a recorded run: it has no bag/ beside reference\.npz"):
+        live_rollout(run / "bag")
+
+
+def test_what_a_damaged_bag_lost_stands_beside_what_is_left(tmp_path, known):
+    run = write_run(tmp_path, known, range(-3, len(known.q)))
+    file = run / "bag" / "bag.mcap"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 3])
+    with pytest.raises(FileFormatError, match=r"The bag is damaged: .*cut in the record"):
+        live_rollout(run)
+    rollout = live_rollout(run, part=True)
+    assert 2 <= len(rollout.q) < len(known.q) and "cut in the record" in rollout.provenance["bag_damage"][0]
+
+
 def test_a_bag_without_the_needed_topics_names_them(tmp_path, known):
     with pytest.raises(FileFormatError, match=HAND):
         live_rollout(write_run(tmp_path, known, range(3), leave_out=(HAND,)))

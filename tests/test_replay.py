@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,17 @@ def test_a_replay_gives_the_recorded_commands(recorded, ros_domain):
 def test_another_controller_is_found_to_differ(recorded, ros_domain):
     assert run(REPLAY, str(recorded), "ShiftedController").returncode == 0
     assert not json.loads((recorded / "replay.json").read_text())["equal"]
+
+
+@pytest.mark.ros
+def test_a_damaged_run_is_replayed_as_far_as_it_goes_with_exit_code_1(recorded, ros_domain, tmp_path):
+    shutil.copytree(recorded / "bag", tmp_path / "bag")
+    file = tmp_path / "bag" / "bag.mcap"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    result = run(REPLAY, str(tmp_path), "OrderedController")
+    assert result.returncode == 1 and "commands are" in result.stderr, result.stderr
+    found = json.loads((tmp_path / "replay.json").read_text())
+    assert found["commands_compared"] > 5 and "cut in the record" in found["bag_damage"][0]
 
 
 @pytest.mark.ros

@@ -17,6 +17,7 @@ COMMANDS = {
     "up": "bring up a graph of ROS nodes without ros2 launch: dexhot up real_track rig:=sim",
     "replay": "replay a recorded run through its controller, or play any bag",
     "capture": "record a camera and the robot's state",
+    "bag": "what a bag holds and what is wrong with it; a whole copy of a damaged one",
     "datasets": "list and get datasets of human demonstrations",
     "generate": "parametric demonstrations, from a seed",
     "object": "add a scanned object, list the objects",

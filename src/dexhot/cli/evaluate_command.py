@@ -29,6 +29,7 @@ def run(args: Args) -> None:
     """Judge the file and print every metric."""
     from dexhot.cli.output import console, print_json
     from dexhot.control.pipeline import on_arm
+    from dexhot.data.bags import is_bag_file
     from dexhot.data.files import check_out, file_of, load, save
     from dexhot.data.types import Demonstration, Rollout
     from dexhot.errors import FileFormatError
@@ -37,7 +38,8 @@ def run(args: Args) -> None:
 
     if args.out:
         check_out(file_of(args.out, Rollout), "dexhot/rollout", args.force)
-    item: Any = live_rollout(args.file) if args.file.is_dir() else load(args.file)
+    recorded = args.file.is_dir() or is_bag_file(args.file)
+    item: Any = live_rollout(args.file) if recorded else load(args.file)
     if isinstance(item, Rollout):
         rollout = rejudge(item)
     elif isinstance(item, Demonstration):
@@ -46,6 +48,8 @@ def run(args: Args) -> None:
         kind = type(item).__name__
         raise FileFormatError(f"{args.file} holds a {kind}; evaluate takes a Demonstration, a Rollout, a run's folder.")
     _show(rollout)
+    for lost in rollout.provenance.get("bag_damage", []):
+        console.print(f"damaged: {lost}", soft_wrap=True, highlight=False)
     if args.out:
         console.print(f"kept in {save(rollout, args.out)}")
     if args.json:

@@ -45,6 +45,7 @@ def run(args: Args) -> None:
     summary(rollout.name, {id: written["metrics"][id] for id in chosen})
     if "stopped" in rollout.provenance:
         written["notes"].append(f"stopped on the way: {rollout.provenance['stopped']}")
+    written["notes"] += rollout.provenance.get("bag_damage", [])
     for note in [*written["notes"], page]:
         console.print(note, soft_wrap=True, highlight=False)
     if args.strip:
@@ -58,8 +59,11 @@ def write(args: Args) -> tuple[Path, Any, dict[str, Any]]:
     import json
 
     from dexhot.cli.output import console
+    from dexhot.data.bags import is_bag_file, run_folder
     from dexhot.evaluation.report import check_report_folder, write_report
 
+    if is_bag_file(args.source) or args.source.is_dir():
+        args.source = run_folder(args.source, holds="reference.npz") or args.source
     beside = args.source / "report" if args.source.is_dir() else args.source.with_suffix(".report")
     out = check_report_folder(args.out or beside, args.force)
     rollout, extra = _read(args)
@@ -86,6 +90,7 @@ def _draw_strip(rollout: Any, path: Path) -> None:
 
 def _read(args: Args) -> tuple[Any, dict[str, Any]]:
     """The rollout of the source, and what a run's folder knows beside it."""
+    from dexhot.data.bags import is_bag_file, locate
     from dexhot.data.files import load
     from dexhot.data.types import Demonstration, Rollout
     from dexhot.errors import FileFormatError
@@ -93,9 +98,9 @@ def _read(args: Args) -> tuple[Any, dict[str, Any]]:
     from dexhot.evaluation.loop_table import loop_table
     from dexhot.evaluation.score import score
 
-    if args.source.is_dir():
+    if args.source.is_dir() or is_bag_file(args.source):
         rollout = live_rollout(args.source, args.episode, part=True)
-        return rollout, {"loop": loop_table(args.source / "bag")} | _run_facts(args.source)
+        return rollout, {"loop": loop_table(locate(args.source))} | _run_facts(args.source)
     item: object = load(args.source)
     if isinstance(item, Demonstration):
         item = score(item)

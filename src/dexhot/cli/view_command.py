@@ -26,6 +26,7 @@ class Args:
 def run(args: Args) -> None:
     """Serve the scene until Ctrl-C."""
     from dexhot.cli.output import console, print_json
+    from dexhot.data.bags import is_bag_file
     from dexhot.data.files import load
     from dexhot.errors import DexhotError
     from dexhot.evaluation.from_bag import live_rollout
@@ -34,7 +35,8 @@ def run(args: Args) -> None:
 
     if not 0 < args.port < 65536:
         raise DexhotError(f"--port must be between 1 and 65535, not {args.port}.")
-    item: object = live_rollout(args.file, part=True) if args.file.is_dir() else load(args.file)
+    recorded = args.file.is_dir() or is_bag_file(args.file)
+    item: object = live_rollout(args.file, part=True) if recorded else load(args.file)
     server = new_server(args.host, args.port)
     try:
         player = Player(server, make_show(server, item))

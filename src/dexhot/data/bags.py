@@ -1,35 +1,50 @@
-"""Rosbags (MCAP, as `ros2 bag` has them) without ROS: written so that a kill loses a second, read, and recovered.
+"""Rosbags (as `ros2 bag` has them) without ROS: written so that a kill loses a second, and read without ever writing.
 
-A writer that was killed leaves whole chunks without index or metadata.yaml; `open_bag` repairs such a bag in place.
+A bag that is cut, damaged or still being recorded is read as far as it goes: `Bag.damage` says what was lost,
+`Bag.notes` what else is unusual. `dexhot bag repair` alone makes a new bag of one (bag_repair.py).
 """
 
 import os
-import shutil
-import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rosbags.interfaces import Connection, Qos
-from rosbags.rosbag2 import Reader, ReaderError, Writer
+from backports import zstd
+from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat, Qos
+from rosbags.rosbag2 import Writer
 from rosbags.rosbag2.enums import CompressionFormat, CompressionMode, StoragePlugin
-from rosbags.typesys import Stores, get_typestore
-from rosbags.typesys.store import Typestore
+from rosbags.serde import SerdeError
 
+from dexhot.data.rosbag.compressed import ZSTD
+from dexhot.data.rosbag.folder import COMPRESSED, SUFFIXES, list_files, open_file
+from dexhot.data.rosbag.part import Channel, Part
+from dexhot.data.rosbag.schemas import store_of, titled, typestore
 from dexhot.errors import FileFormatError
 
-MAGIC = b"\x89MCAP0\r\n"
-FOOTER = b"\x02" + struct.pack("<Q", 20) + bytes(20) + MAGIC  # no summary: the reader scans the file
-HEADER_LENGTH = 9  # of a record: opcode and length
+__all__ = [
+    "Bag",
+    "BagWriter",
+    "Contents",
+    "because",
+    "contents",
+    "damage",
+    "decode",
+    "is_bag_file",
+    "locate",
+    "messages",
+    "open_bag",
+    "require_topics",
+    "run_folder",
+    "serialized",
+    "stamp_ns",
+    "topics",
+    "typestore",
+]
 
-
-@cache
-def typestore() -> Typestore:
-    """The message definitions of Jazzy's standard packages."""
-    return get_typestore(Stores.ROS2_JAZZY)
+UNKNOWN_HASH = "RIHS01_" + 64 * "0"  # of a type that nobody defines
+Key = tuple[str, str, str]  # topic, message type and its definition
 
 
 class BagWriter:
@@ -54,10 +69,33 @@ class BagWriter:
             )
         return self._writer.add_connection(name, msgtype, typestore=typestore(), offered_qos_profiles=qos)
 
+    def copy_topic(self, source: Connection) -> Connection:
+        """A topic as another bag has it: its type with its definition, its hash and its QoS."""
+        msgdef, digest = source.msgdef, source.digest
+        try:
+            store = store_of(source.msgtype, msgdef)
+            if msgdef.format is MessageDefinitionFormat.NONE:
+                text = store.generate_msgdef(source.msgtype, ros_version=2)[0]
+                msgdef = MessageDefinition(MessageDefinitionFormat.MSG, text)
+            digest = digest or store.hash_rihs01(source.msgtype)
+        except FileFormatError:
+            pass  # its bytes are kept as they are
+        return self._writer.add_connection(
+            source.topic,
+            source.msgtype,
+            msgdef=titled(source.msgtype, msgdef),
+            rihs01=digest or UNKNOWN_HASH,
+            offered_qos_profiles=source.ext.offered_qos_profiles,  # type: ignore[union-attr]
+        )
+
     def write(self, topic: Connection, time_ns: int, data: bytes) -> None:
         """One serialized message at its receive time; a clock that steps back does not disturb the order."""
         self._last = max(self._last, time_ns)
-        self._writer.write(topic, self._last, data)
+        self.copy(topic, self._last, data)
+
+    def copy(self, topic: Connection, time_ns: int, data: bytes) -> None:
+        """One serialized message with the time that another bag has for it."""
+        self._writer.write(topic, time_ns, data)
         self.count += 1
 
     def write_message(self, topic: Connection, time_ns: int, message: Any) -> None:
@@ -83,27 +121,160 @@ class BagWriter:
         self.close()
 
 
-@contextmanager
-def open_bag(path: str | Path) -> Iterator[Reader]:
-    """A reader of the bag, which is repaired first when its writer was killed. Raises FileFormatError."""
+class Bag:
+    """An open bag. Its parts follow each other in the order of the files, as `ros2 bag play` has them; within each,
+    messages are in the order of receive time.
+
+    `connections`: its topics with their counts. `start`, `end`: ns, of the first and the last message. `damage`: what
+    is lost, and after `messages` what was found to be; `notes`: what is unusual without a loss.
+    """
+
+    def __init__(self, path: Path):
+        """Raises FileFormatError when nothing of it can be read."""
+        self.path = path
+        self.parts: list[Part] = []
+        listing = list_files(path)
+        self._damage, self.notes = listing.damage, listing.notes
+        refusals: list[FileFormatError] = []
+        try:
+            for file in listing.files:
+                try:
+                    self.parts.append(open_file(file))
+                except FileFormatError as e:
+                    refusals.append(e)
+            if not self.parts:
+                raise refusals[0]
+        except BaseException:
+            self.close()
+            raise
+        self._damage += map(str, refusals)
+        self.notes += (note for part in self.parts for note in part.inventory.notes)
+        self.connections, self._maps = self._connect(listing.qos)
+        self.start = min(part.inventory.start for part in self.parts)
+        self.end = max(part.inventory.end for part in self.parts)
+
+    def _connect(self, qos: dict[str, list[Qos]]) -> tuple[list[Connection], list[dict[int, Connection]]]:
+        """One connection for each topic, type and definition; and which each part's channels belong to."""
+        found: dict[Key, Connection] = {}
+        keys: list[dict[int, Key]] = []
+        for part in self.parts:
+            keys.append({})
+            for number, channel in part.inventory.channels.items():
+                count = part.inventory.counts.get(number, 0)
+                if reason := _unreadable(channel):
+                    if count:
+                        self._damage.append(f"{self.path}: {channel.topic} is not read: {reason}")
+                    continue
+                key = keys[-1][number] = channel.topic, channel.msgtype, channel.msgdef.data
+                known = found.get(key) or _connection(len(found), channel, self)
+                offered = known.ext.offered_qos_profiles or channel.qos or qos.get(channel.topic, [])  # type: ignore[union-attr]
+                ext = ConnectionExtRosbag2("cdr", offered)
+                found[key] = known._replace(msgcount=known.msgcount + count, ext=ext)
+        return list(found.values()), [{n: found[key] for n, key in numbers.items()} for numbers in keys]
+
+    @property
+    def damage(self) -> list[str]:
+        """What is lost, each loss once."""
+        found = (text for part in self.parts for text in part.inventory.damage)
+        return list(dict.fromkeys([*self._damage, *found]))
+
+    @property
+    def message_count(self) -> int:
+        """Of all topics."""
+        return sum(c.msgcount for c in self.connections)
+
+    @property
+    def duration(self) -> int:
+        """ns from the first message to the last."""
+        return max(0, self.end - self.start)
+
+    def messages(self, chosen: Iterable[Connection] | None = None) -> Iterator[tuple[Connection, int, bytes]]:
+        """(connection, receive time ns, serialized message) of the `chosen` connections, or of all."""
+        numbers = None if chosen is None else {c.id for c in chosen}
+        for part, channels in zip(self.parts, self._maps):
+            wanted = {n: c for n, c in channels.items() if numbers is None or c.id in numbers}
+            if not wanted:
+                continue
+            for connection, time_ns, data in part.messages(wanted):
+                if data[:4] == ZSTD:  # `ros2 bag record --compression-mode message`
+                    try:
+                        data = zstd.decompress(data)
+                    except zstd.ZstdError as e:
+                        part.inventory.lost(f"{self.path}: a compressed message of {connection.topic} is damaged ({e})")
+                        continue
+                yield connection, time_ns, data
+
+    def close(self) -> None:
+        """Close its files."""
+        for part in self.parts:
+            part.close()
+
+
+def _connection(number: int, channel: Channel, owner: Bag) -> Connection:
+    ext = ConnectionExtRosbag2("cdr", [])
+    return Connection(number, channel.topic, channel.msgtype, channel.msgdef, channel.digest, 0, ext, owner)
+
+
+def _unreadable(channel: Channel) -> str:
+    """Why the messages of a channel are none of ROS 2, or ""."""
+    if channel.encoding != "cdr":
+        return f"its messages are {channel.encoding or 'of an unnamed encoding'}, and ROS 2's are cdr"
+    return "" if channel.msgtype else "the file does not say its message type"
+
+
+def locate(path: str | Path) -> Path:
+    """The bag that `path` means: that in the folder of a run or of a capture, or itself."""
     path = Path(path)
-    if path.is_dir() and not (path / "metadata.yaml").is_file() and any(path.glob("*.mcap")):
-        recover(path)
+    return path / "bag" if (path / "bag").is_dir() else path
+
+
+def is_bag_file(path: str | Path) -> bool:
+    """Whether a path is a file that is called as the files of bags are."""
+    return Path(path).is_file() and Path(path).name.removesuffix(COMPRESSED).endswith(SUFFIXES)
+
+
+def run_folder(path: str | Path, holds: str = "run.json") -> Path | None:
+    """The folder of the run that a bag, one of its files, or the folder itself belongs to; None for any other bag.
+
+    `holds`: the file by which it is known.
+    """
+    bag = locate(path).absolute()
+    folder = (bag if bag.is_dir() else bag.parent).parent
+    return folder if (folder / holds).is_file() else None
+
+
+@contextmanager
+def open_bag(path: str | Path) -> Iterator[Bag]:
+    """A reader of the bag: a folder, or one file, of MCAP, sqlite3 or ROS 1. Nothing is written anywhere.
+
+    Raises FileFormatError when nothing of it can be read.
+    """
+    path = Path(path)
     try:
-        reader = Reader(path)
-        reader.open()
-    except (OSError, ReaderError, ValueError, KeyError) as e:
-        raise FileFormatError(f"{path} cannot be read as a rosbag: {e}") from e
+        bag = Bag(path)
+    except OSError as e:
+        raise FileFormatError(f"{path} cannot be read: {e.strerror or e}; see that it is there and may be read.") from e
     try:
-        yield reader
+        yield bag
     finally:
-        reader.close()
+        bag.close()
 
 
 def topics(path: str | Path) -> dict[str, str]:
     """topic -> message type of a bag."""
-    with open_bag(path) as reader:
-        return {c.topic: c.msgtype for c in reader.connections}
+    with open_bag(path) as bag:
+        return {c.topic: c.msgtype for c in bag.connections}
+
+
+def damage(path: str | Path) -> list[str]:
+    """What is lost of a bag, as far as it shows without reading its messages."""
+    with open_bag(path) as bag:
+        return bag.damage
+
+
+def because(damage: list[str]) -> str:
+    """What to add to a refusal for something that a damaged bag lacks; "" for a whole one."""
+    return f" The bag is damaged: {'; '.join(damage)}." if damage else ""
 
 
 @dataclass(frozen=True)
@@ -116,88 +287,51 @@ class Contents:
 
 def contents(path: str | Path) -> Contents:
     """Duration and messages per topic of a bag. Raises FileFormatError."""
-    with open_bag(path) as reader:
-        counts = {c.topic: c.msgcount for c in reader.connections if c.msgcount}
-        return Contents(reader.duration * 1e-9 if counts else 0.0, counts)
+    with open_bag(path) as bag:
+        counts = {c.topic: c.msgcount for c in bag.connections if c.msgcount}
+        return Contents(bag.duration * 1e-9 if counts else 0.0, counts)
 
 
 def require_topics(path: str | Path, needed: dict[str, str], purpose: str) -> None:
     """Raise FileFormatError naming each topic of `needed` (topic -> type) of which the bag has no message."""
-    with open_bag(path) as reader:
-        found = {c.topic: c.msgtype for c in reader.connections if c.msgcount}
+    with open_bag(path) as bag:
+        found = {c.topic: c.msgtype for c in bag.connections if c.msgcount}
+        lost = because(bag.damage)
     lacking = [f"{t} ({kind})" for t, kind in needed.items() if found.get(t) != kind]
     if lacking:
         there = ", ".join(sorted(found)) or "none"
         raise FileFormatError(
-            f"{path} lacks what {purpose} needs: {', '.join(lacking)}; its topics with messages: {there}."
+            f"{path} lacks what {purpose} needs: {', '.join(lacking)}; its topics with messages: {there}.{lost}"
         )
 
 
 def messages(path: str | Path, wanted: set[str] | None = None) -> Iterator[tuple[str, int, Any]]:
-    """(topic, receive time ns, message) in recorded order; of the topics `wanted`, or of all."""
+    """(topic, receive time ns, message) in recorded order; of the topics `wanted`, or of all.
+
+    Messages are decoded by the bag's own definitions. Raises FileFormatError for one that cannot be.
+    """
     for connection, time_ns, data in serialized(path, wanted):
-        yield connection.topic, time_ns, typestore().deserialize_cdr(data, connection.msgtype)
+        yield connection.topic, time_ns, decode(connection, data)
+
+
+def decode(connection: Connection, data: bytes) -> Any:
+    """A message by the definition of its connection. Raises FileFormatError."""
+    try:
+        return store_of(connection.msgtype, connection.msgdef).deserialize_cdr(data, connection.msgtype)
+    except (SerdeError, ValueError, IndexError, KeyError, AssertionError, UnicodeDecodeError) as e:
+        raise FileFormatError(
+            f"a message of {connection.topic} is no {connection.msgtype}, or damaged ({e or type(e).__name__}); "
+            "`dexhot bag info` tells what is wrong with its bag."
+        ) from e
 
 
 def serialized(path: str | Path, wanted: set[str] | None = None) -> Iterator[tuple[Connection, int, bytes]]:
-    """(connection, receive time ns, serialized message) in recorded order. Raises FileFormatError for a damaged bag."""
-    with open_bag(path) as reader:
-        chosen = [c for c in reader.connections if wanted is None or c.topic in wanted]
-        if not chosen:
-            return
-        try:
-            yield from reader.messages(chosen)
-        except (ReaderError, ValueError, EOFError) as e:
-            raise FileFormatError(f"{path} is damaged: {e}") from e
+    """(connection, receive time ns, serialized message) in recorded order. A damaged bag is read as far as it goes."""
+    with open_bag(path) as bag:
+        yield from bag.messages(c for c in bag.connections if wanted is None or c.topic in wanted)
 
 
 def stamp_ns(message: Any) -> int:
     """The stamp (ns) of a message with a header, or of a Header."""
     stamp = getattr(message, "header", message).stamp
     return stamp.sec * 1_000_000_000 + stamp.nanosec
-
-
-def recover(path: str | Path) -> int:
-    """Make the bag of a killed writer whole again, in place. Returns its number of messages. Raises FileFormatError."""
-    path = Path(path)
-    source = next(iter(sorted(path.glob("*.mcap"))), None)
-    if source is None:
-        raise FileFormatError(f"{path} holds no .mcap file; it is not the bag of a recorder.")
-    prefix, fixed = _whole_records(source), path.with_name(f".{path.name}.recovering")
-    shutil.rmtree(fixed, ignore_errors=True)
-    shutil.rmtree(path.with_name(f".{path.name}.unfinished"), ignore_errors=True)
-    readable = path / ".readable.mcap"
-    try:
-        readable.write_bytes(prefix + FOOTER)
-        with BagWriter(fixed) as writer, Reader(readable) as reader:
-            written = {
-                c.id: writer.topic(c.topic, c.msgtype, tuple(c.ext.offered_qos_profiles))  # type: ignore[union-attr]
-                for c in reader.connections
-            }
-            for connection, time_ns, data in reader.messages():
-                writer.write(written[connection.id], time_ns, data)
-    except ReaderError as e:
-        raise FileFormatError(f"{source} cannot be recovered: {e}") from e
-    finally:
-        readable.unlink(missing_ok=True)
-    (fixed / f"{fixed.name}.mcap").rename(fixed / source.name)
-    metadata = (fixed / "metadata.yaml").read_text().replace(f"{fixed.name}.mcap", source.name)
-    (fixed / "metadata.yaml").write_text(metadata)
-    path.rename(path.with_name(f".{path.name}.unfinished"))
-    fixed.rename(path)
-    shutil.rmtree(path.with_name(f".{path.name}.unfinished"))
-    return writer.count
-
-
-def _whole_records(source: Path) -> bytes:
-    """The file up to its last whole record, and before any summary."""
-    data = source.read_bytes()
-    if data[: len(MAGIC)] != MAGIC:
-        raise FileFormatError(f"{source} is not an MCAP file, or was killed before anything was written.")
-    end = len(MAGIC)
-    while end + HEADER_LENGTH <= len(data):
-        opcode, length = data[end], struct.unpack_from("<Q", data, end + 1)[0]
-        if opcode in (0x0F, 0x02) or end + HEADER_LENGTH + length > len(data):
-            break
-        end += HEADER_LENGTH + length
-    return data[:end]

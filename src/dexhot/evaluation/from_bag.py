@@ -62,15 +62,20 @@ class Episode:
 def live_rollout(run: str | Path, episode: int = 0, part: bool = False) -> Rollout:
     """The rollout of the `episode`-th clip that was tracked to its end, its metrics not yet computed.
 
-    `run`: a run's folder, with bag/ and reference.npz. `part`: where no clip was, what there is of the last one, beside
+    `run`: a run's folder, with bag/ and reference.npz, or that bag, or its file; what is lost of a damaged bag is
+    provenance["bag_damage"]. `part`: where no clip was, what there is of the last one, beside
     as much of its reference; provenance["stopped"] is then the reason why it ended. Raises FileFormatError when the bag
     lacks topics or frames, or holds no such clip, with the reason why tracking ended.
     """
-    run = Path(run)
-    if not (run / "bag").is_dir():
-        raise FileFormatError(f"{run} is not a recorded run: it has no bag/, as `dexhot up real_track` records.")
+    bag, folder = bags.locate(run), bags.run_folder(run, holds="reference.npz")
+    if folder is None:
+        raise FileFormatError(
+            f"{run} is not a recorded run: it has no bag/ beside reference.npz, as `dexhot up real_track` makes. A bag "
+            "alone does not say what was to be tracked: `dexhot replay` plays it, `dexhot bag info` describes it."
+        )
+    run = folder
     reference = load(run / "reference.npz", Reference)
-    series, episodes = read_bag(run / "bag", reference)
+    series, episodes, damage = read_bag(bag, reference)
     complete = [e for e in episodes if frames_tracked(e) >= len(reference.q)]
     stopped = {}
     if part and episodes and not complete:
@@ -79,6 +84,7 @@ def live_rollout(run: str | Path, episode: int = 0, part: bool = False) -> Rollo
     elif episode >= len(complete):
         why = "; ".join(e.reason for e in episodes if e not in complete) or "tracking never started"
         hint = " `dexhot report` shows it as far as it came." if episodes and not complete else ""
+        hint += bags.because(damage)
         raise FileFormatError(f"{run} holds {len(complete)} clips tracked to the end, not {episode + 1}: {why}.{hint}")
     else:
         chosen = complete[episode]
@@ -92,6 +98,8 @@ def live_rollout(run: str | Path, episode: int = 0, part: bool = False) -> Rollo
     pose = rows.get(TRUTH, rows[POSE])
     rollout = rebuild(reference, hand, obj, rows[ARM], rows[HAND], pose, rows[TARGET])
     rollout.provenance = {"run": run.name, "episode": episode, "clips": len(complete), **stopped}
+    if damage:
+        rollout.provenance["bag_damage"] = damage
     return rollout
 
 
@@ -109,25 +117,28 @@ def until(reference: Reference, count: int, run: Path) -> Reference:
     return replace(reference, **rows, grasp_start=start, grasp_end=end)
 
 
-def read_bag(bag: Path, reference: Reference) -> tuple[dict[str, Series], list[Episode]]:
-    """The stamped series that a rollout needs, and the episodes."""
+def read_bag(bag: Path, reference: Reference) -> tuple[dict[str, Series], list[Episode], list[str]]:
+    """The stamped series that a rollout needs, the episodes, and what of the bag is lost."""
     bags.require_topics(bag, NEEDED, "an evaluation")
     names = {ARM: list(FR3_JOINTS), HAND: reference.joint_names[6:], TARGET: reference.joint_names}
     series = {topic: Series([], []) for topic in (TRUTH, POSE, ARM, HAND, TARGET)}
     episodes: list[Episode] = []
-    for topic, _, message in bags.messages(bag, {*NEEDED, TRUTH}):
-        if topic == SAFETY:
-            follow_safety(episodes, message)
-            continue
-        row = pose_row(message) if topic in (TRUTH, POSE) else joint_row(message, names[topic], topic)
-        series[topic].stamps.append(bags.stamp_ns(message))
-        series[topic].rows.append(row)
+    with bags.open_bag(bag) as reader:
+        for connection, _, data in reader.messages(c for c in reader.connections if c.topic in {*NEEDED, TRUTH}):
+            topic, message = connection.topic, bags.decode(connection, data)
+            if topic == SAFETY:
+                follow_safety(episodes, message)
+                continue
+            row = pose_row(message) if topic in (TRUTH, POSE) else joint_row(message, names[topic], topic)
+            series[topic].stamps.append(bags.stamp_ns(message))
+            series[topic].rows.append(row)
+        damage = reader.damage
     if episodes and episodes[-1].end == np.iinfo(np.int64).max:
         episodes[-1].end = max(max(s.stamps, default=0) for s in series.values()) + round(TICK_NS / 2)
     for s in series.values():
         order = np.argsort(s.stamps, kind="stable")
         s.stamps, s.rows = [s.stamps[i] for i in order], [s.rows[i] for i in order]
-    return series, episodes
+    return series, episodes, damage
 
 
 def follow_safety(episodes: list[Episode], message: Any) -> None:

@@ -33,6 +33,5 @@ def check_playable(bag: Path, wanted: list[str]) -> None:
     lacking = [topic for topic in wanted if topic not in there]
     if lacking or not there:
         names = ", ".join(sorted(there)) or "none"
-        raise FileFormatError(
-            f"{bag} lacks what is to be played: {', '.join(lacking) or 'any topic'}; it has: {names}."
-        )
+        what = f"{bag} lacks what is to be played: {', '.join(lacking) or 'any topic'}; it has: {names}."
+        raise FileFormatError(what + bags.because(bags.damage(bag)))

@@ -13,13 +13,13 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 from rclpy.lifecycle import LifecyclePublisher
-from rosbags.interfaces import Connection, QosDurability
+from rosbags.interfaces import Connection
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from dexhot.data import bags
-from dexhot.errors import FileFormatError
+from dexhot.errors import DexhotError, FileFormatError
 from dexhot.hardware.camera.bag import BagFrames, find_frames, is_librealsense
 from dexhot.hardware.camera.codec import decode_color, decode_depth
 from dexhot.nodes import live_rig
@@ -27,6 +27,7 @@ from dexhot.nodes.bag_contents import IMAGE, PACKED, raw_topic
 from dexhot.nodes.base import DexhotNode
 from dexhot.nodes.camera_messages import FramesPublisher, image
 from dexhot.nodes.message_class import message_class
+from dexhot.nodes.playback import latched
 
 RATE = 100.0  # Hz of /clock, and of looking for messages that are due
 SETTLE = 1.0  # s for listeners to find us before the first message
@@ -61,8 +62,14 @@ class BagPlayerNode(DexhotNode):
         self.rewind()
         self.begun += SETTLE
 
+    def stop(self) -> None:
+        """A fault ends the graph: nothing would be played any more."""
+        if self.fault_reason:
+            self.finish(f"{self.source} ended after {self.played} messages: {self.fault_reason}", code=1)
+
     def rewind(self) -> None:
         """To the first message. Raises FileFormatError for a bag without any."""
+        self.lost: dict[str, str] = {}  # what of the bag cannot be read
         self.queue = self.items()
         self.next: Item | None = next(self.queue, None)
         self.begun = time.monotonic()
@@ -98,14 +105,21 @@ class BagPlayerNode(DexhotNode):
         if self.next is None:
             self.rounds += 1
             if not self.p.loop:
-                slower = f", {self.slipped:.1f} s slower than asked" if self.slipped else ""
-                return self.finish(f"{self.source} is over: {self.played} messages{slower}")
+                return self.end()
             self.rewind()
+
+    def end(self) -> None:
+        """Say what was played, with exit code 1 where the bag is damaged."""
+        slower = f", {self.slipped:.1f} s slower than asked" if self.slipped else ""
+        lost = f"; it is damaged: {'; '.join(self.lost.values())}" if self.lost else ""
+        self.finish(f"{self.source} is over: {self.played} messages{slower}{lost}", code=1 if self.lost else 0)
 
     def advertise_topics(self) -> None:
         """A publisher for every topic that is played; one whose type this installation lacks is told and left out."""
         with bags.open_bag(self.source) as reader:
             found = {c.topic: c for c in reader.connections if c.msgcount}
+            for text in [*reader.notes, *reader.damage]:
+                self.get_logger().warning(text)
         for topic, connection in found.items():
             if not self.wanted(topic):
                 continue
@@ -130,28 +144,37 @@ class BagPlayerNode(DexhotNode):
 
     def message_items(self) -> Iterator[Item]:
         """What to publish when, of the recorded messages."""
-        for connection, received, data in bags.serialized(self.source, set(self.outputs)):
-            yield received, partial(self.publish, connection.topic, connection.msgtype, bytes(data))
+        with bags.open_bag(self.source) as reader:
+            for connection, received, data in reader.messages(c for c in reader.connections if c.topic in self.outputs):
+                yield received, partial(self.publish, connection, bytes(data))
+            self.lost |= {text: text for text in reader.damage}
 
-    def publish(self, topic: str, msgtype: str, data: bytes) -> None:
-        """The message as it is, and the image in it."""
+    def publish(self, connection: Connection, data: bytes) -> None:
+        """The message as it is, and the image in it, where it can be unpacked."""
+        topic = connection.topic
         self.outputs[topic].publish(data)
         unpacked = self.unpacked.get(topic)
         if unpacked is None or not unpacked.get_subscription_count():
             return
-        message: Any = bags.typestore().deserialize_cdr(data, msgtype)
-        stamp = Time(sec=message.header.stamp.sec, nanosec=message.header.stamp.nanosec)
         decode = decode_depth if topic.endswith("Depth") else decode_color
-        unpacked.publish(image(Header(stamp=stamp, frame_id=message.header.frame_id), decode(bytes(message.data))))
+        try:
+            message: Any = bags.decode(connection, data)
+            pixels = decode(bytes(message.data))
+        except DexhotError as e:
+            self.lost.setdefault(topic, f"images of {topic} cannot be unpacked ({e})")
+            return
+        stamp = Time(sec=message.header.stamp.sec, nanosec=message.header.stamp.nanosec)
+        unpacked.publish(image(Header(stamp=stamp, frame_id=message.header.frame_id), pixels))
 
     def frame_items(self, recorded: BagFrames) -> Iterator[Item]:
         """What to publish when, of librealsense's frames."""
         for frames in recorded:
             yield round(frames.stamp * 1e9), partial(self.frames.publish, frames)
+        self.lost |= {text: text for text in recorded.lost}
 
 
 def quality(connection: Connection) -> str:
     """The name in nodes/qos.py of what a recorded topic was offered with."""
-    if any(q.durability == QosDurability.TRANSIENT_LOCAL for q in connection.ext.offered_qos_profiles):  # type: ignore[union-attr]
+    if latched(connection):
         return "latched"
     return "sensor" if connection.msgtype in (IMAGE, PACKED) else "state"

@@ -68,10 +68,11 @@ class CameraNode(DexhotNode):
                 if frames is not None and attended:
                     self.age.add(time.time() - frames.stamp)
                     self.publisher.publish(frames)
-        except EndOfFrames:
+        except EndOfFrames as e:
             self.publisher.delivered(DELIVERY)
             given = self.camera.health.frames
-            self.finish(f"{self.camera.name} is over: {given} frames", code=0 if given else 1)
+            lost = f"; it is damaged: {'; '.join(e.lost)}" if e.lost else ""
+            self.finish(f"{self.camera.name} is over: {given} frames{lost}", code=0 if given and not lost else 1)
         except Exception as e:
             self.failure = e  # `watch` makes a fault of it: a node is deactivated from its executor only
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rosbags.interfaces import QosDurability
+from rosbags.interfaces import Connection, QosDurability
 
 from dexhot.data import bags
+from dexhot.data.rosbag.folder import bag_files
 from dexhot.errors import FileFormatError
 
 JOURNAL = "/controller/inputs"
@@ -34,12 +35,14 @@ class Tape:
     """A recorded run of the controller.
 
     `early`: inputs that the journal names from before the recording of their topic began; `missing`: those lost later.
+    `damage`: what of the bag could not be read.
     """
 
     inputs: list[Input]
     commands: dict[int, np.ndarray]  # stamp ns -> positions
     early: dict[str, int] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
+    damage: list[str] = field(default_factory=list)
 
     @property
     def topics(self) -> dict[str, tuple[str, bool]]:
@@ -49,13 +52,10 @@ class Tape:
 
 def find_bag(path: str | Path) -> tuple[Path, Path | None]:
     """(bag, run folder or None) of a run's folder or of a bag. Raises FileFormatError."""
-    path = Path(path)
-    bag = path / "bag" if (path / "bag").is_dir() else path
-    if bag.is_file():
-        return bag, None
-    if not any(bag.glob("*.mcap")) and not any(bag.glob("*.db3")):
-        raise FileFormatError(f"{path} is neither a run's folder nor a rosbag: no .mcap or .db3 file in {bag}.")
-    return bag, bag.parent if (bag.parent / "run.json").is_file() else None
+    bag = bags.locate(path)
+    if bag.is_dir() and not bag_files(bag):
+        raise FileFormatError(f"{path} is neither a run's folder nor a rosbag: no .mcap, .db3 or .bag file in {bag}.")
+    return bag, bags.run_folder(bag)
 
 
 def check_bag(bag: Path) -> None:
@@ -67,14 +67,16 @@ def read_tape(bag: Path) -> Tape:
     """The controller's inputs, as its journal orders them, and its commands. Raises FileFormatError."""
     check_bag(bag)
     journal = [(m.frame_id, bags.stamp_ns(m)) for _, _, m in bags.messages(bag, {JOURNAL})]
+    named = {topic for topic, _ in journal}
     waiting: dict[tuple[str, int], deque[Input]] = defaultdict(deque)
-    for connection, received, data in bags.serialized(bag, {topic for topic, _ in journal}):
-        stamp = bags.stamp_ns(bags.typestore().deserialize_cdr(data, connection.msgtype))
-        offered = connection.ext.offered_qos_profiles  # type: ignore[union-attr]
-        latched = any(q.durability == QosDurability.TRANSIENT_LOCAL for q in offered)
-        item = Input(connection.topic, connection.msgtype, stamp, received, bytes(data), latched)
-        waiting[connection.topic, stamp].append(item)
-    tape = Tape([], {bags.stamp_ns(m): np.asarray(m.position) for _, _, m in bags.messages(bag, {COMMANDS})})
+    with bags.open_bag(bag) as reader:
+        for connection, received, data in reader.messages(c for c in reader.connections if c.topic in named):
+            stamp = bags.stamp_ns(bags.decode(connection, data))
+            item = Input(connection.topic, connection.msgtype, stamp, received, bytes(data), latched(connection))
+            waiting[connection.topic, stamp].append(item)
+        damage = reader.damage
+    commands = {bags.stamp_ns(m): np.asarray(m.position) for _, _, m in bags.messages(bag, {COMMANDS})}
+    tape = Tape([], commands, damage=damage)
     begun = set()
     for topic, stamp in journal:
         if waiting[topic, stamp]:
@@ -86,6 +88,12 @@ def read_tape(bag: Path) -> Tape:
     if not tape.inputs:
         raise FileFormatError(f"{bag} holds none of the messages that {JOURNAL} names; it was recorded without them.")
     return tape
+
+
+def latched(connection: Connection) -> bool:
+    """Whether a recorded topic was offered as transient local."""
+    offered = connection.ext.offered_qos_profiles  # type: ignore[union-attr]
+    return any(q.durability == QosDurability.TRANSIENT_LOCAL for q in offered)
 
 
 def compare(tape: Tape, replayed: dict[int, np.ndarray], tolerance: float) -> dict[str, Any]:
@@ -117,5 +125,6 @@ def compare(tape: Tape, replayed: dict[int, np.ndarray], tolerance: float) -> di
         "inputs": len(tape.inputs),
         "inputs_early": tape.early,
         "inputs_missing": tape.missing,
+        "bag_damage": tape.damage,
         "tolerance": tolerance,
     }

@@ -32,6 +32,9 @@ class PlayerNode(DexhotNode):
 
     def setup(self) -> None:
         self.tape = read_tape(Path(self.p.source))
+        if self.tape.damage:
+            self.warnings["damage"] = "; ".join(self.tape.damage)
+            self.get_logger().warning(self.warnings["damage"])
         if self.tape.missing:
             self.warnings["missing"] = f"the bag lost inputs that the controller had: {self.tape.missing}"
             self.get_logger().warning(self.warnings["missing"])
@@ -98,7 +101,8 @@ class PlayerNode(DexhotNode):
         how = "equal" if found["equal"] else "NOT equal"
         self.finish(
             f"{found['commands_compared']} commands are {how} (largest difference {found['max_difference']:.3g}, "
-            f"{found['commands_lost']} lost, {found['commands_extra']} extra)"
+            f"{found['commands_lost']} lost, {found['commands_extra']} extra)",
+            code=1 if self.tape.damage else 0,
         )
 
     def give_up(self, reason: str) -> None:

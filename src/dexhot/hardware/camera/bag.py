@@ -8,7 +8,7 @@ so that neither camera nor librealsense is needed; where the recording does not 
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class BagFrames:
     """What of a bag is frames: the topics of colour and depth, and of the colour camera's info.
 
     `depth_info` is the info of the depth camera's own sensor where depth has to be aligned, by `color_T_depth`.
+    `lost`: what of a damaged bag could not be read, as far as it showed until now.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class BagFrames:
     depth_info: str = ""
     color_T_depth: extrinsics.Extrinsics | None = None
     left_out: str = ""  # depth that is in the bag and cannot be used, and why
+    lost: list[str] = field(default_factory=list, compare=False)
 
     def __iter__(self) -> Iterator[Frames]:
         """Colour images in order, each with the depth nearest in time. Raises FileFormatError."""
@@ -67,9 +69,12 @@ class BagFrames:
         """(stamp s, whether it is depth, message) in recorded order."""
         wanted = {self.color} | ({self.depth} if self.depth else set())
         stamps = {topic: self._recorded_stamps(topic) for topic in wanted} if self.librealsense else {}
-        for topic, _, message in bags.messages(self.path, wanted):
-            ns = bags.stamp_ns(message)
-            yield (stamps[topic].get(ns, ns * 1e-9) if stamps else ns * 1e-9), topic == self.depth, message
+        with bags.open_bag(self.path) as reader:
+            for connection, _, data in reader.messages(c for c in reader.connections if c.topic in wanted):
+                topic, message = connection.topic, bags.decode(connection, data)
+                ns = bags.stamp_ns(message)
+                yield (stamps[topic].get(ns, ns * 1e-9) if stamps else ns * 1e-9), topic == self.depth, message
+            self.lost[:] = reader.damage
 
     def _frames(self, number: int, stamp: float, color: Any, depth: Any) -> Frames:
         rgb, mm = _pixels(color, depth=False), None if depth is None else _pixels(depth, depth=True)
@@ -106,24 +111,25 @@ class BagFrames:
 def find_frames(path: str | Path) -> BagFrames:
     """The camera of a bag. Raises FileFormatError naming what the bag lacks."""
     path = Path(path)
-    if path.suffix == ".bag":
-        raise FileFormatError(f"{path} is a ROS 1 bag; convert it first: rosbags-convert --src {path} --dst FOLDER.")
     with bags.open_bag(path) as reader:
         found = {c.topic for c in reader.connections if c.msgcount}
+        lost = reader.damage
     recorded = {m[1]: topic for topic in sorted(found) if (m := RECORDED.fullmatch(topic))}
-    source = _of_librealsense(path, recorded) if "Color" in recorded else _of_driver(path, found)
+    source = _of_librealsense(path, recorded, found) if "Color" in recorded else _of_driver(path, found)
+    source.lost[:] = lost
     lacking = [] if source.color else [f"{COLOR} (or {COLOR}/compressed, or librealsense's Color_0)"]
     lacking += [source.info] if source.info not in found else []
     if lacking:
         there = ", ".join(sorted(found)) or "none"
-        raise FileFormatError(f"{path} lacks what a camera gives: {', '.join(lacking)}; its topics: {there}.")
+        what = f"{path} lacks what a camera gives: {', '.join(lacking)}; its topics: {there}."
+        raise FileFormatError(what + bags.because(lost))
     return source
 
 
-def _of_librealsense(path: Path, recorded: dict[str, str]) -> BagFrames:
+def _of_librealsense(path: Path, recorded: dict[str, str], found: set[str]) -> BagFrames:
     color, depth = recorded["Color"], recorded.get("Depth")
     info = f"{_stream(color)}/image/camera_info"
-    if depth is None:
+    if depth is None or info not in found:  # its older .bag files have info and transforms elsewhere
         return BagFrames(path, color, info, None, librealsense=True)
     color_T_depth = extrinsics.of_librealsense(path, _stream(depth), _stream(color))
     return BagFrames(path, color, info, depth, True, f"{_stream(depth)}/image/camera_info", color_T_depth)
@@ -162,8 +168,9 @@ def _frame_id(path: Path, topic: str) -> str:
 
 
 def is_librealsense(path: str | Path) -> bool:
-    """Whether a bag was written by librealsense's recorder."""
-    return any(RECORDED.fullmatch(topic) for topic in bags.topics(path))
+    """Whether a bag was written by librealsense's recorder; its older .bag files have their camera info elsewhere."""
+    found = bags.topics(path)
+    return any(RECORDED.fullmatch(topic) and f"{_stream(topic)}/image/camera_info" in found for topic in found)
 
 
 def _pair(color: deque, depth: deque, has_depth: bool) -> Iterator[tuple[float, Any, Any]]:

@@ -5,7 +5,7 @@ of their names, and camera.yaml: {fx, fy, cx, cy} in pixels, and if need be d: [
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,8 +32,10 @@ class FileCamera:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         notice: str = "",
+        lost: Sequence[str] = (),
     ):
-        self.notice = notice
+        """`lost`: what of the recording cannot be read; it may grow while `source` is read."""
+        self.notice, self.lost = notice, lost
         self.name, self.source, self.loop, self.clock, self.sleep = name, source, loop, clock, sleep
         self.frames = source()
         self.next: Frames | None = None
@@ -59,7 +61,7 @@ class FileCamera:
             self.frames, self.offset = self.source(), None
             frames = next(self.frames, None)
         if frames is None:
-            raise EndOfFrames(self.name)
+            raise EndOfFrames(self.name, self.lost)
         return frames
 
     def close(self) -> None:

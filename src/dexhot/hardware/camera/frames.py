@@ -8,6 +8,7 @@ A RealSense (realsense.py), a recording (bag.py), a directory of images (file.py
     camera.close()
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,7 +33,11 @@ class CameraLostError(CameraError):
 
 
 class EndOfFrames(Exception):
-    """A recording was read to its end."""
+    """A recording was read to its end; `lost`: what of it could not be read."""
+
+    def __init__(self, name: str, lost: Sequence[str] = ()):
+        super().__init__(name)
+        self.lost = list(lost)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from dexhot.data.bags import locate
 from dexhot.errors import NotFoundError
 from dexhot.hardware.camera.bag import find_frames
 from dexhot.hardware.camera.drawn import SimCamera
@@ -37,14 +38,9 @@ def camera_source(text: str, mode: Mode) -> Callable[[], Camera]:
     if text == "sim":
         return partial(SimCamera, mode.width, mode.height, mode.fps)
     if kind == "bag" and rest:
-        source = find_frames(_bag(Path(rest)))
-        return lambda: FileCamera(text, source.__iter__, mode.loop, notice=source.left_out)
+        source = find_frames(locate(rest))
+        return lambda: FileCamera(text, source.__iter__, mode.loop, notice=source.left_out, lost=source.lost)
     if kind == "dir" and rest:
         check_directory(Path(rest))
         return lambda: FileCamera(text, partial(directory_frames, Path(rest)), mode.loop)
     raise NotFoundError("camera", text, KINDS)
-
-
-def _bag(path: Path) -> Path:
-    """The bag of a run's or a capture's folder, or the bag itself."""
-    return path / "bag" if (path / "bag").is_dir() else path

@@ -1,0 +1,120 @@
+"""Rosbags, recorded by anyone: what one holds and what is wrong with it, and a whole copy of a damaged one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from dexhot.cli.arguments import shown
+from dexhot.cli.output import console, print_json, summary
+
+if TYPE_CHECKING:
+    from dexhot.data.bags import Bag
+
+
+@dataclass
+class Info:
+    """Topics, types, counts, duration, and what is wrong. Exit code 1 when something is lost. Nothing is changed."""
+
+    bag: Annotated[Path, tyro.conf.Positional, shown("BAG")]
+    """Folder of a bag, of a run or of a capture, or one file: .mcap, .db3, one of them with .zstd, or a ROS 1 .bag."""
+    check: bool = False
+    """Read every message too, which finds damaged chunks; of a large bag it takes minutes."""
+    json: bool = False
+    """End with one JSON line."""
+
+
+@dataclass
+class Repair:
+    """Write all that can be read of a bag to a new one, MCAP with index and metadata.yaml. BAG stays as it is."""
+
+    bag: Annotated[Path, tyro.conf.Positional, shown("BAG")]
+    """A bag that is cut, damaged, split, compressed or of another storage, as for `info`."""
+    out: Annotated[Path, shown("FOLDER")]
+    """Folder to make, which must not exist. Where that fails nothing is left."""
+    json: bool = False
+    """End with one JSON line."""
+
+
+Args = Annotated[Info, tyro.conf.subcommand(name="info")] | Annotated[Repair, tyro.conf.subcommand(name="repair")]
+
+
+def run(args: Info | Repair) -> int:
+    """Exit code 1 when `info` found that something is lost."""
+    return _info(args) if isinstance(args, Info) else _repair(args)
+
+
+def _info(args: Info) -> int:
+    from dexhot.data.bags import locate, open_bag
+
+    with open_bag(locate(args.bag)) as bag:
+        if args.check:
+            _read_all(bag)
+        summary(str(bag.path), _facts(bag))
+        for text in bag.notes:
+            console.print(f"note: {text}", soft_wrap=True, highlight=False)
+        for text in bag.damage:
+            console.print(f"damaged: {text}", soft_wrap=True, highlight=False)
+        if bag.damage:
+            advice = f"`dexhot bag repair {args.bag} --out FOLDER` writes a whole bag of what is left"
+            console.print(advice, soft_wrap=True, highlight=False)
+        if args.json:
+            print_json(
+                {
+                    "bag": str(bag.path),
+                    "duration_s": bag.duration * 1e-9,
+                    "start_ns": bag.start if bag.message_count else None,
+                    "messages": bag.message_count,
+                    "topics": [{"topic": c.topic, "type": c.msgtype, "messages": c.msgcount} for c in _sorted(bag)],
+                    "notes": bag.notes,
+                    "damage": bag.damage,
+                }
+            )
+        return 1 if bag.damage else 0
+
+
+def _facts(bag: "Bag") -> dict[str, str]:
+    from datetime import UTC, datetime
+
+    seconds = max(bag.duration * 1e-9, 1e-9)
+    facts = {"messages": str(bag.message_count)}
+    if bag.message_count:
+        begun = datetime.fromtimestamp(bag.start * 1e-9, UTC)
+        facts |= {"begins": f"{begun:%Y-%m-%d %H:%M:%S} UTC", "duration": f"{bag.duration * 1e-9:.2f} s"}
+    for c in _sorted(bag):
+        facts[c.topic] = f"{c.msgtype}, {c.msgcount} messages, {c.msgcount / seconds:.1f} Hz"
+    return facts
+
+
+def _sorted(bag: "Bag") -> list:
+    return sorted(bag.connections, key=lambda c: c.topic)
+
+
+def _read_all(bag: "Bag") -> None:
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("reading", total=bag.message_count)
+        for number, _ in enumerate(bag.messages()):
+            if number % 1000 == 0:
+                progress.update(task, completed=number)
+
+
+def _repair(args: Repair) -> int:
+    from rich.progress import Progress
+
+    from dexhot.data.bag_repair import repair
+    from dexhot.data.bags import locate
+
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("writing", total=None)
+        count, lost = repair(
+            locate(args.bag), args.out, lambda done, of: progress.update(task, completed=done, total=of)
+        )
+    console.print(f"{args.out}: {count} messages", soft_wrap=True, highlight=False)
+    for text in lost:
+        console.print(f"lost: {text}", soft_wrap=True, highlight=False)
+    if args.json:
+        print_json({"bag": str(args.out), "messages": count, "lost": lost})
+    return 0

@@ -1,0 +1,72 @@
+"""Message definitions: Jazzy's standard ones, and those that a bag brings along, each in a store of its own."""
+
+from functools import cache, lru_cache
+from typing import Any
+
+from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
+from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from dexhot.errors import FileFormatError
+
+SEPARATOR = "=" * 80 + "\n"  # between the definitions of a type and of those it is made of
+
+
+@cache
+def typestore() -> Typestore:
+    """The message definitions of Jazzy's standard packages."""
+    return get_typestore(Stores.ROS2_JAZZY)
+
+
+@lru_cache(maxsize=256)
+def store_of(msgtype: str, definition: MessageDefinition) -> Typestore:
+    """A store that decodes `msgtype` as `definition` has it; the standard one where that says the same, or nothing.
+
+    The bag's definition is believed: what it was recorded with may be of another distribution, or a person's own.
+    Raises FileFormatError for a type that neither knows.
+    """
+    standard = typestore()
+    if definition.format is MessageDefinitionFormat.NONE:
+        if msgtype in standard.fielddefs:
+            return standard
+        raise FileFormatError(
+            f"the message type {msgtype} is unknown: it is not a standard one, and the bag holds no definition of it."
+        )
+    try:
+        own = types_of(msgtype, definition)
+        if all(_same(standard, name, found) for name, found in own.items()) and msgtype in standard.fielddefs:
+            return standard
+        store = get_typestore(Stores.EMPTY)
+        store.fielddefs.update(standard.fielddefs)
+        store.types.update(standard.types)
+        for name in own:  # the bag's are the right ones
+            store.fielddefs.pop(name, None)
+        store.register(own)
+    except (TypesysError, KeyError, ValueError, SyntaxError) as e:
+        if msgtype in standard.fielddefs:
+            return standard
+        raise FileFormatError(f"the bag's definition of {msgtype} cannot be read: {e}.") from e
+    return store
+
+
+def types_of(msgtype: str, definition: MessageDefinition) -> dict[str, Any]:
+    """The parsed types of a definition, with those it is made of. Raises TypesysError."""
+    if definition.format is MessageDefinitionFormat.MSG:
+        return get_types_from_msg(definition.data, msgtype)
+    found: dict[str, Any] = {}
+    for text in definition.data.split(SEPARATOR):
+        found |= get_types_from_idl(text.split("\n", 1)[-1] if text.startswith("IDL: ") else text) if text else {}
+    return found
+
+
+def titled(msgtype: str, definition: MessageDefinition) -> str:
+    """The text of a definition as bags have it: with a title where it is IDL."""
+    if definition.format is MessageDefinitionFormat.IDL and not definition.data.startswith(SEPARATOR):
+        return f"{SEPARATOR}IDL: {msgtype}\n{definition.data}"
+    return definition.data
+
+
+def _same(standard: Typestore, name: str, found: tuple) -> bool:
+    have = standard.fielddefs.get(name)
+    lower = [(field.lower(), kind) for field, kind in found[1]]
+    return have is not None and [(field.lower(), kind) for field, kind in have[1]] == lower
