@@ -3,17 +3,20 @@
 import json
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from dexhot.data.files import replacing, write_text
+from dexhot.data.files import replacing
 from dexhot.data.object_asset import ObjectAsset, Symmetry
 from dexhot.errors import FileFormatError, NotFoundError
 from dexhot.paths import cache_dir
 
 SCHEMA, VERSION = "dexhot/object", 1
+PICTURE = "thumbnail.png"
 
 
 def objects_dir() -> Path:
@@ -21,21 +24,43 @@ def objects_dir() -> Path:
     return cache_dir() / "objects"
 
 
-def save_object(asset: ObjectAsset) -> Path:
-    """Write the asset into the cache; returns its folder. Raises FileFormatError for values that cannot be."""
+def save_object(asset: ObjectAsset, picture: np.ndarray | None = None) -> Path:
+    """Write the asset, and a `picture` (H, W, 3) uint8 of it, into the cache; returns its folder.
+
+    Nothing appears under the final names before all of it is written. Raises FileFormatError for values that cannot be.
+    """
     asset.validate()
     folder = objects_dir() / asset.name
-    folder.mkdir(parents=True, exist_ok=True)
     arrays = {"vertices": asset.vertices, "faces": asset.faces, "center_of_mass": asset.center_of_mass}
     arrays |= {"inertia": asset.inertia, "resting_poses": asset.resting_poses}
     for i, (vertices, faces) in enumerate(asset.pieces):
         arrays |= {f"piece{i}.vertices": vertices, f"piece{i}.faces": faces}
-    with replacing(folder / "mesh.npz") as temporary, open(temporary, "wb") as stream:
-        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
     header = {"schema": SCHEMA, "version": VERSION, "name": asset.name, "mass": asset.mass, "pieces": len(asset.pieces)}
     header |= {"symmetry": asdict(asset.symmetry), "provenance": asset.provenance}
-    write_text(folder / "object.json", json.dumps(header, indent=1))
+    with made_folder(folder), ExitStack() as written:
+        if picture is not None:
+            from PIL import Image
+
+            Image.fromarray(picture).save(written.enter_context(replacing(folder / PICTURE)), format="png")
+        text = written.enter_context(replacing(folder / "object.json"))
+        text.write_text(json.dumps(header, indent=1))
+        with open(written.enter_context(replacing(folder / "mesh.npz")), "wb") as stream:
+            np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
     return folder
+
+
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """`folder` exists in the block; when that fails, the folders that were made for it are gone again."""
+    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for parent in made:
+            with suppress(OSError):  # another process has written into it meanwhile
+                parent.rmdir()
+        raise
 
 
 def load_object(name: str) -> ObjectAsset:

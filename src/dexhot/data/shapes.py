@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import trimesh
 
-from dexhot.data.object_asset import ObjectAsset, Symmetry, default_mass
+from dexhot.data.object_asset import ObjectAsset, Symmetry, guessed_mass
 from dexhot.errors import NotFoundError
 from dexhot.geometry.meshes import mass_properties
 
@@ -80,7 +80,7 @@ def shape_asset(shape: Shape) -> ObjectAsset:
     pieces = [(np.array(body.vertices), np.array(body.faces)) for body in shape.bodies()]
     offsets = np.cumsum([0] + [len(vertices) for vertices, _ in pieces])
     volume, center, unit_inertia = mass_properties(pieces)
-    mass = default_mass(volume)
+    mass, _ = guessed_mass(volume)
     return ObjectAsset(
         name=shape.name,
         vertices=np.concatenate([vertices for vertices, _ in pieces]),

@@ -13,7 +13,7 @@ import trimesh
 
 from dexhot.data.datasets.myohand import CONFIDENCE, MyoHand, object_centre
 from dexhot.data.keypoints import wrist_pose
-from dexhot.data.object_asset import default_mass
+from dexhot.data.object_asset import guessed_mass
 from dexhot.data.types import HandObjectTrajectory, HandTrack
 from dexhot.geometry.poses import lowest, make_pose
 from dexhot.geometry.rotations import quat_rotate
@@ -51,7 +51,7 @@ def read_object(folder: Path, name: str) -> SourceObject:
     visual = trimesh.load_mesh(base / f"{name}.stl")
     number = lambda path: int(path.stem.removeprefix("contact"))  # noqa: E731
     hulls = [trimesh.load_mesh(path).convex_hull for path in sorted(base.glob("contact*.stl"), key=number)]
-    mass = default_mass(sum(h.volume for h in hulls))
+    mass, _ = guessed_mass(sum(h.volume for h in hulls))
     pieces = [(np.array(h.vertices), np.array(h.faces)) for h in hulls]
     return SourceObject(np.array(visual.vertices), np.array(visual.faces), pieces, mass, object_centre(folder, name))
 
