@@ -33,12 +33,11 @@ def read_mesh(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def repair(vertices, faces) -> tuple[np.ndarray, np.ndarray]:
-    """Merge equal vertices, drop degenerate and doubled faces, fill holes of one or two faces, turn faces outward."""
+    """Merge equal vertices, drop degenerate and doubled faces, turn faces outward."""
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     mesh.merge_vertices(merge_tex=True, merge_norm=True)
     mesh.update_faces(mesh.nondegenerate_faces() & mesh.unique_faces())
     mesh.remove_unreferenced_vertices()
-    mesh.fill_holes()
     mesh.fix_normals()
     return np.asarray(mesh.vertices, float), np.asarray(mesh.faces, int)
 

@@ -48,8 +48,9 @@ class Repairs:
             hint = "" if self.wall else "; a container whose mouth it is needs its --wall"
             said.append(f"{_count(self.capped)} of {_sizes(self.capped)} capped{hint}")
         if self.wall:
-            left = f", {_count(self.openings)} of {_sizes(self.openings)} left open (--openings cap closes flat ones)"
-            said.append(f"a shell with a wall of {1000 * self.wall:g} mm{left if self.openings else ''}")
+            said.append(f"a shell with a wall of {1000 * self.wall:g} mm")
+        if self.wall and self.openings:
+            said.append(f"{_count(self.openings)} of {_sizes(self.openings)} left open; --openings cap closes flat ones")
         elif self.openings:
             said.append(
                 f"not closed ({_count(self.openings)} of {_sizes(self.openings)}): its mass is that of a thick shell, "
