@@ -152,8 +152,8 @@ def test_a_wall_gives_a_shells_volume_and_keeps_the_cavity(tmp_path):
     tray = CREATION.box((0.08, 0.08, 0.09))
     path = tmp_path / "cup.ply"
     without(tray, tray.triangles_center[:, 2] > 0.0449).export(path)
-    made = object_from_file(path, "user/cup", wall=0.002, keep_openings=True, density=1000)
-    assert made.mass == pytest.approx((0.08**2 * 0.09 - 0.076**2 * 0.088) * 1000, rel=1e-3)
+    made = object_from_file(path, "user/cup", wall=0.006, keep_openings=True, density=1000)
+    assert made.mass == pytest.approx((0.08**2 * 0.09 - 0.068**2 * 0.084) * 1000, rel=1e-3)
     inside = ConvexUnion(made.pieces).distance(np.array([[0, 0, 0.0], [0, 0, 0.03], [0.025, 0, 0.02]]))[0]
     assert inside.min() > 0.005  # collision keeps the cavity
     assert "1 opening of 11 cm left open" in made.provenance["notes"][1]
