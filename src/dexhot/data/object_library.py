@@ -7,16 +7,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dexhot.data.files import replacing
 from dexhot.data.object_asset import ObjectAsset, Symmetry
+from dexhot.data.shapes import named_shape, shape_asset, shape_symmetry
 from dexhot.errors import FileFormatError, NotFoundError
 from dexhot.paths import cache_dir
 
 SCHEMA, VERSION = "dexhot/object", 1
 PICTURE = "thumbnail.png"
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def objects_dir() -> Path:
@@ -66,22 +69,10 @@ def made_folder(folder: Path) -> Iterator[None]:
 def load_object(name: str) -> ObjectAsset:
     """Read an asset of the cache by name; a parametric one is made from its name. Raises NotFoundError with the names
     that exist."""
-    folder = objects_dir() / name
-    if not (folder / "object.json").is_file() and name.startswith("parametric/"):
-        from dexhot.data.shapes import named_shape, shape_asset  # trimesh: half a second of a node's start
-
+    if _made_from_its_name(name):
         return shape_asset(named_shape(name))
-    if not (folder / "object.json").is_file():
-        hint = (
-            "Get a dataset's objects with `dexhot datasets get NAME`, add your own scan with `dexhot object add FILE`."
-        )
-        raise NotFoundError("object", name, list_objects(), hint)
+    header, folder = _read_header(name), objects_dir() / name
     try:
-        header = json.loads((folder / "object.json").read_text())
-        if header["schema"] != SCHEMA or header["version"] > VERSION:
-            raise ValueError(
-                f"{header['schema']} version {header['version']}, this dexhot reads {SCHEMA} up to {VERSION}"
-            )
         with np.load(folder / "mesh.npz", allow_pickle=False) as a:
             pieces = [(a[f"piece{i}.vertices"], a[f"piece{i}.faces"]) for i in range(header["pieces"])]
             asset = ObjectAsset(
@@ -96,12 +87,49 @@ def load_object(name: str) -> ObjectAsset:
                 resting_poses=a["resting_poses"],
                 provenance=header["provenance"],
             )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as e:
-        raise FileFormatError(
-            f"object {name!r} in {folder} cannot be read ({e}); delete the folder and add it again."
-        ) from e
+    except UNREADABLE as e:
+        raise _unreadable(name, e) from e
     asset.validate()
     return asset
+
+
+def load_symmetry(name: str) -> Symmetry:
+    """The symmetry alone of `load_object(name)`, quickly. Raises what that does."""
+    if _made_from_its_name(name):
+        return shape_symmetry(named_shape(name))
+    try:
+        return Symmetry(**_read_header(name)["symmetry"])
+    except UNREADABLE as e:
+        raise _unreadable(name, e) from e
+
+
+def _made_from_its_name(name: str) -> bool:
+    return name.startswith("parametric/") and not (objects_dir() / name / "object.json").is_file()
+
+
+def _read_header(name: str) -> dict[str, Any]:
+    """object.json of an object of the cache. Raises NotFoundError or FileFormatError."""
+    path = objects_dir() / name / "object.json"
+    if not path.is_file():
+        hint = (
+            "Get a dataset's objects with `dexhot datasets get NAME`, add your own scan with `dexhot object add FILE`."
+        )
+        raise NotFoundError("object", name, list_objects(), hint)
+    try:
+        header = json.loads(path.read_text())
+        if header["schema"] != SCHEMA or header["version"] > VERSION:
+            raise ValueError(
+                f"{header['schema']} version {header['version']}, this dexhot reads {SCHEMA} up to {VERSION}"
+            )
+    except UNREADABLE as e:
+        raise _unreadable(name, e) from e
+    return header
+
+
+def _unreadable(name: str, reason: Exception) -> FileFormatError:
+    return FileFormatError(
+        f"object {name!r} in {objects_dir() / name} cannot be read ({reason}); delete the folder and add it again."
+    )
 
 
 def list_objects() -> list[str]:
