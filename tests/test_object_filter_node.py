@@ -167,8 +167,8 @@ def test_an_object_that_jumped_is_lost_for_another_reason_than_one_not_seen(told
     ticks(told, 30)
     for k in range(30, 45):
         told.hand(k * TICK)
-        told.pose(k * TICK + 0.2 / SPEED, stamp=k * TICK)
-    assert told.node.warnings["pose"] == "the object is lost: it jumped by 20 cm: its measurements are rejected"
+        told.pose(k * TICK + 0.4 / SPEED, stamp=k * TICK)
+    assert told.node.warnings["pose"] == "the object is lost: it jumped by 40 cm: its measurements are rejected"
     said = [entry for entry in told.order if entry != "state"]
     assert len(said) == 2  # once when it was noticed, once when it was lost
     first = told.order.index(said[0])
