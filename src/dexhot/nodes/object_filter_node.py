@@ -67,6 +67,7 @@ class ObjectFilterNode(DexhotNode):
     def forget(self) -> None:
         self.filter.reset()
         self.delays: deque[float] = deque(maxlen=RECENT)  # s by which measurements came behind the hand's states
+        self.refused = ""  # why the last measurement was none
         self.told = self.bridge = -np.inf  # stamps of the last state, and of the last that was a prediction
         self.lost = True  # until it is seen
 
@@ -82,16 +83,19 @@ class ObjectFilterNode(DexhotNode):
         pose, covariance = messages.read_object_pose(message)
         if not np.isfinite(pose).all():
             self.values["non_finite"] += 1  # type: ignore[operator]
+            self.refused = "its measured poses are not finite"
             self.warnings["pose"] = "a measured pose is not finite"
             return  # without a state the supervisor holds
         stamp = messages.seconds(message.header.stamp)
         if 0.5 * TICK < self.clip_begin - stamp < self.p.lost_after:  # further off it is another clock
             self.values["old_clip"] += 1  # type: ignore[operator]
             return
-        if not self.filter.update(stamp, pose, covariance):
-            self.values["rejected"] += 1  # type: ignore[operator]
+        accepted = self.filter.update(stamp, pose, covariance)
+        self.values["rejected"] += not accepted  # type: ignore[operator]
         if stamp < self.filter.stamp:
-            return  # came late: nothing new is known
+            self.refused = f"its measured poses are stamped {self.filter.stamp - stamp:.1f} s back"
+            return  # nothing new is known
+        self.refused = ""
         self.values["flipped"] = self.filter.flipped
         self.delays.append(max(self.tick - stamp, 0.0))  # the hand's states may lag, or not have come yet
         if stamp > self.bridge + 0.5 * TICK:  # else its tick has its state
@@ -119,6 +123,8 @@ class ObjectFilterNode(DexhotNode):
         the diagnostics why, so those go first."""
         was_lost, self.told, self.lost = self.lost, known.stamp, known.lost(known.stamp)
         missing = known.missing(known.stamp)
+        if missing and self.refused:
+            missing = self.refused
         self.warnings.pop("pose", None)
         if self.lost:
             self.warnings["pose"] = f"the object is lost: {missing}" if missing else "the object is lost"

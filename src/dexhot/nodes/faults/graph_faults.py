@@ -110,8 +110,8 @@ def object_flips(graph: Graph) -> Outcome:
 
 
 FAULTS.case("object slipped: its pose jumps 20 cm", injected, "jump", "jumped by 20 cm")
-FAULTS.case("object pose NaN", injected, "nan", "object")
-FAULTS.case("object pose stamps jump back", injected, "back", "object")
+FAULTS.case("object pose NaN", injected, "nan", "not finite")
+FAULTS.case("object pose stamps jump back", injected, "back", "stamped")
 FAULTS.case("controller process killed", killed, "controller", "controller")
 FAULTS.case("shaper process killed", killed, "shaper", "shaper")
 FAULTS.case("object filter process killed", killed, "object_filter")
