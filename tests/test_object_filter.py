@@ -1,4 +1,5 @@
 import timeit
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -166,7 +167,7 @@ def test_an_estimator_that_flips_between_poses_that_look_the_same_is_followed(na
         assert np.linalg.norm(centers[0] - centers[1]) < 0.005
         assert np.linalg.norm(states[-1].twist[3:]) < 1.0
     assert accepted == 240
-    steps = [rotations.quat_angle(a.pose[3:], b.pose[3:]) for a, b in zip(states, states[1:])]
+    steps = [rotations.quat_angle(a.pose[3:], b.pose[3:]) for a, b in pairwise(states)]
     assert np.degrees(max(steps)) < 5.0  # one branch, for all behind
     assert f.flipped > 60
 

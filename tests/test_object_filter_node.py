@@ -182,7 +182,7 @@ def test_a_camera_of_half_the_rate_is_no_gap_worth_a_word(told):
 
 
 def test_what_is_left_of_the_old_clip_is_no_measurement_of_the_new_one(told):
-    """Under load the mark of the reset overtakes poses in the queue: the object would be lost for a second and a half."""
+    """Under load the mark of the reset overtakes poses in the queue: the object would be lost for 1.5 s."""
     ticks(told, 30)
     told.clip(2, stamp=32 * TICK)
     for k in (30, 31):

@@ -16,7 +16,7 @@ class Add:
     """Make an object of a mesh file: checks, repair, convex pieces, mass and inertia, symmetry, rest, a picture."""
 
     file: Annotated[Path, tyro.conf.Positional, shown("FILE")]
-    """A mesh that trimesh reads (obj, stl, ply, off, glb); openings are capped and specks dropped, unless told not to."""
+    """A mesh that trimesh reads (obj, stl, ply, off, glb); specks are dropped and openings capped, and said to be."""
     name: Annotated[str | None, shown("NAME")] = None
     """Its name in the cache; a plain name goes under user/. Default: the file's."""
     unit: Literal["m", "cm", "mm", "in"] = "m"

@@ -25,7 +25,7 @@ class Symmetric(Protocol):
 
 
 def smallest_turn(symmetry: Symmetric, expected, observed) -> np.ndarray:
-    """Rotation vector (3,), world, of the smallest turn from quaternion `expected` to one that looks like `observed`."""
+    """Rotation vector (3,), world: the smallest turn from quaternion `expected` to one that looks like `observed`."""
     if symmetry.kind == "sphere":
         return np.zeros(3)
     if symmetry.kind == "axis":
@@ -47,7 +47,8 @@ def nearest_equivalent(symmetry: Symmetric, pose: np.ndarray, near) -> np.ndarra
 
 def reduced_angle(symmetry: Symmetric, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Smallest rotation (rad) between orientations a and b (..., 4) of a mesh frame, over the object's symmetries."""
-    from dexhot.geometry.rotations import quat_angle, quat_conjugate, quat_multiply, quat_rotate  # SciPy: nodes start slower
+    # SciPy, which nodes that need one frame at a time do without
+    from dexhot.geometry.rotations import quat_angle, quat_conjugate, quat_multiply, quat_rotate
 
     if symmetry.kind == "none":
         return quat_angle(a, b)

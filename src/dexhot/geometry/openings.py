@@ -57,7 +57,7 @@ def cap(vertices: np.ndarray, faces: np.ndarray, opening: Opening, size: float) 
 
 
 def turned_outward(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """The faces, of consistent winding, turned round where they enclose a negative volume with their openings spanned."""
+    """The faces, of consistent winding, turned round where they enclose a negative volume, their openings spanned."""
     spans = [
         (vertices[loop].mean(axis=0), np.column_stack([loop, np.roll(loop, -1)])) for loop in _boundary_loops(faces)
     ]
@@ -76,7 +76,7 @@ def walled(vertices: np.ndarray, faces: np.ndarray, wall: float) -> tuple[np.nda
     smallest = float(np.ptp(vertices, axis=0).min())
     if not 0 < wall <= THICKEST * smallest:
         raise MeshError(
-            f"a wall of {1000 * wall:g} mm does not fit into an object whose smallest side is {1000 * smallest:.3g} mm; "
+            f"a wall of {1000 * wall:g} mm does not fit in an object whose smallest side is {1000 * smallest:.3g} mm: "
             f"--wall must be positive and at most {1000 * THICKEST * smallest:.3g}."
         )
     inside = vertices - wall * _offsets(vertices, faces)
@@ -141,7 +141,7 @@ def _measured(vertices: np.ndarray, loop: np.ndarray) -> Opening:
 
 
 def _triangulated(points: np.ndarray) -> np.ndarray | None:
-    """Triangles (n - 2, 3) of a simple polygon (n, 2), counter-clockwise, by ear clipping; None where there is no ear."""
+    """Triangles (n - 2, 3) of a simple polygon (n, 2), counter-clockwise, by ear clipping; None without an ear."""
     left = list(range(len(points)))
     found = []
     at = 0

@@ -39,9 +39,9 @@ class Repairs:
         """What a person should know, one sentence each."""
         said = []
         if self.dropped:
-            one = len(self.dropped) == 1
-            what = "1 detached part" if one else f"{len(self.dropped)} detached parts"
-            said.append(f"{what} of up to {_size(max(self.dropped))} dropped; --keep-parts keeps {'it' if one else 'them'}")
+            what, them = ("part", "it") if len(self.dropped) == 1 else ("parts", "them")
+            largest = _size(max(self.dropped))
+            said.append(f"{len(self.dropped)} detached {what} of up to {largest} dropped; --keep-parts keeps {them}")
         if self.parts > 1:
             said.append(f"{self.parts} separate parts kept as one object")
         if self.capped:
@@ -50,7 +50,7 @@ class Repairs:
         if self.wall:
             said.append(f"a shell with a wall of {1000 * self.wall:g} mm")
         if self.wall and self.openings:
-            said.append(f"{_count(self.openings)} of {_sizes(self.openings)} left open; --openings cap closes flat ones")
+            said.append(f"{_count(self.openings)} of {_sizes(self.openings)} left open; --openings cap caps them")
         elif self.openings:
             said.append(
                 f"not closed ({_count(self.openings)} of {_sizes(self.openings)}): its mass is that of a thick shell, "
@@ -108,7 +108,7 @@ def without_specks(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray,
     if count == 1:
         return faces, []
     corners = vertices[faces]
-    area = np.bincount(label, np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1))
+    area = np.bincount(label, trimesh.triangles.area(corners))
     low, high = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
     np.minimum.at(low, label, corners.min(axis=1))
     np.maximum.at(high, label, corners.max(axis=1))

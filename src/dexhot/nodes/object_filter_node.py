@@ -119,8 +119,8 @@ class ObjectFilterNode(DexhotNode):
         self.tell(self.filter.ahead(stamp), messages.to_stamp(stamp))
 
     def tell(self, known: ObjectFilter, stamp: Time) -> None:
-        """Publish what is known, also that the object is lost: the supervisor judges by the uncertainty, and quotes from
-        the diagnostics why, so those go first."""
+        """Publish what is known, also that the object is lost: the supervisor judges by the uncertainty, and quotes why
+        from the diagnostics, so those go first."""
         was_lost, self.told, self.lost = self.lost, known.stamp, known.lost(known.stamp)
         missing = known.missing(known.stamp)
         if missing and self.refused:

@@ -5,10 +5,10 @@ world. Error state (12,): dp, dtheta (q_true = Exp(dtheta) q), dv, dw. Predictio
 
     p += v dt,  q <- Exp(w dt) q,  F = [[I, 0, dt I, 0], [0, Exp(w dt), 0, dt I], [0, 0, I, 0], [0, 0, 0, I]]
 
-A measured pose gives the residual (z_p - p, Log(z_q q^-1)) with H = [I 0]. Of the poses that look the same, for an object
-with symmetry, the one nearest to the prediction counts: an estimator may flip between them, the state stays on one. A
-stamp that does not advance is refused, and so is a residual outside the gate; after `lost_after` without an accepted one
-the next measurement starts anew.
+A measured pose gives the residual (z_p - p, Log(z_q q^-1)) with H = [I 0]. For an object with symmetry the pose nearest
+to the prediction counts, of those that look the same: an estimator may flip between them, the state stays on one. A
+stamp that does not advance is refused, and so is a residual outside the gate; after `lost_after` without an accepted
+one the next measurement starts anew.
 """
 
 from copy import copy

@@ -33,7 +33,8 @@ DEEPEST = 0.036  # m below the top: the palm stays above it
 WRIST_ABOVE = 0.086  # m, of the contacts
 YAWS = np.arange(0.0, 2 * np.pi, np.pi / 18)
 SPREADS = ((0.022, 0.0, -0.022), (0.018, 0.0, -0.018), (0.011, -0.011), (0.009, -0.009))  # m, of fingers along y
-STEEPEST = (1.1, 0.4)  # slope of the surface under a fingertip, along y and z
+STEEPEST = np.array([1.1, 0.4])  # slope of the surface under a finger, along y and z
+ASKEW = 0.4  # slope along y at the middle: more is no grasp across
 STEP = 0.002  # m, over which a slope is taken
 INSIDE = 0.004  # m by which the middle of a bone may be inside the object
 OPENINGS = (OPENING, 0.018, 0.012, 0.008)  # m from the surface, of each fingertip before it closes
@@ -123,7 +124,8 @@ class Rest:
         if self.height < HEIGHT or not WIDTH[0] <= widths[0.0] <= WIDTH[1]:
             return
         with np.errstate(invalid="ignore"):  # beside the object
-            slopes = np.abs(ends[:, [2, 4]] - ends[:, [1, 3]]) / (2 * STEP) / np.array(STEEPEST)[:, None]
+            slopes = np.abs(ends[:, [2, 4]] - ends[:, [1, 3]]) / (2 * STEP) / STEEPEST[:, None]
+        slopes[y == 0.0, 0] *= STEEPEST[0] / ASKEW
         steep = dict(zip(y, np.nan_to_num(slopes, nan=np.inf).max(axis=(1, 2))))
         sides = dict(zip(y, ends[:, 0]))
         frame = make_pose(self.origin, turn)
