@@ -148,7 +148,7 @@ def test_refused_terms_write_nothing(cache):
 def test_the_frame_before_the_jump_gives_the_correction():
     """An object turned by 180 degrees about z with its centre 10 mm off: the source moved it by R0 c - c."""
     vertices = np.array([[x, y, z] for x in (0, 0.02) for y in (0, 0.02) for z in (0.0, 0.02)])
-    source = grab.SourceObject(vertices, np.zeros((1, 3), int), [(vertices, None)], 0.1, np.array([0.01, 0.0, 0.0]))
+    source = grab.SourceObject(vertices, np.zeros((1, 3), int), [(vertices, None)], 0.1, "", np.array([0.01, 0.0, 0.0]))
     half_turn = [0.0, 0.0, 0.0, 1.0]
     raw = np.array([[0.5, 0.1, 0.0, *half_turn], [0.48, 0.1, 0.0, *half_turn], [0.48, 0.1, 0.1, *half_turn]])
     pose, hand_shift = grab.correct(raw, world_init=False, obj=source)

@@ -7,7 +7,8 @@ from dexhot.data.object_asset import Symmetry
 from dexhot.data.types import Rollout
 from dexhot.errors import DexhotError
 from dexhot.evaluation.metrics import SUCCESSES, compute, strict_limits
-from dexhot.evaluation.symmetry import add_s, reduced_angle
+from dexhot.evaluation.symmetry import add_s
+from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.rotations import quat_multiply, rotvec_to_quat
 from dexhot.hands.robot_hand import load_hand
 

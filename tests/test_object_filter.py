@@ -1,8 +1,14 @@
+import timeit
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
+from dexhot.data.object_asset import Symmetry
+from dexhot.data.shapes import named_shape, shape_symmetry
 from dexhot.errors import DexhotError
 from dexhot.geometry import rotations, single
+from dexhot.geometry.equivalents import nearest_equivalent, reduced_angle
 from dexhot.tracking.object_filter import FilterOptions, ObjectFilter
 
 DT = 1 / 60
@@ -123,3 +129,93 @@ def test_single_rotations_agree_with_the_batched_ones():
         np.testing.assert_allclose(single.to_xyz_angles(single.from_xyz_angles(a), a), a, atol=1e-9)
         e = np.array(single.from_xyz_angles(a))
         np.testing.assert_allclose(np.abs(e @ rotations.xyz_angles_to_quat(a)), 1.0, atol=1e-12)
+
+
+BOX = shape_symmetry(named_shape("parametric/box-56x70x91"))
+TURNS = [list(single.exp((0.0, 0.0, k * np.pi / 2))) for k in range(4)]
+SYMMETRIES = {
+    "box": BOX,
+    "cylinder": shape_symmetry(named_shape("parametric/cylinder-50x90")),
+    "off its origin": Symmetry("discrete", rotations=TURNS, center=[0.02, -0.03, 0.01]),
+    "bottle": Symmetry("axis", axis=[0.6, 0.0, 0.8], center=[0.02, 0.0, 0.05]),
+}
+
+
+def looks_the_same(symmetry: Symmetry, pose: np.ndarray, rng) -> np.ndarray:
+    """Another pose of the object that looks the same."""
+    turn = symmetry.rotations[rng.integers(len(symmetry.rotations))]
+    if symmetry.kind == "axis":
+        turn = single.multiply(single.exp(rng.uniform(-np.pi, np.pi) * np.array(symmetry.axis)), turn)
+    center = np.array(symmetry.center)
+    q = single.multiply(pose[3:], turn)
+    return np.concatenate([pose[:3] + single.rotate(pose[3:], center) - single.rotate(q, center), q])
+
+
+@pytest.mark.parametrize("name", SYMMETRIES)
+def test_an_estimator_that_flips_between_poses_that_look_the_same_is_followed(name):
+    """The object moves and turns all the while."""
+    symmetry, rng = SYMMETRIES[name], np.random.default_rng(3)
+    f, accepted, states = ObjectFilter(symmetry=symmetry), 0, []
+    for k in range(240):
+        truth = moving(k / 30, v=(0.05, 0.0, 0.02), w=(0.0, 0.3, 0.0))
+        pose = looks_the_same(symmetry, truth, rng) if k else truth
+        pose[:3] += rng.normal(0, 0.001, 3)
+        accepted += f.update(k / 30, pose)
+        states.append(f.state())
+        assert np.degrees(reduced_angle(symmetry, states[-1].pose[3:], truth[3:])) < 2.0
+        centers = [p[:3] + single.rotate(p[3:], symmetry.center) for p in (states[-1].pose, truth)]
+        assert np.linalg.norm(centers[0] - centers[1]) < 0.005
+        assert np.linalg.norm(states[-1].twist[3:]) < 1.0
+    assert accepted == 240
+    steps = [rotations.quat_angle(a.pose[3:], b.pose[3:]) for a, b in pairwise(states)]
+    assert np.degrees(max(steps)) < 5.0  # one branch, for all behind
+    assert f.flipped > 60
+
+
+def test_a_box_that_lies_still_does_not_spin_when_its_estimator_flips():
+    rng, f, accepted, spins = np.random.default_rng(0), ObjectFilter(symmetry=BOX), 0, []
+    for k in range(240):
+        pose = np.array([0, 0, 0.2, *((1.0, 0, 0, 0) if k < 60 else (0, 0, 0, 1.0))])
+        pose[:3] += rng.normal(0, 0.001, 3)
+        accepted += f.update(k / 30, pose)
+        spins.append(np.linalg.norm(f.state().twist[3:]))
+        assert reduced_angle(BOX, f.state().pose[3:], np.array([1.0, 0, 0, 0])) < np.radians(2.0)
+    assert accepted == 240 and max(spins) < 1.0
+
+
+def test_without_symmetry_half_a_turn_is_an_outlier():
+    f = ObjectFilter()
+    for k in range(30):
+        f.update(k * DT, START)
+    assert not f.update(30 * DT, np.concatenate([START[:3], [0, 0, 0, 1.0]]))
+    assert "jumped by 0 cm and 180 deg" in f.missing(30 * DT)
+
+
+def test_an_object_that_comes_back_after_it_was_lost_is_on_the_branch_it_was_on():
+    f = ObjectFilter(symmetry=BOX)
+    f.update(0.0, START)
+    assert f.update(3.0, np.concatenate([START[:3], [0, 0, 0, 1.0]]))
+    assert rotations.quat_angle(f.state().pose[3:], START[3:]) < 1e-6
+
+
+def test_an_object_that_jumped_is_told_from_one_that_is_not_seen():
+    f = ObjectFilter()
+    assert f.missing(0.0) == "it has not been seen yet"
+    for k in range(30):
+        f.update(k * DT, START)
+    assert f.missing(29 * DT) == ""
+    assert f.ahead(29 * DT + 0.4).missing(29 * DT + 0.4) == "it has not been seen for 0.4 s"
+    far = START + np.array([0.2, 0, 0, 0, 0, 0, 0])
+    for k in range(30, 36):
+        assert not f.update(k * DT, far)
+        assert f.missing(k * DT) == "it jumped by 20 cm: its measurements are rejected"
+    assert f.missing(35 * DT + 0.4) == "it has not been seen for 0.5 s"  # nor at the new place
+    assert f.update(36 * DT, START) and f.missing(36 * DT) == ""
+
+
+def test_the_symmetry_costs_microseconds():
+    cube = Symmetry("discrete", rotations=[list(single.exp(v)) for v in np.random.default_rng(0).normal(size=(24, 3))])
+    cube.rotations[0] = [1.0, 0.0, 0.0, 0.0]
+    pose, near = np.array([0.1, 0.2, 0.3, *single.exp((0.3, 0.2, 0.1))]), single.exp((0.3, 0.2, 0.15))
+    times = timeit.repeat(lambda: nearest_equivalent(cube, pose, near), number=200, repeat=10)
+    assert min(times) / 200 < 100e-6

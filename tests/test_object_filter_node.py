@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import rclpy
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from std_msgs.msg import Header
 
+from dexhot.data.files import save
 from dexhot.nodes import messages
 from dexhot.nodes.object_filter_node import ObjectFilterNode
 from dexhot.nodes.process import bring_down, bring_up
@@ -20,19 +22,25 @@ class Told:
 
     def __init__(self, node: ObjectFilterNode):
         self.node, self.states = node, []
+        self.order: list[str] = []  # of what was published: states, and diagnostics with what is missing
         node.publisher.publish = self.hear
+        node.publish_diagnostics = lambda: self.order.append(node.values["missing"])
 
     def hear(self, message) -> None:
         sigma = float(np.sqrt(np.max(np.asarray(message.pose.covariance)[[0, 7, 14]])))
+        self.order.append("state")
         self.states.append((messages.seconds(message.header.stamp) - BEGIN, message.pose.pose.position.x, sigma))
 
-    def pose(self, t: float, stamp: float | None = None) -> None:
-        """The object at time t, moving along x."""
+    def pose(self, t: float, stamp: float | None = None, flipped: bool = False) -> None:
+        """The object at time t, moving along x; `flipped` half round about z."""
         message = PoseWithCovarianceStamped()
         message.header.stamp = messages.to_stamp(BEGIN + (t if stamp is None else stamp))
         message.pose.pose.position.x = SPEED * t
-        message.pose.pose.orientation.w = 1.0
+        message.pose.pose.orientation.w, message.pose.pose.orientation.z = (0.0, 1.0) if flipped else (1.0, 0.0)
         self.node.on_pose(message)
+
+    def clip(self, number: int, stamp: float) -> None:
+        self.node.on_episode(Header(stamp=messages.to_stamp(BEGIN + stamp), frame_id=f"start {number}"))
 
     def hand(self, t: float) -> None:
         self.node.on_hand(messages.joint_state([], messages.to_stamp(BEGIN + t), []))
@@ -89,7 +97,8 @@ def test_an_object_that_stays_away_is_told_to_be_lost_and_then_nothing(told):
     sigmas = [sigma for _, _, sigma in told.states]
     assert sigmas[-1] > 0.03 and max(sigmas[:-1]) <= 0.03
     assert 0.05 < told.stamps()[-1] - 29 * TICK < 0.25
-    assert told.node.warnings["pose"] == "the object is lost"
+    assert told.node.warnings["pose"] == "the object is lost: it has not been seen for 0.1 s"
+    assert told.order[-2:] == ["it has not been seen for 0.1 s", "state"]  # the reason first
 
 
 def test_what_is_seen_again_is_known_again(told):
@@ -136,6 +145,7 @@ def test_a_pose_that_says_nothing_does_not_count_as_seen(told, wrong):
         told.pose(np.nan, stamp=k * TICK) if wrong == "not finite" else told.pose(k * TICK, stamp=k * TICK - 5.0)
     assert told.states[-1][2] > 0.03
     assert told.stamps()[-1] < 45 * TICK
+    assert told.node.values["missing"].startswith(f"its measured poses are {wrong.partition(' back')[0]}")
 
 
 @pytest.mark.parametrize("step", [-10.0, 10.0])
@@ -152,3 +162,72 @@ def test_before_the_object_was_seen_there_is_nothing_to_tell(told):
     for k in range(30):
         told.hand(k * TICK)
     assert told.states == []
+
+
+def test_an_object_that_jumped_is_lost_for_another_reason_than_one_not_seen(told):
+    ticks(told, 30)
+    for k in range(30, 40):
+        told.hand(k * TICK)
+        told.pose(k * TICK + 0.4 / SPEED, stamp=k * TICK)
+    assert told.node.warnings["pose"] == "the object is lost: it jumped by 40 cm: its measurements are rejected"
+    said = [entry for entry in told.order if entry != "state"]
+    assert len(said) == 2  # once when it was noticed, once when it was lost
+    first = told.order.index(said[0])
+    assert told.states[sum(entry == "state" for entry in told.order[:first])][2] < 0.03
+
+
+def test_a_camera_of_half_the_rate_is_no_gap_worth_a_word(told):
+    ticks(told, 60, seen=lambda k: k % 2 == 0)
+    assert set(told.order) == {"state"}
+
+
+def test_what_is_left_of_the_old_clip_is_no_measurement_of_the_new_one(told):
+    """Under load the mark of the reset overtakes poses in the queue: the object would be lost for 1.5 s."""
+    ticks(told, 30)
+    told.clip(2, stamp=32 * TICK)
+    for k in (30, 31):
+        told.pose(k * TICK)  # of the old clip
+    assert told.node.values["old_clip"] == 2
+    for k in range(32, 60):
+        told.hand(k * TICK)
+        told.pose((k - 32) * TICK - 0.5 / SPEED, stamp=k * TICK)  # 0.5 m away
+    assert told.node.values["rejected"] == 0 and "pose" not in told.node.warnings
+    assert max(sigma for _, _, sigma in told.states) < 0.03
+    assert told.stamps() == pytest.approx(np.r_[np.arange(30), np.arange(32, 60)] * TICK, abs=1e-5)
+
+
+def test_a_mark_by_another_clock_does_not_blind_the_filter(told):
+    told.clip(1, stamp=3600.0)
+    ticks(told, 10)
+    assert len(told.states) == 10
+
+
+def test_the_node_knows_the_symmetry_of_the_references_object(ros_domain, tmp_path, lift_reference, cache):
+    path = save(lift_reference, tmp_path / "reference.npz")
+    rclpy.init(args=["--ros-args", "-p", f"reference:={path}"])
+    node = ObjectFilterNode()
+    try:
+        assert bring_up(node), node.fault_reason
+        assert node.filter.symmetry.kind == "discrete" and len(node.filter.symmetry.rotations) == 4
+        told = Told(node)
+        for k in range(30):
+            told.pose(0.0, stamp=k * TICK, flipped=k % 2 == 1)
+        assert node.values["rejected"] == 0 and node.values["flipped"] == 15
+    finally:
+        bring_down(node)
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def test_an_object_that_is_not_here_is_tracked_without_symmetry(ros_domain, tmp_path, lift_reference, cache):
+    lift_reference.object_name = "user/elsewhere"
+    path = save(lift_reference, tmp_path / "reference.npz")
+    rclpy.init(args=["--ros-args", "-p", f"reference:={path}"])
+    node = ObjectFilterNode()
+    try:
+        assert bring_up(node), node.fault_reason
+        assert node.filter.symmetry.kind == "none"
+    finally:
+        bring_down(node)
+        node.destroy_node()
+        rclpy.try_shutdown()

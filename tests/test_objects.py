@@ -9,7 +9,7 @@ import trimesh
 from dexhot.cli import main
 from dexhot.data.object_library import load_object
 from dexhot.errors import MeshError
-from dexhot.geometry.meshes import check_mesh, mass_properties, read_mesh, repair
+from dexhot.geometry.meshes import check_arrays, mass_properties, read_mesh, repair
 from dexhot.geometry.poses import lowest
 from dexhot.geometry.rotations import quat_rotate
 from dexhot.simulation.objects import make_object, object_from_file, resting_poses, thumbnail
@@ -82,8 +82,8 @@ def test_pieces_keep_a_cup_hollow():
         (BOX.vertices, np.zeros((0, 3), int), "no faces"),
         (BOX.vertices * [1, 1, 0], BOX.faces, "no volume"),
         (np.where(np.arange(24).reshape(8, 3) == 5, np.nan, BOX.vertices), BOX.faces, "vertex 1 is not finite"),
-        (BOX.vertices * 1000, BOX.faces, "say --unit mm"),
-        (BOX.vertices * 100, BOX.faces, "say --unit cm"),
+        (BOX.vertices * 1000, BOX.faces, "--unit mm makes it 10 cm, cm 100 cm: measure"),
+        (BOX.vertices * 100, BOX.faces, "--unit mm makes it 1 cm, cm 10 cm, in 25.4 cm: measure"),
         (BOX.vertices * 1e-4, BOX.faces, "--scale"),
         (BOX.vertices, BOX.faces + 4, "names vertex"),
     ],
@@ -98,7 +98,7 @@ def test_a_file_that_is_no_mesh_is_refused(tmp_path):
     path = tmp_path / "broken.stl"
     path.write_bytes(b"\x00" * 90)
     with pytest.raises(MeshError):
-        check_mesh("broken", *read_mesh(path))
+        check_arrays("broken", *read_mesh(path))
     with pytest.raises(MeshError, match="not a mesh format"):
         (tmp_path / "a.txt").write_text("x")
         read_mesh(tmp_path / "a.txt")
@@ -126,8 +126,8 @@ def test_a_scale_that_would_flatten_or_mirror_is_refused(tmp_path, scale):
         object_from_file(tmp_path / "brick.stl", "user/brick", scale=scale)
 
 
-def test_repair_merges_a_triangle_soup_and_closes_it():
-    soup = BOX.triangles.reshape(-1, 3)[:-3]
+def test_repair_merges_a_triangle_soup():
+    soup = BOX.triangles.reshape(-1, 3)
     vertices, faces = repair(soup, np.arange(len(soup)).reshape(-1, 3))
     assert len(vertices) == 8
     assert trimesh.Trimesh(vertices, faces).is_watertight
@@ -168,7 +168,8 @@ def test_object_from_file_in_millimetres(tmp_path):
     BOX.copy().apply_scale(1000).export(path)
     made = object_from_file(path, "user/brick", unit="mm", mass=0.2)
     assert np.allclose(np.ptp(made.vertices, axis=0), [0.04, 0.06, 0.10])
-    assert made.provenance["watertight"]
+    assert made.provenance["repairs"]["closed"]
+    assert made.provenance["mass_from"] == "given"
     assert len(made.resting_poses) >= 3
 
 
@@ -187,7 +188,8 @@ def test_object_add_says_which_unit_fits(cache, tmp_path, capsys):
     path = tmp_path / "brick.obj"
     BOX.copy().apply_scale(1000).export(path)
     assert main(["object", "add", str(path)]) == 1
-    assert "say --unit mm" in capsys.readouterr().err
+    assert "--unit mm makes it 10 cm" in capsys.readouterr().err
+    assert not (cache / "objects").exists()
 
 
 def test_object_add_does_not_overwrite_unasked(cache, tmp_path, capsys, brick):

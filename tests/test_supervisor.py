@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from nav_msgs.msg import Odometry
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
@@ -16,6 +17,7 @@ from dexhot.nodes.process import bring_down, bring_up
 from dexhot.nodes.recovery import Recovery
 from dexhot.nodes.speakers import Speakers
 from dexhot.nodes.supervisor_node import SupervisorNode
+from dexhot.tracking.object_filter import ObjectState
 from node_bench import NodeBench
 
 pytestmark = pytest.mark.ros
@@ -63,6 +65,20 @@ def test_a_stranger_is_named_in_the_reason_once_its_name_is_known(supervisor):
     assert "/stranger" in supervisor.machine.reason
     supervisor.judge("speakers", None)
     assert "speakers" not in supervisor.wrong
+
+
+@pytest.mark.parametrize("why", ["it jumped by 20 cm: its measurements are rejected", "it has not been seen for 0.4 s"])
+def test_the_hold_says_whether_a_lost_object_jumped_or_is_not_seen(supervisor, why):
+    values = [KeyValue(key="missing", value=why)]
+    supervisor.on_diagnostics(DiagnosticArray(status=[DiagnosticStatus(name="object_filter", values=values)]))
+    supervisor.on_object(object_state(sigma=0.04))
+    assert supervisor.machine.state is State.HOLDING
+    assert supervisor.machine.reason == f"the object is lost: {why}; the sigma of its position is 4.0 cm"
+
+
+def object_state(sigma: float) -> Odometry:
+    known = ObjectState(0.0, np.array([0.4, 0, 0.1, 1, 0, 0, 0]), np.zeros(6), np.eye(12) * sigma**2)
+    return messages.object_state(messages.to_stamp(1000.0), known)
 
 
 def test_a_pressed_button_is_a_fault_that_no_reset_leaves(supervisor):

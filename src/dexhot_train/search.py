@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dexhot.control.sampling import SamplingPlanner
-from dexhot.evaluation.symmetry import reduced_angle
+from dexhot.geometry.equivalents import reduced_angle
 from dexhot.simulation.backend import Batch
 
 

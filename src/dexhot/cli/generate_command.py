@@ -16,14 +16,17 @@ class Args:
 
     kind: tyro.conf.Positional[Literal["reach", "grasp", "lift", "carry", "rotate", "inhand"]]
     """What the hand does."""
-    shape: Literal["box", "cylinder", "sphere", "composite"] = "box"
-    """What it does it with."""
+    shape: Literal["box", "cylinder", "sphere", "composite"] | None = None
+    """What it does it with: a shape whose sizes are drawn from the seed. Default: box."""
+    object: Annotated[str | None, shown("NAME")] = None
+    """An object of the cache instead (`dexhot object list`; a plain name is looked for under user/): it begins in the
+    likeliest resting pose in which a hand can grasp it from above."""
     seed: int = 0
-    """Sizes, place, heights and times are drawn from it."""
+    """Sizes of a shape, place, heights and times are drawn from it."""
     side: Literal["right", "left"] = "right"
     """The hand that does it; the left one is the right one in a mirror."""
     out: Annotated[Path | None, shown("FILE")] = None
-    """Trajectory file to write; default: <kind>-<shape>-<seed>[-left].npz. The object goes into the cache."""
+    """Trajectory file to write; default: <kind>-<shape or object>-<seed>[-left].npz. A shape goes into the cache."""
     force: bool = False
     """Replace a file of another kind that is at the place of an output."""
     json: bool = False
@@ -31,18 +34,28 @@ class Args:
 
 
 def run(args: Args) -> None:
-    """Write the trajectory, and its object into the cache."""
-    from dexhot.data import save, save_object
+    """Write the trajectory, and a shape into the cache."""
+    from dexhot.data import load_object, save, save_object
     from dexhot.data.datasets.parametric import generate
     from dexhot.data.files import check_folder, check_out, file_of
     from dexhot.data.object_library import objects_dir
     from dexhot.data.types import HandObjectTrajectory
+    from dexhot.errors import DexhotError
 
-    check_folder(objects_dir(), "$DEXHOT_CACHE")
-    trajectory, asset = generate(args.kind, args.shape, args.seed, args.side)
+    if args.object and args.shape:
+        raise DexhotError("--shape draws a new object, --object names one of the cache: give one of the two.")
+    if args.object:
+        from dexhot.data.datasets.scanned import generate_with
+
+        asset = load_object(args.object if "/" in args.object else f"user/{args.object}")
+        trajectory = generate_with(args.kind, asset, args.seed, args.side)
+    else:
+        check_folder(objects_dir(), "$DEXHOT_CACHE")
+        trajectory, asset = generate(args.kind, args.shape or "box", args.seed, args.side)
     out = file_of(args.out or Path(f"{trajectory.name.partition('/')[2]}.npz"), HandObjectTrajectory)
     check_out(out, "dexhot/trajectory", args.force)
-    save_object(asset)
+    if not args.object:
+        save_object(asset)
     path = save(trajectory, out)
     z = trajectory.object_pose[:, 2]
     rows = {"file": str(path), "object": asset.name, "frames": len(z), "duration_s": float(trajectory.time[-1])}

@@ -16,7 +16,7 @@ class Add:
     """Make an object of a mesh file: checks, repair, convex pieces, mass and inertia, symmetry, rest, a picture."""
 
     file: Annotated[Path, tyro.conf.Positional, shown("FILE")]
-    """A mesh that trimesh reads (obj, stl, ply, off, glb); it need not be watertight."""
+    """A mesh that trimesh reads (obj, stl, ply, off, glb); specks are dropped and openings capped, and said to be."""
     name: Annotated[str | None, shown("NAME")] = None
     """Its name in the cache; a plain name goes under user/. Default: the file's."""
     unit: Literal["m", "cm", "mm", "in"] = "m"
@@ -27,6 +27,12 @@ class Add:
     """kg; weigh it if you can. Default: volume times density."""
     density: Annotated[float | None, shown("KG_PER_M3")] = None
     """kg/m3. Default: the benchmark's, with the mass clipped to its range (config/physics.yaml)."""
+    wall: Annotated[float, shown("MM")] = 0.0
+    """Thickness of a hollow container's wall, mm: the mesh is its outside. Default: the object is solid."""
+    openings: Literal["cap", "keep"] | None = None
+    """Close openings with a flat face, or leave them open. Default: cap, and keep with --wall: a container's mouth."""
+    keep_parts: bool = False
+    """Keep small detached parts, which else are dropped as dirt of the scan."""
     replace: bool = False
     """Overwrite an object of this name."""
     json: bool = False
@@ -54,7 +60,7 @@ def run(args: Add | List) -> None:
 
 def _add(args: Add) -> None:
     from dexhot.data.files import check_folder
-    from dexhot.data.object_library import list_objects, objects_dir, save_object
+    from dexhot.data.object_library import PICTURE, list_objects, objects_dir, save_object
     from dexhot.data.types import OBJECT_NAME
     from dexhot.errors import DexhotError
     from dexhot.simulation.objects import object_from_file, thumbnail
@@ -69,17 +75,29 @@ def _add(args: Add) -> None:
     if name in list_objects() and not args.replace:
         raise DexhotError(f"{name} is in the cache already; say --replace to overwrite it, or give it another --name.")
     check_folder(objects_dir() / name, "$DEXHOT_CACHE")
+    picture = None
     with console.status(f"{name}: repair, convex pieces, resting poses"):
         asset = object_from_file(
-            args.file, name, unit=args.unit, scale=args.scale, mass=args.mass, density=args.density
+            args.file,
+            name,
+            unit=args.unit,
+            scale=args.scale,
+            mass=args.mass,
+            density=args.density,
+            keep_parts=args.keep_parts,
+            keep_openings=args.openings == "keep" or (args.openings is None and args.wall > 0),
+            wall=args.wall / 1000,
         )
-        folder = save_object(asset)
-    facts = _facts(asset)
-    try:
-        facts["picture"] = str(_save_picture(thumbnail(asset), folder / "thumbnail.png"))
-    except NoRendererError as e:
-        console.print(str(e))
-    summary(f"object add {name}", facts | {"folder": folder})
+        try:
+            picture = thumbnail(asset)
+        except NoRendererError as e:
+            console.print(str(e))
+    folder = save_object(asset, picture)
+    repairs = {key: asset.provenance[key] for key in ("mass_from", "notes", "repairs")}
+    facts = _facts(asset) | repairs | ({} if picture is None else {"picture": str(folder / PICTURE)})
+    shown_facts = {key: value for key, value in facts.items() if key != "repairs"}
+    shown_facts |= {"notes": "\n".join(facts["notes"]) or "none", "folder": folder}
+    summary(f"object add {name}", shown_facts)
     if args.json:
         print_json({"name": name, "folder": str(folder), **facts})
 
@@ -118,13 +136,3 @@ def _facts(asset) -> dict[str, Any]:
         "symmetry": asset.symmetry.kind,
         "resting": len(asset.resting_poses),
     }
-
-
-def _save_picture(image, path: Path) -> Path:
-    from PIL import Image
-
-    from dexhot.data.files import replacing
-
-    with replacing(path) as temporary:
-        Image.fromarray(image).save(temporary, format="png")
-    return path

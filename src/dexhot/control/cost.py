@@ -11,7 +11,7 @@ import numpy as np
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import Reference
 from dexhot.errors import DexhotError
-from dexhot.evaluation.symmetry import reduced_angle
+from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.rotations import quat_angle, quat_conjugate, quat_multiply, quat_rotate, xyz_angles_to_quat
 from dexhot.simulation.backend import Batch
 from dexhot.simulation.scene import Scene

@@ -4,6 +4,7 @@ import numpy as np
 
 from dexhot.data.object_asset import Symmetry
 from dexhot.geometry import single
+from dexhot.geometry.equivalents import smallest_turn
 
 
 def object_offset(symmetry: Symmetry, expected: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -13,21 +14,4 @@ def object_offset(symmetry: Symmetry, expected: np.ndarray, observed: np.ndarray
     center = np.asarray(symmetry.center, float)
     about = expected[:3] + single.rotate(expected[3:], center)
     shift = observed[:3] + single.rotate(observed[3:], center) - about
-    if symmetry.kind == "sphere":
-        return about, shift, np.zeros(3)
-    turns = [_turn(symmetry, single.multiply(expected[3:], r), observed[3:]) for r in symmetry.rotations]
-    return about, shift, min(turns, key=lambda turn: float(turn @ turn))
-
-
-def _turn(symmetry: Symmetry, expected, observed) -> np.ndarray:
-    """Rotation vector from quaternion to quaternion; for a solid of revolution the one that aligns its axis."""
-    if symmetry.kind != "axis":
-        return single.log(single.multiply(observed, single.conjugate(expected)))
-    axis = np.asarray(symmetry.axis, float)
-    a, b = single.rotate(expected, axis), single.rotate(observed, axis)
-    normal = np.cross(a, b)
-    sine = np.linalg.norm(normal)
-    if sine < 1e-9:  # parallel, or opposite: then any turn across the axis serves, and a flip would be listed
-        across = np.cross(a, np.eye(3)[np.argmin(np.abs(a))])
-        return np.zeros(3) if a @ b > 0 else np.pi * across / np.linalg.norm(across)
-    return np.arctan2(sine, a @ b) * normal / sine
+    return about, shift, smallest_turn(symmetry, expected[3:], observed[3:])

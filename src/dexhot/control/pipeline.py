@@ -122,7 +122,8 @@ def run_ticks(
     kinematics, rng = PalmKinematics(hand), np.random.default_rng(options.seed)
     first = reference.object_pose[0] if object_pose is None else object_pose
     world.reset(start_joints(follower.shaper.ik, reference), first, hold_object=True)
-    filtered = ObjectFilter(FilterOptions())
+    obj = world.scene.object
+    filtered = ObjectFilter(FilterOptions(), obj.symmetry if obj else None)
     tracker = Tracker(controller, physics, options.ramp, options.look_ahead)
     before = round((options.settle + options.ramp) * RATE)
     tracker.begin(before / RATE)

@@ -65,7 +65,11 @@ class ObjectAsset:
             )
 
 
-def default_mass(volume: float) -> float:
-    """Mass (kg) of an object of `volume` (m^3) whose mass nobody knows, by the benchmark physics' density and range."""
+def guessed_mass(volume: float) -> tuple[float, str]:
+    """Mass (kg) of an object of `volume` (m^3) whose mass nobody knows, by the benchmark physics' density and range;
+    and how it was guessed."""
     physics = yaml.safe_load((share_dir() / "config" / "physics.yaml").read_text())
-    return float(np.clip(physics["object_density"] * volume, *physics["object_mass_range"]))
+    density, (low, high) = physics["object_density"], physics["object_mass_range"]
+    mass = float(np.clip(density * volume, low, high))
+    clipped = "" if mass == density * volume else f", clipped to {low:g} to {high:g} kg"
+    return mass, f"guessed: {1e6 * volume:.4g} cm3 of {density:g} kg/m3{clipped}"

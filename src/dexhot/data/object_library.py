@@ -3,18 +3,24 @@
 import json
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from dexhot.data.files import replacing, write_text
+from dexhot.data.files import replacing
 from dexhot.data.object_asset import ObjectAsset, Symmetry
+from dexhot.data.shapes import named_shape, shape_asset, shape_symmetry
 from dexhot.data.types import OBJECT_NAME
 from dexhot.errors import FileFormatError, NotFoundError
 from dexhot.paths import cache_dir
 
 SCHEMA, VERSION = "dexhot/object", 1
+PICTURE = "thumbnail.png"
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def objects_dir() -> Path:
@@ -22,21 +28,43 @@ def objects_dir() -> Path:
     return cache_dir() / "objects"
 
 
-def save_object(asset: ObjectAsset) -> Path:
-    """Write the asset into the cache; returns its folder. Raises FileFormatError for values that cannot be."""
+def save_object(asset: ObjectAsset, picture: np.ndarray | None = None) -> Path:
+    """Write the asset, and a `picture` (H, W, 3) uint8 of it, into the cache; returns its folder.
+
+    Nothing appears under the final names before all of it is written. Raises FileFormatError for values that cannot be.
+    """
     asset.validate()
     folder = objects_dir() / asset.name
-    folder.mkdir(parents=True, exist_ok=True)
     arrays = {"vertices": asset.vertices, "faces": asset.faces, "center_of_mass": asset.center_of_mass}
     arrays |= {"inertia": asset.inertia, "resting_poses": asset.resting_poses}
     for i, (vertices, faces) in enumerate(asset.pieces):
         arrays |= {f"piece{i}.vertices": vertices, f"piece{i}.faces": faces}
-    with replacing(folder / "mesh.npz") as temporary, open(temporary, "wb") as stream:
-        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
     header = {"schema": SCHEMA, "version": VERSION, "name": asset.name, "mass": asset.mass, "pieces": len(asset.pieces)}
     header |= {"symmetry": asdict(asset.symmetry), "provenance": asset.provenance}
-    write_text(folder / "object.json", json.dumps(header, indent=1))
+    with made_folder(folder), ExitStack() as written:
+        if picture is not None:
+            from PIL import Image
+
+            Image.fromarray(picture).save(written.enter_context(replacing(folder / PICTURE)), format="png")
+        text = written.enter_context(replacing(folder / "object.json"))
+        text.write_text(json.dumps(header, indent=1))
+        with open(written.enter_context(replacing(folder / "mesh.npz")), "wb") as stream:
+            np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
     return folder
+
+
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """`folder` exists in the block; when that fails, the folders that were made for it are gone again."""
+    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for parent in made:
+            with suppress(OSError):  # another process has written into it meanwhile
+                parent.rmdir()
+        raise
 
 
 def load_object(name: str) -> ObjectAsset:
@@ -44,22 +72,10 @@ def load_object(name: str) -> ObjectAsset:
     that exist."""
     if not OBJECT_NAME.fullmatch(name):
         raise NotFoundError("object", name, list_objects(), "An object is named, not pointed to by a path.")
-    folder = objects_dir() / name
-    if not (folder / "object.json").is_file() and name.startswith("parametric/"):
-        from dexhot.data.shapes import named_shape, shape_asset  # trimesh: half a second of a node's start
-
+    if _made_from_its_name(name):
         return shape_asset(named_shape(name))
-    if not (folder / "object.json").is_file():
-        hint = (
-            "Get a dataset's objects with `dexhot datasets get NAME`, add your own scan with `dexhot object add FILE`."
-        )
-        raise NotFoundError("object", name, list_objects(), hint)
+    header, folder = _read_header(name), objects_dir() / name
     try:
-        header = json.loads((folder / "object.json").read_text())
-        if header["schema"] != SCHEMA or header["version"] > VERSION:
-            raise ValueError(
-                f"{header['schema']} version {header['version']}, this dexhot reads {SCHEMA} up to {VERSION}"
-            )
         with np.load(folder / "mesh.npz", allow_pickle=False) as a:
             pieces = [(a[f"piece{i}.vertices"], a[f"piece{i}.faces"]) for i in range(header["pieces"])]
             asset = ObjectAsset(
@@ -74,12 +90,49 @@ def load_object(name: str) -> ObjectAsset:
                 resting_poses=a["resting_poses"],
                 provenance=header["provenance"],
             )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as e:
-        raise FileFormatError(
-            f"object {name!r} in {folder} cannot be read ({e}); delete the folder and add it again."
-        ) from e
+    except UNREADABLE as e:
+        raise _unreadable(name, e) from e
     asset.validate()
     return asset
+
+
+def load_symmetry(name: str) -> Symmetry:
+    """The symmetry alone of `load_object(name)`, quickly. Raises what that does."""
+    if _made_from_its_name(name):
+        return shape_symmetry(named_shape(name))
+    try:
+        return Symmetry(**_read_header(name)["symmetry"])
+    except UNREADABLE as e:
+        raise _unreadable(name, e) from e
+
+
+def _made_from_its_name(name: str) -> bool:
+    return name.startswith("parametric/") and not (objects_dir() / name / "object.json").is_file()
+
+
+def _read_header(name: str) -> dict[str, Any]:
+    """object.json of an object of the cache. Raises NotFoundError or FileFormatError."""
+    path = objects_dir() / name / "object.json"
+    if not path.is_file():
+        hint = (
+            "Get a dataset's objects with `dexhot datasets get NAME`, add your own scan with `dexhot object add FILE`."
+        )
+        raise NotFoundError("object", name, list_objects(), hint)
+    try:
+        header = json.loads(path.read_text())
+        if header["schema"] != SCHEMA or header["version"] > VERSION:
+            raise ValueError(
+                f"{header['schema']} version {header['version']}, this dexhot reads {SCHEMA} up to {VERSION}"
+            )
+    except UNREADABLE as e:
+        raise _unreadable(name, e) from e
+    return header
+
+
+def _unreadable(name: str, reason: Exception) -> FileFormatError:
+    return FileFormatError(
+        f"object {name!r} in {objects_dir() / name} cannot be read ({reason}); delete the folder and add it again."
+    )
 
 
 def list_objects() -> list[str]:

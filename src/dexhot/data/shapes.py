@@ -1,13 +1,15 @@
 """Boxes, cylinders, spheres and a composite as object assets, their symmetry and resting pose known exactly."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import trimesh
 
-from dexhot.data.object_asset import ObjectAsset, Symmetry, default_mass
+from dexhot.data.object_asset import ObjectAsset, Symmetry, guessed_mass
 from dexhot.errors import NotFoundError
-from dexhot.geometry.meshes import mass_properties
+
+if TYPE_CHECKING:  # half a second of a node's start, which needs the symmetry alone
+    import trimesh
 
 SIZES = {"box": 3, "cylinder": 2, "sphere": 1, "composite": 3}  # how many numbers give its size
 SHAPES = tuple(SIZES)
@@ -40,8 +42,10 @@ class Shape:
             return float(np.sqrt((self.size[0] / 2) ** 2 - y**2 - z**2))
         return self.size[0] / 2
 
-    def bodies(self) -> list[trimesh.Trimesh]:
+    def bodies(self) -> "list[trimesh.Trimesh]":
         """The convex bodies that make up the shape."""
+        import trimesh
+
         if self.kind == "box":
             return [trimesh.creation.box(self.size)]
         if self.kind == "cylinder":
@@ -77,10 +81,12 @@ def random_shape(kind: str, rng: np.random.Generator) -> Shape:
 
 def shape_asset(shape: Shape) -> ObjectAsset:
     """The asset of `shape`, standing on its base."""
+    from dexhot.geometry.meshes import mass_properties
+
     pieces = [(np.array(body.vertices), np.array(body.faces)) for body in shape.bodies()]
     offsets = np.cumsum([0] + [len(vertices) for vertices, _ in pieces])
     volume, center, unit_inertia = mass_properties(pieces)
-    mass = default_mass(volume)
+    mass, _ = guessed_mass(volume)
     return ObjectAsset(
         name=shape.name,
         vertices=np.concatenate([vertices for vertices, _ in pieces]),
@@ -89,13 +95,14 @@ def shape_asset(shape: Shape) -> ObjectAsset:
         mass=mass,
         center_of_mass=center,
         inertia=unit_inertia * mass,
-        symmetry=_symmetry(shape),
+        symmetry=shape_symmetry(shape),
         resting_poses=np.array([[0.0, 0.0, shape.height / 2, 1.0, 0.0, 0.0, 0.0]]),
         provenance={"generator": "parametric", "kind": shape.kind, "size_m": list(shape.size)},
     )
 
 
-def _symmetry(shape: Shape) -> Symmetry:
+def shape_symmetry(shape: Shape) -> Symmetry:
+    """The rotations about its middle that leave `shape` as it is."""
     if shape.kind == "sphere":
         return Symmetry("sphere")
     if shape.kind == "cylinder":

@@ -10,7 +10,8 @@ import numpy as np
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import Reference, Rollout
 from dexhot.evaluation.metrics import HELD, LIFT
-from dexhot.evaluation.symmetry import add_s, reduced_angle
+from dexhot.evaluation.symmetry import add_s
+from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.poses import lowest
 from dexhot.geometry.rotations import quat_angle
 from dexhot.hands.wrist import palm_poses

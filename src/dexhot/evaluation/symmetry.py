@@ -1,28 +1,10 @@
-"""Pose errors of objects that look the same in several poses: ADD-S, and the smallest rotation over the symmetries."""
+"""ADD-S: the pose error of an object that looks the same in several poses, by its surface."""
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from dexhot.data.object_asset import ObjectAsset, Symmetry
+from dexhot.data.object_asset import ObjectAsset
 from dexhot.geometry.poses import compose, inverse, transform
-from dexhot.geometry.rotations import quat_angle, quat_conjugate, quat_multiply, quat_rotate
-
-
-def reduced_angle(symmetry: Symmetry, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Smallest rotation (rad) between orientations a and b (..., 4) of a mesh frame, over the object's symmetries."""
-    if symmetry.kind == "none":
-        return quat_angle(a, b)
-    if symmetry.kind == "sphere":
-        return np.zeros(np.broadcast_shapes(a.shape, b.shape)[:-1])
-    relative = quat_multiply(quat_conjugate(a), b)
-    rotations = np.asarray(symmetry.rotations, float)
-    if symmetry.kind == "discrete":
-        return np.min([quat_angle(s, relative) for s in rotations], axis=0)
-    axis = np.asarray(symmetry.axis, float) / np.linalg.norm(symmetry.axis)
-    turned = [quat_rotate(relative, quat_rotate(s, axis)) for s in rotations]
-    # the angle between axes is what remains of a rotation once any turn about the axis is free
-    angles = [np.arctan2(np.linalg.norm(np.cross(axis, t), axis=-1), t @ axis) for t in turned]
-    return np.min(angles, axis=0)
 
 
 def surface_points(vertices: np.ndarray, faces: np.ndarray, count: int, seed: int = 0) -> np.ndarray:

@@ -7,7 +7,8 @@ import trimesh
 
 from dexhot.errors import MeshError
 
-UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
+UNITS = {"mm": 0.001, "cm": 0.01, "in": 0.0254, "m": 1.0}  # the likeliest of a file that does not say it first
+METRES = (".glb", ".gltf")  # formats whose specification fixes the unit
 SIZE_RANGE = (0.005, 1.0)  # m: the largest side of an object that a hand can hold and this table can bear
 
 
@@ -32,18 +33,17 @@ def read_mesh(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def repair(vertices, faces) -> tuple[np.ndarray, np.ndarray]:
-    """Merge equal vertices, drop degenerate and doubled faces, fill small holes, turn faces outward."""
+    """Merge equal vertices, drop degenerate and doubled faces, turn faces outward."""
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     mesh.merge_vertices(merge_tex=True, merge_norm=True)
     mesh.update_faces(mesh.nondegenerate_faces() & mesh.unique_faces())
     mesh.remove_unreferenced_vertices()
-    mesh.fill_holes()
     mesh.fix_normals()
     return np.asarray(mesh.vertices, float), np.asarray(mesh.faces, int)
 
 
-def check_mesh(name: str, vertices, faces, unit: str = "m", scale: float = 1.0) -> None:
-    """Raise MeshError unless the mesh, in metres, can be a graspable object. It was read in `unit` times `scale`."""
+def check_arrays(name: str, vertices, faces) -> None:
+    """Raise MeshError unless these are vertices (V, 3), all finite, and faces (F, 3) of them."""
     vertices, faces = np.asarray(vertices), np.asarray(faces)
     if vertices.ndim != 2 or vertices.shape[1:] != (3,) or len(vertices) < 4:
         raise MeshError(f"{name}: vertices have shape {vertices.shape}, expected (V, 3) with V at least 4.")
@@ -54,11 +54,19 @@ def check_mesh(name: str, vertices, faces, unit: str = "m", scale: float = 1.0) 
         raise MeshError(f"{name}: it has no faces (a point cloud?); reconstruct a surface first.")
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise MeshError(f"{name}: a face names vertex {faces.max()}, but there are only {len(vertices)}.")
-    sides = np.ptp(vertices, axis=0)
+
+
+def check_size(name: str, vertices, unit: str = "m", scale: float = 1.0, suffix: str = "") -> None:
+    """Raise MeshError unless vertices (V, 3), in metres, can be those of a graspable object.
+
+    They were read in `unit` times `scale` from a file that ends in `suffix`: the message says what would fit.
+    """
+    sides = np.ptp(np.asarray(vertices), axis=0)
     if not SIZE_RANGE[0] <= sides.max() <= SIZE_RANGE[1]:
         raise MeshError(
-            f"{name}: its largest side is {sides.max():.4g} m when read in {unit!r}. "
-            f"{guess_unit(sides.max() / UNITS[unit] / scale)}"
+            f"{name}: its largest side is {sides.max():.4g} m when read in {unit!r}"
+            f"{f' with --scale {scale:g}' if scale != 1.0 else ''}, and an object has {_span(*SIZE_RANGE)}. "
+            f"{unit_advice(sides.max() / UNITS[unit], scale, suffix)}"
         )
     if sides.min() < 1e-4:
         raise MeshError(
@@ -66,12 +74,22 @@ def check_mesh(name: str, vertices, faces, unit: str = "m", scale: float = 1.0) 
         )
 
 
-def guess_unit(largest: float) -> str:
-    """Advice for a mesh whose largest side is `largest` in the file's own unit."""
-    fits = [name for name, factor in UNITS.items() if 0.02 <= largest * factor <= 0.5]
+def unit_advice(largest: float, scale: float = 1.0, suffix: str = "") -> str:
+    """Which units make an object of a mesh whose largest side is `largest` in the file's own unit, `scale` included."""
+    if suffix.lower() in METRES:
+        return (
+            f"{suffix.lower()} files are in metres by their specification, so this one is not to scale: measure the "
+            f"object and say --scale, e.g. {0.1 * scale / largest:.3g} for one of 10 cm."
+        )
+    fits = [name for name, factor in UNITS.items() if SIZE_RANGE[0] <= largest * factor <= SIZE_RANGE[1]]
     if not fits:
-        return "No common unit makes it an object of 2 to 50 cm; say --scale (the unit is multiplied by it)."
-    return f"It looks like {fits[0]!r} ({100 * largest * UNITS[fits[0]]:.3g} cm): say --unit {fits[0]}."
+        return f"No unit makes it {_span(*SIZE_RANGE)}: measure it and say --scale (the unit is multiplied by it)."
+    made = [f"{name}{' makes it' if name == fits[0] else ''} {100 * largest * UNITS[name]:.3g} cm" for name in fits]
+    return f"--unit {', '.join(made)}: measure the object, and say which."
+
+
+def _span(low: float, high: float) -> str:
+    return f"{1000 * low:g} mm to {high:g} m"
 
 
 def volume(vertices, faces) -> float:
@@ -96,3 +114,9 @@ def mass_properties(pieces) -> tuple[float, np.ndarray, np.ndarray]:
     for h, v, c in zip(hulls, volumes, centers - center):
         inertia += h.moment_inertia + v * (c @ c * np.eye(3) - np.outer(c, c))
     return float(total), center, inertia / total
+
+
+def solid_properties(vertices, faces) -> tuple[float, np.ndarray, np.ndarray]:
+    """What `mass_properties` gives, exactly, of the solid inside a closed mesh."""
+    mesh = trimesh.Trimesh(vertices, faces, process=False)
+    return float(mesh.volume), mesh.center_mass, mesh.moment_inertia / mesh.volume

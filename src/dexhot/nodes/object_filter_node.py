@@ -15,13 +15,18 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
-from dexhot.data.types import RATE
+from dexhot.data.files import load
+from dexhot.data.object_asset import Symmetry
+from dexhot.data.object_library import load_symmetry
+from dexhot.data.types import RATE, Reference
+from dexhot.errors import NotFoundError
 from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
 from dexhot.tracking.object_filter import FilterOptions, ObjectFilter
 
 TICK = 1.0 / RATE  # s
 LATE = 1.5 * TICK  # s behind the measurement that should be here
+NOTED = 3.5 * TICK  # s without an accepted measurement that are worth a word before the object is lost
 RECENT = 30  # measurements; the hand's states may lag too, so the longest of their delays counts
 
 
@@ -33,27 +38,44 @@ class ObjectFilterNode(DexhotNode):
 
     def setup(self) -> None:
         names = FilterOptions.__dataclass_fields__
-        self.filter = ObjectFilter(FilterOptions(**{name: getattr(self.p, name) for name in names}))
+        options = FilterOptions(**{name: getattr(self.p, name) for name in names})
+        self.filter = ObjectFilter(options, self.symmetry())
         self.publisher = self.advertise(Odometry, "/object/state", "state")
         self.step = self.latency("step")
+        self.obey(Header, "/rig/episode", self.on_episode, "latched")  # first: before the new clip's poses
         self.obey(PoseWithCovarianceStamped, "/object/pose", self.on_pose, "state")
         self.obey(JointState, "/leap/joint_states", self.on_hand, "state")
-        self.obey(Header, "/rig/episode", self.on_episode, "latched")
+
+    def symmetry(self) -> Symmetry:
+        """Of the reference's object; none, with a warning, where this machine does not have the object."""
+        if not self.p.reference:
+            return Symmetry()
+        name = load(self.p.reference, Reference).object_name
+        try:
+            return load_symmetry(name)
+        except NotFoundError as e:
+            self.get_logger().warning(f"an estimator that flips between poses that look the same will be rejected: {e}")
+            return Symmetry()
 
     def start(self) -> None:
-        self.values = {"rejected": 0, "non_finite": 0, "bridged": 0}
+        kind = self.filter.symmetry.kind
+        self.values = {"rejected": 0, "non_finite": 0, "bridged": 0, "old_clip": 0, "symmetry": kind, "missing": ""}
+        self.clip_begin = -np.inf  # stamp from which poses are of the present clip
         self.tick = 0.0  # stamp of the hand's last state
         self.forget()
 
     def forget(self) -> None:
         self.filter.reset()
         self.delays: deque[float] = deque(maxlen=RECENT)  # s by which measurements came behind the hand's states
+        self.refused = ""  # why the last measurement was none
         self.told = self.bridge = -np.inf  # stamps of the last state, and of the last that was a prediction
         self.lost = True  # until it is seen
 
     def on_episode(self, header: Header) -> None:
-        """A rig that was reset has moved the object without moving it."""
+        """A rig that was reset has moved the object without moving it: what is left in the queue of the old clip is
+        no measurement of the new one."""
         if header.frame_id.startswith("start"):
+            self.clip_begin = messages.seconds(header.stamp)
             self.forget()
 
     def on_pose(self, message: PoseWithCovarianceStamped) -> None:
@@ -61,13 +83,20 @@ class ObjectFilterNode(DexhotNode):
         pose, covariance = messages.read_object_pose(message)
         if not np.isfinite(pose).all():
             self.values["non_finite"] += 1  # type: ignore[operator]
+            self.refused = "its measured poses are not finite"
             self.warnings["pose"] = "a measured pose is not finite"
             return  # without a state the supervisor holds
         stamp = messages.seconds(message.header.stamp)
-        if not self.filter.update(stamp, pose, covariance):
-            self.values["rejected"] += 1  # type: ignore[operator]
+        if 0.5 * TICK < self.clip_begin - stamp < self.p.lost_after:  # further off it is another clock
+            self.values["old_clip"] += 1  # type: ignore[operator]
+            return
+        accepted = self.filter.update(stamp, pose, covariance)
+        self.values["rejected"] += not accepted  # type: ignore[operator]
         if stamp < self.filter.stamp:
-            return  # came late: nothing new is known
+            self.refused = f"its measured poses are stamped {self.filter.stamp - stamp:.1f} s back"
+            return  # nothing new is known
+        self.refused = ""
+        self.values["flipped"] = self.filter.flipped
         self.delays.append(max(self.tick - stamp, 0.0))  # the hand's states may lag, or not have come yet
         if stamp > self.bridge + 0.5 * TICK:  # else its tick has its state
             self.tell(self.filter, message.header.stamp)
@@ -90,10 +119,19 @@ class ObjectFilterNode(DexhotNode):
         self.tell(self.filter.ahead(stamp), messages.to_stamp(stamp))
 
     def tell(self, known: ObjectFilter, stamp: Time) -> None:
-        """Publish what is known, also that the object is lost: the supervisor judges by the uncertainty."""
-        self.told, self.lost = known.stamp, known.lost(known.stamp)
+        """Publish what is known, also that the object is lost: the supervisor judges by the uncertainty, and quotes why
+        from the diagnostics, so those go first."""
+        was_lost, self.told, self.lost = self.lost, known.stamp, known.lost(known.stamp)
+        missing = known.missing(known.stamp)
+        if missing and self.refused:
+            missing = self.refused
+        self.warnings.pop("pose", None)
         if self.lost:
-            self.warnings["pose"] = "the object is lost"
-        else:
-            self.warnings.pop("pose", None)
+            self.warnings["pose"] = f"the object is lost: {missing}" if missing else "the object is lost"
+        elif known.stamp - known.accepted_stamp < NOTED:
+            missing = ""
+        changed = bool(missing) and (self.lost, bool(self.values["missing"])) != (was_lost, True)
+        self.values["missing"] = missing
+        if changed:
+            self.publish_diagnostics()
         self.publisher.publish(messages.object_state(stamp, known.state()))

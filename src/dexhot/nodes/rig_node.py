@@ -101,11 +101,12 @@ class RigNode(DexhotNode):
         self.world.reset(self.start_q, self.reference.object_pose[0], hold_object=self.p.hold_object)
 
     def begin_episode(self) -> None:
-        """Reset, and announce the clip."""
+        """Reset, and announce the clip with the stamp of its first tick."""
         self.episode += 1
         self.ended, self.last_tracked = False, 0.0
         self.reset_world()
-        self.episodes.publish(Header(stamp=self.stamp(), frame_id=f"start {self.episode}"))
+        first = messages.to_stamp(self.epoch + self.ticks / RATE)
+        self.episodes.publish(Header(stamp=first, frame_id=f"start {self.episode}"))
 
     def on_safety(self, message: DiagnosticArray) -> None:
         self.safety = messages.read_safety_state(message)

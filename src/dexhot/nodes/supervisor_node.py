@@ -74,6 +74,7 @@ class SupervisorNode(DexhotNode):
         self.here: set[str] = set()  # required nodes that run on this machine
         self.wants_start = self.p.auto_start
         self.sigma = self.t0 = 0.0
+        self.missing = ""  # why there is no measured pose of the object, as its filter says
         self.suspect = ""  # a bad input seen at the last check; two in a row count, so that a queue can drain first
         self.announce()
 
@@ -90,6 +91,8 @@ class SupervisorNode(DexhotNode):
                 if error:
                     self.apply(Event.DRIVER_FAULT, f"{status.name}: {error}")
             for value in status.values:
+                if value.key == "missing" and status.name == "object_filter":
+                    self.missing = value.value
                 if value.key == "temperature_max":
                     self.judge(f"{status.name} motors", self.too_hot(status.name, float(value.value)))
 
@@ -123,7 +126,8 @@ class SupervisorNode(DexhotNode):
             self.apply(*self.lost())
 
     def lost(self) -> tuple[Event, str]:
-        return Event.OBJECT_LOST, f"the object is lost: the sigma of its position is {100 * self.sigma:.1f} cm"
+        why = f"{self.missing}; " if self.missing else ""
+        return Event.OBJECT_LOST, f"the object is lost: {why}the sigma of its position is {100 * self.sigma:.1f} cm"
 
     def on_joints(self, topic: str, message: JointState) -> None:
         stamp, watch = messages.seconds(message.header.stamp), self.watches[topic]

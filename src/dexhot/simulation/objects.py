@@ -7,12 +7,13 @@ import mujoco
 import numpy as np
 import trimesh
 
-from dexhot.data.object_asset import ObjectAsset, Symmetry, default_mass
+from dexhot.data.object_asset import ObjectAsset, Symmetry, guessed_mass
 from dexhot.errors import MeshError
 from dexhot.geometry.convex import convex_pieces
-from dexhot.geometry.meshes import UNITS, check_mesh, mass_properties, read_mesh, repair
+from dexhot.geometry.meshes import UNITS, check_arrays, check_size, mass_properties, read_mesh, solid_properties
 from dexhot.geometry.poses import matrix_to_pose
 from dexhot.geometry.rotations import quat_conjugate, quat_rotate
+from dexhot.geometry.scans import prepare_scan, without_specks
 from dexhot.geometry.symmetry import find_symmetry
 from dexhot.simulation.physics import Physics, load_physics
 from dexhot.simulation.renderer import new_renderer
@@ -26,6 +27,7 @@ def make_object(
     faces,
     *,
     pieces=None,
+    solid=None,
     mass: float | None = None,
     density: float | None = None,
     provenance: dict[str, Any] | None = None,
@@ -34,21 +36,29 @@ def make_object(
     """An asset without resting poses (see `resting_poses`).
 
     vertices (V, 3) times `scale` are metres in the mesh frame; the mesh need not be watertight. pieces: convex pieces
-    as (vertices, faces) in the same unit; by default CoACD makes them. mass in kg, else volume times `density` (kg/m3),
-    else times the benchmark's density, clipped to its mass range. Raises MeshError with the reason for a mesh that
-    cannot serve.
+    as (vertices, faces) in the same unit; by default CoACD makes them. solid: a closed mesh as (vertices, faces) whose
+    inside has the mass, for a shell thinner than its pieces; by default the pieces have it. mass in kg, else volume
+    times `density` (kg/m3), else times the benchmark's density, clipped to its mass range; the provenance says which.
+    Raises MeshError with the reason for a mesh that cannot serve.
     """
     vertices, faces = np.asarray(vertices, float) * scale, np.asarray(faces, int)
-    check_mesh(name, vertices, faces)
+    check_arrays(name, vertices, faces)
+    check_size(name, vertices)
     if pieces is None:
         pieces = convex_pieces(vertices, faces)
     else:
         pieces = [(np.asarray(v, float) * scale, np.asarray(f, int)) for v, f in pieces]
-    volume, center, unit_inertia = mass_properties(pieces)
+    if solid is None:
+        volume, center, unit_inertia = mass_properties(pieces)
+    else:
+        volume, center, unit_inertia = solid_properties(np.asarray(solid[0], float) * scale, solid[1])
     if volume < 1e-8:
         raise MeshError(f"{name}: it has no volume ({1e6 * volume:.3g} cm3); close its surface or give it a thickness.")
-    if mass is None:
-        mass = default_mass(volume) if density is None else density * volume
+    source = "given"
+    if mass is None and density is not None:
+        mass, source = density * volume, f"{1e6 * volume:.4g} cm3 of {density:g} kg/m3"
+    elif mass is None:
+        mass, source = guessed_mass(volume)
     if not 1e-3 <= mass <= 5.0:
         raise MeshError(
             f"{name}: a mass of {mass:.4g} kg cannot be tracked by a hand; say --mass (0.001 to 5 kg) or --density."
@@ -63,7 +73,7 @@ def make_object(
         center_of_mass=center,
         inertia=unit_inertia * mass,
         symmetry=Symmetry(symmetry.kind, symmetry.axis.tolist(), symmetry.rotations.tolist(), symmetry.center.tolist()),
-        provenance={"volume_m3": volume, **(provenance or {})},
+        provenance={"volume_m3": volume, "mass_from": source, **(provenance or {})},
     )
 
 
@@ -84,19 +94,28 @@ def object_from_file(
     scale: float = 1.0,
     mass: float | None = None,
     density: float | None = None,
+    keep_parts: bool = False,
+    keep_openings: bool = False,
+    wall: float = 0.0,
 ) -> ObjectAsset:
-    """A scan as an asset: read, unit and scale check, repair, `resting_object`.
+    """A scan as an asset: read, specks dropped unless `keep_parts`, unit and scale check, `prepare_scan` (which takes
+    `keep_openings` and `wall`, m), `resting_object`. What was done to it is in the provenance.
 
-    Raises MeshError with the reason; a wrong unit is never corrected in silence, the message says which one fits.
+    Raises MeshError with the reason; a wrong unit is never corrected in silence, the message says which ones fit.
     """
+    path = Path(path)
     if not scale > 0:
         raise MeshError(f"{name}: --scale must be positive, not {scale:g}; a negative one would mirror the mesh.")
-    raw_vertices, raw_faces = read_mesh(path)
-    check_mesh(name, raw_vertices * UNITS[unit] * scale, raw_faces, unit, scale)
-    vertices, faces = repair(raw_vertices * UNITS[unit] * scale, raw_faces)
-    asset = resting_object(name, vertices, faces, mass=mass, density=density)
-    closed = trimesh.Trimesh(vertices, faces, process=False).is_watertight
-    asset.provenance |= {"file": Path(path).name, "unit": unit, "scale": scale, "watertight": bool(closed)}
+    vertices, faces = read_mesh(path)
+    check_arrays(name, vertices, faces)
+    vertices = vertices * UNITS[unit] * scale
+    faces, dropped = (faces, []) if keep_parts else without_specks(vertices, faces)
+    check_size(name, vertices[np.unique(faces)], unit, scale, path.suffix)
+    scan = prepare_scan(vertices, faces, keep_openings=keep_openings, wall=wall)
+    scan.repairs.dropped = dropped
+    asset = resting_object(name, scan.vertices, scan.faces, solid=scan.solid, mass=mass, density=density)
+    asset.provenance |= {"file": path.name, "unit": unit, "scale": scale}
+    asset.provenance |= {"repairs": scan.repairs.entries(), "notes": scan.repairs.notes()}
     return asset
 
 

@@ -5,8 +5,10 @@ world. Error state (12,): dp, dtheta (q_true = Exp(dtheta) q), dv, dw. Predictio
 
     p += v dt,  q <- Exp(w dt) q,  F = [[I, 0, dt I, 0], [0, Exp(w dt), 0, dt I], [0, 0, I, 0], [0, 0, 0, I]]
 
-A measured pose gives the residual (z_p - p, Log(z_q q^-1)) with H = [I 0]. A stamp that does not advance is refused,
-and so is a residual outside the gate; after `lost_after` without an accepted one the next measurement starts anew.
+A measured pose gives the residual (z_p - p, Log(z_q q^-1)) with H = [I 0]. For an object with symmetry the pose nearest
+to the prediction counts, of those that look the same: an estimator may flip between them, the state stays on one. A
+stamp that does not advance is refused, and so is a residual outside the gate; after `lost_after` without an accepted
+one the next measurement starts anew.
 """
 
 from copy import copy
@@ -14,8 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dexhot.data.object_asset import Symmetry
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
+from dexhot.geometry.equivalents import nearest_equivalent
+
+JUMP_TURN = np.radians(10.0)  # a jump's turn that is worth a word
+FLIP = np.cos(0.5 * np.radians(30.0))  # of half the angle by which a measured rotation was exchanged for its equivalent
 
 
 @dataclass(frozen=True)
@@ -41,11 +48,21 @@ class ObjectState:
     covariance: np.ndarray  # (12, 12) of the error state
 
 
+@dataclass(frozen=True)
+class Jump:
+    """How far a refused measurement is from where the object should be: slipped, knocked away, or taken for another."""
+
+    stamp: float  # s
+    distance: float  # m
+    turn: float  # rad, up to the object's symmetry
+
+
 class ObjectFilter:
     """See the module's text. Give it measurements in the order of their stamps."""
 
-    def __init__(self, options: FilterOptions | None = None):
-        self.options = options or FilterOptions()
+    def __init__(self, options: FilterOptions | None = None, symmetry: Symmetry | None = None):
+        """`symmetry`: the object's."""
+        self.options, self.symmetry = options or FilterOptions(), symmetry or Symmetry()
         o = self.options
         self._default_noise = np.diag([o.position_sigma**2] * 3 + [o.rotation_sigma**2] * 3)
         self._density = np.array([o.acceleration**2] * 3 + [o.angular_acceleration**2] * 3)
@@ -57,6 +74,8 @@ class ObjectFilter:
         self.p, self.q = np.zeros(3), (1.0, 0.0, 0.0, 0.0)
         self.v, self.w, self.P = np.zeros(3), np.zeros(3), np.zeros((12, 12))
         self.stamp = self.accepted_stamp = -np.inf
+        self.jump: Jump | None = None  # of the last measurement, where it was outside the gate
+        self.flipped = 0  # measurements since then that were exchanged for an equivalent on the state's own branch
 
     def update(self, stamp: float, pose: np.ndarray, covariance: np.ndarray | None = None) -> bool:
         """Take a measured pose (7,) with its covariance (6, 6): True when accepted. Raises on a non-finite pose."""
@@ -64,15 +83,18 @@ class ObjectFilter:
             raise DexhotError("the measured object pose is not finite; the detector must not publish such a pose.")
         noise = self._default_noise if covariance is None or not covariance.any() else covariance
         if not self.started or stamp - self.accepted_stamp > self.options.lost_after:
-            self._start(stamp, pose, noise)
+            self._start(stamp, nearest_equivalent(self.symmetry, pose, self.q) if self.started else pose, noise)
             return True
         if stamp <= self.stamp:
             return False
         self._predict(stamp)
+        measured, pose = pose, nearest_equivalent(self.symmetry, pose, self.q)
+        self.flipped += bool(abs(measured[3:] @ pose[3:]) < FLIP)
         residual = np.concatenate([pose[:3] - self.p, single.log(single.multiply(pose[3:], single.conjugate(self.q)))])
         innovation = self.P[:6, :6] + noise
         gain_t = np.linalg.solve(innovation, self.P[:6])  # K^T (6, 12)
         if residual @ np.linalg.solve(innovation, residual) > self.options.gate:
+            self.jump = Jump(stamp, *(float(np.sqrt(part @ part)) for part in (residual[:3], residual[3:])))
             return False
         dx = residual @ gain_t
         self.p = self.p + dx[:3]
@@ -82,8 +104,19 @@ class ObjectFilter:
         A = np.eye(12)
         A[:, :6] -= gain_t.T
         self.P = A @ self.P @ A.T + gain_t.T @ noise @ gain_t  # Joseph's form stays positive definite
-        self.accepted_stamp = stamp
+        self.accepted_stamp, self.jump = stamp, None
         return True
+
+    def missing(self, stamp: float) -> str:
+        """Why there is no accepted measurement at `stamp`: the object is not where it was, or it is not seen; "" when
+        there is one."""
+        if not self.started:
+            return "it has not been seen yet"
+        silent = stamp - self.accepted_stamp
+        if self.jump is not None and stamp - self.jump.stamp <= 0.5 * silent:
+            turn = f" and {np.degrees(self.jump.turn):.0f} deg" if self.jump.turn > JUMP_TURN else ""
+            return f"it jumped by {100 * self.jump.distance:.0f} cm{turn}: its measurements are rejected"
+        return f"it has not been seen for {silent:.1f} s" if silent > 0 else ""
 
     def lost(self, stamp: float) -> bool:
         """No accepted measurement for `lost_after`, or a position sigma above `lost_sigma`, at `stamp`."""
@@ -104,7 +137,7 @@ class ObjectFilter:
         return later
 
     def _start(self, stamp: float, pose: np.ndarray, noise: np.ndarray) -> None:
-        self.started, self.stamp, self.accepted_stamp = True, stamp, stamp
+        self.started, self.stamp, self.accepted_stamp, self.jump = True, stamp, stamp, None
         self.p, self.q = np.array(pose[:3], float), single.normalise(pose[3:])
         self.v, self.w = np.zeros(3), np.zeros(3)
         self.P = np.diag([0.0] * 6 + [0.25] * 3 + [4.0] * 3)  # a standing object, or one moved by hand

@@ -13,7 +13,7 @@ import trimesh
 
 from dexhot.data.datasets.myohand import CONFIDENCE, MyoHand, object_centre
 from dexhot.data.keypoints import wrist_pose
-from dexhot.data.object_asset import default_mass
+from dexhot.data.object_asset import guessed_mass
 from dexhot.data.types import HandObjectTrajectory, HandTrack
 from dexhot.geometry.poses import lowest, make_pose
 from dexhot.geometry.rotations import quat_rotate
@@ -42,6 +42,7 @@ class SourceObject:
     faces: np.ndarray  # (F, 3)
     pieces: list[tuple[np.ndarray, np.ndarray]]  # convex contact pieces: vertices (v, 3) and faces (f, 3)
     mass: float  # kg
+    mass_from: str  # how it was guessed
     centre: np.ndarray  # (3,) the source's centre of mass
 
 
@@ -51,9 +52,10 @@ def read_object(folder: Path, name: str) -> SourceObject:
     visual = trimesh.load_mesh(base / f"{name}.stl")
     number = lambda path: int(path.stem.removeprefix("contact"))  # noqa: E731
     hulls = [trimesh.load_mesh(path).convex_hull for path in sorted(base.glob("contact*.stl"), key=number)]
-    mass = default_mass(sum(h.volume for h in hulls))
+    mass, mass_from = guessed_mass(sum(h.volume for h in hulls))
     pieces = [(np.array(h.vertices), np.array(h.faces)) for h in hulls]
-    return SourceObject(np.array(visual.vertices), np.array(visual.faces), pieces, mass, object_centre(folder, name))
+    centre = object_centre(folder, name)
+    return SourceObject(np.array(visual.vertices), np.array(visual.faces), pieces, mass, mass_from, centre)
 
 
 def read_clip(path: Path, hand: MyoHand, obj: SourceObject, object_name: str) -> HandObjectTrajectory:

@@ -45,7 +45,8 @@ def get_grab(
             ):
                 sources[name] = source = grab.read_object(folder, name)
                 if name in stale_objects:
-                    mesh = {"pieces": source.pieces, "mass": source.mass, "provenance": provenance}
+                    mesh = {"pieces": source.pieces, "mass": source.mass}
+                    mesh["provenance"] = provenance | {"mass_from": source.mass_from}
                     save_object(make_object(f"grab/{name}", source.vertices, source.faces, **mesh))
             hand = MyoHand(folder)
             for clip in progress.track(stale_clips, description="clips"):

@@ -3,6 +3,7 @@
 Seeded, so tests and the demo's fallback need no download. The world is z-up with the table at z = 0; 60 Hz.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -19,19 +20,26 @@ from dexhot.geometry.poses import compose, make_pose, transform
 from dexhot.geometry.rotations import rotvec_to_quat, slerp
 
 KINDS = ("reach", "grasp", "lift", "carry", "rotate", "inhand")
+SIDES = ("right", "left")
 PITCH = 0.2  # rad, how far the fingers point down at the grasp
 OPENING = 0.025  # m, how far each fingertip is from the surface before it closes
+SPANNED = 0.003  # m: a fingertip this near to its place is there
 REACH_TIME, CLOSE_TIME, HOLD_TIME = 1.2, 0.5, 0.3  # s
 
 
 @dataclass
 class Grasp:
-    """A hand around an object: the angles open and closed, and the contacts they were solved for."""
+    """A right hand around an object: the angles open and closed, and the contacts they were solved for.
 
-    wrist: np.ndarray  # (7,) object_T_wrist
+    In the object's grasp frame: z up, x from the thumb to the fingers, the origin at half its height. A shape's is its
+    mesh frame.
+    """
+
+    wrist: np.ndarray  # (7,) grasp_T_wrist
     open: np.ndarray  # (15,)
     closed: np.ndarray  # (15,)
-    contacts: dict[int, np.ndarray]  # digit -> (3,) object frame, m
+    contacts: dict[int, np.ndarray]  # digit -> (3,) grasp frame, m
+    miss: float = 0.0  # m by which a fingertip lacks its place, open or closed
 
 
 def generate(kind: str, shape: str, seed: int = 0, side: str = "right") -> tuple[HandObjectTrajectory, ObjectAsset]:
@@ -42,17 +50,27 @@ def generate(kind: str, shape: str, seed: int = 0, side: str = "right") -> tuple
     by 15 to 25 degrees between the fingertips, wrist still. The left hand's
     are the right hand's in a mirror. Raises NotFoundError for another kind, shape or side.
     """
-    if kind not in KINDS:
-        raise NotFoundError("kind of demonstration", kind, KINDS)
-    if shape not in SHAPES:
-        raise NotFoundError("shape", shape, SHAPES)
-    if side not in ("right", "left"):
-        raise NotFoundError("side", side, ("right", "left"))
+    require_choice("kind of demonstration", kind, KINDS)
+    require_choice("shape", shape, SHAPES)
+    require_choice("side", side, SIDES)
     rng = np.random.default_rng(seed)
     body = random_shape(shape, rng)
+    trajectory = demonstrate(kind, plan_grasp(body), body.height, rng)
+    trajectory.name, trajectory.object_name = f"parametric/{kind}-{shape}-{seed}", body.name
+    trajectory.provenance = {"generator": "parametric", "seed": seed}
+    return trajectory if side == "right" else mirrored(trajectory), shape_asset(body)
+
+
+def require_choice(what: str, name: str, valid: tuple[str, ...]) -> None:
+    """Raise NotFoundError unless `name` is among the valid ones."""
+    if name not in valid:
+        raise NotFoundError(what, name, valid)
+
+
+def demonstrate(kind: str, grasp: Grasp, height: float, rng: np.random.Generator) -> HandObjectTrajectory:
+    """A right hand that does `kind` with an object `height` m high, whose pose is its grasp frame's; still nameless."""
     place, yaw = rng.uniform(-0.05, 0.05, 2), rng.uniform(-0.4, 0.4)
-    start = make_pose([*place, body.height / 2], rotvec_to_quat(np.array([0.0, 0.0, yaw])))
-    grasp = plan_grasp(body)
+    start = make_pose([*place, height / 2], rotvec_to_quat(np.array([0.0, 0.0, yaw])))
     motion = Motion(start, grasp)
     motion.approach(rng.uniform(0.08, 0.14))
     if kind != "reach":
@@ -71,8 +89,7 @@ def generate(kind: str, shape: str, seed: int = 0, side: str = "right") -> tuple
     if kind == "inhand":
         motion.turn_in_hand(sign * rng.uniform(0.26, 0.44), rng.uniform(1.0, 1.4))
     motion.hold(HOLD_TIME)
-    trajectory = motion.trajectory(f"parametric/{kind}-{shape}-{seed}", body.name, seed)
-    return trajectory if side == "right" else mirrored(trajectory), shape_asset(body)
+    return motion.trajectory()
 
 
 def mirrored(trajectory: HandObjectTrajectory) -> HandObjectTrajectory:
@@ -94,10 +111,21 @@ def plan_grasp(shape: Shape) -> Grasp:
         places = {0: (-1, 0.0), 1: (1, spread), 2: (1, 0.0), 3: (1, -spread)}
         return {d: np.array([side * (shape.half_width(y, z) + gap), y, z]) for d, (side, y) in places.items()}
 
-    above = make_pose([-0.09, 0.0, shape.height / 2 + 0.050], rotvec_to_quat(np.array([0.0, PITCH, 0.0])))
-    wrist, closed, _ = reach(tips(0.0), above, RELAXED, wrist_freedom=0.1)
-    _, opened, _ = reach(tips(OPENING), wrist, closed)
-    return Grasp(wrist, opened, closed, tips(0.0))
+    return reach_around(tips, shape.height / 2 + 0.050)
+
+
+def reach_around(
+    tips: Callable[[float], dict[int, np.ndarray]], above: float, openings: tuple[float, ...] = (OPENING,)
+) -> Grasp:
+    """The grasp whose fingertips are at `tips(gap)` {digit: (3,)}, closed at a gap of 0 and open at the first of the
+    `openings` (m) that the hand spans, with the wrist `above` (m) the grasp frame's origin or near there."""
+    behind = make_pose([-0.09, 0.0, above], rotvec_to_quat(np.array([0.0, PITCH, 0.0])))
+    wrist, closed, miss = reach(tips(0.0), behind, RELAXED, wrist_freedom=0.1)
+    for opening in openings:
+        _, opened, open_miss = reach(tips(opening), wrist, closed)
+        if open_miss < SPANNED:
+            break
+    return Grasp(wrist, opened, closed, tips(0.0), max(miss, open_miss))
 
 
 class Motion:
@@ -157,15 +185,13 @@ class Motion:
         for _ in range(round(duration * RATE)):
             self._add(self.wrist, self.angles, self.object)
 
-    def trajectory(self, name: str, object_name: str, seed: int) -> HandObjectTrajectory:
-        """The frames so far as a right hand with its object, at RATE from 0 s on."""
+    def trajectory(self) -> HandObjectTrajectory:
+        """The frames so far as a right hand with its object, at RATE from 0 s on; still nameless."""
         wrist, angles, obj = (np.array(x) for x in zip(*self.frames))
         points = keypoints(wrist, angles)
         confidence = np.ones(points.shape[:2])
         hand = HandTrack(points, wrist_pose(points, "right"), confidence, "dexhot-human-hand", angles)
-        time = np.arange(len(points)) / RATE
-        provenance = {"generator": "parametric", "seed": seed}
-        return HandObjectTrajectory(name, time, {"right": hand}, object_name, obj, provenance=provenance)
+        return HandObjectTrajectory("", np.arange(len(points)) / RATE, {"right": hand}, "", obj)
 
     def _fingers(self, goal: np.ndarray) -> None:
         start = self.angles

@@ -11,13 +11,16 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
+from dexhot.data.object_library import load_object
 from dexhot.errors import DexhotError, NotFoundError
+from dexhot.geometry import single
 from dexhot.nodes import messages
 from dexhot.nodes.faults.faulty_nodes import FAR_COMMAND, NAN_COMMAND, NAN_TARGET
 from dexhot.nodes.rig_node import RigNode
 
 JUMP = 0.2  # m
 BACK = 5  # s that stamps jump back
+FLIPPED = 200_000_000  # ns that a flipped pose lasts, and then an unflipped one
 GAP = 5  # poses in a row that lack
 STEP = 10.0  # s that the clock, and all stamps with it, step ahead
 PATIENCE = {"patient": 0.5, "impatient": 0.017}  # s that a tick waits for commands; a real robot does not wait
@@ -28,7 +31,8 @@ class FaultyRig(RigNode):
 
     def setup(self) -> None:
         super().setup()
-        self.measured = Measured(self.pose)
+        symmetry = load_object(self.reference.object_name).symmetry
+        self.measured = Measured(self.pose, np.asarray(symmetry.rotations[-1]))
         self.pose = self.measured  # type: ignore[assignment]
         self.told = self.advertise(String, "/faults/driven", "state")
         self.plant = self.advertise(JointState, "/faults/plant", "state")
@@ -66,8 +70,9 @@ class FaultyRig(RigNode):
 class Measured:
     """Stands for the publisher of the object's pose: publishes it as the fault has it."""
 
-    def __init__(self, publisher):
-        self.publisher = publisher
+    def __init__(self, publisher, turn: np.ndarray):
+        """`turn`: a rotation (4,) of the object that leaves it as it looks."""
+        self.publisher, self.turn = publisher, turn
         self.fault = "none"
         self.lacking = 0
 
@@ -81,6 +86,10 @@ class Measured:
             return
         if self.fault == "jump":
             position.x += JUMP
+        elif self.fault == "flip" and (message.header.stamp.nanosec // FLIPPED) % 2:
+            flipped = single.multiply(messages.read_object_pose(message)[0][3:], self.turn)
+            q = message.pose.pose.orientation
+            q.w, q.x, q.y, q.z = map(float, flipped)
         elif self.fault == "nan":
             position.y = np.nan
         elif self.fault == "back":
@@ -90,4 +99,4 @@ class Measured:
 
 DRIVES = {"arm": "drive_arm", "hand": "drive_hand"}
 OTHERS = (NAN_TARGET, NAN_COMMAND, FAR_COMMAND)  # of other nodes
-KINDS = ("none", "silent", "gap", "jump", "nan", "back", "step", *DRIVES, *PATIENCE, *OTHERS)
+KINDS = ("none", "silent", "gap", "jump", "flip", "nan", "back", "step", *DRIVES, *PATIENCE, *OTHERS)

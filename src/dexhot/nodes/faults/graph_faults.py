@@ -91,7 +91,7 @@ def killed(graph: Graph, name: str, expects: str = "") -> Outcome:
     return back(graph, outcome, "process started again, ")
 
 
-FAULTS.case("object lost (no poses)", injected, "silent", "object", quick=True)
+FAULTS.case("object lost (no poses)", injected, "silent", "not been seen", quick=True)
 
 
 @FAULTS.add("object not seen for 80 ms")
@@ -109,9 +109,25 @@ def object_gap(graph: Graph) -> Outcome:
     return Outcome(words, ms if seen else None, 0.0, str(graph.state), "by itself" if graph.moving else "")
 
 
-FAULTS.case("object pose jumps 20 cm", injected, "jump", "sigma")
-FAULTS.case("object pose NaN", injected, "nan", "object")
-FAULTS.case("object pose stamps jump back", injected, "back", "object")
+@FAULTS.add("object pose flips between poses that look the same")
+def object_flips(graph: Graph) -> Outcome:
+    """Five times a second, by half a turn: the filter stays on one of them, and tells how often it had to."""
+    graph.ready()
+    before, changes = graph.value("object_filter", "flipped"), len(graph.changes)
+    begin = graph.inject("flip")
+    seen = graph.spin_until(lambda: graph.value("object_filter", "flipped") > before, LONGEST)
+    ms = 1e3 * (time.monotonic() - begin)
+    graph.inject("none")
+    stops = [reason for _, state, reason in graph.changes[changes:] if state in STOPPED]
+    words = f"{graph.value('object_filter', 'flipped') - before:.0f} poses taken as their equivalents" if seen else ""
+    if stops:
+        return back(graph, Outcome(stops[0], ms if seen else None, None, str(graph.state), ""), "")
+    return Outcome(words, ms if seen else None, 0.0, str(graph.state), "by itself" if graph.moving else "")
+
+
+FAULTS.case("object slipped: its pose jumps 20 cm", injected, "jump", "jumped by 20 cm")
+FAULTS.case("object pose NaN", injected, "nan", "not finite")
+FAULTS.case("object pose stamps jump back", injected, "back", "stamped")
 FAULTS.case("controller process killed", killed, "controller", "controller")
 FAULTS.case("shaper process killed", killed, "shaper", "shaper")
 FAULTS.case("object filter process killed", killed, "object_filter")

@@ -1,0 +1,89 @@
+"""Poses that look the same, for a shape with rotational symmetry: the nearest of them, and the rotation that remains.
+
+A symmetry is anything with the fields of data.object_asset.Symmetry.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from dexhot.geometry import single
+
+
+class Symmetric(Protocol):
+    """Rotations about `center` that leave a shape as it is; see data.object_asset.Symmetry."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def axis(self) -> Sequence[float]: ...
+    @property
+    def rotations(self) -> Sequence[Sequence[float]]: ...
+    @property
+    def center(self) -> Sequence[float]: ...
+
+
+def smallest_turn(symmetry: Symmetric, expected, observed) -> np.ndarray:
+    """Rotation vector (3,), world: the smallest turn from quaternion `expected` to one that looks like `observed`."""
+    if symmetry.kind == "sphere":
+        return np.zeros(3)
+    if symmetry.kind == "axis":
+        return _axis_turn(symmetry, expected, observed)
+    if fitting := _fitting(symmetry, expected, observed):
+        expected = single.multiply(expected, symmetry.rotations[fitting])
+    return single.log(single.multiply(observed, single.conjugate(expected)))
+
+
+def nearest_equivalent(symmetry: Symmetric, pose: np.ndarray, near) -> np.ndarray:
+    """The pose (7,) world_T_mesh that looks like `pose` and whose rotation is nearest to the quaternion `near`."""
+    if symmetry.kind in ("none", "discrete") and not _fitting(symmetry, near, pose[3:]):
+        return pose
+    q = single.multiply(single.exp(smallest_turn(symmetry, near, pose[3:])), near)
+    center = np.asarray(symmetry.center, float)
+    shift = single.rotate(pose[3:], center) - single.rotate(q, center)
+    return np.concatenate([pose[:3] + shift, q])
+
+
+def reduced_angle(symmetry: Symmetric, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Smallest rotation (rad) between orientations a and b (..., 4) of a mesh frame, over the object's symmetries."""
+    # SciPy, which nodes that need one frame at a time do without
+    from dexhot.geometry.rotations import quat_angle, quat_conjugate, quat_multiply, quat_rotate
+
+    if symmetry.kind == "none":
+        return quat_angle(a, b)
+    if symmetry.kind == "sphere":
+        return np.zeros(np.broadcast_shapes(a.shape, b.shape)[:-1])
+    relative = quat_multiply(quat_conjugate(a), b)
+    rotations = np.asarray(symmetry.rotations, float)
+    if symmetry.kind == "discrete":
+        return np.min([quat_angle(s, relative) for s in rotations], axis=0)
+    axis = np.asarray(symmetry.axis, float) / np.linalg.norm(symmetry.axis)
+    turned = [quat_rotate(relative, quat_rotate(s, axis)) for s in rotations]
+    # the angle between axes is what remains of a rotation once any turn about the axis is free
+    angles = [np.arctan2(np.linalg.norm(np.cross(axis, t), axis=-1), t @ axis) for t in turned]
+    return np.min(angles, axis=0)
+
+
+def _fitting(symmetry: Symmetric, expected, observed) -> int:
+    """Which of the rotations, the identity first, takes `expected` nearest to `observed`."""
+    if len(symmetry.rotations) == 1:
+        return 0
+    relative = single.multiply(single.conjugate(expected), observed)
+    return int(np.abs(np.asarray(symmetry.rotations) @ relative).argmax())
+
+
+def _axis_turn(symmetry: Symmetric, expected, observed) -> np.ndarray:
+    """The turn that aligns the axis of a solid of revolution, either way up where a flip is among the rotations."""
+    axis = np.asarray(symmetry.axis, float)
+    b = single.rotate(observed, axis)
+    ways = [single.rotate(expected, single.rotate(r, axis)) for r in symmetry.rotations]
+    a = max(ways, key=lambda way: float(way @ b))
+    ax, ay, az = a
+    bx, by, bz = b
+    normal = np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
+    sine = np.sqrt(normal @ normal)
+    if sine < 1e-9:  # parallel, or opposite: then any turn across the axis serves, and a flip would be listed
+        across = np.cross(a, np.eye(3)[np.argmin(np.abs(a))])
+        return np.zeros(3) if a @ b > 0 else np.pi * across / np.linalg.norm(across)
+    return np.arctan2(sine, a @ b) * normal / sine
