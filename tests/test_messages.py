@@ -24,7 +24,8 @@ def test_stamps_keep_the_microsecond():
 
 
 def test_an_object_pose_comes_back():
-    covariance = np.arange(36.0).reshape(6, 6)
+    root = np.arange(36.0).reshape(6, 6)
+    covariance = root @ root.T
     message = through_the_wire(messages.object_pose(STAMP, POSE, covariance))
     pose, found = messages.read_object_pose(message)
     np.testing.assert_array_equal(pose, POSE)
@@ -64,7 +65,7 @@ def test_joints_come_in_the_order_asked_for():
 
 @pytest.mark.parametrize("names", [["a"], ["a", "c"]])
 def test_other_joints_than_expected_are_named(names):
-    with pytest.raises(DexhotError, match="'a', 'b'"):
+    with pytest.raises(DexhotError, match="2 joints .a, b."):
         messages.positions(messages.joint_state(["a", "b"], STAMP, [1.0, 2.0]), names)
 
 

@@ -26,13 +26,14 @@ class Told:
         sigma = float(np.sqrt(np.max(np.asarray(message.pose.covariance)[[0, 7, 14]])))
         self.states.append((messages.seconds(message.header.stamp) - BEGIN, message.pose.pose.position.x, sigma))
 
-    def pose(self, t: float, stamp: float | None = None) -> None:
+    def pose(self, t: float, stamp: float | None = None, frame: str = "world") -> None:
         """The object at time t, moving along x."""
         message = PoseWithCovarianceStamped()
         message.header.stamp = messages.to_stamp(BEGIN + (t if stamp is None else stamp))
         message.pose.pose.position.x = SPEED * t
         message.pose.pose.orientation.w = 1.0
-        self.node.on_pose(message)
+        message.header.frame_id = frame
+        self.node.hear("/object/pose", self.node.on_pose, message)
 
     def hand(self, t: float) -> None:
         self.node.on_hand(messages.joint_state([], messages.to_stamp(BEGIN + t), []))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.parameter import Parameter
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
@@ -27,6 +28,7 @@ def supervisor(ros_domain):
     """One that lets a controller drive."""
     rclpy.init(args=[])
     node = SupervisorNode()
+    node.set_parameters([Parameter("required_nodes", value=["leap_driver"])])
     assert bring_up(node), node.fault_reason
     node.p.supervisor_timeout = 5.0  # the machine may be busy
     node.machine.handle(Event.INPUTS_READY)
@@ -58,16 +60,16 @@ def test_a_motor_that_is_too_hot_holds_until_it_has_cooled(supervisor):
 def test_a_pressed_button_is_a_fault_that_no_reset_leaves(supervisor):
     supervisor.on_estop(Bool(data=True))
     assert supervisor.machine.state is State.FAULT
-    assert not supervisor.reset()
+    assert "pressed" in supervisor.reset()
     supervisor.on_estop(Bool(data=False))
     assert supervisor.machine.state is State.FAULT
-    assert supervisor.reset()
+    assert supervisor.reset() == ""
     assert supervisor.machine.state is State.INACTIVE
 
 
 def test_an_emergency_stop_in_a_fault_is_answered_with_success(supervisor):
     supervisor.apply(Event.DRIVER_FAULT, "the bus is unplugged")
-    assert supervisor.stop_all()
+    assert supervisor.stop_all() == ""
     assert supervisor.machine.reason == "the bus is unplugged"
 
 
@@ -77,7 +79,7 @@ def test_a_button_that_falls_silent_counts_as_pressed(supervisor):
     supervisor.check()
     assert supervisor.machine.state is State.FAULT
     assert "silent" in supervisor.machine.reason
-    assert not supervisor.reset()
+    assert "silent" in supervisor.reset()
 
 
 @pytest.mark.parametrize("qos", ["latched", "state"])
@@ -108,7 +110,7 @@ def failed(supervisor):
     supervisor.recovery.begin = lambda now: setattr(supervisor.recovery, "_end", now + 20.0)
     supervisor.recovery._asked = {"leap_driver": Future()}
     supervisor.on_diagnostics(says("leap_driver", DiagnosticStatus.ERROR, "the bus is unplugged"))
-    assert supervisor.reset()
+    assert supervisor.reset() == ""
     return supervisor
 
 
@@ -144,7 +146,7 @@ def test_a_node_that_is_not_there_cannot_be_reset(supervisor):
 
 def test_a_supervisor_that_was_late_holds_as_its_drivers_did(supervisor):
     supervisor.alive_at -= 10.0
-    supervisor.publish_state()
+    supervisor.watch_ourselves()
     assert supervisor.machine.state is State.HOLDING
     assert "the supervisor was silent" in supervisor.machine.reason
 

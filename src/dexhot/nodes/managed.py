@@ -67,13 +67,16 @@ class ManagedNode(LifecycleNode):
         """What `callback` returns; an exception of it is a fault, and None."""
         try:
             return callback(*args)
-        except DexhotError as e:
-            self.fault(str(e))
         except Exception as e:
-            where = getattr(callback, "__name__", str(callback))
-            self.get_logger().error(traceback.format_exc())
-            self.fault(f"{where}: {type(e).__name__}: {e}")
+            self.failed(callback, e)
         return None
+
+    def failed(self, callback: Callable, error: Exception) -> None:
+        """An exception of `callback` is a fault; one that is not a DexhotError's is logged with its traceback."""
+        if isinstance(error, DexhotError):
+            return self.fault(str(error))
+        self.get_logger().error("".join(traceback.format_exception(error)))
+        self.fault(f"{getattr(callback, '__name__', str(callback))}: {type(error).__name__}: {error}")
 
     # Lifecycle
 

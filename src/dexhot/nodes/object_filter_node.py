@@ -18,10 +18,13 @@ from std_msgs.msg import Header
 from dexhot.data.types import RATE
 from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
+from dexhot.nodes.frames import Frames
+from dexhot.nodes.refusals import RefusedError
 from dexhot.tracking.object_filter import FilterOptions, ObjectFilter
 
 TICK = 1.0 / RATE  # s
 LATE = 1.5 * TICK  # s behind the measurement that should be here
+FUTURE = 0.5  # s ahead of the hand's states: no measurement is, and the filter would wait for that time to come
 RECENT = 30  # measurements; the hand's states may lag too, so the longest of their delays counts
 
 
@@ -34,6 +37,9 @@ class ObjectFilterNode(DexhotNode):
     def setup(self) -> None:
         names = FilterOptions.__dataclass_fields__
         self.filter = ObjectFilter(FilterOptions(**{name: getattr(self.p, name) for name in names}))
+        self.frames = Frames(self.p.static_transforms)
+        if self.p.tf != "none":
+            self.frames.listen(self, moving=self.p.tf == "all")
         self.publisher = self.advertise(Odometry, "/object/state", "state")
         self.step = self.latency("step")
         self.subscribe(PoseWithCovarianceStamped, "/object/pose", self.on_pose, "state")
@@ -41,7 +47,7 @@ class ObjectFilterNode(DexhotNode):
         self.subscribe(Header, "/rig/episode", self.on_episode, "latched")
 
     def start(self) -> None:
-        self.values = {"rejected": 0, "non_finite": 0, "bridged": 0}
+        self.values = {"rejected": 0, "bridged": 0}
         self.tick = 0.0  # stamp of the hand's last state
         self.forget()
 
@@ -53,18 +59,18 @@ class ObjectFilterNode(DexhotNode):
 
     def on_episode(self, header: Header) -> None:
         """A rig that was reset has moved the object without moving it."""
-        if header.frame_id.startswith("start"):
+        kind, _ = messages.read_episode(header)
+        if kind == "start":
             self.forget()
 
     def on_pose(self, message: PoseWithCovarianceStamped) -> None:
         begin = time.monotonic()
-        pose, covariance = messages.read_object_pose(message)
-        if not np.isfinite(pose).all():
-            self.values["non_finite"] += 1  # type: ignore[operator]
-            self.warnings["pose"] = "a measured pose is not finite"
-            return  # without a state the supervisor holds
         stamp = messages.seconds(message.header.stamp)
-        if not self.filter.update(stamp, pose, covariance):
+        if self.tick and stamp - self.tick > FUTURE:
+            raise RefusedError(f"a pose is stamped {stamp - self.tick:.3g} s ahead of the hand's states.")
+        measured = messages.read_object_pose(message)  # one that is refused makes no state: the supervisor holds
+        pose, covariance = self.frames.to_world(message.header.frame_id, *measured, stamp)
+        if not self.filter.update(stamp, messages.near(pose), covariance):
             self.values["rejected"] += 1  # type: ignore[operator]
         if stamp < self.filter.stamp:
             return  # came late: nothing new is known
@@ -75,7 +81,9 @@ class ObjectFilterNode(DexhotNode):
 
     def on_hand(self, message: JointState) -> None:
         """A state for the tick whose measurement should have come; none for an object that is lost."""
-        self.tick = messages.seconds(message.header.stamp)
+        first, self.tick = not self.tick, messages.seconds(message.header.stamp)
+        if first and self.filter.stamp - self.tick > FUTURE:
+            self.forget()  # a pose that came before us was of no time that is near
         if self.lost:
             return
         now, stamp = self.tick - max(self.delays), self.told + TICK  # now: of the measurement that should be here

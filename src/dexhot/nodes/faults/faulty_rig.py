@@ -10,6 +10,7 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from std_msgs.msg import String
 
 from dexhot.errors import DexhotError, NotFoundError
+from dexhot.nodes.refusals import RefusedError
 from dexhot.nodes.rig_node import RigNode
 
 JUMP = 0.2  # m
@@ -31,7 +32,7 @@ class FaultyRig(RigNode):
 
     def on_fault(self, message: String) -> None:
         if message.data not in KINDS:
-            raise NotFoundError("fault", message.data, KINDS)
+            raise RefusedError(str(NotFoundError("fault", message.data[:40], KINDS)))
         if message.data in DRIVES:
             self.fail_once(DRIVES[message.data])
         elif message.data in PATIENCE:
