@@ -192,7 +192,7 @@ def test_a_driver_that_cannot_be_recovered_keeps_the_fault_and_says_why(live, mo
 
 def test_drivers_hold_without_a_supervisor(live):
     live.drive()
-    live.supervisor.trigger_deactivate()
+    live.supervisor.publisher.publish = lambda message: None
     assert live.spin_until(lambda: live.leap_driver.safety.state is State.FAULT)
     assert live.spin_until(lambda: not live.rig.world.driven)
 

@@ -6,6 +6,7 @@ import rclpy
 from geometry_msgs.msg import PoseWithCovarianceStamped
 
 from dexhot.nodes import messages
+from dexhot.nodes.frames import Frames
 from dexhot.nodes.object_filter_node import ObjectFilterNode
 from dexhot.nodes.process import bring_down, bring_up
 
@@ -153,3 +154,40 @@ def test_before_the_object_was_seen_there_is_nothing_to_tell(told):
     for k in range(30):
         told.hand(k * TICK)
     assert told.states == []
+
+
+def test_a_pose_in_a_frame_of_the_rig_is_taken_into_the_world(told):
+    told.node.frames = Frames(["world mocap 1 2 3 1 0 0 0"])
+    ticks(told, 5)
+    told.node.forget()
+    told.states.clear()
+    told.pose(6 * TICK, frame="mocap")
+    assert told.states[0][1] == pytest.approx(SPEED * 6 * TICK + 1.0)
+
+
+def test_a_pose_in_a_frame_that_nobody_knows_is_refused_by_its_name(told):
+    told.pose(0.0, frame="map")
+    assert told.states == [] and "'map'" in told.node.refusals.why("/object/pose")
+    assert told.node.state == "active"
+
+
+def test_a_pose_off_the_tick_is_a_pose(told):
+    ticks(told, 30)
+    told.pose(30 * TICK, stamp=29 * TICK + 0.003)
+    ticks(told, 3)
+    assert told.node.state == "active" and not told.node.refusals.counts
+
+
+def test_a_pose_of_the_far_future_does_not_stop_those_of_now(told):
+    ticks(told, 30)
+    told.pose(0.0, stamp=1e6)
+    assert "ahead of the hand" in told.node.refusals.why("/object/pose")
+    told.hand(30 * TICK)
+    told.pose(30 * TICK)
+    assert told.stamps()[-1] == pytest.approx(30 * TICK, abs=1e-5)
+
+
+def test_one_that_came_before_the_hands_states_is_forgotten(told):
+    told.pose(0.0, stamp=1e6)
+    ticks(told, 5)
+    assert told.stamps()[-1] == pytest.approx(4 * TICK, abs=1e-5)

@@ -44,6 +44,7 @@ class RealRigNode(DexhotNode):
         self.safety = messages.read_safety_state(message)
 
     def on_pose(self, message: PoseWithCovarianceStamped) -> None:
+        messages.read_object_pose(message)  # nonsense does not tell where the object is
         self.seen = time.monotonic()
         self.warnings.pop("pose", None)
 

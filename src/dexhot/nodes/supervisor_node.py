@@ -22,6 +22,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from nav_msgs.msg import Odometry
 from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.publisher import Publisher
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Header
 from std_srvs.srv import Trigger
@@ -54,20 +55,22 @@ class SupervisorNode(DexhotNode):
         self.watches: dict[str, JointWatch] = {}
         self.recovery: Recovery | None = None
         self.error = ""  # the last one in a callback of ours
-        self.publisher = self.create_publisher(DiagnosticArray, "/safety/state", publish_profile("latched"))
+        self.publisher: Publisher | None = None  # from the first configure to our end: what it says last stays true
         for qos in ("latched", "sensor"):  # a button that was pressed before us, and one that offers less
             quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
             heard = partial(self.hear, BUTTON, self.on_estop)
             self.create_subscription(Bool, BUTTON, heard, subscribe_profile(qos), event_callbacks=quiet)
         for name, decide in (
-            ("start", self.begin_tracking),
-            ("stop", self.ask_to_stop),
-            ("estop", self.stop_all),
-            ("reset", self.reset),
+            ("/safety/start", self.begin_tracking),
+            ("/safety/stop", self.ask_to_stop),
+            ("/safety/estop", self.stop_all),
+            ("/safety/reset", self.reset),
         ):
-            self.create_service(Trigger, f"/safety/{name}", partial(self.answer, decide))
+            self.create_service(Trigger, name, partial(self.answer, decide))
 
     def setup(self) -> None:
+        if self.publisher is None:
+            self.publisher = self.create_publisher(DiagnosticArray, "/safety/state", publish_profile("latched"))
         self.subscribe(Header, "/heartbeat", self.on_heartbeat, "state")
         self.subscribe(DiagnosticArray, "/diagnostics", self.on_diagnostics, "state")
         self.subscribe(Header, "/rig/episode", self.on_episode, "latched")
@@ -397,7 +400,8 @@ class SupervisorNode(DexhotNode):
         """The state as it is, in every state of the lifecycle."""
         m = self.machine
         t0 = self.t0 if m.moving else 0.0
-        self.publisher.publish(messages.safety_state(messages.Safety(m.state, m.reason, t0), self.stamp()))
+        if self.publisher is not None:
+            self.publisher.publish(messages.safety_state(messages.Safety(m.state, m.reason, t0), self.stamp()))
         self.values = {"safety": str(m.state), "reason": m.reason} | {f"events.{k}": v for k, v in m.counts.items()}
 
     def answer(
