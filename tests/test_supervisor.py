@@ -243,10 +243,8 @@ def test_a_message_that_cannot_be_is_refused_and_changes_nothing(supervisor, mes
         supervisor.hear("/joints", lambda m: supervisor.on_joints("/franka/joint_states", m), message)
         supervisor.hear("/joints", lambda m: supervisor.on_command("/franka/joint_states", m), message)
     assert supervisor.machine.state is State.TRACKING and supervisor.state == "active"
-    assert sum(supervisor.refusals.counts.values()) >= 1
-    assert "'n/a' is no number" in supervisor.refusals.why("/diagnostics") or "joint0" in supervisor.refusals.why(
-        "/joints"
-    )
+    [topic] = supervisor.refusals.counts
+    assert ("'n/a' is no number" if topic == "/diagnostics" else "joint0") in supervisor.refusals.why(topic)
 
 
 def test_diagnostics_of_a_node_that_is_not_required_count_for_nothing(supervisor):

@@ -28,6 +28,7 @@ FAR = 10.0  # m from the world's origin, and m/s: no object is there, or as fast
 FAST = 1e3  # rad/s
 TURNED = 100.0  # rad, or m: no joint is there
 VARIANCE = 1e4  # m^2, rad^2: no measurement is so bad
+FLOOR = 1e-9 * np.eye(6)  # of a covariance that is singular
 UNIT = 0.01  # by which a quaternion's norm may differ from 1
 NAMED = 8  # joints of a message that are named when it is refused
 
@@ -87,7 +88,7 @@ def efforts(message: JointState, names: Sequence[str]) -> np.ndarray:
 def measured(message: JointState, names: Sequence[str]) -> np.ndarray:
     """The positions in the order of `names`, of joints that can be there. Raises RefusedError."""
     q = _ordered(message, message.position, names)
-    if not np.abs(q).max(initial=0.0) <= TURNED:
+    if not all(-TURNED <= x <= TURNED for x in message.position):
         bad = [name for name, x in zip(names, q) if not abs(x) <= TURNED]
         raise RefusedError(f"no joint can be at {q[list(names).index(bad[0])]:g}: {_some(bad)}.")
     return q
@@ -140,10 +141,10 @@ def read_object_pose(message: PoseWithCovarianceStamped) -> tuple[np.ndarray, np
 
 def rigid(pose: np.ndarray) -> np.ndarray:
     """`pose` (7,), which is a rigid motion. Raises RefusedError."""
-    square = float(pose @ pose)
-    if not square < math.inf:
+    x, y, z, *q = pose.tolist()  # plain floats: NumPy's calls would cost more than all the rest
+    norm = math.sqrt(sum(c * c for c in q))
+    if not (math.isfinite(x + y + z) and math.isfinite(norm)):
         raise RefusedError("a pose is not finite.")
-    norm = math.sqrt(float(pose[3:] @ pose[3:]))
     if abs(norm - 1.0) > UNIT:
         raise RefusedError(f"a quaternion has the norm {norm:.3g}, not 1.")
     return pose
@@ -151,7 +152,7 @@ def rigid(pose: np.ndarray) -> np.ndarray:
 
 def near(pose: np.ndarray) -> np.ndarray:
     """`pose` (7,) in the world, where an object can be. Raises RefusedError."""
-    if float(np.abs(pose[:3]).max()) > FAR:
+    if max(map(abs, pose[:3].tolist())) > FAR:
         raise RefusedError(f"the object is more than {FAR:g} m away.")
     return pose
 
@@ -160,8 +161,12 @@ def check_covariance(covariance: np.ndarray) -> None:
     """Raises RefusedError for what is no covariance (6, 6) of a measurement."""
     if not np.abs(covariance).max() <= VARIANCE:
         raise RefusedError(f"the covariance is not finite, or larger than {VARIANCE:g}.")
-    least = np.linalg.eigvalsh(covariance)[0]
-    if least < -1e-9 or np.abs(covariance - covariance.T).max() > 1e-6:
+    try:
+        np.linalg.cholesky(covariance + FLOOR)
+        symmetric = float(np.abs(covariance - covariance.T).max()) < 1e-6
+    except np.linalg.LinAlgError:
+        symmetric = False
+    if not symmetric:
         raise RefusedError("the covariance is not symmetric and positive: zeros mean that it is not known.")
 
 
@@ -192,13 +197,10 @@ def read_object_state(message: Odometry) -> ObjectState:
 
     Raises RefusedError for one in another frame, or of an object that cannot be so.
     """
-    require_world(message)
-    pose = near(rigid(_read_pose(message.pose.pose)))
+    pose = check_object_state(message)
     R = single.matrix(pose[3:])
     linear, angular = message.twist.twist.linear, message.twist.twist.angular
     twist = np.concatenate([R @ (linear.x, linear.y, linear.z), R @ (angular.x, angular.y, angular.z)])
-    if not (np.abs(twist[:3]).max() <= FAR and np.abs(twist[3:]).max() <= FAST):
-        raise RefusedError("the object's twist is not finite, or faster than any object.")
     turn = np.zeros((6, 6))
     turn[:3, :3] = turn[3:, 3:] = R
     covariance = np.zeros((12, 12))
@@ -207,12 +209,17 @@ def read_object_state(message: Odometry) -> ObjectState:
     return ObjectState(seconds(message.header.stamp), pose, twist, covariance)
 
 
-def require_world(message: Odometry) -> None:
-    """Raises RefusedError for an object's state in another frame than the world's, or of something else."""
+def check_object_state(message: Odometry) -> np.ndarray:
+    """The pose (7,) of an object's state. Raises RefusedError for another frame, or an object that cannot be so."""
     frames = message.header.frame_id, message.child_frame_id
     if frames != (WORLD_FRAME, OBJECT_FRAME):
         said = " and ".join(repr(name[:40]) for name in frames)
         raise RefusedError(f"an object's state is that of {OBJECT_FRAME!r} in {WORLD_FRAME!r}, not with frames {said}.")
+    v, w = message.twist.twist.linear, message.twist.twist.angular
+    speed, turning = math.hypot(v.x, v.y, v.z), math.hypot(w.x, w.y, w.z)
+    if not (speed <= FAR and turning <= FAST):
+        raise RefusedError("the object's twist is not finite, or faster than any object.")
+    return near(rigid(_read_pose(message.pose.pose)))
 
 
 def episode(kind: str, number: int, stamp: Time) -> Header:

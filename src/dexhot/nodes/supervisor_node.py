@@ -14,6 +14,7 @@ the watch. The state that was last published is true also when the node is deact
 that finds that it was silent for so long.
 """
 
+import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -188,15 +189,14 @@ class SupervisorNode(DexhotNode):
             self.wants_start = self.armed
 
     def on_object(self, message: Odometry) -> None:
-        messages.require_world(message)
         p, q, t = message.pose.pose.position, message.pose.pose.orientation, message.twist.twist
-        variance = np.asarray(message.pose.covariance)[[0, 7, 14]]
-        numbers = [p.x, p.y, p.z, q.w, q.x, q.y, q.z, t.linear.x, t.linear.y, t.linear.z]
-        numbers += [t.angular.x, t.angular.y, t.angular.z]
-        finite = bool(np.isfinite(numbers).all() and np.isfinite(variance).all() and variance.min() >= 0.0)
+        v, w, covariance = t.linear, t.angular, message.pose.covariance
+        variance = float(covariance[0]), float(covariance[7]), float(covariance[14])
+        numbers = (p.x, p.y, p.z, q.w, q.x, q.y, q.z, v.x, v.y, v.z, w.x, w.y, w.z, *variance)
+        finite = all(map(math.isfinite, numbers)) and min(variance) >= 0.0
         if finite:
-            messages.read_object_state(message)  # refused by those who track it, so it does not count as seen either
-            self.sigma = float(np.sqrt(variance.max()))
+            messages.check_object_state(message)  # refused by those who track it, so it does not count as seen either
+            self.sigma = math.sqrt(max(variance))
         self.inputs.see("/object/state", messages.seconds(message.header.stamp), finite, self.steady())
         if self.sigma > self.p.lost_sigma:
             self.apply(*self.lost())

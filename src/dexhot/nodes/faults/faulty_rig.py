@@ -10,11 +10,13 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from std_msgs.msg import String
 
 from dexhot.errors import DexhotError, NotFoundError
+from dexhot.nodes import messages
 from dexhot.nodes.refusals import RefusedError
 from dexhot.nodes.rig_node import RigNode
 
 JUMP = 0.2  # m
 BACK = 5  # s that stamps jump back
+OFF = 0.003  # s that stamps are off the tick
 GAP = 5  # poses in a row that lack
 STEP = 10.0  # s that the clock, and all stamps with it, step ahead
 PATIENCE = {"patient": 0.5, "impatient": 0.017}  # s that a tick waits for commands; a real robot does not wait
@@ -78,8 +80,15 @@ class Measured:
             position.y = np.nan
         elif self.fault == "back":
             message.header.stamp.sec -= BACK
+        elif self.fault == "frame":
+            message.header.frame_id = "camera_link"
+        elif self.fault == "off":
+            message.header.stamp = messages.to_stamp(messages.seconds(message.header.stamp) + OFF)
+        elif self.fault == "quaternion":
+            message.pose.pose.orientation.w = message.pose.pose.orientation.x = 0.0
+            message.pose.pose.orientation.y = message.pose.pose.orientation.z = 0.0
         self.publisher.publish(message)
 
 
 DRIVES = {"arm": "drive_arm", "hand": "drive_hand"}
-KINDS = ("none", "silent", "gap", "jump", "nan", "back", "step", *DRIVES, *PATIENCE)
+KINDS = ("none", "silent", "gap", "jump", "nan", "back", "frame", "off", "quaternion", "step", *DRIVES, *PATIENCE)
