@@ -302,7 +302,7 @@ class SupervisorNode(DexhotNode):
         """
         held = {node for node in self.p.required_nodes if Claim.held(self.absolute(node))}
         self.here |= held
-        gone = sorted(self.here - held - self.leaving.keys())
+        gone = sorted(self.here - held)
         if not self.machine.moving:
             self.here = held
             return []
