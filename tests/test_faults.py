@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from dexhot.nodes.faults import camera, hand, table
@@ -32,11 +33,26 @@ def test_the_figures_count_what_motion_depends_on():
         "detected": 2,
         "must_be_safe": 2,
         "safe_within_250ms": 1,
+        "other_rows": 1,
+        "others_detected": 0,
         "recovered": 2,
         "limit_violations": 2,
         "messages_lost": 0,
         "false_stops": 3,
     }
+
+
+def test_a_plant_that_moves_or_is_told_to_is_not_still():
+    from dexhot.nodes.faults.graph import still
+
+    def seen(q, told):
+        return [(0.1 * k, np.full(2, q(k)), np.full(2, told(k))) for k in range(1, 12)]
+
+    assert still(seen(lambda k: 0.1 if k < 3 else 0.3, lambda k: 0.5), since=0.0)  # comes to rest, then stays
+    assert not still(seen(lambda k: 0.01 * k, lambda k: 0.5), since=0.0)
+    assert not still(seen(lambda k: 0.3, lambda k: 0.5 + 1e-3 * (k > 5)), since=0.0)
+    assert still(seen(lambda k: 0.3, lambda k: 0.5 + 1e-3 * (k > 5)), since=0.55)
+    assert not still([], since=0.0)
 
 
 def test_there_are_more_than_thirty_and_each_has_a_name_of_its_own():

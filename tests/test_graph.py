@@ -4,6 +4,7 @@ import importlib
 import json
 import sys
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from dexhot.nodes.parameters import load_schema
 from dexhot.nodes.process import NODES
 from dexhot.paths import share_dir
 
-USED_BY_THE_GRAPH = {"rig", "record", "view", "bag", "parameters", "what", "topics", "loop", "out", "speed"}
+USED_BY_THE_GRAPH = {"rig", "record", "view", "bag", "parameters", "what", "topics", "loop", "out", "speed", "min_free"}
 
 
 @pytest.fixture
@@ -189,15 +190,15 @@ def launch_description(monkeypatch):
         def __init__(self, *arguments, **options):
             self.arguments, self.options = arguments, options
 
-    actions = ["DeclareLaunchArgument", "OpaqueFunction", "SetEnvironmentVariable", "Shutdown", "Node"]
+    actions = ["DeclareLaunchArgument", "OpaqueFunction", "SetEnvironmentVariable", "Shutdown", "LogInfo", "Node"]
     for module, names in {
         "launch": ["LaunchContext", "LaunchDescription"],
-        "launch.actions": actions[:4],
+        "launch.actions": actions[:5],
         "launch.events": [],
         "launch.events.process": ["ProcessExited"],
         "launch.substitutions": ["LaunchConfiguration"],
         "launch_ros": [],
-        "launch_ros.actions": actions[4:],
+        "launch_ros.actions": actions[5:],
     }.items():
         stand_in = types.ModuleType(module)
         for name in names:
@@ -253,6 +254,18 @@ def test_a_launch_file_remembers_a_process_that_died_alone(launch_description, p
     assert ends(first, 3) is None
     assert ends(others[0], 0, asked=True)
     assert not ends(others[1], 0, asked=True)  # once
+
+
+def test_each_bring_up_has_a_token_that_all_its_nodes_know(planned):
+    first, second = ({node["token"] for node in planned().parameters.values()} for _ in range(2))
+    assert len(first) == len(second) == 1 and first != second and "" not in first | second
+
+
+def test_the_launch_file_says_what_dexhot_up_warns_of(launch_description, planned):
+    made = replace(planned(), warnings=("it never lifts",))
+    assert [a.options for a in of_kind(launch_description.actions(made), "LogInfo")] == [
+        {"msg": "WARNING: it never lifts"}
+    ]
 
 
 @pytest.mark.parametrize("exit_code", [0, 1, -9])

@@ -1,7 +1,11 @@
 """The LEAP driver node on a hand's servo bus: states out, commands in, a fault and its recovery."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import JointState
 
 from dexhot.control.safety import State
@@ -10,6 +14,7 @@ from dexhot.hands.joint_table import joint_table
 from dexhot.hardware.dynamixel.bus import ServoBus
 from dexhot.nodes import messages
 from dexhot.nodes.leap_driver_node import LeapDriverNode
+from dexhot.nodes.qos import publish_profile
 from node_bench import NodeBench
 
 pytest.importorskip("dynamixel_sdk")
@@ -28,8 +33,8 @@ class Rig(NodeBench):
         self.states = self.listen(JointState, "/leap/joint_states", "state")
         self.commands = self.publisher(JointState, "/leap/command", "command")
 
-    def command(self, q: np.ndarray) -> None:
-        self.supervise(State.TRACKING)
+    def command(self, q: np.ndarray, state: State = State.TRACKING, t0: float = 0.0) -> None:
+        self.supervise(state, t0)
         stamp = self.other.get_clock().now().to_msg()
         self.commands.publish(messages.joint_state(NAMES, stamp, q, np.zeros(16), np.zeros(16)))
 
@@ -58,6 +63,48 @@ def test_commands_move_the_hand_and_its_state_comes_back(rig, bus):
     assert rig.spin_until(arrived), rig.states[-1:]
     assert rig.states[-1].name == NAMES
     assert all(servo.on for servo in bus.servos.values())
+
+
+def test_a_stranger_neither_ends_a_fault_nor_commands_beside_the_shaper(rig, bus):
+    """What it says comes to nothing on the bus: no servo is given another goal."""
+    stranger = rclpy.create_node("stranger")
+    state = stranger.create_publisher(DiagnosticArray, "/safety/state", publish_profile("latched"))
+    commands = stranger.create_publisher(JointState, "/leap/command", publish_profile("command"))
+
+    def lie(said: State) -> None:
+        now = stranger.get_clock().now().to_msg()
+        state.publish(messages.safety_state(messages.Safety(State.TRACKING, "", 1.0), now))
+        commands.publish(messages.joint_state(NAMES, now, np.full(16, 0.5), np.zeros(16), np.zeros(16)))
+        rig.command(np.full(16, 0.2), said)
+
+    try:
+        assert rig.spin_until(lambda: "/stranger" in rig.node.speakers.first())
+        for said in (State.TRACKING, State.FAULT):  # of the supervisor, who is heard no more than the stranger
+            rig.spin_until(partial(lie, said), 0.3)
+            before = goals(bus)
+            rig.spin_until(partial(lie, said), 0.5)
+            assert goals(bus) == before and not rig.node.safety.moving
+    finally:
+        stranger.destroy_node()
+
+
+def test_a_second_commander_in_motion_is_a_hold_until_it_is_gone_and_the_supervisor_starts_anew(rig, bus):
+    assert rig.spin_until(lambda: rig.command(np.full(16, 0.2)) or rig.node.previous is not None)
+    stranger = rclpy.create_node("stranger")
+    stranger.create_publisher(JointState, "/leap/command", publish_profile("command"))
+    assert rig.spin_until(lambda: rig.command(np.full(16, 0.2)) or not rig.node.safety.moving)
+    assert "/stranger" in rig.node.safety.reason and rig.node.values["held"] == 1
+    before = goals(bus)
+    stranger.destroy_node()
+    assert rig.spin_until(lambda: not rig.node.speakers.first())
+    rig.spin_until(lambda: rig.command(np.full(16, 0.4)), 0.3)  # of the same clip: it has not stopped
+    assert goals(bus) == before and not rig.node.safety.moving
+    assert rig.spin_until(lambda: rig.command(np.full(16, 0.4), t0=2.0) or goals(bus) != before)
+
+
+def goals(bus: ServoBus) -> list[int]:
+    """The goal positions that the servos have been sent."""
+    return [servo.get("goal_position") for servo in bus.servos.values()]
 
 
 def test_a_servos_fault_is_the_nodes_and_activating_again_recovers(rig, bus):

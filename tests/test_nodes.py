@@ -5,7 +5,10 @@ import time
 import numpy as np
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from dexhot.control.safety import State
@@ -16,6 +19,7 @@ from dexhot.nodes import messages, rig_node
 from dexhot.nodes.graph import plan
 from dexhot.nodes.graphs import load_graph
 from dexhot.nodes.process import bring_down, bring_up, make_executor, make_node
+from dexhot.nodes.qos import publish_profile
 from dexhot.retargeting.placement import place
 from dexhot.tracking.object_filter import ObjectState
 
@@ -263,3 +267,49 @@ def test_commands_carry_the_stamp_of_the_tick_they_answer(live):
     assert live.spin_until(lambda: len(heard) > 3)
     stamps = live.rig.world.ticked
     assert all(min(abs(messages.seconds(m.header.stamp) - s) for s in stamps) < 1e-5 for m in heard[-3:])
+
+
+@pytest.mark.parametrize("topic", ["/franka/command", "/leap/joint_states", "/object/pose"])
+def test_a_second_publisher_is_named_and_nothing_moves_until_it_is_gone_and_started_anew(live, topic):
+    live.drive()
+    kind = PoseWithCovarianceStamped if topic == "/object/pose" else JointState
+    stranger = rclpy.create_node("stranger")
+    stranger.create_publisher(kind, topic, 10)
+    assert live.spin_until(lambda: live.state is State.HOLDING and not live.rig.world.driven)
+    assert live.reason.startswith(f"{topic} has 2 publishers") and "/stranger" in live.reason
+    told = live.rig.world.data.ctrl.copy()
+    live.spin(0.3)
+    assert live.state is State.HOLDING and (live.rig.world.data.ctrl == told).all()
+    stranger.destroy_node()
+    assert live.spin_until(lambda: live.state is State.READY)
+    assert live.call("/safety/start").success
+    live.drive()
+
+
+def test_after_an_emergency_stop_a_strangers_tracking_moves_nothing(live):
+    live.drive()
+    live.call("/safety/estop")
+    assert live.spin_until(lambda: not live.rig.world.driven)
+    stranger = rclpy.create_node("stranger")
+    state = stranger.create_publisher(DiagnosticArray, "/safety/state", publish_profile("latched"))
+    commands = stranger.create_publisher(JointState, "/leap/command", publish_profile("command"))
+    assert live.spin_until(lambda: state.get_subscription_count() > 3 and commands.get_subscription_count())
+    told = live.rig.world.data.ctrl.copy()
+    for _ in range(20):
+        stamp = messages.to_stamp(live.rig.world.stamp)
+        state.publish(messages.safety_state(messages.Safety(State.TRACKING, "", 1.0), stamp))
+        commands.publish(messages.joint_state(live.leap_driver.names, stamp, np.full(16, 0.8)))
+        live.spin(0.02)
+    stranger.destroy_node()
+    assert (live.rig.world.data.ctrl == told).all() and not live.rig.world.driven
+    assert live.state is State.FAULT
+
+
+def test_an_emergency_stop_is_heard_from_a_stranger(live):
+    live.drive()
+    stranger = rclpy.create_node("stranger")
+    strangers = [stranger.create_publisher(Bool, "/safety/estop_input", 10) for _ in range(2)]
+    assert live.spin_until(lambda: all(p.get_subscription_count() for p in strangers))
+    strangers[0].publish(Bool(data=True))
+    assert live.spin_until(lambda: live.state is State.FAULT and not live.rig.world.driven)
+    stranger.destroy_node()

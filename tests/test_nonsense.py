@@ -108,6 +108,8 @@ def parameters(name: str, reference: str, folder: Path) -> dict[str, object]:
         "ObjectFilterNode": {},
         "ControllerNode": tracked | {"controller": "kinematic"},
         "ShaperNode": tracked,
+        "FaultyController": tracked | {"controller": "kinematic"},
+        "FaultyShaper": tracked,
         "RigNode": tracked,
         "FaultyRig": tracked,
         "RealRigNode": tracked,

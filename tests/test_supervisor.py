@@ -58,6 +58,15 @@ def test_a_motor_that_is_too_hot_holds_until_it_has_cooled(supervisor):
     assert not supervisor.wrong
 
 
+def test_a_stranger_is_named_in_the_reason_once_its_name_is_known(supervisor):
+    supervisor.judge("speakers", (Event.FOREIGN, "/leap/command has 2 publishers (one not named yet)"))
+    assert supervisor.machine.state is State.HOLDING
+    supervisor.judge("speakers", (Event.FOREIGN, "/leap/command has 2 publishers (/stranger)"))
+    assert "/stranger" in supervisor.machine.reason
+    supervisor.judge("speakers", None)
+    assert "speakers" not in supervisor.wrong
+
+
 def test_a_pressed_button_is_a_fault_that_no_reset_leaves(supervisor):
     supervisor.on_estop(Bool(data=True))
     assert supervisor.machine.state is State.FAULT

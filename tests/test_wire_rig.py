@@ -259,8 +259,10 @@ def test_what_a_rig_cannot_do_is_refused(given, words):
 def test_a_hand_without_a_driver_is_refused_on_the_wire(rig):
     with pytest.raises(GraphError, match="drives a LEAP hand"):
         check_hand(rig, "allegro_right")
+    with pytest.raises(GraphError, match="drives a LEAP hand"):  # however it is named
+        check_hand(rig, str(share_dir() / "urdf" / "allegro_right" / "hand.yaml"))
     check_hand(rig, "leap_left")
-    check_hand(rig, "mine/hand.yaml")
+    check_hand(rig, str(share_dir() / "urdf" / "leap_right" / "hand.yaml"))
     check_hand("sim", "allegro_right")
 
 

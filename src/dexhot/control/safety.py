@@ -44,6 +44,7 @@ class Event(StrEnum):
     OUT_OF_LIMITS = "out_of_limits"  # a joint is measured beyond its limits
     STRAINED = "strained"  # a joint works at its torque limit for too long
     HOT = "hot"  # a motor is nearly too warm
+    FOREIGN = "foreign"  # a second node publishes what only one may
     LATE = "late"  # the supervisor itself was; the drivers have stopped without it
     ESTOP = "estop"
     DEAD_NODE = "dead_node"
@@ -62,6 +63,7 @@ HOLD_EVENTS = (
     Event.OUT_OF_LIMITS,
     Event.STRAINED,
     Event.HOT,
+    Event.FOREIGN,
     Event.LATE,
     Event.STOP,
     Event.ENDING,

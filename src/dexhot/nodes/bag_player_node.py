@@ -22,6 +22,7 @@ from dexhot.data import bags
 from dexhot.errors import FileFormatError
 from dexhot.hardware.camera.bag import BagFrames, find_frames, is_librealsense
 from dexhot.hardware.camera.codec import decode_color, decode_depth
+from dexhot.nodes import live_rig
 from dexhot.nodes.bag_contents import IMAGE, PACKED, raw_topic
 from dexhot.nodes.base import DexhotNode
 from dexhot.nodes.camera_messages import FramesPublisher, image
@@ -30,6 +31,7 @@ from dexhot.nodes.message_class import message_class
 RATE = 100.0  # Hz of /clock, and of looking for messages that are due
 SETTLE = 1.0  # s for listeners to find us before the first message
 LATE = 0.1  # s behind from which the recording's time slips
+LOOK = 1.0  # s between looks for a rig's graph in the domain
 Item = tuple[int, Callable[[], None]]  # receive time ns, what publishes the message
 
 
@@ -51,6 +53,7 @@ class BagPlayerNode(DexhotNode):
             self.unpacked: dict[str, LifecyclePublisher] = {}
             self.advertise_topics()
         self.loop(RATE, self.advance)
+        self.loop(1.0 / LOOK, self.look, "look")
 
     def start(self) -> None:
         self.rounds = self.played = 0
@@ -67,11 +70,20 @@ class BagPlayerNode(DexhotNode):
             raise FileFormatError(f"{self.source} has no message of the topics to play.")
         self.first = self.next[0]
 
+    def look(self) -> None:
+        """End when a rig's graph runs in this domain, on whatever machine."""
+        if why := live_rig.refusal(live_rig.in_domain(self)):
+            self.finish(why, code=1)
+
     def advance(self) -> None:
-        """Publish the time, then everything that is not later."""
+        """Publish the time, then everything that is not later; nothing into a rig's graph."""
         begin = time.monotonic()
         now = self.first + int((begin - self.begun) * self.p.pace * 1e9)
         if now < self.first:
+            return
+        if not self.played:
+            self.look()
+        if self.finished:
             return
         self.clock.publish(Clock(clock=Time(sec=now // 10**9, nanosec=now % 10**9)))
         while self.next is not None and self.next[0] <= now:

@@ -42,6 +42,7 @@ from dexhot.nodes.diagnostics import Histogram, ProcessMonitor, TickMonitor, sta
 from dexhot.nodes.managed import ManagedNode
 from dexhot.nodes.qos import publish_profile, subscribe_profile
 from dexhot.nodes.refusals import Refusals, RefusedError
+from dexhot.nodes.speakers import Speakers
 
 
 class DexhotNode(ManagedNode):
@@ -60,6 +61,7 @@ class DexhotNode(ManagedNode):
         self.warnings: dict[str, str] = {}  # key -> what; any makes the diagnostics WARN
         self.refusals = Refusals()
         self.ending = ""  # why its process is about to end: others need not take that for a death
+        self.speakers = Speakers(self)
         self.finished = ""  # why this node's process may end
         self.exit_code = 0
         self._loops: dict[str, tuple[Any, TickMonitor]] = {}
@@ -94,6 +96,14 @@ class DexhotNode(ManagedNode):
         self._made.append((self.destroy_lifecycle_publisher, publisher))
         return publisher
 
+    def obey(self, msg_type: type, topic: str, callback: Callable, qos: str = "sensor") -> None:
+        """Subscribe to what motion depends on: only its one publisher is heard (nodes/speakers.py).
+
+        Who also must stop by himself, asks `speakers.first()`.
+        """
+        self.speakers.watch(topic)
+        self.subscribe(msg_type, topic, callback, qos)
+
     def subscribe(
         self, msg_type: type, topic: str, callback: Callable, qos: str = "sensor", quiet: bool = False
     ) -> None:
@@ -111,6 +121,8 @@ class DexhotNode(ManagedNode):
         def gated(message: Any) -> None:
             if not self.active:
                 return
+            if topic in self.speakers.topics and (why := self.speakers.against(topic, message)):
+                return self.refuse_message(topic, why)
             if self._journal is not None:
                 self._journal.publish(Header(stamp=getattr(message, "header", message).stamp, frame_id=topic))
             self.hear(topic, callback, message)
@@ -206,6 +218,7 @@ class DexhotNode(ManagedNode):
         self._made.clear()
         self._loops.clear()
         self._latencies.clear()
+        self.speakers.forget()
         self._journal = None
 
     # Parameters

@@ -79,6 +79,8 @@ def run(plan: Plan, output: IO[str] = sys.stderr) -> int:
     previous = {
         n: signal.signal(n, lambda number, frame: stopping.append(number)) for n in (signal.SIGINT, signal.SIGTERM)
     }
+    for warning in plan.warnings:
+        print(warned(warning, output.isatty()), file=output, flush=True)
     running = start(plan, output)
     ended: dict[str, int] = {}
     try:
@@ -113,6 +115,11 @@ def died(name: str, code: int) -> str:
 def killed(name: str) -> str:
     """What is said of a process that did not end when it was asked to."""
     return f"[{name}] did not stop within {sum(GRACE.values()):.0f} s and was killed."
+
+
+def warned(warning: str, colour: bool = False) -> str:
+    """A warning before the start, as a line that stands out."""
+    return f"\033[1;33mWARNING: {warning}\033[0m" if colour else f"WARNING: {warning}"
 
 
 def _show(name: str, popen: subprocess.Popen, output: IO[str], colour: int) -> None:

@@ -37,10 +37,10 @@ class ControllerNode(DexhotNode):
         controller = make_controller(self.p.controller, self.reference, self.p.policy, physics, self.p)
         self.tracker = Tracker(controller, physics, self.p.ramp, self.p.look_ahead)
         self.target = self.advertise(JointState, "/tracker/target", "command")
-        self.subscribe(JointState, "/leap/joint_states", self.on_hand, "state")
-        self.subscribe(JointState, "/franka/joint_states", self.on_arm, "state")
-        self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
-        self.subscribe(Odometry, "/object/state", self.on_object, "state")
+        self.obey(JointState, "/leap/joint_states", self.on_hand, "state")
+        self.obey(JointState, "/franka/joint_states", self.on_arm, "state")
+        self.obey(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.obey(Odometry, "/object/state", self.on_object, "state")
 
     def start(self) -> None:
         self.hand: np.ndarray | None = None

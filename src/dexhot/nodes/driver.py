@@ -1,7 +1,8 @@
 """What the drivers of arm and hand share: joint states out, guarded commands in.
 
 A command is driven only while the safety state is `tracking`, when it is fresh and finite, and within the limits;
-everything else is counted and leaves the device holding. The watchdog holds when commands stop coming.
+everything else is counted and leaves the device holding. The watchdog holds when commands stop coming, and when a
+second node publishes commands or the safety state.
 """
 
 import time
@@ -42,8 +43,8 @@ class DriverNode(DexhotNode):
         self.device = self.make_device()
         self.connect()
         self.states = self.advertise(JointState, f"{self.topic}/joint_states", "state")
-        self.subscribe(JointState, f"{self.topic}/command", self.on_command, "command")
-        self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.obey(JointState, f"{self.topic}/command", self.on_command, "command")
+        self.obey(DiagnosticArray, "/safety/state", self.on_safety, "latched")
         self.delay = self.latency("stamp_to_command")
         self.loop(WATCHDOG_RATE, self.watch, "watchdog")
         if self.device.listen(self.publish_state):
@@ -69,7 +70,7 @@ class DriverNode(DexhotNode):
         self.safety = messages.Safety(State.INACTIVE)
         self.previous: np.ndarray | None = None  # the last command driven, while one is
         self.last_stamp = self.supervised = 0.0
-        self.forsaken: float | None = None  # t0 of the clip in which the supervisor fell silent
+        self.forsaken: float | None = None  # t0 of the clip in which the supervisor fell silent, or a second one spoke
         self.values = {"refused": 0, "clamped": 0, "held": 0}
         self.device.hold()
 
@@ -91,7 +92,7 @@ class DriverNode(DexhotNode):
         q, qd = messages.positions(message, self.names), messages.velocities(message, self.names)
         effort = messages.efforts(message, self.names)
         if not self.safety.moving:
-            return self.refuse(f"the safety state is {self.safety.state}")
+            return self.refuse(f"the safety state is {self.safety.state} ({self.safety.reason})")
         if why := freshness(age, self.p.max_age):
             return self.refuse(why)
         if not (np.isfinite(q).all() and np.isfinite(qd + effort).all()):
@@ -120,13 +121,19 @@ class DriverNode(DexhotNode):
             self.hold()
 
     def watch(self) -> None:
-        """Commands that stop coming end in a hold, and so does a supervisor that has died."""
+        """Commands that stop coming end in a hold, and so do a supervisor that has died and a second who speaks."""
         if self.safety.moving and time.monotonic() - self.supervised > self.p.supervisor_timeout:
-            self.forsaken = self.safety.t0
-            self.safety = messages.Safety(State.FAULT, "the supervisor is silent")
-            self.hold()
+            self.forsake("the supervisor is silent")
+        if self.safety.moving and (why := self.speakers.first()):
+            self.forsake(why)
         if self.previous is not None and self.device.time(self.now()) - self.last_stamp > self.p.max_age:
             self.hold()
+
+    def forsake(self, why: str) -> None:
+        """Hold until the supervisor has stopped, and started anew."""
+        self.forsaken = self.safety.t0
+        self.safety = messages.Safety(State.FAULT, why)
+        self.hold()
 
     def hold(self) -> None:
         """Once on leaving motion: the arm stays where it then is."""

@@ -11,13 +11,13 @@ import numpy as np
 
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
-from dexhot.geometry.poses import IDENTITY
 from dexhot.nodes.messages import UNIT, WORLD_FRAME, read_transform, seconds
 from dexhot.nodes.refusals import RefusedError
 
 if TYPE_CHECKING:
     from dexhot.nodes.base import DexhotNode
 
+IDENTITY = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])  # as geometry.poses has it, which loads SciPy
 AGE = 0.02  # s between a measurement and the moving transform nearest in time; they are not interpolated
 KEPT = 100  # moving transforms of a frame
 MANY = 1000  # frames

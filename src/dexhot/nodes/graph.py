@@ -4,6 +4,7 @@ A graph has arguments and processes of nodes. An argument (or a value that the g
 node whose schema has a parameter of its name. `plan` checks everything and writes the parameters file, before a start.
 """
 
+import secrets
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -95,6 +96,7 @@ class Prepared:
     folder: Path
     values: dict[str, Any]
     recorded: bool = False
+    warnings: tuple[str, ...] = ()  # what a person should know before the start
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ class Plan:
     folder: Path
     recorded: bool
     environment: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
     @property
     def node_names(self) -> list[str]:
@@ -201,7 +204,7 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
     arguments = resolve(graph, given)
     processes = graph.processes(arguments)
     prepared = graph.prepare(arguments)
-    values = arguments | prepared.values
+    values = {"token": f"run-{secrets.token_hex(6)}"} | arguments | prepared.values
     given_parameters = read_parameters(arguments.get("parameters", ""))
     parameters = node_parameters(processes, values, given_parameters)
     path = write_text(prepared.folder / "parameters.yaml", parameters_text(parameters))
@@ -214,6 +217,7 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
         prepared.folder,
         prepared.recorded,
         environment(current_environment),
+        prepared.warnings,
     )
 
 

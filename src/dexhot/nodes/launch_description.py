@@ -5,13 +5,13 @@ import signal
 from functools import partial
 
 from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from dexhot.errors import DexhotError
-from dexhot.nodes.bringup import GRACE, died, killed
+from dexhot.nodes.bringup import GRACE, died, killed, warned
 from dexhot.nodes.graph import Plan, Process, plan
 from dexhot.nodes.graphs import load_graph
 
@@ -38,6 +38,7 @@ def actions(planned: Plan) -> list:
     interrupt, terminate, _ = GRACE.values()
     ends = Ends(planned.processes)
     return [
+        *(LogInfo(msg=warned(warning)) for warning in planned.warnings),
         *(SetEnvironmentVariable(k, v) for k, v in planned.environment.items()),
         *(
             Node(

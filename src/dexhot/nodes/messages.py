@@ -264,12 +264,12 @@ STATES = {str(state): state for state in State}
 LEVELS = {State.HOLDING: DiagnosticStatus.WARN, State.FAULT: DiagnosticStatus.ERROR}
 
 
-def safety_state(safety: Safety, stamp: Time) -> DiagnosticArray:
-    """`stamp`: of the change. The frame-0 stamp travels as a value, to the nanosecond."""
+def safety_state(safety: Safety, stamp: Time, token: str = "") -> DiagnosticArray:
+    """`stamp`: of the change; `token`: the bring-up's. The frame-0 stamp travels as a value, to the nanosecond."""
     t0 = to_stamp(safety.t0)
     values = [KeyValue(key="reason", value=safety.reason), KeyValue(key="t0", value=f"{t0.sec}.{t0.nanosec:09d}")]
     level = LEVELS.get(safety.state, DiagnosticStatus.OK)
-    status = DiagnosticStatus(name="safety", message=str(safety.state), level=level, values=values)
+    status = DiagnosticStatus(name="safety", message=str(safety.state), level=level, hardware_id=token, values=values)
     message = DiagnosticArray(status=[status])
     message.header.stamp = stamp
     return message

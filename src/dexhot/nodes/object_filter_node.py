@@ -42,9 +42,9 @@ class ObjectFilterNode(DexhotNode):
             self.frames.listen(self, moving=self.p.tf == "all")
         self.publisher = self.advertise(Odometry, "/object/state", "state")
         self.step = self.latency("step")
-        self.subscribe(PoseWithCovarianceStamped, "/object/pose", self.on_pose, "state")
-        self.subscribe(JointState, "/leap/joint_states", self.on_hand, "state")
-        self.subscribe(Header, "/rig/episode", self.on_episode, "latched")
+        self.obey(PoseWithCovarianceStamped, "/object/pose", self.on_pose, "state")
+        self.obey(JointState, "/leap/joint_states", self.on_hand, "state")
+        self.obey(Header, "/rig/episode", self.on_episode, "latched")
 
     def start(self) -> None:
         self.values = {"rejected": 0, "bridged": 0}

@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 
 from dexhot.data.bags import stamp_ns
 from dexhot.data.files import write_text
+from dexhot.nodes import live_rig
 from dexhot.nodes.base import DexhotNode
 from dexhot.nodes.message_class import message_class
 from dexhot.nodes.playback import COMMANDS, JOURNAL, compare, read_tape
@@ -52,6 +53,8 @@ class PlayerNode(DexhotNode):
         heard = self.count_publishers(JOURNAL) and self.count_publishers(COMMANDS)
         if self.next >= 0 or message.frame_id != "controller" or not heard:
             return
+        if why := live_rig.refusal(live_rig.in_domain(self)):
+            return self.give_up(why)
         if all(p.get_subscription_count() for p in self.inputs.values()):
             self.send(0)
 

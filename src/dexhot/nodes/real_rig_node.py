@@ -29,7 +29,7 @@ class RealRigNode(DexhotNode):
     def setup(self) -> None:
         self.frames = len(load(self.p.reference, Reference).q)
         self.episodes = self.advertise(Header, "/rig/episode", "latched")
-        self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.obey(DiagnosticArray, "/safety/state", self.on_safety, "latched")
         self.subscribe(PoseWithCovarianceStamped, POSE, self.on_pose, "state")
         self.loop(LOOKS, self.look, "look")
 

@@ -58,8 +58,8 @@ class RigNode(DexhotNode):
         noisy = self.p.position_noise or self.p.rotation_noise
         self.truth = self.advertise(PoseWithCovarianceStamped, "/rig/object", "state") if noisy else None
         self.episodes = self.advertise(Header, "/rig/episode", "latched")
-        self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
-        self.subscribe(Odometry, "/object/state", self.on_state, "state")
+        self.obey(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.obey(Odometry, "/object/state", self.on_state, "state")
         if self.p.camera:
             self.camera = Camera(self, self.world, self.p.camera_rate)
         self.clock = self.advertise(Clock, "/clock", "state")

@@ -1,10 +1,13 @@
 """The folder of a run: runs/<time>-<graph>-<reference>/ with bag/, run.json, parameters.yaml, the files it tracked."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dexhot.data import files
 from dexhot.data.types import Demonstration, Reference
@@ -22,6 +25,10 @@ class Task:
     reference: Reference
     demonstration: Demonstration | None
     sources: dict[str, str]  # argument -> the file it came from
+
+    def doubts(self) -> list[str]:
+        """What its own scores say against the demonstration, a sentence each."""
+        return doubts(self.demonstration) if self.demonstration is not None else []
 
     def at_speed(self, speed: float) -> "Task":
         """The same motion at this share of its speed. Raises DexhotError."""
@@ -55,18 +62,64 @@ def load_task(reference: str, policy: str, controller: str) -> Task:
     sources = {"reference": str(Path(reference).resolve())}
     if policy:
         demonstration = files.load(policy, Demonstration)
+        reference_of = tracked.reference if isinstance(tracked, Demonstration) else tracked
+        check_fit(policy, demonstration.reference, reference, reference_of)
         sources["policy"] = str(Path(policy).resolve())
     if controller == "playback" and demonstration is None:
         raise DexhotError("controller:=playback needs a Demonstration: give policy:=FILE, as `dexhot mine` made it.")
     return Task(tracked.reference if isinstance(tracked, Demonstration) else tracked, demonstration, sources)
 
 
+def check_fit(policy: str, mined: Reference, reference: str, tracked: Reference) -> None:
+    """Raise DexhotError for a policy whose own reference `mined` is not what is `tracked`, naming how they differ."""
+    pairs = {
+        "clip": (mined.name, tracked.name),
+        "object": (mined.object_name, tracked.object_name),
+        "hand": (mined.hand, tracked.hand),
+        "rate, Hz": (mined.rate, tracked.rate),
+        "joints": (", ".join(mined.joint_names), ", ".join(tracked.joint_names)),
+        "frames": (len(mined.q), len(tracked.q)),
+    }
+    differ = [f"{what}: {a}, not {b}" for what, (a, b) in pairs.items() if a != b]
+    if not differ and not np.allclose(mined.base_quat, tracked.base_quat, atol=1e-6):
+        differ = ["wrist joints: counted from another base rotation, the clip was retargeted anew"]
+    if differ:
+        raise DexhotError(
+            f"policy {policy} is not for reference {reference} ({'; '.join(differ)}): give the demonstration that was "
+            "mined from this reference, or leave reference:= out, as a demonstration has its own."
+        )
+
+
+def doubts(demonstration: Demonstration) -> list[str]:
+    """What the scores in its file say against it, a sentence each; none for one that should succeed."""
+    scores, name = demonstration.scores, demonstration.name
+    if "success_strict" not in scores:
+        return [f"{name}: the demonstration has no scores, so nobody knows whether it works: run `dexhot evaluate`."]
+    found = []
+    if scores.get("reference_lifted_frames") and not scores.get("lifted_frames"):
+        found.append(f"{name}: the demonstration never lifts the object, which the clip does.")
+    if not scores["success_strict"]:
+        worst = scores.get("judged_T_max_cm")
+        off = f": the object is up to {worst:.1f} cm off" if worst is not None else ""
+        found.append(f"{name}: the demonstration is no strict success in simulation{off}.")
+    if not scores.get("success_strict_arm", True):
+        found.append(f"{name}: the demonstration is known to fail on the arm, though it works for the hand alone.")
+    return found
+
+
+def require_new(record: str) -> None:
+    """Raise DexhotError for a folder to record to that exists; "true" and "false" name none."""
+    if record not in ("true", "false") and Path(record).exists():
+        raise DexhotError(
+            f"{record} exists; what was recorded is never written over: name a new folder, or none for one by the time."
+        )
+
+
 def new_run_folder(graph: str, name: str, record: str) -> Path:
     """A folder that did not exist: `record` itself, or for "true" one named after now in $DEXHOT_RUNS."""
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     base = runs_dir() / f"{stamp}-{graph}-{name.replace('/', '_')}" if record == "true" else Path(record)
-    if record != "true" and base.exists():
-        raise DexhotError(f"{base} exists; a run is never written over: give record:= a new folder, or record:=true.")
+    require_new(record)
     folder, k = base, 1
     while folder.exists():
         k += 1
@@ -75,8 +128,8 @@ def new_run_folder(graph: str, name: str, record: str) -> Path:
     return folder.resolve()
 
 
-def write_run(folder: Path, graph: str, arguments: dict[str, Any], task: Task) -> None:
-    """run.json: with what this run was made."""
+def write_run(folder: Path, graph: str, arguments: dict[str, Any], task: Task, warnings: Sequence[str] = ()) -> None:
+    """run.json: with what this run was made, and what was warned of before its start."""
     entries = {
         "schema": SCHEMA,
         "version": VERSION,
@@ -87,6 +140,7 @@ def write_run(folder: Path, graph: str, arguments: dict[str, Any], task: Task) -
         "hand": task.reference.hand,
         "object": task.reference.object_name,
         "sources": task.sources,
+        "warnings": list(warnings),
         "provenance": task.reference.provenance,
         "versions": versions(),
     }

@@ -33,9 +33,9 @@ class ShaperNode(DexhotNode):
         }
         self.hand_command = self.advertise(JointState, "/leap/command", "command")
         self.arm_command = self.advertise(JointState, "/franka/command", "command")
-        self.subscribe(JointState, "/franka/joint_states", self.on_arm, "state")
-        self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
-        self.subscribe(JointState, "/tracker/target", self.on_target, "command")
+        self.obey(JointState, "/franka/joint_states", self.on_arm, "state")
+        self.obey(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.obey(JointState, "/tracker/target", self.on_target, "command")
 
     def start(self) -> None:
         self.t0: float | None = None

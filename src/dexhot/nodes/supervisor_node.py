@@ -36,6 +36,7 @@ from dexhot.nodes.base import DexhotNode
 from dexhot.nodes.claim import Claim
 from dexhot.nodes.qos import publish_profile, subscribe_profile
 from dexhot.nodes.recovery import Recovery
+from dexhot.nodes.speakers import SPEAKERS
 
 CHECK_RATE = 20.0  # Hz
 NEWS = 1.0  # s between two log lines of what is missing
@@ -80,6 +81,7 @@ class SupervisorNode(DexhotNode):
             self.subscribe(JointState, topic, lambda m, topic=topic: self.on_joints(topic, m), "state")
             self.subscribe(JointState, command, lambda m, topic=topic: self.on_command(topic, m), "command")
         self.subscribe(JointState, "/tracker/target", self.on_target, "command")
+        self.speakers.watch(*SPEAKERS, *(("/clock",) if self.get_parameter("use_sim_time").value else ()))
         self.recovery = Recovery(self, self.p.required_nodes)
         self.loop(CHECK_RATE, self.check, "check")
         self.watching = True
@@ -175,11 +177,12 @@ class SupervisorNode(DexhotNode):
 
     def judge(self, where: str, found: tuple[Event, str] | None) -> None:
         """Keep what is wrong there for as long as it is: nothing gets ready meanwhile."""
-        if found is None:
-            self.wrong.pop(where, None)
-        else:
+        before = self.wrong.pop(where, None)
+        if found is not None:
             self.wrong[where] = found
             self.apply(*found)
+            if before and before != found and self.machine.reason == before[1]:
+                self.machine.reason = found[1]  # more is known of it now
 
     def on_episode(self, header: Header) -> None:
         kind, _ = messages.read_episode(header)
@@ -257,6 +260,7 @@ class SupervisorNode(DexhotNode):
         if dead and self.machine.state not in (State.INACTIVE, State.FAULT):
             self.apply(Event.DEAD_NODE, f"no heartbeat of {', '.join(dead)} for {self.p.heartbeat_timeout:g} s")
             return
+        self.judge("speakers", (Event.FOREIGN, why) if (why := self.speakers.first()) else None)
         if gone := self.ended():
             self.apply(Event.DEAD_NODE, f"the process of {', '.join(gone)} has ended")
             return
@@ -401,7 +405,8 @@ class SupervisorNode(DexhotNode):
         m = self.machine
         t0 = self.t0 if m.moving else 0.0
         if self.publisher is not None:
-            self.publisher.publish(messages.safety_state(messages.Safety(m.state, m.reason, t0), self.stamp()))
+            said = messages.Safety(m.state, m.reason, t0)
+            self.publisher.publish(messages.safety_state(said, self.stamp(), self.p.token))
         self.values = {"safety": str(m.state), "reason": m.reason} | {f"events.{k}": v for k, v in m.counts.items()}
 
     def answer(

@@ -1,16 +1,19 @@
 """The embedded rig with faults in what it measures, told by /faults/inject (std_msgs/String), for the fault benchmark.
 
 /faults/driven says at every tick who of arm and hand is driven: nobody, once no motion command is accepted.
+/faults/plant has the plant itself, from the physics: what each servo is told (effort), where each joint is (position).
 """
 
 import copy
 
 import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.nodes import messages
+from dexhot.nodes.faults.faulty_nodes import FAR_COMMAND, NAN_COMMAND, NAN_TARGET
 from dexhot.nodes.refusals import RefusedError
 from dexhot.nodes.rig_node import RigNode
 
@@ -30,6 +33,7 @@ class FaultyRig(RigNode):
         self.measured = Measured(self.pose)
         self.pose = self.measured  # type: ignore[assignment]
         self.told = self.advertise(String, "/faults/driven", "state")
+        self.plant = self.advertise(JointState, "/faults/plant", "state")
         self.subscribe(String, "/faults/inject", self.on_fault, "state")
 
     def on_fault(self, message: String) -> None:
@@ -41,7 +45,7 @@ class FaultyRig(RigNode):
             self.p.patience = PATIENCE[message.data]
         elif message.data == "step":
             self.epoch += STEP
-        else:
+        elif message.data not in OTHERS:
             self.measured.fault = message.data
 
     def fail_once(self, name: str) -> None:
@@ -56,6 +60,9 @@ class FaultyRig(RigNode):
     def tick(self) -> None:
         super().tick()
         self.told.publish(String(data=",".join(sorted(self.world.driven))))
+        q, qd, _ = self.world.joints()
+        stamp = messages.to_stamp(self.world.stamp)
+        self.plant.publish(messages.joint_state(self.world.scene.joint_names, stamp, q, qd, self.world.data.ctrl))
 
 
 class Measured:
@@ -91,4 +98,6 @@ class Measured:
 
 
 DRIVES = {"arm": "drive_arm", "hand": "drive_hand"}
-KINDS = ("none", "silent", "gap", "jump", "nan", "back", "frame", "off", "quaternion", "step", *DRIVES, *PATIENCE)
+OTHERS = (NAN_TARGET, NAN_COMMAND, FAR_COMMAND)  # of other nodes
+LIES = ("none", "silent", "gap", "jump", "nan", "back", "frame", "off", "quaternion", "step")
+KINDS = (*LIES, *DRIVES, *PATIENCE, *OTHERS)

@@ -1,7 +1,7 @@
 """The graph of real_track on the embedded rig, every node of the control path a process of its own, to be broken.
 
 The drivers have a real robot's patience, not the longer one of a simulated rig. `Graph` watches as an operator would:
-/safety/state, /diagnostics, joint states, and who is driven.
+/safety/state, /diagnostics, joint states, who is driven, and what the plant does.
 """
 
 import json
@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
@@ -26,14 +27,21 @@ from std_srvs.srv import Trigger
 from dexhot.control.safety import State
 from dexhot.errors import DexhotError
 from dexhot.nodes import bringup, messages
+from dexhot.nodes.faults.faulty_nodes import FAULTY
 from dexhot.nodes.graph import NodeSpec, Plan, Process, parameters_text, plan
 from dexhot.nodes.graphs import load_graph
 from dexhot.nodes.qos import publish_profile, subscribe_profile
 
 STARTING = 90.0  # s
 RECOVERY = 40.0  # s
+REMEMBERED = 600  # states of the plant
 SILENCE = 0.15  # s: the drivers' and the supervisor's `supervisor_timeout` on a real robot
+SETTLED = 0.3  # s after a hold in which an arm in motion may still come to rest
+STILL = 0.02  # rad that a joint may move afterwards: creep under the load it holds
 PATIENCE = 0.017  # s that a tick of the embedded world waits for commands: a period; a real one does not wait
+
+
+Plant = tuple[float, np.ndarray, np.ndarray]  # steady time; (n,) joints, rad; (n,) what their servos are told, rad
 
 
 class Graph:
@@ -49,6 +57,7 @@ class Graph:
         self.stopped_at = 0.0
         self.statuses: dict[str, tuple[int, str, dict[str, str]]] = {}  # node -> level, message, values
         self.heard: list[tuple[float, float]] = []  # of hand states: steady time, stamp
+        self.plant: list[Plant] = []
 
     def _plan(self) -> Plan:
         silence = {"supervisor_timeout": self.silence}
@@ -77,6 +86,7 @@ class Graph:
             (DiagnosticArray, "/diagnostics", self.on_diagnostics, "state"),
             (JointState, "/leap/joint_states", self.on_joints, "state"),
             (String, "/faults/driven", self.on_driven, "state"),
+            (JointState, "/faults/plant", self.on_plant, "state"),
         ):
             self.node.create_subscription(kind, topic, callback, subscribe_profile(qos))
         self.injections = self.node.create_publisher(String, "/faults/inject", publish_profile("state"))
@@ -143,6 +153,10 @@ class Graph:
         elif self.stopped_at == float("inf"):
             self.stopped_at = time.monotonic()
 
+    def on_plant(self, message: JointState) -> None:
+        self.plant.append((time.monotonic(), np.array(message.position), np.array(message.effort)))
+        del self.plant[:-REMEMBERED]
+
     # What is done
 
     def spin_until(self, condition: Callable[[], bool], seconds: float) -> bool:
@@ -201,14 +215,32 @@ class Graph:
 
 
 def apart(processes: tuple[Process, ...]) -> list[Process]:
-    """Each node of the tracker in a process of its own; the rig with faults."""
+    """Each node of the tracker in a process of its own; rig, controller and shaper with faults."""
     found = []
     for process in processes:
         if process.name == "tracker":
-            found += [Process(node.name, (node,)) for node in process.nodes]
+            found += [Process(node.name, (faulty(node),)) for node in process.nodes]
         elif process.name == "rig":
-            faulty = NodeSpec("rig", target="dexhot.nodes.faults.faulty_rig:FaultyRig", schema="rig")
-            found.append(replace(process, nodes=(faulty, *process.nodes[1:])))
+            rig = NodeSpec("rig", target="dexhot.nodes.faults.faulty_rig:FaultyRig", schema="rig")
+            found.append(replace(process, nodes=(rig, *process.nodes[1:])))
         else:
             found.append(process)
     return found
+
+
+def faulty(node: NodeSpec) -> NodeSpec:
+    """The node that has faults in place of `node`, where there is one."""
+    return replace(node, target=FAULTY[node.name], schema=node.name) if node.name in FAULTY else node
+
+
+def still(plant: list[Plant], since: float) -> bool:
+    """Whether from `since` (steady time) on no servo of the plant was told anything new, and no joint moved.
+
+    Measured in the physics, not by what a driver says; not so where nothing was seen.
+    """
+    seen = [(t, q, told) for t, q, told in plant if t > since]
+    rest = [q for t, q, _ in seen if t > since + SETTLED]
+    if not rest:
+        return False
+    told = np.array([x for _, _, x in seen])
+    return bool(np.ptp(told, axis=0).max() < 1e-6 and np.ptp(rest, axis=0).max() < STILL)

@@ -7,10 +7,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import psutil
+import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from lifecycle_msgs.msg import Transition
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
@@ -18,20 +23,29 @@ from std_msgs.msg import Bool
 
 from dexhot.control.safety import State
 from dexhot.data import bags
+from dexhot.data.types import WRIST_JOINTS
 from dexhot.errors import DexhotError
+from dexhot.hands.arm import FR3_JOINTS
 from dexhot.hands.joint_table import joint_table
 from dexhot.nodes import messages
 from dexhot.nodes.bringup import command
+from dexhot.nodes.faults.faulty_nodes import FAR_COMMAND, NAN_COMMAND, NAN_TARGET
 from dexhot.nodes.faults.faulty_rig import GAP
-from dexhot.nodes.faults.graph import RECOVERY, Graph
+from dexhot.nodes.faults.graph import RECOVERY, Graph, still
 from dexhot.nodes.faults.table import Faults, Outcome
-from dexhot.nodes.qos import publish_profile
+from dexhot.nodes.qos import publish_profile, subscribe_profile
 
 FAULTS = Faults("graph")
 LONGEST = 8.0  # s that a fault may stay unnoticed
 LOST = 1.0  # s before a recorder's death in which messages may be lost
 NAMES = [j.name for j in joint_table("leap_right")]
 DEACTIVATE, ACTIVATE = Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE
+JOINTS = [*FR3_JOINTS, *NAMES]  # of the plant
+ARM, HAND = slice(0, len(FR3_JOINTS)), slice(len(FR3_JOINTS), None)
+DRIVERS = ("leap_driver", "franka_driver")
+FOREIGN = 0.3  # rad from where a joint is that a stranger commands it to
+TRACKING = messages.Safety(State.TRACKING, "a stranger says so", 1.0)
+WATCHED = 1.0  # s that the plant is watched while a stranger speaks
 STOPPED = (State.HOLDING, State.FAULT)
 
 
@@ -134,11 +148,11 @@ def off_the_tick(graph: Graph) -> Outcome:
 
 def refused(graph: Graph, topic: str, message: object, node: str = "supervisor", counted: str = "") -> Outcome:
     """A stranger's message that cannot be: nobody takes it, and nobody ends of it."""
-    publisher = graph.node.create_publisher(type(message), topic, publish_profile("state"))
-    graph.spin_until(lambda: publisher.get_subscription_count() > 0, 5.0)
     graph.ready()
     name = f"refused.{counted or topic}"
     before, changes = graph.value(node, name), len(graph.changes)
+    publisher = graph.node.create_publisher(type(message), topic, publish_profile("state"))
+    graph.spin_until(lambda: publisher.get_subscription_count() > 0, 5.0)
     begin = time.monotonic()
 
     def told() -> str:
@@ -270,37 +284,21 @@ def clock_step(graph: Graph) -> Outcome:
 
 @FAULTS.add("policy output NaN", quick=True)
 def nan_target(graph: Graph) -> Outcome:
-    """For a tenth of a second, beside the controller's own."""
-    targets = graph.node.create_publisher(JointState, "/tracker/target", publish_profile("command"))
-    graph.spin_until(lambda: targets.get_subscription_count() > 1, 5.0)
-    names = ["tx", "ty", "tz", "rx", "ry", "rz", *NAMES]
-
-    def lie() -> None:
-        for _ in range(6):
-            stamp = messages.to_stamp(graph.heard[-1][1])
-            targets.publish(messages.joint_state(names, stamp, [math.nan] * len(names)))
-            graph.executor.spin_once(timeout_sec=0.01)
-
-    outcome = watched(graph, lie, "not finite")
-    graph.node.destroy_publisher(targets)
-    return back(graph, outcome, "")
+    """For a tenth of a second."""
+    return back(graph, watched(graph, lambda: graph.inject(NAN_TARGET), "not finite"), "")
 
 
-def hand_command(graph: Graph, value: float, expects: str, counter: str) -> Outcome:
-    """A command of `value` rad for every finger joint, beside the shaper's own: what is made of it?"""
-    commands = graph.node.create_publisher(JointState, "/leap/command", publish_profile("command"))
-    graph.spin_until(lambda: commands.get_subscription_count() > 0, 5.0)
+def hand_command(graph: Graph, kind: str, expects: str, counter: str) -> Outcome:
+    """One command of the shaper to the hand is wrong: what is made of it?"""
     graph.ready()
     before, changes = graph.value("leap_driver", counter), len(graph.changes)
-    begin = time.monotonic()
-    commands.publish(messages.joint_state(NAMES, messages.to_stamp(graph.heard[-1][1]), [value] * len(NAMES)))
+    begin = graph.inject(kind)
 
     def noticed() -> bool:
         told = any(expects in r for _, s, r in graph.changes[changes:] if s in STOPPED) if expects else False
         return told or graph.value("leap_driver", counter) > before
 
     seen = graph.spin_until(noticed, LONGEST)
-    graph.node.destroy_publisher(commands)
     told = next((r for _, s, r in graph.changes[changes:] if s in STOPPED), "")
     times = [t for t, s, _ in graph.changes[changes:] if s in STOPPED]
     ms = 1e3 * ((times[0] if times else time.monotonic()) - begin)
@@ -310,8 +308,96 @@ def hand_command(graph: Graph, value: float, expects: str, counter: str) -> Outc
     return back(graph, Outcome(words if seen else "", ms if seen else None, 0.0 if seen else None, state, ""), "")
 
 
-FAULTS.case("NaN command to the hand", hand_command, math.nan, "not finite", "refused")
-FAULTS.case("command to the hand out of limits, in a leap", hand_command, 20.0, "", "clamped")
+FAULTS.case("NaN command to the hand", hand_command, NAN_COMMAND, "not finite", "refused")
+FAULTS.case("command to the hand out of limits, in a leap", hand_command, FAR_COMMAND, "", "clamped")
+
+
+class Stranger:
+    """A node that nobody asked for, called `stranger`: publishes one message at each tick of the rig."""
+
+    def __init__(self, graph: Graph, *says: tuple[type, str, str, Callable[[float], Any]]):
+        """`says`: type, topic, quality of service, and the message as a function of the last stamp (s)."""
+        self.graph, self.node = graph, rclpy.create_node("stranger", start_parameter_services=False)
+        self.said = [
+            (self.node.create_publisher(kind, topic, publish_profile(qos)), make) for kind, topic, qos, make in says
+        ]
+        self.ticks = self.node.create_subscription(Clock, "/clock", self.speak, subscribe_profile("state"))
+        graph.executor.add_node(self.node)
+
+    def speak(self, clock: Clock) -> None:
+        for publisher, make in self.said:
+            publisher.publish(make(messages.seconds(clock.clock)))
+
+    def go(self) -> None:
+        self.graph.executor.remove_node(self.node)
+        self.node.destroy_node()
+
+
+def moved_joints(graph: Graph, part: slice, stamp: float, by: float = FOREIGN) -> JointState:
+    """Arm's or hand's joints, `by` rad from where the plant has them."""
+    return messages.joint_state(JOINTS[part], messages.to_stamp(stamp), graph.plant[-1][1][part] + by)
+
+
+def says(graph: Graph, topic: str) -> tuple[type, str, str, Callable[[float], Any]]:
+    """What a stranger publishes on `topic`, all of it valid and fresh."""
+    part = ARM if "franka" in topic else HAND
+    pose = np.array([0.5, 0.0, 0.3, 1.0, 0.0, 0.0, 0.0])
+    made: dict[str, tuple[type, str, Callable[[float], Any]]] = {
+        "/safety/state": (DiagnosticArray, "latched", lambda t: messages.safety_state(TRACKING, messages.to_stamp(t))),
+        "/object/pose": (
+            PoseWithCovarianceStamped,
+            "state",
+            lambda t: messages.object_pose(messages.to_stamp(t), pose, 1e-6 * np.eye(6)),
+        ),
+        "/tracker/target": (
+            JointState,
+            "command",
+            lambda t: messages.joint_state([*WRIST_JOINTS, *NAMES], messages.to_stamp(t), np.full(22, FOREIGN)),
+        ),
+    }
+    kind, qos, make = made.get(topic, (JointState, "command", lambda t: moved_joints(graph, part, t)))
+    return kind, topic, qos, make
+
+
+def second(graph: Graph, topic: str) -> Outcome:
+    """A second publisher in motion: named, and a hold in which the plant follows neither it nor the rightful one."""
+    strangers: list[Stranger] = []
+    outcome = watched(graph, lambda: strangers.append(Stranger(graph, says(graph, topic))), "/stranger")
+    outcome = unmoved(graph, outcome, graph.stopped_at)
+    strangers[0].go()
+    return back(graph, outcome, "the stranger gone, ")
+
+
+def unmoved(graph: Graph, outcome: Outcome, since: float) -> Outcome:
+    """Not safe, whatever the drivers say, when the plant goes on moving while a stranger speaks."""
+    graph.spin_until(lambda: False, WATCHED)
+    return outcome if still(graph.plant, since) else replace(outcome, safe_ms=None)
+
+
+for _topic in ("/leap/command", "/franka/command", "/tracker/target", "/leap/joint_states", "/object/pose"):
+    FAULTS.case(f"a second publisher on {_topic}", second, _topic, quick=_topic == "/leap/command")
+
+
+@FAULTS.add("after an emergency stop a stranger says tracking, and commands")
+def foreign_supervisor(graph: Graph) -> Outcome:
+    """The drivers name it; nothing of the plant moves."""
+    graph.ready()
+    graph.call("estop")
+    graph.spin_until(lambda: graph.state is State.FAULT and math.isfinite(graph.stopped_at), LONGEST)
+    graph.spin_until(lambda: False, 1.0)  # at rest
+    begin = time.monotonic()
+    stranger = Stranger(graph, *(says(graph, topic) for topic in ("/safety/state", "/leap/command", "/franka/command")))
+
+    def told() -> str:
+        return next((s[1] for n, s in graph.statuses.items() if n in DRIVERS and "/stranger" in s[1]), "")
+
+    graph.spin_until(lambda: bool(told()), LONGEST)
+    words, ms = told(), 1e3 * (time.monotonic() - begin)
+    outcome = unmoved(graph, Outcome(words, ms if words else None, 0.0, "", ""), begin)
+    stranger.go()
+    graph.spin_until(lambda: graph.state is not State.TRACKING, 1.0)  # which we have heard of the stranger too
+    outcome = replace(outcome, state=str(graph.state))
+    return back(graph, outcome, "the stranger gone, ")
 
 
 @FAULTS.add("the graph started twice in one domain", moves=False)

@@ -75,13 +75,16 @@ class Faults(list[Fault]):
 
 
 def metrics(results: list[Result], false_stops: int) -> dict[str, int]:
-    """The ids of the benchmark; `must_be_safe` counts the faults that motion depends on."""
+    """The ids of the benchmark; `must_be_safe` counts the faults that motion depends on, `other_rows` the rest."""
     moving = [r for r in results if r.fault.moves]
+    others = [r for r in results if not r.fault.moves]
     return {
         "injected": len(results),
         "detected": sum(r.outcome.detected_ms is not None for r in results),
         "must_be_safe": len(moving),
         "safe_within_250ms": sum(r.safe for r in moving),
+        "other_rows": len(others),
+        "others_detected": sum(r.outcome.detected_ms is not None for r in others),
         "recovered": sum(bool(r.outcome.recovered) for r in results),
         "limit_violations": sum(r.violations for r in results),
         "messages_lost": sum(r.outcome.messages_lost for r in results),

@@ -6,7 +6,7 @@ from typing import Any
 
 from dexhot.data.files import write_text
 from dexhot.hardware.camera.source import Mode, camera_source
-from dexhot.nodes.disk import require_free
+from dexhot.nodes.disk import require_place
 from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
 from dexhot.nodes.run_folder import new_run_folder, versions
 from dexhot.paths import runs_dir
@@ -37,9 +37,9 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
 def prepare(arguments: dict[str, Any]) -> Prepared:
     """Check camera and disk; make the capture's folder with capture.json."""
     camera = arguments["camera"]
+    require_place(arguments["out"] or runs_dir(), arguments["min_free"])
     if camera != "running":
         camera_source(camera, Mode(*(arguments[k] for k in ("width", "height", "fps", "loop"))))
-    require_free(arguments["out"] or runs_dir(), arguments["min_free"])
     folder = new_run_folder("capture", camera.partition(":")[0], arguments["out"] or "true")
     entries = {"arguments": arguments, "started": datetime.now(UTC).isoformat(), "versions": versions()}
     write_text(folder / "capture.json", json.dumps(entries, indent=2) + "\n")

@@ -3,10 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
+from dexhot.nodes.disk import require_place
 from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process, scratch_folder
 from dexhot.nodes.graphs.rigs import RIGS, check_hand, check_rig, rig_processes
 from dexhot.nodes.parameters import load_schema
-from dexhot.nodes.run_folder import load_task, new_run_folder, write_run
+from dexhot.nodes.run_folder import load_task, new_run_folder, require_new, write_run
+from dexhot.paths import runs_dir
 
 ARGUMENTS = (
     Argument(
@@ -32,6 +34,7 @@ ARGUMENTS = (
     Argument("speed", 1.0, "share of the demonstration's speed; 0.1 for first motions on a real rig"),
     Argument("policy", "", "file that the controller deploys; for playback a Demonstration (default: `reference`)"),
     Argument("record", "true", "true: record to a new folder of runs/, false: do not, else the folder to record to"),
+    Argument("min_free", 1.0, "refuse to start with less space than this on the recording's disk, GB"),
     Argument("loop", False, "start the clip again when it ends, with a marked reset of the rig"),
     Argument("exit_when_done", False, "take the graph down when the clip has ended"),
     Argument("duration", 0.0, "take the graph down after this many seconds of tracking; 0: never"),
@@ -46,6 +49,7 @@ ARGUMENTS = (
 )
 
 UNHURRIED = {"ramp": "controller", "fade": "controller", "lead_in": "supervisor"}  # s, longer where `speed` is less
+PLAYS = ("playback", "mpc")  # controllers that deploy a demonstration
 PATIENT = 1.5  # s that a simulated rig's supervisor may be silent: it shares the machine with a physics engine
 
 
@@ -69,23 +73,29 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     from dexhot.retargeting.placement import require_reach  # MuJoCo and mink, which the other graphs do without
 
     check_rig(arguments)
+    record, recorded = arguments["record"], arguments["record"] != "false"
+    if recorded:
+        require_new(record)
+        require_place(runs_dir() if record == "true" else record, arguments["min_free"], "record")
     task = load_task(arguments["reference"], arguments["policy"], arguments["controller"])
     check_hand(arguments["rig"], task.reference.hand)
     speed = arguments["speed"]
     if speed != 1.0:
         task = task.at_speed(speed)
     require_reach(task.reference)
-    recorded = arguments["record"] != "false"
-    folder = new_run_folder("real_track", task.reference.name, arguments["record"]) if recorded else scratch_folder()
+    warnings = task.doubts() if arguments["controller"] in PLAYS else []
+    if warnings and arguments["rig"] == "real":
+        warnings.append("this is a real arm: read the above before you call /safety/start.")
+    folder = new_run_folder("real_track", task.reference.name, record) if recorded else scratch_folder()
     names = [node.name for process in processes(arguments) for node in process.nodes]
     watched = [name for name in names if name not in ("supervisor", "viewer")]
-    write_run(folder, "real_track", arguments, task)
+    write_run(folder, "real_track", arguments, task, warnings)
     values: dict[str, Any] = {"bag": str(folder / "bag"), "required_nodes": watched, "hand": task.reference.hand}
     if speed != 1.0:
         values |= {name: load_schema(node)[name].default / speed for name, node in UNHURRIED.items()}
     if arguments["rig"] != "real":  # a real arm waits for a person: /safety/start
         values |= {"auto_start": True, "supervisor_timeout": PATIENT}
-    return Prepared(folder, task.write(folder) | values, recorded)
+    return Prepared(folder, task.write(folder) | values, recorded, tuple(warnings))
 
 
 REAL_TRACK = Graph(

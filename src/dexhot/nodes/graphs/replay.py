@@ -9,6 +9,7 @@ from typing import Any
 
 from dexhot.data.bags import topics
 from dexhot.errors import DexhotError
+from dexhot.nodes import live_rig
 from dexhot.nodes.bag_contents import check_playable
 from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process, read_parameters, scratch_folder
 from dexhot.nodes.playback import JOURNAL, check_bag, find_bag
@@ -44,7 +45,7 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     """The controller's parameters are those of the recorded run."""
     if not through_controller(arguments):
         return (Process("player", (NodeSpec("bag_player"),)),)
-    controller = NodeSpec("controller", {"use_sim_time": True})
+    controller = NodeSpec("controller", {"use_sim_time": True, "speakers": ["player"]})
     return (Process("controller", (controller,)), Process("player", (NodeSpec("player"),)))
 
 
@@ -52,6 +53,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     """Check that the bag has what the controller needs before anything starts."""
     if not arguments["bag"]:
         raise DexhotError("no bag given; write bag:=FOLDER of a run, e.g. runs/20260101-120000-real_track-duck.")
+    live_rig.require_none()
     bag, run_folder = find_bag(arguments["bag"])
     if not through_controller(arguments):
         wanted = [topic for topic in arguments["topics"].split(",") if topic]
@@ -76,6 +78,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         "duration": 0.0,
         "source": str(bag.resolve()),
         "report": str(folder / "replay.json"),
+        "token": recorded.get("token", ""),  # the player's safety states are the recorded ones
     }
     return Prepared(folder, values)
 

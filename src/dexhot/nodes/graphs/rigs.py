@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from dexhot.hands.joint_table import joint_table
 from dexhot.nodes.graph import GraphError, NodeSpec, Process
 
 RIGS = ("sim", "sim-wire", "real")
@@ -66,8 +67,17 @@ def check_rig(arguments: dict[str, Any]) -> None:
 
 
 def check_hand(rig: str, hand: str) -> None:
-    """Raises GraphError for a hand whose motors no driver here speaks to. Who wrote a hand.yaml knows them."""
-    if rig != "sim" and hand not in LEAP and not hand.endswith((".yaml", ".yml")):
+    """Raises GraphError for a hand whose motors no driver here speaks to, also for one that a hand.yaml describes.
+
+    One of a LEAP hand has its joints, with the motors that the driver knows.
+    """
+    if rig != "sim" and motors(hand) not in [motors(leap) for leap in LEAP]:
         raise GraphError(
-            f"rig:={rig} drives a LEAP hand ({', '.join(LEAP)}), the reference is for {hand}: use rig:=sim."
+            f"rig:={rig} drives a LEAP hand ({', '.join(LEAP)}, or a hand.yaml with their joints and motors), the "
+            f"reference is for {hand}: use rig:=sim."
         )
+
+
+def motors(hand: str) -> list[tuple[str, int, int, float]]:
+    """Name, motor and its convention for each joint, in the driver's order. Raises NotFoundError, FileFormatError."""
+    return [(j.name, j.motor_id, j.sign, j.zero) for j in joint_table(hand)]
