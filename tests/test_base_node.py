@@ -143,6 +143,25 @@ def test_a_fault_is_told_as_error_diagnostics_and_silences_the_heartbeat(executo
     assert len(beats) <= quiet_from + 1
 
 
+def test_a_reason_stands_beside_what_is_not_active(executor):
+    told = listen(executor, DiagnosticArray, "/diagnostics")
+    node = make(executor, activate=False)
+
+    def says(message: str) -> bool:
+        node.publish_diagnostics()
+        return spin_until(executor, lambda: told and told[-1].status[0].message == message)
+
+    assert says("unconfigured: nobody has configured it")
+    node.trigger_configure()
+    assert says("inactive: nobody has activated it")
+    node.trigger_activate()
+    assert says("active")
+    node.trigger_deactivate()
+    assert says("inactive: it was deactivated")
+    node.trigger_cleanup()
+    assert says("unconfigured: it was cleaned up")
+
+
 def test_an_activation_clears_the_fault(executor):
     node = make(executor)
     node.fault("the bus is gone")

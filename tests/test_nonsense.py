@@ -215,6 +215,8 @@ STAMP_ALONE = {  # what these nodes read of these topics, or nothing but whether
     ("ObjectFilterNode", "/leap/joint_states"),
     ("PlayerNode", COMMANDS),
     ("SupervisorNode", COMMANDS),
+    ("FaultyShaper", "/faults/inject"),  # what is another node's
+    ("FaultyController", "/faults/inject"),
 }
 
 

@@ -235,7 +235,7 @@ class DexhotNode(ManagedNode):
 
     def publish_diagnostics(self) -> None:
         """One DiagnosticStatus: ERROR on a fault, WARN with warnings, else OK; and all that was measured."""
-        level, message = DiagnosticStatus.OK, self.state
+        level, message = DiagnosticStatus.OK, self.state if self.active else f"{self.state}: {self.resting}"
         if warnings := [*self.warnings.values(), *self.refusals.warnings(time.monotonic())]:
             level, message = DiagnosticStatus.WARN, "; ".join(warnings)
         if self.fault_reason:

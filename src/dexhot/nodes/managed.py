@@ -23,6 +23,7 @@ class ManagedNode(LifecycleNode):
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
         self.fault_reason = ""
+        self.resting = "nobody has configured it"  # why it is not active, where that is no fault
         self.active = False
         self._claim: Claim | None = None
 
@@ -100,12 +101,14 @@ class ManagedNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """active -> inactive, whatever `stop` raises."""
         self._close()
+        self.resting = "it was deactivated"
         self._transition("deactivate", self.stop)
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """inactive -> unconfigured."""
         self._release()
+        self.resting = "it was cleaned up"
         return SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -125,6 +128,7 @@ class ManagedNode(LifecycleNode):
         self._claim = Claim(self.get_fully_qualified_name())
         self.setup()
         super().on_configure(state)
+        self.resting = "nobody has activated it"
 
     def _activate(self, state: LifecycleState) -> None:
         self.fault_reason = ""
