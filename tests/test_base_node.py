@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 from dexhot.errors import DexhotError
 from dexhot.hardware.real_time import make_real_time
 from dexhot.nodes.diagnostics import Histogram, TickMonitor
-from dexhot.nodes.process import HOPELESS, make_executor, turn
+from dexhot.nodes.process import HOPELESS, make_executor, say_goodbye, turn
 from dexhot.nodes.refusals import RefusedError
 from probe_nodes import Broken, OrderedController, Probe
 
@@ -160,6 +160,13 @@ def test_a_reason_stands_beside_what_is_not_active(executor):
     assert says("inactive: it was deactivated")
     node.trigger_cleanup()
     assert says("unconfigured: it was cleaned up")
+
+
+def test_a_node_says_that_it_ends_as_it_was_asked_to(executor):
+    told = listen(executor, DiagnosticArray, "/diagnostics")
+    node = make(executor)
+    say_goodbye([node], "asked to")
+    assert spin_until(executor, lambda: told and {v.key: v.value for v in told[-1].status[0].values}.get("ending"))
 
 
 def test_an_activation_clears_the_fault(executor):

@@ -1,5 +1,8 @@
 """Poses in any frame of the rig: into the world, or refused by the frame's name."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped
@@ -85,6 +88,28 @@ def test_a_moving_frame_is_that_of_the_measurements_time_or_refused():
 def test_a_transform_from_tf_that_is_none_is_refused(pose):
     with pytest.raises(RefusedError):
         Frames().hear([transform("world", "camera", pose)], moving=False)
+
+
+class Listener:
+    """A node's subscriptions."""
+
+    def __init__(self) -> None:
+        self.heard: dict = {}
+
+    def subscribe(self, kind, topic, callback, qos) -> None:
+        self.heard[topic] = callback
+
+
+@pytest.mark.parametrize(("moving", "topics"), [(False, ["/tf_static"]), (True, ["/tf_static", "/tf"])])
+def test_tf_is_heard_where_it_is_installed(monkeypatch, moving, topics):
+    node, frames = Listener(), Frames()
+    monkeypatch.setitem(sys.modules, "tf2_msgs", None)
+    assert not frames.listen(node, moving) and not node.heard
+    for name in ("tf2_msgs", "tf2_msgs.msg"):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(TFMessage=object))
+    assert frames.listen(node, moving) and list(node.heard) == topics
+    node.heard["/tf_static"](SimpleNamespace(transforms=[transform("world", "camera", CAMERA)]))
+    np.testing.assert_allclose(frames.world_T("camera"), CAMERA)
 
 
 def test_strangers_fill_no_memory():
