@@ -36,8 +36,8 @@ SPEAKERS = {
     "/object/pose": ANYBODY,  # the rig, a motion capture system, a pose estimator
     "/rig/episode": "rig",
 }
-LOOK = 0.1  # s for which a good list is kept
-LINGER = 0.2  # s for which a bad one is: messages of a publisher that has just gone may still come
+LOOK = 0.1  # s for which a list is kept
+LINGER = 0.2  # s for which a bad one counts after a good one was seen: messages of who has gone may still be queued
 UNNAMED = "_NODE_NAME_UNKNOWN_"  # of a publisher that is listed before its node
 FAST_DDS = b"\x01\x0f"  # its publishers' ids: vendor 2 bytes, host 2, process id 2 (little-endian), the rest
 
@@ -57,6 +57,7 @@ class Verdict:
     count: int
     why: str
     until: float
+    parting: bool = False  # a good list was seen, and the reason lingers
 
 
 class Speakers:
@@ -84,7 +85,11 @@ class Speakers:
         if known is None or now > known.until or (not known.why and count != known.count):
             allowed = self._allowed(topic)
             why = judge(topic, self._listed(topic, allowed), allowed)
-            known = self._verdicts[topic] = Verdict(count, why, now + (LINGER if why else LOOK))
+            if known is not None and known.why and not why and not known.parting:
+                known = Verdict(count, known.why, now + LINGER, parting=True)
+            else:
+                known = Verdict(count, why, now + LOOK)
+            self._verdicts[topic] = known
         if not known.why and isinstance(message, DiagnosticArray) and not self._ours(message):
             return f"{topic} was published by another bring-up's supervisor, or by none; nobody obeys it."
         return known.why
