@@ -45,7 +45,7 @@ class SafetyClient:
     """A node of its own for as long as it is open."""
 
     def __init__(self, timeout: float):
-        self.timeout = timeout
+        self.timeout, self._environment = timeout, dict(os.environ)
         os.environ.update(environment(os.environ))
         rclpy.init(args=[])
         self.node = rclpy.create_node(f"dexhot_safety_{os.getpid()}", start_parameter_services=False)
@@ -59,6 +59,8 @@ class SafetyClient:
         self.executor.shutdown()
         self.node.destroy_node()
         rclpy.try_shutdown()
+        os.environ.clear()
+        os.environ.update(self._environment)
 
     def call(self, service: str) -> tuple[bool, str]:
         """Call /safety/<service>: whether it was done, and the supervisor's words. Raises NoSupervisorError."""
