@@ -256,6 +256,14 @@ def test_a_message_that_cannot_be_is_refused_and_changes_nothing(supervisor, mes
     assert ("'n/a' is no number" if topic == "/diagnostics" else "joint0") in supervisor.refusals.why(topic)
 
 
+def test_an_error_beside_a_value_that_is_no_number_still_counts(supervisor):
+    message = temperature(0.0)
+    message.status[0].values[0].value = "n/a"
+    message.status.append(DiagnosticStatus(name="leap_driver", level=DiagnosticStatus.ERROR, message="it broke"))
+    supervisor.hear("/diagnostics", supervisor.on_diagnostics, message)
+    assert supervisor.machine.state is State.FAULT and "it broke" in supervisor.machine.reason
+
+
 def test_diagnostics_of_a_node_that_is_not_required_count_for_nothing(supervisor):
     message = temperature(99.0)
     message.status[0].name, message.status[0].level = "printer", DiagnosticStatus.ERROR

@@ -36,6 +36,7 @@ from dexhot.nodes.base import DexhotNode
 from dexhot.nodes.claim import Claim
 from dexhot.nodes.qos import publish_profile, subscribe_profile
 from dexhot.nodes.recovery import Recovery
+from dexhot.nodes.refusals import RefusedError
 from dexhot.nodes.speakers import SPEAKERS
 
 CHECK_RATE = 20.0  # Hz
@@ -167,8 +168,14 @@ class SupervisorNode(DexhotNode):
                 self.leaving[status.name] = messages.seconds(message.header.stamp)
                 self.apply(Event.ENDING, f"{status.name} ends: {values['ending']}")
             if "temperature_max" in values:
-                celsius = messages.number(values["temperature_max"])
-                self.judge(f"{status.name} motors", self.too_hot(status.name, celsius))
+                self.on_temperature(status.name, values["temperature_max"])
+
+    def on_temperature(self, node: str, text: str) -> None:
+        try:
+            celsius = messages.number(text)
+        except RefusedError as e:  # what else the message says still counts
+            return self.refuse_message("/diagnostics", f"temperature_max of {node}: {e}")
+        self.judge(f"{node} motors", self.too_hot(node, celsius))
 
     def too_hot(self, node: str, celsius: float) -> tuple[Event, str] | None:
         limit = self.p.max_temperature
