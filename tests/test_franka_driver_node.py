@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import rclpy
 from sensor_msgs.msg import JointState
 
 from dexhot.control.safety import State
@@ -9,6 +10,7 @@ from dexhot.hands.joint_table import joint_table
 from dexhot.hardware.franka.simulator import ArmProcess
 from dexhot.nodes import messages
 from dexhot.nodes.franka_driver_node import FrankaDriverNode
+from dexhot.nodes.qos import publish_profile
 from node_bench import NodeBench
 
 pytestmark = pytest.mark.ros
@@ -70,6 +72,27 @@ def test_commands_are_not_driven_while_holding(rig):
 
     assert rig.spin_until(refused)
     assert rig.node.device.counts["commands"] == 0
+
+
+def test_a_second_commander_does_not_move_the_arm(rig, process):
+    assert rig.spin_until(lambda: rig.states)
+    here = np.array(rig.states[-1].position)
+    assert rig.spin_until(lambda: rig.command(here) or rig.node.previous is not None)
+    stranger = rclpy.create_node("stranger")
+    commands = stranger.create_publisher(JointState, "/franka/command", publish_profile("command"))
+    assert rig.spin_until(lambda: rig.command(here) or not rig.node.safety.moving)
+    assert "/stranger" in rig.node.safety.reason
+
+    def push() -> None:
+        now = stranger.get_clock().now().to_msg()
+        commands.publish(messages.joint_state(NAMES, now, here + 0.2, np.zeros(7), np.zeros(7)))
+        rig.command(here + 0.2)
+
+    given = rig.node.device.counts["commands"]
+    rig.spin_until(push, 0.5)
+    stranger.destroy_node()
+    assert rig.node.device.counts["commands"] == given
+    assert np.abs(np.array(process.state()["q"]) - here).max() < 0.02
 
 
 def test_a_reflex_is_the_nodes_fault_and_activating_again_recovers(rig, process):

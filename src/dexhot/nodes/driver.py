@@ -116,6 +116,8 @@ class DriverNode(DexhotNode):
         said, self.supervised = messages.read_safety_state(message), time.monotonic()
         if said.moving and said.t0 == self.forsaken:
             return  # never straight back into motion: it must stop, and start anew
+        if said.moving and not self.safety.moving and self.speakers.first():
+            return  # not before the second one's last messages have come
         self.safety, self.forsaken = said, None
         if not self.safety.moving:
             self.hold()
