@@ -1,5 +1,7 @@
 """The supervisor alone, told by hand what its topics would say."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import rclpy
@@ -198,6 +200,7 @@ def test_what_is_not_finite_holds(supervisor, told):
 def test_a_supervisor_that_is_back_is_obeyed_only_when_it_starts_anew():
     driver = LeapDriverNode.__new__(LeapDriverNode)  # its state alone; no node is needed
     driver.previous, driver.forsaken, driver.safety = None, 5.0, messages.Safety(State.FAULT)
+    driver.speakers = SimpleNamespace(first=lambda: "")
 
     def say(state: State, t0: float) -> bool:
         driver.on_safety(messages.safety_state(messages.Safety(state, "", t0), messages.to_stamp(1.0)))
