@@ -1,5 +1,7 @@
 """The cost's terms on arrays made by hand, and the whole cost on real rollouts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,16 @@ def test_a_weight_scales_its_term(simulator, lift_reference):
     assert cost_of(simulator, lift_reference, actions, two) == pytest.approx(
         2 * cost_of(simulator, lift_reference, actions, one)
     )
+
+
+def test_missing_contacts_cost_their_weight_in_the_whole_cost(simulator, lift_reference):
+    """Over the first frames, in which nothing is touched: as if every fingertip should touch, against none."""
+    actions = base_actions(lift_reference, simulator.scene.physics)[:20]
+    batch = simulator.rollout(start_state(lift_reference, simulator), actions[None])
+    wanted, weights = targets(lift_reference, simulator.scene).at(np.arange(1, 21)), Weights()
+    none, every = (replace(wanted, contact=np.full_like(wanted.contact, share)) for share in (0.0, 1.0))
+    cost = [tracking_cost(simulator.scene, batch, actions[None], w, weights)[0] for w in (none, every)]
+    assert cost[1] - cost[0] == pytest.approx(weights.contact * (19 + weights.final) / 20)
 
 
 def test_a_scene_without_an_object_is_refused(lift_reference):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import zipfile
 
 import pytest
@@ -84,13 +83,18 @@ def test_a_kept_wheel_is_used_without_network(cache, monkeypatch):
     assert registry.fetch_wheel("thing==1", "thing.whl", hashlib.sha256(b"wheel").hexdigest()) == path
 
 
-def test_scratch_folders_of_killed_processes_are_removed(cache):
-    left, fresh = (cache / "downloads" / f".scratch-{name}" for name in ("old", "new"))
-    left.mkdir(parents=True)
-    fresh.mkdir()
-    os.utime(left, (0, 0))
+def test_a_scratch_folder_goes_with_its_block_and_leaves_others_alone(cache):
+    (cache / "downloads" / ".scratch-notes").mkdir(parents=True)
     with registry.scratch() as folder:
-        assert set((cache / "downloads").iterdir()) == {fresh, folder}
+        (folder / "part").write_text("")
+    assert [path.name for path in (cache / "downloads").iterdir()] == [".scratch-notes"]
+
+
+def test_a_damaged_record_of_licences_is_named(cache, capsys):
+    cache.mkdir()
+    (cache / "licences.json").write_text("{")
+    assert main(["datasets", "get", "grab", "--accept-licence", "grab"]) == 1
+    assert "licences.json is damaged" in capsys.readouterr().err
 
 
 def test_unpack_takes_only_the_parts_asked_for(tmp_path):

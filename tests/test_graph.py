@@ -142,11 +142,14 @@ def test_a_file_of_parameters_that_cannot_be_is_refused(planned, tmp_path, text)
     (tmp_path / "lab.yaml").write_text(text)
     with pytest.raises(DexhotError, match=r"no node|no parameter|must be within|not a file"):
         planned(parameters=str(tmp_path / "lab.yaml"))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_run_folder_holds_what_was_tracked_and_with_what(planned, reference):
     made = planned()
-    told = json.loads((made.folder / "run.json").read_text())
+    text = (made.folder / "run.json").read_text()
+    told = json.loads(text)
+    assert '": "/' not in text and (made.folder / told["sources"]["reference"]).resolve().name == "reference.npz"
     assert told["arguments"]["controller"] == "kinematic" and "commit" in told["versions"]
     assert np.array_equal(files.load(made.folder / "reference.npz", Reference).q, reference.q)
     assert made.folder.name.endswith("real_track-test_still")
@@ -266,6 +269,27 @@ def test_the_launch_file_says_what_dexhot_up_warns_of(launch_description, planne
     assert [a.options for a in of_kind(launch_description.actions(made), "LogInfo")] == [
         {"msg": "WARNING: it never lifts"}
     ]
+
+
+@pytest.mark.parametrize(("record", "stays"), [("false", False), ("true", True)])
+def test_ros2_launch_removes_the_scratch_folder_when_it_ends(
+    launch_description, planned, tmp_path, monkeypatch, record, stays
+):
+    given = planned().arguments | {"record": record}
+    known = {a.name: given[a.name] for a in load_graph("real_track").arguments}
+    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in known.items()}
+    monkeypatch.setattr(
+        launch_description.LaunchConfiguration, "perform", lambda self, _: texts[self.arguments[0]], raising=False
+    )
+    at_end, made, plan_ = [], [], launch_description.plan
+    monkeypatch.setattr(launch_description, "plan", lambda *told: made.append(plan_(*told)) or made[-1])
+    monkeypatch.setattr(launch_description.atexit, "register", lambda *told: at_end.append(told))
+    (opaque,) = of_kind(launch_description.describe("real_track").arguments[0], "OpaqueFunction")
+    opaque.options["function"](None)
+    assert made[0].folder.is_dir()
+    for function, *arguments in at_end:
+        function(*arguments)
+    assert made[0].folder.exists() is stays
 
 
 @pytest.mark.parametrize("exit_code", [0, 1, -9])

@@ -12,13 +12,15 @@ import yaml
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError
 from dexhot.geometry.poses import compose, inverse, make_pose
 from dexhot.hands.arm import FR3_HOME, FR3_JOINTS, arm_hand_spec, fr3_spec
+from dexhot.hands.coupling import Coupled
 from dexhot.hands.export import exports
 from dexhot.hands.joint_table import joint_table
 from dexhot.hands.robot_hand import list_hands, load_hand
 from dexhot.paths import share_dir
 
 URDF = share_dir() / "urdf"
-HANDS = ("leap_right", "leap_left", "allegro_right", "allegro_left")
+SIXTEEN = ("leap_right", "leap_left", "allegro_right", "allegro_left")
+HANDS = (*SIXTEEN, "six_motor_right", "six_motor_left")
 
 
 def pose_model(model, names, q):
@@ -26,6 +28,7 @@ def pose_model(model, names, q):
     data = mujoco.MjData(model)
     for name, angle in zip(names, q):
         data.joint(name).qpos = angle
+    Coupled(model).follow(data.qpos)
     mujoco.mj_kinematics(model, data)
     return data
 
@@ -57,7 +60,8 @@ def test_hand_compiles_with_its_contract(name):
     spec = hand.spec()
     model = spec.compile()
     assert [body.name for body in spec.worldbody.bodies] == ["palm"]
-    assert model.nq == len(hand.joint_names) == len(hand.nominal) == len(hand.open) == 16
+    assert len(hand.joint_names) == len(hand.nominal) == len(hand.open) == (16 if name in SIXTEEN else 6)
+    assert model.nq == len(hand.joint_names) + len(hand.coupled)
     assert (model.body_gravcomp[1:] == 1).all()
     assert model.geom("index_distal_0").id >= 0
     for joint in hand.joints:
@@ -73,9 +77,9 @@ def test_list_hands_names_the_shipped_ones():
 @pytest.mark.parametrize("name", HANDS)
 def test_palm_frame_points_along_the_fingers_and_toward_the_thumb(name):
     hand = load_hand(name)
-    index, _, ring, _ = straight = tips(hand, hand.open)
+    index, _, ring, *_ = straight = tips(hand, hand.open)
     side = 1 if hand.side == "right" else -1
-    assert (straight[:3, 0] > 0.15).all()
+    assert (straight[:3, 0] > 0.125).all()
     assert side * index[1] > 0 > side * ring[1]
 
 
@@ -100,7 +104,7 @@ def axis_z(quat):
     return matrix.reshape(3, 3)[:, 2]
 
 
-@pytest.mark.parametrize("right, left", [("leap_right", "leap_left"), ("allegro_right", "allegro_left")])
+@pytest.mark.parametrize("right, left", list(zip(HANDS[::2], HANDS[1::2])))
 def test_left_hand_is_the_mirror_image(right, left):
     right, left = load_hand(right), load_hand(left)
     for seed in range(3):

@@ -6,12 +6,14 @@ import mujoco
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from dexhot.errors import DexhotError
 from dexhot.geometry.poses import IDENTITY
 from dexhot.hands.arm import FR3_HOME, FR3_JOINTS, arm_hand_spec
 from dexhot.hands.robot_hand import load_hand
 from dexhot.paths import share_dir
+from dexhot.simulation.bodies import strip_visuals
 
 GRIPPER = """<mujoco>
   <compiler angle="radian"/>
@@ -95,6 +97,34 @@ def test_only_the_hand_is_taken(tmp_path):
     assert (model.body_gravcomp[1:] == 1).all()
     assert model.geom("left_finger_0").contype[0] == 1 and model.geom("left_finger_visual_0").contype[0] == 0
     assert model.nexclude == 1 and model.neq == 1
+
+
+def test_a_world_that_only_collides_weighs_the_same(tmp_path):
+    """The left finger's mass comes from two shapes, one of which is only seen."""
+    spec = load_hand(write(tmp_path)).spec()
+    mass = spec.compile().body("left_finger").mass[0]
+    strip_visuals(spec)
+    assert spec.compile().body("left_finger").mass[0] == pytest.approx(mass)
+    assert mass == pytest.approx(2 * 8 * 0.005 * 0.005 * 0.03 * 1000)
+
+
+def test_textures_are_found_and_inherited_defaults_kept(tmp_path):
+    """A hand below an arm's body inherits the arm's class; the files of its material lie beside the model."""
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "skin.png")
+    skin = '<asset><texture name="skin" type="2d" file="skin.png"/><material name="skin" texture="skin"/></asset>'
+    arm = '<default><default class="stiff"><joint damping="0.3"/><geom material="skin"/></default></default>' + skin
+    text = GRIPPER.replace("<worldbody>", arm + '<worldbody><body name="arm" childclass="stiff"><joint name="elbow"/>')
+    text = text.replace('<light pos="0 0 1"/>', "").replace('<geom type="plane" size="1 1 1"/>', '<geom size=".1"/>')
+    text = text.replace("<freejoint/>", '<joint name="wrist" range="-90 90"/>').replace(
+        "</worldbody>", "</body></worldbody>"
+    )
+    text = text.replace("<contact>", '<contact><exclude body1="arm" body2="thumb"/>')
+    text = text.replace("<equality>", '<equality><joint joint1="elbow" polycoef=".1 0 0 0 0"/>')
+    path = write(tmp_path, root="wrist")
+    (tmp_path / "gripper.xml").write_text(text)
+    model = load_hand(path).spec().compile()
+    assert model.nq == 3 and model.dof_damping == pytest.approx([0.3] * 3) and model.ntex == 1
+    assert (model.geom_matid >= 0).all() and model.nexclude == 1 and model.neq == 1
 
 
 def test_it_mounts_on_the_arm(tmp_path):

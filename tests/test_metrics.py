@@ -78,6 +78,18 @@ def test_a_drop_at_the_end_is_no_strict_success_though_the_means_pass(perfect, m
     assert m["success_10cm_20deg"] and not m["success_strict"]
 
 
+def test_the_final_error_is_that_of_the_last_frame(perfect, lift_object):
+    lift_object.symmetry = Symmetry()
+    hand, start = load_hand("leap_right"), perfect.object_pose.copy()
+    perfect.object_pose[-2, 0] += 0.04
+    m = compute(perfect, lift_object, hand)
+    assert m["judged_T_final_cm"] == pytest.approx(0) and m["success_strict"]
+    perfect.object_pose = start
+    perfect.object_pose[-1, 0] += 0.04
+    m = compute(perfect, lift_object, hand)
+    assert m["judged_T_final_cm"] == m["T_err_final_cm"] == pytest.approx(4) and not m["success_strict"]
+
+
 def test_penetration_is_the_95th_percentile(perfect, metrics_of):
     perfect.penetration = np.linspace(0, 0.01, len(perfect.penetration))
     assert metrics_of(perfect)["penetration_mm"] == pytest.approx(9.5)

@@ -41,6 +41,23 @@ def servos(bus):
     client.port.closePort()
 
 
+def test_a_link_replaces_a_pseudo_terminals_and_nothing_else(tmp_path):
+    place = tmp_path / "hand"
+    place.write_text("somebody's file")
+    with pytest.raises(BusError, match="is there already"):
+        ServoBus(link=place)
+    place.unlink()
+    place.symlink_to("/dev/null")  # as udev names a real adapter
+    with pytest.raises(BusError, match="is there already"):
+        ServoBus(link=place)
+    place.unlink()
+    place.symlink_to("/dev/pts/9999")  # of a simulation that was killed
+    bus = ServoBus(link=place)
+    assert os.readlink(place) != "/dev/pts/9999"
+    bus.unplug()
+    assert not place.is_symlink()
+
+
 def test_the_vendors_sdk_is_answered(bus):
     port, handler = sdk.PortHandler(bus.path), sdk.PacketHandler(2.0)
     port.setBaudRate(BAUD)

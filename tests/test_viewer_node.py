@@ -77,7 +77,7 @@ def test_the_scene_follows_the_graph(bench):
     assert viewer.newest.frame == FRAME and "tracking" in viewer.view.state.content
     assert data.body("ghost/object").xpos == pytest.approx(ref.object_pose[FRAME, :3])
     assert data.body("object").xpos == pytest.approx(ref.object_pose[FRAME, :3])
-    assert data.qpos[viewer.view.stage.scene.arm_q_address] == pytest.approx(FR3_HOME + 0.1)
+    assert data.qpos[viewer.view.stage.scene.q_address[:7]] == pytest.approx(FR3_HOME + 0.1)
 
 
 def test_nothing_is_drawn_while_nobody_looks(bench):

@@ -1,12 +1,17 @@
 """With which software a result was made."""
 
+import hashlib
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from dexhot import __version__
 from dexhot.paths import share_dir
 
+# Packages and files that decide what mining makes of a reference; the drivers, nodes and views do not.
+DECISIVE = ("control", "data", "evaluation", "geometry", "hands", "retargeting", "simulation", "tracking")
 PACKAGES = ("numpy", "mujoco", "mink", "rosbags", "ros-jazzy-rclpy")
 
 
@@ -29,3 +34,14 @@ def commit() -> str:
     command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
     found = subprocess.run(command, cwd=root, capture_output=True, text=True)
     return found.stdout.strip() or "unknown"
+
+
+@cache
+def source_hash() -> str:
+    """Of the code and the physics file that simulated results depend on: also tells two states of one version apart."""
+    here, digest = Path(__file__).parent, hashlib.sha256()
+    files = [path for package in DECISIVE for path in (here / package).rglob("*.py")]
+    files += [*(here.parent / "dexhot_train").rglob("*.py"), share_dir() / "config" / "physics.yaml"]
+    for path in sorted(files):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]

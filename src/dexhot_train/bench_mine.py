@@ -13,7 +13,7 @@ from rich.progress import Progress
 from dexhot.control.pipeline import on_arm
 from dexhot.control.sampling import SamplingOptions, base_actions
 from dexhot.data.datasets import load_clip, splits
-from dexhot.data.files import load, save, write_text
+from dexhot.data.files import check_folder, load, save, write_text
 from dexhot.data.object_library import load_object
 from dexhot.data.types import Demonstration
 from dexhot.errors import UnreachableError
@@ -56,7 +56,7 @@ def run(
     """
     options = options or (QUICK if quick else FULL)
     clips = clips or splits("grab")["quick" if quick else "train"]
-    out = out or cache_dir() / "mined" / ("quick" if quick else "train")
+    out = check_folder(out or cache_dir() / "mined" / ("quick" if quick else "train"), "$DEXHOT_CACHE")
     rows, failed, kept = [], {}, {}
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bars = [progress.add_task(name, total=len(clips)) for name in ("mining", "scoring")]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import mujoco
 import numpy as np
 
 from dexhot.data.files import load, save
@@ -13,6 +14,8 @@ from dexhot.data.object_library import load_object
 from dexhot.data.types import Demonstration, Reference
 from dexhot.hands.robot_hand import load_hand
 from dexhot.simulation.physics import load_physics
+from dexhot.simulation.scene import floating_scene
+from dexhot.versions import source_hash, versions
 from dexhot_train.mining import MineOptions, mine
 
 
@@ -25,11 +28,20 @@ class ClipJob:
     options: MineOptions = field(default_factory=MineOptions)
 
     def key(self) -> str:
-        """Changes when the reference, the budget or the physics does."""
+        """Changes when anything does that the result depends on: the reference, the budget, the object and the hand as
+        they are (not only what they are called), the physics, and the code.
+        """
         reference, digest = load(self.reference, Reference), hashlib.sha256()
-        for array in (reference.q, reference.target, reference.contact, reference.object_pose, reference.base_quat):
-            digest.update(np.ascontiguousarray(array, float).tobytes())
-        context = [asdict(self.options), load_physics().version, reference.object_name]
+        asset, hand = load_object(reference.object_name), load_hand(reference.hand)
+        scene = floating_scene(hand, asset, reference.base_quat, load_physics(), reference.table_height, visual=False)
+        world = np.zeros(mujoco.mj_sizeModel(scene.model), np.uint8)  # object, hand and physics as they are simulated
+        mujoco.mj_saveModel(scene.model, None, world)
+        motion = (reference.q, reference.target, reference.contact, reference.object_pose, reference.base_quat)
+        for array in (*motion, reference.placement, world, asset.vertices, asset.faces):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        used = {name: versions()[name] for name in ("dexhot", "numpy", "mujoco", "mink")}
+        names = [reference.object_name, reference.name, list(reference.joint_names)]
+        context = [asdict(self.options), asdict(asset.symmetry), names, used, source_hash()]
         digest.update(json.dumps(context).encode())
         return digest.hexdigest()[:16]
 

@@ -29,6 +29,7 @@ from dexhot.simulation.backend import Rollouts
 from dexhot.simulation.physics import Physics
 from dexhot.versions import versions
 from dexhot_train.arm_worlds import WithArm
+from dexhot_train.grip import held_mass
 from dexhot_train.refine import World, draw_worlds, nominal_world, replay, success_rate
 from dexhot_train.search import SearchOptions, search
 
@@ -104,6 +105,7 @@ class _Miner:
             arm = ArmSimulator(self.simulator, Kinematic(reference, physics))
             self.planned, self.arm_worlds = WithArm(self.simulator, arm), [World(arm.first_state, None)]
         self.trials = draw_worlds(reference, self.simulator, options.trials, options.seed + VALIDATION_SEED)
+        self.load = {"mass_kg": float(asset.mass), "holds_kg": held_mass(reference, hand, asset, physics)}
 
     def robust(self) -> Demonstration:
         """The better of the bare reference and a search in several worlds."""
@@ -148,7 +150,7 @@ class _Miner:
     def _demonstration(self, chosen: str, actions: np.ndarray) -> Demonstration:
         """Judged in the nominal world and, if a strict success there, in the validation worlds."""
         rollout = run_floating(self.reference, actions, self.simulator)
-        scores: dict[str, Any] = compute(rollout, self.asset, self.hand)
+        scores: dict[str, Any] = compute(rollout, self.asset, self.hand) | self.load
         survived = scores["success_strict"] and replay(self.reference, actions, self.trials, self.simulator)
         scores["robustness"] = success_rate(survived) if survived else 0.0
         found = Demonstration(

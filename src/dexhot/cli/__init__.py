@@ -5,10 +5,11 @@ Each module has a dataclass (or a union of dataclasses) `Args`, read by tyro fro
 
 import importlib
 import json
+import os
 import sys
 
 from dexhot import __version__
-from dexhot.errors import DexhotError
+from dexhot.errors import DexhotError, import_error, os_error
 
 COMMANDS = {
     "doctor": "what this machine can do, what is missing and how to get it",
@@ -19,6 +20,7 @@ COMMANDS = {
     "datasets": "list and get datasets of human demonstrations",
     "generate": "parametric demonstrations, from a seed",
     "object": "add a scanned object, list the objects",
+    "hand": "draft the hand.yaml of a robot hand, list the hands",
     "retarget": "a human trajectory to a robot reference",
     "mine": "a reference to a demonstration that works in physics",
     "evaluate": "score a demonstration or a run by simulating or reading it again",
@@ -32,7 +34,11 @@ COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one subcommand. Returns 0, 1 (refused with a reason) or 130 (interrupted)."""
+    """Run one subcommand. Returns 0, 1 (refused with a reason) or 130 (interrupted).
+
+    What the operating system refuses and what is not installed are reasons too, in every command: one sentence, and no
+    traceback unless $DEXHOT_TRACEBACK is set.
+    """
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help"):
         print(_usage())
@@ -50,10 +56,16 @@ def main(argv: list[str] | None = None) -> int:
         flags = (tyro.conf.FlagCreatePairsOff,)  # --json, but no --no-json
         args = tyro.cli(module.Args, prog=f"dexhot {argv[0]}", description=module.__doc__, args=argv[1:], config=flags)
         return module.run(args) or 0
-    except DexhotError as e:
-        print(f"dexhot: error: {e}", file=sys.stderr)
+    except BrokenPipeError:  # who reads our output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (DexhotError, OSError, ImportError) as e:
+        told = import_error(e) if isinstance(e, ImportError) else os_error(e) if isinstance(e, OSError) else e
+        if told is None or os.environ.get("DEXHOT_TRACEBACK"):
+            raise
+        print(f"dexhot: error: {told}", file=sys.stderr)
         if "--json" in argv:
-            print(json.dumps({"error": str(e)}))
+            print(json.dumps({"error": str(told)}))
         return 1
     except KeyboardInterrupt:
         return 130

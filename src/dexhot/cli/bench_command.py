@@ -9,7 +9,7 @@ import tyro
 
 from dexhot.cli.arguments import shown
 from dexhot.cli.output import benchmark_line, console, print_json, summary
-from dexhot.data.files import write_text
+from dexhot.data.files import check_out, write_text
 from dexhot.errors import DexhotError
 
 BENCHMARKS = {
@@ -35,6 +35,8 @@ class Args:
     """faults: ten minutes without faults instead of one, in which no stop may be."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Also keep the JSON in this file."""
+    force: bool = False
+    """Replace a file of another kind that is at the place of an output."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
@@ -45,6 +47,8 @@ def run(args: Args) -> None:
 
     if args.soak and args.name != "faults":
         raise DexhotError("--soak belongs to `dexhot bench faults`.")
+    if args.out:
+        check_out(args.out, f"dexhot/bench {args.name}", args.force)
     options = {"soak": True} if args.soak else {}
     result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick, **options)
     line = benchmark_line(args.name, args.quick, **result)

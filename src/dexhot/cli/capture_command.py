@@ -35,6 +35,7 @@ def run(args: Args) -> int:
     from dexhot.nodes.graphs import load_graph
 
     given = {"camera": args.camera, "out": args.out, "duration": str(args.duration)}
+    bringup.require_ros()
     planned = plan(load_graph("capture"), given | parse_assignments(args.arguments), os.environ)
     console.print(f"recording to {planned.folder}; Ctrl-C stops")
     code = bringup.run(planned, sys.stderr)

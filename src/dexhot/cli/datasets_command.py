@@ -72,9 +72,11 @@ def _list(args: List) -> None:
 
 
 def _get(args: Get) -> None:
+    from dexhot.data.files import check_folder
     from dexhot.errors import DexhotError
     from dexhot.paths import cache_dir
 
+    check_folder(cache_dir(), "$DEXHOT_CACHE")
     if args.accept_licence not in (None, args.dataset):
         raise DexhotError(f"--accept-licence takes the dataset's name, {args.dataset}, not {args.accept_licence!r}.")
     if args.dataset == "grab":

@@ -53,11 +53,15 @@ class Stages:
 def run(args: Args) -> int:
     """Exit code 0 when the live run is a strict success, else 1."""
     from dexhot.cli.output import print_json, summary
+    from dexhot.data.files import check_folder
+    from dexhot.nodes.bringup import require_ros
     from dexhot.paths import runs_dir
 
     folder = args.out or runs_dir() / time.strftime("%Y%m%d-%H%M%S-demo")
     if folder.exists():
         raise DexhotError(f"{folder} exists; a run is never written over: name another --out.")
+    check_folder(folder)
+    require_ros()
     stages = Stages()
     with stages("data", "a demonstration of a real person" if args.source == "grab" else "a generated demonstration"):
         trajectory = demonstration_of(args)
@@ -149,6 +153,7 @@ def mined(reference: Path, folder: Path, seed: int) -> Path:
     from dexhot.hands.robot_hand import load_hand
     from dexhot.simulation.physics import load_physics
     from dexhot_train.mining import MineOptions, mine
+    from dexhot_train.verdict import verdict
 
     wanted = load(reference, Reference)
     with Progress(console=console, transient=True) as progress:
@@ -161,6 +166,9 @@ def mined(reference: Path, folder: Path, seed: int) -> Path:
             MineOptions(seed=seed),
             lambda stage, share: progress.update(bar, description=stage, completed=share),
         )
+    judged = verdict(found)
+    if not judged.success:
+        console.print(f"[yellow]{judged.outcome}[/]: {judged.reason}", highlight=False, soft_wrap=True)
     return save(found, folder / "demonstration.npz")
 
 

@@ -19,6 +19,8 @@ class Args:
     """Play the Demonstration on the arm rig (shaper, arm kinematics, arm and hand) instead of the floating hand."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Keep the Rollout with its metrics in this file."""
+    force: bool = False
+    """Replace a file of another kind that is at the place of an output."""
     json: bool = False
     """End with one JSON line."""
 
@@ -27,12 +29,14 @@ def run(args: Args) -> None:
     """Judge the file and print every metric."""
     from dexhot.cli.output import console, print_json
     from dexhot.control.pipeline import on_arm
-    from dexhot.data.files import load, save
+    from dexhot.data.files import check_out, file_of, load, save
     from dexhot.data.types import Demonstration, Rollout
     from dexhot.errors import FileFormatError
     from dexhot.evaluation.from_bag import live_rollout
     from dexhot.evaluation.score import rejudge, score
 
+    if args.out:
+        check_out(file_of(args.out, Rollout), "dexhot/rollout", args.force)
     item: Any = live_rollout(args.file) if args.file.is_dir() else load(args.file)
     if isinstance(item, Rollout):
         rollout = rejudge(item)

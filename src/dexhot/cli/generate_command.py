@@ -24,6 +24,8 @@ class Args:
     """The hand that does it; the left one is the right one in a mirror."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Trajectory file to write; default: <kind>-<shape>-<seed>[-left].npz. The object goes into the cache."""
+    force: bool = False
+    """Replace a file of another kind that is at the place of an output."""
     json: bool = False
     """End with one JSON line."""
 
@@ -32,10 +34,16 @@ def run(args: Args) -> None:
     """Write the trajectory, and its object into the cache."""
     from dexhot.data import save, save_object
     from dexhot.data.datasets.parametric import generate
+    from dexhot.data.files import check_folder, check_out, file_of
+    from dexhot.data.object_library import objects_dir
+    from dexhot.data.types import HandObjectTrajectory
 
+    check_folder(objects_dir(), "$DEXHOT_CACHE")
     trajectory, asset = generate(args.kind, args.shape, args.seed, args.side)
+    out = file_of(args.out or Path(f"{trajectory.name.partition('/')[2]}.npz"), HandObjectTrajectory)
+    check_out(out, "dexhot/trajectory", args.force)
     save_object(asset)
-    path = save(trajectory, args.out or Path(f"{trajectory.name.partition('/')[2]}.npz"))
+    path = save(trajectory, out)
     z = trajectory.object_pose[:, 2]
     rows = {"file": str(path), "object": asset.name, "frames": len(z), "duration_s": float(trajectory.time[-1])}
     rows["lift_m"] = float(z.max() - z[0])

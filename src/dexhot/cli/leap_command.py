@@ -139,8 +139,11 @@ def _check(args: Check) -> int:
 def _calibrate(args: Calibrate) -> int:
     import numpy as np
 
-    from dexhot.hardware.leap.calibration import find_offsets, save_offsets
+    from dexhot.data.files import check_folder
+    from dexhot.hardware.leap.calibration import find_offsets, offsets_file, save_offsets
 
+    if not args.dry_run:
+        check_folder(offsets_file(args.robot).parent, "$DEXHOT_CONFIG")
     with args.opened() as hand:
         hand.servos.write_all("torque_enable", [0] * len(hand.joints))
         angles, end = [], time.monotonic() + MEASURE

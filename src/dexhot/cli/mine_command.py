@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -17,6 +17,8 @@ class Args:
     """Reference files (.npz), of `dexhot retarget`."""
     out: Annotated[Path | None, shown("FILE|FOLDER")] = None
     """Where the Demonstration goes: a file for one reference, else a folder; by default beside each reference."""
+    force: bool = False
+    """Replace a file of another kind that is at the place of a Demonstration."""
     seed: int = 0
     """Of the search's noise and of its perturbed worlds."""
     samples: Annotated[int | None, shown("INT")] = None
@@ -35,23 +37,29 @@ class Args:
 
 
 def run(args: Args) -> int:
-    """Returns 0 when every clip was mined, whatever its scores; an interrupted run goes on where it stopped."""
+    """Returns 0 when every clip is a success, on the arm too where it was tried there, else 1: the table says which are
+    not and why. An interrupted run goes on where it stopped."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     from dexhot.cli.output import console, print_json
-    from dexhot.data.files import load
+    from dexhot.data.files import check_out, load
     from dexhot.data.types import Demonstration
     from dexhot.errors import DexhotError
     from dexhot_train.clip_job import ClipJob, run_clip
     from dexhot_train.executor import run_jobs
     from dexhot_train.mining import MineOptions, with_samples
+    from dexhot_train.verdict import REFUSED, Verdict, totals, verdict
 
     if not args.references:
         raise DexhotError("no reference given; make one with `dexhot retarget CLIP` and pass its file.")
     options = MineOptions(seed=args.seed, attempts=args.attempts, worlds=args.worlds)
     options = with_samples(options, args.samples) if args.samples else options
     jobs = [ClipJob(path, out_path(path, args.out, len(args.references)), options) for path in args.references]
-    results, columns = [], (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    check_places([job.out for job in jobs])
+    for job in jobs:
+        check_out(job.out, "dexhot/demonstration", args.force)
+    results: list[tuple[Path, Verdict, dict[str, Any]]] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("mining", total=len(jobs))
 
@@ -63,17 +71,57 @@ def run(args: Args) -> int:
         for job, result in done if alone else run_jobs(run_clip, jobs, args.workers, args.executor):
             progress.advance(task)
             if isinstance(result, Exception):
-                console.print(f"[red]{job.reference}[/]: {result}")
-                results.append({"reference": str(job.reference), "error": str(result)})
-                continue
-            scores = load(result, Demonstration).scores
-            verdict = "[green]success[/]" if scores["success_strict"] else "[yellow]no strict success[/]"
-            error = f"{scores['judged_T_cm']:.2f} cm, {scores['judged_R_deg']:.1f} deg"
-            console.print(f"{result}: {verdict}, {error}, survives {scores['robustness']:.0%} of perturbed worlds")
-            results.append({"reference": str(job.reference), "demonstration": str(result), **scores})
+                found, told = Verdict(REFUSED, (), str(told_as(result))), {"error": str(told_as(result))}
+            else:
+                made = load(result, Demonstration)
+                found, told = verdict(made), {"demonstration": str(result), **made.scores}
+            console.print(f"{job.reference}: {found.outcome}{': ' * bool(found.reason)}{found.reason}", highlight=False)
+            results.append((job.reference, found, told))
+    results.sort(key=lambda result: args.references.index(result[0]))
+    show_results(results)
     if args.json:
-        print_json({"results": results})
-    return int(any("error" in result for result in results))
+        rows = [
+            {"reference": str(path), "verdict": v.outcome, "causes": v.causes, "reason": v.reason, **told}
+            for path, v, told in results
+        ]
+        print_json({"results": rows, "totals": totals([v for _, v, _ in results])})
+    return int(not all(v.success for _, v, _ in results))
+
+
+def show_results(results: list[tuple[Path, Any, dict[str, Any]]]) -> None:
+    """A row per clip, and the sums."""
+    from rich.table import Table
+
+    from dexhot.cli.output import console, summary
+    from dexhot_train.verdict import NO_SUCCESS, NOT_ON_ARM, REFUSED, row, totals
+
+    colours = {NO_SUCCESS: "red", REFUSED: "red", NOT_ON_ARM: "yellow"}
+    table = Table("reference", "result", "mean error", "held", "perturbed", "why", title="mined", title_justify="left")
+    for path, found, told in results:
+        result, *cells = row(found, told).values()
+        colour = colours.get(found.outcome, "green")
+        table.add_row(path.name.removesuffix(".npz"), f"[{colour}]{result}[/]", *cells)
+    console.print(table)
+    if len(results) > 1:
+        summary("in sum", totals([found for _, found, _ in results]))
+
+
+def check_places(places: list[Path]) -> None:
+    """Raise DexhotError where two references would be written over each other."""
+    from dexhot.errors import DexhotError
+
+    if double := [str(place) for place in places if places.count(place) > 1]:
+        raise DexhotError(
+            f"{len(double)} references would all be written to {double[0]}; mine them apart, or leave --out away: then "
+            "each demonstration goes beside its reference."
+        )
+
+
+def told_as(error: Exception) -> Exception:
+    """An error of a worker as the command line tells errors: one sentence."""
+    from dexhot.errors import os_error
+
+    return os_error(error) if isinstance(error, OSError) else error
 
 
 def out_path(reference: Path, out: Path | None, count: int) -> Path:

@@ -53,19 +53,22 @@ def run(args: Add | List) -> None:
 
 
 def _add(args: Add) -> None:
-    from dexhot.data.object_library import list_objects, save_object
+    from dexhot.data.files import check_folder
+    from dexhot.data.object_library import list_objects, objects_dir, save_object
+    from dexhot.data.types import OBJECT_NAME
     from dexhot.errors import DexhotError
     from dexhot.simulation.objects import object_from_file, thumbnail
     from dexhot.simulation.renderer import NoRendererError
 
     name = args.name or re.sub(r"[^\w.-]+", "_", args.file.stem)
     name = name if "/" in name else f"user/{name}"
-    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)+", name):
+    if not OBJECT_NAME.fullmatch(name):
         raise DexhotError(
             f"{name!r} is not an object name; use letters, digits, '_', '-' and '.', with '/' between folders."
         )
     if name in list_objects() and not args.replace:
         raise DexhotError(f"{name} is in the cache already; say --replace to overwrite it, or give it another --name.")
+    check_folder(objects_dir() / name, "$DEXHOT_CACHE")
     with console.status(f"{name}: repair, convex pieces, resting poses"):
         asset = object_from_file(
             args.file, name, unit=args.unit, scale=args.scale, mass=args.mass, density=args.density

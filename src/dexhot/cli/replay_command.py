@@ -1,7 +1,6 @@
 """Replay a recorded run through its controller, whose commands are compared; or play the topics of any bag."""
 
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from typing import Annotated
@@ -31,18 +30,23 @@ def run(args: Args) -> int:
     from dexhot.nodes import bringup
     from dexhot.nodes.graph import parse_assignments, plan
     from dexhot.nodes.graphs import load_graph
+    from dexhot.scratch import remove_scratch
 
+    bringup.require_ros()
     planned = plan(load_graph("replay"), {"bag": args.run} | parse_assignments(args.arguments), os.environ)
-    code = bringup.run(planned, sys.stderr)
+    report, found = planned.folder / "replay.json", None
+    try:
+        code = bringup.run(planned, sys.stderr)
+        if report.is_file():
+            found = json.loads(report.read_text())
+    finally:
+        remove_scratch(planned.folder)
     if "controller" not in planned.node_names:
         if args.json:
             print_json({"played": args.run, "topics": planned.arguments["topics"] or "all", "exit_code": code})
         return code
-    report = planned.folder / "replay.json"
-    if not report.is_file():
+    if found is None:
         return code or 1
-    found = json.loads(report.read_text())
-    shutil.rmtree(planned.folder)
     summary(f"replay of {args.run}", found)
     if args.json:
         print_json(found)

@@ -3,6 +3,7 @@
 Takes a rollout, a demonstration (simulated again) or the folder of a recorded run.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +27,8 @@ class Args:
     """Leave out the mp4, which takes the most time."""
     strip: Annotated[Path | None, shown("FILE.png")] = None
     """Also draw four moments of the grasp side by side into this PNG: a picture for a slide."""
+    force: bool = False
+    """Replace a file or write into a folder that holds something else than an earlier report."""
     json: bool = False
     """End with one JSON line."""
 
@@ -33,7 +36,10 @@ class Args:
 def run(args: Args) -> None:
     """Write the report and print where it is."""
     from dexhot.cli.output import console, print_json, summary
+    from dexhot.data.files import check_out
 
+    if args.strip:
+        check_out(args.strip, "dexhot/picture", args.force, "--strip")
     page, rollout, written = write(args)
     chosen = ("success_strict", "T_err_cm", "R_err_rad", "hold_rate", "penetration_mm")
     summary(rollout.name, {id: written["metrics"][id] for id in chosen})
@@ -52,14 +58,16 @@ def write(args: Args) -> tuple[Path, Any, dict[str, Any]]:
     import json
 
     from dexhot.cli.output import console
-    from dexhot.evaluation.report import write_report
+    from dexhot.evaluation.report import check_report_folder, write_report
 
-    rollout, extra = _read(args)
     beside = args.source / "report" if args.source.is_dir() else args.source.with_suffix(".report")
+    out = check_report_folder(args.out or beside, args.force)
+    rollout, extra = _read(args)
+    extra["source"] = os.path.relpath(args.source, out)
     with console.status("reading") as status:
         page = write_report(
             rollout,
-            args.out or beside,
+            out,
             extra=extra,
             video=args.video,
             progress=lambda what: status.update(what),
@@ -87,8 +95,7 @@ def _read(args: Args) -> tuple[Any, dict[str, Any]]:
 
     if args.source.is_dir():
         rollout = live_rollout(args.source, args.episode, part=True)
-        extra = {"source": str(args.source.resolve()), "loop": loop_table(args.source / "bag")}
-        return rollout, extra | _run_facts(args.source)
+        return rollout, {"loop": loop_table(args.source / "bag")} | _run_facts(args.source)
     item: object = load(args.source)
     if isinstance(item, Demonstration):
         item = score(item)
@@ -97,12 +104,11 @@ def _read(args: Args) -> tuple[Any, dict[str, Any]]:
         raise FileFormatError(
             f"{args.source} holds a {kind}; a report needs a Rollout, a Demonstration or a run's folder."
         )
-    return item, {"source": str(args.source.resolve())}
+    return item, {}
 
 
 def _run_facts(folder: Path) -> dict[str, Any]:
-    import json
+    from dexhot.nodes.run_folder import read_run
 
-    path = folder / "run.json"
-    entries = json.loads(path.read_text()) if path.is_file() else {}
+    entries = read_run(folder) if (folder / "run.json").is_file() else {}
     return {key: entries[key] for key in ("arguments", "started", "versions") if key in entries}

@@ -23,26 +23,36 @@ class Args:
     """Follow the measured fingertips as they are, instead of planned contacts, opening, closing and squeeze."""
     place: Annotated[bool, ON] = True
     """Keep the recording's coordinates, instead of moving the whole of it to where the arm can follow."""
+    frames: Annotated[str | None, shown("FIRST:STOP")] = None
+    """Take these frames of the clip alone: those before STOP, counted from 0."""
     picture: Annotated[Path | None, shown("FILE.png")] = None
     """Also draw human keypoints, wrist and palm frames and robot fingertips into this PNG."""
+    force: bool = False
+    """Replace a file of another kind that is at the place of an output."""
     json: bool = False
     """End with one JSON line."""
 
 
 def run(args: Args) -> None:
-    """Retarget, place, summarise, and draw if asked to."""
+    """Check, retarget, place, summarise, and draw if asked to."""
     from rich.progress import Progress
 
     from dexhot.cli.output import console, print_json, summary
-    from dexhot.data.files import save
+    from dexhot.data.files import check_out, file_of, save
     from dexhot.data.object_library import load_object
+    from dexhot.data.types import Reference
     from dexhot.hands.robot_hand import load_hand
+    from dexhot.retargeting.mending import checked_clip
     from dexhot.retargeting.picture import draw
     from dexhot.retargeting.placement import place
     from dexhot.retargeting.retarget import RetargetOptions, retarget
     from dexhot.retargeting.summary import summarise
 
-    trajectory, hand = _trajectory(args.clip), load_hand(args.hand)
+    trajectory, hand = _trajectory(args.clip, args.frames), load_hand(args.hand)
+    out = file_of(args.out or Path(f"{trajectory.name.rpartition('/')[2]}.reference.npz"), Reference)
+    check_out(out, "dexhot/reference", args.force)
+    if args.picture:
+        check_out(args.picture, "dexhot/picture", args.force, "--picture")
     obj = load_object(trajectory.object_name)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("solving")
@@ -51,18 +61,32 @@ def run(args: Args) -> None:
         if args.place:
             progress.update(task, description="placing", completed=0, total=None)
             reference = place(reference, hand)
-    out = save(reference, args.out or Path(f"{trajectory.name.rpartition('/')[2]}.reference.npz"))
+    save(reference, out)
+    mended = reference.provenance["mended"]
+    for what in mended:
+        console.print(f"[yellow]mended[/]: {what}", soft_wrap=True, highlight=False)
+    if mended:
+        trajectory = checked_clip(trajectory, hand.side, obj)[0]
     figures = summarise(reference, trajectory, hand, obj) | {"placement": reference.placement.round(4).tolist()}
     if args.picture:
         figures["picture"] = str(draw(reference, trajectory, hand, obj, args.picture))
     summary(f"{trajectory.name} on {hand.name} -> {out}", figures)
     if args.json:
-        print_json({"reference": str(out), "clip": trajectory.name, "hand": hand.name, **figures})
+        print_json({"reference": str(out), "clip": trajectory.name, "hand": hand.name, "mended": mended, **figures})
 
 
-def _trajectory(clip: str):
+def _trajectory(clip: str, frames: str | None):
+    import re
+
     from dexhot.data.datasets.library import load_clip
     from dexhot.data.files import load
     from dexhot.data.types import HandObjectTrajectory
+    from dexhot.errors import DexhotError
 
-    return load(clip, HandObjectTrajectory) if clip.endswith(".npz") else load_clip(clip)
+    found = load(clip, HandObjectTrajectory) if clip.endswith(".npz") else load_clip(clip)
+    if frames is None:
+        return found
+    given = re.fullmatch(r"(\d*):(\d*)", frames)
+    if not given:
+        raise DexhotError(f"--frames {frames!r}: write FIRST:STOP, as 0:{len(found.time)} for all of {found.name}.")
+    return found.cut(int(given[1] or 0), int(given[2] or len(found.time)))

@@ -1,7 +1,6 @@
 """Bring up a graph of ROS nodes without ros2 launch: dexhot up real_track reference:=FILE; Ctrl-C takes it down."""
 
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from typing import Annotated
@@ -31,20 +30,23 @@ def run(args: Args) -> int:
     from dexhot.nodes import bringup
     from dexhot.nodes.graph import parse_assignments, plan
     from dexhot.nodes.graphs import load_graph
+    from dexhot.scratch import remove_scratch
 
     graph = load_graph(args.graph)
     if args.show_args:
         rows = {a.name: a.description + f" (default: {a.default_text})" * bool(a.default_text) for a in graph.arguments}
         summary(f"{graph.name}: {graph.description}", rows)
         return 0
+    bringup.require_ros()
     planned = plan(graph, parse_assignments(args.arguments), os.environ)
     summary(f"{graph.name}: {graph.description}", {k: v for k, v in planned.arguments.items() if v != ""})
     nodes = {p.name: ", ".join(n.name for n in p.nodes) for p in planned.processes}
     summary("processes and their nodes", nodes | {"folder": planned.folder})
-    code = bringup.run(planned, sys.stderr)
-    if not planned.recorded:
-        shutil.rmtree(planned.folder)
-    elif graph.name == "real_track":
+    try:
+        code = bringup.run(planned, sys.stderr)
+    finally:
+        remove_scratch(planned.folder)
+    if planned.recorded and graph.name == "real_track":
         console.print(f"`dexhot report {planned.folder}` tells what happened", soft_wrap=True, highlight=False)
     if args.json:
         told = {"graph": graph.name, "arguments": planned.arguments, "processes": nodes, "folder": str(planned.folder)}

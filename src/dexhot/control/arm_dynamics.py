@@ -4,6 +4,7 @@ import mujoco
 import numpy as np
 
 from dexhot.hands.arm import FR3_JOINTS, arm_hand_spec
+from dexhot.hands.coupling import Coupled
 from dexhot.hands.robot_hand import RobotHand
 
 
@@ -19,6 +20,7 @@ class ArmDynamics:
         self.q, self.v = [j.qposadr[0] for j in joints], [j.dofadr[0] for j in joints]
         for name, angle in zip(hand.joint_names, hand.nominal):
             self.data.qpos[self.model.joint(name).qposadr[0]] = angle
+        Coupled(self.model).follow(self.data.qpos)
         self.acceleration, self.inertial, self.bias = np.zeros((3, self.model.nv))
         self.palm, self.jacobian = self.model.body("palm").id, np.zeros((6, self.model.nv))
 

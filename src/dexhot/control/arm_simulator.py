@@ -110,6 +110,8 @@ class ArmSimulator:
         out[..., 0] = states[..., 0]
         out[..., q + here.q_address[6:]] = states[..., rig_q + rig.q_address[ARM:]]
         out[..., v + here.v_address[6:]] = states[..., rig_v + rig.v_address[ARM:]]
+        out[..., q + here.coupled.q] = states[..., rig_q + rig.coupled.q]
+        out[..., v + here.coupled.v] = states[..., rig_v + rig.coupled.v]
         out[..., q:][..., here.object_qpos] = states[..., rig_q:][..., rig.object_qpos]
         out[..., v:][..., here.object_dof] = states[..., rig_v:][..., rig.object_dof]
         return out

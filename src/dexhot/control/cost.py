@@ -57,7 +57,7 @@ def targets(reference: Reference, scene: Scene) -> Targets:
     sites = [model.site(name).id for name in scene.hand.tip_sites]  # type: ignore[union-attr]
     tips = np.zeros((len(reference.q), len(sites), 3))
     for t, q in enumerate(reference.q):
-        data.qpos[scene.q_address] = q
+        scene.set_joints(data, q)
         mujoco.mj_kinematics(model, data)
         tips[t] = data.site_xpos[sites]
     position, quat = reference.object_pose[:, :3], reference.object_pose[:, 3:]

@@ -36,7 +36,7 @@ class HandShaper:
     def reset(self, q: np.ndarray) -> None:
         """Put the hand at rest at q (6+n,)."""
         mujoco.mj_resetData(self.scene.model, self.data)
-        self.data.qpos[self.scene.q_address] = q
+        self.scene.set_joints(self.data, q)
         mujoco.mj_forward(self.scene.model, self.data)
 
     def step(self, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,13 +1,19 @@
 """One file format for every dataclass of the way: an .npz whose `header` entry is JSON (schema, version, small fields).
 
 A class without arrays (PolicyCard) is that JSON alone, in a .json file. Nothing is pickled. A file is written under a
-temporary name and renamed, so a reader never meets half of one.
+temporary name and renamed, so a reader never meets half of one. What a file names is a name, or a path relative to the
+file: a hand.yaml's is absolute in memory only (`_written_paths`, `_read_paths`).
 """
 
+import errno
 import json
 import os
+import re
+import shutil
+import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -16,7 +22,7 @@ import numpy as np
 
 from dexhot import __version__
 from dexhot.data import types
-from dexhot.errors import FileFormatError
+from dexhot.errors import DexhotError, FileFormatError
 
 T = TypeVar("T")
 
@@ -29,6 +35,11 @@ SCHEMAS = {
     "dexhot/policy": types.PolicyCard,
 }
 VERSION = 1
+SPARE = 32 * 2**20  # bytes that must be free where something is to be written
+ROOTS = "home|root|tmp|mnt|media|usr|var|opt|srv|etc|Users"  # a path in them may look like a ROS name; others do not
+ABSOLUTE = re.compile(
+    rf"/({ROOTS})/.*|(?!(/[A-Za-z_]\w*)+$)(/[^/\s\0]+){{2,}}/?|(~|file:/|[A-Za-z]:)[\\/].*|\\\\.*", re.DOTALL
+)
 
 
 def save(item: Any, path: str | Path) -> Path:
@@ -41,19 +52,24 @@ def save(item: Any, path: str | Path) -> Path:
             f"{type(item).__name__} has no file format; one of {[k.__name__ for k in SCHEMAS.values()]}."
         )
     item.validate()
-    path = Path(path)
-    suffix = ".json" if type(item) is types.PolicyCard else ".npz"
-    path = path if path.suffix == suffix else path.with_name(path.name + suffix)
+    path = file_of(path, type(item))
     arrays: dict[str, np.ndarray] = {}
-    header = {"schema": schema, "version": VERSION, "dexhot": __version__, "fields": _pack(item, "", arrays)}
-    text = json.dumps(header, default=jsonable, indent=1 if suffix == ".json" else None)
-    if suffix == ".json":
+    small = _written_paths(_pack(item, "", arrays), path.parent)
+    header = {"schema": schema, "version": VERSION, "dexhot": __version__, "fields": small}
+    text = json.dumps(header, default=jsonable, indent=1 if path.suffix == ".json" else None)
+    _refuse_absolute(json.loads(text)["fields"], path)
+    if path.suffix == ".json":
         return write_text(path, text)
     arrays["header"] = np.frombuffer(text.encode(), np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, open(temporary, "wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
     return path
+
+
+def file_of(path: str | Path, kind: type) -> Path:
+    """`path` with the suffix that a file of `kind` has: .npz, or .json for a PolicyCard."""
+    path, suffix = Path(path), ".json" if kind is types.PolicyCard else ".npz"
+    return path if path.suffix == suffix else path.with_name(path.name + suffix)
 
 
 def load(path: str | Path, kind: type[T] | None = None) -> T:
@@ -76,8 +92,9 @@ def load(path: str | Path, kind: type[T] | None = None) -> T:
         )
     if kind is not None and SCHEMAS[schema] is not kind:
         raise FileFormatError(f"{path} holds a {SCHEMAS[schema].__name__}, but a {kind.__name__} is needed here.")
+    _refuse_absolute(small, path)
     try:
-        item = _unpack(SCHEMAS[schema], small, "", arrays)
+        item = _unpack(SCHEMAS[schema], _read_paths(small, path.parent), "", arrays)
     except (KeyError, TypeError, AttributeError) as e:
         raise FileFormatError(
             f"{path}: field {e} of {schema} is missing; the file was written by something else."
@@ -100,6 +117,64 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return json.loads(arrays.pop("header").tobytes()), arrays
 
 
+def kind_of(path: Path) -> str | None:
+    """What a file of ours holds: its schema, "dexhot/report", "dexhot/bench ...", "dexhot/picture"; None: not ours.
+    Only its head is believed, a damaged file is still ours."""
+    try:
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as archive, archive.open("header.npy") as stream:
+                np.lib.format.read_magic(stream)  # type: ignore[arg-type]
+                np.lib.format.read_array_header_1_0(stream)  # type: ignore[arg-type]
+                return str(json.loads(stream.read())["schema"])
+        if path.suffix == ".png":
+            return "dexhot/picture" if PICTURE_MARK in path.read_bytes()[:4096] else None
+        found = json.loads(path.read_text())
+        return str(found["schema"]) if "schema" in found else f"dexhot/bench {found['bench']}"
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+PICTURE_MARK = b"Software\0dexhot"  # the PNG text that our pictures carry
+PICTURE_METADATA = {"Software": "dexhot"}
+
+
+def check_out(path: str | Path, kind: str, force: bool = False, flag: str = "--out") -> Path:
+    """`path`, when a file of `kind` (see kind_of) can be written there; asked before the work, so that it is not lost.
+
+    Raises DexhotError when the place cannot be written, is full, or holds something that is not of that kind: another
+    person's file is never replaced, unless `force` says so.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise DexhotError(f"{path} is a folder; name a file with {flag}.")
+    if path.exists() and not force and (found := kind_of(path)) != kind:
+        what = f"a {found} file" if found else "a file that dexhot did not write, or a damaged one"
+        raise DexhotError(
+            f"{path} holds {what}, and is not replaced by a {kind} file; name another {flag}, or say --force."
+        )
+    check_folder(path.parent, flag)
+    return path
+
+
+def check_folder(folder: str | Path, flag: str = "--out") -> Path:
+    """`folder`, when files can be written there or it can be made; nothing is left there. Raises DexhotError."""
+    folder = Path(folder)
+    there = Path(os.path.abspath(folder))
+    while not there.exists() and not there.is_symlink():
+        there = there.parent
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+        if shutil.disk_usage(there).free < SPARE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(there))
+    except OSError as e:
+        raise DexhotError(
+            f"nothing can be written to {folder} ({(e.strerror or str(e)).lower()}: {there}); name another place with "
+            f"{flag}, or make room or rights there."
+        ) from e
+    return folder
+
+
 class replacing:
     """Context manager: yields a temporary path beside `path` and renames it over `path` when the block succeeds."""
 
@@ -108,22 +183,64 @@ class replacing:
         self.temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
 
     def __enter__(self) -> Path:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         return self.temporary
 
     def __exit__(self, kind, value, traceback) -> None:
-        if kind is None:
-            os.replace(self.temporary, self.path)
-        else:
+        if isinstance(value, OSError) and value.filename is None:
+            value.filename = str(self.path)  # a stream that the disk has no room for does not know its name
+        try:
+            if kind is None:
+                with open(self.temporary, "rb") as written:
+                    os.fsync(written.fileno())  # a rename that outlives a power cut names whole files only
+                os.replace(self.temporary, self.path)
+        finally:
             self.temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> Path:
     """Write a text file through `replacing`."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(text)
     return path
+
+
+def _written_paths(small: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The `hand` of a reference, nested ones too, relative to the file's folder where it is a hand.yaml's path."""
+    return _with_hand(small, lambda hand: os.path.relpath(hand, folder.resolve()) if os.path.isabs(hand) else hand)
+
+
+def _read_paths(small: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The same with the hand.yaml's whole path, as `load_hand` takes it."""
+    is_path = lambda hand: hand.endswith((".yaml", ".yml"))  # noqa: E731
+    return _with_hand(small, lambda hand: os.path.normpath(folder.resolve() / hand) if is_path(hand) else hand)
+
+
+def _with_hand(small: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    """`small` with `change` of every `hand` in it; provenance is let alone."""
+    out = dict(small)
+    for name, value in small.items():
+        if name == "hand" and isinstance(value, str):
+            out[name] = change(value)
+        elif name == "reference" and isinstance(value, dict):
+            out[name] = _with_hand(value, change)
+    return out
+
+
+def _refuse_absolute(value: Any, path: Path, where: str = "") -> None:
+    """Raise FileFormatError where a text in the header of `path` is an absolute path: it means nothing on another
+    machine, and on this one perhaps something else than it did to the one who wrote it."""
+    if isinstance(value, str) and ABSOLUTE.fullmatch(value):
+        again = (
+            "a hand of your own is named by its path relative to the file: retarget again with --hand"
+            if where.endswith("hand")
+            else "write the name, or a path relative to the file"
+        )
+        raise FileFormatError(f"{path}: {where} is the absolute path {value!r}, which no file may hold; {again}.")
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in entries:
+        _refuse_absolute(inner, path, f"{where}.{key}" if where else str(key))
 
 
 def _pack(item: Any, prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from dexhot.data.files import replacing, write_text
 from dexhot.data.object_asset import ObjectAsset, Symmetry
+from dexhot.data.types import OBJECT_NAME
 from dexhot.errors import FileFormatError, NotFoundError
 from dexhot.paths import cache_dir
 
@@ -41,6 +42,8 @@ def save_object(asset: ObjectAsset) -> Path:
 def load_object(name: str) -> ObjectAsset:
     """Read an asset of the cache by name; a parametric one is made from its name. Raises NotFoundError with the names
     that exist."""
+    if not OBJECT_NAME.fullmatch(name):
+        raise NotFoundError("object", name, list_objects(), "An object is named, not pointed to by a path.")
     folder = objects_dir() / name
     if not (folder / "object.json").is_file() and name.startswith("parametric/"):
         from dexhot.data.shapes import named_shape, shape_asset  # trimesh: half a second of a node's start

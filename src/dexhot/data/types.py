@@ -5,7 +5,8 @@ Poses are (7,) arrays x y z qw qx qy qz; the world is z-up with the table top at
 `validate` raises a FileFormatError that names the field, the frame and the valid range.
 """
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from dexhot.errors import FileFormatError
 
 RATE = 60.0  # Hz, at which every robot motion here is sampled and driven
 ROLLOUT_KINDS = ("floating", "arm", "live")
+OBJECT_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")  # a place in the object library, and nowhere else
 WRIST_JOINTS = ("tx", "ty", "tz", "rx", "ry", "rz")
 
 
@@ -52,6 +54,14 @@ def _check_quats(name: str, q: np.ndarray) -> None:
     _check(
         bool((off < 1e-3).all()),
         f"{name} holds a quaternion of norm 1 +- {off.max():.3g}; wxyz unit quaternions are expected.",
+    )
+
+
+def _check_object(name: str) -> None:
+    _check(
+        bool(OBJECT_NAME.fullmatch(name)),
+        f"object_name {name!r} is no object's name: letters, digits, '_', '-' and '.', with '/' between folders of the "
+        "object library (`dexhot object list`), not a path.",
     )
 
 
@@ -108,6 +118,35 @@ class HandObjectTrajectory:
         if len(self.object_covariance):
             _check_series("object_covariance", self.object_covariance, (T, 6, 6))
         _check(bool(np.isfinite(self.table_height)), f"table_height must be finite, not {self.table_height}.")
+        _check_object(self.object_name)
+
+    def cut(self, first: int, stop: int) -> "HandObjectTrajectory":
+        """Frames `first` to `stop` - 1, stamps unchanged. Raises FileFormatError for frames that are not there."""
+        T = len(self.time)
+        _check(
+            0 <= first < stop <= T and stop - first >= 2,
+            f"{self.name} has frames 0:{T}; {first}:{stop} must be at least two of them.",
+        )
+        part = lambda x: x[first:stop] if len(x) else x  # noqa: E731
+        hands = {
+            side: replace(
+                hand,
+                keypoints=part(hand.keypoints),
+                wrist_pose=part(hand.wrist_pose),
+                confidence=part(hand.confidence),
+                parameters=part(hand.parameters),
+                keypoint_covariance=part(hand.keypoint_covariance),
+            )
+            for side, hand in self.hands.items()
+        }
+        return replace(
+            self,
+            time=part(self.time),
+            hands=hands,
+            object_pose=part(self.object_pose),
+            object_covariance=part(self.object_covariance),
+            provenance=self.provenance | {"frames": [first, stop]},
+        )
 
 
 @dataclass
@@ -159,6 +198,7 @@ class Reference:
             f"{self.name}: grasp_start {self.grasp_start}, grasp_end {self.grasp_end}: frames in order, 0 to {T - 1}.",
         )
         _check_series("object_pose", self.object_pose, (T, 7))
+        _check_object(self.object_name)
         _check_series("base_quat", self.base_quat, (4,))
         _check_series("placement", self.placement, (7,))
         _check_quats("object_pose", self.object_pose[:, 3:])

@@ -212,7 +212,7 @@ def wrist_joints(scene: Scene, joints: np.ndarray, reference: Reference) -> np.n
     data, palm = mujoco.MjData(scene.model), scene.model.body("palm").id
     poses = np.zeros((len(joints), 7))
     for t, q in enumerate(joints):
-        data.qpos[scene.q_address] = q
+        scene.set_joints(data, q)
         mujoco.mj_kinematics(scene.model, data)
         poses[t] = *data.xpos[palm], *data.xquat[palm]
     angles = quat_to_xyz_angles(quat_multiply(quat_conjugate(reference.base_quat), poses[:, 3:]))

@@ -5,8 +5,9 @@ from pathlib import Path
 import mujoco
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
-from dexhot.data.files import replacing
+from dexhot.data.files import PICTURE_METADATA, replacing
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import Reference, Rollout
 from dexhot.hands.robot_hand import load_hand
@@ -50,11 +51,8 @@ def is_ghost(model: mujoco.MjModel) -> np.ndarray:
 
 def pose_scene(scene: Scene, data: mujoco.MjData, rollout: Rollout, frame: int) -> None:
     """Put robot, object and ghost where they were at `frame`, kinematics only."""
-    if len(rollout.arm_q):
-        data.qpos[scene.arm_q_address] = rollout.arm_q[frame]
-        data.qpos[scene.finger_q_address] = rollout.q[frame, 6:]
-    else:
-        data.qpos[scene.q_address] = rollout.q[frame]
+    q = rollout.q[frame]
+    scene.set_joints(data, np.concatenate([rollout.arm_q[frame], q[6:]]) if len(rollout.arm_q) else q)
     data.qpos[scene.object_qpos] = rollout.object_pose[frame]
     scene.show_ghost(data, rollout.reference.q[frame], rollout.reference.object_pose[frame])
     mujoco.mj_kinematics(scene.model, data)
@@ -228,6 +226,9 @@ def contact_sheet(painter: Painter, frames: list[int], path: Path, columns: int 
         box = draw.textbbox((x + 24, y + 18), label, font=font)
         draw.rounded_rectangle((box[0] - 12, box[1] - 8, box[2] + 12, box[3] + 8), 9, fill=(255, 255, 255))
         draw.text((x + 24, y + 18), label, fill=(20, 23, 28), font=font)
+    info = PngInfo()
+    for key, text in PICTURE_METADATA.items():
+        info.add_text(key, text)
     with replacing(path) as temporary:
-        sheet.save(temporary, format="PNG", optimize=True)
+        sheet.save(temporary, format="PNG", optimize=True, pnginfo=info)
     return path

@@ -1,6 +1,7 @@
 """The report of a run: report.html, report.json, sheet.png and, where there is an encoder, video.mp4 in one folder."""
 
 import json
+import os
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -9,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.data.files import jsonable, write_text
+from dexhot.data.files import check_folder, jsonable, kind_of, write_text
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.object_library import load_object
 from dexhot.data.types import Rollout
+from dexhot.errors import DexhotError
 from dexhot.evaluation.judge import judge
 from dexhot.evaluation.metrics import compute
 from dexhot.evaluation.page import Content, page
@@ -54,12 +56,25 @@ def write_report(
         series=compute_series(rollout, asset),
         verdicts=judge(metrics),
         tips=[site.removesuffix("_tip") for site in hand.tip_sites],
-        facts=_facts(rollout, asset, extra.pop("versions", None)) | extra,
+        facts=_facts(rollout, asset, out, extra.pop("versions", None)) | extra,
         loop=loop,
     )
     content = replace(content, **_draw(rollout, asset, out, video, progress))
     write_text(out / "report.json", json.dumps(_as_json(content, metrics), indent=1, default=jsonable))
     return write_text(out / "report.html", page(content))
+
+
+def check_report_folder(folder: Path, force: bool = False) -> Path:
+    """`folder`, when a report can be written into it: a new one, an empty one, or that of an earlier report, which is
+    replaced. Raises DexhotError; `force` writes beside other files."""
+    if folder.exists() and not folder.is_dir():
+        raise DexhotError(f"{folder} is a file, but a report is a folder; name another --out.")
+    others = folder.is_dir() and any(folder.iterdir()) and kind_of(folder / "report.json") != SCHEMA
+    if others and not force:
+        raise DexhotError(
+            f"{folder} holds other files and no earlier report; name another --out, or say --force to write among them."
+        )
+    return check_folder(folder)
 
 
 def _draw(
@@ -81,15 +96,15 @@ def _draw(
     return drawn
 
 
-def _facts(rollout: Rollout, asset: ObjectAsset, run_with: dict[str, str] | None) -> dict[str, Any]:
-    """Provenance; `run_with` are the versions that a recorded run was made with."""
+def _facts(rollout: Rollout, asset: ObjectAsset, out: Path, run_with: dict[str, str] | None) -> dict[str, Any]:
+    """Provenance, for a page in `out`; `run_with` are the versions that a recorded run was made with."""
     reference, here = rollout.reference, versions()
     return {
         "software": run_with or here,
         "software of this report": here if run_with not in (None, here) else None,
         "physics": f"version {load_physics().version}",
         "machine": platform.platform(),
-        "hand": reference.hand,
+        "hand": os.path.relpath(reference.hand, out) if os.path.isabs(reference.hand) else reference.hand,
         "object": f"{asset.name}, {1000 * asset.mass:.0f} g, symmetry: {asset.symmetry.kind}",
         "object's source": asset.provenance,
         "placement of the demonstration": {

@@ -1,9 +1,9 @@
 """Anyone's hand from its URDF or MJCF, brought into the form of our own: one root body "palm" with the palm frame.
 
-Actuators, sensors and keyframes of the file are dropped (the scene adds its own), gravity is compensated on every body,
-MuJoCo balances inertias that no rigid body can have, and a body that is called "palm" already becomes "palm_link".
+A body that is called "palm" already gets another name; a link without visuals is drawn by its collision shapes.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,14 @@ from xml.etree import ElementTree
 import mujoco
 import numpy as np
 
-from dexhot.errors import FileFormatError
-from dexhot.geometry.poses import compose, inverse, make_pose
-from dexhot.hands.mjcf import COLLISION_GROUP, VISUAL_GROUP
+from dexhot.geometry.poses import compose, inverse, make_pose, transform
+from dexhot.hands.mjcf import VISUAL_GROUP
 from dexhot.hands.model import pose_from
+from dexhot.hands.model_file import ModelFile
+from dexhot.hands.urdf_source import read_stl
+
+REFERENCES: tuple[str, ...] = ("joint1", "joint2", "body1", "body2", "geom1", "geom2", "site1", "site2")
+REFERENCES += ("joint", "site", "geom", "sidesite")  # of tendons
 
 
 @dataclass(frozen=True)
@@ -23,95 +27,165 @@ class ImportedModel:
     """A hand as MJCF text: one root body "palm", whose frame is the palm frame."""
 
     mjcf: str  # with absolute mesh paths
-    ranges: dict[str, tuple[float, float]]  # limits of the file's independent joints, in file order
+    ranges: dict[str, tuple[float, float]]  # limits of the joints that can be driven, in file order
+    coupled: dict[str, str]  # joints that follow -> the joint at the end of their chain
+    speeds: dict[str, float]  # rad/s, of the joints for which the file says one
+    efforts: dict[str, float]  # N m, likewise
+    notes: tuple[str, ...]  # what was left out or put in, one sentence each
 
     def spec(self) -> mujoco.MjSpec:
         """A new spec of it."""
         return mujoco.MjSpec.from_string(self.mjcf)
 
 
-def import_model(path: Path, palm: dict[str, Any], tips: dict[str, dict[str, Any]]) -> ImportedModel:
+def import_model(
+    path: Path,
+    palm: dict[str, Any],
+    tips: dict[str, dict[str, Any]],
+    root: str | None = None,
+    limits: dict[str, Any] | None = None,
+) -> ImportedModel:
     """Read a URDF or MJCF file.
 
     palm: {body, pos, rpy}, the palm frame in a body of the file; tips: site name -> {body, pos}, sites to add.
-    Raises FileFormatError for a file MuJoCo refuses, and for a body that is not in it, listing those that are.
+    root: the body from which the hand hangs, where the file is of a whole robot. limits: joint -> [lower, upper] rad,
+    for joints to which the file gives none or wrong ones. Raises FileFormatError that names what cannot be used.
     """
-    try:
-        spec = mujoco.MjSpec.from_file(str(path))
-        _normalise(spec, path)
-        _check_bodies(path, spec, [palm["body"], *(tip["body"] for tip in tips.values())])
-        for name, tip in tips.items():
-            spec.body(tip["body"]).add_site(name=name, pos=tip["pos"], size=[0.003, 0.003, 0.003], group=4)
-        model = spec.compile()
-    except (ValueError, OSError) as e:
-        raise FileFormatError(f"{path}: MuJoCo cannot read this model: {e}") from e
-    # Joints that follow another, as in underactuated hands, are none of the hand's own.
-    coupled = model.eq_obj1id[model.eq_type == mujoco.mjtEq.mjEQ_JOINT]
-    free = [model.joint(i) for i in range(model.njnt) if i not in coupled]
-    ranges = {joint.name: (float(joint.range[0]), float(joint.range[1])) for joint in free}
-    return ImportedModel(_wrapped(spec.to_xml(), *_root_in_palm(model, palm)), ranges)
+    file = ModelFile(path, root, near=palm["body"])
+    file.require_bodies([palm["body"], *(tip["body"] for tip in tips.values())])
+    file.set_limits(limits or {})
+    for site, tip in tips.items():
+        _add_tip(file, site, tip)
+    _make_inertias_explicit(file)
+    file.compile()
+    model, ranges = file.model, file.free_ranges()
+    names = {model.joint(j).name for j in range(model.njnt) if file.moves(j)}
+    return ImportedModel(
+        _wrapped(file, palm),
+        {model.joint(j).name: span for j, span in ranges.items()},
+        {joint: drive for joint, drive in file.coupled().items() if joint in names},
+        {name: speed for name, speed in file.source.speeds.items() if name in names},
+        {name: effort for name, effort in file.source.efforts.items() if name in names},
+        tuple(file.notes),
+    )
 
 
-def _normalise(spec: mujoco.MjSpec, path: Path) -> None:
-    compiler = spec.compiler
-    compiler.balanceinertia, compiler.fusestatic = True, False
-    for mesh in spec.meshes:
-        mesh.file = str(_located(mesh.file, path.parent / spec.meshdir)) if mesh.file else ""
-    spec.meshdir = ""
-    for element in (*spec.actuators, *spec.sensors, *spec.keys):
-        spec.delete(element)
-    for body in spec.bodies[1:]:
-        body.gravcomp = 1.0
-        for kind, group, name in ((True, COLLISION_GROUP, body.name), (False, VISUAL_GROUP, f"{body.name}_visual")):
-            for i, geom in enumerate(g for g in body.geoms if bool(g.contype or g.conaffinity) == kind):
-                geom.name, geom.group = f"{name}_{i}", group
-        for joint in body.joints:
-            if joint.type == mujoco.mjtJoint.mjJNT_FREE:
-                spec.delete(joint)
-
-
-def _located(file: str, folder: Path) -> Path:
-    """A mesh's absolute path; "package://name/rest" is looked for beside the model and in the folders above it."""
-    if not file.startswith("package://"):
-        return (folder / file).resolve()
-    rest = file.removeprefix("package://").split("/", 1)[1]
-    above = [parent / rest for parent in (folder.resolve(), *folder.resolve().parents)]
-    return next((path for path in above if path.is_file()), above[0])
-
-
-def _check_bodies(path: Path, spec: mujoco.MjSpec, names: list[str]) -> None:
-    bodies = [body.name for body in spec.bodies[1:]]
-    for name in names:
-        if name not in bodies:
-            raise FileFormatError(f"{path} has no body {name!r}; its bodies are {', '.join(bodies)}.")
-
-
-def _root_in_palm(model: mujoco.MjModel, palm: dict[str, Any]) -> tuple[str, np.ndarray]:
-    """The name of the tree's root body, and palm_T_root (7,)."""
+def _add_tip(file: ModelFile, site: str, tip: dict[str, Any]) -> None:
+    """The site on the link that touches: that of the entry, or one that it is fixed to, if it has no shape itself."""
+    model = file.model
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
-    body = model.body(palm["body"]).id
-    root = model.body_rootid[body]
+    named = body = model.body(tip["body"]).id
+    while not file.can_touch(model.body(body).name):
+        if model.body_jntnum[body] or model.body_parentid[body] == 0:
+            file.refuse(
+                f"has nothing to touch with at {site}: link {tip['body']!r} has no shape, nor a link that it is fixed "
+                "to; give it one in the model, or name the link that touches."
+            )
+        body = int(model.body_parentid[body])
+    world_T_named = make_pose(data.xpos[named], data.xquat[named])
+    body_T_named = compose(inverse(make_pose(data.xpos[body], data.xquat[body])), world_T_named)
+    position = transform(body_T_named, np.array(tip["pos"], float))
+    file.spec.body(model.body(body).name).add_site(name=site, pos=position, size=[0.003] * 3, group=4)
 
-    def world_T(i):
-        return make_pose(data.xpos[i], data.xquat[i])
 
-    return model.body(root).name, compose(inverse(compose(world_T(body), pose_from(palm))), world_T(root))
+def _make_inertias_explicit(file: ModelFile) -> None:
+    """What a mass came from may be taken away: a world that only collides must weigh the same."""
+    for body in file.spec.bodies[1:]:
+        known = file.model.body(body.name)
+        if not body.explicitinertial and known.mass[0] > 0.0:
+            body.explicitinertial, body.mass = True, known.mass[0]
+            body.ipos, body.iquat, body.inertia = known.ipos, known.iquat, known.inertia
+    file.spec.compiler.inertiafromgeom = mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_FALSE
 
 
-def _wrapped(mjcf: str, root: str, palm_T_root: np.ndarray) -> str:
-    """The tree below `root`, and nothing else of the world, inside a body "palm"."""
-    document = ElementTree.fromstring(mjcf)
+def _wrapped(file: ModelFile, palm: dict[str, Any]) -> str:
+    """The tree below the root, and nothing else of the world, inside a body "palm"."""
+    document = ElementTree.fromstring(file.spec.to_xml())
     world = document.find("worldbody")
     assert world is not None
-    tree = next(body for body in world.findall("body") if body.get("name") == root)
+    tree = _taken_out(world, file.root)
+    palm_T_root = _palm_T_root(file, palm)
     tree.set("pos", " ".join(map(repr, palm_T_root[:3].tolist())))
     tree.set("quat", " ".join(map(repr, palm_T_root[3:].tolist())))
     for element in list(world):
         world.remove(element)
+    _drop_dangling(document, tree)
+    _rename_palm(file, document, tree)
+    for body in tree.iter("body"):
+        for geom in body.findall("geom"):
+            if geom.get("name") in file.drawn:
+                body.append(_seen_copy(geom))
+    for mesh in document.iter("mesh"):
+        if mesh.get("file") in file.source.meshes:
+            _inline(mesh, file.source.meshes[mesh.attrib.pop("file")])
+    ElementTree.SubElement(world, "body", name="palm", gravcomp="1").append(tree)
+    return ElementTree.tostring(document, encoding="unicode")
+
+
+def _palm_T_root(file: ModelFile, palm: dict[str, Any]) -> np.ndarray:
+    data = mujoco.MjData(file.model)
+    mujoco.mj_kinematics(file.model, data)
+
+    def world_T(name: str) -> np.ndarray:
+        body = file.model.body(name).id
+        return make_pose(data.xpos[body], data.xquat[body])
+
+    return compose(inverse(compose(world_T(palm["body"]), pose_from(palm))), world_T(file.root))
+
+
+def _taken_out(world, root: str):
+    """The body `root` without the joints by which another carries it, and with the defaults that it had there."""
+    parents = {child: parent for parent in world.iter() for child in parent}
+    tree = next(body for body in world.iter("body") if body.get("name") == root)
+    above = parents[tree]
+    if above is not world:
+        for joint in [*tree.findall("joint"), *tree.findall("freejoint")]:
+            tree.remove(joint)
+    while above is not world and tree.get("childclass") is None:
+        if above.get("childclass"):
+            tree.set("childclass", above.get("childclass"))
+        above = parents[above]
+    return tree
+
+
+def _drop_dangling(document, tree) -> None:
+    """Take out what names a body, joint, geom or site that is no longer there."""
+    there = {element.get("name") for element in tree.iter()} | {None}
+    for section in ("equality", "contact", "tendon"):
+        for group in document.findall(section):
+            for element in list(group):
+                if any(part.get(key) not in there for part in element.iter() for key in REFERENCES):
+                    group.remove(element)
+
+
+def _rename_palm(file: ModelFile, document, tree) -> None:
+    names = [body.get("name") for body in tree.iter("body")]
+    if "palm" not in names:
+        return
+    new = next(name for name in ("palm_link", "palm_body", "palm_body_2") if name not in names)
+    if new != "palm_link":
+        file.notes.append(f"its body 'palm' is called {new!r} here, because 'palm_link' is another of its bodies")
     for element in (*tree.iter("body"), *document.iter("exclude")):
         for key in ("name", "body1", "body2"):
             if element.get(key) == "palm":
-                element.set(key, "palm_link")
-    ElementTree.SubElement(world, "body", name="palm", gravcomp="1").append(tree)
-    return ElementTree.tostring(document, encoding="unicode")
+                element.set(key, new)
+
+
+def _seen_copy(geom):
+    """A collision geom once more, to be looked at."""
+    copy = deepcopy(geom)
+    body, _, number = geom.get("name").rpartition("_")
+    copy.attrib.update(name=f"{body}_visual_{number}", contype="0", conaffinity="0", group=str(VISUAL_GROUP))
+    rgba = geom.get("rgba")
+    if rgba and float(rgba.split()[3]) < 0.1:  # collision shapes that their author hid
+        copy.set("rgba", "0.5 0.5 0.5 1")
+    return copy
+
+
+def _inline(mesh, stl: bytes) -> None:
+    """A mesh's vertices and faces in place of its file."""
+    vertices, faces = read_stl(stl)
+    mesh.attrib.pop("content_type", None)
+    mesh.set("vertex", " ".join(f"{x:.7g}" for x in vertices.ravel()))
+    mesh.set("face", " ".join(map(str, faces.ravel())))

@@ -26,17 +26,24 @@ def to_spec(model: RobotModel, joints: Iterable[Joint]) -> mujoco.MjSpec:
     spec = mujoco.MjSpec()
     spec.modelname = model.name
     spec.compiler.degree = False
-    add_model(spec.worldbody, model, joints)
+    add_model(spec, spec.worldbody, model, joints)
     return spec
 
 
-def add_model(parent, model: RobotModel, joints: Iterable[Joint], pose: np.ndarray = IDENTITY):
-    """Add the model's bodies below the spec body `parent`, the root at `pose` (7,); returns the root body.
+def add_model(
+    spec: mujoco.MjSpec, parent, model: RobotModel, joints: Iterable[Joint], pose: np.ndarray = IDENTITY
+) -> None:
+    """Add the model's bodies below `parent`, a body of `spec`, the root at `pose` (7,), and its couplings.
 
     Bodies are named as the links, collision geoms "{link}_{i}", visual ones "{link}_visual_{i}". Gravity is compensated
     on every body: the arm's controller does so, and the benchmark defines it for the hand.
     """
-    return _add_body(parent, model, model.root, {joint.name: joint for joint in joints}, pose)
+    _add_body(parent, model, model.root, {joint.name: joint for joint in joints}, pose)
+    for name, joint in model.joints.items():
+        if joint.mimic:
+            coupling = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1=name, name2=joint.mimic.joint)
+            coupling.objtype = mujoco.mjtObj.mjOBJ_JOINT
+            coupling.data[:2] = joint.mimic.offset, joint.mimic.multiplier
 
 
 def strip_prefix(spec: mujoco.MjSpec, prefix: str) -> None:
@@ -62,7 +69,7 @@ def _add_body(parent, model: RobotModel, name: str, table: dict[str, Joint], pos
         body.add_site(name=site, pos=position, size=[0.003, 0.003, 0.003], group=4)
     for joint in children(model, name):
         child = _add_body(body, model, joint.child, table, joint.pose)
-        row = table[joint.name]
+        row = joint.mimic or table[joint.name]
         child.add_joint(
             name=joint.name,
             type=mujoco.mjtJoint.mjJNT_HINGE,

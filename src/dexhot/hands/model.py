@@ -43,6 +43,17 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Mimic:
+    """What a coupled joint does: q = multiplier * (q of `joint`) + offset, within its own limits."""
+
+    joint: str
+    multiplier: float
+    offset: float  # rad
+    lower: float  # rad
+    upper: float  # rad
+
+
+@dataclass(frozen=True)
 class ModelJoint:
     """A hinge: `pose` places the child's frame in the parent's at q = 0, `axis` is in the child's frame."""
 
@@ -51,6 +62,7 @@ class ModelJoint:
     child: str
     pose: np.ndarray  # (7,)
     axis: np.ndarray  # (3,)
+    mimic: Mimic | None = None  # None: it has a motor, and a row in the joint table
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,11 @@ class RobotModel:
     root: str
     links: dict[str, Link]
     joints: dict[str, ModelJoint]
+
+    @property
+    def coupled(self) -> dict[str, str]:
+        """Joints that follow another -> that one, which has a motor."""
+        return {name: joint.mimic.joint for name, joint in self.joints.items() if joint.mimic}
 
 
 def pose_from(entry: dict[str, Any]) -> np.ndarray:
@@ -77,13 +94,17 @@ def read_model(path: Path) -> RobotModel:
         colors = {name: tuple(rgba) for name, rgba in content.get("colors", {}).items()}
         links = {name: _link(name, entry, colors) for name, entry in content["links"].items()}
         joints = {
-            name: ModelJoint(name, e["parent"], e["child"], pose_from(e), np.array(e["axis"], float))
+            name: ModelJoint(
+                name, e["parent"], e["child"], pose_from(e), np.array(e["axis"], float), _mimic(e.get("mimic"))
+            )
             for name, e in content["joints"].items()
         }
         root, name = content["root"], content["name"]
     except (OSError, KeyError, TypeError, yaml.YAMLError) as e:
         raise FileFormatError(f"{path} is not a robot model ({type(e).__name__}: {e}); see urdf/leap/leap.yaml.") from e
     for joint in joints.values():
+        if joint.mimic and (joint.mimic.joint not in joints or joints[joint.mimic.joint].mimic):
+            raise FileFormatError(f"{path}: joint {joint.name} follows {joint.mimic.joint!r}, which has no motor.")
         for link in (joint.parent, joint.child):
             if link not in links:
                 raise FileFormatError(
@@ -118,6 +139,13 @@ def mirrored(model: RobotModel) -> RobotModel:
     }
     joints = {name: replace(j, pose=pose(j.pose), axis=-flip * j.axis) for name, j in model.joints.items()}
     return replace(model, links=links, joints=joints)
+
+
+def _mimic(entry: dict[str, Any] | None) -> Mimic | None:
+    if entry is None:
+        return None
+    lower, upper = entry["limits"]
+    return Mimic(entry["joint"], float(entry["multiplier"]), float(entry.get("offset", 0.0)), lower, upper)
 
 
 def children(model: RobotModel, link: str) -> list[ModelJoint]:

@@ -1,11 +1,13 @@
 """Robot hands by name or file: `load_hand("leap_right")` or `load_hand("/path/to/hand.yaml")`.
 
 A hand.yaml names either a `source` (our own numbers, see dexhot.hands.model) or a `model` (anyone's URDF or MJCF), the
-joints' order, the fingertips and the palm frame: +x along the extended fingers, +z dorsal, y = z cross x.
+joints' order, the fingertips and the palm frame: +x along the extended fingers, +z dorsal, y = z cross x. Joints that
+follow another are none of the hand's `joints`: nobody commands them.
 """
 
+import logging
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,14 @@ import numpy as np
 import yaml
 
 from dexhot.errors import FileFormatError, NotFoundError
+from dexhot.hands.hand_joints import check_names, joints_of, posture
 from dexhot.hands.imported import ImportedModel, import_model
 from dexhot.hands.joint_table import Joint, joint_table
 from dexhot.hands.mjcf import add_model, strip_prefix, to_spec
 from dexhot.hands.model import RobotModel, mirrored, pose_from, read_model
 from dexhot.paths import share_dir
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,12 @@ class RobotHand:
     mount: np.ndarray  # (7,) flange_T_palm on the arm
     retarget: dict[str, Any]  # how human keypoints map to this hand; read by dexhot.retargeting
     model: RobotModel | ImportedModel
+    notes: tuple[str, ...] = ()  # what of its files was mended or left out, one sentence each
+
+    @property
+    def coupled(self) -> dict[str, str]:
+        """Joints that follow another -> the one of `joints` at the end of their chain."""
+        return self.model.coupled
 
     @property
     def joint_names(self) -> tuple[str, ...]:
@@ -73,7 +84,7 @@ class RobotHand:
     def add_to(self, spec: mujoco.MjSpec, parent, pose: np.ndarray) -> None:
         """Add the hand below `parent`, a body of `spec`, its palm frame at `pose` (7,), names unchanged."""
         if isinstance(self.model, RobotModel):
-            add_model(parent, self.model, self.joints, pose)
+            add_model(spec, parent, self.model, self.joints, pose)
         else:
             parent.add_frame(pos=pose[:3], quat=pose[3:]).attach_body(self.spec().body("palm"), "hand/", "")
             strip_prefix(spec, "hand/")
@@ -97,14 +108,23 @@ def load_hand(name_or_path: str | Path) -> RobotHand:
     if not path.is_file():
         raise FileFormatError(f"{path} does not exist; give a hand.yaml or one of {', '.join(list_hands())}.")
     try:
-        return _from_config(path.resolve(), yaml.safe_load(path.read_text()))
+        hand = hand_from_config(path.resolve(), yaml.safe_load(path.read_text()))
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as e:
         raise FileFormatError(
             f"{path} does not describe a hand ({type(e).__name__}: {e}); docs/robots.md shows one."
         ) from e
+    for note in hand.notes:
+        _say_once(f"{path}: {note}.")
+    return hand
 
 
-def _from_config(path: Path, config: dict[str, Any]) -> RobotHand:
+@cache
+def _say_once(note: str) -> None:
+    log.warning(note)
+
+
+def hand_from_config(path: Path, config: dict[str, Any]) -> RobotHand:
+    """The hand that `config` describes, what a hand.yaml at `path` holds; see `load_hand`."""
     needed = ("name", "side", "tips", "tip_radius", "nominal", "open")
     missing = [key for key in needed if key not in config] + ([] if {"source", "model"} & set(config) else ["model"])
     if missing:
@@ -117,18 +137,19 @@ def _from_config(path: Path, config: dict[str, Any]) -> RobotHand:
     if "source" in config:
         model = read_model(path.parent / config["source"])
         model = mirrored(model) if config.get("mirror") else model
-        known = tuple(model.joints)
+        known = tuple(name for name in model.joints if name not in model.coupled)
     else:
-        model = import_model(path.parent / config["model"], config["palm"], config["tips"])
+        model = import_model(
+            path.parent / config["model"], config["palm"], config["tips"], config.get("root"), config.get("limits")
+        )
         known = tuple(model.ranges)
     names = (
         tuple(config["joints"]) if "joints" in config else tuple(joint.name for joint in joint_table(config["name"]))
     )
-    _check_joints(path, names, known)
-    joints = _joints(config, model)
-    for key in ("nominal", "open"):
-        if len(config[key]) != len(joints):
-            raise FileFormatError(f"{path}: {key} has {len(config[key])} values for {len(joints)} joints.")
+    check_names(path, names, known, model.coupled)
+    notes = list(model.notes) if isinstance(model, ImportedModel) else []
+    joints = joints_of(path, config, model, notes)
+    postures = {key: posture(path, key, config[key], joints, notes) for key in ("nominal", "open")}
     shipped = path.parent.parent == share_dir() / "urdf"
     return RobotHand(
         name=path.parent.name if shipped else str(path),
@@ -136,34 +157,10 @@ def _from_config(path: Path, config: dict[str, Any]) -> RobotHand:
         joints=joints,
         tip_sites=tuple(config["tips"]),
         tip_radius=float(config["tip_radius"]),
-        nominal=np.array(config["nominal"], float),
-        open=np.array(config["open"], float),
+        nominal=postures["nominal"],
+        open=postures["open"],
         mount=pose_from(config.get("mount", {})),
         retarget=config.get("retarget", {}),
         model=model,
+        notes=tuple(notes),
     )
-
-
-def _joints(config: dict[str, Any], model: RobotModel | ImportedModel) -> tuple[Joint, ...]:
-    """The shipped joint table; or the file's own `joints`: rows as in urdf/joints.yaml, or names alone for an imported
-    model, with the model's limits and the hand's one `velocity` and `effort`."""
-    if "joints" not in config:
-        return joint_table(config["name"])
-    listed = config["joints"]
-    if isinstance(listed, dict):
-        return tuple(Joint(name, *row) for name, row in listed.items())
-    if not isinstance(model, ImportedModel) or not {"velocity", "effort"} <= set(config):
-        raise FileFormatError("a hand.yaml that lists joint names alone needs a `model`, a `velocity` and an `effort`.")
-    speed, torque = float(config["velocity"]), float(config["effort"])
-    return tuple(Joint(name, i, 1, 0.0, *model.ranges[name], speed, torque) for i, name in enumerate(listed))
-
-
-def _check_joints(path: Path, names: tuple[str, ...], known: tuple[str, ...]) -> None:
-    wrong = [name for name in names if name not in known]
-    if wrong:
-        raise FileFormatError(
-            f"{path} names joint {wrong[0]!r}, which its model does not have; it has {', '.join(known)}."
-        )
-    left_out = [name for name in known if name not in names]
-    if left_out:
-        raise FileFormatError(f"{path} leaves out joint {left_out[0]!r} of its model; list all of {', '.join(known)}.")

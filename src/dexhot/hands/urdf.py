@@ -46,11 +46,15 @@ def to_urdf(name: str, parts: Iterable[Part]) -> str:
                 SubElement(robot, "link", name=site)
                 _fixed(robot, link.name, site, make_pose(position, _UNTURNED))
         for joint in part.model.joints.values():
-            row = table[joint.name]
+            row, mimic = table[joint.mimic.joint if joint.mimic else joint.name], joint.mimic
             element = _joint(robot, joint.name, "revolute", joint.parent, joint.child, joint.pose)
             SubElement(element, "axis", xyz=_text(*joint.axis))
-            limits = {key: _text(getattr(row, key)) for key in ("lower", "upper", "effort", "velocity")}
-            SubElement(element, "limit", limits)
+            limits = {key: _text(getattr(mimic or row, key)) for key in ("lower", "upper")}
+            speed = row.velocity * (abs(mimic.multiplier) if mimic else 1.0)
+            SubElement(element, "limit", {**limits, "effort": _text(row.effort), "velocity": _text(speed)})
+            if mimic:
+                follows = {"multiplier": _text(mimic.multiplier), "offset": _text(mimic.offset)}
+                SubElement(element, "mimic", {"joint": mimic.joint, **follows})
     ElementTree.indent(robot)
     return '<?xml version="1.0"?>\n' + ElementTree.tostring(robot, encoding="unicode") + "\n"
 
@@ -91,10 +95,10 @@ def _joint(robot: Element, name: str, kind: str, parent: str, child: str, pose: 
 
 
 def _origin(element: Element, pose: np.ndarray) -> None:
-    SubElement(element, "origin", xyz=_text(*pose[:3]), rpy=_text(*_fixed_axis_angles(quat_to_matrix(pose[3:]))))
+    SubElement(element, "origin", xyz=_text(*pose[:3]), rpy=_text(*fixed_axis_angles(quat_to_matrix(pose[3:]))))
 
 
-def _fixed_axis_angles(R: np.ndarray) -> tuple[float, float, float]:
+def fixed_axis_angles(R: np.ndarray) -> tuple[float, float, float]:
     """Roll, pitch, yaw with R = Rz Ry Rx. Most LEAP joints pitch by 90 degrees, where yaw is free and chosen 0."""
     pitch = np.arctan2(-R[2, 0], np.hypot(R[2, 1], R[2, 2]))
     if abs(R[2, 0]) > 1.0 - 1e-10:

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import IO
 
+from dexhot.errors import import_error
 from dexhot.nodes.graph import Plan, Process
 
 GRACE = {signal.SIGINT: 2.2, signal.SIGTERM: 0.3, signal.SIGKILL: 0.3}  # s given after each signal; together under 3 s
@@ -23,6 +24,14 @@ class Running:
     process: Process
     popen: subprocess.Popen
     reader: threading.Thread
+
+
+def require_ros() -> None:
+    """Raise DexhotError where no ROS 2 can be imported, before anything is made for nodes that could not start."""
+    try:
+        import rclpy  # noqa: F401
+    except ImportError as e:
+        raise import_error(e) or e from e
 
 
 def command(process: Process, plan: Plan) -> list[str]:
@@ -73,8 +82,10 @@ def stop(running: list[Running]) -> list[str]:
 def run(plan: Plan, output: IO[str] = sys.stderr) -> int:
     """Run until Ctrl-C, SIGTERM, the end of a vital process, or of all; then everything goes down.
 
-    Returns 0 when it was stopped or a node finished its work, 1 when a process died or had to be killed.
+    Returns 0 when it was stopped or a node finished its work, 1 when a process died or had to be killed. Raises
+    DexhotError where there is no ROS 2.
     """
+    require_ros()
     stopping: list[int] = []
     previous = {
         n: signal.signal(n, lambda number, frame: stopping.append(number)) for n in (signal.SIGINT, signal.SIGTERM)

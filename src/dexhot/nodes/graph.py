@@ -5,7 +5,6 @@ node whose schema has a parameter of its name. `plan` checks everything and writ
 """
 
 import secrets
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from dexhot.data.files import write_text
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.nodes.parameters import load_schema, read_scalar
 from dexhot.paths import share_dir
+from dexhot.scratch import remove_scratch
 
 
 class GraphError(DexhotError):
@@ -90,7 +90,7 @@ class Process:
 class Prepared:
     """What a graph makes of its arguments: where files of this bring-up go, and the values that nodes are given.
 
-    The folder of a bring-up that is not `recorded` is a scratch folder, which `dexhot up` removes at the end.
+    The folder of a bring-up that is not `recorded` is a scratch folder, which whoever brought it up removes at the end.
     """
 
     folder: Path
@@ -203,11 +203,16 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
     """Check arguments and files, make the folder, write the parameters file. Raises DexhotError."""
     arguments = resolve(graph, given)
     processes = graph.processes(arguments)
+    given_parameters = read_parameters(arguments.get("parameters", ""))
+    node_parameters(processes, {}, given_parameters)  # what is wrong is refused before a folder is made
     prepared = graph.prepare(arguments)
     values = {"token": f"run-{secrets.token_hex(6)}"} | arguments | prepared.values
-    given_parameters = read_parameters(arguments.get("parameters", ""))
-    parameters = node_parameters(processes, values, given_parameters)
-    path = write_text(prepared.folder / "parameters.yaml", parameters_text(parameters))
+    try:
+        parameters = node_parameters(processes, values, given_parameters)
+        path = write_text(prepared.folder / "parameters.yaml", parameters_text(parameters))
+    except BaseException:
+        remove_scratch(prepared.folder)
+        raise
     return Plan(
         graph,
         arguments,
@@ -226,8 +231,3 @@ def parameters_text(parameters: Mapping[str, Mapping[str, Any]]) -> str:
     kept = {name: {k: v for k, v in p.items() if v != []} for name, p in parameters.items()}
     entries = {f"/{name}": {"ros__parameters": dict(p)} for name, p in kept.items() if p}
     return yaml.safe_dump(entries, sort_keys=False)
-
-
-def scratch_folder() -> Path:
-    """A folder for a bring-up that is not recorded."""
-    return Path(tempfile.mkdtemp(prefix="dexhot-"))

@@ -1,5 +1,6 @@
 """A graph as a launch description of `ros2 launch` (launch and launch_ros come with the ROS distribution)."""
 
+import atexit
 import os
 import signal
 from functools import partial
@@ -14,6 +15,7 @@ from dexhot.errors import DexhotError
 from dexhot.nodes.bringup import GRACE, died, killed, warned
 from dexhot.nodes.graph import Plan, Process, plan
 from dexhot.nodes.graphs import load_graph
+from dexhot.scratch import remove_scratch
 
 
 def describe(name: str) -> LaunchDescription:
@@ -28,7 +30,9 @@ def describe(name: str) -> LaunchDescription:
 
     def processes(context: LaunchContext) -> list:
         given = {a.name: LaunchConfiguration(a.name).perform(context) for a in graph.arguments}
-        return actions(plan(graph, given, os.environ))
+        planned = plan(graph, given, os.environ)
+        atexit.register(remove_scratch, planned.folder)  # a recorded run's is none: it stays
+        return actions(planned)
 
     return LaunchDescription([*declared, OpaqueFunction(function=processes)])
 

@@ -1,6 +1,7 @@
 """The folder of a run: runs/<time>-<graph>-<reference>/ with bag/, run.json, parameters.yaml, the files it tracked."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -134,17 +135,22 @@ def write_run(folder: Path, graph: str, arguments: dict[str, Any], task: Task, w
         "schema": SCHEMA,
         "version": VERSION,
         "graph": graph,
-        "arguments": arguments,
+        "arguments": {name: _named(value, folder) for name, value in arguments.items()},
         "started": datetime.now(UTC).isoformat(),
         "name": task.reference.name,
-        "hand": task.reference.hand,
+        "hand": _named(task.reference.hand, folder),
         "object": task.reference.object_name,
-        "sources": task.sources,
+        "sources": {name: _named(source, folder) for name, source in task.sources.items()},
         "warnings": list(warnings),
         "provenance": task.reference.provenance,
         "versions": versions(),
     }
     files.write_text(folder / "run.json", json.dumps(entries, indent=2, default=str) + "\n")
+
+
+def _named(value: Any, folder: Path) -> Any:
+    """A path as run.json holds it: relative to the run's folder, so that it means the same wherever both go."""
+    return os.path.relpath(value, folder) if isinstance(value, str) and os.path.isabs(value) else value
 
 
 def read_run(folder: str | Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A floating hand beside an object and a table, as MuJoCo sees them: points, Jacobians, gaps between geoms.
 
-Only kinematics and collision are used. The object is a mocap body, so the degrees of freedom are the hand vector's.
+Only kinematics and collision are used. The object is a mocap body, so the degrees of freedom are the hand vector's, and
+those of coupled joints, which follow it: no Jacobian here knows of them.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import WRIST_JOINTS
+from dexhot.hands.coupling import Coupled
 from dexhot.hands.mjcf import strip_prefix
 from dexhot.hands.robot_hand import RobotHand
 
@@ -36,6 +38,7 @@ class HandModel:
         """Points: the hand's tip sites, then the origins of `links`. table: height in m, or None for no table."""
         spec = _spec(hand, links, base_quat, asset, table)
         self.model = spec.compile()
+        self._coupled = Coupled(self.model)
         self._exclude_touching(spec, hand)
         self.data = mujoco.MjData(self.model)
         names = (*WRIST_JOINTS, *hand.joint_names)
@@ -60,6 +63,7 @@ class HandModel:
         data = mujoco.MjData(self.model)
         for name, value in zip(hand.joint_names, hand.open):
             data.joint(name).qpos[0] = value
+        self._coupled.follow(data.qpos)
         mujoco.mj_kinematics(self.model, data)
         mujoco.mj_collision(self.model, data)
         pairs = self.model.geom_bodyid[data.contact.geom[data.contact.dist < 0.002]]
@@ -72,6 +76,7 @@ class HandModel:
     def move(self, q, object_pose=None) -> None:
         """Place the hand (6+n,) and the object (7,), if the model has one."""
         self.data.qpos[self.order] = q
+        self._coupled.follow(self.data.qpos)
         if object_pose is not None and self.model.nmocap:
             self.data.mocap_pos[0], self.data.mocap_quat[0] = object_pose[:3], object_pose[3:]
         mujoco.mj_kinematics(self.model, self.data)
@@ -86,7 +91,7 @@ class HandModel:
         jacobian = np.empty((len(self.sites), 3, self.model.nv))
         for row, site in zip(jacobian, self.sites):
             mujoco.mj_jacSite(self.model, self.data, row, None, site)
-        return jacobian[:, :, self.order]
+        return self._of_hand_vector(jacobian)
 
     def skeleton(self):
         """(L, 2, 3) lines from each link's origin to its parent's, and to the fingertips."""
@@ -104,7 +109,11 @@ class HandModel:
         """(3, 6+n): world angular velocity of the palm per joint velocity."""
         jacobian = np.empty((3, self.model.nv))
         mujoco.mj_jacBody(self.model, self.data, None, jacobian, self.palm)
-        return jacobian[:, self.order]
+        return self._of_hand_vector(jacobian)
+
+    def _of_hand_vector(self, jacobian):
+        """(..., nv) -> (..., 6+n)."""
+        return self._coupled.reduce(jacobian, self.data.qpos)[..., self.order]
 
     def gaps(self, below: float = MARGIN) -> Gaps:
         """Every pair of geoms closer than `below`."""
@@ -120,7 +129,7 @@ class HandModel:
             jacobian[i] = normals[i] @ (second - first)
         return Gaps(
             contact.dist[rows],
-            jacobian[:, self.order],
+            self._of_hand_vector(jacobian),
             self._kind[geom].max(axis=1, initial=0),
             self._tip[geom].max(axis=1, initial=-1),
         )

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
-from dexhot.data.files import replacing
+from dexhot.data.files import PICTURE_METADATA, replacing
 from dexhot.data.keypoints import BONES
 from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import HandObjectTrajectory, Reference
@@ -54,7 +54,7 @@ def draw(
     figure.subplots_adjust(left=0.01, right=0.97, bottom=0.12, top=0.88, wspace=0.08)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+        figure.savefig(temporary, dpi=110, format="png", metadata=PICTURE_METADATA)
     plt.close(figure)
     return path
 

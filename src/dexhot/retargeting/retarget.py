@@ -32,6 +32,7 @@ from dexhot.retargeting.contact_plan import (
 from dexhot.retargeting.correspondence import Correspondence, correspondence
 from dexhot.retargeting.grasp import GraspOptions, GraspSpace
 from dexhot.retargeting.hand_model import HandModel
+from dexhot.retargeting.mending import checked_clip
 from dexhot.retargeting.reachable_grasp import find_grasp
 from dexhot.retargeting.resampling import resample
 
@@ -66,7 +67,8 @@ def retarget(
     """The Reference of the robot's side of the trajectory, at 60 Hz, in the trajectory's coordinates.
 
     obj: the object's shape; None only with `contact=False`, then the object is carried along without being touched.
-    progress: called with (iteration, iterations). Raises DexhotError when the trajectory lacks the hand's side.
+    progress: called with (iteration, iterations). What was mended in the clip first, `provenance["mended"]` has. Raises
+    DexhotError when the trajectory lacks the hand's side, ClipError when it cannot have happened so.
     """
     options = options or RetargetOptions()
     trajectory.validate()
@@ -79,6 +81,7 @@ def retarget(
         raise DexhotError(
             f"{trajectory.name}: planning contacts needs the object; load it or retarget with contact=False."
         )
+    trajectory, mended = checked_clip(trajectory, hand.side, obj, options.contacts.moved)
     match = correspondence(hand)
     keypoints, palm, object_pose = resample(trajectory, hand.side)
     start, end = motion_interval(object_pose, options.contacts.moved)
@@ -112,7 +115,7 @@ def retarget(
         grasp_end=end,
         rate=RATE,
         table_height=trajectory.table_height,
-        provenance={"trajectory": trajectory.provenance, "retarget": asdict(options)},
+        provenance={"trajectory": trajectory.provenance, "retarget": asdict(options), "mended": mended},
     )
 
 

@@ -78,7 +78,9 @@ def add_mesh_geom(spec: mujoco.MjSpec, body, name: str, vertices, faces):
 
 
 def prepare_robot(spec: mujoco.MjSpec, hand: RobotHand, physics: Physics) -> None:
-    """Contacts, finger armature and torque limits of the benchmark physics; gravity compensated everywhere."""
+    """Contacts, finger armature and torque limits of the benchmark physics; gravity compensated everywhere.
+
+    Coupled joints are as stiff as contacts are: a linkage does not give."""
     for geom in spec.geoms:
         if geom.contype or geom.conaffinity:
             set_contact(geom, physics, ROBOT_CONTACT)
@@ -86,6 +88,10 @@ def prepare_robot(spec: mujoco.MjSpec, hand: RobotHand, physics: Physics) -> Non
         joint = spec.joint(name)
         joint.armature = physics.armature
         joint.actfrclimited, joint.actfrcrange = True, [-physics.finger.force, physics.finger.force]
+    for equality in spec.equalities:
+        if equality.type == mujoco.mjtEq.mjEQ_JOINT:
+            spec.joint(equality.name1).armature = physics.armature
+            equality.solref = physics.solref
     for body in spec.bodies[1:]:
         body.gravcomp = 1.0
 

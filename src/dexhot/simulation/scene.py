@@ -10,6 +10,7 @@ from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import WRIST_JOINTS
 from dexhot.errors import DexhotError
 from dexhot.hands.arm import arm_hand_spec
+from dexhot.hands.coupling import Coupled
 from dexhot.hands.joint_table import joint_table
 from dexhot.hands.mjcf import strip_prefix
 from dexhot.hands.robot_hand import RobotHand
@@ -42,21 +43,20 @@ class Scene:
     hand_geoms: np.ndarray  # of the whole robot
     tip_geoms: list[np.ndarray]  # per fingertip, of the link that carries it
     table_geom: int
+    coupled: Coupled  # joints that follow those of joint_names, the ghost's too
 
-    @property
-    def finger_q_address(self) -> np.ndarray:
-        """qpos addresses of the n finger joints."""
-        return self.q_address[len(self.q_address) - (len(self.hand.joint_names) if self.hand else 0) :]
-
-    @property
-    def arm_q_address(self) -> np.ndarray:
-        """qpos addresses of what carries the hand: 7 arm joints, or 6 wrist joints."""
-        return self.q_address[: len(self.q_address) - len(self.finger_q_address)]
+    def set_joints(self, data: mujoco.MjData, q, qd=None) -> None:
+        """Write q, and qd, in joint_names order, into `data`; coupled joints follow. Call mj_kinematics after."""
+        data.qpos[self.q_address] = q
+        if qd is not None:
+            data.qvel[self.v_address] = qd
+        self.coupled.follow(data.qpos, data.qvel if qd is not None else None)
 
     def show_ghost(self, data: mujoco.MjData, q, object_pose=None) -> None:
         """Pose the ghost of a scene that has one: hand vector q (6+n,), object pose (7,). Call mj_kinematics after."""
         names = [f"ghost/{name}" for name in (*WRIST_JOINTS, *self.hand.joint_names)]  # type: ignore[union-attr]
         data.qpos[[self.model.joint(name).qposadr[0] for name in names]] = q
+        self.coupled.follow(data.qpos)
         if object_pose is not None:
             body = self.model.body("ghost/object").mocapid[0]
             data.mocap_pos[body], data.mocap_quat[body] = object_pose[:3], object_pose[3:]
@@ -127,11 +127,10 @@ def reset(scene: Scene, data: mujoco.MjData, q, object_pose=None, qd=None) -> No
     """
     _check("q", q, len(scene.joint_names))
     mujoco.mj_resetData(scene.model, data)
-    data.qpos[scene.q_address] = q
     data.ctrl[:] = np.clip(q, scene.lower, scene.upper)
     if qd is not None:
         _check("qd", qd, len(scene.joint_names))
-        data.qvel[scene.v_address] = qd
+    scene.set_joints(data, q, qd)
     if scene.object_qpos is not None:
         _check("object_pose", object_pose, 7)
         data.qpos[scene.object_qpos] = object_pose
@@ -206,4 +205,5 @@ def _compile(spec, hand, obj, physics, table_height, joint_names) -> Scene:
         hand_geoms=collides[(owner != object_body) & (collides != table)],
         tip_geoms=[collides[owner == body] for body in tips],
         table_geom=table,
+        coupled=Coupled(model),
     )

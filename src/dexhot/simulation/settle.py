@@ -27,21 +27,31 @@ def settle_check(scene: Scene, object_pose, seconds: float = 0.2) -> tuple[float
     return float(np.linalg.norm(v[:3])), float(np.linalg.norm(v[3:]))
 
 
-def require_rest(scene: Scene, object_pose) -> None:
-    """Raise DexhotError unless the object stays at rest after a reset to `object_pose`.
+def rests(scene: Scene, object_pose) -> bool:
+    """Whether the object stays at rest after a reset to `object_pose`: 0.2 s later it is slower than physics.rest_speed
+    and within MOVED of where it was put (it did not fall there)."""
+    return _unrest(scene, object_pose) is None
 
-    0.2 s later it must be slower than physics.rest_speed and within MOVED of where it was put (it did not fall there).
-    """
-    speed, turn = settle_check(scene, object_pose)
-    limit, turn_limit = scene.physics.rest_speed
-    moved = float(np.linalg.norm(settle(scene, object_pose, 0.2)[:3] - np.asarray(object_pose)[:3]))
-    if speed > limit or turn > turn_limit or moved > MOVED:
+
+def require_rest(scene: Scene, object_pose) -> None:
+    """Raise DexhotError unless the object `rests` at `object_pose`."""
+    unrest = _unrest(scene, object_pose)
+    if unrest is not None:
+        (speed, turn, moved), (limit, turn_limit) = unrest, scene.physics.rest_speed
         name = scene.object.name if scene.object else "the object"
         raise DexhotError(
             f"{name} is not at rest after the reset: {speed:.3f} m/s, {turn:.2f} rad/s and {1e3 * moved:.1f} mm away "
             f"0.2 s later, allowed {limit:g}, {turn_limit:g} and {1e3 * MOVED:g}. Start it from a resting pose: "
-            "its file has them as `resting_poses`."
+            "its file has them as `resting_poses`; a clip's is mended by retargeting it again."
         )
+
+
+def _unrest(scene: Scene, object_pose) -> tuple[float, float, float] | None:
+    """Speed (m/s, rad/s) and way (m) of an object that does not rest; None of one that does."""
+    speed, turn = settle_check(scene, object_pose)
+    limit, turn_limit = scene.physics.rest_speed
+    moved = float(np.linalg.norm(settle(scene, object_pose, 0.2)[:3] - np.asarray(object_pose)[:3]))
+    return (speed, turn, moved) if speed > limit or turn > turn_limit or moved > MOVED else None
 
 
 def settle(scene: Scene, object_pose, seconds: float = 1.0) -> np.ndarray:

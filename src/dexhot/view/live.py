@@ -54,7 +54,7 @@ class LiveView:
         """Put the scene, unseen as yet, to `now`; returns the frame of the ghost."""
         scene, data, ref = self.stage.scene, self.stage.data, self.reference
         frame = int(np.clip(now.frame or 0, 0, len(ref.q) - 1))
-        data.qpos[scene.arm_q_address], data.qpos[scene.finger_q_address] = now.arm_q, now.hand_q
+        scene.set_joints(data, np.concatenate([now.arm_q, now.hand_q]))
         data.qpos[scene.object_qpos] = now.object_pose
         scene.show_ghost(data, ref.q[frame], ref.object_pose[frame])
         mujoco.mj_kinematics(scene.model, data)

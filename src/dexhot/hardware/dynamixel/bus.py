@@ -23,6 +23,7 @@ import numpy as np
 
 from dexhot.hands.joint_table import joint_table
 from dexhot.hardware.dynamixel import protocol
+from dexhot.hardware.dynamixel.errors import BusError
 from dexhot.hardware.dynamixel.faults import Faults
 from dexhot.hardware.dynamixel.plant import Drive, Joints, Plant
 from dexhot.hardware.dynamixel.protocol import BROADCAST, Instruction, Refusal
@@ -94,13 +95,13 @@ class ServoBus:
     # The cable
 
     def plug(self) -> None:
-        """A new pseudo terminal at `path`."""
+        """A new pseudo terminal at `path`. Raises BusError where something stands that is no link to one."""
+        self._unlink()
         self.master, self._slave = os.openpty()
         tty.setraw(self.master)
         tty.setraw(self._slave)
         os.set_blocking(self.master, False)
         self.decoder = protocol.Decoder()
-        Path(self.path).unlink(missing_ok=True)
         os.symlink(os.ttyname(self._slave), self.path)
 
     def unplug(self) -> None:
@@ -108,8 +109,16 @@ class ServoBus:
         if self.master is not None:
             os.close(self.master)
             os.close(self._slave)
-            Path(self.path).unlink(missing_ok=True)
+            self._unlink()
         self.master = None
+
+    def _unlink(self) -> None:
+        """Remove the link to a pseudo terminal at `path`, ours or one that a killed simulation left; nothing else."""
+        path = Path(self.path)
+        if path.is_symlink() and os.readlink(path).startswith("/dev/pts/"):
+            path.unlink()
+        elif path.is_symlink() or path.exists():
+            raise BusError(f"{path} is there already and no link of a simulated bus; name another.")
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self.run, name="servo bus", daemon=True)

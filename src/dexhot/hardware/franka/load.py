@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 
 from dexhot.geometry.rotations import quat_to_matrix
+from dexhot.hands.coupling import Coupled
 from dexhot.hands.robot_hand import RobotHand
 
 
@@ -24,6 +25,7 @@ def hand_load(hand: RobotHand) -> Load:
     data = mujoco.MjData(model)
     for name, angle in zip(hand.joint_names, hand.nominal):
         data.qpos[model.joint(name).qposadr[0]] = angle
+    Coupled(model).follow(data.qpos)
     mujoco.mj_fwdPosition(model, data)
     palm = model.body("palm").id
     rotation = quat_to_matrix(hand.mount[3:]) @ data.xmat[palm].reshape(3, 3).T  # world -> flange

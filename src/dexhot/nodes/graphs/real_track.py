@@ -4,11 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 from dexhot.nodes.disk import require_place
-from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process, scratch_folder
+from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
 from dexhot.nodes.graphs.rigs import RIGS, check_hand, check_rig, rig_processes
 from dexhot.nodes.parameters import load_schema
 from dexhot.nodes.run_folder import load_task, new_run_folder, require_new, write_run
 from dexhot.paths import runs_dir
+from dexhot.scratch import make_scratch
 
 ARGUMENTS = (
     Argument(
@@ -86,7 +87,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     warnings = task.doubts() if arguments["controller"] in PLAYS else []
     if warnings and arguments["rig"] == "real":
         warnings.append("this is a real arm: read the above before you call /safety/start.")
-    folder = new_run_folder("real_track", task.reference.name, record) if recorded else scratch_folder()
+    folder = new_run_folder("real_track", task.reference.name, record) if recorded else make_scratch()
     names = [node.name for process in processes(arguments) for node in process.nodes]
     watched = [name for name in names if name not in ("supervisor", "viewer")]
     write_run(folder, "real_track", arguments, task, warnings)

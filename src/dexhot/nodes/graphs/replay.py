@@ -11,9 +11,10 @@ from dexhot.data.bags import topics
 from dexhot.errors import DexhotError
 from dexhot.nodes import live_rig
 from dexhot.nodes.bag_contents import check_playable
-from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process, read_parameters, scratch_folder
+from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process, read_parameters
 from dexhot.nodes.playback import JOURNAL, check_bag, find_bag
 from dexhot.nodes.run_folder import load_task
+from dexhot.scratch import make_scratch
 
 ARGUMENTS = (
     Argument("bag", "", "folder of a run or a capture, or a bag; also a .db3 of librealsense's recorder"),
@@ -59,7 +60,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         wanted = [topic for topic in arguments["topics"].split(",") if topic]
         check_playable(bag, wanted)
         return Prepared(
-            scratch_folder(), {"source": str(bag.resolve()), "play": wanted, "pace": arguments["rate"] or 1.0}
+            make_scratch(), {"source": str(bag.resolve()), "play": wanted, "pace": arguments["rate"] or 1.0}
         )
     check_bag(bag)
     recorded = read_parameters(str(run_folder / "parameters.yaml"))["controller"] if run_folder else {}
@@ -70,9 +71,10 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
             raise DexhotError(f"{bag} has no run.json beside it that names its controller; give controller:=NAME.")
     reference = arguments["reference"] or _copy(run_folder, "reference.npz")
     policy = arguments["policy"] or _copy(run_folder, "demonstration.npz")
-    folder = scratch_folder()
+    task = load_task(reference, policy, controller)
+    folder = make_scratch()
     values = recorded | {
-        **load_task(reference, policy, controller).write(folder),
+        **task.write(folder),
         "controller": controller,
         "exit_when_done": False,
         "duration": 0.0,

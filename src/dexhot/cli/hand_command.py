@@ -1,0 +1,150 @@
+"""Robot hands: draft a hand.yaml for a model of your own, list the shipped hands, show one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from dexhot.cli.arguments import shown
+from dexhot.cli.output import console, listing, print_json, summary
+
+
+@dataclass
+class Add:
+    """Draft the hand.yaml of a URDF or MJCF and draw it: palm frame, fingertips, joints. Look at it, correct it."""
+
+    model: Annotated[Path, tyro.conf.Positional, shown("MODEL")]
+    """A URDF or MJCF (.xml) of a hand, or of a robot with one."""
+    name: Annotated[str | None, shown("NAME")] = None
+    """The hand's name. Default: the file's."""
+    root: Annotated[str | None, shown("BODY")] = None
+    """The link or body from which the hand hangs, in the model of a whole robot."""
+    side: Literal["right", "left"] | None = None
+    """Default: as the fingers close and where the thumb is."""
+    out: Annotated[Path | None, shown("FILE.yaml")] = None
+    """Where the hand.yaml goes; its picture beside it. Default: hand.yaml beside the model."""
+    json: bool = False
+    """End with one JSON line."""
+
+
+@dataclass
+class Show:
+    """A hand's joints, what follows them, its fingertips, and what was mended in its model."""
+
+    hand: Annotated[str, tyro.conf.Positional, shown("HAND")]
+    """A shipped hand, or the path of a hand.yaml."""
+    picture: Annotated[Path | None, shown("FILE.png")] = None
+    """Also draw it, with palm axes and fingertips."""
+    json: bool = False
+    """End with one JSON line."""
+
+
+@dataclass
+class List:
+    """The shipped hands."""
+
+    json: bool = False
+    """End with one JSON line."""
+
+
+Args = (
+    Annotated[Add, tyro.conf.subcommand(name="add")]
+    | Annotated[Show, tyro.conf.subcommand(name="show")]
+    | Annotated[List, tyro.conf.subcommand(name="list")]
+)
+
+
+def run(args: Add | Show | List) -> None:
+    """Add, show or list."""
+    {Add: _add, Show: _show, List: _list}[type(args)](args)  # type: ignore[operator]
+
+
+def _add(args: Add) -> None:
+    from dexhot.data.files import write_text
+    from dexhot.errors import DexhotError
+    from dexhot.hands.proposal import as_yaml, propose
+    from dexhot.hands.robot_hand import hand_from_config
+
+    out = args.out or args.model.parent / "hand.yaml"
+    if out.suffix not in (".yaml", ".yml"):
+        raise DexhotError(f"--out {out} must end in .yaml: that is how a hand is told from a shipped one's name.")
+    picture = out.with_suffix(".png")
+    for path in (out, picture):
+        if path.exists():
+            raise DexhotError(f"{path} exists already; say another --out, or move it away. Nothing was written.")
+    config, remarks = propose(args.model, args.name or args.model.stem, args.root, args.side, beside=out.parent)
+    hand = hand_from_config(out.absolute(), config)
+    remarks += [note for note in hand.notes if note not in remarks]
+    write_text(out, as_yaml(config, remarks))
+    files = {"hand": str(out)} | _drawn(hand, picture)
+    summary(f"hand add {config['name']}", _rows(hand) | files)
+    for remark in remarks:
+        console.print(f"look at: {remark}", highlight=False, soft_wrap=True)
+    if args.json:
+        print_json({**_facts(hand), **files, "remarks": remarks})
+
+
+def _show(args: Show) -> None:
+    from dexhot.hands.robot_hand import load_hand
+
+    hand = load_hand(args.hand)
+    files = _drawn(hand, args.picture) if args.picture else {}
+    summary(f"hand {hand.name}", _rows(hand) | files)
+    if args.json:
+        print_json({"hand": hand.name, **_facts(hand), "notes": list(hand.notes), **files})
+
+
+def _list(args: List) -> None:
+    from rich.table import Table
+
+    from dexhot.hands.robot_hand import list_hands, load_hand
+
+    hands = [load_hand(name) for name in list_hands()]
+    table = Table("hand", "side", "joints", "coupled", "fingertips", box=None, pad_edge=False)
+    for hand in hands:
+        table.add_row(hand.name, hand.side, str(len(hand.joints)), str(len(hand.coupled)), ", ".join(hand.tip_sites))
+    listing(table, args.json)
+    if args.json:
+        print_json({"hands": {hand.name: _facts(hand) for hand in hands}})
+
+
+def _facts(hand) -> dict[str, Any]:
+    return {
+        "side": hand.side,
+        "joints": {j.name: [round(j.lower, 4), round(j.upper, 4)] for j in hand.joints},
+        "coupled": hand.coupled,
+        "tips": list(hand.tip_sites),
+    }
+
+
+def _rows(hand) -> dict[str, Any]:
+    """The facts for a person, a line each."""
+    joints = [f"{j.name} {j.lower:.3g} to {j.upper:.3g} rad" for j in hand.joints]
+    coupled = [f"{joint} follows {drive}" if drive else f"{joint} is held" for joint, drive in hand.coupled.items()]
+    rows = {
+        "side": hand.side,
+        "joints": "\n".join(joints),
+        "coupled": "\n".join(coupled),
+        "tips": ", ".join(hand.tip_sites),
+    }
+    return {name: text for name, text in rows.items() if text}
+
+
+def _drawn(hand, path: Path) -> dict[str, str]:
+    """The picture, where this machine can draw."""
+    from PIL import Image
+
+    from dexhot.data.files import replacing
+    from dexhot.simulation.hand_picture import hand_picture
+    from dexhot.simulation.renderer import NoRendererError
+
+    try:
+        image = hand_picture(hand)
+    except NoRendererError as e:
+        console.print(str(e))
+        return {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        Image.fromarray(image).save(temporary, format="png")
+    return {"picture": str(path)}

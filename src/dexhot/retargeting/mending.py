@@ -1,0 +1,160 @@
+"""What is mended in a clip before it is retargeted, each mend told: symmetric flips, an object that does not rest."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from dexhot.data.keypoints import TIPS
+from dexhot.data.object_asset import ObjectAsset, Symmetry
+from dexhot.data.types import HandObjectTrajectory
+from dexhot.errors import ClipError
+from dexhot.geometry.poses import compose, inverse, lowest, make_pose, transform
+from dexhot.geometry.rotations import (
+    from_xyzw,
+    quat_angle,
+    quat_conjugate,
+    quat_multiply,
+    quat_rotate,
+    rotvec_to_quat,
+)
+from dexhot.geometry.sdf import ConvexUnion
+from dexhot.retargeting.clip_checks import SUNK, TURN, check_clip, check_one_grasp, check_table, check_turns
+from dexhot.retargeting.contact_plan import motion_interval
+
+SAME = np.radians(20.0)  # a flip leaves an object that looks the same within this
+STARTS_STILL = 0.1, 0.005  # s, m: an object in the air that moves farther at the start is held, not at rest
+TOUCHED = 0.02  # m from a fingertip: so is one that is as near to the hand
+SETTLED = np.radians(15.0), 0.02  # rad, m: what the tracking of an object at rest may be off by
+
+
+def checked_clip(
+    clip: HandObjectTrajectory, side: str, obj: ObjectAsset | None, moved: float = 0.004
+) -> tuple[HandObjectTrajectory, list[str]]:
+    """`clip` as it can be retargeted with its hand `side`, and what was mended, a sentence each; without `obj` the hand
+    and the paths alone are looked at. `moved` is what counts as motion (m). Raises ClipError for what cannot be mended.
+    """
+    check_clip(clip, side)
+    if obj is None:
+        return clip, []
+    clip, flips = without_flips(clip, obj.symmetry)
+    check_turns("object_pose", clip.time, clip.object_pose[:, 3:])
+    clip, rested = at_rest(clip, side, obj)
+    check_table(clip, obj)
+    check_one_grasp(clip, side, obj, *motion_interval(clip.object_pose, moved))
+    return clip, [*flips, *rested]
+
+
+def without_flips(clip: HandObjectTrajectory, symmetry: Symmetry) -> tuple[HandObjectTrajectory, list[str]]:
+    """The object's poses without jumps between poses that look the same: after each, the clip goes on in the pose that
+    is nearest to the one before."""
+    pose, count = clip.object_pose.copy(), 0
+    correction = np.array([1.0, 0.0, 0.0, 0.0])  # in the mesh frame, about the centre of symmetry
+    for t in range(1, len(pose)):
+        before, now = pose[t - 1, 3:], quat_multiply(pose[t, 3:], correction)
+        if quat_angle(before, now) > TURN:
+            same = _nearest(symmetry, before, now)
+            if quat_angle(before, same) < SAME:
+                correction, now, count = quat_multiply(quat_conjugate(pose[t, 3:]), same), same, count + 1
+        center = np.asarray(symmetry.center, float)
+        pose[t, :3] += quat_rotate(pose[t, 3:], center) - quat_rotate(now, center)
+        pose[t, 3:] = now
+    if not count:
+        return clip, []
+    return replace(clip, object_pose=pose), [f"undid {count} flip{'s' * (count > 1)} between poses that look the same"]
+
+
+def at_rest(clip: HandObjectTrajectory, side: str, obj: ObjectAsset) -> tuple[HandObjectTrajectory, list[str]]:
+    """The clip with its object at rest on the table in the first frame, by the rule that a simulation is held to.
+
+    One that floats or is sunk: the whole clip, hands and all, goes down or up. One that still tips: its mesh frame is
+    off, all along, by what it tips by. Raises ClipError where it cannot have rested there.
+    """
+    from dexhot.simulation.physics import load_physics  # MuJoCo, which the checks do without
+    from dexhot.simulation.scene import object_scene
+    from dexhot.simulation.settle import rests, settle, settle_height
+
+    scene, notes = object_scene(obj, load_physics(), clip.table_height), []
+    start = clip.object_pose[0]
+    if rests(scene, start):
+        return clip, []
+    _require_still(clip, side, obj)
+    touching = settle_height(obj, start, clip.table_height)
+    drop = float(start[2] - touching[2])
+    clip = _lowered(clip, drop)
+    if abs(drop) > 1e-3:
+        notes.append(
+            f"the object {'floated' if drop > 0 else 'was sunk'} {1e3 * abs(drop):.0f} mm "
+            f"{'above' if drop > 0 else 'in'} the table: the clip was {'lowered' if drop > 0 else 'raised'}"
+        )
+    if rests(scene, touching):
+        return clip, notes
+    rest = settle(scene, touching)
+    turned, moved = float(quat_angle(rest[3:], touching[3:])), float(np.linalg.norm(rest[:3] - touching[:3]))
+    if turned > SETTLED[0] or moved > SETTLED[1] or not rests(scene, rest):
+        swapped = make_pose(start[:3], from_xyzw(start[3:]))
+        order = rests(scene, settle_height(obj, swapped, clip.table_height))
+        raise ClipError(
+            f"object_pose: {clip.object_name} does not rest where the clip begins: let go there it turns by "
+            f"{np.degrees(turned):.0f} degrees and moves {1e3 * moved:.0f} mm; up to {np.degrees(SETTLED[0]):.0f} "
+            f"degrees and {1e3 * SETTLED[1]:.0f} mm are mended. "
+            + (
+                "Its quaternions are in the order xyzw: write them wxyz."
+                if order
+                else "Check its mesh frame, or begin the clip with the object at rest on the table: --frames."
+            )
+        )
+    notes.append(
+        f"the object did not rest: its poses were turned by {np.degrees(turned):.1f} degrees and moved by "
+        f"{1e3 * moved:.1f} mm in its own frame, to where it comes to rest"
+    )
+    return replace(clip, object_pose=compose(clip.object_pose, compose(inverse(touching), rest))), notes
+
+
+def _require_still(clip: HandObjectTrajectory, side: str, obj: ObjectAsset) -> None:
+    """Raise ClipError where the object is in the air and held when the clip begins."""
+    height = lowest(clip.object_pose, obj.corners) - clip.table_height
+    soon = clip.time - clip.time[0] <= STARTS_STILL[0]
+    path = float(np.linalg.norm(clip.object_pose[soon, :3] - clip.object_pose[0, :3], axis=1).max())
+    deeper = float((height - height[0]).min())
+    if height[0] <= SUNK:
+        return
+    tips = transform(inverse(clip.object_pose[0]), clip.hands[side].keypoints[0, TIPS])
+    if deeper < -SUNK:
+        why = f"it is {-1e3 * deeper:.0f} mm lower later"
+    elif path > STARTS_STILL[1]:
+        why = f"it moves {1e3 * path:.0f} mm in {STARTS_STILL[0]:g} s"
+    elif ConvexUnion(obj.pieces).distance(tips)[0].min() < TOUCHED:
+        why = "the hand touches it"
+    else:
+        return
+    raise ClipError(
+        f"object_pose: {clip.object_name} is {1e3 * height[0]:.0f} mm above the table when the clip begins, and held, "
+        f"not at rest ({why}). Begin the clip with the object on the table: --frames; or correct its table_height."
+    )
+
+
+def _lowered(clip: HandObjectTrajectory, drop: float) -> HandObjectTrajectory:
+    down = np.array([0.0, 0.0, drop])
+    shift = np.r_[down, np.zeros(4)]
+    hands = {
+        side: replace(hand, keypoints=hand.keypoints - down, wrist_pose=hand.wrist_pose - shift)
+        for side, hand in clip.hands.items()
+    }
+    return replace(clip, hands=hands, object_pose=clip.object_pose - shift)
+
+
+def _nearest(symmetry: Symmetry, before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """(4,) of the orientations that look like `now` the nearest to `before`."""
+    if symmetry.kind == "sphere":
+        return before
+    candidates = [quat_multiply(now, rotation) for rotation in np.asarray(symmetry.rotations, float)]
+    if symmetry.kind == "axis":
+        candidates = [_turned_about(symmetry, before, candidate) for candidate in candidates]
+    return min(candidates, key=lambda q: float(quat_angle(before, q)))
+
+
+def _turned_about(symmetry: Symmetry, before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """`now` turned about the axis of symmetry to where it is nearest to `before`: the twist of their difference."""
+    axis = np.asarray(symmetry.axis, float) / np.linalg.norm(symmetry.axis)
+    difference = quat_multiply(quat_conjugate(now), before)
+    return quat_multiply(now, rotvec_to_quat(2.0 * np.arctan2(difference[1:] @ axis, difference[0]) * axis))
