@@ -13,8 +13,8 @@ from dexhot.nodes.base import DexhotNode
 class Probe(DexhotNode):
     """Ticks and does nothing else."""
 
-    def __init__(self, name: str = "probe") -> None:
-        super().__init__(name, schema="base")
+    def __init__(self, name: str = "probe", **options) -> None:
+        super().__init__(name, schema="base", **options)
         self.called: list[str] = []
 
     def setup(self) -> None:

@@ -6,15 +6,18 @@ import time
 import psutil
 import pytest
 import rclpy
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
 from dexhot.errors import DexhotError
 from dexhot.hardware.real_time import make_real_time
 from dexhot.nodes.diagnostics import Histogram, TickMonitor
-from dexhot.nodes.process import make_executor
+from dexhot.nodes.process import HOPELESS, make_executor, say_goodbye, turn
+from dexhot.nodes.refusals import RefusedError
 from probe_nodes import Broken, OrderedController, Probe
 
 pytestmark = pytest.mark.ros
@@ -140,6 +143,32 @@ def test_a_fault_is_told_as_error_diagnostics_and_silences_the_heartbeat(executo
     assert len(beats) <= quiet_from + 1
 
 
+def test_a_reason_stands_beside_what_is_not_active(executor):
+    told = listen(executor, DiagnosticArray, "/diagnostics")
+    node = make(executor, activate=False)
+
+    def says(message: str) -> bool:
+        node.publish_diagnostics()
+        return spin_until(executor, lambda: told and told[-1].status[0].message == message)
+
+    assert says("unconfigured: nobody has configured it")
+    node.trigger_configure()
+    assert says("inactive: nobody has activated it")
+    node.trigger_activate()
+    assert says("active")
+    node.trigger_deactivate()
+    assert says("inactive: it was deactivated")
+    node.trigger_cleanup()
+    assert says("unconfigured: it was cleaned up")
+
+
+def test_a_node_says_that_it_ends_as_it_was_asked_to(executor):
+    told = listen(executor, DiagnosticArray, "/diagnostics")
+    node = make(executor)
+    say_goodbye([node], "asked to")
+    assert spin_until(executor, lambda: told and {v.key: v.value for v in told[-1].status[0].values}.get("ending"))
+
+
 def test_an_activation_clears_the_fault(executor):
     node = make(executor)
     node.fault("the bus is gone")
@@ -195,6 +224,46 @@ def test_inputs_of_a_journaled_node_are_named_in_order(executor, sender):
         publisher.publish(message)
     assert spin_until(executor, lambda: len(named) == 3)
     assert [(m.frame_id, m.stamp.sec) for m in named] == [("/leap/joint_states", k) for k in range(3)]
+
+
+def test_a_duration_that_nobody_knows_is_not_counted():
+    histogram = Histogram()
+    for seconds in (float("inf"), float("nan"), 0.01):
+        histogram.add(seconds)
+    assert histogram.count == 1 and histogram.max == 0.01
+
+
+def test_a_refused_message_is_counted_and_named_and_no_fault(executor):
+    told = listen(executor, DiagnosticArray, "/diagnostics")
+    node = make(executor)
+
+    def refuse(message) -> None:
+        raise RefusedError("names without end: " + "x" * 10_000)
+
+    for _ in range(3):
+        node.hear("/joints", refuse, JointState())
+    node.publish_diagnostics()
+    assert spin_until(executor, lambda: told and told[-1].status[0].level == b"\x01")
+    [status] = told[-1].status
+    assert status.message.startswith("/joints: refused: names") and len(status.message) < 400
+    assert {v.key: v.value for v in status.values}["refused./joints"] == "3" and node.state == "active"
+
+
+def test_what_rclpy_itself_raises_does_not_end_a_process(executor, sender):
+    """A /clock before zero, in a node that follows it."""
+    node = make(executor, lambda: Probe(parameter_overrides=[Parameter("use_sim_time", value=True)]))
+    clock = sender.create_publisher(Clock, "/clock", 1)
+    failures = []
+
+    def raised() -> bool:
+        clock.publish(Clock(clock=Time(sec=-5)))
+        failures.append(turn(executor, node, 0))
+        return any(failures)
+
+    assert spin_until(executor, raised)
+    assert node.state == "active" and node.refusals.counts["rclpy"] >= 1
+    with pytest.raises(ValueError, match="negative"):
+        spin_until(executor, lambda: clock.publish(Clock(clock=Time(sec=-5))) or turn(executor, node, HOPELESS) < 0)
 
 
 def test_percentiles_of_a_histogram_are_right_to_five_percent():

@@ -169,6 +169,7 @@ def test_the_full_graph_starts_and_stops_again_and_again(ros_domain, tmp_path):
             told += up.stderr.read()
             assert up.wait(timeout=20) == 0, told
             assert len(nodes) == 4 and gone(nodes)
+            assert "fault: " not in told, told  # all ends were asked for
         finally:
             up.kill()
             up.wait()

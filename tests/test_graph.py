@@ -237,6 +237,28 @@ def test_the_launch_file_sets_the_environment_of_dexhot_up(launch_description, p
     )
 
 
+def ends(node, exit_code: int, asked: bool = False) -> bool | None:
+    """Whether launch then ends with a failure, as it does when a handler raises; None: it goes on."""
+    event, context = types.SimpleNamespace(returncode=exit_code), types.SimpleNamespace(is_shutdown=asked)
+    try:
+        return False if node.options["on_exit"](event, context) else None
+    except DexhotError:
+        return True
+
+
+def test_ends_that_were_asked_for_are_no_failure_of_the_launch_file(launch_description, planned):
+    [*nodes, last] = of_kind(launch_description.actions(planned()), "Node")
+    assert not any(ends(node, -2, asked=True) for node in nodes)
+    assert ends(last, -9, asked=True)  # it had to be killed
+
+
+def test_a_launch_file_remembers_a_process_that_died_alone(launch_description, planned):
+    [first, *others] = of_kind(launch_description.actions(planned(rig="real", franka_host="127.0.0.1")), "Node")
+    assert ends(first, 3) is None
+    assert ends(others[0], 0, asked=True)
+    assert not ends(others[1], 0, asked=True)  # once
+
+
 def test_each_bring_up_has_a_token_that_all_its_nodes_know(planned):
     first, second = ({node["token"] for node in planned().parameters.values()} for _ in range(2))
     assert len(first) == len(second) == 1 and first != second and "" not in first | second
@@ -275,9 +297,9 @@ def test_the_launch_file_goes_down_with_the_processes_that_dexhot_up_goes_down_w
     launch_description, planned, exit_code
 ):
     made = planned(view="true")
-    event = types.SimpleNamespace(returncode=exit_code)
-    for node, process in zip(of_kind(launch_description.actions(made), "Node"), made.processes, strict=True):
-        assert bool(node.options["on_exit"](event, None)) == process.ends_graph(exit_code)
+    for k, process in enumerate(made.processes):
+        node = of_kind(launch_description.actions(made), "Node")[k]
+        assert ends(node, exit_code) == ((exit_code != 0) if process.ends_graph(exit_code) else None)
 
 
 def test_on_a_real_robot_a_dead_process_leaves_the_others_holding():
@@ -308,9 +330,7 @@ def test_a_reference_out_of_reach_is_refused_before_anything_starts(reference, p
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize(("rig", "starts"), [("sim", None), ("real", False)])
+@pytest.mark.parametrize(("rig", "starts"), [("sim", True), ("sim-wire", True), ("real", False)])
 def test_a_real_arm_waits_for_a_person_to_start_it(rig, starts, planned):
-    assert (
-        planned(rig=rig, franka_host="127.0.0.1", leap_port="/dev/null").parameters["supervisor"].get("auto_start")
-        is starts
-    )
+    given = planned(rig=rig, franka_host="127.0.0.1", leap_port="/dev/null").parameters["supervisor"]
+    assert given.get("auto_start", load_schema("supervisor")["auto_start"].default) is starts

@@ -146,7 +146,7 @@ def test_a_pose_that_is_not_finite_ends_in_a_hold(live, monkeypatch):
     live.drive()
     monkeypatch.setattr(rig_node, "measured_pose", lambda *a: np.full(7, np.nan))
     assert live.spin_until(lambda: live.state is State.HOLDING)
-    assert live.object_filter.values["non_finite"] > 0
+    assert "not finite" in live.object_filter.refusals.why("/object/pose")
 
 
 def test_a_lost_object_ends_in_a_hold(live):
@@ -196,9 +196,45 @@ def test_a_driver_that_cannot_be_recovered_keeps_the_fault_and_says_why(live, mo
 
 def test_drivers_hold_without_a_supervisor(live):
     live.drive()
-    live.supervisor.trigger_deactivate()
+    live.supervisor.publisher.publish = lambda message: None
     assert live.spin_until(lambda: live.leap_driver.safety.state is State.FAULT)
     assert live.spin_until(lambda: not live.rig.world.driven)
+
+
+def test_a_supervisor_that_is_deactivated_stops_arm_and_hand_by_its_last_words(live):
+    live.drive()
+    live.supervisor.trigger_deactivate()
+    assert live.spin_until(lambda: live.leap_driver.safety.reason == "the supervisor was deactivated")
+    assert live.spin_until(lambda: not live.rig.world.driven)
+    assert not live.call("/safety/start").success
+    assert live.call("/safety/estop").success
+    assert live.spin_until(lambda: live.franka_driver.safety.state is State.FAULT)
+
+
+@pytest.mark.parametrize("topic", ["/leap/command", "/franka/command", "/leap/joint_states", "/franka/joint_states"])
+def test_unknown_joints_take_nobody_down(live, topic):
+    live.drive()
+    stamp = messages.to_stamp(live.rig.world.stamp)
+    message = messages.joint_state([f"joint{k}" for k in range(7)], stamp, np.zeros(7))
+    for node in live.nodes.values():
+        for subscription in node.subscriptions:
+            if subscription.topic_name == topic:
+                subscription.callback(message)
+    assert "joint0" in live.supervisor.refusals.why(topic)
+    live.spin(0.2)
+    assert {node.state for node in live.nodes.values()} == {"active"} and live.state is State.TRACKING
+
+
+def test_poses_off_the_tick_are_tracked(live, monkeypatch):
+    live.drive()
+    of_the_tick = messages.object_pose
+
+    def off(stamp, *pose):
+        return of_the_tick(messages.to_stamp(messages.seconds(stamp) + 0.003), *pose)
+
+    monkeypatch.setattr(messages, "object_pose", off)
+    live.spin(0.5)
+    assert {node.state for node in live.nodes.values()} == {"active"} and live.state is State.TRACKING
 
 
 def test_a_command_that_is_not_finite_is_refused(live):

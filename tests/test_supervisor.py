@@ -1,13 +1,17 @@
 """The supervisor alone, told by hand what its topics would say."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from nav_msgs.msg import Odometry
+from rclpy.parameter import Parameter
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Header
+from std_srvs.srv import Trigger
 
 from dexhot.control.safety import Event, State
 from dexhot.hands.joint_table import joint_table
@@ -15,7 +19,6 @@ from dexhot.nodes import messages
 from dexhot.nodes.leap_driver_node import LeapDriverNode
 from dexhot.nodes.process import bring_down, bring_up
 from dexhot.nodes.recovery import Recovery
-from dexhot.nodes.speakers import Speakers
 from dexhot.nodes.supervisor_node import SupervisorNode
 from dexhot.tracking.object_filter import ObjectState
 from node_bench import NodeBench
@@ -30,6 +33,7 @@ def supervisor(ros_domain):
     """One that lets a controller drive."""
     rclpy.init(args=[])
     node = SupervisorNode()
+    node.set_parameters([Parameter("required_nodes", value=["leap_driver"])])
     assert bring_up(node), node.fault_reason
     node.p.supervisor_timeout = 5.0  # the machine may be busy
     node.machine.handle(Event.INPUTS_READY)
@@ -69,6 +73,7 @@ def test_a_stranger_is_named_in_the_reason_once_its_name_is_known(supervisor):
 
 @pytest.mark.parametrize("why", ["it jumped by 20 cm: its measurements are rejected", "it has not been seen for 0.4 s"])
 def test_the_hold_says_whether_a_lost_object_jumped_or_is_not_seen(supervisor, why):
+    supervisor.p.required_nodes = ["object_filter"]
     values = [KeyValue(key="missing", value=why)]
     supervisor.on_diagnostics(DiagnosticArray(status=[DiagnosticStatus(name="object_filter", values=values)]))
     supervisor.on_object(object_state(sigma=0.04))
@@ -84,16 +89,16 @@ def object_state(sigma: float) -> Odometry:
 def test_a_pressed_button_is_a_fault_that_no_reset_leaves(supervisor):
     supervisor.on_estop(Bool(data=True))
     assert supervisor.machine.state is State.FAULT
-    assert not supervisor.reset()
+    assert "pressed" in supervisor.reset()
     supervisor.on_estop(Bool(data=False))
     assert supervisor.machine.state is State.FAULT
-    assert supervisor.reset()
+    assert supervisor.reset() == ""
     assert supervisor.machine.state is State.INACTIVE
 
 
 def test_an_emergency_stop_in_a_fault_is_answered_with_success(supervisor):
     supervisor.apply(Event.DRIVER_FAULT, "the bus is unplugged")
-    assert supervisor.stop_all()
+    assert supervisor.stop_all() == ""
     assert supervisor.machine.reason == "the bus is unplugged"
 
 
@@ -103,7 +108,7 @@ def test_a_button_that_falls_silent_counts_as_pressed(supervisor):
     supervisor.check()
     assert supervisor.machine.state is State.FAULT
     assert "silent" in supervisor.machine.reason
-    assert not supervisor.reset()
+    assert "silent" in supervisor.reset()
 
 
 @pytest.mark.parametrize("qos", ["latched", "state"])
@@ -134,7 +139,7 @@ def failed(supervisor):
     supervisor.recovery.begin = lambda now: setattr(supervisor.recovery, "_end", now + 20.0)
     supervisor.recovery._asked = {"leap_driver": Future()}
     supervisor.on_diagnostics(says("leap_driver", DiagnosticStatus.ERROR, "the bus is unplugged"))
-    assert supervisor.reset()
+    assert supervisor.reset() == ""
     return supervisor
 
 
@@ -170,7 +175,7 @@ def test_a_node_that_is_not_there_cannot_be_reset(supervisor):
 
 def test_a_supervisor_that_was_late_holds_as_its_drivers_did(supervisor):
     supervisor.alive_at -= 10.0
-    supervisor.publish_state()
+    supervisor.watch_ourselves()
     assert supervisor.machine.state is State.HOLDING
     assert "the supervisor was silent" in supervisor.machine.reason
 
@@ -211,8 +216,8 @@ def test_what_is_not_finite_holds(supervisor, told):
 
 def test_a_supervisor_that_is_back_is_obeyed_only_when_it_starts_anew():
     driver = LeapDriverNode.__new__(LeapDriverNode)  # its state alone; no node is needed
-    driver.speakers = Speakers(driver)  # of no topic
     driver.previous, driver.forsaken, driver.safety = None, 5.0, messages.Safety(State.FAULT)
+    driver.speakers = SimpleNamespace(first=lambda: "")
 
     def say(state: State, t0: float) -> bool:
         driver.on_safety(messages.safety_state(messages.Safety(state, "", t0), messages.to_stamp(1.0)))
@@ -223,3 +228,174 @@ def test_a_supervisor_that_is_back_is_obeyed_only_when_it_starts_anew():
     driver.forsaken, driver.safety = 6.0, messages.Safety(State.FAULT)
     assert not say(State.READY, 0.0)
     assert say(State.TRACKING, 6.0)
+
+
+# Nothing but its lifecycle ends the watch, and stops are heard in all of it
+
+
+def ask(node: SupervisorNode, decide) -> Trigger.Response:
+    return node.answer(decide, Trigger.Request(), Trigger.Response())
+
+
+@pytest.fixture
+def said(supervisor):
+    """The safety states that it publishes, as drivers read them."""
+    heard: list[messages.Safety] = []
+    supervisor.publisher.publish = lambda message: heard.append(messages.read_safety_state(message))
+    return heard
+
+
+def test_an_error_of_its_own_is_a_fault_that_a_reset_leads_out_of(supervisor, said):
+    supervisor.inputs.see = lambda *a: 1 / 0
+    supervisor.hear(
+        "/franka/joint_states", lambda m: supervisor.on_joints("/franka/joint_states", m), arm_state(1.0, MIDDLE)
+    )
+    assert said[-1].state is State.FAULT and "ZeroDivisionError" in said[-1].reason
+    assert supervisor.state == "active"
+    assert supervisor.reset() == "" and said[-1].state is State.INACTIVE
+
+
+def test_an_error_in_every_check_is_logged_once_and_stays_a_fault(supervisor, capfd):
+    supervisor.ended = lambda: 1 / 0
+    for _ in range(5):
+        supervisor.guarded(supervisor.check)
+    assert supervisor.machine.state is State.FAULT and capfd.readouterr().err.count("Traceback") == 1
+
+
+@pytest.mark.parametrize("message", [temperature(0.0), arm_state(1.0, MIDDLE)])
+def test_a_message_that_cannot_be_is_refused_and_changes_nothing(supervisor, message):
+    if isinstance(message, DiagnosticArray):
+        message.status[0].values[0].value = "n/a"
+        supervisor.hear("/diagnostics", supervisor.on_diagnostics, message)
+    else:
+        message.name = [f"joint{k}" for k in range(7)]
+        supervisor.hear("/joints", lambda m: supervisor.on_joints("/franka/joint_states", m), message)
+        supervisor.hear("/joints", lambda m: supervisor.on_command("/franka/joint_states", m), message)
+    assert supervisor.machine.state is State.TRACKING and supervisor.state == "active"
+    [topic] = supervisor.refusals.counts
+    assert ("'n/a' is no number" if topic == "/diagnostics" else "joint0") in supervisor.refusals.why(topic)
+
+
+def test_an_error_beside_a_value_that_is_no_number_still_counts(supervisor):
+    message = temperature(0.0)
+    message.status[0].values[0].value = "n/a"
+    message.status.append(DiagnosticStatus(name="leap_driver", level=DiagnosticStatus.ERROR, message="it broke"))
+    supervisor.hear("/diagnostics", supervisor.on_diagnostics, message)
+    assert supervisor.machine.state is State.FAULT and "it broke" in supervisor.machine.reason
+
+
+def test_diagnostics_of_a_node_that_is_not_required_count_for_nothing(supervisor):
+    message = temperature(99.0)
+    message.status[0].name, message.status[0].level = "printer", DiagnosticStatus.ERROR
+    supervisor.on_diagnostics(message)
+    assert supervisor.machine.state is State.TRACKING
+
+
+def test_its_last_words_are_true(supervisor, said):
+    supervisor.trigger_deactivate()
+    assert (said[-1].state, said[-1].reason) == (State.INACTIVE, "the supervisor was deactivated")
+    supervisor.trigger_cleanup()
+    assert (said[-1].state, said[-1].reason) == (State.INACTIVE, "the supervisor is not configured")
+
+
+@pytest.mark.parametrize("lifecycle", ["active", "inactive", "unconfigured"])
+def test_stops_are_honoured_in_every_state_of_the_lifecycle(supervisor, said, lifecycle):
+    if lifecycle != "active":
+        supervisor.trigger_deactivate()
+    if lifecycle == "unconfigured":
+        supervisor.trigger_cleanup()
+    assert supervisor.state == lifecycle
+    assert ask(supervisor, supervisor.ask_to_stop).success and not said[-1].moving
+    assert ask(supervisor, supervisor.stop_all).success and said[-1].state is State.FAULT
+    supervisor.hear("/safety/estop_input", supervisor.on_estop, Bool(data=True))
+    assert supervisor.pressed
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_stops_are_honoured_in_every_safety_state(supervisor, said, state):
+    supervisor.machine.state = state
+    assert ask(supervisor, supervisor.ask_to_stop).success and not said[-1].moving
+    assert ask(supervisor, supervisor.stop_all).success and said[-1].state is State.FAULT
+
+
+def test_what_is_not_active_starts_and_resets_nothing_and_says_why(supervisor):
+    supervisor.trigger_deactivate()
+    supervisor.stop_all()
+    for decide in (supervisor.begin_tracking, supervisor.reset):
+        answer = ask(supervisor, decide)
+        assert not answer.success and "refused: the supervisor is inactive" in answer.message
+
+
+def test_a_fault_outlasts_a_deactivation(supervisor):
+    supervisor.on_estop(Bool(data=True))
+    supervisor.trigger_deactivate()
+    supervisor.trigger_activate()
+    assert supervisor.machine.state is State.FAULT and "pressed" in supervisor.reset()
+
+
+def test_a_start_on_inputs_that_are_stale_is_refused_with_the_input(supervisor):
+    supervisor.machine.handle(Event.FINISH)
+    answer = ask(supervisor, supervisor.begin_tracking)
+    assert not answer.success and "/object/state has not been seen" in answer.message
+
+
+def ready(supervisor) -> None:
+    """All inputs are there, and nothing is missing."""
+    supervisor.p.required_nodes = []
+    supervisor.judge_inputs = lambda: (Event.INPUTS_READY, "all inputs are fresh")
+    supervisor.inputs.stamps["/object/state"] = 1.0
+    supervisor.check()
+
+
+@pytest.mark.parametrize("stop", ["estop", "stop", "fault", "bad input"])
+def test_after_a_stop_or_a_fault_a_loop_waits_for_a_person(supervisor, stop):
+    supervisor.p.auto_start = supervisor.armed = True
+    if stop == "estop":
+        supervisor.stop_all()
+    elif stop == "stop":
+        supervisor.ask_to_stop()
+    else:
+        supervisor.apply(Event.DEAD_NODE if stop == "fault" else Event.STALE, "x")
+    supervisor.reset()
+    ready(supervisor)
+    supervisor.on_episode(messages.episode("start", 2, messages.to_stamp(2.0)))  # the rig was reset
+    supervisor.check()
+    assert supervisor.machine.moving == (stop == "bad input")
+    supervisor.begin_tracking()
+    supervisor.on_episode(messages.episode("end", 2, messages.to_stamp(2.0)))
+    supervisor.on_episode(messages.episode("start", 3, messages.to_stamp(2.0)))
+    supervisor.check()
+    assert supervisor.machine.moving  # and then the loop goes on
+
+
+def test_a_mark_that_is_none_starts_nothing(supervisor):
+    supervisor.armed = True
+    supervisor.machine.handle(Event.FINISH)
+    supervisor.hear("/rig/episode", supervisor.on_episode, Header(frame_id="starting soon"))
+    assert not supervisor.wants_start and "marks no clip" in supervisor.refusals.why("/rig/episode")
+
+
+def test_what_is_missing_stands_beside_inactive(supervisor, said):
+    supervisor.machine.state = State.INACTIVE
+    supervisor.check()
+    assert said and "no heartbeat of leap_driver" in supervisor.machine.reason
+    assert "/object/state has not been seen" in supervisor.machine.reason
+
+
+def ends(name: str, stamp: float) -> DiagnosticArray:
+    message = DiagnosticArray(status=[DiagnosticStatus(name=name, values=[KeyValue(key="ending", value="asked to")])])
+    message.header.stamp = messages.to_stamp(stamp)
+    return message
+
+
+def test_a_node_that_ends_as_it_was_asked_to_is_a_hold_and_no_fault(supervisor, capfd):
+    supervisor.here = {"leap_driver"}
+    supervisor.beats["leap_driver"] = supervisor.steady() - 10.0
+    supervisor.on_diagnostics(ends("leap_driver", 5.0))
+    supervisor.check()
+    assert supervisor.machine.state is State.HOLDING and "leap_driver ends: asked to" in supervisor.machine.reason
+    assert "[WARN]" not in capfd.readouterr().err
+    supervisor.on_heartbeat(Header(stamp=messages.to_stamp(4.9), frame_id="leap_driver"))
+    assert supervisor.leaving
+    supervisor.on_heartbeat(Header(stamp=messages.to_stamp(6.0), frame_id="leap_driver"))  # started again
+    assert not supervisor.leaving

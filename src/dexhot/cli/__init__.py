@@ -28,6 +28,7 @@ COMMANDS = {
     "report": "the HTML report of a run",
     "view": "any file of the way of the data, in the browser",
     "leap": "the LEAP hand by itself: check, calibrate, reboot, simulate",
+    "safety": "start, stop, reset a running graph, or ask how it is",
     "franka": "the Franka arm by itself: check, simulate",
     "bench": "benchmarks: retarget, mine, loop, leap, franka, transport, faults",
 }

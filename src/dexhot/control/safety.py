@@ -2,7 +2,8 @@
 
     inactive --inputs_ready--> ready --start--> tracking --finish--> ready
     ready, tracking --stale | non_finite | object_lost | stop | ...--> holding --inputs_ready--> ready
-    any --estop | dead_node | driver_fault | diverged--> fault --reset--> inactive
+    any --estop | dead_node | driver_fault | diverged | internal--> fault --reset--> inactive
+    any but fault --unwatched--> inactive
 
 Motion commands are accepted in `tracking` alone; everywhere else the arm holds its measured pose and the hand its last
 valid target. `fault` is latched: only an explicit `reset` leaves it, and it leads to `inactive`, never straight back
@@ -35,6 +36,7 @@ class Event(StrEnum):
     START = "start"
     FINISH = "finish"  # the clip is over, or the rig was reset for the next one
     STOP = "stop"  # somebody asked to hold
+    ENDING = "ending"  # a required node's process was asked to end
     STALE = "stale"
     NON_FINITE = "non_finite"
     CLOCK_STEP = "clock_step"  # stamps have jumped: what frame of the clip it is would be wrong
@@ -48,6 +50,8 @@ class Event(StrEnum):
     DEAD_NODE = "dead_node"
     DRIVER_FAULT = "driver_fault"  # unplugged bus, overload, reflex
     DIVERGED = "diverged"  # a joint is not where it was told to be
+    INTERNAL = "internal"  # an error in the supervisor itself
+    UNWATCHED = "unwatched"  # the supervisor is deactivated
     RESET = "reset"
 
 
@@ -62,8 +66,9 @@ HOLD_EVENTS = (
     Event.FOREIGN,
     Event.LATE,
     Event.STOP,
+    Event.ENDING,
 )
-FAULT_EVENTS = (Event.ESTOP, Event.DEAD_NODE, Event.DRIVER_FAULT, Event.DIVERGED)
+FAULT_EVENTS = (Event.ESTOP, Event.DEAD_NODE, Event.DRIVER_FAULT, Event.DIVERGED, Event.INTERNAL)
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.INACTIVE, Event.INPUTS_READY): State.READY,
@@ -73,6 +78,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     **{(State.READY, event): State.HOLDING for event in HOLD_EVENTS},
     **{(State.TRACKING, event): State.HOLDING for event in HOLD_EVENTS},
     **{(state, event): State.FAULT for state in State for event in FAULT_EVENTS},
+    **{(state, Event.UNWATCHED): State.INACTIVE for state in State if state is not State.FAULT},
     (State.FAULT, Event.RESET): State.INACTIVE,
 }
 

@@ -143,6 +143,8 @@ def read_bag(bag: Path, reference: Reference) -> tuple[dict[str, Series], list[E
 
 def follow_safety(episodes: list[Episode], message: Any) -> None:
     """Begin an episode at a new t0, end the running one when tracking stops."""
+    if [status.name for status in message.status] != ["safety"]:
+        return  # somebody else's
     status = message.status[0]
     values = {v.key: v.value for v in status.values}
     whole, _, part = values["t0"].partition(".")

@@ -41,6 +41,7 @@ from dexhot.nodes import parameters
 from dexhot.nodes.diagnostics import Histogram, ProcessMonitor, TickMonitor, status_message
 from dexhot.nodes.managed import ManagedNode
 from dexhot.nodes.qos import publish_profile, subscribe_profile
+from dexhot.nodes.refusals import Refusals, RefusedError
 from dexhot.nodes.speakers import Speakers
 
 
@@ -58,6 +59,8 @@ class DexhotNode(ManagedNode):
         self.p = SimpleNamespace()
         self.values: dict[str, object] = {}  # a node's own diagnostic values
         self.warnings: dict[str, str] = {}  # key -> what; any makes the diagnostics WARN
+        self.refusals = Refusals()
+        self.ending = ""  # why its process is about to end: others need not take that for a death
         self.speakers = Speakers(self)
         self.finished = ""  # why this node's process may end
         self.exit_code = 0
@@ -104,7 +107,8 @@ class DexhotNode(ManagedNode):
     def subscribe(
         self, msg_type: type, topic: str, callback: Callable, qos: str = "sensor", quiet: bool = False
     ) -> None:
-        """Call `callback(message)` while the node is active; its exception is a fault.
+        """Call `callback(message)` while the node is active; its exception is a fault, but for RefusedError: that is
+        said of the message alone, which is counted and named (nodes/refusals.py).
 
         Of a `journaled` node every message is first named on /<node>/inputs (Header: frame_id = topic, stamp = that of
         the message), so that a replay can feed the same inputs in the same order; such messages must have a header.
@@ -121,18 +125,25 @@ class DexhotNode(ManagedNode):
                 return self.refuse_message(topic, why)
             if self._journal is not None:
                 self._journal.publish(Header(stamp=getattr(message, "header", message).stamp, frame_id=topic))
-            self.guarded(callback, message)
+            self.hear(topic, callback, message)
 
         events = SubscriptionEventCallbacks(use_default_callbacks=not quiet)
         subscription = self.create_subscription(msg_type, topic, gated, subscribe_profile(qos), event_callbacks=events)
         self._made.append((self.destroy_subscription, subscription))
 
+    def hear(self, topic: str, callback: Callable, message: Any) -> None:
+        """Give `message` to `callback`; one that it refuses changes nothing."""
+        try:
+            callback(message)
+        except RefusedError as e:
+            self.refuse_message(topic, str(e))
+        except Exception as e:
+            self.failed(callback, e)
+
     def refuse_message(self, topic: str, why: str) -> None:
         """Count and name a message that is not taken."""
-        self.values[f"refused.{topic}"] = self.values.get(f"refused.{topic}", 0) + 1  # type: ignore[operator]
-        if self.warnings.get(topic) != why:
-            self.warnings[topic] = why
-            self.get_logger().warning(why)
+        if self.refusals.add(topic, why, time.monotonic()):
+            self.get_logger().warning(self.refusals.why(topic))
 
     def loop(self, rate_hz: float, callback: Callable[[], None], name: str = "loop") -> None:
         """Call `callback()` at `rate_hz` of steady time while active, and measure lateness and overruns.
@@ -224,9 +235,9 @@ class DexhotNode(ManagedNode):
 
     def publish_diagnostics(self) -> None:
         """One DiagnosticStatus: ERROR on a fault, WARN with warnings, else OK; and all that was measured."""
-        level, message = DiagnosticStatus.OK, self.state
-        if self.warnings:
-            level, message = DiagnosticStatus.WARN, "; ".join(self.warnings.values())
+        level, message = DiagnosticStatus.OK, self.state if self.active else f"{self.state}: {self.resting}"
+        if warnings := [*self.warnings.values(), *self.refusals.warnings(time.monotonic())]:
+            level, message = DiagnosticStatus.WARN, "; ".join(warnings)
         if self.fault_reason:
             level, message = DiagnosticStatus.ERROR, self.fault_reason
         found: dict[str, object] = {"state": self.state, **self._process.values()}
@@ -234,6 +245,9 @@ class DexhotNode(ManagedNode):
             found |= monitor.values(name, time.monotonic())
         for name, histogram in self._latencies.items():
             found |= histogram.values(name)
+        found |= self.refusals.values()
+        if self.ending:
+            found["ending"] = self.ending
         self._diagnostics.publish(status_message(self.stamp(), self.get_name(), level, message, found | self.values))
 
     def _beat(self) -> None:

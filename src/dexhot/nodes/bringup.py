@@ -105,17 +105,27 @@ def run(plan: Plan, output: IO[str] = sys.stderr) -> int:
                         told = f"died with exit code {code}; the others go on, Ctrl-C ends them."
                         print(f"[{r.process.name}] {told}", file=output, flush=True)
             time.sleep(POLL)
-        killed = stop(running)
+        forced = stop(running)
     finally:
         stop(running)
         for number, handler in previous.items():
             signal.signal(number, handler)
-    died = {name: code for name, code in ended.items() if code}
-    for name, code in died.items():
-        print(f"[{name}] died with exit code {code}; the graph was taken down.", file=output, flush=True)
-    for name in killed:
-        print(f"[{name}] did not stop within {sum(GRACE.values()):.0f} s and was killed.", file=output, flush=True)
-    return 1 if died or killed else 0
+    deaths = {name: code for name, code in ended.items() if code}
+    for name, code in deaths.items():
+        print(died(name, code), file=output, flush=True)
+    for name in forced:
+        print(killed(name), file=output, flush=True)
+    return 1 if deaths or forced else 0
+
+
+def died(name: str, code: int) -> str:
+    """What is said of a process that ended unasked, or of one that a node ended with a failure."""
+    return f"[{name}] died with exit code {code}; the graph was taken down."
+
+
+def killed(name: str) -> str:
+    """What is said of a process that did not end when it was asked to."""
+    return f"[{name}] did not stop within {sum(GRACE.values()):.0f} s and was killed."
 
 
 def warned(warning: str, colour: bool = False) -> str:

@@ -23,6 +23,7 @@ from dexhot.nodes.camera_messages import PUBLISHED
 from dexhot.nodes.disk import free_gb
 from dexhot.nodes.recorder_node import Keep, RecorderNode
 
+CLOCK = "rosgraph_msgs/msg/Clock"
 PACKED_TOPICS = ("/compressed", "/compressedDepth", "/theora", "/zstd", "/ffmpeg")  # of image_transport's plugins
 UNTOLD = ("/clock", "/diagnostics", "/heartbeat", "/rosout")  # what everyone sends is not told in the live check
 BACKLOG = 30  # images that may wait to be packed
@@ -74,7 +75,7 @@ class CaptureNode(RecorderNode):
         keep = partial(self.pack, topic, qos) if msgtype == IMAGE else super().keeper(topic, msgtype, qos)
 
         def counted(received: int, data: bytes) -> None:
-            if topic == "/clock":
+            if msgtype == CLOCK:
                 self.clock = first_stamp(data)
             if topic == "/diagnostics":
                 self.published |= images_published(data)
@@ -157,15 +158,23 @@ def images_published(data: bytes) -> dict[str, int]:
 
 
 def packed(topic: str, qos: tuple[Qos, ...], data: bytes) -> tuple[str, str, tuple[Qos, ...], bytes]:
-    """(topic, type, QoS, serialized message) of a serialized image; of an encoding that cannot be packed, itself."""
+    """(topic, type, QoS, serialized message) of a serialized image; one that cannot be packed is kept as it is."""
+    try:
+        return (topic, IMAGE, qos, data) if (made := pack(data)) is None else (topic + made[0], PACKED, qos, made[1])
+    except Exception:  # sizes that contradict the data, or are zero: codecs have many words for that
+        return topic, IMAGE, qos, data
+
+
+def pack(data: bytes) -> tuple[str, bytes] | None:
+    """(suffix of the topic, serialized message) of a serialized image; None for another encoding."""
     types = typestore()
     image: Any = types.deserialize_cdr(data, IMAGE)
     if image.encoding not in (*COLOR_ENCODINGS, *DEPTH_ENCODINGS):
-        return topic, IMAGE, qos, data
+        return None
     plain = pixels(image.encoding, image.height, image.width, image.step, image.data)
     if image.encoding in DEPTH_ENCODINGS:
-        name, form, content = f"{topic}/compressedDepth", f"{image.encoding}; compressedDepth png", encode_depth(plain)
+        suffix, form, content = "/compressedDepth", f"{image.encoding}; compressedDepth png", encode_depth(plain)
     else:
-        name, form, content = f"{topic}/compressed", f"{image.encoding}; jpeg compressed bgr8", encode_color(plain)
+        suffix, form, content = "/compressed", f"{image.encoding}; jpeg compressed bgr8", encode_color(plain)
     message = types.types[PACKED](header=image.header, format=form, data=np.frombuffer(content, np.uint8))
-    return name, PACKED, qos, bytes(types.serialize_cdr(message, PACKED))
+    return suffix, bytes(types.serialize_cdr(message, PACKED))

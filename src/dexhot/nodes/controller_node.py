@@ -48,10 +48,10 @@ class ControllerNode(DexhotNode):
         self.tracker.stop()
 
     def on_hand(self, message: JointState) -> None:
-        self.hand = messages.positions(message, self.fingers)
+        self.hand = messages.measured(message, self.fingers)
 
     def on_arm(self, message: JointState) -> None:
-        self.arm = messages.positions(message, FR3_JOINTS)
+        self.arm = messages.measured(message, FR3_JOINTS)
 
     def on_safety(self, message: DiagnosticArray) -> None:
         safety = messages.read_safety_state(message)

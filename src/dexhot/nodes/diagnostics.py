@@ -26,7 +26,9 @@ class Histogram:
         self.max = 0.0
 
     def add(self, seconds: float) -> None:
-        """Count one duration; a negative one counts as zero."""
+        """Count one duration; a negative one counts as zero, one that nobody knows (not finite) not at all."""
+        if not -math.inf < seconds < math.inf:
+            return
         seconds = max(seconds, 0.0)
         k = 0 if seconds <= FLOOR else min(int(math.log(seconds / FLOOR) / math.log(GROWTH)) + 1, BINS - 1)
         self.counts[k] += 1

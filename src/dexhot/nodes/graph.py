@@ -206,8 +206,8 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
     given_parameters = read_parameters(arguments.get("parameters", ""))
     node_parameters(processes, {}, given_parameters)  # what is wrong is refused before a folder is made
     prepared = graph.prepare(arguments)
+    values = {"token": f"run-{secrets.token_hex(6)}"} | arguments | prepared.values
     try:
-        values = {"token": f"run-{secrets.token_hex(6)}"} | arguments | prepared.values
         parameters = node_parameters(processes, values, given_parameters)
         path = write_text(prepared.folder / "parameters.yaml", parameters_text(parameters))
     except BaseException:

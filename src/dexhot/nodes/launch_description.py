@@ -2,7 +2,8 @@
 
 import atexit
 import os
-from collections.abc import Callable
+import signal
+from functools import partial
 
 from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable, Shutdown
@@ -10,7 +11,8 @@ from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from dexhot.nodes.bringup import GRACE, warned
+from dexhot.errors import DexhotError
+from dexhot.nodes.bringup import GRACE, died, killed, warned
 from dexhot.nodes.graph import Plan, Process, plan
 from dexhot.nodes.graphs import load_graph
 from dexhot.scratch import remove_scratch
@@ -38,6 +40,7 @@ def describe(name: str) -> LaunchDescription:
 def actions(planned: Plan) -> list:
     """What `dexhot up` does, as launch actions."""
     interrupt, terminate, _ = GRACE.values()
+    ends = Ends(planned.processes)
     return [
         *(LogInfo(msg=warned(warning)) for warning in planned.warnings),
         *(SetEnvironmentVariable(k, v) for k, v in planned.environment.items()),
@@ -50,17 +53,29 @@ def actions(planned: Plan) -> list:
                 output="screen",
                 sigterm_timeout=str(interrupt),
                 sigkill_timeout=str(terminate),
-                on_exit=_when_ended(process),
+                on_exit=partial(ends.ended, process),
             )
             for process in planned.processes
         ),
     ]
 
 
-def _when_ended(process: Process) -> Callable:
-    """A vital process takes the others with it."""
+class Ends:
+    """How the processes end. `ros2 launch` ends with exit code 0 whatever became of them, except that a handler of its
+    events raises: then it is 1, as that of `dexhot up`."""
 
-    def ended(event: ProcessExited, context: LaunchContext) -> list:
-        return [Shutdown(reason=f"{process.name} ended")] if process.ends_graph(event.returncode) else []
+    def __init__(self, processes: tuple[Process, ...]):
+        self.running = {process.name for process in processes}
+        self.wrong: list[str] = []
 
-    return ended
+    def ended(self, process: Process, event: ProcessExited, context: LaunchContext) -> list:
+        """A vital process takes the others with it. Raises DexhotError for a death, or at the end for earlier ones."""
+        code, asked = event.returncode, context.is_shutdown
+        self.running.discard(process.name)
+        if code == -signal.SIGKILL if asked else code:
+            self.wrong.append(killed(process.name) if asked else died(process.name, code))
+        ends_graph = asked or process.ends_graph(code) or not self.running
+        if self.wrong and ends_graph:
+            told, self.wrong = " ".join(self.wrong), []
+            raise DexhotError(told)
+        return [Shutdown(reason=f"{process.name} ended")] if ends_graph and not asked else []

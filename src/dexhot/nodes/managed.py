@@ -23,6 +23,7 @@ class ManagedNode(LifecycleNode):
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
         self.fault_reason = ""
+        self.resting = "nobody has configured it"  # why it is not active, where that is no fault
         self.active = False
         self._claim: Claim | None = None
 
@@ -67,13 +68,16 @@ class ManagedNode(LifecycleNode):
         """What `callback` returns; an exception of it is a fault, and None."""
         try:
             return callback(*args)
-        except DexhotError as e:
-            self.fault(str(e))
         except Exception as e:
-            where = getattr(callback, "__name__", str(callback))
-            self.get_logger().error(traceback.format_exc())
-            self.fault(f"{where}: {type(e).__name__}: {e}")
+            self.failed(callback, e)
         return None
+
+    def failed(self, callback: Callable, error: Exception) -> None:
+        """An exception of `callback` is a fault; one that is not a DexhotError's is logged with its traceback."""
+        if isinstance(error, DexhotError):
+            return self.fault(str(error))
+        self.get_logger().error("".join(traceback.format_exception(error)))
+        self.fault(f"{getattr(callback, '__name__', str(callback))}: {type(error).__name__}: {error}")
 
     # Lifecycle
 
@@ -97,12 +101,14 @@ class ManagedNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """active -> inactive, whatever `stop` raises."""
         self._close()
+        self.resting = "it was deactivated"
         self._transition("deactivate", self.stop)
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """inactive -> unconfigured."""
         self._release()
+        self.resting = "it was cleaned up"
         return SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -122,6 +128,7 @@ class ManagedNode(LifecycleNode):
         self._claim = Claim(self.get_fully_qualified_name())
         self.setup()
         super().on_configure(state)
+        self.resting = "nobody has activated it"
 
     def _activate(self, state: LifecycleState) -> None:
         self.fault_reason = ""

@@ -1,24 +1,36 @@
 """NumPy <-> ROS messages. Quaternions are wxyz on our side and xyzw in messages: this is where they turn round.
 
 Array fields are given as `array.array`: rclpy checks every element of a list in Python, and takes an array as it is.
+Messages come from anybody: what cannot be taken raises RefusedError, with what was wrong and what is expected.
 """
 
+import math
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from geometry_msgs.msg import PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseWithCovarianceStamped, Transform
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
 
 from dexhot.control.safety import State
-from dexhot.errors import DexhotError
 from dexhot.geometry import single
+from dexhot.nodes.refusals import RefusedError
 from dexhot.tracking.object_filter import ObjectState
 
 WORLD_FRAME, OBJECT_FRAME = "world", "object"
+LATEST = 2**31 - 1  # s, of a stamp
+FAR = 10.0  # m from the world's origin, and m/s: no object is there, or as fast
+FAST = 1e3  # rad/s
+TURNED = 100.0  # rad, or m: no joint is there
+VARIANCE = 1e4  # m^2, rad^2: no measurement is so bad
+FLOOR = 1e-9 * np.eye(6)  # of a covariance that is singular
+UNIT = 0.01  # by which a quaternion's norm may differ from 1
+NAMED = 8  # joints of a message that are named when it is refused
 
 
 def seconds(stamp: Time) -> float:
@@ -27,7 +39,9 @@ def seconds(stamp: Time) -> float:
 
 
 def to_stamp(time: float) -> Time:
-    """Seconds -> stamp, to the microsecond: what a float of the present epoch can hold."""
+    """Seconds -> stamp, to the microsecond: what a float of the present epoch can hold. Raises RefusedError."""
+    if not -LATEST < time < LATEST:
+        raise RefusedError(f"{time:g} s is no time that a stamp can hold.")
     micro = round(time * 1e6)
     return Time(sec=micro // 1_000_000, nanosec=micro % 1_000_000 * 1000)
 
@@ -56,29 +70,46 @@ def joint_state(names, stamp: Time, position, velocity=(), effort=()) -> JointSt
     return message
 
 
-def positions(message: JointState, names) -> np.ndarray:
-    """The positions in the order of `names`. Raises DexhotError for other names or another size."""
+def positions(message: JointState, names: Sequence[str]) -> np.ndarray:
+    """The positions in the order of `names`; also what is not finite. Raises RefusedError for other joints."""
     return _ordered(message, message.position, names)
 
 
-def velocities(message: JointState, names) -> np.ndarray:
+def velocities(message: JointState, names: Sequence[str]) -> np.ndarray:
     """The velocities in the order of `names`; zero where the message has none."""
     return _ordered(message, message.velocity, names) if message.velocity else np.zeros(len(names))
 
 
-def efforts(message: JointState, names) -> np.ndarray:
+def efforts(message: JointState, names: Sequence[str]) -> np.ndarray:
     """The efforts in the order of `names`; zero where the message has none."""
     return _ordered(message, message.effort, names) if message.effort else np.zeros(len(names))
 
 
-def _ordered(message: JointState, values, names) -> np.ndarray:
-    if list(message.name) == list(names) and len(values) == len(names):
-        return np.array(values)
-    if set(message.name) != set(names) or len(values) != len(names):
-        raise DexhotError(
-            f"a JointState of {list(message.name)} with {len(values)} values came; expected {list(names)}."
-        )
-    return np.array([values[message.name.index(name)] for name in names])
+def measured(message: JointState, names: Sequence[str]) -> np.ndarray:
+    """The positions in the order of `names`, of joints that can be there. Raises RefusedError."""
+    q = _ordered(message, message.position, names)
+    if not all(-TURNED <= x <= TURNED for x in message.position):
+        bad = [name for name, x in zip(names, q) if not abs(x) <= TURNED]
+        raise RefusedError(f"no joint can be at {q[list(names).index(bad[0])]:g}: {_some(bad)}.")
+    return q
+
+
+def _ordered(message: JointState, values: Sequence[float], names: Sequence[str]) -> np.ndarray:
+    said = message.name
+    if len(said) == len(names) == len(values):
+        if list(said) == list(names):
+            return np.array(values)
+        if set(said) == set(names):
+            return np.array([values[said.index(name)] for name in names])
+    raise RefusedError(
+        f"a JointState of {len(said)} joints ({_some(said)}) with {len(values)} values; expected are "
+        f"{len(names)}: {_some(names)}."
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of `names`, in a sentence."""
+    return ", ".join(name[:40] for name in names[:NAMED]) + ", ..." * (len(names) > NAMED) or "none"
 
 
 def _fill_pose(pose, x: np.ndarray) -> None:
@@ -101,8 +132,48 @@ def object_pose(stamp: Time, pose: np.ndarray, covariance: np.ndarray) -> PoseWi
 
 
 def read_object_pose(message: PoseWithCovarianceStamped) -> tuple[np.ndarray, np.ndarray]:
-    """(7,) world_T_mesh and its covariance (6, 6)."""
-    return _read_pose(message.pose.pose), np.reshape(message.pose.covariance, (6, 6))
+    """(7,) frame_T_mesh and its covariance (6, 6). Raises RefusedError. (nodes/frames.py: the same in the world.)"""
+    covariance = np.reshape(message.pose.covariance, (6, 6))
+    if covariance.any():
+        check_covariance(covariance)
+    return rigid(_read_pose(message.pose.pose)), covariance
+
+
+def rigid(pose: np.ndarray) -> np.ndarray:
+    """`pose` (7,), which is a rigid motion. Raises RefusedError."""
+    x, y, z, *q = pose.tolist()  # plain floats: NumPy's calls would cost more than all the rest
+    norm = math.sqrt(sum(c * c for c in q))
+    if not (math.isfinite(x + y + z) and math.isfinite(norm)):
+        raise RefusedError("a pose is not finite.")
+    if abs(norm - 1.0) > UNIT:
+        raise RefusedError(f"a quaternion has the norm {norm:.3g}, not 1.")
+    return pose
+
+
+def near(pose: np.ndarray) -> np.ndarray:
+    """`pose` (7,) in the world, where an object can be. Raises RefusedError."""
+    if max(map(abs, pose[:3].tolist())) > FAR:
+        raise RefusedError(f"the object is more than {FAR:g} m away.")
+    return pose
+
+
+def check_covariance(covariance: np.ndarray) -> None:
+    """Raises RefusedError for what is no covariance (6, 6) of a measurement."""
+    if not np.abs(covariance).max() <= VARIANCE:
+        raise RefusedError(f"the covariance is not finite, or larger than {VARIANCE:g}.")
+    try:
+        np.linalg.cholesky(covariance + FLOOR)
+        symmetric = float(np.abs(covariance - covariance.T).max()) < 1e-6
+    except np.linalg.LinAlgError:
+        symmetric = False
+    if not symmetric:
+        raise RefusedError("the covariance is not symmetric and positive: zeros mean that it is not known.")
+
+
+def read_transform(transform: Transform) -> np.ndarray:
+    """(7,) parent_T_child. Raises RefusedError for what is no rigid motion."""
+    p, q = transform.translation, transform.rotation
+    return rigid(np.array([p.x, p.y, p.z, q.w, q.x, q.y, q.z]))
 
 
 def object_state(stamp: Time, state: ObjectState) -> Odometry:
@@ -122,8 +193,11 @@ def object_state(stamp: Time, state: ObjectState) -> Odometry:
 
 
 def read_object_state(message: Odometry) -> ObjectState:
-    """The ObjectState of a message, its twist in the world again; pose-twist correlations are not carried."""
-    pose = _read_pose(message.pose.pose)
+    """The ObjectState of a message, its twist in the world again; pose-twist correlations are not carried.
+
+    Raises RefusedError for one in another frame, or of an object that cannot be so.
+    """
+    pose = check_object_state(message)
     R = single.matrix(pose[3:])
     linear, angular = message.twist.twist.linear, message.twist.twist.angular
     twist = np.concatenate([R @ (linear.x, linear.y, linear.z), R @ (angular.x, angular.y, angular.z)])
@@ -133,6 +207,43 @@ def read_object_state(message: Odometry) -> ObjectState:
     covariance[:6, :6] = np.reshape(message.pose.covariance, (6, 6))
     covariance[6:, 6:] = turn @ np.reshape(message.twist.covariance, (6, 6)) @ turn.T
     return ObjectState(seconds(message.header.stamp), pose, twist, covariance)
+
+
+def check_object_state(message: Odometry) -> np.ndarray:
+    """The pose (7,) of an object's state. Raises RefusedError for another frame, or an object that cannot be so."""
+    frames = message.header.frame_id, message.child_frame_id
+    if frames != (WORLD_FRAME, OBJECT_FRAME):
+        said = " and ".join(repr(name[:40]) for name in frames)
+        raise RefusedError(f"an object's state is that of {OBJECT_FRAME!r} in {WORLD_FRAME!r}, not with frames {said}.")
+    v, w = message.twist.twist.linear, message.twist.twist.angular
+    speed, turning = math.hypot(v.x, v.y, v.z), math.hypot(w.x, w.y, w.z)
+    if not (speed <= FAR and turning <= FAST):
+        raise RefusedError("the object's twist is not finite, or faster than any object.")
+    return near(rigid(_read_pose(message.pose.pose)))
+
+
+def episode(kind: str, number: int, stamp: Time) -> Header:
+    """What marks a clip on /rig/episode; `kind` is start or end."""
+    return Header(stamp=stamp, frame_id=f"{kind} {number}")
+
+
+def read_episode(message: Header) -> tuple[str, int]:
+    """("start" or "end", number) of a mark on /rig/episode. Raises RefusedError."""
+    kind, _, number = message.frame_id.partition(" ")
+    if kind not in ("start", "end") or not (number.isascii() and number.isdecimal() and len(number) < 10):
+        raise RefusedError(f"{message.frame_id[:40]!r} marks no clip; expected is 'start N' or 'end N'.")
+    return kind, int(number)
+
+
+def number(text: str) -> float:
+    """A number of a diagnostic value. Raises RefusedError for what is none."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise RefusedError(f"{text[:40]!r} is no number.")
+    return found
 
 
 @dataclass(frozen=True)
@@ -149,6 +260,7 @@ class Safety:
         return self.state is State.TRACKING
 
 
+STATES = {str(state): state for state in State}
 LEVELS = {State.HOLDING: DiagnosticStatus.WARN, State.FAULT: DiagnosticStatus.ERROR}
 
 
@@ -164,7 +276,15 @@ def safety_state(safety: Safety, stamp: Time, token: str = "") -> DiagnosticArra
 
 
 def read_safety_state(message: DiagnosticArray) -> Safety:
-    """The Safety of a message."""
+    """The Safety of a message. Raises RefusedError for any other DiagnosticArray."""
+    if len(message.status) != 1 or message.status[0].name != "safety":
+        raise RefusedError(f"a safety state is one status called 'safety', not {len(message.status)} others.")
     status = message.status[0]
     values = {v.key: v.value for v in status.values}
-    return Safety(State(status.message), values["reason"], float(values["t0"]))
+    if status.message not in STATES or "reason" not in values or "t0" not in values:
+        known = ", ".join(STATES)
+        raise RefusedError(f"{status.message[:40]!r} is no safety state with its reason and t0; one of {known}.")
+    t0 = number(values["t0"])
+    if abs(t0) > LATEST:
+        raise RefusedError(f"the clip's first frame cannot be at {t0:g} s.")
+    return Safety(STATES[status.message], values["reason"], t0)

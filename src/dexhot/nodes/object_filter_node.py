@@ -22,11 +22,14 @@ from dexhot.data.types import RATE, Reference
 from dexhot.errors import NotFoundError
 from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
+from dexhot.nodes.frames import Frames
+from dexhot.nodes.refusals import RefusedError
 from dexhot.tracking.object_filter import FilterOptions, ObjectFilter
 
 TICK = 1.0 / RATE  # s
 LATE = 1.5 * TICK  # s behind the measurement that should be here
 NOTED = 3.5 * TICK  # s without an accepted measurement that are worth a word before the object is lost
+FUTURE = 0.5  # s ahead of the hand's states: no measurement is, and the filter would wait for that time to come
 RECENT = 30  # measurements; the hand's states may lag too, so the longest of their delays counts
 
 
@@ -40,6 +43,9 @@ class ObjectFilterNode(DexhotNode):
         names = FilterOptions.__dataclass_fields__
         options = FilterOptions(**{name: getattr(self.p, name) for name in names})
         self.filter = ObjectFilter(options, self.symmetry())
+        self.frames = Frames(self.p.static_transforms)
+        if self.p.tf != "none":
+            self.frames.listen(self, moving=self.p.tf == "all")
         self.publisher = self.advertise(Odometry, "/object/state", "state")
         self.step = self.latency("step")
         self.obey(Header, "/rig/episode", self.on_episode, "latched")  # first: before the new clip's poses
@@ -59,7 +65,7 @@ class ObjectFilterNode(DexhotNode):
 
     def start(self) -> None:
         kind = self.filter.symmetry.kind
-        self.values = {"rejected": 0, "non_finite": 0, "bridged": 0, "old_clip": 0, "symmetry": kind, "missing": ""}
+        self.values = {"rejected": 0, "bridged": 0, "old_clip": 0, "symmetry": kind, "missing": ""}
         self.clip_begin = -np.inf  # stamp from which poses are of the present clip
         self.tick = 0.0  # stamp of the hand's last state
         self.forget()
@@ -74,24 +80,20 @@ class ObjectFilterNode(DexhotNode):
     def on_episode(self, header: Header) -> None:
         """A rig that was reset has moved the object without moving it: what is left in the queue of the old clip is
         no measurement of the new one."""
-        if header.frame_id.startswith("start"):
+        kind, _ = messages.read_episode(header)
+        if kind == "start":
             self.clip_begin = messages.seconds(header.stamp)
             self.forget()
 
     def on_pose(self, message: PoseWithCovarianceStamped) -> None:
         begin = time.monotonic()
-        pose, covariance = messages.read_object_pose(message)
-        if not np.isfinite(pose).all():
-            self.values["non_finite"] += 1  # type: ignore[operator]
-            self.refused = "its measured poses are not finite"
-            self.warnings["pose"] = "a measured pose is not finite"
-            return  # without a state the supervisor holds
         stamp = messages.seconds(message.header.stamp)
         if 0.5 * TICK < self.clip_begin - stamp < self.p.lost_after:  # further off it is another clock
             self.values["old_clip"] += 1  # type: ignore[operator]
             return
-        accepted = self.filter.update(stamp, pose, covariance)
-        self.values["rejected"] += not accepted  # type: ignore[operator]
+        pose, covariance = self.measured(message, stamp)
+        if not self.filter.update(stamp, pose, covariance):
+            self.values["rejected"] += 1  # type: ignore[operator]
         if stamp < self.filter.stamp:
             self.refused = f"its measured poses are stamped {self.filter.stamp - stamp:.1f} s back"
             return  # nothing new is known
@@ -102,9 +104,23 @@ class ObjectFilterNode(DexhotNode):
             self.tell(self.filter, message.header.stamp)
         self.step.add(time.monotonic() - begin)
 
+    def measured(self, message: PoseWithCovarianceStamped, stamp: float) -> tuple[np.ndarray, np.ndarray]:
+        """world_T_mesh and covariance of a message. Raises RefusedError: without a state the supervisor holds."""
+        try:
+            if self.tick and stamp - self.tick > FUTURE:
+                raise RefusedError(f"a pose is stamped {stamp - self.tick:.3g} s ahead of the hand's states.")
+            measured = messages.read_object_pose(message)
+            pose, covariance = self.frames.to_world(message.header.frame_id, *measured, stamp)
+            return messages.near(pose), covariance
+        except RefusedError as e:
+            self.refused = f"its measured poses are refused: {str(e).rstrip('.')}"
+            raise
+
     def on_hand(self, message: JointState) -> None:
         """A state for the tick whose measurement should have come; none for an object that is lost."""
-        self.tick = messages.seconds(message.header.stamp)
+        first, self.tick = not self.tick, messages.seconds(message.header.stamp)
+        if first and self.filter.stamp - self.tick > FUTURE:
+            self.forget()  # a pose that came before us was of no time that is near
         if self.lost:
             return
         now, stamp = self.tick - max(self.delays), self.told + TICK  # now: of the measurement that should be here

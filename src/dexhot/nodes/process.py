@@ -41,6 +41,8 @@ NODES = {
     "bag_player": "dexhot.nodes.bag_player_node:BagPlayerNode",
 }
 PR_SET_PDEATHSIG = 1
+LAST_WORDS = 0.02  # s in which the supervisor hears that we end as asked, before our claims are gone
+HOPELESS = 20  # exceptions of the executor in a row
 WAKE = 0.1  # s between looks at the stop flag; a Python signal handler cannot wake the executor
 
 
@@ -73,6 +75,29 @@ def bring_up(node: DexhotNode) -> bool:
     return node.state == "active"
 
 
+def turn(executor: Executor, node: DexhotNode, failures: int) -> int:
+    """One turn of the executor, after `failures` in a row that raised; how many they are now.
+
+    Our callbacks are guarded, rclpy's own are not: a /clock before zero raises in every node that follows it.
+    """
+    try:
+        executor.spin_once(timeout_sec=WAKE)
+    except Exception as e:
+        if failures >= HOPELESS:
+            raise
+        node.refuse_message("rclpy", f"{type(e).__name__}: {e}")
+        return failures + 1
+    return 0
+
+
+def say_goodbye(nodes: list[DexhotNode], why: str) -> None:
+    """Tell the others that this process ends as it should: not a death, so no fault."""
+    for node in nodes:
+        node.ending = why
+        node.publish_diagnostics()
+    time.sleep(LAST_WORDS)
+
+
 def bring_down(node: DexhotNode) -> None:
     """Deactivate, clean up and finalize; a node that was stopped in the middle of a transition only gives back."""
     if node.state == "active":
@@ -98,7 +123,7 @@ def spin(names: list[str]) -> int:
             raise Stop
 
     nodes: list[DexhotNode] = []
-    executor, ok = make_executor(), True
+    executor, ok, failures = make_executor(), True, 0
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stop)
@@ -116,7 +141,10 @@ def spin(names: list[str]) -> int:
     gc.collect()
     gc.freeze()  # the collector need not walk what setup made: the worst loop body becomes several times shorter
     while ok and not stopping and not any(node.finished for node in nodes):
-        executor.spin_once(timeout_sec=WAKE)
+        failures = turn(executor, nodes[0], failures)
+    if active := [node for node in nodes if node.state == "active"]:
+        finished = next((node.finished for node in nodes if node.finished), "")
+        say_goodbye(active, finished or f"asked to, by {signal.Signals(stopping[0]).name}" if stopping else finished)
     for node in reversed(nodes):  # those that command go before those that obey
         bring_down(node)
     if not ok:

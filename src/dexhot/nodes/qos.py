@@ -24,7 +24,11 @@ PUBLISH = {
     "command": _profile(True, 100),  # targets and commands
     "latched": _profile(True, 10, latched=True),  # for those who come late too; 10, so that none is overwritten unsent
 }
-SUBSCRIBE = PUBLISH | {"sensor": _profile(False, 5), "latched": _profile(True, 1, latched=True)}
+SUBSCRIBE = PUBLISH | {
+    "sensor": _profile(False, 5),
+    "latched": _profile(True, 1, latched=True),
+    "static": _profile(True, 100, latched=True),  # /tf_static, of many publishers
+}
 
 
 def publish_profile(name: str) -> QoSProfile:

@@ -38,12 +38,13 @@ class RealRigNode(DexhotNode):
         self.ended = False
         self.seen = time.monotonic()  # when the last pose came
         self.begun = 0.0  # stamp of the first frame that was tracked
-        self.episodes.publish(Header(stamp=self.stamp(), frame_id="start 1"))
+        self.episodes.publish(messages.episode("start", 1, self.stamp()))
 
     def on_safety(self, message: DiagnosticArray) -> None:
         self.safety = messages.read_safety_state(message)
 
     def on_pose(self, message: PoseWithCovarianceStamped) -> None:
+        messages.read_object_pose(message)  # nonsense does not tell where the object is
         self.seen = time.monotonic()
         self.warnings.pop("pose", None)
 
@@ -65,6 +66,6 @@ class RealRigNode(DexhotNode):
     def end_clip(self) -> None:
         """Mark the end; finish, if that was asked for."""
         self.ended = True
-        self.episodes.publish(Header(stamp=self.stamp(), frame_id="end 1"))
+        self.episodes.publish(messages.episode("end", 1, self.stamp()))
         if self.p.exit_when_done:
             self.finish("the clip is over")

@@ -105,7 +105,7 @@ class RecorderNode(DexhotNode):
                     data, info = taken
                     self.latest = max(self.latest, info["received_timestamp"])
                     keep(info["received_timestamp"], data)
-                    if topic == "/heartbeat" and not self.complete():
+                    if topic == "/heartbeat" and subscription.msg_type is Header and not self.complete():
                         self.heard.add(deserialize_message(data, Header).frame_id)
 
     def outlast(self) -> None:

@@ -106,7 +106,7 @@ class RigNode(DexhotNode):
         self.ended, self.last_tracked = False, 0.0
         self.reset_world()
         first = messages.to_stamp(self.epoch + self.ticks / RATE)
-        self.episodes.publish(Header(stamp=first, frame_id=f"start {self.episode}"))
+        self.episodes.publish(messages.episode("start", self.episode, first))
 
     def on_safety(self, message: DiagnosticArray) -> None:
         self.safety = messages.read_safety_state(message)
@@ -206,6 +206,6 @@ class RigNode(DexhotNode):
     def end_clip(self) -> None:
         """Mark the end; finish, if that was asked for."""
         self.ended = True
-        self.episodes.publish(Header(stamp=self.stamp(), frame_id=f"end {self.episode}"))
+        self.episodes.publish(messages.episode("end", self.episode, self.stamp()))
         if self.p.exit_when_done:
             self.finish("the clip is over")

@@ -45,7 +45,7 @@ class ShaperNode(DexhotNode):
 
     def on_arm(self, message: JointState) -> None:
         if self.fresh or self.arm is None:
-            self.arm = messages.positions(message, FR3_JOINTS)
+            self.arm = messages.measured(message, FR3_JOINTS)
 
     def on_safety(self, message: DiagnosticArray) -> None:
         safety = messages.read_safety_state(message)
@@ -56,10 +56,7 @@ class ShaperNode(DexhotNode):
         if self.arm is None:
             return
         begin = time.monotonic()
-        target = messages.positions(message, self.names)
-        if not np.isfinite(target).all():
-            self.warnings["target"] = "a target was not finite: it is not shaped"
-            return  # without commands the drivers hold, and so does the supervisor, who sees it too
+        target = messages.measured(message, self.names)  # without commands the drivers hold; the supervisor sees it too
         if self.fresh:
             self.shaper.reset(target, self.arm)
             self.fresh = False

@@ -57,11 +57,11 @@ class ViewerNode(DexhotNode):
 
     def on_joints(self, what: str, message: JointState) -> None:
         if what == "arm":
-            self.newest.arm_q = messages.positions(message, FR3_JOINTS)
+            self.newest.arm_q = messages.measured(message, FR3_JOINTS)
         elif what == "hand":
-            self.newest.hand_q = messages.positions(message, self.fingers)
+            self.newest.hand_q = messages.measured(message, self.fingers)
         else:
-            self.newest.target = messages.positions(message, self.names)
+            self.newest.target = messages.measured(message, self.names)
         self.heard[what] = time.monotonic()
 
     def on_object(self, message: Odometry) -> None:

@@ -16,11 +16,13 @@ from dexhot.errors import DexhotError, NotFoundError
 from dexhot.geometry import single
 from dexhot.nodes import messages
 from dexhot.nodes.faults.faulty_nodes import FAR_COMMAND, NAN_COMMAND, NAN_TARGET
+from dexhot.nodes.refusals import RefusedError
 from dexhot.nodes.rig_node import RigNode
 
 JUMP = 0.2  # m
 BACK = 5  # s that stamps jump back
 FLIPPED = 200_000_000  # ns that a flipped pose lasts, and then an unflipped one
+OFF = 0.003  # s that stamps are off the tick
 GAP = 5  # poses in a row that lack
 STEP = 10.0  # s that the clock, and all stamps with it, step ahead
 PATIENCE = {"patient": 0.5, "impatient": 0.017}  # s that a tick waits for commands; a real robot does not wait
@@ -40,7 +42,7 @@ class FaultyRig(RigNode):
 
     def on_fault(self, message: String) -> None:
         if message.data not in KINDS:
-            raise NotFoundError("fault", message.data, KINDS)
+            raise RefusedError(str(NotFoundError("fault", message.data[:40], KINDS)))
         if message.data in DRIVES:
             self.fail_once(DRIVES[message.data])
         elif message.data in PATIENCE:
@@ -94,9 +96,17 @@ class Measured:
             position.y = np.nan
         elif self.fault == "back":
             message.header.stamp.sec -= BACK
+        elif self.fault == "frame":
+            message.header.frame_id = "camera_link"
+        elif self.fault == "off":
+            message.header.stamp = messages.to_stamp(messages.seconds(message.header.stamp) + OFF)
+        elif self.fault == "quaternion":
+            message.pose.pose.orientation.w = message.pose.pose.orientation.x = 0.0
+            message.pose.pose.orientation.y = message.pose.pose.orientation.z = 0.0
         self.publisher.publish(message)
 
 
 DRIVES = {"arm": "drive_arm", "hand": "drive_hand"}
 OTHERS = (NAN_TARGET, NAN_COMMAND, FAR_COMMAND)  # of other nodes
-KINDS = ("none", "silent", "gap", "jump", "flip", "nan", "back", "step", *DRIVES, *PATIENCE, *OTHERS)
+LIES = ("none", "silent", "gap", "jump", "flip", "nan", "back", "frame", "off", "quaternion", "step")
+KINDS = (*LIES, *DRIVES, *PATIENCE, *OTHERS)

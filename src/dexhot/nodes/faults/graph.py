@@ -17,6 +17,8 @@ from typing import Any, Self
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -179,6 +181,17 @@ class Graph:
         finally:
             self.node.destroy_client(client)
 
+    def transition(self, node: str, transition: int) -> bool:
+        """Ask a node for a transition of its lifecycle (lifecycle_msgs/Transition)."""
+        client = self.node.create_client(ChangeState, f"/{node}/change_state")
+        try:
+            if not client.wait_for_service(timeout_sec=10.0):
+                return False
+            future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+            return self.spin_until(future.done, 10.0) and future.result().success
+        finally:
+            self.node.destroy_client(client)
+
     @property
     def moving(self) -> bool:
         return self.state is State.TRACKING and self.stopped_at == float("inf")
@@ -189,8 +202,11 @@ class Graph:
         while time.monotonic() < end:
             if self.state is State.FAULT:
                 self.call("reset")
-            if self.spin_until(lambda: self.moving, 3.0) and not self.spin_until(lambda: not self.moving, 0.7):
-                return
+            if self.spin_until(lambda: self.moving, 1.5):
+                if not self.spin_until(lambda: not self.moving, 0.7):
+                    return
+            elif self.state is State.READY:  # after a stop or a fault nothing starts by itself
+                self.call("start")
         raise DexhotError(f"the graph does not track ({self.state}: {self.reason}):\n{self.last_words()}")
 
     def value(self, node: str, name: str) -> float:

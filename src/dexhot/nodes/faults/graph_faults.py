@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import psutil
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from lifecycle_msgs.msg import Transition
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
@@ -37,6 +39,7 @@ FAULTS = Faults("graph")
 LONGEST = 8.0  # s that a fault may stay unnoticed
 LOST = 1.0  # s before a recorder's death in which messages may be lost
 NAMES = [j.name for j in joint_table("leap_right")]
+DEACTIVATE, ACTIVATE = Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE
 JOINTS = [*FR3_JOINTS, *NAMES]  # of the plant
 ARM, HAND = slice(0, len(FR3_JOINTS)), slice(len(FR3_JOINTS), None)
 DRIVERS = ("leap_driver", "franka_driver")
@@ -65,6 +68,20 @@ def watched(graph: Graph, cause: Callable[[], object], expects: str = "") -> Out
         return Outcome(words, None, safe, str(graph.state), "")
     first = min(told[0][0], graph.stopped_at)  # a driver that holds by itself has noticed, before it is told why
     return Outcome(fitting[0][2], 1e3 * (first - begin), safe, str(fitting[-1][1]), "")
+
+
+def watched_words(graph: Graph, expects: str, cause: Callable[[], object]) -> Outcome:
+    """As `watched`, of a supervisor that leaves: its last words, whatever the state."""
+    graph.ready()
+    changes, begin = len(graph.changes), time.monotonic()
+    cause()
+
+    def said() -> list[float]:
+        return [t for t, _, reason in graph.changes[changes:] if expects in reason]
+
+    graph.spin_until(lambda: bool(said()) and math.isfinite(graph.stopped_at), LONGEST)
+    safe = 1e3 * (graph.stopped_at - begin) if begin < graph.stopped_at < math.inf else None
+    return Outcome(graph.reason, 1e3 * (said()[0] - begin) if said() else None, safe, str(graph.state), "")
 
 
 def back(graph: Graph, outcome: Outcome, how: str) -> Outcome:
@@ -128,6 +145,97 @@ def object_flips(graph: Graph) -> Outcome:
 FAULTS.case("object slipped: its pose jumps 20 cm", injected, "jump", "jumped by 20 cm")
 FAULTS.case("object pose NaN", injected, "nan", "not finite")
 FAULTS.case("object pose stamps jump back", injected, "back", "stamped")
+FAULTS.case("object pose in a frame that nobody knows", injected, "frame", "object", quick=True)
+FAULTS.case("object pose with a quaternion of zeros", injected, "quaternion", "object")
+
+
+@FAULTS.add("object pose stamps 3 ms off the tick", moves=False)
+def off_the_tick(graph: Graph) -> Outcome:
+    """Nothing is wrong with them: the object's states carry them, and the clip goes on."""
+    graph.ready()
+    changes = len(graph.changes)
+    begin = graph.inject("off")
+    stops = graph.spin_until(lambda: any(s in STOPPED for _, s, _ in graph.changes[changes:]), 1.0)
+    ms = 1e3 * (time.monotonic() - begin)
+    graph.inject("none")
+    words = graph.changes[-1][2] if stops else "taken as they are, for a second"
+    return back(graph, Outcome(words, None if stops else ms, None if stops else 0.0, str(graph.state), ""), "")
+
+
+def refused(graph: Graph, topic: str, message: object, node: str = "supervisor", counted: str = "") -> Outcome:
+    """A stranger's message that cannot be: nobody takes it, and nobody ends of it."""
+    graph.ready()
+    name = f"refused.{counted or topic}"
+    before, changes = graph.value(node, name), len(graph.changes)
+    publisher = graph.node.create_publisher(type(message), topic, publish_profile("state"))
+    graph.spin_until(lambda: publisher.get_subscription_count() > 0, 5.0)
+    begin = time.monotonic()
+
+    def told() -> str:
+        if graph.value(node, name) > before:
+            return graph.statuses[node][1]
+        return next((r for _, s, r in graph.changes[changes:] if s in STOPPED), "")
+
+    for _ in range(3):
+        publisher.publish(message)
+    graph.spin_until(lambda: bool(told()), LONGEST)
+    ms, words, state = 1e3 * (time.monotonic() - begin), told(), str(graph.state)
+    graph.node.destroy_publisher(publisher)
+    outcome = Outcome(words, ms if words else None, 0.0, f"{state}, refused" if state == "tracking" else state, "")
+    return back(graph, outcome, "")
+
+
+def foreign_joints(graph: Graph, topic: str) -> Outcome:
+    """Seven joints of another arm, where ours are expected."""
+    names = [f"joint{k}" for k in range(7)]
+    return refused(graph, topic, messages.joint_state(names, messages.to_stamp(graph.heard[-1][1]), [0.5] * 7))
+
+
+def foreign_temperature(graph: Graph) -> Outcome:
+    """What a driver of somebody else's says of a motor that it cannot read."""
+    values = [KeyValue(key="temperature_max", value="n/a")]
+    return refused(graph, "/diagnostics", DiagnosticArray(status=[DiagnosticStatus(name="leap_driver", values=values)]))
+
+
+FAULTS.case("diagnostics that are no numbers", foreign_temperature, moves=False)
+for joint_topic in ("/leap/joint_states", "/franka/joint_states", "/leap/command", "/franka/command"):
+    FAULTS.case(f"unknown joints on {joint_topic}", foreign_joints, joint_topic, moves=False)
+FAULTS.case("a /clock before zero", refused, "/clock", Clock(clock=Time(sec=-5)), "supervisor", "rclpy", moves=False)
+
+
+@FAULTS.add("supervisor deactivated")
+def deactivated(graph: Graph) -> Outcome:
+    """Its last words are true, and while it is inactive it starts nothing."""
+    outcome = watched_words(graph, "supervisor was deactivated", lambda: graph.transition("supervisor", DEACTIVATE))
+    refused = not graph.call("start") and not graph.call("reset")
+    graph.transition("supervisor", ACTIVATE)
+    outcome = back(graph, outcome, "activated, ")
+    return outcome if refused else Outcome(**{**outcome.__dict__, "state": "inactive, but started"})
+
+
+@FAULTS.add("emergency stop while the supervisor is inactive", moves=False)
+def estop_inactive(graph: Graph) -> Outcome:
+    """It is honoured, and outlasts the activation."""
+    graph.ready()
+    graph.transition("supervisor", DEACTIVATE)
+    begin, asked = time.monotonic(), graph.call("estop")
+    seen = asked and graph.spin_until(lambda: graph.state is State.FAULT, LONGEST)
+    ms = 1e3 * (time.monotonic() - begin)
+    graph.transition("supervisor", ACTIVATE)
+    latched = not graph.spin_until(lambda: graph.state is not State.FAULT, 0.5)
+    state = str(State.FAULT) if latched else f"{graph.state}: the stop is forgotten"
+    return back(graph, Outcome(graph.reason, ms if seen else None, 0.0, state, ""), "activated, ")
+
+
+@FAULTS.add("a node is asked to end (SIGINT)")
+def asked_to_end(graph: Graph) -> Outcome:
+    """Arm and hand hold; it is no fault, and what it was is said."""
+    outcome = watched(graph, lambda: graph.signal("shaper", signal.SIGINT), "shaper ends")
+    graph.running["shaper"].popen.wait()
+    graph.start("shaper")
+    return back(graph, outcome, "process started again, ")
+
+
 FAULTS.case("controller process killed", killed, "controller", "controller")
 FAULTS.case("shaper process killed", killed, "shaper", "shaper")
 FAULTS.case("object filter process killed", killed, "object_filter")
@@ -167,9 +275,12 @@ def estop(graph: Graph) -> Outcome:
     refused = not graph.call("reset")
     button.publish(Bool(data=False))
     graph.spin_until(lambda: False, 0.3)
+    graph.call("reset")
+    by_itself = graph.spin_until(lambda: graph.moving, 2.0)  # the rig has been reset meanwhile, and that starts nothing
     outcome = back(graph, outcome, "button released, ")
     graph.node.destroy_publisher(button)
-    return outcome if refused else Outcome(**{**outcome.__dict__, "state": "fault, but left while pressed"})
+    wrong = "fault, but moved without a start" if by_itself else "" if refused else "fault, but left while pressed"
+    return Outcome(**{**outcome.__dict__, "state": wrong or outcome.state})
 
 
 @FAULTS.add("controller starved of CPU for 2 s")

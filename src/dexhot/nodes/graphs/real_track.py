@@ -94,10 +94,8 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     values: dict[str, Any] = {"bag": str(folder / "bag"), "required_nodes": watched, "hand": task.reference.hand}
     if speed != 1.0:
         values |= {name: load_schema(node)[name].default / speed for name, node in UNHURRIED.items()}
-    if arguments["rig"] == "real":
-        values["auto_start"] = False  # a person starts a real arm: /safety/start
-    else:
-        values["supervisor_timeout"] = PATIENT
+    if arguments["rig"] != "real":  # a real arm waits for a person: /safety/start
+        values |= {"auto_start": True, "supervisor_timeout": PATIENT}
     return Prepared(folder, task.write(folder) | values, recorded, tuple(warnings))
 
 

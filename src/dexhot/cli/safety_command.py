@@ -1,0 +1,53 @@
+"""Start, stop and reset a running graph, or ask how it is: dexhot safety status.
+
+Exit code 0: done (status: watched, and no fault); 1: refused (status: a fault, or nobody watches); 3: nobody answers.
+"""
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+REFUSED, NOBODY = 1, 3
+
+
+@dataclass
+class Args:
+    """What to ask the supervisor for."""
+
+    action: Annotated[Literal["start", "stop", "reset", "estop", "status"], tyro.conf.Positional]
+    """start: begin to track; stop: hold; estop: emergency stop, a fault; reset: leave a fault; status: the state."""
+    timeout: float = 5.0
+    """Seconds to wait for an answer."""
+    json: bool = False
+    """End with one JSON line."""
+
+
+def run(args: Args) -> int:
+    """0, REFUSED or NOBODY."""
+    from dexhot.cli.output import console, print_json
+    from dexhot.nodes.safety_client import NoSupervisorError, SafetyClient
+
+    try:
+        with SafetyClient(args.timeout) as client:
+            if args.action == "status":
+                status = client.status()
+                watched = "watched" if status.watched else "nobody watches: silent since then"
+                others = f"; {status.supervisors} supervisors publish a state" * (status.supervisors > 1)
+                done = status.watched and status.state != "fault"
+                told = f"{status.state}: {status.reason} ({status.age:.1f} s ago, {watched}{others})"
+                entries = {**status.__dict__, "watched": status.watched}
+            else:
+                done, told = client.call(args.action)
+                state, _, reason = told.partition(": ")
+                entries = {"done": done, "state": state, "reason": reason}
+    except NoSupervisorError as e:
+        print(f"dexhot: error: {e}", file=sys.stderr)
+        if args.json:
+            print_json({"error": str(e)})
+        return NOBODY
+    console.print(told, soft_wrap=True, highlight=False, markup=False)
+    if args.json:
+        print_json(entries)
+    return 0 if done else REFUSED
