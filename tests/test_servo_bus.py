@@ -173,7 +173,7 @@ def test_an_alert_is_seen_in_the_read_that_brings_it(bus, servos):
 
 def test_faults_are_named_with_their_arguments(bus):
     with pytest.raises(NotFoundError, match="overload"):
-        bus.faults.inject("earthquake")
+        bus.faults.inject("overlaod")
     with pytest.raises(DexhotError, match="ID CELSIUS"):
         bus.faults.inject("heat 3")
 
