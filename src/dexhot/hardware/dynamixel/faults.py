@@ -16,7 +16,7 @@ from dexhot.hardware.dynamixel.servo import SimulatedServo
 if TYPE_CHECKING:
     from dexhot.hardware.dynamixel.bus import ServoBus
 
-FOREIGN_STEP = 5  # counts that a second master's goals are apart
+FOREIGN_STEP = 5  # counts by which another program's goals move on
 
 
 class Faults:
@@ -33,7 +33,8 @@ class Faults:
         self.noise_fraction = self.drop_fraction = 0.0
         self._repeated: list[bytes] | None = None  # answers that come for all others
         self._late: deque[list[bytes]] = deque()  # answers that wait for the next request
-        self._master_period = self._master_due = 0.0  # s, and steady time
+        self._foreign_period = self._foreign_due = 0.0  # s, and steady time
+        self._foreign_goals = False
 
     def inject(self, line: str) -> None:
         """Bring about `line`: a name of NAMES and its numbers. Raises NotFoundError, DexhotError."""
@@ -68,18 +69,18 @@ class Faults:
         return arrived
 
     def foreign_bytes(self) -> bytes:
-        """What a second master now makes of the wire: it moves servo 0 on and reads another's position."""
-        if not self._master_period or time.monotonic() < self._master_due:
+        """What a second master now makes of the wire, as our adapter hears it; one that shares ours is not heard."""
+        if not self._foreign_period or time.monotonic() < self._foreign_due:
             return b""
-        self._master_due = time.monotonic() + self._master_period
-        goal, present = register("goal_position"), register("present_position")
-        servo, other = self._bus.servos[0], self._bus.servos[1]
-        servo.put(goal.name, servo.get(goal.name) + FOREIGN_STEP)
-        self._bus._drive = None
-        write = struct.pack("<BH", Instruction.WRITE, goal.address) + goal.pack(servo.get(goal.name))
+        self._foreign_due = time.monotonic() + self._foreign_period
+        if self._foreign_goals:
+            for servo in self._bus.servos.values():
+                servo.put("goal_position", servo.get("goal_position") + FOREIGN_STEP)
+            self._bus._drive = None
+            return b""
+        servo, present = self._bus.servos[0], register("present_position")
         read = struct.pack("<BHH", Instruction.READ, present.address, present.size)
-        answers = status(0, servo.error), status(1, other.error, present.pack(other.get(present.name)))
-        return packet(0, write) + answers[0] + packet(1, read) + answers[1]
+        return packet(0, read) + status(0, servo.error, present.pack(servo.get(present.name)))
 
     def kill(self, ident: float) -> None:
         """ID: the servo falls silent and limp."""
@@ -187,8 +188,13 @@ class Faults:
         self._late = deque([[]] * int(requests))
 
     def master(self, rate: float) -> None:
-        """HZ: a second master reads and moves servos; 0: it is gone."""
-        self._master_period = 1.0 / rate if rate else 0.0
+        """HZ: a second master, with an adapter of its own, reads a servo's position; 0: it is gone."""
+        self._foreign_period, self._foreign_goals = 1.0 / rate if rate else 0.0, False
+
+    def steer(self, rate: float) -> None:
+        """HZ: another program on the same adapter sends the servos goals; 0: it is gone."""
+        self.master(rate)
+        self._foreign_goals = True
 
     def replace(self, ident: float) -> None:
         """ID: the servo there is a new one, as it comes: id 1 and 57600 baud."""

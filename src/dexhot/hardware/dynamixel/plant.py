@@ -42,6 +42,7 @@ class Joints:
     inertia = 0.0015  # kg m2: geared motor and half a finger
     friction = 0.005  # N m s / rad
     stop_margin = 0.12  # rad beyond the joint table's limits
+    brake = 0.05  # N m s / rad: besides, of a geared motor that has no torque
     give = 30.0  # N m / rad: a held object, the printed finger and its gears together
 
     def __init__(self, joints: tuple[Joint, ...], q: np.ndarray | None = None, offsets: np.ndarray | None = None):
@@ -70,12 +71,13 @@ class Joints:
         """Semi-implicit Euler in steps of at most STEP."""
         steps = max(1, int(np.ceil(dt / STEP)))
         h = dt / steps
+        friction = self.friction + np.where(drive.limit > 0.0, 0.0, self.brake)
         for _ in range(steps):
             wanted = drive.stiffness * (drive.target - self.angle) - drive.damping * self.velocity
             self.torque = np.clip(wanted, -drive.limit, drive.limit)
             pressed = np.maximum(self.closing * self.angle - self.object, 0.0)
             net = self.torque - self.closing * self.give * pressed
-            self.velocity = (self.velocity + h / self.inertia * net) / (1 + h * self.friction / self.inertia)
+            self.velocity = (self.velocity + h / self.inertia * net) / (1 + h * friction / self.inertia)
             angle = self.angle + h * self.velocity
             self.angle = np.clip(angle, self.lower, self.upper)
             self.velocity[angle != self.angle] = 0.0

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 BAUD = 4_000_000
 STATE = Block(("present_current", "present_velocity", "present_position"))
-JUDGED = 0.004  # s from one look at the motion to the next
+JUDGED = 0.008  # s from one look at the motion to the next
 TRIES = 2  # of a cycle's read
 LONGEST_STEP = 0.1  # s: commands further apart move no further than this allows
 PAUSE = 0.5  # s without a command after which motion starts slowly again

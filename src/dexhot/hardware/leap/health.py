@@ -46,7 +46,7 @@ class Health:
         self.sent: deque[np.ndarray] = deque(maxlen=REMEMBERED)
         self._groups = [servos.ids[at : at + GROUP] for at in range(0, len(names), GROUP)]
         self._next = 0
-        self._looked = self._felt = 0.0  # steady times
+        self._due = self._felt = 0.0  # steady times: of the next look, of the last reading of warmth
         self._read: float | None = None  # that of the last registers read
         self._strange = -np.inf  # that of the last goal that was never sent
 
@@ -63,12 +63,17 @@ class Health:
             )
         if self.servos.alerts:
             self._look_at_alerts(on)
+        if now >= self._due:
+            return self._look(now, on)
         if now - self._felt > WARMTH_PERIOD:
             self._felt = now
             self._feel(self.servos.group_read(WARMTH, self.servos.ids))
-        elif now - self._looked > PERIOD:
-            return self._look(now, on)
         return True
+
+    @property
+    def seen_last(self) -> list[int]:
+        """Ids of the servos whose registers were read last: all others will be before them."""
+        return self._groups[self._next - 1]
 
     def check(self) -> None:
         """Read warmth, supply and errors of all servos, whatever their torque. Raises BusError."""
@@ -86,7 +91,8 @@ class Health:
             if now - self._read > self.patience + PERIOD:
                 raise BusError(f"the registers of servos {group} cannot be read: noise on the bus, or a bad cable.")
             return True
-        self._looked, self._next = now, (self._next + 1) % len(self._groups)
+        self._due = max(self._due + PERIOD, now)  # on the average as often, however long the cycles are
+        self._next = (self._next + 1) % len(self._groups)
         indices = [self.servos.ids.index(ident) for ident in group]
         rows = list(zip(indices, REGISTERS.counts([got[ident] for ident in group])))
         for index, row in rows:

@@ -1,7 +1,8 @@
 """Does a LEAP hand move as its goals and its currents say? Encoders, motors and horns, judged by physics alone.
 
-A motor's current limit is small, so an error of `driven` makes it work at that limit, and a sound joint then moves or
-presses on something. Nothing of what it touches is stiff enough to hide a count of its encoder while its torque rises
+A motor's current limit is small, so an error of `driven` makes it work near that limit, and a sound joint then moves or
+presses on something. A motor that takes no current there is limp, or runs away unseen because its encoder is frozen:
+what it takes to turn freely is little. Nothing of what it touches is stiff enough to hide a count of its encoder while its torque rises
 from nothing to most of the limit (0.17 N m a count is 110 N m/rad; fingers, gears and pads give way at 20 to 60). What
 looks alike is not told apart: a finger that presses in its closing direction holds something.
 """
@@ -24,13 +25,15 @@ class Bounds:
     jump: float = 0.25  # rad between two readings, beyond what `speed` allows
     speed: float = 17.0  # rad/s: twice the no-load speed of the motors
     beyond: float = 0.5  # rad outside the joint table's limits; the fingers' stops are some 0.1 rad outside
-    driven: float = 0.1  # rad from the goal
+    driven: float = 0.08  # rad from the goal
+    lag: float = 0.033  # s: rad behind its goal, per rad/s, that a joint moves without current: its D over its P gain
     strong: float = 0.8  # current of a motor that works at its limit
-    weak: float = 0.2  # current that a motor so far from its goal must exceed
+    weak: float = 0.4  # current that a motor so far from its goal must exceed
     rise: float = 0.6  # current that must rise without a count of the encoder, to call it frozen
+    slow: float = 1.0  # rad/s
     still: float = 0.3  # rad/s
     frozen_for: float = 0.05  # s
-    limp_for: float = 0.12  # s
+    limp_for: float = 0.1  # s
     blocked_for: float = 0.1  # s
 
 
@@ -65,6 +68,9 @@ class MotionCheck:
     def jump(self, now: float, q: np.ndarray) -> Broken | None:
         """Whether a joint cannot have come to q (n,) rad since the last reading that could be."""
         b, last = self.bounds, self._last
+        if last is not None and np.abs(q - last[1]).max() <= b.jump:  # nearly always; cheap, for every cycle
+            self._last = now, q
+            return None
         wrong = np.maximum(self.lower - q, q - self.upper) > b.beyond
         if last is not None:
             wrong |= np.abs(q - last[1]) > b.jump + b.speed * (now - last[0])
@@ -74,7 +80,7 @@ class MotionCheck:
         index = int(wrong.argmax())
         was = "" if last is None else f"from {last[1][index]:.2f} "
         return Broken(
-            index, f"its position jumps {was}to {q[index]:.2f} rad: did it restart, or is its encoder broken?", True
+            index, f"its position jumps {was}to {q[index]:.2f} rad, which only a restart or a broken encoder does", True
         )
 
     def see(self, now: float, q: np.ndarray, qd: np.ndarray, current: np.ndarray, goal: np.ndarray) -> Broken | None:
@@ -95,7 +101,8 @@ class MotionCheck:
         self._base = np.where(moved, share, self._base)
         before = np.where(share * self._base > 0.0, np.abs(self._base), 0.0)
         risen = ~moved & (strength - before >= b.rise)
-        limp = still & (np.abs(error) >= b.driven) & (strength < b.weak)
+        pulled = np.minimum(np.abs(error), np.abs(error - b.lag * qd)) >= b.driven
+        limp = pulled & (np.abs(qd) < b.slow) & (strength < b.weak)
         blocked = still & (self.closing * error <= -b.driven) & (share <= -b.strong)
         self._risen = np.where(risen, self._risen + dt, 0.0)
         self._limp = np.where(limp, self._limp + dt, 0.0)
@@ -105,13 +112,14 @@ class MotionCheck:
             return Broken(index, "its encoder stands still, whatever the motor does", True)
         if (self._limp >= b.limp_for).any():
             index = int(self._limp.argmax())
-            return Broken(index, f"it is limp: {error[index]:+.2f} rad from its goal, without current", False)
+            why = f"{error[index]:+.2f} rad from its goal its motor takes no current: it is limp, or its encoder is frozen"
+            return Broken(index, why, True)
         if (self._blocked >= b.blocked_for).any():
             index = int(self._blocked.argmax())
             return Broken(
                 index,
-                f"it does not open, {-error[index]:.2f} rad from its goal at full current: has its horn slipped, or is "
-                "something in the way?",
+                f"it does not open, {-error[index]:.2f} rad from its goal at full current, as after its horn has slipped, "
+                "or with something in the way",
                 False,
             )
         return None

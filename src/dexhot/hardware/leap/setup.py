@@ -58,7 +58,8 @@ def identify(servos: "Servos") -> Model:
     numbers |= {ident: servos.ping(ident, tries=5) for ident, number in numbers.items() if number is None}
     silent = [ident for ident, number in numbers.items() if number is None]
     if silent:
-        raise BusError(_new_servo(servos, silent) or servos.silence(silent))
+        new = "" if servos.garbled else _new_servo(servos, silent)
+        raise BusError(new or servos.silence(silent))
     found = set(numbers.values())
     if len(found) != 1 or not found <= set(MODELS):
         known = ", ".join(f"{m.number} ({m.name}, {m.hand} hand)" for m in MODELS.values())
