@@ -6,6 +6,8 @@ The SDK's group reads throw each servo's error byte away and give up at the firs
 import termios
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,19 @@ STATUS_OVERHEAD = 4  # what its length counts besides the data: instruction, err
 PING_DATA, PING_ANSWER = 3, 14  # bytes of model and firmware, and of the whole answer
 STALE = 3  # packets that answer something else, without a good answer in between, are no accident
 FAST_OVERHEAD = 4  # bytes around each servo's data in a fast sync read: error, id, CRC
+
+
+@cache
+def _strides(n: int) -> list[int]:
+    """Steps that lead through n places, each once."""
+    return [step for step in range(1, max(n, 2)) if gcd(step, n) == 1]
+
+
+def in_order(ids: list[int], number: int) -> list[int]:
+    """`ids` in an order that depends on `number`: of 16, only every 128th is the same."""
+    n, steps = len(ids), _strides(len(ids))
+    step = steps[number // n % len(steps)]
+    return [ids[(number + step * k) % n] for k in range(n)]
 
 
 class Servos:
@@ -142,8 +157,7 @@ class Servos:
         Every read asks in another order, which the answers must keep: so one that is late, or comes again, is known.
         """
         self._asked += 1
-        first = self._asked % len(ids)
-        ids = ids[first:] + ids[:first]
+        ids = in_order(ids, self._asked)
         with self._link():
             if self._handler.syncReadTx(self.port, block.address, block.length, ids, len(ids), self.fast):
                 return {}

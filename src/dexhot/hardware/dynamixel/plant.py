@@ -43,7 +43,7 @@ class Joints:
     friction = 0.005  # N m s / rad
     stop_margin = 0.12  # rad beyond the joint table's limits
     brake = 0.05  # N m s / rad: besides, of a geared motor that has no torque
-    give = 30.0  # N m / rad: a held object, the printed finger and its gears together
+    give = 30.0  # N m / rad: a held object and the printed finger together
 
     def __init__(self, joints: tuple[Joint, ...], q: np.ndarray | None = None, offsets: np.ndarray | None = None):
         """At rest at joint angles q (n,) (default 0), with horns that are `offsets` (n,) rad off their zero."""

@@ -2,9 +2,9 @@
 
 A motor's current limit is small, so an error of `driven` makes it work near that limit, and a sound joint then moves or
 presses on something. A motor that takes no current there is limp, or runs away unseen because its encoder is frozen:
-what it takes to turn freely is little. Nothing of what it touches is stiff enough to hide a count of its encoder while its torque rises
-from nothing to most of the limit (0.17 N m a count is 110 N m/rad; fingers, gears and pads give way at 20 to 60). What
-looks alike is not told apart: a finger that presses in its closing direction holds something.
+what it takes to turn freely is little. One that pulls hard
+holds something, or is at its stop, and stays as it is: unless it has pulled both ways without a count of its encoder,
+or pulls in the opening direction, where there is nothing to hold.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Bounds:
     lag: float = 0.033  # s: rad behind its goal, per rad/s, that a joint moves without current: its D over its P gain
     strong: float = 0.8  # current of a motor that works at its limit
     weak: float = 0.4  # current that a motor so far from its goal must exceed
-    rise: float = 0.6  # current that must rise without a count of the encoder, to call it frozen
+    pulls: float = 0.6  # current, one way and then the other, that must move a joint by a count
     slow: float = 1.0  # rad/s
     still: float = 0.3  # rad/s
     frozen_for: float = 0.05  # s
@@ -62,8 +62,8 @@ class MotionCheck:
         n = len(self.names)
         self._last: tuple[float, np.ndarray] | None = None  # steady time and q of the last plausible reading
         self._seen: tuple[float, np.ndarray, np.ndarray] | None = None  # time, q, current of the last `see`
-        self._base = np.zeros(n)  # current when the position last changed
-        self._risen, self._limp, self._blocked = np.zeros((3, n))  # s that each has lasted
+        self._most, self._least = np.zeros((2, n))  # current since the position last changed
+        self._frozen, self._limp, self._blocked = np.zeros((3, n))  # s that each has lasted
 
     def jump(self, now: float, q: np.ndarray) -> Broken | None:
         """Whether a joint cannot have come to q (n,) rad since the last reading that could be."""
@@ -91,25 +91,25 @@ class MotionCheck:
         b, last, share = self.bounds, self._seen, current / self.current
         self._seen = now, q, share
         if last is None:
-            self._base = share
+            self._most = self._least = share
             return None
         moved = q != last[1]
         if not (moved.any() or (share != last[2]).any()):
             return None
         dt = min(now - last[0], SLOWEST) / self.patience
         error, strength, still = goal - q, np.abs(share), np.abs(qd) < b.still
-        self._base = np.where(moved, share, self._base)
-        before = np.where(share * self._base > 0.0, np.abs(self._base), 0.0)
-        risen = ~moved & (strength - before >= b.rise)
+        self._most = np.where(moved, share, np.maximum(self._most, share))
+        self._least = np.where(moved, share, np.minimum(self._least, share))
+        frozen = (strength >= b.pulls) & (np.minimum(self._most, -self._least) >= b.pulls)
         pulled = np.minimum(np.abs(error), np.abs(error - b.lag * qd)) >= b.driven
         limp = pulled & (np.abs(qd) < b.slow) & (strength < b.weak)
         blocked = still & (self.closing * error <= -b.driven) & (share <= -b.strong)
-        self._risen = np.where(risen, self._risen + dt, 0.0)
+        self._frozen = np.where(frozen, self._frozen + dt, 0.0)
         self._limp = np.where(limp, self._limp + dt, 0.0)
         self._blocked = np.where(blocked, self._blocked + dt, 0.0)
-        if (self._risen >= b.frozen_for).any():
-            index = int(self._risen.argmax())
-            return Broken(index, "its encoder stands still, whatever the motor does", True)
+        if (self._frozen >= b.frozen_for).any():
+            index = int(self._frozen.argmax())
+            return Broken(index, "its encoder stands still, pulled one way and the other: frozen, or the joint is stuck", True)
         if (self._limp >= b.limp_for).any():
             index = int(self._limp.argmax())
             why = f"{error[index]:+.2f} rad from its goal its motor takes no current: it is limp, or its encoder is frozen"
