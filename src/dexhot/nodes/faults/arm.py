@@ -18,7 +18,7 @@ NONE = np.zeros(7)
 AMPLITUDE, SPEED = 0.05, 3.0  # rad, rad/s of phase
 TRIES = 8  # of a clean start, on a machine that starves the simulation
 OTHER_VERSION = 3  # of the robot's server, long before libfranka's
-SETTLES, STILL = 2.0, 0.02  # s, rad/s: in which the arm comes to rest, and what that is
+SETTLES, STILL = 2.0, 0.005  # s in which the arm comes to rest, rad that it then moves in 0.1 s
 STEEPEST = 1.0  # N m per cycle: libfranka's kMaxTorqueRate, beyond which a robot stops
 # The simulation shares this machine with everything else: the robot's own time may stand still for longer than 0.1 s
 SETTINGS = Settings(hand="", realtime=False, frozen_timeout=0.2)
@@ -99,9 +99,10 @@ class ArmRig(Driven):
             return None
         end = time.monotonic() + SETTLES
         while self.process.answers and time.monotonic() < end:
-            if np.abs(self.process.state()["dq"]).max() < STILL:
+            before = np.array(self.process.state()["q"])  # its velocities tremble while it holds itself
+            time.sleep(0.1)
+            if np.abs(self.process.state()["q"] - before).max() < STILL:
                 return told
-            time.sleep(0.02)
         return None if self.process.answers else told
 
     def violations(self) -> int:
