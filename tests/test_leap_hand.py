@@ -581,7 +581,18 @@ def test_torque_stays_off_when_the_goal_that_was_written_does_not_come_back():
 
 
 @pytest.mark.parametrize("robot", ["leap_right", "leap_left"])
-def test_velocity_and_effort_have_the_joints_sign(robot):
+def test_velocity_has_the_joints_sign(robot):
+    with ServoBus(Joints(joint_table(robot))) as bus, hand_on(bus, robot, ramp=0.01) as hand:
+        hand.hold()
+        moved, begin = np.zeros(16), hand.read().q
+        while np.abs(hand.read().q - begin - 0.3).max() > 0.02:
+            hand.write(begin + 0.3, NONE, NONE)
+            moved += hand.read().qd
+        assert (moved > 0.0).all()
+
+
+@pytest.mark.parametrize("robot", ["leap_right", "leap_left"])
+def test_effort_has_the_joints_sign(robot):
     """A finger that closes on something presses in its closing direction, whichever way its motor turns."""
     joints = joint_table(robot)
     with ServoBus(Joints(joints)) as bus, hand_on(bus, robot, ramp=0.01) as hand:

@@ -185,6 +185,29 @@ def test_a_slipped_horn_is_told_when_the_finger_opens(joint):
     assert not broken.distrusted
 
 
+def found_in(joint: int, error: float, velocity: float, share: float, seconds: float = 1.0):
+    """What is found wrong with a joint that stays so, beside others that move."""
+    check, only = MotionCheck(FINGER, 0.55), 1.0 * (np.arange(4) == joint)
+    for k in range(round(seconds / STEP)):
+        q = np.where(only, velocity * STEP * k, 1e-3 * (k % 2))
+        if broken := check.see(STEP * k, q, velocity * only, 0.55 * share * only, q + error * only):
+            return broken.why
+    return ""
+
+
+def test_a_joint_that_coasts_behind_its_goal_without_current_is_sound():
+    assert found_in(PIP, 0.1, 0.9, 0.1) == ""
+    assert "takes no current" in found_in(PIP, 0.1, 0.0, 0.1)
+    assert found_in(PIP, 0.1, 0.0, 0.5) == ""
+    assert found_in(PIP, 0.07, 0.0, 0.1) == ""
+    assert found_in(PIP, 0.1, 0.0, 0.1, seconds=0.1) == ""
+
+
+def test_only_a_joint_that_bends_has_a_direction_in_which_there_is_nothing_to_hold():
+    assert "does not open" in found_in(DIP, -0.2, 0.0, -1.0)
+    assert found_in(DIP, 0.2, 0.0, 1.0) == found_in(SIDE, -0.2, 0.0, -1.0) == ""
+
+
 def test_bounds_are_those_that_are_given():
     finger = Finger()
     finger.check.bounds = replace(Bounds(), limp_for=1e9, frozen_for=1e9)
