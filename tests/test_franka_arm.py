@@ -352,7 +352,8 @@ def test_a_robot_that_leaves_its_mode_is_not_obeyed_any_more():
 def test_commands_that_stop_bring_the_setpoint_to_rest_by_the_robots_own_time():
     arm, sent = FrankaArm("somewhere"), []
     home = np.array([0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785])
-    state = SimpleNamespace(q=home, dq=STILL, control_command_success_rate=1.0, time=SimpleNamespace(to_msec=lambda: ms))
+    clock = SimpleNamespace(to_msec=lambda: ms)
+    state = SimpleNamespace(q=home, dq=STILL, control_command_success_rate=1.0, time=clock)
     arm._link = SimpleNamespace(
         in_control=True, obeys=lambda _: True, state=lambda: state, send=lambda q, qd, effort: sent.append(qd)
     )
@@ -384,5 +385,5 @@ def test_a_user_stop_is_a_fault_until_it_is_released(arm, simulated):
 def test_a_robot_of_another_version_is_said_to_be_so():
     with ArmProcess(version=3) as process, pytest.raises(ArmError) as caught:
         FrankaArm(process.address, Settings(realtime=False, connect_timeout=30.0)).connect()
-    for words in ("server version is 3", "libfranka in franky-control", "older franky-control", "https://"):
+    for words in ("server version is 3", "of libfranka in franky-control", "older franky-control", "https://"):
         assert words in str(caught.value)

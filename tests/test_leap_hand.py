@@ -613,7 +613,7 @@ def test_a_new_servo_is_named_at_connect_and_set_up_by_replace(bus, capsys):
     from dexhot.cli import main
 
     bus.faults.inject("replace 5")
-    with pytest.raises(BusError, match=r"servos \[5\] do not answer at 4000000 baud, but a servo of id 1 does at 57600"):
+    with pytest.raises(BusError, match=r"servos \[5\] do not answer.*, but a servo of id 1 does at 57600 baud"):
         hand_on(bus).connect()
     assert main(["leap", "replace", "4", "--port", bus.path]) == 1
     assert "servo 4 answers at 4000000 baud already" in capsys.readouterr().err

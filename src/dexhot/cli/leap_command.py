@@ -199,7 +199,7 @@ def _replace(args: Replace) -> int:
     finally:
         hand.close()
     console.print(
-        f"the servo of id {ident} at {baud} baud is servo {args.ident} ({names[args.ident]}) at {args.baud} baud now; its "
-        "horn has a place of its own: `dexhot leap calibrate`"
+        f"the servo of id {ident} at {baud} baud is servo {args.ident} ({names[args.ident]}) at {args.baud} baud now; "
+        "its horn has a place of its own: `dexhot leap calibrate`"
     )
     return 0

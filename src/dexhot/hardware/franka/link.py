@@ -161,7 +161,7 @@ def _versions(address: str, told: str) -> str:
     older = server.isdigit() and library.isdigit() and int(server) < int(library)
     need = "an older" if older else "a newer"
     return (
-        f"the arm at {address} and this computer speak different versions: the arm's server version is {server}, that of "
-        f"libfranka in franky-control {version('franky-control')} is {library}. Update the arm's system in Franka Desk, "
-        f"or install {need} franky-control whose libfranka fits the arm: {COMPATIBILITY}"
+        f"the arm at {address} and this computer speak different versions: the arm's server version is {server}, that "
+        f"of libfranka in franky-control {version('franky-control')} is {library}. Update the arm's system in Franka "
+        f"Desk, or install {need} franky-control whose libfranka fits the arm: {COMPATIBILITY}"
     )

@@ -282,7 +282,9 @@ class LeapHand(Polled):
             with suppress(BusError):
                 self.servos.write(ident, "torque_enable", 0)
         held = "Its torque is off, the others hold" if broken.distrusted else "The others hold"
-        raise BusError(f"{self.joint_names[broken.index]} (servo {ident}): {broken.why}. {held}; see to it, then reset.")
+        raise BusError(
+            f"{self.joint_names[broken.index]} (servo {ident}): {broken.why}. {held}; see to it, then reset."
+        )
 
     def _send(self, q: np.ndarray) -> None:
         counts = self._counts(q)

@@ -113,7 +113,9 @@ class Health:
 
     def _has_goals(self, now: float, rows: list[tuple[int, np.void]]) -> bool:
         """Whether they have the last goal sent. Raises BusError when, for the second time, it is none ever sent."""
-        rows = [(index, row) for index, row in rows if row["bus_watchdog"] >= 0]  # stopped ones keep a goal of their own
+        rows = [
+            (index, row) for index, row in rows if row["bus_watchdog"] >= 0
+        ]  # stopped ones keep a goal of their own
         found = [(index, int(row["goal_position"])) for index, row in rows]
         for index, goal in found:
             if not any(goal == sent[index] for sent in self.sent):

@@ -109,17 +109,19 @@ class MotionCheck:
         self._blocked = np.where(blocked, self._blocked + dt, 0.0)
         if (self._frozen >= b.frozen_for).any():
             index = int(self._frozen.argmax())
-            return Broken(index, "its encoder stands still, pulled one way and the other: frozen, or the joint is stuck", True)
+            return Broken(
+                index, "its encoder stands still, pulled one way and the other: frozen, or the joint is stuck", True
+            )
         if (self._limp >= b.limp_for).any():
             index = int(self._limp.argmax())
-            why = f"{error[index]:+.2f} rad from its goal its motor takes no current: it is limp, or its encoder is frozen"
-            return Broken(index, why, True)
+            far = f"{error[index]:+.2f} rad from its goal"
+            return Broken(index, f"{far} its motor takes no current: it is limp, or its encoder is frozen", True)
         if (self._blocked >= b.blocked_for).any():
             index = int(self._blocked.argmax())
             return Broken(
                 index,
-                f"it does not open, {-error[index]:.2f} rad from its goal at full current, as after its horn has slipped, "
-                "or with something in the way",
+                f"it does not open, {-error[index]:.2f} rad from its goal at full current, as after its horn has "
+                "slipped, or with something in the way",
                 False,
             )
         return None

@@ -33,6 +33,7 @@ FULL_VOLTAGE = register("pwm_limit").default
 SHUTDOWN = sum(ERROR_BIT[name] for name in ("overheating", "electrical shock", "overload"))
 SIDEWAYS = ("index_side", "middle_side", "ring_side")  # lighter loads: softer gains
 
+
 @dataclass(frozen=True)
 class Settings:
     """How the servos are run. Gains are those of the makers' API (LEAP_Hand_API, main.py)."""
@@ -121,8 +122,8 @@ def adopt(servos: "Servos", ident: int) -> tuple[int, int]:
     found = find_elsewhere(servos, [ident, FACTORY_ID])
     if found is None:
         raise BusError(
-            f"no servo answers as {ident}, or as a new one (id {FACTORY_ID}), at another baud rate on {port.port_name}: "
-            "is it plugged in, and powered?"
+            f"no servo answers as {ident}, or as a new one (id {FACTORY_ID}), at another baud rate on {port.port_name}"
+            ": is it plugged in, and powered?"
         )
     old, baud = found
     with _speed(servos, baud):

@@ -94,7 +94,7 @@ class ArmRig(Driven):
         self.process.stop(False)
 
     def safe_after(self, begin: float, told: float) -> float | None:
-        """When the driver refuses commands, where the simulated arm, unless it is frozen or gone, then comes to rest."""
+        """When the driver refuses commands, if the simulated arm (unless frozen or gone) then comes to rest."""
         if not self.refuses():
             return None
         end = time.monotonic() + SETTLES

@@ -200,8 +200,12 @@ FAULTS.case("servo overload", broken_by, "overload 3", "overload", quick=True)
 FAULTS.case("servo over-temperature", broken_by, "heat 14 80", "overheating", "heat 14 30")
 FAULTS.case("torque lost (supply)", broken_by, "torque 0", "lost its torque")
 FAULTS.case("one servo restarts (brown-out)", broken_by, "brownout 9", r"ring_forward \(servo 9\) has lost its torque")
-FAULTS.case("position jumps by a turn", broken_by, "turn 7 4096", r"middle_dip \(servo 7\): its position jumps", quick=True)
-FAULTS.case("encoder frozen", in_full_swing, "freeze 6", r"\(servo 6\): .*its encoder (is frozen|stands still)", "cure 6")
+FAULTS.case(
+    "position jumps by a turn", broken_by, "turn 7 4096", r"middle_dip \(servo 7\): its position jumps", quick=True
+)
+FAULTS.case(
+    "encoder frozen", in_full_swing, "freeze 6", r"\(servo 6\): .*its encoder (is frozen|stands still)", "cure 6"
+)
 FAULTS.case("motor without torque", in_full_swing, "limp 6", r"\(servo 6\): .* it is limp", "cure 6")
 FAULTS.case("gain of a servo 0", broken_by, "poke 6 84 0", r"\(servo 6\) has position_p_gain 0, not 600")
 FAULTS.case("current of a servo 0", broken_by, "poke 6 102 0", r"\(servo 6\) has goal_current 0, not 550")
