@@ -1,14 +1,24 @@
 """The camera node: realsense2_camera's topics, a device that is pulled and put back, recordings that end."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image
 
 from dexhot.hardware.camera.drawn import SimCamera
-from dexhot.hardware.camera.frames import COLOR, COLOR_INFO, DEPTH, CameraError, CameraLostError, EndOfFrames
+from dexhot.hardware.camera.frames import (
+    COLOR,
+    COLOR_INFO,
+    DEPTH,
+    DEPTH_INFO,
+    CameraError,
+    CameraLostError,
+    EndOfFrames,
+)
 from dexhot.nodes import camera_node, messages
 from node_bench import NodeBench
 
@@ -21,6 +31,7 @@ class Cable:
     def __init__(self) -> None:
         self.plugged, self.opened, self.closed = threading.Event(), 0, 0
         self.plugged.set()
+        self.blind = False  # without depth
         self.failure: Exception | None = None
 
 
@@ -41,7 +52,8 @@ class Device(SimCamera):
             raise self.cable.failure
         if not self.cable.plugged.is_set():
             raise CameraLostError("device disconnected")
-        return super().read(timeout)
+        frames = super().read(timeout)
+        return replace(frames, depth=None) if frames and self.cable.blind else frames
 
     def close(self):
         self.cable.closed += 1
@@ -121,6 +133,28 @@ def test_a_camera_that_is_not_there_refuses_activation(bench):
     cable.plugged.clear()
     node.trigger_activate()
     assert node.state == "inactive" and "no camera is connected" in node.fault_reason
+
+
+@pytest.mark.parametrize(("patience", "waits"), [(60.0, True), (0.1, False)])
+def test_frames_wait_for_their_audience_and_not_for_ever(bench, patience, waits):
+    node = bench.node
+    bench.stop()
+    node.set_parameters([Parameter("audience", value="other"), Parameter("patience", value=patience)])
+    node.trigger_configure()
+    heard = [bench.listen(kind, topic) for kind, topic in ((Image, COLOR), (Image, DEPTH), (CameraInfo, COLOR_INFO))]
+    node.trigger_activate()
+    assert bench.spin_until(lambda: node.camera.health.frames > 10)
+    assert (sum(node.publisher.published.values()) == 0) == waits
+    heard.append(bench.listen(CameraInfo, DEPTH_INFO))
+    assert bench.spin_until(lambda: all(heard))
+
+
+def test_no_depth_info_without_depth(bench):
+    bench.cable.blind = True
+    seen = bench.node.camera.health.frames
+    assert bench.spin_until(lambda: bench.node.camera.health.frames > seen + 1)
+    heard = [bench.listen(CameraInfo, topic) for topic in (COLOR_INFO, DEPTH_INFO)]
+    assert bench.spin_until(lambda: len(heard[0]) > 3) and not heard[1]
 
 
 def test_no_heartbeat_before_the_first_frame(bench):

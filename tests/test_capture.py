@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
@@ -24,7 +26,8 @@ from dexhot.hardware.camera.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, 
 from dexhot.hardware.camera.realsense import connected
 from dexhot.nodes import capture_node, messages, recorder_node
 from dexhot.nodes.bag_player_node import BagPlayerNode
-from dexhot.nodes.camera_messages import image
+from dexhot.nodes.camera_messages import PUBLISHED, image
+from dexhot.nodes.diagnostics import status_message
 from dexhot.nodes.graph import plan
 from dexhot.nodes.graphs import load_graph
 from dexhot.nodes.qos import publish_profile
@@ -145,6 +148,23 @@ def test_images_beyond_the_backlog_are_dropped_and_told(bench, tmp_path, monkeyp
     assert bench.spin_until(publisher.get_subscription_count)
     publisher.publish(image(Header(), color(1)))
     assert bench.spin_until(lambda: node.values["images_dropped"] == 1) and "1 dropped" in node.warnings["slow"]
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(("published", "code"), [("3", 0), ("5", 1), ("n/a", 0)])
+def test_images_that_were_published_and_did_not_arrive_end_in_exit_code_1(bench, tmp_path, published, code):
+    node = bench.start(capture_node.CaptureNode(), bag=str(tmp_path / "bag"), min_free=0.0)
+    camera = bench.other.create_publisher(Image, COLOR, publish_profile("state"))
+    diagnostics = bench.other.create_publisher(DiagnosticArray, "/diagnostics", publish_profile("state"))
+    assert bench.spin_until(lambda: camera.get_subscription_count() and "/diagnostics" in node.open)
+    for k in range(3):
+        camera.publish(image(Header(), color(k)))
+    for name, count in (("camera", published), ("another", "1000")):
+        message = status_message(Time(), name, DiagnosticStatus.OK, "", {PUBLISHED + COLOR: count})
+        diagnostics.publish(message)
+    assert bench.spin_until(lambda: COLOR in node.arrivals and node.arrivals[COLOR].count == 3)
+    bench.stop()
+    assert node.exit_code == code
 
 
 @pytest.mark.ros

@@ -73,8 +73,8 @@ def test_padded_rows_are_cut():
 
 
 def test_an_unknown_encoding_is_named_with_the_known_ones():
-    with pytest.raises(FileFormatError, match=r"yuv422.*rgb8"):
-        codec.pixels("yuv422", 1, 1, 2, np.zeros(2, np.uint8))
+    with pytest.raises(FileFormatError, match=r"bayer_rggb8.*rgb8"):
+        codec.pixels("bayer_rggb8", 1, 1, 2, np.zeros(2, np.uint8))
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8 no image", b"\x89PNG\r\n\x1a\n"])
@@ -229,7 +229,7 @@ def test_a_camera_that_does_not_exist_is_refused_with_those_that_do(text):
 class Device:
     """30 Hz while it is plugged in; away during `away` (from, to). Opening takes 2 s, as with a RealSense."""
 
-    name = "D435"
+    name, recorded, notice = "D435", False, ""
 
     def __init__(self, clock: Clock, away: tuple[float, float], raises: bool):
         self.clock, self.away, self.raises, self.number = clock, away, raises, 0

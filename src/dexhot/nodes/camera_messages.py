@@ -2,12 +2,15 @@
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from rclpy.duration import Duration
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from dexhot.hardware.camera.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, OPTICAL_FRAME, Frames, Intrinsics
 from dexhot.nodes import messages
 from dexhot.nodes.base import DexhotNode
+
+PUBLISHED = "published:"  # begins the diagnostics that count the images of a topic
 
 
 def image(header: Header, pixels: np.ndarray) -> Image:
@@ -32,15 +35,33 @@ class FramesPublisher:
     """Publishes frames on the four topics; an image that nobody hears is not made."""
 
     def __init__(self, node: DexhotNode):
+        self.node = node
         self.color, self.depth = (node.advertise(Image, topic, "sensor") for topic in (COLOR, DEPTH))
         self.infos = [node.advertise(CameraInfo, topic, "sensor") for topic in (COLOR_INFO, DEPTH_INFO)]
+        self.published = {COLOR: 0, DEPTH: 0}  # images
 
     def publish(self, frames: Frames, stamp: Time | None = None) -> None:
         """Under the frames' stamp, or under `stamp`."""
         header = Header(stamp=stamp or messages.to_stamp(frames.stamp), frame_id=OPTICAL_FRAME)
-        for publisher, pixels in ((self.color, frames.color), (self.depth, frames.depth)):
-            if pixels is not None and publisher.get_subscription_count():
-                publisher.publish(image(header, pixels))
         info = camera_info(header, frames.intrinsics)
-        for publisher in self.infos:
-            publisher.publish(info)
+        images = (self.color, COLOR, frames.color), (self.depth, DEPTH, frames.depth)
+        for (publisher, topic, pixels), informer in zip(images, self.infos):
+            if pixels is None:
+                continue
+            if publisher.get_subscription_count():
+                publisher.publish(image(header, pixels))
+                self.published[topic] += 1
+            informer.publish(info)
+
+    def heard(self, by: str = "") -> bool:
+        """Whether all four topics have a subscriber, and one of them is the node `by` where that is given."""
+        publishers = (self.color, self.depth, *self.infos)
+        if not all(p.get_subscription_count() for p in publishers):
+            return False
+        subscribed = (self.node.get_subscriptions_info_by_topic(p.topic_name) for p in publishers if by)
+        return all(any(info.node_name == by for info in infos) for infos in subscribed)
+
+    def delivered(self, timeout: float) -> bool:
+        """Wait until every subscriber has what was published, for `timeout` s at most."""
+        deadline = Duration(seconds=timeout)
+        return all(p.wait_for_all_acked(deadline) for p in (self.color, self.depth, *self.infos))

@@ -11,12 +11,15 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.serialization import deserialize_message
 from rosbags.interfaces import Connection, Qos
 
 from dexhot.data.bags import typestore
 from dexhot.hardware.camera.codec import COLOR_ENCODINGS, DEPTH_ENCODINGS, encode_color, encode_depth, pixels
 from dexhot.nodes.arrivals import Arrivals, first_stamp
 from dexhot.nodes.bag_contents import IMAGE, PACKED
+from dexhot.nodes.camera_messages import PUBLISHED
 from dexhot.nodes.disk import free_gb
 from dexhot.nodes.recorder_node import Keep, RecorderNode
 
@@ -39,6 +42,7 @@ class CaptureNode(RecorderNode):
         self.jobs: dict[int, tuple[int, Future]] = {}  # number -> receive time ns, (topic, type, qos, data)
         self.numbers = itertools.count()
         self.dropped = self.values["images_dropped"] = 0
+        self.published: dict[str, int] = {}  # topic -> images that the camera node has published
         self.clock = 0.0  # the newest /clock, s, against which stamps are judged where there is one
         self.begun = 0.0  # steady time, s
         self.first_image: float | None = None
@@ -52,6 +56,17 @@ class CaptureNode(RecorderNode):
         if hasattr(self, "bag"):
             super().teardown()
             self.pool.shutdown()
+            self.account()
+
+    def account(self) -> None:
+        """What a camera published and the bag lacks, said; the exit code is then 1."""
+        taken = {t: a.count for t, a in self.arrivals.items()}
+        lacking = {t: n - taken.get(t, 0) for t, n in self.published.items() if n > taken.get(t, 0)}
+        told = [f"{n} images of {topic} did not arrive" for topic, n in lacking.items()]
+        told += [f"{self.dropped} images were dropped: they came faster than they are packed"] if self.dropped else []
+        if told:
+            self.get_logger().error(f"the capture is not complete: {'; '.join(told)}.")
+            self.exit_code = self.exit_code or 1
 
     def keeper(self, topic: str, msgtype: str, qos: tuple[Qos, ...]) -> Keep:
         """Messages are counted, and images packed on their way to the bag."""
@@ -61,6 +76,8 @@ class CaptureNode(RecorderNode):
         def counted(received: int, data: bytes) -> None:
             if topic == "/clock":
                 self.clock = first_stamp(data)
+            if topic == "/diagnostics":
+                self.published |= images_published(data)
             arrivals.add(self.clock or received * 1e-9, data)
             keep(received, data)
 
@@ -128,6 +145,15 @@ class CaptureNode(RecorderNode):
             self.warnings["silent"] = f"nothing more arrives on {', '.join(silent)}"
         lines = [f"{topic} {arrivals}" for topic, arrivals in sorted(told.items())]
         self.get_logger().info("arriving: " + ("; ".join(lines) or "nothing"))
+
+
+def images_published(data: bytes) -> dict[str, int]:
+    """topic -> images, of a serialized DiagnosticArray of the camera node; empty for another's."""
+    if PUBLISHED.encode() not in data:
+        return {}
+    told = [s for s in deserialize_message(data, DiagnosticArray).status if s.name == "camera"]
+    values = (v for status in told for v in status.values if v.key.startswith(PUBLISHED) and v.value.isdecimal())
+    return {v.key.removeprefix(PUBLISHED): int(v.value) for v in values}
 
 
 def packed(topic: str, qos: tuple[Qos, ...], data: bytes) -> tuple[str, str, tuple[Qos, ...], bytes]:

@@ -17,6 +17,7 @@ from std_msgs.msg import Header
 from dexhot.data.bags import BagWriter, typestore
 from dexhot.nodes.base import DexhotNode
 from dexhot.nodes.message_class import message_class
+from dexhot.nodes.names import RECORDER
 
 TAKE_RATE = 20.0  # Hz
 SETTLED = 0.5  # s without a new topic
@@ -39,7 +40,7 @@ class RecorderNode(DexhotNode):
     def setup(self) -> None:
         self.bag = BagWriter(self.p.bag)
         self.intake = rclpy.create_node(
-            "_recorder", enable_rosout=False, start_parameter_services=False, use_global_arguments=False
+            RECORDER, enable_rosout=False, start_parameter_services=False, use_global_arguments=False
         )
         self.open: dict[str, tuple[Subscription, Keep]] = {}
         self.pending: list[tuple[int, Connection, bytes]] = []

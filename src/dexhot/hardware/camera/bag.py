@@ -1,7 +1,8 @@
 """Frames from rosbags: our captures, those of realsense2_camera, and the .db3 files of librealsense's own recorder.
 
-librealsense's topics are /device_0/sensor_N/Color_0/... with metadata as text, times from the start of the recording,
-and depth as the depth sensor saw it: it is aligned to colour here, so that neither camera nor librealsense is needed.
+librealsense's topics are /device_0/sensor_N/Color_0/... with metadata as text, times from the start of the recording.
+Depth as the depth sensor saw it (librealsense's, or realsense2_camera's without align_depth) is aligned to colour here,
+so that neither camera nor librealsense is needed; where the recording does not hold how, `left_out` says so.
 """
 
 import re
@@ -16,24 +17,33 @@ import numpy as np
 
 from dexhot.data import bags
 from dexhot.errors import FileFormatError
+from dexhot.hardware.camera import extrinsics
 from dexhot.hardware.camera.align import Aligner
 from dexhot.hardware.camera.codec import decode_color, decode_depth, pixels
 from dexhot.hardware.camera.frames import COLOR, DEPTH, Frames, Intrinsics
 
-COLOR_PATH, DEPTH_PATH = COLOR.removeprefix("/camera"), DEPTH.removeprefix("/camera")  # behind any namespace
+COLOR_PATHS = ("/color/image_raw", "/color/image_rect_raw")  # behind any namespace
+DEPTH_PATH = DEPTH.removeprefix("/camera")
+UNALIGNED = ("/depth/image_rect_raw", "/depth/image_raw")  # of depth as its own sensor saw it
 TOGETHER = 0.012  # s by which colour and depth of one pair may differ
 RECORDED = re.compile(r"/device_0/sensor_\d+/(Color|Depth)_0/image/data(/compressed|/compressedDepth)?")
 
 
 @dataclass(frozen=True)
 class BagFrames:
-    """What of a bag is frames: the topics of colour and depth, and of the colour camera's info."""
+    """What of a bag is frames: the topics of colour and depth, and of the colour camera's info.
+
+    `depth_info` is the info of the depth camera's own sensor where depth has to be aligned, by `color_T_depth`.
+    """
 
     path: Path
     color: str
     info: str
     depth: str | None
-    librealsense: bool
+    librealsense: bool = False
+    depth_info: str = ""
+    color_T_depth: extrinsics.Extrinsics | None = None
+    left_out: str = ""  # depth that is in the bag and cannot be used, and why
 
     def __iter__(self) -> Iterator[Frames]:
         """Colour images in order, each with the depth nearest in time. Raises FileFormatError."""
@@ -72,12 +82,9 @@ class BagFrames:
     @cached_property
     def _aligner(self) -> Aligner | None:
         """None where depth is aligned already."""
-        if not self.librealsense or self.depth is None:
+        if self.color_T_depth is None:
             return None
-        (turn_d, shift_d), (turn_c, shift_c) = (self._extrinsics(topic) for topic in (self.depth, self.color))
-        info = f"{_stream(self.depth)}/image/camera_info"
-        turn = turn_c @ turn_d.T  # each maps one common reference into its sensor
-        return Aligner(self._intrinsics(info), self.intrinsics, turn, shift_c - turn @ shift_d)
+        return Aligner(self._intrinsics(self.depth_info), self.intrinsics, *self.color_T_depth)
 
     def _intrinsics(self, topic: str) -> Intrinsics:
         message = next((m for _, _, m in bags.messages(self.path, {topic})), None)
@@ -87,24 +94,12 @@ class BagFrames:
         fx, _, cx, _, fy, cy = map(float, message.k[:6])
         return Intrinsics(message.width, message.height, fx, fy, cx, cy, d)
 
-    def _extrinsics(self, topic: str) -> tuple[np.ndarray, np.ndarray]:
-        """Rotation (3, 3), column by column as librealsense has it, and translation (3,) m."""
-        prefix = f"{_stream(topic)}/tf/"
-        names = {name for name in bags.topics(self.path) if name.startswith(prefix)}
-        for _, _, message in bags.messages(self.path, names) if names else ():
-            entries = _entries(message.data)
-            rotation, translation = (
-                np.array([float(x) for x in entries[n].split(",")]) for n in ("rotation", "translation")
-            )
-            return rotation.reshape(3, 3).T, translation
-        raise FileFormatError(f"{self.path} has no {prefix}..., so its depth cannot be aligned to colour.")
-
     def _recorded_stamps(self, topic: str) -> dict[int, float]:
         """time in the recording, ns -> the frame's own timestamp, s."""
         metadata = f"{_stream(topic)}/image/metadata"
         found = {}
         for _, received, message in bags.messages(self.path, {metadata}):
-            found[received] = float(_entries(message.data)["timestamp"]) * 1e-3
+            found[received] = float(extrinsics.entries(message.data)["timestamp"]) * 1e-3
         return found
 
 
@@ -116,20 +111,54 @@ def find_frames(path: str | Path) -> BagFrames:
     with bags.open_bag(path) as reader:
         found = {c.topic for c in reader.connections if c.msgcount}
     recorded = {m[1]: topic for topic in sorted(found) if (m := RECORDED.fullmatch(topic))}
-    if "Color" in recorded:
-        color = recorded["Color"]
-        source = BagFrames(path, color, f"{_stream(color)}/image/camera_info", recorded.get("Depth"), True)
-    else:
-        color = next((t for t in sorted(found) if re.fullmatch(rf".*{COLOR_PATH}(/compressed)?", t)), "")
-        prefix = color.split(COLOR_PATH)[0] if color else "/camera"
-        depth = next((t for t in (prefix + DEPTH_PATH + s for s in ("", "/compressedDepth")) if t in found), None)
-        source = BagFrames(path, color, f"{prefix}/color/camera_info", depth, False)
-    lacking = [] if color else [f"{COLOR} (or {COLOR}/compressed, or librealsense's Color_0)"]
+    source = _of_librealsense(path, recorded) if "Color" in recorded else _of_driver(path, found)
+    lacking = [] if source.color else [f"{COLOR} (or {COLOR}/compressed, or librealsense's Color_0)"]
     lacking += [source.info] if source.info not in found else []
     if lacking:
         there = ", ".join(sorted(found)) or "none"
         raise FileFormatError(f"{path} lacks what a camera gives: {', '.join(lacking)}; its topics: {there}.")
     return source
+
+
+def _of_librealsense(path: Path, recorded: dict[str, str]) -> BagFrames:
+    color, depth = recorded["Color"], recorded.get("Depth")
+    info = f"{_stream(color)}/image/camera_info"
+    if depth is None:
+        return BagFrames(path, color, info, None, librealsense=True)
+    color_T_depth = extrinsics.of_librealsense(path, _stream(depth), _stream(color))
+    return BagFrames(path, color, info, depth, True, f"{_stream(depth)}/image/camera_info", color_T_depth)
+
+
+def _of_driver(path: Path, found: set[str]) -> BagFrames:
+    """Aligned depth where there is any; else depth as its sensor saw it, if the bag holds how the two cameras stand."""
+    colors = (t for p in COLOR_PATHS for t in sorted(found) if re.fullmatch(rf".*{p}(/compressed)?", t))
+    color = next(colors, "")
+    prefix = re.sub(r"/color/image_(rect_)?raw(/compressed)?$", "", color) if color else "/camera"
+    info = f"{prefix}/color/camera_info"
+
+    def packed_or_not(name: str) -> str | None:
+        return next((t for t in (prefix + name, f"{prefix}{name}/compressedDepth") if t in found), None)
+
+    if aligned := packed_or_not(DEPTH_PATH):
+        return BagFrames(path, color, info, aligned)
+    raw = next((topic for name in UNALIGNED if (topic := packed_or_not(name))), None)
+    if raw is None or not color:
+        return BagFrames(path, color, info, None)
+    depth_info = f"{prefix}/depth/camera_info"
+    color_T_depth = extrinsics.of_driver(path, prefix, _frame_id(path, raw), _frame_id(path, color))
+    lacking = [] if color_T_depth else [f"{prefix}/extrinsics/depth_to_color", extrinsics.TF_STATIC]
+    lacking += [] if depth_info in found else [depth_info]
+    if lacking:
+        why = (
+            f"the depth of {raw} is left out: it is not aligned to colour, and {path} lacks what it takes to do that "
+            f"({' or '.join(lacking)}); record with align_depth.enable:=true, or record these topics too."
+        )
+        return BagFrames(path, color, info, None, left_out=why)
+    return BagFrames(path, color, info, raw, False, depth_info, color_T_depth)
+
+
+def _frame_id(path: Path, topic: str) -> str:
+    return next(m.header.frame_id for _, _, m in bags.messages(path, {topic}))
 
 
 def is_librealsense(path: str | Path) -> bool:
@@ -158,8 +187,3 @@ def _pixels(message: Any, depth: bool) -> np.ndarray:
 def _stream(topic: str) -> str:
     """/device_0/sensor_1/Color_0 of one of its topics."""
     return topic.split("/image/")[0]
-
-
-def _entries(text: str) -> dict[str, str]:
-    """librealsense's "name=value;name=value"."""
-    return dict(entry.split("=", 1) for entry in text.split(";") if "=" in entry)

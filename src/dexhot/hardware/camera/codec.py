@@ -12,6 +12,8 @@ QUALITY = 90  # of JPEG: a 640x480 image takes 50 to 100 KB
 DEPTH_HEADER = struct.pack("<iff", 0, 0.0, 0.0)  # compressedDepth's format and two parameters, unused for 16UC1
 COLOR_ENCODINGS = {"rgb8": "RGB", "bgr8": "RGB", "mono8": "L"}
 DEPTH_ENCODINGS = ("16UC1", "mono16")
+YUV_ENCODINGS = {"yuv422_yuy2": (0, 1), "yuyv": (0, 1), "yuv422": (1, 0), "uyvy": (1, 0)}  # bytes of Y and of U or V
+BT_601 = np.array([[1.164, 0.0, 1.596], [1.164, -0.392, -0.813], [1.164, 2.017, 0.0]], np.float32)  # RGB of YUV
 
 
 def encode_color(pixels: np.ndarray) -> bytes:
@@ -54,8 +56,17 @@ def pixels(encoding: str, height: int, width: int, step: int, data: np.ndarray) 
     if encoding in COLOR_ENCODINGS:
         image = rows[:, : 3 * width].reshape(height, width, 3)
         return image if encoding == "rgb8" else np.ascontiguousarray(image[..., ::-1])
-    known = ", ".join((*COLOR_ENCODINGS, *DEPTH_ENCODINGS))
+    if encoding in YUV_ENCODINGS:
+        return _rgb_of_yuv(rows[:, : 2 * width].reshape(height, width, 2), *YUV_ENCODINGS[encoding])
+    known = ", ".join((*COLOR_ENCODINGS, *YUV_ENCODINGS, *DEPTH_ENCODINGS))
     raise FileFormatError(f"images of encoding {encoding!r} cannot be read; only {known}.")
+
+
+def _rgb_of_yuv(pairs: np.ndarray, luma: int, chroma: int) -> np.ndarray:
+    """(H, W, 3) RGB of (H, W, 2) 4:2:2 bytes: two pixels share the first's U and the second's V (BT.601)."""
+    u, v = (np.repeat(pairs[:, k::2, chroma], 2, axis=1) for k in (0, 1))
+    yuv = np.stack([pairs[..., luma], u, v], axis=-1).astype(np.float32) - np.array([16, 128, 128], np.float32)
+    return np.clip(np.round(yuv @ BT_601.T), 0, 255).astype(np.uint8)
 
 
 def _open(data: bytes) -> Image.Image:

@@ -14,7 +14,7 @@ ORBIT, PERIOD = 0.15, 4.0  # m, s
 class SimCamera:
     """Frames at `fps` of the clock; one that is read too late is dropped, as a device would."""
 
-    name = "drawn scene"
+    name, recorded, notice = "drawn scene", False, ""
 
     def __init__(
         self,

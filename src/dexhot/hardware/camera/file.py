@@ -20,18 +20,22 @@ LATE = 0.5  # s behind from which the recording slips rather than being caught u
 
 
 class FileCamera:
-    """Gives what `recorded()` yields at the pace of its stamps, stamped with the time at which it is given."""
+    """Gives what `source()` yields at the pace of its stamps, stamped with the time at which it is given."""
+
+    recorded = True
 
     def __init__(
         self,
         name: str,
-        recorded: Callable[[], Iterator[Frames]],
+        source: Callable[[], Iterator[Frames]],
         loop: bool = False,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
+        notice: str = "",
     ):
-        self.name, self.recorded, self.loop, self.clock, self.sleep = name, recorded, loop, clock, sleep
-        self.frames = recorded()
+        self.notice = notice
+        self.name, self.source, self.loop, self.clock, self.sleep = name, source, loop, clock, sleep
+        self.frames = source()
         self.next: Frames | None = None
         self.offset: float | None = None  # from the recording's time to ours, s
         self.number = 0
@@ -52,7 +56,7 @@ class FileCamera:
     def _take(self) -> Frames:
         frames = next(self.frames, None)
         if frames is None and self.loop:
-            self.frames, self.offset = self.recorded(), None
+            self.frames, self.offset = self.source(), None
             frames = next(self.frames, None)
         if frames is None:
             raise EndOfFrames(self.name)

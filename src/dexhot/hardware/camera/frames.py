@@ -66,6 +66,8 @@ class Camera(Protocol):
     """See the module."""
 
     name: str
+    recorded: bool  # its frames wait until somebody subscribes; those of a device pass
+    notice: str  # what its user must know beforehand, as depth that is left out; mostly ""
 
     def read(self, timeout: float) -> Frames | None:
         """The next frames; None when `timeout` s passed without. Raises CameraLostError or EndOfFrames."""

@@ -44,6 +44,8 @@ def _load_libusb() -> None:
 class RealSense:
     """Reads framesets that `wait(timeout ms) -> (ok, frameset)` gives."""
 
+    recorded, notice = False, ""
+
     def __init__(self, name: str, wait: Callable[[int], tuple[bool, Any]], stop: Callable[[], None]):
         self.name, self._wait, self._stop = name, wait, stop
         self._rs = librealsense()

@@ -38,7 +38,7 @@ def camera_source(text: str, mode: Mode) -> Callable[[], Camera]:
         return partial(SimCamera, mode.width, mode.height, mode.fps)
     if kind == "bag" and rest:
         source = find_frames(_bag(Path(rest)))
-        return lambda: FileCamera(text, source.__iter__, mode.loop)
+        return lambda: FileCamera(text, source.__iter__, mode.loop, notice=source.left_out)
     if kind == "dir" and rest:
         check_directory(Path(rest))
         return lambda: FileCamera(text, partial(directory_frames, Path(rest)), mode.loop)

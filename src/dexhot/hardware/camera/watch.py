@@ -30,7 +30,7 @@ class WatchedCamera:
         """Opens the camera. Raises CameraError: one that is not there at the start is no camera to wait for."""
         self._open, self.silence, self.retry, self.clock, self.sleep = open_camera, silence, retry, clock, sleep
         self._camera: Camera | None = open_camera()
-        self.name = self._camera.name
+        self.name, self.recorded, self.notice = self._camera.name, self._camera.recorded, self._camera.notice
         self._heard = self._tried = clock()
         self.lost: tuple[float, str] | None = None  # since when (clock), why
         self.reconnects = 0

@@ -23,7 +23,7 @@ LONGEST, BACK = 6.0, 6.0  # s that a fault may stay unnoticed, that frames may t
 class FaultyCamera:
     """A drawn scene with a `fault`: "", unplugged, silent, frozen, back (its stamps) or blind (its depth)."""
 
-    name = "faulty camera"
+    name, recorded, notice = "faulty camera", False, ""
 
     def __init__(self) -> None:
         self.fault = ""

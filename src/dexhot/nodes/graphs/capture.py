@@ -8,6 +8,7 @@ from dexhot.data.files import write_text
 from dexhot.hardware.camera.source import Mode, camera_source
 from dexhot.nodes.disk import require_free
 from dexhot.nodes.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
+from dexhot.nodes.names import RECORDER
 from dexhot.nodes.run_folder import new_run_folder, versions
 from dexhot.paths import runs_dir
 
@@ -31,7 +32,14 @@ ARGUMENTS = (
 def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     """The camera away from the recorder: packing images does not delay them."""
     capture = Process("capture", (NodeSpec("capture"),))
-    return (capture,) if arguments["camera"] == "running" else (Process("camera", (NodeSpec("camera"),)), capture)
+    return (
+        (capture,)
+        if arguments["camera"] == "running"
+        else (
+            Process("camera", (NodeSpec("camera", {"audience": RECORDER}),)),
+            capture,
+        )
+    )
 
 
 def prepare(arguments: dict[str, Any]) -> Prepared:

@@ -1,0 +1,3 @@
+"""Names of nodes that other nodes look for in the ROS graph."""
+
+RECORDER = "_recorder"  # hidden; subscribes for the recorder and for a capture
