@@ -553,6 +553,18 @@ def test_goals_that_were_never_sent_are_another_programs(bus):
             until_it_fails(hand)
 
 
+def test_one_look_at_goals_that_were_never_sent_sends_the_right_ones_again(bus):
+    with hand_on(bus) as hand:
+        hand.hold()
+        for ident in range(16):
+            bus.faults.inject(f"poke {ident} 116 2000")
+        end = time.monotonic() + 10
+        while any(servo.get("goal_position") == 2000 for servo in bus.servos.values()):
+            hand.read()
+            assert time.monotonic() < end
+        assert hand.counts["goals_resent"] == 1
+
+
 def test_another_master_is_told(bus):
     with hand_on(bus) as hand:
         hand.hold()

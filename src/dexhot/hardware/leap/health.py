@@ -117,14 +117,14 @@ class Health:
             (index, row) for index, row in rows if row["bus_watchdog"] >= 0
         ]  # stopped ones keep a goal of their own
         found = [(index, int(row["goal_position"])) for index, row in rows]
-        for index, goal in found:
-            if not any(goal == sent[index] for sent in self.sent):
-                if now - self._strange < AGAIN:
-                    raise BusError(
-                        f"{self.names[index]} (servo {self.servos.ids[index]}) has a goal that this driver did not "
-                        "send: another program writes to the servo bus. End it, then reset."
-                    )
-                self._strange = now
+        strange = [index for index, goal in found if not any(goal == sent[index] for sent in self.sent)]
+        if strange and now - self._strange < AGAIN:
+            raise BusError(
+                f"{self.names[strange[0]]} (servo {self.servos.ids[strange[0]]}) has a goal that this driver did not "
+                "send: another program writes to the servo bus. End it, then reset."
+            )
+        if strange:
+            self._strange = now
         return all(goal == self.sent[-1][index] for index, goal in found)
 
     def _feel(self, got: dict[int, bytes]) -> None:

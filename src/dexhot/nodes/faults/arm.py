@@ -115,7 +115,7 @@ class ArmRig(Driven):
         return sum(high) + sum(change > STEEPEST for change in state["steepest_torque"])
 
 
-@FAULTS.add("robot unreachable at start")
+@FAULTS.add("robot unreachable at start", moves=False)
 def unreachable(rig: ArmRig) -> Outcome:
     """Nobody at the address: the driver says so in time."""
     arm = FrankaArm("127.0.250.1", rig.settings)
@@ -145,7 +145,7 @@ def other_version(rig: ArmRig) -> Outcome:
     return Outcome(told, ms, 0.0, "inactive", "an arm that fits, started" if rig.reset() else "")
 
 
-FAULTS.case("user stop", lambda rig: broken(rig, rig.process.stop, "(?i)user.?stop", rig.release), quick=True)
+FAULTS.case("user stop", lambda rig: broken(rig, rig.process.stop, "(?i)user.?stop", rig.release))
 FAULTS.case("reflex", lambda rig: broken(rig, rig.process.reflex, "reflex"), quick=True)
 FAULTS.case(
     "frozen controller", lambda rig: broken(rig, rig.process.freeze, "stands still", rig.process.thaw), quick=True

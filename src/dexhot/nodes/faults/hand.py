@@ -210,15 +210,15 @@ FAULTS.case("motor without torque", in_full_swing, "limp 6", r"\(servo 6\): .* i
 FAULTS.case("gain of a servo 0", broken_by, "poke 6 84 0", r"\(servo 6\) has position_p_gain 0, not 600")
 FAULTS.case("current of a servo 0", broken_by, "poke 6 102 0", r"\(servo 6\) has goal_current 0, not 550")
 FAULTS.case("voltage of a servo 0", broken_by, "poke 6 100 0", r"\(servo 6\) has goal_pwm 0, not 885")
-FAULTS.case("the same answer again and again", broken_by, "repeat 1", "repeat or come late", "repeat 0", quick=True)
+FAULTS.case("the same answer again and again", broken_by, "repeat 1", "repeat or come late", "repeat 0")
 FAULTS.case("answers come one request late", broken_by, "late 1", "repeat or come late", "late 0")
 FAULTS.case("a second master reads", broken_by, "master 60", "another master", "master 0")
 FAULTS.case("USB unplugged and replugged", broken_by, "unplug", ".", "replug", quick=True)  # in any words
 FAULTS.case("CRC errors 1 %", survived, "noise 0.01", "noise 0")
 FAULTS.case("CRC errors 20 %", survived, "noise 0.2", "noise 0", quick=True)
 FAULTS.case("replies dropped 5 %", survived, "drop 0.05", "drop 0")
-FAULTS.case("wrong baud rate at start", refused_at_start, "baud 57600", "57600", "baud 4000000")
-FAULTS.case("two hands on one bus at start", refused_at_start, "double 3", "garbled", "single 3")
+FAULTS.case("wrong baud rate at start", refused_at_start, "baud 57600", "57600", "baud 4000000", moves=False)
+FAULTS.case("two hands on one bus at start", refused_at_start, "double 3", "garbled", "single 3", moves=False)
 FAULTS.case("a second servo of one id in motion", broken_by, "double 3", "garbled|of one id", "single 3")
 
 
