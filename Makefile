@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint mutants setup clean
 
 demo: $(READY)
 	$(BIN)/dexhot demo $(ARGS)
@@ -21,9 +21,12 @@ test: $(READY) lint
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY)
-	$(BIN)/ruff check src tests launch setup.py
-	$(BIN)/ruff format --check src tests launch setup.py
+	$(BIN)/ruff check src tests tools launch setup.py
+	$(BIN)/ruff format --check src tests tools launch setup.py
 	$(BIN)/mypy
+
+mutants: $(READY)
+	$(BIN)/python -m tools.mutants $(ARGS)
 
 setup: $(READY)
 
@@ -36,4 +39,4 @@ $(READY): pyproject.toml setup.py config/constraints.txt docker/system-packages.
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build install log .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) build install log .pytest_cache .ruff_cache .mypy_cache .mutants
