@@ -71,12 +71,14 @@ class Joints:
         """Semi-implicit Euler in steps of at most STEP."""
         steps = max(1, int(np.ceil(dt / STEP)))
         h = dt / steps
-        friction = self.friction + np.where(drive.limit > 0.0, 0.0, self.brake)
+        friction = self.friction + self.brake * (drive.limit <= 0.0)
+        touches = self.object.min() < np.inf
         for _ in range(steps):
             wanted = drive.stiffness * (drive.target - self.angle) - drive.damping * self.velocity
             self.torque = np.clip(wanted, -drive.limit, drive.limit)
-            pressed = np.maximum(self.closing * self.angle - self.object, 0.0)
-            net = self.torque - self.closing * self.give * pressed
+            net = self.torque
+            if touches:
+                net = net - self.closing * self.give * np.maximum(self.closing * self.angle - self.object, 0.0)
             self.velocity = (self.velocity + h / self.inertia * net) / (1 + h * friction / self.inertia)
             angle = self.angle + h * self.velocity
             self.angle = np.clip(angle, self.lower, self.upper)
