@@ -30,6 +30,7 @@ PER_CURRENT, PER_VELOCITY, PER_ANGLE = (
     1 / register(name).scale for name in ("present_current", "present_velocity", "present_position")
 )
 _STATE, _STATE_AT = struct.Struct("<hii"), register("present_current").address  # the three are neighbours
+_PWM, _PWM_AT = struct.Struct("<h"), register("goal_pwm").address
 _AT = {row.address: row for row in REGISTERS.values()}
 _WATCHED = range(REGISTERS["goal_current"].address - 2, REGISTERS["goal_position"].address + 4)  # refused once expired
 
@@ -126,6 +127,8 @@ class SimulatedServo:
             return Refusal.RANGE
         if row.name == "goal_current" and abs(value) > self.get("current_limit"):
             return Refusal.LIMIT
+        if row.name == "goal_pwm" and abs(value) > self.get("pwm_limit"):
+            return Refusal.LIMIT
         within = self.get("min_position_limit") <= value <= self.get("max_position_limit")
         if row.name == "goal_position" and self.get("operating_mode") == MODES["position"] and not within:
             return Refusal.LIMIT
@@ -145,7 +148,7 @@ class SimulatedServo:
         target = (self.get("goal_position") - self.turned) * REGISTERS["goal_position"].scale
         stiffness = self.get("position_p_gain") * STIFFNESS_PER_GAIN
         damping = self.get("position_d_gain") * DAMPING_PER_GAIN
-        voltage = min(abs(self.get("goal_pwm")), self.get("pwm_limit")) * REGISTERS["goal_pwm"].scale
+        voltage = abs(_PWM.unpack_from(self.table, _PWM_AT)[0]) * REGISTERS["goal_pwm"].scale
         torque = current * REGISTERS["goal_current"].scale * self.model.torque_constant
         if self.frozen is not None:  # its error does not change with the angle: a far target on a soft spring
             target, stiffness = self.frozen + (target - self.frozen) / SOFT, stiffness * SOFT
