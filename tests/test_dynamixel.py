@@ -112,6 +112,7 @@ def test_a_mode_switch_resets_gains_and_goal_current():
     [
         ("present_position", 0, Refusal.ACCESS),
         ("goal_current", 2000, Refusal.LIMIT),
+        ("goal_pwm", 886, Refusal.RANGE),
         ("goal_position", 5000, Refusal.LIMIT),
         ("operating_mode", 2, Refusal.RANGE),
         ("return_delay_time", 255, Refusal.RANGE),

@@ -18,6 +18,7 @@ from dexhot.hardware.franka.limits import fr3_limits
 from dexhot.hardware.franka.load import hand_load
 from dexhot.hardware.franka.settings import ArmError, Settings
 from dexhot.hardware.franka.simulator import ArmProcess, Torques
+from dexhot.hardware.franka.watch import ClockWatch
 
 STILL = np.zeros(7)
 PATIENT = {"realtime": False, "command_timeout": 0.5, "frozen_timeout": 0.9}  # a machine that does other things too
@@ -330,3 +331,59 @@ def test_without_franky_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "franky", None)
     with pytest.raises(MissingExtraError, match="hardware"):
         FrankaArm("somewhere").connect()
+
+
+def test_a_robot_that_leaves_its_mode_is_not_obeyed_any_more():
+    """The control loop of franky may still run then."""
+    from dexhot.hardware.franka.link import Link, franky
+
+    arm = FrankaArm("somewhere")
+    arm._link = SimpleNamespace(obeys=Link.obeys)
+    arm.setpoint.reset(STILL)
+    for mode in franky.RobotMode.__members__.values():
+        state = SimpleNamespace(q=STILL, control_command_success_rate=1.0, robot_mode=mode)
+        if mode == franky.RobotMode.Move:
+            arm._judge(state)
+            continue
+        with pytest.raises(ArmError, match=f"in mode {mode.name}"):
+            arm._judge(state)
+
+
+def test_commands_that_stop_bring_the_setpoint_to_rest_by_the_robots_own_time():
+    arm, sent = FrankaArm("somewhere"), []
+    home = np.array([0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785])
+    clock = SimpleNamespace(to_msec=lambda: ms)
+    state = SimpleNamespace(q=home, dq=STILL, control_command_success_rate=1.0, time=clock)
+    arm._link = SimpleNamespace(
+        in_control=True, obeys=lambda _: True, state=lambda: state, send=lambda q, qd, effort: sent.append(qd)
+    )
+    arm.setpoint.reset(home)
+    arm._thread, watch = object(), ClockWatch(1.0)
+    arm.write(home + 0.3, np.full(7, 0.2), STILL)
+    moving = 0
+    for ms in range(0, 1000, 4):
+        state.q = arm.setpoint.q
+        arm._poll(watch)
+        moving += bool(np.abs(arm.setpoint.v).max() > 0.01)
+        if ms < 1000 * arm.settings.command_timeout:
+            assert arm.counts["silences"] == 0
+    assert arm.counts["silences"] == 1 and moving > 20
+    assert np.abs(sent[-1]).max() < 1e-3
+    assert (arm.setpoint.q - home).max() < 0.2  # not where it was commanded to
+
+
+def test_a_user_stop_is_a_fault_until_it_is_released(arm, simulated):
+    arm.hold()
+    simulated.stop()
+    assert eventually(lambda: arm.fault)
+    assert "User Stop" in arm.fault or "UserStopped" in arm.fault
+    simulated.stop(False)
+    arm.recover()
+    arm.hold()
+
+
+def test_a_robot_of_another_version_is_said_to_be_so():
+    with ArmProcess(version=3) as process, pytest.raises(ArmError) as caught:
+        FrankaArm(process.address, Settings(realtime=False, connect_timeout=30.0)).connect()
+    for words in ("server version is 3", "of libfranka in franky-control", "older franky-control", "https://"):
+        assert words in str(caught.value)

@@ -11,6 +11,7 @@ from dexhot.hardware.franka.limits import (
     STEP,
     MotionLimits,
     Setpoint,
+    _fits,
     fr3_limits,
     stopping_distance,
 )
@@ -162,3 +163,19 @@ def test_a_poll_that_comes_late_does_not_make_the_robot_frozen():
     assert not watch.frozen
     assert watch.poll(3.004, 5003) == 3
     assert watch.stalled == 0.0
+
+
+def test_a_step_fits_only_where_the_joint_can_still_stop():
+    joint = Setpoint(fr3_limits()).joints[0]
+    stop = stopping_distance(1.0, 0.0, joint.braking, joint.jerk) + (joint.reserve + 2 * STEP) * 1.0
+    assert _fits(joint, 1.0, 0.0, 1.01 * stop) and not _fits(joint, 1.0, 0.0, 0.99 * stop)
+    assert not _fits(joint, 1.01 * joint.velocity, 0.0, 100.0)
+    assert not _fits(joint, 0.999 * joint.velocity, joint.acceleration, 100.0)  # jerk carries it beyond
+    assert _fits(joint, -1.0, 0.0, 0.0)  # it moves away
+
+
+def test_the_setpoint_takes_no_step_that_does_not_fit():
+    """Goals whose velocities the follower alone would answer with a step out of the limits."""
+    limits = some_limits(np.random.default_rng(105))
+    q = told("speeds", limits, seed=5)
+    assert (q >= limits.lower - ROUNDING).all() and (q <= limits.upper + ROUNDING).all()

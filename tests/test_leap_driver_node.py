@@ -133,3 +133,15 @@ def test_the_servos_warnings_are_the_nodes(rig, bus):
     bus.faults.inject("voltage 4.2")
     assert rig.spin_until(lambda: any("4.2 V" in text for text in rig.node.warnings.values()))
     assert rig.node.values["voltage_min"] == pytest.approx(4.2)
+
+
+def test_the_hand_holds_when_commands_stop(rig, bus):
+    def driven() -> bool:
+        rig.command(np.full(16, 0.3))
+        return rig.node.device.goal.min() > 0.05
+
+    assert rig.spin_until(driven)
+    assert rig.spin_until(lambda: rig.node.values["held"] == 1)
+    held = rig.node.device.goal.copy()
+    assert rig.spin_until(lambda: rig.node.previous is None)
+    assert (rig.node.device.goal == held).all() and all(servo.on for servo in bus.servos.values())

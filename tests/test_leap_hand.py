@@ -10,6 +10,7 @@ import pytest
 
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.hands.joint_table import joint_table
+from dexhot.hardware.dynamixel import protocol
 from dexhot.hardware.dynamixel.bus import ServoBus
 from dexhot.hardware.dynamixel.errors import BusError, UnpluggedError
 from dexhot.hardware.dynamixel.plant import Joints
@@ -17,6 +18,8 @@ from dexhot.hardware.dynamixel.registers import FULL, LITE, MODES
 from dexhot.hardware.leap import calibration
 from dexhot.hardware.leap.bench import wire_limit
 from dexhot.hardware.leap.hand import LONGEST_STEP, LeapHand
+from dexhot.hardware.leap.health import GROUP, PERIOD
+from dexhot.hardware.leap.health import REGISTERS as REGISTERS_BLOCK
 from dexhot.hardware.leap.setup import SIDEWAYS, Settings
 from dexhot.hardware.real_time import real_time
 
@@ -457,3 +460,178 @@ def test_real_time_priority_is_given_back():
     with real_time() as allowed:
         assert (os.sched_getscheduler(0) == os.SCHED_FIFO) == allowed
     assert os.sched_getscheduler(0) == before
+
+
+# One servo, encoder, motor or master that is not as it should be
+
+
+@pytest.mark.parametrize("ident", [0, 15])
+def test_one_servo_without_torque_is_named_after_one_look_at_each(bus, ident):
+    with hand_on(bus) as hand:
+        hand.hold()
+        bus.faults.inject(f"torque 0 {ident}")
+        bus.packets.clear()
+        with pytest.raises(BusError, match=rf"\(servo {ident}\) has lost its torque"):
+            until_it_fails(hand)
+        assert hand.failed
+
+
+def test_the_registers_of_all_servos_are_read_within_a_sixth_of_a_second():
+    assert 16 / GROUP * PERIOD <= 0.16
+    answer = len(protocol.fast_status([(i, 0, bytes(REGISTERS_BLOCK.length)) for i in range(GROUP)], GROUP))
+    assert (answer + 14 + GROUP) * 10 / 4e6 < 0.4e-3  # s of the wire, for the answer and its question
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("poke 6 84 0", r"middle_pip \(servo 6\) has position_p_gain 0, not 600"),
+        ("poke 0 84 600", r"index_side \(servo 0\) has position_p_gain 600, not 450"),
+        ("poke 6 102 0", "has goal_current 0, not 550"),
+        ("poke 6 100 0", "has goal_pwm 0, not 885"),
+        ("poke 6 112 3", "has profile_velocity 3, not 0"),
+    ],
+)
+def test_a_servo_that_no_longer_has_what_was_set_is_named(bus, line, told):
+    with hand_on(bus) as hand:
+        hand.hold()
+        bus.faults.inject(line)
+        with pytest.raises(BusError, match=told):
+            until_it_fails(hand)
+        hand.recover()
+        hand.hold()
+        hand.read()
+
+
+def test_a_servo_whose_position_jumps_is_let_go_and_a_reset_reboots_it(bus):
+    with hand_on(bus) as hand:
+        hand.hold()
+        bus.faults.inject("turn 7 4096")
+        with pytest.raises(BusError, match=r"middle_dip \(servo 7\): its position jumps .* Its torque is off"):
+            until_it_fails(hand)
+        assert not bus.servos[7].on and bus.servos[6].on
+        hand.recover()
+        hand.hold()
+        assert bus.servos[7].on and abs(hand.read().q[7]) < 0.1
+
+
+def test_one_reading_that_cannot_be_is_not_passed_on(bus):
+    with hand_on(bus) as hand:
+        hand.hold()
+        hand.read()
+        bus.faults.inject("turn 7 4096")
+        while not hand.counts["implausible"]:
+            assert abs(hand.read().q[7]) < 0.1
+        bus.faults.inject("cure 7")
+        for _ in range(5):
+            assert abs(hand.read().q[7]) < 0.1
+        assert not hand.failed
+
+
+def test_a_goal_that_a_servo_missed_is_sent_again(bus):
+    with hand_on(bus, ramp=0.01) as hand:
+        hand.hold()
+        bus.faults.inject("ignore 3")
+        end = time.monotonic() + 10
+        while hand.goal[3] < 0.04:
+            hand.write(np.full(16, 0.05), NONE, NONE)
+            assert time.monotonic() < end
+        hand.measure()  # what was written before has come
+        bus.faults.deaf.clear()
+        while bus.servos[3].get("goal_position") != hand._counts(hand.goal)[3]:
+            hand.read()
+            assert time.monotonic() < end
+        assert hand.counts["goals_resent"] > 0
+
+
+def test_goals_that_were_never_sent_are_another_programs(bus):
+    with hand_on(bus) as hand:
+        hand.hold()
+        hand.write(NONE, NONE, NONE)
+        bus.faults.inject("steer 100")
+        with pytest.raises(BusError, match="another program writes to the servo bus"):
+            until_it_fails(hand)
+
+
+def test_one_look_at_goals_that_were_never_sent_sends_the_right_ones_again(bus):
+    with hand_on(bus) as hand:
+        hand.hold()
+        for ident in range(16):
+            bus.faults.inject(f"poke {ident} 116 2000")
+        end = time.monotonic() + 10
+        while any(servo.get("goal_position") == 2000 for servo in bus.servos.values()):
+            hand.read()
+            assert time.monotonic() < end
+        assert hand.counts["goals_resent"] == 1
+
+
+def test_another_master_is_told(bus):
+    with hand_on(bus) as hand:
+        hand.hold()
+        bus.faults.inject("master 100")
+        with pytest.raises(BusError, match="another master is on the servo bus"):
+            until_it_fails(hand)
+
+
+@pytest.mark.parametrize("line", ["repeat 1", "late 1"])
+def test_answers_that_are_not_to_what_was_asked_are_a_fault(bus, line):
+    with hand_on(bus, patience=0.3, slack=0.02) as hand:
+        hand.hold()
+        hand.read()
+        bus.faults.inject(line)
+        with pytest.raises(BusError, match="repeat or come late"):
+            until_it_fails(hand)
+
+
+def test_torque_stays_off_when_the_goal_that_was_written_does_not_come_back():
+    with ServoBus(Joints(RIGHT, np.full(16, 0.2))) as bus, hand_on(bus) as hand:
+        bus.servos[4].put("goal_position", 2048)
+        bus.faults.inject("ignore 4")
+        with pytest.raises(BusError, match="did not take the measured pose"):
+            hand.hold()
+        assert not any(servo.on for servo in bus.servos.values())
+
+
+@pytest.mark.parametrize("robot", ["leap_right", "leap_left"])
+def test_velocity_has_the_joints_sign(robot):
+    with ServoBus(Joints(joint_table(robot))) as bus, hand_on(bus, robot, ramp=0.01) as hand:
+        hand.hold()
+        moved, begin = np.zeros(16), hand.read().q
+        while np.abs(hand.read().q - begin - 0.3).max() > 0.02:
+            hand.write(begin + 0.3, NONE, NONE)
+            moved += hand.read().qd
+        assert (moved > 0.0).all()
+
+
+@pytest.mark.parametrize("robot", ["leap_right", "leap_left"])
+def test_effort_has_the_joints_sign(robot):
+    """A finger that closes on something presses in its closing direction, whichever way its motor turns."""
+    joints = joint_table(robot)
+    with ServoBus(Joints(joints)) as bus, hand_on(bus, robot, ramp=0.01) as hand:
+        hand.hold()
+        for joint in joints:
+            bus.faults.inject(f"block {joint.motor_id}")
+        closing = np.zeros(16)
+        drive(hand, np.full(16, 0.04), 0.5)
+        end = time.monotonic() + 10
+        while (closing < 0.05).any():
+            hand.write(np.full(16, 0.04), NONE, NONE)
+            closing = hand.read().effort
+            assert time.monotonic() < end, closing
+        assert (closing < 0.15).all()
+
+
+def test_a_new_servo_is_named_at_connect_and_set_up_by_replace(bus, capsys):
+    from dexhot.cli import main
+
+    bus.faults.inject("replace 5")
+    with pytest.raises(BusError, match=r"servos \[5\] do not answer.*, but a servo of id 1 does at 57600 baud"):
+        hand_on(bus).connect()
+    assert main(["leap", "replace", "4", "--port", bus.path]) == 1
+    assert "servo 4 answers at 4000000 baud already" in capsys.readouterr().err
+    assert main(["leap", "replace", "16", "--port", bus.path]) == 1
+    assert main(["leap", "replace", "5", "--port", bus.path]) == 0
+    with hand_on(bus) as hand:
+        hand.hold()
+        assert all(servo.on for servo in bus.servos.values())
+    assert main(["leap", "replace", "5", "--port", bus.path]) == 1

@@ -190,7 +190,7 @@ def test_an_alert_is_seen_in_the_read_that_brings_it(bus, servos):
 
 def test_faults_are_named_with_their_arguments(bus):
     with pytest.raises(NotFoundError, match="overload"):
-        bus.faults.inject("earthquake")
+        bus.faults.inject("overlaod")
     with pytest.raises(DexhotError, match="ID CELSIUS"):
         bus.faults.inject("heat 3")
 
@@ -239,3 +239,81 @@ def test_unplugging_while_asked_leaves_a_bus_that_works(bus):
     servos = servos_of(bus)
     assert servos.read_all("id").tolist() == [0, 1, 2, 3]
     servos.port.closePort()
+
+
+BLOCK = Block(("present_current", "present_velocity", "present_position"))
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("fault", ["swap", "repeat", "late"])
+def test_answers_to_another_question_are_not_taken(bus, servos, fast, fault):
+    servos.fast = fast
+    assert set(servos.poll(BLOCK, tries=20)) == set(bus.servos)
+    bus.faults.inject(f"{fault} 1")
+    servos.port.slack = 20.0
+    servos.group_read(BLOCK, servos.ids)  # to which a repeated one may still be right
+    assert [servos.group_read(BLOCK, servos.ids) for _ in range(4)] == [{}] * 4
+    assert "repeat or come late" in servos.silence(servos.ids)
+    bus.faults.inject(f"{fault} 0")
+    servos.port.slack = SLOW
+    assert set(servos.poll(BLOCK, tries=20)) == set(bus.servos)
+
+
+def test_no_two_reads_ask_in_the_same_order(bus, servos):
+    asked = []
+    answer = bus._sync_read
+    bus._sync_read = lambda parameters, fast: asked.append(parameters[4:]) or answer(parameters, fast)
+    for _ in range(8):
+        servos.group_read(BLOCK, servos.ids)
+    assert len(set(asked)) == 8 and {bytes(sorted(ids)) for ids in asked} == {bytes(range(4))}
+
+
+def test_the_orders_of_a_whole_hand_repeat_late():
+    from dexhot.hardware.dynamixel.client import in_order
+
+    orders = {tuple(in_order(list(range(16)), number)) for number in range(128)}
+    assert len(orders) == 128 and all(sorted(order) == list(range(16)) for order in orders)
+    assert in_order([5], 3) == [5]
+
+
+def test_instructions_of_another_master_are_counted_and_echoes_of_ours_are_not(bus, servos):
+    from dexhot.hardware.dynamixel.port import foreign_packets
+
+    ours, theirs = protocol.packet(1, b"\x01"), protocol.packet(2, b"\x02\x84\x00\x04\x00")
+    answer = protocol.status(1, 0, b"\x01\x02\x03\x04")
+    assert foreign_packets(b"", ours) == foreign_packets(answer, ours) == foreign_packets(ours + answer, ours) == 0
+    assert foreign_packets(theirs + answer + theirs, ours) == 2
+    assert foreign_packets(theirs[:-1] + b"\x00" + answer, ours) == 0  # noise
+    servos.read_all("id")
+    assert servos.port.foreign == 0
+    bus.faults.inject("master 100")
+    end = time.monotonic() + 10
+    while not servos.port.foreign:
+        servos.group_read(BLOCK, servos.ids)
+        assert time.monotonic() < end
+
+
+def test_a_new_servo_answers_as_it_comes_and_is_found_by_its_id(bus, servos):
+    bus.faults.inject("replace 3")
+    assert servos.ping(3) is None and servos.ping(1) == FULL.number
+    servos.port.ser.baudrate = 57600
+    assert servos.ping(1) == FULL.number and servos.ping(3) is None
+    servos.write(1, "id", 77)
+    assert servos.ping(77) == FULL.number
+
+
+def test_encoder_motor_and_horn_fail_behind_the_registers():
+    with ServoBus() as bus:
+        servo, place = bus.servos[6], 6
+        before = servo.get("present_position")
+        bus.faults.inject("turn 6 4096")
+        time.sleep(0.1)
+        assert servo.get("present_position") == before + 4096
+        servo.start()
+        time.sleep(0.1)
+        assert servo.get("present_position") == before
+        lower = bus.plant.lower[place]
+        bus.faults.inject("slip 6 0.5")
+        assert bus.plant.lower[place] == pytest.approx(lower + 0.5)
+        bus.faults.inject("poke 6 84 7")
+        assert servo.get("position_p_gain") == 7

@@ -47,7 +47,8 @@ class Recover:
 class Simulate:
     """Simulate an arm behind the robot's network protocol until the input ends, for anyone without one.
 
-    The first line of output is its address. Then lines are typed in: `state`, `reflex` or `quit`.
+    The first line of output is its address. Then lines are typed in: `state`, `reflex`, `stop` (the user stop),
+    `unstop` or `quit`.
     """
 
     address: Annotated[str, shown("ADDRESS")] = ""

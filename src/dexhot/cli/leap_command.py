@@ -1,4 +1,4 @@
-"""The LEAP hand by itself: check it, calibrate it, clear its errors, or simulate its bus."""
+"""The LEAP hand by itself: check it, calibrate it, clear its errors, set up a new servo, or simulate its bus."""
 
 import time
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import tyro
 
 from dexhot.cli.arguments import shown
 from dexhot.cli.output import console, print_json, summary
+from dexhot.errors import NotFoundError
 
 if TYPE_CHECKING:
     from dexhot.hardware.leap.hand import LeapHand
@@ -66,6 +67,17 @@ class Reboot(_Hand):
     """Reboot the servos that report a hardware error, such as an overload."""
 
 
+@dataclass(kw_only=True)
+class Replace(_Hand):
+    """Set up a new servo: it gets the id of the one that it replaces, and the hand's baud rate; its torque goes off.
+
+    A new servo has id 1 and 57600 baud, at which nobody else on the bus hears what is said to it.
+    """
+
+    ident: Annotated[int, tyro.conf.Positional, shown("ID")]
+    """Id of the servo that it replaces: 0 to 15."""
+
+
 @dataclass
 class Simulate:
     """Simulate a hand's servo bus until the input ends, for anyone without a hand.
@@ -91,11 +103,12 @@ Args = (
     Annotated[Check, tyro.conf.subcommand(name="check")]
     | Annotated[Calibrate, tyro.conf.subcommand(name="calibrate")]
     | Annotated[Reboot, tyro.conf.subcommand(name="reboot")]
+    | Annotated[Replace, tyro.conf.subcommand(name="replace")]
     | Annotated[Simulate, tyro.conf.subcommand(name="simulate")]
 )
 
 
-def run(args: Check | Calibrate | Reboot | Simulate) -> int:
+def run(args: Check | Calibrate | Reboot | Replace | Simulate) -> int:
     """Exit code 1 when the check found a problem."""
     if isinstance(args, Check):
         return _check(args)
@@ -103,6 +116,8 @@ def run(args: Check | Calibrate | Reboot | Simulate) -> int:
         return _calibrate(args)
     if isinstance(args, Reboot):
         return _reboot(args)
+    if isinstance(args, Replace):
+        return _replace(args)
     from dexhot.hardware.dynamixel.simulator import serve
 
     serve(**vars(args))
@@ -117,8 +132,7 @@ def _check(args: Check) -> int:
     with args.opened() as hand:
         health, fast = hand.health, hand.servos.fast
         q, torque = hand.measure().q, hand.servos.read_all("torque_enable")
-        for index in range(len(hand.joints)):
-            health.look(index, on=False)
+        health.check()
     problems = pose_problems(hand.joints, q, hand.settings.margin) + list(health.warnings.values())
     rows = {
         name: f"{np.rad2deg(angle):7.1f} deg  {celsius:3.0f} C  {volts:.1f} V  {'torque on' if on else ''}"
@@ -169,4 +183,26 @@ def _reboot(args: Reboot) -> int:
     with args.opened() as hand:
         ids = reboot(hand.servos)
     console.print(f"rebooted {ids}" if ids else "no servo has a hardware error")
+    return 0
+
+
+def _replace(args: Replace) -> int:
+    from dexhot.hands.joint_table import joint_table
+    from dexhot.hardware.leap.hand import LeapHand
+    from dexhot.hardware.leap.setup import adopt
+
+    names = {j.motor_id: j.name for j in joint_table(args.robot)}
+    if args.ident not in names:
+        raise NotFoundError("servo", str(args.ident), [str(ident) for ident in names])
+    hand = LeapHand(args.robot, args.port, args.baud)
+    hand.attach()
+    try:
+        with hand.servos.port.unhurried():
+            ident, baud = adopt(hand.servos, args.ident)
+    finally:
+        hand.close()
+    console.print(
+        f"the servo of id {ident} at {baud} baud is servo {args.ident} ({names[args.ident]}) at {args.baud} baud now; "
+        "its horn has a place of its own: `dexhot leap calibrate`"
+    )
     return 0

@@ -27,11 +27,12 @@ from dexhot.hardware.dynamixel.errors import BusError
 from dexhot.hardware.dynamixel.faults import Faults
 from dexhot.hardware.dynamixel.plant import Drive, Joints, Plant
 from dexhot.hardware.dynamixel.protocol import BROADCAST, Instruction, Refusal
-from dexhot.hardware.dynamixel.registers import BAUD_RATES, FULL, REGISTERS, Model
+from dexhot.hardware.dynamixel.registers import BAUD_RATES, FULL, RAM, REGISTERS, Model
 from dexhot.hardware.dynamixel.servo import SimulatedServo
 
 GAP = 0.02  # s of silence within a packet after which servos wait for a new one
 IDLE = 0.01  # s: the joints move at least so often
+STILL = 0.1  # rad/s: a joint that is slower rests
 USB_PACKET = 510  # bytes of payload in a high-speed FTDI chip's USB packet
 BITS = 10  # per byte on the wire: start, eight, stop
 SPEEDS = {getattr(termios, f"B{baud}"): baud for baud in BAUD_RATES}
@@ -40,17 +41,20 @@ SPEEDS = {getattr(termios, f"B{baud}"): baud for baud in BAUD_RATES}
 @dataclass
 class Goals:
     """Positions asked of a servo, whether it took them or not, counts. `step`: the largest from one to the next, under
-    torque."""
+    torque; `moved`: steady time (s) of the last that differed from the one before."""
 
     last: int
     lowest: int
     highest: int
     step: int = 0
+    moved: float = 0.0
 
     def see(self, goal: int, servo: SimulatedServo) -> None:
         step = abs(goal - self.last)
         if step > self.step and servo.on:
             self.step = step
+        if step:
+            self.moved = time.monotonic()
         self.last, self.lowest, self.highest = goal, min(self.lowest, goal), max(self.highest, goal)
 
 
@@ -82,11 +86,14 @@ class ServoBus:
         self.goals: dict[int, Goals] = {}  # id -> what was ever asked of it
         self.packets: dict[str, int] = {}  # how many of each instruction came
         self.now = self.last_heard = clock()
+        self.still_since = time.monotonic()  # steady time since which no joint moves
         self.arrived = self.wire_free = 0.0  # steady times: of the last bytes, of the end of what the wire carries
         self._folder = None if link else tempfile.TemporaryDirectory(prefix="dexhot-leap-")
         self.path = str(link or Path(self._folder.name) / "bus")  # type: ignore[union-attr]
         self.master: int | None = None
         self._drive: Drive | None = None
+        self._listeners: dict[int, SimulatedServo] | None = None  # by id, until something of it may have changed
+        self._speed = 0
         self.plug()
         self._sense(0.0)
         for servo in self.servos.values():
@@ -145,6 +152,8 @@ class ServoBus:
                 self._advance()
                 if self.master is None or self.master != master:
                     continue
+                if foreign := self.faults.foreign_bytes():
+                    self._emit(foreign)
                 try:
                     data = os.read(self.master, 4096)
                 except BlockingIOError:
@@ -165,6 +174,8 @@ class ServoBus:
         if self._drive is None:
             self._drive = Drive(*np.array([s.drive() for s in self.servos.values()]).reshape(-1, 4).T.copy())
         self.plant.advance(dt, self._drive)
+        if np.abs(self.plant.velocity).max() > STILL:
+            self.still_since = time.monotonic()
         self._sense(dt)
 
     def _sense(self, dt: float) -> None:
@@ -175,11 +186,12 @@ class ServoBus:
                 self._drive = None
 
     def listening(self, ident: int) -> SimulatedServo | None:
-        """The servo, if it is alive and its baud rate is the port's."""
-        servo = self.servos.get(ident)
-        if servo is None or ident in self.faults.dead or self.speed() != BAUD_RATES[servo.get("baud_rate")]:
-            return None
-        return servo
+        """The servo of this id that is alive and whose baud rate is the port's. `servos` has them by where they are."""
+        if self._listeners is None:
+            alive = [servo for place, servo in self.servos.items() if place not in self.faults.dead]
+            heard = [servo for servo in alive if BAUD_RATES[servo.get("baud_rate")] == self.speed()]
+            self._listeners = {servo.get("id"): servo for servo in heard}
+        return self._listeners.get(ident)
 
     def speed(self) -> int:
         """Baud rate that the port was opened with."""
@@ -190,6 +202,8 @@ class ServoBus:
     def _serve(self, ident: int, body: bytes) -> None:
         """Do what one instruction packet says and answer."""
         speed = self.speed()
+        if speed != self._speed:
+            self._speed, self._listeners = speed, None
         if speed not in {BAUD_RATES[s.get("baud_rate")] for s in self.servos.values()}:
             return  # noise to every servo
         self.last_heard = self.now
@@ -216,9 +230,12 @@ class ServoBus:
         for part, due in ((data[:full], self.wire_free), (data[full:], self.wire_free + self.latency)):
             if part:
                 time.sleep(max(0.0, due - time.monotonic()))
-                assert self.master is not None
-                with suppress(BlockingIOError):  # nobody reads: the bytes are lost, as on a wire
-                    os.write(self.master, part)
+                self._emit(part)
+
+    def _emit(self, data: bytes) -> None:
+        assert self.master is not None
+        with suppress(BlockingIOError):  # nobody reads: the bytes are lost, as on a wire
+            os.write(self.master, data)
 
     def _answers(self, ident: int, code: int, parameters: bytes) -> list[bytes]:
         """Status packets that the instruction brings, in order."""
@@ -238,7 +255,7 @@ class ServoBus:
         return replies
 
     def _addressed(self, ident: int) -> list[int]:
-        return list(self.servos) if ident == BROADCAST else [ident]
+        return [servo.get("id") for servo in self.servos.values()] if ident == BROADCAST else [ident]
 
     def _ping(self, servo: SimulatedServo) -> bytes:
         data = struct.pack("<HB", servo.get("model_number"), servo.get("firmware_version"))
@@ -258,12 +275,16 @@ class ServoBus:
 
     def _write(self, servo: SimulatedServo, address: int, data: bytes) -> Refusal:
         self._drive = None
+        if address < RAM:
+            self._listeners = None
         row = REGISTERS["goal_position"]
         if address == row.address and len(data) == row.size:
             goal, ident = row.unpack(data), servo.get("id")
             if ident not in self.goals:
                 self.goals[ident] = Goals(goal, goal, goal)
             self.goals[ident].see(goal, servo)
+            if ident in self.faults.deaf:
+                return Refusal.NONE
         return servo.write(address, data)
 
     def _sync_write(self, parameters: bytes) -> None:
@@ -283,6 +304,8 @@ class ServoBus:
             if servo is None:
                 break
             answers.append((ident, servo.error, servo.read(address, length) or b""))
+        if self.faults.swapped:
+            answers.reverse()
         if fast:
             return [protocol.fast_status(answers, len(parameters) - 4)]
         return [protocol.status(*answer) for answer in answers]

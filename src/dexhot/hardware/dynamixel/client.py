@@ -6,6 +6,8 @@ The SDK's group reads throw each servo's error byte away and give up at the firs
 import termios
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -20,22 +22,37 @@ TRIES = 5
 ID, LENGTH, DATA = 4, 5, 9  # where they are in a status packet
 STATUS_OVERHEAD = 4  # what its length counts besides the data: instruction, error, CRC
 PING_DATA, PING_ANSWER = 3, 14  # bytes of model and firmware, and of the whole answer
+STALE = 3  # packets that answer something else, without a good answer in between, are no accident
 FAST_OVERHEAD = 4  # bytes around each servo's data in a fast sync read: error, id, CRC
+
+
+@cache
+def _strides(n: int) -> list[int]:
+    """Steps that lead through n places, each once."""
+    return [step for step in range(1, max(n, 2)) if gcd(step, n) == 1]
+
+
+def in_order(ids: list[int], number: int) -> list[int]:
+    """`ids` in an order that depends on `number`: of 16, only every 128th is the same."""
+    n, steps = len(ids), _strides(len(ids))
+    step = steps[number // n % len(steps)]
+    return [ids[(number + step * k) % n] for k in range(n)]
 
 
 class Servos:
     """Registers of the servos `ids` behind an open port, in counts. Every call raises BusError.
 
     `alerts`: ids whose last packet had the alert bit. `garbled`: those whose answer to a ping could not be read.
-    `failures`: bad or missing packets so far.
+    `failures`: bad or missing packets so far. `stale`: good packets that do not answer what was asked last.
     """
 
     def __init__(self, port: Port, ids: Sequence[int]):
         self.port, self.ids = port, list(ids)
         self.fast = True  # the firmware answers fast sync reads, as far as known
         self.alerts: set[int] = set()
-        self.failures = 0
+        self.failures = self.stale = 0
         self.garbled: set[int] = set()
+        self._asked = self._stale_when_good = 0  # group reads so far; `stale` at the last that was answered
         self._result = sdk.COMM_SUCCESS
         self._handler = sdk.PacketHandler(2.0)
 
@@ -135,21 +152,31 @@ class Servos:
             self._handler.syncWriteTxOnly(self.port, row.address, row.size, text, len(text))
 
     def group_read(self, block: Block, ids: list[int]) -> dict[int, bytes]:
-        """One sync read; of the servos that answer well."""
+        """One sync read; of the servos that answer well.
+
+        Every read asks in another order, which the answers must keep: so one that is late, or comes again, is known.
+        """
+        self._asked += 1
+        ids = in_order(ids, self._asked)
         with self._link():
             if self._handler.syncReadTx(self.port, block.address, block.length, ids, len(ids), self.fast):
                 return {}
-            return self._fast_answers(block, ids) if self.fast else self._answers(block, ids)
+            got = self._fast_answers(block, ids) if self.fast else self._answers(block, ids)
+        if len(got) == len(ids):
+            self._stale_when_good = self.stale
+        return got
 
     def _answers(self, block: Block, ids: list[int]) -> dict[int, bytes]:
-        got = {}
+        got, stale = {}, self.stale
         for ident in ids:
             data, result, error = self._receive(ident, block.length)
-            if result == sdk.COMM_SUCCESS:
+            if result == sdk.COMM_SUCCESS and self.stale == stale:
                 got[ident] = data
                 self._note(ident, error)
                 continue
             self.failures += 1
+            if self.stale > stale:
+                return {}  # which of them answer this question is not known
             if result == sdk.COMM_RX_TIMEOUT:
                 break  # those behind a silent one do not answer either
         return got
@@ -162,20 +189,30 @@ class Servos:
                 return b"", result, 0
             if text[ID] == ident and text[LENGTH] + 256 * text[LENGTH + 1] == length + STATUS_OVERHEAD:
                 return bytes(text[DATA : DATA + length]), result, text[DATA - 1]
+            self.stale += 1
 
     def _fast_answers(self, block: Block, ids: list[int]) -> dict[int, bytes]:
         size = block.length + FAST_OVERHEAD
-        data, result, _ = self._handler.fastSyncReadRx(self.port, sdk.BROADCAST_ID, size * len(ids))
-        parts = [bytes(data[at : at + size]) for at in range(0, len(data), size)]
-        if result or [part[1] for part in parts] != ids:
-            self.failures += 1
-            return {}
+        while True:
+            data, result, _ = self._handler.fastSyncReadRx(self.port, sdk.BROADCAST_ID, size * len(ids))
+            if result:
+                self.failures += 1
+                return {}
+            parts = [bytes(data[at : at + size]) for at in range(0, len(data), size)]
+            if len(data) == size * len(ids) and [part[1] for part in parts] == ids:
+                break
+            self.stale += 1  # the answer to something else: the right one may follow
         for part in parts:
             self._note(part[1], part[0])
         return {part[1]: part[2 : 2 + block.length] for part in parts}
 
     def silence(self, ids: list[int]) -> str:
         """What to say of servos that did not answer: asks each whether it lives."""
+        if self.stale - self._stale_when_good >= STALE:
+            return (
+                "the answers on the bus are not those to what was asked: they repeat or come late. Unplug the adapter "
+                "and plug it in; is there a network or a second program between?"
+            )
         self.garbled.clear()
         dead = [i for i in ids if self.ping(i, tries=1) is None]
         if len(dead) < len(self.ids):

@@ -37,11 +37,13 @@ class Plant(Protocol):
 
 
 class Joints:
-    """Independent joints: inertia, viscous friction, end stops. Nothing touches anything."""
+    """Independent joints: inertia, viscous friction, end stops, and what stands in the way of a finger that closes."""
 
     inertia = 0.0015  # kg m2: geared motor and half a finger
     friction = 0.005  # N m s / rad
     stop_margin = 0.12  # rad beyond the joint table's limits
+    brake = 0.05  # N m s / rad: besides, of a geared motor that has no torque
+    give = 30.0  # N m / rad: a held object and the printed finger together
 
     def __init__(self, joints: tuple[Joint, ...], q: np.ndarray | None = None, offsets: np.ndarray | None = None):
         """At rest at joint angles q (n,) (default 0), with horns that are `offsets` (n,) rad off their zero."""
@@ -52,15 +54,32 @@ class Joints:
         q = np.zeros(n) if q is None else q
         self.angle = np.array([j.to_motor(value) for j, value in zip(joints, q)]) + off
         self.velocity, self.torque = np.zeros(n), np.zeros(n)
+        self.closing = np.array([float(j.sign) for j in joints])
+        self.object = np.full(n, np.inf)  # rad: the finger touches it there, seen in the closing direction
+
+    def block(self, index: int) -> None:
+        """An object stands where the finger is now, in the way of its closing."""
+        self.object[index] = self.closing[index] * self.angle[index]
+
+    def slip(self, index: int, angle: float) -> None:
+        """The horn slips by so much (rad) on its shaft, which turns on in the closing direction: the finger stays."""
+        self.lower[index] += self.closing[index] * angle
+        self.upper[index] += self.closing[index] * angle
+        self.object[index] += angle
 
     def advance(self, dt: float, drive: Drive) -> None:
         """Semi-implicit Euler in steps of at most STEP."""
         steps = max(1, int(np.ceil(dt / STEP)))
         h = dt / steps
+        friction = self.friction + self.brake * (drive.limit <= 0.0)
+        touches = self.object.min() < np.inf
         for _ in range(steps):
             wanted = drive.stiffness * (drive.target - self.angle) - drive.damping * self.velocity
             self.torque = np.clip(wanted, -drive.limit, drive.limit)
-            self.velocity = (self.velocity + h / self.inertia * self.torque) / (1 + h * self.friction / self.inertia)
+            net = self.torque
+            if touches:
+                net = net - self.closing * self.give * np.maximum(self.closing * self.angle - self.object, 0.0)
+            self.velocity = (self.velocity + h / self.inertia * net) / (1 + h * friction / self.inertia)
             angle = self.angle + h * self.velocity
             self.angle = np.clip(angle, self.lower, self.upper)
             self.velocity[angle != self.angle] = 0.0

@@ -8,12 +8,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dexhot.hardware.dynamixel.errors import BusError
+from dexhot.hardware.dynamixel.protocol import HEADER, Decoder, Instruction, packet
 from dexhot.hardware.dynamixel.sdk import sdk, serial
 
 BY_ID = Path("/dev/serial/by-id")
 USB_SERIAL = Path("/sys/bus/usb-serial/devices")
 WRITE_TIMEOUT = 0.05  # s
 UNHURRIED = 60.0  # ms
+INSTRUCTION_AT = 7  # of a packet's bytes
 TALK = 1.0  # s that a line may go on talking when it is opened
 
 
@@ -37,12 +39,26 @@ def latency_timer(path: str) -> int | None:
     return int(file.read_text())
 
 
+def foreign_packets(heard: bytes, sent: bytes) -> int:
+    """How many whole packets in the bytes `heard` are instructions, and not the echo of what was `sent` last.
+
+    Servos only ever answer, so these are another master's.
+    """
+    at = heard.find(HEADER)
+    while at >= 0:  # cheap: nearly always the one answer that was asked for
+        if heard[at + INSTRUCTION_AT : at + INSTRUCTION_AT + 1] not in (b"", bytes([Instruction.STATUS])):
+            packets = Decoder().feed(heard)
+            return sum(body[0] != Instruction.STATUS and packet(ident, body) != sent for ident, body in packets)
+        at = heard.find(HEADER, at + len(HEADER))
+    return 0
+
+
 class Port(sdk.PortHandler):
-    """The SDK's port with four differences.
+    """The SDK's port with five differences.
 
     It sleeps until bytes come, where the SDK spins; its timeouts know the adapter's own latency, where the SDK reckons
-    with 16 ms (LATENCY_TIMER) and waits 34 for a lost packet; they run on the steady clock; and one process alone has
-    the port.
+    with 16 ms (LATENCY_TIMER) and waits 34 for a lost packet; they run on the steady clock; one process alone has
+    the port; and it counts the instructions of others on the bus, which the SDK skips (`foreign`).
     """
 
     def __init__(self, path: str, baud: int):
@@ -50,6 +66,8 @@ class Port(sdk.PortHandler):
         self.baudrate = baud
         self.latency = latency_timer(path) or 1  # ms
         self.slack = 2.0 * self.latency + 2.0  # ms that an answer may take beyond its time on the wire
+        self.foreign = 0  # whole packets that only another master can have sent
+        self._heard, self._sent = bytearray(), b""
 
     def open(self) -> None:
         """Open the port. Raises BusError."""
@@ -78,7 +96,16 @@ class Port(sdk.PortHandler):
         data = os.read(self.ser.fd, length)
         if not data:
             raise OSError("end of file")
+        self._heard += data
         return data
+
+    def clearPort(self) -> None:
+        """Before a packet is sent: throw away what came unasked, after a look at it."""
+        with suppress(BlockingIOError):
+            while data := os.read(self.ser.fd, 4096):
+                self._heard += data
+        self.foreign += foreign_packets(bytes(self._heard), self._sent)
+        self._heard.clear()
 
     def settle(self) -> None:
         """Let an answer that is late come; the next packet sent throws it away."""
@@ -93,10 +120,11 @@ class Port(sdk.PortHandler):
         finally:
             self.slack = slack
 
-    def writePort(self, packet: list[int]) -> int:
+    def writePort(self, text: list[int]) -> int:
         if not select.select([], [self.ser.fd], [], WRITE_TIMEOUT)[1]:
             raise OSError("it takes no more bytes")
-        return os.write(self.ser.fd, bytes(packet))
+        self._sent = bytes(text)
+        return os.write(self.ser.fd, self._sent)
 
     def setPacketTimeout(self, packet_length: int) -> None:
         self.setPacketTimeoutMillis(self.tx_time_per_byte * packet_length + self.slack)

@@ -58,6 +58,7 @@ _ROWS = (
     Register("temperature_limit", 31, 1, "rw", 1.0, "C", default=70, low=0, high=100),
     Register("max_voltage_limit", 32, 2, "rw", 0.1, "V", default=70, low=31, high=70),
     Register("min_voltage_limit", 34, 2, "rw", 0.1, "V", default=35, low=31, high=70),
+    Register("pwm_limit", 36, 2, "rw", 1 / 885, "of full voltage", default=885, low=0, high=885),
     Register("current_limit", 38, 2, "rw", 1e-3, "A", default=1750, low=0, high=2352),
     Register("max_position_limit", 48, 4, "rw", COUNT, "rad", default=4095, low=0, high=4095),
     Register("min_position_limit", 52, 4, "rw", COUNT, "rad", default=0, low=0, high=4095),
@@ -69,6 +70,7 @@ _ROWS = (
     Register("position_i_gain", 82, 2, "rw", low=0, high=16383),
     Register("position_p_gain", 84, 2, "rw", default=400, low=0, high=16383),
     Register("bus_watchdog", 98, 1, "rw", 0.02, "s", signed=True, low=0, high=127),  # reads -1 once it has expired
+    Register("goal_pwm", 100, 2, "rw", 1 / 885, "of full voltage", signed=True, default=885, low=-885, high=885),
     Register("goal_current", 102, 2, "rw", 1e-3, "A", signed=True),
     Register("goal_velocity", 104, 4, "rw", 0.229 * RPM, "rad/s", signed=True),
     Register("profile_acceleration", 108, 4, "rw", 214.577 * RPM / 60, "rad/s2", low=0, high=32767),  # 0: none
@@ -82,6 +84,8 @@ _ROWS = (
 )
 REGISTERS = {row.name: row for row in _ROWS}
 
+FACTORY_ID = 1  # of a new servo
+FACTORY_BAUD = 57600
 BAUD_RATES = (9600, 57600, 115200, 1_000_000, 2_000_000, 3_000_000, 4_000_000)
 MODES = {"current": 0, "velocity": 1, "position": 3, "extended_position": 4, "current_based_position": 5, "pwm": 16}
 HARDWARE_ERRORS = {0: "input voltage", 2: "overheating", 3: "encoder", 4: "electrical shock", 5: "overload"}
@@ -148,7 +152,11 @@ class Block:
         offsets = [row.address - self.address for row in self.rows]
         return np.dtype({"names": self.names, "formats": kinds, "offsets": offsets, "itemsize": self.length})
 
+    def counts(self, data: Sequence[bytes]) -> np.ndarray:
+        """(n,) records with a field of counts for each register, out of the bytes of n servos."""
+        return np.frombuffer(b"".join(data), self.dtype)
+
     def unpack(self, data: Sequence[bytes]) -> dict[str, np.ndarray]:
         """(n,) values in units for each register, out of the bytes of n servos."""
-        table = np.frombuffer(b"".join(data), self.dtype)
+        table = self.counts(data)
         return {row.name: table[row.name] * row.scale for row in self.rows}

@@ -23,21 +23,29 @@ WARM_UP = 120.0  # s
 STALLED = 0.9  # share of the stall torque that is an overload when it lasts OVERLOAD_TIME
 OVERLOAD_TIME = 1.0  # s
 HOUSEKEEPING = 0.01  # s between looks at what is slow
+SOFT = 1e-3  # share of its stiffness that a servo with a frozen encoder keeps in the plant
 EXPIRED = -1  # what bus_watchdog reads then
 
 PER_CURRENT, PER_VELOCITY, PER_ANGLE = (
     1 / register(name).scale for name in ("present_current", "present_velocity", "present_position")
 )
 _STATE, _STATE_AT = struct.Struct("<hii"), register("present_current").address  # the three are neighbours
+_PWM, _PWM_AT = struct.Struct("<h"), register("goal_pwm").address
 _AT = {row.address: row for row in REGISTERS.values()}
 _WATCHED = range(REGISTERS["goal_current"].address - 2, REGISTERS["goal_position"].address + 4)  # refused once expired
 
 
 class SimulatedServo:
-    """A servo as its bus sees it. The bus moves it; `angle` is its encoder (rad)."""
+    """A servo as its bus sees it. The bus moves it; its encoder may be wrong.
+
+    `turned`: counts that the encoder reads too much; `frozen`: the angle (rad) that it reads whatever moves, or None;
+    `torqueless`: the motor gives no torque, though every register says that it does.
+    """
 
     def __init__(self, ident: int, model: Model, baud: int):
         self.model = model
+        self.turned, self.torqueless = 0, False
+        self.frozen: float | None = None
         self.temperature, self.voltage = AMBIENT, 5.0
         self.current = self.strain = self.since = 0.0
         self.table = bytearray(TABLE_SIZE)
@@ -56,9 +64,10 @@ class SimulatedServo:
             if not row.eeprom and row.access == "rw":
                 self.put(row.name, row.default)
         self.put("goal_current", self.get("current_limit"))
-        self.put("goal_position", self.get("present_position"))
+        self.put("goal_pwm", self.get("pwm_limit"))
+        self.put("goal_position", self.get("present_position") - self.turned)
         self.put("hardware_error_status", 0)
-        self.strain = 0.0
+        self.strain, self.turned = 0.0, 0  # turns are counted from power-on
 
     def get(self, name: str) -> int:
         row = register(name)
@@ -118,6 +127,8 @@ class SimulatedServo:
             return Refusal.RANGE
         if row.name == "goal_current" and abs(value) > self.get("current_limit"):
             return Refusal.LIMIT
+        if row.name == "goal_pwm" and abs(value) > self.get("pwm_limit"):
+            return Refusal.LIMIT
         within = self.get("min_position_limit") <= value <= self.get("max_position_limit")
         if row.name == "goal_position" and self.get("operating_mode") == MODES["position"] and not within:
             return Refusal.LIMIT
@@ -128,20 +139,27 @@ class SimulatedServo:
     def drive(self) -> tuple[float, float, float, float]:
         """Target (rad), stiffness, damping, torque limit."""
         mode = self.get("operating_mode")
-        if not self.on or mode not in (MODES["position"], MODES["extended_position"], MODES["current_based_position"]):
+        driven = mode in (MODES["position"], MODES["extended_position"], MODES["current_based_position"])
+        if not self.on or self.torqueless or not driven:
             return 0.0, 0.0, 0.0, 0.0
         current = self.get("current_limit")
         if mode == MODES["current_based_position"]:
             current = min(current, abs(self.get("goal_current")))
-        target = self.get("goal_position") * REGISTERS["goal_position"].scale
+        target = (self.get("goal_position") - self.turned) * REGISTERS["goal_position"].scale
         stiffness = self.get("position_p_gain") * STIFFNESS_PER_GAIN
         damping = self.get("position_d_gain") * DAMPING_PER_GAIN
-        return target, stiffness, damping, current * REGISTERS["goal_current"].scale * self.model.torque_constant
+        voltage = abs(_PWM.unpack_from(self.table, _PWM_AT)[0]) * REGISTERS["goal_pwm"].scale
+        torque = current * REGISTERS["goal_current"].scale * self.model.torque_constant
+        if self.frozen is not None:  # its error does not change with the angle: a far target on a soft spring
+            target, stiffness = self.frozen + (target - self.frozen) / SOFT, stiffness * SOFT
+        return target, stiffness, damping, min(torque, voltage * self.model.stall_torque)
 
     def sense(self, angle: float, velocity: float, torque: float) -> None:
         """Present values of the motion."""
         self.current = torque / self.model.torque_constant
-        counts = (self.current * PER_CURRENT, velocity * PER_VELOCITY, angle * PER_ANGLE)
+        if self.frozen is not None:
+            angle, velocity = self.frozen, 0.0
+        counts = (self.current * PER_CURRENT, velocity * PER_VELOCITY, angle * PER_ANGLE + self.turned)
         _STATE.pack_into(self.table, _STATE_AT, *map(round, counts))
 
     def due(self, dt: float) -> bool:

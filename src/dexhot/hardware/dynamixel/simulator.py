@@ -62,12 +62,15 @@ def _answer(bus: ServoBus, line: str) -> str:
 
 
 def state(bus: ServoBus) -> dict[str, Any]:
-    """What a test wants to know of the servos; `goals`: what was ever asked of each (`Goals`)."""
+    """What a test wants to know of the servos; `goals`: what was ever asked of each (`Goals`), `moved`: steady time
+    of the last goal that differed, `still_since`: that since which no joint moves, whatever the servos say."""
     with bus.lock:
         servos = bus.servos.items()
         return {
             "torque": [i for i, s in servos if s.on],
             "position": [s.get("present_position") for _, s in servos],
+            "moved": max((goals.moved for goals in bus.goals.values()), default=0.0),
+            "still_since": bus.still_since,
             "goal": [s.get("goal_position") for _, s in servos],
             "goals": {ident: asdict(goals) for ident, goals in bus.goals.items()},
             "hardware_error": {i: e for i, s in servos if (e := s.get("hardware_error_status"))},

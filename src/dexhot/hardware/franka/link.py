@@ -4,9 +4,11 @@ Three traps of franky: connecting to a robot that accepts and then is silent nev
 motion that has ended is ignored without a word; and why it ended is told only when the motion is joined.
 """
 
+import re
 import threading
 import time
 from contextlib import suppress
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from dexhot.hardware.franka.load import Load, hand_load
 from dexhot.hardware.franka.sdk import franky
 from dexhot.hardware.franka.settings import ArmError, Settings
 
+COMPATIBILITY = "https://frankarobotics.github.io/docs/libfranka/docs/compatibility_with_images.html"
 PATIENCE = 2.0  # s for the tracker to take control, and for a motion to end
 RAMP = 0.1  # s from the tracker's torque to damping alone
 LOOK = 0.002  # s
@@ -144,6 +147,21 @@ def _connect(address: str, settings: Settings) -> franky.Robot:
         raise ArmError(f"the arm at {address} accepts the connection and is silent: restart its control unit.")
     if isinstance(made[0], franky.RealtimeException):
         raise ArmError("this kernel is not a real-time one: see docs/franka.md; realtime = false is for simulation.")
+    if isinstance(made[0], franky.IncompatibleVersionException):
+        raise ArmError(_versions(address, str(made[0])))
     if isinstance(made[0], franky.Exception):
         raise ArmError(f"no Franka arm at {address} ({made[0]}): is it switched on, FCI activated, the cable in?")
     return made[0]
+
+
+def _versions(address: str, told: str) -> str:
+    """What to say when the arm's server and libfranka speak different versions; `told` is libfranka's own message."""
+    found = dict(re.findall(r"(server|library) version: (\d+)", told))
+    server, library = found.get("server", "unknown"), found.get("library", "unknown")
+    older = server.isdigit() and library.isdigit() and int(server) < int(library)
+    need = "an older" if older else "a newer"
+    return (
+        f"the arm at {address} and this computer speak different versions: the arm's server version is {server}, that "
+        f"of libfranka in franky-control {version('franky-control')} is {library}. Update the arm's system in Franka "
+        f"Desk, or install {need} franky-control whose libfranka fits the arm: {COMPATIBILITY}"
+    )

@@ -10,6 +10,7 @@ import queue
 import random
 import select
 import signal
+import struct
 import sys
 import threading
 from types import TracebackType
@@ -29,15 +30,19 @@ LOOPBACK = [f"127.0.{i}.1" for i in range(1, 200)]
 PATIENCE = 0.05  # s that a cycle waits for the client's torques
 
 
-def serve(address: str = "") -> None:
+def serve(address: str = "", version: int = 0) -> None:
     """Simulate an FR3 until the input ends. The first line of output is its address.
 
-    Lines of input: `state` prints the robot as a JSON line, `reflex` aborts the motion as a collision would, `quit`.
+    Lines of input: `state` prints the robot as a JSON line, `reflex` aborts the motion as a collision would, `stop` is
+    the user stop and `unstop` its end, `quit`.
 
     Args:
         address: Loopback address to serve at. Default: a free one.
+        version: That of a robot whose system is of another time: it refuses the connection. Default: ours.
     """
     _need_franky_sim()
+    if version:
+        _refuse_connections(version)
     from franky_sim import SimulationServer
     from franky_sim.mujoco_simulator import MujocoSimulator
 
@@ -48,7 +53,7 @@ def serve(address: str = "") -> None:
         anywhere = random.sample(LOOPBACK, len(LOOPBACK))  # one that was left for a moment is rarely taken by another
         with SimulationServer(simulator, hostname_candidates=[address] if address else anywhere) as server:
             robot = server.robot_servers[0]
-            thresholds, torques = _remember_thresholds(), _remember_torques()
+            thresholds, torques, user_stop = _remember_thresholds(), _remember_torques(), UserStop()
             print(robot.hostname, flush=True)
             while True:
                 if robot.current_motion_id:  # a client that is starved of CPU time makes the robot slow, not unstable
@@ -59,7 +64,13 @@ def serve(address: str = "") -> None:
                 line = lines.get()
                 if line == "quit":
                     return
-                print(_answer(robot, thresholds, torques, line), flush=True)
+                if line in ("stop", "unstop"):
+                    user_stop.pressed = line == "stop"
+                    if user_stop.pressed and robot.current_motion_id:
+                        _abort(robot, "kEmergencyAborted")
+                    print("ok", flush=True)
+                else:
+                    print(_answer(robot, thresholds, torques, line), flush=True)
 
 
 def _need_franky_sim() -> None:
@@ -71,6 +82,35 @@ def _listen(lines: "queue.Queue[str]") -> None:
     for line in sys.stdin:
         lines.put(line.strip())
     lines.put("quit")
+
+
+def _refuse_connections(version: int) -> None:
+    """Answer every client as a robot does whose server's version is another."""
+    from franky_sim.franka_server import Command, ConnectCommand, ConnectStatus, MessageHeader
+
+    def handle(command: ConnectCommand, server: "FrankaRobotServer", command_type_struct: str = "I") -> None:
+        header = MessageHeader(Command.kConnect, command.command_id, 8).to_bytes(command_type_struct)
+        answer = struct.pack("<BH5x", ConnectStatus.kIncompatibleLibraryVersion, version)
+        command.client_socket.sendall(header + answer)
+
+    ConnectCommand.handle = handle
+
+
+class UserStop:
+    """The user stop as the robot's state shows it while `pressed`."""
+
+    def __init__(self) -> None:
+        from franky_sim.franka_robot_server import FrankaRobotServer
+        from franky_sim.franka_robot_state import RobotMode
+
+        self.pressed = False
+        state = FrankaRobotServer.robot_state.fget
+
+        def shown(server: FrankaRobotServer) -> Any:
+            found = state(server)
+            return found.replace(robot_mode=RobotMode.kUserStopped) if self.pressed else found
+
+        FrankaRobotServer.robot_state = property(shown)
 
 
 def _remember_thresholds() -> dict[str, list[float]]:
@@ -123,7 +163,7 @@ def _remember_torques() -> Torques:
 
 def _answer(robot: "FrankaRobotServer", thresholds: dict[str, list[float]], torques: Torques, line: str) -> str:
     if line == "reflex" and robot.current_motion_id:
-        _reflex(robot)
+        _abort(robot, "kReflexAborted")
         return "ok"
     if line == "state":
         state = robot.robot_state
@@ -131,24 +171,25 @@ def _answer(robot: "FrankaRobotServer", thresholds: dict[str, list[float]], torq
         found |= {"load": state.m_load, "com": state.F_x_Cload, "inertia": state.I_load, "collision": thresholds}
         found |= {"largest_torque": torques.largest.tolist(), "steepest_torque": torques.steep.tolist()}
         return json.dumps(found)
-    return "error: it takes state, quit and, when it moves, reflex."
+    return "error: it takes state, stop, unstop, quit and, when it moves, reflex."
 
 
-def _reflex(robot: "FrankaRobotServer") -> None:
-    """End the present motion as the robot does when it feels a collision."""
+def _abort(robot: "FrankaRobotServer", status: str) -> None:
+    """End the present motion by itself, as the robot does when it feels a collision (kReflexAborted)."""
     from franky_sim.franka_robot_protocol import BaseCommand, MoveStatus, RobotCommand
 
     motion = robot.current_motion_id
     robot.stop_motion(send_preemption_signal=False)
     robot.reset_current_motion_id()
-    BaseCommand.send_response(robot._tcp_socket, RobotCommand.kMove, motion, MoveStatus.kReflexAborted)
+    BaseCommand.send_response(robot._tcp_socket, RobotCommand.kMove, motion, MoveStatus[status])
 
 
 class ArmProcess:
     """A simulated FR3 beside this process, while the block runs, at `address`."""
 
-    def __init__(self, address: str = ""):
-        self.address = address
+    def __init__(self, address: str = "", version: int = 0):
+        self.address, self.version = address, version
+        self._frozen = False
 
     def __enter__(self) -> Self:
         self.start()
@@ -161,6 +202,7 @@ class ArmProcess:
         """Also again after `kill`: at the same address. Raises DexhotError, MissingExtraError."""
         _need_franky_sim()
         command = [sys.executable, "-m", "dexhot.hardware.franka.simulator", "--address", self.address]
+        command += ["--version", str(self.version)]
         self.lines = LineProcess(command, "arm")
         self.address = self.lines.read()
 
@@ -172,13 +214,24 @@ class ArmProcess:
     def freeze(self) -> None:
         """The robot's controller stands still; its connections stay open."""
         self.lines.popen.send_signal(signal.SIGSTOP)
+        self._frozen = True
 
     def thaw(self) -> None:
         self.lines.popen.send_signal(signal.SIGCONT)
+        self._frozen = False
+
+    @property
+    def answers(self) -> bool:
+        """Whether it runs, and is not frozen."""
+        return not self._frozen and self.lines.popen.poll() is None
 
     def reflex(self) -> None:
         """The arm feels a collision."""
         self.lines.order("reflex")
+
+    def stop(self, pressed: bool = True) -> None:
+        """Somebody presses the user stop, or releases it."""
+        self.lines.order("stop" if pressed else "unstop")
 
     def state(self) -> dict[str, Any]:
         """The robot as it is: q, dq, mode, motion (its number, 0 for none), load, com, inertia, collision thresholds,

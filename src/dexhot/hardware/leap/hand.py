@@ -3,8 +3,8 @@
 connect: find the servos, set their registers, check errors and pose; no torque. The first hold: torque, at the
 measured pose. write: one sync write of goals within the limits of position and speed; the speed limit rises from zero
 whenever motion starts, and the servos bound their own current. read: one (fast) sync read of position, velocity and
-current, and now and then the health of one servo in turn. A process that dies leaves the bus silent: the servos' own
-watchdog then stops them where they are.
+current, which must fit what the hand was told (motion.py), and now and then the registers of some servos in turn
+(health.py). A process that dies leaves the bus silent: the servos' own watchdog then stops them where they are.
 """
 
 import time
@@ -21,13 +21,25 @@ from dexhot.hardware.dynamixel.errors import BusError, SilenceError
 from dexhot.hardware.dynamixel.registers import Block, register
 from dexhot.hardware.leap.calibration import load_offsets
 from dexhot.hardware.leap.health import Health
-from dexhot.hardware.leap.setup import Settings, check_errors, check_pose, configure, identify, probe_fast, reboot
+from dexhot.hardware.leap.motion import Broken, MotionCheck
+from dexhot.hardware.leap.setup import (
+    Settings,
+    check_errors,
+    check_pose,
+    configure,
+    goal_current,
+    identify,
+    probe_fast,
+    reboot,
+    wanted,
+)
 
 if TYPE_CHECKING:
     from dexhot.hardware.dynamixel.client import Servos
 
 BAUD = 4_000_000
 STATE = Block(("present_current", "present_velocity", "present_position"))
+JUDGED = 0.008  # s from one look at the motion to the next
 TRIES = 2  # of a cycle's read
 LONGEST_STEP = 0.1  # s: commands further apart move no further than this allows
 PAUSE = 0.5  # s without a command after which motion starts slowly again
@@ -37,8 +49,8 @@ class LeapHand(Polled):
     """`port`: its serial device (default: the only USB serial adapter). `offsets`: (16,) rad, default calibrated.
 
     `health` has temperatures, voltages and warnings; `counts` tells of retried packets, lost cycles, goals brought
-    within the limits, watchdog trips, registers of EEPROM that were not as they should be. After an error of the bus
-    (`failed`) only `recover` tries again.
+    within the limits, watchdog trips, registers of EEPROM that were not as they should be, readings that cannot be, and
+    goals sent again because a servo had missed them. After an error of the bus (`failed`) only `recover` tries again.
     """
 
     def __init__(
@@ -56,15 +68,18 @@ class LeapHand(Polled):
         fields = ("sign", "zero", "lower", "upper", "velocity")
         self.sign, self.zero, self.lower, self.upper, self.speed = columns(self.joints, *fields)
         self.counts = {"retried": 0, "lost": 0, "limited": 0, "watchdog_trips": 0, "registers_set": 0}
+        self.counts |= {"implausible": 0, "goals_resent": 0}
         self.goal = np.zeros(len(self.joints))  # rad, the last sent
         self.on = self.failed = False
+        self._implausible = False  # the last reading
         self._servos: Servos | None = None
-        self._began = self._driven = self._said = self._good = 0.0  # steady times
+        self._suspects: set[int] = set()  # ids of servos to reboot
+        self._began = self._driven = self._said = self._good = self._judged = 0.0  # steady times
 
     # Coming and going
 
-    def open(self) -> None:
-        """Find the servos; nothing is written. Raises BusError, MissingExtraError."""
+    def attach(self) -> None:
+        """Open the port, ask nothing. Raises BusError, MissingExtraError."""
         from dexhot.hardware.dynamixel.client import Servos
         from dexhot.hardware.dynamixel.port import Port, find_port
 
@@ -74,13 +89,17 @@ class LeapHand(Polled):
         port.slack = max(port.slack, self.settings.slack * 1e3)
         port.open()
         self._servos = Servos(port, [j.motor_id for j in self.joints])
-        self.health = Health(self._servos, self.joint_names)
+        self.health = Health(self._servos, self.joint_names, self.settings.patience)
         if port.latency > 1:
             self.health.warnings["latency"] = f"the adapter's latency timer is {port.latency} ms: set it to 1"
+
+    def open(self) -> None:
+        """Find the servos; nothing is written. Raises BusError, MissingExtraError."""
+        self.attach()
         try:
-            with port.unhurried():
-                self.model = identify(self._servos)
-                probe_fast(self._servos)
+            with self.servos.port.unhurried():
+                self.model = identify(self.servos)
+                probe_fast(self.servos)
         except DexhotError:
             self.close()
             raise
@@ -94,6 +113,9 @@ class LeapHand(Polled):
                 check_errors(self.servos, self.joints)
                 stopped = (self.servos.read_all("bus_watchdog") < 0).any()
                 self.counts["registers_set"] += configure(self.servos, self.joints, self.model, self.settings)
+                self.health.wanted = wanted(self.joints, self.model, self.settings)
+                current = goal_current(self.settings, self.model) * register("goal_current").scale
+                self.motion = MotionCheck(self.joints, current, patience=self.settings.patience / Settings.patience)
                 q = self.measure().q
                 check_pose(self.joints, q, self.settings.margin)
                 self.on = bool(self.servos.read_all("torque_enable").all())
@@ -105,15 +127,16 @@ class LeapHand(Polled):
         self.failed = False
 
     def recover(self) -> None:
-        """Open the port again, reboot what has a hardware error, set up and check anew. Raises BusError."""
+        """Open the port again, reboot what has a hardware error or failed, set up and check anew. Raises BusError."""
         self.close()
         self.failed = True
         self.open()
         try:
             with self.servos.port.unhurried():
-                reboot(self.servos)
+                reboot(self.servos, self._suspects)
         finally:
             self.close()
+        self._suspects.clear()
         self.connect()
 
     def disconnect(self) -> None:
@@ -159,7 +182,7 @@ class LeapHand(Polled):
     def read(self) -> Reading:
         """The hand's state; for up to `patience` s of failing cycles, the last one.
 
-        Raises BusError when the bus or a servo stays silent and on a servo's fault.
+        Raises BusError when the bus or a servo stays silent, on a servo's fault, and on what a sound hand cannot do.
         """
         now = time.monotonic()
         with self._or_failed():
@@ -167,7 +190,7 @@ class LeapHand(Polled):
                 self._notice_silence(now)
                 if self._cycle():
                     self._good = now
-                    self.health.watch(now, self.on)
+                    self._watch(now)
                 elif now - self._good > self.settings.patience:
                     raise BusError(self.servos.silence(self.servos.ids))
                 else:
@@ -229,12 +252,44 @@ class LeapHand(Polled):
             return False
         values = STATE.unpack([got[i] for i in self.servos.ids])
         q = self.sign * (values["present_position"] - self.centre)
-        torque = self.sign * values["present_current"] * self.model.torque_constant
-        self._last = Reading(q, self.sign * values["present_velocity"], torque)
+        current = self.sign * values["present_current"]
+        if self.on and (jumped := self.motion.jump(self._said, q)):
+            self.counts["implausible"] += 1
+            if self._implausible:
+                self._give_up(jumped)
+            self._implausible = True
+            return False
+        self._implausible = False
+        self._current = current
+        self._last = Reading(q, self.sign * values["present_velocity"], current * self.model.torque_constant)
         return True
 
+    def _watch(self, now: float) -> None:
+        """What the servos say of themselves, and whether they move as they should. Raises BusError."""
+        if not self.health.watch(now, self.on):
+            self.counts["goals_resent"] += 1
+            self._send(self.goal)
+        if self.on and now - self._judged > JUDGED:
+            self._judged, last = now, self._last
+            if broken := self.motion.see(now, last.q, last.qd, self._current, self.goal):
+                self._give_up(broken)
+
+    def _give_up(self, broken: Broken) -> None:
+        """A joint's fault: a motor whose encoder is wrong must not drive on, all others hold. Raises BusError."""
+        ident = self.joints[broken.index].motor_id
+        self._suspects.add(ident)
+        if broken.distrusted:
+            with suppress(BusError):
+                self.servos.write(ident, "torque_enable", 0)
+        held = "Its torque is off, the others hold" if broken.distrusted else "The others hold"
+        raise BusError(
+            f"{self.joint_names[broken.index]} (servo {ident}): {broken.why}. {held}; see to it, then reset."
+        )
+
     def _send(self, q: np.ndarray) -> None:
-        self.servos.write_all("goal_position", self._counts(q).tolist())
+        counts = self._counts(q)
+        self.health.sent.append(counts)
+        self.servos.write_all("goal_position", counts.tolist())
         self._said = time.monotonic()
 
     def _begin(self, q: np.ndarray) -> None:
@@ -244,6 +299,7 @@ class LeapHand(Polled):
         """
         self.servos.set_all("bus_watchdog", 0)
         self.goal = np.clip(q, self.lower, self.upper)
+        self.motion.restart()
         self._began = self._driven = time.monotonic()
         self._send(self.goal)
         self.servos.set_all("bus_watchdog", round(self.settings.watchdog / register("bus_watchdog").scale))

@@ -1,5 +1,9 @@
-"""Watching a LEAP hand's servos: alerts at once; warmth, voltage, torque and errors of one after the other."""
+"""Watching a LEAP hand's servos: alerts at once, the registers that motion depends on in turn, warmth and supply.
 
+A look at the registers of GROUP servos costs 0.35 ms of the wire, so that all are seen within 0.16 s for 2 % of it.
+"""
+
+from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,44 +14,133 @@ from dexhot.hardware.dynamixel.registers import Block, hardware_errors
 if TYPE_CHECKING:
     from dexhot.hardware.dynamixel.client import Servos
 
-BLOCK = Block(
-    ("torque_enable", "hardware_error_status", "bus_watchdog", "present_input_voltage", "present_temperature")
+SET = (
+    *("position_d_gain", "position_i_gain", "position_p_gain", "goal_pwm", "goal_current"),
+    *("profile_acceleration", "profile_velocity"),
+)  # what the driver has set, and a servo that obeys still has
+REGISTERS = Block(
+    ("torque_enable", "hardware_error_status", *SET[:3], "bus_watchdog", *SET[3:], "goal_position"),
 )
+WARMTH = Block(("present_input_voltage", "present_temperature"))
 ALERT = Block(("torque_enable", "hardware_error_status"))
-PERIOD = 0.05  # s from one servo to the next
+GROUP = 2  # servos whose registers are read at once
+PERIOD = 0.02  # s from one group to the next
+WARMTH_PERIOD = 0.5  # s
 HOT, LOW = 65.0, 4.5  # C, V: warn from here; the servo itself stops at 70 C, below 3.5 V it reports an error
+REMEMBERED = 64  # goals sent: a servo that missed some still has one of them
+AGAIN = 1.0  # s within which a second goal that was never sent is another master's
 
 
 class Health:
-    """`temperature` (n,) C and `voltage` (n,) V, nan until read; `warnings`: what is not yet a fault, by topic."""
+    """`temperature` (n,) C and `voltage` (n,) V, nan until read; `warnings`: what is not yet a fault, by topic.
 
-    def __init__(self, servos: "Servos", names: tuple[str, ...]):
-        self.servos, self.names = servos, names
+    `wanted`: what the registers SET should be, each (n,) counts; `sent`: the last goals, each (n,) counts, for whoever
+    sends them to add. `patience` (s): how long registers may stay unread.
+    """
+
+    def __init__(self, servos: "Servos", names: tuple[str, ...], patience: float):
+        self.servos, self.names, self.patience = servos, names, patience
         self.temperature, self.voltage = np.full(len(names), np.nan), np.full(len(names), np.nan)
         self.warnings: dict[str, str] = {}
-        self._looked, self._next = 0.0, 0
+        self.wanted: dict[str, np.ndarray] = {}
+        self.sent: deque[np.ndarray] = deque(maxlen=REMEMBERED)
+        self._groups = [servos.ids[at : at + GROUP] for at in range(0, len(names), GROUP)]
+        self._next = 0
+        self._due = self._felt = 0.0  # steady times: of the next look, of the last reading of warmth
+        self._read: float | None = None  # that of the last registers read
+        self._strange = -np.inf  # that of the last goal that was never sent
 
-    def watch(self, now: float, on: bool) -> None:
-        """To be called every cycle at steady time `now`; `on`: torque should be. Raises BusError on a servo's fault."""
+    def watch(self, now: float, on: bool) -> bool:
+        """To be called every cycle at steady time `now`; `on`: torque should be.
+
+        Returns whether all servos that were looked at have the last goal: else it is to be sent again. Raises BusError
+        on a servo's fault, on registers that somebody else changed, and on another master.
+        """
+        if self.servos.port.foreign:
+            raise BusError(
+                "another master is on the servo bus: instructions came that this driver did not send. Disconnect it "
+                "(a second adapter, another computer), then reset."
+            )
         if self.servos.alerts:
             self._look_at_alerts(on)
-        if now - self._looked > PERIOD:
-            self._looked = now
-            self.look(self._next, on)
-            self._next = (self._next + 1) % len(self.names)
+        if now >= self._due:
+            return self._look(now, on)
+        if now - self._felt > WARMTH_PERIOD:
+            self._felt = now
+            self._feel(self.servos.group_read(WARMTH, self.servos.ids))
+        return True
 
-    def look(self, index: int, on: bool) -> None:
-        """Read one servo. Raises BusError when it has lost its torque without an error."""
-        ident, name = self.servos.ids[index], self.names[index]
-        values = {key: value[0] for key, value in BLOCK.unpack([self.servos.read_block(ident, BLOCK)]).items()}
-        celsius, volts = values["present_temperature"], values["present_input_voltage"]
-        self.temperature[index], self.voltage[index] = celsius, volts
-        errors = hardware_errors(int(values["hardware_error_status"]))
-        self._warn(f"hot {name}", celsius >= HOT, f"{name} has {celsius:.0f} C")
-        self._warn(f"low {name}", volts < LOW, f"{name} has {volts:.1f} V")
+    @property
+    def seen_last(self) -> list[int]:
+        """Ids of the servos whose registers were read last: all others will be before them."""
+        return self._groups[self._next - 1]
+
+    def check(self) -> None:
+        """Read warmth, supply and errors of all servos, whatever their torque. Raises BusError."""
+        self._feel(dict(zip(self.servos.ids, self.servos.read_blocks(WARMTH))))
+        for index, row in enumerate(ALERT.counts(self.servos.read_blocks(ALERT))):
+            self._note_errors(index, row)
+
+    def _look(self, now: float, on: bool) -> bool:
+        """Registers of the next group; a group that did not answer is asked again in the next cycle."""
+        group = self._groups[self._next]
+        got = self.servos.group_read(REGISTERS, group)
+        if self._read is None or len(got) == len(group):
+            self._read = now
+        if len(got) < len(group):
+            if now - self._read > self.patience + PERIOD:
+                raise BusError(f"the registers of servos {group} cannot be read: noise on the bus, or a bad cable.")
+            return True
+        self._due = max(self._due + PERIOD, now)  # on the average as often, however long the cycles are
+        self._next = (self._next + 1) % len(self._groups)
+        indices = [self.servos.ids.index(ident) for ident in group]
+        rows = list(zip(indices, REGISTERS.counts([got[ident] for ident in group])))
+        for index, row in rows:
+            self._judge(index, row, on)
+        return not on or self._has_goals(now, rows)
+
+    def _judge(self, index: int, row: np.void, on: bool) -> None:
+        """Raises BusError for a servo that has lost its torque, without an error, or what the driver had set."""
+        errors, who = self._note_errors(index, row), f"{self.names[index]} (servo {self.servos.ids[index]})"
+        if on and not errors and not row["torque_enable"]:
+            raise BusError(f"{who} has lost its torque: did its supply break down?")
+        for name in SET if on else ():
+            if row[name] != self.wanted[name][index]:
+                raise BusError(
+                    f"{who} has {name} {row[name]}, not {self.wanted[name][index]} as it was set: did it restart, or "
+                    "does another program write to the bus? See to it, then reset."
+                )
+
+    def _has_goals(self, now: float, rows: list[tuple[int, np.void]]) -> bool:
+        """Whether they have the last goal sent. Raises BusError when, for the second time, it is none ever sent."""
+        rows = [
+            (index, row) for index, row in rows if row["bus_watchdog"] >= 0
+        ]  # stopped ones keep a goal of their own
+        found = [(index, int(row["goal_position"])) for index, row in rows]
+        strange = [index for index, goal in found if not any(goal == sent[index] for sent in self.sent)]
+        if strange and now - self._strange < AGAIN:
+            raise BusError(
+                f"{self.names[strange[0]]} (servo {self.servos.ids[strange[0]]}) has a goal that this driver did not "
+                "send: another program writes to the servo bus. End it, then reset."
+            )
+        if strange:
+            self._strange = now
+        return all(goal == self.sent[-1][index] for index, goal in found)
+
+    def _feel(self, got: dict[int, bytes]) -> None:
+        """Warmth and supply of the servos whose bytes came."""
+        indices = [self.servos.ids.index(ident) for ident in got]
+        values = WARMTH.unpack(list(got.values()))
+        for index, volts, celsius in zip(indices, values["present_input_voltage"], values["present_temperature"]):
+            name = self.names[index]
+            self.temperature[index], self.voltage[index] = celsius, volts
+            self._warn(f"hot {name}", celsius >= HOT, f"{name} has {celsius:.0f} C")
+            self._warn(f"low {name}", volts < LOW, f"{name} has {volts:.1f} V")
+
+    def _note_errors(self, index: int, row: np.void) -> list[str]:
+        errors, name = hardware_errors(int(row["hardware_error_status"])), self.names[index]
         self._warn(f"error {name}", bool(errors), f"{name}: {' and '.join(errors)}")
-        if on and not errors and not values["torque_enable"]:
-            raise BusError(f"{name} (servo {ident}) has lost its torque: did its supply break down?")
+        return errors
 
     def _look_at_alerts(self, on: bool) -> None:
         """A hardware error is a fault when the servo has cut its torque, else a warning.
@@ -56,12 +149,10 @@ class Health:
         """
         found = []
         for ident, data in self.servos.group_read(ALERT, sorted(self.servos.alerts)).items():
-            values = {key: int(value[0]) for key, value in ALERT.unpack([data]).items()}
-            errors = " and ".join(hardware_errors(values["hardware_error_status"]))
-            name = self.names[self.servos.ids.index(ident)]
-            self.warnings[f"error {name}"] = f"{name}: {errors}"
-            if on and not values["torque_enable"]:
-                found.append(f"{name} (servo {ident}) has shut down: {errors}")
+            index, row = self.servos.ids.index(ident), ALERT.counts([data])[0]
+            errors = self._note_errors(index, row)
+            if on and not row["torque_enable"]:
+                found.append(f"{self.names[index]} (servo {ident}) has shut down: {' and '.join(errors)}")
         if found:
             raise BusError(f"{'; '.join(found)}. The others hold; remove the cause and reset: that reboots them.")
 

@@ -1,17 +1,21 @@
 """What is done to a LEAP hand's servos before they may move: who is there, registers, and whether the pose can be."""
 
 import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dexhot.hands.joint_table import Joint
-from dexhot.hardware.dynamixel.errors import BusError
+from dexhot.hardware.dynamixel.errors import BusError, SilenceError
 from dexhot.hardware.dynamixel.registers import (
     BAUD_RATES,
     COUNT,
     ERROR_BIT,
+    FACTORY_BAUD,
+    FACTORY_ID,
     MODELS,
     MODES,
     TURN,
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from dexhot.hardware.dynamixel.client import Servos
 
 REBOOT_TIME = 1.0  # s
+FULL_VOLTAGE = register("pwm_limit").default
 # Not the supply voltage, at which a lite servo as it comes cuts its torque too: a dip is told, and nothing is dropped
 SHUTDOWN = sum(ERROR_BIT[name] for name in ("overheating", "electrical shock", "overload"))
 SIDEWAYS = ("index_side", "middle_side", "ring_side")  # lighter loads: softer gains
@@ -54,7 +59,8 @@ def identify(servos: "Servos") -> Model:
     numbers |= {ident: servos.ping(ident, tries=5) for ident, number in numbers.items() if number is None}
     silent = [ident for ident, number in numbers.items() if number is None]
     if silent:
-        raise BusError(servos.silence(silent))
+        new = "" if servos.garbled else _new_servo(servos, silent)
+        raise BusError(new or servos.silence(silent))
     found = set(numbers.values())
     if len(found) != 1 or not found <= set(MODELS):
         known = ", ".join(f"{m.number} ({m.name}, {m.hand} hand)" for m in MODELS.values())
@@ -64,15 +70,84 @@ def identify(servos: "Servos") -> Model:
 
 def _other_speed(servos: "Servos") -> str:
     """Whether they listen at another baud rate."""
-    port, asked = servos.port, servos.port.baudrate
-    try:
-        for baud in BAUD_RATES:
-            port.ser.baudrate = baud
-            if baud != asked and servos.ping(servos.ids[0]) is not None:
-                return f"servo {servos.ids[0]} answers at {baud} baud, not {asked}: use that, or set its baud_rate."
-    finally:
-        port.ser.baudrate = asked
+    if found := find_elsewhere(servos, servos.ids[:1]):
+        ident, baud = found
+        return f"servo {ident} answers at {baud} baud, not {servos.port.baudrate}: use that, or set its baud_rate."
     return "is the hand powered, and the bus cable in? They are silent at every other baud rate too."
+
+
+def _new_servo(servos: "Servos", silent: list[int]) -> str:
+    """What to say when one of the silent servos listens at another baud rate, or a new one does; else ""."""
+    found = find_elsewhere(servos, [*silent, FACTORY_ID])
+    if found is None:
+        return ""
+    ident, baud, asked = *found, servos.port.baudrate
+    how = "at another baud rate" if ident in silent else "as new ones do"
+    place = ident if ident in silent else silent[0]
+    return (
+        f"servos {silent} do not answer at {asked} baud, but a servo of id {ident} does at {baud} baud, {how}: "
+        f"`dexhot leap replace {place}` makes it servo {place} at {asked} baud."
+    )
+
+
+@contextmanager
+def _speed(servos: "Servos", baud: int) -> Iterator[None]:
+    """Within, the port runs at another baud rate."""
+    try:
+        servos.port.ser.baudrate = baud
+        yield
+    finally:
+        servos.port.ser.baudrate = servos.port.baudrate
+
+
+def find_elsewhere(servos: "Servos", ids: list[int]) -> tuple[int, int] | None:
+    """(id, baud rate) of the first of `ids` that answers at another baud rate than the port's; nothing is written."""
+    for baud in sorted(BAUD_RATES, key=lambda baud: baud != FACTORY_BAUD):
+        with _speed(servos, baud):
+            for ident in ids:
+                if baud != servos.port.baudrate and servos.ping(ident) is not None:
+                    return ident, baud
+    return None
+
+
+def adopt(servos: "Servos", ident: int) -> tuple[int, int]:
+    """Make the one servo that listens at another baud rate, as `ident` or as a new one does, servo `ident` of this bus.
+
+    Its torque goes off; id and baud rate are kept in its EEPROM. Returns the (id, baud rate) that it had. Raises
+    BusError when there is no such servo, or several.
+    """
+    port, asked = servos.port, servos.port.baudrate
+    if servos.ping(ident, tries=5) is not None:
+        raise BusError(f"servo {ident} answers at {asked} baud already: there is nothing to set.")
+    found = find_elsewhere(servos, [ident, FACTORY_ID])
+    if found is None:
+        raise BusError(
+            f"no servo answers as {ident}, or as a new one (id {FACTORY_ID}), at another baud rate on {port.port_name}"
+            ": is it plugged in, and powered?"
+        )
+    old, baud = found
+    with _speed(servos, baud):
+        if (number := servos.ping(old, tries=5)) not in MODELS:
+            raise BusError(f"the servo of id {old} at {baud} baud is of model {number}: no LEAP hand has such.")
+        try:
+            servos.read(old, "present_position")
+        except SilenceError as e:
+            raise BusError(f"several servos of id {old} listen at {baud} baud: plug new ones in one by one.") from e
+        servos.write(old, "torque_enable", 0)
+        _write_unheard(servos, old, "id", ident)
+        if servos.ping(ident, tries=5) is None:
+            raise BusError(f"the servo of id {old} at {baud} baud did not take the id {ident}: nothing else is set.")
+        _write_unheard(servos, ident, "baud_rate", BAUD_RATES.index(asked))
+    if servos.ping(ident, tries=5) is None:
+        raise BusError(f"the servo has id {ident} now, but does not answer at {asked} baud: power-cycle it, try again.")
+    return found
+
+
+def _write_unheard(servos: "Servos", ident: int, name: str, value: int) -> None:
+    """Write what may change how the servo answers: its acknowledgement may come or not."""
+    with suppress(SilenceError):
+        if servos.read(ident, name) != value:
+            servos.write(ident, name, value)
 
 
 def probe_fast(servos: "Servos") -> bool:
@@ -103,6 +178,7 @@ def configure(servos: "Servos", joints: tuple[Joint, ...], model: Model, setting
         "return_delay_time": 0,
         "drive_mode": 0,
         "operating_mode": MODES["current_based_position"],
+        "pwm_limit": FULL_VOLTAGE,
         "current_limit": current,
         "shutdown": SHUTDOWN,
     }
@@ -113,13 +189,23 @@ def configure(servos: "Servos", joints: tuple[Joint, ...], model: Model, setting
                 servos.write(ident, "torque_enable", 0)
                 servos.write(ident, name, value)
                 changed += 1
-    share = np.array([settings.side_share if j.name in SIDEWAYS else 1.0 for j in joints])
-    for name, gain in (("p", settings.p_gain), ("i", settings.i_gain), ("d", settings.d_gain)):
-        servos.set_all(f"position_{name}_gain", np.round(gain * share).astype(int))
-    for name in ("profile_acceleration", "profile_velocity"):
-        servos.set_all(name, 0)
-    servos.set_all("goal_current", current)
+    for name, values in wanted(joints, model, settings).items():
+        servos.set_all(name, values)
     return changed
+
+
+def wanted(joints: tuple[Joint, ...], model: Model, settings: Settings) -> dict[str, np.ndarray]:
+    """What is set besides EEPROM, and stays so while the hand is driven: (n,) counts of each register."""
+    share = np.array([settings.side_share if j.name in SIDEWAYS else 1.0 for j in joints])
+    gains = {"p": settings.p_gain, "i": settings.i_gain, "d": settings.d_gain}
+    found = {f"position_{name}_gain": np.round(gain * share).astype(int) for name, gain in gains.items()}
+    same = {
+        "profile_acceleration": 0,
+        "profile_velocity": 0,
+        "goal_pwm": FULL_VOLTAGE,
+        "goal_current": goal_current(settings, model),
+    }
+    return found | {name: np.full(len(joints), value) for name, value in same.items()}
 
 
 def check_errors(servos: "Servos", joints: tuple[Joint, ...]) -> None:
@@ -153,9 +239,10 @@ def check_pose(joints: tuple[Joint, ...], q: np.ndarray, margin: float) -> None:
         )
 
 
-def reboot(servos: "Servos") -> list[int]:
-    """Reboot the servos that have a hardware error, and wait until they answer again. Returns their ids."""
-    ids = [ident for ident, status in zip(servos.ids, servos.read_all("hardware_error_status")) if status]
+def reboot(servos: "Servos", suspects: Collection[int] = ()) -> list[int]:
+    """Reboot the servos that have a hardware error, and `suspects`; wait until they answer again. Returns their ids."""
+    errors = servos.read_all("hardware_error_status")
+    ids = [ident for ident, status in zip(servos.ids, errors) if status or ident in suspects]
     for ident in ids:
         servos.reboot(ident)
     end = time.monotonic() + REBOOT_TIME

@@ -17,6 +17,8 @@ FAULTS = Faults("arm")
 NONE = np.zeros(7)
 AMPLITUDE, SPEED = 0.05, 3.0  # rad, rad/s of phase
 TRIES = 8  # of a clean start, on a machine that starves the simulation
+OTHER_VERSION = 3  # of the robot's server, long before libfranka's
+SETTLES, STILL = 2.0, 0.005  # s in which the arm comes to rest, rad that it then moves in 0.1 s
 STEEPEST = 1.0  # N m per cycle: libfranka's kMaxTorqueRate, beyond which a robot stops
 # The simulation shares this machine with everything else: the robot's own time may stand still for longer than 0.1 s
 SETTINGS = Settings(hand="", realtime=False, frozen_timeout=0.2)
@@ -46,6 +48,7 @@ class ArmRig(Driven):
         self.process.thaw()
         if self.process.lines.popen.poll() is not None:
             self.process.start()
+        self.release()
         self.arm = FrankaArm(self.process.address, self.settings)
 
     def ready(self) -> None:
@@ -86,6 +89,22 @@ class ArmRig(Driven):
             return False
         return True
 
+    def release(self) -> None:
+        """The user stop again."""
+        self.process.stop(False)
+
+    def safe_after(self, begin: float, told: float) -> float | None:
+        """When the driver refuses commands, if the simulated arm (unless frozen or gone) then comes to rest."""
+        if not self.refuses():
+            return None
+        end = time.monotonic() + SETTLES
+        while self.process.answers and time.monotonic() < end:
+            before = np.array(self.process.state()["q"])  # its velocities tremble while it holds itself
+            time.sleep(0.1)
+            if np.abs(self.process.state()["q"] - before).max() < STILL:
+                return told
+        return None if self.process.answers else told
+
     def violations(self) -> int:
         """Joints that were ever asked for more than their torque, or for one that changes faster than a robot bears.
 
@@ -96,7 +115,7 @@ class ArmRig(Driven):
         return sum(high) + sum(change > STEEPEST for change in state["steepest_torque"])
 
 
-@FAULTS.add("robot unreachable at start")
+@FAULTS.add("robot unreachable at start", moves=False)
 def unreachable(rig: ArmRig) -> Outcome:
     """Nobody at the address: the driver says so in time."""
     arm = FrankaArm("127.0.250.1", rig.settings)
@@ -109,6 +128,24 @@ def unreachable(rig: ArmRig) -> Outcome:
     return Outcome("", None, None, "connected", "")
 
 
+@FAULTS.add("libfranka's version is not the robot's", moves=False)
+def other_version(rig: ArmRig) -> Outcome:
+    """Said as such, with both versions, when it connects."""
+    with ArmProcess(version=OTHER_VERSION) as process:
+        arm = FrankaArm(process.address, rig.settings)
+        begin = time.monotonic()
+        try:
+            arm.connect()
+        except ArmError as e:
+            told, ms = str(e), 1e3 * (time.monotonic() - begin)
+        else:
+            return Outcome("", None, None, "connected", "")
+    if f"server version is {OTHER_VERSION}, that of libfranka" not in told:
+        return Outcome(told, None, 0.0, "inactive", "")
+    return Outcome(told, ms, 0.0, "inactive", "an arm that fits, started" if rig.reset() else "")
+
+
+FAULTS.case("user stop", lambda rig: broken(rig, rig.process.stop, "(?i)user.?stop", rig.release))
 FAULTS.case("reflex", lambda rig: broken(rig, rig.process.reflex, "reflex"), quick=True)
 FAULTS.case(
     "frozen controller", lambda rig: broken(rig, rig.process.freeze, "stands still", rig.process.thaw), quick=True

@@ -26,6 +26,13 @@ class Driven:
         """Whether a command is refused."""
         raise NotImplementedError
 
+    def safe_after(self, begin: float, told: float) -> float | None:
+        """ms from steady time `begin` until it was safe; `told`: ms until the driver told. None: it is not.
+
+        Here by the driver's word; rigs that see the bytes and the simulated motion judge by those.
+        """
+        return told if self.refuses() else None
+
     def reset(self) -> bool:
         """What activating the driver node does; whether the device then moves again."""
         raise NotImplementedError
@@ -42,16 +49,23 @@ class Driven:
         return ""
 
 
-def broken(rig: Driven, cause: Callable[[], None], expects: str, cure: Callable[[], None] | None = None) -> Outcome:
-    """A fault in motion that the driver must raise, with words that match `expects`."""
-    rig.ready()
+def broken(
+    rig: Driven,
+    cause: Callable[[], None],
+    expects: str,
+    cure: Callable[[], None] | None = None,
+    prepared: bool = False,
+) -> Outcome:
+    """A fault in motion that the driver must raise, with words that match `expects`. `prepared`: it moves already."""
+    if not prepared:
+        rig.ready()
     begin = time.monotonic()
     cause()
     told = rig.drive(rig.longest)
     ms = 1e3 * (time.monotonic() - begin)
     if not re.search(expects, told):
         return Outcome(told, None, ms if told and rig.refuses() else None, "fault" if told else "tracking", "")
-    safe = ms if rig.refuses() else None
+    safe = rig.safe_after(begin, ms)
     if cure:
         cure()
     how = f"{'cause removed, then ' if cure else ''}reset" if rig.reset() else ""

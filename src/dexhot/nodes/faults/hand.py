@@ -1,27 +1,43 @@
-"""Faults of the LEAP hand: the real driver, as it ships, over a simulated servo bus in another process."""
+"""Faults of the LEAP hand: the real driver, as it ships, over a simulated servo bus in another process.
+
+When the hand is safe is not taken from the driver: it is the time of the last goal on the wire that moves a servo,
+where the simulated joints come to rest after it although commands go on.
+"""
 
 import re
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Self
 
 import numpy as np
 
 from dexhot.errors import DexhotError
 from dexhot.hands.joint_table import joint_table
+from dexhot.hardware.dynamixel.plant import Joints
 from dexhot.hardware.dynamixel.registers import register
 from dexhot.hardware.dynamixel.simulator import BusProcess
 from dexhot.hardware.leap.hand import LONGEST_STEP, LeapHand
-from dexhot.hardware.leap.setup import Settings
+from dexhot.hardware.leap.setup import Settings, adopt
 from dexhot.nodes.faults.driven import Driven, broken
 from dexhot.nodes.faults.table import Faults, Outcome
 
 FAULTS = Faults("hand")
 JOINTS = joint_table("leap_right")
 NONE = np.zeros(len(JOINTS))
-SWING = 0.3  # rad
+SWING, SPEED = 0.3, 3.0  # rad, rad/s of phase
 GOES_ON = 2.0  # s that the hand must go on through noise
 TRIES = 5  # of a clean start, on a machine that starves the simulation
+GOES_ON_COMMANDING = 0.3  # s after a fault
+RESTS = 0.1  # s without motion that are rest
+SETTLES = 1.5  # s in which joints come to rest once no goal moves them: one without torque coasts
+SLIP, OPENING = 0.8, 2.0  # rad, rad/s
+
+
+def swing() -> np.ndarray:
+    """(n,) rad: where the joints are sent now."""
+    return np.full(len(JOINTS), SWING * np.sin(SPEED * time.monotonic()))
 
 
 class HandRig(Driven):
@@ -33,6 +49,7 @@ class HandRig(Driven):
     def __init__(self, settings: Settings | None = None):
         self.settings = settings or Settings()
         self.retries = 0
+        self.path = swing
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="dexhot-faults-")
@@ -51,6 +68,7 @@ class HandRig(Driven):
         told = ""
         for _ in range(TRIES):
             try:
+                self.path = swing
                 self.hand.recover() if self.hand.failed else self.hand.connect()
                 self.hand.hold()
                 told = self.drive(0.3)
@@ -62,9 +80,9 @@ class HandRig(Driven):
         raise DexhotError(f"the simulated hand does not run on this machine: {told}")
 
     def command(self) -> None:
-        """One cycle. Raises what the driver raises."""
-        self.hand.write(np.full(len(JOINTS), SWING * np.sin(3.0 * time.monotonic())), NONE, NONE)
+        """One cycle, some time after the last goal as in the node. Raises what the driver raises."""
         self.hand.read()
+        self.hand.write(self.path(), NONE, NONE)
 
     def refuses(self) -> bool:
         """Whether a command is refused."""
@@ -74,12 +92,33 @@ class HandRig(Driven):
             return True
         return False
 
+    def safe_after(self, begin: float, told: float) -> float | None:
+        """By the bytes that came to the servos and the motion behind them."""
+        end = time.monotonic() + GOES_ON_COMMANDING
+        while time.monotonic() < end:
+            with suppress(DexhotError):
+                self.command()
+                return None  # accepted
+            time.sleep(self.period)
+        end = time.monotonic() + SETTLES
+        while (now := time.monotonic()) < end:
+            state = self.bus.state()
+            if now - state["still_since"] > RESTS:
+                return max(1e3 * (state["moved"] - begin), 0.0)
+            time.sleep(0.02)
+        return None
+
+    def swing_fast(self) -> None:
+        """Drive on to the middle of a swing, where goals move fastest: what befalls a motor shows within 0.1 rad."""
+        self.drive(self.longest, until=lambda: np.cos(SPEED * time.monotonic()) > 0.97)
+
     def reset(self) -> bool:
         """What activating the driver node does; then the hand moves again."""
         for _ in range(TRIES):
             try:
                 self.hand.recover()
                 self.hand.hold()
+                self.path = swing
             except DexhotError:
                 continue
             if not self.drive(0.2):
@@ -106,7 +145,18 @@ def broken_by(rig: HandRig, line: str, expects: str, cure: str = "") -> Outcome:
     return broken(rig, lambda: rig.bus.inject(line), expects, (lambda: rig.bus.inject(cure)) if cure else None)
 
 
-def refused_at_start(rig: HandRig, line: str, expects: str, cure: str) -> Outcome:
+def in_full_swing(rig: HandRig, line: str, expects: str, cure: str) -> Outcome:
+    """As `broken_by`, brought about where the hand moves fastest."""
+
+    def cause() -> None:
+        rig.bus.inject(line)
+
+    rig.ready()
+    rig.swing_fast()
+    return broken(rig, cause, expects, lambda: rig.bus.inject(cure), prepared=True)
+
+
+def refused_at_start(rig: HandRig, line: str, expects: str, cure: str | Callable[[], None]) -> Outcome:
     """A fault that is there when the driver connects: no torque, so nothing moves."""
     rig.bus.inject(line)
     begin = time.monotonic()
@@ -118,7 +168,7 @@ def refused_at_start(rig: HandRig, line: str, expects: str, cure: str) -> Outcom
         return Outcome("", None, None, "connected", "")
     if rig.bus.state()["torque"] or not re.search(expects, told):
         return Outcome(told, None, None, "inactive", "")
-    rig.bus.inject(cure)
+    rig.bus.inject(cure) if isinstance(cure, str) else cure()
     rig.hand.failed = True
     return Outcome(told, ms, 0.0, "inactive, no torque", "cause removed, then reset" if rig.reset() else "")
 
@@ -149,13 +199,85 @@ FAULTS.case("servo dead", broken_by, "kill 5", r"\[5\]|servo 5|middle_forward", 
 FAULTS.case("servo overload", broken_by, "overload 3", "overload", quick=True)
 FAULTS.case("servo over-temperature", broken_by, "heat 14 80", "overheating", "heat 14 30")
 FAULTS.case("torque lost (supply)", broken_by, "torque 0", "lost its torque")
+FAULTS.case("one servo restarts (brown-out)", broken_by, "brownout 9", r"ring_forward \(servo 9\) has lost its torque")
+FAULTS.case(
+    "position jumps by a turn", broken_by, "turn 7 4096", r"middle_dip \(servo 7\): its position jumps", quick=True
+)
+FAULTS.case(
+    "encoder frozen", in_full_swing, "freeze 6", r"\(servo 6\): .*its encoder (is frozen|stands still)", "cure 6"
+)
+FAULTS.case("motor without torque", in_full_swing, "limp 6", r"\(servo 6\): .* it is limp", "cure 6")
+FAULTS.case("gain of a servo 0", broken_by, "poke 6 84 0", r"\(servo 6\) has position_p_gain 0, not 600")
+FAULTS.case("current of a servo 0", broken_by, "poke 6 102 0", r"\(servo 6\) has goal_current 0, not 550")
+FAULTS.case("voltage of a servo 0", broken_by, "poke 6 100 0", r"\(servo 6\) has goal_pwm 0, not 885")
+FAULTS.case("the same answer again and again", broken_by, "repeat 1", "repeat or come late", "repeat 0")
+FAULTS.case("answers come one request late", broken_by, "late 1", "repeat or come late", "late 0")
+FAULTS.case("a second master reads", broken_by, "master 60", "another master", "master 0")
 FAULTS.case("USB unplugged and replugged", broken_by, "unplug", ".", "replug", quick=True)  # in any words
 FAULTS.case("CRC errors 1 %", survived, "noise 0.01", "noise 0")
 FAULTS.case("CRC errors 20 %", survived, "noise 0.2", "noise 0", quick=True)
 FAULTS.case("replies dropped 5 %", survived, "drop 0.05", "drop 0")
-FAULTS.case("wrong baud rate at start", refused_at_start, "baud 57600", "57600", "baud 4000000")
-FAULTS.case("two hands on one bus at start", refused_at_start, "double 3", "garbled", "single 3")
+FAULTS.case("wrong baud rate at start", refused_at_start, "baud 57600", "57600", "baud 4000000", moves=False)
+FAULTS.case("two hands on one bus at start", refused_at_start, "double 3", "garbled", "single 3", moves=False)
 FAULTS.case("a second servo of one id in motion", broken_by, "double 3", "garbled|of one id", "single 3")
+
+
+@FAULTS.add("one servo without torque, the last to be looked at", quick=True)
+def one_without_torque(rig: HandRig) -> Outcome:
+    """The worst case: its registers have just been read."""
+    rig.ready()
+    ident = rig.hand.health.seen_last[0]
+    return broken(rig, lambda: rig.bus.inject(f"torque 0 {ident}"), rf"\(servo {ident}\) has lost", prepared=True)
+
+
+@FAULTS.add("another program's goals")
+def foreign_goals(rig: HandRig) -> Outcome:
+    """Safe by what this driver sends, once the other program has been ended."""
+    rig.ready()
+    begin = time.monotonic()
+    rig.bus.inject("steer 60")
+    told = rig.drive(rig.longest)
+    ms = 1e3 * (time.monotonic() - begin)
+    rig.bus.inject("steer 0")
+    if "another program writes" not in told:
+        return Outcome(told, None, None, "fault" if told else "tracking", "")
+    return Outcome(told, ms, rig.safe_after(begin, ms), "fault", "cause removed, then reset" if rig.reset() else "")
+
+
+@FAULTS.add("horn slipped, seen when the finger opens")
+def slipped(rig: HandRig) -> Outcome:
+    """Under load a horn slips in the closing direction: its finger then meets its open stop too early."""
+    rig.ready()
+    joint, closed, start = 6, np.full(len(JOINTS), 0.4), 0.0
+    slipped_stop = JOINTS[joint].lower - Joints.stop_margin + SLIP
+
+    def opening() -> np.ndarray:
+        return np.maximum(closed - OPENING * (time.monotonic() - start), JOINTS[joint].lower * 0.8)
+
+    rig.path = lambda: closed
+    rig.drive(1.0)
+    start, rig.path = time.monotonic(), opening
+    told = rig.drive(1.0, until=lambda: rig.hand.goal[joint] < slipped_stop + 0.05)
+    if told:
+        return Outcome(told, None, None, "fault", "")
+    return broken(
+        *(rig, lambda: rig.bus.inject(f"slip {joint} {SLIP}"), r"\(servo 6\): it does not open"),
+        cure=lambda: rig.bus.inject(f"slip {joint} {-SLIP}"),
+        prepared=True,
+    )
+
+
+@FAULTS.add("new servo at 57600 baud at start", moves=False)
+def new_servo(rig: HandRig) -> Outcome:
+    """Named with its id and baud rate; `dexhot leap replace` makes it the one that it replaces."""
+
+    def replace() -> None:
+        rig.hand.attach()
+        with rig.hand.servos.port.unhurried():
+            adopt(rig.hand.servos, 5)
+        rig.hand.close()
+
+    return refused_at_start(rig, "replace 5", r"id 1 does at 57600 baud.*leap replace 5", replace)
 
 
 @FAULTS.add("torque found on at start, wrong mode")
