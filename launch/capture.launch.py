@@ -1,6 +1,6 @@
 """ros2 launch dexhot capture.launch.py camera:=realsense: what `dexhot capture` starts."""
 
-from dexhot.nodes.launch_description import describe
+from dexhot.bringup.launch_description import describe
 
 
 def generate_launch_description():

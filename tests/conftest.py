@@ -92,7 +92,7 @@ def ros_domain() -> Iterator[int]:
 @pytest.fixture(scope="session")
 def lift():
     """A parametric lift of a box: (HandObjectTrajectory, ObjectAsset), nothing on disk."""
-    from dexhot.data.datasets.parametric import generate
+    from dexhot.datasets.parametric import generate
 
     return generate("lift", "box", seed=0)
 
@@ -111,8 +111,8 @@ def lift_object(lift):
 
 @pytest.fixture(scope="session")
 def _lift_reference(lift):
-    from dexhot.hands.robot_hand import load_hand
     from dexhot.retargeting.retarget import retarget
+    from dexhot.robots.robot_hand import load_hand
 
     trajectory, asset = lift
     return retarget(trajectory, load_hand("leap_right"), asset)

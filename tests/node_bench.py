@@ -7,10 +7,10 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
-from dexhot.control.safety import State
-from dexhot.nodes import messages
-from dexhot.nodes.process import bring_down
-from dexhot.nodes.qos import publish_profile, subscribe_profile
+from dexhot.ros.core import messages
+from dexhot.ros.core.process import bring_down
+from dexhot.ros.core.qos import publish_profile, subscribe_profile
+from dexhot.safety.machine import State
 
 
 class NodeBench:

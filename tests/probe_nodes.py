@@ -7,7 +7,7 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
-from dexhot.nodes.base import DexhotNode
+from dexhot.ros.core.base import DexhotNode
 
 
 class Probe(DexhotNode):

@@ -3,11 +3,11 @@
 import numpy as np
 import trimesh
 
-from dexhot.data.object_asset import ObjectAsset
-from dexhot.data.object_library import save_object
 from dexhot.data.types import WRIST_JOINTS, Reference, Rollout
 from dexhot.geometry.rotations import rotvec_to_quat
-from dexhot.hands.robot_hand import load_hand
+from dexhot.objects.asset import ObjectAsset
+from dexhot.objects.library import save_object
+from dexhot.robots.robot_hand import load_hand
 
 FRAMES = 60
 

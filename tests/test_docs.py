@@ -10,12 +10,12 @@ from typing import get_args
 import pytest
 import tyro
 
+from dexhot.bringup.graph import parse_assignments, plan, resolve
+from dexhot.bringup.graphs import GRAPHS, load_graph
 from dexhot.cli import COMMANDS
 from dexhot.errors import DexhotError
-from dexhot.nodes.graph import parse_assignments, plan, resolve
-from dexhot.nodes.graphs import GRAPHS, load_graph
-from dexhot.nodes.parameters import load_schema
 from dexhot.paths import share_dir
+from dexhot.ros.core.parameters import load_schema
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

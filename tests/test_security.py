@@ -5,10 +5,10 @@ import xml.etree.ElementTree as ET
 import psutil
 import pytest
 
+from dexhot.bringup.graph import environment
 from dexhot.cli.view_command import Args
-from dexhot.nodes.graph import environment
-from dexhot.nodes.parameters import load_schema
 from dexhot.paths import share_dir
+from dexhot.ros.core.parameters import load_schema
 
 DDS = "{http://www.eprosima.com}"
 

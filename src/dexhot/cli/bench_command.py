@@ -13,13 +13,13 @@ from dexhot.data.files import check_out, write_text
 from dexhot.errors import DexhotError
 
 BENCHMARKS = {
-    "retarget": "dexhot.evaluation.bench_retarget",
-    "mine": "dexhot_train.bench_mine",
-    "loop": "dexhot.nodes.bench_loop",
-    "leap": "dexhot.hardware.leap.bench",
-    "franka": "dexhot.hardware.franka.bench",
-    "transport": "dexhot.nodes.bench_transport",
-    "faults": "dexhot.nodes.faults.bench",
+    "retarget": "dexhot_bench.retarget",
+    "mine": "dexhot_bench.mine",
+    "loop": "dexhot_bench.loop",
+    "leap": "dexhot_bench.leap",
+    "franka": "dexhot_bench.franka",
+    "transport": "dexhot_bench.transport",
+    "faults": "dexhot_bench.faults.bench",
 }
 
 

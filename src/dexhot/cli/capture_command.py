@@ -28,17 +28,17 @@ class Args:
 
 def run(args: Args) -> int:
     """Exit code 0 when it was stopped or its time was over, 1 when it had to end early."""
+    from dexhot.bringup import launcher
+    from dexhot.bringup.graph import parse_assignments, plan
+    from dexhot.bringup.graphs import load_graph
     from dexhot.cli.output import console, print_json, summary
     from dexhot.data.bags import contents
-    from dexhot.nodes import bringup
-    from dexhot.nodes.graph import parse_assignments, plan
-    from dexhot.nodes.graphs import load_graph
 
     given = {"camera": args.camera, "out": args.out, "duration": str(args.duration)}
-    bringup.require_ros()
+    launcher.require_ros()
     planned = plan(load_graph("capture"), given | parse_assignments(args.arguments), os.environ)
     console.print(f"recording to {planned.folder}; Ctrl-C stops")
-    code = bringup.run(planned, sys.stderr)
+    code = launcher.run(planned, sys.stderr)
     bag = planned.folder / "bag"
     if not bag.is_dir():
         return code or 1

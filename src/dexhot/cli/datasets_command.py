@@ -52,7 +52,7 @@ def run(args: List | Get) -> None:
 def _list(args: List) -> None:
     from rich.table import Table
 
-    from dexhot.data.datasets import list_clips, list_datasets
+    from dexhot.datasets import list_clips, list_datasets
 
     datasets = [args.dataset] if args.dataset else list_datasets()
     clips = [clip for dataset in datasets for clip in list_clips(dataset)]
@@ -93,15 +93,15 @@ def _get(args: Get) -> None:
 
 def get_grab(accept_licence: bool | None = None, again: bool = False) -> dict[str, int]:
     """GRAB into the cache, when it is not there yet; `accept_licence` None asks on the terminal."""
-    from dexhot.data.datasets.grab_import import get_grab as importer
-    from dexhot.simulation.objects import resting_object
+    from dexhot.datasets.grab_import import get_grab as importer
+    from dexhot.simulation.scans import resting_object
 
     return importer(accept_licence, resting_object, again)
 
 
 def get_hot3d(path: Path, objects: Path | None = None, again: bool = False) -> dict[str, int]:
     """A HOT3D sequence into the cache."""
-    from dexhot.data.datasets.hot3d_import import get_hot3d as importer
-    from dexhot.simulation.objects import resting_object
+    from dexhot.datasets.hot3d_import import get_hot3d as importer
+    from dexhot.simulation.scans import resting_object
 
     return importer(path, resting_object, objects, again)

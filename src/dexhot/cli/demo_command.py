@@ -52,9 +52,9 @@ class Stages:
 
 def run(args: Args) -> int:
     """Exit code 0 when the live run is a strict success, else 1."""
+    from dexhot.bringup.launcher import require_ros
     from dexhot.cli.output import print_json, summary
     from dexhot.data.files import check_folder
-    from dexhot.nodes.bringup import require_ros
     from dexhot.paths import runs_dir
 
     folder = args.out or runs_dir() / time.strftime("%Y%m%d-%H%M%S-demo")
@@ -100,8 +100,8 @@ def demonstration_of(args: Args) -> Any:
             return grab_clip(args.clip)
         except DownloadError as e:
             console.print(f"[yellow]GRAB cannot be had here ({e}); a generated demonstration stands in.[/]")
-    from dexhot.data import save_object
-    from dexhot.data.datasets.parametric import generate
+    from dexhot.datasets.parametric import generate
+    from dexhot.objects import save_object
 
     trajectory, asset = generate(*FALLBACK)
     save_object(asset)
@@ -112,9 +112,9 @@ def grab_clip(clip: str) -> Any:
     """A clip of GRAB, its terms printed. Raises DownloadError when the package registry is out of reach."""
     from dexhot.cli.datasets_command import get_grab
     from dexhot.cli.output import console
-    from dexhot.data.datasets import grab
-    from dexhot.data.datasets.library import load_clip
-    from dexhot.data.datasets.licences import accepted_before
+    from dexhot.datasets import grab
+    from dexhot.datasets.library import load_clip
+    from dexhot.datasets.licences import accepted_before
 
     told = (
         "The demo uses GRAB; going on means accepting its terms for this use (`--source parametric` does without it):"
@@ -134,10 +134,11 @@ def grab_clip(clip: str) -> Any:
 
 def retargeted(trajectory: Any, folder: Path) -> Path:
     """File of the Reference, placed within the arm's reach."""
-    from dexhot.data import load_object, save
-    from dexhot.hands.robot_hand import load_hand
+    from dexhot.data import save
+    from dexhot.objects import load_object
     from dexhot.retargeting.placement import place
     from dexhot.retargeting.retarget import retarget
+    from dexhot.robots.robot_hand import load_hand
 
     hand = load_hand("leap_right")
     reference = place(retarget(trajectory, hand, load_object(trajectory.object_name)), hand)
@@ -146,14 +147,15 @@ def retargeted(trajectory: Any, folder: Path) -> Path:
 
 def mined(reference: Path, folder: Path, seed: int) -> Path:
     """File of the Demonstration, with a progress bar."""
+    from dexhot_train.mining.mine.mine import MineOptions, mine
+    from dexhot_train.mining.mine.verdict import verdict
     from rich.progress import Progress
 
     from dexhot.cli.output import console
-    from dexhot.data import Reference, load, load_object, save
-    from dexhot.hands.robot_hand import load_hand
+    from dexhot.data import Reference, load, save
+    from dexhot.objects import load_object
+    from dexhot.robots.robot_hand import load_hand
     from dexhot.simulation.physics import load_physics
-    from dexhot_train.mining import MineOptions, mine
-    from dexhot_train.verdict import verdict
 
     wanted = load(reference, Reference)
     with Progress(console=console, transient=True) as progress:
@@ -177,22 +179,22 @@ def tracked(folder: Path, demonstration: Path, view: bool) -> tuple[dict[str, An
     import os
     import sys
 
+    from dexhot.bringup import launcher
+    from dexhot.bringup.graph import plan
+    from dexhot.bringup.graphs import load_graph
     from dexhot.cli.output import console
-    from dexhot.data import load_object
-    from dexhot.evaluation.from_bag import live_rollout
     from dexhot.evaluation.metrics import compute
-    from dexhot.hands.robot_hand import load_hand
-    from dexhot.nodes import bringup
-    from dexhot.nodes.claim import own_domain
-    from dexhot.nodes.graph import plan
-    from dexhot.nodes.graphs import load_graph
+    from dexhot.objects import load_object
+    from dexhot.robots.robot_hand import load_hand
+    from dexhot.rollouts.live import live_rollout
+    from dexhot.ros.core.claim import own_domain
 
     own_domain()
     for attempt in range(1, ATTEMPTS + 1):
         live = folder / f"live-{attempt}"
         arguments = {"reference": str(demonstration), "record": str(live), "exit_when_done": "true"}
         planned = plan(load_graph("real_track"), arguments | ({"view": "true"} if view else {}), os.environ)
-        if bringup.run(planned, sys.stderr):
+        if launcher.run(planned, sys.stderr):
             raise DexhotError(f"the live graph died; its log is above, its run is in {live}.")
         rollout = live_rollout(live)
         metrics = compute(rollout, load_object(rollout.reference.object_name), load_hand(rollout.reference.hand))

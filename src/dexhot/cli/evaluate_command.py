@@ -28,13 +28,12 @@ class Args:
 def run(args: Args) -> None:
     """Judge the file and print every metric."""
     from dexhot.cli.output import console, print_json
-    from dexhot.control.pipeline import on_arm
     from dexhot.data.bags import is_bag_file
     from dexhot.data.files import check_out, file_of, load, save
     from dexhot.data.types import Demonstration, Rollout
     from dexhot.errors import FileFormatError
-    from dexhot.evaluation.from_bag import live_rollout
-    from dexhot.evaluation.score import rejudge, score
+    from dexhot.evaluation.score import rejudge, score, score_on_arm
+    from dexhot.rollouts.live import live_rollout
 
     if args.out:
         check_out(file_of(args.out, Rollout), "dexhot/rollout", args.force)
@@ -43,7 +42,7 @@ def run(args: Args) -> None:
     if isinstance(item, Rollout):
         rollout = rejudge(item)
     elif isinstance(item, Demonstration):
-        rollout = on_arm(item) if args.arm else score(item)
+        rollout = score_on_arm(item) if args.arm else score(item)
     else:
         kind = type(item).__name__
         raise FileFormatError(f"{args.file} holds a {kind}; evaluate takes a Demonstration, a Rollout, a run's folder.")

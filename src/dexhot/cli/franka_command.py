@@ -77,9 +77,9 @@ def run(args: Check | Recover | Simulate) -> int:
 def _check(args: Check) -> int:
     import numpy as np
 
-    from dexhot.hands.joint_table import joint_table
     from dexhot.hardware.franka.arm import FrankaArm
     from dexhot.hardware.franka.settings import Settings
+    from dexhot.robots.joint_table import joint_table
 
     frozen = Settings.frozen_timeout if args.realtime else PATIENCE
     with FrankaArm(args.address, Settings(hand=args.hand, realtime=args.realtime, frozen_timeout=frozen)) as arm:

@@ -35,17 +35,18 @@ class Args:
 
 def run(args: Args) -> None:
     """Write the trajectory, and a shape into the cache."""
-    from dexhot.data import load_object, save, save_object
-    from dexhot.data.datasets.parametric import generate
+    from dexhot.data import save
     from dexhot.data.files import check_folder, check_out, file_of
-    from dexhot.data.object_library import objects_dir
     from dexhot.data.types import HandObjectTrajectory
+    from dexhot.datasets.parametric import generate
     from dexhot.errors import DexhotError
+    from dexhot.objects import load_object, save_object
+    from dexhot.objects.library import objects_dir
 
     if args.object and args.shape:
         raise DexhotError("--shape draws a new object, --object names one of the cache: give one of the two.")
     if args.object:
-        from dexhot.data.datasets.scanned import generate_with
+        from dexhot.datasets.scanned import generate_with
 
         asset = load_object(args.object if "/" in args.object else f"user/{args.object}")
         trajectory = generate_with(args.kind, asset, args.seed, args.side)

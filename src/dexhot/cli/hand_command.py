@@ -63,8 +63,8 @@ def run(args: Add | Show | List) -> None:
 def _add(args: Add) -> None:
     from dexhot.data.files import write_text
     from dexhot.errors import DexhotError
-    from dexhot.hands.proposal import as_yaml, propose
-    from dexhot.hands.robot_hand import hand_from_config
+    from dexhot.robots.proposal import as_yaml, propose
+    from dexhot.robots.robot_hand import hand_from_config
 
     out = args.out or args.model.parent / "hand.yaml"
     if out.suffix not in (".yaml", ".yml"):
@@ -86,7 +86,7 @@ def _add(args: Add) -> None:
 
 
 def _show(args: Show) -> None:
-    from dexhot.hands.robot_hand import load_hand
+    from dexhot.robots.robot_hand import load_hand
 
     hand = load_hand(args.hand)
     files = _drawn(hand, args.picture) if args.picture else {}
@@ -98,7 +98,7 @@ def _show(args: Show) -> None:
 def _list(args: List) -> None:
     from rich.table import Table
 
-    from dexhot.hands.robot_hand import list_hands, load_hand
+    from dexhot.robots.robot_hand import list_hands, load_hand
 
     hands = [load_hand(name) for name in list_hands()]
     table = Table("hand", "side", "joints", "coupled", "fingertips", box=None, pad_edge=False)

@@ -187,9 +187,9 @@ def _reboot(args: Reboot) -> int:
 
 
 def _replace(args: Replace) -> int:
-    from dexhot.hands.joint_table import joint_table
     from dexhot.hardware.leap.hand import LeapHand
     from dexhot.hardware.leap.setup import adopt
+    from dexhot.robots.joint_table import joint_table
 
     names = {j.motor_id: j.name for j in joint_table(args.robot)}
     if args.ident not in names:

@@ -60,11 +60,11 @@ def run(args: Add | List) -> None:
 
 def _add(args: Add) -> None:
     from dexhot.data.files import check_folder
-    from dexhot.data.object_library import PICTURE, list_objects, objects_dir, save_object
     from dexhot.data.types import OBJECT_NAME
     from dexhot.errors import DexhotError
-    from dexhot.simulation.objects import object_from_file, thumbnail
+    from dexhot.objects.library import PICTURE, list_objects, objects_dir, save_object
     from dexhot.simulation.renderer import NoRendererError
+    from dexhot.simulation.scans import object_from_file, thumbnail
 
     name = args.name or re.sub(r"[^\w.-]+", "_", args.file.stem)
     name = name if "/" in name else f"user/{name}"
@@ -105,7 +105,7 @@ def _add(args: Add) -> None:
 def _list(args: List) -> None:
     from rich.table import Table
 
-    from dexhot.data.object_library import list_objects, load_object
+    from dexhot.objects.library import list_objects, load_object
 
     rows = {name: _facts(load_object(name)) for name in list_objects()}
     table = Table("object", "size cm", "mass kg", "pieces", "symmetry", "rests", box=None, pad_edge=False)

@@ -26,17 +26,17 @@ def run(args: Args) -> int:
     """Exit code 0 when the commands are equal within the tolerance, or the bag was played; else 1."""
     import json
 
+    from dexhot.bringup import launcher
+    from dexhot.bringup.graph import parse_assignments, plan
+    from dexhot.bringup.graphs import load_graph
     from dexhot.cli.output import print_json, summary
-    from dexhot.nodes import bringup
-    from dexhot.nodes.graph import parse_assignments, plan
-    from dexhot.nodes.graphs import load_graph
     from dexhot.scratch import remove_scratch
 
-    bringup.require_ros()
+    launcher.require_ros()
     planned = plan(load_graph("replay"), {"bag": args.run} | parse_assignments(args.arguments), os.environ)
     report, found = planned.folder / "replay.json", None
     try:
-        code = bringup.run(planned, sys.stderr)
+        code = launcher.run(planned, sys.stderr)
         if report.is_file():
             found = json.loads(report.read_text())
     finally:

@@ -60,7 +60,7 @@ def write(args: Args) -> tuple[Path, Any, dict[str, Any]]:
 
     from dexhot.cli.output import console
     from dexhot.data.bags import is_bag_file, run_folder
-    from dexhot.evaluation.report import check_report_folder, write_report
+    from dexhot.report.folder import check_report_folder, write_report
 
     if is_bag_file(args.source) or args.source.is_dir():
         args.source = run_folder(args.source, holds="reference.npz") or args.source
@@ -80,8 +80,8 @@ def write(args: Args) -> tuple[Path, Any, dict[str, Any]]:
 
 
 def _draw_strip(rollout: Any, path: Path) -> None:
-    from dexhot.data.object_library import load_object
-    from dexhot.evaluation.render import Painter, contact_sheet, grasp_frames
+    from dexhot.objects.library import load_object
+    from dexhot.view.render import Painter, contact_sheet, grasp_frames
 
     asset = load_object(rollout.reference.object_name)
     with Painter(rollout, asset, 720, 720, margin=0.14) as painter:
@@ -94,9 +94,9 @@ def _read(args: Args) -> tuple[Any, dict[str, Any]]:
     from dexhot.data.files import load
     from dexhot.data.types import Demonstration, Rollout
     from dexhot.errors import FileFormatError
-    from dexhot.evaluation.from_bag import live_rollout
-    from dexhot.evaluation.loop_table import loop_table
     from dexhot.evaluation.score import score
+    from dexhot.report.loop_table import loop_table
+    from dexhot.rollouts.live import live_rollout
 
     if args.source.is_dir() or is_bag_file(args.source):
         rollout = live_rollout(args.source, args.episode, part=True)
@@ -113,7 +113,7 @@ def _read(args: Args) -> tuple[Any, dict[str, Any]]:
 
 
 def _run_facts(folder: Path) -> dict[str, Any]:
-    from dexhot.nodes.run_folder import read_run
+    from dexhot.bringup.run_folder import read_run
 
     entries = read_run(folder) if (folder / "run.json").is_file() else {}
     return {key: entries[key] for key in ("arguments", "started", "versions") if key in entries}

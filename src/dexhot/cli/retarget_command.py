@@ -39,14 +39,14 @@ def run(args: Args) -> None:
 
     from dexhot.cli.output import console, print_json, summary
     from dexhot.data.files import check_out, file_of, save
-    from dexhot.data.object_library import load_object
     from dexhot.data.types import Reference
-    from dexhot.hands.robot_hand import load_hand
+    from dexhot.objects.library import load_object
     from dexhot.retargeting.mending import checked_clip
     from dexhot.retargeting.picture import draw
     from dexhot.retargeting.placement import place
     from dexhot.retargeting.retarget import RetargetOptions, retarget
     from dexhot.retargeting.summary import summarise
+    from dexhot.robots.robot_hand import load_hand
 
     trajectory, hand = _trajectory(args.clip, args.frames), load_hand(args.hand)
     out = file_of(args.out or Path(f"{trajectory.name.rpartition('/')[2]}.reference.npz"), Reference)
@@ -78,9 +78,9 @@ def run(args: Args) -> None:
 def _trajectory(clip: str, frames: str | None):
     import re
 
-    from dexhot.data.datasets.library import load_clip
     from dexhot.data.files import load
     from dexhot.data.types import HandObjectTrajectory
+    from dexhot.datasets.library import load_clip
     from dexhot.errors import DexhotError
 
     found = load(clip, HandObjectTrajectory) if clip.endswith(".npz") else load_clip(clip)

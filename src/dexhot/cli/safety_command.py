@@ -26,8 +26,8 @@ class Args:
 
 def run(args: Args) -> int:
     """0, REFUSED or NOBODY."""
+    from dexhot.bringup.safety_client import NoSupervisorError, SafetyClient
     from dexhot.cli.output import console, print_json
-    from dexhot.nodes.safety_client import NoSupervisorError, SafetyClient
 
     try:
         with SafetyClient(args.timeout) as client:

@@ -26,10 +26,10 @@ class Args:
 
 def run(args: Args) -> int:
     """Exit code 0 when stopped or finished, 1 when a process died."""
+    from dexhot.bringup import launcher
+    from dexhot.bringup.graph import parse_assignments, plan
+    from dexhot.bringup.graphs import load_graph
     from dexhot.cli.output import console, print_json, summary
-    from dexhot.nodes import bringup
-    from dexhot.nodes.graph import parse_assignments, plan
-    from dexhot.nodes.graphs import load_graph
     from dexhot.scratch import remove_scratch
 
     graph = load_graph(args.graph)
@@ -37,13 +37,13 @@ def run(args: Args) -> int:
         rows = {a.name: a.description + f" (default: {a.default_text})" * bool(a.default_text) for a in graph.arguments}
         summary(f"{graph.name}: {graph.description}", rows)
         return 0
-    bringup.require_ros()
+    launcher.require_ros()
     planned = plan(graph, parse_assignments(args.arguments), os.environ)
     summary(f"{graph.name}: {graph.description}", {k: v for k, v in planned.arguments.items() if v != ""})
     nodes = {p.name: ", ".join(n.name for n in p.nodes) for p in planned.processes}
     summary("processes and their nodes", nodes | {"folder": planned.folder})
     try:
-        code = bringup.run(planned, sys.stderr)
+        code = launcher.run(planned, sys.stderr)
     finally:
         remove_scratch(planned.folder)
     if planned.recorded and graph.name == "real_track":

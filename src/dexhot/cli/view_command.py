@@ -29,7 +29,7 @@ def run(args: Args) -> None:
     from dexhot.data.bags import is_bag_file
     from dexhot.data.files import load
     from dexhot.errors import DexhotError
-    from dexhot.evaluation.from_bag import live_rollout
+    from dexhot.rollouts.live import live_rollout
     from dexhot.view.player import Player, new_server
     from dexhot.view.shows import make_show
 

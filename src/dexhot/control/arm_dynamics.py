@@ -3,9 +3,9 @@
 import mujoco
 import numpy as np
 
-from dexhot.hands.arm import FR3_JOINTS, arm_hand_spec
-from dexhot.hands.coupling import Coupled
-from dexhot.hands.robot_hand import RobotHand
+from dexhot.robots.arm import FR3_JOINTS, arm_hand_spec
+from dexhot.robots.coupling import Coupled
+from dexhot.robots.robot_hand import RobotHand
 
 
 class ArmDynamics:

@@ -6,10 +6,10 @@ from dexhot.control.controllers import Controller, Kinematic, Playback
 from dexhot.control.mpc import Mpc
 from dexhot.control.sampling import SamplingOptions
 from dexhot.data.files import load
-from dexhot.data.object_library import load_object
 from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import NotFoundError
-from dexhot.hands.robot_hand import load_hand
+from dexhot.objects.library import load_object
+from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import floating_scene

@@ -10,13 +10,13 @@ from typing import Protocol
 
 import numpy as np
 
-from dexhot.control.object_offset import object_offset
 from dexhot.control.sampling import base_actions
-from dexhot.data.object_asset import Symmetry
 from dexhot.data.types import RATE, Demonstration, Reference
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
-from dexhot.hands.wrist import palm_to_wrist, wrist_to_palm
+from dexhot.objects.asset import Symmetry
+from dexhot.objects.object_offset import object_offset
+from dexhot.robots.wrist import palm_to_wrist, wrist_to_palm
 from dexhot.simulation.physics import Physics
 from dexhot.tracking.object_filter import ObjectState
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, fields
 import mujoco
 import numpy as np
 
-from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import Reference
 from dexhot.errors import DexhotError
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.rotations import quat_angle, quat_conjugate, quat_multiply, quat_rotate, xyz_angles_to_quat
+from dexhot.objects.asset import ObjectAsset
 from dexhot.simulation.backend import Batch
 from dexhot.simulation.scene import Scene
 

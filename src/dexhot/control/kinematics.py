@@ -3,9 +3,9 @@
 import mujoco
 import numpy as np
 
-from dexhot.hands.arm import arm_hand_spec
-from dexhot.hands.robot_hand import RobotHand
-from dexhot.hands.wrist import palm_to_wrist
+from dexhot.robots.arm import arm_hand_spec
+from dexhot.robots.robot_hand import RobotHand
+from dexhot.robots.wrist import palm_to_wrist
 
 
 class PalmKinematics:

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import Reference, Rollout
 from dexhot.errors import DexhotError
-from dexhot.evaluation.symmetry import add_s
+from dexhot.evaluation.add_s import add_s
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.poses import lowest
 from dexhot.geometry.rotations import quat_angle
-from dexhot.hands.robot_hand import RobotHand
-from dexhot.hands.wrist import palm_poses
+from dexhot.objects.asset import ObjectAsset
+from dexhot.robots.robot_hand import RobotHand
+from dexhot.robots.wrist import palm_poses
 
 # Each success holds when every one of its metrics is below its limit. The first two are DexTrack's (section 4.1).
 SUCCESSES: dict[str, dict[str, float]] = {

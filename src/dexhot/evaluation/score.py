@@ -1,19 +1,14 @@
 """Scores come from simulating a file's actions again, in the benchmark physics."""
 
-import numpy as np
-
-from dexhot.data.object_asset import ObjectAsset
-from dexhot.data.object_library import load_object
-from dexhot.data.types import Demonstration, Reference, Rollout
+from dexhot.control.controllers import Playback
+from dexhot.data.types import Demonstration, Rollout
 from dexhot.errors import DexhotError
 from dexhot.evaluation.metrics import compute
-from dexhot.geometry.poses import make_pose
-from dexhot.geometry.rotations import quat_multiply
-from dexhot.hands.robot_hand import RobotHand, load_hand
-from dexhot.simulation.backend import MujocoSimulator, Simulator
-from dexhot.simulation.physics import Physics, load_physics
-from dexhot.simulation.scene import floating_scene
-from dexhot.simulation.settle import require_rest
+from dexhot.objects.library import load_object
+from dexhot.robots.robot_hand import load_hand
+from dexhot.rollouts.arm import run_offline
+from dexhot.rollouts.floating import floating_simulator, run_floating
+from dexhot.simulation.physics import load_physics
 
 
 def score(demonstration: Demonstration) -> Rollout:
@@ -40,51 +35,6 @@ def rejudge(rollout: Rollout) -> Rollout:
     return rollout
 
 
-def floating_simulator(reference: Reference, asset: ObjectAsset, hand: RobotHand, physics: Physics) -> MujocoSimulator:
-    """The benchmark's world of a reference: floating hand, object, table.
-
-    Raises DexhotError when the object would not stay at rest where the reference starts.
-    """
-    scene = floating_scene(hand, asset, reference.base_quat, physics, reference.table_height, visual=False)
-    require_rest(scene, reference.object_pose[0])
-    return MujocoSimulator(scene)
-
-
-def run_floating(reference: Reference, actions: np.ndarray, simulator: Simulator, state=None) -> Rollout:
-    """What `actions` (T, 6+n) do from the reference's first frame, or from another `state` (ns,); metrics empty.
-
-    The hand starts with the reference's first velocity. Row t is the state at frame t, that is after action t - 1; the
-    last action is not used.
-    """
-    state = start_state(reference, simulator) if state is None else state
-    batch = simulator.rollout(state, actions[None, :-1])
-    if batch.diverged[0]:
-        raise DexhotError(f"{reference.name}: the simulation diverged; its actions or its object are not physical.")
-    return floating_rollout(reference, actions, np.concatenate([state[None], batch.states[0]]), simulator)
-
-
-def floating_rollout(reference: Reference, actions: np.ndarray, states: np.ndarray, simulator: Simulator) -> Rollout:
-    """The Rollout of simulated `states` (T, ns), metrics empty."""
-    contacts = simulator.contacts(states)
-    return Rollout(
-        name=reference.name,
-        reference=reference,
-        kind="floating",
-        time=reference.time,
-        q=simulator.joint_positions(states),
-        command=np.asarray(actions, float),
-        object_pose=simulator.object_pose(states),
-        penetration=contacts.penetration,
-        table_contact=contacts.table_contact,
-        tip_contact=contacts.tip_contact,
-        provenance={"physics": simulator.scene.physics.version},
-    )
-
-
-def start_state(reference: Reference, simulator: Simulator, offset=(0.0, 0.0), yaw: float = 0.0) -> np.ndarray:
-    """(ns,) the reference's first frame, the object moved on the table by `offset` (m) and turned by `yaw` (rad)."""
-    pose = reference.object_pose[0]
-    turn = np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)])
-    pose = make_pose(pose[:3] + np.array([*offset, 0.0]), quat_multiply(turn, pose[3:]))
-    velocity = (reference.q[1] - reference.q[0]) * reference.rate
-    return simulator.initial_state(reference.q[0], pose, velocity)
+def score_on_arm(demonstration: Demonstration) -> Rollout:
+    """The demonstration played back on the arm rig, judged. Its reference must be placed."""
+    return rejudge(run_offline(demonstration.reference, Playback(demonstration), load_physics()))

@@ -3,8 +3,8 @@
 import numpy as np
 
 from dexhot.geometry.poses import pose_to_matrix
-from dexhot.hands.arm import FR3_HOME, FR3_JOINTS, arm_hand_spec
-from dexhot.hands.robot_hand import RobotHand
+from dexhot.robots.arm import FR3_HOME, FR3_JOINTS, arm_hand_spec
+from dexhot.robots.robot_hand import RobotHand
 
 
 class ArmChain:

@@ -8,9 +8,9 @@ from dexhot.data.types import RATE
 from dexhot.errors import DexhotError
 from dexhot.geometry.poses import compose, make_pose, pose_to_matrix
 from dexhot.geometry.single import rotation_error
-from dexhot.hands.arm import FLANGE_SITE, FR3_HOME, FR3_JOINTS, fr3_spec
-from dexhot.hands.joint_table import joint_table
-from dexhot.hands.robot_hand import RobotHand
+from dexhot.robots.arm import FLANGE_SITE, FR3_HOME, FR3_JOINTS, fr3_spec
+from dexhot.robots.joint_table import joint_table
+from dexhot.robots.robot_hand import RobotHand
 
 STANDING = ("fr3_link0", "fr3_link1")  # the links that belong on the table
 ITERATIONS = 2  # QPs per step; each may use its share of the step's velocity

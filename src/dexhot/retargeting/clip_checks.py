@@ -7,12 +7,12 @@ The limits stand outside of what people do: over GRAB's 88 clips of the splits o
 import numpy as np
 
 from dexhot.data.keypoints import MIDDLE_MCP, NAMES, TIPS, WRIST, wrist_pose
-from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import HandObjectTrajectory, HandTrack
 from dexhot.errors import ClipError
 from dexhot.geometry.poses import inverse, lowest, transform
 from dexhot.geometry.rotations import from_xyzw, mean_quat, quat_angle, quat_conjugate, quat_multiply, quat_rotate
 from dexhot.geometry.sdf import ConvexUnion
+from dexhot.objects.asset import ObjectAsset
 
 PALM = (0.04, 0.15)  # m, wrist to middle MCP: of a child, of a very large hand
 NEAR = 1.5  # m: an object farther than this from the hand all the while is no object of this hand

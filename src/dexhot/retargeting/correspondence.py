@@ -15,7 +15,7 @@ import numpy as np
 
 from dexhot.data.keypoints import NAMES
 from dexhot.errors import FileFormatError
-from dexhot.hands.robot_hand import RobotHand
+from dexhot.robots.robot_hand import RobotHand
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import WRIST_JOINTS
-from dexhot.hands.coupling import Coupled
-from dexhot.hands.mjcf import strip_prefix
-from dexhot.hands.robot_hand import RobotHand
+from dexhot.objects.asset import ObjectAsset
+from dexhot.robots.coupling import Coupled
+from dexhot.robots.mjcf import strip_prefix
+from dexhot.robots.robot_hand import RobotHand
 
 MARGIN = 0.004  # m; gaps wider than this are not reported
 HAND, OBJECT, TABLE = 1, 2, 4

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from dexhot.data.keypoints import TIPS
-from dexhot.data.object_asset import ObjectAsset, Symmetry
 from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import ClipError
 from dexhot.geometry.poses import compose, inverse, lowest, make_pose, transform
@@ -18,6 +17,7 @@ from dexhot.geometry.rotations import (
     rotvec_to_quat,
 )
 from dexhot.geometry.sdf import ConvexUnion
+from dexhot.objects.asset import ObjectAsset, Symmetry
 from dexhot.retargeting.clip_checks import SUNK, TURN, check_clip, check_one_grasp, check_table, check_turns
 from dexhot.retargeting.contact_plan import motion_interval
 

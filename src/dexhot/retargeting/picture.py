@@ -8,13 +8,13 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
 from dexhot.data.files import PICTURE_METADATA, replacing
 from dexhot.data.keypoints import BONES
-from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import HandObjectTrajectory, Reference
 from dexhot.geometry.poses import transform
 from dexhot.geometry.rotations import quat_to_matrix
-from dexhot.hands.robot_hand import RobotHand
+from dexhot.objects.asset import ObjectAsset
 from dexhot.retargeting.hand_model import HandModel
 from dexhot.retargeting.resampling import resample
+from dexhot.robots.robot_hand import RobotHand
 
 KNUCKLES = [(5, 9), (9, 13), (13, 17)]  # lines across the palm
 AXIS = 0.05  # m, drawn length of a frame's axes

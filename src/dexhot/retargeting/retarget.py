@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import RATE, WRIST_JOINTS, HandObjectTrajectory, Reference
 from dexhot.errors import DexhotError
 from dexhot.geometry.poses import compose, inverse, transform
@@ -19,7 +18,7 @@ from dexhot.geometry.rotations import (
     xyz_angles_to_quat,
 )
 from dexhot.geometry.sdf import ConvexUnion
-from dexhot.hands.robot_hand import RobotHand
+from dexhot.objects.asset import ObjectAsset
 from dexhot.retargeting.clip_solver import ClipProblem, solve_clip
 from dexhot.retargeting.contact_plan import (
     ContactOptions,
@@ -35,6 +34,7 @@ from dexhot.retargeting.hand_model import HandModel
 from dexhot.retargeting.mending import checked_clip
 from dexhot.retargeting.reachable_grasp import find_grasp
 from dexhot.retargeting.resampling import resample
+from dexhot.robots.robot_hand import RobotHand
 
 SPARE_WEIGHT = 0.3  # of a fingertip without a task while others hold the object
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import HandObjectTrajectory, Reference
 from dexhot.geometry.poses import inverse, transform
-from dexhot.hands.robot_hand import RobotHand
+from dexhot.objects.asset import ObjectAsset
 from dexhot.retargeting.correspondence import correspondence
 from dexhot.retargeting.hand_model import HAND, OBJECT, TABLE, HandModel
 from dexhot.retargeting.resampling import resample
+from dexhot.robots.robot_hand import RobotHand
 
 SATURATED = 0.01  # rad from a limit
 

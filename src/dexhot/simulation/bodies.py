@@ -3,10 +3,10 @@
 import mujoco
 import numpy as np
 
-from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import WRIST_JOINTS
 from dexhot.geometry.rotations import matrix_to_quat
-from dexhot.hands.robot_hand import RobotHand
+from dexhot.objects.asset import ObjectAsset
+from dexhot.robots.robot_hand import RobotHand
 from dexhot.simulation.physics import Physics
 
 Mj = mujoco.mjtObj

@@ -4,8 +4,8 @@ import mujoco
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from dexhot.hands.coupling import Coupled
-from dexhot.hands.robot_hand import RobotHand
+from dexhot.robots.coupling import Coupled
+from dexhot.robots.robot_hand import RobotHand
 from dexhot.simulation.bodies import NO_CONTACT, VISUAL_GROUP
 from dexhot.simulation.renderer import new_renderer
 

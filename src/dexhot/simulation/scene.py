@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from dexhot.data.object_asset import ObjectAsset
 from dexhot.data.types import WRIST_JOINTS
 from dexhot.errors import DexhotError
-from dexhot.hands.arm import arm_hand_spec
-from dexhot.hands.coupling import Coupled
-from dexhot.hands.joint_table import joint_table
-from dexhot.hands.mjcf import strip_prefix
-from dexhot.hands.robot_hand import RobotHand
+from dexhot.objects.asset import ObjectAsset
+from dexhot.robots.arm import arm_hand_spec
+from dexhot.robots.coupling import Coupled
+from dexhot.robots.joint_table import joint_table
+from dexhot.robots.mjcf import strip_prefix
+from dexhot.robots.robot_hand import RobotHand
 from dexhot.simulation import bodies
 from dexhot.simulation.physics import Physics
 

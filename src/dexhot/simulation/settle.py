@@ -5,9 +5,9 @@ import copy
 import mujoco
 import numpy as np
 
-from dexhot.data.object_asset import ObjectAsset
 from dexhot.errors import DexhotError
 from dexhot.geometry.poses import lowest
+from dexhot.objects.asset import ObjectAsset
 from dexhot.simulation.scene import Scene
 
 MOVED = 0.005  # m

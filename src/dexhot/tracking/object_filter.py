@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dexhot.data.object_asset import Symmetry
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.geometry.equivalents import nearest_equivalent
+from dexhot.objects.asset import Symmetry
 
 JUMP_TURN = np.radians(10.0)  # a jump's turn that is worth a word
 FLIP = np.cos(0.5 * np.radians(30.0))  # of half the angle by which a measured rotation was exchanged for its equivalent

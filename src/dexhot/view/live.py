@@ -6,12 +6,12 @@ import mujoco
 import numpy as np
 import viser
 
-from dexhot.data.object_library import load_object
 from dexhot.data.types import Reference
-from dexhot.evaluation.render import ghost_scene
-from dexhot.hands.arm import FR3_HOME
-from dexhot.hands.wrist import wrist_to_palm
+from dexhot.objects.library import load_object
+from dexhot.robots.arm import FR3_HOME
+from dexhot.robots.wrist import wrist_to_palm
 from dexhot.view.player import add_toggle, look_at
+from dexhot.view.render import ghost_scene
 from dexhot.view.stage import Stage
 
 STATE_RGB = {"tracking": "#12805c", "holding": "#b7791f", "fault": "#b8322b"}

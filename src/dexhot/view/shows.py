@@ -8,12 +8,12 @@ import numpy as np
 import viser
 
 from dexhot.data.keypoints import BONES
-from dexhot.data.object_asset import ObjectAsset
-from dexhot.data.object_library import load_object
 from dexhot.data.types import Demonstration, HandObjectTrajectory, Reference, Rollout
 from dexhot.errors import FileFormatError
-from dexhot.evaluation.render import ghost_scene, pose_scene
 from dexhot.geometry.rotations import quat_angle
+from dexhot.objects.asset import ObjectAsset
+from dexhot.objects.library import load_object
+from dexhot.view.render import ghost_scene, pose_scene
 from dexhot.view.stage import TABLE_RGB, Stage
 
 OBJECT_RGB, BONE_RGB = (222, 125, 51), (58, 64, 74)

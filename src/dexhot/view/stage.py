@@ -6,10 +6,10 @@ import mujoco
 import numpy as np
 import viser
 
-from dexhot.evaluation.render import is_ghost
 from dexhot.simulation.bodies import VISUAL_GROUP
 from dexhot.simulation.scene import Scene
 from dexhot.view.mirror import Mirror
+from dexhot.view.render import is_ghost
 
 GHOST_OPACITY = 0.25
 TABLE_RGB = (225, 222, 216)

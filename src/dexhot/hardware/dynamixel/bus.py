@@ -21,7 +21,6 @@ from typing import Self
 
 import numpy as np
 
-from dexhot.hands.joint_table import joint_table
 from dexhot.hardware.dynamixel import protocol
 from dexhot.hardware.dynamixel.errors import BusError
 from dexhot.hardware.dynamixel.faults import Faults
@@ -29,6 +28,7 @@ from dexhot.hardware.dynamixel.plant import Drive, Joints, Plant
 from dexhot.hardware.dynamixel.protocol import BROADCAST, Instruction, Refusal
 from dexhot.hardware.dynamixel.registers import BAUD_RATES, FULL, RAM, REGISTERS, Model
 from dexhot.hardware.dynamixel.servo import SimulatedServo
+from dexhot.robots.joint_table import joint_table
 
 GAP = 0.02  # s of silence within a packet after which servos wait for a new one
 IDLE = 0.01  # s: the joints move at least so often

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dexhot.hands.joint_table import Joint
+from dexhot.robots.joints import Joint
 
 STEP = 1e-3  # s
 

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dexhot.errors import DexhotError
-from dexhot.hands.joint_table import joint_table
 from dexhot.hardware.devices import Polled, Reading
 from dexhot.hardware.franka.limits import STEP, Setpoint, check_finite, fr3_limits
 from dexhot.hardware.franka.settings import ArmError, Settings
 from dexhot.hardware.franka.watch import ClockWatch
+from dexhot.robots.joint_table import joint_table
 
 if TYPE_CHECKING:
     import franky

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dexhot.errors import DexhotError
-from dexhot.hands.joint_table import columns, joint_table
+from dexhot.robots.joint_table import joint_table
+from dexhot.robots.joints import columns
 
 STEP = 1e-3  # s, one cycle of the robot
 RATE1, RATE2 = 120.0, 30.0  # 1/s, k1 and k2: critically damped; lags by the goal's acceleration / 3600

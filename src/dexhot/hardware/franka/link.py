@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.hands.joint_table import joint_table
-from dexhot.hands.robot_hand import load_hand
 from dexhot.hardware.franka.load import Load, hand_load
 from dexhot.hardware.franka.sdk import franky
 from dexhot.hardware.franka.settings import ArmError, Settings
+from dexhot.robots.joint_table import joint_table
+from dexhot.robots.robot_hand import load_hand
 
 COMPATIBILITY = "https://frankarobotics.github.io/docs/libfranka/docs/compatibility_with_images.html"
 PATIENCE = 2.0  # s for the tracker to take control, and for a motion to end

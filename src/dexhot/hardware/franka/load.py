@@ -6,8 +6,8 @@ import mujoco
 import numpy as np
 
 from dexhot.geometry.rotations import quat_to_matrix
-from dexhot.hands.coupling import Coupled
-from dexhot.hands.robot_hand import RobotHand
+from dexhot.robots.coupling import Coupled
+from dexhot.robots.robot_hand import RobotHand
 
 
 @dataclass(frozen=True)

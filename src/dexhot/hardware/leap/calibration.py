@@ -8,8 +8,9 @@ import yaml
 
 from dexhot.data.files import write_text
 from dexhot.errors import DexhotError, FileFormatError
-from dexhot.hands.joint_table import Joint, joint_table
 from dexhot.paths import config_dir
+from dexhot.robots.joint_table import joint_table
+from dexhot.robots.joints import Joint
 
 STILL = np.deg2rad(1.0)  # rad: the hand may move no more while it is measured
 CREDIBLE = 0.6  # rad: a larger offset is a finger not laid flat, or a horn to mount again

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dexhot.errors import DexhotError
-from dexhot.hands.joint_table import columns, joint_table
 from dexhot.hardware.devices import Polled, Reading
 from dexhot.hardware.dynamixel.errors import BusError, SilenceError
 from dexhot.hardware.dynamixel.registers import Block, register
@@ -33,6 +32,8 @@ from dexhot.hardware.leap.setup import (
     reboot,
     wanted,
 )
+from dexhot.robots.joint_table import joint_table
+from dexhot.robots.joints import columns
 
 if TYPE_CHECKING:
     from dexhot.hardware.dynamixel.client import Servos

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dexhot.hands.joint_table import Joint
+from dexhot.robots.joints import Joint
 
 SLOWEST = 0.05  # s: the most that one reading counts for, however late it comes
 BENDING = ("_forward", "_pip", "_dip")  # joints whose positive direction closes the hand

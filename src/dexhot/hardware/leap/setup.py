@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dexhot.hands.joint_table import Joint
 from dexhot.hardware.dynamixel.errors import BusError, SilenceError
 from dexhot.hardware.dynamixel.registers import (
     BAUD_RATES,
@@ -23,6 +22,7 @@ from dexhot.hardware.dynamixel.registers import (
     hardware_errors,
     register,
 )
+from dexhot.robots.joints import Joint
 
 if TYPE_CHECKING:
     from dexhot.hardware.dynamixel.client import Servos

@@ -1,0 +1,1 @@
+"""What a graph is made of, its run folder, and how its processes are started and stopped."""

@@ -1,0 +1,233 @@
+"""The one description of a bring-up, from which both `ros2 launch` and `dexhot up` start the same processes.
+
+A graph has arguments and processes of nodes. An argument (or a value that the graph derives from them) reaches every
+node whose schema has a parameter of its name. `plan` checks everything and writes the parameters file, before a start.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dexhot.data.files import write_text
+from dexhot.errors import DexhotError, NotFoundError
+from dexhot.paths import share_dir
+from dexhot.ros.core.parameters import load_schema, read_scalar
+from dexhot.scratch import remove_scratch
+
+
+class GraphError(DexhotError):
+    """An argument that a graph does not have or cannot take."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a graph; its type is that of its default (bool, int, float, str)."""
+
+    name: str
+    default: bool | int | float | str
+    description: str
+    choices: tuple[str, ...] = ()
+
+    def parse(self, text: str) -> Any:
+        """The value of a command line's `name:=text`. Raises GraphError."""
+        if self.choices and text not in self.choices:
+            raise GraphError(f"argument {self.name} must be one of {', '.join(self.choices)}, not {text!r}.")
+        kind = type(self.default)
+        try:
+            return read_scalar(kind, text)
+        except ValueError as e:
+            raise GraphError(f"argument {self.name} must be {kind.__name__}, not {text!r}.") from e
+
+    @property
+    def default_text(self) -> str:
+        """The default as it would be written on a command line."""
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+
+
+PARAMETERS = Argument("parameters", "", "YAML file {node: {parameter: value}}, over what the arguments give")
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """A node of ros/core/process.py's table, with parameters beside those that arguments give it.
+
+    A node that is not in the table says where it is ("module:Class") and which schema it has.
+    """
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    target: str = ""
+    schema: str = ""
+
+
+@dataclass(frozen=True)
+class Process:
+    """Nodes that share one process and one executor.
+
+    The end of a vital process takes the graph down. On a real robot none is: when one dies, the drivers must go on
+    holding, as the supervisor tells them, until a person ends it.
+    """
+
+    name: str
+    nodes: tuple[NodeSpec, ...]
+    vital: bool = True
+
+    def ends_graph(self, exit_code: int) -> bool:
+        """Whether the graph goes down when this process has ended so; with 0 a node has finished the work."""
+        return self.vital or exit_code == 0
+
+    @property
+    def targets(self) -> list[str]:
+        """What `dexhot_node` is called with."""
+        return [node.target or node.name for node in self.nodes]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a graph makes of its arguments: where files of this bring-up go, and the values that nodes are given.
+
+    The folder of a bring-up that is not `recorded` is a scratch folder, which whoever brought it up removes at the end.
+    """
+
+    folder: Path
+    values: dict[str, Any]
+    recorded: bool = False
+    warnings: tuple[str, ...] = ()  # what a person should know before the start
+
+
+@dataclass(frozen=True)
+class Graph:
+    """`processes(arguments)`: what runs; `prepare(arguments)`: checks files, makes the folder of this bring-up."""
+
+    name: str
+    description: str
+    arguments: tuple[Argument, ...]
+    processes: Callable[[dict[str, Any]], tuple[Process, ...]]
+    prepare: Callable[[dict[str, Any]], Prepared]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A bring-up, ready to start."""
+
+    graph: Graph
+    arguments: dict[str, Any]
+    processes: tuple[Process, ...]
+    parameters: dict[str, dict[str, Any]]  # node -> its parameters
+    parameters_file: Path
+    folder: Path
+    recorded: bool
+    environment: dict[str, str]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def node_names(self) -> list[str]:
+        """Every node, in the order of the processes."""
+        return [node.name for process in self.processes for node in process.nodes]
+
+
+def parse_assignments(assignments: list[str] | tuple[str, ...]) -> dict[str, str]:
+    """{"rig": "sim"} of ["rig:=sim"]. Raises GraphError."""
+    given = {}
+    for text in assignments:
+        name, sign, value = text.partition(":=")
+        if not sign or not name:
+            raise GraphError(f"{text!r} is not an argument; write name:=value.")
+        given[name] = value
+    return given
+
+
+def resolve(graph: Graph, given: Mapping[str, str]) -> dict[str, Any]:
+    """Every argument with its value. Raises GraphError for an unknown one or a value that cannot be."""
+    known = {argument.name: argument for argument in graph.arguments}
+    for name in given:
+        if name not in known:
+            raise NotFoundError(f"argument of {graph.name}", name, known)
+    return {name: a.parse(given[name]) if name in given else a.default for name, a in known.items()}
+
+
+def read_parameters(path: str) -> dict[str, dict[str, Any]]:
+    """node -> parameters of a YAML file, also of a ROS parameters file; none for "". Raises GraphError."""
+    if not path:
+        return {}
+    try:
+        entries = yaml.safe_load(Path(path).read_text()) or {}
+        return {name.lstrip("/"): dict(entry.get("ros__parameters", entry)) for name, entry in entries.items()}
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError) as e:
+        raise GraphError(f"{path} is not a file of node parameters, {{node: {{parameter: value}}}}: {e}.") from e
+
+
+def node_parameters(
+    process_list: tuple[Process, ...], values: Mapping[str, Any], given: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Each node's parameters: the `values` that its schema has, its own, and those `given` for it.
+
+    Raises ParameterError, or NotFoundError for a node or a parameter that does not exist.
+    """
+    names = [node.name for process in process_list for node in process.nodes]
+    if unknown := [name for name in given if name not in names]:
+        raise NotFoundError("node of this graph", unknown[0], names)
+    found: dict[str, dict[str, Any]] = {}
+    for process in process_list:
+        for node in process.nodes:
+            schema = load_schema(node.schema or node.name)
+            own = dict(node.parameters) | dict(given.get(node.name, {}))
+            if missing := [k for k in own if k not in schema and k != "use_sim_time"]:
+                raise NotFoundError(f"parameter of node {node.name}", missing[0], schema)
+            chosen = {k: v for k, v in values.items() if k in schema} | own
+            found[node.name] = {k: schema[k].cast(v) if k in schema else v for k, v in chosen.items()}
+            for name, value in found[node.name].items():
+                if name in schema:
+                    schema[name].check(value)
+    return found
+
+
+def environment(current: Mapping[str, str]) -> dict[str, str]:
+    """What a bring-up adds to the environment `current`; what the user has set stays."""
+    wanted = {
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "FASTRTPS_DEFAULT_PROFILES_FILE": str(share_dir() / "config" / "fastdds.xml"),
+        "DEXHOT_DIE_WITH_PARENT": "1",
+        "OMP_NUM_THREADS": "1",  # threads of BLAS would take the cores from the other processes
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    return {name: value for name, value in wanted.items() if name not in current}
+
+
+def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[str, str]) -> Plan:
+    """Check arguments and files, make the folder, write the parameters file. Raises DexhotError."""
+    arguments = resolve(graph, given)
+    processes = graph.processes(arguments)
+    given_parameters = read_parameters(arguments.get("parameters", ""))
+    node_parameters(processes, {}, given_parameters)  # what is wrong is refused before a folder is made
+    prepared = graph.prepare(arguments)
+    values = {"token": f"run-{secrets.token_hex(6)}"} | arguments | prepared.values
+    try:
+        parameters = node_parameters(processes, values, given_parameters)
+        path = write_text(prepared.folder / "parameters.yaml", parameters_text(parameters))
+    except BaseException:
+        remove_scratch(prepared.folder)
+        raise
+    return Plan(
+        graph,
+        arguments,
+        processes,
+        parameters,
+        path,
+        prepared.folder,
+        prepared.recorded,
+        environment(current_environment),
+        prepared.warnings,
+    )
+
+
+def parameters_text(parameters: Mapping[str, Mapping[str, Any]]) -> str:
+    """A ROS parameters file. An empty list has no type there, so it is left to the node's default."""
+    kept = {name: {k: v for k, v in p.items() if v != []} for name, p in parameters.items()}
+    entries = {f"/{name}": {"ros__parameters": dict(p)} for name, p in kept.items() if p}
+    return yaml.safe_dump(entries, sort_keys=False)

@@ -1,0 +1,16 @@
+"""The graphs that can be brought up, by name."""
+
+from dexhot.bringup.graph import Graph
+from dexhot.bringup.graphs.capture import CAPTURE
+from dexhot.bringup.graphs.real_track import REAL_TRACK
+from dexhot.bringup.graphs.replay import REPLAY
+from dexhot.errors import NotFoundError
+
+GRAPHS = {graph.name: graph for graph in (REAL_TRACK, REPLAY, CAPTURE)}
+
+
+def load_graph(name: str) -> Graph:
+    """The graph called `name`. Raises NotFoundError."""
+    if name not in GRAPHS:
+        raise NotFoundError("graph", name, GRAPHS)
+    return GRAPHS[name]

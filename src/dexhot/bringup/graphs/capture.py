@@ -1,0 +1,58 @@
+"""capture: a camera, and a recorder of it and of whatever robot state there is."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from dexhot.bringup.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
+from dexhot.bringup.run_folder import new_run_folder, versions
+from dexhot.data.disk import require_place
+from dexhot.data.files import write_text
+from dexhot.hardware.camera.source import Mode, camera_source
+from dexhot.paths import runs_dir
+from dexhot.ros.core.names import RECORDER
+
+ARGUMENTS = (
+    Argument(
+        "camera",
+        "realsense",
+        "realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim, or running: one that publishes already",
+    ),
+    Argument("out", "", "folder to record to (default: a new one in runs/)"),
+    Argument("duration", 0.0, "stop this many seconds after the first image; 0: on Ctrl-C"),
+    Argument("width", 640, "pixels"),
+    Argument("height", 480, "pixels"),
+    Argument("fps", 30, "images per second"),
+    Argument("loop", False, "start a bag or a directory again when it ends"),
+    Argument("min_free", 2.0, "refuse to start, and stop, with less space than this on the disk, GB"),
+    PARAMETERS,
+)
+
+
+def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
+    """The camera away from the recorder: packing images does not delay them."""
+    capture = Process("capture", (NodeSpec("capture"),))
+    return (
+        (capture,)
+        if arguments["camera"] == "running"
+        else (
+            Process("camera", (NodeSpec("camera", {"audience": RECORDER}),)),
+            capture,
+        )
+    )
+
+
+def prepare(arguments: dict[str, Any]) -> Prepared:
+    """Check camera and disk; make the capture's folder with capture.json."""
+    camera = arguments["camera"]
+    require_place(arguments["out"] or runs_dir(), arguments["min_free"])
+    if camera != "running":
+        camera_source(camera, Mode(*(arguments[k] for k in ("width", "height", "fps", "loop"))))
+    folder = new_run_folder("capture", camera.partition(":")[0], arguments["out"] or "true")
+    entries = {"arguments": arguments, "started": datetime.now(UTC).isoformat(), "versions": versions()}
+    write_text(folder / "capture.json", json.dumps(entries, indent=2) + "\n")
+    nodes = [node.name for process in processes(arguments) for node in process.nodes]
+    return Prepared(folder, {"bag": str(folder / "bag"), "required_nodes": nodes}, recorded=True)
+
+
+CAPTURE = Graph("capture", "record cameras and robot state", ARGUMENTS, processes, prepare)

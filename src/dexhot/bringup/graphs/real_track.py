@@ -1,0 +1,108 @@
+"""real_track: a rig, the state filter, the controller, the shaper, the drivers, the supervisor, recorder and viewer."""
+
+from dataclasses import replace
+from typing import Any
+
+from dexhot.bringup.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
+from dexhot.bringup.graphs.rigs import RIGS, check_hand, check_rig, rig_processes
+from dexhot.bringup.run_folder import load_task, new_run_folder, require_new, write_run
+from dexhot.data.disk import require_place
+from dexhot.paths import runs_dir
+from dexhot.ros.core.parameters import load_schema
+from dexhot.scratch import make_scratch
+
+ARGUMENTS = (
+    Argument(
+        "reference",
+        "",
+        "file of the Reference to track, or of a Demonstration with one (default: the shipped lift of a box)",
+    ),
+    Argument(
+        "rig",
+        "sim",
+        "what is tracked on: sim, the embedded rig; sim-wire, one behind the real drivers' wires; real, the lab's",
+        choices=RIGS,
+    ),
+    Argument("leap_port", "", "serial port of the hand (real: default the only USB adapter; sim-wire: its own)"),
+    Argument("franka_host", "", "network address of the arm (real: needed; sim-wire: default one of this machine's)"),
+    Argument("scale", 1.0, "sim-wire: seconds of the world's time per second, at most; less where that is too fast"),
+    Argument(
+        "controller",
+        "playback",
+        "kinematic (the reference's targets), playback (a demonstration, object-relative), mpc (sampling)",
+        choices=("kinematic", "playback", "mpc"),
+    ),
+    Argument("speed", 1.0, "share of the demonstration's speed; 0.1 for first motions on a real rig"),
+    Argument("policy", "", "file that the controller deploys; for playback a Demonstration (default: `reference`)"),
+    Argument("record", "true", "true: record to a new folder of runs/, false: do not, else the folder to record to"),
+    Argument("min_free", 1.0, "refuse to start with less space than this on the recording's disk, GB"),
+    Argument("loop", False, "start the clip again when it ends, with a marked reset of the rig"),
+    Argument("exit_when_done", False, "take the graph down when the clip has ended"),
+    Argument("duration", 0.0, "take the graph down after this many seconds of tracking; 0: never"),
+    Argument("lead", 0.05, "s by which the fingers' shaped targets lead; 0.05 undoes the shaper's lag"),
+    Argument("camera", False, "render the rig's RGB-D camera and publish it at 30 Hz"),
+    Argument("view", False, "show the live scene in the browser"),
+    Argument("seed", 0, "seed of everything random: the rig's noise, the sampling controller"),
+    Argument(
+        "fifo_priority", 0, "SCHED_FIFO priority (1 to 99) of the control path's processes; 0: ordinary scheduling"
+    ),
+    PARAMETERS,
+)
+
+UNHURRIED = {"ramp": "controller", "fade": "controller", "lead_in": "supervisor"}  # s, longer where `speed` is less
+PLAYS = ("playback", "mpc")  # controllers that deploy a demonstration
+PATIENT = 1.5  # s that a simulated rig's supervisor may be silent: it shares the machine with a physics engine
+
+
+def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
+    """The twins of arm and hand live in the rig's process, because they share its MuJoCo world; real drivers do not."""
+    clock = {"use_sim_time": arguments["rig"] != "real"}  # the simulated rigs' /clock
+    found = [
+        *rig_processes(arguments),
+        Process("tracker", (NodeSpec("object_filter"), NodeSpec("controller"), NodeSpec("shaper"))),
+        Process("supervisor", (NodeSpec("supervisor", clock),)),
+    ]
+    if arguments["record"] != "false":
+        found.append(Process("recorder", (NodeSpec("recorder", {"fifo_priority": 0}),)))
+    if arguments["view"]:
+        found.append(Process("viewer", (NodeSpec("viewer", {"fifo_priority": 0}),), vital=False))
+    return tuple(found) if arguments["rig"] != "real" else tuple(replace(process, vital=False) for process in found)
+
+
+def prepare(arguments: dict[str, Any]) -> Prepared:
+    """Check reference and policy and copy them into the run's folder, from where the nodes read them."""
+    from dexhot.retargeting.placement import require_reach  # MuJoCo and mink, which the other graphs do without
+
+    check_rig(arguments)
+    record, recorded = arguments["record"], arguments["record"] != "false"
+    if recorded:
+        require_new(record)
+        require_place(runs_dir() if record == "true" else record, arguments["min_free"], "record")
+    task = load_task(arguments["reference"], arguments["policy"], arguments["controller"])
+    check_hand(arguments["rig"], task.reference.hand)
+    speed = arguments["speed"]
+    if speed != 1.0:
+        task = task.at_speed(speed)
+    require_reach(task.reference)
+    warnings = task.doubts() if arguments["controller"] in PLAYS else []
+    if warnings and arguments["rig"] == "real":
+        warnings.append("this is a real arm: read the above before you call /safety/start.")
+    folder = new_run_folder("real_track", task.reference.name, record) if recorded else make_scratch()
+    names = [node.name for process in processes(arguments) for node in process.nodes]
+    watched = [name for name in names if name not in ("supervisor", "viewer")]
+    write_run(folder, "real_track", arguments, task, warnings)
+    values: dict[str, Any] = {"bag": str(folder / "bag"), "required_nodes": watched, "hand": task.reference.hand}
+    if speed != 1.0:
+        values |= {name: load_schema(node)[name].default / speed for name, node in UNHURRIED.items()}
+    if arguments["rig"] != "real":  # a real arm waits for a person: /safety/start
+        values |= {"auto_start": True, "supervisor_timeout": PATIENT}
+    return Prepared(folder, task.write(folder) | values, recorded, tuple(warnings))
+
+
+REAL_TRACK = Graph(
+    "real_track",
+    "track a human demonstration with the Franka arm and the LEAP hand",
+    ARGUMENTS,
+    processes,
+    prepare,
+)

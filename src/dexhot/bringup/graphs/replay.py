@@ -1,0 +1,109 @@
+"""replay: a recorded run through its controller alone, whose commands are compared; or the topics of any bag.
+
+A run has the journal of what its controller was given: it is replayed through the controller, in that order. Any other
+bag (a capture, one of librealsense's recorder) is played: its topics, at its pace, with its time on /clock.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from dexhot.bringup.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process, read_parameters
+from dexhot.bringup.run_folder import load_task
+from dexhot.data.bags import topics
+from dexhot.errors import DexhotError
+from dexhot.ros.core import live_rig
+from dexhot.ros.record.bag_contents import check_playable
+from dexhot.ros.record.playback import JOURNAL, check_bag, find_bag
+from dexhot.scratch import make_scratch
+
+ARGUMENTS = (
+    Argument("bag", "", "folder of a run or a capture, or a bag; also a .db3 of librealsense's recorder"),
+    Argument(
+        "what",
+        "auto",
+        "controller: its inputs, and compare its commands; topics: play them; auto: by what the bag has",
+        choices=("auto", "controller", "topics"),
+    ),
+    Argument("topics", "", "topics to play, with commas between; a bag that lacks one is refused (default: all)"),
+    Argument("loop", False, "play the topics again and again"),
+    Argument(
+        "controller",
+        "recorded",
+        "the controller to replay; another than the recorded one answers: what would it have done?",
+        choices=("recorded", "kinematic", "playback", "mpc"),
+    ),
+    Argument("reference", "", "file of the Reference (default: the run's copy)"),
+    Argument("policy", "", "file that the controller deploys (default: the run's copy)"),
+    Argument(
+        "rate", 0.0, "pace relative to the recording; 0: as fast as the controller takes its inputs, topics as recorded"
+    ),
+    Argument("tolerance", 1e-6, "largest difference of commands that counts as equal, rad or m"),
+    PARAMETERS,
+)
+
+
+def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
+    """The controller's parameters are those of the recorded run."""
+    if not through_controller(arguments):
+        return (Process("player", (NodeSpec("bag_player"),)),)
+    controller = NodeSpec("controller", {"use_sim_time": True, "speakers": ["player"]})
+    return (Process("controller", (controller,)), Process("player", (NodeSpec("player"),)))
+
+
+def prepare(arguments: dict[str, Any]) -> Prepared:
+    """Check that the bag has what the controller needs before anything starts."""
+    if not arguments["bag"]:
+        raise DexhotError("no bag given; write bag:=FOLDER of a run, e.g. runs/20260101-120000-real_track-duck.")
+    live_rig.require_none()
+    bag, run_folder = find_bag(arguments["bag"])
+    if not through_controller(arguments):
+        wanted = [topic for topic in arguments["topics"].split(",") if topic]
+        check_playable(bag, wanted)
+        return Prepared(
+            make_scratch(), {"source": str(bag.resolve()), "play": wanted, "pace": arguments["rate"] or 1.0}
+        )
+    check_bag(bag)
+    recorded = read_parameters(str(run_folder / "parameters.yaml"))["controller"] if run_folder else {}
+    controller = arguments["controller"]
+    if controller == "recorded":
+        controller = recorded.get("controller")
+        if controller is None:
+            raise DexhotError(f"{bag} has no run.json beside it that names its controller; give controller:=NAME.")
+    reference = arguments["reference"] or _copy(run_folder, "reference.npz")
+    policy = arguments["policy"] or _copy(run_folder, "demonstration.npz")
+    task = load_task(reference, policy, controller)
+    folder = make_scratch()
+    values = recorded | {
+        **task.write(folder),
+        "controller": controller,
+        "exit_when_done": False,
+        "duration": 0.0,
+        "source": str(bag.resolve()),
+        "report": str(folder / "replay.json"),
+        "token": recorded.get("token", ""),  # the player's safety states are the recorded ones
+    }
+    return Prepared(folder, values)
+
+
+def through_controller(arguments: dict[str, Any]) -> bool:
+    """Whether the bag is replayed through the controller: asked for, a run's, or it has the controller's journal."""
+    if arguments["what"] != "auto":
+        return arguments["what"] == "controller"
+    if arguments["topics"] or not arguments["bag"]:
+        return not arguments["topics"]
+    chosen = arguments["controller"] != "recorded" or arguments["reference"] or arguments["policy"]
+    bag, run_folder = find_bag(arguments["bag"])
+    return bool(chosen) or run_folder is not None or JOURNAL in topics(bag)
+
+
+def _copy(run_folder: Path | None, name: str) -> str:
+    return str(run_folder / name) if run_folder and (run_folder / name).is_file() else ""
+
+
+REPLAY = Graph(
+    "replay",
+    "replay a recorded run's inputs through its controller, or the topics of any bag",
+    ARGUMENTS,
+    processes,
+    prepare,
+)

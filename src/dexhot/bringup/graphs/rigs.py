@@ -1,0 +1,83 @@
+"""The rigs that a graph can track on: which processes each needs, and where arm and hand are found.
+
+sim       the embedded rig: world and twins of the drivers in one process
+sim-wire  one world behind both wires, at an address and a path of this ROS domain; the real drivers in processes
+real      the lab's arm and hand: the same drivers, and no world; the object's pose comes from outside
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from dexhot.bringup.graph import GraphError, NodeSpec, Process
+from dexhot.robots.joint_table import joint_table
+
+RIGS = ("sim", "sim-wire", "real")
+ON_THE_WIRE = {  # what a simulated far end may take longer for than a real one, on a machine that is busy
+    "leap_driver": {"slack": 0.06, "use_sim_time": True},
+    "franka_driver": {"realtime": False, "frozen_timeout": 1.0, "use_sim_time": True},
+}
+LEAP = ("leap_right", "leap_left")
+STARTING = 60.0  # s that the drivers wait for a simulated rig to be there
+STATE_RATE = 200.0  # Hz of the joint states of real devices: each 60 Hz frame finds one
+
+
+def rig_processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
+    """The processes of `arguments["rig"]`."""
+    rig = arguments["rig"]
+    if rig == "sim":
+        return (Process("rig", (NodeSpec("rig"), NodeSpec("leap_driver"), NodeSpec("franka_driver"))),)
+    leap, franka = wires(arguments)
+    real = {"rig": "real", "rate": STATE_RATE}
+    hand, arm = real | {"port": leap}, real | {"address": franka}
+    if rig == "real":
+        node = NodeSpec("rig", target="dexhot.ros.rig.real_rig_node:RealRigNode", schema="real_rig")
+    else:
+        hand |= ON_THE_WIRE["leap_driver"] | {"connect_for": STARTING}
+        arm |= ON_THE_WIRE["franka_driver"] | {"connect_for": STARTING}
+        served = {"leap_port": leap, "franka_host": franka, "patience": 0.2, "loop": False}
+        node = NodeSpec("rig", served, target="dexhot.ros.rig.wire_rig_node:WireRigNode", schema="rig")
+    return (
+        Process("rig", (node,)),
+        Process("leap", (NodeSpec("leap_driver", hand),)),
+        Process("franka", (NodeSpec("franka_driver", arm),)),
+    )
+
+
+def wires(arguments: dict[str, Any]) -> tuple[str, str]:
+    """Path of the servo bus and address of the arm; those of a simulated rig are its ROS domain's own."""
+    leap, franka = arguments["leap_port"], arguments["franka_host"]
+    if arguments["rig"] == "sim-wire":
+        domain = int(os.environ.get("ROS_DOMAIN_ID") or 0)
+        leap = leap or str(Path(tempfile.gettempdir()) / f"dexhot-leap-{os.getuid()}-{domain}")
+        franka = franka or f"127.1.{domain}.1"
+    return leap, franka
+
+
+def check_rig(arguments: dict[str, Any]) -> None:
+    """Raises GraphError for what this rig cannot do."""
+    rig = arguments["rig"]
+    if rig == "real" and not arguments["franka_host"]:
+        raise GraphError("rig:=real needs the arm's network address: franka_host:=ADDRESS, as in http://ADDRESS/desk.")
+    if rig != "sim" and arguments["loop"]:
+        raise GraphError(f"loop:=true needs rig:=sim: on rig:={rig} nobody puts the robot back where the clip begins.")
+    if rig == "real" and arguments["camera"]:
+        raise GraphError("camera:=true renders a simulated rig; with rig:=real start the cameras with `capture`.")
+
+
+def check_hand(rig: str, hand: str) -> None:
+    """Raises GraphError for a hand whose motors no driver here speaks to, also for one that a hand.yaml describes.
+
+    One of a LEAP hand has its joints, with the motors that the driver knows.
+    """
+    if rig != "sim" and motors(hand) not in [motors(leap) for leap in LEAP]:
+        raise GraphError(
+            f"rig:={rig} drives a LEAP hand ({', '.join(LEAP)}, or a hand.yaml with their joints and motors), the "
+            f"reference is for {hand}: use rig:=sim."
+        )
+
+
+def motors(hand: str) -> list[tuple[str, int, int, float]]:
+    """Name, motor and its convention for each joint, in the driver's order. Raises NotFoundError, FileFormatError."""
+    return [(j.name, j.motor_id, j.sign, j.zero) for j in joint_table(hand)]

@@ -1,0 +1,180 @@
+"""Parametric demonstrations with an object of the library: where a hand can grasp it from above, as it rests."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.spatial import ConvexHull
+
+from dexhot.data.types import HandObjectTrajectory
+from dexhot.datasets.human_hand import keypoints
+from dexhot.datasets.parametric import (
+    KINDS,
+    OPENING,
+    SIDES,
+    SPANNED,
+    Grasp,
+    demonstrate,
+    mirrored,
+    reach_around,
+    require_choice,
+)
+from dexhot.errors import DexhotError
+from dexhot.geometry.poses import compose, inverse, make_pose, transform
+from dexhot.geometry.rotations import quat_rotate, rotvec_to_quat
+from dexhot.geometry.sdf import ConvexUnion
+from dexhot.objects.asset import ObjectAsset
+
+WIDTH = (0.015, 0.08)  # m between thumb and fingers that a hand of the demonstrations spans
+BEST_WIDTH = 0.055  # m
+HEIGHT = 0.02  # m: of lower objects the fingertips, which are thick, cannot take hold above the table
+DEPTHS = (1.0, 0.75, 0.5)  # of the most that a fingertip is below the top
+DEEPEST = 0.036  # m below the top: the palm stays above it
+WRIST_ABOVE = 0.086  # m, of the contacts
+YAWS = np.arange(0.0, 2 * np.pi, np.pi / 18)
+SPREADS = ((0.022, 0.0, -0.022), (0.018, 0.0, -0.018), (0.011, -0.011), (0.009, -0.009))  # m, of fingers along y
+STEEPEST = np.array([1.1, 0.4])  # slope of the surface under a finger, along y and z
+ASKEW = 0.4  # slope along y at the middle: more is no grasp across
+STEP = 0.002  # m, over which a slope is taken
+INSIDE = 0.004  # m by which the middle of a bone may be inside the object
+OPENINGS = (OPENING, 0.018, 0.012, 0.008)  # m from the surface, of each fingertip before it closes
+
+
+@dataclass
+class Place:
+    """Where the fingertips could be, in the grasp frame of a resting object."""
+
+    grasp_T_mesh: np.ndarray  # (7,)
+    thumb: np.ndarray  # (3,) m
+    fingers: np.ndarray  # (n, 3) m, from the index finger on
+    cost: float  # m
+
+    def tips(self, gap: float) -> dict[int, np.ndarray]:
+        """Contacts by digit, `gap` m off the surface."""
+        off = np.array([gap, 0.0, 0.0])
+        return {0: self.thumb - off} | {digit: point + off for digit, point in enumerate(self.fingers, 1)}
+
+
+def generate_with(kind: str, asset: ObjectAsset, seed: int = 0, side: str = "right") -> HandObjectTrajectory:
+    """`parametric.generate` with an object of the library: it begins in the likeliest of its resting poses in which a
+    hand can grasp it from above. Raises NotFoundError for another kind or side, DexhotError for an object that a hand
+    cannot grasp, with its sizes and the hand's."""
+    require_choice("kind of demonstration", kind, KINDS)
+    require_choice("side", side, SIDES)
+    grasp, grasp_T_mesh, height = plan_object_grasp(asset, side)
+    trajectory = demonstrate(kind, grasp, height, np.random.default_rng(seed))
+    trajectory.name = f"generated/{kind}-{asset.name.replace('/', '_')}-{seed}"
+    trajectory = trajectory if side == "right" else mirrored(trajectory)
+    pose = compose(trajectory.object_pose, grasp_T_mesh)
+    provenance = {"generator": "parametric", "seed": seed, "object": asset.name}
+    return replace(trajectory, object_name=asset.name, object_pose=pose, provenance=provenance)
+
+
+def plan_object_grasp(asset: ObjectAsset, side: str = "right") -> tuple[Grasp, np.ndarray, float]:
+    """A grasp of the object, the pose (7,) grasp_T_mesh of the frame that it is in, and the object's height there, m.
+
+    For the left hand the grasp is a right hand's of the object's mirror image in y, and grasp_T_mesh the object's own.
+    Raises DexhotError where there is none.
+    """
+    if not len(asset.resting_poses):
+        raise DexhotError(f"{asset.name} has no resting pose to begin in; add it again with `dexhot object add`.")
+    rests = [Rest(asset, pose, -1.0 if side == "left" else 1.0) for pose in asset.resting_poses]
+    for rest in rests:
+        for place in rest.places():
+            grasp = reach_around(place.tips, place.thumb[2] + WRIST_ABOVE, OPENINGS)
+            if grasp.miss < SPANNED and clear(grasp, rest.solid(place)):
+                return grasp, place.grasp_T_mesh, rest.height
+    raise DexhotError(f"{asset.name} cannot be grasped from above by one hand: {why_not(rests)}")
+
+
+class Rest:
+    """An object as it rests, around its centre of mass; `mirror` -1 sees it in a mirror, in y of the grasp frame."""
+
+    def __init__(self, asset: ObjectAsset, pose: np.ndarray, mirror: float):
+        self.asset, self.pose, self.mirror = asset, pose, mirror
+        self.planes = [ConvexHull(transform(pose, vertices)).equations for vertices, _ in asset.pieces]
+        z = transform(pose, asset.corners)[:, 2]
+        self.height = float(np.ptp(z))
+        self.origin = np.array([*transform(pose, asset.center_of_mass)[:2], z.min() + self.height / 2])
+        self.narrowest = np.inf  # m, of all yaws
+
+    def solid(self, place: Place) -> ConvexUnion:
+        """The object, or its mirror image, in the frame of `place`."""
+        mirror = [1.0, self.mirror, 1.0]
+        return ConvexUnion([(transform(place.grasp_T_mesh, v) * mirror, None) for v, _ in self.asset.pieces])
+
+    def places(self) -> list[Place]:
+        """The best place at each depth at which fingertips find two opposite sides that a hand spans, best first."""
+        depth = min(DEEPEST, self.height / 2)
+        found = []
+        for z in [self.height / 2 - share * depth for share in DEPTHS]:
+            here = [place for yaw in YAWS for place in self._places_at(yaw, z)]
+            found += [min(here, key=lambda place: place.cost)] if here else []
+        return sorted(found, key=lambda place: place.cost)
+
+    def _places_at(self, yaw: float, z: float) -> Iterator[Place]:
+        turn = rotvec_to_quat(np.array([0.0, 0.0, yaw]))
+        y = np.array(sorted({y for spread in SPREADS for y in spread} | {0.0}))
+        beside = STEP * np.array([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]])  # in y and z
+        lines = np.stack([y[:, None] + beside[:, 0], z + np.tile(beside[:, 1], (len(y), 1))], axis=-1)
+        ends = self._ends(turn, lines)  # (y, 5, 2)
+        widths = dict(zip(y, ends[:, 0, 1] - ends[:, 0, 0]))
+        if widths[0.0] > 0:
+            self.narrowest = min(self.narrowest, widths[0.0])
+        if self.height < HEIGHT or not WIDTH[0] <= widths[0.0] <= WIDTH[1]:
+            return
+        with np.errstate(invalid="ignore"):  # beside the object
+            slopes = np.abs(ends[:, [2, 4]] - ends[:, [1, 3]]) / (2 * STEP) / STEEPEST[:, None]
+        slopes[y == 0.0, 0] *= STEEPEST[0] / ASKEW
+        steep = dict(zip(y, np.nan_to_num(slopes, nan=np.inf).max(axis=(1, 2))))
+        sides = dict(zip(y, ends[:, 0]))
+        frame = make_pose(self.origin, turn)
+        for spread in SPREADS:
+            slope = max(steep[y] for y in (0.0, *spread))
+            if slope <= 1.0:
+                fingers = np.array([[sides[y][1], y, z] for y in spread])
+                cost = abs(widths[0.0] - BEST_WIDTH) + 0.01 * slope + 0.5 * float(np.ptp(fingers[:, 0]))
+                cost += 0.02 * (3 - len(spread))
+                yield Place(compose(inverse(frame), self.pose), np.array([sides[0.0][0], 0.0, z]), fingers, cost)
+
+    def _ends(self, turn: np.ndarray, lines: np.ndarray) -> np.ndarray:
+        """The lowest and the highest x (..., 2) of the object, which thumb and fingers meet first, on lines (..., 2) at
+        y and z of the grasp frame turned by `turn`; (inf, -inf) beside it."""
+        flat = lines.reshape(-1, 2)
+        start = np.column_stack([np.zeros(len(flat)), self.mirror * flat[:, 0], flat[:, 1]])
+        points, along = self.origin + quat_rotate(turn, start), quat_rotate(turn, np.array([1.0, 0.0, 0.0]))
+        ends = np.tile([np.inf, -np.inf], (len(flat), 1))
+        for planes in self.planes:
+            steepness = planes[:, :3] @ along
+            steepness[np.abs(steepness) < 1e-9] = 1e-9  # as good as parallel
+            cut = -(points @ planes[:, :3].T + planes[:, 3]) / steepness
+            low = np.where(steepness < 0, cut, -np.inf).max(axis=1)
+            high = np.where(steepness > 0, cut, np.inf).min(axis=1)
+            hit = low < high
+            ends[hit, 0] = np.minimum(ends[hit, 0], low[hit])
+            ends[hit, 1] = np.maximum(ends[hit, 1], high[hit])
+        return ends.reshape(*lines.shape[:-1], 2)
+
+
+def clear(grasp: Grasp, solid: ConvexUnion) -> bool:
+    """Whether the bones of the open and of the closed hand stay out of the object."""
+    points = keypoints(np.array([grasp.wrist] * 2), np.array([grasp.open, grasp.closed]))
+    bones = [(base + i, base + i + 1) for base in (1, 5, 9, 13, 17) for i in range(3)]
+    middles = np.stack([(points[:, a] + points[:, b]) / 2 for a, b in bones], axis=1)
+    return bool(solid.distance(middles)[0].min() > -INSIDE)
+
+
+def why_not(rests: list[Rest]) -> str:
+    """For a person: the sizes, and what a hand needs."""
+    high, narrow = max(rest.height for rest in rests), min(rest.narrowest for rest in rests)
+    if high < HEIGHT:
+        return f"it is {100 * high:.1f} cm high as it rests, and fingertips need {100 * HEIGHT:.0f} cm above the table."
+    spans = f"a hand spans {100 * WIDTH[0]:.1f} to {100 * WIDTH[1]:.1f} cm"
+    if narrow > WIDTH[1]:
+        return f"across its centre of mass it is at least {100 * narrow:.1f} cm wide as it rests, and {spans}."
+    if narrow < WIDTH[0]:
+        return f"across its centre of mass it is {100 * narrow:.1f} cm wide as it rests, and {spans}."
+    return (
+        f"its sides offer no two opposite places for thumb and fingers in any of its {len(rests)} resting poses "
+        f"({spans}, its narrowest width is {100 * narrow:.1f} cm); record a demonstration of a person instead."
+    )

@@ -1,0 +1,17 @@
+"""How far an observed object is from where a reference has it, as the hand must care: up to the object's symmetry."""
+
+import numpy as np
+
+from dexhot.geometry import single
+from dexhot.geometry.equivalents import smallest_turn
+from dexhot.objects.asset import Symmetry
+
+
+def object_offset(symmetry: Symmetry, expected: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The rigid motion from pose `expected` to `observed` (7,): the centre (3,) it turns about, where the reference has
+    it, the centre's shift (3,) m and the turn (3,) as a rotation vector, the smallest of those that look the same.
+    """
+    center = np.asarray(symmetry.center, float)
+    about = expected[:3] + single.rotate(expected[3:], center)
+    shift = observed[:3] + single.rotate(observed[3:], center) - about
+    return about, shift, smallest_turn(symmetry, expected[3:], observed[3:])

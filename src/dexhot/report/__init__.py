@@ -1,0 +1,1 @@
+"""Pages, plots and videos of what was recorded or simulated."""

@@ -1,0 +1,110 @@
+"""What a rollout did in each frame: tracking errors, heights and phases, for the plots and the viewer.
+
+The numbers that judge a run come from `dexhot.evaluation.metrics`; these curves are made from the same definitions.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dexhot.data.types import Reference, Rollout
+from dexhot.evaluation.add_s import add_s
+from dexhot.evaluation.metrics import HELD, LIFT
+from dexhot.geometry.equivalents import reduced_angle
+from dexhot.geometry.poses import lowest
+from dexhot.geometry.rotations import quat_angle
+from dexhot.objects.asset import ObjectAsset
+from dexhot.robots.wrist import palm_poses
+
+
+@dataclass(frozen=True)
+class Span:
+    """A phase from `start` to `end`, s. `style` names its colour, `label` is what is written on it."""
+
+    start: float
+    end: float
+    style: str
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Per frame (T,): errors against the reference, heights of the object's lowest point, and phases."""
+
+    time: np.ndarray  # s
+    object_cm: np.ndarray
+    object_deg: np.ndarray
+    judged_cm: np.ndarray  # of a symmetric object ADD-S and the symmetry-reduced angle; else the two above
+    judged_deg: np.ndarray
+    wrist_cm: np.ndarray
+    wrist_deg: np.ndarray
+    finger_deg: np.ndarray  # mean over the finger joints
+    height_cm: np.ndarray  # lowest point above the table
+    reference_height_cm: np.ndarray
+    penetration_mm: np.ndarray
+    reference_phase: np.ndarray  # of str: "approach", "contact", "lifted", "release"
+    phase: np.ndarray  # of str: "approach", "contact", "held", "lost", "release"
+
+
+def compute_series(rollout: Rollout, asset: ObjectAsset) -> Series:
+    """Errors and phases of every frame of `rollout`, which moved `asset`."""
+    ref = rollout.reference
+    distance = 100 * np.linalg.norm(rollout.object_pose[:, :3] - ref.object_pose[:, :3], axis=1)
+    angle = np.degrees(quat_angle(ref.object_pose[:, 3:], rollout.object_pose[:, 3:]))
+    judged, judged_angle = distance, angle
+    if asset.symmetry.kind != "none":
+        judged = 100 * add_s(asset, rollout.object_pose, ref.object_pose)
+        reduced = reduced_angle(asset.symmetry, rollout.object_pose[:, 3:], ref.object_pose[:, 3:])
+        judged_angle = np.degrees(reduced)
+    height, ref_height = (lowest(clip.object_pose, asset.corners) for clip in (rollout, ref))
+    ref_lifted = ref_height > ref_height[0] + LIFT
+    palm, ref_palm = (palm_poses(ref.base_quat, clip.q) for clip in (rollout, ref))
+    return Series(
+        time=np.asarray(rollout.time, float) - float(rollout.time[0]),
+        object_cm=distance,
+        object_deg=angle,
+        judged_cm=judged,
+        judged_deg=judged_angle,
+        wrist_cm=100 * np.linalg.norm(palm[:, :3] - ref_palm[:, :3], axis=1),
+        wrist_deg=np.degrees(quat_angle(ref_palm[:, 3:], palm[:, 3:])),
+        finger_deg=np.degrees(np.abs(rollout.q[:, 6:] - ref.q[:, 6:]).mean(axis=1)),
+        height_cm=100 * (height - ref.table_height),
+        reference_height_cm=100 * (ref_height - ref.table_height),
+        penetration_mm=1000 * np.maximum(rollout.penetration, 0.0),
+        reference_phase=_reference_phases(ref, ref_lifted),
+        phase=_phases(rollout, ref_lifted, judged),
+    )
+
+
+def spans(time: np.ndarray, labels: np.ndarray, names: dict[str, str] | None = None) -> list[Span]:
+    """Runs of equal labels (T,) as spans meeting half way between frames; of those in `names` (label -> text) only."""
+    edges = np.flatnonzero(labels[1:] != labels[:-1]) + 1
+    out = []
+    for first, end in zip([0, *edges], [*edges, len(labels)]):
+        label = str(labels[first])
+        if names is not None and label not in names:
+            continue
+        start = time[0] if first == 0 else (time[first - 1] + time[first]) / 2
+        stop = time[-1] if end == len(labels) else (time[end - 1] + time[end]) / 2
+        out.append(Span(float(start), float(stop), label, (names or {}).get(label, label)))
+    return out
+
+
+def _phases(rollout: Rollout, ref_lifted: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """What happened: while the reference is lifted the object is held or lost; else fingertips touch it or not."""
+    touching = rollout.tip_contact.any(axis=1)
+    after = np.maximum.accumulate(touching | ref_lifted)
+    phase = np.where(touching, "contact", np.where(after, "release", "approach")).astype(object)
+    held = ~np.asarray(rollout.table_contact, bool) & (distance < HELD)
+    phase[ref_lifted] = np.where(held, "held", "lost")[ref_lifted]
+    return phase
+
+
+def _reference_phases(ref: Reference, lifted: np.ndarray) -> np.ndarray:
+    """What was meant: approach, contact around the object's motion, lifted, release."""
+    touching = (ref.contact > 0.5).any(axis=1)
+    frames = np.arange(len(ref.q))
+    touching |= (frames >= ref.grasp_start) & (frames <= ref.grasp_end)
+    phase = np.where(touching, "contact", np.where(frames > ref.grasp_start, "release", "approach")).astype(object)
+    phase[lifted] = "lifted"
+    return phase

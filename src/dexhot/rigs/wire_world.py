@@ -1,0 +1,177 @@
+"""One MuJoCo world behind two wires: the arm speaks libfranka's network protocol, the hand its servo bus on a pty.
+
+The scene is the embedded rig's, with what the real devices bring instead of the benchmark's servos: the arm takes the
+torques that its client computes at 1 kHz, and the fingers are driven by the simulated servos' own PD (servo.py), whose
+gains and current limit are what the driver wrote into their registers. Contact reaches both, and the object.
+
+The world's time is the arm's cycles, 1 ms each. The servos' watchdogs count it too, so all clocks on the far side of
+the wires are one, however fast it runs. `cycle` waits for the answer of the arm's client: on a machine that is too
+slow, time itself is slow.
+"""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from dexhot.errors import DexhotError, MissingExtraError
+from dexhot.hardware.dynamixel.bus import ServoBus
+from dexhot.hardware.dynamixel.plant import Drive
+from dexhot.objects.asset import ObjectAsset
+from dexhot.rigs.embedded import ARM, EmbeddedWorld
+from dexhot.rigs.world_plant import WorldPlant
+from dexhot.robots.joint_table import joint_table
+from dexhot.robots.robot_hand import RobotHand
+from dexhot.simulation.physics import Physics
+from dexhot.simulation.scene import Scene, arm_scene
+
+CYCLE = 1e-3  # s, of the arm's control loop
+ARMATURE = (0.195, 0.195, 0.195, 0.195, 0.074, 0.074, 0.074)  # kg m2, the FR3's rotors at the joints (MuJoCo Menagerie)
+HOLD_STIFFNESS = np.array([600.0, 600.0, 600.0, 600.0, 350.0, 250.0, 150.0])  # N m/rad, of the arm left to itself
+HOLD_DAMPING = np.array([50.0, 50.0, 50.0, 50.0, 30.0, 25.0, 15.0])  # N m s/rad
+EXCHANGE = 2  # cycles between looks at what the servos are told
+PATIENCE = 0.05  # s that a cycle waits for the client's torques
+SLIP = 0.05  # s behind its schedule from which the world's time slips
+
+
+def wire_scene(hand: RobotHand, obj: ObjectAsset, physics: Physics, table_height: float = 0.0) -> Scene:
+    """The arm scene in steps of the arm's cycle, its actuators torque motors for the arm.
+
+    Contacts keep the stiffness that they have at the benchmark's step: MuJoCo bounds their time constant by two steps.
+    """
+    solref = (max(physics.solref[0], 2 * physics.timestep), *physics.solref[1:])
+    scene = arm_scene(hand, obj, replace(physics, timestep=CYCLE, substeps=1, solref=solref), table_height=table_height)
+    model, arm = scene.model, slice(0, ARM)
+    model.actuator_gainprm[arm, 0], model.actuator_biasprm[arm, 1:3] = 1.0, 0.0
+    model.actuator_ctrlrange[arm] = np.stack([-np.array(physics.arm.force), physics.arm.force], -1)
+    model.dof_armature[scene.v_address[arm]] = ARMATURE
+    mujoco.mj_setConst(model, mujoco.MjData(model))
+    return scene
+
+
+class WireWorld(EmbeddedWorld):
+    """A world of `wire_scene` served at network address `address` and pty `port`, while the block runs.
+
+    `scale`: seconds of its time per second, at most; `measured_scale()`: what it really was since the last call.
+    Raises MissingExtraError without franky-sim, DexhotError when the address is taken.
+    """
+
+    def __init__(self, scene: Scene, address: str, port: str | Path, scale: float = 1.0):
+        super().__init__(scene)
+        try:
+            from dexhot.rigs.wire_arm import ArmServer, WireArm
+        except ModuleNotFoundError as e:
+            raise MissingExtraError("the simulated Franka arm", "dev") from e
+        self.address, self.port, self.scale = address, str(port), scale
+        self.arm = WireArm(scene.model, self.data, HOLD_STIFFNESS, HOLD_DAMPING)
+        self.server = ArmServer(self.arm, [address])
+        assert scene.hand is not None
+        self.plant = WorldPlant(scene.model, self.data, joint_table(scene.hand.name))
+        self.bus: ServoBus | None = None
+        self.notes: list[str] = []  # what happened in the world that nobody could see over the wires
+        self.cycles = 0
+        self.slipped = 0.0  # s of real time that the world did not keep up with
+        self._due: float | None = None
+        self._since = (time.monotonic(), 0)
+        self._held: np.ndarray | None = None
+
+    @property
+    def time(self) -> float:
+        """s of the world's time."""
+        return self.cycles * CYCLE
+
+    def open(self) -> None:
+        """Serve; nothing moves but in `cycle`. Raises DexhotError when the address is taken."""
+        try:
+            self.server.init()
+        except OSError as e:
+            raise DexhotError(f"{self.address}:1337 is taken: does another rig run in this ROS domain?") from e
+        self.bus = ServoBus(self.plant, link=self.port, clock=lambda: self.time)
+        self.bus.__enter__()
+
+    def close(self) -> None:
+        """Both wires go."""
+        if self.bus is not None:
+            self.bus.__exit__()
+            self.bus = None
+        self.server.reset_state()
+        self.server.cleanup()
+
+    def __enter__(self) -> "WireWorld":
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def reset(self, q: np.ndarray, object_pose: np.ndarray, hold_object: bool = False) -> None:
+        """As the embedded world, before anything is connected: servos without torque, the arm holding itself."""
+        super().reset(q, object_pose, hold_object)
+        self.data.ctrl[:ARM] = 0.0
+        self.plant.advance(0.0, Drive(*np.zeros((4, len(q) - ARM))))
+        self.plant.exchange()
+
+    def put_object(self, pose: np.ndarray, hold: bool) -> None:
+        """Put the object (7,) somewhere, at rest, whatever the robot does; `hold` keeps it there until `release`."""
+        d, s = self.data, self.scene
+        d.qpos[s.object_qpos], d.qvel[s.object_dof] = pose, 0.0
+        self._held = pose.copy() if hold else None
+
+    def cycle(self) -> None:
+        """One cycle of the arm, when it is due, or as soon as its client has answered the one before."""
+        self._pace()
+        self.server.cycle_begin()
+        d, s = self.data, self.scene
+        if self.cycles % EXCHANGE == 0:
+            self.plant.exchange()
+        mujoco.mj_step(s.model, d)
+        if self._held is not None:
+            d.qpos[s.object_qpos], d.qvel[s.object_dof] = self._held, 0.0
+        self.cycles += 1
+        reflexes = self.server.reflexes
+        self.server.cycle_end(PATIENCE)
+        if self.server.reflexes > reflexes:
+            self.notes.append(self._describe_reflex())
+
+    def run_until(self, end: float) -> None:
+        """Cycles up to this time of the world, s."""
+        while self.time < end - 0.5 * CYCLE:
+            self.cycle()
+
+    def step(self) -> None:
+        """Nothing moves in a tick, but its physics must be sound."""
+        d = self.data
+        if not np.isfinite(d.qpos).all() or d.warning[mujoco.mjtWarning.mjWARN_BADQACC].number:
+            raise DexhotError("the rig's physics diverged; start it again.")
+
+    def measured_scale(self) -> float:
+        """Seconds of the world's time per second, since the last call."""
+        now, (then, cycles) = (time.monotonic(), self.cycles), self._since
+        self._since = now
+        return (now[1] - cycles) * CYCLE / max(now[0] - then, 1e-9)
+
+    def _describe_reflex(self) -> str:
+        """Which joint felt too much, and what presses hardest."""
+        m, d, felt = self.scene.model, self.data, self.server.felt
+        joint = int(np.argmax(np.abs(felt) / self.server.reflex_at))
+        force, strongest = np.zeros(6), (0.0, "nothing any more")
+        for i in range(d.ncon):
+            mujoco.mj_contactForce(m, d, i, force)
+            pair = sorted(m.geom(g).name for g in d.contact[i].geom)
+            strongest = max(strongest, (float(force[0]), " on ".join(pair)))
+        return (
+            f"reflex of the arm: {self.scene.joint_names[joint]} felt {abs(felt[joint]):.0f} N m; "
+            f"{strongest[1]} presses with {strongest[0]:.0f} N"
+        )
+
+    def _pace(self) -> None:
+        now = time.monotonic()
+        self._due = now if self._due is None else self._due + CYCLE / self.scale
+        late = now - self._due
+        if late < 0:
+            time.sleep(-late)
+        elif late > SLIP:
+            self._due += late
+            self.slipped += late

@@ -1,0 +1,43 @@
+"""The fingers of a MuJoCo scene behind the simulated servos, so that contact reaches them.
+
+The scene's finger actuators become the servos' own law: gains, torque limits and targets are written into the model.
+Whoever steps the world calls `exchange` between two steps; the bus, in its own thread, never touches the world.
+"""
+
+import mujoco
+import numpy as np
+
+from dexhot.hardware.dynamixel.plant import Drive
+from dexhot.robots.joints import Joint
+
+
+class WorldPlant:
+    """A Plant: the joints of a world that are named as `joints` are."""
+
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, joints: tuple[Joint, ...]):
+        self.model, self.data = model, data
+        self.sign = np.array([j.sign for j in joints], float)
+        self.zero = np.array([j.zero for j in joints])
+        ids = [model.joint(j.name).id for j in joints]
+        self.q_address, self.v_address = model.jnt_qposadr[ids], model.jnt_dofadr[ids]
+        of_joint = {int(model.actuator_trnid[a, 0]): a for a in range(model.nu)}
+        self.actuators = np.array([of_joint[i] for i in ids])
+        self._drive: Drive | None = None
+        self.exchange()
+
+    def advance(self, dt: float, drive: Drive) -> None:
+        """The world's time is its own: the drive waits for its next step."""
+        self._drive = drive
+
+    def exchange(self) -> None:
+        """The servos' drive into the world, its joints' state to the servos."""
+        m, d, a, drive = self.model, self.data, self.actuators, self._drive
+        if drive is not None:
+            m.actuator_gainprm[a, 0] = drive.stiffness
+            m.actuator_biasprm[a, 1], m.actuator_biasprm[a, 2] = -drive.stiffness, -drive.damping
+            m.actuator_forcelimited[a] = True
+            m.actuator_forcerange[a] = np.stack([-drive.limit, drive.limit], -1)
+            d.ctrl[a] = self.sign * (drive.target - self.zero)
+        self.angle = self.sign * d.qpos[self.q_address] + self.zero
+        self.velocity = self.sign * d.qvel[self.v_address]
+        self.torque = self.sign * d.actuator_force[a]

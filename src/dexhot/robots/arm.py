@@ -1,0 +1,33 @@
+"""The FR3 arm, and the arm with a hand on its flange. World frame: the arm's base, z up."""
+
+import mujoco
+import numpy as np
+
+from dexhot.geometry.poses import compose, make_pose
+from dexhot.paths import share_dir
+from dexhot.robots.joints import shipped_joints
+from dexhot.robots.mjcf import to_spec
+from dexhot.robots.model import RobotModel, read_model
+from dexhot.robots.robot_hand import RobotHand
+
+FR3_JOINTS = tuple(f"fr3_joint{i}" for i in range(1, 8))
+FR3_HOME = np.array([0.0, -np.pi / 4, 0.0, -3 * np.pi / 4, 0.0, np.pi / 2, np.pi / 4])  # (7,) rad, flange down
+FLANGE_SITE = "fr3_flange"
+
+
+def fr3_model() -> RobotModel:
+    """The numbers of urdf/fr3/fr3.yaml; link 0 stands in the world frame."""
+    return read_model(share_dir() / "urdf" / "fr3" / "fr3.yaml")
+
+
+def fr3_spec() -> mujoco.MjSpec:
+    """A new spec of the bare arm: root body "fr3_link0", joints FR3_JOINTS, site "fr3_flange"."""
+    return to_spec(fr3_model(), shipped_joints("fr3"))
+
+
+def arm_hand_spec(hand: RobotHand) -> mujoco.MjSpec:
+    """A new spec of the arm with `hand` on its flange, where `hand.mount` places the palm. Names stay unchanged."""
+    spec = fr3_spec()
+    flange = spec.site(FLANGE_SITE)
+    hand.add_to(spec, flange.parent, compose(make_pose(flange.pos, flange.quat), hand.mount))
+    return spec

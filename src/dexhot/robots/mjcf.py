@@ -1,0 +1,94 @@
+"""A RobotModel as a MuJoCo MjSpec: kinematics, inertias, shapes and joint ranges.
+
+Contact parameters, armature and actuators belong to the physics (config/physics.yaml) and are added by the scene.
+"""
+
+from collections.abc import Iterable
+
+import mujoco
+import numpy as np
+
+from dexhot.geometry.poses import IDENTITY
+from dexhot.robots.joints import Joint
+from dexhot.robots.model import Primitive, RobotModel, children
+
+COLLISION_GROUP, VISUAL_GROUP = 3, 2  # group 3 is hidden by MuJoCo's viewers and renderer unless asked for
+_TYPES = {
+    "box": mujoco.mjtGeom.mjGEOM_BOX,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
+    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+}
+
+
+def to_spec(model: RobotModel, joints: Iterable[Joint]) -> mujoco.MjSpec:
+    """The model as a spec with one root body, ranges from `joints`."""
+    spec = mujoco.MjSpec()
+    spec.modelname = model.name
+    spec.compiler.degree = False
+    add_model(spec, spec.worldbody, model, joints)
+    return spec
+
+
+def add_model(
+    spec: mujoco.MjSpec, parent, model: RobotModel, joints: Iterable[Joint], pose: np.ndarray = IDENTITY
+) -> None:
+    """Add the model's bodies below `parent`, a body of `spec`, the root at `pose` (7,), and its couplings.
+
+    Bodies are named as the links, collision geoms "{link}_{i}", visual ones "{link}_visual_{i}". Gravity is compensated
+    on every body: the arm's controller does so, and the benchmark defines it for the hand.
+    """
+    _add_body(parent, model, model.root, {joint.name: joint for joint in joints}, pose)
+    for name, joint in model.joints.items():
+        if joint.mimic:
+            coupling = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1=name, name2=joint.mimic.joint)
+            coupling.objtype = mujoco.mjtObj.mjOBJ_JOINT
+            coupling.data[:2] = joint.mimic.offset, joint.mimic.multiplier
+
+
+def strip_prefix(spec: mujoco.MjSpec, prefix: str) -> None:
+    """Take off the prefix that MuJoCo wants for an attached spec, from the names and from what refers to them."""
+    named = [(element, "name") for element in (*spec.bodies, *spec.joints, *spec.sites, *spec.geoms)]
+    named += [(equality, key) for equality in spec.equalities for key in ("name1", "name2")]
+    named += [(exclude, key) for exclude in spec.excludes for key in ("bodyname1", "bodyname2")]
+    for element, key in named:
+        setattr(element, key, getattr(element, key).removeprefix(prefix))
+
+
+def _add_body(parent, model: RobotModel, name: str, table: dict[str, Joint], pose: np.ndarray):
+    link = model.links[name]
+    xx, xy, xz, _, yy, yz, _, _, zz = link.inertia.ravel()
+    body = parent.add_body(name=name, gravcomp=1.0, pos=pose[:3], quat=pose[3:])
+    body.mass, body.ipos, body.explicitinertial = link.mass, link.com, True
+    body.fullinertia = [xx, yy, zz, xy, xz, yz]
+    for i, shape in enumerate(link.collision):
+        _add_geom(body, f"{name}_{i}", shape, group=COLLISION_GROUP)
+    for i, shape in enumerate(link.visual):
+        _add_geom(body, f"{name}_visual_{i}", shape, group=VISUAL_GROUP, contype=0, conaffinity=0)
+    for site, position in link.sites.items():
+        body.add_site(name=site, pos=position, size=[0.003, 0.003, 0.003], group=4)
+    for joint in children(model, name):
+        child = _add_body(body, model, joint.child, table, joint.pose)
+        row = joint.mimic or table[joint.name]
+        child.add_joint(
+            name=joint.name,
+            type=mujoco.mjtJoint.mjJNT_HINGE,
+            axis=joint.axis,
+            limited=mujoco.mjtLimited.mjLIMITED_TRUE,
+            range=[row.lower, row.upper],
+        )
+    return body
+
+
+def _add_geom(body, name: str, shape: Primitive, **options) -> None:
+    halves = [s / 2 for s in shape.size] if shape.kind == "box" else [shape.size[0], *(s / 2 for s in shape.size[1:])]
+    body.add_geom(
+        name=name,
+        type=_TYPES[shape.kind],
+        size=[*halves, 0.0, 0.0][:3],
+        pos=shape.pose[:3],
+        quat=shape.pose[3:],
+        rgba=shape.color,
+        mass=0.0,
+        **options,
+    )

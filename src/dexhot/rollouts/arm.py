@@ -1,0 +1,199 @@
+"""The live chain without ROS: object filter -> controller -> shaper -> arm IK -> the embedded rig, tick by tick.
+
+The nodes run the same classes in the same order; `run_offline` is what they do when no message is late.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import mujoco
+import numpy as np
+
+from dexhot.control.controllers import Controller, HandState, Tracker
+from dexhot.control.kinematics import PalmKinematics
+from dexhot.control.shaper import CommandShaper
+from dexhot.data.types import RATE, Reference, Rollout
+from dexhot.errors import UnreachableError
+from dexhot.geometry import single
+from dexhot.objects.asset import ObjectAsset
+from dexhot.objects.library import load_object
+from dexhot.retargeting.arm_ik import ArmIK
+from dexhot.retargeting.placement import POSITION_TOLERANCE, ROTATION_TOLERANCE
+from dexhot.rigs.embedded import ARM, EmbeddedWorld
+from dexhot.robots.arm import FR3_HOME
+from dexhot.robots.robot_hand import RobotHand, load_hand
+from dexhot.robots.wrist import wrist_to_palm
+from dexhot.safety.machine import Limits
+from dexhot.simulation.backend import STATE, MujocoSimulator
+from dexhot.simulation.physics import Physics
+from dexhot.simulation.scene import arm_scene, perturbed
+from dexhot.tracking.object_filter import FilterOptions, ObjectFilter
+
+
+@dataclass(frozen=True)
+class ChainOptions:
+    """What the nodes' parameters say, in one place. Times in s."""
+
+    ramp: float = 0.5  # from the measured pose to the reference's first
+    settle: float = 0.2  # before the ramp
+    look_ahead: int = 0  # frames
+    hand_lead: float = 0.05  # kv/kp of the fingers: undoes the shaper's lag
+    wrist_lead: float = 0.0
+    position_noise: float = 0.0  # m, sigma of the measured object position
+    rotation_noise: float = 0.0  # rad
+    seed: int = 0
+
+
+@dataclass
+class Tick:
+    """The state at one tick, and the target that answers it (zeros before the ramp)."""
+
+    index: int  # frame of the reference
+    state: np.ndarray  # the simulator's
+    arm_q: np.ndarray
+    q: np.ndarray  # (6+n,) hand vector
+    object_pose: np.ndarray
+    target: np.ndarray
+
+
+def start_joints(ik: ArmIK, reference: Reference) -> np.ndarray:
+    """(7+n,) arm and fingers at the reference's first pose. Raises UnreachableError when the arm cannot get there."""
+    palm = wrist_to_palm(reference.q[0, :6], reference.base_quat)
+    arm_q, position, rotation = ik.reach(palm, FR3_HOME)
+    if position > POSITION_TOLERANCE or rotation > ROTATION_TOLERANCE:
+        raise UnreachableError(
+            f"{reference.name}: at the first frame the palm stays {1e3 * position:.0f} mm and "
+            f"{np.degrees(rotation):.0f} deg off; place the reference in front of the arm (`dexhot retarget` does)."
+        )
+    return np.concatenate([arm_q, reference.q[0, 6:]])
+
+
+def measured_pose(pose: np.ndarray, position_noise: float, rotation_noise: float, rng: np.random.Generator):
+    """A pose (7,) as a tracker with this noise would see it."""
+    if not (position_noise or rotation_noise):
+        return pose.copy()
+    turn = single.exp(rng.normal(0.0, rotation_noise, 3))
+    return np.concatenate([pose[:3] + rng.normal(0.0, position_noise, 3), single.multiply(turn, pose[3:])])
+
+
+def displaced(pose: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """A pose (7,) moved by offset (x m, y m, yaw rad) in the world, turned about its own origin."""
+    turn = single.exp((0.0, 0.0, offset[2]))
+    return np.concatenate([pose[:2] + offset[:2], pose[2:3], single.multiply(turn, pose[3:])])
+
+
+class Follower:
+    """From targets to what arm and hand are driven with: shaper, arm kinematics and the drivers' limits."""
+
+    def __init__(self, hand: RobotHand, base_quat: np.ndarray, physics: Physics, options: ChainOptions):
+        self.shaper = CommandShaper(hand, base_quat, physics, options.hand_lead, options.wrist_lead)
+        self.hand_limits, self.arm_limits = Limits.of(hand.name), Limits.of("fr3")
+        self.hand_q: np.ndarray | None = None  # (n,) the last command, none before the first target
+        self.arm_q = np.zeros(ARM)
+
+    def drive(self, world: EmbeddedWorld, target: np.ndarray, joints: np.ndarray) -> None:
+        """One tick's `target` (6+n,); `joints` (7+n,) are the measured ones, where the first command starts."""
+        if self.hand_q is None:
+            self.shaper.reset(target, joints[:ARM])
+            self.hand_q, self.arm_q = joints[ARM:], joints[:ARM]
+        command = self.shaper.step(target)
+        self.hand_q = self.hand_limits.apply(command.hand_q, self.hand_q, 1.0 / RATE)
+        self.arm_q = self.arm_limits.apply(command.arm_q, self.arm_q, 1.0 / RATE)
+        world.drive_hand(self.hand_q)
+        world.drive_arm(self.arm_q, command.arm_qd, command.arm_torque)
+
+
+def run_ticks(
+    world: EmbeddedWorld,
+    reference: Reference,
+    controller: Controller,
+    hand: RobotHand,
+    options: ChainOptions,
+    object_pose: np.ndarray | None = None,
+    follower: Follower | None = None,
+) -> Iterator[Tick]:
+    """Play one clip; yields every tick from the first on. The object begins at `object_pose`, or where it should.
+
+    follower: a new one, for callers that look into it between ticks.
+    """
+    physics = world.scene.physics
+    follower = follower or Follower(hand, reference.base_quat, physics, options)
+    kinematics, rng = PalmKinematics(hand), np.random.default_rng(options.seed)
+    first = reference.object_pose[0] if object_pose is None else object_pose
+    world.reset(start_joints(follower.shaper.ik, reference), first, hold_object=True)
+    obj = world.scene.object
+    filtered = ObjectFilter(FilterOptions(), obj.symmetry if obj else None)
+    tracker = Tracker(controller, physics, options.ramp, options.look_ahead)
+    before = round((options.settle + options.ramp) * RATE)
+    tracker.begin(before / RATE)
+    simulator = MujocoSimulator(world.scene)
+    state = np.empty(simulator.state_size)
+    for k in range(before + len(reference.q)):
+        stamp = k / RATE
+        if k:
+            world.step()
+        if k == before:
+            world.release()
+        mujoco.mj_getState(world.scene.model, world.data, state, STATE)
+        joints = world.joints()[0]
+        q = kinematics.hand_vector(joints[:ARM], joints[ARM:], reference.base_quat, reference.q[0])
+        pose = world.object_pose()
+        seen = measured_pose(pose, options.position_noise, options.rotation_noise, rng)
+        filtered.update(stamp, seen)
+        target = tracker.step(stamp, filtered.state(), HandState(stamp, q))
+        yield Tick(
+            k - before,
+            state.copy(),
+            joints[:ARM].copy(),
+            q,
+            pose.copy(),
+            np.zeros_like(q) if target is None else target,
+        )
+        if target is not None:
+            follower.drive(world, target, joints)
+
+
+def run_offline(
+    reference: Reference,
+    controller: Controller,
+    physics: Physics,
+    options: ChainOptions | None = None,
+    hand: RobotHand | None = None,
+    obj: ObjectAsset | None = None,
+    friction: float = 1.0,
+    mass: float = 1.0,
+    object_offset: np.ndarray | None = None,
+) -> Rollout:
+    """Track `reference` on the arm rig. Returns a Rollout of kind "arm", its metrics not yet computed.
+
+    The reference must be placed within the arm's reach (retargeting.placement). `friction` and `mass` scale the
+    world's; `object_offset` (x m, y m, yaw rad) moves the object from where the reference has it, about its origin.
+    """
+    options = options or ChainOptions()
+    hand, obj = hand or load_hand(reference.hand), obj or load_object(reference.object_name)
+    scene = arm_scene(hand, obj, physics, table_height=reference.table_height)
+    scene.model = perturbed(scene, friction, mass)
+    world = EmbeddedWorld(scene)
+    start = reference.object_pose[0] if object_offset is None else displaced(reference.object_pose[0], object_offset)
+    ticks = [t for t in run_ticks(world, reference, controller, hand, options, start) if t.index >= 0]
+    contacts = MujocoSimulator(world.scene).contacts(np.stack([t.state for t in ticks]))
+    q = np.stack([t.q for t in ticks])
+    q[:, 3:6] = np.unwrap(q[:, 3:6], axis=0)
+    return Rollout(
+        name=f"{reference.name} on the arm rig",
+        reference=reference,
+        kind="arm",
+        time=reference.time,
+        q=q,
+        command=np.stack([t.target for t in ticks]),
+        object_pose=np.stack([t.object_pose for t in ticks]),
+        penetration=contacts.penetration,
+        table_contact=contacts.table_contact,
+        tip_contact=contacts.tip_contact,
+        arm_q=np.stack([t.arm_q for t in ticks]),
+        provenance={
+            "physics": physics.version,
+            "chain": asdict(options),
+            "controller": type(controller).__name__.lower(),
+        },
+    )

@@ -1,0 +1,245 @@
+"""A run's bag -> Rollout of kind "live": what arm, hand and object did at the reference's frames.
+
+Frame i is the tick stamped t0 + i / 60, t0 being what /safety/state announced. Contacts and overlap are not recorded:
+they are computed with the collision of the arm scene at the recorded joint positions and object pose.
+"""
+
+import json
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from dexhot.data import bags
+from dexhot.data.files import load
+from dexhot.data.types import RATE, Reference, Rollout
+from dexhot.errors import FileFormatError
+from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_xyz_angles
+from dexhot.objects.asset import ObjectAsset
+from dexhot.objects.library import load_object
+from dexhot.robots.arm import FR3_JOINTS
+from dexhot.robots.robot_hand import RobotHand, load_hand
+from dexhot.simulation.backend import MujocoSimulator
+from dexhot.simulation.physics import load_physics
+from dexhot.simulation.scene import Scene, arm_scene
+
+SAFETY, TRUTH, POSE = "/safety/state", "/rig/object", "/object/pose"
+ARM, HAND, TARGET = "/franka/joint_states", "/leap/joint_states", "/tracker/target"
+JOINTS = "sensor_msgs/msg/JointState"
+NEEDED = {
+    SAFETY: "diagnostic_msgs/msg/DiagnosticArray",
+    POSE: "geometry_msgs/msg/PoseWithCovarianceStamped",
+    ARM: JOINTS,
+    HAND: JOINTS,
+    TARGET: JOINTS,
+}
+TICK_NS = 1e9 / RATE
+TOLERANCE = 0.25  # of a tick: a stamp further from its frame belongs to no frame
+FREE_TOLERANCE = 1.5  # of a tick, on a real rig: its sensors do not tick together, and the nearest row is a frame's
+ALLOWED_GAP = 3  # frames in a row that may be missing from a bag
+
+
+@dataclass
+class Series:
+    """Stamped rows of one topic, in the order of their stamps."""
+
+    stamps: list[int]  # ns
+    rows: list[np.ndarray]
+
+
+@dataclass
+class Episode:
+    """One clip of a run: the stamp of frame 0, and how tracking ended."""
+
+    t0: int  # ns
+    end: int  # ns, of the state that followed; where none did, half a tick after the last row
+    reason: str
+
+
+def live_rollout(run: str | Path, episode: int = 0, part: bool = False) -> Rollout:
+    """The rollout of the `episode`-th clip that was tracked to its end, its metrics not yet computed.
+
+    `run`: a run's folder, with bag/ and reference.npz, or that bag, or its file; what is lost of a damaged bag is
+    provenance["bag_damage"]. `part`: where no clip was, what there is of the last one, beside
+    as much of its reference; provenance["stopped"] is then the reason why it ended. Raises FileFormatError when the bag
+    lacks topics or frames, or holds no such clip, with the reason why tracking ended.
+    """
+    bag, folder = bags.locate(run), bags.run_folder(run, holds="reference.npz")
+    if folder is None:
+        raise FileFormatError(
+            f"{run} is not a recorded run: it has no bag/ beside reference.npz, as `dexhot up real_track` makes. A bag "
+            "alone does not say what was to be tracked: `dexhot replay` plays it, `dexhot bag info` describes it."
+        )
+    run = folder
+    reference = load(run / "reference.npz", Reference)
+    series, episodes, damage = read_bag(bag, reference)
+    complete = [e for e in episodes if frames_tracked(e) >= len(reference.q)]
+    stopped = {}
+    if part and episodes and not complete:
+        reference, stopped = until(reference, frames_tracked(episodes[-1]), run), {"stopped": episodes[-1].reason}
+        chosen, episode = episodes[-1], len(episodes) - 1
+    elif episode >= len(complete):
+        why = "; ".join(e.reason for e in episodes if e not in complete) or "tracking never started"
+        hint = " `dexhot report` shows it as far as it came." if episodes and not complete else ""
+        hint += bags.because(damage)
+        raise FileFormatError(f"{run} holds {len(complete)} clips tracked to the end, not {episode + 1}: {why}.{hint}")
+    else:
+        chosen = complete[episode]
+    hand, obj = load_hand(reference.hand), load_object(reference.object_name)
+    tolerance = FREE_TOLERANCE if of_real_rig(run) else TOLERANCE
+    rows = {
+        topic: frames(s, chosen.t0, len(reference.q), topic, tolerance)
+        for topic, s in series.items()
+        if topic != TRUTH or s.stamps
+    }
+    pose = rows.get(TRUTH, rows[POSE])
+    rollout = rebuild(reference, hand, obj, rows[ARM], rows[HAND], pose, rows[TARGET])
+    rollout.provenance = {"run": run.name, "episode": episode, "clips": len(complete), **stopped}
+    if damage:
+        rollout.provenance["bag_damage"] = damage
+    return rollout
+
+
+def frames_tracked(episode: Episode) -> int:
+    """How many of a clip's frames were due before it ended."""
+    return max(0, int(np.ceil((episode.end - episode.t0) / TICK_NS)))
+
+
+def until(reference: Reference, count: int, run: Path) -> Reference:
+    """The first `count` frames. Raises FileFormatError when they are too few to be a motion."""
+    if count < 2:
+        raise FileFormatError(f"{run}: tracking ended on the way to the clip's first frame; there is nothing to show.")
+    rows = {name: getattr(reference, name)[:count] for name in ("q", "target", "contact", "object_pose")}
+    start, end = (min(frame, count - 1) for frame in (reference.grasp_start, reference.grasp_end))
+    return replace(reference, **rows, grasp_start=start, grasp_end=end)
+
+
+def read_bag(bag: Path, reference: Reference) -> tuple[dict[str, Series], list[Episode], list[str]]:
+    """The stamped series that a rollout needs, the episodes, and what of the bag is lost."""
+    bags.require_topics(bag, NEEDED, "an evaluation")
+    names = {ARM: list(FR3_JOINTS), HAND: reference.joint_names[6:], TARGET: reference.joint_names}
+    series = {topic: Series([], []) for topic in (TRUTH, POSE, ARM, HAND, TARGET)}
+    episodes: list[Episode] = []
+    with bags.open_bag(bag) as reader:
+        for connection, _, data in reader.messages(c for c in reader.connections if c.topic in {*NEEDED, TRUTH}):
+            topic, message = connection.topic, bags.decode(connection, data)
+            if topic == SAFETY:
+                follow_safety(episodes, message)
+                continue
+            row = pose_row(message) if topic in (TRUTH, POSE) else joint_row(message, names[topic], topic)
+            series[topic].stamps.append(bags.stamp_ns(message))
+            series[topic].rows.append(row)
+        damage = reader.damage
+    if episodes and episodes[-1].end == np.iinfo(np.int64).max:
+        episodes[-1].end = max(max(s.stamps, default=0) for s in series.values()) + round(TICK_NS / 2)
+    for s in series.values():
+        order = np.argsort(s.stamps, kind="stable")
+        s.stamps, s.rows = [s.stamps[i] for i in order], [s.rows[i] for i in order]
+    return series, episodes, damage
+
+
+def follow_safety(episodes: list[Episode], message: Any) -> None:
+    """Begin an episode at a new t0, end the running one when tracking stops."""
+    if [status.name for status in message.status] != ["safety"]:
+        return  # somebody else's
+    status = message.status[0]
+    values = {v.key: v.value for v in status.values}
+    whole, _, part = values["t0"].partition(".")
+    t0 = int(whole) * 1_000_000_000 + int(part)
+    if status.message == "tracking":
+        if not episodes or episodes[-1].t0 != t0:
+            episodes.append(Episode(t0, np.iinfo(np.int64).max, "the recording ends before the clip does"))
+    elif episodes and episodes[-1].end == np.iinfo(np.int64).max:
+        episodes[-1].end, episodes[-1].reason = bags.stamp_ns(message), f"{status.message}: {values['reason']}"
+
+
+def of_real_rig(run: Path) -> bool:
+    """Whether a run's folder says that it was tracked on a lab's own rig."""
+    path = run / "run.json"
+    return path.is_file() and json.loads(path.read_text())["arguments"].get("rig") == "real"
+
+
+def frames(series: Series, t0: int, count: int, topic: str, tolerance: float = TOLERANCE) -> np.ndarray:
+    """(count, ...) the row of each frame: the nearest within `tolerance` ticks. A short gap is filled with the row
+    before. Raises FileFormatError for a long one.
+    """
+    rows: list[np.ndarray] = []
+    missing = 0
+    for i in range(count):
+        due = t0 + i * TICK_NS
+        near = slice(
+            bisect_left(series.stamps, due - tolerance * TICK_NS),
+            bisect_right(series.stamps, due + tolerance * TICK_NS),
+        )
+        found = near.start < near.stop
+        missing = 0 if found else missing + 1
+        if missing > ALLOWED_GAP or (not found and not rows):
+            raise FileFormatError(
+                f"{topic} was not recorded at frame {i} of {count} ({i / RATE:.2f} s); record the run again."
+            )
+        if found:
+            offsets = [abs(stamp - due) for stamp in series.stamps[near]]
+            rows.append(series.rows[near][int(np.argmin(offsets))])
+        else:
+            rows.append(rows[-1])
+    return np.stack(rows)
+
+
+def rebuild(
+    reference: Reference,
+    hand: RobotHand,
+    obj: ObjectAsset,
+    arm_q: np.ndarray,
+    hand_q: np.ndarray,
+    object_pose: np.ndarray,
+    command: np.ndarray,
+) -> Rollout:
+    """A Rollout from joint positions (T, 7), (T, n), object poses (T, 7) and targets (T, 6+n)."""
+    scene = arm_scene(hand, obj, load_physics(), table_height=reference.table_height)
+    simulator = MujocoSimulator(scene)
+    joints = np.concatenate([arm_q, hand_q], axis=1)
+    states = np.stack([simulator.initial_state(q, pose) for q, pose in zip(joints, object_pose)])
+    contacts = simulator.contacts(states)
+    return Rollout(
+        name=f"{reference.name} live",
+        reference=reference,
+        kind="live",
+        time=reference.time,
+        q=np.concatenate([wrist_joints(scene, joints, reference), hand_q], axis=1),
+        command=command,
+        object_pose=object_pose,
+        penetration=contacts.penetration,
+        table_contact=contacts.table_contact,
+        tip_contact=contacts.tip_contact,
+        arm_q=arm_q,
+    )
+
+
+def wrist_joints(scene: Scene, joints: np.ndarray, reference: Reference) -> np.ndarray:
+    """(T, 6) wrist joints of the palm at arm and finger joints (T, 7+n), unwrapped near the reference."""
+    data, palm = mujoco.MjData(scene.model), scene.model.body("palm").id
+    poses = np.zeros((len(joints), 7))
+    for t, q in enumerate(joints):
+        scene.set_joints(data, q)
+        mujoco.mj_kinematics(scene.model, data)
+        poses[t] = *data.xpos[palm], *data.xquat[palm]
+    angles = quat_to_xyz_angles(quat_multiply(quat_conjugate(reference.base_quat), poses[:, 3:]))
+    turns = np.round((angles - reference.q[:, 3:6]) / (2 * np.pi))
+    return np.concatenate([poses[:, :3], angles - 2 * np.pi * turns], axis=1)
+
+
+def pose_row(message: Any) -> np.ndarray:
+    """(7,) of a PoseWithCovarianceStamped."""
+    p, q = message.pose.pose.position, message.pose.pose.orientation
+    return np.array([p.x, p.y, p.z, q.w, q.x, q.y, q.z])
+
+
+def joint_row(message: Any, names: list[str], topic: str) -> np.ndarray:
+    """Positions in the order of `names`. Raises FileFormatError when one is not there."""
+    position = dict(zip(message.name, message.position))
+    if missing := [name for name in names if name not in position]:
+        raise FileFormatError(f"{topic} has no joint {', '.join(missing)}; the bag is of another robot.")
+    return np.array([position[name] for name in names])

@@ -1,0 +1,1 @@
+"""What every node stands on: the lifecycle base, parameters, QoS, messages, diagnostics, who may speak."""

@@ -1,0 +1,256 @@
+"""The base of every node: what rclpy's lifecycle nodes leave out.
+
+    class ShaperNode(DexhotNode):
+        def __init__(self) -> None:
+            super().__init__("shaper")                       # parameters: config/nodes/shaper.yaml
+
+        def setup(self) -> None:                             # configure: self.p is there; raise DexhotError to refuse
+            self.command = self.advertise(JointState, "/leap/command", "command")
+            self.subscribe(JointState, "/tracker/target", self.on_target, "command")
+            self.delay = self.latency("target_to_command")
+
+        def start(self) -> None: ...                         # activate: publishers are open, callbacks not yet
+        def on_target(self, message: JointState) -> None: ...  # only while active; an exception becomes a fault
+        def stop(self) -> None: ...                          # deactivate or fault: callbacks closed, publishers open
+        def teardown(self) -> None: ...                      # cleanup; what `advertise` etc. made goes by itself
+
+Each of the four may be absent; managed.py says what becomes of their exceptions. rclpy gates only publishers: this base
+gates subscriptions and loops too.
+Stamps are ROS time (`stamp`, `now`); loops and latencies are steady time. The node that knows that the work is done
+calls `finish`: its process ends with exit code 0 and the bring-up takes everything down.
+
+For exact replay the controller is a function of its parameters and of the messages its callbacks are given, in order:
+it is `journaled`, draws from a seeded generator, uses sample counts rather than time budgets, and reads no clock.
+"""
+
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.client import Client
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.lifecycle import LifecyclePublisher, LifecycleState
+from std_msgs.msg import Header
+
+from dexhot.ros.core import parameters
+from dexhot.ros.core.diagnostics import Histogram, ProcessMonitor, TickMonitor, status_message
+from dexhot.ros.core.managed import ManagedNode
+from dexhot.ros.core.qos import publish_profile, subscribe_profile
+from dexhot.ros.core.refusals import Refusals, RefusedError
+from dexhot.ros.core.speakers import Speakers
+
+
+class DexhotNode(ManagedNode):
+    """A lifecycle node with described parameters, gated callbacks, measured loops, diagnostics and a heartbeat."""
+
+    journaled = False  # True: publish on /<node>/inputs what the callbacks were given, in order (see `subscribe`)
+
+    def __init__(self, name: str, schema: str | None = None, **options: Any) -> None:
+        super().__init__(name, **options)
+        self.schema = parameters.load_schema(schema or name)
+        parameters.declare(self, self.schema)
+        self.add_on_set_parameters_callback(self._validate)
+        self.add_post_set_parameters_callback(self._reload)
+        self.p = SimpleNamespace()
+        self.values: dict[str, object] = {}  # a node's own diagnostic values
+        self.warnings: dict[str, str] = {}  # key -> what; any makes the diagnostics WARN
+        self.refusals = Refusals()
+        self.ending = ""  # why its process is about to end: others need not take that for a death
+        self.speakers = Speakers(self)
+        self.finished = ""  # why this node's process may end
+        self.exit_code = 0
+        self._loops: dict[str, tuple[Any, TickMonitor]] = {}
+        self._latencies: dict[str, Histogram] = {}
+        self._made: list[tuple[Callable, Any]] = []  # (destroy, entity) of what setup made
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._process = ProcessMonitor()
+        self._journal: LifecyclePublisher | None = None
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", publish_profile("state"))
+        self._heartbeat = self.create_publisher(Header, "/heartbeat", publish_profile("state"))
+        rates = [self.get_parameter(f"{kind}_rate").value for kind in ("diagnostics", "heartbeat")]
+        self.create_timer(1.0 / rates[0], self.publish_diagnostics, clock=self._steady)
+        self.create_timer(1.0 / rates[1], self._beat, clock=self._steady)
+
+    def alive(self) -> bool:
+        """Whether to give a heartbeat; a node that is active but not ready yet may hold it back."""
+        return self.active
+
+    # What subclasses use
+
+    def now(self) -> float:
+        """ROS time in seconds."""
+        return self.get_clock().now().nanoseconds * 1e-9
+
+    def stamp(self) -> Time:
+        """ROS time as a message's stamp."""
+        return self.get_clock().now().to_msg()
+
+    def advertise(self, msg_type: type, topic: str, qos: str = "sensor") -> LifecyclePublisher:
+        """A publisher that is open while the node is active. `qos`: a name in ros/core/qos.py."""
+        publisher = self.create_lifecycle_publisher(msg_type, topic, publish_profile(qos))
+        self._made.append((self.destroy_lifecycle_publisher, publisher))
+        return publisher
+
+    def obey(self, msg_type: type, topic: str, callback: Callable, qos: str = "sensor") -> None:
+        """Subscribe to what motion depends on: only its one publisher is heard (ros/core/speakers.py).
+
+        Who also must stop by himself, asks `speakers.first()`.
+        """
+        self.speakers.watch(topic)
+        self.subscribe(msg_type, topic, callback, qos)
+
+    def subscribe(
+        self, msg_type: type, topic: str, callback: Callable, qos: str = "sensor", quiet: bool = False
+    ) -> None:
+        """Call `callback(message)` while the node is active; its exception is a fault, but for RefusedError: that is
+        said of the message alone, which is counted and named (ros/core/refusals.py).
+
+        Of a `journaled` node every message is first named on /<node>/inputs (Header: frame_id = topic, stamp = that of
+        the message), so that a replay can feed the same inputs in the same order; such messages must have a header.
+
+        quiet: no warning of publishers that offer less than `qos`, where another subscription hears them.
+        """
+        if self.journaled and self._journal is None:
+            self._journal = self.advertise(Header, f"/{self.get_name()}/inputs", "state")
+
+        def gated(message: Any) -> None:
+            if not self.active:
+                return
+            if topic in self.speakers.topics and (why := self.speakers.against(topic, message)):
+                return self.refuse_message(topic, why)
+            if self._journal is not None:
+                self._journal.publish(Header(stamp=getattr(message, "header", message).stamp, frame_id=topic))
+            self.hear(topic, callback, message)
+
+        events = SubscriptionEventCallbacks(use_default_callbacks=not quiet)
+        subscription = self.create_subscription(msg_type, topic, gated, subscribe_profile(qos), event_callbacks=events)
+        self._made.append((self.destroy_subscription, subscription))
+
+    def hear(self, topic: str, callback: Callable, message: Any) -> None:
+        """Give `message` to `callback`; one that it refuses changes nothing."""
+        try:
+            callback(message)
+        except RefusedError as e:
+            self.refuse_message(topic, str(e))
+        except Exception as e:
+            self.failed(callback, e)
+
+    def refuse_message(self, topic: str, why: str) -> None:
+        """Count and name a message that is not taken."""
+        if self.refusals.add(topic, why, time.monotonic()):
+            self.get_logger().warning(self.refusals.why(topic))
+
+    def loop(self, rate_hz: float, callback: Callable[[], None], name: str = "loop") -> None:
+        """Call `callback()` at `rate_hz` of steady time while active, and measure lateness and overruns.
+
+        Only the rig (or the hand driver) ticks at 60 Hz; others run on arriving messages, their loops are watchdogs.
+        """
+        monitor = TickMonitor(1.0 / rate_hz)
+
+        def tick() -> None:
+            if not self.active:
+                return
+            begin = time.monotonic()
+            monitor.tick(begin)
+            self.guarded(callback)
+            monitor.done(time.monotonic() - begin)
+
+        timer = self.create_timer(monitor.period, tick, clock=self._steady, autostart=False)
+        self._loops[name] = (timer, monitor)
+        self._made.append((self.destroy_timer, timer))
+
+    def latency(self, name: str) -> Histogram:
+        """A histogram of durations, published with the diagnostics: `self.latency("step").add(seconds)`."""
+        return self._latencies.setdefault(name, Histogram())
+
+    def serve(self, srv_type: type, name: str, callback: Callable) -> None:
+        """Serve `callback(request, response) -> response` while configured; its exception is a fault."""
+
+        def guarded(request: Any, response: Any) -> Any:
+            answer = self.guarded(callback, request, response)
+            return response if answer is None else answer
+
+        self._made.append((self.destroy_service, self.create_service(srv_type, name, guarded)))
+
+    def client(self, srv_type: type, name: str) -> Client:
+        """A client of a service; its answers are futures, which no callback may wait for."""
+        client = self.create_client(srv_type, name)
+        self._made.append((self.destroy_client, client))
+        return client
+
+    def absolute(self, node: str) -> str:
+        """The name of another node with our namespace."""
+        return f"{self.get_namespace().rstrip('/')}/{node}"
+
+    def finish(self, reason: str, code: int = 0) -> None:
+        """The node's work is done: its process ends with exit code `code`, and with it the whole graph."""
+        if not self.finished:
+            self.get_logger().info(f"finished: {reason}")
+            self.finished, self.exit_code = reason, code
+
+    # Lifecycle
+
+    def _configure(self, state: LifecycleState) -> None:
+        self.p = parameters.values(self, self.schema)
+        super()._configure(state)
+
+    def _activate(self, state: LifecycleState) -> None:
+        super()._activate(state)
+        for timer, monitor in self._loops.values():
+            monitor.restart(time.monotonic())
+            timer.reset()
+        for histogram in self._latencies.values():
+            histogram.reset()
+
+    def _close(self) -> None:
+        super()._close()
+        for timer, _ in self._loops.values():
+            timer.cancel()
+
+    def _destroy_entities(self) -> None:
+        for destroy, entity in reversed(self._made):
+            destroy(entity)
+        self._made.clear()
+        self._loops.clear()
+        self._latencies.clear()
+        self.speakers.forget()
+        self._journal = None
+
+    # Parameters
+
+    def _validate(self, changed: list) -> SetParametersResult:
+        reason = parameters.refusal(self.schema, changed, configured=self.state in ("inactive", "active"))
+        return SetParametersResult(successful=not reason, reason=reason)
+
+    def _reload(self, changed: list) -> None:
+        if self.state in ("inactive", "active"):
+            self.p.__dict__.update({p.name: p.value for p in changed if p.name in self.schema})
+
+    # Diagnostics
+
+    def publish_diagnostics(self) -> None:
+        """One DiagnosticStatus: ERROR on a fault, WARN with warnings, else OK; and all that was measured."""
+        level, message = DiagnosticStatus.OK, self.state if self.active else f"{self.state}: {self.resting}"
+        if warnings := [*self.warnings.values(), *self.refusals.warnings(time.monotonic())]:
+            level, message = DiagnosticStatus.WARN, "; ".join(warnings)
+        if self.fault_reason:
+            level, message = DiagnosticStatus.ERROR, self.fault_reason
+        found: dict[str, object] = {"state": self.state, **self._process.values()}
+        for name, (_, monitor) in self._loops.items():
+            found |= monitor.values(name, time.monotonic())
+        for name, histogram in self._latencies.items():
+            found |= histogram.values(name)
+        found |= self.refusals.values()
+        if self.ending:
+            found["ending"] = self.ending
+        self._diagnostics.publish(status_message(self.stamp(), self.get_name(), level, message, found | self.values))
+
+    def _beat(self) -> None:
+        """Alive and active, on /heartbeat; missed by the supervisor when process, executor or node stop."""
+        if self.alive():
+            self._heartbeat.publish(Header(stamp=self.stamp(), frame_id=self.get_name()))

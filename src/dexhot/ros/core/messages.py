@@ -1,0 +1,290 @@
+"""NumPy <-> ROS messages. Quaternions are wxyz on our side and xyzw in messages: this is where they turn round.
+
+Array fields are given as `array.array`: rclpy checks every element of a list in Python, and takes an array as it is.
+Messages come from anybody: what cannot be taken raises RefusedError, with what was wrong and what is expected.
+"""
+
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from geometry_msgs.msg import PoseWithCovarianceStamped, Transform
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
+
+from dexhot.geometry import single
+from dexhot.ros.core.refusals import RefusedError
+from dexhot.safety.machine import State
+from dexhot.tracking.object_filter import ObjectState
+
+WORLD_FRAME, OBJECT_FRAME = "world", "object"
+LATEST = 2**31 - 1  # s, of a stamp
+FAR = 10.0  # m from the world's origin, and m/s: no object is there, or as fast
+FAST = 1e3  # rad/s
+TURNED = 100.0  # rad, or m: no joint is there
+VARIANCE = 1e4  # m^2, rad^2: no measurement is so bad
+FLOOR = 1e-9 * np.eye(6)  # of a covariance that is singular
+UNIT = 0.01  # by which a quaternion's norm may differ from 1
+NAMED = 8  # joints of a message that are named when it is refused
+
+
+def seconds(stamp: Time) -> float:
+    """s."""
+    return stamp.sec + 1e-9 * stamp.nanosec
+
+
+def to_stamp(time: float) -> Time:
+    """Seconds -> stamp, to the microsecond: what a float of the present epoch can hold. Raises RefusedError."""
+    if not -LATEST < time < LATEST:
+        raise RefusedError(f"{time:g} s is no time that a stamp can hold.")
+    micro = round(time * 1e6)
+    return Time(sec=micro // 1_000_000, nanosec=micro % 1_000_000 * 1000)
+
+
+def doubles(x) -> array:
+    """A float array as message fields take it fastest."""
+    out = array("d")
+    out.frombytes(np.ascontiguousarray(x, np.float64).tobytes())
+    return out
+
+
+def bytes_array(x: np.ndarray) -> array:
+    """A byte array as message fields take it fastest."""
+    out = array("B")
+    out.frombytes(np.ascontiguousarray(x, np.uint8).tobytes())
+    return out
+
+
+def joint_state(names, stamp: Time, position, velocity=(), effort=()) -> JointState:
+    """A JointState from arrays in the order of `names`."""
+    message = JointState()
+    message.header.stamp = stamp
+    message.header.frame_id = WORLD_FRAME
+    message.name = names
+    message.position, message.velocity, message.effort = doubles(position), doubles(velocity), doubles(effort)
+    return message
+
+
+def positions(message: JointState, names: Sequence[str]) -> np.ndarray:
+    """The positions in the order of `names`; also what is not finite. Raises RefusedError for other joints."""
+    return _ordered(message, message.position, names)
+
+
+def velocities(message: JointState, names: Sequence[str]) -> np.ndarray:
+    """The velocities in the order of `names`; zero where the message has none."""
+    return _ordered(message, message.velocity, names) if message.velocity else np.zeros(len(names))
+
+
+def efforts(message: JointState, names: Sequence[str]) -> np.ndarray:
+    """The efforts in the order of `names`; zero where the message has none."""
+    return _ordered(message, message.effort, names) if message.effort else np.zeros(len(names))
+
+
+def measured(message: JointState, names: Sequence[str]) -> np.ndarray:
+    """The positions in the order of `names`, of joints that can be there. Raises RefusedError."""
+    q = _ordered(message, message.position, names)
+    if not all(-TURNED <= x <= TURNED for x in message.position):
+        bad = [name for name, x in zip(names, q) if not abs(x) <= TURNED]
+        raise RefusedError(f"no joint can be at {q[list(names).index(bad[0])]:g}: {_some(bad)}.")
+    return q
+
+
+def _ordered(message: JointState, values: Sequence[float], names: Sequence[str]) -> np.ndarray:
+    said = message.name
+    if len(said) == len(names) == len(values):
+        if list(said) == list(names):
+            return np.array(values)
+        if set(said) == set(names):
+            return np.array([values[said.index(name)] for name in names])
+    raise RefusedError(
+        f"a JointState of {len(said)} joints ({_some(said)}) with {len(values)} values; expected are "
+        f"{len(names)}: {_some(names)}."
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of `names`, in a sentence."""
+    return ", ".join(name[:40] for name in names[:NAMED]) + ", ..." * (len(names) > NAMED) or "none"
+
+
+def _fill_pose(pose, x: np.ndarray) -> None:
+    p, q = pose.position, pose.orientation
+    p.x, p.y, p.z, q.w, q.x, q.y, q.z = map(float, x)
+
+
+def _read_pose(pose) -> np.ndarray:
+    p, q = pose.position, pose.orientation
+    return np.array([p.x, p.y, p.z, q.w, q.x, q.y, q.z])
+
+
+def object_pose(stamp: Time, pose: np.ndarray, covariance: np.ndarray) -> PoseWithCovarianceStamped:
+    """world_T_mesh (7,) and its covariance (6, 6): position, then rotation about the world's axes."""
+    message = PoseWithCovarianceStamped()
+    message.header.stamp, message.header.frame_id = stamp, WORLD_FRAME
+    _fill_pose(message.pose.pose, pose)
+    message.pose.covariance = np.ravel(covariance)
+    return message
+
+
+def read_object_pose(message: PoseWithCovarianceStamped) -> tuple[np.ndarray, np.ndarray]:
+    """(7,) frame_T_mesh and its covariance (6, 6). Raises RefusedError. (ros/core/frames.py: the same in the world.)"""
+    covariance = np.reshape(message.pose.covariance, (6, 6))
+    if covariance.any():
+        check_covariance(covariance)
+    return rigid(_read_pose(message.pose.pose)), covariance
+
+
+def rigid(pose: np.ndarray) -> np.ndarray:
+    """`pose` (7,), which is a rigid motion. Raises RefusedError."""
+    x, y, z, *q = pose.tolist()  # plain floats: NumPy's calls would cost more than all the rest
+    norm = math.sqrt(sum(c * c for c in q))
+    if not (math.isfinite(x + y + z) and math.isfinite(norm)):
+        raise RefusedError("a pose is not finite.")
+    if abs(norm - 1.0) > UNIT:
+        raise RefusedError(f"a quaternion has the norm {norm:.3g}, not 1.")
+    return pose
+
+
+def near(pose: np.ndarray) -> np.ndarray:
+    """`pose` (7,) in the world, where an object can be. Raises RefusedError."""
+    if max(map(abs, pose[:3].tolist())) > FAR:
+        raise RefusedError(f"the object is more than {FAR:g} m away.")
+    return pose
+
+
+def check_covariance(covariance: np.ndarray) -> None:
+    """Raises RefusedError for what is no covariance (6, 6) of a measurement."""
+    if not np.abs(covariance).max() <= VARIANCE:
+        raise RefusedError(f"the covariance is not finite, or larger than {VARIANCE:g}.")
+    try:
+        np.linalg.cholesky(covariance + FLOOR)
+        symmetric = float(np.abs(covariance - covariance.T).max()) < 1e-6
+    except np.linalg.LinAlgError:
+        symmetric = False
+    if not symmetric:
+        raise RefusedError("the covariance is not symmetric and positive: zeros mean that it is not known.")
+
+
+def read_transform(transform: Transform) -> np.ndarray:
+    """(7,) parent_T_child. Raises RefusedError for what is no rigid motion."""
+    p, q = transform.translation, transform.rotation
+    return rigid(np.array([p.x, p.y, p.z, q.w, q.x, q.y, q.z]))
+
+
+def object_state(stamp: Time, state: ObjectState) -> Odometry:
+    """An ObjectState; as Odometry demands, the twist is in the child (mesh) frame."""
+    message = Odometry()
+    message.header.stamp, message.header.frame_id, message.child_frame_id = stamp, WORLD_FRAME, OBJECT_FRAME
+    _fill_pose(message.pose.pose, state.pose)
+    R = single.matrix(state.pose[3:])
+    linear, angular = message.twist.twist.linear, message.twist.twist.angular
+    linear.x, linear.y, linear.z = map(float, state.twist[:3] @ R)
+    angular.x, angular.y, angular.z = map(float, state.twist[3:] @ R)
+    turn = np.zeros((6, 6))
+    turn[:3, :3] = turn[3:, 3:] = R
+    message.pose.covariance = np.ravel(state.covariance[:6, :6])
+    message.twist.covariance = np.ravel(turn.T @ state.covariance[6:, 6:] @ turn)
+    return message
+
+
+def read_object_state(message: Odometry) -> ObjectState:
+    """The ObjectState of a message, its twist in the world again; pose-twist correlations are not carried.
+
+    Raises RefusedError for one in another frame, or of an object that cannot be so.
+    """
+    pose = check_object_state(message)
+    R = single.matrix(pose[3:])
+    linear, angular = message.twist.twist.linear, message.twist.twist.angular
+    twist = np.concatenate([R @ (linear.x, linear.y, linear.z), R @ (angular.x, angular.y, angular.z)])
+    turn = np.zeros((6, 6))
+    turn[:3, :3] = turn[3:, 3:] = R
+    covariance = np.zeros((12, 12))
+    covariance[:6, :6] = np.reshape(message.pose.covariance, (6, 6))
+    covariance[6:, 6:] = turn @ np.reshape(message.twist.covariance, (6, 6)) @ turn.T
+    return ObjectState(seconds(message.header.stamp), pose, twist, covariance)
+
+
+def check_object_state(message: Odometry) -> np.ndarray:
+    """The pose (7,) of an object's state. Raises RefusedError for another frame, or an object that cannot be so."""
+    frames = message.header.frame_id, message.child_frame_id
+    if frames != (WORLD_FRAME, OBJECT_FRAME):
+        said = " and ".join(repr(name[:40]) for name in frames)
+        raise RefusedError(f"an object's state is that of {OBJECT_FRAME!r} in {WORLD_FRAME!r}, not with frames {said}.")
+    v, w = message.twist.twist.linear, message.twist.twist.angular
+    speed, turning = math.hypot(v.x, v.y, v.z), math.hypot(w.x, w.y, w.z)
+    if not (speed <= FAR and turning <= FAST):
+        raise RefusedError("the object's twist is not finite, or faster than any object.")
+    return near(rigid(_read_pose(message.pose.pose)))
+
+
+def episode(kind: str, number: int, stamp: Time) -> Header:
+    """What marks a clip on /rig/episode; `kind` is start or end."""
+    return Header(stamp=stamp, frame_id=f"{kind} {number}")
+
+
+def read_episode(message: Header) -> tuple[str, int]:
+    """("start" or "end", number) of a mark on /rig/episode. Raises RefusedError."""
+    kind, _, number = message.frame_id.partition(" ")
+    if kind not in ("start", "end") or not (number.isascii() and number.isdecimal() and len(number) < 10):
+        raise RefusedError(f"{message.frame_id[:40]!r} marks no clip; expected is 'start N' or 'end N'.")
+    return kind, int(number)
+
+
+def number(text: str) -> float:
+    """A number of a diagnostic value. Raises RefusedError for what is none."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise RefusedError(f"{text[:40]!r} is no number.")
+    return found
+
+
+@dataclass(frozen=True)
+class Safety:
+    """What /safety/state says: the state, why, and the stamp (s) of the reference's frame 0 while tracking."""
+
+    state: State
+    reason: str = ""
+    t0: float = 0.0
+
+    @property
+    def moving(self) -> bool:
+        """Whether motion commands are accepted."""
+        return self.state is State.TRACKING
+
+
+STATES = {str(state): state for state in State}
+LEVELS = {State.HOLDING: DiagnosticStatus.WARN, State.FAULT: DiagnosticStatus.ERROR}
+
+
+def safety_state(safety: Safety, stamp: Time, token: str = "") -> DiagnosticArray:
+    """`stamp`: of the change; `token`: the bring-up's. The frame-0 stamp travels as a value, to the nanosecond."""
+    t0 = to_stamp(safety.t0)
+    values = [KeyValue(key="reason", value=safety.reason), KeyValue(key="t0", value=f"{t0.sec}.{t0.nanosec:09d}")]
+    level = LEVELS.get(safety.state, DiagnosticStatus.OK)
+    status = DiagnosticStatus(name="safety", message=str(safety.state), level=level, hardware_id=token, values=values)
+    message = DiagnosticArray(status=[status])
+    message.header.stamp = stamp
+    return message
+
+
+def read_safety_state(message: DiagnosticArray) -> Safety:
+    """The Safety of a message. Raises RefusedError for any other DiagnosticArray."""
+    if len(message.status) != 1 or message.status[0].name != "safety":
+        raise RefusedError(f"a safety state is one status called 'safety', not {len(message.status)} others.")
+    status = message.status[0]
+    values = {v.key: v.value for v in status.values}
+    if status.message not in STATES or "reason" not in values or "t0" not in values:
+        known = ", ".join(STATES)
+        raise RefusedError(f"{status.message[:40]!r} is no safety state with its reason and t0; one of {known}.")
+    t0 = number(values["t0"])
+    if abs(t0) > LATEST:
+        raise RefusedError(f"the clip's first frame cannot be at {t0:g} s.")
+    return Safety(STATES[status.message], values["reason"], t0)

@@ -1,0 +1,180 @@
+"""`dexhot_node NODE... --ros-args --params-file FILE`: several lifecycle nodes in one process with one executor.
+
+Exit code 0 when stopped by a signal or when a node finished, 1 when a node could not be brought up.
+"""
+
+import ctypes
+import gc
+import importlib
+import os
+import signal
+import sys
+import time
+from types import FrameType
+
+if __name__ == "__main__":  # until `spin` listens: a KeyboardInterrupt may get lost in the callbacks of an import
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import rclpy
+from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.experimental.events_executor import EventsExecutor
+from rclpy.lifecycle import LifecycleState
+from rclpy.signals import SignalHandlerOptions
+
+from dexhot.errors import DexhotError, NotFoundError
+from dexhot.hardware.real_time import make_real_time
+from dexhot.ros.core.base import DexhotNode
+
+NODES = {
+    "rig": "dexhot.ros.rig.rig_node:RigNode",
+    "leap_driver": "dexhot.ros.drivers.leap_driver_node:LeapDriverNode",
+    "franka_driver": "dexhot.ros.drivers.franka_driver_node:FrankaDriverNode",
+    "object_filter": "dexhot.ros.track.object_filter_node:ObjectFilterNode",
+    "controller": "dexhot.ros.track.controller_node:ControllerNode",
+    "shaper": "dexhot.ros.track.shaper_node:ShaperNode",
+    "supervisor": "dexhot.ros.supervise.supervisor_node:SupervisorNode",
+    "recorder": "dexhot.ros.record.recorder_node:RecorderNode",
+    "player": "dexhot.ros.record.player_node:PlayerNode",
+    "viewer": "dexhot.ros.show.viewer_node:ViewerNode",
+    "camera": "dexhot.ros.see.camera_node:CameraNode",
+    "capture": "dexhot.ros.record.capture_node:CaptureNode",
+    "bag_player": "dexhot.ros.record.bag_player_node:BagPlayerNode",
+}
+PR_SET_PDEATHSIG = 1
+LAST_WORDS = 0.02  # s in which the supervisor hears that we end as asked, before our claims are gone
+HOPELESS = 20  # exceptions of the executor in a row
+WAKE = 0.1  # s between looks at the stop flag; a Python signal handler cannot wake the executor
+
+
+def make_executor() -> Executor:
+    """The one switch: $DEXHOT_EXECUTOR, events (the default) or single (rclpy's SingleThreadedExecutor).
+
+    EventsExecutor hands over a message with a third of the CPU time. Its `spin` hangs when it is stopped (rclpy 7.1.5);
+    `spin_once` with a timeout, from the thread that also shuts it down, does not.
+    """
+    name = os.environ.get("DEXHOT_EXECUTOR", "events")
+    if name not in ("events", "single"):
+        raise NotFoundError("executor", name, ("events", "single"))
+    return EventsExecutor() if name == "events" else SingleThreadedExecutor()
+
+
+def make_node(name: str) -> DexhotNode:
+    """The node called `name` (a key of NODES, or "module:Class"). Raises NotFoundError."""
+    target = name if ":" in name else NODES.get(name)
+    if target is None:
+        raise NotFoundError("node", name, NODES)
+    module, kind = target.split(":")
+    return getattr(importlib.import_module(module), kind)()
+
+
+def bring_up(node: DexhotNode) -> bool:
+    """Configure and activate. The base has logged why when it fails."""
+    node.trigger_configure()
+    if node.state == "inactive":
+        node.trigger_activate()
+    return node.state == "active"
+
+
+def turn(executor: Executor, node: DexhotNode, failures: int) -> int:
+    """One turn of the executor, after `failures` in a row that raised; how many they are now.
+
+    Our callbacks are guarded, rclpy's own are not: a /clock before zero raises in every node that follows it.
+    """
+    try:
+        executor.spin_once(timeout_sec=WAKE)
+    except Exception as e:
+        if failures >= HOPELESS:
+            raise
+        node.refuse_message("rclpy", f"{type(e).__name__}: {e}")
+        return failures + 1
+    return 0
+
+
+def say_goodbye(nodes: list[DexhotNode], why: str) -> None:
+    """Tell the others that this process ends as it should: not a death, so no fault."""
+    for node in nodes:
+        node.ending = why
+        node.publish_diagnostics()
+    time.sleep(LAST_WORDS)
+
+
+def bring_down(node: DexhotNode) -> None:
+    """Deactivate, clean up and finalize; a node that was stopped in the middle of a transition only gives back."""
+    if node.state == "active":
+        node.trigger_deactivate()
+    if node.state in ("unconfigured", "inactive", "active"):
+        node.trigger_shutdown()
+    elif node.state != "finalized":
+        node.on_error(LifecycleState(node.state, 0))
+
+
+class Stop(BaseException):
+    """A signal came while nodes were brought up; not an Exception, so that no transition callback swallows it."""
+
+
+def spin(names: list[str]) -> int:
+    """Run the nodes until a signal, until one finishes, or until one cannot be brought up. Returns the exit code."""
+    stopping: list[int] = []
+    starting = True
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.append(number)
+        if starting and len(stopping) == 1:
+            raise Stop
+
+    nodes: list[DexhotNode] = []
+    executor, ok, failures = make_executor(), True, 0
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, stop)
+        for name in names:
+            nodes.append(make_node(name))
+            executor.add_node(nodes[-1])
+        automatic = [node for node in nodes if node.get_parameter("autostart").value]
+        ok = all(stopping or bring_up(node) for node in automatic)
+        if priority := max(node.get_parameter("fifo_priority").value for node in nodes):
+            make_real_time(priority)
+        starting = False
+    except BaseException:  # a Stop may come out as what the interrupted code makes of it
+        if not stopping:
+            raise
+    gc.collect()
+    gc.freeze()  # the collector need not walk what setup made: the worst loop body becomes several times shorter
+    while ok and not stopping and not any(node.finished for node in nodes):
+        failures = turn(executor, nodes[0], failures)
+    if active := [node for node in nodes if node.state == "active"]:
+        finished = next((node.finished for node in nodes if node.finished), "")
+        say_goodbye(active, finished or f"asked to, by {signal.Signals(stopping[0]).name}" if stopping else finished)
+    for node in reversed(nodes):  # those that command go before those that obey
+        bring_down(node)
+    if not ok:
+        time.sleep(WAKE)  # the ERROR diagnostics leave before the middleware goes
+    executor.shutdown()
+    for node in nodes:
+        node.destroy_node()
+    return max(node.exit_code for node in nodes) if ok and nodes else int(not ok)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The console script `dexhot_node`."""
+    argv = sys.argv[1:] if argv is None else argv
+    names = argv[: argv.index("--ros-args")] if "--ros-args" in argv else argv
+    if not names or names[0] in ("-h", "--help"):
+        print(
+            f"usage: dexhot_node NODE... [--ros-args --params-file FILE]\n\nnodes: {', '.join(NODES)}, or module:Class"
+        )
+        return 0 if names else 1
+    if os.environ.get("DEXHOT_DIE_WITH_PARENT"):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        return spin(names)
+    except DexhotError as e:
+        print(f"dexhot_node: error: {e}", file=sys.stderr)
+        return 1
+    finally:
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

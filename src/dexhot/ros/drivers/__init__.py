@@ -1,0 +1,1 @@
+"""Arm and hand as nodes: joint states out, guarded commands in."""

@@ -1,0 +1,56 @@
+"""The LEAP hand's driver: /leap/command in, /leap/joint_states out."""
+
+import numpy as np
+
+from dexhot.data.files import load
+from dexhot.data.types import Reference
+from dexhot.hardware.devices import Device
+from dexhot.hardware.leap.hand import LeapHand
+from dexhot.hardware.leap.setup import Settings
+from dexhot.ros.drivers.driver import DriverNode
+
+PATIENT_TRIES = 10  # bad answers in a row before the bus is given up
+HEALTH_RATE = 2.0  # Hz
+
+
+class LeapDriverNode(DriverNode):
+    """A LeapHand, whose health goes to /diagnostics, or its twin."""
+
+    topic = "/leap"
+
+    def __init__(self) -> None:
+        super().__init__("leap_driver")
+
+    def robot(self) -> str:
+        return load(self.p.reference, Reference).hand
+
+    def make_device(self) -> Device:
+        if self.p.rig == "sim":
+            from dexhot.rigs.leap_twin import LeapTwin  # with MuJoCo, which a real hand's driver does without
+
+            return LeapTwin()
+        patience = max(Settings.patience, PATIENT_TRIES * self.p.slack)
+        settings = Settings(slack=self.p.slack, watchdog=self.p.bus_watchdog, patience=patience)
+        return LeapHand(self.robot(), self.p.port, self.p.baud, settings)
+
+    def setup(self) -> None:
+        super().setup()
+        if isinstance(self.device, LeapHand):
+            self.loop(HEALTH_RATE, self.report_health, "health")
+
+    def start(self) -> None:
+        """To activate is the operator's reset: a hand that failed is set up anew."""
+        if isinstance(self.device, LeapHand) and self.device.failed:
+            self.device.recover()
+        super().start()
+
+    def report_health(self) -> None:
+        """What the servos say of themselves, to /diagnostics."""
+        hand = self.device
+        assert isinstance(hand, LeapHand)
+        others = {topic: text for topic, text in self.warnings.items() if not topic.startswith("servo ")}
+        self.warnings = others | {f"servo {topic}": text for topic, text in hand.health.warnings.items()}
+        self.values |= {f"bus.{name}": count for name, count in hand.counts.items()}
+        if np.isfinite(hand.health.temperature).any():
+            self.values["temperature_max"] = np.nanmax(hand.health.temperature)
+            self.values["voltage_min"] = np.nanmin(hand.health.voltage)

@@ -1,0 +1,1 @@
+"""Recording, captures, playing bags, and exact replay."""

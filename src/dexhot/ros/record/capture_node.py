@@ -1,0 +1,180 @@
+"""Records cameras and robot state: a recorder that packs images, tells what arrives, and stops before the disk is full.
+
+Images are packed as image_transport would, whoever publishes them: colour as <topic>/compressed (JPEG), depth as
+<topic>/compressedDepth (PNG, lossless). Two threads do it; the bag waits for them, to keep the order.
+"""
+
+import itertools
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.serialization import deserialize_message
+from rosbags.interfaces import Connection, Qos
+
+from dexhot.data.bags import typestore
+from dexhot.data.disk import free_gb
+from dexhot.hardware.camera.codec import COLOR_ENCODINGS, DEPTH_ENCODINGS, encode_color, encode_depth, pixels
+from dexhot.ros.record.arrivals import Arrivals, first_stamp
+from dexhot.ros.record.bag_contents import IMAGE, PACKED
+from dexhot.ros.record.recorder_node import Keep, RecorderNode
+from dexhot.ros.see.camera_messages import PUBLISHED
+
+CLOCK = "rosgraph_msgs/msg/Clock"
+PACKED_TOPICS = ("/compressed", "/compressedDepth", "/theora", "/zstd", "/ffmpeg")  # of image_transport's plugins
+UNTOLD = ("/clock", "/diagnostics", "/heartbeat", "/rosout")  # what everyone sends is not told in the live check
+BACKLOG = 30  # images that may wait to be packed
+
+
+class CaptureNode(RecorderNode):
+    """See the module."""
+
+    def __init__(self) -> None:
+        super().__init__("capture")
+
+    def setup(self) -> None:
+        super().setup()
+        self.arrivals: dict[str, Arrivals] = {}
+        self.channels: dict[str, Connection] = {}  # of packed images
+        self.pool = ThreadPoolExecutor(2, thread_name_prefix="pack")
+        self.jobs: dict[int, tuple[int, Future]] = {}  # number -> receive time ns, (topic, type, qos, data)
+        self.numbers = itertools.count()
+        self.dropped = self.values["images_dropped"] = 0
+        self.published: dict[str, int] = {}  # topic -> images that the camera node has published
+        self.clock = 0.0  # the newest /clock, s, against which stamps are judged where there is one
+        self.begun = 0.0  # steady time, s
+        self.first_image: float | None = None
+        self.loop(1.0 / self.p.report_period, self.report, "report")
+        self.loop(10.0, self.watch, "watch")
+
+    def start(self) -> None:
+        self.begun = time.monotonic()
+
+    def teardown(self) -> None:
+        if hasattr(self, "bag"):
+            super().teardown()
+            self.pool.shutdown()
+            self.account()
+
+    def account(self) -> None:
+        """What a camera published and the bag lacks, said; the exit code is then 1."""
+        taken = {t: a.count for t, a in self.arrivals.items()}
+        lacking = {t: n - taken.get(t, 0) for t, n in self.published.items() if n > taken.get(t, 0)}
+        told = [f"{n} images of {topic} did not arrive" for topic, n in lacking.items()]
+        told += [f"{self.dropped} images were dropped: they came faster than they are packed"] if self.dropped else []
+        if told:
+            self.get_logger().error(f"the capture is not complete: {'; '.join(told)}.")
+            self.exit_code = self.exit_code or 1
+
+    def keeper(self, topic: str, msgtype: str, qos: tuple[Qos, ...]) -> Keep:
+        """Messages are counted, and images packed on their way to the bag."""
+        arrivals = self.arrivals[topic] = Arrivals(msgtype, time.monotonic())
+        keep = partial(self.pack, topic, qos) if msgtype == IMAGE else super().keeper(topic, msgtype, qos)
+
+        def counted(received: int, data: bytes) -> None:
+            if msgtype == CLOCK:
+                self.clock = first_stamp(data)
+            if topic == "/diagnostics":
+                self.published |= images_published(data)
+            arrivals.add(self.clock or received * 1e-9, data)
+            keep(received, data)
+
+        return counted
+
+    def record(self, topic: str, msgtype: str) -> None:
+        if not (msgtype == PACKED and topic.endswith(PACKED_TOPICS)):  # made here of the image itself
+            super().record(topic, msgtype)
+
+    def pack(self, topic: str, qos: tuple[Qos, ...], received: int, data: bytes) -> None:
+        """Hand an image to the threads. One too many is dropped: the newest, so that no old one gets older."""
+        self.first_image = self.first_image or time.monotonic()
+        if sum(not job.done() for _, job in self.jobs.values()) >= BACKLOG:
+            self.dropped += 1
+            self.values["images_dropped"] = self.dropped
+            self.warnings["slow"] = f"images come faster than they are packed: {self.dropped} dropped"
+            return
+        self.jobs[next(self.numbers)] = received, self.pool.submit(packed, topic, qos, data)
+
+    def write(self) -> None:
+        """As a recorder, but what came after an image that is still being packed waits for it; at the end all wait."""
+        if not self.active:
+            wait([job for _, job in self.jobs.values()])
+        for number in [number for number, (_, job) in self.jobs.items() if job.done()]:
+            received, job = self.jobs.pop(number)
+            name, kind, qos, data = job.result()
+            if name not in self.channels:
+                self.channels[name] = self.bag.topic(name, kind, qos)
+            self.pending.append((received, self.channels[name], data))
+        oldest = min((received for received, _ in self.jobs.values()), default=None)
+        early = [item for item in self.pending if oldest is None or item[0] < oldest]
+        late = [item for item in self.pending if oldest is not None and item[0] >= oldest]
+        self.pending = early
+        super().write()
+        self.pending += late
+
+    def watch(self) -> None:
+        """The end: of the time, of the patience, of the disk."""
+        now = time.monotonic()
+        self.values["disk_free_gb"] = free = free_gb(self.bag.path)
+        if free < self.p.min_free:
+            self.end(f"the disk has {free:.2f} GB left, less than min_free = {self.p.min_free:g}", code=1)
+        elif self.first_image is None and now - self.begun > self.p.patience:
+            self.end(f"no image came within {self.p.patience:g} s", code=1)
+        elif self.p.duration and self.first_image is not None and now - self.first_image > self.p.duration:
+            self.end(f"{self.p.duration:g} s are over")
+
+    def end(self, reason: str, code: int = 0) -> None:
+        if code and not self.finished:
+            self.get_logger().error(reason)
+        self.finish(reason, code)
+
+    def report(self) -> None:
+        """One line of what arrives, to the log; and all of it to the diagnostics."""
+        now = time.monotonic()
+        for topic, arrivals in self.arrivals.items():
+            arrivals.measure(now)
+            self.values[f"{topic}.rate_hz"] = arrivals.rate
+            if arrivals.age is not None:
+                self.values[f"{topic}.age_ms"] = 1e3 * arrivals.age
+        told = {t: a for t, a in self.arrivals.items() if a.stamped and not t.startswith(UNTOLD)}
+        silent = [topic for topic, arrivals in told.items() if arrivals.count and not arrivals.rate]
+        self.warnings.pop("silent", None)
+        if silent:
+            self.warnings["silent"] = f"nothing more arrives on {', '.join(silent)}"
+        lines = [f"{topic} {arrivals}" for topic, arrivals in sorted(told.items())]
+        self.get_logger().info("arriving: " + ("; ".join(lines) or "nothing"))
+
+
+def images_published(data: bytes) -> dict[str, int]:
+    """topic -> images, of a serialized DiagnosticArray of the camera node; empty for another's."""
+    if PUBLISHED.encode() not in data:
+        return {}
+    told = [s for s in deserialize_message(data, DiagnosticArray).status if s.name == "camera"]
+    values = (v for status in told for v in status.values if v.key.startswith(PUBLISHED) and v.value.isdecimal())
+    return {v.key.removeprefix(PUBLISHED): int(v.value) for v in values}
+
+
+def packed(topic: str, qos: tuple[Qos, ...], data: bytes) -> tuple[str, str, tuple[Qos, ...], bytes]:
+    """(topic, type, QoS, serialized message) of a serialized image; one that cannot be packed is kept as it is."""
+    try:
+        return (topic, IMAGE, qos, data) if (made := pack(data)) is None else (topic + made[0], PACKED, qos, made[1])
+    except Exception:  # sizes that contradict the data, or are zero: codecs have many words for that
+        return topic, IMAGE, qos, data
+
+
+def pack(data: bytes) -> tuple[str, bytes] | None:
+    """(suffix of the topic, serialized message) of a serialized image; None for another encoding."""
+    types = typestore()
+    image: Any = types.deserialize_cdr(data, IMAGE)
+    if image.encoding not in (*COLOR_ENCODINGS, *DEPTH_ENCODINGS):
+        return None
+    plain = pixels(image.encoding, image.height, image.width, image.step, image.data)
+    if image.encoding in DEPTH_ENCODINGS:
+        suffix, form, content = "/compressedDepth", f"{image.encoding}; compressedDepth png", encode_depth(plain)
+    else:
+        suffix, form, content = "/compressed", f"{image.encoding}; jpeg compressed bgr8", encode_color(plain)
+    message = types.types[PACKED](header=image.header, format=form, data=np.frombuffer(content, np.uint8))
+    return suffix, bytes(types.serialize_cdr(message, PACKED))

@@ -1,0 +1,160 @@
+"""Records every topic of the graph to an MCAP bag: serialized bytes as they came, ordered by receive time.
+
+It gives a heartbeat only when every required node is active and no new topic appeared for a while, so that a supervisor
+that waits for it starts nothing that would not be recorded.
+"""
+
+import time
+from collections.abc import Callable
+
+import rclpy
+from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
+from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from std_msgs.msg import Header
+
+from dexhot.data.bags import BagWriter, typestore
+from dexhot.ros.core.base import DexhotNode
+from dexhot.ros.core.message_class import message_class
+from dexhot.ros.core.names import RECORDER
+
+TAKE_RATE = 20.0  # Hz
+SETTLED = 0.5  # s without a new topic
+DEPTH = 1000  # messages that may wait for us
+LAST_WORDS = 1.0  # s that the others have for theirs when everything stops
+LIFE = ("/rosout", "/diagnostics", "/heartbeat", "/transition_event")  # what a process publishes until its very end
+Keep = Callable[[int, bytes], None]  # takes a receive time, ns, and a serialized message
+
+
+class RecorderNode(DexhotNode):
+    """Takes what came from the middleware's queues, and writes it every `flush_period`.
+
+    The subscriptions belong to a hidden node that no executor waits for: waiting for every message would cost more than
+    all the rest, and the middleware's receive times do not depend on when a message is taken.
+    """
+
+    def __init__(self, name: str = "recorder") -> None:
+        super().__init__(name)
+
+    def setup(self) -> None:
+        self.bag = BagWriter(self.p.bag)
+        self.intake = rclpy.create_node(
+            RECORDER, enable_rosout=False, start_parameter_services=False, use_global_arguments=False
+        )
+        self.open: dict[str, tuple[Subscription, Keep]] = {}
+        self.pending: list[tuple[int, Connection, bytes]] = []
+        self.latest = self.whole = 0  # receive times: of the newest message; up to which every topic has been taken
+        self.recorded: set[str] = set(self.p.exclude)
+        self.heard: set[str] = set()
+        self.newest = time.monotonic()
+        self.loop(self.p.discovery_rate, self.discover, "discovery")
+        self.loop(TAKE_RATE, self.take, "take")
+        self.loop(1.0 / self.p.flush_period, self.write, "flush")
+
+    def teardown(self) -> None:
+        if hasattr(self, "bag"):
+            if not self.finished:
+                self.outlast()
+            self.take()
+            self.whole = self.latest
+            self.write()
+            self.bag.close()
+            self.intake.destroy_node()
+            self.get_logger().info(f"{self.bag.count} messages in {self.bag.path}")
+            del self.bag
+
+    def discover(self) -> None:
+        """Subscribe to topics that have publishers and are not recorded yet."""
+        for topic, types in self.get_topic_names_and_types():
+            if topic in self.recorded or not self.get_publishers_info_by_topic(topic):
+                continue
+            self.recorded.add(topic)
+            if types[0] not in typestore().fielddefs:
+                self.warnings[topic] = f"{topic} is not recorded: its type {types[0]} is not a standard one"
+                continue
+            self.record(topic, types[0])
+            self.newest = time.monotonic()
+
+    def record(self, topic: str, msgtype: str) -> None:
+        """Record `topic` with what its publishers offer, asking for no more than all of them can give."""
+        offered = [info.qos_profile for info in self.get_publishers_info_by_topic(topic)]
+        reliable = all(q.reliability == QoSReliabilityPolicy.RELIABLE for q in offered)
+        latched = all(q.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL for q in offered)
+        asked = QoSProfile(
+            history=QoSHistoryPolicy.KEEP_LAST,
+            depth=DEPTH,
+            reliability=QoSReliabilityPolicy.RELIABLE if reliable else QoSReliabilityPolicy.BEST_EFFORT,
+            durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE,
+        )
+        keep = self.keeper(topic, msgtype, tuple(bag_qos(q) for q in offered))
+        subscription = self.intake.create_subscription(message_class(msgtype), topic, lambda _: None, asked, raw=True)
+        self.open[topic] = subscription, keep
+
+    def keeper(self, topic: str, msgtype: str, qos: tuple[Qos, ...]) -> Keep:
+        """What is done with the messages of a topic: they go to the bag."""
+        connection = self.bag.topic(topic, msgtype, qos)
+        return lambda received, data: self.pending.append((received, connection, data))
+
+    def take(self) -> None:
+        """Everything that came since the last time, from the queues of the middleware."""
+        self.whole = self.latest  # what came until the last pass was over is all taken in this one
+        for topic, (subscription, keep) in self.open.items():
+            with subscription.handle:
+                while (taken := subscription.handle.take_message(subscription.msg_type, True)) is not None:
+                    data, info = taken
+                    self.latest = max(self.latest, info["received_timestamp"])
+                    keep(info["received_timestamp"], data)
+                    if topic == "/heartbeat" and subscription.msg_type is Header and not self.complete():
+                        self.heard.add(deserialize_message(data, Header).frame_id)
+
+    def outlast(self) -> None:
+        """Take until nobody publishes any more: what stops together with us must not lack its last commands."""
+        deadline, more = time.monotonic() + LAST_WORDS, True
+        while more:
+            more = self.others_publish() and time.monotonic() < deadline
+            time.sleep(1.0 / TAKE_RATE)
+            self.take()
+
+    def others_publish(self) -> bool:
+        """Somebody still offers a topic that is recorded and more than a sign of life."""
+        return any(self.get_publishers_info_by_topic(topic) for topic in self.open if not topic.endswith(LIFE))
+
+    def complete(self) -> bool:
+        """Every required node has been heard."""
+        return self.heard >= set(self.p.required_nodes) - {self.get_name()}
+
+    def alive(self) -> bool:
+        """Everything that runs is being recorded."""
+        return super().alive() and self.complete() and time.monotonic() - self.newest > SETTLED
+
+    def write(self) -> None:
+        """What came since the last time, to the disk.
+
+        Topics are taken one after the other, so a pass may find the answer to an input that it came too late for. What
+        is newer than the last pass waits for the next: a bag that a kill cuts short has an input to each answer.
+        """
+        ready = [item for item in self.pending if item[0] <= self.whole]
+        self.pending = [item for item in self.pending if item[0] > self.whole]
+        for time_ns, connection, data in sorted(ready, key=lambda item: item[0]):
+            self.bag.write(connection, time_ns, data)
+        self.bag.flush()
+        self.values["messages"] = self.bag.count
+
+
+def bag_qos(q: QoSProfile) -> Qos:
+    """A ROS profile as metadata.yaml keeps it; the enumerations have the same numbers."""
+    times = [
+        QosTime(*divmod(t.nanoseconds, 1_000_000_000)) for t in (q.deadline, q.lifespan, q.liveliness_lease_duration)
+    ]
+    return Qos(
+        QosHistory(q.history.value),
+        q.depth,
+        QosReliability(q.reliability.value),
+        QosDurability(q.durability.value),
+        times[0],
+        times[1],
+        QosLiveliness(q.liveliness.value),
+        times[2],
+        False,
+    )

@@ -1,0 +1,71 @@
+"""The rig of `rig:=real`: nothing is simulated; it marks the clip and says when nobody tells where the object is.
+
+The object's pose must come from outside, on /object/pose: a motion capture system or a pose estimator.
+"""
+
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from std_msgs.msg import Header
+
+from dexhot.data.files import load
+from dexhot.data.types import RATE, Reference
+from dexhot.ros.core import messages
+from dexhot.ros.core.base import DexhotNode
+from dexhot.safety.machine import State
+
+LOOKS = 20.0  # Hz
+QUIET = 1.0  # s without a pose that are worth a word
+POSE = "/object/pose"
+
+
+class RealRigNode(DexhotNode):
+    """Watches /object/pose, and ends the clip by the clock."""
+
+    def __init__(self) -> None:
+        super().__init__("rig", "real_rig")
+
+    def setup(self) -> None:
+        self.frames = len(load(self.p.reference, Reference).q)
+        self.episodes = self.advertise(Header, "/rig/episode", "latched")
+        self.obey(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.subscribe(PoseWithCovarianceStamped, POSE, self.on_pose, "state")
+        self.loop(LOOKS, self.look, "look")
+
+    def start(self) -> None:
+        self.safety = messages.Safety(State.INACTIVE)
+        self.ended = False
+        self.seen = time.monotonic()  # when the last pose came
+        self.begun = 0.0  # stamp of the first frame that was tracked
+        self.episodes.publish(messages.episode("start", 1, self.stamp()))
+
+    def on_safety(self, message: DiagnosticArray) -> None:
+        self.safety = messages.read_safety_state(message)
+
+    def on_pose(self, message: PoseWithCovarianceStamped) -> None:
+        messages.read_object_pose(message)  # nonsense does not tell where the object is
+        self.seen = time.monotonic()
+        self.warnings.pop("pose", None)
+
+    def look(self) -> None:
+        """Does somebody tell where the object is? Is the clip over?"""
+        if time.monotonic() - self.seen > QUIET and "pose" not in self.warnings:
+            who = "those who publish it are silent" if self.count_publishers(POSE) else "nobody publishes it"
+            self.warnings["pose"] = f"no object pose on {POSE}: {who}"
+            self.get_logger().warning(self.warnings["pose"])
+        if not self.safety.moving:
+            return
+        now = self.now()
+        self.begun = self.begun or now
+        if self.p.duration and now - self.begun >= self.p.duration:
+            self.finish(f"{self.p.duration:g} s of tracking are over")
+        if not self.ended and now >= self.safety.t0 + self.frames / RATE + self.p.tail:
+            self.end_clip()
+
+    def end_clip(self) -> None:
+        """Mark the end; finish, if that was asked for."""
+        self.ended = True
+        self.episodes.publish(messages.episode("end", 1, self.stamp()))
+        if self.p.exit_when_done:
+            self.finish("the clip is over")

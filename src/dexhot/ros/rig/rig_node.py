@@ -1,0 +1,211 @@
+"""The embedded rig: one MuJoCo world that is the arm, the hand, the object and the camera, and the only one that ticks.
+
+Tick k is due at the start + k / 60 s and is stamped so, whenever it runs: between two stamps the world makes one
+control step, whatever the machine's load. A tick waits up to `patience` for the answer to the last one: the state of
+the object, and commands once arm and hand are driven. Then late ticks are caught up as fast as answers come. A
+machine that is too slow for that makes the world slower than real time; the world's time is on /clock, for those who
+judge the age of stamps.
+
+/rig/episode marks the clips: "start N" after each reset, "end N" `tail` seconds after the last frame. The world is
+reset only when the supervisor has left `tracking`, so no command of an old clip moves the new one.
+"""
+
+import time
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from nav_msgs.msg import Odometry
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
+
+from dexhot.data.files import load
+from dexhot.data.types import RATE, Reference
+from dexhot.objects.asset import ObjectAsset
+from dexhot.objects.library import load_object
+from dexhot.retargeting.arm_ik import ArmIK
+from dexhot.rigs.embedded import EmbeddedWorld, install, uninstall
+from dexhot.robots.robot_hand import RobotHand, load_hand
+from dexhot.rollouts.arm import measured_pose, start_joints
+from dexhot.ros.core import messages
+from dexhot.ros.core.base import DexhotNode
+from dexhot.ros.rig.rig_camera import Camera
+from dexhot.ros.supervise.alarm import Alarm
+from dexhot.safety.machine import State
+from dexhot.simulation.physics import load_physics
+from dexhot.simulation.scene import arm_scene
+
+EARLY = 5e-4  # s by which a tick may come before it is due: timers are not exact
+HOPELESS = 6  # ticks behind from which the world's time slips
+
+
+class RigNode(DexhotNode):
+    """The world, its ticks and its clips; see the module."""
+
+    def __init__(self) -> None:
+        super().__init__("rig")
+        self.camera: Camera | None = None
+
+    def setup(self) -> None:
+        self.reference = load(self.p.reference, Reference)
+        hand, obj = load_hand(self.reference.hand), load_object(self.reference.object_name)
+        self.world = self.make_world(hand, obj)
+        self.start_q = start_joints(ArmIK(hand), self.reference)
+        self.reset_world()
+        install(self.world)
+        self.pose = self.advertise(PoseWithCovarianceStamped, "/object/pose", "state")
+        noisy = self.p.position_noise or self.p.rotation_noise
+        self.truth = self.advertise(PoseWithCovarianceStamped, "/rig/object", "state") if noisy else None
+        self.episodes = self.advertise(Header, "/rig/episode", "latched")
+        self.obey(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.obey(Odometry, "/object/state", self.on_state, "state")
+        if self.p.camera:
+            self.camera = Camera(self, self.world, self.p.camera_rate)
+        self.clock = self.advertise(Clock, "/clock", "state")
+        self.alarm = Alarm(self, self.guarded_alarm)
+        self.world.answered = self.set_alarm
+        self.lateness = self.latency("tick_lateness")
+        variance = [max(self.p.position_noise, 1e-3) ** 2] * 3 + [max(self.p.rotation_noise, 1e-2) ** 2] * 3
+        self.covariance = np.diag(variance)
+
+    def make_world(self, hand: RobotHand, obj: ObjectAsset) -> EmbeddedWorld:
+        """The arm scene with hand and object on the table of the reference."""
+        return EmbeddedWorld(arm_scene(hand, obj, load_physics(), table_height=self.reference.table_height))
+
+    def start(self) -> None:
+        self.safety = messages.Safety(State.INACTIVE)
+        self.episode = self.tracked = 0
+        self.begun: float | None = None
+        self.epoch, self.ticks, self.slipped = self.now(), 0, 0.0
+        self.ticks_counted = self.ticks_ok = 0
+        self.rng = np.random.default_rng(self.p.seed)
+        self.interruption = ""
+        self.begin_episode()
+        self.alarm.set(time.monotonic())
+
+    def stop(self) -> None:
+        self.alarm.set(np.inf)
+
+    def teardown(self) -> None:
+        uninstall()
+        if hasattr(self, "alarm"):
+            self.alarm.close()
+            del self.alarm
+        if self.camera is not None:
+            self.camera.close()
+            self.camera = None
+
+    def reset_world(self) -> None:
+        """Robot and object where the reference begins."""
+        self.world.reset(self.start_q, self.reference.object_pose[0], hold_object=self.p.hold_object)
+
+    def begin_episode(self) -> None:
+        """Reset, and announce the clip with the stamp of its first tick."""
+        self.episode += 1
+        self.ended, self.last_tracked = False, 0.0
+        self.reset_world()
+        first = messages.to_stamp(self.epoch + self.ticks / RATE)
+        self.episodes.publish(messages.episode("start", self.episode, first))
+
+    def on_safety(self, message: DiagnosticArray) -> None:
+        self.safety = messages.read_safety_state(message)
+        if self.safety.state in (State.HOLDING, State.FAULT):
+            self.interruption = f"{self.safety.state}: {self.safety.reason}"
+
+    def on_state(self, message: Odometry) -> None:
+        if self.answers(message):
+            self.world.follow("/object/state")
+
+    def answers(self, message: Odometry | JointState) -> bool:
+        """Whether its stamp is that of the last tick."""
+        return abs(messages.seconds(message.header.stamp) - self.world.stamp) < 1e-5
+
+    def guarded_alarm(self) -> None:
+        """Only while active; an exception is a fault."""
+        if self.active:
+            self.guarded(self.on_alarm)
+
+    def on_alarm(self) -> None:
+        """Tick when one is due and the last one's answer came, or is given up; then set the alarm anew."""
+        now = time.monotonic()
+        if self.begun is None:
+            self.begun = self.last = now
+        answered = not self.world.unanswered or now - self.last >= self.p.patience
+        if answered and now >= self.due() - EARLY:
+            self.last = now
+            self.world.following -= self.world.unanswered  # waited for in vain: not again before the next answer
+            self.count(now)
+            self.tick()
+        self.set_alarm()
+
+    def set_alarm(self) -> None:
+        """Wake when the next tick is due, or when the answer to the last one has been awaited long enough."""
+        wake = self.last + self.p.patience if self.world.unanswered else self.due()
+        self.alarm.set(wake)
+
+    def due(self) -> float:
+        """Steady time at which the next tick is due."""
+        assert self.begun is not None
+        return self.begun + self.ticks / RATE
+
+    def count(self, now: float) -> None:
+        """Lateness of the next tick; far beyond its due time the world's time slips. Figures are of tracking alone."""
+        late = now - self.due()
+        allowed = HOPELESS if self.world.driven else 1  # periods; without answers nothing paces a catching up
+        slip = max(late - allowed / RATE, 0.0)
+        self.begun = (self.begun or now) + slip
+        if not self.safety.moving:
+            return
+        self.lateness.add(late)
+        self.slipped += slip
+        self.ticks_counted += 1
+        self.ticks_ok += late <= 1.0 / RATE
+        self.values = {
+            "ticks": self.ticks_counted,
+            "slipped_s": self.slipped,
+            "tick_ok_fraction": self.ticks_ok / (self.ticks_counted + self.slipped * RATE),
+        }
+
+    def tick(self) -> None:
+        """One control step of the world; everybody hears of it under the same stamp."""
+        begin = time.monotonic()
+        stamp = self.epoch + self.ticks / RATE
+        self.ticks += 1
+        frame = round((stamp - self.safety.t0) * RATE) if self.safety.moving else None
+        message_stamp = messages.to_stamp(stamp)
+        self.clock.publish(Clock(clock=message_stamp))
+        self.world.tick(stamp)
+        if frame is not None and frame >= 0:
+            self.world.release()
+        truth = self.world.object_pose()
+        seen = measured_pose(truth, self.p.position_noise, self.p.rotation_noise, self.rng)
+        if self.truth:
+            self.truth.publish(messages.object_pose(message_stamp, truth, np.zeros((6, 6))))
+        self.pose.publish(messages.object_pose(message_stamp, seen, self.covariance))
+        if self.camera:
+            self.camera.tick(stamp)
+        self.latency("step").add(time.monotonic() - begin)
+        self.follow_clip(frame, stamp)
+
+    def follow_clip(self, frame: int | None, stamp: float) -> None:
+        """End the clip after its last frame, or when it was interrupted; start the next when nothing is driven."""
+        if frame is not None:
+            self.tracked += 1
+            self.last_tracked = stamp
+        if self.p.duration and self.tracked >= self.p.duration * RATE:
+            self.finish(f"{self.p.duration:g} s of tracking are over")
+        if not self.ended and frame is not None and frame >= len(self.reference.q) + self.p.tail * RATE:
+            self.end_clip()
+        interrupted = not self.ended and self.last_tracked > 0.0 and stamp - self.last_tracked > self.p.give_up
+        if self.p.loop and (interrupted or self.ended) and self.safety.state is State.READY:
+            self.begin_episode()
+        elif interrupted and self.p.exit_when_done:
+            self.finish(f"tracking was interrupted ({self.interruption})", code=1)
+
+    def end_clip(self) -> None:
+        """Mark the end; finish, if that was asked for."""
+        self.ended = True
+        self.episodes.publish(messages.episode("end", self.episode, self.stamp()))
+        if self.p.exit_when_done:
+            self.finish("the clip is over")

@@ -1,0 +1,131 @@
+"""The rig of `rig:=sim-wire`: one MuJoCo world behind the wires that the real drivers talk over.
+
+Who ticks and what is published is as on the embedded rig; but arm and hand are moved by their drivers, in processes of
+their own, over libfranka's protocol and the servo bus. The world runs in cycles of the arm (1 ms), PARTS of a tick at a
+time, with its time on /clock after each. Half a tick after a tick, the states and commands that answer it must be
+there: a machine that is too slow for them, or for the cycles, makes the world slower than real time. `scale` in the
+diagnostics says how much.
+"""
+
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+
+from dexhot.data.types import RATE
+from dexhot.objects.asset import ObjectAsset
+from dexhot.rigs.wire_world import WireWorld, wire_scene
+from dexhot.robots.robot_hand import RobotHand
+from dexhot.ros.core import messages
+from dexhot.ros.rig.rig_node import RigNode
+from dexhot.simulation.physics import load_physics
+
+PARTS = 2  # of a tick; states stamped in the middle belong to no frame
+REPORTS = 1.0  # Hz
+COMMANDS = ("/leap/command", "/franka/command")
+STATES = ("/leap/joint_states", "/franka/joint_states")
+
+
+class WireRigNode(RigNode):
+    """A rig whose arm and hand are moved from outside; see the module."""
+
+    world: WireWorld
+
+    def make_world(self, hand: RobotHand, obj: ObjectAsset) -> WireWorld:
+        scene = wire_scene(hand, obj, load_physics(), self.reference.table_height)
+        return WireWorld(scene, self.p.franka_host, self.p.leap_port, self.p.scale)
+
+    def setup(self) -> None:
+        super().setup()
+        self.world.open()
+        for topic in (*COMMANDS, *STATES):
+            self.subscribe(JointState, topic, lambda m, topic=topic: self.on_answer(topic, m), "state")
+        self.loop(REPORTS, self.report, "report")
+
+    def start(self) -> None:
+        self.part = self.given_up = 0
+        super().start()
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.world.close()
+        super().teardown()
+
+    def reset_world(self) -> None:
+        """The robot cannot be put anywhere once drivers hold it: only the object can."""
+        if self.world.cycles == 0:
+            super().reset_world()
+        else:
+            self.world.put_object(self.reference.object_pose[0], hold=self.p.hold_object)
+
+    def on_answer(self, topic: str, message: JointState) -> None:
+        """To the last tick, if its stamp says so; the next ones are waited for as well."""
+        if self.answers(message):
+            self.world.drive(topic)
+
+    def on_safety(self, message: DiagnosticArray) -> None:
+        super().on_safety(message)
+        if not self.safety.moving:
+            for topic in COMMANDS:
+                self.world.rest(topic)
+
+    def on_alarm(self) -> None:
+        """The next part of a tick, once what it waits for is there or given up."""
+        now = time.monotonic()
+        if self.begun is None:
+            self.begun = self.last = now
+        if self.waiting():
+            if now - self.last < self.p.patience:
+                return self.set_alarm()
+            self.give_up()
+        self.part += 1
+        self.world.run_until((self.ticks + self.part / PARTS) / RATE)
+        while self.world.notes:
+            self.get_logger().warning(self.world.notes.pop())
+        if self.part == PARTS:
+            self.part = 0
+            self.tick()
+            self.last = time.monotonic()
+        else:
+            self.clock.publish(Clock(clock=messages.to_stamp(self.epoch + (self.ticks - 1 + self.part / PARTS) / RATE)))
+        self.set_alarm()
+
+    def give_up(self) -> None:
+        """Who has not answered is not waited for until the next answer."""
+        self.given_up += 1
+        self.world.driven -= self.world.unanswered
+        self.world.following -= self.world.unanswered
+        self.world.unanswered.clear()
+
+    def waiting(self) -> bool:
+        """Whether the world stands until the last tick is answered."""
+        return self.part == PARTS - 1 and bool(self.world.unanswered)
+
+    def set_alarm(self) -> None:
+        assert self.alarm is not None
+        self.alarm.set(self.last + self.p.patience if self.waiting() else time.monotonic())
+
+    def count(self, now: float) -> None:
+        """Lateness is not told by ticks: see `report`."""
+
+    def stamp(self):  # type: ignore[no-untyped-def]
+        """The world's time: that of everybody else in this graph."""
+        return messages.to_stamp(self.world.stamp) if self.world.stamp else super().stamp()
+
+    def report(self) -> None:
+        """Seconds of the world's time per second, and what held it up, to /diagnostics."""
+        scale = self.world.measured_scale()
+        self.values = {
+            "scale": scale,
+            "scale_asked": self.p.scale,
+            "world_time": self.world.time,
+            "slipped_s": self.world.slipped,
+            "answers_given_up": self.given_up,
+            "arm_cycles_missed": self.world.server.missed,
+            "arm_reflexes": self.world.server.reflexes,
+        }
+        if scale < 0.9 * self.p.scale:
+            self.warnings["scale"] = f"the world runs at {scale:.2f} of real time, not the {self.p.scale:g} asked for"
+        else:
+            self.warnings.pop("scale", None)

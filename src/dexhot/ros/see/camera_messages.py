@@ -1,0 +1,67 @@
+"""Frames as the messages of realsense2_camera: the images as they are, and the camera's intrinsics."""
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from rclpy.duration import Duration
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from dexhot.hardware.camera.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, OPTICAL_FRAME, Frames, Intrinsics
+from dexhot.ros.core import messages
+from dexhot.ros.core.base import DexhotNode
+
+PUBLISHED = "published:"  # begins the diagnostics that count the images of a topic
+
+
+def image(header: Header, pixels: np.ndarray) -> Image:
+    """Of (H, W, 3) RGB, (H, W) grey uint8, or (H, W) uint16 mm."""
+    encoding = {(3, 1): "rgb8", (2, 1): "mono8", (2, 2): "16UC1"}[pixels.ndim, pixels.itemsize]
+    height, width = pixels.shape[:2]
+    message = Image(header=header, height=height, width=width, encoding=encoding, step=pixels.nbytes // height)
+    message.data = messages.bytes_array(np.ascontiguousarray(pixels).view(np.uint8))
+    return message
+
+
+def camera_info(header: Header, i: Intrinsics) -> CameraInfo:
+    """Of a camera that is not rectified: K is what P projects with."""
+    info = CameraInfo(header=header, height=i.height, width=i.width, distortion_model="plumb_bob", d=list(i.d))
+    info.k = [i.fx, 0.0, i.cx, 0.0, i.fy, i.cy, 0.0, 0.0, 1.0]
+    info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    info.p = [i.fx, 0.0, i.cx, 0.0, 0.0, i.fy, i.cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return info
+
+
+class FramesPublisher:
+    """Publishes frames on the four topics; an image that nobody hears is not made."""
+
+    def __init__(self, node: DexhotNode):
+        self.node = node
+        self.color, self.depth = (node.advertise(Image, topic, "sensor") for topic in (COLOR, DEPTH))
+        self.infos = [node.advertise(CameraInfo, topic, "sensor") for topic in (COLOR_INFO, DEPTH_INFO)]
+        self.published = {COLOR: 0, DEPTH: 0}  # images
+
+    def publish(self, frames: Frames, stamp: Time | None = None) -> None:
+        """Under the frames' stamp, or under `stamp`."""
+        header = Header(stamp=stamp or messages.to_stamp(frames.stamp), frame_id=OPTICAL_FRAME)
+        info = camera_info(header, frames.intrinsics)
+        images = (self.color, COLOR, frames.color), (self.depth, DEPTH, frames.depth)
+        for (publisher, topic, pixels), informer in zip(images, self.infos):
+            if pixels is None:
+                continue
+            if publisher.get_subscription_count():
+                publisher.publish(image(header, pixels))
+                self.published[topic] += 1
+            informer.publish(info)
+
+    def heard(self, by: str = "") -> bool:
+        """Whether all four topics have a subscriber, and one of them is the node `by` where that is given."""
+        publishers = (self.color, self.depth, *self.infos)
+        if not all(p.get_subscription_count() for p in publishers):
+            return False
+        subscribed = (self.node.get_subscriptions_info_by_topic(p.topic_name) for p in publishers if by)
+        return all(any(info.node_name == by for info in infos) for infos in subscribed)
+
+    def delivered(self, timeout: float) -> bool:
+        """Wait until every subscriber has what was published, for `timeout` s at most."""
+        deadline = Duration(seconds=timeout)
+        return all(p.wait_for_all_acked(deadline) for p in (self.color, self.depth, *self.infos))

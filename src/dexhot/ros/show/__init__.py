@@ -1,0 +1,1 @@
+"""The live scene in the browser, and as markers."""

@@ -1,0 +1,90 @@
+"""The live scene for people: joint states and object state -> the browser, and /scene/markers for RViz and Foxglove."""
+
+import time
+from functools import partial
+
+from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import JointState
+from visualization_msgs.msg import MarkerArray
+
+from dexhot.data.files import load
+from dexhot.data.types import RATE, Reference
+from dexhot.robots.arm import FR3_HOME, FR3_JOINTS
+from dexhot.robots.robot_hand import load_hand
+from dexhot.ros.core import messages
+from dexhot.ros.core.base import DexhotNode
+from dexhot.ros.show.markers import SceneMarkers
+from dexhot.view.live import LiveView, Snapshot
+from dexhot.view.player import new_server
+
+
+class ViewerNode(DexhotNode):
+    """Keeps the newest messages; a loop of its own draws them, so that a slow browser delays nobody."""
+
+    def __init__(self) -> None:
+        super().__init__("viewer")
+
+    def setup(self) -> None:
+        reference = load(self.p.reference, Reference)
+        self.names, self.fingers = reference.joint_names, load_hand(reference.hand).joint_names
+        self.server = new_server(self.p.host, self.p.port)
+        self.view = LiveView(self.server, reference)
+        self.newest = Snapshot(FR3_HOME, reference.q[0, 6:], reference.object_pose[0])
+        self.heard: dict[str, float] = {}
+        self.subscribe(JointState, "/franka/joint_states", partial(self.on_joints, "arm"), "sensor")
+        self.subscribe(JointState, "/leap/joint_states", partial(self.on_joints, "hand"), "sensor")
+        self.subscribe(JointState, "/tracker/target", partial(self.on_joints, "target"), "sensor")
+        self.subscribe(Odometry, "/object/state", self.on_object, "sensor")
+        self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        stage = self.view.stage
+        self.robot = SceneMarkers(stage.scene.model, stage.seen, "scene")
+        self.ghost = SceneMarkers(stage.scene.model, stage.ghostly, "reference")
+        self.markers = self.advertise(MarkerArray, "/scene/markers", "sensor")
+        self.loop(self.p.rate, self.draw, "draw")
+        if self.p.markers_rate:
+            self.loop(self.p.markers_rate, self.mark, "markers")
+        self.values["url"] = f"http://{self.p.host}:{self.server.get_port()}"
+        self.get_logger().info(f"the live scene is at {self.values['url']}")
+
+    def start(self) -> None:
+        self.safety: messages.Safety | None = None
+
+    def teardown(self) -> None:
+        if hasattr(self, "server"):
+            self.server.stop()
+            del self.server
+
+    def on_joints(self, what: str, message: JointState) -> None:
+        if what == "arm":
+            self.newest.arm_q = messages.measured(message, FR3_JOINTS)
+        elif what == "hand":
+            self.newest.hand_q = messages.measured(message, self.fingers)
+        else:
+            self.newest.target = messages.measured(message, self.names)
+        self.heard[what] = time.monotonic()
+
+    def on_object(self, message: Odometry) -> None:
+        self.newest.object_pose = messages.read_object_state(message).pose
+        self.heard["object"] = time.monotonic()
+        moving = self.safety is not None and self.safety.moving
+        t0 = self.safety.t0 if self.safety is not None else 0.0
+        self.newest.frame = round((messages.seconds(message.header.stamp) - t0) * RATE) if moving else None
+
+    def on_safety(self, message: DiagnosticArray) -> None:
+        self.safety = messages.read_safety_state(message)
+        self.newest.safety, self.newest.reason = str(self.safety.state), self.safety.reason
+
+    def draw(self) -> None:
+        """To the browsers; nothing while there are none, because the cores are the controller's."""
+        if not self.server.get_clients():
+            return
+        now = time.monotonic()
+        self.newest.ages = {what: now - heard for what, heard in self.heard.items()}
+        self.view.show(self.newest)
+
+    def mark(self) -> None:
+        """To RViz, Foxglove and the recorder."""
+        self.view.pose(self.newest)
+        for markers in (self.robot, self.ghost):
+            self.markers.publish(markers.message(self.view.stage.data, self.stamp()))

@@ -1,0 +1,1 @@
+"""The safety supervisor, and how faults are left."""

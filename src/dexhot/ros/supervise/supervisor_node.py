@@ -1,0 +1,438 @@
+"""The safety supervisor: the only one that lets a controller drive. It publishes /safety/state on every change.
+
+Inputs: heartbeats and diagnostics of the required nodes, the stamps of object and joint states, what arm and hand are
+told and measured, /rig/episode, the services /safety/start, /safety/stop, /safety/reset, /safety/estop
+(std_srvs/Trigger), and the topic /safety/estop_input (std_msgs/Bool) for buttons: true stops, and while it is true, or
+silent for longer than `estop_timeout`, no reset is accepted. A reset activates the nodes that have a fault; when none
+has one any more, the state `fault` is left.
+
+What stops (stop, estop, estop_input) is heard in every state of the lifecycle and of the safety machine, from anybody;
+start and reset only while the node is active. An error in one of our own callbacks is the state `fault`, not the end of
+the watch. The state that was last published is true also when the node is deactivated, and a fault outlasts that.
+
+/safety/state is its sign of life: drivers hold when it stops coming for `supervisor_timeout`, and so does a supervisor
+that finds that it was silent for so long.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from nav_msgs.msg import Odometry
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.publisher import Publisher
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, Header
+from std_srvs.srv import Trigger
+
+from dexhot.data.types import RATE
+from dexhot.ros.core import messages
+from dexhot.ros.core.base import DexhotNode
+from dexhot.ros.core.claim import Claim
+from dexhot.ros.core.qos import publish_profile, subscribe_profile
+from dexhot.ros.core.refusals import RefusedError
+from dexhot.ros.core.speakers import SPEAKERS
+from dexhot.ros.supervise.recovery import Recovery
+from dexhot.safety.machine import FAULT_EVENTS, Event, InputMonitor, SafetyMachine, State
+from dexhot.safety.watch import JointBounds, JointWatch
+
+CHECK_RATE = 20.0  # Hz
+NEWS = 1.0  # s between two log lines of what is missing
+BUTTON = "/safety/estop_input"
+JOINT_TOPICS = ("/leap/joint_states", "/franka/joint_states")
+COMMAND_TOPICS = ("/leap/command", "/franka/command")
+
+
+class SupervisorNode(DexhotNode):
+    """Watches its inputs, decides by the safety machine, and tells everybody; see the module."""
+
+    def __init__(self) -> None:
+        super().__init__("supervisor")
+        self.machine = SafetyMachine(reason="the supervisor is not configured")
+        self.watching = False  # whether we are configured: the one supervisor of the graph
+        self.pressed = self.wants_start = self.armed = False
+        self.t0, self.button_heard = 0.0, self.steady()
+        self.watches: dict[str, JointWatch] = {}
+        self.recovery: Recovery | None = None
+        self.error = ""  # the last one in a callback of ours
+        self.publisher: Publisher | None = None  # from the first configure to our end: what it says last stays true
+        for qos in ("latched", "sensor"):  # a button that was pressed before us, and one that offers less
+            quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
+            heard = partial(self.hear, BUTTON, self.on_estop)
+            self.create_subscription(Bool, BUTTON, heard, subscribe_profile(qos), event_callbacks=quiet)
+        for name, decide in (
+            ("/safety/start", self.begin_tracking),
+            ("/safety/stop", self.ask_to_stop),
+            ("/safety/estop", self.stop_all),
+            ("/safety/reset", self.reset),
+        ):
+            self.create_service(Trigger, name, partial(self.answer, decide))
+
+    def setup(self) -> None:
+        if self.publisher is None:
+            self.publisher = self.create_publisher(DiagnosticArray, "/safety/state", publish_profile("latched"))
+        self.subscribe(Header, "/heartbeat", self.on_heartbeat, "state")
+        self.subscribe(DiagnosticArray, "/diagnostics", self.on_diagnostics, "state")
+        self.subscribe(Header, "/rig/episode", self.on_episode, "latched")
+        self.subscribe(Odometry, "/object/state", self.on_object, "state")
+        for topic, command in zip(JOINT_TOPICS, COMMAND_TOPICS):
+            self.subscribe(JointState, topic, lambda m, topic=topic: self.on_joints(topic, m), "state")
+            self.subscribe(JointState, command, lambda m, topic=topic: self.on_command(topic, m), "command")
+        self.subscribe(JointState, "/tracker/target", self.on_target, "command")
+        self.speakers.watch(*SPEAKERS, *(("/clock",) if self.get_parameter("use_sim_time").value else ()))
+        self.recovery = Recovery(self, self.p.required_nodes)
+        self.loop(CHECK_RATE, self.check, "check")
+        self.watching = True
+        self.rest("the supervisor is configured, but not activated")
+
+    def start(self) -> None:
+        self.inputs = InputMonitor(("/object/state", *JOINT_TOPICS), self.p.max_age)
+        self.beats: dict[str, float] = {}  # node -> steady time of its last heartbeat
+        self.leaving: dict[str, float] = {}  # required node that was asked to end -> stamp of its last words
+        self.watches = {
+            topic: JointWatch(robot, JointBounds(divergence, self.p.limit_margin, strain))
+            for topic, robot, divergence, strain in (
+                (JOINT_TOPICS[0], self.p.hand, self.p.hand_divergence, self.p.hand_strain_time),
+                (JOINT_TOPICS[1], "fr3", self.p.arm_divergence, self.p.arm_strain_time),
+            )
+        }
+        self.wrong: dict[str, tuple[Event, str]] = {}  # what is wrong now with joints and motors, by where it was seen
+        self.button_heard = self.alive_at = self.steady()
+        self.here: set[str] = set()  # required nodes that run on this machine
+        self.armed = self.wants_start = self.p.auto_start  # armed: may start by itself, until it was stopped
+        self.sigma = 0.0
+        self.unseen = ""  # why there is no measured pose of the object, as its filter says
+        self.suspect = ""  # a bad input seen at the last check; two in a row count, so that a queue can drain first
+        self.missing, self.missing_told = "", -np.inf  # what `inactive` waits for, when it was last logged
+        if self.machine.state is not State.FAULT:
+            self.machine.reason = "nothing has been heard yet"
+        self.announce()
+
+    def stop(self) -> None:
+        """Deactivated: nobody watches any more, and that is said before we fall silent."""
+        self.rest(f"the supervisor ends: {self.ending}" if self.ending else "the supervisor was deactivated")
+
+    def teardown(self) -> None:
+        if self.watching and not self.ending:
+            self.rest("the supervisor is not configured")
+        self.watching, self.recovery = False, None
+
+    def rest(self, reason: str) -> None:
+        """Nothing is watched, so nothing may move; a fault stays what it is."""
+        self.armed = self.wants_start = False
+        if self.recovery is not None and self.recovery.under_way:
+            self.recovery.cancel()
+            self.machine.reason = f"not reset: {reason}"
+        self.machine.handle(Event.UNWATCHED)
+        if self.machine.state is State.INACTIVE:
+            self.machine.reason = reason
+        self.announce()
+
+    # Errors of our own
+
+    def failed(self, callback: Callable, error: Exception) -> None:
+        """Told once for as long as it is the same."""
+        if (said := f"{type(error).__name__}: {error}") != self.error:
+            self.error = said
+            return super().failed(callback, error)
+        self.fault(said)
+
+    def fault(self, reason: str) -> None:
+        """An error in a callback of ours stops everything, but we go on watching: a reset leads out of it."""
+        self.armed = self.wants_start = False
+        if self.machine.handle(Event.INTERNAL, f"supervisor: {reason}"):
+            self.announce()
+
+    # Inputs
+
+    def on_heartbeat(self, header: Header) -> None:
+        name = header.frame_id
+        if name in self.p.required_nodes:
+            self.beats[name] = self.steady()
+            if messages.seconds(header.stamp) > self.leaving.get(name, np.inf):
+                del self.leaving[name]
+
+    def on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name not in self.p.required_nodes:
+                continue
+            values = {value.key: value.value for value in status.values}
+            error = status.message if status.level == DiagnosticStatus.ERROR else ""
+            assert self.recovery is not None
+            self.recovery.see(status.name, error)
+            if error:
+                self.apply(Event.DRIVER_FAULT, f"{status.name}: {error}")
+            elif "ending" in values:
+                self.leaving[status.name] = messages.seconds(message.header.stamp)
+                self.apply(Event.ENDING, f"{status.name} ends: {values['ending']}")
+            if status.name == "object_filter":
+                self.unseen = values.get("missing", "")
+            if "temperature_max" in values:
+                self.on_temperature(status.name, values["temperature_max"])
+
+    def on_temperature(self, node: str, text: str) -> None:
+        try:
+            celsius = messages.number(text)
+        except RefusedError as e:  # what else the message says still counts
+            return self.refuse_message("/diagnostics", f"temperature_max of {node}: {e}")
+        self.judge(f"{node} motors", self.too_hot(node, celsius))
+
+    def too_hot(self, node: str, celsius: float) -> tuple[Event, str] | None:
+        limit = self.p.max_temperature
+        found = Event.HOT, f"{node} reports a motor of {celsius:.0f} C, the limit is {limit:g} C"
+        return found if celsius > limit else None
+
+    def judge(self, where: str, found: tuple[Event, str] | None) -> None:
+        """Keep what is wrong there for as long as it is: nothing gets ready meanwhile."""
+        before = self.wrong.pop(where, None)
+        if found is not None:
+            self.wrong[where] = found
+            self.apply(*found)
+            if before and before != found and self.machine.reason == before[1]:
+                self.machine.reason = found[1]  # more is known of it now
+
+    def on_episode(self, header: Header) -> None:
+        kind, _ = messages.read_episode(header)
+        if kind == "end":
+            self.apply(Event.FINISH, "the clip is over")
+        else:
+            self.wants_start = self.armed
+
+    def on_object(self, message: Odometry) -> None:
+        p, q, t = message.pose.pose.position, message.pose.pose.orientation, message.twist.twist
+        v, w, covariance = t.linear, t.angular, message.pose.covariance
+        variance = float(covariance[0]), float(covariance[7]), float(covariance[14])
+        numbers = (p.x, p.y, p.z, q.w, q.x, q.y, q.z, v.x, v.y, v.z, w.x, w.y, w.z, *variance)
+        finite = all(map(math.isfinite, numbers)) and min(variance) >= 0.0
+        if finite:
+            messages.check_object_state(message)  # refused by those who track it, so it does not count as seen either
+            self.sigma = math.sqrt(max(variance))
+        self.inputs.see("/object/state", messages.seconds(message.header.stamp), finite, self.steady())
+        if self.sigma > self.p.lost_sigma:
+            self.apply(*self.lost())
+
+    def lost(self) -> tuple[Event, str]:
+        why = f"{self.unseen}; " if self.unseen else ""
+        return Event.OBJECT_LOST, f"the object is lost: {why}the sigma of its position is {100 * self.sigma:.1f} cm"
+
+    def on_joints(self, topic: str, message: JointState) -> None:
+        stamp, watch = messages.seconds(message.header.stamp), self.watches[topic]
+        q, effort = messages.positions(message, watch.names), messages.efforts(message, watch.names)
+        finite = bool(np.isfinite(q).all() and np.isfinite(effort).all())
+        self.inputs.see(topic, stamp, finite, self.steady())
+        if finite:
+            self.judge(topic, watch.see(stamp, q, effort))
+
+    def on_command(self, topic: str, message: JointState) -> None:
+        watch = self.watches[topic]
+        q = messages.positions(message, watch.names)
+        if np.isfinite(q).all():
+            watch.told(q if self.machine.moving else None)
+        else:
+            self.apply(Event.NON_FINITE, f"a command to {topic.split('/')[1]} is not finite")
+
+    def on_target(self, message: JointState) -> None:
+        if not np.isfinite(message.position).all():
+            self.apply(Event.NON_FINITE, "the controller's target is not finite")
+
+    def on_estop(self, message: Bool) -> None:
+        self.pressed, self.button_heard = message.data, self.steady()
+        if self.pressed:
+            self.apply(Event.ESTOP, "the emergency stop is pressed")
+
+    # Decisions
+
+    def ask_to_stop(self) -> str:
+        """Hold, and start by itself no more: always done."""
+        self.armed = self.wants_start = False
+        if not self.apply(Event.STOP, "asked to stop"):
+            self.publish_state()
+        return ""
+
+    def stop_all(self) -> str:
+        """The emergency stop: always done; after another fault, that one's reason stays."""
+        if not self.apply(Event.ESTOP, "emergency stop"):
+            self.publish_state()
+        return ""
+
+    def check(self) -> None:
+        """Watch everything at CHECK_RATE, and say so."""
+        self.watch_ourselves()
+        self.publish_state()
+        if self.button_silent:
+            self.apply(Event.ESTOP, f"the emergency stop button is silent for {self.p.estop_timeout:g} s")
+        if self.recovery is not None and self.recovery.under_way:
+            self.go_on_resetting()
+        silent = [n for n in self.p.required_nodes if self.silent(n) > self.p.heartbeat_timeout]
+        dead = [n for n in silent if n not in self.leaving]
+        if dead and self.machine.state not in (State.INACTIVE, State.FAULT):
+            self.apply(Event.DEAD_NODE, f"no heartbeat of {', '.join(dead)} for {self.p.heartbeat_timeout:g} s")
+            return
+        self.judge("speakers", (Event.FOREIGN, why) if (why := self.speakers.first()) else None)
+        if gone := self.ended():
+            self.apply(Event.DEAD_NODE, f"the process of {', '.join(gone)} has ended")
+            return
+        event, reason = self.judge_inputs()
+        absent = sorted({*silent, *self.leaving})
+        if self.machine.state is State.INACTIVE:
+            self.explain(absent, "" if event is Event.INPUTS_READY else reason)
+        if event is Event.INPUTS_READY:
+            self.suspect = ""
+            if not absent:
+                self.apply(event, reason)
+                if self.wants_start:
+                    self.begin_tracking()
+        elif event is Event.STALE and not self.suspect:
+            self.suspect = reason
+        else:
+            self.apply(event, reason)
+
+    def judge_inputs(self) -> tuple[Event, str]:
+        """INPUTS_READY, or what is wrong with what tracking needs."""
+        event, reason = self.inputs.check(self.now())
+        if event is Event.INPUTS_READY and self.sigma > self.p.lost_sigma:
+            return self.lost()
+        if event is Event.INPUTS_READY and self.wrong:
+            return next(iter(self.wrong.values()))
+        return event, reason
+
+    def explain(self, absent: list[str], reason: str) -> None:
+        """What is missing, beside the state `inactive`: to everybody at each check, to the log when it changes."""
+        lacking = [f"no heartbeat of {', '.join(absent)}"] * bool(absent) + [reason] * bool(reason)
+        if not lacking:
+            return
+        self.machine.reason = f"waiting: {'; '.join(lacking)}"
+        kind = re.sub(r"[0-9.]+", "", self.machine.reason)
+        if kind != self.missing and self.steady() - self.missing_told > NEWS:
+            self.missing, self.missing_told = kind, self.steady()
+            self.get_logger().info(f"{self.machine.state}: {self.machine.reason}")
+
+    def ended(self) -> list[str]:
+        """Required nodes of this machine whose process has ended, which is known long before a heartbeat lacks.
+
+        Only while something moves: at the end of a clip the graph goes down in no order.
+        """
+        held = {node for node in self.p.required_nodes if Claim.held(self.absolute(node))}
+        self.here |= held
+        gone = sorted(self.here - held)
+        if not self.machine.moving:
+            self.here = held
+            return []
+        return gone
+
+    def begin_tracking(self) -> str:
+        """Begin, or say why not. Frame 0 comes `lead_in` s after the last state: everyone knows before the ramp.
+
+        A whole number of ticks after it: no later state then lies between two frames.
+        """
+        if self.state != "active":
+            return f"the supervisor is {self.state}: it must be active to start anything"
+        if self.machine.state is not State.READY:
+            return "tracking starts from ready alone"
+        event, reason = self.judge_inputs()
+        if event is not Event.INPUTS_READY:
+            if event is not Event.STALE:
+                self.apply(event, reason)
+            return reason
+        self.t0 = self.inputs.stamps["/object/state"] + round(self.p.lead_in * RATE) / RATE
+        self.armed, self.wants_start = self.p.auto_start, False
+        self.apply(Event.START, "started")
+        return ""
+
+    @property
+    def button_silent(self) -> bool:
+        """Whether a button that should tell of itself does not."""
+        return bool(self.p.estop_timeout) and self.steady() - self.button_heard > self.p.estop_timeout
+
+    def reset(self) -> str:
+        """Begin to leave the fault, or say why not: the nodes that have one are activated again.
+
+        Not while the button that caused it is pressed or silent.
+        """
+        if self.state != "active" or self.recovery is None:
+            return f"the supervisor is {self.state}: it must be active to reset anything"
+        if self.machine.state is not State.FAULT:
+            return "there is no fault to reset"
+        if self.pressed or self.button_silent:
+            return f"the emergency stop is {'pressed' if self.pressed else 'silent'}"
+        self.error = ""
+        self.recovery.begin(self.steady())
+        if failed := ", ".join(self.recovery.failed):
+            self.machine.reason = f"resetting: {failed} is activated again"
+            self.announce()
+        self.go_on_resetting()
+        return ""
+
+    def go_on_resetting(self) -> None:
+        """Out of the fault once nobody has one any more; else it stays, with what stands against it."""
+        assert self.recovery is not None
+        why = self.recovery.outcome(self.steady())
+        if why is None:
+            return
+        self.recovery.cancel()
+        if why:
+            self.machine.reason = f"not reset: {why}"
+            self.announce()
+        else:
+            self.apply(Event.RESET, "reset")
+
+    def apply(self, event: Event, reason: str) -> bool:
+        """Whether the state changed. After a fault nothing starts by itself."""
+        if event in FAULT_EVENTS:
+            self.armed = self.wants_start = False
+        if event is Event.ESTOP and self.recovery is not None and self.recovery.under_way:
+            self.recovery.cancel()  # a fault already, but no longer to be left
+            self.machine.reason = reason
+            self.announce()
+        if not self.machine.handle(event, reason):
+            return False
+        if not self.machine.moving:
+            for watch in self.watches.values():
+                watch.told(None)
+        self.announce(asked=event is Event.ENDING)
+        return True
+
+    def announce(self, asked: bool = False) -> None:
+        """Log and publish a change of state; one that somebody asked for is no warning."""
+        told = f"{self.machine.state}: {self.machine.reason}"
+        if self.machine.state in (State.HOLDING, State.FAULT) and not asked:
+            self.get_logger().warning(told)
+        else:
+            self.get_logger().info(told)
+        self.publish_state()
+
+    def watch_ourselves(self) -> None:
+        """The state is our sign of life: drivers hold when it stops coming, and so do we when it did."""
+        silent, self.alive_at = self.steady() - self.alive_at, self.steady()
+        if silent > self.p.supervisor_timeout:
+            late = f"the supervisor was silent for {1e3 * silent:.0f} ms: is the machine overloaded?"
+            self.apply(Event.LATE, late)
+
+    def publish_state(self) -> None:
+        """The state as it is, in every state of the lifecycle."""
+        m = self.machine
+        t0 = self.t0 if m.moving else 0.0
+        if self.publisher is not None:
+            said = messages.Safety(m.state, m.reason, t0)
+            self.publisher.publish(messages.safety_state(said, self.stamp(), self.p.token))
+        self.values = {"safety": str(m.state), "reason": m.reason} | {f"events.{k}": v for k, v in m.counts.items()}
+
+    def answer(
+        self, decide: Callable[[], str], request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        """Do what was asked for; the answer says what the state is then, and why it was refused."""
+        refused = self.guarded(decide)
+        response.success = refused == ""
+        why = "" if response.success else f" (refused: {refused or self.error})"
+        response.message = f"{self.machine.state}: {self.machine.reason}{why}"
+        return response
+
+    def steady(self) -> float:
+        return self._steady.now().nanoseconds * 1e-9
+
+    def silent(self, node: str) -> float:
+        """s since the node's last heartbeat; infinite when there was none."""
+        return self.steady() - self.beats.get(node, -np.inf)

@@ -1,0 +1,1 @@
+"""From the measured object to commands: object filter, controller, shaper."""

@@ -1,0 +1,72 @@
+"""/object/state -> /tracker/target: the tracking controller, run by the states that arrive.
+
+What it publishes is a function of its parameters and of the order of its inputs, which it journals: replays are exact.
+"""
+
+import time
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import JointState
+
+from dexhot.control.choose import make_controller
+from dexhot.control.controllers import HandState, Tracker
+from dexhot.control.kinematics import PalmKinematics
+from dexhot.data.files import load
+from dexhot.data.types import Reference
+from dexhot.robots.arm import FR3_JOINTS
+from dexhot.robots.robot_hand import load_hand
+from dexhot.ros.core import messages
+from dexhot.ros.core.base import DexhotNode
+from dexhot.simulation.physics import load_physics
+
+
+class ControllerNode(DexhotNode):
+    """Hand and arm are remembered; each object state is answered with one target while the supervisor lets it."""
+
+    journaled = True
+
+    def __init__(self) -> None:
+        super().__init__("controller")
+
+    def setup(self) -> None:
+        self.reference, physics = load(self.p.reference, Reference), load_physics()
+        hand = load_hand(self.reference.hand)
+        self.kinematics, self.fingers = PalmKinematics(hand), hand.joint_names
+        controller = make_controller(self.p.controller, self.reference, self.p.policy, physics, self.p)
+        self.tracker = Tracker(controller, physics, self.p.ramp, self.p.look_ahead)
+        self.target = self.advertise(JointState, "/tracker/target", "command")
+        self.obey(JointState, "/leap/joint_states", self.on_hand, "state")
+        self.obey(JointState, "/franka/joint_states", self.on_arm, "state")
+        self.obey(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.obey(Odometry, "/object/state", self.on_object, "state")
+
+    def start(self) -> None:
+        self.hand: np.ndarray | None = None
+        self.arm: np.ndarray | None = None
+        self.tracker.stop()
+
+    def on_hand(self, message: JointState) -> None:
+        self.hand = messages.measured(message, self.fingers)
+
+    def on_arm(self, message: JointState) -> None:
+        self.arm = messages.measured(message, FR3_JOINTS)
+
+    def on_safety(self, message: DiagnosticArray) -> None:
+        safety = messages.read_safety_state(message)
+        if not safety.moving:
+            self.tracker.stop()
+        elif safety.t0 != self.tracker.t0:
+            self.tracker.begin(safety.t0)
+
+    def on_object(self, message: Odometry) -> None:
+        if self.tracker.t0 is None or self.hand is None or self.arm is None:
+            return
+        begin = time.monotonic()
+        stamp, first = messages.seconds(message.header.stamp), self.reference.q[0]
+        q = self.kinematics.hand_vector(self.arm, self.hand, self.reference.base_quat, first)
+        target = self.tracker.step(stamp, messages.read_object_state(message), HandState(stamp, q))
+        if target is not None:
+            self.target.publish(messages.joint_state(self.reference.joint_names, message.header.stamp, target))
+            self.latency("step").add(time.monotonic() - begin)

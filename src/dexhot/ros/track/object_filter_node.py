@@ -1,0 +1,153 @@
+"""/object/pose -> /object/state: the error-state filter, run by the measurements that arrive.
+
+A measurement that is missing is bridged by the filter's prediction, whose uncertainty grows until the object counts as
+lost. The clock for that is the hand's, whose states never pause: so poses may be fewer than 60 a second, or lack for a
+moment, and those behind still get a state for every tick.
+"""
+
+import time
+from collections import deque
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
+
+from dexhot.data.files import load
+from dexhot.data.types import RATE, Reference
+from dexhot.errors import NotFoundError
+from dexhot.objects.asset import Symmetry
+from dexhot.objects.library import load_symmetry
+from dexhot.ros.core import messages
+from dexhot.ros.core.base import DexhotNode
+from dexhot.ros.core.frames import Frames
+from dexhot.ros.core.refusals import RefusedError
+from dexhot.tracking.object_filter import FilterOptions, ObjectFilter
+
+TICK = 1.0 / RATE  # s
+LATE = 1.5 * TICK  # s behind the measurement that should be here
+NOTED = 3.5 * TICK  # s without an accepted measurement that are worth a word before the object is lost
+FUTURE = 0.5  # s ahead of the hand's states: no measurement is, and the filter would wait for that time to come
+RECENT = 30  # measurements; the hand's states may lag too, so the longest of their delays counts
+
+
+class ObjectFilterNode(DexhotNode):
+    """See the module."""
+
+    def __init__(self) -> None:
+        super().__init__("object_filter")
+
+    def setup(self) -> None:
+        names = FilterOptions.__dataclass_fields__
+        options = FilterOptions(**{name: getattr(self.p, name) for name in names})
+        self.filter = ObjectFilter(options, self.symmetry())
+        self.frames = Frames(self.p.static_transforms)
+        if self.p.tf != "none":
+            self.frames.listen(self, moving=self.p.tf == "all")
+        self.publisher = self.advertise(Odometry, "/object/state", "state")
+        self.step = self.latency("step")
+        self.obey(Header, "/rig/episode", self.on_episode, "latched")  # first: before the new clip's poses
+        self.obey(PoseWithCovarianceStamped, "/object/pose", self.on_pose, "state")
+        self.obey(JointState, "/leap/joint_states", self.on_hand, "state")
+
+    def symmetry(self) -> Symmetry:
+        """Of the reference's object; none, with a warning, where this machine does not have the object."""
+        if not self.p.reference:
+            return Symmetry()
+        name = load(self.p.reference, Reference).object_name
+        try:
+            return load_symmetry(name)
+        except NotFoundError as e:
+            self.get_logger().warning(f"an estimator that flips between poses that look the same will be rejected: {e}")
+            return Symmetry()
+
+    def start(self) -> None:
+        kind = self.filter.symmetry.kind
+        self.values = {"rejected": 0, "bridged": 0, "old_clip": 0, "symmetry": kind, "missing": ""}
+        self.clip_begin = -np.inf  # stamp from which poses are of the present clip
+        self.tick = 0.0  # stamp of the hand's last state
+        self.forget()
+
+    def forget(self) -> None:
+        self.filter.reset()
+        self.delays: deque[float] = deque(maxlen=RECENT)  # s by which measurements came behind the hand's states
+        self.refused = ""  # why the last measurement was none
+        self.told = self.bridge = -np.inf  # stamps of the last state, and of the last that was a prediction
+        self.lost = True  # until it is seen
+
+    def on_episode(self, header: Header) -> None:
+        """A rig that was reset has moved the object without moving it: what is left in the queue of the old clip is
+        no measurement of the new one."""
+        kind, _ = messages.read_episode(header)
+        if kind == "start":
+            self.clip_begin = messages.seconds(header.stamp)
+            self.forget()
+
+    def on_pose(self, message: PoseWithCovarianceStamped) -> None:
+        begin = time.monotonic()
+        stamp = messages.seconds(message.header.stamp)
+        if 0.5 * TICK < self.clip_begin - stamp < self.p.lost_after:  # further off it is another clock
+            self.values["old_clip"] += 1  # type: ignore[operator]
+            return
+        pose, covariance = self.measured(message, stamp)
+        if not self.filter.update(stamp, pose, covariance):
+            self.values["rejected"] += 1  # type: ignore[operator]
+        if stamp < self.filter.stamp:
+            self.refused = f"its measured poses are stamped {self.filter.stamp - stamp:.1f} s back"
+            return  # nothing new is known
+        self.refused = ""
+        self.values["flipped"] = self.filter.flipped
+        self.delays.append(max(self.tick - stamp, 0.0))  # the hand's states may lag, or not have come yet
+        if stamp > self.bridge + 0.5 * TICK:  # else its tick has its state
+            self.tell(self.filter, message.header.stamp)
+        self.step.add(time.monotonic() - begin)
+
+    def measured(self, message: PoseWithCovarianceStamped, stamp: float) -> tuple[np.ndarray, np.ndarray]:
+        """world_T_mesh and covariance of a message. Raises RefusedError: without a state the supervisor holds."""
+        try:
+            if self.tick and stamp - self.tick > FUTURE:
+                raise RefusedError(f"a pose is stamped {stamp - self.tick:.3g} s ahead of the hand's states.")
+            measured = messages.read_object_pose(message)
+            pose, covariance = self.frames.to_world(message.header.frame_id, *measured, stamp)
+            return messages.near(pose), covariance
+        except RefusedError as e:
+            self.refused = f"its measured poses are refused: {str(e).rstrip('.')}"
+            raise
+
+    def on_hand(self, message: JointState) -> None:
+        """A state for the tick whose measurement should have come; none for an object that is lost."""
+        first, self.tick = not self.tick, messages.seconds(message.header.stamp)
+        if first and self.filter.stamp - self.tick > FUTURE:
+            self.forget()  # a pose that came before us was of no time that is near
+        if self.lost:
+            return
+        now, stamp = self.tick - max(self.delays), self.told + TICK  # now: of the measurement that should be here
+        if not LATE <= now - self.filter.stamp <= self.p.lost_after:  # more is no gap: a clock was set
+            return
+        if self.filter.ahead(now).lost(now):
+            stamp = now
+        elif stamp > now - 0.5 * TICK:
+            return
+        self.bridge = stamp
+        self.values["bridged"] += 1  # type: ignore[operator]
+        self.tell(self.filter.ahead(stamp), messages.to_stamp(stamp))
+
+    def tell(self, known: ObjectFilter, stamp: Time) -> None:
+        """Publish what is known, also that the object is lost: the supervisor judges by the uncertainty, and quotes why
+        from the diagnostics, so those go first."""
+        was_lost, self.told, self.lost = self.lost, known.stamp, known.lost(known.stamp)
+        missing = known.missing(known.stamp)
+        if missing and self.refused:
+            missing = self.refused
+        self.warnings.pop("pose", None)
+        if self.lost:
+            self.warnings["pose"] = f"the object is lost: {missing}" if missing else "the object is lost"
+        elif known.stamp - known.accepted_stamp < NOTED:
+            missing = ""
+        changed = bool(missing) and (self.lost, bool(self.values["missing"])) != (was_lost, True)
+        self.values["missing"] = missing
+        if changed:
+            self.publish_diagnostics()
+        self.publisher.publish(messages.object_state(stamp, known.state()))

@@ -1,0 +1,69 @@
+"""/tracker/target -> /leap/command, /franka/command: the command shaper, run by the targets that arrive."""
+
+import time
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from sensor_msgs.msg import JointState
+
+from dexhot.control.shaper import CommandShaper, measure_lag
+from dexhot.data.files import load
+from dexhot.data.types import Reference
+from dexhot.robots.arm import FR3_JOINTS
+from dexhot.robots.robot_hand import load_hand
+from dexhot.ros.core import messages
+from dexhot.ros.core.base import DexhotNode
+from dexhot.simulation.physics import load_physics
+
+
+class ShaperNode(DexhotNode):
+    """Each target is answered with one command for the hand and one for the arm."""
+
+    def __init__(self) -> None:
+        super().__init__("shaper")
+
+    def setup(self) -> None:
+        reference, physics = load(self.p.reference, Reference), load_physics()
+        hand = load_hand(reference.hand)
+        self.names, self.fingers = reference.joint_names, list(hand.joint_names)
+        self.shaper = CommandShaper(hand, reference.base_quat, physics, self.p.lead, self.p.wrist_lead)
+        self.values = {
+            "lag_ms": 1e3 * measure_lag(hand, physics),
+            "lag_with_lead_ms": 1e3 * measure_lag(hand, physics, self.p.lead),
+        }
+        self.hand_command = self.advertise(JointState, "/leap/command", "command")
+        self.arm_command = self.advertise(JointState, "/franka/command", "command")
+        self.obey(JointState, "/franka/joint_states", self.on_arm, "state")
+        self.obey(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.obey(JointState, "/tracker/target", self.on_target, "command")
+
+    def start(self) -> None:
+        self.t0: float | None = None
+        self.arm: np.ndarray | None = None
+        self.fresh = False  # whether the next target is a clip's first
+        self.worst = 0.0
+
+    def on_arm(self, message: JointState) -> None:
+        if self.fresh or self.arm is None:
+            self.arm = messages.measured(message, FR3_JOINTS)
+
+    def on_safety(self, message: DiagnosticArray) -> None:
+        safety = messages.read_safety_state(message)
+        if safety.moving and safety.t0 != self.t0:
+            self.t0, self.fresh = safety.t0, True
+
+    def on_target(self, message: JointState) -> None:
+        if self.arm is None:
+            return
+        begin = time.monotonic()
+        target = messages.measured(message, self.names)  # without commands the drivers hold; the supervisor sees it too
+        if self.fresh:
+            self.shaper.reset(target, self.arm)
+            self.fresh = False
+        command, stamp = self.shaper.step(target), message.header.stamp
+        self.hand_command.publish(messages.joint_state(self.fingers, stamp, command.hand_q, command.hand_qd))
+        self.arm_command.publish(
+            messages.joint_state(FR3_JOINTS, stamp, command.arm_q, command.arm_qd, command.arm_torque)
+        )
+        self.latency("step").add(time.monotonic() - begin)
+        self.values["ik_error_max_mm"] = self.worst = max(self.worst, 1e3 * command.ik_error)

@@ -1,0 +1,76 @@
+"""What the supervisor makes of the joints of arm and hand: are they within limits, and where they were told to be?
+
+Times are those of the messages' stamps, so that a simulated rig may be slower than real time.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dexhot.robots.joint_table import joint_table
+from dexhot.robots.joints import columns
+from dexhot.safety.machine import Event
+
+STRAIN = 0.95  # share of a joint's torque limit at which it counts as working at the limit
+
+
+@dataclass
+class Sustained:
+    """A condition that counts when it has lasted for `patience` s."""
+
+    patience: float
+    since: float | None = None
+
+    def see(self, bad: bool, stamp: float) -> bool:
+        """The condition at `stamp` (s): True when it has lasted."""
+        if not bad:
+            self.since = None
+            return False
+        if self.since is None or stamp < self.since:
+            self.since = stamp
+        return stamp - self.since >= self.patience
+
+
+@dataclass(frozen=True)
+class JointBounds:
+    """How far joints may be from where they were told to be (rad), how far beyond their limits (rad), and how long they
+    may work at their torque limit (s). The first two must last for `patience` s."""
+
+    divergence: float
+    margin: float
+    strain_time: float
+    patience: float = 0.2
+
+
+class JointWatch:
+    """Watches a joint group of the joint table, e.g. "fr3"."""
+
+    def __init__(self, robot: str, bounds: JointBounds):
+        joints = joint_table(robot)
+        self.names = [j.name for j in joints]
+        self.lower, self.upper, self.effort = columns(joints, "lower", "upper", "effort")
+        self.bounds = bounds
+        self.command: np.ndarray | None = None
+        self._diverged, self._outside = Sustained(bounds.patience), Sustained(bounds.patience)
+        self._strained = Sustained(bounds.strain_time)
+
+    def told(self, q: np.ndarray | None) -> None:
+        """The last command (n,) rad; None when nothing is commanded."""
+        self.command = q
+
+    def see(self, stamp: float, q: np.ndarray, effort: np.ndarray) -> tuple[Event, str] | None:
+        """A measured state (n,): what is wrong, or None."""
+        error = np.zeros(len(q)) if self.command is None else np.abs(q - np.clip(self.command, self.lower, self.upper))
+        if self._diverged.see(bool(error.max() > self.bounds.divergence), stamp):
+            worst = int(error.argmax())
+            return Event.DIVERGED, f"{self.names[worst]} is {error[worst]:.2f} rad from where it was told to be"
+        beyond = np.maximum(self.lower - q, q - self.upper)
+        if self._outside.see(bool(beyond.max() > self.bounds.margin), stamp):
+            worst = int(beyond.argmax())
+            return Event.OUT_OF_LIMITS, f"{self.names[worst]} is {beyond[worst]:.2f} rad beyond its limit"
+        strain = np.abs(effort) / self.effort
+        driven = self.command is not None  # an arm that holds in contact may strain: a start leads it out
+        if self._strained.see(driven and bool(strain.max() > STRAIN), stamp):
+            name = self.names[int(strain.argmax())]
+            return Event.STRAINED, f"{name} works at its torque limit for {self.bounds.strain_time:g} s"
+        return None

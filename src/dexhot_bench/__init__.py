@@ -1,0 +1,1 @@
+"""Benchmarks, one module each, and fault injection; neither peers nor training load in the robot's runtime."""

@@ -1,0 +1,100 @@
+"""`dexhot bench faults`: a table of injected faults, what noticed them and how soon arm and hand were safe.
+
+Four rigs: the real hand driver over a servo bus, the real arm driver over the robot's protocol, a camera behind its
+watch, and the graph of real_track on the embedded rig. Commands beyond limits are counted from the bytes that came to
+servos and robot; false stops in a run of the graph that nothing befalls.
+"""
+
+import os
+import secrets
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from dexhot_bench.faults import camera, hand, table
+from dexhot_bench.faults.table import Fault, Outcome, Result
+
+console = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
+CLEAN, QUICK_CLEAN, SOAK = 60.0, 8.0, 600.0  # s of the run without faults
+NEEDED = {"hand": ("dynamixel_sdk",), "arm": ("franky", "franky_sim")}  # what the extras hardware and dev bring
+
+
+def run(quick: bool = False, soak: bool = False) -> dict[str, Any]:
+    """Metrics and the table. `soak`: ten minutes without faults instead of one."""
+    os.environ["ROS_DOMAIN_ID"] = str(1 + secrets.randbelow(100))  # never the user's own: a robot may be in it
+    seconds = QUICK_CLEAN if quick else SOAK if soak else CLEAN
+    skipped = {g: f"{m} is not installed" for g, needs in NEEDED.items() for m in needs if find_spec(m) is None}
+    notes: dict[str, Any] = {"clean_run_s": seconds, "skipped": skipped}
+    runs = {"hand": on_hands, "arm": on_arm, "camera": on_cameras, "graph": on_graph}
+    results: list[Result] = []
+    with Progress(console=console, transient=True) as progress:
+        for group in (g for g in runs if g not in skipped):
+            bar = progress.add_task(f"faults of the {group}", total=None)
+            for result in runs[group](quick, notes):
+                results.append(result)
+                progress.update(bar, description=f"{group}: {result.fault.name}")
+            progress.remove_task(bar)
+    console.print(table.rich_table(results))
+    figures = table.metrics(results, notes.get("false_stops", 0))
+    return {"metrics": figures, "faults": [r.entries() for r in results], "notes": notes, "subset": {"quick": quick}}
+
+
+def tried(fault: Fault, rig: Any) -> Outcome:
+    """A fault whose trial itself fails counts as not noticed."""
+    try:
+        return fault.run(rig)
+    except Exception as e:
+        console.print(f"[red]{fault.group}: {fault.name} could not be tried[/]\n{traceback.format_exc()}")
+        return Outcome(f"could not be tried: {e}", None, None, "unknown", "")
+
+
+def chosen(faults: table.Faults, quick: bool) -> list[Fault]:
+    """All of them, or those of --quick."""
+    return [fault for fault in faults if fault.quick or not quick]
+
+
+def on_hands(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
+    """A bus and a driver for each."""
+    notes["hand_retries"] = 0
+    for fault in chosen(hand.FAULTS, quick):
+        with hand.HandRig() as rig:
+            yield Result(fault, tried(fault, rig), rig.violations())
+            notes["hand_retries"] += rig.retries
+
+
+def on_arm(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
+    """One robot for all; what its bytes asked for is counted after each, but lost when the robot loses its power."""
+    from dexhot_bench.faults import arm
+
+    with arm.ArmRig() as rig:
+        for fault in chosen(arm.FAULTS, quick):
+            rig.renew()
+            before = rig.violations()
+            outcome = tried(fault, rig)
+            rig.arm.disconnect()
+            yield Result(fault, outcome, max(rig.violations() - before, 0))
+        notes["arm_retries"] = rig.retries
+
+
+def on_cameras(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
+    """A drawn camera and a watch for each."""
+    for fault in chosen(camera.FAULTS, quick):
+        yield Result(fault, tried(fault, camera.CameraRig()))
+
+
+def on_graph(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
+    """One bring-up for all; the clean run comes first, when nothing has befallen it yet."""
+    from dexhot_bench.faults.graph import Graph
+    from dexhot_bench.faults.graph_faults import FAULTS, clean_run
+
+    with tempfile.TemporaryDirectory(prefix="dexhot-faults-") as folder, Graph(Path(folder)) as graph:
+        notes |= clean_run(graph, notes["clean_run_s"])
+        for fault in chosen(FAULTS, quick):
+            yield Result(fault, tried(fault, graph))

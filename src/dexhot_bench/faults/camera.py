@@ -1,0 +1,100 @@
+"""Faults of a camera: a drawn one behind the watch that every camera has.
+
+In the graph no motion depends on a camera alone: what a lost one does there is the fault "object lost".
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from dexhot.hardware.camera.drawn import SimCamera
+from dexhot.hardware.camera.frames import CameraError, CameraLostError, Frames
+from dexhot.hardware.camera.watch import WatchedCamera
+from dexhot_bench.faults.table import Faults, Outcome
+
+FAULTS = Faults("camera")
+WIDTH, HEIGHT = 160, 120
+WAIT = 0.1  # s for a frame
+LONGEST, BACK = 6.0, 6.0  # s that a fault may stay unnoticed, that frames may take to be back
+
+
+class FaultyCamera:
+    """A drawn scene with a `fault`: "", unplugged, silent, frozen, back (its stamps) or blind (its depth)."""
+
+    name, recorded, notice = "faulty camera", False, ""
+
+    def __init__(self) -> None:
+        self.fault = ""
+        self.drawn = SimCamera(WIDTH, HEIGHT)
+        self.last: Frames | None = None
+
+    def read(self, timeout: float) -> Frames | None:
+        frames = self.drawn.read(timeout)
+        if self.fault == "unplugged":
+            raise CameraLostError("the camera was pulled out")
+        if frames is None or self.fault == "silent":
+            return None
+        if self.fault == "frozen" and self.last is not None:
+            return replace(frames, color=self.last.color, depth=self.last.depth)
+        if self.fault == "back":
+            return replace(frames, stamp=frames.stamp - 10.0)
+        if self.fault == "blind":
+            return replace(frames, depth=np.zeros((HEIGHT, WIDTH), np.uint16))
+        self.last = frames
+        return frames
+
+    def close(self) -> None:
+        pass
+
+
+class CameraRig:
+    """A camera that works until `fault` says otherwise, and its watch."""
+
+    def __init__(self) -> None:
+        self.camera = FaultyCamera()
+        self.watched = WatchedCamera(self.open)
+        self.read(0.5)
+
+    def open(self) -> FaultyCamera:
+        if self.camera.fault == "unplugged":
+            raise CameraError("no camera is plugged in")
+        return self.camera
+
+    def read(self, seconds: float, until: Callable[[], object] = lambda: False) -> bool:
+        """Read frames for so long, or until a condition; whether it came."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.watched.read(WAIT)
+            if until():
+                return True
+        return False
+
+    def told(self) -> str:
+        """What the node would say on /diagnostics."""
+        lost = self.watched.lost
+        return lost[1] if lost is not None else "; ".join(self.watched.health.warnings.values())
+
+
+def befallen(rig: CameraRig, fault: str, state: str) -> Outcome:
+    """Until the watch tells of it; then the cause is removed, and frames must flow again."""
+    frames = rig.watched.health.frames
+    begin = time.monotonic()
+    rig.camera.fault = fault
+    seen = rig.read(LONGEST, until=rig.told)
+    ms, told = 1e3 * (time.monotonic() - begin), rig.told()
+    bad = rig.watched.health.frames - frames
+    rig.camera.fault = ""
+    counted = rig.watched.health.frames
+    back = rig.read(BACK, until=lambda: rig.watched.lost is None and rig.watched.health.frames > counted + 3)
+    how = "opened again by itself" if rig.watched.reconnects else "by itself"
+    lost = f"{bad} images are useless" if bad and state == "warning" else "the images meanwhile"
+    return Outcome(told if seen else "", ms if seen else None, None, state, how if back else "", lost)
+
+
+FAULTS.case("camera unplugged", befallen, "unplugged", "no images", moves=False)
+FAULTS.case("camera silent", befallen, "silent", "no images", moves=False)
+FAULTS.case("frozen image under new stamps", befallen, "frozen", "warning", quick=True, moves=False)
+FAULTS.case("camera stamps jump back", befallen, "back", "warning", quick=True, moves=False)
+FAULTS.case("depth all zero", befallen, "blind", "warning", moves=False)

@@ -1,0 +1,502 @@
+"""Faults of the graph: nodes that die or starve, messages that lie, a disk that is full."""
+
+import math
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import psutil
+import rclpy
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from lifecycle_msgs.msg import Transition
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
+
+from dexhot.bringup.launcher import command
+from dexhot.data import bags
+from dexhot.data.types import WRIST_JOINTS
+from dexhot.errors import DexhotError
+from dexhot.robots.arm import FR3_JOINTS
+from dexhot.robots.joint_table import joint_table
+from dexhot.ros.core import messages
+from dexhot.ros.core.qos import publish_profile, subscribe_profile
+from dexhot.safety.machine import State
+from dexhot_bench.faults.faulty_nodes import FAR_COMMAND, NAN_COMMAND, NAN_TARGET
+from dexhot_bench.faults.faulty_rig import GAP
+from dexhot_bench.faults.graph import RECOVERY, Graph, still
+from dexhot_bench.faults.table import Faults, Outcome
+
+FAULTS = Faults("graph")
+LONGEST = 8.0  # s that a fault may stay unnoticed
+LOST = 1.0  # s before a recorder's death in which messages may be lost
+NAMES = [j.name for j in joint_table("leap_right")]
+DEACTIVATE, ACTIVATE = Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE
+JOINTS = [*FR3_JOINTS, *NAMES]  # of the plant
+ARM, HAND = slice(0, len(FR3_JOINTS)), slice(len(FR3_JOINTS), None)
+DRIVERS = ("leap_driver", "franka_driver")
+FOREIGN = 0.3  # rad from where a joint is that a stranger commands it to
+TRACKING = messages.Safety(State.TRACKING, "a stranger says so", 1.0)
+WATCHED = 1.0  # s that the plant is watched while a stranger speaks
+STOPPED = (State.HOLDING, State.FAULT)
+
+
+def watched(graph: Graph, cause: Callable[[], object], expects: str = "") -> Outcome:
+    """Cause the fault in motion; wait until the supervisor tells of it, with `expects` in its words, and all holds."""
+    graph.ready()
+    before = len(graph.changes)
+    begin = time.monotonic()
+    cause()
+
+    def noticed() -> bool:
+        return any(expects in reason for _, state, reason in graph.changes[before:] if state in STOPPED)
+
+    graph.spin_until(lambda: noticed() and math.isfinite(graph.stopped_at), LONGEST)
+    safe = 1e3 * (graph.stopped_at - begin) if begin < graph.stopped_at < math.inf else None
+    told = [(t, s, r) for t, s, r in graph.changes[before:] if s in STOPPED]
+    fitting = [change for change in told if expects in change[2]]
+    if not fitting:
+        words = told[0][2] if told else ""
+        return Outcome(words, None, safe, str(graph.state), "")
+    first = min(told[0][0], graph.stopped_at)  # a driver that holds by itself has noticed, before it is told why
+    return Outcome(fitting[0][2], 1e3 * (first - begin), safe, str(fitting[-1][1]), "")
+
+
+def watched_words(graph: Graph, expects: str, cause: Callable[[], object]) -> Outcome:
+    """As `watched`, of a supervisor that leaves: its last words, whatever the state."""
+    graph.ready()
+    changes, begin = len(graph.changes), time.monotonic()
+    cause()
+
+    def said() -> list[float]:
+        return [t for t, _, reason in graph.changes[changes:] if expects in reason]
+
+    graph.spin_until(lambda: bool(said()) and math.isfinite(graph.stopped_at), LONGEST)
+    safe = 1e3 * (graph.stopped_at - begin) if begin < graph.stopped_at < math.inf else None
+    return Outcome(graph.reason, 1e3 * (said()[0] - begin) if said() else None, safe, str(graph.state), "")
+
+
+def back(graph: Graph, outcome: Outcome, how: str) -> Outcome:
+    """Whether the graph tracks again; what was only a hold needs no reset."""
+    try:
+        graph.ready(RECOVERY)
+    except DexhotError:
+        return outcome
+    reset = "reset, " if outcome.state == State.FAULT else ""
+    return Outcome(**{**outcome.__dict__, "recovered": f"{how}{reset}started"})
+
+
+def injected(graph: Graph, kind: str, expects: str) -> Outcome:
+    """The rig's fault `kind`, until it is told of; then it ends."""
+    outcome = watched(graph, lambda: graph.inject(kind), expects)
+    graph.inject("none")
+    return back(graph, outcome, "")
+
+
+def killed(graph: Graph, name: str, expects: str = "") -> Outcome:
+    """A process dies and is started again."""
+    outcome = watched(graph, lambda: graph.kill(name), expects)
+    graph.start(name)
+    return back(graph, outcome, "process started again, ")
+
+
+FAULTS.case("object lost (no poses)", injected, "silent", "not been seen", quick=True)
+
+
+@FAULTS.add("object not seen for 80 ms")
+def object_gap(graph: Graph) -> Outcome:
+    """Shorter than what is a fault: the filter predicts the state meanwhile, and tells how often it had to."""
+    graph.ready()
+    before, changes = graph.value("object_filter", "bridged"), len(graph.changes)
+    begin = graph.inject("gap")
+    seen = graph.spin_until(lambda: graph.value("object_filter", "bridged") >= before + GAP - 1, LONGEST)
+    ms = 1e3 * (time.monotonic() - begin)
+    stops = [reason for _, state, reason in graph.changes[changes:] if state in STOPPED]
+    words = f"{graph.value('object_filter', 'bridged') - before:.0f} states predicted" if seen else ""
+    if stops:
+        return back(graph, Outcome(stops[0], ms if seen else None, None, str(graph.state), ""), "")
+    return Outcome(words, ms if seen else None, 0.0, str(graph.state), "by itself" if graph.moving else "")
+
+
+@FAULTS.add("object pose flips between poses that look the same")
+def object_flips(graph: Graph) -> Outcome:
+    """Five times a second, by half a turn: the filter stays on one of them, and tells how often it had to."""
+    graph.ready()
+    before, changes = graph.value("object_filter", "flipped"), len(graph.changes)
+    begin = graph.inject("flip")
+    seen = graph.spin_until(lambda: graph.value("object_filter", "flipped") > before, LONGEST)
+    ms = 1e3 * (time.monotonic() - begin)
+    graph.inject("none")
+    stops = [reason for _, state, reason in graph.changes[changes:] if state in STOPPED]
+    words = f"{graph.value('object_filter', 'flipped') - before:.0f} poses taken as their equivalents" if seen else ""
+    if stops:
+        return back(graph, Outcome(stops[0], ms if seen else None, None, str(graph.state), ""), "")
+    return Outcome(words, ms if seen else None, 0.0, str(graph.state), "by itself" if graph.moving else "")
+
+
+FAULTS.case("object slipped: its pose jumps 20 cm", injected, "jump", "jumped by 20 cm")
+FAULTS.case("object pose NaN", injected, "nan", "not finite")
+FAULTS.case("object pose stamps jump back", injected, "back", "stamped")
+FAULTS.case("object pose in a frame that nobody knows", injected, "frame", "object", quick=True)
+FAULTS.case("object pose with a quaternion of zeros", injected, "quaternion", "object")
+
+
+@FAULTS.add("object pose stamps 3 ms off the tick", moves=False)
+def off_the_tick(graph: Graph) -> Outcome:
+    """Nothing is wrong with them: the object's states carry them, and the clip goes on."""
+    graph.ready()
+    changes = len(graph.changes)
+    begin = graph.inject("off")
+    stops = graph.spin_until(lambda: any(s in STOPPED for _, s, _ in graph.changes[changes:]), 1.0)
+    ms = 1e3 * (time.monotonic() - begin)
+    graph.inject("none")
+    words = graph.changes[-1][2] if stops else "taken as they are, for a second"
+    return back(graph, Outcome(words, None if stops else ms, None if stops else 0.0, str(graph.state), ""), "")
+
+
+def refused(graph: Graph, topic: str, message: object, node: str = "supervisor", counted: str = "") -> Outcome:
+    """A stranger's message that cannot be: nobody takes it, and nobody ends of it."""
+    graph.ready()
+    name = f"refused.{counted or topic}"
+    before, changes = graph.value(node, name), len(graph.changes)
+    publisher = graph.node.create_publisher(type(message), topic, publish_profile("state"))
+    graph.spin_until(lambda: publisher.get_subscription_count() > 0, 5.0)
+    begin = time.monotonic()
+
+    def told() -> str:
+        if graph.value(node, name) > before:
+            return graph.statuses[node][1]
+        return next((r for _, s, r in graph.changes[changes:] if s in STOPPED), "")
+
+    for _ in range(3):
+        publisher.publish(message)
+    graph.spin_until(lambda: bool(told()), LONGEST)
+    ms, words, state = 1e3 * (time.monotonic() - begin), told(), str(graph.state)
+    graph.node.destroy_publisher(publisher)
+    outcome = Outcome(words, ms if words else None, 0.0, f"{state}, refused" if state == "tracking" else state, "")
+    return back(graph, outcome, "")
+
+
+def foreign_joints(graph: Graph, topic: str) -> Outcome:
+    """Seven joints of another arm, where ours are expected."""
+    names = [f"joint{k}" for k in range(7)]
+    return refused(graph, topic, messages.joint_state(names, messages.to_stamp(graph.heard[-1][1]), [0.5] * 7))
+
+
+def foreign_temperature(graph: Graph) -> Outcome:
+    """What a driver of somebody else's says of a motor that it cannot read."""
+    values = [KeyValue(key="temperature_max", value="n/a")]
+    return refused(graph, "/diagnostics", DiagnosticArray(status=[DiagnosticStatus(name="leap_driver", values=values)]))
+
+
+FAULTS.case("diagnostics that are no numbers", foreign_temperature, moves=False)
+for joint_topic in ("/leap/joint_states", "/franka/joint_states", "/leap/command", "/franka/command"):
+    FAULTS.case(f"unknown joints on {joint_topic}", foreign_joints, joint_topic, moves=False)
+FAULTS.case("a /clock before zero", refused, "/clock", Clock(clock=Time(sec=-5)), "supervisor", "rclpy", moves=False)
+
+
+@FAULTS.add("supervisor deactivated")
+def deactivated(graph: Graph) -> Outcome:
+    """Its last words are true, and while it is inactive it starts nothing."""
+    outcome = watched_words(graph, "supervisor was deactivated", lambda: graph.transition("supervisor", DEACTIVATE))
+    refused = not graph.call("start") and not graph.call("reset")
+    graph.transition("supervisor", ACTIVATE)
+    outcome = back(graph, outcome, "activated, ")
+    return outcome if refused else Outcome(**{**outcome.__dict__, "state": "inactive, but started"})
+
+
+@FAULTS.add("emergency stop while the supervisor is inactive", moves=False)
+def estop_inactive(graph: Graph) -> Outcome:
+    """It is honoured, and outlasts the activation."""
+    graph.ready()
+    graph.transition("supervisor", DEACTIVATE)
+    begin, asked = time.monotonic(), graph.call("estop")
+    seen = asked and graph.spin_until(lambda: graph.state is State.FAULT, LONGEST)
+    ms = 1e3 * (time.monotonic() - begin)
+    graph.transition("supervisor", ACTIVATE)
+    latched = not graph.spin_until(lambda: graph.state is not State.FAULT, 0.5)
+    state = str(State.FAULT) if latched else f"{graph.state}: the stop is forgotten"
+    return back(graph, Outcome(graph.reason, ms if seen else None, 0.0, state, ""), "activated, ")
+
+
+@FAULTS.add("a node is asked to end (SIGINT)")
+def asked_to_end(graph: Graph) -> Outcome:
+    """Arm and hand hold; it is no fault, and what it was is said."""
+    outcome = watched(graph, lambda: graph.signal("shaper", signal.SIGINT), "shaper ends")
+    graph.running["shaper"].popen.wait()
+    graph.start("shaper")
+    return back(graph, outcome, "process started again, ")
+
+
+FAULTS.case("controller process killed", killed, "controller", "controller")
+FAULTS.case("shaper process killed", killed, "shaper", "shaper")
+FAULTS.case("object filter process killed", killed, "object_filter")
+
+
+@FAULTS.add("supervisor killed", quick=True)
+def supervisor_killed(graph: Graph) -> Outcome:
+    """Nobody is left to tell: the drivers notice, and hold."""
+    graph.ready()
+    begin = time.monotonic()
+    graph.kill("supervisor")
+    graph.spin_until(lambda: math.isfinite(graph.stopped_at), LONGEST)
+    ms = 1e3 * (graph.stopped_at - begin) if math.isfinite(graph.stopped_at) else None
+    graph.spin_until(lambda: False, 0.5)
+    held = graph.stopped_at < math.inf  # and does not go on by itself
+    graph.state = State.INACTIVE
+    graph.start("supervisor")
+    told = "the drivers hold: the supervisor is silent" if ms is not None and held else ""
+    return back(graph, Outcome(told, ms, ms if held else None, "holding", ""), "process started again, ")
+
+
+def driver_fault(graph: Graph, kind: str, node: str) -> Outcome:
+    """A driver stops by itself, and the other with it; a reset activates it again."""
+    return back(graph, watched(graph, lambda: graph.inject(kind), node), "")
+
+
+FAULTS.case("arm's driver fails (reflex): the hand stops too", driver_fault, "arm", "franka_driver")
+FAULTS.case("hand's driver fails (bus gone): the arm stops too", driver_fault, "hand", "leap_driver")
+
+
+@FAULTS.add("emergency stop pressed", quick=True)
+def estop(graph: Graph) -> Outcome:
+    """The button must be let go before a reset is accepted."""
+    button = graph.node.create_publisher(Bool, "/safety/estop_input", publish_profile("latched"))
+    graph.spin_until(lambda: button.get_subscription_count() > 0, 5.0)
+    outcome = watched(graph, lambda: button.publish(Bool(data=True)), "emergency stop")
+    refused = not graph.call("reset")
+    button.publish(Bool(data=False))
+    graph.spin_until(lambda: False, 0.3)
+    graph.call("reset")
+    by_itself = graph.spin_until(lambda: graph.moving, 2.0)  # the rig has been reset meanwhile, and that starts nothing
+    outcome = back(graph, outcome, "button released, ")
+    graph.node.destroy_publisher(button)
+    wrong = "fault, but moved without a start" if by_itself else "" if refused else "fault, but left while pressed"
+    return Outcome(**{**outcome.__dict__, "state": wrong or outcome.state})
+
+
+@FAULTS.add("controller starved of CPU for 2 s")
+def starved(graph: Graph) -> Outcome:
+    """A process that stands still gives no heartbeat."""
+    outcome = watched(graph, lambda: graph.signal("controller", signal.SIGSTOP), "controller")
+    graph.spin_until(lambda: False, 1.0)
+    graph.signal("controller", signal.SIGCONT)
+    return back(graph, outcome, "")
+
+
+@FAULTS.add("clock steps 10 s ahead")
+def clock_step(graph: Graph) -> Outcome:
+    """All stamps with it, as when a machine's clock is set: nothing is old, but the frame of the clip is wrong."""
+    return back(graph, watched(graph, lambda: graph.inject("step"), "jumped"), "")
+
+
+@FAULTS.add("policy output NaN", quick=True)
+def nan_target(graph: Graph) -> Outcome:
+    """For a tenth of a second."""
+    return back(graph, watched(graph, lambda: graph.inject(NAN_TARGET), "not finite"), "")
+
+
+def hand_command(graph: Graph, kind: str, expects: str, counter: str) -> Outcome:
+    """One command of the shaper to the hand is wrong: what is made of it?"""
+    graph.ready()
+    before, changes = graph.value("leap_driver", counter), len(graph.changes)
+    begin = graph.inject(kind)
+
+    def noticed() -> bool:
+        told = any(expects in r for _, s, r in graph.changes[changes:] if s in STOPPED) if expects else False
+        return told or graph.value("leap_driver", counter) > before
+
+    seen = graph.spin_until(noticed, LONGEST)
+    told = next((r for _, s, r in graph.changes[changes:] if s in STOPPED), "")
+    times = [t for t, s, _ in graph.changes[changes:] if s in STOPPED]
+    ms = 1e3 * ((times[0] if times else time.monotonic()) - begin)
+    words = told or f"the driver counts {graph.value('leap_driver', counter) - before:.0f} values {counter}"
+    state = str(State.HOLDING) if told else f"tracking, {counter}"
+    # the driver refuses or clamps before anything is driven: the command was never accepted as it was
+    return back(graph, Outcome(words if seen else "", ms if seen else None, 0.0 if seen else None, state, ""), "")
+
+
+FAULTS.case("NaN command to the hand", hand_command, NAN_COMMAND, "not finite", "refused")
+FAULTS.case("command to the hand out of limits, in a leap", hand_command, FAR_COMMAND, "", "clamped")
+
+
+class Stranger:
+    """A node that nobody asked for, called `stranger`: publishes one message at each tick of the rig."""
+
+    def __init__(self, graph: Graph, *says: tuple[type, str, str, Callable[[float], Any]]):
+        """`says`: type, topic, quality of service, and the message as a function of the last stamp (s)."""
+        self.graph, self.node = graph, rclpy.create_node("stranger", start_parameter_services=False)
+        self.said = [
+            (self.node.create_publisher(kind, topic, publish_profile(qos)), make) for kind, topic, qos, make in says
+        ]
+        self.ticks = self.node.create_subscription(Clock, "/clock", self.speak, subscribe_profile("state"))
+        graph.executor.add_node(self.node)
+
+    def speak(self, clock: Clock) -> None:
+        for publisher, make in self.said:
+            publisher.publish(make(messages.seconds(clock.clock)))
+
+    def go(self) -> None:
+        self.graph.executor.remove_node(self.node)
+        self.node.destroy_node()
+
+
+def moved_joints(graph: Graph, part: slice, stamp: float, by: float = FOREIGN) -> JointState:
+    """Arm's or hand's joints, `by` rad from where the plant has them."""
+    return messages.joint_state(JOINTS[part], messages.to_stamp(stamp), graph.plant[-1][1][part] + by)
+
+
+def says(graph: Graph, topic: str) -> tuple[type, str, str, Callable[[float], Any]]:
+    """What a stranger publishes on `topic`, all of it valid and fresh."""
+    part = ARM if "franka" in topic else HAND
+    pose = np.array([0.5, 0.0, 0.3, 1.0, 0.0, 0.0, 0.0])
+    made: dict[str, tuple[type, str, Callable[[float], Any]]] = {
+        "/safety/state": (DiagnosticArray, "latched", lambda t: messages.safety_state(TRACKING, messages.to_stamp(t))),
+        "/object/pose": (
+            PoseWithCovarianceStamped,
+            "state",
+            lambda t: messages.object_pose(messages.to_stamp(t), pose, 1e-6 * np.eye(6)),
+        ),
+        "/tracker/target": (
+            JointState,
+            "command",
+            lambda t: messages.joint_state([*WRIST_JOINTS, *NAMES], messages.to_stamp(t), np.full(22, FOREIGN)),
+        ),
+    }
+    kind, qos, make = made.get(topic, (JointState, "command", lambda t: moved_joints(graph, part, t)))
+    return kind, topic, qos, make
+
+
+def second(graph: Graph, topic: str) -> Outcome:
+    """A second publisher in motion: named, and a hold in which the plant follows neither it nor the rightful one."""
+    strangers: list[Stranger] = []
+    outcome = watched(graph, lambda: strangers.append(Stranger(graph, says(graph, topic))), "/stranger")
+    outcome = unmoved(graph, outcome, graph.stopped_at)
+    strangers[0].go()
+    return back(graph, outcome, "the stranger gone, ")
+
+
+def unmoved(graph: Graph, outcome: Outcome, since: float) -> Outcome:
+    """Not safe, whatever the drivers say, when the plant goes on moving while a stranger speaks."""
+    graph.spin_until(lambda: False, WATCHED)
+    return outcome if still(graph.plant, since) else replace(outcome, safe_ms=None)
+
+
+for _topic in ("/leap/command", "/franka/command", "/tracker/target", "/leap/joint_states", "/object/pose"):
+    FAULTS.case(f"a second publisher on {_topic}", second, _topic, quick=_topic == "/leap/command")
+
+
+@FAULTS.add("after an emergency stop a stranger says tracking, and commands")
+def foreign_supervisor(graph: Graph) -> Outcome:
+    """The drivers name it; nothing of the plant moves."""
+    graph.ready()
+    graph.call("estop")
+    graph.spin_until(lambda: graph.state is State.FAULT and math.isfinite(graph.stopped_at), LONGEST)
+    graph.spin_until(lambda: False, 1.0)  # at rest
+    begin = time.monotonic()
+    stranger = Stranger(graph, *(says(graph, topic) for topic in ("/safety/state", "/leap/command", "/franka/command")))
+
+    def told() -> str:
+        return next((s[1] for n, s in graph.statuses.items() if n in DRIVERS and "/stranger" in s[1]), "")
+
+    graph.spin_until(lambda: bool(told()), LONGEST)
+    words, ms = told(), 1e3 * (time.monotonic() - begin)
+    outcome = unmoved(graph, Outcome(words, ms if words else None, 0.0, "", ""), begin)
+    stranger.go()
+    graph.spin_until(lambda: graph.state is not State.TRACKING, 1.0)  # which we have heard of the stranger too
+    outcome = replace(outcome, state=str(graph.state))
+    return back(graph, outcome, "the stranger gone, ")
+
+
+@FAULTS.add("the graph started twice in one domain", moves=False)
+def doubled(graph: Graph) -> Outcome:
+    """A second shaper: it must not come up beside the first."""
+    graph.ready()
+    process = next(p for p in graph.plan.processes if p.name == "shaper")
+    begin = time.monotonic()
+    second = subprocess.Popen(
+        command(process, graph.plan),
+        env=os.environ | graph.plan.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    graph.spin_until(lambda: second.poll() is not None, 20.0)
+    ms = 1e3 * (time.monotonic() - begin)
+    second.kill()
+    words = [line for line in second.communicate()[0].splitlines() if "another" in line]
+    refused = second.returncode not in (None, 0, -signal.SIGKILL) and bool(words)
+    goes_on = graph.moving or graph.spin_until(lambda: graph.moving, 5.0)
+    told = words[0].partition("]: ")[2] or words[0] if words else ""
+    state = "the first goes on, the second is refused" if refused and goes_on else str(graph.state)
+    return Outcome(told, ms if refused else None, 0.0 if goes_on else None, state, "by itself" if goes_on else "")
+
+
+def lost_messages(graph: Graph, bag: str, died: float) -> tuple[str, int]:
+    """What of the hand's states lacks in the bag of a recorder that died at `died` (steady); those over LOST s old."""
+    kept = {round(messages.seconds(m.header.stamp) * 1e3) for _, _, m in bags.messages(bag, {"/leap/joint_states"})}
+    first = min(kept, default=0)
+    heard = [(t, round(stamp * 1e3)) for t, stamp in graph.heard if t <= died and round(stamp * 1e3) >= first]
+    missing = [t for t, stamp in heard if stamp not in kept]
+    old = sum(died - t > LOST for t in missing)
+    return f"the last {died - min(missing):.2f} s" if missing else "nothing", old
+
+
+@FAULTS.add("recorder killed")
+def recorder_killed(graph: Graph) -> Outcome:
+    """The bag keeps all but its last moment."""
+    bag = str(graph.folder / "run" / "bag")
+    outcome = watched(graph, lambda: graph.kill("recorder"), "recorder")
+    died = graph.changes[-1][0] - outcome.detected_ms / 1e3 if outcome.detected_ms is not None else time.monotonic()
+    lost, old = lost_messages(graph, bag, died)
+    graph.start("recorder", bag=str(graph.folder / "run" / "bag-2"))
+    outcome = Outcome(**{**outcome.__dict__, "lost": lost, "messages_lost": old})
+    return back(graph, outcome, "process started again with another bag, ")
+
+
+@FAULTS.add("disk full")
+def disk_full(graph: Graph) -> Outcome:
+    """The kernel refuses to let the recorder's file grow, as a full disk does."""
+    graph.ready()
+    [bag] = sorted(graph.folder.glob("run/bag-2")) or [graph.folder / "run" / "bag"]
+    died = []
+
+    def fill() -> None:
+        size = sum(p.stat().st_size for p in bag.glob("*.mcap"))
+        psutil.Process(graph.pid("recorder")).rlimit(resource.RLIMIT_FSIZE, (size, size))
+        died.append(time.monotonic())
+
+    outcome = watched(graph, fill, "recorder")
+    graph.kill("recorder")
+    lost, old = lost_messages(graph, str(bag), died[0])
+    graph.start("recorder", bag=str(graph.folder / "run" / "bag-3"))
+    outcome = Outcome(**{**outcome.__dict__, "lost": lost, "messages_lost": old})
+    return back(graph, outcome, "process started again with another disk, ")
+
+
+def clean_run(graph: Graph, seconds: float) -> dict[str, object]:
+    """A graph that nothing befalls, whose clips end and begin anew: its holds and faults (`false_stops`) with their
+    reasons, the growth of each node's process after the first fifth, and the share of ticks on time."""
+    graph.inject("patient")  # a world that ran ahead of a busy machine's commands would drop the object
+    graph.ready()
+    before = len(graph.changes)
+    graph.spin_until(lambda: False, 0.2 * seconds)
+    warm = {node: graph.value(node, "process.rss_mib") for node in graph.statuses}
+    graph.spin_until(lambda: False, 0.8 * seconds)
+    grown = {n: 100 * (graph.value(n, "process.rss_mib") / mib - 1) for n, mib in warm.items() if mib}
+    graph.inject("impatient")
+    stops = [reason for _, state, reason in graph.changes[before:] if state in STOPPED]
+    return {
+        "false_stops": len(stops),
+        "false_stop_reasons": stops,
+        "memory_growth_percent": {node: round(percent, 2) for node, percent in grown.items()},
+        "tick_ok_fraction": graph.value("rig", "tick_ok_fraction"),
+    }

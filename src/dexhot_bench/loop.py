@@ -1,0 +1,90 @@
+"""`dexhot bench loop`: the live graph tracking on the embedded rig, its latencies, its ticks and what it costs.
+
+Playback, camera off, recording on, clips looped with marked resets. The figures are the nodes' own, from the bag's
+/diagnostics: `latency_ms` is the real time from a tick, whose stamp object pose, object state and target carry, to the
+hand command at the driver; a tick is ok when it begins within one period of its due time.
+"""
+
+import os
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dexhot.data import bags
+from dexhot.errors import DexhotError
+
+DURATION, QUICK_DURATION = 30.0, 15.0  # s of tracking
+LATENCY = "stamp_to_command"
+
+
+def run(quick: bool = False, demonstration: str | None = None) -> dict[str, Any]:
+    """Metrics, and what each node and process tells in diagnostics. `demonstration`: a file (default: the shipped)."""
+    from dexhot.bringup import launcher
+    from dexhot.bringup.graph import plan
+    from dexhot.bringup.graphs import load_graph
+    from dexhot.bringup.run_folder import read_run
+    from dexhot.ros.core.claim import own_domain
+
+    seconds = QUICK_DURATION if quick else DURATION
+    with tempfile.TemporaryDirectory(prefix="dexhot-bench-") as scratch:
+        given = {"reference": demonstration or "", "loop": "true", "duration": str(seconds), "record": f"{scratch}/run"}
+        own_domain()
+        planned = plan(load_graph("real_track"), given, os.environ)
+        with open(f"{scratch}/log", "w+") as log:
+            if launcher.run(planned, log):
+                log.seek(0)
+                raise DexhotError(f"the graph died while it was measured:\n{log.read()[-2000:]}")
+        statuses, clip = diagnostics(planned.folder / "bag"), read_run(planned.folder)["name"]
+    processes = {p.name: [n.name for n in p.nodes] for p in planned.processes}
+    return summarise(statuses, processes) | {"subset": {"seconds": seconds, "clip": clip}}
+
+
+def diagnostics(bag: Path) -> dict[str, list[dict[str, str]]]:
+    """node -> its diagnostic values, in the order of time."""
+    found = defaultdict(list)
+    for _, _, message in bags.messages(bag, {"/diagnostics"}):
+        for status in message.status:
+            found[status.name].append({v.key: v.value for v in status.values})
+    return dict(found)
+
+
+def summarise(statuses: dict[str, list[dict[str, str]]], processes: dict[str, list[str]]) -> dict[str, Any]:
+    """The figures of a run. Raises DexhotError when it tracked nothing."""
+    hand, rig = statuses["leap_driver"][-1], statuses["rig"][-1]
+    if not int(hand.get(f"{LATENCY}.count", 0)):
+        raise DexhotError("no hand command was driven: look at the graph's output with `dexhot up real_track`.")
+    metrics = {
+        "latency_ms_p50": float(hand[f"{LATENCY}.p50_ms"]),
+        "latency_ms_p99": float(hand[f"{LATENCY}.p99_ms"]),
+        "latency_ms_max": float(hand[f"{LATENCY}.max_ms"]),
+        "tick_ok_fraction": float(rig["tick_ok_fraction"]),
+        "commands": int(hand[f"{LATENCY}.count"]),
+        "slipped_s": float(rig["slipped_s"]),
+    }
+    nodes = {name: loops(values[-1]) for name, values in statuses.items()}
+    use = {name: resources([statuses[n] for n in names if n in statuses]) for name, names in processes.items()}
+    metrics["cpu_percent"] = round(sum(u["cpu_percent"] for u in use.values()), 1)
+    metrics["memory_mib"] = round(sum(u["memory_mib"] for u in use.values()), 1)
+    return {"metrics": metrics, "nodes": nodes, "processes": use}
+
+
+def loops(values: dict[str, str]) -> dict[str, dict[str, float]]:
+    """Of every loop of a node its rate and overruns, of every latency its count and percentiles."""
+    found: dict[str, dict[str, float]] = {}
+    for key in values:
+        name, _, field = key.rpartition(".")
+        if field == "rate_hz":
+            found[name] = {f: float(values[f"{name}.{f}"]) for f in ("rate_hz", "overruns", "tick_ok_fraction")}
+        elif field == "p99_ms" and not name.endswith((".lateness", ".body")):
+            found[name] = {f: float(values[f"{name}.{f}"]) for f in ("count", "p50_ms", "p99_ms")}
+    return found
+
+
+def resources(of_nodes: list[list[dict[str, str]]]) -> dict[str, float]:
+    """Mean CPU (percent of one core) and largest memory of the process that these nodes share."""
+    cpu = [float(v["process.cpu_percent"]) for values in of_nodes for v in values[2:]]
+    memory = [float(v["process.rss_mib"]) for values in of_nodes for v in values]
+    return {"cpu_percent": round(float(np.mean(cpu)), 1), "memory_mib": round(max(memory), 1)}

@@ -1,0 +1,148 @@
+"""`dexhot bench mine`: GRAB's train clips, retargeted, mined and scored again from their files, beside plain replay."""
+
+import json
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dexhot_train.mining.mine.clip_job import ClipJob, run_clip
+from dexhot_train.mining.mine.executor import run_jobs
+from dexhot_train.mining.mine.mine import MineOptions, placed
+from dexhot_train.mining.mine.refine import draw_worlds, object_relative, replay, success_rate
+from dexhot_train.mining.mine.search import SearchOptions
+from rich.console import Console
+from rich.progress import Progress
+
+from dexhot.control.sampling import SamplingOptions, base_actions
+from dexhot.data.files import check_folder, load, save, write_text
+from dexhot.data.types import Demonstration
+from dexhot.datasets import load_clip, splits
+from dexhot.errors import UnreachableError
+from dexhot.evaluation.metrics import SUCCESSES, compute
+from dexhot.evaluation.score import score_on_arm
+from dexhot.objects.library import load_object
+from dexhot.paths import cache_dir
+from dexhot.retargeting.placement import place
+from dexhot.retargeting.retarget import retarget
+from dexhot.robots.robot_hand import load_hand
+from dexhot.rollouts.floating import floating_simulator, run_floating
+from dexhot.simulation.physics import load_physics
+
+ROBUST_SEED, ROBUST_WORLDS = 424242, 20  # the perturbed replays that robust_fraction counts
+FULL = MineOptions(attempts=1)
+QUICK = MineOptions(
+    sampling=SamplingOptions(horizon=0.8, replan=0.3),
+    repair=SearchOptions(rounds=((32, 2),), rewinds=1),
+    attempts=1,
+    worlds=1,
+    trials=1,
+    arm=False,
+)
+
+
+def run(
+    quick: bool = False,
+    workers: int = 0,
+    executor: str = "process",
+    out: Path | None = None,
+    options: MineOptions | None = None,
+    clips: list[str] | None = None,
+) -> dict[str, Any]:
+    """Mine the clips (results of an earlier run with the same key are kept) and measure: metrics and a row per clip.
+
+    out: the folder of references and demonstrations, by default in the cache.
+    """
+    options = options or (QUICK if quick else FULL)
+    clips = clips or splits("grab")["quick" if quick else "train"]
+    out = check_folder(out or cache_dir() / "mined" / ("quick" if quick else "train"), "$DEXHOT_CACHE")
+    rows, failed, kept = [], {}, {}
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bars = [progress.add_task(name, total=len(clips)) for name in ("mining", "scoring")]
+        for (clip, *_), result in run_jobs(mine_clip, [(clip, out, options) for clip in clips], workers, executor):
+            if isinstance(result, Exception):
+                failed[clip] = f"{type(result).__name__}: {result}"
+            else:
+                kept[clip] = result
+            progress.advance(bars[0])
+        for (clip, _), result in run_jobs(score_clip, [(clip, out) for clip in kept], workers, executor):
+            if isinstance(result, Exception):
+                failed[clip] = f"{type(result).__name__}: {result}"
+            else:
+                rows.append({**result, "kept": kept[clip]})
+            progress.advance(bars[1])
+    rows.sort(key=lambda row: row["clip"])
+    metrics = figures(rows, len(clips))
+    return {"metrics": metrics, "subset": clips, "options": asdict(options), "clips": rows, "failed": failed}
+
+
+def mine_clip(job: tuple[str, Path, MineOptions]) -> bool:
+    """Retarget and mine one clip into `<out>/<clip>.npz`. Returns whether an earlier run's file was kept.
+
+    The reference is made anew: the benchmark measures today's retargeting. A clip mined from the same one is kept.
+    """
+    clip, out, options = job
+    trajectory, hand = load_clip(f"grab/{clip}"), load_hand("leap_right")
+    reference = retarget(trajectory, hand, load_object(trajectory.object_name))
+    with suppress(UnreachableError):  # then it is mined where it was recorded, and not tried on the arm
+        reference = place(reference, hand)
+    mining = ClipJob(save(reference, out / f"{clip}.reference.npz"), out / f"{clip}.npz", options)
+    kept = mining.done()
+    run_clip(mining)
+    return kept
+
+
+def score_clip(job: tuple[str, Path]) -> dict[str, Any]:
+    """Score a mined file in a process that did not make it: as it is, on the arm, perturbed, object-relative; beside
+    it plain replay of the reference, and a hand that stays where it begins, which the lenient successes let pass.
+    """
+    clip, out = job
+    demonstration = load(out / f"{clip}.npz", Demonstration)
+    reference, physics = demonstration.reference, load_physics()
+    asset, hand = load_object(reference.object_name), load_hand(reference.hand)
+    simulator = floating_simulator(reference, asset, hand, physics)
+    plans = {
+        "": demonstration.actions,
+        "replay_": base_actions(reference, physics),
+        "frozen_": np.repeat(reference.q[:1], len(reference.q), axis=0),
+    }
+    found = {who: compute(run_floating(reference, plan, simulator), asset, hand) for who, plan in plans.items()}
+    mined = found.pop("")
+    row = {"clip": clip, **mined, "chosen": demonstration.provenance["chosen"]}
+    row |= {who + success: metrics[success] for who, metrics in found.items() for success in SUCCESSES}
+    row |= {name: demonstration.provenance[name] for name in ("seconds_cpu", "seconds_wall", "candidates")}
+    row["reachable"] = placed(reference)
+    if mined["success_strict"]:
+        if row["reachable"]:
+            row["arm_success_strict"] = score_on_arm(demonstration).metrics["success_strict"]
+        worlds = draw_worlds(reference, simulator, ROBUST_WORLDS, ROBUST_SEED)
+        row["robust"] = success_rate(replay(reference, demonstration.actions, worlds, simulator))
+        moved = [object_relative(demonstration, simulator.object_pose(world.state)) for world in worlds]
+        row["robust_object_relative"] = success_rate(replay(reference, np.stack(moved), worlds, simulator))
+    write_text(out / f"{clip}.json", json.dumps(row, indent=1))
+    return row
+
+
+def figures(rows: list[dict[str, Any]], clips: int) -> dict[str, float | None]:
+    """The benchmark's ids. A clip that failed to run counts as no success."""
+
+    def share(name: str) -> float:
+        return sum(bool(row[name]) for row in rows) / clips
+
+    def over(function, name: str) -> float | None:
+        values = [row[name] for row in rows if row.get(name) is not None]
+        return float(function(values)) if values else None
+
+    successes = [who + success for who in ("", "replay_", "frozen_") for success in SUCCESSES]
+    return {
+        **{name: share(name) for name in (*successes, "success_strict_raw")},
+        "reachable": share("reachable"),
+        "arm_success_strict": over(np.mean, "arm_success_strict"),
+        "robust_fraction": over(np.mean, "robust"),
+        "robust_fraction_object_relative": over(np.mean, "robust_object_relative"),
+        **{name: over(np.median, name) for name in ("T_err_cm", "R_err_rad", "penetration_mm", "hold_rate")},
+        "seconds_per_clip": over(np.median, "seconds_cpu"),
+        "seconds_per_clip_max": over(np.max, "seconds_cpu"),
+        "seconds_per_clip_wall": over(np.median, "seconds_wall"),
+    }

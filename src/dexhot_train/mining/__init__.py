@@ -1,0 +1,1 @@
+"""From a Reference to a Demonstration: search in perturbed worlds, refinement, verdicts; on many machines."""

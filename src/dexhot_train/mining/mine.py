@@ -1,0 +1,190 @@
+"""A Reference -> a Demonstration: find actions that move the object and survive perturbation, keep the best.
+
+Candidates compete: the bare reference, a plan found for several perturbed worlds at once, and, while none succeeds
+strictly, its repairs in the nominal world. Where the reference is placed in front of the arm, the arm rig is one of the
+worlds of every search. Worlds that no search saw decide between the candidates, after strict success in the nominal one
+and on the arm.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dexhot.control.controllers import Kinematic
+from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
+from dexhot.data.files import load, save
+from dexhot.data.types import Demonstration, Reference
+from dexhot.evaluation.metrics import compute
+from dexhot.evaluation.score import score_on_arm
+from dexhot.geometry.poses import IDENTITY
+from dexhot.objects.asset import ObjectAsset
+from dexhot.robots.robot_hand import RobotHand
+from dexhot.rollouts.arm_batch import ArmSimulator
+from dexhot.rollouts.floating import floating_simulator, run_floating
+from dexhot.simulation.backend import Rollouts
+from dexhot.simulation.physics import Physics
+from dexhot.versions import versions
+from dexhot_train.mining.mine.arm_worlds import WithArm
+from dexhot_train.mining.mine.grip import held_mass
+from dexhot_train.mining.mine.refine import World, draw_worlds, nominal_world, replay, success_rate
+from dexhot_train.mining.mine.search import SearchOptions, search
+
+VALIDATION_SEED = 1_000_000  # added to the seed of the worlds that choose; the search's and the benchmark's are others
+
+
+@dataclass(frozen=True)
+class MineOptions:
+    """Budget of one clip."""
+
+    seed: int = 0
+    sampling: SamplingOptions = field(default_factory=lambda: SamplingOptions(horizon=0.8, replan=0.3))
+    robust: SearchOptions = field(
+        default_factory=lambda: SearchOptions(rounds=((40, 3), (64, 3)), rewinds=2, budget=240_000)
+    )
+    repair: SearchOptions = field(default_factory=lambda: SearchOptions(rounds=((64, 3), (128, 4)), keep=True))
+    worlds: int = 5  # of the robust search, the nominal one and the arm rig among them; 1: no robust search
+    attempts: int = 2  # repairs in the nominal world, each with its own seed, while there is no success
+    trials: int = 12  # perturbed worlds that choose between the candidates
+    arm: bool = True  # plan for the arm rig too, and ask for success there, where the reference is placed
+
+
+def with_samples(options: MineOptions, samples: int) -> MineOptions:
+    """`options` with every search's rounds scaled to begin with `samples` samples."""
+
+    def scaled(search: SearchOptions) -> SearchOptions:
+        first = search.rounds[0][0]
+        return replace(
+            search, rounds=tuple((max(4, samples * n // first), iterations) for n, iterations in search.rounds)
+        )
+
+    o = options
+    return replace(o, robust=scaled(o.robust), repair=scaled(o.repair))
+
+
+def mine(
+    reference: Reference,
+    asset: ObjectAsset,
+    hand: RobotHand,
+    physics: Physics,
+    options: MineOptions | None = None,
+    progress: Callable[[str, float], None] | None = None,
+    partial: Path | None = None,
+) -> Demonstration:
+    """The best Demonstration that the budget finds; its scores say whether it is a success.
+
+    progress: called with the stage and the share of it that is done. partial: where the robust stage's result is kept,
+    and taken from when it is there.
+    """
+    miner = _Miner(reference, asset, hand, physics, options or MineOptions(), progress or (lambda stage, share: None))
+    if partial is not None and partial.is_file():
+        best = load(partial, Demonstration)
+        miner.spent, miner.tried = best.provenance["seconds_cpu"], best.provenance["candidates"]
+    else:
+        best = miner.robust()
+        if partial is not None:
+            save(best, partial)
+    return miner.repaired(best)
+
+
+class _Miner:
+    """One clip's simulator, worlds and accounts."""
+
+    def __init__(self, reference, asset, hand, physics, options: MineOptions, report):
+        self.reference, self.asset, self.hand, self.options, self.report = reference, asset, hand, options, report
+        self.began, self.wall, self.spent = time.process_time(), time.perf_counter(), 0.0
+        self.tried: list[dict[str, Any]] = []
+        self.simulator = floating_simulator(reference, asset, hand, physics)
+        self.world = nominal_world(reference, self.simulator)
+        self.planned: Rollouts = self.simulator
+        self.arm_worlds: list[World] = []
+        if options.arm and placed(reference):
+            arm = ArmSimulator(self.simulator, Kinematic(reference, physics))
+            self.planned, self.arm_worlds = WithArm(self.simulator, arm), [World(arm.first_state, None)]
+        self.trials = draw_worlds(reference, self.simulator, options.trials, options.seed + VALIDATION_SEED)
+        self.load = {"mass_kg": float(asset.mass), "holds_kg": held_mass(reference, hand, asset, physics)}
+
+    def robust(self) -> Demonstration:
+        """The better of the bare reference and a search in several worlds."""
+        actions = base_actions(self.reference, self.simulator.scene.physics)
+        best = self._demonstration("replay", actions)
+        if self.options.worlds > 1 and not (best.scores["robustness"] == 1.0 and succeeds(best)):
+            worlds = [self.world, *self.arm_worlds]
+            others = max(0, self.options.worlds - len(worlds))
+            worlds += draw_worlds(self.reference, self.simulator, others, self.options.seed)
+            best = max(best, self._search("robust", self.options.seed, worlds, self.options.robust), key=rank)
+        return best
+
+    def repaired(self, best: Demonstration) -> Demonstration:
+        """`best`, or what repairs make of it: they keep a plan until just before it loses the object."""
+        options = self.options
+        for attempt in range(options.attempts):
+            if succeeds(best):
+                break
+            how, worlds = options.repair, [self.world, *self.arm_worlds]
+            if best.scores["success_strict"]:  # lost on the arm alone: half the effort
+                how = replace(how, budget=how.budget // 2)
+            found = self._search("repair", options.seed + attempt, worlds, how, best.actions)
+            best = max(best, found, key=rank)
+        best.provenance |= {"candidates": self.tried, "options": asdict(options), "seconds_cpu": self._seconds()}
+        best.provenance["versions"] = versions()
+        best.provenance["seconds_wall"] = time.perf_counter() - self.wall  # of this run; the machine may be shared
+        return best
+
+    def _search(
+        self, name: str, seed: int, worlds: list[World], options: SearchOptions, start: np.ndarray | None = None
+    ) -> Demonstration:
+        """What a search finds, from the bare reference or from the actions `start`."""
+        models = [world.model for world in worlds]
+        planner = SamplingPlanner(self.reference, self.planned, self.options.sampling, seed=seed, models=models)
+        if start is not None:
+            planner.residual[: planner.frames] = start - planner.base[: planner.frames]
+        size, decisive = max(len(world.state) for world in worlds), 1 + len(self.arm_worlds)
+        states = np.stack([np.pad(world.state, (0, size - len(world.state))) for world in worlds])
+        found = search(planner, states, options, lambda share: self.report(name, share), decisive)
+        return self._demonstration(name, found)
+
+    def _demonstration(self, chosen: str, actions: np.ndarray) -> Demonstration:
+        """Judged in the nominal world and, if a strict success there, in the validation worlds."""
+        rollout = run_floating(self.reference, actions, self.simulator)
+        scores: dict[str, Any] = compute(rollout, self.asset, self.hand) | self.load
+        survived = scores["success_strict"] and replay(self.reference, actions, self.trials, self.simulator)
+        scores["robustness"] = success_rate(survived) if survived else 0.0
+        found = Demonstration(
+            name=self.reference.name,
+            reference=self.reference,
+            actions=actions,
+            q=np.concatenate([rollout.q[1:], rollout.q[-1:]]),
+            object_pose=np.concatenate([rollout.object_pose[1:], rollout.object_pose[-1:]]),
+            physics=self.simulator.scene.physics.version,
+            scores=scores,
+        )
+        if self.options.arm and scores["success_strict"] and placed(self.reference):
+            scores["success_strict_arm"] = score_on_arm(found).metrics["success_strict"]
+        shown = ("success_strict", "success_strict_arm", "robustness", "judged_T_cm")
+        self.tried.append({"name": chosen} | {k: scores[k] for k in shown if k in scores})
+        found.provenance = {"chosen": chosen, "candidates": list(self.tried), "seconds_cpu": self._seconds()}
+        return found
+
+    def _seconds(self) -> float:
+        """Processor seconds of this clip so far, those of an interrupted run included."""
+        return self.spent + time.process_time() - self.began
+
+
+def placed(reference: Reference) -> bool:
+    """Whether the reference was moved to where the arm can follow it (retargeting.placement)."""
+    return not np.allclose(reference.placement, IDENTITY)
+
+
+def succeeds(demonstration: Demonstration) -> bool:
+    """Strictly, on the floating hand and, where it was tried there, on the arm rig."""
+    return demonstration.scores["success_strict"] and demonstration.scores.get("success_strict_arm", True)
+
+
+def rank(demonstration: Demonstration) -> tuple:
+    """Success first, then what survives perturbation, then the looser success, then the object's error."""
+    s = demonstration.scores
+    return succeeds(demonstration), s["success_strict"], s["robustness"], s["success_10cm_20deg"], -s["judged_T_cm"]

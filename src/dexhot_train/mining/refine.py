@@ -1,0 +1,81 @@
+"""Perturbed worlds: what a demonstration must survive, and how it is tried in them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from dexhot.control.controllers import HandState, Playback
+from dexhot.data.types import Demonstration, Reference
+from dexhot.evaluation.metrics import compute
+from dexhot.rollouts.floating import floating_rollout, start_state
+from dexhot.simulation.backend import MujocoSimulator
+from dexhot.simulation.scene import perturbed
+from dexhot.tracking.object_filter import ObjectState
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """Half widths of uniform draws."""
+
+    offset: float = 0.005  # m, in x and y
+    yaw: float = np.radians(10)  # rad
+    scale: float = 0.2  # of friction and of mass
+
+
+@dataclass(frozen=True)
+class World:
+    """One perturbed world and the state in which the clip starts in it."""
+
+    state: np.ndarray  # (ns,)
+    model: mujoco.MjModel | None  # None: the arm rig's (arm_worlds.WithArm)
+
+
+def nominal_world(reference: Reference, simulator: MujocoSimulator) -> World:
+    """The unperturbed world of the simulator."""
+    return World(start_state(reference, simulator), simulator.model)
+
+
+def draw_worlds(
+    reference: Reference, simulator: MujocoSimulator, count: int, seed: int, how: Perturbation | None = None
+) -> list[World]:
+    """`count` perturbed worlds; the same seed gives the same ones."""
+    how, rng = how or Perturbation(), np.random.default_rng(seed)
+    worlds = []
+    for _ in range(count):
+        offset, yaw = rng.uniform(-how.offset, how.offset, 2), rng.uniform(-how.yaw, how.yaw)
+        friction, mass = rng.uniform(1 - how.scale, 1 + how.scale, 2)
+        worlds.append(World(start_state(reference, simulator, offset, yaw), perturbed(simulator.scene, friction, mass)))
+    return worlds
+
+
+def replay(
+    reference: Reference, actions: np.ndarray, worlds: list[World], simulator: MujocoSimulator
+) -> list[dict[str, Any]]:
+    """Metrics of `actions` (T, 6+n), or one plan per world (W, T, 6+n), in each world, open loop."""
+    starts = np.stack([world.state for world in worlds])
+    batch = simulator.rollout(starts, np.asarray(actions)[..., :-1, :], [world.model for world in worlds])
+    states = np.concatenate([starts[:, None], batch.states], axis=1)
+    plans = np.broadcast_to(actions, (len(worlds), *reference.q.shape))
+    asset, hand = simulator.scene.object, simulator.scene.hand
+    assert asset is not None and hand is not None
+    out = []
+    for plan, rows, diverged in zip(plans, states, batch.diverged):
+        metrics = compute(floating_rollout(reference, plan, rows, simulator), asset, hand)
+        out.append(metrics | {"success_strict": metrics["success_strict"] and not diverged})
+    return out
+
+
+def object_relative(demonstration: Demonstration, object_pose: np.ndarray) -> np.ndarray:
+    """(T, 6+n) the actions that Playback gives when the object is first observed at `object_pose` (7,)."""
+    observed = ObjectState(0.0, object_pose, np.zeros(6), np.zeros((12, 12)))
+    playback = Playback(demonstration)
+    playback.start(observed)
+    hand = HandState(0.0, demonstration.reference.q[0])
+    return np.stack([playback.step(t, observed, hand) for t in range(len(demonstration.actions))])
+
+
+def success_rate(metrics: list[dict[str, Any]]) -> float:
+    """Share of the worlds with a strict success."""
+    return float(np.mean([m["success_strict"] for m in metrics]))

@@ -1,0 +1,88 @@
+"""What became of a mined clip, in words: from the scores that its Demonstration holds, one clip or many."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from dexhot.data.types import Demonstration
+from dexhot.evaluation.judge import METRICS, with_unit
+from dexhot.evaluation.metrics import passes
+from dexhot_train.mining.mine.mine import placed
+
+SUCCESS, NOT_ON_ARM, UNTRIED, NO_SUCCESS, REFUSED = (
+    "success",
+    "fails on the arm",
+    "success, not tried on the arm",
+    "no success",
+    "refused",
+)
+NEVER_LIFTED, TOO_HEAVY, DROPPED = "never lifted", "too heavy", "dropped"
+HELD = 0.9  # a smaller hold rate is a drop
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of one clip."""
+
+    outcome: str  # SUCCESS, UNTRIED, NOT_ON_ARM, NO_SUCCESS or REFUSED
+    causes: tuple[str, ...] = ()  # NEVER_LIFTED, TOO_HEAVY, DROPPED
+    reason: str = ""  # in words and numbers; empty where there is nothing to say
+
+    @property
+    def success(self) -> bool:
+        """In every world that the clip was tried in."""
+        return self.outcome in (SUCCESS, UNTRIED)
+
+
+def verdict(demonstration: Demonstration) -> Verdict:
+    """Strict success on the floating hand is a success only where the arm, if it was tried there, succeeds too and, if
+    the reference lifts the object, the object was lifted."""
+    s = demonstration.scores
+    lifts = s["reference_lifted_frames"] > 0
+    causes, told = [], []
+    if lifts and s["lifted_frames"] == 0:
+        causes.append(NEVER_LIFTED)
+        told.append("the object was never lifted, though the reference lifts it")
+    elif lifts and s["hold_rate"] < HELD:
+        causes.append(DROPPED)
+        told.append(f"the object was held for {s['hold_rate']:.0%} of the frames in which it is lifted")
+    failed = not s["success_strict"] or bool(causes)
+    if failed and s.get("holds_kg") is not None and s["mass_kg"] > s["holds_kg"]:
+        causes.append(TOO_HEAVY)
+        told.append(f"it weighs {s['mass_kg']:.2f} kg, and these fingertips hold {s['holds_kg']:.2f} kg at most")
+    if not failed:
+        if s.get("success_strict_arm") is False:
+            return Verdict(NOT_ON_ARM, (), "strict success on the floating hand, none on the arm rig")
+        why = [] if lifts else ["the reference lifts nothing"]
+        if "success_strict_arm" in s:
+            return Verdict(SUCCESS, (), "; ".join(why))
+        untried = "mined without the arm" if placed(demonstration.reference) else "the reference is not placed"
+        return Verdict(UNTRIED, (), "; ".join([*why, untried]))
+    for name, limit in s["strict_limits"].items():
+        if not passes(s | {"strict_limits": {name: limit}}, "success_strict"):
+            title, unit, digits, _ = METRICS[name]
+            value = with_unit(f"{s[name]:.{digits}f}", unit)
+            told.append(f"{title.lower()} {value}, limit {with_unit(f'{limit:.3g}', unit)}")
+    return Verdict(NO_SUCCESS, tuple(causes), "; ".join(told))
+
+
+def totals(verdicts: list[Verdict]) -> dict[str, int]:
+    """How many clips came to what, those counts that are not zero; causes of failure after the outcomes."""
+    counts = {"clips": len(verdicts), "successes": sum(v.success for v in verdicts)}
+    outcomes = Counter(v.outcome for v in verdicts)
+    causes = Counter(cause for v in verdicts for cause in v.causes)
+    order = (SUCCESS, UNTRIED, NOT_ON_ARM, NO_SUCCESS, REFUSED)
+    return counts | {o: outcomes[o] for o in order if outcomes[o]} | dict(causes.most_common())
+
+
+def row(v: Verdict, scores: dict[str, Any]) -> dict[str, str]:
+    """The cells of the clip's row in the table of a run."""
+    if v.outcome == REFUSED:
+        return {"result": v.outcome, "error": "", "held": "", "perturbed": "", "why": v.reason}
+    return {
+        "result": v.outcome,
+        "error": f"{scores['judged_T_cm']:.2f} cm, {scores['judged_R_deg']:.1f}°",
+        "held": "" if scores["hold_rate"] is None else f"{scores['hold_rate']:.0%}",
+        "perturbed": f"{scores['robustness']:.0%}",
+        "why": v.reason,
+    }

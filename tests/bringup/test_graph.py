@@ -1,0 +1,336 @@
+"""The graph description: arguments, the parameters that reach each node, the run folder, and the launch files."""
+
+import importlib
+import json
+import sys
+import types
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+
+from dexhot.bringup import launcher
+from dexhot.bringup.graph import GraphError, parse_assignments, plan, resolve
+from dexhot.bringup.graphs import GRAPHS, load_graph
+from dexhot.data import files
+from dexhot.data.types import WRIST_JOINTS, Demonstration, Reference
+from dexhot.errors import DexhotError, FileFormatError, NotFoundError, UnreachableError
+from dexhot.paths import share_dir
+from dexhot.ros.core.parameters import load_schema
+from dexhot.ros.core.process import NODES
+
+USED_BY_THE_GRAPH = {"rig", "record", "view", "bag", "parameters", "what", "topics", "loop", "out", "speed", "min_free"}
+
+
+@pytest.fixture
+def reference(tmp_path):
+    """A Reference and the file that holds it."""
+    T, names = 30, [*WRIST_JOINTS, *(f"finger{k}" for k in range(16))]
+    above_the_table = np.tile(np.r_[0.5, 0.0, 0.3, np.zeros(19)], (T, 1))
+    made = Reference(
+        name="test/still",
+        hand="leap_right",
+        joint_names=names,
+        q=above_the_table,
+        target=above_the_table,
+        contact=np.zeros((T, 4), bool),
+        base_quat=np.array([1.0, 0, 0, 0]),
+        object_name="parametric/box",
+        object_pose=np.tile([0.0, 0, 0, 1, 0, 0, 0], (T, 1)),
+        grasp_start=5,
+        grasp_end=20,
+    )
+    files.save(made, tmp_path / "reference.npz")
+    return made
+
+
+@pytest.fixture
+def planned(reference, tmp_path, monkeypatch):
+    """A function that plans real_track with further arguments."""
+    monkeypatch.setenv("DEXHOT_RUNS", str(tmp_path / "runs"))
+    given = {"reference": str(tmp_path / "reference.npz"), "controller": "kinematic"}
+    return lambda **more: plan(load_graph("real_track"), given | more, {})
+
+
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_every_argument_is_described(graph):
+    assert all(argument.description for argument in graph.arguments)
+
+
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_every_argument_reaches_a_node(graph):
+    nodes = [n.name for p in graph.processes({a.name: a.default for a in graph.arguments}) for n in p.nodes]
+    known = {name for node in nodes for name in load_schema(node)} | USED_BY_THE_GRAPH
+    assert {a.name for a in graph.arguments} <= known
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_every_node_has_a_schema(name):
+    assert load_schema(name)
+
+
+def test_an_unknown_argument_lists_those_that_exist():
+    with pytest.raises(NotFoundError, match="controller"):
+        resolve(load_graph("real_track"), {"kontroller": "mpc"})
+
+
+def test_a_choice_that_does_not_exist_lists_the_choices():
+    with pytest.raises(GraphError, match="kinematic, playback, mpc"):
+        resolve(load_graph("real_track"), {"controller": "magic"})
+
+
+def test_an_argument_of_the_wrong_type_is_refused():
+    with pytest.raises(GraphError, match="seed must be int"):
+        resolve(load_graph("real_track"), {"seed": "lucky"})
+
+
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_every_default_reads_back_from_its_text(graph):
+    """ros2 launch hands all arguments over as text."""
+    given = {a.name: a.default_text for a in graph.arguments}
+    assert resolve(graph, given) == {a.name: a.default for a in graph.arguments}
+
+
+def test_an_assignment_without_sign_is_refused():
+    with pytest.raises(GraphError, match="name:=value"):
+        parse_assignments(["rig=sim"])
+
+
+def test_an_unknown_graph_lists_the_graphs():
+    with pytest.raises(NotFoundError, match="real_track, replay"):
+        load_graph("dance")
+
+
+def test_without_a_reference_the_shipped_demonstration_is_tracked(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEXHOT_RUNS", str(tmp_path / "runs"))
+    made = plan(load_graph("real_track"), {}, {})
+    assert files.load(made.folder / "demonstration.npz", Demonstration).reference.hand == "leap_right"
+
+
+def test_playback_without_a_demonstration_is_refused(planned):
+    with pytest.raises(DexhotError, match="policy:=FILE"):
+        planned(controller="playback")
+
+
+def test_a_truncated_reference_is_refused_before_anything_starts(planned, tmp_path):
+    path = tmp_path / "reference.npz"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(FileFormatError, match="truncated"):
+        planned()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_parameters_reach_the_nodes_through_the_file(planned):
+    made = planned(seed="7")
+    entries = yaml.safe_load(made.parameters_file.read_text())
+    for node, given in made.parameters.items():
+        written = entries.get(f"/{node}", {}).get("ros__parameters", {})
+        assert written == {k: v for k, v in given.items() if v != []}
+    assert any(p.get("seed") == 7 for p in made.parameters.values())
+
+
+def test_a_file_of_parameters_goes_over_the_arguments(planned, tmp_path):
+    (tmp_path / "lab.yaml").write_text("rig: {position_noise: 0.002, seed: 5}")
+    made = planned(parameters=str(tmp_path / "lab.yaml"), seed="7")
+    assert made.parameters["rig"]["position_noise"] == 0.002
+    assert (made.parameters["rig"]["seed"], made.parameters["controller"]["seed"]) == (5, 7)
+
+
+@pytest.mark.parametrize("text", ["rug: {seed: 5}", "rig: {sead: 5}", "rig: {position_noise: 7.0}", "rig: [1"])
+def test_a_file_of_parameters_that_cannot_be_is_refused(planned, tmp_path, text):
+    (tmp_path / "lab.yaml").write_text(text)
+    with pytest.raises(DexhotError, match=r"no node|no parameter|must be within|not a file"):
+        planned(parameters=str(tmp_path / "lab.yaml"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_folder_holds_what_was_tracked_and_with_what(planned, reference):
+    made = planned()
+    text = (made.folder / "run.json").read_text()
+    told = json.loads(text)
+    assert '": "/' not in text and (made.folder / told["sources"]["reference"]).resolve().name == "reference.npz"
+    assert told["arguments"]["controller"] == "kinematic" and "commit" in told["versions"]
+    assert np.array_equal(files.load(made.folder / "reference.npz", Reference).q, reference.q)
+    assert made.folder.name.endswith("real_track-test_still")
+
+
+def test_two_runs_never_share_a_folder(planned):
+    assert planned().folder != planned().folder
+
+
+def test_a_demonstration_serves_as_reference_and_policy(planned, reference, tmp_path):
+    T, n = reference.q.shape
+    demonstration = Demonstration("demo", reference, reference.target, reference.q, reference.object_pose, "1")
+    files.save(demonstration, tmp_path / "demonstration.npz")
+    made = planned(reference=str(tmp_path / "demonstration.npz"), controller="playback")
+    assert files.load(made.folder / "demonstration.npz", Demonstration).actions.shape == (T, n)
+
+
+def test_without_recording_there_is_no_recorder(planned, tmp_path):
+    assert "recorder" not in planned(record="false").node_names
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_the_user_set_stays(reference, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEXHOT_RUNS", str(tmp_path / "runs"))
+    given = {"reference": str(tmp_path / "reference.npz"), "controller": "kinematic"}
+    made = plan(load_graph("real_track"), given, {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"})
+    assert "ROS_AUTOMATIC_DISCOVERY_RANGE" not in made.environment
+
+
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_each_graph_has_a_launch_file(graph):
+    path = share_dir() / "launch" / f"{graph.name}.launch.py"
+    assert f'describe("{graph.name}")' in path.read_text()
+
+
+@pytest.fixture
+def launch_description(monkeypatch):
+    """dexhot.bringup.launch_description over stand-ins of launch and launch_ros, which only a ROS distribution has."""
+
+    class Action:
+        def __init__(self, *arguments, **options):
+            self.arguments, self.options = arguments, options
+
+    actions = ["DeclareLaunchArgument", "OpaqueFunction", "SetEnvironmentVariable", "Shutdown", "LogInfo", "Node"]
+    for module, names in {
+        "launch": ["LaunchContext", "LaunchDescription"],
+        "launch.actions": actions[:5],
+        "launch.events": [],
+        "launch.events.process": ["ProcessExited"],
+        "launch.substitutions": ["LaunchConfiguration"],
+        "launch_ros": [],
+        "launch_ros.actions": actions[5:],
+    }.items():
+        stand_in = types.ModuleType(module)
+        for name in names:
+            setattr(stand_in, name, type(name, (Action,), {}))
+        monkeypatch.setitem(sys.modules, module, stand_in)
+    monkeypatch.delitem(sys.modules, "dexhot.bringup.launch_description", raising=False)
+    return importlib.import_module("dexhot.bringup.launch_description")
+
+
+def of_kind(actions, name):
+    return [action for action in actions if type(action).__name__ == name]
+
+
+def test_the_launch_file_declares_every_argument_with_its_description(launch_description):
+    for graph in GRAPHS.values():
+        [entities] = [launch_description.describe(graph.name).arguments[0]]
+        declared = {a.arguments[0]: a.options["description"] for a in of_kind(entities, "DeclareLaunchArgument")}
+        assert declared == {a.name: a.description for a in graph.arguments}
+
+
+def test_the_launch_file_starts_what_dexhot_up_starts(launch_description, planned):
+    made = planned()
+    nodes = [action.options for action in of_kind(launch_description.actions(made), "Node")]
+    for node, process in zip(nodes, made.processes, strict=True):
+        launched = [*node["arguments"], "--ros-args", "--params-file", *node["parameters"]]
+        assert launched == launcher.command(process, made)[3:]  # after python -m dexhot.ros.core.process
+
+
+def test_the_launch_file_sets_the_environment_of_dexhot_up(launch_description, planned):
+    made = planned()
+    assert {a.arguments for a in of_kind(launch_description.actions(made), "SetEnvironmentVariable")} == set(
+        made.environment.items()
+    )
+
+
+def ends(node, exit_code: int, asked: bool = False) -> bool | None:
+    """Whether launch then ends with a failure, as it does when a handler raises; None: it goes on."""
+    event, context = types.SimpleNamespace(returncode=exit_code), types.SimpleNamespace(is_shutdown=asked)
+    try:
+        return False if node.options["on_exit"](event, context) else None
+    except DexhotError:
+        return True
+
+
+def test_ends_that_were_asked_for_are_no_failure_of_the_launch_file(launch_description, planned):
+    [*nodes, last] = of_kind(launch_description.actions(planned()), "Node")
+    assert not any(ends(node, -2, asked=True) for node in nodes)
+    assert ends(last, -9, asked=True)  # it had to be killed
+
+
+def test_a_launch_file_remembers_a_process_that_died_alone(launch_description, planned):
+    [first, *others] = of_kind(launch_description.actions(planned(rig="real", franka_host="127.0.0.1")), "Node")
+    assert ends(first, 3) is None
+    assert ends(others[0], 0, asked=True)
+    assert not ends(others[1], 0, asked=True)  # once
+
+
+def test_each_bring_up_has_a_token_that_all_its_nodes_know(planned):
+    first, second = ({node["token"] for node in planned().parameters.values()} for _ in range(2))
+    assert len(first) == len(second) == 1 and first != second and "" not in first | second
+
+
+def test_the_launch_file_says_what_dexhot_up_warns_of(launch_description, planned):
+    made = replace(planned(), warnings=("it never lifts",))
+    assert [a.options for a in of_kind(launch_description.actions(made), "LogInfo")] == [
+        {"msg": "WARNING: it never lifts"}
+    ]
+
+
+@pytest.mark.parametrize(("record", "stays"), [("false", False), ("true", True)])
+def test_ros2_launch_removes_the_scratch_folder_when_it_ends(
+    launch_description, planned, tmp_path, monkeypatch, record, stays
+):
+    given = planned().arguments | {"record": record}
+    known = {a.name: given[a.name] for a in load_graph("real_track").arguments}
+    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in known.items()}
+    monkeypatch.setattr(
+        launch_description.LaunchConfiguration, "perform", lambda self, _: texts[self.arguments[0]], raising=False
+    )
+    at_end, made, plan_ = [], [], launch_description.plan
+    monkeypatch.setattr(launch_description, "plan", lambda *told: made.append(plan_(*told)) or made[-1])
+    monkeypatch.setattr(launch_description.atexit, "register", lambda *told: at_end.append(told))
+    (opaque,) = of_kind(launch_description.describe("real_track").arguments[0], "OpaqueFunction")
+    opaque.options["function"](None)
+    assert made[0].folder.is_dir()
+    for function, *arguments in at_end:
+        function(*arguments)
+    assert made[0].folder.exists() is stays
+
+
+@pytest.mark.parametrize("exit_code", [0, 1, -9])
+def test_the_launch_file_goes_down_with_the_processes_that_dexhot_up_goes_down_with(
+    launch_description, planned, exit_code
+):
+    made = planned(view="true")
+    for k, process in enumerate(made.processes):
+        node = of_kind(launch_description.actions(made), "Node")[k]
+        assert ends(node, exit_code) == ((exit_code != 0) if process.ends_graph(exit_code) else None)
+
+
+def test_on_a_real_robot_a_dead_process_leaves_the_others_holding():
+    arguments = {a.name: a.default for a in load_graph("real_track").arguments} | {"rig": "real"}
+    assert not any(process.ends_graph(-11) for process in load_graph("real_track").processes(arguments))
+
+
+def test_the_command_lists_the_arguments(capsys):
+    from dexhot.cli import main
+
+    assert main(["up", "real_track", "--show-args"]) == 0
+    assert "controller" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["up", "dance"], ["up", "real_track", "dance:=tango"], ["replay", "/nowhere"]])
+def test_the_command_refuses_with_a_sentence(argv, capsys):
+    from dexhot.cli import main
+
+    assert main(argv) == 1
+    assert capsys.readouterr().err.startswith("dexhot: error: ")
+
+
+def test_a_reference_out_of_reach_is_refused_before_anything_starts(reference, planned, tmp_path):
+    reference.q[:, 0] = reference.target[:, 0] = 3.0  # m, two arms away
+    files.save(reference, tmp_path / "reference.npz")
+    with pytest.raises(UnreachableError, match="first at frame 0"):
+        planned()
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("rig", "starts"), [("sim", True), ("sim-wire", True), ("real", False)])
+def test_a_real_arm_waits_for_a_person_to_start_it(rig, starts, planned):
+    given = planned(rig=rig, franka_host="127.0.0.1", leap_port="/dev/null").parameters["supervisor"]
+    assert given.get("auto_start", load_schema("supervisor")["auto_start"].default) is starts

@@ -1,0 +1,362 @@
+"""What a demonstration must be before it is retargeted: each mistake of an export is refused by name, or mended."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dexhot.cli import main
+from dexhot.data.files import load, save
+from dexhot.data.types import HandObjectTrajectory, Reference
+from dexhot.datasets.library import load_clip, splits
+from dexhot.datasets.parametric import generate, mirrored
+from dexhot.errors import ClipError
+from dexhot.geometry.poses import compose, lowest, make_pose
+from dexhot.geometry.rotations import quat_angle, quat_multiply, rotvec_to_quat, to_xyzw
+from dexhot.objects.asset import Symmetry
+from dexhot.objects.library import load_object, save_object
+from dexhot.retargeting.clip_checks import check_clip, check_one_grasp, check_table, check_turns
+from dexhot.retargeting.mending import at_rest, checked_clip, without_flips
+from dexhot.retargeting.retarget import RetargetOptions, retarget
+from dexhot.robots.robot_hand import load_hand
+
+HALF_TURN = np.array([0.0, 0.0, 0.0, 1.0])
+
+
+def with_hand(clip: HandObjectTrajectory, **changes) -> HandObjectTrajectory:
+    return replace(clip, hands={"right": replace(clip.hands["right"], **changes)})
+
+
+def with_wrist(clip: HandObjectTrajectory, quat) -> HandObjectTrajectory:
+    return with_hand(clip, wrist_pose=make_pose(clip.hands["right"].wrist_pose[:, :3], quat))
+
+
+def in_unit(clip: HandObjectTrajectory, factor: float) -> HandObjectTrajectory:
+    scale = np.r_[np.full(3, factor), np.ones(4)]
+    hand = clip.hands["right"]
+    clip = with_hand(clip, keypoints=factor * hand.keypoints, wrist_pose=scale * hand.wrist_pose)
+    return replace(clip, object_pose=scale * clip.object_pose)
+
+
+def refused(clip: HandObjectTrajectory, message: str) -> None:
+    with pytest.raises(ClipError, match=message):
+        check_clip(clip, "right")
+
+
+# The wrist frame
+
+
+def test_a_wrist_in_another_quaternion_order_is_refused_by_its_angle(lift_clip):
+    swapped = with_wrist(lift_clip, to_xyzw(lift_clip.hands["right"].wrist_pose[:, 3:]))
+    refused(
+        swapped,
+        r"hands\.right\.wrist_pose: its x axis is 163 degrees from wrist -> middle MCP of the keypoints; expected "
+        r"under 20\. The quaternions are in the order xyzw",
+    )
+
+
+@pytest.mark.parametrize(
+    ("turn", "message"),
+    [
+        ([0.0, 0.0, np.pi / 2], "x axis is 90 degrees .* another convention"),
+        ([np.pi, 0.0, 0.0], "z axis is 180 degrees from the back of the hand"),
+        ([0.0, np.radians(21), 0.0], "x axis is 21 degrees"),
+    ],
+)
+def test_a_wrist_frame_of_another_convention_is_refused(lift_clip, turn, message):
+    quat = lift_clip.hands["right"].wrist_pose[:, 3:]
+    refused(with_wrist(lift_clip, quat_multiply(quat, rotvec_to_quat(np.array(turn)))), message)
+
+
+def test_a_wrist_frame_19_degrees_off_may_be_an_estimators(lift_clip):
+    quat = lift_clip.hands["right"].wrist_pose[:, 3:]
+    check_clip(with_wrist(lift_clip, quat_multiply(quat, rotvec_to_quat(np.array([0, np.radians(19), 0])))), "right")
+
+
+def test_a_wrist_pose_at_the_palms_centre_is_refused(lift_clip):
+    hand = lift_clip.hands["right"]
+    refused(
+        with_hand(lift_clip, wrist_pose=hand.wrist_pose + [0.03, 0, 0, 0, 0, 0, 0]), "30 mm from the wrist keypoint"
+    )
+
+
+def test_the_other_hands_keypoints_are_refused(lift_clip):
+    left = mirrored(lift_clip).hands["left"]
+    from dexhot.data.keypoints import wrist_pose
+
+    refused(
+        with_hand(lift_clip, keypoints=left.keypoints, wrist_pose=wrist_pose(left.keypoints, "right")),
+        "keypoints of a left hand",
+    )
+
+
+# Units and clocks
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1e3, "millimetres"), (1e2, "centimetres"), (1 / 0.0254, "inches")])
+def test_another_unit_of_length_is_named(lift_clip, factor, unit):
+    refused(in_unit(lift_clip, factor), f"wrist to middle MCP is .* that is in {unit}")
+
+
+def test_an_object_alone_in_millimetres_is_named(lift_clip):
+    lift_clip.object_pose[:, :3] = 1e3 * (lift_clip.object_pose[:, :3] + [0.2, 0.1, 0.0])
+    refused(lift_clip, "object_pose: .* it is in millimetres")
+
+
+def test_a_wrist_position_alone_in_millimetres_is_named(lift_clip):
+    lift_clip.hands["right"].wrist_pose[:, :3] *= 1e3
+    refused(lift_clip, r"hands\.right\.wrist_pose: it is in millimetres")
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1e3, "milliseconds"), (1e6, "microseconds"), (1e9, "nanoseconds")])
+def test_another_unit_of_time_is_named(lift_clip, factor, unit):
+    refused(replace(lift_clip, time=factor * lift_clip.time), f"that is in {unit}")
+
+
+def test_a_gap_in_time_is_named_with_its_frame(lift_clip):
+    time = lift_clip.time.copy()
+    time[50:] += 0.2
+    refused(replace(lift_clip, time=time), r"no frame for 0\.22 s after frame 49")
+    time[50:] -= 0.1
+    check_clip(replace(lift_clip, time=time), "right")  # uneven, and bridged
+
+
+# Motion that jumps
+
+
+def test_an_object_that_jumps_for_a_frame_is_refused(lift_clip):
+    lift_clip.object_pose[60, 0] += 0.2
+    refused(lift_clip, "object_pose: it jumps by 20 cm from frame 59 to 60")
+
+
+def test_a_slow_recording_that_jumps_is_refused_by_its_path(lift_clip):
+    slow = replace(lift_clip, time=3 * lift_clip.time)  # 20 Hz: 16 cm in a frame are 3.2 m/s, as a fast hand's
+    slow.object_pose[60, 0] += 0.16
+    refused(slow, "object_pose: it jumps by 16 cm")
+
+
+def test_a_wrist_at_10_m_per_s_is_refused(lift_clip):
+    hand = lift_clip.hands["right"]
+    hand.keypoints[100:, :, 1] += 10.0 / 60
+    hand.wrist_pose[100:, 1] += 10.0 / 60
+    refused(lift_clip, r"hands\.right\.keypoints \(wrist\): it jumps by 17 cm from frame 99 to 100 .*10\.0 m/s")
+
+
+def test_steady_motion_that_no_hand_makes_is_refused(lift_clip):
+    lift_clip.object_pose[:, 1] += 6.0 * lift_clip.time
+    refused(lift_clip, r"object_pose: it jumps by 10 cm .* 6\.0 m/s; people move under 5 m/s")
+
+
+@pytest.mark.parametrize(
+    ("rate", "degrees", "flips"), [(60, 63, True), (60, 57, False), (12, 150, True), (12, 95, False)]
+)
+def test_a_flip_is_a_large_turn_or_a_fast_one(rate, degrees, flips):
+    """At a low rate a person can turn an object by more than 60 degrees from frame to frame."""
+    time, quat = np.arange(4) / rate, np.tile([1.0, 0, 0, 0], (4, 1))
+    quat[2:] = rotvec_to_quat(np.array([0.0, np.radians(degrees), 0.0]))
+    if flips:
+        with pytest.raises(ClipError, match=f"flips by {degrees} degrees from frame 1 to 2"):
+            check_turns("object_pose", time, quat)
+    else:
+        check_turns("object_pose", time, quat)
+
+
+def test_an_object_that_flips_is_refused(lift_clip):
+    lift_clip.object_pose[70:, 3:] = quat_multiply(lift_clip.object_pose[70:, 3:], HALF_TURN)
+    with pytest.raises(ClipError, match="it flips by 180 degrees from frame 69 to 70"):
+        check_turns("object_pose", lift_clip.time, lift_clip.object_pose[:, 3:])
+
+
+def test_flips_between_poses_that_look_the_same_are_undone(lift_clip, lift_object):
+    """As a detector flips: to another pose and back, and for good; about a centre that is not the mesh origin."""
+    shifted = make_pose([0.01, 0.02, 0.0], [1.0, 0, 0, 0])
+    turned = compose(
+        compose(shifted, make_pose([0.0, 0, 0], HALF_TURN)), make_pose([-0.01, -0.02, 0.0], [1.0, 0, 0, 0])
+    )
+    symmetry = replace(lift_object.symmetry, center=[0.01, 0.02, 0.0])
+    flipped = lift_clip.object_pose.copy()
+    for where in (slice(60, 61), slice(90, None)):
+        flipped[where] = compose(flipped[where], turned)
+    mended, told = without_flips(replace(lift_clip, object_pose=flipped), symmetry)
+    np.testing.assert_allclose(mended.object_pose[:, :3], lift_clip.object_pose[:, :3], atol=1e-9)
+    assert quat_angle(mended.object_pose[:, 3:], lift_clip.object_pose[:, 3:]).max() < 1e-6
+    assert told == ["undid 3 flips between poses that look the same"]
+
+
+def test_a_flip_of_an_object_without_symmetry_is_left_and_refused(lift_clip, lift_object):
+    lift_clip.object_pose[70:, 3:] = quat_multiply(lift_clip.object_pose[70:, 3:], HALF_TURN)
+    lift_object.symmetry = Symmetry()
+    with pytest.raises(ClipError, match="flips by 180"):
+        checked_clip(lift_clip, "right", lift_object)
+
+
+def test_a_turn_that_symmetry_does_not_explain_is_left(lift_clip, lift_object):
+    turn = rotvec_to_quat(np.array([0.0, 0.0, np.radians(65)]))
+    lift_clip.object_pose[70:, 3:] = quat_multiply(lift_clip.object_pose[70:, 3:], turn)
+    assert without_flips(lift_clip, lift_object.symmetry) == (lift_clip, [])
+
+
+@pytest.mark.parametrize("kind", ["axis", "sphere"])
+def test_spin_about_a_free_axis_is_undone(lift_clip, kind):
+    spin = rotvec_to_quat(np.outer(np.random.default_rng(0).uniform(-3, 3, len(lift_clip.time)), [0.0, 0.0, 1.0]))
+    lift_clip.object_pose[:, 3:] = quat_multiply(lift_clip.object_pose[:, 3:], spin)
+    mended, told = without_flips(lift_clip, Symmetry(kind))
+    turns = quat_angle(mended.object_pose[1:, 3:], mended.object_pose[:-1, 3:])
+    assert turns.max() <= np.radians(60.0) and told
+
+
+def test_a_clip_that_does_not_flip_is_the_same_object(lift_clip, lift_object):
+    assert without_flips(lift_clip, lift_object.symmetry) == (lift_clip, [])
+
+
+# At rest
+
+
+@pytest.mark.parametrize(
+    ("height", "word"), [(0.03, "floated 30 mm"), (-0.012, "was sunk 12 mm"), (0.8, "floated 800 mm")]
+)
+def test_a_clip_off_the_table_is_moved_onto_it_with_its_hand(lift_clip, lift_object, height, word):
+    hand, up = lift_clip.hands["right"], np.array([0.0, 0.0, height])
+    moved = with_hand(lift_clip, keypoints=hand.keypoints + up, wrist_pose=hand.wrist_pose + np.r_[up, np.zeros(4)])
+    moved = replace(moved, object_pose=lift_clip.object_pose + np.r_[up, np.zeros(4)])
+    mended, told = checked_clip(moved, "right", lift_object)
+    np.testing.assert_allclose(mended.object_pose, lift_clip.object_pose, atol=1e-9)
+    np.testing.assert_allclose(mended.hands["right"].keypoints, hand.keypoints, atol=1e-9)
+    np.testing.assert_allclose(mended.hands["right"].wrist_pose, hand.wrist_pose, atol=1e-9)
+    assert len(told) == 1 and word in told[0]
+
+
+def test_an_object_that_tips_is_turned_to_where_it_rests_in_every_frame(lift_clip, lift_object):
+    tilt = make_pose(np.zeros(3), rotvec_to_quat(np.array([np.radians(9), 0.0, 0.0])))
+    tilted = replace(lift_clip, object_pose=compose(lift_clip.object_pose, tilt))
+    mended, told = at_rest(tilted, "right", lift_object)
+    assert quat_angle(mended.object_pose[:, 3:], lift_clip.object_pose[:, 3:]).max() < np.radians(0.5)
+    assert abs(lowest(mended.object_pose[0], lift_object.corners)) < 0.001
+    assert np.ptp(mended.object_pose[:, :3] - lift_clip.object_pose[:, :3], axis=0).max() < 1e-6
+    assert "turned by 9." in told[-1] or "turned by 8.9" in told[-1]
+
+
+def test_an_object_that_would_tip_over_is_refused(lift_clip, lift_object):
+    tilt = make_pose(np.zeros(3), rotvec_to_quat(np.array([np.radians(25), 0.0, 0.0])))
+    with pytest.raises(ClipError, match="does not rest where the clip begins: let go there it turns by"):
+        at_rest(replace(lift_clip, object_pose=compose(lift_clip.object_pose, tilt)), "right", lift_object)
+
+
+def test_an_object_pose_in_another_quaternion_order_is_said(lift_clip, lift_object):
+    lift_clip.object_pose[:, 3:] = to_xyzw(lift_clip.object_pose[:, 3:])
+    lift_object.symmetry = Symmetry()
+    with pytest.raises(ClipError, match="in the order xyzw"):
+        at_rest(lift_clip, "right", lift_object)
+
+
+def test_a_clip_that_begins_in_the_air_is_refused(lift_object):
+    """Cut off in the middle of the lift: the hand holds it."""
+    clip, _ = generate("lift", "box", 0)
+    with pytest.raises(ClipError, match=r"above the table when the clip begins, and held, .* \(it moves \d+ mm"):
+        checked_clip(clip.cut(160, len(clip.time)), "right", lift_object)
+    with pytest.raises(ClipError, match=r"held, not at rest \(the hand touches it"):
+        checked_clip(clip.cut(len(clip.time) - 10, len(clip.time)), "right", lift_object)
+
+
+def test_a_clip_that_begins_above_where_it_ends_is_refused(lift_clip, lift_object):
+    lift_clip.object_pose[:40, 2] += 0.2
+    with pytest.raises(ClipError, match="it is 200 mm lower later"):
+        at_rest(lift_clip, "right", lift_object)
+
+
+def test_an_object_in_the_table_later_is_refused(lift_clip, lift_object):
+    lift_clip.object_pose[150:, 2] -= 0.3
+    with pytest.raises(ClipError, match="inside the table at frame 15"):
+        check_table(lift_clip, lift_object)
+
+
+# One grasp
+
+
+@pytest.fixture(scope="module")
+def carry():
+    return generate("carry", "box", 0)
+
+
+def twice(clip: HandObjectTrajectory) -> HandObjectTrajectory:
+    """The object is carried, let go, and carried back the same way: the clip and then the clip in reverse."""
+    hand, back = clip.hands["right"], slice(None, None, -1)
+    both = lambda x: np.concatenate([x, x[back]])  # noqa: E731
+    time = np.arange(2 * len(clip.time)) / 60
+    hand = replace(
+        hand, keypoints=both(hand.keypoints), wrist_pose=both(hand.wrist_pose), confidence=both(hand.confidence)
+    )
+    hand = replace(hand, parameters=both(hand.parameters))
+    return replace(clip, time=time, hands={"right": hand}, object_pose=both(clip.object_pose))
+
+
+def test_two_grasps_are_refused_with_the_frames_that_part_them(carry):
+    clip, obj = carry
+    with pytest.raises(ClipError, match=r"holds more than one grasp") as told:
+        checked_clip(twice(clip), "right", obj)
+    cut = int(str(told.value).split("--frames 0:")[1].split(" ")[0])
+    checked_clip(twice(clip).cut(0, cut), "right", obj)
+    checked_clip(twice(clip).cut(cut, 2 * len(clip.time)), "right", obj)
+
+
+def test_an_object_that_is_set_down_without_letting_go_is_one_grasp(carry):
+    """The fingers stay on it: a stapler, a stamp."""
+    clip, obj = carry
+    closed = clip.cut(0, 330)  # before it is let go
+    rest = replace(twice(closed), object_pose=np.concatenate([closed.object_pose, closed.object_pose[::-1]]))
+    check_one_grasp(rest, "right", obj, 130, len(rest.time) - 130)
+
+
+def test_an_object_that_is_nudged_or_moves_without_the_hand_is_one_grasp(carry):
+    clip, obj = carry
+    nudged = replace(clip, object_pose=clip.object_pose.copy())
+    nudged.object_pose[-5:, 0] += 0.008
+    checked_clip(nudged, "right", obj)
+    away = with_hand(clip, keypoints=clip.hands["right"].keypoints + [0.2, 0.0, 0.0])
+    check_one_grasp(away, "right", obj, 130, 309)
+
+
+# Through retarget
+
+
+def test_retarget_keeps_what_it_mended(lift_clip, lift_object, lift_reference):
+    lift_clip.object_pose[90:, 3:] = quat_multiply(lift_clip.object_pose[90:, 3:], HALF_TURN)
+    options = RetargetOptions(contact=False, iterations=1)
+    reference = retarget(lift_clip, load_hand("leap_right"), lift_object, options)
+    assert reference.provenance["mended"] == ["undid 1 flip between poses that look the same"]
+    assert quat_angle(reference.object_pose[:, 3:], lift_reference.object_pose[:, 3:]).max() < 1e-6
+
+
+def test_the_command_refuses_the_clip_and_takes_a_part_of_it(cache, lift_clip, lift_object, tmp_path, capsys):
+    save_object(lift_object)
+    lift_clip.object_pose[-1, 0] += 0.2
+    clip, out = save(lift_clip, tmp_path / "clip.npz"), tmp_path / "reference.npz"
+    fast = ["--no-contact", "--no-place", "--out", str(out)]
+    assert main(["retarget", str(clip), *fast]) == 1
+    assert "object_pose: it jumps by 20 cm" in capsys.readouterr().err and not out.exists()
+    assert main(["retarget", str(clip), *fast, "--frames", f":{len(lift_clip.time) - 1}"]) == 0
+    assert load(out, Reference).provenance["trajectory"]["frames"] == [0, len(lift_clip.time) - 1]
+    assert main(["retarget", str(clip), *fast, "--frames", "9"]) == 1
+    assert "write FIRST:STOP" in capsys.readouterr().err
+
+
+# Good clips
+
+
+@pytest.mark.data
+def test_no_clip_of_grabs_splits_is_refused_or_mended(grab):
+    told = {}
+    for name in sorted({c for split, clips in splits("grab").items() if split != "excluded" for c in clips}):
+        clip = load_clip(f"grab/{name}")
+        found, mended = checked_clip(clip, "right", load_object(clip.object_name))
+        if mended or found is not clip:
+            told[name] = mended
+    assert told == {}
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["duck_pass1", "pyramidmedium_pass1", "stanfordbunny_pass1", "torusmedium_pass1"])
+def test_objects_that_pass_through_the_table_are_refused(grab, name):
+    clip = load_clip(f"grab/{name}")
+    with pytest.raises(ClipError, match="inside the table"):
+        checked_clip(clip, "right", load_object(clip.object_name))

@@ -1,0 +1,145 @@
+"""The pieces of retargeting a clip: the carried palm, the squeeze, and what the solver is asked for."""
+
+import numpy as np
+import pytest
+
+from dexhot.geometry.poses import compose, inverse
+from dexhot.geometry.rotations import quat_angle, quat_conjugate, quat_multiply, rotvec_to_quat, xyz_angles_to_quat
+from dexhot.retargeting import retarget as module
+from dexhot.retargeting.contact_plan import ContactOptions, ContactPlan, motion_interval
+from dexhot.retargeting.hand_model import HandModel
+from dexhot.retargeting.resampling import resample
+from dexhot.retargeting.retarget import RetargetOptions, carried_palm, retarget, squeeze
+from dexhot.robots.robot_hand import load_hand
+
+HAND = load_hand("leap_right")
+
+
+@pytest.fixture(scope="module")
+def solved(lift):
+    """The last problem that the solver was given, and the reference."""
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        solve = module.solve_clip
+        patch.setattr(module, "solve_clip", lambda m, problem, *rest: asked.append(problem) or solve(m, problem, *rest))
+        reference = retarget(lift[0], HAND, lift[1])
+    return asked[-1], reference
+
+
+def test_while_the_object_moves_the_palm_turns_with_it_at_the_mean_angle():
+    frames, start, end = 120, 60, 80
+    turn = np.zeros((frames, 3))
+    turn[start : end + 1, 2] = np.linspace(0, 0.8, end + 1 - start)
+    turn[end + 1 :, 2] = 0.8
+    pose = np.concatenate([np.zeros((frames, 3)), rotvec_to_quat(turn)], axis=1)
+    palm = np.tile(rotvec_to_quat([0.3, 0.0, 0.0]), (frames, 1))  # measured: it does not turn at all
+    options = ContactOptions(early=14, fade=30)
+    found = carried_palm(palm, pose, start, end, options)
+    relative = quat_multiply(quat_conjugate(pose[:, 3:]), found)
+    assert quat_angle(relative[start - 14 : end + 1], relative[start]).max() < 1e-9
+    middle = quat_multiply(quat_conjugate(pose[start + 10, 3:]), palm[0])  # the mean of a steady turn
+    assert quat_angle(relative[start], middle) < 1e-9
+    assert quat_angle(found[: start - 14 - 30 + 1], palm[0]).max() < 1e-9
+    share = quat_angle(found[start - 14 - 15], palm[0]) / quat_angle(found[start - 14], palm[0])
+    assert share == pytest.approx(0.5)
+    after = quat_angle(found[end + 10], palm[0]) / quat_angle(found[end], palm[0])
+    assert after == pytest.approx(2 / 3) and quat_angle(found[end + 30], palm[0]) < 1e-9
+
+
+@pytest.fixture(scope="module")
+def model():
+    return HandModel(HAND)
+
+
+def pressing(force, frames=3) -> ContactPlan:
+    forces = np.zeros((frames, 4, 3))
+    forces[1] = force
+    empty = np.zeros((frames, 4))
+    return ContactPlan(np.zeros((frames, 4, 3)), forces, empty, empty.astype(bool), 0, 0, 0)
+
+
+def test_the_squeeze_is_the_force_through_the_jacobian_over_the_stiffness(model):
+    q = np.tile(np.concatenate([np.zeros(6), HAND.nominal]), (3, 1))
+    force = np.array([[0.1, 0.2, -0.3], [0.0, 0.1, 0.0], [0.0, 0.0, 0.0], [-0.1, 0.0, 0.2]])
+    target = squeeze(model, pressing(force), q, HAND, 20.0)
+    model.move(q[1])
+    torque = np.einsum("kij,ki->j", model.point_jacobian()[:4], force)[6:]
+    np.testing.assert_allclose((target - q)[1, 6:], torque / 20.0, atol=1e-12)
+    np.testing.assert_array_equal((target - q)[[0, 2]], 0.0)
+    np.testing.assert_array_equal((target - q)[:, :6], 0.0)
+
+
+def test_a_squeeze_beyond_the_motors_is_scaled_as_a_whole(model):
+    q = np.tile(np.concatenate([np.zeros(6), 0.5 * (HAND.lower + HAND.upper)]), (3, 1))
+    force = np.array([[1.0, 2.0, -3.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [-1.0, 0.0, 2.0]])
+    gentle, strong = (squeeze(model, pressing(f * force), q, HAND, 20.0)[1, 6:] - q[1, 6:] for f in (0.01, 100.0))
+    assert (np.abs(strong) * 20.0 / HAND.effort).max() == pytest.approx(0.9)
+    np.testing.assert_allclose(strong / np.linalg.norm(strong), gentle / np.linalg.norm(gentle), atol=1e-9)
+
+
+def test_tips_weigh_five_times_on_their_contacts_from_closing_to_the_end_of_the_motion(solved):
+    problem, reference = solved
+    start, end = motion_interval(reference.object_pose)
+    tasks = reference.contact[start] > 0.2
+    assert (reference.grasp_start, reference.grasp_end) == (start, end)
+    closed = start - 14
+    weight = problem.goal_weight[:, :4]
+    np.testing.assert_array_equal(weight[:closed], 1.0)
+    np.testing.assert_array_equal(weight[closed : end + 1], np.where(tasks, 5.0, 0.3)[None].repeat(end + 1 - closed, 0))
+    np.testing.assert_array_equal(weight[end + 1 :], 1.0)
+    assert problem.touching[closed : end + 1, tasks].all() and not problem.touching[:closed].any()
+
+
+def test_the_prior_is_the_grasp_carried_with_the_object(solved):
+    problem, reference = solved
+    start, end = reference.grasp_start, reference.grasp_end
+    palms = np.concatenate(
+        [
+            problem.prior[:, :3],
+            quat_multiply(reference.base_quat, xyz_angles_to_quat(problem.prior[:, 3:6])),
+        ],
+        axis=1,
+    )
+    beside = compose(inverse(reference.object_pose), palms)[start - 14 : end + 1]
+    np.testing.assert_allclose(beside[:, :3], np.tile(beside[0, :3], (len(beside), 1)), atol=1e-9)
+    assert quat_angle(beside[:, 3:], beside[0, 3:]).max() < 1e-6
+    fingers = problem.prior[start - 14 : end + 1, 6:]
+    np.testing.assert_array_equal(fingers, np.tile(fingers[0], (len(fingers), 1)))
+    np.testing.assert_array_equal(problem.prior[: start - 14, 6:], np.tile(HAND.nominal, (start - 14, 1)))
+
+
+def test_links_and_far_tips_are_wanted_where_the_human_has_them(solved, lift):
+    problem, _ = solved
+    keypoints, *_ = resample(lift[0], "right")
+    match = module.correspondence(HAND)
+    np.testing.assert_allclose(problem.goal[:, 4:], keypoints[:, match.keypoints])
+    np.testing.assert_array_equal(problem.goal_weight[:, 4:], match.link_weight)
+    assert np.linalg.norm(problem.goal[0, :4] - match.tips(keypoints)[0], axis=1).max() < 0.02
+
+
+def test_the_weights_of_the_options_reach_the_solver(lift, monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "solve_clip", lambda m, problem, q, *rest: asked.append((problem, rest)) or q)
+    options = RetargetOptions(contact=False, palm=0.1, posture=0.2, velocity=0.3, acceleration=0.4, iterations=7)
+    reference = retarget(lift[0], HAND, None, options)
+    problem, (iterations, _) = asked[-1]
+    np.testing.assert_array_equal(problem.prior_weight, [0.0] * 6 + [0.2] * 16)
+    np.testing.assert_array_equal(problem.velocity_weight, [0.0] * 6 + [0.3] * 16)
+    np.testing.assert_array_equal(problem.acceleration_weight, [0.4] * 22)
+    assert (problem.palm_weight, problem.gap_weight, iterations) == (0.1, 0.0, 7)
+    assert reference.joint_names[:6] == ["tx", "ty", "tz", "rx", "ry", "rz"]
+    _, palm, _ = resample(lift[0], "right")
+    turned = quat_multiply(reference.base_quat, xyz_angles_to_quat(problem.prior[:, 3:6]))
+    np.testing.assert_allclose(quat_angle(turned, palm), 0.0, atol=1e-6)
+
+
+def test_the_palm_starts_where_the_nominal_fingertips_are_about_the_wanted_ones(lift, model):
+    keypoints, *_ = resample(lift[0], "right")
+    match = module.correspondence(HAND)
+    prior = np.zeros((2, 22))
+    prior[:, 6:] = HAND.nominal
+    tips = match.tips(keypoints)[:2]
+    start = module._palm_start(model, prior, tips)
+    for t in range(2):
+        model.move(np.concatenate([start[t], prior[t, 3:]]))
+        np.testing.assert_allclose(model.points()[:4].mean(0), tips[t].mean(0), atol=1e-12)

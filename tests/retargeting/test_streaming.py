@@ -1,0 +1,67 @@
+"""The frame-by-frame retargeter."""
+
+import numpy as np
+import pytest
+
+from dexhot.data.keypoints import wrist_pose
+from dexhot.datasets.parametric import mirrored
+from dexhot.errors import DexhotError
+from dexhot.geometry.rotations import mean_quat
+from dexhot.retargeting.resampling import resample
+from dexhot.retargeting.streaming import StreamingRetargeter
+from dexhot.robots.robot_hand import list_hands, load_hand
+
+
+@pytest.fixture(scope="module")
+def human(lift):
+    keypoints, palm, _ = resample(lift[0], "right")
+    return keypoints, palm
+
+
+def tip_errors(solver, keypoints):
+    wrists = wrist_pose(keypoints, solver.hand.side)
+    errors = []
+    for k, wrist in zip(keypoints, wrists):
+        solver.model.move(solver.step(k, wrist))
+        errors.append(np.linalg.norm(solver.model.points() - solver.targets(k), axis=1)[: solver.model.tips].mean())
+    return np.array(errors)
+
+
+@pytest.mark.parametrize("name", list_hands())
+def test_fingertips_follow_within_millimetres(name, lift):
+    hand = load_hand(name)
+    keypoints, palm, _ = resample(lift[0] if hand.side == "right" else mirrored(lift[0]), hand.side)
+    solver = StreamingRetargeter(hand, mean_quat(palm), link_weight=0.0)
+    assert tip_errors(solver, keypoints).mean() < 0.006
+
+
+def test_stays_within_joint_limits(human):
+    hand = load_hand("leap_right")
+    solver = StreamingRetargeter(hand)
+    far = human[0] * 1.8  # a hand that the robot cannot match
+    q = np.array([solver.step(k, wrist_pose(k, "right")) for k in far])
+    assert (q[:, 6:] >= hand.lower).all() and (q[:, 6:] <= hand.upper).all()
+
+
+def test_same_frames_give_the_same_joints(human):
+    runs = []
+    for _ in range(2):
+        solver = StreamingRetargeter(load_hand("leap_right"))
+        runs.append([solver.step(k, wrist_pose(k, "right")) for k in human[0][:20]])
+    np.testing.assert_array_equal(*runs)
+
+
+def test_reset_forgets_the_last_frame(human):
+    solver = StreamingRetargeter(load_hand("leap_right"))
+    first = solver.step(human[0][0], wrist_pose(human[0][0], "right"))
+    solver.step(human[0][60], wrist_pose(human[0][60], "right"))
+    solver.reset()
+    np.testing.assert_array_equal(solver.step(human[0][0], wrist_pose(human[0][0], "right")), first)
+
+
+def test_refuses_a_keypoint_that_is_not_finite(human):
+    solver = StreamingRetargeter(load_hand("leap_right"))
+    broken = human[0][0].copy()
+    broken[8, 1] = np.nan
+    with pytest.raises(DexhotError, match="non-finite keypoint"):
+        solver.step(broken, wrist_pose(human[0][0], "right"))

@@ -1,0 +1,372 @@
+"""Mining: search, refinement, choice, files that resume, executors, and the two commands."""
+
+import itertools
+import json
+import re
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from dexhot_train.mining.mine.clip_job import ClipJob, run_clip
+from dexhot_train.mining.mine.executor import run_jobs
+from dexhot_train.mining.mine.grip import held_mass
+from dexhot_train.mining.mine.mine import MineOptions, _Miner, mine, rank, with_samples
+from dexhot_train.mining.mine.refine import draw_worlds, nominal_world, replay
+from dexhot_train.mining.mine.search import SearchOptions, search
+from dexhot_train.mining.mine.verdict import (
+    NEVER_LIFTED,
+    NO_SUCCESS,
+    NOT_ON_ARM,
+    REFUSED,
+    SUCCESS,
+    TOO_HEAVY,
+    UNTRIED,
+    verdict,
+)
+
+from dexhot.cli import main
+from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
+from dexhot.data.files import load, save
+from dexhot.data.types import Demonstration
+from dexhot.errors import DexhotError, FileFormatError
+from dexhot.evaluation.metrics import SUCCESSES
+from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_rotvec
+from dexhot.objects.library import save_object
+from dexhot.paths import share_dir
+from dexhot.retargeting.placement import place
+from dexhot.robots.robot_hand import load_hand
+from dexhot.rollouts.floating import floating_simulator
+from dexhot.simulation.physics import load_physics
+from dexhot_bench.mine import ROBUST_SEED, figures, mine_clip, score_clip
+
+TINY = MineOptions(
+    sampling=SamplingOptions(horizon=0.4),
+    repair=SearchOptions(rounds=((8, 1),), rewinds=0, keep=True),
+    robust=SearchOptions(rounds=((8, 1),), rewinds=0),
+    attempts=1,
+    worlds=2,
+    trials=2,
+)
+
+
+@pytest.fixture
+def simulator(lift_reference, lift_object):
+    return floating_simulator(lift_reference, lift_object, load_hand("leap_right"), load_physics())
+
+
+@pytest.fixture
+def job(cache, tmp_path, lift_reference, lift_object) -> ClipJob:
+    save_object(lift_object)
+    return ClipJob(save(lift_reference, tmp_path / "lift.reference.npz"), tmp_path / "lift.npz", TINY)
+
+
+def double(x: int) -> int:
+    if x < 0:
+        raise ValueError("negative")
+    return 2 * x
+
+
+def test_the_search_covers_the_clip_and_reports_its_progress(simulator, lift_reference):
+    planner = SamplingPlanner(lift_reference, simulator, TINY.sampling)
+    seen: list[float] = []
+    actions = search(planner, nominal_world(lift_reference, simulator).state, TINY.repair, seen.append)
+    assert actions.shape == lift_reference.q.shape and seen[-1] == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize(("rewinds", "far"), [(0, []), (3, [2, 2, 3])])
+def test_the_search_goes_back_when_the_object_is_lost(simulator, lift_reference, rewinds, far):
+    """In the middle of the lift the object should be 6 cm beside where any plan can have it, but not so far as dropped.
+    Later rewinds go further, with noise of their own; then the search goes on as it is."""
+    lift_reference.object_pose[150:, 0] += 0.06
+    options = SearchOptions(rounds=((4, 1),), rewinds=rewinds, rewind=2)
+    planner = SamplingPlanner(lift_reference, simulator, TINY.sampling)
+    planned, predict = [], planner.predict
+
+    def seen(states, t):
+        planned.append(t)
+        return predict(states, t)
+
+    planner.predict = seen  # type: ignore[method-assign]
+    actions = search(planner, nominal_world(lift_reference, simulator).state, options)
+    back = [(a - b) // planner.stride for a, b in itertools.pairwise(planned) if b < a]
+    assert back == far and max(planned) > 180 and actions.shape == lift_reference.q.shape
+
+
+def test_a_rewind_takes_up_the_plan_and_the_state_of_then(simulator, lift_reference):
+    lift_reference.object_pose[150:, 0] += 0.06
+    options = SearchOptions(rounds=((4, 1),), rewinds=1, rewind=2)
+    planner = SamplingPlanner(lift_reference, simulator, TINY.sampling)
+    asked: list[tuple[int, np.ndarray, np.ndarray]] = []
+    predict = planner.predict
+
+    def seen(states, t):
+        asked.append((t, states.copy(), planner.residual.copy()))
+        return predict(states, t)
+
+    planner.predict = seen  # type: ignore[method-assign]
+    search(planner, nominal_world(lift_reference, simulator).state, options)
+    lost = next(k for k in range(1, len(asked)) if asked[k][0] < asked[k - 1][0])
+    t, states, residual = asked[lost]
+    first = next(k for k in range(lost) if asked[k][0] == t)
+    assert np.array_equal(asked[first][1], states) and np.array_equal(asked[first][2], residual)
+
+
+def test_worlds_are_perturbed_within_their_bounds_and_repeat_with_the_seed(simulator, lift_reference):
+    first, again = (draw_worlds(lift_reference, simulator, 8, seed=5) for _ in range(2))
+    start, nominal = lift_reference.object_pose[0], simulator.model
+    rows = []
+    for a, b in zip(first, again):
+        assert np.array_equal(a.state, b.state)
+        pose = simulator.object_pose(a.state)
+        friction = a.model.geom_friction[:, 0] / nominal.geom_friction[:, 0]
+        assert np.ptp(friction) < 1e-12  # of all geoms together: MuJoCo takes the larger of two
+        mass = a.model.body("object").mass[0] / nominal.body("object").mass[0]
+        assert a.model.body("object").inertia / nominal.body("object").inertia == pytest.approx(mass)
+        yaw = quat_to_rotvec(quat_multiply(pose[3:], quat_conjugate(start[3:])))
+        assert yaw[:2] == pytest.approx([0, 0], abs=1e-9)
+        rows.append(
+            [*(pose[:2] - start[:2]) / 0.005, yaw[2] / np.radians(10), (friction[0] - 1) / 0.2, (mass - 1) / 0.2]
+        )
+    drawn = np.array(rows)
+    assert np.abs(drawn).max() <= 1 + 1e-9 and (drawn.std(axis=0) > 0.3).all()  # each of them, in every world
+
+
+def test_a_world_that_diverges_is_no_success(simulator, lift_reference, monkeypatch):
+    actions, worlds = base_actions(lift_reference, load_physics()), [nominal_world(lift_reference, simulator)]
+    (m,) = replay(lift_reference, actions, worlds, simulator)
+    rollout = simulator.rollout
+    monkeypatch.setattr(simulator, "rollout", lambda *args: replace(rollout(*args), diverged=np.array([True])))
+    (diverged,) = replay(lift_reference, actions, worlds, simulator)
+    assert m["success_strict"] and not diverged["success_strict"]
+
+
+def test_candidates_are_tried_in_worlds_that_no_search_and_no_benchmark_saw(lift_reference, lift_object):
+    options = replace(TINY, seed=3, trials=4)
+    miner = _Miner(lift_reference, lift_object, load_hand("leap_right"), load_physics(), options, lambda *told: None)
+    for seed in (*range(options.seed, options.seed + 4), ROBUST_SEED):
+        seen = draw_worlds(lift_reference, miner.simulator, 4, seed)
+        assert not any(np.array_equal(a.state, b.state) for a in miner.trials for b in seen)
+    assert len(miner.trials) == 4
+
+
+def scored(reference, **scores) -> Demonstration:
+    """A Demonstration with these scores and those of a perfect lift, which is not tried on the arm."""
+    perfect = {"success_strict": True, "success_10cm_20deg": True, "robustness": 1.0, "judged_T_cm": 1.0}
+    perfect |= {"judged_R_deg": 3.0, "judged_T_max_cm": 2.0, "judged_T_final_cm": 1.0, "judged_R_max_deg": 5.0}
+    perfect |= {"E_hand": 0.1, "strict_limits": SUCCESSES["success_strict"], "lifted_frames": 60}
+    perfect |= {"reference_lifted_frames": 60, "hold_rate": 1.0, "mass_kg": 0.1, "holds_kg": 1.6}
+    q = reference.q
+    return Demonstration("d", reference, q, q, reference.object_pose, "1", perfect | scores)
+
+
+def test_success_then_the_arm_then_robustness_then_the_error_rank(lift_reference):
+    better_to_worse = [
+        {"success_strict_arm": True, "robustness": 0.1, "judged_T_cm": 2.0},
+        {"success_strict_arm": False, "robustness": 1.0, "judged_T_cm": 2.0},
+        {"success_strict_arm": False, "robustness": 0.9, "judged_T_cm": 0.1},
+        {"success_strict": False, "robustness": 0.0, "judged_T_cm": 1.0},
+        {"success_strict": False, "robustness": 0.0, "judged_T_cm": 1.1},
+        {"success_strict": False, "robustness": 0.0, "success_10cm_20deg": False, "judged_T_cm": 0.5},
+    ]
+    ranks = [rank(scored(lift_reference, **scores)) for scores in better_to_worse]
+    assert ranks == sorted(ranks, reverse=True) and len(set(ranks)) == len(ranks)
+
+
+def test_replay_in_the_nominal_world_is_the_nominal_rollout(simulator, lift_reference, lift_object):
+    demonstration = mine(lift_reference, lift_object, load_hand("leap_right"), load_physics(), TINY)
+    (metrics,) = replay(lift_reference, demonstration.actions, [nominal_world(lift_reference, simulator)], simulator)
+    assert metrics["T_err_cm"] == pytest.approx(demonstration.scores["T_err_cm"], abs=1e-6)
+
+
+def test_a_placed_reference_is_planned_for_the_arm_too(lift_reference, lift_object):
+    hand, physics = load_hand("leap_right"), load_physics()
+    miner = _Miner(place(lift_reference), lift_object, hand, physics, TINY, lambda stage, share: None)
+    found = miner._search("robust", 0, [miner.world, *miner.arm_worlds], TINY.robust)
+    assert [world.model for world in miner.arm_worlds] == [None]
+    assert found.scores["success_strict"] and found.scores["success_strict_arm"]
+    alone = _Miner(lift_reference, lift_object, hand, physics, TINY, lambda stage, share: None)
+    assert not alone.arm_worlds  # where it was recorded, nobody knows where the arm would stand
+
+
+def test_more_samples_scale_every_round():
+    rounds = with_samples(MineOptions(robust=SearchOptions(rounds=((48, 3), (96, 5)))), 24).robust.rounds
+    assert rounds == ((24, 3), (48, 5))
+
+
+def test_a_job_that_is_done_is_not_run_again(job):
+    out = run_clip(job)
+    stamp = out.stat().st_mtime_ns
+    assert job.done() and run_clip(job).stat().st_mtime_ns == stamp
+
+
+def test_another_object_of_the_same_name_is_another_job(job, lift_object):
+    run_clip(job)
+    lift_object.mass *= 1.1
+    save_object(lift_object)
+    assert not job.done()
+
+
+def test_another_hand_physics_or_code_is_another_job(job, lift_reference, tmp_path, monkeypatch):
+    keys = [job.key()]
+    for folder in ("leap", "leap_right"):
+        shutil.copytree(share_dir() / "urdf" / folder, tmp_path / folder)
+    own = tmp_path / "leap_right" / "hand.yaml"
+    theirs = ClipJob(save(replace(lift_reference, hand=str(own)), tmp_path / "theirs.npz"), job.out, TINY)
+    assert theirs.key() == keys[0]  # the same hand under another name
+    other = tmp_path / "other" / "hand.yaml"  # models are read once per path
+    shutil.copytree(tmp_path / "leap", tmp_path / "heavier")
+    source = tmp_path / "heavier" / "leap.yaml"
+    source.write_text(re.sub(r"mass: ([\d.]+)", lambda m: f"mass: {1.1 * float(m[1])}", source.read_text(), count=1))
+    other.parent.mkdir()
+    other.write_text(own.read_text().replace("../leap/leap.yaml", "../heavier/leap.yaml"))
+    theirs = ClipJob(save(replace(lift_reference, hand=str(other)), tmp_path / "theirs.npz"), job.out, TINY)
+    keys.append(theirs.key())
+    for module, name, changed in (
+        ("clip_job", "source_hash", lambda: "another"),
+        ("clip_job", "load_physics", lambda: replace(load_physics(), friction=(0.9, 0.01, 0.0001))),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"dexhot_train.{module}.{name}", changed)
+            keys.append(job.key())
+    assert len(set(keys)) == 4
+
+
+def test_another_budget_is_another_job(job):
+    run_clip(job)
+    assert not ClipJob(job.reference, job.out, with_samples(TINY, 12)).done()
+
+
+def test_an_interrupted_job_takes_up_its_robust_stage(job, monkeypatch):
+    from dexhot_train.mining.mine import mine as mining
+
+    def interrupt(self, best):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
+        m.setattr(mining._Miner, "repaired", interrupt)
+        run_clip(job)
+    monkeypatch.setattr(mining._Miner, "robust", lambda self: pytest.fail("the robust stage ran again"))
+    names = [c["name"] for c in load(run_clip(job), Demonstration).provenance["candidates"]]
+    assert names[0] == "replay" and not list(job.out.parent.glob("*.partial.npz"))
+
+
+def test_processes_return_results_and_exceptions():
+    results = dict(run_jobs(double, [1, 2, -1], workers=2))
+    assert results[1] == 2 and results[2] == 4 and isinstance(results[-1], ValueError)
+
+
+def test_an_unknown_executor_is_refused():
+    with pytest.raises(DexhotError, match="process, ray"):
+        list(run_jobs(double, [1], executor="cluster"))
+
+
+def test_figures_count_a_failed_clip_as_no_success():
+    row: dict[str, object] = {who + success: not who for who in ("", "replay_", "frozen_") for success in SUCCESSES}
+    row |= {"success_strict_raw": True, "robust": 0.8, "hold_rate": None, "reachable": True}
+    row |= {"T_err_cm": 1.0, "R_err_rad": 0.1, "penetration_mm": 2.0, "seconds_cpu": 30.0, "seconds_wall": 40.0}
+    m = figures([row], 2)
+    assert m["success_strict"] == 0.5 and m["robust_fraction"] == 0.8 and m["hold_rate"] is None
+    assert m["frozen_success_strict"] == m["replay_success_strict"] == 0.0
+
+
+@pytest.mark.data
+def test_the_benchmark_scores_the_file_and_keeps_what_was_mined(grab, tmp_path):
+    clip = "cylindersmall_lift"
+    assert [mine_clip((clip, tmp_path, TINY)) for _ in range(2)] == [False, True]
+    row = score_clip((clip, tmp_path))
+    assert row["T_err_cm"] == load(tmp_path / f"{clip}.npz", Demonstration).scores["T_err_cm"]
+    assert row["frozen_success_10cm_20deg"] and not row["frozen_success_strict"]  # DexTrack's successes are lenient
+
+
+def test_mine_and_evaluate_commands(job, capsys):
+    arguments = ["--samples", "4", "--attempts", "1", "--worlds", "1", "--workers", "1"]
+    assert main(["mine", str(job.reference), "--out", str(job.out), *arguments, "--json"]) == 0
+    mined = json.loads(capsys.readouterr().out.splitlines()[-1])["results"][0]
+    assert main(["evaluate", str(job.out), "--json"]) == 0
+    scored = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert scored["T_err_cm"] == pytest.approx(mined["T_err_cm"])
+
+
+def test_two_references_never_share_an_output(job, tmp_path, capsys):
+    (tmp_path / "again").mkdir()
+    twin = shutil.copy(job.reference, tmp_path / "again")
+    assert main(["mine", str(job.reference), str(twin), "--out", str(tmp_path / "mined")]) == 1
+    assert "2 references would all be written to" in capsys.readouterr().err and not (tmp_path / "mined").exists()
+
+
+def test_a_run_of_clips_is_judged_clip_by_clip_and_in_sum(job, tmp_path, capsys, lift_reference, lift_object):
+    """One clip succeeds, one is too heavy to be lifted, one is no reference at all."""
+    heavy = replace(lift_object, name="user/heavy", mass=3.0, inertia=lift_object.inertia * 3.0 / lift_object.mass)
+    save_object(heavy)
+    save(replace(lift_reference, object_name=heavy.name), tmp_path / "heavy.npz")
+    files = [str(path) for path in (job.reference, tmp_path / "heavy.npz", tmp_path / "absent.npz")]
+    arguments = [
+        "--samples",
+        "4",
+        "--attempts",
+        "0",
+        "--worlds",
+        "1",
+        "--workers",
+        "1",
+        "--out",
+        str(tmp_path / "mined"),
+    ]
+    assert main(["mine", *files, *arguments, "--json"]) == 1
+    printed = capsys.readouterr()
+    told = json.loads(printed.out.splitlines()[-1])
+    verdicts = {row["reference"].rpartition("/")[2]: (row["verdict"], row["causes"]) for row in told["results"]}
+    assert verdicts == {
+        "lift.reference.npz": (UNTRIED, []),
+        "heavy.npz": (NO_SUCCESS, [NEVER_LIFTED, TOO_HEAVY]),
+        "absent.npz": (REFUSED, []),
+    }
+    assert told["totals"] == {
+        **{"clips": 3, "successes": 1, UNTRIED: 1, NO_SUCCESS: 1, REFUSED: 1, NEVER_LIFTED: 1, TOO_HEAVY: 1}
+    }
+    assert "it weighs 3.00 kg, and these fingertips hold 1.60 kg at most" in " ".join(printed.err.split())
+
+
+@pytest.mark.parametrize(
+    ("scores", "outcome", "reason"),
+    [
+        ({}, UNTRIED, "the reference is not placed"),
+        ({"success_strict_arm": True}, SUCCESS, ""),
+        ({"success_strict_arm": False}, NOT_ON_ARM, "none on the arm rig"),
+        ({"lifted_frames": 0}, NO_SUCCESS, "never lifted"),
+        ({"hold_rate": 0.89}, NO_SUCCESS, "held for 89% of the frames"),
+        ({"success_strict": False, "judged_T_max_cm": 6.0}, NO_SUCCESS, "largest 6.00 cm, limit 5 cm"),
+        ({"reference_lifted_frames": 0, "lifted_frames": 0, "hold_rate": None}, UNTRIED, "the reference lifts nothing"),
+        ({"mass_kg": 2.0}, UNTRIED, ""),  # what was lifted was not too heavy
+        ({"mass_kg": 2.0, "lifted_frames": 0}, NO_SUCCESS, "it weighs 2.00 kg, and these fingertips hold 1.60 kg"),
+        ({"mass_kg": 2.0, "holds_kg": None, "lifted_frames": 0}, NO_SUCCESS, "never lifted"),
+    ],
+)
+def test_a_verdict_says_what_became_of_the_clip(lift_reference, scores, outcome, reason):
+    found = verdict(scored(lift_reference, **scores))
+    assert found.outcome == outcome and reason in found.reason
+    assert found.success == (outcome in (SUCCESS, UNTRIED))
+
+
+def test_what_fingertips_hold_grows_with_torque_and_friction(lift_reference, lift_object):
+    hand, physics = load_hand("leap_right"), load_physics()
+    held = held_mass(lift_reference, hand, lift_object, physics)
+    weak = replace(physics, finger=replace(physics.finger, force=physics.finger.force / 2))
+    slippery = replace(physics, friction=(0.5, *physics.friction[1:]))
+    assert held == pytest.approx(1.6, abs=0.1)  # in simulation the replay lifts 1.0 kg and drops 1.5 kg
+    assert held_mass(lift_reference, hand, lift_object, weak) == pytest.approx(held / 2)
+    assert held_mass(lift_reference, hand, lift_object, slippery) < 0.7 * held
+    lift_reference.contact[:] = 0.0
+    assert held_mass(lift_reference, hand, lift_object, physics) is None
+
+
+def test_evaluate_refuses_another_kind_of_file(job, capsys):
+    assert main(["evaluate", str(job.reference)]) == 1
+    assert "takes a Demonstration" in capsys.readouterr().err
+
+
+def test_a_truncated_reference_is_an_error_of_its_clip(job, capsys):
+    job.reference.write_bytes(job.reference.read_bytes()[:1000])
+    with pytest.raises(FileFormatError, match="truncated"):
+        run_clip(job)

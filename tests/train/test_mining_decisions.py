@@ -1,0 +1,178 @@
+"""What mining decides without simulating anything: which worlds, which candidate, which job."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from dexhot_train.mining.mine.arm_worlds import WithArm
+from dexhot_train.mining.mine.clip_job import ClipJob
+from dexhot_train.mining.mine.mine import MineOptions, placed, rank, succeeds, with_samples
+from dexhot_train.mining.mine.refine import Perturbation, draw_worlds, object_relative, success_rate
+from dexhot_train.mining.mine.search import SearchOptions
+
+from dexhot.data.files import save
+from dexhot.data.types import Demonstration
+from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_rotvec
+from dexhot.robots.robot_hand import load_hand
+from dexhot.rollouts.floating import floating_simulator
+from dexhot.simulation.backend import Batch
+from dexhot.simulation.physics import load_physics
+
+PHYSICS = load_physics()
+
+
+@pytest.fixture
+def simulator(lift_reference, lift_object):
+    return floating_simulator(lift_reference, lift_object, load_hand("leap_right"), PHYSICS)
+
+
+def scored(**scores) -> Demonstration:
+    given = {"success_strict": False, "robustness": 0.0, "success_10cm_20deg": False, "judged_T_cm": 1.0}
+    return SimpleNamespace(scores=given | scores)  # type: ignore[return-value]
+
+
+def test_candidates_rank_by_success_before_robustness_before_error():
+    worst_to_best = [
+        scored(judged_T_cm=2.0),
+        scored(judged_T_cm=1.0),
+        scored(success_10cm_20deg=True, judged_T_cm=9.0),
+        scored(robustness=0.1, judged_T_cm=9.0),
+        scored(success_strict=True, success_strict_arm=False, judged_T_cm=9.0),
+        scored(success_strict=True, success_strict_arm=False, robustness=0.5, judged_T_cm=9.0),
+        scored(success_strict=True, success_strict_arm=True, judged_T_cm=9.0),
+        scored(success_strict=True, robustness=0.5, judged_T_cm=9.0),
+        scored(success_strict=True, robustness=0.5, success_10cm_20deg=True, judged_T_cm=9.0),
+    ]
+    ranks = [rank(candidate) for candidate in worst_to_best]
+    assert ranks == sorted(ranks) and len(set(ranks)) == len(ranks)
+
+
+@pytest.mark.parametrize(
+    ("scores", "success"),
+    [
+        ({"success_strict": True}, True),
+        ({"success_strict": True, "success_strict_arm": True}, True),
+        ({"success_strict": True, "success_strict_arm": False}, False),
+        ({"success_strict": False, "success_strict_arm": True}, False),
+    ],
+)
+def test_a_success_is_one_on_the_arm_too_where_it_was_tried_there(scores, success):
+    assert succeeds(scored(**scores)) is success
+
+
+def test_a_success_rate_is_a_share_of_the_worlds():
+    assert success_rate([{"success_strict": s} for s in (True, False, False, True, True)]) == pytest.approx(0.6)
+
+
+def test_a_reference_is_placed_once_it_was_moved(lift_reference):
+    assert not placed(lift_reference)
+    lift_reference.placement[0] = 0.4
+    assert placed(lift_reference)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rounds"), [(24, ((24, 3), (48, 5))), (96, ((96, 3), (192, 5))), (1, ((4, 3), (4, 5)))]
+)
+def test_rounds_scale_with_the_samples_and_never_below_four(samples, rounds):
+    scaled = with_samples(MineOptions(repair=SearchOptions(rounds=((48, 3), (96, 5)))), samples)
+    assert scaled.repair.rounds == rounds
+    assert scaled.robust.rounds[0][0] == max(4, samples)
+
+
+def test_worlds_fill_their_bounds_in_place_turn_friction_and_mass(lift_reference, simulator):
+    how = Perturbation()
+    assert (how.offset, how.scale) == (0.005, 0.2) and how.yaw == pytest.approx(np.radians(10))
+    worlds, start = draw_worlds(lift_reference, simulator, 60, seed=0), lift_reference.object_pose[0]
+    poses = np.array([simulator.object_pose(world.state) for world in worlds])
+    offset = poses[:, :2] - start[:2]
+    turn = quat_to_rotvec(quat_multiply(poses[:, 3:], quat_conjugate(start[3:])))
+    friction = np.array([w.model.geom_friction[0, 0] for w in worlds]) / simulator.model.geom_friction[0, 0]
+    mass = np.array([w.model.body("object").mass[0] for w in worlds]) / simulator.model.body("object").mass[0]
+    for drawn, half, middle in (
+        (offset[:, 0], 0.005, 0.0),
+        (offset[:, 1], 0.005, 0.0),
+        (turn[:, 2], np.radians(10), 0.0),
+        (friction, 0.2, 1.0),
+        (mass, 0.2, 1.0),
+    ):
+        off = drawn - middle
+        assert np.abs(off).max() <= half + 1e-9 and off.min() < -0.7 * half and off.max() > 0.7 * half
+    drawn = np.stack([offset[:, 0], offset[:, 1], turn[:, 2], friction, mass])
+    assert np.abs(np.corrcoef(drawn) - np.eye(5)).max() < 0.5  # each by itself
+    np.testing.assert_allclose(turn[:, :2], 0.0, atol=1e-9)
+
+
+def test_worlds_of_another_seed_are_others(lift_reference, simulator):
+    one, other = (draw_worlds(lift_reference, simulator, 2, seed)[0].state for seed in (1, 2))
+    assert not np.array_equal(one, other)
+
+
+def test_actions_relative_to_the_object_begin_with_its_offset(lift_reference):
+    r = lift_reference
+    demonstration = Demonstration("d", r, r.target.copy(), r.q, r.object_pose, PHYSICS.version)
+    seen = r.object_pose[0] + [0.01, -0.02, 0, 0, 0, 0, 0]
+    found = object_relative(demonstration, seen)
+    moved = found - r.target
+    np.testing.assert_allclose(moved[0, :3], [0.01, -0.02, 0.0], atol=1e-9)
+    np.testing.assert_allclose(moved[-1], 0.0, atol=1e-9)
+    assert found.shape == r.target.shape
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: r.q.__setitem__((3, 4), r.q[3, 4] + 1e-9),
+        lambda r: r.target.__setitem__((3, 4), 0.5),
+        lambda r: r.contact.__setitem__((3, 1), 0.123),
+        lambda r: r.object_pose.__setitem__((3, 0), 0.123),
+        lambda r: setattr(r, "base_quat", np.array([0.0, 1.0, 0.0, 0.0])),
+        lambda r: setattr(r, "object_name", "parametric/box-50x70x100"),
+    ],
+)
+def test_a_changed_reference_is_another_job(cache, lift_reference, tmp_path, change):
+    job = ClipJob(tmp_path / "r.npz", tmp_path / "out.npz")
+    save(lift_reference, job.reference)
+    before = job.key()
+    assert job.key() == before and not job.done()
+    change(lift_reference)
+    save(lift_reference, job.reference)
+    assert job.key() != before
+    assert replace(job, options=MineOptions(seed=1)).key() != job.key()
+
+
+class Rolls:
+    """A simulator that returns its worlds' first states and controls, and what it was asked."""
+
+    def __init__(self, size: int, mark: float):
+        self.state_size, self.mark, self.asked = size, mark, []
+        self.scene = "scene"
+
+    def rollout(self, states, controls, models=None):
+        self.asked.append((np.array(states), models))
+        rows = np.full((len(controls), controls.shape[1], self.state_size), self.mark)
+        rows[..., 0] = controls[:, :1, 0]  # which world it was
+        return Batch(rows, rows[..., :1], rows[:, 0, 0] == 3.0)
+
+
+def test_worlds_go_to_their_own_simulators_and_come_back_in_order():
+    floating, arm = Rolls(4, 1.0), Rolls(6, 2.0)
+    both = WithArm(floating, arm)
+    states = np.arange(24.0).reshape(4, 6)
+    controls = np.arange(4.0)[:, None, None] * np.ones((4, 2, 5))
+    batch = both.rollout(states, controls, ["a", None, "b", None])
+    np.testing.assert_array_equal(batch.sensors[:, 0, 0], [0, 1, 2, 3])
+    np.testing.assert_array_equal(batch.diverged, [False, False, False, True])
+    np.testing.assert_array_equal(batch.states[:, 0, 1], [1, 2, 1, 2])
+    np.testing.assert_array_equal(batch.states[:, 0, 4:], [[0, 0], [2, 2], [0, 0], [2, 2]])  # filled up
+    np.testing.assert_array_equal(floating.asked[0][0], states[[0, 2], :4])
+    assert floating.asked[0][1] == ["a", "b"]
+    np.testing.assert_array_equal(arm.asked[0][0], states[1])
+
+
+def test_without_models_all_worlds_are_on_the_arm():
+    floating, arm = Rolls(4, 1.0), Rolls(6, 2.0)
+    batch = WithArm(floating, arm).rollout(np.zeros(6), np.zeros((3, 2, 5)))
+    assert batch.states.shape == (3, 2, 6) and not floating.asked
+    one = WithArm(floating, arm).rollout(np.zeros((2, 6)), np.zeros((2, 5)), ["a", "b"])
+    assert one.states.shape == (2, 2, 6) and len(arm.asked) == 1
