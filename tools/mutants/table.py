@@ -29,23 +29,21 @@ class Table:
     def nearest(self, module: Path) -> tuple[str, ...]:
         """Test files of a module: its own by name and the listed ones; without any, those that import it or, where
         none does, its neighbours in the package. Raises ValueError where there is none at all."""
-        own = f"tests/test_{module.stem}.py"
-        listed = [f"tests/test_{name}.py" for name in self.tests.get(module.as_posix(), [])]
-        if lost := [name for name in listed if not (self.root / name).is_file()]:
+        there, listed = self.test_files(), self.tests.get(module.as_posix(), [])
+        if lost := [name for name in listed if name not in there]:
             raise ValueError(f"{TABLE.name} names {', '.join(lost)} for {module}, which does not exist")
-        if found := dict.fromkeys(name for name in [own, *listed] if (self.root / name).is_file()):
+        if found := dict.fromkeys(there[name] for name in [module.stem, *listed] if name in there):
             return tuple(found)
         parts = module.relative_to("src").with_suffix("").parts
         for dotted in (".".join(parts), ".".join(parts[:-1])):
-            if found := {f"tests/{path.name}": None for path in self.importers(dotted)}:
-                return tuple(found)
+            if found := tuple(name for name in there.values() if dotted in (self.root / name).read_text()):
+                return found
         raise ValueError(f"no test is near {module}: add tests/test_{module.stem}.py or a row to {TABLE.name}")
 
-    def importers(self, dotted: str) -> list[Path]:
-        """Test files that name this module or package."""
-        return [
-            path for path in sorted((self.root / "tests").glob("test_*.py")) if dotted and dotted in path.read_text()
-        ]
+    def test_files(self) -> dict[str, str]:
+        """name -> path relative to root, of tests/**/test_<name>.py."""
+        found = sorted((self.root / "tests").rglob("test_*.py"))
+        return {path.stem.removeprefix("test_"): path.relative_to(self.root).as_posix() for path in found}
 
     def digest(self, tests: tuple[str, ...]) -> str:
         """Changes with the text of these test files and of what they share."""

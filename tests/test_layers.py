@@ -1,0 +1,115 @@
+"""Imports run down the layers of docs/architecture.md only, without circles, between packages and between modules."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src"
+LAYERS = (  # from the top; each imports from those below it
+    ("dexhot.cli",),
+    ("dexhot_bench",),
+    ("dexhot_train",),
+    ("dexhot.bringup", "dexhot.report"),
+    ("dexhot.ros",),
+    ("dexhot.evaluation", "dexhot.view"),
+    ("dexhot.rollouts",),
+    ("dexhot.rigs",),
+    ("dexhot.control", "dexhot.datasets"),
+    ("dexhot.retargeting",),
+    ("dexhot.simulation", "dexhot.hardware", "dexhot.safety"),
+    ("dexhot.robots", "dexhot.tracking"),
+    ("dexhot.objects",),
+    ("dexhot.data",),
+    ("dexhot.geometry",),
+    ("dexhot.scratch", "dexhot.versions"),
+    ("dexhot.paths",),
+    ("dexhot.errors",),
+)
+HEIGHT = {package: -k for k, layer in enumerate(LAYERS) for package in layer}
+MODULES = {
+    ".".join(p.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): p for p in SOURCE.rglob("*.py")
+}
+ENTRIES = ("dexhot", "dexhot.__main__")
+
+
+def package_of(module: str) -> str | None:
+    """The package whose layer holds `module`; None for the entry points."""
+    if module in ENTRIES:
+        return None
+    return next(package for package in HEIGHT if module == package or module.startswith(f"{package}."))
+
+
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """All of them but those for the type checker alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from statements(node)
+
+
+def imports_of(module: str) -> set[str]:
+    """The project's modules that `module` imports, at its top or later."""
+    found = set()
+    for node in statements(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module and not node.level, f"{module} imports relatively, which is not followed here"
+            found |= {name if (name := f"{node.module}.{a.name}") in MODULES else node.module for a in node.names}
+    return {name for name in found if name in MODULES}
+
+
+IMPORTS = {module: imports_of(module) for module in MODULES}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_run_down_the_layers(module):
+    if (here := package_of(module)) is None:
+        return
+    for imported in IMPORTS[module]:
+        there = package_of(imported)
+        if there not in (None, here):
+            assert HEIGHT[there] < HEIGHT[here], f"{here} imports {imported}, which is not below it"
+
+
+def test_modules_do_not_form_a_circle():
+    done: set[str] = set()
+
+    def follow(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, f"a circle of imports: {' -> '.join((*path[path.index(module) :], module))}"
+        if module not in done:
+            for imported in sorted(IMPORTS[module]):
+                follow(imported, (*path, module))
+            done.add(module)
+
+    for module in MODULES:
+        follow(module, ())
+
+
+def test_the_runtime_loads_neither_training_nor_benchmarks():
+    for module, imported in IMPORTS.items():
+        if (package := package_of(module)) not in (None, "dexhot.cli", "dexhot_train", "dexhot_bench"):
+            assert not {i for i in imported if i.startswith(("dexhot_train", "dexhot_bench"))}, package
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    "module",
+    [
+        "bringup.graphs",
+        "ros.drivers.leap_driver_node",
+        "ros.track.object_filter_node",
+        "ros.record.recorder_node",
+        "ros.supervise.supervisor_node",
+    ],
+)
+def test_what_needs_no_physics_starts_without_its_libraries(module):
+    heavy = "{'mujoco', 'scipy', 'trimesh'}"
+    program = f"import sys, dexhot.{module}; print(*({heavy} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert not loaded
