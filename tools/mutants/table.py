@@ -36,8 +36,8 @@ class Table:
             return tuple(found)
         parts = module.relative_to("src").with_suffix("").parts
         for dotted in (".".join(parts), ".".join(parts[:-1])):
-            if found := tuple(name for name in there.values() if dotted in (self.root / name).read_text()):
-                return found
+            if importers := tuple(name for name in there.values() if dotted in (self.root / name).read_text()):
+                return importers
         raise ValueError(f"no test is near {module}: add tests/test_{module.stem}.py or a row to {TABLE.name}")
 
     def test_files(self) -> dict[str, str]:
