@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dexhot_train.mining.mine.clip_job import ClipJob, run_clip
-from dexhot_train.mining.mine.executor import run_jobs
-from dexhot_train.mining.mine.mine import MineOptions, placed
-from dexhot_train.mining.mine.refine import draw_worlds, object_relative, replay, success_rate
-from dexhot_train.mining.mine.search import SearchOptions
+from dexhot_train.mining.clip_job import ClipJob, run_clip
+from dexhot_train.mining.executor import run_jobs
+from dexhot_train.mining.mine import MineOptions, placed
+from dexhot_train.mining.refine import draw_worlds, object_relative, replay, success_rate
+from dexhot_train.mining.search import SearchOptions
 from rich.console import Console
 from rich.progress import Progress
 

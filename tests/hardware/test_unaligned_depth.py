@@ -7,7 +7,7 @@ import pytest
 from rosbags.rosbag2 import Writer
 from rosbags.rosbag2.enums import StoragePlugin
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from test_capture import run
+from ros.test_capture import run
 
 from dexhot.hardware.camera import codec
 from dexhot.hardware.camera.align import Aligner

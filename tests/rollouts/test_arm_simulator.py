@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from dexhot_train.mining.mine.arm_worlds import WithArm
+from dexhot_train.mining.arm_worlds import WithArm
 
 from dexhot.control.controllers import Kinematic
 from dexhot.control.sampling import base_actions

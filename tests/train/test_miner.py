@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from dexhot_train.mining.mine.clip_job import ClipJob
-from dexhot_train.mining.mine.mine import VALIDATION_SEED, MineOptions, _Miner
-from dexhot_train.mining.mine.refine import World, draw_worlds, nominal_world, replay
-from dexhot_train.mining.mine.search import SearchOptions
+from dexhot_train.mining.clip_job import ClipJob
+from dexhot_train.mining.mine import VALIDATION_SEED, MineOptions, _Miner
+from dexhot_train.mining.refine import World, draw_worlds, nominal_world, replay
+from dexhot_train.mining.search import SearchOptions
 
 from dexhot.control.sampling import base_actions
 from dexhot.robots.robot_hand import load_hand

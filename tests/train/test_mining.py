@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from dexhot_train.mining.mine.clip_job import ClipJob, run_clip
-from dexhot_train.mining.mine.executor import run_jobs
-from dexhot_train.mining.mine.grip import held_mass
-from dexhot_train.mining.mine.mine import MineOptions, _Miner, mine, rank, with_samples
-from dexhot_train.mining.mine.refine import draw_worlds, nominal_world, replay
-from dexhot_train.mining.mine.search import SearchOptions, search
-from dexhot_train.mining.mine.verdict import (
+from dexhot_train.mining.clip_job import ClipJob, run_clip
+from dexhot_train.mining.executor import run_jobs
+from dexhot_train.mining.grip import held_mass
+from dexhot_train.mining.mine import MineOptions, _Miner, mine, rank, with_samples
+from dexhot_train.mining.refine import draw_worlds, nominal_world, replay
+from dexhot_train.mining.search import SearchOptions, search
+from dexhot_train.mining.verdict import (
     NEVER_LIFTED,
     NO_SUCCESS,
     NOT_ON_ARM,

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from dexhot_train.mining.mine.arm_worlds import WithArm
-from dexhot_train.mining.mine.clip_job import ClipJob
-from dexhot_train.mining.mine.mine import MineOptions, placed, rank, succeeds, with_samples
-from dexhot_train.mining.mine.refine import Perturbation, draw_worlds, object_relative, success_rate
-from dexhot_train.mining.mine.search import SearchOptions
+from dexhot_train.mining.arm_worlds import WithArm
+from dexhot_train.mining.clip_job import ClipJob
+from dexhot_train.mining.mine import MineOptions, placed, rank, succeeds, with_samples
+from dexhot_train.mining.refine import Perturbation, draw_worlds, object_relative, success_rate
+from dexhot_train.mining.search import SearchOptions
 
 from dexhot.data.files import save
 from dexhot.data.types import Demonstration

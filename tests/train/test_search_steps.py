@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from dexhot_train.mining.mine.search import SearchOptions, search, tracking_error, within
+from dexhot_train.mining.search import SearchOptions, search, tracking_error, within
 
 from dexhot.geometry.rotations import rotvec_to_quat
 from dexhot.objects.asset import Symmetry

@@ -147,8 +147,8 @@ def retargeted(trajectory: Any, folder: Path) -> Path:
 
 def mined(reference: Path, folder: Path, seed: int) -> Path:
     """File of the Demonstration, with a progress bar."""
-    from dexhot_train.mining.mine.mine import MineOptions, mine
-    from dexhot_train.mining.mine.verdict import verdict
+    from dexhot_train.mining.mine import MineOptions, mine
+    from dexhot_train.mining.verdict import verdict
     from rich.progress import Progress
 
     from dexhot.cli.output import console

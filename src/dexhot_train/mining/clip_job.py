@@ -16,7 +16,7 @@ from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import floating_scene
 from dexhot.versions import source_hash, versions
-from dexhot_train.mining.mine.mine import MineOptions, mine
+from dexhot_train.mining.mine import MineOptions, mine
 
 
 @dataclass(frozen=True)

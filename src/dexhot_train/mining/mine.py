@@ -28,10 +28,10 @@ from dexhot.rollouts.floating import floating_simulator, run_floating
 from dexhot.simulation.backend import Rollouts
 from dexhot.simulation.physics import Physics
 from dexhot.versions import versions
-from dexhot_train.mining.mine.arm_worlds import WithArm
-from dexhot_train.mining.mine.grip import held_mass
-from dexhot_train.mining.mine.refine import World, draw_worlds, nominal_world, replay, success_rate
-from dexhot_train.mining.mine.search import SearchOptions, search
+from dexhot_train.mining.arm_worlds import WithArm
+from dexhot_train.mining.grip import held_mass
+from dexhot_train.mining.refine import World, draw_worlds, nominal_world, replay, success_rate
+from dexhot_train.mining.search import SearchOptions, search
 
 VALIDATION_SEED = 1_000_000  # added to the seed of the worlds that choose; the search's and the benchmark's are others
 
