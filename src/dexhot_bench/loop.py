@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dexhot.data import bags
+from dexhot.data.topics import DIAGNOSTICS
 from dexhot.errors import DexhotError
 
 DURATION, QUICK_DURATION = 30.0, 15.0  # s of tracking
@@ -45,7 +46,7 @@ def run(quick: bool = False, demonstration: str | None = None) -> dict[str, Any]
 def diagnostics(bag: Path) -> dict[str, list[dict[str, str]]]:
     """node -> its diagnostic values, in the order of time."""
     found = defaultdict(list)
-    for _, _, message in bags.messages(bag, {"/diagnostics"}):
+    for _, _, message in bags.messages(bag, {DIAGNOSTICS}):
         for status in message.status:
             found[status.name].append({v.key: v.value for v in status.values})
     return dict(found)

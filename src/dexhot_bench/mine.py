@@ -7,11 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dexhot_train.mining.clip_job import ClipJob, run_clip
-from dexhot_train.mining.executor import run_jobs
-from dexhot_train.mining.mine import MineOptions, placed
-from dexhot_train.mining.refine import draw_worlds, object_relative, replay, success_rate
-from dexhot_train.mining.search import SearchOptions
 from rich.console import Console
 from rich.progress import Progress
 
@@ -29,6 +24,11 @@ from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator, run_floating
 from dexhot.simulation.physics import load_physics
+from dexhot_train.mining.clip_job import ClipJob, run_clip
+from dexhot_train.mining.executor import run_jobs
+from dexhot_train.mining.mine import MineOptions, placed
+from dexhot_train.mining.refine import draw_worlds, object_relative, replay, success_rate
+from dexhot_train.mining.search import SearchOptions
 
 ROBUST_SEED, ROBUST_WORLDS = 424242, 20  # the perturbed replays that robust_fraction counts
 FULL = MineOptions(attempts=1)

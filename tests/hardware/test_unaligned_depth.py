@@ -7,12 +7,13 @@ import pytest
 from rosbags.rosbag2 import Writer
 from rosbags.rosbag2.enums import StoragePlugin
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from ros.test_capture import run
 
+from dexhot.data.topics import COLOR, DEPTH, DEPTH_INFO
 from dexhot.hardware.camera import codec
 from dexhot.hardware.camera.align import Aligner
 from dexhot.hardware.camera.bag import find_frames
-from dexhot.hardware.camera.frames import COLOR, DEPTH, DEPTH_INFO, Intrinsics
+from dexhot.hardware.camera.frames import Intrinsics
+from ros.test_capture import run
 
 WIDTH, HEIGHT, COUNT = 64, 48, 15
 K_COLOR, K_DEPTH = (60.0, 32.0, 24.0), (45.0, 31.0, 23.0)  # focal length, principal point

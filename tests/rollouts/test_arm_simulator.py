@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from dexhot_train.mining.arm_worlds import WithArm
 
 from dexhot.control.controllers import Kinematic
 from dexhot.control.sampling import base_actions
@@ -12,6 +11,7 @@ from dexhot.rollouts.arm import run_offline
 from dexhot.rollouts.arm_batch import ArmSimulator, limited
 from dexhot.rollouts.floating import floating_simulator, start_state
 from dexhot.simulation.physics import load_physics
+from dexhot_train.mining.arm_worlds import WithArm
 
 HAND, PHYSICS = load_hand("leap_right"), load_physics()
 STEPS = 40

@@ -9,16 +9,9 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image
 
+from dexhot.data.topics import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
 from dexhot.hardware.camera.drawn import SimCamera
-from dexhot.hardware.camera.frames import (
-    COLOR,
-    COLOR_INFO,
-    DEPTH,
-    DEPTH_INFO,
-    CameraError,
-    CameraLostError,
-    EndOfFrames,
-)
+from dexhot.hardware.camera.frames import CameraError, CameraLostError, EndOfFrames
 from dexhot.ros.core import messages
 from dexhot.ros.see import camera_node
 from node_bench import NodeBench

@@ -22,10 +22,11 @@ from conftest import own_ros_domain
 from dexhot.bringup.graph import plan
 from dexhot.bringup.graphs import load_graph
 from dexhot.data import bags
+from dexhot.data.topics import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.hardware.camera import codec
 from dexhot.hardware.camera.bag import find_frames
-from dexhot.hardware.camera.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, CameraError
+from dexhot.hardware.camera.frames import CameraError
 from dexhot.hardware.camera.realsense import connected
 from dexhot.ros.core import messages
 from dexhot.ros.core.diagnostics import status_message

@@ -14,8 +14,9 @@ from conftest import own_ros_domain
 from dexhot.bringup.graph import plan
 from dexhot.bringup.graphs import load_graph
 from dexhot.data import bags
+from dexhot.data.topics import JOURNAL, TARGET
 from dexhot.errors import DexhotError, FileFormatError
-from dexhot.ros.record.playback import COMMANDS, JOURNAL, Input, Tape, compare, read_tape
+from dexhot.ros.record.playback import Input, Tape, compare, read_tape
 
 HERE = Path(__file__).parents[1]  # of the helpers
 RECORD = """
@@ -113,7 +114,7 @@ def bag_with(path: Path, *topics: tuple[str, str]) -> Path:
 
 def test_a_bag_without_the_commands_is_refused_before_anything_starts(tmp_path):
     bag = bag_with(tmp_path / "bag", (JOURNAL, "std_msgs/msg/Header"))
-    with pytest.raises(FileFormatError, match=f"lacks.*{COMMANDS}"):
+    with pytest.raises(FileFormatError, match=f"lacks.*{TARGET}"):
         plan(load_graph("replay"), {"bag": str(bag)}, {})
 
 
@@ -125,7 +126,7 @@ def test_a_run_without_its_controllers_inputs_is_refused_and_not_merely_played(t
 
 
 def test_a_bag_without_the_named_inputs_is_refused(tmp_path):
-    bag = bag_with(tmp_path / "bag", (JOURNAL, "std_msgs/msg/Header"), (COMMANDS, "sensor_msgs/msg/JointState"))
+    bag = bag_with(tmp_path / "bag", (JOURNAL, "std_msgs/msg/Header"), (TARGET, "sensor_msgs/msg/JointState"))
     with pytest.raises(FileFormatError, match="none of the messages"):
         read_tape(bag)
 
@@ -136,7 +137,7 @@ def test_a_folder_without_a_bag_is_refused(tmp_path):
 
 
 def test_a_bag_without_run_json_needs_the_controller_named(tmp_path):
-    bag = bag_with(tmp_path / "bag", (JOURNAL, "std_msgs/msg/Header"), (COMMANDS, "sensor_msgs/msg/JointState"))
+    bag = bag_with(tmp_path / "bag", (JOURNAL, "std_msgs/msg/Header"), (TARGET, "sensor_msgs/msg/JointState"))
     with pytest.raises(DexhotError, match="controller:=NAME"):
         plan(load_graph("replay"), {"bag": str(bag)}, {})
 

@@ -7,7 +7,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from dexhot.hardware.camera.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
+from dexhot.data.topics import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
 from dexhot.rigs.embedded import EmbeddedWorld
 from dexhot.robots.arm import FR3_HOME
 from dexhot.robots.robot_hand import load_hand

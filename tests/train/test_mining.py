@@ -8,6 +8,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
+from dexhot.cli import main
+from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
+from dexhot.data.files import load, save
+from dexhot.data.types import Demonstration
+from dexhot.errors import DexhotError, FileFormatError
+from dexhot.evaluation.metrics import SUCCESSES
+from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_rotvec
+from dexhot.objects.library import save_object
+from dexhot.paths import share_dir
+from dexhot.retargeting.placement import place
+from dexhot.robots.robot_hand import load_hand
+from dexhot.rollouts.floating import floating_simulator
+from dexhot.simulation.physics import load_physics
+from dexhot_bench.mine import ROBUST_SEED, figures, mine_clip, score_clip
 from dexhot_train.mining.clip_job import ClipJob, run_clip
 from dexhot_train.mining.executor import run_jobs
 from dexhot_train.mining.grip import held_mass
@@ -24,21 +39,6 @@ from dexhot_train.mining.verdict import (
     UNTRIED,
     verdict,
 )
-
-from dexhot.cli import main
-from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
-from dexhot.data.files import load, save
-from dexhot.data.types import Demonstration
-from dexhot.errors import DexhotError, FileFormatError
-from dexhot.evaluation.metrics import SUCCESSES
-from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_rotvec
-from dexhot.objects.library import save_object
-from dexhot.paths import share_dir
-from dexhot.retargeting.placement import place
-from dexhot.robots.robot_hand import load_hand
-from dexhot.rollouts.floating import floating_simulator
-from dexhot.simulation.physics import load_physics
-from dexhot_bench.mine import ROBUST_SEED, figures, mine_clip, score_clip
 
 TINY = MineOptions(
     sampling=SamplingOptions(horizon=0.4),

@@ -5,11 +5,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from dexhot_train.mining.arm_worlds import WithArm
-from dexhot_train.mining.clip_job import ClipJob
-from dexhot_train.mining.mine import MineOptions, placed, rank, succeeds, with_samples
-from dexhot_train.mining.refine import Perturbation, draw_worlds, object_relative, success_rate
-from dexhot_train.mining.search import SearchOptions
 
 from dexhot.data.files import save
 from dexhot.data.types import Demonstration
@@ -18,6 +13,11 @@ from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.backend import Batch
 from dexhot.simulation.physics import load_physics
+from dexhot_train.mining.arm_worlds import WithArm
+from dexhot_train.mining.clip_job import ClipJob
+from dexhot_train.mining.mine import MineOptions, placed, rank, succeeds, with_samples
+from dexhot_train.mining.refine import Perturbation, draw_worlds, object_relative, success_rate
+from dexhot_train.mining.search import SearchOptions
 
 PHYSICS = load_physics()
 

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from dexhot_train.mining.search import SearchOptions, search, tracking_error, within
 
 from dexhot.geometry.rotations import rotvec_to_quat
 from dexhot.objects.asset import Symmetry
 from dexhot.simulation.backend import Batch
+from dexhot_train.mining.search import SearchOptions, search, tracking_error, within
 
 STRIDE, STEPS, FRAMES = 4, 8, 42
 EACH = list(range(0, FRAMES - 1, STRIDE))

@@ -13,6 +13,7 @@ from rclpy.executors import SingleThreadedExecutor
 from std_srvs.srv import Trigger
 
 from dexhot.bringup.graph import environment
+from dexhot.data.topics import SAFETY_STATE
 from dexhot.errors import DexhotError
 from dexhot.ros.core import messages
 from dexhot.ros.core.qos import subscribe_profile
@@ -82,7 +83,7 @@ class SafetyClient:
             with suppress(RefusedError):  # somebody else's
                 heard.append((time.monotonic(), messages.read_safety_state(message)))
 
-        topic = "/safety/state"
+        topic = SAFETY_STATE
         self.node.create_subscription(DiagnosticArray, topic, on_safety, subscribe_profile("latched"))
         if not self._spin_until(lambda: bool(heard), time.monotonic() + self.timeout):
             raise self._nobody()

@@ -147,8 +147,6 @@ def retargeted(trajectory: Any, folder: Path) -> Path:
 
 def mined(reference: Path, folder: Path, seed: int) -> Path:
     """File of the Demonstration, with a progress bar."""
-    from dexhot_train.mining.mine import MineOptions, mine
-    from dexhot_train.mining.verdict import verdict
     from rich.progress import Progress
 
     from dexhot.cli.output import console
@@ -156,6 +154,8 @@ def mined(reference: Path, folder: Path, seed: int) -> Path:
     from dexhot.objects import load_object
     from dexhot.robots.robot_hand import load_hand
     from dexhot.simulation.physics import load_physics
+    from dexhot_train.mining.mine import MineOptions, mine
+    from dexhot_train.mining.verdict import verdict
 
     wanted = load(reference, Reference)
     with Progress(console=console, transient=True) as progress:

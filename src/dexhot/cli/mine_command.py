@@ -39,16 +39,16 @@ class Args:
 def run(args: Args) -> int:
     """Returns 0 when every clip is a success, on the arm too where it was tried there, else 1: the table says which are
     not and why. An interrupted run goes on where it stopped."""
-    from dexhot_train.mining.clip_job import ClipJob, run_clip
-    from dexhot_train.mining.executor import run_jobs
-    from dexhot_train.mining.mine import MineOptions, with_samples
-    from dexhot_train.mining.verdict import REFUSED, Verdict, totals, verdict
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     from dexhot.cli.output import console, print_json
     from dexhot.data.files import check_out, load
     from dexhot.data.types import Demonstration
     from dexhot.errors import DexhotError
+    from dexhot_train.mining.clip_job import ClipJob, run_clip
+    from dexhot_train.mining.executor import run_jobs
+    from dexhot_train.mining.mine import MineOptions, with_samples
+    from dexhot_train.mining.verdict import REFUSED, Verdict, totals, verdict
 
     if not args.references:
         raise DexhotError("no reference given; make one with `dexhot retarget CLIP` and pass its file.")
@@ -90,10 +90,10 @@ def run(args: Args) -> int:
 
 def show_results(results: list[tuple[Path, Any, dict[str, Any]]]) -> None:
     """A row per clip, and the sums."""
-    from dexhot_train.mining.verdict import NO_SUCCESS, NOT_ON_ARM, REFUSED, row, totals
     from rich.table import Table
 
     from dexhot.cli.output import console, summary
+    from dexhot_train.mining.verdict import NO_SUCCESS, NOT_ON_ARM, REFUSED, row, totals
 
     colours = {NO_SUCCESS: "red", REFUSED: "red", NOT_ON_ARM: "yellow"}
     table = Table("reference", "result", "mean error", "held", "perturbed", "why", title="mined", title_justify="left")

@@ -12,7 +12,8 @@ OBJECT_POSE, OBJECT_STATE = "/object/pose", "/object/state"
 EPISODE = "/rig/episode"
 RIG_OBJECT = "/rig/object"
 
-COLOR, COLOR_INFO = "/camera/color/image_raw", "/camera/color/camera_info"  # of realsense2_camera
+# Those of realsense2_camera, so that it can replace our node and its recordings are ours.
+COLOR, COLOR_INFO = "/camera/color/image_raw", "/camera/color/camera_info"
 DEPTH, DEPTH_INFO = "/camera/aligned_depth_to_color/image_raw", "/camera/aligned_depth_to_color/camera_info"
 
 JOURNAL = "/controller/inputs"

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from dexhot.data import bags
+from dexhot.data.topics import DIAGNOSTICS
 
 MEASURED = ("p50_ms", "p99_ms", "max_ms")
 
@@ -14,7 +15,7 @@ def loop_table(bag: str | Path) -> list[dict[str, Any]]:
     The last diagnostics of each node while it was active count, because they cover the whole run.
     """
     newest: dict[str, dict[str, str]] = {}
-    for _, _, message in bags.messages(Path(bag), {"/diagnostics"}):
+    for _, _, message in bags.messages(Path(bag), {DIAGNOSTICS}):
         for status in message.status:
             values = {v.key: v.value for v in status.values}
             if values.get("state") == "active":

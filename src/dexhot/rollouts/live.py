@@ -15,6 +15,7 @@ import numpy as np
 
 from dexhot.data import bags
 from dexhot.data.files import load
+from dexhot.data.topics import FRANKA_STATES, LEAP_STATES, OBJECT_POSE, RIG_OBJECT, SAFETY_STATE, TARGET
 from dexhot.data.types import RATE, Reference, Rollout
 from dexhot.errors import FileFormatError
 from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_xyz_angles
@@ -26,14 +27,12 @@ from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import Scene, arm_scene
 
-SAFETY, TRUTH, POSE = "/safety/state", "/rig/object", "/object/pose"
-ARM, HAND, TARGET = "/franka/joint_states", "/leap/joint_states", "/tracker/target"
 JOINTS = "sensor_msgs/msg/JointState"
 NEEDED = {
-    SAFETY: "diagnostic_msgs/msg/DiagnosticArray",
-    POSE: "geometry_msgs/msg/PoseWithCovarianceStamped",
-    ARM: JOINTS,
-    HAND: JOINTS,
+    SAFETY_STATE: "diagnostic_msgs/msg/DiagnosticArray",
+    OBJECT_POSE: "geometry_msgs/msg/PoseWithCovarianceStamped",
+    FRANKA_STATES: JOINTS,
+    LEAP_STATES: JOINTS,
     TARGET: JOINTS,
 }
 TICK_NS = 1e9 / RATE
@@ -93,10 +92,10 @@ def live_rollout(run: str | Path, episode: int = 0, part: bool = False) -> Rollo
     rows = {
         topic: frames(s, chosen.t0, len(reference.q), topic, tolerance)
         for topic, s in series.items()
-        if topic != TRUTH or s.stamps
+        if topic != RIG_OBJECT or s.stamps
     }
-    pose = rows.get(TRUTH, rows[POSE])
-    rollout = rebuild(reference, hand, obj, rows[ARM], rows[HAND], pose, rows[TARGET])
+    pose = rows.get(RIG_OBJECT, rows[OBJECT_POSE])
+    rollout = rebuild(reference, hand, obj, rows[FRANKA_STATES], rows[LEAP_STATES], pose, rows[TARGET])
     rollout.provenance = {"run": run.name, "episode": episode, "clips": len(complete), **stopped}
     if damage:
         rollout.provenance["bag_damage"] = damage
@@ -120,16 +119,16 @@ def until(reference: Reference, count: int, run: Path) -> Reference:
 def read_bag(bag: Path, reference: Reference) -> tuple[dict[str, Series], list[Episode], list[str]]:
     """The stamped series that a rollout needs, the episodes, and what of the bag is lost."""
     bags.require_topics(bag, NEEDED, "an evaluation")
-    names = {ARM: list(FR3_JOINTS), HAND: reference.joint_names[6:], TARGET: reference.joint_names}
-    series = {topic: Series([], []) for topic in (TRUTH, POSE, ARM, HAND, TARGET)}
+    names = {FRANKA_STATES: list(FR3_JOINTS), LEAP_STATES: reference.joint_names[6:], TARGET: reference.joint_names}
+    series = {topic: Series([], []) for topic in (RIG_OBJECT, OBJECT_POSE, FRANKA_STATES, LEAP_STATES, TARGET)}
     episodes: list[Episode] = []
     with bags.open_bag(bag) as reader:
-        for connection, _, data in reader.messages(c for c in reader.connections if c.topic in {*NEEDED, TRUTH}):
+        for connection, _, data in reader.messages(c for c in reader.connections if c.topic in {*NEEDED, RIG_OBJECT}):
             topic, message = connection.topic, bags.decode(connection, data)
-            if topic == SAFETY:
+            if topic == SAFETY_STATE:
                 follow_safety(episodes, message)
                 continue
-            row = pose_row(message) if topic in (TRUTH, POSE) else joint_row(message, names[topic], topic)
+            row = pose_row(message) if topic in (RIG_OBJECT, OBJECT_POSE) else joint_row(message, names[topic], topic)
             series[topic].stamps.append(bags.stamp_ns(message))
             series[topic].rows.append(row)
         damage = reader.damage

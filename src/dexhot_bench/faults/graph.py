@@ -27,6 +27,7 @@ from std_srvs.srv import Trigger
 from dexhot.bringup import launcher
 from dexhot.bringup.graph import NodeSpec, Plan, Process, parameters_text, plan
 from dexhot.bringup.graphs import load_graph
+from dexhot.data.topics import DIAGNOSTICS, LEAP_STATES, SAFETY_STATE
 from dexhot.errors import DexhotError
 from dexhot.ros.core import messages
 from dexhot.ros.core.qos import publish_profile, subscribe_profile
@@ -83,9 +84,9 @@ class Graph:
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
         for kind, topic, callback, qos in (
-            (DiagnosticArray, "/safety/state", self.on_safety, "latched"),
-            (DiagnosticArray, "/diagnostics", self.on_diagnostics, "state"),
-            (JointState, "/leap/joint_states", self.on_joints, "state"),
+            (DiagnosticArray, SAFETY_STATE, self.on_safety, "latched"),
+            (DiagnosticArray, DIAGNOSTICS, self.on_diagnostics, "state"),
+            (JointState, LEAP_STATES, self.on_joints, "state"),
             (String, "/faults/driven", self.on_driven, "state"),
             (JointState, "/faults/plant", self.on_plant, "state"),
         ):

@@ -23,6 +23,18 @@ from std_msgs.msg import Bool
 
 from dexhot.bringup.launcher import command
 from dexhot.data import bags
+from dexhot.data.topics import (
+    CLOCK,
+    DIAGNOSTICS,
+    ESTOP_INPUT,
+    FRANKA_COMMAND,
+    FRANKA_STATES,
+    LEAP_COMMAND,
+    LEAP_STATES,
+    OBJECT_POSE,
+    SAFETY_STATE,
+    TARGET,
+)
 from dexhot.data.types import WRIST_JOINTS
 from dexhot.errors import DexhotError
 from dexhot.robots.arm import FR3_JOINTS
@@ -194,13 +206,13 @@ def foreign_joints(graph: Graph, topic: str) -> Outcome:
 def foreign_temperature(graph: Graph) -> Outcome:
     """What a driver of somebody else's says of a motor that it cannot read."""
     values = [KeyValue(key="temperature_max", value="n/a")]
-    return refused(graph, "/diagnostics", DiagnosticArray(status=[DiagnosticStatus(name="leap_driver", values=values)]))
+    return refused(graph, DIAGNOSTICS, DiagnosticArray(status=[DiagnosticStatus(name="leap_driver", values=values)]))
 
 
 FAULTS.case("diagnostics that are no numbers", foreign_temperature, moves=False)
-for joint_topic in ("/leap/joint_states", "/franka/joint_states", "/leap/command", "/franka/command"):
+for joint_topic in (LEAP_STATES, FRANKA_STATES, LEAP_COMMAND, FRANKA_COMMAND):
     FAULTS.case(f"unknown joints on {joint_topic}", foreign_joints, joint_topic, moves=False)
-FAULTS.case("a /clock before zero", refused, "/clock", Clock(clock=Time(sec=-5)), "supervisor", "rclpy", moves=False)
+FAULTS.case("a /clock before zero", refused, CLOCK, Clock(clock=Time(sec=-5)), "supervisor", "rclpy", moves=False)
 
 
 @FAULTS.add("supervisor deactivated")
@@ -269,7 +281,7 @@ FAULTS.case("hand's driver fails (bus gone): the arm stops too", driver_fault, "
 @FAULTS.add("emergency stop pressed", quick=True)
 def estop(graph: Graph) -> Outcome:
     """The button must be let go before a reset is accepted."""
-    button = graph.node.create_publisher(Bool, "/safety/estop_input", publish_profile("latched"))
+    button = graph.node.create_publisher(Bool, ESTOP_INPUT, publish_profile("latched"))
     graph.spin_until(lambda: button.get_subscription_count() > 0, 5.0)
     outcome = watched(graph, lambda: button.publish(Bool(data=True)), "emergency stop")
     refused = not graph.call("reset")
@@ -337,7 +349,7 @@ class Stranger:
         self.said = [
             (self.node.create_publisher(kind, topic, publish_profile(qos)), make) for kind, topic, qos, make in says
         ]
-        self.ticks = self.node.create_subscription(Clock, "/clock", self.speak, subscribe_profile("state"))
+        self.ticks = self.node.create_subscription(Clock, CLOCK, self.speak, subscribe_profile("state"))
         graph.executor.add_node(self.node)
 
     def speak(self, clock: Clock) -> None:
@@ -359,13 +371,13 @@ def says(graph: Graph, topic: str) -> tuple[type, str, str, Callable[[float], An
     part = ARM if "franka" in topic else HAND
     pose = np.array([0.5, 0.0, 0.3, 1.0, 0.0, 0.0, 0.0])
     made: dict[str, tuple[type, str, Callable[[float], Any]]] = {
-        "/safety/state": (DiagnosticArray, "latched", lambda t: messages.safety_state(TRACKING, messages.to_stamp(t))),
-        "/object/pose": (
+        SAFETY_STATE: (DiagnosticArray, "latched", lambda t: messages.safety_state(TRACKING, messages.to_stamp(t))),
+        OBJECT_POSE: (
             PoseWithCovarianceStamped,
             "state",
             lambda t: messages.object_pose(messages.to_stamp(t), pose, 1e-6 * np.eye(6)),
         ),
-        "/tracker/target": (
+        TARGET: (
             JointState,
             "command",
             lambda t: messages.joint_state([*WRIST_JOINTS, *NAMES], messages.to_stamp(t), np.full(22, FOREIGN)),
@@ -390,8 +402,8 @@ def unmoved(graph: Graph, outcome: Outcome, since: float) -> Outcome:
     return outcome if still(graph.plant, since) else replace(outcome, safe_ms=None)
 
 
-for _topic in ("/leap/command", "/franka/command", "/tracker/target", "/leap/joint_states", "/object/pose"):
-    FAULTS.case(f"a second publisher on {_topic}", second, _topic, quick=_topic == "/leap/command")
+for _topic in (LEAP_COMMAND, FRANKA_COMMAND, TARGET, LEAP_STATES, OBJECT_POSE):
+    FAULTS.case(f"a second publisher on {_topic}", second, _topic, quick=_topic == LEAP_COMMAND)
 
 
 @FAULTS.add("after an emergency stop a stranger says tracking, and commands")
@@ -402,7 +414,7 @@ def foreign_supervisor(graph: Graph) -> Outcome:
     graph.spin_until(lambda: graph.state is State.FAULT and math.isfinite(graph.stopped_at), LONGEST)
     graph.spin_until(lambda: False, 1.0)  # at rest
     begin = time.monotonic()
-    stranger = Stranger(graph, *(says(graph, topic) for topic in ("/safety/state", "/leap/command", "/franka/command")))
+    stranger = Stranger(graph, *(says(graph, topic) for topic in (SAFETY_STATE, LEAP_COMMAND, FRANKA_COMMAND)))
 
     def told() -> str:
         return next((s[1] for n, s in graph.statuses.items() if n in DRIVERS and "/stranger" in s[1]), "")
@@ -442,7 +454,7 @@ def doubled(graph: Graph) -> Outcome:
 
 def lost_messages(graph: Graph, bag: str, died: float) -> tuple[str, int]:
     """What of the hand's states lacks in the bag of a recorder that died at `died` (steady); those over LOST s old."""
-    kept = {round(messages.seconds(m.header.stamp) * 1e3) for _, _, m in bags.messages(bag, {"/leap/joint_states"})}
+    kept = {round(messages.seconds(m.header.stamp) * 1e3) for _, _, m in bags.messages(bag, {LEAP_STATES})}
     first = min(kept, default=0)
     heard = [(t, round(stamp * 1e3)) for t, stamp in graph.heard if t <= died and round(stamp * 1e3) >= first]
     missing = [t for t, stamp in heard if stamp not in kept]

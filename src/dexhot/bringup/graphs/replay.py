@@ -10,10 +10,11 @@ from typing import Any
 from dexhot.bringup.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process, read_parameters
 from dexhot.bringup.run_folder import load_task
 from dexhot.data.bags import topics
+from dexhot.data.topics import JOURNAL
 from dexhot.errors import DexhotError
 from dexhot.ros.core import live_rig
 from dexhot.ros.record.bag_contents import check_playable
-from dexhot.ros.record.playback import JOURNAL, check_bag, find_bag
+from dexhot.ros.record.playback import check_bag, find_bag
 from dexhot.scratch import make_scratch
 
 ARGUMENTS = (

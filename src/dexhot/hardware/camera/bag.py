@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from dexhot.data import bags
+from dexhot.data.topics import COLOR, DEPTH
 from dexhot.errors import FileFormatError
 from dexhot.hardware.camera import extrinsics
 from dexhot.hardware.camera.align import Aligner
 from dexhot.hardware.camera.codec import decode_color, decode_depth, pixels
-from dexhot.hardware.camera.frames import COLOR, DEPTH, Frames, Intrinsics
+from dexhot.hardware.camera.frames import Frames, Intrinsics
 
 COLOR_PATHS = ("/color/image_raw", "/color/image_rect_raw")  # behind any namespace
 DEPTH_PATH = DEPTH.removeprefix("/camera")

@@ -16,11 +16,6 @@ import numpy as np
 
 from dexhot.errors import DexhotError
 
-# The topics of realsense2_camera, so that it can replace our node and its recordings are ours.
-COLOR = "/camera/color/image_raw"
-COLOR_INFO = "/camera/color/camera_info"
-DEPTH = "/camera/aligned_depth_to_color/image_raw"
-DEPTH_INFO = "/camera/aligned_depth_to_color/camera_info"
 OPTICAL_FRAME = "camera_color_optical_frame"  # x right, y down, z forward (REP 103); depth is aligned, so it is its too
 
 

@@ -37,6 +37,7 @@ from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecyclePublisher, LifecycleState
 from std_msgs.msg import Header
 
+from dexhot.data.topics import DIAGNOSTICS, HEARTBEAT
 from dexhot.ros.core import parameters
 from dexhot.ros.core.diagnostics import Histogram, ProcessMonitor, TickMonitor, status_message
 from dexhot.ros.core.managed import ManagedNode
@@ -70,8 +71,8 @@ class DexhotNode(ManagedNode):
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._process = ProcessMonitor()
         self._journal: LifecyclePublisher | None = None
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", publish_profile("state"))
-        self._heartbeat = self.create_publisher(Header, "/heartbeat", publish_profile("state"))
+        self._diagnostics = self.create_publisher(DiagnosticArray, DIAGNOSTICS, publish_profile("state"))
+        self._heartbeat = self.create_publisher(Header, HEARTBEAT, publish_profile("state"))
         rates = [self.get_parameter(f"{kind}_rate").value for kind in ("diagnostics", "heartbeat")]
         self.create_timer(1.0 / rates[0], self.publish_diagnostics, clock=self._steady)
         self.create_timer(1.0 / rates[1], self._beat, clock=self._steady)

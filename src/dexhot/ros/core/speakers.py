@@ -21,20 +21,33 @@ from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 
+from dexhot.data.topics import (
+    EPISODE,
+    FRANKA_COMMAND,
+    FRANKA_STATES,
+    HEARTBEAT,
+    LEAP_COMMAND,
+    LEAP_STATES,
+    OBJECT_POSE,
+    OBJECT_STATE,
+    SAFETY_STATE,
+    TARGET,
+)
+
 if TYPE_CHECKING:
     from dexhot.ros.core.base import DexhotNode
 
 ANYBODY = ""  # whoever it is, but one
 SPEAKERS = {
-    "/safety/state": "supervisor",
-    "/tracker/target": "controller",
-    "/leap/command": "shaper",
-    "/franka/command": "shaper",
-    "/leap/joint_states": "leap_driver",
-    "/franka/joint_states": "franka_driver",
-    "/object/state": "object_filter",
-    "/object/pose": ANYBODY,  # the rig, a motion capture system, a pose estimator
-    "/rig/episode": "rig",
+    SAFETY_STATE: "supervisor",
+    TARGET: "controller",
+    LEAP_COMMAND: "shaper",
+    FRANKA_COMMAND: "shaper",
+    LEAP_STATES: "leap_driver",
+    FRANKA_STATES: "franka_driver",
+    OBJECT_STATE: "object_filter",
+    OBJECT_POSE: ANYBODY,  # the rig, a motion capture system, a pose estimator
+    EPISODE: "rig",
 }
 LOOK = 0.1  # s for which a list is kept
 LINGER = 0.2  # s for which a bad one counts after a good one was seen: messages of who has gone may still be queued
@@ -128,7 +141,7 @@ class Speakers:
         """This machine in the middleware's ids; b"" while it is not known."""
         if not self._host:
             me, process = self.node.get_fully_qualified_name(), process_bytes(os.getpid())
-            own = (p.gid for p in publishers(self.node, "/heartbeat") if p.node == me and p.gid[4:6] == process)
+            own = (p.gid for p in publishers(self.node, HEARTBEAT) if p.node == me and p.gid[4:6] == process)
             self._host = next((gid[2:4] for gid in own), b"")
         return self._host
 

@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 
+from dexhot.data.topics import CLOCK, SAFETY_STATE
 from dexhot.data.types import RATE
 from dexhot.errors import DexhotError
 from dexhot.hardware.devices import Device
@@ -44,13 +45,13 @@ class DriverNode(DexhotNode):
         self.connect()
         self.states = self.advertise(JointState, f"{self.topic}/joint_states", "state")
         self.obey(JointState, f"{self.topic}/command", self.on_command, "command")
-        self.obey(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.obey(DiagnosticArray, SAFETY_STATE, self.on_safety, "latched")
         self.delay = self.latency("stamp_to_command")
         self.loop(WATCHDOG_RATE, self.watch, "watchdog")
         if self.device.listen(self.publish_state):
             return
         if self.get_parameter("use_sim_time").value:  # a rig behind the wire ticks
-            self.subscribe(Clock, "/clock", lambda m: self.publish_state(messages.seconds(m.clock)), "state")
+            self.subscribe(Clock, CLOCK, lambda m: self.publish_state(messages.seconds(m.clock)), "state")
         else:
             self.loop(self.p.rate, lambda: self.publish_state(self.now()), "bus")
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from dexhot.data import bags
+from dexhot.data.topics import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
 from dexhot.errors import FileFormatError
 from dexhot.hardware.camera.bag import find_frames, is_librealsense
-from dexhot.hardware.camera.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
 
 IMAGE, PACKED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 SUFFIXES = ("/compressedDepth", "/compressed")

@@ -19,6 +19,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from dexhot.data import bags
+from dexhot.data.topics import CLOCK
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.hardware.camera.bag import BagFrames, find_frames, is_librealsense
 from dexhot.hardware.camera.codec import decode_color, decode_depth
@@ -44,7 +45,7 @@ class BagPlayerNode(DexhotNode):
 
     def setup(self) -> None:
         self.source = Path(self.p.source)
-        self.clock = self.advertise(Clock, "/clock", "state")
+        self.clock = self.advertise(Clock, CLOCK, "state")
         self.items: Callable[[], Iterator[Item]] = self.message_items
         if is_librealsense(self.source):
             self.frames = FramesPublisher(self)

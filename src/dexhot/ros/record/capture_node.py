@@ -17,15 +17,16 @@ from rosbags.interfaces import Connection, Qos
 
 from dexhot.data.bags import typestore
 from dexhot.data.disk import free_gb
+from dexhot.data.topics import CLOCK, DIAGNOSTICS, HEARTBEAT, ROSOUT
 from dexhot.hardware.camera.codec import COLOR_ENCODINGS, DEPTH_ENCODINGS, encode_color, encode_depth, pixels
 from dexhot.ros.record.arrivals import Arrivals, first_stamp
 from dexhot.ros.record.bag_contents import IMAGE, PACKED
 from dexhot.ros.record.recorder_node import Keep, RecorderNode
 from dexhot.ros.see.camera_messages import PUBLISHED
 
-CLOCK = "rosgraph_msgs/msg/Clock"
+CLOCK_TYPE = "rosgraph_msgs/msg/Clock"
 PACKED_TOPICS = ("/compressed", "/compressedDepth", "/theora", "/zstd", "/ffmpeg")  # of image_transport's plugins
-UNTOLD = ("/clock", "/diagnostics", "/heartbeat", "/rosout")  # what everyone sends is not told in the live check
+UNTOLD = (CLOCK, DIAGNOSTICS, HEARTBEAT, ROSOUT)  # what everyone sends is not told in the live check
 BACKLOG = 30  # images that may wait to be packed
 
 
@@ -75,9 +76,9 @@ class CaptureNode(RecorderNode):
         keep = partial(self.pack, topic, qos) if msgtype == IMAGE else super().keeper(topic, msgtype, qos)
 
         def counted(received: int, data: bytes) -> None:
-            if msgtype == CLOCK:
+            if msgtype == CLOCK_TYPE:
                 self.clock = first_stamp(data)
-            if topic == "/diagnostics":
+            if topic == DIAGNOSTICS:
                 self.published |= images_published(data)
             arrivals.add(self.clock or received * 1e-9, data)
             keep(received, data)

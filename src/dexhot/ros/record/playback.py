@@ -10,12 +10,11 @@ from rosbags.interfaces import Connection, QosDurability
 
 from dexhot.data import bags
 from dexhot.data.rosbag.folder import bag_files
+from dexhot.data.topics import JOURNAL, TARGET
 from dexhot.errors import FileFormatError
 
-JOURNAL = "/controller/inputs"
-COMMANDS = "/tracker/target"
 CUT = 0.1  # s: a recorder that was killed may have had an input and not yet the answer to it
-NEEDED = {JOURNAL: "std_msgs/msg/Header", COMMANDS: "sensor_msgs/msg/JointState"}
+NEEDED = {JOURNAL: "std_msgs/msg/Header", TARGET: "sensor_msgs/msg/JointState"}
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def read_tape(bag: Path) -> Tape:
             item = Input(connection.topic, connection.msgtype, stamp, received, bytes(data), latched(connection))
             waiting[connection.topic, stamp].append(item)
         damage = reader.damage
-    commands = {bags.stamp_ns(m): np.asarray(m.position) for _, _, m in bags.messages(bag, {COMMANDS})}
+    commands = {bags.stamp_ns(m): np.asarray(m.position) for _, _, m in bags.messages(bag, {TARGET})}
     tape = Tape([], commands, damage=damage)
     begun = set()
     for topic, stamp in journal:

@@ -16,10 +16,11 @@ from std_msgs.msg import Header
 
 from dexhot.data.bags import stamp_ns
 from dexhot.data.files import write_text
+from dexhot.data.topics import CLOCK, HEARTBEAT, JOURNAL, TARGET
 from dexhot.ros.core import live_rig
 from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.message_class import message_class
-from dexhot.ros.record.playback import COMMANDS, JOURNAL, compare, read_tape
+from dexhot.ros.record.playback import compare, read_tape
 
 LAST_COMMANDS = 1.0  # s to wait for commands after the last input
 
@@ -42,10 +43,10 @@ class PlayerNode(DexhotNode):
             topic: self.advertise(message_class(kind), topic, "latched" if latched else "state")
             for topic, (kind, latched) in self.tape.topics.items()
         }
-        self.clock = self.advertise(Clock, "/clock", "state")
+        self.clock = self.advertise(Clock, CLOCK, "state")
         self.subscribe(Header, JOURNAL, self.on_journal, "state")
-        self.subscribe(JointState, COMMANDS, self.on_command, "command")
-        self.subscribe(Header, "/heartbeat", self.on_heartbeat, "state")
+        self.subscribe(JointState, TARGET, self.on_command, "command")
+        self.subscribe(Header, HEARTBEAT, self.on_heartbeat, "state")
         self.loop(100.0, self.watch)
         self.next = -1  # index of the input in flight; -1 before the controller is there
         self.replayed: dict[int, np.ndarray] = {}
@@ -53,7 +54,7 @@ class PlayerNode(DexhotNode):
 
     def on_heartbeat(self, message: Header) -> None:
         """The controller is active and everything is connected: begin."""
-        heard = self.count_publishers(JOURNAL) and self.count_publishers(COMMANDS)
+        heard = self.count_publishers(JOURNAL) and self.count_publishers(TARGET)
         if self.next >= 0 or message.frame_id != "controller" or not heard:
             return
         if why := live_rig.refusal(live_rig.in_domain(self)):

@@ -15,6 +15,7 @@ from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLi
 from std_msgs.msg import Header
 
 from dexhot.data.bags import BagWriter, typestore
+from dexhot.data.topics import DIAGNOSTICS, HEARTBEAT, ROSOUT
 from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.message_class import message_class
 from dexhot.ros.core.names import RECORDER
@@ -23,7 +24,7 @@ TAKE_RATE = 20.0  # Hz
 SETTLED = 0.5  # s without a new topic
 DEPTH = 1000  # messages that may wait for us
 LAST_WORDS = 1.0  # s that the others have for theirs when everything stops
-LIFE = ("/rosout", "/diagnostics", "/heartbeat", "/transition_event")  # what a process publishes until its very end
+LIFE = (ROSOUT, DIAGNOSTICS, HEARTBEAT, "/transition_event")  # what a process publishes until its very end
 Keep = Callable[[int, bytes], None]  # takes a receive time, ns, and a serialized message
 
 
@@ -105,7 +106,7 @@ class RecorderNode(DexhotNode):
                     data, info = taken
                     self.latest = max(self.latest, info["received_timestamp"])
                     keep(info["received_timestamp"], data)
-                    if topic == "/heartbeat" and subscription.msg_type is Header and not self.complete():
+                    if topic == HEARTBEAT and subscription.msg_type is Header and not self.complete():
                         self.heard.add(deserialize_message(data, Header).frame_id)
 
     def outlast(self) -> None:

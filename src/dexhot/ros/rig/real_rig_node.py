@@ -10,6 +10,7 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from std_msgs.msg import Header
 
 from dexhot.data.files import load
+from dexhot.data.topics import EPISODE, OBJECT_POSE, SAFETY_STATE
 from dexhot.data.types import RATE, Reference
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
@@ -17,7 +18,7 @@ from dexhot.safety.machine import State
 
 LOOKS = 20.0  # Hz
 QUIET = 1.0  # s without a pose that are worth a word
-POSE = "/object/pose"
+POSE = OBJECT_POSE
 
 
 class RealRigNode(DexhotNode):
@@ -28,8 +29,8 @@ class RealRigNode(DexhotNode):
 
     def setup(self) -> None:
         self.frames = len(load(self.p.reference, Reference).q)
-        self.episodes = self.advertise(Header, "/rig/episode", "latched")
-        self.obey(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.episodes = self.advertise(Header, EPISODE, "latched")
+        self.obey(DiagnosticArray, SAFETY_STATE, self.on_safety, "latched")
         self.subscribe(PoseWithCovarianceStamped, POSE, self.on_pose, "state")
         self.loop(LOOKS, self.look, "look")
 

@@ -21,6 +21,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
 from dexhot.data.files import load
+from dexhot.data.topics import CLOCK, EPISODE, OBJECT_POSE, OBJECT_STATE, RIG_OBJECT, SAFETY_STATE
 from dexhot.data.types import RATE, Reference
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object
@@ -54,15 +55,15 @@ class RigNode(DexhotNode):
         self.start_q = start_joints(ArmIK(hand), self.reference)
         self.reset_world()
         install(self.world)
-        self.pose = self.advertise(PoseWithCovarianceStamped, "/object/pose", "state")
+        self.pose = self.advertise(PoseWithCovarianceStamped, OBJECT_POSE, "state")
         noisy = self.p.position_noise or self.p.rotation_noise
-        self.truth = self.advertise(PoseWithCovarianceStamped, "/rig/object", "state") if noisy else None
-        self.episodes = self.advertise(Header, "/rig/episode", "latched")
-        self.obey(DiagnosticArray, "/safety/state", self.on_safety, "latched")
-        self.obey(Odometry, "/object/state", self.on_state, "state")
+        self.truth = self.advertise(PoseWithCovarianceStamped, RIG_OBJECT, "state") if noisy else None
+        self.episodes = self.advertise(Header, EPISODE, "latched")
+        self.obey(DiagnosticArray, SAFETY_STATE, self.on_safety, "latched")
+        self.obey(Odometry, OBJECT_STATE, self.on_state, "state")
         if self.p.camera:
             self.camera = Camera(self, self.world, self.p.camera_rate)
-        self.clock = self.advertise(Clock, "/clock", "state")
+        self.clock = self.advertise(Clock, CLOCK, "state")
         self.alarm = Alarm(self, self.guarded_alarm)
         self.world.answered = self.set_alarm
         self.lateness = self.latency("tick_lateness")
@@ -115,7 +116,7 @@ class RigNode(DexhotNode):
 
     def on_state(self, message: Odometry) -> None:
         if self.answers(message):
-            self.world.follow("/object/state")
+            self.world.follow(OBJECT_STATE)
 
     def answers(self, message: Odometry | JointState) -> bool:
         """Whether its stamp is that of the last tick."""

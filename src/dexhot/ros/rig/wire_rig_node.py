@@ -13,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 
+from dexhot.data.topics import FRANKA_COMMAND, FRANKA_STATES, LEAP_COMMAND, LEAP_STATES
 from dexhot.data.types import RATE
 from dexhot.objects.asset import ObjectAsset
 from dexhot.rigs.wire_world import WireWorld, wire_scene
@@ -23,8 +24,8 @@ from dexhot.simulation.physics import load_physics
 
 PARTS = 2  # of a tick; states stamped in the middle belong to no frame
 REPORTS = 1.0  # Hz
-COMMANDS = ("/leap/command", "/franka/command")
-STATES = ("/leap/joint_states", "/franka/joint_states")
+COMMANDS = (LEAP_COMMAND, FRANKA_COMMAND)
+STATES = (LEAP_STATES, FRANKA_STATES)
 
 
 class WireRigNode(RigNode):

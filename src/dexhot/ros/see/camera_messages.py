@@ -6,7 +6,8 @@ from rclpy.duration import Duration
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from dexhot.hardware.camera.frames import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, OPTICAL_FRAME, Frames, Intrinsics
+from dexhot.data.topics import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
+from dexhot.hardware.camera.frames import OPTICAL_FRAME, Frames, Intrinsics
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
 

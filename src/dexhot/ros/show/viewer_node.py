@@ -9,6 +9,7 @@ from sensor_msgs.msg import JointState
 from visualization_msgs.msg import MarkerArray
 
 from dexhot.data.files import load
+from dexhot.data.topics import FRANKA_STATES, LEAP_STATES, MARKERS, OBJECT_STATE, SAFETY_STATE, TARGET
 from dexhot.data.types import RATE, Reference
 from dexhot.robots.arm import FR3_HOME, FR3_JOINTS
 from dexhot.robots.robot_hand import load_hand
@@ -32,15 +33,15 @@ class ViewerNode(DexhotNode):
         self.view = LiveView(self.server, reference)
         self.newest = Snapshot(FR3_HOME, reference.q[0, 6:], reference.object_pose[0])
         self.heard: dict[str, float] = {}
-        self.subscribe(JointState, "/franka/joint_states", partial(self.on_joints, "arm"), "sensor")
-        self.subscribe(JointState, "/leap/joint_states", partial(self.on_joints, "hand"), "sensor")
-        self.subscribe(JointState, "/tracker/target", partial(self.on_joints, "target"), "sensor")
-        self.subscribe(Odometry, "/object/state", self.on_object, "sensor")
-        self.subscribe(DiagnosticArray, "/safety/state", self.on_safety, "latched")
+        self.subscribe(JointState, FRANKA_STATES, partial(self.on_joints, "arm"), "sensor")
+        self.subscribe(JointState, LEAP_STATES, partial(self.on_joints, "hand"), "sensor")
+        self.subscribe(JointState, TARGET, partial(self.on_joints, "target"), "sensor")
+        self.subscribe(Odometry, OBJECT_STATE, self.on_object, "sensor")
+        self.subscribe(DiagnosticArray, SAFETY_STATE, self.on_safety, "latched")
         stage = self.view.stage
         self.robot = SceneMarkers(stage.scene.model, stage.seen, "scene")
         self.ghost = SceneMarkers(stage.scene.model, stage.ghostly, "reference")
-        self.markers = self.advertise(MarkerArray, "/scene/markers", "sensor")
+        self.markers = self.advertise(MarkerArray, MARKERS, "sensor")
         self.loop(self.p.rate, self.draw, "draw")
         if self.p.markers_rate:
             self.loop(self.p.markers_rate, self.mark, "markers")

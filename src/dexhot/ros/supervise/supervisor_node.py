@@ -28,6 +28,24 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Header
 from std_srvs.srv import Trigger
 
+from dexhot.data.topics import (
+    CLOCK,
+    DIAGNOSTICS,
+    EPISODE,
+    ESTOP,
+    ESTOP_INPUT,
+    FRANKA_COMMAND,
+    FRANKA_STATES,
+    HEARTBEAT,
+    LEAP_COMMAND,
+    LEAP_STATES,
+    OBJECT_STATE,
+    RESET,
+    SAFETY_STATE,
+    START,
+    STOP,
+    TARGET,
+)
 from dexhot.data.types import RATE
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
@@ -41,9 +59,9 @@ from dexhot.safety.watch import JointBounds, JointWatch
 
 CHECK_RATE = 20.0  # Hz
 NEWS = 1.0  # s between two log lines of what is missing
-BUTTON = "/safety/estop_input"
-JOINT_TOPICS = ("/leap/joint_states", "/franka/joint_states")
-COMMAND_TOPICS = ("/leap/command", "/franka/command")
+BUTTON = ESTOP_INPUT
+JOINT_TOPICS = (LEAP_STATES, FRANKA_STATES)
+COMMAND_TOPICS = (LEAP_COMMAND, FRANKA_COMMAND)
 
 
 class SupervisorNode(DexhotNode):
@@ -64,32 +82,32 @@ class SupervisorNode(DexhotNode):
             heard = partial(self.hear, BUTTON, self.on_estop)
             self.create_subscription(Bool, BUTTON, heard, subscribe_profile(qos), event_callbacks=quiet)
         for name, decide in (
-            ("/safety/start", self.begin_tracking),
-            ("/safety/stop", self.ask_to_stop),
-            ("/safety/estop", self.stop_all),
-            ("/safety/reset", self.reset),
+            (START, self.begin_tracking),
+            (STOP, self.ask_to_stop),
+            (ESTOP, self.stop_all),
+            (RESET, self.reset),
         ):
             self.create_service(Trigger, name, partial(self.answer, decide))
 
     def setup(self) -> None:
         if self.publisher is None:
-            self.publisher = self.create_publisher(DiagnosticArray, "/safety/state", publish_profile("latched"))
-        self.subscribe(Header, "/heartbeat", self.on_heartbeat, "state")
-        self.subscribe(DiagnosticArray, "/diagnostics", self.on_diagnostics, "state")
-        self.subscribe(Header, "/rig/episode", self.on_episode, "latched")
-        self.subscribe(Odometry, "/object/state", self.on_object, "state")
+            self.publisher = self.create_publisher(DiagnosticArray, SAFETY_STATE, publish_profile("latched"))
+        self.subscribe(Header, HEARTBEAT, self.on_heartbeat, "state")
+        self.subscribe(DiagnosticArray, DIAGNOSTICS, self.on_diagnostics, "state")
+        self.subscribe(Header, EPISODE, self.on_episode, "latched")
+        self.subscribe(Odometry, OBJECT_STATE, self.on_object, "state")
         for topic, command in zip(JOINT_TOPICS, COMMAND_TOPICS):
             self.subscribe(JointState, topic, lambda m, topic=topic: self.on_joints(topic, m), "state")
             self.subscribe(JointState, command, lambda m, topic=topic: self.on_command(topic, m), "command")
-        self.subscribe(JointState, "/tracker/target", self.on_target, "command")
-        self.speakers.watch(*SPEAKERS, *(("/clock",) if self.get_parameter("use_sim_time").value else ()))
+        self.subscribe(JointState, TARGET, self.on_target, "command")
+        self.speakers.watch(*SPEAKERS, *((CLOCK,) if self.get_parameter("use_sim_time").value else ()))
         self.recovery = Recovery(self, self.p.required_nodes)
         self.loop(CHECK_RATE, self.check, "check")
         self.watching = True
         self.rest("the supervisor is configured, but not activated")
 
     def start(self) -> None:
-        self.inputs = InputMonitor(("/object/state", *JOINT_TOPICS), self.p.max_age)
+        self.inputs = InputMonitor((OBJECT_STATE, *JOINT_TOPICS), self.p.max_age)
         self.beats: dict[str, float] = {}  # node -> steady time of its last heartbeat
         self.leaving: dict[str, float] = {}  # required node that was asked to end -> stamp of its last words
         self.watches = {
@@ -177,7 +195,7 @@ class SupervisorNode(DexhotNode):
         try:
             celsius = messages.number(text)
         except RefusedError as e:  # what else the message says still counts
-            return self.refuse_message("/diagnostics", f"temperature_max of {node}: {e}")
+            return self.refuse_message(DIAGNOSTICS, f"temperature_max of {node}: {e}")
         self.judge(f"{node} motors", self.too_hot(node, celsius))
 
     def too_hot(self, node: str, celsius: float) -> tuple[Event, str] | None:
@@ -210,7 +228,7 @@ class SupervisorNode(DexhotNode):
         if finite:
             messages.check_object_state(message)  # refused by those who track it, so it does not count as seen either
             self.sigma = math.sqrt(max(variance))
-        self.inputs.see("/object/state", messages.seconds(message.header.stamp), finite, self.steady())
+        self.inputs.see(OBJECT_STATE, messages.seconds(message.header.stamp), finite, self.steady())
         if self.sigma > self.p.lost_sigma:
             self.apply(*self.lost())
 
@@ -337,7 +355,7 @@ class SupervisorNode(DexhotNode):
             if event is not Event.STALE:
                 self.apply(event, reason)
             return reason
-        self.t0 = self.inputs.stamps["/object/state"] + round(self.p.lead_in * RATE) / RATE
+        self.t0 = self.inputs.stamps[OBJECT_STATE] + round(self.p.lead_in * RATE) / RATE
         self.armed, self.wants_start = self.p.auto_start, False
         self.apply(Event.START, "started")
         return ""

@@ -14,6 +14,7 @@ from dexhot.control.choose import make_controller
 from dexhot.control.controllers import HandState, Tracker
 from dexhot.control.kinematics import PalmKinematics
 from dexhot.data.files import load
+from dexhot.data.topics import FRANKA_STATES, LEAP_STATES, OBJECT_STATE, SAFETY_STATE, TARGET
 from dexhot.data.types import Reference
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.robots.robot_hand import load_hand
@@ -36,11 +37,11 @@ class ControllerNode(DexhotNode):
         self.kinematics, self.fingers = PalmKinematics(hand), hand.joint_names
         controller = make_controller(self.p.controller, self.reference, self.p.policy, physics, self.p)
         self.tracker = Tracker(controller, physics, self.p.ramp, self.p.look_ahead)
-        self.target = self.advertise(JointState, "/tracker/target", "command")
-        self.obey(JointState, "/leap/joint_states", self.on_hand, "state")
-        self.obey(JointState, "/franka/joint_states", self.on_arm, "state")
-        self.obey(DiagnosticArray, "/safety/state", self.on_safety, "latched")
-        self.obey(Odometry, "/object/state", self.on_object, "state")
+        self.target = self.advertise(JointState, TARGET, "command")
+        self.obey(JointState, LEAP_STATES, self.on_hand, "state")
+        self.obey(JointState, FRANKA_STATES, self.on_arm, "state")
+        self.obey(DiagnosticArray, SAFETY_STATE, self.on_safety, "latched")
+        self.obey(Odometry, OBJECT_STATE, self.on_object, "state")
 
     def start(self) -> None:
         self.hand: np.ndarray | None = None

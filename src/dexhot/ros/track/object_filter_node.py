@@ -16,6 +16,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
 from dexhot.data.files import load
+from dexhot.data.topics import EPISODE, LEAP_STATES, OBJECT_POSE, OBJECT_STATE
 from dexhot.data.types import RATE, Reference
 from dexhot.errors import NotFoundError
 from dexhot.objects.asset import Symmetry
@@ -46,11 +47,11 @@ class ObjectFilterNode(DexhotNode):
         self.frames = Frames(self.p.static_transforms)
         if self.p.tf != "none":
             self.frames.listen(self, moving=self.p.tf == "all")
-        self.publisher = self.advertise(Odometry, "/object/state", "state")
+        self.publisher = self.advertise(Odometry, OBJECT_STATE, "state")
         self.step = self.latency("step")
-        self.obey(Header, "/rig/episode", self.on_episode, "latched")  # first: before the new clip's poses
-        self.obey(PoseWithCovarianceStamped, "/object/pose", self.on_pose, "state")
-        self.obey(JointState, "/leap/joint_states", self.on_hand, "state")
+        self.obey(Header, EPISODE, self.on_episode, "latched")  # first: before the new clip's poses
+        self.obey(PoseWithCovarianceStamped, OBJECT_POSE, self.on_pose, "state")
+        self.obey(JointState, LEAP_STATES, self.on_hand, "state")
 
     def symmetry(self) -> Symmetry:
         """Of the reference's object; none, with a warning, where this machine does not have the object."""

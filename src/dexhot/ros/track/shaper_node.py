@@ -8,6 +8,7 @@ from sensor_msgs.msg import JointState
 
 from dexhot.control.shaper import CommandShaper, measure_lag
 from dexhot.data.files import load
+from dexhot.data.topics import FRANKA_COMMAND, FRANKA_STATES, LEAP_COMMAND, SAFETY_STATE, TARGET
 from dexhot.data.types import Reference
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.robots.robot_hand import load_hand
@@ -31,11 +32,11 @@ class ShaperNode(DexhotNode):
             "lag_ms": 1e3 * measure_lag(hand, physics),
             "lag_with_lead_ms": 1e3 * measure_lag(hand, physics, self.p.lead),
         }
-        self.hand_command = self.advertise(JointState, "/leap/command", "command")
-        self.arm_command = self.advertise(JointState, "/franka/command", "command")
-        self.obey(JointState, "/franka/joint_states", self.on_arm, "state")
-        self.obey(DiagnosticArray, "/safety/state", self.on_safety, "latched")
-        self.obey(JointState, "/tracker/target", self.on_target, "command")
+        self.hand_command = self.advertise(JointState, LEAP_COMMAND, "command")
+        self.arm_command = self.advertise(JointState, FRANKA_COMMAND, "command")
+        self.obey(JointState, FRANKA_STATES, self.on_arm, "state")
+        self.obey(DiagnosticArray, SAFETY_STATE, self.on_safety, "latched")
+        self.obey(JointState, TARGET, self.on_target, "command")
 
     def start(self) -> None:
         self.t0: float | None = None
