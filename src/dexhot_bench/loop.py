@@ -26,7 +26,7 @@ def run(quick: bool = False, demonstration: str | None = None) -> dict[str, Any]
     from dexhot.bringup import launcher
     from dexhot.bringup.graph import plan
     from dexhot.bringup.graphs import load_graph
-    from dexhot.bringup.run_folder import read_run
+    from dexhot.data.run import read_run
     from dexhot.ros.core.claim import own_domain
 
     seconds = QUICK_DURATION if quick else DURATION

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from dexhot.data import files
+from dexhot.data.run import RUN_FILE, SCHEMA, VERSION
 from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.paths import runs_dir, share_dir
 from dexhot.versions import versions
-
-SCHEMA, VERSION = "dexhot/run", 1
 
 
 @dataclass(frozen=True)
@@ -145,23 +144,9 @@ def write_run(folder: Path, graph: str, arguments: dict[str, Any], task: Task, w
         "provenance": task.reference.provenance,
         "versions": versions(),
     }
-    files.write_text(folder / "run.json", json.dumps(entries, indent=2, default=str) + "\n")
+    files.write_text(folder / RUN_FILE, json.dumps(entries, indent=2, default=str) + "\n")
 
 
 def _named(value: Any, folder: Path) -> Any:
     """A path as run.json holds it: relative to the run's folder, so that it means the same wherever both go."""
     return os.path.relpath(value, folder) if isinstance(value, str) and os.path.isabs(value) else value
-
-
-def read_run(folder: str | Path) -> dict[str, Any]:
-    """run.json of a run's folder. Raises FileFormatError."""
-    path = Path(folder) / "run.json"
-    try:
-        entries = json.loads(path.read_text())
-    except (OSError, ValueError) as e:
-        raise FileFormatError(f"{folder} is not the folder of a run: {e}.") from e
-    if entries.get("schema") != SCHEMA or entries.get("version", 0) > VERSION:
-        raise FileFormatError(
-            f"{path} is {entries.get('schema')!r}; this dexhot reads {SCHEMA!r} up to version {VERSION}."
-        )
-    return entries

@@ -113,7 +113,7 @@ def _read(args: Args) -> tuple[Any, dict[str, Any]]:
 
 
 def _run_facts(folder: Path) -> dict[str, Any]:
-    from dexhot.bringup.run_folder import read_run
+    from dexhot.data.run import is_run, read_run
 
-    entries = read_run(folder) if (folder / "run.json").is_file() else {}
+    entries = read_run(folder) if is_run(folder) else {}
     return {key: entries[key] for key in ("arguments", "started", "versions") if key in entries}

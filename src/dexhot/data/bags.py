@@ -21,6 +21,7 @@ from dexhot.data.rosbag.compressed import ZSTD
 from dexhot.data.rosbag.folder import COMPRESSED, SUFFIXES, list_files, open_file
 from dexhot.data.rosbag.part import Channel, Part
 from dexhot.data.rosbag.schemas import store_of, titled, typestore
+from dexhot.data.run import RUN_FILE
 from dexhot.errors import FileFormatError
 
 __all__ = [
@@ -233,7 +234,7 @@ def is_bag_file(path: str | Path) -> bool:
     return Path(path).is_file() and Path(path).name.removesuffix(COMPRESSED).endswith(SUFFIXES)
 
 
-def run_folder(path: str | Path, holds: str = "run.json") -> Path | None:
+def run_folder(path: str | Path, holds: str = RUN_FILE) -> Path | None:
     """The folder of the run that a bag, one of its files, or the folder itself belongs to; None for any other bag.
 
     `holds`: the file by which it is known.

@@ -4,7 +4,6 @@ Frame i is the tick stamped t0 + i / 60, t0 being what /safety/state announced. 
 they are computed with the collision of the arm scene at the recorded joint positions and object pose.
 """
 
-import json
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from dexhot.data import bags
 from dexhot.data.files import load
+from dexhot.data.run import is_run, read_run
 from dexhot.data.topics import FRANKA_STATES, LEAP_STATES, OBJECT_POSE, RIG_OBJECT, SAFETY_STATE, TARGET
 from dexhot.data.types import RATE, Reference, Rollout
 from dexhot.errors import FileFormatError
@@ -157,8 +157,7 @@ def follow_safety(episodes: list[Episode], message: Any) -> None:
 
 def of_real_rig(run: Path) -> bool:
     """Whether a run's folder says that it was tracked on a lab's own rig."""
-    path = run / "run.json"
-    return path.is_file() and json.loads(path.read_text())["arguments"].get("rig") == "real"
+    return is_run(run) and read_run(run)["arguments"].get("rig") == "real"
 
 
 def frames(series: Series, t0: int, count: int, topic: str, tolerance: float = TOLERANCE) -> np.ndarray:

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from dexhot.data import bags, files
+from dexhot.data.topics import FRANKA_STATES, LEAP_STATES, OBJECT_POSE, SAFETY_STATE, TARGET
 from dexhot.errors import FileFormatError
 from dexhot.objects.library import save_object
 from dexhot.robots.arm import FR3_HOME, FR3_JOINTS
-from dexhot.rollouts.live import ARM, FREE_TOLERANCE, HAND, NEEDED, POSE, SAFETY, TARGET, Series, frames, live_rollout
+from dexhot.rollouts.live import FREE_TOLERANCE, NEEDED, Series, frames, live_rollout
 
 store = bags.typestore()
 Time = store.types["builtin_interfaces/msg/Time"]
@@ -49,18 +50,18 @@ def write_run(folder, reference, ticks: range, end=None, skip=(), leave_out=()):
             if topic in topics:
                 bag.write_message(topics[topic], ns, message)
 
-        write(SAFETY, T0 - 10**9, safety(T0 - 10**9, "tracking", "started", T0))
+        write(SAFETY_STATE, T0 - 10**9, safety(T0 - 10**9, "tracking", "started", T0))
         for k in ticks:
             if k in skip:
                 continue
             ns, i = T0 + round(k * 1e9 / 60), min(max(k, 0), len(reference.q) - 1)
-            write(POSE, ns, pose(ns, reference.object_pose[i]))
-            write(ARM, ns, joints(ns, FR3_JOINTS, FR3_HOME))
-            write(HAND, ns, joints(ns, reference.joint_names[6:], reference.q[i, 6:]))
+            write(OBJECT_POSE, ns, pose(ns, reference.object_pose[i]))
+            write(FRANKA_STATES, ns, joints(ns, FR3_JOINTS, FR3_HOME))
+            write(LEAP_STATES, ns, joints(ns, reference.joint_names[6:], reference.q[i, 6:]))
             write(TARGET, ns, joints(ns, reference.joint_names, reference.target[i]))
         if end is not None:
             ns = T0 + round(end * 1e9 / 60)
-            write(SAFETY, ns, safety(ns, "holding", "/object/state is 120 ms old"))
+            write(SAFETY_STATE, ns, safety(ns, "holding", "/object/state is 120 ms old"))
     return folder
 
 
@@ -153,8 +154,8 @@ def test_what_a_damaged_bag_lost_stands_beside_what_is_left(tmp_path, known):
 
 
 def test_a_bag_without_the_needed_topics_names_them(tmp_path, known):
-    with pytest.raises(FileFormatError, match=HAND):
-        live_rollout(write_run(tmp_path, known, range(3), leave_out=(HAND,)))
+    with pytest.raises(FileFormatError, match=LEAP_STATES):
+        live_rollout(write_run(tmp_path, known, range(3), leave_out=(LEAP_STATES,)))
 
 
 def test_stamps_off_the_grid_belong_to_no_frame():
