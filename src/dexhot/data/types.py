@@ -127,7 +127,10 @@ class HandObjectTrajectory:
             0 <= first < stop <= T and stop - first >= 2,
             f"{self.name} has frames 0:{T}; {first}:{stop} must be at least two of them.",
         )
-        part = lambda x: x[first:stop] if len(x) else x  # noqa: E731
+
+        def part(x: np.ndarray) -> np.ndarray:
+            return x[first:stop] if len(x) else x
+
         hands = {
             side: replace(
                 hand,

@@ -77,8 +77,8 @@ def follow(reference: Reference, ik: ArmIK, start=FR3_HOME) -> ArmMotion:
     for pose in poses:
         q, position, rotation = ik.solve(pose, q)
         rows.append((q, position, rotation, ik.touches_table()))
-    joints, position, rotation, touches = map(np.array, zip(*rows))
-    return ArmMotion(joints, position, rotation, touches)
+    joints, positions, rotations, touches = map(np.array, zip(*rows))
+    return ArmMotion(joints, positions, rotations, touches)
 
 
 def place(reference: Reference, hand: RobotHand | None = None) -> Reference:
