@@ -1,4 +1,4 @@
-"""The torque that a motion of the arm takes, so that a soft impedance need not err to produce it."""
+"""Inverse dynamics of the arm: the feed-forward torque of a motion, which a soft impedance would need an error for."""
 
 import mujoco
 import numpy as np

@@ -1,4 +1,4 @@
-"""What a tracking controller pays for: plain functions of a batch of rollouts, weighted and summed by `Tracking.cost`.
+"""Tracking cost terms: plain functions of a batch of rollouts, weighted and summed by `Tracking.cost`.
 
 Every term takes arrays over (N rollouts, h control steps) and returns (N, h).
 """

@@ -1,4 +1,4 @@
-"""One file format for every dataclass of the way: an .npz whose `header` entry is JSON (schema, version, small fields).
+"""One file format for the data pipeline's dataclasses: an .npz whose `header` entry is JSON (schema, version, fields).
 
 A class without arrays (PolicyCard) is that JSON alone, in a .json file. Nothing is pickled. A file is written under a
 temporary name and renamed, so a reader never meets half of one. What a file names is a name, or a path relative to the

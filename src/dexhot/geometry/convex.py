@@ -1,4 +1,4 @@
-"""Convex pieces of a mesh: what MuJoCo collides."""
+"""Convex decomposition of a mesh, into the pieces that MuJoCo collides."""
 
 import numpy as np
 from numpy.typing import ArrayLike

@@ -1,4 +1,4 @@
-"""Poses that look the same, for a shape with rotational symmetry: the nearest of them, and the rotation that remains.
+"""Equivalent poses of a shape with rotational symmetry: the nearest one, and the rotation that remains to it.
 
 A symmetry is anything with the fields of objects.asset.Symmetry.
 """

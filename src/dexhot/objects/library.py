@@ -1,4 +1,4 @@
-"""The cache's objects, by name: a folder each, objects/<collection>/<name>/, with object.json beside mesh.npz."""
+"""The object library in the cache: a folder each, objects/<collection>/<name>/, with object.json beside mesh.npz."""
 
 import json
 import zipfile

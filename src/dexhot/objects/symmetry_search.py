@@ -1,4 +1,4 @@
-"""Which rotations leave a shape as it is: tested on its surface, about its likely axes."""
+"""Finds the rotations that leave a shape as it is: candidates about its likely axes, tested on its surface."""
 
 from typing import NamedTuple
 

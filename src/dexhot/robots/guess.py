@@ -1,4 +1,4 @@
-"""What the geometry of a model says about the hand that it is: fingers, palm frame, fingertips, postures.
+"""Guesses a hand's structure from the geometry of its model: fingers, palm frame, fingertips, postures.
 
 Fingers are the ends of the tree. They extend along x where the joints are nearest to zero, and close towards -z.
 """

@@ -1,4 +1,4 @@
-"""The joints and postures of a hand.yaml, held against its model: names, limits, speeds, angles."""
+"""Checks the joints and postures of a hand.yaml against its model: names, limits, speeds, angles."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Anyone's hand from its URDF or MJCF, brought into the form of our own: one root body "palm" with the palm frame.
+"""Imports anyone's hand from its URDF or MJCF into the form of our own: one root body "palm" with the palm frame.
 
 A body that is called "palm" already gets another name; a link without visuals is drawn by its collision shapes.
 """

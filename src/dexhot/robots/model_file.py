@@ -1,4 +1,4 @@
-"""A URDF or MJCF file as MuJoCo has it, made ready to be taken for a hand: meshes found, shapes sorted, joints checked.
+"""A URDF or MJCF file read by MuJoCo and prepared as a hand: meshes found, shapes sorted, joints checked.
 
 Actuators, sensors, keyframes and contact pairs of the file are dropped (the scene adds its own), gravity is compensated
 on every body, and MuJoCo balances inertias that no rigid body can have.

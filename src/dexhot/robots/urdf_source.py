@@ -1,4 +1,4 @@
-"""A URDF made ready for MuJoCo: one hand of the robot, its meshes found and readable, its couplings checked.
+"""Prepares a URDF for MuJoCo: one hand of the robot, its meshes found and readable, its couplings checked.
 
 MuJoCo drops a URDF's visuals, the folders of its meshes and a coupling that it cannot make sense of, without a word.
 """
