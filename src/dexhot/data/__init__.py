@@ -1,4 +1,4 @@
-"""The nouns of the way of the data, each one typed dataclass with its file."""
+"""The data pipeline's types, one dataclass each, and their files; bags, topics and runs."""
 
 from dexhot.data.files import load, save
 from dexhot.data.types import (

@@ -1,4 +1,4 @@
-"""What the supervisor makes of the joints of arm and hand: are they within limits, and where they were told to be?
+"""The supervisor's checks of the arm's and hand's joints: plausible, within limits, and following their commands.
 
 Times are those of the messages' stamps, so that a simulated rig may be slower than real time.
 """

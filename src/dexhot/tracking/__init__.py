@@ -1,1 +1,1 @@
-"""Filters: what is known of the object from stamped measurements."""
+"""State estimation: the object's pose and velocity from stamped measurements."""

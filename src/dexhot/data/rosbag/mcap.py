@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from zlib import crc32
 
 from rosbags.interfaces import Connection, MessageDefinition
@@ -457,13 +457,14 @@ class _Fields:
     def __init__(self, content: bytes, position: int = 0):
         self.content, self.position = content, position
 
-    def unpack(self, form: str) -> tuple:
+    def unpack(self, form: str) -> tuple[Any, ...]:
         found = struct.unpack_from(form, self.content, self.position)
         self.position += struct.calcsize(form)
         return found
 
     def number(self) -> int:
-        return self.unpack("<H")[0]
+        number: int = self.unpack("<H")[0]
+        return number
 
     def raw(self) -> bytes:
         [length] = self.unpack("<I")
