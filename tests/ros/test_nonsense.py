@@ -19,8 +19,10 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Header, String
 
-import dexhot.nodes
+import dexhot.ros
+import dexhot_bench.faults
 from dexhot.data import bags, files
+from dexhot.data.topics import JOURNAL, TARGET
 from dexhot.paths import share_dir
 from dexhot.robots.arm import FR3_HOME
 from dexhot.robots.joint_table import joint_table
@@ -29,7 +31,6 @@ from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.process import bring_down
 from dexhot.ros.drivers.driver import DriverNode
 from dexhot.ros.record import capture_node
-from dexhot.ros.record.playback import COMMANDS, JOURNAL
 from dexhot.ros.rig.rig_node import RigNode
 from dexhot.ros.see.camera_messages import image
 from dexhot.safety.machine import Event, State
@@ -63,15 +64,16 @@ GOOD = {
 
 def node_classes() -> dict[str, type]:
     """Every node of the package, by its class's name."""
-    for module in pkgutil.walk_packages(dexhot.nodes.__path__, "dexhot.nodes."):
-        if module.name.endswith(("_node", "_rig")):
-            with suppress(ModuleNotFoundError):  # of what only a ROS distribution has
-                importlib.import_module(module.name)
+    for package in (dexhot.ros, dexhot_bench.faults):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if module.name.endswith(("_node", "_nodes", "_rig")):
+                with suppress(ModuleNotFoundError):  # of what only a ROS distribution has
+                    importlib.import_module(module.name)
     found, todo = {}, [DexhotNode]
     while todo:
         kind = todo.pop()
         todo += kind.__subclasses__()
-        if kind.__module__.startswith("dexhot.") and kind not in (DexhotNode, DriverNode):
+        if kind.__module__.startswith(("dexhot.", "dexhot_bench.")) and kind not in (DexhotNode, DriverNode):
             found[kind.__name__] = kind
     return found
 
@@ -89,7 +91,7 @@ def tape(folder: Path) -> str:
         for topic, kind, said in (
             (JOURNAL, "std_msgs/msg/Header", header),
             ("/rig/episode", "std_msgs/msg/Header", header),
-            (COMMANDS, "sensor_msgs/msg/JointState", joints),
+            (TARGET, "sensor_msgs/msg/JointState", joints),
         ):
             writer.write_message(writer.topic(topic, kind), 1, said)
     return str(folder / "tape")
@@ -214,8 +216,8 @@ STAMP_ALONE = {  # what these nodes read of these topics, or nothing but whether
     *((rig, "/object/state") for rig in RIGS),
     *(("WireRigNode", topic) for topic in ANSWERS),
     ("ObjectFilterNode", "/leap/joint_states"),
-    ("PlayerNode", COMMANDS),
-    ("SupervisorNode", COMMANDS),
+    ("PlayerNode", TARGET),
+    ("SupervisorNode", TARGET),
     ("FaultyShaper", "/faults/inject"),  # what is another node's
     ("FaultyController", "/faults/inject"),
 }
