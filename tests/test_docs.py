@@ -178,7 +178,7 @@ def test_every_parameter_given_to_a_node_is_one_of_its_schema(document):
 @every_document
 def test_every_service_and_topic_of_safety_exists(document):
     code = sources()
-    for name in re.findall(r"/safety/\w+", document.read_text()):
+    for name in re.findall(r"(?<!\w)/safety/\w+", document.read_text()):
         assert f'"{name}"' in code, f"{document.name}: {name}"
 
 
