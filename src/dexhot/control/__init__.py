@@ -1,1 +1,1 @@
-"""Controllers, the command shaper, safety: deterministic functions of stamped inputs, without ROS."""
+"""Controllers and the command shaper: deterministic functions of stamped inputs, without ROS."""

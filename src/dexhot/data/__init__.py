@@ -1,4 +1,4 @@
-"""The nouns of the way of the data, each one typed dataclass with its file."""
+"""The data pipeline's types: one typed dataclass and file format per stage."""
 
 from dexhot.data.files import load, save
 from dexhot.data.types import (

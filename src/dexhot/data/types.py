@@ -1,4 +1,4 @@
-"""The dataclasses of the way of the data: HandObjectTrajectory -> Reference -> Demonstration -> Rollout, and beside
+"""The dataclasses of the data pipeline: HandObjectTrajectory -> Reference -> Demonstration -> Rollout, and beside
 them Evidence (what perception saw) and PolicyCard (what a policy is). A Recording is a rosbag and has no class.
 
 Poses are (7,) arrays x y z qw qx qy qz; the world is z-up with the table top at z = `table_height`; SI units.

@@ -1,4 +1,4 @@
-"""What the supervisor makes of the joints of arm and hand: are they within limits, and where they were told to be?
+"""Joint monitoring of the supervisor: limits, tracking error and torque saturation of arm and hand.
 
 Times are those of the messages' stamps, so that a simulated rig may be slower than real time.
 """

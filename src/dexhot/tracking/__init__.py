@@ -1,1 +1,1 @@
-"""Filters: what is known of the object from stamped measurements."""
+"""State estimation of the object from stamped measurements."""
