@@ -19,7 +19,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Header, String
 
-import dexhot.nodes
+import dexhot.ros
 from dexhot.data import bags, files
 from dexhot.paths import share_dir
 from dexhot.robots.arm import FR3_HOME
@@ -63,7 +63,7 @@ GOOD = {
 
 def node_classes() -> dict[str, type]:
     """Every node of the package, by its class's name."""
-    for module in pkgutil.walk_packages(dexhot.nodes.__path__, "dexhot.nodes."):
+    for module in pkgutil.walk_packages(dexhot.ros.__path__, "dexhot.ros."):
         if module.name.endswith(("_node", "_rig")):
             with suppress(ModuleNotFoundError):  # of what only a ROS distribution has
                 importlib.import_module(module.name)
