@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 MANY = 20  # choices; of more, only those that look like the name given are listed
@@ -18,7 +19,7 @@ class FileFormatError(DexhotError):
 class NotFoundError(DexhotError):
     """A named thing (clip, object, hand, graph, ...) does not exist; the message lists what does, or what is near."""
 
-    def __init__(self, kind: str, name: str, valid, hint: str = ""):
+    def __init__(self, kind: str, name: str, valid: Iterable[object], hint: str = ""):
         names = sorted(map(str, valid))
         if len(names) > MANY:
             near = get_close_matches(name, names, n=5, cutoff=0.4)

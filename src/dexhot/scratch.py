@@ -48,7 +48,7 @@ def _abandoned(mark: Path) -> bool:
         if made_by["host"] != platform.node():
             return False
         try:
-            return abs(psutil.Process(int(made_by["pid"])).create_time() - float(made_by["started"])) > 1.0
+            return bool(abs(psutil.Process(int(made_by["pid"])).create_time() - float(made_by["started"])) > 1.0)
         except psutil.NoSuchProcess:
             return True
     return False

@@ -20,7 +20,7 @@ CYCLES = int(os.environ.get("DEXHOT_START_STOP", "3"))  # of the full graph; the
 DRIVER = """
 import os, sys
 from pathlib import Path
-from dexhot.nodes import bringup
+from dexhot.bringup import launcher
 from dexhot.bringup.graph import Argument, Graph, NodeSpec, Prepared, Process, plan
 def process(text):
     names = text.strip("~").split("+")

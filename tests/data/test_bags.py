@@ -725,3 +725,18 @@ def test_the_cases_give_the_right_numbers(shared_cases, tmp_path):
     (tmp_path / "t" / "t_0.mcap").write_bytes(data[: len(data) * 6 // 10])
     before = snapshot(tmp_path)
     assert len(list(bags.serialized(tmp_path / "t"))) > 0 and snapshot(tmp_path) == before
+
+
+def test_topics_are_found_in_chunks_that_hold_no_message_of_theirs(tmp_path):
+    """As a killed recorder leaves them: the definitions of a topic and of its type stand before its first message."""
+    first, second = rows(4)[::2], rows(4)[1::2]  # on /a, on /b
+    late = message(3, 2000, header("late"))
+    chunks = (
+        chunk(definitions() + body(first), 1000, 1002) + message_index(1, 2),
+        chunk(body(second), 1001, 1003) + message_index(2, 2),
+        chunk(channel(3, "/c"), 2000, 2000) + chunk(late, 2000, 2000) + message_index(3, 1),
+    )
+    path = tmp_path / "bag.mcap"
+    path.write_bytes(begin() + b"".join(chunks))
+    assert [topic for topic, _, _ in read(path)] == ["/a", "/b", "/a", "/b", "/c"]
+    assert not damage_of(path)

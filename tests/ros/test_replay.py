@@ -22,7 +22,7 @@ HERE = Path(__file__).parents[1]  # of the helpers
 RECORD = """
 import os, sys
 from pathlib import Path
-from dexhot.nodes import bringup
+from dexhot.bringup import launcher
 from dexhot.bringup.graph import Graph, NodeSpec, Prepared, Process, plan
 light = lambda name, target: NodeSpec(name, target=f"probe_nodes:{target}", schema="base")
 processes = (
@@ -38,7 +38,7 @@ sys.exit(launcher.run(plan(graph, {}, os.environ)))
 REPLAY = """
 import os, sys
 from pathlib import Path
-from dexhot.nodes import bringup
+from dexhot.bringup import launcher
 from dexhot.bringup.graph import Graph, NodeSpec, Prepared, Process, plan
 controller = NodeSpec("controller", target=f"probe_nodes:{sys.argv[2]}", schema="base")
 processes = (Process("controller", (controller,)), Process("player", (NodeSpec("player"),)))

@@ -1,4 +1,4 @@
-"""The torque that a motion of the arm takes, so that a soft impedance need not err to produce it."""
+"""Inverse dynamics of the arm: the feed-forward torque of a motion, which a soft impedance would need an error for."""
 
 import mujoco
 import numpy as np
@@ -32,7 +32,8 @@ class ArmDynamics:
         mujoco.mj_fwdVelocity(m, d)
         mujoco.mj_mulM(m, d, self.inertial, self.acceleration)
         mujoco.mj_rne(m, d, 0, self.bias)
-        return (self.inertial + self.bias)[self.v]
+        torque: np.ndarray = (self.inertial + self.bias)[self.v]
+        return torque
 
     def inertia(self) -> np.ndarray:
         """(7, 7) kg m2, M at the q of the last `torque`."""
@@ -43,7 +44,8 @@ class ArmDynamics:
     def velocity(self, q: np.ndarray, near: np.ndarray, twist: np.ndarray) -> np.ndarray:
         """(7,) rad/s at q, near `near` (7,), with which the palm moves by `twist` (6,) in m/s and rad/s."""
         J = self.palm_jacobian(q)
-        return near + damped_inverse(J) @ (twist - J @ near)
+        rates: np.ndarray = near + damped_inverse(J) @ (twist - J @ near)
+        return rates
 
     def palm_jacobian(self, q: np.ndarray) -> np.ndarray:
         """(6, 7) the palm's twist, world axes, per joint velocity at q (7,)."""

@@ -52,7 +52,8 @@ class Kinematic:
         pass
 
     def step(self, index: int, observed: ObjectState, hand: HandState) -> np.ndarray:
-        return self.targets[index]
+        target: np.ndarray = self.targets[index]
+        return target
 
 
 class Playback:
@@ -82,7 +83,7 @@ class Playback:
         self.center, self.shift, self.turn = object_offset(self.symmetry, expected, observed.pose)
 
     def step(self, index: int, observed: ObjectState, hand: HandState) -> np.ndarray:
-        target = self.targets[index].copy()
+        target: np.ndarray = self.targets[index].copy()
         weight = min(1.0, max(0.0, 1.0 - (index - self.reference.grasp_start) / (self.fade * RATE)))
         if weight > 0.0 and (self.shift.any() or self.turn.any()):
             palm = wrist_to_palm(target[:6], self.reference.base_quat)
@@ -145,4 +146,5 @@ class Tracker:
         a, b, v = self._from, self._goal, self._goal_velocity * h
         position = (2 * s**3 - 3 * s**2 + 1) * a + (3 * s**2 - 2 * s**3) * b + (s**3 - s**2) * v
         velocity = ((6 * s**2 - 6 * s) * (a - b) + (3 * s**2 - 2 * s) * v) / h
-        return position + self._lead * velocity
+        target: np.ndarray = position + self._lead * velocity
+        return target

@@ -1,4 +1,4 @@
-"""What a tracking controller pays for: plain functions of a batch of rollouts, weighted and summed by `Tracking.cost`.
+"""Tracking cost terms: plain functions of a batch of rollouts, weighted and summed by `Tracking.cost`.
 
 Every term takes arrays over (N rollouts, h control steps) and returns (N, h).
 """
@@ -13,6 +13,7 @@ from dexhot.errors import DexhotError
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.rotations import quat_angle, quat_conjugate, quat_multiply, quat_rotate, xyz_angles_to_quat
 from dexhot.objects.asset import ObjectAsset
+from dexhot.robots.robot_hand import RobotHand
 from dexhot.simulation.backend import Batch
 from dexhot.simulation.scene import Scene
 
@@ -54,7 +55,7 @@ class Targets:
 def targets(reference: Reference, scene: Scene) -> Targets:
     """Fingertips by the scene's own kinematics; the rest is the reference's."""
     data, model = mujoco.MjData(scene.model), scene.model
-    sites = [model.site(name).id for name in scene.hand.tip_sites]  # type: ignore[union-attr]
+    sites = [model.site(name).id for name in _hand(scene).tip_sites]
     tips = np.zeros((len(reference.q), len(sites), 3))
     for t, q in enumerate(reference.q):
         scene.set_joints(data, q)
@@ -99,7 +100,8 @@ def tracking_cost(scene: Scene, batch: Batch, controls: np.ndarray, wanted: Targ
 
 def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(..., 3), (..., 3) -> (...) m."""
-    return np.linalg.norm(a - b, axis=-1)
+    length: np.ndarray = np.linalg.norm(a - b, axis=-1)
+    return length
 
 
 def in_frame(position: np.ndarray, quat: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -109,14 +111,16 @@ def in_frame(position: np.ndarray, quat: np.ndarray, points: np.ndarray) -> np.n
 
 def missing_contact(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Mean over fingertips of the wanted contact that is not there. found (N, h, k) counts contacts, wanted (h, k)."""
-    return (wanted * (found <= 0)).mean(-1)
+    missing: np.ndarray = (wanted * (found <= 0)).mean(-1)
+    return missing
 
 
 def effort(scene: Scene, controls: np.ndarray, q: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Mean over the fingers of (servo torque / torque limit)^2, which saturates at 1."""
     servo = scene.physics.finger
     torque = servo.kp * (controls[..., 6:] - q[..., 6:]) - servo.kv * v[..., 6:]
-    return np.minimum(np.square(torque / servo.force), 1.0).mean(-1)
+    saturated: np.ndarray = np.minimum(np.square(torque / servo.force), 1.0).mean(-1)
+    return saturated
 
 
 def penetration(nearest: np.ndarray, allowed: float = 0.001) -> np.ndarray:
@@ -126,6 +130,12 @@ def penetration(nearest: np.ndarray, allowed: float = 0.001) -> np.ndarray:
 
 def _center(scene: Scene) -> np.ndarray:
     return np.asarray(_object(scene).symmetry.center, float)
+
+
+def _hand(scene: Scene) -> RobotHand:
+    if scene.hand is None:
+        raise DexhotError("tracking needs a scene with a hand; build it with `floating_scene(hand, obj, ...)`.")
+    return scene.hand
 
 
 def _object(scene: Scene) -> ObjectAsset:

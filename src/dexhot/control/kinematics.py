@@ -1,4 +1,4 @@
-"""The floating hand's joints from the real ones: arm joints and fingers -> wrist joints and fingers."""
+"""The floating hand's joints from the real robot's: arm joints and fingers -> wrist joints and fingers."""
 
 import mujoco
 import numpy as np

@@ -46,7 +46,7 @@ class Mpc:
                 self.demonstration.actions - self.planner.base[: self.planner.frames]
             )
         self.plan = self.planner.actions(0, len(self.planner.base))
-        self.pending: tuple[int, Future] | None = None  # the frame at which the plan takes over
+        self.pending: tuple[int, Future[np.ndarray]] | None = None  # the frame at which the plan takes over
         self.last: HandState | None = None
 
     def step(self, index: int, observed: ObjectState, hand: HandState) -> np.ndarray:
@@ -61,7 +61,8 @@ class Mpc:
             ahead = self.simulator.rollout(state, self.plan[index:begin]).states[0, -1]
             self.pending = begin, self.thread.submit(self.planner.plan, ahead, begin)
         self.last = hand
-        return self.plan[index]
+        target: np.ndarray = self.plan[index]
+        return target
 
     def _state(self, observed: ObjectState, hand: HandState) -> np.ndarray:
         """The simulator's state of what was observed; the hand's velocity from its last two poses."""
@@ -69,7 +70,8 @@ class Mpc:
         moved = self.last is not None and hand.stamp > self.last.stamp
         qd = (hand.q - self.last.q) / (hand.stamp - self.last.stamp) if moved and self.last else np.zeros_like(hand.q)
         state = self.simulator.initial_state(hand.q, observed.pose, qd)
-        dof = 1 + scene.model.nq + scene.object_dof.start  # type: ignore[union-attr]
+        assert scene.object_dof is not None, "planning needs a scene with an object"
+        dof = 1 + scene.model.nq + scene.object_dof.start
         state[dof : dof + 3] = observed.twist[:3]
         state[dof + 3 : dof + 6] = (
             single.matrix(observed.pose[3:]).T @ observed.twist[3:]

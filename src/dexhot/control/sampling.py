@@ -8,6 +8,7 @@ iteration to the next (model predictive path integral control, Williams et al. 2
 
 from dataclasses import dataclass
 
+import mujoco
 import numpy as np
 
 from dexhot.control.cost import Targets, Weights, targets, tracking_cost
@@ -40,7 +41,9 @@ def base_actions(reference: Reference, physics: Physics) -> np.ndarray:
     following = np.minimum(np.arange(1, len(reference.target) + 1), len(reference.target) - 1)
     velocity = np.gradient(reference.target, axis=0) * reference.rate
     velocity[-1] = 0.0  # the motion ends at rest
-    return reference.target[following] + physics.servo_lag(reference.target.shape[1] - 6) * velocity[following]
+    lag = physics.servo_lag(reference.target.shape[1] - 6)
+    actions: np.ndarray = reference.target[following] + lag * velocity[following]
+    return actions
 
 
 class SamplingPlanner:
@@ -56,7 +59,7 @@ class SamplingPlanner:
         options: SamplingOptions | None = None,
         weights: Weights | None = None,
         seed: int = 0,
-        models: list | None = None,
+        models: list[mujoco.MjModel] | None = None,
     ):
         """`models`: the worlds of a robust plan (`scene.perturbed`), one per state given to `plan`."""
         self.reference, self.simulator, self.models = reference, simulator, models
@@ -107,11 +110,12 @@ class SamplingPlanner:
         self.control_steps += worlds * samples * steps
         frames = np.minimum(np.arange(t + 1, t + 1 + steps), self.frames - 1)
         cost = tracking_cost(self.scene, batch, controls, self.targets.at(frames), self.weights)
-        return cost.reshape(worlds, samples)
+        per_world: np.ndarray = cost.reshape(worlds, samples)
+        return per_world
 
     def _race(self, states: np.ndarray, t: int, residual: np.ndarray) -> np.ndarray:
         """(N,) mean cost over all worlds; infinite for samples that were not among the first world's best."""
-        cost = self.evaluate(states[:1], t, residual)[0]
+        cost: np.ndarray = self.evaluate(states[:1], t, residual)[0]
         if len(states) == 1:
             return cost
         best = np.argsort(cost)[: max(4, round(len(cost) * self.options.finalists))]
@@ -126,10 +130,12 @@ class SamplingPlanner:
         sigma = np.r_[[o.sigma_position] * 3, [o.sigma_rotation] * 3, [o.sigma_finger] * fingers]
         envelope = np.linspace(o.first, 1.0, knots)[:, None]
         drawn = self.rng.standard_normal((samples, knots, len(sigma))) * sigma * envelope
-        return np.einsum("hk,nku->nhu", self.interpolation, drawn)
+        noise: np.ndarray = np.einsum("hk,nku->nhu", self.interpolation, drawn)
+        return noise
 
     def _clip(self, controls: np.ndarray) -> np.ndarray:
-        return np.clip(controls, self.scene.lower, self.scene.upper)
+        clipped: np.ndarray = np.clip(controls, self.scene.lower, self.scene.upper)
+        return clipped
 
 
 def knot_weights(steps: int, spacing: int) -> np.ndarray:
@@ -146,7 +152,8 @@ def elite_mean(samples: np.ndarray, cost: np.ndarray, share: float, temperature:
     best = np.argsort(cost)[: max(4, round(len(cost) * share))]
     best = best[np.isfinite(cost[best])]
     if not len(best):
-        return samples[0]  # every rollout diverged: keep the plan
+        plan: np.ndarray = samples[0]
+        return plan  # every rollout diverged: keep the plan
     z = (cost[best] - cost[best].min()) / (cost[best].std() + 1e-6)
     weight = np.exp(-z / temperature)
     return np.tensordot(weight / weight.sum(), samples[best], axes=1)

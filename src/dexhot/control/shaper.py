@@ -1,7 +1,7 @@
 """The command shaper of DexTrack (appendix C): a simulated hand between the controller and the robot.
 
 The floating hand with the training's gains, alone in its world, is stepped with the controller's targets; its joint
-state is what the real hand is told to do, and through the arm's inverse kinematics the arm. So the robot never sees a
+state is commanded to the real hand and, through the arm's inverse kinematics, to the arm. So the robot never sees a
 jump of the targets that the training's hand would not have made.
 
 The hand in free space follows its targets with a lag: neglecting inertia, kp (u - q) = kv dq/dt, so q trails u by kv/kp

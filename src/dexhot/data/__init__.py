@@ -1,4 +1,4 @@
-"""The data pipeline's types: one typed dataclass and file format per stage."""
+"""The data pipeline's types, one dataclass each, and their files; bags, topics and runs."""
 
 from dexhot.data.files import load, save
 from dexhot.data.types import (

@@ -1,4 +1,4 @@
-"""A new, whole bag of one that is cut, damaged, split, compressed or of another storage; the old one is not touched."""
+"""Writes a whole bag from one that is cut, damaged, split, compressed or of another storage, which is not touched."""
 
 import os
 from collections.abc import Callable

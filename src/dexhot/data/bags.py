@@ -86,7 +86,7 @@ class BagWriter:
             source.msgtype,
             msgdef=titled(source.msgtype, msgdef),
             rihs01=digest or UNKNOWN_HASH,
-            offered_qos_profiles=source.ext.offered_qos_profiles,  # type: ignore[union-attr]
+            offered_qos_profiles=source.ext.offered_qos_profiles,  # type: ignore[union-attr]  # as in Bag._connect
         )
 
     def write(self, topic: Connection, time_ns: int, data: bytes) -> None:
@@ -168,6 +168,7 @@ class Bag:
                     continue
                 key = keys[-1][number] = channel.topic, channel.msgtype, channel.msgdef.data
                 known = found.get(key) or _connection(len(found), channel, self)
+                # rosbags types ext as that of a ROS 1 connection too, which has no profiles
                 offered = known.ext.offered_qos_profiles or channel.qos or qos.get(channel.topic, [])  # type: ignore[union-attr]
                 ext = ConnectionExtRosbag2("cdr", offered)
                 found[key] = known._replace(msgcount=known.msgcount + count, ext=ext)
@@ -335,4 +336,5 @@ def serialized(path: str | Path, wanted: set[str] | None = None) -> Iterator[tup
 def stamp_ns(message: Any) -> int:
     """The stamp (ns) of a message with a header, or of a Header."""
     stamp = getattr(message, "header", message).stamp
-    return stamp.sec * 1_000_000_000 + stamp.nanosec
+    nanoseconds: int = stamp.sec * 1_000_000_000 + stamp.nanosec
+    return nanoseconds

@@ -1,4 +1,4 @@
-"""The place that a recording goes to: a folder that can be made and written to, with space on its disk."""
+"""Checks a recording's destination before it starts: a folder that can be made and written to, with disk space left."""
 
 import os
 import shutil

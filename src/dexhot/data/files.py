@@ -1,4 +1,4 @@
-"""One file format for every dataclass of the way: an .npz whose `header` entry is JSON (schema, version, small fields).
+"""One file format for the data pipeline's dataclasses: an .npz whose `header` entry is JSON (schema, version, fields).
 
 A class without arrays (PolicyCard) is that JSON alone, in a .json file. Nothing is pickled. A file is written under a
 temporary name and renamed, so a reader never meets half of one. What a file names is a name, or a path relative to the
@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
@@ -62,7 +63,7 @@ def save(item: Any, path: str | Path) -> Path:
         return write_text(path, text)
     arrays["header"] = np.frombuffer(text.encode(), np.uint8)
     with replacing(path) as temporary, open(temporary, "wb") as stream:
-        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes them for allow_pickle too
     return path
 
 
@@ -94,7 +95,7 @@ def load(path: str | Path, kind: type[T] | None = None) -> T:
         raise FileFormatError(f"{path} holds a {SCHEMAS[schema].__name__}, but a {kind.__name__} is needed here.")
     _refuse_absolute(small, path)
     try:
-        item = _unpack(SCHEMAS[schema], _read_paths(small, path.parent), "", arrays)
+        item: Any = _unpack(SCHEMAS[schema], _read_paths(small, path.parent), "", arrays)
     except (KeyError, TypeError, AttributeError) as e:
         raise FileFormatError(
             f"{path}: field {e} of {schema} is missing; the file was written by something else."
@@ -103,7 +104,8 @@ def load(path: str | Path, kind: type[T] | None = None) -> T:
         item.validate()
     except FileFormatError as e:
         raise FileFormatError(f"{path}: {e}") from e
-    return item
+    loaded: T = item
+    return loaded
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -123,8 +125,8 @@ def kind_of(path: Path) -> str | None:
     try:
         if path.suffix == ".npz":
             with zipfile.ZipFile(path) as archive, archive.open("header.npy") as stream:
-                np.lib.format.read_magic(stream)  # type: ignore[arg-type]
-                np.lib.format.read_array_header_1_0(stream)  # type: ignore[arg-type]
+                np.lib.format.read_magic(stream)
+                np.lib.format.read_array_header_1_0(stream)
                 return str(json.loads(stream.read())["schema"])
         if path.suffix == ".png":
             return "dexhot/picture" if PICTURE_MARK in path.read_bytes()[:4096] else None
@@ -186,7 +188,9 @@ class replacing:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         return self.temporary
 
-    def __exit__(self, kind, value, traceback) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if isinstance(value, OSError) and value.filename is None:
             value.filename = str(self.path)  # a stream that the disk has no room for does not know its name
         try:
@@ -213,8 +217,11 @@ def _written_paths(small: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _read_paths(small: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The same with the hand.yaml's whole path, as `load_hand` takes it."""
-    is_path = lambda hand: hand.endswith((".yaml", ".yml"))  # noqa: E731
-    return _with_hand(small, lambda hand: os.path.normpath(folder.resolve() / hand) if is_path(hand) else hand)
+
+    def absolute(hand: str) -> str:
+        return os.path.normpath(folder.resolve() / hand) if hand.endswith((".yaml", ".yml")) else hand
+
+    return _with_hand(small, absolute)
 
 
 def _with_hand(small: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:

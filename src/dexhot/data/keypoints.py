@@ -1,6 +1,7 @@
 """The 21 hand keypoints in MediaPipe order, and the wrist frame that they span."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import matrix_to_quat
@@ -21,7 +22,7 @@ BONES = [(start, end) for tip in TIPS for start, end in zip((0, tip - 3, tip - 2
 WRIST, INDEX_MCP, MIDDLE_MCP, LITTLE_MCP = 0, 5, 9, 17
 
 
-def wrist_pose(keypoints, side: str):
+def wrist_pose(keypoints: ArrayLike, side: str) -> np.ndarray:
     """Keypoints (..., 21, 3) of a "right" or "left" hand -> wrist poses (..., 7).
 
     Axes: x from the wrist to the middle finger's knuckle, z dorsal, y = z cross x (toward the thumb on a right hand).
@@ -34,5 +35,6 @@ def wrist_pose(keypoints, side: str):
     return make_pose(k[..., WRIST, :], matrix_to_quat(np.stack([x, y, np.cross(x, y)], -1)))
 
 
-def _unit(v):
-    return v / np.linalg.norm(v, axis=-1, keepdims=True)
+def _unit(v: np.ndarray) -> np.ndarray:
+    unit: np.ndarray = v / np.linalg.norm(v, axis=-1, keepdims=True)
+    return unit

@@ -19,7 +19,7 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     """run.json of a run's folder. Raises FileFormatError."""
     path = Path(folder) / RUN_FILE
     try:
-        entries = json.loads(path.read_text())
+        entries: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as e:
         raise FileFormatError(f"{folder} is not the folder of a run: {e}.") from e
     if entries.get("schema") != SCHEMA or entries.get("version", 0) > VERSION:

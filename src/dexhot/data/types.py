@@ -1,4 +1,4 @@
-"""The dataclasses of the data pipeline: HandObjectTrajectory -> Reference -> Demonstration -> Rollout, and beside
+"""The data pipeline's dataclasses: HandObjectTrajectory -> Reference -> Demonstration -> Rollout, and beside
 them Evidence (what perception saw) and PolicyCard (what a policy is). A Recording is a rosbag and has no class.
 
 Poses are (7,) arrays x y z qw qx qy qz; the world is z-up with the table top at z = `table_height`; SI units.
@@ -127,7 +127,10 @@ class HandObjectTrajectory:
             0 <= first < stop <= T and stop - first >= 2,
             f"{self.name} has frames 0:{T}; {first}:{stop} must be at least two of them.",
         )
-        part = lambda x: x[first:stop] if len(x) else x  # noqa: E731
+
+        def part(x: np.ndarray) -> np.ndarray:
+            return x[first:stop] if len(x) else x
+
         hands = {
             side: replace(
                 hand,

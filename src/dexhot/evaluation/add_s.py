@@ -15,7 +15,8 @@ def surface_points(vertices: np.ndarray, faces: np.ndarray, count: int, seed: in
     face = rng.choice(len(faces), count, p=area / area.sum())
     u, v = np.sqrt(rng.random(count))[:, None], rng.random(count)[:, None]
     a, b, c = corners[face, 0], corners[face, 1], corners[face, 2]
-    return a * (1 - u) + b * u * (1 - v) + c * u * v
+    cloud: np.ndarray = a * (1 - u) + b * u * (1 - v) + c * u * v
+    return cloud
 
 
 def add_s(
@@ -26,4 +27,5 @@ def add_s(
     cloud = surface_points(asset.vertices, asset.faces, points)
     moved = transform(compose(inverse(reference), pose)[:, None], cloud[None, :queries])
     distance, _ = cKDTree(cloud).query(moved)
-    return np.asarray(distance).mean(axis=1)
+    mean: np.ndarray = np.asarray(distance).mean(axis=1)
+    return mean

@@ -1,13 +1,16 @@
-"""Convex pieces of a mesh: what MuJoCo collides."""
+"""Convex decomposition of a mesh, into the pieces that MuJoCo collides."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dexhot.errors import MeshError
 
 MAX_VERTICES = 48  # per piece: collision cost grows with it, and 48 keep a cup's rim round
 
 
-def convex_pieces(vertices, faces, concavity: float = 0.05, most: int = 16, seed: int = 0):
+def convex_pieces(
+    vertices: ArrayLike, faces: ArrayLike, concavity: float = 0.05, most: int = 16, seed: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Approximate convex decomposition (CoACD). Returns a list of (vertices (v, 3), faces (f, 3)).
 
     concavity: the gap allowed between a piece and its hull, relative to the mesh scaled to unit size. most: pieces.

@@ -1,6 +1,6 @@
-"""Poses that look the same, for a shape with rotational symmetry: the nearest of them, and the rotation that remains.
+"""Equivalent poses of a shape with rotational symmetry: the nearest one, and the rotation that remains to it.
 
-A symmetry is anything with the fields of data.object_asset.Symmetry.
+A symmetry is anything with the fields of objects.asset.Symmetry.
 """
 
 from collections.abc import Sequence
@@ -9,10 +9,11 @@ from typing import Protocol
 import numpy as np
 
 from dexhot.geometry import single
+from dexhot.geometry.single import Floats
 
 
 class Symmetric(Protocol):
-    """Rotations about `center` that leave a shape as it is; see data.object_asset.Symmetry."""
+    """Rotations about `center` that leave a shape as it is; see objects.asset.Symmetry."""
 
     @property
     def kind(self) -> str: ...
@@ -24,7 +25,7 @@ class Symmetric(Protocol):
     def center(self) -> Sequence[float]: ...
 
 
-def smallest_turn(symmetry: Symmetric, expected, observed) -> np.ndarray:
+def smallest_turn(symmetry: Symmetric, expected: Floats, observed: Floats) -> np.ndarray:
     """Rotation vector (3,), world: the smallest turn from quaternion `expected` to one that looks like `observed`."""
     if symmetry.kind == "sphere":
         return np.zeros(3)
@@ -35,7 +36,7 @@ def smallest_turn(symmetry: Symmetric, expected, observed) -> np.ndarray:
     return single.log(single.multiply(observed, single.conjugate(expected)))
 
 
-def nearest_equivalent(symmetry: Symmetric, pose: np.ndarray, near) -> np.ndarray:
+def nearest_equivalent(symmetry: Symmetric, pose: np.ndarray, near: Floats) -> np.ndarray:
     """The pose (7,) world_T_mesh that looks like `pose` and whose rotation is nearest to the quaternion `near`."""
     if symmetry.kind in ("none", "discrete") and not _fitting(symmetry, near, pose[3:]):
         return pose
@@ -56,16 +57,19 @@ def reduced_angle(symmetry: Symmetric, a: np.ndarray, b: np.ndarray) -> np.ndarr
         return np.zeros(np.broadcast_shapes(a.shape, b.shape)[:-1])
     relative = quat_multiply(quat_conjugate(a), b)
     rotations = np.asarray(symmetry.rotations, float)
+    smallest: np.ndarray
     if symmetry.kind == "discrete":
-        return np.min([quat_angle(s, relative) for s in rotations], axis=0)
+        smallest = np.min([quat_angle(s, relative) for s in rotations], axis=0)
+        return smallest
     axis = np.asarray(symmetry.axis, float) / np.linalg.norm(symmetry.axis)
     turned = [quat_rotate(relative, quat_rotate(s, axis)) for s in rotations]
     # the angle between axes is what remains of a rotation once any turn about the axis is free
     angles = [np.arctan2(np.linalg.norm(np.cross(axis, t), axis=-1), t @ axis) for t in turned]
-    return np.min(angles, axis=0)
+    smallest = np.min(angles, axis=0)
+    return smallest
 
 
-def _fitting(symmetry: Symmetric, expected, observed) -> int:
+def _fitting(symmetry: Symmetric, expected: Floats, observed: Floats) -> int:
     """Which of the rotations, the identity first, takes `expected` nearest to `observed`."""
     if len(symmetry.rotations) == 1:
         return 0
@@ -73,7 +77,7 @@ def _fitting(symmetry: Symmetric, expected, observed) -> int:
     return int(np.abs(np.asarray(symmetry.rotations) @ relative).argmax())
 
 
-def _axis_turn(symmetry: Symmetric, expected, observed) -> np.ndarray:
+def _axis_turn(symmetry: Symmetric, expected: Floats, observed: Floats) -> np.ndarray:
     """The turn that aligns the axis of a solid of revolution, either way up where a flip is among the rotations."""
     axis = np.asarray(symmetry.axis, float)
     b = single.rotate(observed, axis)
@@ -86,4 +90,5 @@ def _axis_turn(symmetry: Symmetric, expected, observed) -> np.ndarray:
     if sine < 1e-9:  # parallel, or opposite: then any turn across the axis serves, and a flip would be listed
         across = np.cross(a, np.eye(3)[np.argmin(np.abs(a))])
         return np.zeros(3) if a @ b > 0 else np.pi * across / np.linalg.norm(across)
-    return np.arctan2(sine, a @ b) * normal / sine
+    turn: np.ndarray = np.arctan2(sine, a @ b) * normal / sine
+    return turn

@@ -1,9 +1,11 @@
 """Triangle meshes: reading, checks, repair, volume and inertia."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import trimesh
+from numpy.typing import ArrayLike
 
 from dexhot.errors import MeshError
 
@@ -32,7 +34,7 @@ def read_mesh(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(mesh.vertices, float), faces
 
 
-def repair(vertices, faces) -> tuple[np.ndarray, np.ndarray]:
+def repair(vertices: ArrayLike, faces: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Merge equal vertices, drop degenerate and doubled faces, turn faces outward."""
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     mesh.merge_vertices(merge_tex=True, merge_norm=True)
@@ -42,7 +44,7 @@ def repair(vertices, faces) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(mesh.vertices, float), np.asarray(mesh.faces, int)
 
 
-def check_arrays(name: str, vertices, faces) -> None:
+def check_arrays(name: str, vertices: ArrayLike, faces: ArrayLike) -> None:
     """Raise MeshError unless these are vertices (V, 3), all finite, and faces (F, 3) of them."""
     vertices, faces = np.asarray(vertices), np.asarray(faces)
     if vertices.ndim != 2 or vertices.shape[1:] != (3,) or len(vertices) < 4:
@@ -56,7 +58,7 @@ def check_arrays(name: str, vertices, faces) -> None:
         raise MeshError(f"{name}: a face names vertex {faces.max()}, but there are only {len(vertices)}.")
 
 
-def check_size(name: str, vertices, unit: str = "m", scale: float = 1.0, suffix: str = "") -> None:
+def check_size(name: str, vertices: ArrayLike, unit: str = "m", scale: float = 1.0, suffix: str = "") -> None:
     """Raise MeshError unless vertices (V, 3), in metres, can be those of a graspable object.
 
     They were read in `unit` times `scale` from a file that ends in `suffix`: the message says what would fit.
@@ -92,13 +94,13 @@ def _span(low: float, high: float) -> str:
     return f"{1000 * low:g} mm to {high:g} m"
 
 
-def volume(vertices, faces) -> float:
+def volume(vertices: ArrayLike, faces: np.ndarray) -> float:
     """Signed volume of a closed mesh, m3."""
     a, b, c = np.moveaxis(np.asarray(vertices, float)[faces], 1, 0)
     return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6.0)
 
 
-def mass_properties(pieces) -> tuple[float, np.ndarray, np.ndarray]:
+def mass_properties(pieces: Iterable[tuple[ArrayLike, ArrayLike | None]]) -> tuple[float, np.ndarray, np.ndarray]:
     """Volume (m3), centre of mass (3,) and inertia (3, 3) about it per kg, of a solid made of convex pieces.
 
     Overlaps of the pieces count twice; coacd's pieces do not overlap beyond their tolerance.
@@ -116,7 +118,7 @@ def mass_properties(pieces) -> tuple[float, np.ndarray, np.ndarray]:
     return float(total), center, inertia / total
 
 
-def solid_properties(vertices, faces) -> tuple[float, np.ndarray, np.ndarray]:
+def solid_properties(vertices: ArrayLike, faces: ArrayLike) -> tuple[float, np.ndarray, np.ndarray]:
     """What `mass_properties` gives, exactly, of the solid inside a closed mesh."""
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     return float(mesh.volume), mesh.center_mass, mesh.moment_inertia / mesh.volume

@@ -104,7 +104,8 @@ def _offsets(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
         np.add.at(total, faces[:, k], angles[:, k, None] * normals)
         np.add.at(weight, faces[:, k], angles[:, k])
     length = np.linalg.norm(total, axis=1)  # weight times the mean cosine between the faces' normals and their own mean
-    return total * (np.minimum(weight / (length + 1e-30), 2.0) / (length + 1e-30))[:, None]
+    offsets: np.ndarray = total * (np.minimum(weight / (length + 1e-30), 2.0) / (length + 1e-30))[:, None]
+    return offsets
 
 
 def _boundary_loops(faces: np.ndarray) -> list[np.ndarray]:

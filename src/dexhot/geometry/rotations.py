@@ -4,33 +4,35 @@ ROS and SciPy store quaternions as (x, y, z, w); `to_xyzw` and `from_xyzw` are t
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation, Slerp
 
 
-def to_xyzw(q):
+def to_xyzw(q: ArrayLike) -> np.ndarray:
     """(..., 4) wxyz -> (..., 4) xyzw."""
     return np.roll(np.asarray(q, float), -1, axis=-1)
 
 
-def from_xyzw(q):
+def from_xyzw(q: ArrayLike) -> np.ndarray:
     """(..., 4) xyzw -> (..., 4) wxyz."""
     return np.roll(np.asarray(q, float), 1, axis=-1)
 
 
-def quat_to_matrix(q):
+def quat_to_matrix(q: ArrayLike) -> np.ndarray:
     """(..., 4) wxyz -> (..., 3, 3)."""
     q = np.asarray(q, float)
-    return Rotation.from_quat(to_xyzw(q).reshape(-1, 4)).as_matrix().reshape(*q.shape[:-1], 3, 3)
+    matrix: np.ndarray = Rotation.from_quat(to_xyzw(q).reshape(-1, 4)).as_matrix().reshape(*q.shape[:-1], 3, 3)
+    return matrix
 
 
-def matrix_to_quat(R):
+def matrix_to_quat(R: ArrayLike) -> np.ndarray:
     """(..., 3, 3) -> (..., 4) wxyz with w >= 0."""
     R = np.asarray(R, float)
     q = from_xyzw(Rotation.from_matrix(R.reshape(-1, 3, 3)).as_quat())
     return np.where(q[:, :1] < 0, -q, q).reshape(*R.shape[:-2], 4)
 
 
-def quat_multiply(a, b):
+def quat_multiply(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """Hamilton product a * b, (..., 4) wxyz."""
     w1, x1, y1, z1 = np.moveaxis(np.asarray(a, float), -1, 0)
     w2, x2, y2, z2 = np.moveaxis(np.asarray(b, float), -1, 0)
@@ -45,52 +47,54 @@ def quat_multiply(a, b):
     )
 
 
-def quat_conjugate(q):
+def quat_conjugate(q: ArrayLike) -> np.ndarray:
     """(..., 4) wxyz -> its inverse (unit quaternions)."""
     return np.asarray(q, float) * (1.0, -1.0, -1.0, -1.0)
 
 
-def quat_rotate(q, v):
+def quat_rotate(q: ArrayLike, v: ArrayLike) -> np.ndarray:
     """Rotate vectors v (..., 3) by q (..., 4)."""
     q, v = np.asarray(q, float), np.asarray(v, float)
     t = 2.0 * np.cross(q[..., 1:], v)
     return v + q[..., :1] * t + np.cross(q[..., 1:], t)
 
 
-def quat_angle(a, b):
+def quat_angle(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """Geodesic angle between a and b in [0, pi], rad. Well conditioned near 0 and pi."""
     d = quat_multiply(quat_conjugate(a), b)
-    return 2.0 * np.arctan2(np.linalg.norm(d[..., 1:], axis=-1), np.abs(d[..., 0]))
+    angle: np.ndarray = 2.0 * np.arctan2(np.linalg.norm(d[..., 1:], axis=-1), np.abs(d[..., 0]))
+    return angle
 
 
-def quat_to_rotvec(q):
+def quat_to_rotvec(q: ArrayLike) -> np.ndarray:
     """(..., 4) wxyz -> (..., 3) rotation vector, rad."""
     q = np.asarray(q, float)
-    return Rotation.from_quat(to_xyzw(q).reshape(-1, 4)).as_rotvec().reshape(*q.shape[:-1], 3)
+    rotvec: np.ndarray = Rotation.from_quat(to_xyzw(q).reshape(-1, 4)).as_rotvec().reshape(*q.shape[:-1], 3)
+    return rotvec
 
 
-def rotvec_to_quat(v):
+def rotvec_to_quat(v: ArrayLike) -> np.ndarray:
     """(..., 3) rotation vector, rad -> (..., 4) wxyz."""
     v = np.asarray(v, float)
     return from_xyzw(Rotation.from_rotvec(v.reshape(-1, 3)).as_quat()).reshape(*v.shape[:-1], 4)
 
 
-def quat_to_xyz_angles(q):
+def quat_to_xyz_angles(q: ArrayLike) -> np.ndarray:
     """(T, 4) wxyz -> (T, 3) intrinsic XYZ angles (R = Rx Ry Rz), rad, unwrapped along T."""
     return np.unwrap(Rotation.from_quat(to_xyzw(q)).as_euler("XYZ"), axis=0)
 
 
-def xyz_angles_to_quat(angles):
+def xyz_angles_to_quat(angles: ArrayLike) -> np.ndarray:
     """(..., 3) intrinsic XYZ angles -> (..., 4) wxyz."""
     angles = np.asarray(angles, float)
     return from_xyzw(Rotation.from_euler("XYZ", angles.reshape(-1, 3)).as_quat()).reshape(*angles.shape[:-1], 4)
 
 
-def slerp(times, q, new_times):
+def slerp(times: ArrayLike, q: ArrayLike, new_times: ArrayLike) -> np.ndarray:
     """Interpolate wxyz quaternions q (T, 4), stamped `times` (T,), at `new_times` (N,) -> (N, 4)."""
     return from_xyzw(Slerp(times, Rotation.from_quat(to_xyzw(q)))(new_times).as_quat())
 
 
-def mean_quat(q):
+def mean_quat(q: ArrayLike) -> np.ndarray:
     """Chordal mean of q (T, 4) wxyz -> (4,)."""
     return from_xyzw(Rotation.from_quat(to_xyzw(q)).mean().as_quat())

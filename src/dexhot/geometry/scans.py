@@ -1,4 +1,4 @@
-"""A scan made ready to be an object: specks dropped, openings capped or left, a wall given; with all that was done."""
+"""A scan turned into the mesh of an object: specks dropped, openings capped or left, a wall added, each noted."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any

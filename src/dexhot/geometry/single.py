@@ -4,12 +4,16 @@ overhead.
 Quaternions are (w, x, y, z) sequences of four floats and tuples on return; vectors are (3,).
 """
 
+from collections.abc import Sequence
 from math import asin, atan2, cos, sin, sqrt
 
 import numpy as np
 
+Quaternion = tuple[float, float, float, float]  # w x y z, what these functions return
+Floats = Sequence[float] | np.ndarray  # what they take: a quaternion or a vector
 
-def multiply(a, b):
+
+def multiply(a: Floats, b: Floats) -> Quaternion:
     """Hamilton product a * b."""
     aw, ax, ay, az = a
     bw, bx, by, bz = b
@@ -21,12 +25,12 @@ def multiply(a, b):
     )
 
 
-def conjugate(q):
+def conjugate(q: Floats) -> Quaternion:
     """The inverse of a unit quaternion."""
     return (q[0], -q[1], -q[2], -q[3])
 
 
-def exp(v):
+def exp(v: Floats) -> Quaternion:
     """Rotation vector (3,), rad -> quaternion."""
     x, y, z = v
     angle = sqrt(x * x + y * y + z * z)
@@ -34,7 +38,7 @@ def exp(v):
     return (cos(0.5 * angle), s * x, s * y, s * z)
 
 
-def log(q):
+def log(q: Floats) -> np.ndarray:
     """Quaternion -> rotation vector (3,), rad, of the shorter way round."""
     w, x, y, z = q if q[0] >= 0 else (-q[0], -q[1], -q[2], -q[3])
     n = sqrt(x * x + y * y + z * z)
@@ -42,14 +46,14 @@ def log(q):
     return np.array([k * x, k * y, k * z])
 
 
-def normalise(q):
+def normalise(q: Floats) -> Quaternion:
     """Quaternion of unit norm."""
     w, x, y, z = q
     n = 1.0 / sqrt(w * w + x * x + y * y + z * z)
     return (w * n, x * n, y * n, z * n)
 
 
-def matrix(q):
+def matrix(q: Floats) -> np.ndarray:
     """Quaternion -> rotation matrix (3, 3)."""
     w, x, y, z = q
     return np.array(
@@ -61,13 +65,13 @@ def matrix(q):
     )
 
 
-def rotate(q, v):
+def rotate(q: Floats, v: Floats) -> np.ndarray:
     """Rotate v (3,) by q -> (3,)."""
     _, x, y, z = multiply(multiply(q, (0.0, v[0], v[1], v[2])), conjugate(q))
     return np.array([x, y, z])
 
 
-def from_xyz_angles(angles):
+def from_xyz_angles(angles: Floats) -> Quaternion:
     """Intrinsic XYZ angles (3,), rad (R = Rx Ry Rz) -> quaternion."""
     x, y, z = angles
     rx = (cos(0.5 * x), sin(0.5 * x), 0.0, 0.0)
@@ -76,7 +80,7 @@ def from_xyz_angles(angles):
     return multiply(multiply(rx, ry), rz)
 
 
-def to_xyz_angles(q, near=(0.0, 0.0, 0.0)):
+def to_xyz_angles(q: Floats, near: Floats = (0.0, 0.0, 0.0)) -> np.ndarray:
     """Quaternion -> intrinsic XYZ angles (3,), rad, each turned by whole turns to lie within pi of `near`."""
     w, x, y, z = q
     sin_y = max(-1.0, min(1.0, 2 * (x * z + w * y)))
@@ -86,7 +90,7 @@ def to_xyz_angles(q, near=(0.0, 0.0, 0.0)):
     return angles - 2 * np.pi * np.round((angles - near) / (2 * np.pi))
 
 
-def rotation_error(wanted, actual):
+def rotation_error(wanted: np.ndarray, actual: np.ndarray) -> np.ndarray:
     """(3,) rotation vector in the world that turns `actual` into `wanted` (3, 3), rad."""
     R = wanted @ actual.T
     sine = 0.5 * np.array([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]])

@@ -1,4 +1,4 @@
-"""The cache's objects, by name: a folder each, objects/<collection>/<name>/, with object.json beside mesh.npz."""
+"""The object library in the cache: a folder each, objects/<collection>/<name>/, with object.json beside mesh.npz."""
 
 import json
 import zipfile
@@ -49,7 +49,7 @@ def save_object(asset: ObjectAsset, picture: np.ndarray | None = None) -> Path:
         text = written.enter_context(replacing(folder / "object.json"))
         text.write_text(json.dumps(header, indent=1))
         with open(written.enter_context(replacing(folder / "mesh.npz")), "wb") as stream:
-            np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+            np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # as in data/files.py
     return folder
 
 
@@ -119,7 +119,7 @@ def _read_header(name: str) -> dict[str, Any]:
         )
         raise NotFoundError("object", name, list_objects(), hint)
     try:
-        header = json.loads(path.read_text())
+        header: dict[str, Any] = json.loads(path.read_text())
         if header["schema"] != SCHEMA or header["version"] > VERSION:
             raise ValueError(
                 f"{header['schema']} version {header['version']}, this dexhot reads {SCHEMA} up to {VERSION}"

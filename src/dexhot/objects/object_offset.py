@@ -1,4 +1,4 @@
-"""How far an observed object is from where a reference has it, as the hand must care: up to the object's symmetry."""
+"""Offset of an observed object from its pose in the reference, up to the object's symmetry."""
 
 import numpy as np
 

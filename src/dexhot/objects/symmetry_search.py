@@ -1,9 +1,10 @@
-"""Which rotations leave a shape as it is: tested on its surface, about its likely axes."""
+"""Finds the rotations that leave a shape as it is: candidates about its likely axes, tested on its surface."""
 
 from typing import NamedTuple
 
 import numpy as np
 import trimesh
+from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
 
 from dexhot.geometry.rotations import quat_angle, quat_multiply, quat_rotate, rotvec_to_quat
@@ -24,7 +25,7 @@ class RotationSymmetry(NamedTuple):
     center: np.ndarray  # (3,)
 
 
-def find_symmetry(vertices, faces) -> RotationSymmetry:
+def find_symmetry(vertices: ArrayLike, faces: ArrayLike) -> RotationSymmetry:
     """Proper rotations about the surface's centroid that map the surface onto itself within TOLERANCES.
 
     Candidate axes are the principal axes of the surface, the normals of its largest flat sides, and, where two or three
@@ -53,7 +54,7 @@ def find_symmetry(vertices, faces) -> RotationSymmetry:
 class _SurfaceTest:
     """Distance between a surface and its rotated self, on points sampled with a fixed seed."""
 
-    def __init__(self, vertices, faces, points: int = 500, target: int = 20000):
+    def __init__(self, vertices: ArrayLike, faces: ArrayLike, points: int = 500, target: int = 20000):
         mesh = trimesh.Trimesh(vertices, faces, process=False)
         dense, face = trimesh.sample.sample_surface(mesh, target, seed=0)
         self.center, self.moments = _surface_moments(mesh)
@@ -65,17 +66,18 @@ class _SurfaceTest:
         gap = self._distances(np.array([1.0, 0, 0, 0]))  # of the samples: the surface unturned is this far off too
         self.limits = np.array(list(TOLERANCES.values())) * self.radius + gap
 
-    def passes(self, quat) -> bool:
+    def passes(self, quat: np.ndarray) -> bool:
         """Whether the turned surface is the surface."""
         return bool((self._distances(quat) < self.limits).all())
 
-    def passes_all(self, axis, angles) -> bool:
+    def passes_all(self, axis: np.ndarray, angles: np.ndarray) -> bool:
         return all(self.passes(rotvec_to_quat(axis * angle)) for angle in angles)
 
-    def _distances(self, quat) -> np.ndarray:
+    def _distances(self, quat: np.ndarray) -> np.ndarray:
         """What the shares of TOLERANCES of the turned points are within, m."""
         distance, _ = self.tree.query(quat_rotate(quat, self.points))
-        return np.quantile(distance, list(TOLERANCES))
+        within: np.ndarray = np.quantile(distance, list(TOLERANCES))
+        return within
 
 
 def _surface_moments(mesh: trimesh.Trimesh) -> tuple[np.ndarray, np.ndarray]:

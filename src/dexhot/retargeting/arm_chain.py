@@ -1,6 +1,7 @@
 """The arm's kinematics for many configurations at once: what the search for a reachable placement needs."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dexhot.geometry.poses import pose_to_matrix
 from dexhot.robots.arm import FR3_HOME, FR3_JOINTS, arm_hand_spec
@@ -21,7 +22,7 @@ class ArmChain:
         palm = model.body("palm").id
         self.palm = pose_to_matrix(np.r_[model.body_pos[palm], model.body_quat[palm]])  # link7_T_palm
 
-    def forward(self, q):
+    def forward(self, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(N, 7) -> base_T_palm (N, 4, 4) and its Jacobian (N, 6, 7): linear over angular velocity, base frame."""
         T = np.broadcast_to(np.eye(4), (len(q), 4, 4))
         origins, axes = [], []
@@ -35,7 +36,9 @@ class ArmChain:
         linear = np.cross(axis, T[:, :3, 3:] - origin, axis=1)
         return T, np.concatenate([linear, axis], axis=1)
 
-    def solve(self, wanted, start=FR3_HOME, iterations: int = 40):
+    def solve(
+        self, wanted: np.ndarray, start: ArrayLike = FR3_HOME, iterations: int = 40
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Damped least squares towards base_T_palm (N, 4, 4), within limits.
 
         Returns q (N, 7), position errors (N,) m and rotation errors (N,) rad.
@@ -49,11 +52,12 @@ class ArmChain:
         error, _ = self._error(q, wanted)
         return q, np.linalg.norm(error[:, :3], axis=1), np.linalg.norm(error[:, 3:], axis=1)
 
-    def margin(self, q):
+    def margin(self, q: np.ndarray) -> np.ndarray:
         """(N,) how far the nearest joint limit is, rad."""
-        return np.minimum(q - self.lower, self.upper - q).min(axis=1)
+        margin: np.ndarray = np.minimum(q - self.lower, self.upper - q).min(axis=1)
+        return margin
 
-    def _error(self, q, wanted):
+    def _error(self, q: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(N, 6) what is left to move and turn, and the Jacobian."""
         T, J = self.forward(q)
         R = wanted[:, :3, :3] @ T[:, :3, :3].transpose(0, 2, 1)
@@ -64,7 +68,7 @@ class ArmChain:
         return np.concatenate([wanted[:, :3, 3] - T[:, :3, 3], turn], axis=1), J
 
 
-def _turn(axis, angle):
+def _turn(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
     """Rotation by angles (N,) about one axis (3,) -> (N, 4, 4)."""
     x, y, z = axis
     K = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])

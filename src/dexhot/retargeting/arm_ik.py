@@ -3,6 +3,7 @@
 import mink
 import mujoco
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dexhot.data.types import RATE
 from dexhot.errors import DexhotError
@@ -22,7 +23,7 @@ class ArmIK:
     The redundant elbow is drawn gently to `home`, so that a motion there and back ends where it began.
     """
 
-    def __init__(self, hand: RobotHand, dt: float = 1.0 / RATE, home=FR3_HOME):
+    def __init__(self, hand: RobotHand, dt: float = 1.0 / RATE, home: ArrayLike = FR3_HOME):
         spec = fr3_spec()
         link = spec.site(FLANGE_SITE).parent
         flange = spec.site(FLANGE_SITE)
@@ -44,7 +45,7 @@ class ArmIK:
         velocities = dict(zip(FR3_JOINTS, self.velocity))
         self._limits = [mink.ConfigurationLimit(self.model), mink.VelocityLimit(self.model, velocities)]
 
-    def solve(self, world_T_palm, q_previous):
+    def solve(self, world_T_palm: ArrayLike, q_previous: np.ndarray) -> tuple[np.ndarray, float, float]:
         """One control step from q_previous (7,) towards world_T_palm (7,).
 
         Returns q (7,), the position error that is left in m and the rotation error in rad. Raises DexhotError when an
@@ -63,7 +64,7 @@ class ArmIK:
         position, rotation = self.error(world_T_palm)
         return q, position, rotation
 
-    def error(self, world_T_palm) -> tuple[float, float]:
+    def error(self, world_T_palm: np.ndarray) -> tuple[float, float]:
         """How far the last configuration is from a palm pose: m, rad."""
         data, site = self._configuration.data, self.model.site("palm").id
         turn = rotation_error(pose_to_matrix(world_T_palm)[:3, :3], data.site_xmat[site].reshape(3, 3))
@@ -73,9 +74,9 @@ class ArmIK:
         """Whether a link of the last configuration, from the second on, is in the table's plane z = 0."""
         data = self._configuration.data
         mujoco.mj_collision(self.model, data)
-        return data.ncon > 0
+        return bool(data.ncon > 0)
 
-    def reach(self, world_T_palm, q_start, steps: int = 120):
+    def reach(self, world_T_palm: ArrayLike, q_start: ArrayLike, steps: int = 120) -> tuple[np.ndarray, float, float]:
         """Many steps towards one pose: for a start that need not be continuous. Returns as `solve`."""
         q, position, rotation = np.asarray(q_start, float), np.inf, np.inf
         for _ in range(steps):

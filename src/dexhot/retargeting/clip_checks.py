@@ -181,7 +181,8 @@ def _unit(length: float, valid: tuple[float, float]) -> str | None:
 def _axis_angle(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
     """(T,) rad between one axis of two orientations (T, 4)."""
     x, y = (quat_rotate(q, np.eye(3)[axis]) for q in (a, b))
-    return np.arctan2(np.linalg.norm(np.cross(x, y), axis=-1), (x * y).sum(-1))
+    angle: np.ndarray = np.arctan2(np.linalg.norm(np.cross(x, y), axis=-1), (x * y).sum(-1))
+    return angle
 
 
 def _cause(given: np.ndarray, expected: np.ndarray) -> str:

@@ -42,9 +42,15 @@ class ClipProblem:
     step: float = 0.3  # largest change of a joint in one iteration, rad or m
 
 
-def solve_clip(model: HandModel, problem: ClipProblem, start, iterations: int = 20, progress: Callable | None = None):
+def solve_clip(
+    model: HandModel,
+    problem: ClipProblem,
+    start: np.ndarray,
+    iterations: int = 20,
+    progress: Callable[[int, int], object] | None = None,
+) -> np.ndarray:
     """Hand motion (T, 6+n) from `start` (T, 6+n). Stops when no joint moves by more than 1e-4."""
-    q = np.clip(start, model.lower, model.upper)
+    q: np.ndarray = np.clip(start, model.lower, model.upper)
     smooth = _smoothness(len(q), problem)
     damping = np.full(len(q), 1e-4)
     previous = np.full(len(q), np.inf)
@@ -66,13 +72,21 @@ def solve_clip(model: HandModel, problem: ClipProblem, start, iterations: int = 
     return q
 
 
-def _step(model: HandModel, problem: ClipProblem, q, H, g, smooth, gaps: "_GapRows"):
+def _step(
+    model: HandModel,
+    problem: ClipProblem,
+    q: np.ndarray,
+    H: np.ndarray,
+    g: np.ndarray,
+    smooth: list[np.ndarray],
+    gaps: "_GapRows",
+) -> np.ndarray:
     """(T, n) the step; gaps that would close by it count from the start, or the solution would bounce off them."""
     active = gaps.distance < gaps.wanted
     for _ in range(3):
         H_all, g_all = gaps.add_to(H, g, active, problem.gap_weight)
         at_limit = ((q <= model.lower) & (g_all > 0)) | ((q >= model.upper) & (g_all < 0))
-        step = np.clip(_solve(H_all, smooth, -g_all, at_limit), -problem.step, problem.step)
+        step: np.ndarray = np.clip(_solve(H_all, smooth, -g_all, at_limit), -problem.step, problem.step)
         predicted = gaps.distance + np.einsum("cn,cn->c", gaps.jacobian, step[gaps.frame])
         closing = (predicted < gaps.wanted) & ~active
         if not closing.any():
@@ -90,7 +104,7 @@ class _GapRows:
     wanted: np.ndarray  # (C,) m
     jacobian: np.ndarray  # (C, n)
 
-    def add_to(self, H, g, active, weight: float):
+    def add_to(self, H: np.ndarray, g: np.ndarray, active: np.ndarray, weight: float) -> tuple[np.ndarray, np.ndarray]:
         H, g = H.copy(), g.copy()
         rows = np.flatnonzero(active)
         J, missing = weight * self.jacobian[rows], weight * (self.wanted - self.distance)[rows]
@@ -102,7 +116,9 @@ class _GapRows:
         return H, g
 
 
-def _linearise(model: HandModel, problem: ClipProblem, q):
+def _linearise(
+    model: HandModel, problem: ClipProblem, q: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, _GapRows]:
     """Block diagonal H (T, n, n) and gradient (T, n) of every term but smoothness and gaps, cost (T,) of all, gaps."""
     T, n = q.shape
     H, g, cost = np.empty((T, n, n)), np.empty((T, n)), np.empty(T)
@@ -134,7 +150,7 @@ def _linearise(model: HandModel, problem: ClipProblem, q):
     return H, g, cost, _GapRows(*rows)
 
 
-def _smoothness(T: int, problem: ClipProblem):
+def _smoothness(T: int, problem: ClipProblem) -> list[np.ndarray]:
     """D^T D of the first and second differences as diagonals: [(T,) main, (T-1,) next, (T-2,) after that] per joint."""
     v, a = problem.velocity_weight**2, problem.acceleration_weight**2
     first, second = np.diff(np.eye(T), axis=0), np.diff(np.eye(T), n=2, axis=0)
@@ -142,15 +158,15 @@ def _smoothness(T: int, problem: ClipProblem):
     return [np.diagonal(V, k)[:, None] * v + np.diagonal(A, k)[:, None] * a for k in range(3)]
 
 
-def _smoothness_gradient(smooth, q):
-    g = smooth[0] * q
+def _smoothness_gradient(smooth: list[np.ndarray], q: np.ndarray) -> np.ndarray:
+    g: np.ndarray = smooth[0] * q
     for k in (1, 2):
         g[:-k] += smooth[k] * q[k:]
         g[k:] += smooth[k] * q[:-k]
     return g
 
 
-def _solve(H, smooth, b, held):
+def _solve(H: np.ndarray, smooth: list[np.ndarray], b: np.ndarray, held: np.ndarray) -> np.ndarray:
     """Solve (H + smoothness) x = b with x = 0 where `held`, as one banded positive definite system."""
     T, n, _ = H.shape
     free = ~held
@@ -162,4 +178,5 @@ def _solve(H, smooth, b, held):
         band[offset][:, columns] = H[:, columns + offset, columns]
     for k in (1, 2):
         band[k * n, : T - k] = smooth[k] * free[k:] * free[:-k]
-    return solveh_banded(band.reshape(2 * n + 1, T * n), (b * free).ravel(), lower=True).reshape(T, n)
+    x: np.ndarray = solveh_banded(band.reshape(2 * n + 1, T * n), (b * free).ravel(), lower=True).reshape(T, n)
+    return x

@@ -45,12 +45,13 @@ class ContactPlan:
     grasp_end: int
 
 
-def motion_interval(object_pose, moved: float = 0.004) -> tuple[int, int]:
+def motion_interval(object_pose: np.ndarray, moved: float = 0.004) -> tuple[int, int]:
     """First and last frame in which the object (T, 7) moves: away from its first pose, and until it is back at rest."""
 
-    def travel(origin):
+    def travel(origin: np.ndarray) -> np.ndarray:
         turned = 0.05 * quat_angle(object_pose[:, 3:], origin[3:])
-        return np.linalg.norm(object_pose[:, :3] - origin[:3], axis=1) + turned
+        way: np.ndarray = np.linalg.norm(object_pose[:, :3] - origin[:3], axis=1) + turned
+        return way
 
     last = len(object_pose) - 1
     away, before = travel(object_pose[0]) > moved, travel(object_pose[-1]) > moved
@@ -60,7 +61,9 @@ def motion_interval(object_pose, moved: float = 0.004) -> tuple[int, int]:
     return start, max(start, end)
 
 
-def measured_contacts(measured, thumb: int, held: slice, solid: ConvexUnion, options: ContactOptions):
+def measured_contacts(
+    measured: np.ndarray, thumb: int, held: slice, solid: ConvexUnion, options: ContactOptions
+) -> tuple[np.ndarray, np.ndarray]:
     """Measured tips (T, k, 3) in the mesh frame -> where they hold the object (k, 3), and how surely (k,) in [0, 1].
 
     The median over the frames in which the object moves: single frames carry the motion capture's noise.
@@ -73,10 +76,10 @@ def measured_contacts(measured, thumb: int, held: slice, solid: ConvexUnion, opt
 
 
 def plan_contacts(
-    measured,
+    measured: np.ndarray,
     grasp: Grasp,
     interval: tuple[int, int],
-    object_pose,
+    object_pose: np.ndarray,
     solid: ConvexUnion,
     radius: float,
     table: float,
@@ -105,12 +108,12 @@ def plan_contacts(
     return ContactPlan(tips, force, held[:, None] * grasp.weight, touching, closed, start, end)
 
 
-def in_mesh_frame(object_pose, points):
+def in_mesh_frame(object_pose: np.ndarray, points: np.ndarray) -> np.ndarray:
     """World points (T, k, 3) beside object poses (T, 7) -> the same in the mesh frame."""
     return transform(inverse(object_pose)[:, None], points)
 
 
-def _push_out(tips, solid: ConvexUnion, radius):
+def _push_out(tips: np.ndarray, solid: ConvexUnion, radius: np.ndarray) -> np.ndarray:
     """Move tips (T, k, 3) nearer to the object than `radius` (k,) outward until they are not."""
     for _ in range(6):
         distance, normal = solid.distance(tips)

@@ -9,6 +9,7 @@ retarget:
   link_weight: 0.1              # of the links, beside 1 for the tips
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,10 +30,11 @@ class Correspondence:
     keypoints: np.ndarray  # (m,) human keypoint of each link
     link_weight: float
 
-    def tips(self, keypoints):
+    def tips(self, keypoints: np.ndarray) -> np.ndarray:
         """Human keypoints (..., 21, 3) -> where the robot's tips belong (..., k, 3)."""
         near, far = keypoints[..., self.bones[:, 0], :], keypoints[..., self.bones[:, 1], :]
-        return near + self.along[:, None] * (far - near)
+        tips: np.ndarray = near + self.along[:, None] * (far - near)
+        return tips
 
 
 def correspondence(hand: RobotHand) -> Correspondence:
@@ -62,7 +64,7 @@ def correspondence(hand: RobotHand) -> Correspondence:
     )
 
 
-def _check(hand: RobotHand, entry: str, names, valid) -> None:
+def _check(hand: RobotHand, entry: str, names: Iterable[str], valid: Iterable[str]) -> None:
     wrong = [name for name in names if name not in valid]
     if wrong:
         raise FileFormatError(f"hand {hand.name}: retarget.{entry} names {wrong}; valid: {', '.join(valid)}.")

@@ -5,7 +5,7 @@ surface, and the surface's outward direction there. Measured fingertips are off 
 on an edge or on a slope that pushes the object away; so contacts are searched for on the level set around each of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -54,7 +54,7 @@ class GraspSpace:
     allowed: Callable[[np.ndarray], np.ndarray]  # (N, 3) -> (N,) bool: a tip's centre may be there
     options: GraspOptions = field(default_factory=GraspOptions)
 
-    def contacts_near(self, x):
+    def contacts_near(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Centres (C, 3) around x (3,) whose sphere touches the solid, and the outward directions (C, 3) there."""
         o = self.options
         steps = np.arange(-o.search, o.search + 1e-9, o.grid)
@@ -70,12 +70,12 @@ class GraspSpace:
         return points[keep], normal[keep]
 
 
-def choose_grasps(space: GraspSpace, measured, weight) -> list[Grasp]:
+def choose_grasps(space: GraspSpace, measured: np.ndarray, weight: np.ndarray) -> list[Grasp]:
     """Grasps near measured tip centres (k, 3), the cheapest first. weight (k,): how sure it is that a tip touches."""
     candidates = [space.contacts_near(x) for x in measured]
     weight = np.where([len(c[0]) > 0 for c in candidates], weight, 0.0)
     rng = np.random.default_rng(0)
-    grasps: dict[tuple, Grasp] = {}
+    grasps: dict[tuple[int, ...], Grasp] = {}
     for used in _finger_choices(weight, space.thumb):
         choice = _Choice(space, measured, weight * used, candidates)
         for start in range(space.options.starts):
@@ -88,7 +88,7 @@ def choose_grasps(space: GraspSpace, measured, weight) -> list[Grasp]:
     return sorted(grasps.values(), key=lambda grasp: grasp.cost)
 
 
-def _finger_choices(weight, thumb: int):
+def _finger_choices(weight: np.ndarray, thumb: int) -> Iterator[np.ndarray]:
     """(k,) bool each: the thumb with every non-empty choice of the fingers that may touch."""
     fingers = [i for i in np.flatnonzero(weight > 0.2) if i != thumb]
     for chosen in product((True, False), repeat=len(fingers)):
@@ -102,10 +102,16 @@ def _finger_choices(weight, thumb: int):
 class _Choice:
     """Of each tip's candidates one: tips measured at (k, 3) that take part by weight (k,)."""
 
-    def __init__(self, space: GraspSpace, measured, weight, candidates):
+    def __init__(
+        self,
+        space: GraspSpace,
+        measured: np.ndarray,
+        weight: np.ndarray,
+        candidates: list[tuple[np.ndarray, np.ndarray]],
+    ):
         self.space, self.measured, self.weight, self.candidates = space, measured, weight, candidates
 
-    def descend(self, start):
+    def descend(self, start: np.ndarray) -> np.ndarray:
         """(k,) the candidates that are best for each tip in turn, until none changes; -1 for a tip without any."""
         centre = np.array(start, float)
         chosen = np.full(len(start), -1)
@@ -122,11 +128,13 @@ class _Choice:
                 break
         return chosen
 
-    def tip_cost(self, k: int, near, points, normals, centre, chosen):
+    def tip_cost(
+        self, k: int, near: np.ndarray, points: np.ndarray, normals: np.ndarray, centre: np.ndarray, chosen: np.ndarray
+    ) -> np.ndarray:
         """(C,) cost of each of `points` for tip k, wanted at `near`, while the other tips stay at `centre` (k, 3)."""
         o, weight, thumb = self.space.options, self.weight, self.space.thumb
         others = [i for i in range(len(centre)) if i != k]
-        cost = ((points - near) ** 2).sum(1) / o.displacement**2
+        cost: np.ndarray = ((points - near) ** 2).sum(1) / o.displacement**2
         if k == thumb:
             middle = (weight[others, None] * centre[others]).sum(0) / max(weight[others].sum(), 1e-6)
             cost = cost + o.alignment * _misaligned(normals, points - middle)
@@ -142,7 +150,7 @@ class _Choice:
                     cost = cost + o.crowding * (1.0 - gap).clip(0) ** 2
         return cost
 
-    def grasp(self, chosen) -> Grasp:
+    def grasp(self, chosen: np.ndarray) -> Grasp:
         """The grasp of these candidates; its cost leaves out how far they are from the measured tips."""
         touching = chosen >= 0
         centre, normal = self.measured.copy(), np.zeros_like(self.measured)
@@ -156,13 +164,16 @@ class _Choice:
         return Grasp(centre, normal, weight, force, float(cost))
 
 
-def _misaligned(normals, directions):
+def _misaligned(normals: np.ndarray, directions: np.ndarray) -> np.ndarray:
     """1 - cos of the angle between unit normals and directions."""
     length = np.linalg.norm(directions, axis=-1)
-    return 1.0 - (normals * directions).sum(-1) / np.maximum(length, 1e-9)
+    misalignment: np.ndarray = 1.0 - (normals * directions).sum(-1) / np.maximum(length, 1e-9)
+    return misalignment
 
 
-def balanced_forces(centre, normal, weight, thumb: int, friction: float):
+def balanced_forces(
+    centre: np.ndarray, normal: np.ndarray, weight: np.ndarray, thumb: int, friction: float
+) -> tuple[np.ndarray, float]:
     """Forces (k, 3) within the friction cones that cancel, with a thumb's normal force of 1; and what cannot cancel.
 
     The second value is the norm of the net force and of the net torque over 30 mm: 0 for a grasp that can squeeze.

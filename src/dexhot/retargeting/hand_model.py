@@ -4,10 +4,12 @@ Only kinematics and collision are used. The object is a mocap body, so the degre
 those of coupled joints, which follow it: no Jacobian here knows of them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mujoco
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dexhot.data.types import WRIST_JOINTS
 from dexhot.objects.asset import ObjectAsset
@@ -33,7 +35,12 @@ class HandModel:
     """The hand vector's kinematics, for one hand, one base rotation and one object."""
 
     def __init__(
-        self, hand: RobotHand, links=(), base_quat=(1.0, 0, 0, 0), asset: ObjectAsset | None = None, table=None
+        self,
+        hand: RobotHand,
+        links: Sequence[str] = (),
+        base_quat: ArrayLike = (1.0, 0, 0, 0),
+        asset: ObjectAsset | None = None,
+        table: float | None = None,
     ):
         """Points: the hand's tip sites, then the origins of `links`. table: height in m, or None for no table."""
         spec = _spec(hand, links, base_quat, asset, table)
@@ -73,7 +80,7 @@ class HandModel:
                 spec.add_exclude(bodyname1=names[0], bodyname2=names[1])
         self.model = spec.compile()
 
-    def move(self, q, object_pose=None) -> None:
+    def move(self, q: ArrayLike, object_pose: np.ndarray | None = None) -> None:
         """Place the hand (6+n,) and the object (7,), if the model has one."""
         self.data.qpos[self.order] = q
         self._coupled.follow(self.data.qpos)
@@ -82,18 +89,19 @@ class HandModel:
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_comPos(self.model, self.data)
 
-    def points(self):
+    def points(self) -> np.ndarray:
         """(P, 3) world positions of the sites."""
-        return self.data.site_xpos[self.sites]
+        positions: np.ndarray = self.data.site_xpos[self.sites]
+        return positions
 
-    def point_jacobian(self):
+    def point_jacobian(self) -> np.ndarray:
         """(P, 3, 6+n) of the sites."""
         jacobian = np.empty((len(self.sites), 3, self.model.nv))
         for row, site in zip(jacobian, self.sites):
             mujoco.mj_jacSite(self.model, self.data, row, None, site)
         return self._of_hand_vector(jacobian)
 
-    def skeleton(self):
+    def skeleton(self) -> np.ndarray:
         """(L, 2, 3) lines from each link's origin to its parent's, and to the fingertips."""
         data, model = self.data, self.model
         links = [b for b in range(self.palm + 1, model.nbody) if model.body_parentid[b] >= self.palm]
@@ -101,17 +109,18 @@ class HandModel:
         tips = [(data.xpos[model.site_bodyid[s]], data.site_xpos[s]) for s in self.sites[: self.tips]]
         return np.array(lines + tips)
 
-    def palm_rotation(self):
+    def palm_rotation(self) -> np.ndarray:
         """(3, 3) world_R_palm."""
-        return self.data.xmat[self.palm].reshape(3, 3)
+        rotation: np.ndarray = self.data.xmat[self.palm].reshape(3, 3)
+        return rotation
 
-    def palm_rotation_jacobian(self):
+    def palm_rotation_jacobian(self) -> np.ndarray:
         """(3, 6+n): world angular velocity of the palm per joint velocity."""
         jacobian = np.empty((3, self.model.nv))
         mujoco.mj_jacBody(self.model, self.data, None, jacobian, self.palm)
         return self._of_hand_vector(jacobian)
 
-    def _of_hand_vector(self, jacobian):
+    def _of_hand_vector(self, jacobian: np.ndarray) -> np.ndarray:
         """(..., nv) -> (..., 6+n)."""
         return self._coupled.reduce(jacobian, self.data.qpos)[..., self.order]
 
@@ -135,7 +144,9 @@ class HandModel:
         )
 
 
-def _spec(hand: RobotHand, links, base_quat, asset: ObjectAsset | None, table: float | None) -> mujoco.MjSpec:
+def _spec(
+    hand: RobotHand, links: Sequence[str], base_quat: ArrayLike, asset: ObjectAsset | None, table: float | None
+) -> mujoco.MjSpec:
     spec = mujoco.MjSpec()
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MULTICCD
     position = spec.worldbody.add_body(name="wrist_position")

@@ -1,6 +1,7 @@
 """A picture of a Reference beside the demonstration: human keypoints, wrist and palm frames, robot fingers, object."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -59,7 +60,7 @@ def draw(
     return path
 
 
-def _draw_moment(axes, human, R_wrist, model: HandModel, palm) -> None:
+def _draw_moment(axes: Any, human: np.ndarray, R_wrist: np.ndarray, model: HandModel, palm: np.ndarray) -> None:
     axes.add_collection3d(
         Line3DCollection([human[list(bone)] for bone in (*BONES, *KNUCKLES)], colors=HUMAN, linewidths=1.5)
     )
@@ -72,7 +73,7 @@ def _draw_moment(axes, human, R_wrist, model: HandModel, palm) -> None:
             axes.plot(*np.stack([origin, origin + AXIS * axis]).T, color=color, linewidth=width)
 
 
-def _frame_view(axes, points) -> None:
+def _frame_view(axes: Any, points: np.ndarray) -> None:
     center, half = 0.5 * (points.max(0) + points.min(0)), 0.55 * np.ptp(points, axis=0).max()
     axes.set(xlim=center[0] + [-half, half], ylim=center[1] + [-half, half], zlim=center[2] + [-half, half])
     axes.set_box_aspect((1, 1, 1))
@@ -83,7 +84,7 @@ def _frame_view(axes, points) -> None:
     axes.view_init(elev=18, azim=-60)
 
 
-def _legend() -> list:
+def _legend() -> list[Any]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

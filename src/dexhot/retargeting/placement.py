@@ -8,6 +8,7 @@ that reach every frame the one is taken that asks the joints for the least accel
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dexhot.data.types import RATE, Reference
 from dexhot.errors import UnreachableError
@@ -53,7 +54,7 @@ class ArmMotion:
         return float(np.sqrt((acceleration**2).sum() / len(self.q)))
 
 
-def moved(reference: Reference, world_T_old) -> Reference:
+def moved(reference: Reference, world_T_old: ArrayLike) -> Reference:
     """The reference in other coordinates; world_T_old (7,) may turn about the vertical and shift."""
     T = np.asarray(world_T_old, float)
     q, target = reference.q.copy(), reference.target.copy()
@@ -69,7 +70,7 @@ def moved(reference: Reference, world_T_old) -> Reference:
     )
 
 
-def follow(reference: Reference, ik: ArmIK, start=FR3_HOME) -> ArmMotion:
+def follow(reference: Reference, ik: ArmIK, start: ArrayLike = FR3_HOME) -> ArmMotion:
     """Follow the palm of a placed reference at 60 Hz, from the configuration that reaches its first frame."""
     poses = palm_poses(reference.base_quat, reference.q)
     q, _, _ = ik.reach(poses[0], start)
@@ -77,8 +78,8 @@ def follow(reference: Reference, ik: ArmIK, start=FR3_HOME) -> ArmMotion:
     for pose in poses:
         q, position, rotation = ik.solve(pose, q)
         rows.append((q, position, rotation, ik.touches_table()))
-    joints, position, rotation, touches = map(np.array, zip(*rows))
-    return ArmMotion(joints, position, rotation, touches)
+    joints, positions, rotations, touches = map(np.array, zip(*rows))
+    return ArmMotion(joints, positions, rotations, touches)
 
 
 def place(reference: Reference, hand: RobotHand | None = None) -> Reference:
@@ -119,7 +120,7 @@ def require_reach(reference: Reference) -> None:
         )
 
 
-def _candidates(reference: Reference, chain: ArmChain):
+def _candidates(reference: Reference, chain: ArmChain) -> np.ndarray:
     """(C, 7) world_T_demonstration, the most comfortable first."""
     poses = palm_poses(reference.base_quat, reference.q)
     frames = np.unique(np.linspace(0, len(poses) - 1, FRAMES).astype(int))

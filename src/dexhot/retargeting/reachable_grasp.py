@@ -20,7 +20,13 @@ REFINED = 3  # grasps around whose poses the search is repeated
 
 
 def find_grasp(
-    model: HandModel, problem: ClipProblem, frame: int, space: GraspSpace, measured, weight, held: float
+    model: HandModel,
+    problem: ClipProblem,
+    frame: int,
+    space: GraspSpace,
+    measured: np.ndarray,
+    weight: np.ndarray,
+    held: float,
 ) -> tuple[Grasp, np.ndarray]:
     """The best grasp for tips `measured` (k, 3) with `weight` (k,), and the hand vector (6+n,) on it in `frame`.
 
@@ -49,10 +55,10 @@ def pose_costs(
     problem: ClipProblem,
     frame: int,
     grasps: list[Grasp],
-    measured,
+    measured: np.ndarray,
     held: float,
     options: GraspOptions,
-):
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cost (N,) of each grasp with the hand posed on it, where its fingertips came to be (N, k, 3), its pose (N, 6+n).
 
     The grasp's own cost, how far its contacts are from the measured ones, tips that do not get there, overlaps.

@@ -8,7 +8,7 @@ from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import slerp
 
 
-def resample(trajectory: HandObjectTrajectory, side: str):
+def resample(trajectory: HandObjectTrajectory, side: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Keypoints (T, 21, 3), palm rotation (T, 4) and object pose (T, 7) at 60 Hz, from the first stamp on."""
     time, hand = trajectory.time, trajectory.hands[side]
     frames = int((time[-1] - time[0]) * RATE + 1e-3) + 1  # stamps in whole nanoseconds end a little before a frame

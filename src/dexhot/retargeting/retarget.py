@@ -1,5 +1,6 @@
 """A human demonstration -> a Reference for a robot hand: contacts planned, then the whole clip solved at once."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -62,7 +63,7 @@ def retarget(
     hand: RobotHand,
     obj: ObjectAsset | None,
     options: RetargetOptions | None = None,
-    progress=None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Reference:
     """The Reference of the robot's side of the trajectory, at 60 Hz, in the trajectory's coordinates.
 
@@ -119,7 +120,7 @@ def retarget(
     )
 
 
-def squeeze(model: HandModel, plan: ContactPlan, q, hand: RobotHand, stiffness: float):
+def squeeze(model: HandModel, plan: ContactPlan, q: np.ndarray, hand: RobotHand, stiffness: float) -> np.ndarray:
     """Position targets (T, 6+n): q, shifted so that servos of that stiffness press with `plan.force` (J^T f / k)."""
     target = q.copy()
     for t in np.flatnonzero(np.abs(plan.force).max((1, 2)) > 0):
@@ -127,10 +128,13 @@ def squeeze(model: HandModel, plan: ContactPlan, q, hand: RobotHand, stiffness: 
         torque = np.einsum("kij,ki->j", model.point_jacobian()[: model.tips], plan.force[t])[6:]
         # Scaled as a whole where a motor is too weak: forces clipped one by one would no longer balance.
         target[t, 6:] += torque * min(1.0, 0.9 / (np.abs(torque) / hand.effort).max()) / stiffness
-    return np.clip(target, model.lower, model.upper)
+    within: np.ndarray = np.clip(target, model.lower, model.upper)
+    return within
 
 
-def carried_palm(palm, object_pose, start: int, end: int, options: ContactOptions):
+def carried_palm(
+    palm: np.ndarray, object_pose: np.ndarray, start: int, end: int, options: ContactOptions
+) -> np.ndarray:
     """Palm rotations (T, 4) that turn with the object (T, 7) while it moves, at the mean of the measured angles.
 
     A person's fingers give way; position-controlled ones that shift on an object let it slip.
@@ -148,13 +152,13 @@ def _with_contacts(
     model: HandModel,
     problem: ClipProblem,
     hand: RobotHand,
-    base,
+    base: np.ndarray,
     solid: ConvexUnion,
     thumb: int,
-    interval,
-    clip,
-    options,
-):
+    interval: tuple[int, int],
+    clip: HandObjectTrajectory,
+    options: RetargetOptions,
+) -> tuple[ClipProblem, ContactPlan]:
     """The problem with a grasp chosen, its fingertip paths as goals and the hand carried with the object; the plan."""
     (start, end), object_pose, tips = interval, problem.object_pose, problem.goal[:, : model.tips]
     measured = in_mesh_frame(object_pose, tips)
@@ -163,8 +167,9 @@ def _with_contacts(
     rest = object_pose[[start, end] if set_down else [start]]
     lowest = clip.table_height + hand.tip_radius + options.contacts.clearance
 
-    def allowed(points):
-        return transform(rest[:, None], points)[..., 2].min(0) > lowest
+    def allowed(points: np.ndarray) -> np.ndarray:
+        above: np.ndarray = transform(rest[:, None], points)[..., 2].min(0) > lowest
+        return above
 
     space = GraspSpace(solid, hand.tip_radius, thumb, allowed, options.grasp)
     grasp, q = find_grasp(model, problem, start, space, where, weight, options.held)
@@ -183,7 +188,15 @@ def _with_contacts(
     return replace(problem, goal=goal, goal_weight=goal_weight, prior=prior, touching=plan.touching), plan
 
 
-def _problem(model: HandModel, hand, match: Correspondence, keypoints, palm, object_pose, options) -> ClipProblem:
+def _problem(
+    model: HandModel,
+    hand: RobotHand,
+    match: Correspondence,
+    keypoints: np.ndarray,
+    palm: np.ndarray,
+    object_pose: np.ndarray,
+    options: RetargetOptions,
+) -> ClipProblem:
     """Following the measured motion: fingertips, links, palm, posture, smoothness."""
     T, n = len(palm), model.size
     tips, links = match.tips(keypoints), keypoints[:, match.keypoints]
@@ -207,7 +220,7 @@ def _problem(model: HandModel, hand, match: Correspondence, keypoints, palm, obj
     )
 
 
-def _palm_start(model: HandModel, prior, tips):
+def _palm_start(model: HandModel, prior: np.ndarray, tips: np.ndarray) -> np.ndarray:
     """Palm positions (T, 3) that centre the nominal posture's fingertips on the wanted ones."""
     out = np.empty((len(prior), 3))
     for t, q in enumerate(prior):

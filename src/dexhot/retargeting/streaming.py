@@ -5,6 +5,7 @@ planned: that needs the future.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dexhot.errors import DexhotError
 from dexhot.geometry.rotations import quat_to_matrix
@@ -22,7 +23,7 @@ class StreamingRetargeter:
     def __init__(
         self,
         hand: RobotHand,
-        base_quat=(1.0, 0.0, 0.0, 0.0),
+        base_quat: ArrayLike = (1.0, 0.0, 0.0, 0.0),
         iterations: int = 2,
         palm: float = 0.03,
         posture: float = 0.005,
@@ -54,16 +55,16 @@ class StreamingRetargeter:
         """Forget the last frame."""
         self.q = None
 
-    def targets(self, keypoints):
+    def targets(self, keypoints: np.ndarray) -> np.ndarray:
         """Keypoints (21, 3) -> where tips and links belong (P, 3)."""
         return np.concatenate([self._match.tips(keypoints), keypoints[self._match.keypoints]])
 
-    def step(self, keypoints, wrist_pose):
+    def step(self, keypoints: ArrayLike, wrist_pose: ArrayLike) -> np.ndarray:
         """Keypoints (21, 3) and wrist pose (7,) of one frame -> q (6+n,). Raises DexhotError on a non-finite input."""
         keypoints = np.asarray(keypoints, float)
         return self.solve(self.targets(keypoints), quat_to_matrix(np.asarray(wrist_pose, float)[3:]))
 
-    def solve(self, points, palm_rotation=None):
+    def solve(self, points: np.ndarray, palm_rotation: np.ndarray | None = None) -> np.ndarray:
         """Points (P, 3) for tips and links, world_R_palm (3, 3) or None for a free palm -> q (6+n,)."""
         goal = points.ravel()
         if not np.isfinite(goal).all():
@@ -76,7 +77,9 @@ class StreamingRetargeter:
         self.q = q
         return q.copy()
 
-    def _iterate(self, q, last, goal, palm_rotation):
+    def _iterate(
+        self, q: np.ndarray, last: np.ndarray, goal: np.ndarray, palm_rotation: np.ndarray | None
+    ) -> np.ndarray:
         model = self.model
         model.move(q)
         J = model.point_jacobian().reshape(len(goal), -1)
@@ -92,10 +95,11 @@ class StreamingRetargeter:
         if blocked.any():
             A[blocked], A[:, blocked], b[blocked] = 0.0, 0.0, 0.0
             A[blocked, blocked] = 1.0
-        return np.minimum(np.maximum(q + np.linalg.solve(A, b).clip(-0.3, 0.3), model.lower), model.upper)
+        moved: np.ndarray = np.minimum(np.maximum(q + np.linalg.solve(A, b).clip(-0.3, 0.3), model.lower), model.upper)
+        return moved
 
-    def _start(self, points):
-        q = self._nominal.copy()
+    def _start(self, points: np.ndarray) -> np.ndarray:
+        q: np.ndarray = self._nominal.copy()
         self.model.move(q)
         q[:3] = (points - self.model.points())[: self.model.tips].mean(0)
         return q

@@ -53,7 +53,7 @@ def saturation(fingers: np.ndarray, hand: RobotHand) -> float:
     return float(((fingers < hand.lower + SATURATED) | (fingers > hand.upper - SATURATED)).mean())
 
 
-def tip_positions(reference: Reference, hand: RobotHand):
+def tip_positions(reference: Reference, hand: RobotHand) -> np.ndarray:
     """(T, k, 3) world positions of the robot's fingertips."""
     model = HandModel(hand, (), reference.base_quat)
     out = []

@@ -31,16 +31,18 @@ class _Level:
     coefficients: np.ndarray  # (DEGREE, m), the constant first
 
     def offset(self, qpos: np.ndarray) -> np.ndarray:
-        return qpos[..., self.drive_q] - self.drive_zero
+        offset: np.ndarray = qpos[..., self.drive_q] - self.drive_zero
+        return offset
 
     def value(self, x: np.ndarray) -> np.ndarray:
-        total = self.coefficients[-1]
+        total: np.ndarray = self.coefficients[-1]
         for c in self.coefficients[-2::-1]:
             total = total * x + c
-        return self.zero + total
+        value: np.ndarray = self.zero + total
+        return value
 
     def slope(self, x: np.ndarray) -> np.ndarray:
-        total = (DEGREE - 1) * self.coefficients[-1]
+        total: np.ndarray = (DEGREE - 1) * self.coefficients[-1]
         for k in range(DEGREE - 2, 0, -1):
             total = total * x + k * self.coefficients[k]
         return total
@@ -152,7 +154,9 @@ def _level(model: mujoco.MjModel, rows: dict[int, tuple[int, np.ndarray]], joint
     )
 
 
-def _in_terms_of_drive(model: mujoco.MjModel, rows, joint: int) -> tuple[int, Polynomial]:
+def _in_terms_of_drive(
+    model: mujoco.MjModel, rows: dict[int, tuple[int, np.ndarray]], joint: int
+) -> tuple[int, Polynomial]:
     """The joint at the chain's end (-1: none) and the coupled joint's angle as a polynomial of that one's."""
     angle = Polynomial([0.0, 1.0])
     while joint in rows:

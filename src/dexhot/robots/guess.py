@@ -1,9 +1,10 @@
-"""What the geometry of a model says about the hand that it is: fingers, palm frame, fingertips, postures.
+"""Guesses a hand's structure from the geometry of its model: fingers, palm frame, fingertips, postures.
 
 Fingers are the ends of the tree. They extend along x where the joints are nearest to zero, and close towards -z.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,10 +66,10 @@ class Guess:
         return self.body_name(self.palm)
 
     def body_name(self, body: int) -> str:
-        return self.model.body(body).name
+        return str(self.model.body(body).name)
 
     def drive_name(self, joint: int) -> str:
-        return self.model.joint(joint).name
+        return str(self.model.joint(joint).name)
 
     def pose(self, angles: dict[int, float]) -> None:
         for joint, angle in angles.items():
@@ -256,13 +257,14 @@ def _ancestors(model: mujoco.MjModel, body: int) -> list[int]:
 
 
 def _across(vector: np.ndarray, axis: np.ndarray) -> np.ndarray:
-    return vector - (vector @ axis) * axis
+    across: np.ndarray = vector - (vector @ axis) * axis
+    return across
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / max(float(np.linalg.norm(vector)), 1e-12)
 
 
-def rounded(values, digits: int = 4) -> list[float]:
+def rounded(values: Iterable[float] | np.ndarray, digits: int = 4) -> list[float]:
     """As a YAML file holds them."""
     return [round(float(v), digits) + 0.0 for v in values]

@@ -1,4 +1,4 @@
-"""The joints and postures of a hand.yaml, held against its model: names, limits, speeds, angles."""
+"""Checks the joints and postures of a hand.yaml against its model: names, limits, speeds, angles."""
 
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,8 @@ def posture(path: Path, key: str, values: list[float], joints: tuple[Joint, ...]
             raise FileFormatError(f"{path}: {outside}; angles are in rad, not degrees.")
         if not joint.lower - 1e-6 <= value <= joint.upper + 1e-6:
             notes.append(f"{outside}: the nearer of them is taken")
-    return np.clip(wanted, [joint.lower for joint in joints], [joint.upper for joint in joints])
+    within: np.ndarray = np.clip(wanted, [joint.lower for joint in joints], [joint.upper for joint in joints])
+    return within
 
 
 def check_names(path: Path, names: tuple[str, ...], known: tuple[str, ...], coupled: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Anyone's hand from its URDF or MJCF, brought into the form of our own: one root body "palm" with the palm frame.
+"""Imports anyone's hand from its URDF or MJCF into the form of our own: one root body "palm" with the palm frame.
 
 A body that is called "palm" already gets another name; a link without visuals is drawn by its collision shapes.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 import mujoco
 import numpy as np
@@ -134,7 +135,7 @@ def _palm_T_root(file: ModelFile, palm: dict[str, Any]) -> np.ndarray:
     return compose(inverse(compose(world_T(palm["body"]), pose_from(palm))), world_T(file.root))
 
 
-def _taken_out(world, root: str):
+def _taken_out(world: Element, root: str) -> Element:
     """The body `root` without the joints by which another carries it, and with the defaults that it had there."""
     parents = {child: parent for parent in world.iter() for child in parent}
     tree = next(body for body in world.iter("body") if body.get("name") == root)
@@ -143,13 +144,13 @@ def _taken_out(world, root: str):
         for joint in [*tree.findall("joint"), *tree.findall("freejoint")]:
             tree.remove(joint)
     while above is not world and tree.get("childclass") is None:
-        if above.get("childclass"):
-            tree.set("childclass", above.get("childclass"))
+        if name := above.get("childclass"):
+            tree.set("childclass", name)
         above = parents[above]
     return tree
 
 
-def _drop_dangling(document, tree) -> None:
+def _drop_dangling(document: Element, tree: Element) -> None:
     """Take out what names a body, joint, geom or site that is no longer there."""
     there = {element.get("name") for element in tree.iter()} | {None}
     for section in ("equality", "contact", "tendon"):
@@ -159,7 +160,7 @@ def _drop_dangling(document, tree) -> None:
                     group.remove(element)
 
 
-def _rename_palm(file: ModelFile, document, tree) -> None:
+def _rename_palm(file: ModelFile, document: Element, tree: Element) -> None:
     names = [body.get("name") for body in tree.iter("body")]
     if "palm" not in names:
         return
@@ -172,10 +173,10 @@ def _rename_palm(file: ModelFile, document, tree) -> None:
                 element.set(key, new)
 
 
-def _seen_copy(geom):
+def _seen_copy(geom: Element) -> Element:
     """A collision geom once more, to be looked at."""
     copy = deepcopy(geom)
-    body, _, number = geom.get("name").rpartition("_")
+    body, _, number = geom.get("name", "").rpartition("_")
     copy.attrib.update(name=f"{body}_visual_{number}", contype="0", conaffinity="0", group=str(VISUAL_GROUP))
     rgba = geom.get("rgba")
     if rgba and float(rgba.split()[3]) < 0.1:  # collision shapes that their author hid
@@ -183,7 +184,7 @@ def _seen_copy(geom):
     return copy
 
 
-def _inline(mesh, stl: bytes) -> None:
+def _inline(mesh: Element, stl: bytes) -> None:
     """A mesh's vertices and faces in place of its file."""
     vertices, faces = read_stl(stl)
     mesh.attrib.pop("content_type", None)

@@ -1,4 +1,4 @@
-"""What the joints of a hand must be: hinges with limits in rad, in a tree, with names that nothing else needs."""
+"""Checks the joints of a hand: hinges with limits in rad, in a tree, with names that nothing else needs."""
 
 import mujoco
 import numpy as np

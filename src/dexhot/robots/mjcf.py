@@ -31,7 +31,11 @@ def to_spec(model: RobotModel, joints: Iterable[Joint]) -> mujoco.MjSpec:
 
 
 def add_model(
-    spec: mujoco.MjSpec, parent, model: RobotModel, joints: Iterable[Joint], pose: np.ndarray = IDENTITY
+    spec: mujoco.MjSpec,
+    parent: mujoco.MjsBody,
+    model: RobotModel,
+    joints: Iterable[Joint],
+    pose: np.ndarray = IDENTITY,
 ) -> None:
     """Add the model's bodies below `parent`, a body of `spec`, the root at `pose` (7,), and its couplings.
 
@@ -55,7 +59,9 @@ def strip_prefix(spec: mujoco.MjSpec, prefix: str) -> None:
         setattr(element, key, getattr(element, key).removeprefix(prefix))
 
 
-def _add_body(parent, model: RobotModel, name: str, table: dict[str, Joint], pose: np.ndarray):
+def _add_body(
+    parent: mujoco.MjsBody, model: RobotModel, name: str, table: dict[str, Joint], pose: np.ndarray
+) -> mujoco.MjsBody:
     link = model.links[name]
     xx, xy, xz, _, yy, yz, _, _, zz = link.inertia.ravel()
     body = parent.add_body(name=name, gravcomp=1.0, pos=pose[:3], quat=pose[3:])
@@ -80,7 +86,7 @@ def _add_body(parent, model: RobotModel, name: str, table: dict[str, Joint], pos
     return body
 
 
-def _add_geom(body, name: str, shape: Primitive, **options) -> None:
+def _add_geom(body: mujoco.MjsBody, name: str, shape: Primitive, **options: int) -> None:
     halves = [s / 2 for s in shape.size] if shape.kind == "box" else [shape.size[0], *(s / 2 for s in shape.size[1:])]
     body.add_geom(
         name=name,

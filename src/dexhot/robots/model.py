@@ -120,10 +120,11 @@ def mirrored(model: RobotModel) -> RobotModel:
     """
     flip = np.array([1.0, -1.0, 1.0])
 
-    def pose(p):
-        return p * (1, -1, 1, 1, -1, 1, -1)
+    def pose(p: np.ndarray) -> np.ndarray:
+        reflected: np.ndarray = p * (1, -1, 1, 1, -1, 1, -1)
+        return reflected
 
-    def primitives(items):
+    def primitives(items: tuple[Primitive, ...]) -> tuple[Primitive, ...]:
         return tuple(replace(item, pose=pose(item.pose)) for item in items)
 
     links = {
@@ -187,7 +188,7 @@ def _rebased(model: RobotModel, root_T_new: np.ndarray) -> RobotModel:
     R = quat_to_matrix(new_T_root[3:])
     link = model.links[model.root]
 
-    def primitives(items):
+    def primitives(items: tuple[Primitive, ...]) -> tuple[Primitive, ...]:
         return tuple(replace(item, pose=compose(new_T_root, item.pose)) for item in items)
 
     moved = replace(

@@ -1,4 +1,4 @@
-"""A URDF or MJCF file as MuJoCo has it, made ready to be taken for a hand: meshes found, shapes sorted, joints checked.
+"""A URDF or MJCF file read by MuJoCo and prepared as a hand: meshes found, shapes sorted, joints checked.
 
 Actuators, sensors, keyframes and contact pairs of the file are dropped (the scene adds its own), gravity is compensated
 on every body, and MuJoCo balances inertias that no rigid body can have.
@@ -162,7 +162,7 @@ class ModelFile:
             if mesh.name not in colliding:
                 mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # the one that an open mesh has too
 
-    def _sort_geoms(self, body) -> None:
+    def _sort_geoms(self, body: mujoco.MjsBody) -> None:
         """Names and groups of a link's geoms; whether its collision shapes must be drawn."""
         colliding = [geom for geom in body.geoms if _collides(geom)]
         visual = [geom for geom in body.geoms if not _collides(geom)]
@@ -207,11 +207,11 @@ class ModelFile:
             self.refuse(f"does not fit together: {e}")
 
 
-def _collides(geom) -> bool:
+def _collides(geom: mujoco.MjsGeom) -> bool:
     return bool(geom.contype or geom.conaffinity)
 
 
-def _let_collide(geom) -> None:
+def _let_collide(geom: mujoco.MjsGeom) -> None:
     geom.contype = geom.conaffinity = 1
     geom.density = DENSITY  # only counts where the link has no inertia of its own
 
@@ -223,7 +223,7 @@ def _largest_tree(model: mujoco.MjModel) -> str:
 
 
 def _tree_of(model: mujoco.MjModel, body: str) -> str:
-    return model.body(int(model.body(body).rootid[0])).name
+    return str(model.body(int(model.body(body).rootid[0])).name)
 
 
 def _below(model: mujoco.MjModel, root: str) -> list[int]:

@@ -81,7 +81,7 @@ class RobotHand:
             spec.joint(joint.name).range = [joint.lower, joint.upper]
         return spec
 
-    def add_to(self, spec: mujoco.MjSpec, parent, pose: np.ndarray) -> None:
+    def add_to(self, spec: mujoco.MjSpec, parent: mujoco.MjsBody, pose: np.ndarray) -> None:
         """Add the hand below `parent`, a body of `spec`, its palm frame at `pose` (7,), names unchanged."""
         if isinstance(self.model, RobotModel):
             add_model(spec, parent, self.model, self.joints, pose)

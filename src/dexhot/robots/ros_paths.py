@@ -1,4 +1,4 @@
-"""Where a mesh of a robot model lies, as ROS finds it: package://name/rest, file://, or a path beside the model."""
+"""Resolves mesh paths of a robot model as ROS does: package://name/rest, file://, or relative to the model."""
 
 import os
 from collections.abc import Iterator

@@ -69,7 +69,7 @@ def _shape(element: Element, kind: str, name: str, shape: Primitive) -> None:
             SubElement(material, "color", rgba=_text(*shape.color))
 
 
-def _urdf_shapes(shape: Primitive):
+def _urdf_shapes(shape: Primitive) -> list[tuple[str, dict[str, str], np.ndarray]]:
     if shape.kind == "box":
         return [("box", {"size": _text(*shape.size)}, shape.pose)]
     if shape.kind == "sphere":

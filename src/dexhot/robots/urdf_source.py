@@ -1,4 +1,4 @@
-"""A URDF made ready for MuJoCo: one hand of the robot, its meshes found and readable, its couplings checked.
+"""Prepares a URDF for MuJoCo: one hand of the robot, its meshes found and readable, its couplings checked.
 
 MuJoCo drops a URDF's visuals, the folders of its meshes and a coupling that it cannot make sense of, without a word.
 """
@@ -156,6 +156,7 @@ def _as_stl(file: Path) -> bytes:
         mesh: Any = trimesh.load(file, force="mesh")
         if not len(mesh.faces):
             raise ValueError("it has no faces")
-        return mesh.export(file_type="stl")
+        stl: bytes = mesh.export(file_type="stl")
+        return stl
     except Exception as e:  # trimesh's readers raise whatever their libraries do
         raise FileFormatError(f"{file.suffix or 'its format'} cannot be read ({type(e).__name__}: {e})") from e

@@ -68,7 +68,9 @@ def start_joints(ik: ArmIK, reference: Reference) -> np.ndarray:
     return np.concatenate([arm_q, reference.q[0, 6:]])
 
 
-def measured_pose(pose: np.ndarray, position_noise: float, rotation_noise: float, rng: np.random.Generator):
+def measured_pose(
+    pose: np.ndarray, position_noise: float, rotation_noise: float, rng: np.random.Generator
+) -> np.ndarray:
     """A pose (7,) as a tracker with this noise would see it."""
     if not (position_noise or rotation_noise):
         return pose.copy()

@@ -1,5 +1,7 @@
 """The benchmark's world: the floating hand, the object and the table, and what actions do in it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dexhot.data.types import Reference, Rollout
@@ -24,7 +26,9 @@ def floating_simulator(reference: Reference, asset: ObjectAsset, hand: RobotHand
     return MujocoSimulator(scene)
 
 
-def run_floating(reference: Reference, actions: np.ndarray, simulator: Simulator, state=None) -> Rollout:
+def run_floating(
+    reference: Reference, actions: np.ndarray, simulator: Simulator, state: np.ndarray | None = None
+) -> Rollout:
     """What `actions` (T, 6+n) do from the reference's first frame, or from another `state` (ns,); metrics empty.
 
     The hand starts with the reference's first velocity. Row t is the state at frame t, that is after action t - 1; the
@@ -55,7 +59,9 @@ def floating_rollout(reference: Reference, actions: np.ndarray, states: np.ndarr
     )
 
 
-def start_state(reference: Reference, simulator: Simulator, offset=(0.0, 0.0), yaw: float = 0.0) -> np.ndarray:
+def start_state(
+    reference: Reference, simulator: Simulator, offset: Sequence[float] | np.ndarray = (0.0, 0.0), yaw: float = 0.0
+) -> np.ndarray:
     """(ns,) the reference's first frame, the object moved on the table by `offset` (m) and turned by `yaw` (rad)."""
     pose = reference.object_pose[0]
     turn = np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)])

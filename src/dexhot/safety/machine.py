@@ -175,7 +175,7 @@ class Limits:
     def apply(self, command: np.ndarray, previous: np.ndarray, dt: float) -> np.ndarray:
         """`command` (n,) within the position limits and within velocity * dt of `previous`, the last command."""
         step = self.velocity * dt
-        safe = np.minimum(np.maximum(command, previous - step), previous + step)
+        safe: np.ndarray = np.minimum(np.maximum(command, previous - step), previous + step)
         safe = np.minimum(np.maximum(safe, self.lower), self.upper)
         self.clamped += int((np.abs(safe - command) > 1e-9).sum())
         return safe

@@ -1,4 +1,4 @@
-"""Joint monitoring of the supervisor: limits, tracking error and torque saturation of arm and hand.
+"""The supervisor's checks of the arm's and hand's joints: plausible, within limits, and following their commands.
 
 Times are those of the messages' stamps, so that a simulated rig may be slower than real time.
 """

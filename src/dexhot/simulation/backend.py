@@ -9,6 +9,7 @@ from typing import Protocol
 import mujoco
 import numpy as np
 from mujoco import rollout as mj_rollout
+from numpy.typing import ArrayLike
 
 from dexhot.errors import DexhotError
 from dexhot.simulation.scene import Scene, reset
@@ -48,23 +49,25 @@ class Rollouts(Protocol):
 
     scene: Scene
 
-    def rollout(self, states, controls, models: Sequence | None = None) -> Batch:
+    def rollout(self, states: ArrayLike, controls: ArrayLike, models: Sequence[mujoco.MjModel] | None = None) -> Batch:
         """N worlds from states (N, ns) under controls (N, h, nu), one per control step; `models`: one per world."""
 
-    def object_pose(self, states) -> np.ndarray:
+    def object_pose(self, states: ArrayLike) -> np.ndarray:
         """(..., ns) -> (..., 7) world_T_mesh."""
 
 
 class Simulator(Rollouts, Protocol):
     """What mining and evaluation need of it besides."""
 
-    def initial_state(self, q, object_pose=None, qd=None) -> np.ndarray:
+    def initial_state(
+        self, q: ArrayLike, object_pose: ArrayLike | None = None, qd: ArrayLike | None = None
+    ) -> np.ndarray:
         """The state (ns,) with joints q, qd in the scene's order (default: at rest) and the object (7,) there."""
 
-    def joint_positions(self, states) -> np.ndarray:
+    def joint_positions(self, states: ArrayLike) -> np.ndarray:
         """(..., ns) -> (..., joints) in the scene's joint_names order."""
 
-    def contacts(self, states) -> Contacts:
+    def contacts(self, states: np.ndarray) -> Contacts:
         """Of states (T, ns), without a step."""
 
 
@@ -78,7 +81,9 @@ class MujocoSimulator:
         self.state_size = mujoco.mj_stateSize(self.model, STATE)
         self.lock = threading.Lock()  # a planner may run in a thread of its own; two at once in the same MjData crash
 
-    def initial_state(self, q, object_pose=None, qd=None) -> np.ndarray:
+    def initial_state(
+        self, q: ArrayLike, object_pose: ArrayLike | None = None, qd: ArrayLike | None = None
+    ) -> np.ndarray:
         """(ns,) the snapshot before any step; see `scene.reset` for the arguments and what it refuses."""
         data = mujoco.MjData(self.model)
         reset(self.scene, data, q, object_pose, qd)
@@ -86,7 +91,7 @@ class MujocoSimulator:
         mujoco.mj_getState(self.model, data, state, STATE)
         return state
 
-    def rollout(self, states, controls, models: Sequence[mujoco.MjModel] | None = None) -> Batch:
+    def rollout(self, states: ArrayLike, controls: ArrayLike, models: Sequence[mujoco.MjModel] | None = None) -> Batch:
         """Step N worlds through h control steps, each control held for `physics.substeps` steps.
 
         states: (N, ns) or one (ns,) for all; controls: (N, h, nu) or one (h, nu) for all; models: one per world,
@@ -108,11 +113,11 @@ class MujocoSimulator:
         finite = np.isfinite(x[:, -1]).all(axis=1) & np.isfinite(s[:, -1]).all(axis=1)
         return Batch(x, s, ~(on_time & finite))
 
-    def joint_positions(self, states) -> np.ndarray:
+    def joint_positions(self, states: ArrayLike) -> np.ndarray:
         """(..., ns) -> (..., joints) in the scene's joint_names order."""
         return np.asarray(states)[..., 1 + self.scene.q_address]
 
-    def object_pose(self, states) -> np.ndarray:
+    def object_pose(self, states: ArrayLike) -> np.ndarray:
         """(..., ns) -> (..., 7) world_T_mesh, the quaternion normalised."""
         where = self.scene.object_qpos
         if where is None:
@@ -121,12 +126,12 @@ class MujocoSimulator:
         pose[..., 3:] /= np.linalg.norm(pose[..., 3:], axis=-1, keepdims=True)
         return pose
 
-    def contacts(self, states) -> Contacts:
+    def contacts(self, states: np.ndarray) -> Contacts:
         """Collision only, no step: states (T, ns)."""
         with self.lock:
             return self._contacts(states)
 
-    def _contacts(self, states) -> Contacts:
+    def _contacts(self, states: np.ndarray) -> Contacts:
         scene, model, data = self.scene, self.model, self.datas[0]
         kind = np.zeros(model.ngeom, int)  # 1 robot, 2 object, 4 table: the two of a contact add up
         kind[scene.hand_geoms], kind[scene.object_geoms], kind[scene.table_geom] = 1, 2, 4

@@ -1,7 +1,10 @@
 """What scenes are made of: each function adds one thing to an MjSpec."""
 
+from collections.abc import Sequence
+
 import mujoco
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dexhot.data.types import WRIST_JOINTS
 from dexhot.geometry.rotations import matrix_to_quat
@@ -36,14 +39,14 @@ def new_spec(physics: Physics) -> mujoco.MjSpec:
     return spec
 
 
-def set_contact(geom, physics: Physics, bits: tuple[int, int]) -> None:
+def set_contact(geom: mujoco.MjsGeom, physics: Physics, bits: tuple[int, int]) -> None:
     """Give a geom the friction and softness of the physics, and `bits` (contype, conaffinity)."""
     geom.contype, geom.conaffinity = bits
     geom.condim, geom.friction = physics.condim, physics.friction
     geom.solref = physics.solref
 
 
-def add_table(spec: mujoco.MjSpec, physics: Physics, height: float, center=(0.0, 0.0)) -> None:
+def add_table(spec: mujoco.MjSpec, physics: Physics, height: float, center: tuple[float, float] = (0.0, 0.0)) -> None:
     """A slab whose top is at `height`."""
     position = [*center, height - TABLE_SIZE[2]]
     table = spec.worldbody.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_BOX, size=TABLE_SIZE, pos=position)
@@ -66,7 +69,9 @@ def add_object(spec: mujoco.MjSpec, obj: ObjectAsset, physics: Physics) -> None:
     visual.group, visual.rgba = VISUAL_GROUP, [0.87, 0.49, 0.20, 1.0]
 
 
-def add_mesh_geom(spec: mujoco.MjSpec, body, name: str, vertices, faces):
+def add_mesh_geom(
+    spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, vertices: ArrayLike, faces: ArrayLike
+) -> mujoco.MjsGeom:
     """A massless, non-colliding mesh geom on `body`, at the body's frame."""
     mesh = spec.add_mesh(name=name)
     mesh.uservert, mesh.userface = np.asarray(vertices, float).ravel(), np.asarray(faces, np.int32).ravel()
@@ -96,7 +101,7 @@ def prepare_robot(spec: mujoco.MjSpec, hand: RobotHand, physics: Physics) -> Non
         body.gravcomp = 1.0
 
 
-def add_wrist(spec: mujoco.MjSpec, base_quat, physics: Physics, prefix: str = ""):
+def add_wrist(spec: mujoco.MjSpec, base_quat: ArrayLike, physics: Physics, prefix: str = "") -> mujoco.MjsBody:
     """Slides tx ty tz along the world's axes, then a body turned by `base_quat` with hinges rx ry rz; returns it."""
     light = {"mass": 0.01, "inertia": [1e-5] * 3, "explicitinertial": True, "gravcomp": 1.0}
     carriage = spec.worldbody.add_body(name=f"{prefix}wrist_position", **light)
@@ -109,7 +114,7 @@ def add_wrist(spec: mujoco.MjSpec, base_quat, physics: Physics, prefix: str = ""
     return turn
 
 
-def add_servo(spec: mujoco.MjSpec, joint: str, kp: float, kv: float, limits) -> None:
+def add_servo(spec: mujoco.MjSpec, joint: str, kp: float, kv: float, limits: ArrayLike) -> None:
     """A position servo on `joint`: torque = kp (ctrl - q) - kv qd."""
     servo = spec.add_actuator(name=joint, target=joint, trntype=mujoco.mjtTrn.mjTRN_JOINT)
     servo.set_to_position(kp=kp, kv=kv)
@@ -122,7 +127,9 @@ def add_finger_servos(spec: mujoco.MjSpec, hand: RobotHand, physics: Physics) ->
         add_servo(spec, name, physics.finger.kp, physics.finger.kv, (low, high))
 
 
-def add_ghost(spec: mujoco.MjSpec, hand: RobotHand, obj: ObjectAsset | None, base_quat, physics: Physics) -> None:
+def add_ghost(
+    spec: mujoco.MjSpec, hand: RobotHand, obj: ObjectAsset | None, base_quat: ArrayLike, physics: Physics
+) -> None:
     """A translucent floating hand and object that touch nothing, posed by `Scene.show_ghost`; for pictures only."""
     turn = add_wrist(spec, base_quat, physics, "ghost/")
     child = hand.spec()
@@ -157,7 +164,7 @@ def add_sensors(spec: mujoco.MjSpec, hand: RobotHand | None, has_object: bool) -
     """
     layout: dict[str, slice] = {}
 
-    def add(label: str, kind, what, names, width: int) -> None:
+    def add(label: str, kind: mujoco.mjtSensor, what: mujoco.mjtObj, names: Sequence[str], width: int) -> None:
         start = sum(s.stop - s.start for s in layout.values())
         for name in names:
             spec.add_sensor(name=f"{label}/{name}", type=kind, objtype=what, objname=name)
@@ -178,7 +185,9 @@ def add_sensors(spec: mujoco.MjSpec, hand: RobotHand | None, has_object: bool) -
     return layout
 
 
-def _add_contact_sensors(spec: mujoco.MjSpec, layout, label: str, what, names: list[str], data: int) -> slice:
+def _add_contact_sensors(
+    spec: mujoco.MjSpec, layout: dict[str, slice], label: str, what: mujoco.mjtObj, names: list[str], data: int
+) -> slice:
     """One number per name, of its deepest contact with the object: 0 without one."""
     start = sum(s.stop - s.start for s in layout.values())
     for name in names:
@@ -190,7 +199,7 @@ def _add_contact_sensors(spec: mujoco.MjSpec, layout, label: str, what, names: l
     return slice(start, start + len(names))
 
 
-def add_looks(spec: mujoco.MjSpec, target, distance: float) -> None:
+def add_looks(spec: mujoco.MjSpec, target: tuple[float, float, float], distance: float) -> None:
     """Sky, checkered floor, a light and the camera "workspace", which looks at `target` `distance` away."""
     texture = mujoco.mjtTexture
     spec.add_texture(

@@ -1,5 +1,7 @@
 """A picture of a robot hand with what its hand.yaml says drawn in: palm axes and fingertips, open and half closed."""
 
+from typing import Any
+
 import mujoco
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -56,7 +58,9 @@ def _marked(hand: RobotHand) -> mujoco.MjSpec:
     return spec
 
 
-def _camera(model: mujoco.MjModel, data: mujoco.MjData, hand: RobotHand, way) -> mujoco.MjvCamera:
+def _camera(
+    model: mujoco.MjModel, data: mujoco.MjData, hand: RobotHand, way: tuple[float, float, float]
+) -> mujoco.MjvCamera:
     """A camera that looks from `way` (palm frame) at all that is seen."""
     seen = model.geom_group == VISUAL_GROUP
     reach = model.geom_rbound[seen][:, None]
@@ -70,7 +74,7 @@ def _camera(model: mujoco.MjModel, data: mujoco.MjData, hand: RobotHand, way) ->
     return camera
 
 
-def _legend(draw: ImageDraw.ImageDraw, hand: RobotHand, top: int, font) -> None:
+def _legend(draw: ImageDraw.ImageDraw, hand: RobotHand, top: int, font: Any) -> None:
     toward = "to the thumb" if hand.side == "right" else "away from the thumb"
     texts = {"x": "x: along the fingers", "y": f"y: {toward}", "z": "z: out of the hand's back"}
     rows = [[(texts[axis], rgba[:3]) for axis, rgba in AXES.items()], list(zip(hand.tip_sites, TIPS))]

@@ -1,11 +1,13 @@
 """From a mesh to an ObjectAsset: checks, convex pieces, mass and inertia, symmetry, resting poses, a picture."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import mujoco
 import numpy as np
 import trimesh
+from numpy.typing import ArrayLike
 
 from dexhot.errors import MeshError
 from dexhot.geometry.convex import convex_pieces
@@ -23,11 +25,11 @@ from dexhot.simulation.settle import drop, settle_check, settle_height
 
 def make_object(
     name: str,
-    vertices,
-    faces,
+    vertices: ArrayLike,
+    faces: ArrayLike,
     *,
-    pieces=None,
-    solid=None,
+    pieces: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
+    solid: tuple[np.ndarray, np.ndarray] | None = None,
     mass: float | None = None,
     density: float | None = None,
     provenance: dict[str, Any] | None = None,
@@ -77,7 +79,7 @@ def make_object(
     )
 
 
-def resting_object(name: str, vertices, faces, **options: Any) -> ObjectAsset:
+def resting_object(name: str, vertices: ArrayLike, faces: ArrayLike, **options: Any) -> ObjectAsset:
     """`make_object`, whose `options` it takes, with its `resting_poses`. Raises MeshError also where none was found."""
     asset = make_object(name, vertices, faces, **options)
     asset.resting_poses = resting_poses(asset, load_physics())
@@ -168,4 +170,5 @@ def thumbnail(asset: ObjectAsset, size: tuple[int, int] = (360, 480)) -> np.ndar
     camera.distance, camera.azimuth, camera.elevation = 1.6 * np.linalg.norm(high - low), 130.0, -28.0
     with new_renderer(scene.model, width=size[1], height=size[0]) as renderer:
         renderer.update_scene(data, camera)
-        return renderer.render()
+        picture: np.ndarray = renderer.render()
+        return picture

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dexhot.data.types import WRIST_JOINTS
 from dexhot.errors import DexhotError
@@ -45,16 +46,17 @@ class Scene:
     table_geom: int
     coupled: Coupled  # joints that follow those of joint_names, the ghost's too
 
-    def set_joints(self, data: mujoco.MjData, q, qd=None) -> None:
+    def set_joints(self, data: mujoco.MjData, q: ArrayLike, qd: ArrayLike | None = None) -> None:
         """Write q, and qd, in joint_names order, into `data`; coupled joints follow. Call mj_kinematics after."""
         data.qpos[self.q_address] = q
         if qd is not None:
             data.qvel[self.v_address] = qd
         self.coupled.follow(data.qpos, data.qvel if qd is not None else None)
 
-    def show_ghost(self, data: mujoco.MjData, q, object_pose=None) -> None:
+    def show_ghost(self, data: mujoco.MjData, q: ArrayLike, object_pose: np.ndarray | None = None) -> None:
         """Pose the ghost of a scene that has one: hand vector q (6+n,), object pose (7,). Call mj_kinematics after."""
-        names = [f"ghost/{name}" for name in (*WRIST_JOINTS, *self.hand.joint_names)]  # type: ignore[union-attr]
+        assert self.hand is not None, "a ghost is that of a hand"
+        names = [f"ghost/{name}" for name in (*WRIST_JOINTS, *self.hand.joint_names)]
         data.qpos[[self.model.joint(name).qposadr[0] for name in names]] = q
         self.coupled.follow(data.qpos)
         if object_pose is not None:
@@ -65,7 +67,7 @@ class Scene:
 def floating_scene(
     hand: RobotHand,
     obj: ObjectAsset | None,
-    base_quat,
+    base_quat: ArrayLike,
     physics: Physics,
     table_height: float = 0.0,
     ghost: bool = False,
@@ -93,7 +95,11 @@ def floating_scene(
 
 
 def arm_scene(
-    hand: RobotHand, obj: ObjectAsset | None, physics: Physics, table_height: float = 0.0, ghost_base_quat=None
+    hand: RobotHand,
+    obj: ObjectAsset | None,
+    physics: Physics,
+    table_height: float = 0.0,
+    ghost_base_quat: ArrayLike | None = None,
 ) -> Scene:
     """The FR3 with the hand on its mount, an object and a table. The arm's base is the world's origin.
 
@@ -119,7 +125,9 @@ def object_scene(obj: ObjectAsset, physics: Physics, table_height: float = 0.0) 
     return _compile(spec, None, obj, physics, table_height, [])
 
 
-def reset(scene: Scene, data: mujoco.MjData, q, object_pose=None, qd=None) -> None:
+def reset(
+    scene: Scene, data: mujoco.MjData, q: ArrayLike, object_pose: ArrayLike | None = None, qd: ArrayLike | None = None
+) -> None:
     """Put the scene into a state and compute what depends on it, without a step.
 
     q, qd: in joint_names order; qd defaults to rest. The servos' targets are set to q. object_pose (7,) world_T_mesh.
@@ -151,7 +159,7 @@ def perturbed(scene: Scene, friction: float = 1.0, mass: float = 1.0) -> mujoco.
     return model
 
 
-def _check(name: str, value, size: int) -> None:
+def _check(name: str, value: ArrayLike | None, size: int) -> None:
     value = np.asarray(value, float)
     if value.shape != (size,):
         raise DexhotError(f"reset: {name} has shape {value.shape}, this scene needs ({size},).")
@@ -160,7 +168,12 @@ def _check(name: str, value, size: int) -> None:
 
 
 def _new_world(
-    physics: Physics, table_height: float, obj, center=(0.0, 0.0), distance=0.9, height=0.1
+    physics: Physics,
+    table_height: float,
+    obj: ObjectAsset | None,
+    center: tuple[float, float] = (0.0, 0.0),
+    distance: float = 0.9,
+    height: float = 0.1,
 ) -> mujoco.MjSpec:
     spec = bodies.new_spec(physics)
     bodies.add_looks(spec, (*center, table_height + height), distance)
@@ -170,13 +183,22 @@ def _new_world(
     return spec
 
 
-def _attach(spec: mujoco.MjSpec, robot: mujoco.MjSpec, hand: RobotHand, physics: Physics, frame) -> None:
+def _attach(
+    spec: mujoco.MjSpec, robot: mujoco.MjSpec, hand: RobotHand, physics: Physics, frame: mujoco.MjsFrame
+) -> None:
     bodies.prepare_robot(robot, hand, physics)
     spec.attach(robot, prefix="robot/", frame=frame)  # MuJoCo wants a prefix; the table's joint names come without one
     strip_prefix(spec, "robot/")
 
 
-def _compile(spec, hand, obj, physics, table_height, joint_names) -> Scene:
+def _compile(
+    spec: mujoco.MjSpec,
+    hand: RobotHand | None,
+    obj: ObjectAsset | None,
+    physics: Physics,
+    table_height: float,
+    joint_names: list[str],
+) -> Scene:
     sensors = bodies.add_sensors(spec, hand, obj is not None)
     model = spec.compile()
     joints = [model.joint(name) for name in joint_names]

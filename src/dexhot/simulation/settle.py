@@ -4,6 +4,7 @@ import copy
 
 import mujoco
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dexhot.errors import DexhotError
 from dexhot.geometry.poses import lowest
@@ -13,27 +14,27 @@ from dexhot.simulation.scene import Scene
 MOVED = 0.005  # m
 
 
-def settle_height(obj: ObjectAsset, pose, table_height: float = 0.0) -> np.ndarray:
+def settle_height(obj: ObjectAsset, pose: ArrayLike, table_height: float = 0.0) -> np.ndarray:
     """`pose` (7,) moved along z until the object just touches the table: neither inside it nor floating."""
     pose = np.array(pose, float)
     pose[2] += table_height - lowest(pose, obj.corners)
     return pose
 
 
-def settle_check(scene: Scene, object_pose, seconds: float = 0.2) -> tuple[float, float]:
+def settle_check(scene: Scene, object_pose: ArrayLike, seconds: float = 0.2) -> tuple[float, float]:
     """Speed (m/s, rad/s) of the object after `seconds` alone on the table from `object_pose`, started at rest."""
     data = drop(scene, object_pose, seconds)
     v = data.qvel[scene.object_dof]
     return float(np.linalg.norm(v[:3])), float(np.linalg.norm(v[3:]))
 
 
-def rests(scene: Scene, object_pose) -> bool:
+def rests(scene: Scene, object_pose: ArrayLike) -> bool:
     """Whether the object stays at rest after a reset to `object_pose`: 0.2 s later it is slower than physics.rest_speed
     and within MOVED of where it was put (it did not fall there)."""
     return _unrest(scene, object_pose) is None
 
 
-def require_rest(scene: Scene, object_pose) -> None:
+def require_rest(scene: Scene, object_pose: ArrayLike) -> None:
     """Raise DexhotError unless the object `rests` at `object_pose`."""
     unrest = _unrest(scene, object_pose)
     if unrest is not None:
@@ -46,7 +47,7 @@ def require_rest(scene: Scene, object_pose) -> None:
         )
 
 
-def _unrest(scene: Scene, object_pose) -> tuple[float, float, float] | None:
+def _unrest(scene: Scene, object_pose: ArrayLike) -> tuple[float, float, float] | None:
     """Speed (m/s, rad/s) and way (m) of an object that does not rest; None of one that does."""
     speed, turn = settle_check(scene, object_pose)
     limit, turn_limit = scene.physics.rest_speed
@@ -54,12 +55,13 @@ def _unrest(scene: Scene, object_pose) -> tuple[float, float, float] | None:
     return (speed, turn, moved) if speed > limit or turn > turn_limit or moved > MOVED else None
 
 
-def settle(scene: Scene, object_pose, seconds: float = 1.0) -> np.ndarray:
+def settle(scene: Scene, object_pose: ArrayLike, seconds: float = 1.0) -> np.ndarray:
     """The pose (7,) that the object reaches alone on the table, `seconds` after it was let go at `object_pose`."""
-    return drop(scene, object_pose, seconds).qpos[scene.object_qpos].copy()
+    reached: np.ndarray = drop(scene, object_pose, seconds).qpos[scene.object_qpos].copy()
+    return reached
 
 
-def drop(scene: Scene, object_pose, seconds: float) -> mujoco.MjData:
+def drop(scene: Scene, object_pose: ArrayLike, seconds: float) -> mujoco.MjData:
     """The world `seconds` after the object was let go at `object_pose`; the robot is there but touches nothing."""
     model = copy.copy(scene.model)
     model.geom_contype[scene.hand_geoms] = model.geom_conaffinity[scene.hand_geoms] = 0

@@ -1,1 +1,1 @@
-"""State estimation of the object from stamped measurements."""
+"""State estimation: the object's pose and velocity from stamped measurements."""

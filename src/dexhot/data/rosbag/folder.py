@@ -126,7 +126,7 @@ def _metadata(path: Path, listing: Listing) -> dict[str, Any]:
         return {}
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        entries = yaml.load(file.read_text(), loader)["rosbag2_bagfile_information"]
+        entries: dict[str, Any] = yaml.load(file.read_text(), loader)["rosbag2_bagfile_information"]
         topics = [entry["topic_metadata"] for entry in entries.get("topics_with_message_count") or []]
         listing.qos = {topic["name"]: parse_qos(topic.get("offered_qos_profiles")) for topic in topics}
         entries.get("relative_file_paths")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from zlib import crc32
 
 from rosbags.interfaces import Connection, MessageDefinition
@@ -197,6 +197,7 @@ class _Index:
         self.sets: dict[frozenset[int], frozenset[int]] = {}  # equal sets of channels are one object
         self.stated: int | None = None  # messages that the index says there are
         self.known: dict[int, Known] = {}
+        self.unread: list[tuple[int, int]] = []  # offset and length of chunks whose definitions were not needed yet
         self.open: tuple[int, int, int, int, Counter[int]] | None = None  # chunk, or stretch, that is not ended yet
         self.loose = False  # it is a stretch
         self.last = (0, b"")  # offset and content of what was read last
@@ -365,8 +366,10 @@ class _Index:
         """Raises nothing: messages of a channel that nothing defines cannot be read, and are said to be lost."""
         if not block.channels:
             return
-        if block.chunk and not block.channels <= self.inventory.channels.keys():
-            self._learn(unpacked(self.read(block.offset, block.length))[0])
+        if block.chunk:
+            self.unread.append((block.offset, block.length))
+            if not block.channels <= self.inventory.channels.keys():
+                self._look_back()
         if unknown := block.channels - self.inventory.channels.keys():
             count = sum(self.counts.pop(channel, 0) for channel in unknown)
             what = f"{count} messages are of topics that are nowhere named"
@@ -376,6 +379,12 @@ class _Index:
         self.blocks.append(block._replace(channels=channels))
         self.inventory.start = min(self.inventory.start, block.start)
         self.inventory.end = max(self.inventory.end, last)
+
+    def _look_back(self) -> None:
+        """Find topics that were defined in this chunk, or in one before whose own messages were of others."""
+        for offset, length in self.unread:
+            self._learn(unpacked(self.read(offset, length))[0])
+        self.unread.clear()
 
     def _learn(self, records: bytes) -> None:
         """The schemas and channels among records."""
@@ -448,13 +457,14 @@ class _Fields:
     def __init__(self, content: bytes, position: int = 0):
         self.content, self.position = content, position
 
-    def unpack(self, form: str) -> tuple:
+    def unpack(self, form: str) -> tuple[Any, ...]:
         found = struct.unpack_from(form, self.content, self.position)
         self.position += struct.calcsize(form)
         return found
 
     def number(self) -> int:
-        return self.unpack("<H")[0]
+        number: int = self.unpack("<H")[0]
+        return number
 
     def raw(self) -> bytes:
         [length] = self.unpack("<I")

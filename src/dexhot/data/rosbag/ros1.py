@@ -30,7 +30,7 @@ class Ros1File:
                 f"{path} is a ROS 1 bag that cannot be read ({e}); mend a copy of it where ROS 1 is installed: "
                 f"`rosbag reindex {path.name}`."
             ) from e
-        found, self.convert = self.inventory, dict[int, Callable]()
+        found, self.convert = self.inventory, dict[int, Callable[[bytes], memoryview]]()
         self.sources = {}
         for connection in self.reader.connections:
             try:

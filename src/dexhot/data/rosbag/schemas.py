@@ -66,7 +66,7 @@ def titled(msgtype: str, definition: MessageDefinition) -> str:
     return definition.data
 
 
-def _same(standard: Typestore, name: str, found: tuple) -> bool:
+def _same(standard: Typestore, name: str, found: tuple[Any, Any]) -> bool:
     have = standard.fielddefs.get(name)
     lower = [(field.lower(), kind) for field, kind in found[1]]
     return have is not None and [(field.lower(), kind) for field, kind in have[1]] == lower
