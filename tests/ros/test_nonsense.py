@@ -21,6 +21,7 @@ from std_msgs.msg import Bool, Header, String
 
 import dexhot.ros
 from dexhot.data import bags, files
+from dexhot.data.topics import JOURNAL, TARGET
 from dexhot.paths import share_dir
 from dexhot.robots.arm import FR3_HOME
 from dexhot.robots.joint_table import joint_table
@@ -29,7 +30,6 @@ from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.process import bring_down
 from dexhot.ros.drivers.driver import DriverNode
 from dexhot.ros.record import capture_node
-from dexhot.ros.record.playback import COMMANDS, JOURNAL
 from dexhot.ros.rig.rig_node import RigNode
 from dexhot.ros.see.camera_messages import image
 from dexhot.safety.machine import Event, State
@@ -89,7 +89,7 @@ def tape(folder: Path) -> str:
         for topic, kind, said in (
             (JOURNAL, "std_msgs/msg/Header", header),
             ("/rig/episode", "std_msgs/msg/Header", header),
-            (COMMANDS, "sensor_msgs/msg/JointState", joints),
+            (TARGET, "sensor_msgs/msg/JointState", joints),
         ):
             writer.write_message(writer.topic(topic, kind), 1, said)
     return str(folder / "tape")
@@ -214,8 +214,8 @@ STAMP_ALONE = {  # what these nodes read of these topics, or nothing but whether
     *((rig, "/object/state") for rig in RIGS),
     *(("WireRigNode", topic) for topic in ANSWERS),
     ("ObjectFilterNode", "/leap/joint_states"),
-    ("PlayerNode", COMMANDS),
-    ("SupervisorNode", COMMANDS),
+    ("PlayerNode", TARGET),
+    ("SupervisorNode", TARGET),
     ("FaultyShaper", "/faults/inject"),  # what is another node's
     ("FaultyController", "/faults/inject"),
 }
