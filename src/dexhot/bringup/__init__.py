@@ -1,1 +1,1 @@
-"""What a graph is made of, its run folder, and how its processes are started and stopped."""
+"""Graph descriptions, run folders, and the launcher that starts and stops processes."""

@@ -1,4 +1,4 @@
-"""The supervisor from outside: what it says, and the calls that a person makes, for machines without the ros2 CLI."""
+"""Client of the supervisor: its state and services, for machines without the ros2 CLI."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Rosbags, recorded by anyone: what one holds and what is wrong with it, and a whole copy of a damaged one."""
+"""Inspect any rosbag, and repair a damaged one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
 @dataclass
 class Info:
-    """Topics, types, counts, duration, and what is wrong. Exit code 1 when something is lost. Nothing is changed."""
+    """Show topics, types, counts, duration and problems. Exit code 1 if data is lost. Never writes."""
 
     bag: Annotated[Path, tyro.conf.Positional, shown("BAG")]
     """Folder of a bag, of a run or of a capture, or one file: .mcap, .db3, one of them with .zstd, or a ROS 1 .bag."""
     check: bool = False
-    """Read every message too, which finds damaged chunks; of a large bag it takes minutes."""
+    """Also read every message to find damaged chunks; takes minutes for a large bag."""
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 @dataclass
 class Repair:
-    """Write all that can be read of a bag to a new one, MCAP with index and metadata.yaml. BAG stays as it is."""
+    """Write all readable messages of BAG to a new MCAP bag with index and metadata.yaml. BAG is not changed."""
 
     bag: Annotated[Path, tyro.conf.Positional, shown("BAG")]
-    """A bag that is cut, damaged, split, compressed or of another storage, as for `info`."""
+    """A truncated, damaged, split or compressed bag, or one of another storage format, as for `info`."""
     out: Annotated[Path, shown("FOLDER")]
-    """Folder to make, which must not exist. Where that fails nothing is left."""
+    """Output folder; must not exist. A failed repair leaves nothing behind."""
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 Args = Annotated[Info, tyro.conf.subcommand(name="info")] | Annotated[Repair, tyro.conf.subcommand(name="repair")]

@@ -1,4 +1,4 @@
-"""Benchmarks, each beside its peer where PyPI has one, as one JSON line with --json."""
+"""Run a benchmark, with its baseline where PyPI has one."""
 
 import importlib
 from dataclasses import dataclass
@@ -32,11 +32,11 @@ class Args:
     quick: bool = False
     """End within 60 s on two cores: a fixed subset, smaller budgets, warm caches."""
     soak: bool = False
-    """faults: ten minutes without faults instead of one, in which no stop may be."""
+    """faults: ten minutes without faults instead of one; no stop may occur in them."""
     out: Annotated[Path | None, shown("FILE")] = None
-    """Also keep the JSON in this file."""
+    """Also save the JSON to this file."""
     force: bool = False
-    """Replace a file of another kind that is at the place of an output."""
+    """Overwrite an output file of another kind."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 

@@ -1,4 +1,4 @@
-"""Record a camera and the robot's state: colour, depth, camera info and all else that is published, to an MCAP bag."""
+"""Record a camera and the robot's state: colour, depth, camera info and all other topics, to an MCAP bag."""
 
 import os
 import sys
@@ -12,12 +12,12 @@ from dexhot.cli.arguments import shown
 
 @dataclass
 class Args:
-    """What the graph `capture` is brought up with."""
+    """Arguments of the graph `capture`."""
 
     arguments: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[NAME:=VALUE ...]")] = ()
     """name:=value of more arguments of the graph `capture`; `dexhot up capture --show-args` lists them."""
     camera: Annotated[str, shown("CAMERA")] = "realsense"
-    """realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim (a drawn scene), or running (one that publishes already)."""
+    """realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim (synthetic), or running (one that already publishes)."""
     out: Annotated[str, shown("FOLDER")] = ""
     """Folder to record to, which must not exist; by default a new one in runs/."""
     duration: Annotated[float, shown("SECONDS")] = 0.0

@@ -17,25 +17,25 @@ class List:
     dataset: Annotated[str | None, tyro.conf.Positional, shown("[DATASET]")] = None
     """Dataset to list, e.g. grab; without it, all that the cache holds."""
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 @dataclass
 class Get:
-    """Get a dataset: clips and objects are written into the cache, what is there already is left alone."""
+    """Get a dataset: write its clips and objects into the cache; existing ones are kept."""
 
     dataset: tyro.conf.Positional[Literal["grab", "hot3d"]]
     """grab: from the package registry; hot3d: from a sequence's folder on this machine."""
     accept_licence: Annotated[str | None, shown("DATASET")] = None
-    """Name of the dataset whose terms you accept; without it they are asked on the terminal."""
+    """Dataset whose licence terms you accept; otherwise the terminal asks."""
     path: Annotated[Path | None, shown("FOLDER")] = None
     """hot3d: the folder of one sequence, as its authors publish it."""
     objects: Annotated[Path | None, shown("FOLDER")] = None
     """hot3d: the folder of object meshes; default: objects/ in the sequence's."""
     again: bool = False
-    """Write what is in the cache already once more."""
+    """Overwrite existing clips and objects in the cache."""
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 Args = Annotated[List, tyro.conf.subcommand(name="list")] | Annotated[Get, tyro.conf.subcommand(name="get")]

@@ -1,4 +1,4 @@
-"""The main job, end to end: a real human demonstration, retargeted, mined, tracked live through the graph, reported."""
+"""The whole pipeline: retarget a human demonstration, mine it, track it live through the graph, write the report."""
 
 import time
 from collections.abc import Iterator
@@ -18,20 +18,20 @@ ATTEMPTS = 2  # live runs: a machine that is busy with something else can spoil 
 
 @dataclass
 class Args:
-    """Which demonstration, and where the run goes."""
+    """Demonstration and run folder."""
 
     clip: Annotated[str, shown("CLIP")] = CLIP
     """A GRAB clip that lifts its object by at least 5 cm; `dexhot datasets list grab` shows them."""
     source: Literal["grab", "parametric"] = "grab"
-    """parametric: a generated demonstration, nothing is downloaded and no terms apply."""
+    """parametric: a generated demonstration; no download, no licence terms."""
     out: Annotated[Path | None, shown("FOLDER")] = None
     """Folder of the run; by default a new one in runs/."""
     view: bool = False
     """Show the live scene in the browser."""
     seed: int = 0
-    """Of mining."""
+    """Random seed of mining."""
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What this machine can do for dexhot, what is missing, and how to get it."""
+"""Check this machine: what works, what is missing, and how to install it."""
 
 from dataclasses import asdict, dataclass
 
@@ -9,7 +9,7 @@ from dexhot.cli.output import console, print_json
 
 @dataclass
 class Args:
-    """How to tell it."""
+    """Output format."""
 
     json: bool = False
     """Print one JSON object on the last line of stdout."""

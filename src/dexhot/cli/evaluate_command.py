@@ -1,4 +1,4 @@
-"""Scores of a demonstration, by simulating its file again, or of a recorded rollout, by judging it again."""
+"""Score a demonstration by simulating it again, or a recorded rollout as it is."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,11 @@ class Args:
     arm: bool = False
     """Play the Demonstration on the arm rig (shaper, arm kinematics, arm and hand) instead of the floating hand."""
     out: Annotated[Path | None, shown("FILE")] = None
-    """Keep the Rollout with its metrics in this file."""
+    """Save the Rollout with its metrics to this file."""
     force: bool = False
-    """Replace a file of another kind that is at the place of an output."""
+    """Overwrite an output file of another kind."""
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 def run(args: Args) -> None:

@@ -1,4 +1,4 @@
-"""The Franka arm by itself: check it, clear its errors, or simulate it."""
+"""The Franka arm alone: check it, clear its errors, or simulate it."""
 
 import time
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ class Check:
     address: Annotated[str, tyro.conf.Positional, shown("ADDRESS")]
     """The arm's network address."""
     hand: Annotated[str, shown("HAND")] = "leap_right"
-    """What it carries, as a name or hand.yaml; empty for nothing."""
+    """Mounted hand (name or hand.yaml); empty for none."""
     hold: float = 0.0
-    """Seconds to hold the measured pose under our control, to see how good the network is."""
+    """Hold the measured pose under control for this long, s, to test the network."""
     realtime: Annotated[bool, ON] = True
-    """Accept a kernel that is not a real-time one; only a simulated arm does without."""
+    """Allow a kernel without real-time support; only for a simulated arm."""
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 @dataclass
@@ -40,19 +40,19 @@ class Recover:
     address: Annotated[str, tyro.conf.Positional, shown("ADDRESS")]
     """The arm's network address."""
     realtime: Annotated[bool, ON] = True
-    """Accept a kernel that is not a real-time one; only a simulated arm does without."""
+    """Allow a kernel without real-time support; only for a simulated arm."""
 
 
 @dataclass
 class Simulate:
-    """Simulate an arm behind the robot's network protocol until the input ends, for anyone without one.
+    """Simulate an arm with the robot's network protocol, until end of input.
 
     The first line of output is its address. Then lines are typed in: `state`, `reflex`, `stop` (the user stop),
     `unstop` or `quit`.
     """
 
     address: Annotated[str, shown("ADDRESS")] = ""
-    """Loopback address to serve at. Default: a free one."""
+    """Loopback address to listen on. Default: a free one."""
 
 
 Args = (

@@ -15,22 +15,22 @@ class Args:
     """What is generated."""
 
     kind: tyro.conf.Positional[Literal["reach", "grasp", "lift", "carry", "rotate", "inhand"]]
-    """What the hand does."""
+    """Kind of motion."""
     shape: Literal["box", "cylinder", "sphere", "composite"] | None = None
-    """What it does it with: a shape whose sizes are drawn from the seed. Default: box."""
+    """Shape of the object; its sizes are sampled from the seed. Default: box."""
     object: Annotated[str | None, shown("NAME")] = None
     """An object of the cache instead (`dexhot object list`; a plain name is looked for under user/): it begins in the
     likeliest resting pose in which a hand can grasp it from above."""
     seed: int = 0
-    """Sizes of a shape, place, heights and times are drawn from it."""
+    """Random seed of shape sizes, position, heights and durations."""
     side: Literal["right", "left"] = "right"
-    """The hand that does it; the left one is the right one in a mirror."""
+    """Hand side; the left hand is the mirrored right hand."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Trajectory file to write; default: <kind>-<shape or object>-<seed>[-left].npz. A shape goes into the cache."""
     force: bool = False
-    """Replace a file of another kind that is at the place of an output."""
+    """Overwrite an output file of another kind."""
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 def run(args: Args) -> None:

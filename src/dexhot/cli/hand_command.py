@@ -1,4 +1,4 @@
-"""Robot hands: draft a hand.yaml for a model of your own, list the shipped hands, show one."""
+"""Robot hands: draft a hand.yaml for your own model, list the shipped hands, show one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,25 +19,25 @@ class Add:
     name: Annotated[str | None, shown("NAME")] = None
     """The hand's name. Default: the file's."""
     root: Annotated[str | None, shown("BODY")] = None
-    """The link or body from which the hand hangs, in the model of a whole robot."""
+    """Base link or body of the hand, in the model of a whole robot."""
     side: Literal["right", "left"] | None = None
-    """Default: as the fingers close and where the thumb is."""
+    """Hand side. Default: inferred from the closing direction and the thumb."""
     out: Annotated[Path | None, shown("FILE.yaml")] = None
-    """Where the hand.yaml goes; its picture beside it. Default: hand.yaml beside the model."""
+    """Output hand.yaml; its picture goes beside it. Default: hand.yaml beside the model."""
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 @dataclass
 class Show:
-    """A hand's joints, what follows them, its fingertips, and what was mended in its model."""
+    """Show a hand's joints, coupled joints, fingertips, and corrections of its model."""
 
     hand: Annotated[str, tyro.conf.Positional, shown("HAND")]
     """A shipped hand, or the path of a hand.yaml."""
     picture: Annotated[Path | None, shown("FILE.png")] = None
     """Also draw it, with palm axes and fingertips."""
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 @dataclass
@@ -45,7 +45,7 @@ class List:
     """The shipped hands."""
 
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 Args = (

@@ -1,4 +1,4 @@
-"""The LEAP hand by itself: check it, calibrate it, clear its errors, set up a new servo, or simulate its bus."""
+"""The LEAP hand alone: check it, calibrate it, clear its errors, set up a new servo, or simulate its bus."""
 
 import time
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ MEASURE = 1.0  # s
 @dataclass
 class _Hand:
     port: Annotated[str, shown("PORT")] = ""
-    """Its serial port, best /dev/serial/by-id/...; default: the only USB serial adapter."""
+    """Serial port, preferably /dev/serial/by-id/...; default: the only USB serial adapter."""
     robot: Literal["leap_right", "leap_left"] = "leap_right"
-    """Which hand it is."""
+    """Name of the hand."""
     baud: int = 4_000_000
-    """What its servos listen at."""
+    """Servo baud rate."""
 
     @contextmanager
     def opened(self) -> "Iterator[LeapHand]":
@@ -46,7 +46,7 @@ class Check(_Hand):
     """Read every joint: angle, temperature, voltage, errors. Moves and writes nothing."""
 
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 @dataclass
@@ -57,9 +57,9 @@ class Calibrate(_Hand):
     """
 
     dry_run: bool = False
-    """Measure and print, keep nothing."""
+    """Measure and print only; save nothing."""
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 @dataclass
@@ -75,28 +75,28 @@ class Replace(_Hand):
     """
 
     ident: Annotated[int, tyro.conf.Positional, shown("ID")]
-    """Id of the servo that it replaces: 0 to 15."""
+    """Id of the replaced servo: 0 to 15."""
 
 
 @dataclass
 class Simulate:
-    """Simulate a hand's servo bus until the input ends, for anyone without a hand.
+    """Simulate a hand's servo bus until end of input.
 
     The first line of output is the port to open. Then faults are typed in: `help` lists them, `state` shows the servos.
     """
 
     hand: Literal["full", "lite"] = "full"
-    """Which motors it has."""
+    """Motor type."""
     baud: int = 4_000_000
-    """What they listen at."""
+    """Servo baud rate."""
     fast: bool = True
-    """Their firmware answers fast sync reads."""
+    """Firmware supports fast sync read."""
     latency_ms: float = 0.0
-    """Latency timer of an FTDI adapter in between; none by default."""
+    """Latency timer of a simulated FTDI adapter, ms; none by default."""
     torque: bool = False
-    """They come up with torque on, as after a driver that died."""
+    """Start with torque on, as after a driver crash."""
     link: str = ""
-    """Path to serve at; it stays when the cable is pulled and put back. Default: a new one."""
+    """Path of the port; it persists when the cable is unplugged and replugged. Default: a new one."""
 
 
 Args = (

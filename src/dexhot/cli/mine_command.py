@@ -16,11 +16,11 @@ class Args:
     references: Annotated[list[Path], tyro.conf.Positional, shown("REFERENCE ...")] = field(default_factory=list)
     """Reference files (.npz), of `dexhot retarget`."""
     out: Annotated[Path | None, shown("FILE|FOLDER")] = None
-    """Where the Demonstration goes: a file for one reference, else a folder; by default beside each reference."""
+    """Output Demonstration: a file for one reference, else a folder; by default beside each reference."""
     force: bool = False
-    """Replace a file of another kind that is at the place of a Demonstration."""
+    """Overwrite an output file that is not a Demonstration."""
     seed: int = 0
-    """Of the search's noise and of its perturbed worlds."""
+    """Random seed of the search noise and the perturbed worlds."""
     samples: Annotated[int | None, shown("INT")] = None
     """Rollouts per iteration of a plan's first round (default: as `dexhot bench mine`); later rounds scale."""
     attempts: int = 2
@@ -31,9 +31,9 @@ class Args:
     workers: int = 0
     """Clips mined at the same time; 0: one per core."""
     executor: Literal["process", "ray"] = "process"
-    """Where clips are mined: on this machine, or on a Ray cluster (RAY_ADDRESS; the files must be reachable there)."""
+    """Execution: on this machine, or on a Ray cluster (RAY_ADDRESS; the files must be reachable there)."""
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 def run(args: Args) -> int:

@@ -16,7 +16,7 @@ class Add:
     """Make an object of a mesh file: checks, repair, convex pieces, mass and inertia, symmetry, rest, a picture."""
 
     file: Annotated[Path, tyro.conf.Positional, shown("FILE")]
-    """A mesh that trimesh reads (obj, stl, ply, off, glb); specks are dropped and openings capped, and said to be."""
+    """A mesh that trimesh reads (obj, stl, ply, off, glb); small parts are dropped, openings capped (reported)."""
     name: Annotated[str | None, shown("NAME")] = None
     """Its name in the cache; a plain name goes under user/. Default: the file's."""
     unit: Literal["m", "cm", "mm", "in"] = "m"
@@ -24,19 +24,19 @@ class Add:
     scale: float = 1.0
     """Extra factor on top of the unit."""
     mass: Annotated[float | None, shown("KG")] = None
-    """kg; weigh it if you can. Default: volume times density."""
+    """Mass, kg; weigh the object if you can. Default: volume times density."""
     density: Annotated[float | None, shown("KG_PER_M3")] = None
-    """kg/m3. Default: the benchmark's, with the mass clipped to its range (config/physics.yaml)."""
+    """Density, kg/m3. Default: the benchmark's, with the mass clipped to its range (config/physics.yaml)."""
     wall: Annotated[float, shown("MM")] = 0.0
     """Thickness of a hollow container's wall, mm: the mesh is its outside. Default: the object is solid."""
     openings: Literal["cap", "keep"] | None = None
     """Close openings with a flat face, or leave them open. Default: cap, and keep with --wall: a container's mouth."""
     keep_parts: bool = False
-    """Keep small detached parts, which else are dropped as dirt of the scan."""
+    """Keep small detached parts; by default they are dropped as scan noise."""
     replace: bool = False
     """Overwrite an object of this name."""
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 @dataclass
@@ -44,7 +44,7 @@ class List:
     """Objects of the cache."""
 
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 Args = Annotated[Add, tyro.conf.subcommand(name="add")] | Annotated[List, tyro.conf.subcommand(name="list")]

@@ -12,7 +12,7 @@ from dexhot.cli.arguments import shown
 
 @dataclass
 class Args:
-    """What is replayed."""
+    """Recording to replay."""
 
     run: Annotated[str, tyro.conf.Positional, shown("RUN")]
     """Folder of a run or of a capture, or a bag; also a .db3 file of librealsense's recorder."""

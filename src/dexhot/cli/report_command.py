@@ -1,4 +1,4 @@
-"""The HTML report of a run: metrics beside their thresholds, curves, pictures, provenance; the same as JSON.
+"""The HTML report of a run: metrics with thresholds, plots, pictures, provenance; also as JSON.
 
 Takes a rollout, a demonstration (simulated again) or the folder of a recorded run.
 """
@@ -15,22 +15,22 @@ from dexhot.cli.arguments import ON, shown
 
 @dataclass
 class Args:
-    """Of what, and what goes into it."""
+    """Source and content of the report."""
 
     source: Annotated[Path, tyro.conf.Positional, shown("RUN|FILE")]
     """A rollout or demonstration file (.npz), or the folder of a run."""
     out: Annotated[Path | None, shown("FOLDER")] = None
     """Folder to write into; by default report/ in the run's folder, or <file>.report/ beside the file."""
     episode: int = 0
-    """Run folders: which of the clips that were tracked to their end, from 0; where none was, as far as it came."""
+    """Run folders: index of the completed clip, from 0; if none was completed, the partial clip is shown."""
     video: Annotated[bool, ON] = True
     """Leave out the mp4, which takes the most time."""
     strip: Annotated[Path | None, shown("FILE.png")] = None
     """Also draw four moments of the grasp side by side into this PNG: a picture for a slide."""
     force: bool = False
-    """Replace a file or write into a folder that holds something else than an earlier report."""
+    """Overwrite a file, or write into a folder with content other than an earlier report."""
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 def run(args: Args) -> None:

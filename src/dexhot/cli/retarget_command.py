@@ -18,19 +18,19 @@ class Args:
     hand: Annotated[str, shown("HAND")] = "leap_right"
     """A shipped robot hand, or the path of a hand.yaml (docs/add_a_hand.md)."""
     out: Annotated[Path | None, shown("FILE")] = None
-    """Where the Reference goes; by default <clip>.reference.npz in the current folder."""
+    """Output Reference file; by default <clip>.reference.npz in the current folder."""
     contact: Annotated[bool, ON] = True
-    """Follow the measured fingertips as they are, instead of planned contacts, opening, closing and squeeze."""
+    """Follow the measured fingertips directly, without planned contacts, opening, closing and squeeze."""
     place: Annotated[bool, ON] = True
-    """Keep the recording's coordinates, instead of moving the whole of it to where the arm can follow."""
+    """Keep the recorded coordinates; by default the demonstration is placed where the arm can reach it."""
     frames: Annotated[str | None, shown("FIRST:STOP")] = None
     """Take these frames of the clip alone: those before STOP, counted from 0."""
     picture: Annotated[Path | None, shown("FILE.png")] = None
     """Also draw human keypoints, wrist and palm frames and robot fingertips into this PNG."""
     force: bool = False
-    """Replace a file of another kind that is at the place of an output."""
+    """Overwrite an output file of another kind."""
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 def run(args: Args) -> None:

@@ -1,4 +1,4 @@
-"""Start, stop and reset a running graph, or ask how it is: dexhot safety status.
+"""Start, stop and reset a running graph, or show its state: dexhot safety status.
 
 Exit code 0: done (status: watched, and no fault); 1: refused (status: a fault, or nobody watches); 3: nobody answers.
 """
@@ -14,14 +14,14 @@ REFUSED, NOBODY = 1, 3
 
 @dataclass
 class Args:
-    """What to ask the supervisor for."""
+    """Request to the supervisor."""
 
     action: Annotated[Literal["start", "stop", "reset", "estop", "status"], tyro.conf.Positional]
     """start: begin to track; stop: hold; estop: emergency stop, a fault; reset: leave a fault; status: the state."""
     timeout: float = 5.0
-    """Seconds to wait for an answer."""
+    """Timeout of the reply, s."""
     json: bool = False
-    """End with one JSON line."""
+    """Print one JSON object on the last line of stdout."""
 
 
 def run(args: Args) -> int:

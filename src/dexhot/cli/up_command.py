@@ -12,14 +12,14 @@ from dexhot.cli.arguments import shown
 
 @dataclass
 class Args:
-    """Which graph, with what arguments."""
+    """Graph and its arguments."""
 
     graph: Annotated[str, tyro.conf.Positional, shown("GRAPH")]
     """Name of the graph: real_track, replay or capture."""
     arguments: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[NAME:=VALUE ...]")] = ()
     """name:=value of the graph's arguments; --show-args lists them."""
     show_args: bool = False
-    """List the graph's arguments with their defaults, and stop."""
+    """List the graph's arguments with their defaults, and exit."""
     json: bool = False
     """Print the plan and the exit code as one JSON line at the end."""
 

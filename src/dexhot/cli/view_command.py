@@ -1,4 +1,4 @@
-"""Any file of the way of the data, in the browser: scrub, the reference as a ghost, frames, contacts."""
+"""View any data file in the browser: scrub, the reference as a ghost, frames, contacts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +11,16 @@ from dexhot.cli.arguments import shown
 
 @dataclass
 class Args:
-    """What is shown, and where."""
+    """File to view and server address."""
 
     file: Annotated[Path, tyro.conf.Positional, shown("FILE|RUN")]
     """A trajectory, reference, demonstration or rollout, or the folder of a recorded run."""
     host: Annotated[str, shown("ADDRESS")] = "127.0.0.1"
-    """Address to serve on; 0.0.0.0 lets other machines connect."""
+    """Server address; 0.0.0.0 lets other machines connect."""
     port: Annotated[int, shown("PORT")] = 8080
-    """Port to serve on; the next free one is taken when it is in use."""
+    """Server port; if it is in use, the next free one."""
     json: bool = False
-    """Say where it is shown as one JSON line, when it can be looked at."""
+    """Print the URL as one JSON line once the page is ready."""
 
 
 def run(args: Args) -> None:

@@ -1,1 +1,1 @@
-"""Camera, arm and hand behind small protocols, real and simulated behind the same wire; and their in-process twins."""
+"""Drivers of camera, arm and hand, and simulators of their protocols; no MuJoCo world."""

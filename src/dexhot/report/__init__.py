@@ -1,1 +1,1 @@
-"""Pages, plots and videos of what was recorded or simulated."""
+"""HTML pages, plots and videos of recorded or simulated rollouts."""

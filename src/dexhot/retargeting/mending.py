@@ -1,4 +1,4 @@
-"""What is mended in a clip before it is retargeted, each mend told: symmetric flips, an object that does not rest."""
+"""Repairs of a clip before retargeting, each reported: symmetric flips, an object that is not at rest."""
 
 from dataclasses import replace
 

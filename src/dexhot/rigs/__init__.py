@@ -1,1 +1,1 @@
-"""Simulated devices behind the drivers: the embedded world and its twins, and one world behind both wires."""
+"""Simulated rigs: the embedded world with device twins, and protocol-level simulation of arm and hand."""

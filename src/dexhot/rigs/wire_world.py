@@ -1,4 +1,4 @@
-"""One MuJoCo world behind two wires: the arm speaks libfranka's network protocol, the hand its servo bus on a pty.
+"""Protocol-level simulation of one MuJoCo world: the arm on libfranka's network protocol, the hand on a pty servo bus.
 
 The scene is the embedded rig's, with what the real devices bring instead of the benchmark's servos: the arm takes the
 torques that its client computes at 1 kHz, and the fingers are driven by the simulated servos' own PD (servo.py), whose

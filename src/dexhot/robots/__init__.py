@@ -1,1 +1,1 @@
-"""Robot hands and the arm: their numbers (urdf/), the joint table, and the MuJoCo specs made from them."""
+"""Robot hands and the arm: parameters (urdf/), the joint table, and the MuJoCo specs built from them."""

@@ -1,1 +1,1 @@
-"""The ROS 2 graph: nodes by what they serve, on the base in `core`."""
+"""The ROS 2 graph: nodes grouped by function, on the base classes in `core`."""

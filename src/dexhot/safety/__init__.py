@@ -1,1 +1,1 @@
-"""What decides whether motion is allowed: the state machine, inputs, limits, the joints' watch. No ROS, no MuJoCo."""
+"""Decides whether motion is allowed: state machine, input checks, limits, joint monitoring. No ROS, no MuJoCo."""

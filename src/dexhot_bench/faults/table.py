@@ -95,7 +95,7 @@ def metrics(results: list[Result], false_stops: int) -> dict[str, int]:
 def rich_table(results: list[Result]) -> RichTable:
     """For a person."""
     table = RichTable(title="faults", title_justify="left")
-    for heading in ("group", "injected", "after ms", "safe ms", "state reached", "recovered how", "data lost"):
+    for heading in ("rig", "injected fault", "detected, ms", "safe, ms", "end state", "recovery", "data lost"):
         table.add_column(heading, justify="right" if heading.endswith("ms") else "left")
     for r in results:
         o = r.outcome

@@ -1,1 +1,1 @@
-"""From a Reference to a Demonstration: search in perturbed worlds, refinement, verdicts; on many machines."""
+"""From a Reference to a Demonstration: search in perturbed worlds, refinement, verdicts; locally or on Ray."""

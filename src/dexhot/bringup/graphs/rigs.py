@@ -1,7 +1,7 @@
-"""The rigs that a graph can track on: which processes each needs, and where arm and hand are found.
+"""The rigs that a graph can run on: processes of each, and addresses of arm and hand.
 
 sim       the embedded rig: world and twins of the drivers in one process
-sim-wire  one world behind both wires, at an address and a path of this ROS domain; the real drivers in processes
+sim-wire  the real drivers, with protocol-level simulation of both devices at addresses of this ROS domain
 real      the lab's arm and hand: the same drivers, and no world; the object's pose comes from outside
 """
 

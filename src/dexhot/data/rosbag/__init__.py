@@ -1,1 +1,1 @@
-"""The files that bags are made of, each read as far as it goes and never written: MCAP, sqlite3, ROS 1."""
+"""Readers of bag storage formats (MCAP, sqlite3, ROS 1), tolerant of damage and strictly read-only."""

@@ -1,1 +1,1 @@
-"""What gives pairs of a colour image and the depth aligned to it: a RealSense, a recording, a folder, a drawing."""
+"""Sources of colour images with aligned depth: a RealSense, a recording, a folder, a synthetic scene."""

@@ -1,4 +1,4 @@
-"""Where the depth camera stands to the colour camera, as recordings tell it: color_T_depth as rotation and translation.
+"""Depth-to-colour extrinsics, as stored in recordings: color_T_depth as rotation and translation.
 
 librealsense    /device_0/sensor_N/.../tf/... of both streams: each maps one common reference into its sensor
 realsense-ros   <namespace>/extrinsics/depth_to_color (realsense2_camera_msgs/Extrinsics)

@@ -1,4 +1,4 @@
-"""A camera that is opened again when it is gone, and what can be told of a stream's health.
+"""Camera reconnection and stream health monitoring.
 
 A camera whose cable is pulled mostly raises nothing: it falls silent. One that is silent for `silence` seconds is
 closed and opened again every `retry` seconds: with the two seconds that a RealSense takes to start, frames are back

@@ -1,1 +1,1 @@
-"""Dynamixel servos: their registers, a client on the vendor's SDK, and a simulated bus that speaks their bytes."""
+"""Dynamixel servos: registers, a client on the vendor's SDK, and a byte-level bus simulator."""

@@ -1,4 +1,4 @@
-"""What can go wrong on a servo bus, to be brought about by name: `inject("overload 3")`."""
+"""Injectable faults of a servo bus, by name: `inject("overload 3")`."""
 
 import random
 import struct

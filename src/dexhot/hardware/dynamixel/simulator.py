@@ -30,11 +30,11 @@ def serve(
     `state` prints the servos as one JSON line, `quit` ends.
 
     Args:
-        hand: Which motors it has.
-        baud: What they listen at.
-        fast: Their firmware answers fast sync reads.
-        latency_ms: Latency timer of an FTDI adapter in between; none by default.
-        torque: They come up with torque on, as after a driver that died.
+        hand: Motor type.
+        baud: Servo baud rate.
+        fast: Firmware supports fast sync read.
+        latency_ms: Latency timer of a simulated FTDI adapter, s; none by default.
+        torque: Start with torque on, as after a driver crash.
         link: Path to serve at; stays the same when the cable is pulled and put back. Default: a new one.
     """
     model = next(m for m in MODELS.values() if m.hand == hand)

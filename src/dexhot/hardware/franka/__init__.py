@@ -1,1 +1,1 @@
-"""The Franka Research 3: its driver over franky, its simulated robot behind the same protocol, its twin."""
+"""The Franka Research 3: its driver on franky, and a simulated robot with the same protocol."""

@@ -1,4 +1,4 @@
-"""Limits of position, velocity, acceleration and jerk on what the arm is told, kept whatever is asked for.
+"""Limits of position, velocity, acceleration and jerk on the arm's setpoint, for any command.
 
 A setpoint moves towards a goal in steps of one robot cycle. Each step first asks for what a smooth follower would do:
 with e the goal's distance and u the goal's velocity,

@@ -37,7 +37,7 @@ def serve(address: str = "", version: int = 0) -> None:
     the user stop and `unstop` its end, `quit`.
 
     Args:
-        address: Loopback address to serve at. Default: a free one.
+        address: Loopback address to listen on. Default: a free one.
         version: That of a robot whose system is of another time: it refuses the connection. Default: ours.
     """
     _need_franky_sim()

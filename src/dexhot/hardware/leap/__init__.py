@@ -1,1 +1,1 @@
-"""The LEAP hand: its driver over the servo bus (dynamixel), what is set up and watched there, its twin."""
+"""The LEAP hand: its driver on the servo bus (dynamixel), set-up, calibration and health monitoring."""

@@ -1,4 +1,4 @@
-"""Watching a LEAP hand's servos: alerts at once, the registers that motion depends on in turn, warmth and supply.
+"""Health monitoring of a LEAP hand's servos: alerts, motion-relevant registers, temperature and supply voltage.
 
 A look at the registers of GROUP servos costs 0.35 ms of the wire, so that all are seen within 0.16 s for 2 % of it.
 """

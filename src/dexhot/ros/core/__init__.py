@@ -1,1 +1,1 @@
-"""What every node stands on: the lifecycle base, parameters, QoS, messages, diagnostics, who may speak."""
+"""Common base of all nodes: lifecycle, parameters, QoS, messages, diagnostics, authorized publishers."""

@@ -1,4 +1,4 @@
-"""A managed (lifecycle) node whose transitions tell what went wrong, and undo it.
+"""A managed (lifecycle) node whose transitions report errors and roll back.
 
 rclpy swallows exceptions of transition callbacks, has no way to raise an error from ACTIVE, and forgets the state
 machine of a destroyed node. Here an exception is logged and makes the transition a FAILURE, and `fault` deactivates.

@@ -1,4 +1,4 @@
-"""Messages that a node does not take: counted by topic, named in the diagnostics, and never a fault of the node.
+"""Rejected messages: counted by topic, named in the diagnostics, never a fault of the node.
 
 A parser raises RefusedError for a message that cannot be what its topic says; `DexhotNode.subscribe` catches it. What
 lacks in consequence (a fresh state, a command) is what the watchdogs of supervisor and drivers hold for.

@@ -1,1 +1,1 @@
-"""Arm and hand as nodes: joint states out, guarded commands in."""
+"""Driver nodes of arm and hand: joint states out, validated commands in."""

@@ -1,4 +1,4 @@
-"""Records cameras and robot state: a recorder that packs images, tells what arrives, and stops before the disk is full.
+"""Records cameras and robot state: compresses images, reports incoming topics, and stops before the disk is full.
 
 Images are packed as image_transport would, whoever publishes them: colour as <topic>/compressed (JPEG), depth as
 <topic>/compressedDepth (PNG, lossless). Two threads do it; the bag waits for them, to keep the order.

@@ -1,1 +1,1 @@
-"""The rigs as nodes: the embedded world, the one behind the wires, and the real one."""
+"""Rig nodes: the embedded world, the protocol-level simulation, and the real rig."""

@@ -1,4 +1,4 @@
-"""The rig of `rig:=real`: nothing is simulated; it marks the clip and says when nobody tells where the object is.
+"""The rig of `rig:=real`: nothing is simulated; it times the clip and warns when no object pose arrives.
 
 The object's pose must come from outside, on /object/pose: a motion capture system or a pose estimator.
 """

@@ -1,4 +1,4 @@
-"""The rig of `rig:=sim-wire`: one MuJoCo world behind the wires that the real drivers talk over.
+"""The rig of `rig:=sim-wire`: one MuJoCo world with protocol-level simulation for the real drivers.
 
 Who ticks and what is published is as on the embedded rig; but arm and hand are moved by their drivers, in processes of
 their own, over libfranka's protocol and the servo bus. The world runs in cycles of the arm (1 ms), PARTS of a tick at a

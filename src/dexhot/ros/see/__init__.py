@@ -1,1 +1,1 @@
-"""Cameras as nodes."""
+"""Camera nodes."""

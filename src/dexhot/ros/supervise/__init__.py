@@ -1,1 +1,1 @@
-"""The safety supervisor, and how faults are left."""
+"""The safety supervisor and fault recovery."""
