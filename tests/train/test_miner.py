@@ -9,9 +9,9 @@ import pytest
 from dexhot.control.sampling import base_actions
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.physics import load_physics
+from dexhot_train.mining import mine as mining
 from dexhot_train.mining.clip_job import ClipJob
 from dexhot_train.mining.mine import VALIDATION_SEED, MineOptions, _Miner
-from dexhot_train.mining.mine import mine as mining
 from dexhot_train.mining.refine import World, draw_worlds, nominal_world, replay
 from dexhot_train.mining.search import SearchOptions
 

@@ -227,7 +227,7 @@ def test_another_hand_physics_or_code_is_another_job(job, lift_reference, tmp_pa
         ("clip_job", "load_physics", lambda: replace(load_physics(), friction=(0.9, 0.01, 0.0001))),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(f"dexhot_train.{module}.{name}", changed)
+            patch.setattr(f"dexhot_train.mining.{module}.{name}", changed)
             keys.append(job.key())
     assert len(set(keys)) == 4
 
@@ -238,7 +238,7 @@ def test_another_budget_is_another_job(job):
 
 
 def test_an_interrupted_job_takes_up_its_robust_stage(job, monkeypatch):
-    from dexhot_train.mining.mine import mine as mining
+    from dexhot_train.mining import mine as mining
 
     def interrupt(self, best):
         raise KeyboardInterrupt

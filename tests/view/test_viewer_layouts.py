@@ -8,8 +8,8 @@ import yaml
 
 from dexhot.paths import share_dir
 
-FLOORS = [share_dir() / "src" / "dexhot" / name for name in ("nodes", "hardware")]  # cameras' topics are below nodes
-SOURCES = "\n".join(p.read_text() for floor in FLOORS for p in floor.rglob("*.py"))
+PACKAGES = [share_dir() / "src" / "dexhot" / name for name in ("ros", "data")]  # names are in data/topics.py
+SOURCES = "\n".join(path.read_text() for package in PACKAGES for path in package.rglob("*.py"))
 VIEWERS = share_dir() / "config" / "viewers"
 
 
