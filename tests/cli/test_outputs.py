@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -300,3 +301,35 @@ def test_only_a_folder_with_the_mark_is_removed(tmp_path):
     assert not remove_scratch(tmp_path / "run") and not remove_scratch(tmp_path / "link")
     assert remove_scratch(folder) and not remove_scratch(folder)
     assert (tmp_path / "run").is_dir()
+
+
+@pytest.mark.parametrize("command", [["generate", "lift", "--seed", "-1"], ["mine", "nothing.npz", "--worlds", "0"]])
+def test_numbers_that_cannot_be_are_refused_in_a_sentence(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 1
+    assert "or more, not" in capsys.readouterr().err
+
+
+def test_a_report_that_was_interrupted_is_made_again(tmp_path, monkeypatch, lift_reference):
+    from dexhot.report import folder
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(folder, "load_object", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        folder.write_report(SimpleNamespace(reference=lift_reference), tmp_path / "report")
+    assert folder.check_report_folder(tmp_path / "report")
+
+
+def test_a_viewer_at_an_address_that_is_not_ours_is_refused():
+    from dexhot.view.player import new_server
+
+    with pytest.raises(DexhotError, match="no address of this machine"):
+        new_server("192.0.2.1", 0)
+
+
+def test_a_model_without_links_is_no_hand(tmp_path, capsys):
+    (tmp_path / "empty.urdf").write_text('<robot name="a"/>')
+    assert main(["hand", "add", str(tmp_path / "empty.urdf"), "--out", str(tmp_path / "hand.yaml")]) == 1
+    assert "no links" in capsys.readouterr().err

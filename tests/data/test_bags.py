@@ -740,3 +740,20 @@ def test_topics_are_found_in_chunks_that_hold_no_message_of_theirs(tmp_path):
     path.write_bytes(begin() + b"".join(chunks))
     assert [topic for topic, _, _ in read(path)] == ["/a", "/b", "/a", "/b", "/c"]
     assert not damage_of(path)
+
+
+def test_wrong_bytes_in_a_chunk_of_our_recorder_are_said(tmp_path):
+    """Its chunks carry a checksum of their content."""
+    with bags.BagWriter(tmp_path / "bag") as writer:
+        topic = writer.topic("/a", "std_msgs/msg/Header")
+        noise = np.random.default_rng(0).bytes(20_000).hex()
+        for k in range(20):
+            writer.write(topic, k, header(noise[1000 * k : 1000 * (k + 1)]))
+    data = bytearray((tmp_path / "bag" / "bag.mcap").read_bytes())
+    first = len(MAGIC) + 9 + struct.unpack_from("<Q", data, len(MAGIC) + 1)[0]  # the chunk, behind the file's head
+    data[first + struct.unpack_from("<Q", data, first + 1)[0] // 2] ^= 0x01
+    (tmp_path / "wrong.mcap").write_bytes(data)
+    for path, wrong in ((tmp_path / "bag", False), (tmp_path / "wrong.mcap", True)):
+        with bags.open_bag(path) as bag:
+            list(bag.messages())
+            assert bool(bag.damage) == wrong

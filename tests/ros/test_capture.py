@@ -350,3 +350,37 @@ def test_a_killed_capture_lacks_at_most_the_last_second(ros_domain, tmp_path):
     assert killed - last[f"{COLOR}/compressed"] < 1_000_000_000
     assert killed - last[f"{DEPTH}/compressedDepth"] < 1_000_000_000
     assert len(list(find_frames(tmp_path / "bag"))) > 10
+
+
+@pytest.mark.ros
+def test_a_camera_that_fails_ends_the_capture_with_exit_code_1(bench, tmp_path):
+    node = bench.start(capture_node.CaptureNode(), bag=str(tmp_path / "bag"), min_free=0.0)
+    diagnostics = bench.other.create_publisher(DiagnosticArray, "/diagnostics", publish_profile("state"))
+    assert bench.spin_until(lambda: "/diagnostics" in node.open)
+    for name in ("another", "camera"):
+        assert not node.finished
+        diagnostics.publish(status_message(Time(), name, DiagnosticStatus.ERROR, "half an image", {}))
+        bench.spin_until(lambda name=name: node.finished or name == "another", 60.0)
+    assert "the camera has failed: half an image" in node.finished and node.exit_code == 1
+
+
+def frames_in(folder: Path, fx: str = "60.0") -> Path:
+    for kind in ("color", "depth"):
+        (folder / kind).mkdir(parents=True)
+    (folder / "color" / "0.png").write_bytes(codec.encode_color(color(1)))
+    (folder / "depth" / "0.png").write_bytes(codec.encode_depth(depth(1))[12:])
+    (folder / "camera.yaml").write_text(f"{{fx: {fx}, fy: 60.0, cx: 32.0, cy: 24.0}}")
+    return folder
+
+
+@pytest.mark.parametrize("wrong", ["yaml", "color", "duration", "inside"])
+def test_a_capture_that_cannot_begin_leaves_nothing(tmp_path, wrong):
+    folder = frames_in(tmp_path / "frames", fx="abc" if wrong == "yaml" else "60.0")
+    if wrong == "color":
+        (folder / "color" / "0.png").write_text("no image")
+    out = folder / "new" if wrong == "inside" else tmp_path / "new"
+    given = {"camera": f"dir:{folder}", "out": str(out), "duration": "-1" if wrong == "duration" else "1"}
+    said = {"yaml": "camera.yaml", "color": "0.png", "duration": "duration", "inside": "only read"}[wrong]
+    with pytest.raises(DexhotError, match=said):
+        plan(load_graph("capture"), given, {})
+    assert not out.exists()

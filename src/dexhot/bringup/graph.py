@@ -204,7 +204,8 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
     arguments = resolve(graph, given)
     processes = graph.processes(arguments)
     given_parameters = read_parameters(arguments.get("parameters", ""))
-    node_parameters(processes, {}, given_parameters)  # what is wrong is refused before a folder is made
+    said = {name: arguments[name] for name in given}
+    node_parameters(processes, said, given_parameters)  # what is wrong is refused before a folder is made
     prepared = graph.prepare(arguments)
     values = {"token": f"run-{secrets.token_hex(6)}"} | arguments | prepared.values
     try:

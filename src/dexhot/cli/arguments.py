@@ -2,8 +2,17 @@
 
 import tyro
 
+from dexhot.errors import DexhotError
+
 UNSAID = ("None", "", "''")
 ON = tyro.conf.arg(help_behavior_hint="")  # a flag that --no-... turns off; its help is of that
+
+
+def at_least(least: int, **values: int | None) -> None:
+    """Raise DexhotError for an argument below `least`; None was not given."""
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise DexhotError(f"--{name} must be {least} or more, not {value}.")
 
 
 def shown(metavar: str) -> object:

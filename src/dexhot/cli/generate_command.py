@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from dexhot.cli.arguments import shown
+from dexhot.cli.arguments import at_least, shown
 from dexhot.cli.output import print_json, summary
 
 
@@ -43,6 +43,7 @@ def run(args: Args) -> None:
     from dexhot.objects import load_object, save_object
     from dexhot.objects.library import objects_dir
 
+    at_least(0, seed=args.seed)
     if args.object and args.shape:
         raise DexhotError("--shape draws a new object, --object names one of the cache: give one of the two.")
     if args.object:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from dexhot.cli.arguments import shown
+from dexhot.cli.arguments import at_least, shown
 
 
 @dataclass
@@ -52,6 +52,8 @@ def run(args: Args) -> int:
 
     if not args.references:
         raise DexhotError("no reference given; make one with `dexhot retarget CLIP` and pass its file.")
+    at_least(0, seed=args.seed, attempts=args.attempts, workers=args.workers)
+    at_least(1, samples=args.samples, worlds=args.worlds)
     options = MineOptions(seed=args.seed, attempts=args.attempts, worlds=args.worlds)
     options = with_samples(options, args.samples) if args.samples else options
     jobs = [ClipJob(path, out_path(path, args.out, len(args.references)), options) for path in args.references]

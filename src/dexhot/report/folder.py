@@ -45,6 +45,8 @@ def write_report(
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
+    if kind_of(out / "report.json") != SCHEMA:  # so that the folder is known for ours if this is interrupted
+        write_text(out / "report.json", json.dumps({"schema": SCHEMA, "version": VERSION, "unfinished": True}))
     extra = dict(extra or {})
     loop = extra.pop("loop", [])
     asset = load_object(rollout.reference.object_name)

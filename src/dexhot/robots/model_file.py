@@ -228,6 +228,8 @@ def _tree_of(model: mujoco.MjModel, body: str) -> str:
 
 def _below(model: mujoco.MjModel, root: str) -> list[int]:
     """Ids of the body `root` and all that hang from it, parents first."""
+    if not root:
+        raise FileFormatError("the model has no links, so there is no hand in it.")
     found = [model.body(root).id]
     for body in range(found[0] + 1, model.nbody):
         if model.body_parentid[body] in found:

@@ -1,11 +1,13 @@
 """The panel of the viewer: scrub, play, speed, and what is shown."""
 
+import socket
 import time
 
 import numpy as np
 import viser
 from viser import uplot
 
+from dexhot.errors import DexhotError
 from dexhot.view.shows import Show
 
 RATE = 30.0  # Hz at which the browser is sent frames
@@ -19,7 +21,12 @@ HINTS = {
 
 
 def new_server(host: str, port: int) -> viser.ViserServer:
-    """A viser server with the viewer's look; the scene is z-up."""
+    """A viser server with the viewer's look; the scene is z-up. Raises DexhotError for an address that is not ours."""
+    try:
+        with socket.create_server((host, 0)):
+            pass
+    except OSError as e:
+        raise DexhotError(f"--host {host} is no address of this machine ({e.strerror or e}); try 127.0.0.1.") from e
     server = viser.ViserServer(host=host, port=port, label="dexhot", verbose=False)
     server.gui.configure_theme(show_logo=False, show_share_button=False, brand_color=ACCENT)
     server.scene.set_up_direction("+z")

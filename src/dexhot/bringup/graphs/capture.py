@@ -2,12 +2,14 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from dexhot.bringup.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
 from dexhot.bringup.run_folder import new_run_folder, versions
 from dexhot.data.disk import require_place
 from dexhot.data.files import write_text
+from dexhot.errors import DexhotError
 from dexhot.hardware.camera.source import Mode, camera_source
 from dexhot.paths import runs_dir
 from dexhot.ros.core.names import RECORDER
@@ -47,12 +49,19 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     camera = arguments["camera"]
     require_place(arguments["out"] or runs_dir(), arguments["min_free"])
     if camera != "running":
+        check_apart(camera.partition(":")[2], arguments["out"])
         camera_source(camera, Mode(*(arguments[k] for k in ("width", "height", "fps", "loop"))))
     folder = new_run_folder("capture", camera.partition(":")[0], arguments["out"] or "true")
     entries = {"arguments": arguments, "started": datetime.now(UTC).isoformat(), "versions": versions()}
     write_text(folder / "capture.json", json.dumps(entries, indent=2) + "\n")
     nodes = [node.name for process in processes(arguments) for node in process.nodes]
     return Prepared(folder, {"bag": str(folder / "bag"), "required_nodes": nodes}, recorded=True)
+
+
+def check_apart(source: str, out: str) -> None:
+    """Raise DexhotError for a place to record to within the recording that is read."""
+    if source and out and Path(out).resolve().is_relative_to(Path(source).resolve()):
+        raise DexhotError(f"{out} lies in {source}, which is only read: record to another folder.")
 
 
 CAPTURE = Graph("capture", "record cameras and robot state", ARGUMENTS, processes, prepare)

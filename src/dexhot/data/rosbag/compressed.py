@@ -21,7 +21,7 @@ def inflate(compression: str, data: bytes, size: int) -> tuple[bytes, str]:
     try:
         if compression == "zstd" and zstd.get_frame_info(data).decompressed_size == size:
             return zstd.decompress(data), ""  # at once, into memory of the right size
-        whole = _decompressor(compression).decompress(data, size)
+        whole = _decompressor(compression).decompress(data, size + 1)  # to the frame's end, where its checksum is
         if len(whole) >= size:
             return whole, ""
     except (zstd.ZstdError, RuntimeError, EOFError):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from dexhot.errors import FileFormatError
@@ -86,12 +87,19 @@ def directory_frames(path: Path) -> Iterator[Frames]:
     """The frames of a directory. Raises FileFormatError."""
     fps, entries = _camera_yaml(path / "camera.yaml")
     for k, name in enumerate(check_directory(path)):
-        color = decode_color(name.read_bytes())
-        depth = decode_depth((path / "depth" / f"{name.stem}.png").read_bytes()) if (path / "depth").is_dir() else None
+        color = _decoded(name, decode_color)
+        depth = _decoded(path / "depth" / f"{name.stem}.png", decode_depth) if (path / "depth").is_dir() else None
         if depth is not None and depth.shape != color.shape[:2]:
             raise FileFormatError(f"{path}: depth/{name.stem}.png is not of its colour image's size; align it first.")
         intrinsics = Intrinsics(color.shape[1], color.shape[0], *entries)
         yield Frames(k / fps, k, color, depth, intrinsics)
+
+
+def _decoded(file: Path, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:
+    try:
+        return decode(file.read_bytes())
+    except FileFormatError as e:
+        raise FileFormatError(f"{file}: {e}") from e
 
 
 def _camera_yaml(path: Path) -> tuple[float, tuple]:

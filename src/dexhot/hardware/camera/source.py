@@ -9,7 +9,7 @@ from dexhot.data.bags import locate
 from dexhot.errors import NotFoundError
 from dexhot.hardware.camera.bag import find_frames
 from dexhot.hardware.camera.drawn import SimCamera
-from dexhot.hardware.camera.file import FileCamera, check_directory, directory_frames
+from dexhot.hardware.camera.file import FileCamera, directory_frames
 from dexhot.hardware.camera.frames import Camera
 from dexhot.hardware.camera.realsense import choose, open_realsense
 
@@ -41,6 +41,6 @@ def camera_source(text: str, mode: Mode) -> Callable[[], Camera]:
         source = find_frames(locate(rest))
         return lambda: FileCamera(text, source.__iter__, mode.loop, notice=source.left_out, lost=source.lost)
     if kind == "dir" and rest:
-        check_directory(Path(rest))
+        next(directory_frames(Path(rest)))  # camera.yaml and the first pair
         return lambda: FileCamera(text, partial(directory_frames, Path(rest)), mode.loop)
     raise NotFoundError("camera", text, KINDS)

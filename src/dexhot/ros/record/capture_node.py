@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.serialization import deserialize_message
 from rosbags.interfaces import Connection, Qos
 
@@ -27,6 +27,7 @@ from dexhot.ros.see.camera_messages import PUBLISHED
 CLOCK_TYPE = "rosgraph_msgs/msg/Clock"
 PACKED_TOPICS = ("/compressed", "/compressedDepth", "/theora", "/zstd", "/ffmpeg")  # of image_transport's plugins
 UNTOLD = (CLOCK, DIAGNOSTICS, HEARTBEAT, ROSOUT)  # what everyone sends is not told in the live check
+CAMERA = b"camera"  # the node, in its diagnostics
 BACKLOG = 30  # images that may wait to be packed
 
 
@@ -60,6 +61,17 @@ class CaptureNode(RecorderNode):
             self.pool.shutdown()
             self.account()
 
+    def follow_camera(self, data: bytes) -> None:
+        """A serialized DiagnosticArray: how many images the camera has published; one that failed ends the capture."""
+        if CAMERA not in data:
+            return
+        told = [s for s in deserialize_message(data, DiagnosticArray).status if s.name == CAMERA.decode()]
+        for status in told:
+            values = (v for v in status.values if v.key.startswith(PUBLISHED) and v.value.isdecimal())
+            self.published |= {v.key.removeprefix(PUBLISHED): int(v.value) for v in values}
+            if status.level == DiagnosticStatus.ERROR:
+                self.end(f"the camera has failed: {status.message}", code=1)
+
     def account(self) -> None:
         """What a camera published and the bag lacks, said; the exit code is then 1."""
         taken = {t: a.count for t, a in self.arrivals.items()}
@@ -79,7 +91,7 @@ class CaptureNode(RecorderNode):
             if msgtype == CLOCK_TYPE:
                 self.clock = first_stamp(data)
             if topic == DIAGNOSTICS:
-                self.published |= images_published(data)
+                self.follow_camera(data)
             arrivals.add(self.clock or received * 1e-9, data)
             keep(received, data)
 
@@ -147,15 +159,6 @@ class CaptureNode(RecorderNode):
             self.warnings["silent"] = f"nothing more arrives on {', '.join(silent)}"
         lines = [f"{topic} {arrivals}" for topic, arrivals in sorted(told.items())]
         self.get_logger().info("arriving: " + ("; ".join(lines) or "nothing"))
-
-
-def images_published(data: bytes) -> dict[str, int]:
-    """topic -> images, of a serialized DiagnosticArray of the camera node; empty for another's."""
-    if PUBLISHED.encode() not in data:
-        return {}
-    told = [s for s in deserialize_message(data, DiagnosticArray).status if s.name == "camera"]
-    values = (v for status in told for v in status.values if v.key.startswith(PUBLISHED) and v.value.isdecimal())
-    return {v.key.removeprefix(PUBLISHED): int(v.value) for v in values}
 
 
 def packed(topic: str, qos: tuple[Qos, ...], data: bytes) -> tuple[str, str, tuple[Qos, ...], bytes]:
