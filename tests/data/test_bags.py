@@ -562,19 +562,19 @@ def test_a_ros_1_bag_is_read_as_ros_2_has_its_messages(tmp_path):
 # Types of one's own
 
 
-def own_type(path: Path, definition: str, values: str) -> Path:
+def own_type(path: Path, definition: str, *values: object) -> Path:
     """A bag with one message of lab_msgs/msg/Own, defined in the file."""
     store = get_typestore(Stores.EMPTY)
     store.register(get_types_from_msg(definition, "lab_msgs/msg/Own"))
-    content = bytes(store.serialize_cdr(store.types["lab_msgs/msg/Own"](*eval(values)), "lab_msgs/msg/Own"))
+    content = bytes(store.serialize_cdr(store.types["lab_msgs/msg/Own"](*values), "lab_msgs/msg/Own"))
     records = schema(1, "lab_msgs/msg/Own", definition) + channel(1, "/own") + message(1, 5, content)
     path.write_bytes(begin() + chunk(records, 5, 5, "zstd") + message_index(1, 1) + end())
     return path
 
 
 def test_types_come_from_the_bag_and_do_not_clash(tmp_path):
-    one = own_type(tmp_path / "one.mcap", "float64 force", "(2.5,)")
-    two = own_type(tmp_path / "two.mcap", "string name\nint32 count", "('b', 3)")
+    one = own_type(tmp_path / "one.mcap", "float64 force", 2.5)
+    two = own_type(tmp_path / "two.mcap", "string name\nint32 count", "b", 3)
     for _ in range(2):
         assert [m.force for _, _, m in bags.messages(one)] == [2.5]
         assert [(m.name, m.count) for _, _, m in bags.messages(two)] == [("b", 3)]

@@ -125,7 +125,7 @@ def _metadata(path: Path, listing: Listing) -> dict[str, Any]:
             listing.notes.append(f"{path} has no metadata.yaml: {why}")
         return {}
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe_load, in C where PyYAML has it
         entries: dict[str, Any] = yaml.load(file.read_text(), loader)["rosbag2_bagfile_information"]
         topics = [entry["topic_metadata"] for entry in entries.get("topics_with_message_count") or []]
         listing.qos = {topic["name"]: parse_qos(topic.get("offered_qos_profiles")) for topic in topics}

@@ -359,14 +359,17 @@ class _Index:
             counts = Counter(channel for _, _, _, channel in entries)
             self.counts.update(counts)
             times = [time for time, _, _, _ in entries]
-            self._add_block(Block(min(times), begin, len(data), True, frozenset(counts)), max(times))
+            self._add_block(Block(min(times), begin, len(data), True, frozenset(counts)), max(times), learned=True)
         return len(data) == end - begin
 
-    def _add_block(self, block: Block, last: int) -> None:
-        """Raises nothing: messages of a channel that nothing defines cannot be read, and are said to be lost."""
+    def _add_block(self, block: Block, last: int, learned: bool = False) -> None:
+        """Raises nothing: messages of a channel that nothing defines cannot be read, and are said to be lost.
+
+        `learned`: the definitions in the chunk are known.
+        """
         if not block.channels:
             return
-        if block.chunk:
+        if block.chunk and not learned:
             self.unread.append((block.offset, block.length))
             if not block.channels <= self.inventory.channels.keys():
                 self._look_back()
