@@ -1,6 +1,6 @@
 """What a rollout did in each frame: tracking errors, heights and phases, for the plots and the viewer.
 
-The numbers that judge a run come from `dexhot.evaluation.metrics`; these curves are made from the same definitions.
+The numbers that judge a run come from `dexhot.metrics.rollout`; these curves are made from the same definitions.
 """
 
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from dexhot.data.types import Reference, Rollout
-from dexhot.evaluation.add_s import add_s
-from dexhot.evaluation.metrics import HELD, LIFT
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.poses import lowest
 from dexhot.geometry.rotations import quat_angle
+from dexhot.metrics.add_s import add_s
+from dexhot.metrics.rollout import HELD, LIFT
 from dexhot.objects.asset import ObjectAsset
-from dexhot.robots.wrist import palm_poses
+from dexhot.robots.kinematics.wrist import palm_poses
 
 
 @dataclass(frozen=True)

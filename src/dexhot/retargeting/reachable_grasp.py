@@ -12,7 +12,7 @@ from dexhot.errors import DexhotError
 from dexhot.geometry.poses import inverse, transform
 from dexhot.retargeting.clip_solver import ClipProblem, solve_clip
 from dexhot.retargeting.grasp import Grasp, GraspOptions, GraspSpace, choose_grasps
-from dexhot.retargeting.hand_model import HandModel
+from dexhot.robots.kinematics.hand import HandModel
 
 ITERATIONS = 16
 POSED = 12  # grasps that the hand is posed on, of each search

@@ -7,16 +7,14 @@ from dexhot.data.types import Reference
 from dexhot.geometry.poses import inverse, transform
 from dexhot.geometry.rotations import quat_rotate
 from dexhot.geometry.sdf import ConvexUnion
-from dexhot.objects.asset import ObjectAsset
-from dexhot.retargeting.hand_model import HandModel
-from dexhot.robots.robot_hand import RobotHand
-from dexhot.simulation.physics import Physics
+from dexhot.robots.kinematics.hand import HandModel
+from dexhot.simulation.setup import Setup
 
 TOUCHES = 0.2  # of Reference.contact: a fingertip that takes part
 EDGES = 8  # of the pyramid inside each friction cone
 
 
-def held_mass(reference: Reference, hand: RobotHand, asset: ObjectAsset, physics: Physics) -> float | None:
+def held_mass(reference: Reference, setup: Setup) -> float | None:
     """kg that the fingertips can hold up against gravity in the middle of the grasp; None without planned contacts.
 
     The largest vertical force of fingertip forces within their friction cones and joint torques within the motors'
@@ -27,10 +25,11 @@ def held_mass(reference: Reference, hand: RobotHand, asset: ObjectAsset, physics
     touching = np.flatnonzero(reference.contact[t] > TOUCHES)
     if not len(touching):
         return None
+    hand, physics = setup.hand, setup.physics
     model = HandModel(hand, (), reference.base_quat)
     model.move(reference.q[t])
     pose = reference.object_pose[t]
-    outward = ConvexUnion(asset.pieces).distance(transform(inverse(pose), model.points()[touching]))[1]
+    outward = ConvexUnion(setup.asset.pieces).distance(transform(inverse(pose), model.points()[touching]))[1]
     edges = np.stack([_cone(-quat_rotate(pose[3:], n), physics.friction[0]) for n in outward])  # (k, EDGES, 3)
     jacobian = model.point_jacobian()[touching][:, :, 6:]  # (k, 3, n)
     torque = np.einsum("kei,kin->nke", edges, jacobian).reshape(jacobian.shape[2], -1)

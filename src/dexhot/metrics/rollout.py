@@ -9,13 +9,13 @@ import numpy as np
 
 from dexhot.data.types import Reference, Rollout
 from dexhot.errors import DexhotError
-from dexhot.evaluation.add_s import add_s
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.poses import lowest
 from dexhot.geometry.rotations import quat_angle
+from dexhot.metrics.add_s import add_s
 from dexhot.objects.asset import ObjectAsset
+from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.robots.robot_hand import RobotHand
-from dexhot.robots.wrist import palm_poses
 
 # Each success holds when every one of its metrics is below its limit. The first two are DexTrack's (section 4.1).
 SUCCESSES: dict[str, dict[str, float]] = {
