@@ -13,7 +13,8 @@ import pytest
 
 from dexhot.bringup.launcher import require_ros
 from dexhot.cli import main
-from dexhot.data.files import check_folder, check_out, kind_of, load, replacing, save
+from dexhot.data.disk import check_folder
+from dexhot.data.files import check_out, kind_of, load, replacing, save
 from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError, import_error, os_error
 from dexhot.objects.library import load_object, save_object

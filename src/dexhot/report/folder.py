@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.data.files import check_folder, jsonable, kind_of, write_text
+from dexhot.data.disk import check_folder
+from dexhot.data.files import jsonable, kind_of, write_text
 from dexhot.data.types import Rollout
 from dexhot.errors import DexhotError
 from dexhot.metrics.judge import judge
