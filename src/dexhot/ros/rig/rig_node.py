@@ -31,7 +31,7 @@ from dexhot.robots.robot_hand import RobotHand, load_hand
 from dexhot.rollouts.arm import measured_pose, start_joints
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
-from dexhot.ros.rig.rig_camera import Camera
+from dexhot.ros.rig.rig_camera import RigCamera
 from dexhot.ros.supervise.alarm import Alarm
 from dexhot.safety.machine import State
 from dexhot.simulation.physics import load_physics
@@ -46,7 +46,7 @@ class RigNode(DexhotNode):
 
     def __init__(self) -> None:
         super().__init__("rig")
-        self.camera: Camera | None = None
+        self.camera: RigCamera | None = None
 
     def setup(self) -> None:
         self.reference = load(self.p.reference, Reference)
@@ -62,7 +62,7 @@ class RigNode(DexhotNode):
         self.obey(DiagnosticArray, SAFETY_STATE, self.on_safety, "latched")
         self.obey(Odometry, OBJECT_STATE, self.on_state, "state")
         if self.p.camera:
-            self.camera = Camera(self, self.world, self.p.camera_rate)
+            self.camera = RigCamera(self, self.world, self.p.camera_rate)
         self.clock = self.advertise(Clock, CLOCK, "state")
         self.alarm = Alarm(self, self.guarded_alarm)
         self.world.answered = self.set_alarm
