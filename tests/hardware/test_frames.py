@@ -14,8 +14,8 @@ from dexhot.hardware.camera.bag import find_frames
 from dexhot.hardware.camera.drawn import RADIUS, TABLE, SimCamera
 from dexhot.hardware.camera.file import FileCamera, directory_frames
 from dexhot.hardware.camera.frames import CameraError, CameraLostError, EndOfFrames, Frames, Intrinsics
+from dexhot.hardware.camera.reconnect import BLANK, FROZEN, RECENT, StreamHealth, WatchedCamera
 from dexhot.hardware.camera.source import Mode, camera_source
-from dexhot.hardware.camera.watch import BLANK, FROZEN, RECENT, StreamHealth, WatchedCamera
 
 PINHOLE = Intrinsics(64, 48, 60.0, 60.0, 31.5, 23.5)
 

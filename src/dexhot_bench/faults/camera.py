@@ -11,7 +11,7 @@ import numpy as np
 
 from dexhot.hardware.camera.drawn import SimCamera
 from dexhot.hardware.camera.frames import CameraError, CameraLostError, Frames
-from dexhot.hardware.camera.watch import WatchedCamera
+from dexhot.hardware.camera.reconnect import WatchedCamera
 from dexhot_bench.faults.table import FaultTable, Outcome
 
 FAULTS = FaultTable("camera")

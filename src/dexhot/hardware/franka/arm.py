@@ -19,9 +19,9 @@ import numpy as np
 
 from dexhot.errors import DexhotError
 from dexhot.hardware.devices import Polled, Reading
+from dexhot.hardware.franka.clock_watch import ClockWatch
 from dexhot.hardware.franka.limits import STEP, Setpoint, check_finite, fr3_limits
 from dexhot.hardware.franka.settings import ArmError, ArmSettings
-from dexhot.hardware.franka.watch import ClockWatch
 from dexhot.robots.joint_table import joint_table
 
 if TYPE_CHECKING:
