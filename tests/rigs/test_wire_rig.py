@@ -50,8 +50,8 @@ def reference():
 
 @pytest.fixture(scope="module")
 def scene(reference):
-    hand, obj = load_hand(reference.hand), load_object(reference.object_name)
-    return wire_scene(hand, obj, load_physics(), reference.table_height)
+    hand, asset = load_hand(reference.hand), load_object(reference.object_name)
+    return wire_scene(hand, asset, load_physics(), reference.table_height)
 
 
 @pytest.fixture

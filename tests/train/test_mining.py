@@ -334,7 +334,7 @@ def test_a_run_of_clips_is_judged_clip_by_clip_and_in_sum(job, tmp_path, capsys,
     [
         ({}, UNTRIED, "the reference is not placed"),
         ({"success_strict_arm": True}, SUCCESS, ""),
-        ({"success_strict_arm": False}, NOT_ON_ARM, "none on the arm rig"),
+        ({"success_strict_arm": False}, NOT_ON_ARM, "none on the embedded rig"),
         ({"lifted_frames": 0}, NO_SUCCESS, "never lifted"),
         ({"hold_rate": 0.89}, NO_SUCCESS, "held for 89% of the frames"),
         ({"success_strict": False, "judged_T_max_cm": 6.0}, NO_SUCCESS, "largest 6.00 cm, limit 5 cm"),

@@ -187,20 +187,20 @@ class Motion:
 
     def trajectory(self) -> HandObjectTrajectory:
         """The frames so far as a right hand with its object, at RATE from 0 s on; still nameless."""
-        wrist, angles, obj = (np.array(x) for x in zip(*self.frames))
+        wrist, angles, object_pose = (np.array(x) for x in zip(*self.frames))
         points = keypoints(wrist, angles)
         confidence = np.ones(points.shape[:2])
         hand = HandTrack(points, wrist_pose(points, "right"), confidence, "dexhot-human-hand", angles)
-        return HandObjectTrajectory("", np.arange(len(points)) / RATE, {"right": hand}, "", obj)
+        return HandObjectTrajectory("", np.arange(len(points)) / RATE, {"right": hand}, "", object_pose)
 
     def _fingers(self, goal: np.ndarray) -> None:
         start = self.angles
         for s in _min_jerk(CLOSE_TIME):
             self._add(self.wrist, start + s * (goal - start), self.object)
 
-    def _add(self, wrist: np.ndarray, angles: np.ndarray, obj: np.ndarray) -> None:
-        self.wrist, self.angles, self.object = wrist, angles, obj
-        self.frames.append((wrist, angles, obj))
+    def _add(self, wrist: np.ndarray, angles: np.ndarray, object_pose: np.ndarray) -> None:
+        self.wrist, self.angles, self.object = wrist, angles, object_pose
+        self.frames.append((wrist, angles, object_pose))
 
 
 def _min_jerk(duration: float) -> np.ndarray:
