@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dexhot.versions import DECISIVE
+
 SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (  # from the top; each imports from those below it
     ("dexhot.cli",),
@@ -89,6 +91,18 @@ def test_modules_do_not_form_a_circle():
 
     for module in MODULES:
         follow(module, ())
+
+
+def test_what_decides_a_mined_result_is_what_mining_imports():
+    """The key of a mined file hashes these packages; one that is left out would let an outdated file count as done."""
+    needed, waiting = set(), ["dexhot_train.mining.clip_job"]
+    while waiting:
+        module = waiting.pop()
+        new = IMPORTS[module] - needed
+        needed |= new
+        waiting += new
+    packages = {module.split(".")[1] for module in needed if module.startswith("dexhot.") and "." in module[7:]}
+    assert packages - {"hardware"} == set(DECISIVE)  # of the drivers the device interface alone
 
 
 def test_the_runtime_loads_neither_training_nor_benchmarks():
