@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from dexhot.data.files import write_text
-from dexhot.errors import DexhotError, NotFoundError
+from dexhot.errors import DexhotError, NotFoundError, meant
 from dexhot.paths import share_dir
 from dexhot.ros.core.parameters import load_schema, read_scalar
 from dexhot.scratch import remove_scratch
@@ -32,10 +32,17 @@ class Argument:
     description: str
     choices: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, node: str, name: str, description: str = "") -> "Argument":
+        """The argument that sets parameter `name` of `node`: with its default, choices and, unless given, sentence."""
+        spec = load_schema(node)[name]
+        return cls(name, spec.default, description or spec.description, tuple(spec.validation.get("one_of", ())))
+
     def parse(self, text: str) -> Any:
         """The value of a command line's `name:=text`. Raises GraphError."""
         if self.choices and text not in self.choices:
-            raise GraphError(f"argument {self.name} must be one of {', '.join(self.choices)}, not {text!r}.")
+            typo = meant(text, self.choices)
+            raise GraphError(f"argument {self.name} must be one of {', '.join(self.choices)}, not {text!r}.{typo}")
         kind = type(self.default)
         try:
             return read_scalar(kind, text)
@@ -48,7 +55,7 @@ class Argument:
         return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 
 
-PARAMETERS = Argument("parameters", "", "YAML file {node: {parameter: value}}, over what the arguments give")
+PARAMETERS = Argument("parameters", "", "YAML file `{node: {parameter: value}}` that overrides the arguments")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from dexhot.hardware.camera.drawn import SimCamera
+from dexhot.hardware.camera.source import Mode
 from dexhot.hardware.camera.frames import CameraError, CameraLostError, Frames
 from dexhot.hardware.camera.watch import WatchedCamera
 from dexhot_bench.faults.table import Faults, Outcome
@@ -27,7 +28,7 @@ class FaultyCamera:
 
     def __init__(self) -> None:
         self.fault = ""
-        self.drawn = SimCamera(WIDTH, HEIGHT)
+        self.drawn = SimCamera(WIDTH, HEIGHT, Mode.fps)
         self.last: Frames | None = None
 
     def read(self, timeout: float) -> Frames | None:

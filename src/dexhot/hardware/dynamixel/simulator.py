@@ -12,13 +12,13 @@ from typing import Any, Literal, Self
 from dexhot.errors import DexhotError
 from dexhot.hardware.dynamixel.bus import ServoBus
 from dexhot.hardware.dynamixel.faults import NAMES
-from dexhot.hardware.dynamixel.registers import MODELS
+from dexhot.hardware.dynamixel.registers import BAUD, MODELS
 from dexhot.hardware.line_process import LineProcess
 
 
 def serve(
     hand: Literal["full", "lite"] = "full",
-    baud: int = 4_000_000,
+    baud: int = BAUD,
     fast: bool = True,
     latency_ms: float = 0.0,
     torque: bool = False,

@@ -17,7 +17,7 @@ import numpy as np
 from dexhot.errors import DexhotError
 from dexhot.hardware.devices import Polled, Reading
 from dexhot.hardware.dynamixel.errors import BusError, SilenceError
-from dexhot.hardware.dynamixel.registers import Block, register
+from dexhot.hardware.dynamixel.registers import BAUD, Block, register
 from dexhot.hardware.leap.calibration import load_offsets
 from dexhot.hardware.leap.health import Health
 from dexhot.hardware.leap.motion import Broken, MotionCheck
@@ -38,7 +38,6 @@ from dexhot.robots.joints import columns
 if TYPE_CHECKING:
     from dexhot.hardware.dynamixel.client import Servos
 
-BAUD = 4_000_000
 STATE = Block(("present_current", "present_velocity", "present_position"))
 JUDGED = 0.008  # s from one look at the motion to the next
 TRIES = 2  # of a cycle's read
