@@ -39,7 +39,6 @@ COMMANDS = {
     "generate_command.Args.seed": "dexhot.datasets.parametric.generate.seed",
     "object_command.Add.unit": "dexhot.simulation.scans.object_from_file.unit",
     "object_command.Add.wall": "dexhot.simulation.scans.object_from_file.wall",
-    "report_command.Args.episode": "dexhot.rollouts.live.live_rollout.episode",
 }
 
 
@@ -70,7 +69,9 @@ def known_by_code() -> list[tuple[str, ParameterSpec]]:
 def graph_arguments():
     """(graph, argument, the specs of its nodes' parameters of that name)."""
     for graph in GRAPHS.values():
-        nodes = [n.schema or n.name for p in graph.processes({a.name: a.default for a in graph.arguments}) for n in p.nodes]
+        nodes = [
+            n.schema or n.name for p in graph.processes({a.name: a.default for a in graph.arguments}) for n in p.nodes
+        ]
         if graph.name == "replay":
             nodes.append("bag_player")
         for a in graph.arguments:
@@ -116,7 +117,12 @@ def test_a_graphs_argument_has_the_default_of_its_nodes_parameter():
         assert argument.default in [spec.default for spec in specs], f"{graph}: {argument.name}"
         assert not argument.choices or argument.choices == tuple(specs[0].validation["one_of"])
         checked.add((graph, argument.name))
-    assert {("real_track", "lead"), ("real_track", "controller"), ("capture", "fps"), ("replay", "tolerance")} <= checked
+    assert {
+        ("real_track", "lead"),
+        ("real_track", "controller"),
+        ("capture", "fps"),
+        ("replay", "tolerance"),
+    } <= checked
 
 
 def test_most_arguments_share_their_sentence_too():
@@ -136,7 +142,9 @@ def test_an_option_has_the_default_of_what_it_sets(mine, home):
 
 @pytest.mark.parametrize("document", sorted(DOCS.glob("*.md")), ids=lambda p: p.name)
 def test_tables_of_arguments_are_those_of_the_graph(document):
-    for graph, rows in re.findall(r"^\| argument of (\w+) \|.*\n\|[-|]+\n((?:\|.*\n)+)", document.read_text(), flags=re.M):
+    for graph, rows in re.findall(
+        r"^\| argument of (\w+) \|.*\n\|[-|]+\n((?:\|.*\n)+)", document.read_text(), flags=re.M
+    ):
         arguments = {a.name: a for a in GRAPHS[graph].arguments}
         for row in rows.splitlines():
             a = arguments[row.split("|")[1].strip()]

@@ -11,9 +11,8 @@ import time
 import numpy as np
 
 from dexhot.hardware.dynamixel.protocol import BROADCAST, Instruction, fast_status, packet
-from dexhot.hardware.dynamixel.registers import register
+from dexhot.hardware.dynamixel.registers import BAUD, register
 from dexhot.hardware.dynamixel.simulator import BusProcess
-from dexhot.hardware.dynamixel.registers import BAUD
 from dexhot.hardware.leap.hand import STATE, LeapHand
 from dexhot.hardware.leap.setup import Settings
 from dexhot.hardware.real_time import real_time

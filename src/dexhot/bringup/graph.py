@@ -161,8 +161,13 @@ def read_parameters(path: str) -> dict[str, dict[str, Any]]:
     """node -> parameters of a YAML file, also of a ROS parameters file; none for "". Raises GraphError."""
     if not path:
         return {}
+    file = Path(path)
+    if not file.is_file():
+        raise GraphError(f"parameters file {path} {'is a folder' if file.is_dir() else 'does not exist'}.")
     try:
-        entries = yaml.safe_load(Path(path).read_text()) or {}
+        entries = yaml.safe_load(file.read_text()) or {}
+        if not isinstance(entries, dict):
+            raise ValueError(f"it holds {'plain text' if isinstance(entries, str) else 'a ' + type(entries).__name__}")
         return {name.lstrip("/"): dict(entry.get("ros__parameters", entry)) for name, entry in entries.items()}
     except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError) as e:
         raise GraphError(f"{path} is not a file of node parameters, {{node: {{parameter: value}}}}: {e}.") from e
@@ -217,7 +222,8 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
     values = {"token": f"run-{secrets.token_hex(6)}"} | arguments | prepared.values
     try:
         parameters = node_parameters(processes, values, given_parameters)
-        path = write_text(prepared.folder / "parameters.yaml", parameters_text(parameters))
+        text = places(parameters, prepared.folder) + parameters_text(parameters)
+        path = write_text(prepared.folder / "parameters.yaml", text)
     except BaseException:
         remove_scratch(prepared.folder)
         raise
@@ -232,6 +238,20 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
         environment(current_environment),
         prepared.warnings,
     )
+
+
+def places(parameters: Mapping[str, Mapping[str, Any]], folder: Path) -> str:
+    """Comment for the head of a parameters file: where its absolute paths are once `folder` has been moved."""
+    paths = {
+        (f"{node}.{name}", Path(value))
+        for node, given in parameters.items()
+        for name, value in given.items()
+        if isinstance(value, str) and Path(value).is_absolute()
+    }
+    outside = sorted(f"#   {name}: {path}" for name, path in paths if not path.is_relative_to(folder))
+    lines = [f"# Paths below {folder} are in the folder of this file, wherever it is now."]
+    lines += ["# Outside of it:", *outside] if outside else ["# No path leads outside of it."]
+    return "\n".join(lines) + "\n"
 
 
 def parameters_text(parameters: Mapping[str, Mapping[str, Any]]) -> str:

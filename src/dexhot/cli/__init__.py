@@ -49,7 +49,13 @@ def main(argv: list[str] | None = None) -> int:
         print(__version__)
         return 0
     if argv[0] not in COMMANDS:
-        print(f"dexhot: error: no command {argv[0]!r}; one of {', '.join(COMMANDS)}.{meant(argv[0], COMMANDS)}", file=sys.stderr)
+        print(
+            f"dexhot: error: no command {argv[0]!r}; one of {', '.join(COMMANDS)}.{meant(argv[0], COMMANDS)}",
+            file=sys.stderr,
+        )
+        return 1
+    if number := empty_argument(argv):
+        print(f"dexhot: error: argument {number} is empty: an unset variable of the shell?", file=sys.stderr)
         return 1
     import tyro
 
@@ -71,6 +77,11 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def empty_argument(argv: list[str]) -> int:
+    """Number, from 1, of the first empty word that is no option's value; 0: none. A path "" would be the present folder."""
+    return next((k for k, word in enumerate(argv) if not word and not argv[k - 1].startswith("-")), 0)
 
 
 def _usage() -> str:

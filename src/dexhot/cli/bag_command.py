@@ -32,7 +32,7 @@ class Repair:
     bag: Annotated[Path, tyro.conf.Positional, shown("BAG")]
     """A truncated, damaged, split or compressed bag, or one of another storage format, as for `info`."""
     out: Annotated[Path, shown("FOLDER")]
-    """Output folder; must not exist. A failed repair leaves nothing behind."""
+    """Output folder; must not exist. A failed repair leaves nothing behind. Missing folders are created."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 

@@ -23,7 +23,8 @@ class Add:
     side: Literal["right", "left"] | None = None
     """Hand side. Default: inferred from the closing direction and the thumb."""
     out: Annotated[Path | None, shown("FILE.yaml")] = None
-    """Output hand.yaml; its picture goes beside it. Default: hand.yaml beside the model."""
+    """Output hand.yaml; its picture goes beside it. Default: hand.yaml beside the model. Missing folders are
+    created."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 

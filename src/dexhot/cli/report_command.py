@@ -20,9 +20,10 @@ class Args:
     source: Annotated[Path, tyro.conf.Positional, shown("RUN|FILE")]
     """A rollout or demonstration file (.npz), or the folder of a run."""
     out: Annotated[Path | None, shown("FOLDER")] = None
-    """Folder to write into; by default report/ in the run's folder, or <file>.report/ beside the file."""
-    episode: int = 0
-    """Run folders: index of the completed clip, from 0; if none was completed, the partial clip is shown."""
+    """Folder to write into; by default report/ in the run's folder, or <file>.report/ beside the file. Missing folders
+    are created."""
+    episode: Annotated[int | None, shown("INT")] = None
+    """Run folders: index of the completed clip (default: 0); if none was completed, the partial clip is shown."""
     video: Annotated[bool, ON] = True
     """Leave out the mp4, which takes the most time."""
     strip: Annotated[Path | None, shown("FILE.png")] = None
@@ -93,15 +94,18 @@ def _read(args: Args) -> tuple[Any, dict[str, Any]]:
     from dexhot.data.bags import is_bag_file, locate
     from dexhot.data.files import load
     from dexhot.data.types import Demonstration, Rollout
-    from dexhot.errors import FileFormatError
+    from dexhot.errors import DexhotError, FileFormatError
     from dexhot.evaluation.score import score
     from dexhot.report.loop_table import loop_table
     from dexhot.rollouts.live import live_rollout
 
     if args.source.is_dir() or is_bag_file(args.source):
-        rollout = live_rollout(args.source, args.episode, part=True)
+        rollout = live_rollout(args.source, args.episode or 0, part=True)
         return rollout, {"loop": loop_table(locate(args.source))} | _run_facts(args.source)
     item: object = load(args.source)
+    if args.episode is not None:
+        kind = type(item).__name__
+        raise DexhotError(f"--episode chooses a clip of a recorded run; {args.source} is a {kind}: leave it out.")
     if isinstance(item, Demonstration):
         item = score(item)
     if not isinstance(item, Rollout):

@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from dexhot.hardware.camera.drawn import SimCamera
-from dexhot.hardware.camera.source import Mode
 from dexhot.hardware.camera.frames import CameraError, CameraLostError, Frames
+from dexhot.hardware.camera.source import Mode
 from dexhot.hardware.camera.watch import WatchedCamera
 from dexhot_bench.faults.table import Faults, Outcome
 

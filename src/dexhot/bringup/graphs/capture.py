@@ -16,7 +16,9 @@ from dexhot.ros.core.names import RECORDER
 
 ARGUMENTS = (
     Argument.of(
-        "camera", "camera", "realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim, or running: one that publishes already."
+        "camera",
+        "camera",
+        "realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim, or running: one that publishes already.",
     ),
     Argument("out", "", "Folder to record to; default: a new one in runs/."),
     Argument.of("capture", "duration"),

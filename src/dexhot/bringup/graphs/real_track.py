@@ -23,13 +23,17 @@ ARGUMENTS = (
         "sim: the embedded rig; sim-wire: the real drivers with protocol-level simulation; real: the hardware.",
         choices=RIGS,
     ),
-    Argument("leap_port", "", "Serial port of the hand; real: default the only USB adapter; sim-wire: default its own."),
+    Argument(
+        "leap_port", "", "Serial port of the hand; real: default the only USB adapter; sim-wire: default its own."
+    ),
     Argument("franka_host", "", "Network address of the arm; real: required; sim-wire: default a loopback address."),
     Argument.of("rig", "scale"),
     Argument.of("controller", "controller"),
     Argument("speed", 1.0, "Fraction of the demonstration's speed, from 0.05; 0.1 for first motions."),
     Argument("policy", "", "File that the controller executes; for playback a Demonstration; default: `reference`."),
-    Argument("record", "true", "true: record to a new folder in runs/; false: no recording; else the folder to record to."),
+    Argument(
+        "record", "true", "true: record to a new folder in runs/; false: no recording; else the folder to record to."
+    ),
     Argument("min_free", 1.0, "Minimum free disk space for recording, GB; the graph does not start below it."),
     Argument.of("rig", "loop"),
     Argument.of("rig", "exit_when_done"),
