@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def empty_argument(argv: list[str]) -> int:
-    """Number, from 1, of the first empty word that is no option's value; 0: none. A path "" would be the present folder."""
+    """Number, from 1, of the first empty word that is no option's value; 0: none. Path("") is the present folder."""
     return next((k for k, word in enumerate(argv) if not word and not argv[k - 1].startswith("-")), 0)
 
 

@@ -10,6 +10,8 @@ from dexhot.cli.arguments import shown
 from dexhot.cli.output import console, print_json, summary
 
 if TYPE_CHECKING:
+    from rosbags.interfaces import Connection
+
     from dexhot.data.bags import Bag
 
 
@@ -87,7 +89,7 @@ def _facts(bag: "Bag") -> dict[str, str]:
     return facts
 
 
-def _sorted(bag: "Bag") -> list:
+def _sorted(bag: "Bag") -> "list[Connection]":
     return sorted(bag.connections, key=lambda c: c.topic)
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from dexhot.bringup.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
-from dexhot.bringup.run_folder import new_run_folder, versions
+from dexhot.bringup.run_folder import new_run_folder
 from dexhot.data.disk import require_place
 from dexhot.data.files import write_text
 from dexhot.errors import DexhotError
 from dexhot.hardware.camera.source import Mode, camera_source
 from dexhot.paths import runs_dir
 from dexhot.ros.core.names import RECORDER
+from dexhot.versions import versions
 
 ARGUMENTS = (
     Argument.of(

@@ -22,7 +22,7 @@ ARGUMENTS = (
     Argument(
         "what",
         "auto",
-        "controller: replay its inputs and compare its commands; topics: play them; auto: depends on the bag's content.",
+        "controller: replay its inputs and compare its commands; topics: play them; auto: depends on the bag.",
         choices=("auto", "controller", "topics"),
     ),
     Argument("topics", "", "Topics to play, comma-separated; a bag that lacks one is rejected; default: all."),
@@ -38,7 +38,7 @@ ARGUMENTS = (
     Argument.of(
         "player",
         "rate",
-        "Playback rate relative to the recording; 0: as fast as the controller processes its inputs, topics as recorded.",
+        "Playback rate relative to the recording; 0: topics as recorded, the controller as fast as it can.",
     ),
     Argument.of("player", "tolerance"),
     PARAMETERS,
@@ -91,7 +91,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
 def through_controller(arguments: dict[str, Any]) -> bool:
     """Whether the bag is replayed through the controller: asked for, a run's, or it has the controller's journal."""
     if arguments["what"] != "auto":
-        return arguments["what"] == "controller"
+        return bool(arguments["what"] == "controller")
     if arguments["topics"] or not arguments["bag"]:
         return not arguments["topics"]
     chosen = arguments["controller"] != "recorded" or arguments["reference"] or arguments["policy"]

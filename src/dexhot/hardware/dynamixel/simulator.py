@@ -103,7 +103,8 @@ class BusProcess:
 
     def state(self) -> dict[str, Any]:
         """As `state` in the bus's process, with the keys of JSON."""
-        return json.loads(self.lines.ask("state"))
+        found: dict[str, Any] = json.loads(self.lines.ask("state"))
+        return found
 
 
 if __name__ == "__main__":

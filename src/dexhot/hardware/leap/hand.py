@@ -237,10 +237,12 @@ class LeapHand(Polled):
             raise
 
     def _joints(self, counts: np.ndarray) -> np.ndarray:
-        return self.sign * (counts * register("goal_position").scale - self.centre)
+        found: np.ndarray = self.sign * (counts * register("goal_position").scale - self.centre)
+        return found
 
     def _counts(self, q: np.ndarray) -> np.ndarray:
-        return np.round((self.sign * q + self.centre) / register("goal_position").scale).astype(int)
+        found: np.ndarray = np.round((self.sign * q + self.centre) / register("goal_position").scale).astype(int)
+        return found
 
     def _cycle(self) -> bool:
         """Read the state of all joints; False when not all came."""

@@ -163,7 +163,7 @@ def spin(names: list[str]) -> int:
 
 
 def begin(argv: list[str]) -> None:
-    """rclpy with the ROS arguments of `argv`. Raises DexhotError for those that rcl refuses, as a file that is not there."""
+    """rclpy with the ROS arguments of `argv`. Raises DexhotError for those that rcl refuses, as a missing file."""
     try:
         rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as e:  # rclpy's RCLError has no public name
