@@ -165,9 +165,14 @@ def test_a_default_named_in_prose_is_that_of_the_parameter(document):
         for name, spec in load_schema(node).items():
             defaults.setdefault(name, []).append(spec.default)
     text = " ".join(document.read_text().split())
-    for name, number in re.findall(r"`(\w+)` \((-?[\d.]+)[ )]", text):
+    for name, number in re.findall(r"`(\w+)` \((-?\d[\d.]*)[ ,)]", text):
         if name in defaults:
             assert float(number) in defaults[name], f"`{name}` ({number})"
+
+
+def test_defaults_in_prose_are_found():
+    text = " ".join((DOCS / "safety.md").read_text().split())
+    assert len(re.findall(r"`(\w+)` \((-?\d[\d.]*)[ ,)]", text)) >= 8
 
 
 def test_the_squeeze_is_meant_for_the_benchmarks_servos():
