@@ -21,6 +21,7 @@ from dexhot.ros.core.parameters import load_schema
 from dexhot.ros.core.process import NODES
 
 USED_BY_THE_GRAPH = {"rig", "record", "view", "bag", "parameters", "what", "topics", "loop", "out", "speed", "min_free"}
+USED_BY_THE_GRAPH |= {"namespace", "use_sim_time"}
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_parameters_reach_the_nodes_through_the_file(planned):
     made = planned(seed="7")
     entries = yaml.safe_load(made.parameters_file.read_text())
     for node, given in made.parameters.items():
-        written = entries.get(f"/{node}", {}).get("ros__parameters", {})
+        written = entries.get(f"/**/{node}", {}).get("ros__parameters", {})
         assert written == {k: v for k, v in given.items() if v != []}
     assert any(p.get("seed") == 7 for p in made.parameters.values())
 
@@ -285,7 +286,7 @@ def test_ros2_launch_removes_the_scratch_folder_when_it_ends(
     monkeypatch.setattr(launch_description, "plan", lambda *told: made.append(plan_(*told)) or made[-1])
     monkeypatch.setattr(launch_description.atexit, "register", lambda *told: at_end.append(told))
     (opaque,) = of_kind(launch_description.describe("real_track").arguments[0], "OpaqueFunction")
-    opaque.options["function"](None)
+    opaque.options["function"](types.SimpleNamespace(launch_configurations=texts))
     assert made[0].folder.is_dir()
     for function, *arguments in at_end:
         function(*arguments)

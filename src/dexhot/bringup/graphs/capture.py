@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dexhot.bringup.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
+from dexhot.bringup.graph import COMMON, Argument, Graph, NodeSpec, Prepared, Process
 from dexhot.bringup.run_folder import new_run_folder, versions
 from dexhot.data.disk import require_place
 from dexhot.data.files import write_text
@@ -27,7 +27,7 @@ ARGUMENTS = (
     Argument("fps", 30, "images per second"),
     Argument("loop", False, "start a bag or a directory again when it ends"),
     Argument("min_free", 2.0, "refuse to start, and stop, with less space than this on the disk, GB"),
-    PARAMETERS,
+    *COMMON,
 )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from dexhot.bringup.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
+from dexhot.bringup.graph import COMMON, Argument, Graph, NodeSpec, Prepared, Process
 from dexhot.bringup.graphs.rigs import RIGS, check_hand, check_rig, rig_processes
 from dexhot.bringup.run_folder import load_task, new_run_folder, require_new, write_run
 from dexhot.data.disk import require_place
@@ -46,7 +46,7 @@ ARGUMENTS = (
     Argument(
         "fifo_priority", 0, "SCHED_FIFO priority (1 to 99) of the control path's processes; 0: ordinary scheduling"
     ),
-    PARAMETERS,
+    *COMMON,
 )
 
 UNHURRIED = {"ramp": "controller", "fade": "controller", "lead_in": "supervisor"}  # s, longer where `speed` is less
@@ -56,11 +56,10 @@ PATIENT = 1.5  # s that a simulated rig's supervisor may be silent: it shares th
 
 def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     """The twins of arm and hand live in the rig's process, because they share its MuJoCo world; real drivers do not."""
-    clock = {"use_sim_time": arguments["rig"] != "real"}  # the simulated rigs' /clock
     found = [
         *rig_processes(arguments),
         Process("tracker", (NodeSpec("object_filter"), NodeSpec("controller"), NodeSpec("shaper"))),
-        Process("supervisor", (NodeSpec("supervisor", clock),)),
+        Process("supervisor", (NodeSpec("supervisor"),)),
     ]
     if arguments["record"] != "false":
         found.append(Process("recorder", (NodeSpec("recorder", {"fifo_priority": 0}),)))
@@ -105,4 +104,5 @@ REAL_TRACK = Graph(
     ARGUMENTS,
     processes,
     prepare,
+    has_clock=lambda arguments: arguments["rig"] != "real",
 )
