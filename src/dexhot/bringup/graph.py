@@ -8,7 +8,6 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -186,8 +185,7 @@ def check_known(graph: Graph, names: Iterable[str]) -> None:
     known = [argument.name for argument in graph.arguments]
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            raise NotFoundError(f"argument of {graph.name}", name, known, f"Did you mean {near[0]}?" if near else "")
+            raise NotFoundError(f"argument of {graph.name}", name, known)
 
 
 def schemas(process_list: tuple[Process, ...]) -> dict[str, Schema]:
@@ -284,7 +282,7 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
     namespace = f"/{name}" if (name := arguments.get("namespace", "")) else ""
     sim_time = follows_clock(graph, arguments)
     given_parameters = read_parameters(arguments.get("parameters", ""), schemas(processes), namespace)
-    said = {name: arguments[name] for name in given}
+    said = {a.name: arguments[a.name] for a in graph.arguments if arguments[a.name] != a.default}
     node_parameters(processes, said, given_parameters)  # what is wrong is refused before a folder is made
     prepared = graph.prepare(arguments)
     if arguments.get("frame_prefix") == "auto":

@@ -21,6 +21,7 @@ from dexhot.errors import DexhotError
 from dexhot.scratch import remove_scratch
 
 PUSHED = "ros_namespace"  # the launch configuration that PushRosNamespace sets
+OF_LAUNCH = ("launch-prefix", "launch-prefix-filter")  # arguments of every launch file
 NEAR = 0.8  # of names of arguments, to count as one mistaken for another
 
 
@@ -50,9 +51,10 @@ def check_arguments(graph: Graph, configurations: Mapping[str, str], argv: Itera
     line of `ros2 launch`, where the launch file is the graph's; one that includes it may have others of its own.
     """
     words = list(argv)
+    known = [*(a.name for a in graph.arguments), *OF_LAUNCH, PUSHED]
     if any(word.endswith(f"{graph.name}.launch.py") for word in words):
-        check_known(graph, [word.partition(":=")[0] for word in words if ":=" in word])
-    known = [a.name for a in graph.arguments]
+        given = (word.partition(":=")[0] for word in words if ":=" in word)
+        check_known(graph, [name for name in given if name not in OF_LAUNCH])
     near = {name: get_close_matches(name, known, n=1, cutoff=NEAR) for name in configurations if name not in known}
     return [f"launch argument {name}: {graph.name} has none of this name, but {m[0]}" for name, m in near.items() if m]
 
