@@ -26,6 +26,7 @@ from dexhot.errors import DexhotError, NotFoundError
 from dexhot.hardware.real_time import make_real_time
 from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.parameter_file import check_file
+from dexhot.ros.core.sim_time import share_clock
 
 NODES = {
     "rig": "dexhot.ros.rig.rig_node:RigNode",
@@ -142,6 +143,7 @@ def spin(names: list[str], files: list[str]) -> int:
             executor.add_node(nodes[-1])
         for path in files:
             check_file(path, {node.get_fully_qualified_name(): node.schema for node in nodes})
+        share_clock(nodes)
         automatic = [node for node in nodes if node.get_parameter("autostart").value]
         ok = all(stopping or bring_up(node) for node in automatic)
         if priority := max(node.get_parameter("fifo_priority").value for node in nodes):
