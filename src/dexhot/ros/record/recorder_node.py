@@ -49,7 +49,7 @@ class RecorderNode(DexhotNode):
             start_parameter_services=False,
             use_global_arguments=False,
         )
-        self.shared = set(map(self.full, SHARED))
+        self.shared, self.heartbeat = set(map(self.full, SHARED)), self.full(HEARTBEAT)
         self.open: dict[str, tuple[Subscription, Keep]] = {}
         self.pending: list[tuple[int, Connection, bytes]] = []
         self.latest = self.whole = 0  # receive times: of the newest message; up to which every topic has been taken
@@ -111,14 +111,13 @@ class RecorderNode(DexhotNode):
     def take(self) -> None:
         """Everything that came since the last time, from the queues of the middleware."""
         self.whole = self.latest  # what came until the last pass was over is all taken in this one
-        heartbeat = self.full(HEARTBEAT)
         for topic, (subscription, keep) in self.open.items():
             with subscription.handle:
                 while (taken := subscription.handle.take_message(subscription.msg_type, True)) is not None:
                     data, info = taken
                     self.latest = max(self.latest, info["received_timestamp"])
                     keep(info["received_timestamp"], data)
-                    if topic == heartbeat and subscription.msg_type is Header and not self.complete():
+                    if topic == self.heartbeat and subscription.msg_type is Header and not self.complete():
                         self.heard.add(deserialize_message(data, Header).frame_id)
 
     def outlast(self) -> None:
