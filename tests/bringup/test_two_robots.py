@@ -133,6 +133,8 @@ def test_one_button_stops_both_robots_and_a_robots_own_stops_it_alone(lab, tmp_p
     lab.until(lambda: lab.states() == [State.FAULT, State.READY])
     assert lab.said["robot1"].reason == "the emergency stop on /robot1/safety/estop_input is pressed"
 
+    assert "there is one in: robot1, robot2" in dexhot(lab, "safety", "estop", code=3)
+    assert "fault: the emergency stop on" in dexhot(lab, "safety", "status", "--namespace", "robot1", code=1)
     assert "/robot1/supervisor, /robot2/supervisor" in dexhot(lab, "safety", "estop", "--all")
     lab.until(lambda: lab.states() == [State.FAULT] * 2)
     assert lab.said["robot2"].reason == "the emergency stop on /safety/estop_input is pressed"
@@ -145,11 +147,11 @@ def test_one_button_stops_both_robots_and_a_robots_own_stops_it_alone(lab, tmp_p
     assert '"equal": true' in dexhot(lab, "replay", str(tmp_path / "robot1"), "--namespace", "robot3", "--json")
 
 
-def dexhot(lab: Lab, *words: str) -> str:
-    """What the command prints, with exit code 0, while the observer goes on."""
+def dexhot(lab: Lab, *words: str, code: int = 0) -> str:
+    """What the command prints, with this exit code, while the observer goes on."""
     with subprocess.Popen(
         [sys.executable, "-m", "dexhot", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         lab.until(lambda: process.poll() is not None)
-        assert process.returncode == 0
+        assert process.returncode == code
         return process.stdout.read()

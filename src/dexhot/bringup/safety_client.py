@@ -16,7 +16,7 @@ from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from dexhot.bringup.graph import environment
-from dexhot.data.topics import ESTOP_INPUT, SAFETY_STATE, relative
+from dexhot.data.topics import ESTOP, ESTOP_INPUT, SAFETY_STATE, relative
 from dexhot.errors import DexhotError
 from dexhot.ros.core import messages
 from dexhot.ros.core.names import SUPERVISOR
@@ -25,7 +25,7 @@ from dexhot.ros.core.refusals import RefusedError
 
 SILENT = 0.5  # s: a supervisor that watches says its state 20 times a second
 WAKE = 0.02  # s
-DISCOVERY = 1.0  # s in which every supervisor of the domain is found
+DISCOVERY = 3.0  # s in which every supervisor of the domain is found, also on a busy machine
 
 
 class NoSupervisorError(DexhotError):
@@ -125,9 +125,10 @@ class SafetyClient:
         return 0 < 2 * len(self._supervisors()) <= button.get_subscription_count()
 
     def _supervisors(self) -> list[str]:
-        """Those of the ROS domain, by full name."""
-        found = self.node.get_node_names_and_namespaces()
-        return sorted(f"{namespace.rstrip('/')}/{name}" for name, namespace in found if name == SUPERVISOR)
+        """Those of the ROS domain, by full name, as their services show: names of nodes may come seconds later."""
+        known = (name for name, _ in self.node.get_service_names_and_types() if name.endswith(ESTOP))
+        found = (name for name in known if self.node.count_services(name))  # not those that only we ask for
+        return sorted(f"{name.removesuffix(ESTOP)}/{SUPERVISOR}" for name in found)
 
     def _spin_until(self, condition: Callable[[], bool], end: float) -> bool:
         while not (met := condition()) and time.monotonic() < end:
