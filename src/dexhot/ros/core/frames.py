@@ -24,7 +24,7 @@ KEPT = 100  # moving transforms of a frame
 MANY = 1000  # frames
 
 
-class Frames:
+class FrameTree:
     """A tree of frames below the world. `given`: "PARENT CHILD x y z qw qx qy qz" each (m, quaternion wxyz), with their
     full names. `prefix`: that of the robot's frames, so of its world."""
 
