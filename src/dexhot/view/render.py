@@ -60,11 +60,19 @@ def pose_scene(scene: Scene, data: mujoco.MjData, rollout: Rollout, frame: int) 
 class Painter:
     """Draws frames of one rollout. Close it, or use it as a context manager.
 
-    The camera holds the palm's and the object's whole way in view, with `margin` m round it; it goes along where the
-    object is carried far.
+    The camera holds the whole way of palm and object in view, with `margin` m round it, and `beside` (T, P, 3), more
+    points of each frame; it goes along where the object is carried far.
     """
 
-    def __init__(self, rollout: Rollout, setup: Setup, width: int = 640, height: int = 480, margin: float = 0.09):
+    def __init__(
+        self,
+        rollout: Rollout,
+        setup: Setup,
+        width: int = 640,
+        height: int = 480,
+        margin: float = 0.09,
+        beside: np.ndarray | None = None,
+    ):
         self.rollout, self.margin = rollout, margin
         self.scene = ghost_scene(rollout.reference, setup, arm=len(rollout.arm_q) > 0)
         self.data = mujoco.MjData(self.scene.model)
@@ -75,6 +83,9 @@ class Painter:
         self.outlined.geomgroup[GHOST_GROUP] = 1
         self.camera, self.lookat = mujoco.MjvCamera(), np.zeros(3)
         self.way = carried(rollout)
+        self.points = (motion(rollout).reshape(3, -1, 3) - self.way).reshape(-1, 3)
+        if beside is not None:
+            self.points = np.concatenate([self.points, (beside - self.way[:, None]).reshape(-1, 3)])
         self._choose_view(width / height)
 
     def __enter__(self) -> "Painter":
@@ -100,6 +111,10 @@ class Painter:
 
     def _show(self, index: int) -> None:
         pose_scene(self.scene, self.data, self.rollout, index)
+        self.aim(index)
+
+    def aim(self, index: int) -> None:
+        """Turn the camera to where it looks at frame `index`."""
         self.camera.lookat[:] = self.lookat + self.way[index]
 
     def _bodies(self, option: mujoco.MjvOption) -> np.ndarray:
@@ -129,7 +144,7 @@ class Painter:
 
     def _turn(self, view: tuple[float, float], aspect: float) -> None:
         self.camera.azimuth, self.camera.elevation = view
-        frame_motion(self.camera, motion(self.rollout) - np.tile(self.way, (3, 1)), aspect, self.margin)
+        frame_motion(self.camera, self.points, aspect, self.margin)
         self.lookat = self.camera.lookat.copy()
 
 
@@ -161,7 +176,7 @@ def brighten(scene: Scene) -> None:
     model.geom_rgba[scene.table_geom] = (0.86, 0.85, 0.83, 1.0)
     model.geom_group[model.geom("floor").id] = HIDDEN_GROUP
     model.stat.extent = 1.6  # m; the floor's size would blur the shadows
-    model.vis.quality.shadowsize = 2048
+    model.vis.quality.shadowsize = 1024
     for texture in range(model.ntex):
         if model.tex_type[texture] == mujoco.mjtTexture.mjTEXTURE_SKYBOX:
             start, size = model.tex_adr[texture], model.tex_width[texture] * model.tex_height[texture] * 3
