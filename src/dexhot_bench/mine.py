@@ -16,7 +16,8 @@ from dexhot.data.types import Demonstration
 from dexhot.datasets import load_clip, splits
 from dexhot.errors import UnreachableError
 from dexhot.evaluation.score import score_on_arm
-from dexhot.metrics.rollout import SUCCESSES, compute
+from dexhot.metrics.rollout import compute
+from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import load_object
 from dexhot.paths import cache_dir
 from dexhot.retargeting.placement import place

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from dexhot.metrics.judge import METRICS, STRICT, judge, limits
-from dexhot.metrics.rollout import SUCCESSES
+from dexhot.metrics.success import SUCCESSES
 
 FOUND = {
     "success_strict": False,

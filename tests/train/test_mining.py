@@ -15,7 +15,7 @@ from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_rotvec
-from dexhot.metrics.rollout import SUCCESSES
+from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import save_object
 from dexhot.paths import share_dir
 from dexhot.retargeting.placement import place

@@ -30,13 +30,11 @@ from dexhot.retargeting.contact_plan import (
 from dexhot.retargeting.correspondence import Correspondence, correspondence
 from dexhot.retargeting.grasp import GraspOptions, GraspSpace
 from dexhot.retargeting.mending import checked_clip
-from dexhot.retargeting.reachable_grasp import find_grasp
+from dexhot.retargeting.reachable_grasp import SPARE_WEIGHT, find_grasp
 from dexhot.retargeting.resampling import resample
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.kinematics.wrist import palm_poses, wrist_angles
 from dexhot.robots.robot_hand import RobotHand
-
-SPARE_WEIGHT = 0.3  # of a fingertip without a task while others hold the object
 
 
 @dataclass(frozen=True)
@@ -177,7 +175,7 @@ def _with_contacts(
     )
     closed = slice(plan.closed, end + 1)
     goal_weight, prior = problem.goal_weight.copy(), problem.prior.copy()
-    goal_weight[closed, : model.tips] = np.where(grasp.weight > 0.2, options.held, SPARE_WEIGHT)
+    goal_weight[closed, : model.tips] = np.where(grasp.active, options.held, SPARE_WEIGHT)
     carried = compose(object_pose[closed], inverse(object_pose[start]))
     prior[closed, :3] = transform(carried, q[:3])
     prior[closed, 3:6] = wrist_angles(base, quat_multiply(carried[:, 3:], palm_poses(base, q)[3:]))

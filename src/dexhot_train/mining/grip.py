@@ -7,11 +7,9 @@ from dexhot.data.types import Reference
 from dexhot.geometry.poses import inverse, transform
 from dexhot.geometry.rotations import quat_rotate
 from dexhot.geometry.sdf import ConvexUnion
+from dexhot.retargeting.grasp import friction_cone, takes_part
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.simulation.setup import Setup
-
-TOUCHES = 0.2  # of Reference.contact: a fingertip that takes part
-EDGES = 8  # of the pyramid inside each friction cone
 
 
 def held_mass(reference: Reference, setup: Setup) -> float | None:
@@ -22,7 +20,7 @@ def held_mass(reference: Reference, setup: Setup) -> float | None:
     the palm, which can carry too, is left out as well.
     """
     t = (reference.grasp_start + reference.grasp_end) // 2
-    touching = np.flatnonzero(reference.contact[t] > TOUCHES)
+    touching = np.flatnonzero(takes_part(reference.contact[t]))
     if not len(touching):
         return None
     hand, physics = setup.hand, setup.physics
@@ -30,7 +28,7 @@ def held_mass(reference: Reference, setup: Setup) -> float | None:
     model.move(reference.q[t])
     pose = reference.object_pose[t]
     outward = ConvexUnion(setup.asset.pieces).distance(transform(inverse(pose), model.points()[touching]))[1]
-    edges = np.stack([_cone(-quat_rotate(pose[3:], n), physics.friction[0]) for n in outward])  # (k, EDGES, 3)
+    edges = np.stack([friction_cone(quat_rotate(pose[3:], n), physics.friction[0]) for n in outward])  # (k, EDGES, 3)
     jacobian = model.point_jacobian()[touching][:, :, 6:]  # (k, 3, n)
     torque = np.einsum("kei,kin->nke", edges, jacobian).reshape(jacobian.shape[2], -1)
     limit = np.minimum(hand.effort, physics.finger.force)
@@ -43,11 +41,3 @@ def held_mass(reference: Reference, setup: Setup) -> float | None:
         b_eq=np.zeros(2),
     )
     return float(-found.fun / -physics.gravity[2]) if found.success else 0.0
-
-
-def _cone(inward: np.ndarray, friction: float) -> np.ndarray:
-    """(EDGES, 3) forces of unit normal part on the edge of the friction cone about `inward` (3,)."""
-    across = np.cross(inward, np.eye(3)[np.argmin(np.abs(inward))])
-    across /= np.linalg.norm(across)
-    angle = np.arange(EDGES) * 2 * np.pi / EDGES
-    return inward + friction * (np.cos(angle)[:, None] * across + np.sin(angle)[:, None] * np.cross(inward, across))

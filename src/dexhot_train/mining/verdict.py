@@ -6,7 +6,7 @@ from typing import Any
 
 from dexhot.data.types import Demonstration
 from dexhot.metrics.judge import METRICS, with_unit
-from dexhot.metrics.rollout import passes
+from dexhot.metrics.success import passes
 from dexhot_train.mining.mine import placed
 
 SUCCESS, NOT_ON_ARM, UNTRIED, NO_SUCCESS, REFUSED = (
