@@ -14,6 +14,7 @@ from dexhot.report.recording import Recording
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.robots.joint_table import joint_table
 from dexhot.robots.kinematics.hand import HandModel
+from dexhot.robots.robot_hand import RobotHand
 from dexhot.rollouts.floating import floating_simulator, start_state
 from dexhot.simulation.backend import STATE, MujocoSimulator
 from dexhot.simulation.setup import Setup
@@ -50,7 +51,7 @@ def _recorded(rollout: Rollout, setup: Setup, recording: Recording) -> Forces:
         torque=torque,
         limit=np.concatenate([arm, setup.hand.effort]),
         tip_force=estimated(rollout, setup, np.nan_to_num(torque[:, len(FR3_JOINTS) :])),
-        source="torques as recorded in the joint states; fingertip forces estimated from them (Jᵀ), where a tip touches",
+        source="Torques: as recorded in the joint states. Forces: estimated from them (Jᵀ) where a tip touches.",
     )
 
 
@@ -82,7 +83,7 @@ def _simulated(rollout: Rollout, setup: Setup) -> Forces | None:
         torque=torque[:, 6:],
         limit=np.full(len(setup.hand.joints), setup.physics.finger.force),
         tip_force=tip_force,
-        source="simulated again in the benchmark physics",
+        source="Simulated again in the benchmark physics.",
     )
 
 
@@ -108,3 +109,11 @@ def measured(simulator: MujocoSimulator, states: np.ndarray, command: np.ndarray
                 world = data.contact.frame[i].reshape(3, 3).T @ wrench[:3]  # from the first geom on the second
                 pressed[t, tip[pair].max()] += world if is_object[pair[1]] else -world
     return torque, np.linalg.norm(pressed, axis=2)
+
+
+def finger_of_joints(hand: RobotHand) -> list[int]:
+    """Of each finger joint (n,), the index of the fingertip that it moves, -1 where it moves none or several."""
+    model = HandModel(hand)
+    model.move(np.concatenate([np.zeros(6), hand.nominal]))
+    moves = np.abs(model.point_jacobian()[:, :, 6:]).max(axis=1) > 1e-9  # (tips, n)
+    return [int(np.argmax(tips)) if tips.sum() == 1 else -1 for tips in moves.T]

@@ -99,12 +99,15 @@ def _efforts(message: Any, names: list[str]) -> np.ndarray:
 
 
 def _follow(safety: list[SafetyState], message: Any, t0: int) -> None:
-    """Add the state where it, or its reason, is another than before."""
+    """Add the state where it, or its reason, is another than before; of what it waits for, the last alone."""
     for status in message.status:
         if status.name == "safety":
             reason = next((v.value for v in status.values if v.key == "reason"), "")
-            if not safety or (safety[-1].state, safety[-1].reason) != (status.message, reason):
-                safety.append(SafetyState((bags.stamp_ns(message) - t0) / 1e9, status.message, reason))
+            if safety and (safety[-1].state, safety[-1].reason) == (status.message, reason):
+                continue
+            if safety and safety[-1].state == status.message == "inactive":
+                safety.pop()
+            safety.append(SafetyState((bags.stamp_ns(message) - t0) / 1e9, status.message, reason))
 
 
 def within(safety: list[SafetyState], seconds: float) -> list[SafetyState]:
