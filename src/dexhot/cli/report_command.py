@@ -124,7 +124,7 @@ def _run_facts(folder: Path) -> dict[str, Any]:
     from dexhot.data.run import is_run, read_run
 
     entries = read_run(folder) if is_run(folder) else {}
-    facts = {key: entries[key] for key in ("arguments", "started", "versions") if key in entries}
+    facts: dict[str, Any] = {key: entries[key] for key in ("arguments", "started", "versions") if key in entries}
     demonstration = folder / "demonstration.npz"
     if demonstration.is_file():
         facts["mined"] = load(demonstration).provenance

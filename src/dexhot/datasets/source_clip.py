@@ -1,4 +1,4 @@
-"""The human motion that a reference was made from: its clip, found in the cache, at the reference's frames and place."""
+"""The human motion that a reference was made from: its clip of the cache, at the reference's frames and place."""
 
 from dataclasses import dataclass
 

@@ -98,11 +98,10 @@ def check_report_folder(folder: Path, force: bool = False) -> Path:
     return check_folder(folder)
 
 
-def _draw(
-    content: Content, setup: Setup, out: Path, video: bool, progress: Callable[[str], None]
-) -> dict[str, Any]:
+def _draw(content: Content, setup: Setup, out: Path, video: bool, progress: Callable[[str], None]) -> dict[str, Any]:
     """The pictures' fields of Content; what this machine cannot make becomes a note."""
-    rollout, notes = content.rollout, []
+    rollout = content.rollout
+    notes: list[str] = []
     drawn: dict[str, Any] = {"notes": notes}
     human = None
     try:
@@ -169,7 +168,8 @@ def _as_json(content: Content, metrics: dict[str, Any]) -> dict[str, Any]:
         "verdicts": [{"id": v.id, "value": v.value, "limit": v.limit, "passed": v.passed} for v in content.verdicts],
         "phases": [asdict(span) for span in spans(s.time, s.phase)],
         "series": curves,
-        "forces": content.forces and {
+        "forces": content.forces
+        and {
             "source": content.forces.source,
             "joints": content.forces.joint_names,
             "limit_nm": content.forces.limit,

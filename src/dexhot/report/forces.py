@@ -1,7 +1,7 @@
 """Joint torques against their limits, and the force of each fingertip on the object.
 
-Of a rollout of the floating hand they come from simulating its commands again. A live run has recorded its torques; what
-its fingertips pressed with is estimated from them, f = (J^T)+ tau, while a fingertip touches the object.
+Of a rollout of the floating hand they come from simulating its commands again. A live run has recorded its torques;
+what its fingertips pressed with is estimated from them, f = (J^T)+ tau, while a fingertip touches the object.
 """
 
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ def _recorded(rollout: Rollout, setup: Setup, recording: Recording) -> Forces:
 
 
 def estimated(rollout: Rollout, setup: Setup, torque: np.ndarray) -> np.ndarray:
-    """(T, tips) N that finger torques (T, n) amount to at the fingertips, quasi-static; 0 where a tip does not touch."""
+    """(T, tips) N that finger torques (T, n) amount to at the tips, quasi-static; 0 where a tip does not touch."""
     model = HandModel(setup.hand, (), rollout.reference.base_quat)
     out = np.zeros(rollout.tip_contact.shape)
     for t in np.flatnonzero(rollout.tip_contact.any(axis=1)):
@@ -88,8 +88,8 @@ def _simulated(rollout: Rollout, setup: Setup) -> Forces | None:
 
 
 def measured(simulator: MujocoSimulator, states: np.ndarray, command: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Joint torques (T, 6+n), and the force (T, tips) N of each fingertip's link on the object, in `states` (T, ns) that
-    `command` (T, 6+n) has led to: row t was reached under command t - 1."""
+    """Joint torques (T, 6+n), and the force (T, tips) N of each fingertip's link on the object, in `states` (T, ns)
+    that `command` (T, 6+n) has led to: row t was reached under command t - 1."""
     scene, model, data = simulator.scene, simulator.model, mujoco.MjData(simulator.model)
     tip = np.full(model.ngeom, -1)
     for k, geoms in enumerate(scene.tip_geoms):

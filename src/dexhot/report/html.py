@@ -44,9 +44,8 @@ def entries(value: Any) -> str:
         return escape(plain(value))
     known = {k: v for k, v in value.items() if v not in (None, "", [], {})}
     flat = [f"<i>{escape(k)}</i> {escape(plain(v))}" for k, v in known.items() if not isinstance(v, dict)]
-    folded = [
-        f"<details><summary>{escape(k)}</summary>{entries(v)}</details>" for k, v in known.items() if isinstance(v, dict)
-    ]
+    inner = {k: entries(v) for k, v in known.items() if isinstance(v, dict)}
+    folded = [f"<details><summary>{escape(k)}</summary>{v}</details>" for k, v in inner.items()]
     return f"{' · '.join(flat)}{''.join(folded)}"
 
 

@@ -31,43 +31,46 @@ class Check:
 
 def checks(recording: Recording, seconds: float, damage: list[str]) -> list[Check]:
     """Of a clip that lasted `seconds`; `damage`: what is lost of its bag."""
-    nodes = recording.diagnostics
+    nodes, drivers = recording.diagnostics, ("leap_driver", "franka_driver")
     out = []
-    if math.isfinite(recording.rate):
-        kept = abs(recording.rate - RATE) <= RATE_TOLERANCE * RATE
+    if math.isfinite(rate := recording.rate):
+        kept = abs(rate - RATE) <= RATE_TOLERANCE * RATE
         limit = f"{RATE:g} Hz ± {100 * RATE_TOLERANCE:g} %"
-        out.append(Check("Rate kept", f"{recording.rate:.2f} Hz", limit, kept, "hand states as the recorder got them"))
+        out.append(Check("Rate kept", f"{rate:.2f} Hz", limit, kept, "hand states, as the recorder received them"))
     if "tick_ok_fraction" in (rig := nodes.get("rig", {})):
         share = float(rig["tick_ok_fraction"])
         value, limit = f"{100 * share:.2f} %", f"≥ {100 * ON_TIME:g} %"
-        out.append(Check("Ticks on time", value, limit, share >= ON_TIME, "begun within one period of when they were due"))
-    for driver, device in (("leap_driver", "hand"), ("franka_driver", "arm")):
+        out.append(Check("Ticks on time", value, limit, share >= ON_TIME, "begun within one period of their due time"))
+    for driver, device in zip(drivers, ("hand", "arm")):
         values = nodes.get(driver, {})
         if int(values.get(f"{STAMP_TO_COMMAND}.count", 0)):
             p99 = float(values[f"{STAMP_TO_COMMAND}.p99_ms"])
+            meaning = f"from a state's stamp to its command at the driver; one tick is {DEADLINE:.1f} ms"
             limit = f"< {LATENCY_LIMIT:g} ms"
-            meaning = f"99th percentile, from the stamp of a state to the command at the driver; one tick is {DEADLINE:.1f} ms"
             out.append(Check(f"Latency p99, {device}", f"{p99:.2f} ms", limit, p99 < LATENCY_LIMIT, meaning))
-    gap = recording.longest_gap
     lost = recording.missing + recording.unanswered
-    told = "none" if not lost else f"{recording.missing} states, {recording.unanswered} commands"
-    out.append(Check("Lost messages", told, "none", not lost, "frames without a hand state, hand states without a command"))
+    value = f"{recording.missing} states, {recording.unanswered} commands" if lost else "none"
+    meaning = "frames without a hand state, hand states without a command"
+    out.append(Check("Lost messages", value, "none", not lost, meaning))
+    gap = recording.longest_gap
     out.append(Check("Longest gap", f"{gap:.1f} ms", f"< {STALE:g} ms", gap < STALE, "between two hand states"))
     holds = [s for s in within(recording.safety, seconds) if s.state in ("holding", "fault")]
-    why = "; ".join(f"{s.state} at {s.time:.2f} s: {s.reason}" for s in holds)
-    meaning = why or "no hold and no fault while the clip ran"
-    out.append(Check("Holds and faults", str(len(holds) or "none"), "none", not holds, meaning))
+    told = [f"{s.state} at {s.time:.2f} s: {s.reason}" for s in holds]
+    out.append(_none("Holds and faults", len(holds), "; ".join(told) or "while the clip ran"))
     for key, name, meaning in (
         ("clamped", "Clamped commands", "joint targets outside position or velocity limits, at the drivers"),
         ("refused", "Refused commands", "stale, non-finite or malformed commands, at the drivers"),
     ):
-        count = sum(int(float(nodes.get(driver, {}).get(key, 0))) for driver in ("leap_driver", "franka_driver"))
-        out.append(Check(name, str(count or "none"), "none", not count, meaning))
+        out.append(_none(name, sum(int(float(nodes.get(driver, {}).get(key, 0))) for driver in drivers), meaning))
     overruns = sum(int(v) for n in LOOP_NODES for k, v in nodes.get(n, {}).items() if k.endswith(".overruns"))
-    meaning = "loops whose work took longer than their period, the recorder's aside"
-    out.append(Check("Overruns", str(overruns or "none"), "none", not overruns, meaning))
-    out.append(Check("Recording", "damaged" if damage else "whole", "whole", not damage, "; ".join(damage) or "the bag was closed"))
-    return out
+    out.append(_none("Overruns", overruns, "work that took longer than its loop's period, the recorder's aside"))
+    value, meaning = ("damaged", "; ".join(damage)) if damage else ("complete", "the bag was closed")
+    return [*out, Check("Recording", value, "complete", not damage, meaning)]
+
+
+def _none(name: str, count: int, meaning: str) -> Check:
+    """A check of what must not happen."""
+    return Check(name, str(count or "none"), "none", not count, meaning)
 
 
 def histogram(recording: Recording, driver: str = "leap_driver") -> list[tuple[float, int]]:
@@ -77,7 +80,7 @@ def histogram(recording: Recording, driver: str = "leap_driver") -> list[tuple[f
 
 
 def loop_table(recording: Recording) -> list[dict[str, Any]]:
-    """Rows {"node", "measured", "p50_ms", "p99_ms", "max_ms", ...}; a loop's also hold rate, ticks on time, overruns."""
+    """Rows {"node", "measured", "p50_ms", "p99_ms", "max_ms", ...}; a loop's have rate, ticks on time and overruns."""
     return [row for node, values in recording.diagnostics.items() for row in node_rows(node, values)]
 
 

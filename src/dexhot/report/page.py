@@ -228,7 +228,7 @@ def _curves(content: Content) -> str:
     ]
     body = "".join(panel(title, unit, s.time, lines, shades, limit) for title, unit, lines, limit in plots)
     return (
-        "<h2>Tracking over time<small>Dashed: the limit of the strict success; of the penetration, the goal.</small></h2>"
+        "<h2>Tracking over time<small>Dashed: limits of the strict success; for penetration, the goal.</small></h2>"
         f'<div class="legend">{legend}</div>{top}<div class="panels">{body}</div>'
     )
 
@@ -240,7 +240,7 @@ def _effort(content: Content) -> str:
         told = "Neither was recorded, and the commands do not repeat this rollout in the benchmark's world."
         return f'<h2>Torques and contact forces</h2><p class="note">{told}</p>'
     shades = spans(s.time, s.phase, dict.fromkeys(SHADES, ""))
-    lines = [Line(name, *rest) for name, *rest in _effort_lines(content)]
+    lines = _effort_lines(content)
     arm, hand, tips = ([line for line in lines if line.id.startswith(kind)] for kind in ("arm", "torque", "force"))
     unit = "% of limit, highest joint"
     plots = panel("Finger torque", unit, s.time, hand, shades, 100.0, least=50.0)
@@ -263,21 +263,22 @@ def _effort(content: Content) -> str:
     )
 
 
-def _effort_lines(content: Content) -> list[tuple[str, np.ndarray, str, str]]:
-    """(label, values, style, id) of the torque and force curves."""
+def _effort_lines(content: Content) -> list[Line]:
+    """The torque and force curves."""
     forces = content.forces
     if forces is None:
         return []
     share = 100 * np.abs(forces.torque) / forces.limit
-    first, out = share.shape[1] - len(content.fingers), []
+    first = share.shape[1] - len(content.fingers)
+    out: list[Line] = []
     owner = np.array(content.fingers, int)
     for k, name in enumerate(content.tips):
         style = finger_style(name, k)
         if (owner == k).any():
-            out.append((name, share[:, first:][:, owner == k].max(axis=1), style, f"torque_{name}"))
-        out.append((name, forces.tip_force[:, k], style, f"force_{name}"))
+            out.append(Line(name, share[:, first:][:, owner == k].max(axis=1), style, f"torque_{name}"))
+        out.append(Line(name, forces.tip_force[:, k], style, f"force_{name}"))
     if first:
-        out.append(("", share[:, :first].max(axis=1), "achieved", "arm_torque"))
+        out.append(Line("", share[:, :first].max(axis=1), "achieved", "arm_torque"))
     return out
 
 
@@ -291,7 +292,9 @@ def _loop(content: Content) -> str:
     if recording is None:
         return ""
     rows = [["check", "value", "limit", "", "meaning"]]
-    rows += [[escape(c.name), escape(c.value), escape(c.limit), mark(c.passed), escape(c.meaning)] for c in content.checks]
+    rows += [
+        [escape(c.name), escape(c.value), escape(c.limit), mark(c.passed), escape(c.meaning)] for c in content.checks
+    ]
     plots = ""
     if len(recording.latency) > 1:
         line = [Line("", _latency_at_frames(recording, s.time), id="latency_ms")]
@@ -371,7 +374,7 @@ def _data(content: Content) -> dict[str, Any]:
     curves = {name: getattr(s, name) for name in ("object_cm", "object_deg", "judged_cm", "judged_deg")}
     curves |= {name: getattr(s, name) for name in ("wrist_cm", "wrist_deg", "finger_deg", "penetration_mm")}
     curves |= {name: getattr(s, name) for name in ("height_cm", "reference_height_cm")}
-    curves |= {id: values for _, values, _, id in _effort_lines(content)}
+    curves |= {line.id: line.y for line in _effort_lines(content)}
     if content.recording is not None and len(content.recording.latency) > 1:
         curves["latency_ms"] = _latency_at_frames(content.recording, s.time)
     return {"time": _numbers(s.time, 4), "curves": {name: _numbers(values, 3) for name, values in curves.items()}}

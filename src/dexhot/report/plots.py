@@ -19,7 +19,7 @@ TIMELINE_WIDTH, TIMELINE_LEFT = 1120, 96
 
 @dataclass(frozen=True)
 class Line:
-    """One curve. `style` is a class of the style sheet; `id` names it in the page's data, for its value at the cursor."""
+    """One curve. `style` is a class of the style sheet, `id` its name in the page's data (the value at the cursor)."""
 
     label: str
     y: np.ndarray  # (T,), NaN where it is not known
@@ -66,13 +66,9 @@ def panel(
     for line in sorted(lines, key=lambda line: line.style == "achieved"):
         out += [f'<polyline class="{line.style}" points="{points}"/>' for points in _points(time, line.y, px, py)]
     out += [_cursor(px(time[0]), TOP, bottom)]
-    keys = "".join(
-        f'<span class="key">{_key(line)}<output data-of="{line.id}"></output></span>'
-        for line in lines
-    )
-    caption = f'<figcaption><b>{escape(title)}</b> <span class="unit">{escape(unit)}</span><span class="keys">{keys}</span></figcaption>'
+    keys = "".join(f'<span class="key">{_key(line)}<output data-of="{line.id}"></output></span>' for line in lines)
     drawn = _svg("panel", width, height, f"{title}, {unit}", out, (LEFT, right, time))
-    return f'<figure class="plot">{caption}<div class="scroll">{drawn}</div></figure>'
+    return _figure(title, unit, drawn, keys)
 
 
 def timeline(time: np.ndarray, rows: Sequence[Row], marks: Sequence[float] = ()) -> str:
@@ -123,8 +119,13 @@ def histogram(
         out += [_text("limit", x - 4, TOP + 10 + 14 * k, f"{name} {value:.3g}", "end")]
     steps = [t for t in _ticks(0.0, far, 8) if t <= far]
     out += [_text("tick", px(t), height - 6, f"{t:g}{f' {unit}' if t == steps[-1] else ''}") for t in steps]
-    caption = f'<figcaption><b>{escape(title)}</b> <span class="unit">commands per bin, over {escape(unit)}</span></figcaption>'
-    return f'<figure class="plot">{caption}<div class="scroll">{_svg("panel", width, height, title, out)}</div></figure>'
+    return _figure(title, f"commands per bin, over {unit}", _svg("panel", width, height, title, out))
+
+
+def _figure(title: str, unit: str, drawn: str, keys: str = "") -> str:
+    name = f'<b>{escape(title)}</b> <span class="unit">{escape(unit)}</span>'
+    caption = f'<figcaption>{name}<span class="keys">{keys}</span></figcaption>'
+    return f'<figure class="plot">{caption}<div class="scroll">{drawn}</div></figure>'
 
 
 def _key(line: Line) -> str:
@@ -144,7 +145,12 @@ def _cursor(x: float, top: float, bottom: float) -> str:
 
 
 def _svg(
-    style: str, width: float, height: float, label: str, parts: list[str], axis: tuple[float, float, np.ndarray] | None = None
+    style: str,
+    width: float,
+    height: float,
+    label: str,
+    parts: list[str],
+    axis: tuple[float, float, np.ndarray] | None = None,
 ) -> str:
     """`axis`: where the time axis begins and ends, and its times; the page's script moves the cursor along it."""
     scale = ""

@@ -1,7 +1,5 @@
 """Pictures of a human demonstration, a skeleton of 21 keypoints and the object, for beside those of the robot."""
 
-from collections.abc import Callable
-
 import mujoco
 import numpy as np
 
@@ -52,12 +50,13 @@ class HumanPainter:
 
 def add_skeleton(scene: mujoco.MjvScene, keypoints: np.ndarray) -> None:
     """Append bones and joints of a hand, keypoints (21, 3), to what `scene` will draw."""
-    for a, b in KNUCKLES:
-        _add(scene, PALM_RGB, lambda g, a=a, b=b: _bone(g, keypoints[a], keypoints[b]))
-    for a, b in BONES:
-        _add(scene, colour_of(b), lambda g, a=a, b=b: _bone(g, keypoints[a], keypoints[b]))
+    capsule = mujoco.mjtGeom.mjGEOM_CAPSULE
+    for a, b in (*KNUCKLES, *BONES):
+        colour = PALM_RGB if (a, b) in KNUCKLES else colour_of(b)
+        mujoco.mjv_connector(_add_geom(scene, colour), capsule, BONE, keypoints[a], keypoints[b])
     for k, point in enumerate(keypoints):
-        _add(scene, colour_of(k), lambda g, p=point: _joint(g, p))
+        geom = _add_geom(scene, colour_of(k))
+        geom.size[:], geom.pos[:] = JOINT, point
 
 
 def colour_of(keypoint: int) -> tuple[float, float, float]:
@@ -65,18 +64,11 @@ def colour_of(keypoint: int) -> tuple[float, float, float]:
     return PALM_RGB if keypoint == 0 else FINGER_RGB[(keypoint - 1) // 4]
 
 
-def _add(scene: mujoco.MjvScene, rgb: tuple[float, float, float], shape: Callable[[mujoco.MjvGeom], None]) -> None:
-    geom = scene.geoms[scene.ngeom]
-    sphere, nothing = mujoco.mjtGeom.mjGEOM_SPHERE, np.zeros(3)
-    mujoco.mjv_initGeom(geom, sphere, nothing, nothing, np.eye(3).ravel(), np.array([*rgb, 1.0], np.float32))
+def _add_geom(scene: mujoco.MjvScene, rgb: tuple[float, float, float]) -> mujoco.MjvGeom:
+    """A new sphere of that colour, without size or place."""
+    geom, nothing = scene.geoms[scene.ngeom], np.zeros(3)
+    rgba = np.array([*rgb, 1.0], np.float32)
+    mujoco.mjv_initGeom(geom, mujoco.mjtGeom.mjGEOM_SPHERE, nothing, nothing, np.eye(3).ravel(), rgba)
     geom.category = mujoco.mjtCatBit.mjCAT_DYNAMIC  # so that it casts a shadow
-    shape(geom)
     scene.ngeom += 1
-
-
-def _bone(geom: mujoco.MjvGeom, start: np.ndarray, end: np.ndarray) -> None:
-    mujoco.mjv_connector(geom, mujoco.mjtGeom.mjGEOM_CAPSULE, BONE, start, end)
-
-
-def _joint(geom: mujoco.MjvGeom, point: np.ndarray) -> None:
-    geom.size[:], geom.pos[:] = JOINT, point
+    return geom
