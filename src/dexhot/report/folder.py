@@ -33,7 +33,7 @@ from dexhot.view.human import HumanPainter
 from dexhot.view.render import Painter, contact_sheet, sheet_frames
 
 SCHEMA, VERSION = "dexhot/report", 1
-PICTURE = (640, 560)  # px, of the robot and of the human
+PICTURE = (576, 504)  # px, of the robot and of the human: side by side as wide as the page
 MARGIN = 0.05  # m round hand and object
 
 
