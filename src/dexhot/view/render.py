@@ -24,7 +24,7 @@ SHEET_COLUMNS, SHEET_FRAMES = 4, 8
 
 
 def ghost_scene(reference: Reference, setup: Setup, arm: bool) -> Scene:
-    """The world of `reference` with a ghost that follows it: the arm rig, or the floating hand alone.
+    """The world of `reference` with a ghost that follows it: arm and hand, or the floating hand alone.
 
     What is seen of the ghost is put into geom group GHOST_GROUP.
     """
