@@ -26,10 +26,10 @@ def test_a_lost_object_comes_first_at_the_frame_where_it_was_lost(asset):
 
 def test_what_is_over_its_limit_comes_before_what_is_not(asset):
     rollout = lift_rollout()
-    rollout.object_pose[20, 0] += 0.08
+    rollout.object_pose[10, 0] += 0.08
     rollout.penetration[40] = 0.002
     found = worst_moments(rollout, compute_series(rollout, asset), LIMITS)
-    assert (found[0].frame, found[0].failed) == (20, True)
+    assert (found[0].frame, found[0].failed) == (10, True)
     assert found[0].found[0] == "object position error 8.4 cm (limit 5)"
     assert not any(moment.failed for moment in found[1:])
 
