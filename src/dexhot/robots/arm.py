@@ -20,14 +20,14 @@ def fr3_model() -> RobotModel:
     return read_model(share_dir() / "urdf" / "fr3" / "fr3.yaml")
 
 
-def fr3_spec() -> mujoco.MjSpec:
+def fr3_spec(detailed: bool = False) -> mujoco.MjSpec:
     """A new spec of the bare arm: root body "fr3_link0", joints FR3_JOINTS, site "fr3_flange"."""
-    return to_spec(fr3_model(), shipped_joints("fr3"))
+    return to_spec(fr3_model(), shipped_joints("fr3"), detailed)
 
 
-def arm_hand_spec(hand: RobotHand) -> mujoco.MjSpec:
+def arm_hand_spec(hand: RobotHand, detailed: bool = False) -> mujoco.MjSpec:
     """A new spec of the arm with `hand` on its flange, where `hand.mount` places the palm. Names stay unchanged."""
-    spec = fr3_spec()
+    spec = fr3_spec(detailed)
     flange = spec.site(FLANGE_SITE)
-    hand.add_to(spec, flange.parent, compose(make_pose(flange.pos, flange.quat), hand.mount))
+    hand.add_to(spec, flange.parent, compose(make_pose(flange.pos, flange.quat), hand.mount), detailed)
     return spec
