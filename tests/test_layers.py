@@ -20,7 +20,7 @@ LAYERS = (  # from the top; each imports from those below it
     ("dexhot.rigs",),
     ("dexhot.control", "dexhot.datasets"),
     ("dexhot.retargeting",),
-    ("dexhot.simulation", "dexhot.hardware", "dexhot.safety"),
+    ("dexhot.simulation", "dexhot.hardware", "dexhot.safety", "dexhot.metrics"),
     ("dexhot.robots", "dexhot.tracking"),
     ("dexhot.objects",),
     ("dexhot.data",),

@@ -316,7 +316,7 @@ def test_a_report_that_was_interrupted_is_made_again(tmp_path, monkeypatch, lift
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(folder, "load_object", interrupt)
+    monkeypatch.setattr(folder, "load_setup", interrupt)
     with pytest.raises(KeyboardInterrupt):
         folder.write_report(SimpleNamespace(reference=lift_reference), tmp_path / "report")
     assert folder.check_report_folder(tmp_path / "report")

@@ -14,9 +14,9 @@ from dexhot.errors import DexhotError, FileFormatError
 from dexhot.geometry.single import rotation_error
 from dexhot.objects.library import load_object, save_object
 from dexhot.retargeting.correspondence import correspondence
-from dexhot.retargeting.hand_model import TABLE, HandModel
 from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.retargeting.summary import summarise, tip_positions
+from dexhot.robots.kinematics.hand import TABLE, HandModel
 from dexhot.robots.robot_hand import list_hands, load_hand
 
 

@@ -17,14 +17,14 @@ from dexhot.bringup.graph import GraphError, resolve
 from dexhot.bringup.graphs import load_graph
 from dexhot.bringup.graphs.rigs import check_hand
 from dexhot.data.files import load
-from dexhot.evaluation.metrics import compute
 from dexhot.hardware.leap.hand import LeapHand
 from dexhot.hardware.leap.setup import Settings as HandSettings
+from dexhot.metrics.rollout import compute
 from dexhot.objects.library import load_object
 from dexhot.paths import share_dir
-from dexhot.retargeting.arm_ik import ArmIK
+from dexhot.robots.kinematics.arm_ik import ArmIK
+from dexhot.robots.kinematics.wrist import wrist_to_palm
 from dexhot.robots.robot_hand import load_hand
-from dexhot.robots.wrist import wrist_to_palm
 from dexhot.rollouts.arm import start_joints
 from dexhot.rollouts.live import live_rollout
 from dexhot.simulation.physics import load_physics

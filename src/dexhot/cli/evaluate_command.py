@@ -60,7 +60,7 @@ def _show(rollout: Any) -> None:
     from rich.table import Table
 
     from dexhot.cli.output import console
-    from dexhot.evaluation.judge import judge
+    from dexhot.metrics.judge import judge
 
     table = Table("metric", "value", "", "limit", "", title=f"{rollout.name} ({rollout.kind})", title_justify="left")
     table.columns[1].justify = "right"

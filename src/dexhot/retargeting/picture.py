@@ -13,8 +13,8 @@ from dexhot.data.types import HandObjectTrajectory, Reference
 from dexhot.geometry.poses import transform
 from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.objects.asset import ObjectAsset
-from dexhot.retargeting.hand_model import HandModel
 from dexhot.retargeting.resampling import resample
+from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.robot_hand import RobotHand
 
 KNUCKLES = [(5, 9), (9, 13), (13, 17)]  # lines across the palm

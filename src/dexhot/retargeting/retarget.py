@@ -14,9 +14,7 @@ from dexhot.geometry.rotations import (
     quat_multiply,
     quat_to_matrix,
     quat_to_rotvec,
-    quat_to_xyz_angles,
     rotvec_to_quat,
-    xyz_angles_to_quat,
 )
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.objects.asset import ObjectAsset
@@ -31,13 +29,12 @@ from dexhot.retargeting.contact_plan import (
 )
 from dexhot.retargeting.correspondence import Correspondence, correspondence
 from dexhot.retargeting.grasp import GraspOptions, GraspSpace
-from dexhot.retargeting.hand_model import HandModel
 from dexhot.retargeting.mending import checked_clip
-from dexhot.retargeting.reachable_grasp import find_grasp
+from dexhot.retargeting.reachable_grasp import SPARE_WEIGHT, find_grasp
 from dexhot.retargeting.resampling import resample
+from dexhot.robots.kinematics.hand import HandModel
+from dexhot.robots.kinematics.wrist import palm_poses, wrist_angles
 from dexhot.robots.robot_hand import RobotHand
-
-SPARE_WEIGHT = 0.3  # of a fingertip without a task while others hold the object
 
 
 @dataclass(frozen=True)
@@ -178,11 +175,10 @@ def _with_contacts(
     )
     closed = slice(plan.closed, end + 1)
     goal_weight, prior = problem.goal_weight.copy(), problem.prior.copy()
-    goal_weight[closed, : model.tips] = np.where(grasp.weight > 0.2, options.held, SPARE_WEIGHT)
+    goal_weight[closed, : model.tips] = np.where(grasp.active, options.held, SPARE_WEIGHT)
     carried = compose(object_pose[closed], inverse(object_pose[start]))
     prior[closed, :3] = transform(carried, q[:3])
-    turned = quat_multiply(carried[:, 3:], quat_multiply(base, xyz_angles_to_quat(q[3:6])))
-    prior[closed, 3:6] = quat_to_xyz_angles(quat_multiply(quat_conjugate(base), turned))
+    prior[closed, 3:6] = wrist_angles(base, quat_multiply(carried[:, 3:], palm_poses(base, q)[3:]))
     prior[closed, 6:] = q[6:]
     goal = np.concatenate([plan.tips, problem.goal[:, model.tips :]], axis=1)
     return replace(problem, goal=goal, goal_weight=goal_weight, prior=prior, touching=plan.touching), plan
@@ -202,7 +198,7 @@ def _problem(
     tips, links = match.tips(keypoints), keypoints[:, match.keypoints]
     weight = np.concatenate([np.ones(tips.shape[:2]), np.full(links.shape[:2], match.link_weight)], axis=1)
     prior = np.zeros((T, n))
-    prior[:, 3:6] = quat_to_xyz_angles(quat_multiply(quat_conjugate(mean_quat(palm)), palm))
+    prior[:, 3:6] = wrist_angles(mean_quat(palm), palm)
     prior[:, 6:] = hand.nominal
     prior[:, :3] = _palm_start(model, prior, tips)
     fingers = n - 6

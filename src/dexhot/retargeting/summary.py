@@ -8,8 +8,8 @@ from dexhot.data.types import HandObjectTrajectory, Reference
 from dexhot.geometry.poses import inverse, transform
 from dexhot.objects.asset import ObjectAsset
 from dexhot.retargeting.correspondence import correspondence
-from dexhot.retargeting.hand_model import HAND, OBJECT, TABLE, HandModel
 from dexhot.retargeting.resampling import resample
+from dexhot.robots.kinematics.hand import HAND, OBJECT, TABLE, HandModel
 from dexhot.robots.robot_hand import RobotHand
 
 SATURATED = 0.01  # rad from a limit

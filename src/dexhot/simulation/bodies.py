@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 from dexhot.data.types import WRIST_JOINTS
 from dexhot.geometry.rotations import matrix_to_quat
 from dexhot.objects.asset import ObjectAsset
-from dexhot.robots.mjcf import add_mesh_geom
+from dexhot.robots.kinematics import wrist
+from dexhot.robots.mjcf import COLLISION_GROUP, VISUAL_GROUP, add_mesh_geom
 from dexhot.robots.robot_hand import RobotHand
 from dexhot.simulation.physics import Physics
 
@@ -18,7 +19,6 @@ Mj = mujoco.mjtObj
 # Contact bits (contype, conaffinity): robots meet table and object but never themselves, whose primitives overlap.
 ROBOT_CONTACT, WORLD_CONTACT, NO_CONTACT = (1, 2), (2, 3), (0, 0)
 TABLE_SIZE = (1.2, 1.2, 0.05)  # half sides, m; wide, because an arm places demonstrations up to 0.8 m from the origin
-VISUAL_GROUP, COLLISION_GROUP = 2, 3  # MuJoCo draws groups 0 to 2 unless told otherwise
 FLOOR_DEPTH = 0.75  # m below the world's origin; the floor is only seen
 GHOST_RGBA = [0.25, 0.75, 0.55, 0.35]
 FAR = 9.0  # m and rad: the wrist servos' control range
@@ -90,15 +90,11 @@ def prepare_robot(spec: mujoco.MjSpec, hand: RobotHand, physics: Physics) -> Non
 
 
 def add_wrist(spec: mujoco.MjSpec, base_quat: ArrayLike, physics: Physics, prefix: str = "") -> mujoco.MjsBody:
-    """Slides tx ty tz along the world's axes, then a body turned by `base_quat` with hinges rx ry rz; returns it."""
-    light = {"mass": 0.01, "inertia": [1e-5] * 3, "explicitinertial": True, "gravcomp": 1.0}
-    carriage = spec.worldbody.add_body(name=f"{prefix}wrist_position", **light)
-    turn = carriage.add_body(name=f"{prefix}wrist_rotation", quat=base_quat, **light)
+    """The floating wrist with its servos' armature; returns the body that carries the palm."""
+    turn = wrist.add_wrist(spec, base_quat, prefix)
     for k, name in enumerate(WRIST_JOINTS):
-        slide = k < 3
-        body, servo = (carriage, physics.wrist.translation) if slide else (turn, physics.wrist.rotation)
-        kind = mujoco.mjtJoint.mjJNT_SLIDE if slide else mujoco.mjtJoint.mjJNT_HINGE
-        body.add_joint(name=prefix + name, type=kind, axis=np.eye(3)[k % 3], armature=servo.armature)
+        servo = physics.wrist.translation if k < 3 else physics.wrist.rotation
+        spec.joint(prefix + name).armature = servo.armature
     return turn
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dexhot.data.types import Demonstration
-from dexhot.evaluation.judge import METRICS, with_unit
-from dexhot.evaluation.metrics import passes
+from dexhot.metrics.judge import METRICS, with_unit
+from dexhot.metrics.success import passes
 from dexhot_train.mining.mine import placed
 
 SUCCESS, NOT_ON_ARM, UNTRIED, NO_SUCCESS, REFUSED = (

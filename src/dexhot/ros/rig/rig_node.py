@@ -25,8 +25,8 @@ from dexhot.data.topics import CLOCK, EPISODE, OBJECT_POSE, OBJECT_STATE, RIG_OB
 from dexhot.data.types import RATE, Reference
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object
-from dexhot.retargeting.arm_ik import ArmIK
 from dexhot.rigs.embedded import EmbeddedWorld, install, uninstall
+from dexhot.robots.kinematics.arm_ik import ArmIK
 from dexhot.robots.robot_hand import RobotHand, load_hand
 from dexhot.rollouts.arm import measured_pose, start_joints
 from dexhot.ros.core import messages
