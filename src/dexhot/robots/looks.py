@@ -92,7 +92,8 @@ def corners() -> np.ndarray:
 
 def around(centers: np.ndarray, ball: np.ndarray) -> np.ndarray:
     """(N B, 3) the points of `ball` (B, 3) round each of `centers` (N, 3)."""
-    return (centers[:, None] + ball).reshape(-1, 3)
+    points: np.ndarray = (centers[:, None] + ball).reshape(-1, 3)
+    return points
 
 
 def hull_mesh(points: np.ndarray) -> Mesh:

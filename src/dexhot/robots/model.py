@@ -181,20 +181,20 @@ def _primitive(entry: dict[str, Any], colors: dict[str, tuple[float, ...]]) -> P
     kind = next((k for k in kinds if k in entry), None)
     if kind is None:
         raise DexhotError(f"primitive {entry} is none of {', '.join(kinds)}.")
-    look = {"color": colors[entry["color"]] if "color" in entry else GREY, "round": float(entry.get("round", 0.0))}
+    color, rounded = colors[entry["color"]] if "color" in entry else GREY, float(entry.get("round", 0.0))
     if kind == "box":
-        return Primitive(kind, tuple(entry["box"]), pose_from(entry), **look)
+        return Primitive(kind, tuple(entry["box"]), pose_from(entry), color, rounded)
     if kind == "sphere":
-        return Primitive(kind, (entry["sphere"],), pose_from(entry), **look)
+        return Primitive(kind, (entry["sphere"],), pose_from(entry), color, rounded)
     if kind == "hull":
-        return Primitive(kind, (), pose_from(entry), **look, points=np.array(entry["hull"], float))
+        return Primitive(kind, (), pose_from(entry), color, rounded, points=np.array(entry["hull"], float))
     if kind == "blend":
         parts = tuple(_primitive(part, colors) for part in entry["blend"])
-        return Primitive(kind, (), pose_from(entry), **look, parts=parts)
+        return Primitive(kind, (), pose_from(entry), color, rounded, parts=parts)
     start, end = np.array(entry["from"], float), np.array(entry["to"], float)
     rotation, _ = Rotation.align_vectors((end - start)[None], [[0.0, 0.0, 1.0]])
     pose = make_pose((start + end) / 2, from_xyzw(rotation.as_quat()))
-    return Primitive(kind, (entry[kind], float(np.linalg.norm(end - start))), pose, **look)
+    return Primitive(kind, (entry[kind], float(np.linalg.norm(end - start))), pose, color, rounded)
 
 
 def _rebased(model: RobotModel, root_T_new: np.ndarray) -> RobotModel:
