@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from dexhot.report.loop_table import node_rows
 
 from dexhot.cli import main
 from dexhot.data.files import save
@@ -16,7 +17,6 @@ from dexhot.objects.asset import Symmetry
 from dexhot.objects.library import save_object
 from dexhot.report import video
 from dexhot.report.folder import write_report
-from dexhot.report.loop_table import node_rows
 from dexhot.report.plots import Line, panel
 from dexhot.report.series import compute_series, spans
 from dexhot.robots.robot_hand import load_hand

@@ -94,8 +94,8 @@ class Player:
     def _add_keys(self, last: int) -> None:
         """Buttons for those without a keyboard, and keys."""
         gui = self.server.gui
-        steps = gui.add_button_group("step", ("⏮", "◀", "▶", "⏭"))
-        ways = {"⏮": -last, "◀": -1, "▶": 1, "⏭": last}
+        steps = gui.add_button_group("step", ("|◀", "◀", "▶", "▶|"))
+        ways = {"|◀": -last, "◀": -1, "▶": 1, "▶|": last}
         steps.on_click(lambda event: self.step(ways[event.target.value]))
         gui.add_markdown(KEYS)
         keys: dict[str, tuple[str, Callable[[], None]]] = {
