@@ -6,13 +6,13 @@ import pytest
 import trimesh
 
 from dexhot.geometry.poses import make_pose
-from dexhot.objects.library import load_object
 from dexhot.robots.arm import arm_hand_spec
 from dexhot.robots.looks import link_meshes, plain_shapes, shape_mesh
 from dexhot.robots.model import Primitive
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.bodies import add_object, new_spec
 from dexhot.simulation.physics import load_physics
+from report_samples import box_asset
 
 HERE = make_pose((0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0))
 L = Primitive(
@@ -61,11 +61,9 @@ def test_the_detailed_robot_moves_as_the_plain_one_to_the_last_bit(name):
     assert all(np.array_equal(plain, detailed) for plain, detailed in zip(*states))
 
 
-def test_nothing_of_the_hand_has_the_objects_colour():
+def test_nothing_of_the_hand_has_the_objects_colour(cache):
     spec = new_spec(load_physics())
-    add_object(spec, load_object("parametric/box_60x60x60"), load_physics())
+    add_object(spec, box_asset(), load_physics())
     orange = np.array(spec.geom("object_visual").rgba[:3])
-    for color, _, _ in (
-        mesh for link in load_hand("leap_right").model.links.values() for mesh in link_meshes(link.visual)
-    ):
-        assert np.linalg.norm(orange - color[:3]) > 0.3
+    shapes = [shape for link in load_hand("leap_right").model.links.values() for shape in link.visual]
+    assert all(np.linalg.norm(orange - shape.color[:3]) > 0.3 for shape in shapes)

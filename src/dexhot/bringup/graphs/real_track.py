@@ -42,6 +42,7 @@ ARGUMENTS = (
     Argument("lead", 0.05, "s by which the fingers' shaped targets lead; 0.05 undoes the shaper's lag"),
     Argument("camera", False, "render the rig's RGB-D camera and publish it at 30 Hz"),
     Argument("view", False, "show the live scene in the browser"),
+    Argument("view_wait", 60.0, "with view:=true: s that a simulated rig's clip waits for the first browser; 0: none"),
     Argument("seed", 0, "seed of everything random: the rig's noise, the sampling controller"),
     Argument(
         "fifo_priority", 0, "SCHED_FIFO priority (1 to 99) of the control path's processes; 0: ordinary scheduling"
@@ -96,6 +97,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         values |= {name: load_schema(node)[name].default / speed for name, node in UNHURRIED.items()}
     if arguments["rig"] != "real":  # a real arm waits for a person: /safety/start
         values |= {"auto_start": True, "supervisor_timeout": PATIENT}
+        values |= {"view_wait": arguments["view_wait"]} if arguments["view"] else {}
     return Prepared(folder, task.write(folder) | values, recorded, tuple(warnings))
 
 
