@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from dexhot.control.sampling import SamplingOptions, base_actions
-from dexhot.data.files import check_folder, load, save, write_text
+from dexhot.data.disk import check_folder
+from dexhot.data.files import load, save, write_text
 from dexhot.data.types import Demonstration
 from dexhot.datasets import load_clip, splits
 from dexhot.errors import UnreachableError

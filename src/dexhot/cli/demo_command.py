@@ -54,7 +54,7 @@ def run(args: Args) -> int:
     """Exit code 0 when the live run is a strict success, else 1."""
     from dexhot.bringup.launcher import require_ros
     from dexhot.cli.output import print_json, summary
-    from dexhot.data.files import check_folder
+    from dexhot.data.disk import check_folder
     from dexhot.paths import runs_dir
 
     folder = args.out or runs_dir() / time.strftime("%Y%m%d-%H%M%S-demo")

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dexhot.data.files import check_folder, jsonable, kind_of, write_text
+from dexhot.data.disk import check_folder
+from dexhot.data.files import jsonable, kind_of, write_text
 from dexhot.data.types import Rollout
 from dexhot.datasets.source_clip import human_motion
 from dexhot.errors import DexhotError

@@ -21,7 +21,7 @@ from dexhot.robots.kinematics.arm import ArmKinematics
 from dexhot.robots.kinematics.arm_ik import ArmIK
 from dexhot.robots.kinematics.wrist import wrist_to_palm
 from dexhot.robots.robot_hand import RobotHand
-from dexhot.safety.machine import Limits
+from dexhot.safety.limits import Limits
 from dexhot.simulation.backend import STATE, MujocoSimulator
 from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import arm_scene, perturbed
@@ -163,7 +163,7 @@ def run_offline(
     mass: float = 1.0,
     object_offset: np.ndarray | None = None,
 ) -> Rollout:
-    """Track `reference` on the arm rig. Returns a Rollout of kind "arm", its metrics not yet computed.
+    """Track `reference` on the embedded rig. Returns a Rollout of kind "arm", its metrics not yet computed.
 
     The reference must be placed within the arm's reach (retargeting.placement). `friction` and `mass` scale the
     world's; `object_offset` (x m, y m, yaw rad) moves the object from where the reference has it, about its origin.
@@ -179,7 +179,7 @@ def run_offline(
     q = np.stack([t.q for t in ticks])
     q[:, 3:6] = np.unwrap(q[:, 3:6], axis=0)
     return Rollout(
-        name=f"{reference.name} on the arm rig",
+        name=f"{reference.name} on the embedded rig",
         reference=reference,
         kind="arm",
         time=reference.time,
