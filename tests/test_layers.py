@@ -25,7 +25,7 @@ LAYERS = (  # from the top; each imports from those below it
     ("dexhot.objects",),
     ("dexhot.data",),
     ("dexhot.geometry",),
-    ("dexhot.scratch", "dexhot.versions"),
+    ("dexhot.scratch", "dexhot.versions", "dexhot.progress"),
     ("dexhot.paths",),
     ("dexhot.errors",),
 )

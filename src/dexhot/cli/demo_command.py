@@ -146,27 +146,25 @@ def retargeted(trajectory: Any, folder: Path) -> Path:
 
 
 def mined(reference: Path, folder: Path, seed: int) -> Path:
-    """File of the Demonstration, with a progress bar."""
-    from rich.progress import Progress
-
+    """File of the Demonstration."""
     from dexhot.cli.output import console
     from dexhot.data import Reference, load, save
     from dexhot.objects import load_object
+    from dexhot.progress import progress
     from dexhot.robots.robot_hand import load_hand
     from dexhot.simulation.physics import load_physics
     from dexhot_train.mining.mine import MineOptions, mine
     from dexhot_train.mining.verdict import verdict
 
     wanted = load(reference, Reference)
-    with Progress(console=console, transient=True) as progress:
-        bar = progress.add_task("mining", total=1.0)
+    with progress("mining", 1.0) as job:
         found = mine(
             wanted,
             load_object(wanted.object_name),
             load_hand(wanted.hand),
             load_physics(),
             MineOptions(seed=seed),
-            lambda stage, share: progress.update(bar, description=stage, completed=share),
+            lambda stage, done: job(done, what=f"mining, {stage} search"),
         )
     judged = verdict(found)
     if not judged.success:
