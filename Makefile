@@ -26,8 +26,8 @@ test: $(READY) lint
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY)
-	$(BIN)/ruff check src tests tools launch setup.py
-	$(BIN)/ruff format --check src tests tools launch setup.py
+	$(BIN)/ruff check src tests tools launch examples setup.py
+	$(BIN)/ruff format --check src tests tools launch examples setup.py
 	$(BIN)/mypy
 	$(BIN)/zensical build --strict
 

@@ -174,7 +174,9 @@ def test_each_python_that_is_named_has_its_own_environment():
     told = subprocess.run(make, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
     version = f".venv-{sys.version_info[0]}.{sys.version_info[1]}"
     assert f"-m venv  {version}" in told
-    told = subprocess.run(make[:2] + ["VENV=.venv-x", "setup"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    told = subprocess.run(
+        make[:2] + ["VENV=.venv-x", "setup"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
     assert "-m venv  .venv-x" in told.stdout
 
 

@@ -36,7 +36,9 @@ def on_pseudo_terminal(program: str, **environment: str) -> str:
 
 def test_a_log_gets_plain_lines_with_the_time_left():
     for environment in ({}, {"FORCE_COLOR": "1", "TERM": "xterm"}):
-        reply = subprocess.run([sys.executable, "-c", JOB], capture_output=True, text=True, env=os.environ | environment)
+        reply = subprocess.run(
+            [sys.executable, "-c", JOB], capture_output=True, text=True, env=os.environ | environment
+        )
         lines = reply.stderr.splitlines()
         assert reply.returncode == 0 and 2 <= len(lines) <= 4 and not reply.stdout
         assert all(re.fullmatch(r"clips: (\d+ %, )?\d s(, \d s left)?", line) for line in lines), lines
