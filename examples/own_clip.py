@@ -1,7 +1,7 @@
 """Your own arrays and mesh -> a demonstration that works in physics: python examples/own_clip.py FOLDER
 
-What you need: at each time the 21 hand keypoints (MediaPipe order) and the object's pose, in one z-up frame whose z = 0 is
-the table's top, in m; and the object's mesh. A generated lift of a box stands in for all of them here.
+What you need: at each time the 21 hand keypoints (MediaPipe order) and the object's pose, in one z-up frame, in m, whose
+z = 0 is the table's top; and the object's mesh. A generated lift of a box stands in for all of them here.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """An importer of your own data set: python examples/own_dataset.py FOLDER
 
 FOLDER has one <clip>.json per clip and the meshes that they name. Afterwards the clips are in the cache, where every
-command finds them: `dexhot datasets list mine`, `dexhot retarget mine/CLIP`. docs/add_a_dataset.md walks through this file.
+command finds them: `dexhot datasets list mine`, `dexhot retarget mine/CLIP`. See docs/add_a_dataset.md.
 """
 
 import json

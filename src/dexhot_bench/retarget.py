@@ -18,6 +18,7 @@ from dexhot.datasets.library import load_clip, splits
 from dexhot.geometry.rotations import mean_quat
 from dexhot.objects.library import load_object
 from dexhot.paths import cache_dir, share_dir
+from dexhot.progress import track
 from dexhot.retargeting.correspondence import correspondence
 from dexhot.retargeting.picture import draw
 from dexhot.retargeting.retarget import retarget

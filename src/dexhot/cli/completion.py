@@ -3,8 +3,8 @@
 import importlib
 import io
 import re
-from contextlib import redirect_stdout
-from typing import get_args
+from contextlib import redirect_stdout, suppress
+from typing import Any, get_args
 
 import tyro
 
@@ -56,12 +56,9 @@ def subcommands(args: object) -> list[str]:
     return [mark.name for mark in marks if hasattr(mark, "name")]
 
 
-def flags(args: object, command: str, words: list[str]) -> list[str]:
+def flags(args: Any, command: str, words: list[str]) -> list[str]:
     """The flags that its --help lists."""
     told = io.StringIO()
-    with redirect_stdout(told):
-        try:
-            tyro.cli(args, prog=f"dexhot {command}", args=[*words, "--help"], config=(tyro.conf.FlagCreatePairsOff,))
-        except SystemExit:
-            pass
+    with redirect_stdout(told), suppress(SystemExit):
+        tyro.cli(args, prog=f"dexhot {command}", args=[*words, "--help"], config=(tyro.conf.FlagCreatePairsOff,))
     return sorted(set(re.findall(r"(?<![\w-])--[a-z][\w-]*", told.getvalue())))

@@ -27,7 +27,7 @@ class Args:
     source: Literal["grab", "parametric"] = "grab"
     """parametric: a generated demonstration; no download, no licence terms."""
     accept_licence: Annotated[str | None, shown("DATASET")] = None
-    """grab: you accept GRAB's terms; otherwise the terminal asks, and without one a generated demonstration stands in."""
+    """grab: you accept GRAB's terms; otherwise the terminal asks; without one a generated demonstration stands in."""
     out: Annotated[Path | None, shown("FOLDER")] = None
     """Folder of the run; by default a new one in runs/."""
     view: bool = False
@@ -119,8 +119,8 @@ def demonstration_of(args: Args) -> Any:
 
 
 def grab_clip(clip: str, accept_licence: bool | None) -> Any:
-    """A clip of GRAB; `accept_licence` None asks on the terminal, once for this cache. Raises LicenceError when its terms
-    are not accepted, and DownloadError when the package registry is out of reach."""
+    """A clip of GRAB; `accept_licence` None asks on the terminal, once for this cache. Raises LicenceError when its
+    terms are not accepted, and DownloadError when the package registry is out of reach."""
     from dexhot.cli.datasets_command import get_grab
     from dexhot.datasets.library import load_clip
 
