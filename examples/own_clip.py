@@ -1,6 +1,6 @@
 """Your own arrays and mesh -> a demonstration that works in physics: python examples/own_clip.py FOLDER
 
-What you need: at each time the 21 hand keypoints (MediaPipe order) and the object's pose, in one z-up frame, in m, whose
+What you need: at each time the 21 hand keypoints (MediaPipe order) and the object's pose, in one z-up frame in m whose
 z = 0 is the table's top; and the object's mesh. A generated lift of a box stands in for all of them here.
 """
 
@@ -18,9 +18,9 @@ from dexhot.objects.library import save_object
 from dexhot.retargeting.placement import place
 from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
-from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scans import object_from_file
-from dexhot_train.mining.mine import MineOptions, mine
+from dexhot.simulation.setup import load_setup
+from dexhot_train.mining.mine import MineOptions, make_worlds, mine
 
 
 def main(folder: Path) -> Demonstration:
@@ -47,7 +47,7 @@ def main(folder: Path) -> Demonstration:
 
     # 5. The actions that make it happen in physics: a small budget here; MineOptions() searches for longer.
     small = MineOptions(worlds=1, attempts=0, trials=2)
-    demonstration = mine(reference, asset, hand, load_physics(), small)
+    demonstration = mine(reference, make_worlds(reference, load_setup(reference), small), small)
     save(demonstration, folder / "demonstration.npz")
     print(f"success: {demonstration.scores['success_strict']}; look at it: dexhot view {folder / 'demonstration.npz'}")
     return demonstration

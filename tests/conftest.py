@@ -109,6 +109,16 @@ def lift_object(lift):
     return copy.deepcopy(lift[1])
 
 
+@pytest.fixture
+def lift_setup(lift_object):
+    """The LEAP hand, its object and the benchmark physics."""
+    from dexhot.robots.robot_hand import load_hand
+    from dexhot.simulation.physics import load_physics
+    from dexhot.simulation.setup import Setup
+
+    return Setup(load_hand("leap_right"), lift_object, load_physics())
+
+
 @pytest.fixture(scope="session")
 def _lift_reference(lift):
     from dexhot.retargeting.retarget import retarget
@@ -122,3 +132,23 @@ def _lift_reference(lift):
 def lift_reference(_lift_reference):
     """The parametric lift on the LEAP hand, a copy of one's own."""
     return copy.deepcopy(_lift_reference)
+
+
+@pytest.fixture
+def loads(monkeypatch) -> dict[str, int]:
+    """How often a hand and an object have been read since the test began."""
+    from dexhot.objects import library
+    from dexhot.robots import robot_hand
+
+    counted = {"hand": 0, "object": 0}
+
+    def counting(what: str, function):
+        def read(*arguments):
+            counted[what] += 1
+            return function(*arguments)
+
+        return read
+
+    monkeypatch.setattr(robot_hand, "hand_from_config", counting("hand", robot_hand.hand_from_config))
+    monkeypatch.setattr(library, "_read_header", counting("object", library._read_header))
+    return counted

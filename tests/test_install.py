@@ -1,4 +1,4 @@
-"""The ways to install: sdist and wheel, colcon, the scripts in docker/, and beside a Jazzy distribution's numpy 1.26."""
+"""The ways to install: sdist and wheel, colcon, the scripts in docker/, and beside Jazzy's numpy 1.26."""
 
 import json
 import os
@@ -175,7 +175,7 @@ def test_each_python_that_is_named_has_its_own_environment():
     version = f".venv-{sys.version_info[0]}.{sys.version_info[1]}"
     assert f"-m venv  {version}" in told
     told = subprocess.run(
-        make[:2] + ["VENV=.venv-x", "setup"], cwd=ROOT, env=environment, capture_output=True, text=True
+        ["make", "-n", "setup", "VENV=.venv-x"], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert "-m venv  .venv-x" in told.stdout
 

@@ -1,13 +1,18 @@
 """Imports run down the layers of docs/architecture.md only, without circles, between packages and between modules."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from dexhot.versions import DECISIVE
+
+DOCS = Path(__file__).parents[1] / "docs"
 SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (  # from the top; each imports from those below it
     ("dexhot.cli",),
@@ -20,7 +25,7 @@ LAYERS = (  # from the top; each imports from those below it
     ("dexhot.rigs",),
     ("dexhot.control", "dexhot.datasets"),
     ("dexhot.retargeting",),
-    ("dexhot.simulation", "dexhot.hardware", "dexhot.safety"),
+    ("dexhot.simulation", "dexhot.hardware", "dexhot.safety", "dexhot.metrics"),
     ("dexhot.robots", "dexhot.tracking"),
     ("dexhot.objects",),
     ("dexhot.data",),
@@ -91,6 +96,41 @@ def test_modules_do_not_form_a_circle():
         follow(module, ())
 
 
+def test_what_decides_a_mined_result_is_what_mining_imports():
+    """The key of a mined file hashes these packages; one that is left out would let an outdated file count as done."""
+    needed, waiting = set(), ["dexhot_train.mining.clip_job"]
+    while waiting:
+        module = waiting.pop()
+        new = IMPORTS[module] - needed
+        needed |= new
+        waiting += new
+    packages = {module.split(".")[1] for module in needed if module.startswith("dexhot.") and "." in module[7:]}
+    assert packages - {"hardware"} == set(DECISIVE)  # of the drivers the device interface alone
+
+
+def mermaid(document: Path) -> list[list[str]]:
+    """The statements of each mermaid block, without indentation."""
+    blocks = re.findall(r"^```mermaid\n(.*?)^```", document.read_text(), flags=re.S | re.M)
+    return [[line.strip() for line in block.splitlines()] for block in blocks]
+
+
+def test_the_picture_of_the_layers_is_that_of_this_test():
+    [[kind, *statements]] = mermaid(DOCS / "architecture.md")
+    nodes = dict(found.groups() for s in statements if (found := re.fullmatch(r'(\w+)\["(.+)"\]', s)))
+    edges = [found.groups() for s in statements if (found := re.fullmatch(r"(\w+) --> (\w+)", s))]
+    assert kind == "flowchart TB" and len(nodes) + len(edges) == len(statements), "one statement per line"
+    drawn = [tuple(sorted(part.split(":")[0] for part in label.split("<br>"))) for label in nodes.values()]
+    layers = [tuple(sorted(package.removeprefix("dexhot.") for package in layer)) for layer in LAYERS]
+    assert drawn == layers[: len(drawn)] and edges == list(pairwise(nodes))
+    assert {name for layer in layers[len(drawn) :] for name in layer} == {
+        "errors",
+        "paths",
+        "progress",
+        "scratch",
+        "versions",
+    }
+
+
 def test_the_runtime_loads_neither_training_nor_benchmarks():
     for module, imported in IMPORTS.items():
         if (package := package_of(module)) not in (None, "dexhot.cli", "dexhot_train", "dexhot_bench"):
@@ -113,3 +153,14 @@ def test_what_needs_no_physics_starts_without_its_libraries(module):
     program = f"import sys, dexhot.{module}; print(*({heavy} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert not loaded
+
+
+def test_no_two_classes_share_a_name():
+    """A search for a name finds one thing. The command line's dataclasses are named after their subcommands."""
+    homes: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        if not module.startswith("dexhot.cli"):
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef):
+                    homes.setdefault(node.name, []).append(module)
+    assert not {name: places for name, places in homes.items() if len(places) > 1}

@@ -59,7 +59,7 @@ def run(args: Args) -> int:
     from dexhot.bringup.launcher import require_ros
     from dexhot.cli.datasets_command import acceptance
     from dexhot.cli.output import console, print_json, summary
-    from dexhot.data.files import check_folder
+    from dexhot.data.disk import check_folder
     from dexhot.paths import runs_dir
 
     folder = args.out or runs_dir() / time.strftime("%Y%m%d-%H%M%S-demo")
@@ -151,21 +151,18 @@ def mined(reference: Path, folder: Path, seed: int) -> Path:
     """File of the Demonstration."""
     from dexhot.cli.output import console
     from dexhot.data import Reference, load, save
-    from dexhot.objects import load_object
     from dexhot.progress import progress
-    from dexhot.robots.robot_hand import load_hand
-    from dexhot.simulation.physics import load_physics
-    from dexhot_train.mining.mine import MineOptions, mine
+    from dexhot.simulation.setup import load_setup
+    from dexhot_train.mining.mine import MineOptions, make_worlds, mine
     from dexhot_train.mining.verdict import verdict
 
-    wanted = load(reference, Reference)
+    wanted, options = load(reference, Reference), MineOptions(seed=seed)
+    worlds = make_worlds(wanted, load_setup(wanted), options)
     with progress("mining", 1.0) as job:
         found = mine(
             wanted,
-            load_object(wanted.object_name),
-            load_hand(wanted.hand),
-            load_physics(),
-            MineOptions(seed=seed),
+            worlds,
+            options,
             lambda stage, done: job(done, what=f"mining, {stage} search"),
         )
     judged = verdict(found)
@@ -182,9 +179,7 @@ def tracked(folder: Path, demonstration: Path, view: bool) -> tuple[dict[str, An
     from dexhot.bringup.graph import plan
     from dexhot.bringup.graphs import load_graph
     from dexhot.cli.output import console
-    from dexhot.evaluation.metrics import compute
-    from dexhot.objects import load_object
-    from dexhot.robots.robot_hand import load_hand
+    from dexhot.evaluation.score import rejudge
     from dexhot.rollouts.live import live_rollout
     from dexhot.ros.core.claim import own_domain
 
@@ -195,8 +190,7 @@ def tracked(folder: Path, demonstration: Path, view: bool) -> tuple[dict[str, An
         planned = plan(load_graph("real_track"), arguments | ({"view": "true"} if view else {}), os.environ)
         if launcher.run(planned, sys.stderr):
             raise DexhotError(f"the live graph died; its log is above, its run is in {live}.")
-        rollout = live_rollout(live)
-        metrics = compute(rollout, load_object(rollout.reference.object_name), load_hand(rollout.reference.hand))
+        metrics = rejudge(live_rollout(live)).metrics
         if metrics["success_strict"] or attempt == ATTEMPTS:
             return metrics, live, attempt
         console.print(f"[yellow]live run {attempt} of {ATTEMPTS} was no strict success; once more.[/]")
@@ -208,7 +202,8 @@ def reported(live: Path) -> Path:
     from dexhot.cli.report_command import Args as ReportArgs
     from dexhot.cli.report_command import write
 
-    return write(ReportArgs(live))[0]
+    page, *_ = write(ReportArgs(live))
+    return page
 
 
 def closing_lines(page: Path, live: Path) -> list[str]:

@@ -52,9 +52,9 @@ def run(args: Args) -> None:
     check_out(out, "dexhot/reference", args.force)
     if args.picture:
         check_out(args.picture, "dexhot/picture", args.force, "--picture")
-    obj = load_object(trajectory.object_name)
+    asset = load_object(trajectory.object_name)
     with progress("retargeting") as job:
-        reference = retarget(trajectory, hand, obj, RetargetOptions(contact=args.contact), job)
+        reference = retarget(trajectory, hand, asset, RetargetOptions(contact=args.contact), job)
     if args.place:
         with progress("placing within the arm's reach"):
             reference = place(reference, hand)
@@ -63,10 +63,10 @@ def run(args: Args) -> None:
     for what in mended:
         console.print(f"[yellow]mended[/]: {what}", soft_wrap=True, highlight=False)
     if mended:
-        trajectory = checked_clip(trajectory, hand.side, obj)[0]
-    figures = summarise(reference, trajectory, hand, obj) | {"placement": reference.placement.round(4).tolist()}
+        trajectory = checked_clip(trajectory, hand.side, asset)[0]
+    figures = summarise(reference, trajectory, hand, asset) | {"placement": reference.placement.round(4).tolist()}
     if args.picture:
-        figures["picture"] = str(draw(reference, trajectory, hand, obj, args.picture))
+        figures["picture"] = str(draw(reference, trajectory, hand, asset, args.picture))
     summary(f"{trajectory.name} on {hand.name} -> {out}", figures)
     if args.json:
         print_json({"reference": str(out), "clip": trajectory.name, "hand": hand.name, "mended": mended, **figures})

@@ -54,12 +54,12 @@ def tried(fault: Fault, rig: Any) -> Outcome:
         return Outcome(f"could not be tried: {e}", None, None, "unknown", "")
 
 
-def chosen(faults: table.Faults, quick: bool) -> list[Fault]:
+def chosen(faults: table.FaultTable, quick: bool) -> list[Fault]:
     """All of them, or those of --quick."""
     return [fault for fault in faults if fault.quick or not quick]
 
 
-def faults_of(group: str) -> table.Faults:
+def faults_of(group: str) -> table.FaultTable:
     """All faults of a rig; what the arm and the graph need is imported only for them."""
     if group in ("arm", "graph"):
         return import_module(f"dexhot_bench.faults.{'arm' if group == 'arm' else 'graph_faults'}").FAULTS
@@ -97,10 +97,10 @@ def on_cameras(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
 
 def on_graph(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
     """One bring-up for all; the clean run comes first, when nothing has befallen it yet."""
-    from dexhot_bench.faults.graph import Graph
+    from dexhot_bench.faults.graph import RunningGraph
     from dexhot_bench.faults.graph_faults import FAULTS, clean_run
 
-    with tempfile.TemporaryDirectory(prefix="dexhot-faults-") as folder, Graph(Path(folder)) as graph:
+    with tempfile.TemporaryDirectory(prefix="dexhot-faults-") as folder, RunningGraph(Path(folder)) as graph:
         notes |= clean_run(graph, notes["clean_run_s"])
         for fault in chosen(FAULTS, quick):
             yield Result(fault, tried(fault, graph))

@@ -35,7 +35,7 @@ SIDEWAYS = ("index_side", "middle_side", "ring_side")  # lighter loads: softer g
 
 
 @dataclass(frozen=True)
-class Settings:
+class HandSettings:
     """How the servos are run. Gains are those of the makers' API (LEAP_Hand_API, main.py)."""
 
     p_gain: int = 600
@@ -157,7 +157,7 @@ def probe_fast(servos: "Servos") -> bool:
     return servos.fast
 
 
-def goal_current(settings: Settings, model: Model) -> int:
+def goal_current(settings: HandSettings, model: Model) -> int:
     """Counts. Raises BusError for more than is safe."""
     current = model.safe_current if settings.current is None else settings.current
     if not 0 < current <= model.safe_current:
@@ -165,7 +165,7 @@ def goal_current(settings: Settings, model: Model) -> int:
     return round(current / register("goal_current").scale)
 
 
-def configure(servos: "Servos", joints: tuple[Joint, ...], model: Model, settings: Settings) -> int:
+def configure(servos: "Servos", joints: tuple[Joint, ...], model: Model, settings: HandSettings) -> int:
     """Registers as `settings` has them, written only where they differ. Returns how many of EEPROM that were.
 
     EEPROM needs the torque off: it goes off only where something there must change, so that a hand that was left
@@ -194,7 +194,7 @@ def configure(servos: "Servos", joints: tuple[Joint, ...], model: Model, setting
     return changed
 
 
-def wanted(joints: tuple[Joint, ...], model: Model, settings: Settings) -> dict[str, np.ndarray]:
+def wanted(joints: tuple[Joint, ...], model: Model, settings: HandSettings) -> dict[str, np.ndarray]:
     """What is set besides EEPROM, and stays so while the hand is driven: (n,) counts of each register."""
     share = np.array([settings.side_share if j.name in SIDEWAYS else 1.0 for j in joints])
     gains = {"p": settings.p_gain, "i": settings.i_gain, "d": settings.d_gain}
