@@ -11,6 +11,8 @@ from dexhot.cli.output import console, print_json, summary
 from dexhot.progress import progress, track
 
 if TYPE_CHECKING:
+    from rosbags.interfaces import Connection
+
     from dexhot.data.bags import Bag
 
 
@@ -33,7 +35,7 @@ class Repair:
     bag: Annotated[Path, tyro.conf.Positional, shown("BAG")]
     """A truncated, damaged, split or compressed bag, or one of another storage format, as for `info`."""
     out: Annotated[Path, shown("FOLDER")]
-    """Output folder; must not exist. A failed repair leaves nothing behind."""
+    """Output folder; must not exist. A failed repair leaves nothing behind. Missing folders are created."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
@@ -88,7 +90,7 @@ def _facts(bag: "Bag") -> dict[str, str]:
     return facts
 
 
-def _sorted(bag: "Bag") -> list:
+def _sorted(bag: "Bag") -> "list[Connection]":
     return sorted(bag.connections, key=lambda c: c.topic)
 
 

@@ -29,7 +29,7 @@ class Args:
     accept_licence: Annotated[str | None, shown("DATASET")] = None
     """grab: you accept GRAB's terms; otherwise the terminal asks; without one a generated demonstration stands in."""
     out: Annotated[Path | None, shown("FOLDER")] = None
-    """Folder of the run; by default a new one in runs/."""
+    """Folder of the run; by default a new one in runs/. Missing folders are created."""
     view: bool = False
     """Show the live scene in the browser."""
     seed: int = 0

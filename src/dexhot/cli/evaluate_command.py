@@ -18,7 +18,7 @@ class Args:
     arm: bool = False
     """Play the Demonstration on the embedded rig (shaper, arm IK, arm and hand) instead of the floating hand."""
     out: Annotated[Path | None, shown("FILE")] = None
-    """Save the Rollout with its metrics to this file."""
+    """Save the Rollout with its metrics to this file. Missing folders are created."""
     force: bool = False
     """Overwrite an output file of another kind."""
     json: bool = False
