@@ -61,9 +61,9 @@ def chosen(faults: table.FaultTable, quick: bool) -> list[Fault]:
 
 def faults_of(group: str) -> table.FaultTable:
     """All faults of a rig; what the arm and the graph need is imported only for them."""
-    if group in ("arm", "graph"):
-        return import_module(f"dexhot_bench.faults.{'arm' if group == 'arm' else 'graph_faults'}").FAULTS
-    return {"hand": hand, "camera": camera}[group].FAULTS
+    modules = {"hand": "hand", "camera": "camera", "arm": "arm", "graph": "graph_faults"}
+    found: table.FaultTable = import_module(f"dexhot_bench.faults.{modules[group]}").FAULTS
+    return found
 
 
 def on_hands(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
