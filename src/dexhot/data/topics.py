@@ -16,6 +16,9 @@ RIG_OBJECT = "/rig/object"
 COLOR, COLOR_INFO = "/camera/color/image_raw", "/camera/color/camera_info"
 DEPTH, DEPTH_INFO = "/camera/aligned_depth_to_color/image_raw", "/camera/aligned_depth_to_color/camera_info"
 
+ROBOT_DESCRIPTION, JOINT_STATES = "/robot_description", "/joint_states"
+TF, TF_STATIC = "/tf", "/tf_static"
+
 JOURNAL = "/controller/inputs"
 MARKERS = "/scene/markers"
 HEARTBEAT, DIAGNOSTICS = "/heartbeat", "/diagnostics"

@@ -21,12 +21,13 @@ GREY = (0.5, 0.5, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class Primitive:
-    """A box (full sizes), capsule or cylinder (radius, length along z) or sphere (radius), at `pose` in its link."""
+    """A box (full sizes), capsule or cylinder (radius, length along z), sphere (radius) or mesh, at `pose` in its link."""
 
     kind: str
     size: tuple[float, ...]
     pose: np.ndarray  # (7,)
     color: tuple[float, ...] = GREY
+    mesh: str = ""  # file name of a mesh
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,10 @@ class Mimic:
 
 @dataclass(frozen=True)
 class ModelJoint:
-    """A hinge: `pose` places the child's frame in the parent's at q = 0, `axis` is in the child's frame."""
+    """A hinge: `pose` places the child's frame in the parent's at q = 0, `axis` is in the child's frame.
+
+    An axis of zeros: the child is fixed.
+    """
 
     name: str
     parent: str

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dexhot.data.topics import TF, TF_STATIC
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
+from dexhot.ros.core.message_class import optional_class
 from dexhot.ros.core.messages import UNIT, WORLD_FRAME, read_transform, seconds
 from dexhot.ros.core.refusals import RefusedError
 
@@ -21,7 +23,6 @@ IDENTITY = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])  # as geometry.poses ha
 AGE = 0.02  # s between a measurement and the moving transform nearest in time; they are not interpolated
 KEPT = 100  # moving transforms of a frame
 MANY = 1000  # frames
-STATIC, MOVING = "/tf_static", "/tf"
 
 
 class Frames:
@@ -41,13 +42,11 @@ class Frames:
 
     def listen(self, node: "DexhotNode", moving: bool) -> bool:
         """Hear /tf_static, and /tf where `moving`; False where tf2_msgs is not installed."""
-        try:
-            from tf2_msgs.msg import TFMessage
-        except ImportError:
+        if (TFMessage := optional_class("tf2_msgs/msg/TFMessage")) is None:
             return False
-        node.subscribe(TFMessage, STATIC, lambda m: self.hear(m.transforms, moving=False), "static")
+        node.subscribe(TFMessage, TF_STATIC, lambda m: self.hear(m.transforms, moving=False), "static")
         if moving:
-            node.subscribe(TFMessage, MOVING, lambda m: self.hear(m.transforms, moving=True), "state")
+            node.subscribe(TFMessage, TF, lambda m: self.hear(m.transforms, moving=True), "state")
         return True
 
     def hear(self, transforms: Sequence, moving: bool) -> None:
@@ -77,7 +76,7 @@ class Frames:
                 raise RefusedError(f"the frames {', '.join(sorted(seen))} are a circle.")
             seen.add(at)
             at, step = self._parent(at, stamp, frame)
-            pose = _compose(step, pose)
+            pose = single.compose(step, pose)
         return pose
 
     def to_world(
@@ -92,7 +91,7 @@ class Frames:
         world_T_frame = self.world_T(frame, stamp)
         turn = np.zeros((6, 6))
         turn[:3, :3] = turn[3:, 3:] = single.matrix(world_T_frame[3:])
-        return _compose(world_T_frame, pose), turn @ covariance @ turn.T
+        return single.compose(world_T_frame, pose), turn @ covariance @ turn.T
 
     def _parent(self, child: str, stamp: float, asked: str) -> tuple[str, np.ndarray]:
         if child in self._static:
@@ -127,8 +126,3 @@ def parse(text: str) -> tuple[str, str, np.ndarray]:
 def _name(frame: str) -> str:
     """Without the slash that names of tf once began with."""
     return frame.removeprefix("/")
-
-
-def _compose(a_T_b: np.ndarray, b_T_c: np.ndarray) -> np.ndarray:
-    q = single.normalise(single.multiply(a_T_b[3:], b_T_c[3:]))
-    return np.concatenate([a_T_b[:3] + single.rotate(a_T_b[3:], b_T_c[:3]), q])

@@ -7,3 +7,11 @@ def message_class(msgtype: str) -> type:
     """The Python class of "sensor_msgs/msg/JointState"."""
     package, _, name = msgtype.split("/")
     return getattr(importlib.import_module(f"{package}.msg"), name)
+
+
+def optional_class(msgtype: str) -> type | None:
+    """The same, or None where its package is not installed."""
+    try:
+        return message_class(msgtype)
+    except ImportError:
+        return None
