@@ -100,7 +100,9 @@ def test_mujocos_own_urdf_parser_finds_joints_limits_and_palm(tmp_path):
         data, q = mujoco.MjData(model), random_joints(hand)
         moving = [joint for joint, drive in hand.coupled.items() if drive]
         assert model.njnt == 7 + len(hand.joints) + len(moving)
-        for row, name in [(j, j.name) for j in shipped_joints("fr3")] + [(j, HAND_PREFIX + j.name) for j in hand.joints]:
+        for row, name in [(j, j.name) for j in shipped_joints("fr3")] + [
+            (j, HAND_PREFIX + j.name) for j in hand.joints
+        ]:
             assert model.joint(name).range == pytest.approx([row.lower, row.upper], abs=1e-8)
         for name, value in q.items():
             data.joint(name).qpos[0] = value

@@ -15,7 +15,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Header
 
 from conftest import own_ros_domain
@@ -151,6 +151,27 @@ def test_images_beyond_the_backlog_are_dropped_and_told(bench, tmp_path, monkeyp
     assert bench.spin_until(publisher.get_subscription_count)
     publisher.publish(image(Header(), color(1)))
     assert bench.spin_until(lambda: node.values["images_dropped"] == 1) and "1 dropped" in node.warnings["slow"]
+
+
+@pytest.mark.ros
+def test_a_running_realsense_is_found_under_its_own_names_and_they_are_told(bench, tmp_path):
+    node = bench.start(capture_node.CaptureNode(), bag=str(tmp_path / "bag"), min_free=0.0)
+    names = "/camera/camera/color/image_raw", "/camera/camera/aligned_depth_to_color/image_raw"
+    _ = [bench.publisher(Image, topic, "sensor") for topic in names]
+    _ = bench.publisher(CameraInfo, "/camera/camera/color/camera_info", "sensor")
+    said = f"{names[0]}, /camera/camera/color/camera_info, {names[1]}"
+    assert bench.spin_until(lambda: node.values.get("camera") == said)
+
+
+@pytest.mark.ros
+def test_only_images_of_the_camera_that_was_named_count(bench, tmp_path):
+    given = {"bag": str(tmp_path / "bag"), "min_free": 0.0, "patience": 1.0, "camera_namespace": "/wrist"}
+    node = bench.start(capture_node.CaptureNode(), **given)
+    other = bench.publisher(Image, COLOR)
+    assert bench.spin_until(other.get_subscription_count)
+    other.publish(image(Header(), color(1)))
+    assert bench.spin_until(lambda: node.finished)
+    assert f"no image in /wrist came within 1 s; colour images that are advertised: {COLOR}" in node.finished
 
 
 @pytest.mark.ros

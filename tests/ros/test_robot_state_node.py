@@ -144,9 +144,7 @@ def test_nonsense_moves_nothing(bench):
     heard = bench.listen(JointState, "/joint_states", "state")
     tell(bench, 100.0)
     assert bench.spin_until(lambda: heard)
-    bench.told["/franka/joint_states"].publish(
-        messages.joint_state(FR3_JOINTS, messages.to_stamp(101.0), [np.nan] * 7)
-    )
+    bench.told["/franka/joint_states"].publish(messages.joint_state(FR3_JOINTS, messages.to_stamp(101.0), [np.nan] * 7))
     assert bench.spin_until(lambda: node.refusals.why("/franka/joint_states"))
     time.sleep(0.1)
     bench.spin_until(lambda: False, 0.1)

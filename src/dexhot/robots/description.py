@@ -28,7 +28,7 @@ ARM_GROUP, HAND_GROUP = "arm", "hand"
 
 @dataclass(frozen=True)
 class Description:
-    """The text of both files, and the hand's meshes as STL by file name. `notes`: what a URDF cannot say of this hand."""
+    """Both files as text, and the hand's meshes as STL by file name. `notes`: what a URDF cannot say of this hand."""
 
     name: str
     urdf: str

@@ -104,7 +104,9 @@ class _Reading:
         slope, offset = np.polyfit(span, angle(span), 1)
         error = float(np.abs(slope * span + offset - angle(span)).max())
         if error > STRAIGHT:
-            self.notes.append(f"joint {name} follows by a curve, in the URDF by a line that is up to {error:.2g} rad off")
+            self.notes.append(
+                f"joint {name} follows by a curve, in the URDF by a line that is up to {error:.2g} rad off"
+            )
         lower, upper = self.model.jnt_range[j]
         mimic = Mimic(self.model.joint(drive).name, float(slope), float(offset), float(lower), float(upper))
         return ModelJoint(name, parent, child, pose, axis, mimic)

@@ -21,7 +21,7 @@ GREY = (0.5, 0.5, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class Primitive:
-    """A box (full sizes), capsule or cylinder (radius, length along z), sphere (radius) or mesh, at `pose` in its link."""
+    """A box (full sizes), capsule or cylinder (radius, length along z), sphere (radius) or mesh; `pose` in its link."""
 
     kind: str
     size: tuple[float, ...]

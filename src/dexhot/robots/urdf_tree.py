@@ -1,8 +1,8 @@
 """A robot's URDF as a tree of joints, without MuJoCo and SciPy: what /tf and /joint_states need of it.
 
-    tree = read_tree(Path("robot.urdf").read_text())
-    tree.transforms(q)     every moving link in its parent's frame, of the driven joints' angles
-    tree.poses(q)          every link in the root's frame
+tree = read_tree(Path("robot.urdf").read_text())
+tree.transforms(q)     every moving link in its parent's frame, of the driven joints' angles
+tree.poses(q)          every link in the root's frame
 """
 
 from collections.abc import Mapping

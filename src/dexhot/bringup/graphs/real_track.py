@@ -63,7 +63,9 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
         Process("tracker", (NodeSpec("object_filter"), NodeSpec("controller"), NodeSpec("shaper"))),
         Process("supervisor", (NodeSpec("supervisor", clock),)),
     ]
-    shown = NodeSpec("robot_state", {"fifo_priority": 0})  # beside the recorder: a process of its own would start slowly
+    shown = NodeSpec(
+        "robot_state", {"fifo_priority": 0}
+    )  # beside the recorder: a process of its own would start slowly
     if arguments["record"] != "false":
         found.append(Process("recorder", (NodeSpec("recorder", {"fifo_priority": 0}), shown)))
     else:

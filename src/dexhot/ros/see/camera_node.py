@@ -26,7 +26,7 @@ class CameraNode(DexhotNode):
         super().__init__("camera")
 
     def setup(self) -> None:
-        mode = Mode(self.p.width, self.p.height, self.p.fps, self.p.loop)
+        mode = Mode(self.p.width, self.p.height, self.p.fps, self.p.loop, self.p.camera_namespace)
         self.open = camera_source(self.p.camera, mode)
         self.publisher = FramesPublisher(self)
         self.age = self.latency("age")

@@ -51,7 +51,9 @@ class RobotStateNode(DexhotNode):
         self.tree, self.text = read_tree(text), locate_meshes(text, path.parent)
         self.hand_names = [n.removeprefix(HAND_PREFIX) for n in self.tree.driven if n.startswith(HAND_PREFIX)]
         self.arm_names = [n for n in self.tree.driven if not n.startswith(HAND_PREFIX)]
-        given = {child: (parent, parent_T_child) for parent, child, parent_T_child in map(parse, self.p.static_transforms)}
+        given = {
+            child: (parent, parent_T_child) for parent, child, parent_T_child in map(parse, self.p.static_transforms)
+        }
         self.static = self.tree.fixed | given
         self.description = self.advertise(String, ROBOT_DESCRIPTION, "latched")
         self.joints = self.advertise(JointState, JOINT_STATES, "state")
