@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rclpy
-from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
@@ -29,7 +28,7 @@ from dexhot.hardware.camera.bag import find_frames
 from dexhot.hardware.camera.frames import CameraError
 from dexhot.hardware.camera.realsense import connected
 from dexhot.ros.core import messages
-from dexhot.ros.core.diagnostics import status_message
+from dexhot.ros.core.diagnostics import status
 from dexhot.ros.core.qos import publish_profile
 from dexhot.ros.record import capture_node, recorder_node
 from dexhot.ros.record.bag_player_node import BagPlayerNode
@@ -184,8 +183,8 @@ def test_images_that_were_published_and_did_not_arrive_end_in_exit_code_1(bench,
     for k in range(3):
         camera.publish(image(Header(), color(k)))
     for name, count in (("camera", published), ("another", "1000")):
-        message = status_message(Time(), name, DiagnosticStatus.OK, "", {PUBLISHED + COLOR: count})
-        diagnostics.publish(message)
+        told = status(f"{name}: state", DiagnosticStatus.OK, "", {PUBLISHED + COLOR: count})
+        diagnostics.publish(DiagnosticArray(status=[told]))
     assert bench.spin_until(lambda: COLOR in node.arrivals and node.arrivals[COLOR].count == 3)
     bench.stop()
     assert node.exit_code == code
@@ -380,7 +379,8 @@ def test_a_camera_that_fails_ends_the_capture_with_exit_code_1(bench, tmp_path):
     assert bench.spin_until(lambda: "/diagnostics" in node.open)
     for name in ("another", "camera"):
         assert not node.finished
-        diagnostics.publish(status_message(Time(), name, DiagnosticStatus.ERROR, "half an image", {}))
+        told = status(f"{name}: state", DiagnosticStatus.ERROR, "half an image", {})
+        diagnostics.publish(DiagnosticArray(status=[told]))
         bench.spin_until(lambda name=name: node.finished or name == "another", 60.0)
     assert "the camera has failed: half an image" in node.finished and node.exit_code == 1
 

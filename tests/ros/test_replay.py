@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from conftest import own_ros_domain
 from dexhot.bringup.graph import plan
 from dexhot.bringup.graphs import load_graph
 from dexhot.data import bags
-from dexhot.data.topics import JOURNAL, TARGET
+from dexhot.data.topics import DIAGNOSTICS, JOURNAL, TARGET
 from dexhot.errors import DexhotError, FileFormatError
+from dexhot.report.loop_table import loop_table
 from dexhot.ros.record.playback import Input, Tape, compare, read_tape
 
 HERE = Path(__file__).parents[1]  # of the helpers
@@ -94,9 +96,40 @@ def test_a_damaged_run_is_replayed_as_far_as_it_goes_with_exit_code_1(recorded, 
 @pytest.mark.ros
 def test_the_tape_has_the_journals_order(recorded):
     tape = read_tape(recorded / "bag")
-    named = [(m.frame_id, bags.stamp_ns(m)) for _, _, m in bags.messages(recorded / "bag", {JOURNAL})]
+    named = [(m.source, bags.stamp_ns(m)) for _, _, m in bags.messages(recorded / "bag", {JOURNAL})]
     taken = [(i.topic, i.stamp) for i in tape.inputs]
     assert taken == [key for key in named if key in set(taken)]
+
+
+@pytest.mark.ros
+def test_a_recording_of_0_1_0_is_read_as_one_of_today(recorded, tmp_path):
+    """Its journal is of Headers whose frame_id is the topic; its nodes have one status each, called as they are."""
+    types = bags.typestore().types
+    old = tmp_path / "old"
+    with bags.open_bag(recorded / "bag") as reader, bags.BagWriter(old) as writer:
+        for c, received, data in reader.messages(reader.connections):
+            qos = tuple(c.ext.offered_qos_profiles)
+            message = bags.decode(c, data)
+            if c.topic == JOURNAL:
+                topic = writer.topic(c.topic, "std_msgs/msg/Header", qos)
+                header = types["std_msgs/msg/Header"](stamp=message.time_ref, frame_id=message.source)
+                writer.write_message(topic, received, header)
+            elif c.topic == DIAGNOSTICS:
+                message.status = [
+                    types["diagnostic_msgs/msg/DiagnosticStatus"](
+                        status[0].level, node, "", "dexhot", [v for s in status for v in s.values]
+                    )
+                    for node, statuses in groupby(message.status, lambda s: s.name.partition(":")[0])
+                    if (status := list(statuses))
+                ]
+                writer.write_message(writer.topic(c.topic, c.msgtype, qos), received, message)
+            else:
+                writer.write(writer.topic(c.topic, c.msgtype, qos), received, bytes(data))
+    new_tape, old_tape = read_tape(recorded / "bag"), read_tape(old)
+    assert [(i.topic, i.stamp, i.data) for i in old_tape.inputs] == [
+        (i.topic, i.stamp, i.data) for i in new_tape.inputs
+    ]
+    assert loop_table(old) == loop_table(recorded / "bag") != []
 
 
 def bag_with(path: Path, *topics: tuple[str, str]) -> Path:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from dexhot.data import bags
+from dexhot.data.diagnostics import by_node
 from dexhot.data.topics import DIAGNOSTICS
 
 MEASURED = ("p50_ms", "p99_ms", "max_ms")
@@ -16,10 +17,9 @@ def loop_table(bag: str | Path) -> list[dict[str, Any]]:
     """
     newest: dict[str, dict[str, str]] = {}
     for _, _, message in bags.messages(Path(bag), {DIAGNOSTICS}):
-        for status in message.status:
-            values = {v.key: v.value for v in status.values}
-            if values.get("state") == "active":
-                newest[status.name] = values
+        for node, status in by_node(message).items():
+            if status.values.get("state") == "active":
+                newest[node] = status.values
     return [row for node, values in sorted(newest.items()) for row in node_rows(node, values)]
 
 

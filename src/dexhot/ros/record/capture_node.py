@@ -17,6 +17,7 @@ from rosbags.interfaces import Connection, Qos
 
 from dexhot.data.bags import typestore
 from dexhot.data.camera_topics import color_images, find_camera
+from dexhot.data.diagnostics import by_node
 from dexhot.data.disk import free_gb
 from dexhot.data.topics import CLOCK, DIAGNOSTICS, HEARTBEAT, ROSOUT
 from dexhot.hardware.camera.codec import COLOR_ENCODINGS, DEPTH_ENCODINGS, encode_color, encode_depth, pixels
@@ -69,12 +70,13 @@ class CaptureNode(RecorderNode):
         """A serialized DiagnosticArray: how many images the camera has published; one that failed ends the capture."""
         if CAMERA not in data:
             return
-        told = [s for s in deserialize_message(data, DiagnosticArray).status if s.name == CAMERA.decode()]
-        for status in told:
-            values = (v for v in status.values if v.key.startswith(PUBLISHED) and v.value.isdecimal())
-            self.published |= {v.key.removeprefix(PUBLISHED): int(v.value) for v in values}
-            if status.level == DiagnosticStatus.ERROR:
-                self.end(f"the camera has failed: {status.message}", code=1)
+        status = by_node(deserialize_message(data, DiagnosticArray)).get(CAMERA.decode())
+        if status is None:
+            return
+        values = {k: v for k, v in status.values.items() if k.startswith(PUBLISHED) and v.isdecimal()}
+        self.published |= {k.removeprefix(PUBLISHED): int(v) for k, v in values.items()}
+        if status.level == DiagnosticStatus.ERROR[0]:
+            self.end(f"the camera has failed: {status.message}", code=1)
 
     def account(self) -> None:
         """What a camera published and the bag lacks, said; the exit code is then 1."""

@@ -34,6 +34,7 @@ class CameraNode(DexhotNode):
 
     def start(self) -> None:
         self.camera = WatchedCamera(self.open, self.p.silence, self.p.retry)
+        self.hardware_id = self.camera.name
         self.get_logger().info(f"reading {self.camera.name}")
         if self.camera.notice:
             self.get_logger().warning(self.camera.notice)
