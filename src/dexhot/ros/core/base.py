@@ -251,7 +251,7 @@ class DexhotNode(ManagedNode):
         found: dict[str, object] = {"state": self.state, **self.refusals.values(), **self.values}
         if self.ending:
             found["ending"] = self.ending
-        tasks = [("state", level, message, found)]
+        tasks: list[tuple[str, bytes, str, dict[str, object]]] = [("state", level, message, found)]
         for loop, (_, monitor) in self._loops.items():
             tasks.append((f"{loop} loop", *monitor.judge(), monitor.values(loop, time.monotonic())))
         measured = {k: v for name, histogram in self._latencies.items() for k, v in histogram.values(name).items()}
@@ -260,8 +260,8 @@ class DexhotNode(ManagedNode):
         tasks.append(("process", DiagnosticStatus.OK, "", self._process.values()))
         array = DiagnosticArray(
             status=[
-                status(status_name(self.get_name(), task), *judged, values, self.hardware_id)
-                for task, *judged, values in tasks
+                status(status_name(self.get_name(), task), judged, told, values, self.hardware_id)
+                for task, judged, told, values in tasks
             ]
         )
         array.header.stamp = self.stamp()

@@ -15,7 +15,7 @@ from dexhot.errors import FileFormatError
 
 CUT = 0.1  # s: a recorder that was killed may have had an input and not yet the answer to it
 JOURNALS = ("sensor_msgs/msg/TimeReference", "std_msgs/msg/Header")  # the second: of 0.1.0
-NEEDED = {JOURNAL: JOURNALS, TARGET: "sensor_msgs/msg/JointState"}
+NEEDED: dict[str, str | tuple[str, ...]] = {JOURNAL: JOURNALS, TARGET: "sensor_msgs/msg/JointState"}
 
 
 @dataclass(frozen=True)
