@@ -1,12 +1,14 @@
-"""The human motion that a reference was made from: its clip of the cache, at the reference's frames and place."""
+"""The human motion that a reference was made from: its clip, at the reference's frames and place."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from dexhot.data.types import HandObjectTrajectory, Reference
 from dexhot.datasets.library import load_clip
-from dexhot.errors import DexhotError
+from dexhot.datasets.parametric import generate
+from dexhot.errors import DexhotError, NotFoundError
 from dexhot.geometry.poses import compose, transform
 from dexhot.retargeting.resampling import resample
 
@@ -22,13 +24,13 @@ class HumanMotion:
 
 
 def human_motion(reference: Reference, clip: HandObjectTrajectory | None = None) -> HumanMotion:
-    """The motion of `clip`, by default the one of the cache that has the reference's name.
+    """The motion of `clip`, by default the one of the cache that has the reference's name, or that is generated again.
 
-    Raises NotFoundError when the cache has none, DexhotError when it is not the one that was retargeted.
+    Raises NotFoundError when there is none, DexhotError when it is not the one that was retargeted.
     """
     made_from = reference.provenance.get("trajectory", {})
     if clip is None:
-        clip = load_clip(reference.name)
+        clip = _clip_named(reference.name)
         if "frames" in made_from:
             clip = clip.cut(*made_from["frames"])
     sides = {side: resample(clip, side) for side in clip.hands}
@@ -43,6 +45,18 @@ def human_motion(reference: Reference, clip: HandObjectTrajectory | None = None)
         )
     keypoints = {side: transform(reference.placement, rows[0][frames]) for side, rows in sides.items()}
     return HumanMotion(keypoints, object_pose)
+
+
+def _clip_named(name: str) -> HandObjectTrajectory:
+    """That clip of the cache; one that `generate` named follows from its name, so it need not be there."""
+    generated = re.fullmatch(r"parametric/(\w+)-(\w+)-(\d+)(-left)?", name)
+    try:
+        return load_clip(name)
+    except NotFoundError:
+        if not generated:
+            raise
+        kind, shape, seed, left = generated.groups()
+        return generate(kind, shape, int(seed), "left" if left else "right")[0]
 
 
 def slowed(count: int, speed: float) -> np.ndarray:
