@@ -102,7 +102,7 @@ def walk(page: str, folder: Path, stand_ins: dict[str, str] | None = None, alive
 
 @contextmanager
 def _staying(call: list[str], pattern: str, folder: Path, environment: dict[str, str]) -> Iterator[None]:
-    """A process that is up as soon as its output matches, interrupted at the end; it has to end with 0."""
+    """A process that is up as soon as its output matches, interrupted at the end; it has to end by itself."""
     process = subprocess.Popen(
         call,
         cwd=folder,
@@ -127,7 +127,7 @@ def _staying(call: list[str], pattern: str, folder: Path, environment: dict[str,
         assert up.wait(120) and process.poll() is None, f"{call[-1]} did not come up\n{''.join(output)}"
         yield
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0, f"{call[-1]}\n{''.join(output)}"
+        assert process.wait(20) in (0, 128 + signal.SIGINT), f"{call[-1]}\n{''.join(output)}"
     finally:
         process.kill()
         process.wait()
