@@ -18,7 +18,8 @@ from walk import INDENTED, NEEDS, ROOT, Step, section, steps, walk
 
 REHEARSAL = "5. Rehearsal without hardware"  # the part of docs/rig.md that a computer alone can do
 PAGES = {
-    name: (ROOT / "docs" / f"{name}.md").read_text() for name in ("add_a_hand", "objects", "launch", "add_a_dataset", "rig")
+    name: (ROOT / "docs" / f"{name}.md").read_text()
+    for name in ("add_a_hand", "objects", "launch", "add_a_dataset", "rig")
 }
 WALKED = PAGES | {"rig": section(PAGES["rig"], REHEARSAL)}
 
@@ -32,7 +33,8 @@ def test_every_block_of_a_walked_page_is_fenced_and_says_what_it_needs(name):
 
 
 def test_what_a_walk_takes_and_what_it_leaves():
-    page = "```bash\na \\\n  b     # until Ctrl-C\nc        # needs hardware\n# a remark\n```\n```bash\n# needs hardware\nd\n```\n"
+    page = "```bash\na \\\n  b     # until Ctrl-C\nc        # needs hardware\n# a remark\n```\n"
+    page += "```bash\n# needs hardware\nd\n```\n"
     page += "```yaml\nkey: 1\n```\n```yaml\n# new.yaml\nkey: 1\n```\n"
     assert list(steps(page)) == [
         Step("bash", "a    b", "until Ctrl-C"),
@@ -44,7 +46,7 @@ def test_what_a_walk_takes_and_what_it_leaves():
 
 
 def test_a_command_that_fails_fails_the_walk(tmp_path):
-    with pytest.raises(AssertionError, match="unrecognized|invalid choice|hand fly"):
+    with pytest.raises(AssertionError, match="dexhot hand fly"):
         walk("```bash\ndexhot hand fly\n```\n", tmp_path)
 
 
@@ -62,7 +64,9 @@ def mimic_urdf(tmp_path):
 
 @pytest.fixture
 def mjcf(tmp_path):
-    (tmp_path / "my_hand.xml").write_text((share_dir() / "urdf" / "six_motor_right" / "six_motor_right.xml").read_text())
+    (tmp_path / "my_hand.xml").write_text(
+        (share_dir() / "urdf" / "six_motor_right" / "six_motor_right.xml").read_text()
+    )
     return {"my_hand.urdf": "my_hand.xml"}
 
 
@@ -95,6 +99,7 @@ def test_adding_an_object(cache, tmp_path):
 
 
 @pytest.mark.ros
+@pytest.mark.timeout(900)
 def test_bringing_up_a_graph(ros_domain, cache, tmp_path):
     ran = walk(PAGES["launch"], tmp_path, alive={"dexhot up": "tracking"})
     assert [text.split()[1] for text in ran] == ["up", "safety", "up"]
@@ -105,10 +110,11 @@ def test_bringing_up_a_graph(ros_domain, cache, tmp_path):
 
 
 @pytest.mark.ros
+@pytest.mark.timeout(900)
 def test_rehearsing_the_rig(ros_domain, cache, tmp_path):
     """A tenth of the speed would take minutes; the clip runs at its own."""
     pytest.importorskip("franky_sim")
     address = f"127.3.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
-    faster = {"speed:=0.1": "speed:=1.0", "127.0.0.2": address, "view ": "view --port 0 "}
-    ran = walk(WALKED["rig"], tmp_path, faster)
+    faster = {"speed:=0.1": "speed:=1.0", "127.0.0.2": address}
+    ran = walk(WALKED["rig"], tmp_path, faster, alive={"dexhot view": "http"})
     assert len(ran) == 12 and (tmp_path / "rehearsal" / "report" / "report.html").is_file()

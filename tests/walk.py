@@ -51,37 +51,37 @@ def section(page: str, heading: str) -> str:
 
 def steps(page: str) -> Iterator[Step]:
     """Those of the blocks of a page, in order."""
+    taken = {"python": r"^(import|from) ", "yaml": r"\A# \S+\.yaml\n"}
     for language, text in BLOCK.findall(page):
         if language == "bash":
-            lines = text.replace("\\\n", " ").splitlines()
-            whole = lines[0].removeprefix("# ") if lines[0].startswith("# needs ") else ""
-            for line in filter(None, lines):
-                command, _, remark = line.partition("  # ") if not line.startswith("#") else ("", "", "")
-                if command.strip():
-                    yield Step("bash", command.strip(), whole or remark.strip())
-        elif (language == "python" and re.search(r"^(import|from) ", text, flags=re.M)) or (language == "yaml" and re.match(r"# \S+\.yaml\n", text)):
+            yield from _commands(text)
+        elif language in taken and re.search(taken[language], text, flags=re.M):
             yield Step(language, text)
 
 
+def _commands(text: str) -> Iterator[Step]:
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if line]
+    whole = lines[0].removeprefix("# ") if lines[0].startswith("# needs ") else ""
+    for line in lines:
+        command, _, remark = line.partition("  # ")
+        if not line.startswith("#"):
+            yield Step("bash", command.strip(), whole or remark.strip())
+
+
 def walk(page: str, folder: Path, stand_ins: dict[str, str] | None = None, alive: dict[str, str] | None = None):
-    """Take the steps of a page in `folder`; returns what ran.
+    """Take the steps of a page in `folder`; returns the commands and programs that ran.
 
     stand_ins: pieces of the text and what takes their place. alive: for commands that stay, by a piece of them, a
     regular expression of the output that shows that they are up; by default any output does. Raises AssertionError
     with the output of a command that fails.
     """
     ran: list[str] = []
-    bin_folder = folder / ".bin"
-    bin_folder.mkdir()
-    dexhot = bin_folder / "dexhot"
-    dexhot.write_text(f'#!/bin/sh\nexec {sys.executable} -m dexhot "$@"\n')
-    dexhot.chmod(0o755)
-    environment = os.environ | {"PATH": f"{bin_folder}:{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"PATH": f"{_own_dexhot(folder)}:{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
     for part in re.split(r"^(?=## )", page, flags=re.M):
         with ExitStack() as stack:
             for step in steps(part):
+                assert step.needs in ("", *NEEDS), f"{step.remark!r} of {step.text!r} is none of {NEEDS}"
                 if step.needs:
-                    assert step.needs in NEEDS, f"{step.remark!r} of {step.text!r} is none of {NEEDS}"
                     continue
                 text = step.text
                 for old, new in (stand_ins or {}).items():
@@ -94,10 +94,23 @@ def walk(page: str, folder: Path, stand_ins: dict[str, str] | None = None, alive
                     pattern = next((p for piece, p in (alive or {}).items() if piece in text), ".")
                     stack.enter_context(_staying(call, pattern, folder, environment))
                 else:
-                    done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
-                    assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
+                    _run(call, folder, environment)
                 ran.append(text)
     return ran
+
+
+def _own_dexhot(folder: Path) -> Path:
+    """A folder for PATH whose `dexhot` is the one under test."""
+    (folder / ".bin").mkdir()
+    command = folder / ".bin" / "dexhot"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m dexhot "$@"\n')
+    command.chmod(0o755)
+    return command.parent
+
+
+def _run(call: list[str], folder: Path, environment: dict[str, str]) -> None:
+    done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, f"{call[-1]}\n{done.stdout}{done.stderr}"
 
 
 @contextmanager
