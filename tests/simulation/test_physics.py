@@ -4,13 +4,13 @@ import pytest
 import yaml
 
 from dexhot.errors import FileFormatError
-from dexhot.paths import share_dir
+from dexhot.paths import physics_file
 from dexhot.simulation.physics import load_physics
 
 
 @pytest.fixture
 def content():
-    return yaml.safe_load((share_dir() / "config" / "physics.yaml").read_text())
+    return yaml.safe_load(physics_file().read_text())
 
 
 def test_control_runs_at_60_hz():

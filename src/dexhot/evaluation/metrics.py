@@ -63,11 +63,13 @@ def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, 
     heights = lowest(wanted, asset.corners), lowest(achieved, asset.corners)
     wanted_lifted, lifted = (h > h[0] + LIFT for h in heights)
     held = ~rollout.table_contact.astype(bool) & ((add if symmetric else distance) < HELD)
+    inside = rollout.self_penetration
     metrics |= {
         "lifted_frames": int(lifted.sum()),
         "reference_lifted_frames": int(wanted_lifted.sum()),
         "hold_rate": float(held[wanted_lifted].mean()) if wanted_lifted.any() else None,
         "penetration_mm": 1000 * float(np.percentile(rollout.penetration, 95)),
+        "self_penetration_mm": 1000 * float(np.percentile(inside, 95)) if len(inside) else None,
     }
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()}
 

@@ -36,7 +36,9 @@ from dexhot.retargeting.mending import checked_clip
 from dexhot.retargeting.reachable_grasp import find_grasp
 from dexhot.retargeting.resampling import resample
 from dexhot.robots.robot_hand import RobotHand
+from dexhot.robots.servos import Servo, servo
 
+PRESS = 0.9  # of the servos' torque, at most, that a planned squeeze takes
 SPARE_WEIGHT = 0.3  # of a fingertip without a task while others hold the object
 
 
@@ -47,7 +49,7 @@ class RetargetOptions:
     contact: bool = True  # plan contacts; without, the measured fingertips are followed as they are
     contacts: ContactOptions = field(default_factory=ContactOptions)
     grasp: GraspOptions = field(default_factory=GraspOptions)
-    stiffness: float = 20.0  # N m/rad of the finger servos that the squeeze is meant for
+    profile: str | None = None  # of the finger servos that the squeeze is meant for; None: the hand's own
     palm: float = 0.03  # per rad of palm rotation
     posture: float = 0.005  # per rad from the nominal posture
     velocity: float = 0.04  # of fingers, per rad and frame
@@ -98,7 +100,7 @@ def retarget(
             model, problem, hand, base, solid, match.thumb, (start, end), trajectory, options
         )
         q = solve_clip(model, problem, problem.prior, options.iterations, progress)
-        target, contact = squeeze(model, plan, q, hand, options.stiffness), plan.contact
+        target, contact = squeeze(model, plan, q, servo(options.profile or hand.servo, hand.joint_names)), plan.contact
     else:
         q = solve_clip(model, problem, problem.prior, options.iterations, progress)
         target, contact = q.copy(), np.zeros((len(q), model.tips))
@@ -116,18 +118,18 @@ def retarget(
         grasp_end=end,
         rate=RATE,
         table_height=trajectory.table_height,
-        provenance={"trajectory": trajectory.provenance, "retarget": asdict(options), "mended": mended},
+        provenance={"trajectory": trajectory.provenance, "retarget": asdict(options), "mended": mended, "servo": options.profile or hand.servo},
     )
 
 
-def squeeze(model: HandModel, plan: ContactPlan, q: np.ndarray, hand: RobotHand, stiffness: float) -> np.ndarray:
-    """Position targets (T, 6+n): q, shifted so that servos of that stiffness press with `plan.force` (J^T f / k)."""
+def squeeze(model: HandModel, plan: ContactPlan, q: np.ndarray, fingers: Servo) -> np.ndarray:
+    """Position targets (T, 6+n): q, shifted so that the servos press with `plan.force` (J^T f / k)."""
     target = q.copy()
     for t in np.flatnonzero(np.abs(plan.force).max((1, 2)) > 0):
         model.move(q[t])
         torque = np.einsum("kij,ki->j", model.point_jacobian()[: model.tips], plan.force[t])[6:]
         # Scaled as a whole where a motor is too weak: forces clipped one by one would no longer balance.
-        target[t, 6:] += torque * min(1.0, 0.9 / (np.abs(torque) / hand.effort).max()) / stiffness
+        target[t, 6:] += torque * min(1.0, PRESS * fingers.torque / np.abs(torque).max()) / fingers.kp
     within: np.ndarray = np.clip(target, model.lower, model.upper)
     return within
 

@@ -110,7 +110,7 @@ class WireWorld(EmbeddedWorld):
         """As the embedded world, before anything is connected: servos without torque, the arm holding itself."""
         super().reset(q, object_pose, hold_object)
         self.data.ctrl[:ARM] = 0.0
-        self.plant.advance(0.0, Drive(*np.zeros((4, len(q) - ARM))))
+        self.plant.advance(0.0, Drive(*np.zeros((6, len(q) - ARM))))
         self.plant.exchange()
 
     def put_object(self, pose: np.ndarray, hold: bool) -> None:

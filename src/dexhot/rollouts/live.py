@@ -210,6 +210,7 @@ def rebuild(
         command=command,
         object_pose=object_pose,
         penetration=contacts.penetration,
+        self_penetration=contacts.self_penetration,
         table_contact=contacts.table_contact,
         tip_contact=contacts.tip_contact,
         arm_q=arm_q,

@@ -27,6 +27,7 @@ class Scene:
     """
 
     model: mujoco.MjModel
+    contact_model: mujoco.MjModel  # with which contacts are measured: the robot meets itself, whatever the physics
     spec: mujoco.MjSpec
     hand: RobotHand | None  # None: object and table only
     object: ObjectAsset | None
@@ -200,7 +201,8 @@ def _compile(
     joint_names: list[str],
 ) -> Scene:
     sensors = bodies.add_sensors(spec, hand, obj is not None)
-    model = spec.compile()
+    contact_model = spec.compile()
+    model = contact_model if physics.self_contact else bodies.without_self_contact(contact_model)
     joints = [model.joint(name) for name in joint_names]
     collides = np.flatnonzero((model.geom_contype | model.geom_conaffinity) > 0)
     table = model.geom("table").id
@@ -210,6 +212,7 @@ def _compile(
     free = model.joint("object") if obj is not None else None
     return Scene(
         model=model,
+        contact_model=contact_model,
         spec=spec,
         hand=hand,
         object=obj,

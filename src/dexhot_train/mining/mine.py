@@ -159,7 +159,7 @@ class _Miner:
             actions=actions,
             q=np.concatenate([rollout.q[1:], rollout.q[-1:]]),
             object_pose=np.concatenate([rollout.object_pose[1:], rollout.object_pose[-1:]]),
-            physics=self.simulator.scene.physics.version,
+            **self.simulator.scene.physics.named(self.hand),
             scores=scores,
         )
         if self.options.arm and scores["success_strict"] and placed(self.reference):

@@ -39,7 +39,7 @@ ARGUMENTS = (
     Argument("loop", False, "start the clip again when it ends, with a marked reset of the rig"),
     Argument("exit_when_done", False, "take the graph down when the clip has ended"),
     Argument("duration", 0.0, "take the graph down after this many seconds of tracking; 0: never"),
-    Argument("lead", 0.05, "s by which the fingers' shaped targets lead; 0.05 undoes the shaper's lag"),
+    Argument("lead", 1.0, "lead of the fingers' shaped targets, a fraction of their servos' lag; 1 undoes it"),
     Argument("camera", False, "render the rig's RGB-D camera and publish it at 30 Hz"),
     Argument("view", False, "show the live scene in the browser"),
     Argument("seed", 0, "seed of everything random: the rig's noise, the sampling controller"),
