@@ -203,6 +203,16 @@ def add_finger_servos(spec: mujoco.MjSpec, hand: RobotHand, physics: Physics) ->
             )
 
 
+def scale_servos(model: mujoco.MjModel, actuators: Sequence[int], gain: float) -> None:
+    """Scale stiffness and damping of finger servos."""
+    for a in actuators:
+        if model.actuator_gaintype[a] == mujoco.mjtGain.mjGAIN_DCMOTOR:
+            model.actuator_gainprm[a, [STIFFNESS, DAMPING]] *= gain
+        else:
+            model.actuator_gainprm[a, 0] *= gain
+            model.actuator_biasprm[a, 1:3] *= gain
+
+
 # Where a DC motor's gains, in actuator_gainprm, are: N m/rad, N m s/rad, largest voltage as a fraction of the supply's
 STIFFNESS, DAMPING, VOLTAGE = 4, 6, 7
 

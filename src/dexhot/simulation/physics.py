@@ -78,6 +78,11 @@ class Physics:
         """s; 1/60 in the benchmark physics."""
         return self.timestep * self.substeps
 
+    @property
+    def solref_used(self) -> tuple[float, ...]:
+        """solref as MuJoCo applies it, which bounds its time constant by two steps: the same contacts at finer steps."""
+        return (max(self.solref[0], 2 * self.timestep), *self.solref[1:])
+
     def profile(self, hand: RobotHand | str) -> str:
         """The profile that the finger servos of this hand, or of the hand with this name, are run by."""
         return self.servo or (_named(hand) if isinstance(hand, str) else hand).servo

@@ -146,8 +146,16 @@ def reset(
     mujoco.mj_forward(scene.model, data)
 
 
-def perturbed(scene: Scene, friction: float = 1.0, mass: float = 1.0) -> mujoco.MjModel:
-    """A copy of the scene's model with every sliding friction and the object's mass and inertia scaled.
+def perturbed(
+    scene: Scene,
+    friction: float = 1.0,
+    mass: float = 1.0,
+    time_constant: float | None = None,
+    gain: float = 1.0,
+    palm: ArrayLike | None = None,
+) -> mujoco.MjModel:
+    """A copy of the scene's model with every sliding friction, the object's mass and inertia, and the finger servos'
+    stiffness and damping scaled; the contacts' time constant (s); the palm moved by `palm` (3,) m, in its parent's frame.
 
     All frictions are scaled together because MuJoCo takes the larger of two touching geoms'.
     """
@@ -156,6 +164,13 @@ def perturbed(scene: Scene, friction: float = 1.0, mass: float = 1.0) -> mujoco.
     body = model.body("object").id
     model.body_mass[body] *= mass
     model.body_inertia[body] *= mass
+    if time_constant is not None:
+        model.geom_solref[:, 0] = time_constant
+    if palm is not None:
+        model.body_pos[model.body("palm").id] += palm
+    if gain != 1.0:
+        assert scene.hand is not None, "servos are a hand's"
+        bodies.scale_servos(model, [model.actuator(name).id for name in scene.hand.joint_names], gain)
     mujoco.mj_setConst(model, mujoco.MjData(model))
     return model
 
