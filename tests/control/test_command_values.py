@@ -39,7 +39,7 @@ def planner(lift_reference, simulator):
 
 
 def test_a_command_is_that_of_the_ticks_middle_led_by_its_mean_velocity():
-    chain = CommandShaper(HAND, np.array([0.0, 1.0, 0.0, 0.0]), PHYSICS, hand_lead=0.05, wrist_lead=0.0)
+    chain = CommandShaper(HAND, np.array([0.0, 1.0, 0.0, 0.0]), PHYSICS, hand_lead=1.0, wrist_lead=0.0)
     start = np.concatenate([[0.4, 0.0, 0.4, 0.0, 0.0, 0.0], HAND.nominal])
     chain.reset(start, FR3_HOME)
     before, arm_before = start.copy(), FR3_HOME.copy()
@@ -47,8 +47,8 @@ def test_a_command_is_that_of_the_ticks_middle_led_by_its_mean_velocity():
         command = chain.step(start + 0.02 * k * np.r_[np.zeros(6), np.ones(16)])
         after, arm_after = chain.q.copy(), chain.arm_q.copy()
         np.testing.assert_allclose(command.hand_qd, 60 * (after - before)[6:])
-        led = 0.5 * (before + after)[6:] + 0.05 * command.hand_qd
-        np.testing.assert_allclose(command.hand_q, np.clip(led, HAND.lower, HAND.upper))
+        led = 0.5 * (before + after)[6:] + PHYSICS.finger(HAND).lag * command.hand_qd
+        np.testing.assert_allclose(command.hand_q, np.clip(led, HAND.lower, HAND.upper), atol=1e-12)
         np.testing.assert_allclose(command.arm_qd, 60 * (arm_after - arm_before), atol=1e-12)
         np.testing.assert_allclose(command.arm_q, 0.5 * (arm_before + arm_after), atol=1e-12)
         before, arm_before = after, arm_after
