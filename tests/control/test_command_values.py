@@ -138,7 +138,7 @@ def test_every_term_of_the_cost_is_what_it_is_named_after(simulator, lift_refere
     goal = palm_poses(lift_reference.base_quat, lift_reference.q[frames])
     tips = sensed["tips"].reshape(2, STEPS, 4, 3)
     beside = np.linalg.norm(transform(inverse(objects)[:, :, None], tips) - wanted.tips_on_object, axis=-1)
-    servo = PHYSICS.finger
+    servo = PHYSICS.finger(HAND)
     torque = servo.kp * (controls - q)[..., 6:] - servo.kv * v[..., 6:]
     touched, depth = sensed["tip_contact"] > 0, -sensed["penetration"][..., 0]
     pose = lift_reference.object_pose[frames]
@@ -151,7 +151,7 @@ def test_every_term_of_the_cost_is_what_it_is_named_after(simulator, lift_refere
         "tips_on_object": beside.mean(-1),
         "fingers": np.abs(q - lift_reference.q[frames])[..., 6:].mean(-1),
         "contact": (lift_reference.contact[frames] * ~touched).mean(-1),
-        "effort": np.minimum((torque / servo.force) ** 2, 1.0).mean(-1),
+        "effort": np.minimum((torque / servo.torque) ** 2, 1.0).mean(-1),
         "penetration": np.maximum(depth - 0.001, 0.0),
     }
     for name, term in expected.items():

@@ -108,7 +108,8 @@ def test_fingers_meet_each_other_and_the_palm(scene, hand, start):
 def test_a_hand_at_rest_does_not_touch_itself(name, start):
     hand = load_hand(name)
     scene = floating_scene(hand, None, [1.0, 0, 0, 0], PHYSICS)
-    for posture in (hand.open, hand.nominal, 0.5 * (hand.open + hand.nominal)):
+    straight = np.clip(np.zeros(len(hand.joints)), hand.lower, hand.upper)
+    for posture in (hand.open, hand.nominal, 0.5 * (hand.open + hand.nominal), straight):
         assert own_contacts(scene, state(scene, np.r_[0, 0, 0.5, 0, 0, 0, posture], None)) == set()
 
 

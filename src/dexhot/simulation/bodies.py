@@ -110,7 +110,7 @@ def add_self_contact(spec: mujoco.MjSpec, hand: RobotHand) -> None:
     """Let the links of different fingers meet, and those of fingers and the palm.
 
     Left out is what stands so close in the real hand that its primitives overlap: a finger's first two links and the
-    palm, and what touches while the hand is open or half closed.
+    palm, and what touches while the hand is open, half closed or all its joints are straight.
     """
     fingers = [body for body in spec.body("palm").bodies]
     bits = [FIRST_FINGER_BIT << k for k in range(len(fingers))]
@@ -128,7 +128,8 @@ def add_self_contact(spec: mujoco.MjSpec, hand: RobotHand) -> None:
             geom.contype |= PALM_BIT
     for finger, bit in zip(fingers, bits):
         mark(finger, bit, 0)
-    for a, b in touching_links(hand, (hand.open, hand.nominal)):
+    straight = np.clip(np.zeros(len(hand.joints)), hand.lower, hand.upper)  # where the LEAP hand is calibrated
+    for a, b in touching_links(hand, (hand.open, hand.nominal, straight)):
         spec.add_exclude(bodyname1=a, bodyname2=b)
 
 
