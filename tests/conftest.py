@@ -109,6 +109,16 @@ def lift_object(lift):
     return copy.deepcopy(lift[1])
 
 
+@pytest.fixture
+def lift_setup(lift_object):
+    """The LEAP hand, its object and the benchmark physics."""
+    from dexhot.robots.robot_hand import load_hand
+    from dexhot.simulation.physics import load_physics
+    from dexhot.simulation.setup import Setup
+
+    return Setup(load_hand("leap_right"), lift_object, load_physics())
+
+
 @pytest.fixture(scope="session")
 def _lift_reference(lift):
     from dexhot.retargeting.retarget import retarget

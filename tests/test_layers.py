@@ -20,7 +20,7 @@ LAYERS = (  # from the top; each imports from those below it
     ("dexhot.rigs",),
     ("dexhot.control", "dexhot.datasets"),
     ("dexhot.retargeting",),
-    ("dexhot.simulation", "dexhot.hardware", "dexhot.safety"),
+    ("dexhot.simulation", "dexhot.hardware", "dexhot.safety", "dexhot.metrics"),
     ("dexhot.robots", "dexhot.tracking"),
     ("dexhot.objects",),
     ("dexhot.data",),
@@ -113,3 +113,14 @@ def test_what_needs_no_physics_starts_without_its_libraries(module):
     program = f"import sys, dexhot.{module}; print(*({heavy} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert not loaded
+
+
+def test_no_two_classes_share_a_name():
+    """A search for a name finds one thing. The command line's dataclasses are named after their subcommands."""
+    homes: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        if not module.startswith("dexhot.cli"):
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef):
+                    homes.setdefault(node.name, []).append(module)
+    assert not {name: places for name, places in homes.items() if len(places) > 1}

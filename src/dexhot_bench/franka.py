@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dexhot.hardware.franka.arm import FrankaArm
-from dexhot.hardware.franka.settings import Settings
+from dexhot.hardware.franka.settings import ArmSettings
 from dexhot.hardware.franka.simulator import ArmProcess
 
 RATES = (60, 100)  # Hz
@@ -45,7 +45,7 @@ def run(quick: bool) -> dict:
 
 def _ours(address: str, rate: int, seconds: float) -> tuple[np.ndarray, float]:
     with FrankaArm(
-        address, Settings(hand="", realtime=False, command_timeout=PATIENCE, frozen_timeout=PATIENCE)
+        address, ArmSettings(hand="", realtime=False, command_timeout=PATIENCE, frozen_timeout=PATIENCE)
     ) as arm:
         arm.hold()
 

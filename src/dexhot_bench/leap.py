@@ -14,7 +14,7 @@ from dexhot.hardware.dynamixel.protocol import BROADCAST, Instruction, fast_stat
 from dexhot.hardware.dynamixel.registers import register
 from dexhot.hardware.dynamixel.simulator import BusProcess
 from dexhot.hardware.leap.hand import BAUD, STATE, LeapHand
-from dexhot.hardware.leap.setup import Settings
+from dexhot.hardware.leap.setup import HandSettings
 from dexhot.hardware.real_time import real_time
 
 SERVOS = 16
@@ -75,7 +75,7 @@ def _swing() -> np.ndarray:
 def _ours(path: str, seconds: float) -> tuple[np.ndarray, dict[str, int]]:
     """Durations (k,) s of the driver's write and read, and its counts."""
     cycles = []
-    with LeapHand(port=path, offsets=np.zeros(SERVOS), settings=Settings(patience=2.0)) as hand:
+    with LeapHand(port=path, offsets=np.zeros(SERVOS), settings=HandSettings(patience=2.0)) as hand:
         hand.hold()
         end = time.monotonic() + seconds
         while (begin := time.monotonic()) < end:

@@ -11,12 +11,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from dexhot.control.sampling import SamplingOptions, base_actions
-from dexhot.data.files import check_folder, load, save, write_text
+from dexhot.data.disk import check_folder
+from dexhot.data.files import load, save, write_text
 from dexhot.data.types import Demonstration
 from dexhot.datasets import load_clip, splits
 from dexhot.errors import UnreachableError
-from dexhot.evaluation.metrics import SUCCESSES, compute
 from dexhot.evaluation.score import score_on_arm
+from dexhot.metrics.rollout import compute
+from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import load_object
 from dexhot.paths import cache_dir
 from dexhot.retargeting.placement import place
@@ -24,11 +26,12 @@ from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator, run_floating
 from dexhot.simulation.physics import load_physics
-from dexhot_train.mining.clip_job import ClipJob, run_clip
+from dexhot.simulation.setup import Setup, load_setup
+from dexhot_train.mining.clip_job import mine_into
 from dexhot_train.mining.executor import run_jobs
 from dexhot_train.mining.mine import MineOptions, placed
-from dexhot_train.mining.refine import draw_worlds, object_relative, replay, success_rate
 from dexhot_train.mining.search import SearchOptions
+from dexhot_train.mining.worlds import draw_worlds, object_relative, replay, success_rate
 
 ROBUST_SEED, ROBUST_WORLDS = 424242, 20  # the perturbed replays that robust_fraction counts
 FULL = MineOptions(attempts=1)
@@ -83,14 +86,13 @@ def mine_clip(job: tuple[str, Path, MineOptions]) -> bool:
     The reference is made anew: the benchmark measures today's retargeting. A clip mined from the same one is kept.
     """
     clip, out, options = job
-    trajectory, hand = load_clip(f"grab/{clip}"), load_hand("leap_right")
-    reference = retarget(trajectory, hand, load_object(trajectory.object_name))
+    trajectory = load_clip(f"grab/{clip}")
+    setup = Setup(load_hand("leap_right"), load_object(trajectory.object_name), load_physics())
+    reference = retarget(trajectory, setup.hand, setup.asset)
     with suppress(UnreachableError):  # then it is mined where it was recorded, and not tried on the arm
-        reference = place(reference, hand)
-    mining = ClipJob(save(reference, out / f"{clip}.reference.npz"), out / f"{clip}.npz", options)
-    kept = mining.done()
-    run_clip(mining)
-    return kept
+        reference = place(reference, setup.hand)
+    save(reference, out / f"{clip}.reference.npz")
+    return mine_into(out / f"{clip}.npz", reference, setup, options)
 
 
 def score_clip(job: tuple[str, Path]) -> dict[str, Any]:
@@ -99,15 +101,16 @@ def score_clip(job: tuple[str, Path]) -> dict[str, Any]:
     """
     clip, out = job
     demonstration = load(out / f"{clip}.npz", Demonstration)
-    reference, physics = demonstration.reference, load_physics()
-    asset, hand = load_object(reference.object_name), load_hand(reference.hand)
-    simulator = floating_simulator(reference, asset, hand, physics)
+    reference = demonstration.reference
+    setup = load_setup(reference)
+    simulator = floating_simulator(reference, setup)
     plans = {
         "": demonstration.actions,
-        "replay_": base_actions(reference, physics),
+        "replay_": base_actions(reference, setup.physics),
         "frozen_": np.repeat(reference.q[:1], len(reference.q), axis=0),
     }
-    found = {who: compute(run_floating(reference, plan, simulator), asset, hand) for who, plan in plans.items()}
+    rollouts = {who: run_floating(reference, plan, simulator) for who, plan in plans.items()}
+    found = {who: compute(rollout, setup.asset, setup.hand) for who, rollout in rollouts.items()}
     mined = found.pop("")
     row = {"clip": clip, **mined, "chosen": demonstration.provenance["chosen"]}
     row |= {who + success: metrics[success] for who, metrics in found.items() for success in SUCCESSES}
@@ -115,7 +118,7 @@ def score_clip(job: tuple[str, Path]) -> dict[str, Any]:
     row["reachable"] = placed(reference)
     if mined["success_strict"]:
         if row["reachable"]:
-            row["arm_success_strict"] = score_on_arm(demonstration).metrics["success_strict"]
+            row["arm_success_strict"] = score_on_arm(demonstration, setup).metrics["success_strict"]
         worlds = draw_worlds(reference, simulator, ROBUST_WORLDS, ROBUST_SEED)
         row["robust"] = success_rate(replay(reference, demonstration.actions, worlds, simulator))
         moved = [object_relative(demonstration, simulator.object_pose(world.state)) for world in worlds]

@@ -182,11 +182,11 @@ def _contact_aware(clips: list[str], picture: Path) -> dict[str, float]:
     hand, rows = load_hand(HAND), []
     for clip in track(clips, "whole clips with contacts", console=console, transient=True):
         trajectory = load_clip(f"grab/{clip}")
-        obj = load_object(trajectory.object_name)
+        asset = load_object(trajectory.object_name)
         began = time.perf_counter()
-        reference = retarget(trajectory, hand, obj)
-        rows.append({"seconds": time.perf_counter() - began} | summarise(reference, trajectory, hand, obj))
+        reference = retarget(trajectory, hand, asset)
+        rows.append({"seconds": time.perf_counter() - began} | summarise(reference, trajectory, hand, asset))
         if clip == clips[0]:
-            draw(reference, trajectory, hand, obj, picture)
+            draw(reference, trajectory, hand, asset, picture)
     keys = ("seconds", "tip_error_mm", "penetration_mm", "table_penetration_mm", "self_penetration_mm", "saturation")
     return {f"contact_{key}": float(np.median([row[key] for row in rows])) for key in keys}

@@ -18,7 +18,7 @@ GOOD = Outcome("told", 10.0, 20.0, "fault", "reset")
 MOVING = Fault("a", "hand", lambda rig: GOOD)
 
 
-def by_name(faults: table.Faults, *names: str) -> list[Fault]:
+def by_name(faults: table.FaultTable, *names: str) -> list[Fault]:
     found = [fault for fault in faults if fault.name in names]
     assert len(found) == len(names), [fault.name for fault in faults]
     return found
@@ -94,7 +94,7 @@ HAND = by_name(
 @pytest.mark.parametrize("fault", HAND, ids=lambda fault: fault.name)
 def test_the_hand_is_safe_and_comes_back(fault):
     pytest.importorskip("dynamixel_sdk")
-    with hand.HandRig(hand.Settings(slack=0.06, patience=1.0, watchdog=2.0)) as rig:
+    with hand.HandRig(hand.HandSettings(slack=0.06, patience=1.0, watchdog=2.0)) as rig:
         outcome = fault.run(rig)
         assert rig.violations() == 0
     assert outcome.detected_ms is not None, outcome
@@ -104,7 +104,7 @@ def test_the_hand_is_safe_and_comes_back(fault):
 
 def test_a_servo_that_hangs_beyond_its_limit_gets_no_goal_there():
     pytest.importorskip("dynamixel_sdk")
-    with hand.HandRig(hand.Settings(slack=0.06, patience=1.0, watchdog=2.0)) as rig:
+    with hand.HandRig(hand.HandSettings(slack=0.06, patience=1.0, watchdog=2.0)) as rig:
         rig.ready()
         rig.bus.inject("torque 0")
         rig.hand._begin(rig.hand.upper + 0.1)
@@ -136,11 +136,11 @@ def test_the_arm_is_safe_and_comes_back():
 
 
 def test_the_graph_is_safe_and_comes_back(ros_domain, tmp_path):
-    from dexhot_bench.faults.graph import Graph
+    from dexhot_bench.faults.graph import RunningGraph
     from dexhot_bench.faults.graph_faults import FAULTS
 
     wrong = {}
-    with Graph(tmp_path, silence=0.6, patience=0.1) as graph:
+    with RunningGraph(tmp_path, silence=0.6, patience=0.1) as graph:
         for fault in by_name(FAULTS, "object lost (no poses)", "emergency stop pressed", "supervisor killed"):
             outcome = fault.run(graph)
             if outcome.detected_ms is None or outcome.safe_ms is None or not outcome.recovered:

@@ -1,8 +1,8 @@
 """What is refused or warned of before a graph starts: a policy that does not fit, its own bad scores, a bad place."""
 
+import errno
 import io
 import json
-import os
 import re
 from dataclasses import replace
 
@@ -132,12 +132,16 @@ def test_a_real_arm_is_warned_of_once_more(prepared, demonstration):
 def test_a_place_that_cannot_be_written_is_refused_before_any_work(graph, argument, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     given = {"reference": "nowhere.npz"} if graph == "real_track" else {"camera": "dir:nowhere"}  # what work would say
-    with pytest.raises(DexhotError, match=f"file is a file; choose another place with {argument}:="):
+    with pytest.raises(DexhotError, match=f"not a directory.*name another place with {argument}:="):
         plan(load_graph(graph), given | {argument: str(tmp_path / "file" / "new")}, {})
     with pytest.raises(DexhotError, match="less than min_free = 9999 GB.*" + argument):
         plan(load_graph(graph), given | {argument: str(tmp_path / "new"), "min_free": "9999"}, {})
-    monkeypatch.setattr(os, "access", lambda *a: False)
-    with pytest.raises(DexhotError, match="read-only for this user"):
+
+    def refused(dir):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(disk.tempfile, "TemporaryFile", refused)
+    with pytest.raises(DexhotError, match="permission denied.*" + argument):
         plan(load_graph(graph), given | {argument: str(tmp_path / "new")}, {})
     assert not (tmp_path / "new").exists()
 

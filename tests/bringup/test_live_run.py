@@ -10,7 +10,7 @@ import pytest
 from dexhot.control.sampling import base_actions
 from dexhot.data import files
 from dexhot.data.types import Demonstration
-from dexhot.evaluation.metrics import compute
+from dexhot.metrics.rollout import compute
 from dexhot.objects.library import save_object
 from dexhot.retargeting.placement import place
 from dexhot.robots.robot_hand import load_hand

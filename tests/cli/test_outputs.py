@@ -13,7 +13,8 @@ import pytest
 
 from dexhot.bringup.launcher import require_ros
 from dexhot.cli import main
-from dexhot.data.files import check_folder, check_out, kind_of, load, replacing, save
+from dexhot.data.disk import check_folder
+from dexhot.data.files import check_out, kind_of, load, replacing, save
 from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError, import_error, os_error
 from dexhot.objects.library import load_object, save_object
@@ -138,7 +139,7 @@ def test_every_command_looks_at_the_place_before_the_work(
 def test_a_cache_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path / "file"))
-    mesh = tmp_path / "mesh.obj"
+    mesh = tmp_path / "mesh.asset"
     mesh.write_text("")  # would be refused later
     for command in (["object", "add", str(mesh)], ["generate", "lift"], ["datasets", "get", "grab"]):
         assert main(command) == 1
@@ -252,7 +253,7 @@ def test_an_absolute_path_in_a_file_is_refused_with_what_to_do(reference_file):
 
 
 @pytest.mark.parametrize(
-    "path", ["/home/me/clip.npz", "/data/duck-1.obj", "~/x.npz", "C:\\clips\\x.npz", "file:///x/y"]
+    "path", ["/home/me/clip.npz", "/data/duck-1.asset", "~/x.npz", "C:\\clips\\x.npz", "file:///x/y"]
 )
 def test_an_absolute_path_in_the_provenance_is_neither_written_nor_read(lift_reference, tmp_path, path):
     lift_reference.provenance["source"] = ["fine", path]
@@ -316,7 +317,7 @@ def test_a_report_that_was_interrupted_is_made_again(tmp_path, monkeypatch, lift
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(folder, "load_object", interrupt)
+    monkeypatch.setattr(folder, "load_setup", interrupt)
     with pytest.raises(KeyboardInterrupt):
         folder.write_report(SimpleNamespace(reference=lift_reference), tmp_path / "report")
     assert folder.check_report_folder(tmp_path / "report")

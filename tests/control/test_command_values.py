@@ -14,8 +14,8 @@ from dexhot.geometry.rotations import quat_angle
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.object_offset import object_offset
 from dexhot.robots.arm import FR3_HOME
+from dexhot.robots.kinematics.wrist import palm_poses, wrist_to_palm
 from dexhot.robots.robot_hand import load_hand
-from dexhot.robots.wrist import palm_poses, wrist_to_palm
 from dexhot.rollouts.arm import displaced, measured_pose
 from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_simulator, start_state
@@ -28,8 +28,8 @@ STEPS = 12
 
 
 @pytest.fixture
-def simulator(lift_reference, lift_object):
-    return floating_simulator(lift_reference, lift_object, HAND, PHYSICS)
+def simulator(lift_reference, lift_setup):
+    return floating_simulator(lift_reference, lift_setup)
 
 
 @pytest.fixture
@@ -195,12 +195,12 @@ def test_mpc_plans_from_what_was_observed(simulator, lift_reference):
     assert not still[1 + nq + scene.v_address].any()
 
 
-def test_an_arm_rollout_is_seen_where_the_floating_one_is(simulator, lift_reference, lift_object):
+def test_an_arm_rollout_is_seen_where_the_floating_one_is(simulator, lift_reference, lift_setup):
     from dexhot.control.controllers import Kinematic
     from dexhot.retargeting.placement import place
 
     placed = place(lift_reference)
-    floating = floating_simulator(placed, lift_object, HAND, PHYSICS)
+    floating = floating_simulator(placed, lift_setup)
     arm = ArmSimulator(floating, Kinematic(placed, PHYSICS))
     rig = arm.rig.scene
     states = np.arange(arm.rig.state_size, dtype=float)[None, None]

@@ -16,8 +16,8 @@ from dexhot.simulation.scene import floating_scene
 
 
 @pytest.fixture
-def simulator(lift_reference, lift_object):
-    return floating_simulator(lift_reference, lift_object, load_hand("leap_right"), load_physics())
+def simulator(lift_reference, lift_setup):
+    return floating_simulator(lift_reference, lift_setup)
 
 
 def cost_of(simulator, reference, actions, weights=None):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions, elite_mean, knot_weights
-from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator, start_state
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import perturbed
@@ -13,8 +12,8 @@ SMALL = SamplingOptions(samples=12, iterations=2, horizon=0.4)
 
 
 @pytest.fixture
-def simulator(lift_reference, lift_object):
-    return floating_simulator(lift_reference, lift_object, load_hand("leap_right"), load_physics())
+def simulator(lift_reference, lift_setup):
+    return floating_simulator(lift_reference, lift_setup)
 
 
 def state_at(planner, frame):

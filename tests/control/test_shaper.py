@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from dexhot.control.kinematics import PalmKinematics
 from dexhot.control.shaper import CommandShaper, HandShaper, measure_lag
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.rigs.embedded import EmbeddedWorld
 from dexhot.robots.arm import FR3_HOME
+from dexhot.robots.kinematics.arm import ArmKinematics
+from dexhot.robots.kinematics.wrist import wrist_to_palm, wrist_twist
 from dexhot.robots.robot_hand import load_hand
-from dexhot.robots.wrist import wrist_to_palm, wrist_twist
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import arm_scene
 
@@ -67,7 +67,7 @@ def test_after_a_reset_the_same_targets_give_the_same_commands(shaper):
 
 
 def test_the_arm_follows_the_shaped_wrist():
-    palm = PalmKinematics(HAND)
+    palm = ArmKinematics(HAND)
     start = palm.hand_vector(FR3_HOME, HAND.nominal, np.array([0.0, 1.0, 0.0, 0.0]), np.zeros(6))
     chain = CommandShaper(HAND, np.array([0.0, 1.0, 0.0, 0.0]), PHYSICS, hand_lead=1.0, wrist_lead=0.0)
     chain.reset(start, FR3_HOME)
@@ -82,7 +82,7 @@ def test_the_arm_follows_the_shaped_wrist():
 
 def test_the_arm_rig_keeps_its_palm_where_the_shaper_has_it():
     """At up to 0.65 m/s and 4 m/s2: half a tick of lag in the velocities would be 3 mm, in the accelerations 1 mm."""
-    palm, base = PalmKinematics(HAND), np.array([0.0, 1.0, 0.0, 0.0])
+    palm, base = ArmKinematics(HAND), np.array([0.0, 1.0, 0.0, 0.0])
     start = palm.hand_vector(FR3_HOME, HAND.nominal, base, np.zeros(6))
     chain = CommandShaper(HAND, base, PHYSICS, hand_lead=1.0, wrist_lead=0.0)
     chain.reset(start, FR3_HOME)
@@ -116,7 +116,7 @@ def test_finger_commands_stay_within_the_joint_limits():
 
 
 def test_palm_kinematics_unwraps_near_the_reference():
-    palm = PalmKinematics(HAND)
+    palm = ArmKinematics(HAND)
     near = np.array([0.0, 0.0, 0.0, 2 * np.pi, 0.0, 2 * np.pi])
     q = palm.hand_vector(FR3_HOME, HAND.nominal, palm.palm_pose(FR3_HOME)[3:], near)
     np.testing.assert_allclose(q[3:6], near[3:6], atol=1e-9)

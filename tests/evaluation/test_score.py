@@ -10,18 +10,17 @@ from dexhot.control.sampling import base_actions
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError, NotFoundError
-from dexhot.evaluation.metrics import compute
 from dexhot.evaluation.score import score
+from dexhot.metrics.rollout import compute
 from dexhot.objects.library import save_object
 from dexhot.paths import share_dir
-from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator, run_floating, start_state
 from dexhot.simulation.physics import load_physics
 
 
 @pytest.fixture
-def simulator(lift_reference, lift_object):
-    return floating_simulator(lift_reference, lift_object, load_hand("leap_right"), load_physics())
+def simulator(lift_reference, lift_setup):
+    return floating_simulator(lift_reference, lift_setup)
 
 
 @pytest.fixture

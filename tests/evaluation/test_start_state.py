@@ -8,7 +8,6 @@ from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError
 from dexhot.evaluation.score import score
 from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_rotvec
-from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator, run_floating, start_state
 from dexhot.simulation.backend import Batch
 from dexhot.simulation.physics import load_physics
@@ -17,8 +16,8 @@ PHYSICS = load_physics()
 
 
 @pytest.fixture
-def simulator(lift_reference, lift_object):
-    return floating_simulator(lift_reference, lift_object, load_hand("leap_right"), PHYSICS)
+def simulator(lift_reference, lift_setup):
+    return floating_simulator(lift_reference, lift_setup)
 
 
 def test_the_hand_starts_at_the_references_first_velocity(lift_reference, simulator):
@@ -62,10 +61,10 @@ def test_older_and_newer_physics_are_refused(lift_reference, version):
 
 
 @pytest.mark.parametrize(("frame", "refused"), [(0, True), (1, False)])
-def test_an_object_that_does_not_rest_where_it_starts_is_refused(lift_reference, lift_object, frame, refused):
+def test_an_object_that_does_not_rest_where_it_starts_is_refused(lift_reference, lift_setup, frame, refused):
     lift_reference.object_pose[frame, 2] += 0.05
     if refused:
         with pytest.raises(DexhotError, match="not at rest"):
-            floating_simulator(lift_reference, lift_object, load_hand("leap_right"), PHYSICS)
+            floating_simulator(lift_reference, lift_setup)
     else:
-        floating_simulator(lift_reference, lift_object, load_hand("leap_right"), PHYSICS)
+        floating_simulator(lift_reference, lift_setup)

@@ -14,8 +14,8 @@ from dexhot.hardware.camera.bag import find_frames
 from dexhot.hardware.camera.drawn import RADIUS, TABLE, SimCamera
 from dexhot.hardware.camera.file import FileCamera, directory_frames
 from dexhot.hardware.camera.frames import CameraError, CameraLostError, EndOfFrames, Frames, Intrinsics
+from dexhot.hardware.camera.reconnect import BLANK, FROZEN, RECENT, StreamHealth, WatchedCamera
 from dexhot.hardware.camera.source import Mode, camera_source
-from dexhot.hardware.camera.watch import BLANK, FROZEN, RECENT, Health, WatchedCamera
 
 PINHOLE = Intrinsics(64, 48, 60.0, 60.0, 31.5, 23.5)
 
@@ -305,14 +305,14 @@ def test_a_camera_is_not_asked_for_more_often_than_told():
 
 
 def test_gaps_in_the_numbers_are_drops():
-    health = Health()
+    health = StreamHealth()
     for number in (1, 2, 5, 6):
         health.add(made(number))
     assert health.dropped == 2
 
 
 def test_a_new_count_after_a_reconnect_is_no_drop():
-    health = Health()
+    health = StreamHealth()
     health.add(made(5))
     health.restart()
     health.add(made(90, stamp=0.0))
@@ -320,35 +320,35 @@ def test_a_new_count_after_a_reconnect_is_no_drop():
 
 
 def test_a_frozen_image_under_new_stamps_is_seen():
-    health = Health()
+    health = StreamHealth()
     for k in range(FROZEN + 1):
         health.add(made(256 * k, stamp=float(k)))
     assert "frozen" in health.warnings
 
 
 def test_a_stamp_that_jumps_back_is_seen():
-    health = Health()
+    health = StreamHealth()
     for stamp in (1.0, 2.0, 1.5):
         health.add(made(int(10 * stamp), stamp=stamp))
     assert health.stamps_back == 1 and "stamps" in health.warnings
 
 
 def test_a_stamp_that_jumped_back_once_is_not_told_for_ever():
-    health = Health()
+    health = StreamHealth()
     for stamp in (1.0, 0.5, *np.linspace(1.0, 5.0, RECENT)):
         health.add(made(int(100 * stamp), stamp=stamp))
     assert health.stamps_back == 1 and "stamps" not in health.warnings
 
 
 def test_depth_that_is_all_zero_is_seen():
-    health = Health()
+    health = StreamHealth()
     for k in range(BLANK):
         health.add(made(k, depth=0))
     assert "blank" in health.warnings
 
 
 def test_a_good_stream_has_no_warnings():
-    health = Health()
+    health = StreamHealth()
     for k in range(2 * FROZEN):
         health.add(made(k))
     assert not health.warnings and health.frames == 2 * FROZEN

@@ -13,11 +13,11 @@ import pytest
 
 from dexhot.errors import DexhotError, MissingExtraError
 from dexhot.hardware.franka.arm import FrankaArm
+from dexhot.hardware.franka.clock_watch import ClockWatch
 from dexhot.hardware.franka.limits import fr3_limits
 from dexhot.hardware.franka.load import hand_load
-from dexhot.hardware.franka.settings import ArmError, Settings
+from dexhot.hardware.franka.settings import ArmError, ArmSettings
 from dexhot.hardware.franka.simulator import ArmProcess, Torques
-from dexhot.hardware.franka.watch import ClockWatch
 from dexhot.robots.robot_hand import load_hand
 
 STILL = np.zeros(7)
@@ -58,20 +58,23 @@ def simulated(process):
 
 @pytest.fixture
 def arm(simulated):
-    with FrankaArm(simulated.address, Settings(hand="", **PATIENT)) as connected:
+    with FrankaArm(simulated.address, ArmSettings(hand="", **PATIENT)) as connected:
         yield connected
 
 
 def test_connecting_sets_load_and_thresholds_and_moves_nothing(simulated):
     load = hand_load(load_hand("leap_right"))
-    with FrankaArm(simulated.address, Settings(**PATIENT)) as arm:
+    with FrankaArm(simulated.address, ArmSettings(**PATIENT)) as arm:
         assert np.isfinite(arm.read().q).all()
         state = simulated.state()
     assert state["motion"] == 0
     assert state["load"] == pytest.approx(0.746)
     assert state["com"] == pytest.approx(load.com)
     assert np.reshape(state["inertia"], (3, 3)) == pytest.approx(load.inertia)
-    assert state["collision"] == {"torque": list(Settings.collision_torque), "force": list(Settings.collision_force)}
+    assert state["collision"] == {
+        "torque": list(ArmSettings.collision_torque),
+        "force": list(ArmSettings.collision_force),
+    }
 
 
 def test_the_hands_inertia_is_a_rigid_bodys():
@@ -94,7 +97,7 @@ def test_the_unchanged_franky_sim_is_driven_too():
     stock = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
     try:
         assert any("Connect to" in line for line in stock.stdout)
-        with FrankaArm(address, Settings(hand="", **PATIENT)) as arm:
+        with FrankaArm(address, ArmSettings(hand="", **PATIENT)) as arm:
             arm.hold()
             assert drive(arm, arm.read().q - 0.1)
     finally:
@@ -148,7 +151,7 @@ def test_commands_that_outrun_the_arm_are_told(arm):
 
 def test_no_reference_beyond_the_limits_goes_to_the_robot(simulated, monkeypatch):
     sent = []
-    with FrankaArm(simulated.address, Settings(hand="", divergence=10.0, **PATIENT)) as arm:
+    with FrankaArm(simulated.address, ArmSettings(hand="", divergence=10.0, **PATIENT)) as arm:
         arm.hold()
         send = arm.link.send
         monkeypatch.setattr(arm.link, "send", lambda q, qd, effort: (sent.append((q, qd)), send(q, qd, effort)))
@@ -196,7 +199,7 @@ def test_an_arm_that_does_not_let_itself_be_controlled_is_a_fault_that_recover_e
 
 
 def test_a_frozen_controller_is_a_fault_by_the_robots_own_time(simulated):
-    settings = Settings(hand="", realtime=False, frozen_timeout=0.1, connect_timeout=1.0)
+    settings = ArmSettings(hand="", realtime=False, frozen_timeout=0.1, connect_timeout=1.0)
     with FrankaArm(simulated.address, settings) as arm:
         while True:
             arm.hold()
@@ -238,7 +241,7 @@ def test_a_robot_that_goes_is_a_fault_and_one_that_comes_back_is_a_new_connectio
 
 
 def test_an_arm_that_does_not_follow_is_let_go(simulated):
-    with FrankaArm(simulated.address, Settings(hand="", divergence=0.01, **PATIENT)) as arm:
+    with FrankaArm(simulated.address, ArmSettings(hand="", divergence=0.01, **PATIENT)) as arm:
         arm.hold()
         goal = arm.read().q + 1.0
 
@@ -303,7 +306,7 @@ def test_a_simulated_arm_remembers_the_worst_it_was_asked_for():
 
 def test_an_arm_that_is_not_there_is_said_to_be_so(simulated):
     with pytest.raises(ArmError, match=r"no Franka arm at 127\.0\.250\.1"):
-        FrankaArm("127.0.250.1", Settings(realtime=False)).connect()
+        FrankaArm("127.0.250.1", ArmSettings(realtime=False)).connect()
     with pytest.raises(ArmError, match="not connected"):
         FrankaArm("127.0.250.1").read()
 
@@ -320,7 +323,7 @@ def test_a_real_time_kernel_is_asked_for_unless_told_otherwise(monkeypatch, real
 
     monkeypatch.setattr(link.franky, "Robot", robot)
     with pytest.raises(ArmError, match="real-time"):
-        FrankaArm("somewhere", Settings(realtime=realtime)).connect()
+        FrankaArm("somewhere", ArmSettings(realtime=realtime)).connect()
     config = link.franky.RealtimeConfig
     assert asked == [config.Enforce if realtime else config.Ignore]
 
@@ -335,10 +338,10 @@ def test_without_franky_the_extra_is_named(monkeypatch):
 
 def test_a_robot_that_leaves_its_mode_is_not_obeyed_any_more():
     """The control loop of franky may still run then."""
-    from dexhot.hardware.franka.link import Link, franky
+    from dexhot.hardware.franka.link import ArmLink, franky
 
     arm = FrankaArm("somewhere")
-    arm._link = SimpleNamespace(obeys=Link.obeys)
+    arm._link = SimpleNamespace(obeys=ArmLink.obeys)
     arm.setpoint.reset(STILL)
     for mode in franky.RobotMode.__members__.values():
         state = SimpleNamespace(q=STILL, control_command_success_rate=1.0, robot_mode=mode)
@@ -384,6 +387,6 @@ def test_a_user_stop_is_a_fault_until_it_is_released(arm, simulated):
 
 def test_a_robot_of_another_version_is_said_to_be_so():
     with ArmProcess(version=3) as process, pytest.raises(ArmError) as caught:
-        FrankaArm(process.address, Settings(realtime=False, connect_timeout=30.0)).connect()
+        FrankaArm(process.address, ArmSettings(realtime=False, connect_timeout=30.0)).connect()
     for words in ("server version is 3", "of libfranka in franky-control", "older franky-control", "https://"):
         assert words in str(caught.value)

@@ -18,7 +18,7 @@ from dexhot.hardware.leap import calibration
 from dexhot.hardware.leap.hand import LONGEST_STEP, LeapHand
 from dexhot.hardware.leap.health import GROUP, PERIOD
 from dexhot.hardware.leap.health import REGISTERS as REGISTERS_BLOCK
-from dexhot.hardware.leap.setup import PROFILE, Settings
+from dexhot.hardware.leap.setup import PROFILE, HandSettings
 from dexhot.hardware.real_time import real_time
 from dexhot.robots.joint_table import joint_table
 from dexhot_bench.leap import wire_limit
@@ -38,7 +38,7 @@ def bus():
 
 
 def hand_on(bus: ServoBus, robot: str = "leap_right", offsets: np.ndarray = NONE, **settings) -> LeapHand:
-    return LeapHand(robot, bus.path, settings=Settings(**(BUSY | settings)), offsets=offsets)
+    return LeapHand(robot, bus.path, settings=HandSettings(**(BUSY | settings)), offsets=offsets)
 
 
 def drive(hand: LeapHand, q: np.ndarray, seconds: float = 5.0) -> np.ndarray:
@@ -397,7 +397,7 @@ def test_offsets_are_found_kept_and_used(tmp_path, monkeypatch, bus):
     calibration.save_offsets("leap_right", found)
     assert calibration.load_offsets("leap_right") == pytest.approx(offsets, abs=1e-4)
     assert calibration.load_offsets("leap_left") == pytest.approx(NONE)
-    hand = LeapHand(port=bus.path, settings=Settings(**BUSY))
+    hand = LeapHand(port=bus.path, settings=HandSettings(**BUSY))
     with hand:
         assert hand.read().q == pytest.approx(-offsets, abs=2e-3)
 

@@ -5,10 +5,10 @@ import pytest
 import yaml
 
 from dexhot.errors import NotFoundError
-from dexhot.evaluation.add_s import add_s
 from dexhot.geometry.meshes import volume
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import rotvec_to_quat
+from dexhot.metrics.add_s import add_s
 from dexhot.objects.shapes import FOOT, SHAPES, Shape, named_shape, random_shape, shape_asset
 from dexhot.paths import physics_file
 

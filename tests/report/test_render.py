@@ -6,6 +6,7 @@ import pytest
 
 from dexhot.robots.arm import arm_hand_spec
 from dexhot.robots.robot_hand import load_hand
+from dexhot.simulation.setup import load_setup
 from dexhot.view.render import (
     GHOST_GROUP,
     GHOST_RGB,
@@ -21,31 +22,32 @@ from dexhot.view.render import (
     pose_scene,
     sheet_frames,
 )
-from report_samples import box_asset, lift_rollout
+from report_samples import box_asset, lift_reference, lift_rollout
 
 
 @pytest.fixture
-def asset(cache):
-    return box_asset()
+def setup(cache):
+    box_asset()
+    return load_setup(lift_reference())
 
 
-def test_ghost_stands_where_the_reference_is(asset):
+def test_ghost_stands_where_the_reference_is(setup):
     rollout = lift_rollout()
-    scene = ghost_scene(rollout.reference, asset, arm=False)
+    scene = ghost_scene(rollout.reference, setup, arm=False)
     data = mujoco.MjData(scene.model)
     pose_scene(scene, data, rollout, 30)
     assert data.body("ghost/object").xpos == pytest.approx(rollout.reference.object_pose[30, :3])
     assert data.body("object").xpos == pytest.approx(rollout.object_pose[30, :3])
 
 
-def test_ghost_touches_nothing(asset):
-    model = ghost_scene(lift_rollout().reference, asset, arm=False).model
+def test_ghost_touches_nothing(setup):
+    model = ghost_scene(lift_rollout().reference, setup, arm=False).model
     ghost = is_ghost(model)
     assert ghost.any() and not (model.geom_contype | model.geom_conaffinity)[ghost].any()
 
 
-def test_the_arm_scene_carries_the_arm_and_the_ghost_hand(asset):
-    model = ghost_scene(lift_rollout().reference, asset, arm=True).model
+def test_the_arm_scene_carries_the_arm_and_the_ghost_hand(setup):
+    model = ghost_scene(lift_rollout().reference, setup, arm=True).model
     names = {model.body(b).name for b in range(model.nbody)}
     assert {"fr3_link7", "palm", "ghost/palm", "ghost/object"} <= names
     assert (model.geom_group[is_ghost(model)] == GHOST_GROUP).any()
@@ -92,8 +94,8 @@ def test_sheet_frames_are_spread_and_end_with_the_last():
     assert sheet_frames(lift_rollout(), 4) == [15, 30, 44, 59]
 
 
-def test_painted_frames_show_the_motion(asset, tmp_path):
-    with Painter(lift_rollout(), asset, 160, 120) as painter:
+def test_painted_frames_show_the_motion(setup, tmp_path):
+    with Painter(lift_rollout(), setup, 160, 120) as painter:
         first, last = painter.frame(0), painter.frame(59)
         assert first.shape == (120, 160, 3)
         assert (np.abs(first.astype(int) - last).max(axis=2) > 40).mean() > 0.01
@@ -103,15 +105,15 @@ def test_painted_frames_show_the_motion(asset, tmp_path):
     assert Image.open(sheet).size == (2 * 168 - 8, 2 * 128 - 8)
 
 
-def test_the_object_is_in_the_picture(asset):
-    with Painter(lift_rollout(), asset, 160, 120) as painter:
+def test_the_object_is_in_the_picture(setup):
+    with Painter(lift_rollout(), setup, 160, 120) as painter:
         painter.frame(30)
         bodies = painter._bodies(painter.solid)
         assert (bodies == painter.scene.model.body("object").id).sum() > 50
 
 
-def test_a_demonstration_placed_before_the_arm_lies_well_on_the_table(asset):
-    scene = ghost_scene(lift_rollout().reference, asset, arm=False)
+def test_a_demonstration_placed_before_the_arm_lies_well_on_the_table(setup):
+    scene = ghost_scene(lift_rollout().reference, setup, arm=False)
     reach = 0.8  # m, as far as retargeting places a demonstration from the origin
     assert (scene.model.geom_size[scene.table_geom][:2] > reach + 0.2).all()
 

@@ -10,8 +10,8 @@ import pytest
 
 from dexhot.cli import main
 from dexhot.data.files import save
-from dexhot.evaluation.judge import judge
-from dexhot.evaluation.metrics import compute
+from dexhot.metrics.judge import judge
+from dexhot.metrics.rollout import compute
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.library import save_object
 from dexhot.report import video

@@ -7,12 +7,12 @@ from dexhot.errors import DexhotError, UnreachableError
 from dexhot.geometry.poses import compose, inverse, matrix_to_pose, transform
 from dexhot.geometry.rotations import quat_angle
 from dexhot.retargeting import placement
-from dexhot.retargeting.arm_chain import ArmChain
-from dexhot.retargeting.arm_ik import ArmIK
 from dexhot.retargeting.placement import follow, moved, place
 from dexhot.robots.arm import FR3_HOME
+from dexhot.robots.kinematics.arm import ArmChain
+from dexhot.robots.kinematics.arm_ik import ArmIK
+from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.robots.robot_hand import load_hand
-from dexhot.robots.wrist import palm_poses
 
 HAND = load_hand("leap_right")
 

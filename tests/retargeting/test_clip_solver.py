@@ -7,7 +7,7 @@ import pytest
 
 from dexhot.retargeting import clip_solver
 from dexhot.retargeting.clip_solver import ClipProblem, _GapRows, solve_clip
-from dexhot.retargeting.hand_model import HandModel
+from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.robot_hand import load_hand
 
 NO_GAPS = _GapRows(np.zeros(0, int), np.zeros(0), np.zeros(0), np.zeros((0, 2)))

@@ -6,10 +6,10 @@ import pytest
 from dexhot.errors import UnreachableError
 from dexhot.geometry.poses import compose, pose_to_matrix, transform
 from dexhot.retargeting import placement
-from dexhot.retargeting.arm_chain import ArmChain
 from dexhot.retargeting.placement import ArmMotion, _candidates, _describe, moved, place, require_reach
+from dexhot.robots.kinematics.arm import ArmChain
+from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.robots.robot_hand import load_hand
-from dexhot.robots.wrist import palm_poses
 
 HAND = load_hand("leap_right")
 FRAMES = 5

@@ -11,7 +11,7 @@ from dexhot.geometry.sdf import ConvexUnion
 from dexhot.retargeting import reachable_grasp
 from dexhot.retargeting.clip_solver import ClipProblem
 from dexhot.retargeting.grasp import Grasp, GraspOptions, GraspSpace
-from dexhot.retargeting.hand_model import HandModel
+from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.robot_hand import load_hand
 
 HAND = load_hand("leap_right")

@@ -7,9 +7,9 @@ from dexhot.geometry.poses import compose, inverse
 from dexhot.geometry.rotations import quat_angle, quat_conjugate, quat_multiply, rotvec_to_quat, xyz_angles_to_quat
 from dexhot.retargeting import retarget as module
 from dexhot.retargeting.contact_plan import ContactOptions, ContactPlan, motion_interval
-from dexhot.retargeting.hand_model import HandModel
 from dexhot.retargeting.resampling import resample
 from dexhot.retargeting.retarget import RetargetOptions, carried_palm, retarget, squeeze
+from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.robot_hand import load_hand
 from dexhot.robots.servos import servo
 

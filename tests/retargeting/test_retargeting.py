@@ -14,9 +14,9 @@ from dexhot.errors import DexhotError, FileFormatError
 from dexhot.geometry.single import rotation_error
 from dexhot.objects.library import load_object, save_object
 from dexhot.retargeting.correspondence import correspondence
-from dexhot.retargeting.hand_model import TABLE, HandModel
 from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.retargeting.summary import summarise, tip_positions
+from dexhot.robots.kinematics.hand import TABLE, HandModel
 from dexhot.robots.robot_hand import list_hands, load_hand
 from dexhot.robots.servos import servo
 
@@ -196,8 +196,8 @@ def test_command_writes_reference_and_picture(cache, lift_clip, lift_object, tmp
 @pytest.mark.data
 def test_real_lift_is_held_at_its_contacts(grab, hand):
     trajectory = load_clip("grab/cylindersmall_lift")
-    obj = load_object(trajectory.object_name)
-    reference = retarget(trajectory, hand, obj)
-    figures = summarise(reference, trajectory, hand, obj)
+    asset = load_object(trajectory.object_name)
+    reference = retarget(trajectory, hand, asset)
+    figures = summarise(reference, trajectory, hand, asset)
     assert figures["penetration_mm"] < 2.0 and figures["table_penetration_mm"] < 2.0
     assert 0.5 < reference.grasp_start / 60 < 0.8

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dexhot.retargeting import summary
-from dexhot.retargeting.hand_model import Gaps, HandModel
 from dexhot.retargeting.summary import saturation, summarise, tip_positions
+from dexhot.robots.kinematics.hand import Gaps, HandModel
 from dexhot.robots.robot_hand import load_hand
 
 HAND = load_hand("leap_right")

@@ -17,14 +17,14 @@ from dexhot.bringup.graph import GraphError, resolve
 from dexhot.bringup.graphs import load_graph
 from dexhot.bringup.graphs.rigs import check_hand
 from dexhot.data.files import load
-from dexhot.evaluation.metrics import compute
 from dexhot.hardware.leap.hand import LeapHand
-from dexhot.hardware.leap.setup import Settings as HandSettings
+from dexhot.hardware.leap.setup import ArmSettings as HandSettings
+from dexhot.metrics.rollout import compute
 from dexhot.objects.library import load_object
 from dexhot.paths import share_dir
-from dexhot.retargeting.arm_ik import ArmIK
+from dexhot.robots.kinematics.arm_ik import ArmIK
+from dexhot.robots.kinematics.wrist import wrist_to_palm
 from dexhot.robots.robot_hand import load_hand
-from dexhot.robots.wrist import wrist_to_palm
 from dexhot.rollouts.arm import start_joints
 from dexhot.rollouts.live import live_rollout
 from dexhot.simulation.physics import load_physics
@@ -34,7 +34,7 @@ pytest.importorskip("franky_sim")
 pytest.importorskip("dynamixel_sdk")
 
 from dexhot.hardware.franka.arm import FrankaArm
-from dexhot.hardware.franka.settings import Settings as ArmSettings
+from dexhot.hardware.franka.settings import ArmSettings as ArmSettings
 from dexhot.rigs.wire_arm import FLOATS
 from dexhot.rigs.wire_world import WireWorld, wire_scene
 
@@ -50,8 +50,8 @@ def reference():
 
 @pytest.fixture(scope="module")
 def scene(reference):
-    hand, obj = load_hand(reference.hand), load_object(reference.object_name)
-    return wire_scene(hand, obj, load_physics(), reference.table_height)
+    hand, asset = load_hand(reference.hand), load_object(reference.object_name)
+    return wire_scene(hand, asset, load_physics(), reference.table_height)
 
 
 @pytest.fixture
@@ -184,8 +184,8 @@ def test_the_servos_watchdog_counts_the_worlds_time(world, scene):
 
 def test_a_client_that_falls_silent_loses_control_and_the_arm_holds(world):
     code = (
-        "import sys; from dexhot.hardware.franka.arm import FrankaArm, Settings;"
-        f"arm = FrankaArm({world.address!r}, Settings(realtime=False, frozen_timeout=1.0)); arm.connect(); arm.hold();"
+        "import sys; from dexhot.hardware.franka.arm import FrankaArm, ArmSettings as S;"
+        f"arm = FrankaArm({world.address!r}, S(realtime=False, frozen_timeout=1.0)); arm.connect(); arm.hold();"
         "print('ready', flush=True); sys.stdin.read()"
     )
     client = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -9,7 +9,7 @@ import pytest
 from dexhot.hardware.dynamixel.bus import ServoBus
 from dexhot.hardware.dynamixel.plant import Drive
 from dexhot.hardware.leap.hand import LeapHand
-from dexhot.hardware.leap.setup import Settings
+from dexhot.hardware.leap.setup import HandSettings
 from dexhot.rigs.world_plant import WorldPlant
 from dexhot.robots.joint_table import joint_table
 from dexhot.robots.robot_hand import load_hand
@@ -61,7 +61,7 @@ def test_torque_is_what_the_servo_may_give(world):
 def test_the_driver_moves_the_scenes_fingers(world):
     pytest.importorskip("dynamixel_sdk")
     scene, data, plant = world
-    settings = Settings(slack=0.06, patience=1.0, watchdog=2.0, ramp=0.1)
+    settings = HandSettings(slack=0.06, patience=1.0, watchdog=2.0, ramp=0.1)
     target = np.full(16, 0.3)
     with ServoBus(plant) as bus, LeapHand(scene.hand.name, bus.path, settings=settings, offsets=np.zeros(16)) as hand:
         hand.hold()

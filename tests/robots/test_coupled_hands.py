@@ -15,15 +15,16 @@ from dexhot.errors import DexhotError, FileFormatError
 from dexhot.geometry.single import rotation_error
 from dexhot.hardware.franka.load import hand_load
 from dexhot.objects.library import save_object
-from dexhot.retargeting.hand_model import TABLE, HandModel
 from dexhot.retargeting.retarget import retarget
 from dexhot.retargeting.streaming import StreamingRetargeter
 from dexhot.retargeting.summary import tip_positions
 from dexhot.robots.coupling import Coupled, drive_ranges, drives
+from dexhot.robots.kinematics.hand import TABLE, HandModel
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import arm_scene, floating_scene, reset
+from dexhot.simulation.setup import load_setup
 from dexhot.view.render import ghost_scene
 
 UPRIGHT = (1.0, 0.0, 0.0, 0.0)
@@ -164,14 +165,14 @@ def test_streaming_follows_too(boxes):
 
 
 def test_every_scene_shows_the_coupled_joints_where_they_are(boxes, lift, boxes_reference):
-    obj, physics = lift[1], load_physics()
-    scene = floating_scene(boxes, obj, boxes_reference.base_quat, physics)
+    asset, physics = lift[1], load_physics()
+    scene = floating_scene(boxes, asset, boxes_reference.base_quat, physics)
     q = np.concatenate([[0.0, 0.0, 0.3, 0.0, 0.0, 0.0], boxes.nominal])
     data = mujoco.MjData(scene.model)
     reset(scene, data, q, boxes_reference.object_pose[0], np.ones(len(q)))
     assert followed(scene.model, data) < 1e-12
     assert data.joint("index_pip").qvel[0] == pytest.approx(1.1)
-    shown = ghost_scene(boxes_reference, obj, arm=True)
+    shown = ghost_scene(boxes_reference, load_setup(boxes_reference), arm=True)
     data = mujoco.MjData(shown.model)
     shown.set_joints(data, np.concatenate([np.zeros(7), boxes.nominal]))
     shown.show_ghost(data, q, boxes_reference.object_pose[0])
@@ -195,9 +196,9 @@ def test_the_physics_holds_the_coupling_under_load(boxes, lift):
 def test_the_arm_rigs_states_hold_the_coupled_joints_of_the_floating_hand(boxes, lift, boxes_reference):
     from dexhot.rollouts.arm_batch import ArmSimulator
 
-    physics, obj = load_physics(), lift[1]
-    floating = MujocoSimulator(floating_scene(boxes, obj, UPRIGHT, physics))
-    rig = MujocoSimulator(arm_scene(boxes, obj, physics))
+    physics, asset = load_physics(), lift[1]
+    floating = MujocoSimulator(floating_scene(boxes, asset, UPRIGHT, physics))
+    rig = MujocoSimulator(arm_scene(boxes, asset, physics))
     simulator = object.__new__(ArmSimulator)
     simulator.scene, simulator.rig, simulator.ends = floating.scene, rig, [floating.state_size]
     state = rig.initial_state(np.concatenate([np.zeros(7), boxes.nominal]), boxes_reference.object_pose[0])

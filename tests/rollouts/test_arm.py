@@ -6,12 +6,13 @@ import pytest
 from dexhot.control.controllers import Kinematic, Playback
 from dexhot.data.types import Demonstration
 from dexhot.errors import UnreachableError
-from dexhot.evaluation.metrics import compute
-from dexhot.retargeting.arm_ik import ArmIK
+from dexhot.metrics.rollout import compute
 from dexhot.retargeting.placement import moved, place
+from dexhot.robots.kinematics.arm_ik import ArmIK
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.arm import ChainOptions, run_offline, start_joints
 from dexhot.simulation.physics import load_physics
+from dexhot.simulation.setup import Setup
 
 HAND, PHYSICS = load_hand("leap_right"), load_physics()
 
@@ -22,8 +23,13 @@ def placed(_lift_reference):
 
 
 @pytest.fixture(scope="module")
-def rollout(placed, lift):
-    return run_offline(placed, Kinematic(placed, PHYSICS), PHYSICS, hand=HAND, obj=lift[1])
+def setup(lift):
+    return Setup(HAND, lift[1], PHYSICS)
+
+
+@pytest.fixture(scope="module")
+def rollout(placed, setup):
+    return run_offline(placed, Kinematic(placed, PHYSICS), setup)
 
 
 def test_the_object_is_lifted_as_the_reference_wants(rollout, lift):
@@ -41,26 +47,26 @@ def test_the_rollout_is_valid_and_says_how_it_was_made(rollout):
     assert rollout.provenance["physics"] == "2" and rollout.provenance["servo"] == "leap"
 
 
-def test_without_the_lead_the_fingers_come_late(placed, lift, rollout):
-    late = run_offline(placed, Kinematic(placed, PHYSICS), PHYSICS, ChainOptions(hand_lead=0.0), HAND, lift[1])
+def test_without_the_lead_the_fingers_come_late(placed, setup, rollout):
+    late = run_offline(placed, Kinematic(placed, PHYSICS), setup, ChainOptions(hand_lead=0.0))
     error = [np.abs(r.q[:, 6:] - placed.q[:, 6:]).mean() for r in (late, rollout)]
     assert error[0] > 1.3 * error[1]
 
 
-def test_zero_action_fails(placed, lift):
+def test_zero_action_fails(placed, setup, lift):
     actions = np.repeat(placed.q[:1], len(placed.q), axis=0)
     frozen = Playback(Demonstration("zero", placed, actions, placed.q, placed.object_pose, "1"))
-    metrics = compute(run_offline(placed, frozen, PHYSICS, hand=HAND, obj=lift[1]), lift[1], HAND)
+    metrics = compute(run_offline(placed, frozen, setup), lift[1], HAND)
     assert not metrics["success_strict"] and metrics["lifted_frames"] == 0
 
 
-def test_noise_is_reproduced_by_its_seed(placed, lift):
+def test_noise_is_reproduced_by_its_seed(placed, setup):
     def run(seed: int):
         options = ChainOptions(position_noise=0.002, rotation_noise=0.01, seed=seed)
         demonstration = Demonstration(
             "d", placed, Kinematic(placed, PHYSICS).targets, placed.q, placed.object_pose, "1"
         )
-        return run_offline(placed, Playback(demonstration), PHYSICS, options, HAND, lift[1])
+        return run_offline(placed, Playback(demonstration), setup, options)
 
     first, second, other = run(1), run(1), run(2)
     assert (first.object_pose == second.object_pose).all() and (first.command != other.command).any()

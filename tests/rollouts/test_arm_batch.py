@@ -11,6 +11,7 @@ from dexhot.rollouts.arm import run_offline
 from dexhot.rollouts.arm_batch import ArmSimulator, limited
 from dexhot.rollouts.floating import floating_simulator, start_state
 from dexhot.simulation.physics import load_physics
+from dexhot.simulation.setup import Setup
 from dexhot_train.mining.arm_worlds import WithArm
 
 HAND, PHYSICS = load_hand("leap_right"), load_physics()
@@ -24,7 +25,7 @@ def placed(_lift_reference):
 
 @pytest.fixture(scope="module")
 def floating(placed, lift):
-    return floating_simulator(placed, lift[1], HAND, PHYSICS)
+    return floating_simulator(placed, Setup(HAND, lift[1], PHYSICS))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def actions(placed):
 
 
 def test_the_first_sequence_does_what_the_live_chain_does(arm, floating, actions, placed, lift):
-    live = run_offline(placed, Kinematic(placed, PHYSICS), PHYSICS, hand=HAND, obj=lift[1])
+    live = run_offline(placed, Kinematic(placed, PHYSICS), Setup(HAND, lift[1], PHYSICS))
     batch = arm.rollout(arm.first_state, actions[None, :-1])
     np.testing.assert_allclose(floating.object_pose(batch.states[0]), live.object_pose[1:], atol=1e-4)
     np.testing.assert_allclose(floating.joint_positions(batch.states[0])[:, 6:], live.q[1:, 6:], atol=1e-3)

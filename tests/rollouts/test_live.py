@@ -8,7 +8,7 @@ from dexhot.data.topics import FRANKA_STATES, LEAP_STATES, OBJECT_POSE, SAFETY_S
 from dexhot.errors import FileFormatError
 from dexhot.objects.library import save_object
 from dexhot.robots.arm import FR3_HOME, FR3_JOINTS
-from dexhot.rollouts.live import FREE_TOLERANCE, NEEDED, Series, frames, live_rollout
+from dexhot.rollouts.live import FREE_TOLERANCE, NEEDED, StampedRows, frames, live_rollout
 
 store = bags.typestore()
 Time = store.types["builtin_interfaces/msg/Time"]
@@ -159,12 +159,12 @@ def test_a_bag_without_the_needed_topics_names_them(tmp_path, known):
 
 
 def test_stamps_off_the_grid_belong_to_no_frame():
-    series = Series([round((k + 0.5) * 1e9 / 60) for k in range(10)], [np.zeros(7)] * 10)
+    series = StampedRows([round((k + 0.5) * 1e9 / 60) for k in range(10)], [np.zeros(7)] * 10)
     with pytest.raises(FileFormatError, match="not recorded at frame 0"):
         frames(series, 0, 10, "/x")
 
 
 def test_on_a_real_rig_the_nearest_row_is_a_frames():
     stamps = [int((i + 0.4) * 1e9 / 60) for i in range(-1, 10)]
-    series = Series(stamps, [np.array([i]) for i in range(-1, 10)])
+    series = StampedRows(stamps, [np.array([i]) for i in range(-1, 10)])
     assert frames(series, 0, 10, "/x", FREE_TOLERANCE)[:, 0].tolist() == list(range(10))

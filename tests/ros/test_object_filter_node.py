@@ -8,7 +8,7 @@ from std_msgs.msg import Header
 
 from dexhot.data.files import save
 from dexhot.ros.core import messages
-from dexhot.ros.core.frames import Frames
+from dexhot.ros.core.frames import FrameTree
 from dexhot.ros.core.process import bring_down, bring_up
 from dexhot.ros.track.object_filter_node import ObjectFilterNode
 
@@ -239,7 +239,7 @@ def test_an_object_that_is_not_here_is_tracked_without_symmetry(ros_domain, tmp_
 
 
 def test_a_pose_in_a_frame_of_the_rig_is_taken_into_the_world(told):
-    told.node.frames = Frames(["world mocap 1 2 3 1 0 0 0"])
+    told.node.frames = FrameTree(["world mocap 1 2 3 1 0 0 0"])
     ticks(told, 5)
     told.node.forget()
     told.states.clear()

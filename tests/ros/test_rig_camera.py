@@ -11,7 +11,7 @@ from dexhot.data.topics import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
 from dexhot.rigs.embedded import EmbeddedWorld
 from dexhot.robots.arm import FR3_HOME
 from dexhot.robots.robot_hand import load_hand
-from dexhot.ros.rig.rig_camera import HEIGHT, NAME, WIDTH, Camera
+from dexhot.ros.rig.rig_camera import HEIGHT, NAME, WIDTH, RigCamera
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.renderer import NoRendererError, new_renderer
 from dexhot.simulation.scene import arm_scene
@@ -54,7 +54,7 @@ def taken(world):
     except NoRendererError as e:
         pytest.skip(str(e))
     node = Heard()
-    camera = Camera(node, world, 30.0)
+    camera = RigCamera(node, world, 30.0)
     camera.tick(12.5)
     found = node.one_of_each()
     camera.close()

@@ -6,8 +6,8 @@ Times are multiples of 1/8 s, so that sums and differences are exact.
 import numpy as np
 import pytest
 
+from dexhot.safety.joint_watch import STRAIN, JointBounds, JointWatch, Sustained
 from dexhot.safety.machine import Event, InputMonitor, Limits, SafetyMachine, State, freshness
-from dexhot.safety.watch import STRAIN, JointBounds, JointWatch, Sustained
 
 EIGHTH = 0.125
 

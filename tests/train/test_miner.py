@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 
 from dexhot.control.sampling import base_actions
-from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.physics import load_physics
 from dexhot_train.mining import mine as mining
 from dexhot_train.mining.clip_job import ClipJob
-from dexhot_train.mining.mine import VALIDATION_SEED, MineOptions, _Miner
-from dexhot_train.mining.refine import World, draw_worlds, nominal_world, replay
+from dexhot_train.mining.mine import VALIDATION_SEED, MineOptions, _Miner, make_worlds
 from dexhot_train.mining.search import SearchOptions
+from dexhot_train.mining.worlds import World, draw_worlds, nominal_world, replay
 
 PHYSICS = load_physics()
 
@@ -25,10 +24,10 @@ def candidate(strict=False, robustness=0.0, arm=None, error=1.0):
 
 
 @pytest.fixture
-def miner(lift_reference, lift_object, monkeypatch):
+def miner(lift_reference, lift_setup, monkeypatch):
     """A real one whose searches are noted and answered with `answers`."""
     options = MineOptions(seed=3, worlds=4, trials=2, attempts=3)
-    made = _Miner(lift_reference, lift_object, load_hand("leap_right"), PHYSICS, options, lambda stage, share: None)
+    made = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, options), options, lambda stage, share: None)
     made.searches, made.answers, made.bare = [], [], candidate(error=9.0)
 
     def answer(name, seed, worlds, options, start=None):
@@ -115,9 +114,9 @@ def test_what_was_spent_is_counted_over_interruptions(miner, monkeypatch):
     assert found.provenance["candidates"] is miner.tried and found.provenance["options"]["seed"] == 3
 
 
-def test_the_worlds_that_choose_are_none_of_the_searchs(lift_reference, lift_object):
+def test_the_worlds_that_choose_are_none_of_the_searchs(lift_reference, lift_setup):
     options = MineOptions(seed=3, trials=2)
-    made = _Miner(lift_reference, lift_object, load_hand("leap_right"), PHYSICS, options, lambda stage, share: None)
+    made = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, options), options, lambda stage, share: None)
     drawn = draw_worlds(lift_reference, made.simulator, 2, 3 + VALIDATION_SEED)
     searched = draw_worlds(lift_reference, made.simulator, 2, 3)
     for world, expected, other in zip(made.trials, drawn, searched):
@@ -126,11 +125,11 @@ def test_the_worlds_that_choose_are_none_of_the_searchs(lift_reference, lift_obj
     assert VALIDATION_SEED >= 1_000_000 and not made.arm_worlds
 
 
-def test_a_search_begins_at_the_actions_it_is_given_in_all_its_worlds(lift_reference, lift_object, monkeypatch):
+def test_a_search_begins_at_the_actions_it_is_given_in_all_its_worlds(lift_reference, lift_setup, monkeypatch):
     options = MineOptions(trials=1)
-    hand = load_hand("leap_right")
     told = []
-    made = _Miner(lift_reference, lift_object, hand, PHYSICS, options, lambda *report: told.append(report))
+    worlds = make_worlds(lift_reference, lift_setup, options)
+    made = _Miner(lift_reference, worlds, options, lambda *report: told.append(report))
     asked = {}
 
     def searched(planner, states, options, progress, decisive):
@@ -150,9 +149,9 @@ def test_a_search_begins_at_the_actions_it_is_given_in_all_its_worlds(lift_refer
     assert told == [("repair", 0.25)] and made.tried[-1]["name"] == "repair"
 
 
-def test_a_candidate_without_success_has_no_robustness(lift_reference, lift_object):
+def test_a_candidate_without_success_has_no_robustness(lift_reference, lift_setup):
     options = MineOptions(trials=1)
-    made = _Miner(lift_reference, lift_object, load_hand("leap_right"), PHYSICS, options, lambda *report: None)
+    made = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, options), options, lambda *report: None)
     still = np.repeat(lift_reference.q[:1], len(lift_reference.q), axis=0)
     found = made._demonstration("frozen", still)
     assert not found.scores["success_strict"] and found.scores["robustness"] == 0.0
@@ -164,9 +163,9 @@ def test_a_candidate_without_success_has_no_robustness(lift_reference, lift_obje
 
 @pytest.mark.parametrize("success", [True, False])
 @pytest.mark.parametrize("diverged", [True, False])
-def test_a_world_that_diverged_is_no_success(lift_reference, lift_object, monkeypatch, success, diverged):
-    simulator = mining.floating_simulator(lift_reference, lift_object, load_hand("leap_right"), PHYSICS)
-    monkeypatch.setattr("dexhot_train.mining.refine.compute", lambda *a: {"success_strict": success})
+def test_a_world_that_diverged_is_no_success(lift_reference, lift_setup, monkeypatch, success, diverged):
+    simulator = mining.floating_simulator(lift_reference, lift_setup)
+    monkeypatch.setattr("dexhot_train.mining.worlds.compute", lambda *a: {"success_strict": success})
     rollout = simulator.rollout
 
     def marked(*arguments):

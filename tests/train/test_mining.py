@@ -14,20 +14,19 @@ from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actio
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError, FileFormatError
-from dexhot.evaluation.metrics import SUCCESSES
 from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_rotvec
+from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import save_object
 from dexhot.paths import share_dir
 from dexhot.retargeting.placement import place
-from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.physics import load_physics
+from dexhot.simulation.setup import load_setup
 from dexhot_bench.mine import ROBUST_SEED, figures, mine_clip, score_clip
 from dexhot_train.mining.clip_job import ClipJob, run_clip
 from dexhot_train.mining.executor import run_jobs
 from dexhot_train.mining.grip import held_mass
-from dexhot_train.mining.mine import MineOptions, _Miner, mine, rank, with_samples
-from dexhot_train.mining.refine import draw_worlds, nominal_world, replay
+from dexhot_train.mining.mine import MineOptions, _Miner, make_worlds, mine, rank, with_samples
 from dexhot_train.mining.search import SearchOptions, search
 from dexhot_train.mining.verdict import (
     NEVER_LIFTED,
@@ -39,6 +38,7 @@ from dexhot_train.mining.verdict import (
     UNTRIED,
     verdict,
 )
+from dexhot_train.mining.worlds import draw_worlds, nominal_world, replay
 
 TINY = MineOptions(
     sampling=SamplingOptions(horizon=0.4),
@@ -51,8 +51,8 @@ TINY = MineOptions(
 
 
 @pytest.fixture
-def simulator(lift_reference, lift_object):
-    return floating_simulator(lift_reference, lift_object, load_hand("leap_right"), load_physics())
+def simulator(lift_reference, lift_setup):
+    return floating_simulator(lift_reference, lift_setup)
 
 
 @pytest.fixture
@@ -141,9 +141,9 @@ def test_a_world_that_diverges_is_no_success(simulator, lift_reference, monkeypa
     assert m["success_strict"] and not diverged["success_strict"]
 
 
-def test_candidates_are_tried_in_worlds_that_no_search_and_no_benchmark_saw(lift_reference, lift_object):
+def test_candidates_are_tried_in_worlds_that_no_search_and_no_benchmark_saw(lift_reference, lift_setup):
     options = replace(TINY, seed=3, trials=4)
-    miner = _Miner(lift_reference, lift_object, load_hand("leap_right"), load_physics(), options, lambda *told: None)
+    miner = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, options), options, lambda *told: None)
     for seed in (*range(options.seed, options.seed + 4), ROBUST_SEED):
         seen = draw_worlds(lift_reference, miner.simulator, 4, seed)
         assert not any(np.array_equal(a.state, b.state) for a in miner.trials for b in seen)
@@ -173,19 +173,19 @@ def test_success_then_the_arm_then_robustness_then_the_error_rank(lift_reference
     assert ranks == sorted(ranks, reverse=True) and len(set(ranks)) == len(ranks)
 
 
-def test_replay_in_the_nominal_world_is_the_nominal_rollout(simulator, lift_reference, lift_object):
-    demonstration = mine(lift_reference, lift_object, load_hand("leap_right"), load_physics(), TINY)
+def test_replay_in_the_nominal_world_is_the_nominal_rollout(simulator, lift_reference, lift_setup):
+    demonstration = mine(lift_reference, make_worlds(lift_reference, lift_setup, TINY), TINY)
     (metrics,) = replay(lift_reference, demonstration.actions, [nominal_world(lift_reference, simulator)], simulator)
     assert metrics["T_err_cm"] == pytest.approx(demonstration.scores["T_err_cm"], abs=1e-6)
 
 
-def test_a_placed_reference_is_planned_for_the_arm_too(lift_reference, lift_object):
-    hand, physics = load_hand("leap_right"), load_physics()
-    miner = _Miner(place(lift_reference), lift_object, hand, physics, TINY, lambda stage, share: None)
+def test_a_placed_reference_is_planned_for_the_arm_too(lift_reference, lift_setup):
+    there = place(lift_reference)
+    miner = _Miner(there, make_worlds(there, lift_setup, TINY), TINY, lambda stage, share: None)
     found = miner._search("robust", 0, [miner.world, *miner.arm_worlds], TINY.robust)
     assert [world.model for world in miner.arm_worlds] == [None]
     assert found.scores["success_strict"] and found.scores["success_strict_arm"]
-    alone = _Miner(lift_reference, lift_object, hand, physics, TINY, lambda stage, share: None)
+    alone = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, TINY), TINY, lambda stage, share: None)
     assert not alone.arm_worlds  # where it was recorded, nobody knows where the arm would stand
 
 
@@ -222,9 +222,10 @@ def test_another_hand_physics_or_code_is_another_job(job, lift_reference, tmp_pa
     other.write_text(own.read_text().replace("../leap/leap.yaml", "../heavier/leap.yaml"))
     theirs = ClipJob(save(replace(lift_reference, hand=str(other)), tmp_path / "theirs.npz"), job.out, TINY)
     keys.append(theirs.key())
+    slippery = replace(load_physics(), friction=(0.9, 0.01, 0.0001))
     for module, name, changed in (
         ("clip_job", "source_hash", lambda: "another"),
-        ("clip_job", "load_physics", lambda: replace(load_physics(), friction=(0.9, 0.01, 0.0001))),
+        ("clip_job", "load_setup", lambda r: replace(load_setup(r), physics=slippery)),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(f"dexhot_train.mining.{module}.{name}", changed)
@@ -333,7 +334,7 @@ def test_a_run_of_clips_is_judged_clip_by_clip_and_in_sum(job, tmp_path, capsys,
     [
         ({}, UNTRIED, "the reference is not placed"),
         ({"success_strict_arm": True}, SUCCESS, ""),
-        ({"success_strict_arm": False}, NOT_ON_ARM, "none on the arm rig"),
+        ({"success_strict_arm": False}, NOT_ON_ARM, "none on the embedded rig"),
         ({"lifted_frames": 0}, NO_SUCCESS, "never lifted"),
         ({"hold_rate": 0.89}, NO_SUCCESS, "held for 89% of the frames"),
         ({"success_strict": False, "judged_T_max_cm": 6.0}, NO_SUCCESS, "largest 6.00 cm, limit 5 cm"),
@@ -349,16 +350,17 @@ def test_a_verdict_says_what_became_of_the_clip(lift_reference, scores, outcome,
     assert found.success == (outcome in (SUCCESS, UNTRIED))
 
 
-def test_what_fingertips_hold_grows_with_torque_and_friction(lift_reference, lift_object):
-    hand, physics = load_hand("leap_right"), load_physics()
-    held = held_mass(lift_reference, hand, lift_object, physics)
+def test_what_fingertips_hold_grows_with_torque_and_friction(lift_reference, lift_setup):
+    hand, physics = lift_setup.hand, lift_setup.physics
+    held = held_mass(lift_reference, lift_setup)
     weak = replace(physics, servo="leap_lite")
-    slippery = replace(physics, friction=(0.5, *physics.friction[1:]))
-    assert held == pytest.approx(1.6, abs=0.1)  # in simulation the replay lifts 1.0 kg and drops 1.5 kg
-    assert held_mass(lift_reference, hand, lift_object, weak) == pytest.approx(held * weak.finger(hand).torque / physics.finger(hand).torque)
-    assert held_mass(lift_reference, hand, lift_object, slippery) < 0.7 * held
+    slippery = replace(physics, friction=(0.4, *physics.friction[1:]))
+    assert held == pytest.approx(0.41, abs=0.02)  # in simulation the replay lifts 0.30 kg and drops 0.35 kg
+    weaker = weak.finger(hand).torque / physics.finger(hand).torque
+    assert held_mass(lift_reference, replace(lift_setup, physics=weak)) == pytest.approx(weaker * held)
+    assert held_mass(lift_reference, replace(lift_setup, physics=slippery)) < 0.7 * held
     lift_reference.contact[:] = 0.0
-    assert held_mass(lift_reference, hand, lift_object, physics) is None
+    assert held_mass(lift_reference, lift_setup) is None
 
 
 def test_evaluate_refuses_another_kind_of_file(job, capsys):

@@ -9,22 +9,21 @@ import pytest
 from dexhot.data.files import save
 from dexhot.data.types import Demonstration
 from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_rotvec
-from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.backend import Batch
 from dexhot.simulation.physics import load_physics
 from dexhot_train.mining.arm_worlds import WithArm
 from dexhot_train.mining.clip_job import ClipJob
 from dexhot_train.mining.mine import MineOptions, placed, rank, succeeds, with_samples
-from dexhot_train.mining.refine import Perturbation, draw_worlds, object_relative, success_rate
 from dexhot_train.mining.search import SearchOptions
+from dexhot_train.mining.worlds import Perturbation, draw_worlds, object_relative, success_rate
 
 PHYSICS = load_physics()
 
 
 @pytest.fixture
-def simulator(lift_reference, lift_object):
-    return floating_simulator(lift_reference, lift_object, load_hand("leap_right"), PHYSICS)
+def simulator(lift_reference, lift_setup):
+    return floating_simulator(lift_reference, lift_setup)
 
 
 def scored(**scores) -> Demonstration:

@@ -72,7 +72,7 @@ def _list(args: List) -> None:
 
 
 def _get(args: Get) -> None:
-    from dexhot.data.files import check_folder
+    from dexhot.data.disk import check_folder
     from dexhot.errors import DexhotError
     from dexhot.paths import cache_dir
 

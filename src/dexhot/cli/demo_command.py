@@ -54,7 +54,7 @@ def run(args: Args) -> int:
     """Exit code 0 when the live run is a strict success, else 1."""
     from dexhot.bringup.launcher import require_ros
     from dexhot.cli.output import print_json, summary
-    from dexhot.data.files import check_folder
+    from dexhot.data.disk import check_folder
     from dexhot.paths import runs_dir
 
     folder = args.out or runs_dir() / time.strftime("%Y%m%d-%H%M%S-demo")
@@ -151,21 +151,18 @@ def mined(reference: Path, folder: Path, seed: int) -> Path:
 
     from dexhot.cli.output import console
     from dexhot.data import Reference, load, save
-    from dexhot.objects import load_object
-    from dexhot.robots.robot_hand import load_hand
-    from dexhot.simulation.physics import load_physics
-    from dexhot_train.mining.mine import MineOptions, mine
+    from dexhot.simulation.setup import load_setup
+    from dexhot_train.mining.mine import MineOptions, make_worlds, mine
     from dexhot_train.mining.verdict import verdict
 
-    wanted = load(reference, Reference)
+    wanted, options = load(reference, Reference), MineOptions(seed=seed)
+    worlds = make_worlds(wanted, load_setup(wanted), options)
     with Progress(console=console, transient=True) as progress:
         bar = progress.add_task("mining", total=1.0)
         found = mine(
             wanted,
-            load_object(wanted.object_name),
-            load_hand(wanted.hand),
-            load_physics(),
-            MineOptions(seed=seed),
+            worlds,
+            options,
             lambda stage, share: progress.update(bar, description=stage, completed=share),
         )
     judged = verdict(found)
@@ -183,9 +180,7 @@ def tracked(folder: Path, demonstration: Path, view: bool) -> tuple[dict[str, An
     from dexhot.bringup.graph import plan
     from dexhot.bringup.graphs import load_graph
     from dexhot.cli.output import console
-    from dexhot.evaluation.metrics import compute
-    from dexhot.objects import load_object
-    from dexhot.robots.robot_hand import load_hand
+    from dexhot.evaluation.score import rejudge
     from dexhot.rollouts.live import live_rollout
     from dexhot.ros.core.claim import own_domain
 
@@ -196,8 +191,7 @@ def tracked(folder: Path, demonstration: Path, view: bool) -> tuple[dict[str, An
         planned = plan(load_graph("real_track"), arguments | ({"view": "true"} if view else {}), os.environ)
         if launcher.run(planned, sys.stderr):
             raise DexhotError(f"the live graph died; its log is above, its run is in {live}.")
-        rollout = live_rollout(live)
-        metrics = compute(rollout, load_object(rollout.reference.object_name), load_hand(rollout.reference.hand))
+        metrics = rejudge(live_rollout(live)).metrics
         if metrics["success_strict"] or attempt == ATTEMPTS:
             return metrics, live, attempt
         console.print(f"[yellow]live run {attempt} of {ATTEMPTS} was no strict success; once more.[/]")
@@ -209,4 +203,5 @@ def reported(live: Path) -> Path:
     from dexhot.cli.report_command import Args as ReportArgs
     from dexhot.cli.report_command import write
 
-    return write(ReportArgs(live))[0]
+    page, *_ = write(ReportArgs(live))
+    return page

@@ -16,7 +16,7 @@ class Args:
     file: Annotated[Path, tyro.conf.Positional, shown("FILE|RUN")]
     """A Demonstration (simulated again, in the benchmark physics), a Rollout or a run's folder (judged as recorded)."""
     arm: bool = False
-    """Play the Demonstration on the arm rig (shaper, arm kinematics, arm and hand) instead of the floating hand."""
+    """Play the Demonstration on the embedded rig (shaper, arm kinematics, arm and hand) instead of the floating hand."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Save the Rollout with its metrics to this file."""
     force: bool = False
@@ -60,7 +60,7 @@ def _show(rollout: Any) -> None:
     from rich.table import Table
 
     from dexhot.cli.output import console
-    from dexhot.evaluation.judge import judge
+    from dexhot.metrics.judge import judge
 
     table = Table("metric", "value", "", "limit", "", title=f"{rollout.name} ({rollout.kind})", title_justify="left")
     table.columns[1].justify = "right"

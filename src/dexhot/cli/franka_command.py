@@ -78,11 +78,11 @@ def _check(args: Check) -> int:
     import numpy as np
 
     from dexhot.hardware.franka.arm import FrankaArm
-    from dexhot.hardware.franka.settings import Settings
+    from dexhot.hardware.franka.settings import ArmSettings
     from dexhot.robots.joint_table import joint_table
 
-    frozen = Settings.frozen_timeout if args.realtime else PATIENCE
-    with FrankaArm(args.address, Settings(hand=args.hand, realtime=args.realtime, frozen_timeout=frozen)) as arm:
+    frozen = ArmSettings.frozen_timeout if args.realtime else PATIENCE
+    with FrankaArm(args.address, ArmSettings(hand=args.hand, realtime=args.realtime, frozen_timeout=frozen)) as arm:
         state = arm.link.state()
         q, mode, problems = arm.read().q, state.robot_mode.name, arm.link.errors(state)
         received, moved = _hold(arm, args.hold) if args.hold and not problems else (None, None)
@@ -108,9 +108,9 @@ def _check(args: Check) -> int:
 
 def _recover(args: Recover) -> int:
     from dexhot.hardware.franka.arm import FrankaArm
-    from dexhot.hardware.franka.settings import Settings
+    from dexhot.hardware.franka.settings import ArmSettings
 
-    with FrankaArm(args.address, Settings(realtime=args.realtime)) as arm:
+    with FrankaArm(args.address, ArmSettings(realtime=args.realtime)) as arm:
         found = arm.link.errors(arm.link.state())
         arm.recover()
         mode = arm.link.state().robot_mode.name

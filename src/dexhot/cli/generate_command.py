@@ -36,7 +36,8 @@ class Args:
 def run(args: Args) -> None:
     """Write the trajectory, and a shape into the cache."""
     from dexhot.data import save
-    from dexhot.data.files import check_folder, check_out, file_of
+    from dexhot.data.disk import check_folder
+    from dexhot.data.files import check_out, file_of
     from dexhot.data.types import HandObjectTrajectory
     from dexhot.datasets.parametric import generate
     from dexhot.errors import DexhotError

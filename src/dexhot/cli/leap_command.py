@@ -153,7 +153,7 @@ def _check(args: Check) -> int:
 def _calibrate(args: Calibrate) -> int:
     import numpy as np
 
-    from dexhot.data.files import check_folder
+    from dexhot.data.disk import check_folder
     from dexhot.hardware.leap.calibration import find_offsets, offsets_file, save_offsets
 
     if not args.dry_run:

@@ -48,7 +48,7 @@ def run(args: Args) -> int:
     from dexhot_train.mining.clip_job import ClipJob, run_clip
     from dexhot_train.mining.executor import run_jobs
     from dexhot_train.mining.mine import MineOptions, with_samples
-    from dexhot_train.mining.verdict import REFUSED, Verdict, totals, verdict
+    from dexhot_train.mining.verdict import REFUSED, ClipVerdict, totals, verdict
 
     if not args.references:
         raise DexhotError("no reference given; make one with `dexhot retarget CLIP` and pass its file.")
@@ -60,7 +60,7 @@ def run(args: Args) -> int:
     check_places([job.out for job in jobs])
     for job in jobs:
         check_out(job.out, "dexhot/demonstration", args.force)
-    results: list[tuple[Path, Verdict, dict[str, Any]]] = []
+    results: list[tuple[Path, ClipVerdict, dict[str, Any]]] = []
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("mining", total=len(jobs))
@@ -73,7 +73,7 @@ def run(args: Args) -> int:
         for job, result in done if alone else run_jobs(run_clip, jobs, args.workers, args.executor):
             progress.advance(task)
             if isinstance(result, Exception):
-                found, told = Verdict(REFUSED, (), str(told_as(result))), {"error": str(told_as(result))}
+                found, told = ClipVerdict(REFUSED, (), str(told_as(result))), {"error": str(told_as(result))}
             else:
                 made = load(result, Demonstration)
                 found, told = verdict(made), {"demonstration": str(result), **made.scores}

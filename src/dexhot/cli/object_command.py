@@ -59,7 +59,7 @@ def run(args: Add | List) -> None:
 
 
 def _add(args: Add) -> None:
-    from dexhot.data.files import check_folder
+    from dexhot.data.disk import check_folder
     from dexhot.data.types import OBJECT_NAME
     from dexhot.errors import DexhotError
     from dexhot.objects.library import PICTURE, list_objects, objects_dir, save_object

@@ -40,7 +40,7 @@ def run(args: Args) -> None:
 
     if args.strip:
         check_out(args.strip, "dexhot/picture", args.force, "--strip")
-    page, rollout, written = write(args)
+    page, rollout, setup, written = write(args)
     chosen = ("success_strict", "T_err_cm", "R_err_rad", "hold_rate", "penetration_mm")
     summary(rollout.name, {id: written["metrics"][id] for id in chosen})
     if "stopped" in rollout.provenance:
@@ -49,13 +49,13 @@ def run(args: Args) -> None:
     for note in [*written["notes"], page]:
         console.print(note, soft_wrap=True, highlight=False)
     if args.strip:
-        _draw_strip(rollout, args.strip)
+        _draw_strip(rollout, setup, args.strip)
     if args.json:
         print_json({"report": str(page), "metrics": written["metrics"], "notes": written["notes"]})
 
 
-def write(args: Args) -> tuple[Path, Any, dict[str, Any]]:
-    """Path of the page, the rollout it shows, and what report.json holds."""
+def write(args: Args) -> tuple[Path, Any, Any, dict[str, Any]]:
+    """Path of the page, the rollout it shows and its setup, and what report.json holds."""
     import json
 
     from dexhot.cli.output import console
@@ -66,50 +66,50 @@ def write(args: Args) -> tuple[Path, Any, dict[str, Any]]:
         args.source = run_folder(args.source, holds="reference.npz") or args.source
     beside = args.source / "report" if args.source.is_dir() else args.source.with_suffix(".report")
     out = check_report_folder(args.out or beside, args.force)
-    rollout, extra = _read(args)
+    rollout, setup, extra = _read(args)
     extra["source"] = os.path.relpath(args.source, out)
     with console.status("reading") as status:
         page = write_report(
             rollout,
             out,
+            setup=setup,
             extra=extra,
             video=args.video,
             progress=lambda what: status.update(what),
         )
-    return page, rollout, json.loads((page.parent / "report.json").read_text())
+    return page, rollout, setup, json.loads((page.parent / "report.json").read_text())
 
 
-def _draw_strip(rollout: Any, path: Path) -> None:
-    from dexhot.objects.library import load_object
+def _draw_strip(rollout: Any, setup: Any, path: Path) -> None:
     from dexhot.view.render import Painter, contact_sheet, grasp_frames
 
-    asset = load_object(rollout.reference.object_name)
-    with Painter(rollout, asset, 720, 720, margin=0.14) as painter:
+    with Painter(rollout, setup, 720, 720, margin=0.14) as painter:
         contact_sheet(painter, grasp_frames(rollout), path)
 
 
-def _read(args: Args) -> tuple[Any, dict[str, Any]]:
-    """The rollout of the source, and what a run's folder knows beside it."""
+def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
+    """The rollout of the source, its hand, object and physics, and what a run's folder knows beside it."""
     from dexhot.data.bags import is_bag_file, locate
     from dexhot.data.files import load
     from dexhot.data.types import Demonstration, Rollout
     from dexhot.errors import FileFormatError
     from dexhot.evaluation.score import score
     from dexhot.report.loop_table import loop_table
-    from dexhot.rollouts.live import live_rollout
+    from dexhot.rollouts.live import live_rollout, run_reference
+    from dexhot.simulation.setup import load_setup
 
     if args.source.is_dir() or is_bag_file(args.source):
-        rollout = live_rollout(args.source, args.episode, part=True)
-        return rollout, {"loop": loop_table(locate(args.source))} | _run_facts(args.source)
+        setup = load_setup(run_reference(args.source))
+        rollout = live_rollout(args.source, args.episode, part=True, setup=setup)
+        return rollout, setup, {"loop": loop_table(locate(args.source))} | _run_facts(args.source)
     item: object = load(args.source)
-    if isinstance(item, Demonstration):
-        item = score(item)
-    if not isinstance(item, Rollout):
+    if not isinstance(item, Demonstration | Rollout):
         kind = type(item).__name__
         raise FileFormatError(
             f"{args.source} holds a {kind}; a report needs a Rollout, a Demonstration or a run's folder."
         )
-    return item, {}
+    setup = load_setup(item.reference)
+    return score(item, setup) if isinstance(item, Demonstration) else item, setup, {}
 
 
 def _run_facts(folder: Path) -> dict[str, Any]:

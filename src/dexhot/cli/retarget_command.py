@@ -53,11 +53,11 @@ def run(args: Args) -> None:
     check_out(out, "dexhot/reference", args.force)
     if args.picture:
         check_out(args.picture, "dexhot/picture", args.force, "--picture")
-    obj = load_object(trajectory.object_name)
+    asset = load_object(trajectory.object_name)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("solving")
         options = RetargetOptions(contact=args.contact)
-        reference = retarget(trajectory, hand, obj, options, lambda i, n: progress.update(task, completed=i, total=n))
+        reference = retarget(trajectory, hand, asset, options, lambda i, n: progress.update(task, completed=i, total=n))
         if args.place:
             progress.update(task, description="placing", completed=0, total=None)
             reference = place(reference, hand)
@@ -66,10 +66,10 @@ def run(args: Args) -> None:
     for what in mended:
         console.print(f"[yellow]mended[/]: {what}", soft_wrap=True, highlight=False)
     if mended:
-        trajectory = checked_clip(trajectory, hand.side, obj)[0]
-    figures = summarise(reference, trajectory, hand, obj) | {"placement": reference.placement.round(4).tolist()}
+        trajectory = checked_clip(trajectory, hand.side, asset)[0]
+    figures = summarise(reference, trajectory, hand, asset) | {"placement": reference.placement.round(4).tolist()}
     if args.picture:
-        figures["picture"] = str(draw(reference, trajectory, hand, obj, args.picture))
+        figures["picture"] = str(draw(reference, trajectory, hand, asset, args.picture))
     summary(f"{trajectory.name} on {hand.name} -> {out}", figures)
     if args.json:
         print_json({"reference": str(out), "clip": trajectory.name, "hand": hand.name, "mended": mended, **figures})

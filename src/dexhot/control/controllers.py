@@ -16,7 +16,7 @@ from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.object_offset import object_offset
-from dexhot.robots.wrist import palm_to_wrist, wrist_to_palm
+from dexhot.robots.kinematics.wrist import palm_to_wrist, wrist_to_palm
 from dexhot.simulation.physics import Physics
 from dexhot.tracking.object_filter import ObjectState
 

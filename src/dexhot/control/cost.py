@@ -11,8 +11,9 @@ import numpy as np
 from dexhot.data.types import Reference
 from dexhot.errors import DexhotError
 from dexhot.geometry.equivalents import reduced_angle
-from dexhot.geometry.rotations import quat_angle, quat_conjugate, quat_multiply, quat_rotate, xyz_angles_to_quat
+from dexhot.geometry.rotations import quat_angle, quat_conjugate, quat_rotate
 from dexhot.objects.asset import ObjectAsset
+from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.robots.robot_hand import RobotHand
 from dexhot.simulation.backend import Batch
 from dexhot.simulation.scene import Scene
@@ -62,11 +63,12 @@ def targets(reference: Reference, scene: Scene) -> Targets:
         mujoco.mj_kinematics(model, data)
         tips[t] = data.site_xpos[sites]
     position, quat = reference.object_pose[:, :3], reference.object_pose[:, 3:]
+    palm = palm_poses(reference.base_quat, reference.q)
     return Targets(
         object_position=position + quat_rotate(quat, _center(scene)),
         object_quat=quat,
-        palm_position=reference.q[:, :3],
-        palm_quat=quat_multiply(reference.base_quat, xyz_angles_to_quat(reference.q[:, 3:6])),
+        palm_position=palm[:, :3],
+        palm_quat=palm[:, 3:],
         fingers=reference.q[:, 6:],
         tips=tips,
         tips_on_object=in_frame(position[:, None], quat[:, None], tips),
@@ -134,11 +136,11 @@ def _center(scene: Scene) -> np.ndarray:
 
 def _hand(scene: Scene) -> RobotHand:
     if scene.hand is None:
-        raise DexhotError("tracking needs a scene with a hand; build it with `floating_scene(hand, obj, ...)`.")
+        raise DexhotError("tracking needs a scene with a hand; build it with `floating_scene(hand, asset, ...)`.")
     return scene.hand
 
 
 def _object(scene: Scene) -> ObjectAsset:
     if scene.object is None:
-        raise DexhotError("tracking an object needs a scene with one; build it with `floating_scene(hand, obj, ...)`.")
+        raise DexhotError("tracking needs a scene with an object; build it with `floating_scene(hand, asset, ...)`.")
     return scene.object

@@ -17,9 +17,9 @@ import numpy as np
 from dexhot.control.arm_dynamics import ArmDynamics
 from dexhot.errors import DexhotError
 from dexhot.geometry.rotations import quat_to_matrix
-from dexhot.retargeting.arm_ik import ArmIK
+from dexhot.robots.kinematics.arm_ik import ArmIK
+from dexhot.robots.kinematics.wrist import wrist_to_palm, wrist_twist
 from dexhot.robots.robot_hand import RobotHand
-from dexhot.robots.wrist import wrist_to_palm, wrist_twist
 from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import floating_scene
 

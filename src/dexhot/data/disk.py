@@ -1,16 +1,20 @@
-"""Checks a recording's destination before it starts: a folder that can be made and written to, with disk space left."""
+"""Checks the place of an output before the work: a folder that can be made and written to, with disk space left."""
 
+import errno
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from dexhot.errors import DexhotError
 
+SPARE = 32 * 2**20  # bytes that must be free where something is to be written
+
 
 def existing(path: str | Path) -> Path:
     """`path`, or what of it exists already."""
-    place = Path(path).resolve()
-    while not place.exists():
+    place = Path(os.path.abspath(path))
+    while not place.exists() and not place.is_symlink():
         place = place.parent
     return place
 
@@ -20,19 +24,25 @@ def free_gb(path: str | Path) -> float:
     return shutil.disk_usage(existing(path)).free * 1e-9
 
 
-def require_free(path: str | Path, wanted: float, argument: str = "out") -> None:
-    """Raise DexhotError when less than `wanted` GB are left; `argument` of the graph chooses the place."""
-    if (free := free_gb(path)) < wanted:
-        how = f"free some, choose another disk with {argument}:=, or lower min_free"
-        raise DexhotError(f"the disk of {path} has {free:.2f} GB left, less than min_free = {wanted:g} GB; {how}.")
+def check_folder(folder: str | Path, flag: str = "--out", min_free: float = 0.0) -> Path:
+    """`folder`, when files can be written there or it can be made; nothing is left there.
 
-
-def require_place(path: str | Path, wanted: float, argument: str = "out") -> None:
-    """`require_free`, and also that a folder can be made there. Nothing is made. Raises DexhotError."""
-    place = existing(path)
-    how = f"choose another place with {argument}:=FOLDER"
-    if not place.is_dir():
-        raise DexhotError(f"{path} cannot be made: {place} is a file; {how}.")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise DexhotError(f"{path} cannot be written: {place} is read-only for this user; {how}.")
-    require_free(path, wanted, argument)
+    Raises DexhotError, also when less than `min_free` GB are left; `flag` is what chooses the place.
+    """
+    folder, there = Path(folder), existing(folder)
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+        if shutil.disk_usage(there).free < SPARE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(there))
+    except OSError as e:
+        raise DexhotError(
+            f"nothing can be written to {folder} ({(e.strerror or str(e)).lower()}: {there}); name another place with "
+            f"{flag}, or make room or rights there."
+        ) from e
+    if (free := free_gb(there)) < min_free:
+        raise DexhotError(
+            f"the disk of {folder} has {free:.2f} GB left, less than min_free = {min_free:g} GB; free some, name "
+            f"another place with {flag}, or lower min_free."
+        )
+    return folder

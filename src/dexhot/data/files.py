@@ -5,12 +5,9 @@ temporary name and renamed, so a reader never meets half of one. What a file nam
 file: a hand.yaml's is absolute in memory only (`_written_paths`, `_read_paths`).
 """
 
-import errno
 import json
 import os
 import re
-import shutil
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -23,6 +20,7 @@ import numpy as np
 
 from dexhot import __version__
 from dexhot.data import types
+from dexhot.data.disk import check_folder
 from dexhot.errors import DexhotError, FileFormatError
 
 T = TypeVar("T")
@@ -36,7 +34,6 @@ SCHEMAS = {
     "dexhot/policy": types.PolicyCard,
 }
 VERSION = 1
-SPARE = 32 * 2**20  # bytes that must be free where something is to be written
 ROOTS = "home|root|tmp|mnt|media|usr|var|opt|srv|etc|Users"  # a path in them may look like a ROS name; others do not
 ABSOLUTE = re.compile(
     rf"/({ROOTS})/.*|(?!(/[A-Za-z_]\w*)+$)(/[^/\s\0]+){{2,}}/?|(~|file:/|[A-Za-z]:)[\\/].*|\\\\.*", re.DOTALL
@@ -156,25 +153,6 @@ def check_out(path: str | Path, kind: str, force: bool = False, flag: str = "--o
         )
     check_folder(path.parent, flag)
     return path
-
-
-def check_folder(folder: str | Path, flag: str = "--out") -> Path:
-    """`folder`, when files can be written there or it can be made; nothing is left there. Raises DexhotError."""
-    folder = Path(folder)
-    there = Path(os.path.abspath(folder))
-    while not there.exists() and not there.is_symlink():
-        there = there.parent
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
-        if shutil.disk_usage(there).free < SPARE:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(there))
-    except OSError as e:
-        raise DexhotError(
-            f"nothing can be written to {folder} ({(e.strerror or str(e)).lower()}: {there}); name another place with "
-            f"{flag}, or make room or rights there."
-        ) from e
-    return folder
 
 
 class replacing:

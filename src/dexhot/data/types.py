@@ -239,7 +239,7 @@ class Rollout:
 
     name: str
     reference: Reference
-    kind: str  # "floating" (hand alone), "arm" (arm rig, offline), "live" (from a bag)
+    kind: str  # "floating" (hand alone), "arm" (on the embedded rig, without ROS), "live" (from a bag)
     time: np.ndarray  # (T,) s, at the reference's frames
     q: np.ndarray  # (T, 6+n) achieved palm (as wrist joints) and fingers
     command: np.ndarray  # (T, 6+n) position targets given

@@ -28,7 +28,7 @@ REACH_TIME, CLOSE_TIME, HOLD_TIME = 1.2, 0.5, 0.3  # s
 
 
 @dataclass
-class Grasp:
+class HumanGrasp:
     """A right hand around an object: the angles open and closed, and the contacts they were solved for.
 
     In the object's grasp frame: z up, x from the thumb to the fingers, the origin at half its height. A shape's is its
@@ -67,7 +67,7 @@ def require_choice(what: str, name: str, valid: tuple[str, ...]) -> None:
         raise NotFoundError(what, name, valid)
 
 
-def demonstrate(kind: str, grasp: Grasp, height: float, rng: np.random.Generator) -> HandObjectTrajectory:
+def demonstrate(kind: str, grasp: HumanGrasp, height: float, rng: np.random.Generator) -> HandObjectTrajectory:
     """A right hand that does `kind` with an object `height` m high, whose pose is its grasp frame's; still nameless."""
     place, yaw = rng.uniform(-0.05, 0.05, 2), rng.uniform(-0.4, 0.4)
     start = make_pose([*place, height / 2], rotvec_to_quat(np.array([0.0, 0.0, yaw])))
@@ -102,7 +102,7 @@ def mirrored(trajectory: HandObjectTrajectory) -> HandObjectTrajectory:
 
 
 @cache
-def plan_grasp(shape: Shape) -> Grasp:
+def plan_grasp(shape: Shape) -> HumanGrasp:
     """Thumb against index, middle and ring across the x axis, the palm above; the little finger stays off."""
     spread = 0.022 if shape.kind in ("box", "composite") else 0.018
     z = -0.005 if shape.kind == "sphere" else shape.height / 2 - 0.036  # below the top
@@ -116,7 +116,7 @@ def plan_grasp(shape: Shape) -> Grasp:
 
 def reach_around(
     tips: Callable[[float], dict[int, np.ndarray]], above: float, openings: tuple[float, ...] = (OPENING,)
-) -> Grasp:
+) -> HumanGrasp:
     """The grasp whose fingertips are at `tips(gap)` {digit: (3,)}, closed at a gap of 0 and open at the first of the
     `openings` (m) that the hand spans, with the wrist `above` (m) the grasp frame's origin or near there."""
     behind = make_pose([-0.09, 0.0, above], rotvec_to_quat(np.array([0.0, PITCH, 0.0])))
@@ -125,13 +125,13 @@ def reach_around(
         _, opened, open_miss = reach(tips(opening), wrist, closed)
         if open_miss < SPANNED:
             break
-    return Grasp(wrist, opened, closed, tips(0.0), max(miss, open_miss))
+    return HumanGrasp(wrist, opened, closed, tips(0.0), max(miss, open_miss))
 
 
 class Motion:
     """Frames of a demonstration, one phase after the other."""
 
-    def __init__(self, start: np.ndarray, grasp: Grasp):
+    def __init__(self, start: np.ndarray, grasp: HumanGrasp):
         self.grasp, self.object, self.angles = grasp, start, grasp.open
         self.frames: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # wrist, angles, object
         self.wrist = compose(start, grasp.wrist)
@@ -187,20 +187,20 @@ class Motion:
 
     def trajectory(self) -> HandObjectTrajectory:
         """The frames so far as a right hand with its object, at RATE from 0 s on; still nameless."""
-        wrist, angles, obj = (np.array(x) for x in zip(*self.frames))
+        wrist, angles, object_pose = (np.array(x) for x in zip(*self.frames))
         points = keypoints(wrist, angles)
         confidence = np.ones(points.shape[:2])
         hand = HandTrack(points, wrist_pose(points, "right"), confidence, "dexhot-human-hand", angles)
-        return HandObjectTrajectory("", np.arange(len(points)) / RATE, {"right": hand}, "", obj)
+        return HandObjectTrajectory("", np.arange(len(points)) / RATE, {"right": hand}, "", object_pose)
 
     def _fingers(self, goal: np.ndarray) -> None:
         start = self.angles
         for s in _min_jerk(CLOSE_TIME):
             self._add(self.wrist, start + s * (goal - start), self.object)
 
-    def _add(self, wrist: np.ndarray, angles: np.ndarray, obj: np.ndarray) -> None:
-        self.wrist, self.angles, self.object = wrist, angles, obj
-        self.frames.append((wrist, angles, obj))
+    def _add(self, wrist: np.ndarray, angles: np.ndarray, object_pose: np.ndarray) -> None:
+        self.wrist, self.angles, self.object = wrist, angles, object_pose
+        self.frames.append((wrist, angles, object_pose))
 
 
 def _min_jerk(duration: float) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dexhot.data.files import check_folder
+from dexhot.data.disk import check_folder
 from dexhot.errors import DexhotError, DownloadError
 from dexhot.paths import cache_dir
 from dexhot.scratch import make_scratch, remove_scratch

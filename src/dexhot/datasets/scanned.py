@@ -13,7 +13,7 @@ from dexhot.datasets.parametric import (
     OPENING,
     SIDES,
     SPANNED,
-    Grasp,
+    HumanGrasp,
     demonstrate,
     mirrored,
     reach_around,
@@ -70,7 +70,7 @@ def generate_with(kind: str, asset: ObjectAsset, seed: int = 0, side: str = "rig
     return replace(trajectory, object_name=asset.name, object_pose=pose, provenance=provenance)
 
 
-def plan_object_grasp(asset: ObjectAsset, side: str = "right") -> tuple[Grasp, np.ndarray, float]:
+def plan_object_grasp(asset: ObjectAsset, side: str = "right") -> tuple[HumanGrasp, np.ndarray, float]:
     """A grasp of the object, the pose (7,) grasp_T_mesh of the frame that it is in, and the object's height there, m.
 
     For the left hand the grasp is a right hand's of the object's mirror image in y, and grasp_T_mesh the object's own.
@@ -156,7 +156,7 @@ class Rest:
         return ends.reshape(*lines.shape[:-1], 2)
 
 
-def clear(grasp: Grasp, solid: ConvexUnion) -> bool:
+def clear(grasp: HumanGrasp, solid: ConvexUnion) -> bool:
     """Whether the bones of the open and of the closed hand stay out of the object."""
     points = keypoints(np.array([grasp.wrist] * 2), np.array([grasp.open, grasp.closed]))
     bones = [(base + i, base + i + 1) for base in (1, 5, 9, 13, 17) for i in range(3)]

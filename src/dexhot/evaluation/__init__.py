@@ -1,1 +1,1 @@
-"""Metrics, the judge, and scores from simulating a file's actions again."""
+"""Scores from simulating a file's actions again."""

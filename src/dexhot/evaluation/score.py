@@ -3,38 +3,37 @@
 from dexhot.control.controllers import Playback
 from dexhot.data.types import Demonstration, Rollout
 from dexhot.errors import DexhotError
-from dexhot.evaluation.metrics import compute
-from dexhot.objects.library import load_object
-from dexhot.robots.robot_hand import load_hand
+from dexhot.metrics.rollout import compute
 from dexhot.rollouts.arm import run_offline
 from dexhot.rollouts.floating import floating_simulator, run_floating
-from dexhot.simulation.physics import load_physics
+from dexhot.simulation.setup import Setup, load_setup
 
 
-def score(demonstration: Demonstration) -> Rollout:
+def score(demonstration: Demonstration, setup: Setup | None = None) -> Rollout:
     """Simulate the demonstration's actions on the floating hand and judge what happens.
 
-    Raises NotFoundError when its hand or object is not here, DexhotError when it was made with another physics version.
+    setup: that of its reference, where it is loaded already. Raises NotFoundError when its hand or object is not here,
+    DexhotError when it was made with another physics version.
     """
-    physics = load_physics()
-    if demonstration.physics != physics.version:
-        made, now = demonstration.physics, physics.version
+    reference = demonstration.reference
+    setup = setup or load_setup(reference)
+    if demonstration.physics != setup.physics.version:
+        made, now = demonstration.physics, setup.physics.version
         raise DexhotError(
             f"{demonstration.name} was made with physics version {made}, this is version {now}: mine it again."
         )
-    reference = demonstration.reference
-    asset, hand = load_object(reference.object_name), load_hand(reference.hand)
-    simulator = floating_simulator(reference, asset, hand, physics)
-    return rejudge(run_floating(reference, demonstration.actions, simulator))
+    simulator = floating_simulator(reference, setup)
+    return rejudge(run_floating(reference, demonstration.actions, simulator), setup)
 
 
-def rejudge(rollout: Rollout) -> Rollout:
+def rejudge(rollout: Rollout, setup: Setup | None = None) -> Rollout:
     """`rollout` with its metrics computed anew. Raises NotFoundError when its hand or object is not here."""
-    reference = rollout.reference
-    rollout.metrics = compute(rollout, load_object(reference.object_name), load_hand(reference.hand))
+    setup = setup or load_setup(rollout.reference)
+    rollout.metrics = compute(rollout, setup.asset, setup.hand)
     return rollout
 
 
-def score_on_arm(demonstration: Demonstration) -> Rollout:
-    """The demonstration played back on the arm rig, judged. Its reference must be placed."""
-    return rejudge(run_offline(demonstration.reference, Playback(demonstration), load_physics()))
+def score_on_arm(demonstration: Demonstration, setup: Setup | None = None) -> Rollout:
+    """The demonstration played back on the embedded rig, judged. Its reference must be placed."""
+    setup = setup or load_setup(demonstration.reference)
+    return rejudge(run_offline(demonstration.reference, Playback(demonstration), setup), setup)

@@ -66,6 +66,16 @@ def quat_angle(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     return angle
 
 
+def rotation_error(wanted: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """(N, 3) rotation vectors in the world, rad, that turn `actual` (N, 3, 3) into `wanted`."""
+    R = wanted @ actual.transpose(0, 2, 1)
+    sine = 0.5 * np.stack([R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]], -1)
+    norm = np.linalg.norm(sine, axis=1)
+    angle = np.arctan2(norm, 0.5 * (np.trace(R, axis1=1, axis2=2) - 1.0))
+    turn: np.ndarray = sine * np.where(norm > 1e-9, angle / np.maximum(norm, 1e-9), 1.0)[:, None]
+    return turn
+
+
 def quat_to_rotvec(q: ArrayLike) -> np.ndarray:
     """(..., 4) wxyz -> (..., 3) rotation vector, rad."""
     q = np.asarray(q, float)

@@ -10,19 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.data.files import check_folder, jsonable, kind_of, write_text
+from dexhot.data.disk import check_folder
+from dexhot.data.files import jsonable, kind_of, write_text
 from dexhot.data.types import Rollout
 from dexhot.errors import DexhotError
-from dexhot.evaluation.judge import judge
-from dexhot.evaluation.metrics import compute
-from dexhot.objects.asset import ObjectAsset
-from dexhot.objects.library import load_object
+from dexhot.metrics.judge import judge
+from dexhot.metrics.rollout import compute
 from dexhot.report.page import Content, page
 from dexhot.report.series import compute_series, spans
 from dexhot.report.video import NoEncoderError, write_video
-from dexhot.robots.robot_hand import load_hand
-from dexhot.simulation.physics import load_physics
 from dexhot.simulation.renderer import NoRendererError
+from dexhot.simulation.setup import Setup, load_setup
 from dexhot.versions import versions
 from dexhot.view.render import Painter, contact_sheet, sheet_frames
 
@@ -33,15 +31,16 @@ def write_report(
     rollout: Rollout,
     out_dir: str | Path,
     *,
+    setup: Setup | None = None,
     extra: dict[str, Any] | None = None,
     video: bool = True,
     progress: Callable[[str], None] = lambda what: None,
 ) -> Path:
     """Judge `rollout`, draw it and write its report into `out_dir`. Returns the path of report.html.
 
-    extra: facts to add to the provenance; its "loop" entry, a list of rows {"node": ..., "latency ...": ...}, is the
-    table of a live run. `progress` is told what is being made. What this machine
-    cannot draw or encode the page says in a line.
+    setup: that of its reference, where it is loaded already. extra: facts to add to the provenance; its "loop" entry, a
+    list of rows {"node": ..., "latency ...": ...}, is the table of a live run. `progress` is told what is being made.
+    What this machine cannot draw or encode the page says in a line.
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
@@ -49,8 +48,8 @@ def write_report(
         write_text(out / "report.json", json.dumps({"schema": SCHEMA, "version": VERSION, "unfinished": True}))
     extra = dict(extra or {})
     loop = extra.pop("loop", [])
-    asset = load_object(rollout.reference.object_name)
-    hand = load_hand(rollout.reference.hand)
+    setup = setup or load_setup(rollout.reference)
+    hand, asset = setup.hand, setup.asset
     progress("metrics")
     metrics = compute(rollout, asset, hand)
     content = Content(
@@ -58,10 +57,10 @@ def write_report(
         series=compute_series(rollout, asset),
         verdicts=judge(metrics),
         tips=[site.removesuffix("_tip") for site in hand.tip_sites],
-        facts=_facts(rollout, asset, out, extra.pop("versions", None)) | extra,
+        facts=_facts(rollout, setup, out, extra.pop("versions", None)) | extra,
         loop=loop,
     )
-    content = replace(content, **_draw(rollout, asset, out, video, progress))
+    content = replace(content, **_draw(rollout, setup, out, video, progress))
     write_text(out / "report.json", json.dumps(_as_json(content, metrics), indent=1, default=jsonable))
     return write_text(out / "report.html", page(content))
 
@@ -79,14 +78,12 @@ def check_report_folder(folder: Path, force: bool = False) -> Path:
     return check_folder(folder)
 
 
-def _draw(
-    rollout: Rollout, asset: ObjectAsset, out: Path, video: bool, progress: Callable[[str], None]
-) -> dict[str, Any]:
+def _draw(rollout: Rollout, setup: Setup, out: Path, video: bool, progress: Callable[[str], None]) -> dict[str, Any]:
     """The pictures' fields of Content; what this machine cannot make becomes a note."""
     drawn: dict[str, Any] = {"notes": []}
     try:
         progress("contact sheet")
-        with Painter(rollout, asset) as painter:
+        with Painter(rollout, setup) as painter:
             frames = sheet_frames(rollout)
             drawn["sheet"] = contact_sheet(painter, frames, out / "sheet.png")
             drawn["sheet_times"] = [float(rollout.time[f] - rollout.time[0]) for f in frames]
@@ -98,13 +95,13 @@ def _draw(
     return drawn
 
 
-def _facts(rollout: Rollout, asset: ObjectAsset, out: Path, run_with: dict[str, str] | None) -> dict[str, Any]:
+def _facts(rollout: Rollout, setup: Setup, out: Path, run_with: dict[str, str] | None) -> dict[str, Any]:
     """Provenance, for a page in `out`; `run_with` are the versions that a recorded run was made with."""
-    reference, here = rollout.reference, versions()
+    reference, asset, here = rollout.reference, setup.asset, versions()
     return {
         "software": run_with or here,
         "software of this report": here if run_with not in (None, here) else None,
-        "physics": f"version {load_physics().version}",
+        "physics": f"version {setup.physics.version}",
         "machine": platform.platform(),
         "hand": os.path.relpath(reference.hand, out) if os.path.isabs(reference.hand) else reference.hand,
         "object": f"{asset.name}, {1000 * asset.mass:.0f} g, symmetry: {asset.symmetry.kind}",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dexhot.data.types import Rollout
-from dexhot.evaluation.judge import STRICT, Verdict, with_unit
+from dexhot.metrics.judge import STRICT, Verdict, with_unit
 from dexhot.paths import share_dir
 from dexhot.report.plots import Line, Row, panel, timeline
 from dexhot.report.series import Series, spans

@@ -1,6 +1,6 @@
 """What a rollout did in each frame: tracking errors, heights and phases, for the plots and the viewer.
 
-The numbers that judge a run come from `dexhot.evaluation.metrics`; these curves are made from the same definitions.
+The numbers that judge a run come from `dexhot.metrics`; these curves are made from the same definitions.
 """
 
 from dataclasses import dataclass
@@ -8,13 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dexhot.data.types import Reference, Rollout
-from dexhot.evaluation.add_s import add_s
-from dexhot.evaluation.metrics import HELD, LIFT
-from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.poses import lowest
-from dexhot.geometry.rotations import quat_angle
+from dexhot.metrics.tracking_errors import finger_errors, held, lifted, object_errors, palm_errors
 from dexhot.objects.asset import ObjectAsset
-from dexhot.robots.wrist import palm_poses
 
 
 @dataclass(frozen=True)
@@ -49,30 +45,24 @@ class Series:
 def compute_series(rollout: Rollout, asset: ObjectAsset) -> Series:
     """Errors and phases of every frame of `rollout`, which moved `asset`."""
     ref = rollout.reference
-    distance = 100 * np.linalg.norm(rollout.object_pose[:, :3] - ref.object_pose[:, :3], axis=1)
-    angle = np.degrees(quat_angle(ref.object_pose[:, 3:], rollout.object_pose[:, 3:]))
-    judged, judged_angle = distance, angle
-    if asset.symmetry.kind != "none":
-        judged = 100 * add_s(asset, rollout.object_pose, ref.object_pose)
-        reduced = reduced_angle(asset.symmetry, rollout.object_pose[:, 3:], ref.object_pose[:, 3:])
-        judged_angle = np.degrees(reduced)
+    errors = object_errors(asset, rollout.object_pose, ref.object_pose)
     height, ref_height = (lowest(clip.object_pose, asset.corners) for clip in (rollout, ref))
-    ref_lifted = ref_height > ref_height[0] + LIFT
-    palm, ref_palm = (palm_poses(ref.base_quat, clip.q) for clip in (rollout, ref))
+    ref_lifted = lifted(asset, ref.object_pose)
+    wrist_cm, wrist_rad = palm_errors(ref, rollout.q)
     return Series(
         time=np.asarray(rollout.time, float) - float(rollout.time[0]),
-        object_cm=distance,
-        object_deg=angle,
-        judged_cm=judged,
-        judged_deg=judged_angle,
-        wrist_cm=100 * np.linalg.norm(palm[:, :3] - ref_palm[:, :3], axis=1),
-        wrist_deg=np.degrees(quat_angle(ref_palm[:, 3:], palm[:, 3:])),
-        finger_deg=np.degrees(np.abs(rollout.q[:, 6:] - ref.q[:, 6:]).mean(axis=1)),
+        object_cm=errors.distance,
+        object_deg=np.degrees(errors.angle),
+        judged_cm=errors.judged_distance,
+        judged_deg=np.degrees(errors.judged_angle),
+        wrist_cm=wrist_cm,
+        wrist_deg=np.degrees(wrist_rad),
+        finger_deg=np.degrees(finger_errors(ref, rollout.q).mean(axis=1)),
         height_cm=100 * (height - ref.table_height),
         reference_height_cm=100 * (ref_height - ref.table_height),
         penetration_mm=1000 * np.maximum(rollout.penetration, 0.0),
         reference_phase=_reference_phases(ref, ref_lifted),
-        phase=_phases(rollout, ref_lifted, judged),
+        phase=_phases(rollout, ref_lifted, errors.judged_distance),
     )
 
 
@@ -95,8 +85,7 @@ def _phases(rollout: Rollout, ref_lifted: np.ndarray, distance: np.ndarray) -> n
     touching = rollout.tip_contact.any(axis=1)
     after = np.maximum.accumulate(touching | ref_lifted)
     phase = np.where(touching, "contact", np.where(after, "release", "approach")).astype(object)
-    held = ~np.asarray(rollout.table_contact, bool) & (distance < HELD)
-    phase[ref_lifted] = np.where(held, "held", "lost")[ref_lifted]
+    phase[ref_lifted] = np.where(held(rollout.table_contact, distance), "held", "lost")[ref_lifted]
     return phase
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.linalg import solveh_banded
 
 from dexhot.geometry.single import rotation_error
-from dexhot.retargeting.hand_model import OBJECT, HandModel
+from dexhot.robots.kinematics.hand import OBJECT, HandModel
 
 
 @dataclass

@@ -24,6 +24,11 @@ class ContactOptions:
     sure: float = 0.016  # one nearer than this is
     opening: float = 0.012  # how far the tips keep off before the grasp and after the release
     early: int = 14  # the fingers close this long before the object moves
+    open: int = 12  # they are `opening` off this long before they close, and after the object stops
+    pressed: int = 6  # the squeeze is full this long before the object moves,
+    rise: int = 8  # and began this much earlier
+    release: int = 10  # it ends, and fingertips may touch the object, this long after the object stops
+    smooth: float = 1.5  # sigma of the smoothing of fingertip paths
     force: float = 12.0  # N, the thumb's squeeze
     moved: float = 0.004  # the object counts as moving once it is this far from rest (50 mm per rad)
     near: int = 40  # farther than this from contact the tips start to return to the measured ones,
@@ -92,19 +97,20 @@ def plan_contacts(
     before, after = (closed - frame).clip(0), (frame - end).clip(0)
     away = np.maximum(before, after)
     offset = grasp.weight[:, None] * (grasp.centre - measured[np.clip(frame, closed, end)])
-    opening = options.opening * (before / 12 + after / 12).clip(0, 1)
+    opening = options.opening * (before / options.open + after / options.open).clip(0, 1)
     kept = 1.0 - ((away - options.near) / options.fade).clip(0, 1)
     centre = measured + kept[:, None, None] * (offset + opening[:, None, None] * grasp.normal)
     spare = options.spare * (1.0 - grasp.weight)  # tips without a task keep off the object
     # Smoothed beside the object: in the world, a fast start would leave the contacts millimetres behind.
-    centre = gaussian_filter1d(_push_out(centre, solid, radius + spare), 1.5, axis=0, mode="nearest")
+    centre = gaussian_filter1d(_push_out(centre, solid, radius + spare), options.smooth, axis=0, mode="nearest")
 
     tips = transform(object_pose[:, None], centre)
     tips[..., 2] = np.maximum(tips[..., 2], table + radius + options.clearance)
-    ramp = np.minimum((1.0 - (start - frame - 6) / 8).clip(0, 1), (1.0 - after / 10).clip(0, 1))
+    rise = (1.0 - (start - frame - options.pressed) / options.rise).clip(0, 1)
+    ramp = np.minimum(rise, (1.0 - after / options.release).clip(0, 1))
     force = options.force * ramp[:, None, None] * quat_rotate(object_pose[:, None, 3:], grasp.force)
     held = (frame >= start) & (frame <= end)
-    touching = ((frame >= closed) & (frame <= end + 10))[:, None] & (grasp.weight > 0.2)
+    touching = ((frame >= closed) & (frame <= end + options.release))[:, None] & grasp.active
     return ContactPlan(tips, force, held[:, None] * grasp.weight, touching, closed, start, end)
 
 

@@ -14,6 +14,11 @@ from scipy.optimize import nnls
 
 from dexhot.geometry.sdf import ConvexUnion
 
+TAKES_PART = 0.2  # a fingertip with this weight or less is not part of a grasp
+EDGES = 8  # of the pyramid inside a friction cone
+REACH = 0.03  # m: a net torque counts as the force that makes it at this distance
+EVENNESS, THUMB_FORCE = 0.1, 3.0  # of balanced forces: weight of small ones, and what the thumb's should sum to
+
 
 @dataclass(frozen=True)
 class GraspOptions:
@@ -43,6 +48,11 @@ class Grasp:
     force: np.ndarray  # (k, 3) on the object, balanced, the thumb's normal component is 1
     cost: float  # of alignment, crowding, imbalance and fingers left out
 
+    @property
+    def active(self) -> np.ndarray:
+        """(k,) bool: the fingertips that take part."""
+        return takes_part(self.weight)
+
 
 @dataclass(frozen=True)
 class GraspSpace:
@@ -70,6 +80,11 @@ class GraspSpace:
         return points[keep], normal[keep]
 
 
+def takes_part(weight: np.ndarray) -> np.ndarray:
+    """Whether fingertips of `weight` (...), 0 to 1, are part of a grasp."""
+    return weight > TAKES_PART
+
+
 def choose_grasps(space: GraspSpace, measured: np.ndarray, weight: np.ndarray) -> list[Grasp]:
     """Grasps near measured tip centres (k, 3), the cheapest first. weight (k,): how sure it is that a tip touches."""
     candidates = [space.contacts_near(x) for x in measured]
@@ -90,7 +105,7 @@ def choose_grasps(space: GraspSpace, measured: np.ndarray, weight: np.ndarray) -
 
 def _finger_choices(weight: np.ndarray, thumb: int) -> Iterator[np.ndarray]:
     """(k,) bool each: the thumb with every non-empty choice of the fingers that may touch."""
-    fingers = [i for i in np.flatnonzero(weight > 0.2) if i != thumb]
+    fingers = [i for i in np.flatnonzero(takes_part(weight)) if i != thumb]
     for chosen in product((True, False), repeat=len(fingers)):
         if any(chosen):
             used = np.zeros(len(weight), bool)
@@ -176,28 +191,32 @@ def balanced_forces(
 ) -> tuple[np.ndarray, float]:
     """Forces (k, 3) within the friction cones that cancel, with a thumb's normal force of 1; and what cannot cancel.
 
-    The second value is the norm of the net force and of the net torque over 30 mm: 0 for a grasp that can squeeze.
+    The second value is the norm of the net force and of the net torque over REACH: 0 for a grasp that can squeeze.
     """
-    active = np.flatnonzero(weight > 0.2)
+    active = np.flatnonzero(takes_part(weight))
     if thumb not in active or len(active) < 2:
         return np.zeros_like(centre), 1.0
     middle = centre[active].mean(0)
-    angle = np.arange(8) * np.pi / 4
-    cones = []
-    for n in normal[active]:
-        t = np.cross(n, np.eye(3)[np.abs(n).argmin()])
-        t /= np.linalg.norm(t)
-        around = np.cos(angle)[:, None] * t + np.sin(angle)[:, None] * np.cross(n, t)
-        cones.append(friction * around - n)
-    edges, owner = np.concatenate(cones), np.repeat(active, len(angle))
-    torque = np.cross(centre[owner] - middle, edges) / 0.03
-    squeeze = 3.0 * (owner == thumb)
-    even = 0.1 * np.eye(len(edges))  # spread the force over the fingers
+    edges = np.concatenate([friction_cone(n, friction) for n in normal[active]])
+    owner = np.repeat(active, EDGES)
+    torque = np.cross(centre[owner] - middle, edges) / REACH
+    squeeze = THUMB_FORCE * (owner == thumb)
+    even = EVENNESS * np.eye(len(edges))  # spread the force over the fingers
     A = np.concatenate([edges.T, torque.T, squeeze[None], even])
-    b = np.concatenate([np.zeros(6), [3.0], np.zeros(len(edges))])
+    b = np.concatenate([np.zeros(6), [THUMB_FORCE], np.zeros(len(edges))])
     f, _ = nnls(A, b)
     force = np.zeros_like(centre)
     np.add.at(force, owner, f[:, None] * edges)
     press = max(-force[thumb] @ normal[thumb], 1e-3)
     net = np.concatenate([edges.T @ f, torque.T @ f]) / press
     return force / press, min(float(np.linalg.norm(net)), 1.0)
+
+
+def friction_cone(outward: np.ndarray, friction: float) -> np.ndarray:
+    """(EDGES, 3) forces of unit normal part, on the edge of the friction cone, onto a surface of this normal (3,)."""
+    t = np.cross(outward, np.eye(3)[np.abs(outward).argmin()])
+    t /= np.linalg.norm(t)
+    angle = np.arange(EDGES) * 2 * np.pi / EDGES
+    around = np.cos(angle)[:, None] * t + np.sin(angle)[:, None] * np.cross(outward, t)
+    edges: np.ndarray = friction * around - outward
+    return edges

@@ -14,12 +14,12 @@ from dexhot.data.types import RATE, Reference
 from dexhot.errors import UnreachableError
 from dexhot.geometry.poses import compose, make_pose, pose_to_matrix, transform
 from dexhot.geometry.rotations import quat_multiply
-from dexhot.retargeting.arm_chain import ArmChain
-from dexhot.retargeting.arm_ik import ArmIK
 from dexhot.robots.arm import FR3_HOME
 from dexhot.robots.joint_table import joint_table
+from dexhot.robots.kinematics.arm import ArmChain
+from dexhot.robots.kinematics.arm_ik import ArmIK
+from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.robots.robot_hand import RobotHand, load_hand
-from dexhot.robots.wrist import palm_poses
 
 POSITION_TOLERANCE = 0.01  # m: what fast moments may cost; placements at rest are exact
 ROTATION_TOLERANCE = np.radians(5.0)

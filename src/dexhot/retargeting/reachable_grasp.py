@@ -12,10 +12,11 @@ from dexhot.errors import DexhotError
 from dexhot.geometry.poses import inverse, transform
 from dexhot.retargeting.clip_solver import ClipProblem, solve_clip
 from dexhot.retargeting.grasp import Grasp, GraspOptions, GraspSpace, choose_grasps
-from dexhot.retargeting.hand_model import HandModel
+from dexhot.robots.kinematics.hand import HandModel
 
 ITERATIONS = 16
 POSED = 12  # grasps that the hand is posed on, of each search
+SPARE_WEIGHT = 0.3  # of a fingertip without a task while others hold the object
 REFINED = 3  # grasps around whose poses the search is repeated
 
 
@@ -66,7 +67,7 @@ def pose_costs(
     N, n, k = len(grasps), model.size, model.tips
     pose = problem.object_pose[frame]
     centre = np.array([transform(pose, grasp.centre) for grasp in grasps])
-    tip_weight = np.array([np.where(grasp.weight > 0.2, held, 0.3) for grasp in grasps])
+    tip_weight = np.array([np.where(grasp.active, held, SPARE_WEIGHT) for grasp in grasps])
     trial = replace(
         problem,
         goal=np.concatenate([centre, np.repeat(problem.goal[[frame], k:], N, 0)], axis=1),
@@ -74,7 +75,7 @@ def pose_costs(
         palm=np.repeat(problem.palm[[frame]], N, 0),
         prior=np.repeat(problem.prior[[frame]], N, 0),
         object_pose=np.repeat(pose[None], N, 0),
-        touching=np.array([grasp.weight > 0.2 for grasp in grasps]),
+        touching=np.array([grasp.active for grasp in grasps]),
         velocity_weight=np.zeros(n),
         acceleration_weight=np.zeros(n),
     )

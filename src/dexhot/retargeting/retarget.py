@@ -14,9 +14,7 @@ from dexhot.geometry.rotations import (
     quat_multiply,
     quat_to_matrix,
     quat_to_rotvec,
-    quat_to_xyz_angles,
     rotvec_to_quat,
-    xyz_angles_to_quat,
 )
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.objects.asset import ObjectAsset
@@ -31,15 +29,15 @@ from dexhot.retargeting.contact_plan import (
 )
 from dexhot.retargeting.correspondence import Correspondence, correspondence
 from dexhot.retargeting.grasp import GraspOptions, GraspSpace
-from dexhot.retargeting.hand_model import HandModel
 from dexhot.retargeting.mending import checked_clip
-from dexhot.retargeting.reachable_grasp import find_grasp
+from dexhot.retargeting.reachable_grasp import SPARE_WEIGHT, find_grasp
 from dexhot.retargeting.resampling import resample
+from dexhot.robots.kinematics.hand import HandModel
+from dexhot.robots.kinematics.wrist import palm_poses, wrist_angles
 from dexhot.robots.robot_hand import RobotHand
 from dexhot.robots.servos import Servo, servo
 
 PRESS = 0.9  # of the servos' torque, at most, that a planned squeeze takes
-SPARE_WEIGHT = 0.3  # of a fingertip without a task while others hold the object
 
 
 @dataclass(frozen=True)
@@ -63,13 +61,13 @@ class RetargetOptions:
 def retarget(
     trajectory: HandObjectTrajectory,
     hand: RobotHand,
-    obj: ObjectAsset | None,
+    asset: ObjectAsset | None,
     options: RetargetOptions | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Reference:
     """The Reference of the robot's side of the trajectory, at 60 Hz, in the trajectory's coordinates.
 
-    obj: the object's shape; None only with `contact=False`, then the object is carried along without being touched.
+    asset: the object's shape; None only with `contact=False`, then the object is carried along without being touched.
     progress: called with (iteration, iterations). What was mended in the clip first, `provenance["mended"]` has. Raises
     DexhotError when the trajectory lacks the hand's side, ClipError when it cannot have happened so.
     """
@@ -80,15 +78,15 @@ def retarget(
         raise DexhotError(
             f"{trajectory.name} has no {hand.side} hand, only: {sides}; choose a robot hand of that side."
         )
-    if options.contact and obj is None:
+    if options.contact and asset is None:
         raise DexhotError(
             f"{trajectory.name}: planning contacts needs the object; load it or retarget with contact=False."
         )
-    trajectory, mended = checked_clip(trajectory, hand.side, obj, options.contacts.moved)
+    trajectory, mended = checked_clip(trajectory, hand.side, asset, options.contacts.moved)
     match = correspondence(hand)
     keypoints, palm, object_pose = resample(trajectory, hand.side)
     start, end = motion_interval(object_pose, options.contacts.moved)
-    shape = obj if options.contact else None
+    shape = asset if options.contact else None
     if shape and options.rigid:
         palm = carried_palm(palm, object_pose, start, end, options.contacts)
     base = mean_quat(palm)
@@ -180,11 +178,10 @@ def _with_contacts(
     )
     closed = slice(plan.closed, end + 1)
     goal_weight, prior = problem.goal_weight.copy(), problem.prior.copy()
-    goal_weight[closed, : model.tips] = np.where(grasp.weight > 0.2, options.held, SPARE_WEIGHT)
+    goal_weight[closed, : model.tips] = np.where(grasp.active, options.held, SPARE_WEIGHT)
     carried = compose(object_pose[closed], inverse(object_pose[start]))
     prior[closed, :3] = transform(carried, q[:3])
-    turned = quat_multiply(carried[:, 3:], quat_multiply(base, xyz_angles_to_quat(q[3:6])))
-    prior[closed, 3:6] = quat_to_xyz_angles(quat_multiply(quat_conjugate(base), turned))
+    prior[closed, 3:6] = wrist_angles(base, quat_multiply(carried[:, 3:], palm_poses(base, q)[3:]))
     prior[closed, 6:] = q[6:]
     goal = np.concatenate([plan.tips, problem.goal[:, model.tips :]], axis=1)
     return replace(problem, goal=goal, goal_weight=goal_weight, prior=prior, touching=plan.touching), plan
@@ -204,7 +201,7 @@ def _problem(
     tips, links = match.tips(keypoints), keypoints[:, match.keypoints]
     weight = np.concatenate([np.ones(tips.shape[:2]), np.full(links.shape[:2], match.link_weight)], axis=1)
     prior = np.zeros((T, n))
-    prior[:, 3:6] = quat_to_xyz_angles(quat_multiply(quat_conjugate(mean_quat(palm)), palm))
+    prior[:, 3:6] = wrist_angles(mean_quat(palm), palm)
     prior[:, 6:] = hand.nominal
     prior[:, :3] = _palm_start(model, prior, tips)
     fingers = n - 6

@@ -11,7 +11,7 @@ from dexhot.errors import DexhotError
 from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.geometry.single import rotation_error
 from dexhot.retargeting.correspondence import correspondence
-from dexhot.retargeting.hand_model import HandModel
+from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.robot_hand import RobotHand
 
 FIRST_ITERATIONS = 60  # of the first frame, which has no warm start

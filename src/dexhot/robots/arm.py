@@ -28,6 +28,11 @@ def fr3_spec() -> mujoco.MjSpec:
 def arm_hand_spec(hand: RobotHand) -> mujoco.MjSpec:
     """A new spec of the arm with `hand` on its flange, where `hand.mount` places the palm. Names stay unchanged."""
     spec = fr3_spec()
-    flange = spec.site(FLANGE_SITE)
-    hand.add_to(spec, flange.parent, compose(make_pose(flange.pos, flange.quat), hand.mount))
+    hand.add_to(spec, spec.site(FLANGE_SITE).parent, link_T_palm(spec, hand))
     return spec
+
+
+def link_T_palm(spec: mujoco.MjSpec, hand: RobotHand) -> np.ndarray:
+    """(7,) the palm of a mounted hand in the arm's last link, the flange's parent."""
+    flange = spec.site(FLANGE_SITE)
+    return compose(make_pose(flange.pos, flange.quat), hand.mount)

@@ -11,12 +11,12 @@ from dexhot.robots.arm import FLANGE_SITE, arm_hand_spec, fr3_model, fr3_spec
 from dexhot.robots.joints import shipped_joints
 from dexhot.robots.model import RobotModel
 from dexhot.robots.robot_hand import RobotHand, list_hands, load_hand
-from dexhot.robots.urdf import Part, to_urdf
+from dexhot.robots.urdf import RobotPart, to_urdf
 
 
 def exports() -> dict[Path, str]:
     """The text of every generated file, by its path below urdf/."""
-    arm = Part(fr3_model(), shipped_joints("fr3"))
+    arm = RobotPart(fr3_model(), shipped_joints("fr3"))
     robots = {"fr3": (fr3_spec(), [arm])}
     for name in list_hands():
         hand = load_hand(name)
@@ -32,9 +32,9 @@ def exports() -> dict[Path, str]:
     return texts
 
 
-def _part(hand: RobotHand, parent: str = "") -> Part:
+def _part(hand: RobotHand, parent: str = "") -> RobotPart:
     assert isinstance(hand.model, RobotModel)  # shipped hands have a `source`
-    return Part(hand.model, hand.joints, parent, hand.mount)
+    return RobotPart(hand.model, hand.joints, parent, hand.mount)
 
 
 if __name__ == "__main__":

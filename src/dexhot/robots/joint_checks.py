@@ -3,9 +3,12 @@
 import mujoco
 import numpy as np
 
+from dexhot.data.types import WRIST_JOINTS
+from dexhot.robots.kinematics.wrist import WRIST_BODIES
+
 TURN = 2 * np.pi  # rad; a hinge of a hand that goes beyond is given in degrees
 TINY = 0.06  # rad; a hand whose hinges all stay within is given in rad and read as degrees
-RESERVED = ("object", "table", "floor", "wrist_position", "wrist_rotation", "tx", "ty", "tz", "rx", "ry", "rz")
+RESERVED = ("object", "table", "floor", *WRIST_BODIES, *WRIST_JOINTS)
 RESERVED_PREFIXES = ("fr3_", "ghost/", "robot/")
 LOOPS = (mujoco.mjtEq.mjEQ_CONNECT, mujoco.mjtEq.mjEQ_WELD, mujoco.mjtEq.mjEQ_TENDON)
 

@@ -16,7 +16,7 @@ _UNTURNED = (1.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
-class Part:
+class RobotPart:
     """A model and where its root hangs: `pose` (7,) in the link `parent` of an earlier part, or nowhere."""
 
     model: RobotModel
@@ -25,7 +25,7 @@ class Part:
     pose: np.ndarray = field(default_factory=IDENTITY.copy)
 
 
-def to_urdf(name: str, parts: Iterable[Part]) -> str:
+def to_urdf(name: str, parts: Iterable[RobotPart]) -> str:
     """One robot of all parts. Sites become massless links on fixed joints."""
     robot = Element("robot", name=name)
     for part in parts:

@@ -10,23 +10,22 @@ import mujoco
 import numpy as np
 
 from dexhot.control.controllers import Controller, HandState, Tracker
-from dexhot.control.kinematics import PalmKinematics
 from dexhot.control.shaper import CommandShaper
 from dexhot.data.types import RATE, Reference, Rollout
 from dexhot.errors import UnreachableError
 from dexhot.geometry import single
-from dexhot.objects.asset import ObjectAsset
-from dexhot.objects.library import load_object
-from dexhot.retargeting.arm_ik import ArmIK
 from dexhot.retargeting.placement import POSITION_TOLERANCE, ROTATION_TOLERANCE
 from dexhot.rigs.embedded import ARM, EmbeddedWorld
 from dexhot.robots.arm import FR3_HOME
-from dexhot.robots.robot_hand import RobotHand, load_hand
-from dexhot.robots.wrist import wrist_to_palm
+from dexhot.robots.kinematics.arm import ArmKinematics
+from dexhot.robots.kinematics.arm_ik import ArmIK
+from dexhot.robots.kinematics.wrist import wrist_to_palm
+from dexhot.robots.robot_hand import RobotHand
 from dexhot.safety.machine import Limits
 from dexhot.simulation.backend import STATE, MujocoSimulator
 from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import arm_scene, perturbed
+from dexhot.simulation.setup import Setup
 from dexhot.tracking.object_filter import FilterOptions, ObjectFilter
 
 
@@ -120,11 +119,11 @@ def run_ticks(
     """
     physics = world.scene.physics
     follower = follower or Follower(hand, reference.base_quat, physics, options)
-    kinematics, rng = PalmKinematics(hand), np.random.default_rng(options.seed)
+    kinematics, rng = ArmKinematics(hand), np.random.default_rng(options.seed)
     first = reference.object_pose[0] if object_pose is None else object_pose
     world.reset(start_joints(follower.shaper.ik, reference), first, hold_object=True)
-    obj = world.scene.object
-    filtered = ObjectFilter(FilterOptions(), obj.symmetry if obj else None)
+    asset = world.scene.object
+    filtered = ObjectFilter(FilterOptions(), asset.symmetry if asset else None)
     tracker = Tracker(controller, physics, options.ramp, options.look_ahead)
     before = round((options.settle + options.ramp) * RATE)
     tracker.begin(before / RATE)
@@ -158,22 +157,20 @@ def run_ticks(
 def run_offline(
     reference: Reference,
     controller: Controller,
-    physics: Physics,
+    setup: Setup,
     options: ChainOptions | None = None,
-    hand: RobotHand | None = None,
-    obj: ObjectAsset | None = None,
     friction: float = 1.0,
     mass: float = 1.0,
     object_offset: np.ndarray | None = None,
 ) -> Rollout:
-    """Track `reference` on the arm rig. Returns a Rollout of kind "arm", its metrics not yet computed.
+    """Track `reference` on the embedded rig. Returns a Rollout of kind "arm", its metrics not yet computed.
 
     The reference must be placed within the arm's reach (retargeting.placement). `friction` and `mass` scale the
     world's; `object_offset` (x m, y m, yaw rad) moves the object from where the reference has it, about its origin.
     """
     options = options or ChainOptions()
-    hand, obj = hand or load_hand(reference.hand), obj or load_object(reference.object_name)
-    scene = arm_scene(hand, obj, physics, table_height=reference.table_height)
+    hand, physics = setup.hand, setup.physics
+    scene = arm_scene(hand, setup.asset, physics, table_height=reference.table_height)
     scene.model = perturbed(scene, friction, mass)
     world = EmbeddedWorld(scene)
     start = reference.object_pose[0] if object_offset is None else displaced(reference.object_pose[0], object_offset)
@@ -182,7 +179,7 @@ def run_offline(
     q = np.stack([t.q for t in ticks])
     q[:, 3:6] = np.unwrap(q[:, 3:6], axis=0)
     return Rollout(
-        name=f"{reference.name} on the arm rig",
+        name=f"{reference.name} on the embedded rig",
         reference=reference,
         kind="arm",
         time=reference.time,

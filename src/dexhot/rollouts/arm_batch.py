@@ -1,7 +1,7 @@
 """The live chain for many sequences of targets at once: what a sampling planner needs to plan for the arm.
 
 The targets are the floating hand's, as everywhere. They pass through shaper, inverse kinematics and feed-forward and
-move the arm rig. The first of several sequences goes exactly the live chain's way; the others' arm joints are those
+move the embedded rig. The first of several sequences goes exactly the live chain's way; the others' arm joints are those
 near its own that bring the palm to their shaped wrist, and its Jacobian and inertia serve them too.
 """
 
@@ -11,9 +11,9 @@ import numpy as np
 from dexhot.control.arm_dynamics import damped_inverse
 from dexhot.control.controllers import Controller
 from dexhot.geometry.poses import pose_to_matrix
-from dexhot.retargeting.arm_chain import ArmChain
 from dexhot.rigs.embedded import ARM, EmbeddedWorld
-from dexhot.robots.wrist import palm_poses, wrist_to_palm, wrist_twist
+from dexhot.robots.kinematics.arm import ArmChain
+from dexhot.robots.kinematics.wrist import palm_poses, wrist_to_palm, wrist_twist
 from dexhot.rollouts.arm import ChainOptions, Follower, run_ticks
 from dexhot.simulation.backend import STATE, Batch, MujocoSimulator
 from dexhot.simulation.scene import arm_scene
@@ -90,7 +90,7 @@ class ArmSimulator:
         present ones first, and the present velocity (7,): each tick's position, mean and final velocity and torque,
         (N, h, 7) each."""
         s, q, mean = self.shaper, path[0], np.diff(path, axis=1) * self.shaper.rate
-        jacobian = np.array([s.dynamics.palm_jacobian(row) for row in q[1:]])
+        jacobian = np.array([s.dynamics.kinematics.palm_jacobian(row) for row in q[1:]])
         inverse = np.array([damped_inverse(J) for J in jacobian])
         missing = twist[:, 1:] - np.einsum("hij,nhj->nhi", jacobian, mean)
         end = np.clip(mean + np.einsum("hij,nhj->nhi", inverse, missing), -s.ik.velocity, s.ik.velocity)

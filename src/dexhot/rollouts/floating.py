@@ -8,20 +8,19 @@ from dexhot.data.types import Reference, Rollout
 from dexhot.errors import DexhotError
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import quat_multiply
-from dexhot.objects.asset import ObjectAsset
-from dexhot.robots.robot_hand import RobotHand
 from dexhot.simulation.backend import MujocoSimulator, Simulator
-from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import floating_scene
 from dexhot.simulation.settle import require_rest
+from dexhot.simulation.setup import Setup
 
 
-def floating_simulator(reference: Reference, asset: ObjectAsset, hand: RobotHand, physics: Physics) -> MujocoSimulator:
+def floating_simulator(reference: Reference, setup: Setup) -> MujocoSimulator:
     """The benchmark's world of a reference: floating hand, object, table.
 
     Raises DexhotError when the object would not stay at rest where the reference starts.
     """
-    scene = floating_scene(hand, asset, reference.base_quat, physics, reference.table_height, visual=False)
+    hand, asset, base = setup.hand, setup.asset, reference.base_quat
+    scene = floating_scene(hand, asset, base, setup.physics, reference.table_height, visual=False)
     require_rest(scene, reference.object_pose[0])
     return MujocoSimulator(scene)
 

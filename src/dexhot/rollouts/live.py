@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from dexhot.data import bags
@@ -18,14 +17,11 @@ from dexhot.data.run import is_run, read_run
 from dexhot.data.topics import FRANKA_STATES, LEAP_STATES, OBJECT_POSE, RIG_OBJECT, SAFETY_STATE, TARGET
 from dexhot.data.types import RATE, Reference, Rollout
 from dexhot.errors import FileFormatError
-from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_xyz_angles
-from dexhot.objects.asset import ObjectAsset
-from dexhot.objects.library import load_object
 from dexhot.robots.arm import FR3_JOINTS
-from dexhot.robots.robot_hand import RobotHand, load_hand
+from dexhot.robots.kinematics.arm import ArmKinematics
 from dexhot.simulation.backend import MujocoSimulator
-from dexhot.simulation.physics import load_physics
-from dexhot.simulation.scene import Scene, arm_scene
+from dexhot.simulation.scene import arm_scene
+from dexhot.simulation.setup import Setup, load_setup
 
 JOINTS = "sensor_msgs/msg/JointState"
 NEEDED = {
@@ -42,7 +38,7 @@ ALLOWED_GAP = 3  # frames in a row that may be missing from a bag
 
 
 @dataclass
-class Series:
+class StampedRows:
     """Stamped rows of one topic, in the order of their stamps."""
 
     stamps: list[int]  # ns
@@ -58,21 +54,20 @@ class Episode:
     reason: str
 
 
-def live_rollout(run: str | Path, episode: int = 0, part: bool = False) -> Rollout:
+def run_reference(run: str | Path) -> Reference:
+    """What was tracked in a run. Raises FileFormatError for what is no recorded run."""
+    return load(_folder(run) / "reference.npz", Reference)
+
+
+def live_rollout(run: str | Path, episode: int = 0, part: bool = False, setup: Setup | None = None) -> Rollout:
     """The rollout of the `episode`-th clip that was tracked to its end, its metrics not yet computed.
 
     `run`: a run's folder, with bag/ and reference.npz, or that bag, or its file; what is lost of a damaged bag is
-    provenance["bag_damage"]. `part`: where no clip was, what there is of the last one, beside
-    as much of its reference; provenance["stopped"] is then the reason why it ended. Raises FileFormatError when the bag
-    lacks topics or frames, or holds no such clip, with the reason why tracking ended.
+    provenance["bag_damage"]. `part`: where no clip was, what there is of the last one, beside as much of its reference;
+    provenance["stopped"] is then the reason why it ended. `setup`: that of the reference, where it is loaded already.
+    Raises FileFormatError when the bag lacks topics or frames, or holds no such clip, saying why tracking ended.
     """
-    bag, folder = bags.locate(run), bags.run_folder(run, holds="reference.npz")
-    if folder is None:
-        raise FileFormatError(
-            f"{run} is not a recorded run: it has no bag/ beside reference.npz, as `dexhot up real_track` makes. A bag "
-            "alone does not say what was to be tracked: `dexhot replay` plays it, `dexhot bag info` describes it."
-        )
-    run = folder
+    bag, run = bags.locate(run), _folder(run)
     reference = load(run / "reference.npz", Reference)
     series, episodes, damage = read_bag(bag, reference)
     complete = [e for e in episodes if frames_tracked(e) >= len(reference.q)]
@@ -87,7 +82,6 @@ def live_rollout(run: str | Path, episode: int = 0, part: bool = False) -> Rollo
         raise FileFormatError(f"{run} holds {len(complete)} clips tracked to the end, not {episode + 1}: {why}.{hint}")
     else:
         chosen = complete[episode]
-    hand, obj = load_hand(reference.hand), load_object(reference.object_name)
     tolerance = FREE_TOLERANCE if of_real_rig(run) else TOLERANCE
     rows = {
         topic: frames(s, chosen.t0, len(reference.q), topic, tolerance)
@@ -95,11 +89,23 @@ def live_rollout(run: str | Path, episode: int = 0, part: bool = False) -> Rollo
         if topic != RIG_OBJECT or s.stamps
     }
     pose = rows.get(RIG_OBJECT, rows[OBJECT_POSE])
-    rollout = rebuild(reference, hand, obj, rows[FRANKA_STATES], rows[LEAP_STATES], pose, rows[TARGET])
+    rollout = rebuild(
+        reference, setup or load_setup(reference), rows[FRANKA_STATES], rows[LEAP_STATES], pose, rows[TARGET]
+    )
     rollout.provenance = {"run": run.name, "episode": episode, "clips": len(complete), **stopped}
     if damage:
         rollout.provenance["bag_damage"] = damage
     return rollout
+
+
+def _folder(run: str | Path) -> Path:
+    folder = bags.run_folder(run, holds="reference.npz")
+    if folder is None:
+        raise FileFormatError(
+            f"{run} is not a recorded run: it has no bag/ beside reference.npz, as `dexhot up real_track` makes. A bag "
+            "alone does not say what was to be tracked: `dexhot replay` plays it, `dexhot bag info` describes it."
+        )
+    return folder
 
 
 def frames_tracked(episode: Episode) -> int:
@@ -116,11 +122,11 @@ def until(reference: Reference, count: int, run: Path) -> Reference:
     return replace(reference, **rows, grasp_start=start, grasp_end=end)
 
 
-def read_bag(bag: Path, reference: Reference) -> tuple[dict[str, Series], list[Episode], list[str]]:
+def read_bag(bag: Path, reference: Reference) -> tuple[dict[str, StampedRows], list[Episode], list[str]]:
     """The stamped series that a rollout needs, the episodes, and what of the bag is lost."""
     bags.require_topics(bag, NEEDED, "an evaluation")
     names = {FRANKA_STATES: list(FR3_JOINTS), LEAP_STATES: reference.joint_names[6:], TARGET: reference.joint_names}
-    series = {topic: Series([], []) for topic in (RIG_OBJECT, OBJECT_POSE, FRANKA_STATES, LEAP_STATES, TARGET)}
+    series = {topic: StampedRows([], []) for topic in (RIG_OBJECT, OBJECT_POSE, FRANKA_STATES, LEAP_STATES, TARGET)}
     episodes: list[Episode] = []
     with bags.open_bag(bag) as reader:
         for connection, _, data in reader.messages(c for c in reader.connections if c.topic in {*NEEDED, RIG_OBJECT}):
@@ -160,7 +166,7 @@ def of_real_rig(run: Path) -> bool:
     return is_run(run) and read_run(run)["arguments"].get("rig") == "real"
 
 
-def frames(series: Series, t0: int, count: int, topic: str, tolerance: float = TOLERANCE) -> np.ndarray:
+def frames(series: StampedRows, t0: int, count: int, topic: str, tolerance: float = TOLERANCE) -> np.ndarray:
     """(count, ...) the row of each frame: the nearest within `tolerance` ticks. A short gap is filled with the row
     before. Raises FileFormatError for a long one.
     """
@@ -188,17 +194,16 @@ def frames(series: Series, t0: int, count: int, topic: str, tolerance: float = T
 
 def rebuild(
     reference: Reference,
-    hand: RobotHand,
-    obj: ObjectAsset,
+    setup: Setup,
     arm_q: np.ndarray,
     hand_q: np.ndarray,
     object_pose: np.ndarray,
     command: np.ndarray,
 ) -> Rollout:
     """A Rollout from joint positions (T, 7), (T, n), object poses (T, 7) and targets (T, 6+n)."""
-    scene = arm_scene(hand, obj, load_physics(), table_height=reference.table_height)
-    simulator = MujocoSimulator(scene)
-    joints = np.concatenate([arm_q, hand_q], axis=1)
+    scene = arm_scene(setup.hand, setup.asset, setup.physics, table_height=reference.table_height)
+    simulator, kinematics = MujocoSimulator(scene), ArmKinematics(setup.hand)
+    joints, base = np.concatenate([arm_q, hand_q], axis=1), [reference.base_quat] * len(arm_q)
     states = np.stack([simulator.initial_state(q, pose) for q, pose in zip(joints, object_pose)])
     contacts = simulator.contacts(states)
     return Rollout(
@@ -206,7 +211,7 @@ def rebuild(
         reference=reference,
         kind="live",
         time=reference.time,
-        q=np.concatenate([wrist_joints(scene, joints, reference), hand_q], axis=1),
+        q=np.stack([kinematics.hand_vector(*row) for row in zip(arm_q, hand_q, base, reference.q)]),
         command=command,
         object_pose=object_pose,
         penetration=contacts.penetration,
@@ -215,19 +220,6 @@ def rebuild(
         tip_contact=contacts.tip_contact,
         arm_q=arm_q,
     )
-
-
-def wrist_joints(scene: Scene, joints: np.ndarray, reference: Reference) -> np.ndarray:
-    """(T, 6) wrist joints of the palm at arm and finger joints (T, 7+n), unwrapped near the reference."""
-    data, palm = mujoco.MjData(scene.model), scene.model.body("palm").id
-    poses = np.zeros((len(joints), 7))
-    for t, q in enumerate(joints):
-        scene.set_joints(data, q)
-        mujoco.mj_kinematics(scene.model, data)
-        poses[t] = *data.xpos[palm], *data.xquat[palm]
-    angles = quat_to_xyz_angles(quat_multiply(quat_conjugate(reference.base_quat), poses[:, 3:]))
-    turns = np.round((angles - reference.q[:, 3:6]) / (2 * np.pi))
-    return np.concatenate([poses[:, :3], angles - 2 * np.pi * turns], axis=1)
 
 
 def pose_row(message: Any) -> np.ndarray:

@@ -11,6 +11,8 @@ from dexhot.data.types import WRIST_JOINTS
 from dexhot.geometry.rotations import matrix_to_quat
 from dexhot.objects.asset import ObjectAsset
 from dexhot.robots.coupling import Coupled
+from dexhot.robots.kinematics import wrist
+from dexhot.robots.mjcf import COLLISION_GROUP, VISUAL_GROUP
 from dexhot.robots.robot_hand import RobotHand
 from dexhot.simulation.physics import Physics
 
@@ -20,7 +22,6 @@ Mj = mujoco.mjtObj
 ROBOT_CONTACT, WORLD_CONTACT, NO_CONTACT = (1, 2), (2, 3), (0, 0)
 PALM_BIT, FIRST_FINGER_BIT = 1 << 2, 1 << 3
 TABLE_SIZE = (1.2, 1.2, 0.05)  # half sides, m; wide, because an arm places demonstrations up to 0.8 m from the origin
-VISUAL_GROUP, COLLISION_GROUP = 2, 3  # MuJoCo draws groups 0 to 2 unless told otherwise
 FLOOR_DEPTH = 0.75  # m below the world's origin; the floor is only seen
 GHOST_RGBA = [0.25, 0.75, 0.55, 0.35]
 FAR = 9.0  # m and rad: the wrist servos' control range
@@ -58,18 +59,18 @@ def add_table(spec: mujoco.MjSpec, physics: Physics, height: float, center: tupl
     table.rgba = [0.72, 0.66, 0.58, 1.0]
 
 
-def add_object(spec: mujoco.MjSpec, obj: ObjectAsset, physics: Physics) -> None:
+def add_object(spec: mujoco.MjSpec, asset: ObjectAsset, physics: Physics) -> None:
     """Free body "object" at the mesh frame: its convex pieces collide, its mesh is seen, its inertia is the asset's."""
     body = spec.worldbody.add_body(name="object", pos=[0, 0, 0.1])
     body.add_freejoint(name="object")
-    body.explicitinertial, body.mass, body.ipos = True, obj.mass, obj.center_of_mass
-    i = obj.inertia
+    body.explicitinertial, body.mass, body.ipos = True, asset.mass, asset.center_of_mass
+    i = asset.inertia
     body.fullinertia = [i[0, 0], i[1, 1], i[2, 2], i[0, 1], i[0, 2], i[1, 2]]
-    for k, (vertices, faces) in enumerate(obj.pieces):
+    for k, (vertices, faces) in enumerate(asset.pieces):
         geom = add_mesh_geom(spec, body, f"object_{k}", vertices, faces)
         geom.group = COLLISION_GROUP
         set_contact(geom, physics, WORLD_CONTACT)
-    visual = add_mesh_geom(spec, body, "object_visual", obj.vertices, obj.faces)
+    visual = add_mesh_geom(spec, body, "object_visual", asset.vertices, asset.faces)
     visual.group, visual.rgba = VISUAL_GROUP, [0.87, 0.49, 0.20, 1.0]
 
 
@@ -162,15 +163,11 @@ def without_self_contact(model: mujoco.MjModel) -> mujoco.MjModel:
 
 
 def add_wrist(spec: mujoco.MjSpec, base_quat: ArrayLike, physics: Physics, prefix: str = "") -> mujoco.MjsBody:
-    """Slides tx ty tz along the world's axes, then a body turned by `base_quat` with hinges rx ry rz; returns it."""
-    light = {"mass": 0.01, "inertia": [1e-5] * 3, "explicitinertial": True, "gravcomp": 1.0}
-    carriage = spec.worldbody.add_body(name=f"{prefix}wrist_position", **light)
-    turn = carriage.add_body(name=f"{prefix}wrist_rotation", quat=base_quat, **light)
+    """The floating wrist with its servos' armature; returns the body that carries the palm."""
+    turn = wrist.add_wrist(spec, base_quat, prefix)
     for k, name in enumerate(WRIST_JOINTS):
-        slide = k < 3
-        body, servo = (carriage, physics.wrist.translation) if slide else (turn, physics.wrist.rotation)
-        kind = mujoco.mjtJoint.mjJNT_SLIDE if slide else mujoco.mjtJoint.mjJNT_HINGE
-        body.add_joint(name=prefix + name, type=kind, axis=np.eye(3)[k % 3], armature=servo.armature)
+        servo = physics.wrist.translation if k < 3 else physics.wrist.rotation
+        spec.joint(prefix + name).armature = servo.armature
     return turn
 
 
@@ -219,7 +216,7 @@ STIFFNESS, DAMPING, VOLTAGE = 4, 6, 7
 
 
 def add_ghost(
-    spec: mujoco.MjSpec, hand: RobotHand, obj: ObjectAsset | None, base_quat: ArrayLike, physics: Physics
+    spec: mujoco.MjSpec, hand: RobotHand, asset: ObjectAsset | None, base_quat: ArrayLike, physics: Physics
 ) -> None:
     """A translucent floating hand and object that touch nothing, posed by `Scene.show_ghost`; for pictures only."""
     turn = add_wrist(spec, base_quat, physics, "ghost/")
@@ -230,9 +227,9 @@ def add_ghost(
     for body in child.bodies[1:]:
         body.gravcomp = 1.0
     spec.attach(child, prefix="ghost/", frame=turn.add_frame())
-    if obj is not None:
+    if asset is not None:
         body = spec.worldbody.add_body(name="ghost/object", mocap=True)
-        geom = add_mesh_geom(spec, body, "ghost/object", obj.vertices, obj.faces)
+        geom = add_mesh_geom(spec, body, "ghost/object", asset.vertices, asset.faces)
         geom.group, geom.rgba = VISUAL_GROUP, GHOST_RGBA
 
 

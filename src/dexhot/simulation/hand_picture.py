@@ -7,8 +7,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dexhot.robots.coupling import Coupled
+from dexhot.robots.mjcf import VISUAL_GROUP
 from dexhot.robots.robot_hand import RobotHand
-from dexhot.simulation.bodies import NO_CONTACT, VISUAL_GROUP
+from dexhot.simulation.bodies import NO_CONTACT
 from dexhot.simulation.renderer import new_renderer
 
 AXES = {"x": (0.84, 0.15, 0.16, 1.0), "y": (0.17, 0.63, 0.17, 1.0), "z": (0.12, 0.47, 0.71, 1.0)}

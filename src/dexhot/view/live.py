@@ -7,9 +7,9 @@ import numpy as np
 import viser
 
 from dexhot.data.types import Reference
-from dexhot.objects.library import load_object
 from dexhot.robots.arm import FR3_HOME
-from dexhot.robots.wrist import wrist_to_palm
+from dexhot.robots.kinematics.wrist import wrist_to_palm
+from dexhot.simulation.setup import load_setup
 from dexhot.view.player import add_toggle, look_at
 from dexhot.view.render import ghost_scene
 from dexhot.view.stage import Stage
@@ -36,7 +36,7 @@ class LiveView:
 
     def __init__(self, server: viser.ViserServer, reference: Reference):
         self.server, self.reference = server, reference
-        self.stage = Stage(server, ghost_scene(reference, load_object(reference.object_name), arm=True))
+        self.stage = Stage(server, ghost_scene(reference, load_setup(reference), arm=True))
         self.target = server.scene.add_frame("/frames/target", axes_length=0.045, axes_radius=0.001)
         server.gui.add_markdown(f"### {reference.name}\nlive")
         self.state = server.gui.add_html("")

@@ -13,7 +13,7 @@ Rgba = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Part:
+class BodyMesh:
     """Triangles of one colour that move with one body; vertices in the body's frame."""
 
     body: int
@@ -23,7 +23,7 @@ class Part:
     faces: np.ndarray  # (F, 3)
 
 
-def body_parts(model: mujoco.MjModel, geoms: np.ndarray) -> list[Part]:
+def body_parts(model: mujoco.MjModel, geoms: np.ndarray) -> list[BodyMesh]:
     """The parts that the geoms with these ids make: one per body, colour and kind of shading. Planes are left out."""
     groups: dict[tuple[int, Rgba, bool], list[tuple[np.ndarray, np.ndarray]]] = {}
     for geom in geoms:
@@ -34,7 +34,7 @@ def body_parts(model: mujoco.MjModel, geoms: np.ndarray) -> list[Part]:
         smooth = Geom(model.geom_type[geom]) != Geom.mjGEOM_BOX
         key = (int(model.geom_bodyid[geom]), geom_rgba(model, int(geom)), smooth)
         groups.setdefault(key, []).append((placed, faces))
-    return [Part(body, rgba, smooth, *_merge(meshes)) for (body, rgba, smooth), meshes in groups.items()]
+    return [BodyMesh(body, rgba, smooth, *_merge(meshes)) for (body, rgba, smooth), meshes in groups.items()]
 
 
 def geom_mesh(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,12 +9,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from dexhot.data.files import PICTURE_METADATA, replacing
 from dexhot.data.types import Reference, Rollout
-from dexhot.objects.asset import ObjectAsset
-from dexhot.robots.robot_hand import load_hand
-from dexhot.simulation.bodies import VISUAL_GROUP
-from dexhot.simulation.physics import load_physics
+from dexhot.robots.mjcf import VISUAL_GROUP
 from dexhot.simulation.renderer import new_renderer
 from dexhot.simulation.scene import Scene, arm_scene, floating_scene
+from dexhot.simulation.setup import Setup
 
 GHOST_RGB = (95, 104, 235)  # the reference's colour, as in the plots
 GHOST_GROUP, HIDDEN_GROUP = 5, 4
@@ -25,12 +23,12 @@ ASTRAY = 0.15  # m: an object further from its reference than this may leave the
 SHEET_COLUMNS, SHEET_FRAMES = 4, 8
 
 
-def ghost_scene(reference: Reference, asset: ObjectAsset, arm: bool) -> Scene:
-    """The world of `reference` with a ghost that follows it: the arm rig, or the floating hand alone.
+def ghost_scene(reference: Reference, setup: Setup, arm: bool) -> Scene:
+    """The world of `reference` with a ghost that follows it: arm and hand, or the floating hand alone.
 
     What is seen of the ghost is put into geom group GHOST_GROUP.
     """
-    physics, hand = load_physics(), load_hand(reference.hand)
+    hand, asset, physics = setup.hand, setup.asset, setup.physics
     if arm:
         scene = arm_scene(hand, asset, physics, reference.table_height, ghost_base_quat=reference.base_quat)
     else:
@@ -66,9 +64,9 @@ class Painter:
     object is carried far.
     """
 
-    def __init__(self, rollout: Rollout, asset: ObjectAsset, width: int = 640, height: int = 480, margin: float = 0.09):
+    def __init__(self, rollout: Rollout, setup: Setup, width: int = 640, height: int = 480, margin: float = 0.09):
         self.rollout, self.margin = rollout, margin
-        self.scene = ghost_scene(rollout.reference, asset, arm=len(rollout.arm_q) > 0)
+        self.scene = ghost_scene(rollout.reference, setup, arm=len(rollout.arm_q) > 0)
         self.data = mujoco.MjData(self.scene.model)
         brighten(self.scene)
         self.renderer = new_renderer(self.scene.model, width, height)

@@ -13,6 +13,7 @@ from dexhot.errors import FileFormatError
 from dexhot.geometry.rotations import quat_angle
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object
+from dexhot.simulation.setup import load_setup
 from dexhot.view.render import ghost_scene, pose_scene
 from dexhot.view.stage import TABLE_RGB, Stage
 
@@ -83,7 +84,7 @@ def show_trajectory(server: viser.ViserServer, clip: HandObjectTrajectory) -> Sh
 def show_rollout(server: viser.ViserServer, rollout: Rollout, kind: str = "", note: str = "") -> Show:
     """The robot and the object as they moved, the reference as a ghost, fingertips that light up in contact."""
     ref = rollout.reference
-    stage = Stage(server, ghost_scene(ref, load_object(ref.object_name), arm=len(rollout.arm_q) > 0))
+    stage = Stage(server, ghost_scene(ref, load_setup(ref), arm=len(rollout.arm_q) > 0))
     error = 100 * np.linalg.norm(rollout.object_pose[:, :3] - ref.object_pose[:, :3], axis=1)
     angle = np.degrees(quat_angle(rollout.object_pose[:, 3:], ref.object_pose[:, 3:]))
 

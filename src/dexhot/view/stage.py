@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 import viser
 
-from dexhot.simulation.bodies import VISUAL_GROUP
+from dexhot.robots.mjcf import COLLISION_GROUP, VISUAL_GROUP
 from dexhot.simulation.scene import Scene
 from dexhot.view.mirror import Mirror
 from dexhot.view.render import is_ghost
@@ -24,7 +24,7 @@ class Stage:
         assert scene.hand is not None
         self.scene, model = scene, scene.model
         self.data = mujoco.MjData(model)
-        ghostly, collision = is_ghost(model), model.geom_group == VISUAL_GROUP + 1
+        ghostly, collision = is_ghost(model), model.geom_group == COLLISION_GROUP
         model.geom_rgba[scene.table_geom, :3] = np.array(TABLE_RGB) / 255
         model.geom_rgba[ghostly, 3] = GHOST_OPACITY
         self.seen = np.flatnonzero((model.geom_group <= VISUAL_GROUP) & ~ghostly)  # ids of geoms

@@ -7,13 +7,13 @@ import numpy as np
 
 from dexhot.errors import DexhotError
 from dexhot.hardware.franka.arm import FrankaArm
-from dexhot.hardware.franka.settings import ArmError, Settings
+from dexhot.hardware.franka.settings import ArmError, ArmSettings
 from dexhot.hardware.franka.simulator import ArmProcess
 from dexhot.robots.joint_table import joint_table
 from dexhot_bench.faults.driven import Driven, broken
-from dexhot_bench.faults.table import Faults, Outcome
+from dexhot_bench.faults.table import FaultTable, Outcome
 
-FAULTS = Faults("arm")
+FAULTS = FaultTable("arm")
 NONE = np.zeros(7)
 AMPLITUDE, SPEED = 0.05, 3.0  # rad, rad/s of phase
 TRIES = 8  # of a clean start, on a machine that starves the simulation
@@ -21,7 +21,7 @@ OTHER_VERSION = 3  # of the robot's server, long before libfranka's
 SETTLES, STILL = 2.0, 0.005  # s in which the arm comes to rest, rad that it then moves in 0.1 s
 STEEPEST = 1.0  # N m per cycle: libfranka's kMaxTorqueRate, beyond which a robot stops
 # The simulation shares this machine with everything else: the robot's own time may stand still for longer than 0.1 s
-SETTINGS = Settings(hand="", realtime=False, frozen_timeout=0.2)
+SETTINGS = ArmSettings(hand="", realtime=False, frozen_timeout=0.2)
 
 
 class ArmRig(Driven):
@@ -30,7 +30,7 @@ class ArmRig(Driven):
     period = 1 / 60  # s from command to command
     longest = 8.0
 
-    def __init__(self, settings: Settings = SETTINGS):
+    def __init__(self, settings: ArmSettings = SETTINGS):
         self.settings = settings
         self.process = ArmProcess()
         self.retries = 0

@@ -55,7 +55,7 @@ def tried(fault: Fault, rig: Any) -> Outcome:
         return Outcome(f"could not be tried: {e}", None, None, "unknown", "")
 
 
-def chosen(faults: table.Faults, quick: bool) -> list[Fault]:
+def chosen(faults: table.FaultTable, quick: bool) -> list[Fault]:
     """All of them, or those of --quick."""
     return [fault for fault in faults if fault.quick or not quick]
 
@@ -91,10 +91,10 @@ def on_cameras(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
 
 def on_graph(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
     """One bring-up for all; the clean run comes first, when nothing has befallen it yet."""
-    from dexhot_bench.faults.graph import Graph
+    from dexhot_bench.faults.graph import RunningGraph
     from dexhot_bench.faults.graph_faults import FAULTS, clean_run
 
-    with tempfile.TemporaryDirectory(prefix="dexhot-faults-") as folder, Graph(Path(folder)) as graph:
+    with tempfile.TemporaryDirectory(prefix="dexhot-faults-") as folder, RunningGraph(Path(folder)) as graph:
         notes |= clean_run(graph, notes["clean_run_s"])
         for fault in chosen(FAULTS, quick):
             yield Result(fault, tried(fault, graph))

@@ -11,10 +11,10 @@ import numpy as np
 
 from dexhot.hardware.camera.drawn import SimCamera
 from dexhot.hardware.camera.frames import CameraError, CameraLostError, Frames
-from dexhot.hardware.camera.watch import WatchedCamera
-from dexhot_bench.faults.table import Faults, Outcome
+from dexhot.hardware.camera.reconnect import WatchedCamera
+from dexhot_bench.faults.table import FaultTable, Outcome
 
-FAULTS = Faults("camera")
+FAULTS = FaultTable("camera")
 WIDTH, HEIGHT = 160, 120
 WAIT = 0.1  # s for a frame
 LONGEST, BACK = 6.0, 6.0  # s that a fault may stay unnoticed, that frames may take to be back

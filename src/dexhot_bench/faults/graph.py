@@ -46,7 +46,7 @@ PATIENCE = 0.017  # s that a tick of the embedded world waits for commands: a pe
 Plant = tuple[float, np.ndarray, np.ndarray]  # steady time; (n,) joints, rad; (n,) what their servos are told, rad
 
 
-class Graph:
+class RunningGraph:
     """The graph and its observer. `stopped_at`: steady time since when nothing is driven; inf while something is."""
 
     def __init__(self, folder: Path, silence: float = SILENCE, patience: float = PATIENCE):

@@ -44,10 +44,10 @@ from dexhot.ros.core.qos import publish_profile, subscribe_profile
 from dexhot.safety.machine import State
 from dexhot_bench.faults.faulty_nodes import FAR_COMMAND, NAN_COMMAND, NAN_TARGET
 from dexhot_bench.faults.faulty_rig import GAP
-from dexhot_bench.faults.graph import RECOVERY, Graph, still
-from dexhot_bench.faults.table import Faults, Outcome
+from dexhot_bench.faults.graph import RECOVERY, RunningGraph, still
+from dexhot_bench.faults.table import FaultTable, Outcome
 
-FAULTS = Faults("graph")
+FAULTS = FaultTable("graph")
 LONGEST = 8.0  # s that a fault may stay unnoticed
 LOST = 1.0  # s before a recorder's death in which messages may be lost
 NAMES = [j.name for j in joint_table("leap_right")]
@@ -61,7 +61,7 @@ WATCHED = 1.0  # s that the plant is watched while a stranger speaks
 STOPPED = (State.HOLDING, State.FAULT)
 
 
-def watched(graph: Graph, cause: Callable[[], object], expects: str = "") -> Outcome:
+def watched(graph: RunningGraph, cause: Callable[[], object], expects: str = "") -> Outcome:
     """Cause the fault in motion; wait until the supervisor tells of it, with `expects` in its words, and all holds."""
     graph.ready()
     before = len(graph.changes)
@@ -82,7 +82,7 @@ def watched(graph: Graph, cause: Callable[[], object], expects: str = "") -> Out
     return Outcome(fitting[0][2], 1e3 * (first - begin), safe, str(fitting[-1][1]), "")
 
 
-def watched_words(graph: Graph, expects: str, cause: Callable[[], object]) -> Outcome:
+def watched_words(graph: RunningGraph, expects: str, cause: Callable[[], object]) -> Outcome:
     """As `watched`, of a supervisor that leaves: its last words, whatever the state."""
     graph.ready()
     changes, begin = len(graph.changes), time.monotonic()
@@ -96,7 +96,7 @@ def watched_words(graph: Graph, expects: str, cause: Callable[[], object]) -> Ou
     return Outcome(graph.reason, 1e3 * (said()[0] - begin) if said() else None, safe, str(graph.state), "")
 
 
-def back(graph: Graph, outcome: Outcome, how: str) -> Outcome:
+def back(graph: RunningGraph, outcome: Outcome, how: str) -> Outcome:
     """Whether the graph tracks again; what was only a hold needs no reset."""
     try:
         graph.ready(RECOVERY)
@@ -106,14 +106,14 @@ def back(graph: Graph, outcome: Outcome, how: str) -> Outcome:
     return Outcome(**{**outcome.__dict__, "recovered": f"{how}{reset}started"})
 
 
-def injected(graph: Graph, kind: str, expects: str) -> Outcome:
+def injected(graph: RunningGraph, kind: str, expects: str) -> Outcome:
     """The rig's fault `kind`, until it is told of; then it ends."""
     outcome = watched(graph, lambda: graph.inject(kind), expects)
     graph.inject("none")
     return back(graph, outcome, "")
 
 
-def killed(graph: Graph, name: str, expects: str = "") -> Outcome:
+def killed(graph: RunningGraph, name: str, expects: str = "") -> Outcome:
     """A process dies and is started again."""
     outcome = watched(graph, lambda: graph.kill(name), expects)
     graph.start(name)
@@ -124,7 +124,7 @@ FAULTS.case("object lost (no poses)", injected, "silent", "not been seen", quick
 
 
 @FAULTS.add("object not seen for 80 ms")
-def object_gap(graph: Graph) -> Outcome:
+def object_gap(graph: RunningGraph) -> Outcome:
     """Shorter than what is a fault: the filter predicts the state meanwhile, and tells how often it had to."""
     graph.ready()
     before, changes = graph.value("object_filter", "bridged"), len(graph.changes)
@@ -139,7 +139,7 @@ def object_gap(graph: Graph) -> Outcome:
 
 
 @FAULTS.add("object pose flips between poses that look the same")
-def object_flips(graph: Graph) -> Outcome:
+def object_flips(graph: RunningGraph) -> Outcome:
     """Five times a second, by half a turn: the filter stays on one of them, and tells how often it had to."""
     graph.ready()
     before, changes = graph.value("object_filter", "flipped"), len(graph.changes)
@@ -162,7 +162,7 @@ FAULTS.case("object pose with a quaternion of zeros", injected, "quaternion", "o
 
 
 @FAULTS.add("object pose stamps 3 ms off the tick", moves=False)
-def off_the_tick(graph: Graph) -> Outcome:
+def off_the_tick(graph: RunningGraph) -> Outcome:
     """Nothing is wrong with them: the object's states carry them, and the clip goes on."""
     graph.ready()
     changes = len(graph.changes)
@@ -174,7 +174,7 @@ def off_the_tick(graph: Graph) -> Outcome:
     return back(graph, Outcome(words, None if stops else ms, None if stops else 0.0, str(graph.state), ""), "")
 
 
-def refused(graph: Graph, topic: str, message: object, node: str = "supervisor", counted: str = "") -> Outcome:
+def refused(graph: RunningGraph, topic: str, message: object, node: str = "supervisor", counted: str = "") -> Outcome:
     """A stranger's message that cannot be: nobody takes it, and nobody ends of it."""
     graph.ready()
     name = f"refused.{counted or topic}"
@@ -197,13 +197,13 @@ def refused(graph: Graph, topic: str, message: object, node: str = "supervisor",
     return back(graph, outcome, "")
 
 
-def foreign_joints(graph: Graph, topic: str) -> Outcome:
+def foreign_joints(graph: RunningGraph, topic: str) -> Outcome:
     """Seven joints of another arm, where ours are expected."""
     names = [f"joint{k}" for k in range(7)]
     return refused(graph, topic, messages.joint_state(names, messages.to_stamp(graph.heard[-1][1]), [0.5] * 7))
 
 
-def foreign_temperature(graph: Graph) -> Outcome:
+def foreign_temperature(graph: RunningGraph) -> Outcome:
     """What a driver of somebody else's says of a motor that it cannot read."""
     values = [KeyValue(key="temperature_max", value="n/a")]
     return refused(graph, DIAGNOSTICS, DiagnosticArray(status=[DiagnosticStatus(name="leap_driver", values=values)]))
@@ -216,7 +216,7 @@ FAULTS.case("a /clock before zero", refused, CLOCK, Clock(clock=Time(sec=-5)), "
 
 
 @FAULTS.add("supervisor deactivated")
-def deactivated(graph: Graph) -> Outcome:
+def deactivated(graph: RunningGraph) -> Outcome:
     """Its last words are true, and while it is inactive it starts nothing."""
     outcome = watched_words(graph, "supervisor was deactivated", lambda: graph.transition("supervisor", DEACTIVATE))
     refused = not graph.call("start") and not graph.call("reset")
@@ -226,7 +226,7 @@ def deactivated(graph: Graph) -> Outcome:
 
 
 @FAULTS.add("emergency stop while the supervisor is inactive", moves=False)
-def estop_inactive(graph: Graph) -> Outcome:
+def estop_inactive(graph: RunningGraph) -> Outcome:
     """It is honoured, and outlasts the activation."""
     graph.ready()
     graph.transition("supervisor", DEACTIVATE)
@@ -240,7 +240,7 @@ def estop_inactive(graph: Graph) -> Outcome:
 
 
 @FAULTS.add("a node is asked to end (SIGINT)")
-def asked_to_end(graph: Graph) -> Outcome:
+def asked_to_end(graph: RunningGraph) -> Outcome:
     """Arm and hand hold; it is no fault, and what it was is said."""
     outcome = watched(graph, lambda: graph.signal("shaper", signal.SIGINT), "shaper ends")
     graph.running["shaper"].popen.wait()
@@ -254,7 +254,7 @@ FAULTS.case("object filter process killed", killed, "object_filter")
 
 
 @FAULTS.add("supervisor killed", quick=True)
-def supervisor_killed(graph: Graph) -> Outcome:
+def supervisor_killed(graph: RunningGraph) -> Outcome:
     """Nobody is left to tell: the drivers notice, and hold."""
     graph.ready()
     begin = time.monotonic()
@@ -269,7 +269,7 @@ def supervisor_killed(graph: Graph) -> Outcome:
     return back(graph, Outcome(told, ms, ms if held else None, "holding", ""), "process started again, ")
 
 
-def driver_fault(graph: Graph, kind: str, node: str) -> Outcome:
+def driver_fault(graph: RunningGraph, kind: str, node: str) -> Outcome:
     """A driver stops by itself, and the other with it; a reset activates it again."""
     return back(graph, watched(graph, lambda: graph.inject(kind), node), "")
 
@@ -279,7 +279,7 @@ FAULTS.case("hand's driver fails (bus gone): the arm stops too", driver_fault, "
 
 
 @FAULTS.add("emergency stop pressed", quick=True)
-def estop(graph: Graph) -> Outcome:
+def estop(graph: RunningGraph) -> Outcome:
     """The button must be let go before a reset is accepted."""
     button = graph.node.create_publisher(Bool, ESTOP_INPUT, publish_profile("latched"))
     graph.spin_until(lambda: button.get_subscription_count() > 0, 5.0)
@@ -296,7 +296,7 @@ def estop(graph: Graph) -> Outcome:
 
 
 @FAULTS.add("controller starved of CPU for 2 s")
-def starved(graph: Graph) -> Outcome:
+def starved(graph: RunningGraph) -> Outcome:
     """A process that stands still gives no heartbeat."""
     outcome = watched(graph, lambda: graph.signal("controller", signal.SIGSTOP), "controller")
     graph.spin_until(lambda: False, 1.0)
@@ -305,18 +305,18 @@ def starved(graph: Graph) -> Outcome:
 
 
 @FAULTS.add("clock steps 10 s ahead")
-def clock_step(graph: Graph) -> Outcome:
+def clock_step(graph: RunningGraph) -> Outcome:
     """All stamps with it, as when a machine's clock is set: nothing is old, but the frame of the clip is wrong."""
     return back(graph, watched(graph, lambda: graph.inject("step"), "jumped"), "")
 
 
 @FAULTS.add("policy output NaN", quick=True)
-def nan_target(graph: Graph) -> Outcome:
+def nan_target(graph: RunningGraph) -> Outcome:
     """For a tenth of a second."""
     return back(graph, watched(graph, lambda: graph.inject(NAN_TARGET), "not finite"), "")
 
 
-def hand_command(graph: Graph, kind: str, expects: str, counter: str) -> Outcome:
+def hand_command(graph: RunningGraph, kind: str, expects: str, counter: str) -> Outcome:
     """One command of the shaper to the hand is wrong: what is made of it?"""
     graph.ready()
     before, changes = graph.value("leap_driver", counter), len(graph.changes)
@@ -343,7 +343,7 @@ FAULTS.case("command to the hand out of limits, in a leap", hand_command, FAR_CO
 class Stranger:
     """A node that nobody asked for, called `stranger`: publishes one message at each tick of the rig."""
 
-    def __init__(self, graph: Graph, *says: tuple[type, str, str, Callable[[float], Any]]):
+    def __init__(self, graph: RunningGraph, *says: tuple[type, str, str, Callable[[float], Any]]):
         """`says`: type, topic, quality of service, and the message as a function of the last stamp (s)."""
         self.graph, self.node = graph, rclpy.create_node("stranger", start_parameter_services=False)
         self.said = [
@@ -361,12 +361,12 @@ class Stranger:
         self.node.destroy_node()
 
 
-def moved_joints(graph: Graph, part: slice, stamp: float, by: float = FOREIGN) -> JointState:
+def moved_joints(graph: RunningGraph, part: slice, stamp: float, by: float = FOREIGN) -> JointState:
     """Arm's or hand's joints, `by` rad from where the plant has them."""
     return messages.joint_state(JOINTS[part], messages.to_stamp(stamp), graph.plant[-1][1][part] + by)
 
 
-def says(graph: Graph, topic: str) -> tuple[type, str, str, Callable[[float], Any]]:
+def says(graph: RunningGraph, topic: str) -> tuple[type, str, str, Callable[[float], Any]]:
     """What a stranger publishes on `topic`, all of it valid and fresh."""
     part = ARM if "franka" in topic else HAND
     pose = np.array([0.5, 0.0, 0.3, 1.0, 0.0, 0.0, 0.0])
@@ -387,7 +387,7 @@ def says(graph: Graph, topic: str) -> tuple[type, str, str, Callable[[float], An
     return kind, topic, qos, make
 
 
-def second(graph: Graph, topic: str) -> Outcome:
+def second(graph: RunningGraph, topic: str) -> Outcome:
     """A second publisher in motion: named, and a hold in which the plant follows neither it nor the rightful one."""
     strangers: list[Stranger] = []
     outcome = watched(graph, lambda: strangers.append(Stranger(graph, says(graph, topic))), "/stranger")
@@ -396,7 +396,7 @@ def second(graph: Graph, topic: str) -> Outcome:
     return back(graph, outcome, "the stranger gone, ")
 
 
-def unmoved(graph: Graph, outcome: Outcome, since: float) -> Outcome:
+def unmoved(graph: RunningGraph, outcome: Outcome, since: float) -> Outcome:
     """Not safe, whatever the drivers say, when the plant goes on moving while a stranger speaks."""
     graph.spin_until(lambda: False, WATCHED)
     return outcome if still(graph.plant, since) else replace(outcome, safe_ms=None)
@@ -407,7 +407,7 @@ for _topic in (LEAP_COMMAND, FRANKA_COMMAND, TARGET, LEAP_STATES, OBJECT_POSE):
 
 
 @FAULTS.add("after an emergency stop a stranger says tracking, and commands")
-def foreign_supervisor(graph: Graph) -> Outcome:
+def foreign_supervisor(graph: RunningGraph) -> Outcome:
     """The drivers name it; nothing of the plant moves."""
     graph.ready()
     graph.call("estop")
@@ -429,7 +429,7 @@ def foreign_supervisor(graph: Graph) -> Outcome:
 
 
 @FAULTS.add("the graph started twice in one domain", moves=False)
-def doubled(graph: Graph) -> Outcome:
+def doubled(graph: RunningGraph) -> Outcome:
     """A second shaper: it must not come up beside the first."""
     graph.ready()
     process = next(p for p in graph.plan.processes if p.name == "shaper")
@@ -452,7 +452,7 @@ def doubled(graph: Graph) -> Outcome:
     return Outcome(told, ms if refused else None, 0.0 if goes_on else None, state, "by itself" if goes_on else "")
 
 
-def lost_messages(graph: Graph, bag: str, died: float) -> tuple[str, int]:
+def lost_messages(graph: RunningGraph, bag: str, died: float) -> tuple[str, int]:
     """What of the hand's states lacks in the bag of a recorder that died at `died` (steady); those over LOST s old."""
     kept = {round(messages.seconds(m.header.stamp) * 1e3) for _, _, m in bags.messages(bag, {LEAP_STATES})}
     first = min(kept, default=0)
@@ -463,7 +463,7 @@ def lost_messages(graph: Graph, bag: str, died: float) -> tuple[str, int]:
 
 
 @FAULTS.add("recorder killed")
-def recorder_killed(graph: Graph) -> Outcome:
+def recorder_killed(graph: RunningGraph) -> Outcome:
     """The bag keeps all but its last moment."""
     bag = str(graph.folder / "run" / "bag")
     outcome = watched(graph, lambda: graph.kill("recorder"), "recorder")
@@ -475,7 +475,7 @@ def recorder_killed(graph: Graph) -> Outcome:
 
 
 @FAULTS.add("disk full")
-def disk_full(graph: Graph) -> Outcome:
+def disk_full(graph: RunningGraph) -> Outcome:
     """The kernel refuses to let the recorder's file grow, as a full disk does."""
     graph.ready()
     [bag] = sorted(graph.folder.glob("run/bag-2")) or [graph.folder / "run" / "bag"]
@@ -494,7 +494,7 @@ def disk_full(graph: Graph) -> Outcome:
     return back(graph, outcome, "process started again with another disk, ")
 
 
-def clean_run(graph: Graph, seconds: float) -> dict[str, object]:
+def clean_run(graph: RunningGraph, seconds: float) -> dict[str, object]:
     """A graph that nothing befalls, whose clips end and begin anew: its holds and faults (`false_stops`) with their
     reasons, the growth of each node's process after the first fifth, and the share of ticks on time."""
     graph.inject("patient")  # a world that ran ahead of a busy machine's commands would drop the object

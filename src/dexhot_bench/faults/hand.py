@@ -18,12 +18,12 @@ from dexhot.hardware.dynamixel.plant import Joints
 from dexhot.hardware.dynamixel.registers import register
 from dexhot.hardware.dynamixel.simulator import BusProcess
 from dexhot.hardware.leap.hand import LONGEST_STEP, LeapHand
-from dexhot.hardware.leap.setup import Settings, adopt
+from dexhot.hardware.leap.setup import HandSettings, adopt
 from dexhot.robots.joint_table import joint_table
 from dexhot_bench.faults.driven import Driven, broken
-from dexhot_bench.faults.table import Faults, Outcome
+from dexhot_bench.faults.table import FaultTable, Outcome
 
-FAULTS = Faults("hand")
+FAULTS = FaultTable("hand")
 JOINTS = joint_table("leap_right")
 NONE = np.zeros(len(JOINTS))
 SWING, SPEED = 0.3, 3.0  # rad, rad/s of phase
@@ -46,8 +46,8 @@ class HandRig(Driven):
     period = 0.008  # s from command to command
     longest = 6.0
 
-    def __init__(self, settings: Settings | None = None):
-        self.settings = settings or Settings()
+    def __init__(self, settings: HandSettings | None = None):
+        self.settings = settings or HandSettings()
         self.retries = 0
         self.path = swing
 

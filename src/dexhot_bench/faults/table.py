@@ -51,7 +51,7 @@ class Result:
         return {"fault": self.fault.name, "group": self.fault.group, **o.__dict__, "limit_violations": self.violations}
 
 
-class Faults(list[Fault]):
+class FaultTable(list[Fault]):
     """The faults of one rig, in the order they are tried."""
 
     def __init__(self, group: str):

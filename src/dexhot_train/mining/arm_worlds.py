@@ -1,16 +1,18 @@
-"""Plans that must do on the floating hand and on the arm rig: worlds of both kinds behind one `rollout`."""
+"""Plans that must do on the floating hand and on the embedded rig: worlds of both kinds behind one `rollout`."""
 
 from collections.abc import Sequence
 
 import mujoco
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.simulation.backend import Batch, MujocoSimulator
 
 
 class WithArm:
-    """Rollouts whose `models` say where each is made: in that model of the floating scene or, for None, on the arm rig.
+    """Rollouts whose `models` say where each is made: in that model of the floating scene or, for None, on the embedded
+    rig.
 
     States (ns,) are as long as the arm's; a floating one is filled up with zeros (`padded`).
     """
@@ -22,9 +24,11 @@ class WithArm:
         """(..., ns) of states (..., nf) of the floating scene."""
         return np.pad(states, [(0, 0)] * (states.ndim - 1) + [(0, self.arm.state_size - states.shape[-1])])
 
-    def rollout(self, states, controls, models: Sequence[mujoco.MjModel | None] | None = None) -> Batch:
+    def rollout(
+        self, states: ArrayLike, controls: ArrayLike, models: Sequence[mujoco.MjModel | None] | None = None
+    ) -> Batch:
         """As Simulator.rollout, without `models` all on the arm. Worlds on the arm begin in one and the same state."""
-        models = models or [None] * max(len(np.atleast_2d(states)), len(controls))
+        models = models or [None] * max(len(np.atleast_2d(states)), len(np.asarray(controls)))
         states = np.broadcast_to(states, (len(models), self.arm.state_size))
         controls = np.broadcast_to(controls, (len(models), *np.shape(controls)[-2:]))
         on_arm, floating = ([i for i, m in enumerate(models) if (m is None) == arm] for arm in (True, False))
@@ -39,6 +43,6 @@ class WithArm:
         order = np.argsort(floating + on_arm)
         return Batch(*(np.concatenate(arrays)[order] for arrays in zip(*parts)))
 
-    def object_pose(self, states) -> np.ndarray:
+    def object_pose(self, states: ArrayLike) -> np.ndarray:
         """(..., ns) -> (..., 7) world_T_mesh."""
         return self.floating.object_pose(states)

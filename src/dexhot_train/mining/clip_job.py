@@ -11,12 +11,10 @@ import numpy as np
 
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, Reference
-from dexhot.objects.library import load_object
-from dexhot.robots.robot_hand import load_hand
-from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import floating_scene
+from dexhot.simulation.setup import Setup, load_setup
 from dexhot.versions import source_hash, versions
-from dexhot_train.mining.mine import MineOptions, mine
+from dexhot_train.mining.mine import MineOptions, make_worlds, mine
 
 
 @dataclass(frozen=True)
@@ -28,37 +26,60 @@ class ClipJob:
     options: MineOptions = field(default_factory=MineOptions)
 
     def key(self) -> str:
-        """Changes when anything does that the result depends on: the reference, the budget, the object and the hand as
-        they are (not only what they are called), the physics, and the code.
-        """
-        reference, digest = load(self.reference, Reference), hashlib.sha256()
-        asset, hand = load_object(reference.object_name), load_hand(reference.hand)
-        scene = floating_scene(hand, asset, reference.base_quat, load_physics(), reference.table_height, visual=False)
-        world = np.zeros(mujoco.mj_sizeModel(scene.model), np.uint8)  # object, hand and physics as they are simulated
-        mujoco.mj_saveModel(scene.model, None, world)
-        motion = (reference.q, reference.target, reference.contact, reference.object_pose, reference.base_quat)
-        for array in (*motion, reference.placement, world, asset.vertices, asset.faces):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        used = {name: versions()[name] for name in ("dexhot", "numpy", "mujoco", "mink")}
-        names = [reference.object_name, reference.name, list(reference.joint_names)]
-        context = [asdict(self.options), asdict(asset.symmetry), names, used, source_hash()]
-        digest.update(json.dumps(context).encode())
-        return digest.hexdigest()[:16]
+        """`clip_key` of what its reference's file holds now."""
+        reference = load(self.reference, Reference)
+        return clip_key(reference, load_setup(reference), self.options)
 
     def done(self) -> bool:
         """Whether `out` holds what this job would make."""
-        return self.out.is_file() and load(self.out, Demonstration).provenance.get("key") == self.key()
+        return holds(self.out, self.key())
+
+
+def clip_key(reference: Reference, setup: Setup, options: MineOptions) -> str:
+    """Changes when anything does that the result depends on: the reference, the budget, the object and the hand as they
+    are (not only what they are called), the physics, and the code.
+    """
+    asset, digest = setup.asset, hashlib.sha256()
+    scene = floating_scene(setup.hand, asset, reference.base_quat, setup.physics, reference.table_height, visual=False)
+    world = np.zeros(mujoco.mj_sizeModel(scene.model), np.uint8)  # object, hand and physics as they are simulated
+    mujoco.mj_saveModel(scene.model, None, world)
+    motion = (reference.q, reference.target, reference.contact, reference.object_pose, reference.base_quat)
+    for array in (*motion, reference.placement, world, asset.vertices, asset.faces):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    used = {name: versions()[name] for name in ("dexhot", "numpy", "mujoco", "mink")}
+    names = [reference.object_name, reference.name, list(reference.joint_names)]
+    context = [asdict(options), asdict(asset.symmetry), names, used, source_hash()]
+    digest.update(json.dumps(context).encode())
+    return digest.hexdigest()[:16]
+
+
+def holds(out: Path, key: str) -> bool:
+    """Whether `out` is a Demonstration that was mined under `key`."""
+    return out.is_file() and load(out, Demonstration).provenance.get("key") == key
 
 
 def run_clip(job: ClipJob, progress: Callable[[str, float], None] | None = None) -> Path:
-    """Mine and save, unless it is done. A stage that an interrupted run finished is taken from beside `out`."""
-    if not job.done():
-        reference = load(job.reference, Reference)
-        asset, hand = load_object(reference.object_name), load_hand(reference.hand)
-        key = job.key()
-        partial = job.out.with_name(f".{job.out.stem}.{key}.partial.npz")
-        demonstration = mine(reference, asset, hand, load_physics(), job.options, progress, partial)
-        demonstration.provenance["key"] = key
-        save(demonstration, job.out)
-        partial.unlink(missing_ok=True)
+    """Mine and save, unless it is done."""
+    reference = load(job.reference, Reference)
+    mine_into(job.out, reference, load_setup(reference), job.options, progress)
     return job.out
+
+
+def mine_into(
+    out: Path,
+    reference: Reference,
+    setup: Setup,
+    options: MineOptions,
+    progress: Callable[[str, float], None] | None = None,
+) -> bool:
+    """Whether `out` held the result already; else it is mined and saved, but for a stage that an interrupted run
+    finished, which is taken from beside `out`."""
+    key = clip_key(reference, setup, options)
+    if holds(out, key):
+        return True
+    partial = out.with_name(f".{out.stem}.{key}.partial.npz")
+    demonstration = mine(reference, make_worlds(reference, setup, options), options, progress, partial)
+    demonstration.provenance["key"] = key
+    save(demonstration, out)
+    partial.unlink(missing_ok=True)
+    return False

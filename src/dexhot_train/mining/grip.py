@@ -7,16 +7,12 @@ from dexhot.data.types import Reference
 from dexhot.geometry.poses import inverse, transform
 from dexhot.geometry.rotations import quat_rotate
 from dexhot.geometry.sdf import ConvexUnion
-from dexhot.objects.asset import ObjectAsset
-from dexhot.retargeting.hand_model import HandModel
-from dexhot.robots.robot_hand import RobotHand
-from dexhot.simulation.physics import Physics
-
-TOUCHES = 0.2  # of Reference.contact: a fingertip that takes part
-EDGES = 8  # of the pyramid inside each friction cone
+from dexhot.retargeting.grasp import friction_cone, takes_part
+from dexhot.robots.kinematics.hand import HandModel
+from dexhot.simulation.setup import Setup
 
 
-def held_mass(reference: Reference, hand: RobotHand, asset: ObjectAsset, physics: Physics) -> float | None:
+def held_mass(reference: Reference, setup: Setup) -> float | None:
     """kg that the fingertips can hold up against gravity in the middle of the grasp; None without planned contacts.
 
     The largest vertical force of fingertip forces within their friction cones and joint torques within the motors'
@@ -24,14 +20,15 @@ def held_mass(reference: Reference, hand: RobotHand, asset: ObjectAsset, physics
     the palm, which can carry too, is left out as well.
     """
     t = (reference.grasp_start + reference.grasp_end) // 2
-    touching = np.flatnonzero(reference.contact[t] > TOUCHES)
+    touching = np.flatnonzero(takes_part(reference.contact[t]))
     if not len(touching):
         return None
+    hand, physics = setup.hand, setup.physics
     model = HandModel(hand, (), reference.base_quat)
     model.move(reference.q[t])
     pose = reference.object_pose[t]
-    outward = ConvexUnion(asset.pieces).distance(transform(inverse(pose), model.points()[touching]))[1]
-    edges = np.stack([_cone(-quat_rotate(pose[3:], n), physics.friction[0]) for n in outward])  # (k, EDGES, 3)
+    outward = ConvexUnion(setup.asset.pieces).distance(transform(inverse(pose), model.points()[touching]))[1]
+    edges = np.stack([friction_cone(quat_rotate(pose[3:], n), physics.friction[0]) for n in outward])  # (k, EDGES, 3)
     jacobian = model.point_jacobian()[touching][:, :, 6:]  # (k, 3, n)
     torque = np.einsum("kei,kin->nke", edges, jacobian).reshape(jacobian.shape[2], -1)
     limit = np.minimum(hand.effort, physics.finger(hand).torque)
@@ -44,11 +41,3 @@ def held_mass(reference: Reference, hand: RobotHand, asset: ObjectAsset, physics
         b_eq=np.zeros(2),
     )
     return float(-found.fun / -physics.gravity[2]) if found.success else 0.0
-
-
-def _cone(inward: np.ndarray, friction: float) -> np.ndarray:
-    """(EDGES, 3) forces of unit normal part on the edge of the friction cone about `inward` (3,)."""
-    across = np.cross(inward, np.eye(3)[np.argmin(np.abs(inward))])
-    across /= np.linalg.norm(across)
-    angle = np.arange(EDGES) * 2 * np.pi / EDGES
-    return inward + friction * (np.cos(angle)[:, None] * across + np.sin(angle)[:, None] * np.cross(inward, across))

@@ -1,9 +1,9 @@
 """A Reference -> a Demonstration: find actions that move the object and survive perturbation, keep the best.
 
 Candidates compete: the bare reference, a plan found for several perturbed worlds at once, and, while none succeeds
-strictly, its repairs in the nominal world. Where the reference is placed in front of the arm, the arm rig is one of the
-worlds of every search. Worlds that no search saw decide between the candidates, after strict success in the nominal one
-and on the arm.
+strictly, its repairs in the nominal world. Where the reference is placed in front of the arm, the embedded rig is one
+of the worlds of every search. Worlds that no search saw decide between the candidates, after strict success in the
+nominal one and on the arm.
 """
 
 import time
@@ -18,20 +18,18 @@ from dexhot.control.controllers import Kinematic
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, Reference
-from dexhot.evaluation.metrics import compute
 from dexhot.evaluation.score import score_on_arm
 from dexhot.geometry.poses import IDENTITY
-from dexhot.objects.asset import ObjectAsset
-from dexhot.robots.robot_hand import RobotHand
+from dexhot.metrics.rollout import compute
 from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_simulator, run_floating
 from dexhot.simulation.backend import Rollouts
-from dexhot.simulation.physics import Physics
+from dexhot.simulation.setup import Setup
 from dexhot.versions import versions
 from dexhot_train.mining.arm_worlds import WithArm
 from dexhot_train.mining.grip import held_mass
-from dexhot_train.mining.refine import World, draw_worlds, nominal_world, replay, success_rate
 from dexhot_train.mining.search import SearchOptions, search
+from dexhot_train.mining.worlds import ClipWorlds, World, draw_worlds, nominal_world, replay, success_rate
 
 VALIDATION_SEED = 1_000_000  # added to the seed of the worlds that choose; the search's and the benchmark's are others
 
@@ -46,10 +44,10 @@ class MineOptions:
         default_factory=lambda: SearchOptions(rounds=((40, 3), (64, 3)), rewinds=2, budget=240_000)
     )
     repair: SearchOptions = field(default_factory=lambda: SearchOptions(rounds=((64, 3), (128, 4)), keep=True))
-    worlds: int = 5  # of the robust search, the nominal one and the arm rig among them; 1: no robust search
+    worlds: int = 5  # of the robust search, the nominal one and the embedded rig among them; 1: no robust search
     attempts: int = 2  # repairs in the nominal world, each with its own seed, while there is no success
     trials: int = 12  # perturbed worlds that choose between the candidates
-    arm: bool = True  # plan for the arm rig too, and ask for success there, where the reference is placed
+    arm: bool = True  # plan for the embedded rig too, and ask for success there, where the reference is placed
 
 
 def with_samples(options: MineOptions, samples: int) -> MineOptions:
@@ -65,21 +63,31 @@ def with_samples(options: MineOptions, samples: int) -> MineOptions:
     return replace(o, robust=scaled(o.robust), repair=scaled(o.repair))
 
 
+def make_worlds(reference: Reference, setup: Setup, options: MineOptions | None = None) -> ClipWorlds:
+    """The worlds that `mine` takes. Raises UnreachableError where the arm cannot get to a placed reference's start."""
+    options, began = options or MineOptions(), (time.process_time(), time.perf_counter())
+    simulator = floating_simulator(reference, setup)
+    nominal = nominal_world(reference, simulator)
+    with_arm = options.arm and placed(reference)
+    arm = ArmSimulator(simulator, Kinematic(reference, setup.physics)) if with_arm else None
+    trials = draw_worlds(reference, simulator, options.trials, options.seed + VALIDATION_SEED)
+    return ClipWorlds(setup, simulator, nominal, arm, trials, began)
+
+
 def mine(
     reference: Reference,
-    asset: ObjectAsset,
-    hand: RobotHand,
-    physics: Physics,
+    worlds: ClipWorlds,
     options: MineOptions | None = None,
     progress: Callable[[str, float], None] | None = None,
     partial: Path | None = None,
 ) -> Demonstration:
     """The best Demonstration that the budget finds; its scores say whether it is a success.
 
+    worlds: of `make_worlds`, with the same options.
     progress: called with the stage and the share of it that is done. partial: where the robust stage's result is kept,
     and taken from when it is there.
     """
-    miner = _Miner(reference, asset, hand, physics, options or MineOptions(), progress or (lambda stage, share: None))
+    miner = _Miner(reference, worlds, options or MineOptions(), progress or (lambda stage, share: None))
     if partial is not None and partial.is_file():
         best = load(partial, Demonstration)
         miner.spent, miner.tried = best.provenance["seconds_cpu"], best.provenance["candidates"]
@@ -91,21 +99,22 @@ def mine(
 
 
 class _Miner:
-    """One clip's simulator, worlds and accounts."""
+    """One clip's worlds, candidates and accounts."""
 
-    def __init__(self, reference, asset, hand, physics, options: MineOptions, report):
-        self.reference, self.asset, self.hand, self.options, self.report = reference, asset, hand, options, report
-        self.began, self.wall, self.spent = time.process_time(), time.perf_counter(), 0.0
+    def __init__(
+        self, reference: Reference, worlds: ClipWorlds, options: MineOptions, report: Callable[[str, float], None]
+    ):
+        self.reference, self.options, self.report = reference, options, report
+        self.setup, self.simulator = worlds.setup, worlds.simulator
+        self.world, self.trials = worlds.nominal, worlds.trials
+        (self.began, self.wall), self.spent = worlds.began, 0.0
         self.tried: list[dict[str, Any]] = []
-        self.simulator = floating_simulator(reference, asset, hand, physics)
-        self.world = nominal_world(reference, self.simulator)
-        self.planned: Rollouts = self.simulator
+        self.planned: Rollouts = worlds.simulator
         self.arm_worlds: list[World] = []
-        if options.arm and placed(reference):
-            arm = ArmSimulator(self.simulator, Kinematic(reference, physics))
-            self.planned, self.arm_worlds = WithArm(self.simulator, arm), [World(arm.first_state, None)]
-        self.trials = draw_worlds(reference, self.simulator, options.trials, options.seed + VALIDATION_SEED)
-        self.load = {"mass_kg": float(asset.mass), "holds_kg": held_mass(reference, hand, asset, physics)}
+        if worlds.arm is not None:
+            self.planned = WithArm(worlds.simulator, worlds.arm)
+            self.arm_worlds = [World(worlds.arm.first_state, None)]
+        self.load = {"mass_kg": float(self.setup.asset.mass), "holds_kg": held_mass(reference, self.setup)}
 
     def robust(self) -> Demonstration:
         """The better of the bare reference and a search in several worlds."""
@@ -150,7 +159,7 @@ class _Miner:
     def _demonstration(self, chosen: str, actions: np.ndarray) -> Demonstration:
         """Judged in the nominal world and, if a strict success there, in the validation worlds."""
         rollout = run_floating(self.reference, actions, self.simulator)
-        scores: dict[str, Any] = compute(rollout, self.asset, self.hand) | self.load
+        scores: dict[str, Any] = compute(rollout, self.setup.asset, self.setup.hand) | self.load
         survived = scores["success_strict"] and replay(self.reference, actions, self.trials, self.simulator)
         scores["robustness"] = success_rate(survived) if survived else 0.0
         found = Demonstration(
@@ -163,7 +172,7 @@ class _Miner:
             scores=scores,
         )
         if self.options.arm and scores["success_strict"] and placed(self.reference):
-            scores["success_strict_arm"] = score_on_arm(found).metrics["success_strict"]
+            scores["success_strict_arm"] = score_on_arm(found, self.setup).metrics["success_strict"]
         shown = ("success_strict", "success_strict_arm", "robustness", "judged_T_cm")
         self.tried.append({"name": chosen} | {k: scores[k] for k in shown if k in scores})
         found.provenance = {"chosen": chosen, "candidates": list(self.tried), "seconds_cpu": self._seconds()}
@@ -180,11 +189,11 @@ def placed(reference: Reference) -> bool:
 
 
 def succeeds(demonstration: Demonstration) -> bool:
-    """Strictly, on the floating hand and, where it was tried there, on the arm rig."""
-    return demonstration.scores["success_strict"] and demonstration.scores.get("success_strict_arm", True)
+    """Strictly, on the floating hand and, where it was tried there, on the embedded rig."""
+    return bool(demonstration.scores["success_strict"] and demonstration.scores.get("success_strict_arm", True))
 
 
-def rank(demonstration: Demonstration) -> tuple:
+def rank(demonstration: Demonstration) -> tuple[Any, ...]:
     """Success first, then what survives perturbation, then the looser success, then the object's error."""
     s = demonstration.scores
     return succeeds(demonstration), s["success_strict"], s["robustness"], s["success_10cm_20deg"], -s["judged_T_cm"]

@@ -11,6 +11,7 @@ import numpy as np
 
 from dexhot.control.sampling import SamplingPlanner
 from dexhot.geometry.equivalents import reduced_angle
+from dexhot.metrics.tracking_errors import position_error
 from dexhot.simulation.backend import Batch
 
 
@@ -82,7 +83,7 @@ def tracking_error(planner: SamplingPlanner, ahead: Batch, t: int) -> tuple[np.n
     frames = np.minimum(np.arange(t + 1, t + 1 + ahead.states.shape[1]), planner.frames - 1)
     pose, wanted = planner.simulator.object_pose(ahead.states), planner.reference.object_pose[frames]
     symmetry = planner.scene.object.symmetry  # type: ignore[union-attr]
-    return np.linalg.norm(pose[..., :3] - wanted[:, :3], axis=-1), reduced_angle(symmetry, wanted[:, 3:], pose[..., 3:])
+    return position_error(pose, wanted), reduced_angle(symmetry, wanted[:, 3:], pose[..., 3:])
 
 
 def within(

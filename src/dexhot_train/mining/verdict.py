@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dexhot.data.types import Demonstration
-from dexhot.evaluation.judge import METRICS, with_unit
-from dexhot.evaluation.metrics import passes
+from dexhot.metrics.judge import METRICS, with_unit
+from dexhot.metrics.success import passes
 from dexhot_train.mining.mine import placed
 
 SUCCESS, NOT_ON_ARM, UNTRIED, NO_SUCCESS, REFUSED = (
@@ -21,7 +21,7 @@ HELD = 0.9  # a smaller hold rate is a drop
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ClipVerdict:
     """Of one clip."""
 
     outcome: str  # SUCCESS, UNTRIED, NOT_ON_ARM, NO_SUCCESS or REFUSED
@@ -34,7 +34,7 @@ class Verdict:
         return self.outcome in (SUCCESS, UNTRIED)
 
 
-def verdict(demonstration: Demonstration) -> Verdict:
+def verdict(demonstration: Demonstration) -> ClipVerdict:
     """Strict success on the floating hand is a success only where the arm, if it was tried there, succeeds too and, if
     the reference lifts the object, the object was lifted."""
     s = demonstration.scores
@@ -52,21 +52,21 @@ def verdict(demonstration: Demonstration) -> Verdict:
         told.append(f"it weighs {s['mass_kg']:.2f} kg, and these fingertips hold {s['holds_kg']:.2f} kg at most")
     if not failed:
         if s.get("success_strict_arm") is False:
-            return Verdict(NOT_ON_ARM, (), "strict success on the floating hand, none on the arm rig")
+            return ClipVerdict(NOT_ON_ARM, (), "strict success on the floating hand, none on the embedded rig")
         why = [] if lifts else ["the reference lifts nothing"]
         if "success_strict_arm" in s:
-            return Verdict(SUCCESS, (), "; ".join(why))
+            return ClipVerdict(SUCCESS, (), "; ".join(why))
         untried = "mined without the arm" if placed(demonstration.reference) else "the reference is not placed"
-        return Verdict(UNTRIED, (), "; ".join([*why, untried]))
+        return ClipVerdict(UNTRIED, (), "; ".join([*why, untried]))
     for name, limit in s["strict_limits"].items():
         if not passes(s | {"strict_limits": {name: limit}}, "success_strict"):
             title, unit, digits, _ = METRICS[name]
             value = with_unit(f"{s[name]:.{digits}f}", unit)
             told.append(f"{title.lower()} {value}, limit {with_unit(f'{limit:.3g}', unit)}")
-    return Verdict(NO_SUCCESS, tuple(causes), "; ".join(told))
+    return ClipVerdict(NO_SUCCESS, tuple(causes), "; ".join(told))
 
 
-def totals(verdicts: list[Verdict]) -> dict[str, int]:
+def totals(verdicts: list[ClipVerdict]) -> dict[str, int]:
     """How many clips came to what, those counts that are not zero; causes of failure after the outcomes."""
     counts = {"clips": len(verdicts), "successes": sum(v.success for v in verdicts)}
     outcomes = Counter(v.outcome for v in verdicts)
@@ -75,7 +75,7 @@ def totals(verdicts: list[Verdict]) -> dict[str, int]:
     return counts | {o: outcomes[o] for o in order if outcomes[o]} | dict(causes.most_common())
 
 
-def row(v: Verdict, scores: dict[str, Any]) -> dict[str, str]:
+def row(v: ClipVerdict, scores: dict[str, Any]) -> dict[str, str]:
     """The cells of the clip's row in the table of a run."""
     if v.outcome == REFUSED:
         return {"result": v.outcome, "error": "", "held": "", "perturbed": "", "why": v.reason}

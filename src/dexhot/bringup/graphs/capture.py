@@ -7,7 +7,7 @@ from typing import Any
 
 from dexhot.bringup.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
 from dexhot.bringup.run_folder import new_run_folder, versions
-from dexhot.data.disk import require_place
+from dexhot.data.disk import check_folder
 from dexhot.data.files import write_text
 from dexhot.errors import DexhotError
 from dexhot.hardware.camera.source import Mode, camera_source
@@ -47,7 +47,7 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
 def prepare(arguments: dict[str, Any]) -> Prepared:
     """Check camera and disk; make the capture's folder with capture.json."""
     camera = arguments["camera"]
-    require_place(arguments["out"] or runs_dir(), arguments["min_free"])
+    check_folder(arguments["out"] or runs_dir(), "out:=FOLDER", arguments["min_free"])
     if camera != "running":
         check_apart(camera.partition(":")[2], arguments["out"])
         camera_source(camera, Mode(*(arguments[k] for k in ("width", "height", "fps", "loop"))))

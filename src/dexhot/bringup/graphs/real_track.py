@@ -6,7 +6,7 @@ from typing import Any
 from dexhot.bringup.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
 from dexhot.bringup.graphs.rigs import RIGS, check_hand, check_rig, rig_processes
 from dexhot.bringup.run_folder import load_task, new_run_folder, require_new, write_run
-from dexhot.data.disk import require_place
+from dexhot.data.disk import check_folder
 from dexhot.paths import runs_dir
 from dexhot.ros.core.parameters import load_schema
 from dexhot.scratch import make_scratch
@@ -77,7 +77,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     record, recorded = arguments["record"], arguments["record"] != "false"
     if recorded:
         require_new(record)
-        require_place(runs_dir() if record == "true" else record, arguments["min_free"], "record")
+        check_folder(runs_dir() if record == "true" else record, "record:=FOLDER", arguments["min_free"])
     task = load_task(arguments["reference"], arguments["policy"], arguments["controller"])
     check_hand(arguments["rig"], task.reference.hand)
     speed = arguments["speed"]

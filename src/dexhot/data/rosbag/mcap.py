@@ -37,7 +37,7 @@ SUMMARY = 256 << 20  # bytes of an index, or of a definition, that is believed
 LARGEST = 2 << 30  # bytes of a chunk that is believed
 
 
-class Block(NamedTuple):
+class MessageBlock(NamedTuple):
     """A chunk, or a stretch of messages outside of chunks: what is read at once."""
 
     start: int  # ns, receive time of its first message
@@ -105,7 +105,7 @@ class McapFile:
         if missing and not self.inventory.damage:
             self.inventory.lost(f"{self.path} is damaged: {missing} of the messages in its index are not there")
 
-    def _records(self, block: Block) -> bytes:
+    def _records(self, block: MessageBlock) -> bytes:
         try:
             self.stream.seek(block.offset)
             data = self.stream.read(block.length)
@@ -167,7 +167,9 @@ def _messages(
 
 
 @lru_cache(maxsize=16)
-def _indexed(path: Path, compressed: bool, size: int, modified: int, inode: int) -> tuple[list[Block], Inventory]:
+def _indexed(
+    path: Path, compressed: bool, size: int, modified: int, inode: int
+) -> tuple[list[MessageBlock], Inventory]:
     """The blocks of a file in its order, and what it holds; kept for as long as the file stays the same."""
     with _open(path, compressed) as stream:
         index = _Index(path, stream, None if compressed else size)
@@ -190,7 +192,7 @@ class _Index:
 
     def __init__(self, path: Path, stream: BinaryIO, size: int | None):
         self.path, self.stream, self.size = path, stream, size
-        self.blocks: list[Block] = []
+        self.blocks: list[MessageBlock] = []
         self.inventory = Inventory()
         self.schemas: dict[int, tuple[str, MessageDefinition]] = {}
         self.counts: Counter[int] = Counter()
@@ -226,7 +228,9 @@ class _Index:
             if chunk := self.known.get(position):
                 self._end_block()
                 self.counts.update(chunk.counts)
-                self._add_block(Block(chunk.start, position, chunk.length, True, frozenset(chunk.counts)), chunk.end)
+                self._add_block(
+                    MessageBlock(chunk.start, position, chunk.length, True, frozenset(chunk.counts)), chunk.end
+                )
                 position += chunk.length + chunk.index_length
                 continue
             head = self.read(position, MESSAGE_HEAD.size)
@@ -340,12 +344,12 @@ class _Index:
         (begin, end, start, last, counts), self.open = self.open, None
         if self.loose:
             self.counts.update(counts)
-            self._add_block(Block(start, begin, end - begin, False, frozenset(counts)), last)
+            self._add_block(MessageBlock(start, begin, end - begin, False, frozenset(counts)), last)
         elif not counts or not sure:
             self._decode(begin, end)
         else:
             self.counts.update(counts)
-            self._add_block(Block(start, begin, end - begin, True, frozenset(counts)), last)
+            self._add_block(MessageBlock(start, begin, end - begin, True, frozenset(counts)), last)
 
     def _decode(self, begin: int, end: int) -> bool:
         """Take a chunk by what is in it; False when it is not all there."""
@@ -359,10 +363,12 @@ class _Index:
             counts = Counter(channel for _, _, _, channel in entries)
             self.counts.update(counts)
             times = [time for time, _, _, _ in entries]
-            self._add_block(Block(min(times), begin, len(data), True, frozenset(counts)), max(times), learned=True)
+            self._add_block(
+                MessageBlock(min(times), begin, len(data), True, frozenset(counts)), max(times), learned=True
+            )
         return len(data) == end - begin
 
-    def _add_block(self, block: Block, last: int, learned: bool = False) -> None:
+    def _add_block(self, block: MessageBlock, last: int, learned: bool = False) -> None:
         """Raises nothing: messages of a channel that nothing defines cannot be read, and are said to be lost.
 
         `learned`: the definitions in the chunk are known.

@@ -19,15 +19,15 @@ import numpy as np
 
 from dexhot.errors import DexhotError
 from dexhot.hardware.devices import Polled, Reading
+from dexhot.hardware.franka.clock_watch import ClockWatch
 from dexhot.hardware.franka.limits import STEP, Setpoint, check_finite, fr3_limits
-from dexhot.hardware.franka.settings import ArmError, Settings
-from dexhot.hardware.franka.watch import ClockWatch
+from dexhot.hardware.franka.settings import ArmError, ArmSettings
 from dexhot.robots.joint_table import joint_table
 
 if TYPE_CHECKING:
     import franky
 
-    from dexhot.hardware.franka.link import Link
+    from dexhot.hardware.franka.link import ArmLink
 
 POLL = 0.004  # s
 LONGEST = 50  # robot cycles made up for in one poll; after a longer pause the setpoint is late instead
@@ -42,8 +42,8 @@ COUNTED = 200  # robot cycles of control until that share, which is of the last 
 class FrankaArm(Polled):
     """`address`: the robot's. `fault`: why it must be recovered, or "". `counts`: commands, and silences after them."""
 
-    def __init__(self, address: str, settings: Settings | None = None):
-        self.address, self.settings = address, settings or Settings()
+    def __init__(self, address: str, settings: ArmSettings | None = None):
+        self.address, self.settings = address, settings or ArmSettings()
         joints = joint_table("fr3")
         self.joint_names = tuple(joint.name for joint in joints)
         self.torque = np.array([joint.effort for joint in joints])  # N m
@@ -54,7 +54,7 @@ class FrankaArm(Polled):
         self.counts = {"commands": 0, "silences": 0, "stalls": 0, "torque_limited": 0}
         self.longest_stall = 0.0  # s
         self.furthest_behind = 0.0  # rad
-        self._link: Link | None = None
+        self._link: ArmLink | None = None
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -68,9 +68,9 @@ class FrankaArm(Polled):
 
     def connect(self) -> None:
         """Connect and set the robot up; it does not move. Raises ArmError, MissingExtraError."""
-        from dexhot.hardware.franka.link import Link
+        from dexhot.hardware.franka.link import ArmLink
 
-        self._link, self.fault = Link(self.address, self.settings), ""
+        self._link, self.fault = ArmLink(self.address, self.settings), ""
 
     def disconnect(self) -> None:
         """Bring the arm to rest, end the control loop and the connection."""
@@ -95,7 +95,7 @@ class FrankaArm(Polled):
         self.warnings.clear()
 
     @property
-    def link(self) -> "Link":
+    def link(self) -> "ArmLink":
         """The connection. Raises ArmError when there is none."""
         if self._link is None:
             raise ArmError("the Franka arm is not connected: call connect() first.")

@@ -15,7 +15,7 @@ import numpy as np
 
 from dexhot.hardware.franka.load import Load, hand_load
 from dexhot.hardware.franka.sdk import franky
-from dexhot.hardware.franka.settings import ArmError, Settings
+from dexhot.hardware.franka.settings import ArmError, ArmSettings
 from dexhot.robots.joint_table import joint_table
 from dexhot.robots.robot_hand import load_hand
 
@@ -25,10 +25,10 @@ RAMP = 0.1  # s from the tracker's torque to damping alone
 LOOK = 0.002  # s
 
 
-class Link:
+class ArmLink:
     """A robot that is connected and set up: thresholds and load. Nothing moves. Every call raises ArmError."""
 
-    def __init__(self, address: str, settings: Settings):
+    def __init__(self, address: str, settings: ArmSettings):
         self.settings = settings
         self.robot = _connect(address, settings)
         load = hand_load(load_hand(settings.hand)) if settings.hand else Load(0.0, np.zeros(3), np.zeros((3, 3)))
@@ -130,7 +130,7 @@ class Link:
             raise ArmError("the arm's error persists: see what Franka Desk says, clear it there, and reset again.")
 
 
-def _connect(address: str, settings: Settings) -> franky.Robot:
+def _connect(address: str, settings: ArmSettings) -> franky.Robot:
     config = franky.RealtimeConfig.Enforce if settings.realtime else franky.RealtimeConfig.Ignore
     made: list[Any] = []
 

@@ -10,7 +10,7 @@ class ArmError(DexhotError):
 
 
 @dataclass(frozen=True)
-class Settings:
+class ArmSettings:
     """docs/franka.md says why; seven values are joints 1 to 7, six are x, y, z and the turns about them."""
 
     hand: str = "leap_right"  # what it carries, or "" for nothing

@@ -19,10 +19,10 @@ from dexhot.hardware.devices import Polled, Reading
 from dexhot.hardware.dynamixel.errors import BusError, SilenceError
 from dexhot.hardware.dynamixel.registers import Block, register
 from dexhot.hardware.leap.calibration import load_offsets
-from dexhot.hardware.leap.health import Health
+from dexhot.hardware.leap.health import HandHealth
 from dexhot.hardware.leap.motion import Broken, MotionCheck
 from dexhot.hardware.leap.setup import (
-    Settings,
+    HandSettings,
     check_errors,
     check_pose,
     configure,
@@ -59,11 +59,11 @@ class LeapHand(Polled):
         robot: str = "leap_right",
         port: str = "",
         baud: int = BAUD,
-        settings: Settings | None = None,
+        settings: HandSettings | None = None,
         offsets: np.ndarray | None = None,
     ):
         self.robot, self.path, self.baud, self._offsets = robot, port, baud, offsets
-        self.settings = settings or Settings()
+        self.settings = settings or HandSettings()
         self.joints = joint_table(robot)
         self.joint_names = tuple(j.name for j in self.joints)
         fields = ("sign", "zero", "lower", "upper", "velocity")
@@ -90,7 +90,7 @@ class LeapHand(Polled):
         port.slack = max(port.slack, self.settings.slack * 1e3)
         port.open()
         self._servos = Servos(port, [j.motor_id for j in self.joints])
-        self.health = Health(self._servos, self.joint_names, self.settings.patience)
+        self.health = HandHealth(self._servos, self.joint_names, self.settings.patience)
         if port.latency > 1:
             self.health.warnings["latency"] = f"the adapter's latency timer is {port.latency} ms: set it to 1"
 
@@ -116,7 +116,7 @@ class LeapHand(Polled):
                 self.counts["registers_set"] += configure(self.servos, self.joints, self.model, self.settings)
                 self.health.wanted = wanted(self.joints, self.model, self.settings)
                 current = goal_current(self.settings, self.model) * register("goal_current").scale
-                self.motion = MotionCheck(self.joints, current, patience=self.settings.patience / Settings.patience)
+                self.motion = MotionCheck(self.joints, current, patience=self.settings.patience / HandSettings.patience)
                 q = self.measure().q
                 check_pose(self.joints, q, self.settings.margin)
                 self.on = bool(self.servos.read_all("torque_enable").all())

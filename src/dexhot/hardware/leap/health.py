@@ -31,7 +31,7 @@ REMEMBERED = 64  # goals sent: a servo that missed some still has one of them
 AGAIN = 1.0  # s within which a second goal that was never sent is another master's
 
 
-class Health:
+class HandHealth:
     """`temperature` (n,) C and `voltage` (n,) V, nan until read; `warnings`: what is not yet a fault, by topic.
 
     `wanted`: what the registers SET should be, each (n,) counts; `sent`: the last goals, each (n,) counts, for whoever

@@ -36,7 +36,7 @@ PROFILE = profile("leap")  # gains of both hands; their currents differ (Model.s
 
 
 @dataclass(frozen=True)
-class Settings:
+class HandSettings:
     """How the servos are run: by default as config/servos.yaml has it."""
 
     p_gain: int = PROFILE.p_gain
@@ -158,7 +158,7 @@ def probe_fast(servos: "Servos") -> bool:
     return servos.fast
 
 
-def goal_current(settings: Settings, model: Model) -> int:
+def goal_current(settings: HandSettings, model: Model) -> int:
     """Counts. Raises BusError for more than is safe."""
     current = model.safe_current if settings.current is None else settings.current
     if not 0 < current <= model.safe_current:
@@ -166,7 +166,7 @@ def goal_current(settings: Settings, model: Model) -> int:
     return round(current / register("goal_current").scale)
 
 
-def configure(servos: "Servos", joints: tuple[Joint, ...], model: Model, settings: Settings) -> int:
+def configure(servos: "Servos", joints: tuple[Joint, ...], model: Model, settings: HandSettings) -> int:
     """Registers as `settings` has them, written only where they differ. Returns how many of EEPROM that were.
 
     EEPROM needs the torque off: it goes off only where something there must change, so that a hand that was left
@@ -195,7 +195,7 @@ def configure(servos: "Servos", joints: tuple[Joint, ...], model: Model, setting
     return changed
 
 
-def wanted(joints: tuple[Joint, ...], model: Model, settings: Settings) -> dict[str, np.ndarray]:
+def wanted(joints: tuple[Joint, ...], model: Model, settings: HandSettings) -> dict[str, np.ndarray]:
     """What is set besides EEPROM, and stays so while the hand is driven: (n,) counts of each register."""
     share = np.array([settings.side_share if j.name in PROFILE.side_joints else 1.0 for j in joints])
     gains = {"p": settings.p_gain, "i": settings.i_gain, "d": settings.d_gain}

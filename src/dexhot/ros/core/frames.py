@@ -24,7 +24,7 @@ MANY = 1000  # frames
 STATIC, MOVING = "/tf_static", "/tf"
 
 
-class Frames:
+class FrameTree:
     """A tree of frames below the world. `given`: "PARENT CHILD x y z qw qx qy qz" each (m, quaternion wxyz)."""
 
     def __init__(self, given: Sequence[str] = ()):

@@ -64,7 +64,7 @@ class Publisher:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SpeakerVerdict:
     """What was found of a topic's `count` publishers; good until `until` (steady time)."""
 
     count: int
@@ -79,7 +79,7 @@ class Speakers:
     def __init__(self, node: "DexhotNode"):
         self.node = node
         self.topics: list[str] = []
-        self._verdicts: dict[str, Verdict] = {}
+        self._verdicts: dict[str, SpeakerVerdict] = {}
         self._host = b""  # ours, in the middleware's ids
 
     def watch(self, *topics: str) -> None:
@@ -99,9 +99,9 @@ class Speakers:
             allowed = self._allowed(topic)
             why = judge(topic, self._listed(topic, allowed), allowed)
             if known is not None and known.why and not why and not known.parting:
-                known = Verdict(count, known.why, now + LINGER, parting=True)
+                known = SpeakerVerdict(count, known.why, now + LINGER, parting=True)
             else:
-                known = Verdict(count, why, now + LOOK)
+                known = SpeakerVerdict(count, why, now + LOOK)
             self._verdicts[topic] = known
         if not known.why and isinstance(message, DiagnosticArray) and not self._ours(message):
             return f"{topic} was published by another bring-up's supervisor, or by none; nobody obeys it."

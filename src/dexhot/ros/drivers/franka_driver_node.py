@@ -3,7 +3,7 @@
 from dexhot.errors import DexhotError
 from dexhot.hardware.devices import Device
 from dexhot.hardware.franka.arm import FrankaArm
-from dexhot.hardware.franka.settings import Settings
+from dexhot.hardware.franka.settings import ArmSettings
 from dexhot.ros.drivers.driver import DriverNode
 
 HEALTH_RATE = 2.0  # Hz
@@ -27,7 +27,7 @@ class FrankaDriverNode(DriverNode):
             return FrankaTwin()
         if not self.p.address:
             raise DexhotError("rig is real: set the parameter `address` to the arm's, as in http://ADDRESS/desk.")
-        settings = Settings(
+        settings = ArmSettings(
             hand=self.p.hand,
             realtime=self.p.realtime,
             velocity_scale=self.p.velocity_scale,

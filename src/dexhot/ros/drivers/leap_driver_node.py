@@ -6,7 +6,7 @@ from dexhot.data.files import load
 from dexhot.data.types import Reference
 from dexhot.hardware.devices import Device
 from dexhot.hardware.leap.hand import LeapHand
-from dexhot.hardware.leap.setup import Settings
+from dexhot.hardware.leap.setup import HandSettings
 from dexhot.ros.drivers.driver import DriverNode
 
 PATIENT_TRIES = 10  # bad answers in a row before the bus is given up
@@ -29,8 +29,8 @@ class LeapDriverNode(DriverNode):
             from dexhot.rigs.leap_twin import LeapTwin  # with MuJoCo, which a real hand's driver does without
 
             return LeapTwin()
-        patience = max(Settings.patience, PATIENT_TRIES * self.p.slack)
-        settings = Settings(slack=self.p.slack, watchdog=self.p.bus_watchdog, patience=patience)
+        patience = max(HandSettings.patience, PATIENT_TRIES * self.p.slack)
+        settings = HandSettings(slack=self.p.slack, watchdog=self.p.bus_watchdog, patience=patience)
         return LeapHand(self.robot(), self.p.port, self.p.baud, settings)
 
     def setup(self) -> None:

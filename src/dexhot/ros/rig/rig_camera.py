@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 640, 480
 NAME = "workspace"
 
 
-class Camera:
+class RigCamera:
     """Renders at `rate` Hz what the last tick left, in its own thread: MuJoCo's renderer takes longer than a tick."""
 
     def __init__(self, node: DexhotNode, world: EmbeddedWorld, rate: float):

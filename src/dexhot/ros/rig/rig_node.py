@@ -25,13 +25,13 @@ from dexhot.data.topics import CLOCK, EPISODE, OBJECT_POSE, OBJECT_STATE, RIG_OB
 from dexhot.data.types import RATE, Reference
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object
-from dexhot.retargeting.arm_ik import ArmIK
 from dexhot.rigs.embedded import EmbeddedWorld, install, uninstall
+from dexhot.robots.kinematics.arm_ik import ArmIK
 from dexhot.robots.robot_hand import RobotHand, load_hand
 from dexhot.rollouts.arm import measured_pose, start_joints
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
-from dexhot.ros.rig.rig_camera import Camera
+from dexhot.ros.rig.rig_camera import RigCamera
 from dexhot.ros.supervise.alarm import Alarm
 from dexhot.safety.machine import State
 from dexhot.simulation.physics import load_physics
@@ -46,12 +46,12 @@ class RigNode(DexhotNode):
 
     def __init__(self) -> None:
         super().__init__("rig")
-        self.camera: Camera | None = None
+        self.camera: RigCamera | None = None
 
     def setup(self) -> None:
         self.reference = load(self.p.reference, Reference)
-        hand, obj = load_hand(self.reference.hand), load_object(self.reference.object_name)
-        self.world = self.make_world(hand, obj)
+        hand, asset = load_hand(self.reference.hand), load_object(self.reference.object_name)
+        self.world = self.make_world(hand, asset)
         self.start_q = start_joints(ArmIK(hand), self.reference)
         self.reset_world()
         install(self.world)
@@ -62,7 +62,7 @@ class RigNode(DexhotNode):
         self.obey(DiagnosticArray, SAFETY_STATE, self.on_safety, "latched")
         self.obey(Odometry, OBJECT_STATE, self.on_state, "state")
         if self.p.camera:
-            self.camera = Camera(self, self.world, self.p.camera_rate)
+            self.camera = RigCamera(self, self.world, self.p.camera_rate)
         self.clock = self.advertise(Clock, CLOCK, "state")
         self.alarm = Alarm(self, self.guarded_alarm)
         self.world.answered = self.set_alarm
@@ -70,9 +70,9 @@ class RigNode(DexhotNode):
         variance = [max(self.p.position_noise, 1e-3) ** 2] * 3 + [max(self.p.rotation_noise, 1e-2) ** 2] * 3
         self.covariance = np.diag(variance)
 
-    def make_world(self, hand: RobotHand, obj: ObjectAsset) -> EmbeddedWorld:
+    def make_world(self, hand: RobotHand, asset: ObjectAsset) -> EmbeddedWorld:
         """The arm scene with hand and object on the table of the reference."""
-        return EmbeddedWorld(arm_scene(hand, obj, load_physics(), table_height=self.reference.table_height))
+        return EmbeddedWorld(arm_scene(hand, asset, load_physics(), table_height=self.reference.table_height))
 
     def start(self) -> None:
         self.safety = messages.Safety(State.INACTIVE)

@@ -12,11 +12,11 @@ from sensor_msgs.msg import JointState
 
 from dexhot.control.choose import make_controller
 from dexhot.control.controllers import HandState, Tracker
-from dexhot.control.kinematics import PalmKinematics
 from dexhot.data.files import load
 from dexhot.data.topics import FRANKA_STATES, LEAP_STATES, OBJECT_STATE, SAFETY_STATE, TARGET
 from dexhot.data.types import Reference
 from dexhot.robots.arm import FR3_JOINTS
+from dexhot.robots.kinematics.arm import ArmKinematics
 from dexhot.robots.robot_hand import load_hand
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
@@ -34,7 +34,7 @@ class ControllerNode(DexhotNode):
     def setup(self) -> None:
         self.reference, physics = load(self.p.reference, Reference), load_physics()
         hand = load_hand(self.reference.hand)
-        self.kinematics, self.fingers = PalmKinematics(hand), hand.joint_names
+        self.kinematics, self.fingers = ArmKinematics(hand), hand.joint_names
         controller = make_controller(self.p.controller, self.reference, self.p.policy, physics, self.p)
         self.tracker = Tracker(controller, physics, self.p.ramp, self.p.look_ahead)
         self.target = self.advertise(JointState, TARGET, "command")

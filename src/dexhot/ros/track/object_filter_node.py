@@ -23,7 +23,7 @@ from dexhot.objects.asset import Symmetry
 from dexhot.objects.library import load_symmetry
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
-from dexhot.ros.core.frames import Frames
+from dexhot.ros.core.frames import FrameTree
 from dexhot.ros.core.refusals import RefusedError
 from dexhot.tracking.object_filter import FilterOptions, ObjectFilter
 
@@ -44,7 +44,7 @@ class ObjectFilterNode(DexhotNode):
         names = FilterOptions.__dataclass_fields__
         options = FilterOptions(**{name: getattr(self.p, name) for name in names})
         self.filter = ObjectFilter(options, self.symmetry())
-        self.frames = Frames(self.p.static_transforms)
+        self.frames = FrameTree(self.p.static_transforms)
         if self.p.tf != "none":
             self.frames.listen(self, moving=self.p.tf == "all")
         self.publisher = self.advertise(Odometry, OBJECT_STATE, "state")

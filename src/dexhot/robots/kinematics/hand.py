@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from dexhot.data.types import WRIST_JOINTS
 from dexhot.objects.asset import ObjectAsset
 from dexhot.robots.coupling import Coupled
+from dexhot.robots.kinematics.wrist import add_wrist
 from dexhot.robots.mjcf import strip_prefix
 from dexhot.robots.robot_hand import RobotHand
 
@@ -149,15 +150,7 @@ def _spec(
 ) -> mujoco.MjSpec:
     spec = mujoco.MjSpec()
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MULTICCD
-    position = spec.worldbody.add_body(name="wrist_position")
-    rotation = position.add_body(name="wrist_rotation", quat=base_quat)
-    for body, kind, letters in (
-        (position, mujoco.mjtJoint.mjJNT_SLIDE, "txtytz"),
-        (rotation, mujoco.mjtJoint.mjJNT_HINGE, "rxryrz"),
-    ):
-        for i in range(3):
-            body.add_joint(name=letters[2 * i : 2 * i + 2], type=kind, axis=np.eye(3)[i])
-        body.mass, body.inertia, body.explicitinertial = 1.0, np.ones(3), True
+    rotation = add_wrist(spec, base_quat, mass=1.0, inertia=1.0)
     fingers = hand.spec()
     for link in links:
         fingers.body(link).add_site(name=f"{link}_origin")

@@ -7,9 +7,11 @@ import pytest
 
 from dexhot.data.types import Rollout
 from dexhot.errors import DexhotError
-from dexhot.evaluation.add_s import surface_points
-from dexhot.evaluation.metrics import HELD, LIFT, SUCCESSES, compute, hand_errors, passes, strict_limits
 from dexhot.geometry.rotations import quat_multiply, rotvec_to_quat
+from dexhot.metrics.add_s import surface_points
+from dexhot.metrics.rollout import compute
+from dexhot.metrics.success import SUCCESSES, hand_errors, passes, strict_limits
+from dexhot.metrics.tracking_errors import HELD, LIFT
 from dexhot.objects.asset import Symmetry
 from dexhot.robots.robot_hand import load_hand
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from dexhot.evaluation.metrics import SUCCESSES
+from dexhot.metrics.success import SUCCESSES
 
 # id: name, unit, digits, meaning; the order is the report's
 METRICS: dict[str, tuple[str, str, int, str]] = {

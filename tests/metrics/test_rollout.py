@@ -5,10 +5,11 @@ import pytest
 
 from dexhot.data.types import Rollout
 from dexhot.errors import DexhotError
-from dexhot.evaluation.add_s import add_s
-from dexhot.evaluation.metrics import SUCCESSES, compute, strict_limits
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.rotations import quat_multiply, rotvec_to_quat
+from dexhot.metrics.add_s import add_s
+from dexhot.metrics.rollout import compute
+from dexhot.metrics.success import SUCCESSES, strict_limits
 from dexhot.objects.asset import Symmetry
 from dexhot.robots.robot_hand import load_hand
 

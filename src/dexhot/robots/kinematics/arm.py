@@ -1,15 +1,51 @@
-"""The arm's kinematics for many configurations at once: what the search for a reachable placement needs."""
+"""The arm's forward kinematics and Jacobian: of one configuration by MuJoCo, for the 60 Hz loop, of many in NumPy.
 
+The arm's base is the world frame, the end is the palm of the hand that it carries; angles in rad.
+"""
+
+import mujoco
 import numpy as np
 from numpy.typing import ArrayLike
 
 from dexhot.geometry.poses import pose_to_matrix
+from dexhot.geometry.rotations import rotation_error
 from dexhot.robots.arm import FR3_HOME, FR3_JOINTS, arm_hand_spec
+from dexhot.robots.kinematics.wrist import palm_to_wrist
 from dexhot.robots.robot_hand import RobotHand
 
 
+class ArmKinematics:
+    """One configuration at a time. `model` is the arm with the hand on it, alone."""
+
+    def __init__(self, hand: RobotHand):
+        self.model = arm_hand_spec(hand).compile()
+        self.data = mujoco.MjData(self.model)
+        joints = [self.model.joint(name) for name in FR3_JOINTS]
+        self.q, self.v = [j.qposadr[0] for j in joints], [j.dofadr[0] for j in joints]  # addresses
+        self.palm, self.jacobian = self.model.body("palm").id, np.zeros((6, self.model.nv))
+
+    def palm_pose(self, arm_q: np.ndarray) -> np.ndarray:
+        """(7,) arm joints -> (7,) world_T_palm."""
+        self.data.qpos[self.q] = arm_q
+        mujoco.mj_kinematics(self.model, self.data)
+        return np.concatenate([self.data.xpos[self.palm], self.data.xquat[self.palm]])
+
+    def palm_jacobian(self, arm_q: np.ndarray) -> np.ndarray:
+        """(6, 7) the palm's twist, linear over angular, world axes, per joint velocity at arm_q (7,)."""
+        m, d = self.model, self.data
+        d.qpos[self.q] = arm_q
+        mujoco.mj_kinematics(m, d)
+        mujoco.mj_comPos(m, d)
+        mujoco.mj_jacBody(m, d, self.jacobian[:3], self.jacobian[3:], self.palm)
+        return self.jacobian[:, self.v]
+
+    def hand_vector(self, arm_q: np.ndarray, hand_q: np.ndarray, base_quat: np.ndarray, near: np.ndarray) -> np.ndarray:
+        """(6+n,) of arm and fingers; the wrist's angles within pi of near[3:6]."""
+        return np.concatenate([palm_to_wrist(self.palm_pose(arm_q), base_quat, near), hand_q])
+
+
 class ArmChain:
-    """The seven hinges from the arm's base to the hand's palm, read from the model; angles (N, 7) in rad."""
+    """Many configurations at once: the seven hinges from the arm's base to the palm, read from the model."""
 
     def __init__(self, hand: RobotHand):
         model = arm_hand_spec(hand).compile()
@@ -60,11 +96,7 @@ class ArmChain:
     def _error(self, q: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(N, 6) what is left to move and turn, and the Jacobian."""
         T, J = self.forward(q)
-        R = wanted[:, :3, :3] @ T[:, :3, :3].transpose(0, 2, 1)
-        sine = 0.5 * np.stack([R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]], -1)
-        norm = np.linalg.norm(sine, axis=1)
-        angle = np.arctan2(norm, 0.5 * (np.trace(R, axis1=1, axis2=2) - 1.0))
-        turn = sine * np.where(norm > 1e-9, angle / np.maximum(norm, 1e-9), 1.0)[:, None]
+        turn = rotation_error(wanted[:, :3, :3], T[:, :3, :3])
         return np.concatenate([wanted[:, :3, 3] - T[:, :3, 3], turn], axis=1), J
 
 

@@ -34,7 +34,7 @@ class WatchedCamera:
         self._heard = self._tried = clock()
         self.lost: tuple[float, str] | None = None  # since when (clock), why
         self.reconnects = 0
-        self.health = Health()
+        self.health = StreamHealth()
 
     def read(self, timeout: float) -> Frames | None:
         """Like a camera's; an attempt to open it again may take longer than `timeout`. Raises EndOfFrames."""
@@ -79,7 +79,7 @@ class WatchedCamera:
         self._tried = self._heard = self.clock()
 
 
-class Health:
+class StreamHealth:
     """Counts of a stream, and what is wrong with it."""
 
     def __init__(self) -> None:

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from dexhot.evaluation.judge import METRICS, STRICT, judge, limits
-from dexhot.evaluation.metrics import SUCCESSES
+from dexhot.metrics.judge import METRICS, STRICT, judge, limits
+from dexhot.metrics.success import SUCCESSES
 
 FOUND = {
     "success_strict": False,

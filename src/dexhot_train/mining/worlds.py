@@ -1,4 +1,4 @@
-"""Perturbed worlds: what a demonstration must survive, and how it is tried in them."""
+"""The worlds of a clip: perturbed ones that a demonstration must survive, the embedded rig, and trials in them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,10 +8,12 @@ import numpy as np
 
 from dexhot.control.controllers import HandState, Playback
 from dexhot.data.types import Demonstration, Reference
-from dexhot.evaluation.metrics import compute
+from dexhot.metrics.rollout import compute
+from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_rollout, start_state
 from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.scene import perturbed
+from dexhot.simulation.setup import Setup
 from dexhot.tracking.object_filter import ObjectState
 
 
@@ -29,7 +31,19 @@ class World:
     """One perturbed world and the state in which the clip starts in it."""
 
     state: np.ndarray  # (ns,)
-    model: mujoco.MjModel | None  # None: the arm rig's (arm_worlds.WithArm)
+    model: mujoco.MjModel | None  # None: the embedded rig's (arm_worlds.WithArm)
+
+
+@dataclass(frozen=True)
+class ClipWorlds:
+    """Everything that one reference is mined in, made once."""
+
+    setup: Setup
+    simulator: MujocoSimulator  # of the floating hand
+    nominal: World
+    arm: ArmSimulator | None  # where the plans must do on the embedded rig too
+    trials: list[World]  # perturbed, and seen by no search: they choose between the candidates
+    began: tuple[float, float]  # process time and wall time before they were made, s
 
 
 def nominal_world(reference: Reference, simulator: MujocoSimulator) -> World:

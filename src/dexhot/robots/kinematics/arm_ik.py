@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike
 
 from dexhot.data.types import RATE
 from dexhot.errors import DexhotError
-from dexhot.geometry.poses import compose, make_pose, pose_to_matrix
+from dexhot.geometry.poses import pose_to_matrix
 from dexhot.geometry.single import rotation_error
-from dexhot.robots.arm import FLANGE_SITE, FR3_HOME, FR3_JOINTS, fr3_spec
+from dexhot.robots.arm import FLANGE_SITE, FR3_HOME, FR3_JOINTS, fr3_spec, link_T_palm
 from dexhot.robots.joint_table import joint_table
 from dexhot.robots.robot_hand import RobotHand
 
@@ -25,10 +25,8 @@ class ArmIK:
 
     def __init__(self, hand: RobotHand, dt: float = 1.0 / RATE, home: ArrayLike = FR3_HOME):
         spec = fr3_spec()
-        link = spec.site(FLANGE_SITE).parent
-        flange = spec.site(FLANGE_SITE)
-        palm = compose(make_pose(flange.pos, flange.quat), hand.mount)
-        link.add_site(name="palm", pos=palm[:3], quat=palm[3:])
+        palm = link_T_palm(spec, hand)
+        spec.site(FLANGE_SITE).parent.add_site(name="palm", pos=palm[:3], quat=palm[3:])
         for geom in spec.geoms:
             geom.contype, geom.conaffinity = (1, 0) if geom.contype and geom.parent.name not in STANDING else (0, 0)
         table = spec.worldbody.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[2, 2, 0.1])

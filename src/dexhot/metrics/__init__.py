@@ -1,0 +1,1 @@
+"""Metrics and success limits: arrays of a rollout in, numbers out. No simulation, files or pages."""

@@ -1,0 +1,65 @@
+"""Every metric of a Rollout against its Reference. docs/metrics.md explains every number.
+
+Row t of a rollout is the state at the reference's frame t. Centimetres, radians unless a name says degrees.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from dexhot.data.types import Rollout
+from dexhot.errors import DexhotError
+from dexhot.metrics.success import SUCCESSES, hand_errors, passes, strict_limits
+from dexhot.metrics.tracking_errors import held, lifted, object_errors
+from dexhot.objects.asset import ObjectAsset
+from dexhot.robots.robot_hand import RobotHand
+
+
+def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, Any]:
+    """Every metric of `rollout`: floats, ints, bools and the object's kind of symmetry; hold_rate is None where the
+    reference lifts nothing. A clip that was stopped on its way (provenance "stopped") is no success. Raises DexhotError
+    when object or hand is not the one of the reference."""
+    reference = rollout.reference
+    if asset.name != reference.object_name or hand.name != reference.hand:
+        given, needed = f"{asset.name} and {hand.name}", f"{reference.object_name} and {reference.hand}"
+        raise DexhotError(f"{rollout.name} cannot be judged with {given}; its reference needs {needed}.")
+    errors = object_errors(asset, rollout.object_pose, reference.object_pose)
+    metrics: dict[str, Any] = {
+        "T_err_cm": errors.distance.mean(),
+        "T_err_max_cm": errors.distance.max(),
+        "T_err_final_cm": errors.distance[-1],
+        "R_err_rad": errors.angle.mean(),
+        "R_err_max_deg": np.degrees(errors.angle.max()),
+        "ADD_S_cm": errors.add_s.mean(),
+        "R_err_sym_rad": errors.reduced.mean(),
+        "symmetry": asset.symmetry.kind,
+        **hand_errors(reference, rollout.q),
+        **_judged(errors.judged_distance, errors.judged_angle),
+    }
+    whole = "stopped" not in rollout.provenance
+    metrics["strict_limits"] = strict_limits(reference, asset)
+    metrics |= {name: whole and passes(metrics, name) for name in SUCCESSES}
+    raw = metrics | _judged(errors.distance, errors.angle)
+    metrics |= {f"{name}_raw": whole and passes(raw, name) for name in SUCCESSES}
+
+    wanted_lifted = lifted(asset, reference.object_pose)
+    inside = rollout.self_penetration
+    kept = held(rollout.table_contact, errors.judged_distance)
+    metrics |= {
+        "lifted_frames": int(lifted(asset, rollout.object_pose).sum()),
+        "reference_lifted_frames": int(wanted_lifted.sum()),
+        "hold_rate": float(kept[wanted_lifted].mean()) if wanted_lifted.any() else None,
+        "penetration_mm": 1000 * float(np.percentile(rollout.penetration, 95)),
+        "self_penetration_mm": 1000 * float(np.percentile(inside, 95)) if len(inside) else None,
+    }
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()}
+
+
+def _judged(distance: np.ndarray, angle: np.ndarray) -> dict[str, float]:
+    return {
+        "judged_T_cm": distance.mean(),
+        "judged_T_max_cm": distance.max(),
+        "judged_T_final_cm": distance[-1],
+        "judged_R_deg": np.degrees(angle.mean()),
+        "judged_R_max_deg": np.degrees(angle.max()),
+    }

@@ -1,0 +1,98 @@
+"""Arm, floating wrist and hand: each has one kinematics, and it is MuJoCo's own of the shipped models and scenes."""
+
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+
+from dexhot.geometry.poses import make_pose, matrix_to_pose
+from dexhot.geometry.rotations import quat_angle, rotation_error, rotvec_to_quat
+from dexhot.geometry.single import rotation_error as single_rotation_error
+from dexhot.paths import share_dir
+from dexhot.robots.arm import FR3_HOME, FR3_JOINTS
+from dexhot.robots.kinematics.arm import ArmChain, ArmKinematics
+from dexhot.robots.kinematics.arm_ik import ArmIK
+from dexhot.robots.kinematics.hand import HandModel
+from dexhot.robots.kinematics.wrist import palm_poses, palm_to_wrist, wrist_angles, wrist_to_palm
+from dexhot.robots.robot_hand import load_hand
+from dexhot.simulation.physics import load_physics
+from dexhot.simulation.scene import arm_scene, floating_scene
+
+HAND = load_hand("leap_right")
+BASE = rotvec_to_quat(np.array([0.4, -0.9, 0.3]))
+RNG = np.random.default_rng(3)
+ARM_Q = FR3_HOME + RNG.uniform(-0.4, 0.4, (6, 7))
+HAND_Q = np.concatenate([RNG.uniform(-1.2, 1.2, (6, 6)), RNG.uniform(HAND.lower, HAND.upper, (6, 16))], axis=1)
+ROOT = Path(__file__).parents[2] / "src"
+
+
+def exported_palm(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """World pose (7,) and Jacobian (6, 7) of the palm in the shipped MJCF of arm and hand."""
+    model = mujoco.MjModel.from_xml_path(str(share_dir() / "urdf" / "fr3_leap_right" / "fr3_leap_right.xml"))
+    data, palm = mujoco.MjData(model), model.body("palm").id
+    data.qpos[[model.joint(name).qposadr[0] for name in FR3_JOINTS]] = q
+    mujoco.mj_forward(model, data)
+    jacobian = np.zeros((6, model.nv))
+    mujoco.mj_jacBody(model, data, jacobian[:3], jacobian[3:], palm)
+    columns = [model.joint(name).dofadr[0] for name in FR3_JOINTS]
+    return np.concatenate([data.xpos[palm], data.xquat[palm]]), jacobian[:, columns]
+
+
+def assert_same(pose: np.ndarray, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(pose[..., :3], expected[..., :3], atol=1e-7)  # the file's digits
+    assert quat_angle(pose[..., 3:], expected[..., 3:]).max() < 1e-5
+
+
+@pytest.mark.parametrize("q", ARM_Q)
+def test_the_arm_is_the_shipped_model_one_by_one_and_many_at_once(q):
+    pose, jacobian = exported_palm(q)
+    one, (many, jacobians) = ArmKinematics(HAND), ArmChain(HAND).forward(q[None])
+    assert_same(one.palm_pose(q), pose)
+    assert_same(matrix_to_pose(many[0]), pose)
+    np.testing.assert_allclose(one.palm_jacobian(q), jacobian, atol=1e-6)
+    np.testing.assert_allclose(jacobians[0], jacobian, atol=1e-6)
+
+
+def test_the_arm_scene_and_the_inverse_kinematics_have_the_palm_where_the_arm_has_it():
+    scene, ik, kinematics = arm_scene(HAND, None, load_physics()), ArmIK(HAND), ArmKinematics(HAND)
+    data = mujoco.MjData(scene.model)
+    scene.set_joints(data, np.concatenate([ARM_Q[0], HAND.nominal]))
+    mujoco.mj_kinematics(scene.model, data)
+    palm = data.body("palm")
+    assert_same(make_pose(palm.xpos, palm.xquat), kinematics.palm_pose(ARM_Q[0]))
+    q, position, rotation = ik.reach(kinematics.palm_pose(ARM_Q[0]), FR3_HOME)
+    assert position < 1e-4 and rotation < 1e-3
+    np.testing.assert_allclose(kinematics.palm_pose(q)[:3], kinematics.palm_pose(ARM_Q[0])[:3], atol=2e-4)
+
+
+@pytest.mark.parametrize("q", HAND_Q)
+def test_wrist_joints_give_the_palm_of_the_floating_scene(q):
+    scene = floating_scene(HAND, None, BASE, load_physics())
+    data = mujoco.MjData(scene.model)
+    scene.set_joints(data, q)
+    mujoco.mj_kinematics(scene.model, data)
+    palm = data.body("palm")
+    pose = make_pose(palm.xpos, palm.xquat)
+    assert_same(palm_poses(BASE, q), pose)
+    assert_same(wrist_to_palm(q[:6], BASE), pose)
+    np.testing.assert_allclose(palm_to_wrist(pose, BASE, q), q[:6], atol=1e-9)
+    np.testing.assert_allclose(wrist_angles(BASE, pose[None, 3:])[0], q[3:6], atol=1e-9)
+    model = HandModel(HAND, base_quat=BASE)
+    model.move(q)
+    np.testing.assert_allclose(model.points(), data.site_xpos[[scene.model.site(s).id for s in HAND.tip_sites]])
+    np.testing.assert_allclose(model.palm_rotation(), palm.xmat.reshape(3, 3))
+
+
+def test_the_rotation_error_of_many_is_that_of_one():
+    wanted, actual = (ArmChain(HAND).forward(q)[0][:, :3, :3] for q in (ARM_Q, ARM_Q[::-1]))
+    expected = [single_rotation_error(a, b) for a, b in zip(wanted, actual)]
+    np.testing.assert_allclose(rotation_error(wanted, actual), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("formula", ["mj_jac", "xyz_angles_to_quat(", "quat_to_xyz_angles(", "WRIST_BODIES ="])
+def test_no_formula_of_kinematics_has_a_second_home(formula):
+    """Jacobians and the wrist's angles are computed in robots/kinematics, from the functions of geometry."""
+    homes = {str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py") if formula in path.read_text()}
+    allowed = ("dexhot/robots/kinematics/", "dexhot/geometry/rotations.py")
+    assert homes and not {home for home in homes if not home.startswith(allowed)}
