@@ -7,7 +7,6 @@ from pathlib import Path
 
 from dexhot.errors import DexhotError
 
-
 PHYSICS = "2"  # version of the benchmark physics, by which every score is made
 
 

@@ -1,6 +1,6 @@
 """`dexhot bench physics`: what the benchmark physics is worth as a judge, and what it costs.
 
-creep_mm_per_s      the worst of ten GRAB lifts held in the air for 60 s at constant targets: the object's way in the palm
+creep_mm_per_s      worst of ten GRAB lifts held in the air for 60 s at constant targets: the object's speed in the palm
 physics_agreement   fraction of mined plans with the same strict verdict at 1/1920 s with the elliptic cone
 throughput_ratio    control steps per second to physics 1, in the same process, from a lifted grasp's state
 """
@@ -14,22 +14,23 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from dexhot.data.files import check_folder, load
+from dexhot.data.disk import check_folder
+from dexhot.data.files import load
 from dexhot.data.types import Demonstration, Reference
 from dexhot.datasets import load_clip, splits
-from dexhot.evaluation.metrics import compute
 from dexhot.geometry.poses import compose, inverse
+from dexhot.metrics.rollout import compute
 from dexhot.objects.library import load_object
-from dexhot.paths import cache_dir
 from dexhot.retargeting.retarget import RetargetOptions, retarget
+from dexhot.robots.kinematics.wrist import wrist_to_palm
 from dexhot.robots.robot_hand import load_hand
-from dexhot.robots.wrist import wrist_to_palm
 from dexhot.rollouts.floating import floating_simulator, run_floating
 from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.perturbation import variant
 from dexhot.simulation.physics import Physics, load_physics
 from dexhot.simulation.scene import floating_scene
-from dexhot_bench.mine import FULL, QUICK, mine_clip
+from dexhot.simulation.setup import load_setup
+from dexhot_bench.mine import FULL, QUICK, mine_clip, mined_dir
 from dexhot_train.mining.executor import run_jobs
 
 HAND = "leap_right"
@@ -95,12 +96,14 @@ def held(reference: Reference, physics: Physics, seconds: float = HELD) -> tuple
 
 
 def agreement(clips: list[str], quick: bool, workers: int, physics: Physics) -> list[dict[str, Any]]:
-    """Strict verdicts of the clips' mined plans in the physics and in fine steps; plans are mined where there are none."""
-    folder = "quick" if quick else "train"
-    out = check_folder(cache_dir() / "mined" / folder, "$DEXHOT_CACHE")
+    """Strict verdicts of the clips' plans in the physics and in fine steps; they are mined where there are none."""
+    profile = physics.profile(HAND)
+    out = check_folder(mined_dir(quick, profile), "$DEXHOT_CACHE")
     options = replace(QUICK if quick else FULL, arm=False)
     found = {}
-    for (clip, *_), result in run_jobs(mine_clip, [(clip, out, options) for clip in clips], workers, "process"):
+    for (clip, *_), result in run_jobs(
+        mine_clip, [(clip, out, options, profile) for clip in clips], workers, "process"
+    ):
         if not isinstance(result, Exception):
             found[clip] = verdicts(out / f"{clip}.npz", physics)
     return [{"clip": clip, **found[clip]} for clip in sorted(found)]
@@ -109,11 +112,12 @@ def agreement(clips: list[str], quick: bool, workers: int, physics: Physics) -> 
 def verdicts(path: Path, physics: Physics) -> dict[str, bool]:
     """Of one plan's file."""
     plan = load(path, Demonstration)
-    asset, hand = load_object(plan.reference.object_name), load_hand(plan.reference.hand)
+    setup = load_setup(plan.reference)
 
     def strict(judge: Physics) -> bool:
-        simulator = floating_simulator(plan.reference, asset, hand, judge)
-        passed: bool = compute(run_floating(plan.reference, plan.actions, simulator), asset, hand)["success_strict"]
+        simulator = floating_simulator(plan.reference, replace(setup, physics=judge))
+        rollout = run_floating(plan.reference, plan.actions, simulator)
+        passed: bool = compute(rollout, setup.asset, setup.hand)["success_strict"]
         return passed
 
     return {"strict": strict(physics), "strict_fine": strict(variant(physics, FINE))}

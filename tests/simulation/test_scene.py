@@ -98,7 +98,9 @@ def own_contacts(scene, data):
 def test_fingers_meet_each_other_and_the_palm(scene, hand, start):
     crossed = hand.open.copy()
     crossed[hand.joint_names.index("index_side")] = hand.upper[hand.joint_names.index("index_side")]
-    assert ("index_distal", "middle_medial") in own_contacts(scene, state(scene, np.r_[0, 0, 0.5, 0, 0, 0, crossed], start))
+    assert ("index_distal", "middle_medial") in own_contacts(
+        scene, state(scene, np.r_[0, 0, 0.5, 0, 0, 0, crossed], start)
+    )
     folded = hand.open.copy()
     folded[hand.joint_names.index("thumb_pip")] = 1.9
     assert ("palm", "thumb_distal") in own_contacts(scene, state(scene, np.r_[0, 0, 0.5, 0, 0, 0, folded], start))

@@ -56,7 +56,9 @@ def run(args: Args) -> None:
         check_out(args.out, f"dexhot/bench {args.name}", args.force)
     if args.profile and args.name not in ("mine", "physics"):
         raise DexhotError("--profile belongs to `dexhot bench mine` and `dexhot bench physics`.")
-    options: dict[str, Any] = ({"soak": True} if args.soak else {}) | ({"profile": args.profile} if args.profile else {})
+    options: dict[str, Any] = ({"soak": True} if args.soak else {}) | (
+        {"profile": args.profile} if args.profile else {}
+    )
     result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick, **options)
     line = benchmark_line(args.name, args.quick, **result)
     summary(f"dexhot bench {args.name}{' --quick' if args.quick else ''}", line["metrics"])

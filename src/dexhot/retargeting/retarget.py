@@ -34,7 +34,7 @@ from dexhot.retargeting.reachable_grasp import SPARE_WEIGHT, find_grasp
 from dexhot.retargeting.resampling import resample
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.kinematics.wrist import palm_poses, wrist_angles
-from dexhot.robots.robot_hand import RobotHand
+from dexhot.robots.robot_hand import RobotHand, load_hand
 from dexhot.robots.servos import Servo, servo
 
 PRESS = 0.9  # of the servos' torque, at most, that a planned squeeze takes
@@ -116,7 +116,12 @@ def retarget(
         grasp_end=end,
         rate=RATE,
         table_height=trajectory.table_height,
-        provenance={"trajectory": trajectory.provenance, "retarget": asdict(options), "mended": mended, "servo": options.profile or hand.servo},
+        provenance={
+            "trajectory": trajectory.provenance,
+            "retarget": asdict(options),
+            "mended": mended,
+            "servo": options.profile or hand.servo,
+        },
     )
 
 
@@ -130,6 +135,20 @@ def squeeze(model: HandModel, plan: ContactPlan, q: np.ndarray, fingers: Servo) 
         target[t, 6:] += torque * min(1.0, PRESS * fingers.torque / np.abs(torque).max()) / fingers.kp
     within: np.ndarray = np.clip(target, model.lower, model.upper)
     return within
+
+
+def with_profile(reference: Reference, profile: str) -> Reference:
+    """The reference with its squeeze meant for the finger servos of another profile: the same torques, as a whole
+    weaker where they are more than these give. Raises NotFoundError."""
+    hand, made = load_hand(reference.hand), reference.provenance
+    old = servo(made.get("servo", hand.servo), hand.joint_names)
+    new = servo(profile, hand.joint_names)
+    torque = (reference.target - reference.q)[:, 6:] * old.kp
+    most = np.abs(torque).max(axis=1, keepdims=True)
+    scale = np.minimum(1.0, PRESS * new.torque / np.maximum(most, 1e-9))
+    target = reference.target.copy()
+    target[:, 6:] = np.clip(reference.q[:, 6:] + scale * torque / new.kp, hand.lower, hand.upper)
+    return replace(reference, target=target, provenance=made | {"servo": profile})
 
 
 def carried_palm(

@@ -7,8 +7,8 @@ Whoever steps the world calls `exchange` between two steps; the bus, in its own 
 import mujoco
 import numpy as np
 
-from dexhot.hardware.dynamixel.plant import Drive
 from dexhot.errors import DexhotError
+from dexhot.hardware.dynamixel.plant import Drive
 from dexhot.robots.joints import Joint
 from dexhot.simulation.bodies import DAMPING, STIFFNESS, VOLTAGE
 

@@ -157,8 +157,5 @@ def servo(name: str, joints: Iterable[str]) -> Servo:
 def _servo(name: str, joints: tuple[str, ...]) -> Servo:
     p = profile(name)
     ratios = [p.gain_ratio(joint) for joint in joints]
-    if p.motor is None:
-        damping = [p.damping] * len(joints)
-    else:
-        damping = [p.motor.damping(ratio * p.d_gain) for ratio in ratios]
+    damping = [p.motor.damping(ratio * p.d_gain) if p.motor else p.damping for ratio in ratios]
     return Servo(name, tuple(ratio * p.stiffness for ratio in ratios), tuple(damping), p.torque, p.motor, p.friction)

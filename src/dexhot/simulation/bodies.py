@@ -113,7 +113,7 @@ def add_self_contact(spec: mujoco.MjSpec, hand: RobotHand) -> None:
     Left out is what stands so close in the real hand that its primitives overlap: a finger's first two links and the
     palm, and what touches while the hand is open, half closed or all its joints are straight.
     """
-    fingers = [body for body in spec.body("palm").bodies]
+    fingers = list(spec.body("palm").bodies)
     bits = [FIRST_FINGER_BIT << k for k in range(len(fingers))]
 
     def mark(body: mujoco.MjsBody, bit: int, depth: int) -> None:

@@ -80,7 +80,7 @@ class Physics:
 
     @property
     def solref_used(self) -> tuple[float, ...]:
-        """solref as MuJoCo applies it, which bounds its time constant by two steps: the same contacts at finer steps."""
+        """solref as MuJoCo applies it, which bounds its time constant by two steps: to keep at finer ones."""
         return (max(self.solref[0], 2 * self.timestep), *self.solref[1:])
 
     def profile(self, hand: RobotHand | str) -> str:

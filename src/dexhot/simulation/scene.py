@@ -155,7 +155,7 @@ def perturbed(
     palm: ArrayLike | None = None,
 ) -> mujoco.MjModel:
     """A copy of the scene's model with every sliding friction, the object's mass and inertia, and the finger servos'
-    stiffness and damping scaled; the contacts' time constant (s); the palm moved by `palm` (3,) m, in its parent's frame.
+    stiffness and damping scaled; with contacts of `time_constant` (s); the palm moved by `palm` (3,) m in its parent.
 
     All frictions are scaled together because MuJoCo takes the larger of two touching geoms'.
     """

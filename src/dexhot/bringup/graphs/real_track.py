@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from dexhot.bringup.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
+from dexhot.bringup.graph import PARAMETERS, Argument, Graph, GraphError, NodeSpec, Prepared, Process
 from dexhot.bringup.graphs.rigs import RIGS, check_hand, check_rig, rig_processes
 from dexhot.bringup.run_folder import load_task, new_run_folder, require_new, write_run
 from dexhot.data.disk import check_folder
@@ -40,6 +40,7 @@ ARGUMENTS = (
     Argument("exit_when_done", False, "take the graph down when the clip has ended"),
     Argument("duration", 0.0, "take the graph down after this many seconds of tracking; 0: never"),
     Argument("lead", 1.0, "lead of the fingers' shaped targets, a fraction of their servos' lag; 1 undoes it"),
+    Argument("profile", "", "rig:=sim: profile of the finger servos (default: the reference's)"),
     Argument("camera", False, "render the rig's RGB-D camera and publish it at 30 Hz"),
     Argument("view", False, "show the live scene in the browser"),
     Argument("seed", 0, "seed of everything random: the rig's noise, the sampling controller"),
@@ -80,6 +81,10 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         check_folder(runs_dir() if record == "true" else record, "record:=FOLDER", arguments["min_free"])
     task = load_task(arguments["reference"], arguments["policy"], arguments["controller"])
     check_hand(arguments["rig"], task.reference.hand)
+    if arguments["profile"]:
+        if arguments["rig"] != "sim":
+            raise GraphError(f"profile:=... needs rig:=sim: on rig:={arguments['rig']} the driver's registers decide.")
+        task = task.with_profile(arguments["profile"])
     speed = arguments["speed"]
     if speed != 1.0:
         task = task.at_speed(speed)

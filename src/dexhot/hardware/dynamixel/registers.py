@@ -71,7 +71,18 @@ _ROWS = (
     Register("position_i_gain", 82, 2, "rw", low=0, high=16383),
     Register("position_p_gain", 84, 2, "rw", default=400, low=0, high=16383),
     Register("bus_watchdog", 98, 1, "rw", 0.02, "s", signed=True, low=0, high=127),  # reads -1 once it has expired
-    Register("goal_pwm", 100, 2, "rw", 1 / FULL_PWM, "of full voltage", signed=True, default=FULL_PWM, low=-FULL_PWM, high=FULL_PWM),
+    Register(
+        "goal_pwm",
+        100,
+        2,
+        "rw",
+        1 / FULL_PWM,
+        "of full voltage",
+        signed=True,
+        default=FULL_PWM,
+        low=-FULL_PWM,
+        high=FULL_PWM,
+    ),
     Register("goal_current", 102, 2, "rw", 1e-3, "A", signed=True),
     Register("goal_velocity", 104, 4, "rw", 0.229 * RPM, "rad/s", signed=True),
     Register("profile_acceleration", 108, 4, "rw", 214.577 * RPM / 60, "rad/s2", low=0, high=32767),  # 0: none

@@ -28,7 +28,7 @@ class Bounds:
     speed: float = 17.0  # rad/s: twice the no-load speed of the motors
     beyond: float = 0.5  # rad outside the joint table's limits; the fingers' stops are some 0.1 rad outside
     driven: float = 0.08  # rad from the goal
-    lag: float = SERVO.damping / SERVO.stiffness  # s: rad behind its goal, per rad/s, that a joint moves without current
+    lag: float = SERVO.damping / SERVO.stiffness  # s: rad behind its goal, per rad/s, when it moves without current
     strong: float = 0.8  # current of a motor that works at its limit
     weak: float = 0.55  # current that a motor so far from its goal must exceed
     pulls: float = 0.6  # current, one way and then the other, that must move a joint by a count
