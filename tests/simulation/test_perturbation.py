@@ -85,5 +85,5 @@ def test_finer_steps_of_physics_1_keep_the_contacts_that_mujoco_made_of_it():
 def test_an_unknown_set_or_variant_is_told_with_the_known_ones():
     with pytest.raises(NotFoundError, match="worlds_v2"):
         worlds("worlds_v3")
-    with pytest.raises(NotFoundError, match="friction 0.6"):
+    with pytest.raises(NotFoundError, match=r"friction 0\.6"):
         variant(PHYSICS, "moon")
