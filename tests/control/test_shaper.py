@@ -113,10 +113,3 @@ def test_finger_commands_stay_within_the_joint_limits():
     for _ in range(10):
         command = chain.step(target)
         assert (command.hand_q <= HAND.upper).all() and (command.hand_q >= HAND.lower).all()
-
-
-def test_palm_kinematics_unwraps_near_the_reference():
-    palm = ArmKinematics(HAND)
-    near = np.array([0.0, 0.0, 0.0, 2 * np.pi, 0.0, 2 * np.pi])
-    q = palm.hand_vector(FR3_HOME, HAND.nominal, palm.palm_pose(FR3_HOME)[3:], near)
-    np.testing.assert_allclose(q[3:6], near[3:6], atol=1e-9)

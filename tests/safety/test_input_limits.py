@@ -6,8 +6,10 @@ Times are multiples of 1/8 s, so that sums and differences are exact.
 import numpy as np
 import pytest
 
+from dexhot.safety.inputs import InputMonitor, freshness
 from dexhot.safety.joint_watch import STRAIN, JointBounds, JointWatch, Sustained
-from dexhot.safety.machine import Event, InputMonitor, Limits, SafetyMachine, State, freshness
+from dexhot.safety.limits import Limits
+from dexhot.safety.machine import Event, SafetyMachine, State
 
 EIGHTH = 0.125
 

@@ -2,17 +2,9 @@ import numpy as np
 import pytest
 
 from dexhot.errors import NotFoundError
-from dexhot.safety.machine import (
-    FAULT_EVENTS,
-    HOLD_EVENTS,
-    TRANSITIONS,
-    Event,
-    InputMonitor,
-    Limits,
-    SafetyMachine,
-    State,
-    freshness,
-)
+from dexhot.safety.inputs import InputMonitor, freshness
+from dexhot.safety.limits import Limits
+from dexhot.safety.machine import FAULT_EVENTS, HOLD_EVENTS, TRANSITIONS, Event, SafetyMachine, State
 
 
 def tracking() -> SafetyMachine:

@@ -200,6 +200,11 @@ def test_a_job_that_is_done_is_not_run_again(job):
     assert job.done() and run_clip(job).stat().st_mtime_ns == stamp
 
 
+def test_a_clip_is_mined_with_one_hand_and_one_object_read(job, loads):
+    run_clip(job)
+    assert loads == {"hand": 1, "object": 1}
+
+
 def test_another_object_of_the_same_name_is_another_job(job, lift_object):
     run_clip(job)
     lift_object.mass *= 1.1

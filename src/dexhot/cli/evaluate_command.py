@@ -17,7 +17,7 @@ class Args:
     file: Annotated[Path, tyro.conf.Positional, shown("FILE|RUN")]
     """A Demonstration (simulated again, in the benchmark physics), a Rollout or a run's folder (judged as recorded)."""
     arm: bool = False
-    """Play the Demonstration on the embedded rig (shaper, arm kinematics, arm and hand) instead of the floating hand."""
+    """Play the Demonstration on the embedded rig (shaper, arm IK, arm and hand) instead of the floating hand."""
     profile: Annotated[str | None, shown("PROFILE")] = None
     """Demonstration: profile of the finger servos (config/servos.yaml); by default the one that it was mined with."""
     physics: Annotated[str, shown("VERSION")] = PHYSICS

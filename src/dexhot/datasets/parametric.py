@@ -107,7 +107,7 @@ def plan_grasp(shape: Shape) -> HumanGrasp:
     spread = 0.022 if shape.kind in ("box", "composite") else 0.018
     z = -0.005 if shape.kind == "sphere" else shape.height / 2 - 0.036  # below the top
 
-    def tips(gap):
+    def tips(gap: float) -> dict[int, np.ndarray]:
         places = {0: (-1, 0.0), 1: (1, spread), 2: (1, 0.0), 3: (1, -spread)}
         return {d: np.array([side * (shape.half_width(y, z) + gap), y, z]) for d, (side, y) in places.items()}
 
@@ -169,7 +169,7 @@ class Motion:
         """The fingertips carry the object round its vertical axis while the wrist stays."""
         start, steps = self.object, np.linspace(0.0, 1.0, 9)
 
-        def turned(s):
+        def turned(s: float) -> np.ndarray:
             return compose(start, make_pose(np.zeros(3), rotvec_to_quat(np.array([0.0, 0.0, s * angle]))))
 
         solved = [self.angles]

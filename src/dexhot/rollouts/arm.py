@@ -21,7 +21,7 @@ from dexhot.robots.kinematics.arm import ArmKinematics
 from dexhot.robots.kinematics.arm_ik import ArmIK
 from dexhot.robots.kinematics.wrist import wrist_to_palm
 from dexhot.robots.robot_hand import RobotHand
-from dexhot.safety.machine import Limits
+from dexhot.safety.limits import Limits
 from dexhot.simulation.backend import STATE, MujocoSimulator
 from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import arm_scene, perturbed

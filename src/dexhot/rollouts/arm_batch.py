@@ -1,8 +1,8 @@
 """The live chain for many sequences of targets at once: what a sampling planner needs to plan for the arm.
 
 The targets are the floating hand's, as everywhere. They pass through shaper, inverse kinematics and feed-forward and
-move the embedded rig. The first of several sequences goes exactly the live chain's way; the others' arm joints are those
-near its own that bring the palm to their shaped wrist, and its Jacobian and inertia serve them too.
+move the embedded rig. The first of several sequences goes exactly the live chain's way; the others' arm joints are
+those near its own that bring the palm to their shaped wrist, and its Jacobian and inertia serve them too.
 """
 
 import mujoco

@@ -45,7 +45,7 @@ class Contacts:
     tip_contact: np.ndarray  # (T, tips) bool: the fingertip's link touches the object
 
 
-class Rollouts(Protocol):
+class BatchSimulator(Protocol):
     """What planning needs of a physics engine. A state is an opaque (ns,) row of float64."""
 
     scene: Scene
@@ -57,7 +57,7 @@ class Rollouts(Protocol):
         """(..., ns) -> (..., 7) world_T_mesh."""
 
 
-class Simulator(Rollouts, Protocol):
+class Simulator(BatchSimulator, Protocol):
     """What mining and evaluation need of it besides."""
 
     def initial_state(

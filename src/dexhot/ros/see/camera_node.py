@@ -1,8 +1,8 @@
 """A camera under realsense2_camera's topic names: colour, depth aligned to it, and their camera infos.
 
 A thread of its own waits for frames and publishes them. A device that is lost is opened again
-(hardware/camera/reconnect.py); meanwhile the node warns on /diagnostics, where the frames' age, drops and reconnects are
-counted too. Frames wait until their `audience` has subscribed, so that a recorder has all of them.
+(hardware/camera/reconnect.py); meanwhile the node warns on /diagnostics, where the frames' age, drops and reconnects
+are counted too. Frames wait until their `audience` has subscribed, so that a recorder has all of them.
 """
 
 import threading

@@ -54,8 +54,9 @@ from dexhot.ros.core.qos import publish_profile, subscribe_profile
 from dexhot.ros.core.refusals import RefusedError
 from dexhot.ros.core.speakers import SPEAKERS
 from dexhot.ros.supervise.recovery import Recovery
+from dexhot.safety.inputs import InputMonitor
 from dexhot.safety.joint_watch import JointBounds, JointWatch
-from dexhot.safety.machine import FAULT_EVENTS, Event, InputMonitor, SafetyMachine, State
+from dexhot.safety.machine import FAULT_EVENTS, Event, SafetyMachine, State
 
 CHECK_RATE = 20.0  # Hz
 NEWS = 1.0  # s between two log lines of what is missing
