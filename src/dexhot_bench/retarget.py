@@ -116,7 +116,7 @@ class Peer:
         return Track(np.array(seconds), np.array(error), np.array(q), stream.rate)
 
 
-def run(quick: bool = False, **_) -> dict[str, Any]:
+def run(quick: bool = False, **_: Any) -> dict[str, Any]:
     """Benchmark both; without the peer's packages ours alone, saying so. Needs the GRAB clips in the cache."""
     streams, notes = _streams(quick)
     metrics: dict[str, Any] = {}
@@ -140,7 +140,7 @@ def run(quick: bool = False, **_) -> dict[str, Any]:
     return {"metrics": metrics, "subset": [s.name for s in streams], "notes": notes, "picture": str(picture)}
 
 
-def _keypoints(hand: RobotHand, links: bool):
+def _keypoints(hand: RobotHand, links: bool) -> np.ndarray:
     """Human keypoints of the tip sites, then of the links."""
     tips = [TIP_KEYPOINTS[site] for site in hand.tip_sites]
     return np.array([*tips, *(correspondence(hand).keypoints if links else ())], int)

@@ -69,7 +69,7 @@ def test_after_a_reset_the_same_targets_give_the_same_commands(shaper):
 def test_the_arm_follows_the_shaped_wrist():
     palm = ArmKinematics(HAND)
     start = palm.hand_vector(FR3_HOME, HAND.nominal, np.array([0.0, 1.0, 0.0, 0.0]), np.zeros(6))
-    chain = CommandShaper(HAND, np.array([0.0, 1.0, 0.0, 0.0]), PHYSICS, hand_lead=1.0, wrist_lead=0.0)
+    chain = CommandShaper(HAND, np.array([0.0, 1.0, 0.0, 0.0]), PHYSICS, lead=1.0, wrist_lead=0.0)
     chain.reset(start, FR3_HOME)
     target = start.copy()
     for _ in range(60):
@@ -84,7 +84,7 @@ def test_the_arm_rig_keeps_its_palm_where_the_shaper_has_it():
     """At up to 0.65 m/s and 4 m/s2: half a tick of lag in the velocities would be 3 mm, in the accelerations 1 mm."""
     palm, base = ArmKinematics(HAND), np.array([0.0, 1.0, 0.0, 0.0])
     start = palm.hand_vector(FR3_HOME, HAND.nominal, base, np.zeros(6))
-    chain = CommandShaper(HAND, base, PHYSICS, hand_lead=1.0, wrist_lead=0.0)
+    chain = CommandShaper(HAND, base, PHYSICS, lead=1.0, wrist_lead=0.0)
     chain.reset(start, FR3_HOME)
     world = EmbeddedWorld(arm_scene(HAND, None, PHYSICS))
     world.reset(np.concatenate([FR3_HOME, HAND.nominal]), None)
@@ -107,7 +107,7 @@ def test_the_twist_of_the_palm_is_what_its_pose_does():
 
 
 def test_finger_commands_stay_within_the_joint_limits():
-    chain = CommandShaper(HAND, BASE, PHYSICS, hand_lead=10.0, wrist_lead=0.0)
+    chain = CommandShaper(HAND, BASE, PHYSICS, lead=10.0, wrist_lead=0.0)
     chain.reset(REST, FR3_HOME)
     target = np.concatenate([REST[:6], HAND.upper])
     for _ in range(10):

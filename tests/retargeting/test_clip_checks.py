@@ -361,3 +361,11 @@ def test_objects_that_pass_through_the_table_are_refused(grab, name):
     clip = load_clip(f"grab/{name}")
     with pytest.raises(ClipError, match="inside the table"):
         checked_clip(clip, "right", load_object(clip.object_name))
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["airplane_pass1", "flute_pass1", "spherelarge_pass1"])
+def test_handovers_to_a_hand_that_was_not_recorded_pass(grab, name):
+    """docs/datasets.md says why nothing recorded tells them from clips that are accepted."""
+    clip = load_clip(f"grab/{name}")
+    assert checked_clip(clip, "right", load_object(clip.object_name))[1] == []

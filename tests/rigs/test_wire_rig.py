@@ -18,7 +18,7 @@ from dexhot.bringup.graphs import load_graph
 from dexhot.bringup.graphs.rigs import check_hand
 from dexhot.data.files import load
 from dexhot.hardware.leap.hand import LeapHand
-from dexhot.hardware.leap.setup import ArmSettings as HandSettings
+from dexhot.hardware.leap.setup import HandSettings
 from dexhot.metrics.rollout import compute
 from dexhot.objects.library import load_object
 from dexhot.paths import share_dir

@@ -83,8 +83,8 @@ def test_a_command_at_its_limit_is_driven(age, refused):
 
 
 def test_a_refused_command_is_named_with_its_age_and_limit():
-    assert freshness(2.0) == "the command is 2000 ms old, the limit is 100 ms"
-    assert freshness(-2.0).startswith("the command's stamp lies 2000 ms in the future")
+    assert freshness(2.0, 0.1) == "the command is 2000 ms old, the limit is 100 ms"
+    assert freshness(-2.0, 0.1).startswith("the command's stamp lies 2000 ms in the future")
 
 
 def test_each_event_that_moved_the_machine_is_counted():

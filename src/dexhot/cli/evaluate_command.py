@@ -23,7 +23,7 @@ class Args:
     physics: Annotated[str, shown("VERSION")] = PHYSICS
     """Demonstration: version of the physics; 1 is that of dexhot 0.1.0."""
     out: Annotated[Path | None, shown("FILE")] = None
-    """Save the Rollout with its metrics to this file."""
+    """Save the Rollout with its metrics to this file. Missing folders are created."""
     force: bool = False
     """Overwrite an output file of another kind."""
     json: bool = False

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from dexhot.cli.arguments import ON, shown
+
+if TYPE_CHECKING:
+    from dexhot.data.types import HandObjectTrajectory
 
 
 @dataclass
@@ -18,7 +21,7 @@ class Args:
     hand: Annotated[str, shown("HAND")] = "leap_right"
     """A shipped robot hand, or the path of a hand.yaml (docs/add_a_hand.md)."""
     out: Annotated[Path | None, shown("FILE")] = None
-    """Output Reference file; by default <clip>.reference.npz in the current folder."""
+    """Output Reference file; by default <clip>.reference.npz in the current folder. Missing folders are created."""
     contact: Annotated[bool, ON] = True
     """Follow the measured fingertips directly, without planned contacts, opening, closing and squeeze."""
     place: Annotated[bool, ON] = True
@@ -77,7 +80,7 @@ def run(args: Args) -> None:
         print_json({"reference": str(out), "clip": trajectory.name, "hand": hand.name, "mended": mended, **figures})
 
 
-def _trajectory(clip: str, frames: str | None):
+def _trajectory(clip: str, frames: str | None) -> "HandObjectTrajectory":
     import re
 
     from dexhot.data.files import load
@@ -85,7 +88,8 @@ def _trajectory(clip: str, frames: str | None):
     from dexhot.datasets.library import load_clip
     from dexhot.errors import DexhotError
 
-    found = load(clip, HandObjectTrajectory) if clip.endswith(".npz") else load_clip(clip)
+    is_file = clip.endswith(".npz") or Path(clip).is_file()
+    found = load(clip, HandObjectTrajectory) if is_file else load_clip(clip)
     if frames is None:
         return found
     given = re.fullmatch(r"(\d*):(\d*)", frames)

@@ -64,13 +64,13 @@ class Command:
 class CommandShaper:
     """Targets of the floating hand -> commands of arm and hand."""
 
-    def __init__(self, hand: RobotHand, base_quat: np.ndarray, physics: Physics, hand_lead: float, wrist_lead: float):
-        """`hand_lead`: fraction of the finger servos' lag; `wrist_lead`: s."""
+    def __init__(self, hand: RobotHand, base_quat: np.ndarray, physics: Physics, lead: float, wrist_lead: float):
+        """`lead`: fraction of the finger servos' lag; `wrist_lead`: s."""
         self.shaper = HandShaper(hand, base_quat, physics)
         self.ik, self.dynamics = ArmIK(hand), ArmDynamics(hand)
         self.torque_limit = 0.5 * np.array(physics.arm.force)
         self.base_quat, self.base_R, self.rate = base_quat, quat_to_matrix(base_quat), 1.0 / physics.control_dt
-        self.hand_lead, self.wrist_lead = hand_lead * physics.finger(hand).lag, wrist_lead
+        self.lead, self.wrist_lead = lead * physics.finger(hand).lag, wrist_lead
         self.lower, self.upper = hand.lower, hand.upper
 
     def reset(self, q: np.ndarray, arm_q: np.ndarray) -> None:
@@ -80,7 +80,7 @@ class CommandShaper:
         self.arm_q, self.arm_qd = arm_q.copy(), np.zeros_like(arm_q)  # at the last tick's end
 
     def step(self, target: np.ndarray) -> Command:
-        """One tick. The wrist leads by `wrist_lead`, the fingers by `hand_lead` (n,), seconds of their shaped velocity.
+        """One tick. The wrist leads by `wrist_lead`, the fingers by `lead` (n,), seconds of their shaped velocity.
 
         A command is held for a tick, so it is that of the tick's middle. So is its acceleration: the velocities at the
         tick's two ends are the shaped wrist's own; mean velocities would tell of it half a tick late.
@@ -96,7 +96,7 @@ class CommandShaper:
         torque = self.dynamics.torque(0.5 * (self.arm_q + arm_q), mean, (arm_qd - self.arm_qd) * self.rate)
         torque = np.clip(torque, -self.torque_limit, self.torque_limit)
         self.arm_q, self.arm_qd = arm_q, arm_qd
-        hand_q = np.clip(middle[6:] + self.hand_lead * mean_qd[6:], self.lower, self.upper)
+        hand_q = np.clip(middle[6:] + self.lead * mean_qd[6:], self.lower, self.upper)
         return Command(hand_q, mean_qd[6:], arm_q - 0.5 * mean / self.rate, mean, torque, ik_error)
 
 

@@ -73,7 +73,8 @@ class EmbeddedWorld:
 
     def object_pose(self) -> np.ndarray:
         """(7,) world_T_mesh."""
-        return self.data.qpos[self.scene.object_qpos]
+        found: np.ndarray = self.data.qpos[self.scene.object_qpos]
+        return found
 
     def latency(self, stamp: float) -> float:
         """Seconds of steady time since the tick with this stamp (to the microsecond); infinite for one long gone."""
@@ -113,7 +114,8 @@ class EmbeddedWorld:
         """
         s = self.scene
         lead = self.arm_lead - 0.5 * s.physics.timestep
-        return np.clip(q + lead * qd + torque / self.arm_stiffness, s.lower[:ARM], s.upper[:ARM])
+        found: np.ndarray = np.clip(q + lead * qd + torque / self.arm_stiffness, s.lower[:ARM], s.upper[:ARM])
+        return found
 
     def drive_hand(self, q: np.ndarray) -> None:
         """Position targets (n,) of the fingers' PD."""

@@ -36,7 +36,7 @@ class ChainOptions:
     ramp: float = 0.5  # from the measured pose to the reference's first
     settle: float = 0.2  # before the ramp
     look_ahead: int = 0  # frames
-    hand_lead: float = 1.0  # of the finger servos' lag: 1 undoes that of the shaper
+    lead: float = 1.0  # of the finger servos' lag: 1 undoes that of the shaper
     wrist_lead: float = 0.0
     position_noise: float = 0.0  # m, sigma of the measured object position
     rotation_noise: float = 0.0  # rad
@@ -87,7 +87,7 @@ class Follower:
     """From targets to what arm and hand are driven with: shaper, arm kinematics and the drivers' limits."""
 
     def __init__(self, hand: RobotHand, base_quat: np.ndarray, physics: Physics, options: ChainOptions):
-        self.shaper = CommandShaper(hand, base_quat, physics, options.hand_lead, options.wrist_lead)
+        self.shaper = CommandShaper(hand, base_quat, physics, options.lead, options.wrist_lead)
         self.hand_limits, self.arm_limits = Limits.of(hand.name), Limits.of("fr3")
         self.hand_q: np.ndarray | None = None  # (n,) the last command, none before the first target
         self.arm_q = np.zeros(ARM)

@@ -52,7 +52,7 @@ class InputMonitor:
         return Event.INPUTS_READY, "all inputs are fresh"
 
 
-def freshness(age: float, max_age: float = 0.1) -> str:
+def freshness(age: float, max_age: float) -> str:
     """Why a command whose stamp is `age` s old must not be driven; "" when it may."""
     if age > max_age:
         return f"the command is {1e3 * age:.0f} ms old, the limit is {1e3 * max_age:.0f} ms"

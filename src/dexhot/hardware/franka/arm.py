@@ -209,7 +209,8 @@ class FrankaArm(Polled):
         most = BEARABLE * self.torque
         excess = torque - np.clip(torque, -most, most)
         self.counts["torque_limited"] += int(excess.any())
-        return setpoint.q - excess / self.stiffness
+        found: np.ndarray = setpoint.q - excess / self.stiffness
+        return found
 
     def _notice_stall(self, stalled: float) -> None:
         """A gap in the robot's packets that is too short to be a fault: counted once, and told."""

@@ -84,7 +84,7 @@ class CameraNode(DexhotNode):
         if late:
             who = self.p.audience or "anybody"
             self.get_logger().warning(f"waited {self.p.patience:g} s for {who} to subscribe, in vain")
-        return late
+        return bool(late)
 
     def count(self) -> None:
         """Images published per topic, to the diagnostics: a recorder compares them with what it has."""

@@ -18,6 +18,7 @@ import math
 import re
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -152,7 +153,7 @@ class SupervisorNode(DexhotNode):
 
     # Errors of our own
 
-    def failed(self, callback: Callable, error: Exception) -> None:
+    def failed(self, callback: Callable[..., Any], error: Exception) -> None:
         """Told once for as long as it is the same."""
         if (said := f"{type(error).__name__}: {error}") != self.error:
             self.error = said
