@@ -20,7 +20,20 @@ from dexhot.paths import share_dir
 from dexhot.ros.core.parameters import load_schema
 from dexhot.ros.core.process import NODES
 
-USED_BY_THE_GRAPH = {"rig", "record", "view", "bag", "parameters", "what", "topics", "loop", "out", "speed", "min_free"}
+USED_BY_THE_GRAPH = {
+    "rig",
+    "record",
+    "view",
+    "bag",
+    "parameters",
+    "what",
+    "topics",
+    "loop",
+    "out",
+    "speed",
+    "min_free",
+    "profile",
+}
 
 
 @pytest.fixture
