@@ -26,6 +26,8 @@ class Args:
     """Follow the measured fingertips directly, without planned contacts, opening, closing and squeeze."""
     place: Annotated[bool, ON] = True
     """Keep the recorded coordinates; by default the demonstration is placed where the arm can reach it."""
+    profile: Annotated[str | None, shown("PROFILE")] = None
+    """Profile of the finger servos that the squeeze is meant for (config/servos.yaml); by default the hand's own."""
     frames: Annotated[str | None, shown("FIRST:STOP")] = None
     """Take these frames of the clip alone: those before STOP, counted from 0."""
     picture: Annotated[Path | None, shown("FILE.png")] = None
@@ -56,8 +58,9 @@ def run(args: Args) -> None:
     if args.picture:
         check_out(args.picture, "dexhot/picture", args.force, "--picture")
     asset = load_object(trajectory.object_name)
+    options = RetargetOptions(contact=args.contact, profile=args.profile)
     with progress("retargeting") as job:
-        reference = retarget(trajectory, hand, asset, RetargetOptions(contact=args.contact), job)
+        reference = retarget(trajectory, hand, asset, options, job)
     if args.place:
         with progress("placing within the arm's reach"):
             reference = place(reference, hand)
