@@ -23,7 +23,7 @@ from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import load_object
 from dexhot.paths import cache_dir
 from dexhot.retargeting.placement import place
-from dexhot.retargeting.retarget import retarget
+from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator, run_floating
 from dexhot.simulation.physics import load_physics
@@ -35,6 +35,7 @@ from dexhot_train.mining.search import SearchOptions
 from dexhot_train.mining.worlds import draw_worlds, object_relative, replay, success_rate
 
 ROBUST_SEED, ROBUST_WORLDS = 424242, 20  # the perturbed replays that robust_fraction counts
+MEDIANS = ("T_err_cm", "R_err_rad", "penetration_mm", "self_penetration_mm", "hold_rate")
 FULL = MineOptions(attempts=1)
 QUICK = MineOptions(
     sampling=SamplingOptions(horizon=0.8, replan=0.3),
@@ -53,6 +54,7 @@ def run(
     out: Path | None = None,
     options: MineOptions | None = None,
     clips: list[str] | None = None,
+    profile: str | None = None,
 ) -> dict[str, Any]:
     """Mine the clips (results of an earlier run with the same key are kept) and measure: metrics and a row per clip.
 
@@ -60,11 +62,13 @@ def run(
     """
     options = options or (QUICK if quick else FULL)
     clips = clips or splits("grab")["quick" if quick else "train"]
-    out = check_folder(out or cache_dir() / "mined" / ("quick" if quick else "train"), "$DEXHOT_CACHE")
+    out = check_folder(out or mined_dir(quick, profile), "$DEXHOT_CACHE")
     rows, failed, kept = [], {}, {}
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bars = [progress.add_task(name, total=len(clips)) for name in ("mining", "scoring")]
-        for (clip, *_), result in run_jobs(mine_clip, [(clip, out, options) for clip in clips], workers, executor):
+        for (clip, *_), result in run_jobs(
+            mine_clip, [(clip, out, options, profile) for clip in clips], workers, executor
+        ):
             if isinstance(result, Exception):
                 failed[clip] = f"{type(result).__name__}: {result}"
             else:
@@ -77,19 +81,24 @@ def run(
                 rows.append({**result, "kept": kept[clip]})
             progress.advance(bars[1])
     rows.sort(key=lambda row: row["clip"])
-    metrics = figures(rows, len(clips))
-    return {"metrics": metrics, "subset": clips, "options": asdict(options), "clips": rows, "failed": failed}
+    metrics, named = figures(rows, len(clips)), load_physics(profile=profile).named("leap_right")
+    return {"metrics": metrics, "subset": clips, **named, "options": asdict(options), "clips": rows, "failed": failed}
 
 
-def mine_clip(job: tuple[str, Path, MineOptions]) -> bool:
+def mined_dir(quick: bool, profile: str | None) -> Path:
+    """Where the benchmark's plans are kept."""
+    return cache_dir() / "mined" / ("quick" if quick else "train") / (profile or load_hand("leap_right").servo)
+
+
+def mine_clip(job: tuple[str, Path, MineOptions, str | None]) -> bool:
     """Retarget and mine one clip into `<out>/<clip>.npz`. Returns whether an earlier run's file was kept.
 
     The reference is made anew: the benchmark measures today's retargeting. A clip mined from the same one is kept.
     """
-    clip, out, options = job
+    clip, out, options, profile = job
     trajectory = load_clip(f"grab/{clip}")
-    setup = Setup(load_hand("leap_right"), load_object(trajectory.object_name), load_physics())
-    reference = retarget(trajectory, setup.hand, setup.asset)
+    setup = Setup(load_hand("leap_right"), load_object(trajectory.object_name), load_physics(profile=profile))
+    reference = retarget(trajectory, setup.hand, setup.asset, RetargetOptions(profile=profile))
     with suppress(UnreachableError):  # then it is mined where it was recorded, and not tried on the arm
         reference = place(reference, setup.hand)
     save(reference, out / f"{clip}.reference.npz")
@@ -145,7 +154,10 @@ def figures(rows: list[dict[str, Any]], clips: int) -> dict[str, float | None]:
         "arm_success_strict": over(np.mean, "arm_success_strict"),
         "robust_fraction": over(np.mean, "robust"),
         "robust_fraction_object_relative": over(np.mean, "robust_object_relative"),
-        **{name: over(np.median, name) for name in ("T_err_cm", "R_err_rad", "penetration_mm", "hold_rate")},
+        **{
+            name: over(np.median, name)
+            for name in ("T_err_cm", "R_err_rad", "penetration_mm", "self_penetration_mm", "hold_rate")
+        },
         "seconds_per_clip": over(np.median, "seconds_cpu"),
         "seconds_per_clip_max": over(np.max, "seconds_cpu"),
         "seconds_per_clip_wall": over(np.median, "seconds_wall"),

@@ -39,7 +39,7 @@ def planner(lift_reference, simulator):
 
 
 def test_a_command_is_that_of_the_ticks_middle_led_by_its_mean_velocity():
-    chain = CommandShaper(HAND, np.array([0.0, 1.0, 0.0, 0.0]), PHYSICS, lead=0.05, wrist_lead=0.0)
+    chain = CommandShaper(HAND, np.array([0.0, 1.0, 0.0, 0.0]), PHYSICS, lead=1.0, wrist_lead=0.0)
     start = np.concatenate([[0.4, 0.0, 0.4, 0.0, 0.0, 0.0], HAND.nominal])
     chain.reset(start, FR3_HOME)
     before, arm_before = start.copy(), FR3_HOME.copy()
@@ -47,8 +47,8 @@ def test_a_command_is_that_of_the_ticks_middle_led_by_its_mean_velocity():
         command = chain.step(start + 0.02 * k * np.r_[np.zeros(6), np.ones(16)])
         after, arm_after = chain.q.copy(), chain.arm_q.copy()
         np.testing.assert_allclose(command.hand_qd, 60 * (after - before)[6:])
-        led = 0.5 * (before + after)[6:] + 0.05 * command.hand_qd
-        np.testing.assert_allclose(command.hand_q, np.clip(led, HAND.lower, HAND.upper))
+        led = 0.5 * (before + after)[6:] + PHYSICS.finger(HAND).lag * command.hand_qd
+        np.testing.assert_allclose(command.hand_q, np.clip(led, HAND.lower, HAND.upper), atol=1e-12)
         np.testing.assert_allclose(command.arm_qd, 60 * (arm_after - arm_before), atol=1e-12)
         np.testing.assert_allclose(command.arm_q, 0.5 * (arm_before + arm_after), atol=1e-12)
         before, arm_before = after, arm_after
@@ -138,7 +138,7 @@ def test_every_term_of_the_cost_is_what_it_is_named_after(simulator, lift_refere
     goal = palm_poses(lift_reference.base_quat, lift_reference.q[frames])
     tips = sensed["tips"].reshape(2, STEPS, 4, 3)
     beside = np.linalg.norm(transform(inverse(objects)[:, :, None], tips) - wanted.tips_on_object, axis=-1)
-    servo = PHYSICS.finger
+    servo = PHYSICS.finger(HAND)
     torque = servo.kp * (controls - q)[..., 6:] - servo.kv * v[..., 6:]
     touched, depth = sensed["tip_contact"] > 0, -sensed["penetration"][..., 0]
     pose = lift_reference.object_pose[frames]
@@ -151,7 +151,7 @@ def test_every_term_of_the_cost_is_what_it_is_named_after(simulator, lift_refere
         "tips_on_object": beside.mean(-1),
         "fingers": np.abs(q - lift_reference.q[frames])[..., 6:].mean(-1),
         "contact": (lift_reference.contact[frames] * ~touched).mean(-1),
-        "effort": np.minimum((torque / servo.force) ** 2, 1.0).mean(-1),
+        "effort": np.minimum((torque / servo.torque) ** 2, 1.0).mean(-1),
         "penetration": np.maximum(depth - 0.001, 0.0),
     }
     for name, term in expected.items():

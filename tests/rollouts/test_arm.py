@@ -43,7 +43,8 @@ def test_the_palm_is_where_the_reference_has_it(rollout):
 
 def test_the_rollout_is_valid_and_says_how_it_was_made(rollout):
     rollout.validate()
-    assert rollout.kind == "arm" and rollout.provenance["chain"]["lead"] == 0.05
+    assert rollout.kind == "arm" and rollout.provenance["chain"]["lead"] == 1.0
+    assert rollout.provenance["physics"] == "2" and rollout.provenance["servo"] == "leap"
 
 
 def test_without_the_lead_the_fingers_come_late(placed, setup, rollout):

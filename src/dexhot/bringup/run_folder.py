@@ -33,14 +33,21 @@ class Task:
     def at_speed(self, speed: float) -> "Task":
         """The same motion at this share of its speed. Raises DexhotError."""
         from dexhot.control.slow_motion import slow_demonstration, slow_reference
-        from dexhot.simulation.physics import load_physics
+        from dexhot.simulation.setup import physics_of
 
         played = self.demonstration
         return replace(
             self,
             reference=slow_reference(self.reference, speed),
-            demonstration=played and slow_demonstration(played, speed, load_physics()),
+            demonstration=played and slow_demonstration(played, speed, physics_of(played.reference)),
         )
+
+    def with_profile(self, profile: str) -> "Task":
+        """The same motion for another profile of the finger servos. Raises NotFoundError."""
+        from dexhot.retargeting.retarget import with_profile
+
+        reference, played = with_profile(self.reference, profile), self.demonstration
+        return replace(self, reference=reference, demonstration=played and replace(played, reference=reference))
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Copies in `folder`; returns the parameters `reference` and `policy` that name them."""
@@ -141,6 +148,7 @@ def write_run(folder: Path, graph: str, arguments: dict[str, Any], task: Task, w
         "object": task.reference.object_name,
         "sources": {name: _named(source, folder) for name, source in task.sources.items()},
         "warnings": list(warnings),
+        "servo": task.reference.provenance.get("servo"),
         "provenance": task.reference.provenance,
         "versions": versions(),
     }

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import tyro
 
 from dexhot.cli.arguments import shown
+from dexhot.paths import PHYSICS
 
 
 @dataclass
@@ -17,6 +18,10 @@ class Args:
     """A Demonstration (simulated again, in the benchmark physics), a Rollout or a run's folder (judged as recorded)."""
     arm: bool = False
     """Play the Demonstration on the embedded rig (shaper, arm IK, arm and hand) instead of the floating hand."""
+    profile: Annotated[str | None, shown("PROFILE")] = None
+    """Demonstration: profile of the finger servos (config/servos.yaml); by default the one that it was mined with."""
+    physics: Annotated[str, shown("VERSION")] = PHYSICS
+    """Demonstration: version of the physics; 1 is that of dexhot 0.1.0."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Save the Rollout with its metrics to this file. Missing folders are created."""
     force: bool = False
@@ -34,6 +39,7 @@ def run(args: Args) -> None:
     from dexhot.errors import FileFormatError
     from dexhot.evaluation.score import rejudge, score, score_on_arm
     from dexhot.rollouts.live import live_rollout
+    from dexhot.simulation.setup import load_setup
 
     if args.out:
         check_out(file_of(args.out, Rollout), "dexhot/rollout", args.force)
@@ -42,7 +48,8 @@ def run(args: Args) -> None:
     if isinstance(item, Rollout):
         rollout = rejudge(item)
     elif isinstance(item, Demonstration):
-        rollout = score_on_arm(item) if args.arm else score(item)
+        setup = load_setup(item.reference, args.physics, args.profile)
+        rollout = score_on_arm(item, setup) if args.arm else score(item, setup)
     else:
         kind = type(item).__name__
         raise FileFormatError(f"{args.file} holds a {kind}; evaluate takes a Demonstration, a Rollout, a run's folder.")
@@ -52,7 +59,12 @@ def run(args: Args) -> None:
     if args.out:
         console.print(f"kept in {save(rollout, args.out)}")
     if args.json:
-        print_json({"file": str(args.file), "kind": rollout.kind, **rollout.metrics})
+        print_json({"file": str(args.file), "kind": rollout.kind, **named(rollout), **rollout.metrics})
+
+
+def named(rollout: Any) -> dict[str, str]:
+    """The physics that made a rollout: its version, and the profile of the finger servos."""
+    return {name: rollout.provenance[name] for name in ("physics", "servo") if name in rollout.provenance}
 
 
 def _show(rollout: Any) -> None:
@@ -62,7 +74,16 @@ def _show(rollout: Any) -> None:
     from dexhot.cli.output import console
     from dexhot.metrics.judge import judge
 
-    table = Table("metric", "value", "", "limit", "", title=f"{rollout.name} ({rollout.kind})", title_justify="left")
+    title = ", ".join([f"{rollout.name} ({rollout.kind}", *(f"{k} {v}" for k, v in named(rollout).items())]) + ")"
+    table = Table(
+        "metric",
+        "value",
+        "",
+        "limit",
+        "",
+        title=title,
+        title_justify="left",
+    )
     table.columns[1].justify = "right"
     for v in judge(rollout.metrics):
         mark = "" if v.passed is None else "[green]pass[/]" if v.passed else "[red]fail[/]"

@@ -26,6 +26,8 @@ class Args:
     """Follow the measured fingertips directly, without planned contacts, opening, closing and squeeze."""
     place: Annotated[bool, ON] = True
     """Keep the recorded coordinates; by default the demonstration is placed where the arm can reach it."""
+    profile: Annotated[str | None, shown("PROFILE")] = None
+    """Profile of the finger servos that the squeeze is meant for (config/servos.yaml); by default the hand's own."""
     frames: Annotated[str | None, shown("FIRST:STOP")] = None
     """Take these frames of the clip alone: those before STOP, counted from 0."""
     picture: Annotated[Path | None, shown("FILE.png")] = None
@@ -59,7 +61,7 @@ def run(args: Args) -> None:
     asset = load_object(trajectory.object_name)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("solving")
-        options = RetargetOptions(contact=args.contact)
+        options = RetargetOptions(contact=args.contact, profile=args.profile)
         reference = retarget(trajectory, hand, asset, options, lambda i, n: progress.update(task, completed=i, total=n))
         if args.place:
             progress.update(task, description="placing", completed=0, total=None)

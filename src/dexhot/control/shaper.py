@@ -4,10 +4,10 @@ The floating hand with the training's gains, alone in its world, is stepped with
 state is commanded to the real hand and, through the arm's inverse kinematics, to the arm. So the robot never sees a
 jump of the targets that the training's hand would not have made.
 
-The hand in free space follows its targets with a lag: neglecting inertia, kp (u - q) = kv dq/dt, so q trails u by kv/kp
-= 50 ms. A real hand that tracked q would squeeze late and, under contact, less firmly than the demonstration's PD did.
-The stated lead undoes it: q + lead dq/dt with lead = kv/kp is u again, filtered by the inertia alone. `lead` = 0 is the
-paper's shaper.
+The hand in free space follows its targets with a lag: neglecting inertia, kp (u - q) = kv dq/dt, so q trails u by
+kv/kp, 37 to 48 ms with the LEAP hand's servos. A real hand that tracked q would squeeze late and, under contact, less
+firmly than the demonstration's servos did. The lead undoes it: q + lag dq/dt is u again, filtered by the inertia alone. A lead
+of 1 is the whole lag, 0 the paper's shaper.
 """
 
 from dataclasses import dataclass
@@ -65,11 +65,12 @@ class CommandShaper:
     """Targets of the floating hand -> commands of arm and hand."""
 
     def __init__(self, hand: RobotHand, base_quat: np.ndarray, physics: Physics, lead: float, wrist_lead: float):
+        """`lead`: fraction of the finger servos' lag; `wrist_lead`: s."""
         self.shaper = HandShaper(hand, base_quat, physics)
         self.ik, self.dynamics = ArmIK(hand), ArmDynamics(hand)
         self.torque_limit = 0.5 * np.array(physics.arm.force)
         self.base_quat, self.base_R, self.rate = base_quat, quat_to_matrix(base_quat), 1.0 / physics.control_dt
-        self.lead, self.wrist_lead = lead, wrist_lead
+        self.lead, self.wrist_lead = lead * physics.finger(hand).lag, wrist_lead
         self.lower, self.upper = hand.lower, hand.upper
 
     def reset(self, q: np.ndarray, arm_q: np.ndarray) -> None:
@@ -79,7 +80,7 @@ class CommandShaper:
         self.arm_q, self.arm_qd = arm_q.copy(), np.zeros_like(arm_q)  # at the last tick's end
 
     def step(self, target: np.ndarray) -> Command:
-        """One tick. The wrist leads by `wrist_lead`, the fingers by `lead` seconds of their shaped velocity.
+        """One tick. The wrist leads by `wrist_lead`, the fingers by `lead` (n,), seconds of their shaped velocity.
 
         A command is held for a tick, so it is that of the tick's middle. So is its acceleration: the velocities at the
         tick's two ends are the shaped wrist's own; mean velocities would tell of it half a tick late.
@@ -110,4 +111,4 @@ def measure_lag(hand: RobotHand, physics: Physics, lead: float = 0.0, speed: flo
     for _ in range(ticks):
         target[j] += speed * physics.control_dt
         q, qd = shaper.step(target)
-    return float((target[j] - q[j] - lead * qd[j]) / speed)
+    return float((target[j] - q[j] - lead * physics.servo_lag(hand)[j] * qd[j]) / speed)

@@ -219,6 +219,7 @@ class Demonstration:
     q: np.ndarray  # (T, 6+n) achieved joint positions after each action
     object_pose: np.ndarray  # (T, 7) achieved, after each action
     physics: str  # version of the benchmark physics
+    servo: str = "dextrack"  # profile of the finger servos; files of physics 1 do not say it
     scores: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -247,6 +248,7 @@ class Rollout:
     table_contact: np.ndarray  # (T,) bool: object touches the table
     tip_contact: np.ndarray  # (T, tips) bool: fingertip touches the object
     arm_q: np.ndarray = field(default_factory=lambda: np.zeros((0, 7)))  # (T, 7) or empty
+    self_penetration: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (T,) deepest of the hand itself, m
     metrics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -266,6 +268,8 @@ class Rollout:
         _check_series("penetration", self.penetration, (T,))
         _check_series("table_contact", self.table_contact, (T,))
         _check_series("tip_contact", self.tip_contact, (T, None))
+        if len(self.self_penetration):
+            _check_series("self_penetration", self.self_penetration, (T,))
         if len(self.arm_q):
             _check_series("arm_q", self.arm_q, (T, None))
 

@@ -28,6 +28,12 @@ METRICS: dict[str, tuple[str, str, int, str]] = {
     "E_finger": ("E_finger", "rad", 3, "mean absolute error of the finger joints"),
     "hold_rate": ("Hold rate", "%", 0, "share of the reference's lifted frames off the table and within 5 cm"),
     "penetration_mm": ("Penetration", "mm", 2, "95th percentile over frames of the deepest hand-object overlap"),
+    "self_penetration_mm": (
+        "Self-penetration",
+        "mm",
+        2,
+        "the same of fingers, and of fingers and palm",
+    ),
     "lifted_frames": ("Lifted frames", "", 0, "frames with the object's lowest point 15 mm above its start"),
     "reference_lifted_frames": ("Lifted frames, reference", "", 0, "the same in the reference"),
     "R_err_sym_rad": ("Rotation error, symmetry reduced", "rad", 3, "mean angle to the nearest equivalent rotation"),

@@ -43,12 +43,14 @@ def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, 
     metrics |= {f"{name}_raw": whole and passes(raw, name) for name in SUCCESSES}
 
     wanted_lifted = lifted(asset, reference.object_pose)
+    inside = rollout.self_penetration
     kept = held(rollout.table_contact, errors.judged_distance)
     metrics |= {
         "lifted_frames": int(lifted(asset, rollout.object_pose).sum()),
         "reference_lifted_frames": int(wanted_lifted.sum()),
         "hold_rate": float(kept[wanted_lifted].mean()) if wanted_lifted.any() else None,
         "penetration_mm": 1000 * float(np.percentile(rollout.penetration, 95)),
+        "self_penetration_mm": 1000 * float(np.percentile(inside, 95)) if len(inside) else None,
     }
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()}
 

@@ -101,7 +101,7 @@ def _facts(rollout: Rollout, setup: Setup, out: Path, run_with: dict[str, str] |
     return {
         "software": run_with or here,
         "software of this report": here if run_with not in (None, here) else None,
-        "physics": f"version {setup.physics.version}",
+        "physics": ", ".join(f"{what} {name}" for what, name in setup.physics.named(reference.hand).items()),
         "machine": platform.platform(),
         "hand": os.path.relpath(reference.hand, out) if os.path.isabs(reference.hand) else reference.hand,
         "object": f"{asset.name}, {1000 * asset.mass:.0f} g, symmetry: {asset.symmetry.kind}",

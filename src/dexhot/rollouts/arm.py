@@ -36,7 +36,7 @@ class ChainOptions:
     ramp: float = 0.5  # from the measured pose to the reference's first
     settle: float = 0.2  # before the ramp
     look_ahead: int = 0  # frames
-    lead: float = 0.05  # kv/kp of the fingers: undoes the shaper's lag
+    lead: float = 1.0  # of the finger servos' lag: 1 undoes that of the shaper
     wrist_lead: float = 0.0
     position_noise: float = 0.0  # m, sigma of the measured object position
     rotation_noise: float = 0.0  # rad
@@ -187,11 +187,12 @@ def run_offline(
         command=np.stack([t.target for t in ticks]),
         object_pose=np.stack([t.object_pose for t in ticks]),
         penetration=contacts.penetration,
+        self_penetration=contacts.self_penetration,
         table_contact=contacts.table_contact,
         tip_contact=contacts.tip_contact,
         arm_q=np.stack([t.arm_q for t in ticks]),
         provenance={
-            "physics": physics.version,
+            **physics.named(hand),
             "chain": asdict(options),
             "controller": type(controller).__name__.lower(),
         },

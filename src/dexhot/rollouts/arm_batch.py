@@ -53,8 +53,8 @@ class ArmSimulator:
         )
         path = self._arm_path(q[:, 1:, :6] + s.wrist_lead * qd[:, 1:, :6], arm_q)
         arm, mean, end, torque = self._arm_commands(path, wrist_twist(q[..., :6], qd[..., :6], s.base_R), arm_qd)
-        fingers = 0.5 * (q[:, 1:] + q[:, :-1]) + s.lead * np.diff(q, axis=1) * s.rate
-        hand = limited(np.clip(fingers[..., 6:], s.lower, s.upper), sent_hand, follower.hand_limits.velocity / s.rate)
+        fingers = 0.5 * (q[:, 1:, 6:] + q[:, :-1, 6:]) + s.lead * np.diff(q[..., 6:], axis=1) * s.rate
+        hand = limited(np.clip(fingers, s.lower, s.upper), sent_hand, follower.hand_limits.velocity / s.rate)
         arm = limited(arm, sent_arm, follower.arm_limits.velocity / s.rate)
         batch = self.rig.rollout(rig, np.concatenate([self.world.arm_target(arm, mean, torque), hand], axis=-1))
         parts = self._seen(batch.states), batch.states, shaped_states, path[:, 1:], end, hand, arm

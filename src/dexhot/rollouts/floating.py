@@ -52,9 +52,10 @@ def floating_rollout(reference: Reference, actions: np.ndarray, states: np.ndarr
         command=np.asarray(actions, float),
         object_pose=simulator.object_pose(states),
         penetration=contacts.penetration,
+        self_penetration=contacts.self_penetration,
         table_contact=contacts.table_contact,
         tip_contact=contacts.tip_contact,
-        provenance={"physics": simulator.scene.physics.version},
+        provenance=simulator.scene.physics.named(reference.hand),
     )
 
 

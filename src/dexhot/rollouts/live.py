@@ -89,10 +89,15 @@ def live_rollout(run: str | Path, episode: int = 0, part: bool = False, setup: S
         if topic != RIG_OBJECT or s.stamps
     }
     pose = rows.get(RIG_OBJECT, rows[OBJECT_POSE])
-    rollout = rebuild(
-        reference, setup or load_setup(reference), rows[FRANKA_STATES], rows[LEAP_STATES], pose, rows[TARGET]
-    )
-    rollout.provenance = {"run": run.name, "episode": episode, "clips": len(complete), **stopped}
+    setup = setup or load_setup(reference)
+    rollout = rebuild(reference, setup, rows[FRANKA_STATES], rows[LEAP_STATES], pose, rows[TARGET])
+    rollout.provenance = {
+        "run": run.name,
+        "servo": setup.physics.profile(setup.hand),
+        "episode": episode,
+        "clips": len(complete),
+        **stopped,
+    }
     if damage:
         rollout.provenance["bag_damage"] = damage
     return rollout
@@ -215,6 +220,7 @@ def rebuild(
         command=command,
         object_pose=object_pose,
         penetration=contacts.penetration,
+        self_penetration=contacts.self_penetration,
         table_contact=contacts.table_contact,
         tip_contact=contacts.tip_contact,
         arm_q=arm_q,

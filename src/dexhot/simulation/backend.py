@@ -40,6 +40,7 @@ class Contacts:
     """Contacts of each of T states."""
 
     penetration: np.ndarray  # (T,) deepest overlap of robot and object, m, >= 0
+    self_penetration: np.ndarray  # (T,) of two fingers, or a finger and the palm, m, >= 0
     table_contact: np.ndarray  # (T,) bool: the object touches the table
     tip_contact: np.ndarray  # (T, tips) bool: the fingertip's link touches the object
 
@@ -132,14 +133,14 @@ class MujocoSimulator:
             return self._contacts(states)
 
     def _contacts(self, states: np.ndarray) -> Contacts:
-        scene, model, data = self.scene, self.model, self.datas[0]
-        kind = np.zeros(model.ngeom, int)  # 1 robot, 2 object, 4 table: the two of a contact add up
-        kind[scene.hand_geoms], kind[scene.object_geoms], kind[scene.table_geom] = 1, 2, 4
+        scene, model, data = self.scene, self.scene.contact_model, self.datas[0]
+        kind = np.full(model.ngeom, 9)  # 1 robot, 3 object, 5 table: the two of a contact add up
+        kind[scene.hand_geoms], kind[scene.object_geoms], kind[scene.table_geom] = 1, 3, 5
         tip = np.full(model.ngeom, -1)
         for k, geoms in enumerate(scene.tip_geoms):
             tip[geoms] = k
         T = len(states)
-        out = Contacts(np.zeros(T), np.zeros(T, bool), np.zeros((T, len(scene.tip_geoms)), bool))
+        out = Contacts(np.zeros(T), np.zeros(T), np.zeros(T, bool), np.zeros((T, len(scene.tip_geoms)), bool))
         for t, state in enumerate(np.asarray(states)):
             mujoco.mj_setState(model, data, state, STATE)
             mujoco.mj_kinematics(model, data)
@@ -148,9 +149,10 @@ class MujocoSimulator:
             pairs, depth = data.contact.geom, -data.contact.dist
             touching = depth > 0
             pair_kind = kind[pairs].sum(axis=1)
-            grasp = touching & (pair_kind == 3)
+            grasp = touching & (pair_kind == 4)
+            out.self_penetration[t] = depth[pair_kind == 2].max(initial=0.0)
             out.penetration[t] = depth[grasp].max(initial=0.0)
-            out.table_contact[t] = (touching & (pair_kind == 6)).any()
+            out.table_contact[t] = (touching & (pair_kind == 8)).any()
             tips = tip[pairs[grasp]].max(axis=1, initial=-1)
             out.tip_contact[t, tips[tips >= 0]] = True
         return out

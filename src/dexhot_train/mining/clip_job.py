@@ -11,6 +11,7 @@ import numpy as np
 
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, Reference
+from dexhot.retargeting.retarget import with_profile
 from dexhot.simulation.scene import floating_scene
 from dexhot.simulation.setup import Setup, load_setup
 from dexhot.versions import source_hash, versions
@@ -24,10 +25,12 @@ class ClipJob:
     reference: Path  # file of a Reference
     out: Path  # file of the Demonstration
     options: MineOptions = field(default_factory=MineOptions)
+    profile: str | None = None  # of the finger servos; None: the one that the reference is for
 
     def key(self) -> str:
         """`clip_key` of what its reference's file holds now."""
         reference = load(self.reference, Reference)
+        reference = with_profile(reference, self.profile) if self.profile else reference
         return clip_key(reference, load_setup(reference), self.options)
 
     def done(self) -> bool:
@@ -61,6 +64,7 @@ def holds(out: Path, key: str) -> bool:
 def run_clip(job: ClipJob, progress: Callable[[str, float], None] | None = None) -> Path:
     """Mine and save, unless it is done."""
     reference = load(job.reference, Reference)
+    reference = with_profile(reference, job.profile) if job.profile else reference
     mine_into(job.out, reference, load_setup(reference), job.options, progress)
     return job.out
 

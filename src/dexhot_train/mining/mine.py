@@ -162,13 +162,15 @@ class _Miner:
         scores: dict[str, Any] = compute(rollout, self.setup.asset, self.setup.hand) | self.load
         survived = scores["success_strict"] and replay(self.reference, actions, self.trials, self.simulator)
         scores["robustness"] = success_rate(survived) if survived else 0.0
+        physics = self.setup.physics
         found = Demonstration(
             name=self.reference.name,
             reference=self.reference,
             actions=actions,
             q=np.concatenate([rollout.q[1:], rollout.q[-1:]]),
             object_pose=np.concatenate([rollout.object_pose[1:], rollout.object_pose[-1:]]),
-            physics=self.simulator.scene.physics.version,
+            physics=physics.version,
+            servo=physics.profile(self.setup.hand),
             scores=scores,
         )
         if self.options.arm and scores["success_strict"] and placed(self.reference):

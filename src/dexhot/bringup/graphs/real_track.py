@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from dexhot.bringup.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
+from dexhot.bringup.graph import PARAMETERS, Argument, Graph, GraphError, NodeSpec, Prepared, Process
 from dexhot.bringup.graphs.rigs import RIGS, check_hand, check_rig, rig_processes
 from dexhot.bringup.run_folder import load_task, new_run_folder, require_new, write_run
 from dexhot.data.disk import check_folder
@@ -39,6 +39,7 @@ ARGUMENTS = (
     Argument.of("rig", "exit_when_done"),
     Argument.of("rig", "duration"),
     Argument.of("shaper", "lead"),
+    Argument("profile", "", "rig:=sim: profile of the finger servos; default: the reference's."),
     Argument.of("rig", "camera"),
     Argument("view", False, "Show the live scene in the browser."),
     Argument.of("rig", "seed", "Seed of the measurement noise and of the sampling controller."),
@@ -77,6 +78,10 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         check_folder(runs_dir() if record == "true" else record, "record:=FOLDER", arguments["min_free"])
     task = load_task(arguments["reference"], arguments["policy"], arguments["controller"])
     check_hand(arguments["rig"], task.reference.hand)
+    if arguments["profile"]:
+        if arguments["rig"] != "sim":
+            raise GraphError(f"profile:=... needs rig:=sim: on rig:={arguments['rig']} the driver's registers decide.")
+        task = task.with_profile(arguments["profile"])
     speed = arguments["speed"]
     if speed != 1.0:
         task = task.at_speed(speed)

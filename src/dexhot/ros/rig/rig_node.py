@@ -34,8 +34,8 @@ from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.rig.rig_camera import RigCamera
 from dexhot.ros.supervise.alarm import Alarm
 from dexhot.safety.machine import State
-from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import arm_scene
+from dexhot.simulation.setup import physics_of
 
 EARLY = 5e-4  # s by which a tick may come before it is due: timers are not exact
 HOPELESS = 6  # ticks behind from which the world's time slips
@@ -72,7 +72,9 @@ class RigNode(DexhotNode):
 
     def make_world(self, hand: RobotHand, asset: ObjectAsset) -> EmbeddedWorld:
         """The arm scene with hand and object on the table of the reference."""
-        return EmbeddedWorld(arm_scene(hand, asset, load_physics(), table_height=self.reference.table_height))
+        return EmbeddedWorld(
+            arm_scene(hand, asset, physics_of(self.reference), table_height=self.reference.table_height)
+        )
 
     def start(self) -> None:
         self.safety = messages.Safety(State.INACTIVE)

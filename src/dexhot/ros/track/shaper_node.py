@@ -14,7 +14,7 @@ from dexhot.robots.arm import FR3_JOINTS
 from dexhot.robots.robot_hand import load_hand
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
-from dexhot.simulation.physics import load_physics
+from dexhot.simulation.setup import physics_of
 
 
 class ShaperNode(DexhotNode):
@@ -24,7 +24,8 @@ class ShaperNode(DexhotNode):
         super().__init__("shaper")
 
     def setup(self) -> None:
-        reference, physics = load(self.p.reference, Reference), load_physics()
+        reference = load(self.p.reference, Reference)
+        physics = physics_of(reference)
         hand = load_hand(reference.hand)
         self.names, self.fingers = reference.joint_names, list(hand.joint_names)
         self.shaper = CommandShaper(hand, reference.base_quat, physics, self.p.lead, self.p.wrist_lead)
