@@ -156,8 +156,9 @@ def scored(reference, **scores) -> Demonstration:
     perfect |= {"judged_R_deg": 3.0, "judged_T_max_cm": 2.0, "judged_T_final_cm": 1.0, "judged_R_max_deg": 5.0}
     perfect |= {"E_hand": 0.1, "strict_limits": SUCCESSES["success_strict"], "lifted_frames": 60}
     perfect |= {"reference_lifted_frames": 60, "hold_rate": 1.0, "mass_kg": 0.1, "holds_kg": 1.6}
+    perfect |= {"self_penetration_frames": 0}
     q = reference.q
-    return Demonstration("d", reference, q, q, reference.object_pose, "1", perfect | scores)
+    return Demonstration("d", reference, q, q, reference.object_pose, "1", scores=perfect | scores)
 
 
 def test_success_then_the_arm_then_robustness_then_the_error_rank(lift_reference):
@@ -340,13 +341,14 @@ def test_a_run_of_clips_is_judged_clip_by_clip_and_in_sum(job, tmp_path, capsys,
         ({}, UNTRIED, "the reference is not placed"),
         ({"success_strict_arm": True}, SUCCESS, ""),
         ({"success_strict_arm": False}, NOT_ON_ARM, "none on the embedded rig"),
-        ({"lifted_frames": 0}, NO_SUCCESS, "never lifted"),
-        ({"hold_rate": 0.89}, NO_SUCCESS, "held for 89% of the frames"),
+        ({"success_strict": False, "lifted_frames": 0}, NO_SUCCESS, "never lifted"),
+        ({"success_strict": False, "hold_rate": 0.89}, NO_SUCCESS, "held for 89% of the frames"),
+        ({"success_strict": False, "self_penetration_frames": 8}, NO_SUCCESS, "self-penetration 8, limit 6"),
         ({"success_strict": False, "judged_T_max_cm": 6.0}, NO_SUCCESS, "largest 6.00 cm, limit 5 cm"),
         ({"reference_lifted_frames": 0, "lifted_frames": 0, "hold_rate": None}, UNTRIED, "the reference lifts nothing"),
         ({"mass_kg": 2.0}, UNTRIED, ""),  # what was lifted was not too heavy
-        ({"mass_kg": 2.0, "lifted_frames": 0}, NO_SUCCESS, "it weighs 2.00 kg, and these fingertips hold 1.60 kg"),
-        ({"mass_kg": 2.0, "holds_kg": None, "lifted_frames": 0}, NO_SUCCESS, "never lifted"),
+        ({"success_strict": False, "mass_kg": 2.0, "lifted_frames": 0}, NO_SUCCESS, "it weighs 2.00 kg, and these fingertips hold 1.60 kg"),
+        ({"success_strict": False, "mass_kg": 2.0, "holds_kg": None, "lifted_frames": 0}, NO_SUCCESS, "never lifted"),
     ],
 )
 def test_a_verdict_says_what_became_of_the_clip(lift_reference, scores, outcome, reason):
