@@ -20,7 +20,17 @@ NODES = sorted(p.stem for p in (share_dir() / "config" / "nodes").glob("*.yaml")
 # What the nodes mean by these is not one thing: each has its own.
 APART = {"rate", "patience", "flush_period", "camera", "port", "loop"}
 # Arguments that a graph answers itself before a node gets them, with its own default or choices.
-GRAPHS_OWN = {"reference", "policy", "leap_port", "franka_host", "rig", ("replay", "controller"), ("replay", "bag")}
+GRAPHS_OWN = {
+    "reference",
+    "policy",
+    "leap_port",
+    "franka_host",
+    "rig",
+    ("replay", "controller"),
+    ("replay", "bag"),
+    "frame_prefix",
+    "use_sim_time",
+}
 COMMANDS = {
     "mine_command.Args.seed": "dexhot_train.mining.mine.MineOptions.seed",
     "mine_command.Args.attempts": "dexhot_train.mining.mine.MineOptions.attempts",

@@ -96,6 +96,7 @@ def live_rollout(run: str | Path, episode: int = 0, part: bool = False, setup: S
         "servo": setup.physics.profile(setup.hand),
         "episode": episode,
         "clips": len(complete),
+        "t0_ns": chosen.t0,
         **stopped,
     }
     if damage:
