@@ -201,7 +201,7 @@ def test_an_arm_rollout_is_seen_where_the_floating_one_is(simulator, lift_refere
 
     placed = place(lift_reference)
     floating = floating_simulator(placed, lift_setup)
-    arm = ArmSimulator(floating, Kinematic(placed, PHYSICS))
+    arm = ArmSimulator(floating, placed)
     rig = arm.rig.scene
     states = np.arange(arm.rig.state_size, dtype=float)[None, None]
     seen = arm._seen(states)[0, 0]

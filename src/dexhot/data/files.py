@@ -33,7 +33,8 @@ SCHEMAS = {
     "dexhot/evidence": types.Evidence,
     "dexhot/policy": types.PolicyCard,
 }
-VERSION = 1
+VERSION = 2
+SINCE_2 = ("arm_q", "arm_frames", "clip_frames")  # fields that files of version 1 lack: they have their defaults
 ROOTS = "home|root|tmp|mnt|media|usr|var|opt|srv|etc|Users"  # a path in them may look like a ROS name; others do not
 ABSOLUTE = re.compile(
     rf"/({ROOTS})/.*|(?!(/[A-Za-z_]\w*)+$)(/[^/\s\0]+){{2,}}/?|(~|file:/|[A-Za-z]:)[\\/].*|\\\\.*", re.DOTALL
@@ -258,6 +259,8 @@ def _unpack(kind: Any, small: dict[str, Any], prefix: str, arrays: dict[str, np.
     hints = get_type_hints(kind)
     for f in fields(kind):
         name, hint = prefix + f.name, hints[f.name]
+        if f.name in SINCE_2 and name not in arrays:
+            continue
         inner = get_args(hint)[1] if get_args(hint)[:1] == (str,) and len(get_args(hint)) == 2 else None
         if hint is np.ndarray:
             values[f.name] = arrays[name]

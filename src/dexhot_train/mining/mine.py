@@ -69,7 +69,7 @@ def make_worlds(reference: Reference, setup: Setup, options: MineOptions | None 
     simulator = floating_simulator(reference, setup)
     nominal = nominal_world(reference, simulator)
     with_arm = options.arm and placed(reference)
-    arm = ArmSimulator(simulator, Kinematic(reference, setup.physics)) if with_arm else None
+    arm = ArmSimulator(simulator, reference) if with_arm else None
     trials = draw_worlds(reference, simulator, options.trials, options.seed + VALIDATION_SEED)
     return ClipWorlds(setup, simulator, nominal, arm, trials, began)
 

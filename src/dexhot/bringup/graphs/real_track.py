@@ -32,7 +32,7 @@ ARGUMENTS = (
         "kinematic (the reference's targets), playback (a demonstration, object-relative), mpc (sampling)",
         choices=("kinematic", "playback", "mpc"),
     ),
-    Argument("speed", 1.0, "share of the demonstration's speed; 0.1 for first motions on a real rig"),
+    Argument("speed", 1.0, "fraction of the speed planned for the arm; 0.1 for first motions on a real rig"),
     Argument("policy", "", "file that the controller deploys; for playback a Demonstration (default: `reference`)"),
     Argument("record", "true", "true: record to a new folder of runs/, false: do not, else the folder to record to"),
     Argument("min_free", 1.0, "refuse to start with less space than this on the recording's disk, GB"),
@@ -71,8 +71,6 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
 
 def prepare(arguments: dict[str, Any]) -> Prepared:
     """Check reference and policy and copy them into the run's folder, from where the nodes read them."""
-    from dexhot.retargeting.placement import require_reach  # MuJoCo and mink, which the other graphs do without
-
     check_rig(arguments)
     record, recorded = arguments["record"], arguments["record"] != "false"
     if recorded:
@@ -81,9 +79,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     task = load_task(arguments["reference"], arguments["policy"], arguments["controller"])
     check_hand(arguments["rig"], task.reference.hand)
     speed = arguments["speed"]
-    if speed != 1.0:
-        task = task.at_speed(speed)
-    require_reach(task.reference)
+    task = task.at_speed(speed)
     warnings = task.doubts() if arguments["controller"] in PLAYS else []
     if warnings and arguments["rig"] == "real":
         warnings.append("this is a real arm: read the above before you call /safety/start.")
