@@ -132,3 +132,23 @@ def _lift_reference(lift):
 def lift_reference(_lift_reference):
     """The parametric lift on the LEAP hand, a copy of one's own."""
     return copy.deepcopy(_lift_reference)
+
+
+@pytest.fixture
+def loads(monkeypatch) -> dict[str, int]:
+    """How often a hand and an object have been read since the test began."""
+    from dexhot.objects import library
+    from dexhot.robots import robot_hand
+
+    counted = {"hand": 0, "object": 0}
+
+    def counting(what: str, function):
+        def read(*arguments):
+            counted[what] += 1
+            return function(*arguments)
+
+        return read
+
+    monkeypatch.setattr(robot_hand, "hand_from_config", counting("hand", robot_hand.hand_from_config))
+    monkeypatch.setattr(library, "_read_header", counting("object", library._read_header))
+    return counted

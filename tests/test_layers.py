@@ -1,13 +1,18 @@
 """Imports run down the layers of docs/architecture.md only, without circles, between packages and between modules."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from dexhot.versions import DECISIVE
+
+DOCS = Path(__file__).parents[1] / "docs"
 SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (  # from the top; each imports from those below it
     ("dexhot.cli",),
@@ -89,6 +94,35 @@ def test_modules_do_not_form_a_circle():
 
     for module in MODULES:
         follow(module, ())
+
+
+def test_what_decides_a_mined_result_is_what_mining_imports():
+    """The key of a mined file hashes these packages; one that is left out would let an outdated file count as done."""
+    needed, waiting = set(), ["dexhot_train.mining.clip_job"]
+    while waiting:
+        module = waiting.pop()
+        new = IMPORTS[module] - needed
+        needed |= new
+        waiting += new
+    packages = {module.split(".")[1] for module in needed if module.startswith("dexhot.") and "." in module[7:]}
+    assert packages - {"hardware"} == set(DECISIVE)  # of the drivers the device interface alone
+
+
+def mermaid(document: Path) -> list[list[str]]:
+    """The statements of each mermaid block, without indentation."""
+    blocks = re.findall(r"^```mermaid\n(.*?)^```", document.read_text(), flags=re.S | re.M)
+    return [[line.strip() for line in block.splitlines()] for block in blocks]
+
+
+def test_the_picture_of_the_layers_is_that_of_this_test():
+    [[kind, *statements]] = mermaid(DOCS / "architecture.md")
+    nodes = dict(found.groups() for s in statements if (found := re.fullmatch(r'(\w+)\["(.+)"\]', s)))
+    edges = [found.groups() for s in statements if (found := re.fullmatch(r"(\w+) --> (\w+)", s))]
+    assert kind == "flowchart TB" and len(nodes) + len(edges) == len(statements), "one statement per line"
+    drawn = [tuple(sorted(part.split(":")[0] for part in label.split("<br>"))) for label in nodes.values()]
+    layers = [tuple(sorted(package.removeprefix("dexhot.") for package in layer)) for layer in LAYERS]
+    assert drawn == layers[: len(drawn)] and edges == list(pairwise(nodes))
+    assert {name for layer in layers[len(drawn) :] for name in layer} == {"errors", "paths", "scratch", "versions"}
 
 
 def test_the_runtime_loads_neither_training_nor_benchmarks():

@@ -8,6 +8,12 @@ from difflib import get_close_matches
 MANY = 20  # choices; of more, only those that look like the name given are listed
 
 
+def meant(name: str, valid: Iterable[str]) -> str:
+    """The question "Did you mean X?" for a name that is nearly one of `valid`, else ""."""
+    near = get_close_matches(name, list(valid), n=1, cutoff=0.7)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
 class DexhotError(Exception):
     """Base of every error that dexhot raises on purpose; the command line prints it as one sentence."""
 
@@ -26,7 +32,8 @@ class NotFoundError(DexhotError):
             choices = f"{len(names)} others" + (f", such as {', '.join(near)}" if near else "")
         else:
             choices = ", ".join(names) or "none"
-        super().__init__(f"no {kind} named {name!r}; available: {choices}." + (f" {hint}" if hint else ""))
+        typo = meant(name, names)
+        super().__init__(f"no {kind} named {name!r}; available: {choices}.{typo}" + (f" {hint}" if hint else ""))
 
 
 class MeshError(DexhotError):

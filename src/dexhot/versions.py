@@ -10,8 +10,11 @@ from pathlib import Path
 from dexhot import __version__
 from dexhot.paths import share_dir
 
-# Packages and files that decide what mining makes of a reference; the drivers, nodes and views do not.
-DECISIVE = ("control", "data", "evaluation", "geometry", "hands", "retargeting", "simulation", "tracking")
+# Packages that decide what mining makes of a reference, those that it imports; drivers, nodes and views do not.
+DECISIVE = (
+    *("control", "data", "evaluation", "geometry", "metrics", "objects", "retargeting", "rigs", "robots", "rollouts"),
+    *("safety", "simulation", "tracking"),
+)
 PACKAGES = ("numpy", "mujoco", "mink", "rosbags", "ros-jazzy-rclpy")
 
 

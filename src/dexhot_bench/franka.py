@@ -8,6 +8,7 @@ which the simulation is slower than real time measures the same.
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ PATIENCE = 1.0  # s that the simulation may be starved by others; franky gives u
 Send = Callable[[np.ndarray, np.ndarray, np.ndarray], None]  # position, velocity, acceleration (7,)
 
 
-def run(quick: bool) -> dict:
+def run(quick: bool) -> dict[str, Any]:
     """The metrics and what they were made under. Raises MissingExtraError."""
     seconds = 2.5 if quick else 8.5
     metrics: dict[str, float] = {}
@@ -69,7 +70,7 @@ def _joint_motion(address: str, rate: int, seconds: float) -> tuple[np.ndarray, 
         robot.join_motion()
 
 
-def _stream(robot, send: Send, rate: int, seconds: float) -> tuple[np.ndarray, float]:
+def _stream(robot: Any, send: Send, rate: int, seconds: float) -> tuple[np.ndarray, float]:
     """Send the sine for so many seconds of the robot's time, at `rate` of it.
 
     Returns the largest joint's error (k,) rad at every look, and seconds of robot time per second.

@@ -7,13 +7,14 @@ it.
 """
 
 import time
+from typing import Any
 
 import numpy as np
 
 from dexhot.hardware.dynamixel.protocol import BROADCAST, Instruction, fast_status, packet
-from dexhot.hardware.dynamixel.registers import register
+from dexhot.hardware.dynamixel.registers import BAUD, register
 from dexhot.hardware.dynamixel.simulator import BusProcess
-from dexhot.hardware.leap.hand import BAUD, STATE, LeapHand
+from dexhot.hardware.leap.hand import STATE, LeapHand
 from dexhot.hardware.leap.setup import HandSettings
 from dexhot.hardware.real_time import real_time
 
@@ -24,13 +25,13 @@ FTDI = 16.0  # ms, an FTDI adapter's latency timer as it comes
 SWING, PERIOD = 0.2, 2.0  # rad, s: what the hand does meanwhile
 
 
-def run(quick: bool) -> dict:
+def run(quick: bool) -> dict[str, Any]:
     """The metrics and what they were made under, at real-time priority where allowed. Raises MissingExtraError."""
     with real_time() as allowed:
         return _measure(2.0 if quick else 10.0) | {"scheduler": "SCHED_FIFO" if allowed else "SCHED_OTHER"}
 
 
-def _measure(seconds: float) -> dict:
+def _measure(seconds: float) -> dict[str, Any]:
     ours, vendor = [], []
     with BusProcess() as bus:
         for _ in range(ROUNDS):

@@ -1,6 +1,7 @@
 """`dexhot bench mine`: GRAB's train clips, retargeted, mined and scored again from their files, beside plain replay."""
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -133,7 +134,7 @@ def figures(rows: list[dict[str, Any]], clips: int) -> dict[str, float | None]:
     def share(name: str) -> float:
         return sum(bool(row[name]) for row in rows) / clips
 
-    def over(function, name: str) -> float | None:
+    def over(function: Callable[[list[float]], Any], name: str) -> float | None:
         values = [row[name] for row in rows if row.get(name) is not None]
         return float(function(values)) if values else None
 

@@ -116,7 +116,7 @@ class Peer:
         return Track(np.array(seconds), np.array(error), np.array(q), stream.rate)
 
 
-def run(quick: bool = False, **_) -> dict[str, Any]:
+def run(quick: bool = False, **_: Any) -> dict[str, Any]:
     """Benchmark both; without the peer's packages ours alone, saying so. Needs the GRAB clips in the cache."""
     streams, notes = _streams(quick)
     metrics: dict[str, Any] = {}
@@ -140,7 +140,7 @@ def run(quick: bool = False, **_) -> dict[str, Any]:
     return {"metrics": metrics, "subset": [s.name for s in streams], "notes": notes, "picture": str(picture)}
 
 
-def _keypoints(hand: RobotHand, links: bool):
+def _keypoints(hand: RobotHand, links: bool) -> np.ndarray:
     """Human keypoints of the tip sites, then of the links."""
     tips = [TIP_KEYPOINTS[site] for site in hand.tip_sites]
     return np.array([*tips, *(correspondence(hand).keypoints if links else ())], int)
@@ -182,11 +182,11 @@ def _contact_aware(clips: list[str], picture: Path) -> dict[str, float]:
     hand, rows = load_hand(HAND), []
     for clip in track(clips, "whole clips with contacts", console=console, transient=True):
         trajectory = load_clip(f"grab/{clip}")
-        obj = load_object(trajectory.object_name)
+        asset = load_object(trajectory.object_name)
         began = time.perf_counter()
-        reference = retarget(trajectory, hand, obj)
-        rows.append({"seconds": time.perf_counter() - began} | summarise(reference, trajectory, hand, obj))
+        reference = retarget(trajectory, hand, asset)
+        rows.append({"seconds": time.perf_counter() - began} | summarise(reference, trajectory, hand, asset))
         if clip == clips[0]:
-            draw(reference, trajectory, hand, obj, picture)
+            draw(reference, trajectory, hand, asset, picture)
     keys = ("seconds", "tip_error_mm", "penetration_mm", "table_penetration_mm", "self_penetration_mm", "saturation")
     return {f"contact_{key}": float(np.median([row[key] for row in rows])) for key in keys}

@@ -334,3 +334,13 @@ def test_a_reference_out_of_reach_is_refused_before_anything_starts(reference, p
 def test_a_real_arm_waits_for_a_person_to_start_it(rig, starts, planned):
     given = planned(rig=rig, franka_host="127.0.0.1", leap_port="/dev/null").parameters["supervisor"]
     assert given.get("auto_start", load_schema("supervisor")["auto_start"].default) is starts
+
+
+def test_a_parameters_file_says_which_paths_are_outside_of_its_folder(planned, tmp_path):
+    made = planned()
+    text = made.parameters_file.read_text()
+    assert text.startswith(f"# Paths below {made.folder} are in the folder of this file, wherever it is now.\n")
+    assert "# No path leads outside of it." in text
+    (tmp_path / "lab.yaml").write_text("leap_driver: {port: /dev/serial/by-id/usb-1}")
+    text = planned(parameters=str(tmp_path / "lab.yaml")).parameters_file.read_text()
+    assert "# Outside of it:\n#   leap_driver.port: /dev/serial/by-id/usb-1\n" in text

@@ -139,7 +139,7 @@ def test_every_command_looks_at_the_place_before_the_work(
 def test_a_cache_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path / "file"))
-    mesh = tmp_path / "mesh.obj"
+    mesh = tmp_path / "mesh.asset"
     mesh.write_text("")  # would be refused later
     for command in (["object", "add", str(mesh)], ["generate", "lift"], ["datasets", "get", "grab"]):
         assert main(command) == 1
@@ -253,7 +253,7 @@ def test_an_absolute_path_in_a_file_is_refused_with_what_to_do(reference_file):
 
 
 @pytest.mark.parametrize(
-    "path", ["/home/me/clip.npz", "/data/duck-1.obj", "~/x.npz", "C:\\clips\\x.npz", "file:///x/y"]
+    "path", ["/home/me/clip.npz", "/data/duck-1.asset", "~/x.npz", "C:\\clips\\x.npz", "file:///x/y"]
 )
 def test_an_absolute_path_in_the_provenance_is_neither_written_nor_read(lift_reference, tmp_path, path):
     lift_reference.provenance["source"] = ["fine", path]

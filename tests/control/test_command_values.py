@@ -5,7 +5,7 @@ import pytest
 
 from dexhot.control.controllers import HandState
 from dexhot.control.cost import Weights, targets, tracking_cost
-from dexhot.control.mpc import Mpc
+from dexhot.control.mpc import Mpc, MpcOptions
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
 from dexhot.control.shaper import CommandShaper
 from dexhot.geometry import single
@@ -39,7 +39,7 @@ def planner(lift_reference, simulator):
 
 
 def test_a_command_is_that_of_the_ticks_middle_led_by_its_mean_velocity():
-    chain = CommandShaper(HAND, np.array([0.0, 1.0, 0.0, 0.0]), PHYSICS, hand_lead=0.05, wrist_lead=0.0)
+    chain = CommandShaper(HAND, np.array([0.0, 1.0, 0.0, 0.0]), PHYSICS, lead=0.05, wrist_lead=0.0)
     start = np.concatenate([[0.4, 0.0, 0.4, 0.0, 0.0, 0.0], HAND.nominal])
     chain.reset(start, FR3_HOME)
     before, arm_before = start.copy(), FR3_HOME.copy()
@@ -59,7 +59,7 @@ def test_the_wrist_is_led_along_its_own_velocity():
     base = np.array([0.0, 1.0, 0.0, 0.0])
     reached = {}
     for lead in (0.0, 0.1):
-        chain = CommandShaper(HAND, base, PHYSICS, hand_lead=0.0, wrist_lead=lead)
+        chain = CommandShaper(HAND, base, PHYSICS, lead=0.0, wrist_lead=lead)
         chain.reset(start, chain.ik.reach(wrist_to_palm(start[:6], base), FR3_HOME)[0])
         for k in range(30):
             chain.step(start + 0.002 * k * np.r_[0.0, 1.0, np.zeros(20)])
@@ -174,7 +174,7 @@ def test_a_world_that_diverged_costs_everything(simulator, lift_reference):
 
 
 def test_mpc_plans_from_what_was_observed(simulator, lift_reference):
-    mpc = Mpc(lift_reference, simulator, SamplingOptions(samples=4, iterations=1, horizon=0.2, replan=0.1), delay=2)
+    mpc = Mpc(lift_reference, simulator, MpcOptions(samples=4, iterations=1, horizon=0.2, replan=0.1, delay=2))
     twist = np.array([0.1, 0.2, 0.3, 1.0, -2.0, 3.0])
     turn = single.exp((0.3, -0.2, 0.5))
     pose = np.concatenate([[0.1, 0.0, 0.3], turn])
@@ -196,7 +196,6 @@ def test_mpc_plans_from_what_was_observed(simulator, lift_reference):
 
 
 def test_an_arm_rollout_is_seen_where_the_floating_one_is(simulator, lift_reference, lift_setup):
-    from dexhot.control.controllers import Kinematic
     from dexhot.retargeting.placement import place
 
     placed = place(lift_reference)

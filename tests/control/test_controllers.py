@@ -96,8 +96,8 @@ def test_playback_forgets_the_offset_of_an_earlier_clip():
     np.testing.assert_allclose(controller.step(10, seen(), HAND), controller.targets[10], atol=1e-12)
 
 
-def make_tracker(**options) -> Tracker:
-    tracker = Tracker(Playback(make_demonstration()), PHYSICS, **options)
+def make_tracker(ramp: float = 0.5, look_ahead: int = 0) -> Tracker:
+    tracker = Tracker(Playback(make_demonstration()), PHYSICS, ramp, look_ahead)
     tracker.begin(100.0)
     return tracker
 
@@ -143,7 +143,7 @@ def test_the_ramp_goes_from_the_measured_pose_to_the_reference():
 
 def test_a_ramp_of_no_time_is_refused():
     with pytest.raises(DexhotError, match="ramp > 0"):
-        Tracker(Playback(make_demonstration()), PHYSICS, ramp=0.0)
+        Tracker(Playback(make_demonstration()), PHYSICS, ramp=0.0, look_ahead=0)
 
 
 def test_same_inputs_give_the_same_targets():

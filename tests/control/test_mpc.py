@@ -1,9 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dexhot.control.controllers import HandState
-from dexhot.control.mpc import Mpc
-from dexhot.control.sampling import SamplingOptions
+from dexhot.control.mpc import Mpc, MpcOptions
 from dexhot.errors import DexhotError
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.backend import MujocoSimulator
@@ -11,7 +12,7 @@ from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import floating_scene
 from dexhot.tracking.object_filter import ObjectState
 
-BUDGET = SamplingOptions(samples=4, iterations=1, horizon=0.2, replan=0.1, knot=0.1)
+BUDGET = MpcOptions(samples=4, iterations=1, horizon=0.2, replan=0.1)
 
 
 @pytest.fixture
@@ -29,17 +30,17 @@ def play(mpc: Mpc, frames: int) -> np.ndarray:
 
 
 def test_same_inputs_and_seed_give_the_same_targets(lift_reference, simulator):
-    first, second = (play(Mpc(lift_reference, simulator, BUDGET, seed=3, delay=2), 20) for _ in range(2))
+    first, second = (play(Mpc(lift_reference, simulator, replace(BUDGET, seed=3, delay=2)), 20) for _ in range(2))
     assert (first == second).all()
 
 
 def test_another_seed_gives_other_targets(lift_reference, simulator):
-    first, second = (play(Mpc(lift_reference, simulator, BUDGET, seed=s, delay=2), 20) for s in (3, 4))
+    first, second = (play(Mpc(lift_reference, simulator, replace(BUDGET, seed=s, delay=2)), 20) for s in (3, 4))
     assert (first != second).any()
 
 
 def test_a_plan_takes_over_after_the_delay(lift_reference, simulator):
-    mpc = Mpc(lift_reference, simulator, BUDGET, delay=3)
+    mpc = Mpc(lift_reference, simulator, replace(BUDGET, delay=3))
     targets = play(mpc, 7)
     base = mpc.planner._clip(mpc.planner.base)
     assert (targets[:3] == base[:3]).all() and (targets[3:6] != base[3:6]).any()
@@ -47,4 +48,4 @@ def test_a_plan_takes_over_after_the_delay(lift_reference, simulator):
 
 def test_a_delay_as_long_as_the_interval_is_refused(lift_reference, simulator):
     with pytest.raises(DexhotError, match="delay must be 1 to 5"):
-        Mpc(lift_reference, simulator, BUDGET, delay=6)
+        Mpc(lift_reference, simulator, replace(BUDGET, delay=6))

@@ -151,6 +151,6 @@ def test_the_frame_before_the_jump_gives_the_correction():
     source = grab.SourceObject(vertices, np.zeros((1, 3), int), [(vertices, None)], 0.1, "", np.array([0.01, 0.0, 0.0]))
     half_turn = [0.0, 0.0, 0.0, 1.0]
     raw = np.array([[0.5, 0.1, 0.0, *half_turn], [0.48, 0.1, 0.0, *half_turn], [0.48, 0.1, 0.1, *half_turn]])
-    pose, hand_shift = grab.correct(raw, world_init=False, obj=source)
+    pose, hand_shift = grab.correct(raw, world_init=False, source=source)
     np.testing.assert_allclose(pose[:, :3], [[0.5, 0.1, 0.0], [0.5, 0.1, 0.1]], atol=1e-12)
     np.testing.assert_allclose(hand_shift, [0.01, 0.0, -0.035], atol=1e-12)

@@ -147,8 +147,8 @@ def test_objects_without_mesh_are_named(folder, tmp_path):
 @pytest.mark.data
 def test_the_mouse_is_settled_by_retargeting_it(clip):
     """As tracked it tips by 7 degrees once it is let go, and mining refused it."""
-    obj = load_object(clip.object_name)
-    reference = retarget(clip, load_hand("leap_right"), obj, RetargetOptions(iterations=1))
-    scene = object_scene(obj, load_physics())
+    asset = load_object(clip.object_name)
+    reference = retarget(clip, load_hand("leap_right"), asset, RetargetOptions(iterations=1))
+    scene = object_scene(asset, load_physics())
     assert not rests(scene, clip.object_pose[0]) and rests(scene, reference.object_pose[0])
     assert "turned by" in reference.provenance["mended"][-1]

@@ -14,8 +14,8 @@ from dexhot.hardware.camera.bag import find_frames
 from dexhot.hardware.camera.drawn import RADIUS, TABLE, SimCamera
 from dexhot.hardware.camera.file import FileCamera, directory_frames
 from dexhot.hardware.camera.frames import CameraError, CameraLostError, EndOfFrames, Frames, Intrinsics
+from dexhot.hardware.camera.reconnect import BLANK, FROZEN, RECENT, StreamHealth, WatchedCamera
 from dexhot.hardware.camera.source import Mode, camera_source
-from dexhot.hardware.camera.watch import BLANK, FROZEN, RECENT, StreamHealth, WatchedCamera
 
 PINHOLE = Intrinsics(64, 48, 60.0, 60.0, 31.5, 23.5)
 
@@ -97,7 +97,7 @@ def test_the_nearest_of_two_surfaces_stays():
 
 
 def test_the_drawn_ball_is_where_its_depth_says():
-    camera = SimCamera(64, 48)
+    camera = SimCamera(64, 48, 30.0)
     color, depth = camera.draw(1.0)
     assert depth.min() == pytest.approx(1e3 * (TABLE - 2 * RADIUS), abs=3) and depth.max() == 1e3 * TABLE
     assert (color[depth < 700][:, 0].astype(int) > color[depth < 700][:, 2]).all()

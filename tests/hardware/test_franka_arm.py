@@ -13,11 +13,11 @@ import pytest
 
 from dexhot.errors import DexhotError, MissingExtraError
 from dexhot.hardware.franka.arm import FrankaArm
+from dexhot.hardware.franka.clock_watch import ClockWatch
 from dexhot.hardware.franka.limits import fr3_limits
 from dexhot.hardware.franka.load import hand_load
 from dexhot.hardware.franka.settings import ArmError, ArmSettings
 from dexhot.hardware.franka.simulator import ArmProcess, Torques
-from dexhot.hardware.franka.watch import ClockWatch
 from dexhot.robots.robot_hand import load_hand
 
 STILL = np.zeros(7)
@@ -338,7 +338,7 @@ def test_without_franky_the_extra_is_named(monkeypatch):
 
 def test_a_robot_that_leaves_its_mode_is_not_obeyed_any_more():
     """The control loop of franky may still run then."""
-    from dexhot.hardware.franka.link import franky
+    from dexhot.hardware.franka.link import ArmLink, franky
 
     arm = FrankaArm("somewhere")
     arm._link = SimpleNamespace(obeys=ArmLink.obeys)

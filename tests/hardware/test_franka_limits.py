@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dexhot.errors import DexhotError
+from dexhot.hardware.franka.clock_watch import ClockWatch
 from dexhot.hardware.franka.limits import (
     DECELERATION,
     OFFSET,
@@ -14,7 +15,6 @@ from dexhot.hardware.franka.limits import (
     fr3_limits,
     stopping_distance,
 )
-from dexhot.hardware.franka.watch import ClockWatch
 from dexhot.robots.joint_table import joint_table
 
 STEPS = 1200

@@ -119,14 +119,14 @@ def test_no_camera_on_usb_is_a_clear_refusal():
     if len(rs.context().query_devices()):
         pytest.skip("a camera is connected")
     with pytest.raises(CameraError, match="no RealSense camera is connected"):
-        realsense.open_realsense()
+        realsense.open_realsense("", 640, 480, 30)
 
 
 def test_a_camera_that_cannot_be_opened_is_told(monkeypatch):
     """As far as librealsense goes without one: modes are asked for as it knows them, and starting fails."""
     monkeypatch.setattr(realsense, "connected", lambda: {"12345": "3.2"})
     with pytest.raises(CameraError, match="RealSense 12345 gives no 640x480 at 30 Hz"):
-        realsense.open_realsense()
+        realsense.open_realsense("", 640, 480, 30)
     assert callable(realsense.librealsense().pipeline.try_wait_for_frames)
 
 

@@ -201,3 +201,10 @@ def test_command_refuses_a_reference(asset, tmp_path, capsys):
 def test_command_refuses_a_folder_without_a_bag(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 1
     assert "dexhot: error:" in capsys.readouterr().err
+
+
+def test_a_report_reads_hand_and_object_once(asset, tmp_path, loads):
+    path = save(lift_rollout(), tmp_path / "lift.npz")
+    loads.update(hand=0, object=0)
+    assert main(["report", str(path), "--no-video"]) == 0
+    assert loads == {"hand": 1, "object": 1}

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from dexhot.errors import UnreachableError
-from dexhot.geometry.poses import compose, pose_to_matrix, transform
+from dexhot.geometry.poses import compose, inverse, pose_to_matrix, transform
+from dexhot.geometry.rotations import quat_angle
 from dexhot.retargeting import placement
-from dexhot.retargeting.placement import ArmMotion, _candidates, _describe, moved, place, require_reach
+from dexhot.retargeting.placement import ArmMotion, _candidates, _describe, follow, moved, place, require_reach
 from dexhot.robots.kinematics.arm import ArmChain
+from dexhot.robots.kinematics.arm_ik import ArmIK
 from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.robots.robot_hand import load_hand
 
@@ -143,3 +145,43 @@ def test_what_cannot_be_reached_comes_last(lift_reference, monkeypatch, distance
     palms = palm_poses(lift_reference.base_quat, lift_reference.q)
     worst = [chain.solve(pose_to_matrix(compose(there, palms[::20])), iterations=80)[1].max() for there in found]
     assert worst[0] < 2e-3 < 0.5 < worst[-1]
+
+
+@pytest.fixture(scope="module")
+def ik():
+    return ArmIK(HAND)
+
+
+def test_moving_a_reference_keeps_hand_and_object_together(lift_reference):
+    there = np.array([0.3, -0.2, 0.0, np.cos(0.4), 0, 0, np.sin(0.4)])
+    new = moved(lift_reference, there)
+    before = compose(inverse(palm_poses(lift_reference.base_quat, lift_reference.q)), lift_reference.object_pose)
+    after = compose(inverse(palm_poses(new.base_quat, new.q)), new.object_pose)
+    np.testing.assert_allclose(after[:, :3], before[:, :3], atol=1e-9)
+    assert quat_angle(after[:, 3:], before[:, 3:]).max() < 1e-6
+    np.testing.assert_allclose(new.placement, there)
+    np.testing.assert_allclose(transform(there, lift_reference.target[:, :3]), new.target[:, :3])
+
+
+def test_of_the_placements_the_one_with_the_least_acceleration_is_taken(lift_reference, ik, monkeypatch):
+    first = follow(place(lift_reference), ik).acceleration
+    monkeypatch.setattr(placement, "EASY", 0.0)
+    monkeypatch.setattr(placement, "VERIFIED", 8)
+    assert follow(place(lift_reference), ik).acceleration <= first
+
+
+def test_placed_reference_is_followed_from_first_to_last_frame(lift_reference, ik):
+    placed = place(lift_reference)
+    motion = follow(placed, ik)
+    assert motion.position_error.max() < 0.005 and not motion.touches_table.any()
+
+
+def test_placement_does_not_depend_on_where_the_demonstration_was(lift_reference):
+    far = moved(lift_reference, np.array([5.0, 3.0, 0, 1, 0, 0, 0]))
+    np.testing.assert_allclose(place(far).object_pose, place(lift_reference).object_pose, atol=1e-6)
+
+
+def test_unreachable_demonstration_names_the_first_frame(lift_reference):
+    lift_reference.q[60:, 2] += 3.0
+    with pytest.raises(UnreachableError, match=r"first at frame 6\d of .* mm and .* deg off"):
+        place(lift_reference)

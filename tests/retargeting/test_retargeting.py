@@ -194,8 +194,8 @@ def test_command_writes_reference_and_picture(cache, lift_clip, lift_object, tmp
 @pytest.mark.data
 def test_real_lift_is_held_at_its_contacts(grab, hand):
     trajectory = load_clip("grab/cylindersmall_lift")
-    obj = load_object(trajectory.object_name)
-    reference = retarget(trajectory, hand, obj)
-    figures = summarise(reference, trajectory, hand, obj)
+    asset = load_object(trajectory.object_name)
+    reference = retarget(trajectory, hand, asset)
+    figures = summarise(reference, trajectory, hand, asset)
     assert figures["penetration_mm"] < 2.0 and figures["table_penetration_mm"] < 2.0
     assert 0.5 < reference.grasp_start / 60 < 0.8

@@ -18,7 +18,7 @@ from dexhot.bringup.graphs import load_graph
 from dexhot.bringup.graphs.rigs import check_hand
 from dexhot.data.files import load
 from dexhot.hardware.leap.hand import LeapHand
-from dexhot.hardware.leap.setup import ArmSettings as HandSettings
+from dexhot.hardware.leap.setup import HandSettings
 from dexhot.metrics.rollout import compute
 from dexhot.objects.library import load_object
 from dexhot.paths import share_dir
@@ -50,8 +50,8 @@ def reference():
 
 @pytest.fixture(scope="module")
 def scene(reference):
-    hand, obj = load_hand(reference.hand), load_object(reference.object_name)
-    return wire_scene(hand, obj, load_physics(), reference.table_height)
+    hand, asset = load_hand(reference.hand), load_object(reference.object_name)
+    return wire_scene(hand, asset, load_physics(), reference.table_height)
 
 
 @pytest.fixture

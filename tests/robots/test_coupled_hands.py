@@ -165,8 +165,8 @@ def test_streaming_follows_too(boxes):
 
 
 def test_every_scene_shows_the_coupled_joints_where_they_are(boxes, lift, boxes_reference):
-    obj, physics = lift[1], load_physics()
-    scene = floating_scene(boxes, obj, boxes_reference.base_quat, physics)
+    asset, physics = lift[1], load_physics()
+    scene = floating_scene(boxes, asset, boxes_reference.base_quat, physics)
     q = np.concatenate([[0.0, 0.0, 0.3, 0.0, 0.0, 0.0], boxes.nominal])
     data = mujoco.MjData(scene.model)
     reset(scene, data, q, boxes_reference.object_pose[0], np.ones(len(q)))
@@ -196,9 +196,9 @@ def test_the_physics_holds_the_coupling_under_load(boxes, lift):
 def test_the_arm_rigs_states_hold_the_coupled_joints_of_the_floating_hand(boxes, lift, boxes_reference):
     from dexhot.rollouts.arm_batch import ArmSimulator
 
-    physics, obj = load_physics(), lift[1]
-    floating = MujocoSimulator(floating_scene(boxes, obj, UPRIGHT, physics))
-    rig = MujocoSimulator(arm_scene(boxes, obj, physics))
+    physics, asset = load_physics(), lift[1]
+    floating = MujocoSimulator(floating_scene(boxes, asset, UPRIGHT, physics))
+    rig = MujocoSimulator(arm_scene(boxes, asset, physics))
     simulator = object.__new__(ArmSimulator)
     simulator.scene, simulator.rig, simulator.ends = floating.scene, rig, [floating.state_size]
     state = rig.initial_state(np.concatenate([np.zeros(7), boxes.nominal]), boxes_reference.object_pose[0])

@@ -84,6 +84,13 @@ def test_wrist_joints_give_the_palm_of_the_floating_scene(q):
     np.testing.assert_allclose(model.palm_rotation(), palm.xmat.reshape(3, 3))
 
 
+def test_palm_kinematics_unwraps_near_the_reference():
+    palm = ArmKinematics(HAND)
+    near = np.array([0.0, 0.0, 0.0, 2 * np.pi, 0.0, 2 * np.pi])
+    q = palm.hand_vector(FR3_HOME, HAND.nominal, palm.palm_pose(FR3_HOME)[3:], near)
+    np.testing.assert_allclose(q[3:6], near[3:6], atol=1e-9)
+
+
 def test_the_rotation_error_of_many_is_that_of_one():
     wanted, actual = (ArmChain(HAND).forward(q)[0][:, :3, :3] for q in (ARM_Q, ARM_Q[::-1]))
     expected = [single_rotation_error(a, b) for a, b in zip(wanted, actual)]

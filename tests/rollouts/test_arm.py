@@ -43,11 +43,11 @@ def test_the_palm_is_where_the_reference_has_it(rollout):
 
 def test_the_rollout_is_valid_and_says_how_it_was_made(rollout):
     rollout.validate()
-    assert rollout.kind == "arm" and rollout.provenance["chain"]["hand_lead"] == 0.05
+    assert rollout.kind == "arm" and rollout.provenance["chain"]["lead"] == 0.05
 
 
 def test_without_the_lead_the_fingers_come_late(placed, setup, rollout):
-    late = run_offline(placed, Kinematic(placed, PHYSICS), setup, ChainOptions(hand_lead=0.0))
+    late = run_offline(placed, Kinematic(placed, PHYSICS), setup, ChainOptions(lead=0.0))
     error = [np.abs(r.q[:, 6:] - placed.q[:, 6:]).mean() for r in (late, rollout)]
     assert error[0] > 1.3 * error[1]
 

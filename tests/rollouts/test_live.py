@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dexhot.cli import main
 from dexhot.data import bags, files
 from dexhot.data.topics import FRANKA_STATES, LEAP_STATES, OBJECT_POSE, SAFETY_STATE, TARGET
 from dexhot.errors import FileFormatError
@@ -168,3 +169,10 @@ def test_on_a_real_rig_the_nearest_row_is_a_frames():
     stamps = [int((i + 0.4) * 1e9 / 60) for i in range(-1, 10)]
     series = StampedRows(stamps, [np.array([i]) for i in range(-1, 10)])
     assert frames(series, 0, 10, "/x", FREE_TOLERANCE)[:, 0].tolist() == list(range(10))
+
+
+def test_the_report_of_a_run_reads_hand_and_object_once(tmp_path, known, loads):
+    run = write_run(tmp_path, known, range(-3, len(known.q)))
+    loads.update(hand=0, object=0)
+    assert main(["report", str(run), "--no-video"]) == 0
+    assert loads["hand"] == 1 and loads["object"] <= 1  # a shape that is made from its name is not read

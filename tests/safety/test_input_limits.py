@@ -6,8 +6,10 @@ Times are multiples of 1/8 s, so that sums and differences are exact.
 import numpy as np
 import pytest
 
-from dexhot.safety.machine import Event, InputMonitor, Limits, SafetyMachine, State, freshness
-from dexhot.safety.watch import STRAIN, JointBounds, JointWatch, Sustained
+from dexhot.safety.inputs import InputMonitor, freshness
+from dexhot.safety.joint_watch import STRAIN, JointBounds, JointWatch, Sustained
+from dexhot.safety.limits import Limits
+from dexhot.safety.machine import Event, SafetyMachine, State
 
 EIGHTH = 0.125
 
@@ -81,8 +83,8 @@ def test_a_command_at_its_limit_is_driven(age, refused):
 
 
 def test_a_refused_command_is_named_with_its_age_and_limit():
-    assert freshness(2.0) == "the command is 2000 ms old, the limit is 100 ms"
-    assert freshness(-2.0).startswith("the command's stamp lies 2000 ms in the future")
+    assert freshness(2.0, 0.1) == "the command is 2000 ms old, the limit is 100 ms"
+    assert freshness(-2.0, 0.1).startswith("the command's stamp lies 2000 ms in the future")
 
 
 def test_each_event_that_moved_the_machine_is_counted():

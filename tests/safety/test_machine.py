@@ -2,17 +2,9 @@ import numpy as np
 import pytest
 
 from dexhot.errors import NotFoundError
-from dexhot.safety.machine import (
-    FAULT_EVENTS,
-    HOLD_EVENTS,
-    TRANSITIONS,
-    Event,
-    InputMonitor,
-    Limits,
-    SafetyMachine,
-    State,
-    freshness,
-)
+from dexhot.safety.inputs import InputMonitor, freshness
+from dexhot.safety.limits import Limits
+from dexhot.safety.machine import FAULT_EVENTS, HOLD_EVENTS, TRANSITIONS, Event, SafetyMachine, State
 
 
 def tracking() -> SafetyMachine:
@@ -111,9 +103,9 @@ def test_limits_clamp_and_count():
 
 
 def test_an_old_or_future_command_is_refused_with_its_age():
-    assert freshness(0.05) == ""
-    assert "150 ms old" in freshness(0.15)
-    assert "future" in freshness(-1.0)
+    assert freshness(0.05, 0.1) == ""
+    assert "150 ms old" in freshness(0.15, 0.1)
+    assert "future" in freshness(-1.0, 0.1)
 
 
 def test_limits_come_from_the_joint_table():

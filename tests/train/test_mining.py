@@ -200,6 +200,11 @@ def test_a_job_that_is_done_is_not_run_again(job):
     assert job.done() and run_clip(job).stat().st_mtime_ns == stamp
 
 
+def test_a_clip_is_mined_with_one_hand_and_one_object_read(job, loads):
+    run_clip(job)
+    assert loads == {"hand": 1, "object": 1}
+
+
 def test_another_object_of_the_same_name_is_another_job(job, lift_object):
     run_clip(job)
     lift_object.mass *= 1.1
@@ -334,7 +339,7 @@ def test_a_run_of_clips_is_judged_clip_by_clip_and_in_sum(job, tmp_path, capsys,
     [
         ({}, UNTRIED, "the reference is not placed"),
         ({"success_strict_arm": True}, SUCCESS, ""),
-        ({"success_strict_arm": False}, NOT_ON_ARM, "none on the arm rig"),
+        ({"success_strict_arm": False}, NOT_ON_ARM, "none on the embedded rig"),
         ({"lifted_frames": 0}, NO_SUCCESS, "never lifted"),
         ({"hold_rate": 0.89}, NO_SUCCESS, "held for 89% of the frames"),
         ({"success_strict": False, "judged_T_max_cm": 6.0}, NO_SUCCESS, "largest 6.00 cm, limit 5 cm"),

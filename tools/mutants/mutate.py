@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cosmic_ray.plugins as plugins
 from cosmic_ray.ast import ast_nodes, get_ast
@@ -24,7 +25,8 @@ class Mutant:
 
     @property
     def module(self) -> Path:
-        return self.spec.module_path
+        found: Path = self.spec.module_path
+        return found
 
     def rank(self, seed: int) -> str:
         """A pseudo-random number that depends on the mutant and the seed alone, not on the code around it."""
@@ -41,7 +43,7 @@ def operators() -> dict[str, Operator]:
     return {name: kind() for name, kind in classes.items() if not kind.arguments()}
 
 
-def in_annotation(node) -> bool:
+def in_annotation(node: Any) -> bool:
     """Whether a node is part of a type: `float | None` is no decision."""
     while node.parent is not None:
         parent = node.parent
@@ -73,7 +75,7 @@ def mutants(root: Path, module: Path) -> list[Mutant]:
 
 def sample(found: list[Mutant], count: int, seed: int) -> list[Mutant]:
     """`count` of them, at most one per place in the code: eleven mutants of one `*` would say the same thing."""
-    chosen: dict[tuple, Mutant] = {}
+    chosen: dict[tuple[Path, tuple[int, int]], Mutant] = {}
     for mutant in sorted(found, key=lambda m: m.rank(seed)):
         chosen.setdefault((mutant.module, mutant.spec.start_pos), mutant)
         if len(chosen) == count:
@@ -85,7 +87,7 @@ def mutated(source: str, mutant: Mutant) -> str:
     """The module's text with the mutant in it."""
     text = mutate_code(source, operators()[mutant.spec.operator_name], mutant.spec.occurrence)
     assert text is not None, f"{mutant} is none of this text"
-    return text
+    return str(text)
 
 
 def changed_lines(before: str, after: str) -> tuple[str, str]:

@@ -16,9 +16,10 @@ from tools.mutants.table import Table
 from tools.mutants.trial import Trial, copy_of, start, write
 
 SPARE, FACTOR = 10.0, 5.0  # a mutant may use so many seconds, and so many times what its tests use without it
+Job = tuple[Mutant, str, str, tuple[str, ...], str]  # its module's text, name of its log, its tests, their digest
 
 
-def end_all(running: list[tuple[Trial, Path, tuple]]) -> None:
+def end_all(running: list[tuple[Trial, Path, Job]]) -> None:
     """Nothing goes on in a copy that is about to be removed."""
     for trial, *_ in running:
         trial.end()
@@ -73,7 +74,7 @@ class Session:
         reason = self.table.equivalents.get((mutant.module.as_posix(), before, after), "")
         return Outcome(mutant, before, after, killed, reason)
 
-    def tried(self, pending: list) -> Iterator[tuple]:
+    def tried(self, pending: list[Job]) -> Iterator[tuple[Mutant, str, str, tuple[str, ...], str, bool]]:
         """The pending ones with whether each was killed, `jobs` at a time, each in a copy of its own."""
         if not pending:
             return
@@ -84,7 +85,7 @@ class Session:
             for copy in free:  # each copy compiles its modules here, once
                 for tests in {tests for _, _, _, tests, _ in pending}:
                     seconds[tests] = max(self.unmutated(copy, tests, logs / "unmutated"), seconds.get(tests, 0.0))
-            running: list[tuple[Trial, Path, tuple]] = []
+            running: list[tuple[Trial, Path, Job]] = []
             waiting = list(pending)
             stack.callback(lambda: end_all(running))
             while waiting or running:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from dexhot.data.files import write_text
-from dexhot.errors import DexhotError, NotFoundError
+from dexhot.errors import DexhotError, NotFoundError, meant
 from dexhot.paths import share_dir
 from dexhot.ros.core.parameters import load_schema, read_scalar
 from dexhot.scratch import remove_scratch
@@ -32,10 +32,17 @@ class Argument:
     description: str
     choices: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, node: str, name: str, description: str = "") -> "Argument":
+        """The argument that sets parameter `name` of `node`: with its default, choices and, unless given, sentence."""
+        spec = load_schema(node)[name]
+        return cls(name, spec.default, description or spec.description, tuple(spec.validation.get("one_of", ())))
+
     def parse(self, text: str) -> Any:
         """The value of a command line's `name:=text`. Raises GraphError."""
         if self.choices and text not in self.choices:
-            raise GraphError(f"argument {self.name} must be one of {', '.join(self.choices)}, not {text!r}.")
+            typo = meant(text, self.choices)
+            raise GraphError(f"argument {self.name} must be one of {', '.join(self.choices)}, not {text!r}.{typo}")
         kind = type(self.default)
         try:
             return read_scalar(kind, text)
@@ -48,7 +55,7 @@ class Argument:
         return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 
 
-PARAMETERS = Argument("parameters", "", "YAML file {node: {parameter: value}}, over what the arguments give")
+PARAMETERS = Argument("parameters", "", "YAML file `{node: {parameter: value}}` that overrides the arguments")
 
 
 @dataclass(frozen=True)
@@ -154,8 +161,13 @@ def read_parameters(path: str) -> dict[str, dict[str, Any]]:
     """node -> parameters of a YAML file, also of a ROS parameters file; none for "". Raises GraphError."""
     if not path:
         return {}
+    file = Path(path)
+    if not file.is_file():
+        raise GraphError(f"parameters file {path} {'is a folder' if file.is_dir() else 'does not exist'}.")
     try:
-        entries = yaml.safe_load(Path(path).read_text()) or {}
+        entries = yaml.safe_load(file.read_text()) or {}
+        if not isinstance(entries, dict):
+            raise ValueError(f"it holds {'plain text' if isinstance(entries, str) else 'a ' + type(entries).__name__}")
         return {name.lstrip("/"): dict(entry.get("ros__parameters", entry)) for name, entry in entries.items()}
     except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError) as e:
         raise GraphError(f"{path} is not a file of node parameters, {{node: {{parameter: value}}}}: {e}.") from e
@@ -210,7 +222,8 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
     values = {"token": f"run-{secrets.token_hex(6)}"} | arguments | prepared.values
     try:
         parameters = node_parameters(processes, values, given_parameters)
-        path = write_text(prepared.folder / "parameters.yaml", parameters_text(parameters))
+        text = places(parameters, prepared.folder) + parameters_text(parameters)
+        path = write_text(prepared.folder / "parameters.yaml", text)
     except BaseException:
         remove_scratch(prepared.folder)
         raise
@@ -225,6 +238,20 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
         environment(current_environment),
         prepared.warnings,
     )
+
+
+def places(parameters: Mapping[str, Mapping[str, Any]], folder: Path) -> str:
+    """Comment for the head of a parameters file: where its absolute paths are once `folder` has been moved."""
+    paths = {
+        (f"{node}.{name}", Path(value))
+        for node, given in parameters.items()
+        for name, value in given.items()
+        if isinstance(value, str) and Path(value).is_absolute()
+    }
+    outside = sorted(f"#   {name}: {path}" for name, path in paths if not path.is_relative_to(folder))
+    lines = [f"# Paths below {folder} are in the folder of this file, wherever it is now."]
+    lines += ["# Outside of it:", *outside] if outside else ["# No path leads outside of it."]
+    return "\n".join(lines) + "\n"
 
 
 def parameters_text(parameters: Mapping[str, Mapping[str, Any]]) -> str:

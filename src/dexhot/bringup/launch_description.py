@@ -4,6 +4,7 @@ import atexit
 import os
 import signal
 from functools import partial
+from typing import Any
 
 from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable, Shutdown
@@ -28,7 +29,7 @@ def describe(name: str) -> LaunchDescription:
         for a in graph.arguments
     ]
 
-    def processes(context: LaunchContext) -> list:
+    def processes(context: LaunchContext) -> list[Any]:
         given = {a.name: LaunchConfiguration(a.name).perform(context) for a in graph.arguments}
         planned = plan(graph, given, os.environ)
         atexit.register(remove_scratch, planned.folder)  # a recorded run's is none: it stays
@@ -37,7 +38,7 @@ def describe(name: str) -> LaunchDescription:
     return LaunchDescription([*declared, OpaqueFunction(function=processes)])
 
 
-def actions(planned: Plan) -> list:
+def actions(planned: Plan) -> list[Any]:
     """What `dexhot up` does, as launch actions."""
     interrupt, terminate, _ = GRACE.values()
     ends = Ends(planned.processes)
@@ -68,7 +69,7 @@ class Ends:
         self.running = {process.name for process in processes}
         self.wrong: list[str] = []
 
-    def ended(self, process: Process, event: ProcessExited, context: LaunchContext) -> list:
+    def ended(self, process: Process, event: ProcessExited, context: LaunchContext) -> list[Any]:
         """A vital process takes the others with it. Raises DexhotError for a death, or at the end for earlier ones."""
         code, asked = event.returncode, context.is_shutdown
         self.running.discard(process.name)

@@ -22,7 +22,7 @@ class Running:
     """One process of a plan."""
 
     process: Process
-    popen: subprocess.Popen
+    popen: subprocess.Popen[str]
     reader: threading.Thread
 
 
@@ -133,7 +133,7 @@ def warned(warning: str, colour: bool = False) -> str:
     return f"\033[1;33mWARNING: {warning}\033[0m" if colour else f"WARNING: {warning}"
 
 
-def _show(name: str, popen: subprocess.Popen, output: IO[str], colour: int) -> None:
+def _show(name: str, popen: subprocess.Popen[str], output: IO[str], colour: int) -> None:
     """Copy a process's lines to `output` with its name before each."""
     prefix = f"\033[{colour}m[{name}]\033[0m " if colour else f"[{name}] "
     assert popen.stdout is not None

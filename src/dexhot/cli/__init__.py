@@ -9,12 +9,13 @@ import os
 import sys
 
 from dexhot import __version__
-from dexhot.errors import DexhotError, import_error, os_error
+from dexhot.errors import DexhotError, import_error, meant, os_error
 
 COMMANDS = {
     "doctor": "what this machine can do, what is missing and how to get it",
     "demo": "the main job on the embedded rig, end to end, with a report",
     "up": "bring up a graph of ROS nodes without ros2 launch: dexhot up real_track rig:=sim",
+    "params": "the parameters of a node with their defaults, as a file to edit",
     "replay": "replay a recorded run through its controller, or play any bag",
     "capture": "record a camera and the robot's state",
     "bag": "what a bag holds and what is wrong with it; a whole copy of a damaged one",
@@ -48,7 +49,13 @@ def main(argv: list[str] | None = None) -> int:
         print(__version__)
         return 0
     if argv[0] not in COMMANDS:
-        print(f"dexhot: error: no command {argv[0]!r}; one of {', '.join(COMMANDS)}.", file=sys.stderr)
+        print(
+            f"dexhot: error: no command {argv[0]!r}; one of {', '.join(COMMANDS)}.{meant(argv[0], COMMANDS)}",
+            file=sys.stderr,
+        )
+        return 1
+    if number := empty_argument(argv):
+        print(f"dexhot: error: argument {number} is empty: an unset variable of the shell?", file=sys.stderr)
         return 1
     import tyro
 
@@ -70,6 +77,11 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def empty_argument(argv: list[str]) -> int:
+    """Number, from 1, of the first empty word that is no option's value; 0: none. Path("") is the present folder."""
+    return next((k for k, word in enumerate(argv) if not word and not argv[k - 1].startswith("-")), 0)
 
 
 def _usage() -> str:

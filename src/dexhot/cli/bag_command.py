@@ -10,6 +10,8 @@ from dexhot.cli.arguments import shown
 from dexhot.cli.output import console, print_json, summary
 
 if TYPE_CHECKING:
+    from rosbags.interfaces import Connection
+
     from dexhot.data.bags import Bag
 
 
@@ -32,7 +34,7 @@ class Repair:
     bag: Annotated[Path, tyro.conf.Positional, shown("BAG")]
     """A truncated, damaged, split or compressed bag, or one of another storage format, as for `info`."""
     out: Annotated[Path, shown("FOLDER")]
-    """Output folder; must not exist. A failed repair leaves nothing behind."""
+    """Output folder; must not exist. A failed repair leaves nothing behind. Missing folders are created."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
@@ -87,7 +89,7 @@ def _facts(bag: "Bag") -> dict[str, str]:
     return facts
 
 
-def _sorted(bag: "Bag") -> list:
+def _sorted(bag: "Bag") -> "list[Connection]":
     return sorted(bag.connections, key=lambda c: c.topic)
 
 

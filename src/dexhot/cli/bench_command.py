@@ -34,7 +34,7 @@ class Args:
     soak: bool = False
     """faults: ten minutes without faults instead of one; no stop may occur in them."""
     out: Annotated[Path | None, shown("FILE")] = None
-    """Also save the JSON to this file."""
+    """Also save the JSON to this file. Missing folders are created."""
     force: bool = False
     """Overwrite an output file of another kind."""
     json: bool = False

@@ -19,7 +19,7 @@ class Args:
     camera: Annotated[str, shown("CAMERA")] = "realsense"
     """realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim (synthetic), or running (one that already publishes)."""
     out: Annotated[str, shown("FOLDER")] = ""
-    """Folder to record to, which must not exist; by default a new one in runs/."""
+    """Folder to record to, which must not exist; by default a new one in runs/. Missing folders are created."""
     duration: Annotated[float, shown("SECONDS")] = 0.0
     """Stop this many seconds after the first image; 0: on Ctrl-C."""
     json: bool = False

@@ -25,7 +25,7 @@ class Args:
     source: Literal["grab", "parametric"] = "grab"
     """parametric: a generated demonstration; no download, no licence terms."""
     out: Annotated[Path | None, shown("FOLDER")] = None
-    """Folder of the run; by default a new one in runs/."""
+    """Folder of the run; by default a new one in runs/. Missing folders are created."""
     view: bool = False
     """Show the live scene in the browser."""
     seed: int = 0

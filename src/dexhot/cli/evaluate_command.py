@@ -16,9 +16,9 @@ class Args:
     file: Annotated[Path, tyro.conf.Positional, shown("FILE|RUN")]
     """A Demonstration (simulated again, in the benchmark physics), a Rollout or a run's folder (judged as recorded)."""
     arm: bool = False
-    """Play the Demonstration on the arm rig (shaper, arm kinematics, arm and hand) instead of the floating hand."""
+    """Play the Demonstration on the embedded rig (shaper, arm IK, arm and hand) instead of the floating hand."""
     out: Annotated[Path | None, shown("FILE")] = None
-    """Save the Rollout with its metrics to this file."""
+    """Save the Rollout with its metrics to this file. Missing folders are created."""
     force: bool = False
     """Overwrite an output file of another kind."""
     json: bool = False

@@ -26,7 +26,8 @@ class Args:
     side: Literal["right", "left"] = "right"
     """Hand side; the left hand is the mirrored right hand."""
     out: Annotated[Path | None, shown("FILE")] = None
-    """Trajectory file to write; default: <kind>-<shape or object>-<seed>[-left].npz. A shape goes into the cache."""
+    """Trajectory file to write; default: <kind>-<shape or object>-<seed>[-left].npz. A shape goes into the cache.
+    Missing folders are created."""
     force: bool = False
     """Overwrite an output file of another kind."""
     json: bool = False

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from dexhot.cli.arguments import shown
 from dexhot.cli.output import console, listing, print_json, summary
+
+if TYPE_CHECKING:
+    from dexhot.robots.robot_hand import RobotHand
 
 
 @dataclass
@@ -23,7 +26,8 @@ class Add:
     side: Literal["right", "left"] | None = None
     """Hand side. Default: inferred from the closing direction and the thumb."""
     out: Annotated[Path | None, shown("FILE.yaml")] = None
-    """Output hand.yaml; its picture goes beside it. Default: hand.yaml beside the model."""
+    """Output hand.yaml; its picture goes beside it. Default: hand.yaml beside the model. Missing folders are
+    created."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
@@ -109,7 +113,7 @@ def _list(args: List) -> None:
         print_json({"hands": {hand.name: _facts(hand) for hand in hands}})
 
 
-def _facts(hand) -> dict[str, Any]:
+def _facts(hand: "RobotHand") -> dict[str, Any]:
     return {
         "side": hand.side,
         "joints": {j.name: [round(j.lower, 4), round(j.upper, 4)] for j in hand.joints},
@@ -118,7 +122,7 @@ def _facts(hand) -> dict[str, Any]:
     }
 
 
-def _rows(hand) -> dict[str, Any]:
+def _rows(hand: "RobotHand") -> dict[str, Any]:
     """The facts for a person, a line each."""
     joints = [f"{j.name} {j.lower:.3g} to {j.upper:.3g} rad" for j in hand.joints]
     coupled = [f"{joint} follows {drive}" if drive else f"{joint} is held" for joint, drive in hand.coupled.items()]
@@ -131,7 +135,7 @@ def _rows(hand) -> dict[str, Any]:
     return {name: text for name, text in rows.items() if text}
 
 
-def _drawn(hand, path: Path) -> dict[str, str]:
+def _drawn(hand: "RobotHand", path: Path) -> dict[str, str]:
     """The picture, where this machine can draw."""
     from PIL import Image
 

@@ -11,6 +11,7 @@ import tyro
 from dexhot.cli.arguments import shown
 from dexhot.cli.output import console, print_json, summary
 from dexhot.errors import NotFoundError
+from dexhot.hardware.dynamixel.registers import BAUD
 
 if TYPE_CHECKING:
     from dexhot.hardware.leap.hand import LeapHand
@@ -24,7 +25,7 @@ class _Hand:
     """Serial port, preferably /dev/serial/by-id/...; default: the only USB serial adapter."""
     robot: Literal["leap_right", "leap_left"] = "leap_right"
     """Name of the hand."""
-    baud: int = 4_000_000
+    baud: int = BAUD
     """Servo baud rate."""
 
     @contextmanager
@@ -87,7 +88,7 @@ class Simulate:
 
     hand: Literal["full", "lite"] = "full"
     """Motor type."""
-    baud: int = 4_000_000
+    baud: int = BAUD
     """Servo baud rate."""
     fast: bool = True
     """Firmware supports fast sync read."""

@@ -16,7 +16,8 @@ class Args:
     references: Annotated[list[Path], tyro.conf.Positional, shown("REFERENCE ...")] = field(default_factory=list)
     """Reference files (.npz), of `dexhot retarget`."""
     out: Annotated[Path | None, shown("FILE|FOLDER")] = None
-    """Output Demonstration: a file for one reference, else a folder; by default beside each reference."""
+    """Output Demonstration: a file for one reference, else a folder; by default beside each reference. Missing folders
+    are created."""
     force: bool = False
     """Overwrite an output file that is not a Demonstration."""
     seed: int = 0

@@ -3,12 +3,15 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from dexhot.cli.arguments import shown
 from dexhot.cli.output import console, listing, print_json, summary
+
+if TYPE_CHECKING:
+    from dexhot.objects.asset import ObjectAsset
 
 
 @dataclass
@@ -127,7 +130,7 @@ def _list(args: List) -> None:
         print_json({"objects": rows})
 
 
-def _facts(asset) -> dict[str, Any]:
+def _facts(asset: "ObjectAsset") -> dict[str, Any]:
     size = asset.vertices.max(axis=0) - asset.vertices.min(axis=0)
     return {
         "size_m": [round(float(side), 4) for side in size],

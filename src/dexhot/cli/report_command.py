@@ -20,9 +20,10 @@ class Args:
     source: Annotated[Path, tyro.conf.Positional, shown("RUN|FILE")]
     """A rollout or demonstration file (.npz), or the folder of a run."""
     out: Annotated[Path | None, shown("FOLDER")] = None
-    """Folder to write into; by default report/ in the run's folder, or <file>.report/ beside the file."""
-    episode: int = 0
-    """Run folders: index of the completed clip, from 0; if none was completed, the partial clip is shown."""
+    """Folder to write into; by default report/ in the run's folder, or <file>.report/ beside the file. Missing folders
+    are created."""
+    episode: Annotated[int | None, shown("INT")] = None
+    """Run folders: index of the completed clip (default: 0); if none was completed, the partial clip is shown."""
     video: Annotated[bool, ON] = True
     """Leave out the mp4, which takes the most time."""
     strip: Annotated[Path | None, shown("FILE.png")] = None
@@ -92,7 +93,7 @@ def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
     from dexhot.data.bags import is_bag_file, locate
     from dexhot.data.files import load
     from dexhot.data.types import Demonstration, Rollout
-    from dexhot.errors import FileFormatError
+    from dexhot.errors import DexhotError, FileFormatError
     from dexhot.evaluation.score import score
     from dexhot.report.loop_table import loop_table
     from dexhot.rollouts.live import live_rollout, run_reference
@@ -100,9 +101,12 @@ def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
 
     if args.source.is_dir() or is_bag_file(args.source):
         setup = load_setup(run_reference(args.source))
-        rollout = live_rollout(args.source, args.episode, part=True, setup=setup)
+        rollout = live_rollout(args.source, args.episode or 0, part=True, setup=setup)
         return rollout, setup, {"loop": loop_table(locate(args.source))} | _run_facts(args.source)
     item: object = load(args.source)
+    if args.episode is not None:
+        kind = type(item).__name__
+        raise DexhotError(f"--episode chooses a clip of a recorded run; {args.source} is a {kind}: leave it out.")
     if not isinstance(item, Demonstration | Rollout):
         kind = type(item).__name__
         raise FileFormatError(

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from dexhot.cli.arguments import ON, shown
+
+if TYPE_CHECKING:
+    from dexhot.data.types import HandObjectTrajectory
 
 
 @dataclass
@@ -18,7 +21,7 @@ class Args:
     hand: Annotated[str, shown("HAND")] = "leap_right"
     """A shipped robot hand, or the path of a hand.yaml (docs/add_a_hand.md)."""
     out: Annotated[Path | None, shown("FILE")] = None
-    """Output Reference file; by default <clip>.reference.npz in the current folder."""
+    """Output Reference file; by default <clip>.reference.npz in the current folder. Missing folders are created."""
     contact: Annotated[bool, ON] = True
     """Follow the measured fingertips directly, without planned contacts, opening, closing and squeeze."""
     place: Annotated[bool, ON] = True
@@ -53,11 +56,11 @@ def run(args: Args) -> None:
     check_out(out, "dexhot/reference", args.force)
     if args.picture:
         check_out(args.picture, "dexhot/picture", args.force, "--picture")
-    obj = load_object(trajectory.object_name)
+    asset = load_object(trajectory.object_name)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("solving")
         options = RetargetOptions(contact=args.contact)
-        reference = retarget(trajectory, hand, obj, options, lambda i, n: progress.update(task, completed=i, total=n))
+        reference = retarget(trajectory, hand, asset, options, lambda i, n: progress.update(task, completed=i, total=n))
         if args.place:
             progress.update(task, description="placing", completed=0, total=None)
             reference = place(reference, hand)
@@ -66,16 +69,16 @@ def run(args: Args) -> None:
     for what in mended:
         console.print(f"[yellow]mended[/]: {what}", soft_wrap=True, highlight=False)
     if mended:
-        trajectory = checked_clip(trajectory, hand.side, obj)[0]
-    figures = summarise(reference, trajectory, hand, obj) | {"placement": reference.placement.round(4).tolist()}
+        trajectory = checked_clip(trajectory, hand.side, asset)[0]
+    figures = summarise(reference, trajectory, hand, asset) | {"placement": reference.placement.round(4).tolist()}
     if args.picture:
-        figures["picture"] = str(draw(reference, trajectory, hand, obj, args.picture))
+        figures["picture"] = str(draw(reference, trajectory, hand, asset, args.picture))
     summary(f"{trajectory.name} on {hand.name} -> {out}", figures)
     if args.json:
         print_json({"reference": str(out), "clip": trajectory.name, "hand": hand.name, "mended": mended, **figures})
 
 
-def _trajectory(clip: str, frames: str | None):
+def _trajectory(clip: str, frames: str | None) -> "HandObjectTrajectory":
     import re
 
     from dexhot.data.files import load
@@ -83,7 +86,8 @@ def _trajectory(clip: str, frames: str | None):
     from dexhot.datasets.library import load_clip
     from dexhot.errors import DexhotError
 
-    found = load(clip, HandObjectTrajectory) if clip.endswith(".npz") else load_clip(clip)
+    is_file = clip.endswith(".npz") or Path(clip).is_file()
+    found = load(clip, HandObjectTrajectory) if is_file else load_clip(clip)
     if frames is None:
         return found
     given = re.fullmatch(r"(\d*):(\d*)", frames)

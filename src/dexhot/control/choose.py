@@ -3,8 +3,7 @@
 from types import SimpleNamespace
 
 from dexhot.control.controllers import Controller, Kinematic, Playback
-from dexhot.control.mpc import Mpc
-from dexhot.control.sampling import SamplingOptions
+from dexhot.control.mpc import Mpc, MpcOptions
 from dexhot.data.files import load
 from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import NotFoundError
@@ -36,7 +35,7 @@ def make_controller(name: str, reference: Reference, policy: str, physics: Physi
             physics,
             reference.table_height,
         )
-        budget = SamplingOptions(p.samples, p.iterations, p.horizon, p.replan)
+        options = MpcOptions(p.samples, p.iterations, p.horizon, p.replan, p.delay, p.seed)
         demonstration = load(policy, Demonstration) if policy else None
-        return Mpc(reference, MujocoSimulator(scene), budget, p.seed, p.delay, demonstration)
+        return Mpc(reference, MujocoSimulator(scene), options, demonstration)
     raise NotFoundError("controller", name, CONTROLLERS)

@@ -102,7 +102,7 @@ class Tracker:
     `look_ahead` frames are added to the index, for a robot that answers that much later than the demonstration's hand.
     """
 
-    def __init__(self, controller: Controller, physics: Physics, ramp: float = 0.5, look_ahead: int = 0):
+    def __init__(self, controller: Controller, physics: Physics, ramp: float, look_ahead: int):
         if ramp <= 0 or look_ahead < 0:
             raise DexhotError(f"a tracker needs ramp > 0 s and look_ahead >= 0 frames, not {ramp} and {look_ahead}.")
         self.controller, self.ramp, self.look_ahead = controller, ramp, look_ahead

@@ -136,11 +136,11 @@ def _center(scene: Scene) -> np.ndarray:
 
 def _hand(scene: Scene) -> RobotHand:
     if scene.hand is None:
-        raise DexhotError("tracking needs a scene with a hand; build it with `floating_scene(hand, obj, ...)`.")
+        raise DexhotError("tracking needs a scene with a hand; build it with `floating_scene(hand, asset, ...)`.")
     return scene.hand
 
 
 def _object(scene: Scene) -> ObjectAsset:
     if scene.object is None:
-        raise DexhotError("tracking an object needs a scene with one; build it with `floating_scene(hand, obj, ...)`.")
+        raise DexhotError("tracking needs a scene with an object; build it with `floating_scene(hand, asset, ...)`.")
     return scene.object

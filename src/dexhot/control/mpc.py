@@ -6,6 +6,7 @@ plan makes the target late, and the safety supervisor sees it: take fewer sample
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +19,18 @@ from dexhot.simulation.backend import Simulator
 from dexhot.tracking.object_filter import ObjectState
 
 
+@dataclass(frozen=True)
+class MpcOptions:
+    """Budget of live planning. Times in s."""
+
+    samples: int = 16
+    iterations: int = 2
+    horizon: float = 0.5
+    replan: float = 0.2
+    delay: int = 8  # frames until a plan takes effect, fewer than `replan`
+    seed: int = 0
+
+
 class Mpc:
     """Plans with `simulator`, a floating scene of the reference's hand and object."""
 
@@ -25,22 +38,22 @@ class Mpc:
         self,
         reference: Reference,
         simulator: Simulator,
-        options: SamplingOptions,
-        seed: int = 0,
-        delay: int = 6,
+        options: MpcOptions | None = None,
         demonstration: Demonstration | None = None,
     ):
         """`demonstration`: its actions are the first plan, instead of the bare reference."""
-        self.reference, self.simulator, self.options, self.seed = reference, simulator, options, seed
-        self.delay, self.demonstration = delay, demonstration
-        if not 0 < delay < round(options.replan * RATE):
+        o = options or MpcOptions()
+        self.reference, self.simulator, self.demonstration = reference, simulator, demonstration
+        self.budget = SamplingOptions(o.samples, o.iterations, o.horizon, o.replan)
+        self.delay, self.seed = o.delay, o.seed
+        if not 0 < o.delay < round(o.replan * RATE):
             raise DexhotError(
-                f"mpc: delay must be 1 to {round(options.replan * RATE) - 1} frames (below replan), not {delay}."
+                f"mpc: delay must be 1 to {round(o.replan * RATE) - 1} frames (below replan), not {o.delay}."
             )
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="mpc")
 
     def start(self, observed: ObjectState) -> None:
-        self.planner = SamplingPlanner(self.reference, self.simulator, self.options, seed=self.seed)
+        self.planner = SamplingPlanner(self.reference, self.simulator, self.budget, seed=self.seed)
         if self.demonstration is not None:
             self.planner.residual[: self.planner.frames] = (
                 self.demonstration.actions - self.planner.base[: self.planner.frames]

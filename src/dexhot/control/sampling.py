@@ -13,7 +13,7 @@ import numpy as np
 
 from dexhot.control.cost import Targets, Weights, targets, tracking_cost
 from dexhot.data.types import Reference
-from dexhot.simulation.backend import Batch, Rollouts
+from dexhot.simulation.backend import Batch, BatchSimulator
 from dexhot.simulation.physics import Physics
 
 
@@ -55,7 +55,7 @@ class SamplingPlanner:
     def __init__(
         self,
         reference: Reference,
-        simulator: Rollouts,
+        simulator: BatchSimulator,
         options: SamplingOptions | None = None,
         weights: Weights | None = None,
         seed: int = 0,

@@ -26,7 +26,6 @@ from dexhot.robots.robot_hand import RobotHand
 from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import floating_scene
 
-
 NEWTON = 3  # steps of the inverse kinematics from the planned joints to those of a palm near the planned one
 
 
@@ -79,7 +78,7 @@ class CommandShaper:
         base_quat: np.ndarray,
         arm_path: np.ndarray,
         physics: Physics,
-        hand_lead: float,
+        lead: float,
         wrist_lead: float,
     ):
         self.shaper = HandShaper(hand, base_quat, physics)
@@ -87,7 +86,7 @@ class CommandShaper:
         self.arm_velocity = np.array([joint.velocity for joint in joint_table("fr3")])
         self.torque_limit = 0.5 * np.array(physics.arm.force)
         self.base_quat, self.base_R, self.rate = base_quat, quat_to_matrix(base_quat), 1.0 / physics.control_dt
-        self.hand_lead, self.wrist_lead = hand_lead, wrist_lead
+        self.lead, self.wrist_lead = lead, wrist_lead
         self.lower, self.upper = hand.lower, hand.upper
 
     def reset(self, q: np.ndarray, arm_q: np.ndarray) -> None:
@@ -108,7 +107,9 @@ class CommandShaper:
         return (1.0 - s) * self._start + s * there
 
     def step(self, target: np.ndarray, index: int) -> Command:
-        """One tick, with the target (6+n,) that leads from frame `index` to the next. The wrist leads by `wrist_lead`, the fingers by `hand_lead` seconds of their shaped velocity.
+        """One tick, with the target (6+n,) that leads from frame `index` to the next.
+
+        The wrist leads by `wrist_lead`, the fingers by `lead` seconds of their shaped velocity.
 
         A command is held for a tick, so it is that of the tick's middle. So is its acceleration: the velocities at the
         tick's two ends are the shaped wrist's own; mean velocities would tell of it half a tick late.
@@ -126,7 +127,7 @@ class CommandShaper:
         torque = self.dynamics.torque(0.5 * (self.arm_q + arm_q), mean, (arm_qd - self.arm_qd) * self.rate)
         torque = np.clip(torque, -self.torque_limit, self.torque_limit)
         self.arm_q, self.arm_qd = arm_q, arm_qd
-        hand_q = np.clip(middle[6:] + self.hand_lead * mean_qd[6:], self.lower, self.upper)
+        hand_q = np.clip(middle[6:] + self.lead * mean_qd[6:], self.lower, self.upper)
         return Command(hand_q, mean_qd[6:], arm_q - 0.5 * mean / self.rate, mean, torque, float(errors[0]))
 
 

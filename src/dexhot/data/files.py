@@ -66,8 +66,11 @@ def save(item: Any, path: str | Path) -> Path:
 
 
 def file_of(path: str | Path, kind: type) -> Path:
-    """`path` with the suffix that a file of `kind` has: .npz, or .json for a PolicyCard."""
+    """`path` with the suffix that a file of `kind` has: .npz, or .json for a PolicyCard. Raises FileFormatError for a
+    folder: a file beside it that is called after it is not what anybody means."""
     path, suffix = Path(path), ".json" if kind is types.PolicyCard else ".npz"
+    if path.is_dir():
+        raise FileFormatError(f"{path} is a folder; name a file in it, as {path / ('NAME' + suffix)}.")
     return path if path.suffix == suffix else path.with_name(path.name + suffix)
 
 

@@ -227,7 +227,10 @@ class Reference:
                 _check(bool((np.diff(frames) > 0).all()), f"{self.name}: {name} must rise from row to row.")
         if len(self.arm_frames):
             first, last = self.arm_frames[[0, -1]]
-            _check(first == 0 and last == T - 1, f"{self.name}: arm_frames must go from 0 to {T - 1}, not {first:g} to {last:g}.")
+            _check(
+                first == 0 and last == T - 1,
+                f"{self.name}: arm_frames must go from 0 to {T - 1}, not {first:g} to {last:g}.",
+            )
 
 
 @dataclass
@@ -259,7 +262,7 @@ class Rollout:
 
     name: str
     reference: Reference
-    kind: str  # "floating" (hand alone), "arm" (arm rig, offline), "live" (from a bag)
+    kind: str  # "floating" (hand alone), "arm" (on the embedded rig, without ROS), "live" (from a bag)
     time: np.ndarray  # (T,) s, at the reference's frames
     q: np.ndarray  # (T, 6+n) achieved palm (as wrist joints) and fingers
     command: np.ndarray  # (T, 6+n) position targets given

@@ -58,13 +58,13 @@ def read_object(folder: Path, name: str) -> SourceObject:
     return SourceObject(np.array(visual.vertices), np.array(visual.faces), pieces, mass, mass_from, centre)
 
 
-def read_clip(path: Path, hand: MyoHand, obj: SourceObject, object_name: str) -> HandObjectTrajectory:
+def read_clip(path: Path, hand: MyoHand, source: SourceObject, object_name: str) -> HandObjectTrajectory:
     """One clip of the unpacked wheel, corrected, with the table's top at z = 0."""
     clip = path.stem.removeprefix("MyoHand_")
     with np.load(path, allow_pickle=False) as raw:
         robot, pose, init = raw["robot"], raw["object"].astype(float), raw["object_init"]
     pose[:, 3:] /= np.linalg.norm(pose[:, 3:], axis=1, keepdims=True)
-    object_pose, hand_shift = correct(pose, init.shape == (6,), obj)
+    object_pose, hand_shift = correct(pose, init.shape == (6,), source)
     keypoints = hand.keypoints(robot[1:]) + hand_shift
     track = HandTrack(
         keypoints=keypoints,
@@ -83,7 +83,7 @@ def read_clip(path: Path, hand: MyoHand, obj: SourceObject, object_name: str) ->
     )
 
 
-def correct(pose: np.ndarray, world_init: bool, obj: SourceObject) -> tuple[np.ndarray, np.ndarray]:
+def correct(pose: np.ndarray, world_init: bool, source: SourceObject) -> tuple[np.ndarray, np.ndarray]:
     """Source object poses (T+1, 7) -> world_T_mesh (T, 7) and the shift of the hand (3,), m.
 
     The source aligned mesh origins to the centre of mass c where it should not have: from frame 1 on the object is off
@@ -91,9 +91,9 @@ def correct(pose: np.ndarray, world_init: bool, obj: SourceObject) -> tuple[np.n
     clips whose initial pose was given in the world instead: there the object is off by R0 c and the model's offset.
     Last, both are moved so that the object starts on the table's top (0 to 5 mm; 57 mm for the wineglass).
     """
-    start = quat_rotate(pose[1, 3:], obj.centre)
+    start = quat_rotate(pose[1, 3:], source.centre)
     error = start if world_init else pose[1, :3] - pose[0, :3] - OBJECT_ORIGIN
     out = make_pose(pose[1:, :3] - error, pose[1:, 3:])
-    drop = np.array([0.0, 0.0, min(lowest(out[0], vertices) for vertices, _ in obj.pieces)])
+    drop = np.array([0.0, 0.0, min(lowest(out[0], vertices) for vertices, _ in source.pieces)])
     out[:, :3] -= drop
     return out, -start - drop

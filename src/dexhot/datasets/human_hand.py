@@ -6,6 +6,7 @@ and Girard 1991). The thumb's metacarpal points by azimuth and elevation, its tw
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
@@ -27,20 +28,19 @@ UPPER = np.array([1.2, 1.6, 1.2] + [0.35, 1.6, 1.9] * 4)
 RELAXED = np.array([0.35, 0.7, 0.15] + [0.0, 0.45, 0.45] * 3 + [-0.05, 0.6, 0.6])
 
 
-def keypoints(wrist_pose, angles):
+def keypoints(wrist_pose: ArrayLike, angles: ArrayLike) -> np.ndarray:
     """Wrist poses (..., 7) and angles (..., 15) -> keypoints (..., 21, 3), m."""
-    angles = np.asarray(angles, float)
-    batch = angles.shape[:-1]
-    angles = angles.reshape(-1, 5, 3)
-    points = np.zeros((len(angles), 21, 3))
+    given = np.asarray(angles, float)
+    batch, joints = given.shape[:-1], given.reshape(-1, 5, 3)
+    points = np.zeros((len(joints), 21, 3))
     for digit in range(5):
-        first, second, third = angles[:, digit].T
+        first, second, third = joints[:, digit].T
         # the thumb bends about its local -z, a finger about its local y
         axis, bends = (
             ([0.0, 0.0, -1.0], (third, third)) if digit == 0 else ([0.0, 1.0, 0.0], (third, DIP_PER_PIP * third))
         )
         turn = Rotation.from_euler("ZY", np.stack([first, second], -1))
-        point = np.repeat(BASES[None, digit], len(angles), axis=0)
+        point = np.repeat(BASES[None, digit], len(joints), axis=0)
         points[:, 1 + 4 * digit] = point
         for bone in range(3):
             if bone:
@@ -51,37 +51,41 @@ def keypoints(wrist_pose, angles):
     return transform(np.asarray(wrist_pose, float)[..., None, :], points)
 
 
-def reach(targets, wrist_pose, angles, wrist_freedom=0.0):
+def reach(
+    targets: dict[int, np.ndarray], wrist_pose: ArrayLike, angles: ArrayLike, wrist_freedom: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Wrist pose (7,) and angles (15,) that put fingertips on `targets` {digit 0-4: (3,) m}, near the ones given.
 
     `wrist_freedom` 0 keeps the wrist where it is; else it is the distance (m) that costs as much as 1 rad of a joint.
     Gives (pose, angles, largest miss in m); digits without a target stay as they are.
     """
-    digits, angles = sorted(targets), np.asarray(angles, float)
+    digits, near = sorted(targets), np.asarray(angles, float)
     goal = np.array([targets[d] for d in digits])
     moving = np.concatenate([np.arange(3 * d, 3 * d + 3) for d in digits])
 
-    def unpack(x):  # (..., n)
-        full = np.broadcast_to(angles, (*x.shape[:-1], 15)).copy()
+    def unpack(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (..., n)
+        full = np.broadcast_to(near, (*x.shape[:-1], 15)).copy()
         full[..., moving] = x[..., 6:]
         if not wrist_freedom:
             return np.asarray(wrist_pose, float), full
         return compose(wrist_pose, make_pose(wrist_freedom * x[..., :3], rotvec_to_quat(x[..., 3:6]))), full
 
-    def misses(x):
-        return keypoints(*unpack(x))[..., [TIPS[d] for d in digits], :] - goal
+    def misses(x: np.ndarray) -> np.ndarray:
+        missed: np.ndarray = keypoints(*unpack(x))[..., [TIPS[d] for d in digits], :] - goal
+        return missed
 
-    def residual(x):
+    def residual(x: np.ndarray) -> np.ndarray:
         return np.concatenate(
-            [1e3 * misses(x).reshape(*x.shape[:-1], -1), 0.3 * x[..., :6], 0.1 * (x[..., 6:] - angles[moving])], axis=-1
+            [1e3 * misses(x).reshape(*x.shape[:-1], -1), 0.3 * x[..., :6], 0.1 * (x[..., 6:] - near[moving])], axis=-1
         )
 
-    def jacobian(x):  # by differences, all in one call
+    def jacobian(x: np.ndarray) -> np.ndarray:  # by differences, all in one call
         step = 1e-6
-        return (residual(x + step * np.eye(len(x))) - residual(x)).T / step
+        slope: np.ndarray = (residual(x + step * np.eye(len(x))) - residual(x)).T / step
+        return slope
 
     lower = np.concatenate([np.full(6, -1.5), LOWER[moving]])
     upper = np.concatenate([np.full(6, 1.5), UPPER[moving]])
-    start = np.concatenate([np.zeros(6), np.clip(angles[moving], LOWER[moving] + 1e-6, UPPER[moving] - 1e-6)])
+    start = np.concatenate([np.zeros(6), np.clip(near[moving], LOWER[moving] + 1e-6, UPPER[moving] - 1e-6)])
     best = least_squares(residual, start, jacobian, bounds=(lower, upper), max_nfev=200).x
     return *unpack(best), float(np.linalg.norm(misses(best), axis=-1).max())

@@ -53,7 +53,8 @@ def object_centre(folder: Path, name: str) -> np.ndarray:
             <include file="{simhive}/object_sim/{name}/body.xml"/></body></worldbody></mujoco>""",
         )
     )
-    return model.body(name).ipos.copy()
+    center: np.ndarray = model.body(name).ipos.copy()
+    return center
 
 
 def _written(path: Path, text: str) -> str:

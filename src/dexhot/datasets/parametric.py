@@ -107,7 +107,7 @@ def plan_grasp(shape: Shape) -> HumanGrasp:
     spread = 0.022 if shape.kind in ("box", "composite") else 0.018
     z = -0.005 if shape.kind == "sphere" else shape.height / 2 - 0.036  # below the top
 
-    def tips(gap):
+    def tips(gap: float) -> dict[int, np.ndarray]:
         places = {0: (-1, 0.0), 1: (1, spread), 2: (1, 0.0), 3: (1, -spread)}
         return {d: np.array([side * (shape.half_width(y, z) + gap), y, z]) for d, (side, y) in places.items()}
 
@@ -169,7 +169,7 @@ class Motion:
         """The fingertips carry the object round its vertical axis while the wrist stays."""
         start, steps = self.object, np.linspace(0.0, 1.0, 9)
 
-        def turned(s):
+        def turned(s: float) -> np.ndarray:
             return compose(start, make_pose(np.zeros(3), rotvec_to_quat(np.array([0.0, 0.0, s * angle]))))
 
         solved = [self.angles]
@@ -187,20 +187,20 @@ class Motion:
 
     def trajectory(self) -> HandObjectTrajectory:
         """The frames so far as a right hand with its object, at RATE from 0 s on; still nameless."""
-        wrist, angles, obj = (np.array(x) for x in zip(*self.frames))
+        wrist, angles, object_pose = (np.array(x) for x in zip(*self.frames))
         points = keypoints(wrist, angles)
         confidence = np.ones(points.shape[:2])
         hand = HandTrack(points, wrist_pose(points, "right"), confidence, "dexhot-human-hand", angles)
-        return HandObjectTrajectory("", np.arange(len(points)) / RATE, {"right": hand}, "", obj)
+        return HandObjectTrajectory("", np.arange(len(points)) / RATE, {"right": hand}, "", object_pose)
 
     def _fingers(self, goal: np.ndarray) -> None:
         start = self.angles
         for s in _min_jerk(CLOSE_TIME):
             self._add(self.wrist, start + s * (goal - start), self.object)
 
-    def _add(self, wrist: np.ndarray, angles: np.ndarray, obj: np.ndarray) -> None:
-        self.wrist, self.angles, self.object = wrist, angles, obj
-        self.frames.append((wrist, angles, obj))
+    def _add(self, wrist: np.ndarray, angles: np.ndarray, object_pose: np.ndarray) -> None:
+        self.wrist, self.angles, self.object = wrist, angles, object_pose
+        self.frames.append((wrist, angles, object_pose))
 
 
 def _min_jerk(duration: float) -> np.ndarray:

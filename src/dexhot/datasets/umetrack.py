@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
 
 from dexhot.errors import FileFormatError
@@ -35,7 +36,7 @@ class UmeTrackHand:
         except (OSError, ValueError, KeyError, IndexError) as e:
             raise FileFormatError(f"{profile} is not a UmeTrack user profile ({type(e).__name__}: {e}).") from e
 
-    def keypoints(self, angles, wrist, side: str) -> np.ndarray:
+    def keypoints(self, angles: ArrayLike, wrist: ArrayLike, side: str) -> np.ndarray:
         """Joint angles (T, 22), wrist poses (T, 7) -> keypoints (T, 21, 3) in MediaPipe order, m, frame of the poses.
 
         The thumb's CMC is the middle of its two base joints: from there the distances to wrist and MCP (39 and 48 mm)
@@ -47,10 +48,11 @@ class UmeTrackHand:
         points[:, THUMB_CMC] = base
         if side == "right":
             points[..., 0] *= -1.0
-        wrist = np.asarray(wrist, float)
-        return np.einsum("tij,tpj->tpi", quat_to_matrix(wrist[:, 3:]), points) + wrist[:, None, :3]
+        world = np.asarray(wrist, float)
+        placed: np.ndarray = np.einsum("tij,tpj->tpi", quat_to_matrix(world[:, 3:]), points) + world[:, None, :3]
+        return placed
 
-    def _frames(self, angles) -> tuple[np.ndarray, np.ndarray]:
+    def _frames(self, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(T, 17, 4, 4) frames that carry points of the rest pose, and (T, 3) the middle of the thumb's base joints."""
         frames = np.tile(np.eye(4), (len(angles), FRAMES, 1, 1))
         base = np.zeros((len(angles), 3))
@@ -65,7 +67,7 @@ class UmeTrackHand:
                     frames[:, 2 + 3 * digit + step - 1] = carried
         return frames, base
 
-    def _turn(self, joint: int, angle) -> np.ndarray:
+    def _turn(self, joint: int, angle: np.ndarray) -> np.ndarray:
         """(T, 4, 4) rotation by `angle` (T,) about the axis of `joint` through its centre."""
         out = np.tile(np.eye(4), (len(angle), 1, 1))
         out[:, :3, :3] = Rotation.from_rotvec(angle[:, None] * self.axes[joint]).as_matrix()
@@ -73,5 +75,5 @@ class UmeTrackHand:
         return out
 
 
-def _homogeneous(points):
+def _homogeneous(points: np.ndarray) -> np.ndarray:
     return np.concatenate([points, np.ones((*np.shape(points)[:-1], 1))], axis=-1)

@@ -47,11 +47,11 @@ def repair(vertices: ArrayLike, faces: ArrayLike) -> tuple[np.ndarray, np.ndarra
 def check_arrays(name: str, vertices: ArrayLike, faces: ArrayLike) -> None:
     """Raise MeshError unless these are vertices (V, 3), all finite, and faces (F, 3) of them."""
     vertices, faces = np.asarray(vertices), np.asarray(faces)
-    if vertices.ndim != 2 or vertices.shape[1:] != (3,) or len(vertices) < 4:
-        raise MeshError(f"{name}: vertices have shape {vertices.shape}, expected (V, 3) with V at least 4.")
     if not np.isfinite(vertices).all():
         bad = int(np.argwhere(~np.isfinite(vertices))[0][0])
         raise MeshError(f"{name}: vertex {bad} is not finite; export the mesh again.")
+    if vertices.ndim != 2 or vertices.shape[1:] != (3,) or len(vertices) < 4:
+        raise MeshError(f"{name}: vertices have shape {vertices.shape}, expected (V, 3) with V at least 4.")
     if faces.ndim != 2 or faces.shape[1:] != (3,) or len(faces) == 0:
         raise MeshError(f"{name}: it has no faces (a point cloud?); reconstruct a surface first.")
     if faces.min() < 0 or faces.max() >= len(vertices):

@@ -62,7 +62,8 @@ def palm_errors(reference: Reference, q: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def finger_errors(reference: Reference, q: np.ndarray) -> np.ndarray:
     """(T, n) rad of the finger joints at hand vectors q (T, 6+n), absolute."""
-    return np.abs(q[:, 6:] - reference.q[:, 6:])
+    errors: np.ndarray = np.abs(q[:, 6:] - reference.q[:, 6:])
+    return errors
 
 
 def lifted(asset: ObjectAsset, pose: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ def find_ffmpeg() -> str:
     try:
         import imageio_ffmpeg
 
-        return imageio_ffmpeg.get_ffmpeg_exe()
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
     except (ImportError, RuntimeError) as e:
         raise NoEncoderError("No video: no ffmpeg; install it, or pip install 'dexhot[video]'.") from e
 

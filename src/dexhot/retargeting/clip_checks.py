@@ -99,9 +99,9 @@ def check_turns(name: str, time: np.ndarray, quat: np.ndarray) -> None:
         )
 
 
-def check_table(clip: HandObjectTrajectory, obj: ObjectAsset) -> None:
+def check_table(clip: HandObjectTrajectory, asset: ObjectAsset) -> None:
     """Raise ClipError where the object passes through the table."""
-    depth = clip.table_height - lowest(clip.object_pose, obj.corners)
+    depth = clip.table_height - lowest(clip.object_pose, asset.corners)
     if depth.max() > SUNK:
         k = int(depth.argmax())
         raise ClipError(
@@ -110,11 +110,11 @@ def check_table(clip: HandObjectTrajectory, obj: ObjectAsset) -> None:
         )
 
 
-def check_one_grasp(clip: HandObjectTrajectory, side: str, obj: ObjectAsset, first: int, last: int) -> None:
+def check_one_grasp(clip: HandObjectTrajectory, side: str, asset: ObjectAsset, first: int, last: int) -> None:
     """Raise ClipError where the object is put down, let go and taken up again between its first and last moving frame:
     a Reference holds one grasp."""
     pose, time = clip.object_pose, clip.time
-    low = lowest(pose, obj.corners) - clip.table_height < REST_HEIGHT
+    low = lowest(pose, asset.corners) - clip.table_height < REST_HEIGHT
     t = first + 1
     while t < last:
         stop = t + 1
@@ -123,7 +123,7 @@ def check_one_grasp(clip: HandObjectTrajectory, side: str, obj: ObjectAsset, fir
         still = low[t] and time[stop - 1] - time[t] >= REST_TIME
         moves = np.linalg.norm(pose[stop : last + 1, :3] - pose[t, :3], axis=1).max(initial=0.0) > AGAIN
         tips = transform(inverse(pose[t:stop])[:, None], clip.hands[side].keypoints[t:stop, TIPS])
-        if still and moves and (free := ConvexUnion(obj.pieces).distance(tips)[0].min(axis=1) > LET_GO).any():
+        if still and moves and (free := ConvexUnion(asset.pieces).distance(tips)[0].min(axis=1) > LET_GO).any():
             cut = t + int(np.flatnonzero(free).mean())
             raise ClipError(
                 f"{clip.name} holds more than one grasp: the object is let go around frame {cut} "

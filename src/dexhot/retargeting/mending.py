@@ -28,19 +28,20 @@ SETTLED = np.radians(15.0), 0.02  # rad, m: what the tracking of an object at re
 
 
 def checked_clip(
-    clip: HandObjectTrajectory, side: str, obj: ObjectAsset | None, moved: float = 0.004
+    clip: HandObjectTrajectory, side: str, asset: ObjectAsset | None, moved: float = 0.004
 ) -> tuple[HandObjectTrajectory, list[str]]:
-    """`clip` as it can be retargeted with its hand `side`, and what was mended, a sentence each; without `obj` the hand
-    and the paths alone are looked at. `moved` is what counts as motion (m). Raises ClipError for what cannot be mended.
+    """`clip` as it can be retargeted with its hand `side`, and what was mended, a sentence each; without `asset` only
+    the hand and the paths are looked at. `moved` is what counts as motion (m). Raises ClipError for what cannot be
+    mended.
     """
     check_clip(clip, side)
-    if obj is None:
+    if asset is None:
         return clip, []
-    clip, flips = without_flips(clip, obj.symmetry)
+    clip, flips = without_flips(clip, asset.symmetry)
     check_turns("object_pose", clip.time, clip.object_pose[:, 3:])
-    clip, rested = at_rest(clip, side, obj)
-    check_table(clip, obj)
-    check_one_grasp(clip, side, obj, *motion_interval(clip.object_pose, moved))
+    clip, rested = at_rest(clip, side, asset)
+    check_table(clip, asset)
+    check_one_grasp(clip, side, asset, *motion_interval(clip.object_pose, moved))
     return clip, [*flips, *rested]
 
 
@@ -63,7 +64,7 @@ def without_flips(clip: HandObjectTrajectory, symmetry: Symmetry) -> tuple[HandO
     return replace(clip, object_pose=pose), [f"undid {count} flip{'s' * (count > 1)} between poses that look the same"]
 
 
-def at_rest(clip: HandObjectTrajectory, side: str, obj: ObjectAsset) -> tuple[HandObjectTrajectory, list[str]]:
+def at_rest(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> tuple[HandObjectTrajectory, list[str]]:
     """The clip with its object at rest on the table in the first frame, by the rule that a simulation is held to.
 
     One that floats or is sunk: the whole clip, hands and all, goes down or up. One that still tips: its mesh frame is
@@ -73,12 +74,12 @@ def at_rest(clip: HandObjectTrajectory, side: str, obj: ObjectAsset) -> tuple[Ha
     from dexhot.simulation.scene import object_scene
     from dexhot.simulation.settle import rests, settle, settle_height
 
-    scene, notes = object_scene(obj, load_physics(), clip.table_height), []
+    scene, notes = object_scene(asset, load_physics(), clip.table_height), []
     start = clip.object_pose[0]
     if rests(scene, start):
         return clip, []
-    _require_still(clip, side, obj)
-    touching = settle_height(obj, start, clip.table_height)
+    _require_still(clip, side, asset)
+    touching = settle_height(asset, start, clip.table_height)
     drop = float(start[2] - touching[2])
     clip = _lowered(clip, drop)
     if abs(drop) > 1e-3:
@@ -92,7 +93,7 @@ def at_rest(clip: HandObjectTrajectory, side: str, obj: ObjectAsset) -> tuple[Ha
     turned, moved = float(quat_angle(rest[3:], touching[3:])), float(np.linalg.norm(rest[:3] - touching[:3]))
     if turned > SETTLED[0] or moved > SETTLED[1] or not rests(scene, rest):
         swapped = make_pose(start[:3], from_xyzw(start[3:]))
-        order = rests(scene, settle_height(obj, swapped, clip.table_height))
+        order = rests(scene, settle_height(asset, swapped, clip.table_height))
         raise ClipError(
             f"object_pose: {clip.object_name} does not rest where the clip begins: let go there it turns by "
             f"{np.degrees(turned):.0f} degrees and moves {1e3 * moved:.0f} mm; up to {np.degrees(SETTLED[0]):.0f} "
@@ -110,9 +111,9 @@ def at_rest(clip: HandObjectTrajectory, side: str, obj: ObjectAsset) -> tuple[Ha
     return replace(clip, object_pose=compose(clip.object_pose, compose(inverse(touching), rest))), notes
 
 
-def _require_still(clip: HandObjectTrajectory, side: str, obj: ObjectAsset) -> None:
+def _require_still(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> None:
     """Raise ClipError where the object is in the air and held when the clip begins."""
-    height = lowest(clip.object_pose, obj.corners) - clip.table_height
+    height = lowest(clip.object_pose, asset.corners) - clip.table_height
     soon = clip.time - clip.time[0] <= STARTS_STILL[0]
     path = float(np.linalg.norm(clip.object_pose[soon, :3] - clip.object_pose[0, :3], axis=1).max())
     deeper = float((height - height[0]).min())
@@ -123,7 +124,7 @@ def _require_still(clip: HandObjectTrajectory, side: str, obj: ObjectAsset) -> N
         why = f"it is {-1e3 * deeper:.0f} mm lower later"
     elif path > STARTS_STILL[1]:
         why = f"it moves {1e3 * path:.0f} mm in {STARTS_STILL[0]:g} s"
-    elif ConvexUnion(obj.pieces).distance(tips)[0].min() < TOUCHED:
+    elif ConvexUnion(asset.pieces).distance(tips)[0].min() < TOUCHED:
         why = "the hand touches it"
     else:
         return

@@ -24,7 +24,7 @@ HUMAN, ROBOT, OBJECT = "#8a8f98", "#d9661f", "#3d7ea6"
 
 
 def draw(
-    reference: Reference, trajectory: HandObjectTrajectory, hand: RobotHand, obj: ObjectAsset | None, path: str | Path
+    reference: Reference, trajectory: HandObjectTrajectory, hand: RobotHand, asset: ObjectAsset | None, path: str | Path
 ) -> Path:
     """Four moments as one PNG: the start, the grasp, the middle and the end of the object's motion."""
     matplotlib.use("Agg", force=False)
@@ -43,8 +43,8 @@ def draw(
         model.move(reference.q[t])
         seen = [human, model.points()]
         _draw_moment(axes, human, R_wrist, model, reference.q[t][:3])
-        if obj is not None:
-            for vertices, faces in obj.pieces:  # convex, and few
+        if asset is not None:
+            for vertices, faces in asset.pieces:  # convex, and few
                 corners = transform(reference.object_pose[t], vertices)
                 axes.add_collection3d(Poly3DCollection(corners[faces], facecolor=OBJECT, linewidth=0, alpha=0.12))
                 seen.append(corners)

@@ -58,13 +58,13 @@ class RetargetOptions:
 def retarget(
     trajectory: HandObjectTrajectory,
     hand: RobotHand,
-    obj: ObjectAsset | None,
+    asset: ObjectAsset | None,
     options: RetargetOptions | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Reference:
     """The Reference of the robot's side of the trajectory, at 60 Hz, in the trajectory's coordinates.
 
-    obj: the object's shape; None only with `contact=False`, then the object is carried along without being touched.
+    asset: the object's shape; None only with `contact=False`, then the object is carried along without being touched.
     progress: called with (iteration, iterations). What was mended in the clip first, `provenance["mended"]` has. Raises
     DexhotError when the trajectory lacks the hand's side, ClipError when it cannot have happened so.
     """
@@ -75,15 +75,15 @@ def retarget(
         raise DexhotError(
             f"{trajectory.name} has no {hand.side} hand, only: {sides}; choose a robot hand of that side."
         )
-    if options.contact and obj is None:
+    if options.contact and asset is None:
         raise DexhotError(
             f"{trajectory.name}: planning contacts needs the object; load it or retarget with contact=False."
         )
-    trajectory, mended = checked_clip(trajectory, hand.side, obj, options.contacts.moved)
+    trajectory, mended = checked_clip(trajectory, hand.side, asset, options.contacts.moved)
     match = correspondence(hand)
     keypoints, palm, object_pose = resample(trajectory, hand.side)
     start, end = motion_interval(object_pose, options.contacts.moved)
-    shape = obj if options.contact else None
+    shape = asset if options.contact else None
     if shape and options.rigid:
         palm = carried_palm(palm, object_pose, start, end, options.contacts)
     base = mean_quat(palm)

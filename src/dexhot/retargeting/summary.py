@@ -16,7 +16,7 @@ SATURATED = 0.01  # rad from a limit
 
 
 def summarise(
-    reference: Reference, trajectory: HandObjectTrajectory, hand: RobotHand, obj: ObjectAsset
+    reference: Reference, trajectory: HandObjectTrajectory, hand: RobotHand, asset: ObjectAsset
 ) -> dict[str, Any]:
     """Figures of q along the clip; overlaps are 95th percentiles over frames of the deepest one.
 
@@ -26,7 +26,7 @@ def summarise(
     tips = tip_positions(reference, hand)
     human = correspondence(hand).tips(resample(trajectory, hand.side)[0])
     error = np.linalg.norm(transform(inverse(reference.placement), tips) - human, axis=-1)
-    model = HandModel(hand, (), reference.base_quat, obj, reference.table_height)
+    model = HandModel(hand, (), reference.base_quat, asset, reference.table_height)
     deepest = {HAND: [], OBJECT: [], TABLE: []}  # type: dict[int, list[float]]
     for q, pose in zip(reference.q, reference.object_pose):
         model.move(q, pose)

@@ -46,7 +46,7 @@ def slow_where_needed(arm_q: np.ndarray, fingers: np.ndarray, arm: MotionLimits,
     slowness = np.ones(len(frames))
     for _ in range(ITERATIONS):
         ticks = np.concatenate([[0.0], np.cumsum(0.5 * (slowness[1:] + slowness[:-1]))])
-        at = CubicSpline(ticks, frames)(np.linspace(0.0, ticks[-1], 1 + int(np.ceil(ticks[-1] - 1e-9))))
+        at: np.ndarray = CubicSpline(ticks, frames)(np.linspace(0.0, ticks[-1], 1 + int(np.ceil(ticks[-1] - 1e-9))))
         found = demand(along_arm(at), along_fingers(at), arm, speed)
         if found.stretch.max() <= 1.0 and (np.diff(at) > 0).all():
             at[[0, -1]] = frames[[0, -1]]

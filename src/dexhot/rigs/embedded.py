@@ -42,7 +42,7 @@ class EmbeddedWorld:
         """Robot at rest at q (7+n,), object (7,) at rest; with `hold_object` it stays there until `release`."""
         reset(self.scene, self.data, q, object_pose)
         self.setpoint.reset(q[:ARM])
-        self.arm_torque, self._cycles = np.zeros(ARM), 0
+        self.arm_torque = np.zeros(ARM)
         self._held = object_pose.copy() if hold_object else None
 
     def release(self) -> None:
@@ -54,9 +54,7 @@ class EmbeddedWorld:
         Raises when the physics diverged."""
         d, s = self.data, self.scene
         for _ in range(s.physics.substeps):
-            cycles = cycles_in(s.physics.timestep, self._cycles)
-            self._cycles += cycles
-            self.setpoint.advance(cycles)
+            self.setpoint.advance(cycles_in(s.physics.timestep, round(d.time / s.physics.timestep)))
             d.ctrl[:ARM] = self.arm_target(self.setpoint.q, self.setpoint.v, self.arm_torque)
             mujoco.mj_step(s.model, d)
         if self._held is not None:
@@ -83,7 +81,8 @@ class EmbeddedWorld:
 
     def object_pose(self) -> np.ndarray:
         """(7,) world_T_mesh."""
-        return self.data.qpos[self.scene.object_qpos]
+        found: np.ndarray = self.data.qpos[self.scene.object_qpos]
+        return found
 
     def latency(self, stamp: float) -> float:
         """Seconds of steady time since the tick with this stamp (to the microsecond); infinite for one long gone."""
@@ -132,7 +131,8 @@ class EmbeddedWorld:
         """
         s = self.scene
         lead = self.arm_lead - s.physics.timestep
-        return np.clip(q + lead * qd + torque / self.arm_stiffness, s.lower[:ARM], s.upper[:ARM])
+        found: np.ndarray = np.clip(q + lead * qd + torque / self.arm_stiffness, s.lower[:ARM], s.upper[:ARM])
+        return found
 
     def drive_hand(self, q: np.ndarray) -> None:
         """Position targets (n,) of the fingers' PD."""
@@ -140,9 +140,9 @@ class EmbeddedWorld:
         self.data.ctrl[ARM:] = np.clip(q, s.lower[ARM:], s.upper[ARM:])
 
 
-def cycles_in(timestep: float, done: int) -> int:
-    """Cycles of the arm in the next substep, when `done` have been in those before: 4 or 5 in 1/240 s."""
-    return round((round(done * STEP / timestep) + 1) * timestep / STEP) - done
+def cycles_in(timestep: float, substep: int) -> int:
+    """Cycles of the arm in one substep, counted from 0 since the reset: 4 or 5 in 1/240 s."""
+    return round((substep + 1) * timestep / STEP) - round(substep * timestep / STEP)
 
 
 _worlds: list[EmbeddedWorld] = []

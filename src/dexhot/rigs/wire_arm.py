@@ -8,6 +8,7 @@ import select
 import socket
 import struct
 from collections.abc import Iterable
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -16,6 +17,7 @@ from franky_sim.franka_robot_protocol import BaseCommand, MoveStatus, RobotComma
 from franky_sim.franka_robot_server import FrankaRobotServer
 from franky_sim.franka_robot_state import FrankaRobotState
 from franky_sim.franka_server import NonBlockingReceiver
+from numpy.typing import ArrayLike
 
 from dexhot.errors import DexhotError
 from dexhot.robots.arm import FLANGE_SITE, FR3_JOINTS
@@ -26,7 +28,7 @@ FLOATS = {"q": 7, "q_d": 7, "dq": 7, "dq_d": 7, "tau_J": 7, "tau_J_d": 7, "tau_e
 NOTHING_CARRIED = RobotParameters(ee_mass=1e-6, ee_com=(0.0,) * 3, ee_inertia=(0.0,) * 9, ee_tcp_xyz=(0.0,) * 3)
 
 
-class WireArm(BaseRobot):
+class WireArm(BaseRobot):  # type: ignore[misc]  # franky-sim has no types
     """Joints FR3_JOINTS of a world whose actuators of these names are torque motors.
 
     Its state is MuJoCo's: tau_J without gravity, which the world compensates; tau_ext is what contact does to a joint.
@@ -51,7 +53,7 @@ class WireArm(BaseRobot):
     def state(self) -> FrankaRobotState:
         fields = {name: tuple(value) for name, value in self.fields().items()}
         load = {"m_load": self.m_load, "F_x_Cload": self.F_x_Cload, "I_load": self.I_load}
-        return FrankaRobotState(**fields, **load, control_command_success_rate=1.0)  # type: ignore[arg-type]
+        return FrankaRobotState(**fields, **load, control_command_success_rate=1.0)
 
     def fields(self) -> dict[str, list[float]]:
         """What of the state changes from cycle to cycle, those of FLOATS."""
@@ -66,9 +68,10 @@ class WireArm(BaseRobot):
     @property
     def external(self) -> np.ndarray:
         """(7,) N m, what contact does to the joints."""
-        return -self.data.qfrc_constraint[self.v_address]
+        found: np.ndarray = -self.data.qfrc_constraint[self.v_address]
+        return found
 
-    def torque_control(self, torques, has_new_command: bool = True) -> None:
+    def torque_control(self, torques: ArrayLike, has_new_command: bool = True) -> None:
         """N m beyond gravity; the world's actuators bound them."""
         self._torque_control(np.asarray(torques))
 
@@ -76,11 +79,11 @@ class WireArm(BaseRobot):
         self.torque = torques
         self.data.ctrl[self.actuators] = torques
 
-    def joint_position_control(self, target_q, has_new_command: bool = True) -> None:
+    def joint_position_control(self, target_q: ArrayLike, has_new_command: bool = True) -> None:
         q, dq = self.data.qpos[self.q_address], self.data.qvel[self.v_address]
         self._torque_control(self.kp * (np.asarray(target_q) - q) - self.kv * dq)
 
-    def joint_velocity_control(self, target_dq, has_new_command: bool = True) -> None:
+    def joint_velocity_control(self, target_dq: ArrayLike, has_new_command: bool = True) -> None:
         self._torque_control(self.kv * (np.asarray(target_dq) - self.data.qvel[self.v_address]))
 
     def set_hand_goal(self, width: float, max_velocity: float, max_force: float) -> None:
@@ -90,7 +93,7 @@ class WireArm(BaseRobot):
         raise DexhotError("this arm carries a LEAP hand, not Franka's gripper.")
 
 
-class _SetThresholds(SetCollisionBehaviorCommand):
+class _SetThresholds(SetCollisionBehaviorCommand):  # type: ignore[misc]
     """franky-sim only acknowledges it."""
 
     def handle(self, server: "ArmServer") -> None:
@@ -98,7 +101,7 @@ class _SetThresholds(SetCollisionBehaviorCommand):
         super().handle(server)
 
 
-class ArmServer(FrankaRobotServer):
+class ArmServer(FrankaRobotServer):  # type: ignore[misc]
     """The protocol of one WireArm: `cycle_begin`, a step of the world, `cycle_end`.
 
     It waits for the answer to each state, so that a client that is starved of CPU time makes the world slow and not the
@@ -116,7 +119,7 @@ class ArmServer(FrankaRobotServer):
         self.reflexes = 0
         self.felt = np.zeros(7)  # N m, external torques, filtered
         super().__init__(arm, addresses)
-        self._FrankaServer__command_class_map[RobotCommand.kSetCollisionBehavior] = _SetThresholds  # type: ignore[attr-defined]
+        self._FrankaServer__command_class_map[RobotCommand.kSetCollisionBehavior] = _SetThresholds
 
     def cycle_begin(self) -> None:
         """Take what the client has sent."""
@@ -142,7 +145,7 @@ class ArmServer(FrankaRobotServer):
     @property
     def controlled(self) -> bool:
         """Whether a client's control loop runs."""
-        return self.current_motion_id > 0
+        return bool(self.current_motion_id > 0)
 
     def abort(self) -> None:
         """End the present motion as a reflex does; the arm holds itself."""
@@ -154,7 +157,7 @@ class ArmServer(FrankaRobotServer):
 
     # What changes the slow part of the state
 
-    def start_motion(self, *arguments) -> None:
+    def start_motion(self, *arguments: Any) -> None:
         super().start_motion(*arguments)
         self._template = None
 
@@ -194,6 +197,6 @@ def _offsets() -> dict[str, int]:
     found = {}
     for name, count in FLOATS.items():
         mark = tuple(float(1000 + i) for i in range(count))
-        packed = FrankaRobotState(**{name: mark}).pack_state()  # type: ignore[arg-type]
+        packed = FrankaRobotState(**{name: mark}).pack_state()
         found[name] = packed.index(struct.pack(f"<{count}f", *mark))
     return found

@@ -19,6 +19,7 @@ import numpy as np
 from dexhot.errors import DexhotError, MissingExtraError
 from dexhot.hardware.dynamixel.bus import ServoBus
 from dexhot.hardware.dynamixel.plant import Drive
+from dexhot.hardware.franka.settings import ArmSettings
 from dexhot.objects.asset import ObjectAsset
 from dexhot.rigs.embedded import ARM, EmbeddedWorld
 from dexhot.rigs.world_plant import WorldPlant
@@ -29,20 +30,20 @@ from dexhot.simulation.scene import Scene, arm_scene
 
 CYCLE = 1e-3  # s, of the arm's control loop
 ARMATURE = (0.195, 0.195, 0.195, 0.195, 0.074, 0.074, 0.074)  # kg m2, the FR3's rotors at the joints (MuJoCo Menagerie)
-HOLD_STIFFNESS = np.array([600.0, 600.0, 600.0, 600.0, 350.0, 250.0, 150.0])  # N m/rad, of the arm left to itself
-HOLD_DAMPING = np.array([50.0, 50.0, 50.0, 50.0, 30.0, 25.0, 15.0])  # N m s/rad
 EXCHANGE = 2  # cycles between looks at what the servos are told
 PATIENCE = 0.05  # s that a cycle waits for the client's torques
 SLIP = 0.05  # s behind its schedule from which the world's time slips
 
 
-def wire_scene(hand: RobotHand, obj: ObjectAsset, physics: Physics, table_height: float = 0.0) -> Scene:
+def wire_scene(hand: RobotHand, asset: ObjectAsset, physics: Physics, table_height: float = 0.0) -> Scene:
     """The arm scene in steps of the arm's cycle, its actuators torque motors for the arm.
 
     Contacts keep the stiffness that they have at the benchmark's step: MuJoCo bounds their time constant by two steps.
     """
     solref = (max(physics.solref[0], 2 * physics.timestep), *physics.solref[1:])
-    scene = arm_scene(hand, obj, replace(physics, timestep=CYCLE, substeps=1, solref=solref), table_height=table_height)
+    scene = arm_scene(
+        hand, asset, replace(physics, timestep=CYCLE, substeps=1, solref=solref), table_height=table_height
+    )
     model, arm = scene.model, slice(0, ARM)
     model.actuator_gainprm[arm, 0], model.actuator_biasprm[arm, 1:3] = 1.0, 0.0
     model.actuator_ctrlrange[arm] = np.stack([-np.array(physics.arm.force), physics.arm.force], -1)
@@ -65,7 +66,7 @@ class WireWorld(EmbeddedWorld):
         except ModuleNotFoundError as e:
             raise MissingExtraError("the simulated Franka arm", "dev") from e
         self.address, self.port, self.scale = address, str(port), scale
-        self.arm = WireArm(scene.model, self.data, HOLD_STIFFNESS, HOLD_DAMPING)
+        self.arm = WireArm(scene.model, self.data, np.array(ArmSettings.stiffness), np.array(ArmSettings.damping))
         self.server = ArmServer(self.arm, [address])
         assert scene.hand is not None
         self.plant = WorldPlant(scene.model, self.data, joint_table(scene.hand.name))

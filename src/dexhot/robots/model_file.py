@@ -24,7 +24,8 @@ DENSITY = 1000.0  # kg/m3 of visuals that collide, where the file says no mass
 def is_urdf(path: Path) -> bool:
     """Whether the file is a URDF, by its name or its root element. Raises FileFormatError for no file at all."""
     if not path.is_file():
-        raise FileFormatError(f"{path} does not exist; `model` is the URDF or MJCF beside the hand.yaml.")
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise FileFormatError(f"{path} {what}; the model of a hand is a URDF or MJCF file.")
     if path.suffix.lower() in (".urdf", ".xacro"):
         return True
     try:

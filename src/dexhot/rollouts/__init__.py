@@ -1,1 +1,1 @@
-"""Every way to a Rollout: the floating hand, the arm rig, the arm rig in batch, a live run's bag."""
+"""Every way to a Rollout: the floating hand, the embedded rig, batches of it, a live run's bag."""

@@ -17,7 +17,7 @@ from dexhot.geometry import single
 from dexhot.rigs.embedded import ARM, EmbeddedWorld
 from dexhot.robots.kinematics.arm import ArmKinematics
 from dexhot.robots.robot_hand import RobotHand
-from dexhot.safety.machine import Limits
+from dexhot.safety.limits import Limits
 from dexhot.simulation.backend import STATE, MujocoSimulator
 from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import arm_scene, perturbed
@@ -32,7 +32,7 @@ class ChainOptions:
     ramp: float = 0.5  # from the measured pose to the reference's first
     settle: float = 0.2  # before the ramp
     look_ahead: int = 0  # frames
-    hand_lead: float = 0.05  # kv/kp of the fingers: undoes the shaper's lag
+    lead: float = 0.05  # kv/kp of the fingers: undoes the shaper's lag
     wrist_lead: float = 0.0
     position_noise: float = 0.0  # m, sigma of the measured object position
     rotation_noise: float = 0.0  # rad
@@ -80,14 +80,15 @@ class Follower:
     """From targets to what arm and hand are driven with: shaper, arm kinematics and the drivers' limits."""
 
     def __init__(self, hand: RobotHand, reference: Reference, physics: Physics, options: ChainOptions):
-        leads = options.hand_lead, options.wrist_lead
+        leads = options.lead, options.wrist_lead
         self.shaper = CommandShaper(hand, reference.base_quat, reference.arm_q, physics, *leads)
         self.hand_limits, self.arm_limits = Limits.of(hand.name), Limits.of("fr3")
         self.hand_q: np.ndarray | None = None  # (n,) the last command, none before the first target
         self.arm_q = np.zeros(ARM)
 
     def drive(self, world: EmbeddedWorld, target: np.ndarray, index: int, joints: np.ndarray) -> None:
-        """One tick's `target` (6+n,), from frame `index` to the next; `joints` (7+n,) are the measured ones, where the first command starts."""
+        """One tick's `target` (6+n,), from frame `index` to the next; `joints` (7+n,) are the measured ones, where
+        the first command starts."""
         if self.hand_q is None:
             self.shaper.reset(target, joints[:ARM])
             self.hand_q, self.arm_q = joints[ARM:], joints[:ARM]
@@ -157,7 +158,7 @@ def run_offline(
     mass: float = 1.0,
     object_offset: np.ndarray | None = None,
 ) -> Rollout:
-    """Track `reference` on the arm rig. Returns a Rollout of kind "arm", its metrics not yet computed.
+    """Track `reference` on the embedded rig. Returns a Rollout of kind "arm", its metrics not yet computed.
 
     The reference must be placed within the arm's reach (retargeting.placement). `friction` and `mass` scale the
     world's; `object_offset` (x m, y m, yaw rad) moves the object from where the reference has it, about its origin.
@@ -173,7 +174,7 @@ def run_offline(
     q = np.stack([t.q for t in ticks])
     q[:, 3:6] = np.unwrap(q[:, 3:6], axis=0)
     return Rollout(
-        name=f"{reference.name} on the arm rig",
+        name=f"{reference.name} on the embedded rig",
         reference=reference,
         kind="arm",
         time=reference.time,

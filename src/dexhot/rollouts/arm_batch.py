@@ -66,10 +66,11 @@ class ArmSimulator:
         path = self._arm_path(q[:, 1:, :6] + s.wrist_lead * qd[:, 1:, :6], arm_q, here, dt)
         twist = wrist_twist(q[..., :6], qd[..., :6], s.base_R)
         arm, mean, end, torque = self._arm_commands(path, twist, arm_qd, dt)
-        fingers = 0.5 * (q[:, 1:] + q[:, :-1]) + s.hand_lead * np.diff(q, axis=1) / dt
+        fingers = 0.5 * (q[:, 1:] + q[:, :-1]) + s.lead * np.diff(q, axis=1) / dt
         hand = limited(np.clip(fingers[..., 6:], s.lower, s.upper), sent_hand, follower.hand_limits.velocity * dt)
         arm = limited(arm, sent_arm, follower.arm_limits.velocity * dt)
-        target, moved = self._setpoints(arm, mean, path, torque, setpoint, substeps, dt)
+        done = round(rig[0] / self.scene.physics.timestep)  # substeps since the rig's reset
+        target, moved = self._setpoints(arm, mean, path, torque, setpoint, substeps, dt, done)
         driven = np.concatenate([target, np.repeat(hand, substeps, axis=1)], axis=-1)
         batch = self.rig.rollout(rig, driven, substeps=np.ones(driven.shape[1], int))
         last = np.cumsum(substeps) - 1
@@ -128,20 +129,22 @@ class ArmSimulator:
         now: list[np.ndarray],
         substeps: np.ndarray,
         dt: np.ndarray,
+        done: int,
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """The servo's targets (N, S, 7), one per substep, and the setpoint (N, h, 7) after each frame: q, v, a.
+        """The servo's targets (N, S, 7), one per substep after the `done` before, and the setpoint (N, h, 7) after each
+        frame: q, v, a.
 
         Commands as of `_arm_commands`. The first sequence's setpoint is the driver's; the others' is displaced.
         """
-        setpoint, done = self.setpoint, 0
+        setpoint = self.setpoint
         setpoint.reset(*now)
         q, v, ends = [], [], []
         for k, count in enumerate(substeps):
             setpoint.command(arm[0, k] - 0.5 * dt[k] * mean[0, k], mean[0, k])
             for _ in range(count):
-                cycles = cycles_in(self.scene.physics.timestep, done)
-                done += cycles
-                setpoint.advance(cycles)
+                setpoint.age = 0  # the live chain commands at every tick, however long the frame lasts
+                setpoint.advance(cycles_in(self.scene.physics.timestep, done))
+                done += 1
                 q.append(setpoint.q)
                 v.append(setpoint.v)
             ends.append((setpoint.q, setpoint.v, setpoint.a))
@@ -175,7 +178,8 @@ def _durations(reference: Reference, frames: np.ndarray, substeps: int) -> np.nd
     """(T,) substeps that the arm takes from each frame of the clip to the next; `frames` (K,) is its time map."""
     ticks = np.interp(np.arange(len(reference.q)), frames, np.arange(len(frames)))
     whole = np.diff(np.round(substeps * ticks).astype(int))
-    return np.append(whole, substeps)
+    durations: np.ndarray = np.append(whole, substeps)
+    return durations
 
 
 def _lead(reference: Reference, frames: np.ndarray, physics: Physics) -> np.ndarray:
@@ -186,7 +190,8 @@ def _lead(reference: Reference, frames: np.ndarray, physics: Physics) -> np.ndar
     own: np.ndarray = base_actions(reference, physics) - reference.target
     servos = np.stack([np.interp(rows, frames, column) for column in led.T], axis=1) - own
     pace = np.gradient(frames)[np.searchsorted(frames, rows)][:, None]  # frames per tick
-    return servos + 0.5 * (1.0 - pace) * np.gradient(reference.target, axis=0)
+    more: np.ndarray = servos + 0.5 * (1.0 - pace) * np.gradient(reference.target, axis=0)
+    return more
 
 
 def limited(q: np.ndarray, start: np.ndarray, step: np.ndarray) -> np.ndarray:

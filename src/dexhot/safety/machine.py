@@ -1,4 +1,4 @@
-"""The safety state machine and the guards on commands, as pure functions of stamped events.
+"""The safety state machine, a pure function of events.
 
     inactive --inputs_ready--> ready --start--> tracking --finish--> ready
     ready, tracking --stale | non_finite | object_lost | stop | ...--> holding --inputs_ready--> ready
@@ -12,12 +12,6 @@ into motion.
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-
-import numpy as np
-
-from dexhot.errors import NotFoundError
-from dexhot.robots.joint_table import joint_table
-from dexhot.robots.joints import columns
 
 
 class State(StrEnum):
@@ -108,83 +102,3 @@ class SafetyMachine:
     def moving(self) -> bool:
         """Whether motion commands are accepted."""
         return self.state is State.TRACKING
-
-
-@dataclass
-class InputMonitor:
-    """Watches the streams that tracking needs: each must bring finite values with a stamp younger than `max_age` s.
-
-    Between two messages of a stream no more time may pass by their stamps than by our steady clock, `max_step` s aside.
-    """
-
-    streams: tuple[str, ...]
-    max_age: float = 0.1
-    max_step: float = 0.25
-    stamps: dict[str, float] = field(default_factory=dict)
-    finite: dict[str, bool] = field(default_factory=dict)
-    arrived: dict[str, float] = field(default_factory=dict)  # steady times
-    step: str = ""  # of the clock, since the last check
-
-    def see(self, stream: str, stamp: float, finite: bool = True, steady: float | None = None) -> None:
-        """A message of `stream` with this stamp (s), at this steady time. Raises NotFoundError for one not watched."""
-        if stream not in self.streams:
-            raise NotFoundError("input stream", stream, self.streams)
-        if steady is not None and stream in self.arrived:
-            ahead = stamp - self.stamps[stream]
-            if not -self.max_step < ahead < steady - self.arrived[stream] + self.max_step:
-                self.step = f"the stamps of {stream} have jumped by {ahead:.2f} s: was a clock set?"
-        if steady is not None:
-            self.arrived[stream] = steady
-        self.stamps[stream], self.finite[stream] = stamp, finite
-
-    def check(self, now: float) -> tuple[Event, str]:
-        """INPUTS_READY, or the first fault of a stream with its reason."""
-        step, self.step = self.step, ""
-        if step:
-            return Event.CLOCK_STEP, step
-        for stream in self.streams:
-            if not self.finite.get(stream, True):
-                return Event.NON_FINITE, f"{stream} is not finite"
-        for stream in self.streams:
-            if stream not in self.stamps:
-                return Event.STALE, f"{stream} has not been seen"
-            age = now - self.stamps[stream]
-            if age > self.max_age:
-                return Event.STALE, f"{stream} is {1e3 * age:.0f} ms old, the limit is {1e3 * self.max_age:.0f} ms"
-            if age < -self.max_age:
-                return Event.STALE, f"{stream} is stamped {-1e3 * age:.0f} ms in the future: are the clocks one?"
-        return Event.INPUTS_READY, "all inputs are fresh"
-
-
-@dataclass
-class Limits:
-    """Limits of a joint group; `apply` clamps a command and counts the entries it touched."""
-
-    lower: np.ndarray  # (n,) rad
-    upper: np.ndarray  # (n,) rad
-    velocity: np.ndarray  # (n,) rad/s
-    effort: np.ndarray  # (n,) N m
-    clamped: int = 0
-
-    @classmethod
-    def of(cls, robot: str, velocity_scale: float = 1.0) -> "Limits":
-        """Those of the joint table of `robot`, e.g. "leap_right" or "fr3"."""
-        lower, upper, velocity, effort = columns(joint_table(robot), "lower", "upper", "velocity", "effort")
-        return cls(lower, upper, velocity * velocity_scale, effort)
-
-    def apply(self, command: np.ndarray, previous: np.ndarray, dt: float) -> np.ndarray:
-        """`command` (n,) within the position limits and within velocity * dt of `previous`, the last command."""
-        step = self.velocity * dt
-        safe: np.ndarray = np.minimum(np.maximum(command, previous - step), previous + step)
-        safe = np.minimum(np.maximum(safe, self.lower), self.upper)
-        self.clamped += int((np.abs(safe - command) > 1e-9).sum())
-        return safe
-
-
-def freshness(age: float, max_age: float = 0.1) -> str:
-    """Why a command whose stamp is `age` s old must not be driven; "" when it may."""
-    if age > max_age:
-        return f"the command is {1e3 * age:.0f} ms old, the limit is {1e3 * max_age:.0f} ms"
-    if age < -max_age:
-        return f"the command's stamp lies {-1e3 * age:.0f} ms in the future: are the clocks synchronised?"
-    return ""

@@ -44,7 +44,7 @@ class Contacts:
     tip_contact: np.ndarray  # (T, tips) bool: the fingertip's link touches the object
 
 
-class Rollouts(Protocol):
+class BatchSimulator(Protocol):
     """What planning needs of a physics engine. A state is an opaque (ns,) row of float64."""
 
     scene: Scene
@@ -56,7 +56,7 @@ class Rollouts(Protocol):
         """(..., ns) -> (..., 7) world_T_mesh."""
 
 
-class Simulator(Rollouts, Protocol):
+class Simulator(BatchSimulator, Protocol):
     """What mining and evaluation need of it besides."""
 
     def initial_state(
@@ -98,7 +98,7 @@ class MujocoSimulator:
         models: Sequence[mujoco.MjModel] | None = None,
         substeps: np.ndarray | None = None,
     ) -> Batch:
-        """Step N worlds through h control steps, each control held for `physics.substeps` steps, or for `substeps` (h,).
+        """Step N worlds through h control steps, each control held for `substeps` (h,) steps, else `physics.substeps`.
 
         states: (N, ns) or one (ns,) for all; controls: (N, h, nu) or one (h, nu) for all; models: one per world,
         e.g. of `scene.perturbed`, instead of this simulator's.

@@ -55,18 +55,18 @@ def add_table(spec: mujoco.MjSpec, physics: Physics, height: float, center: tupl
     table.rgba = [0.72, 0.66, 0.58, 1.0]
 
 
-def add_object(spec: mujoco.MjSpec, obj: ObjectAsset, physics: Physics) -> None:
+def add_object(spec: mujoco.MjSpec, asset: ObjectAsset, physics: Physics) -> None:
     """Free body "object" at the mesh frame: its convex pieces collide, its mesh is seen, its inertia is the asset's."""
     body = spec.worldbody.add_body(name="object", pos=[0, 0, 0.1])
     body.add_freejoint(name="object")
-    body.explicitinertial, body.mass, body.ipos = True, obj.mass, obj.center_of_mass
-    i = obj.inertia
+    body.explicitinertial, body.mass, body.ipos = True, asset.mass, asset.center_of_mass
+    i = asset.inertia
     body.fullinertia = [i[0, 0], i[1, 1], i[2, 2], i[0, 1], i[0, 2], i[1, 2]]
-    for k, (vertices, faces) in enumerate(obj.pieces):
+    for k, (vertices, faces) in enumerate(asset.pieces):
         geom = add_mesh_geom(spec, body, f"object_{k}", vertices, faces)
         geom.group = COLLISION_GROUP
         set_contact(geom, physics, WORLD_CONTACT)
-    visual = add_mesh_geom(spec, body, "object_visual", obj.vertices, obj.faces)
+    visual = add_mesh_geom(spec, body, "object_visual", asset.vertices, asset.faces)
     visual.group, visual.rgba = VISUAL_GROUP, [0.87, 0.49, 0.20, 1.0]
 
 
@@ -125,7 +125,7 @@ def add_finger_servos(spec: mujoco.MjSpec, hand: RobotHand, physics: Physics) ->
 
 
 def add_ghost(
-    spec: mujoco.MjSpec, hand: RobotHand, obj: ObjectAsset | None, base_quat: ArrayLike, physics: Physics
+    spec: mujoco.MjSpec, hand: RobotHand, asset: ObjectAsset | None, base_quat: ArrayLike, physics: Physics
 ) -> None:
     """A translucent floating hand and object that touch nothing, posed by `Scene.show_ghost`; for pictures only."""
     turn = add_wrist(spec, base_quat, physics, "ghost/")
@@ -136,9 +136,9 @@ def add_ghost(
     for body in child.bodies[1:]:
         body.gravcomp = 1.0
     spec.attach(child, prefix="ghost/", frame=turn.add_frame())
-    if obj is not None:
+    if asset is not None:
         body = spec.worldbody.add_body(name="ghost/object", mocap=True)
-        geom = add_mesh_geom(spec, body, "ghost/object", obj.vertices, obj.faces)
+        geom = add_mesh_geom(spec, body, "ghost/object", asset.vertices, asset.faces)
         geom.group, geom.rgba = VISUAL_GROUP, GHOST_RGBA
 
 

@@ -66,7 +66,7 @@ class Scene:
 
 def floating_scene(
     hand: RobotHand,
-    obj: ObjectAsset | None,
+    asset: ObjectAsset | None,
     base_quat: ArrayLike,
     physics: Physics,
     table_height: float = 0.0,
@@ -79,7 +79,7 @@ def floating_scene(
     rotation is base_quat Rx Ry Rz. `ghost` adds a translucent copy for pictures; step no model that has one. Without
     `visual` the scene has only what collides: the same motion to the last bit, 5 % faster, and cheap to copy.
     """
-    spec = _new_world(physics, table_height, obj)
+    spec = _new_world(physics, table_height, asset)
     turn = bodies.add_wrist(spec, base_quat, physics)
     _attach(spec, hand.spec(), hand, physics, turn.add_frame())
     for k, name in enumerate(WRIST_JOINTS):
@@ -87,16 +87,16 @@ def floating_scene(
         bodies.add_servo(spec, name, servo.kp, servo.kv, (-bodies.FAR, bodies.FAR))
     bodies.add_finger_servos(spec, hand, physics)
     if ghost:
-        bodies.add_ghost(spec, hand, obj, base_quat, physics)
+        bodies.add_ghost(spec, hand, asset, base_quat, physics)
     if not visual:
         bodies.strip_visuals(spec)
     names = [*WRIST_JOINTS, *hand.joint_names]
-    return _compile(spec, hand, obj, physics, table_height, names)
+    return _compile(spec, hand, asset, physics, table_height, names)
 
 
 def arm_scene(
     hand: RobotHand,
-    obj: ObjectAsset | None,
+    asset: ObjectAsset | None,
     physics: Physics,
     table_height: float = 0.0,
     ghost_base_quat: ArrayLike | None = None,
@@ -105,7 +105,7 @@ def arm_scene(
 
     ctrl = 7 arm joints (the impedance of physics.arm), then the fingers. `ghost_base_quat` adds a floating ghost hand.
     """
-    spec = _new_world(physics, table_height, obj, center=(0.4, 0.0), distance=1.55, height=0.32)
+    spec = _new_world(physics, table_height, asset, center=(0.4, 0.0), distance=1.55, height=0.32)
     _attach(spec, arm_hand_spec(hand), hand, physics, spec.worldbody.add_frame())
     arm = joint_table("fr3")
     for joint, kp, kv, force in zip(arm, physics.arm.kp, physics.arm.kv, physics.arm.force):
@@ -114,15 +114,15 @@ def arm_scene(
         limited.actfrclimited, limited.actfrcrange = True, [-force, force]
     bodies.add_finger_servos(spec, hand, physics)
     if ghost_base_quat is not None:
-        bodies.add_ghost(spec, hand, obj, ghost_base_quat, physics)
+        bodies.add_ghost(spec, hand, asset, ghost_base_quat, physics)
     names = [*(j.name for j in arm), *hand.joint_names]
-    return _compile(spec, hand, obj, physics, table_height, names)
+    return _compile(spec, hand, asset, physics, table_height, names)
 
 
-def object_scene(obj: ObjectAsset, physics: Physics, table_height: float = 0.0) -> Scene:
+def object_scene(asset: ObjectAsset, physics: Physics, table_height: float = 0.0) -> Scene:
     """The object alone on the table."""
-    spec = _new_world(physics, table_height, obj)
-    return _compile(spec, None, obj, physics, table_height, [])
+    spec = _new_world(physics, table_height, asset)
+    return _compile(spec, None, asset, physics, table_height, [])
 
 
 def reset(
@@ -170,7 +170,7 @@ def _check(name: str, value: ArrayLike | None, size: int) -> None:
 def _new_world(
     physics: Physics,
     table_height: float,
-    obj: ObjectAsset | None,
+    asset: ObjectAsset | None,
     center: tuple[float, float] = (0.0, 0.0),
     distance: float = 0.9,
     height: float = 0.1,
@@ -178,8 +178,8 @@ def _new_world(
     spec = bodies.new_spec(physics)
     bodies.add_looks(spec, (*center, table_height + height), distance)
     bodies.add_table(spec, physics, table_height, center)
-    if obj is not None:
-        bodies.add_object(spec, obj, physics)
+    if asset is not None:
+        bodies.add_object(spec, asset, physics)
     return spec
 
 
@@ -194,25 +194,25 @@ def _attach(
 def _compile(
     spec: mujoco.MjSpec,
     hand: RobotHand | None,
-    obj: ObjectAsset | None,
+    asset: ObjectAsset | None,
     physics: Physics,
     table_height: float,
     joint_names: list[str],
 ) -> Scene:
-    sensors = bodies.add_sensors(spec, hand, obj is not None)
+    sensors = bodies.add_sensors(spec, hand, asset is not None)
     model = spec.compile()
     joints = [model.joint(name) for name in joint_names]
     collides = np.flatnonzero((model.geom_contype | model.geom_conaffinity) > 0)
     table = model.geom("table").id
     owner = model.geom_bodyid[collides]
-    object_body = model.body("object").id if obj is not None else -1
+    object_body = model.body("object").id if asset is not None else -1
     tips = [model.site_bodyid[model.site(name).id] for name in hand.tip_sites] if hand else []
-    free = model.joint("object") if obj is not None else None
+    free = model.joint("object") if asset is not None else None
     return Scene(
         model=model,
         spec=spec,
         hand=hand,
-        object=obj,
+        object=asset,
         physics=physics,
         table_height=table_height,
         joint_names=list(joint_names),

@@ -14,10 +14,10 @@ from dexhot.simulation.scene import Scene
 MOVED = 0.005  # m
 
 
-def settle_height(obj: ObjectAsset, pose: ArrayLike, table_height: float = 0.0) -> np.ndarray:
+def settle_height(asset: ObjectAsset, pose: ArrayLike, table_height: float = 0.0) -> np.ndarray:
     """`pose` (7,) moved along z until the object just touches the table: neither inside it nor floating."""
     pose = np.array(pose, float)
-    pose[2] += table_height - lowest(pose, obj.corners)
+    pose[2] += table_height - lowest(pose, asset.corners)
     return pose
 
 

@@ -2,6 +2,8 @@
 
 import socket
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import viser
@@ -43,12 +45,12 @@ def look_at(server: viser.ViserServer, center: np.ndarray, away: np.ndarray, dis
     server.initial_camera.fov = np.radians(45)
 
 
-def add_toggle(server: viser.ViserServer, name: str, handles: list) -> None:
+def add_toggle(server: viser.ViserServer, name: str, handles: "Sequence[viser.SceneNodeHandle]") -> None:
     """A tick box that shows and hides `handles`."""
     box = server.gui.add_checkbox(name, True, hint=HINTS[name])
 
     @box.on_update
-    def _(_event) -> None:
+    def _(_event: "viser.GuiEvent[Any]") -> None:
         for handle in handles:
             handle.visible = box.value
 

@@ -24,7 +24,7 @@ SHEET_COLUMNS, SHEET_FRAMES = 4, 8
 
 
 def ghost_scene(reference: Reference, setup: Setup, arm: bool) -> Scene:
-    """The world of `reference` with a ghost that follows it: the arm rig, or the floating hand alone.
+    """The world of `reference` with a ghost that follows it: arm and hand, or the floating hand alone.
 
     What is seen of the ghost is put into geom group GHOST_GROUP.
     """
@@ -44,7 +44,8 @@ def ghost_scene(reference: Reference, setup: Setup, arm: bool) -> Scene:
 def is_ghost(model: mujoco.MjModel) -> np.ndarray:
     """(ngeom,) bool: the geoms of the reference's ghost."""
     bodies = [model.body(b).name.startswith("ghost/") for b in range(model.nbody)]
-    return np.array(bodies)[model.geom_bodyid]
+    found: np.ndarray = np.array(bodies)[model.geom_bodyid]
+    return found
 
 
 def pose_scene(scene: Scene, data: mujoco.MjData, rollout: Rollout, frame: int) -> None:

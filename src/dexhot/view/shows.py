@@ -128,7 +128,9 @@ def demonstration_rollout(demo: Demonstration) -> Rollout:
     return _still(ref, ref, q, demo.actions, pose, "floating")
 
 
-def _still(contact: Reference, ref: Reference, q, command, object_pose, kind: str) -> Rollout:
+def _still(
+    contact: Reference, ref: Reference, q: np.ndarray, command: np.ndarray, object_pose: np.ndarray, kind: str
+) -> Rollout:
     T = len(q)
     return Rollout(
         name=ref.name,

@@ -112,7 +112,7 @@ class ArmRig(Driven):
         """
         state = self.process.state()
         high = [asked > joint.effort for asked, joint in zip(state["largest_torque"], joint_table("fr3"))]
-        return sum(high) + sum(change > STEEPEST for change in state["steepest_torque"])
+        return int(sum(high) + sum(change > STEEPEST for change in state["steepest_torque"]))
 
 
 @FAULTS.add("robot unreachable at start", moves=False)

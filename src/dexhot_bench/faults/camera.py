@@ -11,7 +11,8 @@ import numpy as np
 
 from dexhot.hardware.camera.drawn import SimCamera
 from dexhot.hardware.camera.frames import CameraError, CameraLostError, Frames
-from dexhot.hardware.camera.watch import WatchedCamera
+from dexhot.hardware.camera.reconnect import WatchedCamera
+from dexhot.hardware.camera.source import Mode
 from dexhot_bench.faults.table import FaultTable, Outcome
 
 FAULTS = FaultTable("camera")
@@ -27,7 +28,7 @@ class FaultyCamera:
 
     def __init__(self) -> None:
         self.fault = ""
-        self.drawn = SimCamera(WIDTH, HEIGHT)
+        self.drawn = SimCamera(WIDTH, HEIGHT, Mode.fps)
         self.last: Frames | None = None
 
     def read(self, timeout: float) -> Frames | None:

@@ -5,6 +5,7 @@
 """
 
 import copy
+from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
@@ -72,7 +73,7 @@ class FaultyRig(RigNode):
 class Measured:
     """Stands for the publisher of the object's pose: publishes it as the fault has it."""
 
-    def __init__(self, publisher, turn: np.ndarray):
+    def __init__(self, publisher: Any, turn: np.ndarray):
         """`turn`: a rotation (4,) of the object that leaves it as it looks."""
         self.publisher, self.turn = publisher, turn
         self.fault = "none"

@@ -104,7 +104,8 @@ class HandRig(Driven):
         while (now := time.monotonic()) < end:
             state = self.bus.state()
             if now - state["still_since"] > RESTS:
-                return max(1e3 * (state["moved"] - begin), 0.0)
+                found: float | None = max(1e3 * (state["moved"] - begin), 0.0)
+                return found
             time.sleep(0.02)
         return None
 

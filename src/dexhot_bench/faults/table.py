@@ -51,6 +51,9 @@ class Result:
         return {"fault": self.fault.name, "group": self.fault.group, **o.__dict__, "limit_violations": self.violations}
 
 
+Trial = Callable[[Any], Outcome]  # of a rig
+
+
 class FaultTable(list[Fault]):
     """The faults of one rig, in the order they are tried."""
 
@@ -58,10 +61,10 @@ class FaultTable(list[Fault]):
         super().__init__()
         self.group = group
 
-    def add(self, name: str, quick: bool = False, moves: bool = True) -> Callable:
+    def add(self, name: str, quick: bool = False, moves: bool = True) -> Callable[[Trial], Trial]:
         """Decorate a function of the rig to be the fault `name`."""
 
-        def added(run: Callable[[Any], Outcome]) -> Callable[[Any], Outcome]:
+        def added(run: Trial) -> Trial:
             self.append(Fault(name, self.group, run, quick, moves))
             return run
 

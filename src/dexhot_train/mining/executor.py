@@ -24,7 +24,7 @@ def run_jobs(
     yield from _run_ray(function, jobs) if executor == "ray" else _run_processes(function, jobs, workers)
 
 
-def _run_processes(function, jobs, workers: int) -> Iterator[tuple[Any, Any]]:
+def _run_processes(function: Callable[[Any], Any], jobs: list[Any], workers: int) -> Iterator[tuple[Any, Any]]:
     workers = min(workers or os.cpu_count() or 1, max(1, len(jobs)))
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
         futures = {pool.submit(function, job): job for job in jobs}
@@ -36,7 +36,7 @@ def _run_processes(function, jobs, workers: int) -> Iterator[tuple[Any, Any]]:
             raise
 
 
-def _run_ray(function, jobs) -> Iterator[tuple[Any, Any]]:
+def _run_ray(function: Callable[[Any], Any], jobs: list[Any]) -> Iterator[tuple[Any, Any]]:
     try:
         import ray
     except ImportError as e:

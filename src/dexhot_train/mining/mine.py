@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.control.controllers import Kinematic
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, Reference
@@ -23,7 +22,7 @@ from dexhot.geometry.poses import IDENTITY
 from dexhot.metrics.rollout import compute
 from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_simulator, run_floating
-from dexhot.simulation.backend import Rollouts
+from dexhot.simulation.backend import BatchSimulator
 from dexhot.simulation.setup import Setup
 from dexhot.versions import versions
 from dexhot_train.mining.arm_worlds import WithArm
@@ -109,7 +108,7 @@ class _Miner:
         self.world, self.trials = worlds.nominal, worlds.trials
         (self.began, self.wall), self.spent = worlds.began, 0.0
         self.tried: list[dict[str, Any]] = []
-        self.planned: Rollouts = worlds.simulator
+        self.planned: BatchSimulator = worlds.simulator
         self.arm_worlds: list[World] = []
         if worlds.arm is not None:
             self.planned = WithArm(worlds.simulator, worlds.arm)

@@ -52,7 +52,7 @@ def verdict(demonstration: Demonstration) -> ClipVerdict:
         told.append(f"it weighs {s['mass_kg']:.2f} kg, and these fingertips hold {s['holds_kg']:.2f} kg at most")
     if not failed:
         if s.get("success_strict_arm") is False:
-            return ClipVerdict(NOT_ON_ARM, (), "strict success on the floating hand, none on the arm rig")
+            return ClipVerdict(NOT_ON_ARM, (), "strict success on the floating hand, none on the embedded rig")
         why = [] if lifts else ["the reference lifts nothing"]
         if "success_strict_arm" in s:
             return ClipVerdict(SUCCESS, (), "; ".join(why))

@@ -6,27 +6,28 @@ from pathlib import Path
 from typing import Any
 
 from dexhot.bringup.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
-from dexhot.bringup.run_folder import new_run_folder, versions
+from dexhot.bringup.run_folder import new_run_folder
 from dexhot.data.disk import check_folder
 from dexhot.data.files import write_text
 from dexhot.errors import DexhotError
 from dexhot.hardware.camera.source import Mode, camera_source
 from dexhot.paths import runs_dir
 from dexhot.ros.core.names import RECORDER
+from dexhot.versions import versions
 
 ARGUMENTS = (
-    Argument(
+    Argument.of(
         "camera",
-        "realsense",
-        "realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim, or running: one that publishes already",
+        "camera",
+        "realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim, or running: one that publishes already.",
     ),
-    Argument("out", "", "folder to record to (default: a new one in runs/)"),
-    Argument("duration", 0.0, "stop this many seconds after the first image; 0: on Ctrl-C"),
-    Argument("width", 640, "pixels"),
-    Argument("height", 480, "pixels"),
-    Argument("fps", 30, "images per second"),
-    Argument("loop", False, "start a bag or a directory again when it ends"),
-    Argument("min_free", 2.0, "refuse to start, and stop, with less space than this on the disk, GB"),
+    Argument("out", "", "Folder to record to; default: a new one in runs/."),
+    Argument.of("capture", "duration"),
+    Argument.of("camera", "width"),
+    Argument.of("camera", "height"),
+    Argument.of("camera", "fps"),
+    Argument.of("camera", "loop"),
+    Argument.of("capture", "min_free"),
     PARAMETERS,
 )
 

@@ -18,27 +18,29 @@ from dexhot.ros.record.playback import check_bag, find_bag
 from dexhot.scratch import make_scratch
 
 ARGUMENTS = (
-    Argument("bag", "", "folder of a run or a capture, or a bag; also a .db3 of librealsense's recorder"),
+    Argument("bag", "", "Folder of a run or a capture, or a bag; also a .db3 of librealsense's recorder."),
     Argument(
         "what",
         "auto",
-        "controller: its inputs, and compare its commands; topics: play them; auto: by what the bag has",
+        "controller: replay its inputs and compare its commands; topics: play them; auto: depends on the bag.",
         choices=("auto", "controller", "topics"),
     ),
-    Argument("topics", "", "topics to play, with commas between; a bag that lacks one is refused (default: all)"),
-    Argument("loop", False, "play the topics again and again"),
+    Argument("topics", "", "Topics to play, comma-separated; a bag that lacks one is rejected; default: all."),
+    Argument.of("bag_player", "loop"),
     Argument(
         "controller",
         "recorded",
-        "the controller to replay; another than the recorded one answers: what would it have done?",
+        "Controller to replay; another than the recorded one shows what it would have commanded.",
         choices=("recorded", "kinematic", "playback", "mpc"),
     ),
-    Argument("reference", "", "file of the Reference (default: the run's copy)"),
-    Argument("policy", "", "file that the controller deploys (default: the run's copy)"),
-    Argument(
-        "rate", 0.0, "pace relative to the recording; 0: as fast as the controller takes its inputs, topics as recorded"
+    Argument("reference", "", "File of the Reference; default: the run's copy."),
+    Argument("policy", "", "File that the controller executes; default: the run's copy."),
+    Argument.of(
+        "player",
+        "rate",
+        "Playback rate relative to the recording; 0: topics as recorded, the controller as fast as it can.",
     ),
-    Argument("tolerance", 1e-6, "largest difference of commands that counts as equal, rad or m"),
+    Argument.of("player", "tolerance"),
     PARAMETERS,
 )
 
@@ -89,7 +91,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
 def through_controller(arguments: dict[str, Any]) -> bool:
     """Whether the bag is replayed through the controller: asked for, a run's, or it has the controller's journal."""
     if arguments["what"] != "auto":
-        return arguments["what"] == "controller"
+        return bool(arguments["what"] == "controller")
     if arguments["topics"] or not arguments["bag"]:
         return not arguments["topics"]
     chosen = arguments["controller"] != "recorded" or arguments["reference"] or arguments["policy"]

@@ -29,6 +29,8 @@ UNALIGNED = ("/depth/image_rect_raw", "/depth/image_raw")  # of depth as its own
 TOGETHER = 0.012  # s by which colour and depth of one pair may differ
 RECORDED = re.compile(r"/device_0/sensor_\d+/(Color|Depth)_0/image/data(/compressed|/compressedDepth)?")
 
+Queue = deque[tuple[float, Any]]  # stamp, message
+
 
 @dataclass(frozen=True)
 class BagFrames:
@@ -50,7 +52,7 @@ class BagFrames:
 
     def __iter__(self) -> Iterator[Frames]:
         """Colour images in order, each with the depth nearest in time. Raises FileFormatError."""
-        waiting: tuple[deque, deque] = deque(), deque()
+        waiting: tuple[Queue, Queue] = deque(), deque()
         number = 0
         for stamp, is_depth, image in self._images():
             waiting[is_depth].append((stamp, image))
@@ -165,7 +167,7 @@ def _of_driver(path: Path, found: set[str]) -> BagFrames:
 
 
 def _frame_id(path: Path, topic: str) -> str:
-    return next(m.header.frame_id for _, _, m in bags.messages(path, {topic}))
+    return str(next(m.header.frame_id for _, _, m in bags.messages(path, {topic})))
 
 
 def is_librealsense(path: str | Path) -> bool:
@@ -174,7 +176,7 @@ def is_librealsense(path: str | Path) -> bool:
     return any(RECORDED.fullmatch(topic) and f"{_stream(topic)}/image/camera_info" in found for topic in found)
 
 
-def _pair(color: deque, depth: deque, has_depth: bool) -> Iterator[tuple[float, Any, Any]]:
+def _pair(color: Queue, depth: Queue, has_depth: bool) -> Iterator[tuple[float, Any, Any]]:
     """Take from both queues what can be decided: (stamp, colour, depth or None)."""
     while color and (depth or not has_depth):
         stamp, image = color[0]

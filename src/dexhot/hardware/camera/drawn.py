@@ -18,9 +18,9 @@ class SimCamera:
 
     def __init__(
         self,
-        width: int = 640,
-        height: int = 480,
-        fps: float = 30.0,
+        width: int,
+        height: int,
+        fps: float,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ):

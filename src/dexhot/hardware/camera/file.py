@@ -102,15 +102,15 @@ def _decoded(file: Path, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:
         raise FileFormatError(f"{file}: {e}") from e
 
 
-def _camera_yaml(path: Path) -> tuple[float, tuple]:
+def _camera_yaml(path: Path) -> tuple[float, tuple[float, float, float, float, tuple[float, ...]]]:
     """Frames per second, and Intrinsics' fx, fy, cx, cy, d. Raises FileFormatError."""
     try:
         entries = yaml.safe_load(path.read_text())
         d = tuple(float(x) for x in entries.get("d", (0.0,) * 5))
         fps = float(entries.get("fps", 30.0))
-        k = [float(entries[name]) for name in ("fx", "fy", "cx", "cy")]
+        fx, fy, cx, cy = (float(entries[name]) for name in ("fx", "fy", "cx", "cy"))
     except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as e:
         raise FileFormatError(f"{path} is not {{fx, fy, cx, cy, d, fps}}: {e}.") from e
     if len(d) != 5 or fps <= 0:
         raise FileFormatError(f"{path}: d must have 5 coefficients and fps must be positive, not {d} and {fps}.")
-    return fps, (*k, d)
+    return fps, (fx, fy, cx, cy, d)

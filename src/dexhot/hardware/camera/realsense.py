@@ -105,7 +105,7 @@ def choose(serial: str = "") -> str:
     return serial or found[0]
 
 
-def open_realsense(serial: str = "", width: int = 640, height: int = 480, fps: int = 30) -> RealSense:
+def open_realsense(serial: str, width: int, height: int, fps: int) -> RealSense:
     """The camera on USB with that serial number, or the first. Raises CameraError."""
     rs, serial = librealsense(), choose(serial)
     config, pipeline = rs.config(), rs.pipeline()

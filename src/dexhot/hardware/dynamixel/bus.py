@@ -26,7 +26,7 @@ from dexhot.hardware.dynamixel.errors import BusError
 from dexhot.hardware.dynamixel.faults import Faults
 from dexhot.hardware.dynamixel.plant import Drive, Joints, Plant
 from dexhot.hardware.dynamixel.protocol import BROADCAST, Instruction, Refusal
-from dexhot.hardware.dynamixel.registers import BAUD_RATES, FULL, RAM, REGISTERS, Model
+from dexhot.hardware.dynamixel.registers import BAUD, BAUD_RATES, FULL, RAM, REGISTERS, Model
 from dexhot.hardware.dynamixel.servo import SimulatedServo
 from dexhot.robots.joint_table import joint_table
 
@@ -66,7 +66,7 @@ class ServoBus:
         plant: Plant | None = None,
         ids: Iterable[int] | None = None,
         model: Model = FULL,
-        baud: int = 4_000_000,
+        baud: int = BAUD,
         fast: bool = True,
         latency: float = 0.0,
         link: str | Path | None = None,

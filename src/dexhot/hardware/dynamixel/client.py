@@ -68,7 +68,7 @@ class Servos:
             return int.from_bytes(data[:2], "little"), result, error
 
         with self._link():
-            number, _ = self._tried(ask, tries)
+            number: int | None = self._tried(ask, tries)[0]
         if number is None and self._result == sdk.COMM_RX_CORRUPT:
             self.garbled.add(ident)
         elif number is not None:
@@ -84,6 +84,7 @@ class Servos:
             result = self._handler.readTx(self.port, ident, block.address, block.length)
             return self._receive(ident, block.length) if result == sdk.COMM_SUCCESS else (b"", result, 0)
 
+        data: bytes | None
         with self._link():
             data, error = self._tried(ask)
         if data is None:

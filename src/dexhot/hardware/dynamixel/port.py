@@ -53,7 +53,7 @@ def foreign_packets(heard: bytes, sent: bytes) -> int:
     return 0
 
 
-class Port(sdk.PortHandler):
+class Port(sdk.PortHandler):  # type: ignore[misc]  # the SDK has no types
     """The SDK's port with five differences.
 
     It sleeps until bytes come, where the SDK spins; its timeouts know the adapter's own latency, where the SDK reckons

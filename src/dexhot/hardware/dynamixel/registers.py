@@ -86,6 +86,7 @@ REGISTERS = {row.name: row for row in _ROWS}
 
 FACTORY_ID = 1  # of a new servo
 FACTORY_BAUD = 57600
+BAUD = 4_000_000  # of a LEAP hand's servos once they are set up
 BAUD_RATES = (9600, 57600, 115200, 1_000_000, 2_000_000, 3_000_000, 4_000_000)
 MODES = {"current": 0, "velocity": 1, "position": 3, "extended_position": 4, "current_based_position": 5, "pwm": 16}
 HARDWARE_ERRORS = {0: "input voltage", 2: "overheating", 3: "encoder", 4: "electrical shock", 5: "overload"}

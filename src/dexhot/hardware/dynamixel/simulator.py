@@ -12,13 +12,13 @@ from typing import Any, Literal, Self
 from dexhot.errors import DexhotError
 from dexhot.hardware.dynamixel.bus import ServoBus
 from dexhot.hardware.dynamixel.faults import NAMES
-from dexhot.hardware.dynamixel.registers import MODELS
+from dexhot.hardware.dynamixel.registers import BAUD, MODELS
 from dexhot.hardware.line_process import LineProcess
 
 
 def serve(
     hand: Literal["full", "lite"] = "full",
-    baud: int = 4_000_000,
+    baud: int = BAUD,
     fast: bool = True,
     latency_ms: float = 0.0,
     torque: bool = False,
@@ -103,7 +103,8 @@ class BusProcess:
 
     def state(self) -> dict[str, Any]:
         """As `state` in the bus's process, with the keys of JSON."""
-        return json.loads(self.lines.ask("state"))
+        found: dict[str, Any] = json.loads(self.lines.ask("state"))
+        return found
 
 
 if __name__ == "__main__":

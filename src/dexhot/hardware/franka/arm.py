@@ -19,9 +19,9 @@ import numpy as np
 
 from dexhot.errors import DexhotError
 from dexhot.hardware.devices import Polled, Reading
+from dexhot.hardware.franka.clock_watch import ClockWatch
 from dexhot.hardware.franka.limits import STEP, Setpoint, check_finite, fr3_limits
 from dexhot.hardware.franka.settings import ArmError, ArmSettings
-from dexhot.hardware.franka.watch import ClockWatch
 from dexhot.robots.joint_table import joint_table
 
 if TYPE_CHECKING:
@@ -208,7 +208,8 @@ class FrankaArm(Polled):
         most = BEARABLE * self.torque
         excess = torque - np.clip(torque, -most, most)
         self.counts["torque_limited"] += int(excess.any())
-        return setpoint.q - excess / self.stiffness
+        found: np.ndarray = setpoint.q - excess / self.stiffness
+        return found
 
     def _notice_stall(self, stalled: float) -> None:
         """A gap in the robot's packets that is too short to be a fault: counted once, and told."""

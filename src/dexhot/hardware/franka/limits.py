@@ -123,7 +123,8 @@ class Setpoint:
 
     def stopping_point(self, q: np.ndarray, qd: np.ndarray) -> np.ndarray:
         """(n,) where a joint at q that moves at qd comes to rest."""
-        return q + 0.5 * qd * np.abs(qd) / self.limits.braking
+        found: np.ndarray = q + 0.5 * qd * np.abs(qd) / self.limits.braking
+        return found
 
 
 def _acceleration(

@@ -46,11 +46,11 @@ class ArmLink:
     @property
     def in_control(self) -> bool:
         """Whether our control loop runs. The robot obeys it only in its mode Move: see `obeys`."""
-        return self.robot.is_in_control
+        return bool(self.robot.is_in_control)
 
     @staticmethod
     def obeys(state: franky.RobotState) -> bool:
-        return state.robot_mode == franky.RobotMode.Move
+        return bool(state.robot_mode == franky.RobotMode.Move)
 
     def state(self) -> franky.RobotState:
         """The last one received while in control, else the next."""

@@ -236,7 +236,8 @@ class ArmProcess:
     def state(self) -> dict[str, Any]:
         """The robot as it is: q, dq, mode, motion (its number, 0 for none), load, com, inertia, collision thresholds,
         largest_torque and steepest_torque (asked for; N m, N m per cycle)."""
-        return json.loads(self.lines.ask("state"))
+        found: dict[str, Any] = json.loads(self.lines.ask("state"))
+        return found
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def find_offsets(joints: tuple[Joint, ...], angles: np.ndarray, q: np.ndarray | 
     if (moved > STILL).any():
         who = ", ".join(j.name for j, m in zip(joints, moved) if m > STILL)
         raise DexhotError(f"the hand moved while it was measured ({who}); lay it down and try again.")
-    offsets = angles.mean(axis=0) - np.array([j.to_motor(value) for j, value in zip(joints, q)])
+    offsets: np.ndarray = angles.mean(axis=0) - np.array([j.to_motor(value) for j, value in zip(joints, q)])
     if (np.abs(offsets) > CREDIBLE).any():
         who = ", ".join(f"{j.name} {np.rad2deg(o):+.0f} deg" for j, o in zip(joints, offsets) if abs(o) > CREDIBLE)
         raise DexhotError(f"not the flat open hand, or a horn mounted teeth off: {who}.")

@@ -17,7 +17,7 @@ import numpy as np
 from dexhot.errors import DexhotError
 from dexhot.hardware.devices import Polled, Reading
 from dexhot.hardware.dynamixel.errors import BusError, SilenceError
-from dexhot.hardware.dynamixel.registers import Block, register
+from dexhot.hardware.dynamixel.registers import BAUD, Block, register
 from dexhot.hardware.leap.calibration import load_offsets
 from dexhot.hardware.leap.health import HandHealth
 from dexhot.hardware.leap.motion import Broken, MotionCheck
@@ -38,7 +38,6 @@ from dexhot.robots.joints import columns
 if TYPE_CHECKING:
     from dexhot.hardware.dynamixel.client import Servos
 
-BAUD = 4_000_000
 STATE = Block(("present_current", "present_velocity", "present_position"))
 JUDGED = 0.008  # s from one look at the motion to the next
 TRIES = 2  # of a cycle's read
@@ -238,10 +237,12 @@ class LeapHand(Polled):
             raise
 
     def _joints(self, counts: np.ndarray) -> np.ndarray:
-        return self.sign * (counts * register("goal_position").scale - self.centre)
+        found: np.ndarray = self.sign * (counts * register("goal_position").scale - self.centre)
+        return found
 
     def _counts(self, q: np.ndarray) -> np.ndarray:
-        return np.round((self.sign * q + self.centre) / register("goal_position").scale).astype(int)
+        found: np.ndarray = np.round((self.sign * q + self.centre) / register("goal_position").scale).astype(int)
+        return found
 
     def _cycle(self) -> bool:
         """Read the state of all joints; False when not all came."""

@@ -35,6 +35,7 @@ from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecyclePublisher, LifecycleState
+from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 
 from dexhot.data.topics import DIAGNOSTICS, HEARTBEAT
@@ -67,7 +68,7 @@ class DexhotNode(ManagedNode):
         self.exit_code = 0
         self._loops: dict[str, tuple[Any, TickMonitor]] = {}
         self._latencies: dict[str, Histogram] = {}
-        self._made: list[tuple[Callable, Any]] = []  # (destroy, entity) of what setup made
+        self._made: list[tuple[Callable[..., Any], Any]] = []  # (destroy, entity) of what setup made
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._process = ProcessMonitor()
         self._journal: LifecyclePublisher | None = None
@@ -93,11 +94,11 @@ class DexhotNode(ManagedNode):
 
     def advertise(self, msg_type: type, topic: str, qos: str = "sensor") -> LifecyclePublisher:
         """A publisher that is open while the node is active. `qos`: a name in ros/core/qos.py."""
-        publisher = self.create_lifecycle_publisher(msg_type, topic, publish_profile(qos))
+        publisher: LifecyclePublisher = self.create_lifecycle_publisher(msg_type, topic, publish_profile(qos))
         self._made.append((self.destroy_lifecycle_publisher, publisher))
         return publisher
 
-    def obey(self, msg_type: type, topic: str, callback: Callable, qos: str = "sensor") -> None:
+    def obey(self, msg_type: type, topic: str, callback: Callable[..., Any], qos: str = "sensor") -> None:
         """Subscribe to what motion depends on: only its one publisher is heard (ros/core/speakers.py).
 
         Who also must stop by himself, asks `speakers.first()`.
@@ -106,7 +107,7 @@ class DexhotNode(ManagedNode):
         self.subscribe(msg_type, topic, callback, qos)
 
     def subscribe(
-        self, msg_type: type, topic: str, callback: Callable, qos: str = "sensor", quiet: bool = False
+        self, msg_type: type, topic: str, callback: Callable[..., Any], qos: str = "sensor", quiet: bool = False
     ) -> None:
         """Call `callback(message)` while the node is active; its exception is a fault, but for RefusedError: that is
         said of the message alone, which is counted and named (ros/core/refusals.py).
@@ -132,7 +133,7 @@ class DexhotNode(ManagedNode):
         subscription = self.create_subscription(msg_type, topic, gated, subscribe_profile(qos), event_callbacks=events)
         self._made.append((self.destroy_subscription, subscription))
 
-    def hear(self, topic: str, callback: Callable, message: Any) -> None:
+    def hear(self, topic: str, callback: Callable[..., Any], message: Any) -> None:
         """Give `message` to `callback`; one that it refuses changes nothing."""
         try:
             callback(message)
@@ -169,7 +170,7 @@ class DexhotNode(ManagedNode):
         """A histogram of durations, published with the diagnostics: `self.latency("step").add(seconds)`."""
         return self._latencies.setdefault(name, Histogram())
 
-    def serve(self, srv_type: type, name: str, callback: Callable) -> None:
+    def serve(self, srv_type: type, name: str, callback: Callable[..., Any]) -> None:
         """Serve `callback(request, response) -> response` while configured; its exception is a fault."""
 
         def guarded(request: Any, response: Any) -> Any:
@@ -224,11 +225,11 @@ class DexhotNode(ManagedNode):
 
     # Parameters
 
-    def _validate(self, changed: list) -> SetParametersResult:
+    def _validate(self, changed: list[Parameter]) -> SetParametersResult:
         reason = parameters.refusal(self.schema, changed, configured=self.state in ("inactive", "active"))
         return SetParametersResult(successful=not reason, reason=reason)
 
-    def _reload(self, changed: list) -> None:
+    def _reload(self, changed: list[Parameter]) -> None:
         if self.state in ("inactive", "active"):
             self.p.__dict__.update({p.name: p.value for p in changed if p.name in self.schema})
 

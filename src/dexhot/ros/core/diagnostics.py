@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 
 import psutil
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 FLOOR = 1e-6  # s, the first bin's upper edge
@@ -127,7 +128,7 @@ class ProcessMonitor:
         }
 
 
-def status_message(stamp, name: str, level: bytes, message: str, values: Mapping[str, object]) -> DiagnosticArray:
+def status_message(stamp: Time, name: str, level: bytes, message: str, values: Mapping[str, object]) -> DiagnosticArray:
     """One status of one node, as /diagnostics wants it; numbers with 6 digits."""
     pairs = [KeyValue(key=k, value=f"{v:.6g}" if isinstance(v, float) else str(v)) for k, v in values.items()]
     status = DiagnosticStatus(level=level, name=name, message=message, hardware_id="dexhot", values=pairs)

@@ -5,7 +5,7 @@ with a ROS distribution, not with PyPI's wheels; without it the parameter `stati
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class FrameTree:
             node.subscribe(TFMessage, MOVING, lambda m: self.hear(m.transforms, moving=True), "state")
         return True
 
-    def hear(self, transforms: Sequence, moving: bool) -> None:
+    def hear(self, transforms: Sequence[Any], moving: bool) -> None:
         """Take geometry_msgs/TransformStamped. What the parameter gives stays. Raises RefusedError."""
         for t in transforms:
             parent, child = _name(t.header.frame_id), _name(t.child_frame_id)

@@ -49,7 +49,7 @@ class ManagedNode(LifecycleNode):
     @property
     def state(self) -> str:
         """unconfigured, inactive, active or finalized."""
-        return self._state_machine.current_state[1]
+        return str(self._state_machine.current_state[1])
 
     def fault(self, reason: str) -> None:
         """Something is wrong beyond repair here: log it, tell /diagnostics, deactivate (which calls `stop`).
@@ -64,7 +64,7 @@ class ManagedNode(LifecycleNode):
             self.trigger_deactivate()
         self.publish_diagnostics()
 
-    def guarded(self, callback: Callable, *args: Any) -> Any:
+    def guarded(self, callback: Callable[..., Any], *args: Any) -> Any:
         """What `callback` returns; an exception of it is a fault, and None."""
         try:
             return callback(*args)
@@ -72,7 +72,7 @@ class ManagedNode(LifecycleNode):
             self.failed(callback, e)
         return None
 
-    def failed(self, callback: Callable, error: Exception) -> None:
+    def failed(self, callback: Callable[..., Any], error: Exception) -> None:
         """An exception of `callback` is a fault; one that is not a DexhotError's is logged with its traceback."""
         if isinstance(error, DexhotError):
             return self.fault(str(error))
@@ -159,7 +159,7 @@ class ManagedNode(LifecycleNode):
         """Destroy what setup made on the node."""
 
     def _transition(
-        self, name: str, work: Callable, *args: Any, undo: Callable[[], None] | None = None
+        self, name: str, work: Callable[..., Any], *args: Any, undo: Callable[[], None] | None = None
     ) -> TransitionCallbackReturn:
         """Do `work`; an exception is logged (with the traceback unless it is a DexhotError), undone, and a FAILURE."""
         try:

@@ -6,4 +6,5 @@ import importlib
 def message_class(msgtype: str) -> type:
     """The Python class of "sensor_msgs/msg/JointState"."""
     package, _, name = msgtype.split("/")
-    return getattr(importlib.import_module(f"{package}.msg"), name)
+    found: type = getattr(importlib.import_module(f"{package}.msg"), name)
+    return found

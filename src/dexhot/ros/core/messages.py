@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from geometry_msgs.msg import PoseWithCovarianceStamped, Transform
+from geometry_msgs.msg import Pose, PoseWithCovarianceStamped, Transform
 from nav_msgs.msg import Odometry
+from numpy.typing import ArrayLike
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
@@ -35,7 +36,8 @@ NAMED = 8  # joints of a message that are named when it is refused
 
 def seconds(stamp: Time) -> float:
     """s."""
-    return stamp.sec + 1e-9 * stamp.nanosec
+    found: float = stamp.sec + 1e-9 * stamp.nanosec
+    return found
 
 
 def to_stamp(time: float) -> Time:
@@ -46,21 +48,23 @@ def to_stamp(time: float) -> Time:
     return Time(sec=micro // 1_000_000, nanosec=micro % 1_000_000 * 1000)
 
 
-def doubles(x) -> array:
+def doubles(x: ArrayLike) -> "array[float]":
     """A float array as message fields take it fastest."""
     out = array("d")
     out.frombytes(np.ascontiguousarray(x, np.float64).tobytes())
     return out
 
 
-def bytes_array(x: np.ndarray) -> array:
+def bytes_array(x: np.ndarray) -> "array[int]":
     """A byte array as message fields take it fastest."""
     out = array("B")
     out.frombytes(np.ascontiguousarray(x, np.uint8).tobytes())
     return out
 
 
-def joint_state(names, stamp: Time, position, velocity=(), effort=()) -> JointState:
+def joint_state(
+    names: Sequence[str], stamp: Time, position: ArrayLike, velocity: ArrayLike = (), effort: ArrayLike = ()
+) -> JointState:
     """A JointState from arrays in the order of `names`."""
     message = JointState()
     message.header.stamp = stamp
@@ -112,12 +116,12 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(name[:40] for name in names[:NAMED]) + ", ..." * (len(names) > NAMED) or "none"
 
 
-def _fill_pose(pose, x: np.ndarray) -> None:
+def _fill_pose(pose: Pose, x: np.ndarray) -> None:
     p, q = pose.position, pose.orientation
     p.x, p.y, p.z, q.w, q.x, q.y, q.z = map(float, x)
 
 
-def _read_pose(pose) -> np.ndarray:
+def _read_pose(pose: Pose) -> np.ndarray:
     p, q = pose.position, pose.orientation
     return np.array([p.x, p.y, p.z, q.w, q.x, q.y, q.z])
 

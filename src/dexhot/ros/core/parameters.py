@@ -3,6 +3,7 @@
 rate:
   type: double            # bool, int, double, string, or <one of them>_array
   default: 60.0
+  field: tracking.object_filter.FilterOptions.gate   # optional: field of dexhot whose default this is (a test holds it)
   description: what it is, with its unit
   validation:             # optional, any of
     bounds: [1.0, 500.0]  #   number, or every element, within
@@ -12,7 +13,8 @@ rate:
   live: true              # optional: may change while the node is configured; otherwise it is read at configure
 """
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -51,8 +53,9 @@ class ParameterSpec:
     type: str
     default: Any
     description: str
-    validation: dict[str, Any] = field(default_factory=dict)
+    validation: dict[str, Any] = dataclasses.field(default_factory=dict)
     live: bool = False
+    field: str = ""
 
     def __post_init__(self) -> None:
         if self.type not in ROS_TYPES:
@@ -145,6 +148,16 @@ def parse(name: str, entry: dict[str, Any]) -> ParameterSpec:
         return ParameterSpec(**{**spec.__dict__, "default": spec.cast(spec.default)})
     except TypeError as e:
         raise ParameterError(f"parameter {name} of a schema: {e}; it needs type, default and description.") from e
+
+
+def template(node: str, schema: Schema) -> str:
+    """A ROS parameters file of `node` in which every parameter is commented out, with its default and what it is."""
+    lines = [f"{node}:", "  ros__parameters:"]
+    for name, spec in schema.items():
+        value = yaml.safe_dump(spec.default, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+        rules = "; ".join(f"{rule}: {limit}" for rule, limit in spec.validation.items())
+        lines += ["", f"    # {spec.description}" + f" ({rules})" * bool(rules), f"    # {name}: {value}"]
+    return "\n".join(lines) + "\n"
 
 
 def declare(node: Node, schema: Schema) -> None:

@@ -21,7 +21,7 @@ from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.lifecycle import LifecycleState
 from rclpy.signals import SignalHandlerOptions
 
-from dexhot.errors import DexhotError, NotFoundError
+from dexhot.errors import DexhotError, NotFoundError, import_error, os_error
 from dexhot.hardware.real_time import make_real_time
 from dexhot.ros.core.base import DexhotNode
 
@@ -63,8 +63,15 @@ def make_node(name: str) -> DexhotNode:
     target = name if ":" in name else NODES.get(name)
     if target is None:
         raise NotFoundError("node", name, NODES)
-    module, kind = target.split(":")
-    return getattr(importlib.import_module(module), kind)()
+    module, _, kind = target.partition(":")
+    try:
+        made = getattr(importlib.import_module(module), kind)
+    except (ModuleNotFoundError, AttributeError) as e:
+        if isinstance(e, ModuleNotFoundError) and not module.startswith(str(e.name)):
+            raise  # what the module imports
+        raise NotFoundError("node", name, NODES, "Or module:Class of a node on the Python path.") from e
+    node: DexhotNode = made()
+    return node
 
 
 def bring_up(node: DexhotNode) -> bool:
@@ -155,6 +162,15 @@ def spin(names: list[str]) -> int:
     return max(node.exit_code for node in nodes) if ok and nodes else int(not ok)
 
 
+def begin(argv: list[str]) -> None:
+    """rclpy with the ROS arguments of `argv`. Raises DexhotError for those that rcl refuses, as a missing file."""
+    try:
+        rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as e:  # rclpy's RCLError has no public name
+        why = str(e).partition(", at ")[0].removeprefix("failed to initialize rcl: ")
+        raise DexhotError(f"ROS refuses the arguments: {why}.") from e
+
+
 def main(argv: list[str] | None = None) -> int:
     """The console script `dexhot_node`."""
     argv = sys.argv[1:] if argv is None else argv
@@ -166,11 +182,14 @@ def main(argv: list[str] | None = None) -> int:
         return 0 if names else 1
     if os.environ.get("DEXHOT_DIE_WITH_PARENT"):
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
     try:
+        begin(argv)
         return spin(names)
-    except DexhotError as e:
-        print(f"dexhot_node: error: {e}", file=sys.stderr)
+    except (DexhotError, OSError, ImportError) as e:
+        told = import_error(e) if isinstance(e, ImportError) else os_error(e) if isinstance(e, OSError) else e
+        if told is None:
+            raise
+        print(f"dexhot_node: error: {told}", file=sys.stderr)
         return 1
     finally:
         rclpy.try_shutdown()

@@ -19,7 +19,9 @@ from dexhot.hardware.devices import Device
 from dexhot.robots.joint_table import joint_table
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
-from dexhot.safety.machine import Limits, State, freshness
+from dexhot.safety.inputs import freshness
+from dexhot.safety.limits import Limits
+from dexhot.safety.machine import State
 
 WATCHDOG_RATE = 50.0  # Hz
 RETRY = 0.25  # s

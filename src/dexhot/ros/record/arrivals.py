@@ -39,4 +39,5 @@ class Arrivals:
 def first_stamp(data: bytes) -> float:
     """The stamp (s) that a serialized message begins with, behind four bytes that tell the encoding."""
     seconds, nanoseconds = STAMP.unpack_from(data, 4)
-    return seconds + 1e-9 * nanoseconds
+    found: float = seconds + 1e-9 * nanoseconds
+    return found

@@ -42,7 +42,7 @@ class CaptureNode(RecorderNode):
         self.arrivals: dict[str, Arrivals] = {}
         self.channels: dict[str, Connection] = {}  # of packed images
         self.pool = ThreadPoolExecutor(2, thread_name_prefix="pack")
-        self.jobs: dict[int, tuple[int, Future]] = {}  # number -> receive time ns, (topic, type, qos, data)
+        self.jobs: dict[int, tuple[int, Future[Any]]] = {}  # number -> receive time ns, (topic, type, qos, data)
         self.numbers = itertools.count()
         self.dropped = self.values["images_dropped"] = 0
         self.published: dict[str, int] = {}  # topic -> images that the camera node has published

@@ -49,8 +49,8 @@ class RigNode(DexhotNode):
 
     def setup(self) -> None:
         self.reference = load(self.p.reference, Reference)
-        hand, obj = load_hand(self.reference.hand), load_object(self.reference.object_name)
-        self.world = self.make_world(hand, obj)
+        hand, asset = load_hand(self.reference.hand), load_object(self.reference.object_name)
+        self.world = self.make_world(hand, asset)
         self.start_q = start_joints(self.reference)
         self.reset_world()
         install(self.world)
@@ -69,9 +69,9 @@ class RigNode(DexhotNode):
         variance = [max(self.p.position_noise, 1e-3) ** 2] * 3 + [max(self.p.rotation_noise, 1e-2) ** 2] * 3
         self.covariance = np.diag(variance)
 
-    def make_world(self, hand: RobotHand, obj: ObjectAsset) -> EmbeddedWorld:
+    def make_world(self, hand: RobotHand, asset: ObjectAsset) -> EmbeddedWorld:
         """The arm scene with hand and object on the table of the reference."""
-        return EmbeddedWorld(arm_scene(hand, obj, load_physics(), table_height=self.reference.table_height))
+        return EmbeddedWorld(arm_scene(hand, asset, load_physics(), table_height=self.reference.table_height))
 
     def start(self) -> None:
         self.safety = messages.Safety(State.INACTIVE)

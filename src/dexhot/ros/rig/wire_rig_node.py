@@ -33,8 +33,8 @@ class WireRigNode(RigNode):
 
     world: WireWorld
 
-    def make_world(self, hand: RobotHand, obj: ObjectAsset) -> WireWorld:
-        scene = wire_scene(hand, obj, load_physics(), self.reference.table_height)
+    def make_world(self, hand: RobotHand, asset: ObjectAsset) -> WireWorld:
+        scene = wire_scene(hand, asset, load_physics(), self.reference.table_height)
         return WireWorld(scene, self.p.franka_host, self.p.leap_port, self.p.scale)
 
     def setup(self) -> None:

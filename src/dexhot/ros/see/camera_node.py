@@ -1,16 +1,16 @@
 """A camera under realsense2_camera's topic names: colour, depth aligned to it, and their camera infos.
 
 A thread of its own waits for frames and publishes them. A device that is lost is opened again
-(hardware/camera/watch.py); meanwhile the node warns on /diagnostics, where the frames' age, drops and reconnects are
-counted too. Frames wait until their `audience` has subscribed, so that a recorder has all of them.
+(hardware/camera/reconnect.py); meanwhile the node warns on /diagnostics, where the frames' age, drops and reconnects
+are counted too. Frames wait until their `audience` has subscribed, so that a recorder has all of them.
 """
 
 import threading
 import time
 
 from dexhot.hardware.camera.frames import EndOfFrames
+from dexhot.hardware.camera.reconnect import WatchedCamera
 from dexhot.hardware.camera.source import Mode, camera_source
-from dexhot.hardware.camera.watch import WatchedCamera
 from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.see.camera_messages import PUBLISHED, FramesPublisher
 
@@ -84,7 +84,7 @@ class CameraNode(DexhotNode):
         if late:
             who = self.p.audience or "anybody"
             self.get_logger().warning(f"waited {self.p.patience:g} s for {who} to subscribe, in vain")
-        return late
+        return bool(late)
 
     def count(self) -> None:
         """Images published per topic, to the diagnostics: a recorder compares them with what it has."""

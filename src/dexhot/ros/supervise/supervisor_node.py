@@ -18,6 +18,7 @@ import math
 import re
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -54,8 +55,9 @@ from dexhot.ros.core.qos import publish_profile, subscribe_profile
 from dexhot.ros.core.refusals import RefusedError
 from dexhot.ros.core.speakers import SPEAKERS
 from dexhot.ros.supervise.recovery import Recovery
-from dexhot.safety.machine import FAULT_EVENTS, Event, InputMonitor, SafetyMachine, State
-from dexhot.safety.watch import JointBounds, JointWatch
+from dexhot.safety.inputs import InputMonitor
+from dexhot.safety.joint_watch import JointBounds, JointWatch
+from dexhot.safety.machine import FAULT_EVENTS, Event, SafetyMachine, State
 
 CHECK_RATE = 20.0  # Hz
 NEWS = 1.0  # s between two log lines of what is missing
@@ -151,7 +153,7 @@ class SupervisorNode(DexhotNode):
 
     # Errors of our own
 
-    def failed(self, callback: Callable, error: Exception) -> None:
+    def failed(self, callback: Callable[..., Any], error: Exception) -> None:
         """Told once for as long as it is the same."""
         if (said := f"{type(error).__name__}: {error}") != self.error:
             self.error = said

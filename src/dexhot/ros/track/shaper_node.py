@@ -27,9 +27,7 @@ class ShaperNode(DexhotNode):
         reference, physics = load(self.p.reference, Reference), load_physics()
         hand = load_hand(reference.hand)
         self.names, self.fingers = reference.joint_names, list(hand.joint_names)
-        self.shaper = CommandShaper(
-            hand, reference.base_quat, reference.arm_q, physics, self.p.lead, self.p.wrist_lead
-        )
+        self.shaper = CommandShaper(hand, reference.base_quat, reference.arm_q, physics, self.p.lead, self.p.wrist_lead)
         self.values = {
             "lag_ms": 1e3 * measure_lag(hand, physics),
             "lag_with_lead_ms": 1e3 * measure_lag(hand, physics, self.p.lead),

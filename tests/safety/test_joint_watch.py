@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from dexhot.safety.machine import Event, InputMonitor
-from dexhot.safety.watch import JointBounds, JointWatch, Sustained
+from dexhot.safety.inputs import InputMonitor
+from dexhot.safety.joint_watch import JointBounds, JointWatch, Sustained
+from dexhot.safety.machine import Event
 
 BOUNDS = JointBounds(divergence=0.3, margin=0.1, strain_time=1.0, patience=0.2)
 STILL = np.zeros(7)

@@ -1,0 +1,61 @@
+"""Are the streams that tracking needs fresh and finite, and is a command fresh enough to be driven?"""
+
+from dataclasses import dataclass, field
+
+from dexhot.errors import NotFoundError
+from dexhot.safety.machine import Event
+
+
+@dataclass
+class InputMonitor:
+    """Watches the streams that tracking needs: each must bring finite values with a stamp younger than `max_age` s.
+
+    Between two messages of a stream no more time may pass by their stamps than by our steady clock, `max_step` s aside.
+    """
+
+    streams: tuple[str, ...]
+    max_age: float = 0.1
+    max_step: float = 0.25
+    stamps: dict[str, float] = field(default_factory=dict)
+    finite: dict[str, bool] = field(default_factory=dict)
+    arrived: dict[str, float] = field(default_factory=dict)  # steady times
+    step: str = ""  # of the clock, since the last check
+
+    def see(self, stream: str, stamp: float, finite: bool = True, steady: float | None = None) -> None:
+        """A message of `stream` with this stamp (s), at this steady time. Raises NotFoundError for one not watched."""
+        if stream not in self.streams:
+            raise NotFoundError("input stream", stream, self.streams)
+        if steady is not None and stream in self.arrived:
+            ahead = stamp - self.stamps[stream]
+            if not -self.max_step < ahead < steady - self.arrived[stream] + self.max_step:
+                self.step = f"the stamps of {stream} have jumped by {ahead:.2f} s: was a clock set?"
+        if steady is not None:
+            self.arrived[stream] = steady
+        self.stamps[stream], self.finite[stream] = stamp, finite
+
+    def check(self, now: float) -> tuple[Event, str]:
+        """INPUTS_READY, or the first fault of a stream with its reason."""
+        step, self.step = self.step, ""
+        if step:
+            return Event.CLOCK_STEP, step
+        for stream in self.streams:
+            if not self.finite.get(stream, True):
+                return Event.NON_FINITE, f"{stream} is not finite"
+        for stream in self.streams:
+            if stream not in self.stamps:
+                return Event.STALE, f"{stream} has not been seen"
+            age = now - self.stamps[stream]
+            if age > self.max_age:
+                return Event.STALE, f"{stream} is {1e3 * age:.0f} ms old, the limit is {1e3 * self.max_age:.0f} ms"
+            if age < -self.max_age:
+                return Event.STALE, f"{stream} is stamped {-1e3 * age:.0f} ms in the future: are the clocks one?"
+        return Event.INPUTS_READY, "all inputs are fresh"
+
+
+def freshness(age: float, max_age: float) -> str:
+    """Why a command whose stamp is `age` s old must not be driven; "" when it may."""
+    if age > max_age:
+        return f"the command is {1e3 * age:.0f} ms old, the limit is {1e3 * max_age:.0f} ms"
+    if age < -max_age:
+        return f"the command's stamp lies {-1e3 * age:.0f} ms in the future: are the clocks synchronised?"
+    return ""

@@ -1,0 +1,127 @@
+"""What is wrong is named by its cause, and a near name is proposed."""
+
+import dataclasses
+import importlib
+from typing import get_args
+
+import pytest
+
+from dexhot.bringup.graph import GraphError, read_parameters, resolve
+from dexhot.bringup.graphs import load_graph
+from dexhot.cli import COMMANDS, empty_argument, main
+from dexhot.data.files import file_of, save
+from dexhot.data.types import Demonstration, Reference, Rollout
+from dexhot.errors import DexhotError, FileFormatError, MeshError, NotFoundError
+from dexhot.geometry.meshes import check_arrays
+from dexhot.rollouts.live import live_rollout
+from dexhot.ros.core.parameters import load_schema, template
+
+
+def refused(capsys, *argv: str) -> str:
+    assert main(list(argv)) == 1
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [Reference, Rollout])
+def test_a_folder_is_no_name_for_a_file(tmp_path, kind):
+    with pytest.raises(FileFormatError, match=r"is a folder; name a file in it, as .*NAME\.npz"):
+        file_of(tmp_path, kind)
+
+
+def test_nothing_is_saved_beside_a_folder_of_that_name(tmp_path, lift_reference):
+    (tmp_path / "d").mkdir()
+    with pytest.raises(FileFormatError, match="is a folder"):
+        save(lift_reference, tmp_path / "d")
+    assert [p.name for p in tmp_path.iterdir()] == ["d"]
+
+
+def outs():
+    """(command, help) of every option --out."""
+    for command in COMMANDS:
+        args = importlib.import_module(f"dexhot.cli.{command}_command").Args
+        for kind in [args] if dataclasses.is_dataclass(args) else [get_args(m)[0] for m in get_args(args)]:
+            if "out" in {f.name for f in dataclasses.fields(kind)}:
+                yield command, kind
+
+
+def test_every_out_says_that_missing_folders_are_created():
+    import inspect
+
+    found = {
+        command: inspect.getsource(kind).partition("    out:")[2].partition('"""\n')[0] for command, kind in outs()
+    }
+    assert len(found) >= 8
+    assert all("Missing folders are created." in " ".join(text.split()) for text in found.values()), found
+
+
+def test_an_episode_of_a_file_is_refused(tmp_path, lift_reference, capsys):
+    r = lift_reference
+    path = save(Demonstration("d", r, r.target, r.q, r.object_pose, "1"), tmp_path / "d.npz")
+    told = refused(capsys, "report", str(path), "--episode", "1", "--out", str(tmp_path / "report"))
+    assert "--episode chooses a clip of a recorded run" in told and not (tmp_path / "report").exists()
+
+
+def test_without_an_episode_the_first_is_shown():
+    import inspect
+
+    assert inspect.signature(live_rollout).parameters["episode"].default == 0
+
+
+def test_a_folder_is_no_model_of_a_hand(tmp_path, capsys):
+    assert f"{tmp_path} is a folder; the model of a hand is" in refused(capsys, "hand", "add", str(tmp_path))
+
+
+def test_a_vertex_that_is_not_finite_is_named_before_their_number():
+    with pytest.raises(MeshError, match="vertex 0 is not finite"):
+        check_arrays("sheet", [[float("nan"), 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]])
+
+
+def test_an_existing_file_is_no_name_of_a_clip(tmp_path, capsys):
+    (tmp_path / "talk.wav").write_text("hi")
+    assert "talk.wav is not a dexhot file" in refused(capsys, "retarget", str(tmp_path / "talk.wav"))
+
+
+def test_a_parameters_file_is_missing_or_no_mapping(tmp_path):
+    with pytest.raises(GraphError, match=r"lab\.yaml does not exist"):
+        read_parameters(str(tmp_path / "lab.yaml"))
+    with pytest.raises(GraphError, match="is a folder"):
+        read_parameters(str(tmp_path))
+    (tmp_path / "file.txt").write_text("hello")
+    with pytest.raises(GraphError, match="it holds plain text"):
+        read_parameters(str(tmp_path / "file.txt"))
+
+
+def test_an_empty_argument_is_not_the_present_folder(capsys):
+    assert "argument 2 is empty" in refused(capsys, "bag", "info", "")
+    assert empty_argument(["franka", "check", "10.0.0.1", "--hand", ""]) == 0  # an option may be empty
+
+
+@pytest.mark.parametrize(
+    "graph, given, near",
+    [("real_track", {"kontroller": "mpc"}, "controller"), ("real_track", {"rig": "simm"}, "sim")],
+)
+def test_a_typo_of_an_argument_or_choice_proposes_the_near_one(graph, given, near):
+    with pytest.raises(DexhotError, match=rf"Did you mean {near}\?"):
+        resolve(load_graph(graph), given)
+
+
+def test_a_name_that_is_near_nothing_proposes_nothing():
+    with pytest.raises(NotFoundError) as e:
+        load_graph("dance")
+    assert "Did you mean" not in str(e.value)
+
+
+def test_a_typo_of_a_command_or_option_proposes_the_near_one(capsys):
+    assert "Did you mean retarget?" in refused(capsys, "retrget")
+    with pytest.raises(SystemExit):
+        main(["retarget", "grab/duck_lift", "--pictur", "x.png"])
+    assert "--picture" in capsys.readouterr().err
+
+
+def test_params_prints_a_file_in_which_nothing_is_set(capsys, tmp_path):
+    assert main(["params", "controller"]) == 0
+    text = capsys.readouterr().out
+    assert "    # ramp: 0.5\n" in text and text == template("controller", load_schema("controller"))
+    edited = text.replace("# samples: 16", "samples: 32")
+    (tmp_path / "lab.yaml").write_text(edited)
+    assert read_parameters(str(tmp_path / "lab.yaml")) == {"controller": {"samples": 32}}
