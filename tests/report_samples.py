@@ -3,7 +3,8 @@
 import numpy as np
 import trimesh
 
-from dexhot.data.types import WRIST_JOINTS, Reference, Rollout
+from dexhot.data.keypoints import wrist_pose
+from dexhot.data.types import WRIST_JOINTS, HandObjectTrajectory, HandTrack, Reference, Rollout
 from dexhot.geometry.rotations import rotvec_to_quat
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import save_object
@@ -57,3 +58,12 @@ def lift_rollout(dropped: bool = False) -> Rollout:
         table_contact=pose[:, 2] < 0.041,
         tip_contact=tips,
     )
+
+
+def human_clip() -> HandObjectTrajectory:
+    """The clip that the reference could have been made from: a flat hand that goes with the box, at 60 Hz."""
+    reference = lift_reference()
+    flat = np.stack([0.01 * np.arange(21), 0.005 * (np.arange(21) % 4), np.full(21, 0.06)], axis=1)
+    keypoints = reference.object_pose[:, None, :3] + flat
+    hand = HandTrack(keypoints, wrist_pose(keypoints, "right"), np.ones((FRAMES, 21)))
+    return HandObjectTrajectory("user/box_lift", reference.time, {"right": hand}, "user/box", reference.object_pose)

@@ -20,7 +20,17 @@ NODES = sorted(p.stem for p in (share_dir() / "config" / "nodes").glob("*.yaml")
 # What the nodes mean by these is not one thing: each has its own.
 APART = {"rate", "patience", "flush_period", "camera", "port", "loop"}
 # Arguments that a graph answers itself before a node gets them, with its own default or choices.
-GRAPHS_OWN = {"reference", "policy", "leap_port", "franka_host", "rig", ("replay", "controller"), ("replay", "bag")}
+GRAPHS_OWN = {
+    "reference",
+    "policy",
+    "leap_port",
+    "franka_host",
+    "rig",
+    ("replay", "controller"),
+    ("replay", "bag"),
+    "frame_prefix",
+    "use_sim_time",
+}
 COMMANDS = {
     "mine_command.Args.seed": "dexhot_train.mining.mine.MineOptions.seed",
     "mine_command.Args.attempts": "dexhot_train.mining.mine.MineOptions.attempts",
@@ -32,9 +42,9 @@ COMMANDS = {
     "leap_command.Simulate.latency_ms": "dexhot.hardware.dynamixel.simulator.serve.latency_ms",
     "leap_command._Hand.baud": "dexhot.hardware.leap.hand.LeapHand.baud",
     "leap_command._Hand.robot": "dexhot.hardware.leap.hand.LeapHand.robot",
-    "franka_command.Check.hand": "dexhot.hardware.franka.settings.Settings.hand",
-    "franka_command.Check.realtime": "dexhot.hardware.franka.settings.Settings.realtime",
-    "franka_command.Recover.realtime": "dexhot.hardware.franka.settings.Settings.realtime",
+    "franka_command.Check.hand": "dexhot.hardware.franka.settings.ArmSettings.hand",
+    "franka_command.Check.realtime": "dexhot.hardware.franka.settings.ArmSettings.realtime",
+    "franka_command.Recover.realtime": "dexhot.hardware.franka.settings.ArmSettings.realtime",
     "generate_command.Args.side": "dexhot.datasets.parametric.generate.side",
     "generate_command.Args.seed": "dexhot.datasets.parametric.generate.seed",
     "object_command.Add.unit": "dexhot.simulation.scans.object_from_file.unit",

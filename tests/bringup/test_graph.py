@@ -21,6 +21,7 @@ from dexhot.ros.core.parameters import load_schema
 from dexhot.ros.core.process import NODES
 
 USED_BY_THE_GRAPH = {"rig", "record", "view", "bag", "parameters", "what", "topics", "loop", "out", "speed", "min_free"}
+USED_BY_THE_GRAPH |= {"namespace", "use_sim_time"}
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_parameters_reach_the_nodes_through_the_file(planned):
     made = planned(seed="7")
     entries = yaml.safe_load(made.parameters_file.read_text())
     for node, given in made.parameters.items():
-        written = entries.get(f"/{node}", {}).get("ros__parameters", {})
+        written = entries.get(f"/**/{node}", {}).get("ros__parameters", {})
         assert written == {k: v for k, v in given.items() if v != []}
     assert any(p.get("seed") == 7 for p in made.parameters.values())
 
@@ -143,6 +144,86 @@ def test_a_file_of_parameters_that_cannot_be_is_refused(planned, tmp_path, text)
     with pytest.raises(DexhotError, match=r"no node|no parameter|must be within|not a file"):
         planned(parameters=str(tmp_path / "lab.yaml"))
     assert not (tmp_path / "runs").exists()
+
+
+DUMPED = """
+/robot1/rig:
+  ros__parameters:
+    position_noise: 0.002
+    qos_overrides: {/clock: {subscription: {depth: 1}}}
+    start_type_description_service: true
+    token: run-of-yesterday
+    use_sim_time: true
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rig: {position_noise: 0.002}",
+        DUMPED,
+        "/**/rig: {ros__parameters: {position_noise: 0.002}}",
+        "/**: {ros__parameters: {position_noise: 0.002}}",
+        "robot1: {rig: {ros__parameters: {position_noise: 0.002}}}",
+    ],
+)
+def test_files_for_a_namespaced_node_load_in_every_form(planned, tmp_path, text):
+    (tmp_path / "lab.yaml").write_text(text)
+    made = planned(parameters=str(tmp_path / "lab.yaml"), namespace="robot1")
+    assert made.parameters["rig"]["position_noise"] == 0.002
+    assert len({given["token"] for given in made.parameters.values()}) == 1  # of this bring-up
+    assert "position_noise" not in made.parameters["shaper"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("/rig: {ros__parameters: {seed: 5}}", "for /rig, which matches no node of this graph: /robot1/rig"),
+        ("/robot2/rig: {ros__parameters: {seed: 5}}", "matches no node"),
+        ("/**: {ros__parameters: {sead: 5}}", "no parameter of /\\*\\* named 'sead'.*seed"),
+        ("recorder: {exclude: []}", "exclude of recorder cannot be empty"),
+    ],
+)
+def test_a_file_that_no_node_takes_is_refused(planned, tmp_path, text, words):
+    (tmp_path / "lab.yaml").write_text(text)
+    with pytest.raises(DexhotError, match=words):
+        planned(parameters=str(tmp_path / "lab.yaml"), namespace="robot1")
+
+
+def test_every_node_of_a_simulated_graph_follows_its_clock(planned):
+    assert all(given["use_sim_time"] is True for given in planned().parameters.values())
+    assert all(given["use_sim_time"] is True for given in planned(rig="sim-wire").parameters.values())
+    with pytest.raises(GraphError, match="use_sim_time:=false"):
+        planned(use_sim_time="false")
+
+
+def test_the_nodes_of_a_real_rig_follow_a_clock_where_that_is_asked_for(planned):
+    real = {"rig": "real", "franka_host": "127.0.0.1"}
+    assert not any("use_sim_time" in given for given in planned(**real).parameters.values())
+    made = planned(**real, use_sim_time="true", namespace="robot1")
+    assert all(given["use_sim_time"] is True for given in made.parameters.values())
+    assert made.remappings == ()  # that clock is the domain's
+
+
+@pytest.mark.parametrize(
+    ("given", "prefix"), [("", ""), ("robot1", "robot1/"), ("/lab/robot1/", "lab/robot1/"), ("/", "")]
+)
+def test_the_frames_of_a_namespaced_robot_have_its_prefix(planned, given, prefix):
+    found = planned(namespace=given).parameters
+    assert {parameters["frame_prefix"] for parameters in found.values()} == {prefix}
+    assert planned(namespace=given, frame_prefix="/a_").parameters["rig"]["frame_prefix"] == "a_"
+
+
+@pytest.mark.parametrize("text", ["1robot", "a-b", "a//b", "~"])
+def test_a_namespace_that_cannot_be_is_refused(text):
+    with pytest.raises(GraphError, match="namespace must be"):
+        resolve(load_graph("capture"), {"namespace": text})
+
+
+def test_run_json_has_the_namespace(planned):
+    assert json.loads((planned(namespace="/lab/robot1").folder / "run.json").read_text())["arguments"]["namespace"] == (
+        "lab/robot1"
+    )
 
 
 def test_a_run_folder_holds_what_was_tracked_and_with_what(planned, reference):
@@ -228,6 +309,57 @@ def test_the_launch_file_starts_what_dexhot_up_starts(launch_description, planne
     for node, process in zip(nodes, made.processes, strict=True):
         launched = [*node["arguments"], "--ros-args", "--params-file", *node["parameters"]]
         assert launched == launcher.command(process, made)[3:]  # after python -m dexhot.ros.core.process
+        assert node["exec_name"] == process.name and node["namespace"] is None
+
+
+def test_the_launch_file_names_what_dexhot_up_names(launch_description, planned):
+    made = planned(namespace="/lab/robot1/")
+    for node, process in zip(of_kind(launch_description.actions(made), "Node"), made.processes, strict=True):
+        names = ["-r", f"__ns:={node.options['namespace']}"]
+        for pair in node.options["remappings"]:
+            names += ["-r", ":=".join(pair)]
+        assert names == ["-r", "__ns:=/lab/robot1", "-r", "/clock:=clock"]
+        assert launcher.command(process, made)[-4:] == names
+
+
+def configured(launch_description, monkeypatch, configurations: dict[str, str], argv: list[str]):
+    """The plan that the launch file makes of its configurations, and what it logs."""
+    graph = load_graph("real_track")
+    texts = {a.name: a.default_text for a in graph.arguments} | configurations
+    monkeypatch.setattr(
+        launch_description.LaunchConfiguration, "perform", lambda self, _: texts[self.arguments[0]], raising=False
+    )
+    made, plan_ = [], launch_description.plan
+    monkeypatch.setattr(launch_description, "plan", lambda *told: made.append(plan_(*told)) or made[-1])
+    monkeypatch.setattr(launch_description.sys, "argv", ["ros2", "launch", *argv])
+    (opaque,) = of_kind(launch_description.describe("real_track").arguments[0], "OpaqueFunction")
+    found = opaque.options["function"](types.SimpleNamespace(launch_configurations=texts))
+    return made[0], [log.options["msg"] for log in of_kind(found, "LogInfo")]
+
+
+def test_an_unknown_argument_of_ros2_launch_is_refused(launch_description, monkeypatch):
+    with pytest.raises(NotFoundError, match=r"'kontroller'.*such as controller"):
+        configured(
+            launch_description,
+            monkeypatch,
+            {"kontroller": "mpc"},
+            ["dexhot", "real_track.launch.py", "kontroller:=mpc"],
+        )
+
+
+def test_a_launch_file_that_includes_ours_has_arguments_of_its_own(launch_description, monkeypatch):
+    given = {"record": "false", "recrod": "x", "world_file": "y", "ros_namespace": "/lab", "namespace": "robot1"}
+    made, told = configured(launch_description, monkeypatch, given, ["lab", "cell.launch.py", "world_file:=y"])
+    assert told == ["WARNING: launch argument recrod: real_track has none of this name, but record"]
+    assert made.namespace == "/lab/robot1"  # of PushRosNamespace, and ours in it
+
+
+def test_the_defaults_of_ros2_launch_are_those_of_dexhot_up(launch_description, monkeypatch):
+    """All arguments come as text, those that nobody gave too."""
+    argv = ["dexhot", "real_track.launch.py", "record:=false", "launch-prefix:=gdb"]
+    made, _ = configured(launch_description, monkeypatch, {"record": "false"}, argv)
+    other = plan(load_graph("real_track"), {"record": "false"}, {})
+    assert made.arguments == other.arguments and made.namespace == ""
 
 
 def test_the_launch_file_sets_the_environment_of_dexhot_up(launch_description, planned):
@@ -285,7 +417,7 @@ def test_ros2_launch_removes_the_scratch_folder_when_it_ends(
     monkeypatch.setattr(launch_description, "plan", lambda *told: made.append(plan_(*told)) or made[-1])
     monkeypatch.setattr(launch_description.atexit, "register", lambda *told: at_end.append(told))
     (opaque,) = of_kind(launch_description.describe("real_track").arguments[0], "OpaqueFunction")
-    opaque.options["function"](None)
+    opaque.options["function"](types.SimpleNamespace(launch_configurations=texts))
     assert made[0].folder.is_dir()
     for function, *arguments in at_end:
         function(*arguments)

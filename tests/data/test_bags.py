@@ -44,6 +44,7 @@ from dexhot.cli import main
 from dexhot.data import bags
 from dexhot.data.bag_repair import repair
 from dexhot.data.rosbag import compressed, mcap, sqlite
+from dexhot.data.run import SCHEMA
 from dexhot.errors import FileFormatError
 from dexhot.hardware.camera.bag import find_frames
 from dexhot.ros.record.bag_contents import check_playable
@@ -757,3 +758,35 @@ def test_wrong_bytes_in_a_chunk_of_our_recorder_are_said(tmp_path):
         with bags.open_bag(path) as bag:
             list(bag.messages())
             assert bool(bag.damage) == wrong
+
+
+NAMED = [("/robot1/safety/state", 1, "a"), ("/robot1/leap/command", 2, "b"), ("/safety/estop_input", 3, "c")]
+
+
+def test_topics_are_read_without_the_namespace_of_the_robot(tmp_path):
+    write(tmp_path / "bag", [*NAMED, ("/mocap/pose", 4, "d")])
+    expected = {"/safety/state", "/leap/command", "/safety/estop_input", "/mocap/pose"}
+    assert bags.topics(tmp_path / "bag").keys() == expected == {t for t, _, _ in bags.messages(tmp_path / "bag")}
+    bags.require_topics(tmp_path / "bag", {"/leap/command": HEADER}, "a test")
+    with bags.open_bag(tmp_path / "bag", as_recorded=True) as bag:
+        assert {c.topic for c in bag.connections} == {*(name for name, _, _ in NAMED), "/mocap/pose"}
+
+
+def test_a_bag_of_several_robots_is_read_as_it_is(tmp_path):
+    write(tmp_path / "bag", [*NAMED, ("/robot2/safety/state", 4, "d")])
+    assert "/robot1/leap/command" in bags.topics(tmp_path / "bag")
+
+
+@pytest.mark.parametrize(("namespace", "there"), [("robot1", "/leap/command"), ("", "/robot1/leap/command")])
+def test_the_runs_own_word_on_its_namespace_counts_more(tmp_path, namespace, there):
+    write(tmp_path / "bag", [*NAMED, ("/robot2/safety/state", 4, "d")][1 if namespace else 0 :])
+    entries = {"schema": SCHEMA, "version": 1, "arguments": {"namespace": namespace}}
+    (tmp_path / "run.json").write_text(json.dumps(entries))
+    assert there in bags.topics(tmp_path / "bag")
+
+
+def test_a_repaired_bag_keeps_its_names(tmp_path):
+    write(tmp_path / "bag", NAMED)
+    repair(tmp_path / "bag", tmp_path / "whole")
+    with bags.open_bag(tmp_path / "whole", as_recorded=True) as bag:
+        assert {c.topic for c in bag.connections} == {name for name, _, _ in NAMED}

@@ -15,12 +15,13 @@ from dexhot.metrics.rollout import compute
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.library import save_object
 from dexhot.report import video
-from dexhot.report.folder import write_report
-from dexhot.report.loop_table import node_rows
-from dexhot.report.plots import Line, panel
+from dexhot.report.folder import PICTURE, write_report
+from dexhot.report.live_loop import checks, node_rows
+from dexhot.report.plots import PANEL, Line, histogram, panel, timeline
+from dexhot.report.recording import Recording, SafetyState
 from dexhot.report.series import compute_series, spans
 from dexhot.robots.robot_hand import load_hand
-from report_samples import box_asset, lift_reference, lift_rollout
+from report_samples import box_asset, human_clip, lift_reference, lift_rollout
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_judge_fails_what_is_over_its_limit(metrics):
 def test_panel_keeps_curve_and_limit_inside_its_box():
     svg = panel("error", "cm", np.arange(3.0), [Line("achieved", np.array([0.0, 2.0, 1.0]))], limit=5.0)
     points = re.search(r'points="([^"]+)"', svg)[1].split()
-    assert all(0 <= float(v) <= limit for p in points for v, limit in zip(p.split(","), (560, 190)))
+    assert all(0 <= float(v) <= limit for p in points for v, limit in zip(p.split(","), PANEL))
     assert "limit 5" in svg
 
 
@@ -84,15 +85,36 @@ def test_panel_draws_a_constant_zero():
     assert "<polyline" in panel("error", "cm", np.arange(3.0), [Line("achieved", np.zeros(3))])
 
 
+def test_unknown_values_are_gaps_in_a_curve():
+    svg = panel("torque", "%", np.arange(5.0), [Line("index", np.array([1.0, 2.0, np.nan, 2.0, 1.0]))])
+    assert svg.count("<polyline") == 2 and "nan" not in svg
+
+
+def recording(**changed) -> Recording:
+    """Of a loop that kept everything, 60 frames long."""
+    latency = np.stack([np.arange(60) / 60, np.full(60, 4.0)], axis=1)
+    told = {"stamp_to_command.count": "60", "stamp_to_command.p99_ms": "4.25", "clamped": "0", "refused": "0"}
+    told |= {"stamp_to_command.p50_ms": "4", "stamp_to_command.max_ms": "5"}
+    told |= {"stamp_to_command.histogram": "[[4.0, 40], [4.2, 20]]", "watchdog.overruns": "0", "state": "active"}
+    nodes = {"leap_driver": told, "franka_driver": told, "rig": {"tick_ok_fraction": "1"}}
+    joints = [f"fr3_joint{k}" for k in range(1, 8)] + lift_reference().joint_names[6:]
+    states = [SafetyState(-1.0, "tracking", "started")]
+    torque = np.full((60, len(joints)), 0.1)
+    return replace(Recording(states, nodes, joints, torque, latency, 60.0, 0, 0, 16.7), **changed)
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """A whole report of a good lift, made once."""
+    """A whole report of a good lift by a live run, beside its human demonstration, made once."""
     folder = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEXHOT_CACHE", str(folder / "cache"))
         box_asset()
-        loop = [{"node": "leap_driver", "measured": "stamp to command", "p99_ms": 4.25}]
-        return write_report(lift_rollout(), folder / "out", extra={"loop": loop, "seed": 7})
+        save(human_clip(), folder / "cache" / "trajectories" / "user" / "box_lift.npz")
+        rollout = lift_rollout()
+        rollout = replace(rollout, reference=replace(rollout.reference, name="user/box_lift"))
+        commands = [("view", "dexhot view 'a run'")]
+        return write_report(rollout, folder / "out", recording=recording(), commands=commands, extra={"seed": 7})
 
 
 def test_the_page_asks_nobody_for_anything(report):
@@ -100,12 +122,109 @@ def test_the_page_asks_nobody_for_anything(report):
 
     class Links(HTMLParser):
         def handle_starttag(self, tag, attributes):
-            found.extend(v for k, v in attributes if k in ("src", "href", "data", "srcset"))
+            found.extend(v for k, v in attributes if k in ("src", "href", "data", "srcset", "action"))
 
     text = report.read_text()
     Links().feed(text)
-    assert all(v.startswith("data:") for v in found)
-    assert "<script" not in text and "@import" not in text and "url(" not in text
+    assert found and all(v.startswith("data:") for v in found)
+    assert "http://" not in text and "https://" not in text and "@import" not in text and "url(" not in text
+    assert "default-src 'none'" in text  # and the browser would not let it
+
+
+def test_every_plot_has_a_cursor_on_the_one_time_axis(report):
+    text = report.read_text()
+    timed = re.findall(r'<svg[^>]*data-x0="[^"]+" data-x1="[^"]+" data-t0="0" data-t1="([^"]+)".*?</svg>', text, re.S)
+    assert len(timed) > 8 and set(timed) == {"0.983333"}
+    assert text.count('class="cursor"') == len(timed)
+
+
+def test_the_cursor_has_a_value_of_every_curve_at_every_frame(report):
+    text = report.read_text()
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
+    shown = set(re.findall(r'<output data-of="(\w+)">', text))
+    assert shown and shown <= set(data["curves"])
+    assert {len(values) for values in data["curves"].values()} == {len(data["time"])} == {60}
+
+
+def test_every_command_can_be_copied_as_it_is_typed(report):
+    text = report.read_text()
+    assert "dexhot view &#x27;a run&#x27;</code><button" in text
+    assert text.count('class="copy"') == text.count("<code tabindex") == 1
+
+
+def test_what_is_wider_than_a_phone_scrolls_in_its_own_container(report):
+    text = report.read_text()
+    inside = re.findall(r'<div class="scroll"[^>]*>\s*<(svg|table|img)', text)
+    assert len(inside) == len(re.findall(r"<(?:svg|table) ?", text)) + text.count('<img class="sheet"')
+    style = text[text.index("<style>") : text.index("</style>")]
+    narrow = style[style.index("@media (max-width: 760px)") :]
+    assert ".scroll { overflow-x: auto; }" in style and ".scroll.wide::before" in style
+    assert "minmax(0, 1fr)" in narrow  # a grid's plain 1fr would grow with what is in it
+
+
+def test_the_human_is_drawn_beside_the_robot(report):
+    text = report.read_text()
+    assert "Human demonstration" in text and "without the human" not in text
+
+
+def test_the_live_loops_checks_are_in_page_and_json(report):
+    written = json.loads((report.parent / "report.json").read_text())
+    assert all(check["passed"] for check in written["checks"])
+    assert f"Live loop {len(written['checks'])} of {len(written['checks'])}" in report.read_text()
+
+
+def test_torques_stand_beside_their_limits(report):
+    forces = json.loads((report.parent / "report.json").read_text())["forces"]
+    assert forces["limit_nm"][:7] == [87, 87, 87, 87, 12, 12, 12]
+    assert len(forces["torque_nm"]) == 60 and len(forces["tip_force_n"][0]) == 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "failed"),
+    [
+        ({"rate": 58.0}, "Rate kept"),
+        ({"unanswered": 2}, "Lost messages"),
+        ({"missing": 1}, "Lost messages"),
+        ({"longest_gap": 120.0}, "Longest gap"),
+        ({"safety": [SafetyState(-1.0, "tracking", ""), SafetyState(0.5, "holding", "stale")]}, "Holds and faults"),
+        ({"diagnostics": {"leap_driver": {"clamped": "3"}}}, "Clamped commands"),
+        ({"diagnostics": {"franka_driver": {"refused": "1"}}}, "Refused commands"),
+        ({"diagnostics": {"shaper": {"tick.overruns": "1"}}}, "Overruns"),
+        ({"diagnostics": {"rig": {"tick_ok_fraction": "0.98"}}}, "Ticks on time"),
+        (
+            {"diagnostics": {"leap_driver": {"stamp_to_command.count": "9", "stamp_to_command.p99_ms": "11"}}},
+            "Latency p99, hand",
+        ),
+    ],
+)
+def test_each_fault_of_the_loop_fails_its_own_check(changed, failed):
+    assert [c.name for c in checks(recording(**changed), 1.0, []) if not c.passed] == [failed]
+
+
+def test_a_hold_after_the_clip_is_no_fault_of_the_loop():
+    after = [SafetyState(-1.0, "tracking", "started"), SafetyState(1.5, "holding", "the clip is over")]
+    assert all(c.passed for c in checks(recording(safety=after), 1.0, []))
+    assert [c.name for c in checks(recording(), 1.0, ["a chunk is lost"]) if not c.passed] == ["Recording"]
+
+
+def test_a_loop_that_failed_says_so_in_the_first_lines(asset, tmp_path):
+    text = write_report(lift_rollout(), tmp_path, video=False, recording=recording(unanswered=2)).read_text()
+    assert "Live loop: lost messages 0 states, 2 commands (limit none)." in text
+
+
+def test_a_histogram_has_its_limits_within_it():
+    svg = histogram([(4.0, 3), (4.2, 5)], [(10.0, "p99 limit"), (16.7, "one tick")], "ms", "latency")
+    assert svg.count('class="bar"') == 2 and "one tick 16.7" in svg
+    assert all(0 <= float(x) <= PANEL[0] for x in re.findall(r' x1="([^"]+)"', svg))
+
+
+def test_states_from_before_the_clip_begin_with_it():
+    from dexhot.report.plots import Row
+    from dexhot.report.series import Span
+
+    svg = timeline(np.arange(3.0), [Row("supervisor", [Span(-9.0, 99.0, "safety-tracking", "tracking")])])
+    x, width = map(float, re.search(r'fill safety-tracking" x="([^"]+)" y="[^"]+" width="([^"]+)"', svg).groups())
+    assert x == 96 and x + width == 1112
 
 
 def test_the_page_shows_verdict_metrics_loop_and_provenance(report):
@@ -125,7 +244,7 @@ def test_the_json_beside_it_says_the_same(report):
 def test_the_sheet_is_a_picture_of_eight_frames(report):
     from PIL import Image
 
-    assert Image.open(report.parent / "sheet.png").size == (4 * 648 - 8, 2 * 488 - 8)
+    assert Image.open(report.parent / "sheet.png").size == (4 * (PICTURE[0] + 8) - 8, 2 * (PICTURE[1] + 8) - 8)
 
 
 def test_the_video_is_an_mp4(report):

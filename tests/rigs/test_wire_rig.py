@@ -34,7 +34,7 @@ pytest.importorskip("franky_sim")
 pytest.importorskip("dynamixel_sdk")
 
 from dexhot.hardware.franka.arm import FrankaArm
-from dexhot.hardware.franka.settings import ArmSettings as ArmSettings
+from dexhot.hardware.franka.settings import ArmSettings
 from dexhot.rigs.wire_arm import FLOATS
 from dexhot.rigs.wire_world import WireWorld, wire_scene
 
@@ -227,19 +227,17 @@ def test_on_the_wire_each_driver_is_a_process_and_finds_the_rig(monkeypatch):
 
 def test_rigs_of_two_domains_do_not_meet(monkeypatch):
     found = set()
-    for domain in ("3", "4"):
+    for domain, namespace in (("3", ""), ("4", ""), ("3", "robot1"), ("3", "robot2")):
         monkeypatch.setenv("ROS_DOMAIN_ID", domain)
-        rig = parameters("rig", rig="sim-wire")
+        rig = parameters("rig", rig="sim-wire", namespace=namespace)
         found |= {rig["franka_host"], rig["leap_port"]}
-    assert len(found) == 4
+    assert len(found) == 8
 
 
 def test_a_real_rig_takes_its_places_from_the_arguments():
     given = {"rig": "real", "franka_host": "172.16.0.2", "leap_port": "/dev/ttyUSB0"}
     assert parameters("franka_driver", **given)["address"] == "172.16.0.2"
     assert parameters("leap_driver", **given)["port"] == "/dev/ttyUSB0"
-    assert "use_sim_time" not in parameters("leap_driver", **given)
-    assert parameters("supervisor", **given) == {"use_sim_time": False}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from dexhot.hardware.real_time import make_real_time
 from dexhot.ros.core.diagnostics import Histogram, TickMonitor
 from dexhot.ros.core.process import HOPELESS, make_executor, say_goodbye, turn
 from dexhot.ros.core.refusals import RefusedError
+from dexhot.ros.core.sim_time import share_clock
 from probe_nodes import Broken, OrderedController, Probe
 
 pytestmark = pytest.mark.ros
@@ -264,6 +265,18 @@ def test_what_rclpy_itself_raises_does_not_end_a_process(executor, sender):
     assert node.state == "active" and node.refusals.counts["rclpy"] >= 1
     with pytest.raises(ValueError, match="negative"):
         spin_until(executor, lambda: clock.publish(Clock(clock=Time(sec=-5))) or turn(executor, node, HOPELESS) < 0)
+
+
+def test_the_nodes_of_a_process_hear_the_clock_once_and_all_follow_it(executor, sender):
+    follow = [Parameter("use_sim_time", value=True)]
+    nodes = [make(executor, lambda name=name: Probe(name, parameter_overrides=follow)) for name in ("a", "b", "c")]
+    share_clock(nodes)
+    assert [sum(s.topic_name == "/clock" for s in node.subscriptions) for node in nodes] == [1, 0, 0]
+    clock = sender.create_publisher(Clock, "/clock", 1)
+    assert spin_until(executor, lambda: clock.publish(Clock(clock=Time(sec=42))) or nodes[2].now() == 42.0)
+    assert [node.now() for node in nodes] == [42.0] * 3
+    nodes[1].set_parameters([Parameter("use_sim_time", value=False)])
+    assert nodes[1].now() > 1e9
 
 
 def test_percentiles_of_a_histogram_are_right_to_five_percent():

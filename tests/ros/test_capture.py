@@ -231,10 +231,10 @@ def run(*arguments: str, seconds: float = 90.0) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory):
-    """The folder that `dexhot capture` of the drawn scene made, and what it told."""
+    """The folder that `dexhot capture` of the drawn scene made in a namespace, and what it told."""
     folder = tmp_path_factory.mktemp("capture") / "made"
     with own_ros_domain():
-        size = ("width:=160", "height:=120")
+        size = ("width:=160", "height:=120", "--namespace", "robot1")
         result = run("capture", "--camera", "sim", "--out", str(folder), "--duration", "2", "--json", *size)
     assert result.returncode == 0, result.stderr
     return folder, json.loads(result.stdout.splitlines()[-1]), result.stderr
@@ -245,6 +245,16 @@ def test_the_command_records_colour_depth_and_infos(capture):
     _, told, log = capture
     assert {f"{COLOR}/compressed", f"{DEPTH}/compressedDepth", COLOR_INFO, DEPTH_INFO} <= told["messages"].keys()
     assert told["messages"][f"{COLOR}/compressed"] > 20 and "arriving: " in log
+
+
+@pytest.mark.ros
+def test_a_capture_has_the_names_of_its_namespace_and_is_read_without(capture):
+    with bags.open_bag(capture[0] / "bag", as_recorded=True) as bag:
+        recorded = {c.topic for c in bag.connections}
+    assert {f"/robot1{COLOR_INFO}", "/robot1/heartbeat", "/rosout"} <= recorded and COLOR_INFO not in recorded
+    assert {m.header.frame_id for _, _, m in bags.messages(capture[0] / "bag", {COLOR_INFO})} == {
+        "robot1/camera_color_optical_frame"
+    }
 
 
 @pytest.mark.ros
@@ -272,7 +282,7 @@ def test_commands_of_the_past_are_played_only_when_they_are_named(bench, tmp_pat
     types, empty = bags.typestore().types, np.zeros(0)
     header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](1, 0), "")
     with bags.BagWriter(tmp_path / "bag") as writer:
-        for name in ("/leap/command", "/leap/joint_states"):
+        for name in ("/leap/command", "/leap/joint_states", "/safety/estop_input"):
             topic = writer.topic(name, "sensor_msgs/msg/JointState")
             writer.write_message(topic, 10**9, joints(header, [], empty, empty, empty))
     node = bench.start(BagPlayerNode(), source=str(tmp_path / "bag"))

@@ -159,3 +159,13 @@ def test_a_safety_state_comes_back():
     found = messages.read_safety_state(through_the_wire(messages.safety_state(safety, STAMP)))
     assert (found.state, found.reason) == (safety.state, safety.reason)
     assert found.t0 == pytest.approx(safety.t0, abs=5e-7) and found.moving
+
+
+def test_an_object_state_of_another_robot_is_refused():
+    state = ObjectState(1.0, POSE, np.zeros(6), np.eye(12))
+    message = messages.object_state(STAMP, state, "robot1/")
+    assert (message.header.frame_id, message.child_frame_id) == ("robot1/world", "robot1/object")
+    assert np.allclose(messages.read_object_state(message, "robot1/").pose, POSE)
+    for prefix in ("", "robot2/"):
+        with pytest.raises(RefusedError, match="not with frames 'robot1/world' and 'robot1/object'"):
+            messages.read_object_state(message, prefix)

@@ -231,7 +231,7 @@ def test_the_supervisor_says_what_is_and_a_reset_leads_out_of_everything(fed):
             continue
         for message in nonsense(GOOD[subscription.topic_name]):
             node.machine.state, node.machine.reason = State.TRACKING, "started"
-            node.pressed = False
+            node.buttons.pressed.clear()
             made.feed(message, subscription)
             node.publish_state()
             told = messages.read_safety_state(made.said[-1])
@@ -239,7 +239,7 @@ def test_the_supervisor_says_what_is_and_a_reset_leads_out_of_everything(fed):
     assert Event.INTERNAL not in node.machine.counts
     node.apply(Event.ESTOP, "emergency stop")
     node.recovery.failed.clear()
-    node.pressed = False
+    node.buttons.pressed.clear()
     assert node.reset() == "" and node.machine.state is State.INACTIVE
 
 

@@ -116,3 +116,10 @@ def test_strangers_fill_no_memory():
     frames = FrameTree()
     with pytest.raises(RefusedError, match="frames"):
         frames.hear([transform("world", f"f{k}", CAMERA) for k in range(2000)], moving=True)
+
+
+def test_a_prefixed_robot_has_a_world_of_its_own():
+    frames = FrameTree(["robot1/world mocap 1 2 3 1 0 0 0"], "robot1/")
+    assert frames.world_T("robot1/world") is not None and np.allclose(frames.world_T("mocap")[:3], [1, 2, 3])
+    with pytest.raises(RefusedError, match="known are mocap, robot1/world"):
+        frames.world_T("world")

@@ -134,6 +134,7 @@ def test_an_answer_is_not_written_before_its_input():
     """Both come after the queue of the inputs was emptied, and before that of the answers is."""
     node = RecorderNode.__new__(RecorderNode)  # its state alone; no node is needed
     node.latest, node.whole, node.pending, node.values = 0, 0, [], {}
+    node.heartbeat = "/heartbeat"
     inputs, answers, written = Queue(), Queue(), []
     node.bag = SimpleNamespace(write=lambda *entry: written.append(entry[1]), flush=lambda: None, count=0)
     node.open = {

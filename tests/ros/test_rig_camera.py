@@ -23,6 +23,7 @@ class Heard:
     def __init__(self) -> None:
         self.messages: dict[str, list] = {}
         self.warnings: dict[str, str] = {}
+        self.p = SimpleNamespace(frame_prefix="")
 
     def advertise(self, msg_type, topic, qos):
         kept = self.messages.setdefault(topic, [])

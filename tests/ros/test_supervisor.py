@@ -104,7 +104,7 @@ def test_an_emergency_stop_in_a_fault_is_answered_with_success(supervisor):
 
 def test_a_button_that_falls_silent_counts_as_pressed(supervisor):
     supervisor.p.estop_timeout = 0.3
-    supervisor.button_heard -= 1.0
+    supervisor.buttons.heard["/safety/estop_input"] -= 1.0
     supervisor.check()
     assert supervisor.machine.state is State.FAULT
     assert "silent" in supervisor.machine.reason
@@ -308,7 +308,7 @@ def test_stops_are_honoured_in_every_state_of_the_lifecycle(supervisor, said, li
     assert ask(supervisor, supervisor.ask_to_stop).success and not said[-1].moving
     assert ask(supervisor, supervisor.stop_all).success and said[-1].state is State.FAULT
     supervisor.hear("/safety/estop_input", supervisor.on_estop, Bool(data=True))
-    assert supervisor.pressed
+    assert supervisor.buttons.pressed
 
 
 @pytest.mark.parametrize("state", list(State))

@@ -4,8 +4,9 @@ A graph has arguments and processes of nodes. An argument (or a value that the g
 node whose schema has a parameter of its name. `plan` checks everything and writes the parameters file, before a start.
 """
 
+import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import yaml
 
 from dexhot.data.files import write_text
+from dexhot.data.topics import CLOCK
 from dexhot.errors import DexhotError, NotFoundError, meant
 from dexhot.paths import share_dir
-from dexhot.ros.core.parameters import load_schema, read_scalar
+from dexhot.ros.core.parameter_file import Entry, known, read_entries
+from dexhot.ros.core.parameters import ParameterError, Schema, load_schema, read_scalar
 from dexhot.scratch import remove_scratch
 
 
@@ -31,6 +34,7 @@ class Argument:
     default: bool | int | float | str
     description: str
     choices: tuple[str, ...] = ()
+    read: Callable[[str], Any] | None = None  # makes the value of the text, where its type alone does not
 
     @classmethod
     def of(cls, node: str, name: str, description: str = "") -> "Argument":
@@ -43,6 +47,8 @@ class Argument:
         if self.choices and text not in self.choices:
             typo = meant(text, self.choices)
             raise GraphError(f"argument {self.name} must be one of {', '.join(self.choices)}, not {text!r}.{typo}")
+        if self.read is not None:
+            return self.read(text)
         kind = type(self.default)
         try:
             return read_scalar(kind, text)
@@ -55,7 +61,31 @@ class Argument:
         return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 
 
-PARAMETERS = Argument("parameters", "", "YAML file `{node: {parameter: value}}` that overrides the arguments")
+def read_namespace(text: str) -> str:
+    """ "lab/robot1" of a namespace with or without slashes around it; "" for none. Raises GraphError."""
+    names = text.strip("/").split("/")
+    if text.strip("/") and not all(re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) for name in names):
+        raise GraphError(f"namespace must be names of letters, digits and _, with / between them, not {text!r}.")
+    return "/".join(names)
+
+
+COMMON = (
+    Argument("namespace", "", "Namespace of every node and topic, such as robot1; one per robot.", read=read_namespace),
+    Argument(
+        "frame_prefix",
+        "auto",
+        "Prefix of the robot's tf frames; auto: robot1/ in the namespace robot1, else none.",
+        read=lambda text: text.lstrip("/"),
+    ),
+    Argument(
+        "use_sim_time",
+        "auto",
+        "true: every node follows /clock; auto: where the graph publishes /clock itself.",
+        choices=("auto", "true", "false"),
+    ),
+    Argument("parameters", "", "YAML file {node: {parameter: value}}, or of `ros2 param dump`, over the arguments."),
+)
+BRING_UP = ("token", "bag")  # every bring-up makes its own: in a file they are those of an earlier one
 
 
 @dataclass(frozen=True)
@@ -115,6 +145,7 @@ class Graph:
     arguments: tuple[Argument, ...]
     processes: Callable[[dict[str, Any]], tuple[Process, ...]]
     prepare: Callable[[dict[str, Any]], Prepared]
+    has_clock: Callable[[dict[str, Any]], bool] = lambda arguments: False  # whether a node of it publishes /clock
 
 
 @dataclass(frozen=True)
@@ -130,6 +161,8 @@ class Plan:
     recorded: bool
     environment: dict[str, str]
     warnings: tuple[str, ...] = ()
+    namespace: str = ""  # "/robot1"
+    remappings: tuple[tuple[str, str], ...] = ()
 
     @property
     def node_names(self) -> list[str]:
@@ -150,52 +183,90 @@ def parse_assignments(assignments: list[str] | tuple[str, ...]) -> dict[str, str
 
 def resolve(graph: Graph, given: Mapping[str, str]) -> dict[str, Any]:
     """Every argument with its value. Raises GraphError for an unknown one or a value that cannot be."""
-    known = {argument.name: argument for argument in graph.arguments}
-    for name in given:
+    check_known(graph, given)
+    return {a.name: a.parse(given[a.name]) if a.name in given else a.default for a in graph.arguments}
+
+
+def check_known(graph: Graph, names: Iterable[str]) -> None:
+    """Raise NotFoundError for the name of an argument that the graph does not have."""
+    known = [argument.name for argument in graph.arguments]
+    for name in names:
         if name not in known:
             raise NotFoundError(f"argument of {graph.name}", name, known)
-    return {name: a.parse(given[name]) if name in given else a.default for name, a in known.items()}
 
 
-def read_parameters(path: str) -> dict[str, dict[str, Any]]:
-    """node -> parameters of a YAML file, also of a ROS parameters file; none for "". Raises GraphError."""
-    if not path:
-        return {}
-    file = Path(path)
-    if not file.is_file():
-        raise GraphError(f"parameters file {path} {'is a folder' if file.is_dir() else 'does not exist'}.")
-    try:
-        entries = yaml.safe_load(file.read_text()) or {}
-        if not isinstance(entries, dict):
-            raise ValueError(f"it holds {'plain text' if isinstance(entries, str) else 'a ' + type(entries).__name__}")
-        return {name.lstrip("/"): dict(entry.get("ros__parameters", entry)) for name, entry in entries.items()}
-    except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError) as e:
-        raise GraphError(f"{path} is not a file of node parameters, {{node: {{parameter: value}}}}: {e}.") from e
+def schemas(process_list: tuple[Process, ...]) -> dict[str, Schema]:
+    """node -> its schema."""
+    return {node.name: load_schema(node.schema or node.name) for process in process_list for node in process.nodes}
+
+
+def read_parameters(path: str, nodes: Mapping[str, Schema], namespace: str) -> dict[str, dict[str, Any]]:
+    """node -> the parameters that a file has for it; none for "".
+
+    A name without a slash is that of a node in whatever namespace. Raises DexhotError for an entry that is for no node,
+    or for a parameter that none of its nodes has.
+    """
+    found: dict[str, dict[str, Any]] = {node: {} for node in nodes}
+    for entry in read_entries(path) if path else []:
+        here = Entry(entry.key if "/" in entry.key or entry.of_all else f"{namespace}/{entry.key}", entry.values)
+        matched = [node for node in nodes if here.matches(f"{namespace}/{node}")]
+        if not matched:
+            names = ", ".join(f"{namespace}/{node}" for node in nodes)
+            raise GraphError(
+                f"{path} has parameters for {entry.key}, which matches no node of this graph: {names}. Write a node's "
+                "name alone, which is that of any namespace, or /** for all."
+            )
+        for name, value in entry.values.items():
+            takers = [node for node in matched if known(name, nodes[node])]
+            if not takers:
+                valid = {parameter for node in matched for parameter in nodes[node]}
+                raise NotFoundError(f"parameter of {entry.key}", name, valid)
+            for node in takers if name not in BRING_UP else ():
+                found[node][name] = value
+    return found
+
+
+def recorded_parameters(path: Path, node: str) -> dict[str, Any]:
+    """A node's parameters in the file of a former bring-up. Raises DexhotError."""
+    return next((entry.values for entry in read_entries(path) if entry.node == node), {})
 
 
 def node_parameters(
-    process_list: tuple[Process, ...], values: Mapping[str, Any], given: Mapping[str, Mapping[str, Any]]
+    process_list: tuple[Process, ...],
+    values: Mapping[str, Any],
+    given: Mapping[str, Mapping[str, Any]],
+    use_sim_time: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Each node's parameters: the `values` that its schema has, its own, and those `given` for it.
 
-    Raises ParameterError, or NotFoundError for a node or a parameter that does not exist.
+    Raises ParameterError, or NotFoundError for a parameter that does not exist.
     """
-    names = [node.name for process in process_list for node in process.nodes]
-    if unknown := [name for name in given if name not in names]:
-        raise NotFoundError("node of this graph", unknown[0], names)
     found: dict[str, dict[str, Any]] = {}
     for process in process_list:
         for node in process.nodes:
             schema = load_schema(node.schema or node.name)
             own = dict(node.parameters) | dict(given.get(node.name, {}))
-            if missing := [k for k in own if k not in schema and k != "use_sim_time"]:
+            if missing := [k for k in own if not known(k, schema)]:
                 raise NotFoundError(f"parameter of node {node.name}", missing[0], schema)
-            chosen = {k: v for k, v in values.items() if k in schema} | own
+            chosen = {"use_sim_time": True} if use_sim_time else {}
+            chosen |= {k: v for k, v in values.items() if k in schema} | own
             found[node.name] = {k: schema[k].cast(v) if k in schema else v for k, v in chosen.items()}
             for name, value in found[node.name].items():
                 if name in schema:
                     schema[name].check(value)
+                    if value == [] and schema[name].default:
+                        raise ParameterError(f"parameter {name} of {node.name} cannot be empty in a parameters file.")
     return found
+
+
+def follows_clock(graph: Graph, arguments: Mapping[str, Any]) -> bool:
+    """Whether the nodes have ROS time from /clock. Raises GraphError."""
+    asked, own = arguments.get("use_sim_time", "auto"), graph.has_clock(dict(arguments))
+    if own and asked == "false":
+        raise GraphError(
+            "use_sim_time:=false: this graph is simulated or played, and its stamps are those of its /clock."
+        )
+    return own or asked == "true"
 
 
 def environment(current: Mapping[str, str]) -> dict[str, str]:
@@ -215,13 +286,17 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
     """Check arguments and files, make the folder, write the parameters file. Raises DexhotError."""
     arguments = resolve(graph, given)
     processes = graph.processes(arguments)
-    given_parameters = read_parameters(arguments.get("parameters", ""))
-    said = {name: arguments[name] for name in given}
+    namespace = f"/{name}" if (name := arguments.get("namespace", "")) else ""
+    sim_time = follows_clock(graph, arguments)
+    given_parameters = read_parameters(arguments.get("parameters", ""), schemas(processes), namespace)
+    said = {a.name: arguments[a.name] for a in graph.arguments if arguments[a.name] != a.default}
     node_parameters(processes, said, given_parameters)  # what is wrong is refused before a folder is made
     prepared = graph.prepare(arguments)
+    if arguments.get("frame_prefix") == "auto":
+        arguments["frame_prefix"] = f"{name}/" if name else ""
     values = {"token": f"run-{secrets.token_hex(6)}"} | arguments | prepared.values
     try:
-        parameters = node_parameters(processes, values, given_parameters)
+        parameters = node_parameters(processes, values, given_parameters, sim_time)
         text = places(parameters, prepared.folder) + parameters_text(parameters)
         path = write_text(prepared.folder / "parameters.yaml", text)
     except BaseException:
@@ -237,6 +312,8 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
         prepared.recorded,
         environment(current_environment),
         prepared.warnings,
+        namespace,
+        ((CLOCK, "clock"),) if namespace and graph.has_clock(arguments) else (),  # one of each robot's own
     )
 
 
@@ -255,7 +332,7 @@ def places(parameters: Mapping[str, Mapping[str, Any]], folder: Path) -> str:
 
 
 def parameters_text(parameters: Mapping[str, Mapping[str, Any]]) -> str:
-    """A ROS parameters file. An empty list has no type there, so it is left to the node's default."""
+    """A ROS parameters file, for the nodes in any namespace. An empty list, which has no type there, is left out."""
     kept = {name: {k: v for k, v in p.items() if v != []} for name, p in parameters.items()}
-    entries = {f"/{name}": {"ros__parameters": dict(p)} for name, p in kept.items() if p}
+    entries = {f"/**/{name}": {"ros__parameters": dict(p)} for name, p in kept.items() if p}
     return yaml.safe_dump(entries, sort_keys=False)

@@ -3,6 +3,9 @@
 import atexit
 import os
 import signal
+import sys
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -12,11 +15,15 @@ from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from dexhot.bringup.graph import Plan, Process, plan
+from dexhot.bringup.graph import Graph, Plan, Process, check_known, plan
 from dexhot.bringup.graphs import load_graph
 from dexhot.bringup.launcher import GRACE, died, killed, warned
 from dexhot.errors import DexhotError
 from dexhot.scratch import remove_scratch
+
+PUSHED = "ros_namespace"  # the launch configuration that PushRosNamespace sets
+OF_LAUNCH = ("launch-prefix", "launch-prefix-filter")  # arguments of every launch file
+NEAR = 0.8  # of names of arguments, to count as one mistaken for another
 
 
 def describe(name: str) -> LaunchDescription:
@@ -30,12 +37,27 @@ def describe(name: str) -> LaunchDescription:
     ]
 
     def processes(context: LaunchContext) -> list[Any]:
+        doubts = check_arguments(graph, context.launch_configurations, sys.argv)
         given = {a.name: LaunchConfiguration(a.name).perform(context) for a in graph.arguments}
-        planned = plan(graph, given, os.environ)
+        pushed = context.launch_configurations.get(PUSHED, "")
+        planned = plan(graph, given | {"namespace": f"{pushed}/{given['namespace']}"}, os.environ)
         atexit.register(remove_scratch, planned.folder)  # a recorded run's is none: it stays
-        return actions(planned)
+        return [*(LogInfo(msg=warned(doubt)) for doubt in doubts), *actions(planned)]
 
     return LaunchDescription([*declared, OpaqueFunction(function=processes)])
+
+
+def check_arguments(graph: Graph, configurations: Mapping[str, str], argv: Iterable[str]) -> list[str]:
+    """Warnings of arguments that look like one of ours misspelt. Raises NotFoundError for an unknown one on the command
+    line of `ros2 launch`, where the launch file is the graph's; one that includes it may have others of its own.
+    """
+    words = list(argv)
+    known = [*(a.name for a in graph.arguments), *OF_LAUNCH, PUSHED]
+    if any(word.endswith(f"{graph.name}.launch.py") for word in words):
+        given = (word.partition(":=")[0] for word in words if ":=" in word)
+        check_known(graph, [name for name in given if name not in OF_LAUNCH])
+    near = {name: get_close_matches(name, known, n=1, cutoff=NEAR) for name in configurations if name not in known}
+    return [f"launch argument {name}: {graph.name} has none of this name, but {m[0]}" for name, m in near.items() if m]
 
 
 def actions(planned: Plan) -> list[Any]:
@@ -49,8 +71,11 @@ def actions(planned: Plan) -> list[Any]:
             Node(
                 package="dexhot",
                 executable="dexhot_node",
+                exec_name=process.name,
+                namespace=planned.namespace or None,
                 arguments=process.targets,
                 parameters=[str(planned.parameters_file)],
+                remappings=list(planned.remappings),
                 output="screen",
                 sigterm_timeout=str(interrupt),
                 sigkill_timeout=str(terminate),

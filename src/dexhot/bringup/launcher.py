@@ -37,7 +37,10 @@ def require_ros() -> None:
 def command(process: Process, plan: Plan) -> list[str]:
     """The argument vector that runs `process`, with this interpreter."""
     call = [sys.executable, "-m", "dexhot.ros.core.process", *process.targets]
-    return [*call, "--ros-args", "--params-file", str(plan.parameters_file)]
+    names = ["-r", f"__ns:={plan.namespace}"] if plan.namespace else []
+    for topic, name in plan.remappings:
+        names += ["-r", f"{topic}:={name}"]
+    return [*call, "--ros-args", "--params-file", str(plan.parameters_file), *names]
 
 
 def start(plan: Plan, output: IO[str]) -> list[Running]:

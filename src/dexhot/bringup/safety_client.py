@@ -9,18 +9,23 @@ from typing import Self
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.publisher import Publisher
+from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from dexhot.bringup.graph import environment
-from dexhot.data.topics import SAFETY_STATE
+from dexhot.data.topics import ESTOP, ESTOP_INPUT, SAFETY_STATE, relative
 from dexhot.errors import DexhotError
 from dexhot.ros.core import messages
-from dexhot.ros.core.qos import subscribe_profile
+from dexhot.ros.core.names import SUPERVISOR
+from dexhot.ros.core.qos import publish_profile, subscribe_profile
 from dexhot.ros.core.refusals import RefusedError
 
 SILENT = 0.5  # s: a supervisor that watches says its state 20 times a second
 WAKE = 0.02  # s
+DISCOVERY = 3.0  # s in which every supervisor of the domain is found, also on a busy machine
 
 
 class NoSupervisorError(DexhotError):
@@ -43,13 +48,15 @@ class Status:
 
 
 class SafetyClient:
-    """A node of its own for as long as it is open."""
+    """A node of its own for as long as it is open, in the robot's namespace ("robot1"; "" for none)."""
 
-    def __init__(self, timeout: float):
-        self.timeout, self._environment = timeout, dict(os.environ)
+    def __init__(self, timeout: float, namespace: str = ""):
+        self.timeout, self.namespace, self._environment = timeout, f"/{namespace}", dict(os.environ)
         os.environ.update(environment(os.environ))
         rclpy.init(args=[])
-        self.node = rclpy.create_node(f"dexhot_safety_{os.getpid()}", start_parameter_services=False)
+        self.node = rclpy.create_node(
+            f"dexhot_safety_{os.getpid()}", namespace=self.namespace, start_parameter_services=False
+        )
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
 
@@ -66,7 +73,7 @@ class SafetyClient:
     def call(self, service: str) -> tuple[bool, str]:
         """Call /safety/<service>: whether it was done, and the supervisor's words. Raises NoSupervisorError."""
         end = time.monotonic() + self.timeout
-        client = self.node.create_client(Trigger, f"/safety/{service}")
+        client = self.node.create_client(Trigger, f"safety/{service}")
         if not self._spin_until(client.service_is_ready, end):
             raise self._nobody()
         future = client.call_async(Trigger.Request())
@@ -83,7 +90,7 @@ class SafetyClient:
             with suppress(RefusedError):  # somebody else's
                 heard.append((time.monotonic(), messages.read_safety_state(message)))
 
-        topic = SAFETY_STATE
+        topic = relative(SAFETY_STATE)
         self.node.create_subscription(DiagnosticArray, topic, on_safety, subscribe_profile("latched"))
         if not self._spin_until(lambda: bool(heard), time.monotonic() + self.timeout):
             raise self._nobody()
@@ -93,6 +100,36 @@ class SafetyClient:
         age = time.monotonic() - at if len(heard) > 1 else SILENT + time.monotonic() - first
         return Status(str(said.state), said.reason, age, self.node.count_publishers(topic))
 
+    def stop_all(self) -> list[str]:
+        """Press the button of the ROS domain, and let go of it; the supervisors that heard, by full name.
+
+        Raises NoSupervisorError.
+        """
+        begin = time.monotonic()
+        button = self.node.create_publisher(Bool, ESTOP_INPUT, publish_profile("latched"))
+        button.publish(Bool(data=True))  # who finds us later hears it too
+        self._spin_until(lambda: False, begin + DISCOVERY)
+        stopped = self._spin_until(lambda: self._all_hear(button), begin + max(self.timeout, DISCOVERY + WAKE))
+        if not self._supervisors():
+            raise self._nobody()
+        if not (stopped and button.wait_for_all_acked(Duration(seconds=self.timeout))):
+            raise DexhotError(
+                f"not every robot has heard the stop: {', '.join(self._supervisors())}; press it by hand."
+            )
+        button.publish(Bool(data=False))
+        button.wait_for_all_acked(Duration(seconds=self.timeout))
+        return self._supervisors()
+
+    def _all_hear(self, button: Publisher) -> bool:
+        """Whether every supervisor that is known has found our button: each listens to it twice."""
+        return 0 < 2 * len(self._supervisors()) <= button.get_subscription_count()
+
+    def _supervisors(self) -> list[str]:
+        """Those of the ROS domain, by full name, as their services show: names of nodes may come seconds later."""
+        known = (name for name, _ in self.node.get_service_names_and_types() if name.endswith(ESTOP))
+        found = (name for name in known if self.node.count_services(name))  # not those that only we ask for
+        return sorted(f"{name.removesuffix(ESTOP)}/{SUPERVISOR}" for name in found)
+
     def _spin_until(self, condition: Callable[[], bool], end: float) -> bool:
         while not (met := condition()) and time.monotonic() < end:
             self.executor.spin_once(timeout_sec=WAKE)
@@ -100,6 +137,11 @@ class SafetyClient:
 
     def _nobody(self) -> NoSupervisorError:
         domain = os.environ.get("ROS_DOMAIN_ID") or "0"
+        if others := [name.removesuffix(f"/{SUPERVISOR}")[1:] or "none" for name in self._supervisors()]:
+            return NoSupervisorError(
+                f"no supervisor answers within {self.timeout:g} s in the namespace {self.namespace} of ROS domain "
+                f"{domain}; there is one in: {', '.join(others)}. Name it with --namespace; `estop --all` stops all."
+            )
         return NoSupervisorError(
             f"no supervisor answers within {self.timeout:g} s in ROS domain {domain}: is a graph up "
             "(`dexhot up real_track`), with the same ROS_DOMAIN_ID? Drivers hold without a supervisor."

@@ -50,7 +50,7 @@ def run(args: Info | Repair) -> int:
 def _info(args: Info) -> int:
     from dexhot.data.bags import locate, open_bag
 
-    with open_bag(locate(args.bag)) as bag:
+    with open_bag(locate(args.bag), as_recorded=True) as bag:
         if args.check:
             _read_all(bag)
         summary(str(bag.path), _facts(bag))

@@ -22,6 +22,8 @@ class Args:
     """Folder to record to, which must not exist; by default a new one in runs/. Missing folders are created."""
     duration: Annotated[float, shown("SECONDS")] = 0.0
     """Stop this many seconds after the first image; 0: on Ctrl-C."""
+    namespace: Annotated[str, shown("NAME")] = ""
+    """Namespace of the robot and the camera to record; by default none."""
     json: bool = False
     """Print what was recorded as one JSON line at the end."""
 
@@ -35,6 +37,7 @@ def run(args: Args) -> int:
     from dexhot.data.bags import contents
 
     given = {"camera": args.camera, "out": args.out, "duration": str(args.duration)}
+    given |= {"namespace": args.namespace} if args.namespace else {}
     launcher.require_ros()
     planned = plan(load_graph("capture"), given | parse_assignments(args.arguments), os.environ)
     console.print(f"recording to {planned.folder}; Ctrl-C stops")

@@ -18,6 +18,8 @@ class Args:
     """Folder of a run or of a capture, or a bag; also a .db3 file of librealsense's recorder."""
     arguments: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[NAME:=VALUE ...]")] = ()
     """name:=value of the graph `replay`, as rate:=0.5 loop:=true; `dexhot up replay --show-args` lists them."""
+    namespace: Annotated[str, shown("NAME")] = ""
+    """Namespace to play into; whatever that of the recording was, it is taken off."""
     json: bool = False
     """Print the comparison as one JSON line at the end."""
 
@@ -33,7 +35,8 @@ def run(args: Args) -> int:
     from dexhot.scratch import remove_scratch
 
     launcher.require_ros()
-    planned = plan(load_graph("replay"), {"bag": args.run} | parse_assignments(args.arguments), os.environ)
+    given = {"bag": args.run} | ({"namespace": args.namespace} if args.namespace else {})
+    planned = plan(load_graph("replay"), given | parse_assignments(args.arguments), os.environ)
     report, found = planned.folder / "replay.json", None
     try:
         code = launcher.run(planned, sys.stderr)

@@ -61,6 +61,7 @@ def write(args: Args) -> tuple[Path, Any, Any, dict[str, Any]]:
 
     from dexhot.cli.output import console
     from dexhot.data.bags import is_bag_file, run_folder
+    from dexhot.report.commands import commands
     from dexhot.report.folder import check_report_folder, write_report
 
     if is_bag_file(args.source) or args.source.is_dir():
@@ -74,6 +75,8 @@ def write(args: Args) -> tuple[Path, Any, Any, dict[str, Any]]:
             rollout,
             out,
             setup=setup,
+            recording=extra.pop("recording", None),
+            commands=commands(rollout, str(args.source), extra.get("arguments"), extra.pop("mined", None)),
             extra=extra,
             video=args.video,
             progress=lambda what: status.update(what),
@@ -89,20 +92,22 @@ def _draw_strip(rollout: Any, setup: Any, path: Path) -> None:
 
 
 def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
-    """The rollout of the source, its hand, object and physics, and what a run's folder knows beside it."""
+    """The rollout of the source, its hand, object and physics, and what else is known of it: of a run its "recording"
+    and what run.json says, of what was mined the provenance, "mined"."""
     from dexhot.data.bags import is_bag_file, locate
     from dexhot.data.files import load
     from dexhot.data.types import Demonstration, Rollout
     from dexhot.errors import DexhotError, FileFormatError
     from dexhot.evaluation.score import score
-    from dexhot.report.loop_table import loop_table
+    from dexhot.report.recording import read_recording
     from dexhot.rollouts.live import live_rollout, run_reference
     from dexhot.simulation.setup import load_setup
 
     if args.source.is_dir() or is_bag_file(args.source):
         setup = load_setup(run_reference(args.source))
         rollout = live_rollout(args.source, args.episode or 0, part=True, setup=setup)
-        return rollout, setup, {"loop": loop_table(locate(args.source))} | _run_facts(args.source)
+        recording = read_recording(locate(args.source), rollout.reference, rollout.provenance["t0_ns"])
+        return rollout, setup, {"recording": recording} | _run_facts(args.source)
     item: object = load(args.source)
     if args.episode is not None:
         kind = type(item).__name__
@@ -112,12 +117,26 @@ def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
         raise FileFormatError(
             f"{args.source} holds a {kind}; a report needs a Rollout, a Demonstration or a run's folder."
         )
-    setup = load_setup(item.reference)
-    return score(item, setup) if isinstance(item, Demonstration) else item, setup, {}
+    setup, files = load_setup(item.reference), {"files (sha256)": _hashes([args.source])}
+    if isinstance(item, Demonstration):
+        return score(item, setup), setup, files | {"mined": item.provenance}
+    return item, setup, files
 
 
 def _run_facts(folder: Path) -> dict[str, Any]:
+    from dexhot.data.files import load
     from dexhot.data.run import is_run, read_run
 
     entries = read_run(folder) if is_run(folder) else {}
-    return {key: entries[key] for key in ("arguments", "started", "versions") if key in entries}
+    facts: dict[str, Any] = {key: entries[key] for key in ("arguments", "started", "versions") if key in entries}
+    demonstration = folder / "demonstration.npz"
+    if demonstration.is_file():
+        facts["mined"] = load(demonstration).provenance
+    files = [demonstration, folder / "reference.npz", *sorted((folder / "bag").glob("*.mcap"))]
+    return facts | {"files (sha256)": _hashes([path for path in files if path.is_file()])}
+
+
+def _hashes(files: list[Path]) -> dict[str, str]:
+    import hashlib
+
+    return {path.name: hashlib.file_digest(path.open("rb"), "sha256").hexdigest() for path in files}

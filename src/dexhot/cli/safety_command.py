@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from dexhot.cli.arguments import shown
+
 REFUSED, NOBODY = 1, 3
 
 
@@ -18,6 +20,10 @@ class Args:
 
     action: Annotated[Literal["start", "stop", "reset", "estop", "status"], tyro.conf.Positional]
     """start: begin to track; stop: hold; estop: emergency stop, a fault; reset: leave a fault; status: the state."""
+    namespace: Annotated[str, shown("NAME")] = ""
+    """Namespace of the robot, as given to `dexhot up`."""
+    all: bool = False
+    """With estop: stop every robot of the ROS domain, by /safety/estop_input."""
     timeout: float = 5.0
     """Timeout of the reply, s."""
     json: bool = False
@@ -26,12 +32,20 @@ class Args:
 
 def run(args: Args) -> int:
     """0, REFUSED or NOBODY."""
+    from dexhot.bringup.graph import read_namespace
     from dexhot.bringup.safety_client import NoSupervisorError, SafetyClient
     from dexhot.cli.output import console, print_json
+    from dexhot.errors import DexhotError
 
+    if args.all and args.action != "estop":
+        raise DexhotError(f"--all goes with estop, not with {args.action}: every other request is to one robot.")
     try:
-        with SafetyClient(args.timeout) as client:
-            if args.action == "status":
+        with SafetyClient(args.timeout, read_namespace(args.namespace)) as client:
+            if args.all:
+                stopped = client.stop_all()
+                done, told = True, f"emergency stop of every robot: {', '.join(stopped)}"
+                entries = {"done": True, "supervisors": stopped}
+            elif args.action == "status":
                 status = client.status()
                 watched = "watched" if status.watched else "nobody watches: silent since then"
                 others = f"; {status.supervisors} supervisors publish a state" * (status.supervisors > 1)

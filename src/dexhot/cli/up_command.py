@@ -18,6 +18,8 @@ class Args:
     """Name of the graph: real_track, replay or capture."""
     arguments: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[NAME:=VALUE ...]")] = ()
     """name:=value of the graph's arguments; --show-args lists them."""
+    namespace: Annotated[str, shown("NAME")] = ""
+    """Namespace of every node and topic, one per robot; the same as the argument namespace:=NAME."""
     show_args: bool = False
     """List the graph's arguments with their defaults, and exit."""
     json: bool = False
@@ -38,7 +40,8 @@ def run(args: Args) -> int:
         summary(f"{graph.name}: {graph.description}", rows)
         return 0
     launcher.require_ros()
-    planned = plan(graph, parse_assignments(args.arguments), os.environ)
+    given = {"namespace": args.namespace} if args.namespace else {}
+    planned = plan(graph, given | parse_assignments(args.arguments), os.environ)
     summary(f"{graph.name}: {graph.description}", {k: v for k, v in planned.arguments.items() if v != ""})
     nodes = {p.name: ", ".join(n.name for n in p.nodes) for p in planned.processes}
     summary("processes and their nodes", nodes | {"folder": planned.folder})

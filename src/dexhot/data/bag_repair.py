@@ -28,7 +28,7 @@ def repair(
         raise FileFormatError(f"{target} cannot be made: {target.parent} is no folder; make it first.")
     if source.resolve() in target.resolve().parents:
         raise FileFormatError(f"{target} is within {source}, which stays as it is; give a place beside it.")
-    with open_bag(source) as bag:
+    with open_bag(source, as_recorded=True) as bag:
         if not bag.message_count:
             lost = "".join(f" {text}." for text in bag.damage)
             raise FileFormatError(f"{source} holds no message that can be read: there is nothing to repair.{lost}")

@@ -1,5 +1,7 @@
 """Rosbags (as `ros2 bag` has them) without ROS: written so that a kill loses a second, and read without ever writing.
 
+Topics are read as data/topics.py names them, without the namespace of the robot that was recorded.
+
 A bag that is cut, damaged or still being recorded is read as far as it goes: `Bag.damage` says what was lost,
 `Bag.notes` what else is unusual. `dexhot bag repair` alone makes a new bag of one (bag_repair.py).
 """
@@ -21,7 +23,8 @@ from dexhot.data.rosbag.compressed import ZSTD
 from dexhot.data.rosbag.folder import COMPRESSED, SUFFIXES, list_files, open_file
 from dexhot.data.rosbag.part import Channel, Part
 from dexhot.data.rosbag.schemas import store_of, titled, typestore
-from dexhot.data.run import RUN_FILE
+from dexhot.data.run import RUN_FILE, recorded_namespace
+from dexhot.data.topics import namespace_of, without_namespace
 from dexhot.errors import FileFormatError
 
 __all__ = [
@@ -132,11 +135,12 @@ class Bag:
     """An open bag. Its parts follow each other in the order of the files, as `ros2 bag play` has them; within each,
     messages are in the order of receive time.
 
-    `connections`: its topics with their counts. `start`, `end`: ns, of the first and the last message. `damage`: what
+    `connections`: its topics with their counts; `namespace` ("/robot1" or "") is not in their names, nor is it looked
+    for where `as_recorded`. `start`, `end`: ns, of the first and the last message. `damage`: what
     is lost, and after `messages` what was found to be; `notes`: what is unusual without a loss.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, as_recorded: bool = False):
         """Raises FileFormatError when nothing of it can be read."""
         self.path = path
         self.parts: list[Part] = []
@@ -156,9 +160,17 @@ class Bag:
             raise
         self._damage += map(str, refusals)
         self.notes += (note for part in self.parts for note in part.inventory.notes)
+        self.namespace = "" if as_recorded else self._namespace()
         self.connections, self._maps = self._connect(listing.qos)
         self.start = min(part.inventory.start for part in self.parts)
         self.end = max(part.inventory.end for part in self.parts)
+
+    def _namespace(self) -> str:
+        """Of the run that the bag belongs to, else what its topics have before the names that a robot's have."""
+        folder = run_folder(self.path)
+        recorded = recorded_namespace(folder) if folder else None
+        channels = (c for part in self.parts for c in part.inventory.channels.values())
+        return namespace_of(c.topic for c in channels) if recorded is None else recorded
 
     def _connect(self, qos: dict[str, list[Qos]]) -> tuple[list[Connection], list[dict[int, Connection]]]:
         """One connection for each topic, type and definition; and which each part's channels belong to."""
@@ -173,7 +185,9 @@ class Bag:
                         self._damage.append(f"{self.path}: {channel.topic} is not read: {reason}")
                     continue
                 key = keys[-1][number] = channel.topic, channel.msgtype, channel.msgdef.data
-                known = found.get(key) or _connection(len(found), channel, self)
+                known = found.get(key) or _connection(len(found), channel, self)._replace(
+                    topic=without_namespace(channel.topic, self.namespace)
+                )
                 # rosbags types ext as that of a ROS 1 connection too, which has no profiles
                 offered = known.ext.offered_qos_profiles or channel.qos or qos.get(channel.topic, [])  # type: ignore[union-attr]
                 ext = ConnectionExtRosbag2("cdr", offered)
@@ -252,14 +266,14 @@ def run_folder(path: str | Path, holds: str = RUN_FILE) -> Path | None:
 
 
 @contextmanager
-def open_bag(path: str | Path) -> Iterator[Bag]:
+def open_bag(path: str | Path, as_recorded: bool = False) -> Iterator[Bag]:
     """A reader of the bag: a folder, or one file, of MCAP, sqlite3 or ROS 1. Nothing is written anywhere.
 
-    Raises FileFormatError when nothing of it can be read.
+    as_recorded: topics keep their namespace. Raises FileFormatError when nothing of it can be read.
     """
     path = Path(path)
     try:
-        bag = Bag(path)
+        bag = Bag(path, as_recorded)
     except OSError as e:
         raise FileFormatError(f"{path} cannot be read: {e.strerror or e}; see that it is there and may be read.") from e
     try:

@@ -15,6 +15,15 @@ def is_run(folder: str | Path) -> bool:
     return (Path(folder) / RUN_FILE).is_file()
 
 
+def recorded_namespace(folder: str | Path) -> str | None:
+    """The namespace ("/robot1", or "") of the robot that was recorded; None where run.json does not tell."""
+    try:
+        namespace = read_run(folder).get("arguments", {}).get("namespace")
+    except FileFormatError:
+        return None
+    return None if namespace is None else f"/{namespace}" if namespace else ""
+
+
 def read_run(folder: str | Path) -> dict[str, Any]:
     """run.json of a run's folder. Raises FileFormatError."""
     path = Path(folder) / RUN_FILE

@@ -1,4 +1,10 @@
-"""The topics and services of the graphs, as docs/graph.md has them: one name each."""
+"""The topics and services of the graphs, as docs/graph.md has them: one name each.
+
+A name is that of the robot's namespace, /leap/command being /robot1/leap/command in namespace robot1, but for those
+that the whole ROS domain shares.
+"""
+
+from collections.abc import Iterable
 
 SAFETY_STATE = "/safety/state"
 ESTOP_INPUT = "/safety/estop_input"
@@ -20,3 +26,27 @@ JOURNAL = "/controller/inputs"
 MARKERS = "/scene/markers"
 HEARTBEAT, DIAGNOSTICS = "/heartbeat", "/diagnostics"
 CLOCK, ROSOUT = "/clock", "/rosout"
+TF, TF_STATIC = "/tf", "/tf_static"
+
+# One of each in a ROS domain. (A namespaced graph that publishes /clock remaps it: bringup/graph.py.)
+SHARED = frozenset({ESTOP_INPUT, CLOCK, ROSOUT, "/parameter_events", TF, TF_STATIC})
+OF_A_ROBOT = (SAFETY_STATE, JOURNAL, LEAP_STATES, FRANKA_STATES, TARGET, OBJECT_POSE, HEARTBEAT)  # name a robot's bag
+
+
+def relative(topic: str) -> str:
+    """`topic` as a node gives it to the middleware: relative to the node's namespace, or absolute."""
+    return topic if topic in SHARED else topic.removeprefix("/")
+
+
+def without_namespace(topic: str, namespace: str) -> str:
+    """`topic` as this module has it; that of another namespace stays as it is. `namespace`: "/robot1", or ""."""
+    return topic.removeprefix(namespace) if topic.startswith(f"{namespace}/") else topic
+
+
+def namespace_of(topics: Iterable[str]) -> str:
+    """The one namespace ("/robot1") that the robot of these topics is in; "" for none, or for several robots."""
+    known = list(topics)
+    for name in OF_A_ROBOT:
+        if found := {topic.removesuffix(name) for topic in known if topic.endswith(name)}:
+            return found.pop() if len(found) == 1 else ""
+    return ""

@@ -1,30 +1,41 @@
-"""The report of a run: report.html, report.json, sheet.png and, where there is an encoder, video.mp4 in one folder."""
+"""The report of a run: report.html, report.json, pictures and, where there is an encoder, video.mp4 in one folder."""
 
+import io
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from dexhot.data.disk import check_folder
 from dexhot.data.files import jsonable, kind_of, write_text
 from dexhot.data.types import Rollout
+from dexhot.datasets.source_clip import human_motion
 from dexhot.errors import DexhotError
 from dexhot.metrics.judge import judge
 from dexhot.metrics.rollout import compute
+from dexhot.report.forces import finger_of_joints, forces
+from dexhot.report.live_loop import checks, loop_table
 from dexhot.report.page import Content, page
+from dexhot.report.recording import Recording
 from dexhot.report.series import compute_series, spans
 from dexhot.report.video import NoEncoderError, write_video
+from dexhot.report.worst import worst_moments
 from dexhot.simulation.renderer import NoRendererError
 from dexhot.simulation.setup import Setup, load_setup
 from dexhot.versions import versions
+from dexhot.view.human import HumanPainter
 from dexhot.view.render import Painter, contact_sheet, sheet_frames
 
 SCHEMA, VERSION = "dexhot/report", 1
+PICTURE = (576, 504)  # px, of the robot and of the human: side by side as wide as the page
+MARGIN = 0.05  # m round hand and object
 
 
 def write_report(
@@ -32,35 +43,45 @@ def write_report(
     out_dir: str | Path,
     *,
     setup: Setup | None = None,
+    recording: Recording | None = None,
+    commands: Sequence[tuple[str, str]] = (),
     extra: dict[str, Any] | None = None,
     video: bool = True,
     progress: Callable[[str], None] = lambda what: None,
 ) -> Path:
     """Judge `rollout`, draw it and write its report into `out_dir`. Returns the path of report.html.
 
-    setup: that of its reference, where it is loaded already. extra: facts to add to the provenance; its "loop" entry, a
-    list of rows {"node": ..., "latency ...": ...}, is the table of a live run. `progress` is told what is being made.
-    What this machine cannot draw or encode the page says in a line.
+    setup: that of its reference, where it is loaded already. recording: what the bag of a live run holds besides.
+    commands: (what it does, command), to be copied from the page. extra: facts to add to the provenance. `progress` is
+    told what is being made. What this machine cannot draw or encode the page says in a line.
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
     if kind_of(out / "report.json") != SCHEMA:  # so that the folder is known for ours if this is interrupted
         write_text(out / "report.json", json.dumps({"schema": SCHEMA, "version": VERSION, "unfinished": True}))
     extra = dict(extra or {})
-    loop = extra.pop("loop", [])
     setup = setup or load_setup(rollout.reference)
     hand, asset = setup.hand, setup.asset
     progress("metrics")
     metrics = compute(rollout, asset, hand)
+    series, verdicts = compute_series(rollout, asset), judge(metrics)
+    pressed = forces(rollout, setup, recording)
+    limits = {v.id: v.limit for v in verdicts if v.limit is not None}
+    damage = rollout.provenance.get("bag_damage", [])
     content = Content(
         rollout=rollout,
-        series=compute_series(rollout, asset),
-        verdicts=judge(metrics),
+        series=series,
+        verdicts=verdicts,
         tips=[site.removesuffix("_tip") for site in hand.tip_sites],
         facts=_facts(rollout, setup, out, extra.pop("versions", None)) | extra,
-        loop=loop,
+        fingers=finger_of_joints(hand),
+        forces=pressed,
+        worst=worst_moments(rollout, series, limits, pressed),
+        recording=recording,
+        checks=checks(recording, float(series.time[-1]), damage) if recording else [],
+        commands=list(commands),
     )
-    content = replace(content, **_draw(rollout, setup, out, video, progress))
+    content = replace(content, **_draw(content, setup, out, video, progress))
     write_text(out / "report.json", json.dumps(_as_json(content, metrics), indent=1, default=jsonable))
     return write_text(out / "report.html", page(content))
 
@@ -78,21 +99,41 @@ def check_report_folder(folder: Path, force: bool = False) -> Path:
     return check_folder(folder)
 
 
-def _draw(rollout: Rollout, setup: Setup, out: Path, video: bool, progress: Callable[[str], None]) -> dict[str, Any]:
+def _draw(content: Content, setup: Setup, out: Path, video: bool, progress: Callable[[str], None]) -> dict[str, Any]:
     """The pictures' fields of Content; what this machine cannot make becomes a note."""
-    drawn: dict[str, Any] = {"notes": []}
+    rollout = content.rollout
+    notes: list[str] = []
+    drawn: dict[str, Any] = {"notes": notes}
+    human = None
     try:
-        progress("contact sheet")
-        with Painter(rollout, setup) as painter:
+        human = human_motion(rollout.reference)
+    except DexhotError as e:
+        notes.append(f"The robot alone, without the human demonstration: {e}")
+    beside = np.concatenate(list(human.keypoints.values()), axis=1) if human else None
+    try:
+        progress("pictures")
+        with Painter(rollout, setup, *PICTURE, margin=MARGIN, beside=beside) as robot, ExitStack() as stack:
+            frame: Callable[[int], np.ndarray] = robot.frame
+            if human is not None:
+                person = stack.enter_context(closing(HumanPainter(human, robot)))
+                frame = lambda k: np.concatenate([person.frame(k), robot.frame(k)], axis=1)  # noqa: E731
             frames = sheet_frames(rollout)
-            drawn["sheet"] = contact_sheet(painter, frames, out / "sheet.png")
+            drawn["sheet"] = contact_sheet(robot, frames, out / "sheet.png")
             drawn["sheet_times"] = [float(rollout.time[f] - rollout.time[0]) for f in frames]
+            drawn["worst_pictures"] = [_jpeg(frame(moment.frame)) for moment in content.worst]
+            drawn["human"] = human is not None
             if video:
                 progress("video")
-                drawn["video"] = write_video(painter, out / "video.mp4", rollout.reference.rate)
+                drawn["video"] = write_video(frame, len(rollout.q), out / "video.mp4", rollout.reference.rate)
     except (NoRendererError, NoEncoderError) as e:
-        drawn["notes"].append(str(e))
+        notes.append(str(e))
     return drawn
+
+
+def _jpeg(picture: np.ndarray) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, format="JPEG", quality=85)
+    return data.getvalue()
 
 
 def _facts(rollout: Rollout, setup: Setup, out: Path, run_with: dict[str, str] | None) -> dict[str, Any]:
@@ -128,8 +169,28 @@ def _as_json(content: Content, metrics: dict[str, Any]) -> dict[str, Any]:
         "verdicts": [{"id": v.id, "value": v.value, "limit": v.limit, "passed": v.passed} for v in content.verdicts],
         "phases": [asdict(span) for span in spans(s.time, s.phase)],
         "series": curves,
-        "loop": content.loop,
+        "forces": content.forces
+        and {
+            "source": content.forces.source,
+            "joints": content.forces.joint_names,
+            "limit_nm": content.forces.limit,
+            "torque_nm": _rounded(content.forces.torque),
+            "tips": content.tips,
+            "tip_force_n": _rounded(content.forces.tip_force),
+        },
+        "worst": [asdict(moment) for moment in content.worst],
+        "checks": [asdict(check) for check in content.checks],
+        "supervisor": [asdict(state) for state in content.recording.safety] if content.recording else [],
+        "latency": _rounded(content.recording.latency) if content.recording else [],
+        "loop": loop_table(content.recording) if content.recording else [],
+        "commands": [{"what": what, "command": command} for what, command in content.commands],
         "provenance": content.facts,
         "files": {"sheet": content.sheet and content.sheet.name, "video": content.video and content.video.name},
         "notes": content.notes,
     }
+
+
+def _rounded(values: np.ndarray) -> list[Any]:
+    """As nested lists with four digits, NaN as null, which JSON has in its place."""
+    rows: list[Any] = np.where(np.isfinite(values), np.round(values, 4), None).tolist()  # type: ignore[call-overload]
+    return rows

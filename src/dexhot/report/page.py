@@ -1,6 +1,9 @@
-"""The report as one HTML page: no server, no script, no external request. `report.py` collects what is written here."""
+"""The report as one HTML page: no server, no external request; its one script moves the time cursor.
 
-import base64
+`folder.py` collects what is written here; the look is config/report/report.css, the script report.js beside it.
+"""
+
+import json
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -11,8 +14,14 @@ import numpy as np
 from dexhot.data.types import Rollout
 from dexhot.metrics.judge import STRICT, Verdict, with_unit
 from dexhot.paths import share_dir
-from dexhot.report.plots import Line, Row, panel, timeline
-from dexhot.report.series import Series, spans
+from dexhot.report import live_loop
+from dexhot.report.forces import Forces
+from dexhot.report.html import chip, entries, html_table, inline, mark, plain, scroll
+from dexhot.report.live_loop import Check
+from dexhot.report.plots import Line, Row, histogram, panel, timeline
+from dexhot.report.recording import Recording
+from dexhot.report.series import Series, Span, spans
+from dexhot.report.worst import Moment
 
 KINDS = {
     "floating": "the hand alone, simulated",
@@ -31,7 +40,9 @@ SHADES = {
     "held": "hold: lifted as the reference is, within 5 cm",
     "lost": "lost: the reference is lifted, the object is not held",
 }
-CAPTION = "Solid: what the robot did. Blue outline: the reference at the same moment. Numbers: marks on the timeline."
+FINGERS = ("thumb", "index", "middle", "ring", "little")  # classes of the style sheet; others take them in turn
+# Nothing but what is in the page itself may be loaded.
+POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True)
@@ -43,46 +54,119 @@ class Content:
     verdicts: list[Verdict]
     tips: list[str]  # names of the fingertips, one per column of rollout.tip_contact
     facts: dict[str, Any]  # provenance, name -> value
+    fingers: list[int] = field(default_factory=list)  # of each finger joint, the fingertip that it moves, or -1
+    forces: Forces | None = None
+    worst: list[Moment] = field(default_factory=list)
+    worst_pictures: list[bytes] = field(default_factory=list)  # JPEG, one per moment, or none
     sheet: Path | None = None  # contact sheet
     sheet_times: list[float] = field(default_factory=list)
     video: Path | None = None
+    human: bool = False  # the demonstration is on the pictures' left
     notes: list[str] = field(default_factory=list)  # what could not be made, and why
-    loop: list[dict[str, Any]] = field(default_factory=list)  # live runs: a row per node
+    recording: Recording | None = None  # live runs
+    checks: list[Check] = field(default_factory=list)  # of the live loop
+    commands: list[tuple[str, str]] = field(default_factory=list)
 
 
 def page(content: Content) -> str:
     """The whole document."""
-    style = (share_dir() / "config" / "report" / "report.css").read_text()
-    sections = [_header(content), _tiles(content), _pictures(content), _curves(content), _table(content)]
-    sections += [_loop(content), _facts(content)]
+    config = share_dir() / "config" / "report"
+    sections = [_header(content), _pictures(content), _tiles(content), _worst(content), _curves(content)]
+    sections += [_effort(content), _loop(content), _sheet(content), _table(content), _commands(content)]
+    sections += [_facts(content)]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<title>{escape(content.rollout.name)} · dexhot</title>"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>\n{style}</style></head>\n<body><main>\n"
+        f"<style>\n{(config / 'report.css').read_text()}</style></head>\n<body><main>\n"
         + "\n".join(filter(None, sections))
-        + "\n</main></body></html>\n"
+        + f'\n</main><script type="application/json" id="data">{_json(_data(content))}</script>'
+        f"<script>\n{(config / 'report.js').read_text()}</script></body></html>\n"
     )
 
 
 def _header(content: Content) -> str:
     rollout, reference = content.rollout, content.rollout.reference
-    strict = next(v.passed for v in content.verdicts if v.id == "success_strict")
+    known = {v.id: v for v in content.verdicts}
+    strict, loose = known["success_strict"].passed, known["success_10cm_20deg"]
     stopped = rollout.provenance.get("stopped")
-    verdict = "Stopped" if stopped else "Success · strict" if strict else "Failed · strict"
     what = [f"{reference.hand} moves {reference.object_name}", KINDS.get(rollout.kind, rollout.kind)]
     what += [f"{content.series.time[-1]:.1f} s, {len(content.series.time)} frames at {reference.rate:g} Hz"]
+    chips = [chip(strict, "Stopped" if stopped else "Success · strict" if strict else "Failed · strict")]
+    chips += [] if stopped else [chip(loose.passed, "10 cm, 20°")]
+    failed_checks = [c for c in content.checks if not c.passed]
+    if content.checks:
+        kept = len(content.checks) - len(failed_checks)
+        chips += [chip(not failed_checks, f"Live loop {kept} of {len(content.checks)}")]
+    why = []
     if stopped:
-        why = f"Stopped after {content.series.time[-1]:.2f} s: {stopped}. All figures are of the part before."
-    else:
+        why += [f"Stopped after {content.series.time[-1]:.2f} s: {stopped}. All figures are of the part before."]
+    elif not strict:
         failed = [f"{v.name.lower()} {_with_unit(v)} (limit {v.limit_text})" for v in content.verdicts if _decisive(v)]
-        why = "" if strict else f"Failed by: {'; '.join(failed)}."
+        why += [f"Failed by: {'; '.join(failed)}."]
+    if failed_checks:
+        told = "; ".join(f"{c.name.lower()} {c.value} (limit {c.limit})" for c in failed_checks)
+        why += [f"Live loop: {told}."]
     return (
-        '<header><div><div class="eyebrow">dexhot · tracking report</div>'
-        f'<h1>{escape(rollout.name)}</h1><div class="what">{escape(" · ".join(what))}</div>'
-        f'<div class="why">{escape(why)}</div></div>'
-        f'<div class="verdict {"pass" if strict else "fail"}">{verdict}</div></header>'
+        f'<header><div><h1>{escape(rollout.name)}</h1><div class="what">{escape(" · ".join(what))}</div></div>'
+        f'<div class="verdicts">{"".join(chips)}</div></header>'
+        + "".join(f'<p class="why">{escape(line)}</p>' for line in why)
     )
+
+
+def _pictures(content: Content) -> str:
+    """The video, the cursor's slider and the timeline, which belong together."""
+    time, left = content.series.time, "Human demonstration" if content.human else ""
+    out = ""
+    if content.video:
+        names = f'<span class="human">{left}</span><span>Robot <i class="outline"></i> reference</span>'
+        buttons = "".join(
+            f'<button type="button" data-show="{show}" aria-pressed="{str(show == "both").lower()}">{text}</button>'
+            for show, text in (("both", "side by side"), ("human", "human"), ("robot", "robot"))
+        )
+        out += f'<div class="stage both{" pair" if content.human else ""}">'
+        out += f'<div class="names">{names}</div><video controls muted loop playsinline preload="auto" '
+        out += f'src="{inline(content.video, "video/mp4")}"></video></div>'
+        out += f'<div class="choose">{buttons}</div>' if content.human else ""
+    out += (
+        '<div class="transport"><button type="button" id="play" aria-label="play or pause">▶</button>'
+        f'<input type="range" id="scrub" min="0" max="{time[-1]:.6g}" step="{1 / content.rollout.reference.rate:.6g}" '
+        f'value="{_opening(content):.6g}" aria-label="time"><output id="now"></output></div>'
+    )
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in content.notes)
+    hint = '<p class="note hint">Space plays, ← and → step a frame; a click on the timeline or a plot goes there.</p>'
+    return f'<section class="hero">{out}{scroll(_timeline(content))}{hint}{notes}</section>'
+
+
+def _opening(content: Content) -> float:
+    """Where the cursor is at first, s: the worst moment of a run that failed, else the middle of the grasp."""
+    failed = [m.frame for m in content.worst if m.failed]
+    reference = content.rollout.reference
+    frame = failed[0] if failed else (reference.grasp_start + reference.grasp_end) // 2
+    return float(content.series.time[frame])
+
+
+def _timeline(content: Content) -> str:
+    s = content.series
+    rows = [Row("reference", spans(s.time, s.reference_phase)), Row("achieved", spans(s.time, s.phase))]
+    for name, touching in zip(content.tips, content.rollout.tip_contact.T):
+        rows.append(Row(name, spans(s.time, np.where(touching, "tip", ""), {"tip": ""}), thin=True))
+    if content.recording is not None:
+        rows.append(Row("supervisor", _safety_spans(content.recording, s.time)))
+    return timeline(s.time, rows, content.sheet_times)
+
+
+def _safety_spans(recording: Recording, time: np.ndarray) -> list[Span]:
+    """The supervisor's states, within the clip."""
+    states = recording.safety
+    ends = [s.time for s in states[1:]] + [float("inf")]
+    rows = [Span(s.time, end, f"safety-{s.state}", _of_state(s.state, s.reason)) for s, end in zip(states, ends)]
+    return [row for row in rows if row.end > time[0] and row.start < time[-1]]
+
+
+def _of_state(state: str, reason: str) -> str:
+    return f"{state}: {reason}" if state in ("holding", "fault") else state
 
 
 def _tiles(content: Content) -> str:
@@ -101,95 +185,209 @@ def _tiles(content: Content) -> str:
 
 
 def _limit(v: Verdict, word: str) -> str:
-    return "no threshold" if v.passed is None else f"{_mark(v)} · <span>{word}{escape(v.limit_text)}</span>"
+    return "no threshold" if v.passed is None else f"{mark(bool(v.passed))} · <span>{word}{escape(v.limit_text)}</span>"
 
 
-def _pictures(content: Content) -> str:
-    out = f'<h2>What happened<small>{CAPTION if content.sheet else ""}</small></h2><div class="scroll">'
-    if content.sheet:
-        out += f'<img class="sheet" alt="frames of the run" src="{_inline(content.sheet, "image/png")}">'
-    out = f"{out}{_timeline(content)}</div>"
-    if content.video:
-        source = _inline(content.video, "video/mp4")
-        out += f'<details><summary>Video</summary><video controls muted loop src="{source}"></video></details>'
-    return out + "".join(f'<p class="note">{escape(note)}</p>' for note in content.notes)
-
-
-def _timeline(content: Content) -> str:
-    s = content.series
-    rows = [Row("reference", spans(s.time, s.reference_phase)), Row("achieved", spans(s.time, s.phase))]
-    for name, touching in zip(content.tips, content.rollout.tip_contact.T):
-        rows.append(Row(name, spans(s.time, np.where(touching, "tip", ""), {"tip": ""}), thin=True))
-    return f'<div class="under">{timeline(s.time, rows, content.sheet_times)}</div>'
+def _worst(content: Content) -> str:
+    cards = ""
+    for k, moment in enumerate(content.worst):
+        t = content.series.time[moment.frame]
+        picture = content.worst_pictures[k] if content.worst_pictures else None
+        drawn = f'<img alt="frame {moment.frame}" src="{inline(picture, "image/jpeg")}">' if picture else ""
+        told = "".join(f"<li>{escape(what)}</li>" for what in moment.found)
+        style = " over" if moment.failed else ""
+        cards += f'<button type="button" class="moment{style}" data-seek="{t:.6g}">{drawn}'
+        cards += f"<div><b>{t:.2f} s</b> <span>frame {moment.frame}</span></div><ul>{told}</ul></button>"
+    title = "<h2>Worst moments<small>Each figure at its largest; red: over its limit. A click goes there.</small></h2>"
+    return f'{title}<div class="moments">{cards}</div>' if cards else ""
 
 
 def _curves(content: Content) -> str:
     s, limits = content.series, {v.id: v.limit for v in content.verdicts}
     shades = spans(s.time, s.phase, dict.fromkeys(SHADES, ""))
     legend = "".join(f'<span><i class="i-{name}"></i>{text}</span>' for name, text in SHADES.items())
-    heights = [Line("reference", s.reference_height_cm, "reference"), Line("achieved", s.height_cm)]
+    heights = [
+        Line("reference", s.reference_height_cm, "reference", "reference_height_cm"),
+        Line("achieved", s.height_cm, id="height_cm"),
+    ]
     top = panel("Object height", "cm, lowest point above the table", s.time, heights, shades, width=1120, least=1.0)
+    position, rotation = [Line("", s.object_cm, id="object_cm")], [Line("", s.object_deg, id="object_deg")]
+    distance, angle = limits["T_err_max_cm"], limits["R_err_max_deg"]
     if "judged_T_cm" in limits:
-        position = [Line("ADD-S, judged", s.judged_cm), Line("raw", s.object_cm, "raw")]
-        rotation = [Line("up to symmetry, judged", s.judged_deg), Line("raw", s.object_deg, "raw")]
+        position = [Line("ADD-S, judged", s.judged_cm, id="judged_cm"), Line("raw", s.object_cm, "raw", "object_cm")]
+        judged = Line("up to symmetry, judged", s.judged_deg, id="judged_deg")
+        rotation = [judged, Line("raw", s.object_deg, "raw", "object_deg")]
         distance, angle = limits["judged_T_max_cm"], limits["judged_R_max_deg"]
-    else:
-        position, rotation = [Line("achieved", s.object_cm)], [Line("achieved", s.object_deg)]
-        distance, angle = limits["T_err_max_cm"], limits["R_err_max_deg"]
     plots = [
         ("Object position error", "cm", position, distance),
         ("Object rotation error", "deg", rotation, angle),
-        ("Palm position error", "cm", [Line("achieved", s.wrist_cm)], None),
-        ("Palm rotation error", "deg", [Line("achieved", s.wrist_deg)], None),
-        ("Finger joint error", "deg, mean of joints", [Line("achieved", s.finger_deg)], None),
-        ("Penetration", "mm, deepest", [Line("achieved", s.penetration_mm)], limits["penetration_mm"]),
+        ("Palm position error", "cm", [Line("", s.wrist_cm, id="wrist_cm")], None),
+        ("Palm rotation error", "deg", [Line("", s.wrist_deg, id="wrist_deg")], None),
+        ("Finger joint error", "deg, mean of joints", [Line("", s.finger_deg, id="finger_deg")], None),
+        ("Penetration", "mm, deepest", [Line("", s.penetration_mm, id="penetration_mm")], limits["penetration_mm"]),
     ]
-    body = "".join(
-        f"<div>{panel(title, unit, s.time, lines, shades, limit)}</div>" for title, unit, lines, limit in plots
-    )
+    body = "".join(panel(title, unit, s.time, lines, shades, limit) for title, unit, lines, limit in plots)
     return (
-        f'<h2>Tracking over time</h2><div class="legend">{legend}</div>'
-        f'<div class="scroll">{top}</div><div class="panels">{body}</div>'
+        "<h2>Tracking over time<small>Dashed: limits of the strict success; for penetration, the goal.</small></h2>"
+        f'<div class="legend">{legend}</div>{top}<div class="panels">{body}</div>'
     )
+
+
+def _effort(content: Content) -> str:
+    """Torques and contact forces."""
+    forces, s = content.forces, content.series
+    if forces is None:
+        told = "Neither was recorded, and the commands do not repeat this rollout in the benchmark's world."
+        return f'<h2>Torques and contact forces</h2><p class="note">{told}</p>'
+    shades = spans(s.time, s.phase, dict.fromkeys(SHADES, ""))
+    lines = _effort_lines(content)
+    arm, hand, tips = ([line for line in lines if line.id.startswith(kind)] for kind in ("arm", "torque", "force"))
+    unit = "% of limit, highest joint"
+    plots = panel("Finger torque", unit, s.time, hand, shades, 100.0, least=50.0)
+    plots += panel("Fingertip force", "N, on the object", s.time, tips, shades, least=1.0)
+    if arm:
+        plots += panel("Arm torque", unit, s.time, arm, shades, 100.0, least=50.0)
+    rows = [["joint", "largest", "limit", "of its limit", "at", "time at the limit"]]
+    for name, torque, limit in zip(forces.joint_names, forces.torque.T, forces.limit):
+        if np.isfinite(torque).any():
+            frame = int(np.nanargmax(np.abs(torque)))
+            share = np.abs(torque[np.isfinite(torque)]) / limit
+            value = f"{torque[frame]:+.3g} N m"
+            saturated = f"{100 * (share > 0.99).mean():.0f} %"
+            at = f'<button type="button" class="at" data-seek="{s.time[frame]:.6g}">{s.time[frame]:.2f} s</button>'
+            rows.append([escape(name), value, f"{limit:.3g} N m", f"{100 * share.max():.0f} %", at, saturated])
+    table = html_table(rows, ["", "number", "number", "number", "number", "number"])
+    return (
+        f"<h2>Torques and contact forces<small>{escape(forces.source)}</small></h2>"
+        f'<div class="panels">{plots}</div><details><summary>Every joint</summary>{table}</details>'
+    )
+
+
+def _effort_lines(content: Content) -> list[Line]:
+    """The torque and force curves."""
+    forces = content.forces
+    if forces is None:
+        return []
+    share = 100 * np.abs(forces.torque) / forces.limit
+    first = share.shape[1] - len(content.fingers)
+    out: list[Line] = []
+    owner = np.array(content.fingers, int)
+    for k, name in enumerate(content.tips):
+        style = finger_style(name, k)
+        if (owner == k).any():
+            out.append(Line(name, share[:, first:][:, owner == k].max(axis=1), style, f"torque_{name}"))
+        out.append(Line(name, forces.tip_force[:, k], style, f"force_{name}"))
+    if first:
+        out.append(Line("", share[:, :first].max(axis=1), "achieved", "arm_torque"))
+    return out
+
+
+def finger_style(name: str, k: int) -> str:
+    """The style sheet's class of the `k`-th fingertip, its colour in the skeleton where it is a person's finger."""
+    return name if name in FINGERS else FINGERS[k % len(FINGERS)]
+
+
+def _loop(content: Content) -> str:
+    recording, s = content.recording, content.series
+    if recording is None:
+        return ""
+    rows = [["check", "value", "limit", "", "meaning"]]
+    rows += [
+        [escape(c.name), escape(c.value), escape(c.limit), mark(c.passed), escape(c.meaning)] for c in content.checks
+    ]
+    plots = ""
+    if len(recording.latency) > 1:
+        line = [Line("", _latency_at_frames(recording, s.time), id="latency_ms")]
+        limit, name = live_loop.LATENCY_LIMIT, "p99 limit"
+        title, unit = "Latency", "ms, hand state to its command, as recorded"
+        plots += panel(title, unit, s.time, line, limit=limit, limit_name=name)
+    if bins := live_loop.histogram(recording):
+        limits = [(live_loop.LATENCY_LIMIT, "p99 limit"), (live_loop.DEADLINE, "one tick")]
+        plots += histogram(bins, limits, "ms", "Stamp to command, hand driver")
+    states = [["at", "supervisor", "reason"]]
+    states += [[f"{x.time:+.2f} s", _state(x.state), escape(x.reason)] for x in recording.safety]
+    table = live_loop.loop_table(recording)
+    columns = list(dict.fromkeys(key for row in table for key in row))
+    nodes = [[escape(c.replace("_", " ").replace("hz", "Hz")) for c in columns]]
+    nodes += [[escape(plain(row.get(c, ""))) for c in columns] for row in table]
+    measured = html_table(nodes, ["", "", *["number"] * (len(columns) - 2)]) if table else ""
+    return (
+        f"<h2>The live loop</h2>{html_table(rows, ['', 'number', 'number', '', 'what'])}"
+        f'<div class="panels">{plots}</div><h3>Supervisor</h3>{html_table(states, ["number", "", "what"])}'
+        f"<details><summary>What each node measured of itself</summary>{measured}</details>"
+    )
+
+
+def _state(state: str) -> str:
+    return f'<span class="state safety-{escape(state)}">{escape(state)}</span>'
+
+
+def _latency_at_frames(recording: Recording, time: np.ndarray) -> np.ndarray:
+    """(T,) ms of the command nearest to each frame; NaN where none is within half a frame."""
+    off = np.abs(recording.latency[:, :1] - time)
+    nearest = off.argmin(axis=0)
+    near = off[nearest, np.arange(len(time))] <= 0.5 * float(np.diff(time).max())
+    return np.where(near, recording.latency[nearest, 1], np.nan)
+
+
+def _sheet(content: Content) -> str:
+    if not content.sheet:
+        return ""
+    caption = "The numbers are those on the timeline. Solid: the robot; outline: the reference at the same moment."
+    image = f'<img class="sheet" alt="eight frames of the run" src="{inline(content.sheet, "image/png")}">'
+    return f"<h2>Eight frames<small>{caption}</small></h2>{scroll(image)}"
 
 
 def _table(content: Content) -> str:
     rows = [["metric", "value", "threshold", "", "meaning"]]
     for v in content.verdicts:
         name = f'{escape(v.name)}<span class="id">{escape(v.id)}</span>'
-        rows.append([name, _with_unit(v), v.limit_text, "" if v.passed is None else _mark(v), escape(v.meaning)])
-    return f"<h2>Metrics</h2>{_html_table(rows, ['', 'number', 'number', '', 'what'])}"
+        rows.append([name, _with_unit(v), v.limit_text, "" if v.passed is None else mark(v.passed), escape(v.meaning)])
+    return f"<h2>Metrics</h2>{html_table(rows, ['', 'number', 'number', '', 'what'])}"
 
 
-def _loop(content: Content) -> str:
-    if not content.loop:
+def _commands(content: Content) -> str:
+    if not content.commands:
         return ""
-    columns = list(dict.fromkeys(key for row in content.loop for key in row))
-    rows = [[escape(c.replace("_", " ").replace("hz", "Hz")) for c in columns]]
-    rows += [[escape(_plain(row.get(c, ""))) for c in columns] for row in content.loop]
-    return f"<h2>The live loop</h2>{_html_table(rows, ['', '', *['number'] * (len(columns) - 2)])}"
+    rows = "".join(
+        f'<li><span>{escape(what)}</span><code tabindex="0">{escape(command)}</code>'
+        '<button type="button" class="copy">copy</button></li>'
+        for what, command in content.commands
+    )
+    every = '<button type="button" class="copy all">copy all</button>'
+    return (
+        "<h2>Reproduce<small>With the versions below; paths are from where this report was made.</small></h2>"
+        f'<ol class="commands">{rows}</ol>{every}'
+    )
 
 
 def _facts(content: Content) -> str:
     known = {k: v for k, v in content.facts.items() if v not in (None, "", [], {})}
-    items = "".join(f"<dt>{escape(k)}</dt><dd>{_entries(v)}</dd>" for k, v in known.items())
+    items = "".join(f"<dt>{escape(k)}</dt><dd>{entries(v)}</dd>" for k, v in known.items())
     footer = "<footer>Made by dexhot. The same numbers are in report.json beside this page.</footer>"
     return f'<h2>Provenance</h2><dl class="facts">{items}</dl>{footer}'
 
 
-def _html_table(rows: list[list[str]], styles: list[str]) -> str:
-    """Rows of HTML cells, the first one the head; `styles` are the columns' classes."""
-    head, *body = (
-        "".join(f'<{tag} class="{style}">{cell}</{tag}>' for style, cell in zip(styles, row))
-        for tag, row in zip(["th"] + ["td"] * len(rows), rows)
-    )
-    table = f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in body)}</table>"
-    return f'<div class="scroll">{table}</div>'
+def _data(content: Content) -> dict[str, Any]:
+    """What the script shows at the cursor: every curve by its id, and its times."""
+    s = content.series
+    curves = {name: getattr(s, name) for name in ("object_cm", "object_deg", "judged_cm", "judged_deg")}
+    curves |= {name: getattr(s, name) for name in ("wrist_cm", "wrist_deg", "finger_deg", "penetration_mm")}
+    curves |= {name: getattr(s, name) for name in ("height_cm", "reference_height_cm")}
+    curves |= {line.id: line.y for line in _effort_lines(content)}
+    if content.recording is not None and len(content.recording.latency) > 1:
+        curves["latency_ms"] = _latency_at_frames(content.recording, s.time)
+    return {"time": _numbers(s.time, 4), "curves": {name: _numbers(values, 3) for name, values in curves.items()}}
 
 
-def _inline(path: Path, kind: str) -> str:
-    """The file as a data URL, so that the page is one file."""
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+def _json(value: Any) -> str:
+    """For within a script element, which "</" would end."""
+    return json.dumps(value).replace("<", r"\u003c")
+
+
+def _numbers(values: np.ndarray, digits: int) -> list[float | None]:
+    """Rounded, as JSON has them: NaN is null."""
+    return [round(float(v), digits) if np.isfinite(v) else None for v in values]
 
 
 def _decisive(v: Verdict) -> bool:
@@ -197,30 +395,5 @@ def _decisive(v: Verdict) -> bool:
     return v.passed is False and v.id in STRICT
 
 
-def _mark(v: Verdict) -> str:
-    word = "pass" if v.passed else "fail"
-    return f'<span class="{word}-text">{word}</span>'
-
-
 def _with_unit(v: Verdict) -> str:
     return with_unit(v.text, v.unit)
-
-
-def _entries(value: Any) -> str:
-    """HTML of one fact: the entries of a dict in a line, dicts within it folded up."""
-    if not isinstance(value, dict):
-        return escape(_plain(value))
-    known = {k: v for k, v in value.items() if v not in (None, "", [], {})}
-    flat = [f"<i>{escape(k)}</i> {escape(_plain(v))}" for k, v in known.items() if not isinstance(v, dict)]
-    folded = [
-        f"<details><summary>{escape(k)}</summary>{_entries(v)}</details>"
-        for k, v in known.items()
-        if isinstance(v, dict)
-    ]
-    return f"{' · '.join(flat)}{''.join(folded)}"
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_plain, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -12,18 +12,19 @@ import numpy as np
 
 from dexhot.report.series import Span
 
-PANEL = (560, 190)  # width, height of a panel's view box; all lengths below are in its units
-LEFT, RIGHT, TOP, BOTTOM = 44, 12, 40, 26
+PANEL = (560, 170)  # width, height of a panel's view box; all lengths below are in its units
+LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 24
 TIMELINE_WIDTH, TIMELINE_LEFT = 1120, 96
 
 
 @dataclass(frozen=True)
 class Line:
-    """One curve. `style` is a class of the style sheet: "achieved" or "reference"."""
+    """One curve. `style` is a class of the style sheet, `id` its name in the page's data (the value at the cursor)."""
 
     label: str
-    y: np.ndarray  # (T,)
+    y: np.ndarray  # (T,), NaN where it is not known
     style: str = "achieved"
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,29 +45,30 @@ def panel(
     limit: float | None = None,
     width: int = PANEL[0],
     least: float = 0.0,
+    limit_name: str = "limit",
 ) -> str:
-    """One plot over time (s): `shades` behind the curves, `limit` as a dashed line with its value; the axis reaches
-    `least` at the least, so that noise does not look like motion."""
+    """One plot over time (s) as a figure: `shades` behind the curves, `limit` as a dashed line with its value; the axis
+    reaches `least` at the least, so that noise does not look like motion."""
     height, right, bottom = PANEL[1], width - RIGHT, PANEL[1] - BOTTOM
     values = np.concatenate([line.y for line in lines])
+    values = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
     top = max(values.max(), least, 0.0 if limit is None else limit * 1.08)
     ticks = _ticks(values.min() if values.min() < -0.05 * top else 0.0, top, 4)
     px, py = _scale(time[0], time[-1], LEFT, right), _scale(ticks[0], ticks[-1], bottom, TOP)
 
-    out = [_text("title", 0, 15, title, "start", f'<tspan class="unit" dx="6">{escape(unit)}</tspan>')]
-    out += [_rect(f"shade {s.style}", px(s.start), TOP, px(s.end) - px(s.start), bottom - TOP) for s in shades]
+    out = [_rect(f"shade {s.style}", px(s.start), TOP, px(s.end) - px(s.start), bottom - TOP) for s in shades]
     for tick in ticks:
         out += [_stroke("grid", LEFT, right, py(tick)), _text("tick", LEFT - 8, py(tick) + 4, f"{tick:g}", "end")]
-    out += _time_axis(time, px, height - 8)
+    out += _time_axis(time, px, height - 6)
     if limit is not None:
         out += [_stroke("limit", LEFT, right, py(limit))]
-        out += [_text("limit", LEFT + 4, py(limit) - 4, f"limit {limit:g}", "start")]
+        out += [_text("limit", LEFT + 4, py(limit) - 4, f"{limit_name} {limit:.3g}", "start")]
     for line in sorted(lines, key=lambda line: line.style == "achieved"):
-        points = " ".join(f"{px(t):.1f},{py(y):.1f}" for t, y in zip(time, line.y))
-        out += [f'<polyline class="{line.style}" points="{points}"/>']
-    if len(lines) > 1:
-        out += _legend(lines, right)
-    return _svg("panel", width, height, title, out)
+        out += [f'<polyline class="{line.style}" points="{points}"/>' for points in _points(time, line.y, px, py)]
+    out += [_cursor(px(time[0]), TOP, bottom)]
+    keys = "".join(f'<span class="key">{_key(line)}<output data-of="{line.id}"></output></span>' for line in lines)
+    drawn = _svg("panel", width, height, f"{title}, {unit}", out, (LEFT, right, time))
+    return _figure(title, unit, drawn, keys)
 
 
 def timeline(time: np.ndarray, rows: Sequence[Row], marks: Sequence[float] = ()) -> str:
@@ -79,29 +81,93 @@ def timeline(time: np.ndarray, rows: Sequence[Row], marks: Sequence[float] = ())
         middle = y + height / 2 + 4
         out += [_text("row", left - 10, middle, row.label, "end"), _rect("track", left, y, right - left, height, 3)]
         for span in row.spans:
-            x, w = px(span.start), px(span.end) - px(span.start)
-            out += [_rect(f"fill {span.style}", x, y, max(w, 1), height, 3)]
-            if span.label and w > 8 * len(span.label):
+            x, w = px(max(span.start, time[0])), px(min(span.end, time[-1])) - px(max(span.start, time[0]))
+            fits = w > 8 * len(span.label)
+            named = "" if fits or not span.label else f"<title>{escape(span.label)}</title>"
+            out += [_rect(f"fill {span.style}", x, y, max(w, 1), height, 3, named)]
+            if span.label and fits:
                 out += [_text(f"phase {span.style}", x + 7, middle, span.label, "start")]
         y += height + 6
     out += _time_axis(time, px, y + 14)
     for number, t in enumerate(marks, 1):
         out += [_text("mark", px(t), 13, str(number))]
         out += [f'<line class="mark" x1="{px(t):.1f}" x2="{px(t):.1f}" y1="20" y2="{y}"/>']
-    return _svg("timeline", TIMELINE_WIDTH, y + 22, "phases over time", out)
+    out += [_cursor(px(time[0]), 20, y)]
+    return _svg("timeline", TIMELINE_WIDTH, y + 22, "phases over time", out, (left, right, time))
 
 
-def _svg(style: str, width: float, height: float, label: str, parts: list[str]) -> str:
-    head = f'<svg class="{style}" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">'
+def histogram(
+    bins: Sequence[tuple[float, int]], limits: Sequence[tuple[float, str]], unit: str, title: str, width: int = PANEL[0]
+) -> str:
+    """Bars of `bins`, each an upper edge and a count, over a linear axis from 0; `limits` as dashed, named lines."""
+    height, right, bottom = PANEL[1], width - RIGHT, PANEL[1] - BOTTOM
+    far = max([edge for edge, _ in bins] + [value * 1.15 for value, _ in limits])
+    count = max(n for _, n in bins)
+    ticks = _ticks(0.0, count, 3)
+    px, py = _scale(0.0, far, LEFT, right), _scale(0.0, ticks[-1], bottom, TOP)
+    out = []
+    for tick in ticks:
+        out += [_stroke("grid", LEFT, right, py(tick)), _text("tick", LEFT - 8, py(tick) + 4, f"{tick:g}", "end")]
+    low = 0.0
+    for edge, n in bins:
+        start = max(low, edge / 1.06)  # bins are geometric; one that follows empty ones begins where its own does
+        out += [_rect("bar", px(start), round(py(n), 1), max(px(edge) - px(start) - 0.6, 1), round(bottom - py(n), 1))]
+        low = edge
+    for k, (value, name) in enumerate(limits):
+        x = px(value)
+        out += [f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{bottom}"/>']
+        out += [_text("limit", x - 4, TOP + 10 + 14 * k, f"{name} {value:.3g}", "end")]
+    steps = [t for t in _ticks(0.0, far, 8) if t <= far]
+    out += [_text("tick", px(t), height - 6, f"{t:g}{f' {unit}' if t == steps[-1] else ''}") for t in steps]
+    return _figure(title, f"commands per bin, over {unit}", _svg("panel", width, height, title, out))
+
+
+def _figure(title: str, unit: str, drawn: str, keys: str = "") -> str:
+    name = f'<b>{escape(title)}</b> <span class="unit">{escape(unit)}</span>'
+    caption = f'<figcaption>{name}<span class="keys">{keys}</span></figcaption>'
+    return f'<figure class="plot">{caption}<div class="scroll">{drawn}</div></figure>'
+
+
+def _key(line: Line) -> str:
+    """A curve's stroke and name; one without a name is alone in its plot."""
+    return f'<i class="{line.style}"></i>{escape(line.label)} ' if line.label else ""
+
+
+def _points(time: np.ndarray, y: np.ndarray, px: Callable[[float], float], py: Callable[[float], float]) -> list[str]:
+    """The points of each stretch of known values."""
+    known = np.flatnonzero(np.isfinite(y))
+    stretches = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1) if len(known) else []
+    return [" ".join(f"{px(time[k]):.1f},{py(y[k]):.1f}" for k in stretch) for stretch in stretches]
+
+
+def _cursor(x: float, top: float, bottom: float) -> str:
+    return f'<line class="cursor" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>'
+
+
+def _svg(
+    style: str,
+    width: float,
+    height: float,
+    label: str,
+    parts: list[str],
+    axis: tuple[float, float, np.ndarray] | None = None,
+) -> str:
+    """`axis`: where the time axis begins and ends, and its times; the page's script moves the cursor along it."""
+    scale = ""
+    if axis is not None:
+        left, right, time = axis
+        scale = f' data-x0="{left}" data-x1="{right}" data-t0="{time[0]:.6g}" data-t1="{time[-1]:.6g}"'
+    head = f'<svg class="{style}" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}"{scale}>'
     return head + "".join(parts) + "</svg>"
 
 
-def _text(style: str, x: float, y: float, text: str, anchor: str = "middle", more: str = "") -> str:
-    return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}{more}</text>'
+def _text(style: str, x: float, y: float, text: str, anchor: str = "middle") -> str:
+    return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _rect(style: str, x: float, y: float, width: float, height: float, round_: float = 0) -> str:
-    return f'<rect class="{style}" x="{x:.1f}" y="{y}" width="{width:.1f}" height="{height}" rx="{round_}"/>'
+def _rect(style: str, x: float, y: float, width: float, height: float, round_: float = 0, inner: str = "") -> str:
+    box = f'x="{x:.1f}" y="{y}" width="{width:.1f}" height="{height}" rx="{round_}"'
+    return f'<rect class="{style}" {box}>{inner}</rect>'
 
 
 def _stroke(style: str, x1: float, x2: float, y: float) -> str:
@@ -111,16 +177,6 @@ def _stroke(style: str, x1: float, x2: float, y: float) -> str:
 def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
     """The map from [low, high] to [start, end]."""
     return lambda v: float(start + (v - low) / (high - low) * (end - start))
-
-
-def _legend(lines: Sequence[Line], x: float) -> list[str]:
-    """Keys that end at x on the title's line, last one outermost."""
-    out: list[str] = []
-    for line in reversed(lines):
-        x -= 6.4 * len(line.label)
-        out += [_text("key", x, 15, line.label, "start"), _stroke(line.style, x - 22, x - 6, 11)]
-        x -= 36
-    return out
 
 
 def _time_axis(time: np.ndarray, px: Callable[[float], float], y: float) -> list[str]:

@@ -2,11 +2,15 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 from dexhot.data.files import replacing
 from dexhot.errors import DexhotError
-from dexhot.view.render import Painter
+
+FRAMES = 300  # at most, in a video: drawing them is most of a report's time
 
 
 class NoEncoderError(DexhotError):
@@ -26,18 +30,28 @@ def find_ffmpeg() -> str:
         raise NoEncoderError("No video: no ffmpeg; install it, or pip install 'dexhot[video]'.") from e
 
 
-def write_video(painter: Painter, path: Path, rate: float = 60.0, stride: int = 2) -> Path:
-    """Every `stride`-th frame of the painter's rollout, recorded at `rate` Hz, at true speed. Raises NoEncoderError."""
-    height, width = painter.frame(0).shape[:2]
+def stride_of(count: int) -> int:
+    """Every how many frames one is drawn: every second, and of a long clip so many that FRAMES are not passed."""
+    return max(2, -(-count // FRAMES))
+
+
+def write_video(frame: Callable[[int], np.ndarray], count: int, path: Path, rate: float = 60.0) -> Path:
+    """Of a clip of `count` frames at `rate` Hz, `frame(k)` being the picture (H, W, 3) of frame k, at true speed.
+
+    A key frame comes twice a second, so that a player's seeking is fast. Raises NoEncoderError.
+    """
+    stride = stride_of(count)
+    height, width = frame(0).shape[:2]
     with replacing(path) as temporary:
         raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{rate / stride:g}", "-i", "-"]
-        encoded = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "21", "-movflags", "+faststart", "-f", "mp4"]
+        encoded = ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-crf", "21"]
+        encoded += ["-g", str(max(1, round(rate / stride / 2))), "-movflags", "+faststart", "-f", "mp4"]
         command = [find_ffmpeg(), "-y", "-loglevel", "error", *raw, *encoded, str(temporary)]
         encoder = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
         assert encoder.stdin is not None and encoder.stderr is not None
         try:
-            for frame in range(0, len(painter.rollout.q), stride):
-                encoder.stdin.write(painter.frame(frame).tobytes())
+            for k in range(0, count, stride):
+                encoder.stdin.write(frame(k).tobytes())
             encoder.stdin.close()
         except BrokenPipeError:
             pass  # ffmpeg ended early; its message follows

@@ -92,7 +92,7 @@ def live_rollout(run: str | Path, episode: int = 0, part: bool = False, setup: S
     rollout = rebuild(
         reference, setup or load_setup(reference), rows[FRANKA_STATES], rows[LEAP_STATES], pose, rows[TARGET]
     )
-    rollout.provenance = {"run": run.name, "episode": episode, "clips": len(complete), **stopped}
+    rollout.provenance = {"run": run.name, "episode": episode, "clips": len(complete), "t0_ns": chosen.t0, **stopped}
     if damage:
         rollout.provenance["bag_damage"] = damage
     return rollout

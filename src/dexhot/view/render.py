@@ -61,21 +61,35 @@ def pose_scene(scene: Scene, data: mujoco.MjData, rollout: Rollout, frame: int) 
 class Painter:
     """Draws frames of one rollout. Close it, or use it as a context manager.
 
-    The camera holds the palm's and the object's whole way in view, with `margin` m round it; it goes along where the
-    object is carried far.
+    The camera holds the whole way of palm and object in view, with `margin` m round it, and `beside` (T, P, 3), more
+    points of each frame; it goes along where the object is carried far.
     """
 
-    def __init__(self, rollout: Rollout, setup: Setup, width: int = 640, height: int = 480, margin: float = 0.09):
+    def __init__(
+        self,
+        rollout: Rollout,
+        setup: Setup,
+        width: int = 640,
+        height: int = 480,
+        margin: float = 0.09,
+        beside: np.ndarray | None = None,
+    ):
         self.rollout, self.margin = rollout, margin
         self.scene = ghost_scene(rollout.reference, setup, arm=len(rollout.arm_q) > 0)
         self.data = mujoco.MjData(self.scene.model)
         brighten(self.scene)
         self.renderer = new_renderer(self.scene.model, width, height)
+        self.scene.model.vis.quality.offsamples = 0  # pixels of a mask belong to one body: twice as fast
+        self.masks = new_renderer(self.scene.model, width, height)
+        self.masks.enable_segmentation_rendering()
         self.solid, self.outlined = mujoco.MjvOption(), mujoco.MjvOption()
         self.outlined.geomgroup[:] = 0
         self.outlined.geomgroup[GHOST_GROUP] = 1
         self.camera, self.lookat = mujoco.MjvCamera(), np.zeros(3)
         self.way = carried(rollout)
+        self.points = (motion(rollout).reshape(3, -1, 3) - self.way).reshape(-1, 3)
+        if beside is not None:
+            self.points = np.concatenate([self.points, (beside - self.way[:, None]).reshape(-1, 3)])
         self._choose_view(width / height)
 
     def __enter__(self) -> "Painter":
@@ -85,8 +99,9 @@ class Painter:
         self.close()
 
     def close(self) -> None:
-        """Give the renderer's memory back."""
+        """Give the renderers' memory back."""
         self.renderer.close()
+        self.masks.close()
 
     def frame(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8 of frame `index`: the robot as it was, the reference outlined over it."""
@@ -101,14 +116,16 @@ class Painter:
 
     def _show(self, index: int) -> None:
         pose_scene(self.scene, self.data, self.rollout, index)
+        self.aim(index)
+
+    def aim(self, index: int) -> None:
+        """Turn the camera to where it looks at frame `index`."""
         self.camera.lookat[:] = self.lookat + self.way[index]
 
     def _bodies(self, option: mujoco.MjvOption) -> np.ndarray:
         """(H, W) id of the body seen in each pixel, -1 for none."""
-        self.renderer.enable_segmentation_rendering()
-        self.renderer.update_scene(self.data, self.camera, option)
-        geoms = self.renderer.render()[..., 0]
-        self.renderer.disable_segmentation_rendering()
+        self.masks.update_scene(self.data, self.camera, option)
+        geoms = self.masks.render()[..., 0]
         return np.where(geoms >= 0, self.scene.model.geom_bodyid[np.maximum(geoms, 0)], -1)
 
     def _choose_view(self, aspect: float) -> None:
@@ -130,7 +147,7 @@ class Painter:
 
     def _turn(self, view: tuple[float, float], aspect: float) -> None:
         self.camera.azimuth, self.camera.elevation = view
-        frame_motion(self.camera, motion(self.rollout) - np.tile(self.way, (3, 1)), aspect, self.margin)
+        frame_motion(self.camera, self.points, aspect, self.margin)
         self.lookat = self.camera.lookat.copy()
 
 

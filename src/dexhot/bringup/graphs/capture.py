@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dexhot.bringup.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
+from dexhot.bringup.graph import COMMON, Argument, Graph, NodeSpec, Prepared, Process
 from dexhot.bringup.run_folder import new_run_folder
 from dexhot.data.disk import check_folder
 from dexhot.data.files import write_text
@@ -28,7 +28,7 @@ ARGUMENTS = (
     Argument.of("camera", "fps"),
     Argument.of("camera", "loop"),
     Argument.of("capture", "min_free"),
-    PARAMETERS,
+    *COMMON,
 )
 
 

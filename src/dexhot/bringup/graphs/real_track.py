@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from dexhot.bringup.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process
+from dexhot.bringup.graph import COMMON, Argument, Graph, NodeSpec, Prepared, Process
 from dexhot.bringup.graphs.rigs import RIGS, check_hand, check_rig, rig_processes
 from dexhot.bringup.run_folder import load_task, new_run_folder, require_new, write_run
 from dexhot.data.disk import check_folder
@@ -43,7 +43,7 @@ ARGUMENTS = (
     Argument("view", False, "Show the live scene in the browser."),
     Argument.of("rig", "seed", "Seed of the measurement noise and of the sampling controller."),
     Argument.of("rig", "fifo_priority"),
-    PARAMETERS,
+    *COMMON,
 )
 
 UNHURRIED = {"ramp": "controller", "fade": "controller", "lead_in": "supervisor"}  # s, longer where `speed` is less
@@ -53,11 +53,10 @@ PATIENT = 1.5  # s that a simulated rig's supervisor may be silent: it shares th
 
 def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     """The twins of arm and hand live in the rig's process, because they share its MuJoCo world; real drivers do not."""
-    clock = {"use_sim_time": arguments["rig"] != "real"}  # the simulated rigs' /clock
     found = [
         *rig_processes(arguments),
         Process("tracker", (NodeSpec("object_filter"), NodeSpec("controller"), NodeSpec("shaper"))),
-        Process("supervisor", (NodeSpec("supervisor", clock),)),
+        Process("supervisor", (NodeSpec("supervisor"),)),
     ]
     if arguments["record"] != "false":
         found.append(Process("recorder", (NodeSpec("recorder", {"fifo_priority": 0}),)))
@@ -98,4 +97,5 @@ REAL_TRACK = Graph(
     ARGUMENTS,
     processes,
     prepare,
+    has_clock=lambda arguments: arguments["rig"] != "real",
 )

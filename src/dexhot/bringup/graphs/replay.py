@@ -7,7 +7,7 @@ bag (a capture, one of librealsense's recorder) is played: its topics, at its pa
 from pathlib import Path
 from typing import Any
 
-from dexhot.bringup.graph import PARAMETERS, Argument, Graph, NodeSpec, Prepared, Process, read_parameters
+from dexhot.bringup.graph import COMMON, Argument, Graph, NodeSpec, Prepared, Process, recorded_parameters
 from dexhot.bringup.run_folder import load_task
 from dexhot.data.bags import topics
 from dexhot.data.topics import JOURNAL
@@ -41,7 +41,7 @@ ARGUMENTS = (
         "Playback rate relative to the recording; 0: topics as recorded, the controller as fast as it can.",
     ),
     Argument.of("player", "tolerance"),
-    PARAMETERS,
+    *COMMON,
 )
 
 
@@ -49,7 +49,7 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     """The controller's parameters are those of the recorded run."""
     if not through_controller(arguments):
         return (Process("player", (NodeSpec("bag_player"),)),)
-    controller = NodeSpec("controller", {"use_sim_time": True, "speakers": ["player"]})
+    controller = NodeSpec("controller", {"speakers": ["player"]})
     return (Process("controller", (controller,)), Process("player", (NodeSpec("player"),)))
 
 
@@ -57,7 +57,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     """Check that the bag has what the controller needs before anything starts."""
     if not arguments["bag"]:
         raise DexhotError("no bag given; write bag:=FOLDER of a run, e.g. runs/20260101-120000-real_track-duck.")
-    live_rig.require_none()
+    live_rig.require_none(arguments["namespace"])
     bag, run_folder = find_bag(arguments["bag"])
     if not through_controller(arguments):
         wanted = [topic for topic in arguments["topics"].split(",") if topic]
@@ -66,7 +66,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
             make_scratch(), {"source": str(bag.resolve()), "play": wanted, "pace": arguments["rate"] or 1.0}
         )
     check_bag(bag)
-    recorded = read_parameters(str(run_folder / "parameters.yaml"))["controller"] if run_folder else {}
+    recorded = recorded_parameters(run_folder / "parameters.yaml", "controller") if run_folder else {}
     controller = arguments["controller"]
     if controller == "recorded":
         controller = recorded.get("controller")
@@ -75,7 +75,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     reference = arguments["reference"] or _copy(run_folder, "reference.npz")
     policy = arguments["policy"] or _copy(run_folder, "demonstration.npz")
     task = load_task(reference, policy, controller)
-    folder = make_scratch()
+    folder, prefix = make_scratch(), arguments["frame_prefix"]
     values = recorded | {
         **task.write(folder),
         "controller": controller,
@@ -83,6 +83,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         "duration": 0.0,
         "source": str(bag.resolve()),
         "report": str(folder / "replay.json"),
+        "frame_prefix": recorded.get("frame_prefix", "") if prefix == "auto" else prefix,  # that of the messages
         "token": recorded.get("token", ""),  # the player's safety states are the recorded ones
     }
     return Prepared(folder, values)
@@ -109,4 +110,5 @@ REPLAY = Graph(
     ARGUMENTS,
     processes,
     prepare,
+    has_clock=lambda arguments: True,
 )

@@ -7,6 +7,7 @@ real      the lab's arm and hand: the same drivers, and no world; the object's p
 
 import os
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from dexhot.robots.joint_table import joint_table
 
 RIGS = ("sim", "sim-wire", "real")
 ON_THE_WIRE = {  # what a simulated far end may take longer for than a real one, on a machine that is busy
-    "leap_driver": {"slack": 0.06, "use_sim_time": True},
-    "franka_driver": {"realtime": False, "frozen_timeout": 1.0, "use_sim_time": True},
+    "leap_driver": {"slack": 0.06},
+    "franka_driver": {"realtime": False, "frozen_timeout": 1.0},
 }
 LEAP = ("leap_right", "leap_left")
 STARTING = 60.0  # s that the drivers wait for a simulated rig to be there
@@ -46,12 +47,14 @@ def rig_processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
 
 
 def wires(arguments: dict[str, Any]) -> tuple[str, str]:
-    """Path of the servo bus and address of the arm; those of a simulated rig are its ROS domain's own."""
+    """Path of the servo bus and address of the arm; those of a simulated rig are of its ROS domain and namespace."""
     leap, franka = arguments["leap_port"], arguments["franka_host"]
     if arguments["rig"] == "sim-wire":
         domain = int(os.environ.get("ROS_DOMAIN_ID") or 0)
-        leap = leap or str(Path(tempfile.gettempdir()) / f"dexhot-leap-{os.getuid()}-{domain}")
-        franka = franka or f"127.1.{domain}.1"
+        robot = arguments.get("namespace", "")
+        place = f"{domain}-{robot.replace('/', '-')}" if robot else str(domain)
+        leap = leap or str(Path(tempfile.gettempdir()) / f"dexhot-leap-{os.getuid()}-{place}")
+        franka = franka or f"127.{1 + zlib.crc32(robot.encode()) % 250 if robot else 1}.{domain}.1"
     return leap, franka
 
 

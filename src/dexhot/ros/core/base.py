@@ -16,8 +16,9 @@
 
 Each of the four may be absent; managed.py says what becomes of their exceptions. rclpy gates only publishers: this base
 gates subscriptions and loops too.
-Stamps are ROS time (`stamp`, `now`); loops and latencies are steady time. The node that knows that the work is done
-calls `finish`: its process ends with exit code 0 and the bring-up takes everything down.
+Topics and services are named as data/topics.py has them, and are in the node's namespace but for those that the domain
+shares. Stamps are ROS time (`stamp`, `now`); loops and latencies are steady time. The node that knows that the work is
+done calls `finish`: its process ends with exit code 0 and the bring-up takes everything down.
 
 For exact replay the controller is a function of its parameters and of the messages its callbacks are given, in order:
 it is `journaled`, draws from a seeded generator, uses sample counts rather than time budgets, and reads no clock.
@@ -38,7 +39,7 @@ from rclpy.lifecycle import LifecyclePublisher, LifecycleState
 from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 
-from dexhot.data.topics import DIAGNOSTICS, HEARTBEAT
+from dexhot.data.topics import DIAGNOSTICS, HEARTBEAT, relative
 from dexhot.ros.core import parameters
 from dexhot.ros.core.diagnostics import Histogram, ProcessMonitor, TickMonitor, status_message
 from dexhot.ros.core.managed import ManagedNode
@@ -68,12 +69,13 @@ class DexhotNode(ManagedNode):
         self.exit_code = 0
         self._loops: dict[str, tuple[Any, TickMonitor]] = {}
         self._latencies: dict[str, Histogram] = {}
+        self._full: dict[str, str] = {}  # topic -> its name in the ROS graph
         self._made: list[tuple[Callable[..., Any], Any]] = []  # (destroy, entity) of what setup made
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._process = ProcessMonitor()
         self._journal: LifecyclePublisher | None = None
-        self._diagnostics = self.create_publisher(DiagnosticArray, DIAGNOSTICS, publish_profile("state"))
-        self._heartbeat = self.create_publisher(Header, HEARTBEAT, publish_profile("state"))
+        self._diagnostics = self.create_publisher(DiagnosticArray, relative(DIAGNOSTICS), publish_profile("state"))
+        self._heartbeat = self.create_publisher(Header, relative(HEARTBEAT), publish_profile("state"))
         rates = [self.get_parameter(f"{kind}_rate").value for kind in ("diagnostics", "heartbeat")]
         self.create_timer(1.0 / rates[0], self.publish_diagnostics, clock=self._steady)
         self.create_timer(1.0 / rates[1], self._beat, clock=self._steady)
@@ -94,7 +96,7 @@ class DexhotNode(ManagedNode):
 
     def advertise(self, msg_type: type, topic: str, qos: str = "sensor") -> LifecyclePublisher:
         """A publisher that is open while the node is active. `qos`: a name in ros/core/qos.py."""
-        publisher: LifecyclePublisher = self.create_lifecycle_publisher(msg_type, topic, publish_profile(qos))
+        publisher: LifecyclePublisher = self.create_lifecycle_publisher(msg_type, relative(topic), publish_profile(qos))
         self._made.append((self.destroy_lifecycle_publisher, publisher))
         return publisher
 
@@ -130,7 +132,8 @@ class DexhotNode(ManagedNode):
             self.hear(topic, callback, message)
 
         events = SubscriptionEventCallbacks(use_default_callbacks=not quiet)
-        subscription = self.create_subscription(msg_type, topic, gated, subscribe_profile(qos), event_callbacks=events)
+        profile = subscribe_profile(qos)
+        subscription = self.create_subscription(msg_type, relative(topic), gated, profile, event_callbacks=events)
         self._made.append((self.destroy_subscription, subscription))
 
     def hear(self, topic: str, callback: Callable[..., Any], message: Any) -> None:
@@ -177,17 +180,28 @@ class DexhotNode(ManagedNode):
             answer = self.guarded(callback, request, response)
             return response if answer is None else answer
 
-        self._made.append((self.destroy_service, self.create_service(srv_type, name, guarded)))
+        self._made.append((self.destroy_service, self.create_service(srv_type, relative(name), guarded)))
 
     def client(self, srv_type: type, name: str) -> Client:
         """A client of a service; its answers are futures, which no callback may wait for."""
-        client = self.create_client(srv_type, name)
+        client = self.create_client(srv_type, relative(name))
         self._made.append((self.destroy_client, client))
         return client
 
     def absolute(self, node: str) -> str:
-        """The name of another node with our namespace."""
-        return f"{self.get_namespace().rstrip('/')}/{node}"
+        """The full name of another node of our namespace; one that is given with its own has that."""
+        return node if node.startswith("/") else f"{self.namespace}/{node}"
+
+    @property
+    def namespace(self) -> str:
+        """Ours, as "/robot1"; "" for none."""
+        return self.get_namespace().rstrip("/")
+
+    def full(self, topic: str) -> str:
+        """The name that a topic of data/topics.py has in the ROS graph, expanded and remapped."""
+        if topic not in self._full:
+            self._full[topic] = self.resolve_topic_name(relative(topic))
+        return self._full[topic]
 
     def finish(self, reason: str, code: int = 0) -> None:
         """The node's work is done: its process ends with exit code `code`, and with it the whole graph."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dexhot.data.topics import TF, TF_STATIC
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.ros.core.messages import UNIT, WORLD_FRAME, read_transform, seconds
@@ -21,13 +22,14 @@ IDENTITY = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])  # as geometry.poses ha
 AGE = 0.02  # s between a measurement and the moving transform nearest in time; they are not interpolated
 KEPT = 100  # moving transforms of a frame
 MANY = 1000  # frames
-STATIC, MOVING = "/tf_static", "/tf"
 
 
 class FrameTree:
-    """A tree of frames below the world. `given`: "PARENT CHILD x y z qw qx qy qz" each (m, quaternion wxyz)."""
+    """A tree of frames below the world. `given`: "PARENT CHILD x y z qw qx qy qz" each (m, quaternion wxyz), with their
+    full names. `prefix`: that of the robot's frames, so of its world."""
 
-    def __init__(self, given: Sequence[str] = ()):
+    def __init__(self, given: Sequence[str] = (), prefix: str = ""):
+        self.world = _name(prefix + WORLD_FRAME)
         self._static: dict[str, tuple[str, np.ndarray]] = {}  # child -> parent, parent_T_child
         self._moving: dict[str, list[tuple[float, str, np.ndarray]]] = {}  # child -> stamp, parent, parent_T_child
         for text in given:
@@ -45,16 +47,16 @@ class FrameTree:
             from tf2_msgs.msg import TFMessage
         except ImportError:
             return False
-        node.subscribe(TFMessage, STATIC, lambda m: self.hear(m.transforms, moving=False), "static")
+        node.subscribe(TFMessage, TF_STATIC, lambda m: self.hear(m.transforms, moving=False), "static")
         if moving:
-            node.subscribe(TFMessage, MOVING, lambda m: self.hear(m.transforms, moving=True), "state")
+            node.subscribe(TFMessage, TF, lambda m: self.hear(m.transforms, moving=True), "state")
         return True
 
     def hear(self, transforms: Sequence[Any], moving: bool) -> None:
         """Take geometry_msgs/TransformStamped. What the parameter gives stays. Raises RefusedError."""
         for t in transforms:
             parent, child = _name(t.header.frame_id), _name(t.child_frame_id)
-            if child in self._given or child == WORLD_FRAME:
+            if child in self._given or child == self.world:
                 continue  # of the rig's own measure
             pose = read_transform(t.transform)
             if child not in self._static and child not in self._moving and len(self._static) + len(self._moving) > MANY:
@@ -68,11 +70,11 @@ class FrameTree:
 
     def world_T(self, frame: str, stamp: float = 0.0) -> np.ndarray:
         """The pose (7,) of a frame in the world at `stamp` (s). Raises RefusedError for one that is not known then."""
-        if frame == WORLD_FRAME:
+        if frame == self.world:
             return IDENTITY
         seen: set[str] = set()
         pose, at = IDENTITY, _name(frame)
-        while at != WORLD_FRAME:
+        while at != self.world:
             if at in seen:
                 raise RefusedError(f"the frames {', '.join(sorted(seen))} are a circle.")
             seen.add(at)
@@ -87,7 +89,7 @@ class FrameTree:
 
         Raises RefusedError.
         """
-        if frame == WORLD_FRAME:
+        if frame == self.world:
             return pose, covariance
         world_T_frame = self.world_T(frame, stamp)
         turn = np.zeros((6, 6))
@@ -98,7 +100,7 @@ class FrameTree:
         if child in self._static:
             return self._static[child]
         if child not in self._moving:
-            known = ", ".join(sorted({WORLD_FRAME, *self._static, *self._moving}))
+            known = ", ".join(sorted({self.world, *self._static, *self._moving}))
             via = "" if child == _name(asked) else f" (above {asked[:40]!r})"
             raise RefusedError(
                 f"the frame {child[:40]!r}{via} has no place in the world; known are {known[:200]}. Give the node's "

@@ -1,4 +1,4 @@
-"""Whether a rig's graph runs in this ROS domain: a recording must not be played into it.
+"""Whether a rig's graph runs in this ROS domain and namespace: a recording must not be played into it.
 
 Its joint states would be those of another day, its commands and safety states too.
 """
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 RIG = ("supervisor", "leap_driver", "franka_driver", "rig")  # nodes that a rig's graph alone has
 
 
-def on_this_machine() -> list[str]:
-    """The rig's nodes that run here in this domain; known at once."""
-    return [name for name in RIG if Claim.held(f"/{name}")]
+def on_this_machine(namespace: str = "") -> list[str]:
+    """The rig's nodes that run here in this domain and namespace ("robot1"); known at once."""
+    full = f"/{namespace}" if namespace else ""
+    return [name for name in RIG if Claim.held(f"{full}/{name}")]
 
 
 def in_domain(node: "Node") -> list[str]:
-    """The rig's nodes that `node` has discovered, also on other machines; complete a second after it came."""
-    known = set(node.get_node_names())
+    """The rig's nodes that `node` has discovered in its namespace, also on other machines; complete after a second."""
+    here = node.get_namespace()
+    known = {name for name, namespace in node.get_node_names_and_namespaces() if namespace == here}
     return [name for name in RIG if name in known]
 
 
@@ -33,11 +35,11 @@ def refusal(found: list[str]) -> str:
     domain = os.environ.get("ROS_DOMAIN_ID") or "0"
     return (
         f"a rig's graph runs in ROS domain {domain} ({', '.join(found)}), and a recording is not played into it: "
-        "stop it, or set another ROS_DOMAIN_ID for the replay."
+        "stop it, or set another ROS_DOMAIN_ID or namespace:= for the replay."
     )
 
 
-def require_none() -> None:
-    """Raise DexhotError when a rig's graph runs on this machine in this domain."""
-    if told := refusal(on_this_machine()):
+def require_none(namespace: str = "") -> None:
+    """Raise DexhotError when a rig's graph runs on this machine in this domain and namespace."""
+    if told := refusal(on_this_machine(namespace)):
         raise DexhotError(told)

@@ -126,10 +126,13 @@ def _read_pose(pose: Pose) -> np.ndarray:
     return np.array([p.x, p.y, p.z, q.w, q.x, q.y, q.z])
 
 
-def object_pose(stamp: Time, pose: np.ndarray, covariance: np.ndarray) -> PoseWithCovarianceStamped:
-    """world_T_mesh (7,) and its covariance (6, 6): position, then rotation about the world's axes."""
+def object_pose(stamp: Time, pose: np.ndarray, covariance: np.ndarray, prefix: str = "") -> PoseWithCovarianceStamped:
+    """world_T_mesh (7,) and its covariance (6, 6): position, then rotation about the world's axes.
+
+    `prefix`, here and below: that of the robot's frames.
+    """
     message = PoseWithCovarianceStamped()
-    message.header.stamp, message.header.frame_id = stamp, WORLD_FRAME
+    message.header.stamp, message.header.frame_id = stamp, prefix + WORLD_FRAME
     _fill_pose(message.pose.pose, pose)
     message.pose.covariance = np.ravel(covariance)
     return message
@@ -180,10 +183,11 @@ def read_transform(transform: Transform) -> np.ndarray:
     return rigid(np.array([p.x, p.y, p.z, q.w, q.x, q.y, q.z]))
 
 
-def object_state(stamp: Time, state: ObjectState) -> Odometry:
+def object_state(stamp: Time, state: ObjectState, prefix: str = "") -> Odometry:
     """An ObjectState; as Odometry demands, the twist is in the child (mesh) frame."""
     message = Odometry()
-    message.header.stamp, message.header.frame_id, message.child_frame_id = stamp, WORLD_FRAME, OBJECT_FRAME
+    message.header.stamp = stamp
+    message.header.frame_id, message.child_frame_id = prefix + WORLD_FRAME, prefix + OBJECT_FRAME
     _fill_pose(message.pose.pose, state.pose)
     R = single.matrix(state.pose[3:])
     linear, angular = message.twist.twist.linear, message.twist.twist.angular
@@ -196,12 +200,12 @@ def object_state(stamp: Time, state: ObjectState) -> Odometry:
     return message
 
 
-def read_object_state(message: Odometry) -> ObjectState:
+def read_object_state(message: Odometry, prefix: str = "") -> ObjectState:
     """The ObjectState of a message, its twist in the world again; pose-twist correlations are not carried.
 
     Raises RefusedError for one in another frame, or of an object that cannot be so.
     """
-    pose = check_object_state(message)
+    pose = check_object_state(message, prefix)
     R = single.matrix(pose[3:])
     linear, angular = message.twist.twist.linear, message.twist.twist.angular
     twist = np.concatenate([R @ (linear.x, linear.y, linear.z), R @ (angular.x, angular.y, angular.z)])
@@ -213,12 +217,13 @@ def read_object_state(message: Odometry) -> ObjectState:
     return ObjectState(seconds(message.header.stamp), pose, twist, covariance)
 
 
-def check_object_state(message: Odometry) -> np.ndarray:
+def check_object_state(message: Odometry, prefix: str = "") -> np.ndarray:
     """The pose (7,) of an object's state. Raises RefusedError for another frame, or an object that cannot be so."""
+    world, child = prefix + WORLD_FRAME, prefix + OBJECT_FRAME
     frames = message.header.frame_id, message.child_frame_id
-    if frames != (WORLD_FRAME, OBJECT_FRAME):
+    if frames != (world, child):
         said = " and ".join(repr(name[:40]) for name in frames)
-        raise RefusedError(f"an object's state is that of {OBJECT_FRAME!r} in {WORLD_FRAME!r}, not with frames {said}.")
+        raise RefusedError(f"an object's state is that of {child!r} in {world!r}, not with frames {said}.")
     v, w = message.twist.twist.linear, message.twist.twist.angular
     speed, turning = math.hypot(v.x, v.y, v.z), math.hypot(w.x, w.y, w.z)
     if not (speed <= FAR and turning <= FAST):

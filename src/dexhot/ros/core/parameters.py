@@ -26,6 +26,7 @@ from rclpy.parameter import Parameter
 
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.paths import share_dir
+from dexhot.ros.core.yaml_file import load_yaml
 
 SCALARS = {"bool": bool, "int": int, "double": float, "string": str}
 ROS_TYPES = {
@@ -137,7 +138,7 @@ def load_schema(name: str) -> Schema:
     path = folder / f"{name}.yaml"
     if not path.is_file():
         raise NotFoundError("parameter schema", name, (p.stem for p in folder.glob("*.yaml")))
-    entries = yaml.safe_load((folder / "base.yaml").read_text()) | (yaml.safe_load(path.read_text()) or {})
+    entries = load_yaml(folder / "base.yaml") | (load_yaml(path) or {})
     return {key: parse(key, entry) for key, entry in entries.items()}
 
 

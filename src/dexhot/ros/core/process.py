@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from itertools import pairwise
 from types import FrameType
 
 if __name__ == "__main__":  # until `spin` listens: a KeyboardInterrupt may get lost in the callbacks of an import
@@ -24,6 +25,8 @@ from rclpy.signals import SignalHandlerOptions
 from dexhot.errors import DexhotError, NotFoundError, import_error, os_error
 from dexhot.hardware.real_time import make_real_time
 from dexhot.ros.core.base import DexhotNode
+from dexhot.ros.core.parameter_file import check_file
+from dexhot.ros.core.sim_time import share_clock
 
 NODES = {
     "rig": "dexhot.ros.rig.rig_node:RigNode",
@@ -119,8 +122,16 @@ class Stop(BaseException):
     """A signal came while nodes were brought up; not an Exception, so that no transition callback swallows it."""
 
 
-def spin(names: list[str]) -> int:
-    """Run the nodes until a signal, until one finishes, or until one cannot be brought up. Returns the exit code."""
+def parameter_files(argv: list[str]) -> list[str]:
+    """The files of a command line's --params-file options."""
+    return [value for option, value in pairwise(argv) if option == "--params-file"]
+
+
+def spin(names: list[str], files: list[str]) -> int:
+    """Run the nodes until a signal, until one finishes, or until one cannot be brought up. Returns the exit code.
+
+    `files`: the parameter files. Raises DexhotError for one of which a node would not get its parameters.
+    """
     stopping: list[int] = []
     starting = True
 
@@ -137,6 +148,9 @@ def spin(names: list[str]) -> int:
         for name in names:
             nodes.append(make_node(name))
             executor.add_node(nodes[-1])
+        for path in files:
+            check_file(path, {node.get_fully_qualified_name(): node.schema for node in nodes})
+        share_clock(nodes)
         automatic = [node for node in nodes if node.get_parameter("autostart").value]
         ok = all(stopping or bring_up(node) for node in automatic)
         if priority := max(node.get_parameter("fifo_priority").value for node in nodes):
@@ -184,7 +198,7 @@ def main(argv: list[str] | None = None) -> int:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     try:
         begin(argv)
-        return spin(names)
+        return spin(names, parameter_files(argv))
     except (DexhotError, OSError, ImportError) as e:
         told = import_error(e) if isinstance(e, ImportError) else os_error(e) if isinstance(e, OSError) else e
         if told is None:

@@ -93,18 +93,19 @@ class Speakers:
 
     def against(self, topic: str, message: Any = None) -> str:
         """Why a message of `topic` is not to be obeyed now; "" when it is. Microseconds while nothing changes."""
-        count, now = self.node.count_publishers(topic), time.monotonic()
+        name, now = self.node.full(topic), time.monotonic()
+        count = self.node.count_publishers(name)
         known = self._verdicts.get(topic)
         if known is None or now > known.until or (not known.why and count != known.count):
             allowed = self._allowed(topic)
-            why = judge(topic, self._listed(topic, allowed), allowed)
+            why = judge(name, self._listed(name, allowed), allowed)
             if known is not None and known.why and not why and not known.parting:
                 known = SpeakerVerdict(count, known.why, now + LINGER, parting=True)
             else:
                 known = SpeakerVerdict(count, why, now + LOOK)
             self._verdicts[topic] = known
         if not known.why and isinstance(message, DiagnosticArray) and not self._ours(message):
-            return f"{topic} was published by another bring-up's supervisor, or by none; nobody obeys it."
+            return f"{name} was published by another bring-up's supervisor, or by none; nobody obeys it."
         return known.why
 
     def first(self) -> str:
@@ -141,7 +142,11 @@ class Speakers:
         """This machine in the middleware's ids; b"" while it is not known."""
         if not self._host:
             me, process = self.node.get_fully_qualified_name(), process_bytes(os.getpid())
-            own = (p.gid for p in publishers(self.node, HEARTBEAT) if p.node == me and p.gid[4:6] == process)
+            own = (
+                p.gid
+                for p in publishers(self.node, self.node.full(HEARTBEAT))
+                if p.node == me and p.gid[4:6] == process
+            )
             self._host = next((gid[2:4] for gid in own), b"")
         return self._host
 

@@ -17,7 +17,7 @@ from rosbags.interfaces import Connection, Qos
 
 from dexhot.data.bags import typestore
 from dexhot.data.disk import free_gb
-from dexhot.data.topics import CLOCK, DIAGNOSTICS, HEARTBEAT, ROSOUT
+from dexhot.data.topics import CLOCK, DIAGNOSTICS, HEARTBEAT, ROSOUT, without_namespace
 from dexhot.hardware.camera.codec import COLOR_ENCODINGS, DEPTH_ENCODINGS, encode_color, encode_depth, pixels
 from dexhot.ros.record.arrivals import Arrivals, first_stamp
 from dexhot.ros.record.bag_contents import IMAGE, PACKED
@@ -74,7 +74,7 @@ class CaptureNode(RecorderNode):
 
     def account(self) -> None:
         """What a camera published and the bag lacks, said; the exit code is then 1."""
-        taken = {t: a.count for t, a in self.arrivals.items()}
+        taken = {without_namespace(t, self.namespace): a.count for t, a in self.arrivals.items()}
         lacking = {t: n - taken.get(t, 0) for t, n in self.published.items() if n > taken.get(t, 0)}
         told = [f"{n} images of {topic} did not arrive" for topic, n in lacking.items()]
         told += [f"{self.dropped} images were dropped: they came faster than they are packed"] if self.dropped else []
@@ -90,7 +90,7 @@ class CaptureNode(RecorderNode):
         def counted(received: int, data: bytes) -> None:
             if msgtype == CLOCK_TYPE:
                 self.clock = first_stamp(data)
-            if topic == DIAGNOSTICS:
+            if topic == self.full(DIAGNOSTICS):
                 self.follow_camera(data)
             arrivals.add(self.clock or received * 1e-9, data)
             keep(received, data)
@@ -152,7 +152,7 @@ class CaptureNode(RecorderNode):
             self.values[f"{topic}.rate_hz"] = arrivals.rate
             if arrivals.age is not None:
                 self.values[f"{topic}.age_ms"] = 1e3 * arrivals.age
-        told = {t: a for t, a in self.arrivals.items() if a.stamped and not t.startswith(UNTOLD)}
+        told = {t: a for t, a in self.arrivals.items() if a.stamped and not t.startswith(tuple(map(self.full, UNTOLD)))}
         silent = [topic for topic, arrivals in told.items() if arrivals.count and not arrivals.rate]
         self.warnings.pop("silent", None)
         if silent:

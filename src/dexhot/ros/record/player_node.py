@@ -54,7 +54,7 @@ class PlayerNode(DexhotNode):
 
     def on_heartbeat(self, message: Header) -> None:
         """The controller is active and everything is connected: begin."""
-        heard = self.count_publishers(JOURNAL) and self.count_publishers(TARGET)
+        heard = all(self.count_publishers(self.full(topic)) for topic in (JOURNAL, TARGET))
         if self.next >= 0 or message.frame_id != "controller" or not heard:
             return
         if why := live_rig.refusal(live_rig.in_domain(self)):

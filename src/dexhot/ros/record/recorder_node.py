@@ -1,5 +1,7 @@
 """Records every topic of the graph to an MCAP bag: serialized bytes as they came, ordered by receive time.
 
+In a namespace those are its topics and the shared ones of the ROS domain: other robots have recorders of their own.
+
 It gives a heartbeat only when every required node is active and no new topic appeared for a while, so that a supervisor
 that waits for it starts nothing that would not be recorded.
 """
@@ -15,7 +17,7 @@ from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLi
 from std_msgs.msg import Header
 
 from dexhot.data.bags import BagWriter, typestore
-from dexhot.data.topics import DIAGNOSTICS, HEARTBEAT, ROSOUT
+from dexhot.data.topics import DIAGNOSTICS, HEARTBEAT, ROSOUT, SHARED
 from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.message_class import message_class
 from dexhot.ros.core.names import RECORDER
@@ -41,12 +43,17 @@ class RecorderNode(DexhotNode):
     def setup(self) -> None:
         self.bag = BagWriter(self.p.bag)
         self.intake = rclpy.create_node(
-            RECORDER, enable_rosout=False, start_parameter_services=False, use_global_arguments=False
+            RECORDER,
+            namespace=self.get_namespace(),
+            enable_rosout=False,
+            start_parameter_services=False,
+            use_global_arguments=False,
         )
+        self.shared, self.heartbeat = set(map(self.full, SHARED)), self.full(HEARTBEAT)
         self.open: dict[str, tuple[Subscription, Keep]] = {}
         self.pending: list[tuple[int, Connection, bytes]] = []
         self.latest = self.whole = 0  # receive times: of the newest message; up to which every topic has been taken
-        self.recorded: set[str] = set(self.p.exclude)
+        self.recorded: set[str] = set(map(self.full, self.p.exclude))
         self.heard: set[str] = set()
         self.newest = time.monotonic()
         self.loop(self.p.discovery_rate, self.discover, "discovery")
@@ -68,7 +75,7 @@ class RecorderNode(DexhotNode):
     def discover(self) -> None:
         """Subscribe to topics that have publishers and are not recorded yet."""
         for topic, types in self.get_topic_names_and_types():
-            if topic in self.recorded or not self.get_publishers_info_by_topic(topic):
+            if topic in self.recorded or not self.ours(topic) or not self.get_publishers_info_by_topic(topic):
                 continue
             self.recorded.add(topic)
             if types[0] not in typestore().fielddefs:
@@ -76,6 +83,10 @@ class RecorderNode(DexhotNode):
                 continue
             self.record(topic, types[0])
             self.newest = time.monotonic()
+
+    def ours(self, topic: str) -> bool:
+        """Whether it is of our namespace, or shared."""
+        return topic.startswith(f"{self.namespace}/") or topic in self.shared
 
     def record(self, topic: str, msgtype: str) -> None:
         """Record `topic` with what its publishers offer, asking for no more than all of them can give."""
@@ -106,7 +117,7 @@ class RecorderNode(DexhotNode):
                     data, info = taken
                     self.latest = max(self.latest, info["received_timestamp"])
                     keep(info["received_timestamp"], data)
-                    if topic == HEARTBEAT and subscription.msg_type is Header and not self.complete():
+                    if topic == self.heartbeat and subscription.msg_type is Header and not self.complete():
                         self.heard.add(deserialize_message(data, Header).frame_id)
 
     def outlast(self) -> None:

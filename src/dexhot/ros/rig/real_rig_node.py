@@ -52,7 +52,7 @@ class RealRigNode(DexhotNode):
     def look(self) -> None:
         """Does somebody tell where the object is? Is the clip over?"""
         if time.monotonic() - self.seen > QUIET and "pose" not in self.warnings:
-            who = "those who publish it are silent" if self.count_publishers(POSE) else "nobody publishes it"
+            who = "those who publish it are silent" if self.count_publishers(self.full(POSE)) else "nobody publishes it"
             self.warnings["pose"] = f"no object pose on {POSE}: {who}"
             self.get_logger().warning(self.warnings["pose"])
         if not self.safety.moving:

@@ -77,7 +77,7 @@ class RigNode(DexhotNode):
         self.safety = messages.Safety(State.INACTIVE)
         self.episode = self.tracked = 0
         self.begun: float | None = None
-        self.epoch, self.ticks, self.slipped = self.now(), 0, 0.0
+        self.epoch, self.ticks, self.slipped = time.time(), 0, 0.0  # ROS time is what we publish
         self.ticks_counted = self.ticks_ok = 0
         self.rng = np.random.default_rng(self.p.seed)
         self.interruption = ""
@@ -181,8 +181,8 @@ class RigNode(DexhotNode):
         truth = self.world.object_pose()
         seen = measured_pose(truth, self.p.position_noise, self.p.rotation_noise, self.rng)
         if self.truth:
-            self.truth.publish(messages.object_pose(message_stamp, truth, np.zeros((6, 6))))
-        self.pose.publish(messages.object_pose(message_stamp, seen, self.covariance))
+            self.truth.publish(messages.object_pose(message_stamp, truth, np.zeros((6, 6)), self.p.frame_prefix))
+        self.pose.publish(messages.object_pose(message_stamp, seen, self.covariance, self.p.frame_prefix))
         if self.camera:
             self.camera.tick(stamp)
         self.latency("step").add(time.monotonic() - begin)

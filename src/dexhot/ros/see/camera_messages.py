@@ -43,7 +43,9 @@ class FramesPublisher:
 
     def publish(self, frames: Frames, stamp: Time | None = None) -> None:
         """Under the frames' stamp, or under `stamp`."""
-        header = Header(stamp=stamp or messages.to_stamp(frames.stamp), frame_id=OPTICAL_FRAME)
+        header = Header(
+            stamp=stamp or messages.to_stamp(frames.stamp), frame_id=self.node.p.frame_prefix + OPTICAL_FRAME
+        )
         info = camera_info(header, frames.intrinsics)
         images = (self.color, COLOR, frames.color), (self.depth, DEPTH, frames.depth)
         for (publisher, topic, pixels), informer in zip(images, self.infos):
@@ -60,7 +62,8 @@ class FramesPublisher:
         if not all(p.get_subscription_count() for p in publishers):
             return False
         subscribed = (self.node.get_subscriptions_info_by_topic(p.topic_name) for p in publishers if by)
-        return all(any(info.node_name == by for info in infos) for infos in subscribed)
+        here = self.node.get_namespace()
+        return all(any((i.node_namespace, i.node_name) == (here, by) for i in infos) for infos in subscribed)
 
     def delivered(self, timeout: float) -> bool:
         """Wait until every subscriber has what was published, for `timeout` s at most."""

@@ -24,12 +24,12 @@ SHAPES = {
 
 
 class SceneMarkers:
-    """One marker per geom of `geoms` (ids), made once; `message` fills in the poses."""
+    """One marker per geom of `geoms` (ids), made once; `message` fills in the poses. `prefix`: of the world's frame."""
 
-    def __init__(self, model: mujoco.MjModel, geoms: np.ndarray, namespace: str):
+    def __init__(self, model: mujoco.MjModel, geoms: np.ndarray, namespace: str, prefix: str = ""):
         kinds = {int(g): Geom(model.geom_type[g]) for g in geoms}
         self.geoms = [g for g, kind in kinds.items() if kind in SHAPES or kind == Geom.mjGEOM_MESH]
-        self.array = MarkerArray(markers=[_marker(model, g, namespace) for g in self.geoms])
+        self.array = MarkerArray(markers=[_marker(model, g, namespace, prefix + WORLD_FRAME) for g in self.geoms])
 
     def message(self, data: mujoco.MjData, stamp: Time) -> MarkerArray:
         """The markers at the poses of `data`, on which mj_kinematics has been called; the same object every time."""
@@ -56,10 +56,10 @@ def coarse(vertices: np.ndarray, faces: np.ndarray, limit: int = MAX_FACES) -> t
     return points, triangles
 
 
-def _marker(model: mujoco.MjModel, geom: int, namespace: str) -> Marker:
+def _marker(model: mujoco.MjModel, geom: int, namespace: str, frame: str) -> Marker:
     kind, size = Geom(model.geom_type[geom]), model.geom_size[geom]
     marker = Marker(ns=namespace, id=geom, action=Marker.ADD, type=SHAPES.get(kind, Marker.TRIANGLE_LIST))
-    marker.header.frame_id = WORLD_FRAME
+    marker.header.frame_id = frame
     marker.color = ColorRGBA(**dict(zip("rgba", geom_rgba(model, geom))))
     scale = {Geom.mjGEOM_BOX: 2 * size, Geom.mjGEOM_ELLIPSOID: 2 * size, Geom.mjGEOM_SPHERE: np.full(3, 2 * size[0])}
     long = np.array([2 * size[0], 2 * size[0], 2 * size[1]])  # cylinder, capsule

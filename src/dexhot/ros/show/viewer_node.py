@@ -39,8 +39,8 @@ class ViewerNode(DexhotNode):
         self.subscribe(Odometry, OBJECT_STATE, self.on_object, "sensor")
         self.subscribe(DiagnosticArray, SAFETY_STATE, self.on_safety, "latched")
         stage = self.view.stage
-        self.robot = SceneMarkers(stage.scene.model, stage.seen, "scene")
-        self.ghost = SceneMarkers(stage.scene.model, stage.ghostly, "reference")
+        self.robot = SceneMarkers(stage.scene.model, stage.seen, "scene", self.p.frame_prefix)
+        self.ghost = SceneMarkers(stage.scene.model, stage.ghostly, "reference", self.p.frame_prefix)
         self.markers = self.advertise(MarkerArray, MARKERS, "sensor")
         self.loop(self.p.rate, self.draw, "draw")
         if self.p.markers_rate:
@@ -66,7 +66,7 @@ class ViewerNode(DexhotNode):
         self.heard[what] = time.monotonic()
 
     def on_object(self, message: Odometry) -> None:
-        self.newest.object_pose = messages.read_object_state(message).pose
+        self.newest.object_pose = messages.read_object_state(message, self.p.frame_prefix).pose
         self.heard["object"] = time.monotonic()
         moving = self.safety is not None and self.safety.moving
         t0 = self.safety.t0 if self.safety is not None else 0.0

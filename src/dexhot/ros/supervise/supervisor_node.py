@@ -2,9 +2,10 @@
 
 Inputs: heartbeats and diagnostics of the required nodes, the stamps of object and joint states, what arm and hand are
 told and measured, /rig/episode, the services /safety/start, /safety/stop, /safety/reset, /safety/estop
-(std_srvs/Trigger), and the topic /safety/estop_input (std_msgs/Bool) for buttons: true stops, and while it is true, or
-silent for longer than `estop_timeout`, no reset is accepted. A reset activates the nodes that have a fault; when none
-has one any more, the state `fault` is left.
+(std_srvs/Trigger), and for buttons (std_msgs/Bool) the topics /safety/estop_input, which stops every robot of the ROS
+domain, and safety/estop_input in our namespace: true stops, and while one is true, or silent for longer than its
+timeout, no reset is accepted. A reset activates the nodes that have a fault; when none has one any more, the state
+`fault` is left.
 
 What stops (stop, estop, estop_input) is heard in every state of the lifecycle and of the safety machine, from anybody;
 start and reset only while the node is active. An error in one of our own callbacks is the state `fault`, not the end of
@@ -18,6 +19,7 @@ import math
 import re
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,7 @@ from dexhot.data.topics import (
     START,
     STOP,
     TARGET,
+    relative,
 )
 from dexhot.data.types import RATE
 from dexhot.ros.core import messages
@@ -54,6 +57,7 @@ from dexhot.ros.core.claim import Claim
 from dexhot.ros.core.qos import publish_profile, subscribe_profile
 from dexhot.ros.core.refusals import RefusedError
 from dexhot.ros.core.speakers import SPEAKERS
+from dexhot.ros.supervise.buttons import Buttons
 from dexhot.ros.supervise.recovery import Recovery
 from dexhot.safety.inputs import InputMonitor
 from dexhot.safety.joint_watch import JointBounds, JointWatch
@@ -61,7 +65,6 @@ from dexhot.safety.machine import FAULT_EVENTS, Event, SafetyMachine, State
 
 CHECK_RATE = 20.0  # Hz
 NEWS = 1.0  # s between two log lines of what is missing
-BUTTON = ESTOP_INPUT
 JOINT_TOPICS = (LEAP_STATES, FRANKA_STATES)
 COMMAND_TOPICS = (LEAP_COMMAND, FRANKA_COMMAND)
 
@@ -73,27 +76,28 @@ class SupervisorNode(DexhotNode):
         super().__init__("supervisor")
         self.machine = SafetyMachine(reason="the supervisor is not configured")
         self.watching = False  # whether we are configured: the one supervisor of the graph
-        self.pressed = self.wants_start = self.armed = False
-        self.t0, self.button_heard = 0.0, self.steady()
+        self.wants_start = self.armed = False
+        self.t0 = 0.0
+        self.buttons = Buttons(self.resolve_topic_name(ESTOP_INPUT.removeprefix("/")), self.steady())
         self.watches: dict[str, JointWatch] = {}
         self.recovery: Recovery | None = None
         self.error = ""  # the last one in a callback of ours
         self.publisher: Publisher | None = None  # from the first configure to our end: what it says last stays true
-        for qos in ("latched", "sensor"):  # a button that was pressed before us, and one that offers less
-            quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
-            heard = partial(self.hear, BUTTON, self.on_estop)
-            self.create_subscription(Bool, BUTTON, heard, subscribe_profile(qos), event_callbacks=quiet)
+        quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
+        for topic, qos in product(self.buttons.topics, ("latched", "sensor")):  # pressed before us, and offering less
+            heard = partial(self.hear, topic, partial(self.on_estop, topic=topic))
+            self.create_subscription(Bool, topic, heard, subscribe_profile(qos), event_callbacks=quiet)
         for name, decide in (
             (START, self.begin_tracking),
             (STOP, self.ask_to_stop),
             (ESTOP, self.stop_all),
             (RESET, self.reset),
         ):
-            self.create_service(Trigger, name, partial(self.answer, decide))
+            self.create_service(Trigger, relative(name), partial(self.answer, decide))
 
     def setup(self) -> None:
         if self.publisher is None:
-            self.publisher = self.create_publisher(DiagnosticArray, SAFETY_STATE, publish_profile("latched"))
+            self.publisher = self.create_publisher(DiagnosticArray, relative(SAFETY_STATE), publish_profile("latched"))
         self.subscribe(Header, HEARTBEAT, self.on_heartbeat, "state")
         self.subscribe(DiagnosticArray, DIAGNOSTICS, self.on_diagnostics, "state")
         self.subscribe(Header, EPISODE, self.on_episode, "latched")
@@ -120,7 +124,8 @@ class SupervisorNode(DexhotNode):
             )
         }
         self.wrong: dict[str, tuple[Event, str]] = {}  # what is wrong now with joints and motors, by where it was seen
-        self.button_heard = self.alive_at = self.steady()
+        self.alive_at = self.steady()
+        self.buttons.restart(self.alive_at)
         self.here: set[str] = set()  # required nodes that run on this machine
         self.armed = self.wants_start = self.p.auto_start  # armed: may start by itself, until it was stopped
         self.sigma = 0.0
@@ -228,7 +233,7 @@ class SupervisorNode(DexhotNode):
         numbers = (p.x, p.y, p.z, q.w, q.x, q.y, q.z, v.x, v.y, v.z, w.x, w.y, w.z, *variance)
         finite = all(map(math.isfinite, numbers)) and min(variance) >= 0.0
         if finite:
-            messages.check_object_state(message)  # refused by those who track it, so it does not count as seen either
+            messages.check_object_state(message, self.p.frame_prefix)  # else it does not count as seen either
             self.sigma = math.sqrt(max(variance))
         self.inputs.see(OBJECT_STATE, messages.seconds(message.header.stamp), finite, self.steady())
         if self.sigma > self.p.lost_sigma:
@@ -258,10 +263,10 @@ class SupervisorNode(DexhotNode):
         if not np.isfinite(message.position).all():
             self.apply(Event.NON_FINITE, "the controller's target is not finite")
 
-    def on_estop(self, message: Bool) -> None:
-        self.pressed, self.button_heard = message.data, self.steady()
-        if self.pressed:
-            self.apply(Event.ESTOP, "the emergency stop is pressed")
+    def on_estop(self, message: Bool, topic: str = ESTOP_INPUT) -> None:
+        self.buttons.hear(topic, message.data, self.steady())
+        if message.data:
+            self.apply(Event.ESTOP, f"{self.buttons.named(topic)} is pressed")
 
     # Decisions
 
@@ -282,8 +287,8 @@ class SupervisorNode(DexhotNode):
         """Watch everything at CHECK_RATE, and say so."""
         self.watch_ourselves()
         self.publish_state()
-        if self.button_silent:
-            self.apply(Event.ESTOP, f"the emergency stop button is silent for {self.p.estop_timeout:g} s")
+        if button := self.button_silent:
+            self.apply(Event.ESTOP, f"{self.buttons.named(button)} is silent")
         if self.recovery is not None and self.recovery.under_way:
             self.go_on_resetting()
         silent = [n for n in self.p.required_nodes if self.silent(n) > self.p.heartbeat_timeout]
@@ -363,9 +368,9 @@ class SupervisorNode(DexhotNode):
         return ""
 
     @property
-    def button_silent(self) -> bool:
-        """Whether a button that should tell of itself does not."""
-        return bool(self.p.estop_timeout) and self.steady() - self.button_heard > self.p.estop_timeout
+    def button_silent(self) -> str:
+        """The topic of a button that has not published for its timeout; "" without one."""
+        return self.buttons.silent(self.steady(), self.p.estop_timeout, self.p.robot_estop_timeout)
 
     def reset(self) -> str:
         """Begin to leave the fault, or say why not: the nodes that have one are activated again.
@@ -376,8 +381,10 @@ class SupervisorNode(DexhotNode):
             return f"the supervisor is {self.state}: it must be active to reset anything"
         if self.machine.state is not State.FAULT:
             return "there is no fault to reset"
-        if self.pressed or self.button_silent:
-            return f"the emergency stop is {'pressed' if self.pressed else 'silent'}"
+        if pressed := next(iter(self.buttons.pressed), ""):
+            return f"{self.buttons.named(pressed)} is pressed"
+        if silent := self.button_silent:
+            return f"{self.buttons.named(silent)} is silent"
         self.error = ""
         self.recovery.begin(self.steady())
         if failed := ", ".join(self.recovery.failed):

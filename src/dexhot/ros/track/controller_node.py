@@ -67,7 +67,7 @@ class ControllerNode(DexhotNode):
         begin = time.monotonic()
         stamp, first = messages.seconds(message.header.stamp), self.reference.q[0]
         q = self.kinematics.hand_vector(self.arm, self.hand, self.reference.base_quat, first)
-        target = self.tracker.step(stamp, messages.read_object_state(message), HandState(stamp, q))
+        target = self.tracker.step(stamp, messages.read_object_state(message, self.p.frame_prefix), HandState(stamp, q))
         if target is not None:
             self.target.publish(messages.joint_state(self.reference.joint_names, message.header.stamp, target))
             self.latency("step").add(time.monotonic() - begin)

@@ -44,7 +44,7 @@ class ObjectFilterNode(DexhotNode):
         names = FilterOptions.__dataclass_fields__
         options = FilterOptions(**{name: getattr(self.p, name) for name in names})
         self.filter = ObjectFilter(options, self.symmetry())
-        self.frames = FrameTree(self.p.static_transforms)
+        self.frames = FrameTree(self.p.static_transforms, self.p.frame_prefix)
         if self.p.tf != "none":
             self.frames.listen(self, moving=self.p.tf == "all")
         self.publisher = self.advertise(Odometry, OBJECT_STATE, "state")
@@ -151,4 +151,4 @@ class ObjectFilterNode(DexhotNode):
         self.values["missing"] = missing
         if changed:
             self.publish_diagnostics()
-        self.publisher.publish(messages.object_state(stamp, known.state()))
+        self.publisher.publish(messages.object_state(stamp, known.state(), self.p.frame_prefix))

@@ -1,0 +1,108 @@
+"""ROS parameter files: what is in them, and for which nodes.
+
+rclpy drops without a word what a file has for a node of another name or namespace, or for a parameter that the node
+lacks; the node then runs with its defaults. So files are read here too, and what nobody takes is an error.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dexhot.errors import DexhotError, NotFoundError
+from dexhot.ros.core.yaml_file import load_yaml
+
+TAG = "ros__parameters"
+OF_RCLPY = ("use_sim_time", "start_type_description_service")  # every node has them without a schema
+QOS = "qos_overrides."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Parameters of the nodes that `key` matches: /ns/node, node, /**/node, /** (all)."""
+
+    key: str
+    values: dict[str, Any]
+
+    @property
+    def node(self) -> str:
+        """The node's name, or the wildcard in its place."""
+        return self.key.rpartition("/")[2]
+
+    @property
+    def of_all(self) -> bool:
+        """Whether it is for nodes of any name: each takes of it what it has."""
+        return "*" in self.node
+
+    def matches(self, full_name: str) -> bool:
+        """Whether it is for the node of this full name; "*" is one name, "**" any number of them."""
+        parts = {"**": "(/[^/]+)*", "*": "/[^/]+"}
+        pattern = "".join(parts.get(part, f"/{re.escape(part)}") for part in self.key.strip("/").split("/"))
+        return re.fullmatch(pattern, full_name) is not None
+
+
+def read_entries(path: str | Path) -> list[Entry]:
+    """The entries of a file: as ROS has them, also nested by namespace, or {node: {parameter: value}}.
+
+    Raises DexhotError.
+    """
+    try:
+        return _entries(load_yaml(path) or {}, "")
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError) as e:
+        raise DexhotError(f"{path} is not a file of node parameters, {{node: {{parameter: value}}}}: {e}.") from e
+
+
+def known(name: str, schema: Iterable[str]) -> bool:
+    """Whether a node with this schema has the parameter."""
+    return name in schema or name in OF_RCLPY or name.startswith(QOS)
+
+
+def check_file(path: str | Path, schemas: Mapping[str, Iterable[str]]) -> None:
+    """Raise DexhotError for parameters that rclpy would drop; `schemas`: full name of each node -> its parameters."""
+    entries = read_entries(path)
+    for entry in entries:
+        for full_name in schemas:
+            if entry.node == full_name.rpartition("/")[2] and not entry.matches(full_name):
+                raise DexhotError(
+                    f"{path} has parameters for {entry.key}, which is not {full_name}: it would run without them. "
+                    f"Write /**/{entry.node}, which matches in any namespace."
+                )
+        mine = [schema for full_name, schema in schemas.items() if entry.matches(full_name)]
+        for schema in mine if not entry.of_all else ():
+            if missing := [name for name in entry.values if not known(name, schema)]:
+                raise NotFoundError(f"parameter of {entry.key}", missing[0], schema)
+    if not any(entry.matches(full_name) for entry in entries for full_name in schemas):
+        keys = ", ".join(entry.key for entry in entries) or "nothing"
+        raise DexhotError(f"{path} has parameters for {keys}, and none for {', '.join(schemas)}.")
+
+
+def _entries(mapping: Mapping[str, Any], above: str) -> list[Entry]:
+    found = []
+    for name, value in mapping.items():
+        key = f"{above}/{name}" if above else name
+        if TAG in value:
+            found.append(Entry(key, dict(_flat(value[TAG] or {}))))
+            value = {k: v for k, v in value.items() if k != TAG}
+            found += _entries(value, key)
+        elif _tagged(value):
+            found += _entries(value, key)
+        else:
+            found.append(Entry(key, dict(_flat(value))))
+    return found
+
+
+def _tagged(value: Any) -> bool:
+    """Whether a node's parameters stand somewhere below."""
+    return isinstance(value, dict) and (TAG in value or any(map(_tagged, value.values())))
+
+
+def _flat(mapping: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:
+    """Nested parameters by their names with dots."""
+    for name, value in mapping.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value

@@ -1,0 +1,13 @@
+"""YAML of schemas and parameter files by libyaml, which is ten times as fast: every node reads three files."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the former where PyYAML was built with libyaml
+
+
+def load_yaml(path: str | Path) -> Any:
+    """The content of a file. Raises OSError, yaml.YAMLError."""
+    return yaml.load(Path(path).read_text(), LOADER)

@@ -1,0 +1,66 @@
+"""The human motion behind a reference."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dexhot.control.slow_motion import slow_reference
+from dexhot.data.files import save
+from dexhot.datasets.library import trajectories_dir
+from dexhot.datasets.source_clip import human_motion
+from dexhot.errors import DexhotError, NotFoundError
+from dexhot.retargeting.placement import moved
+from report_samples import human_clip, lift_reference
+
+PLACE = np.array([0.4, 0.2, 0.0, np.cos(0.3), 0.0, 0.0, np.sin(0.3)])
+
+
+@pytest.fixture
+def reference():
+    return replace(lift_reference(), name="user/box_lift")
+
+
+def test_it_stands_where_the_reference_was_placed(reference):
+    motion = human_motion(moved(reference, PLACE), human_clip())
+    np.testing.assert_allclose(motion.object_pose, moved(reference, PLACE).object_pose, atol=1e-9)
+    palm_to_object = human_clip().hands["right"].keypoints[30, 0] - human_clip().object_pose[30, :3]
+    at = motion.keypoints["right"][30, 0] - motion.object_pose[30, :3]
+    assert np.linalg.norm(at) == pytest.approx(np.linalg.norm(palm_to_object))
+
+
+def test_it_is_found_in_the_cache_by_the_references_name(cache, reference):
+    save(human_clip(), trajectories_dir("user") / "box_lift.npz")
+    assert human_motion(reference).keypoints["right"].shape == (60, 21, 3)
+
+
+def test_of_a_part_of_the_clip_it_is_that_part(cache, reference):
+    clip = human_clip()
+    save(clip, trajectories_dir("user") / "box_lift.npz")
+    rows = {name: getattr(reference, name)[20:50] for name in ("q", "target", "contact", "object_pose")}
+    part = replace(reference, **rows, grasp_start=2, grasp_end=20, provenance={"trajectory": {"frames": [20, 50]}})
+    np.testing.assert_allclose(human_motion(part).object_pose, clip.object_pose[20:50], atol=1e-9)
+
+
+def test_it_is_as_slow_as_the_reference_and_as_short_as_what_was_tracked(reference):
+    slow = slow_reference(reference, 0.5)
+    motion = human_motion(slow, human_clip())
+    assert len(motion.object_pose) == len(slow.q) == 119
+    assert np.abs(motion.object_pose[:, :3] - slow.object_pose[:, :3]).max() < 0.005
+
+
+def test_without_its_clip_it_is_said_which_is_missing(cache, reference):
+    with pytest.raises(NotFoundError, match="user/box_lift"):
+        human_motion(reference)
+
+
+def test_another_clip_of_the_same_name_is_refused(reference):
+    clip = human_clip()
+    clip.object_pose[:, 0] += 0.2
+    with pytest.raises(DexhotError, match="not the one"):
+        human_motion(reference, clip)
+
+
+def test_a_clip_that_is_too_short_is_refused(reference):
+    with pytest.raises(DexhotError, match="40 of 60 frames"):
+        human_motion(reference, human_clip().cut(0, 40))
