@@ -196,12 +196,11 @@ def test_mpc_plans_from_what_was_observed(simulator, lift_reference):
 
 
 def test_an_arm_rollout_is_seen_where_the_floating_one_is(simulator, lift_reference, lift_setup):
-    from dexhot.control.controllers import Kinematic
     from dexhot.retargeting.placement import place
 
     placed = place(lift_reference)
     floating = floating_simulator(placed, lift_setup)
-    arm = ArmSimulator(floating, Kinematic(placed, PHYSICS))
+    arm = ArmSimulator(floating, placed)
     rig = arm.rig.scene
     states = np.arange(arm.rig.state_size, dtype=float)[None, None]
     seen = arm._seen(states)[0, 0]

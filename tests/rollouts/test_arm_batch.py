@@ -30,7 +30,7 @@ def floating(placed, lift):
 
 @pytest.fixture(scope="module")
 def arm(floating, placed):
-    return ArmSimulator(floating, Kinematic(placed, PHYSICS))
+    return ArmSimulator(floating, placed)
 
 
 @pytest.fixture(scope="module")

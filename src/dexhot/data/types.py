@@ -176,12 +176,23 @@ class Reference:
     placement: np.ndarray = field(
         default_factory=lambda: np.array([0.0, 0, 0, 1, 0, 0, 0])
     )  # (7,) world_T_demonstration
+    arm_q: np.ndarray = field(default_factory=lambda: np.zeros((0, 7)))  # (T, 7) rad, the arm's joints planned for the
+    # palm, or (0, 7)
+    arm_frames: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (K,) the frame that the arm has reached at
+    # each of its 60 Hz ticks, rising from 0 to T - 1; (0,): it keeps the clip's time
+    clip_frames: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (T,) the 60 Hz frame of the clip that each
+    # row shows, for one that was slowed down; (0,): its own
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
     def time(self) -> np.ndarray:
         """(T,) s."""
         return np.arange(len(self.q)) / self.rate
+
+    @property
+    def speed_factor(self) -> float:
+        """How many times as long as the clip the arm takes; 1 where it keeps the person's time."""
+        return (len(self.arm_frames) - 1) / (len(self.q) - 1) if len(self.arm_frames) else 1.0
 
     def validate(self) -> None:
         """Raise FileFormatError naming the field, the frame and the valid range."""
@@ -207,6 +218,19 @@ class Reference:
         _check_quats("object_pose", self.object_pose[:, 3:])
         _check_quats("base_quat", self.base_quat[None])
         _check_quats("placement", self.placement[None, 3:])
+        if len(self.arm_q):
+            _check_series("arm_q", self.arm_q, (T, 7))
+        for name, rows in (("arm_frames", len(self.arm_frames)), ("clip_frames", T)):
+            frames = getattr(self, name)
+            if len(frames):
+                _check_series(name, frames, (rows,))
+                _check(bool((np.diff(frames) > 0).all()), f"{self.name}: {name} must rise from row to row.")
+        if len(self.arm_frames):
+            first, last = self.arm_frames[[0, -1]]
+            _check(
+                first == 0 and last == T - 1,
+                f"{self.name}: arm_frames must go from 0 to {T - 1}, not {first:g} to {last:g}.",
+            )
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Scores come from simulating a file's actions again, in the benchmark physics."""
 
 from dexhot.control.controllers import Playback
+from dexhot.control.time_warp import for_arm
 from dexhot.data.types import Demonstration, Rollout
 from dexhot.errors import DexhotError
 from dexhot.metrics.rollout import compute
@@ -35,6 +36,7 @@ def rejudge(rollout: Rollout, setup: Setup | None = None) -> Rollout:
 
 
 def score_on_arm(demonstration: Demonstration, setup: Setup | None = None) -> Rollout:
-    """The demonstration played back on the embedded rig, judged. Its reference must be placed."""
+    """The demonstration played back on the embedded rig in the arm's time, judged. Its reference must be placed."""
     setup = setup or load_setup(demonstration.reference)
-    return rejudge(run_offline(demonstration.reference, Playback(demonstration), setup), setup)
+    played = for_arm(demonstration, setup.physics)
+    return rejudge(run_offline(played.reference, Playback(played), setup), setup)

@@ -49,7 +49,7 @@ def clip_key(reference: Reference, setup: Setup, options: MineOptions) -> str:
     motion = (reference.q, reference.target, reference.contact, reference.object_pose, reference.base_quat)
     for array in (*motion, reference.placement, world, asset.vertices, asset.faces):
         digest.update(np.ascontiguousarray(array).tobytes())
-    used = {name: versions()[name] for name in ("dexhot", "numpy", "mujoco", "mink")}
+    used = {name: versions()[name] for name in ("dexhot", "numpy", "mujoco", "scipy")}
     names = [reference.object_name, reference.name, list(reference.joint_names)]
     context = [asdict(options), asdict(asset.symmetry), names, used, source_hash()]
     digest.update(json.dumps(context).encode())

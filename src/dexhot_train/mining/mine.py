@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.control.controllers import Kinematic
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, Reference
@@ -69,7 +68,7 @@ def make_worlds(reference: Reference, setup: Setup, options: MineOptions | None 
     simulator = floating_simulator(reference, setup)
     nominal = nominal_world(reference, simulator)
     with_arm = options.arm and placed(reference)
-    arm = ArmSimulator(simulator, Kinematic(reference, setup.physics)) if with_arm else None
+    arm = ArmSimulator(simulator, reference) if with_arm else None
     trials = draw_worlds(reference, simulator, options.trials, options.seed + VALIDATION_SEED)
     return ClipWorlds(setup, simulator, nominal, arm, trials, began)
 
