@@ -347,7 +347,11 @@ def test_a_run_of_clips_is_judged_clip_by_clip_and_in_sum(job, tmp_path, capsys,
         ({"success_strict": False, "judged_T_max_cm": 6.0}, NO_SUCCESS, "largest 6.00 cm, limit 5 cm"),
         ({"reference_lifted_frames": 0, "lifted_frames": 0, "hold_rate": None}, UNTRIED, "the reference lifts nothing"),
         ({"mass_kg": 2.0}, UNTRIED, ""),  # what was lifted was not too heavy
-        ({"success_strict": False, "mass_kg": 2.0, "lifted_frames": 0}, NO_SUCCESS, "it weighs 2.00 kg, and these fingertips hold 1.60 kg"),
+        (
+            {"success_strict": False, "mass_kg": 2.0, "lifted_frames": 0},
+            NO_SUCCESS,
+            "it weighs 2.00 kg, and these fingertips hold 1.60 kg",
+        ),
         ({"success_strict": False, "mass_kg": 2.0, "holds_kg": None, "lifted_frames": 0}, NO_SUCCESS, "never lifted"),
     ],
 )

@@ -22,6 +22,8 @@ class Args:
     """Demonstration: profile of the finger servos (config/servos.yaml); by default the one that it was mined with."""
     physics: Annotated[str, shown("VERSION")] = PHYSICS
     """Demonstration: version of the physics; 1 is that of dexhot 0.1.0."""
+    clip: Annotated[str | None, shown("CLIP|FILE")] = None
+    """The clip that the file was made from, by which it is verified; by default the one of the cache that it names."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Save the Rollout with its metrics to this file. Missing folders are created."""
     force: bool = False
@@ -36,8 +38,10 @@ def run(args: Args) -> None:
     from dexhot.data.bags import is_bag_file
     from dexhot.data.files import check_out, file_of, load, save
     from dexhot.data.types import Demonstration, Rollout
+    from dexhot.datasets.library import clip_or_file
     from dexhot.errors import FileFormatError
-    from dexhot.evaluation.score import rejudge, score, score_on_arm
+    from dexhot.evaluation.score import score, score_on_arm
+    from dexhot.evaluation.verify import verified
     from dexhot.rollouts.live import live_rollout
     from dexhot.simulation.setup import load_setup
 
@@ -46,20 +50,26 @@ def run(args: Args) -> None:
     recorded = args.file.is_dir() or is_bag_file(args.file)
     item: Any = live_rollout(args.file) if recorded else load(args.file)
     if isinstance(item, Rollout):
-        rollout = rejudge(item)
+        rollout, setup = item, load_setup(item.reference)
     elif isinstance(item, Demonstration):
         setup = load_setup(item.reference, args.physics, args.profile)
         rollout = score_on_arm(item, setup) if args.arm else score(item, setup)
     else:
         kind = type(item).__name__
         raise FileFormatError(f"{args.file} holds a {kind}; evaluate takes a Demonstration, a Rollout, a run's folder.")
+    rollout = verified(rollout, setup, clip_or_file(args.clip) if args.clip else None)
     _show(rollout)
+    verdict = rollout.provenance["verification"]
+    if verdict["why"]:
+        console.print(f"[yellow]{verdict['name']}[/]: {verdict['why']}", soft_wrap=True, highlight=False)
     for lost in rollout.provenance.get("bag_damage", []):
         console.print(f"damaged: {lost}", soft_wrap=True, highlight=False)
     if args.out:
         console.print(f"kept in {save(rollout, args.out)}")
     if args.json:
-        print_json({"file": str(args.file), "kind": rollout.kind, **named(rollout), **rollout.metrics})
+        print_json(
+            {"file": str(args.file), "kind": rollout.kind, **named(rollout), "verification": verdict, **rollout.metrics}
+        )
 
 
 def named(rollout: Any) -> dict[str, str]:

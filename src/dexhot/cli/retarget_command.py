@@ -83,13 +83,10 @@ def run(args: Args) -> None:
 def _trajectory(clip: str, frames: str | None) -> "HandObjectTrajectory":
     import re
 
-    from dexhot.data.files import load
-    from dexhot.data.types import HandObjectTrajectory
-    from dexhot.datasets.library import load_clip
+    from dexhot.datasets.library import clip_or_file
     from dexhot.errors import DexhotError
 
-    is_file = clip.endswith(".npz") or Path(clip).is_file()
-    found = load(clip, HandObjectTrajectory) if is_file else load_clip(clip)
+    found = clip_or_file(clip)
     if frames is None:
         return found
     given = re.fullmatch(r"(\d*):(\d*)", frames)

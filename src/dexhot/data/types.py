@@ -5,6 +5,8 @@ Poses are (7,) arrays x y z qw qx qy qz; the world is z-up with the table top at
 `validate` raises a FileFormatError that names the field, the frame and the valid range.
 """
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -120,6 +122,24 @@ class HandObjectTrajectory:
         _check(bool(np.isfinite(self.table_height)), f"table_height must be finite, not {self.table_height}.")
         _check_object(self.object_name)
 
+    def source(self) -> dict[str, Any]:
+        """What a Reference made from it says of it: the clip's name, the importer, the frames taken from it, and a
+        SHA-256 of all that, of object, table, object poses, keypoints, wrist poses and stamps."""
+        made = self.provenance
+        said = {
+            "clip": self.name,
+            "importer": [made[key] for key in ("dataset", "generator", "importer", "sha256", "seed") if key in made],
+            "frames": made.get("frames"),
+        }
+        digest = hashlib.sha256(json.dumps([said, self.object_name, self.table_height]).encode())
+        for side, hand in sorted(self.hands.items()):
+            digest.update(side.encode())
+            for array in (hand.keypoints, hand.wrist_pose):
+                digest.update(np.ascontiguousarray(array, float).tobytes())
+        for array in (self.time, self.object_pose):
+            digest.update(np.ascontiguousarray(array, float).tobytes())
+        return said | {"hash": digest.hexdigest()}
+
     def cut(self, first: int, stop: int) -> "HandObjectTrajectory":
         """Frames `first` to `stop` - 1, stamps unchanged. Raises FileFormatError for frames that are not there."""
         T = len(self.time)
@@ -142,13 +162,14 @@ class HandObjectTrajectory:
             )
             for side, hand in self.hands.items()
         }
+        before = self.provenance.get("frames", [0])[0]  # of a cut, those of the whole clip
         return replace(
             self,
             time=part(self.time),
             hands=hands,
             object_pose=part(self.object_pose),
             object_covariance=part(self.object_covariance),
-            provenance=self.provenance | {"frames": [first, stop]},
+            provenance=self.provenance | {"frames": [before + first, before + stop]},
         )
 
 

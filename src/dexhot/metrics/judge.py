@@ -72,8 +72,8 @@ class Verdict:
 
 
 def limits(strict: dict[str, float], symmetric: bool) -> dict[str, float]:
-    """Metric id -> what it must stay below, or (AT_LEAST) reach: the clip's `strict` limits, and on means those of 10 cm
-    and 20 degrees."""
+    """Metric id -> what it must stay below, or (AT_LEAST) reach: the clip's `strict` limits, and on means those of 10
+    cm and 20 degrees."""
     flat = SUCCESSES["success_10cm_20deg"] | strict | {"penetration_mm": PENETRATION_GOAL}
     if symmetric:
         return flat
