@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from dexhot.data.disk import check_folder
 from dexhot.data.files import load
@@ -21,6 +19,7 @@ from dexhot.datasets import load_clip, splits
 from dexhot.geometry.poses import compose, inverse
 from dexhot.metrics.rollout import compute
 from dexhot.objects.library import load_object
+from dexhot.progress import track
 from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.robots.kinematics.wrist import wrist_to_palm
 from dexhot.robots.robot_hand import load_hand
@@ -45,14 +44,13 @@ HELD, SETTLE = 60.0, 1.0  # s
 FINE = "1/1920 s elliptic"
 ROOM = 0.5  # m that the table is lowered by: a dropped object falls
 TIMED, ROUNDS = 600, 5  # control steps of a timing, and timings of each physics in turn
-console = Console(stderr=True)
 
 
 def run(quick: bool = False, workers: int = 0, profile: str | None = None) -> dict[str, Any]:
     """Measure; plans of an earlier run are kept. Needs the GRAB clips in the cache."""
     physics = load_physics(profile=profile)
-    references = {clip: lift_reference(clip, physics) for clip in track(LIFTS, "retargeting", console=console)}
-    creep = {clip: held(references[clip], physics)[0] for clip in track(LIFTS, "holding", console=console)}
+    references = {clip: lift_reference(clip, physics) for clip in track(LIFTS, "retargeting")}
+    creep = {clip: held(references[clip], physics)[0] for clip in track(LIFTS, "holding")}
     agreed = agreement(splits("grab")["quick" if quick else "train"], quick, workers, physics)
     speeds = throughput(references[LIFTS[0]], physics)
     metrics = {

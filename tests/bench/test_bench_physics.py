@@ -30,5 +30,5 @@ def test_a_plan_has_a_verdict_in_the_physics_and_in_fine_steps(lift_reference, t
     actions = base_actions(lift_reference, PHYSICS)
     still = np.repeat(lift_reference.q[:1], len(lift_reference.q), axis=0)
     for plan, strict in ((actions, True), (still, False)):
-        made = Demonstration("x", lift_reference, plan, lift_reference.q, lift_reference.object_pose, "2", "leap")
+        made = Demonstration("x", lift_reference, plan, lift_reference.q, lift_reference.object_pose, "2", servo="leap")
         assert verdicts(save(made, tmp_path / f"{strict}.npz"), PHYSICS) == {"strict": strict, "strict_fine": strict}

@@ -6,8 +6,8 @@ jump of the targets that the training's hand would not have made.
 
 The hand in free space follows its targets with a lag: neglecting inertia, kp (u - q) = kv dq/dt, so q trails u by
 kv/kp, 37 to 48 ms with the LEAP hand's servos. A real hand that tracked q would squeeze late and, under contact, less
-firmly than the demonstration's servos did. The lead undoes it: q + lag dq/dt is u again, filtered by the inertia alone. A lead
-of 1 is the whole lag, 0 the paper's shaper.
+firmly than the demonstration's servos did. The lead undoes it: q + lag dq/dt is u again, filtered by the inertia alone.
+A lead of 1 is the whole lag, 0 the paper's shaper.
 """
 
 from dataclasses import dataclass

@@ -264,9 +264,9 @@ class Demonstration:
     q: np.ndarray  # (T, 6+n) achieved joint positions after each action
     object_pose: np.ndarray  # (T, 7) achieved, after each action
     physics: str  # version of the benchmark physics
-    servo: str = "dextrack"  # profile of the finger servos; files of physics 1 do not say it
     scores: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    servo: str = "dextrack"  # profile of the finger servos; files of physics 1 do not say it
 
     def validate(self) -> None:
         """Raise FileFormatError for a bad reference, or rows that are not its own."""

@@ -22,7 +22,7 @@ def score(demonstration: Demonstration, setup: Setup | None = None) -> Rollout:
         made, now = demonstration.physics, setup.physics.version
         raise DexhotError(
             f"{demonstration.name} was made with physics version {made}, this is version {now}: mine it again, or "
-            f"score it as it was made with `dexhot evaluate --physics {made}`."
+            f"score it as it was made with `dexhot evaluate FILE --physics {made}`."
         )
     simulator = floating_simulator(reference, setup)
     return rejudge(run_floating(reference, demonstration.actions, simulator), setup)

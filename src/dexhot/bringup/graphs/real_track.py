@@ -39,9 +39,14 @@ ARGUMENTS = (
     Argument.of("rig", "exit_when_done"),
     Argument.of("rig", "duration"),
     Argument.of("shaper", "lead"),
-    Argument("profile", "", "rig:=sim: profile of the finger servos; default: the reference's."),
+    Argument("profile", "", "rig:=sim: profile of the finger servos (config/servos.yaml); default: the reference's."),
     Argument.of("rig", "camera"),
     Argument("view", False, "Show the live scene in the browser."),
+    Argument(
+        "view_wait",
+        60.0,
+        "With view:=true: how long a simulated rig's clip waits for the first browser, s; 0: not at all.",
+    ),
     Argument.of("rig", "seed", "Seed of the measurement noise and of the sampling controller."),
     Argument.of("rig", "fifo_priority"),
     *COMMON,
@@ -93,6 +98,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         values |= {name: load_schema(node)[name].default / speed for name, node in UNHURRIED.items()}
     if arguments["rig"] != "real":  # a real arm waits for a person: /safety/start
         values |= {"auto_start": True, "supervisor_timeout": PATIENT}
+        values |= {"view_wait": arguments["view_wait"]} if arguments["view"] else {}
     return Prepared(folder, task.write(folder) | values, recorded, tuple(warnings))
 
 

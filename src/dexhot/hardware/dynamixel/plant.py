@@ -33,7 +33,8 @@ class Drive:
         wanted = self.stiffness * (self.target - angle) - self.damping * velocity
         back = self.line * velocity
         low, high = np.maximum(-self.limit, -self.stall - back), np.minimum(self.limit, self.stall - back)
-        return np.clip(wanted, low, high)
+        torque: np.ndarray = np.clip(wanted, low, high)
+        return torque
 
 
 class Plant(Protocol):

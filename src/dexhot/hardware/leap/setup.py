@@ -17,13 +17,12 @@ from dexhot.hardware.dynamixel.registers import (
     FACTORY_ID,
     MODELS,
     MODES,
-    TURN,
     Model,
     hardware_errors,
     register,
 )
 from dexhot.robots.joints import Joint
-from dexhot.robots.servos import profile
+from dexhot.robots.servos import TURN, profile
 
 if TYPE_CHECKING:
     from dexhot.hardware.dynamixel.client import Servos
