@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from dexhot.control.slow_motion import slow_reference
+
 from dexhot.data.files import save
 from dexhot.datasets.library import trajectories_dir
 from dexhot.datasets.source_clip import human_motion

@@ -68,7 +68,9 @@ def test_the_inverse_kinematics_finds_poses_that_exist():
     wanted, _ = chain.forward(np.clip(q, chain.lower, chain.upper))
     found, position, rotation = chain.solve(wanted)
     assert (position < 1e-3).mean() > 0.98 and (rotation < 1e-2).mean() > 0.98
-    np.testing.assert_allclose(np.linalg.norm((chain.forward(found)[0] - wanted)[:, :3, 3], axis=1), position, atol=1e-9)
+    np.testing.assert_allclose(
+        np.linalg.norm((chain.forward(found)[0] - wanted)[:, :3, 3], axis=1), position, atol=1e-9
+    )
     assert (found >= chain.lower).all() and (found <= chain.upper).all()
 
 
