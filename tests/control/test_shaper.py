@@ -112,7 +112,7 @@ def test_no_joint_of_the_arm_is_commanded_faster_than_it_can_go():
 
 
 def test_the_arm_rig_keeps_its_palm_where_the_shaper_has_it():
-    """At up to 0.44 m/s and 2.7 m/s2: half a tick of lag in the velocities would be 2 mm, in the accelerations 0.5 mm."""
+    """At up to 0.4 m/s and 2.7 m/s2: half a tick of lag in the velocities would be 2 mm, in accelerations 0.5 mm."""
     palm, base = ArmKinematics(HAND), np.array([0.0, 1.0, 0.0, 0.0])
     start = palm.hand_vector(FR3_HOME, HAND.nominal, base, np.zeros(6))
     swing = 0.06 * (1.0 - np.cos(2 * np.pi * np.arange(180) / 90))
