@@ -1,7 +1,12 @@
 # The two commands: `make demo` and `make test`. Each makes .venv with everything it needs first.
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
-VENV := .venv
+# Where a distribution is sourced its own interpreter, for which its rclpy is compiled; otherwise the first that fits.
+PYTHONS := $(if $(ROS_DISTRO),/usr/bin/python3,python3 python3.12 python3.13 python3.11)
+NAMED := $(filter command environment,$(firstword $(origin PYTHON)))
+PYTHON ?= $(shell for p in $(PYTHONS); do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
+# An interpreter that is named has an environment of its own, as .venv-3.13; .venv stays as it is.
+VERSION := $(if $(NAMED),$(shell $(PYTHON) -c 'import sys; print("-%d.%d" % sys.version_info[:2])'))
+VENV := .venv$(VERSION)
 BIN := $(VENV)/bin
 # rclpy comes from the distribution where one is sourced, otherwise from PyPI's wheels
 comma := ,
@@ -12,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test lint mutants setup clean
+.PHONY: demo test lint docs dist mutants setup clean
 
 demo: $(READY)
 	$(BIN)/dexhot demo $(ARGS)
@@ -21,9 +26,18 @@ test: $(READY) lint
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY)
-	$(BIN)/ruff check src tests tools launch setup.py
-	$(BIN)/ruff format --check src tests tools launch setup.py
+	$(BIN)/ruff check src tests tools launch examples setup.py
+	$(BIN)/ruff format --check src tests tools launch examples setup.py
 	$(BIN)/mypy
+	$(BIN)/zensical build --strict
+
+# the documentation's site, in site/; a broken link or anchor is an error (also part of lint)
+docs: $(READY)
+	$(BIN)/zensical build --strict
+
+# sdist and wheel in dist/; the wheel is built from the sdist
+dist: $(READY)
+	$(BIN)/python -m build --outdir dist .
 
 mutants: $(READY)
 	$(BIN)/python -m tools.mutants $(ARGS)
@@ -39,4 +53,4 @@ $(READY): pyproject.toml setup.py config/constraints.txt docker/system-packages.
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build install log .pytest_cache .ruff_cache .mypy_cache .mutants
+	rm -rf .venv .venv-3.1[123] build dist site .cache install log .pytest_cache .ruff_cache .mypy_cache .mutants

@@ -4,6 +4,11 @@ from pathlib import Path
 
 from setuptools import setup
 
+SOURCE = Path(__file__).resolve().parent
+for name in ("pyproject.toml", "README.md"):  # `colcon build --symlink-install` runs this among links that lack them
+    if not Path(name).exists():
+        Path(name).symlink_to(SOURCE / name)
+
 
 def tree(folder: str) -> list[tuple[str, list[str]]]:
     """Every file below `folder`, grouped by the share/ directory it installs to."""

@@ -7,11 +7,8 @@ SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 WORKDIR /ws/src/dexhot
 COPY . .
 RUN apt-get update \
-    && xargs -a docker/system-packages.txt apt-get install -y --no-install-recommends python3-pip python3-colcon-common-extensions \
+    && xargs -a docker/distribution-packages.txt apt-get install -y --no-install-recommends \
+    && docker/install-with-distribution /ws \
     && rm -rf /var/lib/apt/lists/*
-RUN pip install --no-cache-dir --break-system-packages -c config/constraints-jazzy.txt '.[video,hardware]' \
-    && pip uninstall -y --break-system-packages dexhot
-WORKDIR /ws
-RUN . /opt/ros/jazzy/setup.bash && colcon build --packages-select dexhot
-ENTRYPOINT ["/ros_entrypoint.sh"]
-CMD ["bash", "-c", "source /ws/install/setup.bash && ros2 launch dexhot real_track.launch.py"]
+ENTRYPOINT ["bash", "-c", "source /ws/setup.bash && exec \"$@\"", "--"]
+CMD ["ros2", "launch", "dexhot", "real_track.launch.py"]

@@ -30,6 +30,7 @@ GRAPHS_OWN = {
     ("replay", "bag"),
     "frame_prefix",
     "use_sim_time",
+    "view_wait",
 }
 COMMANDS = {
     "mine_command.Args.seed": "dexhot_train.mining.mine.MineOptions.seed",

@@ -3,6 +3,9 @@
 import importlib
 import re
 import shlex
+import shutil
+import subprocess
+import sysconfig
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -13,13 +16,14 @@ import tyro
 from dexhot.bringup.graph import parse_assignments, plan, resolve
 from dexhot.bringup.graphs import GRAPHS, load_graph
 from dexhot.cli import COMMANDS
+from dexhot.cli.completion import SHELLS
 from dexhot.errors import DexhotError
 from dexhot.paths import share_dir
 from dexhot.ros.core.parameters import load_schema
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FOLDERS = "docs|src|config|launch|tests|urdf|policies|docker|benchmarks"
+DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOLDERS = "docs|examples|src|config|launch|tests|urdf|policies|docker|benchmarks"
 PLACEHOLDERS = {"KIND": "lift", "SHAPE": "box", "N": "1", "SECONDS": "1"}  # where any other word would not be parsed
 
 every_document = pytest.mark.parametrize("document", DOCS, ids=[path.name for path in DOCS])
@@ -67,6 +71,9 @@ def check_command(command: str) -> None:
         resolve(load_graph(graph), parse_assignments([word for word in words[4:] if word != "--show-args"]))
         return
     name = words[1]
+    if name == "--print-completion":
+        assert words[2:] and words[2].split("|")[0] in SHELLS
+        return
     assert name in COMMANDS, f"no command {name}"
     args = tyro.cli(arguments_of(name), prog=f"dexhot {name}", args=words[2:])
     if hasattr(args, "arguments"):
@@ -99,6 +106,22 @@ def anchors(document: Path) -> set[str]:
 
 def sources() -> str:
     return "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+
+
+def test_every_page_is_in_the_site_s_navigation():
+    pages = re.findall(r'"([a-z_]+\.md)"', (ROOT / "zensical.toml").read_text())
+    assert sorted(pages) == [path.name for path in sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_a_broken_link_fails_the_site(tmp_path):
+    """The strict build; that the pages as they are pass it is part of `make lint`."""
+    shutil.copy(ROOT / "zensical.toml", tmp_path)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    with (tmp_path / "docs" / "index.md").open("a") as page:
+        page.write("\n[nowhere](nowhere.md)\n")
+    call = [Path(sysconfig.get_path("scripts")) / "zensical", "build", "--strict"]
+    built = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert built.returncode and "page does not exist" in built.stderr
 
 
 def test_commands_are_found():

@@ -30,7 +30,7 @@ LAYERS = (  # from the top; each imports from those below it
     ("dexhot.objects",),
     ("dexhot.data",),
     ("dexhot.geometry",),
-    ("dexhot.scratch", "dexhot.versions"),
+    ("dexhot.scratch", "dexhot.versions", "dexhot.progress"),
     ("dexhot.paths",),
     ("dexhot.errors",),
 )
@@ -122,7 +122,13 @@ def test_the_picture_of_the_layers_is_that_of_this_test():
     drawn = [tuple(sorted(part.split(":")[0] for part in label.split("<br>"))) for label in nodes.values()]
     layers = [tuple(sorted(package.removeprefix("dexhot.") for package in layer)) for layer in LAYERS]
     assert drawn == layers[: len(drawn)] and edges == list(pairwise(nodes))
-    assert {name for layer in layers[len(drawn) :] for name in layer} == {"errors", "paths", "scratch", "versions"}
+    assert {name for layer in layers[len(drawn) :] for name in layer} == {
+        "errors",
+        "paths",
+        "progress",
+        "scratch",
+        "versions",
+    }
 
 
 def test_the_runtime_loads_neither_training_nor_benchmarks():

@@ -15,6 +15,7 @@ import numpy as np
 from dexhot.hardware.franka.arm import FrankaArm
 from dexhot.hardware.franka.settings import ArmSettings
 from dexhot.hardware.franka.simulator import ArmProcess
+from dexhot.progress import progress
 
 RATES = (60, 100)  # Hz
 AMPLITUDE, FREQUENCY = 0.1, 0.5  # rad, Hz
@@ -31,7 +32,7 @@ def run(quick: bool) -> dict[str, Any]:
     metrics: dict[str, float] = {}
     peer: dict[str, float] = {}
     scales = []
-    with ArmProcess() as process:
+    with ArmProcess() as process, progress("driving the arm", 2 * len(RATES) * seconds, by_clock=True):
         for rate in RATES:
             suffix = "" if rate == RATES[0] else f"_{rate}hz"
             ours, scale = _ours(process.address, rate, seconds)

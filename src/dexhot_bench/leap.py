@@ -17,6 +17,7 @@ from dexhot.hardware.dynamixel.simulator import BusProcess
 from dexhot.hardware.leap.hand import STATE, LeapHand
 from dexhot.hardware.leap.setup import HandSettings
 from dexhot.hardware.real_time import real_time
+from dexhot.progress import progress
 
 SERVOS = 16
 ROUNDS = 3
@@ -27,8 +28,9 @@ SWING, PERIOD = 0.2, 2.0  # rad, s: what the hand does meanwhile
 
 def run(quick: bool) -> dict[str, Any]:
     """The metrics and what they were made under, at real-time priority where allowed. Raises MissingExtraError."""
-    with real_time() as allowed:
-        return _measure(2.0 if quick else 10.0) | {"scheduler": "SCHED_FIFO" if allowed else "SCHED_OTHER"}
+    seconds = 2.0 if quick else 10.0
+    with real_time() as allowed, progress("driving the hand's bus", (1.5 * ROUNDS + 1) * seconds, by_clock=True):
+        return _measure(seconds) | {"scheduler": "SCHED_FIFO" if allowed else "SCHED_OTHER"}
 
 
 def _measure(seconds: float) -> dict[str, Any]:

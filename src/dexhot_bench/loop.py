@@ -27,6 +27,7 @@ def run(quick: bool = False, demonstration: str | None = None) -> dict[str, Any]
     from dexhot.bringup.graph import plan
     from dexhot.bringup.graphs import load_graph
     from dexhot.data.run import read_run
+    from dexhot.progress import progress
     from dexhot.ros.core.claim import own_domain
 
     seconds = QUICK_DURATION if quick else DURATION
@@ -34,7 +35,7 @@ def run(quick: bool = False, demonstration: str | None = None) -> dict[str, Any]
         given = {"reference": demonstration or "", "loop": "true", "duration": str(seconds), "record": f"{scratch}/run"}
         own_domain()
         planned = plan(load_graph("real_track"), given, os.environ)
-        with open(f"{scratch}/log", "w+") as log:
+        with open(f"{scratch}/log", "w+") as log, progress("tracking", seconds, by_clock=True):
             if launcher.run(planned, log):
                 log.seek(0)
                 raise DexhotError(f"the graph died while it was measured:\n{log.read()[-2000:]}")

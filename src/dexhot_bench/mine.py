@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
 
 from dexhot.control.sampling import SamplingOptions, base_actions
 from dexhot.data.disk import check_folder
@@ -22,6 +20,7 @@ from dexhot.metrics.rollout import compute
 from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import load_object
 from dexhot.paths import cache_dir
+from dexhot.progress import track
 from dexhot.retargeting.placement import place
 from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
@@ -62,20 +61,18 @@ def run(
     clips = clips or splits("grab")["quick" if quick else "train"]
     out = check_folder(out or cache_dir() / "mined" / ("quick" if quick else "train"), "$DEXHOT_CACHE")
     rows, failed, kept = [], {}, {}
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bars = [progress.add_task(name, total=len(clips)) for name in ("mining", "scoring")]
-        for (clip, *_), result in run_jobs(mine_clip, [(clip, out, options) for clip in clips], workers, executor):
-            if isinstance(result, Exception):
-                failed[clip] = f"{type(result).__name__}: {result}"
-            else:
-                kept[clip] = result
-            progress.advance(bars[0])
-        for (clip, _), result in run_jobs(score_clip, [(clip, out) for clip in kept], workers, executor):
-            if isinstance(result, Exception):
-                failed[clip] = f"{type(result).__name__}: {result}"
-            else:
-                rows.append({**result, "kept": kept[clip]})
-            progress.advance(bars[1])
+    mined = run_jobs(mine_clip, [(clip, out, options) for clip in clips], workers, executor)
+    for (clip, *_), result in track(mined, "mining", len(clips)):
+        if isinstance(result, Exception):
+            failed[clip] = f"{type(result).__name__}: {result}"
+        else:
+            kept[clip] = result
+    scored = run_jobs(score_clip, [(clip, out) for clip in kept], workers, executor)
+    for (clip, _), result in track(scored, "scoring", len(kept)):
+        if isinstance(result, Exception):
+            failed[clip] = f"{type(result).__name__}: {result}"
+        else:
+            rows.append({**result, "kept": kept[clip]})
     rows.sort(key=lambda row: row["clip"])
     metrics = figures(rows, len(clips))
     return {"metrics": metrics, "subset": clips, "options": asdict(options), "clips": rows, "failed": failed}

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from dexhot.data.keypoints import wrist_pose
 from dexhot.datasets.library import load_clip, splits
 from dexhot.geometry.rotations import mean_quat
 from dexhot.objects.library import load_object
 from dexhot.paths import cache_dir, share_dir
+from dexhot.progress import track
 from dexhot.retargeting.correspondence import correspondence
 from dexhot.retargeting.picture import draw
 from dexhot.retargeting.retarget import retarget
@@ -28,7 +27,6 @@ from dexhot.retargeting.summary import saturation, summarise
 from dexhot.robots.robot_hand import RobotHand, load_hand
 
 HAND = "leap_right"
-console = Console(stderr=True)
 TIP_KEYPOINTS = {"index_tip": 8, "middle_tip": 12, "ring_tip": 16, "thumb_tip": 4}
 
 
@@ -127,7 +125,7 @@ def run(quick: bool = False, **_: Any) -> dict[str, Any]:
         except ImportError as e:
             notes.append(f"dex-retargeting was not measured ({e}); pip install 'dexhot[peers]'")
         tracks: dict[str, list[Track]] = {name: [] for name in solvers}
-        for stream in track(streams, "streaming", console=console, transient=True):
+        for stream in track(streams, "streaming"):
             for name, solver in solvers.items():  # in turn, so that a busy machine is shared fairly
                 tracks[name].append(solver.track(stream))
         figures = {name: _figures(tracks[name], solver.hand) for name, solver in solvers.items()}
@@ -180,7 +178,7 @@ def _figures(tracks: list[Track], hand: RobotHand) -> dict[str, float]:
 def _contact_aware(clips: list[str], picture: Path) -> dict[str, float]:
     """The whole-clip solver with contacts, apart: it has no peer here. `picture`: of the first clip."""
     hand, rows = load_hand(HAND), []
-    for clip in track(clips, "whole clips with contacts", console=console, transient=True):
+    for clip in track(clips, "whole clips with contacts"):
         trajectory = load_clip(f"grab/{clip}")
         asset = load_object(trajectory.object_name)
         began = time.perf_counter()

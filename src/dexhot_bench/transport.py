@@ -17,6 +17,7 @@ import numpy as np
 
 from dexhot.bringup.graph import environment
 from dexhot.errors import DexhotError
+from dexhot.progress import progress
 
 TOPIC = f"/bench/image_{os.getpid()}"  # of this run, not of another on this machine
 WIDTH, HEIGHT, RATE = 640, 480, 30.0
@@ -28,10 +29,11 @@ PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 def run(quick: bool = False) -> dict[str, Any]:
     """One after the other, on this machine in the state it is in."""
     frames = FRAMES[quick]
-    ours, default = measure(frames, shipped=True), measure(frames, shipped=False)
+    with progress("sending images", 3 * frames / RATE, by_clock=True):
+        ours, default = measure(frames, shipped=True), measure(frames, shipped=False)
+        reliable = measure(frames, shipped=True, asked="state")
     metrics = {name: ours[name] for name in ("delivered_fraction", "latency_ms_p50", "latency_ms_p99")}
     metrics |= {f"default_{name}": default[name] for name in metrics}
-    reliable = measure(frames, shipped=True, asked="state")
     metrics |= {f"reliable_{name}": value for name, value in reliable.items()}
     metrics["delivered_ratio"] = ours["delivered_fraction"] / max(default["delivered_fraction"], 1.0 / frames)
     what = {"image": f"{WIDTH}x{HEIGHT} rgb8", "bytes": WIDTH * HEIGHT * 3, "rate_hz": RATE, "frames": frames}

@@ -1,5 +1,6 @@
 """`dexhot demo`: the whole way in one command, and what stands in when GRAB cannot be had."""
 
+import io
 import json
 import subprocess
 import sys
@@ -7,6 +8,9 @@ import sys
 import pytest
 
 from dexhot.cli import demo_command
+from dexhot.datasets import grab_import, library
+from dexhot.datasets.licences import accepted_before
+from dexhot.datasets.parametric import generate
 from dexhot.errors import DexhotError, DownloadError
 
 
@@ -25,6 +29,8 @@ def test_the_whole_way_ends_in_a_strict_success_and_a_report(ros_domain, tmp_pat
     ]
     reply = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
     assert reply.returncode == 0, reply.stderr
+    live = tmp_path / "run" / "live-1"
+    assert f"report: file://{live}/report/report.html\nin 3D:  dexhot view {live}\n" in reply.stderr
     told = json.loads(reply.stdout.strip().splitlines()[-1])
     assert told["success"] is True and told["clip"] == "parametric/lift-box-0"
     assert 0 < told["T_err_cm"] < 5 and set(told["seconds"]) >= {"data", "retarget", "mine", "live", "report", "total"}
@@ -34,7 +40,7 @@ def test_the_whole_way_ends_in_a_strict_success_and_a_report(ros_domain, tmp_pat
 
 
 def test_without_network_a_generated_demonstration_stands_in_and_says_so(cache, monkeypatch, capsys):
-    def unreachable(clip):
+    def unreachable(clip, accept_licence):
         raise DownloadError("no route to the registry")
 
     monkeypatch.setattr(demo_command, "grab_clip", unreachable)
@@ -43,9 +49,43 @@ def test_without_network_a_generated_demonstration_stands_in_and_says_so(cache, 
     assert "no route to the registry" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("answer", [None, "n", "y"])
+def test_grab_s_terms_are_asked_for_on_the_terminal_and_never_accepted_without_one(cache, monkeypatch, capsys, answer):
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{answer}\n"))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: answer is not None, raising=False)
+    asked = []
+    monkeypatch.setattr(grab_import, "_current_clip", lambda clip: bool(asked.append(clip)) or True)
+    monkeypatch.setattr(grab_import, "_current_object", lambda name: True)
+    monkeypatch.setattr(library, "load_clip", lambda name: generate("lift", "box", seed=1)[0])
+    trajectory = demo_command.demonstration_of(demo_command.Args())
+    said = capsys.readouterr().err
+    assert "GRAB (Taheri et al." in said
+    assert bool(asked) == accepted_before("grab") == (answer == "y")
+    assert trajectory.name == ("parametric/lift-box-1" if answer == "y" else "parametric/lift-box-0")
+    if answer is None:
+        assert "--accept-licence grab" in said
+
+
+def test_acceptance_is_given_by_the_dataset_s_name_before_anything_starts(tmp_path):
+    with pytest.raises(DexhotError, match="takes the dataset's name, grab, not 'yes'"):
+        demo_command.run(demo_command.Args(accept_licence="yes", out=tmp_path / "new"))
+
+
+def test_the_last_lines_say_where_the_command_is(tmp_path, monkeypatch):
+    command = tmp_path / "venv" / "bin" / "dexhot"
+    command.parent.mkdir(parents=True)
+    command.touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(command.with_name("python")))
+    monkeypatch.chdir(tmp_path)
+    [*_, last] = demo_command.closing_lines(tmp_path / "page.html", tmp_path)
+    assert last == "`dexhot` is venv/bin/dexhot; `source venv/bin/activate` puts it on the PATH"
+    monkeypatch.setenv("PATH", str(command.parent), prepend=":")
+    assert len(demo_command.closing_lines(tmp_path / "page.html", tmp_path)) == 2
+
+
 def test_a_clip_that_lifts_too_little_is_refused(grab):
     with pytest.raises(DexhotError, match="needs 5"):
-        demo_command.grab_clip("grab/cylindersmall_lift")
+        demo_command.grab_clip("grab/cylindersmall_lift", None)
 
 
 def test_a_run_is_never_written_over(tmp_path):

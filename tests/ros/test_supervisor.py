@@ -399,3 +399,17 @@ def test_a_node_that_ends_as_it_was_asked_to_is_a_hold_and_no_fault(supervisor, 
     assert supervisor.leaving
     supervisor.on_heartbeat(Header(stamp=messages.to_stamp(6.0), frame_id="leap_driver"))  # started again
     assert not supervisor.leaving
+
+
+def test_an_automatic_start_waits_for_the_first_look_but_not_for_ever(supervisor):
+    now = 100.0
+    supervisor.steady = lambda: now
+    supervisor.p.view_wait, supervisor.looked = 30.0, False
+    assert not supervisor.watched()
+    now += 29.0
+    assert not supervisor.watched()
+    now += 2.0
+    assert supervisor.watched()
+    supervisor.looked = False
+    supervisor.on_look(Header())
+    assert supervisor.watched()

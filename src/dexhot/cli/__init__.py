@@ -48,6 +48,8 @@ def main(argv: list[str] | None = None) -> int:
     if argv[0] == "--version":
         print(__version__)
         return 0
+    if argv[0] == "--print-completion":
+        return _print_completion(argv[1:])
     if argv[0] not in COMMANDS:
         print(
             f"dexhot: error: no command {argv[0]!r}; one of {', '.join(COMMANDS)}.{meant(argv[0], COMMANDS)}",
@@ -77,6 +79,16 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _print_completion(shells: list[str]) -> int:
+    from dexhot.cli.completion import SHELLS, script
+
+    if len(shells) != 1 or shells[0] not in SHELLS:
+        print(f"dexhot: error: name a shell: dexhot --print-completion {'|'.join(SHELLS)}.", file=sys.stderr)
+        return 1
+    print(script(shells[0], list(COMMANDS)), end="")
+    return 0
 
 
 def empty_argument(argv: list[str]) -> int:

@@ -8,6 +8,7 @@ import tyro
 
 from dexhot.cli.arguments import shown
 from dexhot.cli.output import console, print_json, summary
+from dexhot.progress import progress, track
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -94,26 +95,16 @@ def _sorted(bag: "Bag") -> "list[Connection]":
 
 
 def _read_all(bag: "Bag") -> None:
-    from rich.progress import Progress
-
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("reading", total=bag.message_count)
-        for number, _ in enumerate(bag.messages()):
-            if number % 1000 == 0:
-                progress.update(task, completed=number)
+    for _ in track(bag.messages(), "reading messages", bag.message_count):
+        pass
 
 
 def _repair(args: Repair) -> int:
-    from rich.progress import Progress
-
     from dexhot.data.bag_repair import repair
     from dexhot.data.bags import locate
 
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("writing", total=None)
-        count, lost = repair(
-            locate(args.bag), args.out, lambda done, of: progress.update(task, completed=done, total=of)
-        )
+    with progress("writing messages") as job:
+        count, lost = repair(locate(args.bag), args.out, job)
     console.print(f"{args.out}: {count} messages", soft_wrap=True, highlight=False)
     for text in lost:
         console.print(f"lost: {text}", soft_wrap=True, highlight=False)

@@ -77,10 +77,9 @@ def _get(args: Get) -> None:
     from dexhot.paths import cache_dir
 
     check_folder(cache_dir(), "$DEXHOT_CACHE")
-    if args.accept_licence not in (None, args.dataset):
-        raise DexhotError(f"--accept-licence takes the dataset's name, {args.dataset}, not {args.accept_licence!r}.")
+    accepted = acceptance(args.dataset, args.accept_licence)
     if args.dataset == "grab":
-        written = get_grab(True if args.accept_licence == "grab" else None, args.again)
+        written = get_grab(accepted, args.again)
     elif args.path is None:
         raise DexhotError("hot3d is not downloaded for you; name the folder of a sequence: --path DIR.")
     else:
@@ -89,6 +88,15 @@ def _get(args: Get) -> None:
     summary(f"datasets get {args.dataset}", rows | {"cache": str(cache_dir())})
     if args.json:
         print_json({"dataset": args.dataset, **written})
+
+
+def acceptance(dataset: str, accept_licence: str | None) -> bool | None:
+    """What --accept-licence says of `dataset`: True, or None where the terminal is to ask. Raises DexhotError."""
+    from dexhot.errors import DexhotError
+
+    if accept_licence not in (None, dataset):
+        raise DexhotError(f"--accept-licence takes the dataset's name, {dataset}, not {accept_licence!r}.")
+    return None if accept_licence is None else True
 
 
 def get_grab(accept_licence: bool | None = None, again: bool = False) -> dict[str, int]:

@@ -1,5 +1,7 @@
 """The whole pipeline: retarget a human demonstration, mine it, track it live through the graph, write the report."""
 
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dexhot.cli.arguments import shown
-from dexhot.errors import DexhotError, DownloadError
+from dexhot.errors import DexhotError, DownloadError, LicenceError
 
 CLIP = "grab/cubesmall_lift"
 LIFT = 0.05  # m, what the demo's clip must lift its object by
-FALLBACK = ("lift", "box", 0)  # the parametric demonstration that stands in without network
+FALLBACK = ("lift", "box", 0)  # the parametric demonstration that stands in without network or accepted terms
 ATTEMPTS = 2  # live runs: a machine that is busy with something else can spoil one
 
 
@@ -24,6 +26,8 @@ class Args:
     """A GRAB clip that lifts its object by at least 5 cm; `dexhot datasets list grab` shows them."""
     source: Literal["grab", "parametric"] = "grab"
     """parametric: a generated demonstration; no download, no licence terms."""
+    accept_licence: Annotated[str | None, shown("DATASET")] = None
+    """grab: you accept GRAB's terms; otherwise the terminal asks; without one a generated demonstration stands in."""
     out: Annotated[Path | None, shown("FOLDER")] = None
     """Folder of the run; by default a new one in runs/. Missing folders are created."""
     view: bool = False
@@ -53,7 +57,8 @@ class Stages:
 def run(args: Args) -> int:
     """Exit code 0 when the live run is a strict success, else 1."""
     from dexhot.bringup.launcher import require_ros
-    from dexhot.cli.output import print_json, summary
+    from dexhot.cli.datasets_command import acceptance
+    from dexhot.cli.output import console, print_json, summary
     from dexhot.data.disk import check_folder
     from dexhot.paths import runs_dir
 
@@ -61,6 +66,7 @@ def run(args: Args) -> int:
     if folder.exists():
         raise DexhotError(f"{folder} exists; a run is never written over: name another --out.")
     check_folder(folder)
+    acceptance("grab", args.accept_licence)
     require_ros()
     stages = Stages()
     with stages("data", "a demonstration of a real person" if args.source == "grab" else "a generated demonstration"):
@@ -86,20 +92,24 @@ def run(args: Args) -> int:
     shown = {"success (strict, from the bag)": "yes" if result["success"] else "no"} | result
     summary("dexhot demo", {name: value for name, value in shown.items() if name not in ("success", "seconds")})
     summary("seconds", result["seconds"])
+    for line in closing_lines(page, live):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     if args.json:
         print_json(result)
     return 0 if result["success"] else 1
 
 
 def demonstration_of(args: Args) -> Any:
-    """The HandObjectTrajectory: GRAB's clip, or without network the parametric one, saying so."""
+    """The HandObjectTrajectory: GRAB's clip, or without network or accepted terms the parametric one, saying so."""
+    from dexhot.cli.datasets_command import acceptance
     from dexhot.cli.output import console
 
     if args.source == "grab":
         try:
-            return grab_clip(args.clip)
-        except DownloadError as e:
-            console.print(f"[yellow]GRAB cannot be had here ({e}); a generated demonstration stands in.[/]")
+            return grab_clip(args.clip, acceptance("grab", args.accept_licence))
+        except (DownloadError, LicenceError) as e:
+            told = f"[yellow]no clip of GRAB[/]: {e} A generated demonstration stands in."
+            console.print(told, highlight=False, soft_wrap=True)
     from dexhot.datasets.parametric import generate
     from dexhot.objects import save_object
 
@@ -108,21 +118,13 @@ def demonstration_of(args: Args) -> Any:
     return trajectory
 
 
-def grab_clip(clip: str) -> Any:
-    """A clip of GRAB, its terms printed. Raises DownloadError when the package registry is out of reach."""
+def grab_clip(clip: str, accept_licence: bool | None) -> Any:
+    """A clip of GRAB; `accept_licence` None asks on the terminal, once for this cache. Raises LicenceError when its
+    terms are not accepted, and DownloadError when the package registry is out of reach."""
     from dexhot.cli.datasets_command import get_grab
-    from dexhot.cli.output import console
-    from dexhot.datasets import grab
     from dexhot.datasets.library import load_clip
-    from dexhot.datasets.licences import accepted_before
 
-    told = (
-        "The demo uses GRAB; going on means accepting its terms for this use (`--source parametric` does without it):"
-    )
-    console.print(f"{told}\n", highlight=False, soft_wrap=True)
-    if accepted_before("grab"):  # otherwise `get_grab` states them
-        console.print(f"{grab.TERMS}\n", highlight=False, soft_wrap=True)
-    get_grab(True)
+    get_grab(accept_licence)
     trajectory = load_clip(clip)
     z = trajectory.object_pose[:, 2]
     if z.max() - z[0] < LIFT:
@@ -146,24 +148,22 @@ def retargeted(trajectory: Any, folder: Path) -> Path:
 
 
 def mined(reference: Path, folder: Path, seed: int) -> Path:
-    """File of the Demonstration, with a progress bar."""
-    from rich.progress import Progress
-
+    """File of the Demonstration."""
     from dexhot.cli.output import console
     from dexhot.data import Reference, load, save
+    from dexhot.progress import progress
     from dexhot.simulation.setup import load_setup
     from dexhot_train.mining.mine import MineOptions, make_worlds, mine
     from dexhot_train.mining.verdict import verdict
 
     wanted, options = load(reference, Reference), MineOptions(seed=seed)
     worlds = make_worlds(wanted, load_setup(wanted), options)
-    with Progress(console=console, transient=True) as progress:
-        bar = progress.add_task("mining", total=1.0)
+    with progress("mining", 1.0) as job:
         found = mine(
             wanted,
             worlds,
             options,
-            lambda stage, share: progress.update(bar, description=stage, completed=share),
+            lambda stage, done: job(done, what=f"mining, {stage} search"),
         )
     judged = verdict(found)
     if not judged.success:
@@ -174,7 +174,6 @@ def mined(reference: Path, folder: Path, seed: int) -> Path:
 def tracked(folder: Path, demonstration: Path, view: bool) -> tuple[dict[str, Any], Path, int]:
     """The last live run's metrics, computed from its bag, its folder, and its number; a spoilt one is repeated."""
     import os
-    import sys
 
     from dexhot.bringup import launcher
     from dexhot.bringup.graph import plan
@@ -205,3 +204,13 @@ def reported(live: Path) -> Path:
 
     page, *_ = write(ReportArgs(live))
     return page
+
+
+def closing_lines(page: Path, live: Path) -> list[str]:
+    """What a newcomer does next: open the report, look at the run, and where `dexhot` is if not on the PATH."""
+    lines = [f"report: {page.resolve().as_uri()}", f"in 3D:  dexhot view {live}"]
+    command = Path(sys.executable).with_name("dexhot")
+    if command.is_file() and shutil.which("dexhot") != str(command):
+        name = command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command
+        lines.append(f"`dexhot` is {name}; `source {name.parent / 'activate'}` puts it on the PATH")
+    return lines

@@ -52,7 +52,7 @@ def python() -> Check:
     version = platform.python_version()
     fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
     return Check(
-        "Python 3.11 to 3.13", "ok" if fits else "missing", version, "" if fits else "make PYTHON=python3.12 setup"
+        "Python 3.11 to 3.13", "ok" if fits else "missing", version, "" if fits else "make setup PYTHON=python3.12"
     )
 
 

@@ -40,12 +40,11 @@ class Args:
 def run(args: Args) -> int:
     """Returns 0 when every clip is a success, on the arm too where it was tried there, else 1: the table says which are
     not and why. An interrupted run goes on where it stopped."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
     from dexhot.cli.output import console, print_json
     from dexhot.data.files import check_out, load
     from dexhot.data.types import Demonstration
     from dexhot.errors import DexhotError
+    from dexhot.progress import progress
     from dexhot_train.mining.clip_job import ClipJob, run_clip
     from dexhot_train.mining.executor import run_jobs
     from dexhot_train.mining.mine import MineOptions, with_samples
@@ -62,17 +61,12 @@ def run(args: Args) -> int:
     for job in jobs:
         check_out(job.out, "dexhot/demonstration", args.force)
     results: list[tuple[Path, ClipVerdict, dict[str, Any]]] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("mining", total=len(jobs))
-
-        def show(stage: str, share: float) -> None:
-            progress.update(task, description=f"mining: {stage}", completed=share)
-
+    with progress("mining", len(jobs)) as shown_progress:
         alone = len(jobs) == 1 and args.executor == "process"  # then in this process, where its stages can be seen
-        done = ((job, run_clip(job, show)) for job in jobs)
+        stages = lambda stage, done: shown_progress(done, 1.0, f"mining, {stage} search")  # noqa: E731
+        done = ((job, run_clip(job, stages)) for job in jobs)
         for job, result in done if alone else run_jobs(run_clip, jobs, args.workers, args.executor):
-            progress.advance(task)
+            shown_progress.advance()
             if isinstance(result, Exception):
                 found, told = ClipVerdict(REFUSED, (), str(told_as(result))), {"error": str(told_as(result))}
             else:

@@ -9,6 +9,7 @@ import tyro
 
 from dexhot.cli.arguments import shown
 from dexhot.cli.output import console, listing, print_json, summary
+from dexhot.progress import progress
 
 if TYPE_CHECKING:
     from dexhot.objects.asset import ObjectAsset
@@ -79,7 +80,7 @@ def _add(args: Add) -> None:
         raise DexhotError(f"{name} is in the cache already; say --replace to overwrite it, or give it another --name.")
     check_folder(objects_dir() / name, "$DEXHOT_CACHE")
     picture = None
-    with console.status(f"{name}: repair, convex pieces, resting poses"):
+    with progress(f"{name}: repair, convex pieces, resting poses"):
         asset = object_from_file(
             args.file,
             name,

@@ -38,12 +38,11 @@ class Args:
 
 def run(args: Args) -> None:
     """Check, retarget, place, summarise, and draw if asked to."""
-    from rich.progress import Progress
-
     from dexhot.cli.output import console, print_json, summary
     from dexhot.data.files import check_out, file_of, save
     from dexhot.data.types import Reference
     from dexhot.objects.library import load_object
+    from dexhot.progress import progress
     from dexhot.retargeting.mending import checked_clip
     from dexhot.retargeting.picture import draw
     from dexhot.retargeting.placement import place
@@ -57,12 +56,10 @@ def run(args: Args) -> None:
     if args.picture:
         check_out(args.picture, "dexhot/picture", args.force, "--picture")
     asset = load_object(trajectory.object_name)
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("solving")
-        options = RetargetOptions(contact=args.contact)
-        reference = retarget(trajectory, hand, asset, options, lambda i, n: progress.update(task, completed=i, total=n))
-        if args.place:
-            progress.update(task, description="placing", completed=0, total=None)
+    with progress("retargeting") as job:
+        reference = retarget(trajectory, hand, asset, RetargetOptions(contact=args.contact), job)
+    if args.place:
+        with progress("placing within the arm's reach"):
             reference = place(reference, hand)
     save(reference, out)
     mended = reference.provenance["mended"]

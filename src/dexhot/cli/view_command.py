@@ -1,7 +1,6 @@
-"""View any data file in the browser: scrub, the reference as a ghost, frames, contacts."""
+"""View a file, a run, a capture, a data set's clip or an object in the browser."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -11,10 +10,11 @@ from dexhot.cli.arguments import shown
 
 @dataclass
 class Args:
-    """File to view and server address."""
+    """What to view, and the server's address."""
 
-    file: Annotated[Path, tyro.conf.Positional, shown("FILE|RUN")]
-    """A trajectory, reference, demonstration or rollout, or the folder of a recorded run."""
+    what: Annotated[str, tyro.conf.Positional, shown("FILE|RUN|CAPTURE|CLIP|OBJECT")]
+    """A trajectory, reference, demonstration or rollout; the folder of a run or a capture, a bag; the name of a clip
+    (grab/duck_lift) or of an object (grab/duck)."""
     host: Annotated[str, shown("ADDRESS")] = "127.0.0.1"
     """Server address; 0.0.0.0 lets other machines connect."""
     port: Annotated[int, shown("PORT")] = 8080
@@ -26,24 +26,21 @@ class Args:
 def run(args: Args) -> None:
     """Serve the scene until Ctrl-C."""
     from dexhot.cli.output import console, print_json
-    from dexhot.data.bags import is_bag_file
-    from dexhot.data.files import load
     from dexhot.errors import DexhotError
-    from dexhot.rollouts.live import live_rollout
     from dexhot.view.player import Player, new_server
     from dexhot.view.shows import make_show
+    from dexhot.view.sources import find_item
 
     if not 0 < args.port < 65536:
         raise DexhotError(f"--port must be between 1 and 65535, not {args.port}.")
-    recorded = args.file.is_dir() or is_bag_file(args.file)
-    item: object = live_rollout(args.file, part=True) if recorded else load(args.file)
+    item = find_item(args.what)
     server = new_server(args.host, args.port)
     try:
         player = Player(server, make_show(server, item))
         url = f"http://{args.host}:{server.get_port()}"
-        console.print(f"{args.file.name} at {url}  (Ctrl-C ends)")
+        console.print(f"{player.show.name} at {url}  (Ctrl-C ends)")
         if args.json:
-            print_json({"file": str(args.file), "kind": player.show.kind, "url": url})
+            print_json({"file": args.what, "kind": player.show.kind, "url": url})
         player.run()
     finally:
         server.stop()

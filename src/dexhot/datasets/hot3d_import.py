@@ -3,15 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import track
-
 from dexhot.data.files import save
 from dexhot.datasets.hot3d import moved_objects, read_sequence, trajectory
 from dexhot.datasets.library import trajectories_dir
 from dexhot.geometry.meshes import read_mesh
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import list_objects, load_object, save_object
+from dexhot.progress import track
 
 LICENCE = "HOT3D dataset licence (research)"
 
@@ -28,7 +26,7 @@ def get_hot3d(
     sequence = read_sequence(folder)
     objects = moved_objects(sequence, library)
     assets = 0
-    for uid, name in track(objects.items(), "objects and clips", console=Console(stderr=True)):
+    for uid, name in track(objects.items(), "objects and clips"):
         if again or f"hot3d/{name}" not in list_objects():
             provenance = {"dataset": "HOT3D", "uid": uid, "licence": LICENCE}
             save_object(make_object(f"hot3d/{name}", *read_mesh(library / f"{uid}.glb"), provenance=provenance))

@@ -3,7 +3,7 @@
 `read_model` moves the root link's frame to `root_frame` (a hand's palm frame); `mirrored` makes the other hand.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,18 @@ GREY = (0.5, 0.5, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class Primitive:
-    """A box (full sizes), capsule or cylinder (radius, length along z) or sphere (radius), at `pose` in its link."""
+    """A box (full sizes), capsule or cylinder (radius, length along z) or sphere (radius), at `pose` in its link.
+
+    Only to be seen: a hull, of spheres of radius `round` about `points`, and a blend, the convex hull of its `parts`.
+    """
 
     kind: str
     size: tuple[float, ...]
     pose: np.ndarray  # (7,)
     color: tuple[float, ...] = GREY
+    round: float = 0.0  # m, edge radius; 0: as sharp as a printed part
+    points: np.ndarray = field(default_factory=lambda: np.empty((0, 3)))  # (N, 3) of a hull, in its own frame
+    parts: tuple["Primitive", ...] = ()  # of a blend, in its own frame
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,10 @@ def mirrored(model: RobotModel) -> RobotModel:
         return reflected
 
     def primitives(items: tuple[Primitive, ...]) -> tuple[Primitive, ...]:
-        return tuple(replace(item, pose=pose(item.pose)) for item in items)
+        return tuple(
+            replace(item, pose=pose(item.pose), points=item.points * flip, parts=primitives(item.parts))
+            for item in items
+        )
 
     links = {
         name: replace(
@@ -168,18 +177,24 @@ def _link(name: str, entry: dict[str, Any], colors: dict[str, tuple[float, ...]]
 
 
 def _primitive(entry: dict[str, Any], colors: dict[str, tuple[float, ...]]) -> Primitive:
-    kind = next((k for k in ("box", "capsule", "cylinder", "sphere") if k in entry), None)
-    color = colors[entry["color"]] if "color" in entry else GREY
+    kinds = ("box", "capsule", "cylinder", "sphere", "hull", "blend")
+    kind = next((k for k in kinds if k in entry), None)
     if kind is None:
-        raise DexhotError(f"primitive {entry} is none of box, capsule, cylinder, sphere.")
+        raise DexhotError(f"primitive {entry} is none of {', '.join(kinds)}.")
+    color, rounded = colors[entry["color"]] if "color" in entry else GREY, float(entry.get("round", 0.0))
     if kind == "box":
-        return Primitive(kind, tuple(entry["box"]), pose_from(entry), color)
+        return Primitive(kind, tuple(entry["box"]), pose_from(entry), color, rounded)
     if kind == "sphere":
-        return Primitive(kind, (entry["sphere"],), pose_from(entry), color)
+        return Primitive(kind, (entry["sphere"],), pose_from(entry), color, rounded)
+    if kind == "hull":
+        return Primitive(kind, (), pose_from(entry), color, rounded, points=np.array(entry["hull"], float))
+    if kind == "blend":
+        parts = tuple(_primitive(part, colors) for part in entry["blend"])
+        return Primitive(kind, (), pose_from(entry), color, rounded, parts=parts)
     start, end = np.array(entry["from"], float), np.array(entry["to"], float)
     rotation, _ = Rotation.align_vectors((end - start)[None], [[0.0, 0.0, 1.0]])
     pose = make_pose((start + end) / 2, from_xyzw(rotation.as_quat()))
-    return Primitive(kind, (entry[kind], float(np.linalg.norm(end - start))), pose, color)
+    return Primitive(kind, (entry[kind], float(np.linalg.norm(end - start))), pose, color, rounded)
 
 
 def _rebased(model: RobotModel, root_T_new: np.ndarray) -> RobotModel:

@@ -72,19 +72,19 @@ class RobotHand:
         """(n,) largest torques, N m."""
         return np.array([joint.effort for joint in self.joints])
 
-    def spec(self) -> mujoco.MjSpec:
-        """A new spec whose one root body "palm" has the palm frame; see dexhot.robots.mjcf for its names."""
+    def spec(self, detailed: bool = False) -> mujoco.MjSpec:
+        """A new spec whose one root body "palm" has the palm frame; see dexhot.robots.mjcf for names and `detailed`."""
         if isinstance(self.model, RobotModel):
-            return to_spec(self.model, self.joints)
+            return to_spec(self.model, self.joints, detailed)
         spec = self.model.spec()
         for joint in self.joints:
             spec.joint(joint.name).range = [joint.lower, joint.upper]
         return spec
 
-    def add_to(self, spec: mujoco.MjSpec, parent: mujoco.MjsBody, pose: np.ndarray) -> None:
+    def add_to(self, spec: mujoco.MjSpec, parent: mujoco.MjsBody, pose: np.ndarray, detailed: bool = False) -> None:
         """Add the hand below `parent`, a body of `spec`, its palm frame at `pose` (7,), names unchanged."""
         if isinstance(self.model, RobotModel):
-            add_model(spec, parent, self.model, self.joints, pose)
+            add_model(spec, parent, self.model, self.joints, pose, detailed)
         else:
             parent.add_frame(pos=pose[:3], quat=pose[3:]).attach_body(self.spec().body("palm"), "hand/", "")
             strip_prefix(spec, "hand/")

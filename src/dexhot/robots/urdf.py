@@ -10,6 +10,7 @@ import numpy as np
 from dexhot.geometry.poses import IDENTITY, compose, make_pose
 from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.robots.joints import Joint
+from dexhot.robots.looks import plain_shapes
 from dexhot.robots.model import Primitive, RobotModel
 
 _UNTURNED = (1.0, 0.0, 0.0, 0.0)
@@ -40,8 +41,8 @@ def to_urdf(name: str, parts: Iterable[RobotPart]) -> str:
             entries = {f"i{'xyz'[i]}{'xyz'[j]}": _text(link.inertia[i, j]) for i in range(3) for j in range(i, 3)}
             SubElement(inertial, "inertia", entries)
             for kind, shapes in (("visual", link.visual), ("collision", link.collision)):
-                for i, shape in enumerate(shapes):
-                    _shape(element, kind, f"{link.name}_{kind}_{i}", shape)
+                for i, plain in enumerate(plain for shape in shapes for plain in plain_shapes(shape)):
+                    _shape(element, kind, f"{link.name}_{kind}_{i}", plain)
             for site, position in link.sites.items():
                 SubElement(robot, "link", name=site)
                 _fixed(robot, link.name, site, make_pose(position, _UNTURNED))

@@ -10,7 +10,7 @@ from dexhot.data.types import WRIST_JOINTS
 from dexhot.geometry.rotations import matrix_to_quat
 from dexhot.objects.asset import ObjectAsset
 from dexhot.robots.kinematics import wrist
-from dexhot.robots.mjcf import COLLISION_GROUP, VISUAL_GROUP
+from dexhot.robots.mjcf import COLLISION_GROUP, VISUAL_GROUP, add_mesh_geom
 from dexhot.robots.robot_hand import RobotHand
 from dexhot.simulation.physics import Physics
 
@@ -70,19 +70,6 @@ def add_object(spec: mujoco.MjSpec, asset: ObjectAsset, physics: Physics) -> Non
     visual.group, visual.rgba = VISUAL_GROUP, [0.87, 0.49, 0.20, 1.0]
 
 
-def add_mesh_geom(
-    spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, vertices: ArrayLike, faces: ArrayLike
-) -> mujoco.MjsGeom:
-    """A massless, non-colliding mesh geom on `body`, at the body's frame."""
-    mesh = spec.add_mesh(name=name)
-    mesh.uservert, mesh.userface = np.asarray(vertices, float).ravel(), np.asarray(faces, np.int32).ravel()
-    mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # never used; the one that an open mesh has too
-    geom = body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name)
-    geom.mass = 0.0
-    geom.contype, geom.conaffinity = NO_CONTACT
-    return geom
-
-
 def prepare_robot(spec: mujoco.MjSpec, hand: RobotHand, physics: Physics) -> None:
     """Contacts, finger armature and torque limits of the benchmark physics; gravity compensated everywhere.
 
@@ -129,7 +116,7 @@ def add_ghost(
 ) -> None:
     """A translucent floating hand and object that touch nothing, posed by `Scene.show_ghost`; for pictures only."""
     turn = add_wrist(spec, base_quat, physics, "ghost/")
-    child = hand.spec()
+    child = hand.spec(detailed=True)
     for geom in child.geoms:
         geom.contype, geom.conaffinity = NO_CONTACT
         geom.rgba, geom.material = GHOST_RGBA, ""

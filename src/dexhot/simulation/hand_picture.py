@@ -43,7 +43,7 @@ def hand_picture(hand: RobotHand, width: int = 560, height: int = 460) -> np.nda
 
 def _marked(hand: RobotHand) -> mujoco.MjSpec:
     """The hand's spec on a pale ground, with its palm axes and fingertips."""
-    spec = hand.spec()
+    spec = hand.spec(detailed=True)
     texture = mujoco.mjtTexture.mjTEXTURE_SKYBOX
     flat = {"builtin": mujoco.mjtBuiltin.mjBUILTIN_FLAT, "width": 64, "height": 64, "rgb1": [0.95, 0.96, 0.97]}
     spec.add_texture(name="ground", type=texture, **flat)

@@ -81,7 +81,7 @@ def floating_scene(
     """
     spec = _new_world(physics, table_height, asset)
     turn = bodies.add_wrist(spec, base_quat, physics)
-    _attach(spec, hand.spec(), hand, physics, turn.add_frame())
+    _attach(spec, hand.spec(detailed=ghost), hand, physics, turn.add_frame())
     for k, name in enumerate(WRIST_JOINTS):
         servo = physics.wrist.translation if k < 3 else physics.wrist.rotation
         bodies.add_servo(spec, name, servo.kp, servo.kv, (-bodies.FAR, bodies.FAR))
@@ -106,7 +106,7 @@ def arm_scene(
     ctrl = 7 arm joints (the impedance of physics.arm), then the fingers. `ghost_base_quat` adds a floating ghost hand.
     """
     spec = _new_world(physics, table_height, asset, center=(0.4, 0.0), distance=1.55, height=0.32)
-    _attach(spec, arm_hand_spec(hand), hand, physics, spec.worldbody.add_frame())
+    _attach(spec, arm_hand_spec(hand, detailed=ghost_base_quat is not None), hand, physics, spec.worldbody.add_frame())
     arm = joint_table("fr3")
     for joint, kp, kv, force in zip(arm, physics.arm.kp, physics.arm.kv, physics.arm.force):
         bodies.add_servo(spec, joint.name, kp, kv, (joint.lower, joint.upper))

@@ -45,8 +45,8 @@ class LiveView:
         layers["frames"].append(self.target)
         for name, handles in layers.items():
             add_toggle(server, name, handles)
-        center = reference.object_pose[:, :3].mean(axis=0)
-        look_at(server, center + (-0.1, 0.0, 0.12), center - reference.q[:, :3].mean(axis=0), distance=1.1)
+        away = reference.object_pose[:, :3].mean(axis=0) - reference.q[:, :3].mean(axis=0)
+        look_at(server, np.concatenate([reference.object_pose[:, :3], reference.q[:, :3]]), away, margin=0.3)
         hand_q = reference.q[0, 6:]
         self.show(Snapshot(FR3_HOME, hand_q, reference.object_pose[0]))
 

@@ -11,13 +11,14 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 
+from dexhot.progress import progress
 from dexhot_bench.faults import camera, hand, table
 from dexhot_bench.faults.table import Fault, Outcome, Result
 
@@ -34,13 +35,11 @@ def run(quick: bool = False, soak: bool = False) -> dict[str, Any]:
     notes: dict[str, Any] = {"clean_run_s": seconds, "skipped": skipped}
     runs = {"hand": on_hands, "arm": on_arm, "camera": on_cameras, "graph": on_graph}
     results: list[Result] = []
-    with Progress(console=console, transient=True) as progress:
-        for group in (g for g in runs if g not in skipped):
-            bar = progress.add_task(f"faults of the {group}", total=None)
+    for group in (g for g in runs if g not in skipped):
+        with progress(f"faults of the {group}", len(chosen(faults_of(group), quick))) as job:
             for result in runs[group](quick, notes):
                 results.append(result)
-                progress.update(bar, description=f"{group}: {result.fault.name}")
-            progress.remove_task(bar)
+                job.advance()
     console.print(table.rich_table(results))
     figures = table.metrics(results, notes.get("false_stops", 0))
     return {"metrics": figures, "faults": [r.entries() for r in results], "notes": notes, "subset": {"quick": quick}}
@@ -58,6 +57,13 @@ def tried(fault: Fault, rig: Any) -> Outcome:
 def chosen(faults: table.FaultTable, quick: bool) -> list[Fault]:
     """All of them, or those of --quick."""
     return [fault for fault in faults if fault.quick or not quick]
+
+
+def faults_of(group: str) -> table.FaultTable:
+    """All faults of a rig; what the arm and the graph need is imported only for them."""
+    modules = {"hand": "hand", "camera": "camera", "arm": "arm", "graph": "graph_faults"}
+    found: table.FaultTable = import_module(f"dexhot_bench.faults.{modules[group]}").FAULTS
+    return found
 
 
 def on_hands(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:

@@ -41,6 +41,11 @@ ARGUMENTS = (
     Argument.of("shaper", "lead"),
     Argument.of("rig", "camera"),
     Argument("view", False, "Show the live scene in the browser."),
+    Argument(
+        "view_wait",
+        60.0,
+        "With view:=true: how long a simulated rig's clip waits for the first browser, s; 0: not at all.",
+    ),
     Argument.of("rig", "seed", "Seed of the measurement noise and of the sampling controller."),
     Argument.of("rig", "fifo_priority"),
     *COMMON,
@@ -88,6 +93,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         values |= {name: load_schema(node)[name].default / speed for name, node in UNHURRIED.items()}
     if arguments["rig"] != "real":  # a real arm waits for a person: /safety/start
         values |= {"auto_start": True, "supervisor_timeout": PATIENT}
+        values |= {"view_wait": arguments["view_wait"]} if arguments["view"] else {}
     return Prepared(folder, task.write(folder) | values, recorded, tuple(warnings))
 
 

@@ -19,6 +19,7 @@ from dexhot.data.bags import typestore
 from dexhot.data.disk import free_gb
 from dexhot.data.topics import CLOCK, DIAGNOSTICS, HEARTBEAT, ROSOUT, without_namespace
 from dexhot.hardware.camera.codec import COLOR_ENCODINGS, DEPTH_ENCODINGS, encode_color, encode_depth, pixels
+from dexhot.progress import duration
 from dexhot.ros.record.arrivals import Arrivals, first_stamp
 from dexhot.ros.record.bag_contents import IMAGE, PACKED
 from dexhot.ros.record.recorder_node import Keep, RecorderNode
@@ -158,7 +159,13 @@ class CaptureNode(RecorderNode):
         if silent:
             self.warnings["silent"] = f"nothing more arrives on {', '.join(silent)}"
         lines = [f"{topic} {arrivals}" for topic, arrivals in sorted(told.items())]
-        self.get_logger().info("arriving: " + ("; ".join(lines) or "nothing"))
+        self.get_logger().info(f"{self.elapsed(now)}, arriving: " + ("; ".join(lines) or "nothing"))
+
+    def elapsed(self, now: float) -> str:
+        """ "12 s recorded, 48 s left", from the first image on."""
+        seconds = 0.0 if self.first_image is None else now - self.first_image
+        left = f", {duration(max(0.0, self.p.duration - seconds))} left" if self.p.duration else ""
+        return f"{duration(seconds)} recorded{left}"
 
 
 def packed(topic: str, qos: tuple[Qos, ...], data: bytes) -> tuple[str, str, tuple[Qos, ...], bytes]:

@@ -6,10 +6,11 @@ from functools import partial
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from dexhot.data.files import load
-from dexhot.data.topics import FRANKA_STATES, LEAP_STATES, MARKERS, OBJECT_STATE, SAFETY_STATE, TARGET
+from dexhot.data.topics import FIRST_LOOK, FRANKA_STATES, LEAP_STATES, MARKERS, OBJECT_STATE, SAFETY_STATE, TARGET
 from dexhot.data.types import RATE, Reference
 from dexhot.robots.arm import FR3_HOME, FR3_JOINTS
 from dexhot.robots.robot_hand import load_hand
@@ -42,6 +43,7 @@ class ViewerNode(DexhotNode):
         self.robot = SceneMarkers(stage.scene.model, stage.seen, "scene", self.p.frame_prefix)
         self.ghost = SceneMarkers(stage.scene.model, stage.ghostly, "reference", self.p.frame_prefix)
         self.markers = self.advertise(MarkerArray, MARKERS, "sensor")
+        self.look = self.advertise(Header, FIRST_LOOK, "latched")
         self.loop(self.p.rate, self.draw, "draw")
         if self.p.markers_rate:
             self.loop(self.p.markers_rate, self.mark, "markers")
@@ -50,6 +52,7 @@ class ViewerNode(DexhotNode):
 
     def start(self) -> None:
         self.safety: messages.Safety | None = None
+        self.looked = False
 
     def teardown(self) -> None:
         if hasattr(self, "server"):
@@ -80,6 +83,9 @@ class ViewerNode(DexhotNode):
         """To the browsers; nothing while there are none, because the cores are the controller's."""
         if not self.server.get_clients():
             return
+        if not self.looked:
+            self.looked = True
+            self.look.publish(Header(stamp=self.stamp()))
         now = time.monotonic()
         self.newest.ages = {what: now - heard for what, heard in self.heard.items()}
         self.view.show(self.newest)

@@ -37,6 +37,7 @@ from dexhot.data.topics import (
     EPISODE,
     ESTOP,
     ESTOP_INPUT,
+    FIRST_LOOK,
     FRANKA_COMMAND,
     FRANKA_STATES,
     HEARTBEAT,
@@ -101,6 +102,8 @@ class SupervisorNode(DexhotNode):
         self.subscribe(Header, HEARTBEAT, self.on_heartbeat, "state")
         self.subscribe(DiagnosticArray, DIAGNOSTICS, self.on_diagnostics, "state")
         self.subscribe(Header, EPISODE, self.on_episode, "latched")
+        if self.p.view_wait:
+            self.subscribe(Header, FIRST_LOOK, self.on_look, "latched")
         self.subscribe(Odometry, OBJECT_STATE, self.on_object, "state")
         for topic, command in zip(JOINT_TOPICS, COMMAND_TOPICS):
             self.subscribe(JointState, topic, lambda m, topic=topic: self.on_joints(topic, m), "state")
@@ -128,6 +131,8 @@ class SupervisorNode(DexhotNode):
         self.buttons.restart(self.alive_at)
         self.here: set[str] = set()  # required nodes that run on this machine
         self.armed = self.wants_start = self.p.auto_start  # armed: may start by itself, until it was stopped
+        self.looked = not self.p.view_wait  # whether nothing is waited for: somebody looks, or did not come in time
+        self.look_until: float | None = None  # steady time, once all else is ready
         self.sigma = 0.0
         self.unseen = ""  # why there is no measured pose of the object, as its filter says
         self.suspect = ""  # a bad input seen at the last check; two in a row count, so that a queue can drain first
@@ -226,6 +231,22 @@ class SupervisorNode(DexhotNode):
         else:
             self.wants_start = self.armed
 
+    def on_look(self, _header: Header) -> None:
+        self.looked = True
+
+    def watched(self) -> bool:
+        """Whether an automatic start need wait no longer for a browser; /safety/start does not ask."""
+        if self.looked:
+            return True
+        if self.look_until is None:
+            self.look_until = self.steady() + self.p.view_wait
+            self.get_logger().info(
+                f"ready: the clip starts once a browser shows the live scene, or in {self.p.view_wait:g} s; "
+                "to start at once: `dexhot safety start`, or view_wait:=0"
+            )
+        self.looked = self.steady() > self.look_until
+        return self.looked
+
     def on_object(self, message: Odometry) -> None:
         p, q, t = message.pose.pose.position, message.pose.pose.orientation, message.twist.twist
         v, w, covariance = t.linear, t.angular, message.pose.covariance
@@ -308,7 +329,7 @@ class SupervisorNode(DexhotNode):
             self.suspect = ""
             if not absent:
                 self.apply(event, reason)
-                if self.wants_start:
+                if self.wants_start and self.watched():
                     self.begin_tracking()
         elif event is Event.STALE and not self.suspect:
             self.suspect = reason

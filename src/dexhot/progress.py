@@ -1,0 +1,103 @@
+"""Progress of long jobs, on stderr: a bar with the time left on a terminal; elsewhere, as in a log, a plain line every
+few seconds, without control characters. A job that ends within the first few seconds writes no line."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich import progress as rich_progress
+from rich.console import Console
+
+INTERVAL = 5.0  # s between lines where no terminal is
+Item = TypeVar("Item")
+
+
+class Progress:
+    """Reports how much of a job is done. Call it with the amount, `advance` it, or let the clock do it (`by_clock`)."""
+
+    def __init__(self, what: str, total: float | None = None, by_clock: bool = False):
+        """total: in the unit of the calls (None: unknown; s with `by_clock`)."""
+        self.what, self.total, self.by_clock = what, total, by_clock
+        self.done, self.began = 0.0, time.monotonic()
+
+    def __call__(self, done: float, total: float | None = None, what: str | None = None) -> None:
+        """`done` of `total`; another `what` is another stage, whose time left is estimated afresh."""
+        if what is not None and what != self.what:
+            self.what, self.began = what, time.monotonic()
+        self.done, self.total = done, self.total if total is None else total
+
+    def advance(self, by: float = 1.0) -> None:
+        """`by` more are done."""
+        self.done += by
+
+    @property
+    def fraction(self) -> float | None:
+        """In [0, 1]; None where the total is unknown."""
+        if not self.total:
+            return None
+        done = time.monotonic() - self.began if self.by_clock else self.done
+        return min(1.0, done / self.total)
+
+    def line(self) -> str:
+        """ "clips: 40 %, 12 s, 18 s left"; the time left supposes that the rest goes as fast."""
+        elapsed, fraction = time.monotonic() - self.began, self.fraction
+        if not fraction:
+            return f"{self.what}: {duration(elapsed)}"
+        left = elapsed * (1.0 / fraction - 1.0)
+        return f"{self.what}: {100 * fraction:.0f} %, {duration(elapsed)}, {duration(left)} left"
+
+
+@contextmanager
+def progress(what: str, total: float | None = None, by_clock: bool = False) -> Iterator[Progress]:
+    """Show a job's Progress while the block runs."""
+    job, ended = Progress(what, total, by_clock), threading.Event()
+    show = _draw_bar if on_terminal() else _write_lines
+    thread = threading.Thread(target=show, args=(job, ended), daemon=True)
+    thread.start()
+    try:
+        yield job
+    finally:
+        ended.set()
+        thread.join()
+
+
+def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
+    """The items, while the progress through them is shown. total: by default their number, where they have one."""
+    with progress(what, len(items) if total is None and isinstance(items, Sized) else total) as job:
+        for item in items:
+            yield item
+            job.advance()
+
+
+def on_terminal() -> bool:
+    """Whether a bar can be drawn: stderr is a terminal that can move its cursor."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+
+
+def duration(seconds: float) -> str:
+    """ "12 s", "3 min 05 s", "1 h 02 min"."""
+    s = round(seconds)
+    if s < 60:
+        return f"{s} s"
+    return f"{s // 60} min {s % 60:02d} s" if s < 3600 else f"{s // 3600} h {s % 3600 // 60:02d} min"
+
+
+def _write_lines(job: Progress, ended: threading.Event) -> None:
+    while not ended.wait(INTERVAL):
+        print(job.line(), file=sys.stderr, flush=True)
+
+
+def _draw_bar(job: Progress, ended: threading.Event) -> None:
+    text, bar = rich_progress.TextColumn("{task.description}"), rich_progress.BarColumn()
+    with rich_progress.Progress(text, bar, console=Console(stderr=True), transient=True) as display:
+        task = display.add_task(job.line(), total=None)
+        while True:
+            fraction = job.fraction
+            done = 0 if fraction is None else fraction
+            display.update(task, description=job.line(), completed=done, total=None if fraction is None else 1.0)
+            if ended.wait(0.1):
+                return

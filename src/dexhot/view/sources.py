@@ -1,0 +1,104 @@
+"""What `dexhot view` is given: a file, a recorded run, a capture, or the name of a clip or of an object."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dexhot.data import bags
+from dexhot.data.files import load
+from dexhot.datasets.library import clip_names, list_datasets, load_clip
+from dexhot.errors import DexhotError, NotFoundError
+from dexhot.hardware.camera.bag import find_frames
+from dexhot.hardware.camera.file import directory_frames
+from dexhot.hardware.camera.frames import Frames, Intrinsics
+from dexhot.objects.library import list_objects, load_object
+from dexhot.rollouts.live import live_rollout
+
+MOST_FRAMES = 240  # of a capture that are kept: a longer one is thinned evenly
+WIDEST = 320  # pixels of a kept image
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Colour and depth of a recording, thinned and scaled down to be held in memory."""
+
+    name: str
+    time: np.ndarray  # (T,) s from the first frame
+    color: list[np.ndarray]  # T of (H, W, 3) uint8
+    depth: list[np.ndarray | None]  # T of (H, W) uint16 mm, 0: unknown; None: none came with that image
+    intrinsics: Intrinsics  # of the scaled images
+    notes: tuple[str, ...] = ()  # what was left out or lost
+
+
+def find_item(text: str) -> Any:
+    """What `text` means: a path first, then a clip "<dataset>/<clip>" or "<dataset>:<clip>", then an object.
+
+    Raises NotFoundError naming what is near, and what reading the file raises.
+    """
+    path = Path(text)
+    if path.is_dir() and (path / "camera.yaml").is_file():
+        return read_capture(path)
+    if path.is_dir() or bags.is_bag_file(path):
+        ran = bags.run_folder(path, holds="reference.npz") is not None
+        return live_rollout(path, part=True) if ran else read_capture(path)
+    if path.exists():
+        return load(path)
+    clips = [name for dataset in list_datasets() for name in clip_names(dataset)]
+    name = text.replace(":", "/", 1)
+    if name in clips:
+        return load_clip(name)
+    if name in list_objects() or name.startswith("parametric/"):
+        return load_object(name)
+    if path.suffix:
+        near = get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=3)
+        hint = f"; near it: {', '.join(near)}" if near else ""
+        raise DexhotError(f"{text} does not exist{hint}.")
+    hint = "`dexhot datasets list NAME` and `dexhot object list` show all; or give a file, a run's folder or a capture."
+    raise NotFoundError("clip or object", name, [*clips, *list_objects()], hint)
+
+
+def read_capture(path: Path) -> Capture:
+    """Read a bag with camera topics, or a folder of images with camera.yaml. Raises FileFormatError without frames."""
+    folder = (path / "camera.yaml").is_file()
+    source = directory_frames(path) if folder else find_frames(bags.locate(path))
+    kept: list[Frames] = []
+    step = 1
+    for number, frames in enumerate(source):
+        if number % step:
+            continue
+        kept.append(small(frames))
+        if len(kept) == 2 * MOST_FRAMES:
+            kept, step = kept[::2], 2 * step
+    if not kept:
+        raise DexhotError(f"{path} holds no complete image; `dexhot bag info {path}` describes it.")
+    notes = () if folder else (source.left_out, *source.lost)  # type: ignore[union-attr]
+    thinned = (f"every {step}th image is shown",) if step > 1 else ()
+    time = np.array([frames.stamp for frames in kept]) - kept[0].stamp
+    shown = (*thinned, *filter(None, notes))
+    colors, depths = [frames.color for frames in kept], [frames.depth for frames in kept]
+    return Capture(path.name, time, colors, depths, kept[0].intrinsics, shown)
+
+
+def small(frames: Frames) -> Frames:
+    """Every n-th pixel, so that at most WIDEST stand in a row."""
+    n = -(-frames.color.shape[1] // WIDEST)
+    if n == 1:
+        return frames
+    depth = None if frames.depth is None else frames.depth[::n, ::n].copy()
+    color, k = frames.color[::n, ::n].copy(), frames.intrinsics
+    scaled = Intrinsics(color.shape[1], color.shape[0], k.fx / n, k.fy / n, k.cx / n, k.cy / n, k.d)
+    return Frames(frames.stamp, frames.number, color, depth, scaled)
+
+
+def points_of(color: np.ndarray, depth: np.ndarray, camera: Intrinsics) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 3) m in the camera's optical frame (x right, y down, z forward) and (N, 3) uint8: the pixels with depth.
+
+    Lens distortion is left out: it moves a point by less than a pixel on the cameras that are read here.
+    """
+    v, u = np.nonzero(depth)
+    z = depth[v, u] * 1e-3
+    points = np.stack([(u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z, z], axis=1)
+    return points.astype(np.float32), color[v, u]
