@@ -13,6 +13,7 @@ from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import DexhotError
 from dexhot.paths import share_dir
+from dexhot.retargeting.placement import with_arm_path
 from dexhot.simulation.physics import load_physics
 
 PHYSICS = load_physics()
@@ -101,7 +102,7 @@ def test_the_graph_tracks_and_approaches_slowly(tmp_path, monkeypatch):
 
 def test_a_reference_alone_is_slowed_too(tmp_path, monkeypatch, reference):
     monkeypatch.setenv("DEXHOT_RUNS", str(tmp_path))
-    T = len(reference.q)
-    path = save(replace(reference, arm_frames=np.linspace(0, T - 1, 3 * T - 2)), tmp_path / "reference.npz")
+    T, planned = len(reference.q), with_arm_path(reference)
+    path = save(replace(planned, arm_frames=np.linspace(0, T - 1, 3 * T - 2)), tmp_path / "reference.npz")
     made = plan(load_graph("real_track"), {"speed": "0.5", "controller": "kinematic", "reference": str(path)}, {})
     assert len(load(made.folder / "reference.npz", Reference).q) == 6 * T - 5

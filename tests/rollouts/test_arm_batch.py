@@ -71,4 +71,5 @@ def test_worlds_of_both_kinds_come_back_in_their_order(arm, floating, actions, p
 
 def test_changes_from_row_to_row_are_limited():
     q = np.array([[[0.0], [5.0], [5.0], [0.0]]])
-    np.testing.assert_allclose(limited(q, np.array([-1.0]), np.array([2.0]))[0, :, 0], [0.0, 2.0, 4.0, 2.0])
+    steps = np.array([[2.0], [2.0], [2.0], [1.0]])
+    np.testing.assert_allclose(limited(q, np.array([-1.0]), steps)[0, :, 0], [0.0, 2.0, 4.0, 3.0])

@@ -14,12 +14,14 @@ import numpy as np
 from scipy.linalg import solveh_banded
 
 from dexhot.data.types import RATE
+from dexhot.hardware.franka.limits import MARGIN
 from dexhot.robots.kinematics.arm import ArmChain
 
 POSITION_SIGMA, ROTATION_SIGMA = 1e-3, np.radians(0.5)  # m, rad: the palm gives way to smoothness by about as much
 EASY = 10.0  # rad/s2: an acceleration that weighs as much as one sigma of the palm
-MARGIN = 0.02  # rad from the joints' limits
-SLACK = 0.01  # rad beyond MARGIN that weigh as much as one sigma
+SPARE = 0.02  # rad from the joints' limits
+SLACK = 0.01  # rad beyond SPARE that weigh as much as one sigma
+DAMPING = 1e-3  # of a step: a stretched arm leaves directions that nothing holds
 LONGEST_STEP = 0.3  # rad, of one iteration
 ITERATIONS = 15
 SETTLED = 1e-4  # rad: a smaller step ends the iteration
@@ -39,7 +41,7 @@ def smooth_path(chain: ArmChain, palms: np.ndarray, start: np.ndarray) -> ArmPat
     frames, joints = start.shape
     bent = _bending(frames) * (RATE**2 / EASY) ** 2
     weight = 1.0 / np.repeat([POSITION_SIGMA, ROTATION_SIGMA], 3)
-    lower, upper = chain.lower + MARGIN, chain.upper - MARGIN
+    lower, upper = chain.lower + SPARE, chain.upper - SPARE
     q = start.copy()
     for _ in range(ITERATIONS):
         error, jacobian = chain.error(q, palms)
@@ -48,12 +50,13 @@ def smooth_path(chain: ArmChain, palms: np.ndarray, start: np.ndarray) -> ArmPat
         outside = inside != q
         gradient = np.einsum("tij,ti->tj", jacobian, error) - _bend(bent, q) + (inside - q) / SLACK**2
         normal = np.einsum("tij,tik->tjk", jacobian, jacobian)
-        normal[:, range(joints), range(joints)] += bent[0][:, None] + outside / SLACK**2
+        normal[:, range(joints), range(joints)] += bent[0][:, None] + outside / SLACK**2 + DAMPING
         step = solveh_banded(_banded(normal, bent), gradient.ravel(), lower=True).reshape(q.shape)
         longest = np.abs(step).max()
         q += step * min(1.0, LONGEST_STEP / max(longest, 1e-12))
         if longest < SETTLED:
             break
+    q = np.clip(q, chain.lower + MARGIN, chain.upper - MARGIN)  # the driver goes no further
     error, _ = chain.error(q, palms)
     return ArmPath(q, np.linalg.norm(error[:, :3], axis=1), np.linalg.norm(error[:, 3:], axis=1))
 
