@@ -18,14 +18,19 @@ def score(demonstration: Demonstration, setup: Setup | None = None) -> Rollout:
     """
     reference = demonstration.reference
     setup = setup or load_setup(reference)
-    if demonstration.physics != setup.physics.version:
-        made, now = demonstration.physics, setup.physics.version
+    require_physics(demonstration, setup)
+    simulator = floating_simulator(reference, setup)
+    return rejudge(run_floating(reference, demonstration.actions, simulator), setup)
+
+
+def require_physics(demonstration: Demonstration, setup: Setup) -> None:
+    """Raise DexhotError unless the demonstration was made with the setup's physics version."""
+    made, now = demonstration.physics, setup.physics.version
+    if made != now:
         raise DexhotError(
             f"{demonstration.name} was made with physics version {made}, this is version {now}: mine it again, or "
             f"score it as it was made with `dexhot evaluate FILE --physics {made}`."
         )
-    simulator = floating_simulator(reference, setup)
-    return rejudge(run_floating(reference, demonstration.actions, simulator), setup)
 
 
 def rejudge(rollout: Rollout, setup: Setup | None = None) -> Rollout:

@@ -46,6 +46,12 @@ class Verification:
         """Whether a result counts as one of the clip, in whatever time."""
         return self.verified and not self.cut
 
+    def label(self, rollout: Rollout) -> Rollout:
+        """A rollout of `reference`, in the arm's time too, under its name; provenance "verification" says the rest."""
+        said = {"name": self.name, "clip": self.clip, "verified": self.verified, "whole": self.whole, "why": self.why}
+        name = rollout.name.replace(rollout.reference.name, self.name, 1)
+        return replace(rollout, name=name, provenance=rollout.provenance | {"verification": said})
+
 
 def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None = None) -> Verification:
     """Compare `reference` with `clip`, by default the one that it names, from the cache or the generator.
@@ -95,13 +101,10 @@ def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None
 
 
 def verified(rollout: Rollout, setup: Setup, clip: HandObjectTrajectory | None = None) -> Rollout:
-    """`rollout` judged against its verified reference, with the name that it may have; provenance "verification" says
-    how it came to it."""
+    """A recorded rollout judged against its verified reference, under the name that it may have."""
     found = verify(rollout.reference, setup, clip)
-    said = {"name": found.name, "clip": found.clip, "verified": found.verified, "whole": found.whole, "why": found.why}
-    name = rollout.name.replace(rollout.reference.name, found.name, 1)
-    provenance = rollout.provenance | {"verification": said}
-    judged = replace(rollout, name=name, reference=found.reference, provenance=provenance)
+    labelled = found.label(rollout)
+    judged = replace(labelled, reference=found.reference)
     return replace(judged, metrics=compute(judged, setup.asset, setup.hand))
 
 

@@ -157,16 +157,18 @@ def run_offline(
     friction: float = 1.0,
     mass: float = 1.0,
     object_offset: np.ndarray | None = None,
+    palm: np.ndarray | None = None,
 ) -> Rollout:
     """Track `reference` on the embedded rig. Returns a Rollout of kind "arm", its metrics not yet computed.
 
     The reference must be placed within the arm's reach (retargeting.placement). `friction` and `mass` scale the
-    world's; `object_offset` (x m, y m, yaw rad) moves the object from where the reference has it, about its origin.
+    world's; `object_offset` (x m, y m, yaw rad) moves the object from where the reference has it, about its origin;
+    `palm` (3,) m the palm from where the kinematics have it, in its mount's frame.
     """
     options = options or ChainOptions()
     hand, physics = setup.hand, setup.physics
     scene = arm_scene(hand, setup.asset, physics, table_height=reference.table_height)
-    scene.model = perturbed(scene, friction, mass)
+    scene.model = perturbed(scene, friction, mass, palm=palm)
     world = EmbeddedWorld(scene)
     start = reference.object_pose[0] if object_offset is None else displaced(reference.object_pose[0], object_offset)
     ticks = [t for t in run_ticks(world, reference, controller, hand, options, start) if t.index >= 0]
