@@ -11,7 +11,7 @@ from dexhot.control.controllers import Kinematic, Playback
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError
-from dexhot.evaluation.panel import NEEDED, PANEL, Light, Panel, Player, of_controller, of_demonstration, play_panel
+from dexhot.evaluation.panel import NEEDED, PANEL, Light, Panel, PanelMotion, of_controller, of_demonstration, play_panel
 from dexhot.objects.library import save_object
 from dexhot.paths import share_dir
 from dexhot.retargeting.placement import with_arm_path
@@ -57,8 +57,8 @@ class Recorded:
             return self.rollout
         return replace(self.rollout, object_pose=np.repeat(self.rollout.object_pose[:1], len(self.rollout.q), axis=0))
 
-    def player(self) -> Player:
-        return Player(self.play, self.play)
+    def player(self) -> PanelMotion:
+        return PanelMotion(self.play, self.play)
 
 
 def test_the_worlds_differ_as_they_are_called(nominal, setup):

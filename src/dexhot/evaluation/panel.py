@@ -47,7 +47,7 @@ PANEL = (
 
 
 @dataclass(frozen=True)
-class Player:
+class PanelMotion:
     """A motion to be judged: how it is simulated. Anything that can be driven has these two."""
 
     floating: Callable[[Setup], Rollout]  # on the floating hand, in the setup's physics
@@ -80,13 +80,13 @@ class Panel:
         return {light.name: light.passed for light in (self.nominal, *self.lights)}
 
 
-def play_panel(player: Player, setup: Setup) -> Panel:
+def play_panel(motion: PanelMotion, setup: Setup) -> Panel:
     """Play the motion in all six worlds."""
-    nominal = _light(NOMINAL, _failures([("", lambda: player.floating(setup))], setup))
-    return Panel(nominal, tuple(_light(world.name, _failures(_runs(player, setup, world), setup)) for world in PANEL))
+    nominal = _light(NOMINAL, _failures([("", lambda: motion.floating(setup))], setup))
+    return Panel(nominal, tuple(_light(world.name, _failures(_runs(motion, setup, world), setup)) for world in PANEL))
 
 
-def of_demonstration(demonstration: Demonstration, setup: Setup) -> Player:
+def of_demonstration(demonstration: Demonstration, setup: Setup) -> PanelMotion:
     """The saved actions; on the arm rig they are played back in the arm's time. Raises DexhotError when they were made
     with another physics version."""
     require_physics(demonstration, setup)
@@ -99,10 +99,10 @@ def of_demonstration(demonstration: Demonstration, setup: Setup) -> Player:
         played = for_arm(demonstration, setup.physics)
         return run_offline(played.reference, Playback(played), setup, palm=palm)
 
-    return Player(floating, arm)
+    return PanelMotion(floating, arm)
 
 
-def of_controller(make: Callable[[Reference], Controller], reference: Reference) -> Player:
+def of_controller(make: Callable[[Reference], Controller], reference: Reference) -> PanelMotion:
     """Any controller, as `make` gives it for a reference: that in the person's time, or in the arm's."""
 
     def floating(setup: Setup) -> Rollout:
@@ -112,18 +112,18 @@ def of_controller(make: Callable[[Reference], Controller], reference: Reference)
         controller = make(warp_reference(reference, frames_at(reference)))
         return run_offline(controller.reference, controller, setup, palm=palm)
 
-    return Player(floating, arm)
+    return PanelMotion(floating, arm)
 
 
-def _runs(player: Player, setup: Setup, world: PanelWorld) -> Iterator[Run]:
+def _runs(motion: PanelMotion, setup: Setup, world: PanelWorld) -> Iterator[Run]:
     """Every run of a world."""
     if not world.palms:
         assert world.variant is not None, "a world differs from the nominal one"
         other = replace(setup, physics=variant(setup.physics, world.variant))
-        yield "", lambda: player.floating(other)
+        yield "", lambda: motion.floating(other)
     for palm in world.palms:
         told = " ".join(f"{1e3 * m:+.0f} mm in {axis}" for m, axis in zip(palm, "xyz") if m)
-        yield told, lambda palm=palm: player.arm(setup, np.array(palm))  # type: ignore[misc]
+        yield told, lambda palm=palm: motion.arm(setup, np.array(palm))  # type: ignore[misc]
 
 
 def _failures(runs: Iterable[Run], setup: Setup) -> Iterator[str]:
