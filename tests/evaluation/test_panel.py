@@ -11,7 +11,16 @@ from dexhot.control.controllers import Kinematic, Playback
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError
-from dexhot.evaluation.panel import NEEDED, PANEL, Light, Panel, PanelMotion, of_controller, of_demonstration, play_panel
+from dexhot.evaluation.panel import (
+    NEEDED,
+    PANEL,
+    Light,
+    Panel,
+    PanelMotion,
+    of_controller,
+    of_demonstration,
+    play_panel,
+)
 from dexhot.objects.library import save_object
 from dexhot.paths import share_dir
 from dexhot.retargeting.placement import with_arm_path
