@@ -57,6 +57,13 @@ def foreign(reference: Reference) -> Reference:
 def test_the_clip_itself_keeps_its_name_wherever_it_was_placed(reference, lift_setup):
     found = verify(reference, lift_setup)
     assert found.name == "parametric/lift-box-0" and found.verified and found.whole and found.why == ""
+    assert found.reference is reference  # so that a simulation from it repeats to the last bit
+
+
+def test_small_differences_are_the_importers(reference, lift_setup):
+    moved_by = reference.object_pose + [1e-4, 0, 0, 0, 0, 0, 0]
+    found = verify(replace(reference, object_pose=moved_by), lift_setup)
+    assert found.whole
     np.testing.assert_allclose(found.reference.object_pose, reference.object_pose, atol=1e-9)
 
 

@@ -302,7 +302,7 @@ def test_the_benchmark_scores_the_file_and_keeps_what_was_mined(grab, tmp_path):
 @pytest.mark.data
 def test_half_a_clip_does_not_count_for_the_clip(grab, tmp_path):
     reference = retarget(
-        load_clip("grab/cylindersmall_lift").cut(0, 50), load_hand("leap_right"), load_object("grab/cylindersmall")
+        load_clip("grab/cylindersmall_lift").cut(0, 36), load_hand("leap_right"), load_object("grab/cylindersmall")
     )
     q, pose = reference.q, reference.object_pose
     save(Demonstration("half", reference, q, q, pose, "2", "leap"), tmp_path / "cylindersmall_lift.npz")

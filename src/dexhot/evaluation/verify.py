@@ -22,6 +22,7 @@ from dexhot.retargeting.retarget import retarget
 from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.simulation.setup import Setup
 
+ROUNDING = 1e-9
 OBJECT = (0.002, np.radians(1.0))  # m, rad: the same path, after a warp in time
 # Of palm (m, rad) and fingers (rad, mean of a frame), in any frame: retargeting repeats to the last bit on one machine,
 # a placed wrist is where a smooth motion of the arm carries it (5 mm, 3 deg), a fast finger is smoothed by a warp.
@@ -81,7 +82,8 @@ def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None
         rows = f"{len(reference.q)} rows, the clip {len(fresh.q)} frames"
         return unverified(f"it shows frames that its clip does not have ({rows})")
     expected = warp_reference(fresh, frames)
-    judged = replace(reference, object_pose=expected.object_pose)
+    same = np.abs(reference.object_pose - expected.object_pose).max() < ROUNDING  # then a simulation repeats to the bit
+    judged = reference if same else replace(reference, object_pose=expected.object_pose)
     off = differences(reference, expected)
     if off:
         return unverified(f"it is not the motion of its clip: {'; '.join(off)}", judged)

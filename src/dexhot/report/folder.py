@@ -54,8 +54,9 @@ def write_report(
     """Judge `rollout`, draw it and write its report into `out_dir`. Returns the path of report.html.
 
     setup: that of its reference, where it is loaded already. recording: what the bag of a live run holds besides.
-    commands: (what it does, command), to be copied from the page. panel: the verdicts of other worlds. extra: facts to add to the provenance. `progress` is
-    told what is being made. What this machine cannot draw or encode the page says in a line.
+    commands: (what it does, command), to be copied from the page. panel: the verdicts of other worlds.
+    extra: facts to add to the provenance. `progress` is told what is being made. What this machine cannot draw or
+    encode the page says in a line.
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
