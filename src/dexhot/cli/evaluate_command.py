@@ -16,7 +16,8 @@ class Args:
     file: Annotated[Path, tyro.conf.Positional, shown("FILE|RUN")]
     """A Demonstration (simulated again, in the benchmark physics), a Rollout or a run's folder (judged as recorded)."""
     arm: bool = False
-    """Play the Demonstration on the embedded rig (shaper, arm IK, arm and hand) instead of the floating hand."""
+    """Play the Demonstration on the embedded rig (shaper, arm IK, arm and hand, within the arm's limits) instead of the
+    floating hand, in the time that was planned for the arm."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Save the Rollout with its metrics to this file. Missing folders are created."""
     force: bool = False

@@ -50,6 +50,8 @@ def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, 
         "hold_rate": float(kept[wanted_lifted].mean()) if wanted_lifted.any() else None,
         "penetration_mm": 1000 * float(np.percentile(rollout.penetration, 95)),
     }
+    if rollout.kind != "floating":
+        metrics["speed_factor"] = reference.speed_factor
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()}
 
 

@@ -44,7 +44,15 @@ def clip_key(reference: Reference, setup: Setup, options: MineOptions) -> str:
     world = np.zeros(mujoco.mj_sizeModel(scene.model), np.uint8)  # object, hand and physics as they are simulated
     mujoco.mj_saveModel(scene.model, None, world)
     motion = (reference.q, reference.target, reference.contact, reference.object_pose, reference.base_quat)
-    for array in (*motion, reference.placement, world, asset.vertices, asset.faces):
+    for array in (
+        *motion,
+        reference.placement,
+        reference.arm_q,
+        reference.arm_frames,
+        world,
+        asset.vertices,
+        asset.faces,
+    ):
         digest.update(np.ascontiguousarray(array).tobytes())
     used = {name: versions()[name] for name in ("dexhot", "numpy", "mujoco", "scipy")}
     names = [reference.object_name, reference.name, list(reference.joint_names)]

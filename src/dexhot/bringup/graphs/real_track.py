@@ -81,7 +81,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     check_hand(arguments["rig"], task.reference.hand)
     speed = arguments["speed"]
     task = task.at_speed(speed)
-    warnings = task.doubts() if arguments["controller"] in PLAYS else []
+    warnings = task.too_fast() + (task.doubts() if arguments["controller"] in PLAYS else [])
     if warnings and arguments["rig"] == "real":
         warnings.append("this is a real arm: read the above before you call /safety/start.")
     folder = new_run_folder("real_track", task.reference.name, record) if recorded else make_scratch()
