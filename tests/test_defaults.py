@@ -143,7 +143,7 @@ def test_most_arguments_share_their_sentence_too():
         for graph, argument, specs in graph_arguments()
         if argument.description not in [spec.description for spec in specs]
     }
-    assert own == {("real_track", "seed"), ("replay", "rate"), ("capture", "camera")}
+    assert own == {("real_track", "seed"), ("replay", "rate"), ("capture", "camera"), ("capture", "camera_namespace")}
 
 
 @pytest.mark.parametrize("mine, home", COMMANDS.items(), ids=COMMANDS)

@@ -145,6 +145,7 @@ def test_the_runtime_loads_neither_training_nor_benchmarks():
         "ros.drivers.leap_driver_node",
         "ros.track.object_filter_node",
         "ros.record.recorder_node",
+        "ros.show.robot_state_node",
         "ros.supervise.supervisor_node",
     ],
 )

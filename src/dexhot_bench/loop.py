@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dexhot.data import bags
+from dexhot.data.diagnostics import by_node
 from dexhot.data.topics import DIAGNOSTICS
 from dexhot.errors import DexhotError
 
@@ -48,8 +49,8 @@ def diagnostics(bag: Path) -> dict[str, list[dict[str, str]]]:
     """node -> its diagnostic values, in the order of time."""
     found = defaultdict(list)
     for _, _, message in bags.messages(bag, {DIAGNOSTICS}):
-        for status in message.status:
-            found[status.name].append({v.key: v.value for v in status.values})
+        for node, status in by_node(message).items():
+            found[node].append(status.values)
     return dict(found)
 
 

@@ -5,6 +5,7 @@ import json
 import sys
 import types
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from dexhot.data import files
 from dexhot.data.types import WRIST_JOINTS, Demonstration, Reference
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError, UnreachableError
 from dexhot.paths import share_dir
+from dexhot.robots.urdf_tree import read_tree
 from dexhot.ros.core.parameters import load_schema
 from dexhot.ros.core.process import NODES
 
@@ -248,8 +250,20 @@ def test_a_demonstration_serves_as_reference_and_policy(planned, reference, tmp_
     assert files.load(made.folder / "demonstration.npz", Demonstration).actions.shape == (T, n)
 
 
+def test_the_robots_description_is_in_the_runs_folder_and_nothing_stops_without_its_node(planned):
+    made = planned()
+    [shared] = [p.name for p in made.processes if "robot_state" in [node.name for node in p.nodes]]
+    assert shared == "recorder"  # no process of its own, which would take the others' time at the start
+    urdf = Path(made.parameters["robot_state"]["urdf"])
+    assert urdf.parent.parent == made.folder and read_tree(urdf.read_text()).root == "world"
+    assert urdf.with_suffix(".srdf").is_file()
+    assert "robot_state" not in made.parameters["supervisor"]["required_nodes"]
+    assert "robot_state" not in made.parameters["recorder"]["required_nodes"]
+
+
 def test_without_recording_there_is_no_recorder(planned, tmp_path):
-    assert "recorder" not in planned(record="false").node_names
+    made = planned(record="false")
+    assert "recorder" not in made.node_names and "robot_state" in made.node_names
     assert not (tmp_path / "runs").exists()
 
 

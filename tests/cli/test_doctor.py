@@ -40,3 +40,12 @@ def test_an_sdk_that_is_not_installed_is_named_with_the_extra_that_has_it():
 def test_every_sdk_of_the_extra_hardware_is_looked_for():
     names = {check.name for check in doctor.examine()}
     assert {"SDK of the LEAP hand", "SDK of the Franka arm", "SDK of the RealSense camera"} <= names
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_it_says_whether_frames_are_published_on_tf(monkeypatch, there):
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: object() if there else None)
+    check = doctor.transforms()
+    assert check.status == ("ok" if there else "optional") and ("distribution" in check.remedy) != there
+    monkeypatch.undo()
+    assert "/tf (tf2_msgs)" in [c.name for c in doctor.examine()]

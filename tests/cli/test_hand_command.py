@@ -73,10 +73,10 @@ def test_the_draft_of_a_shipped_hands_urdf_finds_its_palm_and_its_fingertips(tmp
 
 def test_a_draft_of_a_whole_robot_takes_the_hand_below_its_root(tmp_path, capsys):
     rig = share_dir() / "urdf" / "fr3_leap_right" / "fr3_leap_right.urdf"
-    found = added(capsys, rig, "--root", "palm", "--out", str(tmp_path / "leap.yaml"))
+    found = added(capsys, rig, "--root", "hand_palm", "--out", str(tmp_path / "leap.yaml"))
     hand = load_hand(found["hand"])
     assert len(hand.joints) == 16 and hand.side == "right"
-    assert yaml.safe_load((tmp_path / "leap.yaml").read_text())["root"] == "palm"
+    assert yaml.safe_load((tmp_path / "leap.yaml").read_text())["root"] == "hand_palm"
 
 
 def test_the_picture_shows_hand_axes_and_fingertips(tmp_path, capsys):

@@ -211,6 +211,24 @@ def test_a_cameras_namespace_does_not_matter(tmp_path):
     assert all((f.depth == 700).all() for f in find_frames(tmp_path / "bag"))
 
 
+def test_of_several_cameras_realsenses_default_comes_first_and_the_names_are_told(tmp_path):
+    with bags.BagWriter(tmp_path / "both") as both:
+        for prefix in ("/a_wrist", "/camera"):
+            write_bag(tmp_path / "bag" / prefix[1:], prefix=prefix)
+            with bags.open_bag(tmp_path / "bag" / prefix[1:]) as reader:
+                topics = {c.topic: both.topic(c.topic, c.msgtype) for c in reader.connections}
+                for connection, received, data in reader.messages(reader.connections):
+                    both.write(topics[connection.topic], received, bytes(data))
+    names = find_frames(tmp_path / "both").names.split(", ")
+    assert names == [f"/camera{COLOR}", f"/camera{COLOR_INFO}", f"/camera{DEPTH}"]
+    chosen = Mode(namespace="/a_wrist/camera")
+    assert f"/a_wrist{COLOR}" in camera_source(f"bag:{tmp_path / 'both'}", chosen)().name
+    with pytest.raises(
+        FileFormatError, match=f"no camera in /head; its colour images: /a_wrist{COLOR}, /camera{COLOR}"
+    ):
+        find_frames(tmp_path / "both", "/head")
+
+
 def test_depth_of_another_moment_is_not_paired(tmp_path):
     write_bag(tmp_path / "bag", depth_offset=0.016)
     assert all(f.depth is None for f in find_frames(tmp_path / "bag"))

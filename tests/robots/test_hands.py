@@ -181,18 +181,6 @@ def test_urdf_and_mjcf_have_the_same_kinematics(name):
     assert urdf.body_mass.sum() == pytest.approx(mjcf.body_mass.sum())
 
 
-def test_rig_urdf_has_the_mount():
-    spec = mujoco.MjSpec.from_file(str(URDF / "fr3_leap_right" / "fr3_leap_right.urdf"))
-    spec.compiler.fusestatic = False
-    hand = load_hand("leap_right")
-    names = (*FR3_JOINTS, *hand.joint_names)
-    q = np.r_[FR3_HOME, hand.nominal]
-    ours = pose_model(arm_hand_spec(hand).compile(), names, q)
-    assert pose_model(spec.compile(), names, q).body("index_tip").xpos == pytest.approx(
-        ours.site("index_tip").xpos, abs=1e-6
-    )
-
-
 def test_fr3_stands_where_its_datasheet_puts_it():
     """Fully stretched, the flange is 0.333 + 0.316 + 0.384 - 0.107 m high and 0.088 m in front of the base's axis."""
     data = pose_model(fr3_spec().compile(), FR3_JOINTS, np.zeros(7))

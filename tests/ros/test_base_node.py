@@ -10,7 +10,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import JointState, TimeReference
 from std_msgs.msg import Header
 
 from dexhot.errors import DexhotError
@@ -197,8 +197,10 @@ def test_diagnostics_hold_the_loops_figures(executor):
     told = listen(executor, DiagnosticArray, "/diagnostics")
     make(executor)
     assert spin_until(executor, lambda: len(told) >= 2)
-    values = {v.key: v.value for v in told[-1].status[0].values}
+    values = {v.key: v.value for s in told[-1].status for v in s.values}
     assert values["state"] == "active" and int(values["loop.ticks"]) > 0
+    assert [s.name for s in told[-1].status] == ["probe: state", "probe: loop loop", "probe: process"]
+    assert all(s.hardware_id == "none" for s in told[-1].status)
     assert {"loop.tick_ok_fraction", "loop.lateness.p99_ms", "loop.overruns", "process.cpu_percent"} <= set(values)
 
 
@@ -215,7 +217,7 @@ def test_a_configured_node_refuses_a_parameter_that_is_read_at_configure(executo
 
 
 def test_inputs_of_a_journaled_node_are_named_in_order(executor, sender):
-    named = listen(executor, Header, "/controller/inputs")
+    named = listen(executor, TimeReference, "/controller/inputs")
     make(executor, OrderedController)
     publisher = sender.create_publisher(JointState, "/leap/joint_states", 10)
     assert spin_until(executor, lambda: publisher.get_subscription_count() == 1)
@@ -224,7 +226,7 @@ def test_inputs_of_a_journaled_node_are_named_in_order(executor, sender):
         message.header.stamp.sec = k
         publisher.publish(message)
     assert spin_until(executor, lambda: len(named) == 3)
-    assert [(m.frame_id, m.stamp.sec) for m in named] == [("/leap/joint_states", k) for k in range(3)]
+    assert [(m.source, m.time_ref.sec) for m in named] == [("/leap/joint_states", k) for k in range(3)]
 
 
 def test_a_duration_that_nobody_knows_is_not_counted():
@@ -232,6 +234,24 @@ def test_a_duration_that_nobody_knows_is_not_counted():
     for seconds in (float("inf"), float("nan"), 0.01):
         histogram.add(seconds)
     assert histogram.count == 1 and histogram.max == 0.01
+
+
+def test_diagnostics_are_plain_values_with_units_in_their_keys():
+    histogram = Histogram()
+    for ms in (0.05, 0.15, 3.0, 70.0, 400.0):
+        histogram.add(1e-3 * ms)
+    values = histogram.values("step")
+    below = {edge: values[f"step.at_most_{edge}_ms"] for edge in ("0.1", "0.2", "1", "5", "50", "100")}
+    assert below == {"0.1": 1, "0.2": 2, "1": 2, "5": 3, "50": 3, "100": 4} and values["step.count"] == 5
+    assert all(type(value) in (int, float) for value in values.values())
+
+
+def test_a_loop_that_misses_ticks_is_a_warning_once():
+    monitor = TickMonitor(0.1)
+    monitor.tick(0.1)
+    assert monitor.judge() == (b"\0", "on time")
+    monitor.tick(0.75)  # four grid points later
+    assert monitor.judge() == (b"\1", "4 ticks missed") and monitor.judge() == (b"\0", "on time")
 
 
 def test_a_refused_message_is_counted_and_named_and_no_fault(executor):
@@ -245,7 +265,7 @@ def test_a_refused_message_is_counted_and_named_and_no_fault(executor):
         node.hear("/joints", refuse, JointState())
     node.publish_diagnostics()
     assert spin_until(executor, lambda: told and told[-1].status[0].level == b"\x01")
-    [status] = told[-1].status
+    status = told[-1].status[0]
     assert status.message.startswith("/joints: refused: names") and len(status.message) < 400
     assert {v.key: v.value for v in status.values}["refused./joints"] == "3" and node.state == "active"
 

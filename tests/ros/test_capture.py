@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rclpy
-from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Header
 
 from conftest import own_ros_domain
@@ -30,7 +29,7 @@ from dexhot.hardware.camera.bag import find_frames
 from dexhot.hardware.camera.frames import CameraError
 from dexhot.hardware.camera.realsense import connected
 from dexhot.ros.core import messages
-from dexhot.ros.core.diagnostics import status_message
+from dexhot.ros.core.diagnostics import status
 from dexhot.ros.core.qos import publish_profile
 from dexhot.ros.record import capture_node, recorder_node
 from dexhot.ros.record.bag_player_node import BagPlayerNode
@@ -155,6 +154,27 @@ def test_images_beyond_the_backlog_are_dropped_and_told(bench, tmp_path, monkeyp
 
 
 @pytest.mark.ros
+def test_a_running_realsense_is_found_under_its_own_names_and_they_are_told(bench, tmp_path):
+    node = bench.start(capture_node.CaptureNode(), bag=str(tmp_path / "bag"), min_free=0.0)
+    names = "/camera/camera/color/image_raw", "/camera/camera/aligned_depth_to_color/image_raw"
+    _ = [bench.publisher(Image, topic, "sensor") for topic in names]
+    _ = bench.publisher(CameraInfo, "/camera/camera/color/camera_info", "sensor")
+    said = f"{names[0]}, /camera/camera/color/camera_info, {names[1]}"
+    assert bench.spin_until(lambda: node.values.get("camera") == said)
+
+
+@pytest.mark.ros
+def test_only_images_of_the_camera_that_was_named_count(bench, tmp_path):
+    given = {"bag": str(tmp_path / "bag"), "min_free": 0.0, "patience": 1.0, "camera_namespace": "/wrist"}
+    node = bench.start(capture_node.CaptureNode(), **given)
+    other = bench.publisher(Image, COLOR)
+    assert bench.spin_until(other.get_subscription_count)
+    other.publish(image(Header(), color(1)))
+    assert bench.spin_until(lambda: node.finished)
+    assert f"no image in /wrist came within 1 s; colour images that are advertised: {COLOR}" in node.finished
+
+
+@pytest.mark.ros
 @pytest.mark.parametrize(("published", "code"), [("3", 0), ("5", 1), ("n/a", 0)])
 def test_images_that_were_published_and_did_not_arrive_end_in_exit_code_1(bench, tmp_path, published, code):
     node = bench.start(capture_node.CaptureNode(), bag=str(tmp_path / "bag"), min_free=0.0)
@@ -164,8 +184,8 @@ def test_images_that_were_published_and_did_not_arrive_end_in_exit_code_1(bench,
     for k in range(3):
         camera.publish(image(Header(), color(k)))
     for name, count in (("camera", published), ("another", "1000")):
-        message = status_message(Time(), name, DiagnosticStatus.OK, "", {PUBLISHED + COLOR: count})
-        diagnostics.publish(message)
+        told = status(f"{name}: state", DiagnosticStatus.OK, "", {PUBLISHED + COLOR: count})
+        diagnostics.publish(DiagnosticArray(status=[told]))
     assert bench.spin_until(lambda: COLOR in node.arrivals and node.arrivals[COLOR].count == 3)
     bench.stop()
     assert node.exit_code == code
@@ -370,7 +390,8 @@ def test_a_camera_that_fails_ends_the_capture_with_exit_code_1(bench, tmp_path):
     assert bench.spin_until(lambda: "/diagnostics" in node.open)
     for name in ("another", "camera"):
         assert not node.finished
-        diagnostics.publish(status_message(Time(), name, DiagnosticStatus.ERROR, "half an image", {}))
+        told = status(f"{name}: state", DiagnosticStatus.ERROR, "half an image", {})
+        diagnostics.publish(DiagnosticArray(status=[told]))
         bench.spin_until(lambda name=name: node.finished or name == "another", 60.0)
     assert "the camera has failed: half an image" in node.finished and node.exit_code == 1
 

@@ -132,7 +132,7 @@ def test_a_pulled_cable_is_a_fault_and_activating_again_opens_the_port(rig, bus)
 def test_the_servos_warnings_are_the_nodes(rig, bus):
     bus.faults.inject("voltage 4.2")
     assert rig.spin_until(lambda: any("4.2 V" in text for text in rig.node.warnings.values()))
-    assert rig.node.values["voltage_min"] == pytest.approx(4.2)
+    assert rig.node.values["voltage_min_v"] == pytest.approx(4.2)
 
 
 def test_the_hand_holds_when_commands_stop(rig, bus):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
-from std_msgs.msg import Header
 
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
@@ -131,11 +130,26 @@ def test_an_object_far_away_or_too_fast_is_refused():
 @pytest.mark.parametrize("text", ["start", "start x", "end ", "begin 1", "", "end 99999999999"])
 def test_what_marks_no_clip_is_refused(text):
     with pytest.raises(RefusedError, match="marks no clip"):
-        messages.read_episode(Header(frame_id=text))
+        kind, _, number = text.partition(" ")
+        messages.read_episode(messages.episode(kind, number, STAMP))
+
+
+@pytest.mark.parametrize("change", ["none", "two", "name", "number"])
+def test_what_is_no_mark_of_a_clip_is_refused(change):
+    message = messages.episode("end", 12, STAMP)
+    [status] = message.status
+    if change in ("none", "two"):
+        message.status = [status, status] if change == "two" else []
+    elif change == "name":
+        status.name = "rig: state"
+    else:
+        status.values = []
+    with pytest.raises(RefusedError, match="one status called 'rig: clip'"):
+        messages.read_episode(message)
 
 
 def test_marks_of_a_clip_come_back():
-    assert messages.read_episode(messages.episode("end", 12, STAMP)) == ("end", 12)
+    assert messages.read_episode(messages.episode("end", 12, STAMP)) == ("end", 12, messages.seconds(STAMP))
 
 
 @pytest.mark.parametrize("change", ["none", "two", "state", "name", "t0", "t0 nan", "t0 far"])

@@ -16,7 +16,7 @@ from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import JointState, TimeReference
 from std_msgs.msg import Bool, Header, String
 
 import dexhot.ros
@@ -42,7 +42,7 @@ STAMP = messages.to_stamp(1000.0)
 HAND, ARM = ([j.name for j in joint_table(robot)] for robot in ("leap_right", "fr3"))
 POSE = np.array([0.5, 0.0, 0.1, 1.0, 0.0, 0.0, 0.0])
 SAFE = messages.safety_state(messages.Safety(State.TRACKING, "started", 999.0), STAMP)
-HOT = DiagnosticStatus(name="leap_driver", values=[KeyValue(key="temperature_max", value="40.0")])
+HOT = DiagnosticStatus(name="leap_driver: state", values=[KeyValue(key="temperature_max_c", value="40.0")])
 GOOD = {
     "/object/pose": messages.object_pose(STAMP, POSE, np.eye(6) * 1e-6),
     "/object/state": messages.object_state(STAMP, ObjectState(1000.0, POSE, np.zeros(6), np.eye(12) * 1e-6)),
@@ -57,7 +57,7 @@ GOOD = {
     "/heartbeat": Header(stamp=STAMP, frame_id="leap_driver"),
     "/diagnostics": DiagnosticArray(header=Header(stamp=STAMP), status=[HOT]),
     "/clock": Clock(clock=STAMP),
-    "/controller/inputs": Header(stamp=STAMP, frame_id="/object/state"),
+    "/controller/inputs": TimeReference(header=Header(stamp=STAMP), time_ref=STAMP, source="/object/state"),
     "/faults/inject": String(data="none"),
 }
 
@@ -125,6 +125,7 @@ def parameters(name: str, reference: str, folder: Path) -> dict[str, object]:
         "PlayerNode": {"report": str(folder / "report.json"), "source": tape(folder)},
         "BagPlayerNode": {"source": tape(folder)},
         "CameraNode": {"camera": "sim"},
+        "RobotStateNode": {"urdf": str(share_dir() / "urdf" / "fr3_leap_right" / "fr3_leap_right.urdf")},
     }[name]
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import rclpy
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from std_msgs.msg import Header
 
 from dexhot.data.files import save
 from dexhot.ros.core import messages
@@ -42,7 +41,7 @@ class Told:
         self.node.hear("/object/pose", self.node.on_pose, message)
 
     def clip(self, number: int, stamp: float) -> None:
-        self.node.on_episode(Header(stamp=messages.to_stamp(BEGIN + stamp), frame_id=f"start {number}"))
+        self.node.on_episode(messages.episode("start", number, messages.to_stamp(BEGIN + stamp)))
 
     def hand(self, t: float) -> None:
         self.node.on_hand(messages.joint_state([], messages.to_stamp(BEGIN + t), []))

@@ -1,8 +1,8 @@
 """The rig node of a lab's own rig: it marks the clip, and says when nobody tells where the object is."""
 
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from std_msgs.msg import Header
 
 from dexhot.data import files
 from dexhot.ros.rig.real_rig_node import RealRigNode
@@ -17,13 +17,13 @@ class Lab(NodeBench):
 
     def __init__(self, reference: str):
         super().__init__()
-        self.marks = self.listen(Header, "/rig/episode", "latched")
+        self.marks = self.listen(DiagnosticArray, "/rig/episode", "latched")
         self.pose = self.publisher(PoseWithCovarianceStamped, "/object/pose")
         self.node = self.start(RealRigNode(), reference=reference, exit_when_done=True)
         assert self.node.state == "active", self.node.fault_reason
 
     def marked(self) -> list[str]:
-        return [mark.frame_id for mark in self.marks]
+        return [f"{mark.status[0].message} {mark.status[0].values[0].value}" for mark in self.marks]
 
 
 @pytest.fixture

@@ -14,8 +14,10 @@ from conftest import own_ros_domain
 from dexhot.bringup.graph import plan
 from dexhot.bringup.graphs import load_graph
 from dexhot.data import bags
-from dexhot.data.topics import JOURNAL, TARGET
+from dexhot.data.topics import DIAGNOSTICS, JOURNAL, TARGET
 from dexhot.errors import DexhotError, FileFormatError
+from dexhot.report.live_loop import node_rows
+from dexhot.report.recording import active
 from dexhot.ros.record.playback import Input, Tape, compare, read_tape
 
 HERE = Path(__file__).parents[1]  # of the helpers
@@ -50,7 +52,8 @@ sys.exit(launcher.run(plan(graph, {}, os.environ)))
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     call = [sys.executable, "-c", script, *arguments]
     return subprocess.run(call, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
@@ -94,9 +97,43 @@ def test_a_damaged_run_is_replayed_as_far_as_it_goes_with_exit_code_1(recorded, 
 @pytest.mark.ros
 def test_the_tape_has_the_journals_order(recorded):
     tape = read_tape(recorded / "bag")
-    named = [(m.frame_id, bags.stamp_ns(m)) for _, _, m in bags.messages(recorded / "bag", {JOURNAL})]
+    named = [(m.source, bags.stamp_ns(m)) for _, _, m in bags.messages(recorded / "bag", {JOURNAL})]
     taken = [(i.topic, i.stamp) for i in tape.inputs]
     assert taken == [key for key in named if key in set(taken)]
+
+
+@pytest.mark.ros
+def test_a_recording_of_0_1_0_is_read_as_one_of_today(recorded, tmp_path):
+    """Its journal is of Headers whose frame_id is the topic; its nodes have one status each, called as they are."""
+    types = bags.typestore().types
+    header, one_status = types["std_msgs/msg/Header"], types["diagnostic_msgs/msg/DiagnosticStatus"]
+    old = tmp_path / "old"
+    with bags.open_bag(recorded / "bag") as reader, bags.BagWriter(old) as writer:
+        kinds = {c.topic: "std_msgs/msg/Header" if c.topic == JOURNAL else c.msgtype for c in reader.connections}
+        topics = {topic: writer.topic(topic, kind) for topic, kind in kinds.items()}
+        for c, received, data in reader.messages(reader.connections):
+            message = bags.decode(c, data)
+            if c.topic == JOURNAL:
+                message = header(stamp=message.time_ref, frame_id=message.source)
+            elif c.topic == DIAGNOSTICS:
+                statuses, node = message.status, message.status[0].name.partition(":")[0]
+                values = [value for status in statuses for value in status.values]
+                message.status = [one_status(statuses[0].level, node, statuses[0].message, "dexhot", values)]
+            else:
+                writer.write(topics[c.topic], received, bytes(data))
+                continue
+            writer.write_message(topics[c.topic], received, message)
+    inputs = [[(i.topic, i.stamp, i.data) for i in read_tape(bag).inputs] for bag in (recorded / "bag", old)]
+    assert inputs[0] == inputs[1] != []
+    assert measured(old) == measured(recorded / "bag") != []
+
+
+def measured(bag: Path) -> list[dict[str, object]]:
+    """What the report shows of each node's loops and latencies."""
+    nodes: dict[str, dict[str, str]] = {}
+    for _, _, message in bags.messages(bag, {DIAGNOSTICS}):
+        nodes |= active(message)
+    return [row for node, values in sorted(nodes.items()) for row in node_rows(node, values)]
 
 
 def bag_with(path: Path, *topics: tuple[str, str]) -> Path:

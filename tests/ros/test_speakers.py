@@ -13,7 +13,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Header
 
 from dexhot.ros.core import messages, speakers
 from dexhot.ros.core.base import DexhotNode
@@ -219,7 +218,11 @@ def test_a_safety_state_without_the_bringups_token_is_refused(bench):
 @pytest.mark.ros
 def test_the_supervisor_holds_for_every_second_publisher_and_names_it(bench):
     node = bench.start(SupervisorNode(), speakers=[], supervisor_timeout=10.0)
-    kinds = {"/safety/state": DiagnosticArray, "/object/pose": PoseWithCovarianceStamped, "/rig/episode": Header}
+    kinds = {
+        "/safety/state": DiagnosticArray,
+        "/object/pose": PoseWithCovarianceStamped,
+        "/rig/episode": DiagnosticArray,
+    }
 
     def held_for(topic: str) -> bool:
         if not node.machine.reason.startswith(topic):  # inputs are stale too, and the first reason stays

@@ -45,8 +45,8 @@ def supervisor(ros_domain):
 
 
 def temperature(celsius: float) -> DiagnosticArray:
-    values = [KeyValue(key="temperature_max", value=str(celsius))]
-    return DiagnosticArray(status=[DiagnosticStatus(name="leap_driver", values=values)])
+    values = [KeyValue(key="temperature_max_c", value=str(celsius))]
+    return DiagnosticArray(status=[DiagnosticStatus(name="leap_driver: state", values=values)])
 
 
 def arm_state(stamp: float, q: np.ndarray) -> JointState:
@@ -75,7 +75,7 @@ def test_a_stranger_is_named_in_the_reason_once_its_name_is_known(supervisor):
 def test_the_hold_says_whether_a_lost_object_jumped_or_is_not_seen(supervisor, why):
     supervisor.p.required_nodes = ["object_filter"]
     values = [KeyValue(key="missing", value=why)]
-    supervisor.on_diagnostics(DiagnosticArray(status=[DiagnosticStatus(name="object_filter", values=values)]))
+    supervisor.on_diagnostics(DiagnosticArray(status=[DiagnosticStatus(name="object_filter: state", values=values)]))
     supervisor.on_object(object_state(sigma=0.04))
     assert supervisor.machine.state is State.HOLDING
     assert supervisor.machine.reason == f"the object is lost: {why}; the sigma of its position is 4.0 cm"
@@ -128,7 +128,7 @@ def test_a_button_of_either_quality_is_heard_and_none_is_called_unheard(ros_doma
 
 
 def says(name: str, level: bytes, message: str = "") -> DiagnosticArray:
-    return DiagnosticArray(status=[DiagnosticStatus(name=name, level=level, message=message)])
+    return DiagnosticArray(status=[DiagnosticStatus(name=f"{name}: state", level=level, message=message)])
 
 
 @pytest.fixture
@@ -279,14 +279,14 @@ def test_a_message_that_cannot_be_is_refused_and_changes_nothing(supervisor, mes
 def test_an_error_beside_a_value_that_is_no_number_still_counts(supervisor):
     message = temperature(0.0)
     message.status[0].values[0].value = "n/a"
-    message.status.append(DiagnosticStatus(name="leap_driver", level=DiagnosticStatus.ERROR, message="it broke"))
+    message.status.append(DiagnosticStatus(name="leap_driver: state", level=DiagnosticStatus.ERROR, message="it broke"))
     supervisor.hear("/diagnostics", supervisor.on_diagnostics, message)
     assert supervisor.machine.state is State.FAULT and "it broke" in supervisor.machine.reason
 
 
 def test_diagnostics_of_a_node_that_is_not_required_count_for_nothing(supervisor):
     message = temperature(99.0)
-    message.status[0].name, message.status[0].level = "printer", DiagnosticStatus.ERROR
+    message.status[0].name, message.status[0].level = "printer: state", DiagnosticStatus.ERROR
     supervisor.on_diagnostics(message)
     assert supervisor.machine.state is State.TRACKING
 
@@ -371,7 +371,7 @@ def test_after_a_stop_or_a_fault_a_loop_waits_for_a_person(supervisor, stop):
 def test_a_mark_that_is_none_starts_nothing(supervisor):
     supervisor.armed = True
     supervisor.machine.handle(Event.FINISH)
-    supervisor.hear("/rig/episode", supervisor.on_episode, Header(frame_id="starting soon"))
+    supervisor.hear("/rig/episode", supervisor.on_episode, messages.episode("soon", 1, messages.to_stamp(1.0)))
     assert not supervisor.wants_start and "marks no clip" in supervisor.refusals.why("/rig/episode")
 
 
@@ -383,7 +383,9 @@ def test_what_is_missing_stands_beside_inactive(supervisor, said):
 
 
 def ends(name: str, stamp: float) -> DiagnosticArray:
-    message = DiagnosticArray(status=[DiagnosticStatus(name=name, values=[KeyValue(key="ending", value="asked to")])])
+    message = DiagnosticArray(
+        status=[DiagnosticStatus(name=f"{name}: state", values=[KeyValue(key="ending", value="asked to")])]
+    )
     message.header.stamp = messages.to_stamp(stamp)
     return message
 

@@ -16,12 +16,13 @@ VIEWERS = share_dir() / "config" / "viewers"
 def topics_of_foxglove() -> set[str]:
     layout = json.loads((VIEWERS / "foxglove.json").read_text())["configById"]
     paths = re.findall(r'"(?:value|topicPath|topicToRender)": "(/[a-z_/]+)', json.dumps(layout))
-    return {*paths, *layout["3D!scene"]["topics"]}
+    layers = layout["3D!scene"]["layers"].values()
+    return {*paths, *layout["3D!scene"]["topics"], *(layer["topic"] for layer in layers if "topic" in layer)}
 
 
 def topics_of_rviz() -> set[str]:
     displays = yaml.safe_load((VIEWERS / "dexhot.rviz").read_text())["Visualization Manager"]["Displays"]
-    return {d["Topic"]["Value"] for d in displays if "Topic" in d}
+    return {d[key]["Value"] for d in displays for key in ("Topic", "Description Topic") if key in d}
 
 
 @pytest.mark.parametrize("topics", [topics_of_foxglove, topics_of_rviz])

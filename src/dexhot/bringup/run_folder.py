@@ -160,6 +160,16 @@ def write_run(folder: Path, graph: str, arguments: dict[str, Any], task: Task, w
     files.write_text(folder / RUN_FILE, json.dumps(entries, indent=2, default=str) + "\n")
 
 
+def write_description(folder: Path, hand: str) -> Path:
+    """robot/robot.urdf, the arm with this hand, for those who show the run; its meshes and an SRDF beside it."""
+    from dexhot.robots.description import describe  # MuJoCo, which the other graphs do without
+    from dexhot.robots.robot_hand import load_hand
+
+    urdf = folder / "robot" / "robot.urdf"
+    describe(load_hand(hand)).write(urdf, urdf.with_suffix(".srdf"))
+    return urdf
+
+
 def _named(value: Any, folder: Path) -> Any:
     """A path as run.json holds it: relative to the run's folder, so that it means the same wherever both go."""
     return os.path.relpath(value, folder) if isinstance(value, str) and os.path.isabs(value) else value

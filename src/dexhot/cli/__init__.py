@@ -23,6 +23,7 @@ COMMANDS = {
     "generate": "parametric demonstrations, from a seed",
     "object": "add a scanned object, list the objects",
     "hand": "draft the hand.yaml of a robot hand, list the hands",
+    "urdf": "the arm with a hand as one URDF, for RViz, MoveIt and others",
     "retarget": "a human trajectory to a robot reference",
     "mine": "a reference to a demonstration that works in physics",
     "evaluate": "score a demonstration or a run by simulating or reading it again",

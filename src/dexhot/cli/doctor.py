@@ -31,7 +31,7 @@ class Check:
 def examine() -> list[Check]:
     """Run every check, in the order a newcomer meets them."""
     checks: list[Callable[[], Check]] = [
-        python, physics, ros, middleware, shared_memory, gl, encoder, gpu, real_time, kernel,
+        python, physics, ros, transforms, middleware, shared_memory, gl, encoder, gpu, real_time, kernel,
         udev_rule, serial_latency, cameras,
     ]  # fmt: skip
     devices = [sdk(*which) for which in SDKS]
@@ -74,6 +74,14 @@ def ros() -> Check:
         remedy = "pip uninstall ros-jazzy-rclpy: beside a distribution the wheels must not be installed"
         return Check("ROS 2 (rclpy)", "missing", f"{distribution} AND PyPI wheels {wheels}", remedy)
     return Check("ROS 2 (rclpy)", "ok", f"distribution {distribution}" if distribution else f"PyPI wheels {wheels}")
+
+
+def transforms() -> Check:
+    """Is tf2_msgs there, without which no node publishes /tf?"""
+    if importlib.util.find_spec("tf2_msgs") is not None:
+        return Check("/tf (tf2_msgs)", "ok", "importable")
+    found = "not importable: no /tf; /robot_description and /joint_states are published"
+    return Check("/tf (tf2_msgs)", "optional", found, "it comes with a ROS distribution; PyPI has no wheel of it")
 
 
 def middleware() -> Check:

@@ -7,7 +7,7 @@ A bag that is cut, damaged or still being recorded is read as far as it goes: `B
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -314,12 +314,16 @@ def contents(path: str | Path) -> Contents:
         return Contents(bag.duration * 1e-9 if counts else 0.0, counts)
 
 
-def require_topics(path: str | Path, needed: dict[str, str], purpose: str) -> None:
-    """Raise FileFormatError naming each topic of `needed` (topic -> type) of which the bag has no message."""
+def require_topics(path: str | Path, needed: Mapping[str, str | tuple[str, ...]], purpose: str) -> None:
+    """Raise FileFormatError naming each topic of `needed` of which the bag has no message.
+
+    needed: topic -> its type, or the types of which any will do.
+    """
     with open_bag(path) as bag:
         found = {c.topic: c.msgtype for c in bag.connections if c.msgcount}
         lost = because(bag.damage)
-    lacking = [f"{t} ({kind})" for t, kind in needed.items() if found.get(t) != kind]
+    kinds = {topic: (kind,) if isinstance(kind, str) else kind for topic, kind in needed.items()}
+    lacking = [f"{t} ({' or '.join(known)})" for t, known in kinds.items() if found.get(t) not in known]
     if lacking:
         there = ", ".join(sorted(found)) or "none"
         raise FileFormatError(

@@ -22,12 +22,14 @@ RIG_OBJECT = "/rig/object"
 COLOR, COLOR_INFO = "/camera/color/image_raw", "/camera/color/camera_info"
 DEPTH, DEPTH_INFO = "/camera/aligned_depth_to_color/image_raw", "/camera/aligned_depth_to_color/camera_info"
 
+ROBOT_DESCRIPTION, JOINT_STATES = "/robot_description", "/joint_states"
+TF, TF_STATIC = "/tf", "/tf_static"
+
 JOURNAL = "/controller/inputs"
 MARKERS = "/scene/markers"
 FIRST_LOOK = "/viewer/first_look"  # latched, once a browser shows the live scene
 HEARTBEAT, DIAGNOSTICS = "/heartbeat", "/diagnostics"
 CLOCK, ROSOUT = "/clock", "/rosout"
-TF, TF_STATIC = "/tf", "/tf_static"
 
 # One of each in a ROS domain. (A namespaced graph that publishes /clock remaps it: bringup/graph.py.)
 SHARED = frozenset({ESTOP_INPUT, CLOCK, ROSOUT, "/parameter_events", TF, TF_STATIC})

@@ -71,13 +71,31 @@ def rotate(q: Floats, v: Floats) -> np.ndarray:
     return np.array([x, y, z])
 
 
+def compose(a_T_b: np.ndarray, b_T_c: np.ndarray) -> np.ndarray:
+    """a_T_c of two poses (7,)."""
+    q = normalise(multiply(a_T_b[3:], b_T_c[3:]))
+    return np.concatenate([a_T_b[:3] + rotate(a_T_b[3:], b_T_c[:3]), q])
+
+
 def from_xyz_angles(angles: Floats) -> Quaternion:
     """Intrinsic XYZ angles (3,), rad (R = Rx Ry Rz) -> quaternion."""
-    x, y, z = angles
-    rx = (cos(0.5 * x), sin(0.5 * x), 0.0, 0.0)
-    ry = (cos(0.5 * y), 0.0, sin(0.5 * y), 0.0)
-    rz = (cos(0.5 * z), 0.0, 0.0, sin(0.5 * z))
+    rx, ry, rz = _about_axes(angles)
     return multiply(multiply(rx, ry), rz)
+
+
+def from_fixed_axis_angles(rpy: Floats) -> Quaternion:
+    """Roll, pitch, yaw (3,), rad, as a URDF has them (R = Rz Ry Rx) -> quaternion."""
+    rx, ry, rz = _about_axes(rpy)
+    return multiply(multiply(rz, ry), rx)
+
+
+def _about_axes(angles: Floats) -> tuple[Quaternion, Quaternion, Quaternion]:
+    x, y, z = angles
+    return (
+        (cos(0.5 * x), sin(0.5 * x), 0.0, 0.0),
+        (cos(0.5 * y), 0.0, sin(0.5 * y), 0.0),
+        (cos(0.5 * z), 0.0, 0.0, sin(0.5 * z)),
+    )
 
 
 def to_xyz_angles(q: Floats, near: Floats = (0.0, 0.0, 0.0)) -> np.ndarray:

@@ -1,9 +1,10 @@
 """Whether the live loop did what it is for: each figure beside its limit, and what each node measured of itself."""
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from dexhot.data.types import RATE
 from dexhot.report.recording import Recording, within
@@ -15,6 +16,7 @@ RATE_TOLERANCE = 0.01  # of 60 Hz
 ON_TIME = 0.995  # of the ticks; the goal of `dexhot bench loop`
 STALE = 100.0  # ms: the age at which the supervisor holds (safety.md)
 LOOP_NODES = ("rig", "real_rig", "leap_driver", "franka_driver", "object_filter", "controller", "shaper", "supervisor")
+BIN = math.log(1.05)  # of the histogram, on a logarithmic scale
 MEASURED = ("p50_ms", "p99_ms", "max_ms")
 
 
@@ -73,10 +75,10 @@ def _none(name: str, count: int, meaning: str) -> Check:
     return Check(name, str(count or "none"), "none", not count, meaning)
 
 
-def histogram(recording: Recording, driver: str = "leap_driver") -> list[tuple[float, int]]:
-    """(upper edge in ms, count) of the bins of a driver's latency; empty where it drove nothing."""
-    bins = json.loads(recording.diagnostics.get(driver, {}).get(f"{STAMP_TO_COMMAND}.histogram", "[]"))
-    return [(float(edge), int(count)) for edge, count in bins]
+def histogram(recording: Recording) -> list[tuple[float, int]]:
+    """(upper edge in ms, count) of the filled bins, each 5 % wide, of the recorded latencies."""
+    bins, counts = np.unique(np.ceil(np.log(recording.latency[:, 1].clip(0.01)) / BIN), return_counts=True)
+    return [(float(np.exp(k * BIN)), int(count)) for k, count in zip(bins, counts)]
 
 
 def loop_table(recording: Recording) -> list[dict[str, Any]]:

@@ -303,7 +303,7 @@ def _loop(content: Content) -> str:
         plots += panel(title, unit, s.time, line, limit=limit, limit_name=name)
     if bins := live_loop.histogram(recording):
         limits = [(live_loop.LATENCY_LIMIT, "p99 limit"), (live_loop.DEADLINE, "one tick")]
-        plots += histogram(bins, limits, "ms", "Stamp to command, hand driver")
+        plots += histogram(bins, limits, "ms", "Hand state to its command, as recorded")
     states = [["at", "supervisor", "reason"]]
     states += [[f"{x.time:+.2f} s", _state(x.state), escape(x.reason)] for x in recording.safety]
     table = live_loop.loop_table(recording)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dexhot.data import bags
+from dexhot.data.diagnostics import by_node
 from dexhot.data.topics import DIAGNOSTICS, FRANKA_STATES, LEAP_COMMAND, LEAP_STATES, SAFETY_STATE
 from dexhot.data.types import RATE, Reference
 from dexhot.robots.arm import FR3_JOINTS
@@ -77,8 +78,7 @@ def read_recording(bag: str | Path, reference: Reference, t0: int) -> Recording:
 
 def active(message: Any) -> dict[str, dict[str, str]]:
     """node -> diagnostic values, of the nodes that are active."""
-    found = {status.name: {v.key: v.value for v in status.values} for status in message.status}
-    return {name: values for name, values in found.items() if values.get("state") == "active"}
+    return {node: s.values for node, s in by_node(message).items() if s.values.get("state") == "active"}
 
 
 def at_frames(rows: dict[int, np.ndarray], t0: int, count: int, width: int) -> np.ndarray:

@@ -95,7 +95,7 @@ def drive_ranges(model: mujoco.MjModel) -> dict[int, tuple[float, float]]:
     followers: dict[int, list[tuple[Polynomial, tuple[float, float]]]] = {}
     for joint in (joint for joints in _in_order(model, rows) for joint in joints):
         if model.jnt_limited[joint]:
-            drive, angle = _in_terms_of_drive(model, rows, joint)
+            drive, angle = in_terms_of_drive(model, rows, joint)
             low, high = model.jnt_range[joint].tolist()
             followers.setdefault(drive, []).append((angle, (low, high)))
     ranges = {}
@@ -154,7 +154,7 @@ def _level(model: mujoco.MjModel, rows: dict[int, tuple[int, np.ndarray]], joint
     )
 
 
-def _in_terms_of_drive(
+def in_terms_of_drive(
     model: mujoco.MjModel, rows: dict[int, tuple[int, np.ndarray]], joint: int
 ) -> tuple[int, Polynomial]:
     """The joint at the chain's end (-1: none) and the coupled joint's angle as a polynomial of that one's."""

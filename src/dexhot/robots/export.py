@@ -1,4 +1,4 @@
-"""Writes urdf/<robot>/<robot>.{xml,urdf} from the robots' numbers: `python -m dexhot.robots.export`.
+"""Writes urdf/<robot>/<robot>.{xml,urdf,srdf} from the robots' numbers: `python -m dexhot.robots.export`.
 
 A test holds the files up to date.
 """
@@ -7,10 +7,11 @@ from pathlib import Path
 
 from dexhot.data.files import write_text
 from dexhot.paths import share_dir
-from dexhot.robots.arm import FLANGE_SITE, arm_hand_spec, fr3_model, fr3_spec
+from dexhot.robots.arm import arm_hand_spec, fr3_model, fr3_spec
+from dexhot.robots.description import describe
 from dexhot.robots.joints import shipped_joints
 from dexhot.robots.model import RobotModel
-from dexhot.robots.robot_hand import RobotHand, list_hands, load_hand
+from dexhot.robots.robot_hand import list_hands, load_hand
 from dexhot.robots.urdf import RobotPart, to_urdf
 
 
@@ -20,21 +21,20 @@ def exports() -> dict[Path, str]:
     robots = {"fr3": (fr3_spec(), [arm])}
     for name in list_hands():
         hand = load_hand(name)
-        robots[name] = (hand.spec(), [_part(hand)])
-    hand = load_hand("leap_right")
-    robots["fr3_leap_right"] = (arm_hand_spec(hand), [arm, _part(hand, FLANGE_SITE)])
+        assert isinstance(hand.model, RobotModel)  # shipped hands have a `source`
+        robots[name] = (hand.spec(), [RobotPart(hand.model, hand.joints)])
     texts = {}
     for name, (spec, parts) in robots.items():
         spec.modelname = name
         spec.compile()
         texts[Path(name) / f"{name}.xml"] = spec.to_xml()
         texts[Path(name) / f"{name}.urdf"] = to_urdf(name, parts)
-    return texts
-
-
-def _part(hand: RobotHand, parent: str = "") -> RobotPart:
-    assert isinstance(hand.model, RobotModel)  # shipped hands have a `source`
-    return RobotPart(hand.model, hand.joints, parent, hand.mount)
+    hand = load_hand("leap_right")
+    rig, spec = describe(hand), arm_hand_spec(hand)
+    spec.modelname = rig.name
+    spec.compile()
+    found = {"xml": spec.to_xml(), "urdf": rig.urdf, "srdf": rig.srdf}
+    return texts | {Path(rig.name) / f"{rig.name}.{kind}": text for kind, text in found.items()}
 
 
 if __name__ == "__main__":

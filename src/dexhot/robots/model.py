@@ -21,7 +21,7 @@ GREY = (0.5, 0.5, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class Primitive:
-    """A box (full sizes), capsule or cylinder (radius, length along z) or sphere (radius), at `pose` in its link.
+    """A box (full sizes), capsule or cylinder (radius, length along z), sphere (radius) or mesh; `pose` in its link.
 
     Only to be seen: a hull, of spheres of radius `round` about `points`, and a blend, the convex hull of its `parts`.
     """
@@ -33,6 +33,7 @@ class Primitive:
     round: float = 0.0  # m, edge radius; 0: as sharp as a printed part
     points: np.ndarray = field(default_factory=lambda: np.empty((0, 3)))  # (N, 3) of a hull, in its own frame
     parts: tuple["Primitive", ...] = ()  # of a blend, in its own frame
+    mesh: str = ""  # file name of a mesh
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,10 @@ class Mimic:
 
 @dataclass(frozen=True)
 class ModelJoint:
-    """A hinge: `pose` places the child's frame in the parent's at q = 0, `axis` is in the child's frame."""
+    """A hinge: `pose` places the child's frame in the parent's at q = 0, `axis` is in the child's frame.
+
+    An axis of zeros: the child is fixed.
+    """
 
     name: str
     parent: str

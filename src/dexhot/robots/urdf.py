@@ -11,57 +11,80 @@ from dexhot.geometry.poses import IDENTITY, compose, make_pose
 from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.robots.joints import Joint
 from dexhot.robots.looks import plain_shapes
-from dexhot.robots.model import Primitive, RobotModel
+from dexhot.robots.model import Link, ModelJoint, Primitive, RobotModel
 
 _UNTURNED = (1.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class RobotPart:
-    """A model and where its root hangs: `pose` (7,) in the link `parent` of an earlier part, or nowhere."""
+    """A model and where its root hangs: `pose` (7,) in the link `parent` of an earlier part, or nowhere.
+
+    `prefix` goes before the names of its links and joints, `mount` is the name of the joint that its root hangs from.
+    """
 
     model: RobotModel
     joints: tuple[Joint, ...]
     parent: str = ""
     pose: np.ndarray = field(default_factory=IDENTITY.copy)
+    prefix: str = ""
+    mount: str = ""
 
 
-def to_urdf(name: str, parts: Iterable[RobotPart]) -> str:
-    """One robot of all parts. Sites become massless links on fixed joints."""
+def to_urdf(name: str, parts: Iterable[RobotPart], root: str = "", meshes: str = "") -> str:
+    """One robot of all parts, below a link `root` where that is given. Sites become massless links on fixed joints.
+
+    `meshes` goes before the file names of meshes.
+    """
     robot = Element("robot", name=name)
+    if root:
+        SubElement(robot, "link", name=root)
     for part in parts:
         if part.parent:
-            _fixed(robot, part.parent, part.model.root, part.pose)
-        table = {joint.name: joint for joint in part.joints}
+            _fixed(robot, part.parent, part.prefix + part.model.root, part.pose, part.mount)
         for link in part.model.links.values():
-            element = SubElement(robot, "link", name=link.name)
-            inertial = SubElement(element, "inertial")
-            _origin(inertial, make_pose(link.com, _UNTURNED))
-            SubElement(inertial, "mass", value=_text(link.mass))
-            entries = {f"i{'xyz'[i]}{'xyz'[j]}": _text(link.inertia[i, j]) for i in range(3) for j in range(i, 3)}
-            SubElement(inertial, "inertia", entries)
-            for kind, shapes in (("visual", link.visual), ("collision", link.collision)):
-                for i, plain in enumerate(plain for shape in shapes for plain in plain_shapes(shape)):
-                    _shape(element, kind, f"{link.name}_{kind}_{i}", plain)
-            for site, position in link.sites.items():
-                SubElement(robot, "link", name=site)
-                _fixed(robot, link.name, site, make_pose(position, _UNTURNED))
+            _link(robot, part.prefix, link, meshes)
+        table = {joint.name: joint for joint in part.joints}
         for joint in part.model.joints.values():
-            row, mimic = table[joint.mimic.joint if joint.mimic else joint.name], joint.mimic
-            element = _joint(robot, joint.name, "revolute", joint.parent, joint.child, joint.pose)
-            SubElement(element, "axis", xyz=_text(*joint.axis))
-            limits = {key: _text(getattr(mimic or row, key)) for key in ("lower", "upper")}
-            speed = row.velocity * (abs(mimic.multiplier) if mimic else 1.0)
-            SubElement(element, "limit", {**limits, "effort": _text(row.effort), "velocity": _text(speed)})
-            if mimic:
-                follows = {"multiplier": _text(mimic.multiplier), "offset": _text(mimic.offset)}
-                SubElement(element, "mimic", {"joint": mimic.joint, **follows})
+            _hinge(robot, part.prefix, joint, table)
     ElementTree.indent(robot)
     return '<?xml version="1.0"?>\n' + ElementTree.tostring(robot, encoding="unicode") + "\n"
 
 
-def _shape(element: Element, kind: str, name: str, shape: Primitive) -> None:
-    for i, (tag, attributes, pose) in enumerate(_urdf_shapes(shape)):
+def _link(robot: Element, prefix: str, link: Link, meshes: str) -> None:
+    name = prefix + link.name
+    element = SubElement(robot, "link", name=name)
+    if link.mass:
+        inertial = SubElement(element, "inertial")
+        _origin(inertial, make_pose(link.com, _UNTURNED))
+        SubElement(inertial, "mass", value=_text(link.mass))
+        entries = {f"i{'xyz'[i]}{'xyz'[j]}": _text(link.inertia[i, j]) for i in range(3) for j in range(i, 3)}
+        SubElement(inertial, "inertia", entries)
+    for kind, shapes in (("visual", link.visual), ("collision", link.collision)):
+        for i, plain in enumerate(plain for shape in shapes for plain in plain_shapes(shape)):
+            _shape(element, kind, f"{name}_{kind}_{i}", plain, meshes)
+    for site, position in link.sites.items():
+        SubElement(robot, "link", name=prefix + site)
+        _fixed(robot, name, prefix + site, make_pose(position, _UNTURNED))
+
+
+def _hinge(robot: Element, prefix: str, joint: ModelJoint, table: dict[str, Joint]) -> None:
+    parent, child, mimic = prefix + joint.parent, prefix + joint.child, joint.mimic
+    if not joint.axis.any():
+        return _fixed(robot, parent, child, joint.pose)
+    row = table[mimic.joint if mimic else joint.name]
+    element = _joint(robot, prefix + joint.name, "revolute", parent, child, joint.pose)
+    SubElement(element, "axis", xyz=_text(*joint.axis))
+    limits = {key: _text(getattr(mimic or row, key)) for key in ("lower", "upper")}
+    speed = row.velocity * (abs(mimic.multiplier) if mimic else 1.0)
+    SubElement(element, "limit", {**limits, "effort": _text(row.effort), "velocity": _text(speed)})
+    if mimic:
+        follows = {"multiplier": _text(mimic.multiplier), "offset": _text(mimic.offset)}
+        SubElement(element, "mimic", {"joint": prefix + mimic.joint, **follows})
+
+
+def _shape(element: Element, kind: str, name: str, shape: Primitive, meshes: str) -> None:
+    for i, (tag, attributes, pose) in enumerate(_urdf_shapes(shape, meshes)):
         part = SubElement(element, kind, name=f"{name}_{i}" if i else name)
         _origin(part, pose)
         SubElement(SubElement(part, "geometry"), tag, attributes)
@@ -70,7 +93,9 @@ def _shape(element: Element, kind: str, name: str, shape: Primitive) -> None:
             SubElement(material, "color", rgba=_text(*shape.color))
 
 
-def _urdf_shapes(shape: Primitive) -> list[tuple[str, dict[str, str], np.ndarray]]:
+def _urdf_shapes(shape: Primitive, meshes: str) -> list[tuple[str, dict[str, str], np.ndarray]]:
+    if shape.kind == "mesh":
+        return [("mesh", {"filename": meshes + shape.mesh}, shape.pose)]
     if shape.kind == "box":
         return [("box", {"size": _text(*shape.size)}, shape.pose)]
     if shape.kind == "sphere":
@@ -83,8 +108,8 @@ def _urdf_shapes(shape: Primitive) -> list[tuple[str, dict[str, str], np.ndarray
     return [tube, *(("sphere", {"radius": _text(radius)}, end) for end in ends)]
 
 
-def _fixed(robot: Element, parent: str, child: str, pose: np.ndarray) -> None:
-    _joint(robot, f"{child}_fixed", "fixed", parent, child, pose)
+def _fixed(robot: Element, parent: str, child: str, pose: np.ndarray, name: str = "") -> None:
+    _joint(robot, name or f"{child}_fixed", "fixed", parent, child, pose)
 
 
 def _joint(robot: Element, name: str, kind: str, parent: str, child: str, pose: np.ndarray) -> Element:

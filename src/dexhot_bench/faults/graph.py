@@ -27,6 +27,7 @@ from std_srvs.srv import Trigger
 from dexhot.bringup import launcher
 from dexhot.bringup.graph import NodeSpec, Plan, Process, parameters_text, plan
 from dexhot.bringup.graphs import load_graph
+from dexhot.data.diagnostics import by_node
 from dexhot.data.topics import DIAGNOSTICS, LEAP_STATES, SAFETY_STATE
 from dexhot.errors import DexhotError
 from dexhot.ros.core import messages
@@ -143,8 +144,8 @@ class RunningGraph:
         self.state, self.reason, self.t0 = said.state, said.reason, said.t0
 
     def on_diagnostics(self, message: DiagnosticArray) -> None:
-        for s in message.status:
-            self.statuses[s.name] = int.from_bytes(s.level, "little"), s.message, {v.key: v.value for v in s.values}
+        for node, status in by_node(message).items():
+            self.statuses[node] = status.level, status.message, status.values
 
     def on_joints(self, message: JointState) -> None:
         self.heard.append((time.monotonic(), messages.seconds(message.header.stamp)))

@@ -40,6 +40,7 @@ from dexhot.errors import DexhotError
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.robots.joint_table import joint_table
 from dexhot.ros.core import messages
+from dexhot.ros.core.diagnostics import MOTOR_TEMPERATURE
 from dexhot.ros.core.qos import publish_profile, subscribe_profile
 from dexhot.safety.machine import State
 from dexhot_bench.faults.faulty_nodes import FAR_COMMAND, NAN_COMMAND, NAN_TARGET
@@ -205,8 +206,10 @@ def foreign_joints(graph: RunningGraph, topic: str) -> Outcome:
 
 def foreign_temperature(graph: RunningGraph) -> Outcome:
     """What a driver of somebody else's says of a motor that it cannot read."""
-    values = [KeyValue(key="temperature_max", value="n/a")]
-    return refused(graph, DIAGNOSTICS, DiagnosticArray(status=[DiagnosticStatus(name="leap_driver", values=values)]))
+    values = [KeyValue(key=MOTOR_TEMPERATURE, value="n/a")]
+    return refused(
+        graph, DIAGNOSTICS, DiagnosticArray(status=[DiagnosticStatus(name="leap_driver: state", values=values)])
+    )
 
 
 FAULTS.case("diagnostics that are no numbers", foreign_temperature, moves=False)

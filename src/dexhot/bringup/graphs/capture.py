@@ -7,6 +7,7 @@ from typing import Any
 
 from dexhot.bringup.graph import COMMON, Argument, Graph, NodeSpec, Prepared, Process
 from dexhot.bringup.run_folder import new_run_folder
+from dexhot.data.camera_topics import OURS
 from dexhot.data.disk import check_folder
 from dexhot.data.files import write_text
 from dexhot.errors import DexhotError
@@ -21,6 +22,12 @@ ARGUMENTS = (
         "camera",
         "realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim, or running: one that publishes already.",
     ),
+    Argument(
+        "camera_namespace",
+        "",
+        "Namespace of the topics of a running or recorded camera; default: realsense-ros's /camera/camera, or /camera, "
+        "or the first that has a colour image.",
+    ),
     Argument("out", "", "Folder to record to; default: a new one in runs/."),
     Argument.of("capture", "duration"),
     Argument.of("camera", "width"),
@@ -34,14 +41,11 @@ ARGUMENTS = (
 
 def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     """The camera away from the recorder: packing images does not delay them."""
-    capture = Process("capture", (NodeSpec("capture"),))
+    if arguments["camera"] == "running":
+        return (Process("capture", (NodeSpec("capture"),)),)
     return (
-        (capture,)
-        if arguments["camera"] == "running"
-        else (
-            Process("camera", (NodeSpec("camera", {"audience": RECORDER}),)),
-            capture,
-        )
+        Process("camera", (NodeSpec("camera", {"audience": RECORDER}),)),
+        Process("capture", (NodeSpec("capture", {"camera_namespace": OURS}),)),  # whatever a bag's names are
     )
 
 
@@ -51,7 +55,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     check_folder(arguments["out"] or runs_dir(), "out:=FOLDER", arguments["min_free"])
     if camera != "running":
         check_apart(camera.partition(":")[2], arguments["out"])
-        camera_source(camera, Mode(*(arguments[k] for k in ("width", "height", "fps", "loop"))))
+        camera_source(camera, Mode(*(arguments[k] for k in ("width", "height", "fps", "loop", "camera_namespace"))))
     folder = new_run_folder("capture", camera.partition(":")[0], arguments["out"] or "true")
     entries = {"arguments": arguments, "started": datetime.now(UTC).isoformat(), "versions": versions()}
     write_text(folder / "capture.json", json.dumps(entries, indent=2) + "\n")

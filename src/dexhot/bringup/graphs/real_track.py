@@ -5,7 +5,7 @@ from typing import Any
 
 from dexhot.bringup.graph import COMMON, Argument, Graph, NodeSpec, Prepared, Process
 from dexhot.bringup.graphs.rigs import RIGS, check_hand, check_rig, rig_processes
-from dexhot.bringup.run_folder import load_task, new_run_folder, require_new, write_run
+from dexhot.bringup.run_folder import load_task, new_run_folder, require_new, write_description, write_run
 from dexhot.data.disk import check_folder
 from dexhot.paths import runs_dir
 from dexhot.ros.core.parameters import load_schema
@@ -52,6 +52,7 @@ ARGUMENTS = (
 )
 
 UNHURRIED = {"ramp": "controller", "fade": "controller", "lead_in": "supervisor"}  # s, longer where `speed` is less
+UNWATCHED = ("supervisor", "viewer", "robot_state")  # nothing stops when one of these is gone
 PLAYS = ("playback", "mpc")  # controllers that deploy a demonstration
 PATIENT = 1.5  # s that a simulated rig's supervisor may be silent: it shares the machine with a physics engine
 
@@ -63,8 +64,13 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
         Process("tracker", (NodeSpec("object_filter"), NodeSpec("controller"), NodeSpec("shaper"))),
         Process("supervisor", (NodeSpec("supervisor"),)),
     ]
+    shown = NodeSpec(
+        "robot_state", {"fifo_priority": 0}
+    )  # beside the recorder: a process of its own would start slowly
     if arguments["record"] != "false":
-        found.append(Process("recorder", (NodeSpec("recorder", {"fifo_priority": 0}),)))
+        found.append(Process("recorder", (NodeSpec("recorder", {"fifo_priority": 0}), shown)))
+    else:
+        found.append(Process("robot_state", (shown,), vital=False))
     if arguments["view"]:
         found.append(Process("viewer", (NodeSpec("viewer", {"fifo_priority": 0}),), vital=False))
     return tuple(found) if arguments["rig"] != "real" else tuple(replace(process, vital=False) for process in found)
@@ -86,9 +92,11 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         warnings.append("this is a real arm: read the above before you call /safety/start.")
     folder = new_run_folder("real_track", task.reference.name, record) if recorded else make_scratch()
     names = [node.name for process in processes(arguments) for node in process.nodes]
-    watched = [name for name in names if name not in ("supervisor", "viewer")]
+    watched = [name for name in names if name not in UNWATCHED]
     write_run(folder, "real_track", arguments, task, warnings)
+    urdf = write_description(folder, task.reference.hand)
     values: dict[str, Any] = {"bag": str(folder / "bag"), "required_nodes": watched, "hand": task.reference.hand}
+    values["urdf"] = str(urdf)
     if speed != 1.0:
         values |= {name: load_schema(node)[name].default / speed for name, node in UNHURRIED.items()}
     if arguments["rig"] != "real":  # a real arm waits for a person: /safety/start

@@ -16,15 +16,14 @@ from typing import Any
 import numpy as np
 
 from dexhot.data import bags
-from dexhot.data.topics import COLOR, DEPTH
+from dexhot.data.camera_topics import NAMESPACES, PACKED_DEPTH, CameraTopics, color_images, find_camera
+from dexhot.data.topics import COLOR, TF_STATIC
 from dexhot.errors import FileFormatError
 from dexhot.hardware.camera import extrinsics
 from dexhot.hardware.camera.align import Aligner
 from dexhot.hardware.camera.codec import decode_color, decode_depth, pixels
 from dexhot.hardware.camera.frames import Frames, Intrinsics
 
-COLOR_PATHS = ("/color/image_raw", "/color/image_rect_raw")  # behind any namespace
-DEPTH_PATH = DEPTH.removeprefix("/camera")
 UNALIGNED = ("/depth/image_rect_raw", "/depth/image_raw")  # of depth as its own sensor saw it
 TOGETHER = 0.012  # s by which colour and depth of one pair may differ
 RECORDED = re.compile(r"/device_0/sensor_\d+/(Color|Depth)_0/image/data(/compressed|/compressedDepth)?")
@@ -49,6 +48,11 @@ class BagFrames:
     color_T_depth: extrinsics.Extrinsics | None = None
     left_out: str = ""  # depth that is in the bag and cannot be used, and why
     lost: list[str] = field(default_factory=list, compare=False)
+
+    @property
+    def names(self) -> str:
+        """The topics that were taken, for a log."""
+        return f"{self.color}, {self.info}, {self.depth or 'no depth'}"
 
     def __iter__(self) -> Iterator[Frames]:
         """Colour images in order, each with the depth nearest in time. Raises FileFormatError."""
@@ -111,15 +115,17 @@ class BagFrames:
         return found
 
 
-def find_frames(path: str | Path) -> BagFrames:
-    """The camera of a bag. Raises FileFormatError naming what the bag lacks."""
+def find_frames(path: str | Path, namespace: str = "") -> BagFrames:
+    """The camera of a bag, that in `namespace` where it is given. Raises FileFormatError naming what the bag lacks."""
     path = Path(path)
     with bags.open_bag(path) as reader:
         found = {c.topic for c in reader.connections if c.msgcount}
         lost = reader.damage
     recorded = {m[1]: topic for topic in sorted(found) if (m := RECORDED.fullmatch(topic))}
-    source = _of_librealsense(path, recorded, found) if "Color" in recorded else _of_driver(path, found)
+    source = _of_librealsense(path, recorded, found) if "Color" in recorded else _of_driver(path, found, namespace)
     source.lost[:] = lost
+    if namespace and not source.color and (cameras := color_images(found)):
+        raise FileFormatError(f"{path} has no camera in {namespace}; its colour images: {', '.join(cameras)}.")
     lacking = [] if source.color else [f"{COLOR} (or {COLOR}/compressed, or librealsense's Color_0)"]
     lacking += [source.info] if source.info not in found else []
     if lacking:
@@ -138,24 +144,19 @@ def _of_librealsense(path: Path, recorded: dict[str, str], found: set[str]) -> B
     return BagFrames(path, color, info, depth, True, f"{_stream(depth)}/image/camera_info", color_T_depth)
 
 
-def _of_driver(path: Path, found: set[str]) -> BagFrames:
+def _of_driver(path: Path, found: set[str], namespace: str) -> BagFrames:
     """Aligned depth where there is any; else depth as its sensor saw it, if the bag holds how the two cameras stand."""
-    colors = (t for p in COLOR_PATHS for t in sorted(found) if re.fullmatch(rf".*{p}(/compressed)?", t))
-    color = next(colors, "")
-    prefix = re.sub(r"/color/image_(rect_)?raw(/compressed)?$", "", color) if color else "/camera"
-    info = f"{prefix}/color/camera_info"
-
-    def packed_or_not(name: str) -> str | None:
-        return next((t for t in (prefix + name, f"{prefix}{name}/compressedDepth") if t in found), None)
-
-    if aligned := packed_or_not(DEPTH_PATH):
-        return BagFrames(path, color, info, aligned)
-    raw = next((topic for name in UNALIGNED if (topic := packed_or_not(name))), None)
-    if raw is None or not color:
+    none = CameraTopics("", "", f"{NAMESPACES[-1]}/color/camera_info", "")
+    camera = find_camera(found, namespace) or none
+    color, info, prefix = camera.color, camera.info, camera.namespace
+    if camera.depth or not color:
+        return BagFrames(path, color, info, camera.depth or None)
+    raw = next((t for name in UNALIGNED for t in (prefix + name, prefix + name + PACKED_DEPTH) if t in found), None)
+    if raw is None:
         return BagFrames(path, color, info, None)
     depth_info = f"{prefix}/depth/camera_info"
     color_T_depth = extrinsics.of_driver(path, prefix, _frame_id(path, raw), _frame_id(path, color))
-    lacking = [] if color_T_depth else [f"{prefix}/extrinsics/depth_to_color", extrinsics.TF_STATIC]
+    lacking = [] if color_T_depth else [f"{prefix}/extrinsics/depth_to_color", TF_STATIC]
     lacking += [] if depth_info in found else [depth_info]
     if lacking:
         why = (

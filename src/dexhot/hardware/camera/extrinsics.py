@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from dexhot.data import bags
+from dexhot.data.topics import TF_STATIC
 from dexhot.errors import FileFormatError
 
-TF_STATIC = "/tf_static"
 Extrinsics = tuple[np.ndarray, np.ndarray]  # rotation (3, 3), translation (3,) m
 
 

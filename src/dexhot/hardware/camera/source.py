@@ -24,6 +24,7 @@ class Mode:
     height: int = 480
     fps: int = 30
     loop: bool = False
+    namespace: str = ""  # of the topics in a bag; by default realsense-ros's, ours, or the first that there is
 
 
 def camera_source(text: str, mode: Mode) -> Callable[[], Camera]:
@@ -38,8 +39,9 @@ def camera_source(text: str, mode: Mode) -> Callable[[], Camera]:
     if text == "sim":
         return partial(SimCamera, mode.width, mode.height, mode.fps)
     if kind == "bag" and rest:
-        source = find_frames(locate(rest))
-        return lambda: FileCamera(text, source.__iter__, mode.loop, notice=source.left_out, lost=source.lost)
+        source = find_frames(locate(rest), mode.namespace)
+        name = f"{text} ({source.names})"
+        return lambda: FileCamera(name, source.__iter__, mode.loop, notice=source.left_out, lost=source.lost)
     if kind == "dir" and rest:
         next(directory_frames(Path(rest)))  # camera.yaml and the first pair
         return lambda: FileCamera(text, partial(directory_frames, Path(rest)), mode.loop)

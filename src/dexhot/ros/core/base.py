@@ -37,11 +37,13 @@ from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecyclePublisher, LifecycleState
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import TimeReference
 from std_msgs.msg import Header
 
+from dexhot.data.diagnostics import status_name
 from dexhot.data.topics import DIAGNOSTICS, HEARTBEAT, relative
 from dexhot.ros.core import parameters
-from dexhot.ros.core.diagnostics import Histogram, ProcessMonitor, TickMonitor, status_message
+from dexhot.ros.core.diagnostics import NO_HARDWARE, Histogram, ProcessMonitor, TickMonitor, status
 from dexhot.ros.core.managed import ManagedNode
 from dexhot.ros.core.qos import publish_profile, subscribe_profile
 from dexhot.ros.core.refusals import Refusals, RefusedError
@@ -62,6 +64,7 @@ class DexhotNode(ManagedNode):
         self.p = SimpleNamespace()
         self.values: dict[str, object] = {}  # a node's own diagnostic values
         self.warnings: dict[str, str] = {}  # key -> what; any makes the diagnostics WARN
+        self.hardware_id = NO_HARDWARE  # of a device: its serial number or address
         self.refusals = Refusals()
         self.ending = ""  # why its process is about to end: others need not take that for a death
         self.speakers = Speakers(self)
@@ -114,13 +117,14 @@ class DexhotNode(ManagedNode):
         """Call `callback(message)` while the node is active; its exception is a fault, but for RefusedError: that is
         said of the message alone, which is counted and named (ros/core/refusals.py).
 
-        Of a `journaled` node every message is first named on /<node>/inputs (Header: frame_id = topic, stamp = that of
-        the message), so that a replay can feed the same inputs in the same order; such messages must have a header.
+        Of a `journaled` node every message is first named on /<node>/inputs (TimeReference: source = topic, stamp and
+        time_ref = that of the message), so that a replay can feed the same inputs in the same
+        order; such messages must have a header.
 
         quiet: no warning of publishers that offer less than `qos`, where another subscription hears them.
         """
         if self.journaled and self._journal is None:
-            self._journal = self.advertise(Header, f"/{self.get_name()}/inputs", "state")
+            self._journal = self.advertise(TimeReference, f"/{self.get_name()}/inputs", "state")
 
         def gated(message: Any) -> None:
             if not self.active:
@@ -128,7 +132,8 @@ class DexhotNode(ManagedNode):
             if topic in self.speakers.topics and (why := self.speakers.against(topic, message)):
                 return self.refuse_message(topic, why)
             if self._journal is not None:
-                self._journal.publish(Header(stamp=getattr(message, "header", message).stamp, frame_id=topic))
+                stamp = message.header.stamp
+                self._journal.publish(TimeReference(header=Header(stamp=stamp), time_ref=stamp, source=topic))
             self.hear(topic, callback, message)
 
         events = SubscriptionEventCallbacks(use_default_callbacks=not quiet)
@@ -250,21 +255,32 @@ class DexhotNode(ManagedNode):
     # Diagnostics
 
     def publish_diagnostics(self) -> None:
-        """One DiagnosticStatus: ERROR on a fault, WARN with warnings, else OK; and all that was measured."""
+        """One message with a status of the node (ERROR on a fault, WARN with warnings, else OK), which is the first, of
+        each loop, of the latencies and of the process.
+        """
         level, message = DiagnosticStatus.OK, self.state if self.active else f"{self.state}: {self.resting}"
         if warnings := [*self.warnings.values(), *self.refusals.warnings(time.monotonic())]:
             level, message = DiagnosticStatus.WARN, "; ".join(warnings)
         if self.fault_reason:
             level, message = DiagnosticStatus.ERROR, self.fault_reason
-        found: dict[str, object] = {"state": self.state, **self._process.values()}
-        for name, (_, monitor) in self._loops.items():
-            found |= monitor.values(name, time.monotonic())
-        for name, histogram in self._latencies.items():
-            found |= histogram.values(name)
-        found |= self.refusals.values()
+        found: dict[str, object] = {"state": self.state, **self.refusals.values(), **self.values}
         if self.ending:
             found["ending"] = self.ending
-        self._diagnostics.publish(status_message(self.stamp(), self.get_name(), level, message, found | self.values))
+        tasks: list[tuple[str, bytes, str, dict[str, object]]] = [("state", level, message, found)]
+        for loop, (_, monitor) in self._loops.items():
+            tasks.append((f"{loop} loop", *monitor.judge(), monitor.values(loop, time.monotonic())))
+        measured = {k: v for name, histogram in self._latencies.items() for k, v in histogram.values(name).items()}
+        if measured:
+            tasks.append(("latency", DiagnosticStatus.OK, "", measured))
+        tasks.append(("process", DiagnosticStatus.OK, "", self._process.values()))
+        array = DiagnosticArray(
+            status=[
+                status(status_name(self.get_name(), task), judged, told, values, self.hardware_id)
+                for task, judged, told, values in tasks
+            ]
+        )
+        array.header.stamp = self.stamp()
+        self._diagnostics.publish(array)
 
     def _beat(self) -> None:
         """Alive and active, on /heartbeat; missed by the supervisor when process, executor or node stop."""

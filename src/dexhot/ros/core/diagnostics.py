@@ -1,16 +1,22 @@
-"""What a node measures about itself: histograms of durations and the ticks of its loops, as diagnostic values."""
+"""What a node measures about itself: histograms of durations and the ticks of its loops, as diagnostic values.
 
-import json
+Values are plain: a number or a text, with the unit in the key.
+"""
+
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
+from itertools import accumulate
 
 import psutil
-from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 FLOOR = 1e-6  # s, the first bin's upper edge
 GROWTH = 1.05  # width of a bin: a percentile is right to 5 %
 BINS = 360  # up to 42 s
+MOTOR_TEMPERATURE = "temperature_max_c"  # the value by which a driver reports its hottest motor, degrees Celsius
+NO_HARDWARE = "none"  # as diagnostic_updater has it
+EDGES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)  # ms, of the counts that are published
 
 
 class Histogram:
@@ -49,8 +55,8 @@ class Histogram:
         return self.max
 
     def values(self, name: str) -> dict[str, object]:
-        """Diagnostic values: count, percentiles in ms, and the filled bins as JSON [[upper edge in ms, count], ...]."""
-        bins = [[round(FLOOR * GROWTH**k * 1e3, 4), n] for k, n in enumerate(self.counts) if n]
+        """Diagnostic values: count, percentiles in ms, and how many were at most EDGES (to the width of a bin)."""
+        sums = list(accumulate(self.counts))
         return {
             f"{name}.count": self.count,
             f"{name}.mean_ms": 1e3 * self.total / self.count if self.count else math.nan,
@@ -58,8 +64,12 @@ class Histogram:
             f"{name}.p90_ms": 1e3 * self.percentile(90),
             f"{name}.p99_ms": 1e3 * self.percentile(99),
             f"{name}.max_ms": 1e3 * self.max,
-            f"{name}.histogram": json.dumps(bins),
+            **{f"{name}.at_most_{edge:g}_ms": sums[k] for edge, k in zip(EDGES, _LAST)},
         }
+
+
+_UPPER = [1e3 * FLOOR * GROWTH**k for k in range(BINS)]  # ms, of the bins
+_LAST = [bisect_right(_UPPER, edge) - 1 for edge in EDGES]
 
 
 class TickMonitor:
@@ -78,7 +88,7 @@ class TickMonitor:
         """Start counting anew at steady time `now` (s)."""
         self.due = now + self.period
         self.started = now
-        self.ticks = self.ok = self.missed = self.overruns = 0
+        self.ticks = self.ok = self.missed = self.overruns = self.told = 0
         self.lateness.reset()
         self.body.reset()
 
@@ -96,6 +106,11 @@ class TickMonitor:
         """Count a body that took `seconds`."""
         self.body.add(seconds)
         self.overruns += seconds > self.period
+
+    def judge(self) -> tuple[bytes, str]:
+        """Level and message since the last call: a loop that has missed ticks is a warning."""
+        lost, self.told = self.missed - self.told, self.missed
+        return (DiagnosticStatus.WARN, f"{lost} ticks missed") if lost else (DiagnosticStatus.OK, "on time")
 
     def values(self, name: str, now: float) -> dict[str, object]:
         """Diagnostic values of the loop called `name`."""
@@ -128,10 +143,9 @@ class ProcessMonitor:
         }
 
 
-def status_message(stamp: Time, name: str, level: bytes, message: str, values: Mapping[str, object]) -> DiagnosticArray:
-    """One status of one node, as /diagnostics wants it; numbers with 6 digits."""
+def status(
+    name: str, level: bytes, message: str, values: Mapping[str, object], hardware: str = NO_HARDWARE
+) -> DiagnosticStatus:
+    """A DiagnosticStatus; numbers with 6 digits."""
     pairs = [KeyValue(key=k, value=f"{v:.6g}" if isinstance(v, float) else str(v)) for k, v in values.items()]
-    status = DiagnosticStatus(level=level, name=name, message=message, hardware_id="dexhot", values=pairs)
-    array = DiagnosticArray(status=[status])
-    array.header.stamp = stamp
-    return array
+    return DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware, values=pairs)

@@ -12,6 +12,7 @@ import numpy as np
 from dexhot.data.topics import TF, TF_STATIC
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
+from dexhot.ros.core.message_class import optional_class
 from dexhot.ros.core.messages import UNIT, WORLD_FRAME, read_transform, seconds
 from dexhot.ros.core.refusals import RefusedError
 
@@ -43,9 +44,7 @@ class FrameTree:
 
     def listen(self, node: "DexhotNode", moving: bool) -> bool:
         """Hear /tf_static, and /tf where `moving`; False where tf2_msgs is not installed."""
-        try:
-            from tf2_msgs.msg import TFMessage
-        except ImportError:
+        if (TFMessage := optional_class("tf2_msgs/msg/TFMessage")) is None:
             return False
         node.subscribe(TFMessage, TF_STATIC, lambda m: self.hear(m.transforms, moving=False), "static")
         if moving:
@@ -79,7 +78,7 @@ class FrameTree:
                 raise RefusedError(f"the frames {', '.join(sorted(seen))} are a circle.")
             seen.add(at)
             at, step = self._parent(at, stamp, frame)
-            pose = _compose(step, pose)
+            pose = single.compose(step, pose)
         return pose
 
     def to_world(
@@ -94,7 +93,7 @@ class FrameTree:
         world_T_frame = self.world_T(frame, stamp)
         turn = np.zeros((6, 6))
         turn[:3, :3] = turn[3:, 3:] = single.matrix(world_T_frame[3:])
-        return _compose(world_T_frame, pose), turn @ covariance @ turn.T
+        return single.compose(world_T_frame, pose), turn @ covariance @ turn.T
 
     def _parent(self, child: str, stamp: float, asked: str) -> tuple[str, np.ndarray]:
         if child in self._static:
@@ -129,8 +128,3 @@ def parse(text: str) -> tuple[str, str, np.ndarray]:
 def _name(frame: str) -> str:
     """Without the slash that names of tf once began with."""
     return frame.removeprefix("/")
-
-
-def _compose(a_T_b: np.ndarray, b_T_c: np.ndarray) -> np.ndarray:
-    q = single.normalise(single.multiply(a_T_b[3:], b_T_c[3:]))
-    return np.concatenate([a_T_b[:3] + single.rotate(a_T_b[3:], b_T_c[:3]), q])

@@ -8,3 +8,11 @@ def message_class(msgtype: str) -> type:
     package, _, name = msgtype.split("/")
     found: type = getattr(importlib.import_module(f"{package}.msg"), name)
     return found
+
+
+def optional_class(msgtype: str) -> type | None:
+    """The same, or None where its package is not installed."""
+    try:
+        return message_class(msgtype)
+    except ImportError:
+        return None

@@ -16,7 +16,6 @@ from geometry_msgs.msg import Pose, PoseWithCovarianceStamped, Transform
 from nav_msgs.msg import Odometry
 from numpy.typing import ArrayLike
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Header
 
 from dexhot.geometry import single
 from dexhot.ros.core.refusals import RefusedError
@@ -24,6 +23,7 @@ from dexhot.safety.machine import State
 from dexhot.tracking.object_filter import ObjectState
 
 WORLD_FRAME, OBJECT_FRAME = "world", "object"
+EPISODE_STATUS = "rig: clip"
 LATEST = 2**31 - 1  # s, of a stamp
 FAR = 10.0  # m from the world's origin, and m/s: no object is there, or as fast
 FAST = 1e3  # rad/s
@@ -231,17 +231,23 @@ def check_object_state(message: Odometry, prefix: str = "") -> np.ndarray:
     return near(rigid(_read_pose(message.pose.pose)))
 
 
-def episode(kind: str, number: int, stamp: Time) -> Header:
+def episode(kind: str, number: int, stamp: Time) -> DiagnosticArray:
     """What marks a clip on /rig/episode; `kind` is start or end."""
-    return Header(stamp=stamp, frame_id=f"{kind} {number}")
+    values = [KeyValue(key="number", value=str(number))]
+    message = DiagnosticArray(status=[DiagnosticStatus(name=EPISODE_STATUS, message=kind, values=values)])
+    message.header.stamp = stamp
+    return message
 
 
-def read_episode(message: Header) -> tuple[str, int]:
-    """("start" or "end", number) of a mark on /rig/episode. Raises RefusedError."""
-    kind, _, number = message.frame_id.partition(" ")
+def read_episode(message: DiagnosticArray) -> tuple[str, int, float]:
+    """("start" or "end", number, stamp s) of a mark on /rig/episode. Raises RefusedError."""
+    said = [(s.name, s.message, *(v.value for v in s.values if v.key == "number")) for s in message.status]
+    if len(said) != 1 or len(said[0]) != 3 or said[0][0] != EPISODE_STATUS:
+        raise RefusedError(f"a clip's mark is one status called {EPISODE_STATUS!r} with its number.")
+    _, kind, number = said[0]
     if kind not in ("start", "end") or not (number.isascii() and number.isdecimal() and len(number) < 10):
-        raise RefusedError(f"{message.frame_id[:40]!r} marks no clip; expected is 'start N' or 'end N'.")
-    return kind, int(number)
+        raise RefusedError(f"{kind[:40]!r} {number[:10]!r} marks no clip; expected is start or end and a number.")
+    return kind, int(number), seconds(message.header.stamp)
 
 
 def number(text: str) -> float:

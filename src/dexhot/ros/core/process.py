@@ -39,6 +39,7 @@ NODES = {
     "recorder": "dexhot.ros.record.recorder_node:RecorderNode",
     "player": "dexhot.ros.record.player_node:PlayerNode",
     "viewer": "dexhot.ros.show.viewer_node:ViewerNode",
+    "robot_state": "dexhot.ros.show.robot_state_node:RobotStateNode",
     "camera": "dexhot.ros.see.camera_node:CameraNode",
     "capture": "dexhot.ros.record.capture_node:CaptureNode",
     "bag_player": "dexhot.ros.record.bag_player_node:BagPlayerNode",

@@ -104,7 +104,7 @@ class Speakers:
             else:
                 known = SpeakerVerdict(count, why, now + LOOK)
             self._verdicts[topic] = known
-        if not known.why and isinstance(message, DiagnosticArray) and not self._ours(message):
+        if not known.why and topic == SAFETY_STATE and message is not None and not self._ours(message):
             return f"{name} was published by another bring-up's supervisor, or by none; nobody obeys it."
         return known.why
 

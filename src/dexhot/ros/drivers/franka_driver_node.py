@@ -27,6 +27,7 @@ class FrankaDriverNode(DriverNode):
             return FrankaTwin()
         if not self.p.address:
             raise DexhotError("rig is real: set the parameter `address` to the arm's, as in http://ADDRESS/desk.")
+        self.hardware_id = f"FR3 at {self.p.address}"
         settings = ArmSettings(
             hand=self.p.hand,
             realtime=self.p.realtime,

@@ -7,6 +7,7 @@ from dexhot.data.types import Reference
 from dexhot.hardware.devices import Device
 from dexhot.hardware.leap.hand import LeapHand
 from dexhot.hardware.leap.setup import HandSettings
+from dexhot.ros.core.diagnostics import MOTOR_TEMPERATURE
 from dexhot.ros.drivers.driver import DriverNode
 
 PATIENT_TRIES = 10  # bad answers in a row before the bus is given up
@@ -29,6 +30,7 @@ class LeapDriverNode(DriverNode):
             from dexhot.rigs.leap_twin import LeapTwin  # with MuJoCo, which a real hand's driver does without
 
             return LeapTwin()
+        self.hardware_id = f"LEAP hand at {self.p.port or 'the only USB serial adapter'}"
         patience = max(HandSettings.patience, PATIENT_TRIES * self.p.slack)
         settings = HandSettings(slack=self.p.slack, watchdog=self.p.bus_watchdog, patience=patience)
         return LeapHand(self.robot(), self.p.port, self.p.baud, settings)
@@ -52,5 +54,5 @@ class LeapDriverNode(DriverNode):
         self.warnings = others | {f"servo {topic}": text for topic, text in hand.health.warnings.items()}
         self.values |= {f"bus.{name}": count for name, count in hand.counts.items()}
         if np.isfinite(hand.health.temperature).any():
-            self.values["temperature_max"] = np.nanmax(hand.health.temperature)
-            self.values["voltage_min"] = np.nanmin(hand.health.voltage)
+            self.values[MOTOR_TEMPERATURE] = np.nanmax(hand.health.temperature)
+            self.values["voltage_min_v"] = np.nanmin(hand.health.voltage)

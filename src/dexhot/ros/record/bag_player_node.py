@@ -19,6 +19,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from dexhot.data import bags
+from dexhot.data.camera_topics import find_camera
 from dexhot.data.topics import CLOCK
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.hardware.camera.bag import BagFrames, find_frames, is_librealsense
@@ -121,6 +122,8 @@ class BagPlayerNode(DexhotNode):
             found = {c.topic: c for c in reader.connections if c.msgcount}
             for text in [*reader.notes, *reader.damage]:
                 self.get_logger().warning(text)
+        if (camera := find_camera(found)) is not None:
+            self.get_logger().info(f"camera: {camera}")
         for topic, connection in found.items():
             if not self.wanted(topic):
                 continue

@@ -16,6 +16,8 @@ from rclpy.serialization import deserialize_message
 from rosbags.interfaces import Connection, Qos
 
 from dexhot.data.bags import typestore
+from dexhot.data.camera_topics import color_images, find_camera
+from dexhot.data.diagnostics import by_node
 from dexhot.data.disk import free_gb
 from dexhot.data.topics import CLOCK, DIAGNOSTICS, HEARTBEAT, ROSOUT, without_namespace
 from dexhot.hardware.camera.codec import COLOR_ENCODINGS, DEPTH_ENCODINGS, encode_color, encode_depth, pixels
@@ -25,6 +27,7 @@ from dexhot.ros.record.bag_contents import IMAGE, PACKED
 from dexhot.ros.record.recorder_node import Keep, RecorderNode
 from dexhot.ros.see.camera_messages import PUBLISHED
 
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 CLOCK_TYPE = "rosgraph_msgs/msg/Clock"
 PACKED_TOPICS = ("/compressed", "/compressedDepth", "/theora", "/zstd", "/ffmpeg")  # of image_transport's plugins
 UNTOLD = (CLOCK, DIAGNOSTICS, HEARTBEAT, ROSOUT)  # what everyone sends is not told in the live check
@@ -47,6 +50,8 @@ class CaptureNode(RecorderNode):
         self.numbers = itertools.count()
         self.dropped = self.values["images_dropped"] = 0
         self.published: dict[str, int] = {}  # topic -> images that the camera node has published
+        self.images: set[str] = set()  # topics with a publisher of images, packed ones too
+        self.camera = ""  # the topics of the camera that is captured
         self.clock = 0.0  # the newest /clock, s, against which stamps are judged where there is one
         self.begun = 0.0  # steady time, s
         self.first_image: float | None = None
@@ -66,12 +71,13 @@ class CaptureNode(RecorderNode):
         """A serialized DiagnosticArray: how many images the camera has published; one that failed ends the capture."""
         if CAMERA not in data:
             return
-        told = [s for s in deserialize_message(data, DiagnosticArray).status if s.name == CAMERA.decode()]
-        for status in told:
-            values = (v for v in status.values if v.key.startswith(PUBLISHED) and v.value.isdecimal())
-            self.published |= {v.key.removeprefix(PUBLISHED): int(v.value) for v in values}
-            if status.level == DiagnosticStatus.ERROR:
-                self.end(f"the camera has failed: {status.message}", code=1)
+        status = by_node(deserialize_message(data, DiagnosticArray)).get(CAMERA.decode())
+        if status is None:
+            return
+        values = {k: v for k, v in status.values.items() if k.startswith(PUBLISHED) and v.isdecimal()}
+        self.published |= {k.removeprefix(PUBLISHED): int(v) for k, v in values.items()}
+        if status.level == DiagnosticStatus.ERROR[0]:
+            self.end(f"the camera has failed: {status.message}", code=1)
 
     def account(self) -> None:
         """What a camera published and the bag lacks, said; the exit code is then 1."""
@@ -99,18 +105,38 @@ class CaptureNode(RecorderNode):
         return counted
 
     def record(self, topic: str, msgtype: str) -> None:
+        if msgtype in (IMAGE, CAMERA_INFO):
+            self.images.add(topic)
+            self.name_camera()
         if not (msgtype == PACKED and topic.endswith(PACKED_TOPICS)):  # made here of the image itself
             super().record(topic, msgtype)
 
+    def name_camera(self) -> None:
+        """Say under which names the camera was found, and again when more of them have come."""
+        found = find_camera(self.images, self.p.camera_namespace)
+        if found is not None and found.info in self.images and str(found) != self.camera:
+            self.camera = self.values["camera"] = str(found)
+            self.get_logger().info(f"camera: {self.camera}")
+
+    def no_image(self) -> str:
+        """Why there is no image of the camera."""
+        where = f" in {self.p.camera_namespace}" if self.p.camera_namespace else ""
+        others = ", ".join(color_images(self.images)) or "none"
+        return f"no image{where} came within {self.p.patience:g} s; colour images that are advertised: {others}"
+
     def pack(self, topic: str, qos: tuple[Qos, ...], received: int, data: bytes) -> None:
         """Hand an image to the threads. One too many is dropped: the newest, so that no old one gets older."""
-        self.first_image = self.first_image or time.monotonic()
+        if self.first_image is None and (not self.p.camera_namespace or self.of_camera(topic)):
+            self.first_image = time.monotonic()
         if sum(not job.done() for _, job in self.jobs.values()) >= BACKLOG:
             self.dropped += 1
             self.values["images_dropped"] = self.dropped
             self.warnings["slow"] = f"images come faster than they are packed: {self.dropped} dropped"
             return
         self.jobs[next(self.numbers)] = received, self.pool.submit(packed, topic, qos, data)
+
+    def of_camera(self, topic: str) -> bool:
+        return topic.startswith(f"/{self.p.camera_namespace.strip('/')}/")
 
     def write(self) -> None:
         """As a recorder, but what came after an image that is still being packed waits for it; at the end all wait."""
@@ -136,7 +162,7 @@ class CaptureNode(RecorderNode):
         if free < self.p.min_free:
             self.end(f"the disk has {free:.2f} GB left, less than min_free = {self.p.min_free:g}", code=1)
         elif self.first_image is None and now - self.begun > self.p.patience:
-            self.end(f"no image came within {self.p.patience:g} s", code=1)
+            self.end(self.no_image(), code=1)
         elif self.p.duration and self.first_image is not None and now - self.first_image > self.p.duration:
             self.end(f"{self.p.duration:g} s are over")
 

@@ -14,7 +14,8 @@ from dexhot.data.topics import JOURNAL, TARGET
 from dexhot.errors import FileFormatError
 
 CUT = 0.1  # s: a recorder that was killed may have had an input and not yet the answer to it
-NEEDED = {JOURNAL: "std_msgs/msg/Header", TARGET: "sensor_msgs/msg/JointState"}
+JOURNALS = ("sensor_msgs/msg/TimeReference", "std_msgs/msg/Header")  # the second: of 0.1.0
+NEEDED: dict[str, str | tuple[str, ...]] = {JOURNAL: JOURNALS, TARGET: "sensor_msgs/msg/JointState"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def check_bag(bag: Path) -> None:
 def read_tape(bag: Path) -> Tape:
     """The controller's inputs, as its journal orders them, and its commands. Raises FileFormatError."""
     check_bag(bag)
-    journal = [(m.frame_id, bags.stamp_ns(m)) for _, _, m in bags.messages(bag, {JOURNAL})]
+    journal = [journal_entry(m) for _, _, m in bags.messages(bag, {JOURNAL})]
     named = {topic for topic, _ in journal}
     waiting: dict[tuple[str, int], deque[Input]] = defaultdict(deque)
     with bags.open_bag(bag) as reader:
@@ -87,6 +88,11 @@ def read_tape(bag: Path) -> Tape:
     if not tape.inputs:
         raise FileFormatError(f"{bag} holds none of the messages that {JOURNAL} names; it was recorded without them.")
     return tape
+
+
+def journal_entry(message: Any) -> tuple[str, int]:
+    """(topic, stamp ns) of an input that the journal names; of 0.1.0 a Header whose frame_id is the topic."""
+    return (message.source if hasattr(message, "source") else message.frame_id), bags.stamp_ns(message)
 
 
 def latched(connection: Connection) -> bool:

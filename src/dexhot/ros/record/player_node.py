@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from builtin_interfaces.msg import Time
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import JointState, TimeReference
 from std_msgs.msg import Header
 
 from dexhot.data.bags import stamp_ns
@@ -20,7 +20,7 @@ from dexhot.data.topics import CLOCK, HEARTBEAT, JOURNAL, TARGET
 from dexhot.ros.core import live_rig
 from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.message_class import message_class
-from dexhot.ros.record.playback import compare, read_tape
+from dexhot.ros.record.playback import compare, journal_entry, read_tape
 
 LAST_COMMANDS = 1.0  # s to wait for commands after the last input
 
@@ -44,7 +44,7 @@ class PlayerNode(DexhotNode):
             for topic, (kind, latched) in self.tape.topics.items()
         }
         self.clock = self.advertise(Clock, CLOCK, "state")
-        self.subscribe(Header, JOURNAL, self.on_journal, "state")
+        self.subscribe(TimeReference, JOURNAL, self.on_journal, "state")
         self.subscribe(JointState, TARGET, self.on_command, "command")
         self.subscribe(Header, HEARTBEAT, self.on_heartbeat, "state")
         self.loop(100.0, self.watch)
@@ -62,13 +62,13 @@ class PlayerNode(DexhotNode):
         if all(p.get_subscription_count() for p in self.inputs.values()):
             self.send(0)
 
-    def on_journal(self, message: Header) -> None:
+    def on_journal(self, message: TimeReference) -> None:
         """The controller took the input in flight: send the next."""
         if not 0 <= self.next < len(self.tape.inputs):
             return
         expected = self.tape.inputs[self.next]
-        if (message.frame_id, stamp_ns(message)) != (expected.topic, expected.stamp):
-            return self.give_up(f"the controller was given {message.frame_id} by someone else; stop the other graph")
+        if journal_entry(message) != (expected.topic, expected.stamp):
+            return self.give_up(f"the controller was given {message.source} by someone else; stop the other graph")
         self.send(self.next + 1)
 
     def on_command(self, message: JointState) -> None:

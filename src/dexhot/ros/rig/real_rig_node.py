@@ -7,7 +7,6 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from std_msgs.msg import Header
 
 from dexhot.data.files import load
 from dexhot.data.topics import EPISODE, OBJECT_POSE, SAFETY_STATE
@@ -29,7 +28,7 @@ class RealRigNode(DexhotNode):
 
     def setup(self) -> None:
         self.frames = len(load(self.p.reference, Reference).q)
-        self.episodes = self.advertise(Header, EPISODE, "latched")
+        self.episodes = self.advertise(DiagnosticArray, EPISODE, "latched")
         self.obey(DiagnosticArray, SAFETY_STATE, self.on_safety, "latched")
         self.subscribe(PoseWithCovarianceStamped, POSE, self.on_pose, "state")
         self.loop(LOOKS, self.look, "look")

@@ -6,7 +6,7 @@ the object, and commands once arm and hand are driven. Then late ticks are caugh
 machine that is too slow for that makes the world slower than real time; the world's time is on /clock, for those who
 judge the age of stamps.
 
-/rig/episode marks the clips: "start N" after each reset, "end N" `tail` seconds after the last frame. The world is
+/rig/episode marks the clips: start after each reset, end `tail` seconds after the last frame. The world is
 reset only when the supervisor has left `tracking`, so no command of an old clip moves the new one.
 """
 
@@ -18,7 +18,6 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Header
 
 from dexhot.data.files import load
 from dexhot.data.topics import CLOCK, EPISODE, OBJECT_POSE, OBJECT_STATE, RIG_OBJECT, SAFETY_STATE
@@ -57,7 +56,7 @@ class RigNode(DexhotNode):
         self.pose = self.advertise(PoseWithCovarianceStamped, OBJECT_POSE, "state")
         noisy = self.p.position_noise or self.p.rotation_noise
         self.truth = self.advertise(PoseWithCovarianceStamped, RIG_OBJECT, "state") if noisy else None
-        self.episodes = self.advertise(Header, EPISODE, "latched")
+        self.episodes = self.advertise(DiagnosticArray, EPISODE, "latched")
         self.obey(DiagnosticArray, SAFETY_STATE, self.on_safety, "latched")
         self.obey(Odometry, OBJECT_STATE, self.on_state, "state")
         if self.p.camera:

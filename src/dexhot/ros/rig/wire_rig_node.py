@@ -120,7 +120,7 @@ class WireRigNode(RigNode):
         self.values = {
             "scale": scale,
             "scale_asked": self.p.scale,
-            "world_time": self.world.time,
+            "world_time_s": self.world.time,
             "slipped_s": self.world.slipped,
             "answers_given_up": self.given_up,
             "arm_cycles_missed": self.world.server.missed,

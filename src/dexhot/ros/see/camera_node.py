@@ -26,7 +26,7 @@ class CameraNode(DexhotNode):
         super().__init__("camera")
 
     def setup(self) -> None:
-        mode = Mode(self.p.width, self.p.height, self.p.fps, self.p.loop)
+        mode = Mode(self.p.width, self.p.height, self.p.fps, self.p.loop, self.p.camera_namespace)
         self.open = camera_source(self.p.camera, mode)
         self.publisher = FramesPublisher(self)
         self.age = self.latency("age")
@@ -34,6 +34,7 @@ class CameraNode(DexhotNode):
 
     def start(self) -> None:
         self.camera = WatchedCamera(self.open, self.p.silence, self.p.retry)
+        self.hardware_id = self.camera.name
         self.get_logger().info(f"reading {self.camera.name}")
         if self.camera.notice:
             self.get_logger().warning(self.camera.notice)

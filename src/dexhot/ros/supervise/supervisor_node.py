@@ -31,6 +31,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Header
 from std_srvs.srv import Trigger
 
+from dexhot.data.diagnostics import by_node
 from dexhot.data.topics import (
     CLOCK,
     DIAGNOSTICS,
@@ -55,6 +56,7 @@ from dexhot.data.types import RATE
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.claim import Claim
+from dexhot.ros.core.diagnostics import MOTOR_TEMPERATURE
 from dexhot.ros.core.qos import publish_profile, subscribe_profile
 from dexhot.ros.core.refusals import RefusedError
 from dexhot.ros.core.speakers import SPEAKERS
@@ -64,6 +66,7 @@ from dexhot.safety.inputs import InputMonitor
 from dexhot.safety.joint_watch import JointBounds, JointWatch
 from dexhot.safety.machine import FAULT_EVENTS, Event, SafetyMachine, State
 
+ERROR = DiagnosticStatus.ERROR[0]
 CHECK_RATE = 20.0  # Hz
 NEWS = 1.0  # s between two log lines of what is missing
 JOINT_TOPICS = (LEAP_STATES, FRANKA_STATES)
@@ -101,7 +104,7 @@ class SupervisorNode(DexhotNode):
             self.publisher = self.create_publisher(DiagnosticArray, relative(SAFETY_STATE), publish_profile("latched"))
         self.subscribe(Header, HEARTBEAT, self.on_heartbeat, "state")
         self.subscribe(DiagnosticArray, DIAGNOSTICS, self.on_diagnostics, "state")
-        self.subscribe(Header, EPISODE, self.on_episode, "latched")
+        self.subscribe(DiagnosticArray, EPISODE, self.on_episode, "latched")
         if self.p.view_wait:
             self.subscribe(Header, FIRST_LOOK, self.on_look, "latched")
         self.subscribe(Odometry, OBJECT_STATE, self.on_object, "state")
@@ -186,28 +189,27 @@ class SupervisorNode(DexhotNode):
                 del self.leaving[name]
 
     def on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.name not in self.p.required_nodes:
+        for name, status in by_node(message).items():
+            if name not in self.p.required_nodes:
                 continue
-            values = {value.key: value.value for value in status.values}
-            error = status.message if status.level == DiagnosticStatus.ERROR else ""
+            error = status.message if status.level == ERROR else ""
             assert self.recovery is not None
-            self.recovery.see(status.name, error)
+            self.recovery.see(name, error)
             if error:
-                self.apply(Event.DRIVER_FAULT, f"{status.name}: {error}")
-            elif "ending" in values:
-                self.leaving[status.name] = messages.seconds(message.header.stamp)
-                self.apply(Event.ENDING, f"{status.name} ends: {values['ending']}")
-            if status.name == "object_filter":
-                self.unseen = values.get("missing", "")
-            if "temperature_max" in values:
-                self.on_temperature(status.name, values["temperature_max"])
+                self.apply(Event.DRIVER_FAULT, f"{name}: {error}")
+            elif "ending" in status.values:
+                self.leaving[name] = messages.seconds(message.header.stamp)
+                self.apply(Event.ENDING, f"{name} ends: {status.values['ending']}")
+            if name == "object_filter":
+                self.unseen = status.values.get("missing", "")
+            if MOTOR_TEMPERATURE in status.values:
+                self.on_temperature(name, status.values[MOTOR_TEMPERATURE])
 
     def on_temperature(self, node: str, text: str) -> None:
         try:
             celsius = messages.number(text)
         except RefusedError as e:  # what else the message says still counts
-            return self.refuse_message(DIAGNOSTICS, f"temperature_max of {node}: {e}")
+            return self.refuse_message(DIAGNOSTICS, f"{MOTOR_TEMPERATURE} of {node}: {e}")
         self.judge(f"{node} motors", self.too_hot(node, celsius))
 
     def too_hot(self, node: str, celsius: float) -> tuple[Event, str] | None:
@@ -224,8 +226,8 @@ class SupervisorNode(DexhotNode):
             if before and before != found and self.machine.reason == before[1]:
                 self.machine.reason = found[1]  # more is known of it now
 
-    def on_episode(self, header: Header) -> None:
-        kind, _ = messages.read_episode(header)
+    def on_episode(self, message: DiagnosticArray) -> None:
+        kind, *_ = messages.read_episode(message)
         if kind == "end":
             self.apply(Event.FINISH, "the clip is over")
         else:

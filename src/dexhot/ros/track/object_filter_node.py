@@ -10,10 +10,10 @@ from collections import deque
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Header
 
 from dexhot.data.files import load
 from dexhot.data.topics import EPISODE, LEAP_STATES, OBJECT_POSE, OBJECT_STATE
@@ -49,7 +49,7 @@ class ObjectFilterNode(DexhotNode):
             self.frames.listen(self, moving=self.p.tf == "all")
         self.publisher = self.advertise(Odometry, OBJECT_STATE, "state")
         self.step = self.latency("step")
-        self.obey(Header, EPISODE, self.on_episode, "latched")  # first: before the new clip's poses
+        self.obey(DiagnosticArray, EPISODE, self.on_episode, "latched")  # first: before the new clip's poses
         self.obey(PoseWithCovarianceStamped, OBJECT_POSE, self.on_pose, "state")
         self.obey(JointState, LEAP_STATES, self.on_hand, "state")
 
@@ -78,12 +78,12 @@ class ObjectFilterNode(DexhotNode):
         self.told = self.bridge = -np.inf  # stamps of the last state, and of the last that was a prediction
         self.lost = True  # until it is seen
 
-    def on_episode(self, header: Header) -> None:
+    def on_episode(self, message: DiagnosticArray) -> None:
         """A rig that was reset has moved the object without moving it: what is left in the queue of the old clip is
         no measurement of the new one."""
-        kind, _ = messages.read_episode(header)
+        kind, _, stamp = messages.read_episode(message)
         if kind == "start":
-            self.clip_begin = messages.seconds(header.stamp)
+            self.clip_begin = stamp
             self.forget()
 
     def on_pose(self, message: PoseWithCovarianceStamped) -> None:

@@ -1,0 +1,33 @@
+"""Messages of /diagnostics, from a bag or from the graph: a status per node and task, called "node: task".
+
+Recordings of 0.1.0 have one status per node, called as the node; its values have the same keys.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class NodeStatus:
+    """What one message says of one node: the worst level (0 ok, 1 warning, 2 error), its message, all values."""
+
+    level: int = -1
+    message: str = ""
+    values: dict[str, str] = field(default_factory=dict)
+
+
+def status_name(node: str, task: str) -> str:
+    """As diagnostic_updater names a status, by which diagnostic_aggregator groups."""
+    return f"{node}: {task}"
+
+
+def by_node(message: Any) -> dict[str, NodeStatus]:
+    """node -> its tasks together. Of equal levels the first status counts."""
+    found: dict[str, NodeStatus] = {}
+    for status in message.status:
+        node = found.setdefault(status.name.partition(":")[0], NodeStatus())
+        level = status.level[0] if isinstance(status.level, bytes) else int(status.level)
+        if level > node.level:
+            node.level, node.message = level, status.message
+        node.values |= {v.key: v.value for v in status.values}
+    return found
