@@ -101,7 +101,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         values |= {name: load_schema(node)[name].default / speed for name, node in UNHURRIED.items()}
     if arguments["rig"] != "real":  # a real arm waits for a person: /safety/start
         values |= {"auto_start": True, "supervisor_timeout": PATIENT}
-        values |= {"view_wait": arguments["view_wait"]} if arguments["view"] else {}
+        values["view_wait"] = arguments["view_wait"] if arguments["view"] else 0.0
     return Prepared(folder, task.write(folder) | values, recorded, tuple(warnings))
 
 
