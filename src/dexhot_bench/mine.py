@@ -114,6 +114,8 @@ def score_clip(job: tuple[str, Path]) -> dict[str, Any]:
     row |= {who + success: metrics[success] for who, metrics in found.items() for success in SUCCESSES}
     row |= {name: demonstration.provenance[name] for name in ("seconds_cpu", "seconds_wall", "candidates")}
     row["reachable"] = placed(reference)
+    if row["reachable"]:
+        row["speed_factor"] = reference.speed_factor
     if mined["success_strict"]:
         if row["reachable"]:
             row["arm_success_strict"] = score_on_arm(demonstration, setup).metrics["success_strict"]
@@ -129,7 +131,7 @@ def figures(rows: list[dict[str, Any]], clips: int) -> dict[str, float | None]:
     """The benchmark's ids. A clip that failed to run counts as no success."""
 
     def share(name: str) -> float:
-        return sum(bool(row[name]) for row in rows) / clips
+        return sum(bool(row.get(name)) for row in rows) / clips
 
     def over(function: Callable[[list[float]], Any], name: str) -> float | None:
         values = [row[name] for row in rows if row.get(name) is not None]
@@ -138,8 +140,10 @@ def figures(rows: list[dict[str, Any]], clips: int) -> dict[str, float | None]:
     successes = [who + success for who in ("", "replay_", "frozen_") for success in SUCCESSES]
     return {
         **{name: share(name) for name in (*successes, "success_strict_raw")},
-        "reachable": share("reachable"),
+        "reachable_fraction": share("reachable"),
+        "speed_factor_p50": over(np.median, "speed_factor"),
         "arm_success_strict": over(np.mean, "arm_success_strict"),
+        "arm_strict_fraction": share("arm_success_strict"),
         "robust_fraction": over(np.mean, "robust"),
         "robust_fraction_object_relative": over(np.mean, "robust_object_relative"),
         **{name: over(np.median, name) for name in ("T_err_cm", "R_err_rad", "penetration_mm", "hold_rate")},

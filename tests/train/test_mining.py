@@ -271,6 +271,11 @@ def test_figures_count_a_failed_clip_as_no_success():
     row: dict[str, object] = {who + success: not who for who in ("", "replay_", "frozen_") for success in SUCCESSES}
     row |= {"success_strict_raw": True, "robust": 0.8, "hold_rate": None, "reachable": True}
     row |= {"T_err_cm": 1.0, "R_err_rad": 0.1, "penetration_mm": 2.0, "seconds_cpu": 30.0, "seconds_wall": 40.0}
+    row |= {"speed_factor": 1.2, "arm_success_strict": True}
+    recorded = {**row, "reachable": False, "speed_factor": None, "arm_success_strict": None}
+    m = figures([row, recorded], 4)
+    assert (m["reachable_fraction"], m["speed_factor_p50"]) == (0.25, 1.2)
+    assert (m["arm_success_strict"], m["arm_strict_fraction"]) == (1.0, 0.25)
     m = figures([row], 2)
     assert m["success_strict"] == 0.5 and m["robust_fraction"] == 0.8 and m["hold_rate"] is None
     assert m["frozen_success_strict"] == m["replay_success_strict"] == 0.0

@@ -11,6 +11,8 @@ import numpy as np
 
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, Reference
+from dexhot.geometry.poses import IDENTITY
+from dexhot.retargeting.placement import with_arm_path
 from dexhot.simulation.scene import floating_scene
 from dexhot.simulation.setup import Setup, load_setup
 from dexhot.versions import source_hash, versions
@@ -27,12 +29,18 @@ class ClipJob:
 
     def key(self) -> str:
         """`clip_key` of what its reference's file holds now."""
-        reference = load(self.reference, Reference)
+        reference = load_reference(self.reference)
         return clip_key(reference, load_setup(reference), self.options)
 
     def done(self) -> bool:
         """Whether `out` holds what this job would make."""
         return holds(self.out, self.key())
+
+
+def load_reference(path: Path) -> Reference:
+    """From its file; one that dexhot 0.1 placed gets the arm's path that it lacks. Raises UnreachableError."""
+    reference = load(path, Reference)
+    return reference if np.allclose(reference.placement, IDENTITY) else with_arm_path(reference)
 
 
 def clip_key(reference: Reference, setup: Setup, options: MineOptions) -> str:
@@ -68,7 +76,7 @@ def holds(out: Path, key: str) -> bool:
 
 def run_clip(job: ClipJob, progress: Callable[[str, float], None] | None = None) -> Path:
     """Mine and save, unless it is done."""
-    reference = load(job.reference, Reference)
+    reference = load_reference(job.reference)
     mine_into(job.out, reference, load_setup(reference), job.options, progress)
     return job.out
 
