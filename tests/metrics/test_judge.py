@@ -34,6 +34,7 @@ FOUND = {
     "reference_lifted_frames": 79,
     "R_err_sym_rad": 0.123456,
     "ADD_S_cm": 0.45678,
+    "speed_factor": 1.17256,
     "symmetry": "sphere",
     "strict_limits": SUCCESSES["success_strict"],
 }
@@ -64,6 +65,7 @@ SHOWN = {
     "reference_lifted_frames": "79",
     "R_err_sym_rad": "0.123",
     "ADD_S_cm": "0.46",
+    "speed_factor": "1.17",
 }
 
 

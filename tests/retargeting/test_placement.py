@@ -18,6 +18,7 @@ from dexhot.retargeting.placement import (
     Planner,
     _candidates,
     _describe,
+    demanded,
     moved,
     place,
     with_arm_path,
@@ -198,7 +199,7 @@ def test_a_hurried_clip_is_slowed_until_no_joint_passes_its_limits(lift_referenc
         grasp_end=lift_reference.grasp_end // 4,
     )
     at_once, planned = place(hurried, HAND, slow=False), place(hurried, HAND)
-    assert not len(at_once.arm_frames) and Planner(HAND).demand(at_once).stretch.max() > 1.2
+    assert not len(at_once.arm_frames) and demanded(at_once, HAND).stretch.max() > 1.2
     assert planned.speed_factor > 1.1
     q, limits = CubicSpline(np.arange(len(planned.q)), planned.arm_q)(planned.arm_frames), fr3_limits()
     for n, limit in ((1, limits.velocity), (2, ACCELERATION), (3, JERK)):

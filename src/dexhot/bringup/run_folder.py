@@ -30,6 +30,17 @@ class Task:
         """What its own scores say against the demonstration, a sentence each."""
         return doubts(self.demonstration) if self.demonstration is not None else []
 
+    def too_fast(self) -> list[str]:
+        """What the reference asks beyond the limits of arm and fingers that are planned with, a sentence each."""
+        from dexhot.retargeting.placement import demanded
+        from dexhot.robots.robot_hand import load_hand
+
+        found = demanded(self.reference, load_hand(self.reference.hand)).too_fast
+        cure = "retarget with `--speed auto`, or give a lower speed:="
+        return (
+            [f"{self.reference.name} is too fast for the robot, which will lag; {found[0]}: {cure}."] if found else []
+        )
+
     def at_speed(self, speed: float) -> "Task":
         """The motion as the arm is to make it: at this fraction of the speed planned for it. Raises DexhotError."""
         from dexhot.control.time_warp import frames_at, warp_demonstration, warp_reference

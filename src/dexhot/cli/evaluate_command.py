@@ -17,7 +17,8 @@ class Args:
     file: Annotated[Path, tyro.conf.Positional, shown("FILE|RUN")]
     """A Demonstration (simulated again, in the benchmark physics), a Rollout or a run's folder (judged as recorded)."""
     arm: bool = False
-    """Play the Demonstration on the embedded rig (shaper, arm IK, arm and hand) instead of the floating hand."""
+    """Play the Demonstration on the embedded rig (shaper, arm IK, arm and hand, within the arm's limits) instead of the
+    floating hand, in the time that was planned for the arm."""
     panel: bool = False
     """Demonstration: also play it in five other worlds: three other physics, the arm, the arm with a displaced palm."""
     profile: Annotated[str | None, shown("PROFILE")] = None

@@ -213,7 +213,10 @@ class Reference:
     @property
     def speed_factor(self) -> float:
         """How many times as long as the clip the arm takes; 1 where it keeps the person's time."""
-        return (len(self.arm_frames) - 1) / (len(self.q) - 1) if len(self.arm_frames) else 1.0
+        factor = (len(self.arm_frames) - 1) / (len(self.q) - 1) if len(self.arm_frames) else 1.0
+        if len(self.clip_frames):
+            factor *= (len(self.q) - 1) / float(self.clip_frames[-1] - self.clip_frames[0])
+        return factor
 
     def validate(self) -> None:
         """Raise FileFormatError naming the field, the frame and the valid range."""

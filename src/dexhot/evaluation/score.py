@@ -1,10 +1,13 @@
 """Scores come from simulating a file's actions again, in the benchmark physics."""
 
+from dataclasses import replace
+
 from dexhot.control.controllers import Playback
 from dexhot.control.time_warp import for_arm
 from dexhot.data.types import Demonstration, Rollout
 from dexhot.errors import DexhotError
 from dexhot.metrics.rollout import compute
+from dexhot.retargeting.placement import with_arm_path
 from dexhot.rollouts.arm import run_offline
 from dexhot.rollouts.floating import floating_simulator, run_floating
 from dexhot.simulation.setup import Setup, load_setup
@@ -43,5 +46,6 @@ def rejudge(rollout: Rollout, setup: Setup | None = None) -> Rollout:
 def score_on_arm(demonstration: Demonstration, setup: Setup | None = None) -> Rollout:
     """The demonstration played back on the embedded rig in the arm's time, judged. Its reference must be placed."""
     setup = setup or load_setup(demonstration.reference)
-    played = for_arm(demonstration, setup.physics)
+    reference = with_arm_path(demonstration.reference)  # which a file of dexhot 0.1 lacks
+    played = for_arm(replace(demonstration, reference=reference), setup.physics)
     return rejudge(run_offline(played.reference, Playback(played), setup), setup)

@@ -39,6 +39,7 @@ METRICS: dict[str, tuple[str, str, int, str]] = {
     "reference_lifted_frames": ("Lifted frames, reference", "", 0, "the same in the reference"),
     "R_err_sym_rad": ("Rotation error, symmetry reduced", "rad", 3, "mean angle to the nearest equivalent rotation"),
     "ADD_S_cm": ("ADD-S", "cm", 2, "mean distance between closest surface points"),
+    "speed_factor": ("Speed factor", "", 2, "how many times as long as the clip the arm takes; 1: the person's speed"),
 }
 # What a raw metric is judged as where the object has no symmetry; a symmetric one shows the judged rows instead.
 JUDGED_AS = {

@@ -53,6 +53,8 @@ def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, 
     metrics |= {name: whole and passes(metrics, name) for name in SUCCESSES}
     raw = metrics | _judged(errors.distance, errors.angle) | {"hold_rate": hold_rate(errors.distance)}
     metrics |= {f"{name}_raw": whole and passes(raw, name) for name in SUCCESSES}
+    if rollout.kind != "floating":
+        metrics["speed_factor"] = reference.speed_factor
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()}
 
 

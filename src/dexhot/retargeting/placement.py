@@ -2,8 +2,8 @@
 
 The arm's base is the world's origin and the table's top is z = 0. A whole Reference is moved by one turn about the
 vertical and one shift; candidates are first followed together, on a few frames, then a smooth path of the joints is
-planned for the best ones at 60 Hz. Of those that reach every frame the one is taken that the arm follows nearest to the
-person's speed.
+planned for the best ones at 60 Hz. Of those that reach every frame the one is taken that the arm follows fastest, up to
+the person's speed.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from dexhot.geometry.poses import compose, make_pose, matrix_to_pose, pose_to_ma
 from dexhot.geometry.rotations import quat_multiply
 from dexhot.hardware.franka.limits import fr3_limits
 from dexhot.retargeting.arm_path import smooth_path
-from dexhot.retargeting.time_map import Demand, demand, slow_where_needed
+from dexhot.retargeting.time_map import Demand, Fingers, demand, slow_where_needed
 from dexhot.robots.arm import FR3_HOME
 from dexhot.robots.joint_table import joint_table
 from dexhot.robots.kinematics.arm import ArmChain
@@ -57,7 +57,7 @@ class Planner:
 
     def __init__(self, hand: RobotHand):
         self.chain, self.table, self.limits = ArmChain(hand), TableCheck(), fr3_limits()
-        self.finger_speed = hand.velocity
+        self.fingers = Fingers(hand.joint_names, hand.velocity)
 
     def motion(self, reference: Reference, coarse: np.ndarray) -> ArmMotion:
         """The smoothest motion near `coarse` (F, 7), the joints at some frames evenly spread over the clip."""
@@ -69,7 +69,7 @@ class Planner:
 
     def frames(self, reference: Reference, motion: ArmMotion) -> np.ndarray:
         """(K,) the time map that the limits of arm and fingers ask for. Raises UnreachableError."""
-        return slow_where_needed(motion.q, reference.q[:, 6:], self.limits, self.finger_speed)
+        return slow_where_needed(motion.q, reference.q[:, 6:], self.limits, self.fingers)
 
     def carried(self, reference: Reference, motion: ArmMotion, frames: np.ndarray) -> Reference:
         """The reference with its wrist where the arm carries it: as smooth as the arm's path, within the tolerances."""
@@ -77,11 +77,20 @@ class Planner:
         wrist = np.stack([palm_to_wrist(p, reference.base_quat, q) for p, q in zip(palms, reference.q)])
         moved_by = np.pad(wrist - reference.q[:, :6], ((0, 0), (0, reference.q.shape[1] - 6)))
         q, target = reference.q + moved_by, reference.target + moved_by
-        return replace(reference, q=q, target=target, arm_q=motion.q, arm_frames=frames)
+        within = {
+            "position_mm": 1e3 * float(motion.position_error.max()),
+            "rotation_deg": float(np.degrees(motion.rotation_error.max())),
+            "position_tolerance_mm": 1e3 * POSITION_TOLERANCE,
+            "rotation_tolerance_deg": float(np.degrees(ROTATION_TOLERANCE)),
+        }
+        provenance = reference.provenance | {"arm_path": within}
+        return replace(reference, q=q, target=target, arm_q=motion.q, arm_frames=frames, provenance=provenance)
 
-    def demand(self, reference: Reference) -> Demand:
-        """What the reference asks of arm and fingers at the person's speed."""
-        return demand(reference.arm_q, reference.q[:, 6:], self.limits, self.finger_speed)
+
+def demanded(reference: Reference, hand: RobotHand) -> Demand:
+    """What the reference asks of arm and fingers in its own time; a path for the arm it must have."""
+    fingers = Fingers(hand.joint_names, hand.velocity)
+    return demand(reference.arm_q, reference.q[:, 6:], fr3_limits(), fingers)
 
 
 def moved(reference: Reference, world_T_old: ArrayLike) -> Reference:

@@ -92,7 +92,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         task = task.with_profile(arguments["profile"])
     speed = arguments["speed"]
     task = task.at_speed(speed)
-    warnings = task.doubts() if arguments["controller"] in PLAYS else []
+    warnings = task.too_fast() + (task.doubts() if arguments["controller"] in PLAYS else [])
     if warnings and arguments["rig"] == "real":
         warnings.append("this is a real arm: read the above before you call /safety/start.")
     folder = new_run_folder("real_track", task.reference.name, record) if recorded else make_scratch()
@@ -106,7 +106,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         values |= {name: load_schema(node)[name].default / speed for name, node in UNHURRIED.items()}
     if arguments["rig"] != "real":  # a real arm waits for a person: /safety/start
         values |= {"auto_start": True, "supervisor_timeout": PATIENT}
-        values |= {"view_wait": arguments["view_wait"]} if arguments["view"] else {}
+        values["view_wait"] = arguments["view_wait"] if arguments["view"] else 0.0
     return Prepared(folder, task.write(folder) | values, recorded, tuple(warnings))
 
 

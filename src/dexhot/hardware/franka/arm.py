@@ -231,7 +231,7 @@ class FrankaArm(Polled):
             kind = max(setpoint.limited, key=lambda kind: setpoint.limited[kind])
             self.warnings["behind"] = (
                 f"{self.joint_names[worst]} was {lag[worst]:.2f} rad behind its commands, held back by the limit of "
-                f"{kind}: is the clip too fast for the arm? Make it slower (speed:=0.8)."
+                f"{kind}: is the clip too fast for the arm? Retarget it with --speed auto, or give speed:=0.8."
             )
 
     def _judge(self, state: "franky.RobotState") -> None:
