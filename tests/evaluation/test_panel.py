@@ -10,7 +10,8 @@ from dexhot.cli import main
 from dexhot.control.controllers import Kinematic, Playback
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration
-from dexhot.errors import DexhotError
+from dexhot.errors import DexhotError, UnreachableError
+from dexhot.evaluation import score
 from dexhot.evaluation.panel import (
     NEEDED,
     PANEL,
@@ -109,9 +110,12 @@ def test_the_nominal_world_and_four_of_five_are_needed(nominal, others, success)
     assert found.success is success and NEEDED == 4
 
 
-def test_out_of_reach_fails_both_worlds_of_the_arm(shipped, setup):
-    unplaced = replace(shipped, reference=replace(shipped.reference, arm_q=np.zeros((0, 7))))
-    found = play_panel(of_demonstration(unplaced, setup), setup)
+def test_out_of_reach_fails_both_worlds_of_the_arm(shipped, setup, monkeypatch):
+    def unreachable(reference):
+        raise UnreachableError("the palm stays 300 mm off")
+
+    monkeypatch.setattr(score, "with_arm_path", unreachable)
+    found = play_panel(of_demonstration(shipped, setup), setup)
     assert [light.passed for light in found.lights] == [True, True, True, False, False] and not found.success
     assert all("out of the arm's reach" in light.why for light in found.lights[3:])
 

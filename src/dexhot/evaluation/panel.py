@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dexhot.control.controllers import Controller, Playback
-from dexhot.control.time_warp import for_arm, frames_at, warp_reference
+from dexhot.control.controllers import Controller
+from dexhot.control.time_warp import frames_at, warp_reference
 from dexhot.data.types import Demonstration, Reference, Rollout
 from dexhot.errors import UnreachableError
-from dexhot.evaluation.score import require_physics
+from dexhot.evaluation.score import require_physics, run_on_arm
 from dexhot.metrics.judge import STRICT, judge, with_unit
 from dexhot.metrics.rollout import compute
+from dexhot.retargeting.placement import with_arm_path
 from dexhot.rollouts.arm import run_offline
 from dexhot.rollouts.floating import floating_simulator, run_controller, run_floating
 from dexhot.simulation.perturbation import variant
@@ -96,8 +97,7 @@ def of_demonstration(demonstration: Demonstration, setup: Setup) -> PanelMotion:
         return run_floating(reference, demonstration.actions, floating_simulator(reference, setup))
 
     def arm(setup: Setup, palm: np.ndarray) -> Rollout:
-        played = for_arm(demonstration, setup.physics)
-        return run_offline(played.reference, Playback(played), setup, palm=palm)
+        return run_on_arm(demonstration, setup, palm)
 
     return PanelMotion(floating, arm)
 
@@ -109,7 +109,8 @@ def of_controller(make: Callable[[Reference], Controller], reference: Reference)
         return run_controller(make(reference), floating_simulator(reference, setup))
 
     def arm(setup: Setup, palm: np.ndarray) -> Rollout:
-        controller = make(warp_reference(reference, frames_at(reference)))
+        placed = with_arm_path(reference)
+        controller = make(warp_reference(placed, frames_at(placed)))
         return run_offline(controller.reference, controller, setup, palm=palm)
 
     return PanelMotion(floating, arm)

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from dexhot.control.controllers import Playback
 from dexhot.control.time_warp import for_arm
 from dexhot.data.types import Demonstration, Rollout
@@ -46,6 +48,12 @@ def rejudge(rollout: Rollout, setup: Setup | None = None) -> Rollout:
 def score_on_arm(demonstration: Demonstration, setup: Setup | None = None) -> Rollout:
     """The demonstration played back on the embedded rig in the arm's time, judged. Its reference must be placed."""
     setup = setup or load_setup(demonstration.reference)
+    return rejudge(run_on_arm(demonstration, setup), setup)
+
+
+def run_on_arm(demonstration: Demonstration, setup: Setup, palm: np.ndarray | None = None) -> Rollout:
+    """The demonstration played back on the embedded rig in the arm's time, the palm (3,) m off; metrics empty. Raises
+    UnreachableError."""
     reference = with_arm_path(demonstration.reference)  # which a file of dexhot 0.1 lacks
     played = for_arm(replace(demonstration, reference=reference), setup.physics)
-    return rejudge(run_offline(played.reference, Playback(played), setup), setup)
+    return run_offline(played.reference, Playback(played), setup, palm=palm)
