@@ -15,7 +15,7 @@ DECISIVE = (
     *("control", "data", "evaluation", "geometry", "metrics", "objects", "retargeting", "rigs", "robots", "rollouts"),
     *("safety", "simulation", "tracking"),
 )
-PACKAGES = ("numpy", "mujoco", "mink", "rosbags", "ros-jazzy-rclpy")
+PACKAGES = ("numpy", "mujoco", "scipy", "rosbags", "ros-jazzy-rclpy")
 
 
 def versions() -> dict[str, str]:

@@ -15,7 +15,7 @@ import numpy as np
 from dexhot.data.disk import check_folder
 from dexhot.data.files import load
 from dexhot.data.types import Demonstration, Reference
-from dexhot.datasets import load_clip, splits
+from dexhot.datasets import load_clip
 from dexhot.geometry.poses import compose, inverse
 from dexhot.metrics.rollout import compute
 from dexhot.objects.library import load_object
@@ -29,7 +29,7 @@ from dexhot.simulation.perturbation import variant
 from dexhot.simulation.physics import Physics, load_physics
 from dexhot.simulation.scene import floating_scene
 from dexhot.simulation.setup import load_setup
-from dexhot_bench.mine import FULL, QUICK, mine_clip, mined_dir
+from dexhot_bench.mine import FULL, QUICK, clips_of, mine_clip, mined_dir
 from dexhot_train.mining.executor import run_jobs
 
 HAND = "leap_right"
@@ -51,7 +51,7 @@ def run(quick: bool = False, workers: int = 0, profile: str | None = None) -> di
     physics = load_physics(profile=profile)
     references = {clip: lift_reference(clip, physics) for clip in track(LIFTS, "retargeting")}
     creep = {clip: held(references[clip], physics)[0] for clip in track(LIFTS, "holding")}
-    agreed = agreement(splits("grab")["quick" if quick else "train"], quick, workers, physics)
+    agreed = agreement(clips_of("quick" if quick else "train"), quick, workers, physics)
     speeds = throughput(references[LIFTS[0]], physics)
     metrics = {
         "creep_mm_per_s": max(creep.values()),
@@ -96,7 +96,7 @@ def held(reference: Reference, physics: Physics, seconds: float = HELD) -> tuple
 def agreement(clips: list[str], quick: bool, workers: int, physics: Physics) -> list[dict[str, Any]]:
     """Strict verdicts of the clips' plans in the physics and in fine steps; they are mined where there are none."""
     profile = physics.profile(HAND)
-    out = check_folder(mined_dir(quick, profile), "$DEXHOT_CACHE")
+    out = check_folder(mined_dir("quick" if quick else "train", profile), "$DEXHOT_CACHE")
     options = replace(QUICK if quick else FULL, arm=False)
     found = {}
     for (clip, *_), result in run_jobs(

@@ -8,7 +8,6 @@ from dexhot.data.types import Demonstration
 from dexhot.errors import UnreachableError
 from dexhot.metrics.rollout import compute
 from dexhot.retargeting.placement import moved, place
-from dexhot.robots.kinematics.arm_ik import ArmIK
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.arm import ChainOptions, run_offline, start_joints
 from dexhot.simulation.physics import load_physics
@@ -72,7 +71,7 @@ def test_noise_is_reproduced_by_its_seed(placed, setup):
     assert (first.object_pose == second.object_pose).all() and (first.command != other.command).any()
 
 
-def test_a_start_out_of_reach_is_refused(placed):
+def test_a_reference_without_a_path_for_the_arm_is_refused(placed):
     far = moved(placed, np.array([2.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]))
-    with pytest.raises(UnreachableError, match="first frame"):
-        start_joints(ArmIK(HAND), far)
+    with pytest.raises(UnreachableError, match="has no path for the arm"):
+        start_joints(far)

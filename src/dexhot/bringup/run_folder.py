@@ -30,16 +30,29 @@ class Task:
         """What its own scores say against the demonstration, a sentence each."""
         return doubts(self.demonstration) if self.demonstration is not None else []
 
+    def too_fast(self) -> list[str]:
+        """What the reference asks beyond the limits of arm and fingers that are planned with, a sentence each."""
+        from dexhot.retargeting.placement import demanded
+        from dexhot.robots.robot_hand import load_hand
+
+        found = demanded(self.reference, load_hand(self.reference.hand)).too_fast
+        cure = "retarget with `--speed auto`, or give a lower speed:="
+        return (
+            [f"{self.reference.name} is too fast for the robot, which will lag; {found[0]}: {cure}."] if found else []
+        )
+
     def at_speed(self, speed: float) -> "Task":
-        """The same motion at this share of its speed. Raises DexhotError."""
-        from dexhot.control.slow_motion import slow_demonstration, slow_reference
+        """The motion as the arm is to make it: at this fraction of the speed planned for it. Raises DexhotError."""
+        from dexhot.control.time_warp import frames_at, warp_demonstration, warp_reference
+        from dexhot.retargeting.placement import with_arm_path
         from dexhot.simulation.setup import physics_of
 
-        played = self.demonstration
+        reference, played = with_arm_path(self.reference), self.demonstration
+        frames = frames_at(reference, speed)
         return replace(
             self,
-            reference=slow_reference(self.reference, speed),
-            demonstration=played and slow_demonstration(played, speed, physics_of(played.reference)),
+            reference=warp_reference(reference, frames),
+            demonstration=played and warp_demonstration(played, frames, physics_of(played.reference)),
         )
 
     def with_profile(self, profile: str) -> "Task":

@@ -36,6 +36,8 @@ class Args:
     """End within 60 s on two cores: a fixed subset, smaller budgets, warm caches."""
     profile: Annotated[str | None, shown("PROFILE")] = None
     """mine, physics: profile of the finger servos (config/servos.yaml); by default the hand's own."""
+    split: Literal["train", "test"] = "train"
+    """mine: train, or test for the 29 clips that nothing is chosen by."""
     soak: bool = False
     """faults: ten minutes without faults instead of one; no stop may occur in them."""
     out: Annotated[Path | None, shown("FILE")] = None
@@ -56,9 +58,10 @@ def run(args: Args) -> None:
         check_out(args.out, f"dexhot/bench {args.name}", args.force)
     if args.profile and args.name not in ("mine", "physics"):
         raise DexhotError("--profile belongs to `dexhot bench mine` and `dexhot bench physics`.")
-    options: dict[str, Any] = ({"soak": True} if args.soak else {}) | (
-        {"profile": args.profile} if args.profile else {}
-    )
+    if args.split != "train" and (args.name != "mine" or args.quick):
+        raise DexhotError("--split belongs to `dexhot bench mine` without --quick, which has its own clips.")
+    given = {"soak": args.soak, "profile": args.profile, "split": args.split if args.name == "mine" else None}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value}
     result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick, **options)
     line = benchmark_line(args.name, args.quick, **result)
     summary(f"dexhot bench {args.name}{' --quick' if args.quick else ''}", line["metrics"])

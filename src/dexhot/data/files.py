@@ -33,7 +33,7 @@ SCHEMAS = {
     "dexhot/evidence": types.Evidence,
     "dexhot/policy": types.PolicyCard,
 }
-VERSION = 1
+VERSION = 2
 ROOTS = "home|root|tmp|mnt|media|usr|var|opt|srv|etc|Users"  # a path in them may look like a ROS name; others do not
 ABSOLUTE = re.compile(
     rf"/({ROOTS})/.*|(?!(/[A-Za-z_]\w*)+$)(/[^/\s\0]+){{2,}}/?|(~|file:/|[A-Za-z]:)[\\/].*|\\\\.*", re.DOTALL

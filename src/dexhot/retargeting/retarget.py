@@ -82,6 +82,7 @@ def retarget(
         raise DexhotError(
             f"{trajectory.name}: planning contacts needs the object; load it or retarget with contact=False."
         )
+    source = trajectory.source()
     trajectory, mended = checked_clip(trajectory, hand.side, asset, options.contacts.moved)
     match = correspondence(hand)
     keypoints, palm, object_pose = resample(trajectory, hand.side)
@@ -117,6 +118,7 @@ def retarget(
         rate=RATE,
         table_height=trajectory.table_height,
         provenance={
+            "source": source,
             "trajectory": trajectory.provenance,
             "retarget": asdict(options),
             "mended": mended,

@@ -92,8 +92,14 @@ class MujocoSimulator:
         mujoco.mj_getState(self.model, data, state, STATE)
         return state
 
-    def rollout(self, states: ArrayLike, controls: ArrayLike, models: Sequence[mujoco.MjModel] | None = None) -> Batch:
-        """Step N worlds through h control steps, each control held for `physics.substeps` steps.
+    def rollout(
+        self,
+        states: ArrayLike,
+        controls: ArrayLike,
+        models: Sequence[mujoco.MjModel] | None = None,
+        substeps: np.ndarray | None = None,
+    ) -> Batch:
+        """Step N worlds through h control steps, each control held for `substeps` (h,) steps, else `physics.substeps`.
 
         states: (N, ns) or one (ns,) for all; controls: (N, h, nu) or one (h, nu) for all; models: one per world,
         e.g. of `scene.perturbed`, instead of this simulator's.
@@ -101,16 +107,18 @@ class MujocoSimulator:
         states, controls = np.atleast_2d(states), np.asarray(controls, float)
         controls = controls[None] if controls.ndim == 2 else controls
         n = max(len(states), len(controls), len(models) if models else 1)
-        substeps = self.scene.physics.substeps
+        if substeps is None:
+            substeps = np.full(controls.shape[1], self.scene.physics.substeps)
         held = np.repeat(np.broadcast_to(controls, (n, *controls.shape[1:])), substeps, axis=1)
         world_states = np.array(np.broadcast_to(states, (n, states.shape[1])))
         model = list(models) if models else self.model
         with self.lock:
             x, s = self.pool.rollout(model, self.datas, world_states, held)
-        x, s = x[:, substeps - 1 :: substeps], s[:, substeps - 1 :: substeps]
+        last = np.cumsum(substeps) - 1
+        x, s = x[:, last], s[:, last]
         # MuJoCo freezes a world that diverges, or resets its clock: either way its time falls behind.
         elapsed = x[:, -1, 0] - world_states[:, 0]
-        on_time = np.abs(elapsed - controls.shape[1] * self.scene.physics.control_dt) < 1e-6
+        on_time = np.abs(elapsed - substeps.sum() * self.scene.physics.timestep) < 1e-6
         finite = np.isfinite(x[:, -1]).all(axis=1) & np.isfinite(s[:, -1]).all(axis=1)
         return Batch(x, s, ~(on_time & finite))
 

@@ -29,7 +29,7 @@ ARGUMENTS = (
     Argument("franka_host", "", "Network address of the arm; real: required; sim-wire: default a loopback address."),
     Argument.of("rig", "scale"),
     Argument.of("controller", "controller"),
-    Argument("speed", 1.0, "Fraction of the demonstration's speed, from 0.05; 0.1 for first motions."),
+    Argument("speed", 1.0, "Fraction of the speed planned for the arm, from 0.05; 0.1 for first motions."),
     Argument("policy", "", "File that the controller executes; for playback a Demonstration; default: `reference`."),
     Argument(
         "record", "true", "true: record to a new folder in runs/; false: no recording; else the folder to record to."
@@ -79,8 +79,6 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
 
 def prepare(arguments: dict[str, Any]) -> Prepared:
     """Check reference and policy and copy them into the run's folder, from where the nodes read them."""
-    from dexhot.retargeting.placement import require_reach  # MuJoCo and mink, which the other graphs do without
-
     check_rig(arguments)
     record, recorded = arguments["record"], arguments["record"] != "false"
     if recorded:
@@ -93,10 +91,8 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
             raise GraphError(f"profile:=... needs rig:=sim: on rig:={arguments['rig']} the driver's registers decide.")
         task = task.with_profile(arguments["profile"])
     speed = arguments["speed"]
-    if speed != 1.0:
-        task = task.at_speed(speed)
-    require_reach(task.reference)
-    warnings = task.doubts() if arguments["controller"] in PLAYS else []
+    task = task.at_speed(speed)
+    warnings = task.too_fast() + (task.doubts() if arguments["controller"] in PLAYS else [])
     if warnings and arguments["rig"] == "real":
         warnings.append("this is a real arm: read the above before you call /safety/start.")
     folder = new_run_folder("real_track", task.reference.name, record) if recorded else make_scratch()
@@ -110,7 +106,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         values |= {name: load_schema(node)[name].default / speed for name, node in UNHURRIED.items()}
     if arguments["rig"] != "real":  # a real arm waits for a person: /safety/start
         values |= {"auto_start": True, "supervisor_timeout": PATIENT}
-        values |= {"view_wait": arguments["view_wait"]} if arguments["view"] else {}
+        values["view_wait"] = arguments["view_wait"] if arguments["view"] else 0.0
     return Prepared(folder, task.write(folder) | values, recorded, tuple(warnings))
 
 

@@ -25,7 +25,6 @@ from dexhot.data.types import RATE, Reference
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object
 from dexhot.rigs.embedded import EmbeddedWorld, install, uninstall
-from dexhot.robots.kinematics.arm_ik import ArmIK
 from dexhot.robots.robot_hand import RobotHand, load_hand
 from dexhot.rollouts.arm import measured_pose, start_joints
 from dexhot.ros.core import messages
@@ -51,7 +50,7 @@ class RigNode(DexhotNode):
         self.reference = load(self.p.reference, Reference)
         hand, asset = load_hand(self.reference.hand), load_object(self.reference.object_name)
         self.world = self.make_world(hand, asset)
-        self.start_q = start_joints(ArmIK(hand), self.reference)
+        self.start_q = start_joints(self.reference)
         self.reset_world()
         install(self.world)
         self.pose = self.advertise(PoseWithCovarianceStamped, OBJECT_POSE, "state")
