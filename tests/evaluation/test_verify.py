@@ -101,9 +101,9 @@ def test_every_part_of_the_motion_must_be_the_clips(reference, lift_setup, chang
     assert not found.verified and why in found.why
 
 
-def test_a_tilted_placement_is_none(reference, lift_setup):
+def test_a_tilted_placement_is_none(lift_reference, lift_setup):
     tilt = np.array([0.0, 0.0, 0.0, np.cos(0.1), np.sin(0.1), 0.0, 0.0])
-    assert "tilts" in verify(moved(reference, tilt), lift_setup).why
+    assert "tilts" in verify(moved(lift_reference, tilt), lift_setup).why
 
 
 def test_what_a_smooth_arm_moves_the_wrist_by_is_within_the_tolerance(reference, lift_setup):
