@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
-import yaml
 
+from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import FileFormatError
 from dexhot.paths import share_dir
 
@@ -88,7 +88,7 @@ def load_physics(path: str | Path | None = None) -> Physics:
     path = Path(path) if path else share_dir() / "config" / "physics.yaml"
     if not path.is_file():
         raise FileFormatError(f"physics file {path} does not exist.")
-    return _build(Physics, yaml.safe_load(path.read_text()), str(path))
+    return _build(Physics, load_yaml(path), str(path))
 
 
 def _build(kind: type[T], values: dict[str, Any], where: str) -> T:

@@ -18,7 +18,7 @@ class ArmKinematics:
     """One configuration at a time. `model` is the arm with the hand on it, alone."""
 
     def __init__(self, hand: RobotHand):
-        self.model = arm_hand_spec(hand).compile()
+        self.model = arm_hand_spec(hand, visual=False).compile()
         self.data = mujoco.MjData(self.model)
         joints = [self.model.joint(name) for name in FR3_JOINTS]
         self.q, self.v = [j.qposadr[0] for j in joints], [j.dofadr[0] for j in joints]  # addresses
@@ -48,7 +48,7 @@ class ArmChain:
     """Many configurations at once: the seven hinges from the arm's base to the palm, read from the model."""
 
     def __init__(self, hand: RobotHand):
-        model = arm_hand_spec(hand).compile()
+        model = arm_hand_spec(hand, visual=False).compile()
         bodies = [model.joint(name).bodyid[0] for name in FR3_JOINTS]
         self.lower, self.upper = np.array([model.joint(name).range for name in FR3_JOINTS]).T
         self.axes = np.array([model.joint(name).axis for name in FR3_JOINTS])

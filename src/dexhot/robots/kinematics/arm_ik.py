@@ -24,7 +24,7 @@ class ArmIK:
     """
 
     def __init__(self, hand: RobotHand, dt: float = 1.0 / RATE, home: ArrayLike = FR3_HOME):
-        spec = fr3_spec()
+        spec = fr3_spec(visual=False)
         palm = link_T_palm(spec, hand)
         spec.site(FLANGE_SITE).parent.add_site(name="palm", pos=palm[:3], quat=palm[3:])
         for geom in spec.geoms:

@@ -71,7 +71,8 @@ class RigNode(DexhotNode):
 
     def make_world(self, hand: RobotHand, asset: ObjectAsset) -> EmbeddedWorld:
         """The arm scene with hand and object on the table of the reference."""
-        return EmbeddedWorld(arm_scene(hand, asset, load_physics(), table_height=self.reference.table_height))
+        scene = arm_scene(hand, asset, load_physics(), self.reference.table_height, visual=self.p.camera)
+        return EmbeddedWorld(scene)
 
     def start(self) -> None:
         self.safety = messages.Safety(State.INACTIVE)
