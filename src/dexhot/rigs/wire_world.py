@@ -35,15 +35,16 @@ PATIENCE = 0.05  # s that a cycle waits for the client's torques
 SLIP = 0.05  # s behind its schedule from which the world's time slips
 
 
-def wire_scene(hand: RobotHand, asset: ObjectAsset, physics: Physics, table_height: float = 0.0) -> Scene:
+def wire_scene(
+    hand: RobotHand, asset: ObjectAsset, physics: Physics, table_height: float = 0.0, visual: bool = True
+) -> Scene:
     """The arm scene in steps of the arm's cycle, its actuators torque motors for the arm.
 
     Contacts keep the stiffness that they have at the benchmark's step: MuJoCo bounds their time constant by two steps.
     """
     solref = (max(physics.solref[0], 2 * physics.timestep), *physics.solref[1:])
-    scene = arm_scene(
-        hand, asset, replace(physics, timestep=CYCLE, substeps=1, solref=solref), table_height=table_height
-    )
+    physics = replace(physics, timestep=CYCLE, substeps=1, solref=solref)
+    scene = arm_scene(hand, asset, physics, table_height, visual=visual)
     model, arm = scene.model, slice(0, ARM)
     model.actuator_gainprm[arm, 0], model.actuator_biasprm[arm, 1:3] = 1.0, 0.0
     model.actuator_ctrlrange[arm] = np.stack([-np.array(physics.arm.force), physics.arm.force], -1)

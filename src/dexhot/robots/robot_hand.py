@@ -73,10 +73,13 @@ class RobotHand:
         """(n,) largest torques, N m."""
         return np.array([joint.effort for joint in self.joints])
 
-    def spec(self, detailed: bool = False) -> mujoco.MjSpec:
-        """A new spec whose one root body "palm" has the palm frame; see dexhot.robots.mjcf for names and `detailed`."""
+    def spec(self, detailed: bool = False, visual: bool = True) -> mujoco.MjSpec:
+        """A new spec whose one root body "palm" has the palm frame; see dexhot.robots.mjcf for names and options.
+
+        A hand from its own URDF or MJCF comes whole, whatever `detailed` and `visual`.
+        """
         if isinstance(self.model, RobotModel):
-            return to_spec(self.model, self.joints, detailed)
+            return to_spec(self.model, self.joints, detailed, visual)
         spec = self.model.spec()
         for joint in self.joints:
             spec.joint(joint.name).range = [joint.lower, joint.upper]
@@ -90,10 +93,7 @@ class RobotHand:
         detailed: bool = False,
         visual: bool = True,
     ) -> None:
-        """Add the hand below `parent`, a body of `spec`, its palm frame at `pose` (7,), names unchanged.
-
-        A hand from its own URDF or MJCF is added whole, whatever `detailed` and `visual`.
-        """
+        """Add the hand below `parent`, a body of `spec`, its palm frame at `pose` (7,), as `spec` has it."""
         if isinstance(self.model, RobotModel):
             add_model(spec, parent, self.model, self.joints, pose, detailed, visual)
         else:

@@ -81,7 +81,7 @@ def floating_scene(
     """
     spec = _new_world(physics, table_height, asset)
     turn = bodies.add_wrist(spec, base_quat, physics)
-    _attach(spec, hand.spec(detailed=ghost), hand, physics, turn.add_frame())
+    _attach(spec, hand.spec(detailed=ghost, visual=visual), hand, physics, turn.add_frame())
     for k, name in enumerate(WRIST_JOINTS):
         servo = physics.wrist.translation if k < 3 else physics.wrist.rotation
         bodies.add_servo(spec, name, servo.kp, servo.kv, (-bodies.FAR, bodies.FAR))

@@ -34,7 +34,7 @@ class WireRigNode(RigNode):
     world: WireWorld
 
     def make_world(self, hand: RobotHand, asset: ObjectAsset) -> WireWorld:
-        scene = wire_scene(hand, asset, load_physics(), self.reference.table_height)
+        scene = wire_scene(hand, asset, load_physics(), self.reference.table_height, visual=self.p.camera)
         return WireWorld(scene, self.p.franka_host, self.p.leap_port, self.p.scale)
 
     def setup(self) -> None:
