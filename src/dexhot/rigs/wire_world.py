@@ -40,11 +40,10 @@ def wire_scene(
 ) -> Scene:
     """The arm scene in steps of the arm's cycle, its actuators torque motors for the arm.
 
-    Contacts keep the stiffness that they have at the benchmark's step: MuJoCo bounds their time constant by two steps.
+    Contacts keep the stiffness that they have at the benchmark's step.
     """
-    solref = (max(physics.solref[0], 2 * physics.timestep), *physics.solref[1:])
-    physics = replace(physics, timestep=CYCLE, substeps=1, solref=solref)
-    scene = arm_scene(hand, asset, physics, table_height, visual=visual)
+    fine = replace(physics, timestep=CYCLE, substeps=1, solref=physics.solref_used)
+    scene = arm_scene(hand, asset, fine, table_height, visual=visual)
     model, arm = scene.model, slice(0, ARM)
     model.actuator_gainprm[arm, 0], model.actuator_biasprm[arm, 1:3] = 1.0, 0.0
     model.actuator_ctrlrange[arm] = np.stack([-np.array(physics.arm.force), physics.arm.force], -1)
@@ -112,7 +111,7 @@ class WireWorld(EmbeddedWorld):
         """As the embedded world, before anything is connected: servos without torque, the arm holding itself."""
         super().reset(q, object_pose, hold_object)
         self.data.ctrl[:ARM] = 0.0
-        self.plant.advance(0.0, Drive(*np.zeros((4, len(q) - ARM))))
+        self.plant.advance(0.0, Drive(*np.zeros((6, len(q) - ARM))))
         self.plant.exchange()
 
     def put_object(self, pose: np.ndarray, hold: bool) -> None:
