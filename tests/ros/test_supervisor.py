@@ -216,7 +216,7 @@ def test_what_is_not_finite_holds(supervisor, told):
 
 def test_a_supervisor_that_is_back_is_obeyed_only_when_it_starts_anew():
     driver = LeapDriverNode.__new__(LeapDriverNode)  # its state alone; no node is needed
-    driver.previous, driver.forsaken, driver.safety = None, 5.0, messages.Safety(State.FAULT)
+    driver.previous, driver.abandoned_t0, driver.safety = None, 5.0, messages.Safety(State.FAULT)
     driver.speakers = SimpleNamespace(first=lambda: "")
 
     def say(state: State, t0: float) -> bool:
@@ -225,7 +225,7 @@ def test_a_supervisor_that_is_back_is_obeyed_only_when_it_starts_anew():
 
     assert not say(State.TRACKING, 5.0)
     assert say(State.TRACKING, 6.0)
-    driver.forsaken, driver.safety = 6.0, messages.Safety(State.FAULT)
+    driver.abandoned_t0, driver.safety = 6.0, messages.Safety(State.FAULT)
     assert not say(State.READY, 0.0)
     assert say(State.TRACKING, 6.0)
 

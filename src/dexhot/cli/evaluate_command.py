@@ -11,7 +11,7 @@ from dexhot.cli.arguments import shown
 
 @dataclass
 class Args:
-    """Judge one file."""
+    """Evaluate one file."""
 
     file: Annotated[Path, tyro.conf.Positional, shown("FILE|RUN")]
     """A Demonstration (simulated again, in the benchmark physics), a Rollout or a run's folder (judged as recorded)."""
@@ -26,7 +26,7 @@ class Args:
 
 
 def run(args: Args) -> None:
-    """Judge the file and print every metric."""
+    """Evaluate the file and print every metric."""
     from dexhot.cli.output import console, print_json
     from dexhot.data.bags import is_bag_file
     from dexhot.data.files import check_out, file_of, load, save
@@ -50,13 +50,13 @@ def run(args: Args) -> None:
     for lost in rollout.provenance.get("bag_damage", []):
         console.print(f"damaged: {lost}", soft_wrap=True, highlight=False)
     if args.out:
-        console.print(f"kept in {save(rollout, args.out)}")
+        console.print(f"written to {save(rollout, args.out)}")
     if args.json:
         print_json({"file": str(args.file), "kind": rollout.kind, **rollout.metrics})
 
 
 def _show(rollout: Any) -> None:
-    """Each metric beside its limit, as in the report."""
+    """Print each metric beside its limit, as in the report."""
     from rich.table import Table
 
     from dexhot.cli.output import console

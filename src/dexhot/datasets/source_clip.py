@@ -1,4 +1,4 @@
-"""The human motion that a reference was made from: its clip of the cache, at the reference's frames and place."""
+"""The human motion behind a reference: its clip in the cache, at the reference's frames and placement."""
 
 from dataclasses import dataclass
 
@@ -10,21 +10,21 @@ from dexhot.errors import DexhotError
 from dexhot.geometry.poses import compose, transform
 from dexhot.retargeting.resampling import resample
 
-SAME = 0.05  # m: a clip whose object is further from the reference's is another clip; mending moves it by less
+SAME = 0.05  # m, largest object distance between a reference and its own clip; repairs move it by less
 
 
 @dataclass(frozen=True)
 class HumanMotion:
-    """What person and object did, in the reference's coordinates, row t at its frame t."""
+    """Motion of person and object in the reference's coordinates, one row per frame of it."""
 
     keypoints: dict[str, np.ndarray]  # "right", "left": (T, 21, 3) m
-    object_pose: np.ndarray  # (T, 7) world_T_mesh, the importer's
+    object_pose: np.ndarray  # (T, 7) world_T_mesh, as imported
 
 
 def human_motion(reference: Reference, clip: HandObjectTrajectory | None = None) -> HumanMotion:
-    """The motion of `clip`, by default the one of the cache that has the reference's name.
+    """The motion of `clip`, by default the clip in the cache with the reference's name.
 
-    Raises NotFoundError when the cache has none, DexhotError when it is not the one that was retargeted.
+    Raises NotFoundError if the cache has none, and DexhotError if it is not the clip that was retargeted.
     """
     made_from = reference.provenance.get("trajectory", {})
     if clip is None:
@@ -38,7 +38,7 @@ def human_motion(reference: Reference, clip: HandObjectTrajectory | None = None)
     off = np.linalg.norm(object_pose[:, :3] - reference.object_pose[: len(frames), :3], axis=1).max(initial=0.0)
     if len(frames) < len(reference.q) or off > SAME:
         raise DexhotError(
-            f"The clip {clip.name} in the cache is not the one that {reference.name} was made from: "
+            f"The clip {clip.name} in the cache is not the source of {reference.name}: "
             f"{len(frames)} of {len(reference.q)} frames, object up to {100 * off:.0f} cm away. Get that clip again."
         )
     keypoints = {side: transform(reference.placement, rows[0][frames]) for side, rows in sides.items()}
@@ -46,5 +46,5 @@ def human_motion(reference: Reference, clip: HandObjectTrajectory | None = None)
 
 
 def slowed(count: int, speed: float) -> np.ndarray:
-    """Of `count` frames, those nearest to what each frame of the slow motion (control/slow_motion.py) shows."""
+    """Index, of `count` frames, nearest to each frame of the slow motion (control/slow_motion.py)."""
     return np.linspace(0, count - 1, 1 + round((count - 1) / speed)).round().astype(int)

@@ -13,14 +13,14 @@ from dexhot.robots.arm import FLANGE_SITE, FR3_HOME, FR3_JOINTS, fr3_spec, link_
 from dexhot.robots.joint_table import joint_table
 from dexhot.robots.robot_hand import RobotHand
 
-STANDING = ("fr3_link0", "fr3_link1")  # the links that belong on the table
-ITERATIONS = 2  # QPs per step; each may use its share of the step's velocity
+STANDING = ("fr3_link0", "fr3_link1")  # links that may touch the table
+ITERATIONS = 2  # QPs per step, each with its fraction of the step's velocity
 
 
 class ArmIK:
-    """Differential inverse kinematics of the arm that carries `hand`; the arm's base is the world's origin.
+    """Differential inverse kinematics of the arm with `hand`; the arm's base is the world frame.
 
-    The redundant elbow is drawn gently to `home`, so that a motion there and back ends where it began.
+    The redundant elbow is attracted weakly to `home`, so that a motion forth and back is repeatable.
     """
 
     def __init__(self, hand: RobotHand, dt: float = 1.0 / RATE, home: ArrayLike = FR3_HOME):
@@ -37,7 +37,7 @@ class ArmIK:
         self.lower, self.upper = self.model.jnt_range.T.copy()
         self._configuration = mink.Configuration(self.model)
         self._palm = mink.FrameTask("palm", "site", position_cost=10.0, orientation_cost=3.0, lm_damping=1e-4)
-        posture = mink.PostureTask(self.model, cost=1e-2, gain=0.02)  # slow, or the elbow would jump at full speed
+        posture = mink.PostureTask(self.model, cost=1e-2, gain=0.02)  # low gain, or the elbow would move at full speed
         posture.set_target(np.asarray(home, float))
         self._tasks = [self._palm, posture]
         velocities = dict(zip(FR3_JOINTS, self.velocity))
@@ -46,12 +46,12 @@ class ArmIK:
     def solve(self, world_T_palm: ArrayLike, q_previous: np.ndarray) -> tuple[np.ndarray, float, float]:
         """One control step from q_previous (7,) towards world_T_palm (7,).
 
-        Returns q (7,), the position error that is left in m and the rotation error in rad. Raises DexhotError when an
-        input is not finite: a command must never be made from it.
+        Returns q (7,), the remaining position error in m and rotation error in rad. Raises DexhotError for a non-finite
+        input, which must never become a command.
         """
         world_T_palm = np.asarray(world_T_palm, float)
         if not (np.isfinite(world_T_palm).all() and np.isfinite(q_previous).all()):
-            raise DexhotError(f"arm IK was given a non-finite value: palm {world_T_palm}, joints {q_previous}.")
+            raise DexhotError(f"non-finite input of the arm IK: palm {world_T_palm}, joints {q_previous}.")
         configuration, dt = self._configuration, self.dt / ITERATIONS
         configuration.update(np.clip(q_previous, self.lower, self.upper))
         self._palm.set_target(mink.SE3.from_matrix(pose_to_matrix(world_T_palm)))
@@ -63,19 +63,19 @@ class ArmIK:
         return q, position, rotation
 
     def error(self, world_T_palm: np.ndarray) -> tuple[float, float]:
-        """How far the last configuration is from a palm pose: m, rad."""
+        """Error of the last configuration from a palm pose: m, rad."""
         data, site = self._configuration.data, self.model.site("palm").id
         turn = rotation_error(pose_to_matrix(world_T_palm)[:3, :3], data.site_xmat[site].reshape(3, 3))
         return float(np.linalg.norm(world_T_palm[:3] - data.site_xpos[site])), float(np.linalg.norm(turn))
 
     def touches_table(self) -> bool:
-        """Whether a link of the last configuration, from the second on, is in the table's plane z = 0."""
+        """Whether a link above STANDING touches the table's plane z = 0 in the last configuration."""
         data = self._configuration.data
         mujoco.mj_collision(self.model, data)
         return bool(data.ncon > 0)
 
     def reach(self, world_T_palm: ArrayLike, q_start: ArrayLike, steps: int = 120) -> tuple[np.ndarray, float, float]:
-        """Many steps towards one pose: for a start that need not be continuous. Returns as `solve`."""
+        """Many steps towards one pose, without continuity to the start. Returns as `solve`."""
         q, position, rotation = np.asarray(q_start, float), np.inf, np.inf
         for _ in range(steps):
             q, position, rotation = self.solve(world_T_palm, q)

@@ -1,4 +1,4 @@
-"""One subscription to /clock for a process: rclpy gives each node one, which costs as much as a control message."""
+"""Shares one subscription to /clock per process: rclpy makes one per node, each as expensive as a control message."""
 
 from collections.abc import Sequence
 
@@ -17,4 +17,4 @@ def share_clock(nodes: Sequence[Node]) -> None:
             continue
         node.destroy_subscription(source._clock_sub)
         source._clock_sub = None
-        first.attach_clock(node.get_clock())  # type: ignore[arg-type]  # a ROSClock, as every node's
+        first.attach_clock(node.get_clock())  # type: ignore[arg-type]  # always a ROSClock
