@@ -130,7 +130,7 @@ def _require_still(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) ->
         return
     raise ClipError(
         f"object_pose: {clip.object_name} is {1e3 * height[0]:.0f} mm above the table at the start of the clip, and "
-        f"held, not at rest ({why}). Start the clip with the object on the table (--frames), or correct its table_height."
+        f"held, not at rest ({why}). Start the clip with the object on the table (--frames), or correct table_height."
     )
 
 

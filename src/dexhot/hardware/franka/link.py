@@ -168,6 +168,6 @@ def _versions(address: str, message: str) -> str:
     need = "an older" if older else "a newer"
     return (
         f"the arm at {address} and this computer have different protocol versions: the arm's server version is "
-        f"{server}, that of libfranka in franky-control {version('franky-control')} is {library}. Update the arm's system "
-        f"in Franka Desk, or install {need} franky-control with a libfranka for the arm: {COMPATIBILITY}"
+        f"{server}, that of libfranka in franky-control {version('franky-control')} is {library}. Update the arm's "
+        f"system in Franka Desk, or install {need} franky-control with a libfranka for the arm: {COMPATIBILITY}"
     )

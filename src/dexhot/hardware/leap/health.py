@@ -108,8 +108,8 @@ class HandHealth:
         for name in SET if on else ():
             if row[name] != self.wanted[name][index]:
                 raise BusError(
-                    f"{who} has {name} {row[name]}, not {self.wanted[name][index]} as set by the driver: did it restart, "
-                    "or does another program write to the bus? Remove the cause, then reset."
+                    f"{who} has {name} {row[name]}, not {self.wanted[name][index]} as set by the driver: did it "
+                    "restart, or does another program write to the bus? Remove the cause, then reset."
                 )
 
     def _has_goals(self, now: float, rows: list[tuple[int, np.void]]) -> bool:
