@@ -152,9 +152,9 @@ def test_a_reason_stands_beside_what_is_not_active(executor):
         node.publish_diagnostics()
         return spin_until(executor, lambda: told and told[-1].status[0].message == message)
 
-    assert says("unconfigured: nobody has configured it")
+    assert says("unconfigured: not configured yet")
     node.trigger_configure()
-    assert says("inactive: nobody has activated it")
+    assert says("inactive: not activated yet")
     node.trigger_activate()
     assert says("active")
     node.trigger_deactivate()

@@ -40,7 +40,7 @@ def test_stamps_that_jump_back_begin_anew():
 def test_a_joint_away_from_its_command_is_named(watch):
     watch.commanded(watch.middle)
     event, reason = seen(watch, watch.middle + 0.4 * (np.arange(7) == 3))
-    assert event is Event.DIVERGED and "fr3_joint4 is 0.40 rad" in reason
+    assert event is Event.DIVERGED and "fr3_joint4 has a tracking error of 0.40 rad" in reason
 
 
 def test_a_moment_away_is_nothing(watch):

@@ -35,7 +35,7 @@ class Repair:
     bag: Annotated[Path, tyro.conf.Positional, shown("BAG")]
     """A truncated, damaged, split or compressed bag, or one in another storage format, as for `info`."""
     out: Annotated[Path, shown("FOLDER")]
-    """Output folder; must not exist. A failed repair leaves no files. Missing parent folders are created."""
+    """Output folder; must not exist. A failed repair leaves no files. Missing folders are created."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
