@@ -34,9 +34,7 @@ def reference_file(lift_reference, tmp_path):
 
 def test_ours_of_the_same_kind_is_replaced_and_nothing_else(reference_file, tmp_path):
     assert check_out(reference_file, "dexhot/reference") == reference_file
-    with pytest.raises(
-        DexhotError, match=r"is a dexhot/reference file, and is not replaced by a dexhot/demonstration"
-    ):
+    with pytest.raises(DexhotError, match=r"is a dexhot/reference file, and is not replaced by a dexhot/demonstration"):
         check_out(reference_file, "dexhot/demonstration")
     notes = tmp_path / "notes.npz"
     notes.write_text("years of work")
@@ -152,7 +150,10 @@ def test_a_cache_that_cannot_be_written_is_refused_before_the_work(tmp_path, mon
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "/x/y: no space left on device; free disk space there"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/x/y"),
+            "/x/y: no space left on device; free disk space there",
+        ),
         (PermissionError(errno.EACCES, "Permission denied", "/x/y"), "/x/y: permission denied; get permission"),
         (FileExistsError(errno.EEXIST, "File exists", "a", None, "b"), "a and b: file exists; it exists already"),
         (OSError(errno.EIO, "Input/output error"), "input/output error; error EIO."),

@@ -621,7 +621,7 @@ def test_a_type_in_idl_is_decoded_and_kept(tmp_path):
 
 def test_a_message_that_is_not_of_its_type_is_refused_with_its_topic(tmp_path):
     (tmp_path / "bag.mcap").write_bytes(begin() + definitions() + message(1, 5, b"\0\1\0\0\xff") + end())
-    with pytest.raises(FileFormatError, match=f"a message of /a is no {HEADER}"):
+    with pytest.raises(FileFormatError, match=f"a message of /a is not a {HEADER}"):
         read(tmp_path / "bag.mcap")
 
 

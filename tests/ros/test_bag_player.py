@@ -86,7 +86,9 @@ def test_an_image_that_cannot_be_unpacked_is_said_and_the_rest_is_played(bench, 
     bench.listen(Image, "/camera/color/image_raw")
     node = bench.start(BagPlayerNode(), source=str(tmp_path / "bag"))
     assert bench.spin_until(lambda: node.finished and len(packed) == 5)
-    assert node.exit_code == 1 and "images of /camera/color/image_raw/compressed cannot be decompressed" in node.finished
+    assert (
+        node.exit_code == 1 and "images of /camera/color/image_raw/compressed cannot be decompressed" in node.finished
+    )
 
 
 def test_a_bag_is_found_by_its_folder_its_file_and_its_run(tmp_path):

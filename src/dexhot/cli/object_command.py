@@ -31,7 +31,7 @@ class Add:
     mass: Annotated[float | None, shown("KG")] = None
     """Mass, kg; weigh the object if you can. Default: volume times density."""
     density: Annotated[float | None, shown("KG_PER_M3")] = None
-    """Density, kg/m3. Default: that of config/physics.yaml, with the mass clipped to its range."""
+    """Density, kg/m3. Default: the benchmark's, with the mass clipped to its range (config/physics/2.yaml)."""
     wall: Annotated[float, shown("MM")] = 0.0
     """Wall thickness of a hollow container, mm; the mesh is its outer surface. Default: solid object."""
     openings: Literal["cap", "keep"] | None = None

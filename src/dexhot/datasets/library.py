@@ -52,6 +52,12 @@ def load_clip(name: str) -> HandObjectTrajectory:
     return load(path, HandObjectTrajectory)
 
 
+def clip_or_file(clip: str) -> HandObjectTrajectory:
+    """The trajectory of a file, or "<dataset>/<clip>" of the cache. Raises NotFoundError, FileFormatError."""
+    is_file = clip.endswith(".npz") or Path(clip).is_file()
+    return load(clip, HandObjectTrajectory) if is_file else load_clip(clip)
+
+
 def list_clips(dataset: str) -> list[ClipInfo]:
     """The clips of `dataset` in the cache, sorted by name. Raises NotFoundError if there are none."""
     names = clip_names(dataset)

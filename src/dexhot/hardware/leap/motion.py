@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dexhot.robots.joints import Joint
+from dexhot.robots.servos import profile
 
+SERVO = profile("leap")
 SLOWEST = 0.05  # s, largest time step credited to one reading
 BENDING = ("_forward", "_pip", "_dip")  # joints that close the hand in their positive direction
 
@@ -25,9 +27,9 @@ class Bounds:
     speed: float = 17.0  # rad/s: twice the no-load speed of the motors
     beyond: float = 0.5  # rad outside the joint table's limits; the mechanical stops are about 0.1 rad outside
     driven: float = 0.08  # rad, position error above which a motor must take current
-    lag: float = 0.033  # s, lag behind the goal per speed without current: D gain over P gain
+    lag: float = SERVO.damping / SERVO.stiffness  # s: rad behind its goal, per rad/s, when it moves without current
     strong: float = 0.8  # current of a saturated motor
-    weak: float = 0.4  # minimum current at a position error of `driven`
+    weak: float = 0.55  # minimum current at a position error of `driven`
     pulls: float = 0.6  # current in both directions that must move a joint by a count
     slow: float = 1.0  # rad/s
     still: float = 0.3  # rad/s
