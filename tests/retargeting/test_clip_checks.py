@@ -353,7 +353,7 @@ def test_of_grabs_splits_one_clip_is_mended_and_none_refused(grab):
         if mended or found is not clip:
             told[name] = mended
     assert set(told) == {"flashlight_on2"}  # a cylinder that rolls by 7 degrees before it rests
-    assert "did not rest" in told["flashlight_on2"][0]
+    assert "was not at rest" in told["flashlight_on2"][0]
 
 
 @pytest.mark.data

@@ -100,7 +100,7 @@ def test_a_grip_at_the_servos_current_limit_for_a_minute_is_no_strain():
     """What a hand holds with all its current it may hold on: heat is watched apart, and the joints bear 0.95 N m."""
     watch = JointWatch("leap_right", JointBounds(divergence=10.0, margin=0.1, strain_time=20.0))
     q = 0.5 * (watch.lower + watch.upper)
-    watch.told(q + 0.2)
+    watch.commanded(q + 0.2)
     assert seen(watch, q, np.full(16, profile("leap").torque), seconds=60.0) is None
     event, _ = seen(watch, q, np.full(16, 0.95), seconds=60.0)
     assert event is Event.STRAINED
