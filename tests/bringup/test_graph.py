@@ -364,7 +364,7 @@ def test_an_unknown_argument_of_ros2_launch_is_refused(launch_description, monke
 def test_a_launch_file_that_includes_ours_has_arguments_of_its_own(launch_description, monkeypatch):
     given = {"record": "false", "recrod": "x", "world_file": "y", "ros_namespace": "/lab", "namespace": "robot1"}
     made, told = configured(launch_description, monkeypatch, given, ["lab", "cell.launch.py", "world_file:=y"])
-    assert told == ["WARNING: launch argument recrod: real_track has no such argument; did you mean record"]
+    assert told == ["WARNING: launch argument recrod: real_track has no such argument; did you mean record?"]
     assert made.namespace == "/lab/robot1"  # of PushRosNamespace, and ours in it
 
 

@@ -57,7 +57,7 @@ def test_without_its_clip_it_is_said_which_is_missing(cache, reference):
 def test_another_clip_of_the_same_name_is_refused(reference):
     clip = human_clip()
     clip.object_pose[:, 0] += 0.2
-    with pytest.raises(DexhotError, match="not the one"):
+    with pytest.raises(DexhotError, match="is not the source of"):
         human_motion(reference, clip)
 
 

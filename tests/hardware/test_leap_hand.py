@@ -245,10 +245,10 @@ def test_a_dead_servo_is_named_and_the_hand_is_back_when_it_is(bus):
     with hand_on(bus, patience=0.1) as hand:
         hand.hold()
         bus.faults.inject("kill 5")
-        with pytest.raises(BusError, match=r"servos \[5\] do not answer"):
+        with pytest.raises(BusError, match=r"servos \[5\] do not reply"):
             until_it_fails(hand)
         hand.hold()  # leaves it as it is
-        with pytest.raises(BusError, match=r"servos \[5\] do not answer"):
+        with pytest.raises(BusError, match=r"servos \[5\] do not reply"):
             hand.recover()
         bus.faults.inject("revive 5")
         hand.recover()
@@ -625,7 +625,7 @@ def test_a_new_servo_is_named_at_connect_and_set_up_by_replace(bus, capsys):
     from dexhot.cli import main
 
     bus.faults.inject("replace 5")
-    with pytest.raises(BusError, match=r"servos \[5\] do not answer.*, but a servo of id 1 does at 57600 baud"):
+    with pytest.raises(BusError, match=r"servos \[5\] do not reply.*, but a servo with id 1 does at 57600 baud"):
         hand_on(bus).connect()
     assert main(["leap", "replace", "4", "--port", bus.path]) == 1
     assert "servo 4 replies at 4000000 baud already" in capsys.readouterr().err

@@ -73,7 +73,7 @@ def test_a_register_is_written_and_read_back(servos):
 
 def test_a_refusal_is_an_error_that_names_it(servos):
     servos.write(1, "torque_enable", 1)
-    with pytest.raises(BusError, match=r"servo 1 refuses operating_mode = 5: access"):
+    with pytest.raises(BusError, match=r"servo 1 rejects operating_mode = 5: access"):
         servos.write(1, "operating_mode", 5)
 
 
