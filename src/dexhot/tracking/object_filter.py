@@ -14,13 +14,16 @@ one restarts the filter.
 
 from copy import copy
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.geometry.equivalents import nearest_equivalent
-from dexhot.objects.asset import Symmetry
+
+if TYPE_CHECKING:
+    from dexhot.objects.asset import Symmetry
 
 JUMP_TURN = np.radians(10.0)  # rad, smallest rotation of a jump that is reported
 FLIP = np.cos(0.5 * np.radians(30.0))  # cosine of half the rotation to the equivalent above which a flip is counted
@@ -62,8 +65,10 @@ class Jump:
 class ObjectFilter:
     """See the module's docstring. Measurements must be in the order of their stamps."""
 
-    def __init__(self, options: FilterOptions | None = None, symmetry: Symmetry | None = None):
+    def __init__(self, options: FilterOptions | None = None, symmetry: "Symmetry | None" = None):
         """`symmetry`: the object's."""
+        from dexhot.objects.asset import Symmetry  # not for those who only read states
+
         self.options, self.symmetry = options or FilterOptions(), symmetry or Symmetry()
         o = self.options
         self._default_noise = np.diag([o.position_sigma**2] * 3 + [o.rotation_sigma**2] * 3)

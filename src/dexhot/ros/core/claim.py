@@ -5,7 +5,6 @@ releases it whenever the process ends.
 """
 
 import os
-import secrets
 import socket
 
 from dexhot.errors import DexhotError
@@ -44,4 +43,6 @@ class Claim:
 
 def own_domain() -> None:
     """Select an unused ROS domain (for a demo or a benchmark), unless the user has set one."""
+    import secrets  # not for every node
+
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + secrets.randbelow(100)))
