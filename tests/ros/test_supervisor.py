@@ -144,7 +144,7 @@ def failed(supervisor):
 
 
 def test_a_reset_waits_until_nobody_has_a_fault(failed):
-    assert failed.machine.state is State.FAULT and "leap_driver is activated again" in failed.machine.reason
+    assert failed.machine.state is State.FAULT and "activating leap_driver" in failed.machine.reason
     failed.on_diagnostics(says("leap_driver", DiagnosticStatus.OK))
     failed.go_on_resetting()
     assert failed.machine.state is State.INACTIVE
@@ -336,7 +336,7 @@ def test_a_fault_outlasts_a_deactivation(supervisor):
 def test_a_start_on_inputs_that_are_stale_is_refused_with_the_input(supervisor):
     supervisor.machine.handle(Event.FINISH)
     answer = ask(supervisor, supervisor.begin_tracking)
-    assert not answer.success and "/object/state has not been seen" in answer.message
+    assert not answer.success and "/object/state has not arrived" in answer.message
 
 
 def ready(supervisor) -> None:
@@ -379,7 +379,7 @@ def test_what_is_missing_stands_beside_inactive(supervisor, said):
     supervisor.machine.state = State.INACTIVE
     supervisor.check()
     assert said and "no heartbeat of leap_driver" in supervisor.machine.reason
-    assert "/object/state has not been seen" in supervisor.machine.reason
+    assert "/object/state has not arrived" in supervisor.machine.reason
 
 
 def ends(name: str, stamp: float) -> DiagnosticArray:
