@@ -234,7 +234,8 @@ def test_a_run_folder_holds_what_was_tracked_and_with_what(planned, reference):
     told = json.loads(text)
     assert '": "/' not in text and (made.folder / told["sources"]["reference"]).resolve().name == "reference.npz"
     assert told["arguments"]["controller"] == "kinematic" and "commit" in told["versions"]
-    assert np.array_equal(files.load(made.folder / "reference.npz", Reference).q, reference.q)
+    tracked = files.load(made.folder / "reference.npz", Reference)  # its wrist is where the arm carries it
+    np.testing.assert_allclose(tracked.q, reference.q, atol=1e-9)
     assert made.folder.name.endswith("real_track-test_still")
 
 

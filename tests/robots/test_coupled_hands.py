@@ -202,7 +202,7 @@ def test_the_arm_rigs_states_hold_the_coupled_joints_of_the_floating_hand(boxes,
     simulator = object.__new__(ArmSimulator)
     simulator.scene, simulator.rig, simulator.ends = floating.scene, rig, [floating.state_size]
     state = rig.initial_state(np.concatenate([np.zeros(7), boxes.nominal]), boxes_reference.object_pose[0])
-    seen = simulator._seen(state[None, None])[0, 0]
+    seen = simulator._seen(state[None, None], 0)[0, 0]
     address = floating.scene.model.joint("ring_pip").qposadr[0]
     assert seen[1 + address] == pytest.approx(1.1 * 0.5 + 0.05)
 

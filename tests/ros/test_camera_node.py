@@ -35,7 +35,7 @@ class Device(SimCamera):
     name = "D435"
 
     def __init__(self, cable: Cable):
-        super().__init__(160, 120)
+        super().__init__(160, 120, 30.0)
         self.cable = cable
         if not cable.plugged.is_set():
             raise CameraError("no camera is connected")
@@ -111,7 +111,7 @@ def test_age_drops_and_reconnects_are_in_the_diagnostics(bench):
 def test_the_end_of_a_recording_ends_the_node(bench):
     node, cable = bench.node, bench.cable
     cable.failure = EndOfFrames("over")
-    assert bench.spin_until(lambda: "is over" in node.finished) and node.exit_code == 0
+    assert bench.spin_until(lambda: "end of" in node.finished) and node.exit_code == 0
 
 
 def test_an_error_while_reading_is_a_fault(bench):
