@@ -1,0 +1,197 @@
+"""One hand fitted to a clip's keypoints: the shape from some of its frames, then the pose of each frame in turn."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dexhot.errors import ClipError
+from dexhot.fitting.solver import solve_pose, solve_shape
+from dexhot.fitting.terms import JointLimits, Keypoints2D, Keypoints3D, KeypointDepth, LikelyPose, NearPose, Term
+from dexhot.humans.skin import HandPose, KeypointTable, PosedHand, PosePrior, SkinnedHand
+
+PALM = np.array([0, 1, 5, 9, 13, 17])  # wrist, thumb's base and knuckles: nearly rigid
+SHAPE_FRAMES = 12
+FIRST_ITERATIONS, ITERATIONS = 40, 6
+LEAST_SEEN = 6  # keypoints of a frame without which its pose is the last one's
+
+
+@dataclass
+class Sighting:
+    """What was seen of a hand in one frame: 3D keypoints, or 2D with a camera and depth where there is any."""
+
+    confidence: np.ndarray  # (21,) in [0, 1]
+    points: np.ndarray | None = None  # (21, 3) m
+    pixels: np.ndarray | None = None  # (21, 2) px
+    depth: np.ndarray | None = None  # (21,) m, 0 where not measured
+    camera: np.ndarray | None = None  # (4,) fx fy cx cy, px
+
+
+@dataclass
+class HandFit:
+    """A hand model along a clip."""
+
+    hand: SkinnedHand
+    table: KeypointTable
+    shape: np.ndarray  # (S,)
+    poses: np.ndarray  # (T, 51)
+    keypoints: np.ndarray  # (T, 21, 3) m
+    seconds: np.ndarray  # (T,) of computing per frame, the shape's not counted
+    shape_seconds: float
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """(T, 51 + S): pose, then shape."""
+        return np.hstack([self.poses, np.tile(self.shape, (len(self.poses), 1))])
+
+    def posed(self, frame: int) -> PosedHand:
+        """The hand in one frame."""
+        return self.hand.shaped(self.shape).posed(HandPose.from_vector(self.poses[frame]))
+
+
+def fit_hand(
+    hand: SkinnedHand,
+    table: KeypointTable,
+    sightings: Sequence[Sighting],
+    sigma: float = 0.003,
+    pixel_sigma: float = 4.0,
+    shape: np.ndarray | None = None,
+    prior_strength: float = 0.3,
+) -> HandFit:
+    """Fit to every frame; `shape` (S,) when the person is known. `sigma` of 3D keypoints, m; `pixel_sigma`, px.
+
+    Raises ClipError for a clip in which no frame shows enough of the hand.
+    """
+    if hand.prior is None:
+        raise ClipError(f"the {hand.name} model has no pose prior, which a fit needs.")
+    regular = regularisers(hand.prior, prior_strength)
+    data = [data_terms(table, seen, sigma, pixel_sigma) for seen in sightings]
+    usable = [t for t, seen in enumerate(sightings) if (seen.confidence > 0).sum() >= LEAST_SEEN]
+    if not usable:
+        raise ClipError(f"no frame shows {LEAST_SEEN} keypoints of the hand; check the clip's confidences.")
+
+    began = time.perf_counter()
+    start = {}
+    if shape is None:
+        chosen = best_frames(sightings, usable, SHAPE_FRAMES)
+        shape, start = fit_shape(hand, table, [sightings[t] for t in chosen], [data[t] for t in chosen], regular, chosen)
+    shape_seconds = time.perf_counter() - began
+
+    person = hand.shaped(shape)
+    poses, keypoints, seconds = [], [], []
+    posed: PosedHand | None = None
+    for t in range(len(sightings)):
+        began = time.perf_counter()
+        if posed is None:
+            first = usable[0]
+            pose = start.get(first) or start_pose(hand, table, sightings[first])
+            posed = solve_pose(person, pose, [*data[first], *regular], FIRST_ITERATIONS).posed
+        elif t in usable:
+            posed = solve_pose(person, posed.pose, [*data[t], *regular, NearPose(posed.pose)], ITERATIONS).posed
+        poses.append(posed.pose.vector())
+        keypoints.append(posed.keypoints(table))
+        seconds.append(time.perf_counter() - began)
+    return HandFit(
+        hand, table, person.shape, np.array(poses), np.array(keypoints), np.array(seconds), shape_seconds
+    )
+
+
+def regularisers(prior: PosePrior, strength: float) -> list[Term]:
+    """What holds of a hand whatever was seen."""
+    return [LikelyPose(prior, strength), JointLimits(prior)]
+
+
+def data_terms(table: KeypointTable, seen: Sighting, sigma: float, pixel_sigma: float) -> list[Term]:
+    """The terms of what one frame holds."""
+    terms: list[Term] = []
+    if seen.points is not None:
+        terms.append(Keypoints3D(table, seen.points, seen.confidence, sigma))
+    if seen.pixels is not None and seen.camera is not None:
+        terms.append(Keypoints2D(table, seen.camera, seen.pixels, seen.confidence, pixel_sigma))
+    if seen.depth is not None:
+        terms.append(KeypointDepth(table, seen.depth, seen.confidence * (seen.depth > 0)))
+    return terms
+
+
+def fit_shape(
+    hand: SkinnedHand,
+    table: KeypointTable,
+    sightings: list[Sighting],
+    data: list[list[Term]],
+    regular: list[Term],
+    frames: list[int],
+) -> tuple[np.ndarray, dict[int, HandPose]]:
+    """The shape that some frames share, and their poses by frame: each frame by itself first, then all together."""
+    person, poses = hand.shaped(), []
+    for seen, terms in zip(sightings, data):
+        pose = start_pose(hand, table, seen)
+        poses.append(solve_pose(person, pose, [*terms, *regular], FIRST_ITERATIONS).posed.pose)
+    shape, poses, _ = solve_shape(hand, person.shape, poses, [[*terms, *regular] for terms in data])
+    return shape, dict(zip(frames, poses))
+
+
+def best_frames(sightings: Sequence[Sighting], usable: list[int], count: int) -> list[int]:
+    """Up to `count` frames spread over the clip, the most confident of each stretch."""
+    parts = np.array_split(np.array(usable), min(count, len(usable)))
+    return [int(max(part, key=lambda t: sightings[t].confidence.sum())) for part in parts]
+
+
+def start_pose(hand: SkinnedHand, table: KeypointTable, seen: Sighting) -> HandPose:
+    """The mean pose laid on the palm that was seen (Procrustes over its keypoints).
+
+    Without 3D keypoints they are lifted to the depth measured, or to where the hand's size in the picture puts it.
+    """
+    assert hand.prior is not None
+    mean = HandPose(fingers=hand.prior.mean.reshape(15, 3).copy())
+    model = hand.shaped().posed(mean).keypoints(table)
+    if seen.points is None:
+        return _start_from_pixels(hand, model, mean, seen)
+    palm = PALM[seen.confidence[PALM] > 0]
+    ids = palm if len(palm) >= 3 else np.flatnonzero(seen.confidence > 0)
+    R = procrustes(model[ids], seen.points[ids])
+    return _placed(hand, mean, R, model[ids].mean(axis=0), seen.points[ids].mean(axis=0))
+
+
+def _placed(hand: SkinnedHand, mean: HandPose, R: np.ndarray, centre: np.ndarray, goal: np.ndarray) -> HandPose:
+    root = hand.joints[0]  # the wrist turns about its joint
+    return HandPose(R, goal - root - R @ (centre - root), mean.fingers)
+
+
+def _start_from_pixels(hand: SkinnedHand, model: np.ndarray, mean: HandPose, seen: Sighting) -> HandPose:
+    """The best by reprojection of the palm among rotations that cover SO(3)."""
+    assert seen.pixels is not None and seen.camera is not None
+    ids = np.flatnonzero(seen.confidence > 0)
+    pixels, camera = seen.pixels[ids], seen.camera
+    measured = seen.depth[ids][seen.depth[ids] > 0] if seen.depth is not None else np.zeros(0)
+    rays = (pixels - camera[2:]) / camera[:2]
+    best: tuple[float, HandPose] | None = None
+    for R in rotations_over_so3():
+        turned = (model[ids] - model[ids].mean(axis=0)) @ R.T
+        spread = np.linalg.norm(turned[:, :2] - turned[:, :2].mean(axis=0))
+        z = float(np.median(measured)) if len(measured) else spread / np.linalg.norm(rays - rays.mean(axis=0))
+        goal = np.append(rays.mean(axis=0) * z, z)
+        placed = turned + goal
+        off = placed[:, :2] / placed[:, 2:] - rays
+        cost = float((off**2).sum())
+        if best is None or cost < best[0]:
+            best = cost, _placed(hand, mean, R, model[ids].mean(axis=0), goal)
+    assert best is not None
+    return best[1]
+
+
+def rotations_over_so3(count: int = 400) -> np.ndarray:
+    """(N, 3, 3) rotations spread over SO(3), always the same."""
+    from scipy.spatial.transform import Rotation
+
+    return Rotation.random(count, random_state=0).as_matrix()
+
+
+def procrustes(model: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The rotation (3, 3), det +1, that turns centred `model` (n, 3) best onto centred `seen`."""
+    U, _, Vt = np.linalg.svd((model - model.mean(axis=0)).T @ (seen - seen.mean(axis=0)))
+    keep = np.diag([1.0, 1.0, np.sign(np.linalg.det(Vt.T @ U.T))])
+    R: np.ndarray = Vt.T @ keep @ U.T
+    return R
+
+
