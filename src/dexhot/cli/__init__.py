@@ -24,6 +24,8 @@ COMMANDS = {
     "object": "add a scanned object, list the objects",
     "hand": "draft the hand.yaml of a robot hand, list the hands",
     "urdf": "the arm with a hand as one URDF, for RViz, MoveIt and others",
+    "models": "hand models: what is shipped, what you can bring, where it goes",
+    "fit": "a hand model fitted to a clip's keypoints",
     "retarget": "a human trajectory to a robot reference",
     "mine": "a reference to a demonstration that works in physics",
     "evaluate": "score a demonstration or a run by simulating or reading it again",
@@ -32,7 +34,7 @@ COMMANDS = {
     "leap": "the LEAP hand by itself: check, calibrate, reboot, simulate",
     "safety": "start, stop, reset a running graph, or ask how it is",
     "franka": "the Franka arm by itself: check, simulate",
-    "bench": "benchmarks: retarget, mine, loop, leap, franka, transport, faults",
+    "bench": "benchmarks: retarget, mine, loop, leap, franka, transport, faults, fit",
 }
 
 

@@ -20,6 +20,7 @@ BENCHMARKS = {
     "franka": "dexhot_bench.franka",
     "transport": "dexhot_bench.transport",
     "faults": "dexhot_bench.faults.bench",
+    "fit": "dexhot_bench.fit",
 }
 
 
@@ -27,7 +28,7 @@ BENCHMARKS = {
 class Args:
     """What to measure, and how long."""
 
-    name: Annotated[Literal["retarget", "mine", "loop", "leap", "franka", "transport", "faults"], tyro.conf.Positional]
+    name: Annotated[Literal["retarget", "mine", "loop", "leap", "franka", "transport", "faults", "fit"], tyro.conf.Positional]
     """Which benchmark."""
     quick: bool = False
     """End within 60 s on two cores: a fixed subset, smaller budgets, warm caches."""

@@ -58,8 +58,11 @@ def fit_hand(
     pixel_sigma: float = 4.0,
     shape: np.ndarray | None = None,
     prior_strength: float = 0.3,
+    continuous: bool = True,
 ) -> HandFit:
     """Fit to every frame; `shape` (S,) when the person is known. `sigma` of 3D keypoints, m; `pixel_sigma`, px.
+
+    `continuous`: frames follow one another, so each starts from, and stays near, the one before.
 
     Raises ClipError for a clip in which no frame shows enough of the hand.
     """
@@ -83,8 +86,8 @@ def fit_hand(
     posed: PosedHand | None = None
     for t in range(len(sightings)):
         began = time.perf_counter()
-        if posed is None:
-            first = usable[0]
+        if posed is None or (t in usable and not continuous):
+            first = max(t, usable[0])
             pose = start.get(first) or start_pose(hand, table, sightings[first])
             posed = solve_pose(person, pose, [*data[first], *regular], FIRST_ITERATIONS).posed
         elif t in usable:

@@ -1,0 +1,122 @@
+"""Fits of the open hand: to itself, to disturbed sightings, and to real people's hands."""
+
+import numpy as np
+import pytest
+
+from dexhot.errors import ClipError
+from dexhot.fitting.hand_fit import Sighting, fit_hand
+from dexhot.humans.open_hand import open_hand
+from dexhot.humans.skin import HandPose
+
+RNG = np.random.default_rng(11)
+CAMERA = np.array([600.0, 600.0, 320.0, 240.0])
+FRAMES = 30
+SHAPE = np.array([1.0, -0.8, 0.6, 0.0, 0.5, 0.0, -0.5, 0.0, 0.0, 0.3])
+
+
+def motion(side: str = "right") -> np.ndarray:
+    """(T, 21, 3) true keypoints of a hand that turns, moves and closes, 0.7 m before a camera."""
+    hand = open_hand(side)
+    person, closing = hand.shaped(SHAPE), np.linspace(-1.0, 1.0, FRAMES)
+    poses = [
+        HandPose.from_vector(
+            np.concatenate([[0.5 + 0.3 * c, 2.0, 0.4 * c], [0.05 * c, 0.1, 0.7], hand.prior.fingers([c, 0.5]).ravel()])
+        )
+        for c in closing
+    ]
+    return np.stack([person.posed(pose).keypoints(hand.table("open")) for pose in poses])
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_hand_finds_itself_and_its_shape(side):
+    truth = motion(side)
+    hand = open_hand(side)
+    seen = [Sighting(np.ones(21), points=points) for points in truth]
+    fit = fit_hand(hand, hand.table("open"), seen, sigma=0.0005)
+    assert 1e3 * np.linalg.norm(fit.keypoints - truth, axis=-1).mean() < 0.5
+    wanted, found = hand.shaped(SHAPE).rest, hand.shaped(fit.shape).rest
+    mean = hand.shaped().rest
+    assert np.abs(found - wanted).mean() < 0.35 * np.abs(mean - wanted).mean()
+
+
+def test_parameters_give_the_fit_again():
+    truth, hand = motion(), open_hand()
+    fit = fit_hand(hand, hand.table("open"), [Sighting(np.ones(21), points=p) for p in truth])
+    for row, keypoints in zip(fit.parameters, fit.keypoints):
+        again = hand.shaped(row[51:]).posed(HandPose.from_vector(row[:51])).keypoints(hand.table("open"))
+        assert np.abs(again - keypoints).max() < 1e-9
+
+
+def test_a_frame_without_a_hand_keeps_the_pose_before():
+    truth, hand = motion(), open_hand()
+    seen = [Sighting(np.ones(21), points=p) for p in truth]
+    seen[10] = Sighting(np.zeros(21), points=np.zeros((21, 3)))
+    seen[0] = Sighting(np.zeros(21), points=np.zeros((21, 3)))
+    fit = fit_hand(hand, hand.table("open"), seen)
+    assert np.array_equal(fit.poses[10], fit.poses[9]) and not np.array_equal(fit.poses[11], fit.poses[10])
+    assert np.linalg.norm(fit.keypoints[0] - truth[1], axis=-1).mean() < 0.01
+
+
+def test_pixels_and_depth_with_outliers_and_gaps():
+    truth, hand = motion(), open_hand()
+    pixels = truth[..., :2] / truth[..., 2:] * CAMERA[:2] + CAMERA[2:] + 2.0 * RNG.normal(size=(FRAMES, 21, 2))
+    wrong = RNG.random((FRAMES, 21)) < 0.04
+    pixels[wrong] += RNG.uniform(40, 80, (wrong.sum(), 2))
+    depth = truth[..., 2] - 0.008 + 0.003 * RNG.normal(size=(FRAMES, 21))
+    depth[RNG.random((FRAMES, 21)) < 0.2] = 0.0
+    confidence = (RNG.random((FRAMES, 21)) > 0.2).astype(float)
+    seen = [Sighting(c, None, uv, z, CAMERA) for c, uv, z in zip(confidence, pixels, depth)]
+    fit = fit_hand(hand, hand.table("open"), seen)
+    assert 1e3 * np.linalg.norm(fit.keypoints - truth, axis=-1).mean() < 8.0
+
+
+def test_a_known_shape_is_kept():
+    hand, truth = open_hand(), motion()
+    fit = fit_hand(hand, hand.table("open"), [Sighting(np.ones(21), points=p) for p in truth], shape=SHAPE)
+    assert np.array_equal(fit.shape, SHAPE)
+
+
+def test_no_hand_at_all_is_refused():
+    hand = open_hand()
+    with pytest.raises(ClipError, match="no frame shows 6 keypoints"):
+        fit_hand(hand, hand.table("open"), [Sighting(np.zeros(21), points=np.zeros((21, 3)))] * 3)
+
+
+def residual_mm(frames: np.ndarray, convention: str, side: str = "right", step: int = 1) -> float:
+    """Mean distance of the fitted open hand's keypoints from a real person's."""
+    hand = open_hand(side)
+    fit = fit_hand(hand, hand.table(convention), [Sighting(np.ones(21), points=p) for p in frames[::step]])
+    return 1e3 * float(np.linalg.norm(fit.keypoints - frames[::step], axis=-1).mean())
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("subject", ["subject-06", "subject-07"])
+def test_keypoints_of_mano_on_people_that_the_table_has_not_seen(shared_data, subject):
+    """DexYCB's left hands in a mirror, and as they are."""
+    sequences = np.load(shared_data / "dexycb_motion" / "sequences.npz")
+    names = sorted(key for key in sequences if subject in key and key.endswith("/keypoints"))
+    frames = np.concatenate([sequences[name] for name in names[1::12]])
+    assert residual_mm(frames * [-1.0, 1.0, 1.0], "mano", step=3) < 3.0
+    assert residual_mm(frames, "mano", "left", step=3) < 3.0
+    assert residual_mm(frames, "open", "left", step=3) > 3.0  # what the table is for
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_keypoints_of_umetrack(shared_data, side):
+    """The table was fitted to the left hand; the right one is its test."""
+    from dexhot.datasets.hot3d import read_sequence
+    from dexhot.datasets.umetrack import UmeTrackHand
+
+    sequence = read_sequence(shared_data / "hot3d_quest3")
+    track = sequence.hands[side]
+    frames = UmeTrackHand(sequence.profile).keypoints(track["angles"], track["wrist"], side)
+    assert residual_mm(frames, "umetrack", side) < 3.0
+    assert residual_mm(frames, "open", side) > 3.0
+
+
+@pytest.mark.data
+def test_keypoints_of_mediapipe(shared_data):
+    """A detector's 3D estimate is no rigid skeleton; the table was fitted to the first 400 frames."""
+    frames = np.load(shared_data / "hand_video" / "human_joint_right.npy")[420:]
+    assert residual_mm(frames, "mediapipe", step=4) < residual_mm(frames, "open", step=4) - 1.0
