@@ -2,18 +2,21 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dexhot.errors import ClipError
 from dexhot.fitting.solver import solve_pose, solve_shape
 from dexhot.fitting.terms import JointLimits, Keypoints2D, Keypoints3D, KeypointDepth, LikelyPose, NearPose, Term
-from dexhot.humans.skin import HandPose, KeypointTable, PosedHand, PosePrior, SkinnedHand
+from dexhot.humans.skin import HandPose, KeypointTable, PosedHand, PosePrior, ShapedHand, SkinnedHand
 
+DataTerm = Keypoints3D | Keypoints2D | KeypointDepth
 PALM = np.array([0, 1, 5, 9, 13, 17])  # wrist, thumb's base and knuckles: nearly rigid
 SHAPE_FRAMES = 12
 FIRST_ITERATIONS, ITERATIONS = 40, 6
+HYPOTHESES, WIDE = 16, 6.0  # starts that are tried without 3D keypoints, and how much wider their first sigmas are
+LOST = 5.0  # cost per keypoint seen above which a frame is started anew: about 1 when all is well
 LEAST_SEEN = 6  # keypoints of a frame without which its pose is the last one's
 
 
@@ -37,7 +40,7 @@ class HandFit:
     shape: np.ndarray  # (S,)
     poses: np.ndarray  # (T, 51)
     keypoints: np.ndarray  # (T, 21, 3) m
-    seconds: np.ndarray  # (T,) of computing per frame, the shape's not counted
+    seconds: np.ndarray  # (T,) of one core per frame, the shape's not counted
     shape_seconds: float
 
     @property
@@ -74,27 +77,33 @@ def fit_hand(
     if not usable:
         raise ClipError(f"no frame shows {LEAST_SEEN} keypoints of the hand; check the clip's confidences.")
 
-    began = time.perf_counter()
+    began = time.thread_time()
     start = {}
     if shape is None:
         chosen = best_frames(sightings, usable, SHAPE_FRAMES)
         shape, start = fit_shape(hand, table, [sightings[t] for t in chosen], [data[t] for t in chosen], regular, chosen)
-    shape_seconds = time.perf_counter() - began
+    shape_seconds = time.thread_time() - began
 
     person = hand.shaped(shape)
     poses, keypoints, seconds = [], [], []
     posed: PosedHand | None = None
     for t in range(len(sightings)):
-        began = time.perf_counter()
+        began = time.thread_time()
         if posed is None or (t in usable and not continuous):
             first = max(t, usable[0])
-            pose = start.get(first) or start_pose(hand, table, sightings[first])
-            posed = solve_pose(person, pose, [*data[first], *regular], FIRST_ITERATIONS).posed
+            posed = (
+                solve_pose(person, start[first], [*data[first], *regular], FIRST_ITERATIONS).posed
+                if first in start
+                else first_posed(person, table, sightings[first], data[first], regular)
+            )
         elif t in usable:
             posed = solve_pose(person, posed.pose, [*data[t], *regular, NearPose(posed.pose)], ITERATIONS).posed
+            if misfit(posed, data[t], sightings[t]) > LOST:
+                again = first_posed(person, table, sightings[t], data[t], regular)
+                posed = min((posed, again), key=lambda p: misfit(p, data[t], sightings[t]))
         poses.append(posed.pose.vector())
         keypoints.append(posed.keypoints(table))
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.thread_time() - began)
     return HandFit(
         hand, table, person.shape, np.array(poses), np.array(keypoints), np.array(seconds), shape_seconds
     )
@@ -105,9 +114,9 @@ def regularisers(prior: PosePrior, strength: float) -> list[Term]:
     return [LikelyPose(prior, strength), JointLimits(prior)]
 
 
-def data_terms(table: KeypointTable, seen: Sighting, sigma: float, pixel_sigma: float) -> list[Term]:
+def data_terms(table: KeypointTable, seen: Sighting, sigma: float, pixel_sigma: float) -> list[DataTerm]:
     """The terms of what one frame holds."""
-    terms: list[Term] = []
+    terms: list[DataTerm] = []
     if seen.points is not None:
         terms.append(Keypoints3D(table, seen.points, seen.confidence, sigma))
     if seen.pixels is not None and seen.camera is not None:
@@ -121,17 +130,32 @@ def fit_shape(
     hand: SkinnedHand,
     table: KeypointTable,
     sightings: list[Sighting],
-    data: list[list[Term]],
+    data: list[list[DataTerm]],
     regular: list[Term],
     frames: list[int],
 ) -> tuple[np.ndarray, dict[int, HandPose]]:
     """The shape that some frames share, and their poses by frame: each frame by itself first, then all together."""
-    person, poses = hand.shaped(), []
-    for seen, terms in zip(sightings, data):
-        pose = start_pose(hand, table, seen)
-        poses.append(solve_pose(person, pose, [*terms, *regular], FIRST_ITERATIONS).posed.pose)
+    person = hand.shaped()
+    poses = [first_posed(person, table, seen, terms, regular).pose for seen, terms in zip(sightings, data)]
     shape, poses, _ = solve_shape(hand, person.shape, poses, [[*terms, *regular] for terms in data])
     return shape, dict(zip(frames, poses))
+
+
+def first_posed(
+    person: ShapedHand, table: KeypointTable, seen: Sighting, data: list[DataTerm], regular: list[Term]
+) -> PosedHand:
+    """A frame that nothing is known of: every start with wide sigmas, then with the true ones; the lowest cost."""
+    starts = start_poses(person.hand, table, seen)
+    if len(starts) > 1:
+        wide = [replace(term, sigma=WIDE * term.sigma) for term in data]
+        starts = [solve_pose(person, pose, [*wide, *regular], FIRST_ITERATIONS).posed.pose for pose in starts]
+    fits = [solve_pose(person, pose, [*data, *regular], FIRST_ITERATIONS) for pose in starts]
+    return min(fits, key=lambda fit: fit.cost).posed
+
+
+def misfit(posed: PosedHand, data: list[DataTerm], seen: Sighting) -> float:
+    """Cost per keypoint seen."""
+    return max(term.rows(posed).cost for term in data) / float(seen.confidence.sum())
 
 
 def best_frames(sightings: Sequence[Sighting], usable: list[int], count: int) -> list[int]:
@@ -140,20 +164,20 @@ def best_frames(sightings: Sequence[Sighting], usable: list[int], count: int) ->
     return [int(max(part, key=lambda t: sightings[t].confidence.sum())) for part in parts]
 
 
-def start_pose(hand: SkinnedHand, table: KeypointTable, seen: Sighting) -> HandPose:
+def start_poses(hand: SkinnedHand, table: KeypointTable, seen: Sighting) -> list[HandPose]:
     """The mean pose laid on the palm that was seen (Procrustes over its keypoints).
 
-    Without 3D keypoints they are lifted to the depth measured, or to where the hand's size in the picture puts it.
+    Without 3D keypoints it is not known which way the palm faces: rotations that cover SO(3), the best by reprojection.
     """
     assert hand.prior is not None
     mean = HandPose(fingers=hand.prior.mean.reshape(15, 3).copy())
     model = hand.shaped().posed(mean).keypoints(table)
     if seen.points is None:
-        return _start_from_pixels(hand, model, mean, seen)
+        return _starts_from_pixels(hand, model, mean, seen)
     palm = PALM[seen.confidence[PALM] > 0]
     ids = palm if len(palm) >= 3 else np.flatnonzero(seen.confidence > 0)
     R = procrustes(model[ids], seen.points[ids])
-    return _placed(hand, mean, R, model[ids].mean(axis=0), seen.points[ids].mean(axis=0))
+    return [_placed(hand, mean, R, model[ids].mean(axis=0), seen.points[ids].mean(axis=0))]
 
 
 def _placed(hand: SkinnedHand, mean: HandPose, R: np.ndarray, centre: np.ndarray, goal: np.ndarray) -> HandPose:
@@ -161,26 +185,24 @@ def _placed(hand: SkinnedHand, mean: HandPose, R: np.ndarray, centre: np.ndarray
     return HandPose(R, goal - root - R @ (centre - root), mean.fingers)
 
 
-def _start_from_pixels(hand: SkinnedHand, model: np.ndarray, mean: HandPose, seen: Sighting) -> HandPose:
-    """The best by reprojection of the palm among rotations that cover SO(3)."""
+def _starts_from_pixels(hand: SkinnedHand, model: np.ndarray, mean: HandPose, seen: Sighting) -> list[HandPose]:
+    """At the depth measured, or where the hand's size in the picture puts it."""
     assert seen.pixels is not None and seen.camera is not None
     ids = np.flatnonzero(seen.confidence > 0)
-    pixels, camera = seen.pixels[ids], seen.camera
+    rays = (seen.pixels[ids] - seen.camera[2:]) / seen.camera[:2]
     measured = seen.depth[ids][seen.depth[ids] > 0] if seen.depth is not None else np.zeros(0)
-    rays = (pixels - camera[2:]) / camera[:2]
-    best: tuple[float, HandPose] | None = None
+    centre = model[ids].mean(axis=0)
+    found = []
     for R in rotations_over_so3():
-        turned = (model[ids] - model[ids].mean(axis=0)) @ R.T
-        spread = np.linalg.norm(turned[:, :2] - turned[:, :2].mean(axis=0))
+        turned = (model[ids] - centre) @ R.T
+        spread = np.linalg.norm(turned[:, :2])
         z = float(np.median(measured)) if len(measured) else spread / np.linalg.norm(rays - rays.mean(axis=0))
         goal = np.append(rays.mean(axis=0) * z, z)
         placed = turned + goal
-        off = placed[:, :2] / placed[:, 2:] - rays
-        cost = float((off**2).sum())
-        if best is None or cost < best[0]:
-            best = cost, _placed(hand, mean, R, model[ids].mean(axis=0), goal)
-    assert best is not None
-    return best[1]
+        cost = float(((placed[:, :2] / placed[:, 2:] - rays) ** 2).sum())
+        found.append((cost, _placed(hand, mean, R, centre, goal)))
+    found.sort(key=lambda pair: pair[0])
+    return [pose for _, pose in found[:HYPOTHESES]]
 
 
 def rotations_over_so3(count: int = 400) -> np.ndarray:

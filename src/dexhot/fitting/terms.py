@@ -8,8 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dexhot.geometry.rotations import matrix_to_quat, quat_to_rotvec
-from dexhot.humans.kernels import POSE_SIZE
+from dexhot.humans.kernels import POSE_SIZE, logarithm
 from dexhot.humans.skin import HandPose, KeypointTable, PosedHand, PosePrior
 
 ROBUST = 9.0  # Geman-McClure: squared sigmas at which a residual has lost three quarters of its weight
@@ -145,7 +144,7 @@ class NearPose:
 
     def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
         """51 residuals, rad and m."""
-        turned = quat_to_rotvec(matrix_to_quat(self.pose.rotation.T @ posed.pose.rotation))
+        turned = logarithm(self.pose.rotation.T @ posed.pose.rotation)
         moved = posed.pose.translation - self.pose.translation
         bent = posed.pose.fingers.ravel() - self.pose.fingers.ravel()
         return squares(np.concatenate([turned, moved, bent]), np.eye(POSE_SIZE), self.weight)

@@ -27,6 +27,17 @@ def exponential(w: np.ndarray, R: np.ndarray) -> None:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def logarithm(R: np.ndarray) -> np.ndarray:
+    """Rotation vector (3,) of a matrix (3, 3) whose angle is well below pi, as that of one frame's change."""
+    w = 0.5 * np.array([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]])
+    sine = np.sqrt(w[0] * w[0] + w[1] * w[1] + w[2] * w[2])
+    if sine < 1e-9:
+        return w
+    out: np.ndarray = w * (np.arctan2(sine, 0.5 * (R[0, 0] + R[1, 1] + R[2, 2] - 1.0)) / sine)
+    return out
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def right_jacobian(w: np.ndarray, J: np.ndarray) -> None:
     """Right Jacobian of SO(3) at the rotation vector w (3,), into J (3, 3): exp(w + dw) = exp(w) exp(J dw)."""
     x, y, z = w[0], w[1], w[2]
