@@ -25,7 +25,8 @@ KINDS = ("lift", "carry", "rotate", "inhand")
 MORE = [(kind, shape, seed) for seed in (4, 5) for kind in KINDS for shape in ("box", "sphere")]
 STEP = 2  # of 60 Hz: a camera's 30 Hz
 WHITE, SLOW, MISSING, OUTLIERS = 2.0, 2.0, 0.2, 0.03  # px, px, fractions
-DEPTH_NOISE, SURFACE, HOLES = 0.003, 0.008, 0.2  # m, m before the joint, fraction
+DEPTH_NOISE, HOLES = 0.003, 0.2  # m, fraction
+FLESH = (0.004, 0.014)  # m from a joint to the skin before it, other for each joint
 MEMORY = 0.9  # of the slow noise from frame to frame
 
 
@@ -69,14 +70,14 @@ def seen_clip(kind: str, shape: str, seed: int) -> tuple[np.ndarray, list[Sighti
     world = world.mean(axis=(0, 1)) + rng.uniform(0.92, 1.08) * (world - world.mean(axis=(0, 1)))
     truth = transform(camera_pose(world.mean(axis=(0, 1)), rng), world)
     pixels = truth[..., :2] / truth[..., 2:] * CAMERA[:2] + CAMERA[2:]
-    slow = np.zeros((21, 2))
+    slow, flesh = np.zeros((21, 2)), rng.uniform(*FLESH, 21)
     sightings = []
     for x, uv in zip(truth, pixels):
         slow = MEMORY * slow + SLOW * np.sqrt(1 - MEMORY**2) * rng.normal(size=(21, 2))
         noisy = uv + slow + WHITE * rng.normal(size=(21, 2))
         wrong = rng.random(21) < OUTLIERS
         noisy[wrong] += rng.uniform(-60, 60, (wrong.sum(), 2))
-        depth = x[:, 2] - SURFACE + DEPTH_NOISE * rng.normal(size=21)
+        depth = x[:, 2] - flesh + DEPTH_NOISE * rng.normal(size=21)
         depth[rng.random(21) < HOLES] = 0.0
         sightings.append(Sighting((rng.random(21) > MISSING).astype(float), None, noisy, depth, CAMERA))
     return truth, sightings

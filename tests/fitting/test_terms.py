@@ -56,7 +56,9 @@ def test_the_gradient_of_the_cost_is_that_of_its_rows(name):
     gradient = 2.0 * rows.jacobian.T @ (rows.weight * rows.residual)
     for i in range(0, 51, 5):
         step = h * np.eye(51)[i]
-        numeric = (term.rows(PERSON.posed(POSE.plus(step))).cost - term.rows(PERSON.posed(POSE.plus(-step))).cost) / (2 * h)
+        numeric = (term.rows(PERSON.posed(POSE.plus(step))).cost - term.rows(PERSON.posed(POSE.plus(-step))).cost) / (
+            2 * h
+        )
         assert numeric == pytest.approx(gradient[i], rel=1e-3, abs=1e-3)
 
 

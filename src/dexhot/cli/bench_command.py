@@ -28,7 +28,9 @@ BENCHMARKS = {
 class Args:
     """What to measure, and how long."""
 
-    name: Annotated[Literal["retarget", "mine", "loop", "leap", "franka", "transport", "faults", "fit"], tyro.conf.Positional]
+    name: Annotated[
+        Literal["retarget", "mine", "loop", "leap", "franka", "transport", "faults", "fit"], tyro.conf.Positional
+    ]
     """Which benchmark."""
     quick: bool = False
     """End within 60 s on two cores: a fixed subset, smaller budgets, warm caches."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from dexhot.errors import ClipError
 from dexhot.fitting.solver import solve_pose, solve_shape
-from dexhot.fitting.terms import JointLimits, Keypoints2D, Keypoints3D, KeypointDepth, LikelyPose, NearPose, Term
+from dexhot.fitting.terms import JointLimits, KeypointDepth, Keypoints2D, Keypoints3D, LikelyPose, NearPose, Term
 from dexhot.humans.skin import HandPose, KeypointTable, PosedHand, PosePrior, ShapedHand, SkinnedHand
 
 DataTerm = Keypoints3D | Keypoints2D | KeypointDepth
@@ -81,7 +81,9 @@ def fit_hand(
     start = {}
     if shape is None:
         chosen = best_frames(sightings, usable, SHAPE_FRAMES)
-        shape, start = fit_shape(hand, table, [sightings[t] for t in chosen], [data[t] for t in chosen], regular, chosen)
+        shape, start = fit_shape(
+            hand, table, [sightings[t] for t in chosen], [data[t] for t in chosen], regular, chosen
+        )
     shape_seconds = time.thread_time() - began
 
     person = hand.shaped(shape)
@@ -104,9 +106,7 @@ def fit_hand(
         poses.append(posed.pose.vector())
         keypoints.append(posed.keypoints(table))
         seconds.append(time.thread_time() - began)
-    return HandFit(
-        hand, table, person.shape, np.array(poses), np.array(keypoints), np.array(seconds), shape_seconds
-    )
+    return HandFit(hand, table, person.shape, np.array(poses), np.array(keypoints), np.array(seconds), shape_seconds)
 
 
 def regularisers(prior: PosePrior, strength: float) -> list[Term]:
@@ -218,5 +218,3 @@ def procrustes(model: np.ndarray, seen: np.ndarray) -> np.ndarray:
     keep = np.diag([1.0, 1.0, np.sign(np.linalg.det(Vt.T @ U.T))])
     R: np.ndarray = Vt.T @ keep @ U.T
     return R
-
-

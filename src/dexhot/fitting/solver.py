@@ -8,7 +8,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from dexhot.fitting.terms import Term
 from dexhot.humans.kernels import POSE_SIZE
-from dexhot.humans.skin import HandPose, PosedHand, SkinnedHand, ShapedHand
+from dexhot.humans.skin import HandPose, PosedHand, ShapedHand, SkinnedHand
 
 LONGEST = np.repeat([0.5, 0.06, 0.6], [3, 3, 45])  # of one step: rad, m, rad
 DAMPING, LEAST, MOST = 1e-3, 1e-7, 1e6

@@ -12,7 +12,10 @@ def summarise_fit(fit: HandFit, sightings: Sequence[Sighting]) -> dict[str, Any]
     """Distances between fitted and seen keypoints, limits, shape and time."""
     frames = np.array([(s.confidence > 0).any() for s in sightings])
     figures: dict[str, Any] = {"frames": len(sightings), "frames_seen": int(frames.sum())}
-    for name, unit, errors in (("residual", "mm", _in_space(fit, sightings)), ("residual", "px", _in_image(fit, sightings))):
+    for name, unit, errors in (
+        ("residual", "mm", _in_space(fit, sightings)),
+        ("residual", "px", _in_image(fit, sightings)),
+    ):
         if len(errors):
             scale = 1e3 if unit == "mm" else 1.0
             figures[f"{name}_{unit}_mean"] = round(float(scale * errors.mean()), 3)

@@ -11,7 +11,7 @@ from numba import njit
 POSE_SIZE = 51
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def exponential(w: np.ndarray, R: np.ndarray) -> None:
     """Rotation matrix of the rotation vector w (3,), into R (3, 3)."""
     x, y, z = w[0], w[1], w[2]
@@ -26,7 +26,7 @@ def exponential(w: np.ndarray, R: np.ndarray) -> None:
     R[2, 0], R[2, 1], R[2, 2] = b * x * z - a * y, b * y * z + a * x, 1.0 - b * (x * x + y * y)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def logarithm(R: np.ndarray) -> np.ndarray:
     """Rotation vector (3,) of a matrix (3, 3) whose angle is well below pi, as that of one frame's change."""
     w = 0.5 * np.array([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]])
@@ -37,7 +37,7 @@ def logarithm(R: np.ndarray) -> np.ndarray:
     return out
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def right_jacobian(w: np.ndarray, J: np.ndarray) -> None:
     """Right Jacobian of SO(3) at the rotation vector w (3,), into J (3, 3): exp(w + dw) = exp(w) exp(J dw)."""
     x, y, z = w[0], w[1], w[2]
@@ -52,7 +52,7 @@ def right_jacobian(w: np.ndarray, J: np.ndarray) -> None:
     J[2, 0], J[2, 1], J[2, 2] = b * x * z - a * y, b * y * z + a * x, 1.0 - b * (x * x + y * y)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def forward(
     root: np.ndarray,
     translation: np.ndarray,
@@ -92,7 +92,7 @@ def forward(
                 axes[k, a, b] = world[k, a, 0] * J[0, b] + world[k, a, 1] * J[1, b] + world[k, a, 2] * J[2, b]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def skin(
     rest: np.ndarray,
     joints: np.ndarray,
@@ -114,7 +114,7 @@ def skin(
                     out[i, a] += w * (world[m, a, 0] * x + world[m, a, 1] * y + world[m, a, 2] * z + places[m, a])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def point_jacobians(
     ids: np.ndarray,
     rest: np.ndarray,
@@ -131,7 +131,7 @@ def point_jacobians(
 ) -> None:
     """d point / d pose of the points `ids` (K,), into out (K, 3, 51).
 
-    below[k, m]: joint m is k or hangs on it; movers (N, 12) are the joints that move a point, mover_counts (N,) of them.
+    below[k, m]: joint m is k or hangs on it; movers (N, 12) are the joints that move a point, the first mover_counts (N,).
     """
     part = np.empty((4, 3))
     for row in range(ids.shape[0]):

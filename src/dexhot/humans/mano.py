@@ -105,7 +105,9 @@ def read_mano(path: Path, side: str) -> SkinnedHand:
     except Exception as e:  # a damaged pickle may raise anything
         raise FileFormatError(f"{path} was refused: {e}. Get the file again from https://mano.is.tue.mpg.de.") from e
     if not isinstance(raw, dict) or (lacking := [name for name in NEEDED if name not in raw]):
-        raise FileFormatError(f"{path} is no MANO file: it lacks {', '.join(lacking) if isinstance(raw, dict) else 'all'}.")
+        raise FileFormatError(
+            f"{path} is no MANO file: it lacks {', '.join(lacking) if isinstance(raw, dict) else 'all'}."
+        )
     try:
         known = (*NEEDED, *(("hands_coeffs",) if "hands_coeffs" in raw else ()))
         return _hand({name: _array(raw[name]) for name in known}, side)

@@ -1,34 +1,40 @@
 """Contact zones: the skin with which a hand touches things, by one rule for every model.
 
-A fingertip's zone is the palmar side of the outer phalanx beyond its middle; the palm's is the palmar side of what the
-wrist carries, from the wrist to the knuckles.
+A fingertip's zone is the pad of the outer phalanx from its middle on; the palm's is the palmar side of what the wrist
+carries, from the wrist to the knuckles. A finger's pad faces as the palm does in the rest pose; the thumb's faces the
+tips of index and middle finger in the mean pose of the prior.
 """
 
 import numpy as np
 
-from dexhot.humans.skin import DIGITS, SkinnedHand, vertex_normals
+from dexhot.humans.skin import DIGITS, HandPose, SkinnedHand, vertex_normals
 
 ZONES = (*DIGITS, "palm")
 FROM = 0.45  # fraction of the outer phalanx at which its zone begins
 FACING = 0.2  # least cosine between the skin's normal and the palmar direction
+HEEL = 0.1  # fraction of the way to the knuckles at which the palm begins
 HELD = 0.5  # least skinning weight of the joint that carries the zone
 
 
 def contact_zones(hand: SkinnedHand) -> dict[str, np.ndarray]:
     """Vertex numbers of each zone in ZONES."""
-    normals = vertex_normals(hand.vertices, hand.faces)
+    rest = hand.shaped().posed(HandPose())
+    relaxed = hand.shaped().posed(HandPose(fingers=hand.prior.mean.reshape(15, 3))) if hand.prior else rest
+    palmar = _palmar(hand)
+    opposite = relaxed.vertices[hand.tips[1:3]].mean(axis=0) - relaxed.vertices[hand.tips[0]]
     zones = {}
     for tip, (name, joints) in enumerate(DIGITS.items()):
-        inner, outer, end = hand.joints[joints[1]], hand.joints[joints[2]], hand.vertices[hand.tips[tip]]
-        bone = end - outer
-        along = (hand.vertices - outer) @ bone / (bone @ bone)
-        palmar = _across(_palmar(hand) if name != "thumb" else _thumb_pad(hand), end - inner)
+        posed, facing = (relaxed, opposite) if name == "thumb" else (rest, palmar)
+        start = posed.joints[joints[2]]
+        bone = posed.vertices[hand.tips[tip]] - start
+        along = (posed.vertices - start) @ bone / (bone @ bone)
+        normals = vertex_normals(posed.vertices, hand.faces)
         held = hand.weights[:, joints[2]] > HELD
-        zones[name] = np.flatnonzero(held & (along > FROM) & (normals @ palmar > FACING))
+        zones[name] = np.flatnonzero(held & (along > FROM) & (normals @ _across(facing, bone) > FACING))
     knuckle = hand.joints[DIGITS["middle"][0]] - hand.joints[0]
     along = (hand.vertices - hand.joints[0]) @ knuckle / (knuckle @ knuckle)
-    flat = normals @ _palmar(hand) > FACING
-    zones["palm"] = np.flatnonzero((hand.weights[:, 0] > HELD) & (along > 0.1) & flat)
+    flat = vertex_normals(hand.vertices, hand.faces) @ palmar > FACING
+    zones["palm"] = np.flatnonzero((hand.weights[:, 0] > HELD) & (along > HEEL) & flat)
     return zones
 
 
@@ -38,14 +44,6 @@ def _palmar(hand: SkinnedHand) -> np.ndarray:
     dorsal = np.cross(middle - hand.joints[0], index - little)
     palmar: np.ndarray = (-1.0 if hand.side == "right" else 1.0) * dorsal / np.linalg.norm(dorsal)
     return palmar
-
-
-def _thumb_pad(hand: SkinnedHand) -> np.ndarray:
-    """The thumb's pad faces the fingers: from its tip to the index finger's knuckle, and out of the palm."""
-    tip = hand.vertices[hand.tips[0]]
-    toward = hand.joints[DIGITS["index"][0]] - tip
-    pad: np.ndarray = toward / np.linalg.norm(toward) + _palmar(hand)
-    return pad
 
 
 def _across(direction: np.ndarray, axis: np.ndarray) -> np.ndarray:

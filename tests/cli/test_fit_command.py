@@ -1,0 +1,94 @@
+"""`dexhot fit` and `dexhot models`: a clip and a keypoint file to a hand model's parameters, and what there is."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dexhot.cli import main
+from dexhot.data.files import kind_of, load, save
+from dexhot.data.types import HandObjectTrajectory
+from dexhot.humans.open_hand import open_hand
+from dexhot.humans.skin import HandPose
+
+
+def last_line(capsys) -> dict:
+    return json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+
+
+def test_a_clip_gets_parameters_that_give_its_keypoints_again(lift_clip, tmp_path, capsys):
+    clip = lift_clip.cut(0, 60)
+    save(clip, tmp_path / "lift.npz")
+    out, picture = tmp_path / "out" / "fit.npz", tmp_path / "fit.png"
+    assert main(["fit", str(tmp_path / "lift.npz"), "--out", str(out), "--picture", str(picture), "--json"]) == 0
+    told = last_line(capsys)["hands"]["right"]
+    assert told["convention"] == "parametric" and told["residual_mm_mean"] < 2.0
+    assert kind_of(picture) == "dexhot/picture"
+    fitted = load(out, HandObjectTrajectory)
+    track, hand = fitted.hands["right"], open_hand()
+    assert track.model == "open_hand" and track.parameters.shape == (60, 61)
+    assert np.array_equal(fitted.object_pose, clip.object_pose) and fitted.object_name == clip.object_name
+    for row, keypoints in zip(track.parameters[::20], track.keypoints[::20]):
+        posed = hand.shaped(row[51:]).posed(HandPose.from_vector(row[:51]))
+        assert np.abs(posed.keypoints(hand.table("parametric")) - keypoints).max() < 1e-9
+    assert np.abs(track.keypoints - clip.hands["right"].keypoints).max() < 0.02
+
+
+def test_a_left_hand_is_fitted_by_the_left_model(tmp_path, capsys):
+    from dexhot.datasets.parametric import generate
+
+    clip = generate("grasp", "box", 0, side="left")[0].cut(60, 90)
+    save(clip, tmp_path / "left.npz")
+    assert main(["fit", str(tmp_path / "left.npz"), "--out", str(tmp_path / "o.npz"), "--json"]) == 0
+    told = last_line(capsys)["hands"]
+    assert set(told) == {"left"} and told["left"]["residual_mm_mean"] < 2.0
+
+
+def test_a_file_of_pixels_becomes_a_trajectory_of_a_hand_alone(lift_clip, tmp_path, capsys):
+    from dexhot_bench.fit import CAMERA, seen_clip
+
+    truth, sightings = seen_clip("lift", "box", 0)
+    parts = {name: np.stack([getattr(s, name) for s in sightings[:20]]) for name in ("pixels", "depth", "confidence")}
+    np.savez(tmp_path / "seen.npz", camera=CAMERA, **parts)
+    words = [
+        "fit",
+        str(tmp_path / "seen.npz"),
+        "--convention",
+        "parametric",
+        "--out",
+        str(tmp_path / "o.npz"),
+        "--json",
+    ]
+    assert main([*words, "--out", str(tmp_path / "o.npz")]) == 0
+    fitted = load(tmp_path / "o.npz", HandObjectTrajectory)
+    assert fitted.object_name == "none" and "residual_px_mean" in last_line(capsys)["hands"]["right"]
+    assert 1e3 * np.linalg.norm(fitted.hands["right"].keypoints - truth[:20], axis=-1).mean() < 8.0
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["--convention", "smpl"], "no keypoint convention of the open_hand model named 'smpl'; available: mano"),
+        (["--model", "mano"], "MANO_RIGHT.pkl"),
+        (["--sigma", "0"], "must be positive"),
+    ],
+)
+def test_what_cannot_be_fitted_is_told(lift_clip, tmp_path, capsys, monkeypatch, words, told):
+    monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path / "config"))
+    save(lift_clip, tmp_path / "lift.npz")
+    assert main(["fit", str(tmp_path / "lift.npz"), "--out", str(tmp_path / "o.npz"), *words]) == 1
+    assert told in capsys.readouterr().err and not (tmp_path / "o.npz").exists()
+
+
+def test_models_says_what_is_missing_and_where_it_goes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path))
+    assert main(["models", "--json"]) == 0
+    told = last_line(capsys)
+    assert [row["status"] for row in told["models"]] == ["shipped", "shipped", "missing", "missing"]
+    assert "MANO_RIGHT.pkl" in told["missing"] and str(tmp_path / "mano") in told["missing"]
+    (tmp_path / "mano").mkdir()
+    (tmp_path / "mano" / "MANO_LEFT.pkl").write_bytes(b"")
+    assert main(["models", "--json"]) == 0
+    told = last_line(capsys)
+    assert told["missing"] is None
+    assert [row["status"] for row in told["models"]][2:] == ["mirrored from the other side", "found"]
