@@ -78,7 +78,7 @@ def closed(
     light.remove_unreferenced_vertices()
     nearest = cKDTree(vertices).query(light.vertices)[1]
     directed = light.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
-    edges, first, count = np.unique(np.sort(directed, axis=1), axis=0, return_index=True, return_counts=True)
+    _, first, count = np.unique(np.sort(directed, axis=1), axis=0, return_index=True, return_counts=True)
     rim = directed[first[count == 1]]
     ring, centre = np.unique(rim), len(light.vertices)
     fan = np.column_stack([rim[:, ::-1], np.full(len(rim), centre)])

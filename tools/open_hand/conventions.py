@@ -164,9 +164,7 @@ def main(data: Path, names: list[str]) -> None:
         test = convention.test(data)
         after = error([fit_person(hand, table, frames) for frames in test], test)
         before = error([fit_person(hand, hand.table("open"), frames) for frames in test], test)
-        print(
-            f"{name}: test {1e3 * after:.2f} mm ({1e3 * before:.2f} with the model's own joints), {table.ids.size} points"
-        )
+        print(f"{name}: test {1e3 * after:.2f} mm ({1e3 * before:.2f} with the open table), {table.ids.size} points")
         kept = dict(np.load(FILE))
         kept[ONE_TABLE.format(name=name, part="ids")] = table.ids.astype(np.int32)
         kept[ONE_TABLE.format(name=name, part="weights")] = table.weights.astype(np.float32)

@@ -1,4 +1,4 @@
-"""The open hand's pose prior and joint limits, from parametric motions alone: nobody's recordings, so it may be shipped.
+"""The open hand's pose prior and joint limits, from parametric motions alone, which may be shipped.
 
     python -m tools.open_hand.prior [OUT]
 

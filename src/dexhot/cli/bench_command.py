@@ -28,9 +28,7 @@ BENCHMARKS = {
 class Args:
     """What to measure, and how long."""
 
-    name: Annotated[
-        Literal["retarget", "mine", "loop", "leap", "franka", "transport", "faults", "fit"], tyro.conf.Positional
-    ]
+    name: tyro.conf.Positional[Literal["retarget", "mine", "loop", "leap", "franka", "transport", "faults", "fit"]]
     """Which benchmark."""
     quick: bool = False
     """End within 60 s on two cores: a fixed subset, smaller budgets, warm caches."""

@@ -20,7 +20,7 @@ class Args:
     mano: Annotated[Path | None, shown("FILE.pkl")] = None
     """The MANO file; default: its place (`dexhot models`)."""
     convention: Annotated[str | None, shown("NAME")] = None
-    """Where the clip's keypoints lie (docs/hands.md). Default: that of its dataset, else mediapipe; for MANO its own."""
+    """Where the clip's keypoints lie (docs/hands.md). Default: its dataset's, else mediapipe; for MANO its own."""
     side: Literal["right", "left"] = "right"
     """Which hand a keypoint file holds; a clip's hands are all fitted."""
     sigma: float = 3.0
@@ -62,7 +62,7 @@ def run(args: Args) -> None:
     trajectory = None
     if path.suffix in (".npy", ".npz") and (path.suffix == ".npy" or kind_of(path) is None):
         sightings, time = read_keypoints(path)
-        name, seen = path.stem, {args.side: sightings}
+        name, seen = path.stem, {str(args.side): sightings}
     else:
         trajectory = load(path, HandObjectTrajectory) if path.suffix == ".npz" else load_clip(args.clip)
         name, time = trajectory.name.rpartition("/")[2], trajectory.time
@@ -85,10 +85,7 @@ def run(args: Args) -> None:
         if args.picture:
             target = args.picture if len(seen) == 1 else args.picture.with_stem(f"{args.picture.stem}_{side}")
             figures[side]["picture"] = str(draw_fit(fit, sightings, f"{name}, {side} hand, {hand.name}", target))
-    if trajectory:
-        result = replace(trajectory, hands=tracks)
-    else:
-        result = trajectory_of(name, fit, confidence, time)
+    result = replace(trajectory, hands=tracks) if trajectory else trajectory_of(name, fit, confidence, time)
     made = {"model": args.model, "convention": {side: row["convention"] for side, row in figures.items()}}
     result.provenance = result.provenance | {"fit": made}
     save(result, out)

@@ -78,12 +78,10 @@ def fit_hand(
         raise ClipError(f"no frame shows {LEAST_SEEN} keypoints of the hand; check the clip's confidences.")
 
     began = time.thread_time()
-    start = {}
+    start: dict[int, HandPose] = {}
     if shape is None:
         chosen = best_frames(sightings, usable, SHAPE_FRAMES)
-        shape, start = fit_shape(
-            hand, table, [sightings[t] for t in chosen], [data[t] for t in chosen], regular, chosen
-        )
+        shape, start = fit_shape(hand, table, {t: (sightings[t], data[t]) for t in chosen}, regular)
     shape_seconds = time.thread_time() - began
 
     person = hand.shaped(shape)
@@ -129,15 +127,14 @@ def data_terms(table: KeypointTable, seen: Sighting, sigma: float, pixel_sigma: 
 def fit_shape(
     hand: SkinnedHand,
     table: KeypointTable,
-    sightings: list[Sighting],
-    data: list[list[DataTerm]],
+    frames: dict[int, tuple[Sighting, list[DataTerm]]],
     regular: list[Term],
-    frames: list[int],
 ) -> tuple[np.ndarray, dict[int, HandPose]]:
     """The shape that some frames share, and their poses by frame: each frame by itself first, then all together."""
     person = hand.shaped()
-    poses = [first_posed(person, table, seen, terms, regular).pose for seen, terms in zip(sightings, data)]
-    shape, poses, _ = solve_shape(hand, person.shape, poses, [[*terms, *regular] for terms in data])
+    poses = [first_posed(person, table, seen, data, regular).pose for seen, data in frames.values()]
+    terms = [[*data, *regular] for _, data in frames.values()]
+    shape, poses, _ = solve_shape(hand, person.shape, poses, terms)
     return shape, dict(zip(frames, poses))
 
 
@@ -209,7 +206,8 @@ def rotations_over_so3(count: int = 400) -> np.ndarray:
     """(N, 3, 3) rotations spread over SO(3), always the same."""
     from scipy.spatial.transform import Rotation
 
-    return Rotation.random(count, random_state=0).as_matrix()
+    rotations: np.ndarray = Rotation.random(count, random_state=0).as_matrix()
+    return rotations
 
 
 def procrustes(model: np.ndarray, seen: np.ndarray) -> np.ndarray:

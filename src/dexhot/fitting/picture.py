@@ -80,7 +80,7 @@ def _draw_in_image(axes: Any, fit: HandFit, t: int, seen: Sighting) -> None:
 
     corners = fit.posed(t).vertices[fit.hand.faces]
     order = np.argsort(-corners[:, :, 2].mean(axis=1))  # far ones first
-    axes.add_collection(PolyCollection(project(corners)[order], facecolors=_shades(corners)[order], linewidths=0))
+    axes.add_collection(PolyCollection(list(project(corners)[order]), facecolors=_shades(corners)[order], linewidths=0))
     fitted = project(fit.keypoints[t])
     both = (seen.confidence[np.array(BONES)] > 0).all(axis=1)
     axes.add_collection(LineCollection(fitted[np.array(BONES)], colors=FITTED, linewidths=1.4))

@@ -21,8 +21,6 @@ class Fitted:
 
     posed: PosedHand
     cost: float
-    normal: np.ndarray  # (51, 51) J^T W J, the inverse of the pose's covariance
-    iterations: int
 
 
 def normal_equations(
@@ -45,8 +43,7 @@ def solve_pose(person: ShapedHand, start: HandPose, terms: Sequence[Term], itera
     """The pose of a known hand. Steps that do not lower the cost are taken back and damped more."""
     posed, damping = person.posed(start), DAMPING
     A, g, cost = normal_equations(posed, terms)
-    done = 0
-    for done in range(1, iterations + 1):
+    for _ in range(iterations):
         damped = A + damping * np.diag(np.diag(A) + 1e-6)
         step = -cho_solve(cho_factor(damped, check_finite=False), g, check_finite=False)
         step /= max(1.0, float(np.max(np.abs(step) / LONGEST)))
@@ -59,7 +56,7 @@ def solve_pose(person: ShapedHand, start: HandPose, terms: Sequence[Term], itera
                 break
         elif (damping := damping * 10.0) > MOST:
             break
-    return Fitted(posed, cost, A, done)
+    return Fitted(posed, cost)
 
 
 def solve_shape(

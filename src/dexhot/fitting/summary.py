@@ -12,14 +12,11 @@ def summarise_fit(fit: HandFit, sightings: Sequence[Sighting]) -> dict[str, Any]
     """Distances between fitted and seen keypoints, limits, shape and time."""
     frames = np.array([(s.confidence > 0).any() for s in sightings])
     figures: dict[str, Any] = {"frames": len(sightings), "frames_seen": int(frames.sum())}
-    for name, unit, errors in (
-        ("residual", "mm", _in_space(fit, sightings)),
-        ("residual", "px", _in_image(fit, sightings)),
-    ):
+    for unit, errors in (("mm", _in_space(fit, sightings)), ("px", _in_image(fit, sightings))):
         if len(errors):
             scale = 1e3 if unit == "mm" else 1.0
-            figures[f"{name}_{unit}_mean"] = round(float(scale * errors.mean()), 3)
-            figures[f"{name}_{unit}_p95"] = round(float(scale * np.percentile(errors, 95)), 3)
+            figures[f"residual_{unit}_mean"] = round(float(scale * errors.mean()), 3)
+            figures[f"residual_{unit}_p95"] = round(float(scale * np.percentile(errors, 95)), 3)
     figures["shape"] = np.round(fit.shape, 2).tolist()
     figures["shape_s"] = round(fit.shape_seconds, 3)
     figures["frame_ms_p50"] = round(float(1e3 * np.median(fit.seconds)), 3)

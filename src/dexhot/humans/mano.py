@@ -104,10 +104,9 @@ def read_mano(path: Path, side: str) -> SkinnedHand:
             raw = _ManoUnpickler(stream, encoding="latin1").load()
     except Exception as e:  # a damaged pickle may raise anything
         raise FileFormatError(f"{path} was refused: {e}. Get the file again from https://mano.is.tue.mpg.de.") from e
-    if not isinstance(raw, dict) or (lacking := [name for name in NEEDED if name not in raw]):
-        raise FileFormatError(
-            f"{path} is no MANO file: it lacks {', '.join(lacking) if isinstance(raw, dict) else 'all'}."
-        )
+    lacking = [name for name in NEEDED if not isinstance(raw, dict) or name not in raw]
+    if lacking:
+        raise FileFormatError(f"{path} is no MANO file: it lacks {', '.join(lacking)}.")
     try:
         known = (*NEEDED, *(("hands_coeffs",) if "hands_coeffs" in raw else ()))
         return _hand({name: _array(raw[name]) for name in known}, side)
@@ -119,8 +118,8 @@ def _array(value: Any) -> np.ndarray:
     if isinstance(value, _Chumpy):
         state = value.__dict__
         if "a" in state and "idxs" in state:  # chumpy.reordering.Select
-            chosen = _array(state["a"]).ravel()[np.asarray(state["idxs"])]
-            return chosen.reshape(state["preferred_shape"]) if "preferred_shape" in state else chosen
+            chosen: np.ndarray = _array(state["a"]).ravel()[np.asarray(state["idxs"])]
+            return np.reshape(chosen, state["preferred_shape"]) if "preferred_shape" in state else chosen
         if "x" in state:
             return _array(state["x"])
         raise ValueError(f"an object of chumpy with {', '.join(sorted(state)) or 'no state'}")
@@ -154,7 +153,7 @@ def _hand(parts: dict[str, np.ndarray], side: str) -> SkinnedHand:
 
 
 def _prior(mean: np.ndarray, components: np.ndarray, scans: np.ndarray | None) -> PosePrior:
-    """MANO's own: its mean, its principal components, and the coefficients (N, 45) of its scans where they are there."""
+    """MANO's own: mean, principal components, and the coefficients (N, 45) of its scans where the file has them."""
     if mean.shape != (45,) or components.shape != (45, 45):
         raise ValueError("hands_mean and hands_components must have 45 and 45x45 numbers")
     deviation = np.ones(45) if scans is None else scans.astype(float).std(axis=0)
