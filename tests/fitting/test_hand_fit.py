@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dexhot.errors import ClipError
-from dexhot.fitting.hand_fit import Sighting, fit_hand
+from dexhot.fitting.hand_fit import Sighting, fit_hand, rotations_over_so3
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import HandPose
 
@@ -68,6 +68,24 @@ def test_pixels_and_depth_with_outliers_and_gaps():
     seen = [Sighting(c, None, uv, z, CAMERA) for c, uv, z in zip(confidence, pixels, depth)]
     fit = fit_hand(hand, hand.table("open"), seen)
     assert 1e3 * np.linalg.norm(fit.keypoints - truth, axis=-1).mean() < 8.0
+
+
+@pytest.mark.parametrize("with_depth", [True, False])
+def test_the_first_frame_is_found_from_any_side(with_depth):
+    """Relative to the hand's middle: how far away it is, pixels alone tell to some centimetres only."""
+    hand, rng = open_hand(), np.random.default_rng(0)
+    table, found = hand.table("open"), []
+    for R in rotations_over_so3(30):
+        pose = HandPose(R, np.array([0.0, 0, 0.7]), hand.prior.fingers(0.8 * rng.normal(size=4)))
+        truth = hand.shaped().posed(pose).keypoints(table)
+        pixels = truth[:, :2] / truth[:, 2:] * CAMERA[:2] + CAMERA[2:] + 3.0 * rng.normal(size=(21, 2))
+        pixels[rng.random(21) < 0.1] += rng.uniform(-60, 60, 2)
+        confidence = (rng.random(21) > 0.3).astype(float)
+        depth = truth[:, 2] - 0.008 if with_depth else None
+        fit = fit_hand(hand, table, [Sighting(confidence, None, pixels, depth, CAMERA)], shape=np.zeros(10))
+        off = fit.keypoints[0] - truth
+        found.append(np.linalg.norm(off - off.mean(axis=0), axis=1).mean() < 0.015)
+    assert np.mean(found) >= 0.95
 
 
 def test_a_known_shape_is_kept():

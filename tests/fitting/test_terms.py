@@ -87,14 +87,15 @@ def test_confidence_zero_is_no_measurement():
     assert blind.cost == 0.0 and not blind.weight.any()
 
 
-def test_limits_are_free_inside_and_pull_back_outside():
+@pytest.mark.parametrize("end, beyond", [("upper", 0.1), ("lower", -0.1)])
+def test_limits_are_free_inside_and_pull_back_outside(end, beyond):
     middle = HandPose(fingers=(0.5 * (HAND.prior.lower + HAND.prior.upper)).reshape(15, 3))
     term = JointLimits(HAND.prior)
     assert term.rows(PERSON.posed(middle)).cost == 0.0
     out = middle.plus(np.zeros(51))
-    out.fingers[4, 1] = HAND.prior.upper.reshape(15, 3)[4, 1] + 0.1
+    out.fingers[4, 1] = getattr(HAND.prior, end).reshape(15, 3)[4, 1] + beyond
     rows = term.rows(PERSON.posed(out))
-    assert rows.residual[13] == pytest.approx(0.1) and rows.cost == pytest.approx(4.0)
+    assert rows.residual[13] == pytest.approx(beyond) and rows.cost == pytest.approx(4.0)
 
 
 def test_the_mean_pose_is_the_likeliest():

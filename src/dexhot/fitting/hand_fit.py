@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,7 +15,6 @@ DataTerm = Keypoints3D | Keypoints2D | KeypointDepth
 PALM = np.array([0, 1, 5, 9, 13, 17])  # wrist, thumb's base and knuckles: nearly rigid
 SHAPE_FRAMES = 12
 FIRST_ITERATIONS, ITERATIONS = 40, 6
-HYPOTHESES, WIDE = 16, 6.0  # starts that are tried without 3D keypoints, and how much wider their first sigmas are
 LOST = 5.0  # cost per keypoint seen above which a frame is started anew: about 1 when all is well
 LEAST_SEEN = 6  # keypoints of a frame without which its pose is the last one's
 
@@ -141,13 +140,8 @@ def fit_shape(
 def first_posed(
     person: ShapedHand, table: KeypointTable, seen: Sighting, data: list[DataTerm], regular: list[Term]
 ) -> PosedHand:
-    """A frame that nothing is known of: every start with wide sigmas, then with the true ones; the lowest cost."""
-    starts = start_poses(person.hand, table, seen)
-    if len(starts) > 1:
-        wide = [replace(term, sigma=WIDE * term.sigma) for term in data]
-        starts = [solve_pose(person, pose, [*wide, *regular], FIRST_ITERATIONS).posed.pose for pose in starts]
-    fits = [solve_pose(person, pose, [*data, *regular], FIRST_ITERATIONS) for pose in starts]
-    return min(fits, key=lambda fit: fit.cost).posed
+    """A frame that nothing is known of."""
+    return solve_pose(person, start_pose(person.hand, table, seen), [*data, *regular], FIRST_ITERATIONS).posed
 
 
 def misfit(posed: PosedHand, data: list[DataTerm], seen: Sighting) -> float:
@@ -161,20 +155,20 @@ def best_frames(sightings: Sequence[Sighting], usable: list[int], count: int) ->
     return [int(max(part, key=lambda t: sightings[t].confidence.sum())) for part in parts]
 
 
-def start_poses(hand: SkinnedHand, table: KeypointTable, seen: Sighting) -> list[HandPose]:
+def start_pose(hand: SkinnedHand, table: KeypointTable, seen: Sighting) -> HandPose:
     """The mean pose laid on the palm that was seen (Procrustes over its keypoints).
 
-    Without 3D keypoints it is not known which way the palm faces: rotations that cover SO(3), the best by reprojection.
+    Without 3D keypoints it is the best by reprojection of rotations that cover SO(3).
     """
     assert hand.prior is not None
     mean = HandPose(fingers=hand.prior.mean.reshape(15, 3).copy())
     model = hand.shaped().posed(mean).keypoints(table)
     if seen.points is None:
-        return _starts_from_pixels(hand, model, mean, seen)
+        return _start_from_pixels(hand, model, mean, seen)
     palm = PALM[seen.confidence[PALM] > 0]
     ids = palm if len(palm) >= 3 else np.flatnonzero(seen.confidence > 0)
     R = procrustes(model[ids], seen.points[ids])
-    return [_placed(hand, mean, R, model[ids].mean(axis=0), seen.points[ids].mean(axis=0))]
+    return _placed(hand, mean, R, model[ids].mean(axis=0), seen.points[ids].mean(axis=0))
 
 
 def _placed(hand: SkinnedHand, mean: HandPose, R: np.ndarray, centre: np.ndarray, goal: np.ndarray) -> HandPose:
@@ -182,7 +176,7 @@ def _placed(hand: SkinnedHand, mean: HandPose, R: np.ndarray, centre: np.ndarray
     return HandPose(R, goal - root - R @ (centre - root), mean.fingers)
 
 
-def _starts_from_pixels(hand: SkinnedHand, model: np.ndarray, mean: HandPose, seen: Sighting) -> list[HandPose]:
+def _start_from_pixels(hand: SkinnedHand, model: np.ndarray, mean: HandPose, seen: Sighting) -> HandPose:
     """At the depth measured, or where the hand's size in the picture puts it."""
     assert seen.pixels is not None and seen.camera is not None
     ids = np.flatnonzero(seen.confidence > 0)
@@ -198,8 +192,7 @@ def _starts_from_pixels(hand: SkinnedHand, model: np.ndarray, mean: HandPose, se
         placed = turned + goal
         cost = float(((placed[:, :2] / placed[:, 2:] - rays) ** 2).sum())
         found.append((cost, _placed(hand, mean, R, centre, goal)))
-    found.sort(key=lambda pair: pair[0])
-    return [pose for _, pose in found[:HYPOTHESES]]
+    return min(found, key=lambda pair: pair[0])[1]
 
 
 def rotations_over_so3(count: int = 400) -> np.ndarray:
