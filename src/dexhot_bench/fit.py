@@ -1,9 +1,9 @@
 """`dexhot bench fit`: the hand fit against the truth of parametric demonstrations, seen as 2D keypoints and depth.
 
-The truth is not the fitted model: it is the keypoints of the parametric hand (other bones, other joints), scaled by
-person, placed 0.5 to 0.9 m before a camera. What is seen of it is disturbed as real frames were measured to be: white
-and slow pixel noise, missing keypoints, outliers, and depth of the surface with holes. There are no pictures and no
-masks yet, so what belongs to them is not measured here: no object, no penetration, no first frame from detections.
+The truth is not the fitted model: it is the keypoints of the parametric hand, with a size and bones (+-4 %) of its own
+in each clip, placed 0.5 to 0.9 m before a camera. What is seen of it is disturbed as real frames were measured to be:
+white and slow pixel noise, missing keypoints, outliers, and depth of the surface with holes. There are no pictures and
+no masks yet, so what belongs to them is not measured here: no object, no penetration, no first frame from detections.
 """
 
 import time
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dexhot.data.keypoints import BONES
 from dexhot.datasets.parametric import generate
 from dexhot.fitting.hand_fit import Sighting, fit_hand
 from dexhot.geometry.poses import make_pose, transform
@@ -27,6 +28,7 @@ STEP = 2  # of 60 Hz: a camera's 30 Hz
 WHITE, SLOW, MISSING, OUTLIERS = 2.0, 2.0, 0.2, 0.03  # px, px, fractions
 DEPTH_NOISE, HOLES = 0.003, 0.2  # m, fraction
 FLESH = (0.004, 0.014)  # m from a joint to the skin before it, other for each joint
+SIZE, BONE = (0.92, 1.08), 0.04  # of a person against the parametric hand; deviation of one bone, fraction
 MEMORY = 0.9  # of the slow noise from frame to frame
 
 
@@ -67,7 +69,7 @@ def seen_clip(kind: str, shape: str, seed: int) -> tuple[np.ndarray, list[Sighti
     """True keypoints (T, 21, 3) in the camera's frame, m, and what the camera and a detector make of them."""
     rng = np.random.default_rng(seed)
     world = generate(kind, shape, seed)[0].hands["right"].keypoints[::STEP]
-    world = world.mean(axis=(0, 1)) + rng.uniform(0.92, 1.08) * (world - world.mean(axis=(0, 1)))
+    world = resized(world, rng)
     truth = transform(camera_pose(world.mean(axis=(0, 1)), rng), world)
     pixels = truth[..., :2] / truth[..., 2:] * CAMERA[:2] + CAMERA[2:]
     slow, flesh = np.zeros((21, 2)), rng.uniform(*FLESH, 21)
@@ -81,6 +83,15 @@ def seen_clip(kind: str, shape: str, seed: int) -> tuple[np.ndarray, list[Sighti
         depth[rng.random(21) < HOLES] = 0.0
         sightings.append(Sighting((rng.random(21) > MISSING).astype(float), None, noisy, depth, CAMERA))
     return truth, sightings
+
+
+def resized(keypoints: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Another person's: the whole hand and each of its bones longer or shorter, all directions kept."""
+    out, size = keypoints.copy(), rng.uniform(*SIZE)
+    for start, end in BONES:
+        bone = keypoints[:, end] - keypoints[:, start]
+        out[:, end] = out[:, start] + size * (1.0 + BONE * rng.normal()) * bone
+    return out
 
 
 def camera_pose(centre: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -88,6 +88,21 @@ def test_the_first_frame_is_found_from_any_side(with_depth):
     assert np.mean(found) >= 0.95
 
 
+def test_the_covariance_is_that_of_the_errors():
+    """With white noise of the sigma that is stated, and the shape known; where nothing is seen it grows."""
+    truth, hand, rng = motion(), open_hand(), np.random.default_rng(1)
+    seen = [Sighting(np.ones(21), points=p + 0.004 * rng.normal(size=(21, 3))) for p in truth]
+    for t in (12, 13):
+        seen[t] = Sighting(np.zeros(21), points=np.zeros((21, 3)))
+    fit = fit_hand(hand, hand.table("open"), seen, sigma=0.004, shape=SHAPE)
+    known = np.delete(np.arange(FRAMES), [12, 13])
+    off = (fit.keypoints - truth)[known]
+    squares = np.einsum("tki,tkij,tkj->tk", off, np.linalg.inv(fit.covariance[known]), off)
+    assert 1.5 < squares.mean() < 4.5  # 3 for each keypoint
+    size = np.sqrt(np.trace(fit.covariance, axis1=2, axis2=3)).mean(axis=1)
+    assert size[11] < 0.01 < size[12] < size[13] and size[14] < 0.01
+
+
 def test_a_known_shape_is_kept():
     hand, truth = open_hand(), motion()
     fit = fit_hand(hand, hand.table("open"), [Sighting(np.ones(21), points=p) for p in truth], shape=SHAPE)

@@ -34,7 +34,7 @@ COMMANDS = {
     "leap": "the LEAP hand by itself: check, calibrate, reboot, simulate",
     "safety": "start, stop, reset a running graph, or ask how it is",
     "franka": "the Franka arm by itself: check, simulate",
-    "bench": "benchmarks: retarget, mine, loop, leap, franka, transport, faults, fit",
+    "bench": "benchmarks: retarget, physics, mine, loop, leap, franka, transport, faults, fit",
 }
 
 

@@ -85,7 +85,8 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 def track_of(fit: HandFit, confidence: np.ndarray) -> HandTrack:
     """The fitted hand as a trajectory holds it: its keypoints are in the convention that was fitted."""
-    return HandTrack(fit.keypoints, wrist_pose(fit.keypoints, fit.hand.side), confidence, fit.hand.name, fit.parameters)
+    wrist = wrist_pose(fit.keypoints, fit.hand.side)
+    return HandTrack(fit.keypoints, wrist, confidence, fit.hand.name, fit.parameters, fit.covariance)
 
 
 def trajectory_of(name: str, fit: HandFit, confidence: np.ndarray, time: np.ndarray) -> HandObjectTrajectory:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dexhot.errors import ClipError
-from dexhot.fitting.solver import solve_pose, solve_shape
+from dexhot.fitting.solver import Fitted, solve_pose, solve_shape
 from dexhot.fitting.terms import JointLimits, KeypointDepth, Keypoints2D, Keypoints3D, LikelyPose, NearPose, Term
-from dexhot.humans.skin import HandPose, KeypointTable, PosedHand, PosePrior, ShapedHand, SkinnedHand
+from dexhot.humans.skin import HandPose, KeypointTable, PosedHand, PosePrior, SkinnedHand
 
 DataTerm = Keypoints3D | Keypoints2D | KeypointDepth
 PALM = np.array([0, 1, 5, 9, 13, 17])  # wrist, thumb's base and knuckles: nearly rigid
@@ -39,6 +39,7 @@ class HandFit:
     shape: np.ndarray  # (S,)
     poses: np.ndarray  # (T, 51)
     keypoints: np.ndarray  # (T, 21, 3) m
+    covariance: np.ndarray  # (T, 21, 3, 3) m2, of the keypoints
     seconds: np.ndarray  # (T,) of one core per frame, the shape's not counted
     shape_seconds: float
 
@@ -84,26 +85,51 @@ def fit_hand(
     shape_seconds = time.thread_time() - began
 
     person = hand.shaped(shape)
-    poses, keypoints, seconds = [], [], []
-    posed: PosedHand | None = None
+    poses, keypoints, covariances, seconds = [], [], [], []
+    fitted: Fitted | None = None
     for t in range(len(sightings)):
         began = time.thread_time()
-        if posed is None or (t in usable and not continuous):
+        if fitted is None or (t in usable and not continuous):
             first = max(t, usable[0])
-            posed = (
-                solve_pose(person, start[first], [*data[first], *regular], FIRST_ITERATIONS).posed
-                if first in start
-                else first_posed(person, table, sightings[first], data[first], regular)
-            )
+            pose = start.get(first) or start_pose(hand, table, sightings[first])
+            fitted = solve_pose(person, pose, [*data[first], *regular], FIRST_ITERATIONS)
         elif t in usable:
-            posed = solve_pose(person, posed.pose, [*data[t], *regular, NearPose(posed.pose)], ITERATIONS).posed
-            if misfit(posed, data[t], sightings[t]) > LOST:
-                again = first_posed(person, table, sightings[t], data[t], regular)
-                posed = min((posed, again), key=lambda p: misfit(p, data[t], sightings[t]))
-        poses.append(posed.pose.vector())
-        keypoints.append(posed.keypoints(table))
+            near = NearPose(fitted.posed.pose)
+            fitted = solve_pose(person, near.pose, [*data[t], *regular, near], ITERATIONS)
+            if misfit(fitted, data[t], sightings[t]) > LOST:
+                pose = start_pose(hand, table, sightings[t])
+                again = solve_pose(person, pose, [*data[t], *regular], FIRST_ITERATIONS)
+                fitted = min((fitted, again), key=lambda f: misfit(f, data[t], sightings[t]))
+        else:
+            fitted = unseen(fitted)
+        poses.append(fitted.posed.pose.vector())
+        keypoints.append(fitted.posed.keypoints(table))
+        covariances.append(keypoint_covariance(fitted, table))
         seconds.append(time.thread_time() - began)
-    return HandFit(hand, table, person.shape, np.array(poses), np.array(keypoints), np.array(seconds), shape_seconds)
+    return HandFit(
+        hand,
+        table,
+        person.shape,
+        np.array(poses),
+        np.array(keypoints),
+        np.array(covariances),
+        np.array(seconds),
+        shape_seconds,
+    )
+
+
+def unseen(last: Fitted) -> Fitted:
+    """The pose of the frame before, known less well: by what may have changed since."""
+    change = np.diag(1.0 / NearPose(last.posed.pose).weight)
+    return Fitted(last.posed, last.cost, np.linalg.inv(np.linalg.inv(last.normal) + change))
+
+
+def keypoint_covariance(fitted: Fitted, table: KeypointTable) -> np.ndarray:
+    """(21, 3, 3) m2, of the pose's uncertainty; the shape counts as known."""
+    rows = fitted.posed.keypoint_jacobians(table)
+    spread = np.linalg.solve(fitted.normal, rows.reshape(63, -1).T).T.reshape(21, 3, -1)
+    covariance: np.ndarray = rows @ np.swapaxes(spread, 1, 2)
+    return 0.5 * (covariance + np.swapaxes(covariance, 1, 2))
 
 
 def regularisers(prior: PosePrior, strength: float) -> list[Term]:
@@ -131,22 +157,16 @@ def fit_shape(
 ) -> tuple[np.ndarray, dict[int, HandPose]]:
     """The shape that some frames share, and their poses by frame: each frame by itself first, then all together."""
     person = hand.shaped()
-    poses = [first_posed(person, table, seen, data, regular).pose for seen, data in frames.values()]
     terms = [[*data, *regular] for _, data in frames.values()]
+    starts = [start_pose(hand, table, seen) for seen, _ in frames.values()]
+    poses = [solve_pose(person, pose, t, FIRST_ITERATIONS).posed.pose for pose, t in zip(starts, terms)]
     shape, poses, _ = solve_shape(hand, person.shape, poses, terms)
     return shape, dict(zip(frames, poses))
 
 
-def first_posed(
-    person: ShapedHand, table: KeypointTable, seen: Sighting, data: list[DataTerm], regular: list[Term]
-) -> PosedHand:
-    """A frame that nothing is known of."""
-    return solve_pose(person, start_pose(person.hand, table, seen), [*data, *regular], FIRST_ITERATIONS).posed
-
-
-def misfit(posed: PosedHand, data: list[DataTerm], seen: Sighting) -> float:
+def misfit(fitted: Fitted, data: list[DataTerm], seen: Sighting) -> float:
     """Cost per keypoint seen."""
-    return max(term.rows(posed).cost for term in data) / float(seen.confidence.sum())
+    return max(term.rows(fitted.posed).cost for term in data) / float(seen.confidence.sum())
 
 
 def best_frames(sightings: Sequence[Sighting], usable: list[int], count: int) -> list[int]:

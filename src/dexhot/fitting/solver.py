@@ -21,6 +21,7 @@ class Fitted:
 
     posed: PosedHand
     cost: float
+    normal: np.ndarray  # (51, 51) J^T W J at the pose: the inverse of its covariance
 
 
 def normal_equations(
@@ -56,7 +57,7 @@ def solve_pose(person: ShapedHand, start: HandPose, terms: Sequence[Term], itera
                 break
         elif (damping := damping * 10.0) > MOST:
             break
-    return Fitted(posed, cost)
+    return Fitted(posed, cost, A)
 
 
 def solve_shape(
