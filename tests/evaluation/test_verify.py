@@ -17,7 +17,7 @@ from dexhot.evaluation.score import score
 from dexhot.evaluation.verify import verified, verify
 from dexhot.metrics.rollout import compute
 from dexhot.objects.library import save_object
-from dexhot.retargeting.placement import moved
+from dexhot.retargeting.placement import moved, place
 from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
 
@@ -101,14 +101,23 @@ def test_every_part_of_the_motion_must_be_the_clips(reference, lift_setup, chang
     assert not found.verified and why in found.why
 
 
-def test_a_tilted_placement_is_none(reference, lift_setup):
+def test_a_tilted_placement_is_none(lift_reference, lift_setup):
     tilt = np.array([0.0, 0.0, 0.0, np.cos(0.1), np.sin(0.1), 0.0, 0.0])
-    assert "tilts" in verify(moved(reference, tilt), lift_setup).why
+    assert "tilts" in verify(moved(lift_reference, tilt), lift_setup).why
 
 
 def test_what_a_smooth_arm_moves_the_wrist_by_is_within_the_tolerance(reference, lift_setup):
     reference.q[:, 0] += 0.005
     assert verify(reference, lift_setup).whole
+
+
+def test_the_arm_gets_no_more_time_than_its_limits_ask_for(lift_reference, lift_setup):
+    placed = place(lift_reference, HAND)
+    assert verify(placed, lift_setup).whole
+    last = len(placed.q) - 1
+    slow = replace(placed, arm_frames=np.linspace(0, last, round(1.3 * len(placed.arm_frames))))
+    found = verify(slow, lift_setup)
+    assert not found.verified and "its limits ask for" in found.why
 
 
 def test_the_hash_is_the_importers(reference, lift_setup, lift_clip):

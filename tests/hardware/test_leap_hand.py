@@ -512,7 +512,7 @@ def test_a_servo_whose_position_jumps_is_let_go_and_a_reset_reboots_it(bus):
         assert not bus.servos[7].on and bus.servos[6].on
         hand.recover()
         hand.hold()
-        assert bus.servos[7].on and abs(hand.read().q[7]) < 0.1
+        assert bus.servos[7].on and abs(hand.read().q[7]) < 0.5  # not a turn of 2 pi
 
 
 def test_one_reading_that_cannot_be_is_not_passed_on(bus):

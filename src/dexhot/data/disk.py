@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from dexhot.errors import DexhotError
@@ -29,6 +28,8 @@ def check_folder(folder: str | Path, flag: str = "--out", min_free: float = 0.0)
 
     Raises DexhotError, also when less than `min_free` GB are left; `flag` is what chooses the place.
     """
+    import tempfile  # not for every node
+
     folder, there = Path(folder), existing(folder)
     try:
         with tempfile.TemporaryFile(dir=there):

@@ -13,12 +13,14 @@ import numpy as np
 from dexhot.control.time_warp import warp_reference
 from dexhot.data.types import HandObjectTrajectory, Reference, Rollout
 from dexhot.datasets.source_clip import source_clip
-from dexhot.errors import DexhotError
+from dexhot.errors import DexhotError, UnreachableError
 from dexhot.geometry.rotations import quat_angle
+from dexhot.hardware.franka.limits import fr3_limits
 from dexhot.metrics.rollout import compute
 from dexhot.metrics.tracking_errors import position_error
 from dexhot.retargeting.placement import moved
 from dexhot.retargeting.retarget import retarget
+from dexhot.retargeting.time_map import Fingers, slow_where_needed
 from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.simulation.setup import Setup
 
@@ -27,6 +29,7 @@ OBJECT = (0.002, np.radians(1.0))  # m, rad: the same path, after a warp in time
 # Of palm (m, rad) and fingers (rad, mean of a frame), in any frame: retargeting repeats to the last bit on one machine,
 # a placed wrist is where a smooth motion of the arm carries it (5 mm, 3 deg), a fast finger is smoothed by a warp.
 PALM, FINGERS = (0.02, np.radians(10.0)), 0.1
+SLOWER = 1.05  # times as long as the arm's limits ask for
 WHOLE = 1.5  # frames that may lack at an end
 IN_TIME = 0.5  # frames by which rows may lead or trail the person's time
 
@@ -87,6 +90,8 @@ def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None
     off = differences(reference, expected)
     if off:
         return unverified(f"it is not the motion of its clip: {'; '.join(off)}", judged)
+    if slow := slower_than_needed(reference, setup):
+        return unverified(slow, judged)
     name, notes = named, []
     part = frames[0] > WHOLE or frames[-1] < len(fresh.q) - 1 - WHOLE
     if part:
@@ -122,6 +127,19 @@ def clip_frames(reference: Reference, fresh: Reference) -> np.ndarray | None:
             return None
         frames = int(np.argmin(fit)) + np.arange(float(T))
     return frames if frames[0] >= 0 and frames[-1] <= N - 1 + 1e-6 else None
+
+
+def slower_than_needed(reference: Reference, setup: Setup) -> str:
+    """In words, where the time that a reference gives the arm is longer than the limits ask for on the arm's path."""
+    if not len(reference.arm_frames):
+        return ""
+    fingers = Fingers(setup.hand.joint_names, setup.hand.velocity)
+    try:
+        needed = slow_where_needed(reference.arm_q, reference.q[:, 6:], fr3_limits(), fingers)
+    except UnreachableError as broken:
+        return str(broken)
+    ticks, most = len(reference.arm_frames), SLOWER * len(needed)
+    return f"the arm takes {ticks} ticks, its limits ask for {len(needed)}" if ticks > most else ""
 
 
 def differences(reference: Reference, expected: Reference) -> list[str]:

@@ -129,7 +129,8 @@ def keypoint_covariance(fitted: Fitted, table: KeypointTable) -> np.ndarray:
     rows = fitted.posed.keypoint_jacobians(table)
     spread = np.linalg.solve(fitted.normal, rows.reshape(63, -1).T).T.reshape(21, 3, -1)
     covariance: np.ndarray = rows @ np.swapaxes(spread, 1, 2)
-    return 0.5 * (covariance + np.swapaxes(covariance, 1, 2))
+    symmetric: np.ndarray = 0.5 * (covariance + np.swapaxes(covariance, 1, 2))
+    return symmetric
 
 
 def regularisers(prior: PosePrior, strength: float) -> list[Term]:

@@ -25,11 +25,7 @@ def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, 
         raise DexhotError(f"{rollout.name} cannot be judged with {given}; its reference needs {needed}.")
     errors = object_errors(asset, rollout.object_pose, reference.object_pose)
     wanted_lifted, inside = lifted(asset, reference.object_pose), rollout.self_penetration
-
-    def hold_rate(distance: np.ndarray) -> float | None:
-        kept = held(rollout.table_contact, distance)[wanted_lifted]
-        return float(kept.mean()) if len(kept) else None
-
+    kept = held(rollout.table_contact, errors.judged_distance)[wanted_lifted]
     metrics: dict[str, Any] = {
         "T_err_cm": errors.distance.mean(),
         "T_err_max_cm": errors.distance.max(),
@@ -41,7 +37,7 @@ def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, 
         "symmetry": asset.symmetry.kind,
         **hand_errors(reference, rollout.q),
         **_judged(errors.judged_distance, errors.judged_angle),
-        "hold_rate": hold_rate(errors.judged_distance),
+        "hold_rate": float(kept.mean()) if len(kept) else None,
         "lifted_frames": int(lifted(asset, rollout.object_pose).sum()),
         "reference_lifted_frames": int(wanted_lifted.sum()),
         "penetration_mm": 1000 * float(np.percentile(rollout.penetration, 95)),
@@ -51,7 +47,7 @@ def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, 
     whole = "stopped" not in rollout.provenance
     metrics["strict_limits"] = strict_limits(reference, asset)
     metrics |= {name: whole and passes(metrics, name) for name in SUCCESSES}
-    raw = metrics | _judged(errors.distance, errors.angle) | {"hold_rate": hold_rate(errors.distance)}
+    raw = metrics | _judged(errors.distance, errors.angle)
     metrics |= {f"{name}_raw": whole and passes(raw, name) for name in SUCCESSES}
     if rollout.kind != "floating":
         metrics["speed_factor"] = reference.speed_factor

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import yaml
 
+from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import FileFormatError
 from dexhot.paths import physics_file
 
@@ -68,7 +68,7 @@ class ObjectAsset:
 def guessed_mass(volume: float) -> tuple[float, str]:
     """Mass (kg) of an object of `volume` (m^3) whose mass nobody knows, by the benchmark physics' density and range;
     and how it was guessed."""
-    physics = yaml.safe_load(physics_file().read_text())
+    physics = load_yaml(physics_file())
     density, (low, high) = physics["object_density"], physics["object_mass_range"]
     mass = float(np.clip(density * volume, low, high))
     clipped = "" if mass == density * volume else f", clipped to {low:g} to {high:g} kg"

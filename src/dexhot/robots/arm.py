@@ -20,15 +20,15 @@ def fr3_model() -> RobotModel:
     return read_model(share_dir() / "urdf" / "fr3" / "fr3.yaml")
 
 
-def fr3_spec(detailed: bool = False) -> mujoco.MjSpec:
+def fr3_spec(detailed: bool = False, visual: bool = True) -> mujoco.MjSpec:
     """A new spec of the bare arm: root body "fr3_link0", joints FR3_JOINTS, site "fr3_flange"."""
-    return to_spec(fr3_model(), shipped_joints("fr3"), detailed)
+    return to_spec(fr3_model(), shipped_joints("fr3"), detailed, visual)
 
 
-def arm_hand_spec(hand: RobotHand, detailed: bool = False) -> mujoco.MjSpec:
+def arm_hand_spec(hand: RobotHand, detailed: bool = False, visual: bool = True) -> mujoco.MjSpec:
     """A new spec of the arm with `hand` on its flange, where `hand.mount` places the palm. Names stay unchanged."""
-    spec = fr3_spec(detailed)
-    hand.add_to(spec, spec.site(FLANGE_SITE).parent, link_T_palm(spec, hand), detailed)
+    spec = fr3_spec(detailed, visual)
+    hand.add_to(spec, spec.site(FLANGE_SITE).parent, link_T_palm(spec, hand), detailed, visual)
     return spec
 
 

@@ -87,6 +87,8 @@ def _add_tip(file: ModelFile, site: str, tip: dict[str, Any]) -> None:
     world_T_named = make_pose(data.xpos[named], data.xquat[named])
     body_T_named = compose(inverse(make_pose(data.xpos[body], data.xquat[body])), world_T_named)
     position = transform(body_T_named, np.array(tip["pos"], float))
+    if (theirs := file.spec.site(site)) is not None:  # an MJCF may have one of this name: the hand.yaml's counts
+        file.spec.delete(theirs)
     file.spec.body(model.body(body).name).add_site(name=site, pos=position, size=[0.003] * 3, group=4)
 
 

@@ -23,12 +23,12 @@ _TYPES = {
 }
 
 
-def to_spec(model: RobotModel, joints: Iterable[Joint], detailed: bool = False) -> mujoco.MjSpec:
-    """The model as a spec with one root body, ranges from `joints`; `detailed`: see `add_model`."""
+def to_spec(model: RobotModel, joints: Iterable[Joint], detailed: bool = False, visual: bool = True) -> mujoco.MjSpec:
+    """The model as a spec with one root body, ranges from `joints`; `detailed` and `visual`: see `add_model`."""
     spec = mujoco.MjSpec()
     spec.modelname = model.name
     spec.compiler.degree = False
-    add_model(spec, spec.worldbody, model, joints, detailed=detailed)
+    add_model(spec, spec.worldbody, model, joints, detailed=detailed, visual=visual)
     return spec
 
 
@@ -39,16 +39,18 @@ def add_model(
     joints: Iterable[Joint],
     pose: np.ndarray = IDENTITY,
     detailed: bool = False,
+    visual: bool = True,
 ) -> None:
     """Add the model's bodies below `parent`, a body of `spec`, the root at `pose` (7,), and its couplings.
 
     Bodies are named as the links, collision geoms "{link}_{i}", visual ones "{link}_visual_{i}". Gravity is compensated
     on every body: the arm's controller does so, and the benchmark defines it for the hand. With `detailed`, for
-    pictures, each link's visual geoms are meshes with rounded edges, one per colour; else plain primitives.
+    pictures, each link's visual geoms are meshes with rounded edges, one per colour; else plain primitives. Without
+    `visual` there are none: what does not draw starts and steps faster.
     """
     seen = _add_meshes if detailed else _add_primitives
     for name, body in _add_body(parent, model, model.root, {joint.name: joint for joint in joints}, pose).items():
-        seen(spec, body, name, model.links[name].visual)
+        seen(spec, body, name, model.links[name].visual if visual else ())
     for name, joint in model.joints.items():
         if joint.mimic:
             coupling = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1=name, name2=joint.mimic.joint)

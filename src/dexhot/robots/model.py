@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 from scipy.spatial.transform import Rotation
 
+from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.geometry.poses import compose, inverse, make_pose, transform
 from dexhot.geometry.rotations import from_xyzw, quat_to_matrix
@@ -100,7 +101,7 @@ def pose_from(entry: dict[str, Any]) -> np.ndarray:
 def read_model(path: Path) -> RobotModel:
     """Read a model file, once per process. Raises FileFormatError naming the file and the entry that cannot be used."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = load_yaml(path)
         colors = {name: tuple(rgba) for name, rgba in content.get("colors", {}).items()}
         links = {name: _link(name, entry, colors) for name, entry in content["links"].items()}
         joints = {

@@ -15,6 +15,7 @@ import mujoco
 import numpy as np
 import yaml
 
+from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import FileFormatError, NotFoundError
 from dexhot.paths import share_dir
 from dexhot.robots.hand_joints import check_names, joints_of, posture
@@ -75,19 +76,29 @@ class RobotHand:
         """(n,) largest torques, N m."""
         return np.array([joint.effort for joint in self.joints])
 
-    def spec(self, detailed: bool = False) -> mujoco.MjSpec:
-        """A new spec whose one root body "palm" has the palm frame; see dexhot.robots.mjcf for names and `detailed`."""
+    def spec(self, detailed: bool = False, visual: bool = True) -> mujoco.MjSpec:
+        """A new spec whose one root body "palm" has the palm frame; see dexhot.robots.mjcf for names and options.
+
+        A hand from its own URDF or MJCF comes whole, whatever `detailed` and `visual`.
+        """
         if isinstance(self.model, RobotModel):
-            return to_spec(self.model, self.joints, detailed)
+            return to_spec(self.model, self.joints, detailed, visual)
         spec = self.model.spec()
         for joint in self.joints:
             spec.joint(joint.name).range = [joint.lower, joint.upper]
         return spec
 
-    def add_to(self, spec: mujoco.MjSpec, parent: mujoco.MjsBody, pose: np.ndarray, detailed: bool = False) -> None:
-        """Add the hand below `parent`, a body of `spec`, its palm frame at `pose` (7,), names unchanged."""
+    def add_to(
+        self,
+        spec: mujoco.MjSpec,
+        parent: mujoco.MjsBody,
+        pose: np.ndarray,
+        detailed: bool = False,
+        visual: bool = True,
+    ) -> None:
+        """Add the hand below `parent`, a body of `spec`, its palm frame at `pose` (7,), as `spec` has it."""
         if isinstance(self.model, RobotModel):
-            add_model(spec, parent, self.model, self.joints, pose, detailed)
+            add_model(spec, parent, self.model, self.joints, pose, detailed, visual)
         else:
             parent.add_frame(pos=pose[:3], quat=pose[3:]).attach_body(self.spec().body("palm"), "hand/", "")
             strip_prefix(spec, "hand/")
@@ -111,7 +122,7 @@ def load_hand(name_or_path: str | Path) -> RobotHand:
     if not path.is_file():
         raise FileFormatError(f"{path} does not exist; give a hand.yaml or one of {', '.join(list_hands())}.")
     try:
-        hand = hand_from_config(path.resolve(), yaml.safe_load(path.read_text()))
+        hand = hand_from_config(path.resolve(), load_yaml(path))
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as e:
         raise FileFormatError(
             f"{path} does not describe a hand ({type(e).__name__}: {e}); docs/robots.md shows one."

@@ -13,13 +13,16 @@ one the next measurement starts anew.
 
 from copy import copy
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.geometry.equivalents import nearest_equivalent
-from dexhot.objects.asset import Symmetry
+
+if TYPE_CHECKING:
+    from dexhot.objects.asset import Symmetry
 
 JUMP_TURN = np.radians(10.0)  # a jump's turn that is worth a word
 FLIP = np.cos(0.5 * np.radians(30.0))  # of half the angle by which a measured rotation was exchanged for its equivalent
@@ -60,8 +63,10 @@ class Jump:
 class ObjectFilter:
     """See the module's text. Give it measurements in the order of their stamps."""
 
-    def __init__(self, options: FilterOptions | None = None, symmetry: Symmetry | None = None):
+    def __init__(self, options: FilterOptions | None = None, symmetry: "Symmetry | None" = None):
         """`symmetry`: the object's."""
+        from dexhot.objects.asset import Symmetry  # not for those who only read states
+
         self.options, self.symmetry = options or FilterOptions(), symmetry or Symmetry()
         o = self.options
         self._default_noise = np.diag([o.position_sigma**2] * 3 + [o.rotation_sigma**2] * 3)

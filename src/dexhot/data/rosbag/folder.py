@@ -15,6 +15,7 @@ from dexhot.data.rosbag.compressed import ZSTD, ZstdStream
 from dexhot.data.rosbag.mcap import MAGIC as MCAP_MAGIC
 from dexhot.data.rosbag.part import Part, parse_qos
 from dexhot.data.rosbag.sqlite import MAGIC as SQLITE_MAGIC
+from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import FileFormatError
 
 SUFFIXES = (".mcap", ".db3", ".bag")
@@ -125,8 +126,7 @@ def _metadata(path: Path, listing: Listing) -> dict[str, Any]:
             listing.notes.append(f"{path} has no metadata.yaml: {why}")
         return {}
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe_load, in C where PyYAML has it
-        entries: dict[str, Any] = yaml.load(file.read_text(), loader)["rosbag2_bagfile_information"]
+        entries: dict[str, Any] = load_yaml(file)["rosbag2_bagfile_information"]
         topics = [entry["topic_metadata"] for entry in entries.get("topics_with_message_count") or []]
         listing.qos = {topic["name"]: parse_qos(topic.get("offered_qos_profiles")) for topic in topics}
         entries.get("relative_file_paths")

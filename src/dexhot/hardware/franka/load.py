@@ -21,7 +21,7 @@ class Load:
 
 def hand_load(hand: RobotHand) -> Load:
     """The load that `hand` is in its nominal pose, on the mount that its hand.yaml gives it."""
-    model = hand.spec().compile()
+    model = hand.spec(visual=False).compile()
     data = mujoco.MjData(model)
     for name, angle in zip(hand.joint_names, hand.nominal):
         data.qpos[model.joint(name).qposadr[0]] = angle

@@ -37,6 +37,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecyclePublisher, LifecycleState
 from rclpy.parameter import Parameter
+from rclpy.time import Time as RosTime
 from sensor_msgs.msg import TimeReference
 from std_msgs.msg import Header
 
@@ -77,6 +78,7 @@ class DexhotNode(ManagedNode):
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._process = ProcessMonitor()
         self._journal: LifecyclePublisher | None = None
+        self.read_clock: Callable[[], None] = lambda: None  # brings ROS time up to date (ros/core/sim_time.py)
         self._diagnostics = self.create_publisher(DiagnosticArray, relative(DIAGNOSTICS), publish_profile("state"))
         self._heartbeat = self.create_publisher(Header, relative(HEARTBEAT), publish_profile("state"))
         rates = [self.get_parameter(f"{kind}_rate").value for kind in ("diagnostics", "heartbeat")]
@@ -91,11 +93,18 @@ class DexhotNode(ManagedNode):
 
     def now(self) -> float:
         """ROS time in seconds."""
-        return self.get_clock().now().nanoseconds * 1e-9
+        return self._ros_time().nanoseconds * 1e-9
 
     def stamp(self) -> Time:
         """ROS time as a message's stamp."""
-        return self.get_clock().now().to_msg()
+        return self._ros_time().to_msg()
+
+    def _ros_time(self) -> RosTime:
+        try:
+            self.read_clock()
+        except Exception as e:  # rclpy's, of a /clock before zero
+            self.refuse_message("rclpy", f"{type(e).__name__}: {e}")
+        return self.get_clock().now()
 
     def advertise(self, msg_type: type, topic: str, qos: str = "sensor") -> LifecyclePublisher:
         """A publisher that is open while the node is active. `qos`: a name in ros/core/qos.py."""

@@ -5,7 +5,6 @@ it back whenever and however the process ends.
 """
 
 import os
-import secrets
 import socket
 
 from dexhot.errors import DexhotError
@@ -44,4 +43,6 @@ class Claim:
 
 def own_domain() -> None:
     """A ROS domain for what must meet nobody else's robot (a demo, a benchmark), unless the user chose one."""
+    import secrets  # not for every node
+
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + secrets.randbelow(100)))

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
+from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import DexhotError, NotFoundError
-from dexhot.ros.core.yaml_file import load_yaml
 
 TAG = "ros__parameters"
 OF_RCLPY = ("use_sim_time", "start_type_description_service")  # every node has them without a schema

@@ -24,9 +24,9 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.paths import share_dir
-from dexhot.ros.core.yaml_file import load_yaml
 
 SCALARS = {"bool": bool, "int": int, "double": float, "string": str}
 ROS_TYPES = {

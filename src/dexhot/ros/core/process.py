@@ -20,6 +20,7 @@ import rclpy
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.lifecycle import LifecycleState
+from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from dexhot.errors import DexhotError, NotFoundError, import_error, os_error
@@ -89,7 +90,7 @@ def bring_up(node: DexhotNode) -> bool:
 def turn(executor: Executor, node: DexhotNode, failures: int) -> int:
     """One turn of the executor, after `failures` in a row that raised; how many they are now.
 
-    Our callbacks are guarded, rclpy's own are not: a /clock before zero raises in every node that follows it.
+    Our callbacks are guarded, rclpy's own are not.
     """
     try:
         executor.spin_once(timeout_sec=WAKE)
@@ -142,6 +143,7 @@ def spin(names: list[str], files: list[str]) -> int:
             raise Stop
 
     nodes: list[DexhotNode] = []
+    intake: Node | None = None
     executor, ok, failures = make_executor(), True, 0
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -151,7 +153,10 @@ def spin(names: list[str], files: list[str]) -> int:
             executor.add_node(nodes[-1])
         for path in files:
             check_file(path, {node.get_fully_qualified_name(): node.schema for node in nodes})
-        share_clock(nodes)
+        if clock := share_clock(nodes):
+            intake, read = clock
+            for node in nodes:
+                node.read_clock = read
         automatic = [node for node in nodes if node.get_parameter("autostart").value]
         ok = all(stopping or bring_up(node) for node in automatic)
         if priority := max(node.get_parameter("fifo_priority").value for node in nodes):
@@ -174,6 +179,8 @@ def spin(names: list[str], files: list[str]) -> int:
     executor.shutdown()
     for node in nodes:
         node.destroy_node()
+    if intake is not None:
+        intake.destroy_node()
     return max(node.exit_code for node in nodes) if ok and nodes else int(not ok)
 
 

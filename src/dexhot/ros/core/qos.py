@@ -26,6 +26,7 @@ PUBLISH = {
 }
 SUBSCRIBE = PUBLISH | {
     "sensor": _profile(False, 5),
+    "newest": _profile(False, 1),  # of which only the last counts
     "latched": _profile(True, 1, latched=True),
     "static": _profile(True, 100, latched=True),  # /tf_static, of many publishers
 }

@@ -9,7 +9,6 @@ that waits for it starts nothing that would not be recorded.
 import time
 from collections.abc import Callable
 
-import rclpy
 from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
@@ -19,6 +18,7 @@ from std_msgs.msg import Header
 from dexhot.data.bags import BagWriter, typestore
 from dexhot.data.topics import DIAGNOSTICS, HEARTBEAT, ROSOUT, SHARED
 from dexhot.ros.core.base import DexhotNode
+from dexhot.ros.core.intake import make_intake, take
 from dexhot.ros.core.message_class import message_class
 from dexhot.ros.core.names import RECORDER
 
@@ -33,8 +33,7 @@ Keep = Callable[[int, bytes], None]  # takes a receive time, ns, and a serialize
 class RecorderNode(DexhotNode):
     """Takes what came from the middleware's queues, and writes it every `flush_period`.
 
-    The subscriptions belong to a hidden node that no executor waits for: waiting for every message would cost more than
-    all the rest, and the middleware's receive times do not depend on when a message is taken.
+    The subscriptions belong to a hidden node that no executor waits for (ros/core/intake.py).
     """
 
     def __init__(self, name: str = "recorder") -> None:
@@ -42,13 +41,7 @@ class RecorderNode(DexhotNode):
 
     def setup(self) -> None:
         self.bag = BagWriter(self.p.bag)
-        self.intake = rclpy.create_node(
-            RECORDER,
-            namespace=self.get_namespace(),
-            enable_rosout=False,
-            start_parameter_services=False,
-            use_global_arguments=False,
-        )
+        self.intake = make_intake(RECORDER, self.get_namespace())
         self.shared, self.heartbeat = set(map(self.full, SHARED)), self.full(HEARTBEAT)
         self.open: dict[str, tuple[Subscription, Keep]] = {}
         self.pending: list[tuple[int, Connection, bytes]] = []
@@ -112,13 +105,11 @@ class RecorderNode(DexhotNode):
         """Everything that came since the last time, from the queues of the middleware."""
         self.whole = self.latest  # what came until the last pass was over is all taken in this one
         for topic, (subscription, keep) in self.open.items():
-            with subscription.handle:
-                while (taken := subscription.handle.take_message(subscription.msg_type, True)) is not None:
-                    data, info = taken
-                    self.latest = max(self.latest, info["received_timestamp"])
-                    keep(info["received_timestamp"], data)
-                    if topic == self.heartbeat and subscription.msg_type is Header and not self.complete():
-                        self.heard.add(deserialize_message(data, Header).frame_id)
+            for data, info in take(subscription, raw=True):
+                self.latest = max(self.latest, info["received_timestamp"])
+                keep(info["received_timestamp"], data)
+                if topic == self.heartbeat and subscription.msg_type is Header and not self.complete():
+                    self.heard.add(deserialize_message(data, Header).frame_id)
 
     def outlast(self) -> None:
         """Take until nobody publishes any more: what stops together with us must not lack its last commands."""

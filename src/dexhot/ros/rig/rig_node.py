@@ -70,9 +70,8 @@ class RigNode(DexhotNode):
 
     def make_world(self, hand: RobotHand, asset: ObjectAsset) -> EmbeddedWorld:
         """The arm scene with hand and object on the table of the reference."""
-        return EmbeddedWorld(
-            arm_scene(hand, asset, physics_of(self.reference), table_height=self.reference.table_height)
-        )
+        table, visual = self.reference.table_height, self.p.camera
+        return EmbeddedWorld(arm_scene(hand, asset, physics_of(self.reference), table, visual=visual))
 
     def start(self) -> None:
         self.safety = messages.Safety(State.INACTIVE)

@@ -5,7 +5,7 @@ what `static_transforms` gives, e.g. a calibrated camera. tf2_msgs comes with a 
 wheels; without it there is no /tf, and robot_state_publisher can make one of the other two topics.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from rclpy.lifecycle import LifecyclePublisher
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
@@ -31,14 +32,17 @@ from dexhot.robots.urdf_tree import HAND_PREFIX, WORLD, locate_meshes, read_tree
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.frames import parse
+from dexhot.ros.core.intake import make_intake, take
 from dexhot.ros.core.message_class import optional_class
+from dexhot.ros.core.names import ROBOT_STATE
+from dexhot.ros.core.qos import subscribe_profile
 
 NO_TF = "tf2_msgs is not installed: no /tf (it comes with a ROS distribution)"
 Steps = Mapping[str, tuple[str, np.ndarray]]  # frame -> its parent, parent_T_frame
 
 
 class RobotStateNode(DexhotNode):
-    """Keeps the newest messages; a loop publishes what is new, so that fast drivers cost no more than slow ones."""
+    """A loop takes the newest messages and publishes what is new: fast drivers cost no more than slow ones."""
 
     def __init__(self) -> None:
         super().__init__("robot_state")
@@ -64,10 +68,24 @@ class RobotStateNode(DexhotNode):
         else:
             self.values["tf"] = NO_TF
             self.get_logger().info(NO_TF)
-        self.subscribe(JointState, FRANKA_STATES, self.on_arm, "sensor")
-        self.subscribe(JointState, LEAP_STATES, self.on_hand, "sensor")
-        self.subscribe(Odometry, OBJECT_STATE, self.on_object, "sensor")
+        self.intake = make_intake(ROBOT_STATE, self.get_namespace())
+        self.heard: list[tuple[str, Subscription, Callable[[Any], None]]] = []
+        self.follow(JointState, FRANKA_STATES, self.on_arm)
+        self.follow(JointState, LEAP_STATES, self.on_hand)
+        if self.tf is not None:
+            self.follow(Odometry, OBJECT_STATE, self.on_object)
         self.loop(self.p.rate, self.publish_new, "publish")
+
+    def teardown(self) -> None:
+        if hasattr(self, "intake"):
+            self.intake.destroy_node()
+            del self.intake
+
+    def follow(self, msg_type: type, topic: str, callback: Callable[[Any], None]) -> None:
+        """Give `callback` the newest message of `topic` each time that we publish."""
+        profile = subscribe_profile("newest")
+        subscription = self.intake.create_subscription(msg_type, self.full(topic), lambda _: None, profile)
+        self.heard.append((topic, subscription, callback))
 
     def start(self) -> None:
         self.arm: JointState | None = None
@@ -90,6 +108,9 @@ class RobotStateNode(DexhotNode):
 
     def publish_new(self) -> None:
         """Joint states and frames under the stamp of the newest of the two; nothing while no new one came."""
+        for topic, subscription, callback in self.heard:
+            for message, _ in take(subscription):
+                self.hear(topic, callback, message)
         if self.object is not None:
             stamp, pose = self.object
             self.send(self.tf, stamp, {messages.OBJECT_FRAME: (WORLD, pose)})
