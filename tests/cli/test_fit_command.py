@@ -80,6 +80,14 @@ def test_what_cannot_be_fitted_is_told(lift_clip, tmp_path, capsys, monkeypatch,
     assert told in capsys.readouterr().err and not (tmp_path / "o.npz").exists()
 
 
+def test_the_wrong_side_is_refused_before_anything_is_written(lift_clip, tmp_path, capsys):
+    np.save(tmp_path / "k.npy", lift_clip.hands["right"].keypoints[:40])
+    words = ["fit", str(tmp_path / "k.npy"), "--convention", "parametric", "--out", str(tmp_path / "o.npz")]
+    assert main([*words, "--side", "left"]) == 1
+    assert "keypoints of a right hand" in capsys.readouterr().err and not (tmp_path / "o.npz").exists()
+    assert main(words) == 0
+
+
 def test_models_says_what_is_missing_and_where_it_goes(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path))
     assert main(["models", "--json"]) == 0

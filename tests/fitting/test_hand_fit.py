@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dexhot.errors import ClipError
-from dexhot.fitting.hand_fit import Sighting, fit_hand, rotations_over_so3
+from dexhot.fitting.hand_fit import Sighting, check_side, fit_hand, rotations_over_so3
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import HandPose
 
@@ -115,6 +115,17 @@ def test_no_hand_at_all_is_refused():
         fit_hand(hand, hand.table("open"), [Sighting(np.zeros(21), points=np.zeros((21, 3)))] * 3)
 
 
+def test_a_left_hand_called_right_is_told(lift_clip):
+    points = lift_clip.hands["right"].keypoints[::10]
+    seen = [Sighting(np.ones(21), points=p) for p in points]
+    right, left = open_hand("right"), open_hand("left")
+    check_side(right, right.table("parametric"), seen)
+    with pytest.raises(ClipError, match="keypoints of a right hand"):
+        check_side(left, left.table("parametric"), seen)
+    pixels = [Sighting(np.ones(21), pixels=p[:, :2], camera=CAMERA) for p in points]
+    check_side(left, left.table("parametric"), pixels)  # nothing to tell it by
+
+
 def residual_mm(frames: np.ndarray, convention: str, side: str = "right", step: int = 1) -> float:
     """Mean distance of the fitted open hand's keypoints from a real person's."""
     hand = open_hand(side)
@@ -152,6 +163,9 @@ def test_keypoints_of_umetrack(shared_data, side):
 def test_keypoints_of_mediapipe(shared_data):
     """A detector's 3D estimate is no rigid skeleton; the table was fitted to the first 400 frames."""
     frames = np.load(shared_data / "hand_video" / "human_joint_right.npy")[420:]
+    left = open_hand("left")
+    with pytest.raises(ClipError, match="keypoints of a right hand"):
+        check_side(left, left.table("mediapipe"), [Sighting(np.ones(21), points=p) for p in frames[::20]])
     assert residual_mm(frames, "mediapipe", step=4) < residual_mm(frames, "open", step=4) - 1.0
 
 

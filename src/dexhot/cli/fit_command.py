@@ -49,7 +49,7 @@ def run(args: Args) -> None:
     from dexhot.datasets.library import load_clip
     from dexhot.errors import DexhotError
     from dexhot.fitting.clip import convention_of, read_keypoints, sightings_of, track_of, trajectory_of
-    from dexhot.fitting.hand_fit import fit_hand
+    from dexhot.fitting.hand_fit import check_side, fit_hand
     from dexhot.fitting.picture import draw_fit
     from dexhot.fitting.summary import summarise_fit
     from dexhot.humans.mano import mano
@@ -77,6 +77,7 @@ def run(args: Args) -> None:
         hand = mano(side, args.mano) if args.model == "mano" else open_hand(side)
         own = "mano" if args.model == "mano" else convention_of(trajectory, side) if trajectory else "mediapipe"
         table = hand.table(args.convention or own)
+        check_side(hand, table, sightings, 1e-3 * args.sigma)
         with progress(f"fitting the {side} hand ({len(sightings)} frames)"):
             fit = fit_hand(hand, table, sightings, 1e-3 * args.sigma, args.pixel_sigma)
         confidence = np.stack([s.confidence for s in sightings])

@@ -14,6 +14,8 @@ from dexhot.humans.skin import HandPose, KeypointTable, PosedHand, PosePrior, Sk
 DataTerm = Keypoints3D | Keypoints2D | KeypointDepth
 PALM = np.array([0, 1, 5, 9, 13, 17])  # wrist, thumb's base and knuckles: nearly rigid
 SHAPE_FRAMES = 12
+SIDE_FRAMES, OTHER_SIDE = 6, 0.5  # frames that tell the side, and the ratio of costs at which the other one is meant
+PRIOR_STRENGTH = 0.3
 FIRST_ITERATIONS, ITERATIONS = 40, 6
 LOST = 5.0  # cost per keypoint seen above which a frame is started anew: about 1 when all is well
 LEAST_SEEN = 6  # keypoints of a frame without which its pose is the last one's
@@ -60,7 +62,7 @@ def fit_hand(
     sigma: float = 0.003,
     pixel_sigma: float = 4.0,
     shape: np.ndarray | None = None,
-    prior_strength: float = 0.3,
+    prior_strength: float = PRIOR_STRENGTH,
     continuous: bool = True,
 ) -> HandFit:
     """Fit to every frame; `shape` (S,) when the person is known. `sigma` of 3D keypoints, m; `pixel_sigma`, px.
@@ -81,7 +83,7 @@ def fit_hand(
     start: dict[int, HandPose] = {}
     if shape is None:
         chosen = best_frames(sightings, usable, SHAPE_FRAMES)
-        shape, start = fit_shape(hand, table, {t: (sightings[t], data[t]) for t in chosen}, regular)
+        shape, start, _ = fit_shape(hand, table, {t: (sightings[t], data[t]) for t in chosen}, regular)
     shape_seconds = time.thread_time() - began
 
     person = hand.shaped(shape)
@@ -116,6 +118,24 @@ def fit_hand(
         np.array(seconds),
         shape_seconds,
     )
+
+
+def check_side(hand: SkinnedHand, table: KeypointTable, sightings: Sequence[Sighting], sigma: float = 0.003) -> None:
+    """Raise ClipError for 3D keypoints that the other side's hand explains far better; pixels do not tell the side."""
+    seen = [s for s in sightings if s.points is not None and (s.confidence > 0).sum() >= LEAST_SEEN]
+    chosen = best_frames(seen, list(range(len(seen))), SIDE_FRAMES) if seen else []
+    costs = {}
+    for model in (hand, hand.mirrored()):
+        assert model.prior is not None
+        regular = regularisers(model.prior, PRIOR_STRENGTH)
+        frames = {t: (seen[t], data_terms(table, seen[t], sigma, 1.0)) for t in chosen}
+        costs[model.side] = fit_shape(model, table, frames, regular)[2] if frames else 0.0
+    other = next(side for side in costs if side != hand.side)
+    if costs[other] < OTHER_SIDE * costs[hand.side]:
+        raise ClipError(
+            f"these are keypoints of a {other} hand: as a {hand.side} one they cost {costs[hand.side]:.0f}, as a "
+            f"{other} one {costs[other]:.0f}. Name the other side, or mirror them."
+        )
 
 
 def unseen(last: Fitted) -> Fitted:
@@ -155,14 +175,14 @@ def fit_shape(
     table: KeypointTable,
     frames: dict[int, tuple[Sighting, list[DataTerm]]],
     regular: list[Term],
-) -> tuple[np.ndarray, dict[int, HandPose]]:
-    """The shape that some frames share, and their poses by frame: each frame by itself first, then all together."""
+) -> tuple[np.ndarray, dict[int, HandPose], float]:
+    """The shape that some frames share, their poses by frame, and the cost: each by itself first, then all together."""
     person = hand.shaped()
     terms = [[*data, *regular] for _, data in frames.values()]
     starts = [start_pose(hand, table, seen) for seen, _ in frames.values()]
     poses = [solve_pose(person, pose, t, FIRST_ITERATIONS).posed.pose for pose, t in zip(starts, terms)]
-    shape, poses, _ = solve_shape(hand, person.shape, poses, terms)
-    return shape, dict(zip(frames, poses))
+    shape, poses, cost = solve_shape(hand, person.shape, poses, terms)
+    return shape, dict(zip(frames, poses)), cost
 
 
 def misfit(fitted: Fitted, data: list[DataTerm], seen: Sighting) -> float:
