@@ -1,6 +1,7 @@
 """`dexhot fit` and `dexhot models`: a clip and a keypoint file to a hand model's parameters, and what there is."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from dexhot.cli import main
 from dexhot.data.files import kind_of, load, save
 from dexhot.data.types import HandObjectTrajectory
+from dexhot.humans.mano import mano
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import HandPose
 
@@ -78,6 +80,37 @@ def test_what_cannot_be_fitted_is_told(lift_clip, tmp_path, capsys, monkeypatch,
     save(lift_clip, tmp_path / "lift.npz")
     assert main(["fit", str(tmp_path / "lift.npz"), "--out", str(tmp_path / "o.npz"), *words]) == 1
     assert told in capsys.readouterr().err and not (tmp_path / "o.npz").exists()
+
+
+def test_the_user_s_mano_file_is_fitted(tmp_path, capsys):
+    """A file in MANO's layout that holds the open hand: vertices and joints of a hand, corrections of its own."""
+    open_one, rng, count = open_hand(), np.random.default_rng(0), 778
+    own = np.arange(count) % len(open_one.vertices)
+    tips = dict(zip((745, 317, 444, 556, 673), open_one.tips))
+    own[list(tips)] = list(tips.values())  # MANO's fingertips are vertices of these numbers
+    parts = {
+        "v_template": open_one.vertices[own],
+        "shapedirs": open_one.shape_directions[own],
+        "posedirs": 1e-4 * rng.normal(size=(count, 3, 135)),
+        "weights": open_one.weights[own],
+        "f": open_one.faces,
+        "kintree_table": np.array([[2**32 - 1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14], range(16)], np.uint32),
+        "J_regressor": open_one.joints @ np.linalg.pinv(open_one.vertices[own]),
+        "hands_components": np.linalg.qr(open_one.prior.components.T @ rng.normal(size=(16, 45)) + np.eye(45))[0],
+        "hands_mean": open_one.prior.mean,
+    }
+    (tmp_path / "MANO_RIGHT.pkl").write_bytes(pickle.dumps(parts, protocol=2))
+    hand = mano("right", tmp_path / "MANO_RIGHT.pkl")
+    poses = [
+        HandPose.from_vector(np.r_[0.3, 0.1, 0.2, 0.1 * c, 0, 0.5, 0.3 * c * np.ones(45)]) for c in (0.0, 0.2, 0.4)
+    ]
+    truth = np.stack([hand.shaped().posed(pose).keypoints(hand.table("mano")) for pose in poses])
+    np.save(tmp_path / "k.npy", truth)
+    words = ["fit", str(tmp_path / "k.npy"), "--model", "mano", "--mano", str(tmp_path / "MANO_RIGHT.pkl")]
+    assert main([*words, "--out", str(tmp_path / "o.npz"), "--json"]) == 0
+    told = last_line(capsys)["hands"]["right"]
+    assert told["convention"] == "mano" and told["residual_mm_mean"] < 2.0
+    assert load(tmp_path / "o.npz", HandObjectTrajectory).hands["right"].model == "mano"
 
 
 def test_the_wrong_side_is_refused_before_anything_is_written(lift_clip, tmp_path, capsys):
