@@ -67,7 +67,7 @@ def test_a_generated_clip_is_generated_again_from_its_name(cache, side):
 def test_another_clip_of_the_same_name_is_refused(reference):
     clip = human_clip()
     clip.object_pose[:, 0] += 0.2
-    with pytest.raises(DexhotError, match="not the one"):
+    with pytest.raises(DexhotError, match="is not the source of"):
         human_motion(reference, clip)
 
 

@@ -139,12 +139,12 @@ def test_it_mounts_on_the_arm(tmp_path):
 
 
 def test_wrong_joint_name_is_named_beside_the_models(tmp_path):
-    with pytest.raises(DexhotError, match=r"'index'.*it has left, thumb"):
+    with pytest.raises(DexhotError, match=r"'index'.*the model has left, thumb"):
         load_hand(write(tmp_path, joints=["index", "thumb"]))
 
 
 def test_left_out_joint_is_named(tmp_path):
-    with pytest.raises(DexhotError, match="leaves out joint 'thumb'"):
+    with pytest.raises(DexhotError, match="omits joint 'thumb'"):
         load_hand(write(tmp_path, joints=["left"], nominal=[0.0], open=[0.0]))
 
 

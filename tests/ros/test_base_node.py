@@ -160,9 +160,9 @@ def test_a_reason_stands_beside_what_is_not_active(executor):
         node.publish_diagnostics()
         return spin_until(executor, lambda: told and told[-1].status[0].message == message)
 
-    assert says("unconfigured: nobody has configured it")
+    assert says("unconfigured: not configured yet")
     node.trigger_configure()
-    assert says("inactive: nobody has activated it")
+    assert says("inactive: not activated yet")
     node.trigger_activate()
     assert says("active")
     node.trigger_deactivate()
@@ -274,7 +274,7 @@ def test_a_refused_message_is_counted_and_named_and_no_fault(executor):
     node.publish_diagnostics()
     assert spin_until(executor, lambda: told and told[-1].status[0].level == b"\x01")
     status = told[-1].status[0]
-    assert status.message.startswith("/joints: refused: names") and len(status.message) < 400
+    assert status.message.startswith("/joints: rejected: names") and len(status.message) < 400
     assert {v.key: v.value for v in status.values}["refused./joints"] == "3" and node.state == "active"
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the former where PyYAML was built with libyaml
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C loader if PyYAML was built with libyaml
 
 
 def load_yaml(path: str | Path) -> Any:

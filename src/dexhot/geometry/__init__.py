@@ -1,1 +1,1 @@
-"""Rotations, poses and meshes: the lowest layer, which imports nothing of dexhot but its errors."""
+"""Rotations, poses and meshes: the lowest layer, which imports nothing from dexhot except its errors."""

@@ -16,7 +16,7 @@ FLANGE_SITE = "fr3_flange"
 
 
 def fr3_model() -> RobotModel:
-    """The numbers of urdf/fr3/fr3.yaml; link 0 stands in the world frame."""
+    """The model in urdf/fr3/fr3.yaml; link 0 is fixed to the world frame."""
     return read_model(share_dir() / "urdf" / "fr3" / "fr3.yaml")
 
 
@@ -33,6 +33,6 @@ def arm_hand_spec(hand: RobotHand, detailed: bool = False, visual: bool = True) 
 
 
 def link_T_palm(spec: mujoco.MjSpec, hand: RobotHand) -> np.ndarray:
-    """(7,) the palm of a mounted hand in the arm's last link, the flange's parent."""
+    """Pose (7,) of a mounted hand's palm in the arm's last link, the flange's parent."""
     flange = spec.site(FLANGE_SITE)
     return compose(make_pose(flange.pos, flange.quat), hand.mount)

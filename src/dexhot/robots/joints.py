@@ -1,4 +1,4 @@
-"""The joint table urdf/joints.yaml: the order, limits and motor convention that simulation and hardware share."""
+"""The joint table urdf/joints.yaml: joint order, limits and motor convention, shared by simulation and hardware."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
-"""The arm's forward kinematics and Jacobian: of one configuration by MuJoCo, for the 60 Hz loop, of many in NumPy.
+"""The arm's forward kinematics and Jacobian: of one configuration by MuJoCo, for the 60 Hz loop, and of a batch in
+NumPy.
 
-The arm's base is the world frame, the end is the palm of the hand that it carries; angles in rad.
+The base frame is the world frame, the end effector is the palm of the mounted hand; angles in rad.
 """
 
 import mujoco
@@ -15,7 +16,7 @@ from dexhot.robots.robot_hand import RobotHand
 
 
 class ArmKinematics:
-    """One configuration at a time. `model` is the arm with the hand on it, alone."""
+    """Kinematics of one configuration. `model`: the arm with the hand, without other bodies."""
 
     def __init__(self, hand: RobotHand):
         self.model = arm_hand_spec(hand, visual=False).compile()
@@ -31,7 +32,7 @@ class ArmKinematics:
         return np.concatenate([self.data.xpos[self.palm], self.data.xquat[self.palm]])
 
     def palm_jacobian(self, arm_q: np.ndarray) -> np.ndarray:
-        """(6, 7) the palm's twist, linear over angular, world axes, per joint velocity at arm_q (7,)."""
+        """(6, 7) Jacobian of the palm, linear over angular, world axes, at arm_q (7,)."""
         m, d = self.model, self.data
         d.qpos[self.q] = arm_q
         mujoco.mj_kinematics(m, d)
@@ -40,12 +41,12 @@ class ArmKinematics:
         return self.jacobian[:, self.v]
 
     def hand_vector(self, arm_q: np.ndarray, hand_q: np.ndarray, base_quat: np.ndarray, near: np.ndarray) -> np.ndarray:
-        """(6+n,) of arm and fingers; the wrist's angles within pi of near[3:6]."""
+        """Hand vector (6+n,) of arm and finger joints; the wrist's angles within pi of near[3:6]."""
         return np.concatenate([palm_to_wrist(self.palm_pose(arm_q), base_quat, near), hand_q])
 
 
 class ArmChain:
-    """Many configurations at once: the seven hinges from the arm's base to the palm, read from the model."""
+    """Batched kinematics: the seven hinges from the arm's base to the palm, read from the model."""
 
     def __init__(self, hand: RobotHand):
         model = arm_hand_spec(hand, visual=False).compile()
@@ -92,12 +93,12 @@ class ArmChain:
         return q, np.linalg.norm(error[:, :3], axis=1), np.linalg.norm(error[:, 3:], axis=1)
 
     def margin(self, q: np.ndarray) -> np.ndarray:
-        """(N,) how far the nearest joint limit is, rad."""
+        """(N,) distance to the nearest joint limit, rad."""
         margin: np.ndarray = np.minimum(q - self.lower, self.upper - q).min(axis=1)
         return margin
 
     def error(self, q: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(N, 6) what is left to move and turn, and the Jacobian."""
+        """Remaining position and rotation error (N, 6), and the Jacobian."""
         T, J = self.forward(q)
         turn = rotation_error(wanted[:, :3, :3], T[:, :3, :3])
         return np.concatenate([wanted[:, :3, 3] - T[:, :3, 3], turn], axis=1), J

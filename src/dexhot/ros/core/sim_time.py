@@ -27,7 +27,7 @@ def share_clock(nodes: Sequence[Node]) -> tuple[Node, Read] | None:
         if source._clock_sub is not None:
             node.destroy_subscription(source._clock_sub)
             source._clock_sub = None
-            first.attach_clock(node.get_clock())  # type: ignore[arg-type]  # a ROSClock, as every node's
+            first.attach_clock(node.get_clock())  # type: ignore[arg-type]  # always a ROSClock
     intake = make_intake(f"_{nodes[0].get_name()}_clock", nodes[0].get_namespace())
     subscription = intake.create_subscription(Clock, topic, lambda _: None, subscribe_profile("sensor"))
 

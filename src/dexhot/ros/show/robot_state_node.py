@@ -1,8 +1,8 @@
 """The robot for RViz, Foxglove and MoveIt: /robot_description, one /joint_states of arm and hand, /tf and /tf_static.
 
 The frames are those of the URDF: world, the arm's links, hand_palm and the fingers; below world also the object, and
-what `static_transforms` gives, e.g. a calibrated camera. tf2_msgs comes with a ROS distribution, not with PyPI's
-wheels; without it there is no /tf, and robot_state_publisher can make one of the other two topics.
+the frames of `static_transforms`, e.g. a calibrated camera. tf2_msgs comes with a ROS distribution, not with PyPI's
+wheels; without it there is no /tf, but robot_state_publisher can compute it from the other two topics.
 """
 
 from collections.abc import Callable, Mapping
@@ -91,7 +91,7 @@ class RobotStateNode(DexhotNode):
         self.arm: JointState | None = None
         self.hand: JointState | None = None
         self.object: tuple[Time, np.ndarray] | None = None  # stamp, world_T_mesh
-        self.told = 0.0  # stamp of the last joint states
+        self.published_stamp = 0.0  # stamp of the last joint states
         self.description.publish(String(data=self.text))
         self.send(self.tf_static, self.stamp(), self.static)
 
@@ -107,7 +107,7 @@ class RobotStateNode(DexhotNode):
         self.object = message.header.stamp, messages.check_object_state(message)
 
     def publish_new(self) -> None:
-        """Joint states and frames under the stamp of the newest of the two; nothing while no new one came."""
+        """Publish joint states and frames with the newer stamp of the two; nothing without new ones."""
         for topic, subscription, callback in self.heard:
             for message, _ in take(subscription):
                 self.hear(topic, callback, message)
@@ -119,16 +119,16 @@ class RobotStateNode(DexhotNode):
             return
         newest = max(self.arm, self.hand, key=lambda m: messages.seconds(m.header.stamp))
         stamp = newest.header.stamp
-        if messages.seconds(stamp) == self.told:
+        if messages.seconds(stamp) == self.published_stamp:
             return
-        self.told = messages.seconds(stamp)
+        self.published_stamp = messages.seconds(stamp)
         state = joined(stamp, [(self.arm, ""), (self.hand, HAND_PREFIX)])
         self.joints.publish(state)
         if self.tf is not None:
             self.send(self.tf, stamp, self.tree.transforms(dict(zip(state.name, state.position))))
 
     def send(self, publisher: LifecyclePublisher | None, stamp: Time, steps: Steps) -> None:
-        """Transforms, with the prefix before each frame's name; nothing where there is no /tf."""
+        """Publish transforms, with prefixed frame names; nothing without tf2_msgs."""
         if publisher is None:
             return
         prefix = self.p.frame_prefix
@@ -137,7 +137,7 @@ class RobotStateNode(DexhotNode):
 
 
 def joined(stamp: Time, parts: list[tuple[JointState, str]]) -> JointState:
-    """One JointState of several, each with its prefix; velocities and efforts where all of them have some."""
+    """Join JointStates, each with its prefix; velocities and efforts only if all have them."""
     state = JointState()
     state.header.stamp = stamp
     state.name = [prefix + name for part, prefix in parts for name in part.name]
@@ -149,7 +149,7 @@ def joined(stamp: Time, parts: list[tuple[JointState, str]]) -> JointState:
 
 
 def transform(stamp: Time, parent: str, child: str, parent_T_child: np.ndarray) -> TransformStamped:
-    """A pose (7,) as /tf has it."""
+    """A pose (7,) as a message of /tf."""
     made = TransformStamped(child_frame_id=child)
     made.header.stamp, made.header.frame_id = stamp, parent
     t, r = made.transform.translation, made.transform.rotation
