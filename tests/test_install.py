@@ -52,6 +52,7 @@ def test_pip_installs_the_data_files_where_the_package_finds_them(checkout, tmp_
     target = tmp_path / "prefix"
     subprocess.run([*PIP_INSTALL, "--no-deps", "--prefix", target, checkout], check=True, capture_output=True)
     [packages] = target.glob("**/site-packages")
+    assert (packages / "dexhot/humans/data/open_hand.npz").is_file()
     code = "from dexhot.paths import share_dir; print(share_dir())"
     reply = subprocess.run(
         [sys.executable, "-c", code],

@@ -21,6 +21,7 @@ BENCHMARKS = {
     "franka": "dexhot_bench.franka",
     "transport": "dexhot_bench.transport",
     "faults": "dexhot_bench.faults.bench",
+    "fit": "dexhot_bench.fit",
 }
 
 
@@ -29,7 +30,8 @@ class Args:
     """Choice and length of the benchmark."""
 
     name: Annotated[
-        Literal["retarget", "physics", "mine", "loop", "leap", "franka", "transport", "faults"], tyro.conf.Positional
+        Literal["retarget", "physics", "mine", "loop", "leap", "franka", "transport", "faults", "fit"],
+        tyro.conf.Positional,
     ]
     """Benchmark to run."""
     quick: bool = False

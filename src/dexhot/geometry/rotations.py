@@ -108,3 +108,18 @@ def slerp(times: ArrayLike, q: ArrayLike, new_times: ArrayLike) -> np.ndarray:
 def mean_quat(q: ArrayLike) -> np.ndarray:
     """Chordal mean of q (T, 4) wxyz -> (4,)."""
     return from_xyzw(Rotation.from_quat(to_xyzw(q)).mean().as_quat())
+
+
+def matrix_to_6d(R: ArrayLike) -> np.ndarray:
+    """(..., 3, 3) -> (..., 6): its first two columns, one after the other (Zhou et al. 2019)."""
+    R = np.asarray(R, float)
+    return np.concatenate([R[..., 0], R[..., 1]], axis=-1)
+
+
+def matrix_from_6d(d: ArrayLike) -> np.ndarray:
+    """(..., 6) of any two independent columns -> (..., 3, 3), by Gram-Schmidt."""
+    d = np.asarray(d, float)
+    x = d[..., :3] / np.linalg.norm(d[..., :3], axis=-1, keepdims=True)
+    y = d[..., 3:] - x * (x * d[..., 3:]).sum(-1, keepdims=True)
+    y = y / np.linalg.norm(y, axis=-1, keepdims=True)
+    return np.stack([x, y, np.cross(x, y)], axis=-1)

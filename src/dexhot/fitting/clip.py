@@ -1,0 +1,95 @@
+"""Files to sightings, and fits to trajectories.
+
+A keypoint file is a .npy of 3D keypoints (T, 21, 3) in m, or a .npz with `points` (T, 21, 3) m, or `pixels` (T, 21, 2)
+and `camera` (4,) fx fy cx cy; beside them `depth` (T, 21) m, `confidence` (T, 21) and `time` (T,) s where they are
+known. Keypoints that were not seen are NaN.
+"""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from dexhot.data.keypoints import wrist_pose
+from dexhot.data.types import HandObjectTrajectory, HandTrack
+from dexhot.errors import FileFormatError
+from dexhot.fitting.hand_fit import HandFit, Sighting
+
+CONVENTIONS = {"GRAB": "mocap", "HOT3D": "umetrack", "DexYCB": "mano"}  # of datasets, as their provenance names them
+MODELS = {"mano": "mano", "umetrack": "umetrack", "open_hand": "open"}  # of hand models in a HandTrack
+DEFAULT_CONVENTION, RATE = "mediapipe", 30.0  # of files that name none
+SHAPES = {"points": (21, 3), "pixels": (21, 2), "depth": (21,), "confidence": (21,), "time": ()}
+NO_OBJECT = "none"  # object_name of a trajectory in which only hands were seen
+
+
+def convention_of(trajectory: HandObjectTrajectory, side: str) -> str:
+    """In which convention a clip has its keypoints."""
+    if trajectory.provenance.get("generator") == "parametric":
+        return "parametric"
+    dataset = str(trajectory.provenance.get("dataset", ""))
+    return CONVENTIONS.get(dataset) or MODELS.get(trajectory.hands[side].model, DEFAULT_CONVENTION)
+
+
+def sightings_of(track: HandTrack) -> list[Sighting]:
+    """The 3D keypoints of a hand's track, frame by frame."""
+    return [Sighting(confidence, points=points) for confidence, points in zip(track.confidence, track.keypoints)]
+
+
+def read_keypoints(path: Path) -> tuple[list[Sighting], np.ndarray]:
+    """Sightings of a keypoint file and their times (T,), s. Raises FileFormatError naming the array and its shape."""
+    arrays = _arrays(path)
+    if "points" not in arrays and not {"pixels", "camera"} <= set(arrays):
+        raise FileFormatError(
+            f"{path} holds {', '.join(arrays) or 'nothing'}; it needs points (T, 21, 3), or pixels (T, 21, 2) and "
+            "camera (4,): fx fy cx cy."
+        )
+    frames = len(arrays["points" if "points" in arrays else "pixels"])
+    if frames < 1:
+        raise FileFormatError(f"{path} has no frames.")
+    for name, shape in SHAPES.items():
+        if name in arrays and arrays[name].shape != (frames, *shape):
+            raise FileFormatError(f"{path}: {name} has shape {arrays[name].shape}, expected {(frames, *shape)}.")
+    camera = arrays.get("camera")
+    if camera is not None and (camera.shape != (4,) or not np.isfinite(camera).all() or not (camera[:2] > 0).all()):
+        raise FileFormatError(f"{path}: camera must be four numbers fx fy cx cy in px, fx and fy positive.")
+    confidence = np.clip(np.nan_to_num(arrays.get("confidence", np.ones((frames, 21)))), 0.0, 1.0)
+    for name in ("points", "pixels"):
+        if name in arrays:
+            seen = np.isfinite(arrays[name]).all(axis=-1)
+            confidence = confidence * seen
+            arrays[name] = np.where(seen[..., None], arrays[name], 0.0)
+    depth = np.nan_to_num(arrays["depth"]) if "depth" in arrays else None
+    found = [
+        Sighting(
+            confidence[t],
+            arrays["points"][t] if "points" in arrays else None,
+            arrays["pixels"][t] if "pixels" in arrays else None,
+            None if depth is None else depth[t],
+            camera,
+        )
+        for t in range(frames)
+    ]
+    return found, arrays.get("time", np.arange(frames) / RATE)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"points": loaded.astype(float)}
+        with loaded as file:
+            return {key: file[key].astype(float) for key in file if key in (*SHAPES, "camera")}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
+        raise FileFormatError(f"{path} is no keypoint file (.npy or .npz): {e}") from e
+
+
+def track_of(fit: HandFit, confidence: np.ndarray) -> HandTrack:
+    """The fitted hand as a trajectory holds it: its keypoints are in the convention that was fitted."""
+    wrist = wrist_pose(fit.keypoints, fit.hand.side)
+    return HandTrack(fit.keypoints, wrist, confidence, fit.hand.name, fit.parameters, fit.covariance)
+
+
+def trajectory_of(name: str, fit: HandFit, confidence: np.ndarray, time: np.ndarray) -> HandObjectTrajectory:
+    """A trajectory of a hand alone: what a keypoint file gives."""
+    at_rest = np.tile([0.0, 0, 0, 1, 0, 0, 0], (len(time), 1))
+    return HandObjectTrajectory(name, time, {fit.hand.side: track_of(fit, confidence)}, NO_OBJECT, at_rest)

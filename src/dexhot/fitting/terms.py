@@ -1,0 +1,150 @@
+"""Residual terms of hand fitting. Each gives its residuals, their Jacobian, and weights: the solver knows no more.
+
+Units: keypoints in m, pixels in px, angles in rad; weights are 1 / sigma^2, so every cost is dimensionless.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from dexhot.humans.kernels import POSE_SIZE, logarithm
+from dexhot.humans.skin import HandPose, KeypointTable, PosedHand, PosePrior
+
+ROBUST = 9.0  # Geman-McClure: squared sigmas at which a residual has lost three quarters of its weight
+FINGERS = slice(6, POSE_SIZE)
+
+
+@dataclass
+class Rows:
+    """m residuals, linearised at the present pose."""
+
+    residual: np.ndarray  # (m,)
+    jacobian: np.ndarray  # (m, 51), or (m, 51 + S) where the shape is estimated too
+    weight: np.ndarray  # (m,)
+    cost: float
+
+
+class Term(Protocol):
+    """What the solver adds up."""
+
+    def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
+        """Residuals and Jacobian at a pose; a term that does not depend on the shape gives 51 columns always."""
+
+
+def squares(residual: np.ndarray, jacobian: np.ndarray, weight: np.ndarray) -> Rows:
+    """Rows of a plain least-squares term."""
+    return Rows(residual, jacobian, weight, float(weight @ residual**2))
+
+
+def keypoint_rows(posed: PosedHand, table: KeypointTable, with_shape: bool) -> np.ndarray:
+    """d keypoints, (21, 3, 51), and with the shape (21, 3, 51 + S)."""
+    rows = posed.keypoint_jacobians(table)
+    return np.concatenate([rows, posed.shape_jacobians(table)], axis=-1) if with_shape else rows
+
+
+@dataclass
+class Keypoints3D:
+    """Distance of the keypoints from seen ones."""
+
+    table: KeypointTable
+    seen: np.ndarray  # (21, 3) m, the frame of the fit
+    confidence: np.ndarray  # (21,) in [0, 1]
+    sigma: float = 0.003  # m
+
+    def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
+        """63 residuals."""
+        off = posed.keypoints(self.table) - self.seen
+        jacobian = keypoint_rows(posed, self.table, with_shape).reshape(63, -1)
+        return squares(off.ravel(), jacobian, np.repeat(self.confidence / self.sigma**2, 3))
+
+
+@dataclass
+class Keypoints2D:
+    """Reprojection error of the keypoints, robust: a wrong detection must not drag a finger along."""
+
+    table: KeypointTable
+    camera: np.ndarray  # (4,) fx fy cx cy, px
+    seen: np.ndarray  # (21, 2) px
+    confidence: np.ndarray  # (21,)
+    sigma: float = 4.0  # px
+
+    def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
+        """42 residuals."""
+        x = posed.keypoints(self.table)
+        z = np.maximum(x[:, 2], 1e-3)
+        scaled = self.camera[:2] / z[:, None]
+        off = x[:, :2] * scaled + self.camera[2:] - self.seen
+        slope = np.zeros((21, 2, 3))  # d pixel / d point
+        slope[:, 0, 0], slope[:, 1, 1] = scaled[:, 0], scaled[:, 1]
+        slope[:, :, 2] = -x[:, :2] * scaled / z[:, None]
+        square = (off**2).sum(axis=1) / self.sigma**2
+        weight = self.confidence / self.sigma**2 * (ROBUST / (ROBUST + square)) ** 2
+        cost = float(self.confidence @ (ROBUST * square / (ROBUST + square)))
+        jacobian = (slope @ keypoint_rows(posed, self.table, with_shape)).reshape(42, -1)
+        return Rows(off.ravel(), jacobian, np.repeat(weight, 2), cost)
+
+
+@dataclass
+class KeypointDepth:
+    """Depth of the keypoints against what a depth camera measured there: the surface, in front of the joint."""
+
+    table: KeypointTable
+    depth: np.ndarray  # (21,) m, the camera's z
+    confidence: np.ndarray  # (21,), 0 where nothing was measured
+    sigma: float = 0.010  # m
+    inside: float = 0.008  # m from the surface to a joint
+
+    def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
+        """21 residuals, robust: at an edge the depth is of what lies behind."""
+        off = posed.keypoints(self.table)[:, 2] - self.depth - self.inside
+        square = off**2 / self.sigma**2
+        weight = self.confidence / self.sigma**2 * (ROBUST / (ROBUST + square)) ** 2
+        cost = float(self.confidence @ (ROBUST * square / (ROBUST + square)))
+        return Rows(off, keypoint_rows(posed, self.table, with_shape)[:, 2], weight, cost)
+
+
+class LikelyPose:
+    """Mahalanobis distance of the fingers from the pose prior."""
+
+    def __init__(self, prior: PosePrior, strength: float = 0.3):
+        self.prior, self.strength = prior, strength
+        whiten = np.linalg.cholesky(np.linalg.inv(prior.covariance + 1e-4 * np.eye(45))).T
+        self.jacobian = np.zeros((45, POSE_SIZE))
+        self.jacobian[:, FINGERS] = whiten
+
+    def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
+        """45 residuals, in standard deviations."""
+        off = self.jacobian[:, FINGERS] @ (posed.pose.fingers.ravel() - self.prior.mean)
+        return squares(off, self.jacobian, np.full(45, self.strength))
+
+
+@dataclass
+class JointLimits:
+    """How far each finger angle is beyond its limits."""
+
+    prior: PosePrior
+    sigma: float = 0.05  # rad
+
+    def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
+        """45 residuals, 0 within the limits."""
+        angles = posed.pose.fingers.ravel()
+        off = np.minimum(angles - self.prior.lower, 0.0) + np.maximum(angles - self.prior.upper, 0.0)
+        jacobian = np.zeros((45, POSE_SIZE))
+        jacobian[np.arange(45), np.arange(6, POSE_SIZE)] = off != 0.0
+        return squares(off, jacobian, np.full(45, self.sigma**-2))
+
+
+class NearPose:
+    """Change since another pose: that of the frame before."""
+
+    def __init__(self, pose: HandPose, turn: float = 0.2, shift: float = 0.03, bend: float = 0.25):
+        self.pose = pose
+        self.weight = np.repeat([turn**-2, shift**-2, bend**-2], [3, 3, 45])
+
+    def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
+        """51 residuals, rad and m."""
+        turned = logarithm(self.pose.rotation.T @ posed.pose.rotation)
+        moved = posed.pose.translation - self.pose.translation
+        bent = posed.pose.fingers.ravel() - self.pose.fingers.ravel()
+        return squares(np.concatenate([turned, moved, bent]), np.eye(POSE_SIZE), self.weight)

@@ -1,0 +1,162 @@
+"""Compiled loops of the skinned hand: forward kinematics, skinning, and the Jacobian of skinned points.
+
+A point is skinned to at most four joints. The 16 joints are points too, each bound to itself, so joints and vertices
+have one formula. Columns of a Jacobian: 0-2 rotation of the wrist (right increment), 3-5 translation, 6-50 the fifteen
+joints' rotation vectors.
+"""
+
+import numpy as np
+from numba import njit
+
+POSE_SIZE = 51
+
+
+@njit(cache=True)
+def exponential(w: np.ndarray, R: np.ndarray) -> None:
+    """Rotation matrix of the rotation vector w (3,), into R (3, 3)."""
+    x, y, z = w[0], w[1], w[2]
+    square = x * x + y * y + z * z
+    if square < 1e-12:
+        a, b = 1.0, 0.5
+    else:
+        angle = np.sqrt(square)
+        a, b = np.sin(angle) / angle, (1.0 - np.cos(angle)) / square
+    R[0, 0], R[0, 1], R[0, 2] = 1.0 - b * (y * y + z * z), b * x * y - a * z, b * x * z + a * y
+    R[1, 0], R[1, 1], R[1, 2] = b * x * y + a * z, 1.0 - b * (x * x + z * z), b * y * z - a * x
+    R[2, 0], R[2, 1], R[2, 2] = b * x * z - a * y, b * y * z + a * x, 1.0 - b * (x * x + y * y)
+
+
+@njit(cache=True)
+def logarithm(R: np.ndarray) -> np.ndarray:
+    """Rotation vector (3,) of a matrix (3, 3) whose angle is well below pi, as that of one frame's change."""
+    w = 0.5 * np.array([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]])
+    sine = np.sqrt(w[0] * w[0] + w[1] * w[1] + w[2] * w[2])
+    if sine < 1e-9:
+        return w
+    out: np.ndarray = w * (np.arctan2(sine, 0.5 * (R[0, 0] + R[1, 1] + R[2, 2] - 1.0)) / sine)
+    return out
+
+
+@njit(cache=True)
+def right_jacobian(w: np.ndarray, J: np.ndarray) -> None:
+    """Right Jacobian of SO(3) at the rotation vector w (3,), into J (3, 3): exp(w + dw) = exp(w) exp(J dw)."""
+    x, y, z = w[0], w[1], w[2]
+    square = x * x + y * y + z * z
+    if square < 1e-10:
+        a, b = -0.5, 1.0 / 6.0
+    else:
+        angle = np.sqrt(square)
+        a, b = -(1.0 - np.cos(angle)) / square, (angle - np.sin(angle)) / (square * angle)
+    J[0, 0], J[0, 1], J[0, 2] = 1.0 - b * (y * y + z * z), b * x * y - a * z, b * x * z + a * y
+    J[1, 0], J[1, 1], J[1, 2] = b * x * y + a * z, 1.0 - b * (x * x + z * z), b * y * z - a * x
+    J[2, 0], J[2, 1], J[2, 2] = b * x * z - a * y, b * y * z + a * x, 1.0 - b * (x * x + y * y)
+
+
+@njit(cache=True)
+def forward(
+    root: np.ndarray,
+    translation: np.ndarray,
+    fingers: np.ndarray,
+    joints: np.ndarray,
+    parents: np.ndarray,
+    local: np.ndarray,
+    world: np.ndarray,
+    axes: np.ndarray,
+    places: np.ndarray,
+) -> None:
+    """Forward kinematics of 16 joints.
+
+    Into local (16, 3, 3) and world (16, 3, 3) rotations, axes (16, 3, 3), whose columns are the world axes about which
+    a joint's parameters turn, and places (16, 3).
+    """
+    J = np.empty((3, 3))
+    for a in range(3):
+        places[0, a] = joints[0, a] + translation[a]
+        for b in range(3):
+            local[0, a, b] = world[0, a, b] = axes[0, a, b] = root[a, b]
+    for k in range(1, 16):
+        q = parents[k]
+        exponential(fingers[k - 1], local[k])
+        right_jacobian(fingers[k - 1], J)
+        for a in range(3):
+            place = places[q, a]
+            for c in range(3):
+                place += world[q, a, c] * (joints[k, c] - joints[q, c])
+            places[k, a] = place
+            for b in range(3):
+                world[k, a, b] = (
+                    world[q, a, 0] * local[k, 0, b] + world[q, a, 1] * local[k, 1, b] + world[q, a, 2] * local[k, 2, b]
+                )
+        for a in range(3):
+            for b in range(3):
+                axes[k, a, b] = world[k, a, 0] * J[0, b] + world[k, a, 1] * J[1, b] + world[k, a, 2] * J[2, b]
+
+
+@njit(cache=True)
+def skin(
+    rest: np.ndarray,
+    joints: np.ndarray,
+    bones: np.ndarray,
+    weights: np.ndarray,
+    world: np.ndarray,
+    places: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Rest points (N, 3), bound to bones (N, 4) with weights (N, 4), into out (N, 3)."""
+    for i in range(rest.shape[0]):
+        out[i, :] = 0.0
+        for c in range(4):
+            w = weights[i, c]
+            if w > 0.0:
+                m = bones[i, c]
+                x, y, z = rest[i, 0] - joints[m, 0], rest[i, 1] - joints[m, 1], rest[i, 2] - joints[m, 2]
+                for a in range(3):
+                    out[i, a] += w * (world[m, a, 0] * x + world[m, a, 1] * y + world[m, a, 2] * z + places[m, a])
+
+
+@njit(cache=True)
+def point_jacobians(
+    ids: np.ndarray,
+    rest: np.ndarray,
+    joints: np.ndarray,
+    bones: np.ndarray,
+    weights: np.ndarray,
+    below: np.ndarray,
+    movers: np.ndarray,
+    mover_counts: np.ndarray,
+    world: np.ndarray,
+    axes: np.ndarray,
+    places: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """d point / d pose of the points `ids` (K,), into out (K, 3, 51).
+
+    below[k, m]: joint m is k or hangs on it; movers (N, 12) are the joints that move a point, of which the first
+    mover_counts (N,) count.
+    """
+    part = np.empty((4, 3))
+    for row in range(ids.shape[0]):
+        i = ids[row]
+        out[row, :, :] = 0.0
+        for c in range(4):  # where each bone carries the point
+            m = bones[i, c]
+            x, y, z = rest[i, 0] - joints[m, 0], rest[i, 1] - joints[m, 1], rest[i, 2] - joints[m, 2]
+            for a in range(3):
+                part[c, a] = world[m, a, 0] * x + world[m, a, 1] * y + world[m, a, 2] * z + places[m, a]
+        for q in range(mover_counts[i]):
+            k = movers[i, q]
+            sx, sy, sz = 0.0, 0.0, 0.0  # weighted arm from joint k
+            for c in range(4):
+                w = weights[i, c]
+                if w > 0.0 and below[k, bones[i, c]]:
+                    sx += w * (part[c, 0] - places[k, 0])
+                    sy += w * (part[c, 1] - places[k, 1])
+                    sz += w * (part[c, 2] - places[k, 2])
+            first = 3 + 3 * k if k else 0
+            for b in range(3):
+                ax, ay, az = axes[k, 0, b], axes[k, 1, b], axes[k, 2, b]
+                out[row, 0, first + b] = ay * sz - az * sy
+                out[row, 1, first + b] = az * sx - ax * sz
+                out[row, 2, first + b] = ax * sy - ay * sx
+        for a in range(3):
+            out[row, a, 3 + a] = 1.0

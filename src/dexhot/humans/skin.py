@@ -1,0 +1,331 @@
+"""A hand skinned in MANO's layout: 16 joints (wrist, then three each of index, middle, little, ring, thumb), linear
+blend skinning, shape components, and keypoints that are regressed from joints and vertices.
+
+    hand = open_hand("right")                      # SkinnedHand: one side, any person
+    person = hand.shaped(shape)                    # ShapedHand: one person
+    posed = person.posed(pose)                     # PosedHand: one frame
+    posed.keypoints(hand.table("mano"))            # (21, 3) m
+
+A pose is the wrist's rotation, a translation and fifteen rotation vectors, each in the rest pose's axes: those of MANO,
+so its parameters fit here unchanged. Points are numbered joints first (0-15), then vertices (16 ...). All lengths in m.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dexhot.errors import FileFormatError, NotFoundError
+from dexhot.geometry.rotations import (
+    matrix_from_6d,
+    matrix_to_quat,
+    quat_to_matrix,
+    quat_to_rotvec,
+    rotvec_to_quat,
+)
+from dexhot.humans.kernels import POSE_SIZE, exponential, forward, point_jacobians, skin
+
+JOINTS = 16
+PARENTS = np.array([-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14])
+DIGITS = {"thumb": (13, 14, 15), "index": (1, 2, 3), "middle": (4, 5, 6), "ring": (10, 11, 12), "little": (7, 8, 9)}
+# MediaPipe's order of 21 keypoints as joints 0-15 and tips 16-20 (thumb, index, middle, ring, little)
+KEYPOINT_ORDER = (0, *(p for tip, joints in enumerate(DIGITS.values()) for p in (*joints, JOINTS + tip)))
+MOST_MOVERS = 12  # joints that move one vertex; a fingertip has three and the wrist
+# of a rotation vector (or a quaternion's x y z) in a mirror with the normal x
+MIRRORED_TURN = np.array([1.0, -1.0, -1.0])
+MIRRORED_POINT = np.array([-1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class KeypointTable:
+    """The 21 keypoints of one convention as a regressor: keypoints = weights @ points[ids]. Each row sums to one."""
+
+    name: str
+    ids: np.ndarray  # (P,) points: joints 0-15, vertices from 16
+    weights: np.ndarray  # (21, P)
+
+    def __post_init__(self) -> None:
+        if self.weights.shape != (21, len(self.ids)) or not np.allclose(self.weights.sum(axis=1), 1.0, atol=1e-4):
+            raise FileFormatError(f"keypoint table {self.name}: 21 rows of {len(self.ids)} weights, each summing to 1.")
+
+
+@dataclass(frozen=True)
+class PosePrior:
+    """Fingers as a Gaussian over the 45 numbers of their rotation vectors, with limits; rad, of a right hand."""
+
+    mean: np.ndarray  # (45,)
+    covariance: np.ndarray  # (45, 45)
+    components: np.ndarray  # (16, 45) principal directions, each scaled to one standard deviation
+    lower: np.ndarray  # (45,)
+    upper: np.ndarray  # (45,)
+
+    def mirrored(self) -> "PosePrior":
+        """That of the other side's hand."""
+        sign = np.tile(MIRRORED_TURN, 15)
+        ends = np.sort(np.stack([self.lower * sign, self.upper * sign]), axis=0)
+        return PosePrior(
+            self.mean * sign, self.covariance * np.outer(sign, sign), self.components * sign, ends[0], ends[1]
+        )
+
+    def fingers(self, coefficients: ArrayLike) -> np.ndarray:
+        """Coefficients (..., n) of the first n components -> rotation vectors (..., 15, 3)."""
+        c = np.asarray(coefficients, float)
+        angles: np.ndarray = self.mean + c @ self.components[: c.shape[-1]]
+        return angles.reshape(*c.shape[:-1], 15, 3)
+
+
+@dataclass
+class HandPose:
+    """Where the hand is and how its fingers are bent."""
+
+    rotation: np.ndarray = field(default_factory=lambda: np.eye(3))  # (3, 3) of the wrist
+    translation: np.ndarray = field(default_factory=lambda: np.zeros(3))  # (3,) m, added to the rest pose's place
+    fingers: np.ndarray = field(default_factory=lambda: np.zeros((15, 3)))  # rotation vectors, rad
+
+    @classmethod
+    def from_vector(cls, x: ArrayLike) -> "HandPose":
+        """(51,) rotation vector of the wrist, translation, 45 finger angles: MANO's pose and trans in this order."""
+        x = np.asarray(x, float)
+        return cls(quat_to_matrix(rotvec_to_quat(x[:3])), x[3:6].copy(), x[6:POSE_SIZE].reshape(15, 3).copy())
+
+    @classmethod
+    def from_6d(cls, rotations: ArrayLike, translation: ArrayLike) -> "HandPose":
+        """(16, 6) continuous rotations (Zhou et al. 2019) of wrist and fingers, translation (3,)."""
+        R = matrix_from_6d(rotations)
+        return cls(R[0], np.array(translation, float), quat_to_rotvec(matrix_to_quat(R[1:])))
+
+    def vector(self) -> np.ndarray:
+        """(51,), the inverse of `from_vector`."""
+        return np.concatenate([quat_to_rotvec(matrix_to_quat(self.rotation)), self.translation, self.fingers.ravel()])
+
+    def plus(self, step: np.ndarray) -> "HandPose":
+        """Moved by a step (51,) of the Jacobians' columns."""
+        turn = np.empty((3, 3))
+        exponential(step[:3], turn)
+        fingers = self.fingers + step[6:POSE_SIZE].reshape(15, 3)
+        return HandPose(self.rotation @ turn, self.translation + step[3:6], fingers)
+
+    def mirrored(self) -> "HandPose":
+        """The other side's hand, in a mirror with the normal x."""
+        mirror = np.outer(MIRRORED_POINT, MIRRORED_POINT)
+        return HandPose(self.rotation * mirror, self.translation * MIRRORED_POINT, self.fingers * MIRRORED_TURN)
+
+
+@dataclass
+class SkinnedHand:
+    """A hand model of one side: template, shape, skinning, conventions of keypoints."""
+
+    name: str  # "open_hand", "mano"
+    side: str  # "right", "left"
+    vertices: np.ndarray  # (V, 3) template, m
+    faces: np.ndarray  # (F, 3), outward
+    shape_directions: np.ndarray  # (V, 3, S) m per standard deviation
+    joints: np.ndarray  # (16, 3) m
+    joint_directions: np.ndarray  # (16, 3, S)
+    weights: np.ndarray  # (V, 16) of the joints, each row sums to one
+    tips: np.ndarray  # (5,) vertices: thumb, index, middle, ring, little
+    pose_directions: np.ndarray = field(default_factory=lambda: np.zeros((0, 3, 135)))  # (V, 3, 135) MANO's, or none
+    tables: dict[str, KeypointTable] = field(default_factory=dict)  # beside the model's own
+    prior: PosePrior | None = None
+
+    def __post_init__(self) -> None:
+        V, S = len(self.vertices), self.shape_directions.shape[-1]
+        shapes = {
+            "vertices": (V, 3),
+            "shape_directions": (V, 3, S),
+            "joints": (JOINTS, 3),
+            "joint_directions": (JOINTS, 3, S),
+            "weights": (V, JOINTS),
+            "tips": (5,),
+        }
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise FileFormatError(
+                    f"hand model {self.name}: {name} has shape {getattr(self, name).shape}, expected {shape}."
+                )
+        if len(self.pose_directions) and self.pose_directions.shape != (V, 3, 135):
+            raise FileFormatError(f"hand model {self.name}: pose_directions must be ({V}, 3, 135).")
+        own = np.zeros((21, 21))
+        own[np.arange(21), KEYPOINT_ORDER] = 1.0
+        ids = np.concatenate([np.arange(JOINTS), JOINTS + self.tips])
+        self.tables = {self.own_convention: KeypointTable(self.own_convention, ids, own)} | self.tables
+        self._bind()
+
+    @property
+    def own_convention(self) -> str:
+        """Name of the table that takes the model's joints and tip vertices as they are."""
+        return "mano" if self.name == "mano" else "open"
+
+    @property
+    def shape_size(self) -> int:
+        """Number of shape components."""
+        return int(self.shape_directions.shape[-1])
+
+    def _bind(self) -> None:
+        """The four strongest bones of every point, and which joints move it."""
+        weights = np.concatenate([np.eye(JOINTS), self.weights])
+        self.bones = np.argsort(-weights, axis=1, kind="stable")[:, :4].astype(np.int64)
+        strongest = np.take_along_axis(weights, self.bones, axis=1)
+        self.bone_weights = strongest / strongest.sum(axis=1, keepdims=True)
+        self.below = np.zeros((JOINTS, JOINTS), bool)
+        for m in range(JOINTS):
+            k = m
+            while k >= 0:
+                self.below[k, m] = True
+                k = PARENTS[k]
+        held = self.bone_weights > 0.0
+        moved = np.zeros((len(weights), JOINTS), bool)
+        for c in range(4):
+            moved |= self.below[:, self.bones[:, c]].T & held[:, c : c + 1]
+        self.mover_counts = np.minimum(moved.sum(axis=1), MOST_MOVERS).astype(np.int64)
+        self.movers = np.argsort(~moved, axis=1, kind="stable")[:, :MOST_MOVERS].astype(np.int64)
+
+    def table(self, convention: str) -> KeypointTable:
+        """The regressor of a convention; NotFoundError for one that this model has no table of."""
+        if convention not in self.tables:
+            raise NotFoundError(f"keypoint convention of the {self.name} model", convention, self.tables)
+        return self.tables[convention]
+
+    def shaped(self, shape: ArrayLike | None = None) -> "ShapedHand":
+        """The hand of one person; `shape` (n,) of up to S components, in standard deviations."""
+        return ShapedHand(self, np.zeros(self.shape_size) if shape is None else np.asarray(shape, float))
+
+    def mirrored(self) -> "SkinnedHand":
+        """The other side's hand."""
+        flip = MIRRORED_POINT
+        pose = self.pose_directions
+        if len(pose):  # of rotation matrices R - 1: an entry (i, j) changes its sign with both axes
+            pose = pose * flip[None, :, None] * np.tile(np.outer(flip, flip).ravel(), 15)
+        return replace(
+            self,
+            side="left" if self.side == "right" else "right",
+            vertices=self.vertices * flip,
+            faces=np.ascontiguousarray(self.faces[:, ::-1]),
+            shape_directions=self.shape_directions * flip[:, None],
+            joints=self.joints * flip,
+            joint_directions=self.joint_directions * flip[:, None],
+            pose_directions=pose,
+            prior=self.prior.mirrored() if self.prior else None,
+        )
+
+
+class ShapedHand:
+    """One person's hand in the rest pose."""
+
+    def __init__(self, hand: SkinnedHand, shape: np.ndarray):
+        if shape.ndim != 1 or len(shape) > hand.shape_size or not np.isfinite(shape).all():
+            raise FileFormatError(
+                f"a shape of the {hand.name} model is up to {hand.shape_size} finite numbers, not {shape.shape}."
+            )
+        self.hand = hand
+        self.shape = np.concatenate([shape, np.zeros(hand.shape_size - len(shape))])
+        self.joints = hand.joints + hand.joint_directions @ self.shape
+        self.rest = np.concatenate([self.joints, hand.vertices + hand.shape_directions @ self.shape])
+
+    def posed(self, pose: HandPose) -> "PosedHand":
+        """In one frame."""
+        return PosedHand(self, pose)
+
+
+class PosedHand:
+    """A person's hand in one pose: points, keypoints and their Jacobians."""
+
+    def __init__(self, person: ShapedHand, pose: HandPose):
+        hand = person.hand
+        self.person, self.pose = person, pose
+        self.local, self.world, self.axes = (np.empty((JOINTS, 3, 3)) for _ in range(3))
+        self.joints = np.empty((JOINTS, 3))
+        forward(
+            np.ascontiguousarray(pose.rotation), pose.translation, pose.fingers, person.joints, PARENTS,
+            self.local, self.world, self.axes, self.joints,
+        )  # fmt: skip
+        self.rest = person.rest
+        if len(hand.pose_directions):
+            bend = (self.local[1:] - np.eye(3)).ravel()
+            self.rest = person.rest.copy()
+            self.rest[JOINTS:] += hand.pose_directions @ bend
+        self._points: np.ndarray | None = None
+        self._jacobians: dict[str, np.ndarray] = {}  # by table, which several terms of one fit share
+
+    @property
+    def points(self) -> np.ndarray:
+        """(16 + V, 3) joints, then vertices, m."""
+        if self._points is None:
+            self._points = self._skinned(slice(None))
+        return self._points
+
+    @property
+    def vertices(self) -> np.ndarray:
+        """(V, 3) m."""
+        return self.points[JOINTS:]
+
+    def _skinned(self, ids: np.ndarray | slice) -> np.ndarray:
+        hand, rest = self.person.hand, self.rest[ids]
+        out = np.empty_like(rest)
+        skin(rest, self.person.joints, hand.bones[ids], hand.bone_weights[ids], self.world, self.joints, out)
+        return out
+
+    def keypoints(self, table: KeypointTable) -> np.ndarray:
+        """(21, 3) m, MediaPipe's order."""
+        keypoints: np.ndarray = table.weights @ self._skinned(table.ids)
+        return keypoints
+
+    def point_jacobians(self, ids: np.ndarray) -> np.ndarray:
+        """d points / d pose, (K, 3, 51), exact (pose-dependent corrections of the surface included)."""
+        hand, person = self.person.hand, self.person
+        out = np.empty((len(ids), 3, POSE_SIZE))
+        point_jacobians(
+            ids, self.rest, person.joints, hand.bones, hand.bone_weights, hand.below, hand.movers, hand.mover_counts,
+            self.world, self.axes, self.joints, out,
+        )  # fmt: skip
+        if len(hand.pose_directions) and (surface := np.flatnonzero(ids >= JOINTS)).size:
+            out[surface, :, 6:] += self._correction_jacobians(ids[surface])
+        return out
+
+    def _correction_jacobians(self, ids: np.ndarray) -> np.ndarray:
+        """(K, 3, 45) of the pose-dependent corrections of vertices."""
+        hand = self.person.hand
+        carried = np.einsum("kc,kcij->kij", hand.bone_weights[ids], self.world[hand.bones[ids]])
+        # axes are world axes: world_k J_k; d local_k = local_k [J_k e_b]x
+        turn = np.einsum("kji,kjb->kib", self.world[1:], self.axes[1:])  # J_k
+        cross = np.zeros((15, 3, 3, 3))  # joint, parameter, matrix
+        for (i, j, a), sign in zip(((0, 1, 2), (0, 2, 1), (1, 2, 0)), (-1.0, 1.0, -1.0)):
+            cross[:, :, i, j], cross[:, :, j, i] = sign * turn[:, a], -sign * turn[:, a]
+        change = np.einsum("kij,kbjl->kbil", self.local[1:], cross).reshape(15, 3, 9)
+        shift = np.einsum("vckn,kbn->vckb", hand.pose_directions[ids - JOINTS].reshape(-1, 3, 15, 9), change)
+        moved: np.ndarray = np.einsum("vij,vjkb->vikb", carried, shift).reshape(len(ids), 3, 45)
+        return moved
+
+    def keypoint_jacobians(self, table: KeypointTable) -> np.ndarray:
+        """d keypoints / d pose, (21, 3, 51)."""
+        if table.name not in self._jacobians:
+            rows = self.point_jacobians(table.ids)
+            self._jacobians[table.name] = (table.weights @ rows.reshape(len(rows), -1)).reshape(21, 3, POSE_SIZE)
+        return self._jacobians[table.name]
+
+    def shape_jacobians(self, table: KeypointTable) -> np.ndarray:
+        """d keypoints / d shape, (21, 3, S)."""
+        hand = self.person.hand
+        moved = np.zeros((JOINTS, 3, hand.shape_size))
+        moved[0] = hand.joint_directions[0]
+        for k in range(1, JOINTS):
+            bone = hand.joint_directions[k] - hand.joint_directions[PARENTS[k]]
+            moved[k] = moved[PARENTS[k]] + self.world[PARENTS[k]] @ bone
+        moved -= self.world @ hand.joint_directions
+        directions = np.concatenate([hand.joint_directions, hand.shape_directions])[table.ids]
+        bones, weights = hand.bones[table.ids], hand.bone_weights[table.ids]
+        carried = np.einsum("kc,kcij->kij", weights, self.world[bones])
+        points = carried @ directions + np.einsum("kc,kcis->kis", weights, moved[bones])
+        out: np.ndarray = np.tensordot(table.weights, points, axes=1)
+        return out
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(V, 3) outward unit normals, weighted by area."""
+    corners = vertices[faces]
+    area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(normals, faces[:, corner], area)
+    unit: np.ndarray = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-15)
+    return unit

@@ -1,0 +1,135 @@
+"""`dexhot fit` and `dexhot models`: a clip and a keypoint file to a hand model's parameters, and what there is."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from dexhot.cli import main
+from dexhot.data.files import kind_of, load, save
+from dexhot.data.types import HandObjectTrajectory
+from dexhot.humans.mano import mano
+from dexhot.humans.open_hand import open_hand
+from dexhot.humans.skin import HandPose
+
+
+def last_line(capsys) -> dict:
+    return json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+
+
+def test_a_clip_gets_parameters_that_give_its_keypoints_again(lift_clip, tmp_path, capsys):
+    clip = lift_clip.cut(0, 60)
+    save(clip, tmp_path / "lift.npz")
+    out, picture = tmp_path / "out" / "fit.npz", tmp_path / "fit.png"
+    assert main(["fit", str(tmp_path / "lift.npz"), "--out", str(out), "--picture", str(picture), "--json"]) == 0
+    told = last_line(capsys)["hands"]["right"]
+    assert told["convention"] == "parametric" and told["residual_mm_mean"] < 2.0
+    assert kind_of(picture) == "dexhot/picture"
+    fitted = load(out, HandObjectTrajectory)
+    track, hand = fitted.hands["right"], open_hand()
+    assert track.model == "open_hand" and track.parameters.shape == (60, 61)
+    assert np.array_equal(fitted.object_pose, clip.object_pose) and fitted.object_name == clip.object_name
+    for row, keypoints in zip(track.parameters[::20], track.keypoints[::20]):
+        posed = hand.shaped(row[51:]).posed(HandPose.from_vector(row[:51]))
+        assert np.abs(posed.keypoints(hand.table("parametric")) - keypoints).max() < 1e-9
+    assert np.abs(track.keypoints - clip.hands["right"].keypoints).max() < 0.02
+
+
+def test_a_left_hand_is_fitted_by_the_left_model(tmp_path, capsys):
+    from dexhot.datasets.parametric import generate
+
+    clip = generate("grasp", "box", 0, side="left")[0].cut(60, 90)
+    save(clip, tmp_path / "left.npz")
+    assert main(["fit", str(tmp_path / "left.npz"), "--out", str(tmp_path / "o.npz"), "--json"]) == 0
+    told = last_line(capsys)["hands"]
+    assert set(told) == {"left"} and told["left"]["residual_mm_mean"] < 2.0
+
+
+def test_a_file_of_pixels_becomes_a_trajectory_of_a_hand_alone(lift_clip, tmp_path, capsys):
+    from dexhot_bench.fit import CAMERA, seen_clip
+
+    truth, sightings = seen_clip("lift", "box", 0)
+    parts = {name: np.stack([getattr(s, name) for s in sightings[:20]]) for name in ("pixels", "depth", "confidence")}
+    np.savez(tmp_path / "seen.npz", camera=CAMERA, **parts)
+    words = [
+        "fit",
+        str(tmp_path / "seen.npz"),
+        "--convention",
+        "parametric",
+        "--out",
+        str(tmp_path / "o.npz"),
+        "--json",
+    ]
+    assert main([*words, "--out", str(tmp_path / "o.npz")]) == 0
+    fitted = load(tmp_path / "o.npz", HandObjectTrajectory)
+    assert fitted.object_name == "none" and "residual_px_mean" in last_line(capsys)["hands"]["right"]
+    assert 1e3 * np.linalg.norm(fitted.hands["right"].keypoints - truth[:20], axis=-1).mean() < 8.0
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["--convention", "smpl"], "no keypoint convention of the open_hand model named 'smpl'; available: mano"),
+        (["--model", "mano"], "MANO_RIGHT.pkl"),
+        (["--sigma", "0"], "must be positive"),
+    ],
+)
+def test_what_cannot_be_fitted_is_told(lift_clip, tmp_path, capsys, monkeypatch, words, told):
+    monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path / "config"))
+    save(lift_clip, tmp_path / "lift.npz")
+    assert main(["fit", str(tmp_path / "lift.npz"), "--out", str(tmp_path / "o.npz"), *words]) == 1
+    assert told in capsys.readouterr().err and not (tmp_path / "o.npz").exists()
+
+
+def test_the_user_s_mano_file_is_fitted(tmp_path, capsys):
+    """A file in MANO's layout that holds the open hand: vertices and joints of a hand, corrections of its own."""
+    open_one, rng, count = open_hand(), np.random.default_rng(0), 778
+    own = np.arange(count) % len(open_one.vertices)
+    tips = dict(zip((745, 317, 444, 556, 673), open_one.tips))
+    own[list(tips)] = list(tips.values())  # MANO's fingertips are vertices of these numbers
+    parts = {
+        "v_template": open_one.vertices[own],
+        "shapedirs": open_one.shape_directions[own],
+        "posedirs": 1e-4 * rng.normal(size=(count, 3, 135)),
+        "weights": open_one.weights[own],
+        "f": open_one.faces,
+        "kintree_table": np.array([[2**32 - 1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14], range(16)], np.uint32),
+        "J_regressor": open_one.joints @ np.linalg.pinv(open_one.vertices[own]),
+        "hands_components": np.linalg.qr(open_one.prior.components.T @ rng.normal(size=(16, 45)) + np.eye(45))[0],
+        "hands_mean": open_one.prior.mean,
+    }
+    (tmp_path / "MANO_RIGHT.pkl").write_bytes(pickle.dumps(parts, protocol=2))
+    hand = mano("right", tmp_path / "MANO_RIGHT.pkl")
+    poses = [
+        HandPose.from_vector(np.r_[0.3, 0.1, 0.2, 0.1 * c, 0, 0.5, 0.3 * c * np.ones(45)]) for c in (0.0, 0.2, 0.4)
+    ]
+    truth = np.stack([hand.shaped().posed(pose).keypoints(hand.table("mano")) for pose in poses])
+    np.save(tmp_path / "k.npy", truth)
+    words = ["fit", str(tmp_path / "k.npy"), "--model", "mano", "--mano", str(tmp_path / "MANO_RIGHT.pkl")]
+    assert main([*words, "--out", str(tmp_path / "o.npz"), "--json"]) == 0
+    told = last_line(capsys)["hands"]["right"]
+    assert told["convention"] == "mano" and told["residual_mm_mean"] < 2.0
+    assert load(tmp_path / "o.npz", HandObjectTrajectory).hands["right"].model == "mano"
+
+
+def test_the_wrong_side_is_refused_before_anything_is_written(lift_clip, tmp_path, capsys):
+    np.save(tmp_path / "k.npy", lift_clip.hands["right"].keypoints[:40])
+    words = ["fit", str(tmp_path / "k.npy"), "--convention", "parametric", "--out", str(tmp_path / "o.npz")]
+    assert main([*words, "--side", "left"]) == 1
+    assert "keypoints of a right hand" in capsys.readouterr().err and not (tmp_path / "o.npz").exists()
+    assert main(words) == 0
+
+
+def test_models_says_what_is_missing_and_where_it_goes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path))
+    assert main(["models", "--json"]) == 0
+    told = last_line(capsys)
+    assert [row["status"] for row in told["models"]] == ["shipped", "shipped", "missing", "missing"]
+    assert "MANO_RIGHT.pkl" in told["missing"] and str(tmp_path / "mano") in told["missing"]
+    (tmp_path / "mano").mkdir()
+    (tmp_path / "mano" / "MANO_LEFT.pkl").write_bytes(b"")
+    assert main(["models", "--json"]) == 0
+    told = last_line(capsys)
+    assert told["missing"] is None
+    assert [row["status"] for row in told["models"]][2:] == ["mirrored from the other side", "found"]

@@ -1,0 +1,105 @@
+"""Residual terms: their Jacobians against differences, what is robust, what is free."""
+
+import numpy as np
+import pytest
+
+from dexhot.fitting.terms import JointLimits, KeypointDepth, Keypoints2D, Keypoints3D, LikelyPose, NearPose
+from dexhot.humans.open_hand import open_hand
+from dexhot.humans.skin import HandPose
+
+RNG = np.random.default_rng(5)
+HAND = open_hand()
+TABLE = HAND.table("mano")
+PERSON = HAND.shaped(RNG.normal(size=10))
+POSE = HandPose.from_vector(np.concatenate([[0.4, -0.9, 0.3], [0.05, 0.1, 0.7], 0.5 * RNG.normal(size=45)]))
+OTHER = POSE.plus(0.03 * RNG.normal(size=51))
+CAMERA = np.array([600.0, 610.0, 320.0, 240.0])
+SEEN = PERSON.posed(OTHER).keypoints(TABLE)
+PIXELS = SEEN[:, :2] / SEEN[:, 2:] * CAMERA[:2] + CAMERA[2:]
+CONFIDENCE = RNG.uniform(0.1, 1.0, 21)
+
+TERMS = {
+    "3D": Keypoints3D(TABLE, SEEN, CONFIDENCE),
+    "2D": Keypoints2D(TABLE, CAMERA, PIXELS, CONFIDENCE),
+    "depth": KeypointDepth(TABLE, SEEN[:, 2], CONFIDENCE),
+    "likely": LikelyPose(HAND.prior),
+    "limits": JointLimits(HAND.prior),
+}
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_jacobians_are_exact(name):
+    term, h = TERMS[name], 1e-6
+    rows = term.rows(PERSON.posed(POSE))
+    numeric = np.zeros_like(rows.jacobian)
+    for i, step in enumerate(h * np.eye(51)):
+        ahead, behind = (term.rows(PERSON.posed(POSE.plus(s))).residual for s in (step, -step))
+        numeric[:, i] = (ahead - behind) / (2 * h)
+    assert np.abs(rows.jacobian - numeric).max() < 1e-5 * max(1.0, np.abs(numeric).max())
+
+
+@pytest.mark.parametrize("name", ["3D", "2D", "depth"])
+def test_jacobians_of_the_shape_are_exact(name):
+    term, h = TERMS[name], 1e-4
+    rows = term.rows(PERSON.posed(POSE), with_shape=True)
+    assert rows.jacobian.shape[1] == 61
+    for i, step in enumerate(h * np.eye(10)):
+        ahead, behind = (term.rows(HAND.shaped(PERSON.shape + s).posed(POSE)).residual for s in (step, -step))
+        assert np.allclose((ahead - behind) / (2 * h), rows.jacobian[:, 51 + i], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_the_gradient_of_the_cost_is_that_of_its_rows(name):
+    """Weights of robust terms are those of the cost's own derivative."""
+    term, h = TERMS[name], 1e-6
+    rows = term.rows(PERSON.posed(POSE))
+    gradient = 2.0 * rows.jacobian.T @ (rows.weight * rows.residual)
+    for i in range(0, 51, 5):
+        step = h * np.eye(51)[i]
+        numeric = (term.rows(PERSON.posed(POSE.plus(step))).cost - term.rows(PERSON.posed(POSE.plus(-step))).cost) / (
+            2 * h
+        )
+        assert numeric == pytest.approx(gradient[i], rel=1e-3, abs=1e-3)
+
+
+def test_nearness_vanishes_at_the_pose_and_grows_by_its_scales():
+    term = NearPose(POSE, turn=0.2, shift=0.03, bend=0.25)
+    assert term.rows(PERSON.posed(POSE)).cost < 1e-12
+    step = np.zeros(51)
+    step[3] = 0.03
+    assert term.rows(PERSON.posed(POSE.plus(step))).cost == pytest.approx(1.0)
+    step = np.zeros(51)
+    step[1] = 0.2
+    assert term.rows(PERSON.posed(POSE.plus(step))).cost == pytest.approx(1.0)
+
+
+def test_a_pixel_far_off_counts_for_little():
+    far = PIXELS.copy()
+    far[8] += 200.0
+    near = Keypoints2D(TABLE, CAMERA, PIXELS, np.ones(21)).rows(PERSON.posed(OTHER))
+    off = Keypoints2D(TABLE, CAMERA, far, np.ones(21)).rows(PERSON.posed(OTHER))
+    assert off.weight[16] < 1e-3 * near.weight[16] and off.weight[18] == near.weight[18]
+    assert off.cost < 9.01  # bounded: one keypoint, ROBUST
+
+
+def test_confidence_zero_is_no_measurement():
+    blind = Keypoints3D(TABLE, SEEN + 1.0, np.zeros(21)).rows(PERSON.posed(POSE))
+    assert blind.cost == 0.0 and not blind.weight.any()
+
+
+@pytest.mark.parametrize("end, beyond", [("upper", 0.1), ("lower", -0.1)])
+def test_limits_are_free_inside_and_pull_back_outside(end, beyond):
+    middle = HandPose(fingers=(0.5 * (HAND.prior.lower + HAND.prior.upper)).reshape(15, 3))
+    term = JointLimits(HAND.prior)
+    assert term.rows(PERSON.posed(middle)).cost == 0.0
+    out = middle.plus(np.zeros(51))
+    out.fingers[4, 1] = getattr(HAND.prior, end).reshape(15, 3)[4, 1] + beyond
+    rows = term.rows(PERSON.posed(out))
+    assert rows.residual[13] == pytest.approx(beyond) and rows.cost == pytest.approx(4.0)
+
+
+def test_the_mean_pose_is_the_likeliest():
+    mean = PERSON.posed(HandPose(fingers=HAND.prior.mean.reshape(15, 3)))
+    assert LikelyPose(HAND.prior).rows(mean).cost < 1e-12
+    along = HandPose(fingers=HAND.prior.fingers([1.0]))
+    assert LikelyPose(HAND.prior, strength=1.0).rows(PERSON.posed(along)).cost == pytest.approx(1.0, rel=0.02)
