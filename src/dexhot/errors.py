@@ -94,6 +94,7 @@ EXTRAS = {
     **dict.fromkeys(("dex_retargeting", "torch"), "peers"),
     **dict.fromkeys(("imageio_ffmpeg",), "video"),
     **dict.fromkeys(("ray",), "train"),
+    **dict.fromkeys(("warp",), "perception"),
     **dict.fromkeys(("franky_sim",), "dev"),
 }
 ROS = ("rclpy", "rosidl", "rpyutils", "ament", "launch")  # how the names of its modules begin

@@ -38,7 +38,7 @@ def examine() -> list[Check]:
     return [check() for check in checks] + devices + [extra(name, module) for name, module in EXTRAS.items()]
 
 
-EXTRAS = {"train": "ray", "video": "imageio_ffmpeg", "peers": "dex_retargeting"}
+EXTRAS = {"perception": "warp", "train": "ray", "video": "imageio_ffmpeg", "peers": "dex_retargeting"}
 SDKS = (  # what the extra `hardware` has: for which device, package, module
     ("LEAP hand", "dynamixel-sdk", "dynamixel_sdk"),
     ("Franka arm", "franky-control", "franky"),

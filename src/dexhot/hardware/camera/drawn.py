@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dexhot.hardware.camera.frames import Frames, Intrinsics
+from dexhot.geometry.cameras import Intrinsics
+from dexhot.hardware.camera.frames import Frames
 
 TABLE, RADIUS = 0.8, 0.06  # m from the camera to the table, which it looks straight down on; of the ball
 ORBIT, PERIOD = 0.15, 4.0  # m, s
