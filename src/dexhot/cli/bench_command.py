@@ -19,6 +19,7 @@ BENCHMARKS = {
     "leap": "dexhot_bench.leap",
     "franka": "dexhot_bench.franka",
     "transport": "dexhot_bench.transport",
+    "raster": "dexhot_bench.raster",
     "faults": "dexhot_bench.faults.bench",
 }
 
@@ -27,7 +28,9 @@ BENCHMARKS = {
 class Args:
     """What to measure, and how long."""
 
-    name: Annotated[Literal["retarget", "mine", "loop", "leap", "franka", "transport", "faults"], tyro.conf.Positional]
+    name: Annotated[
+        Literal["retarget", "mine", "loop", "leap", "franka", "transport", "raster", "faults"], tyro.conf.Positional
+    ]
     """Which benchmark."""
     quick: bool = False
     """End within 60 s on two cores: a fixed subset, smaller budgets, warm caches."""

@@ -57,5 +57,5 @@ class Intrinsics:
 
 def pinhole(width: int, height: int, fovy: float) -> Intrinsics:
     """Square pixels, the axis through the middle of the image, a vertical field of view of `fovy` degrees."""
-    f = 0.5 * height / np.tan(0.5 * np.radians(fovy))
+    f = float(0.5 * height / np.tan(0.5 * np.radians(fovy)))
     return Intrinsics(width, height, f, f, (width - 1) / 2, (height - 1) / 2)
