@@ -1,1 +1,1 @@
-"""Rotations, poses and meshes: the lowest layer, which imports nothing of dexhot but its errors."""
+"""Rotations, poses, meshes, cameras: the lowest layer, which imports nothing of dexhot but its errors."""
