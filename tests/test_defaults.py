@@ -12,6 +12,8 @@ import yaml
 from dexhot.bringup.graphs import GRAPHS
 from dexhot.paths import share_dir
 from dexhot.retargeting.retarget import RetargetOptions
+from dexhot.robots.robot_hand import load_hand
+from dexhot.robots.servos import servo
 from dexhot.ros.core.parameters import ParameterSpec, load_schema
 from dexhot.simulation.physics import load_physics
 
@@ -187,4 +189,6 @@ def test_defaults_in_prose_are_found():
 
 
 def test_the_squeeze_is_meant_for_the_benchmarks_servos():
-    assert RetargetOptions().stiffness == load_physics().finger.kp
+    hand = load_hand("leap_right")
+    profile = RetargetOptions().profile or hand.servo
+    assert servo(profile, hand.joint_names) == load_physics().finger(hand)

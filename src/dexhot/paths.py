@@ -7,6 +7,8 @@ from pathlib import Path
 
 from dexhot.errors import DexhotError
 
+PHYSICS = "2"  # version of the benchmark physics, by which every score is made
+
 
 @cache
 def share_dir() -> Path:
@@ -19,6 +21,11 @@ def share_dir() -> Path:
         if (prefix / "share" / "dexhot" / "urdf").is_dir():
             return prefix / "share" / "dexhot"
     raise DexhotError(f"dexhot's data files were not found near {here}; reinstall the package (pip install dexhot).")
+
+
+def physics_file(version: str = PHYSICS) -> Path:
+    """Where a version of the physics is, if there is such a one."""
+    return share_dir() / "config" / "physics" / f"{version}.yaml"
 
 
 def cache_dir() -> Path:

@@ -8,14 +8,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from dexhot import __version__
-from dexhot.paths import share_dir
+from dexhot.paths import physics_file, share_dir
 
 # Packages that decide what mining makes of a reference, those that it imports; drivers, nodes and views do not.
 DECISIVE = (
     *("control", "data", "evaluation", "geometry", "metrics", "objects", "retargeting", "rigs", "robots", "rollouts"),
     *("safety", "simulation", "tracking"),
 )
-PACKAGES = ("numpy", "mujoco", "mink", "rosbags", "ros-jazzy-rclpy")
+PACKAGES = ("numpy", "mujoco", "scipy", "rosbags", "ros-jazzy-rclpy")
 
 
 def versions() -> dict[str, str]:
@@ -44,7 +44,7 @@ def source_hash() -> str:
     """Of the code and the physics file that simulated results depend on: also tells two states of one version apart."""
     here, digest = Path(__file__).parent, hashlib.sha256()
     files = [path for package in DECISIVE for path in (here / package).rglob("*.py")]
-    files += [*(here.parent / "dexhot_train").rglob("*.py"), share_dir() / "config" / "physics.yaml"]
+    files += [*(here.parent / "dexhot_train").rglob("*.py"), physics_file(), share_dir() / "config" / "servos.yaml"]
     for path in sorted(files):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -1,9 +1,9 @@
-"""`dexhot bench mine`: GRAB's train clips, retargeted, mined and scored again from their files, beside plain replay."""
+"""`dexhot bench mine`: GRAB's clips, retargeted, mined and scored again from their files, beside plain replay."""
 
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,20 @@ from dexhot.data.disk import check_folder
 from dexhot.data.files import load, save, write_text
 from dexhot.data.types import Demonstration
 from dexhot.datasets import load_clip, splits
-from dexhot.errors import UnreachableError
+from dexhot.errors import DexhotError, UnreachableError
+from dexhot.evaluation.panel import NOMINAL, PANEL, of_demonstration, play_panel
 from dexhot.evaluation.score import score_on_arm
+from dexhot.evaluation.verify import verify
 from dexhot.metrics.rollout import compute
 from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import load_object
 from dexhot.paths import cache_dir
 from dexhot.progress import track
 from dexhot.retargeting.placement import place
-from dexhot.retargeting.retarget import retarget
+from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator, run_floating
+from dexhot.simulation.perturbation import worlds as named_worlds
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.setup import Setup, load_setup
 from dexhot_train.mining.clip_job import mine_into
@@ -33,7 +36,8 @@ from dexhot_train.mining.mine import MineOptions, placed
 from dexhot_train.mining.search import SearchOptions
 from dexhot_train.mining.worlds import draw_worlds, object_relative, replay, success_rate
 
-ROBUST_SEED, ROBUST_WORLDS = 424242, 20  # the perturbed replays that robust_fraction counts
+ROBUST_SEED, ROBUST_WORLDS = 424242, 20  # the perturbed replays that count; no search draws with this seed
+MEDIANS = ("T_err_cm", "R_err_rad", "penetration_mm", "self_penetration_mm", "hold_rate")
 FULL = MineOptions(attempts=1)
 QUICK = MineOptions(
     sampling=SamplingOptions(horizon=0.8, replan=0.3),
@@ -52,16 +56,19 @@ def run(
     out: Path | None = None,
     options: MineOptions | None = None,
     clips: list[str] | None = None,
+    profile: str | None = None,
+    split: str = "train",
 ) -> dict[str, Any]:
     """Mine the clips (results of an earlier run with the same key are kept) and measure: metrics and a row per clip.
 
-    out: the folder of references and demonstrations, by default in the cache.
+    out: the folder of references and demonstrations, by default in the cache. split: "train", or "test" for the clips
+    that nothing is chosen by.
     """
     options = options or (QUICK if quick else FULL)
-    clips = clips or splits("grab")["quick" if quick else "train"]
-    out = check_folder(out or cache_dir() / "mined" / ("quick" if quick else "train"), "$DEXHOT_CACHE")
+    clips = clips or clips_of("quick" if quick else split)
+    out = check_folder(out or mined_dir("quick" if quick else split, profile), "$DEXHOT_CACHE")
     rows, failed, kept = [], {}, {}
-    mined = run_jobs(mine_clip, [(clip, out, options) for clip in clips], workers, executor)
+    mined = run_jobs(mine_clip, [(clip, out, options, profile) for clip in clips], workers, executor)
     for (clip, *_), result in track(mined, "mining", len(clips)):
         if isinstance(result, Exception):
             failed[clip] = f"{type(result).__name__}: {result}"
@@ -74,19 +81,34 @@ def run(
         else:
             rows.append({**result, "kept": kept[clip]})
     rows.sort(key=lambda row: row["clip"])
-    metrics = figures(rows, len(clips))
-    return {"metrics": metrics, "subset": clips, "options": asdict(options), "clips": rows, "failed": failed}
+    metrics, named = figures(rows, len(clips)), load_physics(profile=profile).named("leap_right")
+    told = {
+        "split": "quick" if quick else split,
+        "options": asdict(options),
+        "panel": panel_fractions(rows, len(clips)),
+    }
+    return {"metrics": metrics, "subset": clips, **named, **told, "clips": rows, "failed": failed}
 
 
-def mine_clip(job: tuple[str, Path, MineOptions]) -> bool:
+def clips_of(split: str) -> list[str]:
+    """GRAB's clips of a split; "test" is both test splits, of unseen objects and of unseen clips."""
+    return [clip for name, clips in splits("grab").items() if name.partition("_")[0] == split for clip in clips]
+
+
+def mined_dir(split: str, profile: str | None) -> Path:
+    """Where the benchmark's plans are kept."""
+    return cache_dir() / "mined" / split / (profile or load_hand("leap_right").servo)
+
+
+def mine_clip(job: tuple[str, Path, MineOptions, str | None]) -> bool:
     """Retarget and mine one clip into `<out>/<clip>.npz`. Returns whether an earlier run's file was kept.
 
     The reference is made anew: the benchmark measures today's retargeting. A clip mined from the same one is kept.
     """
-    clip, out, options = job
+    clip, out, options, profile = job
     trajectory = load_clip(f"grab/{clip}")
-    setup = Setup(load_hand("leap_right"), load_object(trajectory.object_name), load_physics())
-    reference = retarget(trajectory, setup.hand, setup.asset)
+    setup = Setup(load_hand("leap_right"), load_object(trajectory.object_name), load_physics(profile=profile))
+    reference = retarget(trajectory, setup.hand, setup.asset, RetargetOptions(profile=profile))
     with suppress(UnreachableError):  # then it is mined where it was recorded, and not tried on the arm
         reference = place(reference, setup.hand)
     save(reference, out / f"{clip}.reference.npz")
@@ -94,13 +116,18 @@ def mine_clip(job: tuple[str, Path, MineOptions]) -> bool:
 
 
 def score_clip(job: tuple[str, Path]) -> dict[str, Any]:
-    """Score a mined file in a process that did not make it: as it is, on the arm, perturbed, object-relative; beside
-    it plain replay of the reference, and a hand that stays where it begins, which the lenient successes let pass.
+    """Score a mined file in a process that did not make it, against its verified reference: as it is, in the worlds of
+    the panel, on the arm, perturbed, object-relative; beside it plain replay of the reference, and a hand that stays
+    where it begins, which the lenient successes let pass. Raises DexhotError for a reference that is not the clip's.
     """
     clip, out = job
     demonstration = load(out / f"{clip}.npz", Demonstration)
-    reference = demonstration.reference
-    setup = load_setup(reference)
+    setup = load_setup(demonstration.reference)
+    verification = verify(demonstration.reference, setup, load_clip(f"grab/{clip}"))
+    if not verification.whole:
+        raise DexhotError(f"{verification.name} ({verification.why}) does not count for {clip}; mine it again.")
+    reference = verification.reference
+    demonstration = replace(demonstration, reference=reference)
     simulator = floating_simulator(reference, setup)
     plans = {
         "": demonstration.actions,
@@ -114,13 +141,26 @@ def score_clip(job: tuple[str, Path]) -> dict[str, Any]:
     row |= {who + success: metrics[success] for who, metrics in found.items() for success in SUCCESSES}
     row |= {name: demonstration.provenance[name] for name in ("seconds_cpu", "seconds_wall", "candidates")}
     row["reachable"] = placed(reference)
+    if row["reachable"]:
+        row["speed_factor"] = reference.speed_factor
+        row["arm_strict"] = score_on_arm(demonstration, setup).metrics["success_strict"]
+
+    def robust(set_name: str, relative: bool) -> float:
+        worlds = draw_worlds(reference, simulator, ROBUST_WORLDS, ROBUST_SEED, named_worlds(set_name))
+        starts = [simulator.object_pose(world.state) for world in worlds]
+        moved = [object_relative(demonstration, start) for start in starts]
+        return success_rate(
+            replay(reference, np.stack(moved) if relative else demonstration.actions, worlds, simulator)
+        )
+
+    row["robust_v2"] = robust("worlds_v2", relative=True)
+    row["success_panel"] = False
     if mined["success_strict"]:
+        panel = play_panel(of_demonstration(demonstration, setup), setup)
+        row |= {"success_panel": panel.success, "panel": panel.as_json()}
+        row["robust"], row["robust_object_relative"] = (robust("worlds_v1", relative) for relative in (False, True))
         if row["reachable"]:
-            row["arm_success_strict"] = score_on_arm(demonstration, setup).metrics["success_strict"]
-        worlds = draw_worlds(reference, simulator, ROBUST_WORLDS, ROBUST_SEED)
-        row["robust"] = success_rate(replay(reference, demonstration.actions, worlds, simulator))
-        moved = [object_relative(demonstration, simulator.object_pose(world.state)) for world in worlds]
-        row["robust_object_relative"] = success_rate(replay(reference, np.stack(moved), worlds, simulator))
+            row["arm_success_strict"] = row["arm_strict"]
     write_text(out / f"{clip}.json", json.dumps(row, indent=1))
     return row
 
@@ -129,7 +169,7 @@ def figures(rows: list[dict[str, Any]], clips: int) -> dict[str, float | None]:
     """The benchmark's ids. A clip that failed to run counts as no success."""
 
     def share(name: str) -> float:
-        return sum(bool(row[name]) for row in rows) / clips
+        return sum(bool(row.get(name)) for row in rows) / clips
 
     def over(function: Callable[[list[float]], Any], name: str) -> float | None:
         values = [row[name] for row in rows if row.get(name) is not None]
@@ -138,12 +178,25 @@ def figures(rows: list[dict[str, Any]], clips: int) -> dict[str, float | None]:
     successes = [who + success for who in ("", "replay_", "frozen_") for success in SUCCESSES]
     return {
         **{name: share(name) for name in (*successes, "success_strict_raw")},
-        "reachable": share("reachable"),
+        "success_panel": share("success_panel"),
+        "reachable_fraction": share("reachable"),
+        "arm_strict_fraction": share("arm_strict"),
+        "robust_fraction_all": sum(row.get("robust_v2") or 0.0 for row in rows) / clips,
+        "speed_factor_p50": over(np.median, "speed_factor"),
         "arm_success_strict": over(np.mean, "arm_success_strict"),
         "robust_fraction": over(np.mean, "robust"),
         "robust_fraction_object_relative": over(np.mean, "robust_object_relative"),
-        **{name: over(np.median, name) for name in ("T_err_cm", "R_err_rad", "penetration_mm", "hold_rate")},
+        **{
+            name: over(np.median, name)
+            for name in ("T_err_cm", "R_err_rad", "penetration_mm", "self_penetration_mm", "hold_rate")
+        },
         "seconds_per_clip": over(np.median, "seconds_cpu"),
         "seconds_per_clip_max": over(np.max, "seconds_cpu"),
         "seconds_per_clip_wall": over(np.median, "seconds_wall"),
     }
+
+
+def panel_fractions(rows: list[dict[str, Any]], clips: int) -> dict[str, float]:
+    """World of the panel -> fraction of all clips that are strict there and in the nominal world."""
+    worlds = (NOMINAL, *(world.name for world in PANEL))
+    return {name: sum(row.get("panel", {}).get(name, False) for row in rows) / clips for name in worlds}

@@ -13,10 +13,11 @@ import rclpy
 from dexhot.bringup import launcher
 from dexhot.bringup.graph import plan
 from dexhot.bringup.graphs import load_graph
-from dexhot.bringup.run_folder import doubts
+from dexhot.bringup.run_folder import Task, doubts
 from dexhot.data import disk, files
 from dexhot.data.types import WRIST_JOINTS, Demonstration, Reference
 from dexhot.errors import DexhotError
+from dexhot.retargeting.placement import with_arm_path
 from dexhot.ros.core import live_rig
 from dexhot.ros.core.claim import Claim
 
@@ -172,3 +173,19 @@ def test_a_rig_on_another_machine_is_found_in_the_graph(ros_domain):
     assert not live_rig.refusal(live_rig.in_domain(player))
     player.destroy_node()
     rclpy.try_shutdown()
+
+
+def test_a_reference_that_keeps_the_time_of_a_fast_person_is_warned_of(demonstration, prepared):
+    """As `--speed 1` makes it: nothing slows it for the arm."""
+    planned = with_arm_path(demonstration.reference)
+    swing = planned.arm_q + 0.3 * np.sin(np.linspace(0, 4 * np.pi, len(planned.q)))[:, None] * (np.arange(7) == 6)
+    hasty = replace(demonstration, reference=replace(planned, arm_q=swing, arm_frames=np.zeros(0)))
+    [told] = Task(hasty.reference, hasty, {}).too_fast()
+    assert "test/still is too fast for the robot" in told and "fr3_joint7: acceleration" in told and "--speed" in told
+    assert not Task(planned, None, {}).too_fast()
+    assert not Task(hasty.reference, hasty, {}).at_speed(0.1).too_fast()
+
+
+def test_only_with_a_viewer_the_clip_waits_for_a_browser(prepared):
+    assert prepared().parameters["supervisor"]["view_wait"] == 0.0
+    assert prepared(view="true").parameters["supervisor"]["view_wait"] > 0.0

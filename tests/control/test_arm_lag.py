@@ -15,8 +15,8 @@ MIDDLE = 0.5 * (LIMITS.lower + LIMITS.upper)
 def arm(lag: float, **changes) -> SimpleNamespace:
     """What `_notice_lag` looks at: joint 3 so far behind its goal."""
     limited = {"position": 2, "velocity": 7, "acceleration": 3, "jerk": 5}
-    setpoint = SimpleNamespace(limits=LIMITS, q=MIDDLE, limited=limited)
-    values = {"_goal": MIDDLE + lag * (np.arange(7) == 2), "_holding": False, "furthest_behind": 0.0, "warnings": {}}
+    setpoint = SimpleNamespace(limits=LIMITS, q=MIDDLE, goal=MIDDLE + lag * (np.arange(7) == 2), limited=limited)
+    values = {"_holding": False, "furthest_behind": 0.0, "warnings": {}}
     names = [f"fr3_joint{k}" for k in range(1, 8)]
     return SimpleNamespace(setpoint=setpoint, joint_names=names, **(values | changes))
 
@@ -48,6 +48,6 @@ def test_an_arm_that_holds_or_was_further_behind_before_is_not_told_again(lag, c
 def test_a_goal_beyond_the_limits_is_compared_at_the_limit():
     outside = arm(0.0)
     outside.setpoint.q = LIMITS.upper.copy()
-    outside._goal = LIMITS.upper + 5.0
+    outside.setpoint.goal = LIMITS.upper + 5.0
     FrankaArm._notice_lag(outside)
     assert not outside.warnings

@@ -9,12 +9,13 @@ from dexhot.control.mpc import Mpc, MpcOptions
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
 from dexhot.control.shaper import CommandShaper
 from dexhot.geometry import single
-from dexhot.geometry.poses import inverse, transform
+from dexhot.geometry.poses import inverse, pose_to_matrix, transform
 from dexhot.geometry.rotations import quat_angle
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.object_offset import object_offset
 from dexhot.robots.arm import FR3_HOME
-from dexhot.robots.kinematics.wrist import palm_poses, wrist_to_palm
+from dexhot.robots.kinematics.arm import ArmChain, ArmKinematics
+from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.arm import displaced, measured_pose
 from dexhot.rollouts.arm_batch import ArmSimulator
@@ -39,32 +40,33 @@ def planner(lift_reference, simulator):
 
 
 def test_a_command_is_that_of_the_ticks_middle_led_by_its_mean_velocity():
-    chain = CommandShaper(HAND, np.array([0.0, 1.0, 0.0, 0.0]), PHYSICS, lead=0.05, wrist_lead=0.0)
+    chain = CommandShaper(HAND, np.array([0.0, 1.0, 0.0, 0.0]), FR3_HOME[None], PHYSICS, lead=1.0, wrist_lead=0.0)
     start = np.concatenate([[0.4, 0.0, 0.4, 0.0, 0.0, 0.0], HAND.nominal])
     chain.reset(start, FR3_HOME)
     before, arm_before = start.copy(), FR3_HOME.copy()
     for k in range(8):
-        command = chain.step(start + 0.02 * k * np.r_[np.zeros(6), np.ones(16)])
+        command = chain.step(start + 0.02 * k * np.r_[np.zeros(6), np.ones(16)], k)
         after, arm_after = chain.q.copy(), chain.arm_q.copy()
         np.testing.assert_allclose(command.hand_qd, 60 * (after - before)[6:])
-        led = 0.5 * (before + after)[6:] + 0.05 * command.hand_qd
-        np.testing.assert_allclose(command.hand_q, np.clip(led, HAND.lower, HAND.upper))
+        led = 0.5 * (before + after)[6:] + PHYSICS.finger(HAND).lag * command.hand_qd
+        np.testing.assert_allclose(command.hand_q, np.clip(led, HAND.lower, HAND.upper), atol=1e-12)
         np.testing.assert_allclose(command.arm_qd, 60 * (arm_after - arm_before), atol=1e-12)
         np.testing.assert_allclose(command.arm_q, 0.5 * (arm_before + arm_after), atol=1e-12)
         before, arm_before = after, arm_after
 
 
 def test_the_wrist_is_led_along_its_own_velocity():
-    start = np.concatenate([[0.45, 0.0, 0.4, 0.0, 0.0, 0.0], HAND.nominal])
     base = np.array([0.0, 1.0, 0.0, 0.0])
+    start = ArmKinematics(HAND).hand_vector(FR3_HOME, HAND.nominal, base, np.zeros(6))
+    targets = start + 0.002 * np.arange(30)[:, None] * np.r_[0.0, 1.0, np.zeros(20)]
+    path, _, _ = ArmChain(HAND).solve(pose_to_matrix(palm_poses(base, targets)))
     reached = {}
     for lead in (0.0, 0.1):
-        chain = CommandShaper(HAND, base, PHYSICS, lead=0.0, wrist_lead=lead)
-        chain.reset(start, chain.ik.reach(wrist_to_palm(start[:6], base), FR3_HOME)[0])
-        for k in range(30):
-            chain.step(start + 0.002 * k * np.r_[0.0, 1.0, np.zeros(20)])
-        site = chain.ik._configuration.data.site_xpos[chain.ik.model.site("palm").id]
-        reached[lead] = site[1]
+        chain = CommandShaper(HAND, base, path, PHYSICS, lead=0.0, wrist_lead=lead)
+        chain.reset(start, path[0])
+        for k, target in enumerate(targets):
+            chain.step(target, k)
+        reached[lead] = ArmKinematics(HAND).palm_pose(chain.arm_q)[1]
         speed = chain.shaper.data.qvel[chain.shaper.scene.v_address][1]
     assert reached[0.1] - reached[0.0] == pytest.approx(0.1 * speed, abs=2e-4) and speed > 0.1
 
@@ -138,7 +140,7 @@ def test_every_term_of_the_cost_is_what_it_is_named_after(simulator, lift_refere
     goal = palm_poses(lift_reference.base_quat, lift_reference.q[frames])
     tips = sensed["tips"].reshape(2, STEPS, 4, 3)
     beside = np.linalg.norm(transform(inverse(objects)[:, :, None], tips) - wanted.tips_on_object, axis=-1)
-    servo = PHYSICS.finger
+    servo = PHYSICS.finger(HAND)
     torque = servo.kp * (controls - q)[..., 6:] - servo.kv * v[..., 6:]
     touched, depth = sensed["tip_contact"] > 0, -sensed["penetration"][..., 0]
     pose = lift_reference.object_pose[frames]
@@ -151,7 +153,7 @@ def test_every_term_of_the_cost_is_what_it_is_named_after(simulator, lift_refere
         "tips_on_object": beside.mean(-1),
         "fingers": np.abs(q - lift_reference.q[frames])[..., 6:].mean(-1),
         "contact": (lift_reference.contact[frames] * ~touched).mean(-1),
-        "effort": np.minimum((torque / servo.force) ** 2, 1.0).mean(-1),
+        "effort": np.minimum((torque / servo.torque) ** 2, 1.0).mean(-1),
         "penetration": np.maximum(depth - 0.001, 0.0),
     }
     for name, term in expected.items():
@@ -196,18 +198,17 @@ def test_mpc_plans_from_what_was_observed(simulator, lift_reference):
 
 
 def test_an_arm_rollout_is_seen_where_the_floating_one_is(simulator, lift_reference, lift_setup):
-    from dexhot.control.controllers import Kinematic
     from dexhot.retargeting.placement import place
 
     placed = place(lift_reference)
     floating = floating_simulator(placed, lift_setup)
-    arm = ArmSimulator(floating, Kinematic(placed, PHYSICS))
+    arm = ArmSimulator(floating, placed)
     rig = arm.rig.scene
     states = np.arange(arm.rig.state_size, dtype=float)[None, None]
-    seen = arm._seen(states)[0, 0]
+    seen = arm._seen(states, 4)[0, 0]
     here, q, v = floating.scene, 1, 1 + floating.model.nq
     rig_q, rig_v = 1, 1 + rig.model.nq
-    assert seen[0] == states[0, 0, 0] == 0.0
+    assert seen[0] == pytest.approx(5 / 60)  # after the frame that began as the fourth
     np.testing.assert_array_equal(seen[q + here.q_address[6:]], rig_q + rig.q_address[7:])
     np.testing.assert_array_equal(seen[v + here.v_address[6:]], rig_v + rig.v_address[7:])
     np.testing.assert_array_equal(seen[q:][here.object_qpos], (np.arange(rig.model.nq) + rig_q)[rig.object_qpos])

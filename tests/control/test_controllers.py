@@ -54,7 +54,9 @@ def test_kinematic_leads_a_moving_target_by_its_servo_lag():
 
 
 def test_the_servos_lag_is_kv_over_kp():
-    np.testing.assert_allclose(PHYSICS.servo_lag(16)[6:], 0.05)
+    servo = PHYSICS.finger("leap_right")
+    np.testing.assert_allclose(PHYSICS.servo_lag("leap_right")[6:], servo.kv / servo.kp)
+    np.testing.assert_allclose(load_physics("1").servo_lag("leap_right")[6:], 0.05)
 
 
 def test_playback_gives_the_actions_when_the_object_is_where_it_was():
@@ -134,7 +136,7 @@ def test_the_ramp_goes_from_the_measured_pose_to_the_reference():
     hand = HandState(0.0, np.full(22, 0.1))
     tracker = make_tracker(ramp=1.0)
     targets = np.array([tracker.step(99.0 + k / 60, seen(), hand) for k in range(61)])
-    lead = PHYSICS.servo_lag(16)
+    lead = PHYSICS.servo_lag("leap_right")
     velocity = np.array([0.3] + [0.0] * 21)
     assert np.abs(targets[0] - hand.q).max() < 0.01
     np.testing.assert_allclose(targets[59], tracker.controller.reference.q[0] + lead * velocity, atol=1e-9)

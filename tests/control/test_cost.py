@@ -45,7 +45,7 @@ def test_penetration_below_a_millimetre_is_free():
 def test_effort_is_the_square_of_the_share_of_torque(simulator):
     scene, q = simulator.scene, np.zeros((1, 1, 22))
     controls = q.copy()
-    controls[..., 6:] = 0.5 * scene.physics.finger.force / scene.physics.finger.kp
+    controls[..., 6:] = 0.5 * scene.physics.finger(scene.hand).torque / scene.physics.finger(scene.hand).kp
     assert effort(scene, controls, q, q)[0, 0] == pytest.approx(0.25)
 
 

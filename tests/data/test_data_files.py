@@ -100,7 +100,7 @@ def test_object_round_trip(lift_object, cache):
 def test_header_tells_schema_version_and_provenance(tmp_path):
     with np.load(save(reference(), tmp_path / "r")) as entries:
         header = json.loads(entries["header"].tobytes())
-    assert (header["schema"], header["version"]) == ("dexhot/reference", 1)
+    assert (header["schema"], header["version"]) == ("dexhot/reference", 2)
     assert header["fields"]["provenance"] == {"seed": 3, "options": {"gain": 0.5}}
 
 
@@ -154,9 +154,34 @@ def test_unknown_schema_lists_the_known(tmp_path):
 
 
 def test_later_version_asks_for_an_upgrade(tmp_path):
-    path = rewrite_header(save(reference(), tmp_path / "r"), version=2)
-    with pytest.raises(FileFormatError, match=r"version 2 .* reads up to 1: upgrade"):
+    path = rewrite_header(save(reference(), tmp_path / "r"), version=3)
+    with pytest.raises(FileFormatError, match=r"version 3 .* reads up to 2: upgrade"):
         load(path)
+
+
+def test_a_file_of_version_1_has_no_path_for_the_arm(tmp_path):
+    written = rewrite_header(save(reference(arm_q=np.zeros((T, 7))), tmp_path / "r"), version=1)
+    with np.load(written) as entries:
+        arrays = {name: array for name, array in entries.items() if name not in ("arm_q", "arm_frames", "clip_frames")}
+    np.savez(written, **arrays)
+    read = load(written, Reference)
+    assert read.arm_q.shape == (0, 7) and not len(read.arm_frames) and read.speed_factor == 1.0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"arm_q": np.zeros((T - 1, 7))}, "arm_q"),
+        ({"arm_frames": np.array([0.0, 2.0, 1.0, T - 1.0])}, "arm_frames must rise"),
+        ({"arm_frames": np.array([0.0, 1.0, T - 2.0])}, "arm_frames must go from 0 to 4, not 0 to 3"),
+        ({"clip_frames": np.arange(T - 1.0)}, "clip_frames"),
+        ({"clip_frames": np.zeros(T)}, "clip_frames must rise"),
+    ],
+)
+def test_a_path_or_time_map_that_cannot_be_is_refused(wrong, message):
+    reference(arm_frames=np.array([0.0, 1.5, 2.0, T - 1.0]), clip_frames=np.arange(T) / 2).validate()
+    with pytest.raises(FileFormatError, match=message):
+        reference(**wrong).validate()
 
 
 def test_missing_field_is_named(tmp_path):

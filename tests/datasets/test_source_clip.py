@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dexhot.control.slow_motion import slow_reference
+from dexhot.control.time_warp import frames_at, warp_reference
 from dexhot.data.files import save
 from dexhot.datasets.library import trajectories_dir
 from dexhot.datasets.source_clip import human_motion
@@ -43,7 +43,7 @@ def test_of_a_part_of_the_clip_it_is_that_part(cache, reference):
 
 
 def test_it_is_as_slow_as_the_reference_and_as_short_as_what_was_tracked(reference):
-    slow = slow_reference(reference, 0.5)
+    slow = warp_reference(reference, frames_at(reference, 0.5))
     motion = human_motion(slow, human_clip())
     assert len(motion.object_pose) == len(slow.q) == 119
     assert np.abs(motion.object_pose[:, :3] - slow.object_pose[:, :3]).max() < 0.005

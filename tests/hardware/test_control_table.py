@@ -94,7 +94,8 @@ def test_baud_rates_modes_and_models():
     assert BAUD_RATES == (9600, 57600, 115200, 1_000_000, 2_000_000, 3_000_000, 4_000_000)
     assert MODES["current_based_position"] == 5 and MODES["position"] == 3
     assert (FULL.number, LITE.number) == (1240, 1200)
-    assert FULL.torque_constant == pytest.approx(0.93 / 1.8) and LITE.torque_constant == pytest.approx(0.52 / 1.47)
+    assert FULL.motor.torque_constant == pytest.approx(0.93 / 1.8)
+    assert LITE.motor.torque_constant == pytest.approx(0.52 / 1.47)
     assert (FULL.safe_current, LITE.safe_current) == (0.55, 0.35)
 
 

@@ -82,8 +82,8 @@ def test_a_block_unpacks_signed_values_in_units():
 
 
 def test_models_have_their_torque_constants():
-    assert FULL.torque_constant == pytest.approx(0.517, abs=1e-3)
-    assert LITE.torque_constant == pytest.approx(0.354, abs=1e-3)
+    assert FULL.motor.torque_constant == pytest.approx(0.517, abs=1e-3)
+    assert LITE.motor.torque_constant == pytest.approx(0.354, abs=1e-3)
 
 
 def test_hardware_errors_by_name():
@@ -158,7 +158,7 @@ def test_an_overheated_servo_lets_go_and_only_a_reboot_lets_it_on_again():
 def test_a_stall_is_an_overload():
     s = servo()
     write(s, "torque_enable", 1)
-    s.sense(0.0, 0.0, FULL.stall_torque)
+    s.sense(0.0, 0.0, FULL.motor.stall_torque)
     for _ in range(110):
         s.due(0.01)
         s.keep_house(silence=0.0)
@@ -176,7 +176,7 @@ def test_low_voltage_is_reported_and_does_not_cut_the_torque():
 
 def hold(target: np.ndarray, limit: float = 0.28, stiffness: float = 3.0) -> Drive:
     ones = np.ones(len(target))
-    return Drive(target, stiffness * ones, 0.1 * ones, limit * ones)
+    return Drive(target, stiffness * ones, 0.1 * ones, limit * ones, 0.93 * ones, 0.11 * ones)
 
 
 def test_joints_reach_their_target_within_their_torque():

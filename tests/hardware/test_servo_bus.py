@@ -210,7 +210,7 @@ def test_lite_servos_say_so():
     with ServoBus(ids=[7], model=LITE) as bus:
         servos = servos_of(bus)
         assert servos.ping(7) == LITE.number
-        assert servos.read(7, "current_limit") == round(LITE.stall_current / register("current_limit").scale)
+        assert servos.read(7, "current_limit") == round(LITE.motor.stall_current / register("current_limit").scale)
         servos.port.closePort()
 
 

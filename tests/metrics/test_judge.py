@@ -28,10 +28,13 @@ FOUND = {
     "E_finger": 0.234567,
     "hold_rate": 0.987,
     "penetration_mm": 3.14159,
+    "self_penetration_mm": 0.456,
+    "self_penetration_frames": 7,
     "lifted_frames": 78,
     "reference_lifted_frames": 79,
     "R_err_sym_rad": 0.123456,
     "ADD_S_cm": 0.45678,
+    "speed_factor": 1.17256,
     "symmetry": "sphere",
     "strict_limits": SUCCESSES["success_strict"],
 }
@@ -56,10 +59,13 @@ SHOWN = {
     "E_finger": "0.235",
     "hold_rate": "99",
     "penetration_mm": "3.14",
+    "self_penetration_mm": "0.46",
+    "self_penetration_frames": "7",
     "lifted_frames": "78",
     "reference_lifted_frames": "79",
     "R_err_sym_rad": "0.123",
     "ADD_S_cm": "0.46",
+    "speed_factor": "1.17",
 }
 
 
@@ -109,6 +115,12 @@ def test_limits_are_written_with_their_units():
     assert found["T_err_cm"].limit_text == "< 10 cm" and found["R_err_max_deg"].limit_text == "< 40°"
     assert found["R_err_rad"].limit_text == "< 0.349 rad (20°)" and found["E_hand"].limit_text == "< 0.8"
     assert found["E_wrist"].limit_text == "" and found["E_wrist"].passed is None
+
+
+def test_what_is_held_must_reach_its_limit():
+    assert rows()["hold_rate"].limit_text == "≥ 90 %" and rows(hold_rate=0.9)["hold_rate"].passed is True
+    assert rows(hold_rate=0.899)["hold_rate"].passed is False
+    assert rows()["self_penetration_frames"].passed is False and rows()["self_penetration_frames"].limit_text == "< 6"
 
 
 def test_a_metric_without_a_value_is_not_shown():

@@ -11,7 +11,7 @@ from dexhot.geometry.rotations import quat_multiply, rotvec_to_quat
 from dexhot.metrics.add_s import surface_points
 from dexhot.metrics.rollout import compute
 from dexhot.metrics.success import SUCCESSES, hand_errors, passes, strict_limits
-from dexhot.metrics.tracking_errors import HELD, LIFT
+from dexhot.metrics.tracking_errors import HELD, LIFT, SELF_CONTACT
 from dexhot.objects.asset import Symmetry
 from dexhot.robots.robot_hand import load_hand
 
@@ -32,17 +32,51 @@ def test_the_limits_are_dextracks_and_our_strict_ones():
     assert SUCCESSES == {
         "success_10cm_20deg": {"judged_T_cm": 10.0, "judged_R_deg": 20.0, "E_hand": 0.8},
         "success_10cm_40deg": {"judged_T_cm": 10.0, "judged_R_deg": 40.0, "E_hand": 1.2},
-        "success_strict": {"judged_T_max_cm": 5.0, "judged_T_final_cm": 3.0, "judged_R_max_deg": 40.0, "E_hand": 0.8},
+        "success_strict": {
+            **{"judged_T_max_cm": 5.0, "judged_T_final_cm": 3.0, "judged_R_max_deg": 40.0, "E_hand": 0.8},
+            **{"hold_rate": 0.9, "self_penetration_frames": 6},
+        },
     }
-    assert (LIFT, HELD) == (0.015, 5.0)
+    assert (LIFT, HELD, SELF_CONTACT) == (0.015, 5.0, 0.002)
 
 
 @pytest.mark.parametrize(("success", "metric"), LIMITS)
 def test_each_limit_decides_its_success(success, metric):
     limits = SUCCESSES[success]
-    found = dict.fromkeys(limits, 0.0) | {"strict_limits": SUCCESSES["success_strict"]}
+    found = dict.fromkeys(limits, 0.0) | {"strict_limits": SUCCESSES["success_strict"], "hold_rate": 1.0}
+    worst = limits[metric] - 0.01 if metric == "hold_rate" else limits[metric]
     assert passes(found, success)
-    assert not passes(found | {metric: limits[metric]}, success)
+    assert not passes(found | {metric: worst}, success)
+
+
+def drop(rollout, asset, fraction: float) -> None:
+    """The object touches the table in this fraction of the lifted frames, and is where it should be."""
+    height = rollout.reference.object_pose[:, 2]
+    lifted = np.flatnonzero(height > height[0] + 0.016)
+    rollout.table_contact[lifted[: round(fraction * len(lifted))]] = True
+
+
+@pytest.mark.parametrize(("fraction", "success"), [(0.07, True), (0.13, False)])
+def test_a_success_holds_the_object_for_nine_tenths_of_the_lift(perfect, lift_object, fraction, success):
+    drop(perfect, lift_object, fraction)
+    found = compute(perfect, lift_object, HAND)
+    assert found["judged_T_max_cm"] == pytest.approx(0.0, abs=1e-6)
+    assert found["success_strict"] is success and found["success_10cm_20deg"]
+
+
+def test_where_nothing_is_lifted_nothing_need_be_held(perfect, lift_object):
+    stands_but(perfect.reference, slice(0, 0))
+    perfect.object_pose[:] = perfect.reference.object_pose
+    found = compute(perfect, lift_object, HAND)
+    assert found["hold_rate"] is None and found["success_strict"]
+
+
+@pytest.mark.parametrize(("overlap", "frames", "success"), [(0.0021, 5, True), (0.0021, 6, False), (0.0019, 60, True)])
+def test_a_hand_in_itself_is_no_success(perfect, lift_object, overlap, frames, success):
+    perfect.self_penetration = np.zeros(len(perfect.q))
+    perfect.self_penetration[10 : 10 + frames] = overlap
+    found = compute(perfect, lift_object, HAND)
+    assert found["self_penetration_frames"] == (frames if overlap > 0.002 else 0) and found["success_strict"] is success
 
 
 def test_a_stopped_clip_is_no_success(perfect, lift_object):

@@ -174,7 +174,7 @@ def test_object_from_file_in_millimetres(tmp_path):
 
 
 def test_object_add_and_list(cache, tmp_path, capsys):
-    path = tmp_path / "my brick.asset"
+    path = tmp_path / "my brick.obj"
     BOX.export(path)
     assert main(["object", "add", str(path), "--json"]) == 0
     added = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -185,7 +185,7 @@ def test_object_add_and_list(cache, tmp_path, capsys):
 
 
 def test_object_add_says_which_unit_fits(cache, tmp_path, capsys):
-    path = tmp_path / "brick.asset"
+    path = tmp_path / "brick.obj"
     BOX.copy().apply_scale(1000).export(path)
     assert main(["object", "add", str(path)]) == 1
     assert "--unit mm makes it 10 cm" in capsys.readouterr().err
@@ -196,7 +196,7 @@ def test_object_add_does_not_overwrite_unasked(cache, tmp_path, capsys, brick):
     from dexhot.objects.library import save_object
 
     save_object(brick)
-    path = tmp_path / "brick.asset"
+    path = tmp_path / "brick.obj"
     BOX.export(path)
     assert main(["object", "add", str(path)]) == 1
     assert "--replace" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import rotvec_to_quat
 from dexhot.metrics.add_s import add_s
 from dexhot.objects.shapes import FOOT, SHAPES, Shape, named_shape, random_shape, shape_asset
-from dexhot.paths import share_dir
+from dexhot.paths import physics_file
 
 BOX = Shape("box", (0.055, 0.070, 0.100))
 CYLINDER = Shape("cylinder", (0.060, 0.100))
@@ -55,7 +55,7 @@ def test_faces_of_all_bodies_name_their_own_vertices(shape):
     asset = shape_asset(shape)
     whole = sum(volume(v, f) for v, f in asset.pieces)
     assert volume(asset.vertices, asset.faces) == pytest.approx(whole) and whole > 0
-    physics = yaml.safe_load((share_dir() / "config" / "physics.yaml").read_text())
+    physics = yaml.safe_load(physics_file().read_text())
     mass = np.clip(physics["object_density"] * whole, *physics["object_mass_range"])
     assert asset.mass == pytest.approx(mass, rel=1e-6)
 

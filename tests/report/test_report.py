@@ -10,6 +10,8 @@ import pytest
 
 from dexhot.cli import main
 from dexhot.data.files import save
+from dexhot.evaluation.panel import PANEL as PANEL_WORLDS
+from dexhot.evaluation.panel import Light, Panel
 from dexhot.metrics.judge import judge
 from dexhot.metrics.rollout import compute
 from dexhot.objects.asset import Symmetry
@@ -327,3 +329,27 @@ def test_a_report_reads_hand_and_object_once(asset, tmp_path, loads):
     loads.update(hand=0, object=0)
     assert main(["report", str(path), "--no-video"]) == 0
     assert loads == {"hand": 1, "object": 1}
+
+
+def test_the_panel_is_a_row_of_lights(asset, tmp_path):
+    lights = tuple(Light(world.name, k != 2, "slips" if k == 2 else "") for k, world in enumerate(PANEL_WORLDS))
+    verdict = Panel(Light("nominal", True, ""), lights)
+    page = write_report(lift_rollout(), tmp_path / "r", video=False, panel=verdict).read_text()
+    row = re.search(r'<div class="lights".*?</div>', page).group()
+    assert [c == "pass" for c in re.findall(r'class="light (\w+)"', row)] == [True, True, True, False, True, True]
+    assert all(world.name in row for world in PANEL_WORLDS) and 'title="slips"' in row
+    assert "Panel 4 of 5" in page
+    told = json.loads((tmp_path / "r" / "report.json").read_text())["panel"]
+    assert told["success"] is True and told["friction 0.6"] is False and told["nominal"] is True
+
+
+def test_without_a_panel_there_are_no_lights(asset, tmp_path):
+    assert 'class="lights"' not in write_report(lift_rollout(), tmp_path / "r", video=False).read_text()
+
+
+def test_what_could_not_be_verified_is_said_at_the_top(asset, tmp_path):
+    rollout = lift_rollout()
+    said = {"name": "unverified: user/box_lift", "why": "its clip is not here"}
+    rollout = replace(rollout, provenance=rollout.provenance | {"verification": said})
+    page = write_report(rollout, tmp_path / "r", video=False).read_text()
+    assert "unverified: user/box_lift: its clip is not here." in page.partition("<section")[0]

@@ -344,14 +344,15 @@ def test_the_command_refuses_the_clip_and_takes_a_part_of_it(cache, lift_clip, l
 
 
 @pytest.mark.data
-def test_no_clip_of_grabs_splits_is_refused_or_mended(grab):
+def test_of_grabs_splits_one_clip_is_mended_and_none_refused(grab):
     told = {}
     for name in sorted({c for split, clips in splits("grab").items() if split != "excluded" for c in clips}):
         clip = load_clip(f"grab/{name}")
         found, mended = checked_clip(clip, "right", load_object(clip.object_name))
         if mended or found is not clip:
             told[name] = mended
-    assert told == {}
+    assert set(told) == {"flashlight_on2"}  # a cylinder that rolls by 7 degrees before it rests
+    assert "did not rest" in told["flashlight_on2"][0]
 
 
 @pytest.mark.data

@@ -11,8 +11,10 @@ from dexhot.retargeting.resampling import resample
 from dexhot.retargeting.retarget import RetargetOptions, carried_palm, retarget, squeeze
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.robot_hand import load_hand
+from dexhot.robots.servos import servo
 
 HAND = load_hand("leap_right")
+SERVO = servo("leap", HAND.joint_names)
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +63,10 @@ def pressing(force, frames=3) -> ContactPlan:
 def test_the_squeeze_is_the_force_through_the_jacobian_over_the_stiffness(model):
     q = np.tile(np.concatenate([np.zeros(6), HAND.nominal]), (3, 1))
     force = np.array([[0.1, 0.2, -0.3], [0.0, 0.1, 0.0], [0.0, 0.0, 0.0], [-0.1, 0.0, 0.2]])
-    target = squeeze(model, pressing(force), q, HAND, 20.0)
+    target = squeeze(model, pressing(force), q, SERVO)
     model.move(q[1])
     torque = np.einsum("kij,ki->j", model.point_jacobian()[:4], force)[6:]
-    np.testing.assert_allclose((target - q)[1, 6:], torque / 20.0, atol=1e-12)
+    np.testing.assert_allclose((target - q)[1, 6:], torque / SERVO.kp, atol=1e-12)
     np.testing.assert_array_equal((target - q)[[0, 2]], 0.0)
     np.testing.assert_array_equal((target - q)[:, :6], 0.0)
 
@@ -72,8 +74,9 @@ def test_the_squeeze_is_the_force_through_the_jacobian_over_the_stiffness(model)
 def test_a_squeeze_beyond_the_motors_is_scaled_as_a_whole(model):
     q = np.tile(np.concatenate([np.zeros(6), 0.5 * (HAND.lower + HAND.upper)]), (3, 1))
     force = np.array([[1.0, 2.0, -3.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [-1.0, 0.0, 2.0]])
-    gentle, strong = (squeeze(model, pressing(f * force), q, HAND, 20.0)[1, 6:] - q[1, 6:] for f in (0.01, 100.0))
-    assert (np.abs(strong) * 20.0 / HAND.effort).max() == pytest.approx(0.9)
+    gentle, strong = (squeeze(model, pressing(f * force), q, SERVO)[1, 6:] - q[1, 6:] for f in (0.01, 100.0))
+    assert (np.abs(strong) * SERVO.kp).max() == pytest.approx(0.9 * SERVO.torque)
+    strong, gentle = strong * SERVO.kp, gentle * SERVO.kp
     np.testing.assert_allclose(strong / np.linalg.norm(strong), gentle / np.linalg.norm(gentle), atol=1e-9)
 
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dexhot.cli import main
 from dexhot.data.files import load, save
@@ -14,10 +15,12 @@ from dexhot.errors import DexhotError, FileFormatError
 from dexhot.geometry.single import rotation_error
 from dexhot.objects.library import load_object, save_object
 from dexhot.retargeting.correspondence import correspondence
+from dexhot.retargeting.picture import draw
 from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.retargeting.summary import summarise, tip_positions
 from dexhot.robots.kinematics.hand import TABLE, HandModel
 from dexhot.robots.robot_hand import list_hands, load_hand
+from dexhot.robots.servos import servo
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +93,8 @@ def test_targets_squeeze_only_while_holding(hand, lift_reference):
     assert squeeze[: lift_reference.grasp_start - 20].max() == 0.0
     assert squeeze[lift_reference.grasp_start + 5, 6:].max() > 0.01
     assert squeeze[:, :6].max() == 0.0
-    assert ((hand.effort / 20.0) >= squeeze[:, 6:] - 1e-9).all()
+    fingers = servo(hand.servo, hand.joint_names)
+    assert (fingers.torque / fingers.kp >= squeeze[:, 6:] - 1e-9).all()
 
 
 def test_the_same_clip_gives_the_same_reference(hand, lift_clip, lift_object, lift_reference):
@@ -199,3 +203,44 @@ def test_real_lift_is_held_at_its_contacts(grab, hand):
     figures = summarise(reference, trajectory, hand, asset)
     assert figures["penetration_mm"] < 2.0 and figures["table_penetration_mm"] < 2.0
     assert 0.5 < reference.grasp_start / 60 < 0.8
+
+
+def hurried_clip(lift_clip, folder):
+    """The file of the clip, done four times as fast."""
+    lift_clip.time = lift_clip.time / 4
+    return save(lift_clip, folder / "clip.npz")
+
+
+def test_auto_speed_reports_the_factor_and_what_it_is_due_to(cache, lift_clip, lift_object, tmp_path, capsys):
+    save_object(lift_object)
+    clip, out = hurried_clip(lift_clip, tmp_path), tmp_path / "reference.npz"
+    assert main(["retarget", str(clip), "--out", str(out), "--json"]) == 0
+    told = capsys.readouterr()
+    line, reference = json.loads(told.out.splitlines()[-1]), load(out, Reference)
+    assert line["speed_factor"] == pytest.approx(reference.speed_factor) and reference.speed_factor > 1.05
+    assert "rad/s2 at" in line["limited_by"][0] and "too fast" not in told.err
+    assert line["arm_position_mm"] < line["arm_position_tolerance_mm"] == 5.0
+    assert line["arm_rotation_deg"] < line["arm_rotation_tolerance_deg"] == pytest.approx(3.0)
+
+
+def test_speed_1_keeps_the_clips_time_and_names_the_joints_that_are_too_fast(
+    cache, lift_clip, lift_object, tmp_path, capsys
+):
+    save_object(lift_object)
+    clip, out = hurried_clip(lift_clip, tmp_path), tmp_path / "reference.npz"
+    assert main(["retarget", str(clip), "--out", str(out), "--speed", "1", "--json"]) == 0
+    told = capsys.readouterr()
+    line, reference = json.loads(told.out.splitlines()[-1]), load(out, Reference)
+    assert len(reference.arm_q) and not len(reference.arm_frames) and line["speed_factor"] == 1.0
+    named = [text for text in told.err.splitlines() if text.startswith("too fast: ")]
+    assert named == [f"too fast: {text}" for text in line["limited_by"]] and named
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_the_picture_has_the_time_map_where_there_is_one(lift_clip, lift_object, lift_reference, tmp_path, slow):
+    T = len(lift_reference.q)
+    lift_reference.arm_frames = np.linspace(0, T - 1, 2 * T - 1) if slow else np.zeros(0)
+    path = draw(lift_reference, lift_clip, load_hand("leap_right"), lift_object, tmp_path / "look.png")
+    image = np.asarray(Image.open(path).convert("RGB"))
+    frame = image[int(0.32 * len(image)) : int(0.64 * len(image)), int(0.915 * image.shape[1]) : -10]
+    assert ((frame == [217, 102, 31]).all(axis=-1).sum() > 50) == slow  # the robot's colour

@@ -22,8 +22,7 @@ from dexhot.hardware.leap.setup import HandSettings
 from dexhot.metrics.rollout import compute
 from dexhot.objects.library import load_object
 from dexhot.paths import share_dir
-from dexhot.robots.kinematics.arm_ik import ArmIK
-from dexhot.robots.kinematics.wrist import wrist_to_palm
+from dexhot.retargeting.placement import with_arm_path
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.arm import start_joints
 from dexhot.rollouts.live import live_rollout
@@ -45,7 +44,7 @@ ADDRESS = f"127.2.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
 
 @pytest.fixture(scope="module")
 def reference():
-    return load(share_dir() / "policies" / "lift_box.npz").reference
+    return with_arm_path(load(share_dir() / "policies" / "lift_box.npz").reference)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +57,7 @@ def scene(reference):
 def world(scene, reference, tmp_path):
     """A world that is served and stands still."""
     made = WireWorld(scene, ADDRESS, tmp_path / "bus", scale=1.0)
-    made.reset(start_joints(ArmIK(scene.hand), reference), reference.object_pose[0])
+    made.reset(start_joints(reference), reference.object_pose[0])
     with made:
         yield made
 
@@ -129,9 +128,7 @@ def test_the_hands_driver_moves_the_worlds_fingers(world, scene):
 def grasping(world, scene, reference):
     """The object in the closed hand of the world; it does not give way."""
     grasp = reference.q[-1]
-    ik = ArmIK(scene.hand)
-    arm_q, _, _ = ik.reach(wrist_to_palm(grasp[:6], reference.base_quat), start_joints(ik, reference)[:7])
-    world.reset(np.concatenate([arm_q, grasp[6:]]), reference.object_pose[-1], hold_object=True)
+    world.reset(np.concatenate([reference.arm_q[-1], grasp[6:]]), reference.object_pose[-1], hold_object=True)
     world.server.reset_state()
     return np.clip(grasp[6:] + 0.4, scene.hand.lower, scene.hand.upper)
 

@@ -30,7 +30,7 @@ def world(request):
 
 def drive(target: np.ndarray, stiffness: float, limit: float) -> Drive:
     ones = np.ones(16)
-    return Drive(target, stiffness * ones, 0.1 * ones, limit * ones)
+    return Drive(target, stiffness * ones, 0.1 * ones, limit * ones, 0.93 * ones, 0.11 * ones)
 
 
 def test_angles_are_the_motors(world):

@@ -8,7 +8,6 @@ from dexhot.data.types import Demonstration
 from dexhot.errors import UnreachableError
 from dexhot.metrics.rollout import compute
 from dexhot.retargeting.placement import moved, place
-from dexhot.robots.kinematics.arm_ik import ArmIK
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.arm import ChainOptions, run_offline, start_joints
 from dexhot.simulation.physics import load_physics
@@ -43,7 +42,8 @@ def test_the_palm_is_where_the_reference_has_it(rollout):
 
 def test_the_rollout_is_valid_and_says_how_it_was_made(rollout):
     rollout.validate()
-    assert rollout.kind == "arm" and rollout.provenance["chain"]["lead"] == 0.05
+    assert rollout.kind == "arm" and rollout.provenance["chain"]["lead"] == 1.0
+    assert rollout.provenance["physics"] == "2" and rollout.provenance["servo"] == "leap"
 
 
 def test_without_the_lead_the_fingers_come_late(placed, setup, rollout):
@@ -71,7 +71,7 @@ def test_noise_is_reproduced_by_its_seed(placed, setup):
     assert (first.object_pose == second.object_pose).all() and (first.command != other.command).any()
 
 
-def test_a_start_out_of_reach_is_refused(placed):
+def test_a_reference_without_a_path_for_the_arm_is_refused(placed):
     far = moved(placed, np.array([2.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]))
-    with pytest.raises(UnreachableError, match="first frame"):
-        start_joints(ArmIK(HAND), far)
+    with pytest.raises(UnreachableError, match="has no path for the arm"):
+        start_joints(far)

@@ -23,7 +23,7 @@ def test_a_node_that_cannot_be_found_is_told(name):
 def test_what_the_system_refuses_is_one_sentence(monkeypatch, capsys, error):
     monkeypatch.setattr(process, "begin", lambda argv: None)
 
-    def spin(names):
+    def spin(names, files):
         raise error
 
     monkeypatch.setattr(process, "spin", spin)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dexhot.robots.servos import profile
 from dexhot.safety.inputs import InputMonitor
 from dexhot.safety.joint_watch import JointBounds, JointWatch, Sustained
 from dexhot.safety.machine import Event
@@ -93,3 +94,13 @@ def test_a_stream_that_pauses_or_comes_in_a_burst_is_no_step_of_the_clock():
     for stamp, steady in ((100.0, 1.0), (105.0, 6.0), (105.1, 6.0), (105.2, 6.0), (105.2, 9.0)):
         monitor.see("a", stamp, steady=steady)
     assert monitor.check(105.2)[0] is Event.INPUTS_READY
+
+
+def test_a_grip_at_the_servos_current_limit_for_a_minute_is_no_strain():
+    """What a hand holds with all its current it may hold on: heat is watched apart, and the joints bear 0.95 N m."""
+    watch = JointWatch("leap_right", JointBounds(divergence=10.0, margin=0.1, strain_time=20.0))
+    q = 0.5 * (watch.lower + watch.upper)
+    watch.told(q + 0.2)
+    assert seen(watch, q, np.full(16, profile("leap").torque), seconds=60.0) is None
+    event, _ = seen(watch, q, np.full(16, 0.95), seconds=60.0)
+    assert event is Event.STRAINED

@@ -3,14 +3,14 @@ import dataclasses
 import pytest
 import yaml
 
-from dexhot.errors import FileFormatError
-from dexhot.paths import share_dir
+from dexhot.errors import FileFormatError, NotFoundError
+from dexhot.paths import physics_file
 from dexhot.simulation.physics import load_physics
 
 
 @pytest.fixture
 def content():
-    return yaml.safe_load((share_dir() / "config" / "physics.yaml").read_text())
+    return yaml.safe_load(physics_file().read_text())
 
 
 def test_control_runs_at_60_hz():
@@ -43,3 +43,25 @@ def test_a_missing_nested_key_is_refused_with_its_place(tmp_path, content):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileFormatError, match="no_such"):
         load_physics(tmp_path / "no_such.yaml")
+
+
+def test_physics_1_is_loaded_by_name_and_keeps_its_numbers():
+    old = load_physics("1")
+    assert (old.version, old.cone, old.noslip_iterations, old.solref) == ("1", "pyramidal", 0, (0.005, 1.0))
+    assert old.friction[0] == 1.0 and not old.self_contact
+    assert old.named("leap_right") == {"physics": "1", "servo": "dextrack"}
+
+
+def test_the_default_is_physics_2_with_the_hand_s_own_servos():
+    physics = load_physics()
+    assert physics.named("leap_right") == {"physics": "2", "servo": "leap"}
+    assert physics.named("allegro_right") == {"physics": "2", "servo": "dextrack"}
+    assert physics.friction[0] == 0.8 and physics.self_contact
+    assert load_physics(profile="leap_lite").named("leap_right")["servo"] == "leap_lite"
+
+
+def test_unknown_versions_and_profiles_are_told_with_the_known_ones():
+    with pytest.raises(NotFoundError, match="1, 2"):
+        load_physics("3")
+    with pytest.raises(NotFoundError, match="dextrack"):
+        load_physics(profile="strong")

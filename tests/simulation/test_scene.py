@@ -12,6 +12,7 @@ from dexhot.geometry.rotations import quat_angle, quat_multiply, rotvec_to_quat,
 from dexhot.objects.library import load_object
 from dexhot.robots.arm import FR3_HOME
 from dexhot.robots.robot_hand import load_hand
+from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import arm_scene, floating_scene, object_scene, perturbed, reset
 from dexhot.simulation.settle import require_rest, settle, settle_check, settle_height
@@ -76,7 +77,8 @@ def test_model_holds_the_benchmark_physics(scene, hand):
     assert np.allclose(model.geom_friction[geoms], PHYSICS.friction)
     assert (model.geom_condim[geoms] == PHYSICS.condim).all()
     for name in hand.joint_names:
-        assert np.allclose(model.jnt_actfrcrange[model.joint(name).id], [-PHYSICS.finger.force, PHYSICS.finger.force])
+        torque = PHYSICS.finger(hand).torque
+        assert np.allclose(model.actuator(name).forcerange, [-torque, torque])
 
 
 def test_object_inertia_is_the_assets(scene, lift):
@@ -86,10 +88,41 @@ def test_object_inertia_is_the_assets(scene, lift):
     assert np.allclose(np.sort(body.inertia), np.sort(np.linalg.eigvalsh(lift[1].inertia)))
 
 
-def test_fingers_do_not_collide_with_each_other(scene, hand, start):
-    data = state(scene, np.r_[0, 0, 0.5, 0, 0, 0, hand.upper], start)
-    robot = set(scene.hand_geoms)
-    assert not any(set(pair) <= robot for pair in data.contact.geom)
+def own_contacts(scene, data):
+    """Pairs of links of the hand that touch."""
+    robot, model = set(scene.hand_geoms), scene.model
+    pairs = [pair for pair in data.contact.geom.tolist() if set(pair) <= robot]
+    return {tuple(sorted(model.body(model.geom_bodyid[g]).name for g in pair)) for pair in pairs}
+
+
+def test_fingers_meet_each_other_and_the_palm(scene, hand, start):
+    crossed = hand.open.copy()
+    crossed[hand.joint_names.index("index_side")] = hand.upper[hand.joint_names.index("index_side")]
+    assert ("index_distal", "middle_medial") in own_contacts(
+        scene, state(scene, np.r_[0, 0, 0.5, 0, 0, 0, crossed], start)
+    )
+    folded = hand.open.copy()
+    folded[hand.joint_names.index("thumb_pip")] = 1.9
+    assert ("palm", "thumb_distal") in own_contacts(scene, state(scene, np.r_[0, 0, 0.5, 0, 0, 0, folded], start))
+
+
+@pytest.mark.parametrize("name", ["leap_right", "leap_left", "allegro_right", "six_motor_right"])
+def test_a_hand_at_rest_does_not_touch_itself(name, start):
+    hand = load_hand(name)
+    scene = floating_scene(hand, None, [1.0, 0, 0, 0], PHYSICS)
+    straight = np.clip(np.zeros(len(hand.joints)), hand.lower, hand.upper)
+    for posture in (hand.open, hand.nominal, 0.5 * (hand.open + hand.nominal), straight):
+        assert own_contacts(scene, state(scene, np.r_[0, 0, 0.5, 0, 0, 0, posture], None)) == set()
+
+
+def test_in_physics_1_fingers_pass_through_each_other_and_their_overlap_is_measured(hand, lift, start):
+    old = floating_scene(hand, lift[1], [1.0, 0, 0, 0], load_physics("1"))
+    crossed = hand.open.copy()
+    crossed[hand.joint_names.index("index_side")] = hand.upper[hand.joint_names.index("index_side")]
+    q = np.r_[0, 0, 0.5, 0, 0, 0, crossed]
+    assert own_contacts(old, state(old, q, start)) == set()
+    simulator = MujocoSimulator(old)
+    assert simulator.contacts(simulator.initial_state(q, start)[None]).self_penetration[0] > 0.01
 
 
 @pytest.mark.parametrize("bad", ["nan", "short"])

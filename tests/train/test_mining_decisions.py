@@ -9,14 +9,17 @@ import pytest
 from dexhot.data.files import save
 from dexhot.data.types import Demonstration
 from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_rotvec
+from dexhot.retargeting.placement import place
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.backend import Batch
+from dexhot.simulation.perturbation import Perturbation
+from dexhot.simulation.perturbation import worlds as worlds_named
 from dexhot.simulation.physics import load_physics
 from dexhot_train.mining.arm_worlds import WithArm
-from dexhot_train.mining.clip_job import ClipJob
+from dexhot_train.mining.clip_job import ClipJob, load_reference
 from dexhot_train.mining.mine import MineOptions, placed, rank, succeeds, with_samples
 from dexhot_train.mining.search import SearchOptions
-from dexhot_train.mining.worlds import Perturbation, draw_worlds, object_relative, success_rate
+from dexhot_train.mining.worlds import draw_worlds, object_relative, success_rate
 
 PHYSICS = load_physics()
 
@@ -64,10 +67,13 @@ def test_a_success_rate_is_a_share_of_the_worlds():
     assert success_rate([{"success_strict": s} for s in (True, False, False, True, True)]) == pytest.approx(0.6)
 
 
-def test_a_reference_is_placed_once_it_was_moved(lift_reference):
+def test_a_reference_is_placed_once_it_has_a_path_for_the_arm(lift_reference, tmp_path):
     assert not placed(lift_reference)
-    lift_reference.placement[0] = 0.4
-    assert placed(lift_reference)
+    there = place(lift_reference)
+    assert placed(there)
+    without = replace(there, arm_q=np.zeros((0, 7)), arm_frames=np.zeros(0))
+    assert placed(load_reference(save(without, tmp_path / "of_0_1"))), "what dexhot 0.1 placed has none yet"
+    assert not placed(load_reference(save(lift_reference, tmp_path / "recorded")))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +87,8 @@ def test_rounds_scale_with_the_samples_and_never_below_four(samples, rounds):
 
 def test_worlds_fill_their_bounds_in_place_turn_friction_and_mass(lift_reference, simulator):
     how = Perturbation()
-    assert (how.offset, how.scale) == (0.005, 0.2) and how.yaw == pytest.approx(np.radians(10))
+    assert how == worlds_named("worlds_v1") and how.offset == 0.005 and how.yaw == pytest.approx(np.radians(10))
+    assert how.friction == how.mass == (0.8, 1.2)
     worlds, start = draw_worlds(lift_reference, simulator, 60, seed=0), lift_reference.object_pose[0]
     poses = np.array([simulator.object_pose(world.state) for world in worlds])
     offset = poses[:, :2] - start[:2]

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-HEAVY = ("pytest", "numpy", "scipy.spatial.transform", "scipy.optimize", "mujoco", "mink", "trimesh")
+HEAVY = ("pytest", "numpy", "scipy.spatial.transform", "scipy.optimize", "mujoco", "trimesh")
 PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "-m", "not ros and not data", "--timeout", "0")
 MEMORY = 8 << 30  # bytes
 

@@ -30,17 +30,37 @@ class Task:
         """What its own scores say against the demonstration, a sentence each."""
         return doubts(self.demonstration) if self.demonstration is not None else []
 
-    def at_speed(self, speed: float) -> "Task":
-        """The same motion at this share of its speed. Raises DexhotError."""
-        from dexhot.control.slow_motion import slow_demonstration, slow_reference
-        from dexhot.simulation.physics import load_physics
+    def too_fast(self) -> list[str]:
+        """What the reference asks beyond the limits of arm and fingers that are planned with, a sentence each."""
+        from dexhot.retargeting.placement import demanded
+        from dexhot.robots.robot_hand import load_hand
 
-        played = self.demonstration
+        found = demanded(self.reference, load_hand(self.reference.hand)).too_fast
+        cure = "retarget with `--speed auto`, or give a lower speed:="
+        return (
+            [f"{self.reference.name} is too fast for the robot, which will lag; {found[0]}: {cure}."] if found else []
+        )
+
+    def at_speed(self, speed: float) -> "Task":
+        """The motion as the arm is to make it: at this fraction of the speed planned for it. Raises DexhotError."""
+        from dexhot.control.time_warp import frames_at, warp_demonstration, warp_reference
+        from dexhot.retargeting.placement import with_arm_path
+        from dexhot.simulation.setup import physics_of
+
+        reference, played = with_arm_path(self.reference), self.demonstration
+        frames = frames_at(reference, speed)
         return replace(
             self,
-            reference=slow_reference(self.reference, speed),
-            demonstration=played and slow_demonstration(played, speed, load_physics()),
+            reference=warp_reference(reference, frames),
+            demonstration=played and warp_demonstration(played, frames, physics_of(played.reference)),
         )
+
+    def with_profile(self, profile: str) -> "Task":
+        """The same motion for another profile of the finger servos. Raises NotFoundError."""
+        from dexhot.retargeting.retarget import with_profile
+
+        reference, played = with_profile(self.reference, profile), self.demonstration
+        return replace(self, reference=reference, demonstration=played and replace(played, reference=reference))
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Copies in `folder`; returns the parameters `reference` and `policy` that name them."""
@@ -141,6 +161,7 @@ def write_run(folder: Path, graph: str, arguments: dict[str, Any], task: Task, w
         "object": task.reference.object_name,
         "sources": {name: _named(source, folder) for name, source in task.sources.items()},
         "warnings": list(warnings),
+        "servo": task.reference.provenance.get("servo"),
         "provenance": task.reference.provenance,
         "versions": versions(),
     }

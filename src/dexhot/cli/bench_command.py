@@ -3,7 +3,7 @@
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -14,6 +14,7 @@ from dexhot.errors import DexhotError
 
 BENCHMARKS = {
     "retarget": "dexhot_bench.retarget",
+    "physics": "dexhot_bench.physics",
     "mine": "dexhot_bench.mine",
     "loop": "dexhot_bench.loop",
     "leap": "dexhot_bench.leap",
@@ -29,11 +30,16 @@ class Args:
     """What to measure, and how long."""
 
     name: Annotated[
-        Literal["retarget", "mine", "loop", "leap", "franka", "transport", "raster", "faults"], tyro.conf.Positional
+        Literal["retarget", "physics", "mine", "loop", "leap", "franka", "transport", "raster", "faults"],
+        tyro.conf.Positional,
     ]
     """Which benchmark."""
     quick: bool = False
     """End within 60 s on two cores: a fixed subset, smaller budgets, warm caches."""
+    profile: Annotated[str | None, shown("PROFILE")] = None
+    """mine, physics: profile of the finger servos (config/servos.yaml); by default the hand's own."""
+    split: Literal["train", "test"] = "train"
+    """mine: train, or test for the 29 clips that nothing is chosen by."""
     soak: bool = False
     """faults: ten minutes without faults instead of one; no stop may occur in them."""
     out: Annotated[Path | None, shown("FILE")] = None
@@ -52,7 +58,12 @@ def run(args: Args) -> None:
         raise DexhotError("--soak belongs to `dexhot bench faults`.")
     if args.out:
         check_out(args.out, f"dexhot/bench {args.name}", args.force)
-    options = {"soak": True} if args.soak else {}
+    if args.profile and args.name not in ("mine", "physics"):
+        raise DexhotError("--profile belongs to `dexhot bench mine` and `dexhot bench physics`.")
+    if args.split != "train" and (args.name != "mine" or args.quick):
+        raise DexhotError("--split belongs to `dexhot bench mine` without --quick, which has its own clips.")
+    given = {"soak": args.soak, "profile": args.profile, "split": args.split if args.name == "mine" else None}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value}
     result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick, **options)
     line = benchmark_line(args.name, args.quick, **result)
     summary(f"dexhot bench {args.name}{' --quick' if args.quick else ''}", line["metrics"])

@@ -29,6 +29,8 @@ class Args:
     worlds: int = 5
     """Worlds that the first search plans for at once, the unperturbed one and, where the reference is placed, the arm
     rig among them; 1 leaves that search out."""
+    profile: Annotated[str | None, shown("PROFILE")] = None
+    """Profile of the finger servos (config/servos.yaml); by default the one that the reference was retargeted for."""
     workers: int = 0
     """Clips mined at the same time; 0: one per core."""
     executor: Literal["process", "ray"] = "process"
@@ -45,6 +47,7 @@ def run(args: Args) -> int:
     from dexhot.data.types import Demonstration
     from dexhot.errors import DexhotError
     from dexhot.progress import progress
+    from dexhot.robots.servos import profile as servo_profile
     from dexhot_train.mining.clip_job import ClipJob, run_clip
     from dexhot_train.mining.executor import run_jobs
     from dexhot_train.mining.mine import MineOptions, with_samples
@@ -56,7 +59,11 @@ def run(args: Args) -> int:
     at_least(1, samples=args.samples, worlds=args.worlds)
     options = MineOptions(seed=args.seed, attempts=args.attempts, worlds=args.worlds)
     options = with_samples(options, args.samples) if args.samples else options
-    jobs = [ClipJob(path, out_path(path, args.out, len(args.references)), options) for path in args.references]
+    if args.profile:
+        servo_profile(args.profile)  # before anything is mined
+    jobs = [
+        ClipJob(path, out_path(path, args.out, len(args.references)), options, args.profile) for path in args.references
+    ]
     check_places([job.out for job in jobs])
     for job in jobs:
         check_out(job.out, "dexhot/demonstration", args.force)

@@ -30,7 +30,7 @@ class Add:
     mass: Annotated[float | None, shown("KG")] = None
     """Mass, kg; weigh the object if you can. Default: volume times density."""
     density: Annotated[float | None, shown("KG_PER_M3")] = None
-    """Density, kg/m3. Default: the benchmark's, with the mass clipped to its range (config/physics.yaml)."""
+    """Density, kg/m3. Default: the benchmark's, with the mass clipped to its range (config/physics/2.yaml)."""
     wall: Annotated[float, shown("MM")] = 0.0
     """Thickness of a hollow container's wall, mm: the mesh is its outside. Default: the object is solid."""
     openings: Literal["cap", "keep"] | None = None

@@ -26,6 +26,8 @@ class Args:
     """Run folders: index of the completed clip (default: 0); if none was completed, the partial clip is shown."""
     video: Annotated[bool, ON] = True
     """Leave out the mp4, which takes the most time."""
+    panel: Annotated[bool, ON] = True
+    """Demonstrations: leave out the five other worlds of the panel, which take some seconds."""
     strip: Annotated[Path | None, shown("FILE.png")] = None
     """Also draw four moments of the grasp side by side into this PNG: a picture for a slide."""
     force: bool = False
@@ -76,6 +78,7 @@ def write(args: Args) -> tuple[Path, Any, Any, dict[str, Any]]:
             out,
             setup=setup,
             recording=extra.pop("recording", None),
+            panel=extra.pop("panel", None),
             commands=commands(rollout, str(args.source), extra.get("arguments"), extra.pop("mined", None)),
             extra=extra,
             video=args.video,
@@ -92,13 +95,17 @@ def _draw_strip(rollout: Any, setup: Any, path: Path) -> None:
 
 
 def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
-    """The rollout of the source, its hand, object and physics, and what else is known of it: of a run its "recording"
-    and what run.json says, of what was mined the provenance, "mined"."""
+    """The rollout of the source, verified, its hand, object and physics, and what else is known of it: of a run its
+    "recording" and what run.json says, of what was mined the provenance, "mined", and its "panel"."""
+    from dataclasses import replace
+
     from dexhot.data.bags import is_bag_file, locate
     from dexhot.data.files import load
     from dexhot.data.types import Demonstration, Rollout
     from dexhot.errors import DexhotError, FileFormatError
+    from dexhot.evaluation.panel import of_demonstration, play_panel
     from dexhot.evaluation.score import score
+    from dexhot.evaluation.verify import verified, verify
     from dexhot.report.recording import read_recording
     from dexhot.rollouts.live import live_rollout, run_reference
     from dexhot.simulation.setup import load_setup
@@ -107,7 +114,7 @@ def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
         setup = load_setup(run_reference(args.source))
         rollout = live_rollout(args.source, args.episode or 0, part=True, setup=setup)
         recording = read_recording(locate(args.source), rollout.reference, rollout.provenance["t0_ns"])
-        return rollout, setup, {"recording": recording} | _run_facts(args.source)
+        return verified(rollout, setup), setup, {"recording": recording} | _run_facts(args.source)
     item: object = load(args.source)
     if args.episode is not None:
         kind = type(item).__name__
@@ -119,8 +126,11 @@ def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
         )
     setup, files = load_setup(item.reference), {"files (sha256)": _hashes([args.source])}
     if isinstance(item, Demonstration):
-        return score(item, setup), setup, files | {"mined": item.provenance}
-    return item, setup, files
+        found = verify(item.reference, setup)
+        item = replace(item, reference=found.reference)
+        panel = play_panel(of_demonstration(item, setup), setup) if args.panel else None
+        return found.label(score(item, setup)), setup, files | {"mined": item.provenance, "panel": panel}
+    return verified(item, setup), setup, files
 
 
 def _run_facts(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -26,6 +26,11 @@ class Args:
     """Follow the measured fingertips directly, without planned contacts, opening, closing and squeeze."""
     place: Annotated[bool, ON] = True
     """Keep the recorded coordinates; by default the demonstration is placed where the arm can reach it."""
+    speed: Annotated[Literal["auto", "1"], shown("auto|1")] = "auto"
+    """auto: slower than the person where a joint's limit asks for it, and only there; 1: the clip's own time, whether
+    the arm can follow or not."""
+    profile: Annotated[str | None, shown("PROFILE")] = None
+    """Profile of the finger servos that the squeeze is meant for (config/servos.yaml); by default the hand's own."""
     frames: Annotated[str | None, shown("FIRST:STOP")] = None
     """Take these frames of the clip alone: those before STOP, counted from 0."""
     picture: Annotated[Path | None, shown("FILE.png")] = None
@@ -45,7 +50,7 @@ def run(args: Args) -> None:
     from dexhot.progress import progress
     from dexhot.retargeting.mending import checked_clip
     from dexhot.retargeting.picture import draw
-    from dexhot.retargeting.placement import place
+    from dexhot.retargeting.placement import demanded, place
     from dexhot.retargeting.retarget import RetargetOptions, retarget
     from dexhot.retargeting.summary import summarise
     from dexhot.robots.robot_hand import load_hand
@@ -56,11 +61,12 @@ def run(args: Args) -> None:
     if args.picture:
         check_out(args.picture, "dexhot/picture", args.force, "--picture")
     asset = load_object(trajectory.object_name)
+    options = RetargetOptions(contact=args.contact, profile=args.profile)
     with progress("retargeting") as job:
-        reference = retarget(trajectory, hand, asset, RetargetOptions(contact=args.contact), job)
+        reference = retarget(trajectory, hand, asset, options, job)
     if args.place:
         with progress("placing within the arm's reach"):
-            reference = place(reference, hand)
+            reference = place(reference, hand, slow=args.speed == "auto")
     save(reference, out)
     mended = reference.provenance["mended"]
     for what in mended:
@@ -68,9 +74,15 @@ def run(args: Args) -> None:
     if mended:
         trajectory = checked_clip(trajectory, hand.side, asset)[0]
     figures = summarise(reference, trajectory, hand, asset) | {"placement": reference.placement.round(4).tolist()}
+    if args.place:
+        too_fast = demanded(reference, hand).too_fast
+        figures |= {"speed_factor": reference.speed_factor, "limited_by": [str(peak) for peak in too_fast]}
+        for peak in too_fast if args.speed == "1" else ():
+            console.print(f"[yellow]too fast[/]: {peak}", soft_wrap=True, highlight=False)
     if args.picture:
         figures["picture"] = str(draw(reference, trajectory, hand, asset, args.picture))
-    summary(f"{trajectory.name} on {hand.name} -> {out}", figures)
+    worst = {"limited_by": figures["limited_by"][:1]} if figures.get("limited_by") else {}
+    summary(f"{trajectory.name} on {hand.name} -> {out}", figures | worst)
     if args.json:
         print_json({"reference": str(out), "clip": trajectory.name, "hand": hand.name, "mended": mended, **figures})
 
@@ -78,13 +90,10 @@ def run(args: Args) -> None:
 def _trajectory(clip: str, frames: str | None) -> "HandObjectTrajectory":
     import re
 
-    from dexhot.data.files import load
-    from dexhot.data.types import HandObjectTrajectory
-    from dexhot.datasets.library import load_clip
+    from dexhot.datasets.library import clip_or_file
     from dexhot.errors import DexhotError
 
-    is_file = clip.endswith(".npz") or Path(clip).is_file()
-    found = load(clip, HandObjectTrajectory) if is_file else load_clip(clip)
+    found = clip_or_file(clip)
     if frames is None:
         return found
     given = re.fullmatch(r"(\d*):(\d*)", frames)

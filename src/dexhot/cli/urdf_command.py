@@ -17,7 +17,8 @@ class Args:
     hand: Annotated[str, tyro.conf.Positional, shown("HAND")] = "leap_right"
     """A shipped hand, or the path of a hand.yaml."""
     out: Annotated[Path | None, shown("FILE.urdf")] = None
-    """Output file; meshes go to the folder meshes/ beside it. Default: fr3_<hand>.urdf here."""
+    """Output file; meshes go to the folder meshes/ beside it. Default: fr3_<hand>.urdf here.
+    Missing folders are created."""
     srdf: Annotated[Path | None, shown("FILE.srdf")] = None
     """Also write an SRDF for MoveIt: groups, postures, end effector, pairs of links that may touch."""
     meshes: Annotated[str, shown("PREFIX")] = "meshes"

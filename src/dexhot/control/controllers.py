@@ -42,7 +42,7 @@ class Controller(Protocol):
 
 
 class Kinematic:
-    """The reference's own targets with velocity feed-forward: target + kv/kp dq/dt."""
+    """The reference's own targets with velocity feed-forward: target + lag dq/dt."""
 
     def __init__(self, reference: Reference, physics: Physics):
         self.reference = reference
@@ -107,7 +107,7 @@ class Tracker:
             raise DexhotError(f"a tracker needs ramp > 0 s and look_ahead >= 0 frames, not {ramp} and {look_ahead}.")
         self.controller, self.ramp, self.look_ahead = controller, ramp, look_ahead
         q = controller.reference.q
-        self._lead = physics.servo_lag(q.shape[1] - 6)
+        self._lead = physics.servo_lag(controller.reference.hand)
         self._goal, self._goal_velocity = q[0], (q[1] - q[0]) * RATE
         self.t0: float | None = None
         self._begun, self._from, self._from_index = False, q[0], -1

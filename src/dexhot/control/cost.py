@@ -119,9 +119,9 @@ def missing_contact(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def effort(scene: Scene, controls: np.ndarray, q: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Mean over the fingers of (servo torque / torque limit)^2, which saturates at 1."""
-    servo = scene.physics.finger
+    servo = scene.physics.finger(_hand(scene))
     torque = servo.kp * (controls[..., 6:] - q[..., 6:]) - servo.kv * v[..., 6:]
-    saturated: np.ndarray = np.minimum(np.square(torque / servo.force), 1.0).mean(-1)
+    saturated: np.ndarray = np.minimum(np.square(torque / servo.torque), 1.0).mean(-1)
     return saturated
 
 

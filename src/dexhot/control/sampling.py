@@ -37,11 +37,11 @@ class SamplingOptions:
 
 
 def base_actions(reference: Reference, physics: Physics) -> np.ndarray:
-    """(T, 6+n) targets that a servo without load follows: the next frame's target, plus kv/kp times its velocity."""
+    """(T, 6+n) targets that servos without load follow: the next frame's target, plus its velocity times their lag."""
     following = np.minimum(np.arange(1, len(reference.target) + 1), len(reference.target) - 1)
     velocity = np.gradient(reference.target, axis=0) * reference.rate
     velocity[-1] = 0.0  # the motion ends at rest
-    lag = physics.servo_lag(reference.target.shape[1] - 6)
+    lag = physics.servo_lag(reference.hand)
     actions: np.ndarray = reference.target[following] + lag * velocity[following]
     return actions
 

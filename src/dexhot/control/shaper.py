@@ -4,10 +4,10 @@ The floating hand with the training's gains, alone in its world, is stepped with
 state is commanded to the real hand and, through the arm's inverse kinematics, to the arm. So the robot never sees a
 jump of the targets that the training's hand would not have made.
 
-The hand in free space follows its targets with a lag: neglecting inertia, kp (u - q) = kv dq/dt, so q trails u by kv/kp
-= 50 ms. A real hand that tracked q would squeeze late and, under contact, less firmly than the demonstration's PD did.
-The stated lead undoes it: q + lead dq/dt with lead = kv/kp is u again, filtered by the inertia alone. `lead` = 0 is the
-paper's shaper.
+The hand in free space follows its targets with a lag: neglecting inertia, kp (u - q) = kv dq/dt, so q trails u by
+kv/kp, 37 to 48 ms with the LEAP hand's servos. A real hand that tracked q would squeeze late and, under contact, less
+firmly than the demonstration's servos did. The lead undoes it: q + lag dq/dt is u again, filtered by the inertia alone.
+A lead of 1 is the whole lag, 0 the paper's shaper.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,16 @@ import numpy as np
 
 from dexhot.control.arm_dynamics import ArmDynamics
 from dexhot.errors import DexhotError
+from dexhot.geometry.poses import pose_to_matrix
 from dexhot.geometry.rotations import quat_to_matrix
-from dexhot.robots.kinematics.arm_ik import ArmIK
+from dexhot.robots.joint_table import joint_table
+from dexhot.robots.kinematics.arm import ArmChain
 from dexhot.robots.kinematics.wrist import wrist_to_palm, wrist_twist
 from dexhot.robots.robot_hand import RobotHand
 from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import floating_scene
+
+NEWTON = 3  # steps of the inverse kinematics from the planned joints to those of a palm near the planned one
 
 
 class HandShaper:
@@ -62,14 +66,28 @@ class Command:
 
 
 class CommandShaper:
-    """Targets of the floating hand -> commands of arm and hand."""
+    """Targets of the floating hand -> commands of arm and hand.
 
-    def __init__(self, hand: RobotHand, base_quat: np.ndarray, physics: Physics, lead: float, wrist_lead: float):
+    The arm's joints are those nearest to the planned ones, `arm_path` (T, 7) rad, that bring the palm to the shaped
+    wrist: so the elbow goes the smooth way that was planned for it, and what is commanded depends on no tick before.
+    """
+
+    def __init__(
+        self,
+        hand: RobotHand,
+        base_quat: np.ndarray,
+        arm_path: np.ndarray,
+        physics: Physics,
+        lead: float,
+        wrist_lead: float,
+    ):
+        """`lead`: fraction of the finger servos' lag; `wrist_lead`: s."""
         self.shaper = HandShaper(hand, base_quat, physics)
-        self.ik, self.dynamics = ArmIK(hand), ArmDynamics(hand)
+        self.chain, self.dynamics, self.arm_path = ArmChain(hand), ArmDynamics(hand), arm_path
+        self.arm_velocity = np.array([joint.velocity for joint in joint_table("fr3")])
         self.torque_limit = 0.5 * np.array(physics.arm.force)
         self.base_quat, self.base_R, self.rate = base_quat, quat_to_matrix(base_quat), 1.0 / physics.control_dt
-        self.lead, self.wrist_lead = lead, wrist_lead
+        self.lead, self.wrist_lead = lead * physics.finger(hand).lag, wrist_lead
         self.lower, self.upper = hand.lower, hand.upper
 
     def reset(self, q: np.ndarray, arm_q: np.ndarray) -> None:
@@ -77,9 +95,22 @@ class CommandShaper:
         self.shaper.reset(q)
         self.q = q.copy()
         self.arm_q, self.arm_qd = arm_q.copy(), np.zeros_like(arm_q)  # at the last tick's end
+        self._start = arm_q.copy()
+        self._first: int | None = None  # frame before the first that is planned for
 
-    def step(self, target: np.ndarray) -> Command:
-        """One tick. The wrist leads by `wrist_lead`, the fingers by `lead` seconds of their shaped velocity.
+    def planned(self, frame: int) -> np.ndarray:
+        """(7,) joints planned for a frame; before the first, on the way from where the arm was to them."""
+        if self._first is None:
+            self._first = min(frame, 0) - 1
+        s = 1.0 if frame >= 0 else (frame - self._first) / -self._first
+        s = s * s * (3.0 - 2.0 * s)
+        there: np.ndarray = self.arm_path[min(max(frame, 0), len(self.arm_path) - 1)]
+        return (1.0 - s) * self._start + s * there
+
+    def step(self, target: np.ndarray, index: int) -> Command:
+        """One tick, with the target (6+n,) that leads from frame `index` to the next.
+
+        The wrist leads by `wrist_lead`, the fingers by `lead` (n,), seconds of their shaped velocity.
 
         A command is held for a tick, so it is that of the tick's middle. So is its acceleration: the velocities at the
         tick's two ends are the shaped wrist's own; mean velocities would tell of it half a tick late.
@@ -88,15 +119,17 @@ class CommandShaper:
         middle, mean_qd = 0.5 * (q + self.q), (q - self.q) * self.rate
         self.q = q
         palm = wrist_to_palm(q[:6] + self.wrist_lead * qd[:6], self.base_quat)
-        arm_q, ik_error, _ = self.ik.solve(palm, self.arm_q)
+        found, errors, _ = self.chain.solve(pose_to_matrix(palm)[None], self.planned(index + 1), NEWTON)
+        farthest = self.arm_velocity / self.rate
+        arm_q = np.clip(found[0], self.arm_q - farthest, self.arm_q + farthest)
         mean = (arm_q - self.arm_q) * self.rate
         arm_qd = self.dynamics.velocity(arm_q, mean, wrist_twist(q[:6], qd[:6], self.base_R))
-        arm_qd = np.clip(arm_qd, -self.ik.velocity, self.ik.velocity)
+        arm_qd = np.clip(arm_qd, -self.arm_velocity, self.arm_velocity)
         torque = self.dynamics.torque(0.5 * (self.arm_q + arm_q), mean, (arm_qd - self.arm_qd) * self.rate)
         torque = np.clip(torque, -self.torque_limit, self.torque_limit)
         self.arm_q, self.arm_qd = arm_q, arm_qd
         hand_q = np.clip(middle[6:] + self.lead * mean_qd[6:], self.lower, self.upper)
-        return Command(hand_q, mean_qd[6:], arm_q - 0.5 * mean / self.rate, mean, torque, ik_error)
+        return Command(hand_q, mean_qd[6:], arm_q - 0.5 * mean / self.rate, mean, torque, float(errors[0]))
 
 
 def measure_lag(hand: RobotHand, physics: Physics, lead: float = 0.0, speed: float = 0.5) -> float:
@@ -110,4 +143,4 @@ def measure_lag(hand: RobotHand, physics: Physics, lead: float = 0.0, speed: flo
     for _ in range(ticks):
         target[j] += speed * physics.control_dt
         q, qd = shaper.step(target)
-    return float((target[j] - q[j] - lead * qd[j]) / speed)
+    return float((target[j] - q[j] - lead * physics.servo_lag(hand)[j] * qd[j]) / speed)

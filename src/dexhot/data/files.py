@@ -11,7 +11,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -33,7 +33,7 @@ SCHEMAS = {
     "dexhot/evidence": types.Evidence,
     "dexhot/policy": types.PolicyCard,
 }
-VERSION = 1
+VERSION = 2
 ROOTS = "home|root|tmp|mnt|media|usr|var|opt|srv|etc|Users"  # a path in them may look like a ROS name; others do not
 ABSOLUTE = re.compile(
     rf"/({ROOTS})/.*|(?!(/[A-Za-z_]\w*)+$)(/[^/\s\0]+){{2,}}/?|(~|file:/|[A-Za-z]:)[\\/].*|\\\\.*", re.DOTALL
@@ -261,6 +261,9 @@ def _unpack(kind: Any, small: dict[str, Any], prefix: str, arrays: dict[str, np.
     hints = get_type_hints(kind)
     for f in fields(kind):
         name, hint = prefix + f.name, hints[f.name]
+        optional = f.default is not MISSING or f.default_factory is not MISSING
+        if optional and f.name not in small and not any(n == name or n.startswith(name + ".") for n in arrays):
+            continue  # of an older file
         inner = get_args(hint)[1] if get_args(hint)[:1] == (str,) and len(get_args(hint)) == 2 else None
         if hint is np.ndarray:
             values[f.name] = arrays[name]

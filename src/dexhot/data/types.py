@@ -5,6 +5,8 @@ Poses are (7,) arrays x y z qw qx qy qz; the world is z-up with the table top at
 `validate` raises a FileFormatError that names the field, the frame and the valid range.
 """
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -120,6 +122,24 @@ class HandObjectTrajectory:
         _check(bool(np.isfinite(self.table_height)), f"table_height must be finite, not {self.table_height}.")
         _check_object(self.object_name)
 
+    def source(self) -> dict[str, Any]:
+        """What a Reference made from it says of it: the clip's name, the importer, the frames taken from it, and a
+        SHA-256 of all that, of object, table, object poses, keypoints, wrist poses and stamps."""
+        made = self.provenance
+        said = {
+            "clip": self.name,
+            "importer": [made[key] for key in ("dataset", "generator", "importer", "sha256", "seed") if key in made],
+            "frames": made.get("frames"),
+        }
+        digest = hashlib.sha256(json.dumps([said, self.object_name, self.table_height]).encode())
+        for side, hand in sorted(self.hands.items()):
+            digest.update(side.encode())
+            for array in (hand.keypoints, hand.wrist_pose):
+                digest.update(np.ascontiguousarray(array, float).tobytes())
+        for array in (self.time, self.object_pose):
+            digest.update(np.ascontiguousarray(array, float).tobytes())
+        return said | {"hash": digest.hexdigest()}
+
     def cut(self, first: int, stop: int) -> "HandObjectTrajectory":
         """Frames `first` to `stop` - 1, stamps unchanged. Raises FileFormatError for frames that are not there."""
         T = len(self.time)
@@ -142,13 +162,14 @@ class HandObjectTrajectory:
             )
             for side, hand in self.hands.items()
         }
+        before = self.provenance.get("frames", [0])[0]  # of a cut, those of the whole clip
         return replace(
             self,
             time=part(self.time),
             hands=hands,
             object_pose=part(self.object_pose),
             object_covariance=part(self.object_covariance),
-            provenance=self.provenance | {"frames": [first, stop]},
+            provenance=self.provenance | {"frames": [before + first, before + stop]},
         )
 
 
@@ -176,12 +197,26 @@ class Reference:
     placement: np.ndarray = field(
         default_factory=lambda: np.array([0.0, 0, 0, 1, 0, 0, 0])
     )  # (7,) world_T_demonstration
+    arm_q: np.ndarray = field(default_factory=lambda: np.zeros((0, 7)))  # (T, 7) rad, the arm's joints planned for the
+    # palm, or (0, 7)
+    arm_frames: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (K,) the frame that the arm has reached at
+    # each of its 60 Hz ticks, rising from 0 to T - 1; (0,): it keeps the clip's time
+    clip_frames: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (T,) the 60 Hz frame of the clip that each
+    # row shows, for one that was slowed down; (0,): its own
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
     def time(self) -> np.ndarray:
         """(T,) s."""
         return np.arange(len(self.q)) / self.rate
+
+    @property
+    def speed_factor(self) -> float:
+        """How many times as long as the clip the arm takes; 1 where it keeps the person's time."""
+        factor = (len(self.arm_frames) - 1) / (len(self.q) - 1) if len(self.arm_frames) else 1.0
+        if len(self.clip_frames):
+            factor *= (len(self.q) - 1) / float(self.clip_frames[-1] - self.clip_frames[0])
+        return factor
 
     def validate(self) -> None:
         """Raise FileFormatError naming the field, the frame and the valid range."""
@@ -207,6 +242,19 @@ class Reference:
         _check_quats("object_pose", self.object_pose[:, 3:])
         _check_quats("base_quat", self.base_quat[None])
         _check_quats("placement", self.placement[None, 3:])
+        if len(self.arm_q):
+            _check_series("arm_q", self.arm_q, (T, 7))
+        for name, rows in (("arm_frames", len(self.arm_frames)), ("clip_frames", T)):
+            frames = getattr(self, name)
+            if len(frames):
+                _check_series(name, frames, (rows,))
+                _check(bool((np.diff(frames) > 0).all()), f"{self.name}: {name} must rise from row to row.")
+        if len(self.arm_frames):
+            first, last = self.arm_frames[[0, -1]]
+            _check(
+                first == 0 and last == T - 1,
+                f"{self.name}: arm_frames must go from 0 to {T - 1}, not {first:g} to {last:g}.",
+            )
 
 
 @dataclass
@@ -221,6 +269,7 @@ class Demonstration:
     physics: str  # version of the benchmark physics
     scores: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    servo: str = "dextrack"  # profile of the finger servos; files of physics 1 do not say it
 
     def validate(self) -> None:
         """Raise FileFormatError for a bad reference, or rows that are not its own."""
@@ -247,6 +296,7 @@ class Rollout:
     table_contact: np.ndarray  # (T,) bool: object touches the table
     tip_contact: np.ndarray  # (T, tips) bool: fingertip touches the object
     arm_q: np.ndarray = field(default_factory=lambda: np.zeros((0, 7)))  # (T, 7) or empty
+    self_penetration: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (T,) deepest of the hand itself, m
     metrics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -266,6 +316,8 @@ class Rollout:
         _check_series("penetration", self.penetration, (T,))
         _check_series("table_contact", self.table_contact, (T,))
         _check_series("tip_contact", self.tip_contact, (T, None))
+        if len(self.self_penetration):
+            _check_series("self_penetration", self.self_penetration, (T,))
         if len(self.arm_q):
             _check_series("arm_q", self.arm_q, (T, None))
 

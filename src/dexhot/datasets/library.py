@@ -52,6 +52,12 @@ def load_clip(name: str) -> HandObjectTrajectory:
     return load(path, HandObjectTrajectory)
 
 
+def clip_or_file(clip: str) -> HandObjectTrajectory:
+    """The trajectory of a file, or "<dataset>/<clip>" of the cache. Raises NotFoundError, FileFormatError."""
+    is_file = clip.endswith(".npz") or Path(clip).is_file()
+    return load(clip, HandObjectTrajectory) if is_file else load_clip(clip)
+
+
 def list_clips(dataset: str) -> list[ClipInfo]:
     """What the cache holds of `dataset`, in the order of the names. Raises NotFoundError when it holds nothing."""
     names = clip_names(dataset)

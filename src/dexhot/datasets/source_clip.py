@@ -1,16 +1,21 @@
-"""The human motion that a reference was made from: its clip of the cache, at the reference's frames and place."""
+"""The clip that a reference was made from, as its importer gives it, and the human motion in it."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from dexhot.data.types import HandObjectTrajectory, Reference
 from dexhot.datasets.library import load_clip
+from dexhot.datasets.parametric import generate
+from dexhot.datasets.scanned import generate_with
 from dexhot.errors import DexhotError
 from dexhot.geometry.poses import compose, transform
+from dexhot.objects.library import load_object
 from dexhot.retargeting.resampling import resample
 
 SAME = 0.05  # m: a clip whose object is further from the reference's is another clip; mending moves it by less
+GENERATED = re.compile(r"(parametric|generated)/([a-z]+)-(.+)-(\d+)(-left)?")  # kind, shape or object, seed
 
 
 @dataclass(frozen=True)
@@ -21,30 +26,43 @@ class HumanMotion:
     object_pose: np.ndarray  # (T, 7) world_T_mesh, the importer's
 
 
-def human_motion(reference: Reference, clip: HandObjectTrajectory | None = None) -> HumanMotion:
-    """The motion of `clip`, by default the one of the cache that has the reference's name.
+def source_clip(reference: Reference, clip: HandObjectTrajectory | None = None) -> HandObjectTrajectory:
+    """`clip`, by default the one of the cache or the generator that the reference says it was made from, or those of
+    its frames that were retargeted. Raises NotFoundError when there is none of that name."""
+    source = reference.provenance.get("source", {})
+    clip = clip or clip_of_name(source.get("clip", reference.name), reference.object_name)
+    frames = source.get("frames") or reference.provenance.get("trajectory", {}).get("frames")
+    return clip.cut(*frames) if frames else clip
 
-    Raises NotFoundError when the cache has none, DexhotError when it is not the one that was retargeted.
+
+def clip_of_name(name: str, object_name: str) -> HandObjectTrajectory:
+    """The clip "<dataset>/<clip>" of the cache; a generated one is generated again, with the object of the library."""
+    found = GENERATED.fullmatch(name)
+    if not found:
+        return load_clip(name)
+    kind, what, seed, side = found[2], found[3], int(found[4]), "left" if found[5] else "right"
+    if found[1] == "parametric":
+        return generate(kind, what, seed, side)[0]
+    return generate_with(kind, load_object(object_name), seed, side)
+
+
+def human_motion(reference: Reference, clip: HandObjectTrajectory | None = None) -> HumanMotion:
+    """The motion of `clip`, by default of `source_clip`.
+
+    Raises NotFoundError when that is not here, DexhotError when it is not the one that was retargeted.
     """
-    made_from = reference.provenance.get("trajectory", {})
-    if clip is None:
-        clip = load_clip(reference.name)
-        if "frames" in made_from:
-            clip = clip.cut(*made_from["frames"])
+    clip = clip or source_clip(reference)
     sides = {side: resample(clip, side) for side in clip.hands}
     measured = next(iter(sides.values()))[2]
-    frames = slowed(len(measured), reference.provenance.get("speed", 1.0))[: len(reference.q)]
+    shown = reference.clip_frames if len(reference.clip_frames) else np.arange(len(reference.q))
+    frames = np.round(shown).astype(int)
+    frames = frames[frames < len(measured)]
     object_pose = compose(reference.placement, measured[frames])
     off = np.linalg.norm(object_pose[:, :3] - reference.object_pose[: len(frames), :3], axis=1).max(initial=0.0)
     if len(frames) < len(reference.q) or off > SAME:
         raise DexhotError(
-            f"The clip {clip.name} in the cache is not the one that {reference.name} was made from: "
+            f"The clip {clip.name} is not the one that {reference.name} was made from: "
             f"{len(frames)} of {len(reference.q)} frames, object up to {100 * off:.0f} cm away. Get that clip again."
         )
     keypoints = {side: transform(reference.placement, rows[0][frames]) for side, rows in sides.items()}
     return HumanMotion(keypoints, object_pose)
-
-
-def slowed(count: int, speed: float) -> np.ndarray:
-    """Of `count` frames, those nearest to what each frame of the slow motion (control/slow_motion.py) shows."""
-    return np.linspace(0, count - 1, 1 + round((count - 1) / speed)).round().astype(int)

@@ -1,9 +1,15 @@
 """Scores come from simulating a file's actions again, in the benchmark physics."""
 
+from dataclasses import replace
+
+import numpy as np
+
 from dexhot.control.controllers import Playback
+from dexhot.control.time_warp import for_arm
 from dexhot.data.types import Demonstration, Rollout
 from dexhot.errors import DexhotError
 from dexhot.metrics.rollout import compute
+from dexhot.retargeting.placement import with_arm_path
 from dexhot.rollouts.arm import run_offline
 from dexhot.rollouts.floating import floating_simulator, run_floating
 from dexhot.simulation.setup import Setup, load_setup
@@ -17,13 +23,19 @@ def score(demonstration: Demonstration, setup: Setup | None = None) -> Rollout:
     """
     reference = demonstration.reference
     setup = setup or load_setup(reference)
-    if demonstration.physics != setup.physics.version:
-        made, now = demonstration.physics, setup.physics.version
-        raise DexhotError(
-            f"{demonstration.name} was made with physics version {made}, this is version {now}: mine it again."
-        )
+    require_physics(demonstration, setup)
     simulator = floating_simulator(reference, setup)
     return rejudge(run_floating(reference, demonstration.actions, simulator), setup)
+
+
+def require_physics(demonstration: Demonstration, setup: Setup) -> None:
+    """Raise DexhotError unless the demonstration was made with the setup's physics version."""
+    made, now = demonstration.physics, setup.physics.version
+    if made != now:
+        raise DexhotError(
+            f"{demonstration.name} was made with physics version {made}, this is version {now}: mine it again, or "
+            f"score it as it was made with `dexhot evaluate FILE --physics {made}`."
+        )
 
 
 def rejudge(rollout: Rollout, setup: Setup | None = None) -> Rollout:
@@ -34,6 +46,14 @@ def rejudge(rollout: Rollout, setup: Setup | None = None) -> Rollout:
 
 
 def score_on_arm(demonstration: Demonstration, setup: Setup | None = None) -> Rollout:
-    """The demonstration played back on the embedded rig, judged. Its reference must be placed."""
+    """The demonstration played back on the embedded rig in the arm's time, judged. Its reference must be placed."""
     setup = setup or load_setup(demonstration.reference)
-    return rejudge(run_offline(demonstration.reference, Playback(demonstration), setup), setup)
+    return rejudge(run_on_arm(demonstration, setup), setup)
+
+
+def run_on_arm(demonstration: Demonstration, setup: Setup, palm: np.ndarray | None = None) -> Rollout:
+    """The demonstration played back on the embedded rig in the arm's time, the palm (3,) m off; metrics empty. Raises
+    UnreachableError."""
+    reference = with_arm_path(demonstration.reference)  # which a file of dexhot 0.1 lacks
+    played = for_arm(replace(demonstration, reference=reference), setup.physics)
+    return run_offline(played.reference, Playback(played), setup, palm=palm)

@@ -4,11 +4,16 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from dexhot.metrics.success import SUCCESSES
+from dexhot.metrics.success import AT_LEAST, SUCCESSES, within
 
 # id: name, unit, digits, meaning; the order is the report's
 METRICS: dict[str, tuple[str, str, int, str]] = {
-    "success_strict": ("Strict success", "", 0, "no drop anywhere: largest, final and hand errors within limits"),
+    "success_strict": (
+        "Strict success",
+        "",
+        0,
+        "no drop anywhere: largest, final and hand errors, hold rate and self-penetration within limits",
+    ),
     "success_10cm_20deg": ("Success 10 cm, 20°", "", 0, "DexTrack's criterion on means (section 4.1)"),
     "success_10cm_40deg": ("Success 10 cm, 40°", "", 0, "DexTrack's looser criterion on means (section 4.1)"),
     "T_err_cm": ("Object position error", "cm", 2, "mean distance to the reference over every frame"),
@@ -28,10 +33,13 @@ METRICS: dict[str, tuple[str, str, int, str]] = {
     "E_finger": ("E_finger", "rad", 3, "mean absolute error of the finger joints"),
     "hold_rate": ("Hold rate", "%", 0, "share of the reference's lifted frames off the table and within 5 cm"),
     "penetration_mm": ("Penetration", "mm", 2, "95th percentile over frames of the deepest hand-object overlap"),
+    "self_penetration_mm": ("Self-penetration", "mm", 2, "the same of two fingers, and of a finger and the palm"),
+    "self_penetration_frames": ("Frames of self-penetration", "", 0, "frames in which that is over 2 mm"),
     "lifted_frames": ("Lifted frames", "", 0, "frames with the object's lowest point 15 mm above its start"),
     "reference_lifted_frames": ("Lifted frames, reference", "", 0, "the same in the reference"),
     "R_err_sym_rad": ("Rotation error, symmetry reduced", "rad", 3, "mean angle to the nearest equivalent rotation"),
     "ADD_S_cm": ("ADD-S", "cm", 2, "mean distance between closest surface points"),
+    "speed_factor": ("Speed factor", "", 2, "how many times as long as the clip the arm takes; 1: the person's speed"),
 }
 # What a raw metric is judged as where the object has no symmetry; a symmetric one shows the judged rows instead.
 JUDGED_AS = {
@@ -65,7 +73,8 @@ class Verdict:
 
 
 def limits(strict: dict[str, float], symmetric: bool) -> dict[str, float]:
-    """Metric id -> what it must stay below: the clip's `strict` limits, and on means those of 10 cm and 20 degrees."""
+    """Metric id -> what it must stay below, or (AT_LEAST) reach: the clip's `strict` limits, and on means those of 10
+    cm and 20 degrees."""
     flat = SUCCESSES["success_10cm_20deg"] | strict | {"penetration_mm": PENETRATION_GOAL}
     if symmetric:
         return flat
@@ -90,10 +99,10 @@ def _verdict(id: str, value: Any, limit: float | None) -> Verdict:
     text = f"{value * scale:.{digits}f}"
     if limit is None:
         return Verdict(id, name, unit, value, text, None, "", None, meaning)
-    limit_text = f"< {with_unit(f'{limit:.3g}', unit)}"
+    limit_text = f"{'≥' if id in AT_LEAST else '<'} {with_unit(f'{limit * scale:.3g}', unit)}"
     if unit == "rad":
         limit_text += f" ({math.degrees(limit):.3g}°)"
-    return Verdict(id, name, unit, value, text, limit, limit_text, bool(value < limit), meaning)
+    return Verdict(id, name, unit, value, text, limit, limit_text, within(id, value, limit), meaning)
 
 
 def with_unit(number: str, unit: str) -> str:

@@ -10,20 +10,22 @@ import numpy as np
 from dexhot.data.types import Rollout
 from dexhot.errors import DexhotError
 from dexhot.metrics.success import SUCCESSES, hand_errors, passes, strict_limits
-from dexhot.metrics.tracking_errors import held, lifted, object_errors
+from dexhot.metrics.tracking_errors import SELF_CONTACT, held, lifted, object_errors
 from dexhot.objects.asset import ObjectAsset
 from dexhot.robots.robot_hand import RobotHand
 
 
 def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, Any]:
     """Every metric of `rollout`: floats, ints, bools and the object's kind of symmetry; hold_rate is None where the
-    reference lifts nothing. A clip that was stopped on its way (provenance "stopped") is no success. Raises DexhotError
-    when object or hand is not the one of the reference."""
+    reference lifts nothing, self-penetration where it was not recorded. A clip that was stopped on its way (provenance
+    "stopped") is no success. Raises DexhotError when object or hand is not the one of the reference."""
     reference = rollout.reference
     if asset.name != reference.object_name or hand.name != reference.hand:
         given, needed = f"{asset.name} and {hand.name}", f"{reference.object_name} and {reference.hand}"
         raise DexhotError(f"{rollout.name} cannot be judged with {given}; its reference needs {needed}.")
     errors = object_errors(asset, rollout.object_pose, reference.object_pose)
+    wanted_lifted, inside = lifted(asset, reference.object_pose), rollout.self_penetration
+    kept = held(rollout.table_contact, errors.judged_distance)[wanted_lifted]
     metrics: dict[str, Any] = {
         "T_err_cm": errors.distance.mean(),
         "T_err_max_cm": errors.distance.max(),
@@ -35,21 +37,20 @@ def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, 
         "symmetry": asset.symmetry.kind,
         **hand_errors(reference, rollout.q),
         **_judged(errors.judged_distance, errors.judged_angle),
+        "hold_rate": float(kept.mean()) if len(kept) else None,
+        "lifted_frames": int(lifted(asset, rollout.object_pose).sum()),
+        "reference_lifted_frames": int(wanted_lifted.sum()),
+        "penetration_mm": 1000 * float(np.percentile(rollout.penetration, 95)),
+        "self_penetration_mm": 1000 * float(np.percentile(inside, 95)) if len(inside) else None,
+        "self_penetration_frames": int((inside > SELF_CONTACT).sum()) if len(inside) else None,
     }
     whole = "stopped" not in rollout.provenance
     metrics["strict_limits"] = strict_limits(reference, asset)
     metrics |= {name: whole and passes(metrics, name) for name in SUCCESSES}
     raw = metrics | _judged(errors.distance, errors.angle)
     metrics |= {f"{name}_raw": whole and passes(raw, name) for name in SUCCESSES}
-
-    wanted_lifted = lifted(asset, reference.object_pose)
-    kept = held(rollout.table_contact, errors.judged_distance)
-    metrics |= {
-        "lifted_frames": int(lifted(asset, rollout.object_pose).sum()),
-        "reference_lifted_frames": int(wanted_lifted.sum()),
-        "hold_rate": float(kept[wanted_lifted].mean()) if wanted_lifted.any() else None,
-        "penetration_mm": 1000 * float(np.percentile(rollout.penetration, 95)),
-    }
+    if rollout.kind != "floating":
+        metrics["speed_factor"] = reference.speed_factor
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()}
 
 

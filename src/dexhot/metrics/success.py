@@ -10,19 +10,33 @@ from dexhot.metrics.add_s import add_s
 from dexhot.metrics.tracking_errors import finger_errors, palm_errors, position_error
 from dexhot.objects.asset import ObjectAsset
 
-# Each success holds when every one of its metrics is below its limit. The first two are DexTrack's (section 4.1).
+# Each success holds when every one of its metrics is below its limit, those of AT_LEAST not below it. A metric that is
+# None decides nothing: no frame of the reference is lifted, or it was not recorded. The first two are DexTrack's (4.1).
 SUCCESSES: dict[str, dict[str, float]] = {
     "success_10cm_20deg": {"judged_T_cm": 10.0, "judged_R_deg": 20.0, "E_hand": 0.8},
     "success_10cm_40deg": {"judged_T_cm": 10.0, "judged_R_deg": 40.0, "E_hand": 1.2},
-    "success_strict": {"judged_T_max_cm": 5.0, "judged_T_final_cm": 3.0, "judged_R_max_deg": 40.0, "E_hand": 0.8},
+    "success_strict": {
+        "judged_T_max_cm": 5.0,
+        "judged_T_final_cm": 3.0,
+        "judged_R_max_deg": 40.0,
+        "E_hand": 0.8,
+        "hold_rate": 0.9,
+        "self_penetration_frames": 6,
+    },
 }
+AT_LEAST = {"hold_rate"}
 STAYS = (1.0, 5.0)  # cm, degrees: an object that its reference moves by less is meant to stay
 
 
 def passes(metrics: dict[str, Any], success: str) -> bool:
     """Whether `metrics` meet the limits of one success of SUCCESSES."""
     limits = metrics["strict_limits"] if success == "success_strict" else SUCCESSES[success]
-    return all(metrics[name] < limit for name, limit in limits.items())
+    return all(metrics[name] is None or within(name, metrics[name], limit) for name, limit in limits.items())
+
+
+def within(metric: str, value: float, limit: float) -> bool:
+    """Whether `value` meets the limit of `metric`."""
+    return bool(value >= limit if metric in AT_LEAST else value < limit)
 
 
 def strict_limits(reference: Reference, asset: ObjectAsset) -> dict[str, float]:

@@ -14,6 +14,7 @@ from dexhot.robots.kinematics.wrist import palm_poses
 
 LIFT = 0.015  # m: an object is lifted when its lowest point is this far above where it started
 HELD = 5.0  # cm: a lifted object further than this from its reference is not held
+SELF_CONTACT = 0.002  # m: fingers that overlap by more penetrate each other or the palm
 
 
 @dataclass(frozen=True)

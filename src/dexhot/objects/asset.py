@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from dexhot.errors import FileFormatError
-from dexhot.paths import share_dir
+from dexhot.paths import physics_file
 
 SYMMETRIES = ("none", "discrete", "axis", "sphere")
 
@@ -68,7 +68,7 @@ class ObjectAsset:
 def guessed_mass(volume: float) -> tuple[float, str]:
     """Mass (kg) of an object of `volume` (m^3) whose mass nobody knows, by the benchmark physics' density and range;
     and how it was guessed."""
-    physics = yaml.safe_load((share_dir() / "config" / "physics.yaml").read_text())
+    physics = yaml.safe_load(physics_file().read_text())
     density, (low, high) = physics["object_density"], physics["object_mass_range"]
     mass = float(np.clip(density * volume, low, high))
     clipped = "" if mass == density * volume else f", clipped to {low:g} to {high:g} kg"

@@ -18,6 +18,7 @@ from dexhot.data.files import jsonable, kind_of, write_text
 from dexhot.data.types import Rollout
 from dexhot.datasets.source_clip import human_motion
 from dexhot.errors import DexhotError
+from dexhot.evaluation.panel import Panel
 from dexhot.metrics.judge import judge
 from dexhot.metrics.rollout import compute
 from dexhot.report.forces import finger_of_joints, forces
@@ -45,6 +46,7 @@ def write_report(
     setup: Setup | None = None,
     recording: Recording | None = None,
     commands: Sequence[tuple[str, str]] = (),
+    panel: Panel | None = None,
     extra: dict[str, Any] | None = None,
     video: bool = True,
     progress: Callable[[str], None] = lambda what: None,
@@ -52,8 +54,9 @@ def write_report(
     """Judge `rollout`, draw it and write its report into `out_dir`. Returns the path of report.html.
 
     setup: that of its reference, where it is loaded already. recording: what the bag of a live run holds besides.
-    commands: (what it does, command), to be copied from the page. extra: facts to add to the provenance. `progress` is
-    told what is being made. What this machine cannot draw or encode the page says in a line.
+    commands: (what it does, command), to be copied from the page. panel: the verdicts of other worlds.
+    extra: facts to add to the provenance. `progress` is told what is being made. What this machine cannot draw or
+    encode the page says in a line.
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
@@ -80,6 +83,7 @@ def write_report(
         recording=recording,
         checks=checks(recording, float(series.time[-1]), damage) if recording else [],
         commands=list(commands),
+        panel=panel,
     )
     content = replace(content, **_draw(content, setup, out, video, progress))
     write_text(out / "report.json", json.dumps(_as_json(content, metrics), indent=1, default=jsonable))
@@ -142,7 +146,7 @@ def _facts(rollout: Rollout, setup: Setup, out: Path, run_with: dict[str, str] |
     return {
         "software": run_with or here,
         "software of this report": here if run_with not in (None, here) else None,
-        "physics": f"version {setup.physics.version}",
+        "physics": ", ".join(f"{what} {name}" for what, name in setup.physics.named(reference.hand).items()),
         "machine": platform.platform(),
         "hand": os.path.relpath(reference.hand, out) if os.path.isabs(reference.hand) else reference.hand,
         "object": f"{asset.name}, {1000 * asset.mass:.0f} g, symmetry: {asset.symmetry.kind}",
@@ -167,6 +171,7 @@ def _as_json(content: Content, metrics: dict[str, Any]) -> dict[str, Any]:
         "success": metrics["success_strict"],
         "metrics": metrics,
         "verdicts": [{"id": v.id, "value": v.value, "limit": v.limit, "passed": v.passed} for v in content.verdicts],
+        "panel": content.panel and {"success": content.panel.success, **content.panel.as_json()},
         "phases": [asdict(span) for span in spans(s.time, s.phase)],
         "series": curves,
         "forces": content.forces

@@ -81,7 +81,7 @@ def _simulated(rollout: Rollout, setup: Setup) -> Forces | None:
     return Forces(
         joint_names=list(setup.hand.joint_names),
         torque=torque[:, 6:],
-        limit=np.full(len(setup.hand.joints), setup.physics.finger.force),
+        limit=np.full(len(setup.hand.joints), setup.physics.finger(setup.hand).torque),
         tip_force=tip_force,
         source="Simulated again in the benchmark physics.",
     )

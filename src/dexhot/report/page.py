@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dexhot.data.types import Rollout
+from dexhot.evaluation.panel import Panel
 from dexhot.metrics.judge import STRICT, Verdict, with_unit
 from dexhot.paths import share_dir
 from dexhot.report import live_loop
@@ -66,6 +67,7 @@ class Content:
     recording: Recording | None = None  # live runs
     checks: list[Check] = field(default_factory=list)  # of the live loop
     commands: list[tuple[str, str]] = field(default_factory=list)
+    panel: Panel | None = None  # verdicts of the other worlds
 
 
 def page(content: Content) -> str:
@@ -99,7 +101,13 @@ def _header(content: Content) -> str:
     if content.checks:
         kept = len(content.checks) - len(failed_checks)
         chips += [chip(not failed_checks, f"Live loop {kept} of {len(content.checks)}")]
+    if content.panel:
+        passed = sum(light.passed for light in content.panel.lights)
+        chips += [chip(content.panel.success, f"Panel {passed} of {len(content.panel.lights)}")]
     why = []
+    verification = rollout.provenance.get("verification", {})
+    if verification.get("why"):
+        why += [f"{verification['name']}: {verification['why']}."]
     if stopped:
         why += [f"Stopped after {content.series.time[-1]:.2f} s: {stopped}. All figures are of the part before."]
     elif not strict:
@@ -111,8 +119,21 @@ def _header(content: Content) -> str:
     return (
         f'<header><div><h1>{escape(rollout.name)}</h1><div class="what">{escape(" · ".join(what))}</div></div>'
         f'<div class="verdicts">{"".join(chips)}</div></header>'
+        + _lights(content.panel)
         + "".join(f'<p class="why">{escape(line)}</p>' for line in why)
     )
+
+
+def _lights(panel: Panel | None) -> str:
+    """A row with one light per world of the panel, the reason why below where it is red."""
+    if panel is None:
+        return ""
+    lights = "".join(
+        f'<span class="light {"pass" if light.passed else "fail"}" title="{escape(light.why)}">'
+        f"<b>{mark(light.passed)}</b> {escape(light.name)}</span>"
+        for light in (panel.nominal, *panel.lights)
+    )
+    return f'<div class="lights" aria-label="Panel: strict success in six worlds">{lights}</div>'
 
 
 def _pictures(content: Content) -> str:

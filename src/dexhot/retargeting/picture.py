@@ -9,7 +9,7 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
 from dexhot.data.files import PICTURE_METADATA, replacing
 from dexhot.data.keypoints import BONES
-from dexhot.data.types import HandObjectTrajectory, Reference
+from dexhot.data.types import RATE, HandObjectTrajectory, Reference
 from dexhot.geometry.poses import transform
 from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.objects.asset import ObjectAsset
@@ -26,7 +26,7 @@ HUMAN, ROBOT, OBJECT = "#8a8f98", "#d9661f", "#3d7ea6"
 def draw(
     reference: Reference, trajectory: HandObjectTrajectory, hand: RobotHand, asset: ObjectAsset | None, path: str | Path
 ) -> Path:
-    """Four moments as one PNG: the start, the grasp, the middle and the end of the object's motion."""
+    """One PNG: the start, the grasp, the middle and the end of the object's motion; the arm's time if it has one."""
     matplotlib.use("Agg", force=False)
     from matplotlib import pyplot as plt
 
@@ -50,9 +50,13 @@ def draw(
                 seen.append(corners)
         _frame_view(axes, np.concatenate(seen))
         axes.set_title(f"{name}, {t / reference.rate:.2f} s", fontsize=10, y=0.98)
+    if len(reference.arm_frames):
+        _draw_time_map(figure.add_axes((0.915, 0.36, 0.075, 0.32)), reference)
     figure.suptitle(f"{reference.name} on {reference.hand}", fontsize=12)
     figure.legend(handles=_legend(), loc="lower center", ncol=7, fontsize=9, frameon=False)
-    figure.subplots_adjust(left=0.01, right=0.97, bottom=0.12, top=0.88, wspace=0.08)
+    figure.subplots_adjust(
+        left=0.01, right=0.97 if not len(reference.arm_frames) else 0.87, bottom=0.12, top=0.88, wspace=0.08
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png", metadata=PICTURE_METADATA)
@@ -71,6 +75,18 @@ def _draw_moment(axes: Any, human: np.ndarray, R_wrist: np.ndarray, model: HandM
     for origin, R, width in ((human[0], R_wrist, 1.2), (palm, model.palm_rotation(), 2.6)):
         for axis, color in zip(R.T, AXES):
             axes.plot(*np.stack([origin, origin + AXIS * axis]).T, color=color, linewidth=width)
+
+
+def _draw_time_map(axes: Any, reference: Reference) -> None:
+    """The clip's time over the arm's: below the grey line where the arm is slower than the person."""
+    end = (len(reference.arm_frames) - 1) / RATE
+    axes.plot([0, end], [0, end], color=HUMAN, linewidth=1)
+    axes.plot(np.arange(len(reference.arm_frames)) / RATE, reference.arm_frames / RATE, color=ROBOT, linewidth=2)
+    axes.set(xlim=(0, end), ylim=(0, (len(reference.q) - 1) / RATE))
+    axes.set_title(f"time x {reference.speed_factor:.2f}", fontsize=9)
+    axes.set_xlabel("arm, s", fontsize=8, labelpad=1)
+    axes.set_ylabel("clip, s", fontsize=8, labelpad=1)
+    axes.tick_params(labelsize=7)
 
 
 def _frame_view(axes: Any, points: np.ndarray) -> None:

@@ -1,8 +1,9 @@
-"""Where to put a demonstration in front of the robot, so that the arm can follow it from the first frame to the last.
+"""Where to put a demonstration in front of the robot, how the arm's joints follow it, and how fast it can.
 
 The arm's base is the world's origin and the table's top is z = 0. A whole Reference is moved by one turn about the
-vertical and one shift; candidates are first followed together, on a few frames, then the best ones at 60 Hz. Of those
-that reach every frame the one is taken that asks the joints for the least acceleration.
+vertical and one shift; candidates are first followed together, on a few frames, then a smooth path of the joints is
+planned for the best ones at 60 Hz. Of those that reach every frame the one is taken that the arm follows fastest, up to
+the person's speed.
 """
 
 from dataclasses import dataclass, replace
@@ -12,23 +13,26 @@ from numpy.typing import ArrayLike
 
 from dexhot.data.types import RATE, Reference
 from dexhot.errors import UnreachableError
-from dexhot.geometry.poses import compose, make_pose, pose_to_matrix, transform
+from dexhot.geometry.poses import compose, make_pose, matrix_to_pose, pose_to_matrix, transform
 from dexhot.geometry.rotations import quat_multiply
+from dexhot.hardware.franka.limits import fr3_limits
+from dexhot.retargeting.arm_path import smooth_path
+from dexhot.retargeting.time_map import Demand, Fingers, demand, slow_where_needed
 from dexhot.robots.arm import FR3_HOME
 from dexhot.robots.joint_table import joint_table
 from dexhot.robots.kinematics.arm import ArmChain
-from dexhot.robots.kinematics.arm_ik import ArmIK
-from dexhot.robots.kinematics.wrist import palm_poses
+from dexhot.robots.kinematics.arm_table import TableCheck
+from dexhot.robots.kinematics.wrist import palm_poses, palm_to_wrist
 from dexhot.robots.robot_hand import RobotHand, load_hand
 
-POSITION_TOLERANCE = 0.01  # m: what fast moments may cost; placements at rest are exact
-ROTATION_TOLERANCE = np.radians(5.0)
+POSITION_TOLERANCE = 0.005  # m: what smoothness may cost
+ROTATION_TOLERANCE = np.radians(3.0)
 YAWS = np.radians(np.arange(-180, 180, 15))
 DISTANCES = np.arange(0.35, 0.70, 0.07)  # m in front of the base, of the middle of the palm's path
 SIDES = np.arange(-0.30, 0.31, 0.15)  # m
 FRAMES = 24  # of the coarse search
-VERIFIED = 24  # candidates that are followed at 60 Hz
-EASY = 10.0  # rad/s2: where the arm accelerates less, no better placement is looked for
+VERIFIED = 64  # candidates whose path is planned at 60 Hz
+EASY = 1.02  # times the person's time: where the arm takes no longer, no better placement is looked for
 
 
 @dataclass
@@ -43,19 +47,55 @@ class ArmMotion:
     @property
     def first_failure(self) -> int | None:
         """The first frame out of tolerance or with the arm in the table."""
-        late = (self.position_error > POSITION_TOLERANCE) | (self.rotation_error > ROTATION_TOLERANCE)
-        bad = np.flatnonzero(late | self.touches_table)
+        off = (self.position_error > POSITION_TOLERANCE) | (self.rotation_error > ROTATION_TOLERANCE)
+        bad = np.flatnonzero(off | self.touches_table)
         return int(bad[0]) if len(bad) else None
 
-    @property
-    def acceleration(self) -> float:
-        """rad/s2, of all joints together, root mean square over the frames: the arm's servos err the more by it."""
-        acceleration = np.diff(self.q, n=2, axis=0) * RATE**2
-        return float(np.sqrt((acceleration**2).sum() / len(self.q)))
+
+class Planner:
+    """Plans the arm's motion for one hand."""
+
+    def __init__(self, hand: RobotHand):
+        self.chain, self.table, self.limits = ArmChain(hand), TableCheck(), fr3_limits()
+        self.fingers = Fingers(hand.joint_names, hand.velocity)
+
+    def motion(self, reference: Reference, coarse: np.ndarray) -> ArmMotion:
+        """The smoothest motion near `coarse` (F, 7), the joints at some frames evenly spread over the clip."""
+        palms = pose_to_matrix(palm_poses(reference.base_quat, reference.q))
+        some, frames = np.linspace(0, len(palms) - 1, len(coarse)), np.arange(len(palms))
+        start = np.stack([np.interp(frames, some, joint) for joint in coarse.T], axis=1)
+        path = smooth_path(self.chain, palms, start)
+        return ArmMotion(path.q, path.position_error, path.rotation_error, self.table.touches(path.q))
+
+    def frames(self, reference: Reference, motion: ArmMotion) -> np.ndarray:
+        """(K,) the time map that the limits of arm and fingers ask for. Raises UnreachableError."""
+        return slow_where_needed(motion.q, reference.q[:, 6:], self.limits, self.fingers)
+
+    def carried(self, reference: Reference, motion: ArmMotion, frames: np.ndarray) -> Reference:
+        """The reference with its wrist where the arm carries it: as smooth as the arm's path, within the tolerances."""
+        palms = matrix_to_pose(self.chain.forward(motion.q)[0])
+        wrist = np.stack([palm_to_wrist(p, reference.base_quat, q) for p, q in zip(palms, reference.q)])
+        moved_by = np.pad(wrist - reference.q[:, :6], ((0, 0), (0, reference.q.shape[1] - 6)))
+        q, target = reference.q + moved_by, reference.target + moved_by
+        within = {
+            "position_mm": 1e3 * float(motion.position_error.max()),
+            "rotation_deg": float(np.degrees(motion.rotation_error.max())),
+            "position_tolerance_mm": 1e3 * POSITION_TOLERANCE,
+            "rotation_tolerance_deg": float(np.degrees(ROTATION_TOLERANCE)),
+        }
+        provenance = reference.provenance | {"arm_path": within}
+        return replace(reference, q=q, target=target, arm_q=motion.q, arm_frames=frames, provenance=provenance)
+
+
+def demanded(reference: Reference, hand: RobotHand) -> Demand:
+    """What the reference asks of arm and fingers in its own time; a path for the arm it must have."""
+    fingers = Fingers(hand.joint_names, hand.velocity)
+    return demand(reference.arm_q, reference.q[:, 6:], fr3_limits(), fingers)
 
 
 def moved(reference: Reference, world_T_old: ArrayLike) -> Reference:
-    """The reference in other coordinates; world_T_old (7,) may turn about the vertical and shift."""
+    """The reference in other coordinates, without a path for the arm; world_T_old (7,) may turn about the vertical and
+    shift."""
     T = np.asarray(world_T_old, float)
     q, target = reference.q.copy(), reference.target.copy()
     q[:, :3], target[:, :3] = transform(T, q[:, :3]), transform(T, target[:, :3])
@@ -67,95 +107,100 @@ def moved(reference: Reference, world_T_old: ArrayLike) -> Reference:
         object_pose=compose(T, reference.object_pose),
         table_height=reference.table_height + float(T[2]),
         placement=compose(T, reference.placement),
+        arm_q=np.zeros((0, 7)),
+        arm_frames=np.zeros(0),
     )
 
 
-def follow(reference: Reference, ik: ArmIK, start: ArrayLike = FR3_HOME) -> ArmMotion:
-    """Follow the palm of a placed reference at 60 Hz, from the configuration that reaches its first frame."""
-    poses = palm_poses(reference.base_quat, reference.q)
-    q, _, _ = ik.reach(poses[0], start)
-    rows = []
-    for pose in poses:
-        q, position, rotation = ik.solve(pose, q)
-        rows.append((q, position, rotation, ik.touches_table()))
-    joints, positions, rotations, touches = map(np.array, zip(*rows))
-    return ArmMotion(joints, positions, rotations, touches)
-
-
-def place(reference: Reference, hand: RobotHand | None = None) -> Reference:
-    """The reference where the arm can follow it, `placement` set. Deterministic.
+def place(reference: Reference, hand: RobotHand | None = None, slow: bool = True) -> Reference:
+    """The reference where the arm can follow it: `placement`, `arm_q` and, with `slow`, `arm_frames` set; without, the
+    arm keeps the person's time, whether it can or not. Deterministic.
 
     Raises UnreachableError that names, for the best placement found, the first frame that fails and by how much.
     """
-    hand = hand or load_hand(reference.hand)
-    ik = ArmIK(hand)
-    least, best, failures = np.inf, None, []
-    for candidate in _candidates(reference, ArmChain(hand))[:VERIFIED]:
+    planner = Planner(hand or load_hand(reference.hand))
+    fastest, best, failures = np.inf, None, []
+    candidates, coarse = _candidates(reference, planner.chain)
+    for candidate, joints in zip(candidates[:VERIFIED], coarse):
         placed = moved(reference, candidate)
-        motion = follow(placed, ik)
+        motion = planner.motion(placed, joints)
         if motion.first_failure is not None:
             failures.append((motion.first_failure, motion))
-        elif motion.acceleration < least:
-            least, best = motion.acceleration, placed
-        if least < EASY:
+            continue
+        frames = planner.frames(placed, motion)
+        if len(frames) < fastest:
+            fastest, best = len(frames), planner.carried(placed, motion, frames if slow else np.zeros(0))
+        if fastest <= EASY * len(reference.q):
             break
     if best is not None:
         return best
     latest = max(failures, key=lambda failure: failure[0])
     raise UnreachableError(
         f"{reference.name}: no placement in front of the arm reaches every frame; the best one fails first at "
-        f"{_describe(reference, *latest, ik)}. Use a clip with a shorter path or a slower one; `--no-place` keeps the "
-        "recording's coordinates."
+        f"{_describe(reference, *latest)}. Use a clip with a shorter path; `--no-place` keeps the recording's "
+        "coordinates."
     )
 
 
-def require_reach(reference: Reference) -> None:
-    """Raise UnreachableError when the arm cannot follow the reference from where it is."""
-    ik = ArmIK(load_hand(reference.hand))
-    motion = follow(reference, ik)
+def with_arm_path(reference: Reference) -> Reference:
+    """The reference with a path of the arm, where it is; its own where it has one. Raises UnreachableError."""
+    if len(reference.arm_q):
+        return reference
+    planner = Planner(load_hand(reference.hand))
+    frames = _frames(reference)
+    palms = pose_to_matrix(palm_poses(reference.base_quat, reference.q[frames]))
+    motion = planner.motion(reference, _follow(planner.chain, palms[None])[0][0])
     if motion.first_failure is not None:
         raise UnreachableError(
             f"{reference.name} is out of the arm's reach, first at "
-            f"{_describe(reference, motion.first_failure, motion, ik)}. Retarget it with placement."
+            f"{_describe(reference, motion.first_failure, motion)}. Retarget it with placement."
         )
+    return planner.carried(reference, motion, planner.frames(reference, motion))
 
 
-def _candidates(reference: Reference, chain: ArmChain) -> np.ndarray:
-    """(C, 7) world_T_demonstration, the most comfortable first."""
-    poses = palm_poses(reference.base_quat, reference.q)
-    frames = np.unique(np.linspace(0, len(poses) - 1, FRAMES).astype(int))
+def _frames(reference: Reference) -> np.ndarray:
+    """Frames spread evenly over the clip."""
+    return np.round(np.linspace(0, len(reference.q) - 1, min(FRAMES, len(reference.q)))).astype(int)
+
+
+def _follow(chain: ArmChain, palms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (C, F, 7) that follow base_T_palm (C, F, 4, 4) from home, and the worst error (C,) in m + 0.1 rad."""
+    q, worst, _ = chain.solve(palms[:, 0], FR3_HOME, iterations=40)
+    found = [q]
+    for i in range(1, palms.shape[1]):
+        q, position, rotation = chain.solve(palms[:, i], start=found[-1], iterations=8)
+        worst = np.maximum(worst, position + 0.1 * rotation)
+        found.append(q)
+    return np.stack(found, axis=1), worst
+
+
+def _candidates(reference: Reference, chain: ArmChain) -> tuple[np.ndarray, np.ndarray]:
+    """(C, 7) world_T_demonstration, the most comfortable first, and the arm's joints (C, F, 7) there."""
+    poses, frames = palm_poses(reference.base_quat, reference.q), _frames(reference)
     middle = 0.5 * (poses[:, :2].min(0) + poses[:, :2].max(0))
     yaw, x, y = (g.ravel() for g in np.meshgrid(YAWS, DISTANCES, SIDES, indexing="ij"))
     turn = make_pose(np.zeros(3), np.stack([np.cos(yaw / 2), 0 * yaw, 0 * yaw, np.sin(yaw / 2)], -1))
     shift = -transform(turn, np.r_[middle, 0.0]) + np.stack([x, y, 0 * x - reference.table_height], -1)
     candidates = make_pose(shift, turn[:, 3:])
-    wanted = pose_to_matrix(compose(candidates[:, None], poses[frames]))  # (C, F, 4, 4)
+    q, worst = _follow(chain, pose_to_matrix(compose(candidates[:, None], poses[frames])))
+    margin = np.min([chain.margin(row) for row in q.transpose(1, 0, 2)], axis=0)
     velocity = np.array([joint.velocity for joint in joint_table("fr3")])
-    q, worst, _ = chain.solve(wanted[:, 0], iterations=40)
-    margin, speed = chain.margin(q), np.zeros(len(q))
-    for i in range(1, len(frames)):
-        before = q
-        q, position, rotation = chain.solve(wanted[:, i], start=before, iterations=8)
-        worst = np.maximum(worst, position + 0.1 * rotation)
-        margin = np.minimum(margin, chain.margin(q))
-        seconds = (frames[i] - frames[i - 1]) / reference.rate
-        speed = np.maximum(speed, (np.abs(q - before) / (seconds * velocity)).max(axis=1))
+    seconds = np.diff(frames)[:, None] / reference.rate
+    speed = (np.abs(np.diff(q, axis=1)) / (seconds * velocity)).max(axis=(1, 2))
     discomfort = (
         np.where(worst < 2e-3, 0.0, 10.0 + 100.0 * worst) - 2.0 * margin.clip(0, 0.5) + 4.0 * (speed - 0.4).clip(0)
     )
-    return candidates[np.argsort(discomfort, kind="stable")]
+    order = np.argsort(discomfort, kind="stable")
+    return candidates[order], q[order]
 
 
-def _describe(reference: Reference, frame: int, motion: ArmMotion, ik: ArmIK) -> str:
-    speed = np.abs(motion.q[frame] - motion.q[max(frame - 1, 0)]) / ik.dt
+def _describe(reference: Reference, frame: int, motion: ArmMotion) -> str:
     if motion.touches_table[frame]:
         what = "an arm link meets the table"
     else:
         what = f"the palm stays {1e3 * motion.position_error[frame]:.0f} mm and "
         what += f"{np.degrees(motion.rotation_error[frame]):.0f} deg off"
-        if (speed > 0.99 * ik.velocity).any():
-            what += " because a joint is at its speed limit"
     return (
-        f"frame {frame} of {len(reference.q)} ({frame / reference.rate:.2f} s), where {what} (allowed: "
+        f"frame {frame} of {len(reference.q)} ({frame / RATE:.2f} s), where {what} (allowed: "
         f"{1e3 * POSITION_TOLERANCE:.0f} mm, {np.degrees(ROTATION_TOLERANCE):.0f} deg)"
     )

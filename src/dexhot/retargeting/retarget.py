@@ -34,7 +34,10 @@ from dexhot.retargeting.reachable_grasp import SPARE_WEIGHT, find_grasp
 from dexhot.retargeting.resampling import resample
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.kinematics.wrist import palm_poses, wrist_angles
-from dexhot.robots.robot_hand import RobotHand
+from dexhot.robots.robot_hand import RobotHand, load_hand
+from dexhot.robots.servos import Servo, servo
+
+PRESS = 0.9  # of the servos' torque, at most, that a planned squeeze takes
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class RetargetOptions:
     contact: bool = True  # plan contacts; without, the measured fingertips are followed as they are
     contacts: ContactOptions = field(default_factory=ContactOptions)
     grasp: GraspOptions = field(default_factory=GraspOptions)
-    stiffness: float = 20.0  # N m/rad of the finger servos that the squeeze is meant for
+    profile: str | None = None  # of the finger servos that the squeeze is meant for; None: the hand's own
     palm: float = 0.03  # per rad of palm rotation
     posture: float = 0.005  # per rad from the nominal posture
     velocity: float = 0.04  # of fingers, per rad and frame
@@ -79,6 +82,7 @@ def retarget(
         raise DexhotError(
             f"{trajectory.name}: planning contacts needs the object; load it or retarget with contact=False."
         )
+    source = trajectory.source()
     trajectory, mended = checked_clip(trajectory, hand.side, asset, options.contacts.moved)
     match = correspondence(hand)
     keypoints, palm, object_pose = resample(trajectory, hand.side)
@@ -95,7 +99,7 @@ def retarget(
             model, problem, hand, base, solid, match.thumb, (start, end), trajectory, options
         )
         q = solve_clip(model, problem, problem.prior, options.iterations, progress)
-        target, contact = squeeze(model, plan, q, hand, options.stiffness), plan.contact
+        target, contact = squeeze(model, plan, q, servo(options.profile or hand.servo, hand.joint_names)), plan.contact
     else:
         q = solve_clip(model, problem, problem.prior, options.iterations, progress)
         target, contact = q.copy(), np.zeros((len(q), model.tips))
@@ -113,20 +117,40 @@ def retarget(
         grasp_end=end,
         rate=RATE,
         table_height=trajectory.table_height,
-        provenance={"trajectory": trajectory.provenance, "retarget": asdict(options), "mended": mended},
+        provenance={
+            "source": source,
+            "trajectory": trajectory.provenance,
+            "retarget": asdict(options),
+            "mended": mended,
+            "servo": options.profile or hand.servo,
+        },
     )
 
 
-def squeeze(model: HandModel, plan: ContactPlan, q: np.ndarray, hand: RobotHand, stiffness: float) -> np.ndarray:
-    """Position targets (T, 6+n): q, shifted so that servos of that stiffness press with `plan.force` (J^T f / k)."""
+def squeeze(model: HandModel, plan: ContactPlan, q: np.ndarray, fingers: Servo) -> np.ndarray:
+    """Position targets (T, 6+n): q, shifted so that the servos press with `plan.force` (J^T f / k)."""
     target = q.copy()
     for t in np.flatnonzero(np.abs(plan.force).max((1, 2)) > 0):
         model.move(q[t])
         torque = np.einsum("kij,ki->j", model.point_jacobian()[: model.tips], plan.force[t])[6:]
         # Scaled as a whole where a motor is too weak: forces clipped one by one would no longer balance.
-        target[t, 6:] += torque * min(1.0, 0.9 / (np.abs(torque) / hand.effort).max()) / stiffness
+        target[t, 6:] += torque * min(1.0, PRESS * fingers.torque / np.abs(torque).max()) / fingers.kp
     within: np.ndarray = np.clip(target, model.lower, model.upper)
     return within
+
+
+def with_profile(reference: Reference, profile: str) -> Reference:
+    """The reference with its squeeze meant for the finger servos of another profile: the same torques, as a whole
+    weaker where they are more than these give. Raises NotFoundError."""
+    hand, made = load_hand(reference.hand), reference.provenance
+    old = servo(made.get("servo", hand.servo), hand.joint_names)
+    new = servo(profile, hand.joint_names)
+    torque = (reference.target - reference.q)[:, 6:] * old.kp
+    most = np.abs(torque).max(axis=1, keepdims=True)
+    scale = np.minimum(1.0, PRESS * new.torque / np.maximum(most, 1e-9))
+    target = reference.target.copy()
+    target[:, 6:] = np.clip(reference.q[:, 6:] + scale * torque / new.kp, hand.lower, hand.upper)
+    return replace(reference, target=target, provenance=made | {"servo": profile})
 
 
 def carried_palm(

@@ -22,6 +22,7 @@ def summarise(
 
     tip_error_mm: robot fingertips against where the human ones would put them. Planned contacts move them on purpose,
     by the centimetre that the measurement is off, so this is not small for a contact-aware reference.
+    arm_position_mm, arm_rotation_deg: how far the arm's smooth path carries the palm from where it was, at most.
     """
     tips = tip_positions(reference, hand)
     human = correspondence(hand).tips(resample(trajectory, hand.side)[0])
@@ -45,6 +46,7 @@ def summarise(
         "self_penetration_mm": 1e3 * float(np.percentile(deepest[HAND], 95)),
         "saturation": saturation(fingers, hand),
         "finger_speed_rad_s": float(speed.max()),
+        **{f"arm_{name}": value for name, value in reference.provenance.get("arm_path", {}).items()},
     }
 
 

@@ -7,7 +7,7 @@ from dexhot.rigs.twin import Twin
 
 
 class FrankaTwin(Twin):
-    """The arm of the embedded rig, under the impedance of the benchmark physics."""
+    """The arm of the embedded rig, under the impedance of the benchmark physics and the limits of the real driver."""
 
     def __init__(self) -> None:
         super().__init__("arm", slice(0, ARM))
@@ -19,5 +19,5 @@ class FrankaTwin(Twin):
 
     def hold(self) -> None:
         """Stay at the measured pose."""
-        self.world.drive_arm(self.read().q, np.zeros(ARM), np.zeros(ARM))
+        self.world.rest_arm()
         self.world.rest(self.name)

@@ -38,12 +38,10 @@ SLIP = 0.05  # s behind its schedule from which the world's time slips
 def wire_scene(hand: RobotHand, asset: ObjectAsset, physics: Physics, table_height: float = 0.0) -> Scene:
     """The arm scene in steps of the arm's cycle, its actuators torque motors for the arm.
 
-    Contacts keep the stiffness that they have at the benchmark's step: MuJoCo bounds their time constant by two steps.
+    Contacts keep the stiffness that they have at the benchmark's step.
     """
-    solref = (max(physics.solref[0], 2 * physics.timestep), *physics.solref[1:])
-    scene = arm_scene(
-        hand, asset, replace(physics, timestep=CYCLE, substeps=1, solref=solref), table_height=table_height
-    )
+    fine = replace(physics, timestep=CYCLE, substeps=1, solref=physics.solref_used)
+    scene = arm_scene(hand, asset, fine, table_height=table_height)
     model, arm = scene.model, slice(0, ARM)
     model.actuator_gainprm[arm, 0], model.actuator_biasprm[arm, 1:3] = 1.0, 0.0
     model.actuator_ctrlrange[arm] = np.stack([-np.array(physics.arm.force), physics.arm.force], -1)
@@ -111,7 +109,7 @@ class WireWorld(EmbeddedWorld):
         """As the embedded world, before anything is connected: servos without torque, the arm holding itself."""
         super().reset(q, object_pose, hold_object)
         self.data.ctrl[:ARM] = 0.0
-        self.plant.advance(0.0, Drive(*np.zeros((4, len(q) - ARM))))
+        self.plant.advance(0.0, Drive(*np.zeros((6, len(q) - ARM))))
         self.plant.exchange()
 
     def put_object(self, pose: np.ndarray, hold: bool) -> None:

@@ -7,8 +7,10 @@ Whoever steps the world calls `exchange` between two steps; the bus, in its own 
 import mujoco
 import numpy as np
 
+from dexhot.errors import DexhotError
 from dexhot.hardware.dynamixel.plant import Drive
 from dexhot.robots.joints import Joint
+from dexhot.simulation.bodies import DAMPING, STIFFNESS, VOLTAGE
 
 
 class WorldPlant:
@@ -21,7 +23,10 @@ class WorldPlant:
         ids = [model.joint(j.name).id for j in joints]
         self.q_address, self.v_address = model.jnt_qposadr[ids], model.jnt_dofadr[ids]
         of_joint = {int(model.actuator_trnid[a, 0]): a for a in range(model.nu)}
-        self.actuators = np.array([of_joint[i] for i in ids])
+        self.actuators = a = np.array([of_joint[i] for i in ids])
+        if (model.actuator_gaintype[a] != mujoco.mjtGain.mjGAIN_DCMOTOR).any():
+            raise DexhotError("simulated servos need a hand with motors: a servo profile such as leap or leap_lite.")
+        self.stall = model.actuator_gainprm[a, 0] * model.actuator_gainprm[a, VOLTAGE]  # N m at the whole voltage
         self._drive: Drive | None = None
         self.exchange()
 
@@ -33,9 +38,8 @@ class WorldPlant:
         """The servos' drive into the world, its joints' state to the servos."""
         m, d, a, drive = self.model, self.data, self.actuators, self._drive
         if drive is not None:
-            m.actuator_gainprm[a, 0] = drive.stiffness
-            m.actuator_biasprm[a, 1], m.actuator_biasprm[a, 2] = -drive.stiffness, -drive.damping
-            m.actuator_forcelimited[a] = True
+            m.actuator_gainprm[a, STIFFNESS], m.actuator_gainprm[a, DAMPING] = drive.stiffness, drive.damping
+            m.actuator_gainprm[a, VOLTAGE] = drive.stall / self.stall
             m.actuator_forcerange[a] = np.stack([-drive.limit, drive.limit], -1)
             d.ctrl[a] = self.sign * (drive.target - self.zero)
         self.angle = self.sign * d.qpos[self.q_address] + self.zero

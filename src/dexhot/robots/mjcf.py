@@ -1,6 +1,6 @@
 """A RobotModel as a MuJoCo MjSpec: kinematics, inertias, shapes and joint ranges.
 
-Contact parameters, armature and actuators belong to the physics (config/physics.yaml) and are added by the scene.
+Contact parameters, armature and actuators belong to the physics (config/physics/) and are added by the scene.
 """
 
 from collections.abc import Iterable

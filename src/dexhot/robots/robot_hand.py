@@ -22,8 +22,10 @@ from dexhot.robots.imported import ImportedModel, import_model
 from dexhot.robots.joints import Joint, shipped_joints
 from dexhot.robots.mjcf import add_model, strip_prefix, to_spec
 from dexhot.robots.model import RobotModel, mirrored, pose_from, read_model
+from dexhot.robots.servos import profile
 
 log = logging.getLogger(__name__)
+DEFAULT_SERVO = "dextrack"  # of a hand whose servos have no numbers
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class RobotHand:
     mount: np.ndarray  # (7,) flange_T_palm on the arm
     retarget: dict[str, Any]  # how human keypoints map to this hand; read by dexhot.retargeting
     model: RobotModel | ImportedModel
+    servo: str = DEFAULT_SERVO  # profile of config/servos.yaml that its finger servos are run by
     notes: tuple[str, ...] = ()  # what of its files was mended or left out, one sentence each
 
     @property
@@ -162,5 +165,6 @@ def hand_from_config(path: Path, config: dict[str, Any]) -> RobotHand:
         mount=pose_from(config.get("mount", {})),
         retarget=config.get("retarget", {}),
         model=model,
+        servo=profile(config.get("servo", DEFAULT_SERVO)).name,
         notes=tuple(notes),
     )

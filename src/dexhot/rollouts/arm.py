@@ -14,12 +14,8 @@ from dexhot.control.shaper import CommandShaper
 from dexhot.data.types import RATE, Reference, Rollout
 from dexhot.errors import UnreachableError
 from dexhot.geometry import single
-from dexhot.retargeting.placement import POSITION_TOLERANCE, ROTATION_TOLERANCE
 from dexhot.rigs.embedded import ARM, EmbeddedWorld
-from dexhot.robots.arm import FR3_HOME
 from dexhot.robots.kinematics.arm import ArmKinematics
-from dexhot.robots.kinematics.arm_ik import ArmIK
-from dexhot.robots.kinematics.wrist import wrist_to_palm
 from dexhot.robots.robot_hand import RobotHand
 from dexhot.safety.limits import Limits
 from dexhot.simulation.backend import STATE, MujocoSimulator
@@ -36,7 +32,7 @@ class ChainOptions:
     ramp: float = 0.5  # from the measured pose to the reference's first
     settle: float = 0.2  # before the ramp
     look_ahead: int = 0  # frames
-    lead: float = 0.05  # kv/kp of the fingers: undoes the shaper's lag
+    lead: float = 1.0  # of the finger servos' lag: 1 undoes that of the shaper
     wrist_lead: float = 0.0
     position_noise: float = 0.0  # m, sigma of the measured object position
     rotation_noise: float = 0.0  # rad
@@ -55,16 +51,13 @@ class Tick:
     target: np.ndarray
 
 
-def start_joints(ik: ArmIK, reference: Reference) -> np.ndarray:
-    """(7+n,) arm and fingers at the reference's first pose. Raises UnreachableError when the arm cannot get there."""
-    palm = wrist_to_palm(reference.q[0, :6], reference.base_quat)
-    arm_q, position, rotation = ik.reach(palm, FR3_HOME)
-    if position > POSITION_TOLERANCE or rotation > ROTATION_TOLERANCE:
+def start_joints(reference: Reference) -> np.ndarray:
+    """(7+n,) arm and fingers at the reference's first pose. Raises UnreachableError where no arm was planned for it."""
+    if not len(reference.arm_q):
         raise UnreachableError(
-            f"{reference.name}: at the first frame the palm stays {1e3 * position:.0f} mm and "
-            f"{np.degrees(rotation):.0f} deg off; place the reference in front of the arm (`dexhot retarget` does)."
+            f"{reference.name} has no path for the arm: place it in front of the arm (`dexhot retarget` does)."
         )
-    return np.concatenate([arm_q, reference.q[0, 6:]])
+    return np.concatenate([reference.arm_q[0], reference.q[0, 6:]])
 
 
 def measured_pose(
@@ -86,18 +79,20 @@ def displaced(pose: np.ndarray, offset: np.ndarray) -> np.ndarray:
 class Follower:
     """From targets to what arm and hand are driven with: shaper, arm kinematics and the drivers' limits."""
 
-    def __init__(self, hand: RobotHand, base_quat: np.ndarray, physics: Physics, options: ChainOptions):
-        self.shaper = CommandShaper(hand, base_quat, physics, options.lead, options.wrist_lead)
+    def __init__(self, hand: RobotHand, reference: Reference, physics: Physics, options: ChainOptions):
+        leads = options.lead, options.wrist_lead
+        self.shaper = CommandShaper(hand, reference.base_quat, reference.arm_q, physics, *leads)
         self.hand_limits, self.arm_limits = Limits.of(hand.name), Limits.of("fr3")
         self.hand_q: np.ndarray | None = None  # (n,) the last command, none before the first target
         self.arm_q = np.zeros(ARM)
 
-    def drive(self, world: EmbeddedWorld, target: np.ndarray, joints: np.ndarray) -> None:
-        """One tick's `target` (6+n,); `joints` (7+n,) are the measured ones, where the first command starts."""
+    def drive(self, world: EmbeddedWorld, target: np.ndarray, index: int, joints: np.ndarray) -> None:
+        """One tick's `target` (6+n,), from frame `index` to the next; `joints` (7+n,) are the measured ones, where
+        the first command starts."""
         if self.hand_q is None:
             self.shaper.reset(target, joints[:ARM])
             self.hand_q, self.arm_q = joints[ARM:], joints[:ARM]
-        command = self.shaper.step(target)
+        command = self.shaper.step(target, index)
         self.hand_q = self.hand_limits.apply(command.hand_q, self.hand_q, 1.0 / RATE)
         self.arm_q = self.arm_limits.apply(command.arm_q, self.arm_q, 1.0 / RATE)
         world.drive_hand(self.hand_q)
@@ -118,10 +113,10 @@ def run_ticks(
     follower: a new one, for callers that look into it between ticks.
     """
     physics = world.scene.physics
-    follower = follower or Follower(hand, reference.base_quat, physics, options)
+    follower = follower or Follower(hand, reference, physics, options)
     kinematics, rng = ArmKinematics(hand), np.random.default_rng(options.seed)
     first = reference.object_pose[0] if object_pose is None else object_pose
-    world.reset(start_joints(follower.shaper.ik, reference), first, hold_object=True)
+    world.reset(start_joints(reference), first, hold_object=True)
     asset = world.scene.object
     filtered = ObjectFilter(FilterOptions(), asset.symmetry if asset else None)
     tracker = Tracker(controller, physics, options.ramp, options.look_ahead)
@@ -151,7 +146,7 @@ def run_ticks(
             np.zeros_like(q) if target is None else target,
         )
         if target is not None:
-            follower.drive(world, target, joints)
+            follower.drive(world, target, k - before, joints)
 
 
 def run_offline(
@@ -162,16 +157,18 @@ def run_offline(
     friction: float = 1.0,
     mass: float = 1.0,
     object_offset: np.ndarray | None = None,
+    palm: np.ndarray | None = None,
 ) -> Rollout:
     """Track `reference` on the embedded rig. Returns a Rollout of kind "arm", its metrics not yet computed.
 
     The reference must be placed within the arm's reach (retargeting.placement). `friction` and `mass` scale the
-    world's; `object_offset` (x m, y m, yaw rad) moves the object from where the reference has it, about its origin.
+    world's; `object_offset` (x m, y m, yaw rad) moves the object from where the reference has it, about its origin;
+    `palm` (3,) m the palm from where the kinematics have it, in its mount's frame.
     """
     options = options or ChainOptions()
     hand, physics = setup.hand, setup.physics
     scene = arm_scene(hand, setup.asset, physics, table_height=reference.table_height)
-    scene.model = perturbed(scene, friction, mass)
+    scene.model = perturbed(scene, friction, mass, palm=palm)
     world = EmbeddedWorld(scene)
     start = reference.object_pose[0] if object_offset is None else displaced(reference.object_pose[0], object_offset)
     ticks = [t for t in run_ticks(world, reference, controller, hand, options, start) if t.index >= 0]
@@ -187,11 +184,12 @@ def run_offline(
         command=np.stack([t.target for t in ticks]),
         object_pose=np.stack([t.object_pose for t in ticks]),
         penetration=contacts.penetration,
+        self_penetration=contacts.self_penetration,
         table_contact=contacts.table_contact,
         tip_contact=contacts.tip_contact,
         arm_q=np.stack([t.arm_q for t in ticks]),
         provenance={
-            "physics": physics.version,
+            **physics.named(hand),
             "chain": asdict(options),
             "controller": type(controller).__name__.lower(),
         },

@@ -1,113 +1,170 @@
 """The live chain for many sequences of targets at once: what a sampling planner needs to plan for the arm.
 
-The targets are the floating hand's, as everywhere. They pass through shaper, inverse kinematics and feed-forward and
-move the embedded rig. The first of several sequences goes exactly the live chain's way; the others' arm joints are
-those near its own that bring the palm to their shaped wrist, and its Jacobian and inertia serve them too.
+The targets are the floating hand's, as everywhere, in the clip's time. The arm takes each frame in as many substeps as
+its time map gives it. The targets pass through shaper, inverse kinematics and feed-forward and move the embedded rig's
+arm about a setpoint within its limits. The first of several sequences goes the live chain's way; the others' setpoint,
+inertia and Jacobian are its own, displaced by as much as their commands are.
 """
 
 import mujoco
 import numpy as np
 
 from dexhot.control.arm_dynamics import damped_inverse
-from dexhot.control.controllers import Controller
+from dexhot.control.controllers import Kinematic
+from dexhot.control.sampling import base_actions
+from dexhot.control.shaper import NEWTON
+from dexhot.control.time_warp import warp_reference
+from dexhot.data.types import RATE, Reference
 from dexhot.geometry.poses import pose_to_matrix
-from dexhot.rigs.embedded import ARM, EmbeddedWorld
-from dexhot.robots.kinematics.arm import ArmChain
-from dexhot.robots.kinematics.wrist import palm_poses, wrist_to_palm, wrist_twist
+from dexhot.hardware.franka.limits import Setpoint, fr3_limits
+from dexhot.rigs.embedded import ARM, EmbeddedWorld, cycles_in
+from dexhot.robots.kinematics.wrist import palm_poses, wrist_twist
 from dexhot.rollouts.arm import ChainOptions, Follower, run_ticks
 from dexhot.simulation.backend import STATE, Batch, MujocoSimulator
+from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import arm_scene
-
-NEWTON = 3  # steps of the inverse kinematics from one joint path to another near it
 
 
 class ArmSimulator:
-    """States (ns,) begin in the layout of the floating scene, so that costs made for it serve here too: object and
-    fingers, the wrist left at zero. What the rig and the chain remember follows."""
+    """States (ns,) begin in the layout of the floating scene, so that costs made for it serve here too: the clip's
+    time, object and fingers, the wrist left at zero. What the rig and the chain remember follows."""
 
-    def __init__(self, floating: MujocoSimulator, controller: Controller, options: ChainOptions | None = None):
-        """`floating`: the benchmark's world of the controller's reference, which must be placed. The controller leads
-        the robot to the reference's first frame. Raises UnreachableError when the arm cannot get there."""
-        reference, scene, options = controller.reference, floating.scene, options or ChainOptions()
-        hand = scene.hand
+    def __init__(self, floating: MujocoSimulator, reference: Reference, options: ChainOptions | None = None):
+        """`floating`: the benchmark's world of `reference`, which must have a path for the arm. The reference's own
+        targets lead the robot to its first frame. Raises UnreachableError where it has no path."""
+        scene, options = floating.scene, options or ChainOptions()
+        hand, physics = scene.hand, scene.physics
         assert hand is not None
-        self.scene, self.base_quat = scene, reference.base_quat
-        self.world = EmbeddedWorld(arm_scene(hand, scene.object, scene.physics, reference.table_height))
-        self.follower = Follower(hand, reference.base_quat, scene.physics, options)
-        self.shaper, self.chain = self.follower.shaper, ArmChain(hand)
+        self.scene, self.base_quat, self.arm_path = scene, reference.base_quat, reference.arm_q
+        frames = reference.arm_frames if len(reference.arm_frames) else np.arange(float(len(reference.q)))
+        self.substeps, self.behind = _durations(reference, frames, physics.substeps), _lead(reference, frames, physics)
+        warped = warp_reference(reference, frames)
+        self.world = EmbeddedWorld(arm_scene(hand, scene.object, physics, reference.table_height))
+        self.follower = Follower(hand, warped, physics, options)
+        self.shaper, self.setpoint = self.follower.shaper, Setpoint(fr3_limits())
         self.rig, self.shaped = MujocoSimulator(self.world.scene), MujocoSimulator(self.shaper.shaper.scene)
         seen = floating.state_size
-        sizes = [seen, self.rig.state_size, self.shaped.state_size, ARM, ARM, len(hand.joint_names), ARM]
+        sizes = [seen, self.rig.state_size, self.shaped.state_size, *[ARM] * 2, len(hand.joint_names), *[ARM] * 4]
         self.ends, self.state_size = np.cumsum(sizes)[:-1], sum(sizes)
-        ticks = run_ticks(self.world, reference, controller, hand, options, follower=self.follower)
+        ticks = run_ticks(self.world, warped, Kinematic(warped, physics), hand, options, follower=self.follower)
         first = next(tick for tick in ticks if tick.index == 0)
         self.first_state = np.concatenate([np.zeros(seen), first.state, *self._memory()])  # (ns,) the robot in motion
 
     def rollout(self, state: np.ndarray, controls: np.ndarray) -> Batch:
-        """From one state (ns,), targets (N, h, 6+n) of the floating hand, one per control step."""
-        s, follower = self.shaper, self.follower
-        _, rig, shaped, arm_q, arm_qd, sent_hand, sent_arm = np.split(state, self.ends)
-        shaped_states = self.shaped.rollout(shaped, np.clip(controls, self.scene.lower, self.scene.upper)).states
+        """From one state (ns,), targets (N, h, 6+n) of the floating hand, one per frame of the clip."""
+        s, follower, steps = self.shaper, self.follower, controls.shape[1]
+        _, rig, shaped, arm_q, arm_qd, sent_hand, sent_arm, *setpoint = np.split(state, self.ends)
+        frame = round(state[0] * RATE)
+        here = np.minimum(np.arange(frame, frame + steps), len(self.substeps) - 1)
+        substeps = self.substeps[here]
+        dt = substeps[:, None] * self.scene.physics.timestep  # (h, 1) s
+        controls = np.clip(controls + self.behind[here], self.scene.lower, self.scene.upper)
+        shaped_states = self.shaped.rollout(shaped, controls, substeps=substeps).states
         q, qd = self._joints(
             np.concatenate([np.broadcast_to(shaped, shaped_states[:, :1].shape), shaped_states], axis=1)
         )
-        path = self._arm_path(q[:, 1:, :6] + s.wrist_lead * qd[:, 1:, :6], arm_q)
-        arm, mean, end, torque = self._arm_commands(path, wrist_twist(q[..., :6], qd[..., :6], s.base_R), arm_qd)
-        fingers = 0.5 * (q[:, 1:] + q[:, :-1]) + s.lead * np.diff(q, axis=1) * s.rate
-        hand = limited(np.clip(fingers[..., 6:], s.lower, s.upper), sent_hand, follower.hand_limits.velocity / s.rate)
-        arm = limited(arm, sent_arm, follower.arm_limits.velocity / s.rate)
-        batch = self.rig.rollout(rig, np.concatenate([self.world.arm_target(arm, mean, torque), hand], axis=-1))
-        parts = self._seen(batch.states), batch.states, shaped_states, path[:, 1:], end, hand, arm
-        return Batch(np.concatenate(parts, axis=-1), batch.sensors, batch.diverged)
+        path = self._arm_path(q[:, 1:, :6] + s.wrist_lead * qd[:, 1:, :6], arm_q, here, dt)
+        twist = wrist_twist(q[..., :6], qd[..., :6], s.base_R)
+        arm, mean, end, torque = self._arm_commands(path, twist, arm_qd, dt)
+        fingers = 0.5 * (q[:, 1:, 6:] + q[:, :-1, 6:]) + s.lead * np.diff(q[..., 6:], axis=1) / dt
+        hand = limited(np.clip(fingers, s.lower, s.upper), sent_hand, follower.hand_limits.velocity * dt)
+        arm = limited(arm, sent_arm, follower.arm_limits.velocity * dt)
+        done = round(rig[0] / self.scene.physics.timestep)  # substeps since the rig's reset
+        target, moved = self._setpoints(arm, mean, path, torque, setpoint, substeps, dt, done)
+        driven = np.concatenate([target, np.repeat(hand, substeps, axis=1)], axis=-1)
+        batch = self.rig.rollout(rig, driven, substeps=np.ones(driven.shape[1], int))
+        last = np.cumsum(substeps) - 1
+        states, sensors = batch.states[:, last], batch.sensors[:, last]
+        parts = self._seen(states, frame), states, shaped_states, path[:, 1:], end, hand, arm, *moved
+        return Batch(np.concatenate(parts, axis=-1), sensors, batch.diverged)
 
     def _memory(self) -> tuple[np.ndarray, ...]:
-        """Of the live chain as it is now: the shaper's world, the arm's joints and velocities, the last commands."""
-        shaped = np.empty(self.shaped.state_size)
+        """Of the live chain as it is now: the shaper's world, the arm's joints and velocities, the last commands, the
+        setpoint."""
+        shaped, setpoint = np.empty(self.shaped.state_size), self.world.setpoint
         mujoco.mj_getState(self.shaped.model, self.shaper.shaper.data, shaped, STATE)
         assert self.follower.hand_q is not None
-        return shaped, self.shaper.arm_q, self.shaper.arm_qd, self.follower.hand_q, self.follower.arm_q
+        sent = self.follower.hand_q, self.follower.arm_q
+        return shaped, self.shaper.arm_q, self.shaper.arm_qd, *sent, setpoint.q, setpoint.v, setpoint.a
 
     def _joints(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Joints and their velocities (..., 6+n) in the shaper's states."""
         scene = self.shaped.scene
         return states[..., 1 + scene.q_address], states[..., 1 + scene.model.nq + scene.v_address]
 
-    def _arm_path(self, wrist: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """(N, 1 + h, 7) joints for wrists (N, h, 6), from `start` (7,): the first's as live, the others' near those."""
-        first = [start]
-        for pose in wrist[0]:
-            first.append(self.shaper.ik.solve(wrist_to_palm(pose, self.base_quat), first[-1])[0])
-        near = np.broadcast_to(first[1:], (*wrist.shape[:2], ARM))
-        path = np.tile(first, (len(wrist), 1, 1))
-        if len(wrist) > 1:
-            palms = pose_to_matrix(palm_poses(self.base_quat, wrist[1:]))
-            q, _, _ = self.chain.solve(palms.reshape(-1, 4, 4), near[1:].reshape(-1, ARM), NEWTON)
-            path[1:, 1:] = limited(q.reshape(near[1:].shape), start, self.shaper.ik.velocity / self.shaper.rate)
-        return path
+    def _arm_path(self, wrist: np.ndarray, start: np.ndarray, here: np.ndarray, dt: np.ndarray) -> np.ndarray:
+        """(N, 1 + h, 7) joints, the present ones `start` (7,) first, near the planned ones for wrists (N, h, 6)."""
+        planned = self.arm_path[np.minimum(here + 1, len(self.arm_path) - 1)]
+        palms = pose_to_matrix(palm_poses(self.base_quat, wrist)).reshape(-1, 4, 4)
+        near = np.tile(planned, (len(wrist), 1))
+        q, _, _ = self.shaper.chain.solve(palms, near, NEWTON)
+        q = limited(q.reshape(*wrist.shape[:2], ARM), start, self.shaper.arm_velocity * dt)
+        return np.concatenate([np.broadcast_to(start, (len(q), 1, ARM)), q], axis=1)
 
-    def _arm_commands(self, path: np.ndarray, twist: np.ndarray, arm_qd: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _arm_commands(
+        self, path: np.ndarray, twist: np.ndarray, arm_qd: np.ndarray, dt: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
         """What CommandShaper.step makes of arm joints (N, 1 + h, 7) and the shaped palm's twist (N, 1 + h, 6), the
-        present ones first, and the present velocity (7,): each tick's position, mean and final velocity and torque,
+        present ones first, and the present velocity (7,): each frame's position, mean and final velocity and torque,
         (N, h, 7) each."""
-        s, q, mean = self.shaper, path[0], np.diff(path, axis=1) * self.shaper.rate
-        jacobian = np.array([s.dynamics.kinematics.palm_jacobian(row) for row in q[1:]])
+        s, q, mean = self.shaper, path[0], np.diff(path, axis=1) / dt
+        jacobian = s.chain.forward(q[1:])[1]
         inverse = np.array([damped_inverse(J) for J in jacobian])
         missing = twist[:, 1:] - np.einsum("hij,nhj->nhi", jacobian, mean)
-        end = np.clip(mean + np.einsum("hij,nhj->nhi", inverse, missing), -s.ik.velocity, s.ik.velocity)
-        acceleration = np.diff(end, axis=1, prepend=np.broadcast_to(arm_qd, end[:, :1].shape)) * s.rate
+        end = np.clip(mean + np.einsum("hij,nhj->nhi", inverse, missing), -s.arm_velocity, s.arm_velocity)
+        acceleration = np.diff(end, axis=1, prepend=np.broadcast_to(arm_qd, end[:, :1].shape)) / dt
         torque, inertia = [], []
         for row in zip(0.5 * (q[1:] + q[:-1]), mean[0], acceleration[0]):
             torque.append(s.dynamics.torque(*row))
             inertia.append(s.dynamics.inertia())
         torques = np.array(torque) + np.einsum("hij,nhj->nhi", np.array(inertia), acceleration - acceleration[0])
-        return path[:, 1:] - 0.5 * mean / s.rate, mean, end, np.clip(torques, -s.torque_limit, s.torque_limit)
+        return path[:, 1:] - 0.5 * mean * dt, mean, end, np.clip(torques, -s.torque_limit, s.torque_limit)
 
-    def _seen(self, states: np.ndarray) -> np.ndarray:
-        """(N, h, nf) time, fingers and object of the rig's states, where the floating scene has them."""
+    def _setpoints(
+        self,
+        arm: np.ndarray,
+        mean: np.ndarray,
+        path: np.ndarray,
+        torque: np.ndarray,
+        now: list[np.ndarray],
+        substeps: np.ndarray,
+        dt: np.ndarray,
+        done: int,
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The servo's targets (N, S, 7), one per substep after the `done` before, and the setpoint (N, h, 7) after each
+        frame: q, v, a.
+
+        Commands as of `_arm_commands`. The first sequence's setpoint is the driver's; the others' is displaced.
+        """
+        setpoint = self.setpoint
+        setpoint.reset(*now)
+        q, v, ends = [], [], []
+        for k, count in enumerate(substeps):
+            setpoint.command(arm[0, k] - 0.5 * dt[k] * mean[0, k], mean[0, k])
+            for _ in range(count):
+                setpoint.age = 0  # the live chain commands at every tick, however long the frame lasts
+                setpoint.advance(cycles_in(self.scene.physics.timestep, done))
+                done += 1
+                q.append(setpoint.q)
+                v.append(setpoint.v)
+            ends.append((setpoint.q, setpoint.v, setpoint.a))
+        aside = np.diff(path - path[:1], axis=1)  # of each frame
+        into = np.concatenate([np.arange(1, n + 1) / n for n in substeps])[:, None]
+        apart = np.repeat((path - path[:1])[:, :-1], substeps, axis=1) + into * np.repeat(aside, substeps, axis=1)
+        faster = mean - mean[:1]
+        target = self.world.arm_target(
+            np.array(q) + apart, np.array(v) + np.repeat(faster, substeps, axis=1), np.repeat(torque, substeps, axis=1)
+        )
+        end_q, end_v, end_a = np.array(ends).transpose(1, 0, 2)
+        return target, [end_q + (path - path[:1])[:, 1:], end_v + faster, np.broadcast_to(end_a, mean.shape)]
+
+    def _seen(self, states: np.ndarray, frame: int) -> np.ndarray:
+        """(N, h, nf) the clip's time, fingers and object of the rig's states after the frames from `frame` on, where
+        the floating scene has them."""
         here, rig = self.scene, self.rig.scene
         out = np.zeros((*states.shape[:-1], self.ends[0]))
         q, v, rig_q, rig_v = 1, 1 + here.model.nq, 1, 1 + rig.model.nq
-        out[..., 0] = states[..., 0]
+        out[..., 0] = (frame + 1 + np.arange(states.shape[1])) / RATE
         out[..., q + here.q_address[6:]] = states[..., rig_q + rig.q_address[ARM:]]
         out[..., v + here.v_address[6:]] = states[..., rig_v + rig.v_address[ARM:]]
         out[..., q + here.coupled.q] = states[..., rig_q + rig.coupled.q]
@@ -117,10 +174,30 @@ class ArmSimulator:
         return out
 
 
+def _durations(reference: Reference, frames: np.ndarray, substeps: int) -> np.ndarray:
+    """(T,) substeps that the arm takes from each frame of the clip to the next; `frames` (K,) is its time map."""
+    ticks = np.interp(np.arange(len(reference.q)), frames, np.arange(len(frames)))
+    whole = np.diff(np.round(substeps * ticks).astype(int))
+    durations: np.ndarray = np.append(whole, substeps)
+    return durations
+
+
+def _lead(reference: Reference, frames: np.ndarray, physics: Physics) -> np.ndarray:
+    """(T, 6+n) what the arm's slower targets lead by more than those of the clip's own time (`base_actions`): less for
+    the servos' lag, but more by half of what a frame lasts longer than a tick, for which its target is held."""
+    slow, rows = warp_reference(reference, frames), np.arange(len(reference.q))
+    led = base_actions(slow, physics) - slow.target
+    own: np.ndarray = base_actions(reference, physics) - reference.target
+    servos = np.stack([np.interp(rows, frames, column) for column in led.T], axis=1) - own
+    pace = np.gradient(frames)[np.searchsorted(frames, rows)][:, None]  # frames per tick
+    more: np.ndarray = servos + 0.5 * (1.0 - pace) * np.gradient(reference.target, axis=0)
+    return more
+
+
 def limited(q: np.ndarray, start: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """q (N, h, j) with no change from row to row beyond `step` (j,); the first changes from `start` (j,)."""
+    """q (N, h, j) with no change from row to row beyond `step` (h, j); the first changes from `start` (j,)."""
     out = np.empty_like(q)
     before: np.ndarray = start
     for t in range(q.shape[1]):
-        before = out[:, t] = np.clip(q[:, t], before - step, before + step)
+        before = out[:, t] = np.clip(q[:, t], before - step[t], before + step[t])
     return out

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 
+import mujoco
 import numpy as np
 
-from dexhot.data.types import Reference, Rollout
+from dexhot.control.controllers import Controller, HandState
+from dexhot.data.types import RATE, Reference, Rollout
 from dexhot.errors import DexhotError
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import quat_multiply
-from dexhot.simulation.backend import MujocoSimulator, Simulator
+from dexhot.simulation.backend import STATE, MujocoSimulator, Simulator
 from dexhot.simulation.scene import floating_scene
 from dexhot.simulation.settle import require_rest
 from dexhot.simulation.setup import Setup
+from dexhot.tracking.object_filter import ObjectState
 
 
 def floating_simulator(reference: Reference, setup: Setup) -> MujocoSimulator:
@@ -40,6 +43,31 @@ def run_floating(
     return floating_rollout(reference, actions, np.concatenate([state[None], batch.states[0]]), simulator)
 
 
+def run_controller(controller: Controller, simulator: MujocoSimulator) -> Rollout:
+    """What a controller that sees object and hand exactly does from its reference's first frame; metrics empty.
+
+    Of one that does not look, the same to the last bit as `run_floating` of its targets.
+    """
+    reference, scene = controller.reference, simulator.scene
+    data, states, actions = mujoco.MjData(scene.model), [start_state(reference, simulator)], []
+    mujoco.mj_setState(scene.model, data, states[0], STATE)
+    for k in range(len(reference.q)):
+        pose, q = simulator.object_pose(states[-1]), simulator.joint_positions(states[-1])
+        seen = ObjectState(k / RATE, pose, np.zeros(6), np.zeros((12, 12)))
+        if k == 0:
+            controller.start(seen)
+        actions.append(controller.step(k, seen, HandState(k / RATE, q)))
+        if k == len(reference.q) - 1:
+            break
+        data.ctrl[:] = actions[-1]
+        mujoco.mj_step(scene.model, data, scene.physics.substeps)
+        states.append(np.empty_like(states[0]))
+        mujoco.mj_getState(scene.model, data, states[-1], STATE)
+    if not np.isfinite(states).all() or data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number:
+        raise DexhotError(f"{reference.name}: the simulation diverged; the controller's targets are not physical.")
+    return floating_rollout(reference, np.array(actions), np.array(states), simulator)
+
+
 def floating_rollout(reference: Reference, actions: np.ndarray, states: np.ndarray, simulator: Simulator) -> Rollout:
     """The Rollout of simulated `states` (T, ns), metrics empty."""
     contacts = simulator.contacts(states)
@@ -52,9 +80,10 @@ def floating_rollout(reference: Reference, actions: np.ndarray, states: np.ndarr
         command=np.asarray(actions, float),
         object_pose=simulator.object_pose(states),
         penetration=contacts.penetration,
+        self_penetration=contacts.self_penetration,
         table_contact=contacts.table_contact,
         tip_contact=contacts.tip_contact,
-        provenance={"physics": simulator.scene.physics.version},
+        provenance=simulator.scene.physics.named(reference.hand),
     )
 
 

@@ -34,6 +34,7 @@ NEEDED = {
 TICK_NS = 1e9 / RATE
 TOLERANCE = 0.25  # of a tick: a stamp further from its frame belongs to no frame
 FREE_TOLERANCE = 1.5  # of a tick, on a real rig: its sensors do not tick together, and the nearest row is a frame's
+SERIES = ("q", "target", "contact", "object_pose", "arm_q", "clip_frames")  # a reference's rows; empty ones stay so
 ALLOWED_GAP = 3  # frames in a row that may be missing from a bag
 
 
@@ -89,10 +90,16 @@ def live_rollout(run: str | Path, episode: int = 0, part: bool = False, setup: S
         if topic != RIG_OBJECT or s.stamps
     }
     pose = rows.get(RIG_OBJECT, rows[OBJECT_POSE])
-    rollout = rebuild(
-        reference, setup or load_setup(reference), rows[FRANKA_STATES], rows[LEAP_STATES], pose, rows[TARGET]
-    )
-    rollout.provenance = {"run": run.name, "episode": episode, "clips": len(complete), "t0_ns": chosen.t0, **stopped}
+    setup = setup or load_setup(reference)
+    rollout = rebuild(reference, setup, rows[FRANKA_STATES], rows[LEAP_STATES], pose, rows[TARGET])
+    rollout.provenance = {
+        "run": run.name,
+        "servo": setup.physics.profile(setup.hand),
+        "episode": episode,
+        "clips": len(complete),
+        "t0_ns": chosen.t0,
+        **stopped,
+    }
     if damage:
         rollout.provenance["bag_damage"] = damage
     return rollout
@@ -117,7 +124,7 @@ def until(reference: Reference, count: int, run: Path) -> Reference:
     """The first `count` frames. Raises FileFormatError when they are too few to be a motion."""
     if count < 2:
         raise FileFormatError(f"{run}: tracking ended on the way to the clip's first frame; there is nothing to show.")
-    rows = {name: getattr(reference, name)[:count] for name in ("q", "target", "contact", "object_pose")}
+    rows = {name: getattr(reference, name)[:count] for name in SERIES}
     start, end = (min(frame, count - 1) for frame in (reference.grasp_start, reference.grasp_end))
     return replace(reference, **rows, grasp_start=start, grasp_end=end)
 
@@ -215,6 +222,7 @@ def rebuild(
         command=command,
         object_pose=object_pose,
         penetration=contacts.penetration,
+        self_penetration=contacts.self_penetration,
         table_contact=contacts.table_contact,
         tip_contact=contacts.tip_contact,
         arm_q=arm_q,

@@ -11,7 +11,9 @@ from dexhot.robots.joint_table import joint_table
 from dexhot.robots.joints import columns
 from dexhot.safety.machine import Event
 
-STRAIN = 0.95  # share of a joint's torque limit at which it counts as working at the limit
+STRAIN = (
+    0.95  # of a joint's mechanical effort (joint table); the servos' current limit is below it, so that a grip may last
+)
 
 
 @dataclass

@@ -40,6 +40,7 @@ class Contacts:
     """Contacts of each of T states."""
 
     penetration: np.ndarray  # (T,) deepest overlap of robot and object, m, >= 0
+    self_penetration: np.ndarray  # (T,) of two fingers, or a finger and the palm, m, >= 0
     table_contact: np.ndarray  # (T,) bool: the object touches the table
     tip_contact: np.ndarray  # (T, tips) bool: the fingertip's link touches the object
 
@@ -91,8 +92,14 @@ class MujocoSimulator:
         mujoco.mj_getState(self.model, data, state, STATE)
         return state
 
-    def rollout(self, states: ArrayLike, controls: ArrayLike, models: Sequence[mujoco.MjModel] | None = None) -> Batch:
-        """Step N worlds through h control steps, each control held for `physics.substeps` steps.
+    def rollout(
+        self,
+        states: ArrayLike,
+        controls: ArrayLike,
+        models: Sequence[mujoco.MjModel] | None = None,
+        substeps: np.ndarray | None = None,
+    ) -> Batch:
+        """Step N worlds through h control steps, each control held for `substeps` (h,) steps, else `physics.substeps`.
 
         states: (N, ns) or one (ns,) for all; controls: (N, h, nu) or one (h, nu) for all; models: one per world,
         e.g. of `scene.perturbed`, instead of this simulator's.
@@ -100,16 +107,18 @@ class MujocoSimulator:
         states, controls = np.atleast_2d(states), np.asarray(controls, float)
         controls = controls[None] if controls.ndim == 2 else controls
         n = max(len(states), len(controls), len(models) if models else 1)
-        substeps = self.scene.physics.substeps
+        if substeps is None:
+            substeps = np.full(controls.shape[1], self.scene.physics.substeps)
         held = np.repeat(np.broadcast_to(controls, (n, *controls.shape[1:])), substeps, axis=1)
         world_states = np.array(np.broadcast_to(states, (n, states.shape[1])))
         model = list(models) if models else self.model
         with self.lock:
             x, s = self.pool.rollout(model, self.datas, world_states, held)
-        x, s = x[:, substeps - 1 :: substeps], s[:, substeps - 1 :: substeps]
+        last = np.cumsum(substeps) - 1
+        x, s = x[:, last], s[:, last]
         # MuJoCo freezes a world that diverges, or resets its clock: either way its time falls behind.
         elapsed = x[:, -1, 0] - world_states[:, 0]
-        on_time = np.abs(elapsed - controls.shape[1] * self.scene.physics.control_dt) < 1e-6
+        on_time = np.abs(elapsed - substeps.sum() * self.scene.physics.timestep) < 1e-6
         finite = np.isfinite(x[:, -1]).all(axis=1) & np.isfinite(s[:, -1]).all(axis=1)
         return Batch(x, s, ~(on_time & finite))
 
@@ -132,14 +141,14 @@ class MujocoSimulator:
             return self._contacts(states)
 
     def _contacts(self, states: np.ndarray) -> Contacts:
-        scene, model, data = self.scene, self.model, self.datas[0]
-        kind = np.zeros(model.ngeom, int)  # 1 robot, 2 object, 4 table: the two of a contact add up
-        kind[scene.hand_geoms], kind[scene.object_geoms], kind[scene.table_geom] = 1, 2, 4
+        scene, model, data = self.scene, self.scene.contact_model, self.datas[0]
+        kind = np.full(model.ngeom, 9)  # 1 robot, 3 object, 5 table: the two of a contact add up
+        kind[scene.hand_geoms], kind[scene.object_geoms], kind[scene.table_geom] = 1, 3, 5
         tip = np.full(model.ngeom, -1)
         for k, geoms in enumerate(scene.tip_geoms):
             tip[geoms] = k
         T = len(states)
-        out = Contacts(np.zeros(T), np.zeros(T, bool), np.zeros((T, len(scene.tip_geoms)), bool))
+        out = Contacts(np.zeros(T), np.zeros(T), np.zeros(T, bool), np.zeros((T, len(scene.tip_geoms)), bool))
         for t, state in enumerate(np.asarray(states)):
             mujoco.mj_setState(model, data, state, STATE)
             mujoco.mj_kinematics(model, data)
@@ -148,9 +157,10 @@ class MujocoSimulator:
             pairs, depth = data.contact.geom, -data.contact.dist
             touching = depth > 0
             pair_kind = kind[pairs].sum(axis=1)
-            grasp = touching & (pair_kind == 3)
+            grasp = touching & (pair_kind == 4)
+            out.self_penetration[t] = depth[pair_kind == 2].max(initial=0.0)
             out.penetration[t] = depth[grasp].max(initial=0.0)
-            out.table_contact[t] = (touching & (pair_kind == 6)).any()
+            out.table_contact[t] = (touching & (pair_kind == 8)).any()
             tips = tip[pairs[grasp]].max(axis=1, initial=-1)
             out.tip_contact[t, tips[tips >= 0]] = True
         return out

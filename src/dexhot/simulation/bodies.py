@@ -1,5 +1,6 @@
 """What scenes are made of: each function adds one thing to an MjSpec."""
 
+import copy
 from collections.abc import Sequence
 
 import mujoco
@@ -9,6 +10,7 @@ from numpy.typing import ArrayLike
 from dexhot.data.types import WRIST_JOINTS
 from dexhot.geometry.rotations import matrix_to_quat
 from dexhot.objects.asset import ObjectAsset
+from dexhot.robots.coupling import Coupled
 from dexhot.robots.kinematics import wrist
 from dexhot.robots.mjcf import COLLISION_GROUP, VISUAL_GROUP, add_mesh_geom
 from dexhot.robots.robot_hand import RobotHand
@@ -16,8 +18,9 @@ from dexhot.simulation.physics import Physics
 
 Mj = mujoco.mjtObj
 
-# Contact bits (contype, conaffinity): robots meet table and object but never themselves, whose primitives overlap.
+# Contact bits (contype, conaffinity): robots meet table and object; add_self_contact lets the fingers meet each other.
 ROBOT_CONTACT, WORLD_CONTACT, NO_CONTACT = (1, 2), (2, 3), (0, 0)
+PALM_BIT, FIRST_FINGER_BIT = 1 << 2, 1 << 3
 TABLE_SIZE = (1.2, 1.2, 0.05)  # half sides, m; wide, because an arm places demonstrations up to 0.8 m from the origin
 FLOOR_DEPTH = 0.75  # m below the world's origin; the floor is only seen
 GHOST_RGBA = [0.25, 0.75, 0.55, 0.35]
@@ -36,6 +39,7 @@ def new_spec(physics: Physics) -> mujoco.MjSpec:
     o.cone = getattr(mujoco.mjtCone, f"mjCONE_{physics.cone.upper()}")
     o.jacobian = getattr(mujoco.mjtJacobian, f"mjJAC_{physics.jacobian.upper()}")
     o.iterations, o.ls_iterations = physics.iterations, physics.ls_iterations
+    o.impratio, o.noslip_iterations = physics.impratio, physics.noslip_iterations
     o.gravity = physics.gravity
     return spec
 
@@ -71,22 +75,78 @@ def add_object(spec: mujoco.MjSpec, asset: ObjectAsset, physics: Physics) -> Non
 
 
 def prepare_robot(spec: mujoco.MjSpec, hand: RobotHand, physics: Physics) -> None:
-    """Contacts, finger armature and torque limits of the benchmark physics; gravity compensated everywhere.
+    """Contacts, finger armature and friction of the benchmark physics; gravity compensated everywhere.
 
     Coupled joints are as stiff as contacts are: a linkage does not give."""
     for geom in spec.geoms:
         if geom.contype or geom.conaffinity:
             set_contact(geom, physics, ROBOT_CONTACT)
+    add_self_contact(spec, hand)
     for name in hand.joint_names:
         joint = spec.joint(name)
         joint.armature = physics.armature
-        joint.actfrclimited, joint.actfrcrange = True, [-physics.finger.force, physics.finger.force]
+        joint.frictionloss = physics.finger(hand).friction
     for equality in spec.equalities:
         if equality.type == mujoco.mjtEq.mjEQ_JOINT:
             spec.joint(equality.name1).armature = physics.armature
             equality.solref = physics.solref
     for body in spec.bodies[1:]:
         body.gravcomp = 1.0
+
+
+def add_self_contact(spec: mujoco.MjSpec, hand: RobotHand) -> None:
+    """Let the links of different fingers meet, and those of fingers and the palm.
+
+    Left out is what stands so close in the real hand that its primitives overlap: a finger's first two links and the
+    palm, and what touches while the hand is open, half closed or all its joints are straight.
+    """
+    fingers = list(spec.body("palm").bodies)
+    bits = [FIRST_FINGER_BIT << k for k in range(len(fingers))]
+
+    def mark(body: mujoco.MjsBody, bit: int, depth: int) -> None:
+        for geom in body.geoms:
+            if geom.contype or geom.conaffinity:
+                geom.contype |= bit
+                geom.conaffinity |= sum(bits) - bit + (PALM_BIT if depth > 1 else 0)
+        for child in body.bodies:
+            mark(child, bit, depth + 1)
+
+    for geom in spec.body("palm").geoms:
+        if geom.contype or geom.conaffinity:
+            geom.contype |= PALM_BIT
+    for finger, bit in zip(fingers, bits):
+        mark(finger, bit, 0)
+    straight = np.clip(np.zeros(len(hand.joints)), hand.lower, hand.upper)  # where the LEAP hand is calibrated
+    for a, b in touching_links(hand, (hand.open, hand.nominal, straight)):
+        spec.add_exclude(bodyname1=a, bodyname2=b)
+
+
+def touching_links(hand: RobotHand, postures: Sequence[np.ndarray], gap: float = 0.0) -> set[tuple[str, str]]:
+    """Names of the links nearer to each other than `gap` (m) in any of `postures` (n,)."""
+    spec, found = hand.spec(), set()
+    for geom in spec.geoms:
+        if geom.contype or geom.conaffinity:
+            geom.contype = geom.conaffinity = 1
+            geom.margin = gap
+    model = spec.compile()
+    data, coupled = mujoco.MjData(model), Coupled(model)
+    for q in postures:
+        for name, value in zip(hand.joint_names, q):
+            data.joint(name).qpos[0] = value
+        coupled.follow(data.qpos)
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_collision(model, data)
+        near = data.contact.geom[data.contact.dist < gap]
+        found |= {tuple(sorted(model.body(b).name for b in pair)) for pair in model.geom_bodyid[near].tolist()}
+    return found
+
+
+def without_self_contact(model: mujoco.MjModel) -> mujoco.MjModel:
+    """A copy in which robots pass through themselves."""
+    model = copy.copy(model)
+    model.geom_contype[:] &= PALM_BIT - 1
+    model.geom_conaffinity[:] &= PALM_BIT - 1
+    return model
 
 
 def add_wrist(spec: mujoco.MjSpec, base_quat: ArrayLike, physics: Physics, prefix: str = "") -> mujoco.MjsBody:
@@ -98,17 +158,48 @@ def add_wrist(spec: mujoco.MjSpec, base_quat: ArrayLike, physics: Physics, prefi
     return turn
 
 
-def add_servo(spec: mujoco.MjSpec, joint: str, kp: float, kv: float, limits: ArrayLike) -> None:
+def add_servo(spec: mujoco.MjSpec, joint: str, kp: float, kv: float, limits: ArrayLike) -> mujoco.MjsActuator:
     """A position servo on `joint`: torque = kp (ctrl - q) - kv qd."""
     servo = spec.add_actuator(name=joint, target=joint, trntype=mujoco.mjtTrn.mjTRN_JOINT)
     servo.set_to_position(kp=kp, kv=kv)
     servo.ctrlrange, servo.ctrllimited = limits, True
+    return servo
 
 
 def add_finger_servos(spec: mujoco.MjSpec, hand: RobotHand, physics: Physics) -> None:
-    """A position servo per finger joint, within its limits."""
-    for name, low, high in zip(hand.joint_names, hand.lower, hand.upper):
-        add_servo(spec, name, physics.finger.kp, physics.finger.kv, (low, high))
+    """A servo per finger joint, its targets within the joint's limits.
+
+    One with a motor is MuJoCo's DC motor: the same law, its torque bounded by current and torque-speed line.
+    """
+    fingers = physics.finger(hand)
+    for name, kp, kv, low, high in zip(hand.joint_names, fingers.stiffness, fingers.damping, hand.lower, hand.upper):
+        servo = add_servo(spec, name, kp, kv, (low, high))
+        if fingers.motor is None:
+            servo.forcelimited, servo.forcerange = True, [-fingers.torque, fingers.torque]
+        else:
+            constant = 1 / fingers.motor.no_load_speed  # N m/A and V s/rad at a supply of 1 V
+            resistance = constant / fingers.motor.stall_torque
+            servo.set_to_dcmotor(
+                motorconst=[constant, constant],
+                resistance=resistance,
+                saturation=[fingers.torque, 0, 0],
+                controller=[kp, 0, kv, 0, 0, 1.0],
+                ctrlspec=mujoco.mjtCtrlInput.mjINPUT_POS.value,
+            )
+
+
+def scale_servos(model: mujoco.MjModel, actuators: Sequence[int], gain: float) -> None:
+    """Scale stiffness and damping of finger servos."""
+    for a in actuators:
+        if model.actuator_gaintype[a] == mujoco.mjtGain.mjGAIN_DCMOTOR:
+            model.actuator_gainprm[a, [STIFFNESS, DAMPING]] *= gain
+        else:
+            model.actuator_gainprm[a, 0] *= gain
+            model.actuator_biasprm[a, 1:3] *= gain
+
+
+# Where a DC motor's gains, in actuator_gainprm, are: N m/rad, N m s/rad, largest voltage as a fraction of the supply's
+STIFFNESS, DAMPING, VOLTAGE = 4, 6, 7
 
 
 def add_ghost(

@@ -1,14 +1,21 @@
-"""The benchmark physics of config/physics.yaml: every score in the project is made with exactly these numbers."""
+"""The benchmark physics of config/physics/: every score in the project is made with exactly these numbers.
 
-from dataclasses import dataclass, fields
+A Physics is a frozen dataclass: `replace(physics, friction=...)` is another physics, which no score is called by.
+"""
+
+from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 import yaml
 
-from dexhot.errors import FileFormatError
-from dexhot.paths import share_dir
+from dexhot.errors import FileFormatError, NotFoundError
+from dexhot.paths import PHYSICS, physics_file
+from dexhot.robots.robot_hand import RobotHand, load_hand
+from dexhot.robots.servos import Servo, servo
+from dexhot.robots.servos import profile as servo_profile
 
 T = TypeVar("T")
 
@@ -31,15 +38,6 @@ class Wrist:
 
 
 @dataclass(frozen=True)
-class FingerServo:
-    """A position servo of a finger joint."""
-
-    kp: float  # N m/rad
-    kv: float  # N m s/rad
-    force: float  # largest torque, N m
-
-
-@dataclass(frozen=True)
 class Arm:
     """Joint impedance of the arm, one value per joint."""
 
@@ -50,13 +48,15 @@ class Arm:
 
 @dataclass(frozen=True)
 class Physics:
-    """Solver, contact and servo numbers. A result records `version`."""
+    """Solver, contact and servo numbers. A result records `version` and the servos' profile."""
 
     version: str
     timestep: float  # s
     substeps: int  # per control step
     integrator: str
     cone: str
+    impratio: float  # frictional to normal constraint impedance
+    noslip_iterations: int
     iterations: int
     ls_iterations: int
     jacobian: str
@@ -64,11 +64,12 @@ class Physics:
     solref: tuple[float, ...]
     friction: tuple[float, ...]  # sliding, torsional, rolling
     condim: int
+    self_contact: bool  # whether fingers touch each other and the palm
     object_density: float  # kg/m3
     object_mass_range: tuple[float, ...]  # kg
     armature: float  # of the finger joints, kg m2
     wrist: Wrist
-    finger: FingerServo
+    servo: str | None  # profile of the finger servos (config/servos.yaml); None: the hand's own
     arm: Arm
     rest_speed: tuple[float, ...]  # m/s, rad/s
 
@@ -77,18 +78,54 @@ class Physics:
         """s; 1/60 in the benchmark physics."""
         return self.timestep * self.substeps
 
-    def servo_lag(self, fingers: int) -> np.ndarray:
-        """(6+n,) s by which the floating hand's servos trail a moving target: kv/kp."""
-        t, r, f = self.wrist.translation, self.wrist.rotation, self.finger
-        return np.array([t.kv / t.kp] * 3 + [r.kv / r.kp] * 3 + [f.kv / f.kp] * fingers)
+    @property
+    def solref_used(self) -> tuple[float, ...]:
+        """solref as MuJoCo applies it, which bounds its time constant by two steps: to keep at finer ones."""
+        return (max(self.solref[0], 2 * self.timestep), *self.solref[1:])
+
+    def profile(self, hand: RobotHand | str) -> str:
+        """The profile that the finger servos of this hand, or of the hand with this name, are run by."""
+        return self.servo or (_named(hand) if isinstance(hand, str) else hand).servo
+
+    def finger(self, hand: RobotHand | str) -> Servo:
+        """The finger servos of this hand, or of the hand with this name."""
+        hand = _named(hand) if isinstance(hand, str) else hand
+        return servo(self.profile(hand), hand.joint_names)
+
+    def servo_lag(self, hand: RobotHand | str) -> np.ndarray:
+        """(6+n,) s by which the floating hand's servos trail a moving target: damping / stiffness."""
+        t, r = self.wrist.translation, self.wrist.rotation
+        return np.concatenate([[t.kv / t.kp] * 3, [r.kv / r.kp] * 3, self.finger(hand).lag])
+
+    def named(self, hand: RobotHand | str) -> dict[str, str]:
+        """What a result records: version and profile."""
+        return {"physics": self.version, "servo": self.profile(hand)}
 
 
-def load_physics(path: str | Path | None = None) -> Physics:
-    """Read `path`, or the shipped config/physics.yaml. Raises FileFormatError naming a missing or unknown key."""
-    path = Path(path) if path else share_dir() / "config" / "physics.yaml"
+def versions() -> list[str]:
+    """Names of the shipped physics."""
+    return sorted(path.stem for path in physics_file().parent.glob("*.yaml"))
+
+
+def load_physics(version: str | Path = PHYSICS, profile: str | None = None) -> Physics:
+    """A shipped physics by its version, or the one of a file. `profile`: of the finger servos, in place of its own.
+
+    Raises NotFoundError for an unknown version or profile, FileFormatError naming a missing or unknown key.
+    """
+    path = Path(version)
+    if path.suffix != ".yaml":
+        if str(version) not in versions():
+            raise NotFoundError("physics", str(version), versions())
+        path = physics_file(str(version))
     if not path.is_file():
         raise FileFormatError(f"physics file {path} does not exist.")
-    return _build(Physics, yaml.safe_load(path.read_text()), str(path))
+    physics = _build(Physics, yaml.safe_load(path.read_text()), str(path))
+    return replace(physics, servo=servo_profile(profile).name) if profile else physics
+
+
+@cache
+def _named(hand: str) -> RobotHand:
+    return load_hand(hand)
 
 
 def _build(kind: type[T], values: dict[str, Any], where: str) -> T:

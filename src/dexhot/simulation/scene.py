@@ -27,6 +27,7 @@ class Scene:
     """
 
     model: mujoco.MjModel
+    contact_model: mujoco.MjModel  # with which contacts are measured: the robot meets itself, whatever the physics
     spec: mujoco.MjSpec
     hand: RobotHand | None  # None: object and table only
     object: ObjectAsset | None
@@ -145,8 +146,16 @@ def reset(
     mujoco.mj_forward(scene.model, data)
 
 
-def perturbed(scene: Scene, friction: float = 1.0, mass: float = 1.0) -> mujoco.MjModel:
-    """A copy of the scene's model with every sliding friction and the object's mass and inertia scaled.
+def perturbed(
+    scene: Scene,
+    friction: float = 1.0,
+    mass: float = 1.0,
+    time_constant: float | None = None,
+    gain: float = 1.0,
+    palm: ArrayLike | None = None,
+) -> mujoco.MjModel:
+    """A copy of the scene's model with every sliding friction, the object's mass and inertia, and the finger servos'
+    stiffness and damping scaled; with contacts of `time_constant` (s); the palm moved by `palm` (3,) m in its parent.
 
     All frictions are scaled together because MuJoCo takes the larger of two touching geoms'.
     """
@@ -155,6 +164,13 @@ def perturbed(scene: Scene, friction: float = 1.0, mass: float = 1.0) -> mujoco.
     body = model.body("object").id
     model.body_mass[body] *= mass
     model.body_inertia[body] *= mass
+    if time_constant is not None:
+        model.geom_solref[:, 0] = time_constant
+    if palm is not None:
+        model.body_pos[model.body("palm").id] += palm
+    if gain != 1.0:
+        assert scene.hand is not None, "servos are a hand's"
+        bodies.scale_servos(model, [model.actuator(name).id for name in scene.hand.joint_names], gain)
     mujoco.mj_setConst(model, mujoco.MjData(model))
     return model
 
@@ -200,7 +216,8 @@ def _compile(
     joint_names: list[str],
 ) -> Scene:
     sensors = bodies.add_sensors(spec, hand, asset is not None)
-    model = spec.compile()
+    contact_model = spec.compile()
+    model = contact_model if physics.self_contact else bodies.without_self_contact(contact_model)
     joints = [model.joint(name) for name in joint_names]
     collides = np.flatnonzero((model.geom_contype | model.geom_conaffinity) > 0)
     table = model.geom("table").id
@@ -210,6 +227,7 @@ def _compile(
     free = model.joint("object") if asset is not None else None
     return Scene(
         model=model,
+        contact_model=contact_model,
         spec=spec,
         hand=hand,
         object=asset,

@@ -11,6 +11,9 @@ import numpy as np
 
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, Reference
+from dexhot.geometry.poses import IDENTITY
+from dexhot.retargeting.placement import with_arm_path
+from dexhot.retargeting.retarget import with_profile
 from dexhot.simulation.scene import floating_scene
 from dexhot.simulation.setup import Setup, load_setup
 from dexhot.versions import source_hash, versions
@@ -24,15 +27,23 @@ class ClipJob:
     reference: Path  # file of a Reference
     out: Path  # file of the Demonstration
     options: MineOptions = field(default_factory=MineOptions)
+    profile: str | None = None  # of the finger servos; None: the one that the reference is for
 
     def key(self) -> str:
         """`clip_key` of what its reference's file holds now."""
-        reference = load(self.reference, Reference)
+        reference = load_reference(self.reference)
+        reference = with_profile(reference, self.profile) if self.profile else reference
         return clip_key(reference, load_setup(reference), self.options)
 
     def done(self) -> bool:
         """Whether `out` holds what this job would make."""
         return holds(self.out, self.key())
+
+
+def load_reference(path: Path) -> Reference:
+    """From its file; one that dexhot 0.1 placed gets the arm's path that it lacks. Raises UnreachableError."""
+    reference = load(path, Reference)
+    return reference if np.allclose(reference.placement, IDENTITY) else with_arm_path(reference)
 
 
 def clip_key(reference: Reference, setup: Setup, options: MineOptions) -> str:
@@ -44,9 +55,17 @@ def clip_key(reference: Reference, setup: Setup, options: MineOptions) -> str:
     world = np.zeros(mujoco.mj_sizeModel(scene.model), np.uint8)  # object, hand and physics as they are simulated
     mujoco.mj_saveModel(scene.model, None, world)
     motion = (reference.q, reference.target, reference.contact, reference.object_pose, reference.base_quat)
-    for array in (*motion, reference.placement, world, asset.vertices, asset.faces):
+    for array in (
+        *motion,
+        reference.placement,
+        reference.arm_q,
+        reference.arm_frames,
+        world,
+        asset.vertices,
+        asset.faces,
+    ):
         digest.update(np.ascontiguousarray(array).tobytes())
-    used = {name: versions()[name] for name in ("dexhot", "numpy", "mujoco", "mink")}
+    used = {name: versions()[name] for name in ("dexhot", "numpy", "mujoco", "scipy")}
     names = [reference.object_name, reference.name, list(reference.joint_names)]
     context = [asdict(options), asdict(asset.symmetry), names, used, source_hash()]
     digest.update(json.dumps(context).encode())
@@ -60,7 +79,8 @@ def holds(out: Path, key: str) -> bool:
 
 def run_clip(job: ClipJob, progress: Callable[[str, float], None] | None = None) -> Path:
     """Mine and save, unless it is done."""
-    reference = load(job.reference, Reference)
+    reference = load_reference(job.reference)
+    reference = with_profile(reference, job.profile) if job.profile else reference
     mine_into(job.out, reference, load_setup(reference), job.options, progress)
     return job.out
 

@@ -31,7 +31,7 @@ def held_mass(reference: Reference, setup: Setup) -> float | None:
     edges = np.stack([friction_cone(quat_rotate(pose[3:], n), physics.friction[0]) for n in outward])  # (k, EDGES, 3)
     jacobian = model.point_jacobian()[touching][:, :, 6:]  # (k, 3, n)
     torque = np.einsum("kei,kin->nke", edges, jacobian).reshape(jacobian.shape[2], -1)
-    limit = np.minimum(hand.effort, physics.finger.force)
+    limit = np.minimum(hand.effort, physics.finger(hand).torque)
     force = edges.reshape(-1, 3)
     found = linprog(
         -force[:, 2],

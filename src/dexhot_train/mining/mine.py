@@ -14,12 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.control.controllers import Kinematic
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, Reference
 from dexhot.evaluation.score import score_on_arm
-from dexhot.geometry.poses import IDENTITY
 from dexhot.metrics.rollout import compute
 from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_simulator, run_floating
@@ -64,12 +62,12 @@ def with_samples(options: MineOptions, samples: int) -> MineOptions:
 
 
 def make_worlds(reference: Reference, setup: Setup, options: MineOptions | None = None) -> ClipWorlds:
-    """The worlds that `mine` takes. Raises UnreachableError where the arm cannot get to a placed reference's start."""
+    """The worlds that `mine` takes."""
     options, began = options or MineOptions(), (time.process_time(), time.perf_counter())
     simulator = floating_simulator(reference, setup)
     nominal = nominal_world(reference, simulator)
     with_arm = options.arm and placed(reference)
-    arm = ArmSimulator(simulator, Kinematic(reference, setup.physics)) if with_arm else None
+    arm = ArmSimulator(simulator, reference) if with_arm else None
     trials = draw_worlds(reference, simulator, options.trials, options.seed + VALIDATION_SEED)
     return ClipWorlds(setup, simulator, nominal, arm, trials, began)
 
@@ -162,13 +160,15 @@ class _Miner:
         scores: dict[str, Any] = compute(rollout, self.setup.asset, self.setup.hand) | self.load
         survived = scores["success_strict"] and replay(self.reference, actions, self.trials, self.simulator)
         scores["robustness"] = success_rate(survived) if survived else 0.0
+        physics = self.setup.physics
         found = Demonstration(
             name=self.reference.name,
             reference=self.reference,
             actions=actions,
             q=np.concatenate([rollout.q[1:], rollout.q[-1:]]),
             object_pose=np.concatenate([rollout.object_pose[1:], rollout.object_pose[-1:]]),
-            physics=self.simulator.scene.physics.version,
+            physics=physics.version,
+            servo=physics.profile(self.setup.hand),
             scores=scores,
         )
         if self.options.arm and scores["success_strict"] and placed(self.reference):
@@ -184,8 +184,8 @@ class _Miner:
 
 
 def placed(reference: Reference) -> bool:
-    """Whether the reference was moved to where the arm can follow it (retargeting.placement)."""
-    return not np.allclose(reference.placement, IDENTITY)
+    """Whether the reference is where the arm can follow it, by the path that it has (retargeting.placement)."""
+    return len(reference.arm_q) > 0
 
 
 def succeeds(demonstration: Demonstration) -> bool:

@@ -17,7 +17,6 @@ SUCCESS, NOT_ON_ARM, UNTRIED, NO_SUCCESS, REFUSED = (
     "refused",
 )
 NEVER_LIFTED, TOO_HEAVY, DROPPED = "never lifted", "too heavy", "dropped"
-HELD = 0.9  # a smaller hold rate is a drop
 
 
 @dataclass(frozen=True)
@@ -35,18 +34,17 @@ class ClipVerdict:
 
 
 def verdict(demonstration: Demonstration) -> ClipVerdict:
-    """Strict success on the floating hand is a success only where the arm, if it was tried there, succeeds too and, if
-    the reference lifts the object, the object was lifted."""
+    """Strict success on the floating hand is a success only where the arm, if it was tried there, succeeds too."""
     s = demonstration.scores
     lifts = s["reference_lifted_frames"] > 0
     causes, told = [], []
     if lifts and s["lifted_frames"] == 0:
         causes.append(NEVER_LIFTED)
         told.append("the object was never lifted, though the reference lifts it")
-    elif lifts and s["hold_rate"] < HELD:
+    elif not _meets(s, "hold_rate"):
         causes.append(DROPPED)
         told.append(f"the object was held for {s['hold_rate']:.0%} of the frames in which it is lifted")
-    failed = not s["success_strict"] or bool(causes)
+    failed = not s["success_strict"]
     if failed and s.get("holds_kg") is not None and s["mass_kg"] > s["holds_kg"]:
         causes.append(TOO_HEAVY)
         told.append(f"it weighs {s['mass_kg']:.2f} kg, and these fingertips hold {s['holds_kg']:.2f} kg at most")
@@ -59,11 +57,17 @@ def verdict(demonstration: Demonstration) -> ClipVerdict:
         untried = "mined without the arm" if placed(demonstration.reference) else "the reference is not placed"
         return ClipVerdict(UNTRIED, (), "; ".join([*why, untried]))
     for name, limit in s["strict_limits"].items():
-        if not passes(s | {"strict_limits": {name: limit}}, "success_strict"):
+        if name != "hold_rate" and not _meets(s, name):
             title, unit, digits, _ = METRICS[name]
             value = with_unit(f"{s[name]:.{digits}f}", unit)
             told.append(f"{title.lower()} {value}, limit {with_unit(f'{limit:.3g}', unit)}")
     return ClipVerdict(NO_SUCCESS, tuple(causes), "; ".join(told))
+
+
+def _meets(scores: dict[str, Any], metric: str) -> bool:
+    """Whether the strict limit of one metric is met."""
+    limit = scores["strict_limits"][metric]
+    return passes(scores | {"strict_limits": {metric: limit}}, "success_strict")
 
 
 def totals(verdicts: list[ClipVerdict]) -> dict[str, int]:

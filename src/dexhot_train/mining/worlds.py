@@ -12,18 +12,9 @@ from dexhot.metrics.rollout import compute
 from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_rollout, start_state
 from dexhot.simulation.backend import MujocoSimulator
-from dexhot.simulation.scene import perturbed
+from dexhot.simulation.perturbation import Perturbation
 from dexhot.simulation.setup import Setup
 from dexhot.tracking.object_filter import ObjectState
-
-
-@dataclass(frozen=True)
-class Perturbation:
-    """Half widths of uniform draws."""
-
-    offset: float = 0.005  # m, in x and y
-    yaw: float = np.radians(10)  # rad
-    scale: float = 0.2  # of friction and of mass
 
 
 @dataclass(frozen=True)
@@ -54,13 +45,13 @@ def nominal_world(reference: Reference, simulator: MujocoSimulator) -> World:
 def draw_worlds(
     reference: Reference, simulator: MujocoSimulator, count: int, seed: int, how: Perturbation | None = None
 ) -> list[World]:
-    """`count` perturbed worlds; the same seed gives the same ones."""
+    """`count` perturbed worlds (default: of worlds_v1); the same seed gives the same ones."""
     how, rng = how or Perturbation(), np.random.default_rng(seed)
     worlds = []
     for _ in range(count):
-        offset, yaw = rng.uniform(-how.offset, how.offset, 2), rng.uniform(-how.yaw, how.yaw)
-        friction, mass = rng.uniform(1 - how.scale, 1 + how.scale, 2)
-        worlds.append(World(start_state(reference, simulator, offset, yaw), perturbed(simulator.scene, friction, mass)))
+        drawn = how.draw(rng)
+        state = start_state(reference, simulator, drawn.offset, drawn.yaw)
+        worlds.append(World(state, drawn.model(simulator.scene)))
     return worlds
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from dexhot.bringup.graph import COMMON, Argument, Graph, NodeSpec, Prepared, Process
+from dexhot.bringup.graph import COMMON, Argument, Graph, GraphError, NodeSpec, Prepared, Process
 from dexhot.bringup.graphs.rigs import RIGS, check_hand, check_rig, rig_processes
 from dexhot.bringup.run_folder import load_task, new_run_folder, require_new, write_description, write_run
 from dexhot.data.disk import check_folder
@@ -29,7 +29,7 @@ ARGUMENTS = (
     Argument("franka_host", "", "Network address of the arm; real: required; sim-wire: default a loopback address."),
     Argument.of("rig", "scale"),
     Argument.of("controller", "controller"),
-    Argument("speed", 1.0, "Fraction of the demonstration's speed, from 0.05; 0.1 for first motions."),
+    Argument("speed", 1.0, "Fraction of the speed planned for the arm, from 0.05; 0.1 for first motions."),
     Argument("policy", "", "File that the controller executes; for playback a Demonstration; default: `reference`."),
     Argument(
         "record", "true", "true: record to a new folder in runs/; false: no recording; else the folder to record to."
@@ -39,6 +39,7 @@ ARGUMENTS = (
     Argument.of("rig", "exit_when_done"),
     Argument.of("rig", "duration"),
     Argument.of("shaper", "lead"),
+    Argument("profile", "", "rig:=sim: profile of the finger servos (config/servos.yaml); default: the reference's."),
     Argument.of("rig", "camera"),
     Argument("view", False, "Show the live scene in the browser."),
     Argument(
@@ -78,8 +79,6 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
 
 def prepare(arguments: dict[str, Any]) -> Prepared:
     """Check reference and policy and copy them into the run's folder, from where the nodes read them."""
-    from dexhot.retargeting.placement import require_reach  # MuJoCo and mink, which the other graphs do without
-
     check_rig(arguments)
     record, recorded = arguments["record"], arguments["record"] != "false"
     if recorded:
@@ -87,11 +86,13 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         check_folder(runs_dir() if record == "true" else record, "record:=FOLDER", arguments["min_free"])
     task = load_task(arguments["reference"], arguments["policy"], arguments["controller"])
     check_hand(arguments["rig"], task.reference.hand)
+    if arguments["profile"]:
+        if arguments["rig"] != "sim":
+            raise GraphError(f"profile:=... needs rig:=sim: on rig:={arguments['rig']} the driver's registers decide.")
+        task = task.with_profile(arguments["profile"])
     speed = arguments["speed"]
-    if speed != 1.0:
-        task = task.at_speed(speed)
-    require_reach(task.reference)
-    warnings = task.doubts() if arguments["controller"] in PLAYS else []
+    task = task.at_speed(speed)
+    warnings = task.too_fast() + (task.doubts() if arguments["controller"] in PLAYS else [])
     if warnings and arguments["rig"] == "real":
         warnings.append("this is a real arm: read the above before you call /safety/start.")
     folder = new_run_folder("real_track", task.reference.name, record) if recorded else make_scratch()
@@ -105,7 +106,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         values |= {name: load_schema(node)[name].default / speed for name, node in UNHURRIED.items()}
     if arguments["rig"] != "real":  # a real arm waits for a person: /safety/start
         values |= {"auto_start": True, "supervisor_timeout": PATIENT}
-        values |= {"view_wait": arguments["view_wait"]} if arguments["view"] else {}
+        values["view_wait"] = arguments["view_wait"] if arguments["view"] else 0.0
     return Prepared(folder, task.write(folder) | values, recorded, tuple(warnings))
 
 

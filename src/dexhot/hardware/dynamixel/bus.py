@@ -172,7 +172,7 @@ class ServoBus:
         now = self.clock()
         dt, self.now = now - self.now, now
         if self._drive is None:
-            self._drive = Drive(*np.array([s.drive() for s in self.servos.values()]).reshape(-1, 4).T.copy())
+            self._drive = Drive(*np.array([s.drive() for s in self.servos.values()]).T.copy())
         self.plant.advance(dt, self._drive)
         if np.abs(self.plant.velocity).max() > STILL:
             self.still_since = time.monotonic()

@@ -17,13 +17,24 @@ STEP = 1e-3  # s
 class Drive:
     """What the servos do until told otherwise, each (n,): torque = stiffness (target - angle) - damping velocity.
 
-    It is bounded by `limit`; a servo without torque has neither stiffness nor damping.
+    It is bounded by the current's `limit` and by what the voltage is good for at this speed: `stall` less `line` times
+    velocity. A servo without torque has neither stiffness nor damping.
     """
 
     target: np.ndarray
     stiffness: np.ndarray  # N m / rad
     damping: np.ndarray  # N m s / rad
     limit: np.ndarray  # N m
+    stall: np.ndarray  # N m
+    line: np.ndarray  # N m s / rad
+
+    def torque(self, angle: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+        """(n,) N m."""
+        wanted = self.stiffness * (self.target - angle) - self.damping * velocity
+        back = self.line * velocity
+        low, high = np.maximum(-self.limit, -self.stall - back), np.minimum(self.limit, self.stall - back)
+        torque: np.ndarray = np.clip(wanted, low, high)
+        return torque
 
 
 class Plant(Protocol):
@@ -74,8 +85,7 @@ class Joints:
         friction = self.friction + self.brake * (drive.limit <= 0.0)
         touches = self.object.min() < np.inf
         for _ in range(steps):
-            wanted = drive.stiffness * (drive.target - self.angle) - drive.damping * self.velocity
-            self.torque = np.clip(wanted, -drive.limit, drive.limit)
+            self.torque = drive.torque(self.angle, self.velocity)
             net = self.torque
             if touches:
                 net = net - self.closing * self.give * np.maximum(self.closing * self.angle - self.object, 0.0)

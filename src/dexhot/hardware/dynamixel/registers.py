@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 
 from dexhot.errors import NotFoundError
+from dexhot.robots import servos
+from dexhot.robots.servos import FULL_PWM, TURN, Motor
 
-TURN = 4096  # counts
 COUNT = 2 * math.pi / TURN  # rad
 TABLE_SIZE = 256  # bytes
 RAM = 64  # registers below this address are EEPROM: locked while torque is on, and they wear
@@ -58,7 +59,7 @@ _ROWS = (
     Register("temperature_limit", 31, 1, "rw", 1.0, "C", default=70, low=0, high=100),
     Register("max_voltage_limit", 32, 2, "rw", 0.1, "V", default=70, low=31, high=70),
     Register("min_voltage_limit", 34, 2, "rw", 0.1, "V", default=35, low=31, high=70),
-    Register("pwm_limit", 36, 2, "rw", 1 / 885, "of full voltage", default=885, low=0, high=885),
+    Register("pwm_limit", 36, 2, "rw", 1 / FULL_PWM, "of full voltage", default=FULL_PWM, low=0, high=FULL_PWM),
     Register("current_limit", 38, 2, "rw", 1e-3, "A", default=1750, low=0, high=2352),
     Register("max_position_limit", 48, 4, "rw", COUNT, "rad", default=4095, low=0, high=4095),
     Register("min_position_limit", 52, 4, "rw", COUNT, "rad", default=0, low=0, high=4095),
@@ -70,7 +71,18 @@ _ROWS = (
     Register("position_i_gain", 82, 2, "rw", low=0, high=16383),
     Register("position_p_gain", 84, 2, "rw", default=400, low=0, high=16383),
     Register("bus_watchdog", 98, 1, "rw", 0.02, "s", signed=True, low=0, high=127),  # reads -1 once it has expired
-    Register("goal_pwm", 100, 2, "rw", 1 / 885, "of full voltage", signed=True, default=885, low=-885, high=885),
+    Register(
+        "goal_pwm",
+        100,
+        2,
+        "rw",
+        1 / FULL_PWM,
+        "of full voltage",
+        signed=True,
+        default=FULL_PWM,
+        low=-FULL_PWM,
+        high=FULL_PWM,
+    ),
     Register("goal_current", 102, 2, "rw", 1e-3, "A", signed=True),
     Register("goal_velocity", 104, 4, "rw", 0.229 * RPM, "rad/s", signed=True),
     Register("profile_acceleration", 108, 4, "rw", 214.577 * RPM / 60, "rad/s2", low=0, high=32767),  # 0: none
@@ -107,24 +119,27 @@ def hardware_errors(status: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Model:
-    """A servo type. The stall figures at 5 V give the torque constant; `hand` is the LEAP hand that is built of it."""
+    """A servo type; `hand` is the LEAP hand that is built of it, and `profile` how that one is run (robots.servos)."""
 
     name: str
     number: int
     hand: str
-    stall_torque: float  # N m
-    stall_current: float  # A
-    safe_current: float  # A: the most that LEAP's makers let it hold
+    profile: str
     shutdown: int  # as it comes
 
     @property
-    def torque_constant(self) -> float:
-        """N m / A."""
-        return self.stall_torque / self.stall_current
+    def motor(self) -> Motor:
+        """Its torque and speed."""
+        return servos.motor(self.name)
+
+    @property
+    def safe_current(self) -> float:
+        """A: the most that LEAP's makers let it hold."""
+        return servos.profile(self.profile).current
 
 
-FULL = Model("XC330-M288", 1240, "full", 0.93, 1.80, 0.55, 0b110100)
-LITE = Model("XL330-M288", 1200, "lite", 0.52, 1.47, 0.35, 0b110101)
+FULL = Model("XC330-M288", 1240, "full", "leap", 0b110100)
+LITE = Model("XL330-M288", 1200, "lite", "leap_lite", 0b110101)
 MODELS = {model.number: model for model in (FULL, LITE)}
 
 

@@ -14,9 +14,6 @@ from dexhot.hardware.dynamixel.registers import (
     register,
 )
 
-# Torque per gain: the makers' own simulation (LEAP_Hand_Sim) stands for kP 600, kD 200 with 3 N m/rad, 0.1 N m s/rad;
-# the servo's law, full voltage at 885 / (kP / 128) counts of error, gives 3.2 N m/rad with the XC330's stall torque
-STIFFNESS_PER_GAIN, DAMPING_PER_GAIN = 3.0 / 600, 0.1 / 200
 AMBIENT = 28.0  # C
 HEATING = 100.0  # C / A^2, in the end
 WARM_UP = 120.0  # s
@@ -54,7 +51,7 @@ class SimulatedServo:
         self.put("model_number", model.number)
         self.put("id", ident)
         self.put("baud_rate", BAUD_RATES.index(baud))
-        self.put("current_limit", round(model.stall_current * 1000))
+        self.put("current_limit", round(model.motor.stall_current * 1000))
         self.put("shutdown", model.shutdown)
         self.start()
 
@@ -136,27 +133,28 @@ class SimulatedServo:
             return Refusal.RESULT
         return Refusal.NONE
 
-    def drive(self) -> tuple[float, float, float, float]:
-        """Target (rad), stiffness, damping, torque limit."""
+    def drive(self) -> tuple[float, ...]:
+        """The fields of a plant's Drive."""
         mode = self.get("operating_mode")
         driven = mode in (MODES["position"], MODES["extended_position"], MODES["current_based_position"])
         if not self.on or self.torqueless or not driven:
-            return 0.0, 0.0, 0.0, 0.0
+            return 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         current = self.get("current_limit")
         if mode == MODES["current_based_position"]:
             current = min(current, abs(self.get("goal_current")))
         target = (self.get("goal_position") - self.turned) * REGISTERS["goal_position"].scale
-        stiffness = self.get("position_p_gain") * STIFFNESS_PER_GAIN
-        damping = self.get("position_d_gain") * DAMPING_PER_GAIN
+        motor = self.model.motor
+        stiffness = motor.stiffness(self.get("position_p_gain"))
+        damping = motor.damping(self.get("position_d_gain"))
         voltage = abs(_PWM.unpack_from(self.table, _PWM_AT)[0]) * REGISTERS["goal_pwm"].scale
-        torque = current * REGISTERS["goal_current"].scale * self.model.torque_constant
+        limit = current * REGISTERS["goal_current"].scale * motor.torque_constant
         if self.frozen is not None:  # its error does not change with the angle: a far target on a soft spring
             target, stiffness = self.frozen + (target - self.frozen) / SOFT, stiffness * SOFT
-        return target, stiffness, damping, min(torque, voltage * self.model.stall_torque)
+        return target, stiffness, damping, limit, voltage * motor.stall_torque, motor.line
 
     def sense(self, angle: float, velocity: float, torque: float) -> None:
         """Present values of the motion."""
-        self.current = torque / self.model.torque_constant
+        self.current = torque / self.model.motor.torque_constant
         if self.frozen is not None:
             angle, velocity = self.frozen, 0.0
         counts = (self.current * PER_CURRENT, velocity * PER_VELOCITY, angle * PER_ANGLE + self.turned)
@@ -171,7 +169,7 @@ class SimulatedServo:
         """Heat, shutdowns, and the watchdog of a bus silent for so many seconds. True when the drive changes."""
         dt, self.since = self.since, 0.0
         self.temperature += dt / WARM_UP * (AMBIENT + HEATING * self.current**2 - self.temperature)
-        stalled = abs(self.current) > STALLED * self.model.stall_current
+        stalled = abs(self.current) > STALLED * self.model.motor.stall_current
         self.strain = self.strain + dt if stalled else 0.0
         for name, value in (("present_input_voltage", self.voltage), ("present_temperature", self.temperature)):
             self.put(name, round(value / REGISTERS[name].scale))

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 POLL = 0.004  # s
 LONGEST = 50  # robot cycles made up for in one poll; after a longer pause the setpoint is late instead
-COAST = 0.05  # s that the goal moves on after a command, by the command's velocity
 STALL = 0.05  # s without progress of the robot's time that is told, but no fault yet
 BEARABLE = 0.8  # share of a joint's torque that the tracker may ask for; the robot moves on until the next poll
 BEHIND = 0.05  # rad behind the command that are told: the limits allow no more
@@ -58,8 +57,7 @@ class FrankaArm(Polled):
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._goal, self._goal_v, self._effort = np.zeros((3, 7))
-        self._age = 0  # robot cycles since the goal was set
+        self._effort = np.zeros(7)
         self._controlled = 0  # robot cycles since it took control
         self._holding = True
         self._stalled = 0.0  # s, at the last look
@@ -118,7 +116,8 @@ class FrankaArm(Polled):
             raise ArmError("the Franka arm is not under control: call hold() first.")
         effort = np.clip(effort, -self.torque, self.torque)
         with self._lock:
-            self._goal, self._goal_v, self._effort, self._age = q.copy(), qd.copy(), effort, 0
+            self.setpoint.command(q, qd)
+            self._effort = effort
             self._holding = False
             self.counts["commands"] += 1
 
@@ -191,11 +190,11 @@ class FrankaArm(Polled):
         self._controlled += cycles
         self._notice_stall(watch.stalled)
         self._judge(state)
-        if not self._holding and self._age * STEP > self.settings.command_timeout:
+        if not self._holding and self.setpoint.age * STEP > self.settings.command_timeout:
             self.counts["silences"] += 1
             self._rest(state)
-        self._age += max(cycles - LONGEST, 0)
-        self._advance(min(cycles, LONGEST))
+        self.setpoint.age += max(cycles - LONGEST, 0)
+        self.setpoint.advance(min(cycles, LONGEST))
         self._notice_lag()
         self.link.send(self._bearable(state.q, state.dq), self.setpoint.v, self._effort)
 
@@ -225,14 +224,14 @@ class FrankaArm(Polled):
     def _notice_lag(self) -> None:
         """Commands that the limits keep the setpoint from: joints that are late by unequal times bend the path."""
         setpoint, limits = self.setpoint, self.setpoint.limits
-        lag = np.abs(np.clip(self._goal, limits.lower, limits.upper) - setpoint.q)
+        lag = np.abs(np.clip(setpoint.goal, limits.lower, limits.upper) - setpoint.q)
         worst = int(lag.argmax())
         if not self._holding and lag[worst] > max(self.furthest_behind, BEHIND):
             self.furthest_behind = lag[worst]
             kind = max(setpoint.limited, key=lambda kind: setpoint.limited[kind])
             self.warnings["behind"] = (
                 f"{self.joint_names[worst]} was {lag[worst]:.2f} rad behind its commands, held back by the limit of "
-                f"{kind}: is the clip too fast for the arm? Make it slower (speed:=0.8)."
+                f"{kind}: is the clip too fast for the arm? Retarget it with --speed auto, or give speed:=0.8."
             )
 
     def _judge(self, state: "franky.RobotState") -> None:
@@ -253,14 +252,6 @@ class FrankaArm(Polled):
 
     def _rest(self, state: "franky.RobotState") -> None:
         """The goal is where the arm comes to rest."""
-        self._goal = self.setpoint.stopping_point(state.q, state.dq)
-        self._goal_v, self._effort = np.zeros((2, 7))
+        self.setpoint.command(self.setpoint.stopping_point(state.q, state.dq), np.zeros(7))
+        self._effort = np.zeros(7)
         self._holding = True
-
-    def _advance(self, cycles: int) -> None:
-        """The setpoint, by the robot's cycles."""
-        for _ in range(cycles):
-            self._age += 1
-            velocity = self._goal_v if self._age * STEP < COAST else np.zeros(7)
-            self._goal = self._goal + velocity * STEP
-            self.setpoint.step(self._goal, velocity)

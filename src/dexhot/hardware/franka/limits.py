@@ -21,6 +21,7 @@ from dexhot.robots.joint_table import joint_table
 from dexhot.robots.joints import columns
 
 STEP = 1e-3  # s, one cycle of the robot
+COAST = 0.05  # s that the goal moves on after a command, by the command's velocity
 RATE1, RATE2 = 120.0, 30.0  # 1/s, k1 and k2: critically damped; lags by the goal's acceleration / 3600
 KINDS = ("position", "velocity", "acceleration", "jerk")
 
@@ -74,7 +75,8 @@ class _Joint(NamedTuple):
 
 
 class Setpoint:
-    """Where the arm is told to be: `q`, `v`, `a` (n,). `limited`: steps in which a limit held it back, by kind."""
+    """Where the arm is commanded to be: `q`, `v`, `a` (n,), on its way to the goal `goal` that moves at `goal_v`.
+    `limited`: steps in which a limit held it back, by kind. `age`: cycles since the last command."""
 
     def __init__(self, limits: MotionLimits):
         columns = [getattr(limits, field.name).tolist() for field in fields(limits)]
@@ -82,12 +84,26 @@ class Setpoint:
         self.limits = limits
         self.limited = dict.fromkeys(KINDS, 0)
 
-    def reset(self, q: np.ndarray) -> None:
-        """Stand still at q. Outside the position limits it may stay, and move inward only."""
+    def reset(self, q: np.ndarray, v: np.ndarray | None = None, a: np.ndarray | None = None) -> None:
+        """Be at q, at rest unless v and a are given. Outside the position limits it may stay, and move inward only."""
         check_finite(q)
-        self.q, self.v, self.a = q.copy(), np.zeros(len(q)), np.zeros(len(q))
-        self._states = [(x, 0.0, 0.0) for x in q.tolist()]
+        still = np.zeros(len(q))
+        self.q, self.v, self.a = q.copy(), still if v is None else v.copy(), still if a is None else a.copy()
+        self.command(q, still)
+        self._states = list(zip(self.q.tolist(), self.v.tolist(), self.a.tolist()))
         self._ends = [(-np.inf, np.inf)] * len(q)
+
+    def command(self, goal: np.ndarray, velocity: np.ndarray) -> None:
+        """From now on towards `goal` (n,) rad, which moves on at `velocity` (n,) rad/s for COAST."""
+        self.goal, self.goal_v, self.age = goal.copy(), velocity.copy(), 0
+
+    def advance(self, cycles: int) -> None:
+        """So many steps towards the goal."""
+        for _ in range(cycles):
+            self.age += 1
+            velocity = self.goal_v if self.age * STEP < COAST else np.zeros_like(self.goal_v)
+            self.goal = self.goal + velocity * STEP
+            self.step(self.goal, velocity)
 
     def step(self, goal: np.ndarray, velocity: np.ndarray) -> None:
         """One STEP towards `goal` (n,) rad that moves at `velocity` (n,) rad/s. Raises DexhotError if not finite."""

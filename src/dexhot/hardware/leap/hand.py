@@ -263,7 +263,7 @@ class LeapHand(Polled):
             return False
         self._implausible = False
         self._current = current
-        self._last = Reading(q, self.sign * values["present_velocity"], current * self.model.torque_constant)
+        self._last = Reading(q, self.sign * values["present_velocity"], current * self.model.motor.torque_constant)
         return True
 
     def _watch(self, now: float) -> None:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dexhot.robots.joints import Joint
+from dexhot.robots.servos import profile
 
+SERVO = profile("leap")
 SLOWEST = 0.05  # s: the most that one reading counts for, however late it comes
 BENDING = ("_forward", "_pip", "_dip")  # joints whose positive direction closes the hand
 
@@ -26,9 +28,9 @@ class Bounds:
     speed: float = 17.0  # rad/s: twice the no-load speed of the motors
     beyond: float = 0.5  # rad outside the joint table's limits; the fingers' stops are some 0.1 rad outside
     driven: float = 0.08  # rad from the goal
-    lag: float = 0.033  # s: rad behind its goal, per rad/s, that a joint moves without current: its D over its P gain
+    lag: float = SERVO.damping / SERVO.stiffness  # s: rad behind its goal, per rad/s, when it moves without current
     strong: float = 0.8  # current of a motor that works at its limit
-    weak: float = 0.4  # current that a motor so far from its goal must exceed
+    weak: float = 0.55  # current that a motor so far from its goal must exceed
     pulls: float = 0.6  # current, one way and then the other, that must move a joint by a count
     slow: float = 1.0  # rad/s
     still: float = 0.3  # rad/s

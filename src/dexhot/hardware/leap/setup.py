@@ -17,12 +17,12 @@ from dexhot.hardware.dynamixel.registers import (
     FACTORY_ID,
     MODELS,
     MODES,
-    TURN,
     Model,
     hardware_errors,
     register,
 )
 from dexhot.robots.joints import Joint
+from dexhot.robots.servos import TURN, profile
 
 if TYPE_CHECKING:
     from dexhot.hardware.dynamixel.client import Servos
@@ -31,17 +31,17 @@ REBOOT_TIME = 1.0  # s
 FULL_VOLTAGE = register("pwm_limit").default
 # Not the supply voltage, at which a lite servo as it comes cuts its torque too: a dip is told, and nothing is dropped
 SHUTDOWN = sum(ERROR_BIT[name] for name in ("overheating", "electrical shock", "overload"))
-SIDEWAYS = ("index_side", "middle_side", "ring_side")  # lighter loads: softer gains
+PROFILE = profile("leap")  # gains of both hands; their currents differ (Model.safe_current)
 
 
 @dataclass(frozen=True)
 class HandSettings:
-    """How the servos are run. Gains are those of the makers' API (LEAP_Hand_API, main.py)."""
+    """How the servos are run: by default as config/servos.yaml has it."""
 
-    p_gain: int = 600
+    p_gain: int = PROFILE.p_gain
     i_gain: int = 0
-    d_gain: int = 200
-    side_share: float = 0.75  # of the gains, at the SIDEWAYS joints
+    d_gain: int = PROFILE.d_gain
+    side_share: float = PROFILE.side_ratio  # of the gains, at the profile's side joints
     current: float | None = None  # A; at most, and by default, what is safe for the hand's motors
     watchdog: float = 0.16  # s without an instruction after which the servos stop by themselves
     ramp: float = 2.0  # s in which the speed limit rises from zero whenever motion starts
@@ -196,7 +196,7 @@ def configure(servos: "Servos", joints: tuple[Joint, ...], model: Model, setting
 
 def wanted(joints: tuple[Joint, ...], model: Model, settings: HandSettings) -> dict[str, np.ndarray]:
     """What is set besides EEPROM, and stays so while the hand is driven: (n,) counts of each register."""
-    share = np.array([settings.side_share if j.name in SIDEWAYS else 1.0 for j in joints])
+    share = np.array([settings.side_share if j.name in PROFILE.side_joints else 1.0 for j in joints])
     gains = {"p": settings.p_gain, "i": settings.i_gain, "d": settings.d_gain}
     found = {f"position_{name}_gain": np.round(gain * share).astype(int) for name, gain in gains.items()}
     same = {

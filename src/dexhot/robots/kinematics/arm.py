@@ -81,11 +81,11 @@ class ArmChain:
         """
         q = np.array(np.broadcast_to(start, (len(wanted), 7)))
         for _ in range(iterations):
-            error, J = self._error(q, wanted)
+            error, J = self.error(q, wanted)
             A = J @ J.transpose(0, 2, 1) + 1e-4 * np.eye(6)
             step = np.einsum("nji,nj->ni", J, np.linalg.solve(A, error[..., None])[..., 0])
             q = np.clip(q + np.clip(step, -0.3, 0.3), self.lower, self.upper)
-        error, _ = self._error(q, wanted)
+        error, _ = self.error(q, wanted)
         return q, np.linalg.norm(error[:, :3], axis=1), np.linalg.norm(error[:, 3:], axis=1)
 
     def margin(self, q: np.ndarray) -> np.ndarray:
@@ -93,7 +93,7 @@ class ArmChain:
         margin: np.ndarray = np.minimum(q - self.lower, self.upper - q).min(axis=1)
         return margin
 
-    def _error(self, q: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def error(self, q: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(N, 6) what is left to move and turn, and the Jacobian."""
         T, J = self.forward(q)
         turn = rotation_error(wanted[:, :3, :3], T[:, :3, :3])

@@ -49,8 +49,13 @@ def read_entries(path: str | Path) -> list[Entry]:
 
     Raises DexhotError.
     """
+    if not Path(path).is_file():
+        raise DexhotError(f"parameters file {path} {'is a folder' if Path(path).is_dir() else 'does not exist'}.")
     try:
-        return _entries(load_yaml(path) or {}, "")
+        entries = load_yaml(path) or {}
+        if not isinstance(entries, dict):
+            raise ValueError(f"it holds {'plain text' if isinstance(entries, str) else 'a ' + type(entries).__name__}")
+        return _entries(entries, "")
     except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError) as e:
         raise DexhotError(f"{path} is not a file of node parameters, {{node: {{parameter: value}}}}: {e}.") from e
 

@@ -25,7 +25,6 @@ from dexhot.data.types import RATE, Reference
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object
 from dexhot.rigs.embedded import EmbeddedWorld, install, uninstall
-from dexhot.robots.kinematics.arm_ik import ArmIK
 from dexhot.robots.robot_hand import RobotHand, load_hand
 from dexhot.rollouts.arm import measured_pose, start_joints
 from dexhot.ros.core import messages
@@ -33,8 +32,8 @@ from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.rig.rig_camera import RigCamera
 from dexhot.ros.supervise.alarm import Alarm
 from dexhot.safety.machine import State
-from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import arm_scene
+from dexhot.simulation.setup import physics_of
 
 EARLY = 5e-4  # s by which a tick may come before it is due: timers are not exact
 HOPELESS = 6  # ticks behind from which the world's time slips
@@ -51,7 +50,7 @@ class RigNode(DexhotNode):
         self.reference = load(self.p.reference, Reference)
         hand, asset = load_hand(self.reference.hand), load_object(self.reference.object_name)
         self.world = self.make_world(hand, asset)
-        self.start_q = start_joints(ArmIK(hand), self.reference)
+        self.start_q = start_joints(self.reference)
         self.reset_world()
         install(self.world)
         self.pose = self.advertise(PoseWithCovarianceStamped, OBJECT_POSE, "state")
@@ -71,7 +70,9 @@ class RigNode(DexhotNode):
 
     def make_world(self, hand: RobotHand, asset: ObjectAsset) -> EmbeddedWorld:
         """The arm scene with hand and object on the table of the reference."""
-        return EmbeddedWorld(arm_scene(hand, asset, load_physics(), table_height=self.reference.table_height))
+        return EmbeddedWorld(
+            arm_scene(hand, asset, physics_of(self.reference), table_height=self.reference.table_height)
+        )
 
     def start(self) -> None:
         self.safety = messages.Safety(State.INACTIVE)

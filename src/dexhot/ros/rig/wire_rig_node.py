@@ -20,7 +20,7 @@ from dexhot.rigs.wire_world import WireWorld, wire_scene
 from dexhot.robots.robot_hand import RobotHand
 from dexhot.ros.core import messages
 from dexhot.ros.rig.rig_node import RigNode
-from dexhot.simulation.physics import load_physics
+from dexhot.simulation.setup import physics_of
 
 PARTS = 2  # of a tick; states stamped in the middle belong to no frame
 REPORTS = 1.0  # Hz
@@ -34,7 +34,7 @@ class WireRigNode(RigNode):
     world: WireWorld
 
     def make_world(self, hand: RobotHand, asset: ObjectAsset) -> WireWorld:
-        scene = wire_scene(hand, asset, load_physics(), self.reference.table_height)
+        scene = wire_scene(hand, asset, physics_of(self.reference), self.reference.table_height)
         return WireWorld(scene, self.p.franka_host, self.p.leap_port, self.p.scale)
 
     def setup(self) -> None:

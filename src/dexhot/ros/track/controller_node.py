@@ -20,7 +20,7 @@ from dexhot.robots.kinematics.arm import ArmKinematics
 from dexhot.robots.robot_hand import load_hand
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
-from dexhot.simulation.physics import load_physics
+from dexhot.simulation.setup import physics_of
 
 
 class ControllerNode(DexhotNode):
@@ -32,7 +32,8 @@ class ControllerNode(DexhotNode):
         super().__init__("controller")
 
     def setup(self) -> None:
-        self.reference, physics = load(self.p.reference, Reference), load_physics()
+        self.reference = load(self.p.reference, Reference)
+        physics = physics_of(self.reference)
         hand = load_hand(self.reference.hand)
         self.kinematics, self.fingers = ArmKinematics(hand), hand.joint_names
         controller = make_controller(self.p.controller, self.reference, self.p.policy, physics, self.p)

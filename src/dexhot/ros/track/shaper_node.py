@@ -9,12 +9,12 @@ from sensor_msgs.msg import JointState
 from dexhot.control.shaper import CommandShaper, measure_lag
 from dexhot.data.files import load
 from dexhot.data.topics import FRANKA_COMMAND, FRANKA_STATES, LEAP_COMMAND, SAFETY_STATE, TARGET
-from dexhot.data.types import Reference
+from dexhot.data.types import RATE, Reference
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.robots.robot_hand import load_hand
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
-from dexhot.simulation.physics import load_physics
+from dexhot.simulation.setup import physics_of
 
 
 class ShaperNode(DexhotNode):
@@ -24,10 +24,11 @@ class ShaperNode(DexhotNode):
         super().__init__("shaper")
 
     def setup(self) -> None:
-        reference, physics = load(self.p.reference, Reference), load_physics()
+        reference = load(self.p.reference, Reference)
+        physics = physics_of(reference)
         hand = load_hand(reference.hand)
         self.names, self.fingers = reference.joint_names, list(hand.joint_names)
-        self.shaper = CommandShaper(hand, reference.base_quat, physics, self.p.lead, self.p.wrist_lead)
+        self.shaper = CommandShaper(hand, reference.base_quat, reference.arm_q, physics, self.p.lead, self.p.wrist_lead)
         self.values = {
             "lag_ms": 1e3 * measure_lag(hand, physics),
             "lag_with_lead_ms": 1e3 * measure_lag(hand, physics, self.p.lead),
@@ -54,14 +55,15 @@ class ShaperNode(DexhotNode):
             self.t0, self.fresh = safety.t0, True
 
     def on_target(self, message: JointState) -> None:
-        if self.arm is None:
+        if self.arm is None or self.t0 is None:
             return
         begin = time.monotonic()
         target = messages.measured(message, self.names)  # without commands the drivers hold; the supervisor sees it too
         if self.fresh:
             self.shaper.reset(target, self.arm)
             self.fresh = False
-        command, stamp = self.shaper.step(target), message.header.stamp
+        stamp = message.header.stamp
+        command = self.shaper.step(target, round((messages.seconds(stamp) - self.t0) * RATE))
         self.hand_command.publish(messages.joint_state(self.fingers, stamp, command.hand_q, command.hand_qd))
         self.arm_command.publish(
             messages.joint_state(FR3_JOINTS, stamp, command.arm_q, command.arm_qd, command.arm_torque)

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from dexhot.bringup.graph import GraphError, read_parameters, resolve
+from dexhot.bringup.graph import read_parameters, resolve
 from dexhot.bringup.graphs import load_graph
 from dexhot.cli import COMMANDS, empty_argument, main
 from dexhot.data.files import file_of, save
@@ -82,13 +82,13 @@ def test_an_existing_file_is_no_name_of_a_clip(tmp_path, capsys):
 
 
 def test_a_parameters_file_is_missing_or_no_mapping(tmp_path):
-    with pytest.raises(GraphError, match=r"lab\.yaml does not exist"):
-        read_parameters(str(tmp_path / "lab.yaml"))
-    with pytest.raises(GraphError, match="is a folder"):
-        read_parameters(str(tmp_path))
+    with pytest.raises(DexhotError, match=r"lab\.yaml does not exist"):
+        read_parameters(str(tmp_path / "lab.yaml"), {}, "")
+    with pytest.raises(DexhotError, match="is a folder"):
+        read_parameters(str(tmp_path), {}, "")
     (tmp_path / "file.txt").write_text("hello")
-    with pytest.raises(GraphError, match="it holds plain text"):
-        read_parameters(str(tmp_path / "file.txt"))
+    with pytest.raises(DexhotError, match="it holds plain text"):
+        read_parameters(str(tmp_path / "file.txt"), {}, "")
 
 
 def test_an_empty_argument_is_not_the_present_folder(capsys):
@@ -124,4 +124,5 @@ def test_params_prints_a_file_in_which_nothing_is_set(capsys, tmp_path):
     assert "    # ramp: 0.5\n" in text and text == template("controller", load_schema("controller"))
     edited = text.replace("# samples: 16", "samples: 32")
     (tmp_path / "lab.yaml").write_text(edited)
-    assert read_parameters(str(tmp_path / "lab.yaml")) == {"controller": {"samples": 32}}
+    found = read_parameters(str(tmp_path / "lab.yaml"), {"controller": load_schema("controller")}, "")
+    assert found == {"controller": {"samples": 32}}

@@ -1,0 +1,164 @@
+"""Whether a reference is the motion of the clip that it names: made again from the clip, and compared.
+
+A file could say that it is a clip and hold half of it, a still object, or another's motion. So its word counts for
+nothing: the clip comes from its importer, its hash must be the file's, and object path, wrist and fingers are made anew
+with today's retargeting, moved by the file's `placement` and shown in its recorded time. What is judged is then judged
+against that object path, never against the file's own.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dexhot.control.time_warp import warp_reference
+from dexhot.data.types import HandObjectTrajectory, Reference, Rollout
+from dexhot.datasets.source_clip import source_clip
+from dexhot.errors import DexhotError, UnreachableError
+from dexhot.geometry.rotations import quat_angle
+from dexhot.hardware.franka.limits import fr3_limits
+from dexhot.metrics.rollout import compute
+from dexhot.metrics.tracking_errors import position_error
+from dexhot.retargeting.placement import moved
+from dexhot.retargeting.retarget import retarget
+from dexhot.retargeting.time_map import Fingers, slow_where_needed
+from dexhot.robots.kinematics.wrist import palm_poses
+from dexhot.simulation.setup import Setup
+
+ROUNDING = 1e-9
+OBJECT = (0.002, np.radians(1.0))  # m, rad: the same path, after a warp in time
+# Of palm (m, rad) and fingers (rad, mean of a frame), in any frame: retargeting repeats to the last bit on one machine,
+# a placed wrist is where a smooth motion of the arm carries it (5 mm, 3 deg), a fast finger is smoothed by a warp.
+PALM, FINGERS = (0.02, np.radians(10.0)), 0.1
+SLOWER = 1.05  # times as long as the arm's limits ask for
+WHOLE = 1.5  # frames that may lack at an end
+IN_TIME = 0.5  # frames by which rows may lead or trail the person's time
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a reference may be called, and what it is judged against."""
+
+    name: str  # the clip's, if it is that clip, whole, in the person's time and verified; else one that says what it is
+    clip: str  # that it says it is
+    verified: bool
+    why: str  # it is not verified, or called otherwise; empty for a whole clip in the person's time
+    reference: Reference  # with the importer's object path where that has a row for each of its own
+    cut: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether a result counts as one of the clip, in whatever time."""
+        return self.verified and not self.cut
+
+    def label(self, rollout: Rollout) -> Rollout:
+        """A rollout of `reference`, in the arm's time too, under its name; provenance "verification" says the rest."""
+        said = {"name": self.name, "clip": self.clip, "verified": self.verified, "whole": self.whole, "why": self.why}
+        name = rollout.name.replace(rollout.reference.name, self.name, 1)
+        return replace(rollout, name=name, provenance=rollout.provenance | {"verification": said})
+
+
+def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None = None) -> Verification:
+    """Compare `reference` with `clip`, by default the one that it names, from the cache or the generator.
+
+    Takes the seconds of a retargeting. Raises nothing for a reference that is another: it gets another name.
+    """
+    source = reference.provenance.get("source", {})
+    named = source.get("clip", reference.name)
+
+    def unverified(why: str, judged: Reference = reference) -> Verification:
+        return Verification(f"unverified: {named}", named, False, why, judged)
+
+    try:
+        clip = source_clip(reference, clip)
+    except DexhotError as absent:
+        return unverified(f"its clip is not here to be compared with ({absent})")
+    if "hash" not in source:
+        return unverified("the file has no hash of its clip, as dexhot retarget writes it")
+    if clip.source() != source:
+        return unverified(f"its hash is not that of {clip.name} as its importer gives it")
+    try:
+        fresh = moved(retarget(clip, setup.hand, setup.asset), reference.placement)
+    except DexhotError as refused:
+        return unverified(f"its clip cannot be retargeted ({refused})")
+    frames = clip_frames(reference, fresh)
+    if frames is None:
+        rows = f"{len(reference.q)} rows, the clip {len(fresh.q)} frames"
+        return unverified(f"it shows frames that its clip does not have ({rows})")
+    expected = warp_reference(fresh, frames)
+    same = np.abs(reference.object_pose - expected.object_pose).max() < ROUNDING  # then a simulation repeats to the bit
+    judged = reference if same else replace(reference, object_pose=expected.object_pose)
+    off = differences(reference, expected)
+    if off:
+        return unverified(f"it is not the motion of its clip: {'; '.join(off)}", judged)
+    if slow := slower_than_needed(reference, setup):
+        return unverified(slow, judged)
+    name, notes = named, []
+    part = frames[0] > WHOLE or frames[-1] < len(fresh.q) - 1 - WHOLE
+    if part:
+        notes.append(f"it shows frames {frames[0]:.0f} to {frames[-1]:.0f} of 0 to {len(fresh.q) - 1}")
+    if source["frames"]:
+        notes.append(f"frames {source['frames'][0]}:{source['frames'][1]} of the clip were retargeted")
+    if cut := part or bool(source["frames"]):
+        name = f"cut of {named}"
+    speed = (frames[-1] - frames[0]) / (len(frames) - 1)
+    if np.abs(frames - frames[0] - np.arange(len(frames))).max() > IN_TIME:
+        name += f" at {speed:.2f} of its speed"
+        notes.append(f"{1 / speed:.2f} times as long as the person took")
+    return Verification(name, named, True, "; ".join(notes), judged, cut)
+
+
+def verified(rollout: Rollout, setup: Setup, clip: HandObjectTrajectory | None = None) -> Rollout:
+    """A recorded rollout judged against its verified reference, under the name that it may have."""
+    found = verify(rollout.reference, setup, clip)
+    labelled = found.label(rollout)
+    judged = replace(labelled, reference=found.reference)
+    return replace(judged, metrics=compute(judged, setup.asset, setup.hand))
+
+
+def clip_frames(reference: Reference, fresh: Reference) -> np.ndarray | None:
+    """(T,) the frame of its whole clip that each row shows: as recorded; where nothing is, the rows in the person's
+    time that fit best. None: the clip has no such frames."""
+    T, N = len(reference.q), len(fresh.q)
+    frames = reference.clip_frames
+    if not len(frames):
+        ours, theirs = (np.concatenate([r.object_pose[:, :3], r.q[:, :3]], axis=1) for r in (reference, fresh))
+        fit = [np.abs(ours - theirs[k : k + T]).sum() for k in range(N - T + 1)]
+        if not fit:
+            return None
+        frames = int(np.argmin(fit)) + np.arange(float(T))
+    return frames if frames[0] >= 0 and frames[-1] <= N - 1 + 1e-6 else None
+
+
+def slower_than_needed(reference: Reference, setup: Setup) -> str:
+    """In words, where the time that a reference gives the arm is longer than the limits ask for on the arm's path."""
+    if not len(reference.arm_frames):
+        return ""
+    fingers = Fingers(setup.hand.joint_names, setup.hand.velocity)
+    try:
+        needed = slow_where_needed(reference.arm_q, reference.q[:, 6:], fr3_limits(), fingers)
+    except UnreachableError as broken:
+        return str(broken)
+    ticks, most = len(reference.arm_frames), SLOWER * len(needed)
+    return f"the arm takes {ticks} ticks, its limits ask for {len(needed)}" if ticks > most else ""
+
+
+def differences(reference: Reference, expected: Reference) -> list[str]:
+    """What of `reference` is not as in `expected`, frame by frame, in words; nothing of the same motion."""
+    found = []
+    tilt = np.linalg.norm(reference.placement[4:6])
+    if tilt > 1e-6 or abs(reference.table_height - expected.table_height) > 1e-6:
+        found.append("its placement tilts the clip or takes it off its table")
+    if reference.object_name != expected.object_name:
+        found.append(f"it moves {reference.object_name}, not {expected.object_name}")
+    palms = [palm_poses(r.base_quat, r.q) for r in (reference, expected)]
+    for what, (a, b), (near, turned) in (
+        ("object", (reference.object_pose, expected.object_pose), OBJECT),
+        ("palm", palms, PALM),
+    ):
+        off, angle = position_error(a, b).max(), quat_angle(a[:, 3:], b[:, 3:]).max()
+        if off > near or angle > turned:
+            found.append(f"the {what} is up to {1e3 * off:.0f} mm and {np.degrees(angle):.0f} deg off")
+    fingers = np.abs(reference.q[:, 6:] - expected.q[:, 6:]).mean(axis=1).max()
+    if fingers > FINGERS:
+        found.append(f"the fingers are up to {fingers:.2f} rad off")
+    return found

@@ -1,0 +1,34 @@
+"""The physics benchmark: a held object stays, and what physics 1 let slide is measured as sliding."""
+
+import numpy as np
+
+from dexhot.control.sampling import base_actions
+from dexhot.data.files import save
+from dexhot.data.types import Demonstration
+from dexhot.retargeting.retarget import with_profile
+from dexhot.simulation.physics import load_physics
+from dexhot_bench.physics import held, throughput, verdicts
+
+PHYSICS = load_physics()
+
+
+def test_a_held_object_stays_in_the_grip(lift_reference):
+    assert held(lift_reference, PHYSICS, 20.0)[0] < 0.1
+
+
+def test_in_physics_1_the_same_grip_creeps(lift_reference):
+    assert held(with_profile(lift_reference, "dextrack"), load_physics("1"), 5.0)[0] > 1.0
+
+
+def test_steps_of_both_physics_are_timed_in_turn(lift_reference, monkeypatch):
+    monkeypatch.setattr("dexhot_bench.physics.TIMED", 60)
+    speeds = throughput(lift_reference, PHYSICS)
+    assert set(speeds) == {"steps_per_s", "steps_per_s_physics_1"} and min(speeds.values()) > 100
+
+
+def test_a_plan_has_a_verdict_in_the_physics_and_in_fine_steps(lift_reference, tmp_path):
+    actions = base_actions(lift_reference, PHYSICS)
+    still = np.repeat(lift_reference.q[:1], len(lift_reference.q), axis=0)
+    for plan, strict in ((actions, True), (still, False)):
+        made = Demonstration("x", lift_reference, plan, lift_reference.q, lift_reference.object_pose, "2", servo="leap")
+        assert verdicts(save(made, tmp_path / f"{strict}.npz"), PHYSICS) == {"strict": strict, "strict_fine": strict}
