@@ -45,7 +45,7 @@ def run(quick: bool = False, **_: Any) -> dict[str, Any]:
 
     def image() -> None:
         render = rasterizer.forward(points[None], colors)
-        rasterizer.backward(render, image=render.image - target.image)
+        rasterizer.backward(render, image=np.asarray(render.image) - np.asarray(target.image))
 
     def levels() -> None:
         render = rasterizer.forward(points[None])
@@ -53,7 +53,7 @@ def run(quick: bool = False, **_: Any) -> dict[str, Any]:
         rasterizer.backward(render, mask=pyramid_backward(errors))
 
     goal = pyramid(target.mask, 4)
-    jobs: dict[str, Callable[[], None]] = {
+    jobs: dict[str, Callable[[], Any]] = {
         "fwd_bwd": lambda: masks(points[None]),
         "batch20": lambda: masks(batch),
         "image": image,
@@ -104,7 +104,7 @@ def scene(center: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray, n
     return points, faces, labels
 
 
-def timed(jobs: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
+def timed(jobs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
     """Median time of each, ms: in every round a few calls in a row, the first of which warms the caches."""
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in track(range(rounds), "timing", rounds):
@@ -190,8 +190,7 @@ class SoftRasterizer:
         """Gradient (V, 3) of the mask's squared error by the points."""
         leaf = self.torch.tensor(points, dtype=self.torch.float32, requires_grad=True)
         loss = 0.5 * ((self.masks(leaf) - self.torch.tensor(target)) ** 2).sum()
-        loss.backward()
-        grad: np.ndarray = leaf.grad.numpy()
+        grad: np.ndarray = self.torch.autograd.grad(loss, leaf)[0].numpy()
         return grad
 
     def _candidates(self, corners: Any) -> tuple[Any, Any]:
