@@ -152,6 +152,18 @@ def test_where_meshes_intersect_the_border_moves_with_depth():
     assert (by_points[0, :4] * away).sum() == pytest.approx(-100 * camera.height, rel=1e-3)
 
 
+def test_a_border_may_be_the_silhouette_of_what_is_farther_at_the_pixels_centres():
+    """A slanted face comes in front one pixel beyond the upright one's end at u = 10.3, which hides it until there."""
+    camera = Intrinsics(24, 20, 50.0, 50.0, 11.5, 9.5)
+    upright = np.array([(-2, -3), (10.3, -3), (10.3, 23), (-2, 23)])
+    slanted = np.array([(9.2, -3), (26, -3), (26, 23), (9.2, 23)])
+    z = np.concatenate([np.ones(4), 1.0 / (1.0 + 0.1 * (slanted[:, 0] - 10.6))])
+    points = camera.backproject(np.concatenate([upright, slanted]), z)
+    faces = [[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]]
+    render = Rasterizer(camera, faces, [OBJECT, OBJECT, RIGHT, RIGHT]).forward(points[None])
+    np.testing.assert_allclose(render.mask[0, 10, 9:12, OBJECT], [1, 0.8, 0], atol=1e-3)
+
+
 def test_depth_and_colour_are_in_perspective():
     """A tilted square: at a pixel's centre colours that are coordinates are those of the point that is seen."""
     rasterizer, points = polygon([(-4, -4), (30, -4), (30, 30), (-4, 30)], z=[1.0, 2.0, 2.0, 1.0])

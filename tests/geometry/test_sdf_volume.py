@@ -76,9 +76,11 @@ def test_an_open_mesh_is_closed_and_a_closed_one_is_left_alone():
 
 
 def test_what_has_no_inside_is_refused():
-    sheet = np.array([[0, 0, 0], [0.1, 0, 0], [0.1, 0.1, 0.01], [0, 0.1, 0]])
+    sheet = np.array([[0, 0, 0], [0.1, 0, 0], [0.1, 0.1, 0], [0, 0.1, 0]])
     with pytest.raises(MeshError, match="it is a sheet"):
         watertight(sheet, [[0, 1, 2], [0, 2, 3]])
+    with pytest.raises(MeshError, match="faces point inward"):
+        watertight(SPHERE.vertices, SPHERE.faces[9:, ::-1])
     with pytest.raises(MeshError, match="too large; widen it"):
         sdf_volume(SPHERE.vertices, SPHERE.faces, 1e-5)
     with pytest.raises(MeshError, match="no faces"):

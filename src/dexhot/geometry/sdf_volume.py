@@ -96,8 +96,8 @@ def watertight(vertices: ArrayLike, faces: ArrayLike, spacing: float | None = No
     volume = sdf_volume(vertices, faces, spacing)
     if volume.values.min() > -volume.spacing:
         raise MeshError(
-            f"nothing in the mesh is thicker than 2 cells of {1e3 * volume.spacing:.2g} mm: it is a sheet, its faces point "
-            "inward, or it needs a smaller spacing."
+            f"nothing in the mesh is thicker than 2 cells of {1e3 * volume.spacing:.2g} mm: it is a sheet, its "
+            "faces point inward, or it needs a smaller spacing."
         )
     field: Any = wp.array(volume.values, dtype=float, device="cpu")
     found, indices = wp.MarchingCubes.extract_surface_marching_cubes(field, threshold=0.0)
