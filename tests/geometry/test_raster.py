@@ -191,6 +191,14 @@ def test_gradients_of_the_image_by_points_and_colours(rasterizer):
     np.testing.assert_allclose(by_colors[0], difference(by_color, colors, 1e-2), atol=2e-3)
 
 
+def test_colours_are_smoothed_at_folds_within_one_label_too(rasterizer):
+    points = spheres("occluding")[None]
+    colors = np.repeat([[1.0, 0, 0], [0, 0, 1.0]], V, axis=0)
+    one_label = Rasterizer(CAMERA, FACES, np.full(len(FACES), OBJECT)).forward(points, colors).image
+    np.testing.assert_allclose(one_label, rasterizer.forward(points, colors).image, atol=1e-5)
+    assert ((one_label > 0.05) & (one_label < 0.95)).sum() > 100
+
+
 def test_gradient_of_the_depth_of_what_is_seen(rasterizer):
     points, weight = spheres("apart"), np.random.default_rng(0).uniform(size=(1, CAMERA.height, CAMERA.width))
     weight[:, :, 1:] *= np.diff(rasterizer.forward(points[None]).faces < 0, axis=2) == 0  # away from the borders
