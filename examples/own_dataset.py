@@ -1,7 +1,7 @@
-"""An importer of your own data set: python examples/own_dataset.py FOLDER
+"""An importer for your own data set: python examples/own_dataset.py FOLDER
 
-FOLDER has one <clip>.json per clip and the meshes that they name. Afterwards the clips are in the cache, where every
-command finds them: `dexhot datasets list mine`, `dexhot retarget mine/CLIP`. See docs/add_a_dataset.md.
+FOLDER has one <clip>.json per clip, and the meshes that these name. It writes the clips to the cache, where every
+command finds them: `dexhot datasets list mine`, `dexhot retarget mine/CLIP`. docs/add_a_dataset.md explains it.
 """
 
 import json
@@ -19,13 +19,13 @@ from dexhot.objects.library import list_objects, save_object
 from dexhot.simulation.scans import object_from_file
 
 DATASET = "mine"
-# This data set is y up and in mm; dexhot is z up, in m: the same turn for every point and pose.
+# This data set is y up, in mm; dexhot is z up, in m: the same rotation for every point and pose.
 WORLD_T_SOURCE = make_pose(np.zeros(3), np.array([np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0]))
 TO_WORLD = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # the same rotation as a matrix
 
 
 def read_clip(path: Path) -> HandObjectTrajectory:
-    """One clip as dexhot's own type; nothing but units, axes and names changes."""
+    """Read one clip and convert units, axes and names."""
     source = json.loads(path.read_text())
     keypoints = np.array(source["keypoints_mm"]) / 1000 @ TO_WORLD.T  # (T, 21, 3)
     pose = np.array(source["object_pose"], float)  # (T, 7): x y z in mm, then qx qy qz qw

@@ -1,6 +1,6 @@
-"""Your own robot hand: from its URDF to a clip retargeted to it: python examples/own_hand.py FOLDER
+"""From the URDF of your own robot hand to a clip retargeted to it: python examples/own_hand.py FOLDER
 
-A shipped hand's URDF stands in for yours. docs/add_a_hand.md says what to check in the draft.
+Here a shipped hand's URDF replaces yours. docs/add_a_hand.md explains what to check in the draft.
 """
 
 import shutil
@@ -23,16 +23,16 @@ def main(folder: Path) -> Reference:
     # 1. Your URDF (or MJCF).
     model = shutil.copy(share_dir() / "urdf" / "allegro_right" / "allegro_right.urdf", folder / "hand.urdf")
 
-    # 2. A draft of its hand.yaml: fingers, fingertips, palm frame and postures are guessed from the geometry. It is
-    #    what `dexhot hand add` writes; correct it by hand, and look at it with `dexhot hand show --picture`.
+    # 2. A draft of its hand.yaml, as `dexhot hand add` writes it: fingers, fingertips, palm frame and postures are
+    #    inferred from the geometry. Check it with `dexhot hand show --picture` and correct it.
     config, remarks = propose(model, "my_hand", beside=folder)
     write_text(folder / "hand.yaml", as_yaml(config, remarks))
 
-    # 3. From here on a hand is the path of its hand.yaml, in every command too (--hand).
+    # 3. From here on the path of its hand.yaml identifies the hand, also in commands (--hand).
     hand = load_hand(str(folder / "hand.yaml"))
     print(f"{hand.name}: {len(hand.joints)} joints, fingertips {', '.join(hand.tip_sites)}")
 
-    # 4. A demonstration on it, and how well it fits: under 2 mm of penetration and 0.1 of saturation is good.
+    # 4. Retarget a demonstration. Good: under 2 mm of penetration, a saturation under 0.1.
     trajectory, asset = generate("lift", "box", seed=0)
     save_object(asset)
     reference = retarget(trajectory, hand, asset)

@@ -156,6 +156,15 @@ def test_what_needs_no_physics_starts_without_its_libraries(module):
     assert not loaded
 
 
+@pytest.mark.ros
+@pytest.mark.parametrize("module", ["supervise.supervisor_node", "record.recorder_node", "show.robot_state_node"])
+def test_who_only_reads_states_loads_no_object_library(module):
+    """Nor numpy.random with it: 10 ms of every start."""
+    program = f"import sys, dexhot.ros.{module}; print(*({{'dexhot.objects', 'numpy.random'}} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert not loaded
+
+
 def test_no_two_classes_share_a_name():
     """A search for a name finds one thing. The command line's dataclasses are named after their subcommands."""
     homes: dict[str, list[str]] = {}

@@ -5,11 +5,11 @@ import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-MANY = 20  # choices; of more, only those that look like the name given are listed
+MANY = 20  # choices; above this number only similar ones are listed
 
 
 def meant(name: str, valid: Iterable[str]) -> str:
-    """The question "Did you mean X?" for a name that is nearly one of `valid`, else ""."""
+    """The question "Did you mean X?" for a name that is similar to one of `valid`, else ""."""
     near = get_close_matches(name, list(valid), n=1, cutoff=0.7)
     return f" Did you mean {near[0]}?" if near else ""
 
@@ -19,11 +19,11 @@ class DexhotError(Exception):
 
 
 class FileFormatError(DexhotError):
-    """A file is missing, truncated, of another schema or version, or holds values that cannot be."""
+    """A file is missing, truncated, of another schema or version, or has invalid values."""
 
 
 class NotFoundError(DexhotError):
-    """A named thing (clip, object, hand, graph, ...) does not exist; the message lists what does, or what is near."""
+    """A named thing (clip, object, hand, graph, ...) does not exist; the message lists existing or similar names."""
 
     def __init__(self, kind: str, name: str, valid: Iterable[object], hint: str = ""):
         names = sorted(map(str, valid))
@@ -37,15 +37,15 @@ class NotFoundError(DexhotError):
 
 
 class MeshError(DexhotError):
-    """A mesh that cannot serve as an object, with the reason."""
+    """A mesh that is unusable as an object, with the reason."""
 
 
 class ClipError(DexhotError):
-    """A demonstration that nobody can have made as its file has it: the field, what it is, what it should be."""
+    """A physically implausible demonstration; the message names the field, its value and the expected value."""
 
 
 class UnreachableError(DexhotError):
-    """The arm cannot follow the wrist; the message names the first frame that fails and by how much."""
+    """The arm cannot follow the wrist; the message names the first failing frame and the error."""
 
 
 class MissingExtraError(DexhotError):
@@ -56,7 +56,7 @@ class MissingExtraError(DexhotError):
 
 
 class DownloadError(DexhotError):
-    """A file could not be downloaded: no network, or a registry that lacks it."""
+    """A file could not be downloaded: no network, or it is not in the registry."""
 
 
 class LicenceError(DexhotError):
@@ -64,22 +64,22 @@ class LicenceError(DexhotError):
 
 
 REMEDIES = {
-    errno.ENOSPC: "make room there, or name another place",
-    errno.EDQUOT: "make room there, or name another place",
-    errno.EACCES: "ask for the rights, or name another place",
-    errno.EPERM: "ask for the rights, or name another place",
-    errno.EROFS: "name another place",
-    errno.ENOTDIR: "a file stands where a folder is needed; name another place",
+    errno.ENOSPC: "free disk space there, or choose another folder",
+    errno.EDQUOT: "free disk space there, or choose another folder",
+    errno.EACCES: "get permission, or choose another folder",
+    errno.EPERM: "get permission, or choose another folder",
+    errno.EROFS: "choose another folder",
+    errno.ENOTDIR: "a parent is a file, not a folder; choose another folder",
     errno.EISDIR: "it is a folder; name a file in it",
-    errno.EEXIST: "it is there already; name another",
-    errno.ENOENT: "check its name",
-    errno.EADDRINUSE: "end what listens there, or name another port",
+    errno.EEXIST: "it exists already; choose another name",
+    errno.ENOENT: "check the path",
+    errno.EADDRINUSE: "stop the program that uses it, or choose another port",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
 
 
 def os_error(e: OSError) -> DexhotError:
-    """What the operating system refused, as one sentence."""
+    """An error of the operating system, as one sentence."""
     names = [str(n) for n in (e.filename, e.filename2) if n is not None]
     why = (e.strerror or str(e) or type(e).__name__).rstrip(".")
     why = why[0].lower() + why[1:]
@@ -88,7 +88,7 @@ def os_error(e: OSError) -> DexhotError:
     return DexhotError(f"{' and '.join(names) + ': ' if names else ''}{why}{'; ' + remedy if remedy else ''}.")
 
 
-# The extra that brings a module; what a ROS distribution brings is "ros".
+# The extra that installs a module; "ros" for modules of a ROS distribution.
 EXTRAS = {
     **dict.fromkeys(("dynamixel_sdk", "serial", "franky", "pyrealsense2", "libusb_package"), "hardware"),
     **dict.fromkeys(("dex_retargeting", "torch"), "peers"),
@@ -97,18 +97,18 @@ EXTRAS = {
     **dict.fromkeys(("warp",), "perception"),
     **dict.fromkeys(("franky_sim",), "dev"),
 }
-ROS = ("rclpy", "rosidl", "rpyutils", "ament", "launch")  # how the names of its modules begin
+ROS = ("rclpy", "rosidl", "rpyutils", "ament", "launch")  # prefixes of its module names
 
 
 def import_error(e: ImportError) -> DexhotError | None:
-    """What is not installed, as one sentence; None where a module of dexhot itself is broken."""
+    """The missing package, as one sentence; None if a module of dexhot itself is broken."""
     package = (e.name or "").partition(".")[0]
     if not package or package.startswith("dexhot"):
         return None
     if package.startswith(ROS) or package.endswith(("_msgs", "_srvs", "_interfaces")):
         sourced = "" if os.environ.get("ROS_DISTRO") else "source /opt/ros/jazzy/setup.bash, or "
         return DexhotError(
-            f"ROS 2 is not there (no module {e.name}): {sourced}pip install 'dexhot[ros]' where no ROS is installed."
+            f"ROS 2 is not available (no module {e.name}): {sourced}pip install 'dexhot[ros]' if no ROS is installed."
         )
     if package in EXTRAS:
         return MissingExtraError(f"the module {package}", EXTRAS[package])

@@ -1,4 +1,4 @@
-"""Where things are: files shipped with the package, and the user's cache and runs."""
+"""Locations of the files shipped with the package, and of the user's cache and runs."""
 
 import os
 import sys
@@ -35,11 +35,11 @@ def cache_dir() -> Path:
 
 
 def config_dir() -> Path:
-    """What belongs to this user's hardware, as a hand's calibration; $DEXHOT_CONFIG, else ~/.config/dexhot (XDG)."""
+    """Data of this user's hardware, such as a hand's calibration; $DEXHOT_CONFIG, else ~/.config/dexhot (XDG)."""
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(os.environ.get("DEXHOT_CONFIG") or Path(base) / "dexhot")
 
 
 def runs_dir() -> Path:
-    """Where runs are recorded by default; $DEXHOT_RUNS, else ./runs."""
+    """Default folder of recorded runs; $DEXHOT_RUNS, else ./runs."""
     return Path(os.environ.get("DEXHOT_RUNS") or "runs")

@@ -1,5 +1,5 @@
 """Progress of long jobs, on stderr: a bar with the time left on a terminal; elsewhere, as in a log, a plain line every
-few seconds, without control characters. A job that ends within the first few seconds writes no line."""
+few seconds, without control characters. A job shorter than that writes no line."""
 
 import os
 import sys
@@ -12,12 +12,13 @@ from typing import TypeVar
 from rich import progress as rich_progress
 from rich.console import Console
 
-INTERVAL = 5.0  # s between lines where no terminal is
+INTERVAL = 5.0  # s between lines without a terminal
 Item = TypeVar("Item")
 
 
 class Progress:
-    """Reports how much of a job is done. Call it with the amount, `advance` it, or let the clock do it (`by_clock`)."""
+    """Reports the progress of a job. Call it with the amount done, `advance` it, or let it follow the clock
+    (`by_clock`)."""
 
     def __init__(self, what: str, total: float | None = None, by_clock: bool = False):
         """total: in the unit of the calls (None: unknown; s with `by_clock`)."""
@@ -25,25 +26,25 @@ class Progress:
         self.done, self.began = 0.0, time.monotonic()
 
     def __call__(self, done: float, total: float | None = None, what: str | None = None) -> None:
-        """`done` of `total`; another `what` is another stage, whose time left is estimated afresh."""
+        """`done` of `total`; a new `what` starts a new stage with its own time estimate."""
         if what is not None and what != self.what:
             self.what, self.began = what, time.monotonic()
         self.done, self.total = done, self.total if total is None else total
 
     def advance(self, by: float = 1.0) -> None:
-        """`by` more are done."""
+        """Add `by` to the amount done."""
         self.done += by
 
     @property
     def fraction(self) -> float | None:
-        """In [0, 1]; None where the total is unknown."""
+        """Fraction done in [0, 1]; None if the total is unknown."""
         if not self.total:
             return None
         done = time.monotonic() - self.began if self.by_clock else self.done
         return min(1.0, done / self.total)
 
     def line(self) -> str:
-        """ "clips: 40 %, 12 s, 18 s left"; the time left supposes that the rest goes as fast."""
+        """ "clips: 40 %, 12 s, 18 s left"; the time left assumes a constant rate."""
         elapsed, fraction = time.monotonic() - self.began, self.fraction
         if not fraction:
             return f"{self.what}: {duration(elapsed)}"
@@ -53,7 +54,7 @@ class Progress:
 
 @contextmanager
 def progress(what: str, total: float | None = None, by_clock: bool = False) -> Iterator[Progress]:
-    """Show a job's Progress while the block runs."""
+    """Context manager: show a job's Progress."""
     job, ended = Progress(what, total, by_clock), threading.Event()
     show = _draw_bar if on_terminal() else _write_lines
     thread = threading.Thread(target=show, args=(job, ended), daemon=True)
@@ -66,7 +67,7 @@ def progress(what: str, total: float | None = None, by_clock: bool = False) -> I
 
 
 def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
-    """The items, while the progress through them is shown. total: by default their number, where they have one."""
+    """Iterate over the items and show the progress. total: by default their number, if known."""
     with progress(what, len(items) if total is None and isinstance(items, Sized) else total) as job:
         for item in items:
             yield item

@@ -1,7 +1,7 @@
-"""Folders for a while: marked as ours when they are made, and only those with the mark are ever removed.
+"""Scratch folders: marked as ours when made; only folders with the mark are ever removed.
 
-The mark names the process that made the folder. What a killed process left behind is removed by the next that makes one
-in the same place, once no process of this machine has that number and start time any more.
+The mark identifies the process that made the folder. A killed process's folder is removed by the next process that
+makes one in the same place, if no process on this machine has that id and start time.
 """
 
 import json
@@ -18,7 +18,7 @@ PREFIX, MARK = "dexhot-", ".dexhot-scratch.json"
 
 
 def make_scratch(parent: str | Path | None = None) -> Path:
-    """A new folder in `parent`, by default the system's for temporary files, for as long as this process lives."""
+    """A new folder in `parent`, by default the system's temporary folder, for the lifetime of this process."""
     parent = Path(parent or tempfile.gettempdir())
     for left in parent.glob(f"{PREFIX}*/{MARK}"):
         if _abandoned(left):
@@ -31,7 +31,7 @@ def make_scratch(parent: str | Path | None = None) -> Path:
 
 
 def remove_scratch(folder: str | Path) -> bool:
-    """Remove a folder that `make_scratch` made; any other, a link too, stays. Returns whether it was removed."""
+    """Remove a folder made by `make_scratch`; any other, also a link, is kept. Returns whether it was removed."""
     folder = Path(folder)
     if folder.is_symlink() or not (folder / MARK).is_file():
         return False
@@ -40,7 +40,7 @@ def remove_scratch(folder: str | Path) -> bool:
 
 
 def _abandoned(mark: Path) -> bool:
-    """Whether the process that the mark names has ended. What cannot be known is not abandoned."""
+    """Whether the process in the mark has ended; False if unknown."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         if mark.stat().st_uid != os.getuid() or mark.parent.is_symlink():
             return False

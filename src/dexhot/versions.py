@@ -1,4 +1,4 @@
-"""With which software a result was made."""
+"""Software versions of a result."""
 
 import hashlib
 import platform
@@ -10,7 +10,7 @@ from pathlib import Path
 from dexhot import __version__
 from dexhot.paths import physics_file, share_dir
 
-# Packages that decide what mining makes of a reference, those that it imports; drivers, nodes and views do not.
+# Packages whose versions affect mining results (those that it imports), unlike drivers, nodes and views.
 DECISIVE = (
     *("control", "data", "evaluation", "geometry", "metrics", "objects", "retargeting", "rigs", "robots", "rollouts"),
     *("safety", "simulation", "tracking"),
@@ -19,7 +19,7 @@ PACKAGES = ("numpy", "mujoco", "scipy", "rosbags", "ros-jazzy-rclpy")
 
 
 def versions() -> dict[str, str]:
-    """Of dexhot, its commit, Python and the packages that decide what a run does."""
+    """Versions of dexhot, its commit, Python and the packages that affect a run."""
     found = {"dexhot": __version__, "commit": commit(), "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -30,7 +30,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The checkout's commit, with "+" when it has changes; "installed" outside of a checkout."""
+    """The checkout's commit, with "+" if it has changes; "installed" outside of a checkout."""
     root = share_dir()
     if not (root / ".git").exists():
         return "installed"
@@ -41,7 +41,7 @@ def commit() -> str:
 
 @cache
 def source_hash() -> str:
-    """Of the code and the physics file that simulated results depend on: also tells two states of one version apart."""
+    """Hash of the code and the physics file that affect simulated results: distinguishes states of one version."""
     here, digest = Path(__file__).parent, hashlib.sha256()
     files = [path for package in DECISIVE for path in (here / package).rglob("*.py")]
     files += [*(here.parent / "dexhot_train").rglob("*.py"), physics_file(), share_dir() / "config" / "servos.yaml"]

@@ -1,1 +1,1 @@
-"""Benchmarks, one module each, and fault injection; neither peers nor training load in the robot's runtime."""
+"""Benchmarks, one module each, and fault injection; the robot's runtime imports neither baselines nor training."""

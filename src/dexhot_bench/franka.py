@@ -1,9 +1,8 @@
-"""`dexhot bench franka`: how well the arm follows streamed joint targets, beside what franky users do first.
+"""`dexhot bench franka`: tracking of streamed joint targets by the arm, compared with franky's JointMotion.
 
-Ours: targets through the driver, with velocity and the torque that their acceleration takes, as the shaper sends them.
-The peer: franky's JointMotion, which takes positions, each preempting the last one. Both follow the same sine on the
-same simulated robot in the same run, and are judged by the robot's own clock, on which they also send: a machine on
-which the simulation is slower than real time measures the same.
+Ours: targets through the driver, with velocity and feed-forward torque, as sent by the shaper. The baseline: franky's
+JointMotion with positions, each preempting the last one. Both track the same sine on the same simulated robot in the
+same run, paced and timed by the robot's own clock, so that a simulation slower than real time gives the same result.
 """
 
 import time
@@ -19,15 +18,15 @@ from dexhot.progress import progress
 
 RATES = (60, 100)  # Hz
 AMPLITUDE, FREQUENCY = 0.1, 0.5  # rad, Hz
-WARM_UP = 0.5  # s of each run that are not judged
+WARM_UP = 0.5  # s at the start of each run that are not evaluated
 POLL = 0.001  # s
-PATIENCE = 1.0  # s that the simulation may be starved by others; franky gives up after that
+PATIENCE = 1.0  # s, allowed pause of the simulation under load; franky fails after that
 
 Send = Callable[[np.ndarray, np.ndarray, np.ndarray], None]  # position, velocity, acceleration (7,)
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """The metrics and what they were made under. Raises MissingExtraError."""
+    """The metrics and their conditions. Raises MissingExtraError."""
     seconds = 2.5 if quick else 8.5
     metrics: dict[str, float] = {}
     peer: dict[str, float] = {}
@@ -72,9 +71,9 @@ def _joint_motion(address: str, rate: int, seconds: float) -> tuple[np.ndarray, 
 
 
 def _stream(robot: Any, send: Send, rate: int, seconds: float) -> tuple[np.ndarray, float]:
-    """Send the sine for so many seconds of the robot's time, at `rate` of it.
+    """Send the sine for `seconds` at `rate`, both on the robot's clock.
 
-    Returns the largest joint's error (k,) rad at every look, and seconds of robot time per second.
+    Returns the largest joint error (k,) rad at every poll, and the real-time factor.
     """
     start = robot.state
     begin, real = start.time.to_msec(), time.monotonic()

@@ -1,9 +1,9 @@
-"""`dexhot bench leap`: how fast the hand's bus is read and written, beside the loop that the vendor's examples make.
+"""`dexhot bench leap`: read and write rates of the hand's bus, compared with the loop of the vendor's examples.
 
-Both run in this process, in turn, against one simulated bus in another, which answers no sooner than the wire would.
+Both run in this process, in turn, with one simulated bus in another, which replies with real transmission times.
 The vendor's loop: position, velocity and current by a sync read each and goals by a sync write, with the SDK's own port
-and timeouts. `adapter` repeats both behind an FTDI adapter's latency timer: at 16 ms as it comes, at 1 ms as ours sets
-it.
+and timeouts. `adapter` repeats both behind an FTDI adapter's latency timer: at its default of 16 ms, and at 1 ms as set
+by our driver.
 """
 
 import time
@@ -21,13 +21,13 @@ from dexhot.progress import progress
 
 SERVOS = 16
 ROUNDS = 3
-BITS = 10  # on the wire, per byte
-FTDI = 16.0  # ms, an FTDI adapter's latency timer as it comes
-SWING, PERIOD = 0.2, 2.0  # rad, s: what the hand does meanwhile
+BITS = 10  # transmitted per byte
+FTDI = 16.0  # ms, default latency timer of an FTDI adapter
+SWING, PERIOD = 0.2, 2.0  # rad, s: motion of the hand during the benchmark
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """The metrics and what they were made under, at real-time priority where allowed. Raises MissingExtraError."""
+    """The metrics and their conditions, at real-time priority if permitted. Raises MissingExtraError."""
     seconds = 2.0 if quick else 10.0
     with real_time() as allowed, progress("driving the hand's bus", (1.5 * ROUNDS + 1) * seconds, by_clock=True):
         return _measure(seconds) | {"scheduler": "SCHED_FIFO" if allowed else "SCHED_OTHER"}
@@ -61,7 +61,7 @@ def _measure(seconds: float) -> dict[str, Any]:
 
 
 def wire_limit() -> float:
-    """Hz at which the bytes of one fast sync read of the state and one sync write of goals fill the wire."""
+    """Hz at which one fast sync read of the state and one sync write of goals saturate the bus."""
     goal = register("goal_position")
     ids = bytes(range(SERVOS))
     write = packet(BROADCAST, bytes([Instruction.SYNC_WRITE]) + bytes(4 + SERVOS * (1 + goal.size)))
@@ -71,7 +71,7 @@ def wire_limit() -> float:
 
 
 def _swing() -> np.ndarray:
-    """(16,) rad now."""
+    """Present goals (16,) rad."""
     return np.full(SERVOS, SWING * np.sin(2 * np.pi * time.monotonic() / PERIOD))
 
 

@@ -1,8 +1,8 @@
-"""`dexhot bench loop`: the live graph tracking on the embedded rig, its latencies, its ticks and what it costs.
+"""`dexhot bench loop`: latencies, timing and resource use of the live graph tracking on the embedded rig.
 
-Playback, camera off, recording on, clips looped with marked resets. The figures are the nodes' own, from the bag's
-/diagnostics: `latency_ms` is the real time from a tick, whose stamp object pose, object state and target carry, to the
-hand command at the driver; a tick is ok when it begins within one period of its due time.
+Playback, camera off, recording on, clips looped with marked resets. The metrics are measured by the nodes, from the
+bag's /diagnostics: `latency_ms` is the real time from a tick, whose stamp is copied to object pose, object state and
+target, to the hand command at the driver; a tick is ok if it starts within one period of its due time.
 """
 
 import os
@@ -23,7 +23,7 @@ LATENCY = "stamp_to_command"
 
 
 def run(quick: bool = False, demonstration: str | None = None) -> dict[str, Any]:
-    """Metrics, and what each node and process tells in diagnostics. `demonstration`: a file (default: the shipped)."""
+    """Metrics, and each node's and process's diagnostics. `demonstration`: a file (default: the shipped)."""
     from dexhot.bringup import launcher
     from dexhot.bringup.graph import plan
     from dexhot.bringup.graphs import load_graph
@@ -39,7 +39,7 @@ def run(quick: bool = False, demonstration: str | None = None) -> dict[str, Any]
         with open(f"{scratch}/log", "w+") as log, progress("tracking", seconds, by_clock=True):
             if launcher.run(planned, log):
                 log.seek(0)
-                raise DexhotError(f"the graph died while it was measured:\n{log.read()[-2000:]}")
+                raise DexhotError(f"the graph died during the measurement:\n{log.read()[-2000:]}")
         statuses, clip = diagnostics(planned.folder / "bag"), read_run(planned.folder)["name"]
     processes = {p.name: [n.name for n in p.nodes] for p in planned.processes}
     return summarise(statuses, processes) | {"subset": {"seconds": seconds, "clip": clip}}
@@ -55,10 +55,10 @@ def diagnostics(bag: Path) -> dict[str, list[dict[str, str]]]:
 
 
 def summarise(statuses: dict[str, list[dict[str, str]]], processes: dict[str, list[str]]) -> dict[str, Any]:
-    """The figures of a run. Raises DexhotError when it tracked nothing."""
+    """The metrics of a run. Raises DexhotError if nothing was tracked."""
     hand, rig = statuses["leap_driver"][-1], statuses["rig"][-1]
     if not int(hand.get(f"{LATENCY}.count", 0)):
-        raise DexhotError("no hand command was driven: look at the graph's output with `dexhot up real_track`.")
+        raise DexhotError("no hand command was executed: check the graph's output with `dexhot up real_track`.")
     metrics = {
         "latency_ms_p50": float(hand[f"{LATENCY}.p50_ms"]),
         "latency_ms_p99": float(hand[f"{LATENCY}.p99_ms"]),
@@ -75,7 +75,7 @@ def summarise(statuses: dict[str, list[dict[str, str]]], processes: dict[str, li
 
 
 def loops(values: dict[str, str]) -> dict[str, dict[str, float]]:
-    """Of every loop of a node its rate and overruns, of every latency its count and percentiles."""
+    """Rate and overruns of each loop of a node, count and percentiles of each latency."""
     found: dict[str, dict[str, float]] = {}
     for key in values:
         name, _, field = key.rpartition(".")
@@ -87,7 +87,7 @@ def loops(values: dict[str, str]) -> dict[str, dict[str, float]]:
 
 
 def resources(of_nodes: list[list[dict[str, str]]]) -> dict[str, float]:
-    """Mean CPU (percent of one core) and largest memory of the process that these nodes share."""
+    """Mean CPU (percent of one core) and peak memory of the process of these nodes."""
     cpu = [float(v["process.cpu_percent"]) for values in of_nodes for v in values[2:]]
     memory = [float(v["process.rss_mib"]) for values in of_nodes for v in values]
     return {"cpu_percent": round(float(np.mean(cpu)), 1), "memory_mib": round(max(memory), 1)}

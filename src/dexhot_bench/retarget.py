@@ -1,9 +1,9 @@
-"""`dexhot bench retarget`: streaming retargeting beside dex-retargeting 0.5.0's position mode, in the same run.
+"""`dexhot bench retarget`: streaming retargeting compared with dex-retargeting 0.5.0's position mode, in the same run.
 
 Both get the same keypoints frame by frame, at scale 1, with a free wrist and contact terms off; both move the same LEAP
-hand (ours from urdf/leap_right's source, theirs from the URDF exported from it) and are judged on the same four
-fingertips. The headline figures have the peer's shipped LEAP targets: the fingertips and, weighing as much, four more
-links. Figures named tips_... are for the fingertips alone.
+hand (ours from urdf/leap_right's source, theirs from the URDF exported from it) and are evaluated on the same four
+fingertips. The main metrics use the baseline's shipped LEAP targets: the fingertips and four more links with equal
+weight. Metrics named tips_... are for the fingertips only.
 """
 
 import time
@@ -32,7 +32,7 @@ TIP_KEYPOINTS = {"index_tip": 8, "middle_tip": 12, "ring_tip": 16, "thumb_tip": 
 
 @dataclass
 class Stream:
-    """One recording as it would arrive: keypoints (T, 21, 3) m, wrist poses (T, 7), frames per second."""
+    """One recording as a stream: keypoints (T, 21, 3) m, wrist poses (T, 7), frames per second."""
 
     name: str
     keypoints: np.ndarray
@@ -42,7 +42,7 @@ class Stream:
 
 @dataclass
 class Track:
-    """What a solver made of a stream."""
+    """A solver's result for a stream."""
 
     seconds: np.ndarray  # (T,) per frame
     tip_error: np.ndarray  # (T, 4) m
@@ -51,14 +51,14 @@ class Track:
 
 
 class Ours:
-    """Our streaming solver, told the same as the peer: no palm orientation, fingertips (and links) only."""
+    """Our streaming solver with the baseline's inputs: no palm orientation, fingertips (and links) only."""
 
     def __init__(self, links: bool):
         self.hand, self.links = load_hand(HAND), links
         self.keypoints = _keypoints(self.hand, links=True)
 
     def track(self, stream: Stream) -> Track:
-        """Every frame solved in turn; only the solver is timed."""
+        """Solve frame by frame; only the solver is timed."""
         base = mean_quat(stream.wrist[:, 3:])
         solver = StreamingRetargeter(self.hand, base, palm=0.0, link_weight=1.0 if self.links else 0.0)
         goals = stream.keypoints[:, self.keypoints]
@@ -74,13 +74,14 @@ class Ours:
 
 
 class Peer:
-    """dex-retargeting's position mode on our exported URDF, its shipped weights. Raises ImportError when absent."""
+    """dex-retargeting's position mode on our exported URDF, its shipped weights. Raises ImportError if it is not
+    installed."""
 
     def __init__(self, links: bool):
         import torch
         from dex_retargeting.retargeting_config import RetargetingConfig
 
-        torch.set_num_threads(1)  # faster for its small tensors, and what our solver has
+        torch.set_num_threads(1)  # faster for its small tensors, and as our solver
         self.hand = load_hand(HAND)
         match = correspondence(self.hand)
         names = [*self.hand.tip_sites, *(match.links if links else ())]
@@ -91,14 +92,14 @@ class Peer:
             add_dummy_free_joint=True,
             target_link_names=names,
             target_link_human_indices=self.keypoints,
-            low_pass_alpha=1.0,  # no filter, as its LEAP configuration has it
+            low_pass_alpha=1.0,  # no filter, as in its LEAP configuration
         )
         self.solver = config.build()
         self.order = [self.solver.joint_names.index(name) for name in self.hand.joint_names]
         self.tips = [self.solver.optimizer.robot.get_link_index(name) for name in self.hand.tip_sites]
 
     def track(self, stream: Stream) -> Track:
-        """Every frame solved in turn; only the solver is timed."""
+        """Solve frame by frame; only the solver is timed."""
         self.solver.reset()
         self.solver.warm_start(stream.wrist[0, :3], stream.wrist[0, 3:])
         robot, goals = self.solver.optimizer.robot, stream.keypoints[:, self.keypoints]
@@ -115,7 +116,7 @@ class Peer:
 
 
 def run(quick: bool = False, **_: Any) -> dict[str, Any]:
-    """Benchmark both; without the peer's packages ours alone, saying so. Needs the GRAB clips in the cache."""
+    """Benchmark both; without the baseline's packages only ours, with a note. Needs the GRAB clips in the cache."""
     streams, notes = _streams(quick)
     metrics: dict[str, Any] = {}
     for prefix, links in (("", True), ("tips_", False)):
@@ -126,7 +127,7 @@ def run(quick: bool = False, **_: Any) -> dict[str, Any]:
             notes.append(f"dex-retargeting was not measured ({e}); pip install 'dexhot[peers]'")
         tracks: dict[str, list[Track]] = {name: [] for name in solvers}
         for stream in track(streams, "streaming"):
-            for name, solver in solvers.items():  # in turn, so that a busy machine is shared fairly
+            for name, solver in solvers.items():  # in turn, so that machine load affects both equally
                 tracks[name].append(solver.track(stream))
         figures = {name: _figures(tracks[name], solver.hand) for name, solver in solvers.items()}
         peer = figures.get("peer_")
@@ -161,7 +162,7 @@ def _streams(quick: bool) -> tuple[list[Stream], list[str]]:
 
 
 def _figures(tracks: list[Track], hand: RobotHand) -> dict[str, float]:
-    """Over all frames but each stream's first, which starts from the wrist alone."""
+    """Metrics over all frames except each stream's first, which has no warm start."""
     seconds = np.concatenate([t.seconds[1:] for t in tracks])
     error = np.concatenate([t.tip_error[1:] for t in tracks])
     fingers = np.concatenate([t.fingers[1:] for t in tracks])
@@ -176,7 +177,7 @@ def _figures(tracks: list[Track], hand: RobotHand) -> dict[str, float]:
 
 
 def _contact_aware(clips: list[str], picture: Path) -> dict[str, float]:
-    """The whole-clip solver with contacts, apart: it has no peer here. `picture`: of the first clip."""
+    """The whole-clip solver with contacts, without a baseline. `picture`: of the first clip."""
     hand, rows = load_hand(HAND), []
     for clip in track(clips, "whole clips with contacts"):
         trajectory = load_clip(f"grab/{clip}")

@@ -1,9 +1,8 @@
 """dexhot bench transport: raw 640x480 images at 30 Hz between two processes, with and without the shipped profile.
 
-The publisher offers what our camera offers (reliable) and the reader asks as a consumer of sensor data does (best
-effort, the last five: one that stalls misses some). A third run asks as a recorder does (reliable). A stamp is the
-monotonic clock's, which both processes share, so latency is from before `publish` to the callback with the
-deserialized message.
+The publisher offers our camera's QoS (reliable) and the reader requests that of sensor data (best effort, depth 5: a
+stalled reader loses images). A third run requests a recorder's (reliable). Stamps are of the monotonic clock, which
+both processes share, so latency is from before `publish` to the callback with the deserialized message.
 """
 
 import json
@@ -19,15 +18,15 @@ from dexhot.bringup.graph import environment
 from dexhot.errors import DexhotError
 from dexhot.progress import progress
 
-TOPIC = f"/bench/image_{os.getpid()}"  # of this run, not of another on this machine
+TOPIC = f"/bench/image_{os.getpid()}"  # unique per run on this machine
 WIDTH, HEIGHT, RATE = 640, 480, 30.0
 FRAMES = {True: 150, False: 1800}  # quick or not
-LINGER = 1.0  # s in which late images may come
+LINGER = 1.0  # s, wait for late images
 PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 
 
 def run(quick: bool = False) -> dict[str, Any]:
-    """One after the other, on this machine in the state it is in."""
+    """Run the measurements one after the other."""
     frames = FRAMES[quick]
     with progress("sending images", 3 * frames / RATE, by_clock=True):
         ours, default = measure(frames, shipped=True), measure(frames, shipped=False)
@@ -60,7 +59,7 @@ def measure(frames: int, shipped: bool, asked: str = "sensor") -> dict[str, floa
         subprocess.run([*call, "write", TOPIC, str(frames)], env=current, timeout=frames / RATE + 60.0, check=True)
         told, _ = reader.communicate("\n", timeout=30.0)
     except (subprocess.SubprocessError, OSError) as e:
-        raise DexhotError(f"the images could not be sent between two processes: {e}") from e
+        raise DexhotError(f"transport between two processes failed: {e}") from e
     finally:
         reader.kill()
         reader.wait()
@@ -74,7 +73,7 @@ def measure(frames: int, shipped: bool, asked: str = "sensor") -> dict[str, floa
 
 
 def write(topic: str, frames: int) -> None:
-    """Publish on a steady grid, once a reader is there."""
+    """Publish at a fixed rate, once a reader has connected."""
     import rclpy
     from rclpy.node import Node
     from sensor_msgs.msg import Image
@@ -90,9 +89,9 @@ def write(topic: str, frames: int) -> None:
     deadline = time.monotonic() + 30.0
     while not publisher.get_subscription_count():
         if time.monotonic() > deadline:
-            raise DexhotError("the reader was not found within 30 s.")
+            raise DexhotError("no reader was discovered within 30 s.")
         time.sleep(0.05)
-    time.sleep(0.5)  # the reader's side of the discovery
+    time.sleep(0.5)  # for the reader's discovery
     message = image(Header(), np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8))
     begin = time.monotonic()
     for k in range(frames):
@@ -105,7 +104,7 @@ def write(topic: str, frames: int) -> None:
 
 
 def read(topic: str, asked: str) -> None:
-    """Take images until a line comes on the standard input; then print their latencies (s) as JSON."""
+    """Receive images until a line arrives on standard input; then print their latencies (s) as JSON."""
     import threading
 
     import rclpy

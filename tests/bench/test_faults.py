@@ -70,7 +70,7 @@ def test_a_trial_that_fails_is_not_noticed():
         raise ValueError("surprise")
 
     outcome = bench.tried(Fault("a", "hand", broken), None)
-    assert outcome.detected_ms is None and "surprise" in outcome.told
+    assert outcome.detected_ms is None and "surprise" in outcome.detected_by
 
 
 def test_a_claim_ends_with_its_process(ros_domain):
@@ -87,7 +87,7 @@ def test_a_claim_ends_with_its_process(ros_domain):
 
 HAND = by_name(
     *(hand.FAULTS, "servo dead", "servo overload", "USB unplugged and replugged", "two hands on one bus at start"),
-    *("torque found on at start, wrong mode", "goal out of limits, in a leap", "NaN goal"),
+    *("torque found on at start, wrong mode", "goal out of limits and discontinuous", "NaN goal"),
 )
 
 

@@ -95,7 +95,7 @@ def test_the_policy_of_this_reference_fits(prepared):
 @pytest.mark.parametrize(
     "scores, words",
     [
-        ({"success_strict": False, "judged_T_max_cm": 7.25}, "no strict success in simulation: .* up to 7.2 cm off"),
+        ({"success_strict": False, "judged_T_max_cm": 7.25}, "not a strict success in simulation: .* up to 7.2 cm off"),
         ({"success_strict_arm": False}, "known to fail on the arm"),
         ({"lifted_frames": 0}, "never lifts the object"),
     ],
@@ -133,7 +133,7 @@ def test_a_real_arm_is_warned_of_once_more(prepared, demonstration):
 def test_a_place_that_cannot_be_written_is_refused_before_any_work(graph, argument, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     given = {"reference": "nowhere.npz"} if graph == "real_track" else {"camera": "dir:nowhere"}  # what work would say
-    with pytest.raises(DexhotError, match=f"not a directory.*name another place with {argument}:="):
+    with pytest.raises(DexhotError, match=f"not a directory.*choose another folder with {argument}:="):
         plan(load_graph(graph), given | {argument: str(tmp_path / "file" / "new")}, {})
     with pytest.raises(DexhotError, match="less than min_free = 9999 GB.*" + argument):
         plan(load_graph(graph), given | {argument: str(tmp_path / "new"), "min_free": "9999"}, {})

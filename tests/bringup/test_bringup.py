@@ -84,7 +84,7 @@ def test_a_process_that_dies_takes_the_graph_down_and_is_named(light):
 
 def test_a_process_that_is_not_vital_dies_alone(light):
     up = light("Probe", "~Suicide")
-    assert any("the others go on" in line for line in up.stderr)
+    assert any("the others continue" in line for line in up.stderr)
     [probe] = psutil.Process(up.pid).children()
     up.send_signal(signal.SIGINT)
     assert up.wait(timeout=10) == 1 and gone([probe])

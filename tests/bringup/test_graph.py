@@ -143,7 +143,7 @@ def test_a_file_of_parameters_goes_over_the_arguments(planned, tmp_path):
 @pytest.mark.parametrize("text", ["rug: {seed: 5}", "rig: {sead: 5}", "rig: {position_noise: 7.0}", "rig: [1"])
 def test_a_file_of_parameters_that_cannot_be_is_refused(planned, tmp_path, text):
     (tmp_path / "lab.yaml").write_text(text)
-    with pytest.raises(DexhotError, match=r"no node|no parameter|must be within|not a file"):
+    with pytest.raises(DexhotError, match=r"no node|no parameter|must be between|not a file"):
         planned(parameters=str(tmp_path / "lab.yaml"))
     assert not (tmp_path / "runs").exists()
 
@@ -218,7 +218,7 @@ def test_the_frames_of_a_namespaced_robot_have_its_prefix(planned, given, prefix
 
 @pytest.mark.parametrize("text", ["1robot", "a-b", "a//b", "~"])
 def test_a_namespace_that_cannot_be_is_refused(text):
-    with pytest.raises(GraphError, match="namespace must be"):
+    with pytest.raises(GraphError, match="namespace must consist"):
         resolve(load_graph("capture"), {"namespace": text})
 
 
@@ -364,7 +364,7 @@ def test_an_unknown_argument_of_ros2_launch_is_refused(launch_description, monke
 def test_a_launch_file_that_includes_ours_has_arguments_of_its_own(launch_description, monkeypatch):
     given = {"record": "false", "recrod": "x", "world_file": "y", "ros_namespace": "/lab", "namespace": "robot1"}
     made, told = configured(launch_description, monkeypatch, given, ["lab", "cell.launch.py", "world_file:=y"])
-    assert told == ["WARNING: launch argument recrod: real_track has none of this name, but record"]
+    assert told == ["WARNING: launch argument recrod: real_track has no such argument; did you mean record?"]
     assert made.namespace == "/lab/robot1"  # of PushRosNamespace, and ours in it
 
 

@@ -37,7 +37,7 @@ def test_a_state_is_shown_with_its_reason_and_changed(bench):
     assert (code, said["state"], said["watched"], said["supervisors"]) == (0, "inactive", True, 1)
     assert "no heartbeat of leap_driver" in said["reason"] and 0.0 <= said["age"] < 0.5
     code, said = safety(bench, "start")
-    assert code == 1 and not said["done"] and "refused: tracking starts from ready alone" in said["reason"]
+    assert code == 1 and not said["done"] and "rejected: tracking starts only from the state ready" in said["reason"]
     assert safety(bench, "estop") == (0, {"done": True, "state": "fault", "reason": "emergency stop"})
     code, said = safety(bench, "status")
     assert (code, said["state"]) == (1, "fault")

@@ -24,7 +24,7 @@ def refused(capsys, *argv: str) -> str:
 
 @pytest.mark.parametrize("kind", [Reference, Rollout])
 def test_a_folder_is_no_name_for_a_file(tmp_path, kind):
-    with pytest.raises(FileFormatError, match=r"is a folder; name a file in it, as .*NAME\.npz"):
+    with pytest.raises(FileFormatError, match=r"is a folder; name a file in it, e.g. .*NAME\.npz"):
         file_of(tmp_path, kind)
 
 

@@ -109,7 +109,7 @@ def test_what_is_no_hand_is_refused_and_nothing_is_written(tmp_path, capsys):
         '<limit lower="0" upper="1" effort="1" velocity="1"/></joint></robot>'
     )
     assert main(["hand", "add", str(tmp_path / "arm.urdf")]) == 1
-    assert "1 chains of joints; a hand has two fingers at least" in capsys.readouterr().err
+    assert "1 chains of joints; a hand has at least two fingers" in capsys.readouterr().err
     assert main(["hand", "add", str(tmp_path / "absent.urdf")]) == 1
     assert "absent.urdf does not exist" in capsys.readouterr().err
     assert main(["hand", "add", str(tmp_path / "arm.urdf"), "--out", str(tmp_path / "hand.txt")]) == 1

@@ -149,24 +149,24 @@ def test_a_repair_that_fails_leaves_nothing(cut, tmp_path, error):
 
 def test_what_exists_is_never_written_over(cut, tmp_path):
     (tmp_path / "new").mkdir()
-    with pytest.raises(FileFormatError, match="never written over"):
+    with pytest.raises(FileFormatError, match="never overwritten"):
         repair(cut, tmp_path / "new")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(FileFormatError, match="never written over"):
+    with pytest.raises(FileFormatError, match="never overwritten"):
         repair(cut, tmp_path / "dangling")
     assert not any((tmp_path / "new").iterdir())
 
 
 def test_what_comes_up_during_a_repair_is_not_written_over(cut, tmp_path):
-    with pytest.raises(FileFormatError, match="came up meanwhile"):
+    with pytest.raises(FileFormatError, match="was created meanwhile"):
         repair(cut, tmp_path / "new", lambda done, of: (tmp_path / "new").mkdir(exist_ok=True))
     assert left(tmp_path) == ["cut", "new"] and not any((tmp_path / "new").iterdir())
 
 
 def test_the_source_stays_as_it_is_even_when_it_is_asked_for(cut, tmp_path):
-    with pytest.raises(FileFormatError, match="stays as it is"):
+    with pytest.raises(FileFormatError, match="must not be modified"):
         repair(cut, cut / "new")
-    with pytest.raises(FileFormatError, match="is no folder; make it first"):
+    with pytest.raises(FileFormatError, match="is not a folder; create it first"):
         repair(cut, tmp_path / "nowhere" / "new")
     with pytest.raises(DexhotError, match="does not exist"):
         repair(tmp_path / "nothing", tmp_path / "new")
@@ -175,7 +175,7 @@ def test_the_source_stays_as_it_is_even_when_it_is_asked_for(cut, tmp_path):
 
 def test_a_bag_without_a_message_is_not_repaired(tmp_path):
     (tmp_path / "bag.mcap").write_bytes(begin() + definitions() + b"\6")
-    with pytest.raises(FileFormatError, match=r"nothing to repair.*is cut"):
+    with pytest.raises(FileFormatError, match=r"nothing to repair.*is truncated"):
         repair(tmp_path / "bag.mcap", tmp_path / "new")
     assert left(tmp_path) == ["bag.mcap"]
 

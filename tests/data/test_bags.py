@@ -78,7 +78,7 @@ def test_no_way_to_read_a_bag_changes_anything(split):
     bags.contents(split)
     check_playable(split, ["/a"])
     assert main(["bag", "info", str(split), "--check"]) == 0
-    with pytest.raises(FileFormatError, match="lacks what a camera gives"):
+    with pytest.raises(FileFormatError, match="lacks camera topics"):
         find_frames(split)
     with pytest.raises(FileFormatError, match="lacks what an evaluation needs"):
         bags.require_topics(split, {"/c": HEADER}, "an evaluation")
@@ -189,7 +189,7 @@ def test_of_a_cut_chunk_the_whole_messages_are_read(tmp_path, compression):
     assert 100 < len(found) < 400 and found == expected[: len(found)]
     assert bags.contents(path).counts == {"/a": len(found)}
     [damage] = damage_of(path)
-    assert "cut in the record" in damage
+    assert "truncated in the record" in damage
 
 
 @pytest.mark.parametrize("mode", ["", "storage", "message", "file"])
@@ -341,7 +341,7 @@ def test_messages_that_the_index_has_and_the_file_lacks_are_said(tmp_path):
     records = definitions() + body(rows(8))
     indexed = message_index(1, 5) + message_index(2, 5)
     (tmp_path / "bag.mcap").write_bytes(begin() + chunk(records, 1000, 1009) + indexed + end())
-    assert "2 of the messages in its index are not there" in damage_of(tmp_path / "bag.mcap")[0]
+    assert "2 of the messages in its index are missing" in damage_of(tmp_path / "bag.mcap")[0]
 
 
 @pytest.mark.parametrize("length", [2**63, 2**40, 10**6])
@@ -359,7 +359,7 @@ def test_topics_that_are_not_of_ros_2_are_named_and_the_rest_is_read(tmp_path):
     odd = channel(3, "/tablet", encoding="json") + message(3, 1005, b"{}")
     (tmp_path / "bag.mcap").write_bytes(begin() + definitions() + body(rows(4)) + odd + end())
     assert read(tmp_path / "bag.mcap") == rows(4)
-    assert "/tablet is not read: its messages are json" in damage_of(tmp_path / "bag.mcap")[0]
+    assert "/tablet is not read: its message encoding is json" in damage_of(tmp_path / "bag.mcap")[0]
 
 
 # metadata.yaml is not believed against the files
@@ -445,7 +445,7 @@ def test_a_part_that_metadata_names_and_nobody_has_is_damage(tmp_path):
         information["relative_file_paths"] = ["bag_0.mcap", "bag_1.mcap"]
 
     edited(tmp_path / "bag", two_parts)
-    assert read(tmp_path / "bag") == rows(20) and "bag_1.mcap, which is not there" in damage_of(tmp_path / "bag")[0]
+    assert read(tmp_path / "bag") == rows(20) and "bag_1.mcap, which does not exist" in damage_of(tmp_path / "bag")[0]
 
 
 def test_an_empty_last_part_does_not_hide_the_others(split):
@@ -621,7 +621,7 @@ def test_a_type_in_idl_is_decoded_and_kept(tmp_path):
 
 def test_a_message_that_is_not_of_its_type_is_refused_with_its_topic(tmp_path):
     (tmp_path / "bag.mcap").write_bytes(begin() + definitions() + message(1, 5, b"\0\1\0\0\xff") + end())
-    with pytest.raises(FileFormatError, match=f"a message of /a is no {HEADER}"):
+    with pytest.raises(FileFormatError, match=f"a message of /a is not a {HEADER}"):
         read(tmp_path / "bag.mcap")
 
 
@@ -638,14 +638,14 @@ def database(path: Path) -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.mcap", b"", "is empty: nothing of the recording reached the disk"),
+        ("a.mcap", b"", "is empty: no data reached the disk"),
         ("a.mcap", bytes(9000), "begins with zeros"),
         ("a.mcap", b"just some notes", "is not a bag: it begins with b'just som'"),
         ("a.db3", b"just some notes", "an MCAP file, a .db3 file"),
         ("a.db3", b"SQLite format 3\0" + bytes(50), "damaged sqlite3 file"),
-        ("a.db3.zstd", zstd.compress(b"just some notes"), "is compressed and holds no bag"),
+        ("a.db3.zstd", zstd.compress(b"just some notes"), "is compressed and is not a bag"),
         ("a.mcap.zstd", zstd.compress(bytes(range(256)) * 99)[:30], "nothing of it can be decompressed"),
-        ("a.bag", b"#ROSBAG V1.2\n", "version 1; `rosbag fix`"),
+        ("a.bag", b"#ROSBAG V1.2\n", "version 1; convert a copy"),
         ("a.mcap", b"#ROSBAG V2.0\n" + bytes(50), "rosbag reindex"),
     ],
 )
@@ -665,14 +665,14 @@ def test_a_database_that_is_no_bag_is_refused(tmp_path):
 
 def test_a_folder_without_a_bag_is_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(FileFormatError, match="holds no file of a bag"):
+    with pytest.raises(FileFormatError, match="has no bag file"):
         read(tmp_path)
 
 
 def test_what_a_damaged_bag_lacks_is_refused_with_the_damage(tmp_path):
     (tmp_path / "bag.mcap").write_bytes(begin() + definitions() + body(rows(1)) + b"\5cut")
     for refused in (lambda: check_playable(tmp_path / "bag.mcap", ["/b"]), lambda: find_frames(tmp_path / "bag.mcap")):
-        with pytest.raises(FileFormatError, match=r"lacks what .*The bag is damaged: .*cut in the record"):
+        with pytest.raises(FileFormatError, match=r"lacks .*The bag is damaged: .*truncated in the record"):
             refused()
 
 
@@ -700,7 +700,7 @@ def test_info_tells_what_a_bag_holds_and_what_is_wrong(tmp_path, capsys):
     assert main(["bag", "info", str(tmp_path / "bag"), "--json"]) == 1
     output = capsys.readouterr()
     found = json.loads(output.out.splitlines()[-1])
-    assert found["messages"] < 60 and "is cut" in found["damage"][0] and "dexhot bag repair" in output.err
+    assert found["messages"] < 60 and "is truncated" in found["damage"][0] and "dexhot bag repair" in output.err
 
 
 # The cases from the field

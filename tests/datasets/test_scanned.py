@@ -92,9 +92,9 @@ def test_the_open_hand_is_off_the_object_before_it_closes(wedge):
 @pytest.mark.parametrize(
     ("size", "reason"),
     [
-        ((0.2, 0.18, 0.12), "at least 12.0 cm wide as it rests, and a hand spans 1.5 to 8.0 cm"),
-        ((0.012, 0.012, 0.012), "1.2 cm high as it rests, and fingertips need 2 cm"),
-        ((0.012, 0.1, 0.1), "1.2 cm wide as it rests, and a hand spans 1.5"),
+        ((0.2, 0.18, 0.12), "at least 12.0 cm wide at rest, and a hand spans 1.5 to 8.0 cm"),
+        ((0.012, 0.012, 0.012), "it rests 1.2 cm high, and fingertips need 2 cm"),
+        ((0.012, 0.1, 0.1), "1.2 cm wide at rest, and a hand spans 1.5"),
     ],
     ids=["a crate", "a dice", "a slat"],
 )
@@ -131,6 +131,6 @@ def test_the_command_takes_an_object_of_the_cache(cache, wedge, tmp_path, monkey
     assert facts["object"] == "user/scan" and facts["file"] == "lift-user_scan-4.npz"
     assert load(tmp_path / facts["file"], HandObjectTrajectory).object_name == "user/scan"
     assert main(["generate", "lift", "--object", "scan", "--shape", "box"]) == 1
-    assert "one of the two" in capsys.readouterr().err
+    assert "only one of them" in capsys.readouterr().err
     assert main(["generate", "lift", "--object", "user/scam"]) == 1
     assert "user/scan" in capsys.readouterr().err

@@ -8,9 +8,12 @@ import pytest
 from dexhot.control.time_warp import frames_at, warp_reference
 from dexhot.data.files import save
 from dexhot.datasets.library import trajectories_dir
+from dexhot.datasets.parametric import generate
 from dexhot.datasets.source_clip import human_motion
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.retargeting.placement import moved
+from dexhot.retargeting.retarget import RetargetOptions, retarget
+from dexhot.robots.robot_hand import load_hand
 from report_samples import human_clip, lift_reference
 
 PLACE = np.array([0.4, 0.2, 0.0, np.cos(0.3), 0.0, 0.0, np.sin(0.3)])
@@ -54,10 +57,17 @@ def test_without_its_clip_it_is_said_which_is_missing(cache, reference):
         human_motion(reference)
 
 
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_generated_clip_is_generated_again_from_its_name(cache, side):
+    clip, box = generate("lift", "box", 3, side)
+    found = human_motion(retarget(clip, load_hand(f"leap_{side}"), box, RetargetOptions(contact=False)))
+    np.testing.assert_allclose(found.keypoints[side], clip.hands[side].keypoints, atol=1e-9)
+
+
 def test_another_clip_of_the_same_name_is_refused(reference):
     clip = human_clip()
     clip.object_pose[:, 0] += 0.2
-    with pytest.raises(DexhotError, match="not the one"):
+    with pytest.raises(DexhotError, match="is not the source of"):
         human_motion(reference, clip)
 
 

@@ -48,7 +48,7 @@ def test_only_joints_that_are_not_credible_are_named(sign):
     angles[0, 4] += sign * (CREDIBLE - 0.001)
     find_offsets(JOINTS, angles)
     angles[0, 7] += sign * (CREDIBLE + 0.001)
-    with pytest.raises(DexhotError, match=re.escape(f"teeth off: {NAMES[7]} {sign * 34:+.0f} deg.")):
+    with pytest.raises(DexhotError, match=re.escape(f"teeth off): {NAMES[7]} {sign * 34:+.0f} deg.")):
         find_offsets(JOINTS, angles)
 
 

@@ -162,7 +162,7 @@ def test_a_frozen_encoder_is_told_where_its_finger_is_blocked():
 
     assert finger.follow(lambda t: moving(t) + 0.3 * pip, 1.0) is None  # as if it held something
     broken, _ = finger.follow(lambda t: moving(t) - 0.3 * pip, 1.0)
-    assert broken.index == PIP and "encoder stands still" in broken.why
+    assert broken.index == PIP and "encoder does not change" in broken.why
 
 
 @pytest.mark.parametrize("joint", range(4))

@@ -44,11 +44,11 @@ def servos(bus):
 def test_a_link_replaces_a_pseudo_terminals_and_nothing_else(tmp_path):
     place = tmp_path / "hand"
     place.write_text("somebody's file")
-    with pytest.raises(BusError, match="is there already"):
+    with pytest.raises(BusError, match="exists and is not the link"):
         ServoBus(link=place)
     place.unlink()
     place.symlink_to("/dev/null")  # as udev names a real adapter
-    with pytest.raises(BusError, match="is there already"):
+    with pytest.raises(BusError, match="exists and is not the link"):
         ServoBus(link=place)
     place.unlink()
     place.symlink_to("/dev/pts/9999")  # of a simulation that was killed
@@ -73,7 +73,7 @@ def test_a_register_is_written_and_read_back(servos):
 
 def test_a_refusal_is_an_error_that_names_it(servos):
     servos.write(1, "torque_enable", 1)
-    with pytest.raises(BusError, match=r"servo 1 refuses operating_mode = 5: access"):
+    with pytest.raises(BusError, match=r"servo 1 rejects operating_mode = 5: access"):
         servos.write(1, "operating_mode", 5)
 
 
@@ -129,7 +129,7 @@ def test_behind_a_dead_servo_a_sync_read_is_silent_and_the_dead_one_is_named(bus
     servos.fast = False
     bus.faults.inject("kill 2")
     assert set(servos.group_read(Block(("id",)), servos.ids)) <= {0, 1}
-    with pytest.raises(SilenceError, match=r"servos \[2\] do not answer, the others do"):
+    with pytest.raises(SilenceError, match=r"servos \[2\] do not reply, the others do"):
         servos.read_all("id")
 
 
@@ -149,7 +149,7 @@ def test_dropped_answers_are_asked_again(bus, servos):
 
 def test_two_servos_of_one_id_are_told(bus, servos):
     bus.faults.inject("double 1")
-    with pytest.raises(SilenceError, match=r"servos \[1\] give garbled answers: two of one id"):
+    with pytest.raises(SilenceError, match=r"servos \[1\] send garbled replies: duplicate ids"):
         servos.read(1, "present_position")
 
 
@@ -173,7 +173,7 @@ def test_an_unplugged_port_is_told_and_comes_back_at_the_same_path(bus, servos):
 
 
 def test_one_process_has_the_port(bus, servos):
-    with pytest.raises(BusError, match="does no other driver hold it"):
+    with pytest.raises(BusError, match="is no other driver using it"):
         servos_of(bus)
 
 
@@ -253,7 +253,7 @@ def test_answers_to_another_question_are_not_taken(bus, servos, fast, fault):
     servos.port.slack = 20.0
     servos.group_read(BLOCK, servos.ids)  # to which a repeated one may still be right
     assert [servos.group_read(BLOCK, servos.ids) for _ in range(4)] == [{}] * 4
-    assert "repeat or come late" in servos.silence(servos.ids)
+    assert "repeated or late" in servos.silence(servos.ids)
     bus.faults.inject(f"{fault} 0")
     servos.port.slack = SLOW
     assert set(servos.poll(BLOCK, tries=20)) == set(bus.servos)

@@ -85,7 +85,7 @@ def test_pieces_keep_a_cup_hollow():
         (BOX.vertices * 1000, BOX.faces, "--unit mm makes it 10 cm, cm 100 cm: measure"),
         (BOX.vertices * 100, BOX.faces, "--unit mm makes it 1 cm, cm 10 cm, in 25.4 cm: measure"),
         (BOX.vertices * 1e-4, BOX.faces, "--scale"),
-        (BOX.vertices, BOX.faces + 4, "names vertex"),
+        (BOX.vertices, BOX.faces + 4, "refers to vertex"),
     ],
     ids=["no faces", "flat", "nan", "mm", "cm", "tiny", "bad index"],
 )
@@ -104,7 +104,7 @@ def test_a_file_that_is_no_mesh_is_refused(tmp_path):
         read_mesh(tmp_path / "a.txt")
 
 
-@pytest.mark.parametrize("keep", [0, 300], ids=["empty", "cut short"])
+@pytest.mark.parametrize("keep", [0, 300], ids=["empty", "truncated"])
 def test_a_file_without_a_surface_is_refused(tmp_path, keep):
     path = tmp_path / "scan.stl"
     BOX.export(path)

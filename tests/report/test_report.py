@@ -166,7 +166,7 @@ def test_what_is_wider_than_a_phone_scrolls_in_its_own_container(report):
 
 def test_the_human_is_drawn_beside_the_robot(report):
     text = report.read_text()
-    assert "Human demonstration" in text and "without the human" not in text
+    assert "Human demonstration" in text and "human demonstration is not shown" not in text
 
 
 def test_the_live_loops_checks_are_in_page_and_json(report):
@@ -184,7 +184,7 @@ def test_torques_stand_beside_their_limits(report):
 @pytest.mark.parametrize(
     ("changed", "failed"),
     [
-        ({"rate": 58.0}, "Rate kept"),
+        ({"rate": 58.0}, "Rate"),
         ({"unanswered": 2}, "Lost messages"),
         ({"missing": 1}, "Lost messages"),
         ({"longest_gap": 120.0}, "Longest gap"),
@@ -204,7 +204,7 @@ def test_each_fault_of_the_loop_fails_its_own_check(changed, failed):
 
 
 def test_a_hold_after_the_clip_is_no_fault_of_the_loop():
-    after = [SafetyState(-1.0, "tracking", "started"), SafetyState(1.5, "holding", "the clip is over")]
+    after = [SafetyState(-1.0, "tracking", "started"), SafetyState(1.5, "holding", "the clip has ended")]
     assert all(c.passed for c in checks(recording(safety=after), 1.0, []))
     assert [c.name for c in checks(recording(), 1.0, ["a chunk is lost"]) if not c.passed] == ["Recording"]
 
@@ -280,7 +280,7 @@ def test_without_gl_the_report_says_so(asset, tmp_path, monkeypatch):
 def test_a_dropped_object_is_reported_as_failed(asset, tmp_path):
     text = write_report(lift_rollout(dropped=True), tmp_path, video=False).read_text()
     assert "Failed · strict" in text and "Success · strict" not in text
-    assert "Failed by: largest position error" in text
+    assert "Failed limits: largest position error" in text
 
 
 def test_a_clip_that_was_stopped_is_no_success_and_says_why(asset, tmp_path):
@@ -293,7 +293,7 @@ def test_a_clip_that_was_stopped_is_no_success_and_says_why(asset, tmp_path):
 def test_a_symmetric_object_is_drawn_as_it_is_judged(cache, tmp_path):
     save_object(replace(box_asset(), symmetry=Symmetry("axis")))
     text = write_report(lift_rollout(), tmp_path, video=False).read_text()
-    assert "ADD-S, judged" in text and "limit 5" in text and "limit 40" in text
+    assert "ADD-S, evaluated" in text and "limit 5" in text and "limit 40" in text
 
 
 def test_loop_rows_keep_rate_and_overruns_and_drop_what_never_ran():

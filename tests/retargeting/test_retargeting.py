@@ -175,7 +175,7 @@ def test_contacts_without_an_object_are_refused(hand, lift_clip):
     ("changes", "message"),
     [
         ({"thumb": "thumb"}, "thumb_tip"),
-        ({"tips": {"index_tip": ["index_dip", "index_tip", 0.9]}}, "says nothing about"),
+        ({"tips": {"index_tip": ["index_dip", "index_tip", 0.9]}}, "lacks"),
         ({"links": {"index_middle": "index_pip"}}, "index_medial"),
         ({"links": {"index_medial": "index_knuckle"}}, "index_mcp"),
     ],

@@ -63,5 +63,5 @@ def test_refuses_a_keypoint_that_is_not_finite(human):
     solver = StreamingRetargeter(load_hand("leap_right"))
     broken = human[0][0].copy()
     broken[8, 1] = np.nan
-    with pytest.raises(DexhotError, match="non-finite keypoint"):
+    with pytest.raises(DexhotError, match="keypoint is not finite"):
         solver.step(broken, wrist_pose(human[0][0], "right"))

@@ -281,7 +281,7 @@ def test_a_row_beyond_its_followers_limits_is_refused(tmp_path):
     rows = {f"{f}_mcp": [i, 1, 0.0, 0.0, 1.3, 4.0, 1.0] for i, f in enumerate(("index", "middle", "ring", "thumb"))}
     assert load_hand(box_hand(tmp_path / "fits", joints=rows)).upper == pytest.approx([1.3] * 4)
     rows["ring_mcp"][4] = 1.5
-    with pytest.raises(FileFormatError, match=r"'ring_mcp' go from 0 to 1.5 rad; with ring_pip.* 0 to 1.364"):
+    with pytest.raises(FileFormatError, match=r"'ring_mcp' to 0 .. 1.5 rad; because of ring_pip.* 0 .. 1.364"):
         load_hand(box_hand(tmp_path / "wide", joints=rows))
 
 
@@ -289,7 +289,7 @@ def test_a_row_beyond_its_followers_limits_is_refused(tmp_path):
 def test_a_mimic_of_an_unknown_joint_is_refused_by_name(tmp_path, drive):
     fixed = '<link name="pad"/><joint name="base_fixed" type="fixed"><parent link="base"/><child link="pad"/></joint>'
     changes = [('<mimic joint="index_mcp"', f'<mimic joint="{drive}"')]
-    with pytest.raises(FileFormatError, match=f"'index_pip' follows '{drive}', which is no hinge"):
+    with pytest.raises(FileFormatError, match=f"'index_pip' follows '{drive}', which is not a hinge"):
         load_hand(box_hand(tmp_path, changes=changes, extra=fixed))
 
 

@@ -149,7 +149,7 @@ def test_a_coupling_that_is_a_curve_is_noted_with_its_error(tmp_path):
     bent_hand(tmp_path)
     (tmp_path / "bent.xml").write_text(BENT.replace("0.1 0.8 0 0 0", "0 0.8 0.2 0 0"))
     notes = describe(load_hand(tmp_path / "hand.yaml")).notes
-    assert any("coupled follows by a curve" in note for note in notes)
+    assert any("coupled has a nonlinear coupling" in note for note in notes)
 
 
 def test_the_srdf_names_links_and_joints_of_the_urdf():
@@ -168,9 +168,9 @@ def test_the_srdf_names_links_and_joints_of_the_urdf():
     ("old", "new", "said"),
     [
         ('<link name="world" />', '<link name="world" /><link name="loose" />', "2 root links .loose, world."),
-        ("</robot>", "", "not a URDF"),
+        ("</robot>", "", "not a readable URDF"),
         ('type="revolute"', 'type="prismatic"', "is prismatic"),
-        ('<parent link="fr3_link2" />', '<parent link="fr3_link5" />', "reaches"),
+        ('<parent link="fr3_link2" />', '<parent link="fr3_link5" />', "not connected to the root"),
         ('rpy="0 0 0"', 'rpy="0 0 nan"', "three numbers"),
     ],
 )

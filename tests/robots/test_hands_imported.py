@@ -139,12 +139,12 @@ def test_it_mounts_on_the_arm(tmp_path):
 
 
 def test_wrong_joint_name_is_named_beside_the_models(tmp_path):
-    with pytest.raises(DexhotError, match=r"'index'.*it has left, thumb"):
+    with pytest.raises(DexhotError, match=r"'index'.*the model has left, thumb"):
         load_hand(write(tmp_path, joints=["index", "thumb"]))
 
 
 def test_left_out_joint_is_named(tmp_path):
-    with pytest.raises(DexhotError, match="leaves out joint 'thumb'"):
+    with pytest.raises(DexhotError, match="omits joint 'thumb'"):
         load_hand(write(tmp_path, joints=["left"], nominal=[0.0], open=[0.0]))
 
 
@@ -152,6 +152,16 @@ def test_wrong_tip_body_is_named_beside_the_models(tmp_path):
     tips = {"index_tip": {"body": "index_finger", "pos": [0, 0, 0]}}
     with pytest.raises(DexhotError, match=r"'index_finger'.*wrist, palm, left_finger"):
         load_hand(write(tmp_path, tips=tips))
+
+
+def test_a_site_of_the_model_with_a_fingertip_s_name_gives_way_to_the_yaml_s(tmp_path):
+    path, model = write(tmp_path), tmp_path / "gripper.xml"
+    site = '<site name="left_tip" pos="0 0 .01"/>'
+    body = '<body name="left_finger" pos="0 .03 .02">'
+    text = GRIPPER.replace(body, body + site)
+    model.write_text(text.replace("<actuator>", '<sensor><force site="left_tip"/></sensor><actuator>'))
+    hand = load_hand(str(path)).spec().compile()
+    np.testing.assert_allclose(hand.site("left_tip").pos, [0, 0, 0.06], atol=1e-9)
 
 
 def test_unreadable_model_is_named(tmp_path):

@@ -6,14 +6,17 @@ import mujoco
 import numpy as np
 import pytest
 
+from dexhot.control.shaper import HandShaper
 from dexhot.geometry.poses import make_pose, matrix_to_pose
 from dexhot.geometry.rotations import quat_angle, rotation_error, rotvec_to_quat
 from dexhot.geometry.single import rotation_error as single_rotation_error
 from dexhot.paths import share_dir
 from dexhot.robots.arm import FR3_HOME, FR3_JOINTS
 from dexhot.robots.kinematics.arm import ArmChain, ArmKinematics
+from dexhot.robots.kinematics.arm_table import TableCheck
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.kinematics.wrist import palm_poses, palm_to_wrist, wrist_angles, wrist_to_palm
+from dexhot.robots.mjcf import VISUAL_GROUP
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import arm_scene, floating_scene
@@ -119,3 +122,10 @@ def test_no_formula_of_kinematics_has_a_second_home(formula):
     homes = {str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py") if formula in path.read_text()}
     allowed = ("dexhot/robots/kinematics/", "dexhot/geometry/rotations.py")
     assert homes and not {home for home in homes if not home.startswith(allowed)}
+
+
+def test_kinematics_and_the_shaper_have_no_looks():
+    """A model that nothing draws: the looks are two thirds of its geoms, and of the time to build it."""
+    models = [ArmKinematics(HAND).model, TableCheck().model, HandShaper(HAND, BASE, load_physics()).scene.model]
+    for model in models:
+        assert VISUAL_GROUP not in model.geom_group

@@ -41,7 +41,7 @@ def test_a_hand_can_be_seen_and_can_touch_whatever_it_was_given(tmp_path, shapes
     colliding, seen = shapes_of(hand)
     assert len(colliding) == len(seen) == 9
     assert "index_distal_0" in colliding and "index_distal_visual_0" in seen
-    said = "no collision shapes: its visuals collide instead"
+    said = "no collision shapes: its visuals are used for collision"
     assert (said in caplog.text) == (shapes == ("visual",)) == any(said in note for note in hand.notes)
 
 
@@ -98,7 +98,7 @@ def test_a_fingertip_without_any_shape_is_refused(tmp_path):
     stub += '<parent link="index_distal"/><child link="stub"/><limit lower="0" upper="1" effort="1" velocity="1"/>'
     stub += '<mimic joint="index_mcp"/></joint>'
     tips = {f"{f}_tip": {"body": f"{f}_distal", "pos": [0.037, 0, 0]} for f in ("middle", "ring", "thumb")}
-    with pytest.raises(FileFormatError, match="nothing to touch with at index_tip: link 'stub' has no shape"):
+    with pytest.raises(FileFormatError, match="no collision shape at index_tip: link 'stub' has none"):
         load_hand(box_hand(tmp_path, extra=stub, tips={"index_tip": {"body": "stub", "pos": [0, 0, 0]}, **tips}))
 
 
@@ -139,15 +139,13 @@ def test_meshes_of_the_same_name_in_two_folders_are_two(tmp_path):
     assert halves == pytest.approx([0.005, 0.01])
 
 
-@pytest.mark.parametrize(
-    "file, reason", [("gone.stl", "not found; looked for"), ("odd.xyz3", r"\.xyz3 cannot be read")]
-)
+@pytest.mark.parametrize("file, reason", [("gone.stl", "not found; searched"), ("odd.xyz3", r"\.xyz3 cannot be read")])
 def test_a_visual_that_cannot_be_read_is_named_and_the_collision_shape_drawn(tmp_path, file, reason, caplog):
     tmp_path.joinpath("odd.xyz3").write_text("no mesh")
     shape = '<visual><origin xyz="0.024 0 0"/>' + BOX
     changes = [(shape, f'<visual><geometry><mesh filename="{file}"/></geometry>')]
     hand = load_hand(box_hand(tmp_path, changes=changes))
-    assert len(hand.notes) == 4 and f"visual mesh {file} of link index_proximal is not drawn" in caplog.text
+    assert len(hand.notes) == 4 and f"visual mesh {file} of link index_proximal is not rendered" in caplog.text
     assert re.search(reason, hand.notes[0])
     colliding, seen = shapes_of(hand)
     assert len(colliding) == len(seen) == 9
@@ -157,7 +155,7 @@ def test_a_visual_that_mujoco_cannot_use_leaves_the_collision_shapes_to_be_drawn
     (tmp_path / "flat.obj").write_text("v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n")
     changes = [('<visual><origin xyz="0.024 0 0"/>' + BOX, '<visual><geometry><mesh filename="flat.obj"/></geometry>')]
     hand = load_hand(box_hand(tmp_path, changes=changes))
-    assert "visual meshes are not drawn, MuJoCo cannot use them" in hand.notes[0]
+    assert "visual meshes are not rendered, as MuJoCo cannot read them" in hand.notes[0]
     colliding, seen = shapes_of(hand)
     assert len(colliding) == len(seen) == 9
 
@@ -200,13 +198,13 @@ def test_a_continuous_joint_is_refused_by_name_and_limits_mend_it(tmp_path):
         load_hand(box_hand(tmp_path / "refused", changes=CONTINUOUS))
     hand = load_hand(box_hand(tmp_path / "mended", changes=CONTINUOUS, limits={"ring_mcp": [-0.1, 1.0]}))
     assert (hand.lower[2], hand.upper[2]) == pytest.approx((0.0, 1.0))  # its follower stops at 0
-    with pytest.raises(FileFormatError, match="no joint 'ring_mpc' that `limits` could be of; it has index_mcp"):
+    with pytest.raises(FileFormatError, match="no joint 'ring_mpc' for `limits`; its joints are index_mcp"):
         load_hand(box_hand(tmp_path / "wrong", limits={"ring_mpc": [0, 1]}))
 
 
 def test_a_sliding_joint_is_refused_by_name(tmp_path):
     changes = [(CONTINUOUS[0][0], CONTINUOUS[0][1].replace("continuous", "prismatic"))]
-    with pytest.raises(FileFormatError, match="'ring_mcp' is prismatic; a hand's joints are revolute"):
+    with pytest.raises(FileFormatError, match="'ring_mcp' is prismatic; only revolute"):
         load_hand(box_hand(tmp_path, mimic=None, changes=changes))
 
 
@@ -218,7 +216,7 @@ def test_limits_in_degrees_are_refused(tmp_path):
 def test_rows_in_degrees_are_refused(tmp_path):
     rows = {f"{f}_mcp": [i, 1, 0.0, 0.0, 1.2, 4.0, 1.0] for i, f in enumerate(("index", "middle", "ring", "thumb"))}
     rows["ring_mcp"][4] = 75.0
-    with pytest.raises(FileFormatError, match=r"'ring_mcp' goes from 0 to 75.*not in degrees"):
+    with pytest.raises(FileFormatError, match=r"'ring_mcp' has limits 0 to 75.*not degrees"):
         load_hand(box_hand(tmp_path, joints=rows))
 
 
@@ -232,7 +230,7 @@ def test_limits_in_rad_that_are_read_as_degrees_are_refused(tmp_path):
     (tmp_path / "boxes.xml").write_text(text)
     path.write_text(path.read_text().replace("boxes.urdf", "boxes.xml") + "velocity: 4.0\neffort: 1.0\n")
     with pytest.raises(
-        FileFormatError, match='its limits are in rad, but are read as degrees; write <compiler angle="rad'
+        FileFormatError, match='its limits are in rad, but are read as degrees; add <compiler angle="rad'
     ):
         load_hand(path)
 
@@ -249,12 +247,12 @@ def test_velocities_are_held_against_the_models(tmp_path, caplog):
     assert load_hand(box_hand(tmp_path, velocity=2.0)).velocity == pytest.approx([2.0] * 4)
     assert not caplog.text
     fast = load_hand(box_hand(tmp_path, velocity=6.0))
-    assert fast.velocity == pytest.approx([4.0] * 4) and "4 rad/s at most, not at 6" in caplog.text
+    assert fast.velocity == pytest.approx([4.0] * 4) and "4 rad/s, not 6" in caplog.text
     with pytest.raises(FileFormatError, match=r"'index_mcp' has a velocity of 230 rad/s.*not degrees"):
         load_hand(box_hand(tmp_path, velocity=230.0))
     placeholder = [('velocity="4"', 'velocity="100"')]  # as CAD exports write it
     assert load_hand(box_hand(tmp_path, changes=placeholder)).velocity == pytest.approx([30.0] * 4)
-    assert "30 rad/s at most, not at the 100 of its model" in caplog.text
+    assert "30 rad/s, instead of the 100 in its model" in caplog.text
     silent = [(' velocity="4"', "")]
     with pytest.raises(FileFormatError, match="needs `velocity` in rad/s"):
         load_hand(box_hand(tmp_path, changes=silent))
@@ -268,13 +266,13 @@ def test_a_palm_beside_a_palm_link_keeps_its_body_and_says_so(tmp_path, caplog):
     )
     hand = load_hand(box_hand(tmp_path, extra=extra, palm={"body": "palm", "pos": [0.05, 0, 0]}))
     names = [body.name for body in hand.spec().bodies]
-    assert {"palm", "palm_link", "palm_body"} <= set(names) and "'palm' is called 'palm_body' here" in caplog.text
+    assert {"palm", "palm_link", "palm_body"} <= set(names) and "'palm' is renamed 'palm_body' here" in caplog.text
 
 
 @pytest.mark.parametrize("old, new", [("index_mcp", "rx"), ("index_proximal", "object")])
 def test_names_that_the_scene_needs_are_refused(tmp_path, old, new):
     names = [new if name == old else name for name in ("index_mcp", "middle_mcp", "ring_mcp", "thumb_mcp")]
-    with pytest.raises(FileFormatError, match=f"calls something '{new}', a name that the scene needs"):
+    with pytest.raises(FileFormatError, match=f"uses the reserved name '{new}'; rename it"):
         load_hand(box_hand(tmp_path, changes=[(f'"{old}"', f'"{new}"')], joints=names))
 
 
@@ -309,11 +307,11 @@ def test_a_hand_is_taken_out_of_a_whole_robot(tmp_path, kind):
 
 def test_a_whole_robot_without_a_root_is_told_of_it(tmp_path):
     fixed = ARM.replace("continuous", "fixed")
-    with pytest.raises(FileFormatError, match=r"leaves out joint 'wrist'.*whole robot.*`root:`"):
+    with pytest.raises(FileFormatError, match=r"omits joint 'wrist'.*whole robot.*`root:`"):
         load_hand(box_hand(tmp_path / "a", extra=fixed))
-    with pytest.raises(FileFormatError, match=r"no link 'palm' to be the root; its links are base,"):
+    with pytest.raises(FileFormatError, match=r"no link 'palm' for --root; its links are base,"):
         load_hand(box_hand(tmp_path / "b", extra=fixed, root="palm"))
-    with pytest.raises(FileFormatError, match=r"has no body 'upper'|outside of what hangs from"):
+    with pytest.raises(FileFormatError, match=r"has no body 'upper'|outside the subtree of"):
         load_hand(box_hand(tmp_path / "c", extra=fixed, root="base", palm={"body": "upper"}))
 
 
@@ -336,7 +334,7 @@ def test_a_closed_loop_is_refused(tmp_path):
     loop = '<equality><connect name="bar" body1="index_distal" body2="middle_distal" anchor="0 0 0"/>'
     (tmp_path / "boxes.xml").write_text(spec.to_xml().replace("<equality>", loop))
     path.write_text(path.read_text().replace("boxes.urdf", "boxes.xml"))
-    with pytest.raises(FileFormatError, match=r"closes a loop by the equality 'bar' \(connect\)"):
+    with pytest.raises(FileFormatError, match=r"closes a kinematic loop with the equality 'bar' \(connect\)"):
         load_hand(path)
 
 

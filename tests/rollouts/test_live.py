@@ -148,10 +148,10 @@ def test_what_a_damaged_bag_lost_stands_beside_what_is_left(tmp_path, known):
     run = write_run(tmp_path, known, range(-3, len(known.q)))
     file = run / "bag" / "bag.mcap"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 3])
-    with pytest.raises(FileFormatError, match=r"The bag is damaged: .*cut in the record"):
+    with pytest.raises(FileFormatError, match=r"The bag is damaged: .*truncated in the record"):
         live_rollout(run)
     rollout = live_rollout(run, part=True)
-    assert 2 <= len(rollout.q) < len(known.q) and "cut in the record" in rollout.provenance["bag_damage"][0]
+    assert 2 <= len(rollout.q) < len(known.q) and "truncated in the record" in rollout.provenance["bag_damage"][0]
 
 
 def test_a_bag_without_the_needed_topics_names_them(tmp_path, known):

@@ -53,6 +53,14 @@ def spin_until(executor, condition, seconds: float = 10.0) -> bool:
     return condition()
 
 
+def wait_until(condition, seconds: float = 10.0) -> bool:
+    """The same while no executor spins."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
 def make(executor, kind=Probe, activate: bool = True):
     node = kind()
     executor.add_node(node)
@@ -152,9 +160,9 @@ def test_a_reason_stands_beside_what_is_not_active(executor):
         node.publish_diagnostics()
         return spin_until(executor, lambda: told and told[-1].status[0].message == message)
 
-    assert says("unconfigured: nobody has configured it")
+    assert says("unconfigured: not configured yet")
     node.trigger_configure()
-    assert says("inactive: nobody has activated it")
+    assert says("inactive: not activated yet")
     node.trigger_activate()
     assert says("active")
     node.trigger_deactivate()
@@ -266,7 +274,7 @@ def test_a_refused_message_is_counted_and_named_and_no_fault(executor):
     node.publish_diagnostics()
     assert spin_until(executor, lambda: told and told[-1].status[0].level == b"\x01")
     status = told[-1].status[0]
-    assert status.message.startswith("/joints: refused: names") and len(status.message) < 400
+    assert status.message.startswith("/joints: rejected: names") and len(status.message) < 400
     assert {v.key: v.value for v in status.values}["refused./joints"] == "3" and node.state == "active"
 
 
@@ -287,16 +295,49 @@ def test_what_rclpy_itself_raises_does_not_end_a_process(executor, sender):
         spin_until(executor, lambda: clock.publish(Clock(clock=Time(sec=-5))) or turn(executor, node, HOPELESS) < 0)
 
 
-def test_the_nodes_of_a_process_hear_the_clock_once_and_all_follow_it(executor, sender):
+@pytest.fixture
+def followers(executor):
+    """Three nodes of a process that follow /clock, and the node that hears it for them."""
     follow = [Parameter("use_sim_time", value=True)]
     nodes = [make(executor, lambda name=name: Probe(name, parameter_overrides=follow)) for name in ("a", "b", "c")]
-    share_clock(nodes)
-    assert [sum(s.topic_name == "/clock" for s in node.subscriptions) for node in nodes] == [1, 0, 0]
+    intake, read = share_clock(nodes)
+    for node in nodes:
+        node.read_clock = read
+    yield nodes, intake
+    intake.destroy_node()
+
+
+def test_the_nodes_of_a_process_hear_the_clock_once_and_all_follow_it(executor, sender, followers):
+    nodes, intake = followers
+    assert [sum(s.topic_name == "/clock" for s in node.subscriptions) for node in (*nodes, intake)] == [0, 0, 0, 1]
     clock = sender.create_publisher(Clock, "/clock", 1)
     assert spin_until(executor, lambda: clock.publish(Clock(clock=Time(sec=42))) or nodes[2].now() == 42.0)
     assert [node.now() for node in nodes] == [42.0] * 3
     nodes[1].set_parameters([Parameter("use_sim_time", value=False)])
     assert nodes[1].now() > 1e9
+
+
+def test_no_executor_wakes_for_the_clock_yet_the_time_is_the_newest(executor, sender, followers):
+    nodes, _ = followers
+    clock = sender.create_publisher(Clock, "/clock", 1)
+    assert spin_until(executor, clock.get_subscription_count)
+    clock.publish(Clock(clock=Time(sec=42)))
+    assert wait_until(lambda: nodes[0].now() == 42.0)  # nobody spins
+    assert clock.get_subscription_count() == 1
+
+
+def test_a_clock_before_zero_is_refused_and_named(executor, sender, followers):
+    nodes, _ = followers
+    clock = sender.create_publisher(Clock, "/clock", 10)
+    assert spin_until(executor, clock.get_subscription_count)
+    clock.publish(Clock(clock=Time(sec=42)))
+    assert wait_until(lambda: nodes[0].now() == 42.0)
+    clock.publish(Clock(clock=Time(sec=-5)))
+    assert wait_until(lambda: nodes[0].now() == 42.0 and nodes[0].refusals.why("rclpy"))
+
+
+def test_without_sim_time_a_process_listens_to_no_clock(executor):
+    assert share_clock([make(executor, lambda: Probe("a"))]) is None
 
 
 def test_percentiles_of_a_histogram_are_right_to_five_percent():

@@ -171,7 +171,7 @@ def test_only_images_of_the_camera_that_was_named_count(bench, tmp_path):
     assert bench.spin_until(other.get_subscription_count)
     other.publish(image(Header(), color(1)))
     assert bench.spin_until(lambda: node.finished)
-    assert f"no image in /wrist came within 1 s; colour images that are advertised: {COLOR}" in node.finished
+    assert f"no image in /wrist arrived within 1 s; advertised colour images: {COLOR}" in node.finished
 
 
 @pytest.mark.ros
@@ -199,7 +199,7 @@ def test_a_disk_that_gets_full_ends_the_capture_with_a_whole_bag(bench, tmp_path
     assert bench.spin_until(lambda: node.values.get("disk_free_gb") == 100.0) and not node.finished
     free[0] = 1.5
     assert bench.spin_until(lambda: node.finished)
-    assert node.exit_code == 1 and "1.50 GB left, less than min_free = 2" in node.finished
+    assert node.exit_code == 1 and "1.50 GB free, less than min_free = 2" in node.finished
     bench.stop()
     assert (tmp_path / "bag" / "metadata.yaml").is_file()
 
@@ -219,7 +219,7 @@ def test_a_capture_that_is_over_does_not_wait_for_those_who_still_publish(bench,
 def test_no_image_within_the_patience_is_an_error(bench, tmp_path):
     node = bench.start(capture_node.CaptureNode(), bag=str(tmp_path / "bag"), min_free=0.0, patience=1.0)
     assert bench.spin_until(lambda: node.finished)
-    assert node.exit_code == 1 and "no image came within 1 s" in node.finished
+    assert node.exit_code == 1 and "no image arrived within 1 s" in node.finished
 
 
 def test_a_full_disk_is_refused_before_anything_is_made(tmp_path):
@@ -332,7 +332,7 @@ def test_playing_once_ends_by_itself(capture, ros_domain):
 @pytest.mark.ros
 def test_topics_that_a_bag_lacks_are_named_before_it_starts(capture):
     given = {"bag": str(capture[0]), "topics": f"{COLOR},/leap/joint_states"}
-    with pytest.raises(FileFormatError, match=r"lacks what is to be played: /leap/joint_states; it has: .*compressed"):
+    with pytest.raises(FileFormatError, match=r"lacks topics to play: /leap/joint_states; it has: .*compressed"):
         plan(load_graph("replay"), given, {})
 
 

@@ -72,7 +72,7 @@ def test_other_joints_than_expected_are_named(names):
 
 @pytest.mark.parametrize("time", [np.nan, np.inf, 2.0**31, -1e300])
 def test_what_no_stamp_can_hold_is_refused(time):
-    with pytest.raises(RefusedError, match="no time that a stamp can hold"):
+    with pytest.raises(RefusedError, match="out of range for a stamp"):
         messages.to_stamp(time)
 
 
@@ -123,13 +123,13 @@ def test_an_objects_state_in_another_frame_is_refused_with_the_frame(frame, chil
 
 def test_an_object_far_away_or_too_fast_is_refused():
     for pose, twist in ((np.r_[11.0, POSE[1:]], np.zeros(6)), (POSE, np.full(6, 1e5))):
-        with pytest.raises(RefusedError, match=r"away|faster"):
+        with pytest.raises(RefusedError, match=r"from the world's origin|fast"):
             messages.read_object_state(messages.object_state(STAMP, ObjectState(0.0, pose, twist, np.eye(12))))
 
 
 @pytest.mark.parametrize("text", ["start", "start x", "end ", "begin 1", "", "end 99999999999"])
 def test_what_marks_no_clip_is_refused(text):
-    with pytest.raises(RefusedError, match="marks no clip"):
+    with pytest.raises(RefusedError, match="is not a clip marker"):
         kind, _, number = text.partition(" ")
         messages.read_episode(messages.episode(kind, number, STAMP))
 
@@ -144,7 +144,7 @@ def test_what_is_no_mark_of_a_clip_is_refused(change):
         status.name = "rig: state"
     else:
         status.values = []
-    with pytest.raises(RefusedError, match="one status called 'rig: clip'"):
+    with pytest.raises(RefusedError, match="one status named 'rig: clip'"):
         messages.read_episode(message)
 
 

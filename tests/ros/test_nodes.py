@@ -112,7 +112,7 @@ def test_a_clip_is_tracked_to_its_end(live):
     start = live.rig.world.object_pose().copy()
     assert live.spin_until(lambda: live.state is State.TRACKING)
     assert live.spin_until(lambda: live.state is State.READY, 60.0)
-    assert live.reason == "the clip is over"
+    assert live.reason == "the clip has ended"
     assert live.rig.world.object_pose()[2] - start[2] > 0.08
     assert live.leap_driver.values["refused"] == 0
 

@@ -8,7 +8,7 @@ from dexhot.ros.core import process
 
 def test_a_parameters_file_that_is_not_there_is_told(capsys):
     assert process.main(["shaper", "--ros-args", "--params-file", "/nowhere/lab.yaml"]) == 1
-    assert "dexhot_node: error: ROS refuses the arguments: Couldn't parse params file" in capsys.readouterr().err
+    assert "dexhot_node: error: ROS rejects the arguments: Couldn't parse params file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["nowhere.at_all:Node", "json:Node", "rigg"])

@@ -91,7 +91,7 @@ def test_a_damaged_run_is_replayed_as_far_as_it_goes_with_exit_code_1(recorded, 
     result = run(REPLAY, str(tmp_path), "OrderedController")
     assert result.returncode == 1 and "commands are" in result.stderr, result.stderr
     found = json.loads((tmp_path / "replay.json").read_text())
-    assert found["commands_compared"] > 5 and "cut in the record" in found["bag_damage"][0]
+    assert found["commands_compared"] > 5 and "truncated in the record" in found["bag_damage"][0]
 
 
 @pytest.mark.ros

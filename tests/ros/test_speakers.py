@@ -37,7 +37,7 @@ def test_one_rightful_publisher_is_obeyed_and_so_is_one_that_is_not_named_yet():
 
 
 def test_a_stranger_alone_is_named_with_who_may():
-    assert "published by /ros2cli_7; here only /shaper may" in judge("/leap/command", listed("/ros2cli_7"), SHAPER)
+    assert "published by /ros2cli_7; only /shaper is authorized" in judge("/leap/command", listed("/ros2cli_7"), SHAPER)
 
 
 def test_two_are_named_whoever_they_are():
@@ -212,7 +212,7 @@ def test_a_safety_state_without_the_bringups_token_is_refused(bench):
     for k, token in enumerate(("", "run-0", "run-1")):
         said.publish(messages.safety_state(messages.Safety(State.HOLDING), Time(), token))
         assert bench.spin_until(partial(answered, k + 1))
-    assert node.obeyed == ["holding"] and len(refused) == 2 and "another bring-up" in refused[0]
+    assert node.obeyed == ["holding"] and len(refused) == 2 and "this bring-up" in refused[0]
 
 
 @pytest.mark.ros

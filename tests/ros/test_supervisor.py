@@ -56,14 +56,14 @@ def arm_state(stamp: float, q: np.ndarray) -> JointState:
 def test_a_motor_that_is_too_hot_holds_until_it_has_cooled(supervisor):
     supervisor.on_diagnostics(temperature(69.0))
     assert supervisor.machine.state is State.HOLDING
-    assert "leap_driver reports a motor of 69 C" in supervisor.machine.reason
+    assert "leap_driver reports a motor temperature of 69 C" in supervisor.machine.reason
     assert supervisor.wrong
     supervisor.on_diagnostics(temperature(50.0))
     assert not supervisor.wrong
 
 
 def test_a_stranger_is_named_in_the_reason_once_its_name_is_known(supervisor):
-    supervisor.judge("speakers", (Event.FOREIGN, "/leap/command has 2 publishers (one not named yet)"))
+    supervisor.judge("speakers", (Event.FOREIGN, "/leap/command has 2 publishers (one without a name yet)"))
     assert supervisor.machine.state is State.HOLDING
     supervisor.judge("speakers", (Event.FOREIGN, "/leap/command has 2 publishers (/stranger)"))
     assert "/stranger" in supervisor.machine.reason
@@ -78,7 +78,7 @@ def test_the_hold_says_whether_a_lost_object_jumped_or_is_not_seen(supervisor, w
     supervisor.on_diagnostics(DiagnosticArray(status=[DiagnosticStatus(name="object_filter: state", values=values)]))
     supervisor.on_object(object_state(sigma=0.04))
     assert supervisor.machine.state is State.HOLDING
-    assert supervisor.machine.reason == f"the object is lost: {why}; the sigma of its position is 4.0 cm"
+    assert supervisor.machine.reason == f"the object is lost: {why}; its position sigma is 4.0 cm"
 
 
 def object_state(sigma: float) -> Odometry:
@@ -144,7 +144,7 @@ def failed(supervisor):
 
 
 def test_a_reset_waits_until_nobody_has_a_fault(failed):
-    assert failed.machine.state is State.FAULT and "leap_driver is activated again" in failed.machine.reason
+    assert failed.machine.state is State.FAULT and "activating leap_driver" in failed.machine.reason
     failed.on_diagnostics(says("leap_driver", DiagnosticStatus.OK))
     failed.go_on_resetting()
     assert failed.machine.state is State.INACTIVE
@@ -177,7 +177,7 @@ def test_a_supervisor_that_was_late_holds_as_its_drivers_did(supervisor):
     supervisor.alive_at -= 10.0
     supervisor.watch_ourselves()
     assert supervisor.machine.state is State.HOLDING
-    assert "the supervisor was silent" in supervisor.machine.reason
+    assert "the supervisor was delayed" in supervisor.machine.reason
 
 
 def test_a_required_process_that_has_ended_is_a_fault(supervisor):
@@ -201,7 +201,7 @@ def test_an_arm_that_is_not_where_it_was_told_to_be_is_a_fault(supervisor):
     for k in range(30):
         supervisor.on_joints("/franka/joint_states", arm_state(1.0 + k / 60, MIDDLE + 0.5))
     assert supervisor.machine.state is State.FAULT
-    assert "from where it was told to be" in supervisor.machine.reason
+    assert "tracking error" in supervisor.machine.reason
 
 
 @pytest.mark.parametrize("told", ["target", "command"])
@@ -216,7 +216,7 @@ def test_what_is_not_finite_holds(supervisor, told):
 
 def test_a_supervisor_that_is_back_is_obeyed_only_when_it_starts_anew():
     driver = LeapDriverNode.__new__(LeapDriverNode)  # its state alone; no node is needed
-    driver.previous, driver.forsaken, driver.safety = None, 5.0, messages.Safety(State.FAULT)
+    driver.previous, driver.abandoned_t0, driver.safety = None, 5.0, messages.Safety(State.FAULT)
     driver.speakers = SimpleNamespace(first=lambda: "")
 
     def say(state: State, t0: float) -> bool:
@@ -225,7 +225,7 @@ def test_a_supervisor_that_is_back_is_obeyed_only_when_it_starts_anew():
 
     assert not say(State.TRACKING, 5.0)
     assert say(State.TRACKING, 6.0)
-    driver.forsaken, driver.safety = 6.0, messages.Safety(State.FAULT)
+    driver.abandoned_t0, driver.safety = 6.0, messages.Safety(State.FAULT)
     assert not say(State.READY, 0.0)
     assert say(State.TRACKING, 6.0)
 
@@ -273,7 +273,7 @@ def test_a_message_that_cannot_be_is_refused_and_changes_nothing(supervisor, mes
         supervisor.hear("/joints", lambda m: supervisor.on_command("/franka/joint_states", m), message)
     assert supervisor.machine.state is State.TRACKING and supervisor.state == "active"
     [topic] = supervisor.refusals.counts
-    assert ("'n/a' is no number" if topic == "/diagnostics" else "joint0") in supervisor.refusals.why(topic)
+    assert ("'n/a' is not a number" if topic == "/diagnostics" else "joint0") in supervisor.refusals.why(topic)
 
 
 def test_an_error_beside_a_value_that_is_no_number_still_counts(supervisor):
@@ -323,7 +323,7 @@ def test_what_is_not_active_starts_and_resets_nothing_and_says_why(supervisor):
     supervisor.stop_all()
     for decide in (supervisor.begin_tracking, supervisor.reset):
         answer = ask(supervisor, decide)
-        assert not answer.success and "refused: the supervisor is inactive" in answer.message
+        assert not answer.success and "rejected: the supervisor is inactive" in answer.message
 
 
 def test_a_fault_outlasts_a_deactivation(supervisor):
@@ -336,7 +336,7 @@ def test_a_fault_outlasts_a_deactivation(supervisor):
 def test_a_start_on_inputs_that_are_stale_is_refused_with_the_input(supervisor):
     supervisor.machine.handle(Event.FINISH)
     answer = ask(supervisor, supervisor.begin_tracking)
-    assert not answer.success and "/object/state has not been seen" in answer.message
+    assert not answer.success and "/object/state has not arrived" in answer.message
 
 
 def ready(supervisor) -> None:
@@ -372,14 +372,14 @@ def test_a_mark_that_is_none_starts_nothing(supervisor):
     supervisor.armed = True
     supervisor.machine.handle(Event.FINISH)
     supervisor.hear("/rig/episode", supervisor.on_episode, messages.episode("soon", 1, messages.to_stamp(1.0)))
-    assert not supervisor.wants_start and "marks no clip" in supervisor.refusals.why("/rig/episode")
+    assert not supervisor.wants_start and "is not a clip marker" in supervisor.refusals.why("/rig/episode")
 
 
 def test_what_is_missing_stands_beside_inactive(supervisor, said):
     supervisor.machine.state = State.INACTIVE
     supervisor.check()
     assert said and "no heartbeat of leap_driver" in supervisor.machine.reason
-    assert "/object/state has not been seen" in supervisor.machine.reason
+    assert "/object/state has not arrived" in supervisor.machine.reason
 
 
 def ends(name: str, stamp: float) -> DiagnosticArray:

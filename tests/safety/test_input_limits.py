@@ -37,7 +37,7 @@ def test_a_stale_input_is_named_with_its_age_and_limit():
     seen = monitor()
     seen.see("a", 10.0)
     assert seen.check(12.0)[1] == "a is 2000 ms old, the limit is 125 ms"
-    assert seen.check(8.0)[1] == "a is stamped 2000 ms in the future: are the clocks one?"
+    assert seen.check(8.0)[1] == "a is stamped 2000 ms in the future: are the clocks synchronised?"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def found(watch: JointWatch, q: np.ndarray, effort: np.ndarray | None = None, se
 @pytest.mark.parametrize(("error", "event"), [(0.49, None), (0.51, Event.DIVERGED)])
 def test_a_joint_diverges_beyond_the_bound_in_either_direction(watch, sign, error, event):
     middle = 0.5 * (watch.lower + watch.upper)
-    watch.told(middle)
+    watch.commanded(middle)
     assert found(watch, middle + sign * error * (np.arange(7) == 2)) is event
 
 
@@ -153,7 +153,7 @@ def test_a_joint_is_out_of_limits_beyond_the_margin_at_either_end(watch, beyond,
 )
 def test_a_joint_is_strained_above_95_percent_of_its_torque_for_that_long(watch, sign, share, seconds, event):
     middle = 0.5 * (watch.lower + watch.upper)
-    watch.told(middle)
+    watch.commanded(middle)
     assert found(watch, middle, sign * share * watch.effort * (np.arange(7) == 5), seconds) is event
     assert STRAIN == 0.95
 

@@ -39,24 +39,24 @@ def test_stamps_that_jump_back_begin_anew():
 
 
 def test_a_joint_away_from_its_command_is_named(watch):
-    watch.told(watch.middle)
+    watch.commanded(watch.middle)
     event, reason = seen(watch, watch.middle + 0.4 * (np.arange(7) == 3))
-    assert event is Event.DIVERGED and "fr3_joint4 is 0.40 rad" in reason
+    assert event is Event.DIVERGED and "fr3_joint4 has a tracking error of 0.40 rad" in reason
 
 
 def test_a_moment_away_is_nothing(watch):
-    watch.told(watch.middle)
+    watch.commanded(watch.middle)
     assert seen(watch, watch.middle + 0.4, seconds=0.15) is None
 
 
 def test_without_a_command_nothing_diverges(watch):
-    watch.told(watch.middle)
-    watch.told(None)
+    watch.commanded(watch.middle)
+    watch.commanded(None)
     assert seen(watch, watch.middle + 0.4) is None
 
 
 def test_a_command_beyond_the_limits_is_compared_as_the_driver_clamps_it(watch):
-    watch.told(watch.upper + 20.0)
+    watch.commanded(watch.upper + 20.0)
     assert seen(watch, watch.upper) is None
 
 
@@ -67,7 +67,7 @@ def test_a_joint_beyond_its_limit_is_named(watch):
 
 @pytest.mark.parametrize(("driven", "expected"), [(True, Event.STRAINED), (False, None)])
 def test_a_driven_joint_that_works_at_its_torque_limit_is_strained(watch, driven, expected):
-    watch.told(watch.middle if driven else None)
+    watch.commanded(watch.middle if driven else None)
     found = seen(watch, watch.middle, watch.effort * (np.arange(7) == 1))
     assert (found and found[0]) is expected
 
@@ -100,7 +100,7 @@ def test_a_grip_at_the_servos_current_limit_for_a_minute_is_no_strain():
     """What a hand holds with all its current it may hold on: heat is watched apart, and the joints bear 0.95 N m."""
     watch = JointWatch("leap_right", JointBounds(divergence=10.0, margin=0.1, strain_time=20.0))
     q = 0.5 * (watch.lower + watch.upper)
-    watch.told(q + 0.2)
+    watch.commanded(q + 0.2)
     assert seen(watch, q, np.full(16, profile("leap").torque), seconds=60.0) is None
     event, _ = seen(watch, q, np.full(16, 0.95), seconds=60.0)
     assert event is Event.STRAINED

@@ -68,7 +68,7 @@ def test_inputs_are_ready_when_all_are_fresh():
 def test_an_unseen_input_is_named():
     monitor = InputMonitor(("a", "b"))
     monitor.see("a", 1.0)
-    assert monitor.check(1.0) == (Event.STALE, "b has not been seen")
+    assert monitor.check(1.0) == (Event.STALE, "b has not arrived")
 
 
 def test_an_old_input_is_stale_after_100_ms():

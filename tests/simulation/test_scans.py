@@ -225,7 +225,7 @@ def test_add_says_what_was_done_and_guessed(cache, tmp_path, capsys):
     captured = capsys.readouterr()
     facts = json.loads(captured.out.splitlines()[-1])
     assert facts["repairs"]["capped"] and facts["repairs"]["closed"]
-    assert facts["mass_from"].startswith("guessed: ") and "300 kg/m3" in facts["mass_from"]
+    assert facts["mass_from"].startswith("estimated: ") and "300 kg/m3" in facts["mass_from"]
     assert "1 opening of 7.7 cm capped" in facts["notes"][0] and "capped" in captured.err
     assert load_object("user/bottle").provenance["repairs"] == facts["repairs"]
 

@@ -194,3 +194,23 @@ def test_settle_finds_rest_from_a_tilted_drop(lift):
     scene = object_scene(lift[1], PHYSICS)
     pose = settle(scene, settle_height(lift[1], [0, 0, 0, *rotvec_to_quat([0.2, 0.1, 0])]), seconds=1.5)
     require_rest(scene, pose)
+
+
+@pytest.mark.parametrize("make", ["floating", "arm"])
+def test_what_is_only_seen_changes_no_motion_and_can_be_left_out(hand, lift, make):
+    def states(visual: bool) -> tuple[np.ndarray, mujoco.MjModel]:
+        if make == "arm":
+            scene = arm_scene(hand, lift[1], PHYSICS, visual=visual)
+            start = np.r_[FR3_HOME, hand.nominal]
+        else:
+            scene = floating_scene(hand, lift[1], TILTED, PHYSICS, visual=visual)
+            start = np.r_[0.0, 0.0, 0.4, 0.0, 0.0, 0.0, hand.nominal]
+        data = mujoco.MjData(scene.model)
+        reset(scene, data, start, np.array([0.5, 0.0, 0.05, 1.0, 0.0, 0.0, 0.0]))
+        data.ctrl[:] = np.clip(start + 0.1, scene.lower, scene.upper)
+        mujoco.mj_step(scene.model, data, 100)
+        return data.qpos.copy(), scene.model
+
+    (seen, full), (unseen, bare) = states(True), states(False)
+    np.testing.assert_array_equal(seen, unseen)
+    assert bare.ngeom == np.count_nonzero(full.geom_contype | full.geom_conaffinity) < full.ngeom

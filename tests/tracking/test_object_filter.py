@@ -104,7 +104,7 @@ def test_a_non_finite_pose_is_an_error():
 
 
 def test_a_state_before_the_first_measurement_is_an_error():
-    with pytest.raises(DexhotError, match="not seen"):
+    with pytest.raises(DexhotError, match="not received"):
         ObjectFilter().state()
 
 

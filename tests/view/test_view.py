@@ -118,7 +118,7 @@ def test_demonstration_starts_at_the_references_first_frame():
 
 
 def test_a_policy_card_has_nothing_to_draw(server):
-    with pytest.raises(FileFormatError, match="nothing to draw"):
+    with pytest.raises(FileFormatError, match="cannot be viewed"):
         make_show(server, PolicyCard("p", "leap_right", [], 60.0, [], "", "0" * 64))
 
 

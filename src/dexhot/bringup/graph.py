@@ -1,7 +1,8 @@
 """The one description of a bring-up, from which both `ros2 launch` and `dexhot up` start the same processes.
 
 A graph has arguments and processes of nodes. An argument (or a value that the graph derives from them) reaches every
-node whose schema has a parameter of its name. `plan` checks everything and writes the parameters file, before a start.
+node whose schema has a parameter of its name. `plan` checks everything and writes the parameters file before anything
+starts.
 """
 
 import re
@@ -34,16 +35,17 @@ class Argument:
     default: bool | int | float | str
     description: str
     choices: tuple[str, ...] = ()
-    read: Callable[[str], Any] | None = None  # makes the value of the text, where its type alone does not
+    read: Callable[[str], Any] | None = None  # parses the text where the type alone does not suffice
 
     @classmethod
     def of(cls, node: str, name: str, description: str = "") -> "Argument":
-        """The argument that sets parameter `name` of `node`: with its default, choices and, unless given, sentence."""
+        """The argument that sets parameter `name` of `node`: with its default, choices and, unless given,
+        description."""
         spec = load_schema(node)[name]
         return cls(name, spec.default, description or spec.description, tuple(spec.validation.get("one_of", ())))
 
     def parse(self, text: str) -> Any:
-        """The value of a command line's `name:=text`. Raises GraphError."""
+        """Parse the text of `name:=text`. Raises GraphError."""
         if self.choices and text not in self.choices:
             typo = meant(text, self.choices)
             raise GraphError(f"argument {self.name} must be one of {', '.join(self.choices)}, not {text!r}.{typo}")
@@ -57,15 +59,15 @@ class Argument:
 
     @property
     def default_text(self) -> str:
-        """The default as it would be written on a command line."""
+        """The default as written on a command line."""
         return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 
 
 def read_namespace(text: str) -> str:
-    """ "lab/robot1" of a namespace with or without slashes around it; "" for none. Raises GraphError."""
+    """A namespace without outer slashes, such as "lab/robot1"; "" for none. Raises GraphError."""
     names = text.strip("/").split("/")
     if text.strip("/") and not all(re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) for name in names):
-        raise GraphError(f"namespace must be names of letters, digits and _, with / between them, not {text!r}.")
+        raise GraphError(f"namespace must consist of names of letters, digits and _, separated by /, not {text!r}.")
     return "/".join(names)
 
 
@@ -80,19 +82,19 @@ COMMON = (
     Argument(
         "use_sim_time",
         "auto",
-        "true: every node follows /clock; auto: where the graph publishes /clock itself.",
+        "true: every node follows /clock; auto: if the graph itself publishes /clock.",
         choices=("auto", "true", "false"),
     ),
-    Argument("parameters", "", "YAML file {node: {parameter: value}}, or of `ros2 param dump`, over the arguments."),
+    Argument("parameters", "", "Parameters file (YAML, also of `ros2 param dump`); overrides the arguments."),
 )
-BRING_UP = ("token", "bag")  # every bring-up makes its own: in a file they are those of an earlier one
+BRING_UP = ("token", "bag")  # new in each bring-up; those in a parameters file are an earlier one's
 
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """A node of ros/core/process.py's table, with parameters beside those that arguments give it.
+    """A node of the table in ros/core/process.py, with parameters in addition to those that arguments set.
 
-    A node that is not in the table says where it is ("module:Class") and which schema it has.
+    A node outside the table gives its class ("module:Class") and its schema.
     """
 
     name: str
@@ -105,8 +107,8 @@ class NodeSpec:
 class Process:
     """Nodes that share one process and one executor.
 
-    The end of a vital process takes the graph down. On a real robot none is: when one dies, the drivers must go on
-    holding, as the supervisor tells them, until a person ends it.
+    When a vital process ends, the graph shuts down. On a real robot no process is vital: when one dies, the drivers
+    must keep holding, as the supervisor commands, until a person stops the graph.
     """
 
     name: str
@@ -114,20 +116,20 @@ class Process:
     vital: bool = True
 
     def ends_graph(self, exit_code: int) -> bool:
-        """Whether the graph goes down when this process has ended so; with 0 a node has finished the work."""
+        """Whether the graph shuts down when this process ends with `exit_code`; 0: a node has finished its work."""
         return self.vital or exit_code == 0
 
     @property
     def targets(self) -> list[str]:
-        """What `dexhot_node` is called with."""
+        """The arguments of `dexhot_node`."""
         return [node.target or node.name for node in self.nodes]
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a graph makes of its arguments: where files of this bring-up go, and the values that nodes are given.
+    """Result of a graph's `prepare`: the folder for the files of this bring-up, and parameter values for the nodes.
 
-    The folder of a bring-up that is not `recorded` is a scratch folder, which whoever brought it up removes at the end.
+    Unless `recorded`, the folder is a scratch folder, which the launcher removes at the end.
     """
 
     folder: Path
@@ -138,7 +140,8 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Graph:
-    """`processes(arguments)`: what runs; `prepare(arguments)`: checks files, makes the folder of this bring-up."""
+    """`processes(arguments)`: the processes to run; `prepare(arguments)`: checks files and makes the folder of this
+    bring-up."""
 
     name: str
     description: str
@@ -182,7 +185,7 @@ def parse_assignments(assignments: list[str] | tuple[str, ...]) -> dict[str, str
 
 
 def resolve(graph: Graph, given: Mapping[str, str]) -> dict[str, Any]:
-    """Every argument with its value. Raises GraphError for an unknown one or a value that cannot be."""
+    """Every argument with its value. Raises GraphError for an unknown argument or an invalid value."""
     check_known(graph, given)
     return {a.name: a.parse(given[a.name]) if a.name in given else a.default for a in graph.arguments}
 
@@ -201,9 +204,9 @@ def schemas(process_list: tuple[Process, ...]) -> dict[str, Schema]:
 
 
 def read_parameters(path: str, nodes: Mapping[str, Schema], namespace: str) -> dict[str, dict[str, Any]]:
-    """node -> the parameters that a file has for it; none for "".
+    """node -> its parameters in the file `path`; none for "".
 
-    A name without a slash is that of a node in whatever namespace. Raises DexhotError for an entry that is for no node,
+    A name without a slash matches a node in any namespace. Raises DexhotError for an entry that is for no node,
     or for a parameter that none of its nodes has.
     """
     found: dict[str, dict[str, Any]] = {node: {} for node in nodes}
@@ -214,7 +217,7 @@ def read_parameters(path: str, nodes: Mapping[str, Schema], namespace: str) -> d
             names = ", ".join(f"{namespace}/{node}" for node in nodes)
             raise GraphError(
                 f"{path} has parameters for {entry.key}, which matches no node of this graph: {names}. Write a node's "
-                "name alone, which is that of any namespace, or /** for all."
+                "name alone, which matches it in any namespace, or /** for all nodes."
             )
         for name, value in entry.values.items():
             takers = [node for node in matched if known(name, nodes[node])]
@@ -227,7 +230,7 @@ def read_parameters(path: str, nodes: Mapping[str, Schema], namespace: str) -> d
 
 
 def recorded_parameters(path: Path, node: str) -> dict[str, Any]:
-    """A node's parameters in the file of a former bring-up. Raises DexhotError."""
+    """A node's parameters in the file of a previous bring-up. Raises DexhotError."""
     return next((entry.values for entry in read_entries(path) if entry.node == node), {})
 
 
@@ -264,18 +267,18 @@ def follows_clock(graph: Graph, arguments: Mapping[str, Any]) -> bool:
     asked, own = arguments.get("use_sim_time", "auto"), graph.has_clock(dict(arguments))
     if own and asked == "false":
         raise GraphError(
-            "use_sim_time:=false: this graph is simulated or played, and its stamps are those of its /clock."
+            "use_sim_time:=false is impossible: this graph is simulated or played back, with stamps of its /clock."
         )
     return own or asked == "true"
 
 
 def environment(current: Mapping[str, str]) -> dict[str, str]:
-    """What a bring-up adds to the environment `current`; what the user has set stays."""
+    """Variables that a bring-up adds to the environment `current`; those set by the user are kept."""
     wanted = {
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "FASTRTPS_DEFAULT_PROFILES_FILE": str(share_dir() / "config" / "fastdds.xml"),
         "DEXHOT_DIE_WITH_PARENT": "1",
-        "OMP_NUM_THREADS": "1",  # threads of BLAS would take the cores from the other processes
+        "OMP_NUM_THREADS": "1",  # BLAS threads would compete with the other processes for the cores
         "OPENBLAS_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
     }
@@ -290,7 +293,7 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
     sim_time = follows_clock(graph, arguments)
     given_parameters = read_parameters(arguments.get("parameters", ""), schemas(processes), namespace)
     said = {a.name: arguments[a.name] for a in graph.arguments if arguments[a.name] != a.default}
-    node_parameters(processes, said, given_parameters)  # what is wrong is refused before a folder is made
+    node_parameters(processes, said, given_parameters)  # errors are raised before a folder is made
     prepared = graph.prepare(arguments)
     if arguments.get("frame_prefix") == "auto":
         arguments["frame_prefix"] = f"{name}/" if name else ""
@@ -313,12 +316,12 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
         environment(current_environment),
         prepared.warnings,
         namespace,
-        ((CLOCK, "clock"),) if namespace and graph.has_clock(arguments) else (),  # one of each robot's own
+        ((CLOCK, "clock"),) if namespace and graph.has_clock(arguments) else (),  # each robot has its own
     )
 
 
 def places(parameters: Mapping[str, Mapping[str, Any]], folder: Path) -> str:
-    """Comment for the head of a parameters file: where its absolute paths are once `folder` has been moved."""
+    """Header comment of a parameters file: how to find its absolute paths once `folder` has been moved."""
     paths = {
         (f"{node}.{name}", Path(value))
         for node, given in parameters.items()

@@ -23,11 +23,11 @@ from dexhot.scratch import remove_scratch
 
 PUSHED = "ros_namespace"  # the launch configuration that PushRosNamespace sets
 OF_LAUNCH = ("launch-prefix", "launch-prefix-filter")  # arguments of every launch file
-NEAR = 0.8  # of names of arguments, to count as one mistaken for another
+NEAR = 0.8  # name similarity above which an argument counts as misspelt
 
 
 def describe(name: str) -> LaunchDescription:
-    """The launch description of the graph called `name`: its arguments, then the processes that they give."""
+    """The launch description of the graph called `name`: its arguments, then the processes that follow from them."""
     graph = load_graph(name)
     declared = [
         DeclareLaunchArgument(
@@ -41,14 +41,15 @@ def describe(name: str) -> LaunchDescription:
         given = {a.name: LaunchConfiguration(a.name).perform(context) for a in graph.arguments}
         pushed = context.launch_configurations.get(PUSHED, "")
         planned = plan(graph, given | {"namespace": f"{pushed}/{given['namespace']}"}, os.environ)
-        atexit.register(remove_scratch, planned.folder)  # a recorded run's is none: it stays
+        atexit.register(remove_scratch, planned.folder)  # a recorded run's folder is no scratch folder and is kept
         return [*(LogInfo(msg=warned(doubt)) for doubt in doubts), *actions(planned)]
 
     return LaunchDescription([*declared, OpaqueFunction(function=processes)])
 
 
 def check_arguments(graph: Graph, configurations: Mapping[str, str], argv: Iterable[str]) -> list[str]:
-    """Warnings of arguments that look like one of ours misspelt. Raises NotFoundError for an unknown one on the command
+    """Warnings of arguments that look like misspelt ones of this graph. Raises NotFoundError for an unknown one on the
+    command
     line of `ros2 launch`, where the launch file is the graph's; one that includes it may have others of its own.
     """
     words = list(argv)
@@ -57,7 +58,11 @@ def check_arguments(graph: Graph, configurations: Mapping[str, str], argv: Itera
         given = (word.partition(":=")[0] for word in words if ":=" in word)
         check_known(graph, [name for name in given if name not in OF_LAUNCH])
     near = {name: get_close_matches(name, known, n=1, cutoff=NEAR) for name in configurations if name not in known}
-    return [f"launch argument {name}: {graph.name} has none of this name, but {m[0]}" for name, m in near.items() if m]
+    return [
+        f"launch argument {name}: {graph.name} has no such argument; did you mean {m[0]}?"
+        for name, m in near.items()
+        if m
+    ]
 
 
 def actions(planned: Plan) -> list[Any]:
@@ -87,21 +92,21 @@ def actions(planned: Plan) -> list[Any]:
 
 
 class Ends:
-    """How the processes end. `ros2 launch` ends with exit code 0 whatever became of them, except that a handler of its
-    events raises: then it is 1, as that of `dexhot up`."""
+    """How the processes end. `ros2 launch` exits with 0 whatever happened to them, unless an event handler raises:
+    then with 1, as `dexhot up` does."""
 
     def __init__(self, processes: tuple[Process, ...]):
         self.running = {process.name for process in processes}
         self.wrong: list[str] = []
 
     def ended(self, process: Process, event: ProcessExited, context: LaunchContext) -> list[Any]:
-        """A vital process takes the others with it. Raises DexhotError for a death, or at the end for earlier ones."""
+        """When a vital process ends, shut down. Raises DexhotError when it died, or at the end for earlier deaths."""
         code, asked = event.returncode, context.is_shutdown
         self.running.discard(process.name)
         if code == -signal.SIGKILL if asked else code:
             self.wrong.append(killed(process.name) if asked else died(process.name, code))
         ends_graph = asked or process.ends_graph(code) or not self.running
         if self.wrong and ends_graph:
-            told, self.wrong = " ".join(self.wrong), []
-            raise DexhotError(told)
+            deaths, self.wrong = " ".join(self.wrong), []
+            raise DexhotError(deaths)
         return [Shutdown(reason=f"{process.name} ended")] if ends_graph and not asked else []

@@ -1,4 +1,4 @@
-"""Bring a plan's processes up, show their output, and take all of them down together."""
+"""Start a plan's processes, show their output, and shut all of them down together."""
 
 import os
 import signal
@@ -12,7 +12,11 @@ from typing import IO
 from dexhot.bringup.graph import Plan, Process
 from dexhot.errors import import_error
 
-GRACE = {signal.SIGINT: 2.2, signal.SIGTERM: 0.3, signal.SIGKILL: 0.3}  # s given after each signal; together under 3 s
+GRACE = {
+    signal.SIGINT: 2.2,
+    signal.SIGTERM: 0.3,
+    signal.SIGKILL: 0.3,
+}  # s, grace period after each signal; in total below 3 s
 COLOURS = (36, 32, 33, 35, 34, 31)
 POLL = 0.05
 
@@ -27,7 +31,7 @@ class Running:
 
 
 def require_ros() -> None:
-    """Raise DexhotError where no ROS 2 can be imported, before anything is made for nodes that could not start."""
+    """Raise DexhotError if ROS 2 cannot be imported, before files are made for nodes that could not start."""
     try:
         import rclpy  # noqa: F401
     except ImportError as e:
@@ -65,7 +69,7 @@ def start(plan: Plan, output: IO[str]) -> list[Running]:
 
 
 def stop(running: list[Running]) -> list[str]:
-    """Take everything down within sum(GRACE) seconds. Returns the names that had to be killed."""
+    """Shut everything down within sum(GRACE) seconds. Returns the names of processes that had to be killed."""
     killed = []
     for number, grace in GRACE.items():
         alive = [r for r in running if r.popen.poll() is None]
@@ -83,10 +87,10 @@ def stop(running: list[Running]) -> list[str]:
 
 
 def run(plan: Plan, output: IO[str] = sys.stderr) -> int:
-    """Run until Ctrl-C, SIGTERM, the end of a vital process, or of all; then everything goes down.
+    """Run until Ctrl-C, SIGTERM, or the end of a vital process or of all processes; then shut everything down.
 
     Returns 0 when it was stopped or a node finished its work, 1 when a process died or had to be killed. Raises
-    DexhotError where there is no ROS 2.
+    DexhotError without ROS 2.
     """
     require_ros()
     stopping: list[int] = []
@@ -105,8 +109,8 @@ def run(plan: Plan, output: IO[str] = sys.stderr) -> int:
                     if r.process.ends_graph(code):
                         stopping.append(0)
                     else:
-                        told = f"died with exit code {code}; the others go on, Ctrl-C ends them."
-                        print(f"[{r.process.name}] {told}", file=output, flush=True)
+                        death = f"died with exit code {code}; the others continue, Ctrl-C stops them."
+                        print(f"[{r.process.name}] {death}", file=output, flush=True)
             time.sleep(POLL)
         forced = stop(running)
     finally:
@@ -122,12 +126,12 @@ def run(plan: Plan, output: IO[str] = sys.stderr) -> int:
 
 
 def died(name: str, code: int) -> str:
-    """What is said of a process that ended unasked, or of one that a node ended with a failure."""
-    return f"[{name}] died with exit code {code}; the graph was taken down."
+    """Message for a process that ended by itself, or that a node ended with a failure."""
+    return f"[{name}] died with exit code {code}; the graph was shut down."
 
 
 def killed(name: str) -> str:
-    """What is said of a process that did not end when it was asked to."""
+    """Message for a process that did not stop when asked to."""
     return f"[{name}] did not stop within {sum(GRACE.values()):.0f} s and was killed."
 
 

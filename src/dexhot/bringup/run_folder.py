@@ -1,4 +1,4 @@
-"""The folder of a run: runs/<time>-<graph>-<reference>/ with bag/, run.json, parameters.yaml, the files it tracked."""
+"""The folder of a run: runs/<time>-<graph>-<reference>/ with bag/, run.json, parameters.yaml and the tracked files."""
 
 import json
 import os
@@ -27,7 +27,7 @@ class Task:
     sources: dict[str, str]  # argument -> the file it came from
 
     def doubts(self) -> list[str]:
-        """What its own scores say against the demonstration, a sentence each."""
+        """Reasons, from the demonstration's own scores, why it may fail; a sentence each."""
         return doubts(self.demonstration) if self.demonstration is not None else []
 
     def too_fast(self) -> list[str]:
@@ -86,12 +86,12 @@ def load_task(reference: str, policy: str, controller: str) -> Task:
         check_fit(policy, demonstration.reference, reference, reference_of)
         sources["policy"] = str(Path(policy).resolve())
     if controller == "playback" and demonstration is None:
-        raise DexhotError("controller:=playback needs a Demonstration: give policy:=FILE, as `dexhot mine` made it.")
+        raise DexhotError("controller:=playback needs a Demonstration: give policy:=FILE, made by `dexhot mine`.")
     return Task(tracked.reference if isinstance(tracked, Demonstration) else tracked, demonstration, sources)
 
 
 def check_fit(policy: str, mined: Reference, reference: str, tracked: Reference) -> None:
-    """Raise DexhotError for a policy whose own reference `mined` is not what is `tracked`, naming how they differ."""
+    """Raise DexhotError if a policy's own reference `mined` differs from the `tracked` one, naming the differences."""
     pairs = {
         "clip": (mined.name, tracked.name),
         "object": (mined.object_name, tracked.object_name),
@@ -102,41 +102,41 @@ def check_fit(policy: str, mined: Reference, reference: str, tracked: Reference)
     }
     differ = [f"{what}: {a}, not {b}" for what, (a, b) in pairs.items() if a != b]
     if not differ and not np.allclose(mined.base_quat, tracked.base_quat, atol=1e-6):
-        differ = ["wrist joints: counted from another base rotation, the clip was retargeted anew"]
+        differ = ["wrist joints: relative to another base rotation, because the clip was retargeted again"]
     if differ:
         raise DexhotError(
             f"policy {policy} is not for reference {reference} ({'; '.join(differ)}): give the demonstration that was "
-            "mined from this reference, or leave reference:= out, as a demonstration has its own."
+            "mined from this reference, or omit reference:=, since a demonstration contains its own."
         )
 
 
 def doubts(demonstration: Demonstration) -> list[str]:
-    """What the scores in its file say against it, a sentence each; none for one that should succeed."""
+    """Reasons, from the scores in its file, why it may fail, a sentence each; none for one that should succeed."""
     scores, name = demonstration.scores, demonstration.name
     if "success_strict" not in scores:
-        return [f"{name}: the demonstration has no scores, so nobody knows whether it works: run `dexhot evaluate`."]
+        return [f"{name}: the demonstration has no scores, so it is unknown whether it works: run `dexhot evaluate`."]
     found = []
     if scores.get("reference_lifted_frames") and not scores.get("lifted_frames"):
-        found.append(f"{name}: the demonstration never lifts the object, which the clip does.")
+        found.append(f"{name}: the demonstration never lifts the object, although the clip does.")
     if not scores["success_strict"]:
         worst = scores.get("judged_T_max_cm")
         off = f": the object is up to {worst:.1f} cm off" if worst is not None else ""
-        found.append(f"{name}: the demonstration is no strict success in simulation{off}.")
+        found.append(f"{name}: the demonstration is not a strict success in simulation{off}.")
     if not scores.get("success_strict_arm", True):
         found.append(f"{name}: the demonstration is known to fail on the arm, though it works for the hand alone.")
     return found
 
 
 def require_new(record: str) -> None:
-    """Raise DexhotError for a folder to record to that exists; "true" and "false" name none."""
+    """Raise DexhotError if the folder to record to exists; "true" and "false" are not folders."""
     if record not in ("true", "false") and Path(record).exists():
         raise DexhotError(
-            f"{record} exists; what was recorded is never written over: name a new folder, or none for one by the time."
+            f"{record} exists, and recordings are never overwritten: give a new folder, or none (named by time)."
         )
 
 
 def new_run_folder(graph: str, name: str, record: str) -> Path:
-    """A folder that did not exist: `record` itself, or for "true" one named after now in $DEXHOT_RUNS."""
+    """A new folder: `record` itself, or for "true" one named after the time, in $DEXHOT_RUNS."""
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     base = runs_dir() / f"{stamp}-{graph}-{name.replace('/', '_')}" if record == "true" else Path(record)
     require_new(record)
@@ -149,7 +149,7 @@ def new_run_folder(graph: str, name: str, record: str) -> Path:
 
 
 def write_run(folder: Path, graph: str, arguments: dict[str, Any], task: Task, warnings: Sequence[str] = ()) -> None:
-    """run.json: with what this run was made, and what was warned of before its start."""
+    """Write run.json: the inputs of this run, and the warnings before its start."""
     entries = {
         "schema": SCHEMA,
         "version": VERSION,
@@ -169,7 +169,7 @@ def write_run(folder: Path, graph: str, arguments: dict[str, Any], task: Task, w
 
 
 def write_description(folder: Path, hand: str) -> Path:
-    """robot/robot.urdf, the arm with this hand, for those who show the run; its meshes and an SRDF beside it."""
+    """Write robot/robot.urdf, the arm with this hand, for viewers of the run; with its meshes and an SRDF."""
     from dexhot.robots.description import describe  # MuJoCo, which the other graphs do without
     from dexhot.robots.robot_hand import load_hand
 
@@ -179,5 +179,5 @@ def write_description(folder: Path, hand: str) -> Path:
 
 
 def _named(value: Any, folder: Path) -> Any:
-    """A path as run.json holds it: relative to the run's folder, so that it means the same wherever both go."""
+    """A path as stored in run.json: relative to the run's folder, so that it stays valid when both are moved."""
     return os.path.relpath(value, folder) if isinstance(value, str) and os.path.isabs(value) else value

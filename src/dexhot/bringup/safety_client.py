@@ -23,32 +23,32 @@ from dexhot.ros.core.names import SUPERVISOR
 from dexhot.ros.core.qos import publish_profile, subscribe_profile
 from dexhot.ros.core.refusals import RefusedError
 
-SILENT = 0.5  # s: a supervisor that watches says its state 20 times a second
+SILENT = 0.5  # s: a running supervisor publishes its state at 20 Hz
 WAKE = 0.02  # s
-DISCOVERY = 3.0  # s in which every supervisor of the domain is found, also on a busy machine
+DISCOVERY = 3.0  # s to discover every supervisor of the domain, also on a busy machine
 
 
 class NoSupervisorError(DexhotError):
-    """Nobody answers."""
+    """No supervisor answers."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """What the supervisor said last."""
+    """The supervisor's last state."""
 
     state: str
     reason: str
-    age: float  # s since it said so; more than SILENT: nobody watches
-    supervisors: int  # who publish a state
+    age: float  # s since it was published; above SILENT the supervisor is dead or stuck
+    supervisors: int  # number that publish a state
 
     @property
     def watched(self) -> bool:
-        """Whether the supervisor is alive and watches."""
+        """Whether the supervisor is alive."""
         return self.age < SILENT
 
 
 class SafetyClient:
-    """A node of its own for as long as it is open, in the robot's namespace ("robot1"; "" for none)."""
+    """A context manager with its own node, in the robot's namespace ("robot1"; "" for none)."""
 
     def __init__(self, timeout: float, namespace: str = ""):
         self.timeout, self.namespace, self._environment = timeout, f"/{namespace}", dict(os.environ)
@@ -71,7 +71,7 @@ class SafetyClient:
         os.environ.update(self._environment)
 
     def call(self, service: str) -> tuple[bool, str]:
-        """Call /safety/<service>: whether it was done, and the supervisor's words. Raises NoSupervisorError."""
+        """Call /safety/<service>; returns success and the supervisor's message. Raises NoSupervisorError."""
         end = time.monotonic() + self.timeout
         client = self.node.create_client(Trigger, f"safety/{service}")
         if not self._spin_until(client.service_is_ready, end):
@@ -83,51 +83,51 @@ class SafetyClient:
         return response.success, response.message
 
     def status(self) -> Status:
-        """What the supervisor says. Raises NoSupervisorError when nothing is heard."""
+        """The supervisor's state. Raises NoSupervisorError when none arrives."""
         heard: list[tuple[float, messages.Safety]] = []
 
         def on_safety(message: DiagnosticArray) -> None:
-            with suppress(RefusedError):  # somebody else's
+            with suppress(RefusedError):  # another publisher's
                 heard.append((time.monotonic(), messages.read_safety_state(message)))
 
         topic = relative(SAFETY_STATE)
         self.node.create_subscription(DiagnosticArray, topic, on_safety, subscribe_profile("latched"))
         if not self._spin_until(lambda: bool(heard), time.monotonic() + self.timeout):
             raise self._nobody()
-        first = time.monotonic()  # that may be of long ago: one that watches says more at once
+        first = time.monotonic()  # the latched one may be old: a live supervisor publishes again at once
         self._spin_until(lambda: len(heard) > 2, first + SILENT)
         at, said = heard[-1]
         age = time.monotonic() - at if len(heard) > 1 else SILENT + time.monotonic() - first
         return Status(str(said.state), said.reason, age, self.node.count_publishers(topic))
 
     def stop_all(self) -> list[str]:
-        """Press the button of the ROS domain, and let go of it; the supervisors that heard, by full name.
+        """Press and release the emergency stop of the ROS domain. Returns the full names of the supervisors reached.
 
         Raises NoSupervisorError.
         """
         begin = time.monotonic()
         button = self.node.create_publisher(Bool, ESTOP_INPUT, publish_profile("latched"))
-        button.publish(Bool(data=True))  # who finds us later hears it too
+        button.publish(Bool(data=True))  # latched: supervisors that discover us later receive it too
         self._spin_until(lambda: False, begin + DISCOVERY)
         stopped = self._spin_until(lambda: self._all_hear(button), begin + max(self.timeout, DISCOVERY + WAKE))
         if not self._supervisors():
             raise self._nobody()
         if not (stopped and button.wait_for_all_acked(Duration(seconds=self.timeout))):
             raise DexhotError(
-                f"not every robot has heard the stop: {', '.join(self._supervisors())}; press it by hand."
+                f"the stop has not reached every robot: {', '.join(self._supervisors())}; press it by hand."
             )
         button.publish(Bool(data=False))
         button.wait_for_all_acked(Duration(seconds=self.timeout))
         return self._supervisors()
 
     def _all_hear(self, button: Publisher) -> bool:
-        """Whether every supervisor that is known has found our button: each listens to it twice."""
+        """Whether every known supervisor has subscribed to our button; each has two subscriptions."""
         return 0 < 2 * len(self._supervisors()) <= button.get_subscription_count()
 
     def _supervisors(self) -> list[str]:
-        """Those of the ROS domain, by full name, as their services show: names of nodes may come seconds later."""
+        """Full names of the domain's supervisors, from their services: node names may be discovered seconds later."""
         known = (name for name, _ in self.node.get_service_names_and_types() if name.endswith(ESTOP))
-        found = (name for name in known if self.node.count_services(name))  # not those that only we ask for
+        found = (name for name in known if self.node.count_services(name))  # not those of our own clients
         return sorted(f"{name.removesuffix(ESTOP)}/{SUPERVISOR}" for name in found)
 
     def _spin_until(self, condition: Callable[[], bool], end: float) -> bool:

@@ -12,35 +12,35 @@ from dexhot import __version__
 from dexhot.errors import DexhotError, import_error, meant, os_error
 
 COMMANDS = {
-    "doctor": "what this machine can do, what is missing and how to get it",
-    "demo": "the main job on the embedded rig, end to end, with a report",
+    "doctor": "check this machine: what works, what is missing and how to install it",
+    "demo": "the whole pipeline on the embedded rig, with a report",
     "up": "bring up a graph of ROS nodes without ros2 launch: dexhot up real_track rig:=sim",
-    "params": "the parameters of a node with their defaults, as a file to edit",
+    "params": "print a node's parameters with their defaults, as a file to edit",
     "replay": "replay a recorded run through its controller, or play any bag",
     "capture": "record a camera and the robot's state",
-    "bag": "what a bag holds and what is wrong with it; a whole copy of a damaged one",
+    "bag": "inspect a bag, or repair a damaged one",
     "datasets": "list and get datasets of human demonstrations",
-    "generate": "parametric demonstrations, from a seed",
+    "generate": "generate parametric demonstrations from a seed",
     "object": "add a scanned object, list the objects",
-    "hand": "draft the hand.yaml of a robot hand, list the hands",
-    "urdf": "the arm with a hand as one URDF, for RViz, MoveIt and others",
-    "retarget": "a human trajectory to a robot reference",
-    "mine": "a reference to a demonstration that works in physics",
+    "hand": "draft the hand.yaml of a robot hand, list and show hands",
+    "urdf": "export the arm with a hand as one URDF, for RViz, MoveIt and others",
+    "retarget": "retarget a human trajectory to a robot reference",
+    "mine": "turn a reference into a demonstration that works in physics",
     "evaluate": "score a demonstration or a run by simulating or reading it again",
-    "report": "the HTML report of a run",
-    "view": "any file of the way of the data, in the browser",
+    "report": "write the HTML report of a run",
+    "view": "view any file of the data pipeline in the browser",
     "leap": "the LEAP hand by itself: check, calibrate, reboot, simulate",
-    "safety": "start, stop, reset a running graph, or ask how it is",
+    "safety": "start, stop or reset a running graph, or show its state",
     "franka": "the Franka arm by itself: check, simulate",
-    "bench": "benchmarks: retarget, mine, loop, leap, franka, transport, faults",
+    "bench": "run a benchmark: retarget, mine, loop, leap, franka, transport, faults",
 }
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one subcommand. Returns 0, 1 (refused with a reason) or 130 (interrupted).
+    """Run one subcommand. Returns 0, 1 (failed, with a reason) or 130 (interrupted).
 
-    What the operating system refuses and what is not installed are reasons too, in every command: one sentence, and no
-    traceback unless $DEXHOT_TRACEBACK is set.
+    Errors of the operating system and missing packages are printed as one sentence too, without a traceback unless
+    $DEXHOT_TRACEBACK is set.
     """
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help"):
@@ -67,16 +67,16 @@ def main(argv: list[str] | None = None) -> int:
         flags = (tyro.conf.FlagCreatePairsOff,)  # --json, but no --no-json
         args = tyro.cli(module.Args, prog=f"dexhot {argv[0]}", description=module.__doc__, args=argv[1:], config=flags)
         return module.run(args) or 0
-    except BrokenPipeError:  # who reads our output has gone, as `| head` does
+    except BrokenPipeError:  # the reader of our output has closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (DexhotError, OSError, ImportError) as e:
-        told = import_error(e) if isinstance(e, ImportError) else os_error(e) if isinstance(e, OSError) else e
-        if told is None or os.environ.get("DEXHOT_TRACEBACK"):
+        text = import_error(e) if isinstance(e, ImportError) else os_error(e) if isinstance(e, OSError) else e
+        if text is None or os.environ.get("DEXHOT_TRACEBACK"):
             raise
-        print(f"dexhot: error: {told}", file=sys.stderr)
+        print(f"dexhot: error: {text}", file=sys.stderr)
         if "--json" in argv:
-            print(json.dumps({"error": str(told)}))
+            print(json.dumps({"error": str(text)}))
         return 1
     except KeyboardInterrupt:
         return 130
@@ -93,10 +93,11 @@ def _print_completion(shells: list[str]) -> int:
 
 
 def empty_argument(argv: list[str]) -> int:
-    """Number, from 1, of the first empty word that is no option's value; 0: none. Path("") is the present folder."""
+    """Number, from 1, of the first empty word that is not an option's value; 0: none. Path("") would be the current
+    folder."""
     return next((k for k, word in enumerate(argv) if not word and not argv[k - 1].startswith("-")), 0)
 
 
 def _usage() -> str:
     lines = "\n".join(f"  {name:10s} {what}" for name, what in COMMANDS.items())
-    return f"usage: dexhot COMMAND ...\n\n{lines}\n\n`dexhot COMMAND --help` tells the rest."
+    return f"usage: dexhot COMMAND ...\n\n{lines}\n\n`dexhot COMMAND --help` describes a command."

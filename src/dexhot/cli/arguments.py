@@ -1,11 +1,11 @@
-"""What `--help` calls the values that arguments take, in place of Python's types."""
+"""Names of argument values in `--help`, in place of Python's types."""
 
 import tyro
 
 from dexhot.errors import DexhotError
 
 UNSAID = ("None", "", "''")
-ON = tyro.conf.arg(help_behavior_hint="")  # a flag that --no-... turns off; its help is of that
+ON = tyro.conf.arg(help_behavior_hint="")  # a flag that --no-... turns off; its help text describes --no-...
 
 
 def at_least(least: int, **values: int | None) -> None:
@@ -16,5 +16,5 @@ def at_least(least: int, **values: int | None) -> None:
 
 
 def shown(metavar: str) -> object:
-    """For `Annotated`: the value is called `metavar`; an empty default goes without saying."""
+    """For `Annotated`: the value is called `metavar`; an empty default is not shown."""
     return tyro.conf.arg(metavar=metavar, help_behavior_hint=lambda d: "" if d in UNSAID else f"(default: {d})")

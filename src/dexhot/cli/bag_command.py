@@ -33,9 +33,9 @@ class Repair:
     """Write all readable messages of BAG to a new MCAP bag with index and metadata.yaml. BAG is not changed."""
 
     bag: Annotated[Path, tyro.conf.Positional, shown("BAG")]
-    """A truncated, damaged, split or compressed bag, or one of another storage format, as for `info`."""
+    """A truncated, damaged, split or compressed bag, or one in another storage format, as for `info`."""
     out: Annotated[Path, shown("FOLDER")]
-    """Output folder; must not exist. A failed repair leaves nothing behind. Missing folders are created."""
+    """Output folder; must not exist. A failed repair leaves no files. Missing folders are created."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
@@ -44,7 +44,7 @@ Args = Annotated[Info, tyro.conf.subcommand(name="info")] | Annotated[Repair, ty
 
 
 def run(args: Info | Repair) -> int:
-    """Exit code 1 when `info` found that something is lost."""
+    """Exit code 1 if `info` found lost data."""
     return _info(args) if isinstance(args, Info) else _repair(args)
 
 
@@ -60,7 +60,7 @@ def _info(args: Info) -> int:
         for text in bag.damage:
             console.print(f"damaged: {text}", soft_wrap=True, highlight=False)
         if bag.damage:
-            advice = f"`dexhot bag repair {args.bag} --out FOLDER` writes a whole bag of what is left"
+            advice = f"`dexhot bag repair {args.bag} --out FOLDER` writes what can be read to an intact bag"
             console.print(advice, soft_wrap=True, highlight=False)
         if args.json:
             print_json(

@@ -1,4 +1,4 @@
-"""Run a benchmark, with its baseline where PyPI has one."""
+"""Run a benchmark, with a baseline if PyPI has one."""
 
 import importlib
 from dataclasses import dataclass
@@ -27,21 +27,21 @@ BENCHMARKS = {
 
 @dataclass
 class Args:
-    """What to measure, and how long."""
+    """Choice and length of the benchmark."""
 
     name: Annotated[
         Literal["retarget", "physics", "mine", "loop", "leap", "franka", "transport", "raster", "faults"],
         tyro.conf.Positional,
     ]
-    """Which benchmark."""
+    """Benchmark to run."""
     quick: bool = False
-    """End within 60 s on two cores: a fixed subset, smaller budgets, warm caches."""
+    """Finish within 60 s on two cores: a fixed subset, smaller budgets, warm caches."""
     profile: Annotated[str | None, shown("PROFILE")] = None
-    """mine, physics: profile of the finger servos (config/servos.yaml); by default the hand's own."""
+    """mine, physics: profile of the finger servos (config/servos.yaml); default: the hand's own."""
     split: Literal["train", "test"] = "train"
-    """mine: train, or test for the 29 clips that nothing is chosen by."""
+    """mine: the training clips, or the 29 held-out test clips."""
     soak: bool = False
-    """faults: ten minutes without faults instead of one; no stop may occur in them."""
+    """faults: run ten minutes without faults instead of one; any stop in them is a failure."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Also save the JSON to this file. Missing folders are created."""
     force: bool = False
@@ -69,6 +69,6 @@ def run(args: Args) -> None:
     summary(f"dexhot bench {args.name}{' --quick' if args.quick else ''}", line["metrics"])
     if args.out:
         write_text(args.out, json.dumps(line, indent=1) + "\n")
-        console.print(f"kept in {args.out}")
+        console.print(f"written to {args.out}")
     if args.json:
         print_json(line)

@@ -15,13 +15,13 @@ class Args:
     """Arguments of the graph `capture`."""
 
     arguments: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[NAME:=VALUE ...]")] = ()
-    """name:=value of more arguments of the graph `capture`; `dexhot up capture --show-args` lists them."""
+    """Further arguments of the graph `capture`; `dexhot up capture --show-args` lists them."""
     camera: Annotated[str, shown("CAMERA")] = "realsense"
     """realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim (synthetic), or running (one that already publishes)."""
     out: Annotated[str, shown("FOLDER")] = ""
     """Folder to record to, which must not exist; by default a new one in runs/. Missing folders are created."""
     duration: Annotated[float, shown("SECONDS")] = 0.0
-    """Stop this many seconds after the first image; 0: on Ctrl-C."""
+    """Duration from the first image, s; 0: until Ctrl-C."""
     namespace: Annotated[str, shown("NAME")] = ""
     """Namespace of the robot and the camera to record; by default none."""
     json: bool = False
@@ -29,7 +29,7 @@ class Args:
 
 
 def run(args: Args) -> int:
-    """Exit code 0 when it was stopped or its time was over, 1 when it had to end early."""
+    """Exit code 0 if stopped or complete, 1 if the capture ended early."""
     from dexhot.bringup import launcher
     from dexhot.bringup.graph import parse_assignments, plan
     from dexhot.bringup.graphs import load_graph

@@ -51,7 +51,7 @@ def script(shell: str, commands: list[str]) -> str:
 
 
 def subcommands(args: object) -> list[str]:
-    """Those of a command whose Args are several dataclasses."""
+    """Subcommands of a command whose Args are several dataclasses."""
     marks = [mark for member in get_args(args) for mark in get_args(member)[1:]]
     return [mark.name for mark in marks if hasattr(mark, "name")]
 

@@ -1,4 +1,4 @@
-"""Datasets of human demonstrations: list what the cache holds, get more."""
+"""Datasets of human demonstrations: list the clips in the cache, get more."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,10 +12,10 @@ from dexhot.cli.output import console, listing, print_json, summary
 
 @dataclass
 class List:
-    """Clips of the cache with their object, duration, lift and split."""
+    """List the clips in the cache with their object, duration, lift and split."""
 
     dataset: Annotated[str | None, tyro.conf.Positional, shown("[DATASET]")] = None
-    """Dataset to list, e.g. grab; without it, all that the cache holds."""
+    """Dataset to list, e.g. grab; by default all in the cache."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
@@ -27,11 +27,11 @@ class Get:
     dataset: tyro.conf.Positional[Literal["grab", "hot3d"]]
     """grab: from the package registry; hot3d: from a sequence's folder on this machine."""
     accept_licence: Annotated[str | None, shown("DATASET")] = None
-    """Dataset whose licence terms you accept; otherwise the terminal asks."""
+    """Accept the licence terms of this dataset; otherwise you are asked on the terminal."""
     path: Annotated[Path | None, shown("FOLDER")] = None
-    """hot3d: the folder of one sequence, as its authors publish it."""
+    """hot3d: folder of one sequence, in the published layout."""
     objects: Annotated[Path | None, shown("FOLDER")] = None
-    """hot3d: the folder of object meshes; default: objects/ in the sequence's."""
+    """hot3d: folder of object meshes; default: objects/ in the sequence's folder."""
     again: bool = False
     """Overwrite existing clips and objects in the cache."""
     json: bool = False
@@ -81,7 +81,7 @@ def _get(args: Get) -> None:
     if args.dataset == "grab":
         written = get_grab(accepted, args.again)
     elif args.path is None:
-        raise DexhotError("hot3d is not downloaded for you; name the folder of a sequence: --path DIR.")
+        raise DexhotError("hot3d cannot be downloaded automatically; give the folder of a sequence: --path DIR.")
     else:
         written = get_hot3d(args.path, args.objects, args.again)
     rows = {f"{name} written": count for name, count in written.items()}
@@ -91,7 +91,7 @@ def _get(args: Get) -> None:
 
 
 def acceptance(dataset: str, accept_licence: str | None) -> bool | None:
-    """What --accept-licence says of `dataset`: True, or None where the terminal is to ask. Raises DexhotError."""
+    """Whether --accept-licence accepts `dataset`: True, or None to ask on the terminal. Raises DexhotError."""
     from dexhot.errors import DexhotError
 
     if accept_licence not in (None, dataset):
@@ -100,7 +100,7 @@ def acceptance(dataset: str, accept_licence: str | None) -> bool | None:
 
 
 def get_grab(accept_licence: bool | None = None, again: bool = False) -> dict[str, int]:
-    """GRAB into the cache, when it is not there yet; `accept_licence` None asks on the terminal."""
+    """Get GRAB into the cache unless it is there; `accept_licence` None asks on the terminal."""
     from dexhot.datasets.grab_import import get_grab as importer
     from dexhot.simulation.scans import resting_object
 
@@ -108,7 +108,7 @@ def get_grab(accept_licence: bool | None = None, again: bool = False) -> dict[st
 
 
 def get_hot3d(path: Path, objects: Path | None = None, again: bool = False) -> dict[str, int]:
-    """A HOT3D sequence into the cache."""
+    """Get a HOT3D sequence into the cache."""
     from dexhot.datasets.hot3d_import import get_hot3d as importer
     from dexhot.simulation.scans import resting_object
 

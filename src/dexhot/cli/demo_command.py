@@ -13,9 +13,9 @@ from dexhot.cli.arguments import shown
 from dexhot.errors import DexhotError, DownloadError, LicenceError
 
 CLIP = "grab/cubesmall_lift"
-LIFT = 0.05  # m, what the demo's clip must lift its object by
-FALLBACK = ("lift", "box", 0)  # the parametric demonstration that stands in without network or accepted terms
-ATTEMPTS = 2  # live runs: a machine that is busy with something else can spoil one
+LIFT = 0.05  # m, minimum lift of the object in the demo's clip
+FALLBACK = ("lift", "box", 0)  # the parametric demonstration used without network or accepted terms
+ATTEMPTS = 2  # live runs: load on the machine can spoil one
 
 
 @dataclass
@@ -25,9 +25,10 @@ class Args:
     clip: Annotated[str, shown("CLIP")] = CLIP
     """A GRAB clip that lifts its object by at least 5 cm; `dexhot datasets list grab` shows them."""
     source: Literal["grab", "parametric"] = "grab"
-    """parametric: a generated demonstration; no download, no licence terms."""
+    """grab: a recorded clip; parametric: a generated demonstration, without download or licence terms."""
     accept_licence: Annotated[str | None, shown("DATASET")] = None
-    """grab: you accept GRAB's terms; otherwise the terminal asks; without one a generated demonstration stands in."""
+    """grab: accept GRAB's terms; otherwise you are asked on the terminal; without one a generated demonstration is
+    used."""
     out: Annotated[Path | None, shown("FOLDER")] = None
     """Folder of the run; by default a new one in runs/. Missing folders are created."""
     view: bool = False
@@ -40,7 +41,7 @@ class Args:
 
 @dataclass
 class Stages:
-    """Wall seconds of each stage, told as they go by."""
+    """Announces each stage and measures its wall time, s."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -64,7 +65,7 @@ def run(args: Args) -> int:
 
     folder = args.out or runs_dir() / time.strftime("%Y%m%d-%H%M%S-demo")
     if folder.exists():
-        raise DexhotError(f"{folder} exists; a run is never written over: name another --out.")
+        raise DexhotError(f"{folder} exists; a run is never overwritten: name another --out.")
     check_folder(folder)
     acceptance("grab", args.accept_licence)
     require_ros()
@@ -73,7 +74,7 @@ def run(args: Args) -> int:
         trajectory = demonstration_of(args)
     with stages("retarget", f"{trajectory.name} to a LEAP hand on a Franka arm"):
         reference = retargeted(trajectory, folder)
-    with stages("mine", "the actions that make it happen in physics"):
+    with stages("mine", "actions that make the motion succeed in physics"):
         demonstration = mined(reference, folder, args.seed)
     with stages("live", "tracking it through the ROS 2 graph, recorded"):
         metrics, live, live_runs = tracked(folder, demonstration, args.view)
@@ -100,7 +101,8 @@ def run(args: Args) -> int:
 
 
 def demonstration_of(args: Args) -> Any:
-    """The HandObjectTrajectory: GRAB's clip, or without network or accepted terms the parametric one, saying so."""
+    """The HandObjectTrajectory: GRAB's clip, or, without network or accepted terms, the parametric one, with a
+    message."""
     from dexhot.cli.datasets_command import acceptance
     from dexhot.cli.output import console
 
@@ -108,8 +110,8 @@ def demonstration_of(args: Args) -> Any:
         try:
             return grab_clip(args.clip, acceptance("grab", args.accept_licence))
         except (DownloadError, LicenceError) as e:
-            told = f"[yellow]no clip of GRAB[/]: {e} A generated demonstration stands in."
-            console.print(told, highlight=False, soft_wrap=True)
+            text = f"[yellow]no clip of GRAB[/]: {e} A generated demonstration is used instead."
+            console.print(text, highlight=False, soft_wrap=True)
     from dexhot.datasets.parametric import generate
     from dexhot.objects import save_object
 
@@ -119,8 +121,8 @@ def demonstration_of(args: Args) -> Any:
 
 
 def grab_clip(clip: str, accept_licence: bool | None) -> Any:
-    """A clip of GRAB; `accept_licence` None asks on the terminal, once for this cache. Raises LicenceError when its
-    terms are not accepted, and DownloadError when the package registry is out of reach."""
+    """A clip of GRAB; `accept_licence` None asks on the terminal, once for this cache. Raises LicenceError if its
+    terms are not accepted, and DownloadError if the package registry cannot be reached."""
     from dexhot.cli.datasets_command import get_grab
     from dexhot.datasets.library import load_clip
 
@@ -135,7 +137,7 @@ def grab_clip(clip: str, accept_licence: bool | None) -> Any:
 
 
 def retargeted(trajectory: Any, folder: Path) -> Path:
-    """File of the Reference, placed within the arm's reach."""
+    """Retarget, place within the arm's reach; returns the file of the Reference."""
     from dexhot.data import save
     from dexhot.objects import load_object
     from dexhot.retargeting.placement import place
@@ -148,7 +150,7 @@ def retargeted(trajectory: Any, folder: Path) -> Path:
 
 
 def mined(reference: Path, folder: Path, seed: int) -> Path:
-    """File of the Demonstration."""
+    """Mine; returns the file of the Demonstration."""
     from dexhot.cli.output import console
     from dexhot.data import Reference, load, save
     from dexhot.progress import progress
@@ -172,7 +174,7 @@ def mined(reference: Path, folder: Path, seed: int) -> Path:
 
 
 def tracked(folder: Path, demonstration: Path, view: bool) -> tuple[dict[str, Any], Path, int]:
-    """The last live run's metrics, computed from its bag, its folder, and its number; a spoilt one is repeated."""
+    """The last live run: its metrics, computed from its bag, its folder and its number. A failed run is repeated."""
     import os
 
     from dexhot.bringup import launcher
@@ -193,12 +195,12 @@ def tracked(folder: Path, demonstration: Path, view: bool) -> tuple[dict[str, An
         metrics = rejudge(live_rollout(live)).metrics
         if metrics["success_strict"] or attempt == ATTEMPTS:
             return metrics, live, attempt
-        console.print(f"[yellow]live run {attempt} of {ATTEMPTS} was no strict success; once more.[/]")
+        console.print(f"[yellow]live run {attempt} of {ATTEMPTS} was not a strict success; trying again.[/]")
     raise AssertionError
 
 
 def reported(live: Path) -> Path:
-    """The report's page."""
+    """Write the report; returns its page."""
     from dexhot.cli.report_command import Args as ReportArgs
     from dexhot.cli.report_command import write
 
@@ -207,7 +209,7 @@ def reported(live: Path) -> Path:
 
 
 def closing_lines(page: Path, live: Path) -> list[str]:
-    """What a newcomer does next: open the report, look at the run, and where `dexhot` is if not on the PATH."""
+    """Next steps: open the report, view the run; and the location of `dexhot` if it is not on the PATH."""
     lines = [f"report: {page.resolve().as_uri()}", f"in 3D:  dexhot view {live}"]
     command = Path(sys.executable).with_name("dexhot")
     if command.is_file() and shutil.which("dexhot") != str(command):

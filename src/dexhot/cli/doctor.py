@@ -20,16 +20,16 @@ from dexhot.paths import share_dir
 
 @dataclass
 class Check:
-    """What one check found, and what to do about it."""
+    """Result of one check, and its remedy."""
 
     name: str
-    status: Literal["ok", "missing", "optional"]  # optional: not there, and only some users need it
+    status: Literal["ok", "missing", "optional"]  # optional: missing, and only some users need it
     found: str
     remedy: str = ""
 
 
 def examine() -> list[Check]:
-    """Run every check, in the order a newcomer meets them."""
+    """Run every check, in the order in which a new user needs them."""
     checks: list[Callable[[], Check]] = [
         python, physics, ros, transforms, middleware, shared_memory, gl, encoder, gpu, real_time, kernel,
         udev_rule, serial_latency, cameras,
@@ -39,7 +39,7 @@ def examine() -> list[Check]:
 
 
 EXTRAS = {"perception": "warp", "train": "ray", "video": "imageio_ffmpeg", "peers": "dex_retargeting"}
-SDKS = (  # what the extra `hardware` has: for which device, package, module
+SDKS = (  # packages of the extra `hardware`: device, package, module
     ("LEAP hand", "dynamixel-sdk", "dynamixel_sdk"),
     ("Franka arm", "franky-control", "franky"),
     ("RealSense camera", "pyrealsense2", "pyrealsense2"),
@@ -48,7 +48,7 @@ RULES = tuple(Path(folder) for folder in ("/etc/udev/rules.d", "/run/udev/rules.
 
 
 def python() -> Check:
-    """Is this a Python that the dependencies have wheels for?"""
+    """Do the dependencies have wheels for this Python?"""
     version = platform.python_version()
     fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
     return Check(
@@ -57,43 +57,44 @@ def python() -> Check:
 
 
 def physics() -> Check:
-    """Is this the MuJoCo that every score was made with?"""
+    """Is this the MuJoCo version of all published scores?"""
     found = importlib.metadata.version("mujoco")
     fits = found == "4.0.0"
     return Check("MuJoCo 4.0.0", "ok" if fits else "missing", found, "" if fits else "pip install mujoco==4.0.0")
 
 
 def ros() -> Check:
-    """Is rclpy there, from one source only?"""
+    """Is rclpy installed, from one source only?"""
     distribution = os.environ.get("ROS_DISTRO")
     if importlib.util.find_spec("rclpy") is None:
         remedy = "source /opt/ros/jazzy/setup.bash" if Path("/opt/ros/jazzy").exists() else "pip install 'dexhot[ros]'"
         return Check("ROS 2 (rclpy)", "missing", "not importable", remedy)
     wheels = _version("ros-jazzy-rclpy")
     if distribution and wheels:
-        remedy = "pip uninstall ros-jazzy-rclpy: beside a distribution the wheels must not be installed"
+        remedy = "pip uninstall ros-jazzy-rclpy: the wheels conflict with a ROS distribution"
         return Check("ROS 2 (rclpy)", "missing", f"{distribution} AND PyPI wheels {wheels}", remedy)
     return Check("ROS 2 (rclpy)", "ok", f"distribution {distribution}" if distribution else f"PyPI wheels {wheels}")
 
 
 def transforms() -> Check:
-    """Is tf2_msgs there, without which no node publishes /tf?"""
+    """Is tf2_msgs installed, without which no node publishes /tf?"""
     if importlib.util.find_spec("tf2_msgs") is not None:
         return Check("/tf (tf2_msgs)", "ok", "importable")
     found = "not importable: no /tf; /robot_description and /joint_states are published"
-    return Check("/tf (tf2_msgs)", "optional", found, "it comes with a ROS distribution; PyPI has no wheel of it")
+    return Check("/tf (tf2_msgs)", "optional", found, "install a ROS distribution; PyPI has no wheel of tf2_msgs")
 
 
 def middleware() -> Check:
-    """Is it the middleware that the shipped profile tunes?"""
+    """Is this the middleware that the shipped profile configures?"""
     name = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp (default)")
     known = name.startswith("rmw_fastrtps_cpp")
-    remedy = "" if known else "the shipped profile tunes rmw_fastrtps_cpp: unset RMW_IMPLEMENTATION"
+    remedy = "" if known else "the shipped profile configures rmw_fastrtps_cpp: unset RMW_IMPLEMENTATION"
     return Check("middleware", "ok" if known else "optional", name, remedy)
 
 
 def shared_memory() -> Check:
-    """The DDS profile asks for a 32 MiB segment per participant; a container's 64 MiB /dev/shm holds only one."""
+    """Is /dev/shm large enough? The DDS profile takes a 32 MiB segment per participant; a container's default is 64
+    MiB."""
     try:
         free = shutil.disk_usage("/dev/shm").free / 2**20
     except OSError:
@@ -108,7 +109,7 @@ def shared_memory() -> Check:
 
 
 def gl() -> Check:
-    """Can MuJoCo draw without a display?"""
+    """Can MuJoCo render without a display?"""
     library = ctypes.util.find_library("EGL") or ctypes.util.find_library("OSMesa")
     backend = os.environ.get("MUJOCO_GL", "egl (default without a display)")
     packages = "sudo apt-get install libegl1 libgl1 libgl1-mesa-dri"
@@ -121,7 +122,7 @@ def gl() -> Check:
 
 
 def encoder() -> Check:
-    """Is there an ffmpeg for the mp4 of reports?"""
+    """Is ffmpeg installed, for the mp4 of reports?"""
     path = shutil.which("ffmpeg")
     if path or _version("imageio-ffmpeg"):
         return Check("video encoder", "ok", path or "imageio-ffmpeg")
@@ -129,13 +130,13 @@ def encoder() -> Check:
 
 
 def gpu() -> Check:
-    """Is there an NVIDIA GPU? Nothing here needs one."""
+    """Is there an NVIDIA GPU? None is required."""
     if shutil.which("nvidia-smi"):
         query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
         reply = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
         if reply.returncode == 0 and reply.stdout.strip():
             return Check("GPU", "ok", reply.stdout.strip().splitlines()[0])
-    return Check("GPU", "optional", "none: nothing here needs one", "")
+    return Check("GPU", "optional", "none; not required", "")
 
 
 def real_time() -> Check:
@@ -156,14 +157,14 @@ def real_time() -> Check:
 
 
 def kernel() -> Check:
-    """Is it a real-time kernel, which a real Franka wants?"""
+    """Is this a real-time kernel, as a real Franka arm requires?"""
     real = Path("/sys/kernel/realtime").exists() or "PREEMPT_RT" in platform.version()
     remedy = "" if real else "for a real Franka: sudo pro enable realtime-kernel, or a PREEMPT_RT kernel"
     return Check("real-time kernel", "ok" if real else "optional", platform.release(), remedy)
 
 
 def udev_rule() -> Check:
-    """Without a rule the latency timer is back at 16 ms each time the hand is plugged in."""
+    """Is the udev rule installed? Without it the latency timer is 16 ms again each time the hand is plugged in."""
     rules = [path for folder in RULES for path in sorted(folder.glob("*.rules")) if _sets_latency(path)]
     shipped = share_dir() / "config" / "udev" / "99-dexhot-leap.rules"
     remedy = f"sudo cp {shipped} /etc/udev/rules.d/ && sudo udevadm control --reload && sudo udevadm trigger"
@@ -181,7 +182,7 @@ def _sets_latency(rules: Path) -> bool:
 
 
 def serial_latency() -> Check:
-    """An FTDI adapter's default 16 ms latency timer holds a LEAP hand at 30 to 60 Hz."""
+    """Is the latency timer 1 ms? An FTDI adapter's default of 16 ms limits a LEAP hand to 30 to 60 Hz."""
     timers = {p.parts[-2]: p.read_text().strip() for p in Path("/sys/bus/usb-serial/devices").glob("*/latency_timer")}
     if not timers:
         return Check("serial latency timer", "optional", "no USB serial adapter", "plug in the LEAP hand to check it")
@@ -192,7 +193,7 @@ def serial_latency() -> Check:
 
 
 def cameras() -> Check:
-    """RealSense cameras, and whether each is on USB 3: on USB 2 colour and depth at 640x480 do not fit."""
+    """Is each RealSense camera on USB 3? USB 2 is too slow for colour and depth at 640x480."""
     if _version("pyrealsense2") is None:
         return Check("RealSense cameras", "optional", "pyrealsense2 is not installed", "pip install 'dexhot[hardware]'")
     from dexhot.hardware.camera.realsense import connected
@@ -204,9 +205,9 @@ def cameras() -> Check:
     if not found:
         return Check("RealSense cameras", "optional", "none", "plug one in to check it")
     slow = [serial for serial, usb in found.items() if usb.startswith("2")]
-    told = ", ".join(f"{serial} (USB {usb})" for serial, usb in found.items())
-    remedy = f"put {', '.join(slow)} on a USB 3 port with a USB 3 cable" if slow else ""
-    return Check("RealSense cameras", "missing" if slow else "ok", told, remedy)
+    text = ", ".join(f"{serial} (USB {usb})" for serial, usb in found.items())
+    remedy = f"connect {', '.join(slow)} to a USB 3 port with a USB 3 cable" if slow else ""
+    return Check("RealSense cameras", "missing" if slow else "ok", text, remedy)
 
 
 def sdk(device: str, package: str, module: str) -> Check:

@@ -9,7 +9,7 @@ from dexhot.cli.output import console, print_json
 
 @dataclass
 class Args:
-    """Output format."""
+    """Check this machine."""
 
     json: bool = False
     """Print one JSON object on the last line of stdout."""

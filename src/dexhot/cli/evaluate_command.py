@@ -12,7 +12,7 @@ from dexhot.paths import PHYSICS
 
 @dataclass
 class Args:
-    """Judge one file."""
+    """Evaluate one file."""
 
     file: Annotated[Path, tyro.conf.Positional, shown("FILE|RUN")]
     """A Demonstration (simulated again, in the benchmark physics), a Rollout or a run's folder (judged as recorded)."""
@@ -36,7 +36,7 @@ class Args:
 
 
 def run(args: Args) -> None:
-    """Judge the file and print every metric."""
+    """Evaluate the file and print every metric."""
     from dataclasses import replace
 
     from dexhot.cli.output import console, print_json
@@ -81,11 +81,11 @@ def run(args: Args) -> None:
     for lost in rollout.provenance.get("bag_damage", []):
         console.print(f"damaged: {lost}", soft_wrap=True, highlight=False)
     if args.out:
-        console.print(f"kept in {save(rollout, args.out)}")
+        console.print(f"written to {save(rollout, args.out)}")
     if args.json:
-        told = {"file": str(args.file), "kind": rollout.kind, **named(rollout), "verification": verdict}
-        told |= {"success_panel": panel.success, "panel": panel.as_json()} if panel else {}
-        print_json(told | rollout.metrics)
+        facts = {"file": str(args.file), "kind": rollout.kind, **named(rollout), "verification": verdict}
+        facts |= {"success_panel": panel.success, "panel": panel.as_json()} if panel else {}
+        print_json(facts | rollout.metrics)
 
 
 def named(rollout: Any) -> dict[str, str]:
@@ -94,7 +94,7 @@ def named(rollout: Any) -> dict[str, str]:
 
 
 def _show(rollout: Any) -> None:
-    """Each metric beside its limit, as in the report."""
+    """Print each metric beside its limit, as in the report."""
     from rich.table import Table
 
     from dexhot.cli.output import console

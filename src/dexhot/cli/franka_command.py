@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from dexhot.hardware.franka.arm import FrankaArm
 
 LOOK = 0.02  # s
-SETTLE = 0.3  # s until the robot's share of commands in time, which is of the last hundred, means something
-PATIENCE = 0.5  # s that the time of an arm without a real-time kernel, so of a simulated one, may stand still
+SETTLE = 0.3  # s until the robot's command success rate, over the last hundred commands, is meaningful
+PATIENCE = 0.5  # s, frozen-controller timeout without a real-time kernel, so for a simulated arm
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Check:
     hand: Annotated[str, shown("HAND")] = "leap_right"
     """Mounted hand (name or hand.yaml); empty for none."""
     hold: float = 0.0
-    """Hold the measured pose under control for this long, s, to test the network."""
+    """Duration of holding the measured pose under control, s, to test the network."""
     realtime: Annotated[bool, ON] = True
     """Allow a kernel without real-time support; only for a simulated arm."""
     json: bool = False
@@ -47,7 +47,7 @@ class Recover:
 class Simulate:
     """Simulate an arm with the robot's network protocol, until end of input.
 
-    The first line of output is its address. Then lines are typed in: `state`, `reflex`, `stop` (the user stop),
+    The first line of output is its address. Then type commands: `state`, `reflex`, `stop` (the user stop),
     `unstop` or `quit`.
     """
 
@@ -94,13 +94,13 @@ def _check(args: Check) -> int:
         for j, angle, space in zip(joints, q, room)
     }
     if received is not None:
-        rows["commands in time"] = f"{100 * received:.0f} % at the worst, within {args.hold:g} s"
-        rows["moved by"] = f"{moved:.4f} rad"
+        rows["control command success rate"] = f"at least {100 * received:.0f} %, over {args.hold:g} s"
+        rows["motion while holding"] = f"{moved:.4f} rad"
     summary(f"Franka arm at {args.address}: {mode}", rows)
     for problem in problems:
         console.print(f"problem: {problem}")
     if received is None and args.hold:
-        console.print(f"not held: see to it, then `dexhot franka recover {args.address}`")
+        console.print(f"the arm did not hold: remove the cause, then run `dexhot franka recover {args.address}`")
     if args.json:
         print_json({"mode": mode, "q": q.tolist(), "problems": problems, "received": received, "moved": moved})
     return 1 if problems else 0
@@ -114,12 +114,12 @@ def _recover(args: Recover) -> int:
         found = arm.link.errors(arm.link.state())
         arm.recover()
         mode = arm.link.state().robot_mode.name
-    console.print(f"cleared: {', '.join(found) or 'nothing, it had no error'}; the arm is in mode {mode}")
+    console.print(f"cleared: {', '.join(found) or 'no errors'}; the arm is in mode {mode}")
     return 0
 
 
 def _hold(arm: "FrankaArm", seconds: float) -> tuple[float, float]:
-    """The smallest share of control commands that came in time, and how far a joint moved (rad)."""
+    """The lowest control command success rate, and the largest joint motion (rad)."""
     import numpy as np
 
     start = arm.read().q

@@ -12,21 +12,21 @@ from dexhot.cli.output import print_json, summary
 
 @dataclass
 class Args:
-    """What is generated."""
+    """Generate one demonstration."""
 
     kind: tyro.conf.Positional[Literal["reach", "grasp", "lift", "carry", "rotate", "inhand"]]
     """Kind of motion."""
     shape: Literal["box", "cylinder", "sphere", "composite"] | None = None
     """Shape of the object; its sizes are sampled from the seed. Default: box."""
     object: Annotated[str | None, shown("NAME")] = None
-    """An object of the cache instead (`dexhot object list`; a plain name is looked for under user/): it begins in the
-    likeliest resting pose in which a hand can grasp it from above."""
+    """Use this object of the cache instead (`dexhot object list`; a plain name is searched under user/). It starts in
+    the likeliest resting pose in which a hand can grasp it from above."""
     seed: int = 0
-    """Random seed of shape sizes, position, heights and durations."""
+    """Random seed for shape sizes, position, heights and durations."""
     side: Literal["right", "left"] = "right"
     """Hand side; the left hand is the mirrored right hand."""
     out: Annotated[Path | None, shown("FILE")] = None
-    """Trajectory file to write; default: <kind>-<shape or object>-<seed>[-left].npz. A shape goes into the cache.
+    """Trajectory file to write; default: <kind>-<shape or object>-<seed>[-left].npz. A shape is added to the cache.
     Missing folders are created."""
     force: bool = False
     """Overwrite an output file of another kind."""
@@ -35,7 +35,7 @@ class Args:
 
 
 def run(args: Args) -> None:
-    """Write the trajectory, and a shape into the cache."""
+    """Write the trajectory, and add a shape to the cache."""
     from dexhot.data import save
     from dexhot.data.disk import check_folder
     from dexhot.data.files import check_out, file_of
@@ -47,7 +47,7 @@ def run(args: Args) -> None:
 
     at_least(0, seed=args.seed)
     if args.object and args.shape:
-        raise DexhotError("--shape draws a new object, --object names one of the cache: give one of the two.")
+        raise DexhotError("--shape generates a new object, --object names one in the cache: give only one of them.")
     if args.object:
         from dexhot.datasets.scanned import generate_with
 

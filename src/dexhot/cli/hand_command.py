@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class Add:
-    """Draft the hand.yaml of a URDF or MJCF and draw it: palm frame, fingertips, joints. Look at it, correct it."""
+    """Draft the hand.yaml of a URDF or MJCF and draw it: palm frame, fingertips, joints. Check the draft and correct
+    it."""
 
     model: Annotated[Path, tyro.conf.Positional, shown("MODEL")]
-    """A URDF or MJCF (.xml) of a hand, or of a robot with one."""
+    """A URDF or MJCF (.xml) of a hand, or of a robot with a hand."""
     name: Annotated[str | None, shown("NAME")] = None
-    """The hand's name. Default: the file's."""
+    """Name of the hand. Default: the file's name."""
     root: Annotated[str | None, shown("BODY")] = None
-    """Base link or body of the hand, in the model of a whole robot."""
+    """Base link (URDF) or body (MJCF) of the hand within a robot's model."""
     side: Literal["right", "left"] | None = None
     """Hand side. Default: inferred from the closing direction and the thumb."""
     out: Annotated[Path | None, shown("FILE.yaml")] = None
-    """Output hand.yaml; its picture goes beside it. Default: hand.yaml beside the model. Missing folders are
+    """Output hand.yaml; a picture is written beside it. Default: hand.yaml beside the model. Missing folders are
     created."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
@@ -39,14 +40,14 @@ class Show:
     hand: Annotated[str, tyro.conf.Positional, shown("HAND")]
     """A shipped hand, or the path of a hand.yaml."""
     picture: Annotated[Path | None, shown("FILE.png")] = None
-    """Also draw it, with palm axes and fingertips."""
+    """Also render the hand, with palm axes and fingertips, to this PNG."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
 
 @dataclass
 class List:
-    """The shipped hands."""
+    """List the shipped hands."""
 
     json: bool = False
     """Print one JSON object on the last line of stdout."""
@@ -72,11 +73,11 @@ def _add(args: Add) -> None:
 
     out = args.out or args.model.parent / "hand.yaml"
     if out.suffix not in (".yaml", ".yml"):
-        raise DexhotError(f"--out {out} must end in .yaml: that is how a hand is told from a shipped one's name.")
+        raise DexhotError(f"--out {out} must end in .yaml, to distinguish it from the name of a shipped hand.")
     picture = out.with_suffix(".png")
     for path in (out, picture):
         if path.exists():
-            raise DexhotError(f"{path} exists already; say another --out, or move it away. Nothing was written.")
+            raise DexhotError(f"{path} exists already; give another --out, or move it away. Nothing was written.")
     config, remarks = propose(args.model, args.name or args.model.stem, args.root, args.side, beside=out.parent)
     hand = hand_from_config(out.absolute(), config)
     remarks += [note for note in hand.notes if note not in remarks]
@@ -84,7 +85,7 @@ def _add(args: Add) -> None:
     files = {"hand": str(out)} | _drawn(hand, picture)
     summary(f"hand add {config['name']}", _rows(hand) | files)
     for remark in remarks:
-        console.print(f"look at: {remark}", highlight=False, soft_wrap=True)
+        console.print(f"check: {remark}", highlight=False, soft_wrap=True)
     if args.json:
         print_json({**_facts(hand), **files, "remarks": remarks})
 
@@ -123,7 +124,7 @@ def _facts(hand: "RobotHand") -> dict[str, Any]:
 
 
 def _rows(hand: "RobotHand") -> dict[str, Any]:
-    """The facts for a person, a line each."""
+    """The facts as lines of text."""
     joints = [f"{j.name} {j.lower:.3g} to {j.upper:.3g} rad" for j in hand.joints]
     coupled = [f"{joint} follows {drive}" if drive else f"{joint} is held" for joint, drive in hand.coupled.items()]
     rows = {
@@ -136,7 +137,7 @@ def _rows(hand: "RobotHand") -> dict[str, Any]:
 
 
 def _drawn(hand: "RobotHand", path: Path) -> dict[str, str]:
-    """The picture, where this machine can draw."""
+    """Render the picture if this machine can."""
     from PIL import Image
 
     from dexhot.data.files import replacing

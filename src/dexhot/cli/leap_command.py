@@ -30,7 +30,7 @@ class _Hand:
 
     @contextmanager
     def opened(self) -> "Iterator[LeapHand]":
-        """The hand, its servos found, as long as the block runs."""
+        """Context manager: the hand, with its servos found."""
         from dexhot.hardware.leap.hand import LeapHand
 
         hand = LeapHand(self.robot, self.port, self.baud)
@@ -52,9 +52,9 @@ class Check(_Hand):
 
 @dataclass
 class Calibrate(_Hand):
-    """Find the motors' offsets with the hand laid flat and open, all fingers straight; its torque is turned off.
+    """Measure the motors' offsets while the hand lies flat and open, fingers straight; torque is turned off.
 
-    They are kept in ~/.config/dexhot/calibration/<robot>.yaml, and every driver of this user reads them from there.
+    The offsets are saved to ~/.config/dexhot/calibration/<robot>.yaml, where every driver of this user reads them.
     """
 
     dry_run: bool = False
@@ -70,9 +70,9 @@ class Reboot(_Hand):
 
 @dataclass(kw_only=True)
 class Replace(_Hand):
-    """Set up a new servo: it gets the id of the one that it replaces, and the hand's baud rate; its torque goes off.
+    """Set up a new servo with the id of the one that it replaces and the hand's baud rate; its torque is turned off.
 
-    A new servo has id 1 and 57600 baud, at which nobody else on the bus hears what is said to it.
+    A factory-new servo has id 1 and 57600 baud, a rate at which no other servo on the bus receives its commands.
     """
 
     ident: Annotated[int, tyro.conf.Positional, shown("ID")]
@@ -83,7 +83,8 @@ class Replace(_Hand):
 class Simulate:
     """Simulate a hand's servo bus until end of input.
 
-    The first line of output is the port to open. Then faults are typed in: `help` lists them, `state` shows the servos.
+    The first line of output is the port to open. Then type faults to inject: `help` lists them, `state` shows the
+    servos.
     """
 
     hand: Literal["full", "lite"] = "full"
@@ -91,7 +92,7 @@ class Simulate:
     baud: int = BAUD
     """Servo baud rate."""
     fast: bool = True
-    """Firmware supports fast sync read."""
+    """Simulate firmware that supports fast sync read."""
     latency_ms: float = 0.0
     """Latency timer of a simulated FTDI adapter, ms; none by default."""
     torque: bool = False
@@ -172,7 +173,7 @@ def _calibrate(args: Calibrate) -> int:
     }
     summary(f"{args.robot}: offsets of the motors", rows)
     path = None if args.dry_run else save_offsets(args.robot, offsets)
-    console.print(f"kept in {path}" if path else "a dry run: nothing is kept")
+    console.print(f"written to {path}" if path else "dry run: nothing was written")
     if args.json:
         print_json({"offsets": dict(zip(hand.joint_names, offsets.tolist())), "file": path})
     return 0
@@ -203,7 +204,7 @@ def _replace(args: Replace) -> int:
     finally:
         hand.close()
     console.print(
-        f"the servo of id {ident} at {baud} baud is servo {args.ident} ({names[args.ident]}) at {args.baud} baud now; "
-        "its horn has a place of its own: `dexhot leap calibrate`"
+        f"the servo with id {ident} at {baud} baud is now servo {args.ident} ({names[args.ident]}) at {args.baud} "
+        "baud; its horn offset differs: run `dexhot leap calibrate`"
     )
     return 0

@@ -1,4 +1,4 @@
-"""References -> Demonstrations: actions that make each motion happen in physics and survive perturbation."""
+"""References -> Demonstrations: actions that make each motion succeed in physics, also under perturbation."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ class Args:
     """Mine one or many references."""
 
     references: Annotated[list[Path], tyro.conf.Positional, shown("REFERENCE ...")] = field(default_factory=list)
-    """Reference files (.npz), of `dexhot retarget`."""
+    """Reference files (.npz) from `dexhot retarget`."""
     out: Annotated[Path | None, shown("FILE|FOLDER")] = None
     """Output Demonstration: a file for one reference, else a folder; by default beside each reference. Missing folders
     are created."""
@@ -23,16 +23,16 @@ class Args:
     seed: int = 0
     """Random seed of the search noise and the perturbed worlds."""
     samples: Annotated[int | None, shown("INT")] = None
-    """Rollouts per iteration of a plan's first round (default: as `dexhot bench mine`); later rounds scale."""
+    """Rollouts per iteration in the first round (default: as `dexhot bench mine`); later rounds scale with it."""
     attempts: int = 2
-    """While there is no strict success: a repair of the best plan, then searches with other seeds."""
+    """Number of attempts without a strict success: a repair of the best plan, then searches with other seeds."""
     worlds: int = 5
-    """Worlds that the first search plans for at once, the unperturbed one and, where the reference is placed, the arm
-    rig among them; 1 leaves that search out."""
+    """Worlds that the first search optimises jointly, including the unperturbed one and, if the reference is placed,
+    the arm rig; 1 skips that search."""
     profile: Annotated[str | None, shown("PROFILE")] = None
-    """Profile of the finger servos (config/servos.yaml); by default the one that the reference was retargeted for."""
+    """Profile of the finger servos (config/servos.yaml); default: the one for which the reference was retargeted."""
     workers: int = 0
-    """Clips mined at the same time; 0: one per core."""
+    """Clips mined in parallel; 0: one per core."""
     executor: Literal["process", "ray"] = "process"
     """Execution: on this machine, or on a Ray cluster (RAY_ADDRESS; the files must be reachable there)."""
     json: bool = False
@@ -40,8 +40,8 @@ class Args:
 
 
 def run(args: Args) -> int:
-    """Returns 0 when every clip is a success, on the arm too where it was tried there, else 1: the table says which are
-    not and why. An interrupted run goes on where it stopped."""
+    """Returns 0 if every clip is a success, also on the arm where tested there, else 1; the table gives the reasons. An
+    interrupted run resumes where it stopped."""
     from dexhot.cli.output import console, print_json
     from dexhot.data.files import check_out, load
     from dexhot.data.types import Demonstration
@@ -69,13 +69,16 @@ def run(args: Args) -> int:
         check_out(job.out, "dexhot/demonstration", args.force)
     results: list[tuple[Path, ClipVerdict, dict[str, Any]]] = []
     with progress("mining", len(jobs)) as shown_progress:
-        alone = len(jobs) == 1 and args.executor == "process"  # then in this process, where its stages can be seen
+        alone = len(jobs) == 1 and args.executor == "process"  # then in this process, which can show its stages
         stages = lambda stage, done: shown_progress(done, 1.0, f"mining, {stage} search")  # noqa: E731
         done = ((job, run_clip(job, stages)) for job in jobs)
         for job, result in done if alone else run_jobs(run_clip, jobs, args.workers, args.executor):
             shown_progress.advance()
             if isinstance(result, Exception):
-                found, told = ClipVerdict(REFUSED, (), str(told_as(result))), {"error": str(told_as(result))}
+                found, told = (
+                    ClipVerdict(REFUSED, (), str(as_one_sentence(result))),
+                    {"error": str(as_one_sentence(result))},
+                )
             else:
                 made = load(result, Demonstration)
                 found, told = verdict(made), {"demonstration": str(result), **made.scores}
@@ -93,7 +96,7 @@ def run(args: Args) -> int:
 
 
 def show_results(results: list[tuple[Path, Any, dict[str, Any]]]) -> None:
-    """A row per clip, and the sums."""
+    """Print a row per clip, and the totals."""
     from rich.table import Table
 
     from dexhot.cli.output import console, summary
@@ -107,29 +110,29 @@ def show_results(results: list[tuple[Path, Any, dict[str, Any]]]) -> None:
         table.add_row(path.name.removesuffix(".npz"), f"[{colour}]{result}[/]", *cells)
     console.print(table)
     if len(results) > 1:
-        summary("in sum", totals([found for _, found, _ in results]))
+        summary("total", totals([found for _, found, _ in results]))
 
 
 def check_places(places: list[Path]) -> None:
-    """Raise DexhotError where two references would be written over each other."""
+    """Raise DexhotError if two references have the same output file."""
     from dexhot.errors import DexhotError
 
     if double := [str(place) for place in places if places.count(place) > 1]:
         raise DexhotError(
-            f"{len(double)} references would all be written to {double[0]}; mine them apart, or leave --out away: then "
-            "each demonstration goes beside its reference."
+            f"{len(double)} references have the same output file {double[0]}; mine them separately, or omit --out: "
+            "then each demonstration goes beside its reference."
         )
 
 
-def told_as(error: Exception) -> Exception:
-    """An error of a worker as the command line tells errors: one sentence."""
+def as_one_sentence(error: Exception) -> Exception:
+    """A worker's error as the command line prints errors: one sentence."""
     from dexhot.errors import os_error
 
     return os_error(error) if isinstance(error, OSError) else error
 
 
 def out_path(reference: Path, out: Path | None, count: int) -> Path:
-    """Where one reference's demonstration goes."""
+    """Output file of one reference's demonstration."""
     name = reference.name.removesuffix(".npz").removesuffix(".reference") + ".demonstration.npz"
     if out is None:
         return reference.with_name(name)

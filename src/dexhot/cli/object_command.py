@@ -1,4 +1,4 @@
-"""Objects: add a scan of your own, list what the cache holds."""
+"""Objects: add your own scan, list the objects in the cache."""
 
 import re
 from dataclasses import dataclass
@@ -17,24 +17,25 @@ if TYPE_CHECKING:
 
 @dataclass
 class Add:
-    """Make an object of a mesh file: checks, repair, convex pieces, mass and inertia, symmetry, rest, a picture."""
+    """Make an object from a mesh file: checks, repair, convex pieces, mass, inertia, symmetry, resting poses, a
+    picture."""
 
     file: Annotated[Path, tyro.conf.Positional, shown("FILE")]
-    """A mesh that trimesh reads (obj, stl, ply, off, glb); small parts are dropped, openings capped (reported)."""
+    """A mesh that trimesh reads (obj, stl, ply, off, glb); small parts are dropped and openings capped, with a note."""
     name: Annotated[str | None, shown("NAME")] = None
-    """Its name in the cache; a plain name goes under user/. Default: the file's."""
+    """Name in the cache; a plain name is put under user/. Default: the file's name."""
     unit: Literal["m", "cm", "mm", "in"] = "m"
-    """The file's unit of length."""
+    """Length unit of the file."""
     scale: float = 1.0
-    """Extra factor on top of the unit."""
+    """Additional scale factor."""
     mass: Annotated[float | None, shown("KG")] = None
     """Mass, kg; weigh the object if you can. Default: volume times density."""
     density: Annotated[float | None, shown("KG_PER_M3")] = None
     """Density, kg/m3. Default: the benchmark's, with the mass clipped to its range (config/physics/2.yaml)."""
     wall: Annotated[float, shown("MM")] = 0.0
-    """Thickness of a hollow container's wall, mm: the mesh is its outside. Default: the object is solid."""
+    """Wall thickness of a hollow container, mm; the mesh is its outer surface. Default: solid object."""
     openings: Literal["cap", "keep"] | None = None
-    """Close openings with a flat face, or leave them open. Default: cap, and keep with --wall: a container's mouth."""
+    """Cap openings with a flat face, or keep them open. Default: cap; with --wall keep (a container's mouth)."""
     keep_parts: bool = False
     """Keep small detached parts; by default they are dropped as scan noise."""
     replace: bool = False
@@ -45,7 +46,7 @@ class Add:
 
 @dataclass
 class List:
-    """Objects of the cache."""
+    """List the objects in the cache."""
 
     json: bool = False
     """Print one JSON object on the last line of stdout."""
@@ -77,7 +78,7 @@ def _add(args: Add) -> None:
             f"{name!r} is not an object name; use letters, digits, '_', '-' and '.', with '/' between folders."
         )
     if name in list_objects() and not args.replace:
-        raise DexhotError(f"{name} is in the cache already; say --replace to overwrite it, or give it another --name.")
+        raise DexhotError(f"{name} is in the cache already; use --replace to overwrite it, or give another --name.")
     check_folder(objects_dir() / name, "$DEXHOT_CACHE")
     picture = None
     with progress(f"{name}: repair, convex pieces, resting poses"):

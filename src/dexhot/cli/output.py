@@ -1,4 +1,4 @@
-"""What commands print: a summary for a person, and with --json one JSON object on the last line of stdout."""
+"""Output of commands: a readable summary, and with --json one JSON object on the last line of stdout."""
 
 import json
 import os
@@ -14,7 +14,7 @@ console = Console(stderr=True)  # progress and summaries; stdout is left to --js
 
 
 def summary(title: str, rows: dict[str, Any]) -> None:
-    """A two-column table on the terminal; long values go on in the next line, whole."""
+    """Print a two-column table; long values wrap and are not cut."""
     table = Table(title=title, show_header=False, title_justify="left")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -24,18 +24,18 @@ def summary(title: str, rows: dict[str, Any]) -> None:
 
 
 def listing(table: Table, json_follows: bool) -> None:
-    """Print a table that is to be searched: on stdout, where no terminal cuts it; beside JSON on stderr."""
+    """Print a table that may be piped: on stdout, where no terminal width cuts it; with JSON on stderr."""
     wide = None if sys.stdout.isatty() else 200
     (console if json_follows else Console(width=wide)).print(table)
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """One line; must be the last that a command prints."""
+    """Print one line; must be a command's last output."""
     print(json.dumps(value, default=lambda x: x.item() if hasattr(x, "item") else str(x)), flush=True)
 
 
 def machine() -> dict[str, Any]:
-    """What a benchmark figure was measured on."""
+    """Description of this machine, for benchmark figures."""
     return {
         "cpu": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),

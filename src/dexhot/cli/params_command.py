@@ -10,14 +10,14 @@ from dexhot.cli.arguments import shown
 
 @dataclass
 class Args:
-    """Node whose parameters to print."""
+    """Choice of the node."""
 
     node: Annotated[str, tyro.conf.Positional, shown("NODE")]
     """Name of the node, as in `dexhot up real_track`: rig, controller, supervisor, ..."""
 
 
 def run(args: Args) -> None:
-    """Every line is commented out: a file sets only what somebody uncommented."""
+    """Print the file with every line commented out; only uncommented lines take effect."""
     from dexhot.ros.core.parameters import load_schema, template
 
     print(template(args.node, load_schema(args.node)), end="")

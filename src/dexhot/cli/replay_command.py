@@ -15,17 +15,17 @@ class Args:
     """Recording to replay."""
 
     run: Annotated[str, tyro.conf.Positional, shown("RUN")]
-    """Folder of a run or of a capture, or a bag; also a .db3 file of librealsense's recorder."""
+    """Folder of a run or of a capture, or a bag; also a librealsense .db3 recording."""
     arguments: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[NAME:=VALUE ...]")] = ()
-    """name:=value of the graph `replay`, as rate:=0.5 loop:=true; `dexhot up replay --show-args` lists them."""
+    """Arguments of the graph `replay`, such as rate:=0.5 loop:=true; `dexhot up replay --show-args` lists them."""
     namespace: Annotated[str, shown("NAME")] = ""
-    """Namespace to play into; whatever that of the recording was, it is taken off."""
+    """Namespace to play into; it replaces the recording's."""
     json: bool = False
     """Print the comparison as one JSON line at the end."""
 
 
 def run(args: Args) -> int:
-    """Exit code 0 when the commands are equal within the tolerance, or the bag was played; else 1."""
+    """Exit code 0 if the commands agree within the tolerance or the bag was played, else 1."""
     import json
 
     from dexhot.bringup import launcher

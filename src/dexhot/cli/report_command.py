@@ -15,7 +15,7 @@ from dexhot.cli.arguments import ON, shown
 
 @dataclass
 class Args:
-    """Source and content of the report."""
+    """Source, contents and output of the report."""
 
     source: Annotated[Path, tyro.conf.Positional, shown("RUN|FILE")]
     """A rollout or demonstration file (.npz), or the folder of a run."""
@@ -25,19 +25,19 @@ class Args:
     episode: Annotated[int | None, shown("INT")] = None
     """Run folders: index of the completed clip (default: 0); if none was completed, the partial clip is shown."""
     video: Annotated[bool, ON] = True
-    """Leave out the mp4, which takes the most time."""
+    """Omit the mp4, which takes most of the time."""
     panel: Annotated[bool, ON] = True
-    """Demonstrations: leave out the five other worlds of the panel, which take some seconds."""
+    """Demonstrations: omit the five other worlds of the panel, which take some seconds."""
     strip: Annotated[Path | None, shown("FILE.png")] = None
-    """Also draw four moments of the grasp side by side into this PNG: a picture for a slide."""
+    """Also render four moments of the grasp side by side to this PNG, e.g. for a slide."""
     force: bool = False
-    """Overwrite a file, or write into a folder with content other than an earlier report."""
+    """Overwrite files, or write into a folder with other content than an earlier report."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
 
 def run(args: Args) -> None:
-    """Write the report and print where it is."""
+    """Write the report and print its path."""
     from dexhot.cli.output import console, print_json, summary
     from dexhot.data.files import check_out
 
@@ -47,7 +47,7 @@ def run(args: Args) -> None:
     chosen = ("success_strict", "T_err_cm", "R_err_rad", "hold_rate", "penetration_mm")
     summary(rollout.name, {id: written["metrics"][id] for id in chosen})
     if "stopped" in rollout.provenance:
-        written["notes"].append(f"stopped on the way: {rollout.provenance['stopped']}")
+        written["notes"].append(f"stopped early: {rollout.provenance['stopped']}")
     written["notes"] += rollout.provenance.get("bag_damage", [])
     for note in [*written["notes"], page]:
         console.print(note, soft_wrap=True, highlight=False)
@@ -58,7 +58,7 @@ def run(args: Args) -> None:
 
 
 def write(args: Args) -> tuple[Path, Any, Any, dict[str, Any]]:
-    """Path of the page, the rollout it shows and its setup, and what report.json holds."""
+    """Write the report. Returns the path of its page, the rollout, its setup, and the contents of report.json."""
     import json
 
     from dexhot.cli.output import console
@@ -118,7 +118,7 @@ def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
     item: object = load(args.source)
     if args.episode is not None:
         kind = type(item).__name__
-        raise DexhotError(f"--episode chooses a clip of a recorded run; {args.source} is a {kind}: leave it out.")
+        raise DexhotError(f"--episode chooses a clip of a recorded run; {args.source} is a {kind}: omit it.")
     if not isinstance(item, Demonstration | Rollout):
         kind = type(item).__name__
         raise FileFormatError(

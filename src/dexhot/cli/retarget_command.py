@@ -1,4 +1,4 @@
-"""A human demonstration -> a Reference: where the robot's wrist and fingers and the object should be at 60 Hz."""
+"""A human demonstration -> a Reference: the target motion of the robot's wrist and fingers and the object, at 60 Hz."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,24 +17,24 @@ class Args:
     """Retarget one clip."""
 
     clip: Annotated[str, tyro.conf.Positional, shown("CLIP|FILE")]
-    """A clip of the cache ("grab/duck_lift") or a trajectory file (.npz)."""
+    """A clip in the cache ("grab/duck_lift") or a trajectory file (.npz)."""
     hand: Annotated[str, shown("HAND")] = "leap_right"
     """A shipped robot hand, or the path of a hand.yaml (docs/add_a_hand.md)."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Output Reference file; by default <clip>.reference.npz in the current folder. Missing folders are created."""
     contact: Annotated[bool, ON] = True
-    """Follow the measured fingertips directly, without planned contacts, opening, closing and squeeze."""
+    """Track the measured fingertips directly, without planned contacts, opening, closing and squeeze."""
     place: Annotated[bool, ON] = True
-    """Keep the recorded coordinates; by default the demonstration is placed where the arm can reach it."""
+    """Keep the recorded coordinates; by default the demonstration is placed within the arm's reach."""
     speed: Annotated[Literal["auto", "1"], shown("auto|1")] = "auto"
-    """auto: slower than the person where a joint's limit asks for it, and only there; 1: the clip's own time, whether
-    the arm can follow or not."""
+    """auto: slow down only where a joint limit requires it; 1: the clip's original timing, even if the arm cannot
+    follow."""
     profile: Annotated[str | None, shown("PROFILE")] = None
-    """Profile of the finger servos that the squeeze is meant for (config/servos.yaml); by default the hand's own."""
+    """Profile of the finger servos for which the squeeze is computed (config/servos.yaml); default: the hand's own."""
     frames: Annotated[str | None, shown("FIRST:STOP")] = None
-    """Take these frames of the clip alone: those before STOP, counted from 0."""
+    """Use only these frames of the clip, counted from 0; STOP is excluded."""
     picture: Annotated[Path | None, shown("FILE.png")] = None
-    """Also draw human keypoints, wrist and palm frames and robot fingertips into this PNG."""
+    """Also draw human keypoints, wrist and palm frames and robot fingertips to this PNG."""
     force: bool = False
     """Overwrite an output file of another kind."""
     json: bool = False
@@ -42,7 +42,7 @@ class Args:
 
 
 def run(args: Args) -> None:
-    """Check, retarget, place, summarise, and draw if asked to."""
+    """Check, retarget and place the clip, print a summary, and draw if requested."""
     from dexhot.cli.output import console, print_json, summary
     from dexhot.data.files import check_out, file_of, save
     from dexhot.data.types import Reference
@@ -70,7 +70,7 @@ def run(args: Args) -> None:
     save(reference, out)
     mended = reference.provenance["mended"]
     for what in mended:
-        console.print(f"[yellow]mended[/]: {what}", soft_wrap=True, highlight=False)
+        console.print(f"[yellow]repaired[/]: {what}", soft_wrap=True, highlight=False)
     if mended:
         trajectory = checked_clip(trajectory, hand.side, asset)[0]
     figures = summarise(reference, trajectory, hand, asset) | {"placement": reference.placement.round(4).tolist()}
@@ -98,5 +98,7 @@ def _trajectory(clip: str, frames: str | None) -> "HandObjectTrajectory":
         return found
     given = re.fullmatch(r"(\d*):(\d*)", frames)
     if not given:
-        raise DexhotError(f"--frames {frames!r}: write FIRST:STOP, as 0:{len(found.time)} for all of {found.name}.")
+        raise DexhotError(
+            f"--frames {frames!r}: write FIRST:STOP, e.g. 0:{len(found.time)} for all frames of {found.name}."
+        )
     return found.cut(int(given[1] or 0), int(given[2] or len(found.time)))

@@ -1,6 +1,7 @@
 """Start, stop and reset a running graph, or show its state: dexhot safety status.
 
-Exit code 0: done (status: watched, and no fault); 1: refused (status: a fault, or nobody watches); 3: nobody answers.
+Exit code 0: done (status: supervisor alive, no fault); 1: refused (status: a fault, or no live supervisor); 3: no
+reply.
 """
 
 import sys
@@ -19,7 +20,8 @@ class Args:
     """Request to the supervisor."""
 
     action: Annotated[Literal["start", "stop", "reset", "estop", "status"], tyro.conf.Positional]
-    """start: begin to track; stop: hold; estop: emergency stop, a fault; reset: leave a fault; status: the state."""
+    """start: begin tracking; stop: hold; estop: emergency stop (a fault); reset: clear a fault; status: show the
+    state."""
     namespace: Annotated[str, shown("NAME")] = ""
     """Namespace of the robot, as given to `dexhot up`."""
     all: bool = False
@@ -38,30 +40,30 @@ def run(args: Args) -> int:
     from dexhot.errors import DexhotError
 
     if args.all and args.action != "estop":
-        raise DexhotError(f"--all goes with estop, not with {args.action}: every other request is to one robot.")
+        raise DexhotError(f"--all applies to estop only; {args.action} is for one robot.")
     try:
         with SafetyClient(args.timeout, read_namespace(args.namespace)) as client:
             if args.all:
                 stopped = client.stop_all()
-                done, told = True, f"emergency stop of every robot: {', '.join(stopped)}"
+                done, text = True, f"emergency stop of every robot: {', '.join(stopped)}"
                 entries = {"done": True, "supervisors": stopped}
             elif args.action == "status":
                 status = client.status()
-                watched = "watched" if status.watched else "nobody watches: silent since then"
+                watched = "supervisor alive" if status.watched else "no supervisor has published since"
                 others = f"; {status.supervisors} supervisors publish a state" * (status.supervisors > 1)
                 done = status.watched and status.state != "fault"
-                told = f"{status.state}: {status.reason} ({status.age:.1f} s ago, {watched}{others})"
+                text = f"{status.state}: {status.reason} ({status.age:.1f} s ago, {watched}{others})"
                 entries = {**status.__dict__, "watched": status.watched}
             else:
-                done, told = client.call(args.action)
-                state, _, reason = told.partition(": ")
+                done, text = client.call(args.action)
+                state, _, reason = text.partition(": ")
                 entries = {"done": done, "state": state, "reason": reason}
     except NoSupervisorError as e:
         print(f"dexhot: error: {e}", file=sys.stderr)
         if args.json:
             print_json({"error": str(e)})
         return NOBODY
-    console.print(told, soft_wrap=True, highlight=False, markup=False)
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
     if args.json:
         print_json(entries)
     return 0 if done else REFUSED

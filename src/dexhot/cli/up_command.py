@@ -1,4 +1,4 @@
-"""Bring up a graph of ROS nodes without ros2 launch: dexhot up real_track reference:=FILE; Ctrl-C takes it down."""
+"""Bring up a graph of ROS nodes without ros2 launch: dexhot up real_track reference:=FILE; Ctrl-C shuts it down."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ class Args:
     graph: Annotated[str, tyro.conf.Positional, shown("GRAPH")]
     """Name of the graph: real_track, replay or capture."""
     arguments: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[NAME:=VALUE ...]")] = ()
-    """name:=value of the graph's arguments; --show-args lists them."""
+    """Arguments of the graph; --show-args lists them."""
     namespace: Annotated[str, shown("NAME")] = ""
     """Namespace of every node and topic, one per robot; the same as the argument namespace:=NAME."""
     show_args: bool = False
@@ -27,7 +27,7 @@ class Args:
 
 
 def run(args: Args) -> int:
-    """Exit code 0 when stopped or finished, 1 when a process died."""
+    """Exit code 0 if stopped or finished, 1 if a process died."""
     from dexhot.bringup import launcher
     from dexhot.bringup.graph import parse_assignments, plan
     from dexhot.bringup.graphs import load_graph
@@ -50,7 +50,7 @@ def run(args: Args) -> int:
     finally:
         remove_scratch(planned.folder)
     if planned.recorded and graph.name == "real_track":
-        console.print(f"`dexhot report {planned.folder}` tells what happened", soft_wrap=True, highlight=False)
+        console.print(f"`dexhot report {planned.folder}` writes a report of the run", soft_wrap=True, highlight=False)
     if args.json:
         told = {"graph": graph.name, "arguments": planned.arguments, "processes": nodes, "folder": str(planned.folder)}
         print_json(told | {"exit_code": code})

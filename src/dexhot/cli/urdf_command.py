@@ -1,4 +1,4 @@
-"""The arm with a hand as one URDF, with primitives and meshes: for RViz, Foxglove, MoveIt, other simulators."""
+"""Export the arm with a hand as one URDF, with primitives and meshes: for RViz, Foxglove, MoveIt, other simulators."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +12,17 @@ from dexhot.cli.output import console, print_json, summary
 
 @dataclass
 class Args:
-    """Which hand, and where to."""
+    """Hand and output files."""
 
     hand: Annotated[str, tyro.conf.Positional, shown("HAND")] = "leap_right"
     """A shipped hand, or the path of a hand.yaml."""
     out: Annotated[Path | None, shown("FILE.urdf")] = None
-    """Output file; meshes go to the folder meshes/ beside it. Default: fr3_<hand>.urdf here.
+    """Output file; meshes go to the folder meshes/ beside it. Default: fr3_<hand>.urdf in the current folder.
     Missing folders are created."""
     srdf: Annotated[Path | None, shown("FILE.srdf")] = None
-    """Also write an SRDF for MoveIt: groups, postures, end effector, pairs of links that may touch."""
+    """Also write an SRDF for MoveIt: groups, group states, end effector, disabled collision pairs."""
     meshes: Annotated[str, shown("PREFIX")] = "meshes"
-    """What the URDF puts before the meshes' file names, e.g. package://my_description/meshes."""
+    """Prefix of the mesh file names in the URDF, e.g. package://my_description/meshes."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 

@@ -1,4 +1,4 @@
-"""View a file, a run, a capture, a data set's clip or an object in the browser."""
+"""View a file, a run, a capture, a dataset's clip or an object in the browser."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,7 +10,7 @@ from dexhot.cli.arguments import shown
 
 @dataclass
 class Args:
-    """What to view, and the server's address."""
+    """Item to view, and the server's address."""
 
     what: Annotated[str, tyro.conf.Positional, shown("FILE|RUN|CAPTURE|CLIP|OBJECT")]
     """A trajectory, reference, demonstration or rollout; the folder of a run or a capture, a bag; the name of a clip

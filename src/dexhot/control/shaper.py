@@ -33,7 +33,7 @@ class HandShaper:
     """The simulated floating hand."""
 
     def __init__(self, hand: RobotHand, base_quat: np.ndarray, physics: Physics):
-        self.scene = floating_scene(hand, None, base_quat, physics)
+        self.scene = floating_scene(hand, None, base_quat, physics, visual=False)
         self.data = mujoco.MjData(self.scene.model)
         self.substeps = physics.substeps
 

@@ -1,4 +1,4 @@
-"""Writes a whole bag from one that is cut, damaged, split, compressed or of another storage, which is not touched."""
+"""Writes an intact bag from a truncated, damaged, split or compressed one, or one in another storage format."""
 
 import os
 from collections.abc import Callable
@@ -15,23 +15,23 @@ from dexhot.scratch import make_scratch, remove_scratch
 def repair(
     source: str | Path, target: str | Path, progress: Callable[[int, int], None] = lambda done, of: None
 ) -> tuple[int, list[str]]:
-    """Write all that can be read of `source` to a new bag `target` (MCAP): topics, types, definitions, QoS, messages.
+    """Write all that is readable in `source`, which is not changed, to a new MCAP bag `target`, with types and QoS.
 
-    It is made in a scratch folder beside `target`; when it fails or is interrupted, nothing is left. Returns the
-    number of messages and what was lost. Raises FileFormatError when `target` exists, or nothing of `source` can be
-    read, and DexhotError when it cannot be written.
+    The bag is made in a scratch folder beside `target`; a failure or interruption leaves no files. Returns the
+    number of messages and what was lost. Raises FileFormatError if `target` exists or nothing in `source` is
+    readable, and DexhotError if `target` cannot be written.
     """
     source, target = Path(source), Path(target)
     if target.exists() or target.is_symlink():
-        raise FileFormatError(f"{target} exists; a bag is never written over: give another folder.")
+        raise FileFormatError(f"{target} exists, and a bag is never overwritten: give another folder.")
     if not target.parent.is_dir():
-        raise FileFormatError(f"{target} cannot be made: {target.parent} is no folder; make it first.")
+        raise FileFormatError(f"{target} cannot be made: {target.parent} is not a folder; create it first.")
     if source.resolve() in target.resolve().parents:
-        raise FileFormatError(f"{target} is within {source}, which stays as it is; give a place beside it.")
+        raise FileFormatError(f"{target} is inside {source}, which must not be modified; give a folder outside it.")
     with open_bag(source, as_recorded=True) as bag:
         if not bag.message_count:
             lost = "".join(f" {text}." for text in bag.damage)
-            raise FileFormatError(f"{source} holds no message that can be read: there is nothing to repair.{lost}")
+            raise FileFormatError(f"{source} has no readable message: there is nothing to repair.{lost}")
         _one_definition_each(bag)
         temporary: Path | None = None
         try:
@@ -48,7 +48,9 @@ def repair(
             _move(temporary / target.name, target)
         except OSError as e:
             why = e.strerror or str(e)
-            raise DexhotError(f"{target} cannot be written: {why}; give --out a place with room to write.") from e
+            raise DexhotError(
+                f"{target} cannot be written: {why}; give an --out with free space and write permission."
+            ) from e
         finally:
             if temporary is not None:
                 remove_scratch(temporary)
@@ -56,7 +58,7 @@ def repair(
 
 
 def _move(made: Path, target: Path) -> None:
-    """To the disk, then a rename; onto an empty folder that came up meanwhile it would succeed, so that is refused."""
+    """Sync to disk, then rename. A rename onto an empty folder made meanwhile would succeed, so that is refused."""
     for path in (*made.iterdir(), made):
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -64,12 +66,12 @@ def _move(made: Path, target: Path) -> None:
         finally:
             os.close(descriptor)
     if target.exists():
-        raise FileFormatError(f"{target} came up meanwhile; a bag is never written over: give another folder.")
+        raise FileFormatError(f"{target} was created meanwhile, and a bag is never overwritten: give another folder.")
     made.rename(target)
 
 
 def _one_definition_each(bag: Bag) -> None:
-    """A bag has one definition of a message type. Raises FileFormatError when the parts have several."""
+    """Raise FileFormatError if the parts define a message type differently: a bag has one definition per type."""
     definitions: dict[str, str] = {}
     for c in bag.connections:
         if c.msgdef.data and definitions.setdefault(c.msgtype, c.msgdef.data) != c.msgdef.data:

@@ -1,9 +1,9 @@
-"""Rosbags (as `ros2 bag` has them) without ROS: written so that a kill loses a second, and read without ever writing.
+"""Rosbags (the `ros2 bag` format) without ROS: a killed writer loses at most a second, and reading never writes.
 
-Topics are read as data/topics.py names them, without the namespace of the robot that was recorded.
+Topics get their names of data/topics.py, without the namespace of the recorded robot.
 
-A bag that is cut, damaged or still being recorded is read as far as it goes: `Bag.damage` says what was lost,
-`Bag.notes` what else is unusual. `dexhot bag repair` alone makes a new bag of one (bag_repair.py).
+A truncated or damaged bag, or one still being recorded, is read as far as possible: `Bag.damage` lists what is lost,
+`Bag.notes` what else is unusual. Only `dexhot bag repair` makes a new bag from it (bag_repair.py).
 """
 
 import os
@@ -47,7 +47,7 @@ __all__ = [
     "typestore",
 ]
 
-UNKNOWN_HASH = "RIHS01_" + 64 * "0"  # of a type that nobody defines
+UNKNOWN_HASH = "RIHS01_" + 64 * "0"  # for a type without a definition
 Key = tuple[str, str, str]  # topic, message type and its definition
 
 
@@ -55,19 +55,19 @@ class BagWriter:
     """Writes serialized messages to a new bag, zstd compressed, in the order given."""
 
     def __init__(self, path: str | Path):
-        """Raises FileFormatError when something is there already."""
+        """Raises FileFormatError if `path` exists."""
         self.path = Path(path)
         if self.path.exists():
             raise FileFormatError(f"{self.path} exists; a bag is never written over: give another folder.")
         self._writer = Writer(self.path, version=9, storage_plugin=StoragePlugin.MCAP)
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
-        self._writer.storage.compressor = _checked  # type: ignore[union-attr]  # rosbags' own leaves damage unnoticed
+        self._writer.storage.compressor = _checked  # type: ignore[union-attr]  # rosbags' own has no checksum
         self._last = 0
         self.count = 0
 
     def topic(self, name: str, msgtype: str, qos: tuple[Qos, ...] = ()) -> Connection:
-        """A topic to write to; `msgtype` as "sensor_msgs/msg/JointState". Raises FileFormatError for one unknown."""
+        """A topic to write to; `msgtype` as "sensor_msgs/msg/JointState". Raises FileFormatError if it is unknown."""
         if msgtype not in typestore().fielddefs:
             raise FileFormatError(
                 f"{name}: the message type {msgtype} is unknown; only standard messages can be recorded."
@@ -75,7 +75,7 @@ class BagWriter:
         return self._writer.add_connection(name, msgtype, typestore=typestore(), offered_qos_profiles=qos)
 
     def copy_topic(self, source: Connection) -> Connection:
-        """A topic as another bag has it: its type with its definition, its hash and its QoS."""
+        """A topic with the type, definition, hash and QoS that it has in another bag."""
         msgdef, digest = source.msgdef, source.digest
         try:
             store = store_of(source.msgtype, msgdef)
@@ -84,7 +84,7 @@ class BagWriter:
                 msgdef = MessageDefinition(MessageDefinitionFormat.MSG, text)
             digest = digest or store.hash_rihs01(source.msgtype)
         except FileFormatError:
-            pass  # its bytes are kept as they are
+            pass  # its bytes are copied unchanged
         return self._writer.add_connection(
             source.topic,
             source.msgtype,
@@ -94,21 +94,21 @@ class BagWriter:
         )
 
     def write(self, topic: Connection, time_ns: int, data: bytes) -> None:
-        """One serialized message at its receive time; a clock that steps back does not disturb the order."""
+        """Write one serialized message at its receive time; the order survives a clock that steps back."""
         self._last = max(self._last, time_ns)
         self.copy(topic, self._last, data)
 
     def copy(self, topic: Connection, time_ns: int, data: bytes) -> None:
-        """One serialized message with the time that another bag has for it."""
+        """Write one serialized message with its time in another bag."""
         self._writer.write(topic, time_ns, data)
         self.count += 1
 
     def write_message(self, topic: Connection, time_ns: int, message: Any) -> None:
-        """One message of the type store."""
+        """Write one message object of the type store."""
         self.write(topic, time_ns, bytes(typestore().serialize_cdr(message, topic.msgtype)))
 
     def flush(self) -> None:
-        """What was written so far survives a kill and a power cut."""
+        """Sync to disk: what was written so far survives a kill and a power failure."""
         storage: Any = self._writer.storage
         if storage.chunk.msgs:
             storage.close_chunk()
@@ -127,21 +127,21 @@ class BagWriter:
 
 
 def _checked(data: bytes) -> bytes:
-    """zstd with a checksum of the content: chunks have room for one, which rosbags leaves empty."""
+    """Compress with a zstd content checksum; rosbags leaves the CRC field of chunks empty."""
     return zstd.compress(data, options={zstd.CompressionParameter.checksum_flag: 1})
 
 
 class Bag:
-    """An open bag. Its parts follow each other in the order of the files, as `ros2 bag play` has them; within each,
-    messages are in the order of receive time.
+    """An open bag. Its parts are read in the order of the files, as in `ros2 bag play`; within each part
+    messages are in order of receive time.
 
-    `connections`: its topics with their counts; `namespace` ("/robot1" or "") is not in their names, nor is it looked
-    for where `as_recorded`. `start`, `end`: ns, of the first and the last message. `damage`: what
-    is lost, and after `messages` what was found to be; `notes`: what is unusual without a loss.
+    `connections`: its topics with their counts; names exclude `namespace` ("/robot1" or ""), which is not looked for
+    if `as_recorded`. `start`, `end`: ns, of the first and the last message. `damage`: lost data, including losses
+    found while reading `messages`; `notes`: anomalies without loss.
     """
 
     def __init__(self, path: Path, as_recorded: bool = False):
-        """Raises FileFormatError when nothing of it can be read."""
+        """Raises FileFormatError if nothing of it can be read."""
         self.path = path
         self.parts: list[Part] = []
         listing = list_files(path)
@@ -166,14 +166,14 @@ class Bag:
         self.end = max(part.inventory.end for part in self.parts)
 
     def _namespace(self) -> str:
-        """Of the run that the bag belongs to, else what its topics have before the names that a robot's have."""
+        """The namespace recorded in the bag's run, else the common prefix of the robot's topic names."""
         folder = run_folder(self.path)
         recorded = recorded_namespace(folder) if folder else None
         channels = (c for part in self.parts for c in part.inventory.channels.values())
         return namespace_of(c.topic for c in channels) if recorded is None else recorded
 
     def _connect(self, qos: dict[str, list[Qos]]) -> tuple[list[Connection], list[dict[int, Connection]]]:
-        """One connection for each topic, type and definition; and which each part's channels belong to."""
+        """One connection per topic, type and definition; and per part, channel -> connection."""
         found: dict[Key, Connection] = {}
         keys: list[dict[int, Key]] = []
         for part in self.parts:
@@ -188,7 +188,7 @@ class Bag:
                 known = found.get(key) or _connection(len(found), channel, self)._replace(
                     topic=without_namespace(channel.topic, self.namespace)
                 )
-                # rosbags types ext as that of a ROS 1 connection too, which has no profiles
+                # rosbags' type of ext includes that of ROS 1, which has no profiles
                 offered = known.ext.offered_qos_profiles or channel.qos or qos.get(channel.topic, [])  # type: ignore[union-attr]
                 ext = ConnectionExtRosbag2("cdr", offered)
                 found[key] = known._replace(msgcount=known.msgcount + count, ext=ext)
@@ -196,13 +196,13 @@ class Bag:
 
     @property
     def damage(self) -> list[str]:
-        """What is lost, each loss once."""
+        """The losses, without duplicates."""
         found = (text for part in self.parts for text in part.inventory.damage)
         return list(dict.fromkeys([*self._damage, *found]))
 
     @property
     def message_count(self) -> int:
-        """Of all topics."""
+        """Number of messages of all topics."""
         return sum(c.msgcount for c in self.connections)
 
     @property
@@ -227,7 +227,7 @@ class Bag:
                 yield connection, time_ns, data
 
     def close(self) -> None:
-        """Close its files."""
+        """Close the files."""
         for part in self.parts:
             part.close()
 
@@ -238,27 +238,27 @@ def _connection(number: int, channel: Channel, owner: Bag) -> Connection:
 
 
 def _unreadable(channel: Channel) -> str:
-    """Why the messages of a channel are none of ROS 2, or ""."""
+    """Why the messages of a channel are not ROS 2 messages; "" if they are."""
     if channel.encoding != "cdr":
-        return f"its messages are {channel.encoding or 'of an unnamed encoding'}, and ROS 2's are cdr"
-    return "" if channel.msgtype else "the file does not say its message type"
+        return f"its message encoding is {channel.encoding or 'unknown'}, and ROS 2's is cdr"
+    return "" if channel.msgtype else "the file does not contain its message type"
 
 
 def locate(path: str | Path) -> Path:
-    """The bag that `path` means: that in the folder of a run or of a capture, or itself."""
+    """The bag that `path` refers to: the one in the folder of a run or a capture, else `path` itself."""
     path = Path(path)
     return path / "bag" if (path / "bag").is_dir() else path
 
 
 def is_bag_file(path: str | Path) -> bool:
-    """Whether a path is a file that is called as the files of bags are."""
+    """Whether a path is a file named like a bag file."""
     return Path(path).is_file() and Path(path).name.removesuffix(COMPRESSED).endswith(SUFFIXES)
 
 
 def run_folder(path: str | Path, holds: str = RUN_FILE) -> Path | None:
     """The folder of the run that a bag, one of its files, or the folder itself belongs to; None for any other bag.
 
-    `holds`: the file by which it is known.
+    `holds`: the file that identifies such a folder.
     """
     bag = locate(path).absolute()
     folder = (bag if bag.is_dir() else bag.parent).parent
@@ -275,7 +275,9 @@ def open_bag(path: str | Path, as_recorded: bool = False) -> Iterator[Bag]:
     try:
         bag = Bag(path, as_recorded)
     except OSError as e:
-        raise FileFormatError(f"{path} cannot be read: {e.strerror or e}; see that it is there and may be read.") from e
+        raise FileFormatError(
+            f"{path} cannot be read: {e.strerror or e}; check the path and its read permission."
+        ) from e
     try:
         yield bag
     finally:
@@ -289,19 +291,19 @@ def topics(path: str | Path) -> dict[str, str]:
 
 
 def damage(path: str | Path) -> list[str]:
-    """What is lost of a bag, as far as it shows without reading its messages."""
+    """Losses of a bag that are found without reading its messages."""
     with open_bag(path) as bag:
         return bag.damage
 
 
 def because(damage: list[str]) -> str:
-    """What to add to a refusal for something that a damaged bag lacks; "" for a whole one."""
+    """Suffix of an error about missing data, if the bag is damaged; else ""."""
     return f" The bag is damaged: {'; '.join(damage)}." if damage else ""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """How much of what a bag holds."""
+    """Duration and message counts of a bag."""
 
     duration: float  # s from the first message to the last
     counts: dict[str, int]  # topic -> messages, for those that have any
@@ -315,9 +317,9 @@ def contents(path: str | Path) -> Contents:
 
 
 def require_topics(path: str | Path, needed: Mapping[str, str | tuple[str, ...]], purpose: str) -> None:
-    """Raise FileFormatError naming each topic of `needed` of which the bag has no message.
+    """Raise FileFormatError naming each topic in `needed` without a message in the bag.
 
-    needed: topic -> its type, or the types of which any will do.
+    needed: topic -> its type, or its admissible types.
     """
     with open_bag(path) as bag:
         found = {c.topic: c.msgtype for c in bag.connections if c.msgcount}
@@ -334,25 +336,25 @@ def require_topics(path: str | Path, needed: Mapping[str, str | tuple[str, ...]]
 def messages(path: str | Path, wanted: set[str] | None = None) -> Iterator[tuple[str, int, Any]]:
     """(topic, receive time ns, message) in recorded order; of the topics `wanted`, or of all.
 
-    Messages are decoded by the bag's own definitions. Raises FileFormatError for one that cannot be.
+    Messages are decoded by the bag's own definitions. Raises FileFormatError for one that cannot be decoded.
     """
     for connection, time_ns, data in serialized(path, wanted):
         yield connection.topic, time_ns, decode(connection, data)
 
 
 def decode(connection: Connection, data: bytes) -> Any:
-    """A message by the definition of its connection. Raises FileFormatError."""
+    """Decode a message by the definition of its connection. Raises FileFormatError."""
     try:
         return store_of(connection.msgtype, connection.msgdef).deserialize_cdr(data, connection.msgtype)
     except (SerdeError, ValueError, IndexError, KeyError, AssertionError, UnicodeDecodeError) as e:
         raise FileFormatError(
-            f"a message of {connection.topic} is no {connection.msgtype}, or damaged ({e or type(e).__name__}); "
-            "`dexhot bag info` tells what is wrong with its bag."
+            f"a message of {connection.topic} is not a {connection.msgtype}, or is damaged ({e or type(e).__name__}); "
+            "run `dexhot bag info` on its bag."
         ) from e
 
 
 def serialized(path: str | Path, wanted: set[str] | None = None) -> Iterator[tuple[Connection, int, bytes]]:
-    """(connection, receive time ns, serialized message) in recorded order. A damaged bag is read as far as it goes."""
+    """(connection, receive time ns, serialized message) in recorded order. A damaged bag is read as far as possible."""
     with open_bag(path) as bag:
         yield from bag.messages(c for c in bag.connections if wanted is None or c.topic in wanted)
 

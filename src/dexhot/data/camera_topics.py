@@ -1,4 +1,4 @@
-"""Which of many topics are a camera's: under realsense-ros's default names, under ours, or in any other namespace."""
+"""Finds a camera's topics: under realsense-ros's default names, under ours, or in any other namespace."""
 
 import re
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dexhot.data.topics import COLOR, DEPTH
 
 OURS = "/" + COLOR.removesuffix("/color/image_raw").lstrip("/")  # also realsense-ros's before 2024
-NAMESPACES = ("/camera/camera", OURS)  # looked for first
+NAMESPACES = ("/camera/camera", OURS)  # tried first
 COLOR_NAMES = ("/color/image_raw", "/color/image_rect_raw")
 ALIGNED = "/" + DEPTH.lstrip("/").partition("/")[2]
 PACKED_COLOR, PACKED_DEPTH = "/compressed", "/compressedDepth"  # what image_transport adds
@@ -27,9 +27,9 @@ class CameraTopics:
 
 
 def find_camera(topics: Iterable[str], namespace: str = "") -> CameraTopics | None:
-    """The camera in `namespace`, by default the first of NAMESPACES, of all others in alphabetical order.
+    """The camera in `namespace`; by default the first found in NAMESPACES, then in alphabetical order.
 
-    None without a colour image. Packed images count (<topic>/compressed, <topic>/compressedDepth).
+    None without a colour image. Compressed images count (<topic>/compressed, <topic>/compressedDepth).
     """
     there = set(topics)
     found = [(m[1], m[2], topic) for topic in sorted(there) if (m := _COLOR.fullmatch(topic))]

@@ -1,6 +1,6 @@
-"""Messages of /diagnostics, from a bag or from the graph: a status per node and task, called "node: task".
+"""Messages of /diagnostics, from a bag or from the graph: a status per node and task, named "node: task".
 
-Recordings of 0.1.0 have one status per node, called as the node; its values have the same keys.
+Recordings of version 0.1.0 have one status per node, with the node's name and the same value keys.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +9,8 @@ from typing import Any
 
 @dataclass
 class NodeStatus:
-    """What one message says of one node: the worst level (0 ok, 1 warning, 2 error), its message, all values."""
+    """One node's statuses in one message, merged: the worst level (0 ok, 1 warning, 2 error), its message, all
+    values."""
 
     level: int = -1
     message: str = ""
@@ -17,12 +18,12 @@ class NodeStatus:
 
 
 def status_name(node: str, task: str) -> str:
-    """As diagnostic_updater names a status, by which diagnostic_aggregator groups."""
+    """Status name in diagnostic_updater's format, by which diagnostic_aggregator groups."""
     return f"{node}: {task}"
 
 
 def by_node(message: Any) -> dict[str, NodeStatus]:
-    """node -> its tasks together. Of equal levels the first status counts."""
+    """node -> its merged tasks. Among equal levels the first status counts."""
     found: dict[str, NodeStatus] = {}
     for status in message.status:
         node = found.setdefault(status.name.partition(":")[0], NodeStatus())

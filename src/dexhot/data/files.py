@@ -1,8 +1,8 @@
 """One file format for the data pipeline's dataclasses: an .npz whose `header` entry is JSON (schema, version, fields).
 
-A class without arrays (PolicyCard) is that JSON alone, in a .json file. Nothing is pickled. A file is written under a
-temporary name and renamed, so a reader never meets half of one. What a file names is a name, or a path relative to the
-file: a hand.yaml's is absolute in memory only (`_written_paths`, `_read_paths`).
+A class without arrays (PolicyCard) is stored as JSON only, in a .json file. Nothing is pickled. A file is written
+under a temporary name and renamed, so a reader never sees a partial file. References in a file are names, or paths
+relative to the file: that of a hand.yaml is absolute in memory only (`_written_paths`, `_read_paths`).
 """
 
 import json
@@ -34,15 +34,15 @@ SCHEMAS = {
     "dexhot/policy": types.PolicyCard,
 }
 VERSION = 2
-ROOTS = "home|root|tmp|mnt|media|usr|var|opt|srv|etc|Users"  # a path in them may look like a ROS name; others do not
+ROOTS = "home|root|tmp|mnt|media|usr|var|opt|srv|etc|Users"  # top-level folders; a path outside them may be a ROS name
 ABSOLUTE = re.compile(
     rf"/({ROOTS})/.*|(?!(/[A-Za-z_]\w*)+$)(/[^/\s\0]+){{2,}}/?|(~|file:/|[A-Za-z]:)[\\/].*|\\\\.*", re.DOTALL
 )
 
 
 def save(item: Any, path: str | Path) -> Path:
-    """Write `item` (one of SCHEMAS) to `path`; .npz, or .json for a PolicyCard, is added when missing. Returns the path
-    written. Raises FileFormatError for values that cannot be, before anything is written.
+    """Write `item` (one of SCHEMAS) to `path`; .npz, or .json for a PolicyCard, is added if missing. Returns the path
+    written. Raises FileFormatError for invalid values, before anything is written.
     """
     schema = next((name for name, kind in SCHEMAS.items() if type(item) is kind), None)
     if schema is None:
@@ -65,16 +65,16 @@ def save(item: Any, path: str | Path) -> Path:
 
 
 def file_of(path: str | Path, kind: type) -> Path:
-    """`path` with the suffix that a file of `kind` has: .npz, or .json for a PolicyCard. Raises FileFormatError for a
-    folder: a file beside it that is called after it is not what anybody means."""
+    """`path` with the suffix of a file of `kind`: .npz, or .json for a PolicyCard. Raises FileFormatError for a
+    folder, where adding a suffix would create an unintended file beside it."""
     path, suffix = Path(path), ".json" if kind is types.PolicyCard else ".npz"
     if path.is_dir():
-        raise FileFormatError(f"{path} is a folder; name a file in it, as {path / ('NAME' + suffix)}.")
+        raise FileFormatError(f"{path} is a folder; name a file in it, e.g. {path / ('NAME' + suffix)}.")
     return path if path.suffix == suffix else path.with_name(path.name + suffix)
 
 
 def load(path: str | Path, kind: type[T] | None = None) -> T:
-    """Read any file that `save` wrote; with `kind`, refuse another kind. Raises FileFormatError."""
+    """Read any file that `save` wrote; with `kind`, only that kind. Raises FileFormatError."""
     path = Path(path)
     if not path.is_file():
         raise FileFormatError(f"{path} does not exist or is not a file.")
@@ -97,9 +97,7 @@ def load(path: str | Path, kind: type[T] | None = None) -> T:
     try:
         item: Any = _unpack(SCHEMAS[schema], _read_paths(small, path.parent), "", arrays)
     except (KeyError, TypeError, AttributeError) as e:
-        raise FileFormatError(
-            f"{path}: field {e} of {schema} is missing; the file was written by something else."
-        ) from e
+        raise FileFormatError(f"{path}: field {e} of {schema} is missing; the file was not written by dexhot.") from e
     try:
         item.validate()
     except FileFormatError as e:
@@ -109,19 +107,19 @@ def load(path: str | Path, kind: type[T] | None = None) -> T:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Header and arrays of a file, nothing checked."""
+    """Header and arrays of a file, unchecked."""
     if path.suffix == ".json":
         return json.loads(path.read_text()), {}
     if not zipfile.is_zipfile(path):
-        raise ValueError("it is no npz archive")  # numpy would speak of pickle
+        raise ValueError("it is not an npz archive")  # numpy's own message is about pickle
     with np.load(path, allow_pickle=False) as entries:
         arrays = {name: entries[name] for name in entries.files}
     return json.loads(arrays.pop("header").tobytes()), arrays
 
 
 def kind_of(path: Path) -> str | None:
-    """What a file of ours holds: its schema, "dexhot/report", "dexhot/bench ...", "dexhot/picture"; None: not ours.
-    Only its head is believed, a damaged file is still ours."""
+    """Kind of a file written by dexhot: its schema, "dexhot/report", "dexhot/bench ...", "dexhot/picture"; None: not
+    ours. Only the header is read: a damaged file still counts as ours."""
     try:
         if path.suffix == ".npz":
             with zipfile.ZipFile(path) as archive, archive.open("header.npy") as stream:
@@ -136,24 +134,22 @@ def kind_of(path: Path) -> str | None:
         return None
 
 
-PICTURE_MARK = b"Software\0dexhot"  # the PNG text that our pictures carry
+PICTURE_MARK = b"Software\0dexhot"  # PNG text chunk in our pictures
 PICTURE_METADATA = {"Software": "dexhot"}
 
 
 def check_out(path: str | Path, kind: str, force: bool = False, flag: str = "--out") -> Path:
-    """`path`, when a file of `kind` (see kind_of) can be written there; asked before the work, so that it is not lost.
+    """`path`, if a file of `kind` (see kind_of) can be written there; checked before the work, which would be lost.
 
-    Raises DexhotError when the place cannot be written, is full, or holds something that is not of that kind: another
-    person's file is never replaced, unless `force` says so.
+    Raises DexhotError if the path is not writable, its disk is full, or a file of another kind exists there, which is
+    replaced only with `force`.
     """
     path = Path(path)
     if path.is_dir():
         raise DexhotError(f"{path} is a folder; name a file with {flag}.")
     if path.exists() and not force and (found := kind_of(path)) != kind:
         what = f"a {found} file" if found else "a file that dexhot did not write, or a damaged one"
-        raise DexhotError(
-            f"{path} holds {what}, and is not replaced by a {kind} file; name another {flag}, or say --force."
-        )
+        raise DexhotError(f"{path} is {what}, and is not replaced by a {kind} file; give another {flag}, or --force.")
     check_folder(path.parent, flag)
     return path
 
@@ -173,11 +169,11 @@ class replacing:
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if isinstance(value, OSError) and value.filename is None:
-            value.filename = str(self.path)  # a stream that the disk has no room for does not know its name
+            value.filename = str(self.path)  # a write error of a full disk lacks the file name
         try:
             if kind is None:
                 with open(self.temporary, "rb") as written:
-                    os.fsync(written.fileno())  # a rename that outlives a power cut names whole files only
+                    os.fsync(written.fileno())  # after a power failure a renamed file must be complete
                 os.replace(self.temporary, self.path)
         finally:
             self.temporary.unlink(missing_ok=True)
@@ -192,12 +188,12 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def _written_paths(small: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The `hand` of a reference, nested ones too, relative to the file's folder where it is a hand.yaml's path."""
+    """Make each `hand` (nested ones too) that is a path of a hand.yaml relative to the file's folder."""
     return _with_hand(small, lambda hand: os.path.relpath(hand, folder.resolve()) if os.path.isabs(hand) else hand)
 
 
 def _read_paths(small: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The same with the hand.yaml's whole path, as `load_hand` takes it."""
+    """Make each such path absolute, as `load_hand` requires."""
 
     def absolute(hand: str) -> str:
         return os.path.normpath(folder.resolve() / hand) if hand.endswith((".yaml", ".yml")) else hand
@@ -206,7 +202,7 @@ def _read_paths(small: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _with_hand(small: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
-    """`small` with `change` of every `hand` in it; provenance is let alone."""
+    """`small` with `change` applied to every `hand`, except in provenance."""
     out = dict(small)
     for name, value in small.items():
         if name == "hand" and isinstance(value, str):
@@ -217,22 +213,24 @@ def _with_hand(small: dict[str, Any], change: Callable[[str], str]) -> dict[str,
 
 
 def _refuse_absolute(value: Any, path: Path, where: str = "") -> None:
-    """Raise FileFormatError where a text in the header of `path` is an absolute path: it means nothing on another
-    machine, and on this one perhaps something else than it did to the one who wrote it."""
+    """Raise FileFormatError if a string in the header of `path` is an absolute path, which is invalid on another
+    machine and may refer to another file on this one."""
     if isinstance(value, str) and ABSOLUTE.fullmatch(value):
         again = (
-            "a hand of your own is named by its path relative to the file: retarget again with --hand"
+            "your own hand is stored as a path relative to the file: retarget again with --hand"
             if where.endswith("hand")
             else "write the name, or a path relative to the file"
         )
-        raise FileFormatError(f"{path}: {where} is the absolute path {value!r}, which no file may hold; {again}.")
+        raise FileFormatError(
+            f"{path}: {where} is the absolute path {value!r}, which is not allowed in a file; {again}."
+        )
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in entries:
         _refuse_absolute(inner, path, f"{where}.{key}" if where else str(key))
 
 
 def _pack(item: Any, prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Arrays of `item` into `arrays` under dotted names; the rest returned as JSON-able values."""
+    """Put the arrays of `item` into `arrays` under dotted names; return the rest as JSON-able values."""
     small: dict[str, Any] = {}
     for f in fields(item):
         name, value = prefix + f.name, getattr(item, f.name)
@@ -279,5 +277,5 @@ def _unpack(kind: Any, small: dict[str, Any], prefix: str, arrays: dict[str, np.
 
 
 def jsonable(value: Any) -> Any:
-    """What json.dumps writes for NumPy's numbers and arrays; the text of anything else."""
+    """NumPy numbers and arrays as JSON values; anything else as text."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)

@@ -1,4 +1,4 @@
-"""The 21 hand keypoints in MediaPipe order, and the wrist frame that they span."""
+"""The 21 hand keypoints in MediaPipe order, and the wrist frame that they define."""
 
 import numpy as np
 from numpy.typing import ArrayLike

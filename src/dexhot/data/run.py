@@ -16,7 +16,7 @@ def is_run(folder: str | Path) -> bool:
 
 
 def recorded_namespace(folder: str | Path) -> str | None:
-    """The namespace ("/robot1", or "") of the robot that was recorded; None where run.json does not tell."""
+    """The namespace ("/robot1", or "") of the robot that was recorded; None if run.json does not contain it."""
     try:
         namespace = read_run(folder).get("arguments", {}).get("namespace")
     except FileFormatError:

@@ -1,7 +1,7 @@
-"""The topics and services of the graphs, as docs/graph.md has them: one name each.
+"""Names of the graphs' topics and services (docs/graph.md).
 
-A name is that of the robot's namespace, /leap/command being /robot1/leap/command in namespace robot1, but for those
-that the whole ROS domain shares.
+A name is relative to the robot's namespace (/leap/command is /robot1/leap/command in namespace robot1), except those
+shared by the whole ROS domain.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ OBJECT_POSE, OBJECT_STATE = "/object/pose", "/object/state"
 EPISODE = "/rig/episode"
 RIG_OBJECT = "/rig/object"
 
-# Those of realsense2_camera, so that it can replace our node and its recordings are ours.
+# realsense2_camera's names, so that it can replace our node and its recordings can be read.
 COLOR, COLOR_INFO = "/camera/color/image_raw", "/camera/color/camera_info"
 DEPTH, DEPTH_INFO = "/camera/aligned_depth_to_color/image_raw", "/camera/aligned_depth_to_color/camera_info"
 
@@ -31,23 +31,31 @@ FIRST_LOOK = "/viewer/first_look"  # latched, once a browser shows the live scen
 HEARTBEAT, DIAGNOSTICS = "/heartbeat", "/diagnostics"
 CLOCK, ROSOUT = "/clock", "/rosout"
 
-# One of each in a ROS domain. (A namespaced graph that publishes /clock remaps it: bringup/graph.py.)
+# Shared by the ROS domain. (A namespaced graph that publishes /clock remaps it: bringup/graph.py.)
 SHARED = frozenset({ESTOP_INPUT, CLOCK, ROSOUT, "/parameter_events", TF, TF_STATIC})
-OF_A_ROBOT = (SAFETY_STATE, JOURNAL, LEAP_STATES, FRANKA_STATES, TARGET, OBJECT_POSE, HEARTBEAT)  # name a robot's bag
+OF_A_ROBOT = (
+    SAFETY_STATE,
+    JOURNAL,
+    LEAP_STATES,
+    FRANKA_STATES,
+    TARGET,
+    OBJECT_POSE,
+    HEARTBEAT,
+)  # topics that identify a robot's namespace in a bag
 
 
 def relative(topic: str) -> str:
-    """`topic` as a node gives it to the middleware: relative to the node's namespace, or absolute."""
+    """The name that a node passes to the middleware: relative to the node's namespace, or absolute."""
     return topic if topic in SHARED else topic.removeprefix("/")
 
 
 def without_namespace(topic: str, namespace: str) -> str:
-    """`topic` as this module has it; that of another namespace stays as it is. `namespace`: "/robot1", or ""."""
+    """`topic` as named in this module; a topic in another namespace is unchanged. `namespace`: "/robot1", or ""."""
     return topic.removeprefix(namespace) if topic.startswith(f"{namespace}/") else topic
 
 
 def namespace_of(topics: Iterable[str]) -> str:
-    """The one namespace ("/robot1") that the robot of these topics is in; "" for none, or for several robots."""
+    """The namespace ("/robot1") of the robot with these topics; "" for none, or for several robots."""
     known = list(topics)
     for name in OF_A_ROBOT:
         if found := {topic.removesuffix(name) for topic in known if topic.endswith(name)}:

@@ -1,8 +1,8 @@
 """GRAB demonstrations: 95 clips of real people lifting, passing and using 50 objects, from MyoSuite's wheel.
 
-The source (MyoDM, after TCDM) holds the joint angles of the MyoHand and object poses, converted from GRAB's mocap. Its
-conversion left errors behind that `correct` mends; they were found by measuring the clips against the model
-(docs/datasets.md tells them one by one).
+The source (MyoDM, after TCDM) holds the joint angles of the MyoHand and object poses, converted from GRAB's mocap. The
+conversion introduced errors that `correct` removes; they were found by comparing the clips with the model
+(docs/datasets.md describes each).
 """
 
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ SOURCE = "myosuite 2.8.5"
 REQUIREMENT, WHEEL = "myosuite==2.8.5", "myosuite-2.8.5-py3-none-any.whl"
 SHA256 = "64c6c81f0e85c05d50d155ee584c2d4ac55f659e1460011799659087c588cf9b"
 CLIPS, OBJECTS = "myosuite/envs/myo/myodm/data", "myosuite/simhive/object_sim"
-IMPORTER, OBJECT_IMPORTER = 1, 2  # raised when clips or objects come out otherwise, so that old files are written again
+IMPORTER, OBJECT_IMPORTER = 1, 2  # increased when the output changes, so that old files are rewritten
 
-OBJECT_ORIGIN = np.array([0.0, 0.0, 0.035])  # m, where the model puts the object's slide joints' zero
-PERIOD = 0.04  # s; the files say 0.02, but the motion is GRAB's 120 Hz resampled to 25
+OBJECT_ORIGIN = np.array([0.0, 0.0, 0.035])  # m, zero of the object's slide joints in the model
+PERIOD = 0.04  # s; the files state 0.02, but the motion is GRAB's 120 Hz resampled to 25 Hz
 
 TERMS = """\
 GRAB (Taheri et al., ECCV 2020, https://grab.is.tue.mpg.de) is for non-commercial scientific research only: its licence
@@ -36,13 +36,13 @@ users of these clips to comply with GRAB's licence. They are kept in dexhot's ca
 
 @dataclass
 class SourceObject:
-    """An object as the wheel has it, in its mesh frame."""
+    """An object from the wheel, in its mesh frame."""
 
-    vertices: np.ndarray  # (V, 3) the visual mesh: for looking at; it fills the holes of the mug and the tori
+    vertices: np.ndarray  # (V, 3) the visual mesh, for rendering only; it fills the holes of the mug and the tori
     faces: np.ndarray  # (F, 3)
     pieces: list[tuple[np.ndarray, np.ndarray]]  # convex contact pieces: vertices (v, 3) and faces (f, 3)
     mass: float  # kg
-    mass_from: str  # how it was guessed
+    mass_from: str  # how it was estimated
     centre: np.ndarray  # (3,) the source's centre of mass
 
 
@@ -86,10 +86,10 @@ def read_clip(path: Path, hand: MyoHand, source: SourceObject, object_name: str)
 def correct(pose: np.ndarray, world_init: bool, source: SourceObject) -> tuple[np.ndarray, np.ndarray]:
     """Source object poses (T+1, 7) -> world_T_mesh (T, 7) and the shift of the hand (3,), m.
 
-    The source aligned mesh origins to the centre of mass c where it should not have: from frame 1 on the object is off
-    by R0 c - c against frame 0 (which alone is right, and is dropped), and the hand by R0 c. `world_init` marks the
-    clips whose initial pose was given in the world instead: there the object is off by R0 c and the model's offset.
-    Last, both are moved so that the object starts on the table's top (0 to 5 mm; 57 mm for the wineglass).
+    The source wrongly aligned mesh origins to the centre of mass c: from frame 1 on the object is offset by R0 c - c
+    from frame 0 (the only correct one, which is dropped), and the hand by R0 c. `world_init` marks the clips whose
+    initial pose was given in the world: there the object is offset by R0 c and the model's offset. Finally both are
+    shifted so that the object starts on the table's top (by 0 to 5 mm; 57 mm for the wineglass).
     """
     start = quat_rotate(pose[1, 3:], source.centre)
     error = start if world_init else pose[1, :3] - pose[0, :3] - OBJECT_ORIGIN

@@ -1,4 +1,4 @@
-"""`dexhot datasets get grab`: the wheel from the package registry, its clips and objects into the cache."""
+"""`dexhot datasets get grab`: downloads the wheel and writes its clips and objects to the cache."""
 
 from collections.abc import Callable
 
@@ -18,10 +18,10 @@ from dexhot.progress import progress, track
 def get_grab(
     accept_licence: bool | None, make_object: Callable[..., ObjectAsset], again: bool = False
 ) -> dict[str, int]:
-    """Write every clip and object that the cache does not hold yet (`again`: all of them). Returns how many of each.
+    """Write every clip and object that is not in the cache (`again`: all). Returns the number of each.
 
     `make_object` builds an asset from a mesh and its convex pieces (dexhot.simulation.scans.resting_object, which
-    lives on a floor above this one). `accept_licence` None asks on the terminal. Raises LicenceError and DexhotError.
+    belongs to a higher layer). `accept_licence` None asks on the terminal. Raises LicenceError and DexhotError.
     """
     require_acceptance("grab", grab.TERMS, accept_licence)
     clips = sorted({clip for names in splits("grab").values() for clip in names})
@@ -55,7 +55,7 @@ def object_of(clip: str) -> str:
 
 
 def _current_clip(clip: str) -> bool:
-    """The cache holds a readable file that this importer wrote; anything else is written again."""
+    """Whether the cache has a readable file of this importer version; otherwise it is written again."""
     path = trajectories_dir("grab") / f"{clip}.npz"
     try:
         return path.is_file() and load(path, HandObjectTrajectory).provenance.get("importer") == grab.IMPORTER

@@ -1,4 +1,5 @@
-"""HOT3D sequences (Banerjee et al., CVPR 2025): two hands and objects, tracked by motion capture beside a headset.
+"""HOT3D sequences (Banerjee et al., CVPR 2025): two hands and objects, tracked by motion capture while a headset
+records.
 
 A sequence is a folder with metadata.json, umetrack_hand_user_profile.json, umetrack_hand_pose_trajectory.jsonl and
 dynamic_objects.csv; object meshes (<uid>.glb, with instance.json for their names) lie in its folder objects/ or in the
@@ -20,14 +21,14 @@ from dexhot.datasets.umetrack import THUMB_CMC, UmeTrackHand
 from dexhot.errors import FileFormatError
 from dexhot.geometry.poses import compose, lowest, make_pose
 
-Z_UP = make_pose([0.0, 0.0, 0.0], [np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0])  # ours_T_theirs: a quarter turn about x
+Z_UP = make_pose([0.0, 0.0, 0.0], [np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0])  # ours_T_theirs: 90 degrees about x
 SIDES = {"0": "left", "1": "right"}
-MOVES = 0.01  # m, below it an object counts as standing
+MOVES = 0.01  # m, below it an object counts as static
 
 
 @dataclass
 class Sequence:
-    """One recording as its files hold it, in their world."""
+    """One recording as stored in its files, in their world frame."""
 
     name: str
     stamps: np.ndarray  # (T,) ns
@@ -37,13 +38,13 @@ class Sequence:
 
 
 def read_sequence(folder: Path) -> Sequence:
-    """Frames of the files in which hands and objects are all there. A hand that misses frames is left out. Raises
-    FileFormatError for a file that is missing or damaged, and where no hand is there throughout.
+    """Frames in which hands and objects are all tracked. A hand with untracked frames is omitted. Raises
+    FileFormatError for a missing or damaged file, and if no hand is tracked throughout.
     """
     needed = ["umetrack_hand_user_profile.json", "umetrack_hand_pose_trajectory.jsonl", "dynamic_objects.csv"]
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
-        raise FileFormatError(f"{folder} is no HOT3D sequence: it lacks {', '.join(missing)}.")
+        raise FileFormatError(f"{folder} is not a HOT3D sequence: it lacks {', '.join(missing)}.")
     frames = _read_hands(folder / needed[1])
     objects = _read_objects(folder / needed[2])
     stamps = np.array(sorted(set(frames).intersection(*objects.values())))
@@ -61,7 +62,7 @@ def read_sequence(folder: Path) -> Sequence:
 
 
 def moved_objects(sequence: Sequence, library: Path) -> dict[str, str]:
-    """uid -> name of the objects that move and have a mesh in `library`. Raises FileFormatError when there are none."""
+    """uid -> name of the objects that move and have a mesh in `library`. Raises FileFormatError if there are none."""
     instances = _read_json(library / "instance.json")
     names = {uid: instances.get(uid, {}).get("instance_name", uid) for uid in sequence.objects}
     moving = {
@@ -72,16 +73,18 @@ def moved_objects(sequence: Sequence, library: Path) -> dict[str, str]:
     usable = {uid: name for uid, name in moving.items() if (library / f"{uid}.glb").is_file()}
     if not usable:
         raise FileFormatError(
-            f"{sequence.name}: none of the objects that move ({', '.join(moving.values()) or 'none does'}) has a mesh "
+            f"{sequence.name}: none of the moving objects ({', '.join(moving.values()) or 'none'}) has a mesh "
             f"in {library}; name the object library's folder with --objects DIR."
         )
     return usable
 
 
 def trajectory(sequence: Sequence, uid: str, name: str, vertices: np.ndarray) -> HandObjectTrajectory:
-    """The hands with one object, whose mesh vertices (V, 3) tell where the table is."""
+    """The hands with one object, whose mesh vertices (V, 3) determine the table's height."""
     pose = compose(Z_UP, sequence.objects[uid])
-    table = np.percentile(lowest(pose, vertices), 10)  # noise moves it by 1 mm; the object may be in the air for long
+    table = np.percentile(
+        lowest(pose, vertices), 10
+    )  # noise is about 1 mm; the object may be in the air most of the time
     to_ours = make_pose([-pose[0, 0], -pose[0, 1], -table], [1.0, 0.0, 0.0, 0.0])
     to_ours = compose(to_ours, Z_UP)
     model = UmeTrackHand(sequence.profile)
@@ -89,7 +92,7 @@ def trajectory(sequence: Sequence, uid: str, name: str, vertices: np.ndarray) ->
     for side, track in sequence.hands.items():
         keypoints = model.keypoints(track["angles"], compose(to_ours, track["wrist"]), side)
         confidence = np.repeat(track["confidence"][:, None], 21, axis=1)
-        confidence[:, THUMB_CMC] *= 0.5  # no landmark of the model, but a place between two joints
+        confidence[:, THUMB_CMC] *= 0.5  # not a landmark of the model, but a point between two joints
         hands[side] = HandTrack(keypoints, wrist_pose(keypoints, side), confidence, "umetrack", track["angles"])
     return HandObjectTrajectory(
         name=f"hot3d/{sequence.name}_{name}",
@@ -102,13 +105,13 @@ def trajectory(sequence: Sequence, uid: str, name: str, vertices: np.ndarray) ->
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """What a file that may be missing holds. Raises FileFormatError."""
+    """The JSON object in a file. Raises FileFormatError."""
     try:
         found = json.loads(path.read_text()) if path.is_file() else {}
     except ValueError as e:
         raise FileFormatError(f"{path}: {e}; download the file again.") from e
     if not isinstance(found, dict):
-        raise FileFormatError(f"{path} holds no JSON object; download the file again.")
+        raise FileFormatError(f"{path} is not a JSON object; download the file again.")
     return found
 
 

@@ -1,4 +1,4 @@
-"""`dexhot datasets get hot3d`: one sequence on this machine into the cache."""
+"""`dexhot datasets get hot3d`: imports one sequence on this machine into the cache."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +17,10 @@ LICENCE = "HOT3D dataset licence (research)"
 def get_hot3d(
     folder: Path, make_object: Callable[..., ObjectAsset], library: Path | None = None, again: bool = False
 ) -> dict[str, int]:
-    """Write one clip per object that a hand moves, and its asset. Returns how many of each were written.
+    """Write one clip per object that a hand moves, and its asset. Returns the number of each.
 
-    `folder`: a sequence as its authors publish it; `library`: where the meshes are, by default its folder objects/.
-    Raises FileFormatError for files that cannot serve, MeshError for a mesh that cannot.
+    `folder`: a sequence in the published layout; `library`: folder of the meshes, by default objects/ in `folder`.
+    Raises FileFormatError for unusable files, MeshError for an unusable mesh.
     """
     library = library or folder / "objects"
     sequence = read_sequence(folder)

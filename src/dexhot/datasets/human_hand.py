@@ -1,8 +1,9 @@
-"""A simple kinematic human hand: keypoints from a wrist pose and 15 angles, and angles that put fingertips in place.
+"""A simple kinematic human hand: forward kinematics from a wrist pose and 15 angles, and inverse kinematics of the
+fingertips.
 
 Lengths are of an average adult's right hand. In the wrist frame (x to the middle knuckle, z dorsal, y toward the thumb)
-a finger turns sideways about z, then bends toward -z at MCP, PIP and DIP, the DIP by two thirds of the PIP (Rijpkema
-and Girard 1991). The thumb's metacarpal points by azimuth and elevation, its two further joints bend alike.
+a finger abducts about z, then flexes toward -z at MCP, PIP and DIP, the DIP by two thirds of the PIP (Rijpkema
+and Girard 1991). The thumb's metacarpal points by azimuth and elevation, its two other joints flex by equal angles.
 """
 
 import numpy as np
@@ -22,7 +23,7 @@ BONES = np.array(
 )  # (5, 3) m, from the base outward
 DIP_PER_PIP = 2.0 / 3.0
 
-# (15,) three angles per digit, rad: thumb azimuth, elevation, bend; fingers sideways, MCP, PIP
+# (15,) three angles per digit, rad: thumb azimuth, elevation, flexion; fingers abduction, MCP, PIP
 LOWER = np.array([-0.6, -0.2, -0.3] + [-0.35, -0.3, 0.0] * 4)
 UPPER = np.array([1.2, 1.6, 1.2] + [0.35, 1.6, 1.9] * 4)
 RELAXED = np.array([0.35, 0.7, 0.15] + [0.0, 0.45, 0.45] * 3 + [-0.05, 0.6, 0.6])
@@ -35,7 +36,7 @@ def keypoints(wrist_pose: ArrayLike, angles: ArrayLike) -> np.ndarray:
     points = np.zeros((len(joints), 21, 3))
     for digit in range(5):
         first, second, third = joints[:, digit].T
-        # the thumb bends about its local -z, a finger about its local y
+        # the thumb flexes about its local -z, a finger about its local y
         axis, bends = (
             ([0.0, 0.0, -1.0], (third, third)) if digit == 0 else ([0.0, 1.0, 0.0], (third, DIP_PER_PIP * third))
         )
@@ -54,10 +55,10 @@ def keypoints(wrist_pose: ArrayLike, angles: ArrayLike) -> np.ndarray:
 def reach(
     targets: dict[int, np.ndarray], wrist_pose: ArrayLike, angles: ArrayLike, wrist_freedom: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Wrist pose (7,) and angles (15,) that put fingertips on `targets` {digit 0-4: (3,) m}, near the ones given.
+    """Wrist pose (7,) and angles (15,), near the ones given, that put fingertips on `targets` {digit 0-4: (3,) m}.
 
-    `wrist_freedom` 0 keeps the wrist where it is; else it is the distance (m) that costs as much as 1 rad of a joint.
-    Gives (pose, angles, largest miss in m); digits without a target stay as they are.
+    `wrist_freedom` 0 fixes the wrist; else it is the distance (m) that costs as much as 1 rad of a joint.
+    Returns (pose, angles, largest fingertip error in m); digits without a target do not move.
     """
     digits, near = sorted(targets), np.asarray(angles, float)
     goal = np.array([targets[d] for d in digits])
@@ -79,7 +80,7 @@ def reach(
             [1e3 * misses(x).reshape(*x.shape[:-1], -1), 0.3 * x[..., :6], 0.1 * (x[..., 6:] - near[moving])], axis=-1
         )
 
-    def jacobian(x: np.ndarray) -> np.ndarray:  # by differences, all in one call
+    def jacobian(x: np.ndarray) -> np.ndarray:  # finite differences, in one batched call
         step = 1e-6
         slope: np.ndarray = (residual(x + step * np.eye(len(x))) - residual(x)).T / step
         return slope

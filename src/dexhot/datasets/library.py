@@ -22,13 +22,13 @@ class ClipInfo:
     name: str  # "grab/duck_lift"
     object: str  # "grab/duck"
     duration: float  # s
-    lift: float  # m, how far the mesh frame rises above where it starts
+    lift: float  # m, largest rise of the mesh frame above its start
     hands: str  # "right", "left", "left+right"
-    split: str  # the dataset's split that holds the clip, "" when it has none
+    split: str  # the dataset's split that contains the clip, "" for none
 
 
 def trajectories_dir(dataset: str) -> Path:
-    """Where the cache keeps the clips of `dataset`."""
+    """Folder of the clips of `dataset` in the cache."""
     return cache_dir() / "trajectories" / dataset
 
 
@@ -43,7 +43,7 @@ def clip_names(dataset: str) -> list[str]:
 
 
 def load_clip(name: str) -> HandObjectTrajectory:
-    """Read "<dataset>/<clip>" from the cache. Raises NotFoundError with the clips that exist."""
+    """Read "<dataset>/<clip>" from the cache. Raises NotFoundError, which lists the existing clips."""
     dataset, _, clip = name.partition("/")
     path = trajectories_dir(dataset) / f"{clip}.npz"
     if not clip or not path.is_file():
@@ -59,7 +59,7 @@ def clip_or_file(clip: str) -> HandObjectTrajectory:
 
 
 def list_clips(dataset: str) -> list[ClipInfo]:
-    """What the cache holds of `dataset`, in the order of the names. Raises NotFoundError when it holds nothing."""
+    """The clips of `dataset` in the cache, sorted by name. Raises NotFoundError if there are none."""
     names = clip_names(dataset)
     if not names:
         raise NotFoundError("dataset in the cache", dataset, list_datasets(), GET)

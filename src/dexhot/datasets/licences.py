@@ -1,4 +1,4 @@
-"""Terms of datasets: asked once, remembered in the cache."""
+"""Licence terms of datasets: asked for once, the answer kept in the cache."""
 
 import json
 import sys
@@ -18,13 +18,13 @@ def accepted_before(dataset: str) -> bool:
 
 
 def require_acceptance(dataset: str, terms: str, accepted: bool | None) -> None:
-    """Return when the terms were accepted, now or before. `accepted` None asks on the terminal. Raises LicenceError."""
+    """Return if the terms are accepted, now or before. `accepted` None asks on the terminal. Raises LicenceError."""
     if accepted_before(dataset):
         return
     print(terms, file=sys.stderr)
     if accepted is None and not sys.stdin.isatty():
         raise LicenceError(
-            f"{dataset}'s terms, stated above, must be accepted and no terminal is there to ask on; "
+            f"{dataset}'s terms, stated above, must be accepted, and there is no terminal to ask on; "
             f"accept them with --accept-licence {dataset}."
         )
     if accepted is None:

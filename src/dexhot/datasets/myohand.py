@@ -1,4 +1,4 @@
-"""Kinematics of the MyoHand, the musculoskeletal hand whose joint angles MyoDM's clips hold."""
+"""Kinematics of the MyoHand, the musculoskeletal hand that MyoDM's clips give joint angles of."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ KEYPOINTS = (
     ),
 )
 
-# DIP angles are unreliable, so are the tips behind them; the little finger's base is outside its limits in most frames.
+# DIP angles are unreliable, and so are the tips; the little finger's base exceeds its limits in most frames.
 CONFIDENCE = np.array([1.0] * 4 + [0.9] + [1.0, 1.0, 0.9, 0.7] * 3 + [0.7, 0.4, 0.3, 0.2])
 
 
@@ -42,7 +42,7 @@ class MyoHand:
 
 
 def object_centre(folder: Path, name: str) -> np.ndarray:
-    """(3,) centre of mass of an object as the source's simulation had it: visual mesh and contact pieces together."""
+    """(3,) centre of mass of an object in the source's simulation: of visual mesh and contact pieces together."""
     simhive = "../../../../simhive"
     model = mujoco.MjModel.from_xml_path(
         _written(

@@ -1,4 +1,4 @@
-"""Demonstrations made from numbers: a simple human hand approaches an object from above, grasps it across and moves it.
+"""Parametric demonstrations: a simple human hand approaches an object from above, grasps it across and moves it.
 
 Seeded, so tests and the demo's fallback need no download. The world is z-up with the table at z = 0; 60 Hz.
 """
@@ -21,15 +21,15 @@ from dexhot.objects.shapes import SHAPES, Shape, random_shape, shape_asset
 
 KINDS = ("reach", "grasp", "lift", "carry", "rotate", "inhand")
 SIDES = ("right", "left")
-PITCH = 0.2  # rad, how far the fingers point down at the grasp
-OPENING = 0.025  # m, how far each fingertip is from the surface before it closes
-SPANNED = 0.003  # m: a fingertip this near to its place is there
+PITCH = 0.2  # rad, downward pitch of the fingers at the grasp
+OPENING = 0.025  # m, distance of each fingertip from the surface before closing
+SPANNED = 0.003  # m, tolerance of a fingertip's position
 REACH_TIME, CLOSE_TIME, HOLD_TIME = 1.2, 0.5, 0.3  # s
 
 
 @dataclass
 class HumanGrasp:
-    """A right hand around an object: the angles open and closed, and the contacts they were solved for.
+    """A right hand around an object: its open and closed angles, and the contacts that they were solved for.
 
     In the object's grasp frame: z up, x from the thumb to the fingers, the origin at half its height. A shape's is its
     mesh frame.
@@ -39,16 +39,16 @@ class HumanGrasp:
     open: np.ndarray  # (15,)
     closed: np.ndarray  # (15,)
     contacts: dict[int, np.ndarray]  # digit -> (3,) grasp frame, m
-    miss: float = 0.0  # m by which a fingertip lacks its place, open or closed
+    miss: float = 0.0  # m, largest fingertip error, open or closed
 
 
 def generate(kind: str, shape: str, seed: int = 0, side: str = "right") -> tuple[HandObjectTrajectory, ObjectAsset]:
-    """A hand that does `kind` with an object of `shape` (sizes, place, heights and times drawn from `seed`).
+    """A demonstration of `kind` with an object of `shape` (sizes, position, heights and durations sampled from `seed`).
 
     reach: to the open hand around the object; grasp: closes on it; lift: raises it by 10 to 16 cm; carry: puts it down
     again 12 to 20 cm away and lets go; rotate: turns it by 30 to 50 degrees in the air with the wrist; inhand: turns it
-    by 15 to 25 degrees between the fingertips, wrist still. The left hand's
-    are the right hand's in a mirror. Raises NotFoundError for another kind, shape or side.
+    by 15 to 25 degrees between the fingertips with the wrist at rest. Left-hand demonstrations
+    are mirrored right-hand ones. Raises NotFoundError for another kind, shape or side.
     """
     require_choice("kind of demonstration", kind, KINDS)
     require_choice("shape", shape, SHAPES)
@@ -68,7 +68,8 @@ def require_choice(what: str, name: str, valid: tuple[str, ...]) -> None:
 
 
 def demonstrate(kind: str, grasp: HumanGrasp, height: float, rng: np.random.Generator) -> HandObjectTrajectory:
-    """A right hand that does `kind` with an object `height` m high, whose pose is its grasp frame's; still nameless."""
+    """A right-hand demonstration of `kind` with an object `height` m high, posed by its grasp frame; without a name
+    yet."""
     place, yaw = rng.uniform(-0.05, 0.05, 2), rng.uniform(-0.4, 0.4)
     start = make_pose([*place, height / 2], rotvec_to_quat(np.array([0.0, 0.0, yaw])))
     motion = Motion(start, grasp)
@@ -93,7 +94,7 @@ def demonstrate(kind: str, grasp: HumanGrasp, height: float, rng: np.random.Gene
 
 
 def mirrored(trajectory: HandObjectTrajectory) -> HandObjectTrajectory:
-    """The same with the left hand, mirrored in y: every shape is its own mirror image."""
+    """The same for the left hand, mirrored in y: every shape is mirror-symmetric."""
     right = trajectory.hands["right"]
     points = right.keypoints * [1.0, -1.0, 1.0]
     left = replace(right, keypoints=points, wrist_pose=wrist_pose(points, "left"))
@@ -103,7 +104,7 @@ def mirrored(trajectory: HandObjectTrajectory) -> HandObjectTrajectory:
 
 @cache
 def plan_grasp(shape: Shape) -> HumanGrasp:
-    """Thumb against index, middle and ring across the x axis, the palm above; the little finger stays off."""
+    """Thumb against index, middle and ring across the x axis, the palm above; the little finger does not touch."""
     spread = 0.022 if shape.kind in ("box", "composite") else 0.018
     z = -0.005 if shape.kind == "sphere" else shape.height / 2 - 0.036  # below the top
 
@@ -117,8 +118,8 @@ def plan_grasp(shape: Shape) -> HumanGrasp:
 def reach_around(
     tips: Callable[[float], dict[int, np.ndarray]], above: float, openings: tuple[float, ...] = (OPENING,)
 ) -> HumanGrasp:
-    """The grasp whose fingertips are at `tips(gap)` {digit: (3,)}, closed at a gap of 0 and open at the first of the
-    `openings` (m) that the hand spans, with the wrist `above` (m) the grasp frame's origin or near there."""
+    """The grasp with fingertips at `tips(gap)` {digit: (3,)}, closed at a gap of 0 and open at the first of the
+    `openings` (m) within the hand's reach, with the wrist near `above` (m) the grasp frame's origin."""
     behind = make_pose([-0.09, 0.0, above], rotvec_to_quat(np.array([0.0, PITCH, 0.0])))
     wrist, closed, miss = reach(tips(0.0), behind, RELAXED, wrist_freedom=0.1)
     for opening in openings:
@@ -129,7 +130,7 @@ def reach_around(
 
 
 class Motion:
-    """Frames of a demonstration, one phase after the other."""
+    """Builder of a demonstration's frames, phase by phase."""
 
     def __init__(self, start: np.ndarray, grasp: HumanGrasp):
         self.grasp, self.object, self.angles = grasp, start, grasp.open
@@ -137,7 +138,7 @@ class Motion:
         self.wrist = compose(start, grasp.wrist)
 
     def approach(self, height: float) -> None:
-        """From above and behind, with a relaxed hand that opens on the way."""
+        """Approach from above and behind, with a relaxed hand that opens during the motion."""
         goal = self.wrist
         away = make_pose(goal[:3] + [0.0, 0.0, height], goal[3:])
         away = compose(away, make_pose([-0.04, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]))
@@ -145,19 +146,20 @@ class Motion:
             self._add(_blend(away, goal, s), RELAXED + (self.grasp.open - RELAXED) * min(1.0, 1.5 * s), self.object)
 
     def close(self) -> None:
-        """The fingers onto their contacts, where they stay for HOLD_TIME."""
+        """Close the fingers onto their contacts and hold for HOLD_TIME."""
         self._fingers(self.grasp.closed)
         self.hold(HOLD_TIME)
 
     def release(self) -> None:
-        """Open, then up and away; the object stays."""
+        """Open, then retreat up and away; the object stays."""
         self._fingers(self.grasp.open)
         start = self.wrist
         for s in _min_jerk(0.8):
             self._add(make_pose(start[:3] + [0.0, 0.0, 0.10 * s], start[3:]), self.angles, self.object)
 
     def move(self, by: np.ndarray, turn: float, duration: float) -> None:
-        """Object and hand as one body, by `by` (m, world) and `turn` (rad) about the vertical through the object."""
+        """Move object and hand as one body by `by` (m, world) and `turn` (rad) about the vertical through the
+        object."""
         start = self.object
         held = self.grasp.wrist
         for s in _min_jerk(duration):
@@ -166,7 +168,7 @@ class Motion:
             self._add(compose(pose, held), self.angles, pose)
 
     def turn_in_hand(self, angle: float, duration: float) -> None:
-        """The fingertips carry the object round its vertical axis while the wrist stays."""
+        """Turn the object about its vertical axis with the fingertips while the wrist rests."""
         start, steps = self.object, np.linspace(0.0, 1.0, 9)
 
         def turned(s: float) -> np.ndarray:
@@ -181,12 +183,12 @@ class Motion:
             self._add(self.wrist, angles(s), turned(s))
 
     def hold(self, duration: float) -> None:
-        """Nothing moves for `duration` s."""
+        """Hold still for `duration` s."""
         for _ in range(round(duration * RATE)):
             self._add(self.wrist, self.angles, self.object)
 
     def trajectory(self) -> HandObjectTrajectory:
-        """The frames so far as a right hand with its object, at RATE from 0 s on; still nameless."""
+        """The frames so far as a right hand with its object, at RATE from 0 s on; without a name yet."""
         wrist, angles, object_pose = (np.array(x) for x in zip(*self.frames))
         points = keypoints(wrist, angles)
         confidence = np.ones(points.shape[:2])
@@ -204,11 +206,11 @@ class Motion:
 
 
 def _min_jerk(duration: float) -> np.ndarray:
-    """0 to 1 without jumps in acceleration (Flash and Hogan 1985), one value per frame; the first frame has moved."""
+    """Minimum-jerk profile from 0 to 1 (Flash and Hogan 1985), one value per frame, excluding 0."""
     s = np.arange(1, round(duration * RATE) + 1) / round(duration * RATE)
     return s**3 * (10 - 15 * s + 6 * s**2)
 
 
 def _blend(a: np.ndarray, b: np.ndarray, s: float) -> np.ndarray:
-    """Pose between a (s = 0) and b (s = 1)."""
+    """Interpolated pose between a (s = 0) and b (s = 1)."""
     return make_pose(a[:3] + s * (b[:3] - a[:3]), slerp([0.0, 1.0], np.stack([a[3:], b[3:]]), [s])[0])

@@ -15,8 +15,8 @@ from dexhot.scratch import make_scratch, remove_scratch
 
 
 def fetch_wheel(requirement: str, filename: str, sha256: str) -> Path:
-    """Path of the wheel `filename` in the cache, downloaded when it is missing. Raises DownloadError when
-    that fails, and DexhotError on a file whose hash is not `sha256`.
+    """Path of the wheel `filename` in the cache, downloaded if missing. Raises DownloadError if
+    that fails, and DexhotError for a file whose hash is not `sha256`.
     """
     folder = cache_dir() / "downloads"
     kept = folder / filename
@@ -63,6 +63,4 @@ def _check_hash(path: Path, sha256: str) -> None:
     with open(path, "rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != sha256:
-        raise DexhotError(
-            f"{path} has sha256 {found}, expected {sha256}: it is damaged or not the file meant; delete it."
-        )
+        raise DexhotError(f"{path} has sha256 {found}, expected {sha256}: it is damaged or another file; delete it.")

@@ -1,4 +1,4 @@
-"""Parametric demonstrations with an object of the library: where a hand can grasp it from above, as it rests."""
+"""Parametric demonstrations with an object of the library, grasped from above in a resting pose."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,24 +25,34 @@ from dexhot.geometry.rotations import quat_rotate, rotvec_to_quat
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.objects.asset import ObjectAsset
 
-WIDTH = (0.015, 0.08)  # m between thumb and fingers that a hand of the demonstrations spans
+WIDTH = (0.015, 0.08)  # m, grasp widths that the demonstrations' hand spans
 BEST_WIDTH = 0.055  # m
-HEIGHT = 0.02  # m: of lower objects the fingertips, which are thick, cannot take hold above the table
-DEPTHS = (1.0, 0.75, 0.5)  # of the most that a fingertip is below the top
-DEEPEST = 0.036  # m below the top: the palm stays above it
-WRIST_ABOVE = 0.086  # m, of the contacts
+HEIGHT = 0.02  # m, minimum height: below it the thick fingertips would hit the table
+DEPTHS = (1.0, 0.75, 0.5)  # fractions of the largest depth of a fingertip below the top
+DEEPEST = 0.036  # m below the top, limited by the palm
+WRIST_ABOVE = 0.086  # m above the contacts
 YAWS = np.arange(0.0, 2 * np.pi, np.pi / 18)
-SPREADS = ((0.022, 0.0, -0.022), (0.018, 0.0, -0.018), (0.011, -0.011), (0.009, -0.009))  # m, of fingers along y
-STEEPEST = np.array([1.1, 0.4])  # slope of the surface under a finger, along y and z
-ASKEW = 0.4  # slope along y at the middle: more is no grasp across
-STEP = 0.002  # m, over which a slope is taken
-INSIDE = 0.004  # m by which the middle of a bone may be inside the object
-OPENINGS = (OPENING, 0.018, 0.012, 0.008)  # m from the surface, of each fingertip before it closes
+SPREADS = (
+    (0.022, 0.0, -0.022),
+    (0.018, 0.0, -0.018),
+    (0.011, -0.011),
+    (0.009, -0.009),
+)  # m, positions of the fingers along y
+STEEPEST = np.array([1.1, 0.4])  # largest slope of the surface under a finger, along y and z
+ASKEW = 0.4  # largest slope along y at the middle finger
+STEP = 0.002  # m, step of the finite difference for slopes
+INSIDE = 0.004  # m, allowed penetration of a bone's midpoint
+OPENINGS = (
+    OPENING,
+    0.018,
+    0.012,
+    0.008,
+)  # m, distances of the fingertips from the surface before closing, tried in order
 
 
 @dataclass
 class Place:
-    """Where the fingertips could be, in the grasp frame of a resting object."""
+    """Candidate fingertip positions, in the grasp frame of a resting object."""
 
     grasp_T_mesh: np.ndarray  # (7,)
     thumb: np.ndarray  # (3,) m
@@ -56,9 +66,9 @@ class Place:
 
 
 def generate_with(kind: str, asset: ObjectAsset, seed: int = 0, side: str = "right") -> HandObjectTrajectory:
-    """`parametric.generate` with an object of the library: it begins in the likeliest of its resting poses in which a
-    hand can grasp it from above. Raises NotFoundError for another kind or side, DexhotError for an object that a hand
-    cannot grasp, with its sizes and the hand's."""
+    """`parametric.generate` with an object of the library: it starts in the likeliest resting pose in which a
+    hand can grasp it from above. Raises NotFoundError for another kind or side, and DexhotError, with the sizes, for an
+    object that a hand cannot grasp."""
     require_choice("kind of demonstration", kind, KINDS)
     require_choice("side", side, SIDES)
     grasp, grasp_T_mesh, height = plan_object_grasp(asset, side)
@@ -71,13 +81,13 @@ def generate_with(kind: str, asset: ObjectAsset, seed: int = 0, side: str = "rig
 
 
 def plan_object_grasp(asset: ObjectAsset, side: str = "right") -> tuple[HumanGrasp, np.ndarray, float]:
-    """A grasp of the object, the pose (7,) grasp_T_mesh of the frame that it is in, and the object's height there, m.
+    """A grasp of the object, the pose (7,) grasp_T_mesh of the object in the grasp frame, and its height there, m.
 
-    For the left hand the grasp is a right hand's of the object's mirror image in y, and grasp_T_mesh the object's own.
-    Raises DexhotError where there is none.
+    For the left hand the grasp is a right hand's grasp of the object mirrored in y; grasp_T_mesh is the object's own.
+    Raises DexhotError if there is none.
     """
     if not len(asset.resting_poses):
-        raise DexhotError(f"{asset.name} has no resting pose to begin in; add it again with `dexhot object add`.")
+        raise DexhotError(f"{asset.name} has no resting pose to start from; add it again with `dexhot object add`.")
     rests = [Rest(asset, pose, -1.0 if side == "left" else 1.0) for pose in asset.resting_poses]
     for rest in rests:
         for place in rest.places():
@@ -88,7 +98,7 @@ def plan_object_grasp(asset: ObjectAsset, side: str = "right") -> tuple[HumanGra
 
 
 class Rest:
-    """An object as it rests, around its centre of mass; `mirror` -1 sees it in a mirror, in y of the grasp frame."""
+    """An object in a resting pose, relative to its centre of mass; `mirror` -1 mirrors it in y of the grasp frame."""
 
     def __init__(self, asset: ObjectAsset, pose: np.ndarray, mirror: float):
         self.asset, self.pose, self.mirror = asset, pose, mirror
@@ -96,7 +106,7 @@ class Rest:
         z = transform(pose, asset.corners)[:, 2]
         self.height = float(np.ptp(z))
         self.origin = np.array([*transform(pose, asset.center_of_mass)[:2], z.min() + self.height / 2])
-        self.narrowest = np.inf  # m, of all yaws
+        self.narrowest = np.inf  # m, over all yaw angles
 
     def solid(self, place: Place) -> ConvexUnion:
         """The object, or its mirror image, in the frame of `place`."""
@@ -104,7 +114,7 @@ class Rest:
         return ConvexUnion([(transform(place.grasp_T_mesh, v) * mirror, None) for v, _ in self.asset.pieces])
 
     def places(self) -> list[Place]:
-        """The best place at each depth at which fingertips find two opposite sides that a hand spans, best first."""
+        """The best candidate at each depth with two opposite sides that a hand spans, best first."""
         depth = min(DEEPEST, self.height / 2)
         found = []
         for z in [self.height / 2 - share * depth for share in DEPTHS]:
@@ -123,7 +133,7 @@ class Rest:
             self.narrowest = min(self.narrowest, widths[0.0])
         if self.height < HEIGHT or not WIDTH[0] <= widths[0.0] <= WIDTH[1]:
             return
-        with np.errstate(invalid="ignore"):  # beside the object
+        with np.errstate(invalid="ignore"):  # NaN outside the object
             slopes = np.abs(ends[:, [2, 4]] - ends[:, [1, 3]]) / (2 * STEP) / STEEPEST[:, None]
         slopes[y == 0.0, 0] *= STEEPEST[0] / ASKEW
         steep = dict(zip(y, np.nan_to_num(slopes, nan=np.inf).max(axis=(1, 2))))
@@ -138,15 +148,15 @@ class Rest:
                 yield Place(compose(inverse(frame), self.pose), np.array([sides[0.0][0], 0.0, z]), fingers, cost)
 
     def _ends(self, turn: np.ndarray, lines: np.ndarray) -> np.ndarray:
-        """The lowest and the highest x (..., 2) of the object, which thumb and fingers meet first, on lines (..., 2) at
-        y and z of the grasp frame turned by `turn`; (inf, -inf) beside it."""
+        """The lowest and highest x (..., 2) of the object, where thumb and fingers first touch, on lines (..., 2) at
+        y and z of the grasp frame turned by `turn`; (inf, -inf) for lines that miss it."""
         flat = lines.reshape(-1, 2)
         start = np.column_stack([np.zeros(len(flat)), self.mirror * flat[:, 0], flat[:, 1]])
         points, along = self.origin + quat_rotate(turn, start), quat_rotate(turn, np.array([1.0, 0.0, 0.0]))
         ends = np.tile([np.inf, -np.inf], (len(flat), 1))
         for planes in self.planes:
             steepness = planes[:, :3] @ along
-            steepness[np.abs(steepness) < 1e-9] = 1e-9  # as good as parallel
+            steepness[np.abs(steepness) < 1e-9] = 1e-9  # nearly parallel
             cut = -(points @ planes[:, :3].T + planes[:, 3]) / steepness
             low = np.where(steepness < 0, cut, -np.inf).max(axis=1)
             high = np.where(steepness > 0, cut, np.inf).min(axis=1)
@@ -157,7 +167,7 @@ class Rest:
 
 
 def clear(grasp: HumanGrasp, solid: ConvexUnion) -> bool:
-    """Whether the bones of the open and of the closed hand stay out of the object."""
+    """Whether the bones of the open and the closed hand do not penetrate the object."""
     points = keypoints(np.array([grasp.wrist] * 2), np.array([grasp.open, grasp.closed]))
     bones = [(base + i, base + i + 1) for base in (1, 5, 9, 13, 17) for i in range(3)]
     middles = np.stack([(points[:, a] + points[:, b]) / 2 for a, b in bones], axis=1)
@@ -165,16 +175,16 @@ def clear(grasp: HumanGrasp, solid: ConvexUnion) -> bool:
 
 
 def why_not(rests: list[Rest]) -> str:
-    """For a person: the sizes, and what a hand needs."""
+    """Error text: the object's sizes, and the limits of the hand."""
     high, narrow = max(rest.height for rest in rests), min(rest.narrowest for rest in rests)
     if high < HEIGHT:
-        return f"it is {100 * high:.1f} cm high as it rests, and fingertips need {100 * HEIGHT:.0f} cm above the table."
+        return f"it rests {100 * high:.1f} cm high, and fingertips need {100 * HEIGHT:.0f} cm above the table."
     spans = f"a hand spans {100 * WIDTH[0]:.1f} to {100 * WIDTH[1]:.1f} cm"
     if narrow > WIDTH[1]:
-        return f"across its centre of mass it is at least {100 * narrow:.1f} cm wide as it rests, and {spans}."
+        return f"across its centre of mass it is at least {100 * narrow:.1f} cm wide at rest, and {spans}."
     if narrow < WIDTH[0]:
-        return f"across its centre of mass it is {100 * narrow:.1f} cm wide as it rests, and {spans}."
+        return f"across its centre of mass it is {100 * narrow:.1f} cm wide at rest, and {spans}."
     return (
-        f"its sides offer no two opposite places for thumb and fingers in any of its {len(rests)} resting poses "
-        f"({spans}, its narrowest width is {100 * narrow:.1f} cm); record a demonstration of a person instead."
+        f"it has no two opposite contact areas for thumb and fingers in any of its {len(rests)} resting poses "
+        f"({spans}, its narrowest width is {100 * narrow:.1f} cm); record a human demonstration instead."
     )

@@ -14,16 +14,16 @@ from dexhot.geometry.poses import compose, transform
 from dexhot.objects.library import load_object
 from dexhot.retargeting.resampling import resample
 
-SAME = 0.05  # m: a clip whose object is further from the reference's is another clip; mending moves it by less
+SAME = 0.05  # m, largest object distance between a reference and its own clip; repairs move it by less
 GENERATED = re.compile(r"(parametric|generated)/([a-z]+)-(.+)-(\d+)(-left)?")  # kind, shape or object, seed
 
 
 @dataclass(frozen=True)
 class HumanMotion:
-    """What person and object did, in the reference's coordinates, row t at its frame t."""
+    """Motion of person and object in the reference's coordinates, one row per frame of it."""
 
     keypoints: dict[str, np.ndarray]  # "right", "left": (T, 21, 3) m
-    object_pose: np.ndarray  # (T, 7) world_T_mesh, the importer's
+    object_pose: np.ndarray  # (T, 7) world_T_mesh, as imported
 
 
 def source_clip(reference: Reference, clip: HandObjectTrajectory | None = None) -> HandObjectTrajectory:
@@ -61,7 +61,7 @@ def human_motion(reference: Reference, clip: HandObjectTrajectory | None = None)
     off = np.linalg.norm(object_pose[:, :3] - reference.object_pose[: len(frames), :3], axis=1).max(initial=0.0)
     if len(frames) < len(reference.q) or off > SAME:
         raise DexhotError(
-            f"The clip {clip.name} is not the one that {reference.name} was made from: "
+            f"The clip {clip.name} is not the source of {reference.name}: "
             f"{len(frames)} of {len(reference.q)} frames, object up to {100 * off:.0f} cm away. Get that clip again."
         )
     keypoints = {side: transform(reference.placement, rows[0][frames]) for side, rows in sides.items()}

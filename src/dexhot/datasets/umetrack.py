@@ -1,6 +1,6 @@
-"""The UmeTrack hand model (Han et al., SIGGRAPH Asia 2022) as HOT3D's profiles hold it: keypoints from angles.
+"""The UmeTrack hand model (Han et al., SIGGRAPH Asia 2022) as stored in HOT3D's profiles: keypoints from joint angles.
 
-A profile describes a left hand in millimetres: 22 joints (4 per digit, the last two unused), points that ride on 17
+A profile describes a left hand in millimetres: 22 joints (4 per digit, the last two unused), points attached to 17
 frames by linear blend skinning, and 21 landmarks. A right hand is the same profile mirrored in its first axis.
 """
 
@@ -16,7 +16,7 @@ from dexhot.geometry.rotations import quat_to_matrix
 
 DIGITS, JOINTS_PER_DIGIT, FRAMES = 5, 4, 17  # frames: root, wrist, then the three outer joints of each digit
 
-# Landmark of each MediaPipe keypoint. The thumb's base has none: see `keypoints`.
+# Landmark of each MediaPipe keypoint. The thumb's base has no landmark: see `keypoints`.
 LANDMARKS = np.array([5, -1, 6, 7, 0, 8, 9, 10, 1, 11, 12, 13, 2, 14, 15, 16, 3, 17, 18, 19, 4])
 THUMB_CMC = 1
 
@@ -39,8 +39,8 @@ class UmeTrackHand:
     def keypoints(self, angles: ArrayLike, wrist: ArrayLike, side: str) -> np.ndarray:
         """Joint angles (T, 22), wrist poses (T, 7) -> keypoints (T, 21, 3) in MediaPipe order, m, frame of the poses.
 
-        The thumb's CMC is the middle of its two base joints: from there the distances to wrist and MCP (39 and 48 mm)
-        are those of MediaPipe's point.
+        The thumb's CMC is the middle of its two base joints: its distances to wrist and MCP (39 and 48 mm)
+        match MediaPipe's keypoint.
         """
         frames, base = self._frames(np.asarray(angles, float))
         local = np.einsum("pf,tfij,pj->tpi", self.weights, frames, _homogeneous(self.landmarks))[..., :3]
@@ -53,7 +53,8 @@ class UmeTrackHand:
         return placed
 
     def _frames(self, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(T, 17, 4, 4) frames that carry points of the rest pose, and (T, 3) the middle of the thumb's base joints."""
+        """(T, 17, 4, 4) frames that transform points of the rest pose, and (T, 3) the middle of the thumb's base
+        joints."""
         frames = np.tile(np.eye(4), (len(angles), FRAMES, 1, 1))
         base = np.zeros((len(angles), 3))
         for digit in range(DIGITS):

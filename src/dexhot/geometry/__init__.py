@@ -1,1 +1,1 @@
-"""Rotations, poses, meshes, cameras: the lowest layer, which imports nothing of dexhot but its errors."""
+"""Rotations, poses, meshes, cameras: the lowest layer, which imports nothing from dexhot except its errors."""

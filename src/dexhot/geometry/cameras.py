@@ -22,7 +22,7 @@ class Intrinsics:
     d: tuple[float, ...] = field(default=(0.0,) * 5)
 
     def distort(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Ideal image coordinates x/z, y/z -> those that the lens makes of them."""
+        """Ideal image coordinates x/z, y/z -> distorted ones."""
         if not any(self.d):
             return x, y
         k1, k2, p1, p2, k3 = self.d
@@ -42,7 +42,7 @@ class Intrinsics:
     def backproject(self, pixels: ArrayLike, depth: ArrayLike) -> np.ndarray:
         """Pixels (..., 2) and their depth (...,) m along z -> points (..., 3) m of the optical frame.
 
-        Lens distortion is left out: it moves a point by less than a pixel on the cameras that are read here.
+        Lens distortion is neglected: it is below a pixel for the supported cameras.
         """
         pixels, z = np.asarray(pixels), np.asarray(depth)
         return np.stack(

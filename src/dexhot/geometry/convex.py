@@ -1,11 +1,11 @@
-"""Convex decomposition of a mesh, into the pieces that MuJoCo collides."""
+"""Convex decomposition of a mesh, into collision pieces for MuJoCo."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from dexhot.errors import MeshError
 
-MAX_VERTICES = 48  # per piece: collision cost grows with it, and 48 keep a cup's rim round
+MAX_VERTICES = 48  # per piece: collision cost grows with it, and 48 keep a cup's rim round enough
 
 
 def convex_pieces(
@@ -13,8 +13,8 @@ def convex_pieces(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Approximate convex decomposition (CoACD). Returns a list of (vertices (v, 3), faces (f, 3)).
 
-    concavity: the gap allowed between a piece and its hull, relative to the mesh scaled to unit size. most: pieces.
-    Needs no watertight mesh: CoACD rebuilds the surface where it is open, with walls of about 1/30 of the size.
+    concavity: the gap allowed between a piece and its hull, relative to the mesh scaled to unit size. most: maximum
+    number of pieces. The mesh need not be watertight: CoACD closes open surfaces, with walls of about 1/30 of the size.
     """
     import coacd
 
@@ -29,7 +29,7 @@ def convex_pieces(
         resolution=1000,
         mcts_nodes=10,
         mcts_iterations=60,
-        mcts_max_depth=2,  # a tenth of the time of CoACD's defaults, for a piece or two more
+        mcts_max_depth=2,  # a tenth of the time of CoACD's defaults, with one or two more pieces
         decimate=True,
         max_ch_vertex=MAX_VERTICES,
         seed=seed,

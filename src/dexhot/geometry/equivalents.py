@@ -1,6 +1,6 @@
-"""Equivalent poses of a shape with rotational symmetry: the nearest one, and the rotation that remains to it.
+"""Equivalent poses of a shape with rotational symmetry: the nearest one, and the remaining rotation to it.
 
-A symmetry is anything with the fields of objects.asset.Symmetry.
+A symmetry is any object with the fields of objects.asset.Symmetry.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from dexhot.geometry.single import Floats
 
 
 class Symmetric(Protocol):
-    """Rotations about `center` that leave a shape as it is; see objects.asset.Symmetry."""
+    """Rotations about `center` that leave a shape unchanged; see objects.asset.Symmetry."""
 
     @property
     def kind(self) -> str: ...
@@ -48,7 +48,7 @@ def nearest_equivalent(symmetry: Symmetric, pose: np.ndarray, near: Floats) -> n
 
 def reduced_angle(symmetry: Symmetric, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Smallest rotation (rad) between orientations a and b (..., 4) of a mesh frame, over the object's symmetries."""
-    # SciPy, which nodes that need one frame at a time do without
+    # imported here: nodes that process single frames do not need SciPy
     from dexhot.geometry.rotations import quat_angle, quat_conjugate, quat_multiply, quat_rotate
 
     if symmetry.kind == "none":
@@ -63,14 +63,14 @@ def reduced_angle(symmetry: Symmetric, a: np.ndarray, b: np.ndarray) -> np.ndarr
         return smallest
     axis = np.asarray(symmetry.axis, float) / np.linalg.norm(symmetry.axis)
     turned = [quat_rotate(relative, quat_rotate(s, axis)) for s in rotations]
-    # the angle between axes is what remains of a rotation once any turn about the axis is free
+    # with a free rotation about the axis, the angle between the axes remains
     angles = [np.arctan2(np.linalg.norm(np.cross(axis, t), axis=-1), t @ axis) for t in turned]
     smallest = np.min(angles, axis=0)
     return smallest
 
 
 def _fitting(symmetry: Symmetric, expected: Floats, observed: Floats) -> int:
-    """Which of the rotations, the identity first, takes `expected` nearest to `observed`."""
+    """Index of the rotation (the identity is first) that takes `expected` nearest to `observed`."""
     if len(symmetry.rotations) == 1:
         return 0
     relative = single.multiply(single.conjugate(expected), observed)
@@ -78,7 +78,8 @@ def _fitting(symmetry: Symmetric, expected: Floats, observed: Floats) -> int:
 
 
 def _axis_turn(symmetry: Symmetric, expected: Floats, observed: Floats) -> np.ndarray:
-    """The turn that aligns the axis of a solid of revolution, either way up where a flip is among the rotations."""
+    """The rotation that aligns the axis of a solid of revolution, in either direction if a flip is among the
+    rotations."""
     axis = np.asarray(symmetry.axis, float)
     b = single.rotate(observed, axis)
     ways = [single.rotate(expected, single.rotate(r, axis)) for r in symmetry.rotations]
@@ -87,7 +88,7 @@ def _axis_turn(symmetry: Symmetric, expected: Floats, observed: Floats) -> np.nd
     bx, by, bz = b
     normal = np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
     sine = np.sqrt(normal @ normal)
-    if sine < 1e-9:  # parallel, or opposite: then any turn across the axis serves, and a flip would be listed
+    if sine < 1e-9:  # parallel, or opposite: any rotation across the axis works, and a flip would be listed
         across = np.cross(a, np.eye(3)[np.argmin(np.abs(a))])
         return np.zeros(3) if a @ b > 0 else np.pi * across / np.linalg.norm(across)
     turn: np.ndarray = np.arctan2(sine, a @ b) * normal / sine

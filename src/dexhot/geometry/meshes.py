@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 
 from dexhot.errors import MeshError
 
-UNITS = {"mm": 0.001, "cm": 0.01, "in": 0.0254, "m": 1.0}  # the likeliest of a file that does not say it first
-METRES = (".glb", ".gltf")  # formats whose specification fixes the unit
-SIZE_RANGE = (0.005, 1.0)  # m: the largest side of an object that a hand can hold and this table can bear
+UNITS = {"mm": 0.001, "cm": 0.01, "in": 0.0254, "m": 1.0}  # in order of likelihood, for files without a unit
+METRES = (".glb", ".gltf")  # formats that specify metres
+SIZE_RANGE = (0.005, 1.0)  # m, largest side of a graspable object
 
 
 def read_mesh(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
@@ -26,16 +26,16 @@ def read_mesh(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         )
     try:
         mesh = trimesh.load_mesh(path, process=False)
-    except Exception as e:  # trimesh raises whatever its parsers meet
+    except Exception as e:  # trimesh raises any exception of its parsers
         raise MeshError(f"{path} cannot be read as .{kind} ({type(e).__name__}: {e}); export it again.") from e
     faces = np.asarray(getattr(mesh, "faces", ()), int)
     if not len(faces):
-        raise MeshError(f"{path} holds no surface: it is empty, cut short, or a point cloud; export a mesh again.")
+        raise MeshError(f"{path} has no surface: it is empty, truncated, or a point cloud; export a mesh again.")
     return np.asarray(mesh.vertices, float), faces
 
 
 def repair(vertices: ArrayLike, faces: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Merge equal vertices, drop degenerate and doubled faces, turn faces outward."""
+    """Merge equal vertices, drop degenerate and duplicate faces, orient faces outward."""
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     mesh.merge_vertices(merge_tex=True, merge_norm=True)
     mesh.update_faces(mesh.nondegenerate_faces() & mesh.unique_faces())
@@ -55,39 +55,39 @@ def check_arrays(name: str, vertices: ArrayLike, faces: ArrayLike) -> None:
     if faces.ndim != 2 or faces.shape[1:] != (3,) or len(faces) == 0:
         raise MeshError(f"{name}: it has no faces (a point cloud?); reconstruct a surface first.")
     if faces.min() < 0 or faces.max() >= len(vertices):
-        raise MeshError(f"{name}: a face names vertex {faces.max()}, but there are only {len(vertices)}.")
+        raise MeshError(f"{name}: a face refers to vertex {faces.max()}, but there are only {len(vertices)}.")
 
 
 def check_size(name: str, vertices: ArrayLike, unit: str = "m", scale: float = 1.0, suffix: str = "") -> None:
-    """Raise MeshError unless vertices (V, 3), in metres, can be those of a graspable object.
+    """Raise MeshError unless vertices (V, 3), in metres, have the size of a graspable object.
 
-    They were read in `unit` times `scale` from a file that ends in `suffix`: the message says what would fit.
+    They were read in `unit` times `scale` from a file with `suffix`: the message suggests a unit that fits.
     """
     sides = np.ptp(np.asarray(vertices), axis=0)
     if not SIZE_RANGE[0] <= sides.max() <= SIZE_RANGE[1]:
         raise MeshError(
             f"{name}: its largest side is {sides.max():.4g} m when read in {unit!r}"
-            f"{f' with --scale {scale:g}' if scale != 1.0 else ''}, and an object has {_span(*SIZE_RANGE)}. "
+            f"{f' with --scale {scale:g}' if scale != 1.0 else ''}, and an object must have {_span(*SIZE_RANGE)}. "
             f"{unit_advice(sides.max() / UNITS[unit], scale, suffix)}"
         )
     if sides.min() < 1e-4:
         raise MeshError(
-            f"{name}: it has no volume, its sides are {np.round(sides, 5).tolist()} m; a flat sheet cannot serve."
+            f"{name}: it has no volume, its sides are {np.round(sides, 5).tolist()} m; a flat sheet cannot be used."
         )
 
 
 def unit_advice(largest: float, scale: float = 1.0, suffix: str = "") -> str:
-    """Which units make an object of a mesh whose largest side is `largest` in the file's own unit, `scale` included."""
+    """Advice on the unit of a mesh whose largest side is `largest` in the file's unit, `scale` included."""
     if suffix.lower() in METRES:
         return (
             f"{suffix.lower()} files are in metres by their specification, so this one is not to scale: measure the "
-            f"object and say --scale, e.g. {0.1 * scale / largest:.3g} for one of 10 cm."
+            f"object and set --scale, e.g. {0.1 * scale / largest:.3g} for one of 10 cm."
         )
     fits = [name for name, factor in UNITS.items() if SIZE_RANGE[0] <= largest * factor <= SIZE_RANGE[1]]
     if not fits:
-        return f"No unit makes it {_span(*SIZE_RANGE)}: measure it and say --scale (the unit is multiplied by it)."
+        return f"No unit makes it {_span(*SIZE_RANGE)}: measure it and set --scale (which multiplies the unit)."
     made = [f"{name}{' makes it' if name == fits[0] else ''} {100 * largest * UNITS[name]:.3g} cm" for name in fits]
-    return f"--unit {', '.join(made)}: measure the object, and say which."
+    return f"--unit {', '.join(made)}: measure the object and choose one."
 
 
 def _span(low: float, high: float) -> str:
@@ -135,6 +135,6 @@ def mass_properties(pieces: Iterable[tuple[ArrayLike, ArrayLike | None]]) -> tup
 
 
 def solid_properties(vertices: ArrayLike, faces: ArrayLike) -> tuple[float, np.ndarray, np.ndarray]:
-    """What `mass_properties` gives, exactly, of the solid inside a closed mesh."""
+    """The same as `mass_properties`, exact, for the solid inside a closed mesh."""
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     return float(mesh.volume), mesh.center_mass, mesh.moment_inertia / mesh.volume

@@ -1,4 +1,4 @@
-"""Openings of a triangle mesh: boundary loops found and capped, and a wall for a surface that stays open."""
+"""Openings of a triangle mesh: find and cap boundary loops, and add a wall to a surface that stays open."""
 
 from typing import NamedTuple
 
@@ -6,19 +6,19 @@ import numpy as np
 
 from dexhot.errors import MeshError
 
-UNEVEN = 0.2  # of an opening's width: a boundary that leaves its plane by more is not where the object stood
-SMALL = 0.2  # of the mesh's size: an opening up to this is a hole in the scan
-UNEVEN_HOLE = 0.3  # of a small opening's width: the surface round a hole is curved
-THICKEST = 0.45  # of the mesh's smallest side, for a wall
+UNEVEN = 0.2  # of an opening's width: largest out-of-plane deviation of the boundary of a support area
+SMALL = 0.2  # of the mesh's size: up to this an opening is a hole in the scan
+UNEVEN_HOLE = 0.3  # the same for a small opening, as the surface around a hole is curved
+THICKEST = 0.45  # of the mesh's smallest side: largest wall thickness
 
 
 class Opening(NamedTuple):
     """A closed boundary loop."""
 
-    loop: np.ndarray  # (n,) vertices in the winding of a cap
+    loop: np.ndarray  # (n,) vertex indices, in the winding order of a cap
     width: float  # m, across
-    depth: float  # m by which the loop leaves its plane, end to end
-    normal: np.ndarray  # (3,) of its plane, outward where the faces' normals are
+    depth: float  # m, out-of-plane extent of the loop
+    normal: np.ndarray  # (3,) of its plane, outward if the faces' normals are
 
 
 def find_openings(vertices: np.ndarray, faces: np.ndarray) -> list[Opening]:
@@ -28,15 +28,15 @@ def find_openings(vertices: np.ndarray, faces: np.ndarray) -> list[Opening]:
 
 
 def cappable(opening: Opening, size: float) -> bool:
-    """Whether a flat cap is near what the scan lacks; `size` of the mesh, m: its largest side."""
+    """Whether a flat cap approximates the missing surface; `size`: largest side of the mesh, m."""
     return opening.depth <= (UNEVEN_HOLE if opening.width <= SMALL * size else UNEVEN) * opening.width
 
 
 def cap(vertices: np.ndarray, faces: np.ndarray, opening: Opening, size: float) -> tuple[np.ndarray, np.ndarray] | None:
     """The mesh with `opening` closed; None for a boundary that crosses itself.
 
-    A wide opening is where the object stood: its cap is flat and lies where the boundary reaches furthest out, and a
-    ragged boundary is extended to it. A small hole is spanned as it is.
+    A wide opening is the unscanned support area: its cap is flat, at the outermost point of the boundary, and a
+    ragged boundary is extended to it. A small hole is spanned directly.
     """
     loop, normal, corners = opening.loop, opening.normal, vertices[opening.loop]
     x = np.cross(normal, np.eye(3)[np.argmin(np.abs(normal))])
@@ -57,7 +57,7 @@ def cap(vertices: np.ndarray, faces: np.ndarray, opening: Opening, size: float) 
 
 
 def turned_outward(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """The faces, of consistent winding, turned round where they enclose a negative volume, their openings spanned."""
+    """The faces, of consistent winding, flipped if they enclose a negative volume with openings spanned."""
     spans = [
         (vertices[loop].mean(axis=0), np.column_stack([loop, np.roll(loop, -1)])) for loop in _boundary_loops(faces)
     ]
@@ -69,9 +69,9 @@ def turned_outward(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def walled(vertices: np.ndarray, faces: np.ndarray, wall: float) -> tuple[np.ndarray, np.ndarray]:
-    """The surface as the outside of a wall `wall` (m) thick: its inside added, and the rims of its openings.
+    """The surface as the outside of a wall of thickness `wall` (m): adds the inner surface and the rims of openings.
 
-    Raises MeshError for a wall that is too thick for it.
+    Raises MeshError if the wall is too thick.
     """
     smallest = float(np.ptp(vertices, axis=0).min())
     if not 0 < wall <= THICKEST * smallest:
@@ -89,7 +89,7 @@ def walled(vertices: np.ndarray, faces: np.ndarray, wall: float) -> tuple[np.nda
 
 
 def _offsets(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(V, 3) by which a vertex moves per unit of wall, so that the planes of its faces move by one: more at corners."""
+    """(V, 3) vertex offsets per unit of wall thickness, which move the faces' planes by one unit: longer at corners."""
     corners = vertices[faces]
     sides = np.roll(corners, -1, axis=1) - corners
     normals = np.cross(sides[:, 0], sides[:, 1])
@@ -109,7 +109,7 @@ def _offsets(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _boundary_loops(faces: np.ndarray) -> list[np.ndarray]:
-    """Loops of directed boundary edges, each against the winding of the faces it belongs to."""
+    """Loops of directed boundary edges, each opposite to the winding of its faces."""
     edges = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
     _, first, counts = np.unique(np.sort(edges, axis=1), axis=0, return_index=True, return_counts=True)
     following: dict[int, list[int]] = {}
@@ -123,7 +123,7 @@ def _boundary_loops(faces: np.ndarray) -> list[np.ndarray]:
             step = nexts.pop()
             if not nexts:
                 del following[path[-1]]
-            if step in path:  # a loop is closed; what led to it may be part of another
+            if step in path:  # a loop is closed; the path before it may belong to another
                 at = path.index(step)
                 loops.append(np.array(path[at:]))
                 del path[at + 1 :]
@@ -153,7 +153,7 @@ def _triangulated(points: np.ndarray) -> np.ndarray | None:
         if _is_ear(points, a, b, c, left):
             found.append((a, b, c))
             del left[k]
-            at, tried = k + 1, 0  # not the next corner: fans of slivers otherwise
+            at, tried = k + 1, 0  # skip a corner, to avoid fans of slivers
         else:
             at, tried = k + 1, tried + 1
             if tried > len(left):
@@ -162,7 +162,7 @@ def _triangulated(points: np.ndarray) -> np.ndarray | None:
 
 
 def _is_ear(points: np.ndarray, a: int, b: int, c: int, left: list[int]) -> bool:
-    """Whether the corner b is convex and its triangle holds no other corner."""
+    """Whether the corner b is convex and its triangle contains no other corner."""
     ab, bc, ca = points[b] - points[a], points[c] - points[b], points[a] - points[c]
     if ab[0] * bc[1] - ab[1] * bc[0] < 0:
         return False

@@ -1,4 +1,4 @@
-"""A scan turned into the mesh of an object: specks dropped, openings capped or left, a wall added, each noted."""
+"""Turns a scan into an object's mesh: drops specks, caps or keeps openings, adds a wall; each step is reported."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -12,31 +12,31 @@ from scipy.spatial import cKDTree
 from dexhot.geometry.meshes import repair
 from dexhot.geometry.openings import cap, cappable, find_openings, turned_outward, walled
 
-SPECK = 0.1  # of the largest part's size: a smaller detached part is dirt
-APART = 0.01  # of it: a small part nearer than this touches the object and is one of its own
-SPECKS_AREA = 0.05  # of the surface: what is more than this together is no dirt
+SPECK = 0.1  # of the largest part's size: smaller detached parts are scan noise
+APART = 0.01  # of it: small parts nearer than this belong to the object
+SPECKS_AREA = 0.05  # of the surface: parts with more area in total are not scan noise
 
 
 @dataclass
 class Repairs:
-    """What was done to a scan, and what is left; widths and sizes in m."""
+    """Repairs made to a scan, and remaining defects; widths and sizes in m."""
 
     closed: bool = True
     parts: int = 1  # separate surfaces that were kept
     dropped: list[float] = field(default_factory=list)  # sizes of the specks
     capped: list[float] = field(default_factory=list)  # widths of the openings
     openings: list[float] = field(default_factory=list)  # of those left open
-    wall: float = 0.0  # thickness given
+    wall: float = 0.0  # wall thickness
 
     def entries(self) -> dict[str, Any]:
-        """For JSON, to a tenth of a millimetre."""
+        """The same for JSON, rounded to 0.1 mm."""
         return {
             key: [round(x, 4) for x in value] if isinstance(value, list) else value
             for key, value in asdict(self).items()
         }
 
     def notes(self) -> list[str]:
-        """What a person should know, one sentence each."""
+        """Notes for the user, one sentence each."""
         said = []
         if self.dropped:
             what, them = ("part", "it") if len(self.dropped) == 1 else ("parts", "them")
@@ -45,7 +45,7 @@ class Repairs:
         if self.parts > 1:
             said.append(f"{self.parts} separate parts kept as one object")
         if self.capped:
-            hint = "" if self.wall else "; a container whose mouth it is needs its --wall"
+            hint = "" if self.wall else "; if this is a container's mouth, set --wall"
             said.append(f"{_count(self.capped)} of {_sizes(self.capped)} capped{hint}")
         if self.wall:
             said.append(f"a shell with a wall of {1000 * self.wall:g} mm")
@@ -53,8 +53,8 @@ class Repairs:
             said.append(f"{_count(self.openings)} of {_sizes(self.openings)} left open; --openings cap caps them")
         elif self.openings:
             said.append(
-                f"not closed ({_count(self.openings)} of {_sizes(self.openings)}): its mass is that of a thick shell, "
-                "weigh it (--mass)"
+                f"not closed ({_count(self.openings)} of {_sizes(self.openings)}): its mass is that "
+                "of a thick shell: weigh it (--mass)"
             )
         elif not self.closed:
             said.append("not closed (edges with more than two faces): its mass is uncertain, weigh it (--mass)")
@@ -63,19 +63,19 @@ class Repairs:
 
 @dataclass
 class Scan:
-    """A mesh in metres, ready for `make_object`, and its repairs."""
+    """A repaired mesh in metres, ready for `make_object`, and its repairs."""
 
     vertices: np.ndarray  # (V, 3)
     faces: np.ndarray  # (F, 3)
     repairs: Repairs
-    solid: tuple[np.ndarray, np.ndarray] | None  # closed mesh whose volume is the object's, where it is a shell
+    solid: tuple[np.ndarray, np.ndarray] | None  # closed mesh with the object's volume, for a shell
 
 
 def prepare_scan(vertices: np.ndarray, faces: np.ndarray, *, keep_openings: bool = False, wall: float = 0.0) -> Scan:
     """Repair a mesh (V, 3) m, (F, 3): equal vertices merged, faces turned outward, openings capped.
 
-    keep_openings: cap nothing. wall: m; the surface is the outside of a wall so thick, open where openings are kept.
-    Raises MeshError for a wall that does not fit.
+    keep_openings: cap nothing. wall: thickness, m; the surface is its outside, open where openings are kept.
+    Raises MeshError if the wall is too thick.
     """
     vertices, faces = repair(vertices, faces)
     parts = _parts(faces, len(vertices))
@@ -126,7 +126,7 @@ def without_specks(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray,
 
 
 def _parts(faces: np.ndarray, count: int) -> np.ndarray:
-    """(F,) which part of a mesh of `count` vertices a face belongs to: parts share no vertex."""
+    """(F,) index of each face's part in a mesh of `count` vertices: parts share no vertex."""
     a, b = faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel()
     graph = coo_array((np.ones(len(a), bool), (a, b)), shape=(count, count))
     return np.unique(connected_components(graph, directed=False)[1][faces[:, 0]], return_inverse=True)[1].reshape(-1)

@@ -7,15 +7,15 @@ import trimesh
 from numpy.typing import ArrayLike
 from scipy.spatial import ConvexHull, cKDTree
 
-SPACING = 0.002  # m, between samples of the surface, which only find the triangles to measure the distance from
-BLOCK = 2048  # points tested at once: a hull may have thousands of planes
-NEAREST = 4  # samples whose triangles are searched
+SPACING = 0.002  # m between surface samples, which only select candidate triangles
+BLOCK = 2048  # points tested at once: a hull can have thousands of planes
+NEAREST = 4  # samples whose triangles are tested
 
 
 class ConvexUnion:
-    """The solid that a list of convex pieces covers.
+    """The union of a list of convex pieces.
 
-    A k-d tree of samples on the outer surface proposes triangles, the nearest point on them gives the distance, the
+    A k-d tree of samples on the outer surface selects triangles, the nearest point on them gives the distance, and the
     pieces' half-spaces give the sign. Parts of a piece's surface that lie inside another piece do not count as surface.
     """
 
@@ -39,7 +39,7 @@ class ConvexUnion:
             near = np.flatnonzero(~inside & (points > low - 1e-7).all(1) & (points < high + 1e-7).all(1))
             for block in np.split(near, range(BLOCK, len(near), BLOCK)):
                 heights = points[block] @ planes[:, :3].T + planes[:, 3]
-                inside[block] = (heights < 1e-7).all(1)  # 1e-7: no gap between neighbours
+                inside[block] = (heights < 1e-7).all(1)  # 1e-7 closes gaps between neighbours
         return inside
 
     def distance(self, points: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -75,7 +75,7 @@ def _sample(triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         keep = i + j <= n
         u, v = i[keep] / n, j[keep] / n
         w = np.stack([1 - u - v, u, v], axis=1)  # (S, 3) barycentric
-        w = 0.98 * w + 0.02 / 3  # off the edges, which belong to two triangles
+        w = 0.98 * w + 0.02 / 3  # away from the edges, which belong to two triangles
         points.append((w @ triangles[rows]).reshape(-1, 3))
         owner.append(np.repeat(rows, len(w)))
     return np.concatenate(points), np.concatenate(owner)

@@ -1,5 +1,5 @@
-"""Rotations of one frame at a time, for the 60 Hz loops: `rotations` in plain floats, without NumPy's and SciPy's call
-overhead.
+"""Rotations of single frames, for the 60 Hz loops: `rotations` in plain floats, without the call overhead of NumPy and
+SciPy.
 
 Quaternions are (w, x, y, z) sequences of four floats and tuples on return; vectors are (3,).
 """
@@ -9,8 +9,8 @@ from math import asin, atan2, cos, sin, sqrt
 
 import numpy as np
 
-Quaternion = tuple[float, float, float, float]  # w x y z, what these functions return
-Floats = Sequence[float] | np.ndarray  # what they take: a quaternion or a vector
+Quaternion = tuple[float, float, float, float]  # w x y z, return type
+Floats = Sequence[float] | np.ndarray  # argument type: a quaternion or a vector
 
 
 def multiply(a: Floats, b: Floats) -> Quaternion:
@@ -39,7 +39,7 @@ def exp(v: Floats) -> Quaternion:
 
 
 def log(q: Floats) -> np.ndarray:
-    """Quaternion -> rotation vector (3,), rad, of the shorter way round."""
+    """Quaternion -> rotation vector (3,), rad, of the shorter rotation."""
     w, x, y, z = q if q[0] >= 0 else (-q[0], -q[1], -q[2], -q[3])
     n = sqrt(x * x + y * y + z * z)
     k = 2.0 if n < 1e-9 else 2.0 * atan2(n, w) / n
@@ -84,7 +84,7 @@ def from_xyz_angles(angles: Floats) -> Quaternion:
 
 
 def from_fixed_axis_angles(rpy: Floats) -> Quaternion:
-    """Roll, pitch, yaw (3,), rad, as a URDF has them (R = Rz Ry Rx) -> quaternion."""
+    """Roll, pitch, yaw (3,), rad, as in URDF (R = Rz Ry Rx) -> quaternion."""
     rx, ry, rz = _about_axes(rpy)
     return multiply(multiply(rz, ry), rx)
 
@@ -99,7 +99,7 @@ def _about_axes(angles: Floats) -> tuple[Quaternion, Quaternion, Quaternion]:
 
 
 def to_xyz_angles(q: Floats, near: Floats = (0.0, 0.0, 0.0)) -> np.ndarray:
-    """Quaternion -> intrinsic XYZ angles (3,), rad, each turned by whole turns to lie within pi of `near`."""
+    """Quaternion -> intrinsic XYZ angles (3,), rad, each shifted by multiples of 2 pi to within pi of `near`."""
     w, x, y, z = q
     sin_y = max(-1.0, min(1.0, 2 * (x * z + w * y)))
     rx = atan2(2 * (w * x - y * z), 1 - 2 * (x * x + y * y))

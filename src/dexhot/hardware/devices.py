@@ -1,7 +1,7 @@
-"""What a driver node needs of an arm or a hand: connect, read, write, hold, disconnect; used as a context manager.
+"""The device interface of driver nodes: connect, read, write, hold, disconnect; used as a context manager.
 
-Real devices and twins look the same. A device that ticks by itself (a twin in the embedded world) calls the `listen`
-callback after every tick with the tick's stamp; one that does not returns False, and its node polls it in a loop.
+Real devices and twins have the same interface. A device with its own tick (a twin in the embedded world) calls the
+`listen` callback after every tick with the tick's stamp; for any other `listen` returns False and its node polls it.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Reading:
 
 
 class Device(Protocol):
-    """An arm or a hand. Every call raises DexhotError when the device is gone or refuses."""
+    """An arm or a hand. Every call raises DexhotError if the device is disconnected or refuses."""
 
     @property
     def joint_names(self) -> tuple[str, ...]:
@@ -34,9 +34,9 @@ class Device(Protocol):
 
     def listen(self, callback: Callable[[float], None]) -> bool: ...
 
-    def time(self, now: float) -> float: ...  # what ages of stamps are measured by: `now` (ROS time), or the twin's
+    def time(self, now: float) -> float: ...  # reference for the age of stamps: `now` (ROS time), or the twin's time
 
-    def latency(self, stamp: float, now: float) -> float: ...  # s of real time since the state stamped so
+    def latency(self, stamp: float, now: float) -> float: ...  # s of real time since the state with this stamp
 
     def read(self) -> Reading: ...
 
@@ -50,7 +50,7 @@ class Device(Protocol):
 
 
 class Polled:
-    """What devices share that do not tick by themselves: their node polls them, and their time is ROS time."""
+    """Base of devices without their own tick: their node polls them, and their time is ROS time."""
 
     def connect(self) -> None:
         raise NotImplementedError

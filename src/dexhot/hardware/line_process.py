@@ -1,4 +1,4 @@
-"""A simulated device in a process of its own, asked line by line through its pipes."""
+"""A simulated device in its own process, controlled line by line through pipes."""
 
 import subprocess
 import threading
@@ -7,14 +7,15 @@ from dexhot.errors import DexhotError
 
 
 class LineProcess:
-    """`command` running; it answers each line with a line, its first comes unasked. `what`: its name in errors."""
+    """A running `command` that prints one line at the start and one in reply to each line. `what`: its name in
+    errors."""
 
     def __init__(self, command: list[str], what: str):
         self.what, self._lock = what, threading.Lock()
         self.popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, line: str) -> str:
-        """Its answer. Raises DexhotError when it has ended."""
+        """Send a line; returns the reply. Raises DexhotError if the process has ended."""
         with self._lock:
             assert self.popen.stdin is not None
             self.popen.stdin.write(line + "\n")
@@ -22,12 +23,12 @@ class LineProcess:
             return self.read()
 
     def order(self, line: str) -> None:
-        """Ask for what it answers with "ok". Raises DexhotError with any other answer."""
+        """Send a line that must be answered with "ok". Raises DexhotError for any other reply."""
         if (answer := self.ask(line)) != "ok":
             raise DexhotError(answer)
 
     def read(self) -> str:
-        """Its next line. Raises DexhotError when it has ended."""
+        """Its next line. Raises DexhotError if it has ended."""
         assert self.popen.stdout is not None
         line = self.popen.stdout.readline().strip()
         if not line:
@@ -35,5 +36,5 @@ class LineProcess:
         return line
 
     def end(self) -> None:
-        """Close its standard input, which ends it, and wait."""
+        """Close its standard input, which ends the process, and wait."""
         self.popen.communicate()

@@ -1,4 +1,4 @@
-"""Real-time scheduling, for those who ask for it: SCHED_FIFO, and memory without page faults."""
+"""Optional real-time scheduling: SCHED_FIFO, and locked memory."""
 
 import ctypes
 import os
@@ -14,7 +14,7 @@ MCL_CURRENT, MCL_FUTURE = 1, 2
 
 @contextmanager
 def real_time() -> Iterator[bool]:
-    """Within, this thread and the processes it starts go first (SCHED_FIFO); yields whether that was allowed."""
+    """Context manager: SCHED_FIFO for this thread and the processes it starts; yields whether it was permitted."""
     policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
@@ -34,10 +34,10 @@ def make_real_time(priority: int) -> None:
             os.sched_setscheduler(int(task.name), os.SCHED_FIFO, os.sched_param(priority))
     except PermissionError as e:
         raise DexhotError(
-            f"SCHED_FIFO priority {priority} is not allowed: give the user an rtprio of {priority} and an unlimited "
-            "memlock in /etc/security/limits.d, log in again (`dexhot doctor` shows both), or leave fifo_priority:=0."
+            f"SCHED_FIFO priority {priority} is not permitted: give the user an rtprio of {priority} and an unlimited "
+            "memlock in /etc/security/limits.d, log in again (`dexhot doctor` shows both), or use fifo_priority:=0."
         ) from e
     if ctypes.CDLL(None, use_errno=True).mlockall(MCL_CURRENT | MCL_FUTURE):
         raise DexhotError(
-            f"memory cannot be locked: {os.strerror(ctypes.get_errno())}; raise memlock, or fifo_priority:=0."
+            f"memory cannot be locked: {os.strerror(ctypes.get_errno())}; raise memlock, or use fifo_priority:=0."
         )

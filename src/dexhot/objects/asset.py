@@ -1,4 +1,4 @@
-"""An object as physics and metrics need it: a mesh, its convex pieces, mass, symmetry and resting poses.
+"""An object for physics and metrics: a mesh, its convex pieces, mass, symmetry and resting poses.
 
 Its frame is the mesh frame; every object pose in the project is world_T_mesh.
 """
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import yaml
 
+from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import FileFormatError
 from dexhot.paths import physics_file
 
@@ -17,10 +17,10 @@ SYMMETRIES = ("none", "discrete", "axis", "sphere")
 
 @dataclass
 class Symmetry:
-    """Rotations of the mesh frame about `center` that leave the shape as it is.
+    """Rotations of the mesh frame about `center` that leave the shape unchanged.
 
-    kind: "none"; "discrete" (the listed `rotations`); "axis" (any turn about `axis`, and the listed rotations: a
-    flip where turning it over changes nothing); "sphere".
+    kind: "none"; "discrete" (the listed `rotations`); "axis" (any rotation about `axis`, and the listed rotations: a
+    flip for shapes that look the same upside down); "sphere".
     """
 
     kind: str = "none"
@@ -54,7 +54,7 @@ class ObjectAsset:
         arrays = [self.vertices, self.center_of_mass, self.inertia, self.resting_poses, *(v for v, _ in self.pieces)]
         finite = all(np.isfinite(a).all() for a in arrays)
         if not (self.pieces and finite and np.isfinite(self.mass)):
-            raise FileFormatError(f"object {self.name!r} lacks pieces or holds a non-finite value.")
+            raise FileFormatError(f"object {self.name!r} lacks pieces or has a non-finite value.")
         if self.mass <= 0 or np.linalg.eigvalsh(self.inertia).min() <= 0:
             raise FileFormatError(
                 f"object {self.name!r} needs a positive mass and inertia; its mass is {self.mass} kg."
@@ -66,10 +66,10 @@ class ObjectAsset:
 
 
 def guessed_mass(volume: float) -> tuple[float, str]:
-    """Mass (kg) of an object of `volume` (m^3) whose mass nobody knows, by the benchmark physics' density and range;
-    and how it was guessed."""
-    physics = yaml.safe_load(physics_file().read_text())
+    """Estimated mass (kg) of an object of `volume` (m^3), by the benchmark physics' density and range;
+    and a description of the estimate."""
+    physics = load_yaml(physics_file())
     density, (low, high) = physics["object_density"], physics["object_mass_range"]
     mass = float(np.clip(density * volume, low, high))
     clipped = "" if mass == density * volume else f", clipped to {low:g} to {high:g} kg"
-    return mass, f"guessed: {1e6 * volume:.4g} cm3 of {density:g} kg/m3{clipped}"
+    return mass, f"estimated: {1e6 * volume:.4g} cm3 of {density:g} kg/m3{clipped}"

@@ -24,14 +24,14 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZip
 
 
 def objects_dir() -> Path:
-    """Where the cache's objects are."""
+    """Folder of the objects in the cache."""
     return cache_dir() / "objects"
 
 
 def save_object(asset: ObjectAsset, picture: np.ndarray | None = None) -> Path:
     """Write the asset, and a `picture` (H, W, 3) uint8 of it, into the cache; returns its folder.
 
-    Nothing appears under the final names before all of it is written. Raises FileFormatError for values that cannot be.
+    The final names appear only when all is written. Raises FileFormatError for invalid values.
     """
     asset.validate()
     folder = objects_dir() / asset.name
@@ -55,23 +55,23 @@ def save_object(asset: ObjectAsset, picture: np.ndarray | None = None) -> Path:
 
 @contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
-    """`folder` exists in the block; when that fails, the folders that were made for it are gone again."""
+    """Context manager: makes `folder`; if the block fails, removes the folders made for it."""
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except BaseException:
         for parent in made:
-            with suppress(OSError):  # another process has written into it meanwhile
+            with suppress(OSError):  # another process has written into it in the meantime
                 parent.rmdir()
         raise
 
 
 def load_object(name: str) -> ObjectAsset:
-    """Read an asset of the cache by name; a parametric one is made from its name. Raises NotFoundError with the names
-    that exist."""
+    """Read an asset of the cache by name; a parametric one is made from its name. Raises NotFoundError with the
+    existing names."""
     if not OBJECT_NAME.fullmatch(name):
-        raise NotFoundError("object", name, list_objects(), "An object is named, not pointed to by a path.")
+        raise NotFoundError("object", name, list_objects(), "Give the name of an object, not a path.")
     if _made_from_its_name(name):
         return shape_asset(named_shape(name))
     header, folder = _read_header(name), objects_dir() / name
@@ -97,7 +97,7 @@ def load_object(name: str) -> ObjectAsset:
 
 
 def load_symmetry(name: str) -> Symmetry:
-    """The symmetry alone of `load_object(name)`, quickly. Raises what that does."""
+    """Only the symmetry of `load_object(name)`, faster. Raises the same errors."""
     if _made_from_its_name(name):
         return shape_symmetry(named_shape(name))
     try:

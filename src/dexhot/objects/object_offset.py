@@ -8,8 +8,8 @@ from dexhot.objects.asset import Symmetry
 
 
 def object_offset(symmetry: Symmetry, expected: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The rigid motion from pose `expected` to `observed` (7,): the centre (3,) it turns about, where the reference has
-    it, the centre's shift (3,) m and the turn (3,) as a rotation vector, the smallest of those that look the same.
+    """The rigid motion from pose `expected` to `observed` (7,): the centre of rotation (3,) in the
+    reference, its shift (3,) m and the rotation vector (3,) rad, the smallest among the symmetric equivalents.
     """
     center = np.asarray(symmetry.center, float)
     about = expected[:3] + single.rotate(expected[3:], center)

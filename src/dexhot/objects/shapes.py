@@ -1,4 +1,4 @@
-"""Boxes, cylinders, spheres and a composite as object assets, their symmetry and resting pose known exactly."""
+"""Boxes, cylinders, spheres and a composite as object assets, with exact symmetry and resting pose."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,10 +8,10 @@ import numpy as np
 from dexhot.errors import NotFoundError
 from dexhot.objects.asset import ObjectAsset, Symmetry, guessed_mass
 
-if TYPE_CHECKING:  # half a second of a node's start, which needs the symmetry alone
+if TYPE_CHECKING:  # slow import: saves half a second at a node's start, which needs only the symmetry
     import trimesh
 
-SIZES = {"box": 3, "cylinder": 2, "sphere": 1, "composite": 3}  # how many numbers give its size
+SIZES = {"box": 3, "cylinder": 2, "sphere": 1, "composite": 3}  # number of size parameters
 SHAPES = tuple(SIZES)
 FOOT = (0.075, 0.090, 0.020)  # m, of the composite: a plate under a column
 HALF_TURNS = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
@@ -19,23 +19,23 @@ HALF_TURNS = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], 
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape to be grasped across its mesh frame's x axis. The frame's origin is the middle of the bounding box."""
+    """A shape, to be grasped along its mesh frame's x axis. The frame's origin is the middle of the bounding box."""
 
     kind: str
     size: tuple[float, ...]  # m: box x y z; cylinder diameter, height; sphere diameter; composite x y z of the column
 
     @property
     def name(self) -> str:
-        """As `named_shape` reads it: kind and whole millimetres."""
+        """Name read by `named_shape`: kind and whole millimetres."""
         return f"parametric/{self.kind}-{'x'.join(f'{1000 * s:.0f}' for s in self.size)}"
 
     @property
     def height(self) -> float:
-        """m, from the lowest to the highest point."""
+        """Total height, m."""
         return self.size[-1] + (FOOT[2] if self.kind == "composite" else 0.0)
 
     def half_width(self, y: float, z: float) -> float:
-        """x of the surface at height z above the origin and y beside it, m."""
+        """x of the surface at y and z from the origin, m."""
         if self.kind == "cylinder":
             return float(np.sqrt((self.size[0] / 2) ** 2 - y**2))
         if self.kind == "sphere":
@@ -59,7 +59,7 @@ class Shape:
 
 
 def named_shape(name: str) -> Shape:
-    """The shape called `name`, e.g. "parametric/box-55x70x100" (mm). Raises NotFoundError for a name that is none."""
+    """The shape called `name`, e.g. "parametric/box-55x70x100" (mm). Raises NotFoundError for an invalid name."""
     kind, _, sizes = name.removeprefix("parametric/").partition("-")
     numbers = sizes.split("x")
     if kind not in SIZES or len(numbers) != SIZES[kind] or not all(n.isdecimal() and int(n) for n in numbers):
@@ -69,7 +69,7 @@ def named_shape(name: str) -> Shape:
 
 
 def random_shape(kind: str, rng: np.random.Generator) -> Shape:
-    """A shape of a size that a hand grasps from above, in whole millimetres."""
+    """A shape of random size, graspable from above, in whole millimetres."""
     ranges = {
         "box": [(0.050, 0.060), (0.065, 0.085), (0.090, 0.110)],
         "cylinder": [(0.050, 0.060), (0.090, 0.110)],
@@ -102,7 +102,7 @@ def shape_asset(shape: Shape) -> ObjectAsset:
 
 
 def shape_symmetry(shape: Shape) -> Symmetry:
-    """The rotations about its middle that leave `shape` as it is."""
+    """The rotations about its middle that leave `shape` unchanged."""
     if shape.kind == "sphere":
         return Symmetry("sphere")
     if shape.kind == "cylinder":

@@ -1,4 +1,4 @@
-"""The commands that make a run again, from its demonstration on, and that look at it."""
+"""The commands that reproduce a run, starting from its demonstration, and that inspect it."""
 
 import shlex
 from typing import Any
@@ -11,8 +11,8 @@ GIVEN_ELSEWHERE = ("reference", "record", "duration", "exit_when_done", "view") 
 def commands(
     rollout: Rollout, source: str, arguments: dict[str, Any] | None = None, mined: dict[str, Any] | None = None
 ) -> list[tuple[str, str]]:
-    """(what it does, command). `source`: what the report is of, as its user named it; `arguments` of the graph of a
-    recorded run; `mined`: the provenance of the Demonstration that was tracked."""
+    """(purpose, command) pairs. `source`: the report's source as given by the user; `arguments`: those of a recorded
+    run's graph; `mined`: the provenance of the tracked Demonstration."""
     reference = rollout.reference
     stem = reference.name.rpartition("/")[2]
     out = [*_made(reference, stem)]
@@ -32,12 +32,12 @@ def commands(
 
 
 def _made(reference: Reference, stem: str) -> list[tuple[str, str]]:
-    """Getting and retargeting the clip."""
+    """Commands to get and retarget the clip."""
     trajectory, options = reference.provenance.get("trajectory", {}), reference.provenance.get("retarget", {})
     dataset = reference.name.partition("/")[0]
     out = []
     if dataset == "grab":
-        out += [("get the data set", "dexhot datasets get grab")]
+        out += [("get the dataset", "dexhot datasets get grab")]
     if not options:
         return out
     words: list[Any] = [reference.name, "--hand", reference.hand, "--out", f"{stem}.reference.npz"]

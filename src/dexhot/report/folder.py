@@ -1,4 +1,4 @@
-"""The report of a run: report.html, report.json, pictures and, where there is an encoder, video.mp4 in one folder."""
+"""The report of a run: report.html, report.json, pictures and, if there is an encoder, video.mp4 in one folder."""
 
 import io
 import json
@@ -35,8 +35,8 @@ from dexhot.view.human import HumanPainter
 from dexhot.view.render import Painter, contact_sheet, sheet_frames
 
 SCHEMA, VERSION = "dexhot/report", 1
-PICTURE = (576, 504)  # px, of the robot and of the human: side by side as wide as the page
-MARGIN = 0.05  # m round hand and object
+PICTURE = (576, 504)  # px, width and height of the robot's and the human's picture: side by side as wide as the page
+MARGIN = 0.05  # m around hand and object
 
 
 def write_report(
@@ -60,7 +60,7 @@ def write_report(
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
-    if kind_of(out / "report.json") != SCHEMA:  # so that the folder is known for ours if this is interrupted
+    if kind_of(out / "report.json") != SCHEMA:  # marks the folder as ours, in case of an interruption
         write_text(out / "report.json", json.dumps({"schema": SCHEMA, "version": VERSION, "unfinished": True}))
     extra = dict(extra or {})
     setup = setup or load_setup(rollout.reference)
@@ -91,20 +91,20 @@ def write_report(
 
 
 def check_report_folder(folder: Path, force: bool = False) -> Path:
-    """`folder`, when a report can be written into it: a new one, an empty one, or that of an earlier report, which is
-    replaced. Raises DexhotError; `force` writes beside other files."""
+    """`folder`, if a report can be written into it: a new or empty folder, or that of an earlier report, which is
+    replaced. Raises DexhotError; `force` allows other files in it."""
     if folder.exists() and not folder.is_dir():
-        raise DexhotError(f"{folder} is a file, but a report is a folder; name another --out.")
+        raise DexhotError(f"{folder} is a file, but a report is a folder; give another --out.")
     others = folder.is_dir() and any(folder.iterdir()) and kind_of(folder / "report.json") != SCHEMA
     if others and not force:
         raise DexhotError(
-            f"{folder} holds other files and no earlier report; name another --out, or say --force to write among them."
+            f"{folder} has other files and no earlier report; give another --out, or --force to write into it anyway."
         )
     return check_folder(folder)
 
 
 def _draw(content: Content, setup: Setup, out: Path, video: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """The pictures' fields of Content; what this machine cannot make becomes a note."""
+    """The picture fields of Content; failures of rendering or encoding become notes."""
     rollout = content.rollout
     notes: list[str] = []
     drawn: dict[str, Any] = {"notes": notes}
@@ -112,7 +112,7 @@ def _draw(content: Content, setup: Setup, out: Path, video: bool, progress: Call
     try:
         human = human_motion(rollout.reference)
     except DexhotError as e:
-        notes.append(f"The robot alone, without the human demonstration: {e}")
+        notes.append(f"The human demonstration is not shown: {e}")
     beside = np.concatenate(list(human.keypoints.values()), axis=1) if human else None
     try:
         progress("pictures")
@@ -141,7 +141,7 @@ def _jpeg(picture: np.ndarray) -> bytes:
 
 
 def _facts(rollout: Rollout, setup: Setup, out: Path, run_with: dict[str, str] | None) -> dict[str, Any]:
-    """Provenance, for a page in `out`; `run_with` are the versions that a recorded run was made with."""
+    """Provenance, for a page in `out`; `run_with`: software versions of a recorded run."""
     reference, asset, here = rollout.reference, setup.asset, versions()
     return {
         "software": run_with or here,
@@ -196,6 +196,6 @@ def _as_json(content: Content, metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rounded(values: np.ndarray) -> list[Any]:
-    """As nested lists with four digits, NaN as null, which JSON has in its place."""
+    """As nested lists with four decimals, NaN as null (JSON has no NaN)."""
     rows: list[Any] = np.where(np.isfinite(values), np.round(values, 4), None).tolist()  # type: ignore[call-overload]
     return rows

@@ -1,7 +1,7 @@
-"""Joint torques against their limits, and the force of each fingertip on the object.
+"""Joint torques with their limits, and the force of each fingertip on the object.
 
-Of a rollout of the floating hand they come from simulating its commands again. A live run has recorded its torques;
-what its fingertips pressed with is estimated from them, f = (J^T)+ tau, while a fingertip touches the object.
+For a rollout of the floating hand they are computed by simulating its commands again. A live run has recorded torques;
+the fingertip forces are estimated from them, f = (J^T)+ tau, while a fingertip touches the object.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from dexhot.rollouts.floating import floating_simulator, start_state
 from dexhot.simulation.backend import STATE, MujocoSimulator
 from dexhot.simulation.setup import Setup
 
-SAME = 1e-6  # m and rad: a rollout that comes out further off was not made in the benchmark's world
-SINGULAR = 0.1  # of the largest singular value: below, a finger's torques do not tell its force
+SAME = 1e-6  # m and rad: a larger difference means that the rollout is not from the benchmark's world
+SINGULAR = 0.1  # of the largest singular value: below it, a finger's force cannot be determined from its torques
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Forces:
     torque: np.ndarray  # (T, joints) N m
     limit: np.ndarray  # (joints,) N m
     tip_force: np.ndarray  # (T, tips) N
-    source: str  # how they are known
+    source: str  # how the values were obtained
 
 
 def forces(rollout: Rollout, setup: Setup, recording: Recording | None = None) -> Forces | None:
-    """None where nothing tells them: a rollout of the arm rig, or one whose commands do not repeat it."""
+    """None if unknown: for a rollout of the arm rig, or one that its commands do not reproduce."""
     if recording is not None and np.isfinite(recording.torque).any():
         return _recorded(rollout, setup, recording)
     if rollout.kind == "floating":
@@ -56,7 +56,7 @@ def _recorded(rollout: Rollout, setup: Setup, recording: Recording) -> Forces:
 
 
 def estimated(rollout: Rollout, setup: Setup, torque: np.ndarray) -> np.ndarray:
-    """(T, tips) N that finger torques (T, n) amount to at the tips, quasi-static; 0 where a tip does not touch."""
+    """Quasi-static tip forces (T, tips) N of finger torques (T, n); 0 where a tip does not touch."""
     model = HandModel(setup.hand, (), rollout.reference.base_quat)
     out = np.zeros(rollout.tip_contact.shape)
     for t in np.flatnonzero(rollout.tip_contact.any(axis=1)):
@@ -88,8 +88,8 @@ def _simulated(rollout: Rollout, setup: Setup) -> Forces | None:
 
 
 def measured(simulator: MujocoSimulator, states: np.ndarray, command: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Joint torques (T, 6+n), and the force (T, tips) N of each fingertip's link on the object, in `states` (T, ns)
-    that `command` (T, 6+n) has led to: row t was reached under command t - 1."""
+    """Joint torques (T, 6+n), and the force (T, tips) N of each fingertip's link on the object, in the `states` (T, ns)
+    that result from `command` (T, 6+n): row t is the state after command t - 1."""
     scene, model, data = simulator.scene, simulator.model, mujoco.MjData(simulator.model)
     tip = np.full(model.ngeom, -1)
     for k, geoms in enumerate(scene.tip_geoms):
@@ -106,13 +106,13 @@ def measured(simulator: MujocoSimulator, states: np.ndarray, command: np.ndarray
         for i, pair in enumerate(data.contact.geom):
             if is_object[pair].any() and tip[pair].max() >= 0:
                 mujoco.mj_contactForce(model, data, i, wrench)
-                world = data.contact.frame[i].reshape(3, 3).T @ wrench[:3]  # from the first geom on the second
+                world = data.contact.frame[i].reshape(3, 3).T @ wrench[:3]  # force of the first geom on the second
                 pressed[t, tip[pair].max()] += world if is_object[pair[1]] else -world
     return torque, np.linalg.norm(pressed, axis=2)
 
 
 def finger_of_joints(hand: RobotHand) -> list[int]:
-    """Of each finger joint (n,), the index of the fingertip that it moves, -1 where it moves none or several."""
+    """Of each finger joint (n,), the index of the fingertip that it moves, -1 if it moves none or several."""
     model = HandModel(hand)
     model.move(np.concatenate([np.zeros(6), hand.nominal]))
     moves = np.abs(model.point_jacobian()[:, :, 6:]).max(axis=1) > 1e-9  # (tips, n)

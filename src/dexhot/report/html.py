@@ -1,4 +1,4 @@
-"""Pieces of HTML that sections of the report share."""
+"""HTML fragments shared by the report's sections."""
 
 import base64
 from html import escape
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def scroll(inner: str) -> str:
-    """A container that scrolls sideways by itself where it is wider than the screen, and says so."""
+    """A container that scrolls sideways, with a visible hint, when wider than the screen."""
     return f'<div class="scroll" tabindex="0">{inner}</div>'
 
 
@@ -21,7 +21,7 @@ def html_table(rows: list[list[str]], styles: list[str]) -> str:
 
 
 def inline(content: Path | bytes, kind: str) -> str:
-    """A file, or what would be in it, as a data URL, so that the page is one file."""
+    """A file, or its content, as a data URL, so that the page is a single file."""
     data = content if isinstance(content, bytes) else content.read_bytes()
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
@@ -33,13 +33,13 @@ def mark(passed: bool) -> str:
 
 
 def chip(passed: bool | None, text: str) -> str:
-    """A rounded verdict; None: neither good nor bad."""
+    """A verdict as a rounded label; None: neutral."""
     style, sign = {True: ("pass", "✓"), False: ("fail", "✗"), None: ("none", "·")}[passed]
     return f'<span class="verdict {style}"><b aria-hidden="true">{sign}</b> {escape(text)}</span>'
 
 
 def entries(value: Any) -> str:
-    """HTML of one fact: the entries of a dict in a line, dicts within it folded up."""
+    """HTML of one fact: the entries of a dict in a line, with nested dicts collapsed."""
     if not isinstance(value, dict):
         return escape(plain(value))
     known = {k: v for k, v in value.items() if v not in (None, "", [], {})}

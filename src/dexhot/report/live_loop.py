@@ -1,4 +1,4 @@
-"""Whether the live loop did what it is for: each figure beside its limit, and what each node measured of itself."""
+"""Verdict on the live loop: each metric with its limit, and each node's own measurements."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from dexhot.data.types import RATE
 from dexhot.report.recording import Recording, within
 
-STAMP_TO_COMMAND = "stamp_to_command"  # a driver's latency, from a state's stamp to the command that answers it
+STAMP_TO_COMMAND = "stamp_to_command"  # a driver's latency, from a state's stamp to the command based on it
 LATENCY_LIMIT = 10.0  # ms, p99; the goal of `dexhot bench loop`
 DEADLINE = 1000.0 / RATE  # ms, one tick
 RATE_TOLERANCE = 0.01  # of 60 Hz
@@ -22,7 +22,7 @@ MEASURED = ("p50_ms", "p99_ms", "max_ms")
 
 @dataclass(frozen=True)
 class Check:
-    """One figure of the live loop: its limit, and whether it is kept."""
+    """One metric of the live loop, its limit, and whether it is within it."""
 
     name: str
     value: str
@@ -32,17 +32,19 @@ class Check:
 
 
 def checks(recording: Recording, seconds: float, damage: list[str]) -> list[Check]:
-    """Of a clip that lasted `seconds`; `damage`: what is lost of its bag."""
+    """The checks of a clip that lasted `seconds`; `damage`: losses of its bag."""
     nodes, drivers = recording.diagnostics, ("leap_driver", "franka_driver")
     out = []
     if math.isfinite(rate := recording.rate):
         kept = abs(rate - RATE) <= RATE_TOLERANCE * RATE
         limit = f"{RATE:g} Hz ± {100 * RATE_TOLERANCE:g} %"
-        out.append(Check("Rate kept", f"{rate:.2f} Hz", limit, kept, "hand states, as the recorder received them"))
+        out.append(Check("Rate", f"{rate:.2f} Hz", limit, kept, "hand states, as the recorder received them"))
     if "tick_ok_fraction" in (rig := nodes.get("rig", {})):
         share = float(rig["tick_ok_fraction"])
         value, limit = f"{100 * share:.2f} %", f"≥ {100 * ON_TIME:g} %"
-        out.append(Check("Ticks on time", value, limit, share >= ON_TIME, "begun within one period of their due time"))
+        out.append(
+            Check("Ticks on time", value, limit, share >= ON_TIME, "started within one period of their due time")
+        )
     for driver, device in zip(drivers, ("hand", "arm")):
         values = nodes.get(driver, {})
         if int(values.get(f"{STAMP_TO_COMMAND}.count", 0)):
@@ -57,21 +59,23 @@ def checks(recording: Recording, seconds: float, damage: list[str]) -> list[Chec
     gap = recording.longest_gap
     out.append(Check("Longest gap", f"{gap:.1f} ms", f"< {STALE:g} ms", gap < STALE, "between two hand states"))
     holds = [s for s in within(recording.safety, seconds) if s.state in ("holding", "fault")]
-    told = [f"{s.state} at {s.time:.2f} s: {s.reason}" for s in holds]
-    out.append(_none("Holds and faults", len(holds), "; ".join(told) or "while the clip ran"))
+    text = [f"{s.state} at {s.time:.2f} s: {s.reason}" for s in holds]
+    out.append(_none("Holds and faults", len(holds), "; ".join(text) or "while the clip ran"))
     for key, name, meaning in (
         ("clamped", "Clamped commands", "joint targets outside position or velocity limits, at the drivers"),
         ("refused", "Refused commands", "stale, non-finite or malformed commands, at the drivers"),
     ):
         out.append(_none(name, sum(int(float(nodes.get(driver, {}).get(key, 0))) for driver in drivers), meaning))
     overruns = sum(int(v) for n in LOOP_NODES for k, v in nodes.get(n, {}).items() if k.endswith(".overruns"))
-    out.append(_none("Overruns", overruns, "work that took longer than its loop's period, the recorder's aside"))
-    value, meaning = ("damaged", "; ".join(damage)) if damage else ("complete", "the bag was closed")
+    out.append(
+        _none("Overruns", overruns, "iterations that took longer than their loop's period, except the recorder's")
+    )
+    value, meaning = ("damaged", "; ".join(damage)) if damage else ("complete", "the bag was closed properly")
     return [*out, Check("Recording", value, "complete", not damage, meaning)]
 
 
 def _none(name: str, count: int, meaning: str) -> Check:
-    """A check of what must not happen."""
+    """A check of events that must not occur."""
     return Check(name, str(count or "none"), "none", not count, meaning)
 
 
@@ -82,7 +86,8 @@ def histogram(recording: Recording) -> list[tuple[float, int]]:
 
 
 def loop_table(recording: Recording) -> list[dict[str, Any]]:
-    """Rows {"node", "measured", "p50_ms", "p99_ms", "max_ms", ...}; a loop's have rate, ticks on time and overruns."""
+    """Rows {"node", "measured", "p50_ms", "p99_ms", "max_ms", ...}; rows of loops add rate, ticks on time and
+    overruns."""
     return [row for node, values in recording.diagnostics.items() for row in node_rows(node, values)]
 
 

@@ -1,6 +1,6 @@
 """The report as one HTML page: no server, no external request; its one script moves the time cursor.
 
-`folder.py` collects what is written here; the look is config/report/report.css, the script report.js beside it.
+`folder.py` collects the content; the style is config/report/report.css, the script report.js beside it.
 """
 
 import json
@@ -38,32 +38,32 @@ TILES_SYMMETRIC = {
 }
 SHADES = {
     "contact": "contact: a fingertip touches the object",
-    "held": "hold: lifted as the reference is, within 5 cm",
+    "held": "hold: lifted, within 5 cm of the reference",
     "lost": "lost: the reference is lifted, the object is not held",
 }
-FINGERS = ("thumb", "index", "middle", "ring", "little")  # classes of the style sheet; others take them in turn
-# Nothing but what is in the page itself may be loaded.
+FINGERS = ("thumb", "index", "middle", "ring", "little")  # classes of the style sheet; other fingers reuse them in turn
+# The page may load only its own content.
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True)
 class Content:
-    """Everything the page shows."""
+    """The content of the page."""
 
     rollout: Rollout
     series: Series
     verdicts: list[Verdict]
     tips: list[str]  # names of the fingertips, one per column of rollout.tip_contact
     facts: dict[str, Any]  # provenance, name -> value
-    fingers: list[int] = field(default_factory=list)  # of each finger joint, the fingertip that it moves, or -1
+    fingers: list[int] = field(default_factory=list)  # for each finger joint, the fingertip that it moves, or -1
     forces: Forces | None = None
     worst: list[Moment] = field(default_factory=list)
-    worst_pictures: list[bytes] = field(default_factory=list)  # JPEG, one per moment, or none
+    worst_pictures: list[bytes] = field(default_factory=list)  # JPEG, one per moment, or empty
     sheet: Path | None = None  # contact sheet
     sheet_times: list[float] = field(default_factory=list)
     video: Path | None = None
-    human: bool = False  # the demonstration is on the pictures' left
-    notes: list[str] = field(default_factory=list)  # what could not be made, and why
+    human: bool = False  # the demonstration is at the left of the pictures
+    notes: list[str] = field(default_factory=list)  # what is missing, and why
     recording: Recording | None = None  # live runs
     checks: list[Check] = field(default_factory=list)  # of the live loop
     commands: list[tuple[str, str]] = field(default_factory=list)
@@ -109,13 +109,13 @@ def _header(content: Content) -> str:
     if verification.get("why"):
         why += [f"{verification['name']}: {verification['why']}."]
     if stopped:
-        why += [f"Stopped after {content.series.time[-1]:.2f} s: {stopped}. All figures are of the part before."]
+        why += [f"Stopped after {content.series.time[-1]:.2f} s: {stopped}. All metrics are of the part before."]
     elif not strict:
         failed = [f"{v.name.lower()} {_with_unit(v)} (limit {v.limit_text})" for v in content.verdicts if _decisive(v)]
-        why += [f"Failed by: {'; '.join(failed)}."]
+        why += [f"Failed limits: {'; '.join(failed)}."]
     if failed_checks:
-        told = "; ".join(f"{c.name.lower()} {c.value} (limit {c.limit})" for c in failed_checks)
-        why += [f"Live loop: {told}."]
+        text = "; ".join(f"{c.name.lower()} {c.value} (limit {c.limit})" for c in failed_checks)
+        why += [f"Live loop: {text}."]
     return (
         f'<header><div><h1>{escape(rollout.name)}</h1><div class="what">{escape(" · ".join(what))}</div></div>'
         f'<div class="verdicts">{"".join(chips)}</div></header>'
@@ -137,7 +137,7 @@ def _lights(panel: Panel | None) -> str:
 
 
 def _pictures(content: Content) -> str:
-    """The video, the cursor's slider and the timeline, which belong together."""
+    """The video, the time slider and the timeline."""
     time, left = content.series.time, "Human demonstration" if content.human else ""
     out = ""
     if content.video:
@@ -156,12 +156,14 @@ def _pictures(content: Content) -> str:
         f'value="{_opening(content):.6g}" aria-label="time"><output id="now"></output></div>'
     )
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in content.notes)
-    hint = '<p class="note hint">Space plays, ← and → step a frame; a click on the timeline or a plot goes there.</p>'
+    hint = (
+        '<p class="note hint">Space: play or pause; ← and →: one frame; click the timeline or a plot to jump there.</p>'
+    )
     return f'<section class="hero">{out}{scroll(_timeline(content))}{hint}{notes}</section>'
 
 
 def _opening(content: Content) -> float:
-    """Where the cursor is at first, s: the worst moment of a run that failed, else the middle of the grasp."""
+    """Initial time of the cursor, s: the worst moment of a failed run, else the middle of the grasp."""
     failed = [m.frame for m in content.worst if m.failed]
     reference = content.rollout.reference
     frame = failed[0] if failed else (reference.grasp_start + reference.grasp_end) // 2
@@ -215,11 +217,11 @@ def _worst(content: Content) -> str:
         t = content.series.time[moment.frame]
         picture = content.worst_pictures[k] if content.worst_pictures else None
         drawn = f'<img alt="frame {moment.frame}" src="{inline(picture, "image/jpeg")}">' if picture else ""
-        told = "".join(f"<li>{escape(what)}</li>" for what in moment.found)
+        text = "".join(f"<li>{escape(what)}</li>" for what in moment.found)
         style = " over" if moment.failed else ""
         cards += f'<button type="button" class="moment{style}" data-seek="{t:.6g}">{drawn}'
-        cards += f"<div><b>{t:.2f} s</b> <span>frame {moment.frame}</span></div><ul>{told}</ul></button>"
-    title = "<h2>Worst moments<small>Each figure at its largest; red: over its limit. A click goes there.</small></h2>"
+        cards += f"<div><b>{t:.2f} s</b> <span>frame {moment.frame}</span></div><ul>{text}</ul></button>"
+    title = "<h2>Worst moments<small>Each metric at its maximum; red: over its limit. Click to jump there.</small></h2>"
     return f'{title}<div class="moments">{cards}</div>' if cards else ""
 
 
@@ -235,8 +237,8 @@ def _curves(content: Content) -> str:
     position, rotation = [Line("", s.object_cm, id="object_cm")], [Line("", s.object_deg, id="object_deg")]
     distance, angle = limits["T_err_max_cm"], limits["R_err_max_deg"]
     if "judged_T_cm" in limits:
-        position = [Line("ADD-S, judged", s.judged_cm, id="judged_cm"), Line("raw", s.object_cm, "raw", "object_cm")]
-        judged = Line("up to symmetry, judged", s.judged_deg, id="judged_deg")
+        position = [Line("ADD-S, evaluated", s.judged_cm, id="judged_cm"), Line("raw", s.object_cm, "raw", "object_cm")]
+        judged = Line("up to symmetry, evaluated", s.judged_deg, id="judged_deg")
         rotation = [judged, Line("raw", s.object_deg, "raw", "object_deg")]
         distance, angle = limits["judged_T_max_cm"], limits["judged_R_max_deg"]
     plots = [
@@ -258,8 +260,8 @@ def _effort(content: Content) -> str:
     """Torques and contact forces."""
     forces, s = content.forces, content.series
     if forces is None:
-        told = "Neither was recorded, and the commands do not repeat this rollout in the benchmark's world."
-        return f'<h2>Torques and contact forces</h2><p class="note">{told}</p>'
+        text = "Not available: neither was recorded, and simulating the commands does not reproduce this rollout."
+        return f'<h2>Torques and contact forces</h2><p class="note">{text}</p>'
     shades = spans(s.time, s.phase, dict.fromkeys(SHADES, ""))
     lines = _effort_lines(content)
     arm, hand, tips = ([line for line in lines if line.id.startswith(kind)] for kind in ("arm", "torque", "force"))
@@ -268,7 +270,7 @@ def _effort(content: Content) -> str:
     plots += panel("Fingertip force", "N, on the object", s.time, tips, shades, least=1.0)
     if arm:
         plots += panel("Arm torque", unit, s.time, arm, shades, 100.0, least=50.0)
-    rows = [["joint", "largest", "limit", "of its limit", "at", "time at the limit"]]
+    rows = [["joint", "largest", "limit", "% of limit", "at", "time at the limit"]]
     for name, torque, limit in zip(forces.joint_names, forces.torque.T, forces.limit):
         if np.isfinite(torque).any():
             frame = int(np.nanargmax(np.abs(torque)))
@@ -304,7 +306,7 @@ def _effort_lines(content: Content) -> list[Line]:
 
 
 def finger_style(name: str, k: int) -> str:
-    """The style sheet's class of the `k`-th fingertip, its colour in the skeleton where it is a person's finger."""
+    """Style class of the `k`-th fingertip: the colour of the human finger of that name, if any."""
     return name if name in FINGERS else FINGERS[k % len(FINGERS)]
 
 
@@ -335,7 +337,7 @@ def _loop(content: Content) -> str:
     return (
         f"<h2>The live loop</h2>{html_table(rows, ['', 'number', 'number', '', 'what'])}"
         f'<div class="panels">{plots}</div><h3>Supervisor</h3>{html_table(states, ["number", "", "what"])}'
-        f"<details><summary>What each node measured of itself</summary>{measured}</details>"
+        f"<details><summary>Each node's own measurements</summary>{measured}</details>"
     )
 
 
@@ -344,7 +346,7 @@ def _state(state: str) -> str:
 
 
 def _latency_at_frames(recording: Recording, time: np.ndarray) -> np.ndarray:
-    """(T,) ms of the command nearest to each frame; NaN where none is within half a frame."""
+    """(T,) Latency (ms) of the command nearest to each frame; NaN if none is within half a frame."""
     off = np.abs(recording.latency[:, :1] - time)
     nearest = off.argmin(axis=0)
     near = off[nearest, np.arange(len(time))] <= 0.5 * float(np.diff(time).max())
@@ -354,7 +356,7 @@ def _latency_at_frames(recording: Recording, time: np.ndarray) -> np.ndarray:
 def _sheet(content: Content) -> str:
     if not content.sheet:
         return ""
-    caption = "The numbers are those on the timeline. Solid: the robot; outline: the reference at the same moment."
+    caption = "Numbers as on the timeline. Solid: the robot; outline: the reference at the same time."
     image = f'<img class="sheet" alt="eight frames of the run" src="{inline(content.sheet, "image/png")}">'
     return f"<h2>Eight frames<small>{caption}</small></h2>{scroll(image)}"
 
@@ -377,7 +379,7 @@ def _commands(content: Content) -> str:
     )
     every = '<button type="button" class="copy all">copy all</button>'
     return (
-        "<h2>Reproduce<small>With the versions below; paths are from where this report was made.</small></h2>"
+        "<h2>Reproduce<small>With the versions below; paths are relative to where this report was made.</small></h2>"
         f'<ol class="commands">{rows}</ol>{every}'
     )
 
@@ -390,7 +392,7 @@ def _facts(content: Content) -> str:
 
 
 def _data(content: Content) -> dict[str, Any]:
-    """What the script shows at the cursor: every curve by its id, and its times."""
+    """Data of the script for the cursor: every curve by its id, and the times."""
     s = content.series
     curves = {name: getattr(s, name) for name in ("object_cm", "object_deg", "judged_cm", "judged_deg")}
     curves |= {name: getattr(s, name) for name in ("wrist_cm", "wrist_deg", "finger_deg", "penetration_mm")}
@@ -402,12 +404,12 @@ def _data(content: Content) -> dict[str, Any]:
 
 
 def _json(value: Any) -> str:
-    """For within a script element, which "</" would end."""
+    """JSON for a script element, with "</" escaped, which would end it."""
     return json.dumps(value).replace("<", r"\u003c")
 
 
 def _numbers(values: np.ndarray, digits: int) -> list[float | None]:
-    """Rounded, as JSON has them: NaN is null."""
+    """Rounded values for JSON: NaN is null."""
     return [round(float(v), digits) if np.isfinite(v) else None for v in values]
 
 

@@ -1,7 +1,7 @@
 """Time series as inline SVG: small multiples with shaded phases, and the timeline under the contact sheet.
 
-The SVG is written by hand, because its colours are then the page's CSS variables: one file reads well on a light and on
-a dark screen, and it stays text that a lab can restyle.
+The SVG is generated directly, so that its colours are the page's CSS variables: one file works in light and dark mode,
+and can be restyled.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ class Line:
     """One curve. `style` is a class of the style sheet, `id` its name in the page's data (the value at the cursor)."""
 
     label: str
-    y: np.ndarray  # (T,), NaN where it is not known
+    y: np.ndarray  # (T,), NaN where unknown
     style: str = "achieved"
     id: str = ""
 
@@ -48,7 +48,7 @@ def panel(
     limit_name: str = "limit",
 ) -> str:
     """One plot over time (s) as a figure: `shades` behind the curves, `limit` as a dashed line with its value; the axis
-    reaches `least` at the least, so that noise does not look like motion."""
+    extends at least to `least`, so that noise does not look like motion."""
     height, right, bottom = PANEL[1], width - RIGHT, PANEL[1] - BOTTOM
     values = np.concatenate([line.y for line in lines])
     values = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
@@ -110,7 +110,7 @@ def histogram(
         out += [_stroke("grid", LEFT, right, py(tick)), _text("tick", LEFT - 8, py(tick) + 4, f"{tick:g}", "end")]
     low = 0.0
     for edge, n in bins:
-        start = max(low, edge / 1.06)  # bins are geometric; one that follows empty ones begins where its own does
+        start = max(low, edge / 1.06)  # bins are geometric; after empty bins, start at the bin's own lower edge
         out += [_rect("bar", px(start), round(py(n), 1), max(px(edge) - px(start) - 0.6, 1), round(bottom - py(n), 1))]
         low = edge
     for k, (value, name) in enumerate(limits):
@@ -129,12 +129,12 @@ def _figure(title: str, unit: str, drawn: str, keys: str = "") -> str:
 
 
 def _key(line: Line) -> str:
-    """A curve's stroke and name; one without a name is alone in its plot."""
+    """A curve's stroke and name; a single curve has no name."""
     return f'<i class="{line.style}"></i>{escape(line.label)} ' if line.label else ""
 
 
 def _points(time: np.ndarray, y: np.ndarray, px: Callable[[float], float], py: Callable[[float], float]) -> list[str]:
-    """The points of each stretch of known values."""
+    """The points of each run of known values."""
     known = np.flatnonzero(np.isfinite(y))
     stretches = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1) if len(known) else []
     return [" ".join(f"{px(time[k]):.1f},{py(y[k]):.1f}" for k in stretch) for stretch in stretches]
@@ -152,7 +152,7 @@ def _svg(
     parts: list[str],
     axis: tuple[float, float, np.ndarray] | None = None,
 ) -> str:
-    """`axis`: where the time axis begins and ends, and its times; the page's script moves the cursor along it."""
+    """`axis`: start, end and times of the time axis, along which the page's script moves the cursor."""
     scale = ""
     if axis is not None:
         left, right, time = axis

@@ -1,4 +1,4 @@
-"""What a run's bag holds besides the motion: torques, safety states, the latency of the loop, diagnostics."""
+"""Data of a run's bag in addition to the motion: torques, safety states, loop latency, diagnostics."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,25 +25,25 @@ class SafetyState:
 
 @dataclass(frozen=True)
 class Recording:
-    """Of one clip; times in s from its first frame."""
+    """The recording of one clip; times in s from its first frame."""
 
-    safety: list[SafetyState]  # of the whole run, one per change
+    safety: list[SafetyState]  # of the whole run, one entry per change
     diagnostics: dict[str, dict[str, str]]  # node -> its last values while it was active
     joint_names: list[str]  # the arm's, then the fingers'
     torque: np.ndarray  # (T, 7+n) N m, the effort of the joint states; NaN where none was recorded
-    latency: np.ndarray  # (N, 2) s, ms: from a hand state to the command that answers it, as the recorder got them
-    rate: float  # Hz, at which hand states came to the recorder; NaN for fewer than two
+    latency: np.ndarray  # (N, 2) s, ms: from a hand state to the command based on it, as received by the recorder
+    rate: float  # Hz, rate of hand states at the recorder; NaN for fewer than two
     unanswered: int  # hand states of the clip without a command of the same stamp
     missing: int  # frames of the clip without a hand state
     longest_gap: float  # ms between two hand states
 
 
 def read_recording(bag: str | Path, reference: Reference, t0: int) -> Recording:
-    """What the bag holds of the clip whose frame 0 is stamped `t0` (ns), `reference` being as much as was tracked."""
+    """Read the clip whose frame 0 is stamped `t0` (ns); `reference` is cut to the tracked part."""
     fingers, count = reference.joint_names[6:], len(reference.q)
     names = {FRANKA_STATES: list(FR3_JOINTS), LEAP_STATES: fingers}
     efforts: dict[str, dict[int, np.ndarray]] = {topic: {} for topic in names}
-    states: dict[int, int] = {}  # stamp -> when the recorder got it, ns
+    states: dict[int, int] = {}  # stamp -> receive time at the recorder, ns
     commands: dict[int, int] = {}
     safety: list[SafetyState] = []
     newest: dict[str, dict[str, str]] = {}
@@ -82,7 +82,7 @@ def active(message: Any) -> dict[str, dict[str, str]]:
 
 
 def at_frames(rows: dict[int, np.ndarray], t0: int, count: int, width: int) -> np.ndarray:
-    """(count, width) the row stamped nearest to each frame; NaN where none is within a frame."""
+    """(count, width) the row with the stamp nearest to each frame; NaN if none is within a frame."""
     out = np.full((count, width), np.nan)
     stamps = sorted(rows)
     if stamps:
@@ -99,7 +99,7 @@ def _efforts(message: Any, names: list[str]) -> np.ndarray:
 
 
 def _follow(safety: list[SafetyState], message: Any, t0: int) -> None:
-    """Add the state where it, or its reason, is another than before; of what it waits for, the last alone."""
+    """Add the state if it or its reason changed; among successive waiting reasons keep only the last."""
     for status in message.status:
         if status.name == "safety":
             reason = next((v.value for v in status.values if v.key == "reason"), "")
@@ -111,6 +111,6 @@ def _follow(safety: list[SafetyState], message: Any, t0: int) -> None:
 
 
 def within(safety: list[SafetyState], seconds: float) -> list[SafetyState]:
-    """The states of the clip itself: the one that it began in, and those that came before its last frame."""
+    """The states of the clip itself: the initial one, and those entered before its last frame."""
     before = [s for s in safety if s.time <= 0][-1:]
     return before + [s for s in safety if 0 < s.time <= seconds + 1.0 / RATE]

@@ -1,6 +1,6 @@
-"""What a rollout did in each frame: tracking errors, heights and phases, for the plots and the viewer.
+"""Time series of a rollout: tracking errors, heights and phases, for the plots and the viewer.
 
-The numbers that judge a run come from `dexhot.metrics`; these curves are made from the same definitions.
+The metrics of a run come from `dexhot.metrics`; these curves use the same definitions.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from dexhot.objects.asset import ObjectAsset
 
 @dataclass(frozen=True)
 class Span:
-    """A phase from `start` to `end`, s. `style` names its colour, `label` is what is written on it."""
+    """A phase from `start` to `end`, s. `style` names its colour, `label` is its text."""
 
     start: float
     end: float
@@ -30,7 +30,7 @@ class Series:
     time: np.ndarray  # s
     object_cm: np.ndarray
     object_deg: np.ndarray
-    judged_cm: np.ndarray  # of a symmetric object ADD-S and the symmetry-reduced angle; else the two above
+    judged_cm: np.ndarray  # for a symmetric object ADD-S and the symmetry-reduced angle; else the two above
     judged_deg: np.ndarray
     wrist_cm: np.ndarray
     wrist_deg: np.ndarray
@@ -43,7 +43,7 @@ class Series:
 
 
 def compute_series(rollout: Rollout, asset: ObjectAsset) -> Series:
-    """Errors and phases of every frame of `rollout`, which moved `asset`."""
+    """Errors and phases of every frame of `rollout` with the object `asset`."""
     ref = rollout.reference
     errors = object_errors(asset, rollout.object_pose, ref.object_pose)
     height, ref_height = (lowest(clip.object_pose, asset.corners) for clip in (rollout, ref))
@@ -81,7 +81,7 @@ def spans(time: np.ndarray, labels: np.ndarray, names: dict[str, str] | None = N
 
 
 def _phases(rollout: Rollout, ref_lifted: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """What happened: while the reference is lifted the object is held or lost; else fingertips touch it or not."""
+    """Actual phases: while the reference is lifted the object is held or lost; otherwise contact or none."""
     touching = rollout.tip_contact.any(axis=1)
     after = np.maximum.accumulate(touching | ref_lifted)
     phase = np.where(touching, "contact", np.where(after, "release", "approach")).astype(object)
@@ -90,7 +90,7 @@ def _phases(rollout: Rollout, ref_lifted: np.ndarray, distance: np.ndarray) -> n
 
 
 def _reference_phases(ref: Reference, lifted: np.ndarray) -> np.ndarray:
-    """What was meant: approach, contact around the object's motion, lifted, release."""
+    """Phases of the reference: approach, contact around the object's motion, lifted, release."""
     touching = (ref.contact > 0.5).any(axis=1)
     frames = np.arange(len(ref.q))
     touching |= (frames >= ref.grasp_start) & (frames <= ref.grasp_end)

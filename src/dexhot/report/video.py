@@ -1,4 +1,4 @@
-"""An H.264 mp4 of a rollout, by the ffmpeg on the PATH or the one that the `video` extra brings."""
+"""An H.264 mp4 of a rollout, by the ffmpeg on the PATH or that of the `video` extra."""
 
 import shutil
 import subprocess
@@ -10,11 +10,11 @@ import numpy as np
 from dexhot.data.files import replacing
 from dexhot.errors import DexhotError
 
-FRAMES = 300  # at most, in a video: drawing them is most of a report's time
+FRAMES = 300  # maximum frames of a video: rendering them takes most of a report's time
 
 
 class NoEncoderError(DexhotError):
-    """No ffmpeg with H.264 was found, or it failed."""
+    """No ffmpeg with H.264 was found, or ffmpeg failed."""
 
 
 def find_ffmpeg() -> str:
@@ -31,14 +31,14 @@ def find_ffmpeg() -> str:
 
 
 def stride_of(count: int) -> int:
-    """Every how many frames one is drawn: every second, and of a long clip so many that FRAMES are not passed."""
+    """Frames per rendered frame: 2, or more for a long clip, so that at most FRAMES are rendered."""
     return max(2, -(-count // FRAMES))
 
 
 def write_video(frame: Callable[[int], np.ndarray], count: int, path: Path, rate: float = 60.0) -> Path:
-    """Of a clip of `count` frames at `rate` Hz, `frame(k)` being the picture (H, W, 3) of frame k, at true speed.
+    """Write a clip of `count` frames at `rate` Hz in real time; `frame(k)` is the picture (H, W, 3) of frame k.
 
-    A key frame comes twice a second, so that a player's seeking is fast. Raises NoEncoderError.
+    A key frame twice a second makes seeking fast. Raises NoEncoderError.
     """
     stride = stride_of(count)
     height, width = frame(0).shape[:2]

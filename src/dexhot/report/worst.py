@@ -1,4 +1,4 @@
-"""The moments at which a run was worst, and what was wrong then."""
+"""The worst moments of a run, with their errors."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from dexhot.report.forces import Forces
 from dexhot.report.series import Series
 
 MOMENTS = 4
-APART = 6  # frames: nearer ones are one moment
+APART = 6  # frames, minimum distance between two moments
 
 
 @dataclass
 class Moment:
-    """A frame, and what was found there, the worst first; `failed`: one of them is over its limit."""
+    """A frame and its findings, the worst first; `failed`: one of them is over its limit."""
 
     frame: int
     found: list[str]
@@ -25,22 +25,22 @@ class Moment:
 def worst_moments(
     rollout: Rollout, series: Series, limits: dict[str, float], forces: Forces | None = None
 ) -> list[Moment]:
-    """At most MOMENTS, those over a limit first, then by how near they come to it. `limits`: metric -> limit."""
+    """At most MOMENTS, those over a limit first, then in order of closeness to the limit. `limits`: metric -> limit."""
     found = [*_ended(rollout), *_lost(series)]
     ratios: list[tuple[float, int, str]] = []
     for what, values, limit, unit in _curves(series, limits, forces):
         if np.isfinite(values).any() and (frame := int(np.nanargmax(values))) >= 0 and values[frame] > 0:
-            told = f"{what} {with_unit(f'{values[frame]:.3g}', unit)}" + (f" (limit {limit:.3g})" if limit else "")
-            ratios.append((float(values[frame]) / limit if limit else 0.0, frame, told))
-    found += [(frame, told, ratio >= 1.0) for ratio, frame, told in sorted(ratios, key=lambda r: -r[0])]
+            text = f"{what} {with_unit(f'{values[frame]:.3g}', unit)}" + (f" (limit {limit:.3g})" if limit else "")
+            ratios.append((float(values[frame]) / limit if limit else 0.0, frame, text))
+    found += [(frame, text, ratio >= 1.0) for ratio, frame, text in sorted(ratios, key=lambda r: -r[0])]
     moments: list[Moment] = []
-    for frame, told, failed in found:
+    for frame, text, failed in found:
         near = next((m for m in moments if abs(m.frame - frame) < APART), None)
         if near is not None:
-            near.found.append(told)
+            near.found.append(text)
             near.failed |= failed
         elif len(moments) < MOMENTS:
-            moments.append(Moment(frame, [told], failed))
+            moments.append(Moment(frame, [text], failed))
     return moments
 
 
@@ -57,7 +57,7 @@ def _lost(series: Series) -> list[tuple[int, str, bool]]:
 def _curves(
     series: Series, limits: dict[str, float], forces: Forces | None
 ) -> list[tuple[str, np.ndarray, float | None, str]]:
-    """What, (T,), limit, unit."""
+    """(name, values (T,), limit, unit) of each curve."""
     symmetric = "judged_T_max_cm" in limits
     curves = [
         ("object position error", series.judged_cm, limits["judged_T_max_cm" if symmetric else "T_err_max_cm"], "cm"),

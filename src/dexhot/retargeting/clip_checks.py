@@ -1,7 +1,7 @@
-"""What a clip must be before it is retargeted: its hand, its units, its clock and its motion, each refused by name.
+"""Validates a clip before retargeting: hand, units, clock and motion, with a specific error for each.
 
-The limits stand outside of what people do: over GRAB's 88 clips of the splits objects move at up to 2.3 m/s, wrists at
-1.8 m/s, the wrist frame and the keypoints agree to 0.0 degrees. What can be mended is (retargeting.mending).
+The limits exceed human motion: in the 88 GRAB clips of the splits objects move at up to 2.3 m/s, wrists at 1.8 m/s,
+and wrist frame and keypoints agree within 0.05 degrees. Repairable errors are repaired (retargeting.mending).
 """
 
 import numpy as np
@@ -14,28 +14,28 @@ from dexhot.geometry.rotations import from_xyzw, mean_quat, quat_angle, quat_con
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.objects.asset import ObjectAsset
 
-PALM = (0.04, 0.15)  # m, wrist to middle MCP: of a child, of a very large hand
-NEAR = 1.5  # m: an object farther than this from the hand all the while is no object of this hand
-AXIS, OFFSET = 20.0, 0.02  # degrees, m: the wrist frame against the keypoints
-BACKWARD = 0.01  # m: fingertips that are, in the mean, this far behind the palm are those of the other hand
+PALM = (0.04, 0.15)  # m, wrist to middle MCP: from a child's to a very large hand
+NEAR = 1.5  # m: an object always farther than this from the hand is not handled by it
+AXIS, OFFSET = 20.0, 0.02  # degrees, m: allowed difference of the wrist frame from the keypoints
+BACKWARD = 0.01  # m: fingertips on average this far behind the palm indicate the other hand
 RATE = (10.0, 1000.0)  # Hz
 GAP = 0.15  # s without a frame
 SPEED = 5.0  # m/s of object, wrist or any keypoint
-OFF_PATH, OFF_PATH_ACCELERATION = 0.08, 100.0  # m, m/s2: how far a frame may be from the middle of its neighbours
+OFF_PATH, OFF_PATH_ACCELERATION = 0.08, 100.0  # m, m/s2: allowed distance of a frame from the mean of its neighbours
 TURN, SURE_TURN, SPIN = np.radians(60.0), np.radians(100.0), 40.0  # rad between two frames, rad/s: a flip
-SUNK = 0.025  # m below the table
+SUNK = 0.025  # m, allowed penetration of the table
 REST_TIME, REST_PATH, REST_HEIGHT = 0.25, 0.003, 0.01  # s, m, m: an object that was put down
 LET_GO = 0.04  # m from every fingertip to the object
-AGAIN = 0.01  # m that a second grasp moves the object by
+AGAIN = 0.01  # m, motion of the object that makes a second grasp
 
 UNITS = {1e-3: "millimetres", 1e-2: "centimetres", 0.0254: "inches"}  # factor to m
 CLOCKS = {1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds"}  # factor to s
 
 
 def check_clip(clip: HandObjectTrajectory, side: str) -> None:
-    """Raise ClipError where the hand `side` and the object of `clip` cannot be what their file says: lengths that are
-    not in metres, a clock that is not in seconds, a wrist frame of another convention, the other hand, motion that
-    jumps. Turns of the object are looked at by `check_turns`, once symmetric flips are undone."""
+    """Raise ClipError if the hand `side` or the object of `clip` is implausible: lengths not in metres, a clock not in
+    seconds, a wrist frame of another convention, the other hand, jumps. Rotations of the object are checked by
+    `check_turns`, after symmetric flips are undone."""
     check_time(clip.time)
     hand = clip.hands[side]
     _check_units(clip, hand, side)
@@ -46,7 +46,7 @@ def check_clip(clip: HandObjectTrajectory, side: str) -> None:
 
 
 def check_time(time: np.ndarray) -> None:
-    """Raise ClipError for stamps (T,) in another unit than seconds, or with a gap that nothing can bridge."""
+    """Raise ClipError for stamps (T,) in another unit than seconds, or with a gap that is too long to interpolate."""
     steps = np.diff(time)
     step = float(np.median(steps))
     if not RATE[0] <= 1 / step <= RATE[1]:
@@ -56,13 +56,13 @@ def check_time(time: np.ndarray) -> None:
     if steps.max() > GAP:
         k = int(steps.argmax())
         raise ClipError(
-            f"time: no frame for {steps[k]:.2f} s after frame {k} ({time[k] - time[0]:.2f} s); at most {GAP:g} s are "
-            "bridged. Export the clip without the gap, or cut it there: --frames."
+            f"time: no frame for {steps[k]:.2f} s after frame {k} ({time[k] - time[0]:.2f} s); gaps of up to "
+            f"{GAP:g} s are interpolated. Export the clip without the gap, or cut it there with --frames."
         )
 
 
 def check_wrist(hand: HandTrack, side: str) -> None:
-    """Raise ClipError where the wrist frame is not the one that the keypoints span."""
+    """Raise ClipError if the wrist frame does not match the keypoints."""
     expected, name = wrist_pose(hand.keypoints, side), f"hands.{side}.wrist_pose"
     for axis, what in ((0, "wrist -> middle MCP"), (2, "the back of the hand")):
         off = np.degrees(np.median(_axis_angle(hand.wrist_pose[:, 3:], expected[:, 3:], axis)))
@@ -81,38 +81,38 @@ def check_wrist(hand: HandTrack, side: str) -> None:
     if tips[..., 2].mean() > BACKWARD:
         other = "left" if side == "right" else "right"
         raise ClipError(
-            f"hands.{side}: its fingertips bend to the back of the hand by {1e3 * tips[..., 2].mean():.0f} mm in the "
-            f"mean: these are keypoints of a {other} hand, or mirrored ones."
+            f"hands.{side}: its fingertips bend to the back of the hand by {1e3 * tips[..., 2].mean():.0f} mm on "
+            f"average: these are keypoints of a {other} hand, or mirrored ones."
         )
 
 
 def check_turns(name: str, time: np.ndarray, quat: np.ndarray) -> None:
-    """Raise ClipError where orientations (T, 4) flip from one frame to the next."""
+    """Raise ClipError if orientations (T, 4) flip between two frames."""
     turn, step = quat_angle(quat[1:], quat[:-1]), np.diff(time)
     flips = np.flatnonzero((turn > SURE_TURN) | ((turn > TURN) & (turn > SPIN * step)))
     if len(flips):
         k = int(flips[0])
         raise ClipError(
             f"{name}: it flips by {np.degrees(turn[k]):.0f} degrees from frame {k} to {k + 1} "
-            f"({time[k] - time[0]:.2f} s), the first of {len(flips)} such turns. Track it again, or cut the clip "
-            "there: --frames."
+            f"({time[k] - time[0]:.2f} s), the first of {len(flips)} such flips. Track it again, or cut the clip "
+            "there with --frames."
         )
 
 
 def check_table(clip: HandObjectTrajectory, asset: ObjectAsset) -> None:
-    """Raise ClipError where the object passes through the table."""
+    """Raise ClipError if the object penetrates the table."""
     depth = clip.table_height - lowest(clip.object_pose, asset.corners)
     if depth.max() > SUNK:
         k = int(depth.argmax())
         raise ClipError(
             f"object_pose: {clip.object_name} is {1e3 * depth[k]:.0f} mm inside the table at frame {k}; at most "
-            f"{1e3 * SUNK:.0f} mm pass. Check its unit, its mesh frame and table_height ({clip.table_height:g} m)."
+            f"{1e3 * SUNK:.0f} mm are allowed. Check its unit, mesh frame and table_height ({clip.table_height:g} m)."
         )
 
 
 def check_one_grasp(clip: HandObjectTrajectory, side: str, asset: ObjectAsset, first: int, last: int) -> None:
-    """Raise ClipError where the object is put down, let go and taken up again between its first and last moving frame:
-    a Reference holds one grasp."""
+    """Raise ClipError if the object is put down, released and picked up again between its first and last moving frame:
+    a Reference contains one grasp."""
     pose, time = clip.object_pose, clip.time
     low = lowest(pose, asset.corners) - clip.table_height < REST_HEIGHT
     t = first + 1
@@ -126,15 +126,15 @@ def check_one_grasp(clip: HandObjectTrajectory, side: str, asset: ObjectAsset, f
         if still and moves and (free := ConvexUnion(asset.pieces).distance(tips)[0].min(axis=1) > LET_GO).any():
             cut = t + int(np.flatnonzero(free).mean())
             raise ClipError(
-                f"{clip.name} holds more than one grasp: the object is let go around frame {cut} "
-                f"({time[cut] - time[0]:.2f} s) and taken up again. A Reference holds one: retarget them apart, with "
-                f"--frames 0:{cut} and --frames {cut}:{len(time)}."
+                f"{clip.name} contains more than one grasp: the object is released around frame {cut} "
+                f"({time[cut] - time[0]:.2f} s) and picked up again. A Reference contains one grasp: retarget them "
+                f"separately, with --frames 0:{cut} and --frames {cut}:{len(time)}."
             )
         t = stop
 
 
 def _check_path(name: str, time: np.ndarray, position: np.ndarray) -> None:
-    """Raise ClipError where positions (T, 3) move faster than people do, or leave their path for a frame."""
+    """Raise ClipError if positions (T, 3) move faster than people do, or jump for a single frame."""
     step = np.diff(time)
     speed = np.linalg.norm(np.diff(position, axis=0), axis=1) / step
     middle = position[:-2] + (step[:-1] / (step[:-1] + step[1:]))[:, None] * (position[2:] - position[:-2])
@@ -144,12 +144,12 @@ def _check_path(name: str, time: np.ndarray, position: np.ndarray) -> None:
     wrong[:-1] |= off > allowed
     if wrong.any():
         k = int(wrong.argmax())
-        k += int(speed[k : k + 2].argmax())  # the frame that is off its path, or the one after
+        k += int(speed[k : k + 2].argmax())  # the outlier frame, or the one after
         moved = 1e2 * speed[k] * step[k]
         raise ClipError(
             f"{name}: it jumps by {moved:.0f} cm from frame {k} to {k + 1} ({time[k] - time[0]:.2f} s), "
-            f"{speed[k]:.1f} m/s; people move under {SPEED:g} m/s. Interpolate or drop the bad frames, or cut the "
-            "clip: --frames."
+            f"{speed[k]:.1f} m/s; people move at under {SPEED:g} m/s. Interpolate or drop the bad frames, or cut the "
+            "clip with --frames."
         )
 
 
@@ -167,7 +167,7 @@ def _check_units(clip: HandObjectTrajectory, hand: HandTrack, side: str) -> None
     if nearest > NEAR:
         factors = [f for f in UNITS if np.linalg.norm(f * position - wrist, axis=1).min() < 0.5]
         why = f"it is in {UNITS[factors[0]]}: convert it to metres" if factors else "they are in different frames"
-        raise ClipError(f"object_pose: the object comes no nearer than {nearest:.3g} m to the wrist; {why}.")
+        raise ClipError(f"object_pose: the object is never nearer than {nearest:.3g} m to the wrist; {why}.")
     off = float(np.median(np.linalg.norm(hand.wrist_pose[:, :3] - wrist, axis=1)))
     factors = [f for f in UNITS if np.median(np.linalg.norm(f * hand.wrist_pose[:, :3] - wrist, axis=1)) < OFFSET]
     if off > NEAR and factors:
@@ -186,7 +186,7 @@ def _axis_angle(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _cause(given: np.ndarray, expected: np.ndarray) -> str:
-    """Which known mistake turns `given` (T, 4) into `expected`; "" when none does."""
+    """The known mistake that explains `given` (T, 4) instead of `expected`; "" if none does."""
     guesses = {
         "The quaternions are in the order xyzw: write them wxyz": from_xyzw(given),
         "The rotations are inverted: write world_R_wrist": quat_conjugate(given),
@@ -197,5 +197,5 @@ def _cause(given: np.ndarray, expected: np.ndarray) -> str:
             return f" {what}."
     fixed = quat_multiply(quat_conjugate(given), expected)
     if quat_angle(fixed, mean_quat(fixed)).max() < np.radians(AXIS):
-        return " It is off by one fixed rotation: the axes are another convention's; docs/data.md has them."
-    return " docs/data.md has its axes."
+        return " It differs by a constant rotation: the axes follow another convention; see docs/data.md."
+    return " docs/data.md defines its axes."

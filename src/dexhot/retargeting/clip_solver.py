@@ -8,8 +8,8 @@ minimise over q (T, 6+n)
          + w_g^2 sum_c max(0, clearance_c - gap_c)^2      no penetration: object, table, the hand itself
     + w_v^2 sum_t |q_t+1 - q_t|^2 + w_a^2 sum_t |q_t-1 - 2 q_t + q_t+1|^2
 
-subject to joint limits. Frames are coupled through smoothness only, so each step solves one banded system; joints at a
-limit that the step would leave are held there (projected Newton).
+subject to joint limits. Frames are coupled through smoothness only, so each step solves one banded system; joints
+whose step would violate a limit are held at it (projected Newton).
 """
 
 from collections.abc import Callable
@@ -24,11 +24,11 @@ from dexhot.robots.kinematics.hand import OBJECT, HandModel
 
 @dataclass
 class ClipProblem:
-    """What one clip's hand motion should satisfy; weights are 1 per metre unless said."""
+    """Objective of one clip's hand motion; weights are 1 per metre unless stated."""
 
     goal: np.ndarray  # (T, P, 3) m, world
     goal_weight: np.ndarray  # (T, P)
-    palm: np.ndarray  # (T, 3, 3) world_R_palm wanted
+    palm: np.ndarray  # (T, 3, 3) desired world_R_palm
     palm_weight: float  # per rad
     prior: np.ndarray  # (T, 6+n)
     prior_weight: np.ndarray  # (6+n,)
@@ -36,9 +36,9 @@ class ClipProblem:
     acceleration_weight: np.ndarray  # (6+n,)
     object_pose: np.ndarray  # (T, 7)
     gap_weight: float = 0.0  # 0: gaps are not computed
-    clearance: float = 0.001  # m, wanted of every gap but those of `touching`
-    spare_clearance: float = 0.0025  # m, of the object from everything that is not touching it
-    touching: np.ndarray | None = None  # (T, k) bool: fingertips that may touch the object, -0.5 mm
+    clearance: float = 0.001  # m, minimum gap of all pairs except those of `touching`
+    spare_clearance: float = 0.0025  # m, minimum gap between the object and everything not touching it
+    touching: np.ndarray | None = None  # (T, k) bool: fingertips that may touch the object, to -0.5 mm
     step: float = 0.3  # largest change of a joint in one iteration, rad or m
 
 
@@ -56,7 +56,7 @@ def solve_clip(
     previous = np.full(len(q), np.inf)
     for iteration in range(iterations):
         H, g, cost, gaps = _linearise(model, problem, q)
-        # Levenberg-Marquardt per frame: more damping where the last step made things worse.
+        # Levenberg-Marquardt per frame: more damping where the last step increased the cost.
         damping = np.clip(np.where(cost > 1.001 * previous, 8.0 * damping, 0.5 * damping), 1e-6, 1.0)
         previous = cost
         H[:, np.arange(q.shape[1]), np.arange(q.shape[1])] += damping[:, None]
@@ -81,7 +81,7 @@ def _step(
     smooth: list[np.ndarray],
     gaps: "_GapRows",
 ) -> np.ndarray:
-    """(T, n) the step; gaps that would close by it count from the start, or the solution would bounce off them."""
+    """The step (T, n); gaps that it would close are included, or the solution would oscillate."""
     active = gaps.distance < gaps.wanted
     for _ in range(3):
         H_all, g_all = gaps.add_to(H, g, active, problem.gap_weight)
@@ -97,7 +97,7 @@ def _step(
 
 @dataclass
 class _GapRows:
-    """Gaps of all frames: those that are or may become narrower than wanted."""
+    """Gaps of all frames that are, or may become, narrower than desired."""
 
     frame: np.ndarray  # (C,)
     distance: np.ndarray  # (C,) m
@@ -119,7 +119,8 @@ class _GapRows:
 def _linearise(
     model: HandModel, problem: ClipProblem, q: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, _GapRows]:
-    """Block diagonal H (T, n, n) and gradient (T, n) of every term but smoothness and gaps, cost (T,) of all, gaps."""
+    """Block diagonal H (T, n, n) and gradient (T, n) of all terms except smoothness and gaps; cost (T,) of all terms;
+    gaps."""
     T, n = q.shape
     H, g, cost = np.empty((T, n, n)), np.empty((T, n)), np.empty(T)
     weight = problem.prior_weight**2

@@ -1,8 +1,8 @@
-"""When the fingertips touch: a grasp turned into fingertip paths and squeezing forces over a clip.
+"""Contact schedule: turns a grasp into fingertip paths and squeezing forces over a clip.
 
-Away from the object the measured fingertips are followed. On approach they are held open by a few millimetres; shortly
-before the object moves they close onto the grasp's contacts, stay there, fixed to the object, as long as it moves,
-squeeze, and open again.
+Away from the object the measured fingertips are followed. During the approach they stay open by a few millimetres;
+shortly before the object moves they close onto the grasp's contacts, stay fixed to the object while it moves, squeeze,
+and open again.
 """
 
 from dataclasses import dataclass
@@ -20,20 +20,20 @@ from dexhot.retargeting.grasp import Grasp
 class ContactOptions:
     """Lengths in m, times in frames at 60 Hz."""
 
-    reach: float = 0.028  # a measured tip farther than this from the surface is not meant to touch
-    sure: float = 0.016  # one nearer than this is
-    opening: float = 0.012  # how far the tips keep off before the grasp and after the release
-    early: int = 14  # the fingers close this long before the object moves
-    open: int = 12  # they are `opening` off this long before they close, and after the object stops
-    pressed: int = 6  # the squeeze is full this long before the object moves,
-    rise: int = 8  # and began this much earlier
+    reach: float = 0.028  # a measured tip farther than this from the surface is not in contact
+    sure: float = 0.016  # a tip nearer than this is in contact
+    opening: float = 0.012  # distance of the tips before the grasp and after the release
+    early: int = 14  # the fingers have closed this long before the object moves
+    open: int = 12  # they are at `opening` this long before closing, and after the object stops
+    pressed: int = 6  # the squeeze is complete this long before the object moves,
+    rise: int = 8  # and started this much earlier
     release: int = 10  # it ends, and fingertips may touch the object, this long after the object stops
     smooth: float = 1.5  # sigma of the smoothing of fingertip paths
     force: float = 12.0  # N, the thumb's squeeze
-    moved: float = 0.004  # the object counts as moving once it is this far from rest (50 mm per rad)
-    near: int = 40  # farther than this from contact the tips start to return to the measured ones,
-    fade: int = 30  # and have done so this much later
-    spare: float = 0.006  # how far tips that do not take part keep off the object
+    moved: float = 0.004  # displacement from rest at which the object counts as moving (50 mm per rad)
+    near: int = 40  # this long before or after contact the tips start to return to the measured ones,
+    fade: int = 30  # and have returned this much later
+    spare: float = 0.006  # distance from the object of tips outside the grasp
     clearance: float = 0.001  # tips stay this far above the table
 
 
@@ -42,7 +42,7 @@ class ContactPlan:
     """Fingertip spheres over a clip, in the world."""
 
     tips: np.ndarray  # (T, k, 3) centres, m
-    force: np.ndarray  # (T, k, 3) what each tip should press onto the object with, N
+    force: np.ndarray  # (T, k, 3) desired force of each tip on the object, N
     contact: np.ndarray  # (T, k) in [0, 1]
     touching: np.ndarray  # (T, k) bool: the tip may touch the object
     closed: int  # frame from which the tips are on their contacts
@@ -69,14 +69,14 @@ def motion_interval(object_pose: np.ndarray, moved: float = 0.004) -> tuple[int,
 def measured_contacts(
     measured: np.ndarray, thumb: int, held: slice, solid: ConvexUnion, options: ContactOptions
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Measured tips (T, k, 3) in the mesh frame -> where they hold the object (k, 3), and how surely (k,) in [0, 1].
+    """Measured tips (T, k, 3) in the mesh frame -> contact positions (k, 3) and confidences (k,) in [0, 1].
 
     The median over the frames in which the object moves: single frames carry the motion capture's noise.
     """
     distance, _ = solid.distance(measured[held])
     near = ((options.reach - distance) / (options.reach - options.sure)).clip(0, 1)
     weight = (near.mean(0) / 0.5).clip(0, 1)
-    weight[thumb] = 1.0  # nothing is held without it
+    weight[thumb] = 1.0  # no grasp works without the thumb
     return np.median(measured[held], axis=0), weight
 
 
@@ -100,8 +100,8 @@ def plan_contacts(
     opening = options.opening * (before / options.open + after / options.open).clip(0, 1)
     kept = 1.0 - ((away - options.near) / options.fade).clip(0, 1)
     centre = measured + kept[:, None, None] * (offset + opening[:, None, None] * grasp.normal)
-    spare = options.spare * (1.0 - grasp.weight)  # tips without a task keep off the object
-    # Smoothed beside the object: in the world, a fast start would leave the contacts millimetres behind.
+    spare = options.spare * (1.0 - grasp.weight)  # tips outside the grasp stay away from the object
+    # Smoothed relative to the object: in the world, contacts would lag millimetres behind a fast start.
     centre = gaussian_filter1d(_push_out(centre, solid, radius + spare), options.smooth, axis=0, mode="nearest")
 
     tips = transform(object_pose[:, None], centre)
@@ -115,12 +115,12 @@ def plan_contacts(
 
 
 def in_mesh_frame(object_pose: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """World points (T, k, 3) beside object poses (T, 7) -> the same in the mesh frame."""
+    """World points (T, k, 3), object poses (T, 7) -> the points in the mesh frame."""
     return transform(inverse(object_pose)[:, None], points)
 
 
 def _push_out(tips: np.ndarray, solid: ConvexUnion, radius: np.ndarray) -> np.ndarray:
-    """Move tips (T, k, 3) nearer to the object than `radius` (k,) outward until they are not."""
+    """Move tips (T, k, 3) that are nearer to the object than `radius` (k,) outward to that distance."""
     for _ in range(6):
         distance, normal = solid.distance(tips)
         tips = tips + normal * (radius - distance).clip(0)[..., None]

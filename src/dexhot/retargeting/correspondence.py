@@ -1,12 +1,12 @@
-"""Which human keypoint each point of a robot hand stands for: the `retarget:` section of its hand.yaml.
+"""Correspondence of human keypoints and points of a robot hand: the `retarget:` section of its hand.yaml.
 
 retarget:
   thumb: thumb_tip              # the tip that opposes the others
   tips:                         # tip site: on the bone between two human keypoints, at a fraction of its length
     index_tip: [index_dip, index_tip, 0.9]
-  links:                        # link: the human keypoint that its origin stands for
+  links:                        # link: the human keypoint that its origin corresponds to
     index_medial: index_pip
-  link_weight: 0.1              # of the links, beside 1 for the tips
+  link_weight: 0.1              # of the links; tips have weight 1
 """
 
 from collections.abc import Iterable
@@ -31,7 +31,7 @@ class Correspondence:
     link_weight: float
 
     def tips(self, keypoints: np.ndarray) -> np.ndarray:
-        """Human keypoints (..., 21, 3) -> where the robot's tips belong (..., k, 3)."""
+        """Human keypoints (..., 21, 3) -> target positions of the robot's tips (..., k, 3)."""
         near, far = keypoints[..., self.bones[:, 0], :], keypoints[..., self.bones[:, 1], :]
         tips: np.ndarray = near + self.along[:, None] * (far - near)
         return tips
@@ -48,7 +48,7 @@ def correspondence(hand: RobotHand) -> Correspondence:
     _check(hand, "tips", tips, hand.tip_sites)
     without = set(hand.tip_sites) - set(tips)
     if without:
-        raise FileFormatError(f"hand {hand.name}: retarget.tips says nothing about {sorted(without)}.")
+        raise FileFormatError(f"hand {hand.name}: retarget.tips lacks {sorted(without)}.")
     bodies = [body.name for body in hand.spec().bodies]
     _check(hand, "links", links, bodies)
     _check(hand, "tips", [point for bone in tips.values() for point in bone[:2]], NAMES)

@@ -1,8 +1,8 @@
-"""Choosing where a hand holds an object: contacts that oppose each other, close to where the human fingers were.
+"""Grasp selection: opposing contacts close to the human fingertips.
 
-All in the object's mesh frame. A fingertip is a sphere; a contact is the place of its centre, one tip radius off the
-surface, and the surface's outward direction there. Measured fingertips are off by a centimetre, which often puts them
-on an edge or on a slope that pushes the object away; so contacts are searched for on the level set around each of them.
+All in the object's mesh frame. A fingertip is a sphere; a contact is the position of its centre, one tip radius off the
+surface, and the outward surface normal there. Measured fingertips have errors of a centimetre, which often puts them on
+an edge or a slope that pushes the object away; so contacts are searched on the level set around each of them.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,28 +14,28 @@ from scipy.optimize import nnls
 
 from dexhot.geometry.sdf import ConvexUnion
 
-TAKES_PART = 0.2  # a fingertip with this weight or less is not part of a grasp
+TAKES_PART = 0.2  # weight above which a fingertip is part of a grasp
 EDGES = 8  # of the pyramid inside a friction cone
-REACH = 0.03  # m: a net torque counts as the force that makes it at this distance
-EVENNESS, THUMB_FORCE = 0.1, 3.0  # of balanced forces: weight of small ones, and what the thumb's should sum to
+REACH = 0.03  # m, lever arm that converts a net torque to a force
+EVENNESS, THUMB_FORCE = 0.1, 3.0  # of balanced forces: weight of evenness, and desired sum of the thumb's
 
 
 @dataclass(frozen=True)
 class GraspOptions:
     """Lengths in m."""
 
-    search: float = 0.036  # how far from the measured tip a contact may be
-    grid: float = 0.004  # between candidates
-    displacement: float = 0.012  # a move by this much costs 1
+    search: float = 0.036  # largest distance of a contact from the measured tip
+    grid: float = 0.004  # spacing of candidates
+    displacement: float = 0.012  # a displacement from the measured tip by this much costs 1
     alignment: float = 20.0  # cost of a contact normal at right angles to the opposition axis
     spacing: float = 0.024  # fingertips nearer to each other cost up to `crowding`
     crowding: float = 4.0
-    friction: float = 0.1  # the cone within which forces must balance: tangential ones creep long before they slip
-    imbalance: float = 30.0  # cost of a grasp whose forces cannot balance at all
-    omitted: float = 14.0  # cost of leaving out a finger: two fingertips alone let an object turn and roll away
-    starts: int = 4  # per choice of fingers
-    miss: float = 0.0015  # a fingertip that stays this far from its contact costs 1
-    overlap: float = 0.002  # and so does an overlap as deep
+    friction: float = 0.1  # friction cone of the force balance, narrow because tangential forces cause creep
+    imbalance: float = 30.0  # cost of a grasp without any force balance
+    omitted: float = 14.0  # cost of omitting a finger: between two fingertips an object can rotate and roll away
+    starts: int = 4  # starts of the search per finger subset
+    miss: float = 0.0015  # a fingertip error of this much costs 1
+    overlap: float = 0.002  # and so does an overlap of this depth
 
 
 @dataclass
@@ -44,24 +44,24 @@ class Grasp:
 
     centre: np.ndarray  # (k, 3) m, of the tip's sphere
     normal: np.ndarray  # (k, 3) outward
-    weight: np.ndarray  # (k,) in [0, 1]: how much a tip takes part
+    weight: np.ndarray  # (k,) in [0, 1]: participation of a tip
     force: np.ndarray  # (k, 3) on the object, balanced, the thumb's normal component is 1
-    cost: float  # of alignment, crowding, imbalance and fingers left out
+    cost: float  # of alignment, crowding, imbalance and omitted fingers
 
     @property
     def active(self) -> np.ndarray:
-        """(k,) bool: the fingertips that take part."""
+        """(k,) bool: the fingertips that participate."""
         return takes_part(self.weight)
 
 
 @dataclass(frozen=True)
 class GraspSpace:
-    """What stays the same while grasps are searched for: the object's shape, the fingertips and where they may be."""
+    """Constants of the grasp search: the object's shape, the fingertips and their allowed positions."""
 
     solid: ConvexUnion
     radius: float  # m, of the tips' spheres
     thumb: int  # index of the tip that opposes the others
-    allowed: Callable[[np.ndarray], np.ndarray]  # (N, 3) -> (N,) bool: a tip's centre may be there
+    allowed: Callable[[np.ndarray], np.ndarray]  # (N, 3) -> (N,) bool: allowed positions of a tip's centre
     options: GraspOptions = field(default_factory=GraspOptions)
 
     def contacts_near(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -86,7 +86,7 @@ def takes_part(weight: np.ndarray) -> np.ndarray:
 
 
 def choose_grasps(space: GraspSpace, measured: np.ndarray, weight: np.ndarray) -> list[Grasp]:
-    """Grasps near measured tip centres (k, 3), the cheapest first. weight (k,): how sure it is that a tip touches."""
+    """Grasps near measured tip centres (k, 3), the cheapest first. weight (k,): confidence of each tip's contact."""
     candidates = [space.contacts_near(x) for x in measured]
     weight = np.where([len(c[0]) > 0 for c in candidates], weight, 0.0)
     rng = np.random.default_rng(0)
@@ -104,7 +104,7 @@ def choose_grasps(space: GraspSpace, measured: np.ndarray, weight: np.ndarray) -
 
 
 def _finger_choices(weight: np.ndarray, thumb: int) -> Iterator[np.ndarray]:
-    """(k,) bool each: the thumb with every non-empty choice of the fingers that may touch."""
+    """(k,) bool each: the thumb with every non-empty subset of the fingers that may touch."""
     fingers = [i for i in np.flatnonzero(takes_part(weight)) if i != thumb]
     for chosen in product((True, False), repeat=len(fingers)):
         if any(chosen):
@@ -115,7 +115,7 @@ def _finger_choices(weight: np.ndarray, thumb: int) -> Iterator[np.ndarray]:
 
 
 class _Choice:
-    """Of each tip's candidates one: tips measured at (k, 3) that take part by weight (k,)."""
+    """Selection of one candidate per tip, for tips measured at (k, 3) with weight (k,)."""
 
     def __init__(
         self,
@@ -127,7 +127,8 @@ class _Choice:
         self.space, self.measured, self.weight, self.candidates = space, measured, weight, candidates
 
     def descend(self, start: np.ndarray) -> np.ndarray:
-        """(k,) the candidates that are best for each tip in turn, until none changes; -1 for a tip without any."""
+        """Coordinate descent: the best candidate (k,) of each tip in turn, until none changes; -1 for a tip without
+        candidates."""
         centre = np.array(start, float)
         chosen = np.full(len(start), -1)
         for _ in range(10):
@@ -146,7 +147,7 @@ class _Choice:
     def tip_cost(
         self, k: int, near: np.ndarray, points: np.ndarray, normals: np.ndarray, centre: np.ndarray, chosen: np.ndarray
     ) -> np.ndarray:
-        """(C,) cost of each of `points` for tip k, wanted at `near`, while the other tips stay at `centre` (k, 3)."""
+        """Cost (C,) of each of `points` for tip k, measured at `near`, with the other tips at `centre` (k, 3)."""
         o, weight, thumb = self.space.options, self.weight, self.space.thumb
         others = [i for i in range(len(centre)) if i != k]
         cost: np.ndarray = ((points - near) ** 2).sum(1) / o.displacement**2
@@ -166,7 +167,7 @@ class _Choice:
         return cost
 
     def grasp(self, chosen: np.ndarray) -> Grasp:
-        """The grasp of these candidates; its cost leaves out how far they are from the measured tips."""
+        """The grasp of these candidates; its cost excludes the distance from the measured tips."""
         touching = chosen >= 0
         centre, normal = self.measured.copy(), np.zeros_like(self.measured)
         for i in np.flatnonzero(touching).tolist():
@@ -189,9 +190,9 @@ def _misaligned(normals: np.ndarray, directions: np.ndarray) -> np.ndarray:
 def balanced_forces(
     centre: np.ndarray, normal: np.ndarray, weight: np.ndarray, thumb: int, friction: float
 ) -> tuple[np.ndarray, float]:
-    """Forces (k, 3) within the friction cones that cancel, with a thumb's normal force of 1; and what cannot cancel.
+    """Balanced forces (k, 3) within the friction cones, with a thumb's normal force of 1; and the residual.
 
-    The second value is the norm of the net force and of the net torque over REACH: 0 for a grasp that can squeeze.
+    The residual is the norm of the net force and of the net torque divided by REACH: 0 for a force-closure squeeze.
     """
     active = np.flatnonzero(takes_part(weight))
     if thumb not in active or len(active) < 2:
@@ -201,7 +202,7 @@ def balanced_forces(
     owner = np.repeat(active, EDGES)
     torque = np.cross(centre[owner] - middle, edges) / REACH
     squeeze = THUMB_FORCE * (owner == thumb)
-    even = EVENNESS * np.eye(len(edges))  # spread the force over the fingers
+    even = EVENNESS * np.eye(len(edges))  # distributes the force over the fingers
     A = np.concatenate([edges.T, torque.T, squeeze[None], even])
     b = np.concatenate([np.zeros(6), [THUMB_FORCE], np.zeros(len(edges))])
     f, _ = nnls(A, b)
@@ -213,7 +214,8 @@ def balanced_forces(
 
 
 def friction_cone(outward: np.ndarray, friction: float) -> np.ndarray:
-    """(EDGES, 3) forces of unit normal part, on the edge of the friction cone, onto a surface of this normal (3,)."""
+    """(EDGES, 3) forces with unit normal component on the edge of the friction cone, for a surface with this normal
+    (3,)."""
     t = np.cross(outward, np.eye(3)[np.abs(outward).argmin()])
     t /= np.linalg.norm(t)
     angle = np.arange(EDGES) * 2 * np.pi / EDGES

@@ -21,18 +21,18 @@ from dexhot.objects.asset import ObjectAsset, Symmetry
 from dexhot.retargeting.clip_checks import SUNK, TURN, check_clip, check_one_grasp, check_table, check_turns
 from dexhot.retargeting.contact_plan import motion_interval
 
-SAME = np.radians(20.0)  # a flip leaves an object that looks the same within this
-STARTS_STILL = 0.1, 0.005  # s, m: an object in the air that moves farther at the start is held, not at rest
-TOUCHED = 0.02  # m from a fingertip: so is one that is as near to the hand
-SETTLED = np.radians(15.0), 0.02  # rad, m: what the tracking of an object at rest may be off by
+SAME = np.radians(20.0)  # tolerance of a symmetric flip
+STARTS_STILL = 0.1, 0.005  # s, m: an object above the table that moves farther at the start is held
+TOUCHED = 0.02  # m: so is one with a fingertip this near
+SETTLED = np.radians(15.0), 0.02  # rad, m: allowed tracking error of an object at rest
 
 
 def checked_clip(
     clip: HandObjectTrajectory, side: str, asset: ObjectAsset | None, moved: float = 0.004
 ) -> tuple[HandObjectTrajectory, list[str]]:
-    """`clip` as it can be retargeted with its hand `side`, and what was mended, a sentence each; without `asset` only
-    the hand and the paths are looked at. `moved` is what counts as motion (m). Raises ClipError for what cannot be
-    mended.
+    """`clip`, repaired for retargeting of its hand `side`, and the repairs, a sentence each; without `asset` only
+    the hand and the paths are checked. `moved`: threshold of motion (m). Raises ClipError for errors that cannot be
+    repaired.
     """
     check_clip(clip, side)
     if asset is None:
@@ -46,8 +46,8 @@ def checked_clip(
 
 
 def without_flips(clip: HandObjectTrajectory, symmetry: Symmetry) -> tuple[HandObjectTrajectory, list[str]]:
-    """The object's poses without jumps between poses that look the same: after each, the clip goes on in the pose that
-    is nearest to the one before."""
+    """The object's poses without jumps between symmetric equivalents: after each, the clip continues with the
+    equivalent nearest to the previous pose."""
     pose, count = clip.object_pose.copy(), 0
     correction = np.array([1.0, 0.0, 0.0, 0.0])  # in the mesh frame, about the centre of symmetry
     for t in range(1, len(pose)):
@@ -61,14 +61,14 @@ def without_flips(clip: HandObjectTrajectory, symmetry: Symmetry) -> tuple[HandO
         pose[t, 3:] = now
     if not count:
         return clip, []
-    return replace(clip, object_pose=pose), [f"undid {count} flip{'s' * (count > 1)} between poses that look the same"]
+    return replace(clip, object_pose=pose), [f"undid {count} flip{'s' * (count > 1)} between symmetric poses"]
 
 
 def at_rest(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> tuple[HandObjectTrajectory, list[str]]:
-    """The clip with its object at rest on the table in the first frame, by the rule that a simulation is held to.
+    """The clip with its object at rest on the table in the first frame, by the same criterion as in simulation.
 
-    One that floats or is sunk: the whole clip, hands and all, goes down or up. One that still tips: its mesh frame is
-    off, all along, by what it tips by. Raises ClipError where it cannot have rested there.
+    If it floats or penetrates the table, the whole clip, hands included, is shifted vertically. If it then still tips,
+    its mesh frame is corrected throughout by that rotation. Raises ClipError if it cannot have rested there.
     """
     from dexhot.simulation.physics import load_physics  # MuJoCo, which the checks do without
     from dexhot.simulation.scene import object_scene
@@ -84,8 +84,8 @@ def at_rest(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> tuple[
     clip = _lowered(clip, drop)
     if abs(drop) > 1e-3:
         notes.append(
-            f"the object {'floated' if drop > 0 else 'was sunk'} {1e3 * abs(drop):.0f} mm "
-            f"{'above' if drop > 0 else 'in'} the table: the clip was {'lowered' if drop > 0 else 'raised'}"
+            f"the object was {1e3 * abs(drop):.0f} mm "
+            f"{'above' if drop > 0 else 'inside'} the table: the clip was {'lowered' if drop > 0 else 'raised'}"
         )
     if rests(scene, touching):
         return clip, notes
@@ -95,24 +95,24 @@ def at_rest(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> tuple[
         swapped = make_pose(start[:3], from_xyzw(start[3:]))
         order = rests(scene, settle_height(asset, swapped, clip.table_height))
         raise ClipError(
-            f"object_pose: {clip.object_name} does not rest where the clip begins: let go there it turns by "
+            f"object_pose: {clip.object_name} is not at rest at the start of the clip: released there it turns by "
             f"{np.degrees(turned):.0f} degrees and moves {1e3 * moved:.0f} mm; up to {np.degrees(SETTLED[0]):.0f} "
-            f"degrees and {1e3 * SETTLED[1]:.0f} mm are mended. "
+            f"degrees and {1e3 * SETTLED[1]:.0f} mm are repaired. "
             + (
                 "Its quaternions are in the order xyzw: write them wxyz."
                 if order
-                else "Check its mesh frame, or begin the clip with the object at rest on the table: --frames."
+                else "Check its mesh frame, or start the clip with the object at rest on the table (--frames)."
             )
         )
     notes.append(
-        f"the object did not rest: its poses were turned by {np.degrees(turned):.1f} degrees and moved by "
-        f"{1e3 * moved:.1f} mm in its own frame, to where it comes to rest"
+        f"the object was not at rest: its poses were turned by {np.degrees(turned):.1f} degrees and moved by "
+        f"{1e3 * moved:.1f} mm in its own frame, to its resting pose"
     )
     return replace(clip, object_pose=compose(clip.object_pose, compose(inverse(touching), rest))), notes
 
 
 def _require_still(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> None:
-    """Raise ClipError where the object is in the air and held when the clip begins."""
+    """Raise ClipError if the object is held above the table at the start of the clip."""
     height = lowest(clip.object_pose, asset.corners) - clip.table_height
     soon = clip.time - clip.time[0] <= STARTS_STILL[0]
     path = float(np.linalg.norm(clip.object_pose[soon, :3] - clip.object_pose[0, :3], axis=1).max())
@@ -129,8 +129,8 @@ def _require_still(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) ->
     else:
         return
     raise ClipError(
-        f"object_pose: {clip.object_name} is {1e3 * height[0]:.0f} mm above the table when the clip begins, and held, "
-        f"not at rest ({why}). Begin the clip with the object on the table: --frames; or correct its table_height."
+        f"object_pose: {clip.object_name} is {1e3 * height[0]:.0f} mm above the table at the start of the clip, and "
+        f"held, not at rest ({why}). Start the clip with the object on the table (--frames), or correct table_height."
     )
 
 
@@ -145,7 +145,7 @@ def _lowered(clip: HandObjectTrajectory, drop: float) -> HandObjectTrajectory:
 
 
 def _nearest(symmetry: Symmetry, before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """(4,) of the orientations that look like `now` the nearest to `before`."""
+    """The symmetric equivalent (4,) of `now` that is nearest to `before`."""
     if symmetry.kind == "sphere":
         return before
     candidates = [quat_multiply(now, rotation) for rotation in np.asarray(symmetry.rotations, float)]
@@ -155,7 +155,7 @@ def _nearest(symmetry: Symmetry, before: np.ndarray, now: np.ndarray) -> np.ndar
 
 
 def _turned_about(symmetry: Symmetry, before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """`now` turned about the axis of symmetry to where it is nearest to `before`: the twist of their difference."""
+    """`now` turned about the axis of symmetry to be nearest to `before`: removes the twist of their difference."""
     axis = np.asarray(symmetry.axis, float) / np.linalg.norm(symmetry.axis)
     difference = quat_multiply(quat_conjugate(now), before)
     return quat_multiply(now, rotvec_to_quat(2.0 * np.arctan2(difference[1:] @ axis, difference[0]) * axis))

@@ -1,4 +1,4 @@
-"""A picture of a Reference beside the demonstration: human keypoints, wrist and palm frames, robot fingers, object."""
+"""A picture of a Reference with its demonstration: human keypoints, wrist and palm frames, robot fingers, object."""
 
 from pathlib import Path
 from typing import Any
@@ -106,8 +106,8 @@ def _legend() -> list[Any]:
 
     hands = [
         Line2D([], [], color=HUMAN, marker="o", markersize=3, label="human hand"),
-        Line2D([], [], color=ROBOT, linewidth=2.5, marker="o", markeredgecolor="black", label="robot, its fingertips"),
+        Line2D([], [], color=ROBOT, linewidth=2.5, marker="o", markeredgecolor="black", label="robot, fingertips"),
         Patch(facecolor=OBJECT, alpha=0.3, label="object"),
     ]
     axes = [Line2D([], [], color=color, label=name) for name, color in zip("xyz", AXES)]
-    return [*hands, *axes, Line2D([], [], color="none", label="axes: thin of the human wrist, thick of the palm")]
+    return [*hands, *axes, Line2D([], [], color="none", label="axes: thin: human wrist, thick: palm")]

@@ -1,7 +1,7 @@
-"""Of the grasps that would hold an object, the one that this hand can take where the human hand was.
+"""Selects, among the grasps of an object, the one that this robot hand can reach near the human hand.
 
-Contacts are searched for around the measured fingertips, the hand is posed on each grasp that was found, and the search
-is repeated around the fingertips of the poses that came closest: a hand of other proportions reaches other places.
+Contacts are searched around the measured fingertips, the hand is posed on each grasp found, and the search is repeated
+around the fingertips of the best poses: a hand with other proportions reaches other contacts.
 """
 
 from dataclasses import replace
@@ -15,9 +15,9 @@ from dexhot.retargeting.grasp import Grasp, GraspOptions, GraspSpace, choose_gra
 from dexhot.robots.kinematics.hand import HandModel
 
 ITERATIONS = 16
-POSED = 12  # grasps that the hand is posed on, of each search
-SPARE_WEIGHT = 0.3  # of a fingertip without a task while others hold the object
-REFINED = 3  # grasps around whose poses the search is repeated
+POSED = 12  # grasps that the hand is posed on, per search
+SPARE_WEIGHT = 0.3  # weight of a fingertip outside the grasp while others hold the object
+REFINED = 3  # best poses around which the search is repeated
 
 
 def find_grasp(
@@ -31,12 +31,12 @@ def find_grasp(
 ) -> tuple[Grasp, np.ndarray]:
     """The best grasp for tips `measured` (k, 3) with `weight` (k,), and the hand vector (6+n,) on it in `frame`.
 
-    held: weight of tips on their contacts. Raises DexhotError where no finger and thumb can touch the object.
+    held: weight of tips on their contacts. Raises DexhotError if no finger and thumb can touch the object.
     """
     grasps = choose_grasps(space, measured, weight)[:POSED]
     if not grasps:
         raise DexhotError(
-            "this hand does not hold the object: while it moves, no finger and thumb are near enough to touch it. "
+            "this hand does not hold the object: while the object moves, no finger and thumb are within reach of it. "
             "Retarget the other hand, or without contacts (--no-contact)."
         )
     costs, reached, q = pose_costs(model, problem, frame, grasps, measured, held, space.options)
@@ -60,9 +60,9 @@ def pose_costs(
     held: float,
     options: GraspOptions,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cost (N,) of each grasp with the hand posed on it, where its fingertips came to be (N, k, 3), its pose (N, 6+n).
+    """Cost (N,) of each grasp with the hand posed on it, the resulting fingertips (N, k, 3) and poses (N, 6+n).
 
-    The grasp's own cost, how far its contacts are from the measured ones, tips that do not get there, overlaps.
+    Includes the grasp's own cost, distance from the measured contacts, fingertip errors and overlaps.
     """
     N, n, k = len(grasps), model.size, model.tips
     pose = problem.object_pose[frame]

@@ -1,7 +1,7 @@
-"""One frame at a time: human keypoints -> the hand vector, warm-started from the last frame (teleoperation, live).
+"""Streaming retargeting: human keypoints of one frame -> hand vector, warm-started from the last (teleoperation, live).
 
-Gauss-Newton on fingertips and links (DexTrack Eq. 5-7), palm rotation and posture, with joint limits. No contacts are
-planned: that needs the future.
+Gauss-Newton on fingertips and links (DexTrack Eq. 5-7), palm rotation and posture, with joint limits. No contact
+planning, which needs future frames.
 """
 
 import numpy as np
@@ -14,11 +14,11 @@ from dexhot.retargeting.correspondence import correspondence
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.robot_hand import RobotHand
 
-FIRST_ITERATIONS = 60  # of the first frame, which has no warm start
+FIRST_ITERATIONS = 60  # for the first frame, which has no warm start
 
 
 class StreamingRetargeter:
-    """Keeps the last solution; `base_quat` (4,) is the rotation about which the wrist's angles are small."""
+    """Holds the last solution; `base_quat` (4,) is the base rotation of the wrist's angles."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class StreamingRetargeter:
         change: float = 0.05,
         link_weight: float | None = None,
     ):
-        """Weights stand beside 1 per metre of fingertip error.
+        """Weights are relative to 1 per metre of fingertip error.
 
         palm: per rad of its rotation. posture: per rad from the nominal one. change: per rad or m from the last frame.
         link_weight: per metre, instead of the hand's own.
@@ -56,7 +56,7 @@ class StreamingRetargeter:
         self.q = None
 
     def targets(self, keypoints: np.ndarray) -> np.ndarray:
-        """Keypoints (21, 3) -> where tips and links belong (P, 3)."""
+        """Keypoints (21, 3) -> target positions of tips and links (P, 3)."""
         return np.concatenate([self._match.tips(keypoints), keypoints[self._match.keypoints]])
 
     def step(self, keypoints: ArrayLike, wrist_pose: ArrayLike) -> np.ndarray:
@@ -68,7 +68,7 @@ class StreamingRetargeter:
         """Points (P, 3) for tips and links, world_R_palm (3, 3) or None for a free palm -> q (6+n,)."""
         goal = points.ravel()
         if not np.isfinite(goal).all():
-            raise DexhotError("streaming retargeting was given a non-finite keypoint; drop the frame or fill it in.")
+            raise DexhotError("a keypoint is not finite; drop the frame or interpolate it.")
         first = self.q is None
         q = self._start(points) if self.q is None else self.q
         last = q

@@ -1,4 +1,4 @@
-"""What a Reference is worth before any physics: fingertip error, overlaps, saturated joints."""
+"""Kinematic quality of a Reference: fingertip error, overlaps, saturated joints."""
 
 from typing import Any
 
@@ -12,16 +12,16 @@ from dexhot.retargeting.resampling import resample
 from dexhot.robots.kinematics.hand import HAND, OBJECT, TABLE, HandModel
 from dexhot.robots.robot_hand import RobotHand
 
-SATURATED = 0.01  # rad from a limit
+SATURATED = 0.01  # rad, distance from a limit
 
 
 def summarise(
     reference: Reference, trajectory: HandObjectTrajectory, hand: RobotHand, asset: ObjectAsset
 ) -> dict[str, Any]:
-    """Figures of q along the clip; overlaps are 95th percentiles over frames of the deepest one.
+    """Metrics of q over the clip; overlaps are 95th percentiles over frames of the deepest overlap.
 
-    tip_error_mm: robot fingertips against where the human ones would put them. Planned contacts move them on purpose,
-    by the centimetre that the measurement is off, so this is not small for a contact-aware reference.
+    tip_error_mm: robot fingertips against the targets from human keypoints. Planned contacts intentionally move them by
+    about a centimetre, the measurement error, so this is not small for a contact-aware reference.
     arm_position_mm, arm_rotation_deg: how far the arm's smooth path carries the palm from where it was, at most.
     """
     tips = tip_positions(reference, hand)
@@ -51,7 +51,7 @@ def summarise(
 
 
 def saturation(fingers: np.ndarray, hand: RobotHand) -> float:
-    """Share of the joints of all frames (T, n) that are at a limit."""
+    """Fraction of the joints of all frames (T, n) that are at a limit."""
     return float(((fingers < hand.lower + SATURATED) | (fingers > hand.upper - SATURATED)).mean())
 
 

@@ -16,23 +16,23 @@ FLANGE_SITE = "fr3_flange"
 
 
 def fr3_model() -> RobotModel:
-    """The numbers of urdf/fr3/fr3.yaml; link 0 stands in the world frame."""
+    """The model in urdf/fr3/fr3.yaml; link 0 is fixed to the world frame."""
     return read_model(share_dir() / "urdf" / "fr3" / "fr3.yaml")
 
 
-def fr3_spec(detailed: bool = False) -> mujoco.MjSpec:
+def fr3_spec(detailed: bool = False, visual: bool = True) -> mujoco.MjSpec:
     """A new spec of the bare arm: root body "fr3_link0", joints FR3_JOINTS, site "fr3_flange"."""
-    return to_spec(fr3_model(), shipped_joints("fr3"), detailed)
+    return to_spec(fr3_model(), shipped_joints("fr3"), detailed, visual)
 
 
-def arm_hand_spec(hand: RobotHand, detailed: bool = False) -> mujoco.MjSpec:
+def arm_hand_spec(hand: RobotHand, detailed: bool = False, visual: bool = True) -> mujoco.MjSpec:
     """A new spec of the arm with `hand` on its flange, where `hand.mount` places the palm. Names stay unchanged."""
-    spec = fr3_spec(detailed)
-    hand.add_to(spec, spec.site(FLANGE_SITE).parent, link_T_palm(spec, hand), detailed)
+    spec = fr3_spec(detailed, visual)
+    hand.add_to(spec, spec.site(FLANGE_SITE).parent, link_T_palm(spec, hand), detailed, visual)
     return spec
 
 
 def link_T_palm(spec: mujoco.MjSpec, hand: RobotHand) -> np.ndarray:
-    """(7,) the palm of a mounted hand in the arm's last link, the flange's parent."""
+    """Pose (7,) of a mounted hand's palm in the arm's last link, the flange's parent."""
     flange = spec.site(FLANGE_SITE)
     return compose(make_pose(flange.pos, flange.quat), hand.mount)

@@ -1,8 +1,8 @@
-"""Coupled joints: those that follow another joint, as the distal ones of underactuated hands do.
+"""Coupled joints: joints that follow another joint, such as the distal ones of underactuated hands.
 
 The hand vector, commands and states hold the driving joints only. In a MuJoCo model a coupled joint is an equality
-constraint, q = q0 + p(drive - drive0): its dynamics enforce it, its kinematics do not. `Coupled` is the one place that
-makes the coupled joints of a configuration follow, and that reduces a Jacobian to the driving joints (J P).
+constraint, q = q0 + p(drive - drive0): enforced by its dynamics, but not by its kinematics. `Coupled` is the only
+place that sets the coupled joints of a configuration and reduces a Jacobian to the driving joints (J P).
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ DEGREE = 5  # coefficients of the polynomial of a joint equality
 
 @dataclass(frozen=True)
 class _Level:
-    """Coupled joints whose drives are known once the levels before are; no two have the same drive."""
+    """Coupled joints whose drives are in earlier levels; no two have the same drive."""
 
     q: np.ndarray  # (m,) addresses in qpos
     v: np.ndarray  # (m,) and in qvel
@@ -49,10 +49,10 @@ class _Level:
 
 
 class Coupled:
-    """The coupled joints of a compiled model. A joint that is held at a constant counts as one without a drive."""
+    """The coupled joints of a compiled model. A joint held at a constant is one without a drive."""
 
     def __init__(self, model: mujoco.MjModel):
-        """Raises DexhotError for joints that follow each other in a circle, or two joints."""
+        """Raises DexhotError for joints that follow each other in a loop, or follow two joints."""
         rows = joint_equalities(model)
         self.levels = [_level(model, rows, joints) for joints in _in_order(model, rows)]
         self.q = _joined([level.q for level in self.levels])  # addresses of every coupled joint in qpos
@@ -74,12 +74,12 @@ class Coupled:
 
 
 def joint_equalities(model: mujoco.MjModel) -> dict[int, tuple[int, np.ndarray]]:
-    """Id of each coupled joint -> its drive's id (-1: none, it is held) and the coefficients (DEGREE,)."""
+    """Id of each coupled joint -> its drive's id (-1: none, it is fixed) and the coefficients (DEGREE,)."""
     rows: dict[int, tuple[int, np.ndarray]] = {}
     for i in np.flatnonzero((model.eq_type == mujoco.mjtEq.mjEQ_JOINT) & model.eq_active0.astype(bool)):
         joint, drive = int(model.eq_obj1id[i]), int(model.eq_obj2id[i])
         if joint in rows:
-            raise DexhotError(f"joint {model.joint(joint).name!r} follows two joints; leave one of the couplings out.")
+            raise DexhotError(f"joint {model.joint(joint).name!r} follows two joints; remove one of the couplings.")
         coefficients = model.eq_data[i, :DEGREE].copy()
         coefficients[1:] *= drive >= 0
         rows[joint] = drive, coefficients
@@ -87,9 +87,9 @@ def joint_equalities(model: mujoco.MjModel) -> dict[int, tuple[int, np.ndarray]]
 
 
 def drive_ranges(model: mujoco.MjModel) -> dict[int, tuple[float, float]]:
-    """Range of each joint that is free to be driven, so far as its followers' own limits let it go.
+    """Range of each drivable joint, restricted by its followers' limits.
 
-    Raises DexhotError that names a joint whose followers leave it no range at all.
+    Raises DexhotError naming a joint whose followers leave it no range.
     """
     rows = joint_equalities(model)
     followers: dict[int, list[tuple[Polynomial, tuple[float, float]]]] = {}
@@ -104,15 +104,15 @@ def drive_ranges(model: mujoco.MjModel) -> dict[int, tuple[float, float]]:
         kept = _widest(whole, followers.get(joint, ())) if model.jnt_limited[joint] else whole
         if kept is None:
             raise DexhotError(
-                f"joint {model.joint(joint).name!r} cannot move: at no angle from {whole[0]:g} to {whole[1]:g} rad are "
-                "all joints that follow it within their limits; correct the limits or the coupling in the model."
+                f"joint {model.joint(joint).name!r} cannot move: at no angle from {whole[0]:g} to {whole[1]:g} rad do "
+                "all joints that follow it stay within their limits; correct the limits or the coupling in the model."
             )
         ranges[joint] = kept
     return ranges
 
 
 def drives(model: mujoco.MjModel) -> dict[str, str]:
-    """Name of each coupled joint -> the joint that it follows in the end, "" for one that is held."""
+    """Name of each coupled joint -> the joint at the end of its chain, "" for a fixed one."""
     rows = joint_equalities(model)
     found = {}
     for joint in (joint for joints in _in_order(model, rows) for joint in joints):
@@ -132,7 +132,7 @@ def _in_order(model: mujoco.MjModel, rows: dict[int, tuple[int, np.ndarray]]) ->
         while drive in rows:
             depth, drive = depth + 1, rows[drive][0]
             if depth > len(rows):
-                raise DexhotError(f"joint {model.joint(joint).name!r} follows itself, through the joints it follows.")
+                raise DexhotError(f"joint {model.joint(joint).name!r} follows itself, through a loop of couplings.")
         parent = rows[joint][0]
         rank = shared[parent] = shared.get(parent, -1) + 1
         groups.setdefault((depth, rank if parent >= 0 else 0), []).append(joint)

@@ -1,7 +1,7 @@
-"""The arm with a hand on it as ROS tools want it: one URDF with the root link `world`, and an SRDF for MoveIt.
+"""The arm with a hand for ROS tools: one URDF with the root link `world`, and an SRDF for MoveIt.
 
-The arm's links and joints keep their names (fr3_...), the hand's get the prefix hand_: whatever hand it is, no name is
-there twice. Frames are those of docs/robots.md; hand_palm hangs from fr3_flange by the joint hand_mount.
+The arm's links and joints keep their names (fr3_...), the hand's get the prefix hand_, which makes all
+names unique. Frames are those of docs/robots.md; hand_palm hangs from fr3_flange by the joint hand_mount.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,8 @@ ARM_GROUP, HAND_GROUP = "arm", "hand"
 
 @dataclass(frozen=True)
 class Description:
-    """Both files as text, and the hand's meshes as STL by file name. `notes`: what a URDF cannot say of this hand."""
+    """Both files as text, and the hand's meshes as STL by file name. `notes`: properties of this hand that a URDF
+    cannot express."""
 
     name: str
     urdf: str
@@ -37,7 +38,7 @@ class Description:
     notes: tuple[str, ...]
 
     def write(self, urdf: Path, srdf: Path | None = None) -> None:
-        """The URDF to a file, its meshes to the folder `meshes` beside it; the SRDF where a file is named for it."""
+        """Write the URDF, its meshes to the folder `meshes` beside it, and the SRDF if a file is given."""
         for name, content in self.meshes.items():
             (urdf.parent / MESHES).mkdir(parents=True, exist_ok=True)
             with replacing(urdf.parent / MESHES / name) as temporary:
@@ -48,7 +49,7 @@ class Description:
 
 
 def describe(hand: RobotHand, meshes: str = MESHES) -> Description:
-    """The FR3 with `hand` on its flange. `meshes`: where the URDF says that the meshes are, e.g. package://mine/meshes."""
+    """The FR3 with `hand` on its flange. `meshes`: prefix of the mesh file names in the URDF, e.g. package://mine/meshes."""
     links, name = hand_links(hand), f"fr3_{Path(hand.name).parent.name if '/' in hand.name else hand.name}"
     arm = RobotPart(fr3_model(), shipped_joints("fr3"), WORLD)
     fingers = RobotPart(links.model, hand.joints, FLANGE_SITE, hand.mount, HAND_PREFIX, f"{HAND_PREFIX}mount")
@@ -57,7 +58,7 @@ def describe(hand: RobotHand, meshes: str = MESHES) -> Description:
 
 
 def _srdf(name: str, hand: RobotHand) -> str:
-    """Groups, postures, the end effector, and the pairs of links whose collisions mean nothing."""
+    """Groups, group states, the end effector, and the disabled collision pairs."""
     robot = Element("robot", name=name)
     arm = SubElement(robot, "group", name=ARM_GROUP)
     SubElement(arm, "chain", base_link="fr3_link0", tip_link=FLANGE_SITE)
@@ -86,7 +87,7 @@ def _posture(robot: Element, name: str, group: str, joints: Iterable[str], value
 
 
 def _harmless(hand: RobotHand) -> dict[tuple[str, str], str]:
-    """Pairs of links that are neighbours, or that touch at home with an open hand, and MoveIt's word for why."""
+    """Pairs of links that are adjacent, or that touch at home with an open hand, with MoveIt's reason."""
     model = arm_hand_spec(hand).compile()
     data = mujoco.MjData(model)
     for joint, value in zip((*FR3_JOINTS, *hand.joint_names), (*FR3_HOME, *hand.open)):

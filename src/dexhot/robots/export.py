@@ -1,6 +1,6 @@
-"""Writes urdf/<robot>/<robot>.{xml,urdf,srdf} from the robots' numbers: `python -m dexhot.robots.export`.
+"""Writes urdf/<robot>/<robot>.{xml,urdf,srdf} from the robots' models: `python -m dexhot.robots.export`.
 
-A test holds the files up to date.
+A test checks that the files are up to date.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Guesses a hand's structure from the geometry of its model: fingers, palm frame, fingertips, postures.
+"""Infers a hand's structure from the geometry of its model: fingers, palm frame, fingertips, postures.
 
-Fingers are the ends of the tree. They extend along x where the joints are nearest to zero, and close towards -z.
+Fingers are the ends of the tree. They extend along x at joint angles nearest to zero, and close towards -z.
 """
 
 import re
@@ -28,9 +28,9 @@ FINGERS = {
 }
 ORDER = ("index", "middle", "ring", "little", "thumb")
 HALF_CLOSED, PROBE = 0.35, 0.3  # fractions of the way from open to closed
-SNAP = np.radians(12.0)  # a palm frame this near to its body's axes is taken to be along them
-CENTRAL = 0.004  # m from the middle: a thumb that does not tell a right hand from a left one
-OBJECT = 0.05  # m, between fingers and thumb of the nominal posture
+SNAP = np.radians(12.0)  # a palm frame this near to its body's axes is aligned with them
+CENTRAL = 0.004  # m from the middle: a thumb this central does not determine the side
+OBJECT = 0.05  # m, object size between fingers and thumb in the nominal posture
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Finger:
 
 
 class Guess:
-    """What the geometry of one model tells."""
+    """Properties inferred from the geometry of one model."""
 
     def __init__(self, file: ModelFile):
         self.file, self.model = file, file.model
@@ -83,7 +83,7 @@ class Guess:
         return np.array([transform(self._world_T(f.body), f.site) for f in self.fingers])
 
     def palm_frame(self, side: str | None) -> tuple[np.ndarray, str]:
-        """(7,) world_T_palm with the hand open, and which hand it looks like: "right", "left" or "" (neither)."""
+        """(7,) world_T_palm with the hand open, and the inferred side: "right", "left" or "" (unclear)."""
         long = [f.name != "thumb" for f in self.fingers]
         opened, probed = self.tips(self.opened), self.tips(self._towards(PROBE, self.flexion))
         self.pose(self.opened)
@@ -102,7 +102,7 @@ class Guess:
         return make_pose(center, matrix_to_quat(axes)), guessed
 
     def _snapped(self, axes: np.ndarray) -> np.ndarray:
-        """(3, 3) world_R_palm, along the axes of the palm's body where it nearly is."""
+        """(3, 3) world_R_palm, snapped to the axes of the palm's body if nearly aligned."""
         body = self.data.xmat[self.palm].reshape(3, 3)
         near = body.T @ axes
         along = np.round(near)
@@ -117,7 +117,7 @@ class Guess:
 
     @property
     def flexion(self) -> list[int]:
-        """Drives that close a finger: not those that only spread it, whose range is even about the open hand."""
+        """Drives that close a finger, excluding abduction joints, whose range is symmetric about the open hand."""
         even = {j for j in self.drives if abs(sum(self.ranges[j])) < 0.35 * (self.ranges[j][1] - self.ranges[j][0])}
         return [j for j in self.drives if j not in even]
 
@@ -168,8 +168,8 @@ class Guess:
         ends = [b for b in hinged if not any(b in above[other] for other in hinged if other != b)]
         if len(ends) < 2:
             raise FileFormatError(
-                f"{self.file.path} has {len(ends)} chains of joints; a hand has two fingers at least. If it is a whole "
-                "robot, give --root, the body from which the hand hangs."
+                f"{self.file.path} has {len(ends)} chains of joints; a hand has at least two fingers. If it is a whole "
+                "robot, give --root, the hand's base body."
             )
         common = set.intersection(*({*above[end]} for end in ends))
         palm = max(common)
@@ -186,11 +186,11 @@ class Guess:
         points = self._points(rigid)
         if not len(points):
             raise FileFormatError(
-                f"{self.file.path}: link {self.body_name(finger.body)!r} ends a finger without a shape."
+                f"{self.file.path}: link {self.body_name(finger.body)!r} is the end of a finger but has no shape."
             )
         start = self.data.xanchor[finger.joints[-1]]
         middle = points[np.linalg.norm(points - start, axis=1).argmax()]
-        for _ in range(3):  # from a corner to the middle of the end
+        for _ in range(3):  # iterate from a corner to the middle of the end
             along = _unit(middle - start)
             length = (points - start) @ along
             near = points[length > length.max() - min(0.015, 0.4 * length.max())]
@@ -217,7 +217,7 @@ class Guess:
         return np.concatenate(found)
 
     def _name_fingers(self) -> None:
-        """By the names of their joints and links; those that say nothing, by where they are."""
+        """Name fingers by the names of their joints and links, else by position."""
         for finger in self.fingers:
             words = [self.model.joint(j).name for j in finger.joints] + [self.body_name(finger.body)]
             text = " ".join(words).lower()
@@ -266,5 +266,5 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 
 def rounded(values: Iterable[float] | np.ndarray, digits: int = 4) -> list[float]:
-    """As a YAML file holds them."""
+    """Rounded, for a YAML file."""
     return [round(float(v), digits) + 0.0 for v in values]

@@ -11,14 +11,14 @@ from dexhot.robots.joint_checks import TURN
 from dexhot.robots.joints import Joint, shipped_joints
 from dexhot.robots.model import RobotModel
 
-FASTEST = 30.0  # rad/s; no joint of a hand is as fast
+FASTEST = 30.0  # rad/s, above the speed of any hand joint
 
 
 def joints_of(
     path: Path, config: dict[str, Any], model: RobotModel | ImportedModel, notes: list[str]
 ) -> tuple[Joint, ...]:
-    """The shipped joint table; or the file's own `joints`: rows as in urdf/joints.yaml, or names alone for an imported
-    model, with the model's limits and the hand's one `velocity` and `effort`, or the model's."""
+    """The shipped joint table; or the file's own `joints`: rows as in urdf/joints.yaml, or only names for an imported
+    model, with the model's limits and the `velocity` and `effort` of the hand.yaml or the model."""
     if "joints" not in config:
         return shipped_joints(config["name"])
     listed = config["joints"]
@@ -30,12 +30,12 @@ def joints_of(
             for i, name in enumerate(listed)
         )
     else:
-        raise FileFormatError("a hand.yaml that lists joint names alone needs a `model`.")
+        raise FileFormatError("a hand.yaml with only joint names needs a `model`.")
     for joint in joints:
         if not -TURN <= joint.lower < joint.upper <= TURN:
             raise FileFormatError(
-                f"{path}: joint {joint.name!r} goes from {joint.lower:g} to {joint.upper:g}; limits rise, in rad, "
-                "not in degrees."
+                f"{path}: joint {joint.name!r} has limits {joint.lower:g} to {joint.upper:g}; they must increase, and "
+                "be in rad, not degrees."
             )
         if isinstance(model, ImportedModel):
             _check_row(path, joint, model)
@@ -54,15 +54,15 @@ def _strength(
     found = []
     for key, unit, known in (("velocity", "rad/s", model.speeds), ("effort", "N m", model.efforts)):
         if key not in config and name not in known:
-            raise FileFormatError(f"{path} needs `{key}` in {unit}: its model gives joint {name!r} none.")
+            raise FileFormatError(f"{path} needs `{key}` in {unit}: its model has none for joint {name!r}.")
         found.append(float(config.get(key, known.get(name, 0.0))))
     if "velocity" not in config and found[0] > FASTEST:
-        notes.append(f"joint {name!r} moves at {FASTEST:g} rad/s at most, not at the {found[0]:g} of its model")
+        notes.append(f"joint {name!r}: velocity limited to {FASTEST:g} rad/s, instead of the {found[0]:g} in its model")
         found[0] = FASTEST
     fastest = model.speeds.get(name, found[0])
     if fastest < found[0] <= FASTEST:
         notes.append(
-            f"joint {name!r} moves at its model's {fastest:g} rad/s at most, not at {found[0]:g}; if that is wrong, "
+            f"joint {name!r}: velocity limited to its model's {fastest:g} rad/s, not {found[0]:g}; if that is wrong, "
             "correct the model, or give the joints as rows"
         )
         found[0] = fastest
@@ -70,13 +70,13 @@ def _strength(
 
 
 def _check_row(path: Path, joint: Joint, model: ImportedModel) -> None:
-    """A row may narrow what the model allows a joint whose followers end there, and overrule any other."""
+    """A row must stay within the model's limits for a joint with followers, and may override them for others."""
     low, high = model.ranges[joint.name]
     if joint.name in model.coupled.values() and not low - 1e-6 <= joint.lower < joint.upper <= high + 1e-6:
         followers = ", ".join(follower for follower, drive in model.coupled.items() if drive == joint.name)
         raise FileFormatError(
-            f"{path} lets joint {joint.name!r} go from {joint.lower:g} to {joint.upper:g} rad; with {followers}, which "
-            f"follow it, the model allows {low:.4g} to {high:.4g}."
+            f"{path} limits joint {joint.name!r} to {joint.lower:g} .. {joint.upper:g} rad; because of {followers}, "
+            f"which follow it, the model allows {low:.4g} .. {high:.4g}."
         )
 
 
@@ -90,7 +90,7 @@ def posture(path: Path, key: str, values: list[float], joints: tuple[Joint, ...]
         if not abs(value) <= TURN:
             raise FileFormatError(f"{path}: {outside}; angles are in rad, not degrees.")
         if not joint.lower - 1e-6 <= value <= joint.upper + 1e-6:
-            notes.append(f"{outside}: the nearer of them is taken")
+            notes.append(f"{outside}: clipped to the nearer limit")
     within: np.ndarray = np.clip(wanted, [joint.lower for joint in joints], [joint.upper for joint in joints])
     return within
 
@@ -100,15 +100,15 @@ def check_names(path: Path, names: tuple[str, ...], known: tuple[str, ...], coup
     wrong = [name for name in names if name not in known]
     if wrong and wrong[0] in coupled:
         drive = coupled[wrong[0]]
-        follows = f"follows {drive!r}" if drive else "is held"
+        follows = f"follows {drive!r}" if drive else "is fixed"
         raise FileFormatError(f"{path} lists joint {wrong[0]!r}, which {follows}; list {', '.join(known)}.")
     if wrong:
         raise FileFormatError(
-            f"{path} names joint {wrong[0]!r}, which its model does not have; it has {', '.join(known)}."
+            f"{path} names joint {wrong[0]!r}, which is not in its model; the model has {', '.join(known)}."
         )
     left_out = [name for name in known if name not in names]
     if left_out:
         raise FileFormatError(
-            f"{path} leaves out joint {left_out[0]!r} of its model; list all of {', '.join(known)}. If the model is of "
-            "a whole robot, name the body from which the hand hangs: `root:`."
+            f"{path} omits joint {left_out[0]!r} of its model; list all of {', '.join(known)}. If the model is of "
+            "a whole robot, set `root:` to the hand's base body."
         )

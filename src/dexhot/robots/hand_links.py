@@ -1,4 +1,4 @@
-"""Any hand as a RobotModel, also one that was imported as MJCF: what a URDF is written from."""
+"""Any hand, also one imported from MJCF, as a RobotModel, from which a URDF is written."""
 
 from dataclasses import dataclass, field
 
@@ -20,14 +20,14 @@ KINDS = {
     mujoco.mjtGeom.mjGEOM_MESH: "mesh",
 }
 UNTURNED = (1.0, 0.0, 0.0, 0.0)
-STRAIGHT = 1e-6  # rad by which a coupling may differ from a straight line, which is all that a URDF can say
-LITTLE = 1e-4  # kg, of a link between two hinges: simulators refuse a moving one without mass
-FIXED = np.zeros(3)  # the axis of a joint that does not move
+STRAIGHT = 1e-6  # rad, largest deviation of a coupling from a line, the only form in a URDF
+LITTLE = 1e-4  # kg, mass of a link between two hinges: simulators reject moving links without mass
+FIXED = np.zeros(3)  # the axis of a fixed joint
 
 
 @dataclass(frozen=True)
 class HandLinks:
-    """Links and joints of a hand, its meshes as STL by file name, and what a URDF cannot say of it."""
+    """Links and joints of a hand, its meshes as STL by file name, and notes on what a URDF cannot express."""
 
     model: RobotModel
     meshes: dict[str, bytes] = field(default_factory=dict)
@@ -35,14 +35,14 @@ class HandLinks:
 
 
 def hand_links(hand: RobotHand) -> HandLinks:
-    """The numbers of a shipped hand, or those that MuJoCo read from somebody's file."""
+    """The model of a shipped hand, or as MuJoCo read it from the user's file."""
     if isinstance(hand.model, RobotModel):
         return HandLinks(hand.model)
     return _Reading(hand).result()
 
 
 class _Reading:
-    """Goes through a compiled model once."""
+    """One pass over a compiled model."""
 
     def __init__(self, hand: RobotHand):
         self.hand, self.model = hand, hand.spec().compile()
@@ -84,7 +84,7 @@ class _Reading:
             joint, axis = m.joint(j).name, m.jnt_axis[j].copy()
             zero = m.qpos0[m.jnt_qposadr[j]]
             at_zero = compose(pose, compose(make_pose(m.jnt_pos[j], UNTURNED), _turned(axis, -zero)))
-            pose = make_pose(-m.jnt_pos[j], UNTURNED)  # what follows is in the frame at the hinge
+            pose = make_pose(-m.jnt_pos[j], UNTURNED)  # from here on in the frame at the hinge
             child = name if j == first + count - 1 and np.allclose(pose[:3], 0.0) else f"{joint}_link"
             self.joints[joint] = self.hinge(j, joint, parent, child, at_zero, axis)
             if child != name:
@@ -94,7 +94,7 @@ class _Reading:
             self.joints[f"{name}_fixed"] = ModelJoint(f"{name}_fixed", parent, name, pose, FIXED)
 
     def hinge(self, j: int, name: str, parent: str, child: str, pose: np.ndarray, axis: np.ndarray) -> ModelJoint:
-        """Driven, coupled by a straight line, or held: then the angle is in its pose."""
+        """A driven, linearly coupled, or fixed joint; the latter's angle is in its pose."""
         if j not in self.equalities:
             return ModelJoint(name, parent, child, pose, axis)
         drive, angle = in_terms_of_drive(self.model, self.equalities, j)
@@ -105,18 +105,18 @@ class _Reading:
         error = float(np.abs(slope * span + offset - angle(span)).max())
         if error > STRAIGHT:
             self.notes.append(
-                f"joint {name} follows by a curve, in the URDF by a line that is up to {error:.2g} rad off"
+                f"joint {name} has a nonlinear coupling; the URDF's linear one differs by up to {error:.2g} rad"
             )
         lower, upper = self.model.jnt_range[j]
         mimic = Mimic(self.model.joint(drive).name, float(slope), float(offset), float(lower), float(upper))
         return ModelJoint(name, parent, child, pose, axis, mimic)
 
     def shape(self, g: int, link: str) -> Primitive | None:
-        """A geom; None, and a note, for what a URDF has no word for."""
+        """A geom's shape; None, and a note, for types that a URDF cannot express."""
         m, kind = self.model, KINDS.get(mujoco.mjtGeom(self.model.geom_type[g]))
         if kind is None:
-            told = mujoco.mjtGeom(m.geom_type[g]).name.removeprefix("mjGEOM_").lower()
-            self.notes.append(f"a shape of link {link} is left out: a URDF has no {told}")
+            text = mujoco.mjtGeom(m.geom_type[g]).name.removeprefix("mjGEOM_").lower()
+            self.notes.append(f"a shape of link {link} is omitted: URDF has no {text}")
             return None
         pose = make_pose(m.geom_pos[g], m.geom_quat[g])
         color = tuple(map(float, m.geom_rgba[g] if m.geom_matid[g] < 0 else m.mat_rgba[m.geom_matid[g]]))
@@ -126,7 +126,7 @@ class _Reading:
         return Primitive(kind, tuple(map(float, size[: {"box": 3, "sphere": 1}.get(kind, 2)])), pose, color)
 
     def mesh(self, k: int) -> str:
-        """The file name of mesh `k`, which is kept as binary STL."""
+        """File name of mesh `k`, which is stored as binary STL."""
         m, name = self.model, f"mesh_{k}.stl"
         vertices = m.mesh_vert[m.mesh_vertadr[k] : m.mesh_vertadr[k] + m.mesh_vertnum[k]]
         faces = m.mesh_face[m.mesh_faceadr[k] : m.mesh_faceadr[k] + m.mesh_facenum[k]]
@@ -135,7 +135,7 @@ class _Reading:
 
 
 def stl(vertices: np.ndarray, faces: np.ndarray) -> bytes:
-    """Binary STL of vertices (V, 3) and faces (F, 3). Readers make the normals themselves, so they are zero."""
+    """Binary STL of vertices (V, 3) and faces (F, 3). Normals are zero: readers compute them."""
     record = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
     triangles = np.zeros(len(faces), record)
     triangles["corners"] = vertices[faces]
@@ -143,7 +143,7 @@ def stl(vertices: np.ndarray, faces: np.ndarray) -> bytes:
 
 
 def _turned(axis: np.ndarray, angle: float) -> np.ndarray:
-    """A pose (7,) that turns by `angle` rad about `axis` (3,)."""
+    """Pose (7,) of a rotation by `angle` rad about `axis` (3,)."""
     pose: np.ndarray = IDENTITY.copy()
     pose[3:] = [np.cos(0.5 * angle), *(np.sin(0.5 * angle) * axis)]
     return pose

@@ -1,6 +1,6 @@
-"""Imports anyone's hand from its URDF or MJCF into the form of our own: one root body "palm" with the palm frame.
+"""Imports a hand from URDF or MJCF into the format of the shipped ones: one root body "palm" with the palm frame.
 
-A body that is called "palm" already gets another name; a link without visuals is drawn by its collision shapes.
+An existing body "palm" is renamed; a link without visuals is rendered by its collision shapes.
 """
 
 from copy import deepcopy
@@ -30,12 +30,12 @@ class ImportedModel:
     mjcf: str  # with absolute mesh paths
     ranges: dict[str, tuple[float, float]]  # limits of the joints that can be driven, in file order
     coupled: dict[str, str]  # joints that follow -> the joint at the end of their chain
-    speeds: dict[str, float]  # rad/s, of the joints for which the file says one
-    efforts: dict[str, float]  # N m, likewise
-    notes: tuple[str, ...]  # what was left out or put in, one sentence each
+    speeds: dict[str, float]  # rad/s, of joints with one in the file
+    efforts: dict[str, float]  # N m, of joints with one in the file
+    notes: tuple[str, ...]  # what was omitted or added, one sentence each
 
     def spec(self) -> mujoco.MjSpec:
-        """A new spec of it."""
+        """A new spec of the hand."""
         return mujoco.MjSpec.from_string(self.mjcf)
 
 
@@ -49,8 +49,8 @@ def import_model(
     """Read a URDF or MJCF file.
 
     palm: {body, pos, rpy}, the palm frame in a body of the file; tips: site name -> {body, pos}, sites to add.
-    root: the body from which the hand hangs, where the file is of a whole robot. limits: joint -> [lower, upper] rad,
-    for joints to which the file gives none or wrong ones. Raises FileFormatError that names what cannot be used.
+    root: the hand's base body, if the file is of a whole robot. limits: joint -> [lower, upper] rad, for joints
+    with missing or wrong limits in the file. Raises FileFormatError naming the unusable entry.
     """
     file = ModelFile(path, root, near=palm["body"])
     file.require_bodies([palm["body"], *(tip["body"] for tip in tips.values())])
@@ -72,7 +72,7 @@ def import_model(
 
 
 def _add_tip(file: ModelFile, site: str, tip: dict[str, Any]) -> None:
-    """The site on the link that touches: that of the entry, or one that it is fixed to, if it has no shape itself."""
+    """Add the site to the link in contact: the entry's, or one that it is fixed to if it has no shape itself."""
     model = file.model
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
@@ -80,18 +80,20 @@ def _add_tip(file: ModelFile, site: str, tip: dict[str, Any]) -> None:
     while not file.can_touch(model.body(body).name):
         if model.body_jntnum[body] or model.body_parentid[body] == 0:
             file.refuse(
-                f"has nothing to touch with at {site}: link {tip['body']!r} has no shape, nor a link that it is fixed "
-                "to; give it one in the model, or name the link that touches."
+                f"has no collision shape at {site}: link {tip['body']!r} has none, nor has a link that it is fixed "
+                "to; give it one in the model, or name the link in contact."
             )
         body = int(model.body_parentid[body])
     world_T_named = make_pose(data.xpos[named], data.xquat[named])
     body_T_named = compose(inverse(make_pose(data.xpos[body], data.xquat[body])), world_T_named)
     position = transform(body_T_named, np.array(tip["pos"], float))
+    if (theirs := file.spec.site(site)) is not None:  # an MJCF may have one of this name: the hand.yaml's counts
+        file.spec.delete(theirs)
     file.spec.body(model.body(body).name).add_site(name=site, pos=position, size=[0.003] * 3, group=4)
 
 
 def _make_inertias_explicit(file: ModelFile) -> None:
-    """What a mass came from may be taken away: a world that only collides must weigh the same."""
+    """Store inertias explicitly, as the geoms that they derive from may be removed."""
     for body in file.spec.bodies[1:]:
         known = file.model.body(body.name)
         if not body.explicitinertial and known.mass[0] > 0.0:
@@ -101,7 +103,7 @@ def _make_inertias_explicit(file: ModelFile) -> None:
 
 
 def _wrapped(file: ModelFile, palm: dict[str, Any]) -> str:
-    """The tree below the root, and nothing else of the world, inside a body "palm"."""
+    """The tree below the root, without the rest of the world, inside a body "palm"."""
     document = ElementTree.fromstring(file.spec.to_xml())
     world = document.find("worldbody")
     assert world is not None
@@ -136,7 +138,7 @@ def _palm_T_root(file: ModelFile, palm: dict[str, Any]) -> np.ndarray:
 
 
 def _taken_out(world: Element, root: str) -> Element:
-    """The body `root` without the joints by which another carries it, and with the defaults that it had there."""
+    """The body `root` without its joints to its parent, and with its inherited defaults."""
     parents = {child: parent for parent in world.iter() for child in parent}
     tree = next(body for body in world.iter("body") if body.get("name") == root)
     above = parents[tree]
@@ -151,7 +153,7 @@ def _taken_out(world: Element, root: str) -> Element:
 
 
 def _drop_dangling(document: Element, tree: Element) -> None:
-    """Take out what names a body, joint, geom or site that is no longer there."""
+    """Remove elements that refer to a removed body, joint, geom or site."""
     there = {element.get("name") for element in tree.iter()} | {None}
     for section in ("equality", "contact", "tendon"):
         for group in document.findall(section):
@@ -166,7 +168,7 @@ def _rename_palm(file: ModelFile, document: Element, tree: Element) -> None:
         return
     new = next(name for name in ("palm_link", "palm_body", "palm_body_2") if name not in names)
     if new != "palm_link":
-        file.notes.append(f"its body 'palm' is called {new!r} here, because 'palm_link' is another of its bodies")
+        file.notes.append(f"its body 'palm' is renamed {new!r} here, because 'palm_link' exists already")
     for element in (*tree.iter("body"), *document.iter("exclude")):
         for key in ("name", "body1", "body2"):
             if element.get(key) == "palm":
@@ -174,18 +176,18 @@ def _rename_palm(file: ModelFile, document: Element, tree: Element) -> None:
 
 
 def _seen_copy(geom: Element) -> Element:
-    """A collision geom once more, to be looked at."""
+    """A visual copy of a collision geom."""
     copy = deepcopy(geom)
     body, _, number = geom.get("name", "").rpartition("_")
     copy.attrib.update(name=f"{body}_visual_{number}", contype="0", conaffinity="0", group=str(VISUAL_GROUP))
     rgba = geom.get("rgba")
-    if rgba and float(rgba.split()[3]) < 0.1:  # collision shapes that their author hid
+    if rgba and float(rgba.split()[3]) < 0.1:  # collision shapes hidden by their author
         copy.set("rgba", "0.5 0.5 0.5 1")
     return copy
 
 
 def _inline(mesh: Element, stl: bytes) -> None:
-    """A mesh's vertices and faces in place of its file."""
+    """Replace a mesh's file by its vertices and faces."""
     vertices, faces = read_stl(stl)
     mesh.attrib.pop("content_type", None)
     mesh.set("vertex", " ".join(f"{x:.7g}" for x in vertices.ravel()))

@@ -1,12 +1,12 @@
-"""The joint table urdf/joints.yaml: the order, limits and motor convention that simulation and hardware share."""
+"""The joint table urdf/joints.yaml: joint order, limits and motor convention, shared by simulation and hardware."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import yaml
 
+from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import NotFoundError
 from dexhot.paths import share_dir
 
@@ -42,7 +42,7 @@ def columns(joints: Iterable[Joint], *fields: str) -> list[np.ndarray]:
 @cache
 def shipped_joints(robot: str) -> tuple[Joint, ...]:
     """The rows of urdf/joints.yaml for `robot`. Raises NotFoundError, listing the robots."""
-    content = yaml.safe_load((share_dir() / "urdf" / "joints.yaml").read_text())
+    content = load_yaml(share_dir() / "urdf" / "joints.yaml")
     fields = content.pop("columns")
     if robot not in content:
         raise NotFoundError("joint table", robot, content)

@@ -1,4 +1,4 @@
-"""Triangles of a link's visual shapes, with rounded edges: what pictures and the viewer draw.
+"""Triangle meshes of a link's visual shapes, with rounded edges, for pictures and the viewer.
 
 URDF and exported MJCF get the same shapes as plain primitives (`plain_shapes`).
 """
@@ -16,10 +16,10 @@ from dexhot.robots.model import Primitive
 Mesh = tuple[np.ndarray, np.ndarray]  # vertices (V, 3) m, faces (F, 3), outward
 Color = tuple[float, ...]
 
-AROUND, ARC = 28, 3  # points round a circle; steps along a rounded edge's quarter
-BALL = 12  # meridians of a sphere that is itself a shape
-EDGE = 0.0007  # m, edge radius of shapes that name none: a printed part's
-SLICES = 3  # boxes that stand for a hull in a URDF
+AROUND, ARC = 28, 3  # points around a circle; steps along a rounded edge's quarter circle
+BALL = 12  # meridians of a sphere shape
+EDGE = 0.0007  # m, default edge radius: that of a printed part
+SLICES = 3  # boxes that approximate a hull in a URDF
 
 _meshes: dict[tuple[object, ...], Mesh] = {}
 _plain: dict[tuple[object, ...], list[Primitive]] = {}
@@ -34,7 +34,7 @@ def link_meshes(shapes: Iterable[Primitive]) -> list[tuple[Color, np.ndarray, np
 
 
 def shape_mesh(shape: Primitive) -> Mesh:
-    """One shape in its link's frame. Every shape is convex: the hull of points on its surface."""
+    """One shape in its link's frame. All shapes are convex hulls of points on their surface."""
     key = shape_key(shape)
     if key not in _meshes:
         _meshes[key] = hull_mesh(surface(shape))
@@ -43,7 +43,7 @@ def shape_mesh(shape: Primitive) -> Mesh:
 
 
 def shape_key(shape: Primitive) -> tuple[object, ...]:
-    """Equal for shapes that are alike in their own frames, so that each is made once: fingers share theirs."""
+    """Key that is equal for shapes equal in their own frames, so that each is made once: fingers share shapes."""
     parts = tuple((shape_key(part), part.pose.tobytes()) for part in shape.parts)
     return shape.kind, shape.size, shape.round, shape.points.tobytes(), parts
 
@@ -77,7 +77,7 @@ def surface(shape: Primitive) -> np.ndarray:
 
 
 def sphere(radius: float, meridians: int) -> np.ndarray:
-    """(N, 3) points on a sphere, those on the three axes among them: `meridians` is a multiple of 4."""
+    """(N, 3) points on a sphere, including those on the three axes: `meridians` is a multiple of 4."""
     latitude = np.linspace(-np.pi / 2, np.pi / 2, meridians // 2 + 1)[1:-1]
     longitude = np.linspace(0, 2 * np.pi, meridians, endpoint=False)
     lat, lon = (a.ravel() for a in np.meshgrid(latitude, longitude))
@@ -91,7 +91,7 @@ def corners() -> np.ndarray:
 
 
 def around(centers: np.ndarray, ball: np.ndarray) -> np.ndarray:
-    """(N B, 3) the points of `ball` (B, 3) round each of `centers` (N, 3)."""
+    """(N B, 3) the points of `ball` (B, 3) around each of `centers` (N, 3)."""
     points: np.ndarray = (centers[:, None] + ball).reshape(-1, 3)
     return points
 
@@ -115,7 +115,8 @@ def merged(meshes: list[Mesh]) -> Mesh:
 
 
 def plain_shapes(shape: Primitive) -> list[Primitive]:
-    """The shape as boxes, capsules, cylinders and spheres with sharp edges: a blend's parts, a hull as SLICES boxes."""
+    """The shape as boxes, capsules, cylinders and spheres with sharp edges: a blend as its parts, a hull as SLICES
+    boxes."""
     if shape.kind not in ("blend", "hull"):
         return [shape]
     key = shape_key(shape)
@@ -126,10 +127,10 @@ def plain_shapes(shape: Primitive) -> list[Primitive]:
 
 
 def sliced(hull: Primitive) -> list[Primitive]:
-    """Boxes side by side along the hull's longest axis, each as large as its slice of the hull, in the hull's frame."""
+    """Boxes along the hull's longest axis, each the bounding box of a slice, in the hull's frame."""
     points = hull.points
     axis = int(np.argmax(np.ptp(points, axis=0)))
-    pairs = points[np.stack(np.triu_indices(len(points), 1), axis=1)]  # the hull's edges are among them
+    pairs = points[np.stack(np.triu_indices(len(points), 1), axis=1)]  # includes the hull's edges
     cuts = np.linspace(points[:, axis].min() - hull.round, points[:, axis].max() + hull.round, SLICES + 1)
     boxes = []
     for low, high in pairwise(cuts):
@@ -141,7 +142,7 @@ def sliced(hull: Primitive) -> list[Primitive]:
 
 
 def section(pairs: np.ndarray, axis: int, at: float) -> np.ndarray:
-    """(N, 3) where the lines between `pairs` (P, 2, 3) of points cross the plane `axis` = `at`."""
+    """Intersections (N, 3) of the segments `pairs` (P, 2, 3) with the plane `axis` = `at`."""
     start, end = pairs[:, 0], pairs[:, 1]
     crosses = (start[:, axis] - at) * (end[:, axis] - at) < 0
     start, end = start[crosses], end[crosses]

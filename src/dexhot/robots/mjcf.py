@@ -14,7 +14,7 @@ from dexhot.robots.joints import Joint
 from dexhot.robots.looks import link_meshes, plain_shapes
 from dexhot.robots.model import Primitive, RobotModel, children
 
-COLLISION_GROUP, VISUAL_GROUP = 3, 2  # group 3 is hidden by MuJoCo's viewers and renderer unless asked for
+COLLISION_GROUP, VISUAL_GROUP = 3, 2  # group 3 is hidden by MuJoCo's viewers and renderer by default
 _TYPES = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
     "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
@@ -23,12 +23,12 @@ _TYPES = {
 }
 
 
-def to_spec(model: RobotModel, joints: Iterable[Joint], detailed: bool = False) -> mujoco.MjSpec:
-    """The model as a spec with one root body, ranges from `joints`; `detailed`: see `add_model`."""
+def to_spec(model: RobotModel, joints: Iterable[Joint], detailed: bool = False, visual: bool = True) -> mujoco.MjSpec:
+    """The model as a spec with one root body, ranges from `joints`; `detailed` and `visual`: see `add_model`."""
     spec = mujoco.MjSpec()
     spec.modelname = model.name
     spec.compiler.degree = False
-    add_model(spec, spec.worldbody, model, joints, detailed=detailed)
+    add_model(spec, spec.worldbody, model, joints, detailed=detailed, visual=visual)
     return spec
 
 
@@ -39,16 +39,20 @@ def add_model(
     joints: Iterable[Joint],
     pose: np.ndarray = IDENTITY,
     detailed: bool = False,
+    visual: bool = True,
 ) -> None:
     """Add the model's bodies below `parent`, a body of `spec`, the root at `pose` (7,), and its couplings.
 
-    Bodies are named as the links, collision geoms "{link}_{i}", visual ones "{link}_visual_{i}". Gravity is compensated
-    on every body: the arm's controller does so, and the benchmark defines it for the hand. With `detailed`, for
-    pictures, each link's visual geoms are meshes with rounded edges, one per colour; else plain primitives.
+    Bodies are named as the links, collision geoms "{link}_{i}", visual ones "{link}_visual_{i}". Gravity is
+    compensated
+        on every body: the arm's controller does this, and the benchmark defines it for the hand. With `detailed`,
+        for
+    pictures, each link's visual geoms are meshes with rounded edges, one per colour; else plain primitives. Without
+    `visual` there are none: what does not draw starts and steps faster.
     """
     seen = _add_meshes if detailed else _add_primitives
     for name, body in _add_body(parent, model, model.root, {joint.name: joint for joint in joints}, pose).items():
-        seen(spec, body, name, model.links[name].visual)
+        seen(spec, body, name, model.links[name].visual if visual else ())
     for name, joint in model.joints.items():
         if joint.mimic:
             coupling = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1=name, name2=joint.mimic.joint)
@@ -57,7 +61,7 @@ def add_model(
 
 
 def strip_prefix(spec: mujoco.MjSpec, prefix: str) -> None:
-    """Take off the prefix that MuJoCo wants for an attached spec, from the names and from what refers to them."""
+    """Remove the prefix that MuJoCo requires for an attached spec, from names and references."""
     named = [(element, "name") for element in (*spec.bodies, *spec.joints, *spec.sites, *spec.geoms)]
     named += [(equality, key) for equality in spec.equalities for key in ("name1", "name2")]
     named += [(exclude, key) for exclude in spec.excludes for key in ("bodyname1", "bodyname2")]
@@ -71,7 +75,7 @@ def add_mesh_geom(
     """A massless, non-colliding mesh geom on `body`, at the body's frame."""
     mesh = spec.add_mesh(name=name)
     mesh.uservert, mesh.userface = np.asarray(vertices, float).ravel(), np.asarray(faces, np.int32).ravel()
-    mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # never used; the one that an open mesh has too
+    mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # never used, but defined also for an open mesh
     geom = body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name)
     geom.mass = 0.0
     geom.contype, geom.conaffinity = 0, 0
@@ -81,7 +85,7 @@ def add_mesh_geom(
 def _add_body(
     parent: mujoco.MjsBody, model: RobotModel, name: str, table: dict[str, Joint], pose: np.ndarray
 ) -> dict[str, mujoco.MjsBody]:
-    """Add link `name` and all below it, without what is only seen; returns them by name, parents first."""
+    """Add link `name` and its descendants without visuals; returns them by name, parents first."""
     link = model.links[name]
     xx, xy, xz, _, yy, yz, _, _, zz = link.inertia.ravel()
     body = parent.add_body(name=name, gravcomp=1.0, pos=pose[:3], quat=pose[3:])

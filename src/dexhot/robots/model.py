@@ -1,6 +1,6 @@
-"""A robot as numbers: links, joints and primitives read from one YAML file (urdf/leap/leap.yaml shows the format).
+"""A robot model: links, joints and primitives read from one YAML file (urdf/leap/leap.yaml shows the format).
 
-`read_model` moves the root link's frame to `root_frame` (a hand's palm frame); `mirrored` makes the other hand.
+`read_model` moves the root link's frame to `root_frame` (a hand's palm frame); `mirrored` returns the other hand.
 """
 
 from dataclasses import dataclass, field, replace
@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 from scipy.spatial.transform import Rotation
 
+from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.geometry.poses import compose, inverse, make_pose, transform
 from dexhot.geometry.rotations import from_xyzw, quat_to_matrix
@@ -23,7 +24,7 @@ GREY = (0.5, 0.5, 0.5, 1.0)
 class Primitive:
     """A box (full sizes), capsule or cylinder (radius, length along z), sphere (radius) or mesh; `pose` in its link.
 
-    Only to be seen: a hull, of spheres of radius `round` about `points`, and a blend, the convex hull of its `parts`.
+    Visual only: a hull, of spheres of radius `round` about `points`, and a blend, the convex hull of its `parts`.
     """
 
     kind: str
@@ -38,7 +39,7 @@ class Primitive:
 
 @dataclass(frozen=True)
 class Link:
-    """A rigid body with what is seen of it, what collides and its named points."""
+    """A rigid body with visual and collision shapes and named points."""
 
     name: str
     mass: float  # kg
@@ -51,7 +52,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Mimic:
-    """What a coupled joint does: q = multiplier * (q of `joint`) + offset, within its own limits."""
+    """The law of a coupled joint: q = multiplier * (q of `joint`) + offset, within its own limits."""
 
     joint: str
     multiplier: float
@@ -86,7 +87,7 @@ class RobotModel:
 
     @property
     def coupled(self) -> dict[str, str]:
-        """Joints that follow another -> that one, which has a motor."""
+        """Coupled joint -> the joint that it follows, which has a motor."""
         return {name: joint.mimic.joint for name, joint in self.joints.items() if joint.mimic}
 
 
@@ -98,9 +99,9 @@ def pose_from(entry: dict[str, Any]) -> np.ndarray:
 
 @cache
 def read_model(path: Path) -> RobotModel:
-    """Read a model file, once per process. Raises FileFormatError naming the file and the entry that cannot be used."""
+    """Read a model file, once per process. Raises FileFormatError naming the file and the invalid entry."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = load_yaml(path)
         colors = {name: tuple(rgba) for name, rgba in content.get("colors", {}).items()}
         links = {name: _link(name, entry, colors) for name, entry in content["links"].items()}
         joints = {
@@ -114,7 +115,9 @@ def read_model(path: Path) -> RobotModel:
         raise FileFormatError(f"{path} is not a robot model ({type(e).__name__}: {e}); see urdf/leap/leap.yaml.") from e
     for joint in joints.values():
         if joint.mimic and (joint.mimic.joint not in joints or joints[joint.mimic.joint].mimic):
-            raise FileFormatError(f"{path}: joint {joint.name} follows {joint.mimic.joint!r}, which has no motor.")
+            raise FileFormatError(
+                f"{path}: joint {joint.name} follows {joint.mimic.joint!r}, which is not a driven joint."
+            )
         for link in (joint.parent, joint.child):
             if link not in links:
                 raise FileFormatError(
@@ -163,7 +166,7 @@ def _mimic(entry: dict[str, Any] | None) -> Mimic | None:
 
 
 def children(model: RobotModel, link: str) -> list[ModelJoint]:
-    """The joints that hang from `link`."""
+    """The joints whose parent is `link`."""
     return [joint for joint in model.joints.values() if joint.parent == link]
 
 
@@ -184,7 +187,7 @@ def _primitive(entry: dict[str, Any], colors: dict[str, tuple[float, ...]]) -> P
     kinds = ("box", "capsule", "cylinder", "sphere", "hull", "blend")
     kind = next((k for k in kinds if k in entry), None)
     if kind is None:
-        raise DexhotError(f"primitive {entry} is none of {', '.join(kinds)}.")
+        raise DexhotError(f"primitive {entry} is not one of {', '.join(kinds)}.")
     color, rounded = colors[entry["color"]] if "color" in entry else GREY, float(entry.get("round", 0.0))
     if kind == "box":
         return Primitive(kind, tuple(entry["box"]), pose_from(entry), color, rounded)
@@ -202,7 +205,7 @@ def _primitive(entry: dict[str, Any], colors: dict[str, tuple[float, ...]]) -> P
 
 
 def _rebased(model: RobotModel, root_T_new: np.ndarray) -> RobotModel:
-    """The same robot with its root link's frame moved to root_T_new."""
+    """The same robot with its root frame moved to root_T_new."""
     new_T_root = inverse(root_T_new)
     R = quat_to_matrix(new_T_root[3:])
     link = model.links[model.root]

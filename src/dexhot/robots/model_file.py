@@ -1,7 +1,7 @@
-"""A URDF or MJCF file read by MuJoCo and prepared as a hand: meshes found, shapes sorted, joints checked.
+"""Reads a URDF or MJCF file with MuJoCo and prepares it as a hand: finds meshes, sorts shapes, checks joints.
 
 Actuators, sensors, keyframes and contact pairs of the file are dropped (the scene adds its own), gravity is compensated
-on every body, and MuJoCo balances inertias that no rigid body can have.
+on every body, and MuJoCo corrects physically invalid inertias.
 """
 
 from pathlib import Path
@@ -18,11 +18,11 @@ from dexhot.robots.mjcf import COLLISION_GROUP, VISUAL_GROUP
 from dexhot.robots.ros_paths import locate
 from dexhot.robots.urdf_source import UrdfSource, read_urdf
 
-DENSITY = 1000.0  # kg/m3 of visuals that collide, where the file says no mass
+DENSITY = 1000.0  # kg/m3 of colliding visuals, if the file has no mass
 
 
 def is_urdf(path: Path) -> bool:
-    """Whether the file is a URDF, by its name or its root element. Raises FileFormatError for no file at all."""
+    """Whether the file is a URDF, by its name or its root element. Raises FileFormatError if it is not a file."""
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise FileFormatError(f"{path} {what}; the model of a hand is a URDF or MJCF file.")
@@ -35,28 +35,28 @@ def is_urdf(path: Path) -> bool:
 
 
 class ModelFile:
-    """`spec`: what was read and changed since, `model`: it compiled. The hand is what hangs from the body `root`."""
+    """`spec`: the file as read and modified; `model`: compiled. The hand is the subtree of the body `root`."""
 
     def __init__(self, path: Path, root: str | None = None, near: str | None = None):
         """root: default, the root of the tree with the body `near`, or with most joints.
 
-        Raises FileFormatError for what MuJoCo refuses, and for a body that it does not have.
+        Raises FileFormatError if MuJoCo rejects the file or it lacks the body.
         """
         self.path, self.source = path, read_urdf(path, root) if is_urdf(path) else UrdfSource()
         try:
             self._read()
         except FileFormatError as e:
             self._read(visual_meshes=False)
-            self.notes.append(f"visual meshes are not drawn, MuJoCo cannot use them: {e}")
+            self.notes.append(f"visual meshes are not rendered, as MuJoCo cannot read them: {e}")
         self._check_bodies([name for name in (root, near) if name])
         self.root = root or (_tree_of(self.model, near) if near else _largest_tree(self.model))
 
     def below(self) -> list[int]:
-        """Ids of the root's body and of all that hang from it, parents first."""
+        """Ids of the root body and its descendants, parents first."""
         return _below(self.model, self.root)
 
     def moves(self, joint: int) -> bool:
-        """Whether a joint is the hand's own: not the one by which a whole robot moves it."""
+        """Whether a joint belongs to the hand, and is not the joint by which a robot moves it."""
         body = int(self.model.jnt_bodyid[joint])
         carries = self.model.body_parentid[body] != 0 and self.model.body(body).name == self.root
         return body in self.below() and not carries
@@ -69,17 +69,17 @@ class ModelFile:
         return [name for name in names if name not in coupled]
 
     def set_limits(self, limits: dict[str, Any]) -> None:
-        """Joint -> [lower, upper] rad, in place of the file's."""
+        """Set limits, joint -> [lower, upper] rad, in place of the file's."""
         names = [joint.name for joint in self.spec.joints]
         for name, (low, high) in limits.items():
             if name not in names:
-                self.refuse(f"has no joint {name!r} that `limits` could be of; it has {', '.join(names)}.")
+                self.refuse(f"has no joint {name!r} for `limits`; its joints are {', '.join(names)}.")
             joint = self.spec.joint(name)
             joint.limited, joint.range = mujoco.mjtLimited.mjLIMITED_TRUE, [float(low), float(high)]
         self.compile()
 
     def free_ranges(self) -> dict[int, tuple[float, float]]:
-        """Ids of the hand's joints that can be driven, in file order, and how far they can; the checks are made."""
+        """Check the joints; returns id -> range of the hand's drivable joints, in file order."""
         joints = [j for j in range(self.model.njnt) if self.moves(j)]
         wrong = check_joints(self.model, joints, self.below(), self.coupled())
         if wrong:
@@ -87,22 +87,22 @@ class ModelFile:
         try:
             ranges = drive_ranges(self.model)
         except DexhotError as e:
-            self.refuse(f"does not fit together: {e}")
+            self.refuse(f"is inconsistent: {e}")
         return {j: ranges[j] for j in joints if j in ranges}
 
     def require_bodies(self, names: list[str]) -> None:
-        """Raise FileFormatError for a body that is not of the hand."""
+        """Raise FileFormatError for a body outside the hand."""
         self._check_bodies(names)
         below = [self.model.body(body).name for body in self.below()]
         outside = [name for name in names if name not in below]
         if outside:
-            self.refuse(f"has body {outside[0]!r} outside of what hangs from {self.root!r}: {', '.join(below)}.")
+            self.refuse(f"has body {outside[0]!r} outside the subtree of {self.root!r}: {', '.join(below)}.")
 
     def can_touch(self, link: str) -> bool:
-        """Whether a link has a shape that collides; where it has visuals only, they do from now on."""
+        """Whether a link has a collision shape; if it has only visuals, they become collision shapes."""
         body = self.spec.body(link)
         if body.geoms and not any(map(_collides, body.geoms)):
-            self.notes.append(f"link {link} has no collision shape: its visuals collide instead")
+            self.notes.append(f"link {link} has no collision shape: its visuals are used for collision")
             for geom in body.geoms:
                 _let_collide(geom)
             self._sort_geoms(body)
@@ -114,7 +114,7 @@ class ModelFile:
 
     def _read(self, visual_meshes: bool = True) -> None:
         self.notes = list(self.source.notes)
-        self.drawn: set[str] = set()  # geoms to be drawn, because their link has nothing else
+        self.drawn: set[str] = set()  # geoms to be rendered, because their link has no visuals
         self.spec = self._parsed()
         if not visual_meshes:
             self._drop_visual_meshes()
@@ -130,7 +130,7 @@ class ModelFile:
             raise FileFormatError(f"{self.path}: MuJoCo cannot read this model: {e}") from e
 
     def compile(self) -> None:
-        """Bring `model` up to date. Raises FileFormatError for what MuJoCo refuses."""
+        """Compile `model`. Raises FileFormatError if MuJoCo rejects it."""
         try:
             self.model = self.spec.compile()
         except (ValueError, OSError) as e:
@@ -147,7 +147,7 @@ class ModelFile:
         for geom in geoms:
             geom.name = ""  # of those to come, one may be another's
         if geoms and not any(map(_collides, geoms)):
-            self.notes.append("no collision shapes: its visuals collide instead, meshes as their convex hulls")
+            self.notes.append("no collision shapes: its visuals are used for collision, meshes as convex hulls")
             for geom in geoms:
                 _let_collide(geom)
         for i, body in enumerate(spec.bodies[1:]):
@@ -161,10 +161,10 @@ class ModelFile:
         colliding = {geom.meshname for geom in geoms if _collides(geom)}
         for mesh in spec.meshes:
             if mesh.name not in colliding:
-                mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # the one that an open mesh has too
+                mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # defined also for an open mesh
 
     def _sort_geoms(self, body: mujoco.MjsBody) -> None:
-        """Names and groups of a link's geoms; whether its collision shapes must be drawn."""
+        """Set names and groups of a link's geoms, and whether its collision shapes must be rendered."""
         colliding = [geom for geom in body.geoms if _collides(geom)]
         visual = [geom for geom in body.geoms if not _collides(geom)]
         self.drawn -= {geom.name for geom in body.geoms}
@@ -178,7 +178,7 @@ class ModelFile:
             self.drawn |= {geom.name for geom in colliding}
 
     def _find_assets(self) -> None:
-        """Absolute paths for the meshes and textures of an MJCF."""
+        """Set absolute paths for the meshes and textures of an MJCF."""
         spec, folder = self.spec, self.path.parent
         for elements, below in ((spec.meshes, spec.meshdir), (spec.textures, spec.texturedir)):
             for element in elements:
@@ -201,11 +201,11 @@ class ModelFile:
                 self.refuse(f"has no body {name!r}; its bodies are {', '.join(bodies)}.")
 
     def coupled(self) -> dict[str, str]:
-        """Name of each joint that follows -> the joint at the end of its chain, "" for one that is held."""
+        """Name of each joint that follows -> the joint at the end of its chain, "" for a fixed one."""
         try:
             return drives(self.model)
         except DexhotError as e:
-            self.refuse(f"does not fit together: {e}")
+            self.refuse(f"is inconsistent: {e}")
 
 
 def _collides(geom: mujoco.MjsGeom) -> bool:
@@ -214,11 +214,11 @@ def _collides(geom: mujoco.MjsGeom) -> bool:
 
 def _let_collide(geom: mujoco.MjsGeom) -> None:
     geom.contype = geom.conaffinity = 1
-    geom.density = DENSITY  # only counts where the link has no inertia of its own
+    geom.density = DENSITY  # only used if the link has no inertia
 
 
 def _largest_tree(model: mujoco.MjModel) -> str:
-    """The body from which most joints hang; "" for a model without bodies."""
+    """The top-level body with most joints below it; "" for a model without bodies."""
     roots = model.body_rootid[model.jnt_bodyid] if model.njnt else model.body_rootid[1:]
     return model.body(int(np.bincount(roots).argmax())).name if len(roots) else ""
 
@@ -228,9 +228,9 @@ def _tree_of(model: mujoco.MjModel, body: str) -> str:
 
 
 def _below(model: mujoco.MjModel, root: str) -> list[int]:
-    """Ids of the body `root` and all that hang from it, parents first."""
+    """Ids of the body `root` and its descendants, parents first."""
     if not root:
-        raise FileFormatError("the model has no links, so there is no hand in it.")
+        raise FileFormatError("the model has no links, so it contains no hand.")
     found = [model.body(root).id]
     for body in range(found[0] + 1, model.nbody):
         if model.body_parentid[body] in found:

@@ -1,4 +1,4 @@
-"""A first hand.yaml for anyone's model, guessed from its geometry: a draft that a person looks at and corrects."""
+"""Drafts a hand.yaml for any model from its geometry, for the user to check and correct."""
 
 import os
 from pathlib import Path
@@ -10,30 +10,30 @@ import yaml
 from dexhot.robots.guess import Guess, rounded
 from dexhot.robots.model_file import ModelFile
 
-VELOCITY, EFFORT = 4.0, 0.7  # rad/s and N m, where the model says nothing
-FREE = 1.57  # rad either way, proposed for a joint without limits
+VELOCITY, EFFORT = 4.0, 0.7  # rad/s and N m, defaults if the model has none
+FREE = 1.57  # rad in both directions, proposed for a joint without limits
 GUIDE = "docs/add_a_hand.md"
 MEANING = {
     "palm": "The palm frame in a body of the model: +x along the extended fingers, +z out of the back, y = z cross x.",
-    "joints": "The order of the hand vector; joints that follow another are left out.",
-    "limits": "rad, of joints that the model gives none.",
+    "joints": "The order of the hand vector; joints that follow another are omitted.",
+    "limits": "rad, for joints without limits in the model.",
     "velocity": "rad/s",
     "effort": "N m",
-    "tips": "The centre of each fingertip's end sphere, in the link that touches.",
-    "nominal": "rad, half closed: where solvers start.",
+    "tips": "The centre of each fingertip's end sphere, in the link in contact.",
+    "nominal": "rad, half closed: initial guess of solvers.",
     "open": "rad, fingers straight, thumb opposed.",
     "mount": "flange_T_palm on the arm.",
-    "retarget": "Human keypoints: the bone that each fingertip follows, and at what fraction of it.",
+    "retarget": "Human keypoints: the bone that each fingertip follows, and the fraction along it.",
 }
 
 
 def propose(
     model_path: Path, name: str, root: str | None = None, side: str | None = None, beside: Path | None = None
 ) -> tuple[dict[str, Any], list[str]]:
-    """Draft the hand.yaml of a URDF or MJCF, and what its reader should look at.
+    """Draft the hand.yaml of a URDF or MJCF, and remarks for its user.
 
-    beside: the folder of the hand.yaml, to which its `model` is relative. Raises FileFormatError for a model that is no
-    hand: fewer than two fingers, or joints that cannot be used.
+    beside: the folder of the hand.yaml, to which its `model` is relative. Raises FileFormatError for a model that is
+    not a hand: fewer than two fingers, or unsupported joints.
     """
     file = ModelFile(model_path, root)
     remarks = list(file.notes)
@@ -44,20 +44,18 @@ def propose(
     guess = Guess(file)
     frame, guessed = guess.palm_frame(side)
     if not guessed and not side:
-        remarks.append("its thumb is in the middle: if it is a left hand, give --side left")
+        remarks.append("the thumb is central, so the side is unclear: for a left hand give --side left")
     if side and guessed and side != guessed:
-        remarks.append(f"it looks like a {guessed} hand; the palm frame is that of a {side} one (--side)")
+        remarks.append(f"it looks like a {guessed} hand, but the palm frame is that of a {side} hand (--side)")
     side = side or guessed or "right"
     fingers = guess.fingers
     order = [guess.drive_name(joint) for joint in guess.drives]
     strength = {"velocity": (VELOCITY, file.source.speeds), "effort": (EFFORT, file.source.efforts)}
     missing = {key: value for key, (value, known) in strength.items() if not known.keys() >= set(order)}
     if missing:
-        remarks.append(f"not every joint of the model has {' and '.join(missing)}: what stands here is a guess")
+        remarks.append(f"not every joint of the model has {' and '.join(missing)}: the values here are defaults")
     if guess.above_palm:
-        remarks.append(
-            f"{', '.join(guess.above_palm)} move the palm; to leave them out, add it with --root {guess.palm_name}"
-        )
+        remarks.append(f"{', '.join(guess.above_palm)} move the palm; to exclude them, use --root {guess.palm_name}")
     opened, nominal = guess.postures(frame)
     config = {
         "name": name,
@@ -79,9 +77,9 @@ def propose(
 
 
 def as_yaml(config: dict[str, Any], remarks: list[str]) -> str:
-    """The text of a hand.yaml, with remarks and what each entry means."""
-    lines = [f"# A draft by `dexhot hand add`: look at the picture beside it and correct it ({GUIDE})."]
-    lines += [f"# Look at: {remark}" for remark in remarks]
+    """The text of a hand.yaml, with remarks and the meaning of each entry."""
+    lines = [f"# A draft by `dexhot hand add`: check the picture beside it and correct it ({GUIDE})."]
+    lines += [f"# Check: {remark}" for remark in remarks]
     for key, value in config.items():
         if key in MEANING:
             lines.append(f"# {MEANING[key]}")

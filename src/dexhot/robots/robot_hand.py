@@ -1,8 +1,8 @@
 """Robot hands by name or file: `load_hand("leap_right")` or `load_hand("/path/to/hand.yaml")`.
 
-A hand.yaml names either a `source` (our own numbers, see dexhot.robots.model) or a `model` (anyone's URDF or MJCF), the
+A hand.yaml names either a `source` (our own model format, see dexhot.robots.model) or a `model` (any URDF or MJCF), the
 joints' order, the fingertips and the palm frame: +x along the extended fingers, +z dorsal, y = z cross x. Joints that
-follow another are none of the hand's `joints`: nobody commands them.
+follow another are not among the hand's `joints`: they are not commanded.
 """
 
 import logging
@@ -15,6 +15,7 @@ import mujoco
 import numpy as np
 import yaml
 
+from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import FileFormatError, NotFoundError
 from dexhot.paths import share_dir
 from dexhot.robots.hand_joints import check_names, joints_of, posture
@@ -32,18 +33,18 @@ DEFAULT_SERVO = "dextrack"  # of a hand whose servos have no numbers
 class RobotHand:
     """A robot hand with n finger joints and k fingertips; arrays are in joint order."""
 
-    name: str  # what `load_hand` takes: a shipped hand's name, or the whole path of its hand.yaml
+    name: str  # argument of `load_hand`: a shipped hand's name, or the absolute path of its hand.yaml
     side: str  # "right" or "left"
     joints: tuple[Joint, ...]
     tip_sites: tuple[str, ...]  # sites at the centre of each fingertip's end sphere
     tip_radius: float  # m
-    nominal: np.ndarray  # (n,) half closed: where solvers start
+    nominal: np.ndarray  # (n,) half closed: initial guess of solvers
     open: np.ndarray  # (n,) fingers straight, thumb opposed
     mount: np.ndarray  # (7,) flange_T_palm on the arm
     retarget: dict[str, Any]  # how human keypoints map to this hand; read by dexhot.retargeting
     model: RobotModel | ImportedModel
     servo: str = DEFAULT_SERVO  # profile of config/servos.yaml that its finger servos are run by
-    notes: tuple[str, ...] = ()  # what of its files was mended or left out, one sentence each
+    notes: tuple[str, ...] = ()  # corrections and omissions of its files, one sentence each
 
     @property
     def coupled(self) -> dict[str, str]:
@@ -67,27 +68,37 @@ class RobotHand:
 
     @cached_property
     def velocity(self) -> np.ndarray:
-        """(n,) largest speeds, rad/s."""
+        """(n,) velocity limits, rad/s."""
         return np.array([joint.velocity for joint in self.joints])
 
     @cached_property
     def effort(self) -> np.ndarray:
-        """(n,) largest torques, N m."""
+        """(n,) torque limits, N m."""
         return np.array([joint.effort for joint in self.joints])
 
-    def spec(self, detailed: bool = False) -> mujoco.MjSpec:
-        """A new spec whose one root body "palm" has the palm frame; see dexhot.robots.mjcf for names and `detailed`."""
+    def spec(self, detailed: bool = False, visual: bool = True) -> mujoco.MjSpec:
+        """A new spec whose one root body "palm" has the palm frame; see dexhot.robots.mjcf for names and options.
+
+        A hand from its own URDF or MJCF comes whole, whatever `detailed` and `visual`.
+        """
         if isinstance(self.model, RobotModel):
-            return to_spec(self.model, self.joints, detailed)
+            return to_spec(self.model, self.joints, detailed, visual)
         spec = self.model.spec()
         for joint in self.joints:
             spec.joint(joint.name).range = [joint.lower, joint.upper]
         return spec
 
-    def add_to(self, spec: mujoco.MjSpec, parent: mujoco.MjsBody, pose: np.ndarray, detailed: bool = False) -> None:
-        """Add the hand below `parent`, a body of `spec`, its palm frame at `pose` (7,), names unchanged."""
+    def add_to(
+        self,
+        spec: mujoco.MjSpec,
+        parent: mujoco.MjsBody,
+        pose: np.ndarray,
+        detailed: bool = False,
+        visual: bool = True,
+    ) -> None:
+        """Add the hand below `parent`, a body of `spec`, its palm frame at `pose` (7,), as `spec` has it."""
         if isinstance(self.model, RobotModel):
-            add_model(spec, parent, self.model, self.joints, pose, detailed)
+            add_model(spec, parent, self.model, self.joints, pose, detailed, visual)
         else:
             parent.add_frame(pos=pose[:3], quat=pose[3:]).attach_body(self.spec().body("palm"), "hand/", "")
             strip_prefix(spec, "hand/")
@@ -101,7 +112,7 @@ def list_hands() -> list[str]:
 def load_hand(name_or_path: str | Path) -> RobotHand:
     """A shipped hand by name, or any hand by the path of its hand.yaml.
 
-    Raises NotFoundError for an unknown name, FileFormatError for a file that does not describe a hand.
+    Raises NotFoundError for an unknown name, FileFormatError for an invalid hand.yaml.
     """
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
@@ -111,11 +122,9 @@ def load_hand(name_or_path: str | Path) -> RobotHand:
     if not path.is_file():
         raise FileFormatError(f"{path} does not exist; give a hand.yaml or one of {', '.join(list_hands())}.")
     try:
-        hand = hand_from_config(path.resolve(), yaml.safe_load(path.read_text()))
+        hand = hand_from_config(path.resolve(), load_yaml(path))
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as e:
-        raise FileFormatError(
-            f"{path} does not describe a hand ({type(e).__name__}: {e}); docs/robots.md shows one."
-        ) from e
+        raise FileFormatError(f"{path} is not a valid hand.yaml ({type(e).__name__}: {e}); see docs/robots.md.") from e
     for note in hand.notes:
         _say_once(f"{path}: {note}.")
     return hand
@@ -127,13 +136,11 @@ def _say_once(note: str) -> None:
 
 
 def hand_from_config(path: Path, config: dict[str, Any]) -> RobotHand:
-    """The hand that `config` describes, what a hand.yaml at `path` holds; see `load_hand`."""
+    """The hand described by `config`, the content of a hand.yaml at `path`; see `load_hand`."""
     needed = ("name", "side", "tips", "tip_radius", "nominal", "open")
     missing = [key for key in needed if key not in config] + ([] if {"source", "model"} & set(config) else ["model"])
     if missing:
-        raise FileFormatError(
-            f"{path} lacks {', '.join(missing)}; urdf/leap_right/hand.yaml and docs/robots.md show one."
-        )
+        raise FileFormatError(f"{path} lacks {', '.join(missing)}; see urdf/leap_right/hand.yaml and docs/robots.md.")
     if config["side"] not in ("right", "left"):
         raise FileFormatError(f"{path}: side must be right or left, not {config['side']!r}.")
     model: RobotModel | ImportedModel

@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 
 
 def locate(uri: str, folder: Path) -> tuple[Path | None, list[Path]]:
-    """The file that `uri` names in a model of `folder`, or None, and the places that were looked at.
+    """The file of `uri` in a model in `folder`, or None, and the paths searched.
 
-    A package is looked for in AMENT_PREFIX_PATH and ROS_PACKAGE_PATH, then by package.xml and folder name above the
-    model; at last its `rest` beside the model and above.
+    A package is searched in AMENT_PREFIX_PATH and ROS_PACKAGE_PATH, then by package.xml and folder name above the
+    model; finally its `rest` is searched beside the model and above.
     """
     places = list(dict.fromkeys(_places(uri, folder.resolve())))
     return next((place for place in places if place.is_file()), None), places
@@ -48,7 +48,7 @@ def _listed(variable: str) -> list[Path]:
 
 
 def _package_name(folder: Path) -> str | None:
-    """What the package.xml of a folder calls the package; None without one."""
+    """Package name in the package.xml of a folder; None without one."""
     try:
         return (ElementTree.parse(folder / "package.xml").getroot().findtext("name") or "").strip()
     except (OSError, ElementTree.ParseError):

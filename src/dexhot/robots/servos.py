@@ -16,8 +16,8 @@ from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
-import yaml
 
+from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import NotFoundError
 from dexhot.paths import share_dir
 
@@ -107,7 +107,7 @@ class Servo:
 
 @cache
 def _content() -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((share_dir() / "config" / "servos.yaml").read_text())
+    content: dict[str, Any] = load_yaml(share_dir() / "config" / "servos.yaml")
     return content
 
 

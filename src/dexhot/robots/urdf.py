@@ -18,9 +18,9 @@ _UNTURNED = (1.0, 0.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class RobotPart:
-    """A model and where its root hangs: `pose` (7,) in the link `parent` of an earlier part, or nowhere.
+    """A model and the mount of its root: `pose` (7,) in the link `parent` of an earlier part, or none.
 
-    `prefix` goes before the names of its links and joints, `mount` is the name of the joint that its root hangs from.
+    `prefix`: of the names of its links and joints; `mount`: name of its root's parent joint.
     """
 
     model: RobotModel
@@ -32,9 +32,9 @@ class RobotPart:
 
 
 def to_urdf(name: str, parts: Iterable[RobotPart], root: str = "", meshes: str = "") -> str:
-    """One robot of all parts, below a link `root` where that is given. Sites become massless links on fixed joints.
+    """One robot of all parts, below a link `root` if given. Sites become massless links on fixed joints.
 
-    `meshes` goes before the file names of meshes.
+    `meshes`: prefix of the file names of meshes.
     """
     robot = Element("robot", name=name)
     if root:
@@ -125,7 +125,7 @@ def _origin(element: Element, pose: np.ndarray) -> None:
 
 
 def fixed_axis_angles(R: np.ndarray) -> tuple[float, float, float]:
-    """Roll, pitch, yaw with R = Rz Ry Rx. Most LEAP joints pitch by 90 degrees, where yaw is free and chosen 0."""
+    """Roll, pitch, yaw with R = Rz Ry Rx. Most LEAP joints pitch by 90 degrees, where yaw is arbitrary and set to 0."""
     pitch = np.arctan2(-R[2, 0], np.hypot(R[2, 1], R[2, 2]))
     if abs(R[2, 0]) > 1.0 - 1e-10:
         return np.arctan2(-R[2, 0] * R[0, 1], -R[2, 0] * R[0, 2]), pitch, 0.0

@@ -1,6 +1,6 @@
-"""Prepares a URDF for MuJoCo: one hand of the robot, its meshes found and readable, its couplings checked.
+"""Prepares a URDF for MuJoCo: selects the hand, finds and converts meshes, checks couplings.
 
-MuJoCo drops a URDF's visuals, the folders of its meshes and a coupling that it cannot make sense of, without a word.
+MuJoCo silently drops a URDF's visuals, the folders of its meshes and invalid couplings.
 """
 
 import re
@@ -15,24 +15,26 @@ import numpy as np
 from dexhot.errors import FileFormatError
 from dexhot.robots.ros_paths import locate
 
-NATIVE = (".obj", ".stl", ".msh")  # what MuJoCo reads itself
+NATIVE = (".obj", ".stl", ".msh")  # read by MuJoCo itself
 HINGES = ("revolute", "continuous")
 BINARY_STL = 84, 50  # bytes of a binary STL: header and count, each triangle
 
 
 @dataclass
 class UrdfSource:
-    """The text for MuJoCo and what it cannot hold."""
+    """The text for MuJoCo and data that it cannot contain."""
 
     text: str = ""
-    meshes: dict[str, bytes] = field(default_factory=dict)  # by name in the text: those that MuJoCo cannot read, as STL
+    meshes: dict[str, bytes] = field(
+        default_factory=dict
+    )  # by name in the text: meshes that MuJoCo cannot read, as STL
     speeds: dict[str, float] = field(default_factory=dict)  # the file's velocity limits by joint, rad/s
     efforts: dict[str, float] = field(default_factory=dict)  # and its effort limits, N m
-    notes: list[str] = field(default_factory=list)  # what was left out, and why
+    notes: list[str] = field(default_factory=list)  # omissions and their reasons
 
 
 def read_urdf(path: Path, root: str | None) -> UrdfSource:
-    """The links below `root` (default: the whole robot). Raises FileFormatError that names what cannot be used."""
+    """The links below `root` (default: the whole robot). Raises FileFormatError naming the unusable entry."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
         if "<xacro:" in re.sub(r"<!--.*?-->", "", text, flags=re.S):
@@ -59,10 +61,10 @@ def read_urdf(path: Path, root: str | None) -> UrdfSource:
 
 
 def _keep_below(path: Path, robot: Element, root: str | None) -> None:
-    """Take out of `robot` what does not hang from the link `root`."""
+    """Remove from `robot` what is not below the link `root`."""
     links = [link.get("name", "") for link in robot.findall("link")]
     if root is not None and root not in links:
-        raise FileFormatError(f"{path} has no link {root!r} to be the root; its links are {', '.join(links)}.")
+        raise FileFormatError(f"{path} has no link {root!r} for --root; its links are {', '.join(links)}.")
     if root is None:
         return
     below, kept = {root}, []
@@ -86,11 +88,11 @@ def _check_joints(path: Path, robot: Element) -> None:
     for name, joint in joints.items():
         kind, mimic = joint.get("type"), joint.find("mimic")
         if kind not in (*HINGES, "fixed"):
-            raise FileFormatError(f"{path}: joint {name!r} is {kind}; a hand's joints are revolute or fixed here.")
+            raise FileFormatError(f"{path}: joint {name!r} is {kind}; only revolute and fixed joints are supported.")
         if mimic is not None and kind != "fixed" and mimic.get("joint") not in hinges:
             drive, known = mimic.get("joint"), ", ".join(hinge for hinge in hinges if hinge != name)
             raise FileFormatError(
-                f"{path}: joint {name!r} follows {drive!r}, which is no hinge of this hand; it has {known}."
+                f"{path}: joint {name!r} follows {drive!r}, which is not a hinge of this hand; its hinges are {known}."
             )
 
 
@@ -106,7 +108,7 @@ def _set_compiler(robot: Element, beside: Path) -> Path:
 
 
 def _prepare_shape(path: Path, folder: Path, link: Element, shape: Element, source: UrdfSource) -> None:
-    """Give a shape's mesh a path or a name that MuJoCo can read; take out a visual that cannot be read."""
+    """Give a shape's mesh a path or a name that MuJoCo can read; remove an unreadable visual."""
     mesh = shape.find("geometry/mesh")
     if mesh is None:
         return
@@ -114,7 +116,7 @@ def _prepare_shape(path: Path, folder: Path, link: Element, shape: Element, sour
     try:
         file, looked = locate(uri, folder)
         if file is None:
-            raise FileFormatError(f"not found; looked for {', '.join(map(str, looked[:4]))}")
+            raise FileFormatError(f"not found; searched {', '.join(map(str, looked[:4]))}")
         if _native(file):
             mesh.set("filename", str(file))
         else:
@@ -125,7 +127,7 @@ def _prepare_shape(path: Path, folder: Path, link: Element, shape: Element, sour
         what = f"{shape.tag} mesh {uri} of link {link.get('name')}"
         if shape.tag == "collision":
             raise FileFormatError(f"{path}: {what}: {e}") from e
-        source.notes.append(f"{what} is not drawn: {e}")
+        source.notes.append(f"{what} is not rendered: {e}")
         link.remove(shape)
 
 
@@ -158,5 +160,5 @@ def _as_stl(file: Path) -> bytes:
             raise ValueError("it has no faces")
         stl: bytes = mesh.export(file_type="stl")
         return stl
-    except Exception as e:  # trimesh's readers raise whatever their libraries do
+    except Exception as e:  # trimesh raises any exception of its libraries
         raise FileFormatError(f"{file.suffix or 'its format'} cannot be read ({type(e).__name__}: {e})") from e

@@ -1,7 +1,7 @@
-"""A robot's URDF as a tree of joints, without MuJoCo and SciPy: what /tf and /joint_states need of it.
+"""A robot's URDF as a tree of joints, without MuJoCo and SciPy: for /tf and /joint_states.
 
 tree = read_tree(Path("robot.urdf").read_text())
-tree.transforms(q)     every moving link in its parent's frame, of the driven joints' angles
+tree.transforms(q)     every moving link in its parent's frame, at the driven joints' angles
 tree.poses(q)          every link in the root's frame
 """
 
@@ -18,7 +18,7 @@ from dexhot.errors import FileFormatError
 from dexhot.geometry import single
 
 WORLD = "world"  # the root link of an arm with a hand, and the frame of all poses
-HAND_PREFIX = "hand_"  # before the names of the hand's links and joints
+HAND_PREFIX = "hand_"  # prefix of the hand's links and joints
 HINGES = ("revolute", "continuous")
 
 
@@ -59,7 +59,7 @@ class UrdfTree:
 
     @cached_property
     def driven(self) -> tuple[str, ...]:
-        """Names of the joints that follow no other, in file order."""
+        """Names of the joints that do not follow another, in file order."""
         return tuple(j.name for j in self.joints if j.axis is not None and j.mimic is None)
 
     @cached_property
@@ -87,25 +87,25 @@ class UrdfTree:
 
 
 def read_tree(text: str) -> UrdfTree:
-    """The tree of a URDF. Raises FileFormatError for what is none: several roots, a circle, a sliding joint."""
+    """The tree of a URDF. Raises FileFormatError for several roots, a loop, or a prismatic joint."""
     try:
         robot = ElementTree.fromstring(text)
         joints = [_joint(element) for element in robot.iterfind("joint")]
     except (ElementTree.ParseError, KeyError, ValueError, AttributeError) as e:
-        raise FileFormatError(f"the robot description is not a URDF that can be read ({type(e).__name__}: {e}).") from e
+        raise FileFormatError(f"the robot description is not a readable URDF ({type(e).__name__}: {e}).") from e
     links = [element.get("name", "") for element in robot.iterfind("link")]
     roots = sorted(set(links) - {joint.child for joint in joints})
     if len(roots) != 1:
-        told = ", ".join(roots) or "none"
-        raise FileFormatError(f"the robot description has {len(roots)} root links ({told}), not one.")
+        names = ", ".join(roots) or "none"
+        raise FileFormatError(f"the robot description has {len(roots)} root links ({names}), not one.")
     if len({joint.child for joint in joints}) < len(joints):
-        raise FileFormatError("the robot description has a link that hangs from two joints.")
+        raise FileFormatError("the robot description has a link with two parent joints.")
     ordered: list[TreeJoint] = []
     reached = {roots[0]}
     while joints:
         step = [joint for joint in joints if joint.parent in reached]
         if not step:
-            raise FileFormatError(f"no link that the root reaches is the parent of joint {joints[0].name!r}.")
+            raise FileFormatError(f"the parent link of joint {joints[0].name!r} is not connected to the root.")
         ordered += step
         reached |= {joint.child for joint in step}
         joints = [joint for joint in joints if joint.child not in reached]
@@ -113,7 +113,7 @@ def read_tree(text: str) -> UrdfTree:
 
 
 def locate_meshes(text: str, folder: Path) -> str:
-    """The URDF with its relative mesh paths, which are below `folder`, as file:// addresses."""
+    """The URDF with its relative mesh paths, which are below `folder`, as file:// URIs."""
     robot = ElementTree.fromstring(text)
     for mesh in robot.iter("mesh"):
         name = mesh.get("filename", "")
@@ -125,7 +125,7 @@ def locate_meshes(text: str, folder: Path) -> str:
 def _joint(element: Element) -> TreeJoint:
     name, kind = element.attrib["name"], element.attrib["type"]
     if kind not in (*HINGES, "fixed"):
-        raise ValueError(f"joint {name} is {kind}; known are {', '.join(HINGES)} and fixed")
+        raise ValueError(f"joint {name} is {kind}; supported are {', '.join(HINGES)} and fixed")
     parent, child = (element.find(tag).attrib["link"] for tag in ("parent", "child"))  # type: ignore[union-attr]
     origin, mimic = element.find("origin"), element.find("mimic")
     where = {} if origin is None else origin.attrib

@@ -1,4 +1,4 @@
-"""Are the streams that tracking needs fresh and finite, and is a command fresh enough to be driven?"""
+"""Checks that the input streams of tracking are fresh and finite, and that a command is fresh enough to be executed."""
 
 from dataclasses import dataclass, field
 
@@ -8,9 +8,9 @@ from dexhot.safety.machine import Event
 
 @dataclass
 class InputMonitor:
-    """Watches the streams that tracking needs: each must bring finite values with a stamp younger than `max_age` s.
+    """Monitors the input streams of tracking: each must have finite values with a stamp younger than `max_age` s.
 
-    Between two messages of a stream no more time may pass by their stamps than by our steady clock, `max_step` s aside.
+    Between two messages of a stream the stamps must not advance by more than the monotonic clock plus `max_step` s.
     """
 
     streams: tuple[str, ...]
@@ -18,11 +18,12 @@ class InputMonitor:
     max_step: float = 0.25
     stamps: dict[str, float] = field(default_factory=dict)
     finite: dict[str, bool] = field(default_factory=dict)
-    arrived: dict[str, float] = field(default_factory=dict)  # steady times
-    step: str = ""  # of the clock, since the last check
+    arrived: dict[str, float] = field(default_factory=dict)  # monotonic times
+    step: str = ""  # a step of the clock since the last check
 
     def see(self, stream: str, stamp: float, finite: bool = True, steady: float | None = None) -> None:
-        """A message of `stream` with this stamp (s), at this steady time. Raises NotFoundError for one not watched."""
+        """Process a message of `stream` with this stamp (s), at this monotonic time. Raises NotFoundError for an
+        unknown stream."""
         if stream not in self.streams:
             raise NotFoundError("input stream", stream, self.streams)
         if steady is not None and stream in self.arrived:
@@ -43,17 +44,20 @@ class InputMonitor:
                 return Event.NON_FINITE, f"{stream} is not finite"
         for stream in self.streams:
             if stream not in self.stamps:
-                return Event.STALE, f"{stream} has not been seen"
+                return Event.STALE, f"{stream} has not arrived"
             age = now - self.stamps[stream]
             if age > self.max_age:
                 return Event.STALE, f"{stream} is {1e3 * age:.0f} ms old, the limit is {1e3 * self.max_age:.0f} ms"
             if age < -self.max_age:
-                return Event.STALE, f"{stream} is stamped {-1e3 * age:.0f} ms in the future: are the clocks one?"
+                return (
+                    Event.STALE,
+                    f"{stream} is stamped {-1e3 * age:.0f} ms in the future: are the clocks synchronised?",
+                )
         return Event.INPUTS_READY, "all inputs are fresh"
 
 
 def freshness(age: float, max_age: float) -> str:
-    """Why a command whose stamp is `age` s old must not be driven; "" when it may."""
+    """Why a command whose stamp is `age` s old must not be executed; "" if it may."""
     if age > max_age:
         return f"the command is {1e3 * age:.0f} ms old, the limit is {1e3 * max_age:.0f} ms"
     if age < -max_age:

@@ -1,6 +1,6 @@
 """The supervisor's checks of the arm's and hand's joints: plausible, within limits, and following their commands.
 
-Times are those of the messages' stamps, so that a simulated rig may be slower than real time.
+Times are those of the messages' stamps, so that a simulated rig may run slower than real time.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ STRAIN = (
 
 @dataclass
 class Sustained:
-    """A condition that counts when it has lasted for `patience` s."""
+    """A condition that triggers after lasting for `patience` s."""
 
     patience: float
     since: float | None = None
 
     def see(self, bad: bool, stamp: float) -> bool:
-        """The condition at `stamp` (s): True when it has lasted."""
+        """Update the condition at `stamp` (s); True when it has triggered."""
         if not bad:
             self.since = None
             return False
@@ -35,8 +35,8 @@ class Sustained:
 
 @dataclass(frozen=True)
 class JointBounds:
-    """How far joints may be from where they were told to be (rad), how far beyond their limits (rad), and how long they
-    may work at their torque limit (s). The first two must last for `patience` s."""
+    """Bounds of a joint group: tracking error (rad), limit violation (rad), and duration of torque saturation (s). The
+    first two trigger after `patience` s."""
 
     divergence: float
     margin: float
@@ -45,7 +45,7 @@ class JointBounds:
 
 
 class JointWatch:
-    """Watches a joint group of the joint table, e.g. "fr3"."""
+    """Monitors a joint group of the joint table, e.g. "fr3"."""
 
     def __init__(self, robot: str, bounds: JointBounds):
         joints = joint_table(robot)
@@ -56,23 +56,23 @@ class JointWatch:
         self._diverged, self._outside = Sustained(bounds.patience), Sustained(bounds.patience)
         self._strained = Sustained(bounds.strain_time)
 
-    def told(self, q: np.ndarray | None) -> None:
-        """The last command (n,) rad; None when nothing is commanded."""
+    def commanded(self, q: np.ndarray | None) -> None:
+        """Set the last command (n,) rad; None without one."""
         self.command = q
 
     def see(self, stamp: float, q: np.ndarray, effort: np.ndarray) -> tuple[Event, str] | None:
-        """A measured state (n,): what is wrong, or None."""
+        """Process a measured state (n,); returns a problem or None."""
         error = np.zeros(len(q)) if self.command is None else np.abs(q - np.clip(self.command, self.lower, self.upper))
         if self._diverged.see(bool(error.max() > self.bounds.divergence), stamp):
             worst = int(error.argmax())
-            return Event.DIVERGED, f"{self.names[worst]} is {error[worst]:.2f} rad from where it was told to be"
+            return Event.DIVERGED, f"{self.names[worst]} has a tracking error of {error[worst]:.2f} rad"
         beyond = np.maximum(self.lower - q, q - self.upper)
         if self._outside.see(bool(beyond.max() > self.bounds.margin), stamp):
             worst = int(beyond.argmax())
             return Event.OUT_OF_LIMITS, f"{self.names[worst]} is {beyond[worst]:.2f} rad beyond its limit"
         strain = np.abs(effort) / self.effort
-        driven = self.command is not None  # an arm that holds in contact may strain: a start leads it out
+        driven = self.command is not None  # while holding, saturation in contact is allowed: a start resolves it
         if self._strained.see(driven and bool(strain.max() > STRAIN), stamp):
             name = self.names[int(strain.argmax())]
-            return Event.STRAINED, f"{name} works at its torque limit for {self.bounds.strain_time:g} s"
+            return Event.STRAINED, f"{name} has been torque-saturated for {self.bounds.strain_time:g} s"
         return None

@@ -10,7 +10,7 @@ from dexhot.robots.joints import columns
 
 @dataclass
 class Limits:
-    """Limits of a joint group; `apply` clamps a command and counts the entries it touched."""
+    """Limits of a joint group; `apply` clamps a command and counts the clamped entries."""
 
     lower: np.ndarray  # (n,) rad
     upper: np.ndarray  # (n,) rad
@@ -20,7 +20,7 @@ class Limits:
 
     @classmethod
     def of(cls, robot: str, velocity_scale: float = 1.0) -> "Limits":
-        """Those of the joint table of `robot`, e.g. "leap_right" or "fr3"."""
+        """The limits in the joint table of `robot`, e.g. "leap_right" or "fr3"."""
         lower, upper, velocity, effort = columns(joint_table(robot), "lower", "upper", "velocity", "effort")
         return cls(lower, upper, velocity * velocity_scale, effort)
 

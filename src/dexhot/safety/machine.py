@@ -5,9 +5,8 @@
     any --estop | dead_node | driver_fault | diverged | internal--> fault --reset--> inactive
     any but fault --unwatched--> inactive
 
-Motion commands are accepted in `tracking` alone; everywhere else the arm holds its measured pose and the hand its last
-valid target. `fault` is latched: only an explicit `reset` leaves it, and it leads to `inactive`, never straight back
-into motion.
+Motion commands are accepted only in `tracking`; in all other states the arm holds its measured pose and the hand its
+last valid target. `fault` is latched: only an explicit `reset` leaves it, to `inactive`, never directly back to motion.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Of the safety machine; the module draws its transitions."""
+    """States of the safety machine; the module's docstring shows the transitions."""
 
     INACTIVE = "inactive"
     READY = "ready"
@@ -25,26 +24,26 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
-    """What can change the state."""
+    """Events that can change the state."""
 
     INPUTS_READY = "inputs_ready"  # every stream is fresh, finite, and the object is seen
     START = "start"
-    FINISH = "finish"  # the clip is over, or the rig was reset for the next one
-    STOP = "stop"  # somebody asked to hold
-    ENDING = "ending"  # a required node's process was asked to end
+    FINISH = "finish"  # the clip has ended, or the rig was reset for the next one
+    STOP = "stop"  # a hold was requested
+    ENDING = "ending"  # a required node's process is ending
     STALE = "stale"
     NON_FINITE = "non_finite"
-    CLOCK_STEP = "clock_step"  # stamps have jumped: what frame of the clip it is would be wrong
+    CLOCK_STEP = "clock_step"  # stamps have jumped: the clip's frame index would be wrong
     OBJECT_LOST = "object_lost"
     OUT_OF_LIMITS = "out_of_limits"  # a joint is measured beyond its limits
-    STRAINED = "strained"  # a joint works at its torque limit for too long
-    HOT = "hot"  # a motor is nearly too warm
-    FOREIGN = "foreign"  # a second node publishes what only one may
-    LATE = "late"  # the supervisor itself was; the drivers have stopped without it
+    STRAINED = "strained"  # a joint is torque-saturated for too long
+    HOT = "hot"  # a motor exceeds its temperature limit
+    FOREIGN = "foreign"  # an unauthorized second publisher
+    LATE = "late"  # the supervisor itself was late; the drivers have stopped already
     ESTOP = "estop"
     DEAD_NODE = "dead_node"
     DRIVER_FAULT = "driver_fault"  # unplugged bus, overload, reflex
-    DIVERGED = "diverged"  # a joint is not where it was told to be
+    DIVERGED = "diverged"  # a joint's tracking error is too large
     INTERNAL = "internal"  # an error in the supervisor itself
     UNWATCHED = "unwatched"  # the supervisor is deactivated
     RESET = "reset"
@@ -80,16 +79,16 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 
 @dataclass
 class SafetyMachine:
-    """The present state, why it was entered, and how often each event has moved it."""
+    """The present state, its reason, and how often each event has changed it."""
 
     state: State = State.INACTIVE
     reason: str = "not started"
     counts: dict[str, int] = field(default_factory=dict)
 
     def handle(self, event: Event, reason: str = "") -> bool:
-        """Apply an event: True when the state changed. One without a place in the table changes nothing.
+        """Apply an event: True if the state changed. An event that is not in the table has no effect.
 
-        The first reason of a fault stays until it is reset.
+        The first reason of a fault is kept until it is reset.
         """
         new = TRANSITIONS.get((self.state, event))
         if new is None or new is self.state:

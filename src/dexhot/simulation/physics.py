@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
-import yaml
 
+from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import FileFormatError, NotFoundError
 from dexhot.paths import PHYSICS, physics_file
 from dexhot.robots.robot_hand import RobotHand, load_hand
@@ -119,7 +119,7 @@ def load_physics(version: str | Path = PHYSICS, profile: str | None = None) -> P
         path = physics_file(str(version))
     if not path.is_file():
         raise FileFormatError(f"physics file {path} does not exist.")
-    physics = _build(Physics, yaml.safe_load(path.read_text()), str(path))
+    physics = _build(Physics, load_yaml(path), str(path))
     return replace(physics, servo=servo_profile(profile).name) if profile else physics
 
 

@@ -82,7 +82,7 @@ def floating_scene(
     """
     spec = _new_world(physics, table_height, asset)
     turn = bodies.add_wrist(spec, base_quat, physics)
-    _attach(spec, hand.spec(detailed=ghost), hand, physics, turn.add_frame())
+    _attach(spec, hand.spec(detailed=ghost, visual=visual), hand, physics, turn.add_frame())
     for k, name in enumerate(WRIST_JOINTS):
         servo = physics.wrist.translation if k < 3 else physics.wrist.rotation
         bodies.add_servo(spec, name, servo.kp, servo.kv, (-bodies.FAR, bodies.FAR))
@@ -101,13 +101,16 @@ def arm_scene(
     physics: Physics,
     table_height: float = 0.0,
     ghost_base_quat: ArrayLike | None = None,
+    visual: bool = True,
 ) -> Scene:
     """The FR3 with the hand on its mount, an object and a table. The arm's base is the world's origin.
 
-    ctrl = 7 arm joints (the impedance of physics.arm), then the fingers. `ghost_base_quat` adds a floating ghost hand.
+    ctrl = 7 arm joints (the impedance of physics.arm), then the fingers. `ghost_base_quat` adds a floating ghost hand;
+    `visual`: as in `floating_scene`.
     """
     spec = _new_world(physics, table_height, asset, center=(0.4, 0.0), distance=1.55, height=0.32)
-    _attach(spec, arm_hand_spec(hand, detailed=ghost_base_quat is not None), hand, physics, spec.worldbody.add_frame())
+    robot = arm_hand_spec(hand, detailed=ghost_base_quat is not None, visual=visual)
+    _attach(spec, robot, hand, physics, spec.worldbody.add_frame())
     arm = joint_table("fr3")
     for joint, kp, kv, force in zip(arm, physics.arm.kp, physics.arm.kv, physics.arm.force):
         bodies.add_servo(spec, joint.name, kp, kv, (joint.lower, joint.upper))
@@ -116,6 +119,8 @@ def arm_scene(
     bodies.add_finger_servos(spec, hand, physics)
     if ghost_base_quat is not None:
         bodies.add_ghost(spec, hand, asset, ghost_base_quat, physics)
+    if not visual:
+        bodies.strip_visuals(spec)
     names = [*(j.name for j in arm), *hand.joint_names]
     return _compile(spec, hand, asset, physics, table_height, names)
 

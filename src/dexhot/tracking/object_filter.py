@@ -5,33 +5,37 @@ world. Error state (12,): dp, dtheta (q_true = Exp(dtheta) q), dv, dw. Predictio
 
     p += v dt,  q <- Exp(w dt) q,  F = [[I, 0, dt I, 0], [0, Exp(w dt), 0, dt I], [0, 0, I, 0], [0, 0, 0, I]]
 
-A measured pose gives the residual (z_p - p, Log(z_q q^-1)) with H = [I 0]. For an object with symmetry the pose nearest
-to the prediction counts, of those that look the same: an estimator may flip between them, the state stays on one. A
-stamp that does not advance is refused, and so is a residual outside the gate; after `lost_after` without an accepted
-one the next measurement starts anew.
+A measured pose gives the residual (z_p - p, Log(z_q q^-1)) with H = [I 0]. For an object with symmetry the equivalent
+pose
+nearest to the prediction is used: an estimator may flip between equivalents, the state does not. A stamp that does not
+advance is rejected, and so is a residual outside the gate; after `lost_after` without an accepted measurement the next
+one restarts the filter.
 """
 
 from copy import copy
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.geometry.equivalents import nearest_equivalent
-from dexhot.objects.asset import Symmetry
 
-JUMP_TURN = np.radians(10.0)  # a jump's turn that is worth a word
-FLIP = np.cos(0.5 * np.radians(30.0))  # of half the angle by which a measured rotation was exchanged for its equivalent
+if TYPE_CHECKING:
+    from dexhot.objects.asset import Symmetry
+
+JUMP_TURN = np.radians(10.0)  # rad, smallest rotation of a jump that is reported
+FLIP = np.cos(0.5 * np.radians(30.0))  # cosine of half the rotation to the equivalent above which a flip is counted
 
 
 @dataclass(frozen=True)
 class FilterOptions:
     """Noise and gates of the filter."""
 
-    acceleration: float = 1.0  # m/s^2 per root Hz: how hard a hand moves an object
+    acceleration: float = 1.0  # m/s^2 per root Hz, for an object moved by a hand
     angular_acceleration: float = 10.0  # rad/s^2 per root Hz
-    position_sigma: float = 0.001  # m, of a measurement that brings no covariance
+    position_sigma: float = 0.001  # m, of a measurement without covariance
     rotation_sigma: float = 0.01  # rad
     gate: float = 30.0  # squared Mahalanobis distance of 6 dof; 22.5 is the 99.9 % quantile
     lost_after: float = 1.5  # s without an accepted measurement
@@ -50,7 +54,8 @@ class ObjectState:
 
 @dataclass(frozen=True)
 class Jump:
-    """How far a refused measurement is from where the object should be: slipped, knocked away, or taken for another."""
+    """Deviation of a rejected measurement from the prediction: the object slipped, was knocked away, or was
+    confused."""
 
     stamp: float  # s
     distance: float  # m
@@ -58,10 +63,12 @@ class Jump:
 
 
 class ObjectFilter:
-    """See the module's text. Give it measurements in the order of their stamps."""
+    """See the module's docstring. Measurements must be in the order of their stamps."""
 
-    def __init__(self, options: FilterOptions | None = None, symmetry: Symmetry | None = None):
+    def __init__(self, options: FilterOptions | None = None, symmetry: "Symmetry | None" = None):
         """`symmetry`: the object's."""
+        from dexhot.objects.asset import Symmetry  # not for those who only read states
+
         self.options, self.symmetry = options or FilterOptions(), symmetry or Symmetry()
         o = self.options
         self._default_noise = np.diag([o.position_sigma**2] * 3 + [o.rotation_sigma**2] * 3)
@@ -69,16 +76,17 @@ class ObjectFilter:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the object: the next measurement starts anew."""
+        """Forget the object: the next measurement restarts the filter."""
         self.started = False
         self.p, self.q = np.zeros(3), (1.0, 0.0, 0.0, 0.0)
         self.v, self.w, self.P = np.zeros(3), np.zeros(3), np.zeros((12, 12))
         self.stamp = self.accepted_stamp = -np.inf
-        self.jump: Jump | None = None  # of the last measurement, where it was outside the gate
-        self.flipped = 0  # measurements since then that were exchanged for an equivalent on the state's own branch
+        self.jump: Jump | None = None  # of the last measurement, if it was outside the gate
+        self.flipped = 0  # measurements replaced by an equivalent since the last reset
 
     def update(self, stamp: float, pose: np.ndarray, covariance: np.ndarray | None = None) -> bool:
-        """Take a measured pose (7,) with its covariance (6, 6): True when accepted. Raises on a non-finite pose."""
+        """Process a measured pose (7,) with its covariance (6, 6); True if accepted. Raises DexhotError for a
+        non-finite pose."""
         if not np.isfinite(pose).all():
             raise DexhotError("the measured object pose is not finite; the detector must not publish such a pose.")
         noise = self._default_noise if covariance is None or not covariance.any() else covariance
@@ -108,8 +116,8 @@ class ObjectFilter:
         return True
 
     def missing(self, stamp: float) -> str:
-        """Why there is no accepted measurement at `stamp`: the object is not where it was, or it is not seen; "" when
-        there is one."""
+        """Why there is no accepted measurement at `stamp`: the object jumped, or is not seen; "" if there
+        is one."""
         if not self.started:
             return "it has not been seen yet"
         silent = stamp - self.accepted_stamp
@@ -119,19 +127,20 @@ class ObjectFilter:
         return f"it has not been seen for {silent:.1f} s" if silent > 0 else ""
 
     def lost(self, stamp: float) -> bool:
-        """No accepted measurement for `lost_after`, or a position sigma above `lost_sigma`, at `stamp`."""
+        """Whether at `stamp` there was no accepted measurement for `lost_after`, or the position sigma exceeds
+        `lost_sigma`."""
         if not self.started or stamp - self.accepted_stamp > self.options.lost_after:
             return True
         return bool(self.P[[0, 1, 2], [0, 1, 2]].max() > self.options.lost_sigma**2)
 
     def state(self) -> ObjectState:
-        """The state at the last stamp given. Raises before the first measurement."""
+        """The state at the last stamp. Raises DexhotError before the first measurement."""
         if not self.started:
-            raise DexhotError("the object filter has not seen a measurement yet.")
+            raise DexhotError("the object filter has not received a measurement yet.")
         return ObjectState(self.stamp, np.concatenate([self.p, self.q]), np.concatenate([self.v, self.w]), self.P)
 
     def ahead(self, stamp: float) -> "ObjectFilter":
-        """The filter at a later stamp, if no measurement comes until then; this one stays as it is."""
+        """A copy predicted to a later stamp; this filter is unchanged."""
         later = copy(self)
         later._predict(stamp)
         return later
@@ -140,7 +149,7 @@ class ObjectFilter:
         self.started, self.stamp, self.accepted_stamp, self.jump = True, stamp, stamp, None
         self.p, self.q = np.array(pose[:3], float), single.normalise(pose[3:])
         self.v, self.w = np.zeros(3), np.zeros(3)
-        self.P = np.diag([0.0] * 6 + [0.25] * 3 + [4.0] * 3)  # a standing object, or one moved by hand
+        self.P = np.diag([0.0] * 6 + [0.25] * 3 + [4.0] * 3)  # an object at rest, or moved by hand
         self.P[:6, :6] = noise
 
     def _predict(self, stamp: float) -> None:

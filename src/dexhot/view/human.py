@@ -1,4 +1,5 @@
-"""Pictures of a human demonstration, a skeleton of 21 keypoints and the object, for beside those of the robot."""
+"""Pictures of a human demonstration, a skeleton of 21 keypoints and the object, to be shown beside those of the
+robot."""
 
 import mujoco
 import numpy as np
@@ -12,12 +13,12 @@ from dexhot.view.render import Painter, brighten
 KNUCKLES = [(5, 9), (9, 13), (13, 17)]  # lines across the palm
 BONE, JOINT = 0.0045, 0.0065  # m, radii
 PALM_RGB = (0.45, 0.49, 0.55)
-# thumb, index, middle, ring, little; the palette of Okabe and Ito, told apart by the colour-blind; as in report.css
+# thumb, index, middle, ring, little; the colour-blind-safe palette of Okabe and Ito; as in report.css
 FINGER_RGB = ((0.84, 0.37, 0.0), (0.0, 0.45, 0.70), (0.0, 0.62, 0.45), (0.80, 0.47, 0.65), (0.90, 0.62, 0.0))
 
 
 class HumanPainter:
-    """Draws frames of a human motion as seen by the camera of `robot`, which must outlive it. Close it."""
+    """Draws frames of a human motion with the camera of `robot`, which must outlive it. Must be closed."""
 
     def __init__(self, human: HumanMotion, robot: Painter):
         self.human, self.robot = human, robot
@@ -25,12 +26,12 @@ class HumanPainter:
         self.scene = object_scene(of.object, of.physics, of.table_height)  # type: ignore[arg-type]  # a rollout has one
         brighten(self.scene)
         shift = of.model.geom_pos[of.table_geom] - self.scene.model.geom_pos[self.scene.table_geom]
-        self.scene.model.geom_pos[self.scene.table_geom] += shift  # the rig's table lies in front of the arm
+        self.scene.model.geom_pos[self.scene.table_geom] += shift  # the rig's table is in front of the arm
         self.data = mujoco.MjData(self.scene.model)
         self.renderer = new_renderer(self.scene.model, robot.renderer.width, robot.renderer.height)
 
     def close(self) -> None:
-        """Give the renderer's memory back."""
+        """Release the renderer's memory."""
         self.renderer.close()
 
     def frame(self, index: int) -> np.ndarray:
@@ -49,7 +50,7 @@ class HumanPainter:
 
 
 def add_skeleton(scene: mujoco.MjvScene, keypoints: np.ndarray) -> None:
-    """Append bones and joints of a hand, keypoints (21, 3), to what `scene` will draw."""
+    """Append bones and joints of a hand, keypoints (21, 3), to `scene`."""
     capsule = mujoco.mjtGeom.mjGEOM_CAPSULE
     for a, b in (*KNUCKLES, *BONES):
         colour = PALM_RGB if (a, b) in KNUCKLES else colour_of(b)
@@ -60,12 +61,12 @@ def add_skeleton(scene: mujoco.MjvScene, keypoints: np.ndarray) -> None:
 
 
 def colour_of(keypoint: int) -> tuple[float, float, float]:
-    """Of the finger that a keypoint belongs to."""
+    """Colour of a keypoint's finger."""
     return PALM_RGB if keypoint == 0 else FINGER_RGB[(keypoint - 1) // 4]
 
 
 def _add_geom(scene: mujoco.MjvScene, rgb: tuple[float, float, float]) -> mujoco.MjvGeom:
-    """A new sphere of that colour, without size or place."""
+    """Add a sphere of that colour, without size and position."""
     geom, nothing = scene.geoms[scene.ngeom], np.zeros(3)
     rgba = np.array([*rgb, 1.0], np.float32)
     mujoco.mjv_initGeom(geom, mujoco.mjtGeom.mjGEOM_SPHERE, nothing, nothing, np.eye(3).ravel(), rgba)

@@ -19,7 +19,7 @@ STATE_RGB = {"tracking": "#12805c", "holding": "#b7791f", "fault": "#b8322b"}
 
 @dataclass
 class Snapshot:
-    """What is known of the robot and the object at one moment."""
+    """State of the robot and the object at one moment."""
 
     arm_q: np.ndarray  # (7,)
     hand_q: np.ndarray  # (n,)
@@ -28,7 +28,7 @@ class Snapshot:
     frame: int | None = None  # of the reference; None while nothing is tracked
     safety: str = "waiting for the graph"
     reason: str = ""
-    ages: dict[str, float] = field(default_factory=dict)  # what -> s since it was last heard
+    ages: dict[str, float] = field(default_factory=dict)  # name -> age of the last message, s
 
 
 class LiveView:
@@ -51,7 +51,7 @@ class LiveView:
         self.show(Snapshot(FR3_HOME, hand_q, reference.object_pose[0]))
 
     def pose(self, now: Snapshot) -> int:
-        """Put the scene, unseen as yet, to `now`; returns the frame of the ghost."""
+        """Pose the scene at `now` without drawing it; returns the frame of the ghost."""
         scene, data, ref = self.stage.scene, self.stage.data, self.reference
         frame = int(np.clip(now.frame or 0, 0, len(ref.q) - 1))
         scene.set_joints(data, np.concatenate([now.arm_q, now.hand_q]))

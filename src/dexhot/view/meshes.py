@@ -1,4 +1,4 @@
-"""MuJoCo geoms as triangle meshes, merged per body, for a renderer that knows only triangles."""
+"""MuJoCo geoms as triangle meshes, merged per body, for a renderer that supports only triangles."""
 
 from dataclasses import dataclass
 
@@ -18,13 +18,13 @@ class BodyMesh:
 
     body: int
     rgba: Rgba
-    smooth: bool  # False: faces are flat, as a box's are
+    smooth: bool  # False: flat shading, as for a box
     vertices: np.ndarray  # (V, 3) m
     faces: np.ndarray  # (F, 3)
 
 
 def body_parts(model: mujoco.MjModel, geoms: np.ndarray) -> list[BodyMesh]:
-    """The parts that the geoms with these ids make: one per body, colour and kind of shading. Planes are left out."""
+    """The parts of the geoms with these ids: one per body, colour and shading. Planes are omitted."""
     groups: dict[tuple[int, Rgba, bool], list[tuple[np.ndarray, np.ndarray]]] = {}
     for geom in geoms:
         if Geom(model.geom_type[geom]) in (Geom.mjGEOM_PLANE, Geom.mjGEOM_HFIELD):
@@ -51,7 +51,7 @@ def geom_mesh(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]
         shape = trimesh.creation.cylinder(size[0], 2 * size[1], sections=32)
     elif kind == Geom.mjGEOM_CAPSULE:
         shape = trimesh.creation.capsule(2 * size[1], size[0], count=(20, 20))
-        shape.apply_translation(-shape.bounds.mean(axis=0))  # trimesh's versions differ in where the origin is
+        shape.apply_translation(-shape.bounds.mean(axis=0))  # the origin differs between versions of trimesh
     elif kind in (Geom.mjGEOM_SPHERE, Geom.mjGEOM_ELLIPSOID):
         shape = trimesh.creation.icosphere(subdivisions=3)
         shape.apply_scale(size if kind == Geom.mjGEOM_ELLIPSOID else size[0])
@@ -61,7 +61,7 @@ def geom_mesh(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def geom_rgba(model: mujoco.MjModel, geom: int) -> Rgba:
-    """The colour MuJoCo draws the geom with: its material's, else its own."""
+    """The colour of a geom in MuJoCo: its material's, else its own."""
     material = model.geom_matid[geom]
     r, g, b, a = map(float, model.mat_rgba[material] if material >= 0 else model.geom_rgba[geom])
     return r, g, b, a

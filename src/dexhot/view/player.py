@@ -1,4 +1,4 @@
-"""The panel of the viewer: scrub, play, speed, and what is shown."""
+"""The panel of the viewer: slider, playback, speed, and visible layers."""
 
 import socket
 import time
@@ -12,30 +12,31 @@ from viser import uplot
 from dexhot.errors import DexhotError
 from dexhot.view.shows import HUMAN_PLACES, Show
 
-RATE = 30.0  # Hz at which the browser is sent frames
+RATE = 30.0  # Hz, rate of frames sent to the browser
 FOV = np.radians(45)
-CURSOR_RATE = 10.0  # Hz at which the plot's time cursor is sent, because the whole plot is
+CURSOR_RATE = 10.0  # Hz, rate of the plot's time cursor, with which the whole plot is sent
 SPEEDS = ("0.1x", "0.25x", "0.5x", "1x", "2x")
 ACCENT = (11, 122, 117)
 KEYS = "Space plays and pauses, ← → step, Home and End jump, ↑ ↓ change the speed."
 HINTS = {
-    "human hand": "the person who showed it: right teal, left violet",
-    "convex pieces": "what the object collides with",
-    "camera": "where the recording was taken from",
+    "human hand": "the demonstrator's hands: right teal, left violet",
+    "convex pieces": "collision geometry of the object",
+    "camera": "camera pose of the recording",
     "points": "the depth image",
     "ghost": "the reference at the same moment, blue",
-    "frames": "of palm (or wrist) and object: x red, y green, z blue",
+    "frames": "axes of palm (or wrist) and object: x red, y green, z blue",
     "contacts": "fingertips that touch the object are orange",
 }
 
 
 def new_server(host: str, port: int) -> viser.ViserServer:
-    """A viser server with the viewer's look; the scene is z-up. Raises DexhotError for an address that is not ours."""
+    """A viser server with the viewer's look; the scene is z-up. Raises DexhotError for an address that is not this
+    machine's."""
     try:
         with socket.create_server((host, 0)):
             pass
     except OSError as e:
-        raise DexhotError(f"--host {host} is no address of this machine ({e.strerror or e}); try 127.0.0.1.") from e
+        raise DexhotError(f"--host {host} is not an address of this machine ({e.strerror or e}); try 127.0.0.1.") from e
     server = viser.ViserServer(host=host, port=port, label="dexhot", verbose=False)
     server.gui.configure_theme(show_logo=False, show_share_button=False, brand_color=ACCENT)
     server.scene.set_up_direction("+z")
@@ -43,8 +44,8 @@ def new_server(host: str, port: int) -> viser.ViserServer:
 
 
 def look_at(server: viser.ViserServer, points: np.ndarray, away: np.ndarray, margin: float = 0.12) -> None:
-    """Start the camera of a browser that connects: it holds `points` (N, 3) in view with `margin` m round them, from
-    the side where `away` (3,) points, which is from the hand to the object, a little turned and from above."""
+    """Set the initial camera of connecting browsers: it shows `points` (N, 3) with `margin` m around them, from
+    the direction `away` (3,), from the hand to the object, slightly rotated and from above."""
     center = 0.5 * (points.min(axis=0) + points.max(axis=0))
     radius = float(np.linalg.norm(points - center, axis=1).max()) + margin
     side = np.array([away[0] + 0.6 * away[1], away[1] - 0.6 * away[0]])
@@ -57,7 +58,7 @@ def look_at(server: viser.ViserServer, points: np.ndarray, away: np.ndarray, mar
 
 
 def add_toggle(server: viser.ViserServer, name: str, handles: "Sequence[viser.SceneNodeHandle]") -> None:
-    """A tick box that shows and hides `handles`."""
+    """A checkbox that shows and hides `handles`."""
     box = server.gui.add_checkbox(name, all(handle.visible for handle in handles), hint=HINTS[name])
 
     @box.on_update
@@ -92,7 +93,7 @@ class Player:
         self.draw()
 
     def _add_keys(self, last: int) -> None:
-        """Buttons for those without a keyboard, and keys."""
+        """Add playback buttons, and keyboard shortcuts."""
         gui = self.server.gui
         steps = gui.add_button_group("step", ("|◀", "◀", "▶", "▶|"))
         ways = {"|◀": -last, "◀": -1, "▶": 1, "▶|": last}
@@ -101,7 +102,7 @@ class Player:
         keys: dict[str, tuple[str, Callable[[], None]]] = {
             "space": ("Play or pause", self.toggle),
             "arrowleft": ("One frame back", lambda: self.step(-1)),
-            "arrowright": ("One frame on", lambda: self.step(1)),
+            "arrowright": ("One frame forward", lambda: self.step(1)),
             "home": ("To the start", lambda: self.step(-last)),
             "end": ("To the end", lambda: self.step(last)),
             "arrowup": ("Faster", lambda: self.change_speed(1)),
@@ -115,14 +116,14 @@ class Player:
         where.on_update(lambda _: place(where.value))
 
     def step(self, frames: int) -> None:
-        """Pause, and go on by that many frames, as far as there are."""
+        """Pause, and move by that many frames within the clip."""
         if self.playing:
             self.toggle()
         self.slider.value = min(max(self._frame() + frames, 0), len(self.show.time) - 1)  # type: ignore[misc]
         self._scrub(by_hand=True)
 
     def change_speed(self, by: int) -> None:
-        """To the next of SPEEDS, up (1) or down (-1)."""
+        """Change to the next of SPEEDS, up (1) or down (-1)."""
         chosen = min(max(SPEEDS.index(self.speed.value) + by, 0), len(SPEEDS) - 1)
         self.speed.value = SPEEDS[chosen]  # type: ignore[misc]
 
@@ -134,7 +135,7 @@ class Player:
             self.position = 0.0
 
     def tick(self, seconds: float) -> None:
-        """Advance by `seconds` of wall time, if playing; the clip starts again when it ends."""
+        """Advance by `seconds` of wall time, if playing; the clip repeats."""
         if not self.playing:
             return
         length = self.show.time[-1]
@@ -152,7 +153,7 @@ class Player:
             last = now
 
     def draw(self) -> None:
-        """Put the scene to the slider's frame."""
+        """Show the slider's frame."""
         frame = self._frame()
         if frame == self.shown:
             return
@@ -166,7 +167,7 @@ class Player:
             )
 
     def _frame(self) -> int:
-        """The slider's frame; a number typed beside it may lie beyond the clip."""
+        """The slider's frame; a typed number may be beyond the clip."""
         return min(max(int(self.slider.value), 0), len(self.show.time) - 1)
 
     def _scrub(self, by_hand: bool) -> None:
@@ -176,7 +177,7 @@ class Player:
 
 
 class TimePlot:
-    """The object's error over the clip, with a line at the frame that is shown."""
+    """The object's error over the clip, with a line at the shown frame."""
 
     def __init__(self, server: viser.ViserServer, seconds: np.ndarray, errors: np.ndarray):
         self.seconds, self.errors, self.sent = np.asarray(seconds, float), np.asarray(errors, float), -np.inf
@@ -193,13 +194,13 @@ class TimePlot:
         )
 
     def data(self, frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """x, error and cursor: zero but for the frame, where x stands three times and the cursor goes up and down."""
+        """x, error and cursor: zero except at the frame, where x is repeated three times for a vertical line."""
         at = np.insert(np.arange(len(self.seconds)), frame, [frame, frame])
         cursor = np.zeros(len(at))
         cursor[frame + 1] = self.top
         return self.seconds[at], self.errors[at], cursor
 
     def point_at(self, frame: int, at_once: bool) -> None:
-        """Move the line there; not `at_once`, only if it was not moved for 1 / CURSOR_RATE s."""
+        """Move the line to a frame; unless `at_once`, at most at CURSOR_RATE."""
         if at_once or time.monotonic() - self.sent > 1 / CURSOR_RATE:
             self.handle.data, self.sent = self.data(frame), time.monotonic()

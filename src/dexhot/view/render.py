@@ -1,4 +1,4 @@
-"""Pictures of a rollout: the robot solid, the reference as a translucent ghost; MuJoCo's renderer, offscreen."""
+"""Pictures of a rollout: the robot solid, the reference as a translucent ghost; with MuJoCo's offscreen renderer."""
 
 from pathlib import Path
 
@@ -16,17 +16,17 @@ from dexhot.simulation.setup import Setup
 
 GHOST_RGB = (95, 104, 235)  # the reference's colour, as in the plots
 GHOST_GROUP, HIDDEN_GROUP = 5, 4
-AZIMUTHS, ELEVATIONS = (140, 180, 215, 40, 5, 110), (-24, -10)  # degrees, from which a picture may be taken
+AZIMUTHS, ELEVATIONS = (140, 180, 215, 40, 5, 110), (-24, -10)  # degrees, candidate camera angles
 FOVY = 45.0  # degrees, MuJoCo's default
-WIDE = 0.4  # m: an object that is carried further is followed, because the hand would be tiny in one view of the whole
-ASTRAY = 0.15  # m: an object further from its reference than this may leave the picture
+WIDE = 0.4  # m: the camera follows an object that is carried further, as the hand would be tiny in a view of the whole
+ASTRAY = 0.15  # m: an object further from its reference may leave the picture
 SHEET_COLUMNS, SHEET_FRAMES = 4, 8
 
 
 def ghost_scene(reference: Reference, setup: Setup, arm: bool) -> Scene:
     """The world of `reference` with a ghost that follows it: arm and hand, or the floating hand alone.
 
-    What is seen of the ghost is put into geom group GHOST_GROUP.
+    Visible ghost geoms are in geom group GHOST_GROUP.
     """
     hand, asset, physics = setup.hand, setup.asset, setup.physics
     if arm:
@@ -49,7 +49,7 @@ def is_ghost(model: mujoco.MjModel) -> np.ndarray:
 
 
 def pose_scene(scene: Scene, data: mujoco.MjData, rollout: Rollout, frame: int) -> None:
-    """Put robot, object and ghost where they were at `frame`, kinematics only."""
+    """Pose robot, object and ghost as at `frame`, kinematics only."""
     q = rollout.q[frame]
     scene.set_joints(data, np.concatenate([rollout.arm_q[frame], q[6:]]) if len(rollout.arm_q) else q)
     data.qpos[scene.object_qpos] = rollout.object_pose[frame]
@@ -61,8 +61,8 @@ def pose_scene(scene: Scene, data: mujoco.MjData, rollout: Rollout, frame: int) 
 class Painter:
     """Draws frames of one rollout. Close it, or use it as a context manager.
 
-    The camera holds the whole way of palm and object in view, with `margin` m round it, and `beside` (T, P, 3), more
-    points of each frame; it goes along where the object is carried far.
+    The camera keeps the whole motion of palm and object in view with `margin` m around it, and `beside` (T, P, 3),
+    further points of each frame; it follows an object that is carried far.
     """
 
     def __init__(
@@ -99,12 +99,12 @@ class Painter:
         self.close()
 
     def close(self) -> None:
-        """Give the renderers' memory back."""
+        """Release the renderers' memory."""
         self.renderer.close()
         self.masks.close()
 
     def frame(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 of frame `index`: the robot as it was, the reference outlined over it."""
+        """(H, W, 3) uint8 of frame `index`: the robot, with the outlined reference."""
         self._show(index)
         self.renderer.update_scene(self.data, self.camera, self.solid)
         for flag in (mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_HAZE):
@@ -119,7 +119,7 @@ class Painter:
         self.aim(index)
 
     def aim(self, index: int) -> None:
-        """Turn the camera to where it looks at frame `index`."""
+        """Aim the camera for frame `index`."""
         self.camera.lookat[:] = self.lookat + self.way[index]
 
     def _bodies(self, option: mujoco.MjvOption) -> np.ndarray:
@@ -129,9 +129,9 @@ class Painter:
         return np.where(geoms >= 0, self.scene.model.geom_bodyid[np.maximum(geoms, 0)], -1)
 
     def _choose_view(self, aspect: float) -> None:
-        """Of twelve directions, turn the camera to the one that sees most of the object, and then of the hand."""
+        """Select the camera direction, of twelve, with the best view of the object, and then of the hand."""
         reference, object_body = self.rollout.reference, self.scene.model.body("object").id
-        hand = below(self.scene.model, "palm")  # not the arm: a link before the lens would win
+        hand = below(self.scene.model, "palm")  # not the arm: a link close to the camera would win
         frames = [int(f) for f in np.linspace(reference.grasp_start, reference.grasp_end, 4)[1:3]]
         seen: dict[tuple[float, float], int] = {}
         for view in [(azimuth, elevation) for azimuth in AZIMUTHS for elevation in ELEVATIONS]:
@@ -152,7 +152,7 @@ class Painter:
 
 
 def below(model: mujoco.MjModel, root: str) -> list[int]:
-    """Ids of the body `root` and all that hang from it."""
+    """Ids of the body `root` and its descendants."""
     found = {model.body(root).id}
     for body in range(model.nbody):  # parents come first
         if model.body_parentid[body] in found:
@@ -161,7 +161,7 @@ def below(model: mujoco.MjModel, root: str) -> list[int]:
 
 
 def outline(picture: np.ndarray, thing: np.ndarray, tint: np.ndarray) -> np.ndarray:
-    """Draw a line round each region of equal `thing` (H, W) int, and tint the pixels of `tint` (H, W) bool."""
+    """Draw a line around each region of equal `thing` (H, W) int, and tint the pixels of `tint` (H, W) bool."""
     edge = np.zeros(thing.shape, bool)
     for axis in (0, 1):
         step = np.diff(thing, axis=axis) != 0
@@ -174,7 +174,7 @@ def outline(picture: np.ndarray, thing: np.ndarray, tint: np.ndarray) -> np.ndar
 
 
 def brighten(scene: Scene) -> None:
-    """A pale table under a pale sky and no floor, so that a sheet sits well on a slide, and cheaper shadows."""
+    """Light table and sky without floor, for slides, and cheaper shadows."""
     model = scene.model
     model.geom_rgba[scene.table_geom] = (0.86, 0.85, 0.83, 1.0)
     model.geom_group[model.geom("floor").id] = HIDDEN_GROUP
@@ -187,7 +187,7 @@ def brighten(scene: Scene) -> None:
 
 
 def motion(rollout: Rollout) -> np.ndarray:
-    """(3 T, 3) points that a picture of the whole clip must hold: the object achieved and meant, the palm."""
+    """(3 T, 3) points that a picture of the whole clip must show: actual and reference object, and the palm."""
     meant = rollout.reference.object_pose[:, :3]
     off = rollout.object_pose[:, :3] - meant
     off *= np.minimum(1.0, ASTRAY / np.maximum(np.linalg.norm(off, axis=1), 1e-9))[:, None]
@@ -195,13 +195,14 @@ def motion(rollout: Rollout) -> np.ndarray:
 
 
 def carried(rollout: Rollout) -> np.ndarray:
-    """(T, 3) the object's way over the table, as meant; zeros where it is not WIDE."""
+    """(T, 3) the reference object's horizontal motion; zeros if it is below WIDE."""
     way = rollout.reference.object_pose[:, :3] * (1.0, 1.0, 0.0)
     return way if np.ptp(way, axis=0).max() > WIDE else np.zeros_like(way)
 
 
 def frame_motion(camera: mujoco.MjvCamera, points: np.ndarray, aspect: float, margin: float) -> None:
-    """Move a free camera, turned as it is, so near that every point (N, 3) is in view with `margin` m round it."""
+    """Move a free camera, keeping its direction, as near as every point (N, 3) stays in view with `margin` m around
+    it."""
     azimuth, elevation = np.radians(camera.azimuth), np.radians(camera.elevation)
     forward = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
     right = np.array([np.sin(azimuth), -np.cos(azimuth), 0.0])
@@ -221,7 +222,7 @@ def sheet_frames(rollout: Rollout, count: int = SHEET_FRAMES) -> list[int]:
 
 
 def grasp_frames(rollout: Rollout) -> list[int]:
-    """Four frames that tell the story: before the grasp, at its start, on the way and at the height of the lift."""
+    """Four key frames: before the grasp, at its start, during the lift and at its top."""
     reference = rollout.reference
     start, top = reference.grasp_start, int(np.argmax(rollout.object_pose[:, 2]))
     return [max(0, start - round(0.5 * reference.rate)), start, (start + top) // 2, top]

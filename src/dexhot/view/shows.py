@@ -1,4 +1,4 @@
-"""What is drawn for each kind of thing: a Show is a clip that can be drawn at any of its frames."""
+"""How each kind of item is drawn: a Show is a clip that can be drawn at any frame."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,21 +34,23 @@ class Show:
     name: str
     kind: str
     time: np.ndarray  # (T,) s
-    draw: Callable[[int], None]  # put the scene to a frame
-    points: np.ndarray  # (N, 3) what the camera's first view must hold
+    draw: Callable[[int], None]  # show a frame
+    points: np.ndarray  # (N, 3) points that the initial camera must show
     away: np.ndarray  # (3,) from the hand to the object
-    layers: dict[str, list[Any]] = field(default_factory=dict)  # what a tick box hides; its hint is in player.HINTS
+    layers: dict[str, list[Any]] = field(
+        default_factory=dict
+    )  # layers with a checkbox; their hints are in player.HINTS
     text: Callable[[int], str] = lambda frame: ""  # a line of numbers for a frame
     errors: np.ndarray | None = None  # (T,) object position error, cm
-    place_human: Callable[[str], None] | None = None  # takes one of HUMAN_PLACES
+    place_human: Callable[[str], None] | None = None  # argument: one of HUMAN_PLACES
 
 
 def make_show(server: viser.ViserServer, item: Any) -> Show:
-    """The Show of what `find_item` returns, a motion, an object or a capture. Raises FileFormatError for the rest."""
+    """The Show of an item of `find_item`: a motion, an object or a capture. Raises FileFormatError for others."""
     if isinstance(item, HandObjectTrajectory):
         return show_trajectory(server, item)
     if isinstance(item, Reference):
-        return show_rollout(server, reference_rollout(item), "reference", "The ghost is where the targets squeeze to.")
+        return show_rollout(server, reference_rollout(item), "reference", "The ghost shows the squeeze targets.")
     if isinstance(item, Demonstration):
         return show_rollout(server, demonstration_rollout(item), "demonstration")
     if isinstance(item, Rollout):
@@ -58,7 +60,7 @@ def make_show(server: viser.ViserServer, item: Any) -> Show:
     if isinstance(item, Capture):
         return show_capture(server, item)
     kinds = "HandObjectTrajectory, Reference, Demonstration, Rollout, object, capture"
-    raise FileFormatError(f"a {type(item).__name__} has nothing to draw; the viewer shows {kinds}.")
+    raise FileFormatError(f"a {type(item).__name__} cannot be viewed; the viewer shows {kinds}.")
 
 
 def show_trajectory(server: viser.ViserServer, clip: HandObjectTrajectory) -> Show:
@@ -117,7 +119,7 @@ def show_object(server: viser.ViserServer, asset: ObjectAsset) -> Show:
 
 
 def show_capture(server: viser.ViserServer, capture: Capture) -> Show:
-    """A recording's colour image beside its depth as a coloured point cloud, seen from the camera's side."""
+    """A recording's colour image and its depth as a coloured point cloud, seen from the camera."""
     camera, first = capture.intrinsics, next((k for k, d in enumerate(capture.depth) if d is not None), None)
     server.scene.add_frame("/camera", show_axes=False, wxyz=OPTICAL_UP)
     picture = server.gui.add_image(capture.color[0], label="colour", format="jpeg")
@@ -159,13 +161,13 @@ class Skeleton:
         self.bones = scene.add_line_segments(f"{name}/bones", first[BONES], BONE_RGB, thickness=0.004)
 
     def draw(self, frame: int) -> None:
-        """Move to a frame."""
+        """Show a frame."""
         points = self.keypoints[frame]
         self.joints.points, self.bones.points = points, points[BONES]
 
 
 class Human:
-    """The person whose motion a reference was made from, over the robot or beside it with the object."""
+    """The human demonstration of a reference, over the robot or beside it with the object."""
 
     def __init__(self, server: viser.ViserServer, human: HumanMotion, asset: ObjectAsset, aside: np.ndarray):
         self.human, self.aside = human, aside
@@ -175,19 +177,19 @@ class Human:
         self.place(HUMAN_PLACES[0])
 
     def place(self, where: str) -> None:
-        """One of HUMAN_PLACES."""
+        """Place it at one of HUMAN_PLACES."""
         self.root.position = self.aside if where == HUMAN_PLACES[1] else np.zeros(3)
         self.object.visible = where == HUMAN_PLACES[1]  # over the robot it would hide the robot's
 
     def draw(self, frame: int) -> None:
-        """Move to a frame."""
+        """Show a frame."""
         self.object.position, self.object.wxyz = self.human.object_pose[frame, :3], self.human.object_pose[frame, 3:]
         for skeleton in self.skeletons:
             skeleton.draw(frame)
 
 
 def find_human(ref: Reference) -> HumanMotion | None:
-    """The motion that `ref` was made from; None where the cache has no such clip."""
+    """The human motion behind `ref`; None if it is not in the cache."""
     try:
         return human_motion(ref)
     except DexhotError:
@@ -195,8 +197,8 @@ def find_human(ref: Reference) -> HumanMotion | None:
 
 
 def show_rollout(server: viser.ViserServer, rollout: Rollout, kind: str = "", note: str = "") -> Show:
-    """The robot and the object as they moved, the reference as a ghost, fingertips that light up in contact; beside
-    them the person who showed it, where the cache has the clip."""
+    """The robot and the object, the reference as a ghost, fingertips that light up in contact; and the human
+    demonstration if the clip is in the cache."""
     ref, setup = rollout.reference, load_setup(rollout.reference)
     stage = Stage(server, ghost_scene(ref, setup, arm=len(rollout.arm_q) > 0))
     error = 100 * np.linalg.norm(rollout.object_pose[:, :3] - ref.object_pose[:, :3], axis=1)
@@ -226,7 +228,7 @@ def show_rollout(server: viser.ViserServer, rollout: Rollout, kind: str = "", no
 
 
 def near(object_pose: np.ndarray, hand: np.ndarray) -> np.ndarray:
-    """(T,) bool: the frames whose hand, at `hand` (T, 3 or more), is beside the object; all where none is."""
+    """(T,) bool: the frames with the hand, at `hand` (T, 3 or more), near the object; all if there are none."""
     close = np.linalg.norm(hand[:, :3] - object_pose[:, :3], axis=1) < BESIDE
     return close if close.any() else np.ones_like(close)
 
@@ -252,7 +254,7 @@ def add_table(server: viser.ViserServer, height: float) -> None:
 
 
 def reference_rollout(ref: Reference) -> Rollout:
-    """A reference as if it had been tracked exactly; its ghost shows the position targets."""
+    """A reference as a perfectly tracked rollout; its ghost shows the position targets."""
     shown = Reference(**{**ref.__dict__, "q": ref.target})
     return _still(ref, shown, ref.q, ref.target, ref.object_pose, "reference")
 

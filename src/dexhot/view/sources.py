@@ -1,4 +1,4 @@
-"""What `dexhot view` is given: a file, a recorded run, a capture, or the name of a clip or of an object."""
+"""Resolves the argument of `dexhot view`: a file, a recorded run, a capture, or the name of a clip or an object."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,26 +18,26 @@ from dexhot.hardware.camera.frames import Frames
 from dexhot.objects.library import list_objects, load_object
 from dexhot.rollouts.live import live_rollout
 
-MOST_FRAMES = 240  # of a capture that are kept: a longer one is thinned evenly
+MOST_FRAMES = 240  # frames kept of a capture: a longer one is subsampled evenly
 WIDEST = 320  # pixels of a kept image
 
 
 @dataclass(frozen=True)
 class Capture:
-    """Colour and depth of a recording, thinned and scaled down to be held in memory."""
+    """Colour and depth of a recording, subsampled and scaled down to fit in memory."""
 
     name: str
     time: np.ndarray  # (T,) s from the first frame
     color: list[np.ndarray]  # T of (H, W, 3) uint8
-    depth: list[np.ndarray | None]  # T of (H, W) uint16 mm, 0: unknown; None: none came with that image
+    depth: list[np.ndarray | None]  # T of (H, W) uint16 mm, 0: unknown; None: no depth with that image
     intrinsics: Intrinsics  # of the scaled images
-    notes: tuple[str, ...] = ()  # what was left out or lost
+    notes: tuple[str, ...] = ()  # omissions and losses
 
 
 def find_item(text: str) -> Any:
-    """What `text` means: a path first, then a clip "<dataset>/<clip>" or "<dataset>:<clip>", then an object.
+    """Resolve `text`: first as a path, then as a clip "<dataset>/<clip>" or "<dataset>:<clip>", then as an object.
 
-    Raises NotFoundError naming what is near, and what reading the file raises.
+    Raises NotFoundError naming similar names, and errors of reading the file.
     """
     path = Path(text)
     if path.is_dir() and (path / "camera.yaml").is_file():
@@ -55,14 +55,15 @@ def find_item(text: str) -> Any:
         return load_object(name)
     if path.suffix:
         near = get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=3)
-        hint = f"; near it: {', '.join(near)}" if near else ""
+        hint = f"; in its folder: {', '.join(near)}" if near else ""
         raise DexhotError(f"{text} does not exist{hint}.")
-    hint = "`dexhot datasets list NAME` and `dexhot object list` show all; or give a file, a run's folder or a capture."
+    hint = "`dexhot datasets list NAME` and `dexhot object list` list all; or give a file, a run's folder or a capture."
     raise NotFoundError("clip or object", name, [*clips, *list_objects()], hint)
 
 
 def read_capture(path: Path) -> Capture:
-    """Read a bag with camera topics, or a folder of images with camera.yaml. Raises FileFormatError without frames."""
+    """Read a bag with camera topics, or a folder of images with camera.yaml. Raises FileFormatError if it has no
+    frames."""
     folder = (path / "camera.yaml").is_file()
     source = directory_frames(path) if folder else find_frames(bags.locate(path))
     kept: list[Frames] = []
@@ -74,7 +75,7 @@ def read_capture(path: Path) -> Capture:
         if len(kept) == 2 * MOST_FRAMES:
             kept, step = kept[::2], 2 * step
     if not kept:
-        raise DexhotError(f"{path} holds no complete image; `dexhot bag info {path}` describes it.")
+        raise DexhotError(f"{path} has no complete image; `dexhot bag info {path}` describes it.")
     notes = () if folder else (source.left_out, *source.lost)  # type: ignore[union-attr]
     thinned = (f"every {step}th image is shown",) if step > 1 else ()
     time = np.array([frames.stamp for frames in kept]) - kept[0].stamp
@@ -84,7 +85,7 @@ def read_capture(path: Path) -> Capture:
 
 
 def small(frames: Frames) -> Frames:
-    """Every n-th pixel, so that at most WIDEST stand in a row."""
+    """Every n-th pixel, for a width of at most WIDEST."""
     n = -(-frames.color.shape[1] // WIDEST)
     if n == 1:
         return frames

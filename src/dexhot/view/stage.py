@@ -18,7 +18,7 @@ FREE_OPACITY, TOUCH_OPACITY = 0.4, 0.95
 
 
 class Stage:
-    """Draws `scene` (built with a ghost, as `evaluation.render` does) from its `data`, which the caller poses."""
+    """Draws `scene` (built with a ghost, as `view.render` does) from its `data`, which the caller sets."""
 
     def __init__(self, server: viser.ViserServer, scene: Scene):
         assert scene.hand is not None
@@ -43,7 +43,7 @@ class Stage:
 
     @property
     def layers(self) -> dict[str, list[Any]]:
-        """What a tick box of the panel hides."""
+        """The layers with a checkbox in the panel."""
         return {"ghost": [self.ghost], "frames": list(self.frames.values()), "contacts": self.tips}
 
     def touching(self) -> np.ndarray:

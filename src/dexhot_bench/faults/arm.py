@@ -1,4 +1,4 @@
-"""Faults of the Franka arm: the real driver over the robot's protocol, the robot simulated in another process."""
+"""Faults of the Franka arm: the real driver with a protocol-level simulation of the robot in another process."""
 
 import time
 from typing import Self
@@ -16,16 +16,17 @@ from dexhot_bench.faults.table import FaultTable, Outcome
 FAULTS = FaultTable("arm")
 NONE = np.zeros(7)
 AMPLITUDE, SPEED = 0.05, 3.0  # rad, rad/s of phase
-TRIES = 8  # of a clean start, on a machine that starves the simulation
-OTHER_VERSION = 3  # of the robot's server, long before libfranka's
-SETTLES, STILL = 2.0, 0.005  # s in which the arm comes to rest, rad that it then moves in 0.1 s
-STEEPEST = 1.0  # N m per cycle: libfranka's kMaxTorqueRate, beyond which a robot stops
-# The simulation shares this machine with everything else: the robot's own time may stand still for longer than 0.1 s
+TRIES = 8  # attempts of a clean start, as load on the machine may starve the simulation
+OTHER_VERSION = 3  # an outdated version of the robot's server
+SETTLES, STILL = 2.0, 0.005  # s, time to come to rest; rad, largest motion at rest in 0.1 s
+FROZEN = "stands still|not advanced"  # message about a frozen clock
+STEEPEST = 1.0  # N m per cycle: libfranka's kMaxTorqueRate, above which a robot stops
+# The simulation shares this machine with other processes: the robot's clock may pause for longer than 0.1 s
 SETTINGS = ArmSettings(hand="", realtime=False, frozen_timeout=0.2)
 
 
 class ArmRig(Driven):
-    """A robot, which outlives a fault, and a driver for each fault."""
+    """One robot for all faults, and a new driver for each fault."""
 
     period = 1 / 60  # s from command to command
     longest = 8.0
@@ -44,7 +45,7 @@ class ArmRig(Driven):
         self.process.kill()
 
     def renew(self) -> None:
-        """A driver of its own for the next fault, and a robot that runs."""
+        """Make a new driver for the next fault, and restart the robot if needed."""
         self.process.thaw()
         if self.process.lines.popen.poll() is not None:
             self.process.start()
@@ -52,8 +53,8 @@ class ArmRig(Driven):
         self.arm = FrankaArm(self.process.address, self.settings)
 
     def ready(self) -> None:
-        """The arm follows commands. A start that the machine's load spoils is made anew, and counted."""
-        told = "it was never tried"
+        """Bring the arm to follow commands. A start that fails under load is repeated and counted."""
+        told = "not attempted"
         for _ in range(TRIES):
             try:
                 self.arm.recover()
@@ -68,13 +69,13 @@ class ArmRig(Driven):
         raise DexhotError(f"the simulated arm does not run on this machine: {told}")
 
     def command(self) -> None:
-        """One command. Raises what the driver raises."""
+        """Send one command. Raises the driver's errors."""
         t = SPEED * (time.monotonic() - self.begin)
         self.arm.write(self.centre + AMPLITUDE * (1 - np.cos(t)), np.full(7, AMPLITUDE * SPEED * np.sin(t)), NONE)
         self.arm.read()
 
     def refuses(self) -> bool:
-        """Whether a command is refused."""
+        """Whether a command is rejected."""
         try:
             self.arm.write(self.centre, NONE, NONE)
         except ArmError:
@@ -82,7 +83,7 @@ class ArmRig(Driven):
         return False
 
     def reset(self) -> bool:
-        """What activating the driver node does; then the arm moves again."""
+        """Reset as by activating the driver node; returns whether the arm then moves again."""
         try:
             self.ready()
         except DexhotError:
@@ -90,25 +91,26 @@ class ArmRig(Driven):
         return True
 
     def release(self) -> None:
-        """The user stop again."""
+        """Release the user stop."""
         self.process.stop(False)
 
     def safe_after(self, begin: float, told: float) -> float | None:
-        """When the driver refuses commands, if the simulated arm (unless frozen or gone) then comes to rest."""
+        """Time at which the driver rejects commands, if the simulated arm (unless frozen or killed) then comes to
+        rest."""
         if not self.refuses():
             return None
         end = time.monotonic() + SETTLES
         while self.process.answers and time.monotonic() < end:
-            before = np.array(self.process.state()["q"])  # its velocities tremble while it holds itself
+            before = np.array(self.process.state()["q"])  # positions, as velocities are noisy while it holds itself
             time.sleep(0.1)
             if np.abs(self.process.state()["q"] - before).max() < STILL:
                 return told
         return None if self.process.answers else told
 
     def violations(self) -> int:
-        """Joints that were ever asked for more than their torque, or for one that changes faster than a robot bears.
+        """Joints whose commanded torque ever exceeded the limit or the permitted torque rate.
 
-        By the bytes that came to it.
+        Counted from the bytes that it received.
         """
         state = self.process.state()
         high = [asked > joint.effort for asked, joint in zip(state["largest_torque"], joint_table("fr3"))]
@@ -117,20 +119,20 @@ class ArmRig(Driven):
 
 @FAULTS.add("robot unreachable at start", moves=False)
 def unreachable(rig: ArmRig) -> Outcome:
-    """Nobody at the address: the driver says so in time."""
+    """No robot at the address: the driver reports it in time."""
     arm = FrankaArm("127.0.250.1", rig.settings)
     begin = time.monotonic()
     try:
         arm.connect()
     except ArmError as e:
         ms = 1e3 * (time.monotonic() - begin)
-        return Outcome(str(e), ms, 0.0, "inactive", "started again" if rig.reset() else "")
+        return Outcome(str(e), ms, 0.0, "inactive", "restarted" if rig.reset() else "")
     return Outcome("", None, None, "connected", "")
 
 
-@FAULTS.add("libfranka's version is not the robot's", moves=False)
+@FAULTS.add("version mismatch of libfranka and robot", moves=False)
 def other_version(rig: ArmRig) -> Outcome:
-    """Said as such, with both versions, when it connects."""
+    """Reported with both versions when connecting."""
     with ArmProcess(version=OTHER_VERSION) as process:
         arm = FrankaArm(process.address, rig.settings)
         begin = time.monotonic()
@@ -142,30 +144,32 @@ def other_version(rig: ArmRig) -> Outcome:
             return Outcome("", None, None, "connected", "")
     if f"server version is {OTHER_VERSION}, that of libfranka" not in told:
         return Outcome(told, None, 0.0, "inactive", "")
-    return Outcome(told, ms, 0.0, "inactive", "an arm that fits, started" if rig.reset() else "")
+    return Outcome(told, ms, 0.0, "inactive", "restarted with a matching version" if rig.reset() else "")
 
 
 FAULTS.case("user stop", lambda rig: broken(rig, rig.process.stop, "(?i)user.?stop", rig.release))
 FAULTS.case("reflex", lambda rig: broken(rig, rig.process.reflex, "reflex"), quick=True)
 FAULTS.case(
-    "frozen controller", lambda rig: broken(rig, rig.process.freeze, "stands still", rig.process.thaw), quick=True
+    "frozen controller",
+    lambda rig: broken(rig, rig.process.freeze, "stands still|not advanced", rig.process.thaw),
+    quick=True,
 )
 
 
 @FAULTS.add("network loss 2 s")
 def network_loss(rig: ArmRig) -> Outcome:
-    """To the driver as a frozen controller, but it lasts until franky itself gives the connection up."""
+    """Same as a frozen controller for the driver, but lasts until franky itself closes the connection."""
 
     def back() -> None:
         time.sleep(2.0)
         rig.process.thaw()
 
-    return broken(rig, rig.process.freeze, "stands still", back)
+    return broken(rig, rig.process.freeze, FROZEN, back)
 
 
 @FAULTS.add("network loss 100 ms")
 def network_gap(rig: ArmRig) -> Outcome:
-    """Shorter than what is a fault: the arm waits, the driver tells, and goes on."""
+    """Too short for a fault: the arm waits, and the driver warns and continues."""
     rig.ready()
     rig.arm.longest_stall = 0.0
     begin = time.monotonic()
@@ -178,18 +182,18 @@ def network_gap(rig: ArmRig) -> Outcome:
     if told:
         return Outcome(told, ms, ms if rig.refuses() else None, "fault", "reset" if rig.reset() else "")
     goes_on = not rig.drive(0.3)
-    return Outcome(words, ms if words else None, 0.0, "tracking", "by itself" if goes_on else "")
+    return Outcome(words, ms if words else None, 0.0, "tracking", "automatic" if goes_on else "")
 
 
 @FAULTS.add("robot loses power")
 def powerless(rig: ArmRig) -> Outcome:
-    """As when somebody pulls the plug: also of its network."""
-    return broken(rig, rig.process.kill, "connection|stopped by itself|stands still", rig.process.start)
+    """As when the robot is unplugged, including its network."""
+    return broken(rig, rig.process.kill, "connection|stopped by itself|" + FROZEN, rig.process.start)
 
 
-@FAULTS.add("commands stop coming")
+@FAULTS.add("no more commands")
 def silence(rig: ArmRig) -> Outcome:
-    """Who commands has died: the arm comes to rest by its own watchdog."""
+    """The commanding node died: the driver's watchdog brings the arm to rest."""
     rig.ready()
     before, begin = rig.arm.counts["silences"], time.monotonic()
     while rig.arm.counts["silences"] == before and time.monotonic() - begin < rig.longest:
@@ -198,12 +202,12 @@ def silence(rig: ArmRig) -> Outcome:
     seen = rig.arm.counts["silences"] > before
     words = f"no command for {1e3 * rig.settings.command_timeout:.0f} ms: the arm comes to rest" if seen else ""
     back = seen and not rig.drive(0.3)
-    return Outcome(words, ms if seen else None, ms if seen else None, "holding", "by itself" if back else "")
+    return Outcome(words, ms if seen else None, ms if seen else None, "holding", "automatic" if back else "")
 
 
 @FAULTS.add("NaN command")
 def nan_command(rig: ArmRig) -> Outcome:
-    """Refused before it reaches the robot."""
+    """Rejected before it reaches the robot."""
     rig.ready()
     goal, begin = rig.arm.setpoint.q.copy(), time.monotonic()
     try:
@@ -213,11 +217,11 @@ def nan_command(rig: ArmRig) -> Outcome:
         told = str(e)
     ms = 1e3 * (time.monotonic() - begin)
     on = not rig.drive(0.2) and np.isfinite(goal).all()
-    return Outcome(told, ms if told else None, ms if told else None, "tracking, refused", "by itself" if on else "")
+    return Outcome(told, ms if told else None, ms if told else None, "tracking, rejected", "automatic" if on else "")
 
 
 def limited(rig: ArmRig, offset: float, kind: str) -> Outcome:
-    """Commands that lie `offset` rad away, for half a second: the setpoint keeps its limits, and counts."""
+    """Commands at an `offset` (rad) for half a second: the setpoint is limited, and counted."""
     rig.ready()
     before, begin = dict(rig.arm.setpoint.limited), time.monotonic()
     detected = told = None
@@ -233,10 +237,10 @@ def limited(rig: ArmRig, offset: float, kind: str) -> Outcome:
     kept = (np.abs(rig.arm.setpoint.v) <= limits.velocity + 1e-9).all() and (
         rig.arm.setpoint.q <= limits.upper + 1e-9
     ).all()
-    words = f"held back by the limit of {kind}" if detected is not None else ""
+    words = f"limited by {kind}" if detected is not None else ""
     back = rig.reset() if told else not rig.drive(0.5)
     state = "fault" if told else "tracking, clamped"
-    return Outcome(words, detected, detected if kept else None, state, "by itself" if back else "")
+    return Outcome(words, detected, detected if kept else None, state, "automatic" if back else "")
 
 
 FAULTS.case("command out of limits", limited, 20.0, "position")

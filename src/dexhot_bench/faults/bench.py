@@ -1,8 +1,8 @@
-"""`dexhot bench faults`: a table of injected faults, what noticed them and how soon arm and hand were safe.
+"""`dexhot bench faults`: a table of injected faults, with time to detection and time to safe state.
 
-Four rigs: the real hand driver over a servo bus, the real arm driver over the robot's protocol, a camera behind its
-watch, and the graph of real_track on the embedded rig. Commands beyond limits are counted from the bytes that came to
-servos and robot; false stops in a run of the graph that nothing befalls.
+Four test rigs: the real hand driver with a simulated servo bus, the real arm driver with a protocol-level simulation, a
+monitored camera, and the graph of real_track on the embedded rig. Commands beyond limits are counted from the bytes
+received by servos and robot; false stops in a fault-free run of the graph.
 """
 
 import os
@@ -23,13 +23,13 @@ from dexhot_bench.faults import camera, hand, table
 from dexhot_bench.faults.table import Fault, Outcome, Result
 
 console = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
-CLEAN, QUICK_CLEAN, SOAK = 60.0, 8.0, 600.0  # s of the run without faults
-NEEDED = {"hand": ("dynamixel_sdk",), "arm": ("franky", "franky_sim")}  # what the extras hardware and dev bring
+CLEAN, QUICK_CLEAN, SOAK = 60.0, 8.0, 600.0  # s, duration of the fault-free run
+NEEDED = {"hand": ("dynamixel_sdk",), "arm": ("franky", "franky_sim")}  # modules of the extras hardware and dev
 
 
 def run(quick: bool = False, soak: bool = False) -> dict[str, Any]:
-    """Metrics and the table. `soak`: ten minutes without faults instead of one."""
-    os.environ["ROS_DOMAIN_ID"] = str(1 + secrets.randbelow(100))  # never the user's own: a robot may be in it
+    """Metrics and the table. `soak`: a fault-free run of ten minutes instead of one."""
+    os.environ["ROS_DOMAIN_ID"] = str(1 + secrets.randbelow(100))  # never the user's domain: it may have a robot
     seconds = QUICK_CLEAN if quick else SOAK if soak else CLEAN
     skipped = {g: f"{m} is not installed" for g, needs in NEEDED.items() for m in needs if find_spec(m) is None}
     notes: dict[str, Any] = {"clean_run_s": seconds, "skipped": skipped}
@@ -46,28 +46,28 @@ def run(quick: bool = False, soak: bool = False) -> dict[str, Any]:
 
 
 def tried(fault: Fault, rig: Any) -> Outcome:
-    """A fault whose trial itself fails counts as not noticed."""
+    """A fault whose trial fails counts as undetected."""
     try:
         return fault.run(rig)
     except Exception as e:
-        console.print(f"[red]{fault.group}: {fault.name} could not be tried[/]\n{traceback.format_exc()}")
-        return Outcome(f"could not be tried: {e}", None, None, "unknown", "")
+        console.print(f"[red]{fault.group}: {fault.name} could not be injected[/]\n{traceback.format_exc()}")
+        return Outcome(f"could not be injected: {e}", None, None, "unknown", "")
 
 
 def chosen(faults: table.FaultTable, quick: bool) -> list[Fault]:
-    """All of them, or those of --quick."""
+    """All faults, or those of --quick."""
     return [fault for fault in faults if fault.quick or not quick]
 
 
 def faults_of(group: str) -> table.FaultTable:
-    """All faults of a rig; what the arm and the graph need is imported only for them."""
+    """All faults of a rig; imports of the arm and the graph are deferred to their use."""
     modules = {"hand": "hand", "camera": "camera", "arm": "arm", "graph": "graph_faults"}
     found: table.FaultTable = import_module(f"dexhot_bench.faults.{modules[group]}").FAULTS
     return found
 
 
 def on_hands(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
-    """A bus and a driver for each."""
+    """A new bus and driver for each fault."""
     notes["hand_retries"] = 0
     for fault in chosen(hand.FAULTS, quick):
         with hand.HandRig() as rig:
@@ -76,7 +76,7 @@ def on_hands(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
 
 
 def on_arm(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
-    """One robot for all; what its bytes asked for is counted after each, but lost when the robot loses its power."""
+    """One robot for all faults; commands received are counted after each, but lost when it loses power."""
     from dexhot_bench.faults import arm
 
     with arm.ArmRig() as rig:
@@ -90,13 +90,13 @@ def on_arm(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
 
 
 def on_cameras(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
-    """A drawn camera and a watch for each."""
+    """A new synthetic, monitored camera for each fault."""
     for fault in chosen(camera.FAULTS, quick):
         yield Result(fault, tried(fault, camera.CameraRig()))
 
 
 def on_graph(quick: bool, notes: dict[str, Any]) -> Iterator[Result]:
-    """One bring-up for all; the clean run comes first, when nothing has befallen it yet."""
+    """One bring-up for all faults; the fault-free run is first."""
     from dexhot_bench.faults.graph import RunningGraph
     from dexhot_bench.faults.graph_faults import FAULTS, clean_run
 

@@ -1,6 +1,6 @@
-"""Faults of a camera: a drawn one behind the watch that every camera has.
+"""Faults of a camera: a synthetic one with the monitoring of every camera.
 
-In the graph no motion depends on a camera alone: what a lost one does there is the fault "object lost".
+In the graph no motion depends on a camera alone: its loss there is the fault "object lost".
 """
 
 import time
@@ -18,11 +18,11 @@ from dexhot_bench.faults.table import FaultTable, Outcome
 FAULTS = FaultTable("camera")
 WIDTH, HEIGHT = 160, 120
 WAIT = 0.1  # s for a frame
-LONGEST, BACK = 6.0, 6.0  # s that a fault may stay unnoticed, that frames may take to be back
+LONGEST, BACK = 6.0, 6.0  # s, detection timeout; recovery timeout
 
 
 class FaultyCamera:
-    """A drawn scene with a `fault`: "", unplugged, silent, frozen, back (its stamps) or blind (its depth)."""
+    """A synthetic scene with a `fault`: "", unplugged, silent, frozen, back (decreasing stamps) or blind (no depth)."""
 
     name, recorded, notice = "faulty camera", False, ""
 
@@ -34,7 +34,7 @@ class FaultyCamera:
     def read(self, timeout: float) -> Frames | None:
         frames = self.drawn.read(timeout)
         if self.fault == "unplugged":
-            raise CameraLostError("the camera was pulled out")
+            raise CameraLostError("the camera was unplugged")
         if frames is None or self.fault == "silent":
             return None
         if self.fault == "frozen" and self.last is not None:
@@ -51,7 +51,7 @@ class FaultyCamera:
 
 
 class CameraRig:
-    """A camera that works until `fault` says otherwise, and its watch."""
+    """A camera with an injectable `fault`, and its monitoring."""
 
     def __init__(self) -> None:
         self.camera = FaultyCamera()
@@ -64,7 +64,7 @@ class CameraRig:
         return self.camera
 
     def read(self, seconds: float, until: Callable[[], object] = lambda: False) -> bool:
-        """Read frames for so long, or until a condition; whether it came."""
+        """Read frames for `seconds`, or until a condition; returns whether it was met."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.watched.read(WAIT)
@@ -73,13 +73,13 @@ class CameraRig:
         return False
 
     def told(self) -> str:
-        """What the node would say on /diagnostics."""
+        """The node's message on /diagnostics."""
         lost = self.watched.lost
         return lost[1] if lost is not None else "; ".join(self.watched.health.warnings.values())
 
 
-def befallen(rig: CameraRig, fault: str, state: str) -> Outcome:
-    """Until the watch tells of it; then the cause is removed, and frames must flow again."""
+def injected(rig: CameraRig, fault: str, state: str) -> Outcome:
+    """Wait for its detection; then remove the cause and wait for frames."""
     frames = rig.watched.health.frames
     begin = time.monotonic()
     rig.camera.fault = fault
@@ -89,13 +89,13 @@ def befallen(rig: CameraRig, fault: str, state: str) -> Outcome:
     rig.camera.fault = ""
     counted = rig.watched.health.frames
     back = rig.read(BACK, until=lambda: rig.watched.lost is None and rig.watched.health.frames > counted + 3)
-    how = "opened again by itself" if rig.watched.reconnects else "by itself"
-    lost = f"{bad} images are useless" if bad and state == "warning" else "the images meanwhile"
+    how = "reopened automatically" if rig.watched.reconnects else "automatic"
+    lost = f"{bad} unusable images" if bad and state == "warning" else "images during the fault"
     return Outcome(told if seen else "", ms if seen else None, None, state, how if back else "", lost)
 
 
-FAULTS.case("camera unplugged", befallen, "unplugged", "no images", moves=False)
-FAULTS.case("camera silent", befallen, "silent", "no images", moves=False)
-FAULTS.case("frozen image under new stamps", befallen, "frozen", "warning", quick=True, moves=False)
-FAULTS.case("camera stamps jump back", befallen, "back", "warning", quick=True, moves=False)
-FAULTS.case("depth all zero", befallen, "blind", "warning", moves=False)
+FAULTS.case("camera unplugged", injected, "unplugged", "no images", moves=False)
+FAULTS.case("camera silent", injected, "silent", "no images", moves=False)
+FAULTS.case("frozen image with new stamps", injected, "frozen", "warning", quick=True, moves=False)
+FAULTS.case("camera stamps jump back", injected, "back", "warning", quick=True, moves=False)
+FAULTS.case("depth all zero", injected, "blind", "warning", moves=False)

@@ -1,4 +1,4 @@
-"""What the rigs of hand and arm share: a device that is commanded again and again while a fault comes."""
+"""Common base of the rigs of hand and arm: a periodically commanded device during a fault."""
 
 import re
 import time
@@ -9,36 +9,36 @@ from dexhot_bench.faults.table import Outcome
 
 
 class Driven:
-    """A rig that commands its device every `period` s; a fault may stay unnoticed for `longest` s."""
+    """A rig that commands its device every `period` s; `longest`: detection timeout, s."""
 
     period: float
     longest: float
 
     def ready(self) -> None:
-        """The device follows commands. Raises DexhotError."""
+        """Bring the device to follow commands. Raises DexhotError."""
         raise NotImplementedError
 
     def command(self) -> None:
-        """Give one command. Raises what the driver raises."""
+        """Send one command. Raises the driver's errors."""
         raise NotImplementedError
 
     def refuses(self) -> bool:
-        """Whether a command is refused."""
+        """Whether a command is rejected."""
         raise NotImplementedError
 
     def safe_after(self, begin: float, told: float) -> float | None:
-        """ms from steady time `begin` until it was safe; `told`: ms until the driver told. None: it is not.
+        """ms from monotonic time `begin` to the safe state; `told`: ms until the driver's detection. None: not safe.
 
-        Here by the driver's word; rigs that see the bytes and the simulated motion judge by those.
+        Here as reported by the driver; rigs with access to the bytes and the simulated motion use those.
         """
         return told if self.refuses() else None
 
     def reset(self) -> bool:
-        """What activating the driver node does; whether the device then moves again."""
+        """Reset as by activating the driver node; returns whether the device then moves again."""
         raise NotImplementedError
 
     def drive(self, seconds: float, until: Callable[[], bool] = lambda: False) -> str:
-        """Command for so long, or until a condition; the driver's error, or ""."""
+        """Command for `seconds`, or until a condition; returns the driver's error, or ""."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and not until():
             try:
@@ -56,7 +56,7 @@ def broken(
     cure: Callable[[], None] | None = None,
     prepared: bool = False,
 ) -> Outcome:
-    """A fault in motion that the driver must raise, with words that match `expects`. `prepared`: it moves already."""
+    """A fault in motion that the driver must report with a message matching `expects`. `prepared`: it moves already."""
     if not prepared:
         rig.ready()
     begin = time.monotonic()

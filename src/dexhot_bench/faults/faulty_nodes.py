@@ -1,4 +1,4 @@
-"""Controller and shaper whose next messages are wrong when /faults/inject (std_msgs/String) says so."""
+"""Controller and shaper with faulty messages on request by /faults/inject (std_msgs/String)."""
 
 import copy
 from typing import Any
@@ -16,13 +16,13 @@ NAN_TARGET, NAN_COMMAND, FAR_COMMAND = "nan target", "nan command", "far command
 FAR = 20.0  # rad
 
 
-class Liar:
-    """Stands for a publisher of joint states: the next `left` of them hold one value for all joints."""
+class FaultyPublisher:
+    """Wraps a publisher of joint states: the next `left` messages have one value for all joints."""
 
     def __init__(self, publisher: LifecyclePublisher):
         self.publisher, self.left, self.value = publisher, 0, 0.0
 
-    def lie(self, value: float, times: int) -> None:
+    def inject(self, value: float, times: int) -> None:
         self.value, self.left = value, times
 
     def publish(self, message: Any) -> None:
@@ -34,32 +34,33 @@ class Liar:
 
 
 class FaultyController(ControllerNode):
-    """Its targets are not a number for a tenth of a second."""
+    """Publishes NaN targets for 0.1 s on request."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.create_subscription(String, "/faults/inject", self.on_fault, subscribe_profile("state"))  # no input
+        # not a controller input
+        self.create_subscription(String, "/faults/inject", self.on_fault, subscribe_profile("state"))
 
     def setup(self) -> None:
         super().setup()
-        self.target = Liar(self.target)  # type: ignore[assignment]
+        self.target = FaultyPublisher(self.target)  # type: ignore[assignment]
 
     def on_fault(self, message: String) -> None:
         if message.data == NAN_TARGET:
-            self.target.lie(np.nan, 6)  # type: ignore[attr-defined]
+            self.target.inject(np.nan, 6)  # type: ignore[attr-defined]
 
 
 class FaultyShaper(ShaperNode):
-    """One command to the hand is not a number, or far beyond the limits."""
+    """Publishes one hand command that is NaN or far beyond the limits on request."""
 
     def setup(self) -> None:
         super().setup()
-        self.hand_command = Liar(self.hand_command)  # type: ignore[assignment]
+        self.hand_command = FaultyPublisher(self.hand_command)  # type: ignore[assignment]
         self.subscribe(String, "/faults/inject", self.on_fault, "state")
 
     def on_fault(self, message: String) -> None:
         if message.data in (NAN_COMMAND, FAR_COMMAND):
-            self.hand_command.lie(np.nan if message.data == NAN_COMMAND else FAR, 1)  # type: ignore[attr-defined]
+            self.hand_command.inject(np.nan if message.data == NAN_COMMAND else FAR, 1)  # type: ignore[attr-defined]
 
 
 FAULTY = {

@@ -1,7 +1,7 @@
-"""The embedded rig with faults in what it measures, told by /faults/inject (std_msgs/String), for the fault benchmark.
+"""The embedded rig with measurement faults, injected by /faults/inject (std_msgs/String), for the fault benchmark.
 
-/faults/driven says at every tick who of arm and hand is driven: nobody, once no motion command is accepted.
-/faults/plant has the plant itself, from the physics: what each servo is told (effort), where each joint is (position).
+/faults/driven lists at every tick which of arm and hand are driven: none when no motion command is accepted.
+/faults/plant has the state of the physics: servo commands (effort) and joint positions (position).
 """
 
 import copy
@@ -21,23 +21,23 @@ from dexhot.ros.rig.rig_node import RigNode
 from dexhot_bench.faults.faulty_nodes import FAR_COMMAND, NAN_COMMAND, NAN_TARGET
 
 JUMP = 0.2  # m
-BACK = 5  # s that stamps jump back
-FLIPPED = 200_000_000  # ns that a flipped pose lasts, and then an unflipped one
-OFF = 0.003  # s that stamps are off the tick
-GAP = 5  # poses in a row that lack
-STEP = 10.0  # s that the clock, and all stamps with it, step ahead
-PATIENCE = {"patient": 0.5, "impatient": 0.017}  # s that a tick waits for commands; a real robot does not wait
+BACK = 5  # s, backward jump of stamps
+FLIPPED = 200_000_000  # ns, duration of a flipped pose, and of an unflipped one
+OFF = 0.003  # s, offset of stamps from the tick
+GAP = 5  # consecutive missing poses
+STEP = 10.0  # s, forward step of the clock and all stamps
+PATIENCE = {"patient": 0.5, "impatient": 0.017}  # s, wait of a tick for commands; a real robot does not wait
 
 
 class FaultyRig(RigNode):
-    """A RigNode that lies, or fails, when it is told to."""
+    """A RigNode with injectable faults."""
 
     def setup(self) -> None:
         super().setup()
         symmetry = load_object(self.reference.object_name).symmetry
         self.measured = Measured(self.pose, np.asarray(symmetry.rotations[-1]))
         self.pose = self.measured  # type: ignore[assignment]
-        self.told = self.advertise(String, "/faults/driven", "state")
+        self.driven = self.advertise(String, "/faults/driven", "state")
         self.plant = self.advertise(JointState, "/faults/plant", "state")
         self.subscribe(String, "/faults/inject", self.on_fault, "state")
 
@@ -54,7 +54,7 @@ class FaultyRig(RigNode):
             self.measured.fault = message.data
 
     def fail_once(self, name: str) -> None:
-        """The next command to the arm or the hand finds the device broken."""
+        """Make the next command to the arm or the hand fail."""
 
         def broken(*targets: np.ndarray) -> None:
             delattr(self.world, name)
@@ -64,17 +64,17 @@ class FaultyRig(RigNode):
 
     def tick(self) -> None:
         super().tick()
-        self.told.publish(String(data=",".join(sorted(self.world.driven))))
+        self.driven.publish(String(data=",".join(sorted(self.world.driven))))
         q, qd, _ = self.world.joints()
         stamp = messages.to_stamp(self.world.stamp)
         self.plant.publish(messages.joint_state(self.world.scene.joint_names, stamp, q, qd, self.world.data.ctrl))
 
 
 class Measured:
-    """Stands for the publisher of the object's pose: publishes it as the fault has it."""
+    """Wraps the publisher of the object's pose: publishes it with the present fault."""
 
     def __init__(self, publisher: Any, turn: np.ndarray):
-        """`turn`: a rotation (4,) of the object that leaves it as it looks."""
+        """`turn`: a symmetry rotation (4,) of the object."""
         self.publisher, self.turn = publisher, turn
         self.fault = "none"
         self.lacking = 0
@@ -108,6 +108,6 @@ class Measured:
 
 
 DRIVES = {"arm": "drive_arm", "hand": "drive_hand"}
-OTHERS = (NAN_TARGET, NAN_COMMAND, FAR_COMMAND)  # of other nodes
+OTHERS = (NAN_TARGET, NAN_COMMAND, FAR_COMMAND)  # faults of other nodes
 LIES = ("none", "silent", "gap", "jump", "flip", "nan", "back", "frame", "off", "quaternion", "step")
 KINDS = (*LIES, *DRIVES, *PATIENCE, *OTHERS)

@@ -1,7 +1,8 @@
-"""The graph of real_track on the embedded rig, every node of the control path a process of its own, to be broken.
+"""The graph of real_track on the embedded rig, for fault injection, with each node of the control path in its own
+process.
 
-The drivers have a real robot's patience, not the longer one of a simulated rig. `Graph` watches as an operator would:
-/safety/state, /diagnostics, joint states, who is driven, and what the plant does.
+The drivers have a real robot's timeouts, not the longer ones of a simulated rig. `RunningGraph` observes
+/safety/state, /diagnostics, joint states, which devices are driven, and the plant's motion.
 """
 
 import json
@@ -37,18 +38,18 @@ from dexhot_bench.faults.faulty_nodes import FAULTY
 
 STARTING = 90.0  # s
 RECOVERY = 40.0  # s
-REMEMBERED = 600  # states of the plant
+REMEMBERED = 600  # states of the plant that are kept
 SILENCE = 0.15  # s: the drivers' and the supervisor's `supervisor_timeout` on a real robot
-SETTLED = 0.3  # s after a hold in which an arm in motion may still come to rest
-STILL = 0.02  # rad that a joint may move afterwards: creep under the load it holds
-PATIENCE = 0.017  # s that a tick of the embedded world waits for commands: a period; a real one does not wait
+SETTLED = 0.3  # s, time to come to rest after a hold
+STILL = 0.02  # rad, allowed motion of a joint afterwards: creep under load
+PATIENCE = 0.017  # s, wait of an embedded tick for commands: one period; a real robot does not wait
 
 
-Plant = tuple[float, np.ndarray, np.ndarray]  # steady time; (n,) joints, rad; (n,) what their servos are told, rad
+Plant = tuple[float, np.ndarray, np.ndarray]  # monotonic time; (n,) joints, rad; (n,) servo commands, rad
 
 
 class RunningGraph:
-    """The graph and its observer. `stopped_at`: steady time since when nothing is driven; inf while something is."""
+    """The graph and its observer. `stopped_at`: monotonic time since which nothing is driven; inf while driven."""
 
     def __init__(self, folder: Path, silence: float = SILENCE, patience: float = PATIENCE):
         self.folder, self.silence, self.patience = folder, silence, patience
@@ -56,10 +57,10 @@ class RunningGraph:
         self.plan = self._plan()
         self.running: dict[str, launcher.Running] = {}
         self.state, self.reason, self.t0 = State.INACTIVE, "", 0.0
-        self.changes: list[tuple[float, State, str]] = []  # steady time, state, reason
+        self.changes: list[tuple[float, State, str]] = []  # monotonic time, state, reason
         self.stopped_at = 0.0
         self.statuses: dict[str, tuple[int, str, dict[str, str]]] = {}  # node -> level, message, values
-        self.heard: list[tuple[float, float]] = []  # of hand states: steady time, stamp
+        self.heard: list[tuple[float, float]] = []  # of hand states: monotonic time, stamp
         self.plant: list[Plant] = []
 
     def _plan(self) -> Plan:
@@ -75,7 +76,7 @@ class RunningGraph:
         )
         return replace(planned, processes=tuple(apart(planned.processes)))
 
-    # Coming and going
+    # Start and stop
 
     def __enter__(self) -> Self:
         self._environment = dict(os.environ)
@@ -107,7 +108,7 @@ class RunningGraph:
         os.environ.update(self._environment)
 
     def start(self, name: str, **parameters: Any) -> None:
-        """Start a process (again), its first node with other `parameters`."""
+        """Start or restart a process, its first node with other `parameters`."""
         process = next(p for p in self.plan.processes if p.name == name)
         planned = replace(self.plan, processes=(process,))
         if parameters:
@@ -135,7 +136,7 @@ class RunningGraph:
         text = Path(self.log.name).read_text()
         return text[-1500:]
 
-    # What is heard
+    # Subscriptions
 
     def on_safety(self, message: DiagnosticArray) -> None:
         said = messages.read_safety_state(message)
@@ -160,7 +161,7 @@ class RunningGraph:
         self.plant.append((time.monotonic(), np.array(message.position), np.array(message.effort)))
         del self.plant[:-REMEMBERED]
 
-    # What is done
+    # Actions
 
     def spin_until(self, condition: Callable[[], bool], seconds: float) -> bool:
         end = time.monotonic() + seconds
@@ -169,7 +170,7 @@ class RunningGraph:
         return condition()
 
     def inject(self, kind: str) -> float:
-        """Bring about what faulty_rig.py knows; steady time."""
+        """Inject a fault of faulty_rig.py; returns the monotonic time."""
         self.injections.publish(String(data=kind))
         return time.monotonic()
 
@@ -200,7 +201,7 @@ class RunningGraph:
         return self.state is State.TRACKING and self.stopped_at == float("inf")
 
     def ready(self, seconds: float = STARTING) -> None:
-        """Arm and hand are driven, in the middle of a clip. Raises DexhotError."""
+        """Bring the graph to drive arm and hand, within a clip. Raises DexhotError."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self.state is State.FAULT:
@@ -208,17 +209,17 @@ class RunningGraph:
             if self.spin_until(lambda: self.moving, 1.5):
                 if not self.spin_until(lambda: not self.moving, 0.7):
                     return
-            elif self.state is State.READY:  # after a stop or a fault nothing starts by itself
+            elif self.state is State.READY:  # after a stop or a fault nothing starts automatically
                 self.call("start")
         raise DexhotError(f"the graph does not track ({self.state}: {self.reason}):\n{self.last_words()}")
 
     def value(self, node: str, name: str) -> float:
-        """A number of a node's diagnostics; 0 when it has not been told."""
+        """A number in a node's diagnostics; 0 if it has not arrived."""
         return float(self.statuses.get(node, (0, "", {}))[2].get(name, 0))
 
 
 def apart(processes: tuple[Process, ...]) -> list[Process]:
-    """Each node of the tracker in a process of its own; rig, controller and shaper with faults."""
+    """Each node of the tracker in its own process; rig, controller and shaper with injectable faults."""
     found = []
     for process in processes:
         if process.name == "tracker":
@@ -232,14 +233,14 @@ def apart(processes: tuple[Process, ...]) -> list[Process]:
 
 
 def faulty(node: NodeSpec) -> NodeSpec:
-    """The node that has faults in place of `node`, where there is one."""
+    """The faulty variant of `node`, if there is one."""
     return replace(node, target=FAULTY[node.name], schema=node.name) if node.name in FAULTY else node
 
 
 def still(plant: list[Plant], since: float) -> bool:
-    """Whether from `since` (steady time) on no servo of the plant was told anything new, and no joint moved.
+    """Whether from `since` (monotonic time) on no servo command of the plant changed, and no joint moved.
 
-    Measured in the physics, not by what a driver says; not so where nothing was seen.
+    Measured in the physics, independent of the drivers; False without data.
     """
     seen = [(t, q, told) for t, q, told in plant if t > since]
     rest = [q for t, q, _ in seen if t > since + SETTLED]

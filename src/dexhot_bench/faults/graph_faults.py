@@ -1,4 +1,4 @@
-"""Faults of the graph: nodes that die or starve, messages that lie, a disk that is full."""
+"""Faults of the graph: dead or starved nodes, invalid messages, a full disk."""
 
 import math
 import os
@@ -49,21 +49,21 @@ from dexhot_bench.faults.graph import RECOVERY, RunningGraph, still
 from dexhot_bench.faults.table import FaultTable, Outcome
 
 FAULTS = FaultTable("graph")
-LONGEST = 8.0  # s that a fault may stay unnoticed
-LOST = 1.0  # s before a recorder's death in which messages may be lost
+LONGEST = 8.0  # s, detection timeout
+LOST = 1.0  # s before a recorder's death within which messages may be lost
 NAMES = [j.name for j in joint_table("leap_right")]
 DEACTIVATE, ACTIVATE = Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE
 JOINTS = [*FR3_JOINTS, *NAMES]  # of the plant
 ARM, HAND = slice(0, len(FR3_JOINTS)), slice(len(FR3_JOINTS), None)
 DRIVERS = ("leap_driver", "franka_driver")
-FOREIGN = 0.3  # rad from where a joint is that a stranger commands it to
-TRACKING = messages.Safety(State.TRACKING, "a stranger says so", 1.0)
-WATCHED = 1.0  # s that the plant is watched while a stranger speaks
+FOREIGN = 0.3  # rad, offset of a foreign command from a joint's position
+TRACKING = messages.Safety(State.TRACKING, "a foreign node says so", 1.0)
+WATCHED = 1.0  # s, observation of the plant while a foreign node publishes
 STOPPED = (State.HOLDING, State.FAULT)
 
 
 def watched(graph: RunningGraph, cause: Callable[[], object], expects: str = "") -> Outcome:
-    """Cause the fault in motion; wait until the supervisor tells of it, with `expects` in its words, and all holds."""
+    """Inject the fault in motion; wait until the supervisor reports it, with `expects` in its reason, and all holds."""
     graph.ready()
     before = len(graph.changes)
     begin = time.monotonic()
@@ -79,12 +79,12 @@ def watched(graph: RunningGraph, cause: Callable[[], object], expects: str = "")
     if not fitting:
         words = told[0][2] if told else ""
         return Outcome(words, None, safe, str(graph.state), "")
-    first = min(told[0][0], graph.stopped_at)  # a driver that holds by itself has noticed, before it is told why
+    first = min(told[0][0], graph.stopped_at)  # a driver that holds by itself has detected it before the supervisor
     return Outcome(fitting[0][2], 1e3 * (first - begin), safe, str(fitting[-1][1]), "")
 
 
 def watched_words(graph: RunningGraph, expects: str, cause: Callable[[], object]) -> Outcome:
-    """As `watched`, of a supervisor that leaves: its last words, whatever the state."""
+    """As `watched`, for a supervisor that is ending: its last message, in any state."""
     graph.ready()
     changes, begin = len(graph.changes), time.monotonic()
     cause()
@@ -98,7 +98,7 @@ def watched_words(graph: RunningGraph, expects: str, cause: Callable[[], object]
 
 
 def back(graph: RunningGraph, outcome: Outcome, how: str) -> Outcome:
-    """Whether the graph tracks again; what was only a hold needs no reset."""
+    """Add whether the graph tracks again; a hold needs no reset."""
     try:
         graph.ready(RECOVERY)
     except DexhotError:
@@ -108,17 +108,17 @@ def back(graph: RunningGraph, outcome: Outcome, how: str) -> Outcome:
 
 
 def injected(graph: RunningGraph, kind: str, expects: str) -> Outcome:
-    """The rig's fault `kind`, until it is told of; then it ends."""
+    """Inject the rig's fault `kind`, and end it when detected."""
     outcome = watched(graph, lambda: graph.inject(kind), expects)
     graph.inject("none")
     return back(graph, outcome, "")
 
 
 def killed(graph: RunningGraph, name: str, expects: str = "") -> Outcome:
-    """A process dies and is started again."""
+    """Kill a process and restart it."""
     outcome = watched(graph, lambda: graph.kill(name), expects)
     graph.start(name)
-    return back(graph, outcome, "process started again, ")
+    return back(graph, outcome, "process restarted, ")
 
 
 FAULTS.case("object lost (no poses)", injected, "silent", "not been seen", quick=True)
@@ -126,7 +126,7 @@ FAULTS.case("object lost (no poses)", injected, "silent", "not been seen", quick
 
 @FAULTS.add("object not seen for 80 ms")
 def object_gap(graph: RunningGraph) -> Outcome:
-    """Shorter than what is a fault: the filter predicts the state meanwhile, and tells how often it had to."""
+    """Too short for a fault: the filter predicts the state, and counts the predictions."""
     graph.ready()
     before, changes = graph.value("object_filter", "bridged"), len(graph.changes)
     begin = graph.inject("gap")
@@ -136,12 +136,12 @@ def object_gap(graph: RunningGraph) -> Outcome:
     words = f"{graph.value('object_filter', 'bridged') - before:.0f} states predicted" if seen else ""
     if stops:
         return back(graph, Outcome(stops[0], ms if seen else None, None, str(graph.state), ""), "")
-    return Outcome(words, ms if seen else None, 0.0, str(graph.state), "by itself" if graph.moving else "")
+    return Outcome(words, ms if seen else None, 0.0, str(graph.state), "automatic" if graph.moving else "")
 
 
-@FAULTS.add("object pose flips between poses that look the same")
+@FAULTS.add("object pose flips between symmetric poses")
 def object_flips(graph: RunningGraph) -> Outcome:
-    """Five times a second, by half a turn: the filter stays on one of them, and tells how often it had to."""
+    """Five flips per second by 180 degrees: the filter keeps one pose, and counts the flips."""
     graph.ready()
     before, changes = graph.value("object_filter", "flipped"), len(graph.changes)
     begin = graph.inject("flip")
@@ -149,34 +149,34 @@ def object_flips(graph: RunningGraph) -> Outcome:
     ms = 1e3 * (time.monotonic() - begin)
     graph.inject("none")
     stops = [reason for _, state, reason in graph.changes[changes:] if state in STOPPED]
-    words = f"{graph.value('object_filter', 'flipped') - before:.0f} poses taken as their equivalents" if seen else ""
+    words = f"{graph.value('object_filter', 'flipped') - before:.0f} poses replaced by equivalents" if seen else ""
     if stops:
         return back(graph, Outcome(stops[0], ms if seen else None, None, str(graph.state), ""), "")
-    return Outcome(words, ms if seen else None, 0.0, str(graph.state), "by itself" if graph.moving else "")
+    return Outcome(words, ms if seen else None, 0.0, str(graph.state), "automatic" if graph.moving else "")
 
 
 FAULTS.case("object slipped: its pose jumps 20 cm", injected, "jump", "jumped by 20 cm")
 FAULTS.case("object pose NaN", injected, "nan", "not finite")
 FAULTS.case("object pose stamps jump back", injected, "back", "stamped")
-FAULTS.case("object pose in a frame that nobody knows", injected, "frame", "object", quick=True)
-FAULTS.case("object pose with a quaternion of zeros", injected, "quaternion", "object")
+FAULTS.case("object pose in an unknown frame", injected, "frame", "object", quick=True)
+FAULTS.case("object pose with a zero quaternion", injected, "quaternion", "object")
 
 
 @FAULTS.add("object pose stamps 3 ms off the tick", moves=False)
 def off_the_tick(graph: RunningGraph) -> Outcome:
-    """Nothing is wrong with them: the object's states carry them, and the clip goes on."""
+    """Valid stamps: the object's states keep them, and the clip continues."""
     graph.ready()
     changes = len(graph.changes)
     begin = graph.inject("off")
     stops = graph.spin_until(lambda: any(s in STOPPED for _, s, _ in graph.changes[changes:]), 1.0)
     ms = 1e3 * (time.monotonic() - begin)
     graph.inject("none")
-    words = graph.changes[-1][2] if stops else "taken as they are, for a second"
+    words = graph.changes[-1][2] if stops else "accepted for 1 s"
     return back(graph, Outcome(words, None if stops else ms, None if stops else 0.0, str(graph.state), ""), "")
 
 
 def refused(graph: RunningGraph, topic: str, message: object, node: str = "supervisor", counted: str = "") -> Outcome:
-    """A stranger's message that cannot be: nobody takes it, and nobody ends of it."""
+    """An invalid message from a foreign node: it is rejected, and no node dies."""
     graph.ready()
     name = f"refused.{counted or topic}"
     before, changes = graph.value(node, name), len(graph.changes)
@@ -194,33 +194,33 @@ def refused(graph: RunningGraph, topic: str, message: object, node: str = "super
     graph.spin_until(lambda: bool(told()), LONGEST)
     ms, words, state = 1e3 * (time.monotonic() - begin), told(), str(graph.state)
     graph.node.destroy_publisher(publisher)
-    outcome = Outcome(words, ms if words else None, 0.0, f"{state}, refused" if state == "tracking" else state, "")
+    outcome = Outcome(words, ms if words else None, 0.0, f"{state}, rejected" if state == "tracking" else state, "")
     return back(graph, outcome, "")
 
 
 def foreign_joints(graph: RunningGraph, topic: str) -> Outcome:
-    """Seven joints of another arm, where ours are expected."""
+    """Seven joints of another arm."""
     names = [f"joint{k}" for k in range(7)]
     return refused(graph, topic, messages.joint_state(names, messages.to_stamp(graph.heard[-1][1]), [0.5] * 7))
 
 
 def foreign_temperature(graph: RunningGraph) -> Outcome:
-    """What a driver of somebody else's says of a motor that it cannot read."""
+    """A foreign driver's unreadable motor temperature."""
     values = [KeyValue(key=MOTOR_TEMPERATURE, value="n/a")]
     return refused(
         graph, DIAGNOSTICS, DiagnosticArray(status=[DiagnosticStatus(name="leap_driver: state", values=values)])
     )
 
 
-FAULTS.case("diagnostics that are no numbers", foreign_temperature, moves=False)
+FAULTS.case("non-numeric diagnostics", foreign_temperature, moves=False)
 for joint_topic in (LEAP_STATES, FRANKA_STATES, LEAP_COMMAND, FRANKA_COMMAND):
     FAULTS.case(f"unknown joints on {joint_topic}", foreign_joints, joint_topic, moves=False)
-FAULTS.case("a /clock before zero", refused, CLOCK, Clock(clock=Time(sec=-5)), "supervisor", "rclpy", moves=False)
+FAULTS.case("negative time on /clock", refused, CLOCK, Clock(clock=Time(sec=-5)), "supervisor", "rclpy", moves=False)
 
 
 @FAULTS.add("supervisor deactivated")
 def deactivated(graph: RunningGraph) -> Outcome:
-    """Its last words are true, and while it is inactive it starts nothing."""
+    """Its last state stays valid, and while inactive it starts nothing."""
     outcome = watched_words(graph, "supervisor was deactivated", lambda: graph.transition("supervisor", DEACTIVATE))
     refused = not graph.call("start") and not graph.call("reset")
     graph.transition("supervisor", ACTIVATE)
@@ -230,7 +230,7 @@ def deactivated(graph: RunningGraph) -> Outcome:
 
 @FAULTS.add("emergency stop while the supervisor is inactive", moves=False)
 def estop_inactive(graph: RunningGraph) -> Outcome:
-    """It is honoured, and outlasts the activation."""
+    """It is accepted, and persists after activation."""
     graph.ready()
     graph.transition("supervisor", DEACTIVATE)
     begin, asked = time.monotonic(), graph.call("estop")
@@ -238,17 +238,17 @@ def estop_inactive(graph: RunningGraph) -> Outcome:
     ms = 1e3 * (time.monotonic() - begin)
     graph.transition("supervisor", ACTIVATE)
     latched = not graph.spin_until(lambda: graph.state is not State.FAULT, 0.5)
-    state = str(State.FAULT) if latched else f"{graph.state}: the stop is forgotten"
+    state = str(State.FAULT) if latched else f"{graph.state}: the stop was lost"
     return back(graph, Outcome(graph.reason, ms if seen else None, 0.0, state, ""), "activated, ")
 
 
-@FAULTS.add("a node is asked to end (SIGINT)")
+@FAULTS.add("node stopped by SIGINT")
 def asked_to_end(graph: RunningGraph) -> Outcome:
-    """Arm and hand hold; it is no fault, and what it was is said."""
+    """Arm and hand hold, with the reason; not a fault."""
     outcome = watched(graph, lambda: graph.signal("shaper", signal.SIGINT), "shaper ends")
     graph.running["shaper"].popen.wait()
     graph.start("shaper")
-    return back(graph, outcome, "process started again, ")
+    return back(graph, outcome, "process restarted, ")
 
 
 FAULTS.case("controller process killed", killed, "controller", "controller")
@@ -258,32 +258,32 @@ FAULTS.case("object filter process killed", killed, "object_filter")
 
 @FAULTS.add("supervisor killed", quick=True)
 def supervisor_killed(graph: RunningGraph) -> Outcome:
-    """Nobody is left to tell: the drivers notice, and hold."""
+    """No supervisor is left to report: the drivers detect it and hold."""
     graph.ready()
     begin = time.monotonic()
     graph.kill("supervisor")
     graph.spin_until(lambda: math.isfinite(graph.stopped_at), LONGEST)
     ms = 1e3 * (graph.stopped_at - begin) if math.isfinite(graph.stopped_at) else None
     graph.spin_until(lambda: False, 0.5)
-    held = graph.stopped_at < math.inf  # and does not go on by itself
+    held = graph.stopped_at < math.inf  # and does not resume by itself
     graph.state = State.INACTIVE
     graph.start("supervisor")
     told = "the drivers hold: the supervisor is silent" if ms is not None and held else ""
-    return back(graph, Outcome(told, ms, ms if held else None, "holding", ""), "process started again, ")
+    return back(graph, Outcome(told, ms, ms if held else None, "holding", ""), "process restarted, ")
 
 
 def driver_fault(graph: RunningGraph, kind: str, node: str) -> Outcome:
-    """A driver stops by itself, and the other with it; a reset activates it again."""
+    """A driver fails, and the other stops too; a reset reactivates it."""
     return back(graph, watched(graph, lambda: graph.inject(kind), node), "")
 
 
-FAULTS.case("arm's driver fails (reflex): the hand stops too", driver_fault, "arm", "franka_driver")
-FAULTS.case("hand's driver fails (bus gone): the arm stops too", driver_fault, "hand", "leap_driver")
+FAULTS.case("arm driver fault (reflex): the hand stops too", driver_fault, "arm", "franka_driver")
+FAULTS.case("hand driver fault (bus lost): the arm stops too", driver_fault, "hand", "leap_driver")
 
 
 @FAULTS.add("emergency stop pressed", quick=True)
 def estop(graph: RunningGraph) -> Outcome:
-    """The button must be let go before a reset is accepted."""
+    """The button must be released before a reset is accepted."""
     button = graph.node.create_publisher(Bool, ESTOP_INPUT, publish_profile("latched"))
     graph.spin_until(lambda: button.get_subscription_count() > 0, 5.0)
     outcome = watched(graph, lambda: button.publish(Bool(data=True)), "emergency stop")
@@ -291,7 +291,8 @@ def estop(graph: RunningGraph) -> Outcome:
     button.publish(Bool(data=False))
     graph.spin_until(lambda: False, 0.3)
     graph.call("reset")
-    by_itself = graph.spin_until(lambda: graph.moving, 2.0)  # the rig has been reset meanwhile, and that starts nothing
+    # the rig has been reset in the meantime, which must not start anything
+    by_itself = graph.spin_until(lambda: graph.moving, 2.0)
     outcome = back(graph, outcome, "button released, ")
     graph.node.destroy_publisher(button)
     wrong = "fault, but moved without a start" if by_itself else "" if refused else "fault, but left while pressed"
@@ -300,7 +301,7 @@ def estop(graph: RunningGraph) -> Outcome:
 
 @FAULTS.add("controller starved of CPU for 2 s")
 def starved(graph: RunningGraph) -> Outcome:
-    """A process that stands still gives no heartbeat."""
+    """A stopped process publishes no heartbeat."""
     outcome = watched(graph, lambda: graph.signal("controller", signal.SIGSTOP), "controller")
     graph.spin_until(lambda: False, 1.0)
     graph.signal("controller", signal.SIGCONT)
@@ -309,18 +310,18 @@ def starved(graph: RunningGraph) -> Outcome:
 
 @FAULTS.add("clock steps 10 s ahead")
 def clock_step(graph: RunningGraph) -> Outcome:
-    """All stamps with it, as when a machine's clock is set: nothing is old, but the frame of the clip is wrong."""
+    """With all stamps, as when a clock is set: nothing is stale, but the clip's frame index is wrong."""
     return back(graph, watched(graph, lambda: graph.inject("step"), "jumped"), "")
 
 
 @FAULTS.add("policy output NaN", quick=True)
 def nan_target(graph: RunningGraph) -> Outcome:
-    """For a tenth of a second."""
+    """NaN targets for 0.1 s."""
     return back(graph, watched(graph, lambda: graph.inject(NAN_TARGET), "not finite"), "")
 
 
 def hand_command(graph: RunningGraph, kind: str, expects: str, counter: str) -> Outcome:
-    """One command of the shaper to the hand is wrong: what is made of it?"""
+    """One invalid command of the shaper to the hand."""
     graph.ready()
     before, changes = graph.value("leap_driver", counter), len(graph.changes)
     begin = graph.inject(kind)
@@ -335,16 +336,16 @@ def hand_command(graph: RunningGraph, kind: str, expects: str, counter: str) -> 
     ms = 1e3 * ((times[0] if times else time.monotonic()) - begin)
     words = told or f"the driver counts {graph.value('leap_driver', counter) - before:.0f} values {counter}"
     state = str(State.HOLDING) if told else f"tracking, {counter}"
-    # the driver refuses or clamps before anything is driven: the command was never accepted as it was
+    # the driver rejects or clamps it before execution
     return back(graph, Outcome(words if seen else "", ms if seen else None, 0.0 if seen else None, state, ""), "")
 
 
 FAULTS.case("NaN command to the hand", hand_command, NAN_COMMAND, "not finite", "refused")
-FAULTS.case("command to the hand out of limits, in a leap", hand_command, FAR_COMMAND, "", "clamped")
+FAULTS.case("hand command out of limits and discontinuous", hand_command, FAR_COMMAND, "", "clamped")
 
 
-class Stranger:
-    """A node that nobody asked for, called `stranger`: publishes one message at each tick of the rig."""
+class ForeignNode:
+    """A foreign node, named `stranger`: publishes one message at each tick of the rig."""
 
     def __init__(self, graph: RunningGraph, *says: tuple[type, str, str, Callable[[float], Any]]):
         """`says`: type, topic, quality of service, and the message as a function of the last stamp (s)."""
@@ -365,12 +366,12 @@ class Stranger:
 
 
 def moved_joints(graph: RunningGraph, part: slice, stamp: float, by: float = FOREIGN) -> JointState:
-    """Arm's or hand's joints, `by` rad from where the plant has them."""
+    """Joint states of arm or hand, offset by `by` rad from the plant."""
     return messages.joint_state(JOINTS[part], messages.to_stamp(stamp), graph.plant[-1][1][part] + by)
 
 
 def says(graph: RunningGraph, topic: str) -> tuple[type, str, str, Callable[[float], Any]]:
-    """What a stranger publishes on `topic`, all of it valid and fresh."""
+    """A foreign node's valid and fresh messages on `topic`."""
     part = ARM if "franka" in topic else HAND
     pose = np.array([0.5, 0.0, 0.3, 1.0, 0.0, 0.0, 0.0])
     made: dict[str, tuple[type, str, Callable[[float], Any]]] = {
@@ -391,16 +392,16 @@ def says(graph: RunningGraph, topic: str) -> tuple[type, str, str, Callable[[flo
 
 
 def second(graph: RunningGraph, topic: str) -> Outcome:
-    """A second publisher in motion: named, and a hold in which the plant follows neither it nor the rightful one."""
-    strangers: list[Stranger] = []
-    outcome = watched(graph, lambda: strangers.append(Stranger(graph, says(graph, topic))), "/stranger")
+    """A second publisher in motion: reported, and a hold in which the plant follows neither publisher."""
+    strangers: list[ForeignNode] = []
+    outcome = watched(graph, lambda: strangers.append(ForeignNode(graph, says(graph, topic))), "/stranger")
     outcome = unmoved(graph, outcome, graph.stopped_at)
     strangers[0].go()
-    return back(graph, outcome, "the stranger gone, ")
+    return back(graph, outcome, "foreign node stopped, ")
 
 
 def unmoved(graph: RunningGraph, outcome: Outcome, since: float) -> Outcome:
-    """Not safe, whatever the drivers say, when the plant goes on moving while a stranger speaks."""
+    """Not safe, regardless of the drivers' reports, if the plant moves while a foreign node publishes."""
     graph.spin_until(lambda: False, WATCHED)
     return outcome if still(graph.plant, since) else replace(outcome, safe_ms=None)
 
@@ -409,15 +410,15 @@ for _topic in (LEAP_COMMAND, FRANKA_COMMAND, TARGET, LEAP_STATES, OBJECT_POSE):
     FAULTS.case(f"a second publisher on {_topic}", second, _topic, quick=_topic == LEAP_COMMAND)
 
 
-@FAULTS.add("after an emergency stop a stranger says tracking, and commands")
+@FAULTS.add("foreign safety state and commands after an emergency stop")
 def foreign_supervisor(graph: RunningGraph) -> Outcome:
-    """The drivers name it; nothing of the plant moves."""
+    """The drivers report it; the plant does not move."""
     graph.ready()
     graph.call("estop")
     graph.spin_until(lambda: graph.state is State.FAULT and math.isfinite(graph.stopped_at), LONGEST)
     graph.spin_until(lambda: False, 1.0)  # at rest
     begin = time.monotonic()
-    stranger = Stranger(graph, *(says(graph, topic) for topic in (SAFETY_STATE, LEAP_COMMAND, FRANKA_COMMAND)))
+    stranger = ForeignNode(graph, *(says(graph, topic) for topic in (SAFETY_STATE, LEAP_COMMAND, FRANKA_COMMAND)))
 
     def told() -> str:
         return next((s[1] for n, s in graph.statuses.items() if n in DRIVERS and "/stranger" in s[1]), "")
@@ -426,14 +427,14 @@ def foreign_supervisor(graph: RunningGraph) -> Outcome:
     words, ms = told(), 1e3 * (time.monotonic() - begin)
     outcome = unmoved(graph, Outcome(words, ms if words else None, 0.0, "", ""), begin)
     stranger.go()
-    graph.spin_until(lambda: graph.state is not State.TRACKING, 1.0)  # which we have heard of the stranger too
+    graph.spin_until(lambda: graph.state is not State.TRACKING, 1.0)  # its state was received here too
     outcome = replace(outcome, state=str(graph.state))
-    return back(graph, outcome, "the stranger gone, ")
+    return back(graph, outcome, "foreign node stopped, ")
 
 
-@FAULTS.add("the graph started twice in one domain", moves=False)
+@FAULTS.add("graph started twice in one domain", moves=False)
 def doubled(graph: RunningGraph) -> Outcome:
-    """A second shaper: it must not come up beside the first."""
+    """A second shaper, which must fail to start."""
     graph.ready()
     process = next(p for p in graph.plan.processes if p.name == "shaper")
     begin = time.monotonic()
@@ -451,12 +452,12 @@ def doubled(graph: RunningGraph) -> Outcome:
     refused = second.returncode not in (None, 0, -signal.SIGKILL) and bool(words)
     goes_on = graph.moving or graph.spin_until(lambda: graph.moving, 5.0)
     told = words[0].partition("]: ")[2] or words[0] if words else ""
-    state = "the first goes on, the second is refused" if refused and goes_on else str(graph.state)
-    return Outcome(told, ms if refused else None, 0.0 if goes_on else None, state, "by itself" if goes_on else "")
+    state = "the first continues, the second is rejected" if refused and goes_on else str(graph.state)
+    return Outcome(told, ms if refused else None, 0.0 if goes_on else None, state, "automatic" if goes_on else "")
 
 
 def lost_messages(graph: RunningGraph, bag: str, died: float) -> tuple[str, int]:
-    """What of the hand's states lacks in the bag of a recorder that died at `died` (steady); those over LOST s old."""
+    """Hand states missing in the bag of a recorder that died at `died` (monotonic); number of those over LOST s old."""
     kept = {round(messages.seconds(m.header.stamp) * 1e3) for _, _, m in bags.messages(bag, {LEAP_STATES})}
     first = min(kept, default=0)
     heard = [(t, round(stamp * 1e3)) for t, stamp in graph.heard if t <= died and round(stamp * 1e3) >= first]
@@ -467,19 +468,19 @@ def lost_messages(graph: RunningGraph, bag: str, died: float) -> tuple[str, int]
 
 @FAULTS.add("recorder killed")
 def recorder_killed(graph: RunningGraph) -> Outcome:
-    """The bag keeps all but its last moment."""
+    """The bag has everything except its last moments."""
     bag = str(graph.folder / "run" / "bag")
     outcome = watched(graph, lambda: graph.kill("recorder"), "recorder")
     died = graph.changes[-1][0] - outcome.detected_ms / 1e3 if outcome.detected_ms is not None else time.monotonic()
     lost, old = lost_messages(graph, bag, died)
     graph.start("recorder", bag=str(graph.folder / "run" / "bag-2"))
     outcome = Outcome(**{**outcome.__dict__, "lost": lost, "messages_lost": old})
-    return back(graph, outcome, "process started again with another bag, ")
+    return back(graph, outcome, "process restarted with another bag, ")
 
 
 @FAULTS.add("disk full")
 def disk_full(graph: RunningGraph) -> Outcome:
-    """The kernel refuses to let the recorder's file grow, as a full disk does."""
+    """The kernel prevents the recorder's file from growing, like a full disk."""
     graph.ready()
     [bag] = sorted(graph.folder.glob("run/bag-2")) or [graph.folder / "run" / "bag"]
     died = []
@@ -494,13 +495,13 @@ def disk_full(graph: RunningGraph) -> Outcome:
     lost, old = lost_messages(graph, str(bag), died[0])
     graph.start("recorder", bag=str(graph.folder / "run" / "bag-3"))
     outcome = Outcome(**{**outcome.__dict__, "lost": lost, "messages_lost": old})
-    return back(graph, outcome, "process started again with another disk, ")
+    return back(graph, outcome, "process restarted with another disk, ")
 
 
 def clean_run(graph: RunningGraph, seconds: float) -> dict[str, object]:
-    """A graph that nothing befalls, whose clips end and begin anew: its holds and faults (`false_stops`) with their
-    reasons, the growth of each node's process after the first fifth, and the share of ticks on time."""
-    graph.inject("patient")  # a world that ran ahead of a busy machine's commands would drop the object
+    """A fault-free run with repeated clips: its holds and faults (`false_stops`) with their reasons, the memory growth
+    of each node's process after the first fifth, and the fraction of ticks on time."""
+    graph.inject("patient")  # on a busy machine a world ahead of its commands would drop the object
     graph.ready()
     before = len(graph.changes)
     graph.spin_until(lambda: False, 0.2 * seconds)

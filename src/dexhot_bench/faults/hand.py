@@ -1,7 +1,7 @@
-"""Faults of the LEAP hand: the real driver, as it ships, over a simulated servo bus in another process.
+"""Faults of the LEAP hand: the real driver with a simulated servo bus in another process.
 
-When the hand is safe is not taken from the driver: it is the time of the last goal on the wire that moves a servo,
-where the simulated joints come to rest after it although commands go on.
+The time to safe state is independent of the driver: it is that of the last goal on the bus that moves a servo, if the
+simulated joints come to rest after it although commands continue.
 """
 
 import re
@@ -27,21 +27,21 @@ FAULTS = FaultTable("hand")
 JOINTS = joint_table("leap_right")
 NONE = np.zeros(len(JOINTS))
 SWING, SPEED = 0.3, 3.0  # rad, rad/s of phase
-GOES_ON = 2.0  # s that the hand must go on through noise
-TRIES = 5  # of a clean start, on a machine that starves the simulation
+GOES_ON = 2.0  # s of tracking required under noise
+TRIES = 5  # attempts of a clean start, as load on the machine may starve the simulation
 GOES_ON_COMMANDING = 0.3  # s after a fault
-RESTS = 0.1  # s without motion that are rest
-SETTLES = 1.5  # s in which joints come to rest once no goal moves them: one without torque coasts
+RESTS = 0.1  # s without motion that count as rest
+SETTLES = 1.5  # s, time to come to rest after the last goal: a joint without torque coasts
 SLIP, OPENING = 0.8, 2.0  # rad, rad/s
 
 
 def swing() -> np.ndarray:
-    """(n,) rad: where the joints are sent now."""
+    """Present joint goals (n,) rad."""
     return np.full(len(JOINTS), SWING * np.sin(SPEED * time.monotonic()))
 
 
 class HandRig(Driven):
-    """A bus and a driver for one fault."""
+    """One bus and driver per fault."""
 
     period = 0.008  # s from command to command
     longest = 6.0
@@ -64,7 +64,7 @@ class HandRig(Driven):
         self._folder.cleanup()
 
     def ready(self) -> None:
-        """The hand follows commands. A start that the machine's load spoils is made anew, and counted."""
+        """Bring the hand to follow commands. A start that fails under load is repeated and counted."""
         told = ""
         for _ in range(TRIES):
             try:
@@ -80,12 +80,12 @@ class HandRig(Driven):
         raise DexhotError(f"the simulated hand does not run on this machine: {told}")
 
     def command(self) -> None:
-        """One cycle, some time after the last goal as in the node. Raises what the driver raises."""
+        """Run one cycle, some time after the last goal as in the node. Raises the driver's errors."""
         self.hand.read()
         self.hand.write(self.path(), NONE, NONE)
 
     def refuses(self) -> bool:
-        """Whether a command is refused."""
+        """Whether a command is rejected."""
         try:
             self.hand.write(self.hand.goal, NONE, NONE)
         except DexhotError:
@@ -93,7 +93,7 @@ class HandRig(Driven):
         return False
 
     def safe_after(self, begin: float, told: float) -> float | None:
-        """By the bytes that came to the servos and the motion behind them."""
+        """Measured by the bytes received by the servos and the simulated motion."""
         end = time.monotonic() + GOES_ON_COMMANDING
         while time.monotonic() < end:
             with suppress(DexhotError):
@@ -110,11 +110,11 @@ class HandRig(Driven):
         return None
 
     def swing_fast(self) -> None:
-        """Drive on to the middle of a swing, where goals move fastest: what befalls a motor shows within 0.1 rad."""
+        """Drive to the middle of a swing, where goals move fastest: a motor's fault shows within 0.1 rad."""
         self.drive(self.longest, until=lambda: np.cos(SPEED * time.monotonic()) > 0.97)
 
     def reset(self) -> bool:
-        """What activating the driver node does; then the hand moves again."""
+        """Reset as by activating the driver node; returns whether the hand then moves again."""
         for _ in range(TRIES):
             try:
                 self.hand.recover()
@@ -127,9 +127,9 @@ class HandRig(Driven):
         return False
 
     def violations(self) -> int:
-        """Servos that were ever sent a goal outside the joint's limits, or too far from the last one.
+        """Servos that ever received a goal outside the joint's limits, or too far from the last one.
 
-        By the bytes that came to them.
+        Counted from the bytes that they received.
         """
         scale, found = register("goal_position").scale, 0
         asked = self.bus.state()["goals"]
@@ -142,12 +142,12 @@ class HandRig(Driven):
 
 
 def broken_by(rig: HandRig, line: str, expects: str, cure: str = "") -> Outcome:
-    """What `line` does to the bus breaks the motion, until it is undone by `cure`."""
+    """Inject the bus fault `line` in motion; `cure` removes it."""
     return broken(rig, lambda: rig.bus.inject(line), expects, (lambda: rig.bus.inject(cure)) if cure else None)
 
 
 def in_full_swing(rig: HandRig, line: str, expects: str, cure: str) -> Outcome:
-    """As `broken_by`, brought about where the hand moves fastest."""
+    """As `broken_by`, injected where the hand moves fastest."""
 
     def cause() -> None:
         rig.bus.inject(line)
@@ -158,7 +158,7 @@ def in_full_swing(rig: HandRig, line: str, expects: str, cure: str) -> Outcome:
 
 
 def refused_at_start(rig: HandRig, line: str, expects: str, cure: str | Callable[[], None]) -> Outcome:
-    """A fault that is there when the driver connects: no torque, so nothing moves."""
+    """A fault present when the driver connects: no torque, so nothing moves."""
     rig.bus.inject(line)
     begin = time.monotonic()
     try:
@@ -175,7 +175,7 @@ def refused_at_start(rig: HandRig, line: str, expects: str, cure: str | Callable
 
 
 def survived(rig: HandRig, line: str, cure: str) -> Outcome:
-    """Noise that the driver gets over: packets are asked for again, and counted; the hand goes on."""
+    """Noise that the driver tolerates: packets are retried and counted; the hand keeps tracking."""
     rig.ready()
     before, lost = rig.hand.counts["retried"], rig.hand.counts["lost"]
     rig.bus.inject(line)
@@ -185,7 +185,7 @@ def survived(rig: HandRig, line: str, cure: str) -> Outcome:
     if not told:
         told = rig.drive(GOES_ON)
     retried, lost = rig.hand.counts["retried"] - before, rig.hand.counts["lost"] - lost
-    if told:  # given up: then it must be safe, and a reset must bring it back
+    if told:  # failed: then it must be safe, and a reset must recover it
         rig.bus.inject(cure)
         return Outcome(
             told, ms, ms if rig.refuses() else None, "fault", "reset" if rig.reset() else "", f"{lost} states"
@@ -193,7 +193,7 @@ def survived(rig: HandRig, line: str, cure: str) -> Outcome:
     if not retried:
         return Outcome("", None, 0.0, "tracking", "")
     rig.bus.inject(cure)
-    return Outcome(f"{retried} packets asked again", ms, 0.0, "tracking", "by itself", f"{lost} states")
+    return Outcome(f"{retried} packets retried", ms, 0.0, "tracking", "automatic", f"{lost} states")
 
 
 FAULTS.case("servo dead", broken_by, "kill 5", r"\[5\]|servo 5|middle_forward", "revive 5", quick=True)
@@ -202,17 +202,21 @@ FAULTS.case("servo over-temperature", broken_by, "heat 14 80", "overheating", "h
 FAULTS.case("torque lost (supply)", broken_by, "torque 0", "lost its torque")
 FAULTS.case("one servo restarts (brown-out)", broken_by, "brownout 9", r"ring_forward \(servo 9\) has lost its torque")
 FAULTS.case(
-    "position jumps by a turn", broken_by, "turn 7 4096", r"middle_dip \(servo 7\): its position jumps", quick=True
+    "position jumps by one turn", broken_by, "turn 7 4096", r"middle_dip \(servo 7\): its position jumps", quick=True
 )
 FAULTS.case(
-    "encoder frozen", in_full_swing, "freeze 6", r"\(servo 6\): .*its encoder (is frozen|stands still)", "cure 6"
+    "encoder frozen",
+    in_full_swing,
+    "freeze 6",
+    r"\(servo 6\): .*(frozen encoder|its encoder does not change)",
+    "cure 6",
 )
-FAULTS.case("motor without torque", in_full_swing, "limp 6", r"\(servo 6\): .* it is limp", "cure 6")
-FAULTS.case("gain of a servo 0", broken_by, "poke 6 84 0", r"\(servo 6\) has position_p_gain 0, not 600")
-FAULTS.case("current of a servo 0", broken_by, "poke 6 102 0", r"\(servo 6\) has goal_current 0, not 550")
-FAULTS.case("voltage of a servo 0", broken_by, "poke 6 100 0", r"\(servo 6\) has goal_pwm 0, not 885")
-FAULTS.case("the same answer again and again", broken_by, "repeat 1", "repeat or come late", "repeat 0")
-FAULTS.case("answers come one request late", broken_by, "late 1", "repeat or come late", "late 0")
+FAULTS.case("motor without torque", in_full_swing, "limp 6", r"\(servo 6\): .*limp motor", "cure 6")
+FAULTS.case("servo gain set to 0", broken_by, "poke 6 84 0", r"\(servo 6\) has position_p_gain 0, not 600")
+FAULTS.case("servo current set to 0", broken_by, "poke 6 102 0", r"\(servo 6\) has goal_current 0, not 550")
+FAULTS.case("servo voltage set to 0", broken_by, "poke 6 100 0", r"\(servo 6\) has goal_pwm 0, not 885")
+FAULTS.case("replies repeated", broken_by, "repeat 1", "repeated or late", "repeat 0")
+FAULTS.case("replies one request late", broken_by, "late 1", "repeated or late", "late 0")
 FAULTS.case("a second master reads", broken_by, "master 60", "another master", "master 0")
 FAULTS.case("USB unplugged and replugged", broken_by, "unplug", ".", "replug", quick=True)  # in any words
 FAULTS.case("CRC errors 1 %", survived, "noise 0.01", "noise 0")
@@ -220,12 +224,12 @@ FAULTS.case("CRC errors 20 %", survived, "noise 0.2", "noise 0", quick=True)
 FAULTS.case("replies dropped 5 %", survived, "drop 0.05", "drop 0")
 FAULTS.case("wrong baud rate at start", refused_at_start, "baud 57600", "57600", "baud 4000000", moves=False)
 FAULTS.case("two hands on one bus at start", refused_at_start, "double 3", "garbled", "single 3", moves=False)
-FAULTS.case("a second servo of one id in motion", broken_by, "double 3", "garbled|of one id", "single 3")
+FAULTS.case("duplicate servo id in motion", broken_by, "double 3", "garbled|duplicate ids", "single 3")
 
 
-@FAULTS.add("one servo without torque, the last to be looked at", quick=True)
+@FAULTS.add("one servo without torque, checked last", quick=True)
 def one_without_torque(rig: HandRig) -> Outcome:
-    """The worst case: its registers have just been read."""
+    """The worst case: its registers were read just before."""
     rig.ready()
     ident = rig.hand.health.seen_last[0]
     return broken(rig, lambda: rig.bus.inject(f"torque 0 {ident}"), rf"\(servo {ident}\) has lost", prepared=True)
@@ -233,7 +237,7 @@ def one_without_torque(rig: HandRig) -> Outcome:
 
 @FAULTS.add("another program's goals")
 def foreign_goals(rig: HandRig) -> Outcome:
-    """Safe by what this driver sends, once the other program has been ended."""
+    """Safe by this driver's commands, once the other program is stopped."""
     rig.ready()
     begin = time.monotonic()
     rig.bus.inject("steer 60")
@@ -245,9 +249,9 @@ def foreign_goals(rig: HandRig) -> Outcome:
     return Outcome(told, ms, rig.safe_after(begin, ms), "fault", "cause removed, then reset" if rig.reset() else "")
 
 
-@FAULTS.add("horn slipped, seen when the finger opens")
+@FAULTS.add("horn slipped, detected when the finger opens")
 def slipped(rig: HandRig) -> Outcome:
-    """Under load a horn slips in the closing direction: its finger then meets its open stop too early."""
+    """Under load a horn slips in the closing direction: its finger then reaches its open stop too early."""
     rig.ready()
     joint, closed, start = 6, np.full(len(JOINTS), 0.4), 0.0
     slipped_stop = JOINTS[joint].lower - Joints.stop_margin + SLIP
@@ -270,7 +274,7 @@ def slipped(rig: HandRig) -> Outcome:
 
 @FAULTS.add("new servo at 57600 baud at start", moves=False)
 def new_servo(rig: HandRig) -> Outcome:
-    """Named with its id and baud rate; `dexhot leap replace` makes it the one that it replaces."""
+    """Reported with its id and baud rate; `dexhot leap replace` sets it up in place of the old one."""
 
     def replace() -> None:
         rig.hand.attach()
@@ -283,20 +287,20 @@ def new_servo(rig: HandRig) -> Outcome:
 
 @FAULTS.add("torque found on at start, wrong mode")
 def torque_on(rig: HandRig) -> Outcome:
-    """As after a driver that died, with registers of its own."""
+    """As after another driver died, with other register values."""
     rig.bus.inject("torque 1")
     begin = time.monotonic()
     rig.hand.connect()
     ms = 1e3 * (time.monotonic() - begin)
     off, changed = not rig.bus.state()["torque"], rig.hand.counts["registers_set"]
     rig.ready()
-    told = f"torque taken off, {changed} registers set" if changed else ""
-    return Outcome(told, ms if told else None, 0.0 if off else None, "ready", "by itself")
+    told = f"torque switched off, {changed} registers set" if changed else ""
+    return Outcome(told, ms if told else None, 0.0 if off else None, "ready", "automatic")
 
 
-@FAULTS.add("bus silent: the servos' watchdog", quick=True)
+@FAULTS.add("bus silent: servo bus watchdog", quick=True)
 def watchdog(rig: HandRig) -> Outcome:
-    """The driver stands still, as when Python dies: the servos stop by themselves."""
+    """The driver stops, as when Python dies: the servos stop by themselves."""
     rig.ready()
     begin, stopped = time.monotonic(), None
     while stopped is None and time.monotonic() - begin < rig.longest:
@@ -308,13 +312,13 @@ def watchdog(rig: HandRig) -> Outcome:
     tripped = rig.hand.counts["watchdog_trips"] > trips and not told
     words = rig.hand.health.warnings.get("watchdog", "") if tripped else ""
     return Outcome(
-        words, stopped if tripped else None, stopped, "holding", "by itself, from where it stopped" if tripped else ""
+        words, stopped if tripped else None, stopped, "holding", "automatic, from where it stopped" if tripped else ""
     )
 
 
 @FAULTS.add("supply voltage low", moves=False)
 def voltage_low(rig: HandRig) -> Outcome:
-    """Warned of while the hand goes on."""
+    """A warning, while the hand keeps tracking."""
     rig.ready()
     rig.bus.inject("voltage 4.2")
     begin = time.monotonic()
@@ -329,13 +333,13 @@ def voltage_low(rig: HandRig) -> Outcome:
     rig.bus.inject("voltage 5.0")
     back = not rig.drive(rig.longest, until=lambda: not any(" V" in t for t in rig.hand.health.warnings.values()))
     return Outcome(
-        found[0] if found else told, ms if found else None, 0.0, "tracking, warning", "by itself" if back else ""
+        found[0] if found else told, ms if found else None, 0.0, "tracking, warning", "automatic" if back else ""
     )
 
 
-@FAULTS.add("goal out of limits, in a leap")
+@FAULTS.add("goal out of limits and discontinuous")
 def out_of_limits(rig: HandRig) -> Outcome:
-    """The driver brings it within position and speed."""
+    """The driver clips it to the position and velocity limits."""
     rig.ready()
     before = rig.hand.counts["limited"]
     begin = time.monotonic()
@@ -343,15 +347,15 @@ def out_of_limits(rig: HandRig) -> Outcome:
     ms = 1e3 * (time.monotonic() - begin)
     limited = rig.hand.counts["limited"] - before
     told = rig.drive(0.2)
-    words = f"{limited} goals brought within position and speed" if limited else ""
+    words = f"{limited} goals clipped to position and velocity limits" if limited else ""
     return Outcome(
-        words, ms if limited else None, ms if limited and not told else None, "tracking, clamped", "by itself"
+        words, ms if limited else None, ms if limited and not told else None, "tracking, clamped", "automatic"
     )
 
 
 @FAULTS.add("NaN goal", quick=True)
 def nan_goal(rig: HandRig) -> Outcome:
-    """Refused; the goal stays what it was."""
+    """Rejected; the goal does not change."""
     rig.ready()
     goal = rig.hand.goal.copy()
     begin = time.monotonic()
@@ -363,4 +367,4 @@ def nan_goal(rig: HandRig) -> Outcome:
     ms = 1e3 * (time.monotonic() - begin)
     safe = bool(told) and (rig.hand.goal == goal).all()
     on = not rig.drive(0.2)
-    return Outcome(told, ms if told else None, ms if safe else None, "tracking, refused", "by itself" if on else "")
+    return Outcome(told, ms if told else None, ms if safe else None, "tracking, rejected", "automatic" if on else "")

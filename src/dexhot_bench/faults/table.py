@@ -1,4 +1,4 @@
-"""A fault as a function of the rig that it befalls, what came of it, and the figures of many."""
+"""A fault as a function of its rig, its outcome, and the metrics over all faults."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ SAFE_WITHIN = 250.0  # ms
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a fault. Times are ms after it; None: it was not noticed, or not made safe."""
+    """Outcome of a fault. Times are ms after it; None: not detected, or not safe."""
 
-    told: str  # by what words it was noticed; "" when it was not
+    detected_by: str  # message that reported it; "" if undetected
     detected_ms: float | None
-    safe_ms: float | None  # until no motion command is accepted; 0 where every command stays a good one
-    state: str  # of the driver or the supervisor in the end
-    recovered: str  # how; "" when it was not
+    safe_ms: float | None  # until no motion command is accepted; 0 if every accepted command stays valid
+    state: str  # of the driver or the supervisor at the end
+    recovered: str  # how it recovered; "" if it did not
     lost: str = "nothing"  # data
-    messages_lost: int = 0  # recorded ones that were older than a second
+    messages_lost: int = 0  # recorded messages older than 1 s
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`run(rig)` brings it about and cures it. `moves`: motion depends on it, so it must be safe in time."""
+    """`run(rig)` injects it and removes its cause. `moves`: it affects motion, so it must be safe in time."""
 
     name: str
     group: str
@@ -35,7 +35,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Result:
-    """A fault and its outcome; `violations`: commands beyond limits that were on the wire, from its bytes."""
+    """A fault and its outcome; `violations`: transmitted commands beyond limits, from the bytes received."""
 
     fault: Fault
     outcome: Outcome
@@ -46,23 +46,23 @@ class Result:
         return self.outcome.safe_ms is not None and self.outcome.safe_ms <= SAFE_WITHIN
 
     def entries(self) -> dict[str, Any]:
-        """For JSON."""
+        """Values for JSON."""
         o = self.outcome
         return {"fault": self.fault.name, "group": self.fault.group, **o.__dict__, "limit_violations": self.violations}
 
 
-Trial = Callable[[Any], Outcome]  # of a rig
+Trial = Callable[[Any], Outcome]  # runs on a rig
 
 
 class FaultTable(list[Fault]):
-    """The faults of one rig, in the order they are tried."""
+    """The faults of one rig, in order of injection."""
 
     def __init__(self, group: str):
         super().__init__()
         self.group = group
 
     def add(self, name: str, quick: bool = False, moves: bool = True) -> Callable[[Trial], Trial]:
-        """Decorate a function of the rig to be the fault `name`."""
+        """Decorator: register a function of the rig as the fault `name`."""
 
         def added(run: Trial) -> Trial:
             self.append(Fault(name, self.group, run, quick, moves))
@@ -73,12 +73,12 @@ class FaultTable(list[Fault]):
     def case(
         self, name: str, run: Callable[..., Outcome], *arguments: Any, quick: bool = False, moves: bool = True
     ) -> None:
-        """The fault `name` is `run(rig, *arguments)`."""
+        """Register `run(rig, *arguments)` as the fault `name`."""
         self.append(Fault(name, self.group, lambda rig: run(rig, *arguments), quick, moves))
 
 
 def metrics(results: list[Result], false_stops: int) -> dict[str, int]:
-    """The ids of the benchmark; `must_be_safe` counts the faults that motion depends on, `other_rows` the rest."""
+    """The benchmark's metrics; `must_be_safe` counts the faults that affect motion, `other_rows` the rest."""
     moving = [r for r in results if r.fault.moves]
     others = [r for r in results if not r.fault.moves]
     return {
@@ -96,7 +96,7 @@ def metrics(results: list[Result], false_stops: int) -> dict[str, int]:
 
 
 def rich_table(results: list[Result]) -> RichTable:
-    """For a person."""
+    """The results as a table for the terminal."""
     table = RichTable(title="faults", title_justify="left")
     for heading in ("rig", "injected fault", "detected, ms", "safe, ms", "end state", "recovery", "data lost"):
         table.add_column(heading, justify="right" if heading.endswith("ms") else "left")

@@ -1,4 +1,4 @@
-"""capture: a camera, and a recorder of it and of whatever robot state there is."""
+"""capture: a camera, and a recorder of its images and of the robot state, if any."""
 
 import json
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ ARGUMENTS = (
     Argument.of(
         "camera",
         "camera",
-        "realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim, or running: one that publishes already.",
+        "realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim, or running (one that already publishes).",
     ),
     Argument(
         "camera_namespace",
@@ -40,12 +40,12 @@ ARGUMENTS = (
 
 
 def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
-    """The camera away from the recorder: packing images does not delay them."""
+    """The camera runs in a process apart from the recorder, so that compressing images does not delay them."""
     if arguments["camera"] == "running":
         return (Process("capture", (NodeSpec("capture"),)),)
     return (
         Process("camera", (NodeSpec("camera", {"audience": RECORDER}),)),
-        Process("capture", (NodeSpec("capture", {"camera_namespace": OURS}),)),  # whatever a bag's names are
+        Process("capture", (NodeSpec("capture", {"camera_namespace": OURS}),)),  # regardless of the names in a bag
     )
 
 
@@ -64,9 +64,9 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
 
 
 def check_apart(source: str, out: str) -> None:
-    """Raise DexhotError for a place to record to within the recording that is read."""
+    """Raise DexhotError for an output folder inside the recording that is read."""
     if source and out and Path(out).resolve().is_relative_to(Path(source).resolve()):
-        raise DexhotError(f"{out} lies in {source}, which is only read: record to another folder.")
+        raise DexhotError(f"{out} lies inside {source}, which must not be modified: record to another folder.")
 
 
 CAPTURE = Graph("capture", "record cameras and robot state", ARGUMENTS, processes, prepare)

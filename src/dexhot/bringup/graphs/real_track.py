@@ -45,17 +45,17 @@ ARGUMENTS = (
     Argument(
         "view_wait",
         60.0,
-        "With view:=true: how long a simulated rig's clip waits for the first browser, s; 0: not at all.",
+        "With view:=true: longest wait of a simulated rig's clip for the first browser, s; 0: no wait.",
     ),
     Argument.of("rig", "seed", "Seed of the measurement noise and of the sampling controller."),
     Argument.of("rig", "fifo_priority"),
     *COMMON,
 )
 
-UNHURRIED = {"ramp": "controller", "fade": "controller", "lead_in": "supervisor"}  # s, longer where `speed` is less
-UNWATCHED = ("supervisor", "viewer", "robot_state")  # nothing stops when one of these is gone
+UNHURRIED = {"ramp": "controller", "fade": "controller", "lead_in": "supervisor"}  # s, divided by `speed` below 1
+UNWATCHED = ("supervisor", "viewer", "robot_state")  # tracking continues when one of these dies
 PLAYS = ("playback", "mpc")  # controllers that deploy a demonstration
-PATIENT = 1.5  # s that a simulated rig's supervisor may be silent: it shares the machine with a physics engine
+PATIENT = 1.5  # s, supervisor timeout of a simulated rig, whose physics engine shares the machine
 
 
 def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
@@ -67,7 +67,7 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     ]
     shown = NodeSpec(
         "robot_state", {"fifo_priority": 0}
-    )  # beside the recorder: a process of its own would start slowly
+    )  # in the recorder's process: one of its own would start slowly
     if arguments["record"] != "false":
         found.append(Process("recorder", (NodeSpec("recorder", {"fifo_priority": 0}), shown)))
     else:
@@ -78,7 +78,7 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
 
 
 def prepare(arguments: dict[str, Any]) -> Prepared:
-    """Check reference and policy and copy them into the run's folder, from where the nodes read them."""
+    """Check reference and policy and copy them into the run's folder, where the nodes read them."""
     check_rig(arguments)
     record, recorded = arguments["record"], arguments["record"] != "false"
     if recorded:
@@ -104,7 +104,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     values["urdf"] = str(urdf)
     if speed != 1.0:
         values |= {name: load_schema(node)[name].default / speed for name, node in UNHURRIED.items()}
-    if arguments["rig"] != "real":  # a real arm waits for a person: /safety/start
+    if arguments["rig"] != "real":  # a real arm waits for an operator's /safety/start
         values |= {"auto_start": True, "supervisor_timeout": PATIENT}
         values["view_wait"] = arguments["view_wait"] if arguments["view"] else 0.0
     return Prepared(folder, task.write(folder) | values, recorded, tuple(warnings))

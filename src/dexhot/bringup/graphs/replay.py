@@ -1,7 +1,7 @@
 """replay: a recorded run through its controller alone, whose commands are compared; or the topics of any bag.
 
-A run has the journal of what its controller was given: it is replayed through the controller, in that order. Any other
-bag (a capture, one of librealsense's recorder) is played: its topics, at its pace, with its time on /clock.
+A run has a journal of its controller's inputs; they are replayed through the controller in that order. Any other
+bag (a capture, a librealsense recording) is played back: its topics at the recorded rate, with its time on /clock.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from dexhot.ros.record.playback import check_bag, find_bag
 from dexhot.scratch import make_scratch
 
 ARGUMENTS = (
-    Argument("bag", "", "Folder of a run or a capture, or a bag; also a .db3 of librealsense's recorder."),
+    Argument("bag", "", "Folder of a run or a capture, or a bag; also a librealsense .db3 recording."),
     Argument(
         "what",
         "auto",
@@ -30,7 +30,7 @@ ARGUMENTS = (
     Argument(
         "controller",
         "recorded",
-        "Controller to replay; another than the recorded one shows what it would have commanded.",
+        "Controller to replay; one other than the recorded one shows what it would have commanded.",
         choices=("recorded", "kinematic", "playback", "mpc"),
     ),
     Argument("reference", "", "File of the Reference; default: the run's copy."),
@@ -38,7 +38,7 @@ ARGUMENTS = (
     Argument.of(
         "player",
         "rate",
-        "Playback rate relative to the recording; 0: topics as recorded, the controller as fast as it can.",
+        "Playback rate relative to the recording; 0: topics at the recorded rate, the controller as fast as possible.",
     ),
     Argument.of("player", "tolerance"),
     *COMMON,
@@ -83,14 +83,15 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         "duration": 0.0,
         "source": str(bag.resolve()),
         "report": str(folder / "replay.json"),
-        "frame_prefix": recorded.get("frame_prefix", "") if prefix == "auto" else prefix,  # that of the messages
+        "frame_prefix": recorded.get("frame_prefix", "") if prefix == "auto" else prefix,  # as in the recorded messages
         "token": recorded.get("token", ""),  # the player's safety states are the recorded ones
     }
     return Prepared(folder, values)
 
 
 def through_controller(arguments: dict[str, Any]) -> bool:
-    """Whether the bag is replayed through the controller: asked for, a run's, or it has the controller's journal."""
+    """Whether the bag is replayed through the controller: requested, a run's bag, or one with the controller's
+    journal."""
     if arguments["what"] != "auto":
         return bool(arguments["what"] == "controller")
     if arguments["topics"] or not arguments["bag"]:

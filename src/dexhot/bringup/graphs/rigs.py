@@ -1,8 +1,8 @@
-"""The rigs that a graph can run on: processes of each, and addresses of arm and hand.
+"""The rigs that a graph can run on: their processes, and the addresses of arm and hand.
 
 sim       the embedded rig: world and twins of the drivers in one process
 sim-wire  the real drivers, with protocol-level simulation of both devices at addresses of this ROS domain
-real      the lab's arm and hand: the same drivers, and no world; the object's pose comes from outside
+real      the lab's arm and hand: the same drivers without simulation; the object's pose comes from outside
 """
 
 import os
@@ -15,13 +15,13 @@ from dexhot.bringup.graph import GraphError, NodeSpec, Process
 from dexhot.robots.joint_table import joint_table
 
 RIGS = ("sim", "sim-wire", "real")
-ON_THE_WIRE = {  # what a simulated far end may take longer for than a real one, on a machine that is busy
+ON_THE_WIRE = {  # longer timeouts than for real devices: a simulated one may lag on a busy machine
     "leap_driver": {"slack": 0.06},
     "franka_driver": {"realtime": False, "frozen_timeout": 1.0},
 }
 LEAP = ("leap_right", "leap_left")
-STARTING = 60.0  # s that the drivers wait for a simulated rig to be there
-STATE_RATE = 200.0  # Hz of the joint states of real devices: each 60 Hz frame finds one
+STARTING = 60.0  # s, the drivers' connection timeout to a simulated rig
+STATE_RATE = 200.0  # Hz, joint states of real devices: a new one for each 60 Hz frame
 
 
 def rig_processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
@@ -47,7 +47,7 @@ def rig_processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
 
 
 def wires(arguments: dict[str, Any]) -> tuple[str, str]:
-    """Path of the servo bus and address of the arm; those of a simulated rig are of its ROS domain and namespace."""
+    """Path of the servo bus and address of the arm; for a simulated rig derived from its ROS domain and namespace."""
     leap, franka = arguments["leap_port"], arguments["franka_host"]
     if arguments["rig"] == "sim-wire":
         domain = int(os.environ.get("ROS_DOMAIN_ID") or 0)
@@ -59,20 +59,22 @@ def wires(arguments: dict[str, Any]) -> tuple[str, str]:
 
 
 def check_rig(arguments: dict[str, Any]) -> None:
-    """Raises GraphError for what this rig cannot do."""
+    """Raise GraphError for arguments that this rig does not support."""
     rig = arguments["rig"]
     if rig == "real" and not arguments["franka_host"]:
         raise GraphError("rig:=real needs the arm's network address: franka_host:=ADDRESS, as in http://ADDRESS/desk.")
     if rig != "sim" and arguments["loop"]:
-        raise GraphError(f"loop:=true needs rig:=sim: on rig:={rig} nobody puts the robot back where the clip begins.")
+        raise GraphError(
+            f"loop:=true needs rig:=sim: on rig:={rig} nothing returns robot and object to the clip's start."
+        )
     if rig == "real" and arguments["camera"]:
         raise GraphError("camera:=true renders a simulated rig; with rig:=real start the cameras with `capture`.")
 
 
 def check_hand(rig: str, hand: str) -> None:
-    """Raises GraphError for a hand whose motors no driver here speaks to, also for one that a hand.yaml describes.
+    """Raise GraphError for a hand (also a hand.yaml's) that has no driver here.
 
-    One of a LEAP hand has its joints, with the motors that the driver knows.
+    A hand.yaml describes a LEAP hand if it has its joints, with the driver's motors.
     """
     if rig != "sim" and motors(hand) not in [motors(leap) for leap in LEAP]:
         raise GraphError(

@@ -1,4 +1,4 @@
-"""Compressed bytes, as far as they go: what is cut or damaged ends early, and says why."""
+"""Tolerant decompression: truncated or damaged data ends early, with a reason."""
 
 import io
 from pathlib import Path
@@ -7,21 +7,21 @@ from typing import Any
 from backports import zstd
 from lz4.frame import LZ4FrameDecompressor
 
-ZSTD = b"\x28\xb5\x2f\xfd"  # the first bytes of anything compressed with zstd; no CDR message begins so
+ZSTD = b"\x28\xb5\x2f\xfd"  # magic number of zstd; no CDR message starts with it
 PIECE = 1 << 20
 SMALL = 1 << 10
 
 
 def inflate(compression: str, data: bytes, size: int) -> tuple[bytes, str]:
-    """(what could be decompressed of a chunk of `size` bytes, "" or what stopped it)."""
+    """(decompressed bytes of a chunk of `size` bytes, "" or the reason why they are incomplete)."""
     if not compression:
         return data, ""
     if compression not in ("zstd", "lz4"):
         return b"", f"its compression {compression!r} is unknown; zstd, lz4 and none are read"
     try:
         if compression == "zstd" and zstd.get_frame_info(data).decompressed_size == size:
-            return zstd.decompress(data), ""  # at once, into memory of the right size
-        whole = _decompressor(compression).decompress(data, size + 1)  # to the frame's end, where its checksum is
+            return zstd.decompress(data), ""  # in one call, into a buffer of the right size
+        whole = _decompressor(compression).decompress(data, size + 1)  # up to the frame's end, which holds its checksum
         if len(whole) >= size:
             return whole, ""
     except (zstd.ZstdError, RuntimeError, EOFError):
@@ -34,7 +34,7 @@ def inflate(compression: str, data: bytes, size: int) -> tuple[bytes, str]:
             found.append(decompressor.decompress(data[begin : begin + SMALL]))
     except (zstd.ZstdError, RuntimeError, EOFError) as e:
         return b"".join(found), str(e)
-    return b"".join(found), "" if decompressor.eof else "it is cut"
+    return b"".join(found), "" if decompressor.eof else "it is truncated"
 
 
 def _decompressor(compression: str) -> Any:
@@ -42,9 +42,9 @@ def _decompressor(compression: str) -> Any:
 
 
 class ZstdStream(io.RawIOBase):
-    """A file compressed as a whole. It ends where decompression does; `fault` then says why, when that is too early.
+    """A file compressed as a whole. It ends where decompression ends; if that is too early, `fault` is the reason.
 
-    Seeking forward decompresses what lies between; seeking back begins again.
+    Seeking forward decompresses the bytes in between; seeking back starts over.
     """
 
     def __init__(self, path: Path):
@@ -98,7 +98,7 @@ class ZstdStream(io.RawIOBase):
         else:
             data = self.file.read(PIECE // 8) if self.decompressor.needs_input else b""
             if not data and self.decompressor.needs_input:
-                self.fault = "the compressed file is cut"
+                self.fault = "the compressed file is truncated"
                 return True
         self.ready = memoryview(self.decompressor.decompress(data, PIECE))
         return True

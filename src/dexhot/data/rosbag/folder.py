@@ -1,6 +1,6 @@
 """The files of a bag, in order: a single file, or a folder's parts with or without metadata.yaml.
 
-metadata.yaml says in which order the files come, and the QoS where they do not have it; for all else the files count.
+metadata.yaml gives the order of the files, and the QoS if they lack it; everything else is read from the files.
 """
 
 import re
@@ -15,6 +15,7 @@ from dexhot.data.rosbag.compressed import ZSTD, ZstdStream
 from dexhot.data.rosbag.mcap import MAGIC as MCAP_MAGIC
 from dexhot.data.rosbag.part import Part, parse_qos
 from dexhot.data.rosbag.sqlite import MAGIC as SQLITE_MAGIC
+from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import FileFormatError
 
 SUFFIXES = (".mcap", ".db3", ".bag")
@@ -25,7 +26,7 @@ ROS1_MAGIC = b"#ROSBAG V"
 
 @dataclass
 class Listing:
-    """The files of a bag in their order, and what metadata.yaml has besides."""
+    """The files of a bag in order, and further entries of metadata.yaml."""
 
     files: list[Path]
     qos: dict[str, list[Qos]] = field(default_factory=dict)  # topic -> offered
@@ -34,16 +35,14 @@ class Listing:
 
 
 def list_files(path: Path) -> Listing:
-    """What to read of `path`, a file or a folder. Raises FileFormatError when nothing can be."""
+    """The files to read of `path`, a file or a folder. Raises FileFormatError if there are none."""
     if path.is_file():
         return Listing([path])
     if not path.exists():
         raise FileFormatError(f"{path} does not exist; give the folder of a bag, or a file of one.")
     found = bag_files(path)
     if not found:
-        raise FileFormatError(
-            f"{path} holds no file of a bag: no .mcap, .db3 or .bag, also not with {COMPRESSED} behind."
-        )
+        raise FileFormatError(f"{path} has no bag file: no .mcap, .db3 or .bag, with or without {COMPRESSED}.")
     listing = Listing([])
     entries = _metadata(path, listing)
     paths = entries.get("relative_file_paths")
@@ -53,24 +52,28 @@ def list_files(path: Path) -> Listing:
     if not present:
         if named:
             there = ", ".join(found)
-            listing.notes.append(f"{path}: metadata.yaml names {', '.join(named)}, and there is {there}: that is read")
+            listing.notes.append(
+                f"{path}: metadata.yaml names {', '.join(named)}; the existing {there} is read instead"
+            )
         listing.files = [found[name] for name in _one_recording(path, list(found))]
         return listing
     families = {_family(name) for name in present}
     more = [name for name in found if name not in named and _family(name) in families]
     if lacking := [name for name in named if name not in found]:
-        listing.damage.append(f"{path}: metadata.yaml names {', '.join(lacking)}, which is not there")
+        listing.damage.append(f"{path}: metadata.yaml names {', '.join(lacking)}, which does not exist")
     if more:
         listing.notes.append(f"{path}: metadata.yaml does not name {', '.join(more)}; it is read too")
     if others := [name for name in found if name not in named and name not in more]:
-        listing.notes.append(f"{path}: {', '.join(others)} is not of this recording, by metadata.yaml, and not read")
+        listing.notes.append(
+            f"{path}: {', '.join(others)} is not read: by metadata.yaml it is not part of this recording"
+        )
     order = sorted(present + more, key=_counting) if more else present
     listing.files = [found[name] for name in order]
     return listing
 
 
 def bag_files(path: Path) -> dict[str, Path]:
-    """name without .zstd -> file, of a folder's bag files; of a file that is there both ways, the one to read."""
+    """name without .zstd -> bag file in a folder; if a file exists both ways, the one to read."""
     found: dict[str, Path] = {}
     for file in sorted(path.iterdir(), key=lambda p: _counting(p.name)):
         name = _plain(file.name)
@@ -80,7 +83,8 @@ def bag_files(path: Path) -> dict[str, Path]:
 
 
 def open_file(path: Path) -> Part:
-    """The reader for what `path` is, whatever its name says. Raises FileFormatError for what is no bag."""
+    """Open `path` with the reader for its content, regardless of its name. Raises FileFormatError if it is not a
+    bag."""
     from dexhot.data.rosbag.mcap import McapFile
     from dexhot.data.rosbag.sqlite import SqliteFile
 
@@ -103,21 +107,21 @@ def open_file(path: Path) -> Part:
 
 
 def _what(head: bytes, compressed: bool) -> str:
-    """What a file is that is no bag."""
+    """Description of a file that is not a bag."""
     if compressed:
-        what = "is a compressed ROS 1 bag: decompress a copy of it" if head.startswith(ROS1_MAGIC) else "holds no bag"
+        what = "is a compressed ROS 1 bag: decompress a copy of it" if head.startswith(ROS1_MAGIC) else "is not a bag"
         return f"is compressed and {what}"
     if not head:
-        return "is empty: nothing of the recording reached the disk"
+        return "is empty: no data reached the disk"
     if not head.strip(b"\0"):
-        return "begins with zeros: nothing of the recording reached the disk"
+        return "begins with zeros: no data reached the disk"
     if head.startswith(ROS1_MAGIC):
-        return "is a ROS 1 bag of version 1; `rosbag fix` of ROS 1 makes one of version 2 of a copy"
+        return "is a ROS 1 bag of version 1; convert a copy to version 2 with ROS 1's `rosbag fix`"
     return f"is not a bag: it begins with {head[:8]!r}"
 
 
 def _metadata(path: Path, listing: Listing) -> dict[str, Any]:
-    """metadata.yaml as far as it can be read; what is wrong with it goes to the notes."""
+    """metadata.yaml as far as it is readable; its errors are added to the notes."""
     file = path / "metadata.yaml"
     if not file.is_file():
         if not any(path.glob("*.bag")):  # ROS 1 has none
@@ -125,8 +129,7 @@ def _metadata(path: Path, listing: Listing) -> dict[str, Any]:
             listing.notes.append(f"{path} has no metadata.yaml: {why}")
         return {}
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe_load, in C where PyYAML has it
-        entries: dict[str, Any] = yaml.load(file.read_text(), loader)["rosbag2_bagfile_information"]
+        entries: dict[str, Any] = load_yaml(file)["rosbag2_bagfile_information"]
         topics = [entry["topic_metadata"] for entry in entries.get("topics_with_message_count") or []]
         listing.qos = {topic["name"]: parse_qos(topic.get("offered_qos_profiles")) for topic in topics}
         entries.get("relative_file_paths")
@@ -137,10 +140,10 @@ def _metadata(path: Path, listing: Listing) -> dict[str, Any]:
 
 
 def _one_recording(path: Path, names: list[str]) -> list[str]:
-    """`names`, when they can be the parts of one recording. Raises FileFormatError."""
+    """`names`, if they can be parts of one recording. Raises FileFormatError."""
     if len({_family(name) for name in names}) > 1:
         raise FileFormatError(
-            f"{path} holds several recordings ({', '.join(names)}) and no metadata.yaml that names one; give one file."
+            f"{path} has several recordings ({', '.join(names)}) and no metadata.yaml that selects one; give one file."
         )
     return names
 
@@ -156,5 +159,5 @@ def _family(name: str) -> tuple[str, str]:
 
 
 def _counting(name: str) -> list[tuple[int, str]]:
-    """Sorts name_2 before name_10."""
+    """Sort key that puts name_2 before name_10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

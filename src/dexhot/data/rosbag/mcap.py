@@ -1,7 +1,7 @@
-"""MCAP files, whole, cut, damaged or still being written.
+"""MCAP files, intact, truncated, damaged or still being written.
 
-Records are skipped by their length: an index of the chunks is made in memory without reading what is in them. The
-index at the end of a whole file saves most of that; it is not needed, and the file is believed against it. The format:
+Records are skipped by their length: a chunk index is built in memory without reading the chunks. The summary at the
+end of an intact file saves most of that; it is optional, and where the two differ the records count. Format:
 https://mcap.dev/spec
 """
 
@@ -24,41 +24,41 @@ from dexhot.errors import FileFormatError
 
 MAGIC = b"\x89MCAP0\r\n"
 FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX, STATISTICS, DATA_END = 2, 3, 4, 5, 6, 7, 8, 11, 15
-PRIVATE = 0x80  # record types from here on are anyone's
-HEAD = struct.Struct("<BQ")  # of every record: type, length of the rest
+PRIVATE = 0x80  # first record type of the private range
+HEAD = struct.Struct("<BQ")  # head of every record: type, length of the content
 MESSAGE_HEAD = struct.Struct("<BQHIQQ")  # with channel, sequence, receive time and publish time
 CHUNK_HEAD = struct.Struct("<BQQQQII")  # with first and last time, size, checksum, length of the compression's name
 TAIL = HEAD.size + 20 + len(MAGIC)  # bytes of the footer and the closing magic
-PIECE = 1 << 16  # bytes that are kept of what was read last
-LONGEST_NAME = 64  # bytes, of a compression
-STRETCH = 4 << 20  # bytes of messages outside of chunks that are read together
-WINDOW = 256 << 20  # bytes of messages that may wait for their turn
-SUMMARY = 256 << 20  # bytes of an index, or of a definition, that is believed
-LARGEST = 2 << 30  # bytes of a chunk that is believed
+PIECE = 1 << 16  # bytes of read-back buffer
+LONGEST_NAME = 64  # bytes, of a compression's name
+STRETCH = 4 << 20  # bytes of messages outside chunks that are read at once
+WINDOW = 256 << 20  # bytes of messages buffered for sorting by time
+SUMMARY = 256 << 20  # bytes, maximum plausible size of an index or a definition
+LARGEST = 2 << 30  # bytes, maximum plausible size of a chunk
 
 
 class MessageBlock(NamedTuple):
-    """A chunk, or a stretch of messages outside of chunks: what is read at once."""
+    """A chunk, or a run of messages outside chunks: the unit of reading."""
 
     start: int  # ns, receive time of its first message
     offset: int
-    length: int  # as far as it is there
+    length: int  # of the part that exists
     chunk: bool
-    channels: frozenset[int]  # that have messages in it
+    channels: frozenset[int]  # channels with messages in it
 
 
 class Known(NamedTuple):
-    """A chunk as the index at the end of the file has it."""
+    """A chunk's entry in the index at the end of the file."""
 
     start: int  # ns
     end: int
     length: int
-    index_length: int  # of the message indexes behind it
+    index_length: int  # of the message indexes after it
     counts: dict[int, int]
 
 
 class McapFile:
-    """One file. `path`: .mcap, or one that is compressed as a whole (.mcap.zstd). Raises FileFormatError, OSError."""
+    """One file. `path`: .mcap, or compressed as a whole (.mcap.zstd). Raises FileFormatError, OSError."""
 
     def __init__(self, path: Path, compressed: bool = False):
         stat = path.stat()
@@ -80,19 +80,21 @@ class McapFile:
     def messages(self, wanted: Mapping[int, Connection]) -> Iterator[tuple[Connection, int, bytes]]:
         """In the order of receive time.
 
-        Where more than WINDOW bytes are out of order (a clock that was set back for long) only nearly so.
+        If more than WINDOW bytes are out of order (a clock set far back), the order is approximate.
         """
         blocks = [b for b in self.blocks if not b.channels.isdisjoint(wanted)]
         if not self.forward:
             blocks.sort()
-        later = [*accumulate((b.start for b in reversed(blocks)), min)][-2::-1] + [2**64]  # first start of those behind
+        later = [*accumulate((b.start for b in reversed(blocks)), min)][-2::-1] + [
+            2**64
+        ]  # earliest start of all later blocks
         waiting: list[tuple[int, int, int, int, int, bytes]] = []
         missing = sum(self.inventory.counts.get(channel, 0) for channel in wanted)
         for block, limit in zip(blocks, later):
             records = self._records(block)
             entries, whole = _messages(records, self.inventory.channels, wanted)
             if not (whole or self.inventory.damage):
-                self.inventory.lost(_damaged(self.path, block.offset, "messages in it are not whole"))
+                self.inventory.lost(_damaged(self.path, block.offset, "messages in it are incomplete"))
             missing -= len(entries)
             waiting += [(time, block.offset, begin, end, channel, records) for time, begin, end, channel in entries]
             waiting.sort()
@@ -103,32 +105,32 @@ class McapFile:
                 yield wanted[channel], time, content[begin:end]
             del waiting[:due]
         if missing and not self.inventory.damage:
-            self.inventory.lost(f"{self.path} is damaged: {missing} of the messages in its index are not there")
+            self.inventory.lost(f"{self.path} is damaged: {missing} of the messages in its index are missing")
 
     def _records(self, block: MessageBlock) -> bytes:
         try:
             self.stream.seek(block.offset)
             data = self.stream.read(block.length)
-        except OSError as e:  # of the disk
+        except OSError as e:  # a disk error
             self.inventory.lost(_damaged(self.path, block.offset, str(e)))
             return b""
         if not block.chunk:
             return data
         records, why = unpacked(data)
-        if why and not (len(data) == block.length and _cut(data)):  # which the index has said
+        if why and not (len(data) == block.length and _cut(data)):  # already reported by the index
             self.inventory.lost(_damaged(self.path, block.offset, why))
         return records
 
 
 def _cut(data: bytes) -> bool:
-    """Whether a record goes on behind `data`."""
+    """Whether a record continues past the end of `data`."""
     return len(data) < HEAD.size or len(data) < HEAD.size + HEAD.unpack_from(data)[1]
 
 
 def unpacked(chunk: bytes) -> tuple[bytes, str]:
-    """(the records in a chunk's record as far as they are there, "" or why they are not all there)."""
+    """(the readable records in a chunk, "" or the reason why some are missing)."""
     if len(chunk) < CHUNK_HEAD.size or chunk[0] != CHUNK:
-        return b"", "it is cut" if len(chunk) < CHUNK_HEAD.size else "the index names a chunk where there is none"
+        return b"", "it is cut" if len(chunk) < CHUNK_HEAD.size else "the index points to a chunk that does not exist"
     _, length, _, _, size, checksum, name_length = CHUNK_HEAD.unpack_from(chunk)
     begin = CHUNK_HEAD.size + name_length + 8
     compression = chunk[CHUNK_HEAD.size : CHUNK_HEAD.size + name_length].decode(errors="replace")
@@ -136,14 +138,14 @@ def unpacked(chunk: bytes) -> tuple[bytes, str]:
     if why or len(records) != size:
         return records, why or "it is cut"
     if checksum and crc32(records) != checksum:
-        return records, "its checksum is wrong, so that its messages may hold wrong values"
+        return records, "its checksum is wrong, so its messages may have wrong values"
     return records, ""
 
 
 def _messages(
     records: bytes, channels: dict[int, Channel], wanted: Mapping[int, object] | None = None
 ) -> tuple[list[tuple[int, int, int, int]], bool]:
-    """([receive time, first and last byte of the content, channel] of the whole messages, whether there is no other).
+    """([receive time, first and last byte of the content, channel] of the complete messages, whether these are all).
 
     Of all channels, or of those `wanted`.
     """
@@ -153,7 +155,7 @@ def _messages(
     while position + head <= size:
         kind, length, channel, _, time, _ = unpack(records, position)
         end = position + HEAD.size + length
-        if kind != MESSAGE:  # of another record all but the first two are not what they are called
+        if kind != MESSAGE:  # for other record types only the first two fields apply
             position = end
             continue
         if end > size or length < head - HEAD.size:
@@ -170,7 +172,7 @@ def _messages(
 def _indexed(
     path: Path, compressed: bool, size: int, modified: int, inode: int
 ) -> tuple[list[MessageBlock], Inventory]:
-    """The blocks of a file in its order, and what it holds; kept for as long as the file stays the same."""
+    """The blocks of a file in file order, and its inventory; cached until the file changes."""
     with _open(path, compressed) as stream:
         index = _Index(path, stream, None if compressed else size)
         index.scan()
@@ -188,7 +190,7 @@ def _damaged(path: Path, offset: int, why: str) -> str:
 
 
 class _Index:
-    """Makes the index: blocks in the order of the file, channels, counts, and what is wrong."""
+    """Builds the index: blocks in file order, channels, counts and damage."""
 
     def __init__(self, path: Path, stream: BinaryIO, size: int | None):
         self.path, self.stream, self.size = path, stream, size
@@ -196,16 +198,18 @@ class _Index:
         self.inventory = Inventory()
         self.schemas: dict[int, tuple[str, MessageDefinition]] = {}
         self.counts: Counter[int] = Counter()
-        self.sets: dict[frozenset[int], frozenset[int]] = {}  # equal sets of channels are one object
-        self.stated: int | None = None  # messages that the index says there are
+        self.sets: dict[frozenset[int], frozenset[int]] = {}  # equal channel sets share one object
+        self.stated: int | None = None  # message count stated by the index
         self.known: dict[int, Known] = {}
         self.unread: list[tuple[int, int]] = []  # offset and length of chunks whose definitions were not needed yet
-        self.open: tuple[int, int, int, int, Counter[int]] | None = None  # chunk, or stretch, that is not ended yet
-        self.loose = False  # it is a stretch
-        self.last = (0, b"")  # offset and content of what was read last
+        self.open: tuple[int, int, int, int, Counter[int]] | None = (
+            None  # chunk or run of messages that has not ended yet
+        )
+        self.loose = False  # it is a run of messages outside chunks
+        self.last = (0, b"")  # offset and content of the last read
 
     def read(self, offset: int, count: int) -> bytes:
-        """What was read before of the same record is not read again: a compressed file cannot go back."""
+        """Read bytes, reusing the last read: a compressed file cannot seek back."""
         at, content = self.last
         if at != offset or not content:
             self.stream.seek(offset)
@@ -219,9 +223,9 @@ class _Index:
         return getattr(getattr(self.stream, "raw", None), "fault", "")
 
     def scan(self) -> None:
-        """Go over every record but those in chunks. Raises FileFormatError when nothing can be read."""
+        """Scan every record outside chunks. Raises FileFormatError if nothing can be read."""
         if self.read(0, len(MAGIC)) != MAGIC:
-            raise FileFormatError(f"{self.path} is not an MCAP file: it does not begin as one.")
+            raise FileFormatError(f"{self.path} is not an MCAP file: it lacks the magic number at its start.")
         finished = closed = self.size is not None and self._summary()
         offsets, position = sorted(self.known), len(MAGIC)
         while True:
@@ -242,7 +246,7 @@ class _Index:
             if kind == FOOTER or (kind == DATA_END and self.size is not None):
                 whole = finished = True
                 break
-            finished |= kind == DATA_END  # of a compressed file, whose index has not been seen
+            finished |= kind == DATA_END  # for a compressed file, whose index has not been read
             valid = 0 < kind <= DATA_END or kind >= PRIVATE
             if valid and self._record(kind, position, end, head):
                 position = end
@@ -251,33 +255,34 @@ class _Index:
             if behind == len(offsets):
                 whole = finished and self.size is None
                 if not valid and not whole:
-                    self.inventory.lost(_damaged(self.path, position, "what follows are no records"))
+                    self.inventory.lost(_damaged(self.path, position, "what follows is not a record"))
                 break
-            self.inventory.lost(_damaged(self.path, position, f"nothing can be read up to byte {offsets[behind]}"))
+            self.inventory.lost(_damaged(self.path, position, f"unreadable up to byte {offsets[behind]}"))
             self._end_block(sure=False)
             position = offsets[behind]
         self._end_block(sure=whole and finished)
         self.inventory.counts = dict(self.counts)
         if finished and not (closed or self.size is None):
-            self.inventory.notes.append(f"{self.path} has lost the index at its end; its messages are there")
+            self.inventory.notes.append(f"{self.path} has lost the index at its end; its messages are intact")
         self._judge(finished, whole, position)
 
     def _judge(self, finished: bool, whole: bool, position: int) -> None:
         found = sum(self.counts.values())
         if not whole and not self.inventory.damage:
             self.inventory.lost(
-                f"{self.path} is cut in the record at byte {position}: what came after {found} whole messages is lost, "
-                "or still being written"
+                f"{self.path} is truncated in the record at byte {position}: what came after {found} complete "
+                "messages is lost, or still being written"
             )
         elif not finished:
             self.inventory.notes.append(
-                f"{self.path} has no end: it is still being recorded, or its recorder was killed; what is there is read"
+                f"{self.path} has no end record: it is still being recorded, or its recorder was killed; "
+                "existing records are read"
             )
         elif self.stated is not None and self.stated > found:
             self.inventory.lost(f"{self.path} lacks {self.stated - found} of the {self.stated} messages in its index")
 
     def _record(self, kind: int, position: int, end: int, head: bytes) -> bool:
-        """Take one record; False when it is not all there."""
+        """Process one record; False if it is incomplete."""
         if kind == MESSAGE:
             if len(head) < MESSAGE_HEAD.size or not self._reaches(end):
                 return False
@@ -325,8 +330,8 @@ class _Index:
             return False
         _, length, start, last, _, _, name_length = CHUNK_HEAD.unpack(head)
         if name_length > LONGEST_NAME or length < CHUNK_HEAD.size - HEAD.size + name_length + 8:
-            return False  # that is no chunk
-        if self.size is None:  # what has to be decompressed anyway is counted at once
+            return False  # not a chunk
+        if self.size is None:  # a compressed file is decompressed anyway, so count now
             return self._decode(position, min(end, position + LARGEST)) and end - position <= LARGEST
         if end > self.size:
             self._decode(position, min(self.size, position + LARGEST))
@@ -338,7 +343,7 @@ class _Index:
         return True
 
     def _end_block(self, sure: bool = True) -> None:
-        """The chunk or stretch before this record is at its end; `sure`: the indexes behind the chunk are all there."""
+        """End the chunk or run before this record; `sure`: all message indexes after the chunk exist."""
         if self.open is None:
             return
         (begin, end, start, last, counts), self.open = self.open, None
@@ -352,7 +357,7 @@ class _Index:
             self._add_block(MessageBlock(start, begin, end - begin, True, frozenset(counts)), last)
 
     def _decode(self, begin: int, end: int) -> bool:
-        """Take a chunk by what is in it; False when it is not all there."""
+        """Process a chunk by its content; False if it is incomplete."""
         data = self.read(begin, end - begin)
         records, why = unpacked(data)
         self._learn(records)
@@ -369,7 +374,7 @@ class _Index:
         return len(data) == end - begin
 
     def _add_block(self, block: MessageBlock, last: int, learned: bool = False) -> None:
-        """Raises nothing: messages of a channel that nothing defines cannot be read, and are said to be lost.
+        """Add a block. Messages of an undefined channel cannot be read and are reported as lost.
 
         `learned`: the definitions in the chunk are known.
         """
@@ -381,7 +386,7 @@ class _Index:
                 self._look_back()
         if unknown := block.channels - self.inventory.channels.keys():
             count = sum(self.counts.pop(channel, 0) for channel in unknown)
-            what = f"{count} messages are of topics that are nowhere named"
+            what = f"{count} messages are of undefined topics"
             self.inventory.lost(_damaged(self.path, block.offset, what))
             block = block._replace(channels=block.channels - unknown)
         channels = self.sets.setdefault(block.channels, block.channels)
@@ -390,13 +395,13 @@ class _Index:
         self.inventory.end = max(self.inventory.end, last)
 
     def _look_back(self) -> None:
-        """Find topics that were defined in this chunk, or in one before whose own messages were of others."""
+        """Find definitions of topics in this chunk, or in earlier chunks that were skipped."""
         for offset, length in self.unread:
             self._learn(unpacked(self.read(offset, length))[0])
         self.unread.clear()
 
     def _learn(self, records: bytes) -> None:
-        """The schemas and channels among records."""
+        """Read the schemas and channels among records."""
         position = 0
         while position + HEAD.size <= len(records):
             kind, length = HEAD.unpack_from(records, position)
@@ -422,7 +427,7 @@ class _Index:
         self.inventory.channels.setdefault(number, Channel(topic, msgtype, msgdef, digest, encoding, qos))
 
     def _summary(self) -> bool:
-        """Take the index at the end. Returns whether the file has an end; what is wrong with the index is not used."""
+        """Read the index at the end. Returns whether the file has an end; a faulty index is ignored."""
         assert self.size is not None
         tail = self.read(max(0, self.size - TAIL), TAIL)
         if not tail.endswith(MAGIC) or tail[: HEAD.size] != HEAD.pack(FOOTER, 20):
@@ -446,7 +451,7 @@ class _Index:
         return True
 
     def _know(self, fields: "_Fields") -> None:
-        """A chunk of the index, with its messages counted by the lengths of its message indexes."""
+        """Add a chunk of the index; its messages are counted from the lengths of its message indexes."""
         assert self.size is not None
         start, end, offset, length = fields.unpack("<QQQQ")
         starts = fields.raw()
@@ -461,7 +466,7 @@ class _Index:
 
 
 class _Fields:
-    """Takes the fields of a record one after the other. Raises struct.error at its end."""
+    """Reads the fields of a record in order. Raises struct.error at its end."""
 
     def __init__(self, content: bytes, position: int = 0):
         self.content, self.position = content, position

@@ -1,4 +1,4 @@
-"""What the reader of one bag file gives, whatever its storage."""
+"""The common interface of readers of one bag file, independent of its storage format."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -36,12 +36,12 @@ class Channel:
         self.topic, self.msgtype, self.msgdef = topic, msgtype, msgdef
         self.digest = digest  # RIHS01 hash of the type, or ""
         self.encoding = encoding  # of the messages; "cdr" is ROS 2's
-        self.qos = qos  # what its publishers offered; [] where nobody wrote it down
+        self.qos = qos  # offered by its publishers; [] if not recorded
 
 
 @dataclass
 class Inventory:
-    """What a file holds. `damage`: what was lost; `notes`: what is unusual without a loss."""
+    """Contents of a file. `damage`: lost data; `notes`: anomalies without loss."""
 
     channels: dict[int, Channel] = field(default_factory=dict)
     counts: dict[int, int] = field(default_factory=dict)  # channel -> messages
@@ -51,7 +51,7 @@ class Inventory:
     notes: list[str] = field(default_factory=list)
 
     def lost(self, what: str) -> None:
-        """Remember a loss."""
+        """Add a loss."""
         self.damage.append(what)
 
 
@@ -61,16 +61,16 @@ class Part(Protocol):
     inventory: Inventory
 
     def messages(self, wanted: Mapping[int, Connection]) -> Iterator[tuple[Connection, int, bytes]]:
-        """(what `wanted` names for the channel, receive time ns, serialized message) in the order of receive time."""
+        """(connection of the channel in `wanted`, receive time ns, serialized message) in order of receive time."""
 
     def close(self) -> None:
         """Close the file."""
 
 
 def parse_qos(text: Any) -> list[Qos]:
-    """The profiles of a metadata.yaml, or of YAML text in a file; [] of anything that is none.
+    """The QoS profiles of a metadata.yaml, or of YAML text in a file; [] if there are none.
 
-    What a version or a hand wrote in another way is unknown, or zero: no bag is refused for its QoS.
+    Unknown formats give "unknown" or zero: no bag is rejected for its QoS.
     """
     try:
         entries = yaml.safe_load(text) if isinstance(text, str) else text
@@ -94,7 +94,7 @@ def _profile(entry: dict[str, Any]) -> Qos:
 
 
 def _member(kind: Any, value: Any) -> Any:
-    """By number, as versions before 9 have it, or by name."""
+    """An enum member by number (versions before 9) or by name."""
     try:
         return kind(value) if isinstance(value, int) else kind[str(value).upper()]
     except (KeyError, ValueError):

@@ -1,4 +1,4 @@
-"""ROS 1 bags (.bag), their messages as ROS 2 has them: by the standard type of the same name, or by the bag's own."""
+"""ROS 1 bags (.bag), with messages converted to ROS 2: to the standard type of the same name, or the bag's own."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
@@ -14,7 +14,7 @@ from dexhot.data.rosbag.schemas import typestore
 from dexhot.errors import FileFormatError
 
 MAGIC = b"#ROSBAG V"
-HEADER = "std_msgs/msg/Header"  # has one field less in ROS 2; the conversion knows
+HEADER = "std_msgs/msg/Header"  # has one field less in ROS 2; the conversion handles it
 
 
 class Ros1File:
@@ -27,7 +27,7 @@ class Ros1File:
             self.reader.open()
         except (ReaderError, ValueError, AssertionError) as e:
             raise FileFormatError(
-                f"{path} is a ROS 1 bag that cannot be read ({e}); mend a copy of it where ROS 1 is installed: "
+                f"{path} is a ROS 1 bag that cannot be read ({e}); repair a copy with ROS 1: "
                 f"`rosbag reindex {path.name}`."
             ) from e
         found, self.convert = self.inventory, dict[int, Callable[[bytes], memoryview]]()
@@ -37,7 +37,7 @@ class Ros1File:
                 msgtype, msgdef, convert = conversion(connection.msgtype, connection.msgdef.data)
             except (TypesysError, KeyError, AssertionError) as e:
                 if connection.msgcount:
-                    why = f"{connection.msgtype} has no form in ROS 2 ({e})"
+                    why = f"{connection.msgtype} has no ROS 2 equivalent ({e})"
                     found.lost(f"{path}: {connection.topic} is not read: {why}")
                 continue
             qos = LATCH if getattr(connection.ext, "latching", 0) else []
@@ -56,12 +56,12 @@ class Ros1File:
             for connection, time, data in self.reader.messages([self.sources[number] for number in wanted]):
                 yield wanted[connection.id], time, bytes(self.convert[connection.id](data))
         except (ReaderError, ValueError, RuntimeError, EOFError, AssertionError) as e:
-            self.inventory.lost(f"{self.path} is damaged: it is read as far as it goes ({e})")
+            self.inventory.lost(f"{self.path} is damaged: it is read as far as possible ({e})")
 
 
 @lru_cache(maxsize=256)
 def conversion(name: str, definition: str) -> tuple[str, MessageDefinition, Callable[[bytes], memoryview]]:
-    """(type in ROS 2, its definition, what makes ROS 2's bytes of a message) of a ROS 1 type. Raises TypesysError."""
+    """(type in ROS 2, its definition, converter of a message's bytes) of a ROS 1 type. Raises TypesysError."""
     source, target, standard = get_typestore(Stores.EMPTY), get_typestore(Stores.EMPTY), typestore()
     own = get_types_from_msg(definition, name)
     source.register({HEADER: get_typestore(Stores.ROS1_NOETIC).fielddefs[HEADER]} | own)

@@ -1,4 +1,4 @@
-"""Message definitions: Jazzy's standard ones, and those that a bag brings along, each in a store of its own."""
+"""Message definitions: Jazzy's standard ones, and those in a bag, each in its own type store."""
 
 from functools import cache, lru_cache
 from typing import Any
@@ -9,7 +9,7 @@ from rosbags.typesys.store import Typestore
 
 from dexhot.errors import FileFormatError
 
-SEPARATOR = "=" * 80 + "\n"  # between the definitions of a type and of those it is made of
+SEPARATOR = "=" * 80 + "\n"  # between the definitions of a type and of its field types
 
 
 @cache
@@ -20,17 +20,17 @@ def typestore() -> Typestore:
 
 @lru_cache(maxsize=256)
 def store_of(msgtype: str, definition: MessageDefinition) -> Typestore:
-    """A store that decodes `msgtype` as `definition` has it; the standard one where that says the same, or nothing.
+    """A type store that decodes `msgtype` by `definition`; the standard store if that is equal or empty.
 
-    The bag's definition is believed: what it was recorded with may be of another distribution, or a person's own.
-    Raises FileFormatError for a type that neither knows.
+    The bag's definition takes precedence: it may come from another distribution, or be a custom type.
+    Raises FileFormatError for a type that neither defines.
     """
     standard = typestore()
     if definition.format is MessageDefinitionFormat.NONE:
         if msgtype in standard.fielddefs:
             return standard
         raise FileFormatError(
-            f"the message type {msgtype} is unknown: it is not a standard one, and the bag holds no definition of it."
+            f"the message type {msgtype} is unknown: it is not a standard type, and the bag does not define it."
         )
     try:
         own = types_of(msgtype, definition)
@@ -39,7 +39,7 @@ def store_of(msgtype: str, definition: MessageDefinition) -> Typestore:
         store = get_typestore(Stores.EMPTY)
         store.fielddefs.update(standard.fielddefs)
         store.types.update(standard.types)
-        for name in own:  # the bag's are the right ones
+        for name in own:  # the bag's definitions take precedence
             store.fielddefs.pop(name, None)
         store.register(own)
     except (TypesysError, KeyError, ValueError, SyntaxError) as e:
@@ -50,7 +50,7 @@ def store_of(msgtype: str, definition: MessageDefinition) -> Typestore:
 
 
 def types_of(msgtype: str, definition: MessageDefinition) -> dict[str, Any]:
-    """The parsed types of a definition, with those it is made of. Raises TypesysError."""
+    """The parsed types of a definition, including its field types. Raises TypesysError."""
     if definition.format is MessageDefinitionFormat.MSG:
         return get_types_from_msg(definition.data, msgtype)
     found: dict[str, Any] = {}
@@ -60,7 +60,7 @@ def types_of(msgtype: str, definition: MessageDefinition) -> dict[str, Any]:
 
 
 def titled(msgtype: str, definition: MessageDefinition) -> str:
-    """The text of a definition as bags have it: with a title where it is IDL."""
+    """The text of a definition as stored in bags: with a title if it is IDL."""
     if definition.format is MessageDefinitionFormat.IDL and not definition.data.startswith(SEPARATOR):
         return f"{SEPARATOR}IDL: {msgtype}\n{definition.data}"
     return definition.data

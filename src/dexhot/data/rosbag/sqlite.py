@@ -1,7 +1,7 @@
-"""sqlite3 bags (.db3 of rosbag2 and of librealsense), opened so that nothing beside them is made or changed.
+"""sqlite3 bags (.db3 of rosbag2 and of librealsense), opened without creating or changing any file.
 
-The file is opened as one that does not change (immutable), without locks. A write-ahead log beside it, of a recorder
-that still runs or was killed, is laid over the file in memory.
+The file is opened as immutable, without locks. The write-ahead log of a recorder that still runs or was killed is
+applied to the file in memory.
 """
 
 import struct
@@ -19,18 +19,18 @@ from dexhot.data.rosbag.part import FORMATS, NO_DEFINITION, Channel, Inventory, 
 from dexhot.errors import FileFormatError
 
 MAGIC = b"SQLite format 3\0"
-MEMORY = 1 << 30  # bytes of a compressed file, or of a write-ahead log, that are held in memory
+MEMORY = 1 << 30  # bytes, maximum size of a compressed file or a write-ahead log, which are held in memory
 LOG_HEAD = struct.Struct(">8I")  # magic, version, page size, checkpoint, two salts, two checksums
 FRAME_HEAD = struct.Struct(">6I")  # page, pages of the file after a commit or 0, two salts, two checksums
-LOG_MAGIC = 0x377F0682  # the last bit: of checksums over big-endian words
+LOG_MAGIC = 0x377F0682  # last bit set: checksums over big-endian words
 UNFINISHED = "is still being recorded, or its recorder was killed"
 SOUND = "typeof(topic_id) = 'integer' AND typeof(timestamp) = 'integer' AND typeof(data) = 'blob'"
-BROKEN = (apsw.Error, ValueError, MemoryError)  # what SQLite and its texts raise in a damaged file
-NAMES = (f"dexhot-{number}" for number in count())  # of files given to SQLite from memory
+BROKEN = (apsw.Error, ValueError, MemoryError)  # raised by SQLite and by decoding text in a damaged file
+NAMES = (f"dexhot-{number}" for number in count())  # names of in-memory files for SQLite
 
 
 class SqliteFile:
-    """One .db3 file, or one that is compressed as a whole (.db3.zstd). Raises FileFormatError, OSError."""
+    """One .db3 file, or one compressed as a whole (.db3.zstd). Raises FileFormatError, OSError."""
 
     def __init__(self, path: Path, compressed: bool = False):
         self.path, self.inventory = path, Inventory()
@@ -57,7 +57,7 @@ class SqliteFile:
         except BROKEN as e:
             raise FileFormatError(
                 f"{path} is a damaged sqlite3 file, or not a bag ({e}); "
-                f"`sqlite3 {path.name} .recover | sqlite3 new.db3` saves what can be saved."
+                f"`sqlite3 {path.name} .recover | sqlite3 new.db3` recovers what is readable."
             ) from e
 
     def close(self) -> None:
@@ -70,7 +70,7 @@ class SqliteFile:
         columns = self._columns("topics")
         if not {"id", "name", "type"} <= columns or not {"topic_id", "timestamp", "data"} <= self._columns("messages"):
             raise FileFormatError(
-                f"{self.path} is a sqlite3 file, but no bag: it lacks the tables topics and messages."
+                f"{self.path} is a sqlite3 file, but not a bag: it lacks the tables topics and messages."
             )
         definitions = {}
         if self._columns("message_definitions"):
@@ -98,7 +98,7 @@ class SqliteFile:
             )
             [[total]] = self.database.execute("SELECT count(*) FROM messages NOT INDEXED")
             if unsound := total - sum(count for _, count, _, _ in rows):
-                found.lost(f"{self.path} is damaged: {unsound} of its {total} rows are no messages")
+                found.lost(f"{self.path} is damaged: {unsound} of its {total} rows are not messages")
             for name in [row[1] for row in self.database.execute("PRAGMA index_list(messages)")]:
                 [[_, _, column], *_] = self.database.execute(f"PRAGMA index_info('{name}')")
                 [[indexed]] = self.database.execute(f"SELECT count(timestamp) FROM messages INDEXED BY '{name}'")
@@ -112,7 +112,7 @@ class SqliteFile:
                 found.counts[number] = total
                 found.start, found.end = min(found.start, first), max(found.end, last)
             else:
-                found.lost(f"{self.path}: {total} messages are of topics that are nowhere named")
+                found.lost(f"{self.path}: {total} messages are of undefined topics")
 
     def _counted_singly(self) -> list[tuple[int, int, int, int]]:
         rows: dict[int, tuple[int, int, int, int]] = {}
@@ -127,10 +127,10 @@ class SqliteFile:
         return list(rows.values())
 
     def _lost(self, error: Exception) -> None:
-        self.inventory.lost(f"{self.path} is cut or damaged: it is read as far as it goes ({error})")
+        self.inventory.lost(f"{self.path} is truncated or damaged: it is read as far as possible ({error})")
 
     def messages(self, wanted: Mapping[int, Connection]) -> Iterator[tuple[Connection, int, bytes]]:
-        """In the order of receive time; where the file has no index of times, in that of recording."""
+        """In order of receive time; without a time index in the file, in order of recording."""
         numbers = ", ".join(str(int(number)) for number in wanted)
         try:
             for number, time, data in self.database.execute(
@@ -143,7 +143,7 @@ class SqliteFile:
 
 
 def _decompressed(path: Path) -> bytes:
-    """Raises FileFormatError for more than MEMORY, which SQLite cannot read in a stream."""
+    """The decompressed content. Raises FileFormatError above MEMORY bytes: SQLite cannot read a stream."""
     with ZstdStream(path) as stream:
         pieces, size = [], 0
         while piece := stream.read(1 << 20):
@@ -160,7 +160,7 @@ def _decompressed(path: Path) -> bytes:
 
 
 def read_log(path: Path) -> dict[int, bytes]:
-    """page (from 0) -> its content, of what a write-ahead log has committed (https://sqlite.org/fileformat2.html)."""
+    """page (from 0) -> its content, as committed in a write-ahead log (https://sqlite.org/fileformat2.html)."""
     if path.stat().st_size > MEMORY:
         raise FileFormatError(
             f"{path} has more than {MEMORY >> 20} MB; stop its recorder, or copy both files and try the copy."
@@ -181,7 +181,7 @@ def read_log(path: Path) -> dict[int, bytes]:
         content = log[begin + FRAME_HEAD.size : begin + FRAME_HEAD.size + page_size]
         sums = _checksum(order, content, _checksum(order, log[begin : begin + 8], sums))
         if rest[:2] != salts or rest[2:] != list(sums):
-            break  # of an earlier round, or not written to its end
+            break  # from before a log reset, or incomplete
         pending[page - 1] = content
         if commit:
             committed |= pending
@@ -199,7 +199,7 @@ def _checksum(order: str, data: bytes, sums: tuple[int, int]) -> tuple[int, int]
 
 
 class Files(apsw.VFS):
-    """SQLite's view of one file: its bytes, from memory or from disk, with other pages laid over them."""
+    """SQLite's view of one file: its bytes, from memory or disk, with replaced pages."""
 
     def __init__(self, source: Path | bytes, pages: dict[int, bytes]):
         self.source, self.pages, self.name = source, pages, next(NAMES)
@@ -260,7 +260,7 @@ class _OpenFile(apsw.VFSFile):
 
 
 def whole_pages(source: Path | bytes) -> int:
-    """Bytes of a sqlite3 file up to its last whole page: what of a cut page is missing must not be taken for zeros."""
+    """Bytes of a sqlite3 file up to its last complete page: the missing part of a page must not be read as zeros."""
     if isinstance(source, bytes):
         head, size = source[:18], len(source)
     else:
@@ -272,7 +272,7 @@ def whole_pages(source: Path | bytes) -> int:
 
 
 def _not_a_log(data: bytes, offset: int) -> bytes:
-    """The first page says that there is a log beside the file; here there is none any more."""
+    """Clear the first page's flag for a write-ahead log, which is already applied."""
     if offset == 0 and len(data) >= 20 and data[18:20] == b"\x02\x02":
         return data[:18] + b"\x01\x01" + data[20:]
     return data

@@ -1,33 +1,33 @@
-"""Depth seen from the colour camera, as librealsense's align filter makes it, for recordings read without it."""
+"""Aligns depth to the colour camera as librealsense's align filter does, for recordings read without librealsense."""
 
 import numpy as np
 
 from dexhot.geometry.cameras import Intrinsics
 
-LARGEST = 3  # pixels that one may grow by; more is an artefact of a wild calibration
+LARGEST = 3  # pixels, maximum growth of one pixel; more indicates a faulty calibration
 
 
 class Aligner:
     """Maps depth images (`depth` camera) into the pixels of the `color` camera.
 
     color_T_depth is `rotation` (3, 3) and `translation` (3,) m. Each depth pixel covers the rectangle between its
-    projected corners; of several the nearest stays. As in librealsense the value kept is the depth camera's own z (the
-    two optical axes are parallel to within a degree), and the depth camera has no distortion (true of all D400).
+    projected corners; among several the nearest wins. As in librealsense the stored value is the depth camera's own z
+    (the two optical axes are parallel to within a degree), and the depth camera has no distortion (true of all D400).
     """
 
     def __init__(self, depth: Intrinsics, color: Intrinsics, rotation: np.ndarray, translation: np.ndarray):
         self.color, self.translation = color, np.asarray(translation, np.float32).reshape(3, 1)
         v, u = np.mgrid[: depth.height, : depth.width]
-        self.rays = []  # of the upper left and the lower right corners: (3, H*W) at z = 1, turned
+        self.rays = []  # of the upper left and lower right pixel corners: (3, H*W) at z = 1, rotated
         for corner in (-0.5, 0.5):
             x, y = (u.ravel() + corner - depth.cx) / depth.fx, (v.ravel() + corner - depth.cy) / depth.fy
             turned = np.asarray(rotation, float).reshape(3, 3) @ np.stack([x, y, np.ones(x.shape)])
             self.rays.append(turned.astype(np.float32))
 
     def __call__(self, depth: np.ndarray) -> np.ndarray:
-        """(H, W) uint16 mm of the depth camera -> of the colour camera; 0 where nothing is seen."""
+        """(H, W) uint16 mm of the depth camera -> of the colour camera; 0 where unknown."""
         z = depth.ravel()
-        far_first = np.argsort(z, kind="stable")[::-1]  # of equal pixels the last that is written stays: the nearest
+        far_first = np.argsort(z, kind="stable")[::-1]  # the last write to a pixel wins: the nearest
         far_first = far_first[: np.count_nonzero(z)]
         z = z[far_first]
         metres = np.maximum(depth.ravel(), 1) * np.float32(1e-3)

@@ -1,8 +1,8 @@
-"""Frames from rosbags: our captures, those of realsense2_camera, and the .db3 files of librealsense's own recorder.
+"""Frames from rosbags: our captures, those of realsense2_camera, and librealsense's own .db3 recordings.
 
 librealsense's topics are /device_0/sensor_N/Color_0/... with metadata as text, times from the start of the recording.
-Depth as the depth sensor saw it (librealsense's, or realsense2_camera's without align_depth) is aligned to colour here,
-so that neither camera nor librealsense is needed; where the recording does not hold how, `left_out` says so.
+Unaligned depth (librealsense's, or realsense2_camera's without align_depth) is aligned to colour here, so that neither
+camera nor librealsense is needed; if the recording lacks the extrinsics, `left_out` says so.
 """
 
 import re
@@ -25,8 +25,8 @@ from dexhot.hardware.camera.align import Aligner
 from dexhot.hardware.camera.codec import decode_color, decode_depth, pixels
 from dexhot.hardware.camera.frames import Frames
 
-UNALIGNED = ("/depth/image_rect_raw", "/depth/image_raw")  # of depth as its own sensor saw it
-TOGETHER = 0.012  # s by which colour and depth of one pair may differ
+UNALIGNED = ("/depth/image_rect_raw", "/depth/image_raw")  # topics of unaligned depth
+TOGETHER = 0.012  # s, maximum time difference of colour and depth in one pair
 RECORDED = re.compile(r"/device_0/sensor_\d+/(Color|Depth)_0/image/data(/compressed|/compressedDepth)?")
 
 Queue = deque[tuple[float, Any]]  # stamp, message
@@ -34,10 +34,10 @@ Queue = deque[tuple[float, Any]]  # stamp, message
 
 @dataclass(frozen=True)
 class BagFrames:
-    """What of a bag is frames: the topics of colour and depth, and of the colour camera's info.
+    """The image frames in a bag: topics of colour and depth, and of the colour camera's info.
 
-    `depth_info` is the info of the depth camera's own sensor where depth has to be aligned, by `color_T_depth`.
-    `lost`: what of a damaged bag could not be read, as far as it showed until now.
+    `depth_info`: camera info of the depth sensor, if depth must be aligned, by `color_T_depth`.
+    `lost`: losses of a damaged bag found so far.
     """
 
     path: Path
@@ -47,12 +47,12 @@ class BagFrames:
     librealsense: bool = False
     depth_info: str = ""
     color_T_depth: extrinsics.Extrinsics | None = None
-    left_out: str = ""  # depth that is in the bag and cannot be used, and why
+    left_out: str = ""  # depth in the bag that cannot be used, and why
     lost: list[str] = field(default_factory=list, compare=False)
 
     @property
     def names(self) -> str:
-        """The topics that were taken, for a log."""
+        """The topics used, for a log."""
         return f"{self.color}, {self.info}, {self.depth or 'no depth'}"
 
     def __iter__(self) -> Iterator[Frames]:
@@ -70,7 +70,7 @@ class BagFrames:
 
     @cached_property
     def intrinsics(self) -> Intrinsics:
-        """Of the colour camera."""
+        """Intrinsics of the colour camera."""
         return self._intrinsics(self.info)
 
     def _images(self) -> Iterator[tuple[float, bool, Any]]:
@@ -94,7 +94,7 @@ class BagFrames:
 
     @cached_property
     def _aligner(self) -> Aligner | None:
-        """None where depth is aligned already."""
+        """None if depth is aligned already."""
         if self.color_T_depth is None:
             return None
         return Aligner(self._intrinsics(self.depth_info), self.intrinsics, *self.color_T_depth)
@@ -102,7 +102,7 @@ class BagFrames:
     def _intrinsics(self, topic: str) -> Intrinsics:
         message = next((m for _, _, m in bags.messages(self.path, {topic})), None)
         if message is None:
-            raise FileFormatError(f"{self.path} has no message of {topic}, which holds the camera's intrinsics.")
+            raise FileFormatError(f"{self.path} has no message of {topic}, which contains the camera's intrinsics.")
         d = tuple(map(float, message.d[:5])) if len(message.d) >= 5 else (0.0,) * 5
         fx, _, cx, _, fy, cy = map(float, message.k[:6])
         return Intrinsics(message.width, message.height, fx, fy, cx, cy, d)
@@ -117,7 +117,7 @@ class BagFrames:
 
 
 def find_frames(path: str | Path, namespace: str = "") -> BagFrames:
-    """The camera of a bag, that in `namespace` where it is given. Raises FileFormatError naming what the bag lacks."""
+    """The camera of a bag, in `namespace` if given. Raises FileFormatError naming the missing topics."""
     path = Path(path)
     with bags.open_bag(path) as reader:
         found = {c.topic for c in reader.connections if c.msgcount}
@@ -131,7 +131,7 @@ def find_frames(path: str | Path, namespace: str = "") -> BagFrames:
     lacking += [source.info] if source.info not in found else []
     if lacking:
         there = ", ".join(sorted(found)) or "none"
-        what = f"{path} lacks what a camera gives: {', '.join(lacking)}; its topics: {there}."
+        what = f"{path} lacks camera topics: {', '.join(lacking)}; its topics: {there}."
         raise FileFormatError(what + bags.because(lost))
     return source
 
@@ -139,14 +139,14 @@ def find_frames(path: str | Path, namespace: str = "") -> BagFrames:
 def _of_librealsense(path: Path, recorded: dict[str, str], found: set[str]) -> BagFrames:
     color, depth = recorded["Color"], recorded.get("Depth")
     info = f"{_stream(color)}/image/camera_info"
-    if depth is None or info not in found:  # its older .bag files have info and transforms elsewhere
+    if depth is None or info not in found:  # older .bag files store info and transforms elsewhere
         return BagFrames(path, color, info, None, librealsense=True)
     color_T_depth = extrinsics.of_librealsense(path, _stream(depth), _stream(color))
     return BagFrames(path, color, info, depth, True, f"{_stream(depth)}/image/camera_info", color_T_depth)
 
 
 def _of_driver(path: Path, found: set[str], namespace: str) -> BagFrames:
-    """Aligned depth where there is any; else depth as its sensor saw it, if the bag holds how the two cameras stand."""
+    """Aligned depth if there is any; else unaligned depth, if the bag has the depth-to-colour extrinsics."""
     none = CameraTopics("", "", f"{NAMESPACES[-1]}/color/camera_info", "")
     camera = find_camera(found, namespace) or none
     color, info, prefix = camera.color, camera.info, camera.namespace
@@ -161,7 +161,7 @@ def _of_driver(path: Path, found: set[str], namespace: str) -> BagFrames:
     lacking += [] if depth_info in found else [depth_info]
     if lacking:
         why = (
-            f"the depth of {raw} is left out: it is not aligned to colour, and {path} lacks what it takes to do that "
+            f"the depth of {raw} is omitted: it is not aligned to colour, and {path} lacks the topics to align it "
             f"({' or '.join(lacking)}); record with align_depth.enable:=true, or record these topics too."
         )
         return BagFrames(path, color, info, None, left_out=why)
@@ -173,13 +173,13 @@ def _frame_id(path: Path, topic: str) -> str:
 
 
 def is_librealsense(path: str | Path) -> bool:
-    """Whether a bag was written by librealsense's recorder; its older .bag files have their camera info elsewhere."""
+    """Whether a bag was written by librealsense's recorder; older .bag files store camera info elsewhere."""
     found = bags.topics(path)
     return any(RECORDED.fullmatch(topic) and f"{_stream(topic)}/image/camera_info" in found for topic in found)
 
 
 def _pair(color: Queue, depth: Queue, has_depth: bool) -> Iterator[tuple[float, Any, Any]]:
-    """Take from both queues what can be decided: (stamp, colour, depth or None)."""
+    """Take the decidable pairs from both queues: (stamp, colour, depth or None)."""
     while color and (depth or not has_depth):
         stamp, image = color[0]
         ahead = depth[0][0] - stamp if has_depth else np.inf
@@ -197,5 +197,5 @@ def _pixels(message: Any, depth: bool) -> np.ndarray:
 
 
 def _stream(topic: str) -> str:
-    """/device_0/sensor_1/Color_0 of one of its topics."""
+    """The stream of a topic, /device_0/sensor_1/Color_0."""
     return topic.split("/image/")[0]

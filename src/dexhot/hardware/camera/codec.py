@@ -1,4 +1,4 @@
-"""Images as image_transport names and packs them: `compressed` (JPEG) and `compressedDepth` (12 bytes, then PNG)."""
+"""Image formats of image_transport: `compressed` (JPEG) and `compressedDepth` (12 bytes, then PNG)."""
 
 import io
 import struct
@@ -13,7 +13,7 @@ DEPTH_HEADER = struct.pack("<iff", 0, 0.0, 0.0)  # compressedDepth's format and 
 COLOR_ENCODINGS = {"rgb8": "RGB", "bgr8": "RGB", "mono8": "L"}
 DEPTH_ENCODINGS = ("16UC1", "mono16")
 YUV_ENCODINGS = {"yuv422_yuy2": (0, 1), "yuyv": (0, 1), "yuv422": (1, 0), "uyvy": (1, 0)}  # bytes of Y and of U or V
-BT_601 = np.array([[1.164, 0.0, 1.596], [1.164, -0.392, -0.813], [1.164, 2.017, 0.0]], np.float32)  # RGB of YUV
+BT_601 = np.array([[1.164, 0.0, 1.596], [1.164, -0.392, -0.813], [1.164, 2.017, 0.0]], np.float32)  # YUV to RGB
 
 
 def encode_color(pixels: np.ndarray) -> bytes:
@@ -39,7 +39,7 @@ def decode_depth(data: bytes) -> np.ndarray:
     """(H, W) uint16 of a compressedDepth message's data, or of a bare PNG. Raises FileFormatError."""
     start = data.find(b"\x89PNG", 0, 64)
     if start < 0:
-        raise FileFormatError("a depth image is not PNG; of compressedDepth only png can be read, not rvl.")
+        raise FileFormatError("a depth image is not PNG; compressedDepth is supported with png, not with rvl.")
     depth = np.asarray(_open(data[start:]))
     if depth.ndim != 2 or depth.dtype not in (np.uint16, np.int32):
         raise FileFormatError(f"a depth image has {depth.dtype} pixels of shape {depth.shape}, not 16-bit grey ones.")
@@ -59,7 +59,7 @@ def pixels(encoding: str, height: int, width: int, step: int, data: np.ndarray) 
     if encoding in YUV_ENCODINGS:
         return _rgb_of_yuv(rows[:, : 2 * width].reshape(height, width, 2), *YUV_ENCODINGS[encoding])
     known = ", ".join((*COLOR_ENCODINGS, *YUV_ENCODINGS, *DEPTH_ENCODINGS))
-    raise FileFormatError(f"images of encoding {encoding!r} cannot be read; only {known}.")
+    raise FileFormatError(f"image encoding {encoding!r} is not supported; supported: {known}.")
 
 
 def _rgb_of_yuv(pairs: np.ndarray, luma: int, chroma: int) -> np.ndarray:

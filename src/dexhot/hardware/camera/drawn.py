@@ -1,4 +1,5 @@
-"""A drawn camera: a ball that rolls over a chequered table, with exact depth. For trying captures without hardware."""
+"""A synthetic camera: a ball that rolls over a chequered table, with exact depth. For trying captures without
+hardware."""
 
 import time
 from collections.abc import Callable
@@ -8,12 +9,12 @@ import numpy as np
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.hardware.camera.frames import Frames
 
-TABLE, RADIUS = 0.8, 0.06  # m from the camera to the table, which it looks straight down on; of the ball
+TABLE, RADIUS = 0.8, 0.06  # m, height of the camera above the table (it looks straight down); radius of the ball
 ORBIT, PERIOD = 0.15, 4.0  # m, s
 
 
 class SimCamera:
-    """Frames at `fps` of the clock; one that is read too late is dropped, as a device would."""
+    """Frames at `fps` in real time; late reads drop frames, as with a device."""
 
     name, recorded, notice = "drawn scene", False, ""
 

@@ -1,6 +1,6 @@
 """Depth-to-colour extrinsics, as stored in recordings: color_T_depth as rotation and translation.
 
-librealsense    /device_0/sensor_N/.../tf/... of both streams: each maps one common reference into its sensor
+librealsense    /device_0/sensor_N/.../tf/... of both streams: each maps a common reference frame to its sensor
 realsense-ros   <namespace>/extrinsics/depth_to_color (realsense2_camera_msgs/Extrinsics)
 any driver      /tf_static, between the frames of the images' headers
 """
@@ -53,12 +53,12 @@ def _sensor(bag: Path, stream: str) -> Extrinsics:
 
 
 def _rotation(values: Any) -> np.ndarray:
-    """(3, 3) of librealsense's nine, which go column by column."""
+    """(3, 3) from librealsense's nine values in column-major order."""
     return np.array(values, float).reshape(3, 3).T
 
 
 def _chain(bag: Path, target: str, source: str) -> np.ndarray | None:
-    """target_T_source (4, 4) through the static transforms; None when they do not connect the two frames."""
+    """target_T_source (4, 4) through the static transforms; None if they do not connect the two frames."""
     from dexhot.geometry.poses import pose_to_matrix  # SciPy, which a graph is described without
 
     links: dict[str, dict[str, np.ndarray]] = {}

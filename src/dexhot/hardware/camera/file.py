@@ -1,7 +1,7 @@
-"""Recorded frames as a camera, at their pace; and frames from a directory of images.
+"""Recorded frames as a camera, at the recorded rate; and frames from a directory of images.
 
-A directory holds color/*.jpg or .png and, of the same names, depth/*.png (16-bit, mm, aligned to colour), in the order
-of their names, and camera.yaml: {fx, fy, cx, cy} in pixels, and if need be d: [k1, k2, p1, p2, k3] and fps: 30.
+A directory holds color/*.jpg or .png and, with the same names, depth/*.png (16-bit, mm, aligned to colour), in the
+order of their names, and camera.yaml: {fx, fy, cx, cy} in pixels, and optionally d: [k1, k2, p1, p2, k3] and fps: 30.
 """
 
 import time
@@ -18,11 +18,11 @@ from dexhot.hardware.camera.codec import decode_color, decode_depth
 from dexhot.hardware.camera.frames import EndOfFrames, Frames
 
 IMAGES = (".jpg", ".jpeg", ".png")
-LATE = 0.5  # s behind from which the recording slips rather than being caught up
+LATE = 0.5  # s of lag above which playback slips instead of catching up
 
 
 class FileCamera:
-    """Gives what `source()` yields at the pace of its stamps, stamped with the time at which it is given."""
+    """Returns the frames of `source()` at the rate of their stamps, stamped with the current time."""
 
     recorded = True
 
@@ -36,7 +36,7 @@ class FileCamera:
         notice: str = "",
         lost: Sequence[str] = (),
     ):
-        """`lost`: what of the recording cannot be read; it may grow while `source` is read."""
+        """`lost`: losses of the recording; may grow while `source` is read."""
         self.notice, self.lost = notice, lost
         self.name, self.source, self.loop, self.clock, self.sleep = name, source, loop, clock, sleep
         self.frames = source()
@@ -74,7 +74,7 @@ def check_directory(path: Path) -> list[Path]:
     """The colour images in order. Raises FileFormatError naming what the directory lacks."""
     found = sorted(p for p in (path / "color").glob("*") if p.suffix.lower() in IMAGES)
     if not found:
-        raise FileFormatError(f"{path} lacks color/*.jpg or color/*.png; docs/capture.md tells what it holds.")
+        raise FileFormatError(f"{path} lacks color/*.jpg or color/*.png; see docs/capture.md.")
     if not (path / "camera.yaml").is_file():
         raise FileFormatError(f"{path} lacks camera.yaml with fx, fy, cx, cy in pixels; see docs/capture.md.")
     if (path / "depth").is_dir():
@@ -91,7 +91,9 @@ def directory_frames(path: Path) -> Iterator[Frames]:
         color = _decoded(name, decode_color)
         depth = _decoded(path / "depth" / f"{name.stem}.png", decode_depth) if (path / "depth").is_dir() else None
         if depth is not None and depth.shape != color.shape[:2]:
-            raise FileFormatError(f"{path}: depth/{name.stem}.png is not of its colour image's size; align it first.")
+            raise FileFormatError(
+                f"{path}: depth/{name.stem}.png differs in size from its colour image; align it first."
+            )
         intrinsics = Intrinsics(color.shape[1], color.shape[0], *entries)
         yield Frames(k / fps, k, color, depth, intrinsics)
 

@@ -1,11 +1,11 @@
-"""What a camera is here: whatever gives pairs of a colour image and the depth aligned to it.
+"""The camera interface: a source of pairs of a colour image and its aligned depth.
 
-A RealSense (realsense.py), a recording (bag.py), a directory of images (file.py) and a drawn scene
-(drawn.py) are cameras; `source.py` makes one of what a user writes. All are read alike:
+A RealSense (realsense.py), a recording (bag.py), a directory of images (file.py) and a synthetic scene
+(drawn.py) are cameras; `source.py` makes one from its textual description. All are read in the same way:
 
     camera = open_camera()                 # CameraError: it cannot be opened, and why
-    frames = camera.read(timeout=0.2)      # None: nothing came; CameraLostError: it is gone; EndOfFrames: all was read
-    camera.close()
+    frames = camera.read(timeout=0.2)      # None: timeout; CameraLostError: disconnected; EndOfFrames: end of a
+    recording camera.close()
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ import numpy as np
 from dexhot.errors import DexhotError
 from dexhot.geometry.cameras import Intrinsics
 
-OPTICAL_FRAME = "camera_color_optical_frame"  # x right, y down, z forward (REP 103); depth is aligned, so it is its too
+OPTICAL_FRAME = "camera_color_optical_frame"  # x right, y down, z forward (REP 103); also of the aligned depth
 
 
 class CameraError(DexhotError):
@@ -25,11 +25,11 @@ class CameraError(DexhotError):
 
 
 class CameraLostError(CameraError):
-    """A camera that was open is gone."""
+    """An open camera was disconnected."""
 
 
 class EndOfFrames(Exception):
-    """A recording was read to its end; `lost`: what of it could not be read."""
+    """The end of a recording; `lost`: its unreadable parts."""
 
     def __init__(self, name: str, lost: Sequence[str] = ()):
         super().__init__(name)
@@ -40,22 +40,22 @@ class EndOfFrames(Exception):
 class Frames:
     """One colour image and the depth of its pixels."""
 
-    stamp: float  # s since 1970 at which the colour image was taken
-    number: int  # the camera's count; a gap is a drop
+    stamp: float  # Unix time at which the colour image was taken, s
+    number: int  # the camera's frame counter; a gap means dropped frames
     color: np.ndarray  # (H, W, 3) uint8, red green blue
-    depth: np.ndarray | None  # (H, W) uint16, mm along the optical axis, 0: unknown; None: no depth came with it
+    depth: np.ndarray | None  # (H, W) uint16, mm along the optical axis, 0: unknown; None: no depth arrived with it
     intrinsics: Intrinsics
 
 
 class Camera(Protocol):
-    """See the module."""
+    """The interface; see the module's docstring."""
 
     name: str
-    recorded: bool  # its frames wait until somebody subscribes; those of a device pass
-    notice: str  # what its user must know beforehand, as depth that is left out; mostly ""
+    recorded: bool  # frames of a recording wait for a subscriber, those of a device do not
+    notice: str  # warning for the user, e.g. about omitted depth; usually ""
 
     def read(self, timeout: float) -> Frames | None:
-        """The next frames; None when `timeout` s passed without. Raises CameraLostError or EndOfFrames."""
+        """The next frames; None after `timeout` s without one. Raises CameraLostError or EndOfFrames."""
 
     def close(self) -> None:
-        """Give the device back; never raises."""
+        """Release the device; never raises."""

@@ -1,7 +1,7 @@
 """A RealSense camera through pyrealsense2 (extra `hardware`): colour, and depth aligned to it, as pairs.
 
 A camera on USB is read through librealsense's pipeline; any other device of librealsense (its software device in the
-tests, a playback) by its sensors and a syncer. From there the way is the same.
+tests, a playback) by its sensors and a syncer. The rest is shared.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ from dexhot.hardware.camera.frames import CameraError, CameraLostError, Frames
 
 @cache
 def librealsense() -> Any:
-    """The module pyrealsense2. Raises MissingExtraError, or DexhotError when libusb is not to be found."""
+    """The module pyrealsense2. Raises MissingExtraError, or DexhotError if libusb is not found."""
     try:
         import pyrealsense2
     except ModuleNotFoundError as e:
@@ -32,7 +32,7 @@ def librealsense() -> Any:
 
 
 def _load_libusb() -> None:
-    """The libusb of PyPI's libusb-package, for machines without the system's."""
+    """The libusb of PyPI's libusb-package, for machines without a system libusb."""
     try:
         import libusb_package
 
@@ -55,7 +55,7 @@ class RealSense:
     def read(self, timeout: float) -> Frames | None:
         try:
             ok, frameset = self._wait(max(int(1e3 * timeout), 1))
-            if not ok or frameset.size() < 2:  # the syncer lets a frame go whose partner never came
+            if not ok or frameset.size() < 2:  # the syncer also passes a frame without its counterpart
                 return None
             aligned = self._align.process(frameset).as_frameset()
             color, depth = aligned.get_color_frame(), aligned.get_depth_frame()
@@ -64,11 +64,11 @@ class RealSense:
             raise CameraLostError(f"{self.name}: {e}") from e
 
     def close(self) -> None:
-        with suppress(RuntimeError):  # of a camera that was unplugged: there is nothing left to stop
+        with suppress(RuntimeError):  # the camera was unplugged: nothing to stop
             self._stop()
 
     def _frames(self, color: Any, depth: Any) -> Frames:
-        mm = np.asanyarray(depth.get_data()).copy()  # librealsense uses its buffers again
+        mm = np.asanyarray(depth.get_data()).copy()  # librealsense reuses its buffers
         if abs(depth.get_units() - 1e-3) > 1e-9:
             mm = np.clip(np.round(mm * (1e3 * depth.get_units())), 0, 0xFFFF).astype(np.uint16)
         intrinsics = intrinsics_of(color.profile)
@@ -76,14 +76,14 @@ class RealSense:
         return Frames(self._stamp(color), number, np.asanyarray(color.get_data()).copy(), mm, intrinsics)
 
     def _stamp(self, frame: Any) -> float:
-        """When it was taken; when it arrived, for a camera whose clock librealsense does not tie to the system's."""
+        """Capture time, s; arrival time for a camera whose clock librealsense does not map to the system clock."""
         domain = self._rs.timestamp_domain
         tied = frame.get_frame_timestamp_domain() in (domain.global_time, domain.system_time)
         return frame.get_timestamp() * 1e-3 if tied else time.time()
 
 
 def intrinsics_of(profile: Any) -> Intrinsics:
-    """Of a video stream's profile."""
+    """Intrinsics of a video stream's profile."""
     i = profile.as_video_stream_profile().intrinsics
     return Intrinsics(i.width, i.height, i.fx, i.fy, i.ppx, i.ppy, tuple(i.coeffs))
 
@@ -96,7 +96,7 @@ def connected() -> dict[str, str]:
 
 
 def choose(serial: str = "") -> str:
-    """That serial number, or the first connected. Raises CameraError naming those connected."""
+    """`serial`, or that of the first camera. Raises CameraError, which lists the connected cameras."""
     found = list(connected())
     if not found:
         why = "no RealSense camera is connected: check its cable (USB 3) and the udev rules (docs/capture.md)."
@@ -116,8 +116,8 @@ def open_realsense(serial: str, width: int, height: int, fps: int) -> RealSense:
     try:
         device = pipeline.start(config).get_device()
     except RuntimeError as e:
-        how = "another program may hold it, or the USB port is too slow for this mode (try fps:=15)"
-        raise CameraError(f"RealSense {serial} gives no {width}x{height} at {fps} Hz: {e}; {how}.") from e
+        how = "another program may be using it, or the USB port is too slow for this mode (try fps:=15)"
+        raise CameraError(f"RealSense {serial} cannot stream {width}x{height} at {fps} Hz: {e}; {how}.") from e
     return RealSense(device.get_info(rs.camera_info.name), pipeline.try_wait_for_frames, pipeline.stop)
 
 

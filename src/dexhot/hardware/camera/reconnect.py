@@ -1,8 +1,8 @@
 """Camera reconnection and stream health monitoring.
 
-A camera whose cable is pulled mostly raises nothing: it falls silent. One that is silent for `silence` seconds is
-closed and opened again every `retry` seconds: with the two seconds that a RealSense takes to start, frames are back
-within 6 s of the cable's return.
+An unplugged camera usually raises no error; its frames just stop. After `silence` seconds without frames it is closed,
+and reopened every `retry` seconds: with the two seconds that a RealSense takes to start, frames resume within 6 s of
+plugging it in again.
 """
 
 import time
@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 from dexhot.hardware.camera.frames import Camera, CameraError, CameraLostError, Frames
 
-FROZEN = 30  # equal images in a row; a real sensor's noise never gives two
-RECENT = 90  # images for which a stamp that went back is told
-BLANK = 30  # depth images in a row without one known pixel
+FROZEN = 30  # consecutive equal images; sensor noise never produces two
+RECENT = 90  # images for which a decreasing stamp is reported
+BLANK = 30  # consecutive depth images without a valid pixel
 
 
 class WatchedCamera:
-    """Reads like a camera, but never raises CameraLostError: `lost` tells since when and why nothing comes."""
+    """Reads like a camera, but never raises CameraLostError: `lost` is the time and reason of the loss."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class WatchedCamera:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ):
-        """Opens the camera. Raises CameraError: one that is not there at the start is no camera to wait for."""
+        """Open the camera. Raises CameraError if it is missing at the start, as it is then not waited for."""
         self._open, self.silence, self.retry, self.clock, self.sleep = open_camera, silence, retry, clock, sleep
         self._camera: Camera | None = open_camera()
         self.name, self.recorded, self.notice = self._camera.name, self._camera.recorded, self._camera.notice
@@ -37,7 +37,7 @@ class WatchedCamera:
         self.health = StreamHealth()
 
     def read(self, timeout: float) -> Frames | None:
-        """Like a camera's; an attempt to open it again may take longer than `timeout`. Raises EndOfFrames."""
+        """As a camera's; a reopening attempt may take longer than `timeout`. Raises EndOfFrames."""
         if self._camera is None:
             self._reopen(timeout)
             return None
@@ -80,14 +80,14 @@ class WatchedCamera:
 
 
 class StreamHealth:
-    """Counts of a stream, and what is wrong with it."""
+    """Statistics of a stream, and its problems."""
 
     def __init__(self) -> None:
         self.frames = self.dropped = self.stamps_back = self.without_depth = 0
         self.restart()
 
     def restart(self) -> None:
-        """Numbers and stamps of the next frames have nothing to do with the last ones."""
+        """Forget the last frame: numbers and stamps start over."""
         self.number: int | None = None
         self.stamp = float("-inf")
         self.print, self.equal, self.blank, self.forward = 0, 0, 0, RECENT
@@ -109,7 +109,7 @@ class StreamHealth:
 
     @property
     def values(self) -> dict[str, object]:
-        """For diagnostics."""
+        """Values for diagnostics."""
         return {
             "frames": self.frames,
             "dropped": self.dropped,
@@ -119,12 +119,14 @@ class StreamHealth:
 
     @property
     def warnings(self) -> dict[str, str]:
-        """What is wrong now."""
+        """Current problems."""
         found = {}
         if self.equal >= FROZEN:
             found["frozen"] = f"the last {self.equal + 1} images are equal: the camera is frozen"
         if self.blank >= BLANK:
-            found["blank"] = f"the last {self.blank} depth images are empty: covered, too near, or the projector is off"
+            found["blank"] = (
+                f"the last {self.blank} depth images are empty: lens covered, scene too near, or projector off"
+            )
         if self.forward < RECENT:
-            found["stamps"] = f"{self.stamps_back} images were stamped no later than the one before"
+            found["stamps"] = f"{self.stamps_back} images have a stamp not later than the previous one"
         return found

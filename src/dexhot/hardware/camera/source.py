@@ -1,4 +1,4 @@
-"""A camera by what a user writes: realsense, realsense:SERIAL, bag:PATH, dir:PATH or sim."""
+"""Makes a camera from its description: realsense, realsense:SERIAL, bag:PATH, dir:PATH or sim."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,23 +18,23 @@ KINDS = ("realsense", "realsense:SERIAL", "bag:PATH", "dir:PATH", "sim")
 
 @dataclass(frozen=True)
 class Mode:
-    """What is asked of a device, and whether a recording starts again when it ends."""
+    """Requested image format of a device, and whether a recording repeats."""
 
     width: int = 640
     height: int = 480
     fps: int = 30
     loop: bool = False
-    namespace: str = ""  # of the topics in a bag; by default realsense-ros's, ours, or the first that there is
+    namespace: str = ""  # of the topics in a bag; by default realsense-ros's, ours, or the first found
 
 
 def camera_source(text: str, mode: Mode) -> Callable[[], Camera]:
     """A function that opens the camera `text`.
 
-    What can be checked before is: raises NotFoundError, FileFormatError, MissingExtraError or CameraError.
+    Checks what it can beforehand: raises NotFoundError, FileFormatError, MissingExtraError or CameraError.
     """
     kind, _, rest = text.partition(":")
     if kind == "realsense":
-        serial = choose(rest)  # once: one that is lost is not replaced by another, which looks from elsewhere
+        serial = choose(rest)  # chosen once: a lost camera must not be replaced by another, with other extrinsics
         return partial(open_realsense, serial, mode.width, mode.height, mode.fps)
     if text == "sim":
         return partial(SimCamera, mode.width, mode.height, mode.fps)

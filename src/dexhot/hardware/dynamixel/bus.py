@@ -1,8 +1,8 @@
-"""A bus of simulated servos behind a pseudo terminal, byte for byte as a LEAP hand behind its USB adapter.
+"""A bus of simulated servos behind a pseudo terminal, a byte-level simulation of a LEAP hand behind its USB adapter.
 
-Answers come when the wire would have carried them: 10 bits per byte at the port's speed, plus each servo's return
-delay. With `latency` the adapter keeps the last, unfilled USB packet of an answer that long, as an FTDI chip does (16
-ms by default). What one servo does is in servo.py, what it moves in plant.py, what can go wrong in faults.py.
+Replies take the transmission time of a real bus: 10 bits per byte at the port's baud rate, plus each servo's return
+delay. With `latency` the adapter holds back the last, partial USB packet of a reply that long, as an FTDI chip does
+(16 ms by default). servo.py simulates one servo, plant.py the joints, faults.py the faults.
 """
 
 import os
@@ -30,9 +30,9 @@ from dexhot.hardware.dynamixel.registers import BAUD, BAUD_RATES, FULL, RAM, REG
 from dexhot.hardware.dynamixel.servo import SimulatedServo
 from dexhot.robots.joint_table import joint_table
 
-GAP = 0.02  # s of silence within a packet after which servos wait for a new one
-IDLE = 0.01  # s: the joints move at least so often
-STILL = 0.1  # rad/s: a joint that is slower rests
+GAP = 0.02  # s, timeout within a packet, after which servos expect a new one
+IDLE = 0.01  # s, maximum simulation interval of the joints
+STILL = 0.1  # rad/s, speed below which a joint counts as at rest
 USB_PACKET = 510  # bytes of payload in a high-speed FTDI chip's USB packet
 BITS = 10  # per byte on the wire: start, eight, stop
 SPEEDS = {getattr(termios, f"B{baud}"): baud for baud in BAUD_RATES}
@@ -40,8 +40,8 @@ SPEEDS = {getattr(termios, f"B{baud}"): baud for baud in BAUD_RATES}
 
 @dataclass
 class Goals:
-    """Positions asked of a servo, whether it took them or not, counts. `step`: the largest from one to the next, under
-    torque; `moved`: steady time (s) of the last that differed from the one before."""
+    """Goal positions sent to a servo, accepted or not, counts. `step`: the largest change between two, under
+    torque; `moved`: monotonic time (s) of the last change."""
 
     last: int
     lowest: int
@@ -59,7 +59,7 @@ class Goals:
 
 
 class ServoBus:
-    """Sixteen servos (or `ids`) and their plant. A context manager that runs it in a thread; or call `run`."""
+    """Sixteen servos (or `ids`) and their plant. As a context manager it runs in a thread; or call `run`."""
 
     def __init__(
         self,
@@ -72,8 +72,9 @@ class ServoBus:
         link: str | Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
-        """`plant`: what moves, by default a LEAP hand's joints. `fast`: the firmware answers fast sync reads. `link`:
-        path to serve at, which outlives an unplug (default: a new one). `clock`: s, for servos and watchdogs.
+        """`plant`: the simulated joints, by default a LEAP hand's. `fast`: the firmware supports fast sync reads.
+        `link`:
+        path of the port, which persists when unplugged (default: a new one). `clock`: s, for servos and watchdogs.
         """
         table = joint_table("leap_right")
         ids = [j.motor_id for j in table] if ids is None else list(ids)
@@ -83,16 +84,20 @@ class ServoBus:
         self.faults = Faults(self)
         self.lock = threading.Lock()
         self.stopped = threading.Event()
-        self.goals: dict[int, Goals] = {}  # id -> what was ever asked of it
-        self.packets: dict[str, int] = {}  # how many of each instruction came
+        self.goals: dict[int, Goals] = {}  # id -> goals sent to it
+        self.packets: dict[str, int] = {}  # number of packets per instruction
         self.now = self.last_heard = clock()
-        self.still_since = time.monotonic()  # steady time since which no joint moves
-        self.arrived = self.wire_free = 0.0  # steady times: of the last bytes, of the end of what the wire carries
+        self.still_since = time.monotonic()  # monotonic time since which no joint moves
+        self.arrived = self.wire_free = (
+            0.0  # monotonic times: of the last bytes received, of the end of the current transmission
+        )
         self._folder = None if link else tempfile.TemporaryDirectory(prefix="dexhot-leap-")
         self.path = str(link or Path(self._folder.name) / "bus")  # type: ignore[union-attr]
         self.master: int | None = None
         self._drive: Drive | None = None
-        self._listeners: dict[int, SimulatedServo] | None = None  # by id, until something of it may have changed
+        self._listeners: dict[int, SimulatedServo] | None = (
+            None  # cache by id, cleared when ids or baud rates may have changed
+        )
         self._speed = 0
         self.plug()
         self._sense(0.0)
@@ -102,7 +107,7 @@ class ServoBus:
     # The cable
 
     def plug(self) -> None:
-        """A new pseudo terminal at `path`. Raises BusError where something stands that is no link to one."""
+        """Make a new pseudo terminal at `path`. Raises BusError if `path` exists and is not a link to one."""
         self._unlink()
         self.master, self._slave = os.openpty()
         tty.setraw(self.master)
@@ -112,7 +117,7 @@ class ServoBus:
         os.symlink(os.ttyname(self._slave), self.path)
 
     def unplug(self) -> None:
-        """The port is gone, the servos stay powered."""
+        """Remove the port; the servos stay powered."""
         if self.master is not None:
             os.close(self.master)
             os.close(self._slave)
@@ -120,12 +125,12 @@ class ServoBus:
         self.master = None
 
     def _unlink(self) -> None:
-        """Remove the link to a pseudo terminal at `path`, ours or one that a killed simulation left; nothing else."""
+        """Remove the link to a pseudo terminal at `path`, ours or a killed simulation's; nothing else."""
         path = Path(self.path)
         if path.is_symlink() and os.readlink(path).startswith("/dev/pts/"):
             path.unlink()
         elif path.is_symlink() or path.exists():
-            raise BusError(f"{path} is there already and no link of a simulated bus; name another.")
+            raise BusError(f"{path} exists and is not the link of a simulated bus; choose another path.")
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self.run, name="servo bus", daemon=True)
@@ -146,7 +151,7 @@ class ServoBus:
             if master is None:
                 self.stopped.wait(IDLE)
             else:
-                with suppress(OSError, ValueError):  # unplugged meanwhile
+                with suppress(OSError, ValueError):  # unplugged in the meantime
                     select.select([master], [], [], IDLE)
             with self.lock:
                 self._advance()
@@ -168,7 +173,7 @@ class ServoBus:
     # The servos
 
     def _advance(self) -> None:
-        """The plant's time up to now, under what the servos were told before."""
+        """Advance the plant to the present, under the previous commands."""
         now = self.clock()
         dt, self.now = now - self.now, now
         if self._drive is None:
@@ -186,7 +191,7 @@ class ServoBus:
                 self._drive = None
 
     def listening(self, ident: int) -> SimulatedServo | None:
-        """The servo of this id that is alive and whose baud rate is the port's. `servos` has them by where they are."""
+        """The live servo with this id and the port's baud rate. (`servos` is ordered by joint.)"""
         if self._listeners is None:
             alive = [servo for place, servo in self.servos.items() if place not in self.faults.dead]
             heard = [servo for servo in alive if BAUD_RATES[servo.get("baud_rate")] == self.speed()]
@@ -194,13 +199,13 @@ class ServoBus:
         return self._listeners.get(ident)
 
     def speed(self) -> int:
-        """Baud rate that the port was opened with."""
+        """Baud rate of the open port."""
         return SPEEDS.get(termios.tcgetattr(self.master)[4], 0) if self.master is not None else 0
 
     # The wire
 
     def _serve(self, ident: int, body: bytes) -> None:
-        """Do what one instruction packet says and answer."""
+        """Execute one instruction packet and reply."""
         speed = self.speed()
         if speed != self._speed:
             self._speed, self._listeners = speed, None
@@ -225,7 +230,7 @@ class ServoBus:
         return max(servo.get(row.name) for servo in self.servos.values()) * row.scale
 
     def _send(self, data: bytes) -> None:
-        """When the wire has carried it; the adapter may keep what does not fill a USB packet."""
+        """Send after the transmission time; the adapter may hold back a partial USB packet."""
         full = len(data) // USB_PACKET * USB_PACKET if self.latency else len(data)
         for part, due in ((data[:full], self.wire_free), (data[full:], self.wire_free + self.latency)):
             if part:
@@ -234,11 +239,11 @@ class ServoBus:
 
     def _emit(self, data: bytes) -> None:
         assert self.master is not None
-        with suppress(BlockingIOError):  # nobody reads: the bytes are lost, as on a wire
+        with suppress(BlockingIOError):  # no reader: the bytes are lost, as on a real bus
             os.write(self.master, data)
 
     def _answers(self, ident: int, code: int, parameters: bytes) -> list[bytes]:
-        """Status packets that the instruction brings, in order."""
+        """Status packets in reply to the instruction, in order."""
         if code == Instruction.PING:
             return [self._ping(s) for i in self._addressed(ident) if (s := self.listening(i))]
         if code in (Instruction.SYNC_READ, Instruction.FAST_SYNC_READ):
@@ -294,7 +299,7 @@ class ServoBus:
                 self._write(servo, address, parameters[at + 1 : at + 1 + length])
 
     def _sync_read(self, parameters: bytes, fast: bool) -> list[bytes]:
-        """Each answers after the one before it: from a silent one on, nobody does."""
+        """Each servo replies after the previous one: after a silent one, none replies."""
         if fast and not self.fast:
             return []
         address, length = struct.unpack("<HH", parameters[:4])

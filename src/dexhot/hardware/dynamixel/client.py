@@ -1,6 +1,6 @@
 """The servos of one bus by register name, over the vendor's SDK. Importing it needs the extra `hardware`.
 
-The SDK's group reads throw each servo's error byte away and give up at the first bad packet; these keep both.
+The SDK's group reads discard each servo's error byte and stop at the first bad packet; these do neither.
 """
 
 import termios
@@ -19,21 +19,21 @@ from dexhot.hardware.dynamixel.registers import Block, register
 from dexhot.hardware.dynamixel.sdk import sdk, serial
 
 TRIES = 5
-ID, LENGTH, DATA = 4, 5, 9  # where they are in a status packet
-STATUS_OVERHEAD = 4  # what its length counts besides the data: instruction, error, CRC
-PING_DATA, PING_ANSWER = 3, 14  # bytes of model and firmware, and of the whole answer
-STALE = 3  # packets that answer something else, without a good answer in between, are no accident
+ID, LENGTH, DATA = 4, 5, 9  # offsets in a status packet
+STATUS_OVERHEAD = 4  # counted in its length in addition to the data: instruction, error, CRC
+PING_DATA, PING_ANSWER = 3, 14  # bytes of model and firmware, and of the whole reply
+STALE = 3  # unrelated replies without a good one in between that indicate a fault
 FAST_OVERHEAD = 4  # bytes around each servo's data in a fast sync read: error, id, CRC
 
 
 @cache
 def _strides(n: int) -> list[int]:
-    """Steps that lead through n places, each once."""
+    """Step sizes that visit n positions once each."""
     return [step for step in range(1, max(n, 2)) if gcd(step, n) == 1]
 
 
 def in_order(ids: list[int], number: int) -> list[int]:
-    """`ids` in an order that depends on `number`: of 16, only every 128th is the same."""
+    """`ids` in an order that depends on `number`: with 16 ids it repeats after 128."""
     n, steps = len(ids), _strides(len(ids))
     step = steps[number // n % len(steps)]
     return [ids[(number + step * k) % n] for k in range(n)]
@@ -42,22 +42,22 @@ def in_order(ids: list[int], number: int) -> list[int]:
 class Servos:
     """Registers of the servos `ids` behind an open port, in counts. Every call raises BusError.
 
-    `alerts`: ids whose last packet had the alert bit. `garbled`: those whose answer to a ping could not be read.
-    `failures`: bad or missing packets so far. `stale`: good packets that do not answer what was asked last.
+    `alerts`: ids whose last packet had the alert bit. `garbled`: ids whose reply to a ping was corrupt.
+    `failures`: bad or missing packets so far. `stale`: valid packets that do not match the last request.
     """
 
     def __init__(self, port: Port, ids: Sequence[int]):
         self.port, self.ids = port, list(ids)
-        self.fast = True  # the firmware answers fast sync reads, as far as known
+        self.fast = True  # the firmware is assumed to support fast sync reads
         self.alerts: set[int] = set()
         self.failures = self.stale = 0
         self.garbled: set[int] = set()
-        self._asked = self._stale_when_good = 0  # group reads so far; `stale` at the last that was answered
+        self._asked = self._stale_when_good = 0  # group reads so far; `stale` at the last one with a reply
         self._result = sdk.COMM_SUCCESS
         self._handler = sdk.PacketHandler(2.0)
 
     def ping(self, ident: int, tries: int = 2) -> int | None:
-        """Model number of a servo; None when it is silent."""
+        """Model number of a servo; None without a reply."""
 
         def ask() -> tuple[int, int, int]:
             text = [0] * 4 + [ident, 3, 0, sdk.INST_PING, 0, 0]
@@ -93,7 +93,7 @@ class Servos:
         return data
 
     def write(self, ident: int, name: str, value: int) -> None:
-        """Write one register and see it acknowledged."""
+        """Write one register and check its acknowledgement."""
         row = register(name)
         data = list(row.pack(value))
         with self._link():
@@ -104,10 +104,10 @@ class Servos:
             raise SilenceError(self.silence([ident]))
         self._note(ident, error)
         if error & ~ALERT:
-            raise BusError(f"servo {ident} refuses {name} = {value}: {Refusal(error & ~ALERT).name.lower()} error.")
+            raise BusError(f"servo {ident} rejects {name} = {value}: {Refusal(error & ~ALERT).name.lower()} error.")
 
     def reboot(self, ident: int) -> None:
-        """The only cure of an overload; the servo's RAM is as after power-on and its torque off."""
+        """Reboot a servo, the only way to clear an overload; its RAM is reset and its torque off."""
         with self._link():
             self._handler.reboot(self.port, ident)
         self.alerts.discard(ident)
@@ -118,14 +118,14 @@ class Servos:
         return np.array([row.unpack(data) for data in self.read_blocks(Block((name,)))])
 
     def read_blocks(self, block: Block) -> list[bytes]:
-        """Bytes of a block of all servos. A retry waits until a late answer to something else must have come."""
+        """Bytes of a block of all servos. A retry first waits until late replies must have arrived."""
         got = self.poll(block, TRIES, settle=True)
         if len(got) < len(self.ids):
             raise SilenceError(self.silence([i for i in self.ids if i not in got]))
         return [got[i] for i in self.ids]
 
     def poll(self, block: Block, tries: int, settle: bool = False) -> dict[int, bytes]:
-        """Bytes of a block of the servos that answer well within so many tries."""
+        """Bytes of a block of the servos with a valid reply within `tries` attempts."""
         got = self.group_read(block, self.ids)
         for _ in range(tries - 1):
             if len(got) < len(self.ids):
@@ -135,27 +135,27 @@ class Servos:
         return got
 
     def read_once(self, name: str) -> bool:
-        """Did one group read of `name` reach all servos?"""
+        """Whether one group read of `name` reaches all servos."""
         return len(self.group_read(Block((name,)), self.ids)) == len(self.ids)
 
     def set_all(self, name: str, values: int | np.ndarray) -> None:
-        """Bring one register of all servos to `values`, acknowledged; only what differs is written."""
+        """Set one register of all servos to `values`, acknowledged; only differing values are written."""
         wanted = np.broadcast_to(values, len(self.ids))
         for ident, found, value in zip(self.ids, self.read_all(name), wanted):
             if found != value:
                 self.write(ident, name, int(value))
 
     def write_all(self, name: str, values: Sequence[int]) -> None:
-        """One sync write, which no servo acknowledges."""
+        """One sync write, which is not acknowledged."""
         row = register(name)
         text = [byte for ident, value in zip(self.ids, values) for byte in (ident, *row.pack(value))]
         with self._link():
             self._handler.syncWriteTxOnly(self.port, row.address, row.size, text, len(text))
 
     def group_read(self, block: Block, ids: list[int]) -> dict[int, bytes]:
-        """One sync read; of the servos that answer well.
+        """One sync read; bytes of the servos with a valid reply.
 
-        Every read asks in another order, which the answers must keep: so one that is late, or comes again, is known.
+        Every read uses another order of ids, which the replies must keep: this detects late and repeated replies.
         """
         self._asked += 1
         ids = in_order(ids, self._asked)
@@ -177,13 +177,13 @@ class Servos:
                 continue
             self.failures += 1
             if self.stale > stale:
-                return {}  # which of them answer this question is not known
+                return {}  # it is unknown which of them reply to this request
             if result == sdk.COMM_RX_TIMEOUT:
-                break  # those behind a silent one do not answer either
+                break  # those after a silent one do not reply either
         return got
 
     def _receive(self, ident: int, length: int) -> tuple[bytes, int, int]:
-        """(data, result, error) of the next status packet with this id and amount of data; others are late: skipped."""
+        """(data, result, error) of the next status packet with this id and length; late ones are skipped."""
         while True:
             text, result = self._handler.rxPacket(self.port, False)
             if result != sdk.COMM_SUCCESS:
@@ -202,29 +202,29 @@ class Servos:
             parts = [bytes(data[at : at + size]) for at in range(0, len(data), size)]
             if len(data) == size * len(ids) and [part[1] for part in parts] == ids:
                 break
-            self.stale += 1  # the answer to something else: the right one may follow
+            self.stale += 1  # the reply to another request: the right one may follow
         for part in parts:
             self._note(part[1], part[0])
         return {part[1]: part[2 : 2 + block.length] for part in parts}
 
     def silence(self, ids: list[int]) -> str:
-        """What to say of servos that did not answer: asks each whether it lives."""
+        """Error message for servos that did not reply; pings each of them."""
         if self.stale - self._stale_when_good >= STALE:
             return (
-                "the answers on the bus are not those to what was asked: they repeat or come late. Unplug the adapter "
-                "and plug it in; is there a network or a second program between?"
+                "the replies on the bus do not match the requests: they are repeated or late. Unplug the adapter and "
+                "plug it in again; is it connected through a network or a second program?"
             )
         self.garbled.clear()
         dead = [i for i in ids if self.ping(i, tries=1) is None]
         if len(dead) < len(self.ids):
             dead = [i for i in dead if self.ping(i) is None]
         if self.garbled:
-            return f"servos {sorted(self.garbled)} give garbled answers: two of one id on the bus, or a bad cable."
+            return f"servos {sorted(self.garbled)} send garbled replies: duplicate ids on the bus, or a bad cable."
         if len(dead) == len(self.ids):
-            return f"no servo answers on {self.port.port_name}: is the hand powered, and the bus cable in?"
+            return f"no servo replies on {self.port.port_name}: is the hand powered, and the bus cable connected?"
         if dead:
-            return f"servos {dead} do not answer, the others do: check their cables and ids."
-        return f"servos {ids} answer when asked alone, but their group reads fail: noise on the bus, or two of one id."
+            return f"servos {dead} do not reply, the others do: check their cables and ids."
+        return f"servos {ids} reply individually, but their group reads fail: noise on the bus, or duplicate ids."
 
     def _note(self, ident: int, error: int) -> None:
         if error & ALERT:
@@ -233,7 +233,7 @@ class Servos:
             self.alerts.discard(ident)
 
     def _tried(self, ask: Callable[[], tuple[Any, int, int]], tries: int = TRIES) -> tuple[Any, int]:
-        """`ask()` -> (answer, result, error) until the result is good: (answer, error), or (None, 0)."""
+        """Repeat `ask()` -> (reply, result, error) until the result is good: (reply, error), or (None, 0)."""
         for left in reversed(range(tries)):
             answer, self._result, error = ask()
             if self._result == sdk.COMM_SUCCESS:
@@ -245,7 +245,7 @@ class Servos:
 
     @contextmanager
     def _link(self) -> Iterator[None]:
-        """What the port raises when it is pulled, as one error; the SDK's busy flag does not stick."""
+        """Convert errors of an unplugged port into one; clear the SDK's busy flag."""
         try:
             yield
         except (serial.SerialException, OSError, termios.error) as e:

@@ -1,18 +1,18 @@
-"""What goes wrong on a servo bus."""
+"""Errors of a servo bus."""
 
 from dexhot.errors import DexhotError
 
 
 class BusError(DexhotError):
-    """The servo bus does not work as it should; the message says what and what to do."""
+    """A fault of the servo bus; the message names it and its remedy."""
 
 
 class SilenceError(BusError):
-    """Some servos gave no good answer, however often asked."""
+    """Some servos gave no valid reply after all retries."""
 
 
 class UnpluggedError(BusError):
-    """The serial port is gone."""
+    """The serial port was disconnected."""
 
     def __init__(self, path: str, why: object):
-        super().__init__(f"the serial port {path} is gone ({why}); plug it in and reset.")
+        super().__init__(f"the serial port {path} was disconnected ({why}); plug it in and reset.")

@@ -1,6 +1,6 @@
-"""What the simulated servos move: an interface, and sixteen simple joints behind it.
+"""The joints that the simulated servos move: an interface, and sixteen simple joints.
 
-All in motor coordinates: rad as the servo's encoder counts them, N m at its horn.
+All in motor coordinates: rad as measured by the servo's encoder, N m at its horn.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ STEP = 1e-3  # s
 
 @dataclass
 class Drive:
-    """What the servos do until told otherwise, each (n,): torque = stiffness (target - angle) - damping velocity.
+    """The servos' present control law, each (n,): torque = stiffness (target - angle) - damping velocity.
 
     It is bounded by the current's `limit` and by what the voltage is good for at this speed: `stall` less `line` times
     velocity. A servo without torque has neither stiffness nor damping.
@@ -48,16 +48,16 @@ class Plant(Protocol):
 
 
 class Joints:
-    """Independent joints: inertia, viscous friction, end stops, and what stands in the way of a finger that closes."""
+    """Independent joints: inertia, viscous friction, end stops, and an object that blocks a closing finger."""
 
     inertia = 0.0015  # kg m2: geared motor and half a finger
     friction = 0.005  # N m s / rad
     stop_margin = 0.12  # rad beyond the joint table's limits
-    brake = 0.05  # N m s / rad: besides, of a geared motor that has no torque
-    give = 30.0  # N m / rad: a held object and the printed finger together
+    brake = 0.05  # N m s / rad: additional damping of a geared motor with torque off
+    give = 30.0  # N m / rad: stiffness of a held object and the printed finger in series
 
     def __init__(self, joints: tuple[Joint, ...], q: np.ndarray | None = None, offsets: np.ndarray | None = None):
-        """At rest at joint angles q (n,) (default 0), with horns that are `offsets` (n,) rad off their zero."""
+        """At rest at joint angles q (n,) (default 0), with horn offsets `offsets` (n,) rad."""
         n = len(joints)
         off = np.zeros(n) if offsets is None else offsets
         ends = np.array([[j.to_motor(j.lower), j.to_motor(j.upper)] for j in joints])
@@ -66,14 +66,14 @@ class Joints:
         self.angle = np.array([j.to_motor(value) for j, value in zip(joints, q)]) + off
         self.velocity, self.torque = np.zeros(n), np.zeros(n)
         self.closing = np.array([float(j.sign) for j in joints])
-        self.object = np.full(n, np.inf)  # rad: the finger touches it there, seen in the closing direction
+        self.object = np.full(n, np.inf)  # rad: angle of contact, positive in the closing direction
 
     def block(self, index: int) -> None:
-        """An object stands where the finger is now, in the way of its closing."""
+        """Put an object at the finger's present position, which blocks closing."""
         self.object[index] = self.closing[index] * self.angle[index]
 
     def slip(self, index: int, angle: float) -> None:
-        """The horn slips by so much (rad) on its shaft, which turns on in the closing direction: the finger stays."""
+        """Slip the horn by `angle` (rad): the shaft turns in the closing direction, the finger stays."""
         self.lower[index] += self.closing[index] * angle
         self.upper[index] += self.closing[index] * angle
         self.object[index] += angle

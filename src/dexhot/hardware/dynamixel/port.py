@@ -15,37 +15,37 @@ BY_ID = Path("/dev/serial/by-id")
 USB_SERIAL = Path("/sys/bus/usb-serial/devices")
 WRITE_TIMEOUT = 0.05  # s
 UNHURRIED = 60.0  # ms
-INSTRUCTION_AT = 7  # of a packet's bytes
-TALK = 1.0  # s that a line may go on talking when it is opened
+INSTRUCTION_AT = 7  # offset of the instruction in a packet
+TALK = 1.0  # s, maximum time of discarding incoming bytes when the port is opened
 
 
 def find_port() -> str:
-    """The one USB serial adapter of this machine. Raises BusError when there is none, or several."""
+    """The one USB serial adapter of this machine. Raises BusError if there is none, or several."""
     found = sorted(str(p) for p in BY_ID.glob("*")) if BY_ID.is_dir() else []
     if len(found) != 1:
         raise BusError(
-            f"{len(found)} USB serial adapters found ({', '.join(found) or 'none'}): plug in the hand or name its port."
+            f"{len(found)} USB serial adapters found ({', '.join(found) or 'none'}): plug in the hand or give its port."
         )
     return found[0]
 
 
 def latency_timer(path: str) -> int | None:
-    """The FTDI latency timer behind `path` in ms, set to 1 if we may; None for a port that has none."""
+    """The FTDI latency timer behind `path` in ms, set to 1 if permitted; None for a port without one."""
     file = USB_SERIAL / Path(os.path.realpath(path)).name / "latency_timer"
     if not file.exists():
         return None
-    with suppress(OSError):  # not ours to write: the timeouts follow what it is
+    with suppress(OSError):  # no permission: the timeouts use the present value
         file.write_text("1")
     return int(file.read_text())
 
 
 def foreign_packets(heard: bytes, sent: bytes) -> int:
-    """How many whole packets in the bytes `heard` are instructions, and not the echo of what was `sent` last.
+    """Number of complete instruction packets in the bytes `heard`, except the echo of the last `sent` packet.
 
-    Servos only ever answer, so these are another master's.
+    Servos only reply, so instructions come from another master.
     """
     at = heard.find(HEADER)
-    while at >= 0:  # cheap: nearly always the one answer that was asked for
+    while at >= 0:  # cheap: usually there is only the expected reply
         if heard[at + INSTRUCTION_AT : at + INSTRUCTION_AT + 1] not in (b"", bytes([Instruction.STATUS])):
             packets = Decoder().feed(heard)
             return sum(body[0] != Instruction.STATUS and packet(ident, body) != sent for ident, body in packets)
@@ -54,19 +54,19 @@ def foreign_packets(heard: bytes, sent: bytes) -> int:
 
 
 class Port(sdk.PortHandler):  # type: ignore[misc]  # the SDK has no types
-    """The SDK's port with five differences.
+    """The SDK's port with five changes.
 
-    It sleeps until bytes come, where the SDK spins; its timeouts know the adapter's own latency, where the SDK reckons
-    with 16 ms (LATENCY_TIMER) and waits 34 for a lost packet; they run on the steady clock; one process alone has
-    the port; and it counts the instructions of others on the bus, which the SDK skips (`foreign`).
+    It sleeps until bytes arrive, where the SDK busy-waits; its timeouts use the adapter's actual latency, where the SDK
+    assumes 16 ms (LATENCY_TIMER) and waits 34 ms for a lost packet; they run on the monotonic clock; the port is locked
+    to one process; and it counts the instructions of other masters, which the SDK skips (`foreign`).
     """
 
     def __init__(self, path: str, baud: int):
         super().__init__(path)
         self.baudrate = baud
         self.latency = latency_timer(path) or 1  # ms
-        self.slack = 2.0 * self.latency + 2.0  # ms that an answer may take beyond its time on the wire
-        self.foreign = 0  # whole packets that only another master can have sent
+        self.slack = 2.0 * self.latency + 2.0  # ms, reply timeout beyond the transmission time
+        self.foreign = 0  # complete packets from another master
         self._heard, self._sent = bytearray(), b""
 
     def open(self) -> None:
@@ -76,11 +76,11 @@ class Port(sdk.PortHandler):  # type: ignore[misc]  # the SDK has no types
         except (serial.SerialException, OSError) as e:
             raise BusError(
                 f"the serial port {self.port_name} cannot be opened ({e}); is it plugged in, is your user in the group "
-                "`dialout`, and does no other driver hold it?"
+                "`dialout`, and is no other driver using it?"
             ) from e
         end = time.monotonic() + TALK
         while time.monotonic() < end and select.select([self.ser.fd], [], [], UNHURRIED / 1e3)[0]:
-            os.read(self.ser.fd, 4096)  # answers to whoever had the port before
+            os.read(self.ser.fd, 4096)  # replies to the previous user of the port
 
     def setupPort(self, cflag_baud: int) -> bool:
         self.ser = serial.Serial(self.port_name, self.baudrate, timeout=0, exclusive=True)
@@ -100,7 +100,7 @@ class Port(sdk.PortHandler):  # type: ignore[misc]  # the SDK has no types
         return data
 
     def clearPort(self) -> None:
-        """Before a packet is sent: throw away what came unasked, after a look at it."""
+        """Before sending: inspect and discard unsolicited bytes."""
         with suppress(BlockingIOError):
             while data := os.read(self.ser.fd, 4096):
                 self._heard += data
@@ -108,12 +108,12 @@ class Port(sdk.PortHandler):  # type: ignore[misc]  # the SDK has no types
         self._heard.clear()
 
     def settle(self) -> None:
-        """Let an answer that is late come; the next packet sent throws it away."""
+        """Wait for a late reply; sending the next packet discards it."""
         time.sleep(self.slack / 1e3)
 
     @contextmanager
     def unhurried(self) -> Iterator[None]:
-        """Within, answers may take long: what is found out now must not be a matter of the machine's load."""
+        """Context manager with long reply timeouts, for checks that must not depend on the machine's load."""
         slack, self.slack = self.slack, max(self.slack, UNHURRIED)
         try:
             yield
@@ -122,7 +122,7 @@ class Port(sdk.PortHandler):  # type: ignore[misc]  # the SDK has no types
 
     def writePort(self, text: list[int]) -> int:
         if not select.select([], [self.ser.fd], [], WRITE_TIMEOUT)[1]:
-            raise OSError("it takes no more bytes")
+            raise OSError("the output buffer is full")
         self._sent = bytes(text)
         return os.write(self.ser.fd, self._sent)
 

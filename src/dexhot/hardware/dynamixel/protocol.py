@@ -5,12 +5,12 @@ from enum import IntEnum
 
 HEADER = b"\xff\xff\xfd\x00"
 BROADCAST = 0xFE
-LONGEST = 1024  # bytes that a packet's length may say
+LONGEST = 1024  # bytes, maximum length field of a packet
 ALERT = 0x80  # bit of a status packet's error byte: hardware_error_status is not zero
 
 
 class Instruction(IntEnum):
-    """What a packet asks for, or that it is an answer."""
+    """Instruction byte of a packet; STATUS for replies."""
 
     PING = 0x01
     READ = 0x02
@@ -47,7 +47,7 @@ _CRC = tuple(_crc_row(value) for value in range(256))
 
 
 def crc16(data: bytes, crc: int = 0) -> int:
-    """CRC-16 with polynomial 0x8005, most significant bit first; `crc` continues one."""
+    """CRC-16 with polynomial 0x8005, most significant bit first; `crc`: value so far."""
     for byte in data:
         crc = (crc << 8 & 0xFFFF) ^ _CRC[crc >> 8 ^ byte]
     return crc
@@ -61,14 +61,14 @@ def packet(ident: int, body: bytes) -> bytes:
 
 
 def status(ident: int, error: int, data: bytes = b"") -> bytes:
-    """The packet with which servo `ident` answers: its error byte and its data."""
+    """The status packet of servo `ident`: its error byte and its data."""
     return packet(ident, bytes([Instruction.STATUS, error]) + data)
 
 
 def fast_status(answers: list[tuple[int, int, bytes]], asked: int) -> bytes:
-    """The one packet that servos write together: (id, error, data) of each, every CRC over all before it.
+    """The single packet that servos write jointly: (id, error, data) of each; every CRC covers all bytes before it.
 
-    `asked` servos were asked; where fewer answer, the packet stays as short as they leave it.
+    `asked` servos were addressed; if fewer reply, the packet is truncated.
     """
     length = 1 + asked * (len(answers[0][2]) + 4) if answers else 0
     text = HEADER + struct.pack("<BHB", BROADCAST, length, Instruction.STATUS)
@@ -82,7 +82,7 @@ def fast_status(answers: list[tuple[int, int, bytes]], asked: int) -> bytes:
 
 
 class Decoder:
-    """Packets out of a stream of bytes; noise between them is skipped, packets with a wrong CRC are counted."""
+    """Extracts packets from a byte stream; noise is skipped, packets with a wrong CRC are counted."""
 
     def __init__(self) -> None:
         self.buffer = b""

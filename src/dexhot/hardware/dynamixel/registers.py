@@ -1,7 +1,7 @@
-"""The control table of the X series, and the two servos that LEAP hands are made of. No register's number is elsewhere.
+"""The control table of the X series, and the two servo types of LEAP hands. The only place with register addresses.
 
-Source: ROBOTIS e-manual, control tables of XC330-M288-T and XL330-M288-T. Their addresses are equal; Model has what
-differs and matters.
+Source: ROBOTIS e-manual, control tables of XC330-M288-T and XL330-M288-T. Addresses are equal; Model holds the
+relevant differences.
 """
 
 import math
@@ -18,12 +18,12 @@ from dexhot.robots.servos import FULL_PWM, TURN, Motor
 
 COUNT = 2 * math.pi / TURN  # rad
 TABLE_SIZE = 256  # bytes
-RAM = 64  # registers below this address are EEPROM: locked while torque is on, and they wear
+RAM = 64  # registers below this address are EEPROM: locked while torque is on, with limited write cycles
 
 
 @dataclass(frozen=True)
 class Register:
-    """One row: `scale` is one count in `unit`; `low` and `high` bound what may be written, in counts."""
+    """One row: `scale` is one count in `unit`; `low` and `high` bound writable values, in counts."""
 
     name: str
     address: int
@@ -63,7 +63,7 @@ _ROWS = (
     Register("current_limit", 38, 2, "rw", 1e-3, "A", default=1750, low=0, high=2352),
     Register("max_position_limit", 48, 4, "rw", COUNT, "rad", default=4095, low=0, high=4095),
     Register("min_position_limit", 52, 4, "rw", COUNT, "rad", default=0, low=0, high=4095),
-    Register("shutdown", 63, 1, "rw", low=0, high=63),  # bits of HARDWARE_ERRORS that cut the torque
+    Register("shutdown", 63, 1, "rw", low=0, high=63),  # bits of HARDWARE_ERRORS that switch torque off
     Register("torque_enable", 64, 1, "rw", low=0, high=1),
     Register("status_return_level", 68, 1, "rw", default=2, low=0, high=2),
     Register("hardware_error_status", 70, 1, "r"),  # bits of HARDWARE_ERRORS
@@ -86,7 +86,7 @@ _ROWS = (
     Register("goal_current", 102, 2, "rw", 1e-3, "A", signed=True),
     Register("goal_velocity", 104, 4, "rw", 0.229 * RPM, "rad/s", signed=True),
     Register("profile_acceleration", 108, 4, "rw", 214.577 * RPM / 60, "rad/s2", low=0, high=32767),  # 0: none
-    Register("profile_velocity", 112, 4, "rw", 0.229 * RPM, "rad/s", low=0, high=32767),  # 0: as fast as it can
+    Register("profile_velocity", 112, 4, "rw", 0.229 * RPM, "rad/s", low=0, high=32767),  # 0: unlimited
     Register("goal_position", 116, 4, "rw", COUNT, "rad", signed=True, low=-256 * TURN, high=256 * TURN),
     Register("present_current", 126, 2, "r", 1e-3, "A", signed=True),
     Register("present_velocity", 128, 4, "r", 0.229 * RPM, "rad/s", signed=True),
@@ -98,7 +98,7 @@ REGISTERS = {row.name: row for row in _ROWS}
 
 FACTORY_ID = 1  # of a new servo
 FACTORY_BAUD = 57600
-BAUD = 4_000_000  # of a LEAP hand's servos once they are set up
+BAUD = 4_000_000  # of a LEAP hand's servos after set-up
 BAUD_RATES = (9600, 57600, 115200, 1_000_000, 2_000_000, 3_000_000, 4_000_000)
 MODES = {"current": 0, "velocity": 1, "position": 3, "extended_position": 4, "current_based_position": 5, "pwm": 16}
 HARDWARE_ERRORS = {0: "input voltage", 2: "overheating", 3: "encoder", 4: "electrical shock", 5: "overload"}
@@ -113,7 +113,7 @@ def register(name: str) -> Register:
 
 
 def hardware_errors(status: int) -> list[str]:
-    """Names of the bits that are set in hardware_error_status."""
+    """Names of the bits set in hardware_error_status."""
     return [name for name, bit in ERROR_BIT.items() if status & bit]
 
 
@@ -125,7 +125,7 @@ class Model:
     number: int
     hand: str
     profile: str
-    shutdown: int  # as it comes
+    shutdown: int  # factory default
 
     @property
     def motor(self) -> Motor:
@@ -145,7 +145,7 @@ MODELS = {model.number: model for model in (FULL, LITE)}
 
 @dataclass(frozen=True)
 class Block:
-    """Neighbouring registers that one instruction reads."""
+    """Adjacent registers, read with one instruction."""
 
     names: tuple[str, ...]
 
@@ -169,10 +169,10 @@ class Block:
         return np.dtype({"names": self.names, "formats": kinds, "offsets": offsets, "itemsize": self.length})
 
     def counts(self, data: Sequence[bytes]) -> np.ndarray:
-        """(n,) records with a field of counts for each register, out of the bytes of n servos."""
+        """(n,) records with a field of counts for each register, from the bytes of n servos."""
         return np.frombuffer(b"".join(data), self.dtype)
 
     def unpack(self, data: Sequence[bytes]) -> dict[str, np.ndarray]:
-        """(n,) values in units for each register, out of the bytes of n servos."""
+        """(n,) values in units for each register, from the bytes of n servos."""
         table = self.counts(data)
         return {row.name: table[row.name] * row.scale for row in self.rows}

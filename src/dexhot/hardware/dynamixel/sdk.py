@@ -1,4 +1,4 @@
-"""The vendor's SDK and pyserial, or the error that says how to get them."""
+"""Imports the vendor's SDK and pyserial, or raises an error on how to install them."""
 
 from dexhot.errors import MissingExtraError
 

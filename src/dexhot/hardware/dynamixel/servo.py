@@ -1,4 +1,4 @@
-"""One simulated servo: its control table with the rules of reading and writing it, its shutdowns, its warmth."""
+"""One simulated servo: its control table with access rules, its shutdowns, its temperature."""
 
 import struct
 
@@ -15,13 +15,13 @@ from dexhot.hardware.dynamixel.registers import (
 )
 
 AMBIENT = 28.0  # C
-HEATING = 100.0  # C / A^2, in the end
+HEATING = 100.0  # C / A^2, in steady state
 WARM_UP = 120.0  # s
-STALLED = 0.9  # share of the stall torque that is an overload when it lasts OVERLOAD_TIME
+STALLED = 0.9  # fraction of the stall torque that causes an overload after OVERLOAD_TIME
 OVERLOAD_TIME = 1.0  # s
-HOUSEKEEPING = 0.01  # s between looks at what is slow
-SOFT = 1e-3  # share of its stiffness that a servo with a frozen encoder keeps in the plant
-EXPIRED = -1  # what bus_watchdog reads then
+HOUSEKEEPING = 0.01  # s between updates of slow quantities
+SOFT = 1e-3  # fraction of the stiffness for a servo with a frozen encoder
+EXPIRED = -1  # value of bus_watchdog after it has expired
 
 PER_CURRENT, PER_VELOCITY, PER_ANGLE = (
     1 / register(name).scale for name in ("present_current", "present_velocity", "present_position")
@@ -33,10 +33,10 @@ _WATCHED = range(REGISTERS["goal_current"].address - 2, REGISTERS["goal_position
 
 
 class SimulatedServo:
-    """A servo as its bus sees it. The bus moves it; its encoder may be wrong.
+    """A servo as seen from the bus, which moves it; its encoder may be faulty.
 
-    `turned`: counts that the encoder reads too much; `frozen`: the angle (rad) that it reads whatever moves, or None;
-    `torqueless`: the motor gives no torque, though every register says that it does.
+    `turned`: encoder offset, counts; `frozen`: the constant angle (rad) of a frozen encoder, or None;
+    `torqueless`: the motor gives no torque, although its registers report torque.
     """
 
     def __init__(self, ident: int, model: Model, baud: int):
@@ -56,7 +56,7 @@ class SimulatedServo:
         self.start()
 
     def start(self) -> None:
-        """RAM as after power-on, torque off."""
+        """Reset the RAM as after power-on, torque off."""
         for row in REGISTERS.values():
             if not row.eeprom and row.access == "rw":
                 self.put(row.name, row.default)
@@ -84,7 +84,7 @@ class SimulatedServo:
         return bool(self.get("torque_enable"))
 
     def fail(self, error: str) -> None:
-        """Raise a hardware error; the torque goes off when `shutdown` says so."""
+        """Set a hardware error; switches torque off if `shutdown` includes it."""
         self.put("hardware_error_status", self.get("hardware_error_status") | ERROR_BIT[error])
         if self.get("hardware_error_status") & self.get("shutdown"):
             self.put("torque_enable", 0)
@@ -94,7 +94,7 @@ class SimulatedServo:
         return bytes(self.table[address : address + length]) if address + length <= TABLE_SIZE else None
 
     def write(self, address: int, data: bytes) -> Refusal:
-        """Whole registers, all or none."""
+        """Write whole registers, all or none."""
         writes: list[tuple[Register, int]] = []
         while data:
             row = _AT.get(address)
@@ -106,14 +106,14 @@ class SimulatedServo:
         if not refusal:
             for row, value in writes:
                 self.put(row.name, value)
-                if row.name == "operating_mode":  # a switch resets what belongs to the mode
+                if row.name == "operating_mode":  # changing the mode resets its registers
                     for name in ("position_d_gain", "position_i_gain", "position_p_gain"):
                         self.put(name, REGISTERS[name].default)
                     self.put("goal_current", self.get("current_limit"))
         return refusal
 
     def refusal(self, row: Register, value: int) -> Refusal:
-        """Why `value` may not be written; NONE when it may."""
+        """The error of writing `value`; NONE if it is allowed."""
         if row.access == "r" or (row.eeprom and self.on):
             return Refusal.ACCESS
         if row.address in _WATCHED and self.get("bus_watchdog") == EXPIRED:
@@ -148,12 +148,12 @@ class SimulatedServo:
         damping = motor.damping(self.get("position_d_gain"))
         voltage = abs(_PWM.unpack_from(self.table, _PWM_AT)[0]) * REGISTERS["goal_pwm"].scale
         limit = current * REGISTERS["goal_current"].scale * motor.torque_constant
-        if self.frozen is not None:  # its error does not change with the angle: a far target on a soft spring
+        if self.frozen is not None:  # its position error is constant: a far target on a soft spring
             target, stiffness = self.frozen + (target - self.frozen) / SOFT, stiffness * SOFT
         return target, stiffness, damping, limit, voltage * motor.stall_torque, motor.line
 
     def sense(self, angle: float, velocity: float, torque: float) -> None:
-        """Present values of the motion."""
+        """Update the present motion values."""
         self.current = torque / self.model.motor.torque_constant
         if self.frozen is not None:
             angle, velocity = self.frozen, 0.0
@@ -161,12 +161,12 @@ class SimulatedServo:
         _STATE.pack_into(self.table, _STATE_AT, *map(round, counts))
 
     def due(self, dt: float) -> bool:
-        """After `dt` more seconds, is it time for `keep_house`?"""
+        """Whether `keep_house` is due after `dt` more seconds."""
         self.since += dt
         return self.since >= HOUSEKEEPING
 
     def keep_house(self, silence: float) -> bool:
-        """Heat, shutdowns, and the watchdog of a bus silent for so many seconds. True when the drive changes."""
+        """Update temperature, shutdowns, and the bus watchdog after `silence` s. True if the drive changes."""
         dt, self.since = self.since, 0.0
         self.temperature += dt / WARM_UP * (AMBIENT + HEATING * self.current**2 - self.temperature)
         stalled = abs(self.current) > STALLED * self.model.motor.stall_current
@@ -182,7 +182,7 @@ class SimulatedServo:
             self.fail("input voltage")
         allowed = self.get("bus_watchdog")
         expired = self.on and allowed > 0 and silence > allowed * REGISTERS["bus_watchdog"].scale
-        if expired:  # once too long: stop here and refuse goals
+        if expired:  # on expiry: stop at the present position and reject goals
             self.put("goal_position", self.get("present_position"))
             self.put("bus_watchdog", EXPIRED)
         return expired or self.on != was_on

@@ -1,6 +1,6 @@
-"""A simulated bus as a process of its own: `serve` is what it runs, `BusProcess` what starts one and talks to it.
+"""A simulated bus in its own process: `serve` runs in it, `BusProcess` starts it and communicates with it.
 
-By hand: `dexhot leap simulate`, or `python -m dexhot.hardware.dynamixel.simulator`.
+Manually: `dexhot leap simulate`, or `python -m dexhot.hardware.dynamixel.simulator`.
 """
 
 import json
@@ -26,16 +26,16 @@ def serve(
 ) -> None:
     """Simulate a LEAP hand's servo bus until the input ends.
 
-    The first line of output is the path to open as its serial port. Faults are typed in as lines; `help` lists them,
-    `state` prints the servos as one JSON line, `quit` ends.
+    The first line of output is the path to open as its serial port. Type faults to inject, one per line; `help` lists
+    them, `state` prints the servos as one JSON line, `quit` exits.
 
     Args:
         hand: Motor type.
         baud: Servo baud rate.
-        fast: Firmware supports fast sync read.
-        latency_ms: Latency timer of a simulated FTDI adapter, s; none by default.
+        fast: Simulate firmware that supports fast sync read.
+        latency_ms: Latency timer of a simulated FTDI adapter, ms; none by default.
         torque: Start with torque on, as after a driver crash.
-        link: Path to serve at; stays the same when the cable is pulled and put back. Default: a new one.
+        link: Path of the port; it persists when the cable is unplugged and replugged. Default: a new one.
     """
     model = next(m for m in MODELS.values() if m.hand == hand)
     bus = ServoBus(model=model, baud=baud, fast=fast, latency=latency_ms / 1e3, link=link or None)
@@ -62,8 +62,8 @@ def _answer(bus: ServoBus, line: str) -> str:
 
 
 def state(bus: ServoBus) -> dict[str, Any]:
-    """What a test wants to know of the servos; `goals`: what was ever asked of each (`Goals`), `moved`: steady time
-    of the last goal that differed, `still_since`: that since which no joint moves, whatever the servos say."""
+    """State of the servos for tests; `goals`: the goals sent to each (`Goals`), `moved`: monotonic time
+    of the last change of a goal, `still_since`: monotonic time since which no joint moves, regardless of readings."""
     with bus.lock:
         servos = bus.servos.items()
         return {
@@ -81,7 +81,7 @@ def state(bus: ServoBus) -> dict[str, Any]:
 
 
 class BusProcess:
-    """A simulated bus beside this process, while the block runs; `options` are those of `serve`, `path` its port."""
+    """Context manager: a simulated bus in its own process; `options` are those of `serve`, `path` its port."""
 
     def __init__(self, **options: Any):
         flags = [f"--{'' if value is not False else 'no-'}{name.replace('_', '-')}" for name, value in options.items()]
@@ -98,11 +98,11 @@ class BusProcess:
         self.lines.end()
 
     def inject(self, line: str) -> None:
-        """Bring about a fault (faults.py). Raises DexhotError."""
+        """Inject a fault (faults.py). Raises DexhotError."""
         self.lines.order(line)
 
     def state(self) -> dict[str, Any]:
-        """As `state` in the bus's process, with the keys of JSON."""
+        """The result of `state` in the bus's process, as JSON."""
         found: dict[str, Any] = json.loads(self.lines.ask("state"))
         return found
 

@@ -1,10 +1,10 @@
-"""Is the robot's controller alive? Judged by its own clock, which counts on with every cycle that it makes."""
+"""Detects a frozen robot controller by its own clock, which advances with every control cycle."""
 
 
 class ClockWatch:
-    """The robot's time against ours, from polls. `patience` s without progress is a frozen controller.
+    """Compares the robot's clock with ours at each poll. No advance for `patience` s means a frozen controller.
 
-    A poll that itself comes late proves nothing about the robot: no pause between polls counts for more than `longest`.
+    A late poll is no evidence about the robot: an interval between polls counts for at most `longest` s.
     """
 
     def __init__(self, patience: float, longest: float = 0.02):
@@ -13,7 +13,7 @@ class ClockWatch:
         self._seen: tuple[float, int] | None = None  # our time, the robot's
 
     def poll(self, now: float, robot_ms: int) -> int:
-        """The robot's milliseconds since the last poll; `now` is steady time in s."""
+        """The robot's milliseconds since the last poll; `now` is monotonic time, s."""
         before, self._seen = self._seen, (now, robot_ms)
         if before is None:
             return 0

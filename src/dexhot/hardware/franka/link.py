@@ -1,7 +1,7 @@
-"""The connection to a Franka arm: the one place where franky is called. Importing it needs the extra `hardware`.
+"""The connection to a Franka arm: the only module that calls franky. Importing it needs the extra `hardware`.
 
-Three traps of franky: connecting to a robot that accepts and then is silent never returns; a reference given to a
-motion that has ended is ignored without a word; and why it ended is told only when the motion is joined.
+Three pitfalls of franky: connecting to a robot that accepts and then does not respond never returns; a reference for a
+motion that has ended is silently ignored; and the reason of its end is available only by joining the motion.
 """
 
 import re
@@ -26,7 +26,7 @@ LOOK = 0.002  # s
 
 
 class ArmLink:
-    """A robot that is connected and set up: thresholds and load. Nothing moves. Every call raises ArmError."""
+    """A robot that is connected and set up: thresholds and load. No motion. Every call raises ArmError."""
 
     def __init__(self, address: str, settings: ArmSettings):
         self.settings = settings
@@ -41,11 +41,11 @@ class ArmLink:
             )
             self.robot.set_load(load.mass, load.com.tolist(), load.inertia.flatten(order="F").tolist())
         except franky.Exception as e:
-            raise ArmError(f"the arm refuses its thresholds or load ({e}): clear its errors in Franka Desk.") from e
+            raise ArmError(f"the arm rejects its thresholds or load ({e}): clear its errors in Franka Desk.") from e
 
     @property
     def in_control(self) -> bool:
-        """Whether our control loop runs. The robot obeys it only in its mode Move: see `obeys`."""
+        """Whether our control loop runs. The robot executes its commands only in mode Move: see `obeys`."""
         return bool(self.robot.is_in_control)
 
     @staticmethod
@@ -53,15 +53,15 @@ class ArmLink:
         return bool(state.robot_mode == franky.RobotMode.Move)
 
     def state(self) -> franky.RobotState:
-        """The last one received while in control, else the next."""
+        """The last state received while in control, else the next one."""
         try:
             return self.robot.state
         except (franky.Exception, RuntimeError) as e:
-            raise ArmError(f"the connection to the arm is lost ({e}); see to it, then reset.") from e
+            raise ArmError(f"the connection to the arm is lost ({e}); remove the cause, then reset.") from e
 
     @staticmethod
     def errors(state: franky.RobotState) -> list[str]:
-        """What the robot reports now, as libfranka names it."""
+        """The robot's present errors, by their libfranka names."""
         found = state.current_errors
         return [name for name in dir(found) if getattr(found, name) is True]
 
@@ -81,27 +81,29 @@ class ArmLink:
             while not (self.in_control and self.obeys(self.state())):
                 self.robot.poll_motion()
                 if time.monotonic() > end:
-                    self.let_go()  # should it still begin, nobody would watch it
-                    raise ArmError(f"the arm does not take control within {PATIENCE:g} s: see what Franka Desk says.")
+                    self.let_go()  # if it starts later, it must not run unmonitored
+                    raise ArmError(
+                        f"the arm does not accept control within {PATIENCE:g} s: see the message in Franka Desk."
+                    )
                 time.sleep(LOOK)
         except franky.Exception as e:
             raise ArmError(
-                f"the arm does not let itself be controlled ({e}): see to it, then reset (without a graph: `dexhot "
+                f"the arm rejects control ({e}): remove the cause, then reset (without a graph: `dexhot "
                 "franka recover`)."
             ) from e
 
     def send(self, q: np.ndarray, qd: np.ndarray, effort: np.ndarray) -> None:
-        """The tracker's reference (7,): rad, rad/s, and torques in N m that are added."""
+        """The tracker's reference (7,): rad, rad/s, and feed-forward torques in N m."""
         self._motion.set_reference(franky.JointReference(q=q, dq=qd, tau_ff=effort))
 
     def let_go(self) -> None:
-        """Where the tracker still runs, damping takes its place until the arm rests; then the robot holds itself."""
+        """If the tracker still runs, replace it by damping until the arm rests; then the robot holds itself."""
         with suppress(franky.Exception):  # control was lost: the robot has stopped by itself
             if self.in_control:
                 self.robot.move(franky.TorqueStopMotion(ramp_duration=RAMP), asynchronous=True)
 
     def join(self) -> str:
-        """Wait for the motion's end; why it ended, "" for as asked."""
+        """Wait for the motion's end. Returns the reason, "" if it ended as commanded."""
         try:
             self.robot.join_motion(timeout=PATIENCE)
         except franky.Exception as e:
@@ -109,7 +111,7 @@ class ArmLink:
         return ""
 
     def works(self) -> bool:
-        """Whether the robot answers over this connection. That a frozen one does not is known after a second."""
+        """Whether the robot responds over this connection. A frozen one is detected after a second."""
         self.join()
         try:
             self.state()
@@ -118,7 +120,7 @@ class ArmLink:
         return not self.in_control
 
     def close(self) -> None:
-        """End the connection, which franky does when nobody refers to it; the robot serves only one."""
+        """Close the connection (franky does so when its last reference is dropped); the robot accepts only one."""
         del self.robot
 
     def clear_errors(self) -> None:
@@ -127,7 +129,7 @@ class ArmLink:
         except franky.Exception as e:
             raise ArmError(f"the arm could not be recovered: {e}") from e
         if not cleared:
-            raise ArmError("the arm's error persists: see what Franka Desk says, clear it there, and reset again.")
+            raise ArmError("the arm's error persists: see the message in Franka Desk, clear it there, and reset again.")
 
 
 def _connect(address: str, settings: ArmSettings) -> franky.Robot:
@@ -144,24 +146,28 @@ def _connect(address: str, settings: ArmSettings) -> franky.Robot:
     thread.start()
     thread.join(settings.connect_timeout)
     if not made:
-        raise ArmError(f"the arm at {address} accepts the connection and is silent: restart its control unit.")
+        raise ArmError(f"the arm at {address} accepts the connection but does not respond: restart its control unit.")
     if isinstance(made[0], franky.RealtimeException):
-        raise ArmError("this kernel is not a real-time one: see docs/franka.md; realtime = false is for simulation.")
+        raise ArmError(
+            "this kernel has no real-time support: see docs/franka.md; realtime = false is for simulation only."
+        )
     if isinstance(made[0], franky.IncompatibleVersionException):
         raise ArmError(_versions(address, str(made[0])))
     if isinstance(made[0], franky.Exception):
-        raise ArmError(f"no Franka arm at {address} ({made[0]}): is it switched on, FCI activated, the cable in?")
+        raise ArmError(
+            f"no Franka arm at {address} ({made[0]}): is it switched on, FCI activated, the cable connected?"
+        )
     return made[0]
 
 
-def _versions(address: str, told: str) -> str:
-    """What to say when the arm's server and libfranka speak different versions; `told` is libfranka's own message."""
-    found = dict(re.findall(r"(server|library) version: (\d+)", told))
+def _versions(address: str, message: str) -> str:
+    """Error message if the arm's server and libfranka have different versions; `message` is libfranka's own."""
+    found = dict(re.findall(r"(server|library) version: (\d+)", message))
     server, library = found.get("server", "unknown"), found.get("library", "unknown")
     older = server.isdigit() and library.isdigit() and int(server) < int(library)
     need = "an older" if older else "a newer"
     return (
-        f"the arm at {address} and this computer speak different versions: the arm's server version is {server}, that "
-        f"of libfranka in franky-control {version('franky-control')} is {library}. Update the arm's system in Franka "
-        f"Desk, or install {need} franky-control whose libfranka fits the arm: {COMPATIBILITY}"
+        f"the arm at {address} and this computer have different protocol versions: the arm's server version is "
+        f"{server}, that of libfranka in franky-control {version('franky-control')} is {library}. Update the arm's "
+        f"system in Franka Desk, or install {need} franky-control with a libfranka for the arm: {COMPATIBILITY}"
     )

@@ -1,4 +1,4 @@
-"""What the arm carries: mass, centre of mass and inertia of a hand at the flange."""
+"""The arm's payload: mass, centre of mass and inertia of a hand at the flange."""
 
 from dataclasses import dataclass
 
@@ -20,8 +20,8 @@ class Load:
 
 
 def hand_load(hand: RobotHand) -> Load:
-    """The load that `hand` is in its nominal pose, on the mount that its hand.yaml gives it."""
-    model = hand.spec().compile()
+    """The load of `hand` in its nominal pose, on the mount given in its hand.yaml."""
+    model = hand.spec(visual=False).compile()
     data = mujoco.MjData(model)
     for name, angle in zip(hand.joint_names, hand.nominal):
         data.qpos[model.joint(name).qposadr[0]] = angle

@@ -1,4 +1,4 @@
-"""franky (libfranka for Python), or the error that says how to get it."""
+"""Imports franky (libfranka for Python), or raises an error on how to install it."""
 
 from dexhot.errors import MissingExtraError
 

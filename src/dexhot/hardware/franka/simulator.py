@@ -1,7 +1,7 @@
-"""A simulated FR3 behind the robot's own network protocol, as a process of its own: franky-sim, with faults.
+"""A simulated FR3 with the robot's own network protocol, in its own process: franky-sim, with fault injection.
 
-`serve` is what the process runs, `ArmProcess` what starts one and talks to it. The simulation has no collision reflexes
-of its own and enforces no limits: it records what it was told instead. Needs the extra `dev`.
+`serve` runs in the process, `ArmProcess` starts it and communicates with it. The simulation has no collision reflexes
+of its own and enforces no limits: it records its commands instead. Needs the extra `dev`.
 """
 
 import importlib.util
@@ -24,21 +24,21 @@ from dexhot.hardware.line_process import LineProcess
 if TYPE_CHECKING:
     from franky_sim.franka_robot_server import FrankaRobotServer
 
-# libfranka's port 1337 cannot be chosen, so every robot has an address of its own
-TOGETHER = 10  # states: two commands that answer states further apart are two motions
+# libfranka's port 1337 is fixed, so every robot has its own address
+TOGETHER = 10  # states: commands in reply to states further apart belong to separate motions
 LOOPBACK = [f"127.0.{i}.1" for i in range(1, 200)]
-PATIENCE = 0.05  # s that a cycle waits for the client's torques
+PATIENCE = 0.05  # s, longest wait of a cycle for the client's torques
 
 
 def serve(address: str = "", version: int = 0) -> None:
     """Simulate an FR3 until the input ends. The first line of output is its address.
 
-    Lines of input: `state` prints the robot as a JSON line, `reflex` aborts the motion as a collision would, `stop` is
-    the user stop and `unstop` its end, `quit`.
+    Input lines: `state` prints the robot as a JSON line, `reflex` aborts the motion like a collision, `stop` presses
+    the user stop, `unstop` releases it, `quit` exits.
 
     Args:
         address: Loopback address to listen on. Default: a free one.
-        version: That of a robot whose system is of another time: it refuses the connection. Default: ours.
+        version: Simulate a robot with another protocol version, which refuses the connection. Default: ours.
     """
     _need_franky_sim()
     if version:
@@ -50,13 +50,15 @@ def serve(address: str = "", version: int = 0) -> None:
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
     with MujocoSimulator(enable_visualization=False) as simulator:
         simulator.add_robot()
-        anywhere = random.sample(LOOPBACK, len(LOOPBACK))  # one that was left for a moment is rarely taken by another
+        anywhere = random.sample(LOOPBACK, len(LOOPBACK))  # random: a released address is rarely reused at once
         with SimulationServer(simulator, hostname_candidates=[address] if address else anywhere) as server:
             robot = server.robot_servers[0]
             thresholds, torques, user_stop = _remember_thresholds(), _remember_torques(), UserStop()
             print(robot.hostname, flush=True)
             while True:
-                if robot.current_motion_id:  # a client that is starved of CPU time makes the robot slow, not unstable
+                if (
+                    robot.current_motion_id
+                ):  # with a CPU-starved client the robot slows down instead of becoming unstable
                     select.select([robot._FrankaServer__udp_socket], [], [], PATIENCE)
                 server.run_once()
                 if lines.empty():
@@ -85,7 +87,7 @@ def _listen(lines: "queue.Queue[str]") -> None:
 
 
 def _refuse_connections(version: int) -> None:
-    """Answer every client as a robot does whose server's version is another."""
+    """Reply to every client like a robot with another server version."""
     from franky_sim.franka_server import Command, ConnectCommand, ConnectStatus, MessageHeader
 
     def handle(command: ConnectCommand, server: "FrankaRobotServer", command_type_struct: str = "I") -> None:
@@ -97,7 +99,7 @@ def _refuse_connections(version: int) -> None:
 
 
 class UserStop:
-    """The user stop as the robot's state shows it while `pressed`."""
+    """The user stop, shown in the robot's state while `pressed`."""
 
     def __init__(self) -> None:
         from franky_sim.franka_robot_server import FrankaRobotServer
@@ -114,7 +116,7 @@ class UserStop:
 
 
 def _remember_thresholds() -> dict[str, list[float]]:
-    """What collision thresholds come in, which franky-sim only acknowledges."""
+    """Record received collision thresholds, which franky-sim only acknowledges."""
     from franky_sim.franka_robot_protocol import SetCollisionBehaviorCommand as Command
 
     heard: dict[str, list[float]] = {}
@@ -129,15 +131,15 @@ def _remember_thresholds() -> dict[str, list[float]]:
 
 
 class Torques:
-    """What the bytes of commands asked for, per joint: the `largest` torque (N m; inf for one that is no number), and
-    how `steep` it ever changed (N m per cycle)."""
+    """Statistics of the commanded torques, per joint: the `largest` (N m; inf for a non-finite one), and the largest
+    rate of change, `steep` (N m per cycle)."""
 
     def __init__(self) -> None:
         self.largest, self.steep = np.zeros(7), np.zeros(7)
-        self._last: tuple[int, np.ndarray] | None = None  # number of the state that was answered, torques
+        self._last: tuple[int, np.ndarray] | None = None  # number of the state replied to, torques
 
     def see(self, number: int, torques: tuple[float, ...]) -> None:
-        """One command. Of a state that was answered by several, or long after the last, no change is known."""
+        """Add one command. Several replies to one state, or a long gap, give no rate of change."""
         asked = np.where(np.isfinite(torques), torques, np.inf)
         self.largest = np.maximum(self.largest, np.abs(asked))
         if self._last is not None and 0 < (passed := number - self._last[0]) <= TOGETHER:
@@ -146,7 +148,7 @@ class Torques:
 
 
 def _remember_torques() -> Torques:
-    """What comes in from now on."""
+    """Start recording received torques."""
     from franky_sim.franka_robot_protocol import UDPCommand
 
     heard = Torques()
@@ -171,11 +173,11 @@ def _answer(robot: "FrankaRobotServer", thresholds: dict[str, list[float]], torq
         found |= {"load": state.m_load, "com": state.F_x_Cload, "inertia": state.I_load, "collision": thresholds}
         found |= {"largest_torque": torques.largest.tolist(), "steepest_torque": torques.steep.tolist()}
         return json.dumps(found)
-    return "error: it takes state, stop, unstop, quit and, when it moves, reflex."
+    return "error: commands are state, stop, unstop, quit and, while moving, reflex."
 
 
 def _abort(robot: "FrankaRobotServer", status: str) -> None:
-    """End the present motion by itself, as the robot does when it feels a collision (kReflexAborted)."""
+    """Abort the present motion, as the robot does on a collision (kReflexAborted)."""
     from franky_sim.franka_robot_protocol import BaseCommand, MoveStatus, RobotCommand
 
     motion = robot.current_motion_id
@@ -185,7 +187,7 @@ def _abort(robot: "FrankaRobotServer", status: str) -> None:
 
 
 class ArmProcess:
-    """A simulated FR3 beside this process, while the block runs, at `address`."""
+    """Context manager: a simulated FR3 in its own process, at `address`."""
 
     def __init__(self, address: str = "", version: int = 0):
         self.address, self.version = address, version
@@ -199,7 +201,7 @@ class ArmProcess:
         self.kill()
 
     def start(self) -> None:
-        """Also again after `kill`: at the same address. Raises DexhotError, MissingExtraError."""
+        """Start it, also after `kill`, at the same address. Raises DexhotError, MissingExtraError."""
         _need_franky_sim()
         command = [sys.executable, "-m", "dexhot.hardware.franka.simulator", "--address", self.address]
         command += ["--version", str(self.version)]
@@ -207,12 +209,12 @@ class ArmProcess:
         self.address = self.lines.read()
 
     def kill(self) -> None:
-        """As when the robot loses power."""
+        """Kill it, as if the robot lost power."""
         self.lines.popen.kill()
         self.lines.end()
 
     def freeze(self) -> None:
-        """The robot's controller stands still; its connections stay open."""
+        """Freeze the robot's controller; its connections stay open."""
         self.lines.popen.send_signal(signal.SIGSTOP)
         self._frozen = True
 
@@ -222,20 +224,20 @@ class ArmProcess:
 
     @property
     def answers(self) -> bool:
-        """Whether it runs, and is not frozen."""
+        """Whether it runs and is not frozen."""
         return not self._frozen and self.lines.popen.poll() is None
 
     def reflex(self) -> None:
-        """The arm feels a collision."""
+        """Simulate a collision reflex."""
         self.lines.order("reflex")
 
     def stop(self, pressed: bool = True) -> None:
-        """Somebody presses the user stop, or releases it."""
+        """Press or release the user stop."""
         self.lines.order("stop" if pressed else "unstop")
 
     def state(self) -> dict[str, Any]:
-        """The robot as it is: q, dq, mode, motion (its number, 0 for none), load, com, inertia, collision thresholds,
-        largest_torque and steepest_torque (asked for; N m, N m per cycle)."""
+        """State of the robot: q, dq, mode, motion (its number, 0 for none), load, com, inertia, collision thresholds,
+        largest_torque and steepest_torque (commanded; N m, N m per cycle)."""
         found: dict[str, Any] = json.loads(self.lines.ask("state"))
         return found
 

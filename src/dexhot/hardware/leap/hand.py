@@ -1,10 +1,10 @@
 """The real LEAP hand on its servo bus: a Device over the vendor's SDK. Needs the extra `hardware` to connect.
 
-connect: find the servos, set their registers, check errors and pose; no torque. The first hold: torque, at the
-measured pose. write: one sync write of goals within the limits of position and speed; the speed limit rises from zero
-whenever motion starts, and the servos bound their own current. read: one (fast) sync read of position, velocity and
-current, which must fit what the hand was told (motion.py), and now and then the registers of some servos in turn
-(health.py). A process that dies leaves the bus silent: the servos' own watchdog then stops them where they are.
+connect: find the servos, set their registers, check errors and pose; no torque. The first hold: torque on at the
+measured pose. write: one sync write of goals within the position and velocity limits; the velocity limit ramps up from
+zero whenever motion starts, and the servos limit their own current. read: one (fast) sync read of position, velocity
+and current, checked against the goals (motion.py), and periodically the registers of some servos in turn (health.py).
+If the process dies, the servos' bus watchdog stops them at their present positions.
 """
 
 import time
@@ -39,18 +39,18 @@ if TYPE_CHECKING:
     from dexhot.hardware.dynamixel.client import Servos
 
 STATE = Block(("present_current", "present_velocity", "present_position"))
-JUDGED = 0.008  # s from one look at the motion to the next
-TRIES = 2  # of a cycle's read
-LONGEST_STEP = 0.1  # s: commands further apart move no further than this allows
-PAUSE = 0.5  # s without a command after which motion starts slowly again
+JUDGED = 0.008  # s, period of the motion check
+TRIES = 2  # attempts to read per cycle
+LONGEST_STEP = 0.1  # s, largest time step between commands
+PAUSE = 0.5  # s without a command after which the velocity limit ramps up again
 
 
 class LeapHand(Polled):
     """`port`: its serial device (default: the only USB serial adapter). `offsets`: (16,) rad, default calibrated.
 
-    `health` has temperatures, voltages and warnings; `counts` tells of retried packets, lost cycles, goals brought
-    within the limits, watchdog trips, registers of EEPROM that were not as they should be, readings that cannot be, and
-    goals sent again because a servo had missed them. After an error of the bus (`failed`) only `recover` tries again.
+    `health` has temperatures, voltages and warnings; `counts` counts retried packets, lost cycles, clipped goals,
+    watchdog trips, corrected EEPROM registers, implausible readings, and goals resent because a servo had missed
+    them. After a bus error (`failed`) only `recover` tries again.
     """
 
     def __init__(
@@ -69,17 +69,17 @@ class LeapHand(Polled):
         self.sign, self.zero, self.lower, self.upper, self.speed = columns(self.joints, *fields)
         self.counts = {"retried": 0, "lost": 0, "limited": 0, "watchdog_trips": 0, "registers_set": 0}
         self.counts |= {"implausible": 0, "goals_resent": 0}
-        self.goal = np.zeros(len(self.joints))  # rad, the last sent
+        self.goal = np.zeros(len(self.joints))  # rad, the last goal sent
         self.on = self.failed = False
-        self._implausible = False  # the last reading
+        self._implausible = False  # whether the last reading was
         self._servos: Servos | None = None
         self._suspects: set[int] = set()  # ids of servos to reboot
-        self._began = self._driven = self._said = self._good = self._judged = 0.0  # steady times
+        self._began = self._driven = self._said = self._good = self._judged = 0.0  # monotonic times
 
-    # Coming and going
+    # Connecting and disconnecting
 
     def attach(self) -> None:
-        """Open the port, ask nothing. Raises BusError, MissingExtraError."""
+        """Open the port without communication. Raises BusError, MissingExtraError."""
         from dexhot.hardware.dynamixel.client import Servos
         from dexhot.hardware.dynamixel.port import Port, find_port
 
@@ -94,7 +94,7 @@ class LeapHand(Polled):
             self.health.warnings["latency"] = f"the adapter's latency timer is {port.latency} ms: set it to 1"
 
     def open(self) -> None:
-        """Find the servos; nothing is written. Raises BusError, MissingExtraError."""
+        """Open and find the servos; nothing is written. Raises BusError, MissingExtraError."""
         self.attach()
         try:
             with self.servos.port.unhurried():
@@ -106,7 +106,7 @@ class LeapHand(Polled):
         self._said = self._good = time.monotonic()
 
     def connect(self) -> None:
-        """Open, set up, check; torque is as it was found. Raises BusError, MissingExtraError."""
+        """Open, set up, check; torque stays as found. Raises BusError, MissingExtraError."""
         self.open()
         try:
             with self.servos.port.unhurried():
@@ -119,7 +119,7 @@ class LeapHand(Polled):
                 q = self.measure().q
                 check_pose(self.joints, q, self.settings.margin)
                 self.on = bool(self.servos.read_all("torque_enable").all())
-                if self.on:  # a driver before us died: what it held is held
+                if self.on:  # a previous driver died: keep holding what it held
                     self._begin(q if stopped else self._joints(self.servos.read_all("goal_position")))
         except DexhotError:
             self.close()
@@ -127,7 +127,7 @@ class LeapHand(Polled):
         self.failed = False
 
     def recover(self) -> None:
-        """Open the port again, reboot what has a hardware error or failed, set up and check anew. Raises BusError."""
+        """Reopen the port, reboot servos with a hardware error or failure, set up and check again. Raises BusError."""
         self.close()
         self.failed = True
         self.open()
@@ -140,7 +140,7 @@ class LeapHand(Polled):
         self.connect()
 
     def disconnect(self) -> None:
-        """Torque off, where the bus still works."""
+        """Torque off, if the bus still works."""
         if self._servos is not None:
             with suppress(BusError):  # unplugged: the servos' watchdog has stopped them
                 self._servos.write_all("torque_enable", [0] * len(self.joints))
@@ -154,7 +154,7 @@ class LeapHand(Polled):
 
     @property
     def servos(self) -> "Servos":
-        """The open bus. Raises DexhotError when it is not."""
+        """The open bus. Raises DexhotError if it is not open."""
         if self._servos is None:
             raise DexhotError("the LEAP hand is not connected: call connect() first.")
         return self._servos
@@ -164,7 +164,7 @@ class LeapHand(Polled):
     def hold(self) -> None:
         """Keep the last valid goal, so that a held object is not dropped; without torque, hold the measured pose.
 
-        A hand that failed is left as it is: its servos hold what they can, and `recover` is for the operator to ask.
+        After a failure this does nothing: the servos hold as far as they can, until the operator requests `recover`.
         """
         if not (self.failed or self.on):
             with self._or_failed():
@@ -175,14 +175,14 @@ class LeapHand(Polled):
         with self.servos.port.unhurried():
             self._begin(self.measure().q)
             if (self.servos.read_all("goal_position") != self._counts(self.goal)).any():
-                raise BusError("the servos did not take the measured pose as their goal, so torque stays off.")
+                raise BusError("the servos did not accept the measured pose as their goal, so torque stays off.")
             self.servos.set_all("torque_enable", 1)
         self.on = True
 
     def read(self) -> Reading:
-        """The hand's state; for up to `patience` s of failing cycles, the last one.
+        """The hand's state; during failing cycles, up to `patience` s, the last one.
 
-        Raises BusError when the bus or a servo stays silent, on a servo's fault, and on what a sound hand cannot do.
+        Raises BusError if the bus or a servo stays silent, on a servo's fault, and on implausible motion.
         """
         now = time.monotonic()
         with self._or_failed():
@@ -196,15 +196,15 @@ class LeapHand(Polled):
                 else:
                     self.counts["lost"] += 1
             except SilenceError:
-                self.counts["lost"] += 1  # a lasting one ends in the error above
+                self.counts["lost"] += 1  # a persistent loss ends in the error above
         return self._last
 
     def write(self, q: np.ndarray, qd: np.ndarray, effort: np.ndarray) -> None:
-        """Position goals (16,) rad, driven within the limits of position and speed. The servos take nothing else."""
+        """Position goals (16,) rad, clipped to the position and velocity limits. `qd` and `effort` are not used."""
         if not np.isfinite(q).all():
             raise DexhotError("the goal of the LEAP hand is not finite.")
         if self.failed or not self.on:
-            raise DexhotError("the LEAP hand has no torque, or has failed: recover() and hold() it first.")
+            raise DexhotError("the LEAP hand has torque off, or has failed: call recover() and hold() first.")
         now = time.monotonic()
         with self._or_failed():
             self._notice_silence(now)
@@ -219,17 +219,17 @@ class LeapHand(Polled):
             self._send(self.goal)
 
     def measure(self) -> Reading:
-        """The state now, however long it takes, or BusError."""
+        """The present state, with retries. Raises BusError."""
         with self.servos.port.unhurried():
             if not self._cycle():
                 raise BusError(self.servos.silence(self.servos.ids))
         return self._last
 
-    # Within
+    # Internals
 
     @contextmanager
     def _or_failed(self) -> Iterator[None]:
-        """An error of the bus within is a fault of the hand."""
+        """Context manager: an error of the bus in its block marks the hand as failed."""
         try:
             yield
         except DexhotError:
@@ -245,7 +245,7 @@ class LeapHand(Polled):
         return found
 
     def _cycle(self) -> bool:
-        """Read the state of all joints; False when not all came."""
+        """Read the state of all joints; False if some are missing."""
         failures = self.servos.failures
         got = self.servos.poll(STATE, TRIES)
         self.counts["retried"] += self.servos.failures - failures
@@ -267,7 +267,7 @@ class LeapHand(Polled):
         return True
 
     def _watch(self, now: float) -> None:
-        """What the servos say of themselves, and whether they move as they should. Raises BusError."""
+        """Check the servos' own status, and their motion against the goals. Raises BusError."""
         if not self.health.watch(now, self.on):
             self.counts["goals_resent"] += 1
             self._send(self.goal)
@@ -277,7 +277,7 @@ class LeapHand(Polled):
                 self._give_up(broken)
 
     def _give_up(self, broken: Broken) -> None:
-        """A joint's fault: a motor whose encoder is wrong must not drive on, all others hold. Raises BusError."""
+        """Handle a joint's fault: torque off for a faulty encoder, the other joints hold. Raises BusError."""
         ident = self.joints[broken.index].motor_id
         self._suspects.add(ident)
         if broken.distrusted:
@@ -285,7 +285,7 @@ class LeapHand(Polled):
                 self.servos.write(ident, "torque_enable", 0)
         held = "Its torque is off, the others hold" if broken.distrusted else "The others hold"
         raise BusError(
-            f"{self.joint_names[broken.index]} (servo {ident}): {broken.why}. {held}; see to it, then reset."
+            f"{self.joint_names[broken.index]} (servo {ident}): {broken.why}. {held}; remove the cause, then reset."
         )
 
     def _send(self, q: np.ndarray) -> None:
@@ -295,9 +295,9 @@ class LeapHand(Polled):
         self._said = time.monotonic()
 
     def _begin(self, q: np.ndarray) -> None:
-        """Goals are at q, a finger that hangs beyond its limit at the limit: no goal ever leaves the limits.
+        """Set the goals to q, clipped to the joint limits: no goal ever exceeds them.
 
-        The speed limit rises from zero; the servos' watchdog watches.
+        The velocity limit ramps up from zero; the servos' bus watchdog is on.
         """
         self.servos.set_all("bus_watchdog", 0)
         self.goal = np.clip(q, self.lower, self.upper)
@@ -307,11 +307,11 @@ class LeapHand(Polled):
         self.servos.set_all("bus_watchdog", round(self.settings.watchdog / register("bus_watchdog").scale))
 
     def _notice_silence(self, now: float) -> None:
-        """After a silence that may have set off the servos' watchdog: if it did, go on from where they stopped."""
+        """After a pause that may have tripped the servos' watchdog: if it did, continue from where they stopped."""
         silent = self.on and now - self._said > self.settings.watchdog / 2
         if silent and (self.servos.read_all("bus_watchdog") < 0).any():
             self.counts["watchdog_trips"] += 1
             self.health.warnings["watchdog"] = (
-                f"the bus was silent for over {self.settings.watchdog:g} s: servos stopped"
+                f"bus watchdog tripped: no instruction for over {self.settings.watchdog:g} s, servos stopped"
             )
             self._begin(self.measure().q)

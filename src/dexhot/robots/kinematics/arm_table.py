@@ -12,7 +12,7 @@ class TableCheck:
     """The arm without a hand above the plane z = 0."""
 
     def __init__(self) -> None:
-        spec = fr3_spec()
+        spec = fr3_spec(visual=False)
         for geom in spec.geoms:
             geom.contype, geom.conaffinity = (1, 0) if geom.contype and geom.parent.name not in STANDING else (0, 0)
         table = spec.worldbody.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[2, 2, 0.1])

@@ -1,7 +1,7 @@
-"""A floating hand beside an object and a table, as MuJoCo sees them: points, Jacobians, gaps between geoms.
+"""A floating hand with an object and a table in MuJoCo: points, Jacobians, gaps between geoms.
 
-Only kinematics and collision are used. The object is a mocap body, so the degrees of freedom are the hand vector's, and
-those of coupled joints, which follow it: no Jacobian here knows of them.
+Only kinematics and collision are used. The object is a mocap body, so the degrees of freedom are the hand vector's and
+those of coupled joints, which are eliminated from all Jacobians here.
 """
 
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ class HandModel:
         return len(self.order)
 
     def _exclude_touching(self, spec: mujoco.MjSpec, hand: RobotHand) -> None:
-        """Neighbouring links overlap in every pose: leave out the pairs that touch with the hand open."""
+        """Exclude pairs that touch with the hand open: adjacent links overlap in every pose."""
         data = mujoco.MjData(self.model)
         for name, value in zip(hand.joint_names, hand.open):
             data.joint(name).qpos[0] = value
@@ -96,7 +96,7 @@ class HandModel:
         return positions
 
     def point_jacobian(self) -> np.ndarray:
-        """(P, 3, 6+n) of the sites."""
+        """(P, 3, 6+n) Jacobian of the sites."""
         jacobian = np.empty((len(self.sites), 3, self.model.nv))
         for row, site in zip(jacobian, self.sites):
             mujoco.mj_jacSite(self.model, self.data, row, None, site)

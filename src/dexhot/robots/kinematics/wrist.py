@@ -1,4 +1,4 @@
-"""The floating wrist: joints tx ty tz rx ry rz <-> world_T_palm, and the MuJoCo bodies that have these joints."""
+"""The floating wrist: joints tx ty tz rx ry rz <-> world_T_palm, and the MuJoCo bodies with these joints."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def wrist_angles(base_quat: np.ndarray, palm_quat: np.ndarray) -> np.ndarray:
 
 
 def wrist_to_palm(wrist: np.ndarray, base_quat: np.ndarray) -> np.ndarray:
-    """(6,) joints -> (7,) world_T_palm, as `palm_poses`, of one frame in the 60 Hz loop."""
+    """(6,) joints -> (7,) world_T_palm: `palm_poses` for a single frame of the 60 Hz loop."""
     return np.concatenate([wrist[:3], single.multiply(base_quat, single.from_xyz_angles(wrist[3:6]))])
 
 
@@ -36,11 +36,11 @@ def palm_to_wrist(world_T_palm: np.ndarray, base_quat: np.ndarray, near: np.ndar
 
 
 def wrist_twist(wrist: np.ndarray, rates: np.ndarray, world_R_base: np.ndarray) -> np.ndarray:
-    """(..., 6) the palm's velocity in m/s and angular velocity in rad/s, world axes, of joints and rates (..., 6)."""
+    """Palm twist (..., 6), m/s and rad/s, world axes, from joints and rates (..., 6)."""
     x, y, z = rates[..., 3], rates[..., 4], rates[..., 5]
     (sin_x, sin_y), (cos_x, cos_y) = (np.moveaxis(f(wrist[..., 3:5]), -1, 0) for f in (np.sin, np.cos))
     twist = rates.copy()
-    twist[..., 3] = x + sin_y * z  # about the axes that Rx and Ry have turned
+    twist[..., 3] = x + sin_y * z  # about the axes rotated by Rx and Ry
     twist[..., 4] = cos_x * y - sin_x * cos_y * z
     twist[..., 5] = sin_x * y + cos_x * cos_y * z
     twist[..., 3:] = twist[..., 3:] @ world_R_base.T
@@ -51,7 +51,7 @@ def add_wrist(
     spec: mujoco.MjSpec, base_quat: ArrayLike, prefix: str = "", mass: float = 0.01, inertia: float = 1e-5
 ) -> mujoco.MjsBody:
     """Slides tx ty tz along the world's axes, then a body turned by `base_quat` (4,) with hinges rx ry rz; returns it.
-    Each of the two bodies has `mass` (kg) and `inertia` (kg m2) and no weight."""
+    Each of the two bodies has `mass` (kg) and `inertia` (kg m2) and no gravity."""
     light: dict[str, Any] = {"mass": mass, "inertia": [inertia] * 3, "explicitinertial": True, "gravcomp": 1.0}
     position, rotation = (prefix + name for name in WRIST_BODIES)
     carriage = spec.worldbody.add_body(name=position, **light)

@@ -1,10 +1,10 @@
-"""The base of every node: what rclpy's lifecycle nodes leave out.
+"""The base of every node: features that rclpy's lifecycle nodes lack.
 
     class ShaperNode(DexhotNode):
         def __init__(self) -> None:
             super().__init__("shaper")                       # parameters: config/nodes/shaper.yaml
 
-        def setup(self) -> None:                             # configure: self.p is there; raise DexhotError to refuse
+        def setup(self) -> None:                             # configure: self.p is set; raise DexhotError to refuse
             self.command = self.advertise(JointState, "/leap/command", "command")
             self.subscribe(JointState, "/tracker/target", self.on_target, "command")
             self.delay = self.latency("target_to_command")
@@ -12,15 +12,16 @@
         def start(self) -> None: ...                         # activate: publishers are open, callbacks not yet
         def on_target(self, message: JointState) -> None: ...  # only while active; an exception becomes a fault
         def stop(self) -> None: ...                          # deactivate or fault: callbacks closed, publishers open
-        def teardown(self) -> None: ...                      # cleanup; what `advertise` etc. made goes by itself
+        def teardown(self) -> None: ...                      # cleanup; entities of `advertise` etc. are destroyed
+        automatically
 
-Each of the four may be absent; managed.py says what becomes of their exceptions. rclpy gates only publishers: this base
-gates subscriptions and loops too.
-Topics and services are named as data/topics.py has them, and are in the node's namespace but for those that the domain
-shares. Stamps are ROS time (`stamp`, `now`); loops and latencies are steady time. The node that knows that the work is
-done calls `finish`: its process ends with exit code 0 and the bring-up takes everything down.
+All four are optional; managed.py handles their exceptions. rclpy gates only publishers: this base gates subscriptions
+and loops too.
+Topics and services are named as in data/topics.py and are in the node's namespace, except those shared by the domain.
+Stamps are ROS time (`stamp`, `now`); loops and latencies use the monotonic clock. The node that detects that the work
+is done calls `finish`: its process ends with exit code 0 and the bring-up shuts everything down.
 
-For exact replay the controller is a function of its parameters and of the messages its callbacks are given, in order:
+For exact replay the controller is a function of its parameters and of the messages passed to its callbacks, in order:
 it is `journaled`, draws from a seeded generator, uses sample counts rather than time budgets, and reads no clock.
 """
 
@@ -37,6 +38,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecyclePublisher, LifecycleState
 from rclpy.parameter import Parameter
+from rclpy.time import Time as RosTime
 from sensor_msgs.msg import TimeReference
 from std_msgs.msg import Header
 
@@ -53,7 +55,7 @@ from dexhot.ros.core.speakers import Speakers
 class DexhotNode(ManagedNode):
     """A lifecycle node with described parameters, gated callbacks, measured loops, diagnostics and a heartbeat."""
 
-    journaled = False  # True: publish on /<node>/inputs what the callbacks were given, in order (see `subscribe`)
+    journaled = False  # True: publish the callbacks' inputs, in order, on /<node>/inputs (see `subscribe`)
 
     def __init__(self, name: str, schema: str | None = None, **options: Any) -> None:
         super().__init__(name, **options)
@@ -63,20 +65,21 @@ class DexhotNode(ManagedNode):
         self.add_post_set_parameters_callback(self._reload)
         self.p = SimpleNamespace()
         self.values: dict[str, object] = {}  # a node's own diagnostic values
-        self.warnings: dict[str, str] = {}  # key -> what; any makes the diagnostics WARN
-        self.hardware_id = NO_HARDWARE  # of a device: its serial number or address
+        self.warnings: dict[str, str] = {}  # key -> message; any entry sets the diagnostics to WARN
+        self.hardware_id = NO_HARDWARE  # serial number or address of a device
         self.refusals = Refusals()
-        self.ending = ""  # why its process is about to end: others need not take that for a death
+        self.ending = ""  # reason why its process is about to end, so that others do not report it as dead
         self.speakers = Speakers(self)
-        self.finished = ""  # why this node's process may end
+        self.finished = ""  # reason why this node's process may end
         self.exit_code = 0
         self._loops: dict[str, tuple[Any, TickMonitor]] = {}
         self._latencies: dict[str, Histogram] = {}
         self._full: dict[str, str] = {}  # topic -> its name in the ROS graph
-        self._made: list[tuple[Callable[..., Any], Any]] = []  # (destroy, entity) of what setup made
+        self._made: list[tuple[Callable[..., Any], Any]] = []  # (destroy, entity) of entities made in setup
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._process = ProcessMonitor()
         self._journal: LifecyclePublisher | None = None
+        self.read_clock: Callable[[], None] = lambda: None  # brings ROS time up to date (ros/core/sim_time.py)
         self._diagnostics = self.create_publisher(DiagnosticArray, relative(DIAGNOSTICS), publish_profile("state"))
         self._heartbeat = self.create_publisher(Header, relative(HEARTBEAT), publish_profile("state"))
         rates = [self.get_parameter(f"{kind}_rate").value for kind in ("diagnostics", "heartbeat")]
@@ -84,18 +87,25 @@ class DexhotNode(ManagedNode):
         self.create_timer(1.0 / rates[1], self._beat, clock=self._steady)
 
     def alive(self) -> bool:
-        """Whether to give a heartbeat; a node that is active but not ready yet may hold it back."""
+        """Whether to publish a heartbeat; a node that is active but not ready yet may withhold it."""
         return self.active
 
-    # What subclasses use
+    # For use in subclasses
 
     def now(self) -> float:
         """ROS time in seconds."""
-        return self.get_clock().now().nanoseconds * 1e-9
+        return self._ros_time().nanoseconds * 1e-9
 
     def stamp(self) -> Time:
         """ROS time as a message's stamp."""
-        return self.get_clock().now().to_msg()
+        return self._ros_time().to_msg()
+
+    def _ros_time(self) -> RosTime:
+        try:
+            self.read_clock()
+        except Exception as e:  # rclpy's, of a /clock before zero
+            self.refuse_message("rclpy", f"{type(e).__name__}: {e}")
+        return self.get_clock().now()
 
     def advertise(self, msg_type: type, topic: str, qos: str = "sensor") -> LifecyclePublisher:
         """A publisher that is open while the node is active. `qos`: a name in ros/core/qos.py."""
@@ -104,9 +114,9 @@ class DexhotNode(ManagedNode):
         return publisher
 
     def obey(self, msg_type: type, topic: str, callback: Callable[..., Any], qos: str = "sensor") -> None:
-        """Subscribe to what motion depends on: only its one publisher is heard (ros/core/speakers.py).
+        """Subscribe to a topic that controls motion: only its authorized publisher is accepted (ros/core/speakers.py).
 
-        Who also must stop by himself, asks `speakers.first()`.
+        A node that must also stop by itself checks `speakers.first()`.
         """
         self.speakers.watch(topic)
         self.subscribe(msg_type, topic, callback, qos)
@@ -114,14 +124,14 @@ class DexhotNode(ManagedNode):
     def subscribe(
         self, msg_type: type, topic: str, callback: Callable[..., Any], qos: str = "sensor", quiet: bool = False
     ) -> None:
-        """Call `callback(message)` while the node is active; its exception is a fault, but for RefusedError: that is
-        said of the message alone, which is counted and named (ros/core/refusals.py).
+        """Call `callback(message)` while the node is active; its exception is a fault, except RefusedError, which
+        rejects only the message, with a count and a warning (ros/core/refusals.py).
 
-        Of a `journaled` node every message is first named on /<node>/inputs (TimeReference: source = topic, stamp and
-        time_ref = that of the message), so that a replay can feed the same inputs in the same
+        A `journaled` node first publishes a reference to every message on /<node>/inputs (TimeReference: source =
+        topic, stamp and time_ref = the message's), so that a replay can feed the same inputs in the same
         order; such messages must have a header.
 
-        quiet: no warning of publishers that offer less than `qos`, where another subscription hears them.
+        quiet: no warning about publishers that offer less than `qos`, if another subscription receives them.
         """
         if self.journaled and self._journal is None:
             self._journal = self.advertise(TimeReference, f"/{self.get_name()}/inputs", "state")
@@ -142,7 +152,7 @@ class DexhotNode(ManagedNode):
         self._made.append((self.destroy_subscription, subscription))
 
     def hear(self, topic: str, callback: Callable[..., Any], message: Any) -> None:
-        """Give `message` to `callback`; one that it refuses changes nothing."""
+        """Pass `message` to `callback`; a rejected message has no effect."""
         try:
             callback(message)
         except RefusedError as e:
@@ -151,14 +161,15 @@ class DexhotNode(ManagedNode):
             self.failed(callback, e)
 
     def refuse_message(self, topic: str, why: str) -> None:
-        """Count and name a message that is not taken."""
+        """Count and report a rejected message."""
         if self.refusals.add(topic, why, time.monotonic()):
             self.get_logger().warning(self.refusals.why(topic))
 
     def loop(self, rate_hz: float, callback: Callable[[], None], name: str = "loop") -> None:
-        """Call `callback()` at `rate_hz` of steady time while active, and measure lateness and overruns.
+        """Call `callback()` at `rate_hz` (monotonic clock) while active, and measure lateness and overruns.
 
-        Only the rig (or the hand driver) ticks at 60 Hz; others run on arriving messages, their loops are watchdogs.
+        Only the rig (or the hand driver) ticks at 60 Hz; other nodes are driven by messages, and their loops are
+        watchdogs.
         """
         monitor = TickMonitor(1.0 / rate_hz)
 
@@ -188,28 +199,28 @@ class DexhotNode(ManagedNode):
         self._made.append((self.destroy_service, self.create_service(srv_type, relative(name), guarded)))
 
     def client(self, srv_type: type, name: str) -> Client:
-        """A client of a service; its answers are futures, which no callback may wait for."""
+        """A client of a service; its replies are futures, which no callback may wait for."""
         client = self.create_client(srv_type, relative(name))
         self._made.append((self.destroy_client, client))
         return client
 
     def absolute(self, node: str) -> str:
-        """The full name of another node of our namespace; one that is given with its own has that."""
+        """The full name of another node in our namespace, unless it is given with its own."""
         return node if node.startswith("/") else f"{self.namespace}/{node}"
 
     @property
     def namespace(self) -> str:
-        """Ours, as "/robot1"; "" for none."""
+        """Our namespace, such as "/robot1"; "" for none."""
         return self.get_namespace().rstrip("/")
 
     def full(self, topic: str) -> str:
-        """The name that a topic of data/topics.py has in the ROS graph, expanded and remapped."""
+        """The name of a topic of data/topics.py in the ROS graph, expanded and remapped."""
         if topic not in self._full:
             self._full[topic] = self.resolve_topic_name(relative(topic))
         return self._full[topic]
 
     def finish(self, reason: str, code: int = 0) -> None:
-        """The node's work is done: its process ends with exit code `code`, and with it the whole graph."""
+        """End the node's work: its process exits with `code`, and the whole graph shuts down."""
         if not self.finished:
             self.get_logger().info(f"finished: {reason}")
             self.finished, self.exit_code = reason, code
@@ -255,7 +266,7 @@ class DexhotNode(ManagedNode):
     # Diagnostics
 
     def publish_diagnostics(self) -> None:
-        """One message with a status of the node (ERROR on a fault, WARN with warnings, else OK), which is the first, of
+        """Publish one message with the statuses of the node (first; ERROR on a fault, WARN with warnings, else OK), of
         each loop, of the latencies and of the process.
         """
         level, message = DiagnosticStatus.OK, self.state if self.active else f"{self.state}: {self.resting}"
@@ -283,6 +294,6 @@ class DexhotNode(ManagedNode):
         self._diagnostics.publish(array)
 
     def _beat(self) -> None:
-        """Alive and active, on /heartbeat; missed by the supervisor when process, executor or node stop."""
+        """Publish /heartbeat while alive and active; it stops with the process, executor or node."""
         if self.alive():
             self._heartbeat.publish(Header(stamp=self.stamp(), frame_id=self.get_name()))

@@ -1,4 +1,4 @@
-"""What a node measures about itself: histograms of durations and the ticks of its loops, as diagnostic values.
+"""Self-measurement of a node: histograms of durations and loop timing, as diagnostic values.
 
 Values are plain: a number or a text, with the unit in the key.
 """
@@ -12,11 +12,11 @@ import psutil
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 FLOOR = 1e-6  # s, the first bin's upper edge
-GROWTH = 1.05  # width of a bin: a percentile is right to 5 %
+GROWTH = 1.05  # relative bin width: percentiles are accurate to 5 %
 BINS = 360  # up to 42 s
-MOTOR_TEMPERATURE = "temperature_max_c"  # the value by which a driver reports its hottest motor, degrees Celsius
-NO_HARDWARE = "none"  # as diagnostic_updater has it
-EDGES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)  # ms, of the counts that are published
+MOTOR_TEMPERATURE = "temperature_max_c"  # diagnostic value with a driver's highest motor temperature, degrees Celsius
+NO_HARDWARE = "none"  # as in diagnostic_updater
+EDGES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)  # ms, upper edges of the published counts
 
 
 class Histogram:
@@ -26,14 +26,14 @@ class Histogram:
         self.reset()
 
     def reset(self) -> None:
-        """No samples."""
+        """Drop all samples."""
         self.counts = [0] * BINS
         self.count = 0
         self.total = 0.0
         self.max = 0.0
 
     def add(self, seconds: float) -> None:
-        """Count one duration; a negative one counts as zero, one that nobody knows (not finite) not at all."""
+        """Count one duration; a negative one counts as zero, a non-finite one is ignored."""
         if not -math.inf < seconds < math.inf:
             return
         seconds = max(seconds, 0.0)
@@ -55,7 +55,7 @@ class Histogram:
         return self.max
 
     def values(self, name: str) -> dict[str, object]:
-        """Diagnostic values: count, percentiles in ms, and how many were at most EDGES (to the width of a bin)."""
+        """Diagnostic values: count, percentiles in ms, and cumulative counts at EDGES (to the width of a bin)."""
         sums = list(accumulate(self.counts))
         return {
             f"{name}.count": self.count,
@@ -73,10 +73,10 @@ _LAST = [bisect_right(_UPPER, edge) - 1 for edge in EDGES]
 
 
 class TickMonitor:
-    """How well a loop keeps its grid: tick k is due at start + (k + 1) * period.
+    """Timing of a loop: tick k is due at start + (k + 1) * period.
 
-    A tick that comes within one period of its due time is `ok`; grid points that the loop skipped are `missed`. An
-    overrun is a body that took longer than the period.
+    A tick within one period of its due time is `ok`; skipped ticks are `missed`. An
+    overrun is an iteration that took longer than the period.
     """
 
     def __init__(self, period: float):
@@ -85,7 +85,7 @@ class TickMonitor:
         self.restart(0.0)
 
     def restart(self, now: float) -> None:
-        """Start counting anew at steady time `now` (s)."""
+        """Restart counting at monotonic time `now` (s)."""
         self.due = now + self.period
         self.started = now
         self.ticks = self.ok = self.missed = self.overruns = self.told = 0
@@ -93,7 +93,7 @@ class TickMonitor:
         self.body.reset()
 
     def tick(self, now: float) -> None:
-        """Count a tick that begins at steady time `now`."""
+        """Count a tick that starts at monotonic time `now`."""
         late = now - self.due
         skipped = max(int(late / self.period), 0)
         self.ticks += 1
@@ -103,12 +103,12 @@ class TickMonitor:
         self.due += (skipped + 1) * self.period
 
     def done(self, seconds: float) -> None:
-        """Count a body that took `seconds`."""
+        """Count an iteration that took `seconds`."""
         self.body.add(seconds)
         self.overruns += seconds > self.period
 
     def judge(self) -> tuple[bytes, str]:
-        """Level and message since the last call: a loop that has missed ticks is a warning."""
+        """Level and message since the last call: missed ticks are a warning."""
         lost, self.told = self.missed - self.told, self.missed
         return (DiagnosticStatus.WARN, f"{lost} ticks missed") if lost else (DiagnosticStatus.OK, "on time")
 
@@ -128,7 +128,7 @@ class TickMonitor:
 
 
 class ProcessMonitor:
-    """What this process uses."""
+    """Resource use of this process."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()

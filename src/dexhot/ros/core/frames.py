@@ -1,7 +1,7 @@
 """Poses in any frame of the rig -> the world: static transforms from a parameter and /tf_static, moving ones from /tf.
 
-A frame that is not known is refused by its name: nothing is taken as the world's that does not say so. tf2_msgs comes
-with a ROS distribution, not with PyPI's wheels; without it the parameter `static_transforms` is all there is.
+An unknown frame is rejected by name: only poses in the world frame are taken as such. tf2_msgs comes with a ROS
+distribution, not with PyPI's wheels; without it only the parameter `static_transforms` is available.
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ from dexhot.ros.core.refusals import RefusedError
 if TYPE_CHECKING:
     from dexhot.ros.core.base import DexhotNode
 
-IDENTITY = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])  # as geometry.poses has it, which loads SciPy
-AGE = 0.02  # s between a measurement and the moving transform nearest in time; they are not interpolated
-KEPT = 100  # moving transforms of a frame
-MANY = 1000  # frames
+IDENTITY = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])  # as in geometry.poses, which imports SciPy
+AGE = 0.02  # s, largest time difference of a measurement and the nearest moving transform (no interpolation)
+KEPT = 100  # moving transforms kept per frame
+MANY = 1000  # frames, maximum
 
 
 class FrameTree:
     """A tree of frames below the world. `given`: "PARENT CHILD x y z qw qx qy qz" each (m, quaternion wxyz), with their
-    full names. `prefix`: that of the robot's frames, so of its world."""
+    full names. `prefix`: of the robot's frames, including its world."""
 
     def __init__(self, given: Sequence[str] = (), prefix: str = ""):
         self.world = _name(prefix + WORLD_FRAME)
@@ -43,7 +43,7 @@ class FrameTree:
             self.world_T(child)
 
     def listen(self, node: "DexhotNode", moving: bool) -> bool:
-        """Hear /tf_static, and /tf where `moving`; False where tf2_msgs is not installed."""
+        """Subscribe to /tf_static, and if `moving` to /tf; False if tf2_msgs is not installed."""
         if (TFMessage := optional_class("tf2_msgs/msg/TFMessage")) is None:
             return False
         node.subscribe(TFMessage, TF_STATIC, lambda m: self.hear(m.transforms, moving=False), "static")
@@ -52,11 +52,11 @@ class FrameTree:
         return True
 
     def hear(self, transforms: Sequence[Any], moving: bool) -> None:
-        """Take geometry_msgs/TransformStamped. What the parameter gives stays. Raises RefusedError."""
+        """Add geometry_msgs/TransformStamped messages; the parameter's frames take precedence. Raises RefusedError."""
         for t in transforms:
             parent, child = _name(t.header.frame_id), _name(t.child_frame_id)
             if child in self._given or child == self.world:
-                continue  # of the rig's own measure
+                continue  # set by the parameter
             pose = read_transform(t.transform)
             if child not in self._static and child not in self._moving and len(self._static) + len(self._moving) > MANY:
                 raise RefusedError(f"there are more than {MANY} frames.")
@@ -68,14 +68,14 @@ class FrameTree:
                 self._static[child] = parent, pose
 
     def world_T(self, frame: str, stamp: float = 0.0) -> np.ndarray:
-        """The pose (7,) of a frame in the world at `stamp` (s). Raises RefusedError for one that is not known then."""
+        """The pose (7,) of a frame in the world at `stamp` (s). Raises RefusedError if it is unknown at that time."""
         if frame == self.world:
             return IDENTITY
         seen: set[str] = set()
         pose, at = IDENTITY, _name(frame)
         while at != self.world:
             if at in seen:
-                raise RefusedError(f"the frames {', '.join(sorted(seen))} are a circle.")
+                raise RefusedError(f"the frames {', '.join(sorted(seen))} form a loop.")
             seen.add(at)
             at, step = self._parent(at, stamp, frame)
             pose = single.compose(step, pose)
@@ -84,7 +84,8 @@ class FrameTree:
     def to_world(
         self, frame: str, pose: np.ndarray, covariance: np.ndarray, stamp: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """A pose (7,) in `frame` and its covariance (6, 6: position, rotation; about the frame's axes), in the world's.
+        """Transform a pose (7,) in `frame` and its covariance (6, 6: position, rotation; about the frame's axes) to the
+        world.
 
         Raises RefusedError.
         """
@@ -102,8 +103,8 @@ class FrameTree:
             known = ", ".join(sorted({self.world, *self._static, *self._moving}))
             via = "" if child == _name(asked) else f" (above {asked[:40]!r})"
             raise RefusedError(
-                f"the frame {child[:40]!r}{via} has no place in the world; known are {known[:200]}. Give the node's "
-                "parameter static_transforms, or publish in the world's."
+                f"the frame {child[:40]!r}{via} is not connected to the world; known frames: {known[:200]}. Set the "
+                "node's parameter static_transforms, or publish in the world frame."
             )
         at, parent, pose = min(self._moving[child], key=lambda t: abs(t[0] - stamp))
         if abs(at - stamp) > AGE:
@@ -126,5 +127,5 @@ def parse(text: str) -> tuple[str, str, np.ndarray]:
 
 
 def _name(frame: str) -> str:
-    """Without the slash that names of tf once began with."""
+    """Frame name without the leading slash of older tf."""
     return frame.removeprefix("/")

@@ -1,6 +1,6 @@
-"""Whether a rig's graph runs in this ROS domain and namespace: a recording must not be played into it.
+"""Detects a running rig in this ROS domain and namespace, into which no recording must be played.
 
-Its joint states would be those of another day, its commands and safety states too.
+Its old joint states, commands and safety states would be taken for live ones.
 """
 
 import os
@@ -12,11 +12,11 @@ from dexhot.ros.core.claim import Claim
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-RIG = ("supervisor", "leap_driver", "franka_driver", "rig")  # nodes that a rig's graph alone has
+RIG = ("supervisor", "leap_driver", "franka_driver", "rig")  # nodes that exist only in a rig's graph
 
 
 def on_this_machine(namespace: str = "") -> list[str]:
-    """The rig's nodes that run here in this domain and namespace ("robot1"); known at once."""
+    """The rig's nodes on this machine in this domain and namespace ("robot1"); available at once."""
     full = f"/{namespace}" if namespace else ""
     return [name for name in RIG if Claim.held(f"{full}/{name}")]
 
@@ -29,17 +29,17 @@ def in_domain(node: "Node") -> list[str]:
 
 
 def refusal(found: list[str]) -> str:
-    """What to say of a rig's nodes; "" without any."""
+    """Error message for a rig's nodes; "" without any."""
     if not found:
         return ""
     domain = os.environ.get("ROS_DOMAIN_ID") or "0"
     return (
-        f"a rig's graph runs in ROS domain {domain} ({', '.join(found)}), and a recording is not played into it: "
+        f"a rig's graph runs in ROS domain {domain} ({', '.join(found)}), and a recording must not be played into it: "
         "stop it, or set another ROS_DOMAIN_ID or namespace:= for the replay."
     )
 
 
 def require_none(namespace: str = "") -> None:
-    """Raise DexhotError when a rig's graph runs on this machine in this domain and namespace."""
+    """Raise DexhotError if a rig's graph runs on this machine in this domain and namespace."""
     if told := refusal(on_this_machine(namespace)):
         raise DexhotError(told)

@@ -2,7 +2,7 @@
 
 rclpy swallows exceptions of transition callbacks, has no way to raise an error from ACTIVE, and forgets the state
 machine of a destroyed node. Here an exception is logged and makes the transition a FAILURE, and `fault` deactivates.
-One node of a name runs in a domain on a machine.
+Node names are unique per domain and machine.
 """
 
 import traceback
@@ -18,16 +18,16 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 
 
 class ManagedNode(LifecycleNode):
-    """Calls `setup`, `start`, `stop` and `teardown`, each of which may be absent and may raise."""
+    """Calls `setup`, `start`, `stop` and `teardown`, which are optional and may raise."""
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
         self.fault_reason = ""
-        self.resting = "nobody has configured it"  # why it is not active, where that is no fault
+        self.resting = "not configured yet"  # why it is not active, if not because of a fault
         self.active = False
         self._claim: Claim | None = None
 
-    # What subclasses implement
+    # Implemented by subclasses
 
     def setup(self) -> None:
         """Configure: load files, make publishers, subscriptions, loops and services."""
@@ -39,10 +39,10 @@ class ManagedNode(LifecycleNode):
         """Deactivate, also on a fault: loops and subscriptions are closed, publishers still open for a last message."""
 
     def teardown(self) -> None:
-        """Clean up or shut down: give back what setup took (files, threads, devices)."""
+        """Clean up or shut down: release resources of setup (files, threads, devices)."""
 
     def publish_diagnostics(self) -> None:
-        """Tell others of a fault or an activation at once."""
+        """Report a fault or an activation at once."""
 
     # What subclasses use
 
@@ -52,7 +52,8 @@ class ManagedNode(LifecycleNode):
         return str(self._state_machine.current_state[1])
 
     def fault(self, reason: str) -> None:
-        """Something is wrong beyond repair here: log it, tell /diagnostics, deactivate (which calls `stop`).
+        """Enter a fault that this node cannot recover from: log it, report it on /diagnostics, deactivate (calls
+        `stop`).
 
         Latched: the ERROR stays until the node is activated again.
         """
@@ -65,7 +66,7 @@ class ManagedNode(LifecycleNode):
         self.publish_diagnostics()
 
     def guarded(self, callback: Callable[..., Any], *args: Any) -> Any:
-        """What `callback` returns; an exception of it is a fault, and None."""
+        """Result of `callback`; its exception is a fault and gives None."""
         try:
             return callback(*args)
         except Exception as e:
@@ -73,7 +74,7 @@ class ManagedNode(LifecycleNode):
         return None
 
     def failed(self, callback: Callable[..., Any], error: Exception) -> None:
-        """An exception of `callback` is a fault; one that is not a DexhotError's is logged with its traceback."""
+        """Turn an exception of `callback` into a fault; other than DexhotError it is logged with its traceback."""
         if isinstance(error, DexhotError):
             return self.fault(str(error))
         self.get_logger().error("".join(traceback.format_exception(error)))
@@ -82,24 +83,25 @@ class ManagedNode(LifecycleNode):
     # Lifecycle
 
     def destroy_node(self) -> None:
-        """Also the state machine, which rclpy forgets: it would keep the participant until the collector comes by."""
+        """Also destroy the state machine, which rclpy forgets: it would keep the participant until garbage
+        collection."""
         if self._claim is not None:
             self._claim.release()
         super().destroy_node()
         self._state_machine.destroy_when_not_in_use()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """unconfigured -> inactive; stays unconfigured, and nothing is left, when `setup` raises."""
+        """unconfigured -> inactive; stays unconfigured, without leftovers, if `setup` raises."""
         return self._transition("configure", self._configure, state, undo=self._release)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """inactive -> active; stays inactive when `start` raises."""
+        """inactive -> active; stays inactive if `start` raises."""
         result = self._transition("activate", self._activate, state, undo=self._abort)
-        self.publish_diagnostics()  # who asked for it should not have to wait for the next ones
+        self.publish_diagnostics()  # the requester need not wait for the next period
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """active -> inactive, whatever `stop` raises."""
+        """active -> inactive, even if `stop` raises."""
         self._close()
         self.resting = "it was deactivated"
         self._transition("deactivate", self.stop)
@@ -119,7 +121,7 @@ class ManagedNode(LifecycleNode):
         return SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """A transition that failed badly -> unconfigured."""
+        """Error in a transition -> unconfigured."""
         self._release()
         return SUCCESS
 
@@ -128,7 +130,7 @@ class ManagedNode(LifecycleNode):
         self._claim = Claim(self.get_fully_qualified_name())
         self.setup()
         super().on_configure(state)
-        self.resting = "nobody has activated it"
+        self.resting = "not activated yet"
 
     def _activate(self, state: LifecycleState) -> None:
         self.fault_reason = ""
@@ -143,12 +145,12 @@ class ManagedNode(LifecycleNode):
         self.active = False
 
     def _abort(self) -> None:
-        """An activation that failed leaves no publisher open."""
+        """Close the publishers after a failed activation."""
         self._close()
         super().on_deactivate(LifecycleState("activating", 0))
 
     def _release(self) -> None:
-        """What setup made is gone; also after a setup that got half way."""
+        """Release everything made in setup, also after a partial setup."""
         self._close()
         self._transition("clean up", self.teardown)
         self._destroy_entities()
@@ -161,7 +163,7 @@ class ManagedNode(LifecycleNode):
     def _transition(
         self, name: str, work: Callable[..., Any], *args: Any, undo: Callable[[], None] | None = None
     ) -> TransitionCallbackReturn:
-        """Do `work`; an exception is logged (with the traceback unless it is a DexhotError), undone, and a FAILURE."""
+        """Do `work`; an exception is logged (with traceback unless it is a DexhotError), rolled back, and a FAILURE."""
         try:
             work(*args)
             return SUCCESS

@@ -11,7 +11,7 @@ def message_class(msgtype: str) -> type:
 
 
 def optional_class(msgtype: str) -> type | None:
-    """The same, or None where its package is not installed."""
+    """The same, or None if its package is not installed."""
     try:
         return message_class(msgtype)
     except ImportError:

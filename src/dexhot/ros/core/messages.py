@@ -1,7 +1,7 @@
-"""NumPy <-> ROS messages. Quaternions are wxyz on our side and xyzw in messages: this is where they turn round.
+"""NumPy <-> ROS messages. Quaternions are wxyz in dexhot and xyzw in messages: they are converted here.
 
-Array fields are given as `array.array`: rclpy checks every element of a list in Python, and takes an array as it is.
-Messages come from anybody: what cannot be taken raises RefusedError, with what was wrong and what is expected.
+Array fields are `array.array`: rclpy checks every element of a list in Python, but accepts an array without checks.
+Messages are untrusted: an invalid one raises RefusedError, which names the error and the expected value.
 """
 
 import math
@@ -24,14 +24,14 @@ from dexhot.tracking.object_filter import ObjectState
 
 WORLD_FRAME, OBJECT_FRAME = "world", "object"
 EPISODE_STATUS = "rig: clip"
-LATEST = 2**31 - 1  # s, of a stamp
-FAR = 10.0  # m from the world's origin, and m/s: no object is there, or as fast
-FAST = 1e3  # rad/s
-TURNED = 100.0  # rad, or m: no joint is there
-VARIANCE = 1e4  # m^2, rad^2: no measurement is so bad
-FLOOR = 1e-9 * np.eye(6)  # of a covariance that is singular
-UNIT = 0.01  # by which a quaternion's norm may differ from 1
-NAMED = 8  # joints of a message that are named when it is refused
+LATEST = 2**31 - 1  # s, latest stamp
+FAR = 10.0  # m from the world's origin, and m/s: implausible for an object above it
+FAST = 1e3  # rad/s, implausible above it
+TURNED = 100.0  # rad, or m: implausible joint position above it
+VARIANCE = 1e4  # m^2, rad^2: implausible variance above it
+FLOOR = 1e-9 * np.eye(6)  # added to a singular covariance
+UNIT = 0.01  # allowed deviation of a quaternion's norm from 1
+NAMED = 8  # joint names listed in an error
 
 
 def seconds(stamp: Time) -> float:
@@ -41,22 +41,22 @@ def seconds(stamp: Time) -> float:
 
 
 def to_stamp(time: float) -> Time:
-    """Seconds -> stamp, to the microsecond: what a float of the present epoch can hold. Raises RefusedError."""
+    """Seconds -> stamp, to the microsecond, the resolution of a float at the present epoch. Raises RefusedError."""
     if not -LATEST < time < LATEST:
-        raise RefusedError(f"{time:g} s is no time that a stamp can hold.")
+        raise RefusedError(f"{time:g} s is out of range for a stamp.")
     micro = round(time * 1e6)
     return Time(sec=micro // 1_000_000, nanosec=micro % 1_000_000 * 1000)
 
 
 def doubles(x: ArrayLike) -> "array[float]":
-    """A float array as message fields take it fastest."""
+    """A float array in the fastest form for message fields."""
     out = array("d")
     out.frombytes(np.ascontiguousarray(x, np.float64).tobytes())
     return out
 
 
 def bytes_array(x: np.ndarray) -> "array[int]":
-    """A byte array as message fields take it fastest."""
+    """A byte array in the fastest form for message fields."""
     out = array("B")
     out.frombytes(np.ascontiguousarray(x, np.uint8).tobytes())
     return out
@@ -75,26 +75,26 @@ def joint_state(
 
 
 def positions(message: JointState, names: Sequence[str]) -> np.ndarray:
-    """The positions in the order of `names`; also what is not finite. Raises RefusedError for other joints."""
+    """The positions in the order of `names`, also non-finite ones. Raises RefusedError for other joints."""
     return _ordered(message, message.position, names)
 
 
 def velocities(message: JointState, names: Sequence[str]) -> np.ndarray:
-    """The velocities in the order of `names`; zero where the message has none."""
+    """The velocities in the order of `names`; zero if the message has none."""
     return _ordered(message, message.velocity, names) if message.velocity else np.zeros(len(names))
 
 
 def efforts(message: JointState, names: Sequence[str]) -> np.ndarray:
-    """The efforts in the order of `names`; zero where the message has none."""
+    """The efforts in the order of `names`; zero if the message has none."""
     return _ordered(message, message.effort, names) if message.effort else np.zeros(len(names))
 
 
 def measured(message: JointState, names: Sequence[str]) -> np.ndarray:
-    """The positions in the order of `names`, of joints that can be there. Raises RefusedError."""
+    """The positions in the order of `names`. Raises RefusedError for implausible ones."""
     q = _ordered(message, message.position, names)
     if not all(-TURNED <= x <= TURNED for x in message.position):
         bad = [name for name, x in zip(names, q) if not abs(x) <= TURNED]
-        raise RefusedError(f"no joint can be at {q[list(names).index(bad[0])]:g}: {_some(bad)}.")
+        raise RefusedError(f"implausible joint position {q[list(names).index(bad[0])]:g}: {_some(bad)}.")
     return q
 
 
@@ -106,13 +106,13 @@ def _ordered(message: JointState, values: Sequence[float], names: Sequence[str])
         if set(said) == set(names):
             return np.array([values[said.index(name)] for name in names])
     raise RefusedError(
-        f"a JointState of {len(said)} joints ({_some(said)}) with {len(values)} values; expected are "
+        f"a JointState of {len(said)} joints ({_some(said)}) with {len(values)} values; expected "
         f"{len(names)}: {_some(names)}."
     )
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first of `names`, in a sentence."""
+    """The first of `names`, for a sentence."""
     return ", ".join(name[:40] for name in names[:NAMED]) + ", ..." * (len(names) > NAMED) or "none"
 
 
@@ -129,7 +129,7 @@ def _read_pose(pose: Pose) -> np.ndarray:
 def object_pose(stamp: Time, pose: np.ndarray, covariance: np.ndarray, prefix: str = "") -> PoseWithCovarianceStamped:
     """world_T_mesh (7,) and its covariance (6, 6): position, then rotation about the world's axes.
 
-    `prefix`, here and below: that of the robot's frames.
+    `prefix`, here and below: of the robot's frames.
     """
     message = PoseWithCovarianceStamped()
     message.header.stamp, message.header.frame_id = stamp, prefix + WORLD_FRAME
@@ -147,8 +147,8 @@ def read_object_pose(message: PoseWithCovarianceStamped) -> tuple[np.ndarray, np
 
 
 def rigid(pose: np.ndarray) -> np.ndarray:
-    """`pose` (7,), which is a rigid motion. Raises RefusedError."""
-    x, y, z, *q = pose.tolist()  # plain floats: NumPy's calls would cost more than all the rest
+    """Check that `pose` (7,) is a rigid transform; returns it. Raises RefusedError."""
+    x, y, z, *q = pose.tolist()  # plain floats: NumPy calls would dominate the cost
     norm = math.sqrt(sum(c * c for c in q))
     if not (math.isfinite(x + y + z) and math.isfinite(norm)):
         raise RefusedError("a pose is not finite.")
@@ -158,14 +158,14 @@ def rigid(pose: np.ndarray) -> np.ndarray:
 
 
 def near(pose: np.ndarray) -> np.ndarray:
-    """`pose` (7,) in the world, where an object can be. Raises RefusedError."""
+    """Check that `pose` (7,) in the world is plausible for an object; returns it. Raises RefusedError."""
     if max(map(abs, pose[:3].tolist())) > FAR:
-        raise RefusedError(f"the object is more than {FAR:g} m away.")
+        raise RefusedError(f"the object is more than {FAR:g} m from the world's origin.")
     return pose
 
 
 def check_covariance(covariance: np.ndarray) -> None:
-    """Raises RefusedError for what is no covariance (6, 6) of a measurement."""
+    """Raise RefusedError for an invalid covariance (6, 6) of a measurement."""
     if not np.abs(covariance).max() <= VARIANCE:
         raise RefusedError(f"the covariance is not finite, or larger than {VARIANCE:g}.")
     try:
@@ -174,17 +174,17 @@ def check_covariance(covariance: np.ndarray) -> None:
     except np.linalg.LinAlgError:
         symmetric = False
     if not symmetric:
-        raise RefusedError("the covariance is not symmetric and positive: zeros mean that it is not known.")
+        raise RefusedError("the covariance is not symmetric and positive semi-definite; all zeros mean unknown.")
 
 
 def read_transform(transform: Transform) -> np.ndarray:
-    """(7,) parent_T_child. Raises RefusedError for what is no rigid motion."""
+    """(7,) parent_T_child. Raises RefusedError if it is not a rigid transform."""
     p, q = transform.translation, transform.rotation
     return rigid(np.array([p.x, p.y, p.z, q.w, q.x, q.y, q.z]))
 
 
 def object_state(stamp: Time, state: ObjectState, prefix: str = "") -> Odometry:
-    """An ObjectState; as Odometry demands, the twist is in the child (mesh) frame."""
+    """An ObjectState as Odometry, with the twist in the child (mesh) frame as Odometry requires."""
     message = Odometry()
     message.header.stamp = stamp
     message.header.frame_id, message.child_frame_id = prefix + WORLD_FRAME, prefix + OBJECT_FRAME
@@ -201,9 +201,9 @@ def object_state(stamp: Time, state: ObjectState, prefix: str = "") -> Odometry:
 
 
 def read_object_state(message: Odometry, prefix: str = "") -> ObjectState:
-    """The ObjectState of a message, its twist in the world again; pose-twist correlations are not carried.
+    """The ObjectState of a message, its twist in the world; pose-twist correlations are dropped.
 
-    Raises RefusedError for one in another frame, or of an object that cannot be so.
+    Raises RefusedError for another frame or an implausible state.
     """
     pose = check_object_state(message, prefix)
     R = single.matrix(pose[3:])
@@ -218,21 +218,21 @@ def read_object_state(message: Odometry, prefix: str = "") -> ObjectState:
 
 
 def check_object_state(message: Odometry, prefix: str = "") -> np.ndarray:
-    """The pose (7,) of an object's state. Raises RefusedError for another frame, or an object that cannot be so."""
+    """The pose (7,) of an object's state. Raises RefusedError for another frame or an implausible state."""
     world, child = prefix + WORLD_FRAME, prefix + OBJECT_FRAME
     frames = message.header.frame_id, message.child_frame_id
     if frames != (world, child):
         said = " and ".join(repr(name[:40]) for name in frames)
-        raise RefusedError(f"an object's state is that of {child!r} in {world!r}, not with frames {said}.")
+        raise RefusedError(f"an object's state must be of {child!r} in {world!r}, not with frames {said}.")
     v, w = message.twist.twist.linear, message.twist.twist.angular
     speed, turning = math.hypot(v.x, v.y, v.z), math.hypot(w.x, w.y, w.z)
     if not (speed <= FAR and turning <= FAST):
-        raise RefusedError("the object's twist is not finite, or faster than any object.")
+        raise RefusedError("the object's twist is not finite, or implausibly fast.")
     return near(rigid(_read_pose(message.pose.pose)))
 
 
 def episode(kind: str, number: int, stamp: Time) -> DiagnosticArray:
-    """What marks a clip on /rig/episode; `kind` is start or end."""
+    """A clip marker on /rig/episode; `kind` is start or end."""
     values = [KeyValue(key="number", value=str(number))]
     message = DiagnosticArray(status=[DiagnosticStatus(name=EPISODE_STATUS, message=kind, values=values)])
     message.header.stamp = stamp
@@ -240,30 +240,30 @@ def episode(kind: str, number: int, stamp: Time) -> DiagnosticArray:
 
 
 def read_episode(message: DiagnosticArray) -> tuple[str, int, float]:
-    """("start" or "end", number, stamp s) of a mark on /rig/episode. Raises RefusedError."""
+    """("start" or "end", number, stamp s) of a marker on /rig/episode. Raises RefusedError."""
     said = [(s.name, s.message, *(v.value for v in s.values if v.key == "number")) for s in message.status]
     if len(said) != 1 or len(said[0]) != 3 or said[0][0] != EPISODE_STATUS:
-        raise RefusedError(f"a clip's mark is one status called {EPISODE_STATUS!r} with its number.")
+        raise RefusedError(f"a clip marker is one status named {EPISODE_STATUS!r} with its number.")
     _, kind, number = said[0]
     if kind not in ("start", "end") or not (number.isascii() and number.isdecimal() and len(number) < 10):
-        raise RefusedError(f"{kind[:40]!r} {number[:10]!r} marks no clip; expected is start or end and a number.")
+        raise RefusedError(f"{kind[:40]!r} {number[:10]!r} is not a clip marker; expected start or end and a number.")
     return kind, int(number), seconds(message.header.stamp)
 
 
 def number(text: str) -> float:
-    """A number of a diagnostic value. Raises RefusedError for what is none."""
+    """The number in a diagnostic value. Raises RefusedError if it is not a number."""
     try:
         found = float(text)
     except ValueError:
         found = math.nan
     if not math.isfinite(found):
-        raise RefusedError(f"{text[:40]!r} is no number.")
+        raise RefusedError(f"{text[:40]!r} is not a number.")
     return found
 
 
 @dataclass(frozen=True)
 class Safety:
-    """What /safety/state says: the state, why, and the stamp (s) of the reference's frame 0 while tracking."""
+    """Content of /safety/state: the state, its reason, and the stamp (s) of the reference's frame 0 while tracking."""
 
     state: State
     reason: str = ""
@@ -280,7 +280,7 @@ LEVELS = {State.HOLDING: DiagnosticStatus.WARN, State.FAULT: DiagnosticStatus.ER
 
 
 def safety_state(safety: Safety, stamp: Time, token: str = "") -> DiagnosticArray:
-    """`stamp`: of the change; `token`: the bring-up's. The frame-0 stamp travels as a value, to the nanosecond."""
+    """`stamp`: of the change; `token`: the bring-up's. The frame-0 stamp is sent as a value, to the nanosecond."""
     t0 = to_stamp(safety.t0)
     values = [KeyValue(key="reason", value=safety.reason), KeyValue(key="t0", value=f"{t0.sec}.{t0.nanosec:09d}")]
     level = LEVELS.get(safety.state, DiagnosticStatus.OK)
@@ -293,13 +293,13 @@ def safety_state(safety: Safety, stamp: Time, token: str = "") -> DiagnosticArra
 def read_safety_state(message: DiagnosticArray) -> Safety:
     """The Safety of a message. Raises RefusedError for any other DiagnosticArray."""
     if len(message.status) != 1 or message.status[0].name != "safety":
-        raise RefusedError(f"a safety state is one status called 'safety', not {len(message.status)} others.")
+        raise RefusedError(f"a safety state is one status named 'safety', not {len(message.status)} others.")
     status = message.status[0]
     values = {v.key: v.value for v in status.values}
     if status.message not in STATES or "reason" not in values or "t0" not in values:
         known = ", ".join(STATES)
-        raise RefusedError(f"{status.message[:40]!r} is no safety state with its reason and t0; one of {known}.")
+        raise RefusedError(f"{status.message[:40]!r} is not a safety state with its reason and t0; one of {known}.")
     t0 = number(values["t0"])
     if abs(t0) > LATEST:
-        raise RefusedError(f"the clip's first frame cannot be at {t0:g} s.")
+        raise RefusedError(f"the stamp of the clip's first frame, {t0:g} s, is out of range.")
     return Safety(STATES[status.message], values["reason"], t0)

@@ -1,4 +1,5 @@
-"""Names of nodes that other nodes look for in the ROS graph."""
+"""Names of nodes that other nodes look up in the ROS graph."""
 
 SUPERVISOR = "supervisor"
+ROBOT_STATE = "_robot_state"  # hidden; subscribes for robot_state
 RECORDER = "_recorder"  # hidden; subscribes for the recorder and for a capture

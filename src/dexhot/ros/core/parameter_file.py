@@ -1,7 +1,7 @@
-"""ROS parameter files: what is in them, and for which nodes.
+"""ROS parameter files: their entries, and the nodes that these match.
 
-rclpy drops without a word what a file has for a node of another name or namespace, or for a parameter that the node
-lacks; the node then runs with its defaults. So files are read here too, and what nobody takes is an error.
+rclpy silently drops entries of a file for a node with another name or namespace, or for a parameter that the node
+lacks; the node then runs with its defaults. So files are also checked here, and an unused entry is an error.
 """
 
 import re
@@ -12,11 +12,11 @@ from typing import Any
 
 import yaml
 
+from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import DexhotError, NotFoundError
-from dexhot.ros.core.yaml_file import load_yaml
 
 TAG = "ros__parameters"
-OF_RCLPY = ("use_sim_time", "start_type_description_service")  # every node has them without a schema
+OF_RCLPY = ("use_sim_time", "start_type_description_service")  # parameters of every node, without a schema
 QOS = "qos_overrides."
 
 
@@ -29,23 +29,23 @@ class Entry:
 
     @property
     def node(self) -> str:
-        """The node's name, or the wildcard in its place."""
+        """The node's name, or a wildcard."""
         return self.key.rpartition("/")[2]
 
     @property
     def of_all(self) -> bool:
-        """Whether it is for nodes of any name: each takes of it what it has."""
+        """Whether it is for nodes of any name: each uses the parameters that it has."""
         return "*" in self.node
 
     def matches(self, full_name: str) -> bool:
-        """Whether it is for the node of this full name; "*" is one name, "**" any number of them."""
+        """Whether it matches the node with this full name; "*" is one name, "**" any number of names."""
         parts = {"**": "(/[^/]+)*", "*": "/[^/]+"}
         pattern = "".join(parts.get(part, f"/{re.escape(part)}") for part in self.key.strip("/").split("/"))
         return re.fullmatch(pattern, full_name) is not None
 
 
 def read_entries(path: str | Path) -> list[Entry]:
-    """The entries of a file: as ROS has them, also nested by namespace, or {node: {parameter: value}}.
+    """The entries of a file, in ROS's format, also nested by namespace, or {node: {parameter: value}}.
 
     Raises DexhotError.
     """
@@ -100,12 +100,12 @@ def _entries(mapping: Mapping[str, Any], above: str) -> list[Entry]:
 
 
 def _tagged(value: Any) -> bool:
-    """Whether a node's parameters stand somewhere below."""
+    """Whether a node's parameters exist at any level below."""
     return isinstance(value, dict) and (TAG in value or any(map(_tagged, value.values())))
 
 
 def _flat(mapping: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:
-    """Nested parameters by their names with dots."""
+    """Nested parameters with dotted names."""
     for name, value in mapping.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{above}{name}.")

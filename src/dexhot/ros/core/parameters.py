@@ -3,8 +3,8 @@
 rate:
   type: double            # bool, int, double, string, or <one of them>_array
   default: 60.0
-  field: tracking.object_filter.FilterOptions.gate   # optional: field of dexhot whose default this is (a test holds it)
-  description: what it is, with its unit
+  field: tracking.object_filter.FilterOptions.gate   # optional: the dexhot field with this default (checked by a test)
+  description: meaning and unit
   validation:             # optional, any of
     bounds: [1.0, 500.0]  #   number, or every element, within
     one_of: [a, b]        #   value, or every element, among
@@ -24,9 +24,9 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.paths import share_dir
-from dexhot.ros.core.yaml_file import load_yaml
 
 SCALARS = {"bool": bool, "int": int, "double": float, "string": str}
 ROS_TYPES = {
@@ -43,12 +43,12 @@ VALIDATIONS = ("bounds", "one_of", "not_empty", "length")
 
 
 class ParameterError(DexhotError):
-    """A schema that cannot be, or a value that its schema refuses."""
+    """An invalid schema, or a value that its schema rejects."""
 
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """One parameter as its schema describes it."""
+    """One parameter of a schema."""
 
     name: str
     type: str
@@ -60,9 +60,9 @@ class ParameterSpec:
 
     def __post_init__(self) -> None:
         if self.type not in ROS_TYPES:
-            raise ParameterError(f"parameter {self.name}: type {self.type!r} is none of {', '.join(ROS_TYPES)}.")
+            raise ParameterError(f"parameter {self.name}: type {self.type!r} is not one of {', '.join(ROS_TYPES)}.")
         if unknown := set(self.validation) - set(VALIDATIONS):
-            raise ParameterError(f"parameter {self.name}: validation {unknown} is none of {', '.join(VALIDATIONS)}.")
+            raise ParameterError(f"parameter {self.name}: validation {unknown} is not one of {', '.join(VALIDATIONS)}.")
 
     def cast(self, value: Any) -> Any:
         """`value` (also a string from a command line) as this parameter's type. Raises ParameterError."""
@@ -89,13 +89,13 @@ class ParameterSpec:
         return value
 
     def check(self, value: Any) -> None:
-        """Raise ParameterError, naming the valid values, when the validation refuses `value`."""
+        """Raise ParameterError, naming the valid values, if `value` violates the validation."""
         values = list(value) if self.type.endswith("_array") else [value]
         rules = self.validation
         if "bounds" in rules:
             low, high = rules["bounds"]
             if not all(low <= v <= high for v in values):
-                raise ParameterError(f"parameter {self.name} must be within {low} and {high}, not {value}.")
+                raise ParameterError(f"parameter {self.name} must be between {low} and {high}, not {value}.")
         if "one_of" in rules and not all(v in rules["one_of"] for v in values):
             raise ParameterError(
                 f"parameter {self.name} must be one of {', '.join(map(str, rules['one_of']))}, not {value!r}."
@@ -106,7 +106,7 @@ class ParameterSpec:
             raise ParameterError(f"parameter {self.name} needs {rules['length']} elements, not {len(values)}.")
 
     def descriptor(self) -> ParameterDescriptor:
-        """What `ros2 param describe` shows; `not_empty` and the like as additional constraints."""
+        """Descriptor for `ros2 param describe`; other validations as additional constraints."""
         rules = {k: v for k, v in self.validation.items() if k != "bounds"}
         described = ParameterDescriptor(name=self.name, type=ROS_TYPES[self.type].value, description=self.description)
         described.additional_constraints = ", ".join(f"{k}: {v}" for k, v in rules.items())
@@ -123,7 +123,7 @@ Schema = dict[str, ParameterSpec]
 
 
 def read_scalar(kind: Any, text: str) -> Any:
-    """`text` of a command line as bool, int, float or str. Raises ValueError. (YAML would take 1e-6 for a string.)"""
+    """`text` of a command line as bool, int, float or str. Raises ValueError. (YAML reads 1e-6 as a string.)"""
     if kind is bool:
         if text.lower() not in ("true", "false"):
             raise ValueError(f"{text!r} is neither true nor false")
@@ -133,7 +133,7 @@ def read_scalar(kind: Any, text: str) -> Any:
 
 @cache
 def load_schema(name: str) -> Schema:
-    """The schema config/nodes/<name>.yaml, with the parameters that every node has (base.yaml)."""
+    """The schema config/nodes/<name>.yaml, with the parameters of every node (base.yaml)."""
     folder = share_dir() / "config" / "nodes"
     path = folder / f"{name}.yaml"
     if not path.is_file():
@@ -143,7 +143,7 @@ def load_schema(name: str) -> Schema:
 
 
 def parse(name: str, entry: dict[str, Any]) -> ParameterSpec:
-    """One entry of a schema. Raises ParameterError for one that is incomplete or contradicts itself."""
+    """One entry of a schema. Raises ParameterError for an incomplete or contradictory one."""
     try:
         spec = ParameterSpec(name=name, **entry)
         return ParameterSpec(**{**spec.__dict__, "default": spec.cast(spec.default)})
@@ -152,7 +152,7 @@ def parse(name: str, entry: dict[str, Any]) -> ParameterSpec:
 
 
 def template(node: str, schema: Schema) -> str:
-    """A ROS parameters file of `node` in which every parameter is commented out, with its default and what it is."""
+    """A ROS parameters file of `node` with every parameter commented out, with its default and description."""
     lines = [f"{node}:", "  ros__parameters:"]
     for name, spec in schema.items():
         value = yaml.safe_dump(spec.default, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
@@ -162,9 +162,9 @@ def template(node: str, schema: Schema) -> str:
 
 
 def declare(node: Node, schema: Schema) -> None:
-    """Declare every parameter of `schema` on `node` with its descriptor. Raises ParameterError for a refused override.
+    """Declare every parameter of `schema` on `node` with its descriptor. Raises ParameterError for a rejected override.
 
-    An empty array is declared with its type: rclpy would take it for a byte array.
+    An empty array is declared with its type: rclpy would infer a byte array.
     """
     overrides = node._parameter_overrides
     for name, spec in schema.items():
@@ -181,7 +181,7 @@ def declare(node: Node, schema: Schema) -> None:
 
 
 def refusal(schema: Schema, changed: list[Parameter], configured: bool) -> str:
-    """Why a node may not take the `changed` parameters now; "" when it may."""
+    """Why a node must reject the `changed` parameters now; "" if it accepts them."""
     for parameter in changed:
         spec = schema.get(parameter.name)
         if spec is None:
@@ -196,7 +196,7 @@ def refusal(schema: Schema, changed: list[Parameter], configured: bool) -> str:
 
 
 def values(node: Node, schema: Schema) -> SimpleNamespace:
-    """The present values as attributes. Raises ParameterError for one that its validation refuses."""
+    """The present values as attributes. Raises ParameterError for an invalid one."""
     found = SimpleNamespace()
     for name, spec in schema.items():
         value = node.get_parameter(name).value

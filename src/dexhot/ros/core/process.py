@@ -13,13 +13,16 @@ import time
 from itertools import pairwise
 from types import FrameType
 
-if __name__ == "__main__":  # until `spin` listens: a KeyboardInterrupt may get lost in the callbacks of an import
+if (
+    __name__ == "__main__"
+):  # until `spin` handles signals: a KeyboardInterrupt may get lost in the callbacks of an import
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import rclpy
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.lifecycle import LifecycleState
+from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from dexhot.errors import DexhotError, NotFoundError, import_error, os_error
@@ -45,15 +48,15 @@ NODES = {
     "bag_player": "dexhot.ros.record.bag_player_node:BagPlayerNode",
 }
 PR_SET_PDEATHSIG = 1
-LAST_WORDS = 0.02  # s in which the supervisor hears that we end as asked, before our claims are gone
-HOPELESS = 20  # exceptions of the executor in a row
-WAKE = 0.1  # s between looks at the stop flag; a Python signal handler cannot wake the executor
+LAST_WORDS = 0.02  # s for the message about our regular end to reach the supervisor before our claims are released
+HOPELESS = 20  # consecutive exceptions of the executor before giving up
+WAKE = 0.1  # s between checks of the stop flag; a Python signal handler cannot wake the executor
 
 
 def make_executor() -> Executor:
-    """The one switch: $DEXHOT_EXECUTOR, events (the default) or single (rclpy's SingleThreadedExecutor).
+    """Select the executor by $DEXHOT_EXECUTOR: events (the default) or single (rclpy's SingleThreadedExecutor).
 
-    EventsExecutor hands over a message with a third of the CPU time. Its `spin` hangs when it is stopped (rclpy 7.1.5);
+    EventsExecutor dispatches a message in a third of the CPU time. Its `spin` hangs when stopped (rclpy 7.1.5);
     `spin_once` with a timeout, from the thread that also shuts it down, does not.
     """
     name = os.environ.get("DEXHOT_EXECUTOR", "events")
@@ -72,14 +75,14 @@ def make_node(name: str) -> DexhotNode:
         made = getattr(importlib.import_module(module), kind)
     except (ModuleNotFoundError, AttributeError) as e:
         if isinstance(e, ModuleNotFoundError) and not module.startswith(str(e.name)):
-            raise  # what the module imports
+            raise  # an import of the module itself failed
         raise NotFoundError("node", name, NODES, "Or module:Class of a node on the Python path.") from e
     node: DexhotNode = made()
     return node
 
 
 def bring_up(node: DexhotNode) -> bool:
-    """Configure and activate. The base has logged why when it fails."""
+    """Configure and activate. On failure the base class has logged the reason."""
     node.trigger_configure()
     if node.state == "inactive":
         node.trigger_activate()
@@ -87,9 +90,9 @@ def bring_up(node: DexhotNode) -> bool:
 
 
 def turn(executor: Executor, node: DexhotNode, failures: int) -> int:
-    """One turn of the executor, after `failures` in a row that raised; how many they are now.
+    """One turn of the executor after `failures` consecutive ones that raised; returns their new number.
 
-    Our callbacks are guarded, rclpy's own are not: a /clock before zero raises in every node that follows it.
+    Our callbacks are guarded, rclpy's own are not.
     """
     try:
         executor.spin_once(timeout_sec=WAKE)
@@ -102,7 +105,7 @@ def turn(executor: Executor, node: DexhotNode, failures: int) -> int:
 
 
 def say_goodbye(nodes: list[DexhotNode], why: str) -> None:
-    """Tell the others that this process ends as it should: not a death, so no fault."""
+    """Announce the regular end of this process, which is no fault."""
     for node in nodes:
         node.ending = why
         node.publish_diagnostics()
@@ -110,7 +113,7 @@ def say_goodbye(nodes: list[DexhotNode], why: str) -> None:
 
 
 def bring_down(node: DexhotNode) -> None:
-    """Deactivate, clean up and finalize; a node that was stopped in the middle of a transition only gives back."""
+    """Deactivate, clean up and finalize; a node stopped within a transition only releases its resources."""
     if node.state == "active":
         node.trigger_deactivate()
     if node.state in ("unconfigured", "inactive", "active"):
@@ -120,7 +123,7 @@ def bring_down(node: DexhotNode) -> None:
 
 
 class Stop(BaseException):
-    """A signal came while nodes were brought up; not an Exception, so that no transition callback swallows it."""
+    """A signal arrived during bring-up; not an Exception, so that no transition callback swallows it."""
 
 
 def parameter_files(argv: list[str]) -> list[str]:
@@ -131,7 +134,7 @@ def parameter_files(argv: list[str]) -> list[str]:
 def spin(names: list[str], files: list[str]) -> int:
     """Run the nodes until a signal, until one finishes, or until one cannot be brought up. Returns the exit code.
 
-    `files`: the parameter files. Raises DexhotError for one of which a node would not get its parameters.
+    `files`: the parameter files. Raises DexhotError for one with unused parameters.
     """
     stopping: list[int] = []
     starting = True
@@ -142,6 +145,7 @@ def spin(names: list[str], files: list[str]) -> int:
             raise Stop
 
     nodes: list[DexhotNode] = []
+    intake: Node | None = None
     executor, ok, failures = make_executor(), True, 0
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -151,39 +155,45 @@ def spin(names: list[str], files: list[str]) -> int:
             executor.add_node(nodes[-1])
         for path in files:
             check_file(path, {node.get_fully_qualified_name(): node.schema for node in nodes})
-        share_clock(nodes)
+        if clock := share_clock(nodes):
+            intake, read = clock
+            for node in nodes:
+                node.read_clock = read
         automatic = [node for node in nodes if node.get_parameter("autostart").value]
         ok = all(stopping or bring_up(node) for node in automatic)
         if priority := max(node.get_parameter("fifo_priority").value for node in nodes):
             make_real_time(priority)
         starting = False
-    except BaseException:  # a Stop may come out as what the interrupted code makes of it
+    except BaseException:  # interrupted code may convert a Stop to another exception
         if not stopping:
             raise
     gc.collect()
-    gc.freeze()  # the collector need not walk what setup made: the worst loop body becomes several times shorter
+    gc.freeze()  # exclude setup's objects from garbage collection: shortens the longest iterations several times
     while ok and not stopping and not any(node.finished for node in nodes):
         failures = turn(executor, nodes[0], failures)
     if active := [node for node in nodes if node.state == "active"]:
         finished = next((node.finished for node in nodes if node.finished), "")
-        say_goodbye(active, finished or f"asked to, by {signal.Signals(stopping[0]).name}" if stopping else finished)
-    for node in reversed(nodes):  # those that command go before those that obey
+        say_goodbye(active, finished or f"stopped by {signal.Signals(stopping[0]).name}" if stopping else finished)
+    for node in reversed(nodes):  # commanding nodes before commanded ones
         bring_down(node)
     if not ok:
-        time.sleep(WAKE)  # the ERROR diagnostics leave before the middleware goes
+        time.sleep(WAKE)  # lets the ERROR diagnostics be sent before the middleware stops
     executor.shutdown()
     for node in nodes:
         node.destroy_node()
+    if intake is not None:
+        intake.destroy_node()
     return max(node.exit_code for node in nodes) if ok and nodes else int(not ok)
 
 
 def begin(argv: list[str]) -> None:
-    """rclpy with the ROS arguments of `argv`. Raises DexhotError for those that rcl refuses, as a missing file."""
+    """Initialise rclpy with the ROS arguments of `argv`. Raises DexhotError if rcl rejects them, e.g. for a missing
+    file."""
     try:
         rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as e:  # rclpy's RCLError has no public name
         why = str(e).partition(", at ")[0].removeprefix("failed to initialize rcl: ")
-        raise DexhotError(f"ROS refuses the arguments: {why}.") from e
+        raise DexhotError(f"ROS rejects the arguments: {why}.") from e
 
 
 def main(argv: list[str] | None = None) -> int:

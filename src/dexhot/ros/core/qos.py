@@ -1,7 +1,7 @@
 """The quality of service of every topic, by name; part of the API: a change of reliability is a breaking change.
 
 `sensor` follows REP 2003 (published with the system default, subscribed as best effort). The control path (`state`,
-`command`) is reliable and deep: a replayed run can only be exact when nobody missed a message.
+`command`) is reliable and deep: a replay is exact only if no message was lost.
 """
 
 from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
@@ -20,14 +20,17 @@ def _profile(reliable: bool, depth: int, latched: bool = False) -> QoSProfile:
 
 PUBLISH = {
     "sensor": _profile(True, 10),  # images, clouds, markers
-    "state": _profile(True, 100),  # joint states, object states, heartbeats: small, and everyone needs all of them
+    "state": _profile(True, 100),  # joint states, object states, heartbeats: small, and none may be lost
     "command": _profile(True, 100),  # targets and commands
-    "latched": _profile(True, 10, latched=True),  # for those who come late too; 10, so that none is overwritten unsent
+    "latched": _profile(
+        True, 10, latched=True
+    ),  # also for late joiners; 10, so that none is overwritten before it is sent
 }
 SUBSCRIBE = PUBLISH | {
     "sensor": _profile(False, 5),
+    "newest": _profile(False, 1),  # of which only the last counts
     "latched": _profile(True, 1, latched=True),
-    "static": _profile(True, 100, latched=True),  # /tf_static, of many publishers
+    "static": _profile(True, 100, latched=True),  # /tf_static, with many publishers
 }
 
 
@@ -37,7 +40,7 @@ def publish_profile(name: str) -> QoSProfile:
 
 
 def subscribe_profile(name: str) -> QoSProfile:
-    """The profile that a subscriber of kind `name` asks for."""
+    """The profile that a subscriber of kind `name` requests."""
     return _named(SUBSCRIBE, name)
 
 

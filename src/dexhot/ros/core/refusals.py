@@ -1,40 +1,41 @@
-"""Rejected messages: counted by topic, named in the diagnostics, never a fault of the node.
+"""Rejected messages: counted by topic, reported in the diagnostics, never a fault of the node.
 
-A parser raises RefusedError for a message that cannot be what its topic says; `DexhotNode.subscribe` catches it. What
-lacks in consequence (a fresh state, a command) is what the watchdogs of supervisor and drivers hold for.
+A parser raises RefusedError for an invalid message; `DexhotNode.subscribe` catches it. If a fresh state or command is
+missing as a result, the watchdogs of supervisor and drivers hold.
 """
 
 from dexhot.errors import DexhotError
 
-NEWS = 5.0  # s for which a refusal stays among a node's warnings, and is not logged again
-LONGEST = 300  # characters of a reason: a message may hold names without end
+NEWS = 5.0  # s that a rejection stays in a node's warnings without being logged again
+LONGEST = 300  # characters, maximum length of a reason: names in a message are unbounded
 
 
 class RefusedError(DexhotError):
-    """A message that is well-typed and yet cannot be taken; the sentence says what was wrong and what is expected."""
+    """A well-typed message with invalid content; the text names the error and the expected value."""
 
 
 class Refusals:
-    """What a node refused."""
+    """The messages that a node rejected."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}  # by topic
-        self._last: dict[str, tuple[float, str]] = {}  # topic -> steady time, why
+        self._last: dict[str, tuple[float, str]] = {}  # topic -> monotonic time, reason
 
     def add(self, topic: str, why: str, now: float) -> bool:
-        """Count a message of `topic`, refused at steady time `now` (s): whether to log it, as the first for NEWS s."""
+        """Count a message of `topic`, rejected at monotonic time `now` (s). Returns whether to log it: the first in
+        NEWS s."""
         why = why if len(why) <= LONGEST else f"{why[:LONGEST]}..."
         news = topic not in self._last or now - self._last[topic][0] > NEWS
         self.counts[topic] = self.counts.get(topic, 0) + 1
-        self._last[topic] = now, f"{topic}: refused: {why}"
+        self._last[topic] = now, f"{topic}: rejected: {why}"
         return news
 
     def warnings(self, now: float) -> list[str]:
-        """What was refused within the last NEWS s, one sentence for each topic."""
+        """Rejections within the last NEWS s, one sentence per topic."""
         return [why for at, why in self._last.values() if now - at <= NEWS]
 
     def why(self, topic: str) -> str:
-        """The last refusal of a topic; "" without one."""
+        """The reason of the last rejection on a topic; "" without one."""
         return self._last.get(topic, (0.0, ""))[1]
 
     def values(self) -> dict[str, object]:

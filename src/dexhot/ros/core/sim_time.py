@@ -1,20 +1,38 @@
-"""One subscription to /clock for a process: rclpy gives each node one, which costs as much as a control message."""
+"""/clock for a process: rclpy gives each node a subscription, which costs as much as that of a control message.
 
-from collections.abc import Sequence
+Here one subscription serves all nodes, and is read when a node asks for the time, which is seldomer than it ticks.
+"""
+
+from collections.abc import Callable, Sequence
 
 from rclpy.node import Node
+from rosgraph_msgs.msg import Clock
+
+from dexhot.ros.core.intake import make_intake, take
+from dexhot.ros.core.qos import subscribe_profile
+
+Read = Callable[[], None]
 
 
-def share_clock(nodes: Sequence[Node]) -> None:
-    """Let the first node that follows /clock set the time of the others."""
-    first = None
+def share_clock(nodes: Sequence[Node]) -> tuple[Node, Read] | None:
+    """Take /clock from the nodes that follow it: the subscribing node, which the caller destroys, and what sets their
+    time to the newest /clock. None when no node follows it.
+    """
+    following = [node._time_source for node in nodes if node._time_source._clock_sub is not None]
+    if not following:
+        return None
+    first, topic = following[0], following[0]._clock_sub.topic_name  # type: ignore[union-attr]
     for node in nodes:
         source = node._time_source
-        if source._clock_sub is None:
-            continue
-        if first is None:
-            first = source
-            continue
-        node.destroy_subscription(source._clock_sub)
-        source._clock_sub = None
-        first.attach_clock(node.get_clock())  # type: ignore[arg-type]  # a ROSClock, as every node's
+        if source._clock_sub is not None:
+            node.destroy_subscription(source._clock_sub)
+            source._clock_sub = None
+            first.attach_clock(node.get_clock())  # type: ignore[arg-type]  # always a ROSClock
+    intake = make_intake(f"_{nodes[0].get_name()}_clock", nodes[0].get_namespace())
+    subscription = intake.create_subscription(Clock, topic, lambda _: None, subscribe_profile("sensor"))
+
+    def read() -> None:
+        for message, _ in take(subscription):
+            first.clock_callback(message)
+
+    return intake, read

@@ -1,15 +1,15 @@
-"""Who may publish what motion depends on: for each topic one node, known by its name in the ROS graph.
+"""Authorized publishers of the topics that control motion: one node per topic, known by its name in the ROS graph.
 
-Another publisher is a mistake: a second graph in the domain, `ros2 topic pub`, a bag that is played into it. Then
-nobody is obeyed until one of them is gone. Stops (/safety/estop, /safety/stop, /safety/estop_input) are heard from
-everybody.
+Another publisher is an error: a second graph in the domain, `ros2 topic pub`, a bag played into it. Then no publisher
+of the topic is accepted until one of them is gone. Stops (/safety/estop, /safety/stop, /safety/estop_input) are
+accepted from any node.
 
-The middleware lists a publisher before it hands over its first message, so each message is judged by the present list;
-one list per topic is kept for LOOK s unless the number of publishers changes. Names come up to 0.1 s later.
-The publisher of a process that was killed stays listed for up to 20 s (the middleware's lease). Fast DDS writes host
-and process into a publisher's id: one whose process has ended is no second publisher of a node that was started again.
-/safety/state carries the bring-up's token too: a stranger that has come, published and gone while we were busy is not
-in the list any more, nor is a bag's player that took the supervisor's name.
+The middleware lists a publisher before it delivers its first message, so each message is checked against the current
+list; it is cached per topic for LOOK s unless the number of publishers changes. Names arrive up to 0.1 s later.
+The publisher of a killed process stays listed for up to 20 s (the middleware's lease). Fast DDS encodes host and
+process in a publisher's id: one whose process has ended does not count as a second publisher of a restarted node.
+/safety/state also carries the bring-up's token: a foreign publisher that has left before the check is no longer
+listed, nor is a bag player with the supervisor's name.
 """
 
 import os
@@ -37,7 +37,7 @@ from dexhot.data.topics import (
 if TYPE_CHECKING:
     from dexhot.ros.core.base import DexhotNode
 
-ANYBODY = ""  # whoever it is, but one
+ANYBODY = ""  # any node, but only one
 SPEAKERS = {
     SAFETY_STATE: "supervisor",
     TARGET: "controller",
@@ -49,15 +49,15 @@ SPEAKERS = {
     OBJECT_POSE: ANYBODY,  # the rig, a motion capture system, a pose estimator
     EPISODE: "rig",
 }
-LOOK = 0.1  # s for which a list is kept
-LINGER = 0.2  # s for which a bad one counts after a good one was seen: messages of who has gone may still be queued
-UNNAMED = "_NODE_NAME_UNKNOWN_"  # of a publisher that is listed before its node
+LOOK = 0.1  # s that a list is cached
+LINGER = 0.2  # s that a conflict persists after it is resolved: messages of the departed publisher may still be queued
+UNNAMED = "_NODE_NAME_UNKNOWN_"  # name of a publisher that is listed before its node
 FAST_DDS = b"\x01\x0f"  # its publishers' ids: vendor 2 bytes, host 2, process id 2 (little-endian), the rest
 
 
 @dataclass(frozen=True)
 class Publisher:
-    """One as the ROS graph lists it: the node's full name, the endpoint's id (16 bytes)."""
+    """A publisher in the ROS graph: the node's full name, the endpoint's id (16 bytes)."""
 
     node: str
     gid: bytes
@@ -65,16 +65,16 @@ class Publisher:
 
 @dataclass(frozen=True)
 class SpeakerVerdict:
-    """What was found of a topic's `count` publishers; good until `until` (steady time)."""
+    """Verdict on a topic's `count` publishers; valid until `until` (monotonic time)."""
 
     count: int
     why: str
     until: float
-    parting: bool = False  # a good list was seen, and the reason lingers
+    parting: bool = False  # the conflict is resolved, and its reason persists
 
 
 class Speakers:
-    """The topics that a node obeys, and what stands against each."""
+    """The topics that a node obeys, and objections to each."""
 
     def __init__(self, node: "DexhotNode"):
         self.node = node
@@ -83,16 +83,16 @@ class Speakers:
         self._host = b""  # ours, in the middleware's ids
 
     def watch(self, *topics: str) -> None:
-        """Judge these topics too."""
+        """Check these topics too."""
         self.topics += [topic for topic in topics if topic not in self.topics]
 
     def forget(self) -> None:
-        """No topic is judged any more."""
+        """Stop checking all topics."""
         self.topics.clear()
         self._verdicts.clear()
 
     def against(self, topic: str, message: Any = None) -> str:
-        """Why a message of `topic` is not to be obeyed now; "" when it is. Microseconds while nothing changes."""
+        """Why a message of `topic` must not be obeyed now; "" if it may. Takes microseconds while nothing changes."""
         name, now = self.node.full(topic), time.monotonic()
         count = self.node.count_publishers(name)
         known = self._verdicts.get(topic)
@@ -105,27 +105,28 @@ class Speakers:
                 known = SpeakerVerdict(count, why, now + LOOK)
             self._verdicts[topic] = known
         if not known.why and topic == SAFETY_STATE and message is not None and not self._ours(message):
-            return f"{name} was published by another bring-up's supervisor, or by none; nobody obeys it."
+            return f"{name} was not published by this bring-up's supervisor; it is ignored."
         return known.why
 
     def first(self) -> str:
-        """The first topic's of all that has something against it; "" when everybody may be obeyed."""
+        """The first objection to any topic; "" if there is none."""
         return next((why for topic in self.topics if (why := self.against(topic))), "")
 
     def _allowed(self, topic: str) -> tuple[str, ...]:
-        """Full names of the nodes that may publish; none for anybody."""
+        """Full names of the nodes that may publish; empty for any node."""
         name = SPEAKERS.get(topic, ANYBODY)
         return tuple(self.node.absolute(n) for n in (name, *self.node.p.speakers)) if name else ()
 
     def _ours(self, message: DiagnosticArray) -> bool:
-        """Whether a safety state carries this bring-up's token; without a token everybody's does."""
+        """Whether a safety state carries this bring-up's token; always true without a token."""
         token = self.node.p.token
         return not token or any(status.hardware_id == token for status in message.status)
 
     def _listed(self, topic: str, allowed: tuple[str, ...]) -> list[Publisher]:
-        """The publishers of `topic` but for what a rightful node's former process has left.
+        """The publishers of `topic`, without those left over from an authorized node's previous process.
 
-        Only of rightful nodes: what looks ended may live in a container. There Claim knows of a second one.
+        Only for authorized nodes: a process that seems to have ended may run in a container. There Claim detects a
+        second one.
         """
         listed = publishers(self.node, topic)
         if len(listed) < 2:
@@ -139,7 +140,7 @@ class Speakers:
         return gid[:2] == FAST_DDS and gid[2:4] == self._our_host() and not process_lives(gid[4:6])
 
     def _our_host(self) -> bytes:
-        """This machine in the middleware's ids; b"" while it is not known."""
+        """This machine in the middleware's ids; b"" while unknown."""
         if not self._host:
             me, process = self.node.get_fully_qualified_name(), process_bytes(os.getpid())
             own = (
@@ -152,8 +153,8 @@ class Speakers:
 
 
 def judge(topic: str, listed: Sequence[Publisher], allowed: Sequence[str]) -> str:
-    """What stands against obeying `topic` with these publishers; "" when nothing does. `allowed`: empty for anybody."""
-    names = sorted("one not named yet" if UNNAMED in p.node else p.node for p in listed)
+    """The objection to obeying `topic` with these publishers; "" for none. `allowed`: empty for any node."""
+    names = sorted("one without a name yet" if UNNAMED in p.node else p.node for p in listed)
     foreign = [p.node for p in listed if allowed and p.node not in allowed and UNNAMED not in p.node]
     rightful = allowed[0] if allowed else "one"
     if len(listed) > 1:
@@ -162,18 +163,18 @@ def judge(topic: str, listed: Sequence[Publisher], allowed: Sequence[str]) -> st
             return f"{said}: does another graph run in this ROS domain? Stop one, or set its ROS_DOMAIN_ID."
         return f"{said}: stop all but {rightful}."
     if foreign:
-        return f"{topic} is published by {foreign[0]}; here only {' or '.join(allowed)} may (parameter speakers)."
+        return f"{topic} is published by {foreign[0]}; only {' or '.join(allowed)} is authorized (parameter speakers)."
     return ""
 
 
 def publishers(node: "DexhotNode", topic: str) -> list[Publisher]:
-    """Those of `topic`, as the ROS graph lists them."""
+    """The publishers of `topic` in the ROS graph."""
     found = node.get_publishers_info_by_topic(topic)
     return [Publisher(f"{i.node_namespace.rstrip('/')}/{i.node_name}", bytes(i.endpoint_gid)) for i in found]
 
 
 def process_bytes(pid: int) -> bytes:
-    """The process id as Fast DDS writes it: its lower half."""
+    """The process id in Fast DDS's encoding: its lower half."""
     return (pid & 0xFFFF).to_bytes(2, "little")
 
 
@@ -188,4 +189,4 @@ def _lives(pid: int) -> bool:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"  # a zombie publishes nothing any more
+    return stat.rpartition(")")[2].split()[0] not in "ZX"  # a zombie no longer publishes

@@ -1,8 +1,8 @@
-"""What the drivers of arm and hand share: joint states out, guarded commands in.
+"""Common base of the drivers of arm and hand: joint states out, validated commands in.
 
-A command is driven only while the safety state is `tracking`, when it is fresh and finite, and within the limits;
-everything else is counted and leaves the device holding. The watchdog holds when commands stop coming, and when a
-second node publishes commands or the safety state.
+A command is executed only if the safety state is `tracking`, and it is fresh, finite and within the limits; any other
+is counted and leaves the device holding. The watchdog holds when commands stop arriving, and when a second node
+publishes commands or the safety state.
 """
 
 import time
@@ -33,11 +33,11 @@ class DriverNode(DexhotNode):
     topic = ""  # "/leap": <topic>/joint_states, <topic>/command
 
     def robot(self) -> str:
-        """Name of the joint table to obey."""
+        """Name of the joint table."""
         raise NotImplementedError
 
     def make_device(self) -> Device:
-        """What the parameter `rig` names: "sim", the twin in this process's embedded world, or "real"."""
+        """The device of the parameter `rig`: "sim", the twin in this process's embedded world, or "real"."""
         raise NotImplementedError
 
     def setup(self) -> None:
@@ -52,13 +52,13 @@ class DriverNode(DexhotNode):
         self.loop(WATCHDOG_RATE, self.watch, "watchdog")
         if self.device.listen(self.publish_state):
             return
-        if self.get_parameter("use_sim_time").value:  # a rig behind the wire ticks
+        if self.get_parameter("use_sim_time").value:  # protocol-level simulation with its own tick
             self.subscribe(Clock, CLOCK, lambda m: self.publish_state(messages.seconds(m.clock)), "state")
         else:
             self.loop(self.p.rate, lambda: self.publish_state(self.now()), "bus")
 
     def connect(self) -> None:
-        """Try for `connect_for` s: what is at the other end may still be starting. Raises DexhotError."""
+        """Retry for `connect_for` s: the device may still be starting. Raises DexhotError."""
         end = time.monotonic() + self.p.connect_for
         while True:
             try:
@@ -71,9 +71,11 @@ class DriverNode(DexhotNode):
 
     def start(self) -> None:
         self.safety = messages.Safety(State.INACTIVE)
-        self.previous: np.ndarray | None = None  # the last command driven, while one is
+        self.previous: np.ndarray | None = None  # the last command executed while moving
         self.last_stamp = self.supervised = 0.0
-        self.forsaken: float | None = None  # t0 of the clip in which the supervisor fell silent, or a second one spoke
+        self.abandoned_t0: float | None = (
+            None  # t0 of the clip abandoned because the supervisor was silent, or a second one published
+        )
         self.values = {"refused": 0, "clamped": 0, "held": 0}
         self.device.hold()
 
@@ -111,37 +113,38 @@ class DriverNode(DexhotNode):
         self.warnings.pop("refused", None)
 
     def refuse(self, why: str) -> None:
-        """Not driven; what holds goes on holding, what moves is stopped by the watchdog if nothing better comes."""
+        """Reject a command; a held device keeps holding, a moving one is stopped by the watchdog unless a valid one
+        follows."""
         self.values["refused"] += 1  # type: ignore[operator]
         self.warnings["refused"] = why
 
     def on_safety(self, message: DiagnosticArray) -> None:
         said, self.supervised = messages.read_safety_state(message), time.monotonic()
-        if said.moving and said.t0 == self.forsaken:
-            return  # never straight back into motion: it must stop, and start anew
+        if said.moving and said.t0 == self.abandoned_t0:
+            return  # no direct return to motion: the supervisor must stop and start again
         if said.moving and not self.safety.moving and self.speakers.first():
-            return  # not before the second one's last messages have come
-        self.safety, self.forsaken = said, None
+            return  # only after the second publisher's last messages
+        self.safety, self.abandoned_t0 = said, None
         if not self.safety.moving:
             self.hold()
 
     def watch(self) -> None:
-        """Commands that stop coming end in a hold, and so do a supervisor that has died and a second who speaks."""
+        """Hold when commands stop arriving, the supervisor has died, or a second publisher exists."""
         if self.safety.moving and time.monotonic() - self.supervised > self.p.supervisor_timeout:
-            self.forsake("the supervisor is silent")
+            self.abandon("the supervisor is silent")
         if self.safety.moving and (why := self.speakers.first()):
-            self.forsake(why)
+            self.abandon(why)
         if self.previous is not None and self.device.time(self.now()) - self.last_stamp > self.p.max_age:
             self.hold()
 
-    def forsake(self, why: str) -> None:
-        """Hold until the supervisor has stopped, and started anew."""
-        self.forsaken = self.safety.t0
+    def abandon(self, why: str) -> None:
+        """Hold until the supervisor has stopped and started again."""
+        self.abandoned_t0 = self.safety.t0
         self.safety = messages.Safety(State.FAULT, why)
         self.hold()
 
     def hold(self) -> None:
-        """Once on leaving motion: the arm stays where it then is."""
+        """Hold once when motion ends: the device stays at its present position."""
         if self.previous is not None:
             self.values["held"] += 1  # type: ignore[operator]
             self.previous = None

@@ -10,7 +10,7 @@ HEALTH_RATE = 2.0  # Hz
 
 
 class FrankaDriverNode(DriverNode):
-    """A FrankaArm, whose limits and network go to /diagnostics, or its twin."""
+    """A FrankaArm, with limit and network statistics on /diagnostics, or its twin."""
 
     topic = "/franka"
 
@@ -26,7 +26,9 @@ class FrankaDriverNode(DriverNode):
 
             return FrankaTwin()
         if not self.p.address:
-            raise DexhotError("rig is real: set the parameter `address` to the arm's, as in http://ADDRESS/desk.")
+            raise DexhotError(
+                "rig is real: set the parameter `address` to the arm's network address, as in http://ADDRESS/desk."
+            )
         self.hardware_id = f"FR3 at {self.p.address}"
         settings = ArmSettings(
             hand=self.p.hand,
@@ -43,13 +45,13 @@ class FrankaDriverNode(DriverNode):
             self.loop(HEALTH_RATE, self.report_health, "health")
 
     def start(self) -> None:
-        """To activate is the operator's reset: an arm that has failed is recovered."""
+        """Activation is the operator's reset: recover a failed arm."""
         if isinstance(self.device, FrankaArm) and self.device.fault:
             self.device.recover()
         super().start()
 
     def report_health(self) -> None:
-        """The network and what the limits held back, to /diagnostics."""
+        """Report network and limit statistics on /diagnostics."""
         arm = self.device
         assert isinstance(arm, FrankaArm)
         others = {topic: text for topic, text in self.warnings.items() if not topic.startswith("arm ")}

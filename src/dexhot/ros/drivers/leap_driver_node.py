@@ -10,12 +10,12 @@ from dexhot.hardware.leap.setup import HandSettings
 from dexhot.ros.core.diagnostics import MOTOR_TEMPERATURE
 from dexhot.ros.drivers.driver import DriverNode
 
-PATIENT_TRIES = 10  # bad answers in a row before the bus is given up
+PATIENT_TRIES = 10  # consecutive bad replies before the bus counts as failed
 HEALTH_RATE = 2.0  # Hz
 
 
 class LeapDriverNode(DriverNode):
-    """A LeapHand, whose health goes to /diagnostics, or its twin."""
+    """A LeapHand, with its health on /diagnostics, or its twin."""
 
     topic = "/leap"
 
@@ -41,13 +41,13 @@ class LeapDriverNode(DriverNode):
             self.loop(HEALTH_RATE, self.report_health, "health")
 
     def start(self) -> None:
-        """To activate is the operator's reset: a hand that failed is set up anew."""
+        """Activation is the operator's reset: set up a failed hand again."""
         if isinstance(self.device, LeapHand) and self.device.failed:
             self.device.recover()
         super().start()
 
     def report_health(self) -> None:
-        """What the servos say of themselves, to /diagnostics."""
+        """Report the servos' status on /diagnostics."""
         hand = self.device
         assert isinstance(hand, LeapHand)
         others = {topic: text for topic, text in self.warnings.items() if not topic.startswith("servo ")}

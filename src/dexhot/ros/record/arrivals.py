@@ -1,4 +1,4 @@
-"""What arrives on a topic: how often, and how old."""
+"""Arrival rate and age of messages on a topic."""
 
 import struct
 
@@ -14,18 +14,18 @@ class Arrivals:
         fields = typestore().fielddefs[msgtype][1]
         self.stamped = bool(fields) and fields[0][0] == "header"
         self.count = 0
-        self.age: float | None = None  # of the newest when it arrived, s
+        self.age: float | None = None  # of the newest at its arrival, s
         self._counted = now, 0
         self.rate = 0.0
 
     def add(self, now: float, data: bytes) -> None:
-        """A serialized message that came at `now`, s of the clock that stamps it."""
+        """Add a serialized message that arrived at `now`, s, on the clock of its stamp."""
         self.count += 1
         if self.stamped:
             self.age = now - first_stamp(data)
 
     def measure(self, now: float) -> None:
-        """Set `rate` (Hz) to that since the last call; `now` is steady time in s."""
+        """Set `rate` (Hz) to that since the last call; `now` is monotonic time, s."""
         begin, count = self._counted
         self.rate = (self.count - count) / max(now - begin, 1e-3)
         self._counted = now, self.count
@@ -37,7 +37,7 @@ class Arrivals:
 
 
 def first_stamp(data: bytes) -> float:
-    """The stamp (s) that a serialized message begins with, behind four bytes that tell the encoding."""
+    """The stamp (s) at the start of a serialized message, after four bytes for the encoding."""
     seconds, nanoseconds = STAMP.unpack_from(data, 4)
     found: float = seconds + 1e-9 * nanoseconds
     return found

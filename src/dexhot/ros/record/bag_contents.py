@@ -1,4 +1,4 @@
-"""What a bag has to offer to a replay."""
+"""Topics of a bag that can be played."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ SUFFIXES = ("/compressedDepth", "/compressed")
 
 
 def raw_topic(topic: str, msgtype: str) -> str | None:
-    """The topic of the image that `topic` has packed, or None."""
+    """The topic of the image compressed in `topic`, or None."""
     suffix = next((s for s in SUFFIXES if topic.endswith(s)), None)
     return topic.removesuffix(suffix) if suffix and msgtype == PACKED else None
 
 
 def playable(bag: Path) -> set[str]:
-    """The topics that playing the bag gives, packed images also under their own topic. Raises FileFormatError."""
+    """The topics that playing the bag publishes, including decompressed images. Raises FileFormatError."""
     if is_librealsense(bag):
         recorded = find_frames(bag)
         return {COLOR, COLOR_INFO} | ({DEPTH, DEPTH_INFO} if recorded.depth else set())
@@ -33,5 +33,5 @@ def check_playable(bag: Path, wanted: list[str]) -> None:
     lacking = [topic for topic in wanted if topic not in there]
     if lacking or not there:
         names = ", ".join(sorted(there)) or "none"
-        what = f"{bag} lacks what is to be played: {', '.join(lacking) or 'any topic'}; it has: {names}."
+        what = f"{bag} lacks topics to play: {', '.join(lacking) or 'any topic'}; it has: {names}."
         raise FileFormatError(what + bags.because(bags.damage(bag)))

@@ -1,8 +1,7 @@
-"""Plays a bag's topics as they were recorded, with the recording's time on /clock.
+"""Plays a bag's topics as recorded, with the recording's time on /clock.
 
-Messages are published as the bytes that they are. Of packed images (<topic>/compressed, <topic>/compressedDepth) the
-image itself is published too, on <topic>, while somebody listens. A recording of librealsense is played as our camera's
-topics.
+Messages are published as recorded bytes. Compressed images (<topic>/compressed, <topic>/compressedDepth) are also
+published decompressed, on <topic>, while it has subscribers. A librealsense recording is played as our camera's topics.
 """
 
 import time
@@ -31,15 +30,15 @@ from dexhot.ros.record.bag_contents import IMAGE, PACKED, raw_topic
 from dexhot.ros.record.playback import latched
 from dexhot.ros.see.camera_messages import FramesPublisher, image
 
-RATE = 100.0  # Hz of /clock, and of looking for messages that are due
-SETTLE = 1.0  # s for listeners to find us before the first message
-LATE = 0.1  # s behind from which the recording's time slips
-LOOK = 1.0  # s between looks for a rig's graph in the domain
+RATE = 100.0  # Hz of /clock, and of the check for due messages
+SETTLE = 1.0  # s for subscribers to discover us before the first message
+LATE = 0.1  # s of lag above which playback slips
+LOOK = 1.0  # s between checks for a rig's graph in the domain
 Item = tuple[int, Callable[[], None]]  # receive time ns, what publishes the message
 
 
 class BagPlayerNode(DexhotNode):
-    """A loop moves the bag's time and publishes what is due."""
+    """A loop advances the bag's time and publishes due messages."""
 
     def __init__(self) -> None:
         super().__init__("bag_player")
@@ -65,13 +64,13 @@ class BagPlayerNode(DexhotNode):
         self.begun += SETTLE
 
     def stop(self) -> None:
-        """A fault ends the graph: nothing would be played any more."""
+        """A fault ends the graph, as playback has stopped."""
         if self.fault_reason:
             self.finish(f"{self.source} ended after {self.played} messages: {self.fault_reason}", code=1)
 
     def rewind(self) -> None:
-        """To the first message. Raises FileFormatError for a bag without any."""
-        self.lost: dict[str, str] = {}  # what of the bag cannot be read
+        """Go to the first message. Raises FileFormatError for a bag without messages."""
+        self.lost: dict[str, str] = {}  # losses of the bag
         self.queue = self.items()
         self.next: Item | None = next(self.queue, None)
         self.begun = time.monotonic()
@@ -80,12 +79,12 @@ class BagPlayerNode(DexhotNode):
         self.first = self.next[0]
 
     def look(self) -> None:
-        """End when a rig's graph runs in this domain, on whatever machine."""
+        """End if a rig's graph runs in this domain, on any machine."""
         if why := live_rig.refusal(live_rig.in_domain(self)):
             self.finish(why, code=1)
 
     def advance(self) -> None:
-        """Publish the time, then everything that is not later; nothing into a rig's graph."""
+        """Publish the time, then all due messages; nothing into a rig's graph."""
         begin = time.monotonic()
         now = self.first + int((begin - self.begun) * self.p.pace * 1e9)
         if now < self.first:
@@ -99,7 +98,9 @@ class BagPlayerNode(DexhotNode):
             self.next[1]()
             self.played += 1
             self.next = next(self.queue, None)
-            if (late := time.monotonic() - begin) > LATE:  # unpacking cannot keep up: slower, rather than in bursts
+            if (
+                late := time.monotonic() - begin
+            ) > LATE:  # decompression cannot keep up: play slower instead of in bursts
                 self.begun += late
                 self.slipped += late
                 break
@@ -111,13 +112,14 @@ class BagPlayerNode(DexhotNode):
             self.rewind()
 
     def end(self) -> None:
-        """Say what was played, with exit code 1 where the bag is damaged."""
-        slower = f", {self.slipped:.1f} s slower than asked" if self.slipped else ""
+        """Report what was played; exit code 1 if the bag is damaged."""
+        slower = f", {self.slipped:.1f} s slower than requested" if self.slipped else ""
         lost = f"; it is damaged: {'; '.join(self.lost.values())}" if self.lost else ""
-        self.finish(f"{self.source} is over: {self.played} messages{slower}{lost}", code=1 if self.lost else 0)
+        self.finish(f"end of {self.source}: {self.played} messages{slower}{lost}", code=1 if self.lost else 0)
 
     def advertise_topics(self) -> None:
-        """A publisher for every topic that is played; one whose type this installation lacks is told and left out."""
+        """Make a publisher for every played topic; topics with a type that is not installed are omitted with a
+        warning."""
         with bags.open_bag(self.source) as reader:
             found = {c.topic: c for c in reader.connections if c.msgcount}
             for text in [*reader.notes, *reader.damage]:
@@ -139,7 +141,7 @@ class BagPlayerNode(DexhotNode):
                 self.unpacked[topic] = self.advertise(Image, raw, "sensor")
 
     def wanted(self, topic: str) -> bool:
-        """Whether to play `topic`: it or its image was asked for; by default all but `leave_out`."""
+        """Whether to play `topic`: it or its image was requested; by default all except `leave_out`."""
         chosen: list[str] = self.p.play
         packed = (f"{name}{suffix}" for name in chosen for suffix in ("/compressed", "/compressedDepth"))
         if chosen:
@@ -147,14 +149,14 @@ class BagPlayerNode(DexhotNode):
         return topic not in self.p.leave_out and not topic.endswith("/transition_event")
 
     def message_items(self) -> Iterator[Item]:
-        """What to publish when, of the recorded messages."""
+        """Receive time and publishing action of each recorded message."""
         with bags.open_bag(self.source) as reader:
             for connection, received, data in reader.messages(c for c in reader.connections if c.topic in self.outputs):
                 yield received, partial(self.publish, connection, bytes(data))
             self.lost |= {text: text for text in reader.damage}
 
     def publish(self, connection: Connection, data: bytes) -> None:
-        """The message as it is, and the image in it, where it can be unpacked."""
+        """Publish the message as recorded, and its decompressed image."""
         topic = connection.topic
         self.outputs[topic].publish(data)
         unpacked = self.unpacked.get(topic)
@@ -165,20 +167,20 @@ class BagPlayerNode(DexhotNode):
             message: Any = bags.decode(connection, data)
             pixels = decode(bytes(message.data))
         except DexhotError as e:
-            self.lost.setdefault(topic, f"images of {topic} cannot be unpacked ({e})")
+            self.lost.setdefault(topic, f"images of {topic} cannot be decompressed ({e})")
             return
         stamp = Time(sec=message.header.stamp.sec, nanosec=message.header.stamp.nanosec)
         unpacked.publish(image(Header(stamp=stamp, frame_id=message.header.frame_id), pixels))
 
     def frame_items(self, recorded: BagFrames) -> Iterator[Item]:
-        """What to publish when, of librealsense's frames."""
+        """Time and publishing action of each librealsense frame."""
         for frames in recorded:
             yield round(frames.stamp * 1e9), partial(self.frames.publish, frames)
         self.lost |= {text: text for text in recorded.lost}
 
 
 def quality(connection: Connection) -> str:
-    """The name in ros/core/qos.py of what a recorded topic was offered with."""
+    """Name in ros/core/qos.py of the QoS that a recorded topic was offered with."""
     if latched(connection):
         return "latched"
     return "sensor" if connection.msgtype in (IMAGE, PACKED) else "state"

@@ -1,7 +1,7 @@
 """Records cameras and robot state: compresses images, reports incoming topics, and stops before the disk is full.
 
-Images are packed as image_transport would, whoever publishes them: colour as <topic>/compressed (JPEG), depth as
-<topic>/compressedDepth (PNG, lossless). Two threads do it; the bag waits for them, to keep the order.
+Images of any publisher are compressed as by image_transport: colour as <topic>/compressed (JPEG), depth as
+<topic>/compressedDepth (PNG, lossless). Two threads compress; the bag waits for them, to keep the order.
 """
 
 import itertools
@@ -30,13 +30,13 @@ from dexhot.ros.see.camera_messages import PUBLISHED
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 CLOCK_TYPE = "rosgraph_msgs/msg/Clock"
 PACKED_TOPICS = ("/compressed", "/compressedDepth", "/theora", "/zstd", "/ffmpeg")  # of image_transport's plugins
-UNTOLD = (CLOCK, DIAGNOSTICS, HEARTBEAT, ROSOUT)  # what everyone sends is not told in the live check
-CAMERA = b"camera"  # the node, in its diagnostics
-BACKLOG = 30  # images that may wait to be packed
+UNTOLD = (CLOCK, DIAGNOSTICS, HEARTBEAT, ROSOUT)  # common topics are omitted from the live report
+CAMERA = b"camera"  # name of the camera node in its diagnostics
+BACKLOG = 30  # images that may wait for compression
 
 
 class CaptureNode(RecorderNode):
-    """See the module."""
+    """See the module's docstring."""
 
     def __init__(self) -> None:
         super().__init__("capture")
@@ -44,16 +44,16 @@ class CaptureNode(RecorderNode):
     def setup(self) -> None:
         super().setup()
         self.arrivals: dict[str, Arrivals] = {}
-        self.channels: dict[str, Connection] = {}  # of packed images
+        self.channels: dict[str, Connection] = {}  # of compressed images
         self.pool = ThreadPoolExecutor(2, thread_name_prefix="pack")
         self.jobs: dict[int, tuple[int, Future[Any]]] = {}  # number -> receive time ns, (topic, type, qos, data)
         self.numbers = itertools.count()
         self.dropped = self.values["images_dropped"] = 0
         self.published: dict[str, int] = {}  # topic -> images that the camera node has published
-        self.images: set[str] = set()  # topics with a publisher of images, packed ones too
-        self.camera = ""  # the topics of the camera that is captured
-        self.clock = 0.0  # the newest /clock, s, against which stamps are judged where there is one
-        self.begun = 0.0  # steady time, s
+        self.images: set[str] = set()  # topics with a publisher of images, also compressed ones
+        self.camera = ""  # the topics of the captured camera
+        self.clock = 0.0  # the newest /clock, s, reference for the age of stamps if there is one
+        self.begun = 0.0  # monotonic time, s
         self.first_image: float | None = None
         self.loop(1.0 / self.p.report_period, self.report, "report")
         self.loop(10.0, self.watch, "watch")
@@ -68,7 +68,7 @@ class CaptureNode(RecorderNode):
             self.account()
 
     def follow_camera(self, data: bytes) -> None:
-        """A serialized DiagnosticArray: how many images the camera has published; one that failed ends the capture."""
+        """Read the camera's image counts from a serialized DiagnosticArray; a failed camera ends the capture."""
         if CAMERA not in data:
             return
         status = by_node(deserialize_message(data, DiagnosticArray)).get(CAMERA.decode())
@@ -80,17 +80,21 @@ class CaptureNode(RecorderNode):
             self.end(f"the camera has failed: {status.message}", code=1)
 
     def account(self) -> None:
-        """What a camera published and the bag lacks, said; the exit code is then 1."""
+        """Report images that the camera published and the bag lacks; the exit code is then 1."""
         taken = {without_namespace(t, self.namespace): a.count for t, a in self.arrivals.items()}
         lacking = {t: n - taken.get(t, 0) for t, n in self.published.items() if n > taken.get(t, 0)}
-        told = [f"{n} images of {topic} did not arrive" for topic, n in lacking.items()]
-        told += [f"{self.dropped} images were dropped: they came faster than they are packed"] if self.dropped else []
-        if told:
-            self.get_logger().error(f"the capture is not complete: {'; '.join(told)}.")
+        losses = [f"{n} images of {topic} did not arrive" for topic, n in lacking.items()]
+        losses += (
+            [f"{self.dropped} images were dropped: they arrived faster than they were compressed"]
+            if self.dropped
+            else []
+        )
+        if losses:
+            self.get_logger().error(f"the capture is not complete: {'; '.join(losses)}.")
             self.exit_code = self.exit_code or 1
 
     def keeper(self, topic: str, msgtype: str, qos: tuple[Qos, ...]) -> Keep:
-        """Messages are counted, and images packed on their way to the bag."""
+        """Count messages, and compress images for the bag."""
         arrivals = self.arrivals[topic] = Arrivals(msgtype, time.monotonic())
         keep = partial(self.pack, topic, qos) if msgtype == IMAGE else super().keeper(topic, msgtype, qos)
 
@@ -108,11 +112,11 @@ class CaptureNode(RecorderNode):
         if msgtype in (IMAGE, CAMERA_INFO):
             self.images.add(topic)
             self.name_camera()
-        if not (msgtype == PACKED and topic.endswith(PACKED_TOPICS)):  # made here of the image itself
+        if not (msgtype == PACKED and topic.endswith(PACKED_TOPICS)):  # compressed here from the image itself
             super().record(topic, msgtype)
 
     def name_camera(self) -> None:
-        """Say under which names the camera was found, and again when more of them have come."""
+        """Log the camera's topics, again when more have appeared."""
         found = find_camera(self.images, self.p.camera_namespace)
         if found is not None and found.info in self.images and str(found) != self.camera:
             self.camera = self.values["camera"] = str(found)
@@ -122,16 +126,16 @@ class CaptureNode(RecorderNode):
         """Why there is no image of the camera."""
         where = f" in {self.p.camera_namespace}" if self.p.camera_namespace else ""
         others = ", ".join(color_images(self.images)) or "none"
-        return f"no image{where} came within {self.p.patience:g} s; colour images that are advertised: {others}"
+        return f"no image{where} arrived within {self.p.patience:g} s; advertised colour images: {others}"
 
     def pack(self, topic: str, qos: tuple[Qos, ...], received: int, data: bytes) -> None:
-        """Hand an image to the threads. One too many is dropped: the newest, so that no old one gets older."""
+        """Queue an image for compression. If the queue is full, the new image is dropped."""
         if self.first_image is None and (not self.p.camera_namespace or self.of_camera(topic)):
             self.first_image = time.monotonic()
         if sum(not job.done() for _, job in self.jobs.values()) >= BACKLOG:
             self.dropped += 1
             self.values["images_dropped"] = self.dropped
-            self.warnings["slow"] = f"images come faster than they are packed: {self.dropped} dropped"
+            self.warnings["slow"] = f"images arrive faster than they are compressed: {self.dropped} dropped"
             return
         self.jobs[next(self.numbers)] = received, self.pool.submit(packed, topic, qos, data)
 
@@ -139,7 +143,7 @@ class CaptureNode(RecorderNode):
         return topic.startswith(f"/{self.p.camera_namespace.strip('/')}/")
 
     def write(self) -> None:
-        """As a recorder, but what came after an image that is still being packed waits for it; at the end all wait."""
+        """As in a recorder, but messages after an image in compression wait for it; at the end wait for all."""
         if not self.active:
             wait([job for _, job in self.jobs.values()])
         for number in [number for number, (_, job) in self.jobs.items() if job.done()]:
@@ -156,15 +160,15 @@ class CaptureNode(RecorderNode):
         self.pending += late
 
     def watch(self) -> None:
-        """The end: of the time, of the patience, of the disk."""
+        """End the capture after its duration, without images, or at a full disk."""
         now = time.monotonic()
         self.values["disk_free_gb"] = free = free_gb(self.bag.path)
         if free < self.p.min_free:
-            self.end(f"the disk has {free:.2f} GB left, less than min_free = {self.p.min_free:g}", code=1)
+            self.end(f"the disk has {free:.2f} GB free, less than min_free = {self.p.min_free:g}", code=1)
         elif self.first_image is None and now - self.begun > self.p.patience:
             self.end(self.no_image(), code=1)
         elif self.p.duration and self.first_image is not None and now - self.first_image > self.p.duration:
-            self.end(f"{self.p.duration:g} s are over")
+            self.end(f"{self.p.duration:g} s have passed")
 
     def end(self, reason: str, code: int = 0) -> None:
         if code and not self.finished:
@@ -172,7 +176,7 @@ class CaptureNode(RecorderNode):
         self.finish(reason, code)
 
     def report(self) -> None:
-        """One line of what arrives, to the log; and all of it to the diagnostics."""
+        """Log one line on incoming topics, and report all of them in the diagnostics."""
         now = time.monotonic()
         for topic, arrivals in self.arrivals.items():
             arrivals.measure(now)
@@ -183,7 +187,7 @@ class CaptureNode(RecorderNode):
         silent = [topic for topic, arrivals in told.items() if arrivals.count and not arrivals.rate]
         self.warnings.pop("silent", None)
         if silent:
-            self.warnings["silent"] = f"nothing more arrives on {', '.join(silent)}"
+            self.warnings["silent"] = f"no more messages on {', '.join(silent)}"
         lines = [f"{topic} {arrivals}" for topic, arrivals in sorted(told.items())]
         self.get_logger().info(f"{self.elapsed(now)}, arriving: " + ("; ".join(lines) or "nothing"))
 
@@ -195,10 +199,10 @@ class CaptureNode(RecorderNode):
 
 
 def packed(topic: str, qos: tuple[Qos, ...], data: bytes) -> tuple[str, str, tuple[Qos, ...], bytes]:
-    """(topic, type, QoS, serialized message) of a serialized image; one that cannot be packed is kept as it is."""
+    """(topic, type, QoS, serialized message) of a serialized image; one that cannot be compressed is kept unchanged."""
     try:
         return (topic, IMAGE, qos, data) if (made := pack(data)) is None else (topic + made[0], PACKED, qos, made[1])
-    except Exception:  # sizes that contradict the data, or are zero: codecs have many words for that
+    except Exception:  # inconsistent or zero sizes: codecs raise many types
         return topic, IMAGE, qos, data
 
 

@@ -1,4 +1,4 @@
-"""What a replay needs of a bag: the controller's inputs in the order it took them, and the commands it gave."""
+"""Data of a bag for a replay: the controller's inputs in their order of processing, and its commands."""
 
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ from dexhot.data.rosbag.folder import bag_files
 from dexhot.data.topics import JOURNAL, TARGET
 from dexhot.errors import FileFormatError
 
-CUT = 0.1  # s: a recorder that was killed may have had an input and not yet the answer to it
-JOURNALS = ("sensor_msgs/msg/TimeReference", "std_msgs/msg/Header")  # the second: of 0.1.0
+CUT = 0.1  # s: a killed recorder may have recorded an input but not yet the resulting command
+JOURNALS = ("sensor_msgs/msg/TimeReference", "std_msgs/msg/Header")  # the second: of version 0.1.0
 NEEDED: dict[str, str | tuple[str, ...]] = {JOURNAL: JOURNALS, TARGET: "sensor_msgs/msg/JointState"}
 
 
 @dataclass(frozen=True)
 class Input:
-    """One message that the controller was given."""
+    """One input message of the controller."""
 
     topic: str
     msgtype: str
@@ -34,8 +34,8 @@ class Input:
 class Tape:
     """A recorded run of the controller.
 
-    `early`: inputs that the journal names from before the recording of their topic began; `missing`: those lost later.
-    `damage`: what of the bag could not be read.
+    `early`: inputs in the journal from before the recording of their topic began; `missing`: those lost later.
+    `damage`: losses of the bag.
     """
 
     inputs: list[Input]
@@ -59,12 +59,12 @@ def find_bag(path: str | Path) -> tuple[Path, Path | None]:
 
 
 def check_bag(bag: Path) -> None:
-    """Raise FileFormatError when the bag cannot be replayed, naming what it lacks."""
+    """Raise FileFormatError naming the missing topics if the bag cannot be replayed."""
     bags.require_topics(bag, NEEDED, "a replay of the controller")
 
 
 def read_tape(bag: Path) -> Tape:
-    """The controller's inputs, as its journal orders them, and its commands. Raises FileFormatError."""
+    """The controller's inputs, in the order of its journal, and its commands. Raises FileFormatError."""
     check_bag(bag)
     journal = [journal_entry(m) for _, _, m in bags.messages(bag, {JOURNAL})]
     named = {topic for topic, _ in journal}
@@ -86,12 +86,12 @@ def read_tape(bag: Path) -> Tape:
             lacking = tape.missing if topic in begun else tape.early
             lacking[topic] = lacking.get(topic, 0) + 1
     if not tape.inputs:
-        raise FileFormatError(f"{bag} holds none of the messages that {JOURNAL} names; it was recorded without them.")
+        raise FileFormatError(f"{bag} has none of the messages listed in {JOURNAL}; it was recorded without them.")
     return tape
 
 
 def journal_entry(message: Any) -> tuple[str, int]:
-    """(topic, stamp ns) of an input that the journal names; of 0.1.0 a Header whose frame_id is the topic."""
+    """(topic, stamp ns) of a journal entry; in version 0.1.0 a Header whose frame_id is the topic."""
     return (message.source if hasattr(message, "source") else message.frame_id), bags.stamp_ns(message)
 
 
@@ -102,11 +102,10 @@ def latched(connection: Connection) -> bool:
 
 
 def compare(tape: Tape, replayed: dict[int, np.ndarray], tolerance: float) -> dict[str, Any]:
-    """How the replayed commands differ from the recorded ones, stamp by stamp.
+    """Differences of the replayed and the recorded commands, by stamp.
 
-    Commands that were recorded before the first recorded input or that answer a missing one cannot be given again.
-    Those given within CUT after the last recorded one answer inputs that the recording still has: they are past its
-    end.
+    Commands from before the first recorded input, or for a missing input, cannot be reproduced. Those within CUT after
+    the last recorded one belong to recorded inputs whose commands were cut off: they do not count as extra.
     """
     first = tape.inputs[0].stamp
     expected = {stamp: command for stamp, command in tape.commands.items() if stamp >= first}

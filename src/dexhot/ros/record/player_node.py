@@ -1,7 +1,7 @@
-"""Gives a controller the recorded inputs in the recorded order and compares its commands with the recorded ones.
+"""Feeds a controller the recorded inputs in the recorded order and compares its commands with the recorded ones.
 
-Messages of different topics may overtake each other between two processes. So the next input is published only when the
-controller's journal has named the one before: the order is exact whatever the load, and so are the commands.
+Messages of different topics may overtake each other between processes. So the next input is published only when the
+controller's journal has confirmed the previous one: order and commands are exact under any load.
 """
 
 import json
@@ -22,7 +22,7 @@ from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.message_class import message_class
 from dexhot.ros.record.playback import compare, journal_entry, read_tape
 
-LAST_COMMANDS = 1.0  # s to wait for commands after the last input
+LAST_COMMANDS = 1.0  # s, wait for commands after the last input
 
 
 class PlayerNode(DexhotNode):
@@ -37,7 +37,7 @@ class PlayerNode(DexhotNode):
             self.warnings["damage"] = "; ".join(self.tape.damage)
             self.get_logger().warning(self.warnings["damage"])
         if self.tape.missing:
-            self.warnings["missing"] = f"the bag lost inputs that the controller had: {self.tape.missing}"
+            self.warnings["missing"] = f"the bag lacks inputs that the controller received: {self.tape.missing}"
             self.get_logger().warning(self.warnings["missing"])
         self.inputs = {
             topic: self.advertise(message_class(kind), topic, "latched" if latched else "state")
@@ -48,12 +48,12 @@ class PlayerNode(DexhotNode):
         self.subscribe(JointState, TARGET, self.on_command, "command")
         self.subscribe(Header, HEARTBEAT, self.on_heartbeat, "state")
         self.loop(100.0, self.watch)
-        self.next = -1  # index of the input in flight; -1 before the controller is there
+        self.next = -1  # index of the input in flight; -1 before the controller is ready
         self.replayed: dict[int, np.ndarray] = {}
         self.progress = time.monotonic()
 
     def on_heartbeat(self, message: Header) -> None:
-        """The controller is active and everything is connected: begin."""
+        """Start when the controller is active and everything is connected."""
         heard = all(self.count_publishers(self.full(topic)) for topic in (JOURNAL, TARGET))
         if self.next >= 0 or message.frame_id != "controller" or not heard:
             return
@@ -63,19 +63,21 @@ class PlayerNode(DexhotNode):
             self.send(0)
 
     def on_journal(self, message: TimeReference) -> None:
-        """The controller took the input in flight: send the next."""
+        """The controller processed the input in flight: send the next."""
         if not 0 <= self.next < len(self.tape.inputs):
             return
         expected = self.tape.inputs[self.next]
         if journal_entry(message) != (expected.topic, expected.stamp):
-            return self.give_up(f"the controller was given {message.source} by someone else; stop the other graph")
+            return self.give_up(
+                f"the controller received {message.source} from another publisher; stop the other graph"
+            )
         self.send(self.next + 1)
 
     def on_command(self, message: JointState) -> None:
         self.replayed[stamp_ns(message)] = np.asarray(message.position)
 
     def send(self, index: int) -> None:
-        """Publish input `index` at its pace, with its receive time on /clock."""
+        """Publish input `index` at the playback rate, with its receive time on /clock."""
         self.progress = time.monotonic()
         if index < len(self.tape.inputs):
             item = self.tape.inputs[index]
@@ -86,14 +88,14 @@ class PlayerNode(DexhotNode):
         self.next = index
 
     def watch(self) -> None:
-        """End when all commands came; give up on a controller that does not take its inputs."""
+        """End when all commands have arrived; give up if the controller does not process its inputs."""
         waited = time.monotonic() - self.progress
         if self.next == len(self.tape.inputs):
             if self.tape.commands.keys() <= self.replayed.keys() or waited > LAST_COMMANDS:
                 self.end()
         elif waited > self.p.patience:
             item = self.tape.inputs[max(self.next, 0)]
-            self.give_up(f"the controller has not taken {item.topic} for {waited:.0f} s")
+            self.give_up(f"the controller has not processed {item.topic} for {waited:.0f} s")
 
     def end(self) -> None:
         """Write the comparison and finish."""

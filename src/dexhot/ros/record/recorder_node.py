@@ -1,15 +1,14 @@
-"""Records every topic of the graph to an MCAP bag: serialized bytes as they came, ordered by receive time.
+"""Records every topic of the graph to an MCAP bag: serialized bytes as received, ordered by receive time.
 
-In a namespace those are its topics and the shared ones of the ROS domain: other robots have recorders of their own.
+In a namespace: its topics and the shared ones of the ROS domain; other robots have their own recorders.
 
-It gives a heartbeat only when every required node is active and no new topic appeared for a while, so that a supervisor
-that waits for it starts nothing that would not be recorded.
+It publishes a heartbeat only when every required node is active and no new topic has appeared for a while: a supervisor
+that waits for it starts only when everything is recorded.
 """
 
 import time
 from collections.abc import Callable
 
-import rclpy
 from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
@@ -19,22 +18,22 @@ from std_msgs.msg import Header
 from dexhot.data.bags import BagWriter, typestore
 from dexhot.data.topics import DIAGNOSTICS, HEARTBEAT, ROSOUT, SHARED
 from dexhot.ros.core.base import DexhotNode
+from dexhot.ros.core.intake import make_intake, take
 from dexhot.ros.core.message_class import message_class
 from dexhot.ros.core.names import RECORDER
 
 TAKE_RATE = 20.0  # Hz
 SETTLED = 0.5  # s without a new topic
-DEPTH = 1000  # messages that may wait for us
-LAST_WORDS = 1.0  # s that the others have for theirs when everything stops
-LIFE = (ROSOUT, DIAGNOSTICS, HEARTBEAT, "/transition_event")  # what a process publishes until its very end
-Keep = Callable[[int, bytes], None]  # takes a receive time, ns, and a serialized message
+DEPTH = 1000  # queue depth, messages
+LAST_WORDS = 1.0  # s, longest wait for other nodes' last messages at the end
+LIFE = (ROSOUT, DIAGNOSTICS, HEARTBEAT, "/transition_event")  # published by a process until it ends
+Keep = Callable[[int, bytes], None]  # arguments: receive time, ns, and serialized message
 
 
 class RecorderNode(DexhotNode):
-    """Takes what came from the middleware's queues, and writes it every `flush_period`.
+    """Takes messages from the middleware's queues, and writes them every `flush_period`.
 
-    The subscriptions belong to a hidden node that no executor waits for: waiting for every message would cost more than
-    all the rest, and the middleware's receive times do not depend on when a message is taken.
+    The subscriptions belong to a hidden node that no executor waits for (ros/core/intake.py).
     """
 
     def __init__(self, name: str = "recorder") -> None:
@@ -42,17 +41,11 @@ class RecorderNode(DexhotNode):
 
     def setup(self) -> None:
         self.bag = BagWriter(self.p.bag)
-        self.intake = rclpy.create_node(
-            RECORDER,
-            namespace=self.get_namespace(),
-            enable_rosout=False,
-            start_parameter_services=False,
-            use_global_arguments=False,
-        )
+        self.intake = make_intake(RECORDER, self.get_namespace())
         self.shared, self.heartbeat = set(map(self.full, SHARED)), self.full(HEARTBEAT)
         self.open: dict[str, tuple[Subscription, Keep]] = {}
         self.pending: list[tuple[int, Connection, bytes]] = []
-        self.latest = self.whole = 0  # receive times: of the newest message; up to which every topic has been taken
+        self.latest = self.whole = 0  # receive times: of the newest message; and up to which every topic is complete
         self.recorded: set[str] = set(map(self.full, self.p.exclude))
         self.heard: set[str] = set()
         self.newest = time.monotonic()
@@ -85,11 +78,11 @@ class RecorderNode(DexhotNode):
             self.newest = time.monotonic()
 
     def ours(self, topic: str) -> bool:
-        """Whether it is of our namespace, or shared."""
+        """Whether a topic is in our namespace, or shared."""
         return topic.startswith(f"{self.namespace}/") or topic in self.shared
 
     def record(self, topic: str, msgtype: str) -> None:
-        """Record `topic` with what its publishers offer, asking for no more than all of them can give."""
+        """Record `topic` with its publishers' QoS, requesting no more than all of them offer."""
         offered = [info.qos_profile for info in self.get_publishers_info_by_topic(topic)]
         reliable = all(q.reliability == QoSReliabilityPolicy.RELIABLE for q in offered)
         latched = all(q.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL for q in offered)
@@ -104,24 +97,22 @@ class RecorderNode(DexhotNode):
         self.open[topic] = subscription, keep
 
     def keeper(self, topic: str, msgtype: str, qos: tuple[Qos, ...]) -> Keep:
-        """What is done with the messages of a topic: they go to the bag."""
+        """Handler of a topic's messages: writes them to the bag."""
         connection = self.bag.topic(topic, msgtype, qos)
         return lambda received, data: self.pending.append((received, connection, data))
 
     def take(self) -> None:
-        """Everything that came since the last time, from the queues of the middleware."""
-        self.whole = self.latest  # what came until the last pass was over is all taken in this one
+        """Take all new messages from the middleware's queues."""
+        self.whole = self.latest  # everything received before the end of the last pass is taken in this one
         for topic, (subscription, keep) in self.open.items():
-            with subscription.handle:
-                while (taken := subscription.handle.take_message(subscription.msg_type, True)) is not None:
-                    data, info = taken
-                    self.latest = max(self.latest, info["received_timestamp"])
-                    keep(info["received_timestamp"], data)
-                    if topic == self.heartbeat and subscription.msg_type is Header and not self.complete():
-                        self.heard.add(deserialize_message(data, Header).frame_id)
+            for data, info in take(subscription, raw=True):
+                self.latest = max(self.latest, info["received_timestamp"])
+                keep(info["received_timestamp"], data)
+                if topic == self.heartbeat and subscription.msg_type is Header and not self.complete():
+                    self.heard.add(deserialize_message(data, Header).frame_id)
 
     def outlast(self) -> None:
-        """Take until nobody publishes any more: what stops together with us must not lack its last commands."""
+        """Take until all publishers have stopped: the last commands must not be missing."""
         deadline, more = time.monotonic() + LAST_WORDS, True
         while more:
             more = self.others_publish() and time.monotonic() < deadline
@@ -129,22 +120,22 @@ class RecorderNode(DexhotNode):
             self.take()
 
     def others_publish(self) -> bool:
-        """Somebody still offers a topic that is recorded and more than a sign of life."""
+        """Whether a recorded topic other than LIFE still has publishers."""
         return any(self.get_publishers_info_by_topic(topic) for topic in self.open if not topic.endswith(LIFE))
 
     def complete(self) -> bool:
-        """Every required node has been heard."""
+        """Whether every required node has published a heartbeat."""
         return self.heard >= set(self.p.required_nodes) - {self.get_name()}
 
     def alive(self) -> bool:
-        """Everything that runs is being recorded."""
+        """Whether all topics are being recorded."""
         return super().alive() and self.complete() and time.monotonic() - self.newest > SETTLED
 
     def write(self) -> None:
-        """What came since the last time, to the disk.
+        """Write new messages to disk.
 
-        Topics are taken one after the other, so a pass may find the answer to an input that it came too late for. What
-        is newer than the last pass waits for the next: a bag that a kill cuts short has an input to each answer.
+        Topics are taken one by one, so a pass may see a command before the input that caused it. Messages newer than
+        the last pass wait for the next: even after a kill the bag has the input of each command.
         """
         ready = [item for item in self.pending if item[0] <= self.whole]
         self.pending = [item for item in self.pending if item[0] > self.whole]
@@ -155,7 +146,7 @@ class RecorderNode(DexhotNode):
 
 
 def bag_qos(q: QoSProfile) -> Qos:
-    """A ROS profile as metadata.yaml keeps it; the enumerations have the same numbers."""
+    """A ROS profile in the format of metadata.yaml; the enumerations have the same numbers."""
     times = [
         QosTime(*divmod(t.nanoseconds, 1_000_000_000)) for t in (q.deadline, q.lifespan, q.liveliness_lease_duration)
     ]

@@ -17,7 +17,7 @@ NAME = "workspace"
 
 
 class RigCamera:
-    """Renders at `rate` Hz what the last tick left, in its own thread: MuJoCo's renderer takes longer than a tick."""
+    """Renders the state of the last tick at `rate` Hz in its own thread: MuJoCo's renderer takes longer than a tick."""
 
     def __init__(self, node: DexhotNode, world: EmbeddedWorld, rate: float):
         self.node, self.world, self.rate = node, world, rate
@@ -29,7 +29,7 @@ class RigCamera:
         self.thread.start()
 
     def tick(self, stamp: float) -> None:
-        """Hand the world's pose to the renderer when an image is due."""
+        """Pass the world's state to the renderer when an image is due."""
         if stamp >= self.due:
             self.due = max(self.due, stamp - 1.0 / self.rate) + 1.0 / self.rate
             self.snapshot = stamp, self.world.data.qpos.copy()
@@ -58,7 +58,7 @@ class RigCamera:
         renderer.close()
 
     def _render(self, renderer: mujoco.Renderer, data: mujoco.MjData) -> tuple[np.ndarray, np.ndarray]:
-        """Colour (H, W, 3) uint8 and depth (H, W) uint16, mm, 0 where it is beyond what that can hold."""
+        """Colour (H, W, 3) uint8 and depth (H, W) uint16, mm, 0 beyond its range."""
         mujoco.mj_kinematics(self.world.scene.model, data)
         mujoco.mj_camlight(self.world.scene.model, data)
         renderer.disable_depth_rendering()

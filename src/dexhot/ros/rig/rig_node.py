@@ -1,13 +1,13 @@
 """The embedded rig: one MuJoCo world that is the arm, the hand, the object and the camera, and the only one that ticks.
 
-Tick k is due at the start + k / 60 s and is stamped so, whenever it runs: between two stamps the world makes one
-control step, whatever the machine's load. A tick waits up to `patience` for the answer to the last one: the state of
-the object, and commands once arm and hand are driven. Then late ticks are caught up as fast as answers come. A
-machine that is too slow for that makes the world slower than real time; the world's time is on /clock, for those who
-judge the age of stamps.
+Tick k is due at the start + k / 60 s and has that stamp whenever it runs: between two stamps the world makes one
+control step, regardless of the machine's load. A tick waits up to `patience` for the response to the last one: the
+object's state, and commands once arm and hand are driven. Late ticks are caught up as fast as responses arrive. On a
+machine that is too slow the world runs slower than real time; its time is on /clock, the reference for the age of
+stamps.
 
 /rig/episode marks the clips: start after each reset, end `tail` seconds after the last frame. The world is
-reset only when the supervisor has left `tracking`, so no command of an old clip moves the new one.
+reset only when the supervisor has left `tracking`, so that no command of an old clip affects the new one.
 """
 
 import time
@@ -35,12 +35,12 @@ from dexhot.safety.machine import State
 from dexhot.simulation.scene import arm_scene
 from dexhot.simulation.setup import physics_of
 
-EARLY = 5e-4  # s by which a tick may come before it is due: timers are not exact
-HOPELESS = 6  # ticks behind from which the world's time slips
+EARLY = 5e-4  # s by which a tick may be early: timers are inexact
+HOPELESS = 6  # ticks of lag above which the world's time slips
 
 
 class RigNode(DexhotNode):
-    """The world, its ticks and its clips; see the module."""
+    """The world, its ticks and its clips; see the module's docstring."""
 
     def __init__(self) -> None:
         super().__init__("rig")
@@ -70,9 +70,8 @@ class RigNode(DexhotNode):
 
     def make_world(self, hand: RobotHand, asset: ObjectAsset) -> EmbeddedWorld:
         """The arm scene with hand and object on the table of the reference."""
-        return EmbeddedWorld(
-            arm_scene(hand, asset, physics_of(self.reference), table_height=self.reference.table_height)
-        )
+        table, visual = self.reference.table_height, self.p.camera
+        return EmbeddedWorld(arm_scene(hand, asset, physics_of(self.reference), table, visual=visual))
 
     def start(self) -> None:
         self.safety = messages.Safety(State.INACTIVE)
@@ -98,11 +97,11 @@ class RigNode(DexhotNode):
             self.camera = None
 
     def reset_world(self) -> None:
-        """Robot and object where the reference begins."""
+        """Put robot and object at the start of the reference."""
         self.world.reset(self.start_q, self.reference.object_pose[0], hold_object=self.p.hold_object)
 
     def begin_episode(self) -> None:
-        """Reset, and announce the clip with the stamp of its first tick."""
+        """Reset, and mark the start of a clip with the stamp of its first tick."""
         self.episode += 1
         self.ended, self.last_tracked = False, 0.0
         self.reset_world()
@@ -123,37 +122,38 @@ class RigNode(DexhotNode):
         return abs(messages.seconds(message.header.stamp) - self.world.stamp) < 1e-5
 
     def guarded_alarm(self) -> None:
-        """Only while active; an exception is a fault."""
+        """Run the alarm only while active; an exception is a fault."""
         if self.active:
             self.guarded(self.on_alarm)
 
     def on_alarm(self) -> None:
-        """Tick when one is due and the last one's answer came, or is given up; then set the alarm anew."""
+        """Tick when one is due and the last one's response has arrived or timed out; then reset the alarm."""
         now = time.monotonic()
         if self.begun is None:
             self.begun = self.last = now
         answered = not self.world.unanswered or now - self.last >= self.p.patience
         if answered and now >= self.due() - EARLY:
             self.last = now
-            self.world.following -= self.world.unanswered  # waited for in vain: not again before the next answer
+            self.world.following -= self.world.unanswered  # timed out: do not wait again before the next response
             self.count(now)
             self.tick()
         self.set_alarm()
 
     def set_alarm(self) -> None:
-        """Wake when the next tick is due, or when the answer to the last one has been awaited long enough."""
+        """Wake when the next tick is due, or when the response to the last one times out."""
         wake = self.last + self.p.patience if self.world.unanswered else self.due()
         self.alarm.set(wake)
 
     def due(self) -> float:
-        """Steady time at which the next tick is due."""
+        """Monotonic time at which the next tick is due."""
         assert self.begun is not None
         return self.begun + self.ticks / RATE
 
     def count(self, now: float) -> None:
-        """Lateness of the next tick; far beyond its due time the world's time slips. Figures are of tracking alone."""
+        """Measure the lateness of the next tick; far beyond its due time the world's time slips. Statistics are of
+        tracking only."""
         late = now - self.due()
-        allowed = HOPELESS if self.world.driven else 1  # periods; without answers nothing paces a catching up
+        allowed = HOPELESS if self.world.driven else 1  # periods; without responses nothing limits the catch-up
         slip = max(late - allowed / RATE, 0.0)
         self.begun = (self.begun or now) + slip
         if not self.safety.moving:
@@ -169,7 +169,7 @@ class RigNode(DexhotNode):
         }
 
     def tick(self) -> None:
-        """One control step of the world; everybody hears of it under the same stamp."""
+        """One control step of the world, published with one stamp."""
         begin = time.monotonic()
         stamp = self.epoch + self.ticks / RATE
         self.ticks += 1
@@ -190,12 +190,12 @@ class RigNode(DexhotNode):
         self.follow_clip(frame, stamp)
 
     def follow_clip(self, frame: int | None, stamp: float) -> None:
-        """End the clip after its last frame, or when it was interrupted; start the next when nothing is driven."""
+        """End the clip after its last frame, or when interrupted; start the next when nothing is driven."""
         if frame is not None:
             self.tracked += 1
             self.last_tracked = stamp
         if self.p.duration and self.tracked >= self.p.duration * RATE:
-            self.finish(f"{self.p.duration:g} s of tracking are over")
+            self.finish(f"{self.p.duration:g} s of tracking have passed")
         if not self.ended and frame is not None and frame >= len(self.reference.q) + self.p.tail * RATE:
             self.end_clip()
         interrupted = not self.ended and self.last_tracked > 0.0 and stamp - self.last_tracked > self.p.give_up
@@ -205,8 +205,8 @@ class RigNode(DexhotNode):
             self.finish(f"tracking was interrupted ({self.interruption})", code=1)
 
     def end_clip(self) -> None:
-        """Mark the end; finish, if that was asked for."""
+        """Mark the end; finish if requested."""
         self.ended = True
         self.episodes.publish(messages.episode("end", self.episode, self.stamp()))
         if self.p.exit_when_done:
-            self.finish("the clip is over")
+            self.finish("the clip has ended")

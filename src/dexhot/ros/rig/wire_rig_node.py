@@ -1,10 +1,10 @@
 """The rig of `rig:=sim-wire`: one MuJoCo world with protocol-level simulation for the real drivers.
 
-Who ticks and what is published is as on the embedded rig; but arm and hand are moved by their drivers, in processes of
-their own, over libfranka's protocol and the servo bus. The world runs in cycles of the arm (1 ms), PARTS of a tick at a
-time, with its time on /clock after each. Half a tick after a tick, the states and commands that answer it must be
-there: a machine that is too slow for them, or for the cycles, makes the world slower than real time. `scale` in the
-diagnostics says how much.
+Ticks and topics are those of the embedded rig; but arm and hand are moved by their drivers, in separate processes,
+over libfranka's protocol and the servo bus. The world runs in cycles of the arm (1 ms), PARTS per tick, and publishes
+its time on /clock after each. Half a tick after a tick, the states and commands in response to it must have arrived: on
+a machine that is too slow for them, or for the cycles, the world runs slower than real time. `scale` in the diagnostics
+is the real-time factor.
 """
 
 import time
@@ -22,19 +22,20 @@ from dexhot.ros.core import messages
 from dexhot.ros.rig.rig_node import RigNode
 from dexhot.simulation.setup import physics_of
 
-PARTS = 2  # of a tick; states stamped in the middle belong to no frame
+PARTS = 2  # per tick; states stamped in the middle belong to no frame
 REPORTS = 1.0  # Hz
 COMMANDS = (LEAP_COMMAND, FRANKA_COMMAND)
 STATES = (LEAP_STATES, FRANKA_STATES)
 
 
 class WireRigNode(RigNode):
-    """A rig whose arm and hand are moved from outside; see the module."""
+    """A rig whose arm and hand are moved by external drivers; see the module's docstring."""
 
     world: WireWorld
 
     def make_world(self, hand: RobotHand, asset: ObjectAsset) -> WireWorld:
-        scene = wire_scene(hand, asset, physics_of(self.reference), self.reference.table_height)
+        table, visual = self.reference.table_height, self.p.camera
+        scene = wire_scene(hand, asset, physics_of(self.reference), table, visual)
         return WireWorld(scene, self.p.franka_host, self.p.leap_port, self.p.scale)
 
     def setup(self) -> None:
@@ -54,14 +55,14 @@ class WireRigNode(RigNode):
         super().teardown()
 
     def reset_world(self) -> None:
-        """The robot cannot be put anywhere once drivers hold it: only the object can."""
+        """Reset the object only: once drivers hold the robot, it cannot be moved."""
         if self.world.cycles == 0:
             super().reset_world()
         else:
             self.world.put_object(self.reference.object_pose[0], hold=self.p.hold_object)
 
     def on_answer(self, topic: str, message: JointState) -> None:
-        """To the last tick, if its stamp says so; the next ones are waited for as well."""
+        """Register a response to the last tick, by its stamp; the next ones are then waited for as well."""
         if self.answers(message):
             self.world.drive(topic)
 
@@ -72,7 +73,7 @@ class WireRigNode(RigNode):
                 self.world.rest(topic)
 
     def on_alarm(self) -> None:
-        """The next part of a tick, once what it waits for is there or given up."""
+        """Run the next part of a tick, once its responses have arrived or timed out."""
         now = time.monotonic()
         if self.begun is None:
             self.begun = self.last = now
@@ -93,14 +94,14 @@ class WireRigNode(RigNode):
         self.set_alarm()
 
     def give_up(self) -> None:
-        """Who has not answered is not waited for until the next answer."""
+        """Stop waiting for missing responders until their next response."""
         self.given_up += 1
         self.world.driven -= self.world.unanswered
         self.world.following -= self.world.unanswered
         self.world.unanswered.clear()
 
     def waiting(self) -> bool:
-        """Whether the world stands until the last tick is answered."""
+        """Whether the world waits for responses to the last tick."""
         return self.part == PARTS - 1 and bool(self.world.unanswered)
 
     def set_alarm(self) -> None:
@@ -108,14 +109,14 @@ class WireRigNode(RigNode):
         self.alarm.set(self.last + self.p.patience if self.waiting() else time.monotonic())
 
     def count(self, now: float) -> None:
-        """Lateness is not told by ticks: see `report`."""
+        """Does nothing: lateness is not measured by ticks here; see `report`."""
 
     def stamp(self):  # type: ignore[no-untyped-def]
-        """The world's time: that of everybody else in this graph."""
+        """The world's time, which is the time of the whole graph."""
         return messages.to_stamp(self.world.stamp) if self.world.stamp else super().stamp()
 
     def report(self) -> None:
-        """Seconds of the world's time per second, and what held it up, to /diagnostics."""
+        """Report the real-time factor, and the causes of delays, on /diagnostics."""
         scale = self.world.measured_scale()
         self.values = {
             "scale": scale,
@@ -127,6 +128,6 @@ class WireRigNode(RigNode):
             "arm_reflexes": self.world.server.reflexes,
         }
         if scale < 0.9 * self.p.scale:
-            self.warnings["scale"] = f"the world runs at {scale:.2f} of real time, not the {self.p.scale:g} asked for"
+            self.warnings["scale"] = f"the real-time factor is {scale:.2f}, below the requested {self.p.scale:g}"
         else:
             self.warnings.pop("scale", None)

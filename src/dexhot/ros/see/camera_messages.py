@@ -1,4 +1,4 @@
-"""Frames as the messages of realsense2_camera: the images as they are, and the camera's intrinsics."""
+"""Frames as the messages of realsense2_camera: raw images, and the camera's intrinsics."""
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -12,11 +12,11 @@ from dexhot.hardware.camera.frames import OPTICAL_FRAME, Frames
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
 
-PUBLISHED = "published:"  # begins the diagnostics that count the images of a topic
+PUBLISHED = "published:"  # prefix of the diagnostic values that count the images of a topic
 
 
 def image(header: Header, pixels: np.ndarray) -> Image:
-    """Of (H, W, 3) RGB, (H, W) grey uint8, or (H, W) uint16 mm."""
+    """Image message of (H, W, 3) RGB, (H, W) grey uint8, or (H, W) uint16 mm."""
     encoding = {(3, 1): "rgb8", (2, 1): "mono8", (2, 2): "16UC1"}[pixels.ndim, pixels.itemsize]
     height, width = pixels.shape[:2]
     message = Image(header=header, height=height, width=width, encoding=encoding, step=pixels.nbytes // height)
@@ -25,7 +25,7 @@ def image(header: Header, pixels: np.ndarray) -> Image:
 
 
 def camera_info(header: Header, i: Intrinsics) -> CameraInfo:
-    """Of a camera that is not rectified: K is what P projects with."""
+    """CameraInfo of an unrectified camera: P uses K."""
     info = CameraInfo(header=header, height=i.height, width=i.width, distortion_model="plumb_bob", d=list(i.d))
     info.k = [i.fx, 0.0, i.cx, 0.0, i.fy, i.cy, 0.0, 0.0, 1.0]
     info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
@@ -34,7 +34,7 @@ def camera_info(header: Header, i: Intrinsics) -> CameraInfo:
 
 
 class FramesPublisher:
-    """Publishes frames on the four topics; an image that nobody hears is not made."""
+    """Publishes frames on the four topics; an image without subscribers is not converted."""
 
     def __init__(self, node: DexhotNode):
         self.node = node
@@ -43,7 +43,7 @@ class FramesPublisher:
         self.published = {COLOR: 0, DEPTH: 0}  # images
 
     def publish(self, frames: Frames, stamp: Time | None = None) -> None:
-        """Under the frames' stamp, or under `stamp`."""
+        """Publish with the frames' stamp, or with `stamp`."""
         header = Header(
             stamp=stamp or messages.to_stamp(frames.stamp), frame_id=self.node.p.frame_prefix + OPTICAL_FRAME
         )
@@ -58,7 +58,7 @@ class FramesPublisher:
             informer.publish(info)
 
     def heard(self, by: str = "") -> bool:
-        """Whether all four topics have a subscriber, and one of them is the node `by` where that is given."""
+        """Whether all four topics have a subscriber, and one of them is the node `by` if given."""
         publishers = (self.color, self.depth, *self.infos)
         if not all(p.get_subscription_count() for p in publishers):
             return False
@@ -67,6 +67,6 @@ class FramesPublisher:
         return all(any((i.node_namespace, i.node_name) == (here, by) for i in infos) for infos in subscribed)
 
     def delivered(self, timeout: float) -> bool:
-        """Wait until every subscriber has what was published, for `timeout` s at most."""
+        """Wait up to `timeout` s until every subscriber has received all published messages."""
         deadline = Duration(seconds=timeout)
         return all(p.wait_for_all_acked(deadline) for p in (self.color, self.depth, *self.infos))

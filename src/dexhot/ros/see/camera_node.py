@@ -1,8 +1,8 @@
 """A camera under realsense2_camera's topic names: colour, depth aligned to it, and their camera infos.
 
-A thread of its own waits for frames and publishes them. A device that is lost is opened again
-(hardware/camera/reconnect.py); meanwhile the node warns on /diagnostics, where the frames' age, drops and reconnects
-are counted too. Frames wait until their `audience` has subscribed, so that a recorder has all of them.
+A separate thread waits for frames and publishes them. A lost device is reopened (hardware/camera/reconnect.py);
+meanwhile the node warns on /diagnostics, which also has the frames' age, drops and reconnects. Frames wait until their
+`audience` has subscribed, so that a recorder gets all of them.
 """
 
 import threading
@@ -14,13 +14,13 @@ from dexhot.hardware.camera.source import Mode, camera_source
 from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.see.camera_messages import PUBLISHED, FramesPublisher
 
-WAIT = 0.2  # s; how soon the thread sees that it should stop
-LOOK = 0.02  # s between looks for subscribers
-DELIVERY = 2.0  # s that the last images may take to those who listen
+WAIT = 0.2  # s, reaction time of the thread to a stop
+LOOK = 0.02  # s between checks for subscribers
+DELIVERY = 2.0  # s, delivery timeout of the last images
 
 
 class CameraNode(DexhotNode):
-    """The thread only reads and publishes; a loop tells how it fares."""
+    """The thread only reads and publishes; a loop reports its health."""
 
     def __init__(self) -> None:
         super().__init__("camera")
@@ -51,13 +51,13 @@ class CameraNode(DexhotNode):
         self.thread.join()
         self.camera.close()
         self.count()
-        self.publish_diagnostics()  # how many images a recorder should have
+        self.publish_diagnostics()  # the number of images that a recorder should have
 
     def alive(self) -> bool:
         return super().alive() and self.camera.health.frames > 0
 
     def read(self) -> None:
-        """Until the node is stopped or the recording is over."""
+        """Read until the node is stopped or the recording ends."""
         attended = not (self.camera.recorded or self.p.audience)
         try:
             while not self.stopped:
@@ -73,26 +73,26 @@ class CameraNode(DexhotNode):
             self.publisher.delivered(DELIVERY)
             given = self.camera.health.frames
             lost = f"; it is damaged: {'; '.join(e.lost)}" if e.lost else ""
-            self.finish(f"{self.camera.name} is over: {given} frames{lost}", code=0 if given and not lost else 1)
+            self.finish(f"end of {self.camera.name}: {given} frames{lost}", code=0 if given and not lost else 1)
         except Exception as e:
-            self.failure = e  # `watch` makes a fault of it: a node is deactivated from its executor only
+            self.failure = e  # `watch` raises the fault: a node is deactivated from its executor only
 
     def audience(self) -> bool:
-        """Whether those who should have all frames subscribe, or have been waited for long enough."""
+        """Whether the audience has subscribed, or the wait has timed out."""
         if self.publisher.heard(self.p.audience):
             return True
         late = time.monotonic() - self.began > self.p.patience
         if late:
             who = self.p.audience or "anybody"
-            self.get_logger().warning(f"waited {self.p.patience:g} s for {who} to subscribe, in vain")
+            self.get_logger().warning(f"{who} has not subscribed within {self.p.patience:g} s")
         return bool(late)
 
     def count(self) -> None:
-        """Images published per topic, to the diagnostics: a recorder compares them with what it has."""
+        """Report the images published per topic in the diagnostics: a recorder compares them with its counts."""
         self.values |= {PUBLISHED + topic: n for topic, n in self.publisher.published.items()}
 
     def watch(self) -> None:
-        """Rate, drops and reconnects to the diagnostics; what is wrong to the log, once."""
+        """Report rate, drops and reconnects in the diagnostics, and log each problem once."""
         if self.failure is not None:
             raise self.failure
         now, health = time.monotonic(), self.camera.health
@@ -104,7 +104,7 @@ class CameraNode(DexhotNode):
         self.count()
         found = health.warnings | ({"notice": self.camera.notice} if self.camera.notice else {})
         if lost is not None:
-            found["lost"] = f"{self.camera.name} is lost for {now - lost[0]:.1f} s: {lost[1]}"
+            found["lost"] = f"{self.camera.name} has been lost for {now - lost[0]:.1f} s: {lost[1]}"
         for key in found.keys() - self.warnings.keys() - {"notice"}:
             self.get_logger().warning(found[key])
         if self.was_lost is not None and lost is None:

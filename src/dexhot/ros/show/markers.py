@@ -1,6 +1,6 @@
-"""A MuJoCo scene as visualization_msgs: primitives as they are, meshes as triangles, in the world's frame.
+"""A MuJoCo scene as visualization_msgs: primitives, and meshes as triangles, in the world frame.
 
-For RViz and Foxglove, live or over a recorded bag: the poses are in the markers, so neither needs transforms or a URDF.
+For RViz and Foxglove, live or from a recorded bag: markers contain their poses, so no transforms or URDF are needed.
 """
 
 import mujoco
@@ -13,13 +13,13 @@ from visualization_msgs.msg import Marker, MarkerArray
 from dexhot.ros.core.messages import WORLD_FRAME
 from dexhot.view.meshes import Geom, geom_mesh, geom_rgba
 
-MAX_FACES = 600  # of a mesh: every marker is sent with all its triangles every time
+MAX_FACES = 600  # of a mesh: every message contains all triangles
 SHAPES = {
     Geom.mjGEOM_BOX: Marker.CUBE,
     Geom.mjGEOM_SPHERE: Marker.SPHERE,
     Geom.mjGEOM_ELLIPSOID: Marker.SPHERE,
     Geom.mjGEOM_CYLINDER: Marker.CYLINDER,
-    Geom.mjGEOM_CAPSULE: Marker.CYLINDER,  # without its caps, which lie in the joints
+    Geom.mjGEOM_CAPSULE: Marker.CYLINDER,  # without its caps, which are inside the joints
 }
 
 
@@ -44,7 +44,7 @@ class SceneMarkers:
 
 
 def coarse(vertices: np.ndarray, faces: np.ndarray, limit: int = MAX_FACES) -> tuple[np.ndarray, np.ndarray]:
-    """A mesh of at most `limit` faces: vertices in one cell of an ever larger grid become one."""
+    """A mesh of at most `limit` faces: vertices in one cell of an increasingly coarse grid are merged."""
     cell = np.ptp(vertices, axis=0).max() / 200
     points, triangles = vertices, faces
     while len(triangles) > limit:

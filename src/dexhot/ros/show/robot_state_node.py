@@ -1,11 +1,11 @@
 """The robot for RViz, Foxglove and MoveIt: /robot_description, one /joint_states of arm and hand, /tf and /tf_static.
 
 The frames are those of the URDF: world, the arm's links, hand_palm and the fingers; below world also the object, and
-what `static_transforms` gives, e.g. a calibrated camera. tf2_msgs comes with a ROS distribution, not with PyPI's
-wheels; without it there is no /tf, and robot_state_publisher can make one of the other two topics.
+the frames of `static_transforms`, e.g. a calibrated camera. tf2_msgs comes with a ROS distribution, not with PyPI's
+wheels; without it there is no /tf, but robot_state_publisher can compute it from the other two topics.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from rclpy.lifecycle import LifecyclePublisher
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
@@ -31,14 +32,17 @@ from dexhot.robots.urdf_tree import HAND_PREFIX, WORLD, locate_meshes, read_tree
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.frames import parse
+from dexhot.ros.core.intake import make_intake, take
 from dexhot.ros.core.message_class import optional_class
+from dexhot.ros.core.names import ROBOT_STATE
+from dexhot.ros.core.qos import subscribe_profile
 
 NO_TF = "tf2_msgs is not installed: no /tf (it comes with a ROS distribution)"
 Steps = Mapping[str, tuple[str, np.ndarray]]  # frame -> its parent, parent_T_frame
 
 
 class RobotStateNode(DexhotNode):
-    """Keeps the newest messages; a loop publishes what is new, so that fast drivers cost no more than slow ones."""
+    """A loop takes the newest messages and publishes what is new: fast drivers cost no more than slow ones."""
 
     def __init__(self) -> None:
         super().__init__("robot_state")
@@ -64,16 +68,30 @@ class RobotStateNode(DexhotNode):
         else:
             self.values["tf"] = NO_TF
             self.get_logger().info(NO_TF)
-        self.subscribe(JointState, FRANKA_STATES, self.on_arm, "sensor")
-        self.subscribe(JointState, LEAP_STATES, self.on_hand, "sensor")
-        self.subscribe(Odometry, OBJECT_STATE, self.on_object, "sensor")
+        self.intake = make_intake(ROBOT_STATE, self.get_namespace())
+        self.heard: list[tuple[str, Subscription, Callable[[Any], None]]] = []
+        self.follow(JointState, FRANKA_STATES, self.on_arm)
+        self.follow(JointState, LEAP_STATES, self.on_hand)
+        if self.tf is not None:
+            self.follow(Odometry, OBJECT_STATE, self.on_object)
         self.loop(self.p.rate, self.publish_new, "publish")
+
+    def teardown(self) -> None:
+        if hasattr(self, "intake"):
+            self.intake.destroy_node()
+            del self.intake
+
+    def follow(self, msg_type: type, topic: str, callback: Callable[[Any], None]) -> None:
+        """Give `callback` the newest message of `topic` each time that we publish."""
+        profile = subscribe_profile("newest")
+        subscription = self.intake.create_subscription(msg_type, self.full(topic), lambda _: None, profile)
+        self.heard.append((topic, subscription, callback))
 
     def start(self) -> None:
         self.arm: JointState | None = None
         self.hand: JointState | None = None
         self.object: tuple[Time, np.ndarray] | None = None  # stamp, world_T_mesh
-        self.told = 0.0  # stamp of the last joint states
+        self.published_stamp = 0.0  # stamp of the last joint states
         self.description.publish(String(data=self.text))
         self.send(self.tf_static, self.stamp(), self.static)
 
@@ -89,7 +107,10 @@ class RobotStateNode(DexhotNode):
         self.object = message.header.stamp, messages.check_object_state(message)
 
     def publish_new(self) -> None:
-        """Joint states and frames under the stamp of the newest of the two; nothing while no new one came."""
+        """Publish joint states and frames with the newer stamp of the two; nothing without new ones."""
+        for topic, subscription, callback in self.heard:
+            for message, _ in take(subscription):
+                self.hear(topic, callback, message)
         if self.object is not None:
             stamp, pose = self.object
             self.send(self.tf, stamp, {messages.OBJECT_FRAME: (WORLD, pose)})
@@ -98,16 +119,16 @@ class RobotStateNode(DexhotNode):
             return
         newest = max(self.arm, self.hand, key=lambda m: messages.seconds(m.header.stamp))
         stamp = newest.header.stamp
-        if messages.seconds(stamp) == self.told:
+        if messages.seconds(stamp) == self.published_stamp:
             return
-        self.told = messages.seconds(stamp)
+        self.published_stamp = messages.seconds(stamp)
         state = joined(stamp, [(self.arm, ""), (self.hand, HAND_PREFIX)])
         self.joints.publish(state)
         if self.tf is not None:
             self.send(self.tf, stamp, self.tree.transforms(dict(zip(state.name, state.position))))
 
     def send(self, publisher: LifecyclePublisher | None, stamp: Time, steps: Steps) -> None:
-        """Transforms, with the prefix before each frame's name; nothing where there is no /tf."""
+        """Publish transforms, with prefixed frame names; nothing without tf2_msgs."""
         if publisher is None:
             return
         prefix = self.p.frame_prefix
@@ -116,7 +137,7 @@ class RobotStateNode(DexhotNode):
 
 
 def joined(stamp: Time, parts: list[tuple[JointState, str]]) -> JointState:
-    """One JointState of several, each with its prefix; velocities and efforts where all of them have some."""
+    """Join JointStates, each with its prefix; velocities and efforts only if all have them."""
     state = JointState()
     state.header.stamp = stamp
     state.name = [prefix + name for part, prefix in parts for name in part.name]
@@ -128,7 +149,7 @@ def joined(stamp: Time, parts: list[tuple[JointState, str]]) -> JointState:
 
 
 def transform(stamp: Time, parent: str, child: str, parent_T_child: np.ndarray) -> TransformStamped:
-    """A pose (7,) as /tf has it."""
+    """A pose (7,) as a message of /tf."""
     made = TransformStamped(child_frame_id=child)
     made.header.stamp, made.header.frame_id = stamp, parent
     t, r = made.transform.translation, made.transform.rotation

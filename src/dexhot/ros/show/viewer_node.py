@@ -1,4 +1,4 @@
-"""The live scene for people: joint states and object state -> the browser, and /scene/markers for RViz and Foxglove."""
+"""The live scene: joint states and object state -> the browser, and /scene/markers for RViz and Foxglove."""
 
 import time
 from functools import partial
@@ -22,7 +22,7 @@ from dexhot.view.player import new_server
 
 
 class ViewerNode(DexhotNode):
-    """Keeps the newest messages; a loop of its own draws them, so that a slow browser delays nobody."""
+    """Keeps the latest messages; a separate loop draws them, so that a slow browser delays no other node."""
 
     def __init__(self) -> None:
         super().__init__("viewer")
@@ -80,7 +80,7 @@ class ViewerNode(DexhotNode):
         self.newest.safety, self.newest.reason = str(self.safety.state), self.safety.reason
 
     def draw(self) -> None:
-        """To the browsers; nothing while there are none, because the cores are the controller's."""
+        """Send the scene to the browsers; nothing without one, to leave the CPU to the controller."""
         if not self.server.get_clients():
             return
         if not self.looked:
@@ -91,7 +91,7 @@ class ViewerNode(DexhotNode):
         self.view.show(self.newest)
 
     def mark(self) -> None:
-        """To RViz, Foxglove and the recorder."""
+        """Publish the markers for RViz, Foxglove and the recorder."""
         self.view.pose(self.newest)
         for markers in (self.robot, self.ghost):
             self.markers.publish(markers.message(self.view.stage.data, self.stamp()))

@@ -1,6 +1,6 @@
-"""A one-shot alarm at a steady time, for a loop whose next tick depends on what happened since.
+"""A one-shot timer on the monotonic clock, for a loop whose next tick depends on later events.
 
-rclpy's timers cannot serve: the events executor of rclpy 7.1.5 now and then loses a timer's event and finds it only
+rclpy's timers are unsuitable: the events executor of rclpy 7.1.5 occasionally loses a timer's event and notices it only
 when its wait times out (measured: up to 0.1 s late, a few times a minute).
 """
 
@@ -21,13 +21,13 @@ class Alarm:
         self._thread.start()
 
     def set(self, wake: float) -> None:
-        """Ring at time.monotonic() == wake; infinity never. Replaces what was set before."""
+        """Fire at time.monotonic() == wake; never for infinity. Replaces the previous setting."""
         with self._changed:
             self._wake = wake
             self._changed.notify()
 
     def close(self) -> None:
-        """Never ring again."""
+        """Never fire again."""
         with self._changed:
             self._closed = True
             self._changed.notify()

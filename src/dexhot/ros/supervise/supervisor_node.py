@@ -1,18 +1,19 @@
-"""The safety supervisor: the only one that lets a controller drive. It publishes /safety/state on every change.
+"""The safety supervisor: the only node that enables motion. It publishes /safety/state on every change.
 
-Inputs: heartbeats and diagnostics of the required nodes, the stamps of object and joint states, what arm and hand are
-told and measured, /rig/episode, the services /safety/start, /safety/stop, /safety/reset, /safety/estop
+Inputs: heartbeats and diagnostics of the required nodes, the stamps of object and joint states, commands and
+measurements of arm and hand, /rig/episode, the services /safety/start, /safety/stop, /safety/reset, /safety/estop
 (std_srvs/Trigger), and for buttons (std_msgs/Bool) the topics /safety/estop_input, which stops every robot of the ROS
 domain, and safety/estop_input in our namespace: true stops, and while one is true, or silent for longer than its
-timeout, no reset is accepted. A reset activates the nodes that have a fault; when none has one any more, the state
-`fault` is left.
+timeout, no reset is accepted. A reset activates the nodes with a fault; when all faults are cleared, the state `fault`
+is left.
 
-What stops (stop, estop, estop_input) is heard in every state of the lifecycle and of the safety machine, from anybody;
-start and reset only while the node is active. An error in one of our own callbacks is the state `fault`, not the end of
-the watch. The state that was last published is true also when the node is deactivated, and a fault outlasts that.
+Stop requests (stop, estop, estop_input) are accepted in every state of the lifecycle and of the safety machine, from
+any
+node; start and reset only while the node is active. An error in one of our own callbacks leads to the state `fault`;
+monitoring continues. The last published state remains valid when the node is deactivated, and a fault outlasts that.
 
-/safety/state is its sign of life: drivers hold when it stops coming for `supervisor_timeout`, and so does a supervisor
-that finds that it was silent for so long.
+/safety/state is its heartbeat: drivers hold when it is silent for `supervisor_timeout`, and so does a supervisor that
+detects that it was silent for that long.
 """
 
 import math
@@ -68,27 +69,29 @@ from dexhot.safety.machine import FAULT_EVENTS, Event, SafetyMachine, State
 
 ERROR = DiagnosticStatus.ERROR[0]
 CHECK_RATE = 20.0  # Hz
-NEWS = 1.0  # s between two log lines of what is missing
+NEWS = 1.0  # s between log lines on missing inputs
 JOINT_TOPICS = (LEAP_STATES, FRANKA_STATES)
 COMMAND_TOPICS = (LEAP_COMMAND, FRANKA_COMMAND)
 
 
 class SupervisorNode(DexhotNode):
-    """Watches its inputs, decides by the safety machine, and tells everybody; see the module."""
+    """Monitors its inputs, runs the safety machine, and publishes its state; see the module's docstring."""
 
     def __init__(self) -> None:
         super().__init__("supervisor")
         self.machine = SafetyMachine(reason="the supervisor is not configured")
-        self.watching = False  # whether we are configured: the one supervisor of the graph
+        self.watching = False  # whether this node is configured, as the one supervisor of the graph
         self.wants_start = self.armed = False
         self.t0 = 0.0
         self.buttons = Buttons(self.resolve_topic_name(ESTOP_INPUT.removeprefix("/")), self.steady())
         self.watches: dict[str, JointWatch] = {}
         self.recovery: Recovery | None = None
-        self.error = ""  # the last one in a callback of ours
-        self.publisher: Publisher | None = None  # from the first configure to our end: what it says last stays true
+        self.error = ""  # the last error in one of our callbacks
+        self.publisher: Publisher | None = None  # from the first configure to the end: its latched state stays valid
         quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
-        for topic, qos in product(self.buttons.topics, ("latched", "sensor")):  # pressed before us, and offering less
+        for topic, qos in product(
+            self.buttons.topics, ("latched", "sensor")
+        ):  # latched before our start, and best-effort publishers
             heard = partial(self.hear, topic, partial(self.on_estop, topic=topic))
             self.create_subscription(Bool, topic, heard, subscribe_profile(qos), event_callbacks=quiet)
         for name, decide in (
@@ -120,8 +123,8 @@ class SupervisorNode(DexhotNode):
 
     def start(self) -> None:
         self.inputs = InputMonitor((OBJECT_STATE, *JOINT_TOPICS), self.p.max_age)
-        self.beats: dict[str, float] = {}  # node -> steady time of its last heartbeat
-        self.leaving: dict[str, float] = {}  # required node that was asked to end -> stamp of its last words
+        self.beats: dict[str, float] = {}  # node -> monotonic time of its last heartbeat
+        self.leaving: dict[str, float] = {}  # required node that is ending -> stamp of its last diagnostics
         self.watches = {
             topic: JointWatch(robot, JointBounds(divergence, self.p.limit_margin, strain))
             for topic, robot, divergence, strain in (
@@ -129,23 +132,23 @@ class SupervisorNode(DexhotNode):
                 (JOINT_TOPICS[1], "fr3", self.p.arm_divergence, self.p.arm_strain_time),
             )
         }
-        self.wrong: dict[str, tuple[Event, str]] = {}  # what is wrong now with joints and motors, by where it was seen
+        self.wrong: dict[str, tuple[Event, str]] = {}  # present problems of joints and motors, by source
         self.alive_at = self.steady()
         self.buttons.restart(self.alive_at)
         self.here: set[str] = set()  # required nodes that run on this machine
-        self.armed = self.wants_start = self.p.auto_start  # armed: may start by itself, until it was stopped
-        self.looked = not self.p.view_wait  # whether nothing is waited for: somebody looks, or did not come in time
-        self.look_until: float | None = None  # steady time, once all else is ready
+        self.armed = self.wants_start = self.p.auto_start  # armed: may start automatically, until a stop
+        self.looked = not self.p.view_wait  # whether the wait for a browser is over: one has connected, or it timed out
+        self.look_until: float | None = None  # monotonic time, set once all else is ready
         self.sigma = 0.0
-        self.unseen = ""  # why there is no measured pose of the object, as its filter says
-        self.suspect = ""  # a bad input seen at the last check; two in a row count, so that a queue can drain first
-        self.missing, self.missing_told = "", -np.inf  # what `inactive` waits for, when it was last logged
+        self.unseen = ""  # the object filter's reason for missing poses
+        self.suspect = ""  # a bad input at the last check; two in a row count, so that queues can drain first
+        self.missing, self.missing_text = "", -np.inf  # missing inputs in `inactive`, time of their last log
         if self.machine.state is not State.FAULT:
-            self.machine.reason = "nothing has been heard yet"
+            self.machine.reason = "no input has arrived yet"
         self.announce()
 
     def stop(self) -> None:
-        """Deactivated: nobody watches any more, and that is said before we fall silent."""
+        """On deactivation: publish that monitoring ends."""
         self.rest(f"the supervisor ends: {self.ending}" if self.ending else "the supervisor was deactivated")
 
     def teardown(self) -> None:
@@ -154,7 +157,7 @@ class SupervisorNode(DexhotNode):
         self.watching, self.recovery = False, None
 
     def rest(self, reason: str) -> None:
-        """Nothing is watched, so nothing may move; a fault stays what it is."""
+        """Without monitoring nothing may move; a fault persists."""
         self.armed = self.wants_start = False
         if self.recovery is not None and self.recovery.under_way:
             self.recovery.cancel()
@@ -167,14 +170,14 @@ class SupervisorNode(DexhotNode):
     # Errors of our own
 
     def failed(self, callback: Callable[..., Any], error: Exception) -> None:
-        """Told once for as long as it is the same."""
+        """Report a repeated error only once."""
         if (said := f"{type(error).__name__}: {error}") != self.error:
             self.error = said
             return super().failed(callback, error)
         self.fault(said)
 
     def fault(self, reason: str) -> None:
-        """An error in a callback of ours stops everything, but we go on watching: a reset leads out of it."""
+        """An error in one of our callbacks stops motion, but monitoring continues: a reset clears it."""
         self.armed = self.wants_start = False
         if self.machine.handle(Event.INTERNAL, f"supervisor: {reason}"):
             self.announce()
@@ -208,28 +211,28 @@ class SupervisorNode(DexhotNode):
     def on_temperature(self, node: str, text: str) -> None:
         try:
             celsius = messages.number(text)
-        except RefusedError as e:  # what else the message says still counts
+        except RefusedError as e:  # the rest of the message is still valid
             return self.refuse_message(DIAGNOSTICS, f"{MOTOR_TEMPERATURE} of {node}: {e}")
         self.judge(f"{node} motors", self.too_hot(node, celsius))
 
     def too_hot(self, node: str, celsius: float) -> tuple[Event, str] | None:
         limit = self.p.max_temperature
-        found = Event.HOT, f"{node} reports a motor of {celsius:.0f} C, the limit is {limit:g} C"
+        found = Event.HOT, f"{node} reports a motor temperature of {celsius:.0f} C, the limit is {limit:g} C"
         return found if celsius > limit else None
 
     def judge(self, where: str, found: tuple[Event, str] | None) -> None:
-        """Keep what is wrong there for as long as it is: nothing gets ready meanwhile."""
+        """Keep a problem of a source while it lasts: it prevents the state `ready`."""
         before = self.wrong.pop(where, None)
         if found is not None:
             self.wrong[where] = found
             self.apply(*found)
             if before and before != found and self.machine.reason == before[1]:
-                self.machine.reason = found[1]  # more is known of it now
+                self.machine.reason = found[1]  # updated
 
     def on_episode(self, message: DiagnosticArray) -> None:
         kind, *_ = messages.read_episode(message)
         if kind == "end":
-            self.apply(Event.FINISH, "the clip is over")
+            self.apply(Event.FINISH, "the clip has ended")
         else:
             self.wants_start = self.armed
 
@@ -237,13 +240,13 @@ class SupervisorNode(DexhotNode):
         self.looked = True
 
     def watched(self) -> bool:
-        """Whether an automatic start need wait no longer for a browser; /safety/start does not ask."""
+        """Whether an automatic start need not wait for a browser any longer; /safety/start never waits."""
         if self.looked:
             return True
         if self.look_until is None:
             self.look_until = self.steady() + self.p.view_wait
             self.get_logger().info(
-                f"ready: the clip starts once a browser shows the live scene, or in {self.p.view_wait:g} s; "
+                f"ready: the clip starts when a browser shows the live scene, or in {self.p.view_wait:g} s; "
                 "to start at once: `dexhot safety start`, or view_wait:=0"
             )
         self.looked = self.steady() > self.look_until
@@ -256,7 +259,7 @@ class SupervisorNode(DexhotNode):
         numbers = (p.x, p.y, p.z, q.w, q.x, q.y, q.z, v.x, v.y, v.z, w.x, w.y, w.z, *variance)
         finite = all(map(math.isfinite, numbers)) and min(variance) >= 0.0
         if finite:
-            messages.check_object_state(message, self.p.frame_prefix)  # else it does not count as seen either
+            messages.check_object_state(message, self.p.frame_prefix)  # if it raises, the object does not count as seen
             self.sigma = math.sqrt(max(variance))
         self.inputs.see(OBJECT_STATE, messages.seconds(message.header.stamp), finite, self.steady())
         if self.sigma > self.p.lost_sigma:
@@ -264,7 +267,7 @@ class SupervisorNode(DexhotNode):
 
     def lost(self) -> tuple[Event, str]:
         why = f"{self.unseen}; " if self.unseen else ""
-        return Event.OBJECT_LOST, f"the object is lost: {why}the sigma of its position is {100 * self.sigma:.1f} cm"
+        return Event.OBJECT_LOST, f"the object is lost: {why}its position sigma is {100 * self.sigma:.1f} cm"
 
     def on_joints(self, topic: str, message: JointState) -> None:
         stamp, watch = messages.seconds(message.header.stamp), self.watches[topic]
@@ -278,7 +281,7 @@ class SupervisorNode(DexhotNode):
         watch = self.watches[topic]
         q = messages.positions(message, watch.names)
         if np.isfinite(q).all():
-            watch.told(q if self.machine.moving else None)
+            watch.commanded(q if self.machine.moving else None)
         else:
             self.apply(Event.NON_FINITE, f"a command to {topic.split('/')[1]} is not finite")
 
@@ -294,20 +297,20 @@ class SupervisorNode(DexhotNode):
     # Decisions
 
     def ask_to_stop(self) -> str:
-        """Hold, and start by itself no more: always done."""
+        """Hold, and disable automatic starts; always succeeds."""
         self.armed = self.wants_start = False
-        if not self.apply(Event.STOP, "asked to stop"):
+        if not self.apply(Event.STOP, "stop requested"):
             self.publish_state()
         return ""
 
     def stop_all(self) -> str:
-        """The emergency stop: always done; after another fault, that one's reason stays."""
+        """Emergency stop; always succeeds. An earlier fault's reason is kept."""
         if not self.apply(Event.ESTOP, "emergency stop"):
             self.publish_state()
         return ""
 
     def check(self) -> None:
-        """Watch everything at CHECK_RATE, and say so."""
+        """Check everything at CHECK_RATE, and publish the state."""
         self.watch_ourselves()
         self.publish_state()
         if button := self.button_silent:
@@ -339,7 +342,7 @@ class SupervisorNode(DexhotNode):
             self.apply(event, reason)
 
     def judge_inputs(self) -> tuple[Event, str]:
-        """INPUTS_READY, or what is wrong with what tracking needs."""
+        """INPUTS_READY, or the first problem of the required inputs."""
         event, reason = self.inputs.check(self.now())
         if event is Event.INPUTS_READY and self.sigma > self.p.lost_sigma:
             return self.lost()
@@ -348,20 +351,20 @@ class SupervisorNode(DexhotNode):
         return event, reason
 
     def explain(self, absent: list[str], reason: str) -> None:
-        """What is missing, beside the state `inactive`: to everybody at each check, to the log when it changes."""
+        """Add missing inputs to the reason of `inactive`: published at each check, logged when it changes."""
         lacking = [f"no heartbeat of {', '.join(absent)}"] * bool(absent) + [reason] * bool(reason)
         if not lacking:
             return
         self.machine.reason = f"waiting: {'; '.join(lacking)}"
         kind = re.sub(r"[0-9.]+", "", self.machine.reason)
-        if kind != self.missing and self.steady() - self.missing_told > NEWS:
-            self.missing, self.missing_told = kind, self.steady()
+        if kind != self.missing and self.steady() - self.missing_text > NEWS:
+            self.missing, self.missing_text = kind, self.steady()
             self.get_logger().info(f"{self.machine.state}: {self.machine.reason}")
 
     def ended(self) -> list[str]:
-        """Required nodes of this machine whose process has ended, which is known long before a heartbeat lacks.
+        """Required nodes of this machine whose process has ended, which is detected long before a heartbeat timeout.
 
-        Only while something moves: at the end of a clip the graph goes down in no order.
+        Only while moving: at shutdown nodes end in any order.
         """
         held = {node for node in self.p.required_nodes if Claim.held(self.absolute(node))}
         self.here |= held
@@ -372,14 +375,15 @@ class SupervisorNode(DexhotNode):
         return gone
 
     def begin_tracking(self) -> str:
-        """Begin, or say why not. Frame 0 comes `lead_in` s after the last state: everyone knows before the ramp.
+        """Start tracking, or return why not. Frame 0 is `lead_in` s after the last state, so that all nodes know it
+        before.
 
-        A whole number of ticks after it: no later state then lies between two frames.
+        By a whole number of ticks, so that no later state is between two frames.
         """
         if self.state != "active":
-            return f"the supervisor is {self.state}: it must be active to start anything"
+            return f"the supervisor is {self.state}: it must be active for a start"
         if self.machine.state is not State.READY:
-            return "tracking starts from ready alone"
+            return "tracking starts only from the state ready"
         event, reason = self.judge_inputs()
         if event is not Event.INPUTS_READY:
             if event is not Event.STALE:
@@ -396,12 +400,12 @@ class SupervisorNode(DexhotNode):
         return self.buttons.silent(self.steady(), self.p.estop_timeout, self.p.robot_estop_timeout)
 
     def reset(self) -> str:
-        """Begin to leave the fault, or say why not: the nodes that have one are activated again.
+        """Start to clear the fault by reactivating the nodes with one, or return why not.
 
-        Not while the button that caused it is pressed or silent.
+        Rejected while the button that caused it is pressed or silent.
         """
         if self.state != "active" or self.recovery is None:
-            return f"the supervisor is {self.state}: it must be active to reset anything"
+            return f"the supervisor is {self.state}: it must be active for a reset"
         if self.machine.state is not State.FAULT:
             return "there is no fault to reset"
         if pressed := next(iter(self.buttons.pressed), ""):
@@ -411,13 +415,13 @@ class SupervisorNode(DexhotNode):
         self.error = ""
         self.recovery.begin(self.steady())
         if failed := ", ".join(self.recovery.failed):
-            self.machine.reason = f"resetting: {failed} is activated again"
+            self.machine.reason = f"resetting: activating {failed}"
             self.announce()
         self.go_on_resetting()
         return ""
 
     def go_on_resetting(self) -> None:
-        """Out of the fault once nobody has one any more; else it stays, with what stands against it."""
+        """Leave the fault once all nodes are clear of faults; otherwise it stays, with the reason."""
         assert self.recovery is not None
         why = self.recovery.outcome(self.steady())
         if why is None:
@@ -430,39 +434,39 @@ class SupervisorNode(DexhotNode):
             self.apply(Event.RESET, "reset")
 
     def apply(self, event: Event, reason: str) -> bool:
-        """Whether the state changed. After a fault nothing starts by itself."""
+        """Apply an event; returns whether the state changed. After a fault nothing starts automatically."""
         if event in FAULT_EVENTS:
             self.armed = self.wants_start = False
         if event is Event.ESTOP and self.recovery is not None and self.recovery.under_way:
-            self.recovery.cancel()  # a fault already, but no longer to be left
+            self.recovery.cancel()  # already a fault, which this event keeps
             self.machine.reason = reason
             self.announce()
         if not self.machine.handle(event, reason):
             return False
         if not self.machine.moving:
             for watch in self.watches.values():
-                watch.told(None)
+                watch.commanded(None)
         self.announce(asked=event is Event.ENDING)
         return True
 
     def announce(self, asked: bool = False) -> None:
-        """Log and publish a change of state; one that somebody asked for is no warning."""
-        told = f"{self.machine.state}: {self.machine.reason}"
+        """Log and publish a change of state, as a warning unless it was requested."""
+        text = f"{self.machine.state}: {self.machine.reason}"
         if self.machine.state in (State.HOLDING, State.FAULT) and not asked:
-            self.get_logger().warning(told)
+            self.get_logger().warning(text)
         else:
-            self.get_logger().info(told)
+            self.get_logger().info(text)
         self.publish_state()
 
     def watch_ourselves(self) -> None:
-        """The state is our sign of life: drivers hold when it stops coming, and so do we when it did."""
+        """The state is our heartbeat: drivers hold when it stops, and so do we after a gap."""
         silent, self.alive_at = self.steady() - self.alive_at, self.steady()
         if silent > self.p.supervisor_timeout:
-            late = f"the supervisor was silent for {1e3 * silent:.0f} ms: is the machine overloaded?"
+            late = f"the supervisor was delayed by {1e3 * silent:.0f} ms: is the machine overloaded?"
             self.apply(Event.LATE, late)
 
     def publish_state(self) -> None:
-        """The state as it is, in every state of the lifecycle."""
+        """Publish the present state, in every state of the lifecycle."""
         m = self.machine
         t0 = self.t0 if m.moving else 0.0
         if self.publisher is not None:
@@ -473,10 +477,10 @@ class SupervisorNode(DexhotNode):
     def answer(
         self, decide: Callable[[], str], request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
-        """Do what was asked for; the answer says what the state is then, and why it was refused."""
+        """Execute a request; the reply contains the resulting state, and the reason if it was rejected."""
         refused = self.guarded(decide)
         response.success = refused == ""
-        why = "" if response.success else f" (refused: {refused or self.error})"
+        why = "" if response.success else f" (rejected: {refused or self.error})"
         response.message = f"{self.machine.state}: {self.machine.reason}{why}"
         return response
 
@@ -484,5 +488,5 @@ class SupervisorNode(DexhotNode):
         return self._steady.now().nanoseconds * 1e-9
 
     def silent(self, node: str) -> float:
-        """s since the node's last heartbeat; infinite when there was none."""
+        """s since the node's last heartbeat; infinite without one."""
         return self.steady() - self.beats.get(node, -np.inf)

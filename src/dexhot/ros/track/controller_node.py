@@ -1,6 +1,6 @@
-"""/object/state -> /tracker/target: the tracking controller, run by the states that arrive.
+"""/object/state -> /tracker/target: the tracking controller, driven by arriving states.
 
-What it publishes is a function of its parameters and of the order of its inputs, which it journals: replays are exact.
+Its output is a function of its parameters and of the order of its inputs, which it journals: replays are exact.
 """
 
 import time
@@ -24,7 +24,7 @@ from dexhot.simulation.setup import physics_of
 
 
 class ControllerNode(DexhotNode):
-    """Hand and arm are remembered; each object state is answered with one target while the supervisor lets it."""
+    """Stores the latest hand and arm states; publishes one target per object state while tracking."""
 
     journaled = True
 

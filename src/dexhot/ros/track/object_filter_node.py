@@ -1,8 +1,8 @@
-"""/object/pose -> /object/state: the error-state filter, run by the measurements that arrive.
+"""/object/pose -> /object/state: the error-state filter, driven by arriving measurements.
 
-A measurement that is missing is bridged by the filter's prediction, whose uncertainty grows until the object counts as
-lost. The clock for that is the hand's, whose states never pause: so poses may be fewer than 60 a second, or lack for a
-moment, and those behind still get a state for every tick.
+A missing measurement is bridged by the filter's prediction, whose uncertainty grows until the object counts as lost.
+Its clock is that of the hand's states, which never pause: poses may arrive at less than 60 Hz or be missing briefly,
+and downstream nodes still get a state for every tick.
 """
 
 import time
@@ -28,14 +28,14 @@ from dexhot.ros.core.refusals import RefusedError
 from dexhot.tracking.object_filter import FilterOptions, ObjectFilter
 
 TICK = 1.0 / RATE  # s
-LATE = 1.5 * TICK  # s behind the measurement that should be here
-NOTED = 3.5 * TICK  # s without an accepted measurement that are worth a word before the object is lost
-FUTURE = 0.5  # s ahead of the hand's states: no measurement is, and the filter would wait for that time to come
-RECENT = 30  # measurements; the hand's states may lag too, so the longest of their delays counts
+LATE = 1.5 * TICK  # s after the expected measurement
+NOTED = 3.5 * TICK  # s without an accepted measurement before a warning
+FUTURE = 0.5  # s ahead of the hand's states: implausible for a measurement, and would block the filter until then
+RECENT = 30  # measurements; the longest of their delays counts, as the hand's states may lag too
 
 
 class ObjectFilterNode(DexhotNode):
-    """See the module."""
+    """See the module's docstring."""
 
     def __init__(self) -> None:
         super().__init__("object_filter")
@@ -54,33 +54,33 @@ class ObjectFilterNode(DexhotNode):
         self.obey(JointState, LEAP_STATES, self.on_hand, "state")
 
     def symmetry(self) -> Symmetry:
-        """Of the reference's object; none, with a warning, where this machine does not have the object."""
+        """Symmetry of the reference's object; none, with a warning, if this machine lacks the object."""
         if not self.p.reference:
             return Symmetry()
         name = load(self.p.reference, Reference).object_name
         try:
             return load_symmetry(name)
         except NotFoundError as e:
-            self.get_logger().warning(f"an estimator that flips between poses that look the same will be rejected: {e}")
+            self.get_logger().warning(f"measurements that flip between symmetric poses will be rejected: {e}")
             return Symmetry()
 
     def start(self) -> None:
         kind = self.filter.symmetry.kind
         self.values = {"rejected": 0, "bridged": 0, "old_clip": 0, "symmetry": kind, "missing": ""}
-        self.clip_begin = -np.inf  # stamp from which poses are of the present clip
+        self.clip_begin = -np.inf  # stamp from which poses belong to the present clip
         self.tick = 0.0  # stamp of the hand's last state
         self.forget()
 
     def forget(self) -> None:
         self.filter.reset()
-        self.delays: deque[float] = deque(maxlen=RECENT)  # s by which measurements came behind the hand's states
-        self.refused = ""  # why the last measurement was none
-        self.told = self.bridge = -np.inf  # stamps of the last state, and of the last that was a prediction
+        self.delays: deque[float] = deque(maxlen=RECENT)  # s, delays of measurements relative to the hand's states
+        self.refused = ""  # why the last measurement was rejected
+        self.published = self.bridge = -np.inf  # stamps of the last state, and of the last predicted one
         self.lost = True  # until it is seen
 
     def on_episode(self, message: DiagnosticArray) -> None:
-        """A rig that was reset has moved the object without moving it: what is left in the queue of the old clip is
-        no measurement of the new one."""
+        """After a rig reset the object has been displaced: queued measurements of the old clip
+        are invalid for the new one."""
         kind, _, stamp = messages.read_episode(message)
         if kind == "start":
             self.clip_begin = stamp
@@ -89,24 +89,24 @@ class ObjectFilterNode(DexhotNode):
     def on_pose(self, message: PoseWithCovarianceStamped) -> None:
         begin = time.monotonic()
         stamp = messages.seconds(message.header.stamp)
-        if 0.5 * TICK < self.clip_begin - stamp < self.p.lost_after:  # further off it is another clock
+        if 0.5 * TICK < self.clip_begin - stamp < self.p.lost_after:  # further back it is another clock
             self.values["old_clip"] += 1  # type: ignore[operator]
             return
         pose, covariance = self.measured(message, stamp)
         if not self.filter.update(stamp, pose, covariance):
             self.values["rejected"] += 1  # type: ignore[operator]
         if stamp < self.filter.stamp:
-            self.refused = f"its measured poses are stamped {self.filter.stamp - stamp:.1f} s back"
-            return  # nothing new is known
+            self.refused = f"its measured poses have stamps {self.filter.stamp - stamp:.1f} s in the past"
+            return  # no new information
         self.refused = ""
         self.values["flipped"] = self.filter.flipped
-        self.delays.append(max(self.tick - stamp, 0.0))  # the hand's states may lag, or not have come yet
-        if stamp > self.bridge + 0.5 * TICK:  # else its tick has its state
+        self.delays.append(max(self.tick - stamp, 0.0))  # the hand's states may lag, or not have arrived yet
+        if stamp > self.bridge + 0.5 * TICK:  # otherwise its tick already has a state
             self.tell(self.filter, message.header.stamp)
         self.step.add(time.monotonic() - begin)
 
     def measured(self, message: PoseWithCovarianceStamped, stamp: float) -> tuple[np.ndarray, np.ndarray]:
-        """world_T_mesh and covariance of a message. Raises RefusedError: without a state the supervisor holds."""
+        """world_T_mesh and covariance of a message. Raises RefusedError: the supervisor holds without a state."""
         try:
             if self.tick and stamp - self.tick > FUTURE:
                 raise RefusedError(f"a pose is stamped {stamp - self.tick:.3g} s ahead of the hand's states.")
@@ -114,18 +114,18 @@ class ObjectFilterNode(DexhotNode):
             pose, covariance = self.frames.to_world(message.header.frame_id, *measured, stamp)
             return messages.near(pose), covariance
         except RefusedError as e:
-            self.refused = f"its measured poses are refused: {str(e).rstrip('.')}"
+            self.refused = f"its measured poses are rejected: {str(e).rstrip('.')}"
             raise
 
     def on_hand(self, message: JointState) -> None:
-        """A state for the tick whose measurement should have come; none for an object that is lost."""
+        """Publish a predicted state for a tick without a measurement; none for a lost object."""
         first, self.tick = not self.tick, messages.seconds(message.header.stamp)
         if first and self.filter.stamp - self.tick > FUTURE:
-            self.forget()  # a pose that came before us was of no time that is near
+            self.forget()  # an earlier pose is too old
         if self.lost:
             return
-        now, stamp = self.tick - max(self.delays), self.told + TICK  # now: of the measurement that should be here
-        if not LATE <= now - self.filter.stamp <= self.p.lost_after:  # more is no gap: a clock was set
+        now, stamp = self.tick - max(self.delays), self.published + TICK  # now: stamp of the expected measurement
+        if not LATE <= now - self.filter.stamp <= self.p.lost_after:  # more is not a gap: a clock was set
             return
         if self.filter.ahead(now).lost(now):
             stamp = now
@@ -136,9 +136,9 @@ class ObjectFilterNode(DexhotNode):
         self.tell(self.filter.ahead(stamp), messages.to_stamp(stamp))
 
     def tell(self, known: ObjectFilter, stamp: Time) -> None:
-        """Publish what is known, also that the object is lost: the supervisor judges by the uncertainty, and quotes why
+        """Publish the state, also of a lost object: the supervisor decides by its uncertainty, and quotes the reason
         from the diagnostics, so those go first."""
-        was_lost, self.told, self.lost = self.lost, known.stamp, known.lost(known.stamp)
+        was_lost, self.published, self.lost = self.lost, known.stamp, known.lost(known.stamp)
         missing = known.missing(known.stamp)
         if missing and self.refused:
             missing = self.refused

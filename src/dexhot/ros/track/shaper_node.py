@@ -1,4 +1,4 @@
-"""/tracker/target -> /leap/command, /franka/command: the command shaper, run by the targets that arrive."""
+"""/tracker/target -> /leap/command, /franka/command: the command shaper, driven by arriving targets."""
 
 import time
 
@@ -18,7 +18,7 @@ from dexhot.simulation.setup import physics_of
 
 
 class ShaperNode(DexhotNode):
-    """Each target is answered with one command for the hand and one for the arm."""
+    """Publishes one command for the hand and one for the arm per target."""
 
     def __init__(self) -> None:
         super().__init__("shaper")
@@ -42,7 +42,7 @@ class ShaperNode(DexhotNode):
     def start(self) -> None:
         self.t0: float | None = None
         self.arm: np.ndarray | None = None
-        self.fresh = False  # whether the next target is a clip's first
+        self.fresh = False  # whether the next target is the first of a clip
         self.worst = 0.0
 
     def on_arm(self, message: JointState) -> None:
@@ -58,7 +58,9 @@ class ShaperNode(DexhotNode):
         if self.arm is None or self.t0 is None:
             return
         begin = time.monotonic()
-        target = messages.measured(message, self.names)  # without commands the drivers hold; the supervisor sees it too
+        target = messages.measured(
+            message, self.names
+        )  # an invalid target gives no command: the drivers hold, and the supervisor checks it too
         if self.fresh:
             self.shaper.reset(target, self.arm)
             self.fresh = False
