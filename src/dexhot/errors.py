@@ -93,7 +93,7 @@ EXTRAS = {
     **dict.fromkeys(("dynamixel_sdk", "serial", "franky", "pyrealsense2", "libusb_package"), "hardware"),
     **dict.fromkeys(("dex_retargeting", "torch"), "peers"),
     **dict.fromkeys(("imageio_ffmpeg",), "video"),
-    **dict.fromkeys(("numba", "llvmlite"), "perception"),
+    **dict.fromkeys(("numba", "llvmlite", "warp"), "perception"),
     **dict.fromkeys(("ray",), "train"),
     **dict.fromkeys(("franky_sim",), "dev"),
 }

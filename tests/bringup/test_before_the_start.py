@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import re
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -141,7 +142,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(graph, argume
     def refused(dir):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(disk.tempfile, "TemporaryFile", refused)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
     with pytest.raises(DexhotError, match="permission denied.*" + argument):
         plan(load_graph(graph), given | {argument: str(tmp_path / "new")}, {})
     assert not (tmp_path / "new").exists()

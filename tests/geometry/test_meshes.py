@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from dexhot.geometry.meshes import mass_properties, repair, volume
+from dexhot.geometry.meshes import mass_properties, repair, surface_samples, volume
 
 BOX = trimesh.creation.box((0.04, 0.06, 0.09))
 V, F = np.array(BOX.vertices), np.array(BOX.faces)
@@ -49,3 +49,13 @@ def test_pieces_of_unequal_size_weigh_by_their_volume():
     own = (0.25 * np.diag([2, 2, 2]) + 0.75 * np.diag([2, 10, 10])) * 1e-4 / 12
     apart = np.diag([1.0, 0.0, 1.0]) * (0.25 * 0.06**2 + 0.75 * 0.02**2)
     np.testing.assert_allclose(inertia, own + apart, atol=1e-12)
+
+
+def test_surface_samples_are_spread_by_area_with_the_faces_normals():
+    vertices = np.array([[0, 0, 0], [3, 0, 0], [0, 2, 0], [0, 0, 1.0]])
+    faces = np.array([[0, 2, 1], [0, 0, 1], [0, 1, 3]])  # areas 3, 0 and 1.5
+    points, normals, face = surface_samples(vertices, faces, 3000)
+    assert np.bincount(face, minlength=3).tolist() == pytest.approx([2000, 0, 1000], abs=1)
+    assert (normals[face == 0] == [0, 0, -1]).all() and (normals[face == 2] == [0, -1, 0]).all()
+    assert (points[face == 0, 2] == 0).all() and (points[face == 0, 0] / 3 + points[face == 0, 1] / 2 <= 1).all()
+    np.testing.assert_allclose(points[face == 0].mean(0), [1, 2 / 3, 0], atol=0.05)

@@ -8,12 +8,13 @@ from PIL import Image
 from dexhot.data import bags
 from dexhot.data.topics import COLOR, COLOR_INFO, DEPTH
 from dexhot.errors import FileFormatError, NotFoundError
+from dexhot.geometry.cameras import Intrinsics
 from dexhot.hardware.camera import codec
 from dexhot.hardware.camera.align import Aligner
 from dexhot.hardware.camera.bag import find_frames
 from dexhot.hardware.camera.drawn import RADIUS, TABLE, SimCamera
 from dexhot.hardware.camera.file import FileCamera, directory_frames
-from dexhot.hardware.camera.frames import CameraError, CameraLostError, EndOfFrames, Frames, Intrinsics
+from dexhot.hardware.camera.frames import CameraError, CameraLostError, EndOfFrames, Frames
 from dexhot.hardware.camera.reconnect import BLANK, FROZEN, RECENT, StreamHealth, WatchedCamera
 from dexhot.hardware.camera.source import Mode, camera_source
 

@@ -9,10 +9,10 @@ from rosbags.rosbag2.enums import StoragePlugin
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from dexhot.data.topics import COLOR, DEPTH, DEPTH_INFO
+from dexhot.geometry.cameras import Intrinsics
 from dexhot.hardware.camera import codec
 from dexhot.hardware.camera.align import Aligner
 from dexhot.hardware.camera.bag import find_frames
-from dexhot.hardware.camera.frames import Intrinsics
 from ros.test_capture import run
 
 WIDTH, HEIGHT, COUNT = 64, 48, 15

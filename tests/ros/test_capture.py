@@ -412,7 +412,7 @@ def test_a_capture_that_cannot_begin_leaves_nothing(tmp_path, wrong):
         (folder / "color" / "0.png").write_text("no image")
     out = folder / "new" if wrong == "inside" else tmp_path / "new"
     given = {"camera": f"dir:{folder}", "out": str(out), "duration": "-1" if wrong == "duration" else "1"}
-    said = {"yaml": "camera.yaml", "color": "0.png", "duration": "duration", "inside": "only read"}[wrong]
+    said = {"yaml": "camera.yaml", "color": "0.png", "duration": "duration", "inside": "lies inside"}[wrong]
     with pytest.raises(DexhotError, match=said):
         plan(load_graph("capture"), given, {})
     assert not out.exists()

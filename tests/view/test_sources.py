@@ -9,7 +9,7 @@ from dexhot.data.files import save
 from dexhot.data.types import HandObjectTrajectory, HandTrack
 from dexhot.datasets.library import trajectories_dir
 from dexhot.errors import DexhotError, NotFoundError
-from dexhot.hardware.camera.frames import Intrinsics
+from dexhot.geometry.cameras import Intrinsics
 from dexhot.view.player import FOV, Player, look_at, new_server
 from dexhot.view.shows import make_show
 from dexhot.view.sources import find_item, points_of

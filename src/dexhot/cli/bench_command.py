@@ -20,6 +20,7 @@ BENCHMARKS = {
     "leap": "dexhot_bench.leap",
     "franka": "dexhot_bench.franka",
     "transport": "dexhot_bench.transport",
+    "raster": "dexhot_bench.raster",
     "faults": "dexhot_bench.faults.bench",
     "fit": "dexhot_bench.fit",
 }
@@ -30,7 +31,7 @@ class Args:
     """Choice and length of the benchmark."""
 
     name: Annotated[
-        Literal["retarget", "physics", "mine", "loop", "leap", "franka", "transport", "faults", "fit"],
+        Literal["retarget", "physics", "mine", "loop", "leap", "franka", "transport", "raster", "faults", "fit"],
         tyro.conf.Positional,
     ]
     """Benchmark to run."""

@@ -1,1 +1,1 @@
-"""Rotations, poses and meshes: the lowest layer, which imports nothing from dexhot except its errors."""
+"""Rotations, poses, meshes, cameras: the lowest layer, which imports nothing from dexhot except its errors."""

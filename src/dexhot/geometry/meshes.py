@@ -94,6 +94,22 @@ def _span(low: float, high: float) -> str:
     return f"{1000 * low:g} mm to {high:g} m"
 
 
+def surface_samples(
+    vertices: ArrayLike, faces: ArrayLike, count: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`count` points (N, 3) spread evenly by area, the outward normals there (N, 3) and the faces they lie on (N,)."""
+    rng = np.random.default_rng(seed)
+    corners = np.asarray(vertices, float)[np.asarray(faces)]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])  # length: twice the area
+    length = np.linalg.norm(normals, axis=1)
+    ends = np.cumsum(length)
+    places = (np.arange(count) + rng.uniform(size=count)) / count * ends[-1]  # one in each of `count` equal areas
+    face = np.minimum(np.searchsorted(ends, places, side="right"), np.flatnonzero(length)[-1])
+    u, v = rng.uniform(size=(2, count))
+    weights = np.stack([1 - np.sqrt(u), np.sqrt(u) * (1 - v), np.sqrt(u) * v], axis=1)
+    return np.einsum("nk,nkd->nd", weights, corners[face]), normals[face] / length[face, None], face
+
+
 def volume(vertices: ArrayLike, faces: np.ndarray) -> float:
     """Signed volume of a closed mesh, m3."""
     a, b, c = np.moveaxis(np.asarray(vertices, float)[faces], 1, 0)

@@ -11,9 +11,10 @@ from dexhot.data import bags
 from dexhot.data.files import load
 from dexhot.datasets.library import clip_names, list_datasets, load_clip
 from dexhot.errors import DexhotError, NotFoundError
+from dexhot.geometry.cameras import Intrinsics
 from dexhot.hardware.camera.bag import find_frames
 from dexhot.hardware.camera.file import directory_frames
-from dexhot.hardware.camera.frames import Frames, Intrinsics
+from dexhot.hardware.camera.frames import Frames
 from dexhot.objects.library import list_objects, load_object
 from dexhot.rollouts.live import live_rollout
 
@@ -89,17 +90,11 @@ def small(frames: Frames) -> Frames:
     if n == 1:
         return frames
     depth = None if frames.depth is None else frames.depth[::n, ::n].copy()
-    color, k = frames.color[::n, ::n].copy(), frames.intrinsics
-    scaled = Intrinsics(color.shape[1], color.shape[0], k.fx / n, k.fy / n, k.cx / n, k.cy / n, k.d)
-    return Frames(frames.stamp, frames.number, color, depth, scaled)
+    return Frames(frames.stamp, frames.number, frames.color[::n, ::n].copy(), depth, frames.intrinsics.every(n))
 
 
 def points_of(color: np.ndarray, depth: np.ndarray, camera: Intrinsics) -> tuple[np.ndarray, np.ndarray]:
-    """(N, 3) m in the camera's optical frame (x right, y down, z forward) and (N, 3) uint8: the pixels with depth.
-
-    Lens distortion is neglected: it is below a pixel for the supported cameras.
-    """
+    """(N, 3) m in the camera's optical frame (x right, y down, z forward) and (N, 3) uint8: the pixels with depth."""
     v, u = np.nonzero(depth)
-    z = depth[v, u] * 1e-3
-    points = np.stack([(u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z, z], axis=1)
+    points = camera.backproject(np.stack([u, v], axis=1), depth[v, u] * 1e-3)
     return points.astype(np.float32), color[v, u]

@@ -45,7 +45,9 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
         return (Process("capture", (NodeSpec("capture"),)),)
     return (
         Process("camera", (NodeSpec("camera", {"audience": RECORDER}),)),
-        Process("capture", (NodeSpec("capture", {"camera_namespace": OURS}),)),  # regardless of the names in a bag
+        Process(
+            "capture", (NodeSpec("capture", {"camera_namespace": OURS.lstrip("/")}),)
+        ),  # regardless of the names in a bag
     )
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dexhot.hardware.camera.frames import Intrinsics
+from dexhot.geometry.cameras import Intrinsics
 
 LARGEST = 3  # pixels, maximum growth of one pixel; more indicates a faulty calibration
 
@@ -46,14 +46,4 @@ class Aligner:
 
     def _project(self, points: np.ndarray) -> np.ndarray:
         """(3, N) points of the colour camera -> (2, N) nearest pixels, through its distortion."""
-        x, y = points[0] / points[2], points[1] / points[2]
-        k1, k2, p1, p2, k3 = self.color.d
-        if any(self.color.d):
-            r2 = x * x + y * y
-            radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))
-            x, y = (
-                x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
-                y * radial + 2 * p2 * x * y + p1 * (r2 + 2 * y * y),
-            )
-        pixel = np.stack([self.color.fx * x + self.color.cx, self.color.fy * y + self.color.cy])
-        return np.floor(pixel + np.float32(0.5)).astype(np.int32)
+        return np.floor(self.color.project(points.T).T + np.float32(0.5)).astype(np.int32)

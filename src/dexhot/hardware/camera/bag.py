@@ -19,10 +19,11 @@ from dexhot.data import bags
 from dexhot.data.camera_topics import NAMESPACES, PACKED_DEPTH, CameraTopics, color_images, find_camera
 from dexhot.data.topics import COLOR, TF_STATIC
 from dexhot.errors import FileFormatError
+from dexhot.geometry.cameras import Intrinsics
 from dexhot.hardware.camera import extrinsics
 from dexhot.hardware.camera.align import Aligner
 from dexhot.hardware.camera.codec import decode_color, decode_depth, pixels
-from dexhot.hardware.camera.frames import Frames, Intrinsics
+from dexhot.hardware.camera.frames import Frames
 
 UNALIGNED = ("/depth/image_rect_raw", "/depth/image_raw")  # topics of unaligned depth
 TOGETHER = 0.012  # s, maximum time difference of colour and depth in one pair

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dexhot.hardware.camera.frames import Frames, Intrinsics
+from dexhot.geometry.cameras import Intrinsics
+from dexhot.hardware.camera.frames import Frames
 
 TABLE, RADIUS = 0.8, 0.06  # m, height of the camera above the table (it looks straight down); radius of the ball
 ORBIT, PERIOD = 0.15, 4.0  # m, s

@@ -13,8 +13,9 @@ import numpy as np
 import yaml
 
 from dexhot.errors import FileFormatError
+from dexhot.geometry.cameras import Intrinsics
 from dexhot.hardware.camera.codec import decode_color, decode_depth
-from dexhot.hardware.camera.frames import EndOfFrames, Frames, Intrinsics
+from dexhot.hardware.camera.frames import EndOfFrames, Frames
 
 IMAGES = (".jpg", ".jpeg", ".png")
 LATE = 0.5  # s of lag above which playback slips instead of catching up

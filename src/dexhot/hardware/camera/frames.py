@@ -9,12 +9,13 @@ A RealSense (realsense.py), a recording (bag.py), a directory of images (file.py
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from dexhot.errors import DexhotError
+from dexhot.geometry.cameras import Intrinsics
 
 OPTICAL_FRAME = "camera_color_optical_frame"  # x right, y down, z forward (REP 103); also of the aligned depth
 
@@ -33,22 +34,6 @@ class EndOfFrames(Exception):
     def __init__(self, name: str, lost: Sequence[str] = ()):
         super().__init__(name)
         self.lost = list(lost)
-
-
-@dataclass(frozen=True)
-class Intrinsics:
-    """A pinhole camera: u = fx x/z + cx, v = fy y/z + cy in pixels, pixel centres at whole numbers.
-
-    `d` are the five plumb_bob (Brown-Conrady) coefficients k1 k2 p1 p2 k3.
-    """
-
-    width: int
-    height: int
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-    d: tuple[float, ...] = field(default=(0.0,) * 5)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from dexhot.errors import DexhotError, MissingExtraError
-from dexhot.hardware.camera.frames import CameraError, CameraLostError, Frames, Intrinsics
+from dexhot.geometry.cameras import Intrinsics
+from dexhot.hardware.camera.frames import CameraError, CameraLostError, Frames
 
 
 @cache

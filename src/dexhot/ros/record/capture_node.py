@@ -117,20 +117,20 @@ class CaptureNode(RecorderNode):
 
     def name_camera(self) -> None:
         """Log the camera's topics, again when more have appeared."""
-        found = find_camera(self.images, self.p.camera_namespace)
+        found = find_camera(self.images, self.camera_namespace)
         if found is not None and found.info in self.images and str(found) != self.camera:
             self.camera = self.values["camera"] = str(found)
             self.get_logger().info(f"camera: {self.camera}")
 
     def no_image(self) -> str:
         """Why there is no image of the camera."""
-        where = f" in {self.p.camera_namespace}" if self.p.camera_namespace else ""
+        where = f" in {self.camera_namespace}" if self.camera_namespace else ""
         others = ", ".join(color_images(self.images)) or "none"
         return f"no image{where} arrived within {self.p.patience:g} s; advertised colour images: {others}"
 
     def pack(self, topic: str, qos: tuple[Qos, ...], received: int, data: bytes) -> None:
         """Queue an image for compression. If the queue is full, the new image is dropped."""
-        if self.first_image is None and (not self.p.camera_namespace or self.of_camera(topic)):
+        if self.first_image is None and (not self.camera_namespace or self.of_camera(topic)):
             self.first_image = time.monotonic()
         if sum(not job.done() for _, job in self.jobs.values()) >= BACKLOG:
             self.dropped += 1
@@ -140,7 +140,13 @@ class CaptureNode(RecorderNode):
         self.jobs[next(self.numbers)] = received, self.pool.submit(packed, topic, qos, data)
 
     def of_camera(self, topic: str) -> bool:
-        return topic.startswith(f"/{self.p.camera_namespace.strip('/')}/")
+        return topic.startswith(f"/{self.camera_namespace.strip('/')}/")
+
+    @property
+    def camera_namespace(self) -> str:
+        """Where the camera's topics are: one without a leading slash lies in the node's own namespace."""
+        name: str = self.p.camera_namespace
+        return name if not name or name.startswith("/") else f"{self.get_namespace().rstrip('/')}/{name}"
 
     def write(self) -> None:
         """As in a recorder, but messages after an image in compression wait for it; at the end wait for all."""

@@ -5,7 +5,8 @@ import threading
 import mujoco
 import numpy as np
 
-from dexhot.hardware.camera.frames import Frames, Intrinsics
+from dexhot.geometry.cameras import pinhole
+from dexhot.hardware.camera.frames import Frames
 from dexhot.rigs.embedded import EmbeddedWorld
 from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.see.camera_messages import FramesPublisher
@@ -21,7 +22,7 @@ class RigCamera:
     def __init__(self, node: DexhotNode, world: EmbeddedWorld, rate: float):
         self.node, self.world, self.rate = node, world, rate
         self.publisher = FramesPublisher(node)
-        self.intrinsics = pinhole(world.scene.model.camera(NAME).fovy[0])
+        self.intrinsics = pinhole(WIDTH, HEIGHT, world.scene.model.camera(NAME).fovy[0])
         self.snapshot: tuple[float, np.ndarray] | None = None
         self.due, self.wake, self.stopped = 0.0, threading.Event(), False
         self.thread = threading.Thread(target=self._run, name="camera", daemon=True)
@@ -67,9 +68,3 @@ class RigCamera:
         renderer.update_scene(data, camera=NAME)
         millimetres = np.round(1000.0 * renderer.render())
         return color, np.where(millimetres < 65536.0, millimetres, 0.0).astype(np.uint16)
-
-
-def pinhole(fovy: float) -> Intrinsics:
-    """MuJoCo's camera with a vertical field of view of `fovy` degrees: square pixels, its axis through the middle."""
-    f = 0.5 * HEIGHT / np.tan(0.5 * np.radians(fovy))
-    return Intrinsics(WIDTH, HEIGHT, f, f, (WIDTH - 1) / 2, (HEIGHT - 1) / 2)

@@ -7,7 +7,8 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from dexhot.data.topics import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
-from dexhot.hardware.camera.frames import OPTICAL_FRAME, Frames, Intrinsics
+from dexhot.geometry.cameras import Intrinsics
+from dexhot.hardware.camera.frames import OPTICAL_FRAME, Frames
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
 

@@ -1,0 +1,1 @@
+"""A differentiable rasteriser in Warp: label masks, colours, depth and visible faces of meshes, with gradients."""
