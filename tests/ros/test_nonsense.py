@@ -24,6 +24,7 @@ import dexhot_bench.faults
 from dexhot.data import bags, files
 from dexhot.data.topics import JOURNAL, TARGET
 from dexhot.paths import share_dir
+from dexhot.retargeting.placement import with_arm_path
 from dexhot.robots.arm import FR3_HOME
 from dexhot.robots.joint_table import joint_table
 from dexhot.ros.core import messages
@@ -100,7 +101,9 @@ def tape(folder: Path) -> str:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory) -> str:
     demonstration = files.load(share_dir() / "policies" / "lift_box.npz")
-    return str(files.save(demonstration.reference, tmp_path_factory.mktemp("nonsense") / "reference.npz"))
+    return str(
+        files.save(with_arm_path(demonstration.reference), tmp_path_factory.mktemp("nonsense") / "reference.npz")
+    )
 
 
 def parameters(name: str, reference: str, folder: Path) -> dict[str, object]:

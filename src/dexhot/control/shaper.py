@@ -16,7 +16,7 @@ import mujoco
 import numpy as np
 
 from dexhot.control.arm_dynamics import ArmDynamics
-from dexhot.errors import DexhotError
+from dexhot.errors import DexhotError, UnreachableError
 from dexhot.geometry.poses import pose_to_matrix
 from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.robots.joint_table import joint_table
@@ -81,7 +81,11 @@ class CommandShaper:
         lead: float,
         wrist_lead: float,
     ):
-        """`lead`: fraction of the finger servos' lag; `wrist_lead`: s."""
+        """`lead`: fraction of the finger servos' lag; `wrist_lead`: s. Raises UnreachableError without an arm path."""
+        if not len(arm_path):
+            raise UnreachableError(
+                "the reference has no path for the arm: place it in front of the arm (`dexhot retarget` does)."
+            )
         self.shaper = HandShaper(hand, base_quat, physics)
         self.chain, self.dynamics, self.arm_path = ArmChain(hand), ArmDynamics(hand), arm_path
         self.arm_velocity = np.array([joint.velocity for joint in joint_table("fr3")])
