@@ -23,6 +23,7 @@ from dexhot.ros.core.message_class import message_class
 from dexhot.ros.record.playback import compare, journal_entry, read_tape
 
 LAST_COMMANDS = 1.0  # s, wait for commands after the last input
+ENDING = 2.0  # s that a rig may still be listed: one that has just ended is for a while
 
 
 class PlayerNode(DexhotNode):
@@ -51,6 +52,7 @@ class PlayerNode(DexhotNode):
         self.next = -1  # index of the input in flight; -1 before the controller is ready
         self.replayed: dict[int, np.ndarray] = {}
         self.progress = time.monotonic()
+        self.rig_seen = 0.0  # steady time at which a rig was first listed, 0 for never
 
     def on_heartbeat(self, message: Header) -> None:
         """Start when the controller is active and everything is connected."""
@@ -58,7 +60,8 @@ class PlayerNode(DexhotNode):
         if self.next >= 0 or message.frame_id != "controller" or not heard:
             return
         if why := live_rig.refusal(live_rig.in_domain(self)):
-            return self.give_up(why)
+            self.rig_seen = self.rig_seen or time.monotonic()
+            return self.give_up(why) if time.monotonic() - self.rig_seen > ENDING else None
         if all(p.get_subscription_count() for p in self.inputs.values()):
             self.send(0)
 
