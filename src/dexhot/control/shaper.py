@@ -16,10 +16,11 @@ import mujoco
 import numpy as np
 
 from dexhot.control.arm_dynamics import ArmDynamics
-from dexhot.errors import DexhotError, UnreachableError
+from dexhot.errors import DexhotError
 from dexhot.geometry.poses import pose_to_matrix
 from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.robots.joint_table import joint_table
+from dexhot.robots.joints import columns
 from dexhot.robots.kinematics.arm import ArmChain
 from dexhot.robots.kinematics.wrist import wrist_to_palm, wrist_twist
 from dexhot.robots.robot_hand import RobotHand
@@ -81,14 +82,10 @@ class CommandShaper:
         lead: float,
         wrist_lead: float,
     ):
-        """`lead`: fraction of the finger servos' lag; `wrist_lead`: s. Raises UnreachableError without an arm path."""
-        if not len(arm_path):
-            raise UnreachableError(
-                "the reference has no path for the arm: place it in front of the arm (`dexhot retarget` does)."
-            )
+        """`lead`: fraction of the finger servos' lag; `wrist_lead`: s."""
         self.shaper = HandShaper(hand, base_quat, physics)
         self.chain, self.dynamics, self.arm_path = ArmChain(hand), ArmDynamics(hand), arm_path
-        self.arm_velocity = np.array([joint.velocity for joint in joint_table("fr3")])
+        (self.arm_velocity,) = columns(joint_table("fr3"), "velocity")
         self.torque_limit = 0.5 * np.array(physics.arm.force)
         self.base_quat, self.base_R, self.rate = base_quat, quat_to_matrix(base_quat), 1.0 / physics.control_dt
         self.lead, self.wrist_lead = lead * physics.finger(hand).lag, wrist_lead

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.errors import FileFormatError
+from dexhot.errors import FileFormatError, UnreachableError
 
 RATE = 60.0  # Hz, at which every robot motion here is sampled and driven
 ROLLOUT_KINDS = ("floating", "arm", "live")
@@ -209,6 +209,14 @@ class Reference:
     def time(self) -> np.ndarray:
         """(T,) s."""
         return np.arange(len(self.q)) / self.rate
+
+    def require_arm_path(self) -> np.ndarray:
+        """(T, 7) `arm_q`. Raises UnreachableError where no path was planned for the arm."""
+        if not len(self.arm_q):
+            raise UnreachableError(
+                f"{self.name} has no path for the arm: place it in front of the arm (`dexhot retarget` does)."
+            )
+        return self.arm_q
 
     @property
     def speed_factor(self) -> float:

@@ -15,12 +15,11 @@ from dexhot.data.types import HandObjectTrajectory, Reference, Rollout
 from dexhot.datasets.source_clip import source_clip
 from dexhot.errors import DexhotError, UnreachableError
 from dexhot.geometry.rotations import quat_angle
-from dexhot.hardware.franka.limits import fr3_limits
 from dexhot.metrics.rollout import compute
 from dexhot.metrics.tracking_errors import position_error
 from dexhot.retargeting.placement import moved
 from dexhot.retargeting.retarget import retarget
-from dexhot.retargeting.time_map import Fingers, slow_where_needed
+from dexhot.retargeting.time_map import limits_of, slow_where_needed
 from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.simulation.setup import Setup
 
@@ -133,9 +132,8 @@ def slower_than_needed(reference: Reference, setup: Setup) -> str:
     """In words, where the time that a reference gives the arm is longer than the limits ask for on the arm's path."""
     if not len(reference.arm_frames):
         return ""
-    fingers = Fingers(setup.hand.joint_names, setup.hand.velocity)
     try:
-        needed = slow_where_needed(reference.arm_q, reference.q[:, 6:], fr3_limits(), fingers)
+        needed = slow_where_needed(reference.arm_q, reference.q[:, 6:], *limits_of(setup.hand))
     except UnreachableError as broken:
         return str(broken)
     ticks, most = len(reference.arm_frames), SLOWER * len(needed)

@@ -15,11 +15,11 @@ from dexhot.data.types import RATE, Reference
 from dexhot.errors import UnreachableError
 from dexhot.geometry.poses import compose, make_pose, matrix_to_pose, pose_to_matrix, transform
 from dexhot.geometry.rotations import quat_multiply
-from dexhot.hardware.franka.limits import fr3_limits
 from dexhot.retargeting.arm_path import smooth_path
-from dexhot.retargeting.time_map import Demand, Fingers, demand, slow_where_needed
+from dexhot.retargeting.time_map import Demand, demand, limits_of, slow_where_needed
 from dexhot.robots.arm import FR3_HOME
 from dexhot.robots.joint_table import joint_table
+from dexhot.robots.joints import columns
 from dexhot.robots.kinematics.arm import ArmChain
 from dexhot.robots.kinematics.arm_table import TableCheck
 from dexhot.robots.kinematics.wrist import palm_poses, palm_to_wrist
@@ -56,8 +56,8 @@ class Planner:
     """Plans the arm's motion for one hand."""
 
     def __init__(self, hand: RobotHand):
-        self.chain, self.table, self.limits = ArmChain(hand), TableCheck(), fr3_limits()
-        self.fingers = Fingers(hand.joint_names, hand.velocity)
+        self.chain, self.table = ArmChain(hand), TableCheck()
+        self.limits, self.fingers = limits_of(hand)
 
     def motion(self, reference: Reference, coarse: np.ndarray) -> ArmMotion:
         """The smoothest motion near `coarse` (F, 7), the joints at some frames evenly spread over the clip."""
@@ -89,8 +89,7 @@ class Planner:
 
 def demanded(reference: Reference, hand: RobotHand) -> Demand:
     """What the reference asks of arm and fingers in its own time; a path for the arm it must have."""
-    fingers = Fingers(hand.joint_names, hand.velocity)
-    return demand(reference.arm_q, reference.q[:, 6:], fr3_limits(), fingers)
+    return demand(reference.arm_q, reference.q[:, 6:], *limits_of(hand))
 
 
 def moved(reference: Reference, world_T_old: ArrayLike) -> Reference:
@@ -184,7 +183,7 @@ def _candidates(reference: Reference, chain: ArmChain) -> tuple[np.ndarray, np.n
     candidates = make_pose(shift, turn[:, 3:])
     q, worst = _follow(chain, pose_to_matrix(compose(candidates[:, None], poses[frames])))
     margin = np.min([chain.margin(row) for row in q.transpose(1, 0, 2)], axis=0)
-    velocity = np.array([joint.velocity for joint in joint_table("fr3")])
+    (velocity,) = columns(joint_table("fr3"), "velocity")
     seconds = np.diff(frames)[:, None] / reference.rate
     speed = (np.abs(np.diff(q, axis=1)) / (seconds * velocity)).max(axis=(1, 2))
     discomfort = (

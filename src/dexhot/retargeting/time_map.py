@@ -14,8 +14,9 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from dexhot.data.types import RATE
 from dexhot.errors import UnreachableError
-from dexhot.hardware.franka.limits import MotionLimits
+from dexhot.hardware.franka.limits import MotionLimits, fr3_limits
 from dexhot.robots.arm import FR3_JOINTS
+from dexhot.robots.robot_hand import RobotHand
 
 PLANNED = 0.8  # fraction of the limits; what the controller adds to the reference needs the rest
 START, STOP = 0.125, 0.1  # s: time in which the arm gets to the first frame's velocity, and rests after the last
@@ -32,6 +33,11 @@ class Fingers:
 
     names: Sequence[str]
     velocity: np.ndarray  # (n,) rad/s
+
+
+def limits_of(hand: RobotHand) -> tuple[MotionLimits, Fingers]:
+    """The FR3's and the fingers' of the hand on it."""
+    return fr3_limits(), Fingers(hand.joint_names, hand.velocity)
 
 
 @dataclass

@@ -12,7 +12,6 @@ import numpy as np
 from dexhot.control.controllers import Controller, HandState, Tracker
 from dexhot.control.shaper import CommandShaper
 from dexhot.data.types import RATE, Reference, Rollout
-from dexhot.errors import UnreachableError
 from dexhot.geometry import single
 from dexhot.rigs.embedded import ARM, EmbeddedWorld
 from dexhot.robots.kinematics.arm import ArmKinematics
@@ -53,11 +52,7 @@ class Tick:
 
 def start_joints(reference: Reference) -> np.ndarray:
     """(7+n,) arm and fingers at the reference's first pose. Raises UnreachableError where no arm was planned for it."""
-    if not len(reference.arm_q):
-        raise UnreachableError(
-            f"{reference.name} has no path for the arm: place it in front of the arm (`dexhot retarget` does)."
-        )
-    return np.concatenate([reference.arm_q[0], reference.q[0, 6:]])
+    return np.concatenate([reference.require_arm_path()[0], reference.q[0, 6:]])
 
 
 def measured_pose(

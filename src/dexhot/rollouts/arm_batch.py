@@ -13,7 +13,7 @@ from dexhot.control.arm_dynamics import damped_inverse
 from dexhot.control.controllers import Kinematic
 from dexhot.control.sampling import base_actions
 from dexhot.control.shaper import NEWTON
-from dexhot.control.time_warp import warp_reference
+from dexhot.control.time_warp import frames_at, warp_reference
 from dexhot.data.types import RATE, Reference
 from dexhot.geometry.poses import pose_to_matrix
 from dexhot.hardware.franka.limits import Setpoint, fr3_limits
@@ -36,9 +36,10 @@ class ArmSimulator:
         hand, physics = scene.hand, scene.physics
         assert hand is not None
         self.scene, self.base_quat, self.arm_path = scene, reference.base_quat, reference.arm_q
-        frames = reference.arm_frames if len(reference.arm_frames) else np.arange(float(len(reference.q)))
-        self.substeps, self.behind = _durations(reference, frames, physics.substeps), _lead(reference, frames, physics)
+        frames = frames_at(reference)
         warped = warp_reference(reference, frames)
+        self.substeps = _durations(reference, frames, physics.substeps)
+        self.behind = _lead(reference, warped, frames, physics)
         self.world = EmbeddedWorld(arm_scene(hand, scene.object, physics, reference.table_height))
         self.follower = Follower(hand, warped, physics, options)
         self.shaper, self.setpoint = self.follower.shaper, Setpoint(fr3_limits())
@@ -182,10 +183,11 @@ def _durations(reference: Reference, frames: np.ndarray, substeps: int) -> np.nd
     return durations
 
 
-def _lead(reference: Reference, frames: np.ndarray, physics: Physics) -> np.ndarray:
+def _lead(reference: Reference, slow: Reference, frames: np.ndarray, physics: Physics) -> np.ndarray:
     """(T, 6+n) what the arm's slower targets lead by more than those of the clip's own time (`base_actions`): less for
-    the servos' lag, but more by half of what a frame lasts longer than a tick, for which its target is held."""
-    slow, rows = warp_reference(reference, frames), np.arange(len(reference.q))
+    the servos' lag, but more by half of what a frame lasts longer than a tick, for which its target is held. `slow`:
+    the reference in the arm's time."""
+    rows = np.arange(len(reference.q))
     led = base_actions(slow, physics) - slow.target
     own: np.ndarray = base_actions(reference, physics) - reference.target
     servos = np.stack([np.interp(rows, frames, column) for column in led.T], axis=1) - own
