@@ -49,6 +49,18 @@ def test_the_first_sequence_does_what_the_live_chain_does(arm, floating, actions
     np.testing.assert_allclose(floating.joint_positions(batch.states[0])[:, 6:], live.q[1:, 6:], atol=1e-3)
 
 
+def test_in_the_arms_own_time_a_frame_ends_where_the_live_chain_is(floating, placed, actions, lift):
+    """At half speed a frame's target is held for two ticks, which would leave the arm half a tick behind."""
+    ticks = 2 * len(placed.q) - 1
+    slow = replace(placed, arm_frames=np.linspace(0, len(placed.q) - 1, ticks))
+    warped = warp_reference(slow, slow.arm_frames)
+    live = run_offline(warped, Kinematic(warped, PHYSICS), Setup(HAND, lift[1], PHYSICS))
+    simulator = ArmSimulator(floating, slow)
+    rig = simulator.rollout(simulator.first_state, actions[None, :STEPS]).states[0][:, simulator.ends[0] :]
+    error = np.abs(rig[:, 1 + simulator.rig.scene.q_address[:7]] - live.arm_q[2 : 2 * STEPS + 1 : 2])
+    assert error.max() < 2e-3  # rad
+
+
 def test_a_rollout_continues_from_the_state_it_is_given(arm, actions):
     whole = arm.rollout(arm.first_state, actions[None, :STEPS])
     rest = arm.rollout(whole.states[0, STEPS // 2 - 1], actions[None, STEPS // 2 : STEPS])
