@@ -89,6 +89,25 @@ def ros_domain() -> Iterator[int]:
         yield domain
 
 
+@pytest.fixture
+def plain_node():
+    """Makes a plain node. It ends with its test, failed or not: one that stays is heard by every later test.
+
+    Ask for it behind the fixture that calls `rclpy.init`.
+    """
+    import rclpy
+
+    made = []
+
+    def make(name: str):
+        made.append(rclpy.create_node(name))
+        return made[-1]
+
+    yield make
+    for node in made:
+        node.destroy_node()
+
+
 @pytest.fixture(scope="session")
 def lift():
     """A parametric lift of a box: (HandObjectTrajectory, ObjectAsset), nothing on disk."""

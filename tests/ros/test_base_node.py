@@ -37,11 +37,8 @@ def executor(ros_domain, request, monkeypatch):
 
 
 @pytest.fixture
-def sender(executor):
-    """A plain node. (One that is not destroyed keeps its participant, and not more than 32 are heard in a domain.)"""
-    node = rclpy.create_node("sender")
-    yield node
-    node.destroy_node()
+def sender(executor, plain_node):
+    return plain_node("sender")
 
 
 def spin_until(executor, condition, seconds: float = 10.0) -> bool:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
@@ -315,12 +314,12 @@ def test_commands_of_the_past_are_played_only_when_they_are_named(bench, tmp_pat
 
 
 @pytest.mark.ros
-def test_nothing_is_played_where_a_rigs_graph_runs(bench, capture):
-    rig, clock = rclpy.create_node("supervisor"), bench.listen(Clock, "/clock", "state")
+def test_nothing_is_played_where_a_rigs_graph_runs(bench, capture, plain_node):
+    clock = bench.listen(Clock, "/clock", "state")
+    plain_node("supervisor")
     node = bench.start(BagPlayerNode(), source=str(capture[0] / "bag"))
     assert bench.spin_until(lambda: node.finished)
     assert node.exit_code == 1 and "(supervisor)" in node.finished and not node.played and not clock
-    rig.destroy_node()
 
 
 @pytest.mark.ros

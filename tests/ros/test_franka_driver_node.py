@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import rclpy
 from sensor_msgs.msg import JointState
 
 from dexhot.hardware.franka.simulator import ArmProcess
@@ -74,11 +73,11 @@ def test_commands_are_not_driven_while_holding(rig):
     assert rig.node.device.counts["commands"] == 0
 
 
-def test_a_second_commander_does_not_move_the_arm(rig, process):
+def test_a_second_commander_does_not_move_the_arm(rig, process, plain_node):
     assert rig.spin_until(lambda: rig.states)
     here = np.array(rig.states[-1].position)
     assert rig.spin_until(lambda: rig.command(here) or rig.node.previous is not None)
-    stranger = rclpy.create_node("stranger")
+    stranger = plain_node("stranger")
     commands = stranger.create_publisher(JointState, "/franka/command", publish_profile("command"))
     assert rig.spin_until(lambda: rig.command(here) or not rig.node.safety.moving)
     assert "/stranger" in rig.node.safety.reason

@@ -4,7 +4,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import JointState
 
@@ -65,9 +64,9 @@ def test_commands_move_the_hand_and_its_state_comes_back(rig, bus):
     assert all(servo.on for servo in bus.servos.values())
 
 
-def test_a_stranger_neither_ends_a_fault_nor_commands_beside_the_shaper(rig, bus):
+def test_a_stranger_neither_ends_a_fault_nor_commands_beside_the_shaper(rig, bus, plain_node):
     """What it says comes to nothing on the bus: no servo is given another goal."""
-    stranger = rclpy.create_node("stranger")
+    stranger = plain_node("stranger")
     state = stranger.create_publisher(DiagnosticArray, "/safety/state", publish_profile("latched"))
     commands = stranger.create_publisher(JointState, "/leap/command", publish_profile("command"))
 
@@ -77,21 +76,20 @@ def test_a_stranger_neither_ends_a_fault_nor_commands_beside_the_shaper(rig, bus
         commands.publish(messages.joint_state(NAMES, now, np.full(16, 0.5), np.zeros(16), np.zeros(16)))
         rig.command(np.full(16, 0.2), said)
 
-    try:
-        assert rig.spin_until(lambda: "/stranger" in rig.node.speakers.first())
-        for said in (State.TRACKING, State.FAULT):  # of the supervisor, who is heard no more than the stranger
-            rig.spin_until(partial(lie, said), 0.3)
-            before = goals(bus)
-            rig.spin_until(partial(lie, said), 0.5)
-            assert goals(bus) == before and not rig.node.safety.moving
-    finally:
-        stranger.destroy_node()
+    assert rig.spin_until(lambda: "/stranger" in rig.node.speakers.first())
+    for said in (State.TRACKING, State.FAULT):  # of the supervisor, who is heard no more than the stranger
+        rig.spin_until(partial(lie, said), 0.3)
+        before = goals(bus)
+        rig.spin_until(partial(lie, said), 0.5)
+        assert goals(bus) == before and not rig.node.safety.moving
 
 
-def test_a_second_commander_in_motion_is_a_hold_until_it_is_gone_and_the_supervisor_starts_anew(rig, bus, monkeypatch):
+def test_a_second_commander_in_motion_is_a_hold_until_it_is_gone_and_the_supervisor_starts_anew(
+    rig, bus, monkeypatch, plain_node
+):
     monkeypatch.setattr(speakers, "LINGER", 0.5)  # the supervisor may start before we know that it is gone
     assert rig.spin_until(lambda: rig.command(np.full(16, 0.2)) or rig.node.previous is not None)
-    stranger = rclpy.create_node("stranger")
+    stranger = plain_node("stranger")
     stranger.create_publisher(JointState, "/leap/command", publish_profile("command"))
     assert rig.spin_until(lambda: rig.command(np.full(16, 0.2)) or not rig.node.safety.moving)
     assert "/stranger" in rig.node.safety.reason and rig.node.values["held"] == 1
