@@ -51,7 +51,7 @@ class Recording:
         check_intrinsics(camera, self.name)
         if self.world_T_camera is not None:
             _check(
-                self.world_T_camera.shape == (7,) and abs(np.linalg.norm(self.world_T_camera[3:]) - 1.0) < 1e-3,
+                self.world_T_camera.shape == (7,) and bool(abs(np.linalg.norm(self.world_T_camera[3:]) - 1.0) < 1e-3),
                 f"{self.name}: world_T_camera must be x y z qw qx qy qz with a unit quaternion.",
             )
 
