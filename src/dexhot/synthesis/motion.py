@@ -33,7 +33,7 @@ TOUCHING, NEAR = 0.008, 0.016  # m from a recorded fingertip to the surface: tou
 ITERATIONS = 10
 ROUNDS = 2  # of smoothing and pushing out
 SMOOTH = 1.5  # frames, standard deviation, of what the obstacles change
-ASTRAY = 0.015  # m: median distance of a frame's keypoints from the recording's that is no longer its motion
+ASTRAY, FAR_ASTRAY = 0.015, 0.025  # m from the recorded keypoints (median): a frame is started anew; a clip is left out
 DEEPEST = 0.002  # m: largest 95th percentile over the frames of the deepest point's depth
 
 
@@ -146,7 +146,7 @@ def make_physical(
             f"{trajectory.name} cannot be made physical: {what} (95th percentile; {1e3 * DEEPEST:g} mm are allowed). "
             "Leave it out, or try another --seed: another hand may fit."
         )
-    if bad := {side: far for side, far in motion.astray.items() if far > ASTRAY}:
+    if bad := {side: far for side, far in motion.astray.items() if far > FAR_ASTRAY}:
         what = ", ".join(f"the {side} hand keeps {1e3 * far:.0f} mm away from where it was" for side, far in bad.items())
         raise ClipError(f"{trajectory.name} cannot be made physical: {what} (median keypoint). Try another --seed.")
     return motion
