@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -69,7 +69,12 @@ def run(args: Args) -> int:
             clip = source(name)
             side = f"-{args.side}" if args.side else ""
             folder = args.out / f"{clip.name.replace('/', '-')}{side}-seed{args.seed}-{args.level}"
-            settings = {"clip": clip.name, "side": args.side, "frames": args.frames, "dexhot": __version__}
+            settings: dict[str, Any] = {
+                "clip": clip.name,
+                "side": args.side,
+                "frames": args.frames,
+                "dexhot": __version__,
+            }
             settings |= {"seed": args.seed, "level": args.level, "rate": args.rate, "size": [args.width, args.height]}
             if folder.exists():
                 if settings_of(folder) != settings:
@@ -93,7 +98,12 @@ def run(args: Args) -> int:
             write_clip(folder, recording, evidence, truth, settings)
             if args.picture:
                 draw_sheet(recording, evidence, folder / "sheet.png")
-            row = {"folder": str(folder), "clip": name, "frames": len(recording.time), "seconds": time.monotonic() - began}
+            row = {
+                "folder": str(folder),
+                "clip": name,
+                "frames": len(recording.time),
+                "seconds": time.monotonic() - began,
+            }
             made.append(row | {k: recording.provenance[k] for k in ("camera_distance_m", "penetration_p95_mm")})
     for row in made:
         summary(f"{row['clip']} -> {row['folder']}", {k: v for k, v in row.items() if k not in ("clip", "folder")})

@@ -78,7 +78,9 @@ def render(
     motion = make_physical(trajectory, people, sdf_volume(asset.vertices, asset.faces, spacing), options.rate)
     bodies = {side: person.hand.shaped() for side, person in people.items()}
     keypoints = {
-        side: np.stack([bodies[side].posed(p).keypoints(people[side].hand.table(CONVENTION)) for p in motion.poses[side]])
+        side: np.stack(
+            [bodies[side].posed(p).keypoints(people[side].hand.table(CONVENTION)) for p in motion.poses[side]]
+        )
         for side in people
     }
     corners = transform(motion.object_pose[:, None], _box(asset.vertices))
@@ -88,7 +90,9 @@ def render(
         view = choose_view(painter, camera, motion, points, random["view"])
         chosen = _chosen(view.frames, frames, motion)
         if len(chosen) < min(SHORTEST, frames or SHORTEST):
-            raise ClipError(f"{trajectory.name} cannot be brought into view from {view.distance:.2f} m; try another --seed.")
+            raise ClipError(
+                f"{trajectory.name} cannot be brought into view from {view.distance:.2f} m; try another --seed."
+            )
         painter.aim(view.world_T_camera)
         drawn = _draw(painter, camera, motion, chosen, level, options.rate, view.world_T_camera, keypoints, random, report,
                       trajectory.name)  # fmt: skip
@@ -195,7 +199,9 @@ def _between(motion: Motion, t: int, part: float) -> tuple[dict[str, HandPose], 
         return HandPose(u @ vt, mix(now.translation, then.translation), mix(now.fingers, then.fingers))
 
     a, b = motion.object_pose[t], motion.object_pose[s]
-    object_pose = np.concatenate([(1 - part) * a[:3] + part * b[:3], slerp([0, 1], np.stack([a[3:], b[3:]]), [part])[0]])
+    object_pose = np.concatenate(
+        [(1 - part) * a[:3] + part * b[:3], slerp([0, 1], np.stack([a[3:], b[3:]]), [part])[0]]
+    )
     return {side: mixed(p[t], p[s]) for side, p in motion.poses.items()}, object_pose
 
 
@@ -208,6 +214,7 @@ def _truth(
     labels: np.ndarray,
     skins: dict[str, np.ndarray],
 ) -> Truth:
+    assert recording.world_T_camera is not None
     camera_T_world = inverse(recording.world_T_camera)
     hands, seen, meshes = {}, {}, {}
     for side, points in keypoints.items():

@@ -1,10 +1,10 @@
 """Rendered clips on disk: a folder with a bag like a RealSense's, the truth beside it, and what detectors would see.
 
-    bag/                colour, depth, camera infos and /tf_static: world -> camera
-    truth.npz           HandObjectTrajectory, in the world
-    truth_evidence.npz  Evidence without errors: labels, keypoints, poses, hand meshes
-    evidence.npz        Evidence with the errors of the clip's level
-    synth.json          how it was made; the file that identifies such a folder
+bag/                colour, depth, camera infos and /tf_static: world -> camera
+truth.npz           HandObjectTrajectory, in the world
+truth_evidence.npz  Evidence without errors: labels, keypoints, poses, hand meshes
+evidence.npz        Evidence with the errors of the clip's level
+synth.json          how it was made; the file that identifies such a folder
 """
 
 import json
@@ -69,8 +69,12 @@ def write_bag(path: Path, recording: Recording) -> Path:
         for t, time in enumerate(recording.time):
             at = _ns(time)
             header = _header(at, OPTICAL_FRAME)
-            bag.write_message(color, at, _packed(header, "rgb8; jpeg compressed bgr8", encode_color(recording.color[t])))
-            bag.write_message(depth, at, _packed(header, "16UC1; compressedDepth png", encode_depth(recording.depth[t])))
+            bag.write_message(
+                color, at, _packed(header, "rgb8; jpeg compressed bgr8", encode_color(recording.color[t]))
+            )
+            bag.write_message(
+                depth, at, _packed(header, "16UC1; compressedDepth png", encode_depth(recording.depth[t]))
+            )
             for topic in infos:
                 bag.write_message(topic, at, _info(header, recording))
     return path

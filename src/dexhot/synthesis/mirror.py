@@ -42,7 +42,9 @@ def mirrored(clip: HandObjectTrajectory, asset: ObjectAsset) -> HandObjectTrajec
             keypoint_covariance=np.zeros((0, 21, 3, 3)),
         )  # fmt: skip
     pose = make_pose(place * WORLD, matrix_to_quat(R))
-    return replace(clip, name=f"{clip.name}-mirrored", hands=hands, object_pose=pose, object_covariance=np.zeros((0, 6, 6)))
+    return replace(
+        clip, name=f"{clip.name}-mirrored", hands=hands, object_pose=pose, object_covariance=np.zeros((0, 6, 6))
+    )
 
 
 def symmetry_plane(asset: ObjectAsset) -> tuple[np.ndarray, float]:

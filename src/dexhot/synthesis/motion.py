@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
+from scipy.sparse import csr_matrix
 
 from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import ClipError
@@ -26,6 +27,7 @@ from dexhot.synthesis.person import Person
 
 KEYPOINT_SIGMA = 0.006  # m: the recording's hand is not the person's
 OBSTACLE_SIGMA = 0.0004  # m
+EASING = (0.004, 0.0012, OBSTACLE_SIGMA)  # m: how a hand that starts inside is eased out
 PUSH_SIGMA = 0.0002  # m, after smoothing
 CLEARANCE = 0.0008  # m, kept between skin and object: the drawn surface lies up to this far from the fitted one
 TOUCH_SIGMA = 0.002  # m
@@ -61,6 +63,7 @@ class Obstacles:
     volume: SdfVolume
     object_pose: np.ndarray  # (7,) world_T_mesh
     table: float  # m, height
+    smooth: csr_matrix  # the skin that is drawn, by the hand's vertices: an edge must not poke in between those
     sigma: float = OBSTACLE_SIGMA  # m
 
     def object_distances(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -76,12 +79,15 @@ class Obstacles:
         return np.where(lower, above, value), np.where(lower[:, None], [0.0, 0.0, 1.0], slope)
 
     def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
-        """One residual per vertex that is less than CLEARANCE away."""
-        value, slope = self.distances(posed.vertices)
+        """One residual per point of the skin that is less than CLEARANCE away."""
+        value, slope = self.distances(self.smooth @ posed.vertices)
         inside = np.flatnonzero(value < CLEARANCE)
-        weight = np.full(len(inside), self.sigma**-2)
+        by_vertex = self.smooth[inside]
+        ids = np.unique(by_vertex.indices)
+        moved = by_vertex[:, ids] @ posed.point_jacobians(JOINTS + ids).reshape(len(ids), 3 * POSE_SIZE)
         off = value[inside] - CLEARANCE
-        jacobian = np.einsum("vi,vij->vj", slope[inside], posed.point_jacobians(JOINTS + inside))
+        jacobian = np.einsum("vi,vij->vj", slope[inside], moved.reshape(-1, 3, POSE_SIZE))
+        weight = np.full(len(inside), self.sigma**-2)
         return Rows(off, jacobian, weight, float(weight @ off**2))
 
 
@@ -147,13 +153,20 @@ def make_physical(
             "Leave it out, or try another --seed: another hand may fit."
         )
     if bad := {side: far for side, far in motion.astray.items() if far > FAR_ASTRAY}:
-        what = ", ".join(f"the {side} hand keeps {1e3 * far:.0f} mm away from where it was" for side, far in bad.items())
+        what = ", ".join(
+            f"the {side} hand keeps {1e3 * far:.0f} mm away from where it was" for side, far in bad.items()
+        )
         raise ClipError(f"{trajectory.name} cannot be made physical: {what} (median keypoint). Try another --seed.")
     return motion
 
 
 def _fit(
-    motion: Motion, trajectory: HandObjectTrajectory, side: str, person: Person, keypoints: np.ndarray, volume: SdfVolume
+    motion: Motion,
+    trajectory: HandObjectTrajectory,
+    side: str,
+    person: Person,
+    keypoints: np.ndarray,
+    volume: SdfVolume,
 ) -> None:
     hand = person.hand
     assert hand.prior is not None
@@ -161,7 +174,7 @@ def _fit(
     confidence = trajectory.hands[side].confidence.mean(axis=0)
     zones = [zone for name, zone in contact_zones(hand).items() if name != "palm"]
     regular: list[Term] = [LikelyPose(hand.prior, 0.3), JointLimits(hand.prior)]
-    around = [Obstacles(volume, pose, trajectory.table_height) for pose in motion.object_pose]
+    around = [Obstacles(volume, pose, trajectory.table_height, person.subdivision[0]) for pose in motion.object_pose]
     tips = keypoints[:, [4, 8, 12, 16, 20]]
     far = np.stack([volume.distance(transform(inverse(pose), p))[0] for pose, p in zip(motion.object_pose, tips)])
     touching = gaussian_filter1d(np.clip((NEAR - far) / (NEAR - TOUCHING), 0.0, 1.0), 1.0, axis=0)
@@ -171,7 +184,9 @@ def _fit(
     sightings = [Sighting(confidence, points=points) for points in keypoints]
     free = fit_hand(hand, table, sightings, KEYPOINT_SIGMA, shape=np.zeros(hand.shape_size))
     poses = [HandPose.from_vector(x) for x in free.poses]
-    change = np.zeros((len(poses), POSE_SIZE))  # what the obstacles change of the free fit, which is as smooth as the motion
+    change = np.zeros(
+        (len(poses), POSE_SIZE)
+    )  # what the obstacles change of the free fit, which is as smooth as the motion
 
     def solve(t: int, expected: np.ndarray, near: NearPose, terms: list[Term]) -> None:
         start = changed(poses[t], expected)
@@ -188,8 +203,12 @@ def _fit(
         solve(t, expected, near, terms)
         if stray(t) > ASTRAY:  # on the wrong side of something: as the recording has it, if that is clear of the object
             kept = change[t].copy()
-            solve(t, np.zeros(POSE_SIZE), NearPose(poses[t], turn=0.1, shift=0.006, bend=0.15), terms)
-            skin = neutral.posed(changed(poses[t], change[t])).vertices
+            change[t] = 0.0
+            for sigma in EASING:
+                soft = replace(obstacles, sigma=sigma)
+                near = NearPose(poses[t], turn=0.2, shift=0.02, bend=0.3)
+                solve(t, change[t], near, [data[t], *regular, soft, Touch(obstacles, zones, touching[t])])
+            skin = person.surface(neutral.posed(changed(poses[t], change[t])))
             if obstacles.distances(skin)[0].min() < -DEEPEST:
                 change[t] = kept
     for _ in range(ROUNDS):

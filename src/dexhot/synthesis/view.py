@@ -13,9 +13,9 @@ from dexhot.synthesis.scene import LABELS, Painter
 NEAREST, FARTHEST, STEP = 0.5, 0.9, 0.02  # m
 HEIGHTS = (20.0, 55.0)  # degrees above the table
 SPARE = 0.3  # largest fraction of the way from the nearest distance to the farthest that is taken
-CANDIDATES, MOMENTS = 8, 3
+CANDIDATES, MOMENTS = 16, 3
 BORDER = 0.04  # fraction of the picture's height, kept free
-ENOUGH = 0.02  # fraction of the picture that hand and object should each cover at least
+ENOUGH = 0.025  # fraction of the picture that hand and object should each cover at least
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,12 @@ def choose_view(
     best, best_score = None, -1.0
     for _ in range(CANDIDATES):
         turn, tilt = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(*HEIGHTS))
-        view = place(camera, 0.5 * (low + high), turn, tilt, points, rng.uniform())
+        spare = rng.uniform()
+        view = place(camera, 0.5 * (low + high), turn, tilt, points, spare)
+        if view.frames.stop - view.frames.start < len(points):  # too long a way: aim at the part that is in view
+            part = points[view.frames].reshape(-1, 3)
+            again = place(camera, part.mean(axis=0), turn, tilt, points, spare) if len(part) else view
+            view = max(view, again, key=lambda v: v.frames.stop - v.frames.start)
         score = (view.frames.stop - view.frames.start) / len(points)
         score *= _seen(painter, motion, view)
         if score > best_score:
@@ -44,9 +49,7 @@ def choose_view(
     return best
 
 
-def place(
-    camera: Intrinsics, centre: np.ndarray, turn: float, tilt: float, points: np.ndarray, spare: float
-) -> View:
+def place(camera: Intrinsics, centre: np.ndarray, turn: float, tilt: float, points: np.ndarray, spare: float) -> View:
     """A view from one direction: near enough, `spare` in [0, 1] of the way from the nearest distance to the farthest."""
     away = np.array([np.cos(turn) * np.cos(tilt), np.sin(turn) * np.cos(tilt), np.sin(tilt)])
     distances = np.arange(NEAREST, FARTHEST + 1e-9, STEP)
@@ -66,7 +69,7 @@ def look_at(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 def in_view(camera: Intrinsics, world_T_camera: np.ndarray, points: np.ndarray) -> np.ndarray:
     """(T,) bool: all points (T, P, 3) are in the picture, BORDER from its edge."""
-    seen = transform(inverse(world_T_camera), points)
+    seen = np.asarray(transform(inverse(world_T_camera), points))
     pixels = camera.project(np.where(seen[..., 2:] > 0.05, seen, [0.0, 0.0, 1.0]))
     edge = BORDER * camera.height
     inside = (pixels >= edge) & (pixels <= np.array([camera.width, camera.height]) - 1 - edge)
