@@ -39,7 +39,7 @@ class EmbeddedWorld:
         self.setpoint, self.arm_torque = Setpoint(fr3_limits()), np.zeros(ARM)
 
     def reset(self, q: np.ndarray, object_pose: np.ndarray, hold_object: bool = False) -> None:
-        """Robot at rest at q (7+n,) rad, object at rest at (7,) world_T_mesh, fixed until `release` with hold_object."""
+        """Robot at rest at q (7+n,) rad, object at rest at (7,) world_T_mesh, fixed until `release` if held."""
         reset(self.scene, self.data, q, object_pose)
         self.setpoint.reset(q[:ARM])
         self.arm_torque = np.zeros(ARM)
