@@ -185,7 +185,7 @@ def _check(name: str, value: ArrayLike | None, size: int) -> None:
     if value.shape != (size,):
         raise DexhotError(f"reset: {name} has shape {value.shape}, this scene needs ({size},).")
     if not np.isfinite(value).all():
-        raise DexhotError(f"reset: {name} holds a non-finite value: {value}.")
+        raise DexhotError(f"reset: {name} has a non-finite value: {value}.")
 
 
 def _new_world(
