@@ -62,8 +62,8 @@ def _check_quats(name: str, q: np.ndarray) -> None:
 def _check_object(name: str) -> None:
     _check(
         bool(OBJECT_NAME.fullmatch(name)),
-        f"object_name {name!r} is not an object name: letters, digits, '_', '-' and '.', with '/' between folders of the "
-        "object library (`dexhot object list`), not a path.",
+        f"object_name {name!r} is not an object name: letters, digits, '_', '-' and '.', with '/' between folders of "
+        "the object library (`dexhot object list`), not a path.",
     )
 
 
