@@ -137,7 +137,7 @@ def test_a_command_that_is_not_finite_is_refused_and_the_arm_goes_on(arm):
     assert arm.read().q == pytest.approx(goal, abs=0.02)
 
 
-def test_commands_that_outrun_the_arm_are_told(arm):
+def test_commands_beyond_the_arm_s_limits_are_reported(arm):
     arm.hold()
     goal = arm.read().q + 0.3 * (np.arange(7) == 5)
 
@@ -146,7 +146,7 @@ def test_commands_that_outrun_the_arm_are_told(arm):
         return "behind" in arm.warnings
 
     assert eventually(told)
-    assert "fr3_joint6 was" in arm.warnings["behind"] and "speed:=" in arm.warnings["behind"]
+    assert "fr3_joint6 lagged its commands by" in arm.warnings["behind"] and "speed:=" in arm.warnings["behind"]
 
 
 def test_no_reference_beyond_the_limits_goes_to_the_robot(simulated, monkeypatch):
