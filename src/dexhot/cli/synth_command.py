@@ -31,8 +31,8 @@ class Args:
     frames: int | None = None
     """Only this many frames, from the middle of the grasp. Default: all that are in view."""
     out: Annotated[Path, shown("FOLDER")] = Path("synth")
-    """Folder in which each clip gets its own. Complete ones are kept, so an interrupted run goes on. Missing folders are
-    created."""
+    """Folder in which each clip gets its own. Complete ones are kept, so an interrupted run goes on. Missing folders
+    are created."""
     picture: bool = False
     """Also write a contact sheet (sheet.png) into each folder."""
     json: bool = False

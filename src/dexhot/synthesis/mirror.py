@@ -64,7 +64,7 @@ def symmetry_plane(asset: ObjectAsset) -> tuple[np.ndarray, float]:
     spacing = float(np.percentile(dense.query(points)[0], 95))  # of the samples themselves
     if best_off > ALIKE + spacing:
         raise ClipError(
-            f"{asset.name} differs from its mirror image by {1e3 * best_off:.1f} mm, so its clips cannot be mirrored to the "
-            "other hand; leave --side out, or take another clip."
+            f"{asset.name} differs from its mirror image by {1e3 * best_off:.1f} mm, so its clips cannot be mirrored "
+            "to the other hand; leave --side out, or take another clip."
         )
     return best

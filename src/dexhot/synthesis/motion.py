@@ -1,8 +1,8 @@
 """Motion that a body could make, from a clip: a hand of flesh around the object where the recording's cut through it.
 
-Keypoints of a recording leave a fitted hand 6 to 15 mm deep in the object. Here each frame is fitted to the keypoints with
-the object and the table as obstacles, with fingertips that touch drawn to the surface, and then smoothed and pushed out
-again.
+Keypoints of a recording leave a fitted hand 6 to 15 mm deep in the object. Here each frame is fitted to the keypoints
+with the object and the table as obstacles, with touching fingertips drawn to the surface, and then smoothed and pushed
+out again.
 """
 
 from dataclasses import dataclass, field, replace
@@ -40,7 +40,7 @@ DEEPEST = 0.002  # m: largest 95th percentile over the frames of the deepest poi
 
 
 @dataclass
-class Motion:
+class PhysicalMotion:
     """A clip as it is drawn: at the camera's rate, in the clip's world."""
 
     time: np.ndarray  # (T,) s
@@ -140,10 +140,10 @@ def shape_of(trajectory: HandObjectTrajectory, side: str) -> np.ndarray:
 
 def make_physical(
     trajectory: HandObjectTrajectory, people: dict[str, Person], volume: SdfVolume, rate: float
-) -> Motion:
-    """The clip's motion with `people`, hands outside of the object. Raises ClipError for a clip that cannot be repaired."""
+) -> PhysicalMotion:
+    """The clip's motion with `people`, hands outside of the object. Raises ClipError where that fails."""
     time, object_pose, keypoints = resampled(trajectory, rate)
-    motion = Motion(time, object_pose, {}, {})
+    motion = PhysicalMotion(time, object_pose, {}, {})
     for side, person in people.items():
         _fit(motion, trajectory, side, person, keypoints[side], volume)
     if bad := {side: deep for side, deep in motion.deep.items() if deep > DEEPEST}:
@@ -161,7 +161,7 @@ def make_physical(
 
 
 def _fit(
-    motion: Motion,
+    motion: PhysicalMotion,
     trajectory: HandObjectTrajectory,
     side: str,
     person: Person,

@@ -1,5 +1,5 @@
-"""The people who are rendered. Their hands differ from the model that is fitted later, so that a fit on rendered pictures
-is not made with the very hand that drew them: a random shape, bones of other lengths, an uneven skin, and a forearm.
+"""The people who are rendered. Their hands are not the model that is fitted later, else a fit would be tested
+on the very hand that drew the pictures: a random shape, bones of other lengths, an uneven skin, and a forearm.
 """
 
 from dataclasses import dataclass, replace

@@ -12,7 +12,7 @@ from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.humans.skin import DIGITS, HandPose, vertex_normals
 from dexhot.objects.asset import ObjectAsset
 from dexhot.simulation.renderer import new_renderer
-from dexhot.synthesis.person import Person, arm_faces, forearm_away, forearm
+from dexhot.synthesis.person import Person, arm_faces, forearm, forearm_away
 
 LABELS = {"right": 1, "object": 2, "left": 3}  # Evidence's
 OPTICAL = np.array([0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0])  # optical_T_camera of MuJoCo, whose camera looks along -z
@@ -65,7 +65,7 @@ class Pictures:
     skin: dict[str, np.ndarray]  # of each hand, (F V, 3) m
 
 
-class Painter:
+class SceneRenderer:
     """Draws frames. Close it, or use it as a context manager. Raises NoRendererError."""
 
     def __init__(
@@ -95,7 +95,7 @@ class Painter:
             bare = what != "arm" or people[side].sleeve is None
             self.label_of[k] = LABELS.get(side or what, 0) if bare else 0
 
-    def __enter__(self) -> "Painter":
+    def __enter__(self) -> "SceneRenderer":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -255,7 +255,7 @@ def _soup(asset: ObjectAsset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _planar(corners: np.ndarray) -> np.ndarray:
-    """(N, 2) texture coordinates from the side that each triangle faces most; N must be whole triangles, else along z."""
+    """(N, 2) texture coordinates by the axis that each triangle faces most; along z for other than whole triangles."""
     if len(corners) % 3:
         return corners[:, :2] / PATCH
     a, b, c = np.moveaxis(corners.reshape(-1, 3, 3), 1, 0)
