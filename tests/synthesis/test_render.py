@@ -111,6 +111,15 @@ def _nothing():
     return physical.Rows(np.zeros(0), np.zeros((0, 51)), np.zeros(0), 0.0)
 
 
+def test_a_clip_whose_last_stamp_is_rounded_down_keeps_its_last_frame(source):
+    clip = source[0].cut(0, 29)
+    clip.time = np.arange(29) / 60.0
+    clip.time[-1] -= 1e-9
+    time, object_pose, keypoints = physical.resampled(clip, 30.0)
+    assert len(time) == 15 and np.allclose(object_pose[-1], clip.object_pose[-1])
+    assert np.allclose(keypoints["right"][5], clip.hands["right"].keypoints[10])
+
+
 def test_fingers_touch_what_they_hold(source, clip):
     """Pushed out of the object, they do not hover beside it."""
     _, _, truth = clip

@@ -118,13 +118,14 @@ class Touch:
 def resampled(trajectory: HandObjectTrajectory, rate: float) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Times (N,) from 0 at `rate`, object poses (N, 7), and each hand's keypoints (N, 21, 3)."""
     source = trajectory.time - trajectory.time[0]
-    time = np.arange(int(source[-1] * rate + 1e-6) + 1) / rate
-    place = np.stack([np.interp(time, source, trajectory.object_pose[:, a]) for a in range(3)], axis=1)
-    object_pose = np.hstack([place, slerp(source, trajectory.object_pose[:, 3:], time)])
+    time = np.arange(int(source[-1] * rate + 1e-3) + 1) / rate  # a clip's last stamp may be rounded down
+    inside = np.minimum(time, source[-1])
+    place = np.stack([np.interp(inside, source, trajectory.object_pose[:, a]) for a in range(3)], axis=1)
+    object_pose = np.hstack([place, slerp(source, trajectory.object_pose[:, 3:], inside)])
     keypoints = {}
     for side, track in trajectory.hands.items():
         flat = track.keypoints.reshape(len(source), 63)
-        rows = np.stack([np.interp(time, source, flat[:, k]) for k in range(63)], axis=1)
+        rows = np.stack([np.interp(inside, source, flat[:, k]) for k in range(63)], axis=1)
         keypoints[side] = rows.reshape(-1, 21, 3)
     return time, object_pose, keypoints
 
