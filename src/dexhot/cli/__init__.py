@@ -35,7 +35,7 @@ COMMANDS = {
     "leap": "the LEAP hand by itself: check, calibrate, reboot, simulate",
     "safety": "start, stop or reset a running graph, or show its state",
     "franka": "the Franka arm by itself: check, simulate",
-    "bench": "run a benchmark: retarget, physics, mine, loop, leap, franka, transport, faults, fit",
+    "bench": "run a benchmark: retarget, physics, mine, loop, leap, franka, transport, faults, fit, ekf",
 }
 
 

@@ -23,6 +23,7 @@ BENCHMARKS = {
     "raster": "dexhot_bench.raster",
     "faults": "dexhot_bench.faults.bench",
     "fit": "dexhot_bench.fit",
+    "ekf": "dexhot_bench.ekf",
 }
 
 
@@ -31,7 +32,9 @@ class Args:
     """Choice and length of the benchmark."""
 
     name: Annotated[
-        Literal["retarget", "physics", "mine", "loop", "leap", "franka", "transport", "raster", "faults", "fit"],
+        Literal[
+            "retarget", "physics", "mine", "loop", "leap", "franka", "transport", "raster", "faults", "fit", "ekf"
+        ],
         tyro.conf.Positional,
     ]
     """Benchmark to run."""

@@ -1,0 +1,526 @@
+"""A hand and an object together: an error-state extended Kalman filter on the manifold (HandyPriors III-E).
+
+Nominal state: K keypoints x (K, 3) and their velocities, the object's position p, rotation q and twist, all in the
+world. Error state (6K + 12,): dx, dxdot, dp, dtheta (q_true = Exp(dtheta) q), dv, dw. The hand has white accelerations,
+correlated between keypoints by their distance, so that a missing finger moves with its neighbours. Any set of points
+will do: a person's 21 keypoints, a robot's links; none at all leaves an object filter.
+
+The object's motion is one of three, chosen by what its measured poses did since the last one:
+
+- carried: with the contact points, by Procrustes (contact_dynamics.py). The noise of their motion enters object and
+  hand alike, so a hidden object stays with the hand that is seen; only slip makes it uncertain, as a random walk.
+- rest: where it is.
+- free: constant velocity with white accelerations.
+
+A hidden object keeps the motion that it had. Observations (observations.py) come in any mix, are gated group by group,
+and may be late: the last `memory` seconds are kept and applied again in the order of their stamps.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from dexhot.data.keypoints import wrist_pose
+from dexhot.errors import DexhotError
+from dexhot.geometry import single
+from dexhot.geometry.equivalents import Symmetric, nearest_equivalent
+from dexhot.geometry.poses import inverse, transform
+from dexhot.objects.asset import Symmetry
+from dexhot.tracking.contact_dynamics import Carried, carry
+from dexhot.tracking.observations import (
+    Observation,
+    ObservedRows,
+    SeenFrame,
+    SeenKeypoints,
+    SeenPixels,
+    SeenPose,
+    Single,
+    check_finite,
+)
+
+Motion = Literal["rest", "carried", "free"]
+Status = Literal["unknown", "tracked", "hidden", "lost"]
+GATES = {2: 13.8, 3: 16.3, 6: 22.5}  # squared Mahalanobis distance: 99.9 % quantile by degrees of freedom
+UNKNOWN = 0.06  # m, sigma of a keypoint that was not seen with the others
+HAND_WEIGHT = np.full(21, 0.02)  # of a keypoint in the contact fit; the palm settles what two fingers leave open
+HAND_WEIGHT[[3, 4, 7, 8, 11, 12, 15, 16, 19, 20]] = 1.0  # tips and DIPs touch
+
+
+@dataclass(frozen=True)
+class HandObjectOptions:
+    """Noise, gates and limits. Slip and accelerations: chosen on real grasps (docs/tracking.md)."""
+
+    hand_acceleration: float = 1.5  # m/s^2 per root Hz, of the whole hand
+    finger_acceleration: float = 0.5  # m/s^2 per root Hz, of keypoints against each other
+    finger_alone: float = 0.05  # of that variance, of a keypoint by itself
+    finger_length: float = 0.04  # m, distance over which keypoints move together
+    acceleration: float = 3.0  # m/s^2 per root Hz, of a free object
+    angular_acceleration: float = 30.0  # rad/s^2 per root Hz
+    slip: float = 0.0075  # m per root s, of a carried object against the hand
+    roll: float = 0.16  # rad per root s
+    rest: float = 0.003  # m per root s, of an object at rest
+    rest_turn: float = 0.02  # rad per root s
+    baseline: float = 0.2  # s over which a motion is judged
+    evidence: float = 3.0  # log likelihood by which another motion must be better, twice in a row
+    touch: float = 0.015  # m from the object's surface within which a keypoint counts as contact
+    memory: float = 0.5  # s that an observation may be late
+    hidden_after: float = 0.1  # s without an accepted observation
+    first_speed: float = 1.0  # m/s
+    first_sigma: float = 0.04  # m, added to the first sight of a hand: any keypoint of it may be an outlier
+    confused_after: int = 3  # rejections in a row of one keypoint that restart it
+    lost_after: float = 0.5  # s of rejected observations only
+    hand_lost_sigma: float = 0.1  # m, mean over keypoints
+    object_lost_sigma: float = 0.05  # m
+    object_lost_turn: float = 0.8  # rad
+
+
+@dataclass(frozen=True)
+class HandObjectEstimate:
+    """Hand and object at one stamp, in the world."""
+
+    stamp: float  # s
+    keypoints: np.ndarray  # (K, 3) m
+    velocities: np.ndarray  # (K, 3) m/s
+    object_pose: np.ndarray  # (7,) world_T_mesh
+    object_twist: np.ndarray  # (6,) linear m/s, then angular rad/s
+    covariance: np.ndarray  # (6K + 12, 6K + 12) of the error state
+    motion: Motion
+    hand: Status
+    object: Status
+
+    def keypoint_covariance(self) -> np.ndarray:
+        """(3K, 3K) m^2."""
+        n = self.keypoints.size
+        return self.covariance[:n, :n]
+
+    def object_covariance(self) -> np.ndarray:
+        """(6, 6) of the object's position and rotation vector in the world."""
+        n = 2 * self.keypoints.size
+        return self.covariance[n : n + 6, n : n + 6]
+
+    def wrist(self, side: str) -> tuple[np.ndarray, np.ndarray]:
+        """Wrist pose (7,) of 21 keypoints in MediaPipe order, and its covariance (6, 6)."""
+        step, n = 1e-5, self.keypoints.size
+        pose = wrist_pose(self.keypoints, side)
+        moved = wrist_pose(self.keypoints + step * np.eye(n).reshape(n, -1, 3), side)
+        turns = np.array([single.log(single.multiply(q, single.conjugate(pose[3:]))) for q in moved[:, 3:]])
+        J = np.hstack([moved[:, :3] - pose[:3], turns]).T / step
+        return pose, J @ self.keypoint_covariance() @ J.T
+
+
+@dataclass
+class Seen:
+    """When one of the two was last seen."""
+
+    started: bool = False
+    accepted: float = -np.inf  # s, stamp of the last accepted observation
+    rejected: float = np.inf  # s, of the first one rejected since
+    restarts: int = 0  # re-acquired after it was lost
+
+
+class _State:
+    """Everything that an observation changes. Arrays are replaced, never written into, so that a copy is cheap."""
+
+    def __init__(self, count: int, symmetry: Symmetric, weight: np.ndarray):
+        n = 6 * count + 12
+        self.stamp = -np.inf
+        self.keypoints, self.velocities = np.zeros((count, 3)), np.zeros((count, 3))
+        self.refused = np.zeros(count, int)  # times in a row that each keypoint was outside its gate
+        self.density = np.zeros((3 * count, 3 * count))  # of the hand's accelerations
+        self.p, self.q, self.twist = np.zeros(3), (1.0, 0.0, 0.0, 0.0), np.zeros(6)
+        self.P = np.zeros((n, n))
+        self.symmetry, self.weight = symmetry, weight
+        self.motion: Motion = "rest"
+        self.candidate: Motion | None = None  # another motion that the last pose was for
+        self.anchors: tuple[_State, ...] = ()  # as it was after the last accepted poses
+        self.hand, self.object = Seen(), Seen()
+
+    def copy(self) -> "_State":
+        other = copy(self)
+        other.hand, other.object = copy(self.hand), copy(self.object)
+        return other
+
+
+class HandObjectFilter:
+    """See the module's docstring."""
+
+    def __init__(
+        self,
+        options: HandObjectOptions | None = None,
+        symmetry: Symmetric | None = None,
+        keypoints: int = 21,
+        weight: np.ndarray | None = None,
+        surface: Callable[[np.ndarray], np.ndarray] | None = None,
+    ):
+        """`keypoints`: K, 0 for an object without a hand. `weight` (K,): each one's part in carrying the object.
+        `surface`: distances (N,) m of points (N, 3) in the mesh frame from the object, for contact by distance."""
+        self.options, self._surface = options or HandObjectOptions(), surface
+        if weight is None:
+            weight = HAND_WEIGHT if keypoints == 21 else np.ones(keypoints)
+        if np.shape(weight) != (keypoints,):
+            raise DexhotError(f"{keypoints} keypoints need as many contact weights, not {np.size(weight)}.")
+        self._weight = np.asarray(weight, float)
+        self._state = _State(keypoints, symmetry or Symmetry(), self._weight)
+        self._history: deque[tuple[float, tuple[Observation, ...], _State]] = deque()  # and the state before
+
+    def observe(self, stamp: float, *observations: Observation) -> bool:
+        """Apply observations of one stamp, s, also a late one; True if any of them was accepted. Raises DexhotError
+        for numbers that are not finite where they must be."""
+        if not np.isfinite(stamp):
+            raise DexhotError(f"the stamp of an observation is {stamp}.")
+        for observation in observations:
+            check_finite(observation)
+        later = []
+        while self._history and self._history[-1][0] > stamp:
+            later.append(self._history.pop())
+        if later:
+            if not self._history and stamp < self._state.stamp - self.options.memory:
+                self._history.extend(reversed(later))
+                return False  # older than what is remembered
+            self._state = later[-1][2]
+        accepted = self._apply(stamp, observations)
+        for when, what, _ in reversed(later):
+            self._apply(when, what)
+        while self._history and self._history[0][0] < self._state.stamp - self.options.memory:
+            self._history.popleft()
+        return accepted
+
+    def estimate(self, stamp: float | None = None) -> HandObjectEstimate:
+        """The state at the last stamp, or predicted to a later one; the filter is unchanged. Raises DexhotError before
+        the first accepted observation."""
+        if not (self._state.hand.started or self._state.object.started):
+            raise DexhotError("the hand-object filter has not received a hand or an object yet.")
+        s = self._state
+        if stamp is not None and stamp > s.stamp:
+            s = self._predicted(s, stamp)
+        return HandObjectEstimate(
+            s.stamp,
+            s.keypoints,
+            s.velocities,
+            np.concatenate([s.p, s.q]),
+            s.twist,
+            s.P,
+            s.motion,
+            self._status(s, s.hand),
+            self._status(s, s.object),
+        )
+
+    @property
+    def restarts(self) -> tuple[int, int]:
+        """How often hand and object were re-acquired after they were lost."""
+        return self._state.hand.restarts, self._state.object.restarts
+
+    # One observation -------------------------------------------------------------------------------------------------
+
+    def _apply(self, stamp: float, observations: tuple[Observation, ...]) -> bool:
+        before = self._state
+        self._history.append((stamp, observations, before))
+        s = self._predicted(before, stamp)
+        accepted = False
+        for observation in observations:
+            if isinstance(observation, SeenFrame):
+                accepted |= self._use(s, observation.hand)
+                accepted |= self._use(s, observation.object)
+            else:
+                accepted |= self._use(s, observation)
+        self._state = s
+        return accepted
+
+    def _use(self, s: _State, observation: Single) -> bool:
+        seen = s.hand if isinstance(observation, SeenKeypoints | SeenPixels) else s.object
+        if self._status(s, seen) in ("unknown", "lost"):
+            return self._start(s, observation)
+        if isinstance(observation, SeenPose):
+            self._choose_motion(s, observation)
+        rows = observation.rows(s)
+        inside = _update(s, rows)
+        accepted = bool(inside.any())
+        if isinstance(observation, SeenKeypoints):
+            self._doubt(s, observation.points, rows.columns[::3] // 3, inside)
+        if accepted:
+            seen.accepted, seen.rejected = s.stamp, np.inf
+            if isinstance(observation, SeenPose):
+                self._remember(s)
+        elif len(inside):
+            seen.rejected = min(seen.rejected, s.stamp)
+        return accepted
+
+    def _doubt(self, s: _State, points: np.ndarray, which: np.ndarray, inside: np.ndarray) -> None:
+        """A keypoint that was rejected too often in a row restarts where it is seen: its estimate was the outlier."""
+        refused = s.refused.copy()
+        refused[which] = np.where(inside, 0, refused[which] + 1)
+        wrong = refused >= self.options.confused_after
+        if wrong.any():
+            n, P = s.keypoints.size, s.P.copy()
+            k = np.flatnonzero(np.repeat(wrong, 3))
+            for at, sigma in ((k, self.options.first_sigma), (n + k, 1.0)):
+                P[at], P[:, at] = 0.0, 0.0
+                P[at, at] = sigma**2
+            s.keypoints = np.where(wrong[:, None], points, s.keypoints)
+            if not wrong.all():
+                s.velocities = np.where(wrong[:, None], s.velocities[~wrong].mean(axis=0), s.velocities)
+            s.P, refused = P, np.where(wrong, 0, refused)
+        s.refused = refused
+
+    def _start(self, s: _State, observation: Single) -> bool:
+        """Start the hand on most of its keypoints in space, or the object on a pose; True if it could."""
+        o, P = self.options, s.P.copy()
+        n = 2 * s.keypoints.size
+        if isinstance(observation, SeenPose):
+            pose = nearest_equivalent(s.symmetry, observation.pose, s.q) if s.object.started else observation.pose
+            s.p, s.q, s.twist = np.array(pose[:3], float), single.normalise(pose[3:]), np.zeros(6)
+            block = np.diag([0.0] * 6 + [0.25] * 3 + [4.0] * 3)
+            block[:6, :6] = observation.covariance
+            P[n:], P[:, n:] = 0.0, 0.0
+            P[n:, n:] = block
+            s.motion, s.candidate, s.anchors, seen = "rest", None, (), s.object
+        elif isinstance(observation, SeenKeypoints):
+            rows = observation.rows(s)
+            if 2 * len(rows.columns) < s.keypoints.size:
+                return False
+            x = np.full(s.keypoints.size, np.nan)
+            x[rows.columns] = s.keypoints.ravel()[rows.columns] + rows.residual
+            known = np.isfinite(x)
+            x = x.reshape(-1, 3)
+            s.keypoints = np.where(np.isfinite(x), x, np.nanmean(x, axis=0))
+            s.velocities = np.zeros_like(s.keypoints)
+            P[:n], P[:, :n] = 0.0, 0.0
+            half = n // 2
+            P[:half, :half] = np.diag(np.where(known, o.first_sigma, UNKNOWN) ** 2)
+            P[np.ix_(rows.columns, rows.columns)] += rows.noise
+            s.density, s.anchors = self._hand_density(s.keypoints), ()
+            P[half:n, half:n] = o.first_speed**2 / s.density[0, 0] * s.density  # moves together
+            seen = s.hand
+        else:
+            return False
+        s.P = P
+        seen.restarts += seen.started
+        seen.started, seen.accepted, seen.rejected = True, s.stamp, np.inf
+        if s.object.started:
+            self._remember(s)
+        return True
+
+    def _hand_density(self, keypoints: np.ndarray) -> np.ndarray:
+        """(3K, 3K) of white accelerations: the whole hand's, and each keypoint's, less apart the nearer they are."""
+        o = self.options
+        square = ((keypoints[:, None] - keypoints) ** 2).sum(-1)
+        near = np.exp(-0.5 * square / o.finger_length**2) + o.finger_alone * np.eye(len(keypoints))
+        return np.kron(o.hand_acceleration**2 + o.finger_acceleration**2 * near, np.eye(3))
+
+    def _status(self, s: _State, seen: Seen) -> Status:
+        o = self.options
+        if not seen.started:
+            return "unknown"
+        if s.stamp - seen.rejected > o.lost_after:
+            return "lost"
+        n = s.keypoints.size
+        variance = s.P.diagonal()
+        if seen is s.hand:
+            lost = variance[:n].mean() > o.hand_lost_sigma**2
+        else:
+            at = 2 * n
+            lost = variance[at : at + 3].max() > o.object_lost_sigma**2
+            lost = lost or variance[at + 3 : at + 6].max() > o.object_lost_turn**2
+        if lost:
+            return "lost"
+        return "hidden" if s.stamp - seen.accepted > o.hidden_after else "tracked"
+
+    # Dynamics --------------------------------------------------------------------------------------------------------
+
+    def _predicted(self, before: _State, stamp: float) -> _State:
+        s = before.copy()
+        if not np.isfinite(s.stamp):
+            s.stamp = stamp
+        dt = stamp - s.stamp
+        s.stamp = stamp
+        if dt <= 0:
+            return s
+        n = s.keypoints.size
+        at = 2 * n
+        x0 = s.keypoints
+        s.keypoints = x0 + dt * s.velocities
+        P = s.P.copy()
+        P[:n] += dt * P[n:at]
+        P[:, :n] += dt * P[:, n:at]
+        A = s.density
+        P[:n, :n] += dt**3 / 3 * A
+        P[:n, n:at] += dt**2 / 2 * A
+        P[n:at, :n] += dt**2 / 2 * A
+        P[n:at, n:at] += dt * A
+        s.P = P
+        if s.object.started:
+            if s.motion == "carried":
+                self._carried(s, carry(x0, s.keypoints, s.weight, s.p), before.P, dt)
+            else:
+                self._alone(s, dt)
+        return s
+
+    def _carried(self, s: _State, c: Carried, P0: np.ndarray, dt: float) -> None:
+        """The object moves with the contact points, and so does its error: F = [by_before + by_after, dt by_after,
+        [I, turn]] of the state before, G = by_after of the hand's noise."""
+        o, n = self.options, s.keypoints.size
+        at = 2 * n
+        turn = np.zeros((6, 6))
+        turn[:3, :3] = turn[3:, 3:] = c.turn
+        J = c.by_before + c.by_after
+        hand = np.hstack([J, dt * c.by_after])
+        old = hand @ P0[:at] + turn @ P0[at : at + 6]  # (6, N): object pose now, state before
+        # against the hand's error now, which is F of the error before, plus noise that both have
+        cross = old[:, :at].copy()
+        cross[:, :n] += dt * old[:, n:at]
+        noise = c.by_after @ s.density
+        cross[:, :n] += dt**3 / 3 * noise
+        cross[:, n:] += dt**2 / 2 * noise
+        own = old[:, :at] @ hand.T + old[:, at : at + 6] @ turn.T + dt**3 / 3 * noise @ c.by_after.T
+        own[np.arange(6), np.arange(6)] += dt * np.repeat([o.slip**2, o.roll**2], 3)
+        # the twist is the contact points'
+        speed = s.P[:at, n:at] @ c.by_after.T  # (2n, 6): hand now against twist
+        own_speed = cross[:, n:at] @ c.by_after.T
+        P = s.P
+        P[at:, :], P[:, at:] = 0.0, 0.0
+        P[at : at + 6, :at], P[:at, at : at + 6] = cross, cross.T
+        P[at : at + 6, at : at + 6] = own
+        P[:at, at + 6 :], P[at + 6 :, :at] = speed, speed.T
+        P[at : at + 6, at + 6 :], P[at + 6 :, at : at + 6] = own_speed, own_speed.T
+        P[at + 6 :, at + 6 :] = c.by_after @ speed[n:] + np.diag([0.05**2] * 3 + [0.5**2] * 3)
+        s.p, s.q = c.position, _turned(c.turn, s.q)
+        s.twist = c.by_after @ s.velocities.ravel()
+
+    def _alone(self, s: _State, dt: float) -> None:
+        """At rest, or with constant velocity."""
+        o, at = self.options, 2 * s.keypoints.size
+        P, k, w = s.P, at + np.arange(6), at + 6 + np.arange(6)
+        if s.motion == "rest":
+            P[k, k] += dt * np.repeat([o.rest**2, o.rest_turn**2], 3)
+            P[w, :], P[:, w] = 0.0, 0.0
+            P[w, w] = np.repeat([0.02**2, 0.2**2], 3)
+            s.twist = np.zeros(6)
+            return
+        turn = single.exp(s.twist[3:] * dt)
+        F = np.eye(12)
+        F[3:6, 3:6] = single.matrix(turn)
+        F[np.arange(6), 6 + np.arange(6)] = dt
+        P[at:] = F @ P[at:]
+        P[:, at:] = P[:, at:] @ F.T
+        density = np.repeat([o.acceleration**2, o.angular_acceleration**2], 3)
+        P[k, k] += density * dt**3 / 3
+        P[k, w] += density * dt**2 / 2
+        P[w, k] += density * dt**2 / 2
+        P[w, w] += density * dt
+        s.p = s.p + dt * s.twist[:3]
+        s.q = single.normalise(single.multiply(turn, s.q))
+
+    # Which motion ----------------------------------------------------------------------------------------------------
+
+    def _remember(self, s: _State) -> None:
+        """Keep the state as the start of later comparisons, and weigh the contact points anew."""
+        here = s.copy()
+        here.anchors = ()
+        s.anchors = (*(a for a in s.anchors if s.stamp - a.stamp < self.options.baseline), here)
+        if self._surface is not None and s.hand.started:
+            distance = self._surface(transform(inverse(np.concatenate([s.p, s.q])), s.keypoints))
+            s.weight = self._weight * (np.exp(-((np.maximum(distance, 0.0) / self.options.touch) ** 2)) + 0.01)
+
+    def _choose_motion(self, s: _State, seen: SeenPose) -> None:
+        """Compare the measured pose with where each motion would have brought the object since `baseline` ago. Rest and
+        carried have one covariance, so that a hand that does not move decides nothing; free costs its own. One pose
+        alone may be an outlier and decides nothing either."""
+        if not s.anchors or s.stamp <= s.anchors[0].stamp:
+            return
+        a, o, at = s.anchors[0], self.options, 2 * s.keypoints.size
+        dt = s.stamp - a.stamp
+        start = a.P[at : at + 6, at : at + 6]
+        noise = start + dt * np.diag(np.repeat([o.slip**2, o.roll**2], 3))
+        carried = None
+        if s.hand.started and self._status(s, s.hand) != "lost" and len(s.keypoints) > 2 and self._touches(s):
+            carried = carry(a.keypoints, s.keypoints, s.weight, a.p)
+            n = s.keypoints.size
+            noise = noise + carried.by_after @ s.P[:n, :n] @ carried.by_after.T
+        free = noise + np.diag(np.repeat([o.acceleration**2, o.angular_acceleration**2], 3)) * dt**3 / 3
+        free += dt**2 * a.P[at + 6 : at + 12, at + 6 : at + 12]
+        turn = single.exp(dt * a.twist[3:])
+        ways = {
+            "rest": (a.p, a.q, noise),
+            "free": (a.p + dt * a.twist[:3], single.normalise(single.multiply(turn, a.q)), free),
+        }
+        if carried is not None:
+            ways["carried"] = (carried.position, _turned(carried.turn, a.q), noise)
+        fit = {}
+        for name, (p, q, covariance) in ways.items():
+            pose = nearest_equivalent(s.symmetry, seen.pose, q)
+            residual = np.concatenate([pose[:3] - p, single.log(single.multiply(pose[3:], single.conjugate(q)))])
+            S = covariance + seen.covariance
+            fit[name] = -0.5 * float(residual @ np.linalg.solve(S, residual) + np.linalg.slogdet(S)[1])
+        chosen: Motion = max(fit, key=fit.__getitem__)  # type: ignore[assignment]
+        if chosen == s.motion or fit[chosen] < fit.get(s.motion, -np.inf) + o.evidence:
+            s.candidate = None
+            return
+        if chosen != s.candidate:
+            s.candidate = chosen
+            return
+        # the motion changed since the last pose: the object is where the new one brings it
+        s.motion, s.candidate, s.anchors = chosen, None, ()
+        s.p, s.q, block = ways[chosen]
+        P = s.P.copy()
+        P[at:], P[:, at:] = 0.0, 0.0
+        P[at : at + 6, at : at + 6] = block
+        P[at + 6 :, at + 6 :] = np.diag([0.25] * 3 + [4.0] * 3)
+        s.P = P
+        s.twist = np.zeros(6) if chosen == "rest" else a.twist
+        if carried is not None and chosen == "carried":
+            s.twist = carried.by_after @ s.velocities.ravel()
+
+    def _touches(self, s: _State) -> bool:
+        """Whether at least two contact points are at the surface; without a surface they may be."""
+        return self._surface is None or bool((s.weight > 0.3 * self._weight.max()).sum() >= 2)
+
+
+def _update(s: _State, rows: ObservedRows) -> np.ndarray:
+    """Kalman update, in Joseph's form, with the groups inside their gate: which those are (groups,)."""
+    groups, size = len(rows.residual) // rows.size, rows.size
+    if not groups:
+        return np.zeros(0, bool)
+    J, columns = rows.jacobian, rows.columns
+    PJ = s.P[:, columns] if J is None else s.P[:, columns] @ J.T  # (N, m)
+    S = (PJ[columns] if J is None else J @ PJ[columns]) + rows.noise
+    k = np.arange(groups)
+    blocks = S.reshape(groups, size, groups, size)[k, :, k]
+    each = rows.residual.reshape(groups, size)
+    distance = (each * np.linalg.solve(blocks, each[..., None])[..., 0]).sum(1)
+    inside: np.ndarray = distance <= GATES[size]
+    if not inside.any():
+        return inside
+    residual, noise = rows.residual, rows.noise
+    if not inside.all():
+        keep = np.repeat(inside, size)
+        PJ, S, residual, noise = PJ[:, keep], S[np.ix_(keep, keep)], residual[keep], noise[np.ix_(keep, keep)]
+        J = np.eye(len(columns))[keep] if J is None else J[keep]
+    gain = np.linalg.solve(S, PJ.T).T  # (N, m)
+    dx = gain @ residual
+    # (I - K H) P (I - K H)^T + K R K^T, in the order that costs least
+    left = s.P - gain @ PJ.T
+    left_HT = left[:, columns] if J is None else left[:, columns] @ J.T
+    P = left + (gain @ noise - left_HT) @ gain.T
+    s.P = 0.5 * (P + P.T)
+    n = s.keypoints.size
+    s.keypoints = s.keypoints + dx[:n].reshape(-1, 3)
+    s.velocities = s.velocities + dx[n : 2 * n].reshape(-1, 3)
+    o = dx[2 * n :]
+    s.p, s.twist = s.p + o[:3], s.twist + o[6:]
+    s.q = single.normalise(single.multiply(single.exp(o[3:6]), s.q))
+    return inside
+
+
+def _turned(turn: np.ndarray, q: single.Quaternion) -> single.Quaternion:
+    """The rotation `turn` (3, 3) after q."""
+    w = 0.5 * np.sqrt(max(0.0, 1.0 + np.trace(turn)))
+    if w < 0.1:  # nearly half a turn in one step: by way of the general conversion
+        from dexhot.geometry.rotations import matrix_to_quat
+
+        return single.normalise(single.multiply(matrix_to_quat(turn), q))
+    x, y, z = turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]
+    return single.normalise(single.multiply((w, x / (4 * w), y / (4 * w), z / (4 * w)), q))

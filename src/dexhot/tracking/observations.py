@@ -1,0 +1,156 @@
+"""What can be seen of a hand and an object, linearised for the hand-object filter. All in the world, SI units.
+
+An observation is a set of small groups (one keypoint, the object's pose), each gated by itself; `rows` gives its
+residuals and Jacobian at a state. A keypoint with a number that is not finite is missing.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from dexhot.errors import DexhotError
+from dexhot.geometry import single
+from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.equivalents import Symmetric, nearest_equivalent
+from dexhot.geometry.poses import transform
+from dexhot.tracking.contact_dynamics import skew
+
+
+@dataclass(frozen=True)
+class ObservedRows:
+    """m = n * size residuals of n groups."""
+
+    residual: np.ndarray  # (m,) observed - expected
+    columns: np.ndarray  # (c,) of the error state, those it depends on
+    jacobian: np.ndarray | None  # (m, c); None: the identity
+    noise: np.ndarray  # (m, m) covariance
+    size: int  # rows of a group
+
+
+class Expected(Protocol):
+    """What an observation reads of a state; error state: keypoints, their velocities, object position and rotation."""
+
+    keypoints: np.ndarray  # (K, 3) m
+    p: np.ndarray  # (3,) object position, m
+    q: single.Quaternion  # world_R_mesh
+    symmetry: Symmetric
+
+
+@dataclass(frozen=True)
+class SeenKeypoints:
+    """3D keypoints, all K of the hand; of fingertips alone the others are NaN. `noise`: sigma in m, one or (K,), or
+    the covariance (3K, 3K) of a fitted hand."""
+
+    points: np.ndarray  # (K, 3) m
+    noise: float | np.ndarray = 0.005
+
+    def rows(self, state: Expected) -> ObservedRows:
+        """Of the keypoints that are seen."""
+        _same_number(self.points, state)
+        seen = np.flatnonzero(np.isfinite(self.points).all(axis=1))
+        columns = _coordinates(seen)
+        noise = np.asarray(self.noise, float)
+        if noise.ndim == 2:
+            R = noise[np.ix_(columns, columns)]
+        else:
+            R = np.diag(np.repeat(np.broadcast_to(noise, len(self.points))[seen] ** 2, 3))
+        return ObservedRows((self.points - state.keypoints)[seen].ravel(), columns, None, R, 3)
+
+
+@dataclass(frozen=True)
+class SeenPixels:
+    """2D keypoints in a calibrated camera; lens distortion is left out of the Jacobian only."""
+
+    pixels: np.ndarray  # (K, 2)
+    camera: Intrinsics
+    camera_T_world: np.ndarray  # (7,)
+    noise: float | np.ndarray = 3.0  # sigma, px, one or (K,)
+
+    def rows(self, state: Expected) -> ObservedRows:
+        """Of the keypoints that are seen and in front of the camera."""
+        _same_number(self.pixels, state)
+        x = transform(self.camera_T_world, state.keypoints)
+        seen = np.flatnonzero(np.isfinite(self.pixels).all(axis=1) & (x[:, 2] > 0.05))
+        x = x[seen]
+        z = x[:, 2]
+        lens = np.zeros((len(seen), 2, 3))
+        lens[:, 0, 0], lens[:, 1, 1] = self.camera.fx / z, self.camera.fy / z
+        lens[:, 0, 2], lens[:, 1, 2] = -self.camera.fx * x[:, 0] / z**2, -self.camera.fy * x[:, 1] / z**2
+        local = lens @ single.matrix(self.camera_T_world[3:])
+        n = len(seen)
+        J = np.zeros((n, 2, n, 3))
+        J[np.arange(n), :, np.arange(n)] = local
+        sigma = np.broadcast_to(np.asarray(self.noise, float), len(self.pixels))[seen]
+        residual = (self.pixels[seen] - self.camera.project(x)).ravel()
+        R = np.diag(np.repeat(sigma**2, 2))
+        return ObservedRows(residual, _coordinates(seen), J.reshape(2 * n, 3 * n), R, 2)
+
+
+@dataclass(frozen=True)
+class SeenCentre:
+    """The position of a point of the object, without its rotation."""
+
+    position: np.ndarray  # (3,) m
+    point: tuple[float, float, float] = (0.0, 0.0, 0.0)  # m, in the mesh frame
+    noise: float = 0.01  # sigma, m
+
+    def rows(self, state: Expected) -> ObservedRows:
+        """Of one point."""
+        arm = single.rotate(state.q, self.point)
+        at = 6 * len(state.keypoints)
+        J = np.hstack([np.eye(3), -skew(arm)])
+        return ObservedRows(self.position - state.p - arm, np.arange(at, at + 6), J, self.noise**2 * np.eye(3), 3)
+
+
+@dataclass(frozen=True)
+class SeenPose:
+    """The object's pose; of a symmetric object the equivalent nearest to the state."""
+
+    pose: np.ndarray  # (7,) world_T_mesh
+    covariance: np.ndarray  # (6, 6) of position, m, and rotation vector in the world, rad
+
+    def rows(self, state: Expected) -> ObservedRows:
+        """Of position and rotation."""
+        pose = nearest_equivalent(state.symmetry, self.pose, state.q)
+        turn = single.log(single.multiply(pose[3:], single.conjugate(state.q)))
+        at = 6 * len(state.keypoints)
+        return ObservedRows(np.concatenate([pose[:3] - state.p, turn]), np.arange(at, at + 6), None, self.covariance, 6)
+
+
+@dataclass(frozen=True)
+class SeenFrame:
+    """One frame's fit: the hand's keypoints and the object's pose, each with its covariance."""
+
+    hand: SeenKeypoints
+    object: SeenPose
+
+
+Single = SeenKeypoints | SeenPixels | SeenCentre | SeenPose
+Observation = Single | SeenFrame
+
+
+def check_finite(observation: Observation) -> None:
+    """Raises DexhotError for an object that is not finite and for noise that is not a covariance."""
+    if isinstance(observation, SeenFrame):
+        check_finite(observation.hand)
+        check_finite(observation.object)
+    elif isinstance(observation, SeenPose | SeenCentre):
+        value = observation.pose if isinstance(observation, SeenPose) else observation.position
+        noise = observation.covariance if isinstance(observation, SeenPose) else observation.noise
+        if not (np.isfinite(value).all() and np.isfinite(noise).all() and np.trace(np.atleast_2d(noise)) > 0):
+            raise DexhotError("an observed object or its noise is not finite, or without noise; leave it out instead.")
+    elif not np.isfinite(observation.noise).all() or not np.any(observation.noise):
+        raise DexhotError("the noise of observed keypoints must be finite and above 0.")
+
+
+def _coordinates(which: np.ndarray) -> np.ndarray:
+    columns: np.ndarray = (3 * which[:, None] + np.arange(3)).ravel()
+    return columns
+
+
+def _same_number(points: np.ndarray, state: Expected) -> None:
+    if len(points) != len(state.keypoints):
+        raise DexhotError(
+            f"{len(points)} keypoints observed, but the filter tracks {len(state.keypoints)}: NaN marks a missing one."
+        )
