@@ -60,19 +60,21 @@ class HandObjectOptions:
     finger_length: float = 0.04  # m, distance over which keypoints move together
     acceleration: float = 3.0  # m/s^2 per root Hz, of a free object
     angular_acceleration: float = 30.0  # rad/s^2 per root Hz
-    slip: float = 0.0075  # m per root s, of a carried object against the hand
-    roll: float = 0.16  # rad per root s
+    slip: float = 0.012  # m per root s, of a carried object against the hand
+    roll: float = 0.2  # rad per root s
     rest: float = 0.003  # m per root s, of an object at rest
     rest_turn: float = 0.02  # rad per root s
-    baseline: float = 0.2  # s over which a motion is judged
-    evidence: float = 3.0  # log likelihood by which another motion must be better, twice in a row
+    stir: float = 0.05  # root s, more per m/s of the contact points within `reach`: it may just be picked up
+    stir_turn: float = 0.5  # rad root s per m
+    reach: float = 0.15  # m from the contact points' centre to the object's origin
+    baseline: float = 0.15  # s over which a motion is judged
+    evidence: float = 2.0  # log likelihood by which another motion must be better
     touch: float = 0.015  # m from the object's surface within which a keypoint counts as contact
     memory: float = 0.5  # s that an observation may be late
     hidden_after: float = 0.1  # s without an accepted observation
     first_speed: float = 1.0  # m/s
     first_sigma: float = 0.04  # m, added to the first sight of a hand: any keypoint of it may be an outlier
-    confused_after: int = 3  # rejections in a row of one keypoint that restart it
-    lost_after: float = 0.5  # s of rejected observations only
+    confused_after: int = 3  # rejections in a row by which a keypoint, the hand or the object is lost
     hand_lost_sigma: float = 0.1  # m, mean over keypoints
     object_lost_sigma: float = 0.05  # m
     object_lost_turn: float = 0.8  # rad
@@ -118,7 +120,7 @@ class Seen:
 
     started: bool = False
     accepted: float = -np.inf  # s, stamp of the last accepted observation
-    rejected: float = np.inf  # s, of the first one rejected since
+    rejected: int = 0  # observations in a row
     restarts: int = 0  # re-acquired after it was lost
 
 
@@ -242,11 +244,11 @@ class HandObjectFilter:
         if isinstance(observation, SeenKeypoints):
             self._doubt(s, observation.points, rows.columns[::3] // 3, inside)
         if accepted:
-            seen.accepted, seen.rejected = s.stamp, np.inf
+            seen.accepted, seen.rejected = s.stamp, 0
             if isinstance(observation, SeenPose):
                 self._remember(s)
         elif len(inside):
-            seen.rejected = min(seen.rejected, s.stamp)
+            seen.rejected += 1
         return accepted
 
     def _doubt(self, s: _State, points: np.ndarray, which: np.ndarray, inside: np.ndarray) -> None:
@@ -299,7 +301,7 @@ class HandObjectFilter:
             return False
         s.P = P
         seen.restarts += seen.started
-        seen.started, seen.accepted, seen.rejected = True, s.stamp, np.inf
+        seen.started, seen.accepted, seen.rejected = True, s.stamp, 0
         if s.object.started:
             self._remember(s)
         return True
@@ -315,7 +317,7 @@ class HandObjectFilter:
         o = self.options
         if not seen.started:
             return "unknown"
-        if s.stamp - seen.rejected > o.lost_after:
+        if seen.rejected >= o.confused_after:
             return "lost"
         n = s.keypoints.size
         variance = s.P.diagonal()
@@ -396,6 +398,11 @@ class HandObjectFilter:
         P, k, w = s.P, at + np.arange(6), at + 6 + np.arange(6)
         if s.motion == "rest":
             P[k, k] += dt * np.repeat([o.rest**2, o.rest_turn**2], 3)
+            if s.hand.started:
+                near = s.weight @ s.keypoints / s.weight.sum() - s.p
+                if near @ near < o.reach**2:
+                    speed = s.weight @ s.velocities / s.weight.sum()
+                    P[k, k] += dt * speed @ speed * np.repeat([o.stir**2, o.stir_turn**2], 3)
             P[w, :], P[:, w] = 0.0, 0.0
             P[w, w] = np.repeat([0.02**2, 0.2**2], 3)
             s.twist = np.zeros(6)
@@ -427,8 +434,8 @@ class HandObjectFilter:
 
     def _choose_motion(self, s: _State, seen: SeenPose) -> None:
         """Compare the measured pose with where each motion would have brought the object since `baseline` ago. Rest and
-        carried have one covariance, so that a hand that does not move decides nothing; free costs its own. One pose
-        alone may be an outlier and decides nothing either."""
+        carried have one covariance, so that a hand that does not move decides nothing; free costs its own. What no
+        motion explains is an outlier, unless the next pose says so too."""
         if not s.anchors or s.stamp <= s.anchors[0].stamp:
             return
         a, o, at = s.anchors[0], self.options, 2 * s.keypoints.size
@@ -449,22 +456,26 @@ class HandObjectFilter:
         }
         if carried is not None:
             ways["carried"] = (carried.position, _turned(carried.turn, a.q), noise)
-        fit = {}
+        fit, distance = {}, {}
         for name, (p, q, covariance) in ways.items():
             pose = nearest_equivalent(s.symmetry, seen.pose, q)
             residual = np.concatenate([pose[:3] - p, single.log(single.multiply(pose[3:], single.conjugate(q)))])
             S = covariance + seen.covariance
-            fit[name] = -0.5 * float(residual @ np.linalg.solve(S, residual) + np.linalg.slogdet(S)[1])
+            distance[name] = float(residual @ np.linalg.solve(S, residual))
+            fit[name] = -0.5 * (distance[name] + float(np.linalg.slogdet(S)[1]))
         chosen: Motion = max(fit, key=fit.__getitem__)  # type: ignore[assignment]
         if chosen == s.motion or fit[chosen] < fit.get(s.motion, -np.inf) + o.evidence:
             s.candidate = None
             return
-        if chosen != s.candidate:
+        if chosen != s.candidate and (chosen == "free" or distance[chosen] > GATES[6]):
             s.candidate = chosen
             return
-        # the motion changed since the last pose: the object is where the new one brings it
+        # the motion changed meanwhile: the object is where the new one brings it
         s.motion, s.candidate, s.anchors = chosen, None, ()
         s.p, s.q, block = ways[chosen]
+        if distance[chosen] > GATES[6]:  # or where it was seen, if no motion explains that
+            pose = nearest_equivalent(s.symmetry, seen.pose, s.q)
+            s.p, s.q, block = pose[:3], single.normalise(pose[3:]), 4.0 * seen.covariance
         P = s.P.copy()
         P[at:], P[:, at:] = 0.0, 0.0
         P[at : at + 6, at : at + 6] = block
