@@ -32,9 +32,7 @@ class Args:
     """Choice and length of the benchmark."""
 
     name: Annotated[
-        Literal[
-            "retarget", "physics", "mine", "loop", "leap", "franka", "transport", "raster", "faults", "fit", "ekf"
-        ],
+        Literal["retarget", "physics", "mine", "loop", "leap", "franka", "transport", "raster", "faults", "fit", "ekf"],
         tyro.conf.Positional,
     ]
     """Benchmark to run."""

@@ -46,7 +46,8 @@ Motion = Literal["rest", "carried", "free"]
 Status = Literal["unknown", "tracked", "hidden", "lost"]
 GATES = {2: 13.8, 3: 16.3, 6: 22.5}  # squared Mahalanobis distance: 99.9 % quantile by degrees of freedom
 UNKNOWN = 0.06  # m, sigma of a keypoint that was not seen with the others
-HAND_WEIGHT = np.full(21, 0.02)  # of a keypoint in the contact fit; the palm settles what two fingers leave open
+HAND_WEIGHT = np.full(21, 0.1)  # of a keypoint in the contact fit; the palm settles what two fingers leave open
+HAND_WEIGHT[[2, 6, 10, 14, 18]] = 0.5  # PIPs
 HAND_WEIGHT[[3, 4, 7, 8, 11, 12, 15, 16, 19, 20]] = 1.0  # tips and DIPs touch
 
 
@@ -284,10 +285,9 @@ class HandObjectFilter:
             rows = observation.rows(s)
             if 2 * len(rows.columns) < s.keypoints.size:
                 return False
-            x = np.full(s.keypoints.size, np.nan)
-            x[rows.columns] = s.keypoints.ravel()[rows.columns] + rows.residual
-            known = np.isfinite(x)
-            x = x.reshape(-1, 3)
+            seen_here = np.isfinite(observation.points).all(axis=1)
+            known = np.repeat(seen_here, 3)
+            x = np.where(seen_here[:, None], observation.points, np.nan)
             s.keypoints = np.where(np.isfinite(x), x, np.nanmean(x, axis=0))
             s.velocities = np.zeros_like(s.keypoints)
             P[:n], P[:, :n] = 0.0, 0.0
@@ -450,20 +450,21 @@ class HandObjectFilter:
         free = noise + np.diag(np.repeat([o.acceleration**2, o.angular_acceleration**2], 3)) * dt**3 / 3
         free += dt**2 * a.P[at + 6 : at + 12, at + 6 : at + 12]
         turn = single.exp(dt * a.twist[3:])
-        ways = {
+        ways: dict[Motion, tuple[np.ndarray, single.Quaternion, np.ndarray]] = {
             "rest": (a.p, a.q, noise),
             "free": (a.p + dt * a.twist[:3], single.normalise(single.multiply(turn, a.q)), free),
         }
         if carried is not None:
             ways["carried"] = (carried.position, _turned(carried.turn, a.q), noise)
-        fit, distance = {}, {}
+        fit: dict[Motion, float] = {}
+        distance: dict[Motion, float] = {}
         for name, (p, q, covariance) in ways.items():
             pose = nearest_equivalent(s.symmetry, seen.pose, q)
             residual = np.concatenate([pose[:3] - p, single.log(single.multiply(pose[3:], single.conjugate(q)))])
             S = covariance + seen.covariance
             distance[name] = float(residual @ np.linalg.solve(S, residual))
             fit[name] = -0.5 * (distance[name] + float(np.linalg.slogdet(S)[1]))
-        chosen: Motion = max(fit, key=fit.__getitem__)  # type: ignore[assignment]
+        chosen = max(fit, key=fit.__getitem__)
         if chosen == s.motion or fit[chosen] < fit.get(s.motion, -np.inf) + o.evidence:
             s.candidate = None
             return

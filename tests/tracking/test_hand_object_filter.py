@@ -1,0 +1,398 @@
+"""The hand-object filter: its derivatives, and each of its decisions."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dexhot.errors import DexhotError
+from dexhot.geometry import single
+from dexhot.geometry.cameras import pinhole
+from dexhot.objects.shapes import named_shape, shape_symmetry
+from dexhot.tracking.contact_dynamics import carry
+from dexhot.tracking.hand_object_filter import HandObjectFilter, HandObjectOptions
+from dexhot.tracking.observations import SeenCentre, SeenFrame, SeenKeypoints, SeenPixels, SeenPose
+
+DT = 1 / 30
+HAND = np.random.default_rng(5).uniform(-0.05, 0.05, (21, 3)) + [0.1, 0.0, 0.6]
+POSE = np.array([0.12, 0.02, 0.6, 1.0, 0.0, 0.0, 0.0])
+SURE = np.diag([0.003**2] * 3 + [0.05**2] * 3)
+IDENTITY = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+
+
+def moved(t: float, v=(0.3, 0.1, 0.2), w=(0.4, 0.8, -0.6)) -> tuple[np.ndarray, np.ndarray]:
+    """Hand and object turned about the hand's first point and shifted, together."""
+    q, shift = single.exp(np.multiply(w, t)), np.multiply(v, t)
+    R = single.matrix(q)
+    hand = (HAND - HAND[0]) @ R.T + HAND[0] + shift
+    return hand, np.concatenate([R @ (POSE[:3] - HAND[0]) + HAND[0] + shift, q])
+
+
+def held(frames: int = 12, **options) -> HandObjectFilter:
+    """A filter that saw hand and object move together."""
+    f = HandObjectFilter(HandObjectOptions(**options))
+    for k in range(frames):
+        hand, pose = moved(k * DT)
+        f.observe(k * DT, SeenKeypoints(hand, 0.003), SeenPose(pose, SURE))
+    assert f.estimate().motion == "carried"
+    return f
+
+
+def apart(a: np.ndarray, b: np.ndarray) -> float:
+    """Angle between the rotations of two poses, rad."""
+    return float(np.linalg.norm(single.log(single.multiply(a[3:], single.conjugate(b[3:])))))
+
+
+# Derivatives ----------------------------------------------------------------------------------------------------------
+
+
+def test_derivatives_of_the_carried_motion():
+    """Of contact points that also deform, against differences."""
+    rng = np.random.default_rng(0)
+    before, weight, p = rng.normal(0, 0.05, (7, 3)), rng.uniform(0.1, 1, 7), np.array([0.03, 0.1, -0.02])
+    after = before @ single.matrix(single.exp([0.3, -0.5, 0.2])).T + rng.normal(0, 0.01, (7, 3)) + 0.1
+    c = carry(before, after, weight, p)
+    step = 1e-6
+    for given, J in ((before, c.by_before), (after, c.by_after)):
+        for k in range(21):
+            sides = []
+            for sign in (step, -step):
+                other = given.copy()
+                other.flat[k] += sign
+                sides.append(carry(*((other, after) if given is before else (before, other)), weight, p))
+            turn = (sides[0].turn - sides[1].turn) @ c.turn.T / (2 * step)
+            numeric = [*(sides[0].position - sides[1].position) / (2 * step), turn[2, 1], turn[0, 2], turn[1, 0]]
+            np.testing.assert_allclose(J[:, k], numeric, atol=1e-6)
+
+
+def test_a_held_object_is_turned_not_mirrored():
+    flat = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]])
+    for noise in range(5):
+        after = flat + np.random.default_rng(noise).normal(0, 0.2, flat.shape)
+        assert np.linalg.det(carry(flat, after, np.ones(4), np.zeros(3)).turn) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("what", ["pixels", "centre", "pose", "keypoints"])
+def test_derivatives_of_the_observations(what):
+    f = held()
+    s = f._state.copy()
+    view = np.concatenate([[0.05, -0.1, 0.3], single.exp([0.2, -0.3, 0.1])])
+    seen = {
+        "pixels": SeenPixels(np.full((21, 2), 300.0), pinhole(640, 480, 42.0), view),
+        "centre": SeenCentre(np.array([0.1, 0.2, 0.5]), (0.03, -0.02, 0.05)),
+        "pose": SeenPose(np.concatenate([s.p + 0.01, s.q]), SURE),
+        "keypoints": SeenKeypoints(HAND),
+    }[what]
+    rows, step = seen.rows(s), 1e-6
+    J = np.eye(len(rows.columns)) if rows.jacobian is None else rows.jacobian
+    n = s.keypoints.size
+    for column, state in enumerate(rows.columns):
+        sides = []
+        for sign in (step, -step):
+            dx, other = np.zeros(2 * n + 12), s.copy()
+            dx[state] = sign
+            other.keypoints = s.keypoints + dx[:n].reshape(-1, 3)
+            other.p = s.p + dx[2 * n : 2 * n + 3]
+            other.q = single.multiply(single.exp(dx[2 * n + 3 : 2 * n + 6]), s.q)
+            sides.append(seen.rows(other).residual)
+        np.testing.assert_allclose(-(sides[0] - sides[1]) / (2 * step), J[:, column], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("motion", ["carried", "free", "rest"])
+def test_the_predicted_covariance_is_that_of_samples(motion):
+    """Of 2,000 states drawn from the covariance before, predicted one by one; no noise is added in between."""
+    quiet = {"slip": 0.0, "roll": 0.0, "acceleration": 0.0, "angular_acceleration": 0.0, "rest": 0.0, "rest_turn": 0.0}
+    f = HandObjectFilter(HandObjectOptions(**quiet, stir=0.0, stir_turn=0.0))
+    hand, pose = moved(0.0)
+    f.observe(0.0, SeenKeypoints(hand, 0.003), SeenPose(pose, SURE))
+    s = f._state
+    s.motion, s.density, rng = motion, np.zeros((63, 63)), np.random.default_rng(1)
+    n = 63
+    A = np.diag([0.002] * n + [0.05] * n + [0.003] * 3 + [0.02] * 3 + [0.05] * 3 + [0.1] * 3)
+    A[2 * n, 0] = A[2 * n + 4, n + 1] = 0.002  # hand and object correlated
+    s.P = A @ A.T
+    s.twist = np.array([0.1, 0.2, 0.3, 1.0, -0.5, 0.2])
+    predicted = f._predicted(s, 0.1)
+    errors = []
+    for dx in rng.normal(size=(2000, 2 * n + 12)) @ A.T:
+        other = s.copy()
+        other.keypoints = s.keypoints + dx[:n].reshape(-1, 3)
+        other.velocities = s.velocities + dx[n : 2 * n].reshape(-1, 3)
+        other.p, other.twist = s.p + dx[126:129], s.twist + dx[132:]
+        other.q = single.multiply(single.exp(dx[129:132]), s.q)
+        out = f._predicted(other, 0.1)
+        turn = single.log(single.multiply(out.q, single.conjugate(predicted.q)))
+        errors.append(np.concatenate([(out.keypoints - predicted.keypoints).ravel(), out.p - predicted.p, turn]))
+    sampled = np.cov(np.array(errors).T)
+    keep = np.r_[0:63, 126:132]
+    P = predicted.P[np.ix_(keep, keep)]
+    size = np.sqrt(np.outer(P.diagonal(), P.diagonal()))
+    assert np.abs((sampled - P) / size).max() < 0.13
+
+
+# What is observed -----------------------------------------------------------------------------------------------------
+
+
+def test_any_mix_of_observations_is_taken():
+    """Fingertips, pixels and the object's centre alone keep what a whole frame started."""
+    f = held()
+    camera = pinhole(640, 480, 42.0)
+    for k in range(12, 20):
+        hand, pose = moved(k * DT)
+        tips = np.full((21, 3), np.nan)
+        tips[[4, 8, 12, 16, 20]] = hand[[4, 8, 12, 16, 20]]
+        pixels = SeenPixels(camera.project(hand), camera, IDENTITY, 1.0)
+        assert f.observe(k * DT, SeenKeypoints(tips, 0.003), pixels, SeenCentre(pose[:3], noise=0.003))
+    e = f.estimate()
+    assert np.linalg.norm(e.keypoints - hand, axis=1).max() < 0.015
+    assert np.linalg.norm(e.object_pose[:3] - pose[:3]) < 0.003
+    assert e.hand == e.object == "tracked"
+
+
+def test_pixels_alone_hold_a_hand_that_was_seen_in_space():
+    f = HandObjectFilter()
+    f.observe(0.0, SeenKeypoints(HAND, 0.003))
+    assert not HandObjectFilter().observe(0.0, SeenPixels(np.zeros((21, 2)), pinhole(640, 480, 42.0), IDENTITY))
+    for k in range(1, 20):
+        hand = HAND + [0.004 * k, 0.0, 0.0]
+        f.observe(k * DT, SeenPixels(pinhole(640, 480, 42.0).project(hand), pinhole(640, 480, 42.0), IDENTITY, 1.0))
+    assert np.linalg.norm(f.estimate().keypoints - hand, axis=1).mean() < 0.02
+
+
+def test_a_fitted_frames_covariance_weighs_its_keypoints():
+    covariance = np.diag(np.repeat([0.001**2] + [0.02**2] * 20, 3))
+    f = held()
+    pose = moved(12 * DT)[1]
+    before = f.estimate(12 * DT).keypoints
+    shifted = before + 0.006
+    f.observe(12 * DT, SeenFrame(SeenKeypoints(shifted, covariance), SeenPose(pose, SURE)))
+    gain = (f.estimate().keypoints - before).mean(axis=1) / 0.006
+    assert gain[0] > 0.8 and gain[1:].mean() < 0.6
+
+
+def test_a_symmetric_object_that_flips_stays():
+    f = HandObjectFilter(symmetry=shape_symmetry(named_shape("parametric/box-56x70x91")), keypoints=0)
+    for k in range(5):
+        f.observe(k * DT, SeenPose(POSE, SURE))
+    flipped = np.concatenate([POSE[:3], [0.0, 0.0, 0.0, 1.0]])
+    assert f.observe(5 * DT, SeenPose(flipped, SURE))
+    assert apart(f.estimate().object_pose, POSE) < 0.01
+
+
+def test_an_object_without_a_hand():
+    f = HandObjectFilter(keypoints=0)
+    for k in range(40):
+        pose = np.concatenate([POSE[:3] + [0.5 * k * DT, 0.0, -0.2 * k * DT], single.exp([0.0, 2.0 * k * DT, 0.0])])
+        f.observe(k * DT, SeenPose(pose, SURE))
+    e = f.estimate()
+    assert e.motion == "free" and e.hand == "unknown" and e.keypoints.shape == (0, 3)
+    np.testing.assert_allclose(e.object_twist, [0.5, 0.0, -0.2, 0.0, 2.0, 0.0], atol=0.1)
+
+
+# Gates ----------------------------------------------------------------------------------------------------------------
+
+
+def test_an_outlier_is_rejected_alone():
+    f, hand = held(), moved(12 * DT)[0]
+    seen = hand.copy()
+    seen[8] += [0.1, 0.0, 0.0]
+    assert f.observe(12 * DT, SeenKeypoints(seen, 0.003))
+    error = np.linalg.norm(f.estimate().keypoints - hand, axis=1)
+    assert error.max() < 0.01
+
+
+def test_a_confused_pose_is_rejected():
+    f = held()
+    hand, pose = moved(12 * DT)
+    wrong = np.concatenate([pose[:3] + [0.1, -0.1, 0.1], single.multiply(single.exp([1.0, 1.0, 0.0]), pose[3:])])
+    f.observe(12 * DT, SeenKeypoints(hand, 0.003))
+    assert not f.observe(12 * DT, SeenPose(wrong, SURE))
+    assert np.linalg.norm(f.estimate().object_pose[:3] - pose[:3]) < 0.005 and f.estimate().motion == "carried"
+
+
+def test_a_keypoint_that_started_as_an_outlier_comes_back():
+    f = HandObjectFilter()
+    first = HAND.copy()
+    first[5] += 0.4
+    f.observe(0.0, SeenKeypoints(first, 0.003))
+    for k in range(1, 8):
+        f.observe(k * DT, SeenKeypoints(HAND, 0.003))
+    assert np.linalg.norm(f.estimate().keypoints - HAND, axis=1).max() < 0.01
+
+
+# Time -----------------------------------------------------------------------------------------------------------------
+
+
+def test_late_observations_give_what_those_in_order_give():
+    stamps = [k * DT for k in range(20)]
+    jobs = []
+    for k, t in enumerate(stamps):
+        hand, pose = moved(t)
+        noise = np.random.default_rng(k).normal(0, 0.003, (21, 3))
+        jobs += [(t, SeenKeypoints(hand + noise, 0.003)), (t + 0.3 * DT, SeenPose(pose, SURE))]
+    order, late = HandObjectFilter(), HandObjectFilter()
+    for stamp, seen in jobs:
+        order.observe(stamp, seen)
+    swapped = list(jobs)
+    for k in range(5, 30, 5):
+        swapped[k], swapped[k + 3] = swapped[k + 3], swapped[k]
+    for stamp, seen in swapped:
+        late.observe(stamp, seen)
+    a, b = order.estimate(), late.estimate()
+    for name in ("stamp", "keypoints", "velocities", "object_pose", "object_twist", "covariance", "motion"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+
+
+def test_what_is_older_than_the_memory_changes_nothing():
+    f = held(40)
+    before = f.estimate()
+    assert not f.observe(0.1, SeenPose(POSE + [0.01, 0, 0, 0, 0, 0, 0], SURE))
+    np.testing.assert_array_equal(f.estimate().covariance, before.covariance)
+    hand, pose = moved(39.5 * DT)
+    assert f.observe(39.5 * DT, SeenKeypoints(hand, 0.003), SeenPose(pose, SURE)), "and the filter goes on"
+
+
+@pytest.mark.parametrize("motion", ["carried", "free", "rest"])
+def test_steps_of_no_time_change_nothing_and_tiny_ones_little(motion):
+    f = held()
+    f._state.motion = motion
+    s = f._state
+    np.testing.assert_array_equal(f._predicted(s, s.stamp).P, s.P)
+    soon = f._predicted(s, s.stamp + 1e-9)
+    at = 126
+    np.testing.assert_allclose(soon.P[: at + 6, : at + 6], s.P[: at + 6, : at + 6], atol=1e-8)
+    np.testing.assert_allclose(soon.p, s.p, atol=1e-8)
+    f.observe(s.stamp, SeenKeypoints(moved(11 * DT)[0], 0.003))
+    f.observe(s.stamp + 1e-9, SeenPose(moved(11 * DT)[1], SURE))
+    assert np.isfinite(f.estimate().covariance).all()
+
+
+def test_irregular_steps_cover_as_much_as_regular_ones():
+    f = held()
+    once = f.estimate(11 * DT + 0.2)
+    s = f._state
+    for t in (1e-6, 0.01, 0.013, 0.15, 0.2):
+        s = f._predicted(s, 11 * DT + t)
+    np.testing.assert_allclose(s.keypoints, once.keypoints, atol=1e-9)
+    np.testing.assert_allclose(s.P[:126, :126], once.covariance[:126, :126], rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(s.p, once.object_pose[:3], atol=0.002)
+
+
+def test_the_covariance_stays_one():
+    f, rng = HandObjectFilter(), np.random.default_rng(3)
+    for k in range(300):
+        hand, pose = moved(0.5 * np.sin(0.05 * k))
+        hand[rng.random(21) < 0.3] = np.nan
+        f.observe(
+            k * DT * rng.uniform(0.99, 1.0), SeenKeypoints(hand, 1e-5), *([SeenPose(pose, 1e-4 * SURE)] * (k % 3))
+        )
+        P = f.estimate().covariance
+        np.testing.assert_allclose(P, P.T, rtol=0, atol=1e-12)
+        assert np.linalg.eigvalsh(P).min() > -1e-12
+
+
+# Held, hidden, lost ---------------------------------------------------------------------------------------------------
+
+
+def test_a_hidden_object_is_carried_by_the_hand():
+    """Along a path that no constant velocity follows, and as uncertain as slip makes it."""
+    f = held()
+    start = f.estimate()
+    for k in range(12, 42):
+        hand, pose = moved(k * DT, v=(0.3 - 0.02 * k, 0.1, 0.2), w=(0.4, 0.8 - 0.03 * k, -0.6))
+        f.observe(k * DT, SeenKeypoints(hand, 0.003))
+    e = f.estimate()
+    assert e.object == "hidden" and e.motion == "carried"
+    assert np.linalg.norm(e.object_pose[:3] - pose[:3]) < 0.01 and apart(e.object_pose, pose) < 0.1
+    grown = e.object_covariance().diagonal() - start.object_covariance().diagonal()
+    o = HandObjectOptions()
+    assert np.all(grown[:3] > 0.9 * o.slip**2) and np.all(grown[3:] > 0.9 * o.roll**2)
+    assert np.all(grown[:3] < 3.0 * o.slip**2), "the hand's motion that both have adds nothing"
+
+
+def test_a_hand_that_passes_leaves_an_object_at_rest():
+    f = HandObjectFilter()
+    for k in range(15):
+        f.observe(k * DT, SeenKeypoints(moved(k * DT)[0], 0.003), SeenPose(POSE, SURE))
+    for k in range(15, 45):
+        f.observe(k * DT, SeenKeypoints(moved(k * DT)[0], 0.003))
+    assert f.estimate().motion == "rest"
+    assert np.linalg.norm(f.estimate().object_pose[:3] - POSE[:3]) < 0.002
+
+
+def test_far_keypoints_do_not_carry():
+    """With the object's surface known: a hand 30 cm away that moves as the object does is no contact."""
+    f = HandObjectFilter(surface=lambda x: np.linalg.norm(x, axis=1) - 0.05)
+    for k in range(15):
+        hand, pose = moved(k * DT, w=(0.0, 0.0, 0.0))
+        f.observe(k * DT, SeenKeypoints(hand + [0.3, 0.0, 0.0], 0.003), SeenPose(pose, SURE))
+    assert f.estimate().motion != "carried"
+
+
+def test_a_dropped_object_flies_on():
+    f = held()
+    _, pose = moved(12 * DT)
+    for k in range(12, 30):
+        hand, _ = moved(12 * DT)
+        pose = pose + np.array([0.03, 0.0, -0.03, 0, 0, 0, 0])
+        f.observe(k * DT, SeenKeypoints(hand, 0.003), SeenPose(pose, SURE))
+    assert f.estimate().motion == "free"
+    np.testing.assert_allclose(f.estimate().object_twist[:3], [0.9, 0.0, -0.9], atol=0.1)
+
+
+def test_an_object_put_elsewhere_is_reacquired():
+    f = HandObjectFilter()
+    for k in range(10):
+        f.observe(k * DT, SeenKeypoints(HAND, 0.003), SeenPose(POSE, SURE))
+    there = POSE + [0.5, 0.3, 0, 0, 0, 0, 0]
+    accepted = [f.observe(k * DT, SeenPose(there, SURE)) for k in range(10, 20)]
+    assert not accepted[0] and all(accepted[4:])
+    np.testing.assert_allclose(f.estimate().object_pose[:3], there[:3], atol=1e-3)
+
+
+def test_a_hidden_hand_is_lost_and_found_again():
+    f = held()
+    assert f.estimate(11 * DT + 0.05).hand == "tracked" and f.estimate(11 * DT + 0.2).hand == "hidden"
+    assert f.estimate(11 * DT + 3.0).hand == f.estimate(11 * DT + 3.0).object == "lost"
+    few = np.full((21, 3), np.nan)
+    few[:5] = HAND[:5]
+    assert not f.observe(11 * DT + 3.0, SeenKeypoints(few, 0.003)), "five keypoints are no hand to start from"
+    assert f.observe(11 * DT + 3.1, SeenKeypoints(HAND + 1.0, 0.003), SeenPose(POSE, SURE))
+    assert f.estimate().hand == f.estimate().object == "tracked" and f.restarts == (1, 1)
+    np.testing.assert_allclose(f.estimate().keypoints, HAND + 1.0, atol=1e-9)
+
+
+def test_the_wrist_and_its_covariance():
+    e = held().estimate()
+    _, covariance = e.wrist("right")
+    e = replace(e, covariance=4.0 * e.covariance)
+    np.testing.assert_allclose(e.wrist("right")[1], 4.0 * covariance)
+    assert np.linalg.eigvalsh(covariance).min() > 0 and 1e-4 < np.sqrt(covariance[0, 0]) < 0.005
+
+
+# Bad input ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        SeenPose(np.full(7, np.nan), SURE),
+        SeenPose(POSE, 0.0 * SURE),
+        SeenCentre(np.array([0.0, np.inf, 0.0])),
+        SeenKeypoints(HAND, 0.0),
+        SeenKeypoints(HAND[:5]),
+    ],
+)
+def test_what_cannot_be_used_is_refused(seen):
+    f = held()
+    with pytest.raises(DexhotError):
+        f.observe(12 * DT, seen)
+
+
+def test_stamps_and_weights_are_checked():
+    with pytest.raises(DexhotError):
+        HandObjectFilter().observe(np.nan, SeenPose(POSE, SURE))
+    with pytest.raises(DexhotError):
+        HandObjectFilter(keypoints=16, weight=np.ones(21))
+    with pytest.raises(DexhotError):
+        HandObjectFilter().estimate()
