@@ -41,6 +41,8 @@ class Args:
     """mine, physics: profile of the finger servos (config/servos.yaml); default: the hand's own."""
     split: Literal["train", "test"] = "train"
     """mine: the training clips, or the 29 held-out test clips."""
+    peers: bool = False
+    """mine: plan the clips with plain CEM and MPPI too, in as many control steps; --quick always does."""
     soak: bool = False
     """faults: run ten minutes without faults instead of one; any stop in them is a failure."""
     out: Annotated[Path | None, shown("FILE")] = None
@@ -63,7 +65,9 @@ def run(args: Args) -> None:
         raise DexhotError("--profile belongs to `dexhot bench mine` and `dexhot bench physics`.")
     if args.split != "train" and (args.name != "mine" or args.quick):
         raise DexhotError("--split belongs to `dexhot bench mine` without --quick, which has its own clips.")
-    given = {"soak": args.soak, "profile": args.profile, "split": args.split if args.name == "mine" else None}
+    if args.peers and args.name != "mine":
+        raise DexhotError("--peers belongs to `dexhot bench mine`.")
+    given = {"soak": args.soak, "peers": args.peers, "profile": args.profile, "split": args.split if args.name == "mine" else None}
     options: dict[str, Any] = {name: value for name, value in given.items() if value}
     result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick, **options)
     line = benchmark_line(args.name, args.quick, **result)
