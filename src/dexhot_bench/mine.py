@@ -159,7 +159,9 @@ def score_clip(job: tuple[str, Path]) -> dict[str, Any]:
     mined = found.pop("")
     row = {"clip": clip, **mined, "chosen": demonstration.provenance["chosen"]}
     row |= {who + success: metrics[success] for who, metrics in found.items() for success in SUCCESSES}
-    row |= {name: demonstration.provenance[name] for name in ("seconds_cpu", "seconds_wall", "control_steps", "candidates")}
+    row |= {
+        name: demonstration.provenance[name] for name in ("seconds_cpu", "seconds_wall", "control_steps", "candidates")
+    }
     row["reachable"] = placed(reference)
     if row["reachable"]:
         row["speed_factor"] = reference.speed_factor

@@ -2,7 +2,8 @@
 
 Both plan residuals on the same reference's targets, with the miner's cost, knots, noise, horizon and replanning
 interval, in the nominal world alone. They differ from the miner in what the miner adds: no bare replay first, no
-second round, no rewind, no other world. Each gets the number of control steps that the miner simulated for the clip.
+second round, no rewind, no other world. Each gets the number of control steps that the miner's searches simulated for the clip, and at least
+`PeerOptions.fewest` rollouts per plan.
 
 CEM: Rubinstein 1999; with receding horizon Chua et al. 2018 (a diagonal Gaussian, refitted to the elites, smoothed).
 MPPI: Williams et al. 2017 (one batch per plan, weights exp(-cost / temperature), all samples averaged).
@@ -23,6 +24,7 @@ from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration
 from dexhot.metrics.rollout import compute
 from dexhot.rollouts.floating import floating_simulator, run_floating, start_state
+from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.setup import load_setup
 from dexhot_train.mining.mine import MineOptions
 
@@ -53,6 +55,8 @@ def cem(planner: SamplingPlanner, state: np.ndarray, t: int, rollouts: int, opti
     for _ in range(options.iterations):
         drawn = mean + deviation * planner.rng.standard_normal((samples, *mean.shape))
         cost = planner.evaluate(state[None], t, start + planner.interpolation @ drawn)[0]
+        if not np.isfinite(cost).any():
+            break  # all rollouts diverged: keep the plan
         elites = drawn[np.argsort(cost)[: max(2, round(options.elites * samples))]]
         keep = options.smoothing
         mean = keep * mean + (1 - keep) * elites.mean(axis=0)
@@ -117,7 +121,7 @@ def peer_clip(job: tuple[str, Path, MineOptions]) -> dict[str, Any]:
 
 
 def _save(
-    path: Path, mined: Demonstration, actions: np.ndarray, simulator: Any, provenance: dict[str, Any]
+    path: Path, mined: Demonstration, actions: np.ndarray, simulator: MujocoSimulator, provenance: dict[str, Any]
 ) -> None:
     rollout = run_floating(mined.reference, actions, simulator)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -189,6 +189,7 @@ def test_a_placed_reference_is_planned_for_the_arm_too(lift_reference, lift_setu
     found = miner._search("robust", 0, [miner.world, *miner.arm_worlds], TINY.robust)
     assert [world.model for world in miner.arm_worlds] == [None]
     assert found.scores["success_strict"] and found.scores["success_strict_arm"]
+    assert found.provenance["control_steps"] == miner.control_steps > 0
     alone = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, TINY), TINY, lambda stage, share: None)
     assert not alone.arm_worlds  # where it was recorded, nobody knows where the arm would stand
 
@@ -325,6 +326,11 @@ def test_a_split_is_one_of_mining_alone(capsys):
     for arguments in (["loop", "--split", "test"], ["mine", "--quick", "--split", "test"]):
         assert main(["bench", *arguments]) == 1
         assert "--split belongs to" in capsys.readouterr().err
+
+
+def test_peers_are_planned_beside_mining_alone(capsys):
+    assert main(["bench", "loop", "--peers"]) == 1
+    assert "--peers belongs to" in capsys.readouterr().err
 
 
 def test_mine_and_evaluate_commands(job, capsys):

@@ -67,7 +67,12 @@ def run(args: Args) -> None:
         raise DexhotError("--split belongs to `dexhot bench mine` without --quick, which has its own clips.")
     if args.peers and args.name != "mine":
         raise DexhotError("--peers belongs to `dexhot bench mine`.")
-    given = {"soak": args.soak, "peers": args.peers, "profile": args.profile, "split": args.split if args.name == "mine" else None}
+    given = {
+        "soak": args.soak,
+        "peers": args.peers,
+        "profile": args.profile,
+        "split": args.split if args.name == "mine" else None,
+    }
     options: dict[str, Any] = {name: value for name, value in given.items() if value}
     result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick, **options)
     line = benchmark_line(args.name, args.quick, **result)

@@ -38,7 +38,10 @@ from dexhot.robots.kinematics.wrist import palm_poses, wrist_angles
 from dexhot.robots.robot_hand import RobotHand, load_hand
 from dexhot.robots.servos import Servo, servo
 
-LOOSE, LOOSE_ITERATIONS = 0.2, 2  # without contacts: scale of posture and smoothness, and iterations from a streamed start
+LOOSE, LOOSE_ITERATIONS = (
+    0.2,
+    2,
+)  # without contacts: scale of posture and smoothness, and iterations from a streamed start
 PRESS = 0.9  # maximum fraction of the servos' torque for a planned squeeze
 
 
