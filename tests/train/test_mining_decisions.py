@@ -10,6 +10,7 @@ from dexhot.data.files import save
 from dexhot.data.types import Demonstration
 from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_rotvec
 from dexhot.retargeting.placement import place
+from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.backend import Batch
 from dexhot.simulation.perturbation import Perturbation
@@ -89,7 +90,7 @@ def test_worlds_fill_their_bounds_in_place_turn_friction_and_mass(lift_reference
     how = Perturbation()
     assert how == worlds_named("worlds_v1") and how.offset == 0.005 and how.yaw == pytest.approx(np.radians(10))
     assert how.friction == how.mass == (0.8, 1.2)
-    worlds, start = draw_worlds(lift_reference, simulator, 60, seed=0), lift_reference.object_pose[0]
+    worlds, start = draw_worlds(lift_reference, simulator, 60, seed=0, how=how), lift_reference.object_pose[0]
     poses = np.array([simulator.object_pose(world.state) for world in worlds])
     offset = poses[:, :2] - start[:2]
     turn = quat_to_rotvec(quat_multiply(poses[:, 3:], quat_conjugate(start[3:])))
@@ -147,7 +148,7 @@ def test_a_changed_reference_is_another_job(cache, lift_reference, tmp_path, cha
     assert replace(job, options=MineOptions(seed=1)).key() != job.key()
 
 
-class Rolls:
+class Rolls(ArmSimulator):
     """A simulator that returns its worlds' first states and controls, and what it was asked."""
 
     def __init__(self, size: int, mark: float):
@@ -163,22 +164,23 @@ class Rolls:
 
 def test_worlds_go_to_their_own_simulators_and_come_back_in_order():
     floating, arm = Rolls(4, 1.0), Rolls(6, 2.0)
-    both = WithArm(floating, arm)
-    states = np.arange(24.0).reshape(4, 6)
-    controls = np.arange(4.0)[:, None, None] * np.ones((4, 2, 5))
-    batch = both.rollout(states, controls, ["a", None, "b", None])
-    np.testing.assert_array_equal(batch.sensors[:, 0, 0], [0, 1, 2, 3])
-    np.testing.assert_array_equal(batch.diverged, [False, False, False, True])
-    np.testing.assert_array_equal(batch.states[:, 0, 1], [1, 2, 1, 2])
-    np.testing.assert_array_equal(batch.states[:, 0, 4:], [[0, 0], [2, 2], [0, 0], [2, 2]])  # filled up
+    other = Rolls(6, 7.0)
+    states = np.arange(30.0).reshape(5, 6)
+    controls = np.arange(5.0)[:, None, None] * np.ones((5, 2, 5))
+    batch = WithArm(floating, 6).rollout(states, controls, ["a", arm, "b", arm, other])
+    np.testing.assert_array_equal(batch.sensors[:, 0, 0], [0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(batch.diverged, [False, False, False, True, False])
+    np.testing.assert_array_equal(batch.states[:, 0, 1], [1, 2, 1, 2, 7])
+    np.testing.assert_array_equal(batch.states[:, 0, 4:], [[0, 0], [2, 2], [0, 0], [2, 2], [7, 7]])  # filled up
     np.testing.assert_array_equal(floating.asked[0][0], states[[0, 2], :4])
     assert floating.asked[0][1] == ["a", "b"]
     np.testing.assert_array_equal(arm.asked[0][0], states[1])
+    np.testing.assert_array_equal(other.asked[0][0], states[4])
 
 
-def test_without_models_all_worlds_are_on_the_arm():
+def test_worlds_may_all_be_on_one_kind():
     floating, arm = Rolls(4, 1.0), Rolls(6, 2.0)
-    batch = WithArm(floating, arm).rollout(np.zeros(6), np.zeros((3, 2, 5)))
+    batch = WithArm(floating, 6).rollout(np.zeros(6), np.zeros((3, 2, 5)), [arm] * 3)
     assert batch.states.shape == (3, 2, 6) and not floating.asked
-    one = WithArm(floating, arm).rollout(np.zeros((2, 6)), np.zeros((2, 5)), ["a", "b"])
+    one = WithArm(floating, 6).rollout(np.zeros((2, 6)), np.zeros((2, 5)), ["a", "b"])
     assert one.states.shape == (2, 2, 6) and len(arm.asked) == 1

@@ -12,9 +12,11 @@ from dexhot.metrics.rollout import compute
 from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_rollout, start_state
 from dexhot.simulation.backend import MujocoSimulator
-from dexhot.simulation.perturbation import Perturbation
+from dexhot.simulation.perturbation import Perturbation, contacts_of, worlds
 from dexhot.simulation.setup import Setup
 from dexhot.tracking.object_filter import ObjectState
+
+PULLED_BACK = (0.0, 0.0, -0.002)  # m, in the mount's frame: from the object towards the arm
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class World:
     """One perturbed world and the state in which the clip starts in it."""
 
     state: np.ndarray  # (ns,)
-    model: mujoco.MjModel | None  # None: the embedded rig's (arm_worlds.WithArm)
+    model: mujoco.MjModel | ArmSimulator  # of the floating scene, or an embedded rig (arm_worlds.WithArm)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class ClipWorlds:
     setup: Setup
     simulator: MujocoSimulator  # of the floating hand
     nominal: World
-    arm: ArmSimulator | None  # where the plans must do on the embedded rig too
+    arms: list[World]  # embedded rigs, the nominal one first, where the plans must do there too
+    soft: World  # MuJoCo's default contacts, in which what is held creeps
     trials: list[World]  # perturbed, and seen by no search: they choose between the candidates
     began: tuple[float, float]  # process time and wall time before they were made, s
 
@@ -45,14 +48,25 @@ def nominal_world(reference: Reference, simulator: MujocoSimulator) -> World:
 def draw_worlds(
     reference: Reference, simulator: MujocoSimulator, count: int, seed: int, how: Perturbation | None = None
 ) -> list[World]:
-    """`count` perturbed worlds (default: of worlds_v1); the same seed gives the same ones."""
-    how, rng = how or Perturbation(), np.random.default_rng(seed)
-    worlds = []
+    """`count` perturbed worlds (default: of worlds_v2); the same seed gives the same ones."""
+    how, rng = how or worlds("worlds_v2"), np.random.default_rng(seed)
+    found = []
     for _ in range(count):
         drawn = how.draw(rng)
         state = start_state(reference, simulator, drawn.offset, drawn.yaw)
-        worlds.append(World(state, drawn.model(simulator.scene)))
-    return worlds
+        found.append(World(state, drawn.model(simulator.scene)))
+    return found
+
+
+def soft_world(nominal: World, simulator: MujocoSimulator) -> World:
+    """The nominal world with MuJoCo's default contacts: a pyramidal cone, soft, without noslip iterations."""
+    return World(nominal.state, contacts_of(simulator.scene, "MuJoCo default contacts"))
+
+
+def rigs(simulator: MujocoSimulator, reference: Reference) -> list[World]:
+    """The embedded rig, and one whose palm is PULLED_BACK: of all directions that in which most grasps fail."""
+    arms = [ArmSimulator(simulator, reference, palm=palm) for palm in (None, PULLED_BACK)]
+    return [World(arm.first_state, arm) for arm in arms]
 
 
 def replay(
