@@ -1,13 +1,11 @@
 """Perturbed worlds and variants differ from the nominal one as their names say."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from dexhot.errors import NotFoundError
 from dexhot.robots.robot_hand import load_hand
-from dexhot.simulation.perturbation import VARIANTS, contacts_of, variant, worlds
+from dexhot.simulation.perturbation import VARIANTS, variant, worlds
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import floating_scene
 
@@ -78,19 +76,6 @@ def test_variants_differ_as_named():
     assert default.timestep == pytest.approx(1 / 480) and default.solref == (0.02, 1.0)
     assert (default.cone, default.noslip_iterations) == ("pyramidal", 0)
     assert slippery.friction[0] == 0.6 and slippery.timestep == PHYSICS.timestep
-
-
-@pytest.mark.parametrize("name", ["MuJoCo default contacts", "friction 0.6"])
-def test_a_world_with_a_variants_contacts_is_the_variants_at_the_scenes_own_step(scene, lift, name):
-    own, physics = contacts_of(scene, name), variant(PHYSICS, name)
-    same = replace(physics, timestep=PHYSICS.timestep, substeps=PHYSICS.substeps)
-    built = floating_scene(HAND, lift[1], [1.0, 0, 0, 0], same).model
-    for field in ("timestep", "cone", "impratio", "noslip_iterations"):
-        assert getattr(own.opt, field) == getattr(built.opt, field), field
-    touching = (own.geom_contype > 0) | (own.geom_conaffinity > 0)
-    np.testing.assert_array_equal(own.geom_solref[touching], built.geom_solref[touching])
-    np.testing.assert_allclose(own.geom_friction[touching], built.geom_friction[touching])
-    assert scene.model.opt.cone != own.opt.cone or name == "friction 0.6"  # the scene's own stays
 
 
 def test_finer_steps_of_physics_1_keep_the_contacts_that_mujoco_made_of_it():

@@ -20,7 +20,7 @@ from dexhot_train.mining.arm_worlds import WithArm
 from dexhot_train.mining.clip_job import ClipJob, load_reference
 from dexhot_train.mining.mine import MineOptions, placed, rank, succeeds, with_samples
 from dexhot_train.mining.search import SearchOptions
-from dexhot_train.mining.worlds import draw_worlds, object_relative, success_rate
+from dexhot_train.mining.worlds import draw_worlds, object_relative, planned_worlds, success_rate
 
 PHYSICS = load_physics()
 
@@ -108,6 +108,17 @@ def test_worlds_fill_their_bounds_in_place_turn_friction_and_mass(lift_reference
     drawn = np.stack([offset[:, 0], offset[:, 1], turn[:, 2], friction, mass])
     assert np.abs(np.corrcoef(drawn) - np.eye(5)).max() < 0.5  # each by itself
     np.testing.assert_allclose(turn[:, :2], 0.0, atol=1e-9)
+
+
+def test_a_search_plans_for_the_lowest_friction_and_for_what_else_worlds_v2_draws(lift_reference, simulator):
+    slippery, *others = planned_worlds(lift_reference, simulator, 12, seed=0)
+    friction = [world.model.geom_friction[simulator.scene.table_geom, 0] for world in (slippery, *others)]
+    assert 0.5 <= friction[0] <= 0.6 and np.ptp(friction[1:]) > 0.3
+    palm = np.stack([world.model.body("palm").pos for world in (slippery, *others)])
+    assert (np.ptp(palm, axis=0) > 1e-3).all()
+    states = np.stack([world.state for world in (slippery, *others)])
+    assert len(np.unique(states, axis=0)) == 12
+    assert [len(planned_worlds(lift_reference, simulator, count, 0)) for count in (0, 1, 2)] == [0, 1, 2]
 
 
 def test_worlds_of_another_seed_are_others(lift_reference, simulator):

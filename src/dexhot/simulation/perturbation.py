@@ -3,7 +3,6 @@
 A set's draws are one rng's, in one order: the same seed gives the same worlds for ever. A changed set is another name.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -100,13 +99,3 @@ def variant(physics: Physics, name: str) -> Physics:
     if name not in VARIANTS:
         raise NotFoundError("variant of the physics", name, VARIANTS)
     return replace(VARIANTS[name](physics), version=f"{physics.version}, {name}")
-
-
-def contacts_of(scene: Scene, name: str) -> mujoco.MjModel:
-    """A copy of the scene's model with the contacts of a variant but the scene's own step: one of a batch's worlds."""
-    physics, model = variant(scene.physics, name), copy.copy(scene.model)
-    model.opt.cone = getattr(mujoco.mjtCone, f"mjCONE_{physics.cone.upper()}")
-    model.opt.impratio, model.opt.noslip_iterations = physics.impratio, physics.noslip_iterations
-    model.geom_solref[:] = physics.solref
-    model.geom_friction[:, 0] *= physics.friction[0] / scene.physics.friction[0]
-    return model

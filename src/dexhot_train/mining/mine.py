@@ -31,9 +31,9 @@ from dexhot_train.mining.worlds import (
     World,
     draw_worlds,
     nominal_world,
+    planned_worlds,
     replay,
     rigs,
-    soft_world,
     success_rate,
 )
 
@@ -50,7 +50,7 @@ class MineOptions:
         default_factory=lambda: SearchOptions(rounds=((40, 3), (64, 3)), rewinds=2, budget=240_000)
     )
     repair: SearchOptions = field(default_factory=lambda: SearchOptions(rounds=((64, 3), (128, 4)), keep=True))
-    worlds: int = 6  # of the robust search, nominal, soft and on the embedded rigs among them; 1: no robust search
+    worlds: int = 6  # of the robust search, the nominal one and the embedded rigs among them; 1: no robust search
     attempts: int = 2  # repairs in the nominal world, each with its own seed, while there is no success
     trials: int = 12  # perturbed worlds that choose between the candidates
     arm: bool = True  # plan for the embedded rig too, and ask for success there, where the reference is placed
@@ -76,9 +76,8 @@ def make_worlds(reference: Reference, setup: Setup, options: MineOptions | None 
     nominal = nominal_world(reference, simulator)
     with_arm = options.arm and placed(reference)
     arms = rigs(simulator, reference) if with_arm else []
-    soft = soft_world(nominal, simulator)
     trials = draw_worlds(reference, simulator, options.trials, options.seed + VALIDATION_SEED)
-    return ClipWorlds(setup, simulator, nominal, arms, soft, trials, began)
+    return ClipWorlds(setup, simulator, nominal, arms, trials, began)
 
 
 def mine(
@@ -113,7 +112,7 @@ class _Miner:
     ):
         self.reference, self.options, self.report = reference, options, report
         self.setup, self.simulator = worlds.setup, worlds.simulator
-        self.world, self.soft, self.trials = worlds.nominal, worlds.soft, worlds.trials
+        self.world, self.trials = worlds.nominal, worlds.trials
         (self.began, self.wall), self.spent = worlds.began, 0.0
         self.tried: list[dict[str, Any]] = []
         self.planned: BatchSimulator = worlds.simulator
@@ -127,9 +126,9 @@ class _Miner:
         actions = base_actions(self.reference, self.simulator.scene.physics)
         best = self._demonstration("replay", actions)
         if self.options.worlds > 1 and not survives_all(best):
-            worlds = [self.world, *self.arm_worlds, self.soft][: self.options.worlds]
+            worlds = [self.world, *self.arm_worlds][: self.options.worlds]
             others = self.options.worlds - len(worlds)
-            worlds += draw_worlds(self.reference, self.simulator, others, self.options.seed)
+            worlds += planned_worlds(self.reference, self.simulator, others, self.options.seed)
             best = max(best, self._search("robust", self.options.seed, worlds, self.options.robust), key=rank)
         return best
 

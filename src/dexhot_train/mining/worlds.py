@@ -1,6 +1,6 @@
 """The worlds of a clip: perturbed ones that a demonstration must survive, the embedded rig, and trials in them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mujoco
@@ -12,10 +12,11 @@ from dexhot.metrics.rollout import compute
 from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_rollout, start_state
 from dexhot.simulation.backend import MujocoSimulator
-from dexhot.simulation.perturbation import Perturbation, contacts_of, worlds
+from dexhot.simulation.perturbation import Perturbation, worlds
 from dexhot.simulation.setup import Setup
 from dexhot.tracking.object_filter import ObjectState
 
+SLIPPERY = (0.5, 0.6)  # friction
 PULLED_BACK = (0.0, 0.0, -0.002)  # m, in the mount's frame: from the object towards the arm
 
 
@@ -35,7 +36,6 @@ class ClipWorlds:
     simulator: MujocoSimulator  # of the floating hand
     nominal: World
     arms: list[World]  # embedded rigs, the nominal one first, where the plans must do there too
-    soft: World  # MuJoCo's default contacts, in which what is held creeps
     trials: list[World]  # perturbed, and seen by no search: they choose between the candidates
     began: tuple[float, float]  # process time and wall time before they were made, s
 
@@ -58,9 +58,11 @@ def draw_worlds(
     return found
 
 
-def soft_world(nominal: World, simulator: MujocoSimulator) -> World:
-    """The nominal world with MuJoCo's default contacts: a pyramidal cone, soft, without noslip iterations."""
-    return World(nominal.state, contacts_of(simulator.scene, "MuJoCo default contacts"))
+def planned_worlds(reference: Reference, simulator: MujocoSimulator, count: int, seed: int) -> list[World]:
+    """`count` worlds for a search: one of worlds_v2 at its most slippery, the others drawn from it."""
+    v2 = worlds("worlds_v2")
+    slippery = draw_worlds(reference, simulator, min(1, count), seed, replace(v2, sliding=SLIPPERY))
+    return slippery + draw_worlds(reference, simulator, max(0, count - 1), seed + 1)
 
 
 def rigs(simulator: MujocoSimulator, reference: Reference) -> list[World]:
