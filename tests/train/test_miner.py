@@ -99,6 +99,20 @@ def test_a_success_ends_the_repairs(miner):
     assert not miner.searches
 
 
+def test_a_success_that_is_none_on_the_panel_is_searched_again_in_other_worlds(miner):
+    better = candidate(strict=True, arm=True, panel=True)
+    miner.answers = [candidate(strict=True, arm=True, panel=False), better]
+    assert miner.repaired(candidate(strict=True, arm=True, panel=False)) is better
+    assert [(name, seed, worlds, start) for name, seed, worlds, _, start in miner.searches] == [
+        ("robust", 103, 4, None),
+        ("robust", 203, 4, None),
+    ]
+    miner.searches.clear()
+    miner.options = replace(miner.options, worlds=1)  # no robust search is asked for
+    miner.repaired(candidate(strict=True, arm=True, panel=False))
+    assert not miner.searches
+
+
 def test_what_is_lost_on_the_arm_alone_is_repaired_with_half_the_effort(miner):
     miner.answers = [candidate(strict=True, arm=True)]
     miner.repaired(candidate(strict=True, arm=False))

@@ -51,7 +51,7 @@ class MineOptions:
     )
     repair: SearchOptions = field(default_factory=lambda: SearchOptions(rounds=((64, 3), (128, 4)), keep=True))
     worlds: int = 6  # of the robust search, the nominal one and the embedded rigs among them; 1: no robust search
-    attempts: int = 2  # repairs in the nominal world, each with its own seed, while there is no success
+    attempts: int = 2  # repairs in the nominal world, or robust searches, while there is no success on the panel
     trials: int = 12  # perturbed worlds that choose between the candidates
     arm: bool = True  # plan for the embedded rig too, and ask for success there, where the reference is placed
 
@@ -126,22 +126,29 @@ class _Miner:
         actions = base_actions(self.reference, self.simulator.scene.physics)
         best = self._demonstration("replay", actions)
         if self.options.worlds > 1 and not survives_all(best):
-            worlds = [self.world, *self.arm_worlds][: self.options.worlds]
-            others = self.options.worlds - len(worlds)
-            worlds += planned_worlds(self.reference, self.simulator, others, self.options.seed)
-            best = max(best, self._search("robust", self.options.seed, worlds, self.options.robust), key=rank)
+            best = max(best, self._robust_search(self.options.seed), key=rank)
         return best
 
+    def _robust_search(self, seed: int) -> Demonstration:
+        """What a search in several worlds finds, which are drawn with `seed`."""
+        worlds = [self.world, *self.arm_worlds][: self.options.worlds]
+        worlds += planned_worlds(self.reference, self.simulator, self.options.worlds - len(worlds), seed)
+        return self._search("robust", seed, worlds, self.options.robust)
+
     def repaired(self, best: Demonstration) -> Demonstration:
-        """`best`, or what repairs make of it: they keep a plan until just before it loses the object."""
+        """`best`, or what repairs make of it: they keep a plan until just before it loses the object. A success that is
+        none on the panel gets another robust search instead."""
         options = self.options
         for attempt in range(options.attempts):
-            if succeeds(best):
+            if not succeeds(best):
+                how, worlds = options.repair, [self.world, *self.arm_worlds]
+                if best.scores["success_strict"]:  # lost on the arm alone: half the effort
+                    how = replace(how, budget=how.budget // 2)
+                found = self._search("repair", options.seed + attempt, worlds, how, best.actions)
+            elif options.worlds > 1 and not best.scores.get("success_panel", True):
+                found = self._robust_search(options.seed + 100 * (attempt + 1))
+            else:
                 break
-            how, worlds = options.repair, [self.world, *self.arm_worlds]
-            if best.scores["success_strict"]:  # lost on the arm alone: half the effort
-                how = replace(how, budget=how.budget // 2)
-            found = self._search("repair", options.seed + attempt, worlds, how, best.actions)
             best = max(best, found, key=rank)
         best.provenance |= {"candidates": self.tried, "options": asdict(options), "seconds_cpu": self._seconds()}
         best.provenance["versions"] = versions()
