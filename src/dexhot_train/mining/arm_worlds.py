@@ -1,4 +1,4 @@
-"""Plans that must do on the floating hand and on the embedded rig: worlds of both kinds behind one `rollout`."""
+"""Plans that must succeed on both the floating hand and the embedded rig: both kinds of world behind one `rollout`."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ from dexhot.simulation.backend import Batch, MujocoSimulator
 
 
 class WithArm:
-    """Rollouts whose `models` say where each is made: in a model of the floating scene, or on an embedded rig.
+    """Rollouts whose `models` select where each runs: in a model of the floating scene, or on an embedded rig.
 
-    States (ns,) are as long as the arm's; a floating one is filled up with zeros (`padded`).
+    States (ns,) have the arm's length; a floating one is padded with zeros (`padded`).
     """
 
     def __init__(self, floating: MujocoSimulator, state_size: int):
@@ -21,11 +21,11 @@ class WithArm:
         self.scene, self.floating, self.state_size = floating.scene, floating, state_size
 
     def padded(self, states: np.ndarray) -> np.ndarray:
-        """(..., ns) of states (..., nf) of the floating scene."""
+        """(..., ns) states, padded from those of the floating scene (..., nf)."""
         return np.pad(states, [(0, 0)] * (states.ndim - 1) + [(0, self.state_size - states.shape[-1])])
 
     def rollout(self, states: ArrayLike, controls: ArrayLike, models: Sequence[mujoco.MjModel | ArmSimulator]) -> Batch:
-        """As Simulator.rollout. Rollouts on one and the same rig begin in one and the same state."""
+        """As Simulator.rollout. All rollouts on the same rig start in the same state."""
         states = np.broadcast_to(states, (len(models), self.state_size))
         controls = np.broadcast_to(controls, (len(models), *np.shape(controls)[-2:]))
         rigs = list(dict.fromkeys(m for m in models if isinstance(m, ArmSimulator)))
