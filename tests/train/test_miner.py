@@ -17,9 +17,10 @@ from dexhot_train.mining.worlds import World, draw_worlds, nominal_world, replay
 PHYSICS = load_physics()
 
 
-def candidate(strict=False, robustness=0.0, arm=None, error=1.0):
+def candidate(strict=False, robustness=0.0, arm=None, panel=None, error=1.0):
     scores = {"success_strict": strict, "robustness": robustness, "success_10cm_20deg": strict, "judged_T_cm": error}
     scores |= {} if arm is None else {"success_strict_arm": arm}
+    scores |= {} if panel is None else {"success_panel": panel}
     return SimpleNamespace(scores=scores, provenance={}, actions=f"actions of {error}")
 
 
@@ -46,6 +47,7 @@ def miner(lift_reference, lift_setup, monkeypatch):
         (candidate(strict=True, robustness=0.9), True),
         (candidate(strict=True, robustness=1.0), False),
         (candidate(strict=True, robustness=1.0, arm=False), True),
+        (candidate(strict=True, robustness=1.0, panel=False), True),
     ],
 )
 def test_a_bare_reference_that_survives_everything_is_left_as_it_is(miner, bare, searched):
@@ -68,8 +70,8 @@ def test_the_robust_search_has_so_many_worlds_and_its_result_must_be_better(mine
     assert (found is miner.bare) is (error > 9.0)
 
 
-def test_the_arm_is_one_of_the_robust_worlds(miner):
-    miner.arm_worlds, miner.answers = [World(miner.world.state, None)], [candidate()]
+def test_the_rigs_are_among_the_robust_worlds(miner):
+    miner.arm_worlds, miner.answers = [World(miner.world.state, None)] * 2, [candidate()]
     miner.robust()
     assert miner.searches[0][2] == 4
 
@@ -94,6 +96,20 @@ def test_a_success_ends_the_repairs(miner):
     assert len(miner.searches) == 1
     miner.searches.clear()
     miner.repaired(candidate(strict=True))
+    assert not miner.searches
+
+
+def test_a_success_that_is_none_on_the_panel_is_searched_again_in_other_worlds(miner):
+    better = candidate(strict=True, arm=True, panel=True)
+    miner.answers = [candidate(strict=True, arm=True, panel=False), better]
+    assert miner.repaired(candidate(strict=True, arm=True, panel=False)) is better
+    assert [(name, seed, worlds, start) for name, seed, worlds, _, start in miner.searches] == [
+        ("robust", 103, 4, None),
+        ("robust", 203, 4, None),
+    ]
+    miner.searches.clear()
+    miner.options = replace(miner.options, worlds=1)  # no robust search is asked for
+    miner.repaired(candidate(strict=True, arm=True, panel=False))
     assert not miner.searches
 
 
@@ -181,7 +197,7 @@ def test_a_world_that_diverged_is_no_success(lift_reference, lift_setup, monkeyp
 
 def test_the_budget_of_a_clip_is_what_the_documentation_says():
     options = MineOptions()
-    assert (options.seed, options.worlds, options.attempts, options.trials, options.arm) == (0, 5, 2, 12, True)
+    assert (options.seed, options.worlds, options.attempts, options.trials, options.arm) == (0, 6, 2, 12, True)
     assert options.robust == SearchOptions(rounds=((40, 3), (64, 3)), rewinds=2, budget=240_000)
     assert options.repair == SearchOptions(rounds=((64, 3), (128, 4)), keep=True)
     assert (options.sampling.horizon, options.sampling.replan) == (0.8, 0.3)

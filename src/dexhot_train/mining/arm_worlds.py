@@ -11,37 +11,35 @@ from dexhot.simulation.backend import Batch, MujocoSimulator
 
 
 class WithArm:
-    """Rollouts whose `models` select where each runs: in that model of the floating scene or, for None, on the embedded
-    rig.
+    """Rollouts whose `models` select where each runs: in a model of the floating scene, or on an embedded rig.
 
     States (ns,) have the arm's length; a floating one is padded with zeros (`padded`).
     """
 
-    def __init__(self, floating: MujocoSimulator, arm: ArmSimulator):
-        self.scene, self.floating, self.arm = floating.scene, floating, arm
+    def __init__(self, floating: MujocoSimulator, state_size: int):
+        """`state_size`: of the arm's states."""
+        self.scene, self.floating, self.state_size = floating.scene, floating, state_size
 
     def padded(self, states: np.ndarray) -> np.ndarray:
         """(..., ns) states, padded from those of the floating scene (..., nf)."""
-        return np.pad(states, [(0, 0)] * (states.ndim - 1) + [(0, self.arm.state_size - states.shape[-1])])
+        return np.pad(states, [(0, 0)] * (states.ndim - 1) + [(0, self.state_size - states.shape[-1])])
 
-    def rollout(
-        self, states: ArrayLike, controls: ArrayLike, models: Sequence[mujoco.MjModel | None] | None = None
-    ) -> Batch:
-        """As Simulator.rollout; without `models` all on the arm. All worlds on the arm start in the same state."""
-        models = models or [None] * max(len(np.atleast_2d(states)), len(np.asarray(controls)))
-        states = np.broadcast_to(states, (len(models), self.arm.state_size))
+    def rollout(self, states: ArrayLike, controls: ArrayLike, models: Sequence[mujoco.MjModel | ArmSimulator]) -> Batch:
+        """As Simulator.rollout. All rollouts on the same rig start in the same state."""
+        states = np.broadcast_to(states, (len(models), self.state_size))
         controls = np.broadcast_to(controls, (len(models), *np.shape(controls)[-2:]))
-        on_arm, floating = ([i for i, m in enumerate(models) if (m is None) == arm] for arm in (True, False))
-        parts = []
-        if len(floating):
-            here = states[floating, : self.floating.state_size]
-            batch = self.floating.rollout(here, controls[floating], [models[i] for i in floating])
+        rigs = list(dict.fromkeys(m for m in models if isinstance(m, ArmSimulator)))
+        parts, order = [], [i for i, m in enumerate(models) if not isinstance(m, ArmSimulator)]
+        if order:
+            here = states[order, : self.floating.state_size]
+            batch = self.floating.rollout(here, controls[order], [models[i] for i in order])
             parts.append((self.padded(batch.states), batch.sensors, batch.diverged))
-        if len(on_arm):
-            batch = self.arm.rollout(states[on_arm[0]], controls[on_arm])
+        for rig in rigs:
+            there = [i for i, m in enumerate(models) if m is rig]
+            batch = rig.rollout(states[there[0]], controls[there])
             parts.append((batch.states, batch.sensors, batch.diverged))
-        order = np.argsort(floating + on_arm)
-        return Batch(*(np.concatenate(arrays)[order] for arrays in zip(*parts)))
+            order += there
+        return Batch(*(np.concatenate(arrays)[np.argsort(order)] for arrays in zip(*parts)))
 
     def object_pose(self, states: ArrayLike) -> np.ndarray:
         """(..., ns) -> (..., 7) world_T_mesh."""
