@@ -1,8 +1,8 @@
 """Open baselines for `dexhot bench mine`: plain CEM and MPPI, as published, along the same clips.
 
 Both plan residuals on the same reference's targets, with the miner's cost, knots, noise, horizon and replanning
-interval, in the nominal world alone. They differ from the miner in what the miner adds: no bare replay first, no
-second round, no rewind, no other world. Each gets the number of control steps that the miner's searches simulated for the clip, and at least
+interval, in the nominal world alone. They lack what the miner adds: the bare replay first, further rounds, rewinds,
+other worlds. Each gets the number of control steps that the miner's searches simulated for the clip, and at least
 `PeerOptions.fewest` rollouts per plan.
 
 CEM: Rubinstein 1999; with receding horizon Chua et al. 2018 (a diagonal Gaussian, refitted to the elites, smoothed).

@@ -86,11 +86,15 @@ def test_a_clip_is_planned_once_and_scored_from_its_file(
     mined = Demonstration("lift", lift_reference, q, q, pose, planner.scene.physics.version, "leap")
     mined.provenance = {"key": "a", "control_steps": 0}
     save(mined, tmp_path / "lift.npz")
-    monkeypatch.setattr(PeerOptions, "__init__", lambda self: None)  # the class's own few defaults stay
-    monkeypatch.setattr(PeerOptions, "fewest", 8)
+    monkeypatch.setattr(sampling_peers, "PeerOptions", lambda: PeerOptions(fewest=8))
     calls = []
     plan = sampling_peers.receding_horizon
-    monkeypatch.setattr(sampling_peers, "receding_horizon", lambda *args: calls.append(1) or plan(*args))
+
+    def counted(*args):
+        calls.append(args)
+        return plan(*args)
+
+    monkeypatch.setattr(sampling_peers, "receding_horizon", counted)
     job = ("lift", tmp_path, MineOptions(sampling=SHORT))
     first, again = peer_clip(job), peer_clip(job)
     assert first == again and len(calls) == 2

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from pytest import MonkeyPatch
 
 from dexhot.data.keypoints import wrist_pose
 from dexhot.datasets.parametric import mirrored
@@ -68,33 +67,35 @@ def test_refuses_a_keypoint_that_is_not_finite(human):
         solver.step(broken, wrist_pose(human[0][0], "right"))
 
 
-def test_iterations_end_once_settled(human):
-    """A frame that continues the last ones' motion takes one iteration, a jump more, at most `iterations`."""
-    solver = StreamingRetargeter(load_hand("leap_right"), iterations=3)
-    keypoints = human[0][60]
+def iterations_of(solver, keypoints, monkeypatch) -> int:
+    """How often one step iterates."""
+    calls, iterate = [], solver._iterate
+
+    def counted(*args):
+        calls.append(args)
+        return iterate(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(solver, "_iterate", counted)
+        solver.step(keypoints, wrist_pose(keypoints, "right"))
+    return len(calls)
+
+
+def test_iterations_end_once_settled(human, monkeypatch):
+    """A frame like the last one takes one iteration, a jump more, at most `iterations`."""
+    solver, keypoints = StreamingRetargeter(load_hand("leap_right"), iterations=3), human[0][60]
     for _ in range(5):
         solver.step(keypoints, wrist_pose(keypoints, "right"))
-    counts = []
-    for moved in (keypoints, keypoints + 0.02, keypoints + [0.0, 0.0, 3.0]):
-        with MonkeyPatch.context() as patch:
-            calls, iterate = [], solver._iterate
-            patch.setattr(solver, "_iterate", lambda *args: calls.append(1) or iterate(*args))
-            solver.step(moved, wrist_pose(moved, "right"))
-        counts.append(len(calls))
-    assert counts[0] == 1 and counts[2] == 3
+    assert iterations_of(solver, keypoints, monkeypatch) == 1
+    assert iterations_of(solver, keypoints + [0.0, 0.0, 3.0], monkeypatch) == 3
 
 
-def test_a_steady_motion_is_followed_without_more_iterations(human):
+def test_a_steady_motion_is_followed_without_more_iterations(human, monkeypatch):
     """The start continues the last motion: at a constant speed the first iteration settles."""
-    keypoints, calls = human[0][60], []
     solver = StreamingRetargeter(load_hand("leap_right"))
-    iterate = solver._iterate
-    for k in range(12):
-        moved = keypoints + [0.04 * k, 0.0, 0.0]  # 2.4 m/s at 60 Hz; more than SETTLED per frame
-        calls.clear()
-        solver._iterate = lambda *args: calls.append(1) or iterate(*args)
-        solver.step(moved, wrist_pose(moved, "right"))
-    assert len(calls) == 1
+    for k in range(12):  # 2.4 m/s at 60 Hz, more than SETTLED per frame
+        count = iterations_of(solver, human[0][60] + [0.04 * k, 0.0, 0.0], monkeypatch)
+    assert count == 1
 
 
 def test_fingertips_lag_by_less_than_a_millimetre(human):
