@@ -5,8 +5,8 @@ keypoints; the peer gets the same target points frame by frame, ready-made, at s
 same LEAP hand (ours from urdf/leap_right's source, theirs from the URDF exported from it) and are evaluated on the same
 four fingertips. The peer runs with the fingertips as its only targets, where its fingertip error is lowest, and with
 its shipped LEAP targets (links_...): the fingertips and four more links with equal weight; each at its default
-tolerance and converged. Whole clips (clip_...): the clip solver without contacts, compared with the peer on the same 60 Hz
-frames.
+tolerance and converged. Whole clips (clip_...): the clip solver without contacts, compared with the peer on the same
+60 Hz frames.
 """
 
 import time

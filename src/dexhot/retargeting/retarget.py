@@ -47,7 +47,8 @@ PRESS = 0.9  # maximum fraction of the servos' torque for a planned squeeze
 
 @dataclass(frozen=True)
 class RetargetOptions:
-    """Weights are relative to the fingertip error, 1 per metre."""
+    """Weights are relative to the fingertip error, 1 per metre. Without contacts, LOOSE scales those of posture,
+    velocity and acceleration, and iterations are at most LOOSE_ITERATIONS."""
 
     contact: bool = True  # plan contacts; without, the measured fingertips are tracked unchanged
     contacts: ContactOptions = field(default_factory=ContactOptions)
