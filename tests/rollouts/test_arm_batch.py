@@ -16,7 +16,7 @@ from dexhot.rollouts.arm_batch import ArmSimulator, limited
 from dexhot.rollouts.floating import floating_simulator, start_state
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.setup import Setup
-from dexhot_train.mining.arm_worlds import WithArm
+from dexhot.rollouts.with_arm import WithArm
 
 HAND, PHYSICS = load_hand("leap_right"), load_physics()
 STEPS = 40

@@ -15,7 +15,7 @@ from dexhot.simulation.backend import Batch
 from dexhot.simulation.perturbation import Perturbation
 from dexhot.simulation.perturbation import worlds as worlds_named
 from dexhot.simulation.physics import load_physics
-from dexhot_train.mining.arm_worlds import WithArm
+from dexhot.rollouts.with_arm import WithArm
 from dexhot_train.mining.clip_job import ClipJob, load_reference
 from dexhot_train.mining.mine import MineOptions, placed, rank, succeeds, with_samples
 from dexhot_train.mining.search import SearchOptions

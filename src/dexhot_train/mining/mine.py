@@ -24,7 +24,7 @@ from dexhot.rollouts.floating import floating_simulator, run_floating
 from dexhot.simulation.backend import BatchSimulator
 from dexhot.simulation.setup import Setup
 from dexhot.versions import versions
-from dexhot_train.mining.arm_worlds import WithArm
+from dexhot.rollouts.with_arm import WithArm
 from dexhot_train.mining.grip import held_mass
 from dexhot_train.mining.search import SearchOptions, search
 from dexhot_train.mining.worlds import ClipWorlds, World, draw_worlds, nominal_world, replay, success_rate
