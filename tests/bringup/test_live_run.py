@@ -41,7 +41,9 @@ def test_a_live_lift_succeeds_and_replays_exactly(tmp_path, ros_domain, cache, l
     assert found["equal"] and found["max_difference"] <= 1e-6 and found["commands_compared"] > 200
 
 
-def test_planned_plans_before_it_moves_and_its_run_replays_exactly(tmp_path, ros_domain, cache, lift_reference, lift_object):
+def test_planned_plans_before_it_moves_and_its_run_replays_exactly(
+    tmp_path, ros_domain, cache, lift_reference, lift_object
+):
     save_object(lift_object)
     path, run = files.save(place(lift_reference), tmp_path / "lift"), tmp_path / "run"
     budget = ("controller:=planned", "planning_rollouts:=24", "prior:=none")
@@ -56,7 +58,9 @@ def test_planned_plans_before_it_moves_and_its_run_replays_exactly(tmp_path, ros
     assert found["equal"] and found["max_difference"] <= 1e-6 and found["commands_compared"] > 200
 
 
-def test_a_plan_below_the_limit_never_starts_and_ends_the_graph(tmp_path, ros_domain, cache, lift_reference, lift_object):
+def test_a_plan_below_the_limit_never_starts_and_ends_the_graph(
+    tmp_path, ros_domain, cache, lift_reference, lift_object
+):
     save_object(lift_object)
     placed = place(lift_reference)
     placed.q[:], placed.target[:] = placed.q[:1], placed.q[:1]  # a hand that never moves lifts nothing

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dexhot.planning.choose import make_controller
 from dexhot.control.controllers import HandState, Kinematic, Playback, Tracker
 from dexhot.data.types import WRIST_JOINTS, Demonstration, Reference
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.geometry import single
+from dexhot.planning.choose import make_controller
 from dexhot.robots.kinematics.wrist import palm_to_wrist, wrist_to_palm
 from dexhot.simulation.physics import load_physics
 from dexhot.tracking.object_filter import ObjectState

@@ -54,7 +54,9 @@ def test_an_object_that_moved_since_is_refused(make, lift_reference):
     pose, controller = lift_reference.object_pose[0], make()
     controller.start(seen(pose))
     controller.start(seen(pose, (0.005, 0.0, 0.0)))  # object-relative
-    np.testing.assert_allclose(controller.step(0, seen(pose), HandState(0, pose))[0] - controller.chosen.targets[0, 0], 0.005)
+    np.testing.assert_allclose(
+        controller.step(0, seen(pose), HandState(0, pose))[0] - controller.chosen.targets[0, 0], 0.005
+    )
     with pytest.raises(RefusedPlanError, match="moved by 3.0 cm"):
         controller.start(seen(pose, (0.03, 0.0, 0.0)))
 
@@ -66,7 +68,7 @@ def test_too_few_rollouts_are_refused(make):
 
 def test_preparation_waits_for_rest_and_then_plans(make, lift_reference):
     pose, preparation = lift_reference.object_pose[0], Preparation(make())
-    for k in range(STEADY):
+    for _ in range(STEADY):
         assert preparation.pending is None and "not begun" in preparation.problem()
         preparation.observe(seen(pose))
     preparation.wait()

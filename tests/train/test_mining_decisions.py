@@ -11,11 +11,11 @@ from dexhot.data.types import Demonstration
 from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_rotvec
 from dexhot.retargeting.placement import place
 from dexhot.rollouts.floating import floating_simulator
+from dexhot.rollouts.with_arm import WithArm
 from dexhot.simulation.backend import Batch
 from dexhot.simulation.perturbation import Perturbation
 from dexhot.simulation.perturbation import worlds as worlds_named
 from dexhot.simulation.physics import load_physics
-from dexhot.rollouts.with_arm import WithArm
 from dexhot_train.mining.clip_job import ClipJob, load_reference
 from dexhot_train.mining.mine import MineOptions, placed, rank, succeeds, with_samples
 from dexhot_train.mining.search import SearchOptions

@@ -133,7 +133,9 @@ class Planned:
         angle = float(reduced_angle(self.setup.asset.symmetry, planned[None, 3:], observed[None, 3:])[0])
         if distance <= MOVED[0] and angle <= MOVED[1]:
             return ""
-        return f"the object moved by {100 * distance:.1f} cm and {np.degrees(angle):.0f} degrees since it was planned for"
+        return (
+            f"the object moved by {100 * distance:.1f} cm and {np.degrees(angle):.0f} degrees since it was planned for"
+        )
 
     def start(self, observed: ObjectState) -> None:
         """Plan now unless a plan for this pose was chosen before. Raises RefusedPlanError."""

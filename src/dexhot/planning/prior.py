@@ -57,6 +57,6 @@ def load_prior(path: str, reference: Reference) -> Prior:
             return unfitted(fingers)
         raise DexhotError(
             f"prior {path} is for {fitted.hand}, the reference for {reference.hand}: fit one with `dexhot train prior`, "
-            'or give prior:=none.'
+            "or give prior:=none."
         )
     return Prior(fitted.mean, fitted.covariance)

@@ -29,6 +29,7 @@ class SearchOptions:
     floor: float = 0.15  # smallest noise, in sigma
     shrink: float = 0.85  # of the noise in an iteration, besides what the elites say
     iterations: int = 8  # refining from one try; then from the next best one
+    stop: bool = True  # at a plan that survives in all worlds; otherwise its cost goes on to be reduced
     price: float = 0.01  # per sigma^2 of a plan's size
 
 
@@ -113,7 +114,7 @@ class _Search:
     def run(self, start: np.ndarray | None) -> Found:
         starts = [start] if start is not None else self._tries()
         for k, first in enumerate(starts):
-            if self.best.survived == 1.0 or not self.budget.allows(self.options.samples):
+            if self._done() or not self.budget.allows(self.options.samples):
                 break
             self._refine(first, self.options.spread if k == 0 else 1.0)
         if self.best.survived < 0:  # no budget for even one trial in all worlds
@@ -161,7 +162,7 @@ class _Search:
             worlds = [self.worlds[k % count] for k in range(len(plans))]
             cost, strict = self._roll(plans, worlds)
             self._offer(mean, float(strict[:count].mean()), float(cost[:count].mean()))
-            if self.best.survived == 1.0:
+            if self._done():
                 return
             best = plans[np.argsort(cost)[:elites]]
             weight = np.log(elites + 0.5) - np.log(np.arange(1, elites + 1))
@@ -182,6 +183,9 @@ class _Search:
         if self.budget.rollouts:
             self.progress(self.budget.spent / self.budget.rollouts)
         return cost, strict
+
+    def _done(self) -> bool:
+        return self.options.stop and self.best.survived == 1.0
 
     def _offer(self, plan: np.ndarray, survived: float, cost: float) -> None:
         """Keep the better one."""

@@ -18,10 +18,10 @@ from dexhot.metrics.success import strict_limits
 from dexhot.metrics.tracking_errors import LIFT, position_error
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.object_offset import object_offset
+from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import displaced_state
 from dexhot.rollouts.with_arm import WithArm
-from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.perturbation import worlds as named_worlds
 

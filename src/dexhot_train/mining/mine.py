@@ -1,7 +1,8 @@
 """A Reference -> a Demonstration: find actions that move the object and survive perturbation, keep the best.
 
-Candidates compete: the bare reference, a plan found for several perturbed worlds at once, and, while none succeeds
-strictly, its repairs in the nominal world. Where the reference is placed in front of the arm, the embedded rig is one
+Candidates compete: the bare reference, a structured plan (dexhot.planning), and, where that is not good enough, one
+with free knots found for several perturbed worlds at once and, while none succeeds strictly, its repairs in the nominal
+world. Where the reference is placed in front of the arm, the embedded rig is one
 of the worlds of every search. Worlds that no search saw decide between the candidates, after strict success in the
 nominal one and on the arm.
 """
@@ -19,12 +20,17 @@ from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, Reference
 from dexhot.evaluation.score import score_on_arm
 from dexhot.metrics.rollout import compute
+from dexhot.planning.planned import SEARCHED
+from dexhot.planning.prior import load_prior
+from dexhot.planning.search import Budget, find_plan
+from dexhot.planning.structured import StructuredPlans
+from dexhot.planning.trials import Trials
 from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_simulator, run_floating
+from dexhot.rollouts.with_arm import WithArm
 from dexhot.simulation.backend import BatchSimulator
 from dexhot.simulation.setup import Setup
 from dexhot.versions import versions
-from dexhot.rollouts.with_arm import WithArm
 from dexhot_train.mining.grip import held_mass
 from dexhot_train.mining.search import SearchOptions, search
 from dexhot_train.mining.worlds import ClipWorlds, World, draw_worlds, nominal_world, replay, success_rate
@@ -42,6 +48,8 @@ class MineOptions:
         default_factory=lambda: SearchOptions(rounds=((40, 3), (64, 3)), rewinds=2, budget=240_000)
     )
     repair: SearchOptions = field(default_factory=lambda: SearchOptions(rounds=((64, 3), (128, 4)), keep=True))
+    structured: int = 400  # rollouts of the search over structured plans, which comes first; 0: none
+    enough: float = 0.75  # fraction of the trials that a structured success survives to end the mining
     worlds: int = 5  # of the robust search, the nominal one and the embedded rig among them; 1: no robust search
     attempts: int = 2  # repairs in the nominal world, each with its own seed, while there is no success
     trials: int = 12  # perturbed worlds that choose between the candidates
@@ -108,6 +116,7 @@ class _Miner:
         (self.began, self.wall), self.spent = worlds.began, 0.0
         self.tried: list[dict[str, Any]] = []
         self.planned: BatchSimulator = worlds.simulator
+        self.arm = worlds.arm
         self.arm_worlds: list[World] = []
         if worlds.arm is not None:
             self.planned = WithArm(worlds.simulator, worlds.arm)
@@ -115,9 +124,13 @@ class _Miner:
         self.load = {"mass_kg": float(self.setup.asset.mass), "holds_kg": held_mass(reference, self.setup)}
 
     def robust(self) -> Demonstration:
-        """The better of the bare reference and a search in several worlds."""
+        """The best of the bare reference, a structured plan and, unless that is enough, a search in several worlds."""
         actions = base_actions(self.reference, self.simulator.scene.physics)
         best = self._demonstration("replay", actions)
+        if self.options.structured and not (best.scores["robustness"] == 1.0 and succeeds(best)):
+            best = max(best, self._structured(), key=rank)
+            if succeeds(best) and best.scores["robustness"] >= self.options.enough:
+                return best
         if self.options.worlds > 1 and not (best.scores["robustness"] == 1.0 and succeeds(best)):
             worlds = [self.world, *self.arm_worlds]
             others = max(0, self.options.worlds - len(worlds))
@@ -140,6 +153,19 @@ class _Miner:
         best.provenance["versions"] = versions()
         best.provenance["seconds_wall"] = time.perf_counter() - self.wall  # of this run; the machine may be shared
         return best
+
+    def _structured(self) -> Demonstration:
+        """What the search over structured plans finds, in as many worlds as that with free knots, the rig among them."""
+        trials = Trials(self.reference, self.simulator, self.arm)
+        space = StructuredPlans(self.reference, self.setup.physics, self.setup.asset.symmetry.center)
+        observed, seed = self.reference.object_pose[0], self.options.seed
+        worlds = [trials.world(observed), *([trials.arm_world] if trials.arm_world else [])]
+        worlds += trials.perturbed(observed, SEARCHED - len(worlds), seed)
+        budget, prior = Budget(self.options.structured), load_prior("", self.reference)
+        report = lambda done: self.report("structured", done)  # noqa: E731
+        found = find_plan(trials, space, prior, worlds, budget, seed=seed, progress=report)
+        scene = self.simulator.scene
+        return self._demonstration("structured", np.clip(space.targets(found.plan)[0], scene.lower, scene.upper))
 
     def _search(
         self, name: str, seed: int, worlds: list[World], options: SearchOptions, start: np.ndarray | None = None
