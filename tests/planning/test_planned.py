@@ -57,7 +57,7 @@ def test_an_object_that_moved_since_is_refused(make, lift_reference):
     np.testing.assert_allclose(
         controller.step(0, seen(pose), HandState(0, pose))[0] - controller.chosen.targets[0, 0], 0.005
     )
-    with pytest.raises(RefusedPlanError, match="moved by 3.0 cm"):
+    with pytest.raises(RefusedPlanError, match=r"moved by 3\.0 cm"):
         controller.start(seen(pose, (0.03, 0.0, 0.0)))
 
 

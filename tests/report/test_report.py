@@ -352,4 +352,14 @@ def test_what_could_not_be_verified_is_said_at_the_top(asset, tmp_path):
     said = {"name": "unverified: user/box_lift", "why": "its clip is not here"}
     rollout = replace(rollout, provenance=rollout.provenance | {"verification": said})
     page = write_report(rollout, tmp_path / "r", video=False).read_text()
-    assert "unverified: user/box_lift: its clip is not here." in page.partition("<section")[0]
+    assert '<p class="why">unverified: user/box_lift: its clip is not here.' in page.partition("<section")[0]
+
+
+def test_planned_slowing_is_information_and_no_failure(asset, tmp_path):
+    rollout = lift_rollout()
+    said = {"name": "box_lift at 0.96 of its speed", "whole": True, "why": "1.04 times as long as the person took"}
+    rollout = replace(rollout, provenance=rollout.provenance | {"verification": said})
+    header = write_report(rollout, tmp_path / "r", video=False).read_text().partition("<section")[0]
+    assert (
+        '<p class="note">box_lift at 0.96 of its speed: 1.04 times' in header and 'class="why">box_lift' not in header
+    )

@@ -6,6 +6,7 @@ the perturbed worlds, was planned without seeing them.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,16 +71,14 @@ class Motion:
 
 
 def evaluate_clip(job: tuple[str, EvaluationOptions]) -> dict[str, Any]:
-    """A row of one GRAB clip: each controller's nominal metrics, perturbed successes and simulation before the start."""
+    """A row of one GRAB clip: each controller's nominal metrics, perturbed successes, simulation before the start."""
     clip, options = job
     trajectory = load_clip(f"grab/{clip}")
     setup = Setup(load_hand("leap_right"), load_object(trajectory.object_name), load_physics())
     reference = retarget(trajectory, setup.hand, setup.asset)
     if options.arm:
-        try:
+        with suppress(UnreachableError):  # then it is planned where it was recorded
             reference = place(reference, setup.hand)
-        except UnreachableError:
-            pass  # it is planned where it was recorded
     simulator = floating_simulator(reference, setup)
     names = dict.fromkeys((*BASELINES, options.controller))
     row: dict[str, Any] = {"clip": clip, "frames": len(reference.q)}
@@ -101,16 +100,16 @@ def judge_motion(
     plans = []
     for state in starts:
         offset = object_offset(setup.asset.symmetry, pose, simulator.object_pose(state))
-        plans.append(following_object(reference, motion.targets, *offset) if motion.relative else motion.targets)
+        plans.append(following_object(reference, motion.targets, offset) if motion.relative else motion.targets)
     batch = simulator.rollout(np.stack(starts), np.stack(plans)[:, :-1], models)
-    found = []
+    found: list[dict[str, Any]] = []
     for start, rows, plan, diverged in zip(starts, batch.states, plans, batch.diverged):
         rollout = floating_rollout(reference, plan, np.concatenate([start[None], rows]), simulator)
         metrics = compute(rollout, setup.asset, setup.hand)
-        found.append({name: bool(metrics[name] and not diverged) for name in SUCCESSES} | {"metrics": metrics})
+        found.append(metrics | {name: bool(metrics[name] and not diverged) for name in SUCCESSES})
     nominal = {name: found[0][name] for name in SUCCESSES}
     errors = ("T_err_cm", "R_err_rad", "E_wrist", "E_finger", "hold_rate", "penetration_mm")
-    kept = {name: found[0]["metrics"][name] for name in errors}
+    kept = {name: found[0][name] for name in errors}
     perturbed = float(np.mean([f["success_strict"] for f in found[1:]])) if trials else None
     told = {"seconds_cpu": motion.seconds_cpu, "rollouts": motion.rollouts, "expected": motion.expected}
     return nominal | kept | {"perturbed": perturbed} | told | {"refused": motion.refused}

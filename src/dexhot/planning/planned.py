@@ -144,7 +144,7 @@ class Planned:
         elif why := self.moved(observed.pose, self.chosen.observed):
             raise RefusedPlanError(f"{self.reference.name}: {why}; it must be planned again.")
         offset = object_offset(self.setup.asset.symmetry, self.reference.object_pose[0], observed.pose)
-        self.played = following_object(self.reference, self.chosen.targets, *offset, self.options.fade)
+        self.played = following_object(self.reference, self.chosen.targets, offset, self.options.fade)
 
     def step(self, index: int, observed: ObjectState, hand: HandState) -> np.ndarray:
         target: np.ndarray = self.played[index].copy()

@@ -6,6 +6,7 @@ STEADY of them, and again when the object moves meanwhile. So a replay of the sa
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 
@@ -54,10 +55,8 @@ class Preparation:
     def wait(self, timeout: float | None = None) -> None:
         """Until the plan under way is chosen or refused."""
         if self.pending is not None:
-            try:
+            with suppress(DexhotError, Cancelled, TimeoutError):  # `problem` has it
                 self.pending.result(timeout)
-            except (DexhotError, Cancelled, TimeoutError):
-                pass  # `problem` has it
 
     def problem(self) -> str:
         """Why the clip cannot start yet, or at all (then `refusal` is set); "" once a plan is chosen."""

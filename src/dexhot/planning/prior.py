@@ -56,7 +56,7 @@ def load_prior(path: str, reference: Reference) -> Prior:
         if not path:
             return unfitted(fingers)
         raise DexhotError(
-            f"prior {path} is for {fitted.hand}, the reference for {reference.hand}: fit one with `dexhot train prior`, "
+            f"prior {path} is for {fitted.hand}, the reference for {reference.hand}: fit one with `dexhot train prior` "
             "or give prior:=none."
         )
     return Prior(fitted.mean, fitted.covariance)

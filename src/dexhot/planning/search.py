@@ -1,5 +1,5 @@
 """An anytime search over structured plans: draws from a prior, tried first where the object was observed, the best few
-in perturbed worlds, then refined while the budget lasts by the cross-entropy method, its samples spread over the worlds.
+in perturbed worlds, then refined by the cross-entropy method, its samples spread over the worlds.
 
 The same seed, worlds and number of rollouts give the same plan on any machine and any number of cores; a budget of wall
 time does not.

@@ -77,7 +77,7 @@ class Trials:
         lower, upper = self.scene.lower, self.scene.upper
         for k, world in enumerate(worlds):
             if world.moved is not None and any(part.any() for part in world.moved[1:]):
-                targets[k] = following_object(self.reference, targets[k], *world.moved)
+                targets[k] = following_object(self.reference, targets[k], world.moved)
         size = self.simulator.arm.state_size if isinstance(self.simulator, WithArm) else self.floating.state_size
         starts = np.stack([np.pad(world.state, (0, size - len(world.state))) for world in worlds])
         controls = np.clip(targets[:, :-1], lower, upper)

@@ -105,9 +105,13 @@ def _header(content: Content) -> str:
         passed = sum(light.passed for light in content.panel.lights)
         chips += [chip(content.panel.success, f"Panel {passed} of {len(content.panel.lights)}")]
     why = []
-    verification = rollout.provenance.get("verification", {})
+    verification, info = rollout.provenance.get("verification", {}), ""
     if verification.get("why"):
-        why += [f"{verification['name']}: {verification['why']}."]
+        text = f"{verification['name']}: {verification['why']}."
+        if verification.get("whole"):  # only slower than the person, as planned for the arm: no failure
+            info = f'<p class="note">{escape(text)}</p>'
+        else:
+            why += [text]
     if stopped:
         why += [f"Stopped after {content.series.time[-1]:.2f} s: {stopped}. All metrics are of the part before."]
     elif not strict:
@@ -120,6 +124,7 @@ def _header(content: Content) -> str:
         f'<header><div><h1>{escape(rollout.name)}</h1><div class="what">{escape(" · ".join(what))}</div></div>'
         f'<div class="verdicts">{"".join(chips)}</div></header>'
         + _lights(content.panel)
+        + info
         + "".join(f'<p class="why">{escape(line)}</p>' for line in why)
     )
 

@@ -61,7 +61,7 @@ class ControllerNode(DexhotNode):
             self.report()
 
     def teardown(self) -> None:
-        if getattr(self, "preparation", None) is not None:
+        if self.preparation is not None:
             self.preparation.close()
 
     def on_hand(self, message: JointState) -> None:
@@ -109,7 +109,7 @@ class ControllerNode(DexhotNode):
         return True
 
     def report(self, why: str = "") -> None:
-        """Publish what keeps the clip from its start (the supervisor then holds), or what to expect, when it changes."""
+        """Publish why the clip must not start (the supervisor then holds), or what to expect, when it changes."""
         assert self.preparation is not None
         why = why or self.preparation.problem()
         chosen = self.preparation.controller.chosen
