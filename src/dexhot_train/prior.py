@@ -25,7 +25,7 @@ from dexhot.objects.shapes import SHAPES
 from dexhot.paths import PHYSICS, cache_dir
 from dexhot.planning.planned import SEARCHED
 from dexhot.planning.prior import fit, unfitted
-from dexhot.planning.search import Budget, SearchOptions, find_plan
+from dexhot.planning.search import Budget, PlanSearchOptions, find_plan
 from dexhot.planning.structured import StructuredPlans, plan_sigma
 from dexhot.planning.trials import Trials
 from dexhot.retargeting.retarget import retarget
@@ -89,7 +89,7 @@ def averaged_plan(job: tuple[str, PriorOptions, Path]) -> tuple[np.ndarray | Non
     trials = Trials(reference, floating_simulator(reference, setup))
     space = StructuredPlans(reference, setup.physics, asset.symmetry.center)
     pose, kept = reference.object_pose[0], []
-    how = SearchOptions(stop=False, spread=1.0)
+    how = PlanSearchOptions(stop=False, spread=1.0)
     for seed in range(options.seed, options.seed + options.seeds):
         worlds = [trials.world(pose), *trials.perturbed(pose, SEARCHED - 1, seed)]
         prior, start = unfitted(space.fingers), np.zeros(space.size)

@@ -8,7 +8,7 @@ from dexhot.errors import DexhotError, NotFoundError
 from dexhot.evaluation.controllers import (
     MOTIONS,
     EvaluationOptions,
-    Motion,
+    PlayedMotion,
     clips_named,
     interval,
     judge_motion,
@@ -46,7 +46,7 @@ def test_object_relative_replay_follows_the_object(lift_reference, lift_setup):
     kinematic, replay = (MOTIONS[name](lift_reference, lift_setup, OPTIONS) for name in ("kinematic", "replay"))
     np.testing.assert_array_equal(kinematic.targets, replay.targets)
     np.testing.assert_array_equal(replay.targets, base_actions(lift_reference, lift_setup.physics))
-    assert replay.relative and not kinematic.relative and isinstance(replay, Motion)
+    assert replay.relative and not kinematic.relative and isinstance(replay, PlayedMotion)
 
 
 def test_the_constant_is_the_priors_mean(lift_reference, lift_setup):

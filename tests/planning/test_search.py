@@ -7,13 +7,13 @@ import pytest
 
 from dexhot.errors import DexhotError
 from dexhot.planning.prior import Prior, fit, load_prior, unfitted
-from dexhot.planning.search import Budget, Cancelled, SearchOptions, find_plan, survived
+from dexhot.planning.search import Budget, Cancelled, PlanSearchOptions, find_plan, survived
 from dexhot.planning.structured import StructuredPlans, plan_sigma
 from dexhot.planning.trials import Trials
 from dexhot.rollouts.floating import floating_rollout, floating_simulator
 from dexhot.simulation.backend import MujocoSimulator
 
-SMALL = SearchOptions(tries=4, finalists=2, samples=8, elites=3, iterations=2)
+SMALL = PlanSearchOptions(tries=4, finalists=2, samples=8, elites=3, iterations=2)
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ class EvaluationOptions:
 
 
 @dataclass(frozen=True)
-class Motion:
+class PlayedMotion:
     """What a controller plays on one clip."""
 
     targets: np.ndarray  # (T, 6+n)
@@ -88,7 +88,7 @@ def evaluate_clip(job: tuple[str, EvaluationOptions]) -> dict[str, Any]:
 
 
 def judge_motion(
-    reference: Reference, motion: Motion, simulator: MujocoSimulator, setup: Setup, trials: int
+    reference: Reference, motion: PlayedMotion, simulator: MujocoSimulator, setup: Setup, trials: int
 ) -> dict[str, Any]:
     """Successes in the nominal world, and the strict fraction of perturbed ones."""
     rng, how = np.random.default_rng(SEED), named_worlds(WORLDS)
@@ -115,7 +115,7 @@ def judge_motion(
     return nominal | kept | {"perturbed": perturbed} | told | {"refused": motion.refused}
 
 
-def _planned(reference: Reference, setup: Setup, options: EvaluationOptions) -> Motion:
+def _planned(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
     """One refusing nothing, so that the table has what it would have done; `refused` says whether it would."""
     prior = load_prior(options.prior, reference)
     budget = PlannedOptions(options.seconds, options.rollouts, 0.0, seed=options.seed)
@@ -123,18 +123,18 @@ def _planned(reference: Reference, setup: Setup, options: EvaluationOptions) -> 
     plan = Planned(reference, setup, prior, budget, threads=1).plan(reference.object_pose[0])
     spent, limit = time.process_time() - before, PlannedOptions().planning_limit
     refused = f"expects {plan.expected:.2f}" if plan.expected < limit else ""
-    return Motion(plan.targets, True, spent, plan.rollouts, plan.expected, refused)
+    return PlayedMotion(plan.targets, True, spent, plan.rollouts, plan.expected, refused)
 
 
-def _constant(reference: Reference, setup: Setup, options: EvaluationOptions) -> Motion:
+def _constant(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
     space = StructuredPlans(reference, setup.physics, setup.asset.symmetry.center)
-    return Motion(space.targets(load_prior(options.prior, reference).mean)[0], True)
+    return PlayedMotion(space.targets(load_prior(options.prior, reference).mean)[0], True)
 
 
-MOTIONS: dict[str, Callable[[Reference, Setup, EvaluationOptions], Motion]] = {
-    "frozen": lambda r, s, o: Motion(np.repeat(r.q[:1], len(r.q), axis=0), False),
-    "kinematic": lambda r, s, o: Motion(base_actions(r, s.physics), False),
-    "replay": lambda r, s, o: Motion(base_actions(r, s.physics), True),
+MOTIONS: dict[str, Callable[[Reference, Setup, EvaluationOptions], PlayedMotion]] = {
+    "frozen": lambda r, s, o: PlayedMotion(np.repeat(r.q[:1], len(r.q), axis=0), False),
+    "kinematic": lambda r, s, o: PlayedMotion(base_actions(r, s.physics), False),
+    "replay": lambda r, s, o: PlayedMotion(base_actions(r, s.physics), True),
     "constant": _constant,
     "planned": _planned,
 }

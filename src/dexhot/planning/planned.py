@@ -18,7 +18,7 @@ from dexhot.errors import DexhotError
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.objects.object_offset import object_offset
 from dexhot.planning.prior import Prior
-from dexhot.planning.search import Budget, Found, SearchOptions, find_plan, survived
+from dexhot.planning.search import Budget, Found, PlanSearchOptions, find_plan, survived
 from dexhot.planning.structured import StructuredPlans
 from dexhot.planning.trials import Trials
 from dexhot.rollouts.arm_batch import ArmSimulator
@@ -48,7 +48,7 @@ class PlannedOptions:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ChosenPlan:
     """A chosen plan, and what is expected of it."""
 
     numbers: np.ndarray  # (6 + 2n,) of planning.structured
@@ -87,10 +87,10 @@ class Planned:
         arm = ArmSimulator(simulator, reference) if len(reference.arm_q) else None
         self.trials = Trials(reference, simulator, arm)
         self.space = StructuredPlans(reference, setup.physics, setup.asset.symmetry.center)
-        self.chosen: Plan | None = None
+        self.chosen: ChosenPlan | None = None
         self.played = self.space.base
 
-    def plan(self, observed: np.ndarray, budget: Budget | None = None) -> Plan:
+    def plan(self, observed: np.ndarray, budget: Budget | None = None) -> ChosenPlan:
         """The best plan within the budget for the object at pose `observed` (7,). Raises RefusedPlanError when less
         than `planning_limit` of it is expected, search.Cancelled when the budget is cancelled."""
         o, trials = self.options, self.trials
@@ -102,9 +102,9 @@ class Planned:
         worlds = [trials.world(observed), *rig]
         worlds += trials.perturbed(observed, SEARCHED - len(worlds), o.seed)
         fresh = trials.perturbed(observed, FRESH, o.seed + FRESH_SEED) + rig
-        found = find_plan(trials, self.space, self.prior, worlds, budget, SearchOptions(), o.seed)
+        found = find_plan(trials, self.space, self.prior, worlds, budget, PlanSearchOptions(), o.seed)
         verdicts = survived(trials, self.space, found.plan, fresh)
-        chosen = Plan(
+        chosen = ChosenPlan(
             found.plan,
             self.space.targets(found.plan)[0],
             observed.copy(),

@@ -11,7 +11,7 @@ from contextlib import suppress
 import numpy as np
 
 from dexhot.errors import DexhotError
-from dexhot.planning.planned import Plan, Planned
+from dexhot.planning.planned import ChosenPlan, Planned
 from dexhot.planning.search import Budget, Cancelled
 from dexhot.tracking.object_filter import ObjectState
 
@@ -34,7 +34,7 @@ class Preparation:
         if self.budget is not None:
             self.budget.cancel.set()
         self.recent: deque[np.ndarray] = deque(maxlen=STEADY)
-        self.pending: Future[Plan] | None = None
+        self.pending: Future[ChosenPlan] | None = None
         self.pose = np.zeros(7)
         self.controller.chosen = None
         self.refusal = ""

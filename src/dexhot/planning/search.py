@@ -18,7 +18,7 @@ from dexhot.planning.trials import Trials, TrialWorld
 
 
 @dataclass(frozen=True)
-class SearchOptions:
+class PlanSearchOptions:
     """How the budget is spent."""
 
     tries: int = 24  # draws tried in the first world, zero and the prior's mean among them
@@ -79,7 +79,7 @@ def find_plan(
     prior: Prior,
     worlds: list[TrialWorld],
     budget: Budget,
-    options: SearchOptions | None = None,
+    options: PlanSearchOptions | None = None,
     seed: int = 0,
     start: np.ndarray | None = None,
     progress: Callable[[float], None] | None = None,
@@ -89,7 +89,7 @@ def find_plan(
     start: a first plan, in place of draws. The result is never worse, on these worlds, than any plan tried in all of
     them. Raises Cancelled.
     """
-    return _Search(trials, space, prior, worlds, budget, options or SearchOptions(), seed, progress).run(start)
+    return _Search(trials, space, prior, worlds, budget, options or PlanSearchOptions(), seed, progress).run(start)
 
 
 class _Search:
@@ -102,7 +102,7 @@ class _Search:
         prior: Prior,
         worlds: list[TrialWorld],
         budget: Budget,
-        options: SearchOptions,
+        options: PlanSearchOptions,
         seed: int,
         progress: Callable[[float], None] | None,
     ):
