@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dexhot.cli import main
 from dexhot.control.sampling import base_actions
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.evaluation.controllers import (
@@ -89,3 +90,12 @@ def test_no_rows_are_an_error():
 def test_the_interval_is_of_the_mean_over_clips():
     low, high = interval(np.r_[np.zeros(50), np.ones(50)])
     assert 0.37 < low < 0.44 and 0.56 < high < 0.63
+
+
+def test_the_command_names_what_does_not_go_together(capsys, cache):
+    assert main(["evaluate"]) == 1
+    assert "--controller planned" in capsys.readouterr().err
+    assert main(["evaluate", "--controller", "planned", "--arm"]) == 1
+    assert "takes no FILE" in capsys.readouterr().err
+    assert main(["evaluate", "--controller", "planned", "--clips", "nonsense"]) == 1
+    assert "clip of the test split" in capsys.readouterr().err
