@@ -23,7 +23,7 @@ LAYERS = (  # from the top; each imports from those below it
     ("dexhot.evaluation", "dexhot.view"),
     ("dexhot.planning",),
     ("dexhot.rollouts",),
-    ("dexhot.rigs",),
+    ("dexhot.rigs", "dexhot.synthesis"),
     ("dexhot.control", "dexhot.datasets"),
     ("dexhot.fitting", "dexhot.retargeting"),
     ("dexhot.simulation", "dexhot.hardware", "dexhot.safety", "dexhot.metrics"),
