@@ -6,12 +6,16 @@ import pytest
 from dexhot.datasets.parametric import generate
 from dexhot.errors import ClipError
 from dexhot.geometry.poses import inverse, transform
+from dexhot.geometry.rotations import quat_rotate
 from dexhot.geometry.sdf_volume import sdf_volume
 from dexhot.synthesis.mirror import one_side
 
 
 def test_mirrored_fingers_keep_their_distance_from_the_object():
     clip, asset = generate("lift", "box", 0)
+    shift = np.array([0.02, -0.03, 0.04])  # the plane of symmetry need not go through the mesh's origin
+    asset.vertices = asset.vertices + shift
+    clip.object_pose[:, :3] -= quat_rotate(clip.object_pose[:, 3:], shift)
     left = one_side(clip, asset, "left")
     assert set(left.hands) == {"left"} and left.name == "parametric/lift-box-0-mirrored"
     volume = sdf_volume(asset.vertices, asset.faces)
