@@ -21,6 +21,7 @@ LAYERS = (  # from the top; each imports from those below it
     ("dexhot.bringup", "dexhot.report"),
     ("dexhot.ros",),
     ("dexhot.evaluation", "dexhot.view"),
+    ("dexhot.planning",),
     ("dexhot.rollouts",),
     ("dexhot.rigs", "dexhot.synthesis"),
     ("dexhot.control", "dexhot.datasets"),

@@ -29,13 +29,14 @@ COMMANDS = {
     "fit": "fit a hand model to a clip's keypoints",
     "retarget": "retarget a human trajectory to a robot reference",
     "mine": "turn a reference into a demonstration that works in physics",
-    "evaluate": "score a demonstration or a run by simulating or reading it again",
+    "train": "train what the controllers use: the prior over plans",
+    "evaluate": "score a demonstration or a run again, or a controller on a split of clips",
     "report": "write the HTML report of a run",
     "view": "view any file of the data pipeline in the browser",
     "leap": "the LEAP hand by itself: check, calibrate, reboot, simulate",
     "safety": "start, stop or reset a running graph, or show its state",
     "franka": "the Franka arm by itself: check, simulate",
-    "bench": "run a benchmark: retarget, physics, mine, loop, leap, franka, transport, faults, fit",
+    "bench": "run a benchmark: retarget, physics, mine, policy, loop, leap, franka, transport, faults, fit",
 }
 
 

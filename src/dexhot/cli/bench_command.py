@@ -16,6 +16,7 @@ BENCHMARKS = {
     "retarget": "dexhot_bench.retarget",
     "physics": "dexhot_bench.physics",
     "mine": "dexhot_bench.mine",
+    "policy": "dexhot_bench.policy",
     "loop": "dexhot_bench.loop",
     "leap": "dexhot_bench.leap",
     "franka": "dexhot_bench.franka",
@@ -31,7 +32,9 @@ class Args:
     """Choice and length of the benchmark."""
 
     name: Annotated[
-        Literal["retarget", "physics", "mine", "loop", "leap", "franka", "transport", "raster", "faults", "fit"],
+        Literal[
+            "retarget", "physics", "mine", "policy", "loop", "leap", "franka", "transport", "raster", "faults", "fit"
+        ],
         tyro.conf.Positional,
     ]
     """Benchmark to run."""

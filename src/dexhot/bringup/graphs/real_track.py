@@ -48,6 +48,10 @@ ARGUMENTS = (
         "With view:=true: longest wait of a simulated rig's clip for the first browser, s; 0: no wait.",
     ),
     Argument.of("rig", "seed", "Seed of the measurement noise and of the sampling controller."),
+    Argument.of("controller", "planning_seconds"),
+    Argument.of("controller", "planning_rollouts"),
+    Argument.of("controller", "planning_limit"),
+    Argument.of("controller", "prior"),
     Argument.of("rig", "fifo_priority"),
     *COMMON,
 )

@@ -31,7 +31,7 @@ ARGUMENTS = (
         "controller",
         "recorded",
         "Controller to replay; one other than the recorded one shows what it would have commanded.",
-        choices=("recorded", "kinematic", "playback", "mpc"),
+        choices=("recorded", "kinematic", "playback", "mpc", "planned"),
     ),
     Argument("reference", "", "File of the Reference; default: the run's copy."),
     Argument("policy", "", "File that the controller executes; default: the run's copy."),

@@ -32,7 +32,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Header
 from std_srvs.srv import Trigger
 
-from dexhot.data.diagnostics import by_node
+from dexhot.data.diagnostics import UNPREPARED, by_node
 from dexhot.data.topics import (
     CLOCK,
     DIAGNOSTICS,
@@ -205,6 +205,9 @@ class SupervisorNode(DexhotNode):
                 self.apply(Event.ENDING, f"{name} ends: {status.values['ending']}")
             if name == "object_filter":
                 self.unseen = status.values.get("missing", "")
+            if name == "controller":
+                why = status.values.get(UNPREPARED, "")
+                self.judge(UNPREPARED, (Event.UNPREPARED, f"controller: {why}") if why else None)
             if MOTOR_TEMPERATURE in status.values:
                 self.on_temperature(name, status.values[MOTOR_TEMPERATURE])
 
