@@ -26,7 +26,7 @@ class Args:
     """Rollouts per iteration in the first round (default: as `dexhot bench mine`); later rounds scale with it."""
     attempts: int = 2
     """Number of attempts without a strict success: a repair of the best plan, then searches with other seeds."""
-    worlds: int = 5
+    worlds: int = 6
     """Worlds that the first search optimises jointly, including the unperturbed one and, if the reference is placed,
     the arm rig; 1 skips that search."""
     profile: Annotated[str | None, shown("PROFILE")] = None
