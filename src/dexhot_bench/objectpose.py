@@ -43,14 +43,24 @@ def run(quick: bool = False, meshes: Path | None = None, **_: Any) -> dict[str, 
     """Registers, tracks, loses and finds again; `meshes`: a folder of further objects (.obj)."""
     began = time.perf_counter()
     objects = bench_objects(meshes)
-    cases, count = (4, 4) if quick else (CASES, len(objects))
-    add, add_s, seconds, baseline, track_ms, scores, truths, delay, rows = [], [], [], [], [], [], [], [], {}
-    for number, (name, vertices, faces) in enumerate(track(objects[:count], "objects")):
+    cases = 4 if quick else CASES
+    count = 2 if quick else len(objects)
+    add: list[bool] = []
+    add_s: list[bool] = []
+    seconds: list[float] = []
+    baseline: list[tuple[bool, bool, float]] = []
+    track_ms: list[float] = []
+    scores: list[float] = []
+    truths: list[bool] = []
+    delay: list[float] = []
+    rows: dict[str, float] = {}
+    chosen = objects[:count]
+    for number, (name, vertices, faces) in enumerate(track(chosen, "objects")):
         model = rigid_model(vertices, faces, name)
         scene = Scene(vertices, faces)
         rng = np.random.default_rng(number)
         warm = DepthObjectPose(model)
-        own = []
+        own: list[bool] = []
         for _ in range(cases):
             pose = random_pose(rng, model.centre)
             depth, mask, hand = scene.seen(pose, rng, hand=True)
@@ -136,7 +146,7 @@ class Scene:
         place = np.array([0, 0, 0.7]) if pose is None else pose[:3, 3]
         body = self.vertices + [0, 0, -5] if pose is None else self.vertices @ pose[:3, :3].T + pose[:3, 3]
         skin = self.hand_before(place, rng) if hand else self.hand.vertices + [0, 0, -5]
-        tilt = Rotation.from_euler("x", 0.9).as_matrix()
+        tilt = Rotation.from_euler("x", -0.9).as_matrix()
         table = self.table @ tilt.T + [0, 0.25, 1.1]
         points = np.concatenate([body, skin, table])[None]
         drawn = self.raster.forward(points)
@@ -150,7 +160,7 @@ class Scene:
         turned = vertices @ Rotation.random(random_state=int(rng.integers(2**31))).as_matrix().T
         angle = rng.uniform(0, 2 * np.pi)
         offset = np.array([np.cos(angle), np.sin(angle), 0]) * rng.uniform(0.07, 0.1)
-        return turned + place + offset - [0, 0, 0.08]
+        return np.asarray(turned + place + offset - [0, 0, 0.08])
 
 
 def sensed(depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -173,7 +183,7 @@ def ragged(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     height, width = mask.shape
     shift = [2.0 * (n := gaussian_filter(rng.normal(size=(height, width)), 8.0)) / n.std() for _ in range(2)]
     v, u = np.mgrid[:height, :width]
-    return map_coordinates(mask.astype(np.float32), [v + shift[0], u + shift[1]], order=0) > 0.5
+    return np.asarray(map_coordinates(mask.astype(np.float32), [v + shift[0], u + shift[1]], order=0) > 0.5)
 
 
 def random_pose(rng: np.random.Generator, centre: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -81,7 +81,7 @@ def run(args: Args) -> None:
     took = time.perf_counter() - began
     evidence.provenance["object"] = args.object or ""
     save(evidence, out)
-    figures = {
+    figures: dict[str, Any] = {
         "frames": len(recording),
         "fps": round(len(recording) / took, 1),
         **{f"{side}_hand_frames": count for side, count in seen.hand_frames.items()},

@@ -1,6 +1,7 @@
 """Writes Evidence as a bag of topics (docs/perception.md), stamped as the colour images."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def write_evidence(evidence: Evidence, path: Path) -> Path:
 def _write(evidence: Evidence, bag: BagWriter) -> None:
     types = typestore().types
 
-    def make(kind: str, /, **fields: object) -> object:
+    def make(kind: str, /, **fields: Any) -> Any:
         return types[kind](**fields)
 
     labels = bag.topic(LABELS, "sensor_msgs/msg/Image")

@@ -98,9 +98,8 @@ class LandmarkHands:
             merged, keypoints = weight @ centres[left[same]], np.tensordot(weight, points[left[same]], 1)
             extent = side * float((weight @ sizes[left[same]]).max())
             origin = middle - 0.5 * side
-            found.append(
-                _upright(origin + side * merged, extent, *(origin + side * keypoints[[0, 2]]), grow=2.6, shift=0.5)
-            )
+            wrist, knuckle = origin + side * keypoints[0], origin + side * keypoints[2]
+            found.append(_upright(origin + side * merged, extent, wrist, knuckle, grow=2.6, shift=0.5))
             left = left[~same]
         return found
 

@@ -135,8 +135,8 @@ class DepthObjectPose:
             reach = wide * model.diameter, narrow * model.diameter
             silhouette = gap if number else NO_GAP
             kernels.align_all(
-                Rs, ts, *model.grid, points[:count], iterations, *reach, model.samples, model.normals, pinhole, silhouette,
-                SILHOUETTE,
+                Rs, ts, *model.grid, points[:count], iterations, *reach, model.samples, model.normals, pinhole,
+                silhouette, SILHOUETTE,
             )  # fmt: skip
             width = sigma if last else sigma * (3 - number)
             score = np.array([self._score(R, t, points[:count], alone, hidden, pinhole, width) for R, t in zip(Rs, ts)])

@@ -4,6 +4,7 @@ Masks of things not yet known (`candidates`, `prompted`) are regions of continuo
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import ndimage
@@ -45,10 +46,10 @@ def hand_mask(camera: Intrinsics, color: np.ndarray, depth: np.ndarray, hand: Ha
         return mask
     v, u = np.mgrid[y0:y1, x0:x1]
     grid, points = np.stack([u, v], -1).astype(float), hand.pixels
-    palm_size = np.linalg.norm(points[9] - points[0])
+    palm_size = float(np.linalg.norm(points[9] - points[0]))
     per_metre = max(palm_size, 0.35 * size) / 0.095
     flesh = np.zeros(u.shape, bool)
-    for a, b in [*BONES, *zip(PALM_OUTLINE, PALM_OUTLINE[1:])]:
+    for a, b in [*BONES, *pairwise(PALM_OUTLINE)]:
         radius = per_metre * (PALM_EDGE if a == 0 or b in PALM_OUTLINE else FINGER)
         flesh |= _to_segment(grid, points[a], points[b]) < radius**2
     flesh = ndimage.binary_fill_holes(flesh)

@@ -61,7 +61,7 @@ class StreamingMasks:
 
 
 def load_streaming(kind: str, device: str = "cpu") -> StreamingMasks:
-    """ "sam2" or "edgetam" from weights that the user puts into the model cache. Raises DexhotError, FileFormatError."""
+    """ "sam2" or "edgetam" from weights in the model cache. Raises DexhotError, FileFormatError."""
     if kind not in MODELS:
         raise DexhotError(f"no streaming segmenter {kind!r}; one of {', '.join(MODELS)}.")
     folder = given_file(kind, f"{SOURCES[kind]} (its whole folder)")
