@@ -57,11 +57,11 @@ def run(quick: bool = False, meshes: Path | None = None, **_: Any) -> dict[str, 
     chosen = objects[:count]
     for number, (name, vertices, faces) in enumerate(track(chosen, "objects")):
         model = rigid_model(vertices, faces, name)
-        scene = Scene(vertices, faces)
+        scene = DrawnScene(vertices, faces)
         rng = np.random.default_rng(number)
         warm = DepthObjectPose(model)
         own: list[bool] = []
-        for _ in range(cases):
+        for _case in range(cases):
             pose = random_pose(rng, model.centre)
             depth, mask, hand = scene.seen(pose, rng, hand=True)
             if number == 0 and not seconds:
@@ -126,7 +126,7 @@ def bench_objects(meshes: Path | None) -> list[tuple[str, np.ndarray, np.ndarray
     return [*found, *made]
 
 
-class Scene:
+class DrawnScene:
     """An object, a hand before it and a table behind, drawn as depth."""
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray):
@@ -212,7 +212,9 @@ def equivalent(model: RigidModel, truth: np.ndarray, found: ObjectSighting | Non
     return bool(np.abs(gap).mean() < SAME * model.diameter)
 
 
-def follow(scene: Scene, model: Any, rng: np.random.Generator) -> tuple[list[float], list[float], list[bool], float]:
+def follow(
+    scene: DrawnScene, model: Any, rng: np.random.Generator
+) -> tuple[list[float], list[float], list[bool], float]:
     """ms, confidence and whether the pose is right, for each image; and s until it was found again."""
     start, end = random_pose(rng, model.centre), random_pose(rng, model.centre)
     turn = Rotation.from_rotvec(rng.normal(size=3) * 0.6)

@@ -19,7 +19,7 @@ def empty_cache(tmp_path, monkeypatch):
 
 
 def test_missing_weights_are_named_with_their_place(tmp_path):
-    with pytest.raises(FileFormatError, match="palm_detection_full.tflite is missing: `dexhot models get"):
+    with pytest.raises(FileFormatError, match=r"palm_detection_full\.tflite is missing: `dexhot models get"):
         weights.hand_landmark_file("palm_detection_full.tflite")
     with pytest.raises(FileFormatError, match=f"sam2 is missing: get it from .* put it at {tmp_path}/models/sam2"):
         load_streaming("sam2")

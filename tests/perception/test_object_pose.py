@@ -8,7 +8,7 @@ from dexhot.errors import MeshError
 
 pytest.importorskip("numba")
 from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, rigid_model
-from dexhot_bench.objectpose import CAMERA, Scene, distances, random_pose
+from dexhot_bench.objectpose import CAMERA, DrawnScene, distances, random_pose
 
 ARM = trimesh.creation.box((0.03, 0.05, 0.05)).apply_translation((0.045, 0.04, 0.01))
 L = trimesh.util.concatenate([trimesh.creation.box((0.12, 0.04, 0.03)), ARM])
@@ -16,7 +16,7 @@ L = trimesh.util.concatenate([trimesh.creation.box((0.12, 0.04, 0.03)), ARM])
 
 @pytest.fixture(scope="module")
 def scene():
-    return Scene(L.vertices, L.faces)
+    return DrawnScene(L.vertices, L.faces)
 
 
 @pytest.fixture(scope="module")

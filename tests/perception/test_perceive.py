@@ -15,7 +15,7 @@ from dexhot.perception.object_pose import rigid_model
 from dexhot.perception.perceive import ObjectTrack, Seen, in_space, judge, perceive
 from dexhot.perception.protocols import HandSighting
 from dexhot.perception.segmentation import ModelMask, prompted
-from dexhot_bench.objectpose import CAMERA, Scene, random_pose
+from dexhot_bench.objectpose import CAMERA, DrawnScene, random_pose
 
 BOX = trimesh.creation.box((0.12, 0.07, 0.05))
 
@@ -41,7 +41,7 @@ def test_object_and_hand_are_seen_and_kept_with_the_topics(tmp_path):
     rng = np.random.default_rng(3)
     vertices = np.asarray(BOX.vertices)
     pose = random_pose(rng, vertices.mean(0))
-    depth, mask, _ = Scene(vertices, np.asarray(BOX.faces)).seen(pose, rng, hand=False)
+    depth, mask, _ = DrawnScene(vertices, np.asarray(BOX.faces)).seen(pose, rng, hand=False)
     v, u = np.nonzero(mask)
     track = object_track(np.array([np.median(u), np.median(v)]))
     recording = clip(2, np.round(1000 * depth).astype(np.uint16))

@@ -33,7 +33,7 @@ class Crop:
 
 
 @dataclass
-class Track:
+class FollowedHand:
     """One followed hand."""
 
     crop: Crop
@@ -48,22 +48,22 @@ class LandmarkHands:
         self.palm = _interpreter(f"palm_detection_{model}.tflite")
         self.landmark = _interpreter(f"hand_landmark_{model}.tflite")
         self.count, self.anchors, self.number = count, anchors(), 0
-        self.tracks: list[Track] = []
+        self.tracks: list[FollowedHand] = []
 
     def __call__(self, color: np.ndarray) -> list[HandSighting]:
         """The hands in the next image; a side is given once at most, to the surer of two."""
-        found: list[tuple[Track, HandSighting]] = []
+        found: list[tuple[FollowedHand, HandSighting]] = []
         for track in self.tracks:
             self._add(found, color, track)
         if not found or (len(found) < self.count and self.number % SEARCH == 0):
             for start in self.detect(color):
                 if len(found) < self.count:
-                    self._add(found, color, Track(start, np.nan))
+                    self._add(found, color, FollowedHand(start, np.nan))
         self.number += 1
         self.tracks = [track for track, _ in found]
         return _distinct([sighting for _, sighting in found])
 
-    def _add(self, found: list[tuple[Track, HandSighting]], color: np.ndarray, track: Track) -> None:
+    def _add(self, found: list[tuple[FollowedHand, HandSighting]], color: np.ndarray, track: FollowedHand) -> None:
         """Look into a track's crop; keep it if there is a hand that no other track has."""
         pixels, z, there, right = self.look(color, track.crop)
         centre, size = pixels.mean(0), np.ptp(pixels, axis=0).max()
@@ -73,7 +73,7 @@ class LandmarkHands:
         known = right if np.isnan(track.right) else FAINT * track.right + (1 - FAINT) * right
         side = "right" if known > 0.5 else "left"
         sighting = HandSighting(side, pixels, there, known, z - z[0])
-        found.append((Track(next_crop(pixels), known), sighting))
+        found.append((FollowedHand(next_crop(pixels), known), sighting))
 
     def detect(self, color: np.ndarray) -> list[Crop]:
         """Crops of hands by their palms, the surest first."""

@@ -25,7 +25,8 @@ STAGES = ((120, 6, 0.25, 0.10, 48), (250, 8, 0.10, 0.04, 8), (400, 12, 0.05, 0.0
 LEAST = 30  # points with depth that registration and tracking need
 SILHOUETTE = 0.5  # weight of the silhouette against the points
 LOST = 0.45  # confidence below which the object is not where it is said to be
-SURE = 0.6  # confidence that a re-acquisition needs
+SURE = 0.55  # confidence that a re-acquisition needs
+EXPLAINED = 0.7  # fraction of the mask that a right pose explains, with a camera's noise
 SEEN = 0.12  # visible fraction below which nothing is certain
 FAR = 10.0  # m
 ON_TABLE = 0.006  # m from its plane
@@ -146,7 +147,7 @@ class DepthObjectPose:
         pose = np.eye(4)
         pose[:3, :3], pose[:3, 3] = Rs[0], ts[0]
         covered = kernels.explained(Rs[0], ts[0], *model.grid, points, sigma)
-        return ObjectSighting(pose, confidence * float(covered), seen)
+        return ObjectSighting(pose, confidence * min(1.0, float(covered) / EXPLAINED), seen)
 
     def _score(self, R, t, points, depth, hidden, pinhole, sigma) -> float:  # type: ignore[no-untyped-def]
         """Of a hypothesis: both ways, points on the surface and surface on what is measured."""
@@ -219,13 +220,13 @@ class DepthObjectPose:
         return found
 
     def _without_table(self, camera: Intrinsics, depth: np.ndarray) -> np.ndarray:
-        """Depth with the table far away: a flat object sunk into the table would explain its depth as well."""
+        """Depth, negative on the table: a flat object sunk into the table would explain its depth as well."""
         if self.table is None:
             return depth
         u, v = np.arange(camera.width, dtype=np.float32), np.arange(camera.height, dtype=np.float32)
         nx, ny, nz, d = self.table.astype(np.float32)
         per_metre = (nx * (u - camera.cx) / camera.fx)[None] + (ny * (v - camera.cy) / camera.fy)[:, None] + nz
-        return np.where((depth > 0) & (np.abs(depth * per_metre - d) < ON_TABLE), np.float32(FAR), depth)
+        return np.where((depth > 0) & (np.abs(depth * per_metre - d) < ON_TABLE), -depth, depth)
 
     def _predictions(self, dt: float) -> list[tuple[np.ndarray, np.ndarray]]:
         """Constant velocity, and at rest."""

@@ -158,7 +158,7 @@ def align_all(
 @njit(cache=True, fastmath=True)
 def agreement(R, t, samples, normals, depth, hidden, pinhole, sigma):  # type: ignore[no-untyped-def]
     """(agreeing, floating, covered): camera-facing samples whose depth is measured there (graded by a Gaussian of
-    `sigma` m), that float before what is measured or outside of it, and that something nearer hides."""
+    `sigma` m; negative depth is a table's), that float before what is measured, and that something nearer hides."""
     fx, fy, cx, cy = pinhole
     height, width = depth.shape
     agreeing = floating = covered = 0.0
@@ -174,7 +174,11 @@ def agreement(R, t, samples, normals, depth, hidden, pinhole, sigma):  # type: i
             covered += 1
             continue
         d = depth[v, u]
-        if d <= 0:
+        if d == 0:
+            continue
+        if d < 0:  # a table at -d: it agrees with nothing, and what hovers before it floats
+            if -d - q[2] > 3 * sigma:
+                floating += 1
             continue
         if d - q[2] < -3 * sigma:
             covered += 1
