@@ -20,7 +20,7 @@ from dexhot.report import video
 from dexhot.report.folder import PICTURE, write_report
 from dexhot.report.live_loop import checks, node_rows
 from dexhot.report.plots import PANEL, Line, histogram, panel, timeline
-from dexhot.report.recording import RunRecording, SafetyState
+from dexhot.report.recording import Recording, SafetyState
 from dexhot.report.series import compute_series, spans
 from dexhot.robots.robot_hand import load_hand
 from report_samples import box_asset, human_clip, lift_reference, lift_rollout
@@ -92,7 +92,7 @@ def test_unknown_values_are_gaps_in_a_curve():
     assert svg.count("<polyline") == 2 and "nan" not in svg
 
 
-def recording(**changed) -> RunRecording:
+def recording(**changed) -> Recording:
     """Of a loop that kept everything, 60 frames long."""
     latency = np.stack([np.arange(60) / 60, np.full(60, 4.0)], axis=1)
     told = {"stamp_to_command.count": "60", "stamp_to_command.p99_ms": "4.25", "clamped": "0", "refused": "0"}
@@ -102,7 +102,7 @@ def recording(**changed) -> RunRecording:
     joints = [f"fr3_joint{k}" for k in range(1, 8)] + lift_reference().joint_names[6:]
     states = [SafetyState(-1.0, "tracking", "started")]
     torque = np.full((60, len(joints)), 0.1)
-    return replace(RunRecording(states, nodes, joints, torque, latency, 60.0, 0, 0, 16.7), **changed)
+    return replace(Recording(states, nodes, joints, torque, latency, 60.0, 0, 0, 16.7), **changed)
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +206,7 @@ def test_each_fault_of_the_loop_fails_its_own_check(changed, failed):
 def test_a_hold_after_the_clip_is_no_fault_of_the_loop():
     after = [SafetyState(-1.0, "tracking", "started"), SafetyState(1.5, "holding", "the clip has ended")]
     assert all(c.passed for c in checks(recording(safety=after), 1.0, []))
-    assert [c.name for c in checks(recording(), 1.0, ["a chunk is lost"]) if not c.passed] == ["RunRecording"]
+    assert [c.name for c in checks(recording(), 1.0, ["a chunk is lost"]) if not c.passed] == ["Recording"]
 
 
 def test_a_loop_that_failed_says_so_in_the_first_lines(asset, tmp_path):
