@@ -58,6 +58,7 @@ class ObjectTrack:
     def _search(self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray) -> ObjectSighting | None:
         if self.plane is None:
             self.plane = table_plane(camera, depth)
+            self.estimator.table = None if self.plane is None else np.append(self.plane.n, self.plane.d)
         if self.number == 0 and self.prompt is not None:
             masks = [prompted(depth, self.prompt) & ~hidden]
         else:
