@@ -60,7 +60,10 @@ class ObjectTrack:
             self.plane = table_plane(camera, depth)
             self.estimator.table = None if self.plane is None else np.append(self.plane.n, self.plane.d)
         if self.number == 0 and self.prompt is not None:
-            masks = [prompted(depth, self.prompt) & ~hidden]
+            chosen = prompted(depth, self.prompt)
+            u, v = ((self.prompt[:2] + self.prompt[-2:]) / 2).astype(int)
+            regions = candidates(camera, depth, hidden, self.plane, self.model.diameter)
+            masks = [mask for mask in regions if mask[v, u]] or [chosen & ~hidden]  # without the table below it
         else:
             masks = candidates(camera, depth, hidden, self.plane, self.model.diameter)[:4]
         best: ObjectSighting | None = None
