@@ -25,7 +25,7 @@ LAYERS = (  # from the top; each imports from those below it
     ("dexhot.rollouts",),
     ("dexhot.rigs", "dexhot.synthesis"),
     ("dexhot.control", "dexhot.datasets"),
-    ("dexhot.fitting", "dexhot.retargeting"),
+    ("dexhot.fitting", "dexhot.perception", "dexhot.retargeting"),
     ("dexhot.simulation", "dexhot.hardware", "dexhot.safety", "dexhot.metrics"),
     ("dexhot.robots", "dexhot.tracking"),
     ("dexhot.objects",),

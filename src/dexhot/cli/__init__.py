@@ -26,6 +26,7 @@ COMMANDS = {
     "hand": "draft the hand.yaml of a robot hand, list and show hands",
     "urdf": "export the arm with a hand as one URDF, for RViz, MoveIt and others",
     "models": "list the hand models: what is shipped, what you can add and where it goes",
+    "perceive": "find hands and an object in a recording: masks, keypoints, poses",
     "fit": "fit a hand model to a clip's keypoints",
     "retarget": "retarget a human trajectory to a robot reference",
     "mine": "turn a reference into a demonstration that works in physics",
@@ -36,7 +37,8 @@ COMMANDS = {
     "leap": "the LEAP hand by itself: check, calibrate, reboot, simulate",
     "safety": "start, stop or reset a running graph, or show its state",
     "franka": "the Franka arm by itself: check, simulate",
-    "bench": "run a benchmark: retarget, physics, mine, policy, loop, leap, franka, transport, faults, fit",
+    "bench": "run a benchmark: retarget, physics, mine, policy, loop, leap, franka, transport, raster, faults, fit, "
+    "objectpose, ekf",
 }
 
 

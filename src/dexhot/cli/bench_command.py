@@ -24,6 +24,7 @@ BENCHMARKS = {
     "raster": "dexhot_bench.raster",
     "faults": "dexhot_bench.faults.bench",
     "fit": "dexhot_bench.fit",
+    "objectpose": "dexhot_bench.objectpose",
 }
 
 
@@ -33,7 +34,18 @@ class Args:
 
     name: Annotated[
         Literal[
-            "retarget", "physics", "mine", "policy", "loop", "leap", "franka", "transport", "raster", "faults", "fit"
+            "retarget",
+            "physics",
+            "mine",
+            "policy",
+            "loop",
+            "leap",
+            "franka",
+            "transport",
+            "raster",
+            "faults",
+            "fit",
+            "objectpose",
         ],
         tyro.conf.Positional,
     ]
@@ -44,6 +56,8 @@ class Args:
     """mine, physics: profile of the finger servos (config/servos.yaml); default: the hand's own."""
     split: Literal["train", "test"] = "train"
     """mine: the training clips, or the 29 held-out test clips."""
+    meshes: Annotated[Path | None, shown("FOLDER")] = None
+    """objectpose: a folder of further objects (.obj, in m), such as YCB's."""
     soak: bool = False
     """faults: run ten minutes without faults instead of one; any stop in them is a failure."""
     out: Annotated[Path | None, shown("FILE")] = None
@@ -64,9 +78,16 @@ def run(args: Args) -> None:
         check_out(args.out, f"dexhot/bench {args.name}", args.force)
     if args.profile and args.name not in ("mine", "physics"):
         raise DexhotError("--profile belongs to `dexhot bench mine` and `dexhot bench physics`.")
+    if args.meshes and args.name != "objectpose":
+        raise DexhotError("--meshes belongs to `dexhot bench objectpose`.")
     if args.split != "train" and (args.name != "mine" or args.quick):
         raise DexhotError("--split belongs to `dexhot bench mine` without --quick, which has its own clips.")
-    given = {"soak": args.soak, "profile": args.profile, "split": args.split if args.name == "mine" else None}
+    given: dict[str, Any] = {
+        "soak": args.soak,
+        "profile": args.profile,
+        "split": args.split if args.name == "mine" else None,
+    }
+    given["meshes"] = args.meshes
     options: dict[str, Any] = {name: value for name, value in given.items() if value}
     result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick, **options)
     line = benchmark_line(args.name, args.quick, **result)
