@@ -153,7 +153,11 @@ class Surface:
         share = np.full(len(off), self.weight / max(len(cloud), 60))
         share[there:] = self.back * self.weight / max(len(ids), 60)
         square = (off / (narrow * self.sigma)) ** 2
-        cost = float((share * ROBUST * square / (ROBUST + square)).sum())
+        missed = np.full(2, ROBUST) @ [
+            self.weight * np.count_nonzero(to < 0) / max(len(cloud), 60),
+            self.back * self.weight * np.count_nonzero(back < 0) / max(len(ids), 60),
+        ]
+        cost = float((share * ROBUST * square / (ROBUST + square)).sum() + missed)
         return Rows(found.residual, found.jacobian, share * found.weight, cost)
 
 
@@ -172,7 +176,9 @@ class CloudToObject:
         off, by_object, _ = scene.distances(self.view.object_cloud)
         near = off < kernels.FAR
         weight = narrow * self.weight / max(len(off), 60)  # wide and narrow steps pull alike
-        return robust(off[near], by_object[near], weight, narrow * self.sigma, POSE_SIZE)
+        found = robust(off[near], by_object[near], weight, narrow * self.sigma, POSE_SIZE)
+        found.cost += weight * ROBUST * float(np.count_nonzero(~near))
+        return found
 
 
 @dataclass
