@@ -112,9 +112,7 @@ class ObjectMask:
         view = self.view
         if scene.model is None or not len(view.object_cloud):
             return nothing()
-        ids, off, slopes = kernels.mask_rows(
-            scene.samples, view.small, view.object_distances, self.most / view.scale
-        )
+        ids, off, slopes = kernels.mask_rows(scene.samples, view.small, view.object_distances, self.most / view.scale)
         if not len(ids):
             return nothing()
         slopes = view.scale * slopes
