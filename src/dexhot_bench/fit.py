@@ -1,9 +1,9 @@
-"""`dexhot bench fit`: the hand fit against the truth of parametric demonstrations, seen as 2D keypoints and depth.
+"""`dexhot bench fit`: the hand fit against ground truth of parametric demonstrations, from 2D keypoints and depth.
 
-The truth is not the fitted model: it is the keypoints of the parametric hand, with a size and bones (+-4 %) of its own
-in each clip, placed 0.5 to 0.9 m before a camera. What is seen of it is disturbed as real frames were measured to be:
-white and slow pixel noise, missing keypoints, outliers, and depth of the surface with holes. There are no pictures and
-no masks yet, so what belongs to them is not measured here: no object, no penetration, no first frame from detections.
+The ground truth is not the fitted model: it is the keypoints of the parametric hand, with its own size and bone lengths
+(+-4 %) in each clip, 0.5 to 0.9 m in front of a camera. Measurements have the noise found in real frames: white and
+slow pixel noise, missing keypoints, outliers, and surface depth with holes. There are no images or masks yet, so the
+object, penetration and the first frame from detections are not measured here.
 """
 
 import time

@@ -36,7 +36,7 @@ from dexhot_train.mining.mine import MineOptions, placed
 from dexhot_train.mining.search import SearchOptions
 from dexhot_train.mining.worlds import draw_worlds, object_relative, replay, success_rate
 
-ROBUST_SEED, ROBUST_WORLDS = 424242, 20  # the perturbed replays that count; no search draws with this seed
+ROBUST_SEED, ROBUST_WORLDS = 424242, 20  # the scored perturbed replays; no search uses this seed
 MEDIANS = ("T_err_cm", "R_err_rad", "penetration_mm", "self_penetration_mm", "hold_rate")
 FULL = MineOptions(attempts=1)
 QUICK = MineOptions(
@@ -96,7 +96,7 @@ def clips_of(split: str) -> list[str]:
 
 
 def mined_dir(split: str, profile: str | None) -> Path:
-    """Where the benchmark's plans are kept."""
+    """Folder of the benchmark's plans."""
     return cache_dir() / "mined" / split / (profile or load_hand("leap_right").servo)
 
 

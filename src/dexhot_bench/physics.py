@@ -1,4 +1,4 @@
-"""`dexhot bench physics`: what the benchmark physics is worth as a judge, and what it costs.
+"""`dexhot bench physics`: fidelity and cost of the benchmark physics.
 
 creep_mm_per_s      worst of ten GRAB lifts held in the air for 60 s at constant targets: the object's speed in the palm
 physics_agreement   fraction of mined plans with the same strict verdict at 1/1920 s with the elliptic cone
@@ -65,7 +65,7 @@ def run(quick: bool = False, workers: int = 0, profile: str | None = None) -> di
 
 
 def lift_reference(clip: str, physics: Physics) -> Reference:
-    """The clip's Reference, its squeeze meant for the physics' servos."""
+    """The clip's Reference, with its squeeze for the physics' servos."""
     trajectory, hand = load_clip(f"grab/{clip}"), load_hand(HAND)
     options = RetargetOptions(profile=physics.profile(hand))
     return retarget(trajectory, hand, load_object(trajectory.object_name), options)
@@ -94,7 +94,7 @@ def held(reference: Reference, physics: Physics, seconds: float = HELD) -> tuple
 
 
 def agreement(clips: list[str], quick: bool, workers: int, physics: Physics) -> list[dict[str, Any]]:
-    """Strict verdicts of the clips' plans in the physics and in fine steps; they are mined where there are none."""
+    """Strict verdicts of the clips' plans in the physics and in fine steps; missing plans are mined."""
     profile = physics.profile(HAND)
     out = check_folder(mined_dir("quick" if quick else "train", profile), "$DEXHOT_CACHE")
     options = replace(QUICK if quick else FULL, arm=False)
@@ -108,7 +108,7 @@ def agreement(clips: list[str], quick: bool, workers: int, physics: Physics) -> 
 
 
 def verdicts(path: Path, physics: Physics) -> dict[str, bool]:
-    """Of one plan's file."""
+    """The verdicts of one plan's file."""
     plan = load(path, Demonstration)
     setup = load_setup(plan.reference)
 

@@ -31,7 +31,7 @@ STEP = 1e-5  # m, of the difference quotients
 
 
 def run(quick: bool = False, **_: Any) -> dict[str, Any]:
-    """Time and gradient of both; without torch ours alone, saying so."""
+    """Time and gradient of both; without torch only ours, with a note."""
     scenes = {name: scene(center) for name, center in SCENES.items()}
     points, faces, labels = scenes["occluding"]
     rasterizer = Rasterizer(CAMERA, faces, labels)

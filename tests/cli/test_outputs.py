@@ -272,7 +272,7 @@ def test_topics_sentences_and_relative_paths_may_be_written(lift_reference, tmp_
 @pytest.mark.parametrize("name", ["/tmp/object", "../../object", "a/../../b", ""])
 def test_an_object_is_a_name_and_no_path(lift_reference, lift_clip, cache, name):
     for item in (replace(lift_reference, object_name=name), replace(lift_clip, object_name=name)):
-        with pytest.raises(FileFormatError, match="no object's name"):
+        with pytest.raises(FileFormatError, match="is not an object name"):
             item.validate()
     with pytest.raises(NotFoundError, match="not a path"):
         load_object(name)

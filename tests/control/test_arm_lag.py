@@ -1,4 +1,4 @@
-"""When an arm that falls behind its commands is told, and what of."""
+"""The warning of an arm whose setpoint lags its commands."""
 
 from types import SimpleNamespace
 
@@ -22,11 +22,11 @@ def arm(lag: float, **changes) -> SimpleNamespace:
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_a_joint_that_falls_behind_is_told_with_the_limit_that_holds_it(sign):
+def test_a_lagging_joint_is_reported_with_the_limit_that_caused_it(sign):
     late = arm(sign * (BEHIND + 0.1))
     FrankaArm._notice_lag(late)
     text = late.warnings["behind"]
-    assert text.startswith(f"fr3_joint3 was {BEHIND + 0.1:.2f} rad behind") and "limit of velocity" in text
+    assert text.startswith(f"fr3_joint3 lagged its commands by {BEHIND + 0.1:.2f} rad") and "velocity limit" in text
     assert late.furthest_behind == pytest.approx(BEHIND + 0.1)
 
 
@@ -39,7 +39,7 @@ def test_a_joint_that_falls_behind_is_told_with_the_limit_that_holds_it(sign):
         (0.0, {"_holding": True}),
     ],
 )
-def test_an_arm_that_holds_or_was_further_behind_before_is_not_told_again(lag, changes):
+def test_an_arm_that_holds_or_lagged_more_before_is_not_reported_again(lag, changes):
     late = arm(lag, **changes)
     FrankaArm._notice_lag(late)
     assert not late.warnings and late.furthest_behind == changes.get("furthest_behind", 0.0)

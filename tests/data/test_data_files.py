@@ -172,10 +172,10 @@ def test_a_file_of_version_1_has_no_path_for_the_arm(tmp_path):
     ("wrong", "message"),
     [
         ({"arm_q": np.zeros((T - 1, 7))}, "arm_q"),
-        ({"arm_frames": np.array([0.0, 2.0, 1.0, T - 1.0])}, "arm_frames must rise"),
+        ({"arm_frames": np.array([0.0, 2.0, 1.0, T - 1.0])}, "arm_frames must increase"),
         ({"arm_frames": np.array([0.0, 1.0, T - 2.0])}, "arm_frames must go from 0 to 4, not 0 to 3"),
         ({"clip_frames": np.arange(T - 1.0)}, "clip_frames"),
-        ({"clip_frames": np.zeros(T)}, "clip_frames must rise"),
+        ({"clip_frames": np.zeros(T)}, "clip_frames must increase"),
     ],
 )
 def test_a_path_or_time_map_that_cannot_be_is_refused(wrong, message):
@@ -201,7 +201,7 @@ def test_wrong_kind_names_both(tmp_path):
     [
         (
             {"q": np.where(np.arange(T)[:, None] == 2, np.nan, np.zeros((T, N)))},
-            "q holds a non-finite value, first at frame 2",
+            "q has a non-finite value, first at frame 2",
         ),
         ({"q": np.zeros((T, N - 1))}, r"q has shape \(5, 8\), expected \(5, 9\)"),
         ({"target": np.zeros((T + 1, N))}, "target has shape"),
@@ -224,7 +224,7 @@ def test_impossible_values_in_a_file_name_the_file(tmp_path):
         arrays = dict(entries)
     arrays["q"][3] = np.inf
     np.savez(path, **arrays)
-    with pytest.raises(FileFormatError, match=r"r\.npz: q holds a non-finite value, first at frame 3"):
+    with pytest.raises(FileFormatError, match=r"r\.npz: q has a non-finite value, first at frame 3"):
         load(path)
 
 

@@ -24,7 +24,7 @@ def test_the_frame_from_which_time_does_not_increase_is_named(lift_clip, frame):
 @pytest.mark.parametrize("frame", [0, 7])
 def test_the_first_frame_with_a_gap_is_named(lift_reference, frame):
     lift_reference.object_pose[[frame, frame + 5], 2] = np.inf
-    refused(lift_reference, f"object_pose holds a non-finite value, first at frame {frame};")
+    refused(lift_reference, f"object_pose has a non-finite value, first at frame {frame};")
 
 
 @pytest.mark.parametrize(("frames", "message"), [(1, "at least 2 frames, this one has 1"), (2, None)])
@@ -73,7 +73,7 @@ def test_quaternions_are_of_unit_norm_within_a_thousandth(lift_reference, field,
     if good:
         lift_reference.validate()
     else:
-        refused(lift_reference, f"{field} holds a quaternion of norm 1")
+        refused(lift_reference, f"{field} has a quaternion of norm 1")
 
 
 @pytest.mark.parametrize(("contact", "good"), [(0.0, True), (1.0, True), (-1e-6, False), (1.000001, False)])

@@ -97,7 +97,7 @@ def test_only_so_many_are_planned(tried):
 
 def test_where_none_reaches_the_one_that_goes_furthest_is_described(tried):
     with pytest.raises(
-        UnreachableError, match=r"first at frame 3 of .* \(0\.05 s\), where the palm stays 30 mm and 0 deg"
+        UnreachableError, match=r"first at frame 3 of .* \(0\.05 s\), where the palm is 30 mm and 0 deg"
     ):
         tried(motion(position={1: 0.05}), motion(position={3: 0.03}), motion(table=[2]))
 
@@ -117,9 +117,9 @@ def test_the_first_frame_out_of_tolerance_or_in_the_table(found, frame):
 
 def test_what_is_wrong_with_a_frame(lift_reference):
     table = _describe(lift_reference, 2, motion(position={2: 0.5}, table=[2]))
-    assert "an arm link meets the table" in table and "palm" not in table
+    assert "an arm link collides with the table" in table and "palm" not in table
     off = _describe(lift_reference, 2, motion(position={2: 0.012}, rotation={2: np.radians(7)}))
-    assert "stays 12 mm and 7 deg off (allowed: 5 mm, 3 deg)" in off
+    assert "the palm is 12 mm and 7 deg off (allowed: 5 mm, 3 deg)" in off
 
 
 def test_a_reference_out_of_reach_is_refused_where_it_is(lift_reference):

@@ -151,7 +151,7 @@ def test_reference_round_trip(lift_reference, tmp_path):
 
 def test_reference_with_nan_is_refused(lift_reference, tmp_path):
     lift_reference.q[17, 8] = np.nan
-    with pytest.raises(FileFormatError, match="q holds a non-finite value, first at frame 17"):
+    with pytest.raises(FileFormatError, match="q has a non-finite value, first at frame 17"):
         save(lift_reference, tmp_path / "reference")
 
 

@@ -73,5 +73,5 @@ def test_noise_is_reproduced_by_its_seed(placed, setup):
 
 def test_a_reference_without_a_path_for_the_arm_is_refused(placed):
     far = moved(placed, np.array([2.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]))
-    with pytest.raises(UnreachableError, match="has no path for the arm"):
+    with pytest.raises(UnreachableError, match="has no arm path"):
         start_joints(far)

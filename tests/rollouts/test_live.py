@@ -118,7 +118,7 @@ def test_the_part_that_a_killed_recorder_left_can_be_had(tmp_path, known):
 
 
 def test_a_part_without_frames_is_refused(tmp_path, known):
-    with pytest.raises(FileFormatError, match="on the way to the clip's first frame"):
+    with pytest.raises(FileFormatError, match="tracking ended before the clip's first frame"):
         live_rollout(write_run(tmp_path, known, range(-30, -3)), part=True)
 
 

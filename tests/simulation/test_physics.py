@@ -36,7 +36,7 @@ def test_a_missing_nested_key_is_refused_with_its_place(tmp_path, content):
     del content["wrist"]["rotation"]["kv"]
     path = tmp_path / "physics.yaml"
     path.write_text(yaml.safe_dump(content))
-    with pytest.raises(FileFormatError, match=r"wrist: rotation must hold exactly kp, kv, armature"):
+    with pytest.raises(FileFormatError, match=r"wrist: rotation must have exactly the keys kp, kv, armature"):
         load_physics(path)
 
 

@@ -373,7 +373,7 @@ def test_a_run_of_clips_is_judged_clip_by_clip_and_in_sum(job, tmp_path, capsys,
     assert told["totals"] == {
         **{"clips": 3, "successes": 1, UNTRIED: 1, NO_SUCCESS: 1, REFUSED: 1, NEVER_LIFTED: 1, TOO_HEAVY: 1}
     }
-    assert "it weighs 3.00 kg, and these fingertips hold 0.41 kg at most" in " ".join(printed.err.split())
+    assert "its mass is 3.00 kg, and these fingertips hold at most 0.41 kg" in " ".join(printed.err.split())
 
 
 @pytest.mark.parametrize(
@@ -381,7 +381,7 @@ def test_a_run_of_clips_is_judged_clip_by_clip_and_in_sum(job, tmp_path, capsys,
     [
         ({}, UNTRIED, "the reference is not placed"),
         ({"success_strict_arm": True}, SUCCESS, ""),
-        ({"success_strict_arm": False}, NOT_ON_ARM, "none on the embedded rig"),
+        ({"success_strict_arm": False}, NOT_ON_ARM, "but not on the embedded rig"),
         ({"success_strict": False, "lifted_frames": 0}, NO_SUCCESS, "never lifted"),
         ({"success_strict": False, "hold_rate": 0.89}, NO_SUCCESS, "held for 89% of the frames"),
         ({"success_strict": False, "self_penetration_frames": 8}, NO_SUCCESS, "self-penetration 8, limit 6"),
@@ -391,7 +391,7 @@ def test_a_run_of_clips_is_judged_clip_by_clip_and_in_sum(job, tmp_path, capsys,
         (
             {"success_strict": False, "mass_kg": 2.0, "lifted_frames": 0},
             NO_SUCCESS,
-            "it weighs 2.00 kg, and these fingertips hold 1.60 kg",
+            "its mass is 2.00 kg, and these fingertips hold at most 1.60 kg",
         ),
         ({"success_strict": False, "mass_kg": 2.0, "holds_kg": None, "lifted_frames": 0}, NO_SUCCESS, "never lifted"),
     ],

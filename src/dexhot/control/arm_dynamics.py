@@ -1,4 +1,4 @@
-"""Inverse dynamics of the arm: the feed-forward torque of a motion, which a soft impedance would need an error for."""
+"""Inverse dynamics of the arm: feed-forward torque, so that a soft impedance needs no tracking error to accelerate."""
 
 import mujoco
 import numpy as np
@@ -9,7 +9,7 @@ from dexhot.robots.robot_hand import RobotHand
 
 
 class ArmDynamics:
-    """Inverse dynamics of the arm with the hand on it, without gravity, which the arm compensates itself."""
+    """Inverse dynamics of the arm with the hand, without gravity, which the arm compensates itself."""
 
     def __init__(self, hand: RobotHand):
         self.kinematics = ArmKinematics(hand)
@@ -33,19 +33,19 @@ class ArmDynamics:
         return torque
 
     def inertia(self) -> np.ndarray:
-        """(7, 7) kg m2, M at the q of the last `torque`."""
+        """(7, 7) kg m2, the mass matrix at the q of the last `torque` call."""
         full = np.zeros((self.model.nv, self.model.nv))
         mujoco.mj_fullM(self.model, self.data, full)
         return full[np.ix_(self.v, self.v)]
 
     def velocity(self, q: np.ndarray, near: np.ndarray, twist: np.ndarray) -> np.ndarray:
-        """(7,) rad/s at q, near `near` (7,), with which the palm moves by `twist` (6,) in m/s and rad/s."""
+        """(7,) rad/s at q that give the palm `twist` (6,), m/s and rad/s; the solution nearest to `near` (7,)."""
         J = self.kinematics.palm_jacobian(q)
         rates: np.ndarray = near + damped_inverse(J) @ (twist - J @ near)
         return rates
 
 
 def damped_inverse(J: np.ndarray, damping: float = 1e-4) -> np.ndarray:
-    """(7, 6) of J (6, 7): it stays bounded where the arm is stretched."""
+    """(7, 6) damped pseudo-inverse of J (6, 7): bounded at singularities, where the arm is stretched."""
     inverse: np.ndarray = J.T @ np.linalg.inv(J @ J.T + damping * np.eye(len(J)))
     return inverse

@@ -17,7 +17,7 @@ CONTROLLERS = ("kinematic", "playback", "mpc")
 
 
 def make_controller(name: str, reference: Reference, policy: str, physics: Physics, p: SimpleNamespace) -> Controller:
-    """The controller called `name`; `policy`: a Demonstration's file, needed by playback, a first plan for mpc.
+    """The controller `name`; `policy`: a Demonstration file, required by playback, the initial plan of mpc.
 
     `p` holds the parameters of config/nodes/controller.yaml. Raises NotFoundError, FileFormatError.
     """

@@ -1,8 +1,8 @@
 """Tracking controllers: at 60 Hz, the position targets of the floating hand (6 wrist joints and the fingers).
 
-A controller is a deterministic function of the frame's index and the stamped states given so far: no clocks, no
-threads, so that a replayed bag gives the same targets. `Tracker` turns stamps into indices and leads the hand in from
-where it is.
+A controller is a deterministic function of the frame index and the stamped states so far: no clocks, no threads, so
+that a replayed bag gives the same targets. `Tracker` maps stamps to frame indices and ramps the hand in from its
+measured pose.
 """
 
 from dataclasses import dataclass
@@ -30,12 +30,12 @@ class HandState:
 
 
 class Controller(Protocol):
-    """What a tracker drives."""
+    """The interface that Tracker calls."""
 
     reference: Reference
 
     def start(self, observed: ObjectState) -> None:
-        """A clip begins, with the object as observed; whatever was learnt in an earlier one is forgotten."""
+        """Start a clip with the observed object; all state of an earlier clip is reset."""
 
     def step(self, index: int, observed: ObjectState, hand: HandState) -> np.ndarray:
         """The target (6+n,) from frame `index` (0 <= index < T) to the next."""
@@ -59,8 +59,8 @@ class Kinematic:
 class Playback:
     """A demonstration's actions, object-relative.
 
-    Until the grasp the wrist's targets move rigidly with the object's observed offset from the reference (position, and
-    turn about its centre); from `grasp_start` on the offset fades out linearly within `fade` seconds.
+    Until the grasp the wrist targets are shifted rigidly by the object's observed offset from the reference (position,
+    and rotation about its centre); from `grasp_start` on the offset fades out linearly within `fade` seconds.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Playback:
         object_relative: bool = True,
         symmetry: Symmetry | None = None,
     ):
-        """`symmetry`: the object's; of two poses that look the same neither is further from the reference."""
+        """`symmetry`: the object's; the offset is the smallest over symmetry-equivalent poses."""
         self.reference = demonstration.reference
         self.targets = demonstration.actions
         self.fade, self.object_relative, self.symmetry = fade, object_relative, symmetry or Symmetry()
@@ -95,11 +95,10 @@ class Playback:
 
 
 class Tracker:
-    """Stamps to frames: frame 0 of the reference is at `t0`; in the `ramp` seconds before it the hand goes, on a cubic,
-    from where it is to the reference's first pose at the reference's first velocity. After the last frame the last
-    target stays.
+    """Maps stamps to frames: frame 0 of the reference is at `t0`. In the `ramp` (s) before it the hand follows a cubic
+    from its measured pose to the reference's first pose and velocity. After the last frame the last target is held.
 
-    `look_ahead` frames are added to the index, for a robot that answers that much later than the demonstration's hand.
+    `look_ahead` frames are added to the index, for a robot with that much more delay than the demonstration's hand.
     """
 
     def __init__(self, controller: Controller, physics: Physics, ramp: float, look_ahead: int):
@@ -113,7 +112,7 @@ class Tracker:
         self._begun, self._from, self._from_index = False, q[0], -1
 
     def begin(self, t0: float) -> None:
-        """Frame 0 is at stamp `t0` (s)."""
+        """Set the stamp of frame 0, `t0` (s)."""
         self.t0, self._begun = t0, False
 
     def stop(self) -> None:
@@ -121,12 +120,12 @@ class Tracker:
         self.t0 = None
 
     def index(self, stamp: float) -> int:
-        """The frame that a state of this stamp is answered with; negative during the ramp."""
-        assert self.t0 is not None, "begin() comes before"
+        """The frame of a state with this stamp (s); negative during the ramp."""
+        assert self.t0 is not None, "call begin() first"
         return round((stamp - self.t0) * RATE) + self.look_ahead
 
     def step(self, stamp: float, observed: ObjectState, hand: HandState) -> np.ndarray | None:
-        """The target (6+n,) for the state at `stamp`; None before the ramp begins or when no start was given."""
+        """The target (6+n,) for the state at `stamp` (s); None before the ramp, or before `begin`."""
         if self.t0 is None:
             return None
         i = self.index(stamp)
@@ -140,7 +139,7 @@ class Tracker:
         return self.controller.step(min(i, len(self.controller.reference.q) - 1), observed, hand)
 
     def _ramp_target(self, i: int) -> np.ndarray:
-        """Hermite cubic from (q, 0) at the ramp's first frame to (goal, its velocity) at frame 0, with feed-forward."""
+        """Hermite cubic from (q, 0) at the ramp's start to (goal, goal velocity) at frame 0, with feed-forward."""
         span = -self._from_index
         s, h = (i + 1 - self._from_index) / span, span / RATE
         a, b, v = self._from, self._goal, self._goal_velocity * h

@@ -21,7 +21,7 @@ from dexhot.simulation.scene import Scene
 
 @dataclass(frozen=True)
 class Weights:
-    """Cost per unit of each term: m, rad, a share of torque limits squared, or a share of missing contacts."""
+    """Cost per unit of each term: m, rad, squared fraction of the torque limits, fraction of missing contacts."""
 
     object_position: float = 20.0
     object_rotation: float = 1.5
@@ -33,12 +33,12 @@ class Weights:
     contact: float = 0.1
     effort: float = 0.02
     penetration: float = 50.0
-    final: float = 3.0  # the horizon's last step counts this many times
+    final: float = 3.0  # weight of the horizon's last step
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The reference as the cost compares it, one row per frame (T)."""
+    """The reference quantities that the cost compares, one row per frame (T)."""
 
     object_position: np.ndarray  # (T, 3) of the object's centre of symmetry (the mesh origin where it has none)
     object_quat: np.ndarray  # (T, 4)
@@ -54,7 +54,7 @@ class Targets:
 
 
 def targets(reference: Reference, scene: Scene) -> Targets:
-    """Fingertips by the scene's own kinematics; the rest is the reference's."""
+    """Targets of a reference; fingertips by the scene's own kinematics."""
     data, model = mujoco.MjData(scene.model), scene.model
     sites = [model.site(name).id for name in _hand(scene).tip_sites]
     tips = np.zeros((len(reference.q), len(sites), 3))
@@ -77,7 +77,7 @@ def targets(reference: Reference, scene: Scene) -> Targets:
 
 
 def tracking_cost(scene: Scene, batch: Batch, controls: np.ndarray, wanted: Targets, weights: Weights) -> np.ndarray:
-    """(N,) mean weighted cost of rollouts of `controls` (N, h, nu) against `wanted` (h rows); infinite if diverged."""
+    """(N,) mean weighted cost of the rollouts of `controls` (N, h, nu) against `wanted` (h rows); inf if diverged."""
     s = {name: batch.sensors[..., where] for name, where in scene.sensors.items()}
     q, v = batch.states[..., 1 + scene.q_address], batch.states[..., 1 + scene.model.nq + scene.v_address]
     position, quat = s["object_position"], s["object_quat"]
@@ -101,24 +101,24 @@ def tracking_cost(scene: Scene, batch: Batch, controls: np.ndarray, wanted: Targ
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(..., 3), (..., 3) -> (...) m."""
+    """Euclidean distance of points (..., 3) and (..., 3), m."""
     length: np.ndarray = np.linalg.norm(a - b, axis=-1)
     return length
 
 
 def in_frame(position: np.ndarray, quat: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """World points (..., 3) in the frame at `position` (..., 3), `quat` (..., 4)."""
+    """World points (..., 3) expressed in the frame at `position` (..., 3), `quat` (..., 4) wxyz."""
     return quat_rotate(quat_conjugate(quat), points - position)
 
 
 def missing_contact(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Mean over fingertips of the wanted contact that is not there. found (N, h, k) counts contacts, wanted (h, k)."""
+    """(N, h) mean over fingertips of the missing contact. found (N, h, k): contact counts; wanted (h, k) in [0, 1]."""
     missing: np.ndarray = (wanted * (found <= 0)).mean(-1)
     return missing
 
 
 def effort(scene: Scene, controls: np.ndarray, q: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Mean over the fingers of (servo torque / torque limit)^2, which saturates at 1."""
+    """(N, h) mean over the fingers of (servo torque / torque limit)^2, saturating at 1."""
     servo = scene.physics.finger(_hand(scene))
     torque = servo.kp * (controls[..., 6:] - q[..., 6:]) - servo.kv * v[..., 6:]
     saturated: np.ndarray = np.minimum(np.square(torque / servo.torque), 1.0).mean(-1)
@@ -126,7 +126,7 @@ def effort(scene: Scene, controls: np.ndarray, q: np.ndarray, v: np.ndarray) -> 
 
 
 def penetration(nearest: np.ndarray, allowed: float = 0.001) -> np.ndarray:
-    """m of the deepest overlap of hand and object beyond `allowed`; `nearest` (N, h, 1) is its signed distance."""
+    """(N, h) penetration of hand and object beyond `allowed`, m; `nearest` (N, h, 1): their signed distance, m."""
     return np.maximum(-nearest[..., 0] - allowed, 0.0)
 
 

@@ -1,8 +1,8 @@
-"""Sampling model predictive control along a reference, in step with the stamps: same inputs and seed, same targets.
+"""Sampling-based model predictive control along a reference, deterministic: same stamped inputs and seed, same targets.
 
-At frames that are multiples of `replan` a plan is begun from the observed state, and it takes over exactly `delay`
-frames later, however long it took; meanwhile the last plan goes on. A machine that needs more than `delay` frames for a
-plan makes the target late, and the safety supervisor sees it: take fewer samples or a longer delay.
+Every `replan` seconds a plan starts from the observed state and takes effect exactly `delay` frames later, whatever its
+computation time; until then the previous plan continues. On a machine that needs more than `delay` frames per plan the
+targets are late and the safety supervisor holds: use fewer samples or a longer delay.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +21,7 @@ from dexhot.tracking.object_filter import ObjectState
 
 @dataclass(frozen=True)
 class MpcOptions:
-    """Budget of live planning. Times in s."""
+    """Budget of online planning. Times in s."""
 
     samples: int = 16
     iterations: int = 2
@@ -41,7 +41,7 @@ class Mpc:
         options: MpcOptions | None = None,
         demonstration: Demonstration | None = None,
     ):
-        """`demonstration`: its actions are the first plan, instead of the bare reference."""
+        """`demonstration`: its actions are the initial plan, instead of the reference's targets."""
         o = options or MpcOptions()
         self.reference, self.simulator, self.demonstration = reference, simulator, demonstration
         self.budget = SamplingOptions(o.samples, o.iterations, o.horizon, o.replan)
@@ -59,7 +59,7 @@ class Mpc:
                 self.demonstration.actions - self.planner.base[: self.planner.frames]
             )
         self.plan = self.planner.actions(0, len(self.planner.base))
-        self.pending: tuple[int, Future[np.ndarray]] | None = None  # the frame at which the plan takes over
+        self.pending: tuple[int, Future[np.ndarray]] | None = None  # the frame at which the plan takes effect
         self.last: HandState | None = None
 
     def step(self, index: int, observed: ObjectState, hand: HandState) -> np.ndarray:
@@ -78,7 +78,7 @@ class Mpc:
         return target
 
     def _state(self, observed: ObjectState, hand: HandState) -> np.ndarray:
-        """The simulator's state of what was observed; the hand's velocity from its last two poses."""
+        """The simulator state for the observation; the hand's velocity from its last two poses."""
         scene = self.simulator.scene
         moved = self.last is not None and hand.stamp > self.last.stamp
         qd = (hand.q - self.last.q) / (hand.stamp - self.last.stamp) if moved and self.last else np.zeros_like(hand.q)
@@ -88,5 +88,5 @@ class Mpc:
         state[dof : dof + 3] = observed.twist[:3]
         state[dof + 3 : dof + 6] = (
             single.matrix(observed.pose[3:]).T @ observed.twist[3:]
-        )  # a free joint turns in its own frame
+        )  # a free joint's angular velocity is in the body frame
         return state

@@ -1,9 +1,9 @@
-"""Annealed sampling over residuals on a reference's position targets: for mining and, given cores, for control.
+"""Annealed sampling over residuals on a reference's position targets: for mining and, with enough cores, for control.
 
-The actions are base + residual: `base` are the reference's targets with the servos' velocity lag fed forward, the
-residual is linear between knots. `plan` draws knots around the present residual, rolls them out in one batch (or, for a
-robust plan, each in several worlds) and moves the residual to the weighted mean of the best; the noise shrinks from one
-iteration to the next (model predictive path integral control, Williams et al. 2017, with annealing, Xue et al. 2024).
+Actions are base + residual: `base` are the reference's targets with velocity feed-forward for the servos' lag, the
+residual is linear between knots. `plan` samples knots around the current residual, rolls them out in one batch (for a
+robust plan, each in several worlds) and moves the residual to the weighted mean of the elites; the noise decreases from
+iteration to iteration (model predictive path integral control, Williams et al. 2017, with annealing, Xue et al. 2024).
 """
 
 from dataclasses import dataclass
@@ -24,23 +24,23 @@ class SamplingOptions:
     samples: int = 64
     iterations: int = 4
     horizon: float = 1.0
-    replan: float = 0.2  # how much of a plan is carried out before the next one
+    replan: float = 0.2  # executed part of a plan before the next one
     knot: float = 0.2
     sigma_position: float = 0.01  # m, of the wrist
     sigma_rotation: float = 0.05  # rad, of the wrist
     sigma_finger: float = 0.25  # rad
-    first: float = 0.5  # noise at the first knot, as a share of that at the last: what comes soon was planned before
-    anneal: float = 0.15  # noise in the last iteration, as a share of that in the first
-    elites: float = 0.1  # share of the samples that is averaged
-    finalists: float = 0.25  # share of the samples, best in the first world, that a robust plan tries in the others
+    first: float = 0.5  # noise at the first knot, ratio to the last: near actions were planned before
+    anneal: float = 0.15  # noise in the last iteration, ratio to the first
+    elites: float = 0.1  # fraction of the samples that is averaged
+    finalists: float = 0.25  # fraction of the samples, best in the first world, evaluated in the others
     temperature: float = 0.5  # of the elites' weights, in standard deviations of their cost
 
 
 def base_actions(reference: Reference, physics: Physics) -> np.ndarray:
-    """(T, 6+n) targets that servos without load follow: the next frame's target, plus its velocity times their lag."""
+    """(T, 6+n) targets that unloaded servos track: the next frame's target plus its velocity times the lag."""
     following = np.minimum(np.arange(1, len(reference.target) + 1), len(reference.target) - 1)
     velocity = np.gradient(reference.target, axis=0) * reference.rate
-    velocity[-1] = 0.0  # the motion ends at rest
+    velocity[-1] = 0.0  # at rest at the end
     lag = physics.servo_lag(reference.hand)
     actions: np.ndarray = reference.target[following] + lag * velocity[following]
     return actions
@@ -61,7 +61,7 @@ class SamplingPlanner:
         seed: int = 0,
         models: list[mujoco.MjModel] | None = None,
     ):
-        """`models`: the worlds of a robust plan (`scene.perturbed`), one per state given to `plan`."""
+        """`models`: the worlds of a robust plan (`scene.perturbed`), one per state passed to `plan`."""
         self.reference, self.simulator, self.models = reference, simulator, models
         self.options, self.weights = options or SamplingOptions(), weights or Weights()
         self.scene, self.rng = simulator.scene, np.random.default_rng(seed)
@@ -76,11 +76,11 @@ class SamplingPlanner:
         self.control_steps = 0  # simulated so far, over all worlds
 
     def actions(self, start: int, stop: int) -> np.ndarray:
-        """(stop - start, 6+n) the present plan."""
+        """(stop - start, 6+n) actions of the current plan."""
         return self._clip(self.base[start:stop] + self.residual[start:stop])
 
     def plan(self, states: np.ndarray, t: int, samples: int | None = None, iterations: int | None = None) -> np.ndarray:
-        """Improve the plan from frame t on, from `states` (ns,) or one per world (W, ns). Returns (h, 6+n) actions."""
+        """Improve the plan from frame t on; `states` (ns,), or one per world (W, ns). Returns (h, 6+n) actions."""
         samples, iterations = samples or self.options.samples, iterations or self.options.iterations
         span, states = slice(t, t + self.steps), np.atleast_2d(states)
         for k in range(iterations):
@@ -88,13 +88,13 @@ class SamplingPlanner:
             residual = self.residual[span] + self._noise(samples) * scale
             residual[0] = self.residual[span]
             if k == 0:
-                residual[1] = 0.0  # the bare reference stays in the race
+                residual[1] = 0.0  # a zero residual always competes
             cost = self._race(states, t, residual)
             self.residual[span] = elite_mean(residual, cost, self.options.elites, self.options.temperature)
         return self.actions(t, t + self.steps)
 
     def predict(self, states: np.ndarray, t: int) -> Batch:
-        """What the present plan does from frame t on, in each world."""
+        """Roll out the current plan from frame t on, in each world."""
         states = np.atleast_2d(states)
         self.control_steps += len(states) * self.steps
         return self.simulator.rollout(states, self.actions(t, t + self.steps)[None], self.models)
@@ -147,13 +147,14 @@ def knot_weights(steps: int, spacing: int) -> np.ndarray:
     return out
 
 
-def elite_mean(samples: np.ndarray, cost: np.ndarray, share: float, temperature: float) -> np.ndarray:
-    """Mean of the best `share` (at least 4) of samples (N, ...), weighted by exp(-z / temperature), z their score."""
-    best = np.argsort(cost)[: max(4, round(len(cost) * share))]
+def elite_mean(samples: np.ndarray, cost: np.ndarray, fraction: float, temperature: float) -> np.ndarray:
+    """Mean of the best `fraction` (at least 4) of samples (N, ...), weighted by exp(-z / temperature), z the cost's
+    distance from the best one in standard deviations."""
+    best = np.argsort(cost)[: max(4, round(len(cost) * fraction))]
     best = best[np.isfinite(cost[best])]
     if not len(best):
         plan: np.ndarray = samples[0]
-        return plan  # every rollout diverged: keep the plan
+        return plan  # all rollouts diverged: keep the plan
     z = (cost[best] - cost[best].min()) / (cost[best].std() + 1e-6)
     weight = np.exp(-z / temperature)
     return np.tensordot(weight / weight.sum(), samples[best], axes=1)

@@ -1,13 +1,13 @@
 """The command shaper of DexTrack (appendix C): a simulated hand between the controller and the robot.
 
-The floating hand with the training's gains, alone in its world, is stepped with the controller's targets; its joint
-state is commanded to the real hand and, through the arm's inverse kinematics, to the arm. So the robot never sees a
-jump of the targets that the training's hand would not have made.
+The floating hand with the training gains, alone in its world, is stepped with the controller's targets; its joint
+state is commanded to the real hand and, through the arm's inverse kinematics, to the arm. So discontinuous targets
+reach the robot as smoothly as they move the simulated hand.
 
-The hand in free space follows its targets with a lag: neglecting inertia, kp (u - q) = kv dq/dt, so q trails u by
-kv/kp, 37 to 48 ms with the LEAP hand's servos. A real hand that tracked q would squeeze late and, under contact, less
-firmly than the demonstration's servos did. The lead undoes it: q + lag dq/dt is u again, filtered by the inertia alone.
-A lead of 1 is the whole lag, 0 the paper's shaper.
+In free space the hand lags its targets: neglecting inertia, kp (u - q) = kv dq/dt, so q trails u by kv/kp, 37 to 48 ms
+with the LEAP hand's servos. A real hand that tracked q would squeeze late and, in contact, less firmly than the
+demonstration's servos did. The lead compensates: q + lag dq/dt is u again, filtered by the inertia alone. Lead 1
+compensates the whole lag, 0 is the paper's shaper.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,8 @@ class HandShaper:
         mujoco.mj_forward(self.scene.model, self.data)
 
     def step(self, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """One control step towards `target` (6+n,): q and dq/dt (6+n,) after it. Raises on a non-finite target."""
+        """One control step towards `target` (6+n,). Returns q and dq/dt (6+n,) after it. Raises DexhotError for a
+        non-finite target."""
         if not np.isfinite(target).all():
             bad = [self.scene.joint_names[i] for i in np.flatnonzero(~np.isfinite(target))]
             raise DexhotError(f"the controller's target is not finite for {', '.join(bad)}.")
@@ -56,21 +57,21 @@ class HandShaper:
 
 @dataclass
 class Command:
-    """What the robot is told at one tick."""
+    """The command of one tick, rad and rad/s."""
 
     hand_q: np.ndarray  # (n,) position targets of the fingers, lead included
     hand_qd: np.ndarray  # (n,) the shaped velocities
     arm_q: np.ndarray  # (7,)
     arm_qd: np.ndarray  # (7,)
     arm_torque: np.ndarray  # (7,) feed-forward, N m
-    ik_error: float  # m, the palm's distance from where it should be
+    ik_error: float  # m, distance of the palm from the shaped wrist
 
 
 class CommandShaper:
     """Targets of the floating hand -> commands of arm and hand.
 
     The arm's joints are those nearest to the planned ones, `arm_path` (T, 7) rad, that bring the palm to the shaped
-    wrist: so the elbow goes the smooth way that was planned for it, and what is commanded depends on no tick before.
+    wrist: so the elbow follows its smooth planned path, and a command depends on no earlier tick.
     """
 
     def __init__(
@@ -92,15 +93,15 @@ class CommandShaper:
         self.lower, self.upper = hand.lower, hand.upper
 
     def reset(self, q: np.ndarray, arm_q: np.ndarray) -> None:
-        """Start from the floating hand's pose q (6+n,) and the arm's joints arm_q (7,)."""
+        """Start from the floating hand's pose q (6+n,) and the arm joints arm_q (7,), rad."""
         self.shaper.reset(q)
         self.q = q.copy()
-        self.arm_q, self.arm_qd = arm_q.copy(), np.zeros_like(arm_q)  # at the last tick's end
+        self.arm_q, self.arm_qd = arm_q.copy(), np.zeros_like(arm_q)  # at the end of the last tick
         self._start = arm_q.copy()
-        self._first: int | None = None  # frame before the first that is planned for
+        self._first: int | None = None  # the frame before the first planned one
 
     def planned(self, frame: int) -> np.ndarray:
-        """(7,) joints planned for a frame; before the first, on the way from where the arm was to them."""
+        """(7,) joints planned for a frame, rad; before the first, interpolated from the arm's start to it."""
         if self._first is None:
             self._first = min(frame, 0) - 1
         s = 1.0 if frame >= 0 else (frame - self._first) / -self._first
@@ -109,12 +110,12 @@ class CommandShaper:
         return (1.0 - s) * self._start + s * there
 
     def step(self, target: np.ndarray, index: int) -> Command:
-        """One tick, with the target (6+n,) that leads from frame `index` to the next.
+        """The command of one tick for `target` (6+n,), which leads from frame `index` to the next.
 
-        The wrist leads by `wrist_lead`, the fingers by `lead` (n,), seconds of their shaped velocity.
+        The wrist leads by `wrist_lead`, the fingers by `lead` (n,), seconds times their shaped velocity.
 
-        A command is held for a tick, so it is that of the tick's middle. So is its acceleration: the velocities at the
-        tick's two ends are the shaped wrist's own; mean velocities would tell of it half a tick late.
+        A command is held for a tick, so it is computed for the middle of the tick. So is its acceleration: it uses the
+        shaped wrist's velocities at both ends of the tick; mean velocities would give it half a tick late.
         """
         q, qd = (x.copy() for x in self.shaper.step(target))
         middle, mean_qd = 0.5 * (q + self.q), (q - self.q) * self.rate

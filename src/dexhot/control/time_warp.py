@@ -1,8 +1,8 @@
-"""A reference and its demonstration in another time: where the arm cannot keep up with the person, and slow first
+"""Time scaling of a reference and its demonstration: where the arm is slower than the person, and for slow first
 motions on a real robot.
 
-They are warped before anything starts, as files, so that controller, rig, replay and score see nothing but a longer
-clip. Contact is not slowed with them: what a demonstration throws or lets slide, it drops when it is slow.
+The files are warped before a graph starts, so controller, rig, replay and score just see a longer clip. Contact
+dynamics do not scale: an object that is thrown or slides in the demonstration is dropped in slow motion.
 """
 
 from dataclasses import replace
@@ -21,8 +21,8 @@ SLOWEST = 0.05
 
 
 def frames_at(reference: Reference, speed: float = 1.0) -> np.ndarray:
-    """(K,) frames of the reference, one per tick of the arm, at this fraction of the speed planned for it; both ends
-    stay. Raises DexhotError."""
+    """(K,) frames of the reference, one per tick of the arm, at `speed` (a fraction of the planned speed), first and
+    last frame included. Raises DexhotError for a speed out of range."""
     if not SLOWEST <= speed <= 1.0:
         raise DexhotError(f"speed is a fraction of the planned speed, from {SLOWEST:g} to 1, not {speed:g}.")
     planned = reference.arm_frames if len(reference.arm_frames) else np.arange(float(len(reference.q)))
@@ -32,7 +32,7 @@ def frames_at(reference: Reference, speed: float = 1.0) -> np.ndarray:
 
 
 def warp_reference(reference: Reference, frames: np.ndarray) -> Reference:
-    """The same path, showing `frames` (K,), which rise from 0 to T - 1, one per 60 Hz tick."""
+    """The same path resampled at `frames` (K,), one per 60 Hz tick, increasing from 0 to T - 1."""
     old = np.arange(len(reference.q))
     shown = reference.clip_frames if len(reference.clip_frames) else old.astype(float)
     return replace(
@@ -50,8 +50,8 @@ def warp_reference(reference: Reference, frames: np.ndarray) -> Reference:
 
 
 def warp_demonstration(demonstration: Demonstration, frames: np.ndarray, physics: Physics) -> Demonstration:
-    """Actions are targets that lead by the servos' lag, which is the slower motion's own, and what mining has added to
-    them (squeeze, push), which stays."""
+    """The demonstration resampled at `frames` (K,). The actions' lead for the servos' lag is recomputed for the slower
+    motion; what mining has added (squeeze, push) is kept."""
     reference = warp_reference(demonstration.reference, frames)
     added = demonstration.actions - base_actions(demonstration.reference, physics)
     old = np.arange(len(added))
@@ -65,20 +65,20 @@ def warp_demonstration(demonstration: Demonstration, frames: np.ndarray, physics
 
 
 def for_arm(demonstration: Demonstration, physics: Physics) -> Demonstration:
-    """The demonstration in the arm's time, as it was planned."""
+    """The demonstration in the arm's time, as planned."""
     if not len(demonstration.reference.arm_frames):
         return demonstration
     return warp_demonstration(demonstration, demonstration.reference.arm_frames, physics)
 
 
 def _smooth(values: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """(T, k) values between the frames, with continuous acceleration."""
+    """Interpolates values (T, k) between frames, with continuous acceleration."""
     out: np.ndarray = CubicSpline(old, values)(new)
     return out
 
 
 def _linear(values: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """(T, k) values between the frames, never beyond them."""
+    """Interpolates values (T, k) linearly between frames, without overshoot."""
     return np.stack([np.interp(new, old, column) for column in values.T.astype(float)], axis=1)
 
 

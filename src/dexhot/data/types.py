@@ -1,5 +1,5 @@
-"""The data pipeline's dataclasses: HandObjectTrajectory -> Reference -> Demonstration -> Rollout, and beside
-them Evidence (what perception saw) and PolicyCard (what a policy is). A Recording is a rosbag and has no class.
+"""The data pipeline's dataclasses: HandObjectTrajectory -> Reference -> Demonstration -> Rollout, and
+Evidence (perception's output) and PolicyCard (a policy's metadata). A Recording is a rosbag and has no class.
 
 Poses are (7,) arrays x y z qw qx qy qz; the world is z-up with the table top at z = `table_height`; SI units.
 `validate` raises a FileFormatError that names the field, the frame and the valid range.
@@ -27,20 +27,20 @@ def _check(ok: bool, what: str) -> None:
 
 
 def _check_series(name: str, x: np.ndarray, shape: tuple[int | None, ...]) -> None:
-    """x is a finite array of `shape`, where None matches any length."""
+    """Raises FileFormatError unless x is a finite array of `shape`, where None matches any length."""
     _check(isinstance(x, np.ndarray) and x.dtype.kind in "biuf", f"{name} must be an array of numbers.")
     fits = x.ndim == len(shape) and all(s is None or s == n for s, n in zip(shape, x.shape))
     _check(fits, f"{name} has shape {x.shape}, expected {tuple('T' if s is None else s for s in shape)}.")
     if not np.isfinite(x).all():
         frame = int(np.argwhere(~np.isfinite(x))[0][0])
-        raise FileFormatError(f"{name} holds a non-finite value, first at frame {frame}; re-export it without gaps.")
+        raise FileFormatError(f"{name} has a non-finite value, first at frame {frame}; re-export it without gaps.")
 
 
 def _check_time(time: np.ndarray, frames: int | None = None) -> None:
     _check_series("time", time, (frames,))
     steps = np.diff(time)
     if not (steps > 0).all():
-        raise FileFormatError(f"time must increase, it does not from frame {int(np.argmin(steps > 0))} to the next.")
+        raise FileFormatError(f"time must increase, but does not from frame {int(np.argmin(steps > 0))} to the next.")
 
 
 def _check_range(name: str, x: np.ndarray, low: float, high: float) -> None:
@@ -55,21 +55,21 @@ def _check_quats(name: str, q: np.ndarray) -> None:
     off = np.abs(np.linalg.norm(q, axis=-1) - 1.0)
     _check(
         bool((off < 1e-3).all()),
-        f"{name} holds a quaternion of norm 1 +- {off.max():.3g}; wxyz unit quaternions are expected.",
+        f"{name} has a quaternion of norm 1 +- {off.max():.3g}; wxyz unit quaternions are expected.",
     )
 
 
 def _check_object(name: str) -> None:
     _check(
         bool(OBJECT_NAME.fullmatch(name)),
-        f"object_name {name!r} is no object's name: letters, digits, '_', '-' and '.', with '/' between folders of the "
-        "object library (`dexhot object list`), not a path.",
+        f"object_name {name!r} is not an object name: letters, digits, '_', '-' and '.', with '/' between folders of "
+        "the object library (`dexhot object list`), not a path.",
     )
 
 
 @dataclass
 class HandTrack:
-    """One hand along a clip."""
+    """One hand's motion in a clip."""
 
     keypoints: np.ndarray  # (T, 21, 3) world, m, MediaPipe order
     wrist_pose: np.ndarray  # (T, 7) world; axes: x wrist -> middle MCP, z dorsal, y = z cross x
@@ -79,7 +79,7 @@ class HandTrack:
     keypoint_covariance: np.ndarray = field(default_factory=lambda: np.zeros((0, 21, 3, 3)))  # (T, 21, 3, 3) m2, or T=0
 
     def validate(self, frames: int, name: str) -> None:
-        """Raise FileFormatError for a field that does not fit a clip of `frames`; `name` is told before the field."""
+        """Raises FileFormatError for a field that does not match a clip of `frames`; `name` is its prefix in errors."""
         _check_series(f"{name}.keypoints", self.keypoints, (frames, 21, 3))
         _check_series(f"{name}.wrist_pose", self.wrist_pose, (frames, 7))
         _check_series(f"{name}.confidence", self.confidence, (frames, 21))
@@ -93,7 +93,7 @@ class HandTrack:
 
 @dataclass
 class HandObjectTrajectory:
-    """What one or two human hands and an object did."""
+    """A human demonstration: the motion of one or two hands and an object."""
 
     name: str
     time: np.ndarray  # (T,) s, increasing
@@ -105,7 +105,7 @@ class HandObjectTrajectory:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def validate(self) -> None:
-        """Raise FileFormatError naming the field, the frame and the valid range."""
+        """Raises FileFormatError naming the field, the frame and the valid range."""
         T = len(self.time)
         _check(T >= 2, f"{self.name}: a trajectory needs at least 2 frames, this one has {T}.")
         _check_time(self.time)
@@ -123,8 +123,8 @@ class HandObjectTrajectory:
         _check_object(self.object_name)
 
     def source(self) -> dict[str, Any]:
-        """What a Reference made from it says of it: the clip's name, the importer, the frames taken from it, and a
-        SHA-256 of all that, of object, table, object poses, keypoints, wrist poses and stamps."""
+        """The source entry of a Reference made from it: the clip's name, the importer, the selected frames, and a
+        SHA-256 of these and of object, table, object poses, keypoints, wrist poses and stamps."""
         made = self.provenance
         said = {
             "clip": self.name,
@@ -141,7 +141,7 @@ class HandObjectTrajectory:
         return said | {"hash": digest.hexdigest()}
 
     def cut(self, first: int, stop: int) -> "HandObjectTrajectory":
-        """Frames `first` to `stop` - 1, stamps unchanged. Raises FileFormatError for frames that are not there."""
+        """Frames `first` to `stop` - 1, stamps unchanged. Raises FileFormatError for frames out of range."""
         T = len(self.time)
         _check(
             0 <= first < stop <= T and stop - first >= 2,
@@ -175,7 +175,7 @@ class HandObjectTrajectory:
 
 @dataclass
 class Reference:
-    """A kinematic robot motion beside an object's: what the controller tracks.
+    """A kinematic motion of robot and object, which the controller tracks.
 
     The wrist joints tx ty tz rx ry rz place the palm frame: position (tx, ty, tz) and rotation base_quat * Rx Ry Rz
     (intrinsic XYZ, unwrapped). `base_quat` is the clip's mean palm rotation, which keeps ry away from +-90 degrees.
@@ -185,9 +185,9 @@ class Reference:
     hand: str  # robot hand, e.g. "leap_right"
     joint_names: list[str]  # the 6 wrist joints, then the fingers in the order of the hand's joint table
     base_quat: np.ndarray  # (4,) world_R_base, wxyz
-    q: np.ndarray  # (T, 6+n) the pose that matches the demonstration
-    target: np.ndarray  # (T, 6+n) position targets: q, squeezing a little where the fingers are in contact
-    contact: np.ndarray  # (T, tips) in [0, 1]: how much each fingertip is meant to touch the object
+    q: np.ndarray  # (T, 6+n) retargeted joint positions, m and rad
+    target: np.ndarray  # (T, 6+n) position targets: q, with a squeeze where the fingers are in contact
+    contact: np.ndarray  # (T, tips) in [0, 1]: planned contact of each fingertip with the object
     object_name: str
     object_pose: np.ndarray  # (T, 7) world_T_mesh
     grasp_start: int  # first frame in which the object moves
@@ -199,35 +199,35 @@ class Reference:
     )  # (7,) world_T_demonstration
     arm_q: np.ndarray = field(default_factory=lambda: np.zeros((0, 7)))  # (T, 7) rad, the arm's joints planned for the
     # palm, or (0, 7)
-    arm_frames: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (K,) the frame that the arm has reached at
-    # each of its 60 Hz ticks, rising from 0 to T - 1; (0,): it keeps the clip's time
-    clip_frames: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (T,) the 60 Hz frame of the clip that each
-    # row shows, for one that was slowed down; (0,): its own
+    arm_frames: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (K,) time map: the frame at each 60 Hz
+    # tick of the arm, increasing from 0 to T - 1; (0,): the clip's time
+    clip_frames: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (T,) the clip's 60 Hz frame of each row,
+    # for a slowed-down reference; (0,): the clip's time
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
     def time(self) -> np.ndarray:
-        """(T,) s."""
+        """(T,) s, starting at 0."""
         return np.arange(len(self.q)) / self.rate
 
     def require_arm_path(self) -> np.ndarray:
-        """(T, 7) `arm_q`. Raises UnreachableError where no path was planned for the arm."""
+        """(T, 7) `arm_q`, rad. Raises UnreachableError without an arm path."""
         if not len(self.arm_q):
             raise UnreachableError(
-                f"{self.name} has no path for the arm: place it in front of the arm (`dexhot retarget` does)."
+                f"{self.name} has no arm path: place it within the arm's reach (`dexhot retarget` does)."
             )
         return self.arm_q
 
     @property
     def speed_factor(self) -> float:
-        """How many times as long as the clip the arm takes; 1 where it keeps the person's time."""
+        """Ratio of the arm's duration to the clip's; 1 in the person's time."""
         factor = (len(self.arm_frames) - 1) / (len(self.q) - 1) if len(self.arm_frames) else 1.0
         if len(self.clip_frames):
             factor *= (len(self.q) - 1) / float(self.clip_frames[-1] - self.clip_frames[0])
         return factor
 
     def validate(self) -> None:
-        """Raise FileFormatError naming the field, the frame and the valid range."""
+        """Raises FileFormatError naming the field, the frame and the valid range."""
         n, T = len(self.joint_names), len(self.q)
         _check(T >= 2, f"{self.name}: a reference needs at least 2 frames, this one has {T}.")
         _check(tuple(self.joint_names[:6]) == WRIST_JOINTS, f"{self.name}: joint_names must start with {WRIST_JOINTS}.")
@@ -256,7 +256,7 @@ class Reference:
             frames = getattr(self, name)
             if len(frames):
                 _check_series(name, frames, (rows,))
-                _check(bool((np.diff(frames) > 0).all()), f"{self.name}: {name} must rise from row to row.")
+                _check(bool((np.diff(frames) > 0).all()), f"{self.name}: {name} must increase from row to row.")
         if len(self.arm_frames):
             first, last = self.arm_frames[[0, -1]]
             _check(
@@ -267,20 +267,20 @@ class Reference:
 
 @dataclass
 class Demonstration:
-    """A Reference with the actions that make it happen in physics."""
+    """A Reference with the actions that reproduce it in physics."""
 
     name: str
     reference: Reference
-    actions: np.ndarray  # (T, 6+n) position targets at the reference's rate, what the PD of `physics` is given
+    actions: np.ndarray  # (T, 6+n) position targets at the reference's rate, for the PD servos of `physics`
     q: np.ndarray  # (T, 6+n) achieved joint positions after each action
     object_pose: np.ndarray  # (T, 7) achieved, after each action
     physics: str  # version of the benchmark physics
     scores: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
-    servo: str = "dextrack"  # profile of the finger servos; files of physics 1 do not say it
+    servo: str = "dextrack"  # profile of the finger servos; missing in files of physics 1
 
     def validate(self) -> None:
-        """Raise FileFormatError for a bad reference, or rows that are not its own."""
+        """Raises FileFormatError for an invalid reference, or rows that do not match it."""
         self.reference.validate()
         T, n = self.reference.q.shape
         _check_series("actions", self.actions, (T, n))
@@ -291,25 +291,25 @@ class Demonstration:
 
 @dataclass
 class Rollout:
-    """What happened when a Reference was tracked, in simulation or on the rig."""
+    """Recorded states of tracking a Reference, in simulation or on the rig."""
 
     name: str
     reference: Reference
     kind: str  # "floating" (hand alone), "arm" (on the embedded rig, without ROS), "live" (from a bag)
     time: np.ndarray  # (T,) s, at the reference's frames
     q: np.ndarray  # (T, 6+n) achieved palm (as wrist joints) and fingers
-    command: np.ndarray  # (T, 6+n) position targets given
+    command: np.ndarray  # (T, 6+n) commanded position targets
     object_pose: np.ndarray  # (T, 7)
-    penetration: np.ndarray  # (T,) deepest hand-object overlap, m
+    penetration: np.ndarray  # (T,) deepest hand-object penetration, m
     table_contact: np.ndarray  # (T,) bool: object touches the table
     tip_contact: np.ndarray  # (T, tips) bool: fingertip touches the object
     arm_q: np.ndarray = field(default_factory=lambda: np.zeros((0, 7)))  # (T, 7) or empty
-    self_penetration: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (T,) deepest of the hand itself, m
+    self_penetration: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (T,) deepest, m
     metrics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def validate(self) -> None:
-        """Raise FileFormatError for a bad reference, an unknown kind, or rows that are not the reference's frames."""
+        """Raises FileFormatError for an invalid reference, an unknown kind, or rows that do not match its frames."""
         self.reference.validate()
         T, n = self.reference.q.shape
         _check(
@@ -332,7 +332,7 @@ class Rollout:
 
 @dataclass
 class Evidence:
-    """What perception saw in each frame of a recording."""
+    """Perception's output for each frame of a recording."""
 
     name: str
     time: np.ndarray  # (T,) s
@@ -345,7 +345,7 @@ class Evidence:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def validate(self) -> None:
-        """Raise FileFormatError naming the field and the shape expected."""
+        """Raises FileFormatError naming the field and the shape expected."""
         T = len(self.time)
         _check_time(self.time)
         _check(self.labels.shape[0] == T and self.labels.dtype == np.uint8, "labels must be (T, H, W) uint8.")
@@ -362,7 +362,7 @@ class Evidence:
 
 @dataclass
 class PolicyCard:
-    """The json beside a policy's ONNX file: how to feed it and what it was made from."""
+    """The JSON file beside a policy's ONNX file: its inputs, outputs and origin."""
 
     name: str
     hand: str
@@ -376,6 +376,6 @@ class PolicyCard:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def validate(self) -> None:
-        """Raise FileFormatError for a hash or a rate that cannot be."""
+        """Raises FileFormatError for an invalid hash or rate."""
         _check(len(self.onnx_sha256) == 64, "onnx_sha256 must be the 64 hex digits of the ONNX file's sha256.")
         _check(self.rate > 0, f"rate must be positive, not {self.rate}.")

@@ -1,6 +1,6 @@
-"""The panel: one verdict from the nominal world and five others, so that no success hangs on one choice of contacts.
+"""The panel: one verdict from the nominal world and five others, so that no success depends on one contact model.
 
-A motion counts when it is strict in the nominal world and in at least `NEEDED` of the five worlds of `PANEL`.
+A motion succeeds when it is strict in the nominal world and in at least `NEEDED` of the five worlds of `PANEL`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +24,7 @@ from dexhot.simulation.setup import Setup
 PALM_OFF = 0.002  # m
 NEEDED = 4
 NOMINAL = "nominal"
-Run = tuple[str, Callable[[], Rollout]]  # what tells it from the others of its world, and the simulation
+Run = tuple[str, Callable[[], Rollout]]  # its label within its world, and the simulation
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class PanelWorld:
 
     name: str
     variant: str | None = None  # of the physics (simulation.perturbation); None: the nominal one
-    palms: tuple[tuple[float, float, float], ...] = ()  # m, on the arm rig, in its mount's frame: the worst decides
+    palms: tuple[tuple[float, float, float], ...] = ()  # arm rig: palm offsets, m, in the mount's frame
 
 
 AT_PLACE = ((0.0, 0.0, 0.0),)
@@ -49,10 +49,10 @@ PANEL = (
 
 @dataclass(frozen=True)
 class PanelMotion:
-    """A motion to be judged: how it is simulated. Anything that can be driven has these two."""
+    """A motion to be scored: how to simulate it on the floating hand and on the arm."""
 
     floating: Callable[[Setup], Rollout]  # on the floating hand, in the setup's physics
-    arm: Callable[[Setup, np.ndarray], Rollout]  # on the arm rig, the palm (3,) m off; raises UnreachableError
+    arm: Callable[[Setup, np.ndarray], Rollout]  # on the arm rig, palm offset (3,) m; raises UnreachableError
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,14 @@ class Light:
 
 @dataclass(frozen=True)
 class Panel:
-    """The verdicts: of the nominal world, and of the five in the order of PANEL."""
+    """The verdicts in the nominal world, and in the five others in the order of PANEL."""
 
     nominal: Light
     lights: tuple[Light, ...]
 
     @property
     def success(self) -> bool:
-        """Whether it counts."""
+        """Whether the motion succeeds."""
         return self.nominal.passed and sum(light.passed for light in self.lights) >= NEEDED
 
     def as_json(self) -> dict[str, bool]:
@@ -82,14 +82,14 @@ class Panel:
 
 
 def play_panel(motion: PanelMotion, setup: Setup) -> Panel:
-    """Play the motion in all six worlds."""
+    """Simulate the motion in all six worlds."""
     nominal = _light(NOMINAL, _failures([("", lambda: motion.floating(setup))], setup))
     return Panel(nominal, tuple(_light(world.name, _failures(_runs(motion, setup, world), setup)) for world in PANEL))
 
 
 def of_demonstration(demonstration: Demonstration, setup: Setup) -> PanelMotion:
-    """The saved actions; on the arm rig they are played back in the arm's time. Raises DexhotError when they were made
-    with another physics version."""
+    """The motion of the saved actions, on the arm rig in the arm's time. Raises DexhotError when they were made with
+    another physics version."""
     require_physics(demonstration, setup)
     reference = demonstration.reference
 
@@ -103,7 +103,7 @@ def of_demonstration(demonstration: Demonstration, setup: Setup) -> PanelMotion:
 
 
 def of_controller(make: Callable[[Reference], Controller], reference: Reference) -> PanelMotion:
-    """Any controller, as `make` gives it for a reference: that in the person's time, or in the arm's."""
+    """The motion of a controller; `make` creates it for a reference, in the person's time or in the arm's."""
 
     def floating(setup: Setup) -> Rollout:
         return run_controller(make(reference), floating_simulator(reference, setup))
@@ -117,7 +117,7 @@ def of_controller(make: Callable[[Reference], Controller], reference: Reference)
 
 
 def _runs(motion: PanelMotion, setup: Setup, world: PanelWorld) -> Iterator[Run]:
-    """Every run of a world."""
+    """All runs of a world."""
     if not world.palms:
         assert world.variant is not None, "a world differs from the nominal one"
         other = replace(setup, physics=variant(setup.physics, world.variant))
@@ -128,7 +128,7 @@ def _runs(motion: PanelMotion, setup: Setup, world: PanelWorld) -> Iterator[Run]
 
 
 def _failures(runs: Iterable[Run], setup: Setup) -> Iterator[str]:
-    """Of each run that is not strict, why, one at a time: the first decides."""
+    """The reason for each run that is not strict, lazily: the first one decides."""
     for told, run in runs:
         try:
             rollout = run()

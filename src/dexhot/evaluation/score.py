@@ -1,4 +1,4 @@
-"""Scores come from simulating a file's actions again, in the benchmark physics."""
+"""Scores are computed by simulating a file's actions again, in the benchmark physics."""
 
 from dataclasses import replace
 
@@ -16,9 +16,9 @@ from dexhot.simulation.setup import Setup, load_setup
 
 
 def score(demonstration: Demonstration, setup: Setup | None = None) -> Rollout:
-    """Simulate the demonstration's actions on the floating hand and judge what happens.
+    """Simulate the demonstration's actions on the floating hand and compute its metrics.
 
-    setup: that of its reference, where it is loaded already. Raises NotFoundError when its hand or object is not here,
+    setup: that of its reference, if loaded. Raises NotFoundError when its hand or object is missing,
     DexhotError when it was made with another physics version.
     """
     reference = demonstration.reference
@@ -29,7 +29,7 @@ def score(demonstration: Demonstration, setup: Setup | None = None) -> Rollout:
 
 
 def require_physics(demonstration: Demonstration, setup: Setup) -> None:
-    """Raise DexhotError unless the demonstration was made with the setup's physics version."""
+    """Raises DexhotError unless the demonstration was made with the setup's physics version."""
     made, now = demonstration.physics, setup.physics.version
     if made != now:
         raise DexhotError(
@@ -39,21 +39,21 @@ def require_physics(demonstration: Demonstration, setup: Setup) -> None:
 
 
 def rejudge(rollout: Rollout, setup: Setup | None = None) -> Rollout:
-    """`rollout` with its metrics computed anew. Raises NotFoundError when its hand or object is not here."""
+    """`rollout` with its metrics recomputed. Raises NotFoundError when its hand or object is missing."""
     setup = setup or load_setup(rollout.reference)
     rollout.metrics = compute(rollout, setup.asset, setup.hand)
     return rollout
 
 
 def score_on_arm(demonstration: Demonstration, setup: Setup | None = None) -> Rollout:
-    """The demonstration played back on the embedded rig in the arm's time, judged. Its reference must be placed."""
+    """The demonstration on the embedded rig in the arm's time, with metrics. Raises UnreachableError unless placed."""
     setup = setup or load_setup(demonstration.reference)
     return rejudge(run_on_arm(demonstration, setup), setup)
 
 
 def run_on_arm(demonstration: Demonstration, setup: Setup, palm: np.ndarray | None = None) -> Rollout:
-    """The demonstration played back on the embedded rig in the arm's time, the palm (3,) m off; metrics empty. Raises
-    UnreachableError."""
-    reference = with_arm_path(demonstration.reference)  # which a file of dexhot 0.1 lacks
+    """The demonstration on the embedded rig in the arm's time, with palm offset (3,) m; metrics empty. Raises
+    UnreachableError unless its reference is placed."""
+    reference = with_arm_path(demonstration.reference)  # files of dexhot 0.1 lack it
     played = for_arm(replace(demonstration, reference=reference), setup.physics)
     return run_offline(played.reference, Playback(played), setup, palm=palm)

@@ -1,8 +1,8 @@
-"""Whether a reference is the motion of the clip that it names: made again from the clip, and compared.
+"""Verifies that a reference is the motion of the clip that it names: retargets the clip again and compares.
 
-A file could say that it is a clip and hold half of it, a still object, or another's motion. So its word counts for
-nothing: the clip comes from its importer, its hash must be the file's, and object path, wrist and fingers are made anew
-with today's retargeting, moved by the file's `placement` and shown in its recorded time. What is judged is then judged
+A file could name a clip and contain half of it, an object at rest, or another motion. So nothing in it is trusted: the
+clip comes from its importer, its hash must match the file's, and object path, wrist and fingers are recomputed with the
+current retargeting, moved by the file's `placement` and resampled at its recorded time. Scores are then computed
 against that object path, never against the file's own.
 """
 
@@ -28,29 +28,29 @@ OBJECT = (0.002, np.radians(1.0))  # m, rad: the same path, after a warp in time
 # Of palm (m, rad) and fingers (rad, mean of a frame), in any frame: retargeting repeats to the last bit on one machine,
 # a placed wrist is where a smooth motion of the arm carries it (5 mm, 3 deg), a fast finger is smoothed by a warp.
 PALM, FINGERS = (0.02, np.radians(10.0)), 0.1
-SLOWER = 1.05  # times as long as the arm's limits ask for
-WHOLE = 1.5  # frames that may lack at an end
+SLOWER = 1.05  # ratio to the duration that the arm's limits require
+WHOLE = 1.5  # frames that may be missing at an end
 IN_TIME = 0.5  # frames by which rows may lead or trail the person's time
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What a reference may be called, and what it is judged against."""
+    """The name that a reference may have, and the reference that scores are computed against."""
 
-    name: str  # the clip's, if it is that clip, whole, in the person's time and verified; else one that says what it is
-    clip: str  # that it says it is
+    name: str  # the clip's, if verified, whole and in the person's time; else one that states what it is
+    clip: str  # that it names
     verified: bool
-    why: str  # it is not verified, or called otherwise; empty for a whole clip in the person's time
-    reference: Reference  # with the importer's object path where that has a row for each of its own
+    why: str  # it is unverified or has another name; empty for a whole clip in the person's time
+    reference: Reference  # with the importer's object path where that has the same rows
     cut: bool = False
 
     @property
     def whole(self) -> bool:
-        """Whether a result counts as one of the clip, in whatever time."""
+        """Whether a result counts for the clip, in any time."""
         return self.verified and not self.cut
 
     def label(self, rollout: Rollout) -> Rollout:
-        """A rollout of `reference`, in the arm's time too, under its name; provenance "verification" says the rest."""
+        """A rollout of `reference`, also in the arm's time, under its verified name; see provenance["verification"]."""
         said = {"name": self.name, "clip": self.clip, "verified": self.verified, "whole": self.whole, "why": self.why}
         name = rollout.name.replace(rollout.reference.name, self.name, 1)
         return replace(rollout, name=name, provenance=rollout.provenance | {"verification": said})
@@ -59,7 +59,7 @@ class Verification:
 def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None = None) -> Verification:
     """Compare `reference` with `clip`, by default the one that it names, from the cache or the generator.
 
-    Takes the seconds of a retargeting. Raises nothing for a reference that is another: it gets another name.
+    Takes as long as a retargeting (seconds). A reference that differs raises no error: it gets another name.
     """
     source = reference.provenance.get("source", {})
     named = source.get("clip", reference.name)
@@ -84,7 +84,7 @@ def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None
         rows = f"{len(reference.q)} rows, the clip {len(fresh.q)} frames"
         return unverified(f"it shows frames that its clip does not have ({rows})")
     expected = warp_reference(fresh, frames)
-    same = np.abs(reference.object_pose - expected.object_pose).max() < ROUNDING  # then a simulation repeats to the bit
+    same = np.abs(reference.object_pose - expected.object_pose).max() < ROUNDING  # for bit-identical simulation
     judged = reference if same else replace(reference, object_pose=expected.object_pose)
     off = differences(reference, expected)
     if off:
@@ -107,7 +107,7 @@ def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None
 
 
 def verified(rollout: Rollout, setup: Setup, clip: HandObjectTrajectory | None = None) -> Rollout:
-    """A recorded rollout judged against its verified reference, under the name that it may have."""
+    """A recorded rollout scored against its verified reference, under its verified name."""
     found = verify(rollout.reference, setup, clip)
     labelled = found.label(rollout)
     judged = replace(labelled, reference=found.reference)
@@ -115,8 +115,8 @@ def verified(rollout: Rollout, setup: Setup, clip: HandObjectTrajectory | None =
 
 
 def clip_frames(reference: Reference, fresh: Reference) -> np.ndarray | None:
-    """(T,) the frame of its whole clip that each row shows: as recorded; where nothing is, the rows in the person's
-    time that fit best. None: the clip has no such frames."""
+    """(T,) the frame of the whole clip for each row: as recorded, else the best fit in the person's time. None: the
+    clip has no such frames."""
     T, N = len(reference.q), len(fresh.q)
     frames = reference.clip_frames
     if not len(frames):
@@ -129,7 +129,7 @@ def clip_frames(reference: Reference, fresh: Reference) -> np.ndarray | None:
 
 
 def slower_than_needed(reference: Reference, setup: Setup) -> str:
-    """In words, where the time that a reference gives the arm is longer than the limits ask for on the arm's path."""
+    """A description where the reference gives the arm more time than its limits require on its path; else ""."""
     if not len(reference.arm_frames):
         return ""
     try:
@@ -141,11 +141,11 @@ def slower_than_needed(reference: Reference, setup: Setup) -> str:
 
 
 def differences(reference: Reference, expected: Reference) -> list[str]:
-    """What of `reference` is not as in `expected`, frame by frame, in words; nothing of the same motion."""
+    """Descriptions of the differences of `reference` from `expected`, frame by frame; empty for the same motion."""
     found = []
     tilt = np.linalg.norm(reference.placement[4:6])
     if tilt > 1e-6 or abs(reference.table_height - expected.table_height) > 1e-6:
-        found.append("its placement tilts the clip or takes it off its table")
+        found.append("its placement tilts the clip or moves it off the table")
     if reference.object_name != expected.object_name:
         found.append(f"it moves {reference.object_name}, not {expected.object_name}")
     palms = [palm_poses(r.base_quat, r.q) for r in (reference, expected)]

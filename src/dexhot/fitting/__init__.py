@@ -1,1 +1,1 @@
-"""Hand models fitted to what was seen of a hand: residual terms, a solver, and recipes that combine them."""
+"""Fitting of hand models to observations: residual terms, a solver, and recipes that combine them."""

@@ -1,8 +1,8 @@
-"""Files to sightings, and fits to trajectories.
+"""Reads keypoint files as sightings, and converts fits to trajectories.
 
 A keypoint file is a .npy of 3D keypoints (T, 21, 3) in m, or a .npz with `points` (T, 21, 3) m, or `pixels` (T, 21, 2)
-and `camera` (4,) fx fy cx cy; beside them `depth` (T, 21) m, `confidence` (T, 21) and `time` (T,) s where they are
-known. Keypoints that were not seen are NaN.
+and `camera` (4,) fx fy cx cy px; optionally `depth` (T, 21) m, `confidence` (T, 21) in [0, 1] and `time` (T,) s. Unseen
+keypoints are NaN.
 """
 
 import zipfile
@@ -15,15 +15,15 @@ from dexhot.data.types import HandObjectTrajectory, HandTrack
 from dexhot.errors import FileFormatError
 from dexhot.fitting.hand_fit import HandFit, Sighting
 
-CONVENTIONS = {"GRAB": "mocap", "HOT3D": "umetrack", "DexYCB": "mano"}  # of datasets, as their provenance names them
+CONVENTIONS = {"GRAB": "mocap", "HOT3D": "umetrack", "DexYCB": "mano"}  # of datasets, by the names in their provenance
 MODELS = {"mano": "mano", "umetrack": "umetrack", "open_hand": "open"}  # of hand models in a HandTrack
 DEFAULT_CONVENTION, RATE = "mediapipe", 30.0  # of files that name none
 SHAPES = {"points": (21, 3), "pixels": (21, 2), "depth": (21,), "confidence": (21,), "time": ()}
-NO_OBJECT = "none"  # object_name of a trajectory in which only hands were seen
+NO_OBJECT = "none"  # object_name of a trajectory with hands only
 
 
 def convention_of(trajectory: HandObjectTrajectory, side: str) -> str:
-    """In which convention a clip has its keypoints."""
+    """The keypoint convention of a clip."""
     if trajectory.provenance.get("generator") == "parametric":
         return "parametric"
     dataset = str(trajectory.provenance.get("dataset", ""))
@@ -84,12 +84,12 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def track_of(fit: HandFit, confidence: np.ndarray) -> HandTrack:
-    """The fitted hand as a trajectory holds it: its keypoints are in the convention that was fitted."""
+    """The fitted hand as a HandTrack; its keypoints are in the fitted convention."""
     wrist = wrist_pose(fit.keypoints, fit.hand.side)
     return HandTrack(fit.keypoints, wrist, confidence, fit.hand.name, fit.parameters, fit.covariance)
 
 
 def trajectory_of(name: str, fit: HandFit, confidence: np.ndarray, time: np.ndarray) -> HandObjectTrajectory:
-    """A trajectory of a hand alone: what a keypoint file gives."""
+    """A trajectory of a hand without object, from a keypoint file."""
     at_rest = np.tile([0.0, 0, 0, 1, 0, 0, 0], (len(time), 1))
     return HandObjectTrajectory(name, time, {fit.hand.side: track_of(fit, confidence)}, NO_OBJECT, at_rest)

@@ -1,4 +1,4 @@
-"""One hand fitted to a clip's keypoints: the shape from some of its frames, then the pose of each frame in turn."""
+"""Fits one hand to a clip's keypoints: the shape from some frames, then the pose of each frame in sequence."""
 
 import time
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from dexhot.humans.skin import HandPose, KeypointTable, PosedHand, PosePrior, Sk
 DataTerm = Keypoints3D | Keypoints2D | KeypointDepth
 PALM = np.array([0, 1, 5, 9, 13, 17])  # wrist, thumb's base and knuckles: nearly rigid
 SHAPE_FRAMES = 12
-SIDE_FRAMES, OTHER_SIDE = 6, 0.5  # frames that tell the side, and the ratio of costs at which the other one is meant
+SIDE_FRAMES, OTHER_SIDE = 6, 0.5  # frames for checking the side; cost ratio below which the other side is inferred
 PRIOR_STRENGTH = 0.3
 FIRST_ITERATIONS, ITERATIONS = 40, 6
-LOST = 5.0  # cost per keypoint seen above which a frame is started anew: about 1 when all is well
-LEAST_SEEN = 6  # keypoints of a frame without which its pose is the last one's
+LOST = 5.0  # cost per seen keypoint above which a frame is reinitialized; about 1 for a good fit
+LEAST_SEEN = 6  # minimum keypoints per frame; with fewer the last pose is kept
 
 
 @dataclass
 class Sighting:
-    """What was seen of a hand in one frame: 3D keypoints, or 2D with a camera and depth where there is any."""
+    """Observation of a hand in one frame: 3D keypoints, or 2D ones with a camera and optional depth."""
 
     confidence: np.ndarray  # (21,) in [0, 1]
     points: np.ndarray | None = None  # (21, 3) m
@@ -34,7 +34,7 @@ class Sighting:
 
 @dataclass
 class HandFit:
-    """A hand model along a clip."""
+    """A hand model fitted to a clip."""
 
     hand: SkinnedHand
     table: KeypointTable
@@ -42,7 +42,7 @@ class HandFit:
     poses: np.ndarray  # (T, 51)
     keypoints: np.ndarray  # (T, 21, 3) m
     covariance: np.ndarray  # (T, 21, 3, 3) m2, of the keypoints
-    seconds: np.ndarray  # (T,) of one core per frame, the shape's not counted
+    seconds: np.ndarray  # (T,) CPU time per frame, without the shape's
     shape_seconds: float
 
     @property
@@ -65,11 +65,11 @@ def fit_hand(
     prior_strength: float = PRIOR_STRENGTH,
     continuous: bool = True,
 ) -> HandFit:
-    """Fit to every frame; `shape` (S,) when the person is known. `sigma` of 3D keypoints, m; `pixel_sigma`, px.
+    """Fit every frame; `shape` (S,) if the person is known. `sigma` of 3D keypoints, m; `pixel_sigma`, px.
 
-    `continuous`: frames follow one another, so each starts from, and stays near, the one before.
+    `continuous`: frames are consecutive, so each starts from, and stays near, the previous one.
 
-    Raises ClipError for a clip in which no frame shows enough of the hand.
+    Raises ClipError when no frame shows enough keypoints.
     """
     if hand.prior is None:
         raise ClipError(f"the {hand.name} model has no pose prior, which a fit needs.")
@@ -121,7 +121,7 @@ def fit_hand(
 
 
 def check_side(hand: SkinnedHand, table: KeypointTable, sightings: Sequence[Sighting], sigma: float = 0.003) -> None:
-    """Raise ClipError for 3D keypoints that the other side's hand explains far better; pixels do not tell the side."""
+    """Raises ClipError for 3D keypoints that the other side's hand fits far better; 2D ones are ambiguous."""
     seen = [s for s in sightings if s.points is not None and (s.confidence > 0).sum() >= LEAST_SEEN]
     chosen = best_frames(seen, list(range(len(seen))), SIDE_FRAMES) if seen else []
     costs = {}
@@ -139,13 +139,13 @@ def check_side(hand: SkinnedHand, table: KeypointTable, sightings: Sequence[Sigh
 
 
 def unseen(last: Fitted) -> Fitted:
-    """The pose of the frame before, known less well: by what may have changed since."""
+    """The previous frame's pose with its uncertainty increased by the possible motion since."""
     change = np.diag(1.0 / NearPose(last.posed.pose).weight)
     return Fitted(last.posed, last.cost, np.linalg.inv(np.linalg.inv(last.normal) + change))
 
 
 def keypoint_covariance(fitted: Fitted, table: KeypointTable) -> np.ndarray:
-    """(21, 3, 3) m2, of the pose's uncertainty; the shape counts as known."""
+    """(21, 3, 3) m2, keypoint covariance from the pose's; the shape counts as known."""
     rows = fitted.posed.keypoint_jacobians(table)
     spread = np.linalg.solve(fitted.normal, rows.reshape(63, -1).T).T.reshape(21, 3, -1)
     covariance: np.ndarray = rows @ np.swapaxes(spread, 1, 2)
@@ -154,12 +154,12 @@ def keypoint_covariance(fitted: Fitted, table: KeypointTable) -> np.ndarray:
 
 
 def regularisers(prior: PosePrior, strength: float) -> list[Term]:
-    """What holds of a hand whatever was seen."""
+    """The prior terms, independent of the observation."""
     return [LikelyPose(prior, strength), JointLimits(prior)]
 
 
 def data_terms(table: KeypointTable, seen: Sighting, sigma: float, pixel_sigma: float) -> list[DataTerm]:
-    """The terms of what one frame holds."""
+    """The data terms of one frame."""
     terms: list[DataTerm] = []
     if seen.points is not None:
         terms.append(Keypoints3D(table, seen.points, seen.confidence, sigma))
@@ -176,7 +176,7 @@ def fit_shape(
     frames: dict[int, tuple[Sighting, list[DataTerm]]],
     regular: list[Term],
 ) -> tuple[np.ndarray, dict[int, HandPose], float]:
-    """The shape that some frames share, their poses by frame, and the cost: each by itself first, then all together."""
+    """The common shape of some frames, their poses by frame, and the cost: first each frame alone, then all jointly."""
     person = hand.shaped()
     terms = [[*data, *regular] for _, data in frames.values()]
     starts = [start_pose(hand, table, seen) for seen, _ in frames.values()]
@@ -186,20 +186,20 @@ def fit_shape(
 
 
 def misfit(fitted: Fitted, data: list[DataTerm], seen: Sighting) -> float:
-    """Cost per keypoint seen."""
+    """Cost per seen keypoint."""
     return max(term.rows(fitted.posed).cost for term in data) / float(seen.confidence.sum())
 
 
 def best_frames(sightings: Sequence[Sighting], usable: list[int], count: int) -> list[int]:
-    """Up to `count` frames spread over the clip, the most confident of each stretch."""
+    """Up to `count` frames spread over the clip, the most confident one of each segment."""
     parts = np.array_split(np.array(usable), min(count, len(usable)))
     return [int(max(part, key=lambda t: sightings[t].confidence.sum())) for part in parts]
 
 
 def start_pose(hand: SkinnedHand, table: KeypointTable, seen: Sighting) -> HandPose:
-    """The mean pose laid on the palm that was seen (Procrustes over its keypoints).
+    """The mean pose aligned with the observed palm (Procrustes over its keypoints).
 
-    Without 3D keypoints it is the best by reprojection of rotations that cover SO(3).
+    Without 3D keypoints: the rotation with the smallest reprojection error, of a set that covers SO(3).
     """
     assert hand.prior is not None
     mean = HandPose(fingers=hand.prior.mean.reshape(15, 3).copy())
@@ -220,7 +220,7 @@ def _placed(hand: SkinnedHand, mean: HandPose, R: np.ndarray, centre: np.ndarray
 def starts_from_pixels(hand: SkinnedHand, table: KeypointTable, seen: Sighting) -> list[HandPose]:
     """The mean pose in rotations that cover SO(3), best reprojection first.
 
-    It is at the depth measured, or where the hand's size in the picture puts it.
+    It is at the depth measured, or at that of the hand's size in the image.
     """
     assert seen.pixels is not None and seen.camera is not None and hand.prior is not None
     mean = HandPose(fingers=hand.prior.mean.reshape(15, 3).copy())
@@ -242,7 +242,7 @@ def starts_from_pixels(hand: SkinnedHand, table: KeypointTable, seen: Sighting) 
 
 
 def rotations_over_so3(count: int = 400) -> np.ndarray:
-    """(N, 3, 3) rotations spread over SO(3), always the same."""
+    """(N, 3, 3) rotations spread over SO(3); deterministic."""
     from scipy.spatial.transform import Rotation
 
     rotations: np.ndarray = Rotation.random(count, random_state=0).as_matrix()
@@ -250,7 +250,7 @@ def rotations_over_so3(count: int = 400) -> np.ndarray:
 
 
 def procrustes(model: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """The rotation (3, 3), det +1, that turns centred `model` (n, 3) best onto centred `seen`."""
+    """The rotation (3, 3), det +1, that best aligns centred `model` (n, 3) with centred `seen` (n, 3)."""
     U, _, Vt = np.linalg.svd((model - model.mean(axis=0)).T @ (seen - seen.mean(axis=0)))
     keep = np.diag([1.0, 1.0, np.sign(np.linalg.det(Vt.T @ U.T))])
     R: np.ndarray = Vt.T @ keep @ U.T

@@ -1,4 +1,4 @@
-"""A picture of a fit: the hand's mesh over the keypoints that were seen, in four frames of the clip."""
+"""A picture of a fit: the hand's mesh over the seen keypoints, in four frames of the clip."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ MOMENTS = 4
 
 
 def draw_fit(fit: HandFit, sightings: Sequence[Sighting], title: str, path: Path) -> Path:
-    """In 3D, or where keypoints were seen in pixels, as the camera saw them."""
+    """Draw in 3D or, for 2D keypoints, in the camera's image."""
     matplotlib.use("Agg", force=False)
     from matplotlib import pyplot as plt
 

@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt over one hand's pose, and over many poses with the shape that they share."""
+"""Levenberg-Marquardt for one hand pose, and for many poses with a common shape."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ CONVERGED = 1e-4  # relative decrease of the cost below which a fit ends
 
 @dataclass
 class Fitted:
-    """A pose and how well it explains what was seen."""
+    """A pose with its cost and information matrix."""
 
     posed: PosedHand
     cost: float
@@ -41,7 +41,7 @@ def normal_equations(
 
 
 def solve_pose(person: ShapedHand, start: HandPose, terms: Sequence[Term], iterations: int = 5) -> Fitted:
-    """The pose of a known hand. Steps that do not lower the cost are taken back and damped more."""
+    """The pose of a hand of known shape. Steps that do not reduce the cost are rejected, and damping is increased."""
     posed, damping = person.posed(start), DAMPING
     A, g, cost = normal_equations(posed, terms)
     for _ in range(iterations):
@@ -63,7 +63,7 @@ def solve_pose(person: ShapedHand, start: HandPose, terms: Sequence[Term], itera
 def solve_shape(
     hand: SkinnedHand, shape: np.ndarray, poses: list[HandPose], terms: Sequence[Sequence[Term]], iterations: int = 10
 ) -> tuple[np.ndarray, list[HandPose], float]:
-    """The shape (S,) that a clip's frames share, with its frames' poses; the prior is a unit Gaussian.
+    """The common shape (S,) of a clip's frames, with their poses; the shape prior is a unit Gaussian.
 
     Poses are eliminated frame by frame (Schur complement), so the cost is linear in the number of frames.
     """

@@ -1,4 +1,4 @@
-"""What a fit is worth, in numbers that a person can judge."""
+"""Summary of a fit's quality for people."""
 
 from collections.abc import Sequence
 from typing import Any

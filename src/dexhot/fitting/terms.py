@@ -1,4 +1,4 @@
-"""Residual terms of hand fitting. Each gives its residuals, their Jacobian, and weights: the solver knows no more.
+"""Residual terms of hand fitting. Each gives residuals, their Jacobian and weights, which is all the solver needs.
 
 Units: keypoints in m, pixels in px, angles in rad; weights are 1 / sigma^2, so every cost is dimensionless.
 """
@@ -11,13 +11,13 @@ import numpy as np
 from dexhot.humans.kernels import POSE_SIZE, logarithm
 from dexhot.humans.skin import HandPose, KeypointTable, PosedHand, PosePrior
 
-ROBUST = 9.0  # Geman-McClure: squared sigmas at which a residual has lost three quarters of its weight
+ROBUST = 9.0  # Geman-McClure: squared sigmas at which a residual has a quarter of its weight
 FINGERS = slice(6, POSE_SIZE)
 
 
 @dataclass
 class Rows:
-    """m residuals, linearised at the present pose."""
+    """m residuals, linearised at the current pose."""
 
     residual: np.ndarray  # (m,)
     jacobian: np.ndarray  # (m, 51), or (m, 51 + S) where the shape is estimated too
@@ -27,10 +27,10 @@ class Rows:
 
 
 class Term(Protocol):
-    """What the solver adds up."""
+    """Interface of a residual term."""
 
     def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
-        """Residuals and Jacobian at a pose; a term that does not depend on the shape gives 51 columns always."""
+        """Residuals and Jacobian at a pose; a term independent of the shape always has 51 columns."""
 
 
 def squares(residual: np.ndarray, jacobian: np.ndarray, weight: np.ndarray) -> Rows:
@@ -46,7 +46,7 @@ def keypoint_rows(posed: PosedHand, table: KeypointTable, with_shape: bool) -> n
 
 @dataclass
 class Keypoints3D:
-    """Distance of the keypoints from seen ones."""
+    """Distance of the keypoints from the observed 3D ones."""
 
     table: KeypointTable
     seen: np.ndarray  # (21, 3) m, the frame of the fit
@@ -62,7 +62,7 @@ class Keypoints3D:
 
 @dataclass
 class Keypoints2D:
-    """Reprojection error of the keypoints, robust: a wrong detection must not drag a finger along."""
+    """Reprojection error of the keypoints, robust against outliers."""
 
     table: KeypointTable
     camera: np.ndarray  # (4,) fx fy cx cy, px
@@ -88,7 +88,7 @@ class Keypoints2D:
 
 @dataclass
 class KeypointDepth:
-    """Depth of the keypoints against what a depth camera measured there: the surface, in front of the joint."""
+    """Depth of the keypoints against a depth camera, which measures the surface in front of the joint."""
 
     table: KeypointTable
     depth: np.ndarray  # (21,) m, the camera's z
@@ -97,7 +97,7 @@ class KeypointDepth:
     inside: float = 0.008  # m from the surface to a joint
 
     def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
-        """21 residuals, robust: at an edge the depth is of what lies behind."""
+        """21 residuals, robust: at an edge the measured depth is that of the background."""
         off = posed.keypoints(self.table)[:, 2] - self.depth - self.inside
         square = off**2 / self.sigma**2
         weight = self.confidence / self.sigma**2 * (ROBUST / (ROBUST + square)) ** 2
@@ -122,7 +122,7 @@ class LikelyPose:
 
 @dataclass
 class JointLimits:
-    """How far each finger angle is beyond its limits."""
+    """Violation of each finger angle's limits."""
 
     prior: PosePrior
     sigma: float = 0.05  # rad
@@ -137,7 +137,7 @@ class JointLimits:
 
 
 class NearPose:
-    """Change since another pose: that of the frame before."""
+    """Change from another pose, the previous frame's."""
 
     def __init__(self, pose: HandPose, turn: float = 0.2, shift: float = 0.03, bend: float = 0.25):
         self.pose = pose

@@ -44,7 +44,7 @@ ALLOWED = {
 
 
 class _Chumpy:
-    """Stands for any class of chumpy: keeps its state and does nothing."""
+    """Stand-in for any class of chumpy: stores its state, does nothing."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
@@ -68,14 +68,14 @@ class _ManoUnpickler(pickle.Unpickler):
 
 
 def mano_file(side: str) -> Path:
-    """Where the user's file of a side belongs."""
+    """Path for the user's MANO file of a side."""
     return config_dir() / "mano" / FILES[side]
 
 
 def mano(side: str = "right", path: Path | None = None) -> SkinnedHand:
-    """The MANO hand of a side from `path`, else from its place; where only the other side's file is there, mirrored.
+    """The MANO hand of a side from `path`, by default `mano_file`; mirrored if only the other side's file exists.
 
-    Raises FileFormatError for a file that is not there, or that is no MANO file.
+    Raises FileFormatError for a missing file, or one that is not a MANO file.
     """
     if path is not None:
         return read_mano(path, side)
@@ -86,7 +86,7 @@ def mano(side: str = "right", path: Path | None = None) -> SkinnedHand:
 
 
 def missing_sentence() -> str:
-    """What a user who has no MANO file does."""
+    """Instructions for a user without a MANO file."""
     return (
         f"put {FILES['right']} (and {FILES['left']}) of https://mano.is.tue.mpg.de (registration, non-commercial "
         f"licence) into {mano_file('right').parent}; the open hand needs no file."
@@ -94,7 +94,7 @@ def missing_sentence() -> str:
 
 
 def read_mano(path: Path, side: str) -> SkinnedHand:
-    """A MANO pickle, read without running anything that is in it."""
+    """Read a MANO pickle without executing any code in it."""
     if not path.is_file():
         raise FileFormatError(f"{path} is not there: {missing_sentence()}")
     if path.stat().st_size > LARGEST:

@@ -51,7 +51,7 @@ class KeypointTable:
 
 @dataclass(frozen=True)
 class PosePrior:
-    """Fingers as a Gaussian over the 45 numbers of their rotation vectors, with limits; rad, of a right hand."""
+    """Gaussian prior over the 45 components of the fingers' rotation vectors, with limits; rad."""
 
     mean: np.ndarray  # (45,)
     covariance: np.ndarray  # (45, 45)
@@ -60,7 +60,7 @@ class PosePrior:
     upper: np.ndarray  # (45,)
 
     def mirrored(self) -> "PosePrior":
-        """That of the other side's hand."""
+        """The prior of the other side's hand."""
         sign = np.tile(MIRRORED_TURN, 15)
         ends = np.sort(np.stack([self.lower * sign, self.upper * sign]), axis=0)
         return PosePrior(
@@ -76,7 +76,7 @@ class PosePrior:
 
 @dataclass
 class HandPose:
-    """Where the hand is and how its fingers are bent."""
+    """Pose of the wrist, and rotations of the finger joints."""
 
     rotation: np.ndarray = field(default_factory=lambda: np.eye(3))  # (3, 3) of the wrist
     translation: np.ndarray = field(default_factory=lambda: np.zeros(3))  # (3,) m, added to the rest pose's place
@@ -99,7 +99,7 @@ class HandPose:
         return np.concatenate([quat_to_rotvec(matrix_to_quat(self.rotation)), self.translation, self.fingers.ravel()])
 
     def plus(self, step: np.ndarray) -> "HandPose":
-        """Moved by a step (51,) of the Jacobians' columns."""
+        """The pose after a step (51,) in the Jacobians' columns."""
         turn = np.empty((3, 3))
         exponential(step[:3], turn)
         fingers = self.fingers + step[6:POSE_SIZE].reshape(15, 3)
@@ -181,7 +181,7 @@ class SkinnedHand:
         self.movers = np.argsort(~moved, axis=1, kind="stable")[:, :MOST_MOVERS].astype(np.int64)
 
     def table(self, convention: str) -> KeypointTable:
-        """The regressor of a convention; NotFoundError for one that this model has no table of."""
+        """The regressor of a convention. Raises NotFoundError if the model has none for it."""
         if convention not in self.tables:
             raise NotFoundError(f"keypoint convention of the {self.name} model", convention, self.tables)
         return self.tables[convention]
@@ -223,7 +223,7 @@ class ShapedHand:
         self.rest = np.concatenate([self.joints, hand.vertices + hand.shape_directions @ self.shape])
 
     def posed(self, pose: HandPose) -> "PosedHand":
-        """In one frame."""
+        """The hand in one pose."""
         return PosedHand(self, pose)
 
 

@@ -1,8 +1,8 @@
-"""Contact zones: the skin with which a hand touches things, by one rule for every model.
+"""Contact zones: the skin areas for contact, by one rule for every hand model.
 
-A fingertip's zone is the pad of the outer phalanx from its middle on; the palm's is the palmar side of what the wrist
-carries, from the wrist to the knuckles. A finger's pad faces as the palm does in the rest pose; the thumb's faces the
-tips of index and middle finger in the mean pose of the prior.
+A fingertip's zone is the pad of the distal phalanx from its middle on; the palm's is the palmar skin of the wrist
+joint, from the wrist to the knuckles. A finger's pad faces as the palm does in the rest pose; the thumb's faces the
+tips of index and middle finger in the prior's mean pose.
 """
 
 import numpy as np
@@ -10,10 +10,10 @@ import numpy as np
 from dexhot.humans.skin import DIGITS, HandPose, SkinnedHand, vertex_normals
 
 ZONES = (*DIGITS, "palm")
-FROM = 0.45  # fraction of the outer phalanx at which its zone begins
-FACING = 0.2  # least cosine between the skin's normal and the palmar direction
+FROM = 0.45  # fraction of the distal phalanx at which its zone begins
+FACING = 0.2  # minimum cosine between the skin's normal and the palmar direction
 HEEL = 0.1  # fraction of the way to the knuckles at which the palm begins
-HELD = 0.5  # least skinning weight of the joint that carries the zone
+HELD = 0.5  # minimum skinning weight of the zone's joint
 
 
 def contact_zones(hand: SkinnedHand) -> dict[str, np.ndarray]:
@@ -39,7 +39,7 @@ def contact_zones(hand: SkinnedHand) -> dict[str, np.ndarray]:
 
 
 def _palmar(hand: SkinnedHand) -> np.ndarray:
-    """Unit vector out of the palm, in the rest pose."""
+    """(3,) unit vector out of the palm, in the rest pose."""
     index, middle, little = (hand.joints[DIGITS[name][0]] for name in ("index", "middle", "little"))
     dorsal = np.cross(middle - hand.joints[0], index - little)
     palmar: np.ndarray = (-1.0 if hand.side == "right" else 1.0) * dorsal / np.linalg.norm(dorsal)
@@ -47,7 +47,7 @@ def _palmar(hand: SkinnedHand) -> np.ndarray:
 
 
 def _across(direction: np.ndarray, axis: np.ndarray) -> np.ndarray:
-    """The unit part of a direction that is perpendicular to an axis."""
+    """(3,) unit component of `direction` perpendicular to `axis`."""
     axis = axis / np.linalg.norm(axis)
     rest = direction - axis * (axis @ direction)
     unit: np.ndarray = rest / np.linalg.norm(rest)

@@ -1,4 +1,4 @@
-"""The metrics of a run beside their thresholds: what each number means, and whether it passes."""
+"""A run's metrics with their thresholds: what each number means, and whether it passes."""
 
 import math
 from dataclasses import dataclass
@@ -31,17 +31,17 @@ METRICS: dict[str, tuple[str, str, int, str]] = {
     "E_wrist_cm": ("Palm position error", "cm", 2, "mean over every frame"),
     "E_wrist_rad": ("Palm rotation error", "rad", 3, "mean over every frame"),
     "E_finger": ("E_finger", "rad", 3, "mean absolute error of the finger joints"),
-    "hold_rate": ("Hold rate", "%", 0, "share of the reference's lifted frames off the table and within 5 cm"),
-    "penetration_mm": ("Penetration", "mm", 2, "95th percentile over frames of the deepest hand-object overlap"),
-    "self_penetration_mm": ("Self-penetration", "mm", 2, "the same of two fingers, and of a finger and the palm"),
-    "self_penetration_frames": ("Frames of self-penetration", "", 0, "frames in which that is over 2 mm"),
+    "hold_rate": ("Hold rate", "%", 0, "fraction of the reference's lifted frames off the table and within 5 cm"),
+    "penetration_mm": ("Penetration", "mm", 2, "95th percentile over frames of the deepest hand-object penetration"),
+    "self_penetration_mm": ("Self-penetration", "mm", 2, "the same between two fingers, or a finger and the palm"),
+    "self_penetration_frames": ("Frames of self-penetration", "", 0, "frames with self-penetration over 2 mm"),
     "lifted_frames": ("Lifted frames", "", 0, "frames with the object's lowest point 15 mm above its start"),
     "reference_lifted_frames": ("Lifted frames, reference", "", 0, "the same in the reference"),
     "R_err_sym_rad": ("Rotation error, symmetry reduced", "rad", 3, "mean angle to the nearest equivalent rotation"),
     "ADD_S_cm": ("ADD-S", "cm", 2, "mean distance between closest surface points"),
-    "speed_factor": ("Speed factor", "", 2, "how many times as long as the clip the arm takes; 1: the person's speed"),
+    "speed_factor": ("Speed factor", "", 2, "ratio of the arm's duration to the clip's; 1: the person's speed"),
 }
-# What a raw metric is judged as where the object has no symmetry; a symmetric one shows the judged rows instead.
+# The judged metric that a raw one stands for if the object has no symmetry; a symmetric one shows the judged rows.
 JUDGED_AS = {
     "T_err_cm": "judged_T_cm",
     "T_err_max_cm": "judged_T_max_cm",
@@ -73,8 +73,8 @@ class Verdict:
 
 
 def limits(strict: dict[str, float], symmetric: bool) -> dict[str, float]:
-    """Metric id -> what it must stay below, or (AT_LEAST) reach: the clip's `strict` limits, and on means those of 10
-    cm and 20 degrees."""
+    """Metric id -> its limit, an upper one or, for AT_LEAST, a lower one: the clip's `strict` limits, and for means
+    those of 10 cm and 20 degrees."""
     flat = SUCCESSES["success_10cm_20deg"] | strict | {"penetration_mm": PENETRATION_GOAL}
     if symmetric:
         return flat
@@ -83,8 +83,8 @@ def limits(strict: dict[str, float], symmetric: bool) -> dict[str, float]:
 
 
 def judge(metrics: dict[str, Any]) -> list[Verdict]:
-    """Verdicts on what `metrics.compute` found, in the order of METRICS; judged and raw rows of a symmetric object, raw
-    ones of any other."""
+    """Verdicts on the result of `metrics.compute`, in the order of METRICS; judged and raw rows for a symmetric object,
+    raw ones for any other."""
     symmetric = metrics.get("symmetry", "none") != "none"
     bounds = limits(metrics["strict_limits"], symmetric)
     shown = [id for id in METRICS if metrics.get(id) is not None and (symmetric or not id.startswith("judged_"))]
@@ -106,5 +106,5 @@ def _verdict(id: str, value: Any, limit: float | None) -> Verdict:
 
 
 def with_unit(number: str, unit: str) -> str:
-    """As "4.3°" and "0.13 cm"."""
+    """A number with its unit, as in "4.3°" and "0.13 cm"."""
     return f"{number}{unit}" if unit in ("", "°") else f"{number} {unit}"

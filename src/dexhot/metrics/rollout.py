@@ -1,6 +1,6 @@
 """Every metric of a Rollout against its Reference. docs/metrics.md explains every number.
 
-Row t of a rollout is the state at the reference's frame t. Centimetres, radians unless a name says degrees.
+Row t of a rollout is the state at the reference's frame t. Distances in cm; angles in rad, or degrees where named so.
 """
 
 from typing import Any
@@ -17,8 +17,8 @@ from dexhot.robots.robot_hand import RobotHand
 
 def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, Any]:
     """Every metric of `rollout`: floats, ints, bools and the object's kind of symmetry; hold_rate is None where the
-    reference lifts nothing, self-penetration where it was not recorded. A clip that was stopped on its way (provenance
-    "stopped") is no success. Raises DexhotError when object or hand is not the one of the reference."""
+    reference lifts nothing, self-penetration where it was not recorded. An interrupted clip (provenance "stopped") is
+    no success. Raises DexhotError when object or hand is not the reference's."""
     reference = rollout.reference
     if asset.name != reference.object_name or hand.name != reference.hand:
         given, needed = f"{asset.name} and {hand.name}", f"{reference.object_name} and {reference.hand}"

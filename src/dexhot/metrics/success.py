@@ -11,7 +11,7 @@ from dexhot.metrics.tracking_errors import finger_errors, palm_errors, position_
 from dexhot.objects.asset import ObjectAsset
 
 # Each success holds when every one of its metrics is below its limit, those of AT_LEAST not below it. A metric that is
-# None decides nothing: no frame of the reference is lifted, or it was not recorded. The first two are DexTrack's (4.1).
+# None is ignored: no frame of the reference is lifted, or it was not recorded. The first two are DexTrack's (4.1).
 SUCCESSES: dict[str, dict[str, float]] = {
     "success_10cm_20deg": {"judged_T_cm": 10.0, "judged_R_deg": 20.0, "E_hand": 0.8},
     "success_10cm_40deg": {"judged_T_cm": 10.0, "judged_R_deg": 40.0, "E_hand": 1.2},
@@ -25,11 +25,11 @@ SUCCESSES: dict[str, dict[str, float]] = {
     },
 }
 AT_LEAST = {"hold_rate"}
-STAYS = (1.0, 5.0)  # cm, degrees: an object that its reference moves by less is meant to stay
+STAYS = (1.0, 5.0)  # cm, degrees: an object that its reference moves by less is meant to stay at rest
 
 
 def passes(metrics: dict[str, Any], success: str) -> bool:
-    """Whether `metrics` meet the limits of one success of SUCCESSES."""
+    """Whether `metrics` meet the limits of `success`, one of SUCCESSES."""
     limits = metrics["strict_limits"] if success == "success_strict" else SUCCESSES[success]
     return all(metrics[name] is None or within(name, metrics[name], limit) for name, limit in limits.items())
 
@@ -40,9 +40,10 @@ def within(metric: str, value: float, limit: float) -> bool:
 
 
 def strict_limits(reference: Reference, asset: ObjectAsset) -> dict[str, float]:
-    """The limits of success_strict on this clip. Where they would let pass an object that never moves (less than 5 cm
-    and 40 degrees off all the while, a symmetric one by ADD-S), one is halved: of what such an object gets to in
-    distance, else in angle, and of what a hand that never moves gets to where the object is meant to stay."""
+    """The limits of success_strict on this clip. Where an object that never moves would pass (always within 5 cm and 40
+    degrees of the reference, a symmetric one by ADD-S), one limit is reduced to half of that object's error: of the
+    distance, else of the angle; where the object is meant to stay at rest, to half the error of a hand that never
+    moves."""
     limits, pose = dict(SUCCESSES["success_strict"]), reference.object_pose[::5]  # 12 a second are enough
     if asset.symmetry.kind == "none":
         travel = 100 * position_error(pose, pose[0]).max()
@@ -60,8 +61,8 @@ def strict_limits(reference: Reference, asset: ObjectAsset) -> dict[str, float]:
 
 
 def hand_errors(reference: Reference, q: np.ndarray) -> dict[str, float]:
-    """Of joints q (T, 6+n) against the retargeted ones: E_wrist = mean(0.5 angle in rad + 0.5 distance in m),
-    E_finger = mean |dq| in rad (DexTrack section 4.1); E_hand is their mean, which the successes bound."""
+    """Errors of joints q (T, 6+n) against the retargeted ones: E_wrist = mean(0.5 angle in rad + 0.5 distance in m),
+    E_finger = mean |dq| in rad (DexTrack section 4.1), and E_hand, their mean, which the success criteria limit."""
     cm, rad = (error.mean() for error in palm_errors(reference, q))
     wrist, finger = 0.5 * rad + 0.5 * cm / 100, finger_errors(reference, q).mean()
     return {

@@ -1,7 +1,7 @@
-"""The arm's joints along a whole clip: the smoothest path whose palm stays where the reference has it.
+"""The arm's joints along a whole clip: the smoothest path whose palm stays on the reference.
 
-Seven joints carry a palm with six degrees of freedom. Solved frame by frame, the seventh jumps wherever a limit or a
-singularity passes; solved for all frames at once, it is spent on smoothness. Gauss-Newton on
+Seven joints move a palm with six degrees of freedom. Solved frame by frame, the redundant one jumps near limits and
+singularities; solved for all frames at once, it makes the path smooth. Gauss-Newton on
 
     sum_t |e_t / sigma|^2 + |(q_{t-1} - 2 q_t + q_{t+1}) / dt^2 / EASY|^2 + |beyond its limits / SLACK|^2
 
@@ -17,11 +17,11 @@ from dexhot.data.types import RATE
 from dexhot.hardware.franka.limits import MARGIN
 from dexhot.robots.kinematics.arm import ArmChain
 
-POSITION_SIGMA, ROTATION_SIGMA = 1e-3, np.radians(0.5)  # m, rad: the palm gives way to smoothness by about as much
+POSITION_SIGMA, ROTATION_SIGMA = 1e-3, np.radians(0.5)  # m, rad: about the palm's deviation for smoothness
 EASY = 10.0  # rad/s2: an acceleration that weighs as much as one sigma of the palm
 SPARE = 0.02  # rad from the joints' limits
 SLACK = 0.01  # rad beyond SPARE that weigh as much as one sigma
-DAMPING = 1e-3  # of a step: a stretched arm leaves directions that nothing holds
+DAMPING = 1e-3  # damping of a step: a stretched arm has unconstrained directions
 LONGEST_STEP = 0.3  # rad, of one iteration
 ITERATIONS = 15
 SETTLED = 1e-4  # rad: a smaller step ends the iteration
@@ -29,7 +29,7 @@ SETTLED = 1e-4  # rad: a smaller step ends the iteration
 
 @dataclass
 class ArmPath:
-    """Joints of the arm, one row per frame, and how far its palm stays from where it should be."""
+    """Joints of the arm, one row per frame, and its palm's errors."""
 
     q: np.ndarray  # (T, 7) rad
     position_error: np.ndarray  # (T,) m
@@ -56,7 +56,7 @@ def smooth_path(chain: ArmChain, palms: np.ndarray, start: np.ndarray) -> ArmPat
         q += step * min(1.0, LONGEST_STEP / max(longest, 1e-12))
         if longest < SETTLED:
             break
-    q = np.clip(q, chain.lower + MARGIN, chain.upper - MARGIN)  # the driver goes no further
+    q = np.clip(q, chain.lower + MARGIN, chain.upper - MARGIN)  # the driver's limits
     error, _ = chain.error(q, palms)
     return ArmPath(q, np.linalg.norm(error[:, :3], axis=1), np.linalg.norm(error[:, 3:], axis=1))
 

@@ -1,9 +1,9 @@
-"""Where to put a demonstration in front of the robot, how the arm's joints follow it, and how fast it can.
+"""Placement of a demonstration in front of the robot, with the arm's joint path and its timing.
 
-The arm's base is the world's origin and the table's top is z = 0. A whole Reference is moved by one turn about the
-vertical and one shift; candidates are first followed together, on a few frames, then a smooth path of the joints is
-planned for the best ones at 60 Hz. Of those that reach every frame the one is taken that the arm follows fastest, up to
-the person's speed.
+The arm's base is the world's origin and the table's top is z = 0. A whole Reference is moved by one rotation about the
+vertical and one translation; candidates are first solved in a batch, on a few frames, then a smooth joint path is
+planned for the best ones at 60 Hz. Of those that reach every frame, the one that the arm tracks fastest is chosen, up
+to the person's speed.
 """
 
 from dataclasses import dataclass, replace
@@ -25,19 +25,19 @@ from dexhot.robots.kinematics.arm_table import TableCheck
 from dexhot.robots.kinematics.wrist import palm_poses, palm_to_wrist
 from dexhot.robots.robot_hand import RobotHand, load_hand
 
-POSITION_TOLERANCE = 0.005  # m: what smoothness may cost
+POSITION_TOLERANCE = 0.005  # m: allowed palm error for smoothness
 ROTATION_TOLERANCE = np.radians(3.0)
 YAWS = np.radians(np.arange(-180, 180, 15))
-DISTANCES = np.arange(0.35, 0.70, 0.07)  # m in front of the base, of the middle of the palm's path
+DISTANCES = np.arange(0.35, 0.70, 0.07)  # m in front of the base, for the middle of the palm's path
 SIDES = np.arange(-0.30, 0.31, 0.15)  # m
 FRAMES = 24  # of the coarse search
 VERIFIED = 64  # candidates whose path is planned at 60 Hz
-EASY = 1.02  # times the person's time: where the arm takes no longer, no better placement is looked for
+EASY = 1.02  # ratio to the person's time: at or below it, the search for a better placement stops
 
 
 @dataclass
 class ArmMotion:
-    """The arm following a Reference."""
+    """The arm's motion along a Reference."""
 
     q: np.ndarray  # (T, 7)
     position_error: np.ndarray  # (T,) m
@@ -60,7 +60,7 @@ class Planner:
         self.limits, self.fingers = limits_of(hand)
 
     def motion(self, reference: Reference, coarse: np.ndarray) -> ArmMotion:
-        """The smoothest motion near `coarse` (F, 7), the joints at some frames evenly spread over the clip."""
+        """The smoothest motion near `coarse` (F, 7) rad, joints at frames evenly spaced over the clip."""
         palms = pose_to_matrix(palm_poses(reference.base_quat, reference.q))
         some, frames = np.linspace(0, len(palms) - 1, len(coarse)), np.arange(len(palms))
         start = np.stack([np.interp(frames, some, joint) for joint in coarse.T], axis=1)
@@ -68,11 +68,11 @@ class Planner:
         return ArmMotion(path.q, path.position_error, path.rotation_error, self.table.touches(path.q))
 
     def frames(self, reference: Reference, motion: ArmMotion) -> np.ndarray:
-        """(K,) the time map that the limits of arm and fingers ask for. Raises UnreachableError."""
+        """(K,) the time map required by the limits of arm and fingers. Raises UnreachableError."""
         return slow_where_needed(motion.q, reference.q[:, 6:], self.limits, self.fingers)
 
     def carried(self, reference: Reference, motion: ArmMotion, frames: np.ndarray) -> Reference:
-        """The reference with its wrist where the arm carries it: as smooth as the arm's path, within the tolerances."""
+        """The reference with its wrist on the arm's path: as smooth as that, within the tolerances."""
         palms = matrix_to_pose(self.chain.forward(motion.q)[0])
         wrist = np.stack([palm_to_wrist(p, reference.base_quat, q) for p, q in zip(palms, reference.q)])
         moved_by = np.pad(wrist - reference.q[:, :6], ((0, 0), (0, reference.q.shape[1] - 6)))
@@ -88,13 +88,13 @@ class Planner:
 
 
 def demanded(reference: Reference, hand: RobotHand) -> Demand:
-    """What the reference asks of arm and fingers in its own time; a path for the arm it must have."""
+    """The demand of the reference on arm and fingers in its own time; it must have an arm path."""
     return demand(reference.arm_q, reference.q[:, 6:], *limits_of(hand))
 
 
 def moved(reference: Reference, world_T_old: ArrayLike) -> Reference:
-    """The reference in other coordinates, without a path for the arm; world_T_old (7,) may turn about the vertical and
-    shift."""
+    """The reference in other coordinates, without an arm path; world_T_old (7,) may rotate about the vertical and
+    translate."""
     T = np.asarray(world_T_old, float)
     q, target = reference.q.copy(), reference.target.copy()
     q[:, :3], target[:, :3] = transform(T, q[:, :3]), transform(T, target[:, :3])
@@ -112,10 +112,10 @@ def moved(reference: Reference, world_T_old: ArrayLike) -> Reference:
 
 
 def place(reference: Reference, hand: RobotHand | None = None, slow: bool = True) -> Reference:
-    """The reference where the arm can follow it: `placement`, `arm_q` and, with `slow`, `arm_frames` set; without, the
-    arm keeps the person's time, whether it can or not. Deterministic.
+    """The reference placed within the arm's reach: `placement`, `arm_q` and, with `slow`, `arm_frames` set; without
+    `slow` the arm keeps the person's time, even beyond its limits. Deterministic.
 
-    Raises UnreachableError that names, for the best placement found, the first frame that fails and by how much.
+    Raises UnreachableError, which names, for the best placement found, the first failing frame and its error.
     """
     planner = Planner(hand or load_hand(reference.hand))
     fastest, best, failures = np.inf, None, []
@@ -142,7 +142,7 @@ def place(reference: Reference, hand: RobotHand | None = None, slow: bool = True
 
 
 def with_arm_path(reference: Reference) -> Reference:
-    """The reference with a path of the arm, where it is; its own where it has one. Raises UnreachableError."""
+    """The reference with an arm path at its current placement; an existing one is kept. Raises UnreachableError."""
     if len(reference.arm_q):
         return reference
     planner = Planner(load_hand(reference.hand))
@@ -158,12 +158,12 @@ def with_arm_path(reference: Reference) -> Reference:
 
 
 def _frames(reference: Reference) -> np.ndarray:
-    """Frames spread evenly over the clip."""
+    """Frames evenly spaced over the clip."""
     return np.round(np.linspace(0, len(reference.q) - 1, min(FRAMES, len(reference.q)))).astype(int)
 
 
 def _follow(chain: ArmChain, palms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Joints (C, F, 7) that follow base_T_palm (C, F, 4, 4) from home, and the worst error (C,) in m + 0.1 rad."""
+    """Joints (C, F, 7) rad that track base_T_palm (C, F, 4, 4) from home, and the worst error (C,) in m + 0.1 rad."""
     q, worst, _ = chain.solve(palms[:, 0], FR3_HOME, iterations=40)
     found = [q]
     for i in range(1, palms.shape[1]):
@@ -174,7 +174,7 @@ def _follow(chain: ArmChain, palms: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _candidates(reference: Reference, chain: ArmChain) -> tuple[np.ndarray, np.ndarray]:
-    """(C, 7) world_T_demonstration, the most comfortable first, and the arm's joints (C, F, 7) there."""
+    """(C, 7) world_T_demonstration, the best first, and the arm's joints (C, F, 7) rad there."""
     poses, frames = palm_poses(reference.base_quat, reference.q), _frames(reference)
     middle = 0.5 * (poses[:, :2].min(0) + poses[:, :2].max(0))
     yaw, x, y = (g.ravel() for g in np.meshgrid(YAWS, DISTANCES, SIDES, indexing="ij"))
@@ -195,9 +195,9 @@ def _candidates(reference: Reference, chain: ArmChain) -> tuple[np.ndarray, np.n
 
 def _describe(reference: Reference, frame: int, motion: ArmMotion) -> str:
     if motion.touches_table[frame]:
-        what = "an arm link meets the table"
+        what = "an arm link collides with the table"
     else:
-        what = f"the palm stays {1e3 * motion.position_error[frame]:.0f} mm and "
+        what = f"the palm is {1e3 * motion.position_error[frame]:.0f} mm and "
         what += f"{np.degrees(motion.rotation_error[frame]):.0f} deg off"
     return (
         f"frame {frame} of {len(reference.q)} ({frame / RATE:.2f} s), where {what} (allowed: "

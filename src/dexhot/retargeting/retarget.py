@@ -1,4 +1,4 @@
-"""A human demonstration -> a Reference for a robot hand: contacts planned, then the whole clip solved at once."""
+"""A human demonstration -> a Reference for a robot hand: plans contacts, then solves the whole clip at once."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -37,24 +37,24 @@ from dexhot.robots.kinematics.wrist import palm_poses, wrist_angles
 from dexhot.robots.robot_hand import RobotHand, load_hand
 from dexhot.robots.servos import Servo, servo
 
-PRESS = 0.9  # of the servos' torque, at most, that a planned squeeze takes
+PRESS = 0.9  # maximum fraction of the servos' torque for a planned squeeze
 
 
 @dataclass(frozen=True)
 class RetargetOptions:
-    """Weights are 1 per metre (fingertip error) unless said."""
+    """Weights are relative to the fingertip error, 1 per metre."""
 
-    contact: bool = True  # plan contacts; without, the measured fingertips are followed as they are
+    contact: bool = True  # plan contacts; without, the measured fingertips are tracked unchanged
     contacts: ContactOptions = field(default_factory=ContactOptions)
     grasp: GraspOptions = field(default_factory=GraspOptions)
-    profile: str | None = None  # of the finger servos that the squeeze is meant for; None: the hand's own
+    profile: str | None = None  # of the finger servos, for the squeeze; None: the hand's own
     palm: float = 0.03  # per rad of palm rotation
     posture: float = 0.005  # per rad from the nominal posture
     velocity: float = 0.04  # of fingers, per rad and frame
     acceleration: float = 1.0  # of every joint, per rad or m and frame^2
-    held: float = 5.0  # of fingertips on their contacts, where a millimetre is 4 N; 1 elsewhere
-    gap: float = 4.0  # overlap with object, table and itself
-    rigid: bool = True  # while the object moves, the palm turns with it
+    held: float = 5.0  # of fingertips at their contacts, where a millimetre is 4 N; 1 elsewhere
+    gap: float = 4.0  # penetration of object, table and itself
+    rigid: bool = True  # while the object moves, the palm rotates with it
     iterations: int = 25
 
 
@@ -67,9 +67,9 @@ def retarget(
 ) -> Reference:
     """The Reference of the robot's side of the trajectory, at 60 Hz, in the trajectory's coordinates.
 
-    asset: the object's shape; None only with `contact=False`, then the object is carried along without being touched.
-    progress: called with (iteration, iterations). What was mended in the clip first, `provenance["mended"]` has. Raises
-    DexhotError when the trajectory lacks the hand's side, ClipError when it cannot have happened so.
+    asset: the object's shape; None only with `contact=False`, then the object's poses are copied without contact.
+    progress: called with (iteration, iterations). `provenance["mended"]` lists corrections of the clip. Raises
+    DexhotError when the trajectory lacks the hand's side, ClipError when the clip is physically implausible.
     """
     options = options or RetargetOptions()
     trajectory.validate()
@@ -133,15 +133,15 @@ def squeeze(model: HandModel, plan: ContactPlan, q: np.ndarray, fingers: Servo) 
     for t in np.flatnonzero(np.abs(plan.force).max((1, 2)) > 0):
         model.move(q[t])
         torque = np.einsum("kij,ki->j", model.point_jacobian()[: model.tips], plan.force[t])[6:]
-        # Scaled as a whole where a motor is too weak: forces clipped one by one would no longer balance.
+        # Scaled as a whole where a motor is too weak: individually clipped forces would no longer balance.
         target[t, 6:] += torque * min(1.0, PRESS * fingers.torque / np.abs(torque).max()) / fingers.kp
     within: np.ndarray = np.clip(target, model.lower, model.upper)
     return within
 
 
 def with_profile(reference: Reference, profile: str) -> Reference:
-    """The reference with its squeeze meant for the finger servos of another profile: the same torques, as a whole
-    weaker where they are more than these give. Raises NotFoundError."""
+    """The reference with its squeeze for the finger servos of another profile: the same torques, scaled down together
+    where they exceed the new limits. Raises NotFoundError."""
     hand, made = load_hand(reference.hand), reference.provenance
     old = servo(made.get("servo", hand.servo), hand.joint_names)
     new = servo(profile, hand.joint_names)
@@ -156,9 +156,9 @@ def with_profile(reference: Reference, profile: str) -> Reference:
 def carried_palm(
     palm: np.ndarray, object_pose: np.ndarray, start: int, end: int, options: ContactOptions
 ) -> np.ndarray:
-    """Palm rotations (T, 4) that turn with the object (T, 7) while it moves, at the mean of the measured angles.
+    """Palm rotations (T, 4) wxyz that are rigid to the object (T, 7) while it moves, at the mean measured rotation.
 
-    A person's fingers give way; position-controlled ones that shift on an object let it slip.
+    A person's fingers are compliant; position-controlled ones that shift on an object let it slip.
     """
     object_R_palm = quat_multiply(quat_conjugate(object_pose[:, 3:]), palm)
     carried = quat_multiply(object_pose[:, 3:], mean_quat(object_R_palm[start : end + 1]))
@@ -180,7 +180,7 @@ def _with_contacts(
     clip: HandObjectTrajectory,
     options: RetargetOptions,
 ) -> tuple[ClipProblem, ContactPlan]:
-    """The problem with a grasp chosen, its fingertip paths as goals and the hand carried with the object; the plan."""
+    """The problem with a grasp's fingertip paths as goals and the hand moving with the object; and the plan."""
     (start, end), object_pose, tips = interval, problem.object_pose, problem.goal[:, : model.tips]
     measured = in_mesh_frame(object_pose, tips)
     where, weight = measured_contacts(measured, thumb, slice(start, end + 1), solid, options.contacts)
@@ -217,7 +217,7 @@ def _problem(
     object_pose: np.ndarray,
     options: RetargetOptions,
 ) -> ClipProblem:
-    """Following the measured motion: fingertips, links, palm, posture, smoothness."""
+    """The problem of tracking the measured motion: fingertips, links, palm, posture, smoothness."""
     T, n = len(palm), model.size
     tips, links = match.tips(keypoints), keypoints[:, match.keypoints]
     weight = np.concatenate([np.ones(tips.shape[:2]), np.full(links.shape[:2], match.link_weight)], axis=1)
@@ -241,7 +241,7 @@ def _problem(
 
 
 def _palm_start(model: HandModel, prior: np.ndarray, tips: np.ndarray) -> np.ndarray:
-    """Palm positions (T, 3) that centre the nominal posture's fingertips on the wanted ones."""
+    """Palm positions (T, 3) m that centre the nominal posture's fingertips on the wanted ones."""
     out = np.empty((len(prior), 3))
     for t, q in enumerate(prior):
         model.move(q)

@@ -1,8 +1,8 @@
-"""A clip slowed down where the robot cannot keep up, and only there.
+"""Time parametrization: a clip slowed down where the robot cannot keep up, and only there.
 
-People move faster than an FR3 accelerates. The time map says which frame of the clip the robot shows at each of its own
-60 Hz ticks. It begins at the person's speed; wherever a joint would pass the planned fraction of a limit of velocity,
-acceleration or jerk, the clip around that frame is stretched, until no joint does.
+People accelerate faster than an FR3. The time map gives the clip's frame at each 60 Hz tick of the robot. It starts at
+the person's speed; wherever a joint would exceed the planned fraction of a velocity, acceleration or jerk limit, the
+clip around that frame is stretched, until no joint does.
 """
 
 from collections.abc import Sequence
@@ -18,38 +18,38 @@ from dexhot.hardware.franka.limits import MotionLimits, fr3_limits
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.robots.robot_hand import RobotHand
 
-PLANNED = 0.8  # fraction of the limits; what the controller adds to the reference needs the rest
-START, STOP = 0.125, 0.1  # s: time in which the arm gets to the first frame's velocity, and rests after the last
-NEAR, SMOOTH = 9, 3.0  # frames: how far around a fast frame the clip is stretched, and sigma of how smoothly
-GROW = 0.7  # of the stretch that a frame asks for, per iteration: neighbours help
-AHEAD = 0.01  # more than it asks for, so that the last hundredth does not take for ever
+PLANNED = 0.8  # fraction of the limits; the rest is for what the controller adds to the reference
+START, STOP = 0.125, 0.1  # s: acceleration time to the first frame's velocity, and rest after the last
+NEAR, SMOOTH = 9, 3.0  # frames: range around a fast frame that is stretched, and sigma of its smoothing
+GROW = 0.7  # fraction of a frame's required stretch per iteration: neighbours contribute
+AHEAD = 0.01  # over-relaxation, so that the last hundredth converges
 ITERATIONS = 100
 UNITS = {"velocity": "rad/s", "acceleration": "rad/s2", "jerk": "rad/s3"}
 
 
 @dataclass
 class Fingers:
-    """What the fingers' motors can do; n joints."""
+    """Limits of the fingers' motors; n joints."""
 
     names: Sequence[str]
     velocity: np.ndarray  # (n,) rad/s
 
 
 def limits_of(hand: RobotHand) -> tuple[MotionLimits, Fingers]:
-    """The FR3's and the fingers' of the hand on it."""
+    """The limits of the FR3 and of the hand's fingers."""
     return fr3_limits(), Fingers(hand.joint_names, hand.velocity)
 
 
 @dataclass
 class Peak:
-    """The most that a motion asks of one joint."""
+    """The peak demand of a motion on one joint."""
 
     joint: str
     kind: str  # "velocity", "acceleration" or "jerk"
     tick: int
     value: float  # rad/s, rad/s2 or rad/s3
     limit: float
-    stretch: float  # by how much the tick would have to be longer for PLANNED of the limit
+    stretch: float  # factor by which the tick would have to be longer to reach PLANNED of the limit
 
     def __str__(self) -> str:
         unit = UNITS[self.kind]
@@ -59,19 +59,19 @@ class Peak:
 
 @dataclass
 class Demand:
-    """What a motion asks of the joints."""
+    """The demand of a motion on the joints."""
 
-    stretch: np.ndarray  # (K,) by how much each tick would have to be longer; over 1 is too fast
-    peaks: list[Peak]  # one of each joint, the worst first
+    stretch: np.ndarray  # (K,) factor by which each tick would have to be longer; over 1 is too fast
+    peaks: list[Peak]  # one per joint, the worst first
 
     @property
     def too_fast(self) -> list[Peak]:
-        """Those beyond what is planned with."""
+        """Peaks beyond the planned fraction of their limit."""
         return [peak for peak in self.peaks if peak.stretch > 1.0]
 
 
 def slow_where_needed(arm_q: np.ndarray, finger_q: np.ndarray, arm: MotionLimits, fingers: Fingers) -> np.ndarray:
-    """(K,) clip frames, rising from 0 to T - 1, one per tick of the robot.
+    """(K,) clip frames, increasing from 0 to T - 1, one per tick of the robot.
 
     arm_q (T, 7), finger_q (T, n) rad at 60 Hz. Raises UnreachableError.
     """
@@ -92,7 +92,7 @@ def slow_where_needed(arm_q: np.ndarray, finger_q: np.ndarray, arm: MotionLimits
 
 
 def demand(arm_q: np.ndarray, finger_q: np.ndarray, arm: MotionLimits, fingers: Fingers) -> Demand:
-    """Of joints arm_q (K, 7) and finger_q (K, n) rad, one row per 60 Hz tick."""
+    """The demand of joints arm_q (K, 7) and finger_q (K, n) rad, one row per 60 Hz tick."""
     v, a, j = (np.diff(arm_q, n=n, axis=0) * RATE**n for n in (1, 2, 3))
     ends = np.stack([v[0] / START, v[-1] / STOP])
     rows = (  # joints, kind, values, limits, first tick, power of the time by which they fall

@@ -1,6 +1,6 @@
 """The embedded rig's world: one MuJoCo arm scene that the twins of arm and hand read and write, in one process.
 
-`install` makes a world the process's own; the drivers' twins find it with `installed`, as real drivers find a bus.
+`install` sets the process's world; the drivers' twins get it with `installed`, as real drivers open a bus.
 """
 
 import time
@@ -18,16 +18,16 @@ REMEMBERED = 64  # ticks
 
 
 class EmbeddedWorld:
-    """The arm scene in motion. One thread steps it; whoever listens is told after every tick.
+    """The running arm scene. One thread steps it; listeners are called after every tick.
 
-    `unanswered`: who has not answered the last tick, of arm and hand where they are driven and of those who follow; the
-    rig can wait for them.
+    `unanswered`: those who have not responded to the last tick, of arm and hand while they are driven and of the
+    followers; the rig can wait for them.
     """
 
     def __init__(self, scene: Scene):
         self.scene, self.data = scene, mujoco.MjData(scene.model)
         self.listeners: list[Callable[[float], None]] = []
-        self.answered: Callable[[], None] = lambda: None  # called when nobody is unanswered any more
+        self.answered: Callable[[], None] = lambda: None  # called when everyone has responded
         self.driven: set[str] = set()
         self.following: set[str] = set()
         self.unanswered: set[str] = set()
@@ -39,19 +39,19 @@ class EmbeddedWorld:
         self.setpoint, self.arm_torque = Setpoint(fr3_limits()), np.zeros(ARM)
 
     def reset(self, q: np.ndarray, object_pose: np.ndarray, hold_object: bool = False) -> None:
-        """Robot at rest at q (7+n,), object (7,) at rest; with `hold_object` it stays there until `release`."""
+        """Robot at rest at q (7+n,) rad, object at rest at (7,) world_T_mesh, fixed until `release` if held."""
         reset(self.scene, self.data, q, object_pose)
         self.setpoint.reset(q[:ARM])
         self.arm_torque = np.zeros(ARM)
         self._held = object_pose.copy() if hold_object else None
 
     def release(self) -> None:
-        """Let go of a held object."""
+        """Release a held object."""
         self._held = None
 
     def step(self) -> None:
-        """One control step: the arm's setpoint moves towards its goal as the driver's does, the fingers have theirs.
-        Raises when the physics diverged."""
+        """One control step: the arm's setpoint moves towards its goal with the driver's code; the fingers have their
+        targets. Raises DexhotError when the physics diverges."""
         d, s = self.data, self.scene
         for _ in range(s.physics.substeps):
             self.setpoint.advance(cycles_in(s.physics.timestep, round(d.time / s.physics.timestep)))
@@ -64,7 +64,7 @@ class EmbeddedWorld:
             raise DexhotError("the embedded rig's physics diverged; reset the rig.")
 
     def tick(self, stamp: float) -> None:
-        """Step, then tell the listeners (in the order they came)."""
+        """Step, then call the listeners in order of registration; `stamp` in s."""
         self.step()
         self.stamp = stamp
         self.unanswered = self.driven | self.following
@@ -75,7 +75,7 @@ class EmbeddedWorld:
             listener(stamp)
 
     def joints(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Positions, velocities and torques (7+n,) of arm, then hand."""
+        """Positions, velocities and torques (7+n,), arm then hand; rad, rad/s, N m."""
         d, s = self.data, self.scene
         return d.qpos[s.q_address], d.qvel[s.v_address], d.qfrc_actuator[s.v_address]
 
@@ -85,22 +85,22 @@ class EmbeddedWorld:
         return found
 
     def latency(self, stamp: float) -> float:
-        """Seconds of steady time since the tick with this stamp (to the microsecond); infinite for one long gone."""
+        """Seconds of steady time since the tick with this stamp (matched to 1 us); inf if it is too old."""
         ticks = [begin for known, begin in self.ticked.items() if abs(known - stamp) < 1e-5]
         return time.monotonic() - ticks[0] if ticks else np.inf
 
     def drive(self, who: str) -> None:
-        """`who` has new targets, and others will come for every tick."""
+        """`who` has new targets, and will get new ones every tick."""
         self.driven.add(who)
         self._answer(who)
 
     def rest(self, who: str) -> None:
-        """`who` is no longer driven: nothing waits for it."""
+        """`who` is no longer driven: the rig stops waiting for it."""
         self.driven.discard(who)
         self._answer(who)
 
     def follow(self, who: str) -> None:
-        """`who` has seen the last tick, and will see every tick."""
+        """`who` has processed the last tick, and will process every tick."""
         self.following.add(who)
         self._answer(who)
 
@@ -112,22 +112,22 @@ class EmbeddedWorld:
 
     def drive_arm(self, q: np.ndarray, qd: np.ndarray, torque: np.ndarray) -> None:
         """Impedance kp (q - q_meas) + kv (qd - qd_meas) + torque, as the real arm's tracker, about a setpoint within
-        the arm's limits. q (7,) is for the middle of the coming tick, qd its velocity."""
+        the arm's limits. q (7,) rad, for the middle of the next tick; qd rad/s; torque N m."""
         self.setpoint.command(q - 0.5 * self.scene.physics.control_dt * qd, qd)
         self.arm_torque = torque
 
     def rest_arm(self) -> None:
-        """Come to rest, as soon as the limits allow."""
+        """Bring the arm to rest as fast as its limits allow."""
         q, qd, _ = self.joints()
         self.setpoint.command(self.setpoint.stopping_point(q[:ARM], qd[:ARM]), np.zeros(ARM))
         self.arm_torque = np.zeros(ARM)
 
     def arm_target(self, q: np.ndarray, qd: np.ndarray, torque: np.ndarray) -> np.ndarray:
-        """(..., 7) for the scene's servo in one substep, which takes a position only: the rest is added as a
-        displacement. q is the setpoint at the substep's end.
+        """(..., 7) position target of the scene's servo for one substep; velocity and torque are added as a
+        displacement, since the servo takes only a position. q is the setpoint at the substep's end.
 
-        The servo looks where the arm is as the substep begins: there the setpoint was a substep ago. Left alone the arm
-        would lead by it: 1.7 mm of the palm at 0.4 m/s.
+        The servo measures the arm at the substep's start, where the setpoint was one substep earlier. Without this
+        correction the arm would lead by a substep: 1.7 mm of the palm at 0.4 m/s.
         """
         s = self.scene
         lead = self.arm_lead - s.physics.timestep
@@ -135,13 +135,13 @@ class EmbeddedWorld:
         return found
 
     def drive_hand(self, q: np.ndarray) -> None:
-        """Position targets (n,) of the fingers' PD."""
+        """Set the position targets (n,) of the fingers, rad."""
         s = self.scene
         self.data.ctrl[ARM:] = np.clip(q, s.lower[ARM:], s.upper[ARM:])
 
 
 def cycles_in(timestep: float, substep: int) -> int:
-    """Cycles of the arm in one substep, counted from 0 since the reset: 4 or 5 in 1/240 s."""
+    """Number of 1 ms arm cycles in a substep (counted from 0 since the reset): 4 or 5 in 1/240 s."""
     return round((substep + 1) * timestep / STEP) - round(substep * timestep / STEP)
 
 
@@ -149,17 +149,17 @@ _worlds: list[EmbeddedWorld] = []
 
 
 def install(world: EmbeddedWorld) -> None:
-    """Make `world` the one of this process, in place of any other."""
+    """Make `world` this process's world, replacing any other."""
     _worlds[:] = [world]
 
 
 def uninstall() -> None:
-    """The process has no world any more."""
+    """Remove this process's world."""
     _worlds.clear()
 
 
 def installed() -> EmbeddedWorld:
-    """The world of this process. Raises DexhotError when there is none."""
+    """This process's world. Raises DexhotError without one."""
     if not _worlds:
         raise DexhotError("there is no embedded rig in this process: the twin's driver must run beside the rig node.")
     return _worlds[0]

@@ -1,4 +1,4 @@
-"""The Franka arm under a joint impedance tracker."""
+"""Twin of the Franka arm with its joint impedance tracker."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from dexhot.rigs.twin import Twin
 
 
 class FrankaTwin(Twin):
-    """The arm of the embedded rig, under the impedance of the benchmark physics and the limits of the real driver."""
+    """The embedded rig's arm, with the benchmark physics' impedance and the real driver's limits."""
 
     def __init__(self) -> None:
         super().__init__("arm", slice(0, ARM))

@@ -1,4 +1,4 @@
-"""What the twins of arm and hand share: a part of the embedded world's joints."""
+"""Common base of the arm's and the hand's twin: a slice of the embedded world's joints."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -19,7 +19,7 @@ class Twin:
 
     @property
     def world(self) -> EmbeddedWorld:
-        """The world it is connected to. Raises DexhotError when it is not."""
+        """The connected world. Raises DexhotError when not connected."""
         if self._world is None:
             raise DexhotError("the twin is not connected: call connect() first.")
         return self._world
@@ -42,7 +42,7 @@ class Twin:
         return True
 
     def time(self, now: float) -> float:
-        """The world's: while it waits for an answer, no command grows old."""
+        """The world's time, s: while it waits for a response, no command ages."""
         return self.world.stamp
 
     def latency(self, stamp: float, now: float) -> float:

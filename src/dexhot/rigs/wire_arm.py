@@ -1,7 +1,7 @@
-"""The arm of a MuJoCo world behind libfranka's network protocol: franky-sim's server classes around it.
+"""The arm of a MuJoCo world on libfranka's network protocol, with franky-sim's server classes.
 
-franky-sim's own robot computes with Pinocchio what this one reads from the world, and packs a hundred fields of the
-state each cycle of which eight change: this is much cheaper, so that the world has the time. Needs the extra `dev`.
+franky-sim's own robot computes with Pinocchio what this one reads from the world, and packs a hundred state fields per
+cycle of which eight change: this is much cheaper, which leaves CPU time for the world. Needs the extra `dev`.
 """
 
 import select
@@ -22,8 +22,8 @@ from numpy.typing import ArrayLike
 from dexhot.errors import DexhotError
 from dexhot.robots.arm import FLANGE_SITE, FR3_JOINTS
 
-LOST = 20  # answers missed in a row after which the arm stops its motion, as Franka's does
-FILTER = 0.05  # share of a cycle's external torques in what a reflex judges: a time constant of 20 ms
+LOST = 20  # consecutive missing responses after which the arm stops its motion, as Franka's does
+FILTER = 0.05  # filter coefficient of the external torques for the reflex: a time constant of 20 ms
 FLOATS = {"q": 7, "q_d": 7, "dq": 7, "dq_d": 7, "tau_J": 7, "tau_J_d": 7, "tau_ext_hat_filtered": 7, "O_T_EE": 16}
 NOTHING_CARRIED = RobotParameters(ee_mass=1e-6, ee_com=(0.0,) * 3, ee_inertia=(0.0,) * 9, ee_tcp_xyz=(0.0,) * 3)
 
@@ -31,11 +31,11 @@ NOTHING_CARRIED = RobotParameters(ee_mass=1e-6, ee_com=(0.0,) * 3, ee_inertia=(0
 class WireArm(BaseRobot):  # type: ignore[misc]  # franky-sim has no types
     """Joints FR3_JOINTS of a world whose actuators of these names are torque motors.
 
-    Its state is MuJoCo's: tau_J without gravity, which the world compensates; tau_ext is what contact does to a joint.
+    Its state is MuJoCo's: tau_J without gravity, which the world compensates; tau_ext are the contact torques.
     """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, stiffness: np.ndarray, damping: np.ndarray):
-        """`stiffness`, `damping` (7,): how the arm holds itself, and follows positions that it is sent."""
+        """`stiffness` N m/rad, `damping` N m s/rad (7,): for holding and for tracking commanded positions."""
         super().__init__(NOTHING_CARRIED, tuple(stiffness), tuple(damping), has_gripper=False)
         joints = [model.joint(name) for name in FR3_JOINTS]
         self.q_address = np.array([j.qposadr[0] for j in joints])
@@ -43,7 +43,7 @@ class WireArm(BaseRobot):  # type: ignore[misc]  # franky-sim has no types
         self.actuators = np.array([model.actuator(name).id for name in FR3_JOINTS])
         self.flange = model.site(FLANGE_SITE).id
         self.data = data
-        self.torque = np.zeros(7)  # N m, asked for
+        self.torque = np.zeros(7)  # N m, commanded
 
     def _get_state(self) -> InnerRobotState:
         q, dq = self.data.qpos[self.q_address], self.data.qvel[self.v_address]
@@ -56,7 +56,7 @@ class WireArm(BaseRobot):  # type: ignore[misc]  # franky-sim has no types
         return FrankaRobotState(**fields, **load, control_command_success_rate=1.0)
 
     def fields(self) -> dict[str, list[float]]:
-        """What of the state changes from cycle to cycle, those of FLOATS."""
+        """The state fields that change every cycle, those of FLOATS."""
         d, v = self.data, self.v_address
         q, dq = d.qpos[self.q_address].tolist(), d.qvel[v].tolist()
         torque, external = self.torque.tolist(), self.external.tolist()
@@ -67,12 +67,12 @@ class WireArm(BaseRobot):  # type: ignore[misc]  # franky-sim has no types
 
     @property
     def external(self) -> np.ndarray:
-        """(7,) N m, what contact does to the joints."""
+        """(7,) N m, external joint torques due to contact."""
         found: np.ndarray = -self.data.qfrc_constraint[self.v_address]
         return found
 
     def torque_control(self, torques: ArrayLike, has_new_command: bool = True) -> None:
-        """N m beyond gravity; the world's actuators bound them."""
+        """Torques (7,), N m, without gravity; limited by the world's actuators."""
         self._torque_control(np.asarray(torques))
 
     def _torque_control(self, torques: np.ndarray) -> None:
@@ -102,11 +102,11 @@ class _SetThresholds(SetCollisionBehaviorCommand):  # type: ignore[misc]
 
 
 class ArmServer(FrankaRobotServer):  # type: ignore[misc]
-    """The protocol of one WireArm: `cycle_begin`, a step of the world, `cycle_end`.
+    """The protocol server of one WireArm: `cycle_begin`, a step of the world, `cycle_end`.
 
-    It waits for the answer to each state, so that a client that is starved of CPU time makes the world slow and not the
-    control loop unstable; after LOST answers that did not come the motion ends as Franka ends it, and so it does with a
-    reflex when contact exceeds the collision thresholds that the client has set. `missed` and `reflexes` count them.
+    It waits for the response to each state, so a client starved of CPU time slows the world down instead of making the
+    control loop unstable. After LOST missing responses the motion is aborted as by Franka, and with a reflex when
+    contact exceeds the client's collision thresholds. `missed` and `reflexes` count these.
     """
 
     def __init__(self, arm: WireArm, addresses: Iterable[str]):
@@ -115,18 +115,18 @@ class ArmServer(FrankaRobotServer):  # type: ignore[misc]
         self._template: bytearray | None = None
         self._at = _offsets()
         self._arm = arm
-        self.reflex_at = np.full(7, np.inf)  # N m: collision thresholds, once a client has set them
+        self.reflex_at = np.full(7, np.inf)  # N m: collision thresholds, None until a client sets them
         self.reflexes = 0
         self.felt = np.zeros(7)  # N m, external torques, filtered
         super().__init__(arm, addresses)
         self._FrankaServer__command_class_map[RobotCommand.kSetCollisionBehavior] = _SetThresholds
 
     def cycle_begin(self) -> None:
-        """Take what the client has sent."""
+        """Receive the client's messages."""
         self.process_commands()
 
     def cycle_end(self, patience: float) -> None:
-        """Send the state; wait up to `patience` s for the torques that answer it, where a client controls the arm."""
+        """Send the state; while a client controls the arm, wait up to `patience` (s) for its torques."""
         self.send_state()
         self.felt += FILTER * (self._arm.external - self.felt)
         if self.controlled and (np.abs(self.felt) > self.reflex_at).any():
@@ -144,18 +144,18 @@ class ArmServer(FrankaRobotServer):  # type: ignore[misc]
 
     @property
     def controlled(self) -> bool:
-        """Whether a client's control loop runs."""
+        """Whether a client's control loop is running."""
         return bool(self.current_motion_id > 0)
 
     def abort(self) -> None:
-        """End the present motion as a reflex does; the arm holds itself."""
+        """Abort the current motion as a reflex does; the arm holds its pose."""
         motion, self._missed_in_row = self.current_motion_id, 0
         self.stop_motion(send_preemption_signal=False)
         self.reset_current_motion_id()
         if motion:
             BaseCommand.send_response(self._tcp_socket, RobotCommand.kMove, motion, MoveStatus.kReflexAborted)
 
-    # What changes the slow part of the state
+    # Calls that change the slow part of the state
 
     def start_motion(self, *arguments: Any) -> None:
         super().start_motion(*arguments)
@@ -170,7 +170,7 @@ class ArmServer(FrankaRobotServer):  # type: ignore[misc]
         self._template, self._socket = None, None
 
     def _setup_udp_connection(self, network_udp_port: int) -> None:
-        """franky-sim's own socket hears the whole network; this one only where the server serves."""
+        """franky-sim's own socket listens on all interfaces; this one only on the server's address."""
         super()._setup_udp_connection(network_udp_port)
         self._FrankaServer__udp_socket.close()  # type: ignore[has-type]
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -193,7 +193,7 @@ class ArmServer(FrankaRobotServer):  # type: ignore[misc]
 
 
 def _offsets() -> dict[str, int]:
-    """Where in a packed state each of FLOATS begins: found, so that another order of another version is no trouble."""
+    """Offset of each of FLOATS in a packed state: searched, so that another version may order them differently."""
     found = {}
     for name, count in FLOATS.items():
         mark = tuple(float(1000 + i) for i in range(count))

@@ -1,12 +1,12 @@
 """Protocol-level simulation of one MuJoCo world: the arm on libfranka's network protocol, the hand on a pty servo bus.
 
-The scene is the embedded rig's, with what the real devices bring instead of the benchmark's servos: the arm takes the
-torques that its client computes at 1 kHz, and the fingers are driven by the simulated servos' own PD (servo.py), whose
-gains and current limit are what the driver wrote into their registers. Contact reaches both, and the object.
+The scene is the embedded rig's, with device models instead of the benchmark's servos: the arm applies the torques that
+its client computes at 1 kHz, and the fingers are driven by the simulated servos' own PD (servo.py), with the gains and
+current limit that the driver wrote into their registers. Contact acts on both, and on the object.
 
-The world's time is the arm's cycles, 1 ms each. The servos' watchdogs count it too, so all clocks on the far side of
-the wires are one, however fast it runs. `cycle` waits for the answer of the arm's client: on a machine that is too
-slow, time itself is slow.
+The world's time advances in the arm's cycles of 1 ms. The servos' watchdogs use it too, so all devices share one clock,
+whatever the real-time factor. `cycle` waits for the response of the arm's client: on a slow machine, simulation time
+is slow.
 """
 
 import time
@@ -30,17 +30,17 @@ from dexhot.simulation.scene import Scene, arm_scene
 
 CYCLE = 1e-3  # s, of the arm's control loop
 ARMATURE = (0.195, 0.195, 0.195, 0.195, 0.074, 0.074, 0.074)  # kg m2, the FR3's rotors at the joints (MuJoCo Menagerie)
-EXCHANGE = 2  # cycles between looks at what the servos are told
+EXCHANGE = 2  # cycles between exchanges with the simulated servos
 PATIENCE = 0.05  # s that a cycle waits for the client's torques
-SLIP = 0.05  # s behind its schedule from which the world's time slips
+SLIP = 0.05  # s behind schedule beyond which the world's time slips
 
 
 def wire_scene(
     hand: RobotHand, asset: ObjectAsset, physics: Physics, table_height: float = 0.0, visual: bool = True
 ) -> Scene:
-    """The arm scene in steps of the arm's cycle, its actuators torque motors for the arm.
+    """The arm scene with steps of one arm cycle (1 ms) and torque motors for the arm.
 
-    Contacts keep the stiffness that they have at the benchmark's step.
+    Contacts keep their stiffness at the benchmark's step.
     """
     fine = replace(physics, timestep=CYCLE, substeps=1, solref=physics.solref_used)
     scene = arm_scene(hand, asset, fine, table_height, visual=visual)
@@ -55,7 +55,7 @@ def wire_scene(
 class WireWorld(EmbeddedWorld):
     """A world of `wire_scene` served at network address `address` and pty `port`, while the block runs.
 
-    `scale`: seconds of its time per second, at most; `measured_scale()`: what it really was since the last call.
+    `scale`: maximum real-time factor; `measured_scale()`: the actual one since the last call.
     Raises MissingExtraError without franky-sim, DexhotError when the address is taken.
     """
 
@@ -71,20 +71,20 @@ class WireWorld(EmbeddedWorld):
         assert scene.hand is not None
         self.plant = WorldPlant(scene.model, self.data, joint_table(scene.hand.name))
         self.bus: ServoBus | None = None
-        self.notes: list[str] = []  # what happened in the world that nobody could see over the wires
+        self.notes: list[str] = []  # events in the world that the protocols do not report
         self.cycles = 0
-        self.slipped = 0.0  # s of real time that the world did not keep up with
+        self.slipped = 0.0  # s of real time that the world has fallen behind
         self._due: float | None = None
         self._since = (time.monotonic(), 0)
         self._held: np.ndarray | None = None
 
     @property
     def time(self) -> float:
-        """s of the world's time."""
+        """The world's time, s."""
         return self.cycles * CYCLE
 
     def open(self) -> None:
-        """Serve; nothing moves but in `cycle`. Raises DexhotError when the address is taken."""
+        """Start serving; motion happens only in `cycle`. Raises DexhotError when the address is taken."""
         try:
             self.server.init()
         except OSError as e:
@@ -93,7 +93,7 @@ class WireWorld(EmbeddedWorld):
         self.bus.__enter__()
 
     def close(self) -> None:
-        """Both wires go."""
+        """Close both connections."""
         if self.bus is not None:
             self.bus.__exit__()
             self.bus = None
@@ -108,20 +108,20 @@ class WireWorld(EmbeddedWorld):
         self.close()
 
     def reset(self, q: np.ndarray, object_pose: np.ndarray, hold_object: bool = False) -> None:
-        """As the embedded world, before anything is connected: servos without torque, the arm holding itself."""
+        """As in the embedded world, before any device is connected: servos without torque, the arm holds its pose."""
         super().reset(q, object_pose, hold_object)
         self.data.ctrl[:ARM] = 0.0
         self.plant.advance(0.0, Drive(*np.zeros((6, len(q) - ARM))))
         self.plant.exchange()
 
     def put_object(self, pose: np.ndarray, hold: bool) -> None:
-        """Put the object (7,) somewhere, at rest, whatever the robot does; `hold` keeps it there until `release`."""
+        """Place the object at rest at `pose` (7,) world_T_mesh; `hold` fixes it there until `release`."""
         d, s = self.data, self.scene
         d.qpos[s.object_qpos], d.qvel[s.object_dof] = pose, 0.0
         self._held = pose.copy() if hold else None
 
     def cycle(self) -> None:
-        """One cycle of the arm, when it is due, or as soon as its client has answered the one before."""
+        """Run one cycle of the arm when it is due and its client has responded to the previous one."""
         self._pace()
         self.server.cycle_begin()
         d, s = self.data, self.scene
@@ -137,34 +137,34 @@ class WireWorld(EmbeddedWorld):
             self.notes.append(self._describe_reflex())
 
     def run_until(self, end: float) -> None:
-        """Cycles up to this time of the world, s."""
+        """Run cycles until the world's time is `end`, s."""
         while self.time < end - 0.5 * CYCLE:
             self.cycle()
 
     def step(self) -> None:
-        """Nothing moves in a tick, but its physics must be sound."""
+        """A tick moves nothing; it checks that the physics has not diverged. Raises DexhotError."""
         d = self.data
         if not np.isfinite(d.qpos).all() or d.warning[mujoco.mjtWarning.mjWARN_BADQACC].number:
             raise DexhotError("the rig's physics diverged; start it again.")
 
     def measured_scale(self) -> float:
-        """Seconds of the world's time per second, since the last call."""
+        """Real-time factor since the last call."""
         now, (then, cycles) = (time.monotonic(), self.cycles), self._since
         self._since = now
         return (now[1] - cycles) * CYCLE / max(now[0] - then, 1e-9)
 
     def _describe_reflex(self) -> str:
-        """Which joint felt too much, and what presses hardest."""
+        """The joint with the largest external torque, and the strongest contact."""
         m, d, felt = self.scene.model, self.data, self.server.felt
         joint = int(np.argmax(np.abs(felt) / self.server.reflex_at))
-        force, strongest = np.zeros(6), (0.0, "nothing any more")
+        force, strongest = np.zeros(6), (0.0, "none left")
         for i in range(d.ncon):
             mujoco.mj_contactForce(m, d, i, force)
             pair = sorted(m.geom(g).name for g in d.contact[i].geom)
             strongest = max(strongest, (float(force[0]), " on ".join(pair)))
         return (
-            f"reflex of the arm: {self.scene.joint_names[joint]} felt {abs(felt[joint]):.0f} N m; "
-            f"{strongest[1]} presses with {strongest[0]:.0f} N"
+            f"reflex of the arm: {self.scene.joint_names[joint]} has {abs(felt[joint]):.0f} N m of external torque; "
+            f"strongest contact: {strongest[1]}, {strongest[0]:.0f} N"
         )
 
     def _pace(self) -> None:

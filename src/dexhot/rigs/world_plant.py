@@ -1,7 +1,7 @@
-"""The fingers of a MuJoCo scene behind the simulated servos, so that contact reaches them.
+"""The fingers of a MuJoCo scene as plant of the simulated servos, so that contact acts on them.
 
-The scene's finger actuators become the servos' own law: gains, torque limits and targets are written into the model.
-Whoever steps the world calls `exchange` between two steps; the bus, in its own thread, never touches the world.
+The scene's finger actuators take over the servos' law: gains, torque limits and targets are written into the model. The
+thread that steps the world calls `exchange` between two steps; the bus, in its own thread, never accesses the world.
 """
 
 import mujoco
@@ -14,7 +14,7 @@ from dexhot.simulation.bodies import DAMPING, STIFFNESS, VOLTAGE
 
 
 class WorldPlant:
-    """A Plant: the joints of a world that are named as `joints` are."""
+    """A Plant: the joints of a world with the names of `joints`."""
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, joints: tuple[Joint, ...]):
         self.model, self.data = model, data
@@ -26,16 +26,16 @@ class WorldPlant:
         self.actuators = a = np.array([of_joint[i] for i in ids])
         if (model.actuator_gaintype[a] != mujoco.mjtGain.mjGAIN_DCMOTOR).any():
             raise DexhotError("simulated servos need a hand with motors: a servo profile such as leap or leap_lite.")
-        self.stall = model.actuator_gainprm[a, 0] * model.actuator_gainprm[a, VOLTAGE]  # N m at the whole voltage
+        self.stall = model.actuator_gainprm[a, 0] * model.actuator_gainprm[a, VOLTAGE]  # N m at full voltage
         self._drive: Drive | None = None
         self.exchange()
 
     def advance(self, dt: float, drive: Drive) -> None:
-        """The world's time is its own: the drive waits for its next step."""
+        """Store the drive for the world's next `exchange`; the world has its own time."""
         self._drive = drive
 
     def exchange(self) -> None:
-        """The servos' drive into the world, its joints' state to the servos."""
+        """Write the servos' drive into the world and read its joint states back."""
         m, d, a, drive = self.model, self.data, self.actuators, self._drive
         if drive is not None:
             m.actuator_gainprm[a, STIFFNESS], m.actuator_gainprm[a, DAMPING] = drive.stiffness, drive.damping

@@ -26,7 +26,7 @@ from dexhot.tracking.object_filter import FilterOptions, ObjectFilter
 
 @dataclass(frozen=True)
 class ChainOptions:
-    """What the nodes' parameters say, in one place. Times in s."""
+    """The nodes' parameters, in one place. Times in s."""
 
     ramp: float = 0.5  # from the measured pose to the reference's first
     settle: float = 0.2  # before the ramp
@@ -40,7 +40,7 @@ class ChainOptions:
 
 @dataclass
 class Tick:
-    """The state at one tick, and the target that answers it (zeros before the ramp)."""
+    """The state at one tick, and the resulting target (zeros before the ramp)."""
 
     index: int  # frame of the reference
     state: np.ndarray  # the simulator's
@@ -51,14 +51,14 @@ class Tick:
 
 
 def start_joints(reference: Reference) -> np.ndarray:
-    """(7+n,) arm and fingers at the reference's first pose. Raises UnreachableError where no arm was planned for it."""
+    """(7+n,) rad, arm and fingers at the reference's first pose. Raises UnreachableError without an arm path."""
     return np.concatenate([reference.require_arm_path()[0], reference.q[0, 6:]])
 
 
 def measured_pose(
     pose: np.ndarray, position_noise: float, rotation_noise: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """A pose (7,) as a tracker with this noise would see it."""
+    """A pose (7,) with Gaussian measurement noise (sigma: m, rad)."""
     if not (position_noise or rotation_noise):
         return pose.copy()
     turn = single.exp(rng.normal(0.0, rotation_noise, 3))
@@ -66,24 +66,24 @@ def measured_pose(
 
 
 def displaced(pose: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """A pose (7,) moved by offset (x m, y m, yaw rad) in the world, turned about its own origin."""
+    """A pose (7,) moved by offset (x m, y m, yaw rad) in the world, rotated about its own origin."""
     turn = single.exp((0.0, 0.0, offset[2]))
     return np.concatenate([pose[:2] + offset[:2], pose[2:3], single.multiply(turn, pose[3:])])
 
 
 class Follower:
-    """From targets to what arm and hand are driven with: shaper, arm kinematics and the drivers' limits."""
+    """Turns targets into commands of arm and hand: shaper, arm kinematics and the drivers' limits."""
 
     def __init__(self, hand: RobotHand, reference: Reference, physics: Physics, options: ChainOptions):
         leads = options.lead, options.wrist_lead
         self.shaper = CommandShaper(hand, reference.base_quat, reference.arm_q, physics, *leads)
         self.hand_limits, self.arm_limits = Limits.of(hand.name), Limits.of("fr3")
-        self.hand_q: np.ndarray | None = None  # (n,) the last command, none before the first target
+        self.hand_q: np.ndarray | None = None  # (n,) the last command, None before the first target
         self.arm_q = np.zeros(ARM)
 
     def drive(self, world: EmbeddedWorld, target: np.ndarray, index: int, joints: np.ndarray) -> None:
-        """One tick's `target` (6+n,), from frame `index` to the next; `joints` (7+n,) are the measured ones, where
-        the first command starts."""
+        """Apply one tick's `target` (6+n,), from frame `index` to the next; `joints` (7+n,): the measured ones, rad,
+        where the first command starts."""
         if self.hand_q is None:
             self.shaper.reset(target, joints[:ARM])
             self.hand_q, self.arm_q = joints[ARM:], joints[:ARM]
@@ -103,9 +103,9 @@ def run_ticks(
     object_pose: np.ndarray | None = None,
     follower: Follower | None = None,
 ) -> Iterator[Tick]:
-    """Play one clip; yields every tick from the first on. The object begins at `object_pose`, or where it should.
+    """Play one clip; yields every tick. The object starts at `object_pose` (7,), by default the reference's first.
 
-    follower: a new one, for callers that look into it between ticks.
+    follower: a new one, for callers that inspect it between ticks.
     """
     physics = world.scene.physics
     follower = follower or Follower(hand, reference, physics, options)
@@ -154,11 +154,11 @@ def run_offline(
     object_offset: np.ndarray | None = None,
     palm: np.ndarray | None = None,
 ) -> Rollout:
-    """Track `reference` on the embedded rig. Returns a Rollout of kind "arm", its metrics not yet computed.
+    """Track `reference` on the embedded rig. Returns a Rollout of kind "arm", metrics not yet computed.
 
     The reference must be placed within the arm's reach (retargeting.placement). `friction` and `mass` scale the
-    world's; `object_offset` (x m, y m, yaw rad) moves the object from where the reference has it, about its origin;
-    `palm` (3,) m the palm from where the kinematics have it, in its mount's frame.
+    world's values; `object_offset` (x m, y m, yaw rad) moves the object from its reference pose, rotated about its
+    origin; `palm` (3,) m offsets the palm from the kinematics, in its mount's frame.
     """
     options = options or ChainOptions()
     hand, physics = setup.hand, setup.physics

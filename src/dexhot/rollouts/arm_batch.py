@@ -1,9 +1,9 @@
-"""The live chain for many sequences of targets at once: what a sampling planner needs to plan for the arm.
+"""The live chain for many target sequences in one batch, as a sampling planner for the arm needs it.
 
-The targets are the floating hand's, as everywhere, in the clip's time. The arm takes each frame in as many substeps as
-its time map gives it. The targets pass through shaper, inverse kinematics and feed-forward and move the embedded rig's
-arm about a setpoint within its limits. The first of several sequences goes the live chain's way; the others' setpoint,
-inertia and Jacobian are its own, displaced by as much as their commands are.
+The targets are the floating hand's, in the clip's time. The arm executes each frame in as many substeps as its time map
+gives it. The targets pass through shaper, inverse kinematics and feed-forward, and move the embedded rig's arm about a
+setpoint within its limits. The first sequence is computed exactly as in the live chain; the others use its setpoint,
+inertia and Jacobian, displaced by the difference of their commands.
 """
 
 import mujoco
@@ -26,12 +26,12 @@ from dexhot.simulation.scene import arm_scene
 
 
 class ArmSimulator:
-    """States (ns,) begin in the layout of the floating scene, so that costs made for it serve here too: the clip's
-    time, object and fingers, the wrist left at zero. What the rig and the chain remember follows."""
+    """States (ns,) start with the layout of the floating scene, so that its cost terms apply here too: the clip's time,
+    object and fingers, the wrist at zero. The internal states of rig and chain follow."""
 
     def __init__(self, floating: MujocoSimulator, reference: Reference, options: ChainOptions | None = None):
-        """`floating`: the benchmark's world of `reference`, which must have a path for the arm. The reference's own
-        targets lead the robot to its first frame. Raises UnreachableError where it has no path."""
+        """`floating`: the benchmark's world of `reference`, which must have an arm path. The reference's own targets
+        lead the robot to its first frame. Raises UnreachableError without an arm path."""
         scene, options = floating.scene, options or ChainOptions()
         hand, physics = scene.hand, scene.physics
         assert hand is not None
@@ -52,7 +52,7 @@ class ArmSimulator:
         self.first_state = np.concatenate([np.zeros(seen), first.state, *self._memory()])  # (ns,) the robot in motion
 
     def rollout(self, state: np.ndarray, controls: np.ndarray) -> Batch:
-        """From one state (ns,), targets (N, h, 6+n) of the floating hand, one per frame of the clip."""
+        """Roll out targets (N, h, 6+n) of the floating hand, one per frame of the clip, from one state (ns,)."""
         s, follower, steps = self.shaper, self.follower, controls.shape[1]
         _, rig, shaped, arm_q, arm_qd, sent_hand, sent_arm, *setpoint = np.split(state, self.ends)
         frame = round(state[0] * RATE)
@@ -80,8 +80,8 @@ class ArmSimulator:
         return Batch(np.concatenate(parts, axis=-1), sensors, batch.diverged)
 
     def _memory(self) -> tuple[np.ndarray, ...]:
-        """Of the live chain as it is now: the shaper's world, the arm's joints and velocities, the last commands, the
-        setpoint."""
+        """Internal state of the live chain: the shaper's world, the arm's joints and velocities, the last commands,
+        the setpoint."""
         shaped, setpoint = np.empty(self.shaped.state_size), self.world.setpoint
         mujoco.mj_getState(self.shaped.model, self.shaper.shaper.data, shaped, STATE)
         assert self.follower.hand_q is not None
@@ -89,12 +89,12 @@ class ArmSimulator:
         return shaped, self.shaper.arm_q, self.shaper.arm_qd, *sent, setpoint.q, setpoint.v, setpoint.a
 
     def _joints(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Joints and their velocities (..., 6+n) in the shaper's states."""
+        """Joint positions and velocities (..., 6+n) in the shaper's states."""
         scene = self.shaped.scene
         return states[..., 1 + scene.q_address], states[..., 1 + scene.model.nq + scene.v_address]
 
     def _arm_path(self, wrist: np.ndarray, start: np.ndarray, here: np.ndarray, dt: np.ndarray) -> np.ndarray:
-        """(N, 1 + h, 7) joints, the present ones `start` (7,) first, near the planned ones for wrists (N, h, 6)."""
+        """(N, 1 + h, 7) rad: the current joints `start` (7,), then those nearest to the plan for wrists (N, h, 6)."""
         planned = self.arm_path[np.minimum(here + 1, len(self.arm_path) - 1)]
         palms = pose_to_matrix(palm_poses(self.base_quat, wrist)).reshape(-1, 4, 4)
         near = np.tile(planned, (len(wrist), 1))
@@ -105,8 +105,8 @@ class ArmSimulator:
     def _arm_commands(
         self, path: np.ndarray, twist: np.ndarray, arm_qd: np.ndarray, dt: np.ndarray
     ) -> tuple[np.ndarray, ...]:
-        """What CommandShaper.step makes of arm joints (N, 1 + h, 7) and the shaped palm's twist (N, 1 + h, 6), the
-        present ones first, and the present velocity (7,): each frame's position, mean and final velocity and torque,
+        """CommandShaper.step for arm joints (N, 1 + h, 7) and the shaped palm's twist (N, 1 + h, 6), the current ones
+        first, and the current velocity (7,): each frame's position, mean velocity, final velocity and torque,
         (N, h, 7) each."""
         s, q, mean = self.shaper, path[0], np.diff(path, axis=1) / dt
         jacobian = s.chain.forward(q[1:])[1]
@@ -132,10 +132,10 @@ class ArmSimulator:
         dt: np.ndarray,
         done: int,
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """The servo's targets (N, S, 7), one per substep after the `done` before, and the setpoint (N, h, 7) after each
-        frame: q, v, a.
+        """The servo's targets (N, S, 7), one per substep, starting after substep `done`, and the setpoint q, v, a
+        (N, h, 7) after each frame.
 
-        Commands as of `_arm_commands`. The first sequence's setpoint is the driver's; the others' is displaced.
+        Commands as of `_arm_commands`. The first sequence's setpoint is the driver's, the others' is displaced.
         """
         setpoint = self.setpoint
         setpoint.reset(*now)
@@ -160,8 +160,8 @@ class ArmSimulator:
         return target, [end_q + (path - path[:1])[:, 1:], end_v + faster, np.broadcast_to(end_a, mean.shape)]
 
     def _seen(self, states: np.ndarray, frame: int) -> np.ndarray:
-        """(N, h, nf) the clip's time, fingers and object of the rig's states after the frames from `frame` on, where
-        the floating scene has them."""
+        """(N, h, nf) clip time, fingers and object of the rig's states after the frames from `frame` on, in the
+        floating scene's layout."""
         here, rig = self.scene, self.rig.scene
         out = np.zeros((*states.shape[:-1], self.ends[0]))
         q, v, rig_q, rig_v = 1, 1 + here.model.nq, 1, 1 + rig.model.nq
@@ -176,7 +176,7 @@ class ArmSimulator:
 
 
 def _durations(reference: Reference, frames: np.ndarray, substeps: int) -> np.ndarray:
-    """(T,) substeps that the arm takes from each frame of the clip to the next; `frames` (K,) is its time map."""
+    """(T,) substeps of the arm from each frame of the clip to the next; `frames` (K,): its time map."""
     ticks = np.interp(np.arange(len(reference.q)), frames, np.arange(len(frames)))
     whole = np.diff(np.round(substeps * ticks).astype(int))
     durations: np.ndarray = np.append(whole, substeps)
@@ -184,9 +184,9 @@ def _durations(reference: Reference, frames: np.ndarray, substeps: int) -> np.nd
 
 
 def _lead(reference: Reference, slow: Reference, frames: np.ndarray, physics: Physics) -> np.ndarray:
-    """(T, 6+n) what the arm's slower targets lead by more than those of the clip's own time (`base_actions`): less for
-    the servos' lag, but more by half of what a frame lasts longer than a tick, for which its target is held. `slow`:
-    the reference in the arm's time."""
+    """(T, 6+n) lead of the arm's slower targets minus that in the clip's time (`base_actions`): smaller by the servos'
+    lag at the lower speed, larger by half the time that a frame, whose target is held, exceeds a tick. `slow`: the
+    reference in the arm's time."""
     rows = np.arange(len(reference.q))
     led = base_actions(slow, physics) - slow.target
     own: np.ndarray = base_actions(reference, physics) - reference.target
@@ -197,7 +197,7 @@ def _lead(reference: Reference, slow: Reference, frames: np.ndarray, physics: Ph
 
 
 def limited(q: np.ndarray, start: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """q (N, h, j) with no change from row to row beyond `step` (h, j); the first changes from `start` (j,)."""
+    """q (N, h, j) with changes from row to row limited to `step` (h, j); the first is relative to `start` (j,)."""
     out = np.empty_like(q)
     before: np.ndarray = start
     for t in range(q.shape[1]):

@@ -1,4 +1,4 @@
-"""The benchmark's world: the floating hand, the object and the table, and what actions do in it."""
+"""Rollouts in the benchmark's world: floating hand, object and table."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ from dexhot.tracking.object_filter import ObjectState
 def floating_simulator(reference: Reference, setup: Setup) -> MujocoSimulator:
     """The benchmark's world of a reference: floating hand, object, table.
 
-    Raises DexhotError when the object would not stay at rest where the reference starts.
+    Raises DexhotError when the object would not stay at rest at the reference's first pose.
     """
     hand, asset, base = setup.hand, setup.asset, reference.base_quat
     scene = floating_scene(hand, asset, base, setup.physics, reference.table_height, visual=False)
@@ -31,10 +31,10 @@ def floating_simulator(reference: Reference, setup: Setup) -> MujocoSimulator:
 def run_floating(
     reference: Reference, actions: np.ndarray, simulator: Simulator, state: np.ndarray | None = None
 ) -> Rollout:
-    """What `actions` (T, 6+n) do from the reference's first frame, or from another `state` (ns,); metrics empty.
+    """Simulate `actions` (T, 6+n) from the reference's first frame, or from another `state` (ns,); metrics empty.
 
-    The hand starts with the reference's first velocity. Row t is the state at frame t, that is after action t - 1; the
-    last action is not used.
+    The hand starts with the reference's first velocity. Row t is the state at frame t, after action t - 1; the last
+    action is not used. Raises DexhotError when the simulation diverges.
     """
     state = start_state(reference, simulator) if state is None else state
     batch = simulator.rollout(state, actions[None, :-1])
@@ -44,9 +44,10 @@ def run_floating(
 
 
 def run_controller(controller: Controller, simulator: MujocoSimulator) -> Rollout:
-    """What a controller that sees object and hand exactly does from its reference's first frame; metrics empty.
+    """Run a controller with exact object and hand states from its reference's first frame; metrics empty.
 
-    Of one that does not look, the same to the last bit as `run_floating` of its targets.
+    For an open-loop controller the result is bit-identical to `run_floating` of its targets. Raises DexhotError when
+    the simulation diverges.
     """
     reference, scene = controller.reference, simulator.scene
     data, states, actions = mujoco.MjData(scene.model), [start_state(reference, simulator)], []
@@ -90,7 +91,7 @@ def floating_rollout(reference: Reference, actions: np.ndarray, states: np.ndarr
 def start_state(
     reference: Reference, simulator: Simulator, offset: Sequence[float] | np.ndarray = (0.0, 0.0), yaw: float = 0.0
 ) -> np.ndarray:
-    """(ns,) the reference's first frame, the object moved on the table by `offset` (m) and turned by `yaw` (rad)."""
+    """(ns,) the reference's first frame, the object shifted on the table by `offset` (m), rotated by `yaw` (rad)."""
     pose = reference.object_pose[0]
     turn = np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)])
     pose = make_pose(pose[:3] + np.array([*offset, 0.0]), quat_multiply(turn, pose[3:]))

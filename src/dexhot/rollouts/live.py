@@ -1,7 +1,7 @@
-"""A run's bag -> Rollout of kind "live": what arm, hand and object did at the reference's frames.
+"""A run's bag -> Rollout of kind "live": states of arm, hand and object at the reference's frames.
 
-Frame i is the tick stamped t0 + i / 60, t0 being what /safety/state announced. Contacts and overlap are not recorded:
-they are computed with the collision of the arm scene at the recorded joint positions and object pose.
+Frame i is the tick stamped t0 + i / 60, with t0 from /safety/state. Contacts and penetration are not recorded: they are
+computed by the arm scene's collision detection at the recorded joint positions and object pose.
 """
 
 from bisect import bisect_left, bisect_right
@@ -32,15 +32,15 @@ NEEDED = {
     TARGET: JOINTS,
 }
 TICK_NS = 1e9 / RATE
-TOLERANCE = 0.25  # of a tick: a stamp further from its frame belongs to no frame
-FREE_TOLERANCE = 1.5  # of a tick, on a real rig: its sensors do not tick together, and the nearest row is a frame's
+TOLERANCE = 0.25  # ticks: a stamp further from its frame belongs to no frame
+FREE_TOLERANCE = 1.5  # ticks, on a real rig: sensors are not synchronized, the nearest row counts
 SERIES = ("q", "target", "contact", "object_pose", "arm_q", "clip_frames")  # a reference's rows; empty ones stay so
-ALLOWED_GAP = 3  # frames in a row that may be missing from a bag
+ALLOWED_GAP = 3  # consecutive frames that may be missing from a bag
 
 
 @dataclass
 class StampedRows:
-    """Stamped rows of one topic, in the order of their stamps."""
+    """Stamped rows of one topic, sorted by stamp."""
 
     stamps: list[int]  # ns
     rows: list[np.ndarray]
@@ -56,17 +56,17 @@ class Episode:
 
 
 def run_reference(run: str | Path) -> Reference:
-    """What was tracked in a run. Raises FileFormatError for what is no recorded run."""
+    """The reference tracked in a run. Raises FileFormatError if `run` is not a recorded run."""
     return load(_folder(run) / "reference.npz", Reference)
 
 
 def live_rollout(run: str | Path, episode: int = 0, part: bool = False, setup: Setup | None = None) -> Rollout:
-    """The rollout of the `episode`-th clip that was tracked to its end, its metrics not yet computed.
+    """The rollout of the `episode`-th completely tracked clip (from 0), metrics not yet computed.
 
-    `run`: a run's folder, with bag/ and reference.npz, or that bag, or its file; what is lost of a damaged bag is
-    provenance["bag_damage"]. `part`: where no clip was, what there is of the last one, beside as much of its reference;
-    provenance["stopped"] is then the reason why it ended. `setup`: that of the reference, where it is loaded already.
-    Raises FileFormatError when the bag lacks topics or frames, or holds no such clip, saying why tracking ended.
+    `run`: a run's folder with bag/ and reference.npz, or that bag, or its file; provenance["bag_damage"] lists what a
+    damaged bag has lost. `part`: without a complete clip, return the tracked part of the last one with the same part of
+    its reference; provenance["stopped"] is then the reason why it ended. `setup`: that of the reference, if loaded.
+    Raises FileFormatError when the bag lacks topics or frames, or has no such clip (why tracking ended).
     """
     bag, run = bags.locate(run), _folder(run)
     reference = load(run / "reference.npz", Reference)
@@ -78,7 +78,7 @@ def live_rollout(run: str | Path, episode: int = 0, part: bool = False, setup: S
         chosen, episode = episodes[-1], len(episodes) - 1
     elif episode >= len(complete):
         why = "; ".join(e.reason for e in episodes if e not in complete) or "tracking never started"
-        hint = " `dexhot report` shows it as far as it came." if episodes and not complete else ""
+        hint = " `dexhot report` shows the tracked part." if episodes and not complete else ""
         hint += bags.because(damage)
         raise FileFormatError(f"{run} holds {len(complete)} clips tracked to the end, not {episode + 1}: {why}.{hint}")
     else:
@@ -110,27 +110,27 @@ def _folder(run: str | Path) -> Path:
     if folder is None:
         raise FileFormatError(
             f"{run} is not a recorded run: it has no bag/ beside reference.npz, as `dexhot up real_track` makes. A bag "
-            "alone does not say what was to be tracked: `dexhot replay` plays it, `dexhot bag info` describes it."
+            "alone has no reference: `dexhot replay` plays it, `dexhot bag info` describes it."
         )
     return folder
 
 
 def frames_tracked(episode: Episode) -> int:
-    """How many of a clip's frames were due before it ended."""
+    """Number of a clip's frames due before it ended."""
     return max(0, int(np.ceil((episode.end - episode.t0) / TICK_NS)))
 
 
 def until(reference: Reference, count: int, run: Path) -> Reference:
-    """The first `count` frames. Raises FileFormatError when they are too few to be a motion."""
+    """The first `count` frames. Raises FileFormatError when they are too few."""
     if count < 2:
-        raise FileFormatError(f"{run}: tracking ended on the way to the clip's first frame; there is nothing to show.")
+        raise FileFormatError(f"{run}: tracking ended before the clip's first frame; there is nothing to show.")
     rows = {name: getattr(reference, name)[:count] for name in SERIES}
     start, end = (min(frame, count - 1) for frame in (reference.grasp_start, reference.grasp_end))
     return replace(reference, **rows, grasp_start=start, grasp_end=end)
 
 
 def read_bag(bag: Path, reference: Reference) -> tuple[dict[str, StampedRows], list[Episode], list[str]]:
-    """The stamped series that a rollout needs, the episodes, and what of the bag is lost."""
+    """The stamped series of a rollout, the episodes, and a description of the bag's damage."""
     bags.require_topics(bag, NEEDED, "an evaluation")
     names = {FRANKA_STATES: list(FR3_JOINTS), LEAP_STATES: reference.joint_names[6:], TARGET: reference.joint_names}
     series = {topic: StampedRows([], []) for topic in (RIG_OBJECT, OBJECT_POSE, FRANKA_STATES, LEAP_STATES, TARGET)}
@@ -156,7 +156,7 @@ def read_bag(bag: Path, reference: Reference) -> tuple[dict[str, StampedRows], l
 def follow_safety(episodes: list[Episode], message: Any) -> None:
     """Begin an episode at a new t0, end the running one when tracking stops."""
     if [status.name for status in message.status] != ["safety"]:
-        return  # somebody else's
+        return  # another publisher's
     status = message.status[0]
     values = {v.key: v.value for v in status.values}
     whole, _, part = values["t0"].partition(".")
@@ -169,13 +169,13 @@ def follow_safety(episodes: list[Episode], message: Any) -> None:
 
 
 def of_real_rig(run: Path) -> bool:
-    """Whether a run's folder says that it was tracked on a lab's own rig."""
+    """Whether a run was tracked on a real rig, by its run folder."""
     return is_run(run) and read_run(run)["arguments"].get("rig") == "real"
 
 
 def frames(series: StampedRows, t0: int, count: int, topic: str, tolerance: float = TOLERANCE) -> np.ndarray:
-    """(count, ...) the row of each frame: the nearest within `tolerance` ticks. A short gap is filled with the row
-    before. Raises FileFormatError for a long one.
+    """(count, ...) the nearest row of each frame within `tolerance` ticks; `t0` in ns. A short gap is filled with the
+    previous row. Raises FileFormatError for a long one.
     """
     rows: list[np.ndarray] = []
     missing = 0
@@ -207,7 +207,7 @@ def rebuild(
     object_pose: np.ndarray,
     command: np.ndarray,
 ) -> Rollout:
-    """A Rollout from joint positions (T, 7), (T, n), object poses (T, 7) and targets (T, 6+n)."""
+    """A Rollout from joint positions arm_q (T, 7), hand_q (T, n), object poses (T, 7) and targets (T, 6+n)."""
     scene = arm_scene(setup.hand, setup.asset, setup.physics, table_height=reference.table_height)
     simulator, kinematics = MujocoSimulator(scene), ArmKinematics(setup.hand)
     joints, base = np.concatenate([arm_q, hand_q], axis=1), [reference.base_quat] * len(arm_q)
@@ -230,14 +230,14 @@ def rebuild(
 
 
 def pose_row(message: Any) -> np.ndarray:
-    """(7,) of a PoseWithCovarianceStamped."""
+    """(7,) pose of a PoseWithCovarianceStamped."""
     p, q = message.pose.pose.position, message.pose.pose.orientation
     return np.array([p.x, p.y, p.z, q.w, q.x, q.y, q.z])
 
 
 def joint_row(message: Any, names: list[str], topic: str) -> np.ndarray:
-    """Positions in the order of `names`. Raises FileFormatError when one is not there."""
+    """Positions in the order of `names`, rad. Raises FileFormatError when one is missing."""
     position = dict(zip(message.name, message.position))
     if missing := [name for name in names if name not in position]:
-        raise FileFormatError(f"{topic} has no joint {', '.join(missing)}; the bag is of another robot.")
+        raise FileFormatError(f"{topic} has no joint {', '.join(missing)}; the bag is from another robot.")
     return np.array([position[name] for name in names])

@@ -79,7 +79,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 
 @dataclass
 class SafetyMachine:
-    """The present state, its reason, and how often each event has changed it."""
+    """The current state, its reason, and how often each event has changed it."""
 
     state: State = State.INACTIVE
     reason: str = "not started"

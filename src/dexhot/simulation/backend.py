@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def _hear_warning(text: str) -> None:
-    """MuJoCo's own handler writes MUJOCO_LOG.TXT where the user stands. A blow-up is told by Batch.diverged already."""
+    """Replaces MuJoCo's handler, which writes MUJOCO_LOG.TXT where the user is. Batch.diverged reports divergence."""
     log.log(logging.DEBUG if text.startswith("Nan, Inf or huge value") else logging.WARNING, text)
 
 
@@ -28,7 +28,7 @@ mujoco.set_mju_user_warning(_hear_warning)
 
 @dataclass
 class Batch:
-    """What N worlds did over h control steps. Rows of a diverged world repeat its last good values from there on."""
+    """Result of N worlds over h control steps. A diverged world's rows repeat its last valid values from then on."""
 
     states: np.ndarray  # (N, h, ns) after each control step
     sensors: np.ndarray  # (N, h, nsens)
@@ -39,37 +39,39 @@ class Batch:
 class Contacts:
     """Contacts of each of T states."""
 
-    penetration: np.ndarray  # (T,) deepest overlap of robot and object, m, >= 0
-    self_penetration: np.ndarray  # (T,) of two fingers, or a finger and the palm, m, >= 0
+    penetration: np.ndarray  # (T,) deepest penetration between robot and object, m, >= 0
+    self_penetration: np.ndarray  # (T,) between two fingers, or a finger and the palm, m, >= 0
     table_contact: np.ndarray  # (T,) bool: the object touches the table
     tip_contact: np.ndarray  # (T, tips) bool: the fingertip's link touches the object
 
 
 class BatchSimulator(Protocol):
-    """What planning needs of a physics engine. A state is an opaque (ns,) row of float64."""
+    """What planning needs from a physics engine. A state is an opaque (ns,) row of float64."""
 
     scene: Scene
 
     def rollout(self, states: ArrayLike, controls: ArrayLike, models: Sequence[mujoco.MjModel] | None = None) -> Batch:
-        """N worlds from states (N, ns) under controls (N, h, nu), one per control step; `models`: one per world."""
+        """Simulate N worlds from states (N, ns) with controls (N, h, nu), one per control step; `models`: one per
+        world."""
 
     def object_pose(self, states: ArrayLike) -> np.ndarray:
         """(..., ns) -> (..., 7) world_T_mesh."""
 
 
 class Simulator(BatchSimulator, Protocol):
-    """What mining and evaluation need of it besides."""
+    """What mining and evaluation need in addition."""
 
     def initial_state(
         self, q: ArrayLike, object_pose: ArrayLike | None = None, qd: ArrayLike | None = None
     ) -> np.ndarray:
-        """The state (ns,) with joints q, qd in the scene's order (default: at rest) and the object (7,) there."""
+        """(ns,) with joint positions q and velocities qd in the scene's order (rad, rad/s; default: at rest) and the
+        object at `object_pose` (7,), world_T_mesh."""
 
     def joint_positions(self, states: ArrayLike) -> np.ndarray:
         """(..., ns) -> (..., joints) in the scene's joint_names order."""
 
     def contacts(self, states: np.ndarray) -> Contacts:
-        """Of states (T, ns), without a step."""
+        """Contacts of states (T, ns), by collision detection without a step."""
 
 
 class MujocoSimulator:
@@ -85,7 +87,7 @@ class MujocoSimulator:
     def initial_state(
         self, q: ArrayLike, object_pose: ArrayLike | None = None, qd: ArrayLike | None = None
     ) -> np.ndarray:
-        """(ns,) the snapshot before any step; see `scene.reset` for the arguments and what it refuses."""
+        """(ns,) the state before any step; arguments and errors as of `scene.reset`."""
         data = mujoco.MjData(self.model)
         reset(self.scene, data, q, object_pose, qd)
         state = np.empty(self.state_size)
@@ -116,7 +118,7 @@ class MujocoSimulator:
             x, s = self.pool.rollout(model, self.datas, world_states, held)
         last = np.cumsum(substeps) - 1
         x, s = x[:, last], s[:, last]
-        # MuJoCo freezes a world that diverges, or resets its clock: either way its time falls behind.
+        # MuJoCo freezes a diverging world or resets its clock: either way its time falls behind.
         elapsed = x[:, -1, 0] - world_states[:, 0]
         on_time = np.abs(elapsed - substeps.sum() * self.scene.physics.timestep) < 1e-6
         finite = np.isfinite(x[:, -1]).all(axis=1) & np.isfinite(s[:, -1]).all(axis=1)
@@ -130,19 +132,19 @@ class MujocoSimulator:
         """(..., ns) -> (..., 7) world_T_mesh, the quaternion normalised."""
         where = self.scene.object_qpos
         if where is None:
-            raise DexhotError("this scene holds no object, so it has no object pose.")
+            raise DexhotError("this scene has no object, so it has no object pose.")
         pose = np.array(np.asarray(states)[..., 1 + where.start : 1 + where.stop])
         pose[..., 3:] /= np.linalg.norm(pose[..., 3:], axis=-1, keepdims=True)
         return pose
 
     def contacts(self, states: np.ndarray) -> Contacts:
-        """Collision only, no step: states (T, ns)."""
+        """Contacts of states (T, ns), by collision detection without a step."""
         with self.lock:
             return self._contacts(states)
 
     def _contacts(self, states: np.ndarray) -> Contacts:
         scene, model, data = self.scene, self.scene.contact_model, self.datas[0]
-        kind = np.full(model.ngeom, 9)  # 1 robot, 3 object, 5 table: the two of a contact add up
+        kind = np.full(model.ngeom, 9)  # 1 robot, 3 object, 5 table: a contact pair is identified by its sum
         kind[scene.hand_geoms], kind[scene.object_geoms], kind[scene.table_geom] = 1, 3, 5
         tip = np.full(model.ngeom, -1)
         for k, geoms in enumerate(scene.tip_geoms):

@@ -1,4 +1,4 @@
-"""What scenes are made of: each function adds one thing to an MjSpec."""
+"""Building blocks of scenes: each function adds one element to an MjSpec."""
 
 import copy
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from dexhot.simulation.physics import Physics
 
 Mj = mujoco.mjtObj
 
-# Contact bits (contype, conaffinity): robots meet table and object; add_self_contact lets the fingers meet each other.
+# Contact bits (contype, conaffinity): robots collide with table and object; add_self_contact adds finger-finger pairs.
 ROBOT_CONTACT, WORLD_CONTACT, NO_CONTACT = (1, 2), (2, 3), (0, 0)
 PALM_BIT, FIRST_FINGER_BIT = 1 << 2, 1 << 3
-TABLE_SIZE = (1.2, 1.2, 0.05)  # half sides, m; wide, because an arm places demonstrations up to 0.8 m from the origin
-FLOOR_DEPTH = 0.75  # m below the world's origin; the floor is only seen
+TABLE_SIZE = (1.2, 1.2, 0.05)  # half extents, m; demonstrations are placed up to 0.8 m from the arm's base
+FLOOR_DEPTH = 0.75  # m below the world's origin; the floor is visual only
 GHOST_RGBA = [0.25, 0.75, 0.55, 0.35]
 FAR = 9.0  # m and rad: the wrist servos' control range
 FOUND, DISTANCE = 1 << 0, 1 << 3  # mjtConDataField bits
@@ -60,7 +60,7 @@ def add_table(spec: mujoco.MjSpec, physics: Physics, height: float, center: tupl
 
 
 def add_object(spec: mujoco.MjSpec, asset: ObjectAsset, physics: Physics) -> None:
-    """Free body "object" at the mesh frame: its convex pieces collide, its mesh is seen, its inertia is the asset's."""
+    """Free body "object" at the mesh frame: collides by its convex pieces, shows its mesh, has the asset's inertia."""
     body = spec.worldbody.add_body(name="object", pos=[0, 0, 0.1])
     body.add_freejoint(name="object")
     body.explicitinertial, body.mass, body.ipos = True, asset.mass, asset.center_of_mass
@@ -75,9 +75,9 @@ def add_object(spec: mujoco.MjSpec, asset: ObjectAsset, physics: Physics) -> Non
 
 
 def prepare_robot(spec: mujoco.MjSpec, hand: RobotHand, physics: Physics) -> None:
-    """Contacts, finger armature and friction of the benchmark physics; gravity compensated everywhere.
+    """Contacts, finger armature and friction of the benchmark physics; gravity is compensated on all bodies.
 
-    Coupled joints are as stiff as contacts are: a linkage does not give."""
+    Joint couplings are as stiff as contacts: a linkage does not yield."""
     for geom in spec.geoms:
         if geom.contype or geom.conaffinity:
             set_contact(geom, physics, ROBOT_CONTACT)
@@ -95,10 +95,10 @@ def prepare_robot(spec: mujoco.MjSpec, hand: RobotHand, physics: Physics) -> Non
 
 
 def add_self_contact(spec: mujoco.MjSpec, hand: RobotHand) -> None:
-    """Let the links of different fingers meet, and those of fingers and the palm.
+    """Enable contacts between links of different fingers, and between fingers and palm.
 
-    Left out is what stands so close in the real hand that its primitives overlap: a finger's first two links and the
-    palm, and what touches while the hand is open, half closed or all its joints are straight.
+    Excluded are links that are so close in the real hand that their primitives overlap: a finger's first two links
+    with the palm, and links that touch while the hand is open, half closed or all its joints are straight.
     """
     fingers = list(spec.body("palm").bodies)
     bits = [FIRST_FINGER_BIT << k for k in range(len(fingers))]
@@ -142,7 +142,7 @@ def touching_links(hand: RobotHand, postures: Sequence[np.ndarray], gap: float =
 
 
 def without_self_contact(model: mujoco.MjModel) -> mujoco.MjModel:
-    """A copy in which robots pass through themselves."""
+    """A copy without contacts between the robot's own links."""
     model = copy.copy(model)
     model.geom_contype[:] &= PALM_BIT - 1
     model.geom_conaffinity[:] &= PALM_BIT - 1
@@ -150,7 +150,7 @@ def without_self_contact(model: mujoco.MjModel) -> mujoco.MjModel:
 
 
 def add_wrist(spec: mujoco.MjSpec, base_quat: ArrayLike, physics: Physics, prefix: str = "") -> mujoco.MjsBody:
-    """The floating wrist with its servos' armature; returns the body that carries the palm."""
+    """Add the floating wrist with its servos' armature; returns the body that carries the palm."""
     turn = wrist.add_wrist(spec, base_quat, prefix)
     for k, name in enumerate(WRIST_JOINTS):
         servo = physics.wrist.translation if k < 3 else physics.wrist.rotation
@@ -167,9 +167,9 @@ def add_servo(spec: mujoco.MjSpec, joint: str, kp: float, kv: float, limits: Arr
 
 
 def add_finger_servos(spec: mujoco.MjSpec, hand: RobotHand, physics: Physics) -> None:
-    """A servo per finger joint, its targets within the joint's limits.
+    """Add a servo per finger joint, with targets limited to the joint's range.
 
-    One with a motor is MuJoCo's DC motor: the same law, its torque bounded by current and torque-speed line.
+    A servo with a motor model is MuJoCo's DC motor: the same law, torque limited by current and torque-speed line.
     """
     fingers = physics.finger(hand)
     for name, kp, kv, low, high in zip(hand.joint_names, fingers.stiffness, fingers.damping, hand.lower, hand.upper):
@@ -198,14 +198,14 @@ def scale_servos(model: mujoco.MjModel, actuators: Sequence[int], gain: float) -
             model.actuator_biasprm[a, 1:3] *= gain
 
 
-# Where a DC motor's gains, in actuator_gainprm, are: N m/rad, N m s/rad, largest voltage as a fraction of the supply's
+# Indices of a DC motor's gains in actuator_gainprm: N m/rad, N m s/rad, maximum voltage as a fraction of the supply's
 STIFFNESS, DAMPING, VOLTAGE = 4, 6, 7
 
 
 def add_ghost(
     spec: mujoco.MjSpec, hand: RobotHand, asset: ObjectAsset | None, base_quat: ArrayLike, physics: Physics
 ) -> None:
-    """A translucent floating hand and object that touch nothing, posed by `Scene.show_ghost`; for pictures only."""
+    """Add a translucent floating hand and object without contacts, posed by `Scene.show_ghost`; for pictures only."""
     turn = add_wrist(spec, base_quat, physics, "ghost/")
     child = hand.spec(detailed=True)
     for geom in child.geoms:
@@ -221,7 +221,7 @@ def add_ghost(
 
 
 def strip_visuals(spec: mujoco.MjSpec) -> None:
-    """Delete what is only seen."""
+    """Delete visual-only geoms and meshes."""
     for geom in list(spec.geoms):
         if not geom.contype and not geom.conaffinity:
             spec.delete(geom)
@@ -232,10 +232,10 @@ def strip_visuals(spec: mujoco.MjSpec) -> None:
 
 
 def add_sensors(spec: mujoco.MjSpec, hand: RobotHand | None, has_object: bool) -> dict[str, slice]:
-    """Add the sensors; returns where each lies in sensordata.
+    """Add the sensors; returns the slice of each in sensordata.
 
     Positions and quaternions of object and palm (body frames), fingertip centres, whether each fingertip's link touches
-    the object, and the hand's distance to it where they touch (negative: penetration, m).
+    the object, and the signed distance of hand and object where they touch (m, negative: penetration).
     """
     layout: dict[str, slice] = {}
 
@@ -263,7 +263,7 @@ def add_sensors(spec: mujoco.MjSpec, hand: RobotHand | None, has_object: bool) -
 def _add_contact_sensors(
     spec: mujoco.MjSpec, layout: dict[str, slice], label: str, what: mujoco.mjtObj, names: list[str], data: int
 ) -> slice:
-    """One number per name, of its deepest contact with the object: 0 without one."""
+    """One value per name, of its deepest contact with the object; 0 without contact."""
     start = sum(s.stop - s.start for s in layout.values())
     for name in names:
         sensor = spec.add_sensor(
@@ -298,7 +298,7 @@ def add_looks(spec: mujoco.MjSpec, target: tuple[float, float, float], distance:
     spec.visual.map.znear = 0.005
     key = spec.worldbody.add_light(name="key", pos=[1.0, -0.8, 2.2], dir=[-0.4, 0.35, -1.0], diffuse=[0.55] * 3)
     key.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
-    spec.visual.map.shadowclip = 1.2  # m around the light's aim: a sharper shadow than the whole world's
+    spec.visual.map.shadowclip = 1.2  # m around the light's target: sharper shadows than over the whole world
     look_from = np.asarray(target) + distance * np.array([0.66, -0.60, 0.45])
     back = (look_from - target) / np.linalg.norm(look_from - target)
     right = np.cross((0.0, 0.0, 1.0), back) / np.linalg.norm(back[:2])

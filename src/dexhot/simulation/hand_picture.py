@@ -1,4 +1,4 @@
-"""A picture of a robot hand with what its hand.yaml says drawn in: palm axes and fingertips, open and half closed."""
+"""A picture of a robot hand with its hand.yaml drawn in: palm axes and fingertips, open and half closed."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ def _marked(hand: RobotHand) -> mujoco.MjSpec:
 def _camera(
     model: mujoco.MjModel, data: mujoco.MjData, hand: RobotHand, way: tuple[float, float, float]
 ) -> mujoco.MjvCamera:
-    """A camera that looks from `way` (palm frame) at all that is seen."""
+    """A camera that looks from direction `way` (palm frame) and fits all visible geoms."""
     seen = model.geom_group == VISUAL_GROUP
     reach = model.geom_rbound[seen][:, None]
     low, high = (data.geom_xpos[seen] - reach).min(0), (data.geom_xpos[seen] + reach).max(0)

@@ -1,6 +1,7 @@
-"""Worlds that differ from the nominal one: named sets to draw from, and named variants of the physics.
+"""Perturbed worlds (domain randomization): named sets to sample from, and named variants of the physics.
 
-A set's draws are one rng's, in one order: the same seed gives the same worlds for ever. A changed set is another name.
+A set is sampled in a fixed order from one generator: the same seed always gives the same worlds. A changed set gets
+a new name.
 """
 
 from collections.abc import Callable
@@ -16,19 +17,19 @@ from dexhot.simulation.scene import Scene, perturbed
 
 @dataclass(frozen=True)
 class Perturbation:
-    """Ranges of uniform draws; `friction` and `mass` are ratios to the nominal ones."""
+    """Ranges of uniform samples; `friction` and `mass` are ratios to the nominal values."""
 
-    offset: float = 0.005  # m, half width in x and y of the object's start
+    offset: float = 0.005  # m, half width in x and y of the object's initial position
     yaw: float = np.radians(10)  # rad, half width
     friction: tuple[float, float] = (0.8, 1.2)
     mass: tuple[float, float] = (0.8, 1.2)
     sliding: tuple[float, float] | None = None  # friction coefficient, in place of `friction`
     time_constant: tuple[float, float] | None = None  # s, of the contacts (solref)
-    palm: float = 0.0  # m, largest distance of the palm from where the wrist's joints have it
-    gain: tuple[float, float] = (1.0, 1.0)  # of the finger servos, ratio to the nominal one
+    palm: float = 0.0  # m, maximum offset of the palm from the wrist kinematics
+    gain: tuple[float, float] = (1.0, 1.0)  # of the finger servos, ratio to nominal
 
     def draw(self, rng: np.random.Generator) -> "Draw":
-        """One world."""
+        """Sample one world."""
         offset, yaw = rng.uniform(-self.offset, self.offset, 2), rng.uniform(-self.yaw, self.yaw)
         friction, mass = rng.uniform(*self.friction), rng.uniform(*self.mass)
         drawn = Draw(offset, yaw, friction, mass)
@@ -46,7 +47,7 @@ class Perturbation:
 
 @dataclass(frozen=True)
 class Draw:
-    """One drawn world; the fields of Perturbation."""
+    """One sampled world; fields as of Perturbation."""
 
     offset: np.ndarray  # (2,)
     yaw: float
@@ -58,7 +59,7 @@ class Draw:
     palm: np.ndarray | None = None  # (3,)
 
     def model(self, scene: Scene) -> mujoco.MjModel:
-        """The scene's model as drawn; where the object starts is the state's."""
+        """The scene's model with the sampled values; the object's offset belongs to the initial state."""
         friction = self.friction if self.sliding is None else self.sliding / scene.physics.friction[0]
         return perturbed(scene, friction, self.mass, self.time_constant, self.gain, self.palm)
 
@@ -79,7 +80,7 @@ def worlds(name: str) -> Perturbation:
 
 
 def at_step(physics: Physics, rate: int) -> Physics:
-    """The same physics in steps of 1/`rate` s, a multiple of 60 Hz; contacts as soft as at its own step."""
+    """The same physics at `rate` steps per second (a multiple of 60), contact softness unchanged."""
     steps = round(rate * physics.control_dt)
     return replace(physics, timestep=1 / rate, substeps=steps, solref=physics.solref_used)
 
@@ -95,7 +96,7 @@ VARIANTS: dict[str, Callable[[Physics], Physics]] = {
 
 
 def variant(physics: Physics, name: str) -> Physics:
-    """`physics` as the variant called `name` has it. Raises NotFoundError."""
+    """The variant `name` of `physics`. Raises NotFoundError."""
     if name not in VARIANTS:
         raise NotFoundError("variant of the physics", name, VARIANTS)
     return replace(VARIANTS[name](physics), version=f"{physics.version}, {name}")

@@ -1,6 +1,6 @@
-"""The benchmark physics of config/physics/: every score in the project is made with exactly these numbers.
+"""The benchmark physics of config/physics/: every score in the project is computed with exactly these numbers.
 
-A Physics is a frozen dataclass: `replace(physics, friction=...)` is another physics, which no score is called by.
+A Physics is a frozen dataclass: `replace(physics, friction=...)` is another physics, not valid for scores.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -31,7 +31,7 @@ class WristServo:
 
 @dataclass(frozen=True)
 class Wrist:
-    """The six servos that carry the floating hand: three slides, three hinges."""
+    """The six servos of the floating hand's wrist: three slides, three hinges."""
 
     translation: WristServo
     rotation: WristServo
@@ -67,7 +67,7 @@ class Physics:
     self_contact: bool  # whether fingers touch each other and the palm
     object_density: float  # kg/m3
     object_mass_range: tuple[float, ...]  # kg
-    armature: float  # of the finger joints, kg m2
+    armature: float  # of the finger joints, reflected rotor inertia, kg m2
     wrist: Wrist
     servo: str | None  # profile of the finger servos (config/servos.yaml); None: the hand's own
     arm: Arm
@@ -75,30 +75,30 @@ class Physics:
 
     @property
     def control_dt(self) -> float:
-        """s; 1/60 in the benchmark physics."""
+        """Control period, s: 1/60 in the benchmark physics."""
         return self.timestep * self.substeps
 
     @property
     def solref_used(self) -> tuple[float, ...]:
-        """solref as MuJoCo applies it, which bounds its time constant by two steps: to keep at finer ones."""
+        """solref as MuJoCo applies it: a time constant of at least two steps. Finer steps keep this one."""
         return (max(self.solref[0], 2 * self.timestep), *self.solref[1:])
 
     def profile(self, hand: RobotHand | str) -> str:
-        """The profile that the finger servos of this hand, or of the hand with this name, are run by."""
+        """Name of the servo profile used for this hand (a RobotHand or its name)."""
         return self.servo or (_named(hand) if isinstance(hand, str) else hand).servo
 
     def finger(self, hand: RobotHand | str) -> Servo:
-        """The finger servos of this hand, or of the hand with this name."""
+        """The finger servos of this hand (a RobotHand or its name)."""
         hand = _named(hand) if isinstance(hand, str) else hand
         return servo(self.profile(hand), hand.joint_names)
 
     def servo_lag(self, hand: RobotHand | str) -> np.ndarray:
-        """(6+n,) s by which the floating hand's servos trail a moving target: damping / stiffness."""
+        """(6+n,) s, the lag of the floating hand's servos behind a moving target: damping / stiffness."""
         t, r = self.wrist.translation, self.wrist.rotation
         return np.concatenate([[t.kv / t.kp] * 3, [r.kv / r.kp] * 3, self.finger(hand).lag])
 
     def named(self, hand: RobotHand | str) -> dict[str, str]:
-        """What a result records: version and profile."""
+        """What a result records: physics version and servo profile."""
         return {"physics": self.version, "servo": self.profile(hand)}
 
 
@@ -108,7 +108,7 @@ def versions() -> list[str]:
 
 
 def load_physics(version: str | Path = PHYSICS, profile: str | None = None) -> Physics:
-    """A shipped physics by its version, or the one of a file. `profile`: of the finger servos, in place of its own.
+    """A shipped physics by version, or one from a file. `profile` overrides its servo profile.
 
     Raises NotFoundError for an unknown version or profile, FileFormatError naming a missing or unknown key.
     """
@@ -132,7 +132,7 @@ def _build(kind: type[T], values: dict[str, Any], where: str) -> T:
     names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
     if not isinstance(values, dict) or set(values) != set(names):
         found = sorted(values) if isinstance(values, dict) else values
-        raise FileFormatError(f"{where} must hold exactly {', '.join(names)}; it holds {found}.")
+        raise FileFormatError(f"{where} must have exactly the keys {', '.join(names)}; it has {found}.")
     hints = get_type_hints(kind)
     built = {}
     for name in names:

@@ -8,19 +8,19 @@ import mujoco
 from dexhot.errors import DexhotError
 
 NO_GL = (
-    "No pictures: no OpenGL for offscreen rendering ({reason}). Install libegl1 and libgl1-mesa-dri, "
+    "Cannot render: no OpenGL for offscreen rendering ({reason}). Install libegl1 and libgl1-mesa-dri, "
     "or libosmesa6 and set MUJOCO_GL=osmesa."
 )
 
 
 class NoRendererError(DexhotError):
-    """This machine cannot draw; the message says what to install."""
+    """Offscreen rendering is not available; the message lists what to install."""
 
 
 def new_renderer(model: mujoco.MjModel, width: int, height: int) -> mujoco.Renderer:
-    """An offscreen renderer; EGL where neither MUJOCO_GL nor a display says otherwise. Raises NoRendererError.
+    """An offscreen renderer, size in pixels; EGL unless MUJOCO_GL or a display is set. Raises NoRendererError.
 
-    MuJoCo fixes its choice when first imported, which may have been long ago, so the class is put in its place here.
+    MuJoCo chooses its GL context class when first imported, which may be too early, so it is replaced here.
     """
     from mujoco.rendering.classic import gl_context
 

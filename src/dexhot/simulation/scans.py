@@ -38,10 +38,10 @@ def make_object(
     """An asset without resting poses (see `resting_poses`).
 
     vertices (V, 3) times `scale` are metres in the mesh frame; the mesh need not be watertight. pieces: convex pieces
-    as (vertices, faces) in the same unit; by default CoACD makes them. solid: a closed mesh as (vertices, faces) whose
-    inside has the mass, for a shell thinner than its pieces; by default the pieces have it. mass in kg, else volume
-    times `density` (kg/m3), else times the benchmark's density, clipped to its mass range; the provenance says which.
-    Raises MeshError with the reason for a mesh that cannot serve.
+    as (vertices, faces) in the same unit; default: by CoACD. solid: a closed mesh as (vertices, faces) that defines
+    volume and inertia, for a shell thinner than its pieces; default: the pieces. mass in kg; default: volume times
+    `density` (kg/m3), or times the benchmark's density, clipped to its mass range. The provenance records which.
+    Raises MeshError with the reason for an unusable mesh.
     """
     vertices, faces = np.asarray(vertices, float) * scale, np.asarray(faces, int)
     check_arrays(name, vertices, faces)
@@ -63,7 +63,7 @@ def make_object(
         mass, source = guessed_mass(volume)
     if not 1e-3 <= mass <= 5.0:
         raise MeshError(
-            f"{name}: a mass of {mass:.4g} kg cannot be tracked by a hand; say --mass (0.001 to 5 kg) or --density."
+            f"{name}: a mass of {mass:.4g} kg is out of range; set --mass (0.001 to 5 kg) or --density (kg/m3)."
         )
     symmetry = find_symmetry(vertices, faces)
     return ObjectAsset(
@@ -80,11 +80,11 @@ def make_object(
 
 
 def resting_object(name: str, vertices: ArrayLike, faces: ArrayLike, **options: Any) -> ObjectAsset:
-    """`make_object`, whose `options` it takes, with its `resting_poses`. Raises MeshError also where none was found."""
+    """`make_object` (same `options`) with `resting_poses`. Raises MeshError also if there is none."""
     asset = make_object(name, vertices, faces, **options)
     asset.resting_poses = resting_poses(asset, load_physics())
     if not len(asset.resting_poses):
-        raise MeshError(f"{name}: no pose of it came to rest on the table in simulation; check the mesh and its mass.")
+        raise MeshError(f"{name}: it has no stable pose on the table in simulation; check the mesh and its mass.")
     return asset
 
 
@@ -100,10 +100,10 @@ def object_from_file(
     keep_openings: bool = False,
     wall: float = 0.0,
 ) -> ObjectAsset:
-    """A scan as an asset: read, specks dropped unless `keep_parts`, unit and scale check, `prepare_scan` (which takes
-    `keep_openings` and `wall`, m), `resting_object`. What was done to it is in the provenance.
+    """A scan as an asset: read, small fragments removed unless `keep_parts`, unit and scale check, `prepare_scan`
+    (`keep_openings`, `wall` in m), `resting_object`. The provenance records every step.
 
-    Raises MeshError with the reason; a wrong unit is never corrected in silence, the message says which ones fit.
+    Raises MeshError with the reason; a wrong unit is never corrected silently: the message lists the plausible ones.
     """
     path = Path(path)
     if not scale > 0:
@@ -122,10 +122,10 @@ def object_from_file(
 
 
 def resting_poses(asset: ObjectAsset, physics: Physics, most: int = 6) -> np.ndarray:
-    """(P, 7) poses on a table at z = 0 that simulation confirms to be at rest, likeliest first, at x = y = 0.
+    """(P, 7) stable poses on a table at z = 0, confirmed by simulation, most probable first, at x = y = 0.
 
-    Candidates are the stable faces of the convex hull (trimesh). Each is let go for 1 s and must then be at rest by
-    `settle_check`. Poses that differ by a turn about the vertical, or about the object's symmetry axis, count once.
+    Candidates are the stable faces of the convex hull (trimesh). Each is released for 1 s and must then be at rest by
+    `settle_check`. Poses that differ by a rotation about the vertical, or about the symmetry axis, count once.
     """
     scene = object_scene(asset, physics)
     hull = trimesh.convex.convex_hull(asset.corners)
@@ -148,7 +148,7 @@ def resting_poses(asset: ObjectAsset, physics: Physics, most: int = 6) -> np.nda
 
 
 def _same_side(up: np.ndarray, other: np.ndarray, symmetry: Symmetry) -> bool:
-    """Two world-up directions in the mesh frame show the same side: within 10 degrees, up to turns about the axis."""
+    """Whether two world-up directions in the mesh frame are equal: within 10 deg, up to rotations about the axis."""
     if symmetry.kind == "sphere":
         return True
     if symmetry.kind == "axis":

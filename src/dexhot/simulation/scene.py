@@ -1,4 +1,4 @@
-"""Scenes composed in code from hand, arm, object and table, with the addresses that map names to arrays."""
+"""Scenes composed of hand, arm, object and table, with the indices that map names to arrays."""
 
 import copy
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Scene:
     """
 
     model: mujoco.MjModel
-    contact_model: mujoco.MjModel  # with which contacts are measured: the robot meets itself, whatever the physics
+    contact_model: mujoco.MjModel  # for measuring contacts: includes self-contact, whatever the physics
     spec: mujoco.MjSpec
     hand: RobotHand | None  # None: object and table only
     object: ObjectAsset | None
@@ -45,18 +45,18 @@ class Scene:
     hand_geoms: np.ndarray  # of the whole robot
     tip_geoms: list[np.ndarray]  # per fingertip, of the link that carries it
     table_geom: int
-    coupled: Coupled  # joints that follow those of joint_names, the ghost's too
+    coupled: Coupled  # joints coupled to those of joint_names, the ghost's too
 
     def set_joints(self, data: mujoco.MjData, q: ArrayLike, qd: ArrayLike | None = None) -> None:
-        """Write q, and qd, in joint_names order, into `data`; coupled joints follow. Call mj_kinematics after."""
+        """Write q, and qd, in joint_names order, into `data`; coupled joints follow. Call mj_kinematics afterwards."""
         data.qpos[self.q_address] = q
         if qd is not None:
             data.qvel[self.v_address] = qd
         self.coupled.follow(data.qpos, data.qvel if qd is not None else None)
 
     def show_ghost(self, data: mujoco.MjData, q: ArrayLike, object_pose: np.ndarray | None = None) -> None:
-        """Pose the ghost of a scene that has one: hand vector q (6+n,), object pose (7,). Call mj_kinematics after."""
-        assert self.hand is not None, "a ghost is that of a hand"
+        """Pose the ghost of a scene that has one: hand vector q (6+n,), object pose (7,). Call mj_kinematics then."""
+        assert self.hand is not None, "a ghost needs a hand"
         names = [f"ghost/{name}" for name in (*WRIST_JOINTS, *self.hand.joint_names)]
         data.qpos[[self.model.joint(name).qposadr[0] for name in names]] = q
         self.coupled.follow(data.qpos)
@@ -76,9 +76,9 @@ def floating_scene(
 ) -> Scene:
     """The hand on six servo-driven wrist joints, an object and a table.
 
-    The slides act along the world's axes and the hinges in the frame turned by `base_quat` (4,) wxyz, so the palm's
-    rotation is base_quat Rx Ry Rz. `ghost` adds a translucent copy for pictures; step no model that has one. Without
-    `visual` the scene has only what collides: the same motion to the last bit, 5 % faster, and cheap to copy.
+    The slides act along the world's axes and the hinges in the frame rotated by `base_quat` (4,) wxyz, so the palm's
+    rotation is base_quat Rx Ry Rz. `ghost` adds a translucent copy for pictures; do not step such a model. Without
+    `visual` the scene has collision geoms only: bit-identical motion, 5 % faster, and cheap to copy.
     """
     spec = _new_world(physics, table_height, asset)
     turn = bodies.add_wrist(spec, base_quat, physics)
@@ -134,10 +134,10 @@ def object_scene(asset: ObjectAsset, physics: Physics, table_height: float = 0.0
 def reset(
     scene: Scene, data: mujoco.MjData, q: ArrayLike, object_pose: ArrayLike | None = None, qd: ArrayLike | None = None
 ) -> None:
-    """Put the scene into a state and compute what depends on it, without a step.
+    """Set the state and compute what depends on it, without a step.
 
     q, qd: in joint_names order; qd defaults to rest. The servos' targets are set to q. object_pose (7,) world_T_mesh.
-    Raises DexhotError for a non-finite or wrongly sized value.
+    Raises DexhotError for a non-finite value or a wrong size.
     """
     _check("q", q, len(scene.joint_names))
     mujoco.mj_resetData(scene.model, data)
@@ -160,9 +160,9 @@ def perturbed(
     palm: ArrayLike | None = None,
 ) -> mujoco.MjModel:
     """A copy of the scene's model with every sliding friction, the object's mass and inertia, and the finger servos'
-    stiffness and damping scaled; with contacts of `time_constant` (s); the palm moved by `palm` (3,) m in its parent.
+    stiffness and damping scaled; contact `time_constant` in s; the palm shifted by `palm` (3,) m in its parent's frame.
 
-    All frictions are scaled together because MuJoCo takes the larger of two touching geoms'.
+    All frictions are scaled together because MuJoCo uses the larger one of the two geoms in contact.
     """
     model = copy.copy(scene.model)
     model.geom_friction[:, 0] *= friction
@@ -174,7 +174,7 @@ def perturbed(
     if palm is not None:
         model.body_pos[model.body("palm").id] += palm
     if gain != 1.0:
-        assert scene.hand is not None, "servos are a hand's"
+        assert scene.hand is not None, "finger servos need a hand"
         bodies.scale_servos(model, [model.actuator(name).id for name in scene.hand.joint_names], gain)
     mujoco.mj_setConst(model, mujoco.MjData(model))
     return model
@@ -185,7 +185,7 @@ def _check(name: str, value: ArrayLike | None, size: int) -> None:
     if value.shape != (size,):
         raise DexhotError(f"reset: {name} has shape {value.shape}, this scene needs ({size},).")
     if not np.isfinite(value).all():
-        raise DexhotError(f"reset: {name} holds a non-finite value: {value}.")
+        raise DexhotError(f"reset: {name} has a non-finite value: {value}.")
 
 
 def _new_world(
@@ -208,7 +208,7 @@ def _attach(
     spec: mujoco.MjSpec, robot: mujoco.MjSpec, hand: RobotHand, physics: Physics, frame: mujoco.MjsFrame
 ) -> None:
     bodies.prepare_robot(robot, hand, physics)
-    spec.attach(robot, prefix="robot/", frame=frame)  # MuJoCo wants a prefix; the table's joint names come without one
+    spec.attach(robot, prefix="robot/", frame=frame)  # MuJoCo requires a prefix; the joint names have none
     strip_prefix(spec, "robot/")
 
 

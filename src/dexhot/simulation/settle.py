@@ -1,4 +1,4 @@
-"""Is the object at rest, and where does it come to rest."""
+"""Rest checks: whether an object is at rest, and the pose in which it comes to rest."""
 
 import copy
 
@@ -22,7 +22,7 @@ def settle_height(asset: ObjectAsset, pose: ArrayLike, table_height: float = 0.0
 
 
 def settle_check(scene: Scene, object_pose: ArrayLike, seconds: float = 0.2) -> tuple[float, float]:
-    """Speed (m/s, rad/s) of the object after `seconds` alone on the table from `object_pose`, started at rest."""
+    """Speed (m/s, rad/s) of the object after `seconds` alone on the table, from rest at `object_pose`."""
     data = drop(scene, object_pose, seconds)
     v = data.qvel[scene.object_dof]
     return float(np.linalg.norm(v[:3])), float(np.linalg.norm(v[3:]))
@@ -30,25 +30,25 @@ def settle_check(scene: Scene, object_pose: ArrayLike, seconds: float = 0.2) -> 
 
 def rests(scene: Scene, object_pose: ArrayLike) -> bool:
     """Whether the object stays at rest after a reset to `object_pose`: 0.2 s later it is slower than physics.rest_speed
-    and within MOVED of where it was put (it did not fall there)."""
+    and within MOVED of `object_pose` (it did not drop)."""
     return _unrest(scene, object_pose) is None
 
 
 def require_rest(scene: Scene, object_pose: ArrayLike) -> None:
-    """Raise DexhotError unless the object `rests` at `object_pose`."""
+    """Raises DexhotError unless the object `rests` at `object_pose`."""
     unrest = _unrest(scene, object_pose)
     if unrest is not None:
         (speed, turn, moved), (limit, turn_limit) = unrest, scene.physics.rest_speed
         name = scene.object.name if scene.object else "the object"
         raise DexhotError(
             f"{name} is not at rest after the reset: {speed:.3f} m/s, {turn:.2f} rad/s and {1e3 * moved:.1f} mm away "
-            f"0.2 s later, allowed {limit:g}, {turn_limit:g} and {1e3 * MOVED:g}. Start it from a resting pose: "
-            "its file has them as `resting_poses`; a clip's is mended by retargeting it again."
+            f"0.2 s later (limits {limit:g} m/s, {turn_limit:g} rad/s, {1e3 * MOVED:g} mm). Start it from one of "
+            "the `resting_poses` in its file; a clip is corrected by retargeting it again."
         )
 
 
 def _unrest(scene: Scene, object_pose: ArrayLike) -> tuple[float, float, float] | None:
-    """Speed (m/s, rad/s) and way (m) of an object that does not rest; None of one that does."""
+    """Speed (m/s, rad/s) and displacement (m) of an object that does not rest; None for one that does."""
     speed, turn = settle_check(scene, object_pose)
     limit, turn_limit = scene.physics.rest_speed
     moved = float(np.linalg.norm(settle(scene, object_pose, 0.2)[:3] - np.asarray(object_pose)[:3]))
@@ -56,13 +56,13 @@ def _unrest(scene: Scene, object_pose: ArrayLike) -> tuple[float, float, float] 
 
 
 def settle(scene: Scene, object_pose: ArrayLike, seconds: float = 1.0) -> np.ndarray:
-    """The pose (7,) that the object reaches alone on the table, `seconds` after it was let go at `object_pose`."""
+    """The pose (7,) of the object alone on the table, `seconds` after release at `object_pose`."""
     reached: np.ndarray = drop(scene, object_pose, seconds).qpos[scene.object_qpos].copy()
     return reached
 
 
 def drop(scene: Scene, object_pose: ArrayLike, seconds: float) -> mujoco.MjData:
-    """The world `seconds` after the object was let go at `object_pose`; the robot is there but touches nothing."""
+    """The world `seconds` after release of the object at `object_pose`; the robot's contacts are disabled."""
     model = copy.copy(scene.model)
     model.geom_contype[scene.hand_geoms] = model.geom_conaffinity[scene.hand_geoms] = 0
     data = mujoco.MjData(model)

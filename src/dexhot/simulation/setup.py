@@ -15,7 +15,7 @@ OLD = "dextrack"
 
 @dataclass(frozen=True)
 class Setup:
-    """What a reference is simulated, judged and drawn with."""
+    """What a reference is simulated, scored and drawn with."""
 
     hand: RobotHand
     asset: ObjectAsset
@@ -23,14 +23,14 @@ class Setup:
 
 
 def load_setup(reference: Reference, version: str = PHYSICS, profile: str | None = None) -> Setup:
-    """The reference's hand and object in the benchmark physics, or another version of it; see `physics_of`. Raises
-    NotFoundError when one of them is not here."""
+    """The reference's hand and object with the benchmark physics or another version; see `physics_of`. Raises
+    NotFoundError when one of them is missing."""
     hand, asset = load_hand(reference.hand), load_object(reference.object_name)
     return Setup(hand, asset, physics_of(reference, version, profile))
 
 
 def physics_of(reference: Reference, version: str = PHYSICS, profile: str | None = None) -> Physics:
-    """The physics with the servo `profile`, by default the one that the reference's squeeze is meant for.
+    """The physics with the servo `profile`; default: the one for which the reference's squeeze was computed.
 
     Raises NotFoundError for an unknown version or profile. Physics 1 has one profile for all.
     """
@@ -39,9 +39,9 @@ def physics_of(reference: Reference, version: str = PHYSICS, profile: str | None
 
 
 def profile_of(reference: Reference, profile: str | None = None) -> str | None:
-    """`profile` if it is a known one, or what the reference's retargeting was for; None: the hand's own.
+    """`profile` if known, else the one the reference was retargeted for; None: the hand's own.
 
-    A reference of before there were profiles was retargeted for DexTrack's servo.
+    References older than the servo profiles were retargeted for DexTrack's servo.
     """
     made = reference.provenance
     name = profile or made.get("servo") or (OLD if "retarget" in made else None)

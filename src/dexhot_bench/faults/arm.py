@@ -19,7 +19,7 @@ AMPLITUDE, SPEED = 0.05, 3.0  # rad, rad/s of phase
 TRIES = 8  # attempts of a clean start, as load on the machine may starve the simulation
 OTHER_VERSION = 3  # an outdated version of the robot's server
 SETTLES, STILL = 2.0, 0.005  # s, time to come to rest; rad, largest motion at rest in 0.1 s
-FROZEN = "stands still|not advanced"  # message about a frozen clock
+FROZEN = "not advanced"  # message about a frozen clock
 STEEPEST = 1.0  # N m per cycle: libfranka's kMaxTorqueRate, above which a robot stops
 # The simulation shares this machine with other processes: the robot's clock may pause for longer than 0.1 s
 SETTINGS = ArmSettings(hand="", realtime=False, frozen_timeout=0.2)
@@ -151,7 +151,7 @@ FAULTS.case("user stop", lambda rig: broken(rig, rig.process.stop, "(?i)user.?st
 FAULTS.case("reflex", lambda rig: broken(rig, rig.process.reflex, "reflex"), quick=True)
 FAULTS.case(
     "frozen controller",
-    lambda rig: broken(rig, rig.process.freeze, "stands still|not advanced", rig.process.thaw),
+    lambda rig: broken(rig, rig.process.freeze, FROZEN, rig.process.thaw),
     quick=True,
 )
 

@@ -1,4 +1,4 @@
-"""Plans that must do on the floating hand and on the embedded rig: worlds of both kinds behind one `rollout`."""
+"""Plans that must succeed on both the floating hand and the embedded rig: both kinds of world behind one `rollout`."""
 
 from collections.abc import Sequence
 
@@ -11,23 +11,23 @@ from dexhot.simulation.backend import Batch, MujocoSimulator
 
 
 class WithArm:
-    """Rollouts whose `models` say where each is made: in that model of the floating scene or, for None, on the embedded
+    """Rollouts whose `models` select where each runs: in that model of the floating scene or, for None, on the embedded
     rig.
 
-    States (ns,) are as long as the arm's; a floating one is filled up with zeros (`padded`).
+    States (ns,) have the arm's length; a floating one is padded with zeros (`padded`).
     """
 
     def __init__(self, floating: MujocoSimulator, arm: ArmSimulator):
         self.scene, self.floating, self.arm = floating.scene, floating, arm
 
     def padded(self, states: np.ndarray) -> np.ndarray:
-        """(..., ns) of states (..., nf) of the floating scene."""
+        """(..., ns) states, padded from those of the floating scene (..., nf)."""
         return np.pad(states, [(0, 0)] * (states.ndim - 1) + [(0, self.arm.state_size - states.shape[-1])])
 
     def rollout(
         self, states: ArrayLike, controls: ArrayLike, models: Sequence[mujoco.MjModel | None] | None = None
     ) -> Batch:
-        """As Simulator.rollout, without `models` all on the arm. Worlds on the arm begin in one and the same state."""
+        """As Simulator.rollout; without `models` all on the arm. All worlds on the arm start in the same state."""
         models = models or [None] * max(len(np.atleast_2d(states)), len(np.asarray(controls)))
         states = np.broadcast_to(states, (len(models), self.arm.state_size))
         controls = np.broadcast_to(controls, (len(models), *np.shape(controls)[-2:]))

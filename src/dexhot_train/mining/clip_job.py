@@ -1,4 +1,4 @@
-"""Mine one reference in its own process: what executors run, and the file that makes it resumable."""
+"""Mine one reference in its own process: the executors' job, and the file that makes it resumable."""
 
 import hashlib
 import json
@@ -30,29 +30,29 @@ class ClipJob:
     profile: str | None = None  # of the finger servos; None: the one that the reference is for
 
     def key(self) -> str:
-        """`clip_key` of what its reference's file holds now."""
+        """`clip_key` of the current content of its reference's file."""
         reference = load_reference(self.reference)
         reference = with_profile(reference, self.profile) if self.profile else reference
         return clip_key(reference, load_setup(reference), self.options)
 
     def done(self) -> bool:
-        """Whether `out` holds what this job would make."""
+        """Whether `out` already has this job's result."""
         return holds(self.out, self.key())
 
 
 def load_reference(path: Path) -> Reference:
-    """From its file; one that dexhot 0.1 placed gets the arm's path that it lacks. Raises UnreachableError."""
+    """A reference from its file; files of dexhot 0.1 get the missing arm path. Raises UnreachableError."""
     reference = load(path, Reference)
     return reference if np.allclose(reference.placement, IDENTITY) else with_arm_path(reference)
 
 
 def clip_key(reference: Reference, setup: Setup, options: MineOptions) -> str:
-    """Changes when anything does that the result depends on: the reference, the budget, the object and the hand as they
-    are (not only what they are called), the physics, and the code.
+    """Hash of everything the result depends on: the reference, the budget, the content (not just the names) of object
+    and hand, the physics, and the code.
     """
     asset, digest = setup.asset, hashlib.sha256()
     scene = floating_scene(setup.hand, asset, reference.base_quat, setup.physics, reference.table_height, visual=False)
-    world = np.zeros(mujoco.mj_sizeModel(scene.model), np.uint8)  # object, hand and physics as they are simulated
+    world = np.zeros(mujoco.mj_sizeModel(scene.model), np.uint8)  # object, hand and physics as simulated
     mujoco.mj_saveModel(scene.model, None, world)
     motion = (reference.q, reference.target, reference.contact, reference.object_pose, reference.base_quat)
     for array in (
@@ -78,7 +78,7 @@ def holds(out: Path, key: str) -> bool:
 
 
 def run_clip(job: ClipJob, progress: Callable[[str, float], None] | None = None) -> Path:
-    """Mine and save, unless it is done."""
+    """Mine and save, unless done."""
     reference = load_reference(job.reference)
     reference = with_profile(reference, job.profile) if job.profile else reference
     mine_into(job.out, reference, load_setup(reference), job.options, progress)
@@ -92,8 +92,8 @@ def mine_into(
     options: MineOptions,
     progress: Callable[[str, float], None] | None = None,
 ) -> bool:
-    """Whether `out` held the result already; else it is mined and saved, but for a stage that an interrupted run
-    finished, which is taken from beside `out`."""
+    """Mine and save into `out`, unless it has the result; returns whether it had. A stage that an interrupted run has
+    finished is read from a file beside `out`."""
     key = clip_key(reference, setup, options)
     if holds(out, key):
         return True

@@ -1,4 +1,4 @@
-"""Run one function over many jobs, in processes here or with Ray on many machines; results come as they are ready."""
+"""Run one function over many jobs, in local processes or with Ray on many machines; results in order of completion."""
 
 import multiprocessing
 import os
@@ -16,8 +16,8 @@ def run_jobs(
 ) -> Iterator[tuple[Any, Any]]:
     """Yield (job, result) in the order of completion; a job that raised yields its exception as the result.
 
-    workers: processes here (0: one per core). `function` must be importable: it runs in fresh interpreters, each with
-    one thread for linear algebra, so that clips share the cores. Ray takes its cluster from RAY_ADDRESS.
+    workers: local processes (0: one per core). `function` must be importable: it runs in fresh interpreters, each with
+        one thread for linear algebra, so that clips share the cores. Ray takes its cluster from RAY_ADDRESS.
     """
     if executor not in EXECUTORS:
         raise DexhotError(f"no executor {executor!r}; one of {', '.join(EXECUTORS)}.")

@@ -1,4 +1,4 @@
-"""How heavy an object the fingertips of a Reference can hold: an upper bound from motor torques and friction alone."""
+"""The mass that the fingertips of a Reference can hold: an upper bound from motor torques and friction alone."""
 
 import numpy as np
 from scipy.optimize import linprog
@@ -13,11 +13,11 @@ from dexhot.simulation.setup import Setup
 
 
 def held_mass(reference: Reference, setup: Setup) -> float | None:
-    """kg that the fingertips can hold up against gravity in the middle of the grasp; None without planned contacts.
+    """Mass (kg) that the fingertips can hold against gravity in the middle of the grasp; None without planned contacts.
 
-    The largest vertical force of fingertip forces within their friction cones and joint torques within the motors'
-    limits, whose horizontal parts cancel. Moments and the lift's acceleration are left out, so less is held in truth;
-    the palm, which can carry too, is left out as well.
+    The maximum vertical force of fingertip forces within friction cones and motor torque limits, whose horizontal
+    components cancel. Moments and the lift's acceleration are neglected, so the actual mass is smaller; support by the
+    palm is neglected too.
     """
     t = (reference.grasp_start + reference.grasp_end) // 2
     touching = np.flatnonzero(takes_part(reference.contact[t]))

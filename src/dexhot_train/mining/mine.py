@@ -1,9 +1,9 @@
-"""A Reference -> a Demonstration: find actions that move the object and survive perturbation, keep the best.
+"""A Reference -> a Demonstration: finds actions that move the object and are robust to perturbation, keeps the best.
 
-Candidates compete: the bare reference, a plan found for several perturbed worlds at once, and, while none succeeds
+Candidates compete: the bare reference, a plan optimized in several perturbed worlds at once, and, while none succeeds
 strictly, its repairs in the nominal world. Where the reference is placed in front of the arm, the embedded rig is one
-of the worlds of every search. Worlds that no search saw decide between the candidates, after strict success in the
-nominal one and on the arm.
+of the worlds of every search. Candidates are ranked by strict success in the nominal world and on the arm, then in
+held-out worlds.
 """
 
 import time
@@ -29,7 +29,7 @@ from dexhot_train.mining.grip import held_mass
 from dexhot_train.mining.search import SearchOptions, search
 from dexhot_train.mining.worlds import ClipWorlds, World, draw_worlds, nominal_world, replay, success_rate
 
-VALIDATION_SEED = 1_000_000  # added to the seed of the worlds that choose; the search's and the benchmark's are others
+VALIDATION_SEED = 1_000_000  # added to the seed of the held-out worlds; search and benchmark use others
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class MineOptions:
     repair: SearchOptions = field(default_factory=lambda: SearchOptions(rounds=((64, 3), (128, 4)), keep=True))
     worlds: int = 5  # of the robust search, the nominal one and the embedded rig among them; 1: no robust search
     attempts: int = 2  # repairs in the nominal world, each with its own seed, while there is no success
-    trials: int = 12  # perturbed worlds that choose between the candidates
-    arm: bool = True  # plan for the embedded rig too, and ask for success there, where the reference is placed
+    trials: int = 12  # held-out perturbed worlds that rank the candidates
+    arm: bool = True  # plan for the embedded rig too, and require success there, where the reference is placed
 
 
 def with_samples(options: MineOptions, samples: int) -> MineOptions:
-    """`options` with every search's rounds scaled to begin with `samples` samples."""
+    """`options` with every search's rounds scaled so that the first has `samples` samples."""
 
     def scaled(search: SearchOptions) -> SearchOptions:
         first = search.rounds[0][0]
@@ -62,7 +62,7 @@ def with_samples(options: MineOptions, samples: int) -> MineOptions:
 
 
 def make_worlds(reference: Reference, setup: Setup, options: MineOptions | None = None) -> ClipWorlds:
-    """The worlds that `mine` takes."""
+    """The worlds for `mine`."""
     options, began = options or MineOptions(), (time.process_time(), time.perf_counter())
     simulator = floating_simulator(reference, setup)
     nominal = nominal_world(reference, simulator)
@@ -79,13 +79,12 @@ def mine(
     progress: Callable[[str, float], None] | None = None,
     partial: Path | None = None,
 ) -> Demonstration:
-    """The best Demonstration that the budget finds; its scores say whether it is a success.
+    """The best Demonstration found within the budget; its scores include whether it is a success.
 
-    worlds: of `make_worlds`, with the same options.
-    progress: called with the stage and the share of it that is done. partial: where the robust stage's result is kept,
-    and taken from when it is there.
+    worlds: from `make_worlds`, with the same options. progress: called with the stage and its completed fraction.
+    partial: file of the robust stage's result, written when that is done and read if present.
     """
-    miner = _Miner(reference, worlds, options or MineOptions(), progress or (lambda stage, share: None))
+    miner = _Miner(reference, worlds, options or MineOptions(), progress or (lambda stage, fraction: None))
     if partial is not None and partial.is_file():
         best = load(partial, Demonstration)
         miner.spent, miner.tried = best.provenance["seconds_cpu"], best.provenance["candidates"]
@@ -97,7 +96,7 @@ def mine(
 
 
 class _Miner:
-    """One clip's worlds, candidates and accounts."""
+    """Worlds, candidates and budget of one clip."""
 
     def __init__(
         self, reference: Reference, worlds: ClipWorlds, options: MineOptions, report: Callable[[str, float], None]
@@ -115,7 +114,7 @@ class _Miner:
         self.load = {"mass_kg": float(self.setup.asset.mass), "holds_kg": held_mass(reference, self.setup)}
 
     def robust(self) -> Demonstration:
-        """The better of the bare reference and a search in several worlds."""
+        """The better one of the bare reference and a search in several worlds."""
         actions = base_actions(self.reference, self.simulator.scene.physics)
         best = self._demonstration("replay", actions)
         if self.options.worlds > 1 and not (best.scores["robustness"] == 1.0 and succeeds(best)):
@@ -126,13 +125,13 @@ class _Miner:
         return best
 
     def repaired(self, best: Demonstration) -> Demonstration:
-        """`best`, or what repairs make of it: they keep a plan until just before it loses the object."""
+        """`best`, or a repaired one: repairs keep a plan until shortly before it loses the object."""
         options = self.options
         for attempt in range(options.attempts):
             if succeeds(best):
                 break
             how, worlds = options.repair, [self.world, *self.arm_worlds]
-            if best.scores["success_strict"]:  # lost on the arm alone: half the effort
+            if best.scores["success_strict"]:  # fails on the arm only: half the effort
                 how = replace(how, budget=how.budget // 2)
             found = self._search("repair", options.seed + attempt, worlds, how, best.actions)
             best = max(best, found, key=rank)
@@ -144,18 +143,18 @@ class _Miner:
     def _search(
         self, name: str, seed: int, worlds: list[World], options: SearchOptions, start: np.ndarray | None = None
     ) -> Demonstration:
-        """What a search finds, from the bare reference or from the actions `start`."""
+        """Result of a search, from the bare reference or from the actions `start`."""
         models = [world.model for world in worlds]
         planner = SamplingPlanner(self.reference, self.planned, self.options.sampling, seed=seed, models=models)
         if start is not None:
             planner.residual[: planner.frames] = start - planner.base[: planner.frames]
         size, decisive = max(len(world.state) for world in worlds), 1 + len(self.arm_worlds)
         states = np.stack([np.pad(world.state, (0, size - len(world.state))) for world in worlds])
-        found = search(planner, states, options, lambda share: self.report(name, share), decisive)
+        found = search(planner, states, options, lambda fraction: self.report(name, fraction), decisive)
         return self._demonstration(name, found)
 
     def _demonstration(self, chosen: str, actions: np.ndarray) -> Demonstration:
-        """Judged in the nominal world and, if a strict success there, in the validation worlds."""
+        """Score in the nominal world and, if a strict success there, in the held-out worlds."""
         rollout = run_floating(self.reference, actions, self.simulator)
         scores: dict[str, Any] = compute(rollout, self.setup.asset, self.setup.hand) | self.load
         survived = scores["success_strict"] and replay(self.reference, actions, self.trials, self.simulator)
@@ -179,21 +178,21 @@ class _Miner:
         return found
 
     def _seconds(self) -> float:
-        """Processor seconds of this clip so far, those of an interrupted run included."""
+        """CPU time of this clip so far, s, including that of an interrupted run."""
         return self.spent + time.process_time() - self.began
 
 
 def placed(reference: Reference) -> bool:
-    """Whether the reference is where the arm can follow it, by the path that it has (retargeting.placement)."""
+    """Whether the reference is placed within the arm's reach, so has an arm path (retargeting.placement)."""
     return len(reference.arm_q) > 0
 
 
 def succeeds(demonstration: Demonstration) -> bool:
-    """Strictly, on the floating hand and, where it was tried there, on the embedded rig."""
+    """Strict success on the floating hand and, where tried, on the embedded rig."""
     return bool(demonstration.scores["success_strict"] and demonstration.scores.get("success_strict_arm", True))
 
 
 def rank(demonstration: Demonstration) -> tuple[Any, ...]:
-    """Success first, then what survives perturbation, then the looser success, then the object's error."""
+    """Sort key: success, then success rate under perturbation, then the looser success, then the object's error."""
     s = demonstration.scores
     return succeeds(demonstration), s["success_strict"], s["robustness"], s["success_10cm_20deg"], -s["judged_T_cm"]

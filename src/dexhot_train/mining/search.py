@@ -1,7 +1,7 @@
-"""Receding horizon search along a whole clip: plan, carry out a part, plan again; rewind when the object is lost.
+"""Receding-horizon search along a whole clip: plan, execute a part, replan; rewind when the object is lost.
 
-Effort goes where it is needed: a plan that already keeps the object close is left alone, a round of few samples comes
-before one of many, and a lost object sends the search back to before it slipped, with other noise.
+Effort goes where it is needed: a plan that already keeps the object close is not improved, a round of few samples comes
+before one of many, and when the object is lost the search rewinds to before it slipped, with other noise.
 """
 
 from collections.abc import Callable
@@ -20,14 +20,14 @@ class SearchOptions:
     """Effort and patience of a search."""
 
     rounds: tuple[tuple[int, int], ...] = ((48, 3), (96, 4))  # (samples, iterations) of each round of a plan
-    good: tuple[float, float] = (0.01, np.radians(12))  # m, rad: a plan that stays this close may be left alone
-    keep: bool = False  # leave a good plan alone every time: to repair a clip; otherwise every second time
-    fair: tuple[float, float] = (0.025, np.radians(25))  # a plan that stays this close needs no further round
-    lost: tuple[float, float] = (0.035, np.radians(32))  # an object this far off is lost
-    dropped: float = 0.1  # m: no plan picks an object up again that is this far off
+    good: tuple[float, float] = (0.01, np.radians(12))  # m, rad: a plan within these errors may be skipped
+    keep: bool = False  # skip every good plan (to repair a clip), instead of every second one
+    fair: tuple[float, float] = (0.025, np.radians(25))  # m, rad: a plan within these errors needs no further round
+    lost: tuple[float, float] = (0.035, np.radians(32))  # m, rad: beyond these errors the object is lost
+    dropped: float = 0.1  # m: an object further off cannot be recovered
     rewinds: int = 6
-    rewind: int = 3  # plans to go back the first time; later rewinds go further
-    budget: int = 200_000  # simulated control steps beyond which there are no further rounds and no rewinds
+    rewind: int = 3  # plans to rewind the first time; later rewinds go further
+    budget: int = 200_000  # simulated control steps after which there are no further rounds or rewinds
 
 
 def search(
@@ -39,9 +39,9 @@ def search(
 ) -> np.ndarray:
     """(T, 6+n) actions from the reference's first frame, found in the planner's worlds, which start in states (W, ns).
 
-    A plan is good where it is in every world; whether it is fair, and whether the object is lost, the first `decisive`
-    ones decide. Another world that loses the object no longer counts.
-    progress: called with the share of the clip that is done, which falls when the search rewinds.
+    A plan is good if it is good in every world; whether it is fair, and whether the object is lost, depends on the
+    first `decisive` worlds. Any other world that loses the object is ignored from then on.
+    progress: called with the completed fraction of the clip, which decreases when the search rewinds.
     """
     states, models = np.atleast_2d(states), planner.models
     here = {0: (states, planner.residual.copy(), np.ones(len(states), bool))}

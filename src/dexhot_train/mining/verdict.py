@@ -1,4 +1,4 @@
-"""What became of a mined clip, in words: from the scores that its Demonstration holds, one clip or many."""
+"""Verdict on mined clips in words, from the scores of their Demonstrations, for one clip or many."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ NEVER_LIFTED, TOO_HEAVY, DROPPED = "never lifted", "too heavy", "dropped"
 
 @dataclass(frozen=True)
 class ClipVerdict:
-    """Of one clip."""
+    """Verdict on one clip."""
 
     outcome: str  # SUCCESS, UNTRIED, NOT_ON_ARM, NO_SUCCESS or REFUSED
     causes: tuple[str, ...] = ()  # NEVER_LIFTED, TOO_HEAVY, DROPPED
-    reason: str = ""  # in words and numbers; empty where there is nothing to say
+    reason: str = ""  # in words and numbers; may be empty
 
     @property
     def success(self) -> bool:
-        """In every world that the clip was tried in."""
+        """Success in every world in which the clip was tried."""
         return self.outcome in (SUCCESS, UNTRIED)
 
 
@@ -47,10 +47,10 @@ def verdict(demonstration: Demonstration) -> ClipVerdict:
     failed = not s["success_strict"]
     if failed and s.get("holds_kg") is not None and s["mass_kg"] > s["holds_kg"]:
         causes.append(TOO_HEAVY)
-        told.append(f"it weighs {s['mass_kg']:.2f} kg, and these fingertips hold {s['holds_kg']:.2f} kg at most")
+        told.append(f"its mass is {s['mass_kg']:.2f} kg, and these fingertips hold at most {s['holds_kg']:.2f} kg")
     if not failed:
         if s.get("success_strict_arm") is False:
-            return ClipVerdict(NOT_ON_ARM, (), "strict success on the floating hand, none on the embedded rig")
+            return ClipVerdict(NOT_ON_ARM, (), "strict success on the floating hand, but not on the embedded rig")
         why = [] if lifts else ["the reference lifts nothing"]
         if "success_strict_arm" in s:
             return ClipVerdict(SUCCESS, (), "; ".join(why))
@@ -71,7 +71,7 @@ def _meets(scores: dict[str, Any], metric: str) -> bool:
 
 
 def totals(verdicts: list[ClipVerdict]) -> dict[str, int]:
-    """How many clips came to what, those counts that are not zero; causes of failure after the outcomes."""
+    """Nonzero counts of clips per outcome, then per cause of failure."""
     counts = {"clips": len(verdicts), "successes": sum(v.success for v in verdicts)}
     outcomes = Counter(v.outcome for v in verdicts)
     causes = Counter(cause for v in verdicts for cause in v.causes)
@@ -80,7 +80,7 @@ def totals(verdicts: list[ClipVerdict]) -> dict[str, int]:
 
 
 def row(v: ClipVerdict, scores: dict[str, Any]) -> dict[str, str]:
-    """The cells of the clip's row in the table of a run."""
+    """The cells of the clip's row in a run's table."""
     if v.outcome == REFUSED:
         return {"result": v.outcome, "error": "", "held": "", "perturbed": "", "why": v.reason}
     return {

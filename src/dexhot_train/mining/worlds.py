@@ -27,14 +27,14 @@ class World:
 
 @dataclass(frozen=True)
 class ClipWorlds:
-    """Everything that one reference is mined in, made once."""
+    """All worlds in which one reference is mined, made once."""
 
     setup: Setup
     simulator: MujocoSimulator  # of the floating hand
     nominal: World
-    arm: ArmSimulator | None  # where the plans must do on the embedded rig too
-    trials: list[World]  # perturbed, and seen by no search: they choose between the candidates
-    began: tuple[float, float]  # process time and wall time before they were made, s
+    arm: ArmSimulator | None  # if plans must succeed on the embedded rig too
+    trials: list[World]  # perturbed and held out: they rank the candidates
+    began: tuple[float, float]  # CPU time and wall time before they were made, s
 
 
 def nominal_world(reference: Reference, simulator: MujocoSimulator) -> World:
@@ -45,7 +45,7 @@ def nominal_world(reference: Reference, simulator: MujocoSimulator) -> World:
 def draw_worlds(
     reference: Reference, simulator: MujocoSimulator, count: int, seed: int, how: Perturbation | None = None
 ) -> list[World]:
-    """`count` perturbed worlds (default: of worlds_v1); the same seed gives the same ones."""
+    """`count` perturbed worlds (default: from worlds_v1); the same seed gives the same ones."""
     how, rng = how or Perturbation(), np.random.default_rng(seed)
     worlds = []
     for _ in range(count):
@@ -82,5 +82,5 @@ def object_relative(demonstration: Demonstration, object_pose: np.ndarray) -> np
 
 
 def success_rate(metrics: list[dict[str, Any]]) -> float:
-    """Share of the worlds with a strict success."""
+    """Fraction of the worlds with a strict success."""
     return float(np.mean([m["success_strict"] for m in metrics]))

@@ -2,11 +2,11 @@
 
 connect: a network connection, collision thresholds, load; nothing moves. The first hold: franky's joint impedance
 tracker at the measured pose. From then on a thread polls the robot and moves the tracker's reference towards the last
-command, within the limits of position, velocity, acceleration and jerk. The tracker would follow its last reference for
-ever, so the thread also watches the commands: when they stop, the arm comes to rest.
+command, within the limits of position, velocity, acceleration and jerk. The tracker would hold its last reference
+forever, so the thread also monitors the commands: when they stop, the arm comes to rest.
 
-A reflex, a lost connection, a frozen controller or an arm that does not follow is a fault: it stays until `recover`.
-The limits and their clock are the robot's own, so that a simulated robot may be slower than real time.
+A reflex, a lost connection, a frozen controller or a tracking error is a fault, latched until `recover`. The limits and
+their clock are the robot's own, so that a simulated robot may be slower than real time.
 """
 
 import threading
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from dexhot.hardware.franka.link import ArmLink
 
 POLL = 0.004  # s
-LONGEST = 50  # robot cycles made up for in one poll; after a longer pause the setpoint is late instead
-STALL = 0.05  # s without progress of the robot's time that is told, but no fault yet
-BEARABLE = 0.8  # share of a joint's torque that the tracker may ask for; the robot moves on until the next poll
-BEHIND = 0.05  # rad behind the command that are told: the limits allow no more
-GOOD_NETWORK = 0.9  # share of the control commands that the robot gets in time
-COUNTED = 200  # robot cycles of control until that share, which is of the last hundred, means something
+LONGEST = 50  # robot cycles caught up in one poll; after a longer pause the setpoint is late instead
+STALL = 0.05  # s without an advance of the robot's clock that is a warning, but no fault yet
+BEARABLE = 0.8  # fraction of a joint's torque limit for the tracker; the robot moves on until the next poll
+BEHIND = 0.05  # rad of lag behind the command, because of a limit, that is a warning
+GOOD_NETWORK = 0.9  # fraction of the control commands that reach the robot in time
+COUNTED = 200  # robot cycles of control until that fraction, of the last hundred cycles, is meaningful
 
 
 class FrankaArm(Polled):
-    """`address`: the robot's. `fault`: why it must be recovered, or "". `counts`: commands, and silences after them."""
+    """`address`: the robot's. `fault`: reason, or "". `counts`: commands, command timeouts, stalls, limited torques."""
 
     def __init__(self, address: str, settings: ArmSettings | None = None):
         self.address, self.settings = address, settings or ArmSettings()
@@ -58,11 +58,11 @@ class FrankaArm(Polled):
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._effort = np.zeros(7)
-        self._controlled = 0  # robot cycles since it took control
+        self._controlled = 0  # robot cycles since control was taken
         self._holding = True
-        self._stalled = 0.0  # s, at the last look
+        self._stalled = 0.0  # s, at the last poll
 
-    # Coming and going
+    # Connection
 
     def connect(self) -> None:
         """Connect and set the robot up; it does not move. Raises ArmError, MissingExtraError."""
@@ -79,7 +79,7 @@ class FrankaArm(Polled):
             self._close()
 
     def recover(self) -> None:
-        """What an operator's reset does: clear the robot's errors, over a new connection where the present one is dead.
+        """Clear the robot's errors, over a new connection if the current one is dead; for an operator's reset.
 
         The arm does not move; `hold` takes control again. Raises ArmError when the cause persists.
         """
@@ -94,7 +94,7 @@ class FrankaArm(Polled):
 
     @property
     def link(self) -> "ArmLink":
-        """The connection. Raises ArmError when there is none."""
+        """The connection. Raises ArmError without one."""
         if self._link is None:
             raise ArmError("the Franka arm is not connected: call connect() first.")
         return self._link
@@ -102,14 +102,14 @@ class FrankaArm(Polled):
     # The device
 
     def read(self) -> Reading:
-        """The measured state, torques with gravity. Raises ArmError on a fault."""
+        """The measured state (rad, rad/s, N m), torques with gravity. Raises ArmError on a fault."""
         self._check()
         with self._or_fault():
             state = self.link.state()
         return Reading(state.q, state.dq, state.tau_J)
 
     def write(self, q: np.ndarray, qd: np.ndarray, effort: np.ndarray) -> None:
-        """Where to be (7,) rad, how fast that moves, and the torque that this takes. Raises ArmError on a fault."""
+        """Command positions (7,) rad, velocities rad/s and feed-forward torques N m. Raises ArmError on a fault."""
         check_finite(q, qd, effort)
         self._check()
         if self._thread is None:
@@ -122,7 +122,7 @@ class FrankaArm(Polled):
             self.counts["commands"] += 1
 
     def hold(self) -> None:
-        """Come to rest at the measured pose and stay. After a fault nothing is to be done: it has stopped."""
+        """Come to rest at the measured pose and hold it. No effect after a fault: the arm has stopped."""
         if self.fault:
             return
         with self._or_fault():
@@ -142,7 +142,7 @@ class FrankaArm(Polled):
 
     @contextmanager
     def _or_fault(self) -> Iterator[None]:
-        """An error of the arm within is a fault."""
+        """Turns an ArmError of the block into a fault."""
         try:
             yield
         except ArmError as e:
@@ -164,28 +164,28 @@ class FrankaArm(Polled):
             self._thread = None
 
     def _poll_on(self) -> None:
-        """Until a fault or the end."""
+        """Poll until a fault or the end."""
         watch = ClockWatch(self.settings.frozen_timeout)
         while not self.fault and not self._stopping.wait(POLL):
             try:
                 with self._lock:
                     self._poll(watch)
-            except Exception as e:  # of any kind: the tracker must not run on unwatched
+            except Exception as e:  # any exception: the tracker must not continue unmonitored
                 self.fault = str(e) if isinstance(e, DexhotError) else f"the arm's thread failed: {e!r}"
         if self.fault:
             self.link.let_go()
 
     def _poll(self, watch: ClockWatch) -> None:
-        """One look at the robot, and one reference to it."""
+        """Read the robot's state once, and send one reference."""
         if not self.link.in_control:
             why = self.link.join() or "its motion ended"
-            raise ArmError(f"the arm has stopped by itself ({why}); see to it, then reset.")
+            raise ArmError(f"the arm has stopped by itself ({why}); clear the cause, then reset.")
         state = self.link.state()
         cycles = watch.poll(time.monotonic(), state.time.to_msec())
         if watch.frozen:
             raise ArmError(
-                f"the arm's time stands still since {1e3 * watch.stalled:.0f} ms: its controller is frozen or the "
-                "network is lost; see to it, then reset."
+                f"the arm's clock has not advanced for {1e3 * watch.stalled:.0f} ms: its controller is frozen or the "
+                "network is lost; clear the cause, then reset."
             )
         self._controlled += cycles
         self._notice_stall(watch.stalled)
@@ -199,9 +199,9 @@ class FrankaArm(Polled):
         self.link.send(self._bearable(state.q, state.dq), self.setpoint.v, self._effort)
 
     def _bearable(self, q: np.ndarray, qd: np.ndarray) -> np.ndarray:
-        """(7,) rad: the setpoint, or as much nearer to the arm's state as keeps the tracker's torque within bounds.
+        """(7,) rad: the setpoint, moved towards the measured pose q (7,) as far as the tracker's torque limit requires.
 
-        The tracker itself bounds how fast its torque changes, but not the torque.
+        The tracker itself limits its torque rate, but not its torque.
         """
         setpoint = self.setpoint
         torque = self.stiffness * (setpoint.q - q) + self.damping * (setpoint.v - qd) + self._effort
@@ -212,17 +212,17 @@ class FrankaArm(Polled):
         return found
 
     def _notice_stall(self, stalled: float) -> None:
-        """A gap in the robot's packets that is too short to be a fault: counted once, and told."""
+        """Count, and warn of, a gap in the robot's packets that is too short for a fault; `stalled` in s."""
         if stalled >= STALL > self._stalled:
             self.counts["stalls"] += 1
         self._stalled = stalled
         if stalled >= STALL:
             self.longest_stall = max(self.longest_stall, stalled)
-            told = f"the arm's time stood still for {1e3 * self.longest_stall:.0f} ms: is the network disturbed?"
-            self.warnings["stall"] = told
+            ms = 1e3 * self.longest_stall
+            self.warnings["stall"] = f"the arm's clock did not advance for {ms:.0f} ms: is the network disturbed?"
 
     def _notice_lag(self) -> None:
-        """Commands that the limits keep the setpoint from: joints that are late by unequal times bend the path."""
+        """Warn when a limit makes the setpoint lag the commands: unequal lags of the joints distort the hand's path."""
         setpoint, limits = self.setpoint, self.setpoint.limits
         lag = np.abs(np.clip(setpoint.goal, limits.lower, limits.upper) - setpoint.q)
         worst = int(lag.argmax())
@@ -230,19 +230,20 @@ class FrankaArm(Polled):
             self.furthest_behind = lag[worst]
             kind = max(setpoint.limited, key=lambda kind: setpoint.limited[kind])
             self.warnings["behind"] = (
-                f"{self.joint_names[worst]} was {lag[worst]:.2f} rad behind its commands, held back by the limit of "
-                f"{kind}: is the clip too fast for the arm? Retarget it with --speed auto, or give speed:=0.8."
+                f"{self.joint_names[worst]} lagged its commands by {lag[worst]:.2f} rad because of the {kind} limit: "
+                "is the clip too fast for the arm? Retarget it with --speed auto, or set speed:=0.8."
             )
 
     def _judge(self, state: "franky.RobotState") -> None:
-        """Warn of a bad network; raise ArmError when the arm does not obey or is not where it was sent."""
+        """Warn of a poor network; raises ArmError when the arm leaves mode Move or its tracking error is too large."""
         if not self.link.obeys(state):
-            raise ArmError(f"the arm is in mode {state.robot_mode.name}: see to it, then reset.")
+            raise ArmError(f"the arm is in mode {state.robot_mode.name}: clear the cause, then reset.")
         error = np.abs(state.q - self.setpoint.q)
         if error.max() > self.settings.divergence:
             name = self.joint_names[int(error.argmax())]
             raise ArmError(
-                f"{name} is {error.max():.2f} rad from where it was sent: is the arm blocked? See to it, then reset."
+                f"{name} has a tracking error of {error.max():.2f} rad: is the arm blocked? "
+                "Clear the cause, then reset."
             )
         if self._controlled > COUNTED and state.control_command_success_rate < GOOD_NETWORK:
             rate = 100 * state.control_command_success_rate
@@ -251,7 +252,7 @@ class FrankaArm(Polled):
             self.warnings.pop("network", None)
 
     def _rest(self, state: "franky.RobotState") -> None:
-        """The goal is where the arm comes to rest."""
+        """Set the goal to the pose where the arm comes to rest."""
         self.setpoint.command(self.setpoint.stopping_point(state.q, state.dq), np.zeros(7))
         self._effort = np.zeros(7)
         self._holding = True

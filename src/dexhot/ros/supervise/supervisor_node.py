@@ -466,7 +466,7 @@ class SupervisorNode(DexhotNode):
             self.apply(Event.LATE, late)
 
     def publish_state(self) -> None:
-        """Publish the present state, in every state of the lifecycle."""
+        """Publish the current state, in every state of the lifecycle."""
         m = self.machine
         t0 = self.t0 if m.moving else 0.0
         if self.publisher is not None:
