@@ -21,7 +21,7 @@ from dexhot.objects.asset import ObjectAsset, Symmetry
 UNKNOWNS = POSE_SIZE + 6
 OBJECT = slice(POSE_SIZE, UNKNOWNS)
 SAMPLES = 400  # points of the object's surface for masks and scores
-CLUSTERS, MOST_FACES = 40, 6000  # cells along the longest side of a mesh that is drawn; faces above which it is thinned
+CLUSTERS, MOST_FACES = 24, 2000  # cells along the longest side of a mesh that is drawn; faces above which it is thinned
 NONE = np.zeros(0, np.int64)
 VISIBLE_WITHIN = 0.008  # m behind the nearest surface of its pixel up to which a vertex counts as seen
 
