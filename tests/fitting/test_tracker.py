@@ -75,7 +75,9 @@ def test_a_jump_is_noticed_and_taken_up_again(clip):
         tracker.step(frame)
     state = tracker.hypotheses[0].state
     turned = state.rotation @ np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
-    tracker.hypotheses = [replace(tracker.hypotheses[0], state=state.with_object(turned, state.position + [0, 0.15, 0]))]
+    tracker.hypotheses = [
+        replace(tracker.hypotheses[0], state=state.with_object(turned, state.position + [0, 0.15, 0]))
+    ]
     tracker.young = 0
     last = [tracker.step(frame) for frame in frames_of(jump[0], jump[1], "right", False)][-1]
     off = transform(last.state.object_pose(), MODEL.centre) - transform(jump[1].object_pose[-1], MODEL.centre)
@@ -104,9 +106,7 @@ def test_no_hand_no_state_and_a_later_hand_is_found(clip):
     recording, evidence, points = clip
     seen = evidence.keypoints["right"].copy()
     seen[:3, :, 3:5], seen[:3, :, 5] = np.nan, 0.0
-    late = fit_recording(
-        recording, replace(evidence, keypoints={"right": seen}), ASSET, RECIPE, HAND, with_pose=False
-    )
+    late = fit_recording(recording, replace(evidence, keypoints={"right": seen}), ASSET, RECIPE, HAND, with_pose=False)
     assert late.tracked[2] is None and late.tracked[3] is not None
     assert not late.trajectory.hands["right"].confidence[:3].any()
     assert np.linalg.norm(late.trajectory.hands["right"].keypoints[8] - points[8], axis=1).mean() < 0.012

@@ -43,6 +43,8 @@ class Args:
     """mine: the training clips, or the 29 held-out test clips."""
     soak: bool = False
     """faults: run ten minutes without faults instead of one; any stop in them is a failure."""
+    ablate: bool = False
+    """fit: also without each term of the recipe, on 4 clips of 30 frames."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Also save the JSON to this file. Missing folders are created."""
     force: bool = False
@@ -57,13 +59,20 @@ def run(args: Args) -> None:
 
     if args.soak and args.name != "faults":
         raise DexhotError("--soak belongs to `dexhot bench faults`.")
+    if args.ablate and args.name != "fit":
+        raise DexhotError("--ablate belongs to `dexhot bench fit`.")
     if args.out:
         check_out(args.out, f"dexhot/bench {args.name}", args.force)
     if args.profile and args.name not in ("mine", "physics"):
         raise DexhotError("--profile belongs to `dexhot bench mine` and `dexhot bench physics`.")
     if args.split != "train" and (args.name != "mine" or args.quick):
         raise DexhotError("--split belongs to `dexhot bench mine` without --quick, which has its own clips.")
-    given = {"soak": args.soak, "profile": args.profile, "split": args.split if args.name == "mine" else None}
+    given = {
+        "soak": args.soak,
+        "ablate": args.ablate,
+        "profile": args.profile,
+        "split": args.split if args.name == "mine" else None,
+    }
     options: dict[str, Any] = {name: value for name, value in given.items() if value}
     result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick, **options)
     line = benchmark_line(args.name, args.quick, **result)
