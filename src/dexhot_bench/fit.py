@@ -1,7 +1,8 @@
 """`dexhot bench fit`: hand and object fitted to rendered RGB-D clips, against their truth.
 
 The clips are those of `dexhot synth` at the middle level of noise: real motion, another hand than the fitted one, masks
-and keypoints with errors. Neither the truth nor an estimator's object pose is used; the first frame starts from nothing.
+and keypoints with errors. Neither the truth nor an estimator's object pose is used; the first frame starts from
+nothing.
 """
 
 import time
@@ -28,7 +29,8 @@ from dexhot.synthesis.clip import Options, Truth, render
 CLIPS = [
     ("cubesmall_lift", 1), ("duck_lift", 2), ("mug_lift", 6), ("cylindermedium_lift", 8), ("apple_lift", 3),
     ("elephant_lift", 5), ("knife_lift", 7), ("airplane_lift", 9), ("flashlight_lift", 10), ("mouse_lift", 11),
-    ("alarmclock_lift", 12), ("cylindersmall_lift", 13), ("banana_pass1", 14), ("bowl_drink2", 15), ("camera_pass1", 16),
+    ("alarmclock_lift", 12), ("cylindersmall_lift", 13), ("banana_pass1", 14), ("bowl_drink2", 15),
+    ("camera_pass1", 16),
     ("cup_drink1", 17), ("duck_inspect1", 18), ("hammer_pass1", 19), ("apple_pass1", 20), ("cubemedium_inspect1", 21),
     ("elephant_lift", 22), ("duck_lift", 23), ("mug_lift", 24), ("cubesmall_lift", 25),
 ]  # fmt: skip
@@ -104,6 +106,7 @@ def errors(fit: RecordingFit, true: Any, truth: Truth, recording: Recording) -> 
     """MPJPE (mm), object errors, penetration, mask IoU, losses and times."""
     found, asset = fit.trajectory, load_object(true.object_name)
     joints = np.linalg.norm(found.hands["right"].keypoints - true.hands["right"].keypoints, axis=-1)
+    assert recording.world_T_camera is not None
     camera_T_world = inverse(recording.world_T_camera)
     pixels = recording.intrinsics.project(transform(camera_T_world, found.hands["right"].keypoints))
     true_pixels = recording.intrinsics.project(transform(camera_T_world, true.hands["right"].keypoints))

@@ -88,7 +88,7 @@ def test_a_measured_pose_is_where_the_object_starts(clip):
     recording, evidence, _ = clip
     frame = frames_of(recording, evidence, "right")[0]
     tracker = Tracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
-    [(R, x)] = tracker._objects(tracker.view(frame), frame)
+    [(_, x)] = tracker._objects(tracker.view(frame), frame)
     assert np.allclose(x, evidence.object_pose[0, :3])
 
 

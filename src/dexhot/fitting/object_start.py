@@ -42,7 +42,10 @@ def some(points: np.ndarray, count: int) -> np.ndarray:
 
 def refined(model: ObjectModel, cloud: np.ndarray, placed: Placed, steps: int = STEPS, wide: float = WIDE) -> Placed:
     """After some ICP steps onto the cloud."""
-    return kernels.icp(cloud, *placed, *model.volume, steps, wide, NARROW, TURN, SHIFT)
+    R, t = placed
+    values, origin, spacing = model.volume
+    moved: Placed = kernels.icp(cloud, R, t, values, origin, spacing, steps, wide, NARROW, TURN, SHIFT)
+    return moved
 
 
 def on_cloud(model: ObjectModel, cloud: np.ndarray, rotation: np.ndarray) -> Placed:

@@ -1,4 +1,4 @@
-"""A recording with its evidence fitted from the first frame to the last: a trajectory in the world, with covariances."""
+"""A recording with its evidence fitted from first frame to last: a trajectory in the world, with covariances."""
 
 from dataclasses import dataclass
 
@@ -147,7 +147,8 @@ def _keypoint_covariance(tracker: Tracker, found: Tracked) -> np.ndarray:
     """(21, 3, 3) m2, of the pose's uncertainty, in the camera's frame."""
     rows = tracker.person.posed(found.state.hand).keypoint_jacobians(tracker.table)
     spread: np.ndarray = rows @ found.covariance[:51, :51] @ np.swapaxes(rows, 1, 2)
-    return 0.5 * (spread + np.swapaxes(spread, 1, 2))
+    symmetric: np.ndarray = 0.5 * (spread + np.swapaxes(spread, 1, 2))
+    return symmetric
 
 
 def _object_covariance(R: np.ndarray, found: Tracked) -> np.ndarray:
@@ -156,4 +157,5 @@ def _object_covariance(R: np.ndarray, found: Tracked) -> np.ndarray:
     to_world[:3, 3:] = R
     to_world[3:, :3] = R @ found.state.rotation
     spread: np.ndarray = to_world @ found.covariance[51:, 51:] @ to_world.T
-    return 0.5 * (spread + spread.T)
+    symmetric: np.ndarray = 0.5 * (spread + spread.T)
+    return symmetric

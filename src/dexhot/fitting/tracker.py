@@ -474,7 +474,8 @@ def normal_equations(scene: Scene, terms: Sequence[SceneTerm], narrow: float) ->
 def covariance(normal: np.ndarray) -> np.ndarray:
     """(57, 57) of a step of the state; what no term sees is known to 1 (rad or m)."""
     found: np.ndarray = np.linalg.inv(normal + np.eye(len(normal)))
-    return 0.5 * (found + found.T)
+    symmetric: np.ndarray = 0.5 * (found + found.T)
+    return symmetric
 
 
 def depth_at(frame: Frame, pixels: np.ndarray, confidence: np.ndarray, label: int) -> np.ndarray:
