@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from dexhot.fitting import kernels
-from dexhot.fitting.scene import Scene, SceneState, object_model
+from dexhot.fitting.scene import HandObjectScene, SceneState, object_model
 from dexhot.fitting.scene_terms import (
     Attraction,
     CloudToObject,
+    FrameView,
     Ground,
     HandMask,
     HandOnly,
@@ -17,7 +18,6 @@ from dexhot.fitting.scene_terms import (
     Penetration,
     Surface,
     Temporal,
-    View,
 )
 from dexhot.fitting.terms import LikelyPose
 from dexhot.geometry.rotations import quat_to_matrix, rotvec_to_quat
@@ -39,22 +39,22 @@ CAMERA = np.array([600.0, 600.0, 320.0, 240.0])
 SMALL, SIZE = CAMERA / 4, (120, 160)
 
 
-def scene_at(state: SceneState) -> Scene:
+def scene_at(state: SceneState) -> HandObjectScene:
     """With the vertices that are seen there."""
-    seen = Scene(PERSON, MODEL, STATE).look(SMALL, SIZE)
-    return Scene(PERSON, MODEL, state, seen)
+    seen = HandObjectScene(PERSON, MODEL, STATE).look(SMALL, SIZE)
+    return HandObjectScene(PERSON, MODEL, state, seen)
 
 
-def seen_view() -> View:
+def seen_view() -> FrameView:
     """Of the scene at OTHER, masks as if by a perfect segmentation."""
-    scene = Scene(PERSON, MODEL, OTHER)
+    scene = HandObjectScene(PERSON, MODEL, OTHER)
     hand, thing = np.full(SIZE, 1e3), np.full(SIZE, 1e3)
     kernels.draw_depth(scene.hand.vertices, HAND.faces, SMALL, hand)
     kernels.draw_depth(MODEL.vertices @ OTHER.rotation.T + OTHER.position, MODEL.faces, SMALL, thing)
     labels = np.where(np.minimum(hand, thing) > 100, 0, np.where(hand < thing, 1, 2)).astype(np.uint8)
     depth = (1e3 * np.minimum(hand, thing) * (labels > 0)).astype(np.uint16)
     none = np.zeros((0, 2))
-    return View(
+    return FrameView(
         CAMERA,
         SMALL,
         labels,
@@ -143,7 +143,7 @@ def test_attraction_waits_for_contact():
     """Its gate (eq. 8): a hand that touches nothing is not drawn to the object."""
     term = Attraction(PADS, reach=0.1, gate=0.001)
     assert term.rows(scene_at(STATE)).cost > 0.0
-    deepest = -Scene(PERSON, MODEL, STATE).distances(scene_at(STATE).hand.vertices)[0].min()
+    deepest = -HandObjectScene(PERSON, MODEL, STATE).distances(scene_at(STATE).hand.vertices)[0].min()
     assert Attraction(PADS, reach=0.1, gate=deepest + 1e-4).rows(scene_at(STATE)).cost == 0.0
 
 
@@ -182,6 +182,6 @@ def test_distances_agree_with_the_volume():
 
     volume = SdfVolume(MODEL.values, MODEL.origin, MODEL.spacing)
     points = STATE.position + RNG.uniform(-0.012, 0.012, (50, 3))
-    found, _, by_point = Scene(PERSON, MODEL, STATE).distances(points)
+    found, _, by_point = HandObjectScene(PERSON, MODEL, STATE).distances(points)
     wanted, gradient = volume.distance((points - STATE.position) @ STATE.rotation)
     assert np.allclose(found, wanted) and np.allclose(by_point @ STATE.rotation, gradient, atol=1e-6)

@@ -10,7 +10,7 @@ from dexhot.errors import ClipError
 from dexhot.fitting.recipe import load_recipe
 from dexhot.fitting.recording_fit import fit_recording, frames_of
 from dexhot.fitting.scene import object_model
-from dexhot.fitting.tracker import Tracker
+from dexhot.fitting.tracker import HandObjectTracker
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.poses import make_pose, transform
 
@@ -70,7 +70,7 @@ def test_a_jump_is_noticed_and_taken_up_again(clip):
     """The object turned by 90 degrees about the view from one frame to the next, far from any candidate."""
     recording, evidence, _ = clip
     start, jump = frames_of(recording, evidence, "right", False)[:4], tiny_clip(12, seed=7)
-    tracker = Tracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
+    tracker = HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
     for frame in start:
         tracker.step(frame)
     state = tracker.hypotheses[0].state
@@ -87,14 +87,14 @@ def test_a_jump_is_noticed_and_taken_up_again(clip):
 def test_a_measured_pose_is_where_the_object_starts(clip):
     recording, evidence, _ = clip
     frame = frames_of(recording, evidence, "right")[0]
-    tracker = Tracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
+    tracker = HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
     [(_, x)] = tracker._objects(tracker.view(frame), frame)
     assert np.allclose(x, evidence.object_pose[0, :3])
 
 
 def test_the_shape_is_learnt_once_after_a_second(clip):
     recording, evidence, _ = clip
-    tracker = Tracker(HAND, MODEL, CAMERA, RECIPE)
+    tracker = HandObjectTracker(HAND, MODEL, CAMERA, RECIPE)
     shapes = []
     for t, frame in enumerate(frames_of(recording, evidence, "right", False)[:15]):
         tracker.step(replace(frame, time=0.1 * t))
@@ -144,7 +144,7 @@ def test_the_forearm_is_left_out(clip):
             labels[0, v - 8 : v + 8, u - 8 : u + 8], depth[0, v - 8 : v + 8, u - 8 : u + 8] = 1, 600
     frame = frames_of(replace(recording, depth=depth), replace(evidence, labels=labels), "right", False)[0]
     frame.confidence[:] = 1.0
-    tracker = Tracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
+    tracker = HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
     cloud = CAMERA.project(tracker.view(frame).hand_cloud)
     assert ((labels[0] == 1).sum() > (evidence.labels[0] == 1).sum() + 300) and len(cloud) > 50
     assert ((cloud - wrist) @ along).max() < 25

@@ -7,7 +7,7 @@ import numpy as np
 from dexhot.fitting import kernels
 from dexhot.fitting.hand_fit import rotations_over_so3
 from dexhot.fitting.scene import ObjectModel, SceneState
-from dexhot.fitting.scene_terms import View
+from dexhot.fitting.scene_terms import FrameView
 
 Placed = tuple[np.ndarray, np.ndarray]  # rotation (3, 3), position (3,)
 
@@ -22,7 +22,7 @@ POINTS = 120  # of the cloud, in ICP and score
 APART = np.radians(25.0)  # between hypotheses that count as two
 
 
-def score(model: ObjectModel, view: View, placed: Placed, cloud: np.ndarray | None = None) -> float:
+def score(model: ObjectModel, view: FrameView, placed: Placed, cloud: np.ndarray | None = None) -> float:
     """Fraction of the cloud near the surface, minus that of the surface over the background; 1 at best."""
     cloud = some(view.object_cloud, POINTS) if cloud is None else cloud
     R, t = placed
@@ -61,14 +61,14 @@ def carried(before: SceneState, now: SceneState, joint: np.ndarray) -> Placed:
     return turn @ before.rotation, now.hand.translation + joint + turn @ arm
 
 
-def best_of(model: ObjectModel, view: View, candidates: Iterable[Placed]) -> tuple[float, Placed]:
+def best_of(model: ObjectModel, view: FrameView, candidates: Iterable[Placed]) -> tuple[float, Placed]:
     """The candidate with the best score after the cheap ICP steps."""
     cloud = some(view.object_cloud, POINTS)
     tried = [refined(model, cloud, placed) for placed in candidates]
     return max(((score(model, view, placed, cloud), placed) for placed in tried), key=lambda pair: pair[0])
 
 
-def search(model: ObjectModel, view: View, rotations: int, kept: int) -> list[tuple[float, Placed]]:
+def search(model: ObjectModel, view: FrameView, rotations: int, kept: int) -> list[tuple[float, Placed]]:
     """Hypotheses over SO(3), best first: cheap ICP on few points each, the better ones refined, unlike ones kept."""
     few, cloud = some(view.object_cloud, POINTS // 2), some(view.object_cloud, POINTS)
     found = []

@@ -11,8 +11,8 @@ from dexhot.errors import ClipError
 from dexhot.fitting.clip import NO_OBJECT
 from dexhot.fitting.hand_fit import LEAST_SEEN
 from dexhot.fitting.recipe import Recipe
-from dexhot.fitting.scene import ObjectModel, Scene, object_model
-from dexhot.fitting.tracker import SHAPE_SECONDS, Frame, Tracked, Tracker
+from dexhot.fitting.scene import HandObjectScene, ObjectModel, object_model
+from dexhot.fitting.tracker import SHAPE_SECONDS, Frame, HandObjectTracker, Tracked
 from dexhot.geometry.poses import IDENTITY, compose, transform
 from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.humans.skin import KeypointTable, SkinnedHand
@@ -25,13 +25,13 @@ class RecordingFit:
 
     trajectory: HandObjectTrajectory
     tracked: list[Tracked | None]  # in the camera's frame; None before the hand was first seen
-    tracker: Tracker
+    tracker: HandObjectTracker
     model: ObjectModel | None
 
-    def scene(self, frame: int) -> Scene | None:
+    def scene(self, frame: int) -> HandObjectScene | None:
         """Hand and object of a frame, in the camera's frame."""
         found = self.tracked[frame]
-        return None if found is None else Scene(self.tracker.person, self.model, found.state)
+        return None if found is None else HandObjectScene(self.tracker.person, self.model, found.state)
 
 
 def frames_of(recording: Recording, evidence: Evidence, side: str, with_pose: bool = True) -> list[Frame]:
@@ -83,9 +83,9 @@ def fit_recording(
         raise ClipError(f"no frame of {recording.name} shows {LEAST_SEEN} keypoints of the {hand.side} hand.")
     model = object_model(asset) if asset else None
     first = [f for f in usable if f.time - usable[0].time <= SHAPE_SECONDS]
-    tracker = Tracker(hand, model, recording.intrinsics, recipe, table)
+    tracker = HandObjectTracker(hand, model, recording.intrinsics, recipe, table)
     shape = tracker.shape_of([tracker.sighting(tracker.view(f)) for f in first])
-    tracker = Tracker(hand, model, recording.intrinsics, recipe, table, shape, ground)
+    tracker = HandObjectTracker(hand, model, recording.intrinsics, recipe, table, shape, ground)
     tracked = [tracker.step(frame) for frame in frames]
     trajectory = _trajectory(recording, asset, recipe, tracker, frames, tracked)
     return RecordingFit(trajectory, tracked, tracker, model)
@@ -95,7 +95,7 @@ def _trajectory(
     recording: Recording,
     asset: ObjectAsset | None,
     recipe: Recipe,
-    tracker: Tracker,
+    tracker: HandObjectTracker,
     frames: list[Frame],
     tracked: list[Tracked | None],
 ) -> HandObjectTrajectory:
@@ -143,7 +143,7 @@ def _trajectory(
     return found
 
 
-def _keypoint_covariance(tracker: Tracker, found: Tracked) -> np.ndarray:
+def _keypoint_covariance(tracker: HandObjectTracker, found: Tracked) -> np.ndarray:
     """(21, 3, 3) m2, of the pose's uncertainty, in the camera's frame."""
     rows = tracker.person.posed(found.state.hand).keypoint_jacobians(tracker.table)
     spread: np.ndarray = rows @ found.covariance[:51, :51] @ np.swapaxes(rows, 1, 2)

@@ -110,7 +110,7 @@ def object_at(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return quat_to_matrix(pose[3:]), np.array(pose[:3], float)
 
 
-class Scene:
+class HandObjectScene:
     """A person's hand and an object at a state, with everything computed on first use."""
 
     def __init__(self, person: ShapedHand, model: ObjectModel | None, state: SceneState, seen: np.ndarray = NONE):

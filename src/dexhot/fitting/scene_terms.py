@@ -1,7 +1,7 @@
 """Residual terms of a hand and an object seen by a depth camera. Equations are those of TF-HOT.
 
-Each gives residuals, their Jacobian over the columns from `Rows.first`, weights and a cost: what is seen is in a View,
-what is estimated in a Scene. Terms of the hand alone (terms.py) are used through HandOnly.
+Each gives residuals, their Jacobian over the columns from `Rows.first`, weights and a cost: what is seen is in a FrameView,
+what is estimated in a HandObjectScene. Terms of the hand alone (terms.py) are used through HandOnly.
 """
 
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from typing import Protocol
 import numpy as np
 
 from dexhot.fitting import kernels
-from dexhot.fitting.scene import UNKNOWNS, Scene, SceneState
+from dexhot.fitting.scene import UNKNOWNS, HandObjectScene, SceneState
 from dexhot.fitting.terms import ROBUST, Rows, Term, squares
 from dexhot.humans.kernels import POSE_SIZE, logarithm
 
 
 @dataclass
-class View:
+class FrameView:
     """One frame as the terms take it."""
 
     camera: np.ndarray  # (4,) fx fy cx cy of the full image, px
@@ -45,7 +45,7 @@ class View:
 class SceneTerm(Protocol):
     """What the scene's solver adds up; `narrow` >= 1 widens the scale of a robust term in the first iterations."""
 
-    def rows(self, scene: Scene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
         """Residuals and Jacobian at a scene."""
 
 
@@ -69,7 +69,7 @@ class HandOnly:
     term: Term
     weight: float = 1.0
 
-    def rows(self, scene: Scene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
         """Those of the term."""
         found = self.term.rows(scene.hand)
         return Rows(found.residual, found.jacobian, self.weight * found.weight, self.weight * found.cost)
@@ -82,12 +82,12 @@ class HandMask:
     What lies over another mask may be hidden by it, and is free.
     """
 
-    view: View
+    view: FrameView
     weight: float = 0.1
     sigma: float = 2.5  # px of the full image
     most: float = 100.0  # px
 
-    def rows(self, scene: Scene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
         """One residual per vertex outside, px."""
         view = self.view
         points = scene.hand.vertices[scene.seen]
@@ -102,12 +102,12 @@ class HandMask:
 class ObjectMask:
     """Surface points of the object that fall on the background, as far as they are from its mask (eq. 4)."""
 
-    view: View
+    view: FrameView
     weight: float = 0.1
     sigma: float = 2.5  # px of the full image
     most: float = 80.0  # px
 
-    def rows(self, scene: Scene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
         """One residual per point outside, px."""
         view = self.view
         if scene.model is None or not len(view.object_cloud):
@@ -124,14 +124,14 @@ class ObjectMask:
 class Surface:
     """Distance between the hand's cloud and its seen surface, both ways, along the surface's normal (eq. 5)."""
 
-    view: View
+    view: FrameView
     weight: float = 60.0  # of all points together
     back: float = 0.3  # weight of surface to cloud relative to cloud to surface
     sigma: float = 0.003  # m
     reach: float = 0.03  # m
     visible_only: bool = True  # False: the vanilla loss, over the whole surface
 
-    def rows(self, scene: Scene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
         """One residual per point and per seen vertex with a counterpart, m."""
         cloud = self.view.hand_cloud
         ids = scene.seen if self.visible_only else np.arange(len(scene.hand.vertices))
@@ -163,11 +163,11 @@ class Surface:
 class CloudToObject:
     """Signed distance of the object's cloud to the object (eq. 6)."""
 
-    view: View
+    view: FrameView
     weight: float = 60.0  # of all points together
     sigma: float = 0.002  # m
 
-    def rows(self, scene: Scene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
         """One residual per point near the object, m."""
         if scene.model is None or not len(self.view.object_cloud):
             return nothing()
@@ -187,7 +187,7 @@ class Penetration:
     sigma: float = 0.002  # m
     margin: float = 0.0  # m from the surface at which it begins
 
-    def rows(self, scene: Scene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
         """One residual per vertex inside, m; it moves both the hand and the object."""
         if scene.model is None:
             return nothing()
@@ -214,7 +214,7 @@ class Attraction:
     gate: float = 0.001  # m
     reach: float = 0.02  # m
 
-    def rows(self, scene: Scene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
         """Up to five residuals, m."""
         if scene.model is None:
             return nothing()
@@ -250,7 +250,7 @@ class Temporal:
         )
         self.threshold, self.object_threshold = threshold, object_threshold
 
-    def rows(self, scene: Scene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
         """57 residuals, rad and m."""
         before, now = self.before, scene.state
         off = np.concatenate(
@@ -276,7 +276,7 @@ class Ground:
     weight: float = 0.05
     sigma: float = 0.003  # m
 
-    def rows(self, scene: Scene, narrow: float = 1.0) -> Rows:
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
         """One residual per point below, m."""
         normal = self.plane[:3]
         hand = scene.hand.vertices @ normal + self.plane[3]

@@ -1,6 +1,6 @@
 """Hand and object tracked from frame to frame: what a live camera and a recording both run.
 
-    tracker = Tracker(open_hand("right"), object_model(asset), camera, load_recipe("default"))
+    tracker = HandObjectTracker(open_hand("right"), object_model(asset), camera, load_recipe("default"))
     tracked = tracker.step(frame)       # state, covariance, scores, lost flags
 
 Each frame: predict; take the best start of the object; five Gauss-Newton steps over 57 unknowns, scales from wide to
@@ -20,10 +20,11 @@ from dexhot.fitting import kernels, object_start
 from dexhot.fitting.hand_fit import LEAST_SEEN, Sighting, data_terms, fit_shape, regularisers, starts_from_pixels
 from dexhot.fitting.object_start import Placed
 from dexhot.fitting.recipe import Recipe
-from dexhot.fitting.scene import UNKNOWNS, ObjectModel, Scene, SceneState, object_at
+from dexhot.fitting.scene import UNKNOWNS, HandObjectScene, ObjectModel, SceneState, object_at
 from dexhot.fitting.scene_terms import (
     Attraction,
     CloudToObject,
+    FrameView,
     Ground,
     HandMask,
     HandOnly,
@@ -32,7 +33,6 @@ from dexhot.fitting.scene_terms import (
     SceneTerm,
     Surface,
     Temporal,
-    View,
 )
 from dexhot.fitting.solver import LONGEST, solve_pose
 from dexhot.fitting.terms import JointLimits, KeypointDepth, Keypoints2D, LikelyPose
@@ -95,7 +95,7 @@ class Hypothesis:
     normal: np.ndarray | None = None  # (57, 57)
 
 
-class Tracker:
+class HandObjectTracker:
     """Tracks one hand and one object; `model` None: the hand alone."""
 
     def __init__(
@@ -171,7 +171,7 @@ class Tracker:
 
     # what was seen
 
-    def view(self, frame: Frame) -> View:
+    def view(self, frame: Frame) -> FrameView:
         """The frame as the terms take it, with the pixels behind the wrist left out."""
         own = LABELS[self.hand.side]
         thin = frame.labels[:: self.thin, :: self.thin]
@@ -185,7 +185,7 @@ class Tracker:
         free = labels == 0
         nowhere = np.zeros(labels.shape)
         distances = kernels.distance_image(free)
-        return View(
+        return FrameView(
             self.camera,
             self.small,
             labels,
@@ -211,13 +211,13 @@ class Tracker:
         both = known[BONE_STARTS] & known[BONE_ENDS]
         return np.concatenate([points[1:][known[1:]], middles[both]])
 
-    def sighting(self, view: View) -> Sighting:
+    def sighting(self, view: FrameView) -> Sighting:
         """The keypoints alone."""
         return Sighting(view.confidence, None, view.pixels, view.depth, self.camera)
 
     # the person
 
-    def _learn_shape(self, frame: Frame, view: View) -> None:
+    def _learn_shape(self, frame: Frame, view: FrameView) -> None:
         """From the keypoints of the first second, once it is over."""
         self.sightings.append((frame.time, self.sighting(view)))
         if frame.time - self.sightings[0][0] < SHAPE_SECONDS or len(self.sightings) < SHAPE_FRAMES:
@@ -238,7 +238,7 @@ class Tracker:
 
     # starts
 
-    def _begin(self, view: View, frame: Frame) -> None:
+    def _begin(self, view: FrameView, frame: Frame) -> None:
         """Hypotheses of the hand and of the object, each with the best of the other."""
         things = self._objects(view, frame)
         hands = self._hands(view)
@@ -248,7 +248,7 @@ class Tracker:
         self.hypotheses = [self._first(state, view) for state in states]
         self.young = self.recipe.solver["alive"]
 
-    def _hands(self, view: View) -> list[HandPose]:
+    def _hands(self, view: FrameView) -> list[HandPose]:
         """Ten starts over SO(3), fitted to the keypoints and their depth, those of least cost first."""
         assert self.hand.prior is not None
         seen = self.sighting(view)
@@ -267,7 +267,7 @@ class Tracker:
         fitted.sort(key=lambda one: one.cost)
         return [one.posed.pose for one in fitted]
 
-    def _objects(self, view: View, frame: Frame) -> list[Placed]:
+    def _objects(self, view: FrameView, frame: Frame) -> list[Placed]:
         """The pose that was measured, else the hypotheses of a search."""
         if frame.object_pose is not None and np.isfinite(frame.object_pose).all():
             return [object_at(frame.object_pose)]
@@ -278,12 +278,12 @@ class Tracker:
         found = object_start.search(self.model, view, solver["object_hypotheses"], solver["kept"])
         return [placed for _, placed in found]
 
-    def _first(self, state: SceneState, view: View) -> Hypothesis:
+    def _first(self, state: SceneState, view: FrameView) -> Hypothesis:
         iterations = self.recipe.solver["first_iterations"]
         state, normal = self.solve(state, view, None, iterations, FIRST_WIDE)
         return Hypothesis(state, None, self.cost(state, view), normal)
 
-    def _restart_hand(self, view: View) -> None:
+    def _restart_hand(self, view: FrameView) -> None:
         """The lost hand's hypotheses beside the one that there is."""
         last = self.hypotheses[0]
         poses = self._hands(view)[: self.recipe.solver["kept"]]
@@ -293,7 +293,7 @@ class Tracker:
         self.young = self.recipe.solver["alive"]
         self._choose()
 
-    def _search_object(self, view: View) -> None:
+    def _search_object(self, view: FrameView) -> None:
         """The lost object's hypotheses beside the one that there is."""
         assert self.model is not None
         self.sought = self.frames
@@ -314,7 +314,7 @@ class Tracker:
 
     # one frame
 
-    def _advance(self, one: Hypothesis, view: View, frame: Frame, seen: bool) -> Hypothesis:
+    def _advance(self, one: Hypothesis, view: FrameView, frame: Frame, seen: bool) -> Hypothesis:
         start = self._predicted(one)
         if not seen:
             start = SceneState(one.state.hand, start.rotation, start.position)
@@ -344,7 +344,7 @@ class Tracker:
         )
         return now.plus(part * step)
 
-    def _object_start(self, one: Hypothesis, predicted: SceneState, view: View, frame: Frame) -> Placed:
+    def _object_start(self, one: Hypothesis, predicted: SceneState, view: FrameView, frame: Frame) -> Placed:
         """The best of: measured, constant velocity, carried by the hand, at rest, on the cloud."""
         assert self.model is not None
         carried = object_start.carried(one.state, predicted, self.person.joints[0])
@@ -366,7 +366,7 @@ class Tracker:
     def solve(
         self,
         start: SceneState,
-        view: View,
+        view: FrameView,
         near: SceneState | None,
         iterations: int,
         widest: float,
@@ -390,7 +390,7 @@ class Tracker:
             state = state.plus(step)
         return state, A
 
-    def terms(self, view: View, near: SceneState | None, hand_seen: bool = True) -> list[SceneTerm]:
+    def terms(self, view: FrameView, near: SceneState | None, hand_seen: bool = True) -> list[SceneTerm]:
         """What the recipe asks for in a frame; `near` is the pose that the temporal term keeps to."""
         assert self.hand.prior is not None
         found: list[SceneTerm] = []
@@ -431,21 +431,21 @@ class Tracker:
 
     # judging
 
-    def _scene(self, state: SceneState, seen: np.ndarray | None = None) -> Scene:
-        return Scene(self.person, self.model, state, np.zeros(0, np.int64) if seen is None else seen)
+    def _scene(self, state: SceneState, seen: np.ndarray | None = None) -> HandObjectScene:
+        return HandObjectScene(self.person, self.model, state, np.zeros(0, np.int64) if seen is None else seen)
 
-    def cost(self, state: SceneState, view: View) -> float:
+    def cost(self, state: SceneState, view: FrameView) -> float:
         """Of all terms that do not depend on where the frame started."""
         scene = self._scene(state)
         scene.seen = scene.look(self.small, view.labels.shape)
         return sum(term.rows(scene).cost for term in self.terms(view, None))
 
-    def object_score(self, state: SceneState, view: View) -> float:
+    def object_score(self, state: SceneState, view: FrameView) -> float:
         """Of the object (object_start.score)."""
         assert self.model is not None
         return object_start.score(self.model, view, (state.rotation, state.position))
 
-    def hand_score(self, scene: Scene, view: View) -> float:
+    def hand_score(self, scene: HandObjectScene, view: FrameView) -> float:
         """Mean of the fractions of keypoints and of the cloud that the hand explains."""
         x = scene.hand.keypoints(self.table)
         pixels = x[:, :2] / x[:, 2:] * self.camera[:2] + self.camera[2:]
@@ -457,7 +457,9 @@ class Tracker:
         return 0.5 * (explained + float((found >= 0).mean()))
 
 
-def normal_equations(scene: Scene, terms: Sequence[SceneTerm], narrow: float) -> tuple[np.ndarray, np.ndarray]:
+def normal_equations(
+    scene: HandObjectScene, terms: Sequence[SceneTerm], narrow: float
+) -> tuple[np.ndarray, np.ndarray]:
     """J^T W J (57, 57) and J^T W r (57,) of all terms."""
     A, g = np.zeros((UNKNOWNS, UNKNOWNS)), np.zeros(UNKNOWNS)
     for term in terms:
