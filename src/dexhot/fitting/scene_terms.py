@@ -1,7 +1,7 @@
 """Residual terms of a hand and an object seen by a depth camera. Equations are those of TF-HOT.
 
-Each gives residuals, their Jacobian over the columns from `Rows.first`, weights and a cost: what is seen is in a FrameView,
-what is estimated in a HandObjectScene. Terms of the hand alone (terms.py) are used through HandOnly.
+Each gives residuals, their Jacobian over the columns from `Rows.first`, weights and a cost: what is seen is in a
+FrameView, what is estimated in a HandObjectScene. Terms of the hand alone (terms.py) are used through HandOnly.
 """
 
 from dataclasses import dataclass
