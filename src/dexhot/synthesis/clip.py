@@ -1,8 +1,7 @@
 """One rendered clip in memory: pictures as a camera takes them, what detectors would see in them, and the truth."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -18,10 +17,10 @@ from dexhot.geometry.sdf_volume import CELLS, sdf_volume
 from dexhot.humans.skin import HandPose
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object
-from dexhot.synthesis.motion import Motion, make_physical, shape_of
+from dexhot.synthesis.motion import PhysicalMotion, make_physical, shape_of
 from dexhot.synthesis.noise import Level, MaskNoise, noise_level, noisy_color, noisy_depth, noisy_keypoints, noisy_poses
 from dexhot.synthesis.person import draw_person
-from dexhot.synthesis.scene import LABELS, Painter, draw_look
+from dexhot.synthesis.scene import LABELS, SceneRenderer, draw_look
 from dexhot.synthesis.view import choose_view
 
 FOVY = 42.6  # degrees, of a D435's colour camera at 640x480 (f = 615 px)
@@ -78,20 +77,27 @@ def render(
     motion = make_physical(trajectory, people, sdf_volume(asset.vertices, asset.faces, spacing), options.rate)
     bodies = {side: person.hand.shaped() for side, person in people.items()}
     keypoints = {
-        side: np.stack([bodies[side].posed(p).keypoints(people[side].hand.table(CONVENTION)) for p in motion.poses[side]])
+        side: np.stack(
+            [bodies[side].posed(p).keypoints(people[side].hand.table(CONVENTION)) for p in motion.poses[side]]
+        )
         for side in people
     }
     corners = transform(motion.object_pose[:, None], _box(asset.vertices))
     points = np.concatenate([corners, *keypoints.values()], axis=1)
     centre = points.reshape(-1, 3).mean(axis=0)
-    with Painter(camera, people, asset, draw_look(random["look"]), trajectory.table_height, centre) as painter:
-        view = choose_view(painter, camera, motion, points, random["view"])
+    with SceneRenderer(camera, people, asset, draw_look(random["look"]), trajectory.table_height, centre) as renderer:
+        view = choose_view(renderer, camera, motion, points, random["view"])
         chosen = _chosen(view.frames, frames, motion)
         if len(chosen) < min(SHORTEST, frames or SHORTEST):
-            raise ClipError(f"{trajectory.name} cannot be brought into view from {view.distance:.2f} m; try another --seed.")
-        painter.aim(view.world_T_camera)
-        drawn = _draw(painter, camera, motion, chosen, level, options.rate, view.world_T_camera, keypoints, random, report,
-                      trajectory.name)  # fmt: skip
+            raise ClipError(
+                f"{trajectory.name} cannot be brought into view from {view.distance:.2f} m; try another --seed."
+            )
+        renderer.aim(view.world_T_camera)
+        speed = _image_speed(camera, motion, view.world_T_camera, keypoints, options.rate)
+        what = f"{trajectory.name}: rendering"
+        drawn = _draw(
+            renderer, camera, motion, chosen, level, options.rate, speed, random, lambda n: report(n, len(chosen), what)
+        )
     color, depth, labels, skins = drawn
     made = {
         "source": "dexhot synth",
@@ -125,7 +131,7 @@ def _box(vertices: np.ndarray) -> np.ndarray:
     return np.stack(np.meshgrid(*ends.T, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
-def _chosen(in_view: slice, frames: int | None, motion: Motion) -> np.ndarray:
+def _chosen(in_view: slice, frames: int | None, motion: PhysicalMotion) -> np.ndarray:
     """Numbers of the frames that are drawn."""
     every = np.arange(in_view.start, in_view.stop)
     if frames is None or len(every) <= frames:
@@ -138,43 +144,44 @@ def _chosen(in_view: slice, frames: int | None, motion: Motion) -> np.ndarray:
 
 
 def _draw(
-    painter: Painter,
+    renderer: SceneRenderer,
     camera: Intrinsics,
-    motion: Motion,
+    motion: PhysicalMotion,
     chosen: np.ndarray,
     level: Level,
     rate: float,
-    world_T_camera: np.ndarray,
-    keypoints: dict[str, np.ndarray],
+    speed: np.ndarray,
     random: dict[str, np.random.Generator],
-    report: Callable[[float, float, str], None],
-    name: str,
+    report: Callable[[int], None],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Colour and depth with their noise, true labels, and the hands' vertices in the world."""
     shape = (len(chosen), camera.height, camera.width)
     color, depth, labels = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint16), np.empty(shape, np.uint8)
-    count = {side: len(person.hand.vertices) for side, person in painter.people.items()}
+    count = {side: len(person.hand.vertices) for side, person in renderer.people.items()}
     skins = {side: np.empty((len(chosen), n, 3)) for side, n in count.items()}
-    speed = _image_speed(camera, motion, world_T_camera, keypoints, rate)
     for row, t in enumerate(chosen):
-        report(row, len(chosen), f"{name}: rendering")
+        report(row)
         poses, object_pose = {side: p[t] for side, p in motion.poses.items()}, motion.object_pose[t]
-        skin = painter.pose(poses, object_pose)
+        skin = renderer.pose(poses, object_pose)
         for side, points in skin.items():
             skins[side][row] = points[: count[side]]
-        depth[row] = noisy_depth(painter.depth(), camera, level, random["depth"])
-        labels[row] = painter.labels()
+        depth[row] = noisy_depth(renderer.depth(), camera, level, random["depth"])
+        labels[row] = renderer.labels()
         blur = int(np.clip(np.ceil(speed[t] * level.color["exposure"] / BLURRED), 1, MOST_DRAWN))
-        picture = painter.color().astype(np.float32)
+        picture = renderer.color().astype(np.float32)
         for part in np.linspace(0.0, level.color["exposure"] * rate, blur)[1:]:  # frames before this one
-            painter.pose(*_between(motion, t, float(part)))
-            picture += painter.color()
+            renderer.pose(*_between(motion, t, float(part)))
+            picture += renderer.color()
         color[row] = noisy_color(picture / blur, camera, level, random["color"])
     return color, depth, labels, skins
 
 
 def _image_speed(
-    camera: Intrinsics, motion: Motion, world_T_camera: np.ndarray, keypoints: dict[str, np.ndarray], rate: float
+    camera: Intrinsics,
+    motion: PhysicalMotion,
+    world_T_camera: np.ndarray,
+    keypoints: dict[str, np.ndarray],
+    rate: float,
 ) -> np.ndarray:
     """(T,) px/s, of the fastest keypoint or the object's origin."""
     points = np.concatenate([*keypoints.values(), motion.object_pose[:, None, :3]], axis=1)
@@ -184,7 +191,7 @@ def _image_speed(
     return speed
 
 
-def _between(motion: Motion, t: int, part: float) -> tuple[dict[str, HandPose], np.ndarray]:
+def _between(motion: PhysicalMotion, t: int, part: float) -> tuple[dict[str, HandPose], np.ndarray]:
     """Hands and object `part` of a frame before frame t."""
     s = max(t - 1, 0)
 
@@ -195,19 +202,22 @@ def _between(motion: Motion, t: int, part: float) -> tuple[dict[str, HandPose], 
         return HandPose(u @ vt, mix(now.translation, then.translation), mix(now.fingers, then.fingers))
 
     a, b = motion.object_pose[t], motion.object_pose[s]
-    object_pose = np.concatenate([(1 - part) * a[:3] + part * b[:3], slerp([0, 1], np.stack([a[3:], b[3:]]), [part])[0]])
+    object_pose = np.concatenate(
+        [(1 - part) * a[:3] + part * b[:3], slerp([0, 1], np.stack([a[3:], b[3:]]), [part])[0]]
+    )
     return {side: mixed(p[t], p[s]) for side, p in motion.poses.items()}, object_pose
 
 
 def _truth(
     recording: Recording,
     trajectory: HandObjectTrajectory,
-    motion: Motion,
+    motion: PhysicalMotion,
     chosen: np.ndarray,
     keypoints: dict[str, np.ndarray],
     labels: np.ndarray,
     skins: dict[str, np.ndarray],
 ) -> Truth:
+    assert recording.world_T_camera is not None
     camera_T_world = inverse(recording.world_T_camera)
     hands, seen, meshes = {}, {}, {}
     for side, points in keypoints.items():
@@ -225,10 +235,10 @@ def _truth(
         table_height=trajectory.table_height, provenance=made,
     )  # fmt: skip
     clip.validate()
-    evidence = Evidence(
-        recording.name, recording.time, labels, boxes_of(labels, hands), seen, compose(camera_T_world, object_pose), meshes,
-        made | {"level": "truth"},
-    )  # fmt: skip
+    camera_T_mesh = compose(camera_T_world, object_pose)
+    exact = made | {"level": "truth"}
+    boxes = boxes_of(labels, hands)
+    evidence = Evidence(recording.name, recording.time, labels, boxes, seen, camera_T_mesh, meshes, exact)
     evidence.validate()
     return Truth(clip, evidence)
 
@@ -259,7 +269,7 @@ def lifted(pixels: np.ndarray, depth: np.ndarray, mask: np.ndarray, camera: Intr
     return np.where((z > 0)[..., None], camera.backproject(pixels, z), np.nan)
 
 
-def boxes_of(labels: np.ndarray, sides: Any) -> dict[str, np.ndarray]:
+def boxes_of(labels: np.ndarray, sides: Iterable[str]) -> dict[str, np.ndarray]:
     """{"object", and each of `sides`: (T, 4)} x0 y0 x1 y1 px around the labels, NaN where there are none."""
     found = {}
     for what in ("object", *sides):

@@ -1,14 +1,15 @@
 """Motion that a body could make, from a clip: a hand of flesh around the object where the recording's cut through it.
 
-Keypoints of a recording leave a fitted hand 6 to 15 mm deep in the object. Here each frame is fitted to the keypoints with
-the object and the table as obstacles, with fingertips that touch drawn to the surface, and then smoothed and pushed out
-again.
+Keypoints of a recording leave a fitted hand 6 to 15 mm deep in the object. Here each frame is fitted to the keypoints
+with the object and the table as obstacles, with touching fingertips drawn to the surface, and then smoothed and pushed
+out again.
 """
 
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
+from scipy.sparse import csr_matrix
 
 from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import ClipError
@@ -26,6 +27,7 @@ from dexhot.synthesis.person import Person
 
 KEYPOINT_SIGMA = 0.006  # m: the recording's hand is not the person's
 OBSTACLE_SIGMA = 0.0004  # m
+EASING = (0.004, 0.0012, OBSTACLE_SIGMA)  # m: how a hand that starts inside is eased out
 PUSH_SIGMA = 0.0002  # m, after smoothing
 CLEARANCE = 0.0008  # m, kept between skin and object: the drawn surface lies up to this far from the fitted one
 TOUCH_SIGMA = 0.002  # m
@@ -33,12 +35,12 @@ TOUCHING, NEAR = 0.008, 0.016  # m from a recorded fingertip to the surface: tou
 ITERATIONS = 10
 ROUNDS = 2  # of smoothing and pushing out
 SMOOTH = 1.5  # frames, standard deviation, of what the obstacles change
-ASTRAY = 0.015  # m: median distance of a frame's keypoints from the recording's that is no longer its motion
+ASTRAY, FAR_ASTRAY = 0.015, 0.025  # m from the recorded keypoints (median): a frame is started anew; a clip is left out
 DEEPEST = 0.002  # m: largest 95th percentile over the frames of the deepest point's depth
 
 
 @dataclass
-class Motion:
+class PhysicalMotion:
     """A clip as it is drawn: at the camera's rate, in the clip's world."""
 
     time: np.ndarray  # (T,) s
@@ -61,6 +63,7 @@ class Obstacles:
     volume: SdfVolume
     object_pose: np.ndarray  # (7,) world_T_mesh
     table: float  # m, height
+    smooth: csr_matrix  # the skin that is drawn, by the hand's vertices: an edge must not poke in between those
     sigma: float = OBSTACLE_SIGMA  # m
 
     def object_distances(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -76,12 +79,15 @@ class Obstacles:
         return np.where(lower, above, value), np.where(lower[:, None], [0.0, 0.0, 1.0], slope)
 
     def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
-        """One residual per vertex that is less than CLEARANCE away."""
-        value, slope = self.distances(posed.vertices)
+        """One residual per point of the skin that is less than CLEARANCE away."""
+        value, slope = self.distances(self.smooth @ posed.vertices)
         inside = np.flatnonzero(value < CLEARANCE)
-        weight = np.full(len(inside), self.sigma**-2)
+        by_vertex = self.smooth[inside]
+        ids = np.unique(by_vertex.indices)
+        moved = by_vertex[:, ids] @ posed.point_jacobians(JOINTS + ids).reshape(len(ids), 3 * POSE_SIZE)
         off = value[inside] - CLEARANCE
-        jacobian = np.einsum("vi,vij->vj", slope[inside], posed.point_jacobians(JOINTS + inside))
+        jacobian = np.einsum("vi,vij->vj", slope[inside], moved.reshape(-1, 3, POSE_SIZE))
+        weight = np.full(len(inside), self.sigma**-2)
         return Rows(off, jacobian, weight, float(weight @ off**2))
 
 
@@ -112,13 +118,14 @@ class Touch:
 def resampled(trajectory: HandObjectTrajectory, rate: float) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Times (N,) from 0 at `rate`, object poses (N, 7), and each hand's keypoints (N, 21, 3)."""
     source = trajectory.time - trajectory.time[0]
-    time = np.arange(int(source[-1] * rate + 1e-6) + 1) / rate
-    place = np.stack([np.interp(time, source, trajectory.object_pose[:, a]) for a in range(3)], axis=1)
-    object_pose = np.hstack([place, slerp(source, trajectory.object_pose[:, 3:], time)])
+    time = np.arange(int(source[-1] * rate + 1e-3) + 1) / rate  # a clip's last stamp may be rounded down
+    inside = np.minimum(time, source[-1])
+    place = np.stack([np.interp(inside, source, trajectory.object_pose[:, a]) for a in range(3)], axis=1)
+    object_pose = np.hstack([place, slerp(source, trajectory.object_pose[:, 3:], inside)])
     keypoints = {}
     for side, track in trajectory.hands.items():
         flat = track.keypoints.reshape(len(source), 63)
-        rows = np.stack([np.interp(time, source, flat[:, k]) for k in range(63)], axis=1)
+        rows = np.stack([np.interp(inside, source, flat[:, k]) for k in range(63)], axis=1)
         keypoints[side] = rows.reshape(-1, 21, 3)
     return time, object_pose, keypoints
 
@@ -134,10 +141,10 @@ def shape_of(trajectory: HandObjectTrajectory, side: str) -> np.ndarray:
 
 def make_physical(
     trajectory: HandObjectTrajectory, people: dict[str, Person], volume: SdfVolume, rate: float
-) -> Motion:
-    """The clip's motion with `people`, hands outside of the object. Raises ClipError for a clip that cannot be repaired."""
+) -> PhysicalMotion:
+    """The clip's motion with `people`, hands outside of the object. Raises ClipError where that fails."""
     time, object_pose, keypoints = resampled(trajectory, rate)
-    motion = Motion(time, object_pose, {}, {})
+    motion = PhysicalMotion(time, object_pose, {}, {})
     for side, person in people.items():
         _fit(motion, trajectory, side, person, keypoints[side], volume)
     if bad := {side: deep for side, deep in motion.deep.items() if deep > DEEPEST}:
@@ -146,14 +153,21 @@ def make_physical(
             f"{trajectory.name} cannot be made physical: {what} (95th percentile; {1e3 * DEEPEST:g} mm are allowed). "
             "Leave it out, or try another --seed: another hand may fit."
         )
-    if bad := {side: far for side, far in motion.astray.items() if far > ASTRAY}:
-        what = ", ".join(f"the {side} hand keeps {1e3 * far:.0f} mm away from where it was" for side, far in bad.items())
+    if bad := {side: far for side, far in motion.astray.items() if far > FAR_ASTRAY}:
+        what = ", ".join(
+            f"the {side} hand keeps {1e3 * far:.0f} mm away from where it was" for side, far in bad.items()
+        )
         raise ClipError(f"{trajectory.name} cannot be made physical: {what} (median keypoint). Try another --seed.")
     return motion
 
 
 def _fit(
-    motion: Motion, trajectory: HandObjectTrajectory, side: str, person: Person, keypoints: np.ndarray, volume: SdfVolume
+    motion: PhysicalMotion,
+    trajectory: HandObjectTrajectory,
+    side: str,
+    person: Person,
+    keypoints: np.ndarray,
+    volume: SdfVolume,
 ) -> None:
     hand = person.hand
     assert hand.prior is not None
@@ -161,7 +175,7 @@ def _fit(
     confidence = trajectory.hands[side].confidence.mean(axis=0)
     zones = [zone for name, zone in contact_zones(hand).items() if name != "palm"]
     regular: list[Term] = [LikelyPose(hand.prior, 0.3), JointLimits(hand.prior)]
-    around = [Obstacles(volume, pose, trajectory.table_height) for pose in motion.object_pose]
+    around = [Obstacles(volume, pose, trajectory.table_height, person.subdivision[0]) for pose in motion.object_pose]
     tips = keypoints[:, [4, 8, 12, 16, 20]]
     far = np.stack([volume.distance(transform(inverse(pose), p))[0] for pose, p in zip(motion.object_pose, tips)])
     touching = gaussian_filter1d(np.clip((NEAR - far) / (NEAR - TOUCHING), 0.0, 1.0), 1.0, axis=0)
@@ -171,7 +185,9 @@ def _fit(
     sightings = [Sighting(confidence, points=points) for points in keypoints]
     free = fit_hand(hand, table, sightings, KEYPOINT_SIGMA, shape=np.zeros(hand.shape_size))
     poses = [HandPose.from_vector(x) for x in free.poses]
-    change = np.zeros((len(poses), POSE_SIZE))  # what the obstacles change of the free fit, which is as smooth as the motion
+    change = np.zeros(
+        (len(poses), POSE_SIZE)
+    )  # what the obstacles change of the free fit, which is as smooth as the motion
 
     def solve(t: int, expected: np.ndarray, near: NearPose, terms: list[Term]) -> None:
         start = changed(poses[t], expected)
@@ -188,8 +204,12 @@ def _fit(
         solve(t, expected, near, terms)
         if stray(t) > ASTRAY:  # on the wrong side of something: as the recording has it, if that is clear of the object
             kept = change[t].copy()
-            solve(t, np.zeros(POSE_SIZE), NearPose(poses[t], turn=0.1, shift=0.006, bend=0.15), terms)
-            skin = neutral.posed(changed(poses[t], change[t])).vertices
+            change[t] = 0.0
+            for sigma in EASING:
+                soft = replace(obstacles, sigma=sigma)
+                near = NearPose(poses[t], turn=0.2, shift=0.02, bend=0.3)
+                solve(t, change[t], near, [data[t], *regular, soft, Touch(obstacles, zones, touching[t])])
+            skin = person.surface(neutral.posed(changed(poses[t], change[t])))
             if obstacles.distances(skin)[0].min() < -DEEPEST:
                 change[t] = kept
     for _ in range(ROUNDS):

@@ -44,7 +44,9 @@ def noise_level(name: str) -> Level:
         raise NotFoundError("noise level", name, LEVELS)
     settings: dict[str, Any] = load_yaml(share_dir() / "config" / "synthesis.yaml")
     k = LEVELS.index(name)
-    groups = {group: {key: row[k] for key, row in rows.items()} for group, rows in settings.items() if isinstance(rows, dict)}
+    groups = {
+        group: {key: row[k] for key, row in rows.items()} for group, rows in settings.items() if isinstance(rows, dict)
+    }
     return Level(name, **groups, reference_size=float(settings["reference_size"]))
 
 

@@ -1,5 +1,5 @@
-"""The people who are rendered. Their hands differ from the model that is fitted later, so that a fit on rendered pictures
-is not made with the very hand that drew them: a random shape, bones of other lengths, an uneven skin, and a forearm.
+"""The people who are rendered. Their hands are not the model that is fitted later, else a fit would be tested
+on the very hand that drew the pictures: a random shape, bones of other lengths, an uneven skin, and a forearm.
 """
 
 from dataclasses import dataclass, replace
@@ -114,7 +114,13 @@ def loop_subdivision(count: int, faces: np.ndarray) -> tuple[csr_matrix, np.ndar
     old = np.arange(count)
     rows = [old, edges[:, 0], edges[:, 1], count + np.repeat(np.arange(E), 2), count + number]
     columns = [old, edges[:, 1], edges[:, 0], edges.ravel(), across]
-    values = [1.0 - degree * beta, beta[edges[:, 0]], beta[edges[:, 1]], np.full(2 * E, 0.375), np.full(len(across), 0.125)]
+    values = [
+        1.0 - degree * beta,
+        beta[edges[:, 0]],
+        beta[edges[:, 1]],
+        np.full(2 * E, 0.375),
+        np.full(len(across), 0.125),
+    ]
     weights = csr_matrix(
         (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=(count + E, count)
     )
@@ -173,5 +179,8 @@ def arm_faces() -> np.ndarray:
         faces += [np.stack([a + k, a + after, b + k], 1), np.stack([a + after, b + after, b + k], 1)]
     first, last = ARM_RINGS * ARM_SIDES, ARM_RINGS * ARM_SIDES + 1
     end = (ARM_RINGS - 1) * ARM_SIDES
-    faces += [np.stack([np.full_like(k, first), after, k], 1), np.stack([np.full_like(k, last), end + k, end + after], 1)]
+    faces += [
+        np.stack([np.full_like(k, first), after, k], 1),
+        np.stack([np.full_like(k, last), end + k, end + after], 1),
+    ]
     return np.concatenate(faces)

@@ -12,7 +12,7 @@ from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.humans.skin import DIGITS, HandPose, vertex_normals
 from dexhot.objects.asset import ObjectAsset
 from dexhot.simulation.renderer import new_renderer
-from dexhot.synthesis.person import Person, arm_faces, forearm_away, forearm
+from dexhot.synthesis.person import Person, arm_faces, forearm, forearm_away
 
 LABELS = {"right": 1, "object": 2, "left": 3}  # Evidence's
 OPTICAL = np.array([0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0])  # optical_T_camera of MuJoCo, whose camera looks along -z
@@ -25,7 +25,7 @@ OBJECT_COLOURS = np.array(
     [[46, 92, 170], [38, 128, 92], [196, 176, 44], [120, 70, 150], [70, 74, 82], [226, 226, 220], [30, 140, 150],
      [176, 40, 52]]
 )  # fmt: skip
-TABLES = np.array([[176, 142, 106], [120, 92, 70], [214, 210, 202], [98, 104, 112], [150, 158, 140]])
+TABLES = np.array([[176, 142, 106], [120, 92, 70], [172, 169, 163], [98, 104, 112], [150, 158, 140]])
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,22 @@ class Pictures:
     skin: dict[str, np.ndarray]  # of each hand, (F V, 3) m
 
 
-class Painter:
+class SceneRenderer:
     """Draws frames. Close it, or use it as a context manager. Raises NoRendererError."""
 
     def __init__(
-        self, camera: Intrinsics, people: dict[str, Person], asset: ObjectAsset, look: Look, table: float, centre: np.ndarray
+        self,
+        camera: Intrinsics,
+        people: dict[str, Person],
+        asset: ObjectAsset,
+        look: Look,
+        table: float,
+        centre: np.ndarray,
     ):
         """`centre` (3,) m: what the light is aimed at. The table's top is at z = `table`."""
         self.people, self.neutral = people, {side: person.hand.shaped() for side, person in people.items()}
-        self.table, self.triangles = table, {}
+        self.table = table
+        self.triangles: dict[str, np.ndarray] = {}
         self.model = self._spec(camera, asset, look, centre).compile()
         self.data = mujoco.MjData(self.model)
         mujoco.mj_forward(self.model, self.data)
@@ -88,7 +95,7 @@ class Painter:
             bare = what != "arm" or people[side].sleeve is None
             self.label_of[k] = LABELS.get(side or what, 0) if bare else 0
 
-    def __enter__(self) -> "Painter":
+    def __enter__(self) -> "SceneRenderer":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -184,22 +191,24 @@ class Painter:
             faces = arm_faces()
             arm = forearm(person, self.neutral[side].posed(HandPose()), np.array([0.0, 0.0, 1.0]))
             sleeve = person.sleeve
-            material = skin if sleeve is None else _material(spec, f"cloth {side}", _cloth(sleeve, random), specular=0.02)
+            material = (
+                skin if sleeve is None else _material(spec, f"cloth {side}", _cloth(sleeve, random), specular=0.02)
+            )
             self.triangles[f"arm {side}"] = faces
             uv = np.full((len(arm), 2), [0.35, 0.5]) if sleeve is None else _planar(arm)
             _mesh(spec, f"arm {side}", arm, faces, material, uv)
         sun = look.sun / np.linalg.norm(look.sun)
         key = world.add_light(pos=centre - 1.6 * sun, dir=sun, castshadow=True)
         key.diffuse, key.specular, key.cutoff, key.exponent = [look.bright] * 3, [0.25] * 3, 45.0, 0.5
-        fill = world.add_light(pos=centre + [-1.2 * sun[0], -1.2 * sun[1], 1.2], dir=[sun[0], sun[1], -0.8], castshadow=False)
+        fill = world.add_light(
+            pos=centre + [-1.2 * sun[0], -1.2 * sun[1], 1.2], dir=[sun[0], sun[1], -0.8], castshadow=False
+        )
         fill.diffuse, fill.specular, fill.cutoff = [0.4 * look.bright] * 3, [0.0] * 3, 90.0
         world.add_camera(name="camera", fovy=float(np.degrees(2 * np.arctan(0.5 * camera.height / camera.fy))))
         return spec
 
 
-def _mesh(
-    spec: mujoco.MjSpec, name: str, points: np.ndarray, faces: np.ndarray, material: str, uv: np.ndarray
-) -> None:
+def _mesh(spec: mujoco.MjSpec, name: str, points: np.ndarray, faces: np.ndarray, material: str, uv: np.ndarray) -> None:
     spec.add_mesh(
         name=name,
         uservert=points.ravel().tolist(),
@@ -246,7 +255,7 @@ def _soup(asset: ObjectAsset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _planar(corners: np.ndarray) -> np.ndarray:
-    """(N, 2) texture coordinates from the side that each triangle faces most; N must be whole triangles, else along z."""
+    """(N, 2) texture coordinates by the axis that each triangle faces most; along z for other than whole triangles."""
     if len(corners) % 3:
         return corners[:, :2] / PATCH
     a, b, c = np.moveaxis(corners.reshape(-1, 3, 3), 1, 0)
@@ -290,7 +299,9 @@ def _smooth_noise(random: np.random.Generator, sigma: float | tuple[float, float
 
 
 def _grain(rgb: np.ndarray, strength: float, random: np.random.Generator) -> np.ndarray:
-    streaks = _smooth_noise(random, (1.2, 30.0)) + 0.6 * _smooth_noise(random, (5.0, 60.0)) + 0.3 * _smooth_noise(random, 0.7)
+    streaks = (
+        _smooth_noise(random, (1.2, 30.0)) + 0.6 * _smooth_noise(random, (5.0, 60.0)) + 0.3 * _smooth_noise(random, 0.7)
+    )
     pattern: np.ndarray = rgb * (1.0 + 0.05 * strength * streaks[..., None])
     return pattern
 
@@ -304,5 +315,7 @@ def _blotches(rgb: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def _cloth(rgb: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    weave: np.ndarray = rgb * (1.0 + 0.06 * _smooth_noise(random, (0.6, 3.0)) + 0.05 * _smooth_noise(random, 12.0))[..., None]
+    weave: np.ndarray = (
+        rgb * (1.0 + 0.06 * _smooth_noise(random, (0.6, 3.0)) + 0.05 * _smooth_noise(random, 12.0))[..., None]
+    )
     return weave

@@ -7,15 +7,15 @@ import numpy as np
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import inverse, make_pose, transform
 from dexhot.geometry.rotations import matrix_to_quat
-from dexhot.synthesis.motion import Motion
-from dexhot.synthesis.scene import LABELS, Painter
+from dexhot.synthesis.motion import PhysicalMotion
+from dexhot.synthesis.scene import LABELS, SceneRenderer
 
 NEAREST, FARTHEST, STEP = 0.5, 0.9, 0.02  # m
 HEIGHTS = (20.0, 55.0)  # degrees above the table
 SPARE = 0.3  # largest fraction of the way from the nearest distance to the farthest that is taken
-CANDIDATES, MOMENTS = 8, 3
+CANDIDATES, MOMENTS = 16, 3
 BORDER = 0.04  # fraction of the picture's height, kept free
-ENOUGH = 0.02  # fraction of the picture that hand and object should each cover at least
+ENOUGH = 0.025  # fraction of the picture that hand and object should each cover at least
 
 
 @dataclass(frozen=True)
@@ -28,26 +28,29 @@ class View:
 
 
 def choose_view(
-    painter: Painter, camera: Intrinsics, motion: Motion, points: np.ndarray, rng: np.random.Generator
+    renderer: SceneRenderer, camera: Intrinsics, motion: PhysicalMotion, points: np.ndarray, rng: np.random.Generator
 ) -> View:
     """The best of CANDIDATES random directions: all frames in view, hand and object seen. `points` (T, P, 3) m."""
     low, high = points.reshape(-1, 3).min(axis=0), points.reshape(-1, 3).max(axis=0)
     best, best_score = None, -1.0
     for _ in range(CANDIDATES):
         turn, tilt = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(*HEIGHTS))
-        view = place(camera, 0.5 * (low + high), turn, tilt, points, rng.uniform())
+        spare = rng.uniform()
+        view = place(camera, 0.5 * (low + high), turn, tilt, points, spare)
+        if view.frames.stop - view.frames.start < len(points):  # too long a way: aim at the part that is in view
+            part = points[view.frames].reshape(-1, 3)
+            again = place(camera, part.mean(axis=0), turn, tilt, points, spare) if len(part) else view
+            view = max(view, again, key=lambda v: v.frames.stop - v.frames.start)
         score = (view.frames.stop - view.frames.start) / len(points)
-        score *= _seen(painter, motion, view)
+        score *= _seen(renderer, motion, view)
         if score > best_score:
             best, best_score = view, score
     assert best is not None
     return best
 
 
-def place(
-    camera: Intrinsics, centre: np.ndarray, turn: float, tilt: float, points: np.ndarray, spare: float
-) -> View:
-    """A view from one direction: near enough, `spare` in [0, 1] of the way from the nearest distance to the farthest."""
+def place(camera: Intrinsics, centre: np.ndarray, turn: float, tilt: float, points: np.ndarray, spare: float) -> View:
+    """A view from one direction: `spare` in [0, 1] is how much farther than necessary it stands, up to SPARE."""
     away = np.array([np.cos(turn) * np.cos(tilt), np.sin(turn) * np.cos(tilt), np.sin(tilt)])
     distances = np.arange(NEAREST, FARTHEST + 1e-9, STEP)
     shown = [in_view(camera, look_at(centre + d * away, centre), points) for d in distances]
@@ -66,11 +69,11 @@ def look_at(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 def in_view(camera: Intrinsics, world_T_camera: np.ndarray, points: np.ndarray) -> np.ndarray:
     """(T,) bool: all points (T, P, 3) are in the picture, BORDER from its edge."""
-    seen = transform(inverse(world_T_camera), points)
+    seen: np.ndarray = transform(inverse(world_T_camera), points)
     pixels = camera.project(np.where(seen[..., 2:] > 0.05, seen, [0.0, 0.0, 1.0]))
     edge = BORDER * camera.height
     inside = (pixels >= edge) & (pixels <= np.array([camera.width, camera.height]) - 1 - edge)
-    found: np.ndarray = (inside.all(axis=-1) & (seen[..., 2] > 0.05)).all(axis=-1)
+    found: np.ndarray = np.all(inside.all(axis=-1) & (seen[..., 2] > 0.05), axis=-1)
     return found
 
 
@@ -84,15 +87,15 @@ def longest_run(good: np.ndarray) -> slice:
     return slice(int(starts[k]), int(ends[k]))
 
 
-def _seen(painter: Painter, motion: Motion, view: View) -> float:
+def _seen(renderer: SceneRenderer, motion: PhysicalMotion, view: View) -> float:
     """How well hands and object are seen in some frames, in [0, 1]."""
     if view.frames.stop == view.frames.start:
         return 0.0
-    painter.aim(view.world_T_camera)
+    renderer.aim(view.world_T_camera)
     scores = []
     for t in np.linspace(view.frames.start, view.frames.stop - 1, MOMENTS + 2).astype(int)[1:-1]:
-        painter.pose({side: poses[t] for side, poses in motion.poses.items()}, motion.object_pose[t])
-        labels = painter.labels()
+        renderer.pose({side: poses[t] for side, poses in motion.poses.items()}, motion.object_pose[t])
+        labels = renderer.labels()
         wanted = [LABELS["object"], *(LABELS[side] for side in motion.poses)]
         scores.append(min(min((labels == k).mean() / ENOUGH, 1.0) for k in wanted))
     return float(np.mean(scores))
