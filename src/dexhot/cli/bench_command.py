@@ -60,6 +60,8 @@ class Args:
     """objectpose: a folder of further objects (.obj, in m), such as YCB's."""
     soak: bool = False
     """faults: run ten minutes without faults instead of one; any stop in them is a failure."""
+    ablate: bool = False
+    """fit: also without each term of the recipe, on 4 clips of 30 frames."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Also save the JSON to this file. Missing folders are created."""
     force: bool = False
@@ -74,6 +76,8 @@ def run(args: Args) -> None:
 
     if args.soak and args.name != "faults":
         raise DexhotError("--soak belongs to `dexhot bench faults`.")
+    if args.ablate and args.name != "fit":
+        raise DexhotError("--ablate belongs to `dexhot bench fit`.")
     if args.out:
         check_out(args.out, f"dexhot/bench {args.name}", args.force)
     if args.profile and args.name not in ("mine", "physics"):
@@ -84,10 +88,11 @@ def run(args: Args) -> None:
         raise DexhotError("--split belongs to `dexhot bench mine` without --quick, which has its own clips.")
     given: dict[str, Any] = {
         "soak": args.soak,
+        "ablate": args.ablate,
+        "meshes": args.meshes,
         "profile": args.profile,
         "split": args.split if args.name == "mine" else None,
     }
-    given["meshes"] = args.meshes
     options: dict[str, Any] = {name: value for name, value in given.items() if value}
     result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick, **options)
     line = benchmark_line(args.name, args.quick, **result)
