@@ -75,7 +75,7 @@ class _Joint(NamedTuple):
 
 
 class Setpoint:
-    """Where the arm is commanded to be: `q`, `v`, `a` (n,), on its way to the goal `goal` that moves at `goal_v`.
+    """The commanded motion of the arm: `q`, `v`, `a` (n,), on its way to the goal `goal` that moves at `goal_v`.
     `limited`: steps in which a limit held it back, by kind. `age`: cycles since the last command."""
 
     def __init__(self, limits: MotionLimits):
@@ -98,7 +98,7 @@ class Setpoint:
         self.goal, self.goal_v, self.age = goal.copy(), velocity.copy(), 0
 
     def advance(self, cycles: int) -> None:
-        """So many steps towards the goal."""
+        """Take this number of steps towards the goal."""
         for _ in range(cycles):
             self.age += 1
             velocity = self.goal_v if self.age * STEP < COAST else np.zeros_like(self.goal_v)
@@ -111,7 +111,7 @@ class Setpoint:
         held: set[str] = set()
         for k, joint in enumerate(self.joints):
             q, v, a = self._states[k]
-            low, high = self._ends[k]  # what has come inside stays inside
+            low, high = self._ends[k]  # once inside, it stays inside
             low, high = max(low, min(joint.lower, q)), min(high, max(joint.upper, q))
             a = _acceleration(joint, (q, v, a), (low, high), float(goal[k]), float(velocity[k]), held)
             v += a * STEP
@@ -179,18 +179,18 @@ def _fits(joint: _Joint, v: float, a: float, room: float) -> bool:
 
 
 def _brake(joint: _Joint, v: float, a: float) -> float:
-    """The acceleration that leads to rest soonest."""
-    side = 1.0 if v + a * abs(a) / (2 * joint.jerk) >= 0.0 else -1.0  # where it would come to drift
+    """The acceleration that stops the joint soonest."""
+    side = 1.0 if v + a * abs(a) / (2 * joint.jerk) >= 0.0 else -1.0  # direction of motion once a is zero
     least = sqrt(max(2 * joint.jerk * side * v, 0.0))  # the deceleration that ends with the velocity
     return -side * min(least, joint.acceleration)
 
 
 def stopping_distance(v: float, a: float, braking: float, jerk: float) -> float:
-    """How far a joint at velocity v with acceleration a goes until it rests, at most `braking` and `jerk`.
+    """Distance that a joint at velocity v with acceleration a travels until it stops, within `braking` and `jerk`.
 
     Jerk down to -p, hold, jerk up to zero: p^2 = jerk v + a^2 / 2 if that is no more than braking^2.
     """
-    if a < 0.0 and v <= a * a / (2 * jerk):  # it is braking too hard already: reverses before it rests
+    if a < 0.0 and v <= a * a / (2 * jerk):  # it brakes too hard already: it reverses before it stops
         return max(v, 0.0) * -a / jerk
     reach = max(jerk * v + 0.5 * a * a, 0.0)
     p = max(min(sqrt(reach), braking), -a)
@@ -208,4 +208,4 @@ def stopping_distance(v: float, a: float, braking: float, jerk: float) -> float:
 def check_finite(*values: np.ndarray) -> None:
     """Raises DexhotError when a value is not finite."""
     if not all(np.isfinite(value).all() for value in values):
-        raise DexhotError("a command of the arm is not finite: it is refused.")
+        raise DexhotError("a command for the arm is not finite and is rejected.")
