@@ -22,7 +22,7 @@ LAYERS = (  # from the top; each imports from those below it
     ("dexhot.ros",),
     ("dexhot.evaluation", "dexhot.view"),
     ("dexhot.rollouts",),
-    ("dexhot.rigs",),
+    ("dexhot.rigs", "dexhot.synthesis"),
     ("dexhot.control", "dexhot.datasets"),
     ("dexhot.fitting", "dexhot.retargeting"),
     ("dexhot.simulation", "dexhot.hardware", "dexhot.safety", "dexhot.metrics"),

@@ -41,7 +41,7 @@ def test_a_log_gets_plain_lines_with_the_time_left():
         )
         lines = reply.stderr.splitlines()
         assert reply.returncode == 0 and 2 <= len(lines) <= 4 and not reply.stdout
-        assert all(re.fullmatch(r"clips: (\d+ %, )?\d s(, \d s left)?", line) for line in lines), lines
+        assert all(re.fullmatch(r"clips: \d of 4, \d s(, \d s left)?", line) for line in lines), lines
         assert lines[-1].endswith("left")
 
 
@@ -52,7 +52,7 @@ def test_a_short_job_writes_no_line_into_a_log():
 
 def test_a_terminal_gets_a_bar_that_goes_away():
     written = on_pseudo_terminal(JOB)
-    assert re.search(r"clips: \d+ %, \d s, \d s left", written) and "\x1b[" in written and "━" in written
+    assert re.search(r"clips: \d of 4, \d s, \d s left", written) and "\x1b[" in written and "━" in written
     assert written.rstrip("\x1b[?25h\r").endswith("\x1b[2K"), "the bar is cleared at the end"
 
 
@@ -74,6 +74,8 @@ def test_time_left_supposes_that_the_rest_goes_as_fast(monkeypatch):
     job(2)
     assert job.line() == "frames: 25 %, 10 s, 30 s left"
     assert timed.line() == "tracking: 25 %, 10 s, 30 s left"
+    clips = Progress("mining", 8, counted=True)
+    assert clips.line() == "mining: 0 of 8, 0 s"
     job(6, what="repair")
     now = 112.0
     assert job.line() == "repair: 75 %, 2 s, 1 s left"

@@ -20,9 +20,9 @@ class Progress:
     """Reports the progress of a job. Call it with the amount done, `advance` it, or let it follow the clock
     (`by_clock`)."""
 
-    def __init__(self, what: str, total: float | None = None, by_clock: bool = False):
-        """total: in the unit of the calls (None: unknown; s with `by_clock`)."""
-        self.what, self.total, self.by_clock = what, total, by_clock
+    def __init__(self, what: str, total: float | None = None, by_clock: bool = False, counted: bool = False):
+        """total: in the unit of the calls (None: unknown; s with `by_clock`). counted: it is a number of items."""
+        self.what, self.total, self.by_clock, self.counted = what, total, by_clock, counted
         self.done, self.began = 0.0, time.monotonic()
 
     def __call__(self, done: float, total: float | None = None, what: str | None = None) -> None:
@@ -44,18 +44,25 @@ class Progress:
         return min(1.0, done / self.total)
 
     def line(self) -> str:
-        """ "clips: 40 %, 12 s, 18 s left"; the time left assumes a constant rate."""
+        """ "clips: 4 of 10, 12 s, 18 s left", or "40 %" where nothing is counted; the time left assumes a constant
+        rate."""
         elapsed, fraction = time.monotonic() - self.began, self.fraction
-        if not fraction:
-            return f"{self.what}: {duration(elapsed)}"
-        left = elapsed * (1.0 / fraction - 1.0)
-        return f"{self.what}: {100 * fraction:.0f} %, {duration(elapsed)}, {duration(left)} left"
+        parts = [duration(elapsed)]
+        if self.counted and self.total:
+            parts.insert(0, f"{self.done:.0f} of {self.total:.0f}")
+        elif fraction:
+            parts.insert(0, f"{100 * fraction:.0f} %")
+        if fraction:
+            parts.append(f"{duration(elapsed * (1.0 / fraction - 1.0))} left")
+        return f"{self.what}: {', '.join(parts)}"
 
 
 @contextmanager
-def progress(what: str, total: float | None = None, by_clock: bool = False) -> Iterator[Progress]:
+def progress(
+    what: str, total: float | None = None, by_clock: bool = False, counted: bool = False
+) -> Iterator[Progress]:
     """Context manager: show a job's Progress."""
-    job, ended = Progress(what, total, by_clock), threading.Event()
+    job, ended = Progress(what, total, by_clock, counted), threading.Event()
     show = _draw_bar if on_terminal() else _write_lines
     thread = threading.Thread(target=show, args=(job, ended), daemon=True)
     thread.start()
@@ -68,7 +75,7 @@ def progress(what: str, total: float | None = None, by_clock: bool = False) -> I
 
 def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
     """Iterate over the items and show the progress. total: by default their number, if known."""
-    with progress(what, len(items) if total is None and isinstance(items, Sized) else total) as job:
+    with progress(what, len(items) if total is None and isinstance(items, Sized) else total, counted=True) as job:
         for item in items:
             yield item
             job.advance()

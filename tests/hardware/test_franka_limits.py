@@ -179,3 +179,24 @@ def test_the_setpoint_takes_no_step_that_does_not_fit():
     limits = some_limits(np.random.default_rng(105))
     q = told("speeds", limits, seed=5)
     assert (q >= limits.lower - ROUNDING).all() and (q <= limits.upper + ROUNDING).all()
+
+
+def test_the_steps_of_an_advance_are_those_of_single_cycles_to_the_bit():
+    """Numbers of the plain implementation, joint by joint in every cycle: judged results rest on them."""
+    limits, rng = fr3_limits(), np.random.default_rng(7)
+    setpoint = Setpoint(limits)
+    setpoint.reset(0.5 * (limits.lower + limits.upper))
+    for k in range(200):
+        if k % 5 == 0:
+            setpoint.command(rng.uniform(limits.lower - 0.5, limits.upper + 0.5), rng.normal(0, 2, 7))
+        setpoint.advance(4 + k % 2)
+    assert setpoint.q.tolist() == [
+        0.35340566359313336,
+        -0.17597785763736337,
+        -0.16807143759380902,
+        -0.8604647017047146,
+        -0.797748550160193,
+        2.735784826205876,
+        -0.7928029433983482,
+    ]
+    assert setpoint.limited == {"position": 674, "velocity": 894, "acceleration": 900, "jerk": 118}

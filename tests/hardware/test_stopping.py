@@ -5,15 +5,17 @@ import pytest
 
 from dexhot.hardware.franka.limits import (
     DECELERATION,
+    FLAGS,
     MARGIN,
     OFFSET,
     STEP,
     Setpoint,
-    _acceleration,
     _brake,
     _fits,
     _Joint,
     _safe_speed,
+    _surely_fits,
+    _walk,
     fr3_limits,
     stopping_distance,
 )
@@ -98,8 +100,9 @@ def test_braking_is_as_hard_as_ends_with_the_velocity(side):
 
 
 def step(q=0.0, v=0.0, a=0.0, goal=0.0, velocity=0.0, ends=ENDS):
-    held: set[str] = set()
-    return _acceleration(JOINT, (q, v, a), ends, goal, velocity, held), held
+    held = [0]
+    (_, _, new), _ = _walk(JOINT, (q, v, a), ends, [(goal, velocity)], held)
+    return new, {kind for kind, flag in FLAGS.items() if held[0] & flag}
 
 
 def test_which_limits_hold_a_step_back():
@@ -173,3 +176,15 @@ def test_the_load_is_that_of_the_hands_bodies():
     R = quat_to_matrix(hand.mount[3:]) @ data.xmat[palm].reshape(3, 3).T
     np.testing.assert_allclose(found.inertia, R @ world @ R.T, atol=1e-9)
     np.testing.assert_allclose(found.com, hand.mount[:3] + R @ (centre - data.xpos[palm]), atol=1e-9)
+
+
+def test_the_cheap_condition_far_from_the_ends_implies_the_exact_one():
+    rng, sure = np.random.default_rng(0), 0
+    for joint in (JOINT, *Setpoint(fr3_limits()).joints):
+        for _ in range(1000):
+            v, a = rng.uniform(0, joint.velocity), rng.uniform(-1.5, 1.5) * joint.acceleration
+            peak = v + max(a, 0.0) ** 2 / (2 * joint.jerk)
+            exact = stopping_distance(v, a, joint.braking, joint.jerk) + (joint.reserve + 2 * STEP) * peak
+            sure += _surely_fits(joint, peak, a, 3.0 * exact)
+            assert not _surely_fits(joint, peak, a, 0.9999 * exact)
+    assert sure > 1000  # or it is of no use

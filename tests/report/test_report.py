@@ -20,7 +20,7 @@ from dexhot.report import video
 from dexhot.report.folder import PICTURE, write_report
 from dexhot.report.live_loop import checks, node_rows
 from dexhot.report.plots import PANEL, Line, histogram, panel, timeline
-from dexhot.report.recording import Recording, SafetyState
+from dexhot.report.recording import RunRecording, SafetyState
 from dexhot.report.series import compute_series, spans
 from dexhot.robots.robot_hand import load_hand
 from report_samples import box_asset, human_clip, lift_reference, lift_rollout
@@ -92,7 +92,7 @@ def test_unknown_values_are_gaps_in_a_curve():
     assert svg.count("<polyline") == 2 and "nan" not in svg
 
 
-def recording(**changed) -> Recording:
+def recording(**changed) -> RunRecording:
     """Of a loop that kept everything, 60 frames long."""
     latency = np.stack([np.arange(60) / 60, np.full(60, 4.0)], axis=1)
     told = {"stamp_to_command.count": "60", "stamp_to_command.p99_ms": "4.25", "clamped": "0", "refused": "0"}
@@ -102,7 +102,7 @@ def recording(**changed) -> Recording:
     joints = [f"fr3_joint{k}" for k in range(1, 8)] + lift_reference().joint_names[6:]
     states = [SafetyState(-1.0, "tracking", "started")]
     torque = np.full((60, len(joints)), 0.1)
-    return replace(Recording(states, nodes, joints, torque, latency, 60.0, 0, 0, 16.7), **changed)
+    return replace(RunRecording(states, nodes, joints, torque, latency, 60.0, 0, 0, 16.7), **changed)
 
 
 @pytest.fixture(scope="module")
@@ -352,4 +352,14 @@ def test_what_could_not_be_verified_is_reported_at_the_top(asset, tmp_path):
     said = {"name": "unverified: user/box_lift", "why": "its clip is not here"}
     rollout = replace(rollout, provenance=rollout.provenance | {"verification": said})
     page = write_report(rollout, tmp_path / "r", video=False).read_text()
-    assert "unverified: user/box_lift: its clip is not here." in page.partition("<section")[0]
+    assert '<p class="why">unverified: user/box_lift: its clip is not here.' in page.partition("<section")[0]
+
+
+def test_planned_slowing_is_information_and_no_failure(asset, tmp_path):
+    rollout = lift_rollout()
+    said = {"name": "box_lift at 0.96 of its speed", "whole": True, "why": "1.04 times as long as the person took"}
+    rollout = replace(rollout, provenance=rollout.provenance | {"verification": said})
+    header = write_report(rollout, tmp_path / "r", video=False).read_text().partition("<section")[0]
+    assert (
+        '<p class="note">box_lift at 0.96 of its speed: 1.04 times' in header and 'class="why">box_lift' not in header
+    )

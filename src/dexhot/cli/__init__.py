@@ -21,6 +21,7 @@ COMMANDS = {
     "bag": "inspect a bag, or repair a damaged one",
     "datasets": "list and get datasets of human demonstrations",
     "generate": "generate parametric demonstrations from a seed",
+    "synth": "render clips as an RGB-D camera sees them, with their truth",
     "object": "add a scanned object, list the objects",
     "hand": "draft the hand.yaml of a robot hand, list and show hands",
     "urdf": "export the arm with a hand as one URDF, for RViz, MoveIt and others",

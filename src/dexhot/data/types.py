@@ -1,5 +1,6 @@
 """The data pipeline's dataclasses: HandObjectTrajectory -> Reference -> Demonstration -> Rollout, and
-Evidence (perception's output) and PolicyCard (a policy's metadata). A Recording is a rosbag and has no class.
+Evidence (perception's output) and PolicyCard (a policy's metadata). A Recording is a rosbag; recording.py holds its
+images in memory.
 
 Poses are (7,) arrays x y z qw qx qy qz; the world is z-up with the table top at z = `table_height`; SI units.
 `validate` raises a FileFormatError that names the field, the frame and the valid range.

@@ -24,7 +24,7 @@ from dexhot.metrics.rollout import compute
 from dexhot.report.forces import finger_of_joints, forces
 from dexhot.report.live_loop import checks, loop_table
 from dexhot.report.page import Content, page
-from dexhot.report.recording import Recording
+from dexhot.report.recording import RunRecording
 from dexhot.report.series import compute_series, spans
 from dexhot.report.video import NoEncoderError, write_video
 from dexhot.report.worst import worst_moments
@@ -44,7 +44,7 @@ def write_report(
     out_dir: str | Path,
     *,
     setup: Setup | None = None,
-    recording: Recording | None = None,
+    recording: RunRecording | None = None,
     commands: Sequence[tuple[str, str]] = (),
     panel: Panel | None = None,
     extra: dict[str, Any] | None = None,

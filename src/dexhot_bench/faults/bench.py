@@ -36,7 +36,7 @@ def run(quick: bool = False, soak: bool = False) -> dict[str, Any]:
     runs = {"hand": on_hands, "arm": on_arm, "camera": on_cameras, "graph": on_graph}
     results: list[Result] = []
     for group in (g for g in runs if g not in skipped):
-        with progress(f"faults of the {group}", len(chosen(faults_of(group), quick))) as job:
+        with progress(f"faults of the {group}", len(chosen(faults_of(group), quick)), counted=True) as job:
             for result in runs[group](quick, notes):
                 results.append(result)
                 job.advance()

@@ -10,6 +10,7 @@ half the limits' slack allows would still end within the limits; else the setpoi
 the limits is never taken, for any sequence of goals.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import copysign, sqrt
 from typing import NamedTuple
@@ -23,7 +24,9 @@ from dexhot.robots.joints import columns
 STEP = 1e-3  # s, one cycle of the robot
 COAST = 0.05  # s that the goal moves on after a command, by the command's velocity
 RATE1, RATE2 = 120.0, 30.0  # 1/s, k1 and k2: critically damped; lags by the goal's acceleration / 3600
-KINDS = ("position", "velocity", "acceleration", "jerk")
+POSITION, VELOCITY, ACCELERATION_FLAG, JERK_FLAG = 1, 2, 4, 8
+FLAGS = {"position": POSITION, "velocity": VELOCITY, "acceleration": ACCELERATION_FLAG, "jerk": JERK_FLAG}
+KINDS = tuple(FLAGS)
 
 # libfranka's rate_limiting.h (FR3) for joints 1 to 7: the velocity limits shrink towards the ends of the range, as
 # sqrt(DECELERATION (end - q)) - OFFSET; Franka's control parameters for acceleration and jerk.
@@ -98,28 +101,36 @@ class Setpoint:
         self.goal, self.goal_v, self.age = goal.copy(), velocity.copy(), 0
 
     def advance(self, cycles: int) -> None:
-        """Take this number of steps towards the goal."""
-        for _ in range(cycles):
-            self.age += 1
-            velocity = self.goal_v if self.age * STEP < COAST else np.zeros_like(self.goal_v)
-            self.goal = self.goal + velocity * STEP
-            self.step(self.goal, velocity)
+        """Take `cycles` steps towards the goal. Raises DexhotError, and moves nothing, if the goal is not finite."""
+        check_finite(self.goal, self.goal_v)
+        ages = range(self.age + 1, self.age + 1 + cycles)
+        paths: list[list[tuple[float, float]]] = []
+        for goal, velocity in zip(self.goal.tolist(), self.goal_v.tolist()):
+            path = []
+            for age in ages:
+                moving = velocity if age * STEP < COAST else 0.0
+                goal += moving * STEP
+                path.append((goal, moving))
+            paths.append(path)
+        if cycles:
+            self.age += cycles
+            self.goal = np.array([path[-1][0] for path in paths])
+            self._walk(paths)
 
     def step(self, goal: np.ndarray, velocity: np.ndarray) -> None:
         """One STEP towards `goal` (n,) rad that moves at `velocity` (n,) rad/s. Raises DexhotError if not finite."""
         check_finite(goal, velocity)
-        held: set[str] = set()
-        for k, joint in enumerate(self.joints):
-            q, v, a = self._states[k]
-            low, high = self._ends[k]  # once inside, it stays inside
-            low, high = max(low, min(joint.lower, q)), min(high, max(joint.upper, q))
-            a = _acceleration(joint, (q, v, a), (low, high), float(goal[k]), float(velocity[k]), held)
-            v += a * STEP
-            self._states[k] = q + v * STEP, v, a
-            self._ends[k] = low, high
+        self._walk([[there] for there in zip(goal.tolist(), velocity.tolist())])
+
+    def _walk(self, paths: list[list[tuple[float, float]]]) -> None:
+        """Steps of every joint towards its goals, (rad, rad/s) each; the joints do not depend on each other."""
+        held = [0] * len(paths[0])
+        for k, (joint, path) in enumerate(zip(self.joints, paths)):
+            self._states[k], self._ends[k] = _walk(joint, self._states[k], self._ends[k], path, held)
         self.q, self.v, self.a = np.array(self._states).T
-        for kind in held:
-            self.limited[kind] += 1
+        for flags in filter(None, held):
+            for kind, flag in FLAGS.items():
+                self.limited[kind] += bool(flags & flag)
 
     def stopping_point(self, q: np.ndarray, qd: np.ndarray) -> np.ndarray:
         """(n,) where a joint at q that moves at qd comes to rest."""
@@ -127,39 +138,57 @@ class Setpoint:
         return found
 
 
-def _acceleration(
+def _walk(
     joint: _Joint,
     state: tuple[float, float, float],
     ends: tuple[float, float],
-    goal: float,
-    velocity: float,
-    held: set[str],
-) -> float:
-    """Of the next step; adds to `held` what kinds of limits it ran into."""
+    path: Sequence[tuple[float, float]],
+    held: list[int],
+) -> tuple[tuple[float, float, float], tuple[float, float]]:
+    """A step of STEP towards each goal (rad, rad/s) of `path`: the state (q, v, a) and the ends afterwards; adds to
+    `held` by step which limits (FLAGS) held it back.
+
+    It runs 7000 times a second, so it is one loop, with comparisons in place of min and max.
+    """
     q, v, a = state
-    inside = min(max(goal, joint.lower), joint.upper)
-    if inside != goal:
-        held.add("position")
-        velocity = 0.0
-    error = inside - q
-    asked = velocity + copysign(min(RATE2 * abs(error), sqrt(joint.braking * abs(error))), error)
-    if abs(asked) > joint.velocity:
-        held.add("velocity")
-    up, down = (min(joint.velocity, _safe_speed(joint, room)) for room in (ends[1] - q, q - ends[0]))
-    lack = max(-down, min(up, asked)) - v
-    sharp = copysign(min(RATE1 * abs(lack), sqrt(joint.jerk * abs(lack))), lack)
-    dull = max(-joint.acceleration, min(joint.acceleration, sharp))
-    if dull != sharp:
-        held.add("acceleration")
-    change = joint.jerk * STEP
-    new = max(a - change, min(a + change, dull))
-    if new != dull:
-        held.add("jerk")
-    v_new = v + new * STEP
-    q_new = q + v_new * STEP
-    if _fits(joint, v_new, new, ends[1] - q_new) and _fits(joint, -v_new, -new, q_new - ends[0]):
-        return new
-    return max(a - change, min(a + change, _brake(joint, v, a)))
+    low, high = ends
+    lower, upper, limit, acceleration, jerk, braking, _ = joint
+    change = jerk * STEP
+    for k, (goal, velocity) in enumerate(path):
+        low, high = max(low, min(lower, q)), min(high, max(upper, q))  # once inside, it stays inside
+        flags = 0
+        inside = lower if goal < lower else upper if goal > upper else goal
+        if inside != goal:
+            flags, velocity = POSITION, 0.0
+        error = inside - q
+        far = error if error >= 0.0 else -error
+        smooth, sharp = RATE2 * far, sqrt(braking * far)
+        asked = velocity + copysign(smooth if smooth <= sharp else sharp, error)
+        if not -limit <= asked <= limit:
+            flags |= VELOCITY
+        if asked >= 0.0:  # no faster than it can stop before the end ahead of it
+            lack = min(limit, _safe_speed(joint, high - q), asked) - v
+        else:
+            lack = max(-limit, -_safe_speed(joint, q - low), asked) - v
+        far = lack if lack >= 0.0 else -lack
+        smooth, sharp = RATE1 * far, sqrt(jerk * far)
+        wanted = copysign(smooth if smooth <= sharp else sharp, lack)
+        cut = acceleration if wanted > acceleration else -acceleration if wanted < -acceleration else wanted
+        if cut != wanted:
+            flags |= ACCELERATION_FLAG
+        least, most = a - change, a + change
+        new = least if cut < least else most if cut > most else cut
+        if new != cut:
+            flags |= JERK_FLAG
+        v_new = v + new * STEP
+        q_new = q + v_new * STEP
+        if not (_fits(joint, v_new, new, high - q_new) and _fits(joint, -v_new, -new, q_new - low)):
+            new = max(least, min(most, _brake(joint, v, a)))
+            v_new = v + new * STEP
+            q_new = q + v_new * STEP
+        q, v, a = q_new, v_new, new
+        held[k] |= flags
+    return (q, v, a), (low, high)
 
 
 def _safe_speed(joint: _Joint, room: float) -> float:
@@ -171,11 +200,21 @@ def _safe_speed(joint: _Joint, room: float) -> float:
 
 def _fits(joint: _Joint, v: float, a: float, room: float) -> bool:
     """Whether a joint that moves at v towards an end, `room` away, can still keep the limits there."""
-    peak = v + max(a, 0.0) ** 2 / (2 * joint.jerk)
+    peak = v + a**2 / (2 * joint.jerk) if a > 0.0 else v
     if peak <= 0.0:
         return True
+    if peak > joint.velocity:
+        return False
     reserve = (joint.reserve + 2 * STEP) * peak
-    return peak <= joint.velocity and stopping_distance(v, a, joint.braking, joint.jerk) + reserve <= room
+    return _surely_fits(joint, peak, a, room) or (stopping_distance(v, a, joint.braking, joint.jerk) + reserve <= room)
+
+
+def _surely_fits(joint: _Joint, peak: float, a: float, room: float) -> bool:
+    """A cheaper condition that implies the exact one: the phases of `stopping_distance` all at the peak velocity, each
+    as long as it can be. Far from the ends it decides."""
+    hardest = joint.braking if joint.braking > abs(a) else abs(a)
+    longest = 3 * hardest / joint.jerk + (peak + hardest * hardest / (2 * joint.jerk)) / joint.braking
+    return 1.001 * peak * (longest + joint.reserve + 2 * STEP) < room
 
 
 def _brake(joint: _Joint, v: float, a: float) -> float:

@@ -28,7 +28,7 @@ def share_clock(nodes: Sequence[Node]) -> tuple[Node, Read] | None:
             source._clock_sub = None
             first.attach_clock(node.get_clock())  # type: ignore[arg-type]  # always a ROSClock
     intake = make_intake(f"_{nodes[0].get_name()}_clock", nodes[0].get_namespace())
-    subscription = intake.create_subscription(Clock, topic, lambda _: None, subscribe_profile("sensor"))
+    subscription = intake.create_subscription(Clock, topic, lambda _: None, subscribe_profile("newest"))
 
     def read() -> None:
         for message, _ in take(subscription):
