@@ -75,7 +75,7 @@ def test_a_file_of_pixels_becomes_a_trajectory_of_a_hand_alone(lift_clip, tmp_pa
         (["--sigma", "0"], "must be positive"),
     ],
 )
-def test_what_cannot_be_fitted_is_told(lift_clip, tmp_path, capsys, monkeypatch, words, told):
+def test_what_cannot_be_fitted_is_reported(lift_clip, tmp_path, capsys, monkeypatch, words, told):
     monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path / "config"))
     save(lift_clip, tmp_path / "lift.npz")
     assert main(["fit", str(tmp_path / "lift.npz"), "--out", str(tmp_path / "o.npz"), *words]) == 1

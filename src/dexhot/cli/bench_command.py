@@ -1,4 +1,4 @@
-"""Run a benchmark, with a baseline if PyPI has one."""
+"""Run a benchmark, beside a baseline where PyPI has one."""
 
 import importlib
 from dataclasses import dataclass

@@ -18,15 +18,15 @@ class Args:
     """A Demonstration (simulated again, in the benchmark physics), a Rollout or a run's folder (judged as recorded)."""
     arm: bool = False
     """Play the Demonstration on the embedded rig (shaper, arm IK, arm and hand, within the arm's limits) instead of the
-    floating hand, in the time that was planned for the arm."""
+    floating hand, with the timing planned for the arm."""
     panel: bool = False
     """Demonstration: also play it in five other worlds: three other physics, the arm, the arm with a displaced palm."""
     profile: Annotated[str | None, shown("PROFILE")] = None
-    """Demonstration: profile of the finger servos (config/servos.yaml); by default the one that it was mined with."""
+    """Demonstration: profile of the finger servos (config/servos.yaml); by default the one used for mining."""
     physics: Annotated[str, shown("VERSION")] = PHYSICS
     """Demonstration: version of the physics; 1 is that of dexhot 0.1.0."""
     clip: Annotated[str | None, shown("CLIP|FILE")] = None
-    """The clip that the file was made from, by which it is verified; by default the one of the cache that it names."""
+    """Clip that the file was made from, used to verify it; by default the cached clip that it names."""
     controller: Literal["", "kinematic", "replay", "constant", "planned"] = ""
     """Without a file: evaluate this controller on GRAB clips, beside its baselines."""
     split: Literal["train", "test"] = "test"
@@ -81,7 +81,7 @@ def run(args: Args) -> None:
     clip, panel = clip_or_file(args.clip) if args.clip else None, None
     if isinstance(item, Rollout):
         if args.panel:
-            raise DexhotError("--panel simulates the actions of a Demonstration; this is what happened in one world.")
+            raise DexhotError("--panel needs the actions of a Demonstration; a Rollout or a run has only one world.")
         rollout = verified(item, load_setup(item.reference), clip)
     elif isinstance(item, Demonstration):
         setup = load_setup(item.reference, args.physics, args.profile)

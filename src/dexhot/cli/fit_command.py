@@ -1,4 +1,4 @@
-"""Hand and object fitted to a recording and its evidence, or a hand model to a clip's keypoints: a trajectory."""
+"""Fit hand and object to a recording, or a hand model to a clip's keypoints: a trajectory, and a picture."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +29,11 @@ class Args:
     model: Literal["open", "mano"] = "open"
     """The hand model: the open hand, or MANO from your own file (`dexhot models`)."""
     mano: Annotated[Path | None, shown("FILE.pkl")] = None
-    """The MANO file; default: its place (`dexhot models`)."""
+    """Your MANO file; default: the path that `dexhot models` shows."""
     convention: Annotated[str | None, shown("NAME")] = None
-    """Where the clip's keypoints lie (docs/hands.md). Default: its dataset's, else mediapipe; for MANO its own."""
+    """Keypoint convention of the clip (docs/hands.md); default: its dataset's, else mediapipe; for MANO its own."""
     side: Literal["right", "left"] = "right"
-    """Which hand a keypoint file holds; a clip's hands are all fitted."""
+    """Hand side of a keypoint file; of a clip, every hand is fitted."""
     sigma: float = 3.0
     """Standard deviation of 3D keypoints, mm."""
     pixel_sigma: float = 4.0

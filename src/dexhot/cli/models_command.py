@@ -21,7 +21,7 @@ class Args:
 
 
 def run(args: Args) -> None:
-    """One row per model and side; for what is missing, one sentence how to get it."""
+    """One row per model and side; for what is missing, a sentence on how to get it."""
     from rich.table import Table
 
     if args.action == "get":
@@ -35,7 +35,7 @@ def run(args: Args) -> None:
             "model": f"open hand, {side}",
             "status": "shipped",
             "licence": "CC0",
-            "file": str(FILE) if side == "right" else "the right one in a mirror",
+            "file": str(FILE) if side == "right" else "the right one, mirrored",
         }
         for side in SIDES
     ]
