@@ -53,7 +53,7 @@ def nominal(shipped, setup):
 
 
 class Recorded:
-    """A player that says where it was played, and fails where it is told to."""
+    """A player that records its worlds, and fails in the chosen ones."""
 
     def __init__(self, rollout, fails=lambda physics, palm: False):
         self.rollout, self.fails, self.physics, self.palms = rollout, fails, [], []

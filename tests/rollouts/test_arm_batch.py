@@ -14,9 +14,9 @@ from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.arm import run_offline
 from dexhot.rollouts.arm_batch import ArmSimulator, limited
 from dexhot.rollouts.floating import floating_simulator, start_state
+from dexhot.rollouts.with_arm import WithArm
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.setup import Setup
-from dexhot_train.mining.arm_worlds import WithArm
 
 HAND, PHYSICS = load_hand("leap_right"), load_physics()
 STEPS = 40

@@ -27,7 +27,7 @@ def candidate(strict=False, robustness=0.0, arm=None, panel=None, error=1.0):
 @pytest.fixture
 def miner(lift_reference, lift_setup, monkeypatch):
     """A real one whose searches are noted and answered with `answers`."""
-    options = MineOptions(seed=3, worlds=4, trials=2, attempts=3)
+    options = MineOptions(seed=3, worlds=4, trials=2, attempts=3, structured=0)
     made = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, options), options, lambda stage, share: None)
     made.searches, made.answers, made.bare = [], [], candidate(error=9.0)
 
@@ -54,6 +54,31 @@ def test_a_bare_reference_that_survives_everything_is_left_as_it_is(miner, bare,
     miner.bare, miner.answers = bare, [candidate(error=0.5)]
     miner.robust()
     assert bool(miner.searches) is searched
+
+
+@pytest.mark.parametrize(
+    ("structured", "goes_on"),
+    [
+        (candidate(strict=True, robustness=0.75, arm=True), False),
+        (candidate(strict=True, robustness=0.7, arm=True), True),
+        (candidate(strict=True, robustness=1.0, arm=False), True),
+        (candidate(), True),
+    ],
+)
+def test_free_knots_follow_only_where_a_structured_plan_is_not_enough(miner, monkeypatch, structured, goes_on):
+    miner.options = replace(miner.options, structured=48)
+    monkeypatch.setattr(miner, "_structured", lambda: structured)
+    miner.answers = [candidate()]
+    found = miner.robust()
+    assert bool(miner.searches) is goes_on
+    assert found is structured or not structured.scores["success_strict"]
+
+
+def test_a_structured_plan_is_found_among_the_miners_worlds(lift_reference, lift_setup):
+    options = MineOptions(structured=8, trials=2, arm=False)
+    made = make_worlds(lift_reference, lift_setup, options)
+    found = _Miner(lift_reference, made, options, lambda stage, share: None)._structured()
+    assert found.provenance["chosen"] == "structured" and found.scores["success_strict"]
 
 
 def test_one_world_leaves_the_robust_search_out(miner):

@@ -12,11 +12,11 @@ from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_rot
 from dexhot.retargeting.placement import place
 from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_simulator
+from dexhot.rollouts.with_arm import WithArm
 from dexhot.simulation.backend import Batch
 from dexhot.simulation.perturbation import Perturbation
 from dexhot.simulation.perturbation import worlds as worlds_named
 from dexhot.simulation.physics import load_physics
-from dexhot_train.mining.arm_worlds import WithArm
 from dexhot_train.mining.clip_job import ClipJob, load_reference
 from dexhot_train.mining.mine import MineOptions, placed, rank, succeeds, with_samples
 from dexhot_train.mining.search import SearchOptions

@@ -53,10 +53,10 @@ def write_report(
 ) -> Path:
     """Judge `rollout`, draw it and write its report into `out_dir`. Returns the path of report.html.
 
-    setup: that of its reference, where it is loaded already. recording: what the bag of a live run holds besides.
+    setup: that of its reference, if already loaded. recording: further data from the bag of a live run.
     commands: (what it does, command), to be copied from the page. panel: the verdicts of other worlds.
-    extra: facts to add to the provenance. `progress` is told what is being made. What this machine cannot draw or
-    encode the page says in a line.
+    extra: facts to add to the provenance. `progress` receives the name of each step. A note on the page
+    replaces what this machine cannot draw or encode.
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)

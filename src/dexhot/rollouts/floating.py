@@ -95,7 +95,18 @@ def start_state(
     reference: Reference, simulator: Simulator, offset: Sequence[float] | np.ndarray = (0.0, 0.0), yaw: float = 0.0
 ) -> np.ndarray:
     """(ns,) the reference's first frame, the object shifted on the table by `offset` (m), rotated by `yaw` (rad)."""
-    pose = reference.object_pose[0]
+    return displaced_state(reference, simulator, reference.object_pose[0], offset, yaw)
+
+
+def displaced_state(
+    reference: Reference,
+    simulator: Simulator,
+    pose: np.ndarray,
+    offset: Sequence[float] | np.ndarray = (0.0, 0.0),
+    yaw: float = 0.0,
+) -> np.ndarray:
+    """(ns,) the hand as in the reference's first frame, the object at `pose` (7,), moved by `offset` (m) and turned by
+    `yaw` (rad) about the vertical."""
     turn = np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)])
     pose = make_pose(pose[:3] + np.array([*offset, 0.0]), quat_multiply(turn, pose[3:]))
     velocity = (reference.q[1] - reference.q[0]) * reference.rate

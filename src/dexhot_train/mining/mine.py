@@ -1,9 +1,9 @@
 """A Reference -> a Demonstration: finds actions that move the object and are robust to perturbation, keeps the best.
 
-Candidates compete: the bare reference, a plan optimized in several perturbed worlds at once, and, while none succeeds
-strictly, its repairs in the nominal world. Where the reference is placed in front of the arm, the embedded rig is one
-of the worlds of every search. Candidates are ranked by strict success in the nominal world and on the arm, then in
-held-out worlds.
+Candidates compete: the bare reference, a structured plan (dexhot.planning), and, where that is not good enough, a plan
+with free knots optimized in several perturbed worlds at once and, while none succeeds strictly, its repairs in the
+nominal world. Where the reference is placed in front of the arm, the embedded rig is one of the worlds of every search.
+Candidates are ranked by strict success in the nominal world and on the arm, then in held-out worlds.
 """
 
 import time
@@ -19,11 +19,17 @@ from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, Reference
 from dexhot.evaluation.panel import ARM, of_demonstration, play_panel
 from dexhot.metrics.rollout import compute
+from dexhot.planning.planned import SEARCHED
+from dexhot.planning.prior import load_prior
+from dexhot.planning.search import Budget, find_plan
+from dexhot.planning.structured import StructuredPlans
+from dexhot.planning.trials import Trials
+from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_simulator, run_floating
+from dexhot.rollouts.with_arm import WithArm
 from dexhot.simulation.backend import BatchSimulator
 from dexhot.simulation.setup import Setup
 from dexhot.versions import versions
-from dexhot_train.mining.arm_worlds import WithArm
 from dexhot_train.mining.grip import held_mass
 from dexhot_train.mining.search import SearchOptions, search
 from dexhot_train.mining.worlds import (
@@ -50,6 +56,10 @@ class MineOptions:
         default_factory=lambda: SearchOptions(rounds=((40, 3), (64, 3)), rewinds=2, budget=240_000)
     )
     repair: SearchOptions = field(default_factory=lambda: SearchOptions(rounds=((64, 3), (128, 4)), keep=True))
+    structured: int = 400  # rollouts of the search over structured plans, which comes first; 0: none
+    enough: float = (
+        0.75  # fraction of the trials that a structured success, on the panel too, survives to end the mining
+    )
     worlds: int = 6  # of the robust search, the nominal one and the embedded rigs among them; 1: no robust search
     attempts: int = 2  # repairs in the nominal world while there is no success, robust searches while the panel fails
     trials: int = 12  # held-out perturbed worlds that rank the candidates
@@ -123,12 +133,21 @@ class _Miner:
         self.load = {"mass_kg": float(self.setup.asset.mass), "holds_kg": held_mass(reference, self.setup)}
 
     def robust(self) -> Demonstration:
-        """The better one of the bare reference and a search in several worlds."""
+        """The best of the bare reference, a structured plan and, unless that is enough, a search in several worlds."""
         actions = base_actions(self.reference, self.simulator.scene.physics)
         best = self._demonstration("replay", actions)
+        if self.options.structured and not survives_all(best):
+            best = max(best, self._structured(), key=rank)
+            if self._enough(best):
+                return best
         if self.options.worlds > 1 and not survives_all(best):
             best = max(best, self._robust_search(self.options.seed), key=rank)
         return best
+
+    def _enough(self, best: Demonstration) -> bool:
+        """Whether a structured plan needs no search: success, on the panel too, and in most held-out worlds."""
+        panel = best.scores.get("success_panel", True)
+        return succeeds(best) and panel and best.scores["robustness"] >= self.options.enough
 
     def _robust_search(self, seed: int) -> Demonstration:
         """Result of a search in several worlds, drawn with `seed`."""
@@ -155,6 +174,20 @@ class _Miner:
         best.provenance |= {"versions": versions(), "control_steps": self.control_steps}
         best.provenance["seconds_wall"] = time.perf_counter() - self.wall  # of this run; the machine may be shared
         return best
+
+    def _structured(self) -> Demonstration:
+        """What the search over structured plans finds, the embedded rig among its worlds."""
+        arm = self.arm_worlds[0].model if self.arm_worlds else None
+        trials = Trials(self.reference, self.simulator, arm if isinstance(arm, ArmSimulator) else None)
+        space = StructuredPlans(self.reference, self.setup.physics, self.setup.asset.symmetry.center)
+        observed, seed = self.reference.object_pose[0], self.options.seed
+        worlds = [trials.world(observed), *([trials.arm_world] if trials.arm_world else [])]
+        worlds += trials.perturbed(observed, SEARCHED - len(worlds), seed)
+        budget, prior = Budget(self.options.structured), load_prior("", self.reference)
+        report = lambda done: self.report("structured", done)  # noqa: E731
+        found = find_plan(trials, space, prior, worlds, budget, seed=seed, progress=report)
+        scene = self.simulator.scene
+        return self._demonstration("structured", np.clip(space.targets(found.plan)[0], scene.lower, scene.upper))
 
     def _search(
         self, name: str, seed: int, worlds: list[World], options: SearchOptions, start: np.ndarray | None = None

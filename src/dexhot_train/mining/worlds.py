@@ -25,7 +25,7 @@ class World:
     """One perturbed world and the state in which the clip starts in it."""
 
     state: np.ndarray  # (ns,)
-    model: mujoco.MjModel | ArmSimulator  # of the floating scene, or an embedded rig (arm_worlds.WithArm)
+    model: mujoco.MjModel | ArmSimulator  # of the floating scene, or an embedded rig (rollouts.with_arm.WithArm)
 
 
 @dataclass(frozen=True)
