@@ -1,5 +1,6 @@
 """Models of hands and for perception: what is shipped, what you can get or bring, and where it goes."""
 
+import shutil
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -89,7 +90,7 @@ def get(args: Args) -> None:
             found = temporary / INSIDE / part / name
             check_hash(found, sha256)
             with replacing(folder / name) as target:
-                found.replace(target)
+                shutil.copyfile(found, target)
     console.print(f"{len(HAND_LANDMARKS)} models in {folder}")
     if args.json:
         print_json({"folder": str(folder), "models": sorted(HAND_LANDMARKS)})
