@@ -42,6 +42,15 @@ def grab() -> Path:
 
 
 @pytest.fixture(scope="session")
+def hand_landmarks() -> None:
+    """The models that find hands, in the cache, filled by the command that a user would run."""
+    command = [sys.executable, "-m", "dexhot", "models", "get", "hand-landmarks"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        missing(f"the hand models could not be got: {result.stderr.strip().splitlines()[-1]}")
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of data that lies beside the checkout."""
     path = Path(os.environ.get("DEXHOT_SHARED_DATA") or ROOT.parent / "shared" / "data")

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import trimesh
 
-from dexhot.errors import DexhotError
 from dexhot.hardware.camera.recording import open_recording
 
 pytest.importorskip("ai_edge_litert")
@@ -15,11 +14,8 @@ from dexhot.perception.segmentation import ModelMask
 
 
 @pytest.fixture(scope="module")
-def hands():
-    try:
-        return LandmarkHands(count=2)
-    except DexhotError as e:
-        pytest.skip(str(e))
+def hands(hand_landmarks):
+    return LandmarkHands(count=2)
 
 
 def test_a_hand_grasps_a_block(shared_data, hands):
