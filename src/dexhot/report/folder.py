@@ -56,8 +56,8 @@ def write_report(
 
     setup: that of its reference, where it is loaded already. recording: what the bag of a live run holds besides.
     commands: (what it does, command), to be copied from the page. panel: the verdicts of other worlds.
-    extra: facts to add to the provenance. `progress` is called with the stage, and of a countable one what is done and the total. What this machine cannot draw or
-    encode the page says in a line.
+    extra: facts to add to the provenance. progress: called with the stage, and what is done of it where it can be
+    counted. What this machine cannot draw or encode the page says in a line.
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)

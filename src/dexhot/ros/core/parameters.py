@@ -137,7 +137,7 @@ def load_schema(name: str) -> Schema:
     folder = share_dir() / "config" / "nodes"
     path = folder / f"{name}.yaml"
     if not path.is_file():
-        raise NotFoundError("parameter schema", name, (p.stem for p in folder.glob("*.yaml")))
+        raise NotFoundError("node", name, (p.stem for p in folder.glob("*.yaml")))
     entries = load_yaml(folder / "base.yaml") | (load_yaml(path) or {})
     return {key: parse(key, entry) for key, entry in entries.items()}
 
