@@ -79,13 +79,13 @@ class ParameterSpec:
             try:
                 return read_scalar(kind, value)
             except ValueError as e:
-                raise ParameterError(f"parameter {self.name} must be {kind.__name__}, not {value!r}.") from e
+                raise ParameterError(f"parameter {self.name} must be {KINDS[kind]}, not {value!r}.") from e
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if kind is str and isinstance(value, int | float):
             value = str(value)
         if type(value) is not kind:
-            raise ParameterError(f"parameter {self.name} must be {kind.__name__}, not {value!r}.")
+            raise ParameterError(f"parameter {self.name} must be {KINDS[kind]}, not {value!r}.")
         return value
 
     def check(self, value: Any) -> None:
@@ -120,6 +120,9 @@ class ParameterSpec:
 
 
 Schema = dict[str, ParameterSpec]
+
+
+KINDS = {float: "a number", int: "an integer", bool: "true or false", str: "text"}
 
 
 def read_scalar(kind: Any, text: str) -> Any:
