@@ -68,7 +68,8 @@ def cache(tmp_path, monkeypatch) -> Path:
 
 @contextmanager
 def own_ros_domain() -> Iterator[int]:
-    """A ROS domain of one's own on this machine only, so that test runs side by side do not hear each other."""
+    """A ROS domain of one's own on this machine only, so that parallel test runs do not receive each other's
+    messages."""
     for domain in range(1, 102):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as lock, pytest.MonkeyPatch.context() as patch:
             try:

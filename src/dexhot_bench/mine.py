@@ -46,6 +46,7 @@ QUICK = MineOptions(
     worlds=1,
     trials=1,
     arm=False,
+    structured=48,
 )
 
 

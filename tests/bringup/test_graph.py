@@ -79,7 +79,7 @@ def test_an_unknown_argument_lists_those_that_exist():
 
 
 def test_a_choice_that_does_not_exist_lists_the_choices():
-    with pytest.raises(GraphError, match="kinematic, playback, mpc"):
+    with pytest.raises(GraphError, match="kinematic, playback, mpc, planned"):
         resolve(load_graph("real_track"), {"controller": "magic"})
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from dexhot.data.types import Rollout
 from dexhot.report.forces import estimated, finger_of_joints, forces
-from dexhot.report.recording import Recording
+from dexhot.report.recording import RunRecording
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator, run_floating
@@ -56,7 +56,7 @@ def test_a_rollout_that_its_commands_do_not_repeat_has_no_forces(lift_of_physics
 def test_of_a_live_run_the_recorded_torques_count(lift_of_physics, lift_setup):
     joints = [*FR3_JOINTS, *lift_setup.hand.joint_names]
     torque = np.full((len(lift_of_physics.q), len(joints)), 0.2)
-    recording = Recording([], {}, joints, torque, np.zeros((0, 2)), 60.0, 0, 0, 16.7)
+    recording = RunRecording([], {}, joints, torque, np.zeros((0, 2)), 60.0, 0, 0, 16.7)
     found = forces(replace(lift_of_physics, kind="live"), lift_setup, recording)
     np.testing.assert_array_equal(found.torque, torque)
     assert found.limit[0] == 87 and found.limit[7] == lift_setup.hand.effort[0]

@@ -1,4 +1,4 @@
-"""The report: what it says, what it draws, and that it is one file."""
+"""The report: its text, its pictures, and that it is one file."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from dexhot.report import video
 from dexhot.report.folder import PICTURE, write_report
 from dexhot.report.live_loop import checks, node_rows
 from dexhot.report.plots import PANEL, Line, histogram, panel, timeline
-from dexhot.report.recording import Recording, SafetyState
+from dexhot.report.recording import RunRecording, SafetyState
 from dexhot.report.series import compute_series, spans
 from dexhot.robots.robot_hand import load_hand
 from report_samples import box_asset, human_clip, lift_reference, lift_rollout
@@ -92,7 +92,7 @@ def test_unknown_values_are_gaps_in_a_curve():
     assert svg.count("<polyline") == 2 and "nan" not in svg
 
 
-def recording(**changed) -> Recording:
+def recording(**changed) -> RunRecording:
     """Of a loop that kept everything, 60 frames long."""
     latency = np.stack([np.arange(60) / 60, np.full(60, 4.0)], axis=1)
     told = {"stamp_to_command.count": "60", "stamp_to_command.p99_ms": "4.25", "clamped": "0", "refused": "0"}
@@ -102,7 +102,7 @@ def recording(**changed) -> Recording:
     joints = [f"fr3_joint{k}" for k in range(1, 8)] + lift_reference().joint_names[6:]
     states = [SafetyState(-1.0, "tracking", "started")]
     torque = np.full((60, len(joints)), 0.1)
-    return replace(Recording(states, nodes, joints, torque, latency, 60.0, 0, 0, 16.7), **changed)
+    return replace(RunRecording(states, nodes, joints, torque, latency, 60.0, 0, 0, 16.7), **changed)
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +221,7 @@ def test_a_hold_after_the_clip_is_no_fault_of_the_loop():
     assert [c.name for c in checks(recording(), 1.0, ["a chunk is lost"]) if not c.passed] == ["Recording"]
 
 
-def test_a_loop_that_failed_says_so_in_the_first_lines(asset, tmp_path):
+def test_a_loop_that_failed_is_reported_in_the_first_lines(asset, tmp_path):
     text = write_report(lift_rollout(), tmp_path, video=False, recording=recording(unanswered=2)).read_text()
     assert "Live loop: lost messages 0 states, 2 commands (limit none)." in text
 
@@ -268,7 +268,7 @@ def test_the_video_is_an_mp4(report):
     assert (report.parent / "video.mp4").read_bytes()[4:8] == b"ftyp"
 
 
-def test_without_an_encoder_the_report_says_so(asset, tmp_path, monkeypatch):
+def test_without_an_encoder_the_report_has_a_note(asset, tmp_path, monkeypatch):
     def none():
         raise video.NoEncoderError("No video: no ffmpeg.")
 
@@ -278,7 +278,7 @@ def test_without_an_encoder_the_report_says_so(asset, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*.tmp")) and (tmp_path / "sheet.png").exists()
 
 
-def test_without_gl_the_report_says_so(asset, tmp_path, monkeypatch):
+def test_without_gl_the_report_has_a_note(asset, tmp_path, monkeypatch):
     from dexhot.simulation.renderer import NoRendererError
     from dexhot.view import render
 
@@ -295,7 +295,7 @@ def test_a_dropped_object_is_reported_as_failed(asset, tmp_path):
     assert "Failed limits: largest position error" in text
 
 
-def test_a_clip_that_was_stopped_is_no_success_and_says_why(asset, tmp_path):
+def test_a_clip_that_was_stopped_is_no_success_and_gives_the_reason(asset, tmp_path):
     rollout = replace(lift_rollout(), provenance={"stopped": "fault: the emergency stop is pressed"})
     text = write_report(rollout, tmp_path, video=False).read_text()
     assert "Stopped after 0.98 s: fault: the emergency stop is pressed." in text and "Success · strict" not in text
@@ -359,7 +359,7 @@ def test_without_a_panel_there_are_no_lights(asset, tmp_path):
     assert 'class="lights"' not in write_report(lift_rollout(), tmp_path / "r", video=False).read_text()
 
 
-def test_what_could_not_be_verified_is_said_at_the_top(asset, tmp_path):
+def test_what_could_not_be_verified_is_reported_at_the_top(asset, tmp_path):
     rollout = lift_rollout()
     said = {"name": "unverified: user/box_lift", "why": "its clip is not here"}
     rollout = replace(rollout, provenance=rollout.provenance | {"verification": said})

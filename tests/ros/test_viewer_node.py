@@ -1,4 +1,4 @@
-"""The viewer node: what it hears is what it shows, and it works only while somebody looks."""
+"""The viewer node: it shows what it receives, and works only while a browser is connected."""
 
 import threading
 
@@ -52,7 +52,7 @@ class Browser:
 
 
 def publish_lift(bench: NodeBench) -> None:
-    """What a graph says at frame FRAME of the lift, until the viewer has heard it."""
+    """The messages of a graph at frame FRAME of the lift, until the viewer has received them."""
     ref, stamp = lift_reference(), messages.to_stamp(T0 + FRAME / 60)
     state = ObjectState(T0 + FRAME / 60, ref.object_pose[FRAME], np.zeros(6), np.eye(12))
     said = (

@@ -93,7 +93,7 @@ def test_a_hole_in_a_curved_side_is_spanned_and_bulges_no_further():
     assert np.linalg.norm(scan.vertices, axis=1).max() < 0.0501
 
 
-def test_a_boundary_that_is_far_from_flat_is_left_open_and_said_so():
+def test_a_boundary_that_is_far_from_flat_is_left_open_and_reported():
     ball = CREATION.icosphere(4, 0.05)
     x, y, z = ball.triangles_center.T
     scan = prepare_scan(*mesh_of(without(ball, z < -0.02 + 25 * x**2 - 25 * y**2)))

@@ -95,8 +95,8 @@ def _draw_strip(rollout: Any, setup: Any, path: Path) -> None:
 
 
 def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
-    """The rollout of the source, verified, its hand, object and physics, and what else is known of it: of a run its
-    "recording" and what run.json says, of what was mined the provenance, "mined", and its "panel"."""
+    """The rollout of the source, verified, its hand, object and physics, and further facts: a run's "recording" and the
+    content of its run.json, a demonstration's provenance "mined" and its "panel"."""
     from dataclasses import replace
 
     from dexhot.data.bags import is_bag_file, locate

@@ -24,7 +24,7 @@ from dexhot.metrics.rollout import compute
 from dexhot.report.forces import finger_of_joints, forces
 from dexhot.report.live_loop import checks, loop_table
 from dexhot.report.page import Content, page
-from dexhot.report.recording import Recording
+from dexhot.report.recording import RunRecording
 from dexhot.report.series import compute_series, spans
 from dexhot.report.video import NoEncoderError, write_video
 from dexhot.report.worst import worst_moments
@@ -45,7 +45,7 @@ def write_report(
     out_dir: str | Path,
     *,
     setup: Setup | None = None,
-    recording: Recording | None = None,
+    recording: RunRecording | None = None,
     commands: Sequence[tuple[str, str]] = (),
     panel: Panel | None = None,
     extra: dict[str, Any] | None = None,
@@ -54,10 +54,10 @@ def write_report(
 ) -> Path:
     """Judge `rollout`, draw it and write its report into `out_dir`. Returns the path of report.html.
 
-    setup: that of its reference, where it is loaded already. recording: what the bag of a live run holds besides.
+    setup: that of its reference, if already loaded. recording: further data from the bag of a live run.
     commands: (what it does, command), to be copied from the page. panel: the verdicts of other worlds.
     extra: facts to add to the provenance. progress: called with the stage, and what is done of it where it can be
-    counted. What this machine cannot draw or encode the page says in a line.
+    counted. A note on the page replaces what this machine cannot draw or encode.
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from dexhot.data.types import Rollout
-from dexhot.report.recording import Recording
+from dexhot.report.recording import RunRecording
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.robots.joint_table import joint_table
 from dexhot.robots.kinematics.hand import HandModel
@@ -34,7 +34,7 @@ class Forces:
     source: str  # how the values were obtained
 
 
-def forces(rollout: Rollout, setup: Setup, recording: Recording | None = None) -> Forces | None:
+def forces(rollout: Rollout, setup: Setup, recording: RunRecording | None = None) -> Forces | None:
     """None if unknown: for a rollout of the arm rig, or one that its commands do not reproduce."""
     if recording is not None and np.isfinite(recording.torque).any():
         return _recorded(rollout, setup, recording)
@@ -43,7 +43,7 @@ def forces(rollout: Rollout, setup: Setup, recording: Recording | None = None) -
     return None
 
 
-def _recorded(rollout: Rollout, setup: Setup, recording: Recording) -> Forces:
+def _recorded(rollout: Rollout, setup: Setup, recording: RunRecording) -> Forces:
     arm = [joint.effort for joint in joint_table("fr3")]
     torque = recording.torque
     return Forces(

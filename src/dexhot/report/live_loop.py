@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dexhot.data.types import RATE
-from dexhot.report.recording import Recording, within
+from dexhot.report.recording import RunRecording, within
 
 STAMP_TO_COMMAND = "stamp_to_command"  # a driver's latency, from a state's stamp to the command based on it
 LATENCY_LIMIT = 10.0  # ms, p99; the goal of `dexhot bench loop`
@@ -31,7 +31,7 @@ class Check:
     meaning: str
 
 
-def checks(recording: Recording, seconds: float, damage: list[str]) -> list[Check]:
+def checks(recording: RunRecording, seconds: float, damage: list[str]) -> list[Check]:
     """The checks of a clip that lasted `seconds`; `damage`: losses of its bag."""
     nodes, drivers = recording.diagnostics, ("leap_driver", "franka_driver")
     out = []
@@ -79,13 +79,13 @@ def _none(name: str, count: int, meaning: str) -> Check:
     return Check(name, str(count or "none"), "none", not count, meaning)
 
 
-def histogram(recording: Recording) -> list[tuple[float, int]]:
+def histogram(recording: RunRecording) -> list[tuple[float, int]]:
     """(upper edge in ms, count) of the filled bins, each 5 % wide, of the recorded latencies."""
     bins, counts = np.unique(np.ceil(np.log(recording.latency[:, 1].clip(0.01)) / BIN), return_counts=True)
     return [(float(np.exp(k * BIN)), int(count)) for k, count in zip(bins, counts)]
 
 
-def loop_table(recording: Recording) -> list[dict[str, Any]]:
+def loop_table(recording: RunRecording) -> list[dict[str, Any]]:
     """Rows {"node", "measured", "p50_ms", "p99_ms", "max_ms", ...}; rows of loops add rate, ticks on time and
     overruns."""
     return [row for node, values in recording.diagnostics.items() for row in node_rows(node, values)]

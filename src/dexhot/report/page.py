@@ -20,7 +20,7 @@ from dexhot.report.forces import Forces
 from dexhot.report.html import chip, entries, html_table, inline, mark, plain, scroll
 from dexhot.report.live_loop import Check
 from dexhot.report.plots import Line, Row, histogram, panel, timeline
-from dexhot.report.recording import Recording
+from dexhot.report.recording import RunRecording
 from dexhot.report.series import Series, Span, spans
 from dexhot.report.worst import Moment
 
@@ -64,7 +64,7 @@ class Content:
     video: Path | None = None
     human: bool = False  # the demonstration is at the left of the pictures
     notes: list[str] = field(default_factory=list)  # what is missing, and why
-    recording: Recording | None = None  # live runs
+    recording: RunRecording | None = None  # live runs
     checks: list[Check] = field(default_factory=list)  # of the live loop
     commands: list[tuple[str, str]] = field(default_factory=list)
     panel: Panel | None = None  # verdicts of the other worlds
@@ -113,7 +113,7 @@ def _header(content: Content) -> str:
         else:
             why += [text]
     if stopped:
-        why += [f"Stopped after {content.series.time[-1]:.2f} s: {stopped}. All metrics are of the part before."]
+        why += [f"Stopped after {content.series.time[-1]:.2f} s: {stopped}. All metrics cover the part before."]
     elif not strict:
         failed = [f"{v.name.lower()} {_with_unit(v)} (limit {v.limit_text})" for v in content.verdicts if _decisive(v)]
         why += [f"Failed limits: {'; '.join(failed)}."]
@@ -130,7 +130,7 @@ def _header(content: Content) -> str:
 
 
 def _lights(panel: Panel | None) -> str:
-    """A row with one light per world of the panel, the reason why below where it is red."""
+    """A row with one light per world of the panel, with the reason below a red one."""
     if panel is None:
         return ""
     lights = "".join(
@@ -185,7 +185,7 @@ def _timeline(content: Content) -> str:
     return timeline(s.time, rows, content.sheet_times)
 
 
-def _safety_spans(recording: Recording, time: np.ndarray) -> list[Span]:
+def _safety_spans(recording: RunRecording, time: np.ndarray) -> list[Span]:
     """The supervisor's states, within the clip."""
     states = recording.safety
     ends = [s.time for s in states[1:]] + [float("inf")]
@@ -350,7 +350,7 @@ def _state(state: str) -> str:
     return f'<span class="state safety-{escape(state)}">{escape(state)}</span>'
 
 
-def _latency_at_frames(recording: Recording, time: np.ndarray) -> np.ndarray:
+def _latency_at_frames(recording: RunRecording, time: np.ndarray) -> np.ndarray:
     """(T,) Latency (ms) of the command nearest to each frame; NaN if none is within half a frame."""
     off = np.abs(recording.latency[:, :1] - time)
     nearest = off.argmin(axis=0)

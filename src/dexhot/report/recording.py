@@ -24,7 +24,7 @@ class SafetyState:
 
 
 @dataclass(frozen=True)
-class Recording:
+class RunRecording:
     """The recording of one clip; times in s from its first frame."""
 
     safety: list[SafetyState]  # of the whole run, one entry per change
@@ -38,7 +38,7 @@ class Recording:
     longest_gap: float  # ms between two hand states
 
 
-def read_recording(bag: str | Path, reference: Reference, t0: int) -> Recording:
+def read_recording(bag: str | Path, reference: Reference, t0: int) -> RunRecording:
     """Read the clip whose frame 0 is stamped `t0` (ns); `reference` is cut to the tracked part."""
     fingers, count = reference.joint_names[6:], len(reference.q)
     names = {FRANKA_STATES: list(FR3_JOINTS), LEAP_STATES: fingers}
@@ -63,7 +63,7 @@ def read_recording(bag: str | Path, reference: Reference, t0: int) -> Recording:
     clip = sorted(stamp for stamp in states if t0 - TICK_NS / 2 <= stamp < end)
     taken = [states[stamp] for stamp in clip]
     answered = [stamp for stamp in clip if stamp in commands]
-    return Recording(
+    return RunRecording(
         safety=safety,
         diagnostics=dict(sorted(newest.items())),
         joint_names=[*FR3_JOINTS, *fingers],

@@ -37,6 +37,17 @@ def of_driver(bag: Path, prefix: str, depth_frame: str, color_frame: str) -> Ext
     return None if found is None else (found[:3, :3], found[:3, 3])
 
 
+def static_transform(bag: Path, parent: str, image_topic: str) -> np.ndarray | None:
+    """parent_T_camera (7,) of the frame of `image_topic`'s images, by /tf_static; None if it does not connect them."""
+    from dexhot.geometry.poses import matrix_to_pose
+
+    if TF_STATIC not in bags.topics(bag):
+        return None
+    frame = next((str(message.header.frame_id) for _, _, message in bags.messages(bag, {image_topic})), "")
+    found = _chain(bag, parent, frame)
+    return None if found is None else matrix_to_pose(found)
+
+
 def entries(text: str) -> dict[str, str]:
     """librealsense's "name=value;name=value"."""
     return dict(entry.split("=", 1) for entry in text.split(";") if "=" in entry)

@@ -1,0 +1,116 @@
+"""Render clips of hands and objects as an RGB-D camera sees them, with the truth: bags for perception and fitting."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from dexhot.cli.arguments import at_least, shown
+
+
+@dataclass
+class Args:
+    """Render each clip into a folder of its own."""
+
+    clips: Annotated[tuple[str, ...], tyro.conf.Positional, shown("CLIP ...")]
+    """Clips of the cache ("grab/duck_lift"), a split ("grab:train"), generated ones ("parametric/lift-box-0"), or
+    trajectory files (.npz)."""
+    seed: int = 0
+    """Random seed of person, look, camera and noise."""
+    level: Literal["low", "middle", "high"] = "middle"
+    """Noise of the camera and of the detectors (config/synthesis.yaml)."""
+    side: Literal["right", "left"] | None = None
+    """Render one hand only; a clip of the other hand is mirrored if its object is symmetric. Default: all hands."""
+    rate: float = 30.0
+    """Frames per second."""
+    width: int = 640
+    """Width of the pictures, px."""
+    height: int = 480
+    """Height of the pictures, px."""
+    frames: int | None = None
+    """Only this many frames, from the middle of the grasp. Default: all that are in view."""
+    out: Annotated[Path, shown("FOLDER")] = Path("synth")
+    """Folder in which each clip gets its own. Complete ones are kept, so an interrupted run goes on. Missing folders
+    are created."""
+    picture: bool = False
+    """Also write a contact sheet (sheet.png) into each folder."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+def run(args: Args) -> int:
+    """Exit code 0, or 1 if no clip could be rendered."""
+    import time
+
+    from dexhot import __version__
+    from dexhot.cli.output import console, print_json, summary
+    from dexhot.data.disk import check_folder
+    from dexhot.errors import ClipError, DexhotError
+    from dexhot.objects.library import load_object
+    from dexhot.progress import progress
+    from dexhot.synthesis.clip import Options, render
+    from dexhot.synthesis.files import settings_of, write_clip
+    from dexhot.synthesis.mirror import one_side
+    from dexhot.synthesis.sheet import draw_sheet
+    from dexhot.synthesis.sources import expanded, source
+
+    at_least(0, seed=args.seed)
+    at_least(2, frames=args.frames)
+    at_least(32, width=args.width, height=args.height)
+    if not 1.0 <= args.rate <= 240.0:
+        raise DexhotError(f"--rate must be 1 to 240 frames per second, not {args.rate:g}.")
+    names = expanded(args.clips)
+    check_folder(args.out, "--out")
+    options = Options(args.seed, args.level, args.rate, args.width, args.height)
+    made, kept, left_out = [], [], {}
+    with progress(f"{len(names)} clips" if len(names) > 1 else names[0]) as job:
+        for number, name in enumerate(names):
+            clip = source(name)
+            side = f"-{args.side}" if args.side else ""
+            folder = args.out / f"{clip.name.replace('/', '-')}{side}-seed{args.seed}-{args.level}"
+            settings: dict[str, Any] = {
+                "clip": clip.name,
+                "side": args.side,
+                "frames": args.frames,
+                "dexhot": __version__,
+            }
+            settings |= {"seed": args.seed, "level": args.level, "rate": args.rate, "size": [args.width, args.height]}
+            if folder.exists():
+                if settings_of(folder) != settings:
+                    raise DexhotError(f"{folder} exists and was not made with these settings; give another --out.")
+                kept.append(str(folder))
+                continue
+
+            def report(done: float, total: float, what: str, number: int = number) -> None:
+                whole = f"clip {number + 1} of {len(names)}: {what}" if len(names) > 1 else what
+                job((number + done / max(total, 1.0)) / len(names), 1.0)
+                job.what = whole
+
+            began = time.monotonic()
+            asset = load_object(clip.object_name)
+            try:
+                chosen = one_side(clip, asset, args.side) if args.side else clip
+                recording, evidence, truth = render(chosen, asset, options, args.frames, report)
+            except ClipError as e:
+                left_out[name] = str(e)
+                continue
+            write_clip(folder, recording, evidence, truth, settings)
+            if args.picture:
+                draw_sheet(recording, evidence, folder / "sheet.png")
+            row = {
+                "folder": str(folder),
+                "clip": name,
+                "frames": len(recording.time),
+                "seconds": time.monotonic() - began,
+            }
+            made.append(row | {k: recording.provenance[k] for k in ("camera_distance_m", "penetration_p95_mm")})
+    for row in made:
+        summary(f"{row['clip']} -> {row['folder']}", {k: v for k, v in row.items() if k not in ("clip", "folder")})
+    if kept:
+        console.print(f"{len(kept)} clips were complete already: {', '.join(kept)}")
+    for name, why in left_out.items():
+        console.print(f"left out: {name}: {why}")
+    if args.json:
+        print_json({"made": made, "kept": kept, "left_out": left_out})
+    return 0 if made or kept else 1

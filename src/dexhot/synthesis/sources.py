@@ -1,0 +1,32 @@
+"""Names on the command line to clips: of the cache, of one of its splits, generated, or files."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from dexhot.data.files import load
+from dexhot.data.types import HandObjectTrajectory
+from dexhot.datasets.library import splits
+from dexhot.datasets.source_clip import clip_of_name
+from dexhot.errors import NotFoundError
+
+
+def expanded(names: Iterable[str]) -> list[str]:
+    """Names with "<dataset>:<split>" replaced by that split's clips, each once. Raises NotFoundError."""
+    found: list[str] = []
+    for name in names:
+        dataset, colon, split = name.partition(":")
+        if not colon or name.endswith(".npz"):
+            found.append(name)
+            continue
+        known = splits(dataset)
+        if split not in known:
+            raise NotFoundError(f"split of {dataset}", split, known, "Splits are in config/splits.")
+        found += [f"{dataset}/{clip}" for clip in known[split]]
+    return list(dict.fromkeys(found))
+
+
+def source(name: str) -> HandObjectTrajectory:
+    """The clip of a name or of a trajectory file. Raises NotFoundError, FileFormatError."""
+    if name.endswith(".npz") or Path(name).is_file():
+        return load(name, HandObjectTrajectory)
+    return clip_of_name(name, "")
