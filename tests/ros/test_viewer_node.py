@@ -45,8 +45,7 @@ class Browser:
         self.drawn, self.leaves = threading.Event(), leaves
 
     def get_render(self, height: int, width: int) -> np.ndarray:
-        assert self.drawn.wait(30.0)
-        if self.leaves:
+        if not self.drawn.wait(30.0) or self.leaves:
             raise RuntimeError("the client disconnected before returning a frame.")
         return np.zeros((height, width, 3), np.uint8)
 
