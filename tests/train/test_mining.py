@@ -194,6 +194,7 @@ def test_a_placed_reference_is_planned_for_the_arm_too(lift_reference, lift_setu
     palms = [rig.world.scene.model.body("palm").pos for rig in (here, back)]
     np.testing.assert_allclose(palms[1] - palms[0], [0.0, 0.0, -0.002], atol=1e-12)
     assert found.scores["success_strict"] and found.scores["success_strict_arm"]
+    assert found.provenance["control_steps"] == miner.control_steps > 0
     alone = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, TINY), TINY, lambda stage, share: None)
     assert not alone.arm_worlds  # where it was recorded, nobody knows where the arm would stand
 
@@ -330,6 +331,11 @@ def test_a_split_is_one_of_mining_alone(capsys):
     for arguments in (["loop", "--split", "test"], ["mine", "--quick", "--split", "test"]):
         assert main(["bench", *arguments]) == 1
         assert "--split belongs to" in capsys.readouterr().err
+
+
+def test_peers_are_planned_beside_mining_alone(capsys):
+    assert main(["bench", "loop", "--peers"]) == 1
+    assert "--peers belongs to" in capsys.readouterr().err
 
 
 def test_mine_and_evaluate_commands(job, capsys):

@@ -56,6 +56,8 @@ class Args:
     """mine, physics: profile of the finger servos (config/servos.yaml); default: the hand's own."""
     split: Literal["train", "test"] = "train"
     """mine: the training clips, or the 29 held-out test clips."""
+    peers: bool = False
+    """mine: plan the clips with plain CEM and MPPI too, in as many control steps; --quick always does."""
     meshes: Annotated[Path | None, shown("FOLDER")] = None
     """objectpose: a folder of further objects (.obj, in m), such as YCB's."""
     soak: bool = False
@@ -86,10 +88,13 @@ def run(args: Args) -> None:
         raise DexhotError("--meshes belongs to `dexhot bench objectpose`.")
     if args.split != "train" and (args.name != "mine" or args.quick):
         raise DexhotError("--split belongs to `dexhot bench mine` without --quick, which has its own clips.")
+    if args.peers and args.name != "mine":
+        raise DexhotError("--peers belongs to `dexhot bench mine`.")
     given: dict[str, Any] = {
         "soak": args.soak,
         "ablate": args.ablate,
         "meshes": args.meshes,
+        "peers": args.peers,
         "profile": args.profile,
         "split": args.split if args.name == "mine" else None,
     }

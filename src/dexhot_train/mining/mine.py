@@ -106,6 +106,7 @@ def mine(
     if partial is not None and partial.is_file():
         best = load(partial, Demonstration)
         miner.spent, miner.tried = best.provenance["seconds_cpu"], best.provenance["candidates"]
+        miner.control_steps = best.provenance["control_steps"]
     else:
         best = miner.robust()
         if partial is not None:
@@ -123,6 +124,7 @@ class _Miner:
         self.setup, self.simulator = worlds.setup, worlds.simulator
         self.world, self.trials = worlds.nominal, worlds.trials
         (self.began, self.wall), self.spent = worlds.began, 0.0
+        self.control_steps = 0  # simulated by the searches so far, over all worlds
         self.tried: list[dict[str, Any]] = []
         self.planned: BatchSimulator = worlds.simulator
         self.arm_worlds = worlds.arms
@@ -169,7 +171,7 @@ class _Miner:
                 break
             best = max(best, found, key=rank)
         best.provenance |= {"candidates": self.tried, "options": asdict(options), "seconds_cpu": self._seconds()}
-        best.provenance["versions"] = versions()
+        best.provenance |= {"versions": versions(), "control_steps": self.control_steps}
         best.provenance["seconds_wall"] = time.perf_counter() - self.wall  # of this run; the machine may be shared
         return best
 
@@ -198,6 +200,7 @@ class _Miner:
         size, decisive = max(len(world.state) for world in worlds), 1 + len(self.arm_worlds[:1])
         states = np.stack([np.pad(world.state, (0, size - len(world.state))) for world in worlds])
         found = search(planner, states, options, lambda fraction: self.report(name, fraction), decisive)
+        self.control_steps += planner.control_steps
         return self._demonstration(name, found)
 
     def _demonstration(self, chosen: str, actions: np.ndarray) -> Demonstration:
@@ -222,7 +225,8 @@ class _Miner:
             scores |= {"success_strict_arm": panel.as_json()[ARM], "success_panel": panel.success}
         shown = ("success_strict", "success_strict_arm", "success_panel", "robustness", "judged_T_cm")
         self.tried.append({"name": chosen} | {k: scores[k] for k in shown if k in scores})
-        found.provenance = {"chosen": chosen, "candidates": list(self.tried), "seconds_cpu": self._seconds()}
+        spent = {"seconds_cpu": self._seconds(), "control_steps": self.control_steps}
+        found.provenance = {"chosen": chosen, "candidates": list(self.tried), **spent}
         return found
 
     def _seconds(self) -> float:
