@@ -84,7 +84,7 @@ def test_a_choice_that_does_not_exist_lists_the_choices():
 
 
 def test_an_argument_of_the_wrong_type_is_refused():
-    with pytest.raises(GraphError, match="seed must be int"):
+    with pytest.raises(GraphError, match="seed must be an integer"):
         resolve(load_graph("real_track"), {"seed": "lucky"})
 
 

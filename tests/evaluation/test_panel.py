@@ -79,8 +79,15 @@ def test_the_worlds_differ_as_they_are_called(nominal, setup):
     assert [world.name for world in PANEL] == [
         *("1/960 s elliptic", "MuJoCo default contacts", "friction 0.6", *ARM_WORLDS)
     ]
-    recorded = Recorded(nominal)
-    assert play_panel(recorded.player(), setup).success
+    recorded, counted = Recorded(nominal), []
+
+    def track(worlds):
+        for world in worlds:
+            yield world
+            counted.append(world[0])
+
+    assert play_panel(recorded.player(), setup, track).success
+    assert counted == ["nominal", *(world.name for world in PANEL)]
     own, fine, default, slippery = recorded.physics
     assert own == setup.physics
     assert (fine.timestep, fine.cone) == (pytest.approx(1 / 960), "elliptic") and fine.friction == own.friction

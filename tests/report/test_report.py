@@ -119,6 +119,18 @@ def report(tmp_path_factory):
         return write_report(rollout, folder / "out", recording=recording(), commands=commands, extra={"seed": 7})
 
 
+def test_the_video_s_frames_are_counted(tmp_path, monkeypatch):
+    encoder = tmp_path / "ffmpeg"
+    encoder.write_text('#!/bin/sh\nfor last; do :; done\ncat > "$last"\n')
+    encoder.chmod(0o755)
+    monkeypatch.setattr(video, "find_ffmpeg", lambda: str(encoder))
+    done = []
+    video.write_video(
+        lambda k: np.zeros((2, 2, 3), np.uint8), 5, tmp_path / "v.mp4", progress=lambda *n: done.append(n)
+    )
+    assert done == [(1, 5), (3, 5), (5, 5)]
+
+
 def test_the_page_asks_nobody_for_anything(report):
     found = []
 

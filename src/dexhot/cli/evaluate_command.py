@@ -66,7 +66,7 @@ def run(args: Args) -> None:
     from dexhot.evaluation.panel import of_demonstration, play_panel
     from dexhot.evaluation.score import score, score_on_arm
     from dexhot.evaluation.verify import verified, verify
-    from dexhot.progress import progress
+    from dexhot.progress import track
     from dexhot.rollouts.live import live_rollout
     from dexhot.simulation.setup import load_setup
 
@@ -89,8 +89,7 @@ def run(args: Args) -> None:
         item = replace(item, reference=found.reference)
         rollout = found.label(score_on_arm(item, setup) if args.arm else score(item, setup))
         if args.panel:
-            with progress("panel"):
-                panel = play_panel(of_demonstration(item, setup), setup)
+            panel = play_panel(of_demonstration(item, setup), setup, lambda worlds: track(worlds, "panel, worlds"))
     else:
         kind = type(item).__name__
         raise FileFormatError(f"{args.file} holds a {kind}; evaluate takes a Demonstration, a Rollout, a run's folder.")

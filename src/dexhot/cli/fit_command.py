@@ -147,8 +147,8 @@ def _fit_clip(args: Args) -> None:
         own = "mano" if args.model == "mano" else convention_of(trajectory, side) if trajectory else "mediapipe"
         table = hand.table(args.convention or own)
         check_side(hand, table, sightings, 1e-3 * args.sigma)
-        with progress(f"fitting the {side} hand ({len(sightings)} frames)"):
-            fit = fit_hand(hand, table, sightings, 1e-3 * args.sigma, args.pixel_sigma)
+        with progress(f"fitting the {side} hand, frames", len(sightings), counted=True) as job:
+            fit = fit_hand(hand, table, sightings, 1e-3 * args.sigma, args.pixel_sigma, progress=job)
         confidence = np.stack([s.confidence for s in sightings])
         tracks[side] = track_of(fit, confidence)
         figures[side] = {"convention": table.name, **summarise_fit(fit, sightings)}

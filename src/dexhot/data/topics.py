@@ -29,7 +29,7 @@ TF, TF_STATIC = "/tf", "/tf_static"
 
 JOURNAL = "/controller/inputs"
 MARKERS = "/scene/markers"
-FIRST_LOOK = "/viewer/first_look"  # latched, once a browser shows the live scene
+FIRST_LOOK = "/viewer/first_look"  # latched, once a browser has drawn the live scene
 HEARTBEAT, DIAGNOSTICS = "/heartbeat", "/diagnostics"
 CLOCK, ROSOUT = "/clock", "/rosout"
 

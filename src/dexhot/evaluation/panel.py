@@ -26,6 +26,8 @@ PALM_OFF = 0.002  # m
 NEEDED = 4
 NOMINAL, ARM = "nominal", "arm"
 Run = tuple[str, Callable[[], Rollout]]  # its label within its world, and the simulation
+World = tuple[str, Iterable[Run]]  # its name, and its runs
+Track = Callable[[list[World]], Iterable[World]]
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,12 @@ class Panel:
         return {light.name: light.passed for light in (self.nominal, *self.lights)}
 
 
-def play_panel(motion: PanelMotion, setup: Setup) -> Panel:
-    """Simulate the motion in all six worlds."""
-    nominal = _light(NOMINAL, _failures([("", lambda: motion.floating(setup, setup.physics))], setup))
-    return Panel(nominal, tuple(_light(world.name, _failures(_runs(motion, setup, world), setup)) for world in PANEL))
+def play_panel(motion: PanelMotion, setup: Setup, track: Track = iter) -> Panel:
+    """Simulate the motion in all six worlds. `track` iterates over them and may show the progress."""
+    worlds: list[World] = [(NOMINAL, [("", lambda: motion.floating(setup, setup.physics))])]
+    worlds += [(world.name, _runs(motion, setup, world)) for world in PANEL]
+    nominal, *others = [_light(name, _failures(runs, setup)) for name, runs in track(worlds)]
+    return Panel(nominal, tuple(others))
 
 
 def of_demonstration(demonstration: Demonstration, setup: Setup) -> PanelMotion:

@@ -1,7 +1,7 @@
 """Fits one hand to a clip's keypoints: the shape from some frames, then the pose of each frame in sequence."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,10 +64,12 @@ def fit_hand(
     shape: np.ndarray | None = None,
     prior_strength: float = PRIOR_STRENGTH,
     continuous: bool = True,
+    progress: Callable[[int, int], object] | None = None,
 ) -> HandFit:
     """Fit every frame; `shape` (S,) if the person is known. `sigma` of 3D keypoints, m; `pixel_sigma`, px.
 
-    `continuous`: frames are consecutive, so each starts from, and stays near, the previous one.
+    `continuous`: frames are consecutive, so each starts from, and stays near, the previous one. `progress`: called with
+    (frames done, frames).
 
     Raises ClipError when no frame shows enough keypoints.
     """
@@ -108,6 +110,8 @@ def fit_hand(
         keypoints.append(fitted.posed.keypoints(table))
         covariances.append(keypoint_covariance(fitted, table))
         seconds.append(time.thread_time() - began)
+        if progress:
+            progress(t + 1, len(sightings))
     return HandFit(
         hand,
         table,
