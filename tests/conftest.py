@@ -42,6 +42,15 @@ def grab() -> Path:
 
 
 @pytest.fixture(scope="session")
+def hand_landmarks() -> None:
+    """The models that find hands, in the cache, filled by the command that a user would run."""
+    command = [sys.executable, "-m", "dexhot", "models", "get", "hand-landmarks"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        missing(f"the hand models could not be got: {result.stderr.strip().splitlines()[-1]}")
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of data that lies beside the checkout."""
     path = Path(os.environ.get("DEXHOT_SHARED_DATA") or ROOT.parent / "shared" / "data")
@@ -68,7 +77,8 @@ def cache(tmp_path, monkeypatch) -> Path:
 
 @contextmanager
 def own_ros_domain() -> Iterator[int]:
-    """A ROS domain of one's own on this machine only, so that test runs side by side do not hear each other."""
+    """A ROS domain of one's own on this machine only, so that parallel test runs do not receive each other's
+    messages."""
     for domain in range(1, 102):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as lock, pytest.MonkeyPatch.context() as patch:
             try:

@@ -14,7 +14,7 @@ from dexhot.safety.machine import State
 
 
 class NodeBench:
-    """`other` hears and tells what the graph would; `start` brings up the node under test. Close it."""
+    """`other` subscribes and publishes in place of the graph; `start` brings up the node under test. Close it."""
 
     def __init__(self) -> None:
         rclpy.init(args=[])
@@ -22,7 +22,7 @@ class NodeBench:
         self.executor.add_node(self.other)
 
     def start(self, node, **parameters):
-        """Configure and activate `node` with `parameters`; its state and fault_reason tell what came of it."""
+        """Configure and activate `node` with `parameters`; its state and fault_reason show the result."""
         self.tested = node
         given = {"speakers": ["other"]} | parameters
         node.set_parameters([Parameter(name, value=value) for name, value in given.items()])
@@ -46,7 +46,7 @@ class NodeBench:
         return heard
 
     def publisher(self, kind, topic: str, qos: str = "state"):
-        """To tell the node under test something."""
+        """A publisher to the node under test."""
         return self.other.create_publisher(kind, topic, publish_profile(qos))
 
     def supervise(self, state: State, t0: float = 0.0) -> None:

@@ -16,7 +16,7 @@ STEPS = (0.003, -0.003, -5.0, 3600.0, -1e6)  # s off a good stamp
 
 
 def sent(message):
-    """As it would come over the wire; None for what its type does not allow."""
+    """As received from the middleware; None for values that its type does not allow."""
     try:
         return deserialize_message(serialize_message(message), type(message))
     except (SystemError, OverflowError, AssertionError):

@@ -105,7 +105,7 @@ def test_the_known_twins_are_held():
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_a_parameter_named_as_a_field_of_its_nodes_settings_says_so(node):
+def test_a_parameter_named_as_a_field_of_its_nodes_settings_reports_it(node):
     schema = own_parameters(node)
     for home in {spec.field.rpartition(".")[0] for spec in schema.values() if spec.field}:
         module, _, name = home.rpartition(".")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dexhot.errors import DexhotError
 
-PHYSICS = "2"  # version of the benchmark physics, by which every score is made
+PHYSICS = "2"  # version of the benchmark physics, which every score uses
 
 
 @cache
@@ -24,7 +24,7 @@ def share_dir() -> Path:
 
 
 def physics_file(version: str = PHYSICS) -> Path:
-    """Where a version of the physics is, if there is such a one."""
+    """Path of a physics version; the file need not exist."""
     return share_dir() / "config" / "physics" / f"{version}.yaml"
 
 

@@ -12,8 +12,8 @@ from dexhot.paths import physics_file, share_dir
 
 # Packages whose versions affect mining results (those that it imports), unlike drivers, nodes and views.
 DECISIVE = (
-    *("control", "data", "evaluation", "geometry", "metrics", "objects", "retargeting", "rigs", "robots", "rollouts"),
-    *("safety", "simulation", "tracking"),
+    *("control", "data", "evaluation", "geometry", "metrics", "objects", "planning", "retargeting", "rigs", "robots"),
+    *("rollouts", "safety", "simulation", "tracking"),
 )
 PACKAGES = ("numpy", "mujoco", "scipy", "rosbags", "ros-jazzy-rclpy")
 

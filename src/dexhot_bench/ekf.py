@@ -39,7 +39,7 @@ QUICK = 12  # clips of each dataset
 
 
 @dataclass
-class Motion:
+class RealMotion:
     """A clip's truth."""
 
     name: str
@@ -99,16 +99,16 @@ def run(quick: bool = False, **_: Any) -> dict[str, Any]:
     return found | {"seconds": time.perf_counter() - began}
 
 
-def grab(quick: bool) -> list[Motion]:
+def grab(quick: bool) -> list[RealMotion]:
     """GRAB's clips, right hand."""
-    out: list[Motion] = []
+    out: list[RealMotion] = []
     groups = splits("grab")
     names = groups["train"] if quick else [name for group, part in groups.items() if group != "quick" for name in part]
     for name in some(names, quick):
         clip = load_clip(f"grab/{name}")
         if "right" in clip.hands:
             symmetry = load_symmetry(clip.object_name)
-            out.append(Motion(clip.name, clip.time, clip.hands["right"].keypoints, clip.object_pose, symmetry))
+            out.append(RealMotion(clip.name, clip.time, clip.hands["right"].keypoints, clip.object_pose, symmetry))
     return out
 
 
@@ -124,9 +124,9 @@ def dexycb_file() -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-def dexycb(path: Path, quick: bool) -> list[Motion]:
+def dexycb(path: Path, quick: bool) -> list[RealMotion]:
     """Sequences of the held-out subjects, at their 30 Hz."""
-    out: list[Motion] = []
+    out: list[RealMotion] = []
     with np.load(path) as data:
         names = sorted({key.split("/")[0] for key in data.files if any(s in key for s in HELD_OUT)})
         if not names:
@@ -136,11 +136,11 @@ def dexycb(path: Path, quick: bool) -> list[Motion]:
             seen = np.linalg.norm(keypoints[:, 0], axis=1) > 0.3  # before the hand comes, it lies in the camera
             pose = np.hstack([data[f"{name}/object_trans"], data[f"{name}/object_quat_wxyz"]]).astype(float)
             stamps = np.arange(len(pose)) / 30.0
-            out.append(Motion(f"dexycb/{name}", stamps[seen], keypoints[seen], pose[seen]))
+            out.append(RealMotion(f"dexycb/{name}", stamps[seen], keypoints[seen], pose[seen]))
     return out
 
 
-def sighted(motion: Motion, seed: int) -> list[Sighted]:
+def sighted(motion: RealMotion, seed: int) -> list[Sighted]:
     """What is observed of each frame. Noise covariance of an outlier is that of the others: the gate has to find it."""
     rng = np.random.default_rng(seed)
     covariance = np.diag(np.repeat([POSITION**2, ROTATION**2], 3))
@@ -167,7 +167,7 @@ def noisy(pose: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([pose[:3] + rng.normal(0, POSITION, 3), q])
 
 
-def follow(motion: Motion, seed: int, hand: bool = True, pose: bool = True) -> dict[str, Any]:
+def follow(motion: RealMotion, seed: int, hand: bool = True, pose: bool = True) -> dict[str, Any]:
     """Filter a whole clip with hand, object, or both (the object's first pose is always given). Errors per frame,
     without those of the first ten frames; the sensors' are of the same frames, without their outliers."""
     f = HandObjectFilter(symmetry=motion.symmetry)
@@ -202,7 +202,7 @@ def follow(motion: Motion, seed: int, hand: bool = True, pose: bool = True) -> d
     return {name: np.array(values) for name, values in out.items()}
 
 
-def compare(estimate: HandObjectEstimate, motion: Motion, k: int, seen: Sighted, out: dict[str, list[Any]]) -> None:
+def compare(estimate: HandObjectEstimate, motion: RealMotion, k: int, seen: Sighted, out: dict[str, list[Any]]) -> None:
     """Append one frame's errors and whether they are in the band."""
     error = motion.keypoints[k] - estimate.keypoints
     raw = np.linalg.norm(seen.hand.points - motion.keypoints[k], axis=1)
@@ -233,7 +233,7 @@ def pose_error(estimated: np.ndarray, true: np.ndarray, symmetry: Symmetry) -> n
     )
 
 
-def hide(motion: Motion, seed: int) -> dict[str, Any] | None:
+def hide(motion: RealMotion, seed: int) -> dict[str, Any] | None:
     """Drift of the object after HIDDEN without it: of the filter, of constant velocity and of standing still, the last
     two from the truth. None for a clip without a lift."""
     first = motion.lifted()
@@ -271,7 +271,7 @@ def hidden_metrics(hidden: list[dict[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def by_observation(motions: list[Motion]) -> dict[str, float]:
+def by_observation(motions: list[RealMotion]) -> dict[str, float]:
     """HandyPriors' table I, right half: the object's mean error with the hand, the object, or both observed."""
     out = {}
     for name, hand, pose in (("hand", True, False), ("object", False, True), ("both", True, True)):

@@ -1,5 +1,7 @@
-"""`dexhot bench mine`: GRAB's clips, retargeted, mined and scored again from their files, beside plain replay."""
+"""`dexhot bench mine`: GRAB's clips, retargeted, mined and scored again from their files, beside plain replay, and
+beside plain CEM and MPPI (sampling_peers.py)."""
 
+import importlib.util
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,6 +32,7 @@ from dexhot.rollouts.floating import floating_simulator, run_floating
 from dexhot.simulation.perturbation import worlds as named_worlds
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.setup import Setup, load_setup
+from dexhot_bench.sampling_peers import PEERS, peer_clip
 from dexhot_train.mining.clip_job import mine_into
 from dexhot_train.mining.executor import run_jobs
 from dexhot_train.mining.mine import MineOptions, placed
@@ -46,6 +49,7 @@ QUICK = MineOptions(
     worlds=1,
     trials=1,
     arm=False,
+    structured=48,
 )
 
 
@@ -58,11 +62,12 @@ def run(
     clips: list[str] | None = None,
     profile: str | None = None,
     split: str = "train",
+    peers: bool = False,
 ) -> dict[str, Any]:
     """Mine the clips (results of an earlier run with the same key are kept) and measure: metrics and a row per clip.
 
     out: the folder of references and demonstrations, by default in the cache. split: "train", or "test" for the clips
-    that nothing is chosen by.
+    that nothing is chosen by. peers: plan the clips with CEM and MPPI too; `quick` always does.
     """
     options = options or (QUICK if quick else FULL)
     clips = clips or clips_of("quick" if quick else split)
@@ -81,13 +86,29 @@ def run(
         else:
             rows.append({**result, "kept": kept[clip]})
     rows.sort(key=lambda row: row["clip"])
+    if peers or quick:
+        _add_peers(rows, out, options, workers, executor, failed)
     metrics, named = figures(rows, len(clips)), load_physics(profile=profile).named("leap_right")
     told = {
         "split": "quick" if quick else split,
         "options": asdict(options),
         "panel": panel_fractions(rows, len(clips)),
+        "mujoco_mpc": "installed, not measured" if importlib.util.find_spec("mujoco_mpc") else "not installed",
     }
     return {"metrics": metrics, "subset": clips, **named, **told, "clips": rows, "failed": failed}
+
+
+def _add_peers(
+    rows: list[dict[str, Any]], out: Path, options: MineOptions, workers: int, executor: str, failed: dict[str, str]
+) -> None:
+    """Add the baselines' results to the rows."""
+    by_clip = {row["clip"]: row for row in rows}
+    planned = run_jobs(peer_clip, [(clip, out, options) for clip in by_clip], workers, executor)
+    for (clip, *_), result in track(planned, "CEM and MPPI", len(rows)):
+        if isinstance(result, Exception):
+            failed[f"{clip}, CEM and MPPI"] = f"{type(result).__name__}: {result}"
+        else:
+            by_clip[clip] |= result
 
 
 def clips_of(split: str) -> list[str]:
@@ -139,7 +160,9 @@ def score_clip(job: tuple[str, Path]) -> dict[str, Any]:
     mined = found.pop("")
     row = {"clip": clip, **mined, "chosen": demonstration.provenance["chosen"]}
     row |= {who + success: metrics[success] for who, metrics in found.items() for success in SUCCESSES}
-    row |= {name: demonstration.provenance[name] for name in ("seconds_cpu", "seconds_wall", "candidates")}
+    row |= {
+        name: demonstration.provenance[name] for name in ("seconds_cpu", "seconds_wall", "control_steps", "candidates")
+    }
     row["reachable"] = placed(reference)
     if row["reachable"]:
         row["speed_factor"] = reference.speed_factor
@@ -175,6 +198,7 @@ def figures(rows: list[dict[str, Any]], clips: int) -> dict[str, float | None]:
         values = [row[name] for row in rows if row.get(name) is not None]
         return float(function(values)) if values else None
 
+    planned = [name for name in PEERS if any(f"{name}_success_strict" in row for row in rows)]
     successes = [who + success for who in ("", "replay_", "frozen_") for success in SUCCESSES]
     return {
         **{name: share(name) for name in (*successes, "success_strict_raw")},
@@ -193,6 +217,8 @@ def figures(rows: list[dict[str, Any]], clips: int) -> dict[str, float | None]:
         "seconds_per_clip": over(np.median, "seconds_cpu"),
         "seconds_per_clip_max": over(np.max, "seconds_cpu"),
         "seconds_per_clip_wall": over(np.median, "seconds_wall"),
+        **{f"{name}_success_strict": share(f"{name}_success_strict") for name in planned},
+        **{f"{name}_seconds_per_clip": over(np.median, f"{name}_seconds_cpu") for name in planned},
     }
 
 

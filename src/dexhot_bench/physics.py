@@ -97,7 +97,7 @@ def agreement(clips: list[str], quick: bool, workers: int, physics: Physics) -> 
     """Strict verdicts of the clips' plans in the physics and in fine steps; missing plans are mined."""
     profile = physics.profile(HAND)
     out = check_folder(mined_dir("quick" if quick else "train", profile), "$DEXHOT_CACHE")
-    options = replace(QUICK if quick else FULL, arm=False)
+    options = QUICK if quick else FULL  # as `bench mine` makes them: whoever runs second keeps the plans
     found = {}
     for (clip, *_), result in run_jobs(
         mine_clip, [(clip, out, options, profile) for clip in clips], workers, "process"
@@ -110,10 +110,10 @@ def agreement(clips: list[str], quick: bool, workers: int, physics: Physics) -> 
 def verdicts(path: Path, physics: Physics) -> dict[str, bool]:
     """The verdicts of one plan's file."""
     plan = load(path, Demonstration)
-    setup = load_setup(plan.reference)
+    setup = replace(load_setup(plan.reference), physics=physics)
 
     def strict(judge: Physics) -> bool:
-        simulator = floating_simulator(plan.reference, replace(setup, physics=judge))
+        simulator = floating_simulator(plan.reference, setup, judge)
         rollout = run_floating(plan.reference, plan.actions, simulator)
         passed: bool = compute(rollout, setup.asset, setup.hand)["success_strict"]
         return passed

@@ -8,9 +8,9 @@ from dexhot.objects.shapes import named_shape, shape_symmetry
 from dexhot_bench import ekf
 
 
-def parametric(kind: str, seed: int) -> ekf.Motion:
+def parametric(kind: str, seed: int) -> ekf.RealMotion:
     clip = generate(kind, "box", seed)[0]
-    return ekf.Motion(clip.name, clip.time[::2], clip.hands["right"].keypoints[::2], clip.object_pose[::2])
+    return ekf.RealMotion(clip.name, clip.time[::2], clip.hands["right"].keypoints[::2], clip.object_pose[::2])
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """The physics benchmark: a held object stays, and what physics 1 let slide is measured as sliding."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from dexhot.control.sampling import base_actions
@@ -8,12 +10,20 @@ from dexhot.data.types import Demonstration
 from dexhot.retargeting.retarget import with_profile
 from dexhot.simulation.physics import load_physics
 from dexhot_bench.physics import held, throughput, verdicts
+from dexhot_bench.physics import lift_reference as reference_of
 
 PHYSICS = load_physics()
 
 
 def test_a_held_object_stays_in_the_grip(lift_reference):
     assert held(lift_reference, PHYSICS, 20.0)[0] < 0.1
+
+
+def test_a_pyramidal_cone_lets_a_real_object_creep(grab):
+    """The duck leans: its fingertips bear on slopes."""
+    reference = reference_of("duck_lift", PHYSICS)
+    assert held(reference, PHYSICS, 20.0)[0] < 0.1
+    assert held(reference, replace(PHYSICS, cone="pyramidal"), 20.0)[0] > 1.0
 
 
 def test_in_physics_1_the_same_grip_creeps(lift_reference):

@@ -90,7 +90,7 @@ def test_a_process_that_is_not_vital_dies_alone(light):
     assert up.wait(timeout=10) == 1 and gone([probe])
 
 
-def test_a_node_that_cannot_be_configured_says_why(light):
+def test_a_node_that_cannot_be_configured_gives_the_reason(light):
     up = light("Probe", "Broken")
     assert up.wait(timeout=30) == 1
     assert "a wheel is missing" in up.stderr.read()

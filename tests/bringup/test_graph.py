@@ -79,12 +79,12 @@ def test_an_unknown_argument_lists_those_that_exist():
 
 
 def test_a_choice_that_does_not_exist_lists_the_choices():
-    with pytest.raises(GraphError, match="kinematic, playback, mpc"):
+    with pytest.raises(GraphError, match="kinematic, playback, mpc, planned"):
         resolve(load_graph("real_track"), {"controller": "magic"})
 
 
 def test_an_argument_of_the_wrong_type_is_refused():
-    with pytest.raises(GraphError, match="seed must be int"):
+    with pytest.raises(GraphError, match="seed must be an integer"):
         resolve(load_graph("real_track"), {"seed": "lucky"})
 
 

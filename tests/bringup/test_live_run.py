@@ -39,3 +39,33 @@ def test_a_live_lift_succeeds_and_replays_exactly(tmp_path, ros_domain, cache, l
     assert replayed.returncode == 0, replayed.stderr
     found = json.loads(replayed.stdout.strip().splitlines()[-1])
     assert found["equal"] and found["max_difference"] <= 1e-6 and found["commands_compared"] > 200
+
+
+def test_planned_plans_before_it_moves_and_its_run_replays_exactly(
+    tmp_path, ros_domain, cache, lift_reference, lift_object
+):
+    save_object(lift_object)
+    path, run = files.save(place(lift_reference), tmp_path / "lift"), tmp_path / "run"
+    budget = ("controller:=planned", "planning_rollouts:=24", "prior:=none")
+    result = dexhot("up", "real_track", f"reference:={path}", f"record:={run}", "exit_when_done:=true", *budget)
+    assert result.returncode == 0, result.stderr
+    assert "expected to survive" in result.stderr
+    metrics = compute(live_rollout(run), lift_object, load_hand("leap_right"))
+    assert metrics["success_strict"], metrics
+    replayed = dexhot("replay", str(run), "--json")
+    assert replayed.returncode == 0, replayed.stderr
+    found = json.loads(replayed.stdout.strip().splitlines()[-1])
+    assert found["equal"] and found["max_difference"] <= 1e-6 and found["commands_compared"] > 200
+
+
+def test_a_plan_below_the_limit_never_starts_and_ends_the_graph(
+    tmp_path, ros_domain, cache, lift_reference, lift_object
+):
+    save_object(lift_object)
+    placed = place(lift_reference)
+    placed.q[:], placed.target[:] = placed.q[:1], placed.q[:1]  # a hand that never moves lifts nothing
+    path = files.save(placed, tmp_path / "still")
+    budget = ("controller:=planned", "planning_rollouts:=16", "prior:=none", "planning_limit:=1.0")
+    result = dexhot("up", "real_track", f"reference:={path}", "record:=false", "exit_when_done:=true", *budget)
+    assert result.returncode == 1
+    assert "the limit is 1" in result.stderr and "tracking" not in result.stderr

@@ -35,7 +35,7 @@ def safety(bench: NodeBench, *words: str) -> tuple[int, dict]:
 def test_a_state_is_shown_with_its_reason_and_changed(bench):
     code, said = safety(bench, "status")
     assert (code, said["state"], said["watched"], said["supervisors"]) == (0, "inactive", True, 1)
-    assert "no heartbeat of leap_driver" in said["reason"] and 0.0 <= said["age"] < 0.5
+    assert "no heartbeat from leap_driver" in said["reason"] and 0.0 <= said["age"] < 0.5
     code, said = safety(bench, "start")
     assert code == 1 and not said["done"] and "rejected: tracking starts only from the state ready" in said["reason"]
     assert safety(bench, "estop") == (0, {"done": True, "state": "fault", "reason": "emergency stop"})
@@ -43,14 +43,14 @@ def test_a_state_is_shown_with_its_reason_and_changed(bench):
     assert (code, said["state"]) == (1, "fault")
 
 
-def test_one_that_watches_no_more_is_said_to_be_silent(bench):
+def test_one_that_watches_no_more_is_reported_as_silent(bench):
     bench.tested.trigger_deactivate()
     code, said = safety(bench, "status")
     assert code == 1 and not said["watched"] and said["reason"] == "the supervisor was deactivated"
 
 
 @pytest.mark.parametrize("action", ["status", "estop"])
-def test_without_a_supervisor_it_says_so_within_the_timeout(ros_domain, capsys, action):
+def test_without_a_supervisor_it_is_reported_within_the_timeout(ros_domain, capsys, action):
     assert main(["safety", action, "--timeout", "0.2", "--json"]) == NOBODY
     told = capsys.readouterr()
     assert f"no supervisor answers within 0.2 s in ROS domain {ros_domain}" in told.err

@@ -32,7 +32,7 @@ def test_get_again_is_done_at_once(grab, capsys):
     assert last_json(capsys) == {"dataset": "grab", "clips": 0, "objects": 0}
 
 
-def test_list_of_an_empty_cache_says_how_to_get_some(cache, capsys):
+def test_list_of_an_empty_cache_shows_how_to_get_some(cache, capsys):
     assert main(["datasets", "list"]) == 0
     assert "dexhot datasets get grab" in capsys.readouterr().err
 

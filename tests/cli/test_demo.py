@@ -1,4 +1,4 @@
-"""`dexhot demo`: the whole way in one command, and what stands in when GRAB cannot be had."""
+"""`dexhot demo`: the whole pipeline in one command, and its fallback when GRAB is not available."""
 
 import io
 import json
@@ -39,7 +39,7 @@ def test_the_whole_way_ends_in_a_strict_success_and_a_report(ros_domain, tmp_pat
     assert (tmp_path / "run" / "demonstration.npz").is_file()
 
 
-def test_without_network_a_generated_demonstration_stands_in_and_says_so(cache, monkeypatch, capsys):
+def test_without_network_a_generated_demonstration_stands_in_and_is_announced(cache, monkeypatch, capsys):
     def unreachable(clip, accept_licence):
         raise DownloadError("no route to the registry")
 

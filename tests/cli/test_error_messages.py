@@ -126,3 +126,18 @@ def test_params_prints_a_file_in_which_nothing_is_set(capsys, tmp_path):
     (tmp_path / "lab.yaml").write_text(edited)
     found = read_parameters(str(tmp_path / "lab.yaml"), {"controller": load_schema("controller")}, "")
     assert found == {"controller": {"samples": 32}}
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("fit", "nope.npz"), "nope.npz does not exist; a clip's name or a keypoint file"),
+        (("capture", "--camera", "dir:nope"), "nope/camera.yaml does not exist"),
+        (("params", "contoller"), "no node named 'contoller'"),
+        (("up", "real_track", "speed:=fast"), "speed must be a number"),
+    ],
+)
+def test_what_is_missing_is_named_in_the_reader_s_words(tmp_path, monkeypatch, capsys, argv, told):
+    monkeypatch.chdir(tmp_path)
+    text = refused(capsys, *argv)
+    assert told in text and "Errno" not in text

@@ -47,7 +47,7 @@ def test_a_left_hand_is_fitted_by_the_left_model(tmp_path, capsys):
 
 
 def test_a_file_of_pixels_becomes_a_trajectory_of_a_hand_alone(lift_clip, tmp_path, capsys):
-    from dexhot_bench.fit import CAMERA, seen_clip
+    from tests.fitting.seen_keypoints import CAMERA, seen_clip
 
     truth, sightings = seen_clip("lift", "box", 0)
     parts = {name: np.stack([getattr(s, name) for s in sightings[:20]]) for name in ("pixels", "depth", "confidence")}
@@ -75,7 +75,7 @@ def test_a_file_of_pixels_becomes_a_trajectory_of_a_hand_alone(lift_clip, tmp_pa
         (["--sigma", "0"], "must be positive"),
     ],
 )
-def test_what_cannot_be_fitted_is_told(lift_clip, tmp_path, capsys, monkeypatch, words, told):
+def test_what_cannot_be_fitted_is_reported(lift_clip, tmp_path, capsys, monkeypatch, words, told):
     monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path / "config"))
     save(lift_clip, tmp_path / "lift.npz")
     assert main(["fit", str(tmp_path / "lift.npz"), "--out", str(tmp_path / "o.npz"), *words]) == 1
@@ -121,15 +121,43 @@ def test_the_wrong_side_is_refused_before_anything_is_written(lift_clip, tmp_pat
     assert main(words) == 0
 
 
-def test_models_says_what_is_missing_and_where_it_goes(tmp_path, capsys, monkeypatch):
+def test_models_says_what_is_missing_and_where_it_goes(tmp_path, capsys, monkeypatch, cache):
     monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path))
     assert main(["models", "--json"]) == 0
-    told = last_line(capsys)
-    assert [row["status"] for row in told["models"]] == ["shipped", "shipped", "missing", "missing"]
+    told, absent = last_line(capsys), "missing: dexhot models get hand-landmarks"
+    assert [row["status"] for row in told["models"]] == ["shipped", "shipped", "missing", "missing", *[absent] * 4]
     assert "MANO_RIGHT.pkl" in told["missing"] and str(tmp_path / "mano") in told["missing"]
     (tmp_path / "mano").mkdir()
     (tmp_path / "mano" / "MANO_LEFT.pkl").write_bytes(b"")
     assert main(["models", "--json"]) == 0
     told = last_line(capsys)
     assert told["missing"] is None
-    assert [row["status"] for row in told["models"]][2:] == ["mirrored from the other side", "found"]
+    assert [row["status"] for row in told["models"]][2:4] == ["mirrored from the other side", "found"]
+
+
+def test_a_recording_becomes_a_trajectory_of_hand_and_object(tmp_path, capsys, monkeypatch):
+    """`dexhot fit FOLDER` with the evidence beside it: names of recipe, terms and settings are checked first."""
+    from tests.fitting.tiny_clip import ASSET, tiny_clip
+
+    from dexhot.hardware.camera import recording as camera
+
+    recording, evidence, points = tiny_clip(6)
+    evidence.provenance["object"] = ASSET.name
+    save(evidence, tmp_path / "tiny.evidence.npz")
+    (tmp_path / "tiny").mkdir()
+    monkeypatch.setattr(camera, "open_recording", lambda path: recording)
+    monkeypatch.chdir(tmp_path)
+    assert (
+        main(["fit", "tiny", "--without", "ground", "--set", "solver.iterations=4", "--picture", "p.png", "--json"])
+        == 0
+    )
+    told = last_line(capsys)
+    fitted = load(tmp_path / "tiny.fit.npz", HandObjectTrajectory)
+    assert fitted.object_name == ASSET.name and (tmp_path / "p.png").is_file()
+    assert "ground" not in fitted.provenance["fit"]["terms"] and told["hand_lost_frames"] == 0
+    assert np.linalg.norm(fitted.hands["right"].keypoints - points, axis=-1).mean() < 0.012
+    assert main(["fit", "tiny", "--without", "penetrating"]) == 1
+    assert "penetration" in capsys.readouterr().err
+    (tmp_path / "tiny.evidence.npz").unlink()
+    assert main(["fit", "tiny"]) == 1
+    assert "dexhot perceive tiny" in " ".join(capsys.readouterr().err.split())

@@ -131,7 +131,7 @@ def test_joints_without_limits_are_given_some_to_correct(tmp_path, capsys):
     assert load_hand(found["hand"]).upper[2] < 1.57
 
 
-def test_the_side_can_be_said(tmp_path, capsys):
+def test_the_side_can_be_given(tmp_path, capsys):
     box_hand(tmp_path).unlink()
     found = added(capsys, tmp_path / "boxes.urdf", "--side", "left")
     assert found["side"] == "left" and "looks like a right hand" in found["remarks"][0]

@@ -48,7 +48,7 @@ def test_a_truncated_file_of_ours_is_not_known_any_more(reference_file):
     assert kind_of(reference_file) is None
 
 
-def test_a_benchmarks_json_and_a_reports_are_told_apart(tmp_path):
+def test_a_benchmarks_json_and_a_reports_are_distinguished(tmp_path):
     (tmp_path / "bench.json").write_text(json.dumps({"bench": "leap", "metrics": {}}))
     (tmp_path / "report.json").write_text(json.dumps({"schema": "dexhot/report"}))
     (tmp_path / "other.json").write_text("{}")
@@ -185,7 +185,7 @@ def test_a_broken_module_of_our_own_keeps_its_traceback():
 @pytest.mark.parametrize(
     "error", [OSError(errno.ENOSPC, "No space left on device", "x"), ModuleNotFoundError(name="ray")]
 )
-def test_every_command_says_it_in_one_sentence(error, monkeypatch, capsys):
+def test_every_command_reports_it_in_one_sentence(error, monkeypatch, capsys):
     from dexhot.cli import doctor_command
 
     def fail(args):

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dexhot.control.choose import make_controller
 from dexhot.control.controllers import HandState, Kinematic, Playback, Tracker
 from dexhot.data.types import WRIST_JOINTS, Demonstration, Reference
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.geometry import single
+from dexhot.planning.choose import make_controller
 from dexhot.robots.kinematics.wrist import palm_to_wrist, wrist_to_palm
 from dexhot.simulation.physics import load_physics
 from dexhot.tracking.object_filter import ObjectState
@@ -157,7 +157,7 @@ def test_same_inputs_give_the_same_targets():
 
 
 def test_an_unknown_controller_lists_the_known_ones():
-    with pytest.raises(NotFoundError, match="kinematic, mpc, playback"):
+    with pytest.raises(NotFoundError, match="kinematic, mpc, planned, playback"):
         make_controller("best", make_reference(), "", PHYSICS, SimpleNamespace())
 
 

@@ -1,4 +1,4 @@
-"""Bags of every kind are read whole, or as far as they go with what is lost said; and nothing is written."""
+"""Bags of every kind are read completely, or as far as possible with losses reported; nothing is written."""
 
 import json
 import os
@@ -297,7 +297,7 @@ def test_chunks_in_any_order_do_not_wait_for_each_other(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_fewer_messages_than_the_statistics_count_are_said(tmp_path, packed):
+def test_fewer_messages_than_the_statistics_count_are_reported(tmp_path, packed):
     data = begin() + definitions() + body(rows(8)) + record(15, bytes(4))
     statistics = record(11, struct.pack("<QHIIIIQQ", 10, 1, 2, 0, 0, 0, 0, 0) + struct.pack("<I", 0))
     data += statistics + record(2, struct.pack("<QQI", len(data), 0, 0)) + MAGIC
@@ -329,7 +329,7 @@ def test_rubbish_is_passed_by_the_index_at_the_end(tmp_path, number, whole):
     assert found == rows(60)[60 - whole :] and "is damaged at byte" in damage_of(tmp_path / "bag.mcap")[0]
 
 
-def test_a_wrong_checksum_is_said(tmp_path):
+def test_a_wrong_checksum_is_reported(tmp_path):
     records, path = definitions() + body(rows(10)), tmp_path / "bag.mcap"
     path.write_bytes(begin() + chunk(records, 1000, 1009, checksum=crc32(records)) + end())
     assert not damage_of(path)
@@ -337,7 +337,7 @@ def test_a_wrong_checksum_is_said(tmp_path):
     assert read(path) == rows(10) and "checksum is wrong" in damage_of(path)[0]
 
 
-def test_messages_that_the_index_has_and_the_file_lacks_are_said(tmp_path):
+def test_messages_that_the_index_has_and_the_file_lacks_are_reported(tmp_path):
     records = definitions() + body(rows(8))
     indexed = message_index(1, 5) + message_index(2, 5)
     (tmp_path / "bag.mcap").write_bytes(begin() + chunk(records, 1000, 1009) + indexed + end())
@@ -690,7 +690,7 @@ def test_what_a_file_is_does_not_depend_on_its_name(tmp_path):
 # dexhot bag info
 
 
-def test_info_tells_what_a_bag_holds_and_what_is_wrong(tmp_path, capsys):
+def test_info_shows_what_a_bag_holds_and_what_is_wrong(tmp_path, capsys):
     file = write(tmp_path / "bag", rows(60))
     assert main(["bag", "info", str(tmp_path / "bag"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -743,7 +743,7 @@ def test_topics_are_found_in_chunks_that_hold_no_message_of_theirs(tmp_path):
     assert not damage_of(path)
 
 
-def test_wrong_bytes_in_a_chunk_of_our_recorder_are_said(tmp_path):
+def test_wrong_bytes_in_a_chunk_of_our_recorder_are_reported(tmp_path):
     """Its chunks carry a checksum of their content."""
     with bags.BagWriter(tmp_path / "bag") as writer:
         topic = writer.topic("/a", "std_msgs/msg/Header")
@@ -778,7 +778,7 @@ def test_a_bag_of_several_robots_is_read_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize(("namespace", "there"), [("robot1", "/leap/command"), ("", "/robot1/leap/command")])
-def test_the_runs_own_word_on_its_namespace_counts_more(tmp_path, namespace, there):
+def test_the_runs_own_entry_of_its_namespace_counts_more(tmp_path, namespace, there):
     write(tmp_path / "bag", [*NAMED, ("/robot2/safety/state", 4, "d")][1 if namespace else 0 :])
     entries = {"schema": SCHEMA, "version": 1, "arguments": {"namespace": namespace}}
     (tmp_path / "run.json").write_text(json.dumps(entries))

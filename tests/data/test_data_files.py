@@ -97,7 +97,7 @@ def test_object_round_trip(lift_object, cache):
     assert list_objects() == [lift_object.name]
 
 
-def test_header_tells_schema_version_and_provenance(tmp_path):
+def test_header_has_schema_version_and_provenance(tmp_path):
     with np.load(save(reference(), tmp_path / "r")) as entries:
         header = json.loads(entries["header"].tobytes())
     assert (header["schema"], header["version"]) == ("dexhot/reference", 2)

@@ -59,7 +59,7 @@ def test_a_teapots_spout_is_not_its_handle(grab):
 
 
 @pytest.mark.data
-def test_list_tells_object_duration_lift_and_split(grab):
+def test_list_shows_object_duration_lift_and_split(grab):
     duck = next(clip for clip in list_clips("grab") if clip.name == "grab/duck_lift")
     assert (duck.object, duck.hands, duck.split) == ("grab/duck", "right", "train")
     assert duck.duration == pytest.approx(2.64)

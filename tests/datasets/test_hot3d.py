@@ -1,4 +1,4 @@
-"""HOT3D's importer on the sample sequence, and what it says to damaged files."""
+"""HOT3D's importer on the sample sequence, and its errors for damaged files."""
 
 import json
 import shutil

@@ -157,7 +157,7 @@ def test_an_object_is_known_by_its_name(shape, monkeypatch, tmp_path):
     assert np.allclose(again.vertices, asset.vertices)
 
 
-def test_a_parametric_name_that_is_none_is_refused(monkeypatch, tmp_path):
+def test_an_invalid_parametric_name_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path))
     with pytest.raises(NotFoundError, match="box-MMxMMxMM"):
         load_object("parametric/box-50x60")

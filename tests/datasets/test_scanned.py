@@ -110,7 +110,7 @@ def test_an_object_that_lies_flat_and_too_wide_is_grasped_as_it_stands():
     assert top > 0.13
 
 
-def test_a_side_or_kind_that_is_none_lists_the_choices(wedge):
+def test_an_invalid_side_or_kind_lists_the_choices(wedge):
     with pytest.raises(NotFoundError, match="available: carry, grasp"):
         generate_with("throw", wedge)
     with pytest.raises(NotFoundError, match="available: left, right"):

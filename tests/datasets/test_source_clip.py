@@ -52,7 +52,7 @@ def test_it_is_as_slow_as_the_reference_and_as_short_as_what_was_tracked(referen
     assert np.abs(motion.object_pose[:, :3] - slow.object_pose[:, :3]).max() < 0.005
 
 
-def test_without_its_clip_it_is_said_which_is_missing(cache, reference):
+def test_without_its_clip_the_error_names_the_missing_one(cache, reference):
     with pytest.raises(NotFoundError, match="user/box_lift"):
         human_motion(reference)
 

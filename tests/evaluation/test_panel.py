@@ -49,34 +49,45 @@ def setup(shipped) -> Setup:
 @pytest.fixture(scope="module")
 def nominal(shipped, setup):
     """Its rollout on the floating hand, a strict success."""
-    return of_demonstration(shipped, setup).floating(setup)
+    return of_demonstration(shipped, setup).floating(setup, setup.physics)
 
 
 class Recorded:
-    """A player that says where it was played, and fails where it is told to."""
+    """A player that records its worlds, and fails in the chosen ones."""
 
     def __init__(self, rollout, fails=lambda physics, palm: False):
         self.rollout, self.fails, self.physics, self.palms = rollout, fails, [], []
 
-    def play(self, setup, palm=None):
-        if palm is None:
-            self.physics.append(setup.physics)
-        else:
-            self.palms.append(tuple(palm))
-        if not self.fails(setup.physics, palm):
+    def floating(self, setup, physics):
+        self.physics.append(physics)
+        return self.play(physics, None)
+
+    def arm(self, setup, palm):
+        self.palms.append(tuple(palm))
+        return self.play(setup.physics, palm)
+
+    def play(self, physics, palm):
+        if not self.fails(physics, palm):
             return self.rollout
         return replace(self.rollout, object_pose=np.repeat(self.rollout.object_pose[:1], len(self.rollout.q), axis=0))
 
     def player(self) -> PanelMotion:
-        return PanelMotion(self.play, self.play)
+        return PanelMotion(self.floating, self.arm)
 
 
 def test_the_worlds_differ_as_they_are_called(nominal, setup):
     assert [world.name for world in PANEL] == [
         *("1/960 s elliptic", "MuJoCo default contacts", "friction 0.6", *ARM_WORLDS)
     ]
-    recorded = Recorded(nominal)
-    assert play_panel(recorded.player(), setup).success
+    recorded, counted = Recorded(nominal), []
+
+    def track(worlds):
+        for world in worlds:
+            yield world
+            counted.append(world[0])
+
+    assert play_panel(recorded.player(), setup, track).success
+    assert counted == ["nominal", *(world.name for world in PANEL)]
     own, fine, default, slippery = recorded.physics
     assert own == setup.physics
     assert (fine.timestep, fine.cone) == (pytest.approx(1 / 960), "elliptic") and fine.friction == own.friction
@@ -159,7 +170,7 @@ def test_a_controller_sees_where_hand_and_object_are(shipped, setup):
 
 def test_any_controller_is_judged_on_both_hands(shipped, setup):
     player = of_controller(lambda reference: Kinematic(reference, setup.physics), shipped.reference)
-    assert player.floating(setup).kind == "floating" and player.arm(setup, np.zeros(3)).kind == "arm"
+    assert player.floating(setup, setup.physics).kind == "floating" and player.arm(setup, np.zeros(3)).kind == "arm"
 
 
 def test_a_demonstration_of_another_physics_is_refused(shipped, setup):
@@ -169,10 +180,19 @@ def test_a_demonstration_of_another_physics_is_refused(shipped, setup):
 
 @pytest.mark.parametrize("world", [world for world in PANEL if world.variant], ids=lambda world: world.name)
 def test_a_demonstration_is_simulated_in_the_worlds_physics(shipped, setup, nominal, world):
-    other = replace(setup, physics=variant(setup.physics, world.variant))
-    rollout = of_demonstration(shipped, setup).floating(other)
+    rollout = of_demonstration(shipped, setup).floating(setup, variant(setup.physics, world.variant))
     assert rollout.provenance["physics"] == f"2, {world.variant}"
     assert np.abs(rollout.object_pose - nominal.object_pose).max() > 1e-5
+
+
+def test_an_object_that_rocks_in_softer_contacts_is_judged_there_and_not_refused(shipped, setup):
+    """Where it rests is asked of the nominal physics alone."""
+    restless = variant(setup.physics, "MuJoCo default contacts")
+    restless = replace(restless, rest_speed=(0.0, 0.0))
+    motion = of_demonstration(shipped, setup)
+    assert motion.floating(setup, restless).metrics == {}
+    with pytest.raises(DexhotError, match="not at rest"):
+        motion.floating(replace(setup, physics=restless), restless)
 
 
 def test_evaluate_prints_the_panel(shipped, tmp_path, capsys):

@@ -105,8 +105,10 @@ def test_the_covariance_is_that_of_the_errors():
 
 def test_a_known_shape_is_kept():
     hand, truth = open_hand(), motion()
-    fit = fit_hand(hand, hand.table("open"), [Sighting(np.ones(21), points=p) for p in truth], shape=SHAPE)
+    seen, done = [Sighting(np.ones(21), points=p) for p in truth], []
+    fit = fit_hand(hand, hand.table("open"), seen, shape=SHAPE, progress=lambda *counts: done.append(counts))
     assert np.array_equal(fit.shape, SHAPE)
+    assert done == [(k + 1, len(seen)) for k in range(len(seen))]
 
 
 def test_no_hand_at_all_is_refused():

@@ -81,7 +81,7 @@ def test_what_has_no_inside_is_refused():
         watertight(sheet, [[0, 1, 2], [0, 2, 3]])
     with pytest.raises(MeshError, match="faces point inward"):
         watertight(SPHERE.vertices, SPHERE.faces[9:, ::-1])
-    with pytest.raises(MeshError, match="too large; widen it"):
+    with pytest.raises(MeshError, match="too large; use a larger spacing"):
         sdf_volume(SPHERE.vertices, SPHERE.faces, 1e-5)
     with pytest.raises(MeshError, match="no faces"):
         sdf_volume(SPHERE.vertices, np.zeros((0, 3), int))

@@ -134,8 +134,8 @@ def test_an_expired_watchdog_stops_the_servo_and_refuses_goals_until_it_is_clear
     write(s, "bus_watchdog", 5)
     write(s, "torque_enable", 1)
     s.sense(np.pi, 0.0, 0.0)
-    assert not s.keep_house(silence=0.09)
-    assert s.keep_house(silence=0.11)
+    assert not s.housekeeping(silence=0.09)
+    assert s.housekeeping(silence=0.11)
     assert s.get("bus_watchdog") == EXPIRED
     assert write(s, "goal_position", 2000) == Refusal.RANGE
     assert write(s, "bus_watchdog", 0) == Refusal.NONE
@@ -146,7 +146,7 @@ def test_an_overheated_servo_lets_go_and_only_a_reboot_lets_it_on_again():
     s = servo()
     write(s, "torque_enable", 1)
     s.temperature = 75.0
-    assert s.keep_house(silence=0.0)
+    assert s.housekeeping(silence=0.0)
     assert s.error == protocol.ALERT
     assert not s.on
     assert write(s, "torque_enable", 1) == Refusal.RESULT
@@ -161,7 +161,7 @@ def test_a_stall_is_an_overload():
     s.sense(0.0, 0.0, FULL.motor.stall_torque)
     for _ in range(110):
         s.due(0.01)
-        s.keep_house(silence=0.0)
+        s.housekeeping(silence=0.0)
     assert "overload" in hardware_errors(s.get("hardware_error_status"))
 
 
@@ -169,7 +169,7 @@ def test_low_voltage_is_reported_and_does_not_cut_the_torque():
     s = servo()
     write(s, "torque_enable", 1)
     s.voltage = 3.2
-    s.keep_house(silence=0.0)
+    s.housekeeping(silence=0.0)
     assert hardware_errors(s.get("hardware_error_status")) == ["input voltage"]
     assert s.on
 

@@ -212,7 +212,7 @@ def test_a_cameras_namespace_does_not_matter(tmp_path):
     assert all((f.depth == 700).all() for f in find_frames(tmp_path / "bag"))
 
 
-def test_of_several_cameras_realsenses_default_comes_first_and_the_names_are_told(tmp_path):
+def test_of_several_cameras_realsenses_default_comes_first_and_the_names_are_reported(tmp_path):
     with bags.BagWriter(tmp_path / "both") as both:
         for prefix in ("/a_wrist", "/camera"):
             write_bag(tmp_path / "bag" / prefix[1:], prefix=prefix)
@@ -292,7 +292,7 @@ def test_frames_are_back_within_6_s_of_the_cable(raises, absence):
     assert camera.lost is None and clock() < back + 6.0
 
 
-def test_a_lost_camera_tells_since_when_and_why():
+def test_a_lost_camera_reports_since_when_and_why():
     clock = Clock()
     camera = WatchedCamera(lambda: Device(clock, (105.0, 1e9), False), clock=clock, sleep=clock.sleep)
     while clock() < 110.0:
@@ -307,7 +307,7 @@ def test_a_camera_that_is_not_there_at_the_start_is_refused():
         WatchedCamera(lambda: Device(clock, (0.0, 1e9), False), clock=clock, sleep=clock.sleep)
 
 
-def test_a_camera_is_not_asked_for_more_often_than_told():
+def test_a_camera_is_not_polled_more_often_than_configured():
     clock, tried = Clock(), []
 
     def open_camera():

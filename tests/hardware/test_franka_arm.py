@@ -282,7 +282,7 @@ def test_no_more_torque_is_asked_for_than_the_joints_have():
     assert arm._bearable(arm.setpoint.q - 0.01, STILL) == pytest.approx(arm.setpoint.q)
 
 
-def test_a_bad_network_is_told_once_the_share_means_something():
+def test_a_bad_network_is_reported_once_the_fraction_is_meaningful():
     arm = FrankaArm("somewhere")
     arm._link = SimpleNamespace(obeys=lambda state: True)
     arm.setpoint.reset(STILL)
@@ -304,7 +304,7 @@ def test_a_simulated_arm_remembers_the_worst_it_was_asked_for():
     assert heard.largest[0] == heard.steep[0] == float("inf")
 
 
-def test_an_arm_that_is_not_there_is_said_to_be_so(simulated):
+def test_an_arm_that_is_not_there_is_reported(simulated):
     with pytest.raises(ArmError, match=r"no Franka arm at 127\.0\.250\.1"):
         FrankaArm("127.0.250.1", ArmSettings(realtime=False)).connect()
     with pytest.raises(ArmError, match="not connected"):
@@ -312,7 +312,7 @@ def test_an_arm_that_is_not_there_is_said_to_be_so(simulated):
 
 
 @pytest.mark.parametrize("realtime", [True, False])
-def test_a_real_time_kernel_is_asked_for_unless_told_otherwise(monkeypatch, realtime):
+def test_a_real_time_kernel_is_required_unless_disabled(monkeypatch, realtime):
     from dexhot.hardware.franka import link
 
     asked = []
@@ -385,7 +385,7 @@ def test_a_user_stop_is_a_fault_until_it_is_released(arm, simulated):
     arm.hold()
 
 
-def test_a_robot_of_another_version_is_said_to_be_so():
+def test_a_robot_of_another_version_is_reported():
     with ArmProcess(version=3) as process, pytest.raises(ArmError) as caught:
         FrankaArm(process.address, ArmSettings(realtime=False, connect_timeout=30.0)).connect()
     for words in ("server version is 3", "of libfranka in franky-control", "older franky-control", "https://"):

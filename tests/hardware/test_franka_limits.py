@@ -1,4 +1,4 @@
-"""Whatever is asked for, what the arm is told keeps every limit."""
+"""For any goal, the commands to the arm keep every limit."""
 
 import numpy as np
 import pytest
@@ -150,7 +150,7 @@ def test_stopping_takes_the_distance_of_the_jerk_limited_profile():
     assert stopping_distance(v, 0.0, braking, jerk) == pytest.approx(expected)
 
 
-def test_a_clock_that_stands_still_is_noticed_after_its_patience():
+def test_a_clock_that_stops_is_noticed_after_its_patience():
     watch = ClockWatch(0.1)
     frozen_at = next(k for k in range(100) if watch.poll(0.004 * k, 5000) or watch.frozen)
     assert 0.1 <= 0.004 * frozen_at < 0.11

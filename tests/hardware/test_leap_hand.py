@@ -256,7 +256,7 @@ def test_a_dead_servo_is_named_and_the_hand_is_back_when_it_is(bus):
         assert bus.servos[5].on
 
 
-def test_an_overload_is_told_and_only_recovery_reboots_the_servo(bus):
+def test_an_overload_is_reported_and_only_recovery_reboots_the_servo(bus):
     with hand_on(bus) as hand:
         hand.hold()
         bus.faults.inject("overload 3")
@@ -277,7 +277,7 @@ def test_connecting_to_an_overloaded_servo_names_it(bus):
         hand_on(bus).connect()
 
 
-def test_overheating_is_told(bus):
+def test_overheating_is_reported(bus):
     with hand_on(bus) as hand:
         hand.hold()
         bus.faults.inject("heat 14 80")
@@ -411,7 +411,7 @@ def test_a_moving_or_closed_hand_is_not_calibrated():
         calibration.find_offsets(RIGHT, still + 1.0 * (np.arange(16) == 5))
 
 
-def test_a_broken_calibration_is_told(tmp_path, monkeypatch):
+def test_a_broken_calibration_is_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path))
     path = calibration.save_offsets("leap_right", NONE)
     path.write_text("offsets: {index_side: 0.0}")
@@ -565,7 +565,7 @@ def test_one_look_at_goals_that_were_never_sent_sends_the_right_ones_again(bus):
         assert hand.counts["goals_resent"] == 1
 
 
-def test_another_master_is_told(bus):
+def test_another_master_is_reported(bus):
     with hand_on(bus) as hand:
         hand.hold()
         bus.faults.inject("master 100")

@@ -106,7 +106,7 @@ def test_a_hand_that_holds_still_for_long_is_normal(noise):
     assert Finger(CLOSED, noise=noise).follow(lambda t: CLOSED, 60.0) is None
 
 
-def test_a_simulation_that_stands_still_proves_nothing():
+def test_a_paused_simulation_proves_nothing():
     check = MotionCheck(FINGER, 0.55)
     for k in range(200):
         assert check.see(STEP * k, OPEN, OPEN, OPEN, CLOSED) is None
@@ -124,7 +124,7 @@ def test_a_long_time_between_two_readings_is_no_jump():
 
 @pytest.mark.parametrize("turns", [1, -1])
 @pytest.mark.parametrize("after", [STEP, 5.0])
-def test_a_jump_by_a_turn_is_told_however_long_it_took(turns, after):
+def test_a_jump_by_a_turn_is_reported_however_long_it_took(turns, after):
     check = MotionCheck(FINGER, 0.55)
     assert check.jump(0.0, OPEN) is None
     broken = check.jump(after, OPEN + 2 * np.pi * turns * (np.arange(4) == PIP))
@@ -141,7 +141,7 @@ def test_what_was_before_torque_came_on_does_not_count():
 
 @pytest.mark.parametrize("model", [FULL, LITE])
 @pytest.mark.parametrize("joint", range(4))
-def test_a_frozen_encoder_is_told_once_the_goal_has_moved_on(model, joint):
+def test_a_frozen_encoder_is_reported_once_the_goal_has_moved_on(model, joint):
     finger = Finger(model=model)
     assert finger.follow(swing, 2.1) is None
     finger.servos[joint].frozen = float(finger.joints.angle[joint])
@@ -150,7 +150,7 @@ def test_a_frozen_encoder_is_told_once_the_goal_has_moved_on(model, joint):
     assert seconds < 0.25
 
 
-def test_a_frozen_encoder_is_told_where_its_finger_is_blocked():
+def test_a_frozen_encoder_is_reported_where_its_finger_is_blocked():
     finger = Finger(np.full(4, 0.2))
     assert finger.follow(lambda t: np.full(4, 0.2), 0.1) is None
     finger.joints.block(PIP)
@@ -166,7 +166,7 @@ def test_a_frozen_encoder_is_told_where_its_finger_is_blocked():
 
 
 @pytest.mark.parametrize("joint", range(4))
-def test_a_limp_motor_is_told_once_its_goal_moves_away(joint):
+def test_a_limp_motor_is_reported_once_its_goal_moves_away(joint):
     finger = Finger()
     assert finger.follow(swing, 2.1) is None
     finger.servos[joint].torqueless = True
@@ -176,7 +176,7 @@ def test_a_limp_motor_is_told_once_its_goal_moves_away(joint):
 
 
 @pytest.mark.parametrize("joint", [FORWARD, PIP, DIP])
-def test_a_slipped_horn_is_told_when_the_finger_opens(joint):
+def test_a_slipped_horn_is_reported_when_the_finger_opens(joint):
     finger = Finger(CLOSED)
     assert finger.follow(lambda t: CLOSED, 0.5) is None
     finger.joints.slip(joint, 0.8)

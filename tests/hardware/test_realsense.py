@@ -122,7 +122,7 @@ def test_no_camera_on_usb_is_a_clear_refusal():
         realsense.open_realsense("", 640, 480, 30)
 
 
-def test_a_camera_that_cannot_be_opened_is_told(monkeypatch):
+def test_a_camera_that_cannot_be_opened_is_reported(monkeypatch):
     """As far as librealsense goes without one: modes are asked for as it knows them, and starting fails."""
     monkeypatch.setattr(realsense, "connected", lambda: {"12345": "3.2"})
     with pytest.raises(CameraError, match="RealSense 12345 cannot stream 640x480 at 30 Hz"):

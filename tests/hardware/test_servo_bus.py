@@ -147,7 +147,7 @@ def test_dropped_answers_are_asked_again(bus, servos):
     assert set(servos.poll(Block(("id",)), tries=20)) == {0, 1, 2, 3}
 
 
-def test_two_servos_of_one_id_are_told(bus, servos):
+def test_two_servos_of_one_id_are_reported(bus, servos):
     bus.faults.inject("double 1")
     with pytest.raises(SilenceError, match=r"servos \[1\] send garbled replies: duplicate ids"):
         servos.read(1, "present_position")
@@ -160,7 +160,7 @@ def test_another_baud_rate_is_not_heard(bus, servos):
     assert servos.ping(0) == FULL.number
 
 
-def test_an_unplugged_port_is_told_and_comes_back_at_the_same_path(bus, servos):
+def test_an_unplugged_port_is_reported_and_comes_back_at_the_same_path(bus, servos):
     path = bus.path
     bus.faults.inject("unplug")
     assert not os.path.exists(path)
@@ -195,7 +195,7 @@ def test_faults_are_named_with_their_arguments(bus):
         bus.faults.inject("heat 3")
 
 
-def test_a_bus_in_another_process_is_asked_and_told():
+def test_a_bus_in_another_process_is_queried_and_commanded():
     with BusProcess(hand="lite") as bus:
         bus.inject("overload 5")
         state = bus.state()
@@ -293,7 +293,7 @@ def test_instructions_of_another_master_are_counted_and_echoes_of_ours_are_not(b
         assert time.monotonic() < end
 
 
-def test_a_new_servo_answers_as_it_comes_and_is_found_by_its_id(bus, servos):
+def test_a_new_servo_answers_with_factory_settings_and_is_found_by_its_id(bus, servos):
     bus.faults.inject("replace 3")
     assert servos.ping(3) is None and servos.ping(1) == FULL.number
     servos.port.ser.baudrate = 57600

@@ -144,7 +144,7 @@ def test_yuyv_is_converted_by_bt_601():
 
 
 @pytest.mark.ros
-def test_every_frame_of_a_bag_is_captured_and_depth_that_is_left_out_is_said(tmp_path, ros_domain):
+def test_every_frame_of_a_bag_is_captured_and_depth_that_is_left_out_is_reported(tmp_path, ros_domain):
     """Also when the bag is shorter than the recorder takes to come up."""
     source, out = write_bag(tmp_path / "bag"), tmp_path / "out"
     result = run("capture", "--camera", f"bag:{source}", "--out", str(out), "--json")

@@ -121,12 +121,12 @@ def test_what_hides_behind_an_allowed_module_is_refused(parts, tmp_path):
     [
         ({"kintree_table": np.zeros((2, 16), np.int64)}, "kinematic tree"),
         ({"weights": np.zeros((VERTICES, 15))}, "weights has shape"),
-        ({"f": np.full((3, 3), VERTICES)}, "faces name vertices"),
+        ({"f": np.full((3, 3), VERTICES)}, "faces refer to vertices"),
         ({"v_template": np.full((VERTICES, 3), np.nan)}, "not finite"),
         ({"hands_mean": np.zeros(30)}, "45"),
     ],
 )
-def test_a_file_of_another_layout_is_told_what_is_wrong(parts, tmp_path, change, told):
+def test_a_file_of_another_layout_is_refused_with_the_reason(parts, tmp_path, change, told):
     with pytest.raises(FileFormatError, match=told):
         read_mano(write(parts | change, tmp_path / "m.pkl", chumpy=False), "right")
 
@@ -137,12 +137,12 @@ def test_damaged_and_foreign_files(parts, tmp_path):
     cut.write_bytes(whole.read_bytes()[:5000])
     smplx = tmp_path / "list.pkl"
     smplx.write_bytes(pickle.dumps({"v_template": 1}))
-    for path, told in ((cut, "was refused"), (smplx, "lacks shapedirs"), (tmp_path / "none.pkl", "is not there")):
+    for path, told in ((cut, "was refused"), (smplx, "lacks shapedirs"), (tmp_path / "none.pkl", "does not exist")):
         with pytest.raises(FileFormatError, match=told):
             read_mano(path, "right")
 
 
-def test_where_the_file_goes_is_said(tmp_path, monkeypatch):
+def test_where_the_file_goes_is_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("DEXHOT_CONFIG", str(tmp_path))
     with pytest.raises(FileFormatError) as told:
         mano("right")

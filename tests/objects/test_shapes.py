@@ -26,7 +26,7 @@ def test_a_name_is_read_back(shape):
 
 
 @pytest.mark.parametrize("name", ["box-55x70", "box-0x70x100", "box-55x70x1.5", "cone-5x5", "sphere-70x70", "box"])
-def test_a_name_that_is_none_is_refused(name):
+def test_an_invalid_name_is_refused(name):
     with pytest.raises(NotFoundError, match="parametric/sphere-MM"):
         named_shape(f"parametric/{name}")
 

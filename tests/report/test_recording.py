@@ -75,7 +75,7 @@ def test_what_is_lost_is_counted(tmp_path):
     assert found.rate == pytest.approx(60 * 57 / 59)
 
 
-def test_states_are_told_once_and_waiting_with_its_last_reason(tmp_path):
+def test_states_are_reported_once_and_waiting_with_its_last_reason(tmp_path):
     found = read_recording(written(tmp_path), lift_reference(), T0).safety
     assert [(s.state, s.reason) for s in found] == [("inactive", "b"), ("tracking", "started")]
     assert found[1].time == pytest.approx(-0.5)

@@ -1,4 +1,4 @@
-"""The report: what it says, what it draws, and that it is one file."""
+"""The report: its text, its pictures, and that it is one file."""
 
 import json
 import re
@@ -119,6 +119,18 @@ def report(tmp_path_factory):
         return write_report(rollout, folder / "out", recording=recording(), commands=commands, extra={"seed": 7})
 
 
+def test_the_video_s_frames_are_counted(tmp_path, monkeypatch):
+    encoder = tmp_path / "ffmpeg"
+    encoder.write_text('#!/bin/sh\nfor last; do :; done\ncat > "$last"\n')
+    encoder.chmod(0o755)
+    monkeypatch.setattr(video, "find_ffmpeg", lambda: str(encoder))
+    done = []
+    video.write_video(
+        lambda k: np.zeros((2, 2, 3), np.uint8), 5, tmp_path / "v.mp4", progress=lambda *n: done.append(n)
+    )
+    assert done == [(1, 5), (3, 5), (5, 5)]
+
+
 def test_the_page_asks_nobody_for_anything(report):
     found = []
 
@@ -209,7 +221,7 @@ def test_a_hold_after_the_clip_is_no_fault_of_the_loop():
     assert [c.name for c in checks(recording(), 1.0, ["a chunk is lost"]) if not c.passed] == ["Recording"]
 
 
-def test_a_loop_that_failed_says_so_in_the_first_lines(asset, tmp_path):
+def test_a_loop_that_failed_is_reported_in_the_first_lines(asset, tmp_path):
     text = write_report(lift_rollout(), tmp_path, video=False, recording=recording(unanswered=2)).read_text()
     assert "Live loop: lost messages 0 states, 2 commands (limit none)." in text
 
@@ -256,7 +268,7 @@ def test_the_video_is_an_mp4(report):
     assert (report.parent / "video.mp4").read_bytes()[4:8] == b"ftyp"
 
 
-def test_without_an_encoder_the_report_says_so(asset, tmp_path, monkeypatch):
+def test_without_an_encoder_the_report_has_a_note(asset, tmp_path, monkeypatch):
     def none():
         raise video.NoEncoderError("No video: no ffmpeg.")
 
@@ -266,7 +278,7 @@ def test_without_an_encoder_the_report_says_so(asset, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*.tmp")) and (tmp_path / "sheet.png").exists()
 
 
-def test_without_gl_the_report_says_so(asset, tmp_path, monkeypatch):
+def test_without_gl_the_report_has_a_note(asset, tmp_path, monkeypatch):
     from dexhot.simulation.renderer import NoRendererError
     from dexhot.view import render
 
@@ -283,7 +295,7 @@ def test_a_dropped_object_is_reported_as_failed(asset, tmp_path):
     assert "Failed limits: largest position error" in text
 
 
-def test_a_clip_that_was_stopped_is_no_success_and_says_why(asset, tmp_path):
+def test_a_clip_that_was_stopped_is_no_success_and_gives_the_reason(asset, tmp_path):
     rollout = replace(lift_rollout(), provenance={"stopped": "fault: the emergency stop is pressed"})
     text = write_report(rollout, tmp_path, video=False).read_text()
     assert "Stopped after 0.98 s: fault: the emergency stop is pressed." in text and "Success · strict" not in text
@@ -347,7 +359,7 @@ def test_without_a_panel_there_are_no_lights(asset, tmp_path):
     assert 'class="lights"' not in write_report(lift_rollout(), tmp_path / "r", video=False).read_text()
 
 
-def test_what_could_not_be_verified_is_said_at_the_top(asset, tmp_path):
+def test_what_could_not_be_verified_is_reported_at_the_top(asset, tmp_path):
     rollout = lift_rollout()
     said = {"name": "unverified: user/box_lift", "why": "its clip is not here"}
     rollout = replace(rollout, provenance=rollout.provenance | {"verification": said})

@@ -1,4 +1,4 @@
-"""Which moments of a run are shown, and what is said of them."""
+"""Which moments of a run are shown, and their captions."""
 
 from dataclasses import replace
 
@@ -46,7 +46,7 @@ def test_near_frames_are_one_moment(asset):
     assert min(abs(a - b) for k, a in enumerate(frames) for b in frames[:k]) >= APART
 
 
-def test_where_it_was_stopped_is_a_moment_and_says_why(asset):
+def test_where_it_was_stopped_is_a_moment_and_gives_the_reason(asset):
     rollout = replace(lift_rollout(), provenance={"stopped": "fault: the emergency stop is pressed"})
     first = worst_moments(rollout, compute_series(rollout, asset), LIMITS)[0]
     assert first.frame == 59 and first.found[0] == "stopped: fault: the emergency stop is pressed"

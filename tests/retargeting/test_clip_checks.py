@@ -243,7 +243,7 @@ def test_an_object_that_would_tip_over_is_refused(lift_clip, lift_object):
         at_rest(replace(lift_clip, object_pose=compose(lift_clip.object_pose, tilt)), "right", lift_object)
 
 
-def test_an_object_pose_in_another_quaternion_order_is_said(lift_clip, lift_object):
+def test_an_object_pose_in_another_quaternion_order_is_reported(lift_clip, lift_object):
     lift_clip.object_pose[:, 3:] = to_xyzw(lift_clip.object_pose[:, 3:])
     lift_object.symmetry = Symmetry()
     with pytest.raises(ClipError, match="in the order xyzw"):

@@ -1,4 +1,4 @@
-"""Which placement is taken, and what is said where there is none: arm motions that the test chooses."""
+"""Which placement is chosen, and the error if there is none: arm motions given by the test."""
 
 from dataclasses import replace
 

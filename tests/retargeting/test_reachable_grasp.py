@@ -119,7 +119,7 @@ def test_the_cheapest_of_both_searches_is_taken(model, problem, monkeypatch):
     assert any(found is g for g in second) and q[0] == 401.0
 
 
-def test_where_nothing_can_be_touched_the_user_is_told_what_to_do(model, problem, lift):
+def test_where_nothing_can_be_touched_the_error_gives_the_remedy(model, problem, lift):
     space = GraspSpace(ConvexUnion(lift[1].pieces), HAND.tip_radius, 3, lambda x: np.ones(len(x), bool))
     with pytest.raises(DexhotError, match="does not hold the object"):
         reachable_grasp.find_grasp(model, problem, FRAME, space, np.full((4, 3), 5.0), np.ones(4), 5.0)

@@ -9,6 +9,7 @@ from dexhot.retargeting import retarget as module
 from dexhot.retargeting.contact_plan import ContactOptions, ContactPlan, motion_interval
 from dexhot.retargeting.resampling import resample
 from dexhot.retargeting.retarget import RetargetOptions, carried_palm, retarget, squeeze
+from dexhot.retargeting.summary import tip_positions
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.robot_hand import load_hand
 from dexhot.robots.servos import servo
@@ -126,14 +127,22 @@ def test_the_weights_of_the_options_reach_the_solver(lift, monkeypatch):
     options = RetargetOptions(contact=False, palm=0.1, posture=0.2, velocity=0.3, acceleration=0.4, iterations=7)
     reference = retarget(lift[0], HAND, None, options)
     problem, (iterations, _) = asked[-1]
-    np.testing.assert_array_equal(problem.prior_weight, [0.0] * 6 + [0.2] * 16)
-    np.testing.assert_array_equal(problem.velocity_weight, [0.0] * 6 + [0.3] * 16)
-    np.testing.assert_array_equal(problem.acceleration_weight, [0.4] * 22)
-    assert (problem.palm_weight, problem.gap_weight, iterations) == (0.1, 0.0, 7)
+    loose = module.LOOSE  # nothing is held
+    np.testing.assert_allclose(problem.prior_weight, [0.0] * 6 + [0.2 * loose] * 16)
+    np.testing.assert_allclose(problem.velocity_weight, [0.0] * 6 + [0.3 * loose] * 16)
+    np.testing.assert_allclose(problem.acceleration_weight, [0.4 * loose] * 22)
+    assert (problem.palm_weight, problem.gap_weight, iterations) == (0.1, 0.0, module.LOOSE_ITERATIONS)
     assert reference.joint_names[:6] == ["tx", "ty", "tz", "rx", "ry", "rz"]
     _, palm, _ = resample(lift[0], "right")
     turned = quat_multiply(reference.base_quat, xyz_angles_to_quat(problem.prior[:, 3:6]))
     np.testing.assert_allclose(quat_angle(turned, palm), 0.0, atol=1e-6)
+
+
+def test_without_contacts_a_clip_is_solved_from_its_streamed_start_to_a_millimetre(lift):
+    keypoints, *_ = resample(lift[0], "right")
+    reference = retarget(lift[0], HAND, None, RetargetOptions(contact=False))
+    wanted = module.correspondence(HAND).tips(keypoints)
+    assert np.linalg.norm(tip_positions(reference, HAND) - wanted, axis=-1).mean() < 0.001
 
 
 def test_the_palm_starts_where_the_nominal_fingertips_are_about_the_wanted_ones(lift, model):

@@ -65,3 +65,40 @@ def test_refuses_a_keypoint_that_is_not_finite(human):
     broken[8, 1] = np.nan
     with pytest.raises(DexhotError, match="keypoint is not finite"):
         solver.step(broken, wrist_pose(human[0][0], "right"))
+
+
+def iterations_of(solver, keypoints, monkeypatch) -> int:
+    """How often one step iterates."""
+    calls, iterate = [], solver._iterate
+
+    def counted(*args):
+        calls.append(args)
+        return iterate(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(solver, "_iterate", counted)
+        solver.step(keypoints, wrist_pose(keypoints, "right"))
+    return len(calls)
+
+
+def test_iterations_end_once_settled(human, monkeypatch):
+    """A frame like the last one takes one iteration, a jump more, at most `iterations`."""
+    solver, keypoints = StreamingRetargeter(load_hand("leap_right"), iterations=3), human[0][60]
+    for _ in range(5):
+        solver.step(keypoints, wrist_pose(keypoints, "right"))
+    assert iterations_of(solver, keypoints, monkeypatch) == 1
+    assert iterations_of(solver, keypoints + [0.0, 0.0, 3.0], monkeypatch) == 3
+
+
+def test_a_steady_motion_is_followed_without_more_iterations(human, monkeypatch):
+    """The start continues the last motion: at a constant speed the first iteration settles."""
+    solver = StreamingRetargeter(load_hand("leap_right"))
+    for k in range(12):  # 2.4 m/s at 60 Hz, more than SETTLED per frame
+        count = iterations_of(solver, human[0][60] + [0.04 * k, 0.0, 0.0], monkeypatch)
+    assert count == 1
+
+
+def test_fingertips_lag_by_less_than_a_millimetre(human):
+    """The shipped weights: neither posture nor the last frame hold the fingertips back."""
+    solver = StreamingRetargeter(load_hand("leap_right"))
+    assert tip_errors(solver, human[0])[1:].mean() < 0.0012

@@ -1,4 +1,4 @@
-"""The joint table drives what it says: every joint by its name, the right finger, the right way."""
+"""The joint table drives the right joint: every joint by its name, the right finger, the right direction."""
 
 import mujoco
 import numpy as np

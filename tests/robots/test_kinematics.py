@@ -78,7 +78,7 @@ def test_the_inverse_kinematics_finds_poses_that_exist():
 
 
 def test_near_joints_stay_near_where_the_palm_is_there_already():
-    """So the elbow goes the way that was planned for it."""
+    """So the elbow follows its planned motion."""
     chain = ArmChain(HAND)
     palms, _ = chain.forward(ARM_Q)
     found, _, _ = chain.solve(palms, ARM_Q, iterations=3)

@@ -60,7 +60,7 @@ def test_the_mechanical_effort_stays_the_joint_table_s():
     assert (load_hand("leap_right").effort == 0.95).all()
 
 
-def test_an_unknown_profile_is_told_with_the_known_ones():
+def test_an_unknown_profile_lists_the_known_ones():
     with pytest.raises(NotFoundError, match="leap_lite"):
         profile("leap_heavy")
     assert profiles() == ["leap", "leap_lite", "dextrack"]

@@ -45,7 +45,7 @@ def test_a_hand_can_be_seen_and_can_touch_whatever_it_was_given(tmp_path, shapes
     assert (said in caplog.text) == (shapes == ("visual",)) == any(said in note for note in hand.notes)
 
 
-def test_a_note_is_said_once_in_a_process(tmp_path, caplog):
+def test_a_note_is_reported_once_in_a_process(tmp_path, caplog):
     path = box_hand(tmp_path, shapes=("visual",))
     for _ in range(3):
         load_hand(path)
@@ -235,7 +235,7 @@ def test_limits_in_rad_that_are_read_as_degrees_are_refused(tmp_path):
         load_hand(path)
 
 
-def test_postures_in_degrees_are_refused_and_those_outside_the_limits_said(tmp_path, caplog):
+def test_postures_in_degrees_are_refused_and_those_outside_the_limits_reported(tmp_path, caplog):
     with pytest.raises(FileFormatError, match=r"nominal has 'ring_mcp' at 30 rad.*not degrees"):
         load_hand(box_hand(tmp_path, nominal=[0.5, 0.5, 30.0, 0.5]))
     hand = load_hand(box_hand(tmp_path, open=[0.0, 0.0, -0.2, 0.0]))
@@ -259,7 +259,7 @@ def test_velocities_are_held_against_the_models(tmp_path, caplog):
     assert load_hand(box_hand(tmp_path, changes=silent, velocity=6.0)).velocity == pytest.approx([6.0] * 4)
 
 
-def test_a_palm_beside_a_palm_link_keeps_its_body_and_says_so(tmp_path, caplog):
+def test_a_palm_beside_a_palm_link_keeps_its_body_with_a_note(tmp_path, caplog):
     extra = "".join(
         f'<link name="{name}"/><joint name="{name}_j" type="fixed"><parent link="base"/><child link="{name}"/></joint>'
         for name in ("palm", "palm_link")
@@ -305,7 +305,7 @@ def test_a_hand_is_taken_out_of_a_whole_robot(tmp_path, kind):
     assert found[0] == pytest.approx(found[1], abs=1e-6)
 
 
-def test_a_whole_robot_without_a_root_is_told_of_it(tmp_path):
+def test_a_whole_robot_without_a_root_is_named_in_the_error(tmp_path):
     fixed = ARM.replace("continuous", "fixed")
     with pytest.raises(FileFormatError, match=r"omits joint 'wrist'.*whole robot.*`root:`"):
         load_hand(box_hand(tmp_path / "a", extra=fixed))

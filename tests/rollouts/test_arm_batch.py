@@ -14,9 +14,9 @@ from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.arm import run_offline
 from dexhot.rollouts.arm_batch import ArmSimulator, limited
 from dexhot.rollouts.floating import floating_simulator, start_state
+from dexhot.rollouts.with_arm import WithArm
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.setup import Setup
-from dexhot_train.mining.arm_worlds import WithArm
 
 HAND, PHYSICS = load_hand("leap_right"), load_physics()
 STEPS = 40
@@ -114,9 +114,9 @@ def test_a_neighbour_of_the_first_sequence_does_nearly_what_it_would_do_alone(ar
 
 
 def test_worlds_of_both_kinds_come_back_in_their_order(arm, floating, actions, placed):
-    both, start = WithArm(floating, arm), start_state(placed, floating)
+    both, start = WithArm(floating, arm.state_size), start_state(placed, floating)
     states = np.stack([arm.first_state, both.padded(start), arm.first_state])
-    batch = both.rollout(states, actions[None, :STEPS], [None, floating.model, None])
+    batch = both.rollout(states, actions[None, :STEPS], [arm, floating.model, arm])
     one, other = arm.rollout(arm.first_state, actions[None, :STEPS]), floating.rollout(start, actions[None, :STEPS])
     np.testing.assert_array_equal(batch.sensors[0], one.sensors[0])
     np.testing.assert_array_equal(batch.sensors[1], other.sensors[0])

@@ -1,4 +1,4 @@
-"""Playing bags that are not whole: what is there is played, the graph ends, and its exit code says whether all was."""
+"""Playing incomplete bags: existing messages are played, the graph ends, and its exit code shows any loss."""
 
 import os
 import subprocess
@@ -72,7 +72,7 @@ def test_a_fault_while_playing_ends_the_graph(bench, tmp_path):
 
 
 @pytest.mark.ros
-def test_an_image_that_cannot_be_unpacked_is_said_and_the_rest_is_played(bench, tmp_path):
+def test_an_image_that_cannot_be_unpacked_is_reported_and_the_rest_is_played(bench, tmp_path):
     types = bags.typestore().types
     header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](1, 0), "camera")
     broken = types[PACKED](header, "rgb8; jpeg compressed bgr8", np.zeros(9, np.uint8))

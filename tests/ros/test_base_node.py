@@ -134,7 +134,7 @@ def test_an_exception_in_a_loop_is_a_fault_that_deactivates(executor):
     assert "ZeroDivisionError" in node.fault_reason and node.called[-1] == "stop"
 
 
-def test_a_fault_is_told_as_error_diagnostics_and_silences_the_heartbeat(executor):
+def test_a_fault_is_reported_as_error_diagnostics_and_silences_the_heartbeat(executor):
     beats, told = listen(executor, Header, "/heartbeat"), []
     told_node = rclpy.create_node("operator")
     told_node.create_subscription(DiagnosticArray, "/diagnostics", told.append, 100)

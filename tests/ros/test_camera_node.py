@@ -86,7 +86,7 @@ def test_colour_depth_and_info_of_one_moment_have_one_stamp(bench):
     assert len(stamps[0] & stamps[1] & stamps[2]) > 2
 
 
-def test_a_pulled_cable_is_told_and_a_put_back_one_goes_on(bench):
+def test_a_pulled_cable_is_reported_and_a_put_back_one_goes_on(bench):
     node, cable = bench.node, bench.cable
     assert bench.spin_until(lambda: node.camera.health.frames > 3)
     cable.plugged.clear()

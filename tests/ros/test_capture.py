@@ -114,7 +114,7 @@ def test_an_image_that_cannot_be_packed_is_kept_as_it_is(captured):
 
 
 @pytest.mark.ros
-def test_what_comes_is_told_with_rate_and_age(captured):
+def test_what_comes_is_reported_with_rate_and_age(captured):
     node = captured[0].tested
     node.report()
     rate = node.values["/leap/joint_states.rate_hz"]
@@ -143,7 +143,7 @@ def test_receive_times_of_packed_images_are_those_of_arrival(captured):
 
 
 @pytest.mark.ros
-def test_images_beyond_the_backlog_are_dropped_and_told(bench, tmp_path, monkeypatch):
+def test_images_beyond_the_backlog_are_dropped_and_reported(bench, tmp_path, monkeypatch):
     monkeypatch.setattr(capture_node, "BACKLOG", 0)
     node = bench.start(capture_node.CaptureNode(), bag=str(tmp_path / "bag"), min_free=0.0)
     publisher = bench.other.create_publisher(Image, COLOR, publish_profile("sensor"))
@@ -153,7 +153,7 @@ def test_images_beyond_the_backlog_are_dropped_and_told(bench, tmp_path, monkeyp
 
 
 @pytest.mark.ros
-def test_a_running_realsense_is_found_under_its_own_names_and_they_are_told(bench, tmp_path):
+def test_a_running_realsense_is_found_under_its_own_names_and_they_are_reported(bench, tmp_path):
     node = bench.start(capture_node.CaptureNode(), bag=str(tmp_path / "bag"), min_free=0.0)
     names = "/camera/camera/color/image_raw", "/camera/camera/aligned_depth_to_color/image_raw"
     _ = [bench.publisher(Image, topic, "sensor") for topic in names]
@@ -251,7 +251,7 @@ def run(*arguments: str, seconds: float = 90.0) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory):
-    """The folder that `dexhot capture` of the drawn scene made in a namespace, and what it told."""
+    """The folder that `dexhot capture` of the drawn scene made in a namespace, and its output."""
     folder = tmp_path_factory.mktemp("capture") / "made"
     with own_ros_domain():
         size = ("width:=160", "height:=120", "--namespace", "robot1")

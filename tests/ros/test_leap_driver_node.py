@@ -64,8 +64,8 @@ def test_commands_move_the_hand_and_its_state_comes_back(rig, bus):
     assert all(servo.on for servo in bus.servos.values())
 
 
-def test_a_stranger_neither_ends_a_fault_nor_commands_beside_the_shaper(rig, bus, plain_node):
-    """What it says comes to nothing on the bus: no servo is given another goal."""
+def test_a_foreign_publisher_neither_ends_a_fault_nor_commands_beside_the_shaper(rig, bus, plain_node):
+    """Its commands do not reach the bus: no servo gets another goal."""
     stranger = plain_node("stranger")
     state = stranger.create_publisher(DiagnosticArray, "/safety/state", publish_profile("latched"))
     commands = stranger.create_publisher(JointState, "/leap/command", publish_profile("command"))

@@ -204,7 +204,7 @@ def test_one_reset_activates_the_driver_that_failed(live):
     assert live.leap_driver.state == "active" and live.state is State.READY
 
 
-def test_a_driver_that_cannot_be_recovered_keeps_the_fault_and_says_why(live, monkeypatch):
+def test_a_driver_that_cannot_be_recovered_keeps_the_fault_and_gives_the_reason(live, monkeypatch):
     def gone() -> None:
         raise DexhotError("the cable is still out")
 
@@ -224,7 +224,7 @@ def test_drivers_hold_without_a_supervisor(live):
     assert live.spin_until(lambda: not live.rig.world.driven)
 
 
-def test_a_supervisor_that_is_deactivated_stops_arm_and_hand_by_its_last_words(live):
+def test_a_supervisor_that_is_deactivated_stops_arm_and_hand_by_its_last_state(live):
     live.drive()
     live.supervisor.trigger_deactivate()
     assert live.spin_until(lambda: live.leap_driver.safety.reason == "the supervisor was deactivated")
@@ -307,7 +307,7 @@ def test_a_second_publisher_is_named_and_nothing_moves_until_it_is_gone_and_star
     live.start_again()
 
 
-def test_after_an_emergency_stop_a_strangers_tracking_moves_nothing(live, plain_node):
+def test_after_an_emergency_stop_a_foreign_tracking_state_moves_nothing(live, plain_node):
     live.drive()
     live.call("/safety/estop")
     assert live.spin_until(lambda: not live.rig.world.driven)
@@ -326,7 +326,7 @@ def test_after_an_emergency_stop_a_strangers_tracking_moves_nothing(live, plain_
     assert live.state is State.FAULT
 
 
-def test_an_emergency_stop_is_heard_from_a_stranger(live, plain_node):
+def test_an_emergency_stop_is_heard_from_any_node(live, plain_node):
     live.drive()
     stranger = plain_node("stranger")
     strangers = [stranger.create_publisher(Bool, "/safety/estop_input", 10) for _ in range(2)]

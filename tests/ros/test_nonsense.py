@@ -1,4 +1,4 @@
-"""Every subscription of every node is fed well-typed nonsense: the node lives, says what it refused, passes nothing on.
+"""Every subscription of every node is fed well-typed nonsense: the node survives, reports rejections, publishes none.
 
 The nodes are found, so that none can be forgotten; callbacks are called as the executor would, without waiting.
 """

@@ -18,7 +18,7 @@ SPEED = 0.3  # m/s
 
 
 class Told:
-    """The node, fed by hand, and what it told: (stamp, x, sigma)."""
+    """The node, fed by hand, and the states it published: (stamp, x, sigma)."""
 
     def __init__(self, node: ObjectFilterNode):
         self.node, self.states = node, []
@@ -93,7 +93,7 @@ def test_poses_at_half_the_rate_give_a_state_per_tick(told):
     assert (steps > 0.4 * TICK).all() and (steps < 1.6 * TICK).all()
 
 
-def test_an_object_that_stays_away_is_told_to_be_lost_and_then_nothing(told):
+def test_an_object_that_stays_away_is_reported_lost_and_then_not_at_all(told):
     ticks(told, 90, seen=lambda k: k < 30)
     sigmas = [sigma for _, _, sigma in told.states]
     assert sigmas[-1] > 0.03 and max(sigmas[:-1]) <= 0.03
@@ -163,7 +163,7 @@ def test_a_clock_that_is_set_is_no_gap(told, step):
     assert len(told.states) == (60 if step > 0 else 30)
 
 
-def test_before_the_object_was_seen_there_is_nothing_to_tell(told):
+def test_before_the_object_was_seen_there_is_nothing_to_publish(told):
     for k in range(30):
         told.hand(k * TICK)
     assert told.states == []
@@ -181,7 +181,7 @@ def test_an_object_that_jumped_is_lost_for_another_reason_than_one_not_seen(told
     assert told.states[sum(entry == "state" for entry in told.order[:first])][2] < 0.03
 
 
-def test_a_camera_of_half_the_rate_is_no_gap_worth_a_word(told):
+def test_a_camera_of_half_the_rate_is_no_gap_worth_a_warning(told):
     ticks(told, 60, seen=lambda k: k % 2 == 0)
     assert set(told.order) == {"state"}
 

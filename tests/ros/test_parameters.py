@@ -32,7 +32,7 @@ def test_text_of_a_command_line_is_read_by_type():
 
 
 def test_a_wrong_type_is_refused():
-    with pytest.raises(ParameterError, match="rate must be float"):
+    with pytest.raises(ParameterError, match="rate must be a number"):
         parse("rate", entry()).cast("fast")
 
 

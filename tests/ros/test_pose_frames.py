@@ -57,7 +57,7 @@ def test_a_frame_that_is_not_known_is_refused_by_its_name(frame):
 
 
 @pytest.mark.parametrize("given", ["", "world camera", "world camera 0 0 0 2 0 0 0", "world camera a 0 0 1 0 0 0"])
-def test_a_transform_that_is_none_is_refused_at_configure(given):
+def test_an_invalid_transform_is_refused_at_configure(given):
     with pytest.raises(DexhotError, match="PARENT CHILD"):
         FrameTree([given])
 
@@ -68,7 +68,7 @@ def test_a_tree_that_does_not_hang_on_the_world_is_refused_at_configure(given):
         FrameTree(given)
 
 
-def test_what_the_parameter_gives_stays_whatever_tf_says():
+def test_what_the_parameter_gives_stays_whatever_tf_publishes():
     frames = FrameTree(GIVEN)
     frames.hear([transform("world", "camera", MARKER), transform("camera", "world", MARKER)], moving=False)
     frames.hear([transform("world", "camera", MARKER)], moving=True)
@@ -85,7 +85,7 @@ def test_a_moving_frame_is_that_of_the_measurements_time_or_refused():
 
 
 @pytest.mark.parametrize("pose", [np.zeros(7), np.full(7, np.nan)])
-def test_a_transform_from_tf_that_is_none_is_refused(pose):
+def test_an_invalid_transform_from_tf_is_refused(pose):
     with pytest.raises(RefusedError):
         FrameTree().hear([transform("world", "camera", pose)], moving=False)
 
@@ -112,7 +112,7 @@ def test_tf_is_heard_where_it_is_installed(monkeypatch, moving, topics):
     np.testing.assert_allclose(frames.world_T("camera"), CAMERA)
 
 
-def test_strangers_fill_no_memory():
+def test_foreign_frames_fill_no_memory():
     frames = FrameTree()
     with pytest.raises(RefusedError, match="frames"):
         frames.hear([transform("world", f"f{k}", CAMERA) for k in range(2000)], moving=True)

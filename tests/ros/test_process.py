@@ -6,13 +6,13 @@ from dexhot.errors import NotFoundError
 from dexhot.ros.core import process
 
 
-def test_a_parameters_file_that_is_not_there_is_told(capsys):
+def test_a_parameters_file_that_is_not_there_is_reported(capsys):
     assert process.main(["shaper", "--ros-args", "--params-file", "/nowhere/lab.yaml"]) == 1
     assert "dexhot_node: error: ROS rejects the arguments: Couldn't parse params file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["nowhere.at_all:Node", "json:Node", "rigg"])
-def test_a_node_that_cannot_be_found_is_told(name):
+def test_a_node_that_cannot_be_found_is_reported(name):
     with pytest.raises(NotFoundError, match="no node named"):
         process.make_node(name)
 

@@ -1,4 +1,4 @@
-"""The rig node of a lab's own rig: it marks the clip, and says when nobody tells where the object is."""
+"""The rig node of a lab's own rig: it marks the clip, and warns while no object pose arrives."""
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.ros
 
 
 class Lab(NodeBench):
-    """The node, and who supervises it and tells where the object is."""
+    """The node, with its supervisor and a publisher of object poses."""
 
     def __init__(self, reference: str):
         super().__init__()

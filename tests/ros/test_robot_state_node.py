@@ -98,7 +98,7 @@ def test_it_wakes_for_its_rate_alone_not_for_each_state(bench):
     assert bench.told["/object/state"].get_subscription_count() == (node.tf is not None)
 
 
-def test_without_tf2_msgs_it_says_so(bench, monkeypatch):
+def test_without_tf2_msgs_it_reports_it(bench, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tf2_msgs", None)
     node = bench.start(RobotStateNode(), urdf=str(bench.urdf))
     assert node.state == "active" and "tf2_msgs is not installed" in node.values["tf"]

@@ -1,4 +1,4 @@
-"""Who may speak: one publisher for each topic that motion depends on; a second one is named, and nobody is obeyed."""
+"""Authorized publishers: one for each topic that motion depends on; with a second one, named, none is obeyed."""
 
 import os
 import signal
@@ -29,14 +29,14 @@ def listed(*names: str) -> list[Publisher]:
     return [Publisher(name, bytes([k] * 16)) for k, name in enumerate(names)]
 
 
-def test_one_rightful_publisher_is_obeyed_and_so_is_one_that_is_not_named_yet():
+def test_one_authorized_publisher_is_obeyed_and_so_is_one_that_is_not_named_yet():
     assert judge("/leap/command", listed("/shaper"), SHAPER) == ""
     assert judge("/leap/command", listed(f"{UNNAMED}/{UNNAMED}"), SHAPER) == ""
     assert judge("/leap/command", [], SHAPER) == ""
     assert judge("/object/pose", listed("/mocap"), ()) == ""
 
 
-def test_a_stranger_alone_is_named_with_who_may():
+def test_a_foreign_publisher_alone_is_named_with_who_may():
     assert "published by /ros2cli_7; only /shaper is authorized" in judge("/leap/command", listed("/ros2cli_7"), SHAPER)
 
 
@@ -125,7 +125,7 @@ def test_with_a_second_publisher_neither_is_obeyed_until_it_is_gone(bench):
 
 
 @pytest.mark.ros
-def test_a_stranger_alone_is_not_obeyed_unless_it_is_allowed_by_name(bench):
+def test_a_foreign_publisher_alone_is_not_obeyed_unless_it_is_allowed_by_name(bench):
     node = bench.start(Follower(), speakers=[])
     stranger = bench.named("my_policy")
     assert bench.spin_until(lambda: "published by /my_policy" in node.speakers.first())
@@ -140,7 +140,7 @@ def test_a_stranger_alone_is_not_obeyed_unless_it_is_allowed_by_name(bench):
 
 
 @pytest.mark.ros
-def test_a_stranger_in_the_rightful_ones_place_is_seen_though_there_is_still_one(bench):
+def test_a_foreign_publisher_in_place_of_the_authorized_one_is_seen_though_there_is_still_one(bench):
     node = bench.start(Follower(), speakers=[])
     bench.named("shaper")
     assert bench.spin_until(lambda: node.count_publishers("/leap/command") == 1)
@@ -152,7 +152,7 @@ def test_a_stranger_in_the_rightful_ones_place_is_seen_though_there_is_still_one
 
 
 @pytest.mark.ros
-def test_messages_that_come_just_after_a_stranger_has_gone_may_be_its_own(bench, monkeypatch):
+def test_messages_that_come_just_after_a_foreign_publisher_has_gone_may_be_its_own(bench, monkeypatch):
     monkeypatch.setattr(speakers, "LINGER", 5.0)
     node = bench.start(Follower(), speakers=[])
     bench.named("shaper")

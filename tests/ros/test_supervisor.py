@@ -1,4 +1,4 @@
-"""The supervisor alone, told by hand what its topics would say."""
+"""The supervisor alone, fed by hand with the messages of its topics."""
 
 from types import SimpleNamespace
 
@@ -62,7 +62,7 @@ def test_a_motor_that_is_too_hot_holds_until_it_has_cooled(supervisor):
     assert not supervisor.wrong
 
 
-def test_a_stranger_is_named_in_the_reason_once_its_name_is_known(supervisor):
+def test_a_foreign_publisher_is_named_in_the_reason_once_its_name_is_known(supervisor):
     supervisor.judge("speakers", (Event.FOREIGN, "/leap/command has 2 publishers (one without a name yet)"))
     assert supervisor.machine.state is State.HOLDING
     supervisor.judge("speakers", (Event.FOREIGN, "/leap/command has 2 publishers (/stranger)"))
@@ -133,7 +133,7 @@ def says(name: str, level: bytes, message: str = "") -> DiagnosticArray:
 
 @pytest.fixture
 def failed(supervisor):
-    """One whose hand driver has a fault, told that its activation is on the way."""
+    """A supervisor whose hand driver has a fault and is being activated."""
     supervisor.p.required_nodes = ["leap_driver"]
     supervisor.recovery = Recovery(supervisor, ["leap_driver"])
     supervisor.recovery.begin = lambda now: setattr(supervisor.recovery, "_end", now + 20.0)
@@ -196,7 +196,7 @@ def test_a_process_that_ends_when_nothing_moves_is_no_fault(supervisor):
     assert supervisor.machine.state is not State.FAULT
 
 
-def test_an_arm_that_is_not_where_it_was_told_to_be_is_a_fault(supervisor):
+def test_an_arm_with_a_large_tracking_error_is_a_fault(supervisor):
     supervisor.on_command("/franka/joint_states", arm_state(1.0, MIDDLE))
     for k in range(30):
         supervisor.on_joints("/franka/joint_states", arm_state(1.0 + k / 60, MIDDLE + 0.5))
@@ -291,7 +291,7 @@ def test_diagnostics_of_a_node_that_is_not_required_count_for_nothing(supervisor
     assert supervisor.machine.state is State.TRACKING
 
 
-def test_its_last_words_are_true(supervisor, said):
+def test_its_last_state_is_true(supervisor, said):
     supervisor.trigger_deactivate()
     assert (said[-1].state, said[-1].reason) == (State.INACTIVE, "the supervisor was deactivated")
     supervisor.trigger_cleanup()
@@ -318,7 +318,7 @@ def test_stops_are_honoured_in_every_safety_state(supervisor, said, state):
     assert ask(supervisor, supervisor.stop_all).success and said[-1].state is State.FAULT
 
 
-def test_what_is_not_active_starts_and_resets_nothing_and_says_why(supervisor):
+def test_what_is_not_active_starts_and_resets_nothing_and_gives_the_reason(supervisor):
     supervisor.trigger_deactivate()
     supervisor.stop_all()
     for decide in (supervisor.begin_tracking, supervisor.reset):
@@ -368,7 +368,7 @@ def test_after_a_stop_or_a_fault_a_loop_waits_for_a_person(supervisor, stop):
     assert supervisor.machine.moving  # and then the loop goes on
 
 
-def test_a_mark_that_is_none_starts_nothing(supervisor):
+def test_an_invalid_mark_starts_nothing(supervisor):
     supervisor.armed = True
     supervisor.machine.handle(Event.FINISH)
     supervisor.hear("/rig/episode", supervisor.on_episode, messages.episode("soon", 1, messages.to_stamp(1.0)))
@@ -378,7 +378,7 @@ def test_a_mark_that_is_none_starts_nothing(supervisor):
 def test_what_is_missing_stands_beside_inactive(supervisor, said):
     supervisor.machine.state = State.INACTIVE
     supervisor.check()
-    assert said and "no heartbeat of leap_driver" in supervisor.machine.reason
+    assert said and "no heartbeat from leap_driver" in supervisor.machine.reason
     assert "/object/state has not arrived" in supervisor.machine.reason
 
 

@@ -1,4 +1,6 @@
-"""The viewer node: what it hears is what it shows, and it works only while somebody looks."""
+"""The viewer node: it shows what it receives, and works only while a browser is connected."""
+
+import threading
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from dexhot.data.files import save
@@ -35,8 +38,20 @@ def bench(ros_domain, cache, tmp_path):
     made.close()
 
 
+class Browser:
+    """Connected; returns a picture once it has `drawn` the scene, or, as viser's, raises because it has left."""
+
+    def __init__(self, leaves: bool = False):
+        self.drawn, self.leaves = threading.Event(), leaves
+
+    def get_render(self, height: int, width: int) -> np.ndarray:
+        if not self.drawn.wait(30.0) or self.leaves:
+            raise RuntimeError("the client disconnected before returning a frame.")
+        return np.zeros((height, width, 3), np.uint8)
+
+
 def publish_lift(bench: NodeBench) -> None:
-    """What a graph says at frame FRAME of the lift, until the viewer has heard it."""
+    """The messages of a graph at frame FRAME of the lift, until the viewer has received them."""
     ref, stamp = lift_reference(), messages.to_stamp(T0 + FRAME / 60)
     state = ObjectState(T0 + FRAME / 60, ref.object_pose[FRAME], np.zeros(6), np.eye(12))
     said = (
@@ -71,7 +86,7 @@ def test_it_is_active_and_says_where_the_page_is(bench):
 def test_the_scene_follows_the_graph(bench):
     viewer = bench.tested
     publish_lift(bench)
-    viewer.server.get_clients = lambda: {0: None}
+    viewer.server.get_clients = lambda: {0: Browser()}
     viewer.draw()
     ref, data = lift_reference(), viewer.view.stage.data
     assert viewer.newest.frame == FRAME and "tracking" in viewer.view.state.content
@@ -86,6 +101,20 @@ def test_nothing_is_drawn_while_nobody_looks(bench):
     publish_lift(bench)
     viewer.draw()
     assert np.array_equal(viewer.view.stage.data.qpos, before)
+
+
+def test_the_first_look_is_that_of_a_browser_that_has_drawn_the_scene(bench):
+    viewer, looks = bench.tested, bench.listen(Header, "/viewer/first_look", "latched")
+    leaver, stayer = Browser(leaves=True), Browser()
+    viewer.server.get_clients = lambda: {0: leaver, 1: stayer}
+    leaver.drawn.set()
+    viewer.draw()  # it is connected, no more
+    assert not viewer.looked
+    for _ in range(20):
+        bench.spin_until(lambda: True)
+    assert not looks and not viewer.shown.is_set()
+    stayer.drawn.set()
+    assert bench.spin_until(lambda: len(looks) == 1) and viewer.looked
 
 
 def test_it_refuses_to_configure_without_a_reference(ros_domain):

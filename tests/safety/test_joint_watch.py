@@ -80,7 +80,7 @@ def test_a_stamp_in_the_future_is_no_fresh_input():
 
 
 @pytest.mark.parametrize("step", [10.0, -10.0])
-def test_a_clock_that_is_set_is_told_once(step):
+def test_a_clock_that_is_set_is_reported_once(step):
     monitor = InputMonitor(("a",))
     monitor.see("a", 100.0, steady=1.0)
     monitor.see("a", 100.02 + step, steady=1.02)

@@ -82,7 +82,7 @@ def test_finer_steps_of_physics_1_keep_the_contacts_that_mujoco_made_of_it():
     assert variant(load_physics("1"), "1/960 s elliptic").solref[0] == pytest.approx(2 / 240)
 
 
-def test_an_unknown_set_or_variant_is_told_with_the_known_ones():
+def test_an_unknown_set_or_variant_lists_the_known_ones():
     with pytest.raises(NotFoundError, match="worlds_v2"):
         worlds("worlds_v3")
     with pytest.raises(NotFoundError, match=r"friction 0\.6"):

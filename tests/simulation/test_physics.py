@@ -60,7 +60,7 @@ def test_the_default_is_physics_2_with_the_hand_s_own_servos():
     assert load_physics(profile="leap_lite").named("leap_right")["servo"] == "leap_lite"
 
 
-def test_unknown_versions_and_profiles_are_told_with_the_known_ones():
+def test_unknown_versions_and_profiles_list_the_known_ones():
     with pytest.raises(NotFoundError, match="1, 2"):
         load_physics("3")
     with pytest.raises(NotFoundError, match="dextrack"):

@@ -93,7 +93,7 @@ def test_a_hole_in_a_curved_side_is_spanned_and_bulges_no_further():
     assert np.linalg.norm(scan.vertices, axis=1).max() < 0.0501
 
 
-def test_a_boundary_that_is_far_from_flat_is_left_open_and_said_so():
+def test_a_boundary_that_is_far_from_flat_is_left_open_and_reported():
     ball = CREATION.icosphere(4, 0.05)
     x, y, z = ball.triangles_center.T
     scan = prepare_scan(*mesh_of(without(ball, z < -0.02 + 25 * x**2 - 25 * y**2)))
@@ -153,7 +153,12 @@ def test_a_wall_gives_a_shells_volume_and_keeps_the_cavity(tmp_path):
     tray = CREATION.box((0.08, 0.08, 0.09))
     path = tmp_path / "cup.ply"
     without(tray, tray.triangles_center[:, 2] > 0.0449).export(path)
-    made = object_from_file(path, "user/cup", wall=0.006, keep_openings=True, density=1000)
+    steps = []
+    made = object_from_file(
+        path, "user/cup", wall=0.006, keep_openings=True, density=1000, progress=lambda *told: steps.append(told)
+    )
+    assert list(dict.fromkeys(step for step, *_ in steps)) == ["repair", "convex pieces", "resting poses"]
+    assert steps[-1][1] < steps[-1][2], "poses tried, of all candidates"
     assert made.mass == pytest.approx((0.08**2 * 0.09 - 0.068**2 * 0.084) * 1000, rel=1e-3)
     inside = ConvexUnion(made.pieces).distance(np.array([[0, 0, 0.0], [0, 0, 0.03], [0.025, 0, 0.02]]))[0]
     assert inside.min() > 0.005  # collision keeps the cavity

@@ -1,4 +1,4 @@
-"""Scenes: what stands where, and that their numbers are the benchmark's."""
+"""Scenes: the pose of everything in them, and that their numbers are the benchmark's."""
 
 import mujoco
 import numpy as np

@@ -99,5 +99,5 @@ def test_a_servo_grips_at_its_current_limit_for_a_minute():
     for _ in range(6000):
         servo.sense(0.0, 0.0, 0.55 * FULL.motor.torque_constant)
         servo.due(0.01)
-        servo.keep_house(silence=0.0)
+        servo.housekeeping(silence=0.0)
     assert servo.on and servo.error == 0 and servo.temperature < 60.0

@@ -198,7 +198,7 @@ def test_an_object_that_comes_back_after_it_was_lost_is_on_the_branch_it_was_on(
     assert rotations.quat_angle(f.state().pose[3:], START[3:]) < 1e-6
 
 
-def test_an_object_that_jumped_is_told_from_one_that_is_not_seen():
+def test_an_object_that_jumped_is_distinguished_from_one_that_is_not_seen():
     f = ObjectFilter()
     assert f.missing(0.0) == "it has not been seen yet"
     for k in range(30):

@@ -17,16 +17,17 @@ from dexhot_train.mining.worlds import World, draw_worlds, nominal_world, replay
 PHYSICS = load_physics()
 
 
-def candidate(strict=False, robustness=0.0, arm=None, error=1.0):
+def candidate(strict=False, robustness=0.0, arm=None, panel=None, error=1.0):
     scores = {"success_strict": strict, "robustness": robustness, "success_10cm_20deg": strict, "judged_T_cm": error}
     scores |= {} if arm is None else {"success_strict_arm": arm}
+    scores |= {} if panel is None else {"success_panel": panel}
     return SimpleNamespace(scores=scores, provenance={}, actions=f"actions of {error}")
 
 
 @pytest.fixture
 def miner(lift_reference, lift_setup, monkeypatch):
     """A real one whose searches are noted and answered with `answers`."""
-    options = MineOptions(seed=3, worlds=4, trials=2, attempts=3)
+    options = MineOptions(seed=3, worlds=4, trials=2, attempts=3, structured=0)
     made = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, options), options, lambda stage, share: None)
     made.searches, made.answers, made.bare = [], [], candidate(error=9.0)
 
@@ -46,12 +47,38 @@ def miner(lift_reference, lift_setup, monkeypatch):
         (candidate(strict=True, robustness=0.9), True),
         (candidate(strict=True, robustness=1.0), False),
         (candidate(strict=True, robustness=1.0, arm=False), True),
+        (candidate(strict=True, robustness=1.0, panel=False), True),
     ],
 )
 def test_a_bare_reference_that_survives_everything_is_left_as_it_is(miner, bare, searched):
     miner.bare, miner.answers = bare, [candidate(error=0.5)]
     miner.robust()
     assert bool(miner.searches) is searched
+
+
+@pytest.mark.parametrize(
+    ("structured", "goes_on"),
+    [
+        (candidate(strict=True, robustness=0.75, arm=True), False),
+        (candidate(strict=True, robustness=0.7, arm=True), True),
+        (candidate(strict=True, robustness=1.0, arm=False), True),
+        (candidate(), True),
+    ],
+)
+def test_free_knots_follow_only_where_a_structured_plan_is_not_enough(miner, monkeypatch, structured, goes_on):
+    miner.options = replace(miner.options, structured=48)
+    monkeypatch.setattr(miner, "_structured", lambda: structured)
+    miner.answers = [candidate()]
+    found = miner.robust()
+    assert bool(miner.searches) is goes_on
+    assert found is structured or not structured.scores["success_strict"]
+
+
+def test_a_structured_plan_is_found_among_the_miners_worlds(lift_reference, lift_setup):
+    options = MineOptions(structured=8, trials=2, arm=False)
+    made = make_worlds(lift_reference, lift_setup, options)
+    found = _Miner(lift_reference, made, options, lambda stage, share: None)._structured()
+    assert found.provenance["chosen"] == "structured" and found.scores["success_strict"]
 
 
 def test_one_world_leaves_the_robust_search_out(miner):
@@ -68,8 +95,8 @@ def test_the_robust_search_has_so_many_worlds_and_its_result_must_be_better(mine
     assert (found is miner.bare) is (error > 9.0)
 
 
-def test_the_arm_is_one_of_the_robust_worlds(miner):
-    miner.arm_worlds, miner.answers = [World(miner.world.state, None)], [candidate()]
+def test_the_rigs_are_among_the_robust_worlds(miner):
+    miner.arm_worlds, miner.answers = [World(miner.world.state, None)] * 2, [candidate()]
     miner.robust()
     assert miner.searches[0][2] == 4
 
@@ -94,6 +121,20 @@ def test_a_success_ends_the_repairs(miner):
     assert len(miner.searches) == 1
     miner.searches.clear()
     miner.repaired(candidate(strict=True))
+    assert not miner.searches
+
+
+def test_a_success_that_is_none_on_the_panel_is_searched_again_in_other_worlds(miner):
+    better = candidate(strict=True, arm=True, panel=True)
+    miner.answers = [candidate(strict=True, arm=True, panel=False), better]
+    assert miner.repaired(candidate(strict=True, arm=True, panel=False)) is better
+    assert [(name, seed, worlds, start) for name, seed, worlds, _, start in miner.searches] == [
+        ("robust", 103, 4, None),
+        ("robust", 203, 4, None),
+    ]
+    miner.searches.clear()
+    miner.options = replace(miner.options, worlds=1)  # no robust search is asked for
+    miner.repaired(candidate(strict=True, arm=True, panel=False))
     assert not miner.searches
 
 
@@ -181,7 +222,7 @@ def test_a_world_that_diverged_is_no_success(lift_reference, lift_setup, monkeyp
 
 def test_the_budget_of_a_clip_is_what_the_documentation_says():
     options = MineOptions()
-    assert (options.seed, options.worlds, options.attempts, options.trials, options.arm) == (0, 5, 2, 12, True)
+    assert (options.seed, options.worlds, options.attempts, options.trials, options.arm) == (0, 6, 2, 12, True)
     assert options.robust == SearchOptions(rounds=((40, 3), (64, 3)), rewinds=2, budget=240_000)
     assert options.repair == SearchOptions(rounds=((64, 3), (128, 4)), keep=True)
     assert (options.sampling.horizon, options.sampling.replan) == (0.8, 0.3)

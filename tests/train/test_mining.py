@@ -23,6 +23,7 @@ from dexhot.retargeting.placement import place
 from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator
+from dexhot.simulation.perturbation import worlds as worlds_named
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.setup import load_setup
 from dexhot_bench.mine import ROBUST_SEED, clips_of, figures, mine_clip, panel_fractions, score_clip
@@ -116,7 +117,8 @@ def test_a_rewind_takes_up_the_plan_and_the_state_of_then(simulator, lift_refere
 
 
 def test_worlds_are_perturbed_within_their_bounds_and_repeat_with_the_seed(simulator, lift_reference):
-    first, again = (draw_worlds(lift_reference, simulator, 8, seed=5) for _ in range(2))
+    v1 = worlds_named("worlds_v1")
+    first, again = (draw_worlds(lift_reference, simulator, 8, seed=5, how=v1) for _ in range(2))
     start, nominal = lift_reference.object_pose[0], simulator.model
     rows = []
     for a, b in zip(first, again):
@@ -164,9 +166,10 @@ def scored(reference, **scores) -> Demonstration:
     return Demonstration("d", reference, q, q, reference.object_pose, "1", scores=perfect | scores)
 
 
-def test_success_then_the_arm_then_robustness_then_the_error_rank(lift_reference):
+def test_success_then_the_arm_the_panel_robustness_and_the_error_rank(lift_reference):
     better_to_worse = [
-        {"success_strict_arm": True, "robustness": 0.1, "judged_T_cm": 2.0},
+        {"success_strict_arm": True, "success_panel": True, "robustness": 0.1, "judged_T_cm": 2.0},
+        {"success_strict_arm": True, "success_panel": False, "robustness": 1.0, "judged_T_cm": 2.0},
         {"success_strict_arm": False, "robustness": 1.0, "judged_T_cm": 2.0},
         {"success_strict_arm": False, "robustness": 0.9, "judged_T_cm": 0.1},
         {"success_strict": False, "robustness": 0.0, "judged_T_cm": 1.0},
@@ -187,8 +190,11 @@ def test_a_placed_reference_is_planned_for_the_arm_too(lift_reference, lift_setu
     there = place(lift_reference)
     miner = _Miner(there, make_worlds(there, lift_setup, TINY), TINY, lambda stage, share: None)
     found = miner._search("robust", 0, [miner.world, *miner.arm_worlds], TINY.robust)
-    assert [world.model for world in miner.arm_worlds] == [None]
+    here, back = (world.model for world in miner.arm_worlds)
+    palms = [rig.world.scene.model.body("palm").pos for rig in (here, back)]
+    np.testing.assert_allclose(palms[1] - palms[0], [0.0, 0.0, -0.002], atol=1e-12)
     assert found.scores["success_strict"] and found.scores["success_strict_arm"]
+    assert found.provenance["control_steps"] == miner.control_steps > 0
     alone = _Miner(lift_reference, make_worlds(lift_reference, lift_setup, TINY), TINY, lambda stage, share: None)
     assert not alone.arm_worlds  # where it was recorded, nobody knows where the arm would stand
 
@@ -325,6 +331,11 @@ def test_a_split_is_one_of_mining_alone(capsys):
     for arguments in (["loop", "--split", "test"], ["mine", "--quick", "--split", "test"]):
         assert main(["bench", *arguments]) == 1
         assert "--split belongs to" in capsys.readouterr().err
+
+
+def test_peers_are_planned_beside_mining_alone(capsys):
+    assert main(["bench", "loop", "--peers"]) == 1
+    assert "--peers belongs to" in capsys.readouterr().err
 
 
 def test_mine_and_evaluate_commands(job, capsys):

@@ -10,16 +10,17 @@ from dexhot.data.files import save
 from dexhot.data.types import Demonstration
 from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_rotvec
 from dexhot.retargeting.placement import place
+from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_simulator
+from dexhot.rollouts.with_arm import WithArm
 from dexhot.simulation.backend import Batch
 from dexhot.simulation.perturbation import Perturbation
 from dexhot.simulation.perturbation import worlds as worlds_named
 from dexhot.simulation.physics import load_physics
-from dexhot_train.mining.arm_worlds import WithArm
 from dexhot_train.mining.clip_job import ClipJob, load_reference
 from dexhot_train.mining.mine import MineOptions, placed, rank, succeeds, with_samples
 from dexhot_train.mining.search import SearchOptions
-from dexhot_train.mining.worlds import draw_worlds, object_relative, success_rate
+from dexhot_train.mining.worlds import draw_worlds, object_relative, planned_worlds, success_rate
 
 PHYSICS = load_physics()
 
@@ -89,7 +90,7 @@ def test_worlds_fill_their_bounds_in_place_turn_friction_and_mass(lift_reference
     how = Perturbation()
     assert how == worlds_named("worlds_v1") and how.offset == 0.005 and how.yaw == pytest.approx(np.radians(10))
     assert how.friction == how.mass == (0.8, 1.2)
-    worlds, start = draw_worlds(lift_reference, simulator, 60, seed=0), lift_reference.object_pose[0]
+    worlds, start = draw_worlds(lift_reference, simulator, 60, seed=0, how=how), lift_reference.object_pose[0]
     poses = np.array([simulator.object_pose(world.state) for world in worlds])
     offset = poses[:, :2] - start[:2]
     turn = quat_to_rotvec(quat_multiply(poses[:, 3:], quat_conjugate(start[3:])))
@@ -107,6 +108,17 @@ def test_worlds_fill_their_bounds_in_place_turn_friction_and_mass(lift_reference
     drawn = np.stack([offset[:, 0], offset[:, 1], turn[:, 2], friction, mass])
     assert np.abs(np.corrcoef(drawn) - np.eye(5)).max() < 0.5  # each by itself
     np.testing.assert_allclose(turn[:, :2], 0.0, atol=1e-9)
+
+
+def test_a_search_plans_for_the_lowest_friction_and_for_what_else_worlds_v2_draws(lift_reference, simulator):
+    slippery, *others = planned_worlds(lift_reference, simulator, 12, seed=0)
+    friction = [world.model.geom_friction[simulator.scene.table_geom, 0] for world in (slippery, *others)]
+    assert 0.5 <= friction[0] <= 0.6 and np.ptp(friction[1:]) > 0.3
+    palm = np.stack([world.model.body("palm").pos for world in (slippery, *others)])
+    assert (np.ptp(palm, axis=0) > 1e-3).all()
+    states = np.stack([world.state for world in (slippery, *others)])
+    assert len(np.unique(states, axis=0)) == 12
+    assert [len(planned_worlds(lift_reference, simulator, count, 0)) for count in (0, 1, 2)] == [0, 1, 2]
 
 
 def test_worlds_of_another_seed_are_others(lift_reference, simulator):
@@ -147,7 +159,7 @@ def test_a_changed_reference_is_another_job(cache, lift_reference, tmp_path, cha
     assert replace(job, options=MineOptions(seed=1)).key() != job.key()
 
 
-class Rolls:
+class Rolls(ArmSimulator):
     """A simulator that returns its worlds' first states and controls, and what it was asked."""
 
     def __init__(self, size: int, mark: float):
@@ -163,22 +175,23 @@ class Rolls:
 
 def test_worlds_go_to_their_own_simulators_and_come_back_in_order():
     floating, arm = Rolls(4, 1.0), Rolls(6, 2.0)
-    both = WithArm(floating, arm)
-    states = np.arange(24.0).reshape(4, 6)
-    controls = np.arange(4.0)[:, None, None] * np.ones((4, 2, 5))
-    batch = both.rollout(states, controls, ["a", None, "b", None])
-    np.testing.assert_array_equal(batch.sensors[:, 0, 0], [0, 1, 2, 3])
-    np.testing.assert_array_equal(batch.diverged, [False, False, False, True])
-    np.testing.assert_array_equal(batch.states[:, 0, 1], [1, 2, 1, 2])
-    np.testing.assert_array_equal(batch.states[:, 0, 4:], [[0, 0], [2, 2], [0, 0], [2, 2]])  # filled up
+    other = Rolls(6, 7.0)
+    states = np.arange(30.0).reshape(5, 6)
+    controls = np.arange(5.0)[:, None, None] * np.ones((5, 2, 5))
+    batch = WithArm(floating, 6).rollout(states, controls, ["a", arm, "b", arm, other])
+    np.testing.assert_array_equal(batch.sensors[:, 0, 0], [0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(batch.diverged, [False, False, False, True, False])
+    np.testing.assert_array_equal(batch.states[:, 0, 1], [1, 2, 1, 2, 7])
+    np.testing.assert_array_equal(batch.states[:, 0, 4:], [[0, 0], [2, 2], [0, 0], [2, 2], [7, 7]])  # filled up
     np.testing.assert_array_equal(floating.asked[0][0], states[[0, 2], :4])
     assert floating.asked[0][1] == ["a", "b"]
     np.testing.assert_array_equal(arm.asked[0][0], states[1])
+    np.testing.assert_array_equal(other.asked[0][0], states[4])
 
 
-def test_without_models_all_worlds_are_on_the_arm():
+def test_worlds_may_all_be_on_one_kind():
     floating, arm = Rolls(4, 1.0), Rolls(6, 2.0)
-    batch = WithArm(floating, arm).rollout(np.zeros(6), np.zeros((3, 2, 5)))
+    batch = WithArm(floating, 6).rollout(np.zeros(6), np.zeros((3, 2, 5)), [arm] * 3)
     assert batch.states.shape == (3, 2, 6) and not floating.asked
-    one = WithArm(floating, arm).rollout(np.zeros((2, 6)), np.zeros((2, 5)), ["a", "b"])
+    one = WithArm(floating, 6).rollout(np.zeros((2, 6)), np.zeros((2, 5)), ["a", "b"])
     assert one.states.shape == (2, 2, 6) and len(arm.asked) == 1

@@ -155,7 +155,7 @@ def test_the_page_is_served_on_this_machine_only(server):
     assert b"<html" in page.lower()
 
 
-def test_command_tells_where_the_file_is_shown(asset, tmp_path, capsys, monkeypatch):
+def test_command_shows_where_the_file_is_shown(asset, tmp_path, capsys, monkeypatch):
     def look(player: Player) -> None:
         told = json.loads(capsys.readouterr().out.splitlines()[-1])
         assert told["kind"] == player.show.kind and told["file"] == str(path)
@@ -166,7 +166,7 @@ def test_command_tells_where_the_file_is_shown(asset, tmp_path, capsys, monkeypa
     assert main(["view", str(path), "--port", "18085", "--json"]) == 0
 
 
-def test_command_refuses_a_file_that_is_none(tmp_path, capsys):
+def test_command_refuses_an_invalid_file(tmp_path, capsys):
     (tmp_path / "x.npz").write_bytes(b"nothing")
     assert main(["view", str(tmp_path / "x.npz")]) == 1
     assert "not a dexhot file" in capsys.readouterr().err

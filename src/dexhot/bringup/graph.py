@@ -19,7 +19,7 @@ from dexhot.data.topics import CLOCK
 from dexhot.errors import DexhotError, NotFoundError, meant
 from dexhot.paths import share_dir
 from dexhot.ros.core.parameter_file import Entry, known, read_entries
-from dexhot.ros.core.parameters import ParameterError, Schema, load_schema, read_scalar
+from dexhot.ros.core.parameters import KINDS, ParameterError, Schema, load_schema, read_scalar
 from dexhot.scratch import remove_scratch
 
 
@@ -55,7 +55,7 @@ class Argument:
         try:
             return read_scalar(kind, text)
         except ValueError as e:
-            raise GraphError(f"argument {self.name} must be {kind.__name__}, not {text!r}.") from e
+            raise GraphError(f"argument {self.name} must be {KINDS[kind]}, not {text!r}.") from e
 
     @property
     def default_text(self) -> str:

@@ -31,7 +31,7 @@ class Task:
         return doubts(self.demonstration) if self.demonstration is not None else []
 
     def too_fast(self) -> list[str]:
-        """What the reference asks beyond the limits of arm and fingers that are planned with, a sentence each."""
+        """Planning limits of arm and fingers that the reference exceeds, a sentence each."""
         from dexhot.retargeting.placement import demanded
         from dexhot.robots.robot_hand import load_hand
 
@@ -42,7 +42,7 @@ class Task:
         )
 
     def at_speed(self, speed: float) -> "Task":
-        """The motion as the arm is to make it: at this fraction of the speed planned for it. Raises DexhotError."""
+        """The motion for the arm, at this fraction of the speed planned for it. Raises DexhotError."""
         from dexhot.control.time_warp import frames_at, warp_demonstration, warp_reference
         from dexhot.retargeting.placement import with_arm_path
         from dexhot.simulation.setup import physics_of

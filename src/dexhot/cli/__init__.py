@@ -26,16 +26,19 @@ COMMANDS = {
     "hand": "draft the hand.yaml of a robot hand, list and show hands",
     "urdf": "export the arm with a hand as one URDF, for RViz, MoveIt and others",
     "models": "list the hand models: what is shipped, what you can add and where it goes",
+    "perceive": "find hands and an object in a recording: masks, keypoints, poses",
     "fit": "fit a hand model to a clip's keypoints",
     "retarget": "retarget a human trajectory to a robot reference",
-    "mine": "turn a reference into a demonstration that works in physics",
-    "evaluate": "score a demonstration or a run by simulating or reading it again",
+    "mine": "search actions that make a reference succeed in physics: a demonstration",
+    "train": "train what the controllers use: the prior over plans",
+    "evaluate": "score a demonstration by simulating it again, a recorded run as it is, or a controller on clips",
     "report": "write the HTML report of a run",
     "view": "view any file of the data pipeline in the browser",
-    "leap": "the LEAP hand by itself: check, calibrate, reboot, simulate",
+    "leap": "the LEAP hand alone: check, calibrate, reboot, replace a servo, simulate",
     "safety": "start, stop or reset a running graph, or show its state",
-    "franka": "the Franka arm by itself: check, simulate",
-    "bench": "run a benchmark: retarget, physics, mine, loop, leap, franka, transport, faults, fit, ekf",
+    "franka": "the Franka arm alone: check, recover, simulate",
+    "bench": "run a benchmark: retarget, physics, mine, policy, loop, leap, franka, transport, raster, faults, fit, "
+    "objectpose, ekf",
 }
 
 

@@ -1,4 +1,4 @@
-"""Run a benchmark, with a baseline if PyPI has one."""
+"""Run a benchmark, beside a baseline where PyPI has one."""
 
 import importlib
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "retarget": "dexhot_bench.retarget",
     "physics": "dexhot_bench.physics",
     "mine": "dexhot_bench.mine",
+    "policy": "dexhot_bench.policy",
     "loop": "dexhot_bench.loop",
     "leap": "dexhot_bench.leap",
     "franka": "dexhot_bench.franka",
@@ -24,6 +25,7 @@ BENCHMARKS = {
     "faults": "dexhot_bench.faults.bench",
     "fit": "dexhot_bench.fit",
     "ekf": "dexhot_bench.ekf",
+    "objectpose": "dexhot_bench.objectpose",
 }
 
 
@@ -32,7 +34,21 @@ class Args:
     """Choice and length of the benchmark."""
 
     name: Annotated[
-        Literal["retarget", "physics", "mine", "loop", "leap", "franka", "transport", "raster", "faults", "fit", "ekf"],
+        Literal[
+            "retarget",
+            "physics",
+            "mine",
+            "policy",
+            "loop",
+            "leap",
+            "franka",
+            "transport",
+            "raster",
+            "faults",
+            "fit",
+            "objectpose",
+            "ekf",
+        ],
         tyro.conf.Positional,
     ]
     """Benchmark to run."""
@@ -42,8 +58,14 @@ class Args:
     """mine, physics: profile of the finger servos (config/servos.yaml); default: the hand's own."""
     split: Literal["train", "test"] = "train"
     """mine: the training clips, or the 29 held-out test clips."""
+    peers: bool = False
+    """mine: plan the clips with plain CEM and MPPI too, in as many control steps; --quick always does."""
+    meshes: Annotated[Path | None, shown("FOLDER")] = None
+    """objectpose: a folder of further objects (.obj, in m), such as YCB's."""
     soak: bool = False
     """faults: run ten minutes without faults instead of one; any stop in them is a failure."""
+    ablate: bool = False
+    """fit: also without each term of the recipe, on 4 clips of 30 frames."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Also save the JSON to this file. Missing folders are created."""
     force: bool = False
@@ -58,13 +80,26 @@ def run(args: Args) -> None:
 
     if args.soak and args.name != "faults":
         raise DexhotError("--soak belongs to `dexhot bench faults`.")
+    if args.ablate and args.name != "fit":
+        raise DexhotError("--ablate belongs to `dexhot bench fit`.")
     if args.out:
         check_out(args.out, f"dexhot/bench {args.name}", args.force)
     if args.profile and args.name not in ("mine", "physics"):
         raise DexhotError("--profile belongs to `dexhot bench mine` and `dexhot bench physics`.")
+    if args.meshes and args.name != "objectpose":
+        raise DexhotError("--meshes belongs to `dexhot bench objectpose`.")
     if args.split != "train" and (args.name != "mine" or args.quick):
         raise DexhotError("--split belongs to `dexhot bench mine` without --quick, which has its own clips.")
-    given = {"soak": args.soak, "profile": args.profile, "split": args.split if args.name == "mine" else None}
+    if args.peers and args.name != "mine":
+        raise DexhotError("--peers belongs to `dexhot bench mine`.")
+    given: dict[str, Any] = {
+        "soak": args.soak,
+        "ablate": args.ablate,
+        "meshes": args.meshes,
+        "peers": args.peers,
+        "profile": args.profile,
+        "split": args.split if args.name == "mine" else None,
+    }
     options: dict[str, Any] = {name: value for name, value in given.items() if value}
     result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick, **options)
     line = benchmark_line(args.name, args.quick, **result)

@@ -50,6 +50,6 @@ def run(args: Args) -> int:
     rows = {t: f"{n} messages, {n / max(found.duration, 1e-9):.1f} Hz" for t, n in sorted(found.counts.items())}
     summary(f"{planned.folder}: {found.duration:.1f} s, {size * 1e-6:.1f} MB", rows)
     if args.json:
-        told = {"folder": str(planned.folder), "duration_s": found.duration, "bytes": size, "messages": found.counts}
-        print_json(told | {"exit_code": code})
+        facts = {"folder": str(planned.folder), "duration_s": found.duration, "bytes": size, "messages": found.counts}
+        print_json(facts | {"exit_code": code})
     return code

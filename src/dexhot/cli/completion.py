@@ -58,7 +58,7 @@ def subcommands(args: object) -> list[str]:
 
 def flags(args: Any, command: str, words: list[str]) -> list[str]:
     """The flags that its --help lists."""
-    told = io.StringIO()
-    with redirect_stdout(told), suppress(SystemExit):
+    printed = io.StringIO()
+    with redirect_stdout(printed), suppress(SystemExit):
         tyro.cli(args, prog=f"dexhot {command}", args=[*words, "--help"], config=(tyro.conf.FlagCreatePairsOff,))
-    return sorted(set(re.findall(r"(?<![\w-])--[a-z][\w-]*", told.getvalue())))
+    return sorted(set(re.findall(r"(?<![\w-])--[a-z][\w-]*", printed.getvalue())))

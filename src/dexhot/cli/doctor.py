@@ -35,7 +35,9 @@ def examine() -> list[Check]:
         udev_rule, serial_latency, cameras,
     ]  # fmt: skip
     devices = [sdk(*which) for which in SDKS]
-    return [check() for check in checks] + devices + [extra(name, module) for name, module in EXTRAS.items()]
+    return (
+        [check() for check in checks] + devices + asked_for() + [extra(name, module) for name, module in EXTRAS.items()]
+    )
 
 
 EXTRAS = {"perception": "numba", "train": "ray", "video": "imageio_ffmpeg", "peers": "dex_retargeting"}
@@ -231,6 +233,28 @@ def extra(name: str, module: str) -> Check:
         module if there else "not installed",
         "" if there else f"pip install 'dexhot[{name}]'",
     )
+
+
+ASKED_FOR = (  # package, module, what it serves, what serves without it
+    ("torch", "torch", "training and Adam fitting", "onnxruntime runs policies; Gauss-Newton fits"),
+    ("foundationpose", "estimater", "object poses", "registration and tracking by depth"),
+    ("sam2", "sam2.build_sam", "masks", "model, depth and colour masks; transformers' SAM 2 sessions"),
+    ("mmpose", "mmpose", "hand keypoints", "hand landmarks through ai-edge-litert; RTMPose-hand through onnxruntime"),
+    ("isaacgym", "isaacgym", "parallel physics", "MuJoCo"),
+    ("filterpy", "filterpy", "2D box tracks", "keypoint tracks; the object filter is the project's own"),
+    ("transformers", "transformers", "SAM 2 and EdgeTAM sessions", "model, depth and colour masks"),
+    ("ai-edge-litert", "ai_edge_litert", "hand keypoints", "nothing: pip install 'dexhot[perception]'"),
+)
+
+
+def asked_for() -> list[Check]:
+    """Of the packages that labs know: which are in use here, and what replaces the others."""
+    checks = []
+    for package, module, use, instead in ASKED_FOR:
+        there = importlib.util.find_spec(module.partition(".")[0]) is not None
+        found = f"importable; for {use}" if there else f"not installed; instead for {use}: {instead}"
+        checks.append(Check(f"package {package}", "ok" if there else "optional", found))
+    return checks
 
 
 def _version(package: str) -> str | None:

@@ -1,8 +1,8 @@
-"""Score a demonstration by simulating it again, or a recorded rollout as it is."""
+"""Score a demonstration by simulating it again, a recorded rollout as it is, or a controller on a split of clips."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -12,21 +12,39 @@ from dexhot.paths import PHYSICS
 
 @dataclass
 class Args:
-    """Evaluate one file."""
+    """Evaluate one file, or a controller."""
 
-    file: Annotated[Path, tyro.conf.Positional, shown("FILE|RUN")]
+    file: Annotated[Path | None, tyro.conf.Positional, shown("FILE|RUN")] = None
     """A Demonstration (simulated again, in the benchmark physics), a Rollout or a run's folder (judged as recorded)."""
     arm: bool = False
     """Play the Demonstration on the embedded rig (shaper, arm IK, arm and hand, within the arm's limits) instead of the
-    floating hand, in the time that was planned for the arm."""
+    floating hand, with the timing planned for the arm."""
     panel: bool = False
     """Demonstration: also play it in five other worlds: three other physics, the arm, the arm with a displaced palm."""
     profile: Annotated[str | None, shown("PROFILE")] = None
-    """Demonstration: profile of the finger servos (config/servos.yaml); by default the one that it was mined with."""
+    """Demonstration: profile of the finger servos (config/servos.yaml); by default the one used for mining."""
     physics: Annotated[str, shown("VERSION")] = PHYSICS
     """Demonstration: version of the physics; 1 is that of dexhot 0.1.0."""
     clip: Annotated[str | None, shown("CLIP|FILE")] = None
-    """The clip that the file was made from, by which it is verified; by default the one of the cache that it names."""
+    """Clip that the file was made from, used to verify it; by default the cached clip that it names."""
+    controller: Literal["", "kinematic", "replay", "constant", "planned"] = ""
+    """Without a file: evaluate this controller on GRAB clips, beside its baselines."""
+    split: Literal["train", "test"] = "test"
+    """Controller: the clips. Nothing is ever chosen by the test clips."""
+    clips: Annotated[tuple[str, ...], shown("CLIP ...")] = ()
+    """Controller: only these clips of the split."""
+    trials: int = 20
+    """Controller: perturbed worlds (worlds_v2) per clip."""
+    planning_seconds: float = 2.0
+    """Controller planned: planning time per clip, CPU s: one core plans."""
+    planning_rollouts: int = 0
+    """Controller planned: number of rollouts, in place of planning_seconds; the result is then the same again."""
+    prior: Annotated[str, shown("FILE|none")] = ""
+    """Controller: prior over plans; default: the shipped one; none: an unfitted one."""
+    seed: int = 0
+    """Controller: seed of the planning."""
+    workers: int = 0
+    """Controller: clips in parallel; 0: one per core."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Save the Rollout with its metrics to this file. Missing folders are created."""
     force: bool = False
@@ -48,10 +66,14 @@ def run(args: Args) -> None:
     from dexhot.evaluation.panel import of_demonstration, play_panel
     from dexhot.evaluation.score import score, score_on_arm
     from dexhot.evaluation.verify import verified, verify
-    from dexhot.progress import progress
+    from dexhot.progress import track
     from dexhot.rollouts.live import live_rollout
     from dexhot.simulation.setup import load_setup
 
+    if args.controller:
+        return _evaluate_controller(args)
+    if args.file is None:
+        raise DexhotError("give a FILE to evaluate, or --controller planned --split test.")
     if args.out:
         check_out(file_of(args.out, Rollout), "dexhot/rollout", args.force)
     recorded = args.file.is_dir() or is_bag_file(args.file)
@@ -59,7 +81,7 @@ def run(args: Args) -> None:
     clip, panel = clip_or_file(args.clip) if args.clip else None, None
     if isinstance(item, Rollout):
         if args.panel:
-            raise DexhotError("--panel simulates the actions of a Demonstration; this is what happened in one world.")
+            raise DexhotError("--panel needs the actions of a Demonstration; a Rollout or a run has only one world.")
         rollout = verified(item, load_setup(item.reference), clip)
     elif isinstance(item, Demonstration):
         setup = load_setup(item.reference, args.physics, args.profile)
@@ -67,8 +89,7 @@ def run(args: Args) -> None:
         item = replace(item, reference=found.reference)
         rollout = found.label(score_on_arm(item, setup) if args.arm else score(item, setup))
         if args.panel:
-            with progress("panel"):
-                panel = play_panel(of_demonstration(item, setup), setup)
+            panel = play_panel(of_demonstration(item, setup), setup, lambda worlds: track(worlds, "panel, worlds"))
     else:
         kind = type(item).__name__
         raise FileFormatError(f"{args.file} holds a {kind}; evaluate takes a Demonstration, a Rollout, a run's folder.")
@@ -86,6 +107,68 @@ def run(args: Args) -> None:
         facts = {"file": str(args.file), "kind": rollout.kind, **named(rollout), "verification": verdict}
         facts |= {"success_panel": panel.success, "panel": panel.as_json()} if panel else {}
         print_json(facts | rollout.metrics)
+
+
+def _evaluate_controller(args: Args) -> None:
+    """A row per clip and the means."""
+    from rich.table import Table
+
+    from dexhot.cli.output import console, print_json
+    from dexhot.datasets import splits
+    from dexhot.errors import DexhotError
+    from dexhot.evaluation.controllers import EXPLAINED, EvaluationOptions, clips_named, evaluate_clip, summarise
+    from dexhot.progress import track
+    from dexhot_train.mining.executor import run_jobs
+
+    if args.file or args.out or args.arm or args.panel:
+        raise DexhotError("--controller evaluates on clips: it takes no FILE, --out, --arm or --panel.")
+    named_splits = splits("grab")
+    clips = clips_named(args.split, list(args.clips) or None, named_splits)
+    budget = args.planning_seconds, args.planning_rollouts
+    options = EvaluationOptions(args.controller, args.trials, args.seed, *budget, args.prior)
+    jobs, rows, failed = [(clip, options) for clip in clips], [], {}
+    for (clip, _), result in track(run_jobs(evaluate_clip, jobs, args.workers), "evaluating", len(clips)):
+        if isinstance(result, Exception):
+            failed[clip] = str(result)
+        else:
+            rows.append(result)
+    rows.sort(key=lambda row: clips.index(row["clip"]))
+    figures = summarise(rows, set(named_splits.get("test_unseen_object", ())))
+    shown_rows = Table("clip", *(f"{name}: strict, perturbed" for name in figures), title_justify="left")
+    for row in rows:
+        cells = [f"{'yes' if row[n]['success_strict'] else 'no':3} {_text(row[n]['perturbed'])}" for n in figures]
+        shown_rows.add_row(row["clip"], *cells)
+    console.print(shown_rows)
+    columns = ("controller", "strict", "perturbed", "95 %", "over replay", "95 %", "10 cm 20°", "10 cm 40°")
+    means = Table(
+        *columns, "CPU s before", "rollouts", "", title=f"{args.split}, {len(rows)} clips", title_justify="left"
+    )
+    for name, f in figures.items():
+        spans = [
+            " to ".join(_text(x) for x in f.get(key, ())) for key in ("perturbed_interval", "over_replay_interval")
+        ]
+        means.add_row(
+            name,
+            _text(f["success_strict"]),
+            _text(f.get("perturbed")),
+            spans[0],
+            _text(f.get("over_replay")),
+            spans[1],
+            _text(f["success_10cm_20deg"]),
+            _text(f["success_10cm_40deg"]),
+            f"{f['seconds_cpu_mean']:.1f}",
+            f"{f['rollouts_mean']:.0f}",
+            EXPLAINED[name],
+        )
+    console.print(means)
+    for clip, why in failed.items():
+        console.print(f"{clip}: {why}", highlight=False, soft_wrap=True)
+    if args.json:
+        print_json({"split": args.split, "controllers": figures, "clips": rows, "failed": failed})
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def named(rollout: Any) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A hand model fitted to a clip's keypoints: a trajectory with its pose and shape, and a picture of it."""
+"""Fit hand and object to a recording, or a hand model to a clip's keypoints: a trajectory, and a picture."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +11,29 @@ from dexhot.cli.arguments import shown
 
 @dataclass
 class Args:
-    """Fit one clip."""
+    """Fit one recording or clip."""
 
-    clip: Annotated[str, tyro.conf.Positional, shown("CLIP|FILE")]
-    """A clip of the cache ("grab/duck_lift"), a trajectory file (.npz), or a keypoint file (docs/hands.md)."""
+    clip: Annotated[str, tyro.conf.Positional, shown("RECORDING|CLIP|FILE")]
+    """A recording (bag, capture or folder of images, docs/fitting.md), a clip of the cache ("grab/duck_lift"), a
+    trajectory file (.npz), or a keypoint file (docs/hands.md)."""
+    object: Annotated[str | None, shown("NAME")] = None
+    """Recording: the object (`dexhot object list`); default: the evidence's; "none" fits the hand alone."""
+    evidence: Annotated[Path | None, shown("FILE.npz")] = None
+    """Recording: what `dexhot perceive` wrote; default: <recording>.evidence.npz in the current folder."""
+    recipe: Annotated[str, shown("NAME|FILE.yaml")] = "default"
+    """Recording: terms, weights and solver (config/recipes)."""
+    without: Annotated[tuple[str, ...], shown("TERM")] = ()
+    """Recording: leave these terms of the recipe out."""
+    set: Annotated[tuple[str, ...], shown("TERM.SETTING=VALUE")] = ()
+    """Recording: change these settings of the recipe, e.g. surface.sigma=0.004 or solver.iterations=8."""
     model: Literal["open", "mano"] = "open"
     """The hand model: the open hand, or MANO from your own file (`dexhot models`)."""
     mano: Annotated[Path | None, shown("FILE.pkl")] = None
-    """The MANO file; default: its place (`dexhot models`)."""
+    """Your MANO file; default: the path that `dexhot models` shows."""
     convention: Annotated[str | None, shown("NAME")] = None
-    """Where the clip's keypoints lie (docs/hands.md). Default: its dataset's, else mediapipe; for MANO its own."""
+    """Keypoint convention of the clip (docs/hands.md); default: its dataset's, else mediapipe; for MANO its own."""
     side: Literal["right", "left"] = "right"
-    """Which hand a keypoint file holds; a clip's hands are all fitted."""
+    """Hand side of a keypoint file; of a clip, every hand is fitted."""
     sigma: float = 3.0
     """Standard deviation of 3D keypoints, mm."""
     pixel_sigma: float = 4.0
@@ -30,15 +41,73 @@ class Args:
     out: Annotated[Path | None, shown("FILE")] = None
     """Trajectory file to write; default: <clip>.fit.npz in the current folder. Missing folders are created."""
     picture: Annotated[Path | None, shown("FILE.png")] = None
-    """Also draw the hand over the keypoints in four frames."""
+    """Also draw the fit over four frames."""
     force: bool = False
     """Overwrite an output file of another kind."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
 
+RECORDINGS = (".mcap", ".db3", ".bag", ".mp4", ".avi", ".mov", ".mkv")  # suffixes; folders and prefixes beside them
+
+
 def run(args: Args) -> None:
-    """Read, fit each hand, write, summarise."""
+    """Read, fit, write, summarise."""
+    path = Path(args.clip)
+    if path.is_dir() or path.suffix.lower() in RECORDINGS or args.clip.startswith(("bag:", "dir:")):
+        _fit_recording(args)
+    else:
+        _fit_clip(args)
+
+
+def _fit_recording(args: Args) -> None:
+    """Hand and object of a recording."""
+    from dexhot.cli.output import print_json, summary
+    from dexhot.data.files import check_out, file_of, load, save
+    from dexhot.data.types import Evidence, HandObjectTrajectory
+    from dexhot.errors import DexhotError
+    from dexhot.fitting.overlay import draw_overlay
+    from dexhot.fitting.recipe import load_recipe
+    from dexhot.fitting.recording_fit import fit_recording
+    from dexhot.fitting.summary import summarise_recording_fit
+    from dexhot.hardware.camera.recording import open_recording
+    from dexhot.humans.mano import mano
+    from dexhot.humans.open_hand import open_hand
+    from dexhot.objects.library import load_object
+    from dexhot.progress import progress
+
+    recipe = load_recipe(args.recipe).without(args.without).changed(args.set)
+    recording = open_recording(args.clip)
+    name = recording.name.rpartition("/")[2]
+    source = args.evidence or Path(f"{name}.evidence.npz")
+    if not source.is_file():
+        raise DexhotError(f"{source} does not exist: run `dexhot perceive {args.clip}` first, or give --evidence FILE.")
+    evidence = load(source, Evidence)
+    wanted = args.object or str(evidence.provenance.get("object") or "")
+    if not wanted:
+        raise DexhotError(
+            "which object? Give --object NAME (`dexhot object list`), or --object none for the hand alone."
+        )
+    asset = None if wanted == "none" else load_object(wanted)
+    out = file_of(args.out or Path(f"{name}.fit.npz"), HandObjectTrajectory)
+    check_out(out, "dexhot/trajectory", args.force)
+    if args.picture:
+        check_out(args.picture, "dexhot/picture", args.force, "--picture")
+    hand = mano(args.side, args.mano) if args.model == "mano" else open_hand(args.side)
+    default = "mano" if args.model == "mano" else str(evidence.provenance.get("convention", "mediapipe"))
+    with progress(f"fitting {name} ({len(recording.time)} frames)"):
+        fit = fit_recording(recording, evidence, asset, recipe, hand, hand.table(args.convention or default))
+    save(fit.trajectory, out)
+    figures = summarise_recording_fit(fit, evidence)
+    if args.picture:
+        figures["picture"] = str(draw_overlay(fit, recording, f"{name}, recipe {recipe.name}", args.picture))
+    summary(f"{name} -> {out}", figures)
+    if args.json:
+        print_json({"trajectory": str(out), "recording": name, **figures})
+
+
+def _fit_clip(args: Args) -> None:
+    """Each hand of a clip, by its keypoints."""
     from dataclasses import replace
 
     import numpy as np
@@ -78,8 +147,8 @@ def run(args: Args) -> None:
         own = "mano" if args.model == "mano" else convention_of(trajectory, side) if trajectory else "mediapipe"
         table = hand.table(args.convention or own)
         check_side(hand, table, sightings, 1e-3 * args.sigma)
-        with progress(f"fitting the {side} hand ({len(sightings)} frames)"):
-            fit = fit_hand(hand, table, sightings, 1e-3 * args.sigma, args.pixel_sigma)
+        with progress(f"fitting the {side} hand, frames", len(sightings), counted=True) as job:
+            fit = fit_hand(hand, table, sightings, 1e-3 * args.sigma, args.pixel_sigma, progress=job)
         confidence = np.stack([s.confidence for s in sightings])
         tracks[side] = track_of(fit, confidence)
         figures[side] = {"convention": table.name, **summarise_fit(fit, sightings)}

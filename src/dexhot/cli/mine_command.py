@@ -26,7 +26,7 @@ class Args:
     """Rollouts per iteration in the first round (default: as `dexhot bench mine`); later rounds scale with it."""
     attempts: int = 2
     """Number of attempts without a strict success: a repair of the best plan, then searches with other seeds."""
-    worlds: int = 5
+    worlds: int = 6
     """Worlds that the first search optimises jointly, including the unperturbed one and, if the reference is placed,
     the arm rig; 1 skips that search."""
     profile: Annotated[str | None, shown("PROFILE")] = None
@@ -75,21 +75,21 @@ def run(args: Args) -> int:
         for job, result in done if alone else run_jobs(run_clip, jobs, args.workers, args.executor):
             shown_progress.advance()
             if isinstance(result, Exception):
-                found, told = (
+                found, facts = (
                     ClipVerdict(REFUSED, (), str(as_one_sentence(result))),
                     {"error": str(as_one_sentence(result))},
                 )
             else:
                 made = load(result, Demonstration)
-                found, told = verdict(made), {"demonstration": str(result), **made.scores}
+                found, facts = verdict(made), {"demonstration": str(result), **made.scores}
             console.print(f"{job.reference}: {found.outcome}{': ' * bool(found.reason)}{found.reason}", highlight=False)
-            results.append((job.reference, found, told))
+            results.append((job.reference, found, facts))
     results.sort(key=lambda result: args.references.index(result[0]))
     show_results(results)
     if args.json:
         rows = [
-            {"reference": str(path), "verdict": v.outcome, "causes": v.causes, "reason": v.reason, **told}
-            for path, v, told in results
+            {"reference": str(path), "verdict": v.outcome, "causes": v.causes, "reason": v.reason, **facts}
+            for path, v, facts in results
         ]
         print_json({"results": rows, "totals": totals([v for _, v, _ in results])})
     return int(not all(v.success for _, v, _ in results))
@@ -104,8 +104,8 @@ def show_results(results: list[tuple[Path, Any, dict[str, Any]]]) -> None:
 
     colours = {NO_SUCCESS: "red", REFUSED: "red", NOT_ON_ARM: "yellow"}
     table = Table("reference", "result", "mean error", "held", "perturbed", "why", title="mined", title_justify="left")
-    for path, found, told in results:
-        result, *cells = row(found, told).values()
+    for path, found, facts in results:
+        result, *cells = row(found, facts).values()
         colour = colours.get(found.outcome, "green")
         table.add_row(path.name.removesuffix(".npz"), f"[{colour}]{result}[/]", *cells)
     console.print(table)

@@ -1,22 +1,32 @@
-"""Models of hands: what is shipped, what you can bring, and where it goes."""
+"""Models of hands and for perception: what is shipped, what you can get or bring, and where it goes."""
 
+import shutil
 from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
 
 from dexhot.cli.output import console, listing, print_json
 
 
 @dataclass
 class Args:
-    """List them."""
+    """List them, or get one: `dexhot models get hand-landmarks`."""
 
+    action: Annotated[Literal["list", "get"], tyro.conf.Positional] = "list"
+    """What to do."""
+    name: Annotated[Literal["", "hand-landmarks"], tyro.conf.Positional] = ""
+    """get: hand-landmarks, the four models that find hands (Apache-2.0, out of a public wheel of 36 MB)."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
 
 def run(args: Args) -> None:
-    """One row per model and side; for what is missing, one sentence how to get it."""
+    """One row per model and side; for what is missing, a sentence on how to get it."""
     from rich.table import Table
 
+    if args.action == "get":
+        return get(args)
     from dexhot.humans.mano import FILES, mano_file, missing_sentence
     from dexhot.humans.open_hand import FILE, SIDES, open_hand
 
@@ -26,7 +36,7 @@ def run(args: Args) -> None:
             "model": f"open hand, {side}",
             "status": "shipped",
             "licence": "CC0",
-            "file": str(FILE) if side == "right" else "the right one in a mirror",
+            "file": str(FILE) if side == "right" else "the right one, mirrored",
         }
         for side in SIDES
     ]
@@ -35,6 +45,7 @@ def run(args: Args) -> None:
         mirrored = not found and any(there.values())
         status = "found" if found else "mirrored from the other side" if mirrored else "missing"
         rows.append({"model": f"MANO, {side}", "status": status, "licence": "its own", "file": str(mano_file(side))})
+    rows += landmark_rows()
     table = Table("model", "status", "licence", "file", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row.values())
@@ -45,3 +56,41 @@ def run(args: Args) -> None:
     if args.json:
         size = {"vertices": len(hand.vertices), "faces": len(hand.faces), "shape_components": hand.shape_size}
         print_json({"models": rows, "missing": missing, "open_hand": size | {"conventions": sorted(hand.tables)}})
+
+
+def landmark_rows() -> list[dict[str, str]]:
+    """One row per model of hand-landmarks."""
+    from dexhot.perception.weights import HAND_LANDMARKS, weights_dir
+
+    rows = []
+    for name in HAND_LANDMARKS:
+        path = weights_dir() / "hand-landmarks" / name
+        status = "found" if path.is_file() else "missing: dexhot models get hand-landmarks"
+        rows.append(
+            {"model": name.removesuffix(".tflite"), "status": status, "licence": "Apache-2.0", "file": str(path)}
+        )
+    return rows
+
+
+def get(args: Args) -> None:
+    """Fetch the wheel, check it and its four models, and put these into the cache."""
+    from dexhot.data.files import replacing
+    from dexhot.datasets.registry import fetch_wheel, scratch, unpack
+    from dexhot.errors import DexhotError
+    from dexhot.perception.weights import HAND_LANDMARKS, INSIDE, WHEEL, WHEEL_SHA256, check_hash, weights_dir
+
+    if not args.name:
+        raise DexhotError("name what to get: dexhot models get hand-landmarks.")
+    platform = ["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--implementation", "cp"]
+    wheel = fetch_wheel("mediapipe==0.10.21", WHEEL, WHEEL_SHA256, platform)
+    folder = weights_dir() / args.name
+    with scratch() as temporary:
+        unpack(wheel, temporary, [f"{INSIDE}{part}/{name}" for name, (part, _) in HAND_LANDMARKS.items()])
+        for name, (part, sha256) in HAND_LANDMARKS.items():
+            found = temporary / INSIDE / part / name
+            check_hash(found, sha256)
+            with replacing(folder / name) as target:
+                shutil.copyfile(found, target)
+    console.print(f"{len(HAND_LANDMARKS)} models in {folder}")
+    if args.json:
+        print_json({"folder": str(folder), "models": sorted(HAND_LANDMARKS)})

@@ -81,7 +81,7 @@ def _add(args: Add) -> None:
         raise DexhotError(f"{name} is in the cache already; use --replace to overwrite it, or give another --name.")
     check_folder(objects_dir() / name, "$DEXHOT_CACHE")
     picture = None
-    with progress(f"{name}: repair, convex pieces, resting poses"):
+    with progress(name) as job:
         asset = object_from_file(
             args.file,
             name,
@@ -92,6 +92,7 @@ def _add(args: Add) -> None:
             keep_parts=args.keep_parts,
             keep_openings=args.openings == "keep" or (args.openings is None and args.wall > 0),
             wall=args.wall / 1000,
+            progress=lambda step, done, total: job(done, total, f"{name}, {step}"),
         )
         try:
             picture = thumbnail(asset)

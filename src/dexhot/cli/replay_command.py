@@ -1,4 +1,4 @@
-"""Replay a recorded run through its controller, whose commands are compared; or play the topics of any bag."""
+"""Replay a recorded run through its controller and compare the commands; or play the topics of any bag."""
 
 import os
 import sys

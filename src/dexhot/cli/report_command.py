@@ -61,8 +61,8 @@ def write(args: Args) -> tuple[Path, Any, Any, dict[str, Any]]:
     """Write the report. Returns the path of its page, the rollout, its setup, and the contents of report.json."""
     import json
 
-    from dexhot.cli.output import console
     from dexhot.data.bags import is_bag_file, run_folder
+    from dexhot.progress import progress
     from dexhot.report.commands import commands
     from dexhot.report.folder import check_report_folder, write_report
 
@@ -72,7 +72,7 @@ def write(args: Args) -> tuple[Path, Any, Any, dict[str, Any]]:
     out = check_report_folder(args.out or beside, args.force)
     rollout, setup, extra = _read(args)
     extra["source"] = os.path.relpath(args.source, out)
-    with console.status("reading") as status:
+    with progress("report") as job:
         page = write_report(
             rollout,
             out,
@@ -82,7 +82,7 @@ def write(args: Args) -> tuple[Path, Any, Any, dict[str, Any]]:
             commands=commands(rollout, str(args.source), extra.get("arguments"), extra.pop("mined", None)),
             extra=extra,
             video=args.video,
-            progress=lambda what: status.update(what),
+            progress=lambda stage, done, total: job(done, total, f"report, {stage}"),
         )
     return page, rollout, setup, json.loads((page.parent / "report.json").read_text())
 
@@ -95,8 +95,8 @@ def _draw_strip(rollout: Any, setup: Any, path: Path) -> None:
 
 
 def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
-    """The rollout of the source, verified, its hand, object and physics, and what else is known of it: of a run its
-    "recording" and what run.json says, of what was mined the provenance, "mined", and its "panel"."""
+    """The rollout of the source, verified, its hand, object and physics, and further facts: a run's "recording" and the
+    content of its run.json, a demonstration's provenance "mined" and its "panel"."""
     from dataclasses import replace
 
     from dexhot.data.bags import is_bag_file, locate
@@ -106,6 +106,7 @@ def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
     from dexhot.evaluation.panel import of_demonstration, play_panel
     from dexhot.evaluation.score import score
     from dexhot.evaluation.verify import verified, verify
+    from dexhot.progress import track
     from dexhot.report.recording import read_recording
     from dexhot.rollouts.live import live_rollout, run_reference
     from dexhot.simulation.setup import load_setup
@@ -128,7 +129,8 @@ def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
     if isinstance(item, Demonstration):
         found = verify(item.reference, setup)
         item = replace(item, reference=found.reference)
-        panel = play_panel(of_demonstration(item, setup), setup) if args.panel else None
+        worlds = lambda worlds: track(worlds, "panel, worlds")  # noqa: E731
+        panel = play_panel(of_demonstration(item, setup), setup, worlds) if args.panel else None
         return found.label(score(item, setup)), setup, files | {"mined": item.provenance, "panel": panel}
     return verified(item, setup), setup, files
 

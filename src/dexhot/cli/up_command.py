@@ -52,6 +52,6 @@ def run(args: Args) -> int:
     if planned.recorded and graph.name == "real_track":
         console.print(f"`dexhot report {planned.folder}` writes a report of the run", soft_wrap=True, highlight=False)
     if args.json:
-        told = {"graph": graph.name, "arguments": planned.arguments, "processes": nodes, "folder": str(planned.folder)}
-        print_json(told | {"exit_code": code})
+        facts = {"graph": graph.name, "arguments": planned.arguments, "processes": nodes, "folder": str(planned.folder)}
+        print_json(facts | {"exit_code": code})
     return code

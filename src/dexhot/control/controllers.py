@@ -13,10 +13,10 @@ import numpy as np
 from dexhot.control.sampling import base_actions
 from dexhot.data.types import RATE, Demonstration, Reference
 from dexhot.errors import DexhotError
-from dexhot.geometry import single
+from dexhot.geometry.rotations import rotvec_to_quat
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.object_offset import object_offset
-from dexhot.robots.kinematics.wrist import palm_to_wrist, wrist_to_palm
+from dexhot.robots.kinematics.wrist import moved_wrists
 from dexhot.simulation.physics import Physics
 from dexhot.tracking.object_filter import ObjectState
 
@@ -74,24 +74,36 @@ class Playback:
         self.reference = demonstration.reference
         self.targets = demonstration.actions
         self.fade, self.object_relative, self.symmetry = fade, object_relative, symmetry or Symmetry()
-        self.center, self.shift, self.turn = np.zeros(3), np.zeros(3), np.zeros(3)
+        self.played = self.targets
 
     def start(self, observed: ObjectState) -> None:
-        if not self.object_relative:
-            return
-        expected = self.reference.object_pose[0]
-        self.center, self.shift, self.turn = object_offset(self.symmetry, expected, observed.pose)
+        self.played = self.targets
+        if self.object_relative:
+            offset = object_offset(self.symmetry, self.reference.object_pose[0], observed.pose)
+            self.played = following_object(self.reference, self.targets, offset, self.fade)
 
     def step(self, index: int, observed: ObjectState, hand: HandState) -> np.ndarray:
-        target: np.ndarray = self.targets[index].copy()
-        weight = min(1.0, max(0.0, 1.0 - (index - self.reference.grasp_start) / (self.fade * RATE)))
-        if weight > 0.0 and (self.shift.any() or self.turn.any()):
-            palm = wrist_to_palm(target[:6], self.reference.base_quat)
-            turn = single.exp(weight * self.turn)
-            palm[:3] = self.center + single.rotate(turn, palm[:3] - self.center) + weight * self.shift
-            palm[3:] = single.multiply(turn, palm[3:])
-            target[:6] = palm_to_wrist(palm, self.reference.base_quat, target[:6])
+        target: np.ndarray = self.played[index].copy()
         return target
+
+
+def following_object(
+    reference: Reference,
+    targets: np.ndarray,
+    offset: tuple[np.ndarray, ...],
+    fade: float = 1.0,
+) -> np.ndarray:
+    """Targets (T, 6+n) with the wrist moved by the object's `offset` (centre, shift and turn of `object_offset`) from
+    the reference: rigidly until `grasp_start`, then fading out linearly within `fade` seconds."""
+    center, shift, turn = offset
+    after = np.arange(len(targets)) - reference.grasp_start
+    weight = np.clip(1.0 - after / (fade * RATE), 0.0, 1.0)[:, None]
+    here = slice(0, int((weight > 0.0).sum()))
+    out = targets.copy()
+    if here.stop and (shift.any() or turn.any()):
+        turned = rotvec_to_quat(weight[here] * turn)
+        out[here, :6] = moved_wrists(targets[here, :6], reference.base_quat, center, turned, weight[here] * shift)
+    return out
 
 
 class Tracker:

@@ -73,6 +73,8 @@ class SamplingPlanner:
         self.residual = np.zeros_like(self.base)
         self.targets: Targets = targets(reference, self.scene)
         self.interpolation = knot_weights(self.steps, round(self.options.knot * reference.rate))
+        o, fingers = self.options, base.shape[1] - 6
+        self.sigma = np.r_[[o.sigma_position] * 3, [o.sigma_rotation] * 3, [o.sigma_finger] * fingers]  # (6+n,)
         self.control_steps = 0  # simulated so far, over all worlds
 
     def actions(self, start: int, stop: int) -> np.ndarray:
@@ -126,10 +128,8 @@ class SamplingPlanner:
 
     def _noise(self, samples: int) -> np.ndarray:
         o, knots = self.options, self.interpolation.shape[1]
-        fingers = self.base.shape[1] - 6
-        sigma = np.r_[[o.sigma_position] * 3, [o.sigma_rotation] * 3, [o.sigma_finger] * fingers]
         envelope = np.linspace(o.first, 1.0, knots)[:, None]
-        drawn = self.rng.standard_normal((samples, knots, len(sigma))) * sigma * envelope
+        drawn = self.rng.standard_normal((samples, knots, len(self.sigma))) * self.sigma * envelope
         noise: np.ndarray = np.einsum("hk,nku->nhu", self.interpolation, drawn)
         return noise
 

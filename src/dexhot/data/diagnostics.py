@@ -6,6 +6,8 @@ Recordings of version 0.1.0 have one status per node, with the node's name and t
 from dataclasses import dataclass, field
 from typing import Any
 
+UNPREPARED = "unprepared"  # the controller's value that says why a clip must not start yet
+
 
 @dataclass
 class NodeStatus:

@@ -32,6 +32,7 @@ SCHEMAS = {
     "dexhot/rollout": types.Rollout,
     "dexhot/evidence": types.Evidence,
     "dexhot/policy": types.PolicyCard,
+    "dexhot/prior": types.PlanPrior,
 }
 VERSION = 2
 ROOTS = "home|root|tmp|mnt|media|usr|var|opt|srv|etc|Users"  # top-level folders; a path outside them may be a ROS name

@@ -15,6 +15,8 @@ FRANKA_STATES, FRANKA_COMMAND = "/franka/joint_states", "/franka/command"
 TARGET = "/tracker/target"
 
 OBJECT_POSE, OBJECT_STATE = "/object/pose", "/object/state"
+LABELS = "/segmentation/labels"  # 0 background, 1 right hand or robot, 2 object, 3 left hand
+HAND_KEYPOINTS = {"right": "/hand/keypoints", "left": "/hand_left/keypoints"}
 EPISODE = "/rig/episode"
 RIG_OBJECT = "/rig/object"
 
@@ -27,7 +29,7 @@ TF, TF_STATIC = "/tf", "/tf_static"
 
 JOURNAL = "/controller/inputs"
 MARKERS = "/scene/markers"
-FIRST_LOOK = "/viewer/first_look"  # latched, once a browser shows the live scene
+FIRST_LOOK = "/viewer/first_look"  # latched, once a browser has drawn the live scene
 HEARTBEAT, DIAGNOSTICS = "/heartbeat", "/diagnostics"
 CLOCK, ROSOUT = "/clock", "/rosout"
 

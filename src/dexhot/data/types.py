@@ -380,3 +380,27 @@ class PolicyCard:
         """Raises FileFormatError for an invalid hash or rate."""
         _check(len(self.onnx_sha256) == 64, "onnx_sha256 must be the 64 hex digits of the ONNX file's sha256.")
         _check(self.rate > 0, f"rate must be positive, not {self.rate}.")
+
+
+@dataclass
+class PlanPrior:
+    """A Gaussian over structured plans (planning/structured.py), with what it was fitted to."""
+
+    name: str
+    hand: str
+    joint_names: list[str]  # of the fingers, in order
+    mean: np.ndarray  # (D,) D = 6 + 2 per finger joint
+    covariance: np.ndarray  # (D, D)
+    training_data: list[str] = field(default_factory=list)  # clips
+    terms: str = ""  # on which their data may be used
+    provenance: dict[str, Any] = field(default_factory=dict)  # command, seed, physics, servo profile
+
+    def validate(self) -> None:
+        """Raise FileFormatError for another size, or a covariance that is none."""
+        size = 6 + 2 * len(self.joint_names)
+        _check_series("mean", self.mean, (size,))
+        _check_series("covariance", self.covariance, (size, size))
+        symmetric = np.allclose(self.covariance, self.covariance.T)
+        _check(
+            symmetric and bool(np.linalg.eigvalsh(self.covariance).min() > 0), "covariance must be positive definite."
+        )

@@ -4,7 +4,7 @@ import hashlib
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from dexhot.paths import cache_dir
 from dexhot.scratch import make_scratch, remove_scratch
 
 
-def fetch_wheel(requirement: str, filename: str, sha256: str) -> Path:
+def fetch_wheel(requirement: str, filename: str, sha256: str, options: Sequence[str] = ()) -> Path:
     """Path of the wheel `filename` in the cache, downloaded if missing. Raises DownloadError if
-    that fails, and DexhotError for a file whose hash is not `sha256`.
+    that fails, and DexhotError for a file whose hash is not `sha256`. `options`: further ones of pip download.
     """
     folder = cache_dir() / "downloads"
     kept = folder / filename
@@ -24,8 +24,8 @@ def fetch_wheel(requirement: str, filename: str, sha256: str) -> Path:
         _check_hash(kept, sha256)
         return kept
     with scratch() as temporary:
-        options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--disable-pip-version-check", "-q"]
-        command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(temporary), requirement]
+        fixed = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--disable-pip-version-check", "-q"]
+        command = [sys.executable, "-m", "pip", "download", *fixed, *options, "--dest", str(temporary), requirement]
         result = subprocess.run(command, capture_output=True, text=True)
         got = temporary / filename
         if result.returncode or not got.is_file():

@@ -4,7 +4,7 @@ A motion succeeds when it is strict in the nominal world and in at least `NEEDED
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,12 +19,15 @@ from dexhot.retargeting.placement import with_arm_path
 from dexhot.rollouts.arm import run_offline
 from dexhot.rollouts.floating import floating_simulator, run_controller, run_floating
 from dexhot.simulation.perturbation import variant
+from dexhot.simulation.physics import Physics
 from dexhot.simulation.setup import Setup
 
 PALM_OFF = 0.002  # m
 NEEDED = 4
-NOMINAL = "nominal"
+NOMINAL, ARM = "nominal", "arm"
 Run = tuple[str, Callable[[], Rollout]]  # its label within its world, and the simulation
+World = tuple[str, Iterable[Run]]  # its name, and its runs
+Track = Callable[[list[World]], Iterable[World]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ PANEL = (
     PanelWorld("1/960 s elliptic", "1/960 s elliptic"),
     PanelWorld("MuJoCo default contacts", "MuJoCo default contacts"),
     PanelWorld("friction 0.6", "friction 0.6"),
-    PanelWorld("arm", palms=AT_PLACE),
+    PanelWorld(ARM, palms=AT_PLACE),
     PanelWorld("arm, palm 2 mm off", palms=AROUND),
 )
 
@@ -51,7 +54,7 @@ PANEL = (
 class PanelMotion:
     """A motion to be scored: how to simulate it on the floating hand and on the arm."""
 
-    floating: Callable[[Setup], Rollout]  # on the floating hand, in the setup's physics
+    floating: Callable[[Setup, Physics], Rollout]  # on the floating hand, in this physics
     arm: Callable[[Setup, np.ndarray], Rollout]  # on the arm rig, palm offset (3,) m; raises UnreachableError
 
 
@@ -81,10 +84,12 @@ class Panel:
         return {light.name: light.passed for light in (self.nominal, *self.lights)}
 
 
-def play_panel(motion: PanelMotion, setup: Setup) -> Panel:
-    """Simulate the motion in all six worlds."""
-    nominal = _light(NOMINAL, _failures([("", lambda: motion.floating(setup))], setup))
-    return Panel(nominal, tuple(_light(world.name, _failures(_runs(motion, setup, world), setup)) for world in PANEL))
+def play_panel(motion: PanelMotion, setup: Setup, track: Track = iter) -> Panel:
+    """Simulate the motion in all six worlds. `track` iterates over them and may show the progress."""
+    worlds: list[World] = [(NOMINAL, [("", lambda: motion.floating(setup, setup.physics))])]
+    worlds += [(world.name, _runs(motion, setup, world)) for world in PANEL]
+    nominal, *others = [_light(name, _failures(runs, setup)) for name, runs in track(worlds)]
+    return Panel(nominal, tuple(others))
 
 
 def of_demonstration(demonstration: Demonstration, setup: Setup) -> PanelMotion:
@@ -93,8 +98,8 @@ def of_demonstration(demonstration: Demonstration, setup: Setup) -> PanelMotion:
     require_physics(demonstration, setup)
     reference = demonstration.reference
 
-    def floating(setup: Setup) -> Rollout:
-        return run_floating(reference, demonstration.actions, floating_simulator(reference, setup))
+    def floating(setup: Setup, physics: Physics) -> Rollout:
+        return run_floating(reference, demonstration.actions, floating_simulator(reference, setup, physics))
 
     def arm(setup: Setup, palm: np.ndarray) -> Rollout:
         return run_on_arm(demonstration, setup, palm)
@@ -105,8 +110,8 @@ def of_demonstration(demonstration: Demonstration, setup: Setup) -> PanelMotion:
 def of_controller(make: Callable[[Reference], Controller], reference: Reference) -> PanelMotion:
     """The motion of a controller; `make` creates it for a reference, in the person's time or in the arm's."""
 
-    def floating(setup: Setup) -> Rollout:
-        return run_controller(make(reference), floating_simulator(reference, setup))
+    def floating(setup: Setup, physics: Physics) -> Rollout:
+        return run_controller(make(reference), floating_simulator(reference, setup, physics))
 
     def arm(setup: Setup, palm: np.ndarray) -> Rollout:
         placed = with_arm_path(reference)
@@ -120,8 +125,8 @@ def _runs(motion: PanelMotion, setup: Setup, world: PanelWorld) -> Iterator[Run]
     """All runs of a world."""
     if not world.palms:
         assert world.variant is not None, "a world differs from the nominal one"
-        other = replace(setup, physics=variant(setup.physics, world.variant))
-        yield "", lambda: motion.floating(other)
+        other = variant(setup.physics, world.variant)
+        yield "", lambda: motion.floating(setup, other)
     for palm in world.palms:
         told = " ".join(f"{1e3 * m:+.0f} mm in {axis}" for m, axis in zip(palm, "xyz") if m)
         yield told, lambda palm=palm: motion.arm(setup, np.array(palm))  # type: ignore[misc]

@@ -79,6 +79,10 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             return {"points": loaded.astype(float)}
         with loaded as file:
             return {key: file[key].astype(float) for key in file if key in (*SHAPES, "camera")}
+    except FileNotFoundError as e:
+        raise FileFormatError(
+            f"{path} does not exist; a clip's name or a keypoint file (.npy or .npz) is needed."
+        ) from e
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
         raise FileFormatError(f"{path} is no keypoint file (.npy or .npz): {e}") from e
 

@@ -1,7 +1,7 @@
 """Fits one hand to a clip's keypoints: the shape from some frames, then the pose of each frame in sequence."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,10 +64,12 @@ def fit_hand(
     shape: np.ndarray | None = None,
     prior_strength: float = PRIOR_STRENGTH,
     continuous: bool = True,
+    progress: Callable[[int, int], object] | None = None,
 ) -> HandFit:
     """Fit every frame; `shape` (S,) if the person is known. `sigma` of 3D keypoints, m; `pixel_sigma`, px.
 
-    `continuous`: frames are consecutive, so each starts from, and stays near, the previous one.
+    `continuous`: frames are consecutive, so each starts from, and stays near, the previous one. `progress`: called with
+    (frames done, frames).
 
     Raises ClipError when no frame shows enough keypoints.
     """
@@ -108,6 +110,8 @@ def fit_hand(
         keypoints.append(fitted.posed.keypoints(table))
         covariances.append(keypoint_covariance(fitted, table))
         seconds.append(time.thread_time() - began)
+        if progress:
+            progress(t + 1, len(sightings))
     return HandFit(
         hand,
         table,
@@ -205,7 +209,7 @@ def start_pose(hand: SkinnedHand, table: KeypointTable, seen: Sighting) -> HandP
     mean = HandPose(fingers=hand.prior.mean.reshape(15, 3).copy())
     model = hand.shaped().posed(mean).keypoints(table)
     if seen.points is None:
-        return _start_from_pixels(hand, model, mean, seen)
+        return starts_from_pixels(hand, table, seen)[0]
     palm = PALM[seen.confidence[PALM] > 0]
     ids = palm if len(palm) >= 3 else np.flatnonzero(seen.confidence > 0)
     R = procrustes(model[ids], seen.points[ids])
@@ -217,9 +221,14 @@ def _placed(hand: SkinnedHand, mean: HandPose, R: np.ndarray, centre: np.ndarray
     return HandPose(R, goal - root - R @ (centre - root), mean.fingers)
 
 
-def _start_from_pixels(hand: SkinnedHand, model: np.ndarray, mean: HandPose, seen: Sighting) -> HandPose:
-    """At the measured depth, or at that of the hand's size in the image."""
-    assert seen.pixels is not None and seen.camera is not None
+def starts_from_pixels(hand: SkinnedHand, table: KeypointTable, seen: Sighting) -> list[HandPose]:
+    """The mean pose in rotations that cover SO(3), best reprojection first.
+
+    It is at the depth measured, or at that of the hand's size in the image.
+    """
+    assert seen.pixels is not None and seen.camera is not None and hand.prior is not None
+    mean = HandPose(fingers=hand.prior.mean.reshape(15, 3).copy())
+    model = hand.shaped().posed(mean).keypoints(table)
     ids = np.flatnonzero(seen.confidence > 0)
     rays = (seen.pixels[ids] - seen.camera[2:]) / seen.camera[:2]
     measured = seen.depth[ids][seen.depth[ids] > 0] if seen.depth is not None else np.zeros(0)
@@ -233,7 +242,7 @@ def _start_from_pixels(hand: SkinnedHand, model: np.ndarray, mean: HandPose, see
         placed = turned + goal
         cost = float(((placed[:, :2] / placed[:, 2:] - rays) ** 2).sum())
         found.append((cost, _placed(hand, mean, R, centre, goal)))
-    return min(found, key=lambda pair: pair[0])[1]
+    return [pose for _, pose in sorted(found, key=lambda pair: pair[0])]
 
 
 def rotations_over_so3(count: int = 400) -> np.ndarray:

@@ -23,6 +23,7 @@ class Rows:
     jacobian: np.ndarray  # (m, 51), or (m, 51 + S) where the shape is estimated too
     weight: np.ndarray  # (m,)
     cost: float
+    first: int = 0  # column of the unknowns at which the Jacobian begins
 
 
 class Term(Protocol):

@@ -3,13 +3,13 @@
 import numpy as np
 import warp as wp
 
-wp.config.log_level = max(wp.config.log_level, wp.LOG_WARNING)  # its banner would mix with what commands print
+wp.config.log_level = max(wp.config.log_level, wp.LOG_WARNING)  # its banner would mix with the output of commands
 wp.set_module_options({"enable_backward": False})
 
 
 @wp.kernel
 def measure(mesh: wp.uint64, points: wp.array(dtype=wp.vec3), reach: float, distances: wp.array(dtype=float)):
-    """Distance of each point to the mesh, negative where the winding number is over a half."""
+    """Distance of each point to the mesh, negative where the winding number exceeds a half."""
     i = wp.tid()
     point = points[i]
     found = wp.mesh_query_point_sign_winding_number(mesh, point, reach, 2.0, 0.5)

@@ -18,7 +18,7 @@ class Opening(NamedTuple):
     loop: np.ndarray  # (n,) vertex indices, in the winding order of a cap
     width: float  # m, across
     depth: float  # m, out-of-plane extent of the loop
-    normal: np.ndarray  # (3,) of its plane, outward if the faces' normals are
+    normal: np.ndarray  # (3,) normal of its plane, outward if the faces' normals are
 
 
 def find_openings(vertices: np.ndarray, faces: np.ndarray) -> list[Opening]:

@@ -1,4 +1,4 @@
-"""Turns a scan into an object's mesh: drops specks, caps or keeps openings, adds a wall; each step is reported."""
+"""Turns a scan into an object's mesh: removes noise, caps or keeps openings, adds a wall, reports each step."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -23,7 +23,7 @@ class Repairs:
 
     closed: bool = True
     parts: int = 1  # separate surfaces that were kept
-    dropped: list[float] = field(default_factory=list)  # sizes of the specks
+    dropped: list[float] = field(default_factory=list)  # sizes of the dropped parts
     capped: list[float] = field(default_factory=list)  # widths of the openings
     openings: list[float] = field(default_factory=list)  # of those left open
     wall: float = 0.0  # wall thickness
@@ -54,7 +54,7 @@ class Repairs:
         elif self.openings:
             said.append(
                 f"not closed ({_count(self.openings)} of {_sizes(self.openings)}): its mass is that "
-                "of a thick shell: weigh it (--mass)"
+                "estimated as that of a thick shell; weigh it (--mass)"
             )
         elif not self.closed:
             said.append("not closed (edges with more than two faces): its mass is uncertain, weigh it (--mass)")
@@ -101,7 +101,7 @@ def prepare_scan(vertices: np.ndarray, faces: np.ndarray, *, keep_openings: bool
 
 
 def without_specks(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, list[float]]:
-    """The faces without those of small detached parts, and the parts' sizes (largest side, m), largest first."""
+    """The faces without those of small detached parts, and these parts' sizes (largest side, m), largest first."""
     merged = np.unique(np.round(vertices, 7), axis=0, return_inverse=True)[1].reshape(-1)[faces]
     label = _parts(merged, int(merged.max()) + 1)
     count = int(label.max()) + 1

@@ -1,6 +1,6 @@
 """Signed distance to a mesh's own surface, sampled on a grid: the visual mesh, with its handles and hollows.
 
-The sign is by the winding number, so that holes and doubled faces of scanned meshes do not matter. Warp builds it
+The sign comes from the winding number, so that holes and doubled faces of scanned meshes do not matter. Warp builds it
 (the extra `perception`); reading it needs numpy alone.
 """
 
@@ -63,7 +63,8 @@ class SdfVolume:
 
 
 def sdf_volume(vertices: ArrayLike, faces: ArrayLike, spacing: float | None = None) -> SdfVolume:
-    """Of a mesh, vertices (V, 3) m and faces (F, 3) turned outward; spacing in m, by default 1/64 of its longest side.
+    """The volume of a mesh, vertices (V, 3) m and faces (F, 3) turned outward; spacing in m, by default 1/64 of its
+    longest side.
 
     Raises MeshError for arrays that are no mesh, and for a spacing that needs too large a grid.
     """
@@ -75,7 +76,9 @@ def sdf_volume(vertices: ArrayLike, faces: ArrayLike, spacing: float | None = No
     spacing = float((high - low).max() / CELLS) if spacing is None else spacing
     shape = np.ceil((high - low) / spacing).astype(int) + 2 * MARGIN + 1
     if np.prod(shape.astype(float)) > MOST_CELLS:
-        raise MeshError(f"a grid of {spacing:g} m over {np.round(high - low, 3).tolist()} m is too large; widen it.")
+        raise MeshError(
+            f"a grid of {spacing:g} m over {np.round(high - low, 3).tolist()} m is too large; use a larger spacing."
+        )
     origin = 0.5 * (low + high) - 0.5 * spacing * (shape - 1)
     nodes = origin + spacing * np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
     values = signed_distances(vertices, faces, nodes.reshape(-1, 3))

@@ -131,8 +131,8 @@ def point_jacobians(
 ) -> None:
     """d point / d pose of the points `ids` (K,), into out (K, 3, 51).
 
-    below[k, m]: joint m is k or hangs on it; movers (N, 12) are the joints that move a point, of which the first
-    mover_counts (N,) count.
+    below[k, m]: joint m is k or one of its descendants; movers (N, 12) are the joints that move a point, of which the
+    first mover_counts (N,) count.
     """
     part = np.empty((4, 3))
     for row in range(ids.shape[0]):

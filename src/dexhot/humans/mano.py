@@ -96,7 +96,7 @@ def missing_sentence() -> str:
 def read_mano(path: Path, side: str) -> SkinnedHand:
     """Read a MANO pickle without executing any code in it."""
     if not path.is_file():
-        raise FileFormatError(f"{path} is not there: {missing_sentence()}")
+        raise FileFormatError(f"{path} does not exist: {missing_sentence()}")
     if path.stat().st_size > LARGEST:
         raise FileFormatError(f"{path} has {path.stat().st_size / 2**20:.0f} MB; a MANO file has about 4.")
     try:
@@ -106,12 +106,12 @@ def read_mano(path: Path, side: str) -> SkinnedHand:
         raise FileFormatError(f"{path} was refused: {e}. Get the file again from https://mano.is.tue.mpg.de.") from e
     lacking = [name for name in NEEDED if not isinstance(raw, dict) or name not in raw]
     if lacking:
-        raise FileFormatError(f"{path} is no MANO file: it lacks {', '.join(lacking)}.")
+        raise FileFormatError(f"{path} is not a MANO file: it lacks {', '.join(lacking)}.")
     try:
         known = (*NEEDED, *(("hands_coeffs",) if "hands_coeffs" in raw else ()))
         return _hand({name: _array(raw[name]) for name in known}, side)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, np.linalg.LinAlgError) as e:
-        raise FileFormatError(f"{path} is no MANO file ({type(e).__name__}: {e}).") from e
+        raise FileFormatError(f"{path} is not a MANO file ({type(e).__name__}: {e}).") from e
 
 
 def _array(value: Any) -> np.ndarray:
@@ -129,14 +129,14 @@ def _array(value: Any) -> np.ndarray:
 def _hand(parts: dict[str, np.ndarray], side: str) -> SkinnedHand:
     parents = parts["kintree_table"][0].astype(np.int64)
     if parents.shape != (JOINTS,) or not np.array_equal(parents[1:], PARENTS[1:]):
-        raise ValueError("its kinematic tree is not MANO's")
+        raise ValueError("its kinematic tree differs from MANO's")
     floats = {name: parts[name].astype(float) for name in NEEDED if name not in ("f", "kintree_table")}
     vertices, directions, regressor = floats["v_template"], floats["shapedirs"], floats["J_regressor"]
     if vertices.ndim != 2 or len(vertices) <= TIPS.max() or not all(np.isfinite(x).all() for x in floats.values()):
         raise ValueError("vertices are missing or not finite")
     faces = parts["f"].astype(np.int64)
     if faces.ndim != 2 or faces.shape[1] != 3 or faces.min() < 0 or faces.max() >= len(vertices):
-        raise ValueError("faces name vertices that are not there")
+        raise ValueError("faces refer to vertices that do not exist")
     return SkinnedHand(
         "mano",
         side,

@@ -15,7 +15,7 @@ ONE_TABLE, PRIOR = "table.{name}.{part}", "prior."
 
 @cache
 def open_hand(side: str = "right") -> SkinnedHand:
-    """The open hand of a side; the left one is the right one in a mirror. NotFoundError for another side."""
+    """The open hand of a side; the left one is the mirrored right one. Raises NotFoundError for another side."""
     if side not in SIDES:
         raise NotFoundError("side of a hand", side, SIDES)
     return read_open_hand(FILE) if side == "right" else open_hand("right").mirrored()

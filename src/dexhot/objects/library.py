@@ -1,4 +1,4 @@
-"""The object library in the cache: a folder each, objects/<collection>/<name>/, with object.json beside mesh.npz."""
+"""The object library in the cache: folders objects/<collection>/<name>/, each with object.json and mesh.npz."""
 
 import json
 import zipfile

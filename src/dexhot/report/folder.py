@@ -37,6 +37,7 @@ from dexhot.view.render import Painter, contact_sheet, sheet_frames
 SCHEMA, VERSION = "dexhot/report", 1
 PICTURE = (576, 504)  # px, width and height of the robot's and the human's picture: side by side as wide as the page
 MARGIN = 0.05  # m around hand and object
+Report = Callable[[str, float, float | None], object]  # stage, done, total (None: not countable)
 
 
 def write_report(
@@ -49,14 +50,14 @@ def write_report(
     panel: Panel | None = None,
     extra: dict[str, Any] | None = None,
     video: bool = True,
-    progress: Callable[[str], None] = lambda what: None,
+    progress: Report = lambda what, done, total: None,
 ) -> Path:
     """Judge `rollout`, draw it and write its report into `out_dir`. Returns the path of report.html.
 
-    setup: that of its reference, where it is loaded already. recording: what the bag of a live run holds besides.
+    setup: that of its reference, if already loaded. recording: further data from the bag of a live run.
     commands: (what it does, command), to be copied from the page. panel: the verdicts of other worlds.
-    extra: facts to add to the provenance. `progress` is told what is being made. What this machine cannot draw or
-    encode the page says in a line.
+    extra: facts to add to the provenance. progress: called with the stage, and what is done of it where it can be
+    counted. A note on the page replaces what this machine cannot draw or encode.
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
@@ -65,7 +66,7 @@ def write_report(
     extra = dict(extra or {})
     setup = setup or load_setup(rollout.reference)
     hand, asset = setup.hand, setup.asset
-    progress("metrics")
+    progress("metrics", 0, None)
     metrics = compute(rollout, asset, hand)
     series, verdicts = compute_series(rollout, asset), judge(metrics)
     pressed = forces(rollout, setup, recording)
@@ -103,7 +104,7 @@ def check_report_folder(folder: Path, force: bool = False) -> Path:
     return check_folder(folder)
 
 
-def _draw(content: Content, setup: Setup, out: Path, video: bool, progress: Callable[[str], None]) -> dict[str, Any]:
+def _draw(content: Content, setup: Setup, out: Path, video: bool, progress: Report) -> dict[str, Any]:
     """The picture fields of Content; failures of rendering or encoding become notes."""
     rollout = content.rollout
     notes: list[str] = []
@@ -115,7 +116,7 @@ def _draw(content: Content, setup: Setup, out: Path, video: bool, progress: Call
         notes.append(f"The human demonstration is not shown: {e}")
     beside = np.concatenate(list(human.keypoints.values()), axis=1) if human else None
     try:
-        progress("pictures")
+        progress("pictures", 0, None)
         with Painter(rollout, setup, *PICTURE, margin=MARGIN, beside=beside) as robot, ExitStack() as stack:
             frame: Callable[[int], np.ndarray] = robot.frame
             if human is not None:
@@ -127,8 +128,8 @@ def _draw(content: Content, setup: Setup, out: Path, video: bool, progress: Call
             drawn["worst_pictures"] = [_jpeg(frame(moment.frame)) for moment in content.worst]
             drawn["human"] = human is not None
             if video:
-                progress("video")
-                drawn["video"] = write_video(frame, len(rollout.q), out / "video.mp4", rollout.reference.rate)
+                tell = lambda done, total: progress("video", done, total)  # noqa: E731
+                drawn["video"] = write_video(frame, len(rollout.q), out / "video.mp4", rollout.reference.rate, tell)
     except (NoRendererError, NoEncoderError) as e:
         notes.append(str(e))
     return drawn

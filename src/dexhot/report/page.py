@@ -113,7 +113,7 @@ def _header(content: Content) -> str:
         else:
             why += [text]
     if stopped:
-        why += [f"Stopped after {content.series.time[-1]:.2f} s: {stopped}. All metrics are of the part before."]
+        why += [f"Stopped after {content.series.time[-1]:.2f} s: {stopped}. All metrics cover the part before."]
     elif not strict:
         failed = [f"{v.name.lower()} {_with_unit(v)} (limit {v.limit_text})" for v in content.verdicts if _decisive(v)]
         why += [f"Failed limits: {'; '.join(failed)}."]
@@ -130,7 +130,7 @@ def _header(content: Content) -> str:
 
 
 def _lights(panel: Panel | None) -> str:
-    """A row with one light per world of the panel, the reason why below where it is red."""
+    """A row with one light per world of the panel, with the reason below a red one."""
     if panel is None:
         return ""
     lights = "".join(

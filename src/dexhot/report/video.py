@@ -35,8 +35,15 @@ def stride_of(count: int) -> int:
     return max(2, -(-count // FRAMES))
 
 
-def write_video(frame: Callable[[int], np.ndarray], count: int, path: Path, rate: float = 60.0) -> Path:
-    """Write a clip of `count` frames at `rate` Hz in real time; `frame(k)` is the picture (H, W, 3) of frame k.
+def write_video(
+    frame: Callable[[int], np.ndarray],
+    count: int,
+    path: Path,
+    rate: float = 60.0,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> Path:
+    """Write a clip of `count` frames at `rate` Hz in real time; `frame(k)` is the picture (H, W, 3) of frame k, and
+    `progress` is called with (frames done, frames).
 
     A key frame twice a second makes seeking fast. Raises NoEncoderError.
     """
@@ -52,6 +59,7 @@ def write_video(frame: Callable[[int], np.ndarray], count: int, path: Path, rate
         try:
             for k in range(0, count, stride):
                 encoder.stdin.write(frame(k).tobytes())
+                progress(k + 1, count)
             encoder.stdin.close()
         except BrokenPipeError:
             pass  # ffmpeg ended early; its message follows

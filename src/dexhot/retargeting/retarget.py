@@ -32,17 +32,23 @@ from dexhot.retargeting.grasp import GraspOptions, GraspSpace
 from dexhot.retargeting.mending import checked_clip
 from dexhot.retargeting.reachable_grasp import SPARE_WEIGHT, find_grasp
 from dexhot.retargeting.resampling import resample
+from dexhot.retargeting.streaming import StreamingRetargeter
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.kinematics.wrist import palm_poses, wrist_angles
 from dexhot.robots.robot_hand import RobotHand, load_hand
 from dexhot.robots.servos import Servo, servo
 
+LOOSE, LOOSE_ITERATIONS = (
+    0.2,
+    2,
+)  # without contacts: scale of posture and smoothness, and iterations from a streamed start
 PRESS = 0.9  # maximum fraction of the servos' torque for a planned squeeze
 
 
 @dataclass(frozen=True)
 class RetargetOptions:
-    """Weights are relative to the fingertip error, 1 per metre."""
+    """Weights are relative to the fingertip error, 1 per metre. Without contacts, LOOSE scales those of posture,
+    velocity and acceleration, and iterations are at most LOOSE_ITERATIONS."""
 
     contact: bool = True  # plan contacts; without, the measured fingertips are tracked unchanged
     contacts: ContactOptions = field(default_factory=ContactOptions)
@@ -91,9 +97,9 @@ def retarget(
     if shape and options.rigid:
         palm = carried_palm(palm, object_pose, start, end, options.contacts)
     base = mean_quat(palm)
-    model = HandModel(hand, match.links, base, shape, trajectory.table_height if shape else None)
-    problem = _problem(model, hand, match, keypoints, palm, object_pose, options)
     if shape:
+        model = HandModel(hand, match.links, base, shape, trajectory.table_height)
+        problem = _problem(model, hand, match, keypoints, palm, object_pose, options)
         solid = ConvexUnion(shape.pieces)
         problem, plan = _with_contacts(
             model, problem, hand, base, solid, match.thumb, (start, end), trajectory, options
@@ -101,8 +107,9 @@ def retarget(
         q = solve_clip(model, problem, problem.prior, options.iterations, progress)
         target, contact = squeeze(model, plan, q, servo(options.profile or hand.servo, hand.joint_names)), plan.contact
     else:
-        q = solve_clip(model, problem, problem.prior, options.iterations, progress)
-        target, contact = q.copy(), np.zeros((len(q), model.tips))
+        stream = StreamingRetargeter(hand, base, palm=options.palm)
+        q = track_keypoints(stream, keypoints, palm, object_pose, options, progress)
+        target, contact = q.copy(), np.zeros((len(q), stream.model.tips))
     return Reference(
         name=trajectory.name,
         hand=hand.name,
@@ -125,6 +132,28 @@ def retarget(
             "servo": options.profile or hand.servo,
         },
     )
+
+
+def track_keypoints(
+    stream: StreamingRetargeter,
+    keypoints: np.ndarray,
+    palm: np.ndarray,
+    object_pose: np.ndarray,
+    options: RetargetOptions | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> np.ndarray:
+    """Keypoints (T, 21, 3) and palm rotations (T, 4) at 60 Hz -> q (T, 6+n), without contacts or gaps.
+
+    The streaming solver gives the start; `stream` has base rotation mean_quat(palm).
+    """
+    options, hand = options or RetargetOptions(), stream.hand
+    o = replace(options, contact=False)
+    o = replace(o, posture=LOOSE * o.posture, velocity=LOOSE * o.velocity, acceleration=LOOSE * o.acceleration)
+    stream.reset()
+    wrist = np.concatenate([keypoints[:, 0], palm], axis=1)
+    start = np.array([stream.step(*frame) for frame in zip(keypoints, wrist)])
+    problem = _problem(stream.model, hand, correspondence(hand), keypoints, palm, object_pose, o)
+    return solve_clip(stream.model, problem, start, min(LOOSE_ITERATIONS, o.iterations), progress)
 
 
 def squeeze(model: HandModel, plan: ContactPlan, q: np.ndarray, fingers: Servo) -> np.ndarray:

@@ -1,20 +1,24 @@
 """Streaming retargeting: human keypoints of one frame -> hand vector, warm-started from the last (teleoperation, live).
 
-Gauss-Newton on fingertips and links (DexTrack Eq. 5-7), palm rotation and posture, with joint limits. No contact
-planning, which needs future frames.
+Gauss-Newton on fingertips and links (DexTrack Eq. 5-7), palm rotation and posture, with joint limits. A frame starts
+from the last one's motion continued, where most frames need a single iteration. No contact planning, which needs
+future frames.
 """
 
+import mujoco
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.linalg.lapack import dposv
 
 from dexhot.errors import DexhotError
-from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.geometry.single import rotation_error
 from dexhot.retargeting.correspondence import correspondence
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.robot_hand import RobotHand
 
 FIRST_ITERATIONS = 60  # for the first frame, which has no warm start
+LARGEST = 0.3  # rad or m: the largest step of a joint in one iteration
+SETTLED = 0.03  # rad or m: after a step this small, the next one would move a fingertip by about 0.05 mm
 
 
 class StreamingRetargeter:
@@ -24,14 +28,15 @@ class StreamingRetargeter:
         self,
         hand: RobotHand,
         base_quat: ArrayLike = (1.0, 0.0, 0.0, 0.0),
-        iterations: int = 2,
+        iterations: int = 4,
         palm: float = 0.03,
-        posture: float = 0.005,
-        change: float = 0.05,
+        posture: float = 0.002,
+        change: float = 0.03,
         link_weight: float | None = None,
     ):
         """Weights are relative to 1 per metre of fingertip error.
 
+        iterations: at most, per frame; they end with the first step below SETTLED.
         palm: per rad of its rotation. posture: per rad from the nominal one. change: per rad or m from the last frame.
         link_weight: per metre, instead of the hand's own.
         """
@@ -50,6 +55,8 @@ class StreamingRetargeter:
         self._change = np.full(n, change**2)
         self._damping = np.diag(self._posture + self._change + 1e-9)
         self.q: np.ndarray | None = None
+        self._velocity = np.zeros(n)  # q of the last frame minus q of the one before
+        self._wrist_rotation = np.empty(9)
 
     def reset(self) -> None:
         """Forget the last frame."""
@@ -62,18 +69,28 @@ class StreamingRetargeter:
     def step(self, keypoints: ArrayLike, wrist_pose: ArrayLike) -> np.ndarray:
         """Keypoints (21, 3) and wrist pose (7,) of one frame -> q (6+n,). Raises DexhotError on a non-finite input."""
         keypoints = np.asarray(keypoints, float)
-        return self.solve(self.targets(keypoints), quat_to_matrix(np.asarray(wrist_pose, float)[3:]))
+        mujoco.mju_quat2Mat(self._wrist_rotation, np.asarray(wrist_pose, float)[3:])
+        return self.solve(self.targets(keypoints), self._wrist_rotation.reshape(3, 3))
 
     def solve(self, points: np.ndarray, palm_rotation: np.ndarray | None = None) -> np.ndarray:
         """Points (P, 3) for tips and links, world_R_palm (3, 3) or None for a free palm -> q (6+n,)."""
         goal = points.ravel()
         if not np.isfinite(goal).all():
             raise DexhotError("a keypoint is not finite; drop the frame or interpolate it.")
-        first = self.q is None
-        q = self._start(points) if self.q is None else self.q
-        last = q
-        for _ in range(FIRST_ITERATIONS if first else self.iterations):
-            q = self._iterate(q, last, goal, palm_rotation)
+        if self.q is None:
+            last = q = self._start(points)
+            for _ in range(FIRST_ITERATIONS):
+                q = self._iterate(q, last, goal, palm_rotation)
+            self._velocity[:] = 0.0
+        else:
+            last = self.q
+            q = self._within(last + self._velocity)
+            for _ in range(self.iterations):
+                before, q = q, self._iterate(q, last, goal, palm_rotation)
+                step = q - before
+                if max(step.max(), -step.min()) < SETTLED:
+                    break
+            self._velocity = q - last
         self.q = q
         return q.copy()
 
@@ -84,19 +101,25 @@ class StreamingRetargeter:
         model.move(q)
         J = model.point_jacobian().reshape(len(goal), -1)
         weighted = J * self._square
-        A = weighted.T @ J + self._damping
-        b = weighted.T @ (goal - model.points().ravel())
+        A = weighted.T @ J
+        A += self._damping
+        b = (goal - model.points().ravel()) @ weighted
         b += self._posture * (self._nominal - q) + self._change * (last - q)
         if palm_rotation is not None and self.palm:
-            turn = model.palm_rotation_jacobian() * self.palm**2
-            A += turn.T @ turn / self.palm**2
-            b += turn.T @ rotation_error(palm_rotation, model.palm_rotation())
+            turn = model.palm_rotation_jacobian()
+            turn *= self.palm
+            A += turn.T @ turn
+            b += self.palm * rotation_error(palm_rotation, model.palm_rotation()) @ turn
         blocked = ((q <= model.lower) & (b < 0)) | ((q >= model.upper) & (b > 0))
         if blocked.any():
             A[blocked], A[:, blocked], b[blocked] = 0.0, 0.0, 0.0
             A[blocked, blocked] = 1.0
-        moved: np.ndarray = np.minimum(np.maximum(q + np.linalg.solve(A, b).clip(-0.3, 0.3), model.lower), model.upper)
-        return moved
+        step = dposv(A, b)[1]  # A is positive definite by its damping
+        return self._within(q + np.minimum(np.maximum(step, -LARGEST), LARGEST))
+
+    def _within(self, q: np.ndarray) -> np.ndarray:
+        within: np.ndarray = np.minimum(np.maximum(q, self.model.lower), self.model.upper)
+        return within
 
     def _start(self, points: np.ndarray) -> np.ndarray:
         q: np.ndarray = self._nominal.copy()

@@ -161,5 +161,7 @@ def uninstall() -> None:
 def installed() -> EmbeddedWorld:
     """This process's world. Raises DexhotError without one."""
     if not _worlds:
-        raise DexhotError("there is no embedded rig in this process: the twin's driver must run beside the rig node.")
+        raise DexhotError(
+            "there is no embedded rig in this process: the twin's driver must run in the process of the rig node."
+        )
     return _worlds[0]

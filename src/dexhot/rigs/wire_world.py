@@ -5,8 +5,8 @@ its client computes at 1 kHz, and the fingers are driven by the simulated servos
 current limit that the driver wrote into their registers. Contact acts on both, and on the object.
 
 The world's time advances in the arm's cycles of 1 ms. The servos' watchdogs use it too, so all devices share one clock,
-whatever the real-time factor. `cycle` waits for the response of the arm's client: on a slow machine, simulation time
-is slow.
+whatever the real-time factor. `cycle` waits for the response of the arm's client: on a slow machine, simulated time
+advances more slowly.
 """
 
 import time

@@ -26,7 +26,7 @@ from dexhot.robots.model import RobotModel, mirrored, pose_from, read_model
 from dexhot.robots.servos import profile
 
 log = logging.getLogger(__name__)
-DEFAULT_SERVO = "dextrack"  # of a hand whose servos have no numbers
+DEFAULT_SERVO = "dextrack"  # of a hand without servo data
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class RobotHand:
     mount: np.ndarray  # (7,) flange_T_palm on the arm
     retarget: dict[str, Any]  # how human keypoints map to this hand; read by dexhot.retargeting
     model: RobotModel | ImportedModel
-    servo: str = DEFAULT_SERVO  # profile of config/servos.yaml that its finger servos are run by
+    servo: str = DEFAULT_SERVO  # profile of config/servos.yaml for its finger servos
     notes: tuple[str, ...] = ()  # corrections and omissions of its files, one sentence each
 
     @property

@@ -1,4 +1,4 @@
-"""The finger servos of config/servos.yaml: motors, and how a hand's are run (profiles).
+"""The finger servos of config/servos.yaml: motors, and their settings on a hand (profiles).
 
 A Dynamixel's position controller sets the motor's voltage, as a fraction of the supply's, to
 
@@ -57,7 +57,7 @@ class Motor:
 
 @dataclass(frozen=True)
 class Profile:
-    """One profile of config/servos.yaml; `motor` None: by numbers."""
+    """One profile of config/servos.yaml; `motor` None: defined by numbers alone."""
 
     name: str
     motor: Motor | None
@@ -149,7 +149,7 @@ def profile(name: str) -> Profile:
 
 
 def servo(name: str, joints: Iterable[str]) -> Servo:
-    """The servos of a hand with these finger joints run by the profile `name`. Raises NotFoundError."""
+    """The servos of a hand with these finger joints under the profile `name`. Raises NotFoundError."""
     return _servo(name, tuple(joints))
 
 

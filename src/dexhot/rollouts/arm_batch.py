@@ -8,6 +8,7 @@ inertia and Jacobian, displaced by the difference of their commands.
 
 import mujoco
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dexhot.control.arm_dynamics import damped_inverse
 from dexhot.control.controllers import Kinematic
@@ -22,16 +23,23 @@ from dexhot.robots.kinematics.wrist import palm_poses, wrist_twist
 from dexhot.rollouts.arm import ChainOptions, Follower, run_ticks
 from dexhot.simulation.backend import STATE, Batch, MujocoSimulator
 from dexhot.simulation.physics import Physics
-from dexhot.simulation.scene import arm_scene
+from dexhot.simulation.scene import arm_scene, perturbed
 
 
 class ArmSimulator:
     """States (ns,) start with the layout of the floating scene, so that its cost terms apply here too: the clip's time,
     object and fingers, the wrist at zero. The internal states of rig and chain follow."""
 
-    def __init__(self, floating: MujocoSimulator, reference: Reference, options: ChainOptions | None = None):
+    def __init__(
+        self,
+        floating: MujocoSimulator,
+        reference: Reference,
+        options: ChainOptions | None = None,
+        palm: ArrayLike | None = None,
+    ):
         """`floating`: the benchmark's world of `reference`, which must have an arm path. The reference's own targets
-        lead the robot to its first frame. Raises UnreachableError without an arm path."""
+        lead the robot to its first frame. `palm` (3,) m: offset of the palm that the kinematics do not know, in the
+        mount's frame. Raises UnreachableError without an arm path."""
         scene, options = floating.scene, options or ChainOptions()
         hand, physics = scene.hand, scene.physics
         assert hand is not None
@@ -40,7 +48,9 @@ class ArmSimulator:
         warped = warp_reference(reference, frames)
         self.substeps = _durations(reference, frames, physics.substeps)
         self.behind = _lead(reference, warped, frames, physics)
-        self.world = EmbeddedWorld(arm_scene(hand, scene.object, physics, reference.table_height))
+        rig = arm_scene(hand, scene.object, physics, reference.table_height)
+        rig.model = perturbed(rig, palm=palm)
+        self.world = EmbeddedWorld(rig)
         self.follower = Follower(hand, warped, physics, options)
         self.shaper, self.setpoint = self.follower.shaper, Setpoint(fr3_limits())
         self.rig, self.shaped = MujocoSimulator(self.world.scene), MujocoSimulator(self.shaper.shaper.scene)

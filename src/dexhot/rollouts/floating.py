@@ -11,20 +11,23 @@ from dexhot.errors import DexhotError
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import quat_multiply
 from dexhot.simulation.backend import STATE, MujocoSimulator, Simulator
+from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import floating_scene
 from dexhot.simulation.settle import require_rest
 from dexhot.simulation.setup import Setup
 from dexhot.tracking.object_filter import ObjectState
 
 
-def floating_simulator(reference: Reference, setup: Setup) -> MujocoSimulator:
-    """The benchmark's world of a reference: floating hand, object, table.
+def floating_simulator(reference: Reference, setup: Setup, physics: Physics | None = None) -> MujocoSimulator:
+    """The benchmark's world of a reference: floating hand, object, table; in `physics` instead of the setup's if given.
 
-    Raises DexhotError when the object would not stay at rest at the reference's first pose.
+    Raises DexhotError when the object would not stay at rest at the reference's first pose. Only the setup's own
+    physics is checked: softer contacts may rock an object that rests in it.
     """
     hand, asset, base = setup.hand, setup.asset, reference.base_quat
-    scene = floating_scene(hand, asset, base, setup.physics, reference.table_height, visual=False)
-    require_rest(scene, reference.object_pose[0])
+    scene = floating_scene(hand, asset, base, physics or setup.physics, reference.table_height, visual=False)
+    if physics in (None, setup.physics):
+        require_rest(scene, reference.object_pose[0])
     return MujocoSimulator(scene)
 
 
@@ -92,7 +95,18 @@ def start_state(
     reference: Reference, simulator: Simulator, offset: Sequence[float] | np.ndarray = (0.0, 0.0), yaw: float = 0.0
 ) -> np.ndarray:
     """(ns,) the reference's first frame, the object shifted on the table by `offset` (m), rotated by `yaw` (rad)."""
-    pose = reference.object_pose[0]
+    return displaced_state(reference, simulator, reference.object_pose[0], offset, yaw)
+
+
+def displaced_state(
+    reference: Reference,
+    simulator: Simulator,
+    pose: np.ndarray,
+    offset: Sequence[float] | np.ndarray = (0.0, 0.0),
+    yaw: float = 0.0,
+) -> np.ndarray:
+    """(ns,) the hand as in the reference's first frame, the object at `pose` (7,), moved by `offset` (m) and turned by
+    `yaw` (rad) about the vertical."""
     turn = np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)])
     pose = make_pose(pose[:3] + np.array([*offset, 0.0]), quat_multiply(turn, pose[3:]))
     velocity = (reference.q[1] - reference.q[0]) * reference.rate

@@ -39,6 +39,7 @@ class Event(StrEnum):
     STRAINED = "strained"  # a joint is torque-saturated for too long
     HOT = "hot"  # a motor exceeds its temperature limit
     FOREIGN = "foreign"  # an unauthorized second publisher
+    UNPREPARED = "unprepared"  # the controller has no plan for where the object is
     LATE = "late"  # the supervisor itself was late; the drivers have stopped already
     ESTOP = "estop"
     DEAD_NODE = "dead_node"
@@ -58,6 +59,7 @@ HOLD_EVENTS = (
     Event.STRAINED,
     Event.HOT,
     Event.FOREIGN,
+    Event.UNPREPARED,
     Event.LATE,
     Event.STOP,
     Event.ENDING,

@@ -1,6 +1,6 @@
 """From a mesh to an ObjectAsset: checks, convex pieces, mass and inertia, symmetry, resting poses, a picture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,12 @@ from dexhot.simulation.renderer import new_renderer
 from dexhot.simulation.scene import object_scene, reset
 from dexhot.simulation.settle import drop, settle_check, settle_height
 
+Report = Callable[[str, float, float | None], object]  # step, done, total (None: not countable)
+
+
+def unreported(step: str, done: float, total: float | None) -> None:
+    """A Report that shows nothing."""
+
 
 def make_object(
     name: str,
@@ -34,6 +40,7 @@ def make_object(
     density: float | None = None,
     provenance: dict[str, Any] | None = None,
     scale: float = 1.0,
+    progress: Report = unreported,
 ) -> ObjectAsset:
     """An asset without resting poses (see `resting_poses`).
 
@@ -47,6 +54,7 @@ def make_object(
     check_arrays(name, vertices, faces)
     check_size(name, vertices)
     if pieces is None:
+        progress("convex pieces", 0, None)
         pieces = convex_pieces(vertices, faces)
     else:
         pieces = [(np.asarray(v, float) * scale, np.asarray(f, int)) for v, f in pieces]
@@ -79,10 +87,12 @@ def make_object(
     )
 
 
-def resting_object(name: str, vertices: ArrayLike, faces: ArrayLike, **options: Any) -> ObjectAsset:
+def resting_object(
+    name: str, vertices: ArrayLike, faces: ArrayLike, progress: Report = unreported, **options: Any
+) -> ObjectAsset:
     """`make_object` (same `options`) with `resting_poses`. Raises MeshError also if there is none."""
-    asset = make_object(name, vertices, faces, **options)
-    asset.resting_poses = resting_poses(asset, load_physics())
+    asset = make_object(name, vertices, faces, progress=progress, **options)
+    asset.resting_poses = resting_poses(asset, load_physics(), progress=progress)
     if not len(asset.resting_poses):
         raise MeshError(f"{name}: it has no stable pose on the table in simulation; check the mesh and its mass.")
     return asset
@@ -99,6 +109,7 @@ def object_from_file(
     keep_parts: bool = False,
     keep_openings: bool = False,
     wall: float = 0.0,
+    progress: Report = unreported,
 ) -> ObjectAsset:
     """A scan as an asset: read, small fragments removed unless `keep_parts`, unit and scale check, `prepare_scan`
     (`keep_openings`, `wall` in m), `resting_object`. The provenance records every step.
@@ -106,6 +117,7 @@ def object_from_file(
     Raises MeshError with the reason; a wrong unit is never corrected silently: the message lists the plausible ones.
     """
     path = Path(path)
+    progress("repair", 0, None)
     if not scale > 0:
         raise MeshError(f"{name}: --scale must be positive, not {scale:g}; a negative one would mirror the mesh.")
     vertices, faces = read_mesh(path)
@@ -115,13 +127,13 @@ def object_from_file(
     check_size(name, vertices[np.unique(faces)], unit, scale, path.suffix)
     scan = prepare_scan(vertices, faces, keep_openings=keep_openings, wall=wall)
     scan.repairs.dropped = dropped
-    asset = resting_object(name, scan.vertices, scan.faces, solid=scan.solid, mass=mass, density=density)
+    asset = resting_object(name, scan.vertices, scan.faces, progress, solid=scan.solid, mass=mass, density=density)
     asset.provenance |= {"file": path.name, "unit": unit, "scale": scale}
     asset.provenance |= {"repairs": scan.repairs.entries(), "notes": scan.repairs.notes()}
     return asset
 
 
-def resting_poses(asset: ObjectAsset, physics: Physics, most: int = 6) -> np.ndarray:
+def resting_poses(asset: ObjectAsset, physics: Physics, most: int = 6, progress: Report = unreported) -> np.ndarray:
     """(P, 7) stable poses on a table at z = 0, confirmed by simulation, most probable first, at x = y = 0.
 
     Candidates are the stable faces of the convex hull (trimesh). Each is released for 1 s and must then be at rest by
@@ -132,7 +144,9 @@ def resting_poses(asset: ObjectAsset, physics: Physics, most: int = 6) -> np.nda
     transforms, _ = trimesh.poses.compute_stable_poses(hull, center_mass=asset.center_of_mass, sigma=0.0, n_samples=1)
     found: list[np.ndarray] = []
     ups: list[np.ndarray] = []
-    for start in matrix_to_pose(np.asarray(transforms)[:30]):
+    starts = matrix_to_pose(np.asarray(transforms)[:30])
+    for k, start in enumerate(starts):
+        progress("resting poses", k, len(starts))
         data = drop(scene, settle_height(asset, start), seconds=1.0)
         pose = data.qpos[scene.object_qpos].copy()
         pose[:2] = 0.0

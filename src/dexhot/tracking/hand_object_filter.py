@@ -46,7 +46,7 @@ Motion = Literal["rest", "carried", "free"]
 Status = Literal["unknown", "tracked", "hidden", "lost"]
 GATES = {2: 13.8, 3: 16.3, 6: 22.5}  # squared Mahalanobis distance: 99.9 % quantile by degrees of freedom
 UNKNOWN = 0.06  # m, sigma of a keypoint that was not seen with the others
-HAND_WEIGHT = np.full(21, 0.1)  # of a keypoint in the contact fit; the palm settles what two fingers leave open
+HAND_WEIGHT = np.full(21, 0.2)  # of a keypoint in the contact fit; the palm settles what two fingers leave open
 HAND_WEIGHT[[2, 6, 10, 14, 18]] = 0.5  # PIPs
 HAND_WEIGHT[[3, 4, 7, 8, 11, 12, 15, 16, 19, 20]] = 1.0  # tips and DIPs touch
 
@@ -65,10 +65,10 @@ class HandObjectOptions:
     roll: float = 0.2  # rad per root s
     rest: float = 0.003  # m per root s, of an object at rest
     rest_turn: float = 0.02  # rad per root s
-    stir: float = 0.05  # root s, more per m/s of the contact points within `reach`: it may just be picked up
-    stir_turn: float = 0.5  # rad root s per m
+    stir: float = 0.08  # root s, more per m/s of the contact points within `reach`: it may just be picked up
+    stir_turn: float = 0.8  # rad root s per m
     reach: float = 0.15  # m from the contact points' centre to the object's origin
-    baseline: float = 0.15  # s over which a motion is judged
+    baseline: float = 0.1  # s over which a motion is judged
     evidence: float = 2.0  # log likelihood by which another motion must be better
     touch: float = 0.015  # m from the object's surface within which a keypoint counts as contact
     memory: float = 0.5  # s that an observation may be late
@@ -116,7 +116,7 @@ class HandObjectEstimate:
 
 
 @dataclass
-class Seen:
+class LastSeen:
     """When one of the two was last seen."""
 
     started: bool = False
@@ -140,7 +140,7 @@ class _State:
         self.motion: Motion = "rest"
         self.candidate: Motion | None = None  # another motion that the last pose was for
         self.anchors: tuple[_State, ...] = ()  # as it was after the last accepted poses
-        self.hand, self.object = Seen(), Seen()
+        self.hand, self.object = LastSeen(), LastSeen()
 
     def copy(self) -> "_State":
         other = copy(self)
@@ -313,7 +313,7 @@ class HandObjectFilter:
         near = np.exp(-0.5 * square / o.finger_length**2) + o.finger_alone * np.eye(len(keypoints))
         return np.kron(o.hand_acceleration**2 + o.finger_acceleration**2 * near, np.eye(3))
 
-    def _status(self, s: _State, seen: Seen) -> Status:
+    def _status(self, s: _State, seen: LastSeen) -> Status:
         o = self.options
         if not seen.started:
             return "unknown"

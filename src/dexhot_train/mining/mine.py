@@ -1,9 +1,9 @@
 """A Reference -> a Demonstration: finds actions that move the object and are robust to perturbation, keeps the best.
 
-Candidates compete: the bare reference, a plan optimized in several perturbed worlds at once, and, while none succeeds
-strictly, its repairs in the nominal world. Where the reference is placed in front of the arm, the embedded rig is one
-of the worlds of every search. Candidates are ranked by strict success in the nominal world and on the arm, then in
-held-out worlds.
+Candidates compete: the bare reference, a structured plan (dexhot.planning), and, where that is not good enough, a plan
+with free knots optimized in several perturbed worlds at once and, while none succeeds strictly, its repairs in the
+nominal world. Where the reference is placed in front of the arm, the embedded rig is one of the worlds of every search.
+Candidates are ranked by strict success in the nominal world and on the arm, then in held-out worlds.
 """
 
 import time
@@ -17,17 +17,31 @@ import numpy as np
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, Reference
-from dexhot.evaluation.score import score_on_arm
+from dexhot.evaluation.panel import ARM, of_demonstration, play_panel
 from dexhot.metrics.rollout import compute
+from dexhot.planning.planned import SEARCHED
+from dexhot.planning.prior import load_prior
+from dexhot.planning.search import Budget, find_plan
+from dexhot.planning.structured import StructuredPlans
+from dexhot.planning.trials import Trials
 from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_simulator, run_floating
+from dexhot.rollouts.with_arm import WithArm
 from dexhot.simulation.backend import BatchSimulator
 from dexhot.simulation.setup import Setup
 from dexhot.versions import versions
-from dexhot_train.mining.arm_worlds import WithArm
 from dexhot_train.mining.grip import held_mass
 from dexhot_train.mining.search import SearchOptions, search
-from dexhot_train.mining.worlds import ClipWorlds, World, draw_worlds, nominal_world, replay, success_rate
+from dexhot_train.mining.worlds import (
+    ClipWorlds,
+    World,
+    draw_worlds,
+    nominal_world,
+    planned_worlds,
+    replay,
+    rigs,
+    success_rate,
+)
 
 VALIDATION_SEED = 1_000_000  # added to the seed of the held-out worlds; search and benchmark use others
 
@@ -42,8 +56,12 @@ class MineOptions:
         default_factory=lambda: SearchOptions(rounds=((40, 3), (64, 3)), rewinds=2, budget=240_000)
     )
     repair: SearchOptions = field(default_factory=lambda: SearchOptions(rounds=((64, 3), (128, 4)), keep=True))
-    worlds: int = 5  # of the robust search, the nominal one and the embedded rig among them; 1: no robust search
-    attempts: int = 2  # repairs in the nominal world, each with its own seed, while there is no success
+    structured: int = 400  # rollouts of the search over structured plans, which comes first; 0: none
+    enough: float = (
+        0.75  # fraction of the trials that a structured success, on the panel too, survives to end the mining
+    )
+    worlds: int = 6  # of the robust search, the nominal one and the embedded rigs among them; 1: no robust search
+    attempts: int = 2  # repairs in the nominal world while there is no success, robust searches while the panel fails
     trials: int = 12  # held-out perturbed worlds that rank the candidates
     arm: bool = True  # plan for the embedded rig too, and require success there, where the reference is placed
 
@@ -67,9 +85,9 @@ def make_worlds(reference: Reference, setup: Setup, options: MineOptions | None 
     simulator = floating_simulator(reference, setup)
     nominal = nominal_world(reference, simulator)
     with_arm = options.arm and placed(reference)
-    arm = ArmSimulator(simulator, reference) if with_arm else None
+    arms = rigs(simulator, reference) if with_arm else []
     trials = draw_worlds(reference, simulator, options.trials, options.seed + VALIDATION_SEED)
-    return ClipWorlds(setup, simulator, nominal, arm, trials, began)
+    return ClipWorlds(setup, simulator, nominal, arms, trials, began)
 
 
 def mine(
@@ -88,6 +106,7 @@ def mine(
     if partial is not None and partial.is_file():
         best = load(partial, Demonstration)
         miner.spent, miner.tried = best.provenance["seconds_cpu"], best.provenance["candidates"]
+        miner.control_steps = best.provenance["control_steps"]
     else:
         best = miner.robust()
         if partial is not None:
@@ -105,40 +124,70 @@ class _Miner:
         self.setup, self.simulator = worlds.setup, worlds.simulator
         self.world, self.trials = worlds.nominal, worlds.trials
         (self.began, self.wall), self.spent = worlds.began, 0.0
+        self.control_steps = 0  # simulated by the searches so far, over all worlds
         self.tried: list[dict[str, Any]] = []
         self.planned: BatchSimulator = worlds.simulator
-        self.arm_worlds: list[World] = []
-        if worlds.arm is not None:
-            self.planned = WithArm(worlds.simulator, worlds.arm)
-            self.arm_worlds = [World(worlds.arm.first_state, None)]
+        self.arm_worlds = worlds.arms
+        if worlds.arms:
+            self.planned = WithArm(worlds.simulator, len(worlds.arms[0].state))  # type: ignore[assignment]
         self.load = {"mass_kg": float(self.setup.asset.mass), "holds_kg": held_mass(reference, self.setup)}
 
     def robust(self) -> Demonstration:
-        """The better one of the bare reference and a search in several worlds."""
+        """The best of the bare reference, a structured plan and, unless that is enough, a search in several worlds."""
         actions = base_actions(self.reference, self.simulator.scene.physics)
         best = self._demonstration("replay", actions)
-        if self.options.worlds > 1 and not (best.scores["robustness"] == 1.0 and succeeds(best)):
-            worlds = [self.world, *self.arm_worlds]
-            others = max(0, self.options.worlds - len(worlds))
-            worlds += draw_worlds(self.reference, self.simulator, others, self.options.seed)
-            best = max(best, self._search("robust", self.options.seed, worlds, self.options.robust), key=rank)
+        if self.options.structured and not survives_all(best):
+            best = max(best, self._structured(), key=rank)
+            if self._enough(best):
+                return best
+        if self.options.worlds > 1 and not survives_all(best):
+            best = max(best, self._robust_search(self.options.seed), key=rank)
         return best
 
+    def _enough(self, best: Demonstration) -> bool:
+        """Whether a structured plan needs no search: success, on the panel too, and in most held-out worlds."""
+        panel = best.scores.get("success_panel", True)
+        return succeeds(best) and panel and best.scores["robustness"] >= self.options.enough
+
+    def _robust_search(self, seed: int) -> Demonstration:
+        """Result of a search in several worlds, drawn with `seed`."""
+        worlds = [self.world, *self.arm_worlds][: self.options.worlds]
+        worlds += planned_worlds(self.reference, self.simulator, self.options.worlds - len(worlds), seed)
+        return self._search("robust", seed, worlds, self.options.robust)
+
     def repaired(self, best: Demonstration) -> Demonstration:
-        """`best`, or a repaired one: repairs keep a plan until shortly before it loses the object."""
+        """`best`, or a repaired one: repairs keep a plan until shortly before it loses the object. A success that fails
+        the panel gets another robust search instead."""
         options = self.options
         for attempt in range(options.attempts):
-            if succeeds(best):
+            if not succeeds(best):
+                how, worlds = options.repair, [self.world, *self.arm_worlds]
+                if best.scores["success_strict"]:  # fails on the arm only: half the effort
+                    how = replace(how, budget=how.budget // 2)
+                found = self._search("repair", options.seed + attempt, worlds, how, best.actions)
+            elif options.worlds > 1 and not best.scores.get("success_panel", True):
+                found = self._robust_search(options.seed + 100 * (attempt + 1))
+            else:
                 break
-            how, worlds = options.repair, [self.world, *self.arm_worlds]
-            if best.scores["success_strict"]:  # fails on the arm only: half the effort
-                how = replace(how, budget=how.budget // 2)
-            found = self._search("repair", options.seed + attempt, worlds, how, best.actions)
             best = max(best, found, key=rank)
         best.provenance |= {"candidates": self.tried, "options": asdict(options), "seconds_cpu": self._seconds()}
-        best.provenance["versions"] = versions()
+        best.provenance |= {"versions": versions(), "control_steps": self.control_steps}
         best.provenance["seconds_wall"] = time.perf_counter() - self.wall  # of this run; the machine may be shared
         return best
+
+    def _structured(self) -> Demonstration:
+        """What the search over structured plans finds, the embedded rig among its worlds."""
+        arm = self.arm_worlds[0].model if self.arm_worlds else None
+        trials = Trials(self.reference, self.simulator, arm if isinstance(arm, ArmSimulator) else None)
+        space = StructuredPlans(self.reference, self.setup.physics, self.setup.asset.symmetry.center)
+        observed, seed = self.reference.object_pose[0], self.options.seed
+        worlds = [trials.world(observed), *([trials.arm_world] if trials.arm_world else [])]
+        worlds += trials.perturbed(observed, SEARCHED - len(worlds), seed)
+        budget, prior = Budget(self.options.structured), load_prior("", self.reference)
+        report = lambda done: self.report("structured", done)  # noqa: E731
+        found = find_plan(trials, space, prior, worlds, budget, seed=seed, progress=report)
+        scene = self.simulator.scene
+        return self._demonstration("structured", np.clip(space.targets(found.plan)[0], scene.lower, scene.upper))
 
     def _search(
         self, name: str, seed: int, worlds: list[World], options: SearchOptions, start: np.ndarray | None = None
@@ -148,9 +197,10 @@ class _Miner:
         planner = SamplingPlanner(self.reference, self.planned, self.options.sampling, seed=seed, models=models)
         if start is not None:
             planner.residual[: planner.frames] = start - planner.base[: planner.frames]
-        size, decisive = max(len(world.state) for world in worlds), 1 + len(self.arm_worlds)
+        size, decisive = max(len(world.state) for world in worlds), 1 + len(self.arm_worlds[:1])
         states = np.stack([np.pad(world.state, (0, size - len(world.state))) for world in worlds])
         found = search(planner, states, options, lambda fraction: self.report(name, fraction), decisive)
+        self.control_steps += planner.control_steps
         return self._demonstration(name, found)
 
     def _demonstration(self, chosen: str, actions: np.ndarray) -> Demonstration:
@@ -171,10 +221,12 @@ class _Miner:
             scores=scores,
         )
         if self.options.arm and scores["success_strict"] and placed(self.reference):
-            scores["success_strict_arm"] = score_on_arm(found, self.setup).metrics["success_strict"]
-        shown = ("success_strict", "success_strict_arm", "robustness", "judged_T_cm")
+            panel = play_panel(of_demonstration(found, self.setup), self.setup)
+            scores |= {"success_strict_arm": panel.as_json()[ARM], "success_panel": panel.success}
+        shown = ("success_strict", "success_strict_arm", "success_panel", "robustness", "judged_T_cm")
         self.tried.append({"name": chosen} | {k: scores[k] for k in shown if k in scores})
-        found.provenance = {"chosen": chosen, "candidates": list(self.tried), "seconds_cpu": self._seconds()}
+        spent = {"seconds_cpu": self._seconds(), "control_steps": self.control_steps}
+        found.provenance = {"chosen": chosen, "candidates": list(self.tried), **spent}
         return found
 
     def _seconds(self) -> float:
@@ -192,7 +244,14 @@ def succeeds(demonstration: Demonstration) -> bool:
     return bool(demonstration.scores["success_strict"] and demonstration.scores.get("success_strict_arm", True))
 
 
-def rank(demonstration: Demonstration) -> tuple[Any, ...]:
-    """Sort key: success, then success rate under perturbation, then the looser success, then the object's error."""
+def survives_all(demonstration: Demonstration) -> bool:
+    """Success, on the panel too, and in every held-out world: no search improves it."""
     s = demonstration.scores
-    return succeeds(demonstration), s["success_strict"], s["robustness"], s["success_10cm_20deg"], -s["judged_T_cm"]
+    return bool(succeeds(demonstration) and s.get("success_panel", True) and s["robustness"] == 1.0)
+
+
+def rank(demonstration: Demonstration) -> tuple[Any, ...]:
+    """Sort key: success, the panel, success rate under perturbation, the looser success, the object's error."""
+    s = demonstration.scores
+    success = succeeds(demonstration), s["success_strict"], s.get("success_panel", False)
+    return *success, s["robustness"], s["success_10cm_20deg"], -s["judged_T_cm"]

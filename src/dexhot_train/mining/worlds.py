@@ -1,6 +1,6 @@
 """The worlds of a clip: perturbed ones that a demonstration must survive, the embedded rig, and trials in them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mujoco
@@ -12,9 +12,12 @@ from dexhot.metrics.rollout import compute
 from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_rollout, start_state
 from dexhot.simulation.backend import MujocoSimulator
-from dexhot.simulation.perturbation import Perturbation
+from dexhot.simulation.perturbation import Perturbation, worlds
 from dexhot.simulation.setup import Setup
 from dexhot.tracking.object_filter import ObjectState
+
+SLIPPERY = (0.5, 0.6)  # friction
+PULLED_BACK = (0.0, 0.0, -0.002)  # m, in the mount's frame: from the object towards the arm
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class World:
     """One perturbed world and the state in which the clip starts in it."""
 
     state: np.ndarray  # (ns,)
-    model: mujoco.MjModel | None  # None: the embedded rig's (arm_worlds.WithArm)
+    model: mujoco.MjModel | ArmSimulator  # of the floating scene, or an embedded rig (rollouts.with_arm.WithArm)
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class ClipWorlds:
     setup: Setup
     simulator: MujocoSimulator  # of the floating hand
     nominal: World
-    arm: ArmSimulator | None  # if plans must succeed on the embedded rig too
+    arms: list[World]  # embedded rigs, the nominal one first, if plans must succeed there too
     trials: list[World]  # perturbed and held out: they rank the candidates
     began: tuple[float, float]  # CPU time and wall time before they were made, s
 
@@ -45,14 +48,27 @@ def nominal_world(reference: Reference, simulator: MujocoSimulator) -> World:
 def draw_worlds(
     reference: Reference, simulator: MujocoSimulator, count: int, seed: int, how: Perturbation | None = None
 ) -> list[World]:
-    """`count` perturbed worlds (default: from worlds_v1); the same seed gives the same ones."""
-    how, rng = how or Perturbation(), np.random.default_rng(seed)
-    worlds = []
+    """`count` perturbed worlds (default: from worlds_v2); the same seed gives the same ones."""
+    how, rng = how or worlds("worlds_v2"), np.random.default_rng(seed)
+    found = []
     for _ in range(count):
         drawn = how.draw(rng)
         state = start_state(reference, simulator, drawn.offset, drawn.yaw)
-        worlds.append(World(state, drawn.model(simulator.scene)))
-    return worlds
+        found.append(World(state, drawn.model(simulator.scene)))
+    return found
+
+
+def planned_worlds(reference: Reference, simulator: MujocoSimulator, count: int, seed: int) -> list[World]:
+    """`count` worlds for a search: one of worlds_v2 at its most slippery, the others drawn from it."""
+    v2 = worlds("worlds_v2")
+    slippery = draw_worlds(reference, simulator, min(1, count), seed, replace(v2, sliding=SLIPPERY))
+    return slippery + draw_worlds(reference, simulator, max(0, count - 1), seed + 1)
+
+
+def rigs(simulator: MujocoSimulator, reference: Reference) -> list[World]:
+    """The embedded rig, and one whose palm is PULLED_BACK: of all directions that in which most grasps fail."""
+    arms = [ArmSimulator(simulator, reference, palm=palm) for palm in (None, PULLED_BACK)]
+    return [World(arm.first_state, arm) for arm in arms]
 
 
 def replay(

@@ -24,12 +24,14 @@ ARGUMENTS = (
         choices=RIGS,
     ),
     Argument(
-        "leap_port", "", "Serial port of the hand; real: default the only USB adapter; sim-wire: default its own."
+        "leap_port",
+        "",
+        "Serial port of the hand; default: the only USB serial adapter (real), a simulated port (sim-wire).",
     ),
-    Argument("franka_host", "", "Network address of the arm; real: required; sim-wire: default a loopback address."),
+    Argument("franka_host", "", "Network address of the arm; required (real); default: a loopback address (sim-wire)."),
     Argument.of("rig", "scale"),
     Argument.of("controller", "controller"),
-    Argument("speed", 1.0, "Fraction of the speed planned for the arm, from 0.05; 0.1 for first motions."),
+    Argument("speed", 1.0, "Speed as a fraction of the speed planned for the arm, 0.05 to 1; 0.1 for first motions."),
     Argument("policy", "", "File that the controller executes; for playback a Demonstration; default: `reference`."),
     Argument(
         "record", "true", "true: record to a new folder in runs/; false: no recording; else the folder to record to."
@@ -48,6 +50,10 @@ ARGUMENTS = (
         "With view:=true: longest wait of a simulated rig's clip for the first browser, s; 0: no wait.",
     ),
     Argument.of("rig", "seed", "Seed of the measurement noise and of the sampling controller."),
+    Argument.of("controller", "planning_seconds"),
+    Argument.of("controller", "planning_rollouts"),
+    Argument.of("controller", "planning_limit"),
+    Argument.of("controller", "prior"),
     Argument.of("rig", "fifo_priority"),
     *COMMON,
 )
@@ -94,7 +100,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     task = task.at_speed(speed)
     warnings = task.too_fast() + (task.doubts() if arguments["controller"] in PLAYS else [])
     if warnings and arguments["rig"] == "real":
-        warnings.append("this is a real arm: read the above before you call /safety/start.")
+        warnings.append("this is a real arm: read the warnings above before you call /safety/start.")
     folder = new_run_folder("real_track", task.reference.name, record) if recorded else make_scratch()
     names = [node.name for process in processes(arguments) for node in process.nodes]
     watched = [name for name in names if name not in UNWATCHED]

@@ -1,4 +1,4 @@
-"""replay: a recorded run through its controller alone, whose commands are compared; or the topics of any bag.
+"""replay: a recorded run through its controller alone, to compare the commands; or the topics of any bag.
 
 A run has a journal of its controller's inputs; they are replayed through the controller in that order. Any other
 bag (a capture, a librealsense recording) is played back: its topics at the recorded rate, with its time on /clock.
@@ -31,7 +31,7 @@ ARGUMENTS = (
         "controller",
         "recorded",
         "Controller to replay; one other than the recorded one shows what it would have commanded.",
-        choices=("recorded", "kinematic", "playback", "mpc"),
+        choices=("recorded", "kinematic", "playback", "mpc", "planned"),
     ),
     Argument("reference", "", "File of the Reference; default: the run's copy."),
     Argument("policy", "", "File that the controller executes; default: the run's copy."),

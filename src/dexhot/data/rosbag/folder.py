@@ -65,7 +65,7 @@ def list_files(path: Path) -> Listing:
         listing.notes.append(f"{path}: metadata.yaml does not name {', '.join(more)}; it is read too")
     if others := [name for name in found if name not in named and name not in more]:
         listing.notes.append(
-            f"{path}: {', '.join(others)} is not read: by metadata.yaml it is not part of this recording"
+            f"{path}: {', '.join(others)} is not read: according to metadata.yaml it is not part of this recording"
         )
     order = sorted(present + more, key=_counting) if more else present
     listing.files = [found[name] for name in order]

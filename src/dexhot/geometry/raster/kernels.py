@@ -20,7 +20,7 @@ STEPS = wp.constant(32)  # faces walked over within one pixel, at most
 RUN = wp.constant(8)
 NO_BORDER, SILHOUETTE, INTERSECTION = wp.constant(0), wp.constant(1), wp.constant(2)
 
-wp.config.log_level = max(wp.config.log_level, wp.LOG_WARNING)  # its banner would mix with what commands print
+wp.config.log_level = max(wp.config.log_level, wp.LOG_WARNING)  # its banner would mix with the output of commands
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})  # unfused: an edge's two faces agree on its sides
 
 
@@ -43,7 +43,7 @@ def project_backward(
     screen_grad: wp.array2d(dtype=wp.vec3),
     points_grad: wp.array2d(dtype=wp.vec3),
 ):
-    """Gradient by screen vertices to the gradient by points."""
+    """Gradient with respect to screen vertices -> with respect to points."""
     b, i = wp.tid()
     p = points[b, i]
     g = screen_grad[b, i]
@@ -60,7 +60,7 @@ def side(a: wp.vec3, b: wp.vec3, x: float, y: float):
 
 @wp.func
 def area(a: wp.vec3, b: wp.vec3, c: wp.vec3):
-    """Twice the signed area of the triangle, its sign telling front from back."""
+    """Twice the signed area of the triangle; its sign distinguishes front from back."""
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
@@ -88,7 +88,7 @@ def over_z(screen: wp.array2d(dtype=wp.vec3), b: int, face: wp.vec3i, values: wp
 
 @wp.func
 def slope(screen: wp.array2d(dtype=wp.vec3), b: int, face: wp.vec3i, k: wp.vec3):
-    """d/du and d/dv of what has the values k at the vertices and is affine in the screen."""
+    """d/du and d/dv of the function that is affine in the screen and has the values k at the vertices."""
     p0 = screen[b, face[0]]
     p1 = screen[b, face[1]]
     p2 = screen[b, face[2]]
@@ -126,7 +126,7 @@ def draw(
     height: int,
     buffer: wp.array3d(dtype=wp.int64),
 ):
-    """Keep the nearest (depth, face) of each pixel centre. Positive floats are ordered as their bits are."""
+    """Keep the nearest (depth, face) of each pixel centre. Positive floats have the order of their bits."""
     b, f = wp.tid()
     face = faces[f]
     p0 = screen[b, face[0]]
@@ -328,7 +328,7 @@ def find_border(
     f, g = face_ids[b, y, x], face_ids[b, y1, x1]
     first_owns = g < 0 or (f >= 0 and depth[b, y, x] < depth[b, y1, x1])
     found = wp.vec3(0.0, 0.0, -1.0)
-    for attempt in range(2):  # the nearer surface first; a slanted farther one may yet reach in front of it
+    for attempt in range(2):  # the nearer surface first; a slanted farther one may still reach in front of it
         if found[2] < 0.0:
             if first_owns == (attempt == 0):
                 if f >= 0:
@@ -423,7 +423,7 @@ def add_color_gradient(
     screen_grad: wp.array2d(dtype=wp.vec3),
     colors_grad: wp.array2d(dtype=wp.vec3),
 ):
-    """Pass `grad`, by the colour at a pixel centre, on to the vertices of face f and to their colours."""
+    """Propagate `grad`, with respect to the colour at a pixel centre, to the vertices of face f and their colours."""
     if f < 0:
         return
     face = faces[f]
@@ -452,7 +452,7 @@ def add_border_gradient(
     by_t: float,
     screen_grad: wp.array2d(dtype=wp.vec3),
 ):
-    """Pass `by_t`, the gradient by the border's place, on to the vertices that it hangs on."""
+    """Propagate `by_t`, the gradient with respect to the border's position, to the vertices that define it."""
     if border.kind == SILHOUETTE:
         p = screen[b, border.first]
         q = screen[b, border.second]
@@ -494,7 +494,7 @@ def smooth_backward(
     screen_grad: wp.array2d(dtype=wp.vec3),
     colors_grad: wp.array2d(dtype=wp.vec3),
 ):
-    """Gradients by mask and image to those by the screen vertices and their colours, through `smooth`."""
+    """Gradients with respect to mask and image -> to the screen vertices and their colours, through `smooth`."""
     i = wp.tid()
     border = borders[i]
     if border.kind == NO_BORDER:
@@ -527,7 +527,7 @@ def shade_backward(
     screen_grad: wp.array2d(dtype=wp.vec3),
     colors_grad: wp.array2d(dtype=wp.vec3),
 ):
-    """Gradient by the image to those by screen vertices and colours, through `shade`."""
+    """Gradient with respect to the image -> to screen vertices and colours, through `shade`."""
     b, y, run = wp.tid()
     for x in range(RUN * run, wp.min(RUN * (run + 1), face_ids.shape[2])):
         add_color_gradient(
@@ -544,7 +544,7 @@ def depth_backward(
     depth_grad: wp.array3d(dtype=float),
     screen_grad: wp.array2d(dtype=wp.vec3),
 ):
-    """Gradient by the depth of the faces that are seen; where another comes into view it has none."""
+    """Gradient with respect to the depth of the visible faces; none where another face comes into view."""
     b, y, run = wp.tid()
     for x in range(RUN * run, wp.min(RUN * (run + 1), face_ids.shape[2])):
         f = face_ids[b, y, x]
@@ -565,7 +565,7 @@ def binomial(k: int):
 
 @wp.kernel
 def reduce(fine: wp.array3d(dtype=wp.vec4), coarse: wp.array3d(dtype=wp.vec4)):
-    """Half the resolution, smoothed by `binomial` both ways; the image goes on beyond its border as it ends."""
+    """Half the resolution, smoothed by `binomial` both ways; border pixels are repeated beyond the image."""
     b, y, x = wp.tid()
     total = wp.vec4(0.0, 0.0, 0.0, 0.0)
     for j in range(4):
@@ -578,7 +578,7 @@ def reduce(fine: wp.array3d(dtype=wp.vec4), coarse: wp.array3d(dtype=wp.vec4)):
 
 @wp.kernel
 def reduce_backward(coarse_grad: wp.array3d(dtype=wp.vec4), fine_grad: wp.array3d(dtype=wp.vec4)):
-    """Add to the gradient by the fine level."""
+    """Add to the gradient with respect to the fine level."""
     b, y, x = wp.tid()
     for j in range(4):
         row = wp.clamp(2 * y - 1 + j, 0, fine_grad.shape[1] - 1)

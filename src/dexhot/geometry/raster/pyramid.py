@@ -1,6 +1,7 @@
 """Soft coverage pyramids of masks: matched at coarse levels too, masks attract each other from further away.
 
-A silhouette's gradient is by the mask's error at its own border; a coarse level's error reaches two of its pixels on.
+The gradient at a silhouette sees only the mask's error at its own border; that of a coarse level reaches two of its
+pixels further.
 """
 
 from typing import Any
@@ -16,7 +17,7 @@ from dexhot.geometry.raster import kernels
 def pyramid(mask: ArrayLike, levels: int, device: str = "cpu") -> list[np.ndarray]:
     """Mask (B, H, W, 4) -> `levels` masks, the mask first, each half as large as the one before (odd sizes round up).
 
-    Each keeps the total coverage's meaning: values are fractions of the level's own, overlapping pixels.
+    Values remain coverage: fractions of the level's own, overlapping pixels.
     """
     fine = np.ascontiguousarray(mask, np.float32)
     if fine.ndim != 4 or fine.shape[-1] != 4:
@@ -25,7 +26,7 @@ def pyramid(mask: ArrayLike, levels: int, device: str = "cpu") -> list[np.ndarra
 
 
 def pyramid_backward(grads: list[np.ndarray], device: str = "cpu") -> np.ndarray:
-    """Gradients of a loss by each level of `pyramid` -> its gradient by the mask (B, H, W, 4)."""
+    """Gradients of a loss with respect to each level of `pyramid` -> to the mask (B, H, W, 4)."""
     arrays = [_vectors(np.array(grad, np.float32, order="C"), device) for grad in grads]  # copies: summed in place
     total: np.ndarray = reduce_all_backward(arrays).numpy()
     return total

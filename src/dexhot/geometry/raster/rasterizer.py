@@ -24,7 +24,7 @@ LABELS = ("background", "left", "right", "object")  # the channels of a mask, in
 
 @dataclass
 class DeviceRender:
-    """What `Rasterizer.run` draws, as Warp arrays, with what the backward pass needs of it."""
+    """The result of `Rasterizer.run` as Warp arrays, with the data that the backward pass needs."""
 
     points: Any  # (B, V) vec3
     screen: Any  # (B, V) vec3: u, v, z
@@ -35,12 +35,12 @@ class DeviceRender:
     image: Any  # (B, H, W) vec3, or empty
     buffer: Any  # (B, H, W) int64: the z-buffer
     pairs: Any  # (2 B H W) int: neighbours that a border may part
-    borders: Any  # (2 B H W) Border: what was found between them
+    borders: Any  # (2 B H W) Border: the border between them
     pair_count: int = 0
 
     @property
     def shaded(self) -> bool:
-        """Were there colours?"""
+        """Whether there are colours."""
         return bool(self.image.size)
 
 
@@ -62,10 +62,10 @@ class Render:
 
 
 class Rasterizer:
-    """Meshes of fixed faces before a pinhole camera (its lens distortion left out), at many poses at once.
+    """Meshes of fixed faces before a pinhole camera (its lens distortion is ignored), at many poses at once.
 
     Both sides of a face are drawn. A face with a vertex nearer than 1 cm is not. Gradients exist where labels meet, at
-    silhouettes and intersections, and through colour and depth of the faces that are seen.
+    silhouettes and intersections, and through colour and depth of the visible faces.
     """
 
     def __init__(self, camera: Intrinsics, faces: ArrayLike, labels: ArrayLike, device: str = "cpu"):
@@ -110,7 +110,8 @@ class Rasterizer:
         image: ArrayLike | None = None,
         depth: ArrayLike | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Gradients of a loss by mask, image and depth (shaped as in the render) -> by points and by colors (B, V, 3).
+        """Gradients of a loss with respect to mask, image and depth (shaped as in the render) -> to points and colors,
+        each (B, V, 3).
 
         The latter is None for a render without colours.
         """
@@ -121,7 +122,7 @@ class Rasterizer:
             if grad is None:
                 grads.append(None)
             elif expected is None:
-                raise DexhotError("the gradient by the image needs a render with colours: pass colors to forward.")
+                raise DexhotError("the gradient of the image needs a render with colours: pass colors to forward.")
             elif np.shape(grad) != expected.shape:
                 raise DexhotError(f"the gradient by {name} has shape {np.shape(grad)}, expected {expected.shape}.")
             else:
@@ -208,7 +209,7 @@ def runs(shape: tuple[int, int, int]) -> tuple[int, int, int]:
 
 
 def neighbours(faces: np.ndarray) -> np.ndarray:
-    """(F, 3) -> (F, 3) int32: the face beyond each edge k to k + 1; -1 where the edge is not of exactly two faces."""
+    """(F, 3) -> (F, 3) int32: the face beyond each edge k to k + 1; -1 unless exactly two faces share it."""
     edges = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1).reshape(-1, 2), axis=1)
     _, edge, uses = np.unique(edges, axis=0, return_inverse=True, return_counts=True)
     order = np.argsort(edge.ravel(), kind="stable")

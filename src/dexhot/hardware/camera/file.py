@@ -107,6 +107,8 @@ def _decoded(file: Path, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:
 
 def _camera_yaml(path: Path) -> tuple[float, tuple[float, float, float, float, tuple[float, ...]]]:
     """Frames per second, and Intrinsics' fx, fy, cx, cy, d. Raises FileFormatError."""
+    if not path.is_file():
+        raise FileFormatError(f"{path} does not exist; a folder of images needs it (docs/capture.md).")
     try:
         entries = yaml.safe_load(path.read_text())
         d = tuple(float(x) for x in entries.get("d", (0.0,) * 5))

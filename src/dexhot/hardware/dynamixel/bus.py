@@ -187,7 +187,7 @@ class ServoBus:
         states = zip(self.plant.angle.tolist(), self.plant.velocity.tolist(), self.plant.torque.tolist())
         for servo, state in zip(self.servos.values(), states):
             servo.sense(*state)
-            if servo.due(dt) and servo.keep_house(self.now - self.last_heard):
+            if servo.due(dt) and servo.housekeeping(self.now - self.last_heard):
                 self._drive = None
 
     def listening(self, ident: int) -> SimulatedServo | None:

@@ -17,7 +17,7 @@ STEP = 1e-3  # s
 class Drive:
     """The servos' present control law, each (n,): torque = stiffness (target - angle) - damping velocity.
 
-    It is bounded by the current's `limit` and by what the voltage is good for at this speed: `stall` less `line` times
+    It is bounded by the current's `limit` and by what the voltage allows at this speed: `stall` less `line` times
     velocity. A servo without torque has neither stiffness nor damping.
     """
 

@@ -119,7 +119,7 @@ def hardware_errors(status: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Model:
-    """A servo type; `hand` is the LEAP hand that is built of it, and `profile` how that one is run (robots.servos)."""
+    """A servo type; `hand` is the LEAP hand built with it, `profile` its profile (robots.servos)."""
 
     name: str
     number: int
@@ -134,7 +134,7 @@ class Model:
 
     @property
     def safe_current(self) -> float:
-        """A: the most that LEAP's makers let it hold."""
+        """Current limit that LEAP's authors use, A."""
         return servos.profile(self.profile).current
 
 

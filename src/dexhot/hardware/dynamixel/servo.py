@@ -161,11 +161,11 @@ class SimulatedServo:
         _STATE.pack_into(self.table, _STATE_AT, *map(round, counts))
 
     def due(self, dt: float) -> bool:
-        """Whether `keep_house` is due after `dt` more seconds."""
+        """Whether `housekeeping` is due after `dt` more seconds."""
         self.since += dt
         return self.since >= HOUSEKEEPING
 
-    def keep_house(self, silence: float) -> bool:
+    def housekeeping(self, silence: float) -> bool:
         """Update temperature, shutdowns, and the bus watchdog after `silence` s. True if the drive changes."""
         dt, self.since = self.since, 0.0
         self.temperature += dt / WARM_UP * (AMBIENT + HEATING * self.current**2 - self.temperature)

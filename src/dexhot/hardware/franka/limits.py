@@ -78,7 +78,7 @@ class _Joint(NamedTuple):
 
 
 class Setpoint:
-    """Where the arm is commanded to be: `q`, `v`, `a` (n,), on its way to the goal `goal` that moves at `goal_v`.
+    """The commanded motion of the arm: `q`, `v`, `a` (n,), on its way to the goal `goal` that moves at `goal_v`.
     `limited`: steps in which a limit held it back, by kind. `age`: cycles since the last command."""
 
     def __init__(self, limits: MotionLimits):
@@ -101,7 +101,7 @@ class Setpoint:
         self.goal, self.goal_v, self.age = goal.copy(), velocity.copy(), 0
 
     def advance(self, cycles: int) -> None:
-        """So many steps towards the goal. Raises DexhotError, and moves nothing, if the goal is not finite."""
+        """Take `cycles` steps towards the goal. Raises DexhotError, and moves nothing, if the goal is not finite."""
         check_finite(self.goal, self.goal_v)
         ages = range(self.age + 1, self.age + 1 + cycles)
         paths: list[list[tuple[float, float]]] = []
@@ -155,7 +155,7 @@ def _walk(
     lower, upper, limit, acceleration, jerk, braking, _ = joint
     change = jerk * STEP
     for k, (goal, velocity) in enumerate(path):
-        low, high = max(low, min(lower, q)), min(high, max(upper, q))  # what has come inside stays inside
+        low, high = max(low, min(lower, q)), min(high, max(upper, q))  # once inside, it stays inside
         flags = 0
         inside = lower if goal < lower else upper if goal > upper else goal
         if inside != goal:
@@ -218,18 +218,18 @@ def _surely_fits(joint: _Joint, peak: float, a: float, room: float) -> bool:
 
 
 def _brake(joint: _Joint, v: float, a: float) -> float:
-    """The acceleration that leads to rest soonest."""
-    side = 1.0 if v + a * abs(a) / (2 * joint.jerk) >= 0.0 else -1.0  # where it would come to drift
+    """The acceleration that stops the joint soonest."""
+    side = 1.0 if v + a * abs(a) / (2 * joint.jerk) >= 0.0 else -1.0  # direction of motion once a is zero
     least = sqrt(max(2 * joint.jerk * side * v, 0.0))  # the deceleration that ends with the velocity
     return -side * min(least, joint.acceleration)
 
 
 def stopping_distance(v: float, a: float, braking: float, jerk: float) -> float:
-    """How far a joint at velocity v with acceleration a goes until it rests, at most `braking` and `jerk`.
+    """Distance that a joint at velocity v with acceleration a travels until it stops, within `braking` and `jerk`.
 
     Jerk down to -p, hold, jerk up to zero: p^2 = jerk v + a^2 / 2 if that is no more than braking^2.
     """
-    if a < 0.0 and v <= a * a / (2 * jerk):  # it is braking too hard already: reverses before it rests
+    if a < 0.0 and v <= a * a / (2 * jerk):  # it brakes too hard already: it reverses before it stops
         return max(v, 0.0) * -a / jerk
     reach = max(jerk * v + 0.5 * a * a, 0.0)
     p = max(min(sqrt(reach), braking), -a)
@@ -247,4 +247,4 @@ def stopping_distance(v: float, a: float, braking: float, jerk: float) -> float:
 def check_finite(*values: np.ndarray) -> None:
     """Raises DexhotError when a value is not finite."""
     if not all(np.isfinite(value).all() for value in values):
-        raise DexhotError("a command of the arm is not finite: it is refused.")
+        raise DexhotError("a command for the arm is not finite and is rejected.")

@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 REBOOT_TIME = 1.0  # s
 FULL_VOLTAGE = register("pwm_limit").default
-# Excludes the supply voltage, on which a lite servo's factory default shuts down: a dip is reported, and nothing
-# dropped
+# Excludes the supply voltage, on which a lite servo shuts down by factory default: a voltage dip is reported, but a
+# held object is not dropped
 SHUTDOWN = sum(ERROR_BIT[name] for name in ("overheating", "electrical shock", "overload"))
 PROFILE = profile("leap")  # gains of both hands; their currents differ (Model.safe_current)
 
 
 @dataclass(frozen=True)
 class HandSettings:
-    """How the servos are run: by default as config/servos.yaml has it."""
+    """Settings of the servos; the defaults are those of config/servos.yaml."""
 
     p_gain: int = PROFILE.p_gain
     i_gain: int = 0

@@ -1,4 +1,4 @@
-"""Whether the arm's links meet the table, for many configurations."""
+"""Whether the arm's links touch the table, for many configurations."""
 
 import mujoco
 import numpy as np

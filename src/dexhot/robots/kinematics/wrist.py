@@ -9,7 +9,13 @@ from numpy.typing import ArrayLike
 from dexhot.data.types import WRIST_JOINTS
 from dexhot.geometry import single
 from dexhot.geometry.poses import make_pose
-from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_xyz_angles, xyz_angles_to_quat
+from dexhot.geometry.rotations import (
+    quat_conjugate,
+    quat_multiply,
+    quat_rotate,
+    quat_to_xyz_angles,
+    xyz_angles_to_quat,
+)
 
 WRIST_BODIES = ("wrist_position", "wrist_rotation")
 
@@ -33,6 +39,18 @@ def palm_to_wrist(world_T_palm: np.ndarray, base_quat: np.ndarray, near: np.ndar
     """(7,) -> (6,) joints, the angles unwrapped to within pi of near[3:6]."""
     relative = single.multiply(single.conjugate(base_quat), world_T_palm[3:])
     return np.concatenate([world_T_palm[:3], single.to_xyz_angles(relative, near[3:6])])
+
+
+def moved_wrists(
+    wrist: np.ndarray, base_quat: np.ndarray, about: np.ndarray, turn: np.ndarray, shift: np.ndarray
+) -> np.ndarray:
+    """Wrist joints (..., 6) of palms turned by quaternions `turn` (..., 4) about points `about` (..., 3) and then
+    shifted by `shift` (..., 3), in the world; the angles stay within pi of the old ones."""
+    palm = palm_poses(base_quat, wrist)
+    position = about + quat_rotate(turn, palm[..., :3] - about) + shift
+    angles = quat_to_xyz_angles(quat_multiply(quat_conjugate(base_quat), quat_multiply(turn, palm[..., 3:])))
+    change = np.mod(angles - wrist[..., 3:] + np.pi, 2 * np.pi) - np.pi
+    return np.concatenate([position, wrist[..., 3:] + change], axis=-1)
 
 
 def wrist_twist(wrist: np.ndarray, rates: np.ndarray, world_R_base: np.ndarray) -> np.ndarray:

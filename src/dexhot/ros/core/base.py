@@ -286,8 +286,8 @@ class DexhotNode(ManagedNode):
         tasks.append(("process", DiagnosticStatus.OK, "", self._process.values()))
         array = DiagnosticArray(
             status=[
-                status(status_name(self.get_name(), task), judged, told, values, self.hardware_id)
-                for task, judged, told, values in tasks
+                status(status_name(self.get_name(), task), judged, text, values, self.hardware_id)
+                for task, judged, text, values in tasks
             ]
         )
         array.header.stamp = self.stamp()

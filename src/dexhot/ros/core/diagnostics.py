@@ -88,7 +88,7 @@ class TickMonitor:
         """Restart counting at monotonic time `now` (s)."""
         self.due = now + self.period
         self.started = now
-        self.ticks = self.ok = self.missed = self.overruns = self.told = 0
+        self.ticks = self.ok = self.missed = self.overruns = self.reported = 0
         self.lateness.reset()
         self.body.reset()
 
@@ -109,7 +109,7 @@ class TickMonitor:
 
     def judge(self) -> tuple[bytes, str]:
         """Level and message since the last call: missed ticks are a warning."""
-        lost, self.told = self.missed - self.told, self.missed
+        lost, self.reported = self.missed - self.reported, self.missed
         return (DiagnosticStatus.WARN, f"{lost} ticks missed") if lost else (DiagnosticStatus.OK, "on time")
 
     def values(self, name: str, now: float) -> dict[str, object]:

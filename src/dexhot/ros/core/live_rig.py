@@ -41,5 +41,5 @@ def refusal(found: list[str]) -> str:
 
 def require_none(namespace: str = "") -> None:
     """Raise DexhotError if a rig's graph runs on this machine in this domain and namespace."""
-    if told := refusal(on_this_machine(namespace)):
-        raise DexhotError(told)
+    if reason := refusal(on_this_machine(namespace)):
+        raise DexhotError(reason)

@@ -169,8 +169,8 @@ class ManagedNode(LifecycleNode):
             return SUCCESS
         except Exception as e:
             self.fault_reason = f"could not {name}: {e}"
-            told = str(e) if isinstance(e, DexhotError) else traceback.format_exc()
-            self.get_logger().error(f"could not {name}: {told}")
+            text = str(e) if isinstance(e, DexhotError) else traceback.format_exc()
+            self.get_logger().error(f"could not {name}: {text}")
             if undo is not None:
                 undo()
             return FAILURE

@@ -79,13 +79,13 @@ class ParameterSpec:
             try:
                 return read_scalar(kind, value)
             except ValueError as e:
-                raise ParameterError(f"parameter {self.name} must be {kind.__name__}, not {value!r}.") from e
+                raise ParameterError(f"parameter {self.name} must be {KINDS[kind]}, not {value!r}.") from e
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if kind is str and isinstance(value, int | float):
             value = str(value)
         if type(value) is not kind:
-            raise ParameterError(f"parameter {self.name} must be {kind.__name__}, not {value!r}.")
+            raise ParameterError(f"parameter {self.name} must be {KINDS[kind]}, not {value!r}.")
         return value
 
     def check(self, value: Any) -> None:
@@ -122,6 +122,9 @@ class ParameterSpec:
 Schema = dict[str, ParameterSpec]
 
 
+KINDS = {float: "a number", int: "an integer", bool: "true or false", str: "text"}
+
+
 def read_scalar(kind: Any, text: str) -> Any:
     """`text` of a command line as bool, int, float or str. Raises ValueError. (YAML reads 1e-6 as a string.)"""
     if kind is bool:
@@ -137,7 +140,7 @@ def load_schema(name: str) -> Schema:
     folder = share_dir() / "config" / "nodes"
     path = folder / f"{name}.yaml"
     if not path.is_file():
-        raise NotFoundError("parameter schema", name, (p.stem for p in folder.glob("*.yaml")))
+        raise NotFoundError("node", name, (p.stem for p in folder.glob("*.yaml")))
     entries = load_yaml(folder / "base.yaml") | (load_yaml(path) or {})
     return {key: parse(key, entry) for key, entry in entries.items()}
 

@@ -211,10 +211,10 @@ def main(argv: list[str] | None = None) -> int:
         begin(argv)
         return spin(names, parameter_files(argv))
     except (DexhotError, OSError, ImportError) as e:
-        told = import_error(e) if isinstance(e, ImportError) else os_error(e) if isinstance(e, OSError) else e
-        if told is None:
+        text = import_error(e) if isinstance(e, ImportError) else os_error(e) if isinstance(e, OSError) else e
+        if text is None:
             raise
-        print(f"dexhot_node: error: {told}", file=sys.stderr)
+        print(f"dexhot_node: error: {text}", file=sys.stderr)
         return 1
     finally:
         rclpy.try_shutdown()

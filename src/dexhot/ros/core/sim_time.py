@@ -1,6 +1,6 @@
 """/clock for a process: rclpy gives each node a subscription, which costs as much as that of a control message.
 
-Here one subscription serves all nodes, and is read when a node asks for the time, which is seldomer than it ticks.
+Here one subscription serves all nodes, and is read when a node needs the time, which is less often than /clock ticks.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,9 +15,8 @@ Read = Callable[[], None]
 
 
 def share_clock(nodes: Sequence[Node]) -> tuple[Node, Read] | None:
-    """Take /clock from the nodes that follow it: the subscribing node, which the caller destroys, and what sets their
-    time to the newest /clock. None when no node follows it.
-    """
+    """Take /clock from the nodes that follow it: the subscribing node, which the caller destroys, and a function that
+    sets their time to the newest /clock. None when no node follows it."""
     following = [node._time_source for node in nodes if node._time_source._clock_sub is not None]
     if not following:
         return None

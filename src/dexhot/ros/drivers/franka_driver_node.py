@@ -22,7 +22,7 @@ class FrankaDriverNode(DriverNode):
 
     def make_device(self) -> Device:
         if self.p.rig == "sim":
-            from dexhot.rigs.franka_twin import FrankaTwin  # with MuJoCo, for which a real arm waits until connect
+            from dexhot.rigs.franka_twin import FrankaTwin  # imports MuJoCo, which a real arm needs only in connect
 
             return FrankaTwin()
         if not self.p.address:

@@ -30,7 +30,7 @@ from dexhot.ros.see.camera_messages import PUBLISHED
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 CLOCK_TYPE = "rosgraph_msgs/msg/Clock"
 PACKED_TOPICS = ("/compressed", "/compressedDepth", "/theora", "/zstd", "/ffmpeg")  # of image_transport's plugins
-UNTOLD = (CLOCK, DIAGNOSTICS, HEARTBEAT, ROSOUT)  # common topics are omitted from the live report
+UNREPORTED = (CLOCK, DIAGNOSTICS, HEARTBEAT, ROSOUT)  # common topics are omitted from the live report
 CAMERA = b"camera"  # name of the camera node in its diagnostics
 BACKLOG = 30  # images that may wait for compression
 
@@ -189,12 +189,14 @@ class CaptureNode(RecorderNode):
             self.values[f"{topic}.rate_hz"] = arrivals.rate
             if arrivals.age is not None:
                 self.values[f"{topic}.age_ms"] = 1e3 * arrivals.age
-        told = {t: a for t, a in self.arrivals.items() if a.stamped and not t.startswith(tuple(map(self.full, UNTOLD)))}
-        silent = [topic for topic, arrivals in told.items() if arrivals.count and not arrivals.rate]
+        reported = {
+            t: a for t, a in self.arrivals.items() if a.stamped and not t.startswith(tuple(map(self.full, UNREPORTED)))
+        }
+        silent = [topic for topic, arrivals in reported.items() if arrivals.count and not arrivals.rate]
         self.warnings.pop("silent", None)
         if silent:
             self.warnings["silent"] = f"no more messages on {', '.join(silent)}"
-        lines = [f"{topic} {arrivals}" for topic, arrivals in sorted(told.items())]
+        lines = [f"{topic} {arrivals}" for topic, arrivals in sorted(reported.items())]
         self.get_logger().info(f"{self.elapsed(now)}, arriving: " + ("; ".join(lines) or "nothing"))
 
     def elapsed(self, now: float) -> str:

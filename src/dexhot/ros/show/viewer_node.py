@@ -1,12 +1,15 @@
 """The live scene: joint states and object state -> the browser, and /scene/markers for RViz and Foxglove."""
 
+import threading
 import time
+from contextlib import suppress
 from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
+from viser import ClientHandle
 from visualization_msgs.msg import MarkerArray
 
 from dexhot.data.files import load
@@ -19,6 +22,8 @@ from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.show.markers import SceneMarkers
 from dexhot.view.live import LiveView, Snapshot
 from dexhot.view.player import new_server
+
+LOOK = (16, 16)  # px, the picture that a browser returns once it shows the scene
 
 
 class ViewerNode(DexhotNode):
@@ -52,6 +57,8 @@ class ViewerNode(DexhotNode):
 
     def start(self) -> None:
         self.safety: messages.Safety | None = None
+        self.asked: set[int] = set()  # browsers that were asked for a picture
+        self.shown = threading.Event()  # one of them has returned it
         self.looked = False
 
     def teardown(self) -> None:
@@ -81,17 +88,33 @@ class ViewerNode(DexhotNode):
 
     def draw(self) -> None:
         """Send the scene to the browsers; nothing without one, to leave the CPU to the controller."""
-        if not self.server.get_clients():
+        clients = self.server.get_clients()
+        if not clients:
             return
         if not self.looked:
-            self.looked = True
-            self.look.publish(Header(stamp=self.stamp()))
+            self.await_look(clients)
         now = time.monotonic()
         self.newest.ages = {what: now - heard for what, heard in self.heard.items()}
         self.view.show(self.newest)
+
+    def await_look(self, clients: dict[int, ClientHandle]) -> None:
+        """Publish the first look once a browser shows the scene: it connects long before it has drawn the meshes."""
+        for number in clients.keys() - self.asked:
+            self.asked.add(number)
+            threading.Thread(target=look_through, args=(clients[number], self.shown), daemon=True).start()
+        if self.shown.is_set():
+            self.looked = True
+            self.look.publish(Header(stamp=self.stamp()))
 
     def mark(self) -> None:
         """Publish the markers for RViz, Foxglove and the recorder."""
         self.view.pose(self.newest)
         for markers in (self.robot, self.ghost):
             self.markers.publish(markers.message(self.view.stage.data, self.stamp()))
+
+
+def look_through(browser: ClientHandle, shown: threading.Event) -> None:
+    """Set `shown` when the browser has drawn the scene; never if it leaves before."""
+    with suppress(RuntimeError, ConnectionError):  # it has left
+        browser.get_render(*LOOK)
+        shown.set()

@@ -59,5 +59,5 @@ class Recovery:
         answer = self._asked.get(name)
         if answer is None:
             return True
-        told = long_ago or self.failed[name] != self._old.get(name)
-        return told and answer.done() and not answer.result().success
+        reported = long_ago or self.failed[name] != self._old.get(name)
+        return reported and answer.done() and not answer.result().success

@@ -32,7 +32,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Header
 from std_srvs.srv import Trigger
 
-from dexhot.data.diagnostics import by_node
+from dexhot.data.diagnostics import UNPREPARED, by_node
 from dexhot.data.topics import (
     CLOCK,
     DIAGNOSTICS,
@@ -205,6 +205,9 @@ class SupervisorNode(DexhotNode):
                 self.apply(Event.ENDING, f"{name} ends: {status.values['ending']}")
             if name == "object_filter":
                 self.unseen = status.values.get("missing", "")
+            if name == "controller":
+                why = status.values.get(UNPREPARED, "")
+                self.judge(UNPREPARED, (Event.UNPREPARED, f"controller: {why}") if why else None)
             if MOTOR_TEMPERATURE in status.values:
                 self.on_temperature(name, status.values[MOTOR_TEMPERATURE])
 
@@ -320,7 +323,7 @@ class SupervisorNode(DexhotNode):
         silent = [n for n in self.p.required_nodes if self.silent(n) > self.p.heartbeat_timeout]
         dead = [n for n in silent if n not in self.leaving]
         if dead and self.machine.state not in (State.INACTIVE, State.FAULT):
-            self.apply(Event.DEAD_NODE, f"no heartbeat of {', '.join(dead)} for {self.p.heartbeat_timeout:g} s")
+            self.apply(Event.DEAD_NODE, f"no heartbeat from {', '.join(dead)} for {self.p.heartbeat_timeout:g} s")
             return
         self.judge("speakers", (Event.FOREIGN, why) if (why := self.speakers.first()) else None)
         if gone := self.ended():
@@ -352,7 +355,7 @@ class SupervisorNode(DexhotNode):
 
     def explain(self, absent: list[str], reason: str) -> None:
         """Add missing inputs to the reason of `inactive`: published at each check, logged when it changes."""
-        lacking = [f"no heartbeat of {', '.join(absent)}"] * bool(absent) + [reason] * bool(reason)
+        lacking = [f"no heartbeat from {', '.join(absent)}"] * bool(absent) + [reason] * bool(reason)
         if not lacking:
             return
         self.machine.reason = f"waiting: {'; '.join(lacking)}"

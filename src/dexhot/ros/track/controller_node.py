@@ -10,11 +10,14 @@ from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
 
-from dexhot.control.choose import make_controller
 from dexhot.control.controllers import HandState, Tracker
+from dexhot.data.diagnostics import UNPREPARED
 from dexhot.data.files import load
 from dexhot.data.topics import FRANKA_STATES, LEAP_STATES, OBJECT_STATE, SAFETY_STATE, TARGET
 from dexhot.data.types import Reference
+from dexhot.planning.choose import make_controller
+from dexhot.planning.planned import Planned
+from dexhot.planning.preparation import Preparation
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.robots.kinematics.arm import ArmKinematics
 from dexhot.robots.robot_hand import load_hand
@@ -30,6 +33,9 @@ class ControllerNode(DexhotNode):
 
     def __init__(self) -> None:
         super().__init__("controller")
+        self.preparation: Preparation | None = None
+        self.told: dict[str, object] = {}
+        self.begun = False  # whether the present clip's start was accepted
 
     def setup(self) -> None:
         self.reference = load(self.p.reference, Reference)
@@ -37,6 +43,7 @@ class ControllerNode(DexhotNode):
         hand = load_hand(self.reference.hand)
         self.kinematics, self.fingers = ArmKinematics(hand), hand.joint_names
         controller = make_controller(self.p.controller, self.reference, self.p.policy, physics, self.p)
+        self.preparation = Preparation(controller) if isinstance(controller, Planned) else None
         self.tracker = Tracker(controller, physics, self.p.ramp, self.p.look_ahead)
         self.target = self.advertise(JointState, TARGET, "command")
         self.obey(JointState, LEAP_STATES, self.on_hand, "state")
@@ -48,6 +55,14 @@ class ControllerNode(DexhotNode):
         self.hand: np.ndarray | None = None
         self.arm: np.ndarray | None = None
         self.tracker.stop()
+        self.begun = False
+        if self.preparation is not None:
+            self.preparation.again()
+            self.report()
+
+    def teardown(self) -> None:
+        if self.preparation is not None:
+            self.preparation.close()
 
     def on_hand(self, message: JointState) -> None:
         self.hand = messages.measured(message, self.fingers)
@@ -61,8 +76,11 @@ class ControllerNode(DexhotNode):
             self.tracker.stop()
         elif safety.t0 != self.tracker.t0:
             self.tracker.begin(safety.t0)
+            self.begun = False
 
     def on_object(self, message: Odometry) -> None:
+        if self.preparation is not None and not self.prepared(message):
+            return
         if self.tracker.t0 is None or self.hand is None or self.arm is None:
             return
         begin = time.monotonic()
@@ -72,3 +90,38 @@ class ControllerNode(DexhotNode):
         if target is not None:
             self.target.publish(messages.joint_state(self.reference.joint_names, message.header.stamp, target))
             self.latency("step").add(time.monotonic() - begin)
+
+    def prepared(self, message: Odometry) -> bool:
+        """Whether a plan is chosen for the object as observed: only then may targets be published."""
+        assert self.preparation is not None
+        if self.tracker.t0 is not None and self.begun:
+            return True
+        seen = messages.read_object_state(message, self.p.frame_prefix)
+        if self.tracker.t0 is None:
+            self.preparation.observe(seen)
+            self.report()
+            return False
+        if why := self.preparation.begin(seen):
+            self.tracker.stop()
+            self.report(why)
+            return False
+        self.begun = True
+        return True
+
+    def report(self, why: str = "") -> None:
+        """Publish why the clip must not start (the supervisor then holds), or what to expect, when it changes."""
+        assert self.preparation is not None
+        why = why or self.preparation.problem()
+        chosen = self.preparation.controller.chosen
+        told: dict[str, object] = {UNPREPARED: why} if why else {"plan": str(chosen)}
+        told |= {} if chosen is None else {"expected": chosen.expected, "rollouts": chosen.rollouts}
+        if told == self.told:
+            return
+        self.told = told
+        for name in (UNPREPARED, "plan", "expected", "rollouts"):
+            self.values.pop(name, None)
+        self.values |= told
+        self.get_logger().info(why or str(chosen))
+        self.publish_diagnostics()
+        if self.preparation.refusal and self.p.exit_when_done:
+            self.finish(self.preparation.refusal, code=1)

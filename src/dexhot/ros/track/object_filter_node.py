@@ -102,7 +102,7 @@ class ObjectFilterNode(DexhotNode):
         self.values["flipped"] = self.filter.flipped
         self.delays.append(max(self.tick - stamp, 0.0))  # the hand's states may lag, or not have arrived yet
         if stamp > self.bridge + 0.5 * TICK:  # otherwise its tick already has a state
-            self.tell(self.filter, message.header.stamp)
+            self.publish_state(self.filter, message.header.stamp)
         self.step.add(time.monotonic() - begin)
 
     def measured(self, message: PoseWithCovarianceStamped, stamp: float) -> tuple[np.ndarray, np.ndarray]:
@@ -133,9 +133,9 @@ class ObjectFilterNode(DexhotNode):
             return
         self.bridge = stamp
         self.values["bridged"] += 1  # type: ignore[operator]
-        self.tell(self.filter.ahead(stamp), messages.to_stamp(stamp))
+        self.publish_state(self.filter.ahead(stamp), messages.to_stamp(stamp))
 
-    def tell(self, known: ObjectFilter, stamp: Time) -> None:
+    def publish_state(self, known: ObjectFilter, stamp: Time) -> None:
         """Publish the state, also of a lost object: the supervisor decides by its uncertainty, and quotes the reason
         from the diagnostics, so those go first."""
         was_lost, self.published, self.lost = self.lost, known.stamp, known.lost(known.stamp)

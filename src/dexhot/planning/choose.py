@@ -8,12 +8,15 @@ from dexhot.data.files import load
 from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import NotFoundError
 from dexhot.objects.library import load_object
+from dexhot.planning.planned import Planned, PlannedOptions
+from dexhot.planning.prior import load_prior
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import floating_scene
+from dexhot.simulation.setup import Setup
 
-CONTROLLERS = ("kinematic", "playback", "mpc")
+CONTROLLERS = ("kinematic", "playback", "mpc", "planned")
 
 
 def make_controller(name: str, reference: Reference, policy: str, physics: Physics, p: SimpleNamespace) -> Controller:
@@ -38,4 +41,8 @@ def make_controller(name: str, reference: Reference, policy: str, physics: Physi
         options = MpcOptions(p.samples, p.iterations, p.horizon, p.replan, p.delay, p.seed)
         demonstration = load(policy, Demonstration) if policy else None
         return Mpc(reference, MujocoSimulator(scene), options, demonstration)
+    if name == "planned":
+        setup = Setup(load_hand(reference.hand), load_object(reference.object_name), physics)
+        budget = p.planning_seconds, p.planning_rollouts, p.planning_limit
+        return Planned(reference, setup, load_prior(p.prior, reference), PlannedOptions(*budget, p.fade, p.seed))
     raise NotFoundError("controller", name, CONTROLLERS)

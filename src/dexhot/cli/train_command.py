@@ -1,0 +1,79 @@
+"""Train what the controllers use: the prior over structured plans."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from dexhot.cli.arguments import at_least, shown
+
+
+@dataclass
+class Args:
+    """Fit the prior of the controller `planned` to averaged plans of training clips."""
+
+    what: tyro.conf.Positional[Literal["prior"]]
+    """What to train."""
+    data: Literal["parametric", "grab"] = "parametric"
+    """Training clips: generated ones, which carry no terms, or GRAB's train split, whose research terms the prior then
+    carries."""
+    out: Annotated[Path | None, shown("FILE")] = None
+    """Prior to write; default: plan_prior_DATA.npz. Missing folders are created."""
+    seeds: int = 3
+    """Searches per clip, averaged."""
+    rollouts: int = 168
+    """Simulated rollouts of each search."""
+    clips: int = 0
+    """Only the first clips; 0: all."""
+    seed: int = 0
+    """Random seed of the first search."""
+    workers: int = 0
+    """Clips in parallel; 0: one per core."""
+    accept_terms: bool = False
+    """Accept the terms of the data, as they are printed."""
+    force: bool = False
+    """Overwrite an output file of another kind."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+def run(args: Args) -> None:
+    """Fit and write it. An interrupted run resumes at the clip where it stopped."""
+    from dexhot.cli.output import console, print_json, summary
+    from dexhot.data.files import check_out, file_of, save
+    from dexhot.data.types import PlanPrior
+    from dexhot.datasets.licences import require_acceptance
+    from dexhot.progress import track
+    from dexhot_train.mining.executor import run_jobs
+    from dexhot_train.prior import TERMS, PriorOptions, clips_for, fit_prior
+
+    at_least(0, clips=args.clips, seed=args.seed, workers=args.workers)
+    at_least(1, seeds=args.seeds, rollouts=args.rollouts)
+    out = check_out(file_of(args.out or Path(f"plan_prior_{args.data}.npz"), PlanPrior), "dexhot/prior", args.force)
+    if args.data != "parametric":
+        require_acceptance(
+            f"prior from {args.data}", f"Terms of the data: {TERMS[args.data]}.", args.accept_terms or None
+        )
+    options = PriorOptions(args.data, args.seeds, args.rollouts, args.seed, args.clips)
+    count = len(clips_for(options))
+    command = f"dexhot train prior --data {args.data} --seeds {args.seeds} --rollouts {args.rollouts}"
+    command += f" --seed {args.seed}" + f" --clips {args.clips}" * bool(args.clips)
+    shown_jobs = lambda function, jobs: track(run_jobs(function, jobs, args.workers), "searching", count)  # noqa: E731
+    prior = fit_prior(options, shown_jobs, command)
+    save(prior, out)
+    shift, turn = 1e3 * prior.mean[:3], prior.mean[3:6] * 57.29578
+    told = {
+        "prior": str(out),
+        "clips": f"{len(prior.training_data)} of {count}",
+        "shift_mm": [round(float(x), 2) for x in shift],
+        "turn_deg": [round(float(x), 2) for x in turn],
+        "terms": prior.terms,
+    }
+    summary("prior over structured plans", told)
+    for clip, why in prior.provenance["failed"].items():
+        console.print(f"{clip}: {why}", highlight=False, soft_wrap=True)
+    if args.json:
+        print_json(told | {"training_data": prior.training_data})
+    sys.stdout.flush()

@@ -1,0 +1,390 @@
+"""Compiled loops of fitting a hand and an object to an image: clouds, visibility, nearest points, distances, ICP.
+
+Cameras are (4,) arrays fx fy cx cy of the image that is passed with them; images are (H, W). Lengths in m.
+"""
+
+import numpy as np
+from numba import njit
+
+FAR = 1e6
+
+
+@njit(cache=True)
+def cloud(
+    labels: np.ndarray,
+    depth: np.ndarray,
+    label: int,
+    step: int,
+    camera: np.ndarray,
+    near: np.ndarray,
+    reach: float,
+) -> np.ndarray:
+    """Points (N, 3) of every `step`-th pixel of a label with depth (mm), a pixel inside its mask.
+
+    With `near` (K, 2) px, only pixels within `reach` m (at their depth) of one of these: what leaves the forearm out.
+    """
+    H, W = labels.shape
+    out = np.empty((((H + step - 1) // step) * ((W + step - 1) // step), 3))
+    n = 0
+    for j in range(step, H - step, step):
+        for i in range(step, W - step, step):
+            if labels[j, i] != label or depth[j, i] == 0:
+                continue
+            if (
+                labels[j - step, i] != label
+                or labels[j + step, i] != label
+                or labels[j, i - step] != label
+                or labels[j, i + step] != label
+            ):
+                continue
+            z = 1e-3 * depth[j, i]
+            if near.shape[0]:
+                least = FAR
+                for k in range(near.shape[0]):
+                    square = (near[k, 0] - i) ** 2 + (near[k, 1] - j) ** 2
+                    if square < least:
+                        least = square
+                if least > (reach * camera[0] / z) ** 2:
+                    continue
+            out[n, 0], out[n, 1], out[n, 2] = (i - camera[2]) * z / camera[0], (j - camera[3]) * z / camera[1], z
+            n += 1
+    return out[:n].copy()
+
+
+@njit(cache=True)
+def normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(V, 3) outward unit normals, weighted by area."""
+    out = np.zeros_like(vertices)
+    for f in range(faces.shape[0]):
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        ux, uy, uz = (
+            vertices[b, 0] - vertices[a, 0],
+            vertices[b, 1] - vertices[a, 1],
+            vertices[b, 2] - vertices[a, 2],
+        )
+        wx, wy, wz = (
+            vertices[c, 0] - vertices[a, 0],
+            vertices[c, 1] - vertices[a, 1],
+            vertices[c, 2] - vertices[a, 2],
+        )
+        nx, ny, nz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
+        for v in (a, b, c):
+            out[v, 0] += nx
+            out[v, 1] += ny
+            out[v, 2] += nz
+    for v in range(out.shape[0]):
+        length = np.sqrt(out[v, 0] ** 2 + out[v, 1] ** 2 + out[v, 2] ** 2) + 1e-15
+        for a in range(3):
+            out[v, a] /= length
+    return out
+
+
+@njit(cache=True)
+def draw_depth(vertices: np.ndarray, faces: np.ndarray, camera: np.ndarray, image: np.ndarray) -> None:
+    """The nearest z of a mesh in each pixel, into image (H, W), which holds what is there already."""
+    H, W = image.shape
+    for f in range(faces.shape[0]):
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        za, zb, zc = vertices[a, 2], vertices[b, 2], vertices[c, 2]
+        if za < 0.05 or zb < 0.05 or zc < 0.05:
+            continue
+        ua, va = camera[0] * vertices[a, 0] / za + camera[2], camera[1] * vertices[a, 1] / za + camera[3]
+        ub, vb = camera[0] * vertices[b, 0] / zb + camera[2], camera[1] * vertices[b, 1] / zb + camera[3]
+        uc, vc = camera[0] * vertices[c, 0] / zc + camera[2], camera[1] * vertices[c, 1] / zc + camera[3]
+        area = (ub - ua) * (vc - va) - (vb - va) * (uc - ua)
+        if abs(area) < 1e-9:
+            continue
+        for y in range(max(int(np.ceil(min(va, vb, vc))), 0), min(int(np.floor(max(va, vb, vc))), H - 1) + 1):
+            for x in range(max(int(np.ceil(min(ua, ub, uc))), 0), min(int(np.floor(max(ua, ub, uc))), W - 1) + 1):
+                w0 = ((ub - x) * (vc - y) - (vb - y) * (uc - x)) / area
+                w1 = ((uc - x) * (va - y) - (vc - y) * (ua - x)) / area
+                w2 = 1.0 - w0 - w1
+                if w0 >= 0.0 and w1 >= 0.0 and w2 >= 0.0:
+                    z = 1.0 / (w0 / za + w1 / zb + w2 / zc)
+                    if z < image[y, x]:
+                        image[y, x] = z
+
+
+@njit(cache=True)
+def visible(
+    vertices: np.ndarray, normals: np.ndarray, camera: np.ndarray, image: np.ndarray, tolerance: float
+) -> np.ndarray:
+    """Numbers of the vertices that face the camera and are not behind the drawn depth."""
+    H, W = image.shape
+    out = np.empty(vertices.shape[0], np.int64)
+    n = 0
+    for v in range(vertices.shape[0]):
+        x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
+        if z < 0.05 or normals[v, 0] * x + normals[v, 1] * y + normals[v, 2] * z > -0.05 * z:
+            continue
+        i, j = int(camera[0] * x / z + camera[2] + 0.5), int(camera[1] * y / z + camera[3] + 0.5)
+        if 0 <= i < W and 0 <= j < H and z < image[j, i] + tolerance:
+            out[n] = v
+            n += 1
+    return out[:n].copy()
+
+
+@njit(cache=True)
+def nearest(
+    points: np.ndarray, rays: np.ndarray, vertices: np.ndarray, normals: np.ndarray, ids: np.ndarray, reach: float
+) -> np.ndarray:
+    """For each point (N, 3), the nearest of the vertices `ids` whose normal looks along -ray; -1 beyond `reach`.
+
+    Rays (N, 3) are unit vectors from the camera to the points.
+    """
+    out = np.full(points.shape[0], -1, np.int64)
+    for q in range(points.shape[0]):
+        least = reach * reach
+        for k in range(ids.shape[0]):
+            v = ids[k]
+            dx, dy, dz = points[q, 0] - vertices[v, 0], points[q, 1] - vertices[v, 1], points[q, 2] - vertices[v, 2]
+            square = dx * dx + dy * dy + dz * dz
+            if square < least:
+                facing = rays[q, 0] * normals[v, 0] + rays[q, 1] * normals[v, 1] + rays[q, 2] * normals[v, 2]
+                if facing < -0.3:
+                    least = square
+                    out[q] = v
+    return out
+
+
+@njit(cache=True)
+def nearest_point(queries: np.ndarray, points: np.ndarray, reach: float) -> np.ndarray:
+    """For each query (N, 3), the nearest point; -1 beyond `reach`."""
+    out = np.full(queries.shape[0], -1, np.int64)
+    for q in range(queries.shape[0]):
+        least = reach * reach
+        for k in range(points.shape[0]):
+            square = (
+                (queries[q, 0] - points[k, 0]) ** 2
+                + (queries[q, 1] - points[k, 1]) ** 2
+                + (queries[q, 2] - points[k, 2]) ** 2
+            )
+            if square < least:
+                least = square
+                out[q] = k
+    return out
+
+
+@njit(cache=True)
+def contract(directions: np.ndarray, jacobians: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """directions (K, 3) . jacobians[ids] (K, 3, P) -> (K, P)."""
+    K, P = directions.shape[0], jacobians.shape[2]
+    out = np.empty((K, P))
+    for k in range(K):
+        x, y, z = directions[k, 0], directions[k, 1], directions[k, 2]
+        rows = jacobians[ids[k]]
+        for p in range(P):
+            out[k, p] = x * rows[0, p] + y * rows[1, p] + z * rows[2, p]
+    return out
+
+
+@njit(cache=True)
+def _read(values: np.ndarray, x: float, y: float, z: float, out: np.ndarray) -> bool:
+    """Trilinear value and gradient (per cell) at grid coordinates, into out (4,); False outside of the grid."""
+    nx, ny, nz = values.shape
+    if not (0.0 <= x < nx - 1 and 0.0 <= y < ny - 1 and 0.0 <= z < nz - 1):
+        return False
+    i, j, k = int(x), int(y), int(z)
+    fx, fy, fz = x - i, y - j, z - k
+    a000, a100, a010, a110 = values[i, j, k], values[i + 1, j, k], values[i, j + 1, k], values[i + 1, j + 1, k]
+    a001, a101 = values[i, j, k + 1], values[i + 1, j, k + 1]
+    a011, a111 = values[i, j + 1, k + 1], values[i + 1, j + 1, k + 1]
+    b00, b10 = a000 + fx * (a100 - a000), a010 + fx * (a110 - a010)
+    b01, b11 = a001 + fx * (a101 - a001), a011 + fx * (a111 - a011)
+    c0, c1 = b00 + fy * (b10 - b00), b01 + fy * (b11 - b01)
+    e0 = (a100 - a000) + fy * ((a110 - a010) - (a100 - a000))
+    e1 = (a101 - a001) + fy * ((a111 - a011) - (a101 - a001))
+    out[0], out[1] = c0 + fz * (c1 - c0), e0 + fz * (e1 - e0)
+    out[2], out[3] = (b10 - b00) + fz * ((b11 - b01) - (b10 - b00)), c1 - c0
+    return True
+
+
+@njit(cache=True)
+def object_distances(
+    points: np.ndarray,
+    R: np.ndarray,
+    t: np.ndarray,
+    values: np.ndarray,
+    origin: np.ndarray,
+    spacing: float,
+    local: np.ndarray,
+    distances: np.ndarray,
+    gradients: np.ndarray,
+) -> None:
+    """Signed distance of points (N, 3) to an object at R, t; into local (N, 3), distances (N,), gradients (N, 3).
+
+    Gradients are in the object's frame. Outside of the grid the distance is FAR and its gradient 0.
+    """
+    read = np.empty(4)
+    for q in range(points.shape[0]):
+        dx, dy, dz = points[q, 0] - t[0], points[q, 1] - t[1], points[q, 2] - t[2]
+        for a in range(3):
+            local[q, a] = R[0, a] * dx + R[1, a] * dy + R[2, a] * dz
+            gradients[q, a] = 0.0
+        distances[q] = FAR
+        if _read(
+            values,
+            (local[q, 0] - origin[0]) / spacing,
+            (local[q, 1] - origin[1]) / spacing,
+            (local[q, 2] - origin[2]) / spacing,
+            read,
+        ):
+            distances[q] = read[0]
+            for a in range(3):
+                gradients[q, a] = read[1 + a] / spacing
+
+
+@njit(cache=True)
+def object_rows(local: np.ndarray, gradients: np.ndarray, R: np.ndarray) -> np.ndarray:
+    """d distance / d object step (N, 6): right increment of the rotation, translation."""
+    out = np.empty((local.shape[0], 6))
+    for q in range(local.shape[0]):
+        x, y, z = local[q, 0], local[q, 1], local[q, 2]
+        gx, gy, gz = gradients[q, 0], gradients[q, 1], gradients[q, 2]
+        out[q, 0], out[q, 1], out[q, 2] = gy * z - gz * y, gz * x - gx * z, gx * y - gy * x
+        for a in range(3):
+            out[q, 3 + a] = -(R[a, 0] * gx + R[a, 1] * gy + R[a, 2] * gz)
+    return out
+
+
+@njit(cache=True)
+def icp(
+    points: np.ndarray,
+    R: np.ndarray,
+    t: np.ndarray,
+    values: np.ndarray,
+    origin: np.ndarray,
+    spacing: float,
+    iterations: int,
+    sigma: float,
+    least: float,
+    turn: float,
+    shift: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """An object's rotation and position that bring points (N, 3) onto its zero level: robust Gauss-Newton steps.
+
+    The scale narrows from `sigma` to `least`, by 0.6 a step; `turn` (rad) and `shift` (m) are the sigmas of one step.
+    """
+    R, t = R.copy(), t.copy()
+    local, distances, gradients = np.empty_like(points), np.empty(points.shape[0]), np.empty_like(points)
+    for k in range(iterations):
+        scale = max(least, sigma * 0.6**k)
+        object_distances(points, R, t, values, origin, spacing, local, distances, gradients)
+        rows = object_rows(local, gradients, R)
+        A, g = np.zeros((6, 6)), np.zeros(6)
+        for q in range(points.shape[0]):
+            if distances[q] == FAR:
+                continue
+            robust = 9.0 / (9.0 + (distances[q] / scale) ** 2)
+            w = robust * robust / (scale * scale)
+            for a in range(6):
+                g[a] += w * rows[q, a] * distances[q]
+                for b in range(6):
+                    A[a, b] += w * rows[q, a] * rows[q, b]
+        for a in range(3):
+            A[a, a] += 1.0 / (turn * turn)
+            A[3 + a, 3 + a] += 1.0 / (shift * shift)
+        step = -np.linalg.solve(A, g)
+        angle = np.sqrt(step[0] ** 2 + step[1] ** 2 + step[2] ** 2)
+        if angle > 1e-12:
+            held = min(angle, 0.5)
+            x, y, z = step[0] / angle, step[1] / angle, step[2] / angle
+            c, s = np.cos(held), np.sin(held)
+            u = 1.0 - c
+            E = np.array(
+                [
+                    [c + x * x * u, x * y * u - z * s, x * z * u + y * s],
+                    [y * x * u + z * s, c + y * y * u, y * z * u - x * s],
+                    [z * x * u - y * s, z * y * u + x * s, c + z * z * u],
+                ]
+            )
+            R = R @ E
+        t = t + step[3:]
+    return R, t
+
+
+@njit(cache=True)
+def outside_fraction(points: np.ndarray, camera: np.ndarray, labels: np.ndarray) -> float:
+    """Fraction of points (N, 3) that fall on the background (label 0) of an image; outside of it they do not count."""
+    H, W = labels.shape
+    seen, off = 0, 0
+    for q in range(points.shape[0]):
+        z = points[q, 2]
+        if z < 0.05:
+            continue
+        i, j = int(camera[0] * points[q, 0] / z + camera[2] + 0.5), int(camera[1] * points[q, 1] / z + camera[3] + 0.5)
+        if 0 <= i < W and 0 <= j < H:
+            seen += 1
+            off += labels[j, i] == 0
+    return off / seen if seen else 1.0
+
+
+@njit(cache=True)
+def distance_image(free: np.ndarray) -> np.ndarray:
+    """Distance (px) of each pixel to the nearest one where `free` is False (Felzenszwalb and Huttenlocher 2012)."""
+    H, W = free.shape
+    squares = np.empty((H, W))
+    for i in range(W):  # down and up each column
+        gap = FAR
+        for j in range(H):
+            gap = 0.0 if not free[j, i] else gap + 1.0
+            squares[j, i] = gap
+        gap = FAR
+        for j in range(H - 1, -1, -1):
+            gap = 0.0 if not free[j, i] else gap + 1.0
+            squares[j, i] = min(squares[j, i], gap) ** 2
+    out = np.empty((H, W))
+    at, edge = np.empty(W, np.int64), np.empty(W + 1)
+    for j in range(H):  # lower envelope of parabolas along each row
+        k = 0
+        at[0], edge[0], edge[1] = 0, -FAR * FAR, FAR * FAR
+        for q in range(1, W):
+            while True:
+                p = at[k]
+                s = (squares[j, q] + q * q - squares[j, p] - p * p) / (2.0 * (q - p))
+                if s > edge[k]:
+                    break
+                k -= 1
+            k += 1
+            at[k], edge[k], edge[k + 1] = q, s, FAR * FAR
+        k = 0
+        for q in range(W):
+            while edge[k + 1] < q:
+                k += 1
+            out[j, q] = np.sqrt((q - at[k]) ** 2 + squares[j, at[k]])
+    return out
+
+
+@njit(cache=True)
+def mask_rows(
+    points: np.ndarray, camera: np.ndarray, distances: np.ndarray, most: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points (N, 3) that project outside of a mask: their numbers (m,), distance (m,) px and its gradient (m, 3).
+
+    `distances` (H, W) is the mask's distance image, read bilinearly; farther than `most` px counts as `most`.
+    """
+    H, W = distances.shape
+    ids, values = np.empty(points.shape[0], np.int64), np.empty(points.shape[0])
+    slopes = np.empty((points.shape[0], 3))
+    n = 0
+    for q in range(points.shape[0]):
+        x, y, z = points[q, 0], points[q, 1], points[q, 2]
+        if z < 0.05:
+            continue
+        u, v = camera[0] * x / z + camera[2], camera[1] * y / z + camera[3]
+        if not (0.0 <= u < W - 1 and 0.0 <= v < H - 1):
+            continue
+        i, j = int(u), int(v)
+        a, b = u - i, v - j
+        top = distances[j, i] * (1 - a) + distances[j, i + 1] * a
+        bottom = distances[j + 1, i] * (1 - a) + distances[j + 1, i + 1] * a
+        value = top * (1 - b) + bottom * b
+        if value <= 0.5:
+            continue
+        gu = (distances[j, i + 1] - distances[j, i]) * (1 - b) + (distances[j + 1, i + 1] - distances[j + 1, i]) * b
+        gv = bottom - top
+        ids[n], values[n] = q, min(value, most)
+        slopes[n, 0], slopes[n, 1] = gu * camera[0] / z, gv * camera[1] / z
+        slopes[n, 2] = -(gu * camera[0] * x + gv * camera[1] * y) / (z * z)
+        n += 1
+    return ids[:n].copy(), values[:n].copy(), slopes[:n].copy()

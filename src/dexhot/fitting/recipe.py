@@ -1,0 +1,129 @@
+"""Recipes of `dexhot fit`: which terms, with which weights, and how they are solved. One YAML each in config/recipes.
+
+Every setting stands under `paper` (published) or `ours` (unpublished there, chosen on training clips).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dexhot.data.yaml_file import load_yaml
+from dexhot.errors import DexhotError, FileFormatError, NotFoundError
+from dexhot.paths import share_dir
+
+SOURCES = ("paper", "ours")
+TERMS = {  # and their settings
+    "joints_2d": ("weight", "sigma"),
+    "joint_depth": ("weight", "sigma", "inside"),
+    "hand_mask": ("weight", "sigma"),
+    "object_mask": ("weight", "sigma"),
+    "surface": ("weight", "back", "sigma", "reach", "visible_only"),
+    "sdf": ("weight", "sigma"),
+    "penetration": ("weight", "sigma", "margin"),
+    "attraction": ("weight", "sigma", "gate", "reach"),
+    "temporal": (
+        "weight", "turn", "shift", "bend", "object_turn", "object_shift", "threshold", "object_threshold",
+    ),
+    "prior": ("weight",),
+    "limits": ("weight", "sigma"),
+    "ground": ("weight", "sigma"),
+}  # fmt: skip
+SOLVER = (
+    "iterations", "first_iterations", "damping", "widest", "hand_points", "object_points", "velocity", "hypotheses",
+    "object_hypotheses", "kept", "alive", "object_lost", "hand_lost",
+)  # fmt: skip
+COUNTS = ("iterations", "first_iterations", "hand_points", "object_points", "hypotheses", "object_hypotheses", "kept",
+          "alive")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings by term, of the solver, and where each comes from."""
+
+    name: str
+    terms: dict[str, dict[str, Any]]
+    solver: dict[str, Any]
+    sources: dict[str, str] = field(default_factory=dict)  # "surface.sigma": "ours"
+
+    def without(self, names: Iterable[str]) -> "Recipe":
+        """Fewer terms. Raises NotFoundError for one that the recipe does not have."""
+        names = list(names)
+        for name in names:
+            if name not in self.terms:
+                raise NotFoundError(f"term of recipe {self.name}", name, self.terms)
+        return replace(self, terms={name: row for name, row in self.terms.items() if name not in names})
+
+    def changed(self, changes: Iterable[str]) -> "Recipe":
+        """With settings such as "surface.sigma=0.004" or "solver.iterations=8". Raises DexhotError for a wrong one."""
+        terms = {name: dict(row) for name, row in self.terms.items()}
+        solver, sources = dict(self.solver), dict(self.sources)
+        for change in changes:
+            key, equals, text = change.partition("=")
+            group, _, setting = key.partition(".")
+            rows = solver if group == "solver" else terms.get(group)
+            if not equals or rows is None or setting not in rows:
+                valid = [f"{name}.{s}" for name, row in {**terms, "solver": solver}.items() for s in row]
+                raise NotFoundError("setting (TERM.SETTING=VALUE)", key, valid)
+            rows[setting] = _number(key, yaml.safe_load(text))
+            sources[key] = "command line"
+        return replace(self, terms=terms, solver=solver, sources=sources)
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes shipped."""
+    return sorted(path.stem for path in (share_dir() / "config" / "recipes").glob("*.yaml"))
+
+
+def load_recipe(name: str) -> Recipe:
+    """A shipped recipe by its name, or a recipe file by its path (.yaml)."""
+    path = Path(name) if name.endswith(".yaml") else share_dir() / "config" / "recipes" / f"{name}.yaml"
+    if not path.is_file():
+        raise NotFoundError("recipe", name, recipe_names(), "A file of your own must end in .yaml.")
+    try:
+        return read_recipe(load_yaml(path), path)
+    except yaml.YAMLError as e:
+        raise FileFormatError(f"{path} is no YAML: {e}") from e
+
+
+def read_recipe(raw: Any, path: Path) -> Recipe:
+    """Checks names, sources and numbers. Raises FileFormatError naming the setting and the valid ones."""
+    if not isinstance(raw, dict) or set(raw) != {"name", "terms", "solver"} or not isinstance(raw["terms"], dict):
+        raise FileFormatError(f"{path} must have name, terms and solver.")
+    terms, sources = {}, {}
+    for name, block in raw["terms"].items():
+        if name not in TERMS:
+            raise NotFoundError(f"term in {path.name}", str(name), TERMS)
+        terms[name], found = _settings(f"{path.name}: {name}", block, TERMS[name])
+        sources.update({f"{name}.{setting}": source for setting, source in found.items()})
+    solver, found = _settings(f"{path.name}: solver", raw["solver"], SOLVER)
+    sources.update({f"solver.{setting}": source for setting, source in found.items()})
+    for setting in COUNTS:
+        if not (isinstance(solver[setting], int) and solver[setting] >= 1):
+            raise FileFormatError(f"{path.name}: solver.{setting} must be a whole number of at least 1.")
+    return Recipe(str(raw["name"]), terms, solver, sources)
+
+
+def _settings(where: str, block: Any, names: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, str]]:
+    if not isinstance(block, dict) or not set(block) <= set(SOURCES):
+        raise FileFormatError(f"{where}: settings stand under {' or '.join(SOURCES)}.")
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for source, rows in block.items():
+        for setting, value in (rows or {}).items():
+            if setting not in names:
+                raise NotFoundError(f"setting of {where}", str(setting), names)
+            if setting in values:
+                raise FileFormatError(f"{where}.{setting} is given twice.")
+            values[setting], sources[setting] = _number(f"{where}.{setting}", value), source
+    if missing := [name for name in names if name not in values]:
+        raise FileFormatError(f"{where} lacks {', '.join(missing)}.")
+    return values, sources
+
+
+def _number(where: str, value: Any) -> Any:
+    if isinstance(value, bool) or (isinstance(value, int | float) and value >= 0):
+        return value
+    raise DexhotError(f"{where} must be a number that is not negative, or true or false; not {value!r}.")

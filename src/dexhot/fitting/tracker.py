@@ -1,0 +1,495 @@
+"""Hand and object tracked from frame to frame: what a live camera and a recording both run.
+
+    tracker = HandObjectTracker(open_hand("right"), object_model(asset), camera, load_recipe("default"))
+    tracked = tracker.step(frame)       # state, covariance, scores, lost flags
+
+Each frame: predict; take the best start of the object; five Gauss-Newton steps over 57 unknowns, scales from wide to
+narrow; judge. What starts anew (the first frame, a lost hand or object) goes on as several hypotheses for some frames,
+until the one of least cost remains.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from dexhot.errors import ClipError
+from dexhot.fitting import kernels, object_start
+from dexhot.fitting.hand_fit import LEAST_SEEN, Sighting, data_terms, fit_shape, regularisers, starts_from_pixels
+from dexhot.fitting.object_start import Placed
+from dexhot.fitting.recipe import Recipe
+from dexhot.fitting.scene import UNKNOWNS, HandObjectScene, ObjectModel, SceneState, object_at
+from dexhot.fitting.scene_terms import (
+    Attraction,
+    CloudToObject,
+    FrameView,
+    Ground,
+    HandMask,
+    HandOnly,
+    ObjectMask,
+    Penetration,
+    SceneTerm,
+    Surface,
+    Temporal,
+)
+from dexhot.fitting.solver import LONGEST, solve_pose
+from dexhot.fitting.terms import JointLimits, KeypointDepth, Keypoints2D, LikelyPose
+from dexhot.geometry.cameras import Intrinsics
+from dexhot.humans.kernels import logarithm
+from dexhot.humans.skin import HandPose, KeypointTable, SkinnedHand
+from dexhot.humans.zones import contact_zones
+
+LABELS = {"right": 1, "object": 2, "left": 3}  # of Evidence
+SMALL_WIDTH = 160  # px, of the image in which masks are compared
+STEPS = np.concatenate([LONGEST, np.repeat([0.4, 0.05], 3)])  # longest of one iteration: rad, m
+SHAPE_SECONDS, SHAPE_FRAMES = 1.0, 12  # s over which the shape is estimated, and from how many frames
+ARM = 0.026  # m from the hand's bones beyond which pixels of its mask are the forearm's
+BONE_STARTS = np.array([0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19, 5, 9, 13])
+BONE_ENDS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 9, 13, 17])
+PATCH = 3  # px around a keypoint in which its depth is measured
+NEAR_PIXELS, NEAR_CLOUD = 0.03, 0.010  # of the image's width; m: where the hand's score counts evidence as explained
+TOUCHING = 0.006  # m between hand and object below which an unseen object is carried by the hand
+SEARCH_EVERY = 5  # frames between two searches for a lost object
+START_ITERATIONS = 15
+FIRST_WIDE = 4.0
+
+
+@dataclass
+class Frame:
+    """What was seen at one moment. Depth is in mm, 0 where unknown; keypoints are in pixels of the same image."""
+
+    time: float  # s
+    depth: np.ndarray  # (H, W) uint16
+    labels: np.ndarray  # (H, W) uint8, those of Evidence
+    pixels: np.ndarray  # (21, 2)
+    confidence: np.ndarray  # (21,)
+    object_pose: np.ndarray | None = None  # (7,) camera_T_mesh
+
+
+@dataclass
+class Tracked:
+    """Hand and object in one frame, in the camera's frame."""
+
+    state: SceneState
+    keypoints: np.ndarray  # (21, 3) m
+    covariance: np.ndarray  # (57, 57), of a step of the state
+    hand_seen: bool
+    object_seen: bool
+    hand_score: float  # 0 to 1: how much of what was seen of the hand is explained
+    object_score: float  # at most 1; 0 where unseen
+    hand_lost: bool
+    object_lost: bool
+    cost: float
+    seconds: float  # of one core
+
+
+@dataclass
+class Hypothesis:
+    """One way on: states of this frame and the one before, and the cost so far."""
+
+    state: SceneState
+    before: SceneState | None = None
+    cost: float = 0.0  # a mean over its frames, the last ones heaviest
+    normal: np.ndarray | None = None  # (57, 57)
+
+
+class HandObjectTracker:
+    """Tracks one hand and one object; `model` None: the hand alone."""
+
+    def __init__(
+        self,
+        hand: SkinnedHand,
+        model: ObjectModel | None,
+        camera: Intrinsics,
+        recipe: Recipe,
+        table: KeypointTable | None = None,
+        shape: np.ndarray | None = None,
+        ground: np.ndarray | None = None,
+    ):
+        """`table`: the keypoints' convention, by default MediaPipe's; `shape` (S,) of a known person, else it is
+        estimated over the first second; `ground` (4,) the table as normal and offset in the camera's frame."""
+        if hand.prior is None:
+            raise ClipError(f"the {hand.name} model has no pose prior, which a fit needs.")
+        self.hand, self.model, self.recipe, self.ground = hand, model, recipe, ground
+        self.table = table or hand.table("mediapipe")
+        self.person = hand.shaped(shape)
+        self.shape_known = shape is not None
+        self.camera = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+        self.thin = max(1, round(camera.width / SMALL_WIDTH))
+        self.small = self.camera / self.thin
+        self.width = camera.width
+        self.zones = [zone for name, zone in contact_zones(hand).items() if name != "palm"]
+        self.hypotheses: list[Hypothesis] = []
+        self.young = 0  # frames until the hypotheses become one
+        self.frames = 0
+        self.sightings: list[tuple[float, Sighting]] = []
+        self.sought = -SEARCH_EVERY  # frame of the last search for the object
+
+    def step(self, frame: Frame) -> Tracked | None:
+        """The next frame; None as long as no hand was ever seen."""
+        began = time.thread_time()
+        view = self.view(frame)
+        seen = view.confidence.sum() >= LEAST_SEEN
+        if seen and not self.shape_known:
+            self._learn_shape(frame, view)
+        if not self.hypotheses:
+            if not seen:
+                return None
+            self._begin(view, frame)
+        else:
+            self.hypotheses = [self._advance(one, view, frame, bool(seen)) for one in self.hypotheses]
+        self._choose()
+        best = self.hypotheses[0]
+        scene = self._scene(best.state)
+        hand_score = self.hand_score(scene, view) if seen else 0.0
+        object_seen = self.model is not None and len(view.object_cloud) >= object_start.FEW
+        object_score = self.object_score(best.state, view) if object_seen else 0.0
+        hand_lost = bool(seen and hand_score < self.recipe.solver["hand_lost"])
+        object_lost = bool(object_seen and object_score < self.recipe.solver["object_lost"])
+        if hand_lost and self.young == 0:
+            self._restart_hand(view)
+        if object_lost and self.young == 0 and self.frames - self.sought >= SEARCH_EVERY:
+            self._search_object(view)
+        self.frames += 1
+        best = self.hypotheses[0]
+        assert best.normal is not None
+        return Tracked(
+            best.state,
+            self.person.posed(best.state.hand).keypoints(self.table),
+            covariance(best.normal),
+            bool(seen),
+            object_seen,
+            hand_score,
+            object_score,
+            hand_lost,
+            object_lost,
+            best.cost,
+            time.thread_time() - began,
+        )
+
+    # what was seen
+
+    def view(self, frame: Frame) -> FrameView:
+        """The frame as the terms take it, with the pixels behind the wrist left out."""
+        own = LABELS[self.hand.side]
+        thin = frame.labels[:: self.thin, :: self.thin]
+        labels = np.where(thin == own, 1, np.where(thin == 2, 2, np.where(thin == 0, 0, 3))).astype(np.uint8)
+        confidence = np.where(np.isfinite(frame.pixels).all(axis=1), np.nan_to_num(frame.confidence), 0.0)
+        pixels = np.nan_to_num(frame.pixels)
+        bones = self._bones(pixels, confidence)
+        step = max(1, self.thin // 2)
+        own_cloud = kernels.cloud(frame.labels, frame.depth, own, step, self.camera, bones, ARM)
+        thing = kernels.cloud(frame.labels, frame.depth, 2, step, self.camera, np.zeros((0, 2)), 0.0)
+        free = labels == 0
+        nowhere = np.zeros(labels.shape)
+        distances = kernels.distance_image(free)
+        return FrameView(
+            self.camera,
+            self.small,
+            labels,
+            object_start.some(own_cloud, self.recipe.solver["hand_points"]),
+            object_start.some(thing, self.recipe.solver["object_points"]),
+            distances if (labels == 1).any() else nowhere,
+            distances if (labels == 2).any() else nowhere,
+            pixels,
+            confidence,
+            depth_at(frame, pixels, confidence, own),
+        )
+
+    def _bones(self, pixels: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+        """(K, 2) px: keypoints and middles of bones, as seen, else as predicted; without the wrist."""
+        if self.hypotheses:
+            x = self.person.posed(self.hypotheses[0].state.hand).keypoints(self.table)
+            predicted = x[:, :2] / x[:, 2:] * self.camera[:2] + self.camera[2:]
+            points = np.where(confidence[:, None] > 0, pixels, predicted)
+            known = np.ones(21, bool)
+        else:
+            points, known = pixels, confidence > 0
+        middles = 0.5 * (points[BONE_STARTS] + points[BONE_ENDS])
+        both = known[BONE_STARTS] & known[BONE_ENDS]
+        return np.concatenate([points[1:][known[1:]], middles[both]])
+
+    def sighting(self, view: FrameView) -> Sighting:
+        """The keypoints alone."""
+        return Sighting(view.confidence, None, view.pixels, view.depth, self.camera)
+
+    # the person
+
+    def _learn_shape(self, frame: Frame, view: FrameView) -> None:
+        """From the keypoints of the first second, once it is over."""
+        self.sightings.append((frame.time, self.sighting(view)))
+        if frame.time - self.sightings[0][0] < SHAPE_SECONDS or len(self.sightings) < SHAPE_FRAMES:
+            return
+        self.person = self.hand.shaped(self.shape_of([seen for _, seen in self.sightings]))
+        self.shape_known, self.sightings = True, []
+
+    def shape_of(self, sightings: Sequence[Sighting]) -> np.ndarray:
+        """(S,) that explains the keypoints of some frames."""
+        assert self.hand.prior is not None
+        chosen = np.unique(np.linspace(0, len(sightings) - 1, SHAPE_FRAMES).astype(int))
+        pixel_sigma = self._pixel_sigma()
+        frames = {int(t): (sightings[t], data_terms(self.table, sightings[t], 0.003, pixel_sigma)) for t in chosen}
+        return fit_shape(self.hand, self.table, frames, regularisers(self.hand.prior, 0.3))[0]
+
+    def _pixel_sigma(self) -> float:
+        return float(self.recipe.terms.get("joints_2d", {}).get("sigma", 0.0047)) * self.width
+
+    # starts
+
+    def _begin(self, view: FrameView, frame: Frame) -> None:
+        """Hypotheses of the hand and of the object, each with the best of the other."""
+        things = self._objects(view, frame)
+        hands = self._hands(view)
+        kept = self.recipe.solver["kept"]
+        first = [SceneState(hands[0], *placed) for placed in things[:kept]]
+        states = first + [SceneState(pose, *things[0]) for pose in hands[1:kept]]
+        self.hypotheses = [self._first(state, view) for state in states]
+        self.young = self.recipe.solver["alive"]
+
+    def _hands(self, view: FrameView) -> list[HandPose]:
+        """Ten starts over SO(3), fitted to the keypoints and their depth, those of least cost first."""
+        assert self.hand.prior is not None
+        seen = self.sighting(view)
+        terms = [
+            *data_terms(self.table, seen, 0.003, 2.0 * self._pixel_sigma()),
+            LikelyPose(self.hand.prior, 0.6),
+            JointLimits(self.hand.prior),
+        ]
+        chosen: list[HandPose] = []
+        for pose in starts_from_pixels(self.hand, self.table, seen):
+            if all(np.trace(pose.rotation.T @ other.rotation) < 2.4 for other in chosen):  # 45 degrees apart
+                chosen.append(pose)
+            if len(chosen) == self.recipe.solver["hypotheses"]:
+                break
+        fitted = [solve_pose(self.person, pose, terms, START_ITERATIONS) for pose in chosen]
+        fitted.sort(key=lambda one: one.cost)
+        return [one.posed.pose for one in fitted]
+
+    def _objects(self, view: FrameView, frame: Frame) -> list[Placed]:
+        """The pose that was measured, else the hypotheses of a search."""
+        if frame.object_pose is not None and np.isfinite(frame.object_pose).all():
+            return [object_at(frame.object_pose)]
+        if self.model is None or len(view.object_cloud) < object_start.FEW:
+            return [(np.eye(3), np.array([0.0, 0.0, 1.0]))]
+        self.sought = self.frames
+        solver = self.recipe.solver
+        found = object_start.search(self.model, view, solver["object_hypotheses"], solver["kept"])
+        return [placed for _, placed in found]
+
+    def _first(self, state: SceneState, view: FrameView) -> Hypothesis:
+        iterations = self.recipe.solver["first_iterations"]
+        state, normal = self.solve(state, view, None, iterations, FIRST_WIDE)
+        return Hypothesis(state, None, self.cost(state, view), normal)
+
+    def _restart_hand(self, view: FrameView) -> None:
+        """The lost hand's hypotheses beside the one that there is."""
+        last = self.hypotheses[0]
+        poses = self._hands(view)[: self.recipe.solver["kept"]]
+        self.hypotheses += [
+            self._first(SceneState(pose, last.state.rotation, last.state.position), view) for pose in poses
+        ]
+        self.young = self.recipe.solver["alive"]
+        self._choose()
+
+    def _search_object(self, view: FrameView) -> None:
+        """The lost object's hypotheses beside the one that there is."""
+        assert self.model is not None
+        self.sought = self.frames
+        solver = self.recipe.solver
+        last = self.hypotheses[0]
+        for _, placed in object_start.search(self.model, view, solver["object_hypotheses"], solver["kept"]):
+            self.hypotheses.append(self._first(last.state.with_object(*placed), view))
+        self.young = solver["alive"]
+        self._choose()
+
+    def _choose(self) -> None:
+        """The cheapest first; it alone once all have had their time."""
+        self.hypotheses.sort(key=lambda one: one.cost)
+        if self.young:
+            self.young -= 1
+        if self.young == 0:
+            self.hypotheses = self.hypotheses[:1]
+
+    # one frame
+
+    def _advance(self, one: Hypothesis, view: FrameView, frame: Frame, seen: bool) -> Hypothesis:
+        start = self._predicted(one)
+        if not seen:
+            start = SceneState(one.state.hand, start.rotation, start.position)
+        if self.model is not None:
+            start = start.with_object(*self._object_start(one, start, view, frame))
+        state, normal = self.solve(
+            start, view, start, self.recipe.solver["iterations"], self.recipe.solver["widest"], seen
+        )
+        cost = self.cost(state, view)
+        return Hypothesis(
+            state, one.state, 0.7 * one.cost + 0.3 * cost if one.before else 0.5 * (one.cost + cost), normal
+        )
+
+    def _predicted(self, one: Hypothesis) -> SceneState:
+        """With a part of the last frame's velocity."""
+        if one.before is None:
+            return one.state
+        last, now, part = one.before, one.state, self.recipe.solver["velocity"]
+        step = np.concatenate(
+            [
+                logarithm(last.hand.rotation.T @ now.hand.rotation),
+                now.hand.translation - last.hand.translation,
+                0.5 * (now.hand.fingers - last.hand.fingers).ravel(),
+                logarithm(last.rotation.T @ now.rotation),
+                now.position - last.position,
+            ]
+        )
+        return now.plus(part * step)
+
+    def _object_start(self, one: Hypothesis, predicted: SceneState, view: FrameView, frame: Frame) -> Placed:
+        """The best of: measured, constant velocity, carried by the hand, at rest, on the cloud."""
+        assert self.model is not None
+        carried = object_start.carried(one.state, predicted, self.person.joints[0])
+        rest = (one.state.rotation, one.state.position)
+        if len(view.object_cloud) < object_start.FEW:
+            scene = self._scene(one.state)
+            touches = scene.distances(scene.hand.vertices)[0].min() < TOUCHING
+            return carried if touches else rest
+        candidates = [
+            (predicted.rotation, predicted.position),
+            carried,
+            rest,
+            object_start.on_cloud(self.model, view.object_cloud, predicted.rotation),
+        ]
+        if frame.object_pose is not None and np.isfinite(frame.object_pose).all():
+            candidates.append(object_at(frame.object_pose))
+        return object_start.best_of(self.model, view, candidates)[1]
+
+    def solve(
+        self,
+        start: SceneState,
+        view: FrameView,
+        near: SceneState | None,
+        iterations: int,
+        widest: float,
+        hand_seen: bool = True,
+    ) -> tuple[SceneState, np.ndarray]:
+        """Gauss-Newton from `start`; the state and its normal equations (57, 57)."""
+        terms = self.terms(view, near, hand_seen)
+        state, seen = start, np.zeros(0, np.int64)
+        A = np.zeros((UNKNOWNS, UNKNOWNS))
+        for k in range(iterations):
+            scene = self._scene(state, seen)
+            if k in (0, 2) or near is None:
+                scene.seen = seen = scene.look(self.small, view.labels.shape)
+            narrow = max(1.0, widest * 0.5**k) if near is not None else max(1.0, widest * 0.75**k)
+            A, g = normal_equations(scene, terms, narrow)
+            damped = A.copy()
+            damped[np.diag_indices(UNKNOWNS)] *= 1.0 + self.recipe.solver["damping"]
+            damped[np.diag_indices(UNKNOWNS)] += 1e-2 if near is None else 1e-6
+            step = -cho_solve(cho_factor(damped, check_finite=False, overwrite_a=True), g, check_finite=False)
+            step /= max(1.0, float(np.max(np.abs(step) / STEPS)))
+            state = state.plus(step)
+        return state, A
+
+    def terms(self, view: FrameView, near: SceneState | None, hand_seen: bool = True) -> list[SceneTerm]:
+        """What the recipe asks for in a frame; `near` is the pose that the temporal term keeps to."""
+        assert self.hand.prior is not None
+        found: list[SceneTerm] = []
+        for name, given in self.recipe.terms.items():
+            row = dict(given)
+            if name == "prior":
+                found.append(HandOnly(LikelyPose(self.hand.prior, row["weight"])))
+            elif name == "limits":
+                found.append(HandOnly(JointLimits(self.hand.prior, row["sigma"]), row["weight"]))
+            elif name == "temporal" and near is not None:
+                found.append(Temporal(near, **row))
+            elif name == "ground" and self.ground is not None:
+                found.append(Ground(self.ground, **row))
+            elif self.model is not None and name == "sdf":
+                found.append(CloudToObject(view, **row))
+            elif self.model is not None and name == "object_mask":
+                found.append(ObjectMask(view, **row))
+            elif self.model is not None and name == "penetration" and len(view.object_cloud):
+                found.append(Penetration(**row))
+            elif self.model is not None and name == "attraction" and len(view.object_cloud):
+                found.append(Attraction(self.zones, **row))
+            elif not hand_seen:
+                continue
+            elif name == "joints_2d":
+                sigma = row["sigma"] * self.width
+                found.append(
+                    HandOnly(Keypoints2D(self.table, self.camera, view.pixels, view.confidence, sigma), row["weight"])
+                )
+            elif name == "joint_depth":
+                measured = view.confidence * (view.depth > 0)
+                term = KeypointDepth(self.table, view.depth, measured, row["sigma"], row["inside"])
+                found.append(HandOnly(term, row["weight"]))
+            elif name == "hand_mask":
+                found.append(HandMask(view, **row))
+            elif name == "surface":
+                found.append(Surface(view, **row))
+        return found
+
+    # judging
+
+    def _scene(self, state: SceneState, seen: np.ndarray | None = None) -> HandObjectScene:
+        return HandObjectScene(self.person, self.model, state, np.zeros(0, np.int64) if seen is None else seen)
+
+    def cost(self, state: SceneState, view: FrameView) -> float:
+        """Of all terms that do not depend on where the frame started."""
+        scene = self._scene(state)
+        scene.seen = scene.look(self.small, view.labels.shape)
+        return sum(term.rows(scene).cost for term in self.terms(view, None))
+
+    def object_score(self, state: SceneState, view: FrameView) -> float:
+        """Of the object (object_start.score)."""
+        assert self.model is not None
+        return object_start.score(self.model, view, (state.rotation, state.position))
+
+    def hand_score(self, scene: HandObjectScene, view: FrameView) -> float:
+        """Mean of the fractions of keypoints and of the cloud that the hand explains."""
+        x = scene.hand.keypoints(self.table)
+        pixels = x[:, :2] / x[:, 2:] * self.camera[:2] + self.camera[2:]
+        near = np.linalg.norm(pixels - view.pixels, axis=1) < NEAR_PIXELS * self.width
+        explained = float(view.confidence @ near / max(view.confidence.sum(), 1e-9))
+        if not len(view.hand_cloud):
+            return explained
+        found = kernels.nearest_point(object_start.some(view.hand_cloud, 100), scene.hand.vertices, NEAR_CLOUD)
+        return 0.5 * (explained + float((found >= 0).mean()))
+
+
+def normal_equations(
+    scene: HandObjectScene, terms: Sequence[SceneTerm], narrow: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """J^T W J (57, 57) and J^T W r (57,) of all terms."""
+    A, g = np.zeros((UNKNOWNS, UNKNOWNS)), np.zeros(UNKNOWNS)
+    for term in terms:
+        rows = term.rows(scene, narrow)
+        if not len(rows.residual):
+            continue
+        columns = slice(rows.first, rows.first + rows.jacobian.shape[1])
+        weighted = rows.jacobian * rows.weight[:, None]
+        A[columns, columns] += weighted.T @ rows.jacobian
+        g[columns] += weighted.T @ rows.residual
+    return A, g
+
+
+def covariance(normal: np.ndarray) -> np.ndarray:
+    """(57, 57) of a step of the state; what no term sees is known to 1 (rad or m)."""
+    found: np.ndarray = np.linalg.inv(normal + np.eye(len(normal)))
+    symmetric: np.ndarray = 0.5 * (found + found.T)
+    return symmetric
+
+
+def depth_at(frame: Frame, pixels: np.ndarray, confidence: np.ndarray, label: int) -> np.ndarray:
+    """(21,) median depth of a label around each keypoint, m; 0 where there is too little."""
+    H, W = frame.depth.shape
+    found = np.zeros(21)
+    for k, (u, v) in enumerate(pixels):
+        i, j = round(float(u)), round(float(v))
+        if confidence[k] <= 0 or not (PATCH <= i < W - PATCH and PATCH <= j < H - PATCH):
+            continue
+        window = (slice(j - PATCH, j + PATCH + 1, 2), slice(i - PATCH, i + PATCH + 1, 2))
+        measured = frame.depth[window][(frame.depth[window] > 0) & (frame.labels[window] == label)]
+        if len(measured) > PATCH:
+            found[k] = 1e-3 * float(np.median(measured))
+    return found

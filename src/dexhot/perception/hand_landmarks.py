@@ -1,0 +1,181 @@
+"""Keypoints of one or two hands by MediaPipe's hand models under LiteRT (extra `perception`).
+
+The palm detector only starts a track and restarts a lost one; the landmark model's crop comes from the keypoints of
+the image before. Geometry of crops, anchors and thresholds: the models' published graph options (Apache-2.0).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dexhot.errors import MissingExtraError
+from dexhot.perception.images import crop
+from dexhot.perception.protocols import HandSighting
+from dexhot.perception.weights import hand_landmark_file
+
+PALM, LANDMARK = 192, 224  # px, input sides
+PALM_FOUND, HAND_THERE = 0.5, 0.5  # scores
+OVERLAP = 0.3  # IoU above which two palms are one
+PALM_POINTS = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]  # keypoints whose box makes the next crop
+SAME = 0.5  # of a hand's size: two tracks nearer than this follow one hand
+SEARCH = 5  # images between looks for a second hand
+FAINT = 0.9  # a track's memory of its side from image to image
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A turned square in an image, px and rad; the fingers point up in it."""
+
+    centre: np.ndarray
+    size: float
+    angle: float
+
+
+@dataclass
+class FollowedHand:
+    """One followed hand."""
+
+    crop: Crop
+    right: float  # mean score of being a right hand
+
+
+class LandmarkHands:
+    """Follows up to `count` hands (HandKeypoints). Raises MissingExtraError, or FileFormatError without the models."""
+
+    def __init__(self, count: int = 1, model: str = "full"):
+        """model: "full", or "lite" (half the time, larger errors)."""
+        self.palm = _interpreter(f"palm_detection_{model}.tflite")
+        self.landmark = _interpreter(f"hand_landmark_{model}.tflite")
+        self.count, self.anchors, self.number = count, anchors(), 0
+        self.tracks: list[FollowedHand] = []
+
+    def __call__(self, color: np.ndarray) -> list[HandSighting]:
+        """The hands in the next image; a side is given once at most, to the surer of two."""
+        found: list[tuple[FollowedHand, HandSighting]] = []
+        for track in self.tracks:
+            self._add(found, color, track)
+        if not found or (len(found) < self.count and self.number % SEARCH == 0):
+            for start in self.detect(color):
+                if len(found) < self.count:
+                    self._add(found, color, FollowedHand(start, np.nan))
+        self.number += 1
+        self.tracks = [track for track, _ in found]
+        return _distinct([sighting for _, sighting in found])
+
+    def _add(self, found: list[tuple[FollowedHand, HandSighting]], color: np.ndarray, track: FollowedHand) -> None:
+        """Look into a track's crop; keep it if there is a hand that no other track has."""
+        pixels, z, there, right = self.look(color, track.crop)
+        centre, size = pixels.mean(0), np.ptp(pixels, axis=0).max()
+        taken = any(np.linalg.norm(centre - s.pixels.mean(0)) < SAME * size for _, s in found)
+        if there < HAND_THERE or taken:
+            return
+        known = right if np.isnan(track.right) else FAINT * track.right + (1 - FAINT) * right
+        side = "right" if known > 0.5 else "left"
+        sighting = HandSighting(side, pixels, there, known, z - z[0])
+        found.append((FollowedHand(next_crop(pixels), known), sighting))
+
+    def detect(self, color: np.ndarray) -> list[Crop]:
+        """Crops of hands by their palms, the surest first."""
+        height, width = color.shape[:2]
+        side = max(height, width)
+        middle = np.array([width, height]) / 2 - 0.5
+        shrunk = color[:: max(1, side // 640), :: max(1, side // 640)]  # less aliasing than from the full image
+        ratio = color.shape[1] / shrunk.shape[1]
+        x = crop(shrunk, middle / ratio, side / ratio, 0.0, PALM)
+        out = _run(self.palm, x)
+        score = 1 / (1 + np.exp(-np.clip(out["Identity_1"][0, :, 0], -100, 100)))
+        raw = out["Identity"][0]
+        centres, sizes = raw[:, :2] / PALM + self.anchors, raw[:, 2:4] / PALM
+        points = raw[:, 4:].reshape(-1, 7, 2) / PALM + self.anchors[:, None]
+        low, high = centres - sizes / 2, centres + sizes / 2
+        left = np.flatnonzero(score > PALM_FOUND)
+        found = []
+        while len(left):
+            best = left[score[left].argmax()]
+            same = iou(low[best], high[best], low[left], high[left]) > OVERLAP
+            weight = score[left[same]] / score[left[same]].sum()
+            merged, keypoints = weight @ centres[left[same]], np.tensordot(weight, points[left[same]], 1)
+            extent = side * float((weight @ sizes[left[same]]).max())
+            origin = middle - 0.5 * side
+            wrist, knuckle = origin + side * keypoints[0], origin + side * keypoints[2]
+            found.append(_upright(origin + side * merged, extent, wrist, knuckle, grow=2.6, shift=0.5))
+            left = left[~same]
+        return found
+
+    def look(self, color: np.ndarray, where: Crop) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """Keypoints (21, 2) px, their depth (21,) in px, the hand's score and its being a right one."""
+        out = _run(self.landmark, crop(color, where.centre, where.size, where.angle, LANDMARK))
+        x = out["Identity"].reshape(21, 3).astype(float)
+        c, s = np.cos(where.angle), np.sin(where.angle)
+        pixels = where.centre + (x[:, :2] / LANDMARK - 0.5) * where.size @ np.array([[c, s], [-s, c]])
+        return (
+            pixels,
+            x[:, 2] / LANDMARK * where.size,
+            float(out["Identity_1"].flat[0]),
+            float(out["Identity_2"].flat[0]),
+        )
+
+
+def _distinct(sightings: list[HandSighting]) -> list[HandSighting]:
+    """Of two hands called the same side the less sure one is the other."""
+    if len(sightings) != 2 or sightings[0].side != sightings[1].side:
+        return sightings
+    first, second = sorted(sightings, key=lambda s: abs(s.right_score - 0.5), reverse=True)
+    other = "left" if first.side == "right" else "right"
+    return [first, HandSighting(other, second.pixels, second.confidence, second.right_score, second.relative_depth)]
+
+
+def next_crop(pixels: np.ndarray) -> Crop:
+    """Where to look in the next image, from the keypoints (21, 2) of this one."""
+    knuckles = 0.25 * (pixels[5] + pixels[13]) + 0.5 * pixels[9]
+    angle = _heading(pixels[0], knuckles)
+    c, s = np.cos(angle), np.sin(angle)
+    turned = pixels[PALM_POINTS] @ np.array([[c, -s], [s, c]])
+    low, high = turned.min(0), turned.max(0)
+    centre = np.array([[c, -s], [s, c]]) @ ((low + high) / 2)
+    size = high - low
+    shift = 0.1 * size[1]
+    return Crop(centre + shift * np.array([np.sin(angle), -np.cos(angle)]), 2.0 * float(size.max()), angle)
+
+
+def _upright(centre: np.ndarray, size: float, wrist: np.ndarray, middle: np.ndarray, grow: float, shift: float) -> Crop:
+    angle = _heading(wrist, middle)
+    return Crop(centre + shift * size * np.array([np.sin(angle), -np.cos(angle)]), grow * size, angle)
+
+
+def _heading(start: np.ndarray, end: np.ndarray) -> float:
+    """Angle by which the crop is turned so that start -> end points up."""
+    return float(np.pi / 2 - np.arctan2(-(end[1] - start[1]), end[0] - start[0]))
+
+
+def iou(low: np.ndarray, high: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> np.ndarray:
+    """Intersection over union of one box with many."""
+    shared = np.prod(np.clip(np.minimum(high, highs) - np.maximum(low, lows), 0, None), axis=-1)
+    return np.asarray(shared / (np.prod(high - low) + np.prod(highs - lows, axis=-1) - shared + 1e-12))
+
+
+def anchors() -> np.ndarray:
+    """(2016, 2) centres in [0, 1] of the palm detector's outputs."""
+    found = []
+    for stride, each in ((8, 2), (16, 6)):
+        n = PALM // stride
+        v, u = np.mgrid[:n, :n]
+        found.append(np.repeat((np.stack([u, v], -1).reshape(-1, 2) + 0.5) / n, each, axis=0))
+    return np.concatenate(found)
+
+
+def _interpreter(name: str) -> Any:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as e:
+        raise MissingExtraError("finding hands", "perception") from e
+    interpreter = Interpreter(model_path=str(hand_landmark_file(name)), num_threads=1)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def _run(interpreter: Any, image: np.ndarray) -> dict[str, np.ndarray]:
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+    interpreter.invoke()
+    return {o["name"]: interpreter.get_tensor(o["index"]) for o in interpreter.get_output_details()}

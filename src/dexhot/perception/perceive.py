@@ -1,0 +1,194 @@
+"""Runs the estimators over a Recording and collects the Evidence."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dexhot.data.recording import Recording
+from dexhot.data.types import Evidence
+from dexhot.errors import DexhotError
+from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.poses import matrix_to_pose
+from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, RigidModel
+from dexhot.perception.protocols import HandKeypoints, HandSighting, ObjectSighting
+from dexhot.perception.segmentation import ModelMask, Plane, candidates, hand_mask, prompted, table_plane
+
+RIGHT, OBJECT, LEFT = 1, 2, 3  # labels
+LABEL = {"right": RIGHT, "left": LEFT}
+RETRY = 5  # images between searches for an object that is lost
+SPREAD = 0.12  # m between a keypoint's depth and the hand's median
+WRONG_SIDE = 0.8  # fraction of the sightings of the other side that refuses a chosen side
+
+
+@dataclass
+class Seen:
+    """Figures of a run beside its Evidence."""
+
+    hand_frames: dict[str, int] = field(default_factory=dict)  # side -> frames with that hand
+    other_hands: int = 0  # frames with a hand that was not asked for
+    object_frames: int = 0
+    confidence: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (T,) of the object's pose
+    notes: list[str] = field(default_factory=list)
+
+
+class ObjectTrack:
+    """The object in one recording: found, followed, lost and found again."""
+
+    def __init__(self, model: RigidModel, mask: ModelMask, prompt: np.ndarray | None = None):
+        self.estimator, self.model, self.mask, self.prompt = DepthObjectPose(model), model, mask, prompt
+        self.plane: Plane | None = None
+        self.number = 0
+
+    def __call__(
+        self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray
+    ) -> tuple[ObjectSighting | None, float]:
+        """The sighting, None while it is lost; and the best confidence."""
+        found = None
+        if self.estimator.pose is not None:
+            found = self.estimator.follow(camera, None, depth, time, hidden)
+        if self.estimator.lost and self.number % RETRY == 0:
+            found = self._search(camera, depth, time, hidden) or found
+        self.number += 1
+        if found is None:
+            return None, 0.0
+        return (None if self.estimator.lost else found), found.confidence
+
+    def _search(self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray) -> ObjectSighting | None:
+        if self.plane is None:
+            self.plane = table_plane(camera, depth)
+            self.estimator.table = None if self.plane is None else np.append(self.plane.n, self.plane.d)
+        if self.number == 0 and self.prompt is not None:
+            chosen = prompted(depth, self.prompt)
+            u, v = ((self.prompt[:2] + self.prompt[-2:]) / 2).astype(int)
+            regions = candidates(camera, depth, hidden, self.plane, self.model.diameter)
+            masks = [mask for mask in regions if mask[v, u]] or [chosen & ~hidden]  # without the table below it
+        else:
+            masks = candidates(camera, depth, hidden, self.plane, self.model.diameter)[:4]
+        best: ObjectSighting | None = None
+        for mask in masks:
+            sighting = self.estimator.search(camera, depth, mask, hidden)
+            if sighting is not None and (best is None or sighting.confidence > best.confidence):
+                best = sighting
+            if best is not None and best.confidence > 0.8:
+                break
+        if best is not None and best.confidence >= (LOST if self.number == 0 and self.prompt is not None else SURE):
+            self.estimator.pose, self.estimator.time, self.estimator.lost = best.pose, time, False
+            self.estimator.velocity = np.zeros(6)
+        return best
+
+
+def perceive(
+    recording: Recording,
+    hands: HandKeypoints | None,
+    track: ObjectTrack | None,
+    side: str = "any",
+    frames: Iterable[int] | None = None,
+    prompts: Mapping[str, Any] | None = None,
+) -> tuple[Evidence, Seen]:
+    """Evidence of every frame. side: "right", "left", "both" or "any" (whatever is seen); frames: an iterable over the
+    frame numbers, to show progress; prompts are kept in the provenance.
+
+    Raises DexhotError when nothing is seen, when the hand is of the other side, or when the object needs depth.
+    """
+    T, camera = len(recording), recording.intrinsics
+    if track is not None and not recording.has_depth:
+        raise DexhotError(
+            f"{recording.name} has no depth in any frame, and the object's pose comes from depth: record with aligned "
+            "depth (docs/capture.md), or perceive without --object."
+        )
+    sides = ("right", "left") if side in ("any", "both") else (side,)
+    labels = np.zeros((T, camera.height, camera.width), np.uint8)
+    boxes = {name: np.full((T, 4), np.nan) for name in (*sides, "object")}
+    keypoints = {name: np.full((T, 21, 6), np.nan) for name in sides}
+    pose, seen, others = np.full((T, 7), np.nan), Seen(dict.fromkeys(sides, 0), confidence=np.zeros(T)), []
+    for k in range(T) if frames is None else frames:
+        color, depth = recording.color[k], recording.depth[k] * np.float32(1e-3)
+        hidden = np.zeros(depth.shape, bool)
+        for hand in hands(color) if hands is not None else ():
+            mask = hand_mask(camera, color, depth, hand)
+            hidden |= mask
+            if hand.side not in sides:
+                others.append(hand.right_score)
+                continue
+            labels[k][mask] = LABEL[hand.side]
+            keypoints[hand.side][k] = in_space(camera, depth, hand)
+            boxes[hand.side][k] = box_of(mask, hand.pixels)
+            seen.hand_frames[hand.side] += 1
+        if track is not None:
+            sighting, seen.confidence[k] = track(camera, depth, float(recording.time[k]), hidden)
+            if sighting is not None:
+                pose[k] = matrix_to_pose(sighting.pose)
+                mask = track.mask(sighting.pose, depth, hidden)
+                labels[k][mask] = OBJECT
+                boxes["object"][k] = box_of(mask)
+                seen.object_frames += 1
+    seen.other_hands = len(others)
+    judge(recording.name, side, seen, T, hands is not None, track is not None)
+    if side == "any":
+        for name in [n for n in sides if not seen.hand_frames[n]]:
+            del keypoints[name], boxes[name]
+    made = recording.provenance | {
+        "confidence": np.round(seen.confidence, 3).tolist() if track is not None else [],
+        "prompts": dict(prompts or {}),
+        "notes": [*recording.provenance.get("notes", []), *seen.notes],
+    }
+    return Evidence(recording.name, recording.time, labels, boxes, keypoints, pose, provenance=made), seen
+
+
+def judge(name: str, side: str, seen: Seen, T: int, looked: bool, tracked: bool) -> None:
+    """Add what a user should know to `seen.notes`. Raises DexhotError for a recording that shows nothing asked for."""
+    found = sum(seen.hand_frames.values())
+    if looked and side in LABEL and seen.other_hands > WRONG_SIDE * (found + seen.other_hands):
+        other = "left" if side == "right" else "right"
+        raise DexhotError(
+            f"{name}: the hand looks like a {other} one in {seen.other_hands} of {found + seen.other_hands} sightings, "
+            f"but --side {side} was asked for; use --side {other}, or check whether the images are mirrored."
+        )
+    if looked and not found and not (tracked and seen.object_frames):
+        raise DexhotError(
+            f"{name}: no hand is in view in any of {T} frames; check that the images show a whole hand, upright and "
+            "not overexposed (dexhot view)."
+        )
+    if tracked and not seen.object_frames:
+        raise DexhotError(
+            f"{name}: the object was never found (best confidence {seen.confidence.max():.2f}, {SURE:g} is needed). "
+            "Check that it is the right object and scale (dexhot object list), that the depth covers it, and click on "
+            "it in the first frame: --prompt object:U,V."
+        )
+    if looked and not found:
+        seen.notes.append("no hand in any frame")
+    if seen.other_hands:
+        seen.notes.append(f"{seen.other_hands} sightings of a hand other than --side {side} were left out")
+    if side == "both" and (lacking := [s for s, n in seen.hand_frames.items() if not n]):
+        seen.notes.append(f"both hands were asked for, and no {lacking[0]} one was seen")
+    if tracked and seen.object_frames < T:
+        seen.notes.append(f"the object is lost in {T - seen.object_frames} of {T} frames")
+
+
+def in_space(camera: Intrinsics, depth: np.ndarray, hand: HandSighting) -> np.ndarray:
+    """(21, 6) x y z u v confidence: where the depth (m) at a keypoint is that of the hand, else x y z are NaN."""
+    height, width = depth.shape
+    out = np.full((21, 6), np.nan)
+    out[:, 3:5], out[:, 5] = hand.pixels, hand.confidence
+    u, v = np.round(hand.pixels).astype(int).T
+    z = np.zeros(21)
+    for k in np.flatnonzero((u >= 0) & (v >= 0) & (u < width) & (v < height)):
+        around = depth[max(v[k] - 1, 0) : v[k] + 2, max(u[k] - 1, 0) : u[k] + 2]
+        z[k] = np.median(around[around > 0]) if (around > 0).any() else 0.0
+    if not z.any():
+        return out
+    middle = np.median((z - hand.relative_depth * z / camera.fx)[z > 0])  # depth of the wrist
+    expected = middle + hand.relative_depth * middle / camera.fx
+    on = (z > 0) & (np.abs(z - expected) < SPREAD / 2)
+    out[on, :3] = camera.backproject(hand.pixels[on], z[on])
+    return out
+
+
+def box_of(mask: np.ndarray, pixels: np.ndarray | None = None) -> np.ndarray:
+    """(4,) x0 y0 x1 y1 px around a mask, and around keypoints; NaN without either."""
+    v, u = np.nonzero(mask)
+    corners = np.stack([u, v], -1) if len(u) else np.zeros((0, 2))
+    corners = corners if pixels is None else np.concatenate([corners, pixels])
+    return np.concatenate([corners.min(0), corners.max(0)]) if len(corners) else np.full(4, np.nan)

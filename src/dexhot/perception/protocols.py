@@ -1,0 +1,59 @@
+"""What an estimator must offer. Images are (H, W, 3) uint8 RGB, depth is (H, W) m, masks are (H, W) bool."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from dexhot.geometry.cameras import Intrinsics
+
+
+@dataclass(frozen=True)
+class HandSighting:
+    """One hand in one image."""
+
+    side: str  # "right" or "left"
+    pixels: np.ndarray  # (21, 2) u v, MediaPipe order
+    confidence: float  # that this is a hand, in [0, 1]
+    right_score: float  # that it is a right hand, in [0, 1]
+    relative_depth: np.ndarray  # (21,) along the optical axis relative to the wrist, in pixels
+
+
+@dataclass(frozen=True)
+class ObjectSighting:
+    """An object's pose in one image."""
+
+    pose: np.ndarray  # (4, 4) camera_T_mesh
+    confidence: float  # in [0, 1]; below object_pose.LOST it is not where it is said to be
+    visible: float  # fraction of its camera-facing surface that nothing hides
+
+
+class HandKeypoints(Protocol):
+    """Finds and follows hands; called with the images of one camera in order."""
+
+    def __call__(self, color: np.ndarray) -> list[HandSighting]:
+        """The hands in the image."""
+
+
+class Segmenter(Protocol):
+    """Follows prompted masks; called with the images of one camera in order."""
+
+    def start(self, color: np.ndarray, prompts: dict[int, np.ndarray]) -> np.ndarray:
+        """First image with a click (2,) or a box (4,) px for each label -> (H, W) uint8 labels."""
+
+    def follow(self, color: np.ndarray) -> np.ndarray:
+        """The next image -> (H, W) uint8 labels."""
+
+
+class ObjectPose(Protocol):
+    """Registers a known object, then follows it."""
+
+    def register(
+        self, camera: Intrinsics, color: np.ndarray, depth: np.ndarray, mask: np.ndarray
+    ) -> ObjectSighting | None:
+        """Its pose from a mask, without a prior; None where the mask has too little depth."""
+
+    def follow(
+        self, camera: Intrinsics, color: np.ndarray, depth: np.ndarray, time: float, hidden: np.ndarray
+    ) -> ObjectSighting:
+        """Its pose at `time` (s), `hidden` by hands."""

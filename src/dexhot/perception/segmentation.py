@@ -1,0 +1,188 @@
+"""Label masks without learned weights: the hand by its keypoints, skin colour and depth; the object by its known model.
+
+Masks of things not yet known (`candidates`, `prompted`) are regions of continuous depth above the table.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy import ndimage
+
+from dexhot.data.keypoints import BONES
+from dexhot.errors import DexhotError
+from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.raster.rasterizer import Rasterizer
+from dexhot.perception.object_pose import noise_at
+from dexhot.perception.protocols import HandSighting
+
+FINGER, PALM_EDGE = 0.010, 0.016  # m, radius of flesh about bones, and of the palm about its outline
+REACH = 1.2  # sizes of the hand around it in which skin belongs to it: the forearm
+SKIN = 3.0  # deviations of chromaticity from the hand's own that are skin
+NEAR = 0.12  # m of depth between forearm and hand
+ABOVE = 0.010  # m over the table that is no table
+STEP = 0.012  # m of depth between neighbouring pixels that separates two things
+TRIES = 60  # planes of RANSAC
+PALM_OUTLINE = (0, 1, 5, 9, 13, 17)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """n . x = d in the camera frame; n points to the camera."""
+
+    n: np.ndarray
+    d: float
+
+
+def hand_mask(camera: Intrinsics, color: np.ndarray, depth: np.ndarray, hand: HandSighting) -> np.ndarray:
+    """(H, W) bool of a hand with its forearm."""
+    height, width = depth.shape
+    low, high = hand.pixels.min(0), hand.pixels.max(0)
+    size = float((high - low).max())
+    x0, y0 = np.clip((low - REACH * size).astype(int), 0, [width, height])
+    x1, y1 = np.clip((high + REACH * size).astype(int) + 1, 0, [width, height])
+    mask = np.zeros((height, width), bool)
+    if x1 - x0 < 3 or y1 - y0 < 3:
+        return mask
+    v, u = np.mgrid[y0:y1, x0:x1]
+    grid, points = np.stack([u, v], -1).astype(float), hand.pixels
+    palm_size = float(np.linalg.norm(points[9] - points[0]))
+    per_metre = max(palm_size, 0.35 * size) / 0.095
+    flesh = np.zeros(u.shape, bool)
+    for a, b in [*BONES, *pairwise(PALM_OUTLINE)]:
+        radius = per_metre * (PALM_EDGE if a == 0 or b in PALM_OUTLINE else FINGER)
+        flesh |= _to_segment(grid, points[a], points[b]) < radius**2
+    flesh = ndimage.binary_fill_holes(flesh)
+    z = depth[y0:y1, x0:x1]
+    chroma = _chroma(color[y0:y1, x0:x1])
+    if (flesh & (z > 0)).sum() > 20:
+        middle = np.median(z[flesh & (z > 0)])
+        flesh &= (z == 0) | (np.abs(z - middle) < NEAR)
+    core = ndimage.binary_erosion(flesh, iterations=2)
+    core = core if core.sum() > 20 else flesh
+    if not core.any():
+        return mask
+    skin = np.median(chroma[core], axis=0)
+    spread = np.maximum(1.4826 * np.median(np.abs(chroma[core] - skin), axis=0), 0.008)
+    like = (((chroma - skin) / spread) ** 2).sum(-1) < SKIN**2
+    if (z > 0).any():
+        near = z[core & (z > 0)]
+        like &= (z > 0) & (np.abs(z - (np.median(near) if len(near) else 0)) < NEAR)
+    parts, _ = ndimage.label(like | core)
+    touching = np.unique(parts[core])
+    found = np.isin(parts, touching[touching > 0]) & (like | core)
+    mask[y0:y1, x0:x1] = ndimage.binary_closing(found, iterations=2) | (flesh & like)
+    return mask
+
+
+def _to_segment(grid: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Squared distances of pixels (..., 2) to a segment."""
+    along = b - a
+    t = np.clip(((grid - a) @ along) / max(float(along @ along), 1e-9), 0, 1)
+    return np.asarray(((grid - a - t[..., None] * along) ** 2).sum(-1))
+
+
+def _chroma(color: np.ndarray) -> np.ndarray:
+    """(..., 2) share of red and green in the colour."""
+    total = color.sum(-1, keepdims=True, dtype=np.float32) + 1
+    return np.asarray(color[..., :2] / total)
+
+
+class ModelMask:
+    """Where a known object at a known pose is seen."""
+
+    def __init__(self, camera: Intrinsics, vertices: np.ndarray, faces: np.ndarray):
+        self.vertices = vertices
+        self.raster = Rasterizer(camera, faces, np.full(len(faces), 3))
+
+    def __call__(self, pose: np.ndarray, depth: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+        """(H, W) bool: the rendered object where nothing measured lies before it, and no hand."""
+        z = self.raster.forward((self.vertices @ pose[:3, :3].T + pose[:3, 3])[None]).depth[0]
+        covered = (depth > 0) & (depth < z - 4 * noise_at(float(pose[2, 3])))
+        return np.asarray((z > 0) & ~covered & ~hidden)
+
+
+def table_plane(camera: Intrinsics, depth: np.ndarray) -> Plane | None:
+    """The plane with most points (m) of a depth image; None where it holds less than a tenth of them."""
+    step = max(1, camera.width // 160)
+    z = depth[::step, ::step]
+    v, u = np.nonzero((z > 0) & (z < 2.0))
+    if len(v) < 200:
+        return None
+    points = camera.backproject(np.stack([u, v], -1) * step, z[v, u].astype(float))
+    rng, best, inliers = np.random.default_rng(0), None, 0.1 * len(points)
+    for _ in range(TRIES):
+        a, b, c = points[rng.choice(len(points), 3, replace=False)]
+        n = np.cross(b - a, c - a)
+        if (length := np.linalg.norm(n)) < 1e-5:
+            continue
+        n = n / length * (-1 if n @ a > 0 else 1)
+        count = int((np.abs(points @ n - n @ a) < ABOVE / 2).sum())
+        if count > inliers:
+            best, inliers = Plane(n, float(n @ a)), count
+    if best is None:
+        return None
+    on = points[np.abs(points @ best.n - best.d) < ABOVE / 2]
+    middle = on.mean(0)
+    n = np.linalg.svd(on - middle, full_matrices=False)[2][2]
+    n = n * (-1 if n @ middle > 0 else 1)
+    return Plane(n, float(n @ middle))
+
+
+def candidates(
+    camera: Intrinsics, depth: np.ndarray, hidden: np.ndarray, plane: Plane | None, diameter: float
+) -> list[np.ndarray]:
+    """Masks of what may be an object of `diameter` m, the likeliest by size first."""
+    free = (depth > 0) & (depth < 2.0) & ~hidden
+    if plane is not None:
+        v, u = np.mgrid[: depth.shape[0], : depth.shape[1]]
+        height = camera.backproject(np.stack([u, v], -1), depth.astype(float)) @ plane.n - plane.d
+        free &= height > ABOVE
+    parts, count = ndimage.label(free & ~_steps(depth))
+    if not count:
+        return []
+    sizes = np.bincount(parts.ravel())[1:]
+    found = []
+    for number in np.argsort(-sizes)[:12] + 1:
+        mask = parts == number
+        z = float(np.median(depth[mask]))
+        expected = (camera.fx * diameter / z) ** 2
+        if sizes[number - 1] < max(40, 0.02 * expected):
+            break
+        v, u = np.nonzero(mask)
+        extent = np.hypot(np.ptp(u), np.ptp(v)) * z / camera.fx
+        if extent < 2.0 * diameter:
+            found.append((abs(np.log(max(extent, 1e-3) / diameter)), mask))
+    found.sort(key=lambda item: item[0])
+    return [ndimage.binary_dilation(mask) & free for _, mask in found]
+
+
+def prompted(depth: np.ndarray, prompt: np.ndarray) -> np.ndarray:
+    """The mask of a click (2,) or a box (4,) px: the region of continuous depth there. Raises DexhotError."""
+    height, width = depth.shape
+    low, high = prompt[:2], prompt[-2:]
+    if (low < 0).any() or (high > [width - 1, height - 1]).any() or (high < low).any():
+        raise DexhotError(f"prompt {prompt.tolist()} is not inside the image of {width}x{height} pixels.")
+    if len(prompt) == 4:
+        box = np.zeros(depth.shape, bool)
+        box[int(low[1]) : int(high[1]) + 1, int(low[0]) : int(high[0]) + 1] = True
+        known = depth[box & (depth > 0)]
+        if not len(known):
+            raise DexhotError(f"prompt {prompt.tolist()} has no depth in its box; choose another.")
+        centre = ((low + high) / 2).astype(int)
+        around = depth[centre[1] - 2 : centre[1] + 3, centre[0] - 2 : centre[0] + 3]
+        front = np.median(around[around > 0]) if (around > 0).any() else np.percentile(known, 20)
+        return np.asarray(box & (depth > 0) & (np.abs(depth - front) < 0.1))
+    u, v = low.astype(int)
+    parts, _ = ndimage.label((depth > 0) & ~_steps(depth))
+    if not parts[v, u]:
+        raise DexhotError(f"prompt {prompt.tolist()} has no depth at its pixel; click beside it.")
+    return np.asarray(parts == parts[v, u])
+
+
+def _steps(depth: np.ndarray) -> np.ndarray:
+    """Pixels whose right or lower neighbour is at another depth."""
+    steps = np.zeros(depth.shape, bool)
+    steps[:, :-1] |= np.abs(np.diff(depth, axis=1)) > STEP
+    steps[:-1] |= np.abs(np.diff(depth, axis=0)) > STEP
+    return steps

@@ -1,0 +1,1 @@
+"""Planning before the start: structured plans, their prior and search, and the controller that plays the best."""

@@ -1,0 +1,150 @@
+"""The tracker on tiny drawn clips: starts from nothing, follows, tells what is lost, takes it up again."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.fitting.tiny_clip import ASSET, CAMERA, HAND, SHAPE, tiny_clip
+
+from dexhot.errors import ClipError
+from dexhot.fitting.recipe import load_recipe
+from dexhot.fitting.recording_fit import fit_recording, frames_of
+from dexhot.fitting.scene import object_model
+from dexhot.fitting.tracker import HandObjectTracker
+from dexhot.geometry.equivalents import reduced_angle
+from dexhot.geometry.poses import make_pose, transform
+
+RECIPE = load_recipe("default")
+MODEL = object_model(ASSET)
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return tiny_clip()
+
+
+@pytest.fixture(scope="module")
+def fit(clip):
+    recording, evidence, _ = clip
+    return fit_recording(recording, evidence, ASSET, RECIPE, HAND, with_pose=False)
+
+
+def test_hand_and_object_are_found_and_followed_without_truth(clip, fit):
+    _, evidence, points = clip
+    found = fit.trajectory
+    assert 1e3 * np.linalg.norm(found.hands["right"].keypoints - points, axis=-1).mean() < 8.0
+    off = transform(found.object_pose, MODEL.centre) - transform(evidence.object_pose, MODEL.centre)
+    assert 1e3 * np.linalg.norm(off, axis=1).mean() < 3.0
+    angle = reduced_angle(ASSET.symmetry, found.object_pose[:, 3:], evidence.object_pose[:, 3:])
+    assert np.degrees(angle).mean() < 4.0
+    assert not any(one.hand_lost or one.object_lost for one in fit.tracked)
+
+
+def test_the_trajectory_is_in_the_world_and_knows_how_well(clip, fit):
+    recording, evidence, _ = clip
+    pose = make_pose([0.5, -0.2, 0.8], [0.0, 1.0, 0.0, 0.0])
+    world = fit_recording(
+        replace(recording, world_T_camera=pose), evidence, ASSET, RECIPE, HAND, with_pose=False
+    ).trajectory
+    assert np.allclose(transform(pose, fit.trajectory.hands["right"].keypoints), world.hands["right"].keypoints)
+    spread = world.hands["right"].keypoint_covariance
+    assert np.linalg.eigvalsh(spread).min() > 0 and np.sqrt(np.trace(spread, axis1=2, axis2=3)).mean() < 0.02
+    assert world.object_covariance.shape == (len(recording), 6, 6)
+    assert np.sqrt(world.object_covariance[:, :3, :3].trace(axis1=1, axis2=2)).max() < 0.01
+    assert fit.trajectory.provenance["frame"] == "camera" and world.provenance["frame"] == "world"
+
+
+def test_a_hidden_object_is_carried_by_the_hand(clip):
+    """No mask and no depth of it for the last frames, in which it moves on."""
+    recording, evidence, _ = clip
+    labels = evidence.labels.copy()
+    labels[10:][labels[10:] == 2] = 0
+    hidden = fit_recording(recording, replace(evidence, labels=labels), ASSET, RECIPE, HAND, with_pose=False)
+    moved = np.linalg.norm(evidence.object_pose[-1, :3] - evidence.object_pose[9, :3])
+    off = np.linalg.norm(hidden.trajectory.object_pose[-1, :3] - evidence.object_pose[-1, :3])
+    assert off < 0.4 * moved
+    assert not hidden.tracked[-1].object_seen
+
+
+def test_a_jump_is_noticed_and_taken_up_again(clip):
+    """The object turned by 90 degrees about the view from one frame to the next, far from any candidate."""
+    recording, evidence, _ = clip
+    start, jump = frames_of(recording, evidence, "right", False)[:4], tiny_clip(12, seed=7)
+    tracker = HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
+    for frame in start:
+        tracker.step(frame)
+    state = tracker.hypotheses[0].state
+    turned = state.rotation @ np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
+    tracker.hypotheses = [
+        replace(tracker.hypotheses[0], state=state.with_object(turned, state.position + [0, 0.15, 0]))
+    ]
+    tracker.young = 0
+    last = [tracker.step(frame) for frame in frames_of(jump[0], jump[1], "right", False)][-1]
+    off = transform(last.state.object_pose(), MODEL.centre) - transform(jump[1].object_pose[-1], MODEL.centre)
+    assert np.linalg.norm(off) < 0.005 and not last.object_lost
+
+
+def test_a_measured_pose_is_where_the_object_starts(clip):
+    recording, evidence, _ = clip
+    frame = frames_of(recording, evidence, "right")[0]
+    tracker = HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
+    [(_, x)] = tracker._objects(tracker.view(frame), frame)
+    assert np.allclose(x, evidence.object_pose[0, :3])
+
+
+def test_the_shape_is_learnt_once_after_a_second(clip):
+    recording, evidence, _ = clip
+    tracker = HandObjectTracker(HAND, MODEL, CAMERA, RECIPE)
+    shapes = []
+    for t, frame in enumerate(frames_of(recording, evidence, "right", False)[:15]):
+        tracker.step(replace(frame, time=0.1 * t))
+        shapes.append(tracker.person.shape)
+    assert not shapes[8].any() and shapes[12].any() and np.array_equal(shapes[12], shapes[14])
+
+
+def test_no_hand_no_state_and_a_later_hand_is_found(clip):
+    recording, evidence, points = clip
+    seen = evidence.keypoints["right"].copy()
+    seen[:3, :, 3:5], seen[:3, :, 5] = np.nan, 0.0
+    late = fit_recording(recording, replace(evidence, keypoints={"right": seen}), ASSET, RECIPE, HAND, with_pose=False)
+    assert late.tracked[2] is None and late.tracked[3] is not None
+    assert not late.trajectory.hands["right"].confidence[:3].any()
+    assert np.linalg.norm(late.trajectory.hands["right"].keypoints[8] - points[8], axis=1).mean() < 0.012
+    none = replace(evidence, keypoints={"right": np.full_like(seen, np.nan)})
+    with pytest.raises(ClipError, match="no frame of tiny shows"):
+        fit_recording(recording, none, ASSET, RECIPE, HAND)
+
+
+def test_evidence_of_another_recording_or_side_is_refused(clip):
+    recording, evidence, _ = clip
+    with pytest.raises(ClipError, match="not of the recording"):
+        frames_of(recording, replace(evidence, labels=evidence.labels[:, ::2]), "right")
+    with pytest.raises(ClipError, match="no keypoints of a left hand"):
+        frames_of(recording, evidence, "left")
+
+
+def test_zero_depth_leaves_the_hand_to_its_pixels(clip):
+    recording, evidence, points = clip
+    blind = replace(recording, depth=np.zeros_like(recording.depth))
+    found = fit_recording(blind, evidence, None, RECIPE, HAND, with_pose=False).trajectory
+    x = found.hands["right"].keypoints
+    assert np.isfinite(x).all() and found.object_name == "none"
+    assert np.linalg.norm(CAMERA.project(x) - CAMERA.project(points), axis=-1).mean() < 6.0
+
+
+def test_the_forearm_is_left_out(clip):
+    """A label of the hand that goes on behind the wrist gives no points there."""
+    recording, evidence, points = clip
+    labels, depth = evidence.labels.copy(), recording.depth.copy()
+    wrist, knuckle = CAMERA.project(points[0, 0]), CAMERA.project(points[0, 9])
+    along = (wrist - knuckle) / np.linalg.norm(wrist - knuckle)
+    for s in range(10, 70):
+        u, v = np.round(wrist + s * along).astype(int)
+        if 12 <= u < 308 and 12 <= v < 228:
+            labels[0, v - 8 : v + 8, u - 8 : u + 8], depth[0, v - 8 : v + 8, u - 8 : u + 8] = 1, 600
+    frame = frames_of(replace(recording, depth=depth), replace(evidence, labels=labels), "right", False)[0]
+    frame.confidence[:] = 1.0
+    tracker = HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
+    cloud = CAMERA.project(tracker.view(frame).hand_cloud)
+    assert ((labels[0] == 1).sum() > (evidence.labels[0] == 1).sum() + 300) and len(cloud) > 50
+    assert ((cloud - wrist) @ along).max() < 25

@@ -1,0 +1,64 @@
+"""Poses of known objects from drawn depth: found, followed, lost, found again."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from dexhot.errors import MeshError
+
+pytest.importorskip("numba")
+from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, rigid_model
+from dexhot_bench.objectpose import CAMERA, DrawnScene, distances, random_pose
+
+ARM = trimesh.creation.box((0.03, 0.05, 0.05)).apply_translation((0.045, 0.04, 0.01))
+L = trimesh.util.concatenate([trimesh.creation.box((0.12, 0.04, 0.03)), ARM])
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return DrawnScene(L.vertices, L.faces)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return rigid_model(L.vertices, L.faces)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_an_object_is_registered_without_a_prior(scene, model, seed):
+    rng = np.random.default_rng(seed)
+    pose = random_pose(rng, model.centre)
+    depth, mask, hand = scene.seen(pose, rng, hand=False)
+    found = DepthObjectPose(model).search(CAMERA, depth, mask, hand)
+    assert found.confidence > SURE and distances(model.samples, pose, found)[1] < 0.03 * model.diameter
+
+
+def test_it_is_lost_when_it_is_away_and_found_again(scene, model):
+    rng = np.random.default_rng(5)
+    pose = random_pose(rng, model.centre)
+    depth, mask, hand = scene.seen(pose, rng, hand=False)
+    tracker = DepthObjectPose(model)
+    tracker.register(CAMERA, None, depth, mask)
+    moved = pose.copy()
+    moved[:3, 3] += [0.008, 0.004, 0.0]
+    depth, _, hand = scene.seen(moved, rng, hand=False)
+    found = tracker.follow(CAMERA, None, depth, 1 / 30, hand)
+    assert not tracker.lost and distances(model.samples, moved, found)[1] < 0.04 * model.diameter
+    away, _, hand = scene.seen(None, rng, hand=False)
+    assert tracker.follow(CAMERA, None, away, 2 / 30, hand).confidence < LOST and tracker.lost
+    elsewhere = random_pose(rng, model.centre)
+    depth, mask, hand = scene.seen(elsewhere, rng, hand=False)
+    found = tracker.reacquire(CAMERA, depth, mask, 3 / 30, hand)
+    assert (
+        found is not None and not tracker.lost and distances(model.samples, elsewhere, found)[1] < 0.04 * model.diameter
+    )
+
+
+def test_too_few_points_are_no_pose(model):
+    depth = np.zeros((CAMERA.height, CAMERA.width), np.float32)
+    assert DepthObjectPose(model).search(CAMERA, depth, depth == 0, depth > 0) is None
+
+
+def test_a_mesh_in_millimetres_is_refused():
+    with pytest.raises(MeshError, match=r"millimetres.*--scale 0.001"):
+        rigid_model(1e3 * L.vertices, L.faces)

@@ -1,0 +1,111 @@
+"""The run over a recording: what is seen, what is left out, and what is refused."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from dexhot.data.bags import messages
+from dexhot.data.recording import Recording
+from dexhot.errors import DexhotError
+
+pytest.importorskip("numba")
+from dexhot.cli.perceive_command import read_prompt
+from dexhot.perception.bag import write_evidence
+from dexhot.perception.object_pose import rigid_model
+from dexhot.perception.perceive import ObjectTrack, Seen, in_space, judge, perceive
+from dexhot.perception.protocols import HandSighting
+from dexhot.perception.segmentation import ModelMask, prompted
+from dexhot_bench.objectpose import CAMERA, DrawnScene, random_pose
+
+BOX = trimesh.creation.box((0.12, 0.07, 0.05))
+
+
+def sighting(side="right", score=0.9):
+    x = np.linspace(0, 1, 21)
+    pixels = np.stack([300 + 40 * np.cos(6 * x), 200 + 60 * x], 1)
+    return HandSighting(side, pixels, 0.95, score, np.zeros(21))
+
+
+def clip(frames=2, depth=None):
+    image = np.zeros((CAMERA.height, CAMERA.width), np.uint16) if depth is None else depth
+    color = np.full((frames, *image.shape, 3), 90, np.uint8)
+    return Recording("clip", np.arange(frames) / 30, color, np.stack([image] * frames), CAMERA)
+
+
+def object_track(prompt=None):
+    vertices, faces = np.asarray(BOX.vertices), np.asarray(BOX.faces)
+    return ObjectTrack(rigid_model(vertices, faces), ModelMask(CAMERA, vertices, faces), prompt)
+
+
+def test_object_and_hand_are_seen_and_kept_with_the_topics(tmp_path):
+    rng = np.random.default_rng(3)
+    vertices = np.asarray(BOX.vertices)
+    pose = random_pose(rng, vertices.mean(0))
+    depth, mask, _ = DrawnScene(vertices, np.asarray(BOX.faces)).seen(pose, rng, hand=False)
+    v, u = np.nonzero(mask)
+    track = object_track(np.array([np.median(u), np.median(v)]))
+    recording = clip(2, np.round(1000 * depth).astype(np.uint16))
+    evidence, seen = perceive(recording, lambda color: [], track, prompts={"object": [1, 2]})
+    found = evidence.labels[0] == 2
+    assert seen.object_frames == 2 and (found & mask).sum() / (found | mask).sum() > 0.85
+    assert evidence.provenance["prompts"] == {"object": [1, 2]} and "no hand in any frame" in seen.notes
+    path = write_evidence(evidence, tmp_path / "bag")
+    topics = [topic for topic, _, _ in messages(path)]
+    assert topics.count("/segmentation/labels") == 2 and topics.count("/object/pose") == 2
+    [pose_message, _] = [m for topic, _, m in messages(path) if topic == "/object/pose"]
+    q = pose_message.pose.pose.orientation
+    assert [q.w, q.x, q.y, q.z] == pytest.approx(evidence.object_pose[0, 3:])
+
+
+def test_no_hand_in_view():
+    with pytest.raises(DexhotError, match="no hand is in view"):
+        perceive(clip(), lambda color: [], None)
+
+
+def test_a_left_hand_called_right():
+    with pytest.raises(DexhotError, match=r"looks like a left one in 2 of 2.*--side left"):
+        perceive(clip(), lambda color: [sighting("left", 0.1)], None, "right")
+
+
+def test_a_second_hand_where_one_is_expected_is_left_out_and_noted():
+    evidence, seen = perceive(clip(), lambda color: [sighting(), sighting("left", 0.1)], None, "right")
+    assert set(evidence.keypoints) == {"right"} and seen.other_hands == 2
+    assert any("left out" in note for note in evidence.provenance["notes"])
+
+
+def test_depth_that_is_zero_everywhere():
+    with pytest.raises(DexhotError, match="has no depth in any frame"):
+        perceive(clip(), None, object_track())
+
+
+def test_an_object_that_is_never_visible():
+    depth = np.full((CAMERA.height, CAMERA.width), 900, np.uint16)
+    with pytest.raises(DexhotError, match="never found"):
+        perceive(clip(2, depth), None, object_track())
+
+
+def test_one_hand_of_two_that_were_asked_for_is_said():
+    seen = Seen({"right": 3, "left": 0})
+    judge("clip", "both", seen, 3, True, False)
+    assert seen.notes == ["both hands were asked for, and no left one was seen"]
+
+
+def test_keypoints_take_the_hands_depth_alone():
+    depth = np.full((CAMERA.height, CAMERA.width), 0.6, np.float32)
+    hand = sighting()
+    u, v = np.round(hand.pixels[5]).astype(int)
+    depth[v - 1 : v + 2, u - 1 : u + 2] = 1.4  # the background, seen beside a finger
+    found = in_space(CAMERA, depth, hand)
+    assert np.isnan(found[5, :3]).all() and found[0, 2] == pytest.approx(0.6) and found[5, 5] == 0.95
+
+
+@pytest.mark.parametrize("text", ["object:1", "hand:1,2", "object:a,b", "object"])
+def test_a_prompt_is_a_click_or_a_box(text):
+    assert read_prompt("object:1,2").tolist() == [1, 2] and len(read_prompt("object:1,2,3,4")) == 4
+    with pytest.raises(DexhotError, match="a click"):
+        read_prompt(text)
+
+
+def test_a_prompt_outside_of_the_image():
+    with pytest.raises(DexhotError, match="not inside the image of 640x480"):
+        prompted(np.ones((480, 640), np.float32), np.array([700.0, 10.0]))
