@@ -350,6 +350,14 @@ def test_an_object_put_elsewhere_is_reacquired():
     np.testing.assert_allclose(f.estimate().object_pose[:3], there[:3], atol=1e-3)
 
 
+def test_an_object_that_three_centres_contradict_is_lost():
+    f = held()
+    for k in range(12, 15):
+        assert f.estimate().object == "tracked"
+        assert not f.observe(k * DT, SeenCentre(POSE[:3] + 1.0))
+    assert f.estimate().object == "lost"
+
+
 def test_a_hidden_hand_is_lost_and_found_again():
     f = held()
     assert f.estimate(11 * DT + 0.05).hand == "tracked" and f.estimate(11 * DT + 0.2).hand == "hidden"
