@@ -43,13 +43,14 @@ def watched(monkeypatch):
     rows: list[tuple[np.ndarray, ...]] = []
 
     def watch(setpoint):
-        step = setpoint.step
+        walk = setpoint._walk
 
-        def taken(goal, velocity):
-            step(goal, velocity)
-            rows.append((setpoint.q, setpoint.v, setpoint.a))
+        def taken(paths):
+            for there in zip(*paths):
+                walk([[goal] for goal in there])
+                rows.append((setpoint.q, setpoint.v, setpoint.a))
 
-        monkeypatch.setattr(setpoint, "step", taken)
+        monkeypatch.setattr(setpoint, "_walk", taken)
         return rows
 
     return watch

@@ -28,7 +28,7 @@ def test_no_test_clip_is_trained_on():
 
 
 def test_a_clips_plan_is_the_mean_over_seeds_and_is_kept(tmp_path, cache, monkeypatch):
-    options = PriorOptions(seeds=2, rollouts=14, keep=0.0)
+    options = PriorOptions(seeds=2, rollouts=42, keep=0.0)
     job = (clips_for(options)[0], options, tmp_path)
     plan, count = averaged_plan(job)
     assert count >= 1 and plan.shape == (38,)

@@ -17,9 +17,8 @@ from dexhot.geometry.rotations import (
     quat_multiply,
     quat_rotate,
     rotvec_to_quat,
-    xyz_angles_to_quat,
 )
-from dexhot.robots.kinematics.wrist import moved_wrists
+from dexhot.robots.kinematics.wrist import moved_wrists, palm_poses
 from dexhot.simulation.physics import Physics
 
 SIGMA_SHIFT, SIGMA_TURN, SIGMA_EARLY, SIGMA_LATE = 0.006, 0.06, 0.12, 0.10  # m, rad, rad, rad
@@ -92,5 +91,5 @@ def _weights(reference: Reference) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _object_R_palm(reference: Reference) -> np.ndarray:
     """(4,) the palm's rotation in the object's frame when the object begins to move."""
     g = reference.grasp_start
-    palm = quat_multiply(reference.base_quat, xyz_angles_to_quat(reference.q[g, 3:6]))
+    palm = palm_poses(reference.base_quat, reference.q[g])[3:]
     return quat_multiply(quat_conjugate(reference.object_pose[g, 3:]), palm)
