@@ -25,6 +25,15 @@ def dexhot(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ)
 
 
+def assert_strict_and_replayed(run, lift_object) -> None:
+    metrics = compute(live_rollout(run), lift_object, load_hand("leap_right"))
+    assert metrics["success_strict"], metrics
+    replayed = dexhot("replay", str(run), "--json")
+    assert replayed.returncode == 0, replayed.stderr
+    found = json.loads(replayed.stdout.strip().splitlines()[-1])
+    assert found["equal"] and found["max_difference"] <= 1e-6 and found["commands_compared"] > 200
+
+
 def test_a_live_lift_succeeds_and_replays_exactly(tmp_path, ros_domain, cache, lift_reference, lift_object):
     save_object(lift_object)
     placed = place(lift_reference)
@@ -33,12 +42,7 @@ def test_a_live_lift_succeeds_and_replays_exactly(tmp_path, ros_domain, cache, l
     path, run = files.save(demonstration, tmp_path / "lift"), tmp_path / "run"
     result = dexhot("up", "real_track", f"reference:={path}", f"record:={run}", "exit_when_done:=true")
     assert result.returncode == 0, result.stderr
-    metrics = compute(live_rollout(run), lift_object, load_hand("leap_right"))
-    assert metrics["success_strict"], metrics
-    replayed = dexhot("replay", str(run), "--json")
-    assert replayed.returncode == 0, replayed.stderr
-    found = json.loads(replayed.stdout.strip().splitlines()[-1])
-    assert found["equal"] and found["max_difference"] <= 1e-6 and found["commands_compared"] > 200
+    assert_strict_and_replayed(run, lift_object)
 
 
 def test_planned_plans_before_it_moves_and_its_run_replays_exactly(
@@ -50,12 +54,7 @@ def test_planned_plans_before_it_moves_and_its_run_replays_exactly(
     result = dexhot("up", "real_track", f"reference:={path}", f"record:={run}", "exit_when_done:=true", *budget)
     assert result.returncode == 0, result.stderr
     assert "expected to survive" in result.stderr
-    metrics = compute(live_rollout(run), lift_object, load_hand("leap_right"))
-    assert metrics["success_strict"], metrics
-    replayed = dexhot("replay", str(run), "--json")
-    assert replayed.returncode == 0, replayed.stderr
-    found = json.loads(replayed.stdout.strip().splitlines()[-1])
-    assert found["equal"] and found["max_difference"] <= 1e-6 and found["commands_compared"] > 200
+    assert_strict_and_replayed(run, lift_object)
 
 
 def test_a_plan_below_the_limit_never_starts_and_ends_the_graph(

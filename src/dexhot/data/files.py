@@ -139,6 +139,17 @@ PICTURE_MARK = b"Software\0dexhot"  # PNG text chunk in our pictures
 PICTURE_METADATA = {"Software": "dexhot"}
 
 
+def save_figure(figure: Any, path: Path, dpi: int) -> Path:
+    """Write a Matplotlib figure as one of our PNG pictures, and close it."""
+    from matplotlib import pyplot as plt
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=dpi, format="png", metadata=PICTURE_METADATA)
+    plt.close(figure)
+    return path
+
+
 def check_out(path: str | Path, kind: str, force: bool = False, flag: str = "--out") -> Path:
     """`path`, if a file of `kind` (see kind_of) can be written there; checked before the work, which would be lost.
 

@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib.collections import LineCollection
 
-from dexhot.data.files import PICTURE_METADATA, replacing
+from dexhot.data.files import save_figure
 from dexhot.data.recording import Recording
 from dexhot.fitting.recording_fit import RecordingFit
 
@@ -35,11 +35,7 @@ def draw_overlay(fit: RecordingFit, recording: Recording, title: str, path: Path
         axes.axis("off")
     figure.suptitle(f"{title}; orange: hand, blue: object", fontsize=12)
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.86, wspace=0.02)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png", metadata=PICTURE_METADATA)
-    plt.close(figure)
-    return path
+    return save_figure(figure, path, dpi=100)
 
 
 def _outline(axes: Any, vertices: np.ndarray, faces: np.ndarray, camera: np.ndarray, colour: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
-from dexhot.data.files import PICTURE_METADATA, replacing
+from dexhot.data.files import save_figure
 from dexhot.data.keypoints import BONES
 from dexhot.fitting.hand_fit import HandFit, Sighting
 
@@ -36,11 +36,7 @@ def draw_fit(fit: HandFit, sightings: Sequence[Sighting], title: str, path: Path
     figure.suptitle(title, fontsize=12)
     figure.text(0.5, 0.02, "blue: keypoints seen, orange: fitted", ha="center", fontsize=9)
     figure.subplots_adjust(left=0.03, right=0.98, bottom=0.1, top=0.86, wspace=0.12)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png", metadata=PICTURE_METADATA)
-    plt.close(figure)
-    return path
+    return save_figure(figure, path, dpi=100)
 
 
 def _shades(corners: np.ndarray) -> np.ndarray:

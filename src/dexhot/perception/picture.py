@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.collections import LineCollection
 
-from dexhot.data.files import PICTURE_METADATA, replacing
+from dexhot.data.files import save_figure
 from dexhot.data.keypoints import BONES
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
@@ -39,8 +39,4 @@ def draw_evidence(recording: Recording, evidence: Evidence, path: Path) -> Path:
         ax.set_axis_off()
     figure.suptitle(f"{recording.name}: orange right hand, purple left hand, blue object", fontsize=12)
     figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=90, format="png", metadata=PICTURE_METADATA)
-    plt.close(figure)
-    return path
+    return save_figure(figure, path, dpi=90)

@@ -6,6 +6,8 @@ A pose is R (3, 3) and t (3,), camera_T_mesh; grid: values (nx, ny, nz), origin 
 import numpy as np
 from numba import njit
 
+from dexhot.humans.kernels import exponential
+
 
 @njit(cache=True, fastmath=True)
 def distance(values, origin, spacing, p, gradient):  # type: ignore[no-untyped-def]
@@ -53,6 +55,7 @@ def align(R, t, values, origin, spacing, points, iterations, wide, narrow, sampl
     """
     gradient, row = np.empty(3), np.empty(6)
     q, x = np.empty(3), np.empty(3)
+    turn = np.empty((3, 3))
     height, width = gap.shape
     for step in range(iterations):
         reach = wide * (narrow / wide) ** (step / max(iterations - 1, 1))
@@ -115,20 +118,10 @@ def align(R, t, values, origin, spacing, points, iterations, wide, narrow, sampl
             A[a, a] += 1e-7 * used + 1e-12
             A[a + 3, a + 3] += 1e-4 * used + 1e-12
         d = np.linalg.solve(A, -g)
-        turn = rotation(d[:3])
+        exponential(d[:3], turn)
         for a in range(3):
             t[a] += R[a, 0] * d[3] + R[a, 1] * d[4] + R[a, 2] * d[5]
         R[:] = R @ turn
-
-
-@njit(cache=True)
-def rotation(w):  # type: ignore[no-untyped-def]
-    """(3, 3) of a rotation vector."""
-    angle = np.sqrt(w[0] ** 2 + w[1] ** 2 + w[2] ** 2)
-    K = np.array([[0.0, -w[2], w[1]], [w[2], 0.0, -w[0]], [-w[1], w[0], 0.0]])
-    if angle < 1e-9:
-        return np.eye(3) + K
-    return np.eye(3) + np.sin(angle) / angle * K + (1 - np.cos(angle)) / angle**2 * (K @ K)
 
 
 @njit(cache=True, fastmath=True)

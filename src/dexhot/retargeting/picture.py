@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
-from dexhot.data.files import PICTURE_METADATA, replacing
+from dexhot.data.files import save_figure
 from dexhot.data.keypoints import BONES
 from dexhot.data.types import RATE, HandObjectTrajectory, Reference
 from dexhot.geometry.poses import transform
@@ -57,11 +57,7 @@ def draw(
     figure.subplots_adjust(
         left=0.01, right=0.97 if not len(reference.arm_frames) else 0.87, bottom=0.12, top=0.88, wspace=0.08
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png", metadata=PICTURE_METADATA)
-    plt.close(figure)
-    return path
+    return save_figure(figure, path, dpi=110)
 
 
 def _draw_moment(axes: Any, human: np.ndarray, R_wrist: np.ndarray, model: HandModel, palm: np.ndarray) -> None:
