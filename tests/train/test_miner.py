@@ -61,6 +61,7 @@ def test_a_bare_reference_that_survives_everything_is_left_as_it_is(miner, bare,
     [
         (candidate(strict=True, robustness=0.75, arm=True), False),
         (candidate(strict=True, robustness=0.7, arm=True), True),
+        (candidate(strict=True, robustness=1.0, arm=True, panel=False), True),
         (candidate(strict=True, robustness=1.0, arm=False), True),
         (candidate(), True),
     ],

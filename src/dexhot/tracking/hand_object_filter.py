@@ -53,7 +53,7 @@ HAND_WEIGHT[[3, 4, 7, 8, 11, 12, 15, 16, 19, 20]] = 1.0  # tips and DIPs touch
 
 @dataclass(frozen=True)
 class HandObjectOptions:
-    """Noise, gates and limits. Slip and accelerations: chosen on real grasps (docs/tracking.md)."""
+    """Noise, gates and limits. Slip and accelerations: chosen on real grasps (docs/perception.md)."""
 
     hand_acceleration: float = 1.5  # m/s^2 per root Hz, of the whole hand
     finger_acceleration: float = 0.5  # m/s^2 per root Hz, of keypoints against each other

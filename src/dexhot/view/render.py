@@ -179,7 +179,7 @@ def brighten(scene: Scene) -> None:
     model.geom_rgba[scene.table_geom] = (0.86, 0.85, 0.83, 1.0)
     model.geom_group[model.geom("floor").id] = HIDDEN_GROUP
     model.stat.extent = 1.6  # m; the floor's size would blur the shadows
-    model.vis.quality.shadowsize = 1024
+    model.vis.quality.shadowsize = 2048
     for texture in range(model.ntex):
         if model.tex_type[texture] == mujoco.mjtTexture.mjTEXTURE_SKYBOX:
             start, size = model.tex_adr[texture], model.tex_width[texture] * model.tex_height[texture] * 3
