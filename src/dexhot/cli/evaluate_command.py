@@ -27,18 +27,21 @@ class Args:
     """Demonstration: version of the physics; 1 is that of dexhot 0.1.0."""
     clip: Annotated[str | None, shown("CLIP|FILE")] = None
     """Clip that the file was made from, used to verify it; by default the cached clip that it names."""
-    controller: Literal["", "kinematic", "replay", "constant", "planned"] = ""
+    controller: Annotated[
+        Literal["", "kinematic", "replay", "constant", "planned"], shown("{kinematic,replay,constant,planned}")
+    ] = ""
     """Without a file: evaluate this controller on GRAB clips, beside its baselines."""
     split: Literal["train", "test"] = "test"
-    """Controller: the clips. Nothing is ever chosen by the test clips."""
+    """Controller: the clips. Nothing is ever tuned on the test clips."""
     clips: Annotated[tuple[str, ...], shown("CLIP ...")] = ()
     """Controller: only these clips of the split."""
     trials: int = 20
     """Controller: perturbed worlds (worlds_v2) per clip."""
     planning_seconds: float = 2.0
-    """Controller planned: planning time per clip, CPU s: one core plans."""
+    """Controller planned: CPU time of planning per clip, s, on one core."""
     planning_rollouts: int = 0
-    """Controller planned: number of rollouts, in place of planning_seconds; the result is then the same again."""
+    """Controller planned: number of rollouts, in place of --planning-seconds; the result is then reproducible; 0:
+    --planning-seconds."""
     prior: Annotated[str, shown("FILE|none")] = ""
     """Controller: prior over plans; default: the shipped one; none: an unfitted one."""
     seed: int = 0
@@ -111,9 +114,14 @@ def run(args: Args) -> None:
 
 def _evaluate_controller(args: Args) -> None:
     """A row per clip and the means."""
+    import math
+
     from rich.table import Table
 
+    from dexhot.cli.arguments import at_least
     from dexhot.cli.output import console, print_json
+    from dexhot.data.files import load
+    from dexhot.data.types import PlanPrior
     from dexhot.datasets import splits
     from dexhot.errors import DexhotError
     from dexhot.evaluation.controllers import EXPLAINED, EvaluationOptions, clips_named, evaluate_clip, summarise
@@ -122,6 +130,11 @@ def _evaluate_controller(args: Args) -> None:
 
     if args.file or args.out or args.arm or args.panel:
         raise DexhotError("--controller evaluates on clips: it takes no FILE, --out, --arm or --panel.")
+    at_least(0, trials=args.trials, planning_rollouts=args.planning_rollouts, seed=args.seed, workers=args.workers)
+    if not 0.0 < args.planning_seconds < math.inf:
+        raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")
+    if args.prior not in ("", "none"):
+        load(args.prior, PlanPrior)  # refused before the work if it is not one
     named_splits = splits("grab")
     clips = clips_named(args.split, list(args.clips) or None, named_splits)
     budget = args.planning_seconds, args.planning_rollouts
@@ -132,6 +145,9 @@ def _evaluate_controller(args: Args) -> None:
             failed[clip] = str(result)
         else:
             rows.append(result)
+    if not rows:
+        clip, why = next(iter(failed.items()))
+        raise DexhotError(f"none of {len(failed)} clips could be evaluated; {clip}: {why}")
     rows.sort(key=lambda row: clips.index(row["clip"]))
     figures = summarise(rows, set(named_splits.get("test_unseen_object", ())))
     shown_rows = Table("clip", *(f"{name}: strict, perturbed" for name in figures), title_justify="left")

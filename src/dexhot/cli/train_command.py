@@ -17,8 +17,8 @@ class Args:
     what: tyro.conf.Positional[Literal["prior"]]
     """What to train."""
     data: Literal["parametric", "grab"] = "parametric"
-    """Training clips: generated ones, which carry no terms, or GRAB's train split, whose research terms the prior then
-    carries."""
+    """Training clips: generated ones, without terms, or GRAB's train split, whose terms (research only) then apply to the
+    prior too."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Prior to write; default: plan_prior_DATA.npz. Missing folders are created."""
     seeds: int = 3
@@ -53,9 +53,8 @@ def run(args: Args) -> None:
     at_least(1, seeds=args.seeds, rollouts=args.rollouts)
     out = check_out(file_of(args.out or Path(f"plan_prior_{args.data}.npz"), PlanPrior), "dexhot/prior", args.force)
     if args.data != "parametric":
-        require_acceptance(
-            f"prior from {args.data}", f"Terms of the data: {TERMS[args.data]}.", args.accept_terms or None
-        )
+        terms, accepted = f"Terms of the data: {TERMS[args.data]}.", args.accept_terms or None
+        require_acceptance(f"a prior from {args.data}", terms, accepted, "--accept-terms")
     options = PriorOptions(args.data, args.seeds, args.rollouts, args.seed, args.clips)
     count = len(clips_for(options))
     command = f"dexhot train prior --data {args.data} --seeds {args.seeds} --rollouts {args.rollouts}"
