@@ -5,7 +5,12 @@ PYTHONS := $(if $(ROS_DISTRO),/usr/bin/python3,python3 python3.12 python3.13 pyt
 NAMED := $(filter command environment,$(firstword $(origin PYTHON)))
 PYTHON ?= $(shell for p in $(PYTHONS); do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 # An interpreter that is named has an environment of its own, as .venv-3.13; .venv stays as it is.
-VERSION := $(if $(NAMED),$(shell $(PYTHON) -c 'import sys; print("-%d.%d" % sys.version_info[:2])'))
+VERSION := $(if $(NAMED),$(shell $(PYTHON) -c 'import sys; print("-%d.%d" % sys.version_info[:2])' 2>/dev/null))
+ifneq ($(NAMED),)
+ifneq ($(shell $(PYTHON) -c '$(FITS)' 2>/dev/null && echo fits),fits)
+$(error $(PYTHON) is no Python 3.11 to 3.13; name one: make PYTHON=/path/to/python3.12)
+endif
+endif
 VENV := .venv$(VERSION)
 BIN := $(VENV)/bin
 # rclpy comes from the distribution where one is sourced, otherwise from PyPI's wheels
