@@ -108,7 +108,11 @@ def drawn(camera_T_mesh: np.ndarray, keypoints: np.ndarray, size=(480, 640)) -> 
 
 
 def write_dexycb(
-    folder: Path, side: str = "right", frames: int = FRAMES, with_pictures: bool = True, sequence: str = "20200709_141754"
+    folder: Path,
+    side: str = "right",
+    frames: int = FRAMES,
+    with_pictures: bool = True,
+    sequence: str = "20200709_141754",
 ) -> dict:
     """One sequence of subject 01 with two cameras, the master first; returns what is true in the world."""
     parts = write_mano()
@@ -160,7 +164,9 @@ def write_dexycb(
         for t in range(frames):
             joints = transform(inverse(camera), motion["keypoints"][t])
             mesh = compose(inverse(camera), boxes[t])
-            labels, depth = drawn(mesh, joints) if with_pictures else (np.zeros((480, 640), np.uint8), np.ones((480, 640)))
+            labels, depth = (
+                drawn(mesh, joints) if with_pictures else (np.zeros((480, 640), np.uint8), np.ones((480, 640)))
+            )
             seg = np.choose(labels, [0, 255, 9]).astype(np.uint8)
             if t < 3:
                 joints = np.full((21, 3), -1.0)
@@ -278,5 +284,3 @@ def write_taco(folder: Path, name: str = "20231105_019", frames: int = 80) -> di
     lines[953] = f"{name},test_1"
     (folder / "v1_overall_data_train_test_split.txt").write_text("\n".join(lines) + "\n")
     return {"wrist": wrist, "boxes": boxes}
-
-

@@ -53,7 +53,9 @@ def test_motion_is_the_world_s(user):
     seen = np.arange(3, FRAMES)
     assert np.allclose(clip.time, seen / 30.0)
     assert quat_angle(clip.object_pose[:, 3:], clip.object_pose[0, 3:]).max() < 1e-3
-    assert np.allclose(clip.object_pose[0, :2], 0.0) and lowest(clip.object_pose[0], box().vertices) == pytest.approx(0, abs=1e-4)
+    assert np.allclose(clip.object_pose[0, :2], 0.0) and lowest(clip.object_pose[0], box().vertices) == pytest.approx(
+        0, abs=1e-4
+    )
     lifted = truth["boxes"][seen, 2] - truth["boxes"][0, 2]
     assert np.allclose(clip.object_pose[:, 2] - clip.object_pose[0, 2], lifted, atol=1e-5)
     # both worlds have the same vertical, so distances and heights agree; the heading is free
@@ -110,7 +112,10 @@ def test_a_recording_has_its_truth_beside_it(user):
     assert main([*command, "--recording", name, "--out", str(user / "out")]) == 0
     recording = open_recording(user / "out" / "bag")
     assert len(recording) == 20 and recording.intrinsics.fx == 615.0 and recording.has_depth
-    evidence, clip = load(user / "out" / "truth_evidence.npz", Evidence), load(user / "out" / "truth.npz", HandObjectTrajectory)
+    evidence, clip = (
+        load(user / "out" / "truth_evidence.npz", Evidence),
+        load(user / "out" / "truth.npz", HandObjectTrajectory),
+    )
     camera = truth["cameras"][1]
     assert np.allclose(evidence.object_pose[5], compose(inverse(camera), truth["boxes"][5]), atol=1e-5)
     assert set(np.unique(evidence.labels)) == {0, 1, 2} and not (evidence.labels[:3] == 1).any()
