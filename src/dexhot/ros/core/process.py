@@ -43,6 +43,8 @@ NODES = {
     "player": "dexhot.ros.record.player_node:PlayerNode",
     "viewer": "dexhot.ros.show.viewer_node:ViewerNode",
     "robot_state": "dexhot.ros.show.robot_state_node:RobotStateNode",
+    "rig_camera": "dexhot.ros.rig.rig_camera_node:RigCameraNode",
+    "perception": "dexhot.ros.see.perception_node:PerceptionNode",
     "camera": "dexhot.ros.see.camera_node:CameraNode",
     "capture": "dexhot.ros.record.capture_node:CaptureNode",
     "bag_player": "dexhot.ros.record.bag_player_node:BagPlayerNode",
