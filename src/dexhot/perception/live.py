@@ -13,14 +13,18 @@ import numpy as np
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import pose_to_matrix, transform
 from dexhot.objects.asset import ObjectAsset
-from dexhot.perception.bag import SIGMA
-from dexhot.perception.object_pose import SURE, RigidModel, rigid_model
+from dexhot.perception import pose_kernels as kernels
+from dexhot.perception.object_pose import SURE, RigidModel, noise_at, points_in, rigid_model
 from dexhot.perception.perceive import LABEL, OBJECT, RETRY, RIGHT, ObjectTrack, in_space
 from dexhot.perception.protocols import HandKeypoints, ObjectSighting
 from dexhot.perception.robot_mask import RobotMask
 from dexhot.perception.segmentation import ModelMask, Plane, hand_mask
 
-HALF, LITTLE = 0.5, 0.1  # visible fractions: of the usual sigma, and below which it no longer grows
+REACH = 0.08  # diameters from the surface within which a point says something about the pose
+INDEPENDENT = 30.0  # points
+MOST_TURN, MOST_SHIFT = 0.5, 0.1  # rad, m: sigmas of what nothing is known about
+FLOOR = 0.0015, 0.01  # m, rad: of the calibration and the mesh
+POINTS = 300
 SEARCHED = 15  # images between searches where there are guesses: a search delays the images after it
 
 
@@ -65,11 +69,21 @@ class LiveTrack(ObjectTrack):
         return None
 
 
-def pose_covariance(sighting: ObjectSighting) -> np.ndarray:
-    """(6, 6) of position, m, and rotation vector, rad: the less of the object is seen, the larger."""
-    spread = np.sqrt(HALF / max(sighting.visible, LITTLE))
-    covariance: np.ndarray = np.diag([(SIGMA[0] * spread) ** 2] * 3 + [(SIGMA[1] * spread) ** 2] * 3)
-    return covariance
+def pose_covariance(model: RigidModel, pose: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(6, 6) of position, m, and rotation vector, rad, of camera_T_mesh (4, 4), from the measured points (N, 3) on the
+    object: what they leave open, such as a turn about an axis of revolution, is uncertain.
+
+    Errors of neighbouring pixels and of successive images are alike, so that N points count as INDEPENDENT ones.
+    """
+    R, t = np.ascontiguousarray(pose[:3, :3]), np.ascontiguousarray(pose[:3, 3])
+    A, used = kernels.information(R, t, *model.grid, np.ascontiguousarray(points), REACH * model.diameter)
+    sigma, count = noise_at(float(t[2])), max(min(used, INDEPENDENT), 1.0)
+    known = A / max(used, 1e-9) * count / sigma**2
+    known[:3, :3] += np.eye(3) / MOST_TURN**2
+    known[3:, 3:] += np.eye(3) / MOST_SHIFT**2
+    order = [3, 4, 5, 0, 1, 2]
+    covariance: np.ndarray = np.linalg.inv(known)[np.ix_(order, order)]
+    return covariance + np.diag([FLOOR[0] ** 2] * 3 + [FLOOR[1] ** 2] * 3)
 
 
 @dataclass
@@ -79,6 +93,7 @@ class LiveImage:
     labels: np.ndarray  # (H, W) uint8, those of Evidence
     keypoints: dict[str, np.ndarray]  # side -> (21, 6), those of Evidence
     sighting: ObjectSighting | None  # None while the object is lost, or without one
+    covariance: np.ndarray | None  # (6, 6) of its pose
     confidence: float  # of its best candidate
     seconds: dict[str, float] = field(default_factory=dict)  # stage -> duration
 
@@ -111,7 +126,7 @@ class LiveEyes:
         """color (H, W, 3) uint8, needed where hands are looked for; depth (H, W) uint16 mm; time in s; robot_q (7+n,)
         rad; guesses: camera_T_mesh (7,) each."""
         z = depth * np.float32(1e-3)
-        seen = LiveImage(np.zeros(depth.shape, np.uint8), {}, None, 0.0)
+        seen = LiveImage(np.zeros(depth.shape, np.uint8), {}, None, None, 0.0)
         hidden = np.zeros(depth.shape, bool)
         begin = clock()
         if self.hands is not None and color is not None:
@@ -131,6 +146,9 @@ class LiveEyes:
             self.track.guesses = guesses
             seen.sighting, seen.confidence = self.track(self.camera, z, time, hidden)
             if seen.sighting is not None:
-                seen.labels[self.track.mask(seen.sighting.pose, z, hidden)] = OBJECT
+                mask = self.track.mask(seen.sighting.pose, z, hidden)
+                seen.labels[mask] = OBJECT
+                points = points_in(self.camera, z, mask, POINTS)
+                seen.covariance = pose_covariance(self.track.model, seen.sighting.pose, points)
         seen.seconds["object"] = clock() - begin
         return seen

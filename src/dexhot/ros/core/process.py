@@ -45,6 +45,8 @@ NODES = {
     "robot_state": "dexhot.ros.show.robot_state_node:RobotStateNode",
     "rig_camera": "dexhot.ros.rig.rig_camera_node:RigCameraNode",
     "perception": "dexhot.ros.see.perception_node:PerceptionNode",
+    "fitting": "dexhot.ros.see.fitting_node:FittingNode",
+    "watch_viewer": "dexhot.ros.show.watch_viewer_node:WatchViewerNode",
     "camera": "dexhot.ros.see.camera_node:CameraNode",
     "capture": "dexhot.ros.record.capture_node:CaptureNode",
     "bag_player": "dexhot.ros.record.bag_player_node:BagPlayerNode",

@@ -56,6 +56,7 @@ TICK = 1.0 / RATE  # s
 TOGETHER = 0.2 * TICK  # s between states of arm and hand of one moment
 FUTURE = 0.5  # s ahead of the newest state: implausible
 NOTED = 0.3  # s without an accepted pose before it is reported
+JUMP = 0.05  # m between the state and poses that contradict it above which the object is lost, not measured badly
 HAND_SIGMA = 0.002  # m, of the robot's points: kinematics and calibration
 LEAST = 0.001  # m, smallest sigma that a fit is believed
 DEFAULT = np.diag([0.005**2] * 3 + [0.05**2] * 3)  # of a pose without covariance
@@ -116,7 +117,7 @@ class HandObjectFilterNode(DexhotNode):
         weight = None if self.points is None else self.points.weight
         self.filter = HandObjectFilter(symmetry=self.symmetry, keypoints=count, weight=weight)
         self.refused = ""  # why the last pose was refused
-        self.rejected = 0  # poses in a row
+        self.rejected, self.jumped = 0, 0.0  # poses in a row, and how far the last one is from the state, m
         self.lost = True  # until it is seen
         self.reported = True  # the loss
         self.published = -np.inf  # stamp of the last state
@@ -228,6 +229,7 @@ class HandObjectFilterNode(DexhotNode):
             self.refused = f"its measured poses are {self.tick - stamp:.1f} s old when they arrive"
         else:
             self.rejected += 1
+            self.jumped = float(np.linalg.norm(seen.pose[:3] - self.filter.estimate().object_pose[:3]))
         self.values["late" if late else "rejected"] += 1  # type: ignore[operator]
 
     def observe(self, stamp: float, seen: Observation) -> bool:
@@ -245,7 +247,9 @@ class HandObjectFilterNode(DexhotNode):
         if accepted == -np.inf:
             return self.note(self.why(stamp, accepted))
         estimate = self.filter.estimate(stamp)
-        was_lost, self.lost = self.lost, estimate.object == "lost" or stamp - accepted > self.p.lost_after
+        confused = self.rejected >= self.filter.options.confused_after  # it restarts at the next pose
+        unknown = self.jumped > JUMP if confused else estimate.object == "lost"
+        was_lost, self.lost = self.lost, unknown or stamp - accepted > self.p.lost_after
         hidden = stamp - accepted > NOTED
         self.note(self.why(stamp, accepted) if self.lost or hidden else "")
         self.values["motion"] = estimate.motion
@@ -265,7 +269,9 @@ class HandObjectFilterNode(DexhotNode):
         if accepted == -np.inf:
             return f"it has not been seen yet{said}"
         if self.rejected >= self.filter.options.confused_after:
-            return f"{self.rejected} poses in a row contradict its motion"
+            return f"it jumped by {100 * self.jumped:.0f} cm: {self.rejected} poses in a row contradict its motion"
+        if stamp - accepted < NOTED:
+            return ""  # seen, but uncertain
         return f"it has not been seen for {stamp - accepted:.1f} s{said}"
 
     def note(self, missing: str) -> None:

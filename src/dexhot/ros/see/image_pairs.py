@@ -45,17 +45,19 @@ class ImagePairs:
         self.topics = {
             "colour": place + COLOR.removeprefix(OURS),
             "depth": place + ALIGNED,
-            "camera info": place + COLOR_INFO.removeprefix(OURS),
+            "camera info": place + ALIGNED.replace("image_raw", "camera_info"),
         }
         node.subscribe(CameraInfo, self.topics["camera info"], self.on_info)
         node.subscribe(Image, self.topics["depth"], self.on_depth)
         if with_color:
             node.subscribe(Image, self.topics["colour"], self.on_color)
+            node.subscribe(CameraInfo, place + COLOR_INFO.removeprefix(OURS), self.on_color_info)
         self.restart()
 
     def restart(self) -> None:
         """Forget all images."""
         self.camera: Intrinsics | None = None
+        self.color_camera: Intrinsics | None = None  # where colour is asked for; the same, as depth is aligned to it
         self.began = time.monotonic()
         self.arrived: dict[str, float] = {}  # kind -> monotonic time of the last message
         self.colors: StampedHistory[np.ndarray] = StampedHistory(KEPT)
@@ -66,6 +68,9 @@ class ImagePairs:
         self.arrived["camera info"] = time.monotonic()
         self.camera = None  # until it is known to be right
         self.camera = read_camera_info(message)
+
+    def on_color_info(self, message: CameraInfo) -> None:
+        self.color_camera = read_camera_info(message)
 
     def on_color(self, message: Image) -> None:
         self.arrived["colour"] = time.monotonic()
@@ -101,6 +106,8 @@ class ImagePairs:
         self.unpaired = 0
         if self.camera is None:
             return
+        if self.color_camera not in (None, self.camera):
+            raise RefusedError("the camera infos of colour and depth differ: depth must be aligned to colour.")
         size = f"{self.camera.width}x{self.camera.height}"
         for image, name in ((depth, "depth"), (color, "colour")):
             if image is not None and image.shape[:2] != (self.camera.height, self.camera.width):

@@ -23,7 +23,7 @@ from dexhot.errors import DexhotError
 from dexhot.geometry.poses import compose, matrix_to_pose
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object
-from dexhot.perception.live import LiveEyes, LiveImage, pose_covariance
+from dexhot.perception.live import LiveEyes, LiveImage
 from dexhot.perception.protocols import HandKeypoints
 from dexhot.perception.robot_mask import RobotMask
 from dexhot.robots.arm import FR3_JOINTS
@@ -180,8 +180,9 @@ class PerceptionNode(DexhotNode):
         for side, points in seen.keypoints.items():
             self.keypoints[side].publish(keypoint_cloud(pair.header, points))
         if seen.sighting is not None and self.pose is not None:
-            pose, covariance = matrix_to_pose(seen.sighting.pose), pose_covariance(seen.sighting)
-            self.pose.publish(messages.stamped_pose(pair.header, pose, covariance))
+            assert seen.covariance is not None
+            pose = matrix_to_pose(seen.sighting.pose)
+            self.pose.publish(messages.stamped_pose(pair.header, pose, seen.covariance))
         self.labels.publish(image(pair.header, seen.labels))
 
     def report(self, pair: ImagePair, seen: LiveImage) -> None:
