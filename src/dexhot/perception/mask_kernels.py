@@ -49,7 +49,7 @@ def draw_bones(starts: np.ndarray, ends: np.ndarray, radii: np.ndarray, mask: np
 
 @njit(cache=True, nogil=True)
 def grow(seeds: np.ndarray, free: np.ndarray, out: np.ndarray) -> None:
-    """Mark in `out` the seeds and what of `free` is connected with them."""
+    """Mark in `out` the seeds, and what of `free` is connected with them."""
     height, width = free.shape
     stack = np.empty(height * width, np.int64)
     n = 0
@@ -105,19 +105,30 @@ def dilate(mask: np.ndarray, times: int, value: bool) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def alike(
-    color: np.ndarray, depth: np.ndarray, skin: np.ndarray, spread: np.ndarray, most: float, z: float, near: float
-) -> np.ndarray:
-    """Pixels whose fractions of red and green are within `most` deviations `spread` (2,) of `skin` (2,) and, where z
-    is not 0, whose depth is within `near` m of it."""
-    height, width = depth.shape
+def alike(color: np.ndarray, skin: np.ndarray, spread: np.ndarray, most: float, where: np.ndarray) -> np.ndarray:
+    """Pixels of `where` whose fractions of red and green are within `most` deviations `spread` (2,) of `skin` (2,)."""
+    height, width = where.shape
     out = np.zeros((height, width), np.bool_)
     for j in range(height):
         for i in range(width):
-            if z > 0 and (depth[j, i] <= 0 or abs(depth[j, i] - z) >= near):
+            if not where[j, i]:
                 continue
             r, g = np.float32(color[j, i, 0]), np.float32(color[j, i, 1])
             total = r + g + np.float32(color[j, i, 2]) + np.float32(1.0)
             a, b = (r / total - skin[0]) / spread[0], (g / total - skin[1]) / spread[1]
             out[j, i] = a * a + b * b < most * most
+    return out
+
+
+@njit(cache=True, nogil=True)
+def above(depth: np.ndarray, pinhole: tuple[float, float, float, float], plane: np.ndarray, least: float) -> np.ndarray:
+    """Pixels with depth whose points lie more than `least` m over the plane n . x = d, given as n and d (4,)."""
+    height, width = depth.shape
+    fx, fy, cx, cy = pinhole
+    out = np.zeros((height, width), np.bool_)
+    for j in range(height):
+        for i in range(width):
+            z = depth[j, i]
+            x, y = (i - cx) / fx, (j - cy) / fy
+            out[j, i] = z > 0 and z * (plane[0] * x + plane[1] * y + plane[2]) - plane[3] > least
     return out

@@ -17,8 +17,10 @@ from dexhot.perception.segmentation import ModelMask, Plane, candidates, hand_ma
 
 RIGHT, OBJECT, LEFT = 1, 2, 3  # labels
 LABEL = {"right": RIGHT, "left": LEFT}
+TABLE = 30  # images after which the table is sought again: a camera may move
 RETRY = 5  # images between searches for an object that is lost
 SPREAD = 0.12  # m between a keypoint's depth and the hand's median
+BESIDE, GUESSED = 3, 0.3  # px from the hand's mask up to which a keypoint is on it; of a confidence, beside it
 WRONG_SIDE = 0.8  # fraction of the sightings of the other side that refuses a chosen side
 
 
@@ -55,10 +57,13 @@ class ObjectTrack:
             return None, 0.0
         return (None if self.estimator.lost else found), found.confidence
 
+    def on(self, plane: Plane | None) -> None:
+        """Take the table that the object may lie on; without one it is sought at the first search."""
+        self.plane, self.estimator.table = plane, None if plane is None else plane.row
+
     def _search(self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray) -> ObjectSighting | None:
         if self.plane is None:
-            self.plane = table_plane(camera, depth)
-            self.estimator.table = None if self.plane is None else np.append(self.plane.n, self.plane.d)
+            self.on(table_plane(camera, depth))
         if self.number == 0 and self.prompt is not None:
             chosen = prompted(depth, self.prompt)
             u, v = ((self.prompt[:2] + self.prompt[-2:]) / 2).astype(int)
@@ -103,17 +108,20 @@ def perceive(
     boxes = {name: np.full((T, 4), np.nan) for name in (*sides, "object")}
     keypoints = {name: np.full((T, 21, 6), np.nan) for name in sides}
     pose, seen, others = np.full((T, 7), np.nan), Seen(dict.fromkeys(sides, 0), confidence=np.zeros(T)), []
+    table: Plane | None = None
     for k in range(T) if frames is None else frames:
         color, depth = recording.color[k], recording.depth[k] * np.float32(1e-3)
+        if k % TABLE == 0 and (table := table_plane(camera, depth) or table) and track is not None:
+            track.on(table)
         hidden = np.zeros(depth.shape, bool)
         for hand in hands(color) if hands is not None else ():
-            mask = hand_mask(camera, color, depth, hand)
+            mask = hand_mask(camera, color, depth, hand, table)
             hidden |= mask
             if hand.side not in sides:
                 others.append(hand.right_score)
                 continue
             labels[k][mask] = LABEL[hand.side]
-            keypoints[hand.side][k] = in_space(camera, depth, hand)
+            keypoints[hand.side][k] = in_space(camera, depth, hand, mask)
             boxes[hand.side][k] = box_of(mask, hand.pixels)
             seen.hand_frames[hand.side] += 1
         if track is not None:
@@ -167,14 +175,21 @@ def judge(name: str, side: str, seen: Seen, T: int, looked: bool, tracked: bool)
         seen.notes.append(f"the object is lost in {T - seen.object_frames} of {T} frames")
 
 
-def in_space(camera: Intrinsics, depth: np.ndarray, hand: HandSighting) -> np.ndarray:
-    """(21, 6) x y z u v confidence: where the depth (m) at a keypoint is that of the hand, else x y z are NaN."""
+def in_space(
+    camera: Intrinsics, depth: np.ndarray, hand: HandSighting, mask: np.ndarray | None = None
+) -> np.ndarray:
+    """(21, 6) x y z u v confidence: where the depth (m) at a keypoint is that of the hand, else x y z are NaN.
+
+    A keypoint beside the hand's mask is a guess at what is hidden, or wrong: its confidence falls to GUESSED of it.
+    """
     height, width = depth.shape
     out = np.full((21, 6), np.nan)
     out[:, 3:5], out[:, 5] = hand.pixels, hand.confidence
     u, v = np.round(hand.pixels).astype(int).T
     z = np.zeros(21)
     for k in np.flatnonzero((u >= 0) & (v >= 0) & (u < width) & (v < height)):
+        if mask is not None and not mask[max(v[k] - BESIDE, 0) : v[k] + BESIDE + 1, max(u[k] - BESIDE, 0) : u[k] + BESIDE + 1].any():
+            out[k, 5] *= GUESSED
         around = depth[max(v[k] - 1, 0) : v[k] + 2, max(u[k] - 1, 0) : u[k] + 2]
         z[k] = np.median(around[around > 0]) if (around > 0).any() else 0.0
     if not z.any():

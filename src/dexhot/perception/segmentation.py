@@ -18,6 +18,7 @@ from dexhot.perception.object_pose import noise_at
 from dexhot.perception.protocols import HandSighting
 
 FINGER, PALM_EDGE = 0.010, 0.016  # m, radius of flesh about bones, and of the palm about its outline
+AROUND, FOREARM = 0.04, 0.07  # m about the bones, and about the line behind the wrist, in which skin is the hand's
 REACH = 1.2  # sizes of the hand around it in which skin belongs to it: the forearm
 SKIN = 3.0  # deviations of chromaticity from the hand's own that are skin
 NEAR = 0.12  # m of depth between forearm and hand
@@ -37,9 +38,16 @@ class Plane:
     n: np.ndarray
     d: float
 
+    @property
+    def row(self) -> np.ndarray:
+        """(4,) n and d."""
+        return np.append(self.n, self.d)
 
-def hand_mask(camera: Intrinsics, color: np.ndarray, depth: np.ndarray, hand: HandSighting) -> np.ndarray:
-    """(H, W) bool of a hand with its forearm."""
+
+def hand_mask(
+    camera: Intrinsics, color: np.ndarray, depth: np.ndarray, hand: HandSighting, table: Plane | None = None
+) -> np.ndarray:
+    """(H, W) bool of a hand with its forearm; `table` is not of the hand, however much its colour is skin's."""
     height, width = depth.shape
     low, high = hand.pixels.min(0), hand.pixels.max(0)
     size = float((high - low).max())
@@ -51,8 +59,9 @@ def hand_mask(camera: Intrinsics, color: np.ndarray, depth: np.ndarray, hand: Ha
     part, z, points = color[y0:y1, x0:x1], depth[y0:y1, x0:x1], hand.pixels - [x0, y0]
     palm_size = float(np.linalg.norm(points[9] - points[0]))
     per_metre = max(palm_size, 0.35 * size) / 0.095
-    flesh = np.zeros(z.shape, bool)
+    flesh, around = np.zeros(z.shape, bool), np.zeros(z.shape, bool)
     kernels.draw_bones(points[FLESH[:, 0]], points[FLESH[:, 1]], per_metre * RADII, flesh)
+    kernels.draw_bones(*_reach(points), per_metre * np.r_[np.full(len(FLESH), AROUND), FOREARM], around)
     kernels.fill_holes(flesh)
     if (measured := z[flesh & (z > 0)]).size > 20:
         flesh &= (z == 0) | (np.abs(z - np.median(measured)) < NEAR)
@@ -60,17 +69,26 @@ def hand_mask(camera: Intrinsics, color: np.ndarray, depth: np.ndarray, hand: Ha
     core = core if core.sum() > 20 else flesh
     if not core.any():
         return mask
+    if len(near := z[core & (z > 0)]):
+        around &= (z > 0) & (np.abs(z - np.median(near)) < NEAR)
+    if table is not None and len(near):
+        around &= kernels.above(z, (camera.fx, camera.fy, camera.cx - x0, camera.cy - y0), table.row, ABOVE)
     chroma = _chroma(part[core])
     skin = np.median(chroma, axis=0)
     spread = np.maximum(1.4826 * np.median(np.abs(chroma - skin), axis=0), 0.008)
-    near = z[core & (z > 0)]
-    middle = float(np.median(near)) if len(near) else 0.0
-    like = kernels.alike(part, z, skin, spread, SKIN, middle, NEAR)
+    like = kernels.alike(part, skin, spread, SKIN, around)
     found = np.zeros(z.shape, bool)
     kernels.grow(core, like, found)
     closed = kernels.dilate(kernels.dilate(found, 2, True), 2, False)
     mask[y0:y1, x0:x1] = closed | (flesh & like)
     return mask
+
+
+def _reach(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and ends (N, 2) of what a hand's skin lies about: its bones, and a forearm behind the wrist."""
+    behind = points[0] - points[[5, 9, 13, 17]].mean(0)
+    starts, ends = points[FLESH[:, 0]], points[FLESH[:, 1]]
+    return np.concatenate([starts, points[:1]]), np.concatenate([ends, points[:1] + 4.0 * behind[None]])
 
 
 def _chroma(color: np.ndarray) -> np.ndarray:
