@@ -163,6 +163,19 @@ def lift_reference(_lift_reference):
     return copy.deepcopy(_lift_reference)
 
 
+@pytest.fixture(scope="session")
+def shipped():
+    """The shipped demonstration, its reference with the arm's path: not to be changed."""
+    from dexhot.data.files import load
+    from dexhot.data.types import Demonstration
+    from dexhot.paths import share_dir
+    from dexhot.retargeting.placement import with_arm_path
+
+    demonstration = load(share_dir() / "policies" / "lift_box.npz", Demonstration)
+    demonstration.reference = with_arm_path(demonstration.reference)
+    return demonstration
+
+
 @pytest.fixture
 def loads(monkeypatch) -> dict[str, int]:
     """How often a hand and an object have been read since the test began."""
