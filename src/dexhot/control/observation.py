@@ -259,9 +259,9 @@ def _table(clip: ClipToTrack, hand: RobotHand) -> dict[str, np.ndarray]:
     r = clip.reference
     model = HandModel(hand, (), r.base_quat)
     tips = np.empty((len(r.q), model.tips, 3))
-    for t, q in enumerate(r.q):
+    for row, q in zip(tips, r.q):
         model.move(q)
-        tips[t] = model.points()[: model.tips]
+        row[:] = model.points()[: model.tips]
     velocity, twist = np.zeros_like(r.q), np.zeros((len(r.q), 6))
     velocity[1:] = joint_velocity(r.q[1:], r.q[:-1])
     twist[1:] = pose_velocity(r.object_pose[1:], r.object_pose[:-1])
