@@ -87,7 +87,7 @@ class Observer:
     def __call__(self, tick: Observed) -> np.ndarray:
         """(..., size) float32. Raises DexhotError where the layout needs what the tick does not know."""
         view = ObservedClip(self, tick)
-        seen = self.planned[view.rows()]
+        seen: np.ndarray = self.planned[view.rows()]
         for (feature, ahead), place in zip(self.features, self.places):
             if feature.observed:
                 seen[..., place] = feature.of(view, ahead)

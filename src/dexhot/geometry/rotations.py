@@ -56,7 +56,8 @@ def quat_rotate(q: ArrayLike, v: ArrayLike) -> np.ndarray:
     """Rotate vectors v (..., 3) by q (..., 4)."""
     q, v = np.asarray(q, float), np.asarray(v, float)
     t = 2.0 * _cross(q[..., 1:], v)
-    return v + q[..., :1] * t + _cross(q[..., 1:], t)
+    rotated: np.ndarray = v + q[..., :1] * t + _cross(q[..., 1:], t)
+    return rotated
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
