@@ -510,6 +510,6 @@ EGOCENTRIC = [
     *_ahead("contact", "object_motion", "palm"),
     *_ahead("tip_distance", "tip_normal", "tips", frames=(1, 12)),
 ]
-SPECIALIST = [*EGOCENTRIC, "object_twist", "phase", "time"]
+SPECIALIST = [*EGOCENTRIC, "phase", "time"]  # of one clip, which may learn its time
 LAYOUTS = {"dextrack": DEXTRACK, "egocentric": EGOCENTRIC, "specialist": SPECIALIST}
 MEASURED = [name for name, feature in FEATURES.items() if feature.measured]

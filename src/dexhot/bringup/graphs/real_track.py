@@ -35,7 +35,7 @@ ARGUMENTS = (
     Argument(
         "policy",
         "",
-        "File that the controller executes: of playback a Demonstration, of policy an .onnx file; default: `reference`.",
+        "File that the controller executes: for playback a Demonstration, for policy an .onnx; default: `reference`.",
     ),
     Argument(
         "record", "true", "true: record to a new folder in runs/; false: no recording; else the folder to record to."
