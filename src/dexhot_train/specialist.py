@@ -1,7 +1,7 @@
 """A specialist: one clip mined, and a feedback network distilled from it, in minutes.
 
-1. Structured plans of several seeds are searched for and averaged: the teacher (a raw plan is no label). A
-   Demonstration is its own teacher.
+1. Structured plans of several seeds are searched for and averaged: the teacher (a raw plan is no label). Where none is
+   good enough the miner's free knots are it; a Demonstration is its own teacher.
 2. Round 0 clones the teacher where it succeeds in perturbed worlds under DART's noise.
 3. Each further round (DAgger, Ross et al. 2011) lets the student act in new worlds, asks the sampling expert in the
    states that it visits, adds the answers and clones anew; it also repeats the noisy demonstrations, with noise of the
@@ -47,6 +47,7 @@ from dexhot.versions import versions
 from dexhot_train.expert import ExpertOptions, SamplingExpert, queried
 from dexhot_train.export import export_policy
 from dexhot_train.imitation import FitOptions, clone, dart_noise, error_sigma, first_sigma
+from dexhot_train.mining.mine import MineOptions, make_worlds, mine
 from dexhot_train.network import PolicyNetwork, TorchNetwork
 
 WORLD_SEED, HELD_OUT_SEED = 3_000_000, 4_000_000  # added to the seed; searches and evaluations use others
@@ -116,7 +117,7 @@ def train_specialist(
     steps = 0
     if demonstration is None:
         report("searching for plans")
-        teacher, steps = _teacher(lesson, run)
+        teacher, steps = _teacher(lesson, run, report)
     else:
         teacher = demonstration.actions
         steps = int(demonstration.provenance.get("control_steps", 0))
@@ -175,8 +176,9 @@ def lesson_key(reference: Reference, setup: Setup, options: SpecialistOptions, t
 # The teacher
 
 
-def _teacher(lesson: Lesson, run: Run) -> tuple[np.ndarray, int]:
-    """(T, 6+n) targets of the averaged plan, or of the single one that survives more, and control steps simulated."""
+def _teacher(lesson: Lesson, run: Run, report: Callable[[str], None]) -> tuple[np.ndarray, int]:
+    """(T, 6+n) targets of the averaged plan, or of the single one that survives more, or of the miner where no plan is
+    good enough; and the control steps simulated."""
     o, setup = lesson.options, lesson.setup
     jobs = [(lesson, o.seed + k) for k in range(o.searches)]
     found = {}
@@ -185,16 +187,24 @@ def _teacher(lesson: Lesson, run: Run) -> tuple[np.ndarray, int]:
             raise result
         found[seed] = result
     kept = [plan for _, (plan, survived, _) in sorted(found.items()) if survived >= o.keep]
+    spent = sum(rollouts for _, _, rollouts in found.values()) * len(lesson.reference.q)
     if not kept:
-        raise DexhotError(
-            f"{lesson.reference.name}: no structured plan survives {o.keep:g} of the perturbed worlds. Mine it first "
-            "(`dexhot mine`), and train from the demonstration."
-        )
+        report("no structured plan is good enough: mining with free knots")
+        actions, steps, strict = _cached(lesson, "mined", lambda: _mine(lesson))
+        if not strict:
+            raise DexhotError(f"{lesson.reference.name}: mining finds no strict success, so there is nothing to learn.")
+        return actions, spent + int(steps)
     space = StructuredPlans(lesson.reference, setup.physics, setup.asset.symmetry.center)
     targets = space.targets(np.stack([np.mean(kept, axis=0), *kept]))
     survived = [_teacher_survives(lesson, t) for t in targets]
-    steps = sum(rollouts for _, _, rollouts in found.values()) + len(targets) * o.trials
-    return targets[int(np.argmax(survived))], steps * len(lesson.reference.q)
+    return targets[int(np.argmax(survived))], spent + targets.shape[0] * o.trials * targets.shape[1]
+
+
+def _mine(lesson: Lesson) -> tuple[np.ndarray, int, bool]:
+    """The miner's actions (T, 6+n), the control steps of its searches, and whether it is a strict success."""
+    options = MineOptions(seed=lesson.options.seed, structured=0)
+    found = mine(lesson.reference, make_worlds(lesson.reference, lesson.setup, options), options)
+    return found.actions, found.provenance["control_steps"], bool(found.scores["success_strict"])
 
 
 def searched_plan(job: tuple[Lesson, int]) -> tuple[np.ndarray, float, int]:
