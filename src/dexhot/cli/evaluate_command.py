@@ -128,7 +128,7 @@ def _evaluate_controller(args: Args) -> None:
 
     if args.out or args.arm or args.panel or (args.file and args.controller):
         raise DexhotError(
-            "--controller or a policy is evaluated on clips: with no other FILE, --out, --arm or --panel."
+            "--controller, or a policy, is evaluated on clips: it takes no FILE beside it, --out, --arm or --panel."
         )
     policy = ""
     if args.file is not None:
