@@ -55,8 +55,16 @@ def quat_conjugate(q: ArrayLike) -> np.ndarray:
 def quat_rotate(q: ArrayLike, v: ArrayLike) -> np.ndarray:
     """Rotate vectors v (..., 3) by q (..., 4)."""
     q, v = np.asarray(q, float), np.asarray(v, float)
-    t = 2.0 * np.cross(q[..., 1:], v)
-    return v + q[..., :1] * t + np.cross(q[..., 1:], t)
+    t = 2.0 * _cross(q[..., 1:], v)
+    rotated: np.ndarray = v + q[..., :1] * t + _cross(q[..., 1:], t)
+    return rotated
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """np.cross of (..., 3), bit for bit, in half its time for few vectors."""
+    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
+    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], -1)
 
 
 def quat_angle(a: ArrayLike, b: ArrayLike) -> np.ndarray:
