@@ -56,9 +56,12 @@ class AssistedHands:
         self._begin(range(size))
 
     def reset(self) -> Observations:
-        """Begin new episodes in all worlds."""
+        """Begin new episodes in all worlds, spread over the motion: a batch of a few steps then sees all its phases."""
         self.episode += 1
         self._begin(range(self.size))
+        for n in range(self.size):
+            for _ in range(len(self.inputs[n]) * n // self.size):
+                self._advance(n, np.clip(self.user_of(n), -1.0, 1.0))
         return self._observed()
 
     def step(self, actions: np.ndarray) -> Step:
@@ -81,8 +84,13 @@ class AssistedHands:
 
     def user(self) -> np.ndarray:
         """The user's present input (N, A), in -1 to 1."""
-        last = [min(t, len(k) - 1) for t, k in zip(self.time, self.inputs)]
-        return np.stack([k[t] for k, t in zip(self.inputs, last)])
+        return np.stack([self.user_of(n) for n in range(self.size)])
+
+    def user_of(self, n: int) -> np.ndarray:
+        """That of world `n`, (A,); the last one where its motion has ended."""
+        inputs = self.inputs[n]
+        row: np.ndarray = inputs[min(self.time[n], len(inputs) - 1)]
+        return row
 
     def expert(self) -> tuple[np.ndarray, np.ndarray]:
         """The agent's output (N, A) that comes nearest to applying the expert's own action, and that all have one."""
