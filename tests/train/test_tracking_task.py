@@ -160,11 +160,11 @@ def test_each_kind_of_start_is_chosen(mined):
         assert (task.kind == k).all() and (name == "first") == (task.frame == 0).all()
 
 
-def test_a_cumulative_task_begins_where_the_visited_plan_was(mined):
-    options = replace(QUIET, action="cumulative", starts=StartOptions(0.0, 0.0, 1.0, 0.0, plans=4))
+def test_a_visited_start_has_the_plans_residual(mined):
+    options = replace(QUIET, starts=StartOptions(0.0, 0.0, 1.0, 0.0, plans=4))
     task = TrackingTask([mined], 8, options)
     task.reset()
-    assert task.total.any() and (np.abs(task.total) <= task.space.scale + 1e-12).all()
+    assert task.residual.any() and (np.abs(task.residual) <= task.space.limit + 1e-12).all()
 
 
 def spread(clip: TaskClip, **changes) -> tuple[TrackingTask, TrackingTask]:
@@ -290,7 +290,7 @@ def test_a_restored_task_goes_on_exactly(shaper, mined):
 def test_the_experts_label_is_the_demonstrations_action(mined):
     task = TrackingTask([mined], 2, QUIET)
     task.reset()
-    task.experts[:] += 0.1 * task.space.scale
+    task.experts[:] += 0.1 * task.space.limit
     action, known = task.expert()
     assert known.all()
     np.testing.assert_allclose(action, 0.1, atol=1e-9)

@@ -1,23 +1,22 @@
 """Action spaces: how a policy's output u, one number in [-1, 1] per joint, becomes position targets.
 
-residual     target = baseline + scale * u
-cumulative   total += rate * u, limited to +-scale; target = baseline + total (DexTrack, section 3.1)
-full         target = center + scale * u: no baseline
+residual     the residual goes towards limit * u, by at most `step` per tick; target = baseline + residual
+cumulative   residual += step * u (DexTrack, section 3.1); target = baseline + residual
+full         target = center + limit * u: no baseline
 
-An action beyond +-1 counts as +-1, so a residual never exceeds `scale`: the bound is part of the space, not of the
-policy. The total of a cumulative space is a policy's explicit input and output; it is zero at the start.
+A residual never exceeds +-limit, whatever the output: the bound is part of the space, not of the policy. It is a
+policy's explicit input and output, zero at the start.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from dexhot.errors import NotFoundError
 
 KINDS = ("residual", "cumulative", "full")
-SCALE_POSITION, SCALE_ROTATION, SCALE_FINGER = 0.02, 0.15, 0.35  # m, rad, rad: largest correction of a baseline
-RATE = 0.1  # per step, in units of the largest correction: ten steps of 60 Hz reach it
+RESIDUAL_LIMIT = (0.04, 0.4, 0.8)  # m, rad, rad: of the wrist's slides and hinges, and of the fingers
+RESIDUAL_STEP = (0.004, 0.04, 0.08)  # per tick
 
 
 @dataclass(frozen=True)
@@ -25,53 +24,57 @@ class ActionSpace:
     """Sizes are those of the hand vector (6+n)."""
 
     kind: str
-    scale: np.ndarray  # (6+n,) m and rad
-    rate: np.ndarray  # (6+n,) m and rad per step; of a cumulative space
+    limit: np.ndarray  # (6+n,) m and rad
+    step: np.ndarray  # (6+n,) m and rad per tick
     center: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (6+n,) of a full space
 
-    def target(self, u: np.ndarray, baseline: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Targets (..., 6+n) of outputs u (..., 6+n), and the new totals."""
+    def residual(self, u: np.ndarray, residual: np.ndarray) -> np.ndarray:
+        """The next residual (..., 6+n) after outputs u (..., 6+n)."""
         u = np.clip(u, -1.0, 1.0)
-        if self.kind == "cumulative":
-            total = np.clip(total + self.rate * u, -self.scale, self.scale)
-            return baseline + total, total
-        return (self.center if self.kind == "full" else baseline) + self.scale * u, total
+        change = self.step * u if self.kind == "cumulative" else self.limit * u - residual
+        following: np.ndarray = np.clip(residual + np.clip(change, -self.step, self.step), -self.limit, self.limit)
+        return following
 
-    def output(self, target: np.ndarray, baseline: np.ndarray, total: np.ndarray) -> np.ndarray:
-        """The output u (..., 6+n) in [-1, 1] that comes nearest to `target`: the label of an expert's action."""
+    def target(self, u: np.ndarray) -> np.ndarray:
+        """(..., 6+n) targets of a full space."""
+        full: np.ndarray = self.center + self.limit * np.clip(u, -1.0, 1.0)
+        return full
+
+    def output(self, wanted: np.ndarray, residual: np.ndarray) -> np.ndarray:
+        """The output u (..., 6+n) in [-1, 1] that leads nearest to the residual `wanted` (of a full space: the target):
+        the label of an expert's action."""
         if self.kind == "cumulative":
-            u = (target - baseline - total) / self.rate
+            u = (wanted - residual) / self.step
         else:
-            u = (target - (self.center if self.kind == "full" else baseline)) / self.scale
+            u = (wanted - self.center if self.kind == "full" else wanted) / self.limit
         clipped: np.ndarray = np.clip(u, -1.0, 1.0)
         return clipped
 
-    def described(self) -> dict[str, Any]:
-        """As a policy's card states it."""
-        return {
-            "kind": self.kind,
-            "scale": [round(float(x), 6) for x in self.scale],
-            "rate": [round(float(x), 6) for x in self.rate] if self.kind == "cumulative" else [],
-            "center": [round(float(x), 6) for x in self.center],
-        }
+
+def per_joint(numbers: tuple[float, float, float], fingers: int) -> np.ndarray:
+    """(6+n,) of a number for slides, hinges and finger joints."""
+    position, rotation, finger = numbers
+    joints: np.ndarray = np.r_[[position] * 3, [rotation] * 3, [finger] * fingers]
+    return joints
 
 
 def action_space(kind: str, fingers: int, factor: float = 1.0) -> ActionSpace:
-    """The space `kind` for a hand of n finger joints about a baseline; `factor` scales the largest correction.
+    """The space `kind` for a hand of n finger joints about a baseline; `factor` scales limits and steps.
 
     Raises NotFoundError for an unknown kind, or "full", which needs joint ranges (`of_range`).
     """
     if kind not in KINDS[:2]:
         raise NotFoundError("action space", kind, KINDS[:2])
-    scale = factor * np.r_[[SCALE_POSITION] * 3, [SCALE_ROTATION] * 3, [SCALE_FINGER] * fingers]
-    return ActionSpace(kind, scale, RATE * scale)
+    return ActionSpace(kind, factor * per_joint(RESIDUAL_LIMIT, fingers), factor * per_joint(RESIDUAL_STEP, fingers))
 
 
 def of_range(kind: str, lower: np.ndarray, upper: np.ndarray, fraction: float = 0.2) -> ActionSpace:
-    """A residual of at most `fraction` of the range lower to upper (6+n,), or a full action over all of it."""
-    half = 0.5 * (np.asarray(upper, float) - np.asarray(lower, float))
+    """A residual of at most `fraction` of the range lower to upper (6+n,), reached at once (residual hand agent, IV),
+    or a full action over all of it. Raises NotFoundError for another kind."""
+    span = np.asarray(upper, float) - np.asarray(lower, float)
+    at_once = np.full(len(span), np.inf)
     if kind == "full":
-        return ActionSpace(kind, half, half, np.asarray(lower, float) + half)
+        return ActionSpace(kind, 0.5 * span, at_once, np.asarray(lower, float) + 0.5 * span)
     if kind != "residual":
         raise NotFoundError("action space of a joint range", kind, ("residual", "full"))
-    return ActionSpace(kind, 2.0 * fraction * half, 2.0 * fraction * half)
+    return ActionSpace(kind, fraction * span, at_once)

@@ -52,7 +52,13 @@ class TaskOptions:
 
 
 class TrackingTask:
-    """N worlds of clips, behind the vectorised interface."""
+    """N worlds of clips, behind the vectorised interface.
+
+    `assigned` (N, 2), where it is set, are the clip and the physics of each world, in place of draws.
+    """
+
+    residual: np.ndarray  # (N, 6+n) translation without the clip's placement
+    assigned: np.ndarray | None = None
 
     def __init__(
         self,
@@ -94,8 +100,8 @@ class TrackingTask:
 
     def step(self, actions: np.ndarray) -> Step:
         baseline = self.baseline[self._all, self.frame]
-        target, self.total = self.space.target(actions, baseline, self.total)
-        target = np.clip(target, self.lower, self.upper)
+        self.residual = self.space.residual(actions, self.residual)
+        target = np.clip(baseline + self.table.placed(self.clip, self.residual), self.lower, self.upper)
         command = self.shaper.step(target) if self.shaper else target
         reading = self.simulator.step(self._delayed(command))
         self.target, self.command = target, command
@@ -123,7 +129,8 @@ class TrackingTask:
     def expert(self) -> tuple[np.ndarray, np.ndarray]:
         """The demonstration's action at the present frame, moved with the object, as an action of this space."""
         baseline, wanted = self.baseline[self._all, self.frame], self.experts[self._all, self.frame]
-        return self.space.output(wanted, baseline, self.total), self.table.has_expert[self.clip]
+        residual = self.table.placed(self.clip, wanted - baseline, back=True)
+        return self.space.output(residual, self.residual), self.table.has_expert[self.clip]
 
     def snapshot(self) -> dict[str, Any]:
         state = {name: getattr(self, name).copy() for name in self._kept}
@@ -168,7 +175,7 @@ class TrackingTask:
         self.kind = np.zeros(n, int)  # of the start
         self.latency = np.zeros(n, int)  # substeps
         self.baseline, self.experts = np.zeros((n, longest, joints)), np.zeros((n, longest, joints))
-        self.total: np.ndarray = np.zeros((n, joints))
+        self.residual = np.zeros((n, joints))
         self.target, self.command = np.zeros((n, joints)), np.zeros((n, joints))
         self.q, self.qd = np.zeros((n, joints)), np.zeros((n, joints))  # as observed
         self.object_pose, self.object_twist = np.zeros((n, 7)), np.zeros((n, 6))  # as observed
@@ -177,16 +184,19 @@ class TrackingTask:
         self.summed_parts = np.zeros((n, len(self.rewards)))
         self._kept = (
             *("clip", "variant", "world", "frame", "steps", "began", "kind", "latency", "baseline", "experts"),
-            *("total", "target", "command", "q", "qd", "object_pose", "object_twist", "returned", "far"),
+            *("residual", "target", "command", "q", "qd", "object_pose", "object_twist", "returned", "far"),
             *("near_error", "angle", "summed", "summed_parts"),
         )
 
     def _begin(self, rows: np.ndarray) -> None:
         """Begin new episodes in worlds `rows`."""
         o, r, rng, count = self.options, self.options.randomisation, self.rng, len(rows)
-        self.clip[rows] = clip = rng.integers(len(self.table.clips), size=count)
+        clip = rng.integers(len(self.table.clips), size=count)
+        world = rng.integers(len(self.worlds[0]), size=count)
+        if self.assigned is not None:
+            clip, world = self.assigned[rows].T
+        self.clip[rows], self.world[rows] = clip, world
         self.variant[rows] = rng.integers(self.variants, size=count)
-        self.world[rows] = world = rng.integers(len(self.worlds[0]), size=count)
         self.kind[rows] = kind = rng.choice(len(KINDS), size=count, p=o.starts.fractions())
         dt = self.table.clips[0].setup.physics.timestep
         self.latency[rows] = np.rint(rng.uniform(*r.latency, count) / dt).astype(int)
@@ -203,7 +213,8 @@ class TrackingTask:
         self.simulator.reset(rows, clip, world, start)
         self._measure(self.simulator.reading(), rows, first=True)
         self._follow(rows)
-        self.total[rows] = np.clip(residual, -self.space.scale, self.space.scale) if o.action == "cumulative" else 0.0
+        residual = self.table.placed(clip, residual, back=True)
+        self.residual[rows] = np.clip(residual, -self.space.limit, self.space.limit)
         for name in ("steps", "returned", "far", "angle", "near_error", "summed"):
             getattr(self, name)[rows] = 0
         self.summed_parts[rows] = 0.0
@@ -269,7 +280,7 @@ class TrackingTask:
             self.q[rows],
             self.qd[rows],
             self.command[rows],
-            self.total[rows],
+            self.residual[rows],
             self._seen_tips(rows, at),
             clip * self.variants + self.variant[rows],
         )

@@ -1,0 +1,190 @@
+"""Training of a tracking controller: task and learner, a folder that resumes, and an evaluation beside the replay.
+
+The folder has config.json (settings, command, versions), checkpoint.npz, curve.jsonl (a row of figures per iteration,
+without times: a resumed training writes the same), tensorboard/, and at the end scores.json.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dexhot.data.disk import check_folder
+from dexhot.data.files import jsonable, write_text
+from dexhot.errors import DexhotError, FileFormatError
+from dexhot.versions import versions
+from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
+from dexhot_train.learners.discriminator import expert_pairs
+from dexhot_train.learners.networks import Actor
+from dexhot_train.learners.ppo import PPO, PPOOptions
+from dexhot_train.task.clips import TaskClip
+from dexhot_train.task.starts import StartOptions
+from dexhot_train.task.tracking import TaskOptions, TrackingTask
+
+CONFIG, CHECKPOINT, CURVE, SCORES = "config.json", "checkpoint.npz", "curve.jsonl", "scores.json"
+HELD_OUT = 424242  # seed of the evaluation's worlds; no training draws with it
+
+
+@dataclass(frozen=True)
+class TrackerOptions:
+    """Settings of a training; changed ones are refused when it resumes, all but `steps`."""
+
+    worlds: int = 128  # stepped together
+    steps: int = 2_000_000  # of all worlds in all
+    seed: int = 0
+    save_every: int = 20  # iterations
+    expert_steps: int = 300  # for the discriminator
+    task: TaskOptions = field(default_factory=TaskOptions)
+    ppo: PPOOptions = field(default_factory=PPOOptions)
+
+    @property
+    def iterations(self) -> int:
+        """Of the learner, the last one whole."""
+        return -(-self.steps // (self.worlds * self.ppo.steps))
+
+
+def train_tracker(
+    clips: Sequence[TaskClip],
+    options: TrackerOptions,
+    folder: Path,
+    command: str = "",
+    threads: int = 1,
+    progress: Callable[[int, int, str], object] | None = None,
+) -> tuple[PPO, dict[str, Any]]:
+    """Train, or go on with what `folder` has; returns the learner and a summary.
+
+    Raises DexhotError for another training's folder, FileFormatError for a damaged checkpoint.
+    """
+    torch.set_num_threads(threads)
+    check_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, clips, options, command)
+    task = TrackingTask(clips, options.worlds, options.task, options.seed, threads)
+    expert = None
+    if options.ppo.discriminator:
+        expert = expert_pairs(TrackingTask(clips, 16, options.task, options.seed + 1, threads), options.expert_steps)
+    learner = PPO(task, options.ppo, options.seed, expert)
+    if (folder / CHECKPOINT).is_file():
+        learner.load(load_checkpoint(folder / CHECKPOINT))
+    resumed = learner.iteration
+    rows = _kept_rows(folder / CURVE, resumed)
+    began, steps = time.perf_counter(), learner.steps
+    with ExitStack() as stack:
+        board = _tensorboard(folder, resumed)
+        if board is not None:
+            stack.callback(board.close)
+        curve = stack.enter_context(open(folder / CURVE, "a"))
+        for row in learner.train(options.iterations):
+            rows.append(row)
+            curve.write(json.dumps(row) + "\n")
+            curve.flush()
+            speed = (learner.steps - steps) / (time.perf_counter() - began)
+            if board is not None:
+                for name, value in row.items():
+                    board.add_scalar(name, value, learner.steps)
+                board.add_scalar("steps_per_s", speed, learner.steps)
+            if progress:
+                progress(learner.iteration, options.iterations, _line(row, speed))
+            if learner.iteration % options.save_every == 0 or learner.iteration == options.iterations:
+                save_checkpoint(learner.state(), folder / CHECKPOINT)
+    seconds = time.perf_counter() - began
+    summary = {
+        "folder": str(folder),
+        "steps": learner.steps,
+        "resumed_at_iteration": resumed,
+        "seconds": round(seconds, 1),
+        "steps_per_s": round((learner.steps - steps) / seconds, 1) if learner.steps > steps else None,
+        "skipped_updates": learner.skipped,
+        "last": rows[-1] if rows else {},
+    }
+    return learner, summary
+
+
+def evaluate_tracker(
+    actor: Actor | None, clips: Sequence[TaskClip], options: TaskOptions, trials: int = 20, threads: int = 1
+) -> dict[str, Any]:
+    """The mean policy (None: the bare baseline) in `trials` held-out worlds per clip, each episode from its clip's
+    start: fraction tracked (the limits of success_strict on the object), per clip and in all.
+
+    A quick estimate without self-penetration and hold rate; `dexhot evaluate` judges a policy.
+    """
+    whole = replace(options, starts=StartOptions(1.0, 0.0, 0.0, 0.0, plans=1), worlds=trials, longest=100_000)
+    task = TrackingTask(clips, trials * len(clips), whole, HELD_OUT, threads)
+    task.assigned = np.stack(np.meshgrid(np.arange(len(clips)), np.arange(trials), indexing="ij"), -1).reshape(-1, 2)
+    observations, first = task.reset(), np.full(task.size, -1.0)
+    errors = np.full(task.size, np.nan)
+    while (first < 0).any():
+        action = np.zeros((task.size, task.action_size))
+        if actor is not None:
+            with torch.no_grad():
+                action = actor(torch.as_tensor(observations.policy)).double().numpy()
+        step = task.step(action)
+        observations = step.observations
+        ended = np.flatnonzero(step.terminated | step.truncated)
+        for row, figures in zip(ended, step.finished):
+            if first[row] < 0:
+                first[row], errors[row] = figures["tracked"], figures["T_err_cm"]
+    by_clip = first.reshape(len(clips), trials).mean(axis=1)
+    return {
+        "tracked": float(by_clip.mean()),
+        "T_err_cm": float(np.median(errors)),
+        "clips": {clip.name: float(x) for clip, x in zip(clips, by_clip)},
+    }
+
+
+def _claim(folder: Path, clips: Sequence[TaskClip], options: TrackerOptions, command: str) -> None:
+    """Write the configuration, or check that the folder's is the same. Raises DexhotError naming the differences."""
+    setup = clips[0].setup
+    settings = {"options": asdict(options), "clips": [c.name for c in clips], **setup.physics.named(setup.hand)}
+    settings = json.loads(json.dumps(settings, default=jsonable))
+    path = folder / CONFIG
+    if path.is_file():
+        try:
+            theirs = json.loads(path.read_text())["settings"]
+        except (ValueError, KeyError) as e:
+            raise FileFormatError(f"{path} is damaged; choose another folder with --out.") from e
+        differ = [name for name, value in _flat(settings) if dict(_flat(theirs)).get(name, ...) != value]
+        differ = [name for name in differ if name not in ("options.steps",)]
+        if differ:
+            raise DexhotError(
+                f"{folder} has a training with other settings ({', '.join(differ[:5])}): choose another folder with "
+                "--out, or give the settings that it began with."
+            )
+    write_text(path, json.dumps({"settings": settings, "command": command, "versions": versions()}, indent=1) + "\n")
+
+
+def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        return [(name, value)]
+    return [pair for key, x in value.items() for pair in _flat(x, f"{name}.{key}" if name else key)]
+
+
+def _kept_rows(path: Path, iterations: int) -> list[dict[str, float]]:
+    """The curve up to the checkpoint; rows behind it are written anew."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    rows = [row for row in rows if row["iteration"] <= iterations]
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    return rows
+
+
+def _tensorboard(folder: Path, resumed: int) -> Any:
+    """A writer, or None where TensorBoard is not installed."""
+    if find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=resumed or None)
+
+
+def _line(row: dict[str, float], speed: float) -> str:
+    shown = [
+        f"{name} {row[key]:.2f}" for name, key in (("return", "return"), ("tracked", "whole/tracked")) if key in row
+    ]
+    return ", ".join([*shown, f"{speed:.0f} steps/s"])
