@@ -1,4 +1,4 @@
-"""The four Adroit tasks (Rajeswaran et al., RSS 2018) as gymnasium-robotics simulates them, with the paper's rewards."""
+"""The four Adroit tasks (Rajeswaran et al., RSS 2018) of gymnasium-robotics, with the paper's rewards."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ SPEED = 0.1  # s/rad, scale of joint velocities in the state
 
 
 class AdroitTask:
-    """One simulated task at 100 Hz. The action is in -1 to 1 per actuator; half a range is `action_range` (rad or m)."""
+    """One simulated task at 100 Hz. Actions are in -1 to 1 per actuator; half a range is `action_range`, rad or m."""
 
     def __init__(self, name: str):
         if name not in ENVIRONMENTS:

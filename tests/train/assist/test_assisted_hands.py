@@ -140,8 +140,10 @@ def test_bad_expert_files_are_refused(tmp_path, shared_data):
         load_experts("door", tmp_path / "none.npz")
     with pytest.raises(FileFormatError, match="it has door"):
         load_experts("dor", shared_data / "adroit" / "experts.npz")
-    np.savez(tmp_path / "nan.npz", **{f"door/0{k}/{n}": v for k in (0, 1) for n, v in
-                                      (("actions", np.full((3, 28), np.nan)), ("seed", k))})
+    np.savez(
+        tmp_path / "nan.npz",
+        **{f"door/0{k}/{n}": v for k in (0, 1) for n, v in (("actions", np.full((3, 28), np.nan)), ("seed", k))},
+    )
     with pytest.raises(FileFormatError, match="finite"):
         load_experts("door", tmp_path / "nan.npz")
     with pytest.raises(DexhotError, match="door, hammer, pen, relocate"):
