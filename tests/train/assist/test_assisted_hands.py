@@ -86,7 +86,7 @@ def test_every_task_has_states_of_its_size_and_hand_speeds():
     for name in TASKS:
         world = AdroitTask(name)
         assert world.reset(3).shape == (world.state_size,)
-        assert len(world.hand_speed()) == world.action_size + (0 if name != "pen" else 0)
+        assert len(world.hand_speed()) == world.action_size
 
 
 def test_a_snapshot_goes_on_exactly(door):
