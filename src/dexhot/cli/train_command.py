@@ -1,9 +1,9 @@
-"""Train what the controllers use: the prior over structured plans."""
+"""Train what the controllers use: the prior over structured plans, or a network of one clip."""
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -11,14 +11,12 @@ from dexhot.cli.arguments import at_least, shown
 
 
 @dataclass
-class Args:
+class Prior:
     """Fit the prior of the controller `planned` to averaged plans of training clips."""
 
-    what: tyro.conf.Positional[Literal["prior"]]
-    """What to train."""
     data: Literal["parametric", "grab"] = "parametric"
-    """Training clips: generated ones, without terms, or GRAB's train split, whose terms (research only) then apply to the
-    prior too."""
+    """Training clips: generated ones, without terms, or GRAB's train split, whose terms (research only) the prior then
+    has too."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Prior to write; default: plan_prior_DATA.npz. Missing folders are created."""
     seeds: int = 3
@@ -39,8 +37,39 @@ class Args:
     """Print one JSON object on the last line of stdout."""
 
 
+@dataclass
+class Specialist:
+    """Mine one clip and distil a network that reacts to the observed object (controller:=policy), in minutes."""
+
+    file: Annotated[Path, tyro.conf.Positional, shown("REFERENCE|DEMONSTRATION")]
+    """The clip's reference, for which plans are searched; or its demonstration, which is then the teacher."""
+    out: Annotated[Path | None, shown("FILE")] = None
+    """Network to write (.onnx), its card beside it (.json); default: beside the input. Missing folders are created."""
+    rounds: int = 2
+    """Rounds in which the sampling controller answers in the states that the network visits (DAgger)."""
+    worlds: int = 16
+    """Perturbed worlds per round."""
+    searches: int = 3
+    """Searches for a plan, averaged."""
+    seed: int = 0
+    """Random seed: the same one gives the same network on one machine."""
+    workers: int = 0
+    """Processes; 0: one per core."""
+    force: bool = False
+    """Overwrite an output file that is not a policy."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+Args = Prior | Specialist
+
+
 def run(args: Args) -> None:
-    """Fit and write it. An interrupted run resumes at the clip where it stopped."""
+    """Train it. An interrupted run resumes where it stopped."""
+    return _prior(args) if isinstance(args, Prior) else _specialist(args)
+
+
+def _prior(args: Prior) -> None:
     from dexhot.cli.output import console, print_json, summary
     from dexhot.data.files import check_out, file_of, save
     from dexhot.data.types import PlanPrior
@@ -76,3 +105,54 @@ def run(args: Args) -> None:
     if args.json:
         print_json(told | {"training_data": prior.training_data})
     sys.stdout.flush()
+
+
+def _specialist(args: Specialist) -> None:
+    from dexhot.cli.output import console, print_json, summary
+    from dexhot.control.time_warp import frames_at, warp_demonstration, warp_reference
+    from dexhot.data.files import check_out, load
+    from dexhot.data.types import Demonstration, Reference
+    from dexhot.errors import DexhotError, FileFormatError, MissingExtraError
+    from dexhot.paths import cache_dir
+    from dexhot.simulation.setup import load_setup
+    from dexhot_train.mining.executor import run_jobs
+    from dexhot_train.prior import TERMS
+
+    try:
+        from dexhot_train.specialist import SpecialistOptions, lesson_key, save_specialist, train_specialist
+    except ImportError as e:
+        raise MissingExtraError("training a network", "train") from e
+    at_least(0, rounds=args.rounds, seed=args.seed, workers=args.workers)
+    at_least(1, worlds=args.worlds, searches=args.searches)
+    item: Any = load(args.file)
+    if not isinstance(item, Reference | Demonstration):
+        raise FileFormatError(f"{args.file} holds a {type(item).__name__}; give a Reference or a Demonstration.")
+    stem = args.file.name.removesuffix(".npz").removesuffix(".reference").removesuffix(".demonstration")
+    out = (args.out or args.file.with_name(f"{stem}.policy.onnx")).with_suffix(".onnx")
+    check_out(out.with_suffix(".json"), "dexhot/policy", args.force)
+    reference = item.reference if isinstance(item, Demonstration) else item
+    setup, taught = load_setup(reference), item if isinstance(item, Demonstration) else None
+    if len(reference.arm_frames):  # the graph plays it in the arm's time
+        frames = frames_at(reference)
+        taught = taught and warp_demonstration(taught, frames, setup.physics)
+        reference = warp_reference(reference, frames)
+    options = SpecialistOptions(args.seed, args.searches, worlds=args.worlds, rounds=args.rounds)
+    key = lesson_key(reference, setup, options, taught.actions if taught else None)
+    folder = cache_dir() / "specialists" / f"{stem}-{key}"
+    command = f"dexhot train specialist {args.file.name} --rounds {args.rounds} --worlds {args.worlds}"
+    command += f" --searches {args.searches} --seed {args.seed}"
+    say = lambda what: console.print(what, highlight=False)  # noqa: E731
+    run_here = lambda function, jobs: run_jobs(function, jobs, args.workers)  # noqa: E731
+    try:
+        found = train_specialist(reference, setup, run_here, options, taught, folder, command, say)
+    except ValueError as e:  # torch's of weights or options that cannot be
+        raise DexhotError(f"training failed: {e}") from e
+    found.card.terms = TERMS["grab"].replace("the prior", "the policy") if reference.name.startswith("grab/") else ""
+    path = save_specialist(found, out)
+    card = found.card
+    told = {"policy": str(path), "clip": card.clip, "held_out": card.scores["held_out"]}
+    told |= {"teacher": card.scores["teacher"], "rounds": card.scores["rounds"], "terms": card.terms or "none"}
+    told |= {"control_steps": card.provenance["control_steps"], "seconds_cpu": card.provenance["seconds_cpu"]}
+    summary("specialist", told)
+    if args.json:
+        print_json(told)

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from dexhot.fitting import kernels
+from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.meshes import surface_samples
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import matrix_to_quat, quat_to_matrix
@@ -40,6 +41,7 @@ class ObjectModel:
     symmetry: Symmetry
     centre: np.ndarray  # (3,) of its bounding box, m
     radius: float  # m, around the centre
+    colors: np.ndarray | None = None  # (V, 3) in [0, 1] of the vertices, where a term compares colours
 
     @property
     def volume(self) -> tuple[np.ndarray, np.ndarray, float]:
@@ -149,8 +151,8 @@ class HandObjectScene:
     def look(self, camera: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Numbers of the hand's vertices that a camera (4,) with images of size (H, W) sees, behind no object."""
         image = np.full(size, 1e3)
-        kernels.draw_depth(self.hand.vertices, self.person.hand.faces, camera, image)
+        draw_depth(self.hand.vertices, self.person.hand.faces, camera, image)
         if self.model is not None:
             placed = self.model.vertices @ self.state.rotation.T + self.state.position
-            kernels.draw_depth(placed, self.model.faces, camera, image)
+            draw_depth(placed, self.model.faces, camera, image)
         return kernels.visible(self.hand.vertices, self.normals, camera, image, VISIBLE_WITHIN)
