@@ -140,9 +140,6 @@ def _fit_clip(args: Args) -> None:
 
     if not (args.sigma > 0 and args.pixel_sigma > 0):
         raise DexhotError("--sigma and --pixel-sigma must be positive.")
-    given = [f"--{n}" for n in RECORDING_ONLY if getattr(args, n) != getattr(Args, n)]
-    if given:
-        raise DexhotError(f"{args.clip} is a clip or a keypoint file, not a recording: it takes no {', '.join(given)}.")
     path = Path(args.clip)
     trajectory = None
     if path.suffix in (".npy", ".npz") and (path.suffix == ".npy" or kind_of(path) is None):
@@ -152,6 +149,9 @@ def _fit_clip(args: Args) -> None:
         trajectory = load(path, HandObjectTrajectory) if path.suffix == ".npz" else load_clip(args.clip)
         name, time = trajectory.name.rpartition("/")[2], trajectory.time
         seen = {side: sightings_of(track) for side, track in trajectory.hands.items()}
+    given = [f"--{n}" for n in RECORDING_ONLY if getattr(args, n) != getattr(Args, n)]
+    if given:
+        raise DexhotError(f"{args.clip} is a clip or a keypoint file, not a recording: it takes no {', '.join(given)}.")
     out = file_of(args.out or Path(f"{name}.fit.npz"), HandObjectTrajectory)
     check_out(out, "dexhot/trajectory", args.force)
     if path.is_file() and out.exists() and out.samefile(path):

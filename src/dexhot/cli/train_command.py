@@ -128,8 +128,12 @@ def _specialist(args: Specialist) -> None:
     if not isinstance(item, Reference | Demonstration):
         raise FileFormatError(f"{args.file} holds a {type(item).__name__}; give a Reference or a Demonstration.")
     stem = args.file.name.removesuffix(".npz").removesuffix(".reference").removesuffix(".demonstration")
-    out = (args.out or args.file.with_name(f"{stem}.policy.onnx")).with_suffix(".onnx")
-    check_out(out.with_suffix(".json"), "dexhot/policy", args.force)
+    out = args.out or args.file.with_name(f"{stem}.policy.onnx")
+    out = out if out.suffix == ".onnx" else out.with_name(f"{out.name}.onnx")
+    card_file = out.with_suffix(".json")
+    check_out(card_file, "dexhot/policy", args.force)
+    if out.exists() and not card_file.exists() and not args.force:
+        raise DexhotError(f"{out} has no card ({card_file.name}), so it is not ours; give another --out, or --force.")
     reference = item.reference if isinstance(item, Demonstration) else item
     setup, taught = load_setup(reference), item if isinstance(item, Demonstration) else None
     if len(reference.arm_frames):  # the graph plays it in the arm's time
