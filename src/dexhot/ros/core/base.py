@@ -39,7 +39,6 @@ from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecyclePublisher, LifecycleState
 from rclpy.parameter import Parameter
 from rclpy.time import Time as RosTime
-from sensor_msgs.msg import TimeReference
 from std_msgs.msg import Header
 
 from dexhot.data.diagnostics import status_name
@@ -134,6 +133,8 @@ class DexhotNode(ManagedNode):
         quiet: no warning about publishers that offer less than `qos`, if another subscription receives them.
         """
         if self.journaled and self._journal is None:
+            from sensor_msgs.msg import TimeReference  # 29 modules, which not every node needs
+
             self._journal = self.advertise(TimeReference, f"/{self.get_name()}/inputs", "state")
 
         def gated(message: Any) -> None:
@@ -141,9 +142,9 @@ class DexhotNode(ManagedNode):
                 return
             if topic in self.speakers.topics and (why := self.speakers.against(topic, message)):
                 return self.refuse_message(topic, why)
-            if self._journal is not None:
+            if (journal := self._journal) is not None:
                 stamp = message.header.stamp
-                self._journal.publish(TimeReference(header=Header(stamp=stamp), time_ref=stamp, source=topic))
+                journal.publish(journal.msg_type(header=Header(stamp=stamp), time_ref=stamp, source=topic))
             self.hear(topic, callback, message)
 
         events = SubscriptionEventCallbacks(use_default_callbacks=not quiet)
