@@ -91,7 +91,7 @@ def train_tracker(
                     board.add_scalar(name, value, learner.steps)
                 board.add_scalar("steps_per_s", speed, learner.steps)
             if progress:
-                progress(learner.iteration, options.iterations, _line(row, speed))
+                progress(learner.iteration - resumed, options.iterations - resumed, _line(row, speed))
             if learner.iteration % options.save_every == 0 or learner.iteration == options.iterations:
                 save_checkpoint(learner.state(), folder / CHECKPOINT)
     seconds = time.perf_counter() - began
