@@ -128,14 +128,14 @@ def test_the_evaluation_visits_every_world_once(clip, monkeypatch):
 
 def test_the_command(tmp_path, cache, capsys):
     out = tmp_path / "run"
-    words = ["train", "tracker", "--on", "parametric/reach-box-0", "--worlds", "2", "--steps", "48", "--workers", "1"]
+    words = ["train", "tracker", "parametric/reach-box-0", "--worlds", "2", "--steps", "48", "--workers", "1"]
     words += ["--trials", "1", "--imitation", "0", "--out", str(out), "--json"]
     assert main(words) in (0, None)
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["steps"] == 48 and {"tracked", "replay_tracked", "T_err_cm"} <= set(told)
     assert json.loads((out / "scores.json").read_text())["worlds_per_clip"] == 1
     command = json.loads((out / CONFIG).read_text())["command"]
-    assert command.startswith("dexhot train tracker --on parametric/reach-box-0 --steps 48 --worlds 2 --imitation 0")
+    assert command.startswith("dexhot train tracker parametric/reach-box-0 --steps 48 --worlds 2 --imitation 0")
 
 
 def test_a_demonstrations_file_is_imitated(tmp_path):

@@ -80,16 +80,29 @@ class Observer:
         self.length = np.array([len(clip.reference.q) for clip in clips])
         self.first = np.concatenate([[0], np.cumsum(self.length)[:-1]])
         self.each = {key: np.stack([_constants(clip)[key] for clip in clips]) for key in _constants(clips[0])}
+        ends = np.cumsum([f.size(self.hand) for f, _ in self.features])
+        self.places = [slice(end - f.size(self.hand), end) for (f, _), end in zip(self.features, ends)]
+        self.planned = self._planned()
 
     def __call__(self, tick: Observed) -> np.ndarray:
         """(..., size) float32. Raises DexhotError where the layout needs what the tick does not know."""
         view = ObservedClip(self, tick)
-        shape = np.shape(tick.frame)
-        parts = [
-            np.broadcast_to(f.of(view, ahead), (*shape, f.size(self.hand))).reshape(*shape, -1)
-            for f, ahead in self.features
-        ]
-        return np.concatenate(parts, axis=-1).astype(np.float32)
+        seen: np.ndarray = self.planned[view.rows()]
+        for (feature, ahead), place in zip(self.features, self.places):
+            if feature.observed:
+                seen[..., place] = feature.of(view, ahead)
+        return seen
+
+    def _planned(self) -> np.ndarray:
+        """(rows, size) float32, a row per frame of the clips: the features that the reference alone decides."""
+        frame = np.concatenate([np.arange(length) for length in self.length])
+        clip = np.repeat(np.arange(len(self.clips)), self.length)
+        view = ObservedClip(self, Observed(frame, self.table["object"], clip=clip))
+        planned = np.zeros((len(frame), self.size), np.float32)
+        for (feature, ahead), place in zip(self.features, self.places):
+            if not feature.observed:
+                planned[:, place] = feature.of(view, ahead)
+        return planned
 
     @cached_property
     def kinematics(self) -> list[HandModel]:
@@ -128,10 +141,14 @@ class ObservedClip:
         self._first = observer.first[self.clip]
         self._near: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
+    def rows(self, ahead: int = 0) -> np.ndarray:
+        """(...) rows of the tables `ahead` frames from now; the last frame's after the end."""
+        rows: np.ndarray = self._first + np.clip(np.asarray(self.tick.frame) + ahead, 0, self._last)
+        return rows
+
     def row(self, key: str, ahead: int = 0) -> np.ndarray:
-        """The reference's `key` `ahead` frames from now; the last frame's after the end."""
-        frame = np.clip(np.asarray(self.tick.frame) + ahead, 0, self._last)
-        found: np.ndarray = self.observer.table[key][self._first + frame]
+        """The reference's `key` `ahead` frames from now."""
+        found: np.ndarray = self.observer.table[key][self.rows(ahead)]
         return found
 
     def constant(self, key: str) -> np.ndarray:
@@ -225,6 +242,7 @@ class Feature:
     size: Callable[[RobotHand], int]
     of: Callable[[ObservedClip, int], np.ndarray]  # (..., size) from a view and the frames ahead
     ahead: bool = False  # whether `name@6` exists; `name` alone is the next frame, 1
+    observed: bool = False  # whether it depends on more than the reference
     measured: bool = False  # of the hand's own state, command or residual
 
 
@@ -372,10 +390,16 @@ def _center_of_mass(v: ObservedClip) -> np.ndarray:
 
 FEATURES: dict[str, Feature] = {
     # DexTrack eq. 8 and 9; state s = hand vector and object pose
-    "hand": Feature("s_n: hand vector", _joints, lambda v, a: v.hand_in_demonstration(v.known("q")), measured=True),
-    "hand_velocity": Feature("its finite difference", _joints, lambda v, a: _hand_velocity(v), measured=True),
-    "object": Feature("s_n: object pose", _fixed(7), lambda v, a: _object_pose(v, np.asarray(v.tick.object_pose))),
-    "object_velocity": Feature("its twist", _fixed(6), lambda v, a: _twist(v)),
+    "hand": Feature(
+        "s_n: hand vector", _joints, lambda v, a: v.hand_in_demonstration(v.known("q")), measured=True, observed=True
+    ),
+    "hand_velocity": Feature(
+        "its finite difference", _joints, lambda v, a: _hand_velocity(v), measured=True, observed=True
+    ),
+    "object": Feature(
+        "s_n: object pose", _fixed(7), lambda v, a: _object_pose(v, np.asarray(v.tick.object_pose)), observed=True
+    ),
+    "object_velocity": Feature("its twist", _fixed(6), lambda v, a: _twist(v), observed=True),
     "goal_hand": Feature(
         "s^_{n+1}: hand vector", _joints, lambda v, a: v.hand_in_demonstration(v.row("q", a)), ahead=True
     ),
@@ -393,14 +417,16 @@ FEATURES: dict[str, Feature] = {
         _joints,
         lambda v, a: v.hand_in_demonstration(v.known("command")),
         measured=True,
+        observed=True,
     ),
-    "residual": Feature("running sum of residuals", _joints, lambda v, a: _residual(v), measured=True),
+    "residual": Feature("running sum of residuals", _joints, lambda v, a: _residual(v), measured=True, observed=True),
     "object_feature": Feature("an encoder's", _fixed(OBJECT_FEATURE), lambda v, a: _object_feature(v)),
     "fingertips": Feature(
         "f_n: measured fingertips",
         _points,
         lambda v, a: _flat(transform(v.placement[..., None, :], v.tips)),
         measured=True,
+        observed=True,
     ),
     "goal_minus_hand": Feature(
         "s^_{n+1} minus s_n: hand vector",
@@ -408,24 +434,31 @@ FEATURES: dict[str, Feature] = {
         lambda v, a: v.hand_in_demonstration(v.row("q", a)) - v.hand_in_demonstration(v.known("q")),
         ahead=True,
         measured=True,
+        observed=True,
     ),
     "goal_minus_object": Feature(
-        "s^_{n+1} minus s_n: object's shift and turn", _fixed(6), _goal_minus_object, ahead=True
+        "s^_{n+1} minus s_n: object's shift and turn", _fixed(6), _goal_minus_object, ahead=True, observed=True
     ),
     # egocentric: in the frame of the reference's next palm
     "object_error": Feature(
-        "observed object beside the reference's, up to its symmetry", _fixed(6), lambda v, a: _two(v, v.object_error)
+        "observed object beside the reference's, up to its symmetry",
+        _fixed(6),
+        lambda v, a: _two(v, v.object_error),
+        observed=True,
     ),
-    "object_twist": Feature("observed", _fixed(6), lambda v, a: _two(v, v.known("object_twist"))),
+    "object_twist": Feature("observed", _fixed(6), lambda v, a: _two(v, v.known("object_twist")), observed=True),
     "gravity": Feature("its direction", _fixed(3), lambda v, a: v.ego(np.broadcast_to(DOWN, (*v.clip.shape, 3)))),
-    "center_of_mass": Feature("of the observed object", _fixed(3), lambda v, a: _center_of_mass(v)),
+    "center_of_mass": Feature("of the observed object", _fixed(3), lambda v, a: _center_of_mass(v), observed=True),
     "tip_distance": Feature(
         "of the reference's fingertips to the object, from where it is observed",
         _tips,
         lambda v, a: v.beside(a)[0],
         ahead=True,
+        observed=True,
     ),
-    "tip_normal": Feature("outward normals there", _points, lambda v, a: _flat(v.ego(v.beside(a)[1])), ahead=True),
+    "tip_normal": Feature(
+        "outward normals there", _points, lambda v, a: _flat(v.ego(v.beside(a)[1])), ahead=True, observed=True
+    ),
     "tips": Feature(
         "the reference's fingertips", _points, lambda v, a: _flat(v.ego_points(v.row("tips", a))), ahead=True
     ),
@@ -477,6 +510,6 @@ EGOCENTRIC = [
     *_ahead("contact", "object_motion", "palm"),
     *_ahead("tip_distance", "tip_normal", "tips", frames=(1, 12)),
 ]
-SPECIALIST = [*EGOCENTRIC, "object_twist", "phase", "time"]
+SPECIALIST = [*EGOCENTRIC, "phase", "time"]  # of one clip, which may learn its time
 LAYOUTS = {"dextrack": DEXTRACK, "egocentric": EGOCENTRIC, "specialist": SPECIALIST}
 MEASURED = [name for name, feature in FEATURES.items() if feature.measured]
