@@ -54,6 +54,8 @@ $(READY): pyproject.toml setup.py config/constraints.txt docker/system-packages.
 	@sh docker/install-system-packages
 	$(PYTHON) -m venv $(if $(ROS_DISTRO),--system-site-packages) $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip 2>&1 | grep -v WARNING || true
+	@# torch's own index has the CPU build, 0.2 GB; PyPI's brings 4 GB of CUDA, unless the machine keeps another
+	$(BIN)/python -m pip install -q --timeout 20 --retries 0 --index-url https://download.pytorch.org/whl/cpu torch==2.13.0 2>/dev/null || true
 	$(BIN)/python -m pip install -q $(if $(ROS_DISTRO),-c config/constraints-jazzy.txt,-c config/constraints.txt) -e '.[$(EXTRAS)]'
 	@touch $@
 

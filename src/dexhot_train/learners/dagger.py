@@ -88,7 +88,7 @@ class Dagger:
             drawn = torch.randint(len(seen), (o.batch,), generator=self.generator)
             loss = _loss(self.actor(seen[drawn]), labels[drawn])
             self.optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             self.optimiser.step()
             losses.append(float(loss.detach()))
         return float(np.mean(losses[-50:])), float((labels**2).mean())

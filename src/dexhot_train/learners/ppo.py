@@ -261,7 +261,7 @@ class PPO:
     def _step(self, optimiser: torch.optim.Optimizer, loss: Tensor, parameters: list[nn.Parameter]) -> None:
         """One step down the gradient; none where it is not finite. Raises DexhotError after BAD of these in a row."""
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = nn.utils.clip_grad_norm_(parameters, self.options.max_gradient)
         if torch.isfinite(loss) and torch.isfinite(norm):
             self._bad = 0

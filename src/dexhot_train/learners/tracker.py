@@ -73,7 +73,7 @@ def train_tracker(
         rows.append(row)
         if progress:
             speed = (learner.steps - steps) / (time.perf_counter() - began)
-            progress(learner.iteration, options.iterations, _line(row, speed))
+            progress(learner.iteration - resumed, options.iterations - resumed, _line(row, speed))
         if learner.iteration % options.save_every == 0 or learner.iteration == options.iterations:
             save_checkpoint(learner.state(), folder / CHECKPOINT)
     seconds = time.perf_counter() - began
