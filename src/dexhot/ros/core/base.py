@@ -28,7 +28,7 @@ it is `journaled`, draws from a seeded generator, uses sample counts rather than
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -143,8 +143,8 @@ class DexhotNode(ManagedNode):
             if topic in self.speakers.topics and (why := self.speakers.against(topic, message)):
                 return self.refuse_message(topic, why)
             if (journal := self._journal) is not None:
-                stamp = message.header.stamp
-                journal.publish(journal.msg_type(header=Header(stamp=stamp), time_ref=stamp, source=topic))
+                stamp, reference = message.header.stamp, cast(Any, journal.msg_type)
+                journal.publish(reference(header=Header(stamp=stamp), time_ref=stamp, source=topic))
             self.hear(topic, callback, message)
 
         events = SubscriptionEventCallbacks(use_default_callbacks=not quiet)
