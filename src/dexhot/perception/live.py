@@ -42,7 +42,12 @@ class LiveTrack(ObjectTrack):
         self.estimator.table = np.append(self.plane.n, self.plane.d)
 
     def __call__(
-        self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray
+        self,
+        camera: Intrinsics,
+        depth: np.ndarray,
+        time: float,
+        hidden: np.ndarray,
+        color: np.ndarray | None = None,
     ) -> tuple[ObjectSighting | None, float]:
         estimator, found = self.estimator, None
         if estimator.pose is not None:
@@ -50,7 +55,7 @@ class LiveTrack(ObjectTrack):
         if estimator.lost:
             found = self._guessed(camera, depth, time, hidden) or found
         if estimator.lost and self.number % (SEARCHED if self.guesses else RETRY) == 0:
-            found = self._search(camera, depth, time, hidden) or found
+            found = self._search(camera, depth, time, hidden, color) or found
         self.number += 1
         if found is None:
             return None, 0.0
