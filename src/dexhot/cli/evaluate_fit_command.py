@@ -18,7 +18,7 @@ class Args:
     recordings: Annotated[tuple[Path, ...], tyro.conf.Positional, shown("RECORDING ...")] = ()
     """Recordings without truth: their fits are scored by J2D*, IoU_obj*, SD_obj, penetration and contact."""
     protocol: Literal["", "tfhot", "handypriors", "homan"] = ""
-    """A paper's split, filter, masks and alignment (docs/fitting.md), with its published rows beside."""
+    """A paper's split, filter, masks and alignment (docs/fit_protocols.md), with its published rows beside."""
     path: Annotated[Path | None, shown("FOLDER")] = None
     """Protocol: your copy of DexYCB or HO-3D."""
     recipe: Annotated[str, shown("NAME|FILE.yaml")] = ""
