@@ -114,6 +114,7 @@ def write_dexycb(
     with_pictures: bool = True,
     sequence: str = "20200709_141754",
     number: int = 0,
+    tag_turn: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0),
 ) -> dict:
     """One sequence of subject `number` with two cameras, the master first; returns what is true in the world."""
     parts = write_mano()
@@ -147,7 +148,7 @@ def write_dexycb(
         (calibration / sub).mkdir(parents=True, exist_ok=True)
     (calibration / f"mano_{subject}_{side}" / "mano.yml").write_text(yaml.safe_dump({"betas": shape.tolist()}))
     rows = {s: pose_to_matrix(compose(inverse(master), c))[:3].ravel().tolist() for s, c in zip(serials, cameras)}
-    tag = compose(inverse(master), make_pose([0.2, 0.3, 0.0], [1.0, 0, 0, 0]))
+    tag = compose(inverse(master), make_pose([0.2, 0.3, 0.0], tag_turn))
     rows["apriltag"] = pose_to_matrix(tag)[:3].ravel().tolist()
     text = yaml.safe_dump({"extrinsics": rows, "master": serials[0]})
     (calibration / "extrinsics_20200702_151821" / "extrinsics.yml").write_text(text)

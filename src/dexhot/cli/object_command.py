@@ -78,6 +78,7 @@ def _add(args: Add) -> None:
     from dexhot.data.types import OBJECT_NAME
     from dexhot.errors import DexhotError
     from dexhot.objects.library import PICTURE, list_objects, objects_dir, save_object
+    from dexhot.objects.volume import keep_volume
     from dexhot.simulation.renderer import NoRendererError
     from dexhot.simulation.scans import object_from_file, thumbnail
 
@@ -112,7 +113,9 @@ def _add(args: Add) -> None:
         except NoRendererError as e:
             console.print(str(e))
     folder = save_object(asset, picture)
+    volume = keep_volume(asset)
     repairs = {key: asset.provenance[key] for key in ("mass_from", "notes", "repairs")}
+    repairs |= {"sdf_spacing_mm": None if volume is None else round(1e3 * volume.spacing, 2)}
     facts = _facts(asset) | repairs | ({} if picture is None else {"picture": str(folder / PICTURE)})
     shown_facts = {key: value for key, value in facts.items() if key != "repairs"}
     shown_facts |= {"notes": "\n".join(facts["notes"]) or "none", "folder": folder}
