@@ -1,4 +1,4 @@
-"""A run that tracks with a network: its files are checked, copied into the run's folder, and found again for a replay."""
+"""A run that tracks with a network: its files are checked, copied into the run's folder, and found for a replay."""
 
 import pytest
 
