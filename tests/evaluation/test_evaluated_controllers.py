@@ -25,6 +25,7 @@ from dexhot.evaluation.controllers import (
 )
 from dexhot.metrics.success import SUCCESSES
 from dexhot.rollouts.floating import floating_simulator
+from dexhot.rollouts.network import run_network
 from tiny_policy import write_policy
 
 OPTIONS = EvaluationOptions(rollouts=16, trials=3, prior="none")
@@ -163,6 +164,20 @@ def test_a_policy_is_judged_in_the_same_worlds_and_a_stopped_one_never_succeeds(
     assert rows[0]["policy"]["training_steps"] == 7 and rows[0]["policy"]["tick_ms"] > 0
     stopped = rows[1]["policy"]
     assert not stopped["success_strict"] and stopped["perturbed"] == 0.0 and "jumps" in stopped["refused"]
+
+
+def test_a_success_in_which_the_network_was_stopped_does_not_count(lift_reference, lift_setup, tmp_path, monkeypatch):
+    idle = write_policy(tmp_path / "idle", lift_reference, lift_setup.physics)
+
+    def stopped(*arguments):
+        run = run_network(*arguments)
+        run.unsafe[0] = "its output jumped in the last frame"
+        return run
+
+    monkeypatch.setattr(controllers, "run_network", stopped)
+    options = replace(OPTIONS, controller="policy", baselines=(), policy=str(idle), trials=1)
+    row = evaluate_reference(lift_reference, lift_setup, options)["policy"]
+    assert not row["success_strict"] and not row["success_10cm_40deg"] and row["perturbed"] == 1.0
 
 
 def test_evaluate_clip_retargets_the_clip_and_has_every_baseline(monkeypatch, lift, lift_reference):
