@@ -24,6 +24,7 @@ from dexhot.evaluation.controllers import (
     summarise,
 )
 from dexhot.metrics.success import SUCCESSES
+from dexhot.retargeting.placement import moved
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.rollouts.network import run_network
 from tiny_policy import write_policy
@@ -143,11 +144,19 @@ def test_a_demonstration_is_played_open_loop_and_tells_its_mining(lift_reference
     motion = MOTIONS["demonstration"](lift_reference, lift_setup, options)
     np.testing.assert_array_equal(motion.targets, actions)
     assert not motion.relative and (motion.seconds_cpu, motion.steps) == (12.0, 3400)
+    there = moved(lift_reference, np.r_[0.3, 0.1, 0.0, np.cos(0.4), 0, 0, np.sin(0.4)])  # as mining places it
+    actions = np.concatenate([there.q[:, :3] + 0.01, lift_reference.q[:, 3:]], axis=1)
+    save(replace(mined, reference=there, actions=actions), tmp_path / "lift-box-0")
+    off = MOTIONS["demonstration"](lift_reference, lift_setup, options).targets[:, :3] - lift_reference.q[:, :3]
+    np.testing.assert_allclose(np.linalg.norm(off, axis=1), 0.01 * np.sqrt(3), atol=1e-9)
+    save(replace(mined, reference=replace(lift_reference, q=lift_reference.q + 0.01)), tmp_path / "lift-box-0")
+    assert "of another reference" in MOTIONS["demonstration"](lift_reference, lift_setup, options).absent
 
 
 def test_a_row_without_a_demonstration_is_left_out_and_frozen_and_replay_never(lift_reference, lift_setup):
     rows = evaluate_reference(lift_reference, lift_setup, replace(OPTIONS, controller="demonstration", baselines=()))
-    assert list(rows) == ["frozen", "replay"]
+    assert list(rows) == ["frozen", "replay", "absent"] and "no demonstration" in rows["absent"]["demonstration"]
+    assert set(summarise([{"clip": "a", **rows}])) == {"frozen", "replay"}
 
 
 def test_a_policy_is_judged_in_the_same_worlds_and_a_stopped_one_never_succeeds(lift_reference, lift_setup, tmp_path):
