@@ -57,7 +57,10 @@ def evidence():
 
 def card():
     layout = [{"name": "q", "size": 22}]
-    return PolicyCard("p", "leap_right", ["a"], 60.0, layout, "residual, rad", "0" * 64, ["grab/duck_lift"])
+    clips = ["grab/duck_lift"]
+    return PolicyCard(
+        "p", "leap_right", ["a"], 60.0, layout, "residual", "0" * 64, "targets", [0.5], [0.1], training_data=clips
+    )
 
 
 def same(a, b):

@@ -32,6 +32,7 @@ COMMANDS = {
     "mine": "search actions that make a reference succeed in physics: a demonstration",
     "train": "train what the controllers use: the prior over plans, a network of one clip",
     "evaluate": "score a demonstration by simulating it again, a recorded run as it is, or a controller on clips",
+    "export": "export demonstrations to other projects' formats: a LeRobot dataset",
     "report": "write the HTML report of a run",
     "view": "view any file of the data pipeline in the browser",
     "leap": "the LEAP hand alone: check, calibrate, reboot, replace a servo, simulate",

@@ -169,7 +169,8 @@ def _evaluate_controller(args: Args) -> None:
             failed[clip] = str(result)
         else:
             rows.append(result)
-    for clip, why in failed.items():
+    absent = {f"{row['clip']}, {name}": why for row in rows for name, why in row.get("absent", {}).items()}
+    for clip, why in (failed | absent).items():
         console.print(f"{clip}: {why}", highlight=False, soft_wrap=True)
     rows.sort(key=lambda row: clips.index(row["clip"]))
     figures = summarise(rows, set(named_splits.get("test_unseen_object", ())))
@@ -217,7 +218,9 @@ def _show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
             "10 cm, 40°": lambda f: _spanned(f, "success_10cm_40deg"),
         }
         for name in ("R_err_rad", "T_err_cm", "E_wrist", "E_finger", "hold_rate", "penetration_mm"):
-            lines[f"{name}: median; mean"] = lambda f, n=name: f"{_text(f.get(f'{n}_p50'))}; {_spanned(f, n, '_mean')}"
+            lines[f"{name}: median; mean"] = lambda f, n=name: (
+                f"{f.get(f'{n}_p50', 0.0):.3g}; {_spanned(f, n, '_mean')}"
+            )
         lines["before the start: CPU s, steps"] = lambda f: f"{f['seconds_cpu_mean']:.1f}, {f['steps_mean']:.0f}"
         lines["per tick: ms, steps"] = lambda f: f"{f['tick_ms_mean']:.2f}, {f['tick_steps_mean']:.0f}"
         lines["in training: steps"] = lambda f: f"{f['training_steps']:.3g}" if f["training_steps"] else ""
@@ -233,7 +236,8 @@ def _spanned(figures: dict[str, Any], name: str, mean: str = "") -> str:
     if figures.get(name + mean) is None:
         return ""
     low, high = figures[f"{name}_interval"]
-    return f"{figures[name + mean]:.2f} ({low:.2f} to {high:.2f})"
+    digits = 3 if name in ("E_wrist", "E_finger", "R_err_rad") else 2
+    return f"{figures[name + mean]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def _text(value: float | None) -> str:
