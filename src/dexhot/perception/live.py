@@ -25,6 +25,7 @@ INDEPENDENT = 30.0  # points
 MOST_TURN, MOST_SHIFT = 0.5, 0.1  # rad, m: sigmas of what nothing is known about
 FLOOR = 0.0015, 0.01  # m, rad: of the calibration and the mesh
 POINTS = 300
+AS_GOOD = 0.01  # less confidence by which the last pose is still kept: what noise moves would drift
 SEARCHED = 15  # images between searches where there are guesses: a search delays the images after it
 
 
@@ -39,6 +40,26 @@ class LiveTrack(ObjectTrack):
         """The table's top is at z = height (m) in the world."""
         down, up = transform(camera_T_world, np.array([[0.0, 0.0, height], [0.0, 0.0, height + 1.0]]))
         self.on(Plane(up - down, float((up - down) @ down)))
+
+    def __call__(
+        self,
+        camera: Intrinsics,
+        depth: np.ndarray,
+        time: float,
+        hidden: np.ndarray,
+        color: np.ndarray | None = None,
+    ) -> tuple[ObjectSighting | None, float]:
+        estimator = self.estimator
+        last = None if estimator.lost or estimator.pose is None else estimator.pose
+        found, confidence = super().__call__(camera, depth, time, hidden, color)
+        if found is None or last is None:
+            return found, confidence
+        R, t = np.ascontiguousarray(last[:3, :3]), np.ascontiguousarray(last[:3, 3])
+        still, seen = estimator.confidence(camera, R, t, np.asarray(depth, np.float32), hidden)
+        if still < found.confidence - AS_GOOD:
+            return found, confidence
+        estimator.pose, estimator.velocity = last, np.zeros(6)
+        return ObjectSighting(last, still, seen), still
 
     def _again(
         self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray, color: np.ndarray | None
