@@ -50,8 +50,8 @@ COMMANDS = {
     "franka_command.Recover.realtime": "dexhot.hardware.franka.settings.ArmSettings.realtime",
     "generate_command.Args.side": "dexhot.datasets.parametric.generate.side",
     "generate_command.Args.seed": "dexhot.datasets.parametric.generate.seed",
-    "object_command.Add.unit": "dexhot.simulation.scans.object_from_file.unit",
-    "object_command.Add.wall": "dexhot.simulation.scans.object_from_file.wall",
+    "object_command.Add.unit": "dexhot.simulation.scans.object_from_scan.unit",
+    "object_command.Add.wall": "dexhot.simulation.scans.object_from_scan.wall",
 }
 
 

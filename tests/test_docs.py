@@ -15,7 +15,7 @@ import tyro
 
 from dexhot.bringup.graph import parse_assignments, plan, resolve
 from dexhot.bringup.graphs import GRAPHS, load_graph
-from dexhot.cli import COMMANDS
+from dexhot.cli import COMMANDS, NESTED
 from dexhot.cli.completion import SHELLS
 from dexhot.errors import DexhotError
 from dexhot.paths import share_dir
@@ -75,7 +75,8 @@ def check_command(command: str) -> None:
         assert words[2:] and words[2].split("|")[0] in SHELLS
         return
     assert name in COMMANDS, f"no command {name}"
-    args = tyro.cli(arguments_of(name), prog=f"dexhot {name}", args=words[2:])
+    number = 2 if tuple(words[1:3]) in NESTED else 1
+    args = tyro.cli(arguments_of("_".join(words[1 : 1 + number])), prog=f"dexhot {name}", args=words[1 + number :])
     if hasattr(args, "arguments"):
         resolve(load_graph(getattr(args, "graph", name)), parse_assignments(args.arguments))
 
@@ -89,7 +90,7 @@ def check_mention(command: str) -> None:
         check_command(command)
     except SystemExit:
         assert words[0] in COMMANDS, f"no command {words[0]}"
-        assert not words[1:] or words[1] in subcommands(words[0]), command
+        assert not words[1:] or tuple(words[:2]) in NESTED or words[1] in subcommands(words[0]), command
 
 
 def subcommands(command: str) -> list[str]:

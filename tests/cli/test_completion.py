@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from dexhot.cli import COMMANDS, main
+from dexhot.cli import COMMANDS, NESTED, main
 
 
 def completed(shell_script: str, *words: str) -> set[str]:
@@ -21,7 +21,7 @@ def completed(shell_script: str, *words: str) -> set[str]:
 def bash() -> str:
     from dexhot.cli.completion import script
 
-    return script("bash", list(COMMANDS))
+    return script("bash", [*COMMANDS, *map(" ".join, NESTED)])
 
 
 def test_bash_completes_commands_subcommands_and_flags(bash):
@@ -29,6 +29,8 @@ def test_bash_completes_commands_subcommands_and_flags(bash):
     assert completed(bash, "dexhot", "bag", "") == {"info", "repair"}
     assert completed(bash, "dexhot", "bag", "repair", "--o") == {"--out"}
     assert completed(bash, "dexhot", "mine", "--s") == {"--samples", "--seed"}
+    assert completed(bash, "dexhot", "evaluate", "fit", "--pr") == {"--protocol"}
+    assert "--controller" in completed(bash, "dexhot", "evaluate", "--")
 
 
 def test_every_command_is_completed(bash):

@@ -98,7 +98,7 @@ def _print_completion(shells: list[str]) -> int:
     if len(shells) != 1 or shells[0] not in SHELLS:
         print(f"dexhot: error: name a shell: dexhot --print-completion {'|'.join(SHELLS)}.", file=sys.stderr)
         return 1
-    print(script(shells[0], list(COMMANDS)), end="")
+    print(script(shells[0], [*COMMANDS, *map(" ".join, NESTED)]), end="")
     return 0
 
 

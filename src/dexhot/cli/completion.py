@@ -36,13 +36,16 @@ def script(shell: str, commands: list[str]) -> str:
     if shell not in SHELLS:
         raise DexhotError(f"no completion for {shell!r}; one of {', '.join(SHELLS)}.")
     cases = []
-    for command in commands:
-        args = importlib.import_module(f"dexhot.cli.{command}_command").Args
+    for command in sorted(commands, key=lambda words: " " not in words):  # "evaluate fit" before "evaluate"
+        args = importlib.import_module(f"dexhot.cli.{command.replace(' ', '_')}_command").Args
         inner = subcommands(args)
         cases += [f'        "{command} {name}") words="{" ".join(flags(args, command, [name]))}";;' for name in inner]
         words = inner or flags(args, command, [])
-        cases.append(f'        "{command} "*) words="{" ".join(words)}";;')
-    written = BASH.format(cases="\n".join(cases), commands=" ".join([*commands, "--help", "--version"]))
+        pattern = f'"{command}"' if " " in command else f'"{command} "*'
+        cases.append(f'        {pattern}) words="{" ".join(words)}";;')
+    written = BASH.format(
+        cases="\n".join(cases), commands=" ".join([*(c for c in commands if " " not in c), "--help", "--version"])
+    )
     return (
         written
         if shell == "bash"
