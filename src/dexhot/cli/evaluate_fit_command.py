@@ -22,7 +22,7 @@ class Args:
     path: Annotated[Path | None, shown("FOLDER")] = None
     """Protocol: your copy of DexYCB or HO-3D."""
     recipe: Annotated[str, shown("NAME|FILE.yaml")] = ""
-    """Terms, weights and solver; default: the recipe with the protocol's name; without a protocol, default."""
+    """Terms, weights and solver; default: the protocol's own; without a protocol, default."""
     without: Annotated[tuple[str, ...], shown("TERM")] = ()
     """Leave these terms of the recipe out."""
     set: Annotated[tuple[str, ...], shown("TERM.SETTING=VALUE")] = ()
@@ -93,7 +93,7 @@ def _protocol(args: Args) -> dict[str, Any]:
         raise DexhotError(f"--protocol {args.protocol} needs your copy of its data set: --path DIR.")
     rules, dataset = protocol(args.protocol), fit.dataset_of(args.path)
     part = rules.part(dataset)
-    recipe = load_recipe(args.recipe or rules.name).without(args.without).changed(args.set)
+    recipe = load_recipe(args.recipe or part.recipe).without(args.without).changed(args.set)
     if args.submission and (dataset != "ho3d" or args.model != "mano"):
         raise DexhotError("--submission is HO-3D's, with MANO's vertices: --path of HO-3D and --model mano.")
     every = fit.sources(args.path, part)
@@ -173,7 +173,7 @@ def _wild(args: Args) -> dict[str, Any]:
         wanted = args.object or str(evidence.provenance.get("object") or "none")
         asset = None if wanted == "none" else load_object(wanted)
         default = "mano" if args.model == "mano" else str(evidence.provenance.get("convention", "mediapipe"))
-        results.append(fit.evaluate_wild(recording, evidence, asset, recipe, hand, hand.table(default))[0])
+        results.append(fit.evaluate_wild(recording, evidence, asset, recipe, hand, hand.table(default)))
     return {
         "schema": SCHEMA,
         "protocol": "",

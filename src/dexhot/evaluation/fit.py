@@ -1,6 +1,7 @@
 """`dexhot evaluate fit`: a paper's protocol on a copy of its data set, or proxies on recordings without truth."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from dexhot.evaluation.fit_measures import (
 )
 from dexhot.evaluation.fit_protocols import ProtocolPart
 from dexhot.fitting.recipe import Recipe
-from dexhot.fitting.recording_fit import RecordingFit, fit_recording
+from dexhot.fitting.recording_fit import fit_recording
 from dexhot.fitting.scene import HandObjectScene, SceneState, object_at, object_model
 from dexhot.geometry.poses import inverse, transform
 from dexhot.humans.open_hand import open_hand
@@ -57,7 +58,7 @@ class FitResult:
     name: str
     frames: int
     mean: Row
-    seconds: float  # of fitting, per frame
+    seconds: float  # CPU time of fitting, per frame
     joints: dict[str, np.ndarray] = field(default_factory=dict)  # frame -> (21, 3) m, for a submission
     vertices: dict[str, np.ndarray] = field(default_factory=dict)  # frame -> (V, 3) m
     left_out: int = 0  # frames that the protocol's filter removed
@@ -203,15 +204,18 @@ def evaluate_clip(
     """Fit one clip in its camera's frame and measure it. Raises ClipError, DexhotError."""
     recording = replace(clip.recording, world_T_camera=None)
     evidence = seen_by(clip, hands)
+    began = time.thread_time()
     fit = fit_recording(recording, evidence, asset, recipe, hand, table, with_pose=False)
+    seconds = (time.thread_time() - began) / len(clip.frames)
     true = clip.evidence
     rows, left_out = [], 0
     joints, vertices = {}, {}
     for t, name in enumerate(clip.frames):
-        scene, tracked = fit.scene(t), fit.tracked[t]
-        if scene is None or tracked is None:
+        scene = fit.scene(t)
+        if scene is None:
             continue
-        joints[name], vertices[name] = tracked.keypoints, scene.hand.vertices
+        found = scene.hand.keypoints(table)
+        joints[name], vertices[name] = found, scene.hand.vertices
         keypoints, pose = true.keypoints[hand.side][t, :, :3], true.object_pose[t]
         known = np.isfinite(keypoints).all()
         both = known and bool(np.isfinite(pose).all())
@@ -220,10 +224,10 @@ def evaluate_clip(
             continue
         row = interaction(scene)
         if known:
-            row |= hand_errors(tracked.keypoints, keypoints, recording.intrinsics)
+            row |= hand_errors(found, keypoints, recording.intrinsics)
         mesh = true.hand_meshes.get(hand.side)
         if mesh is not None and known and mesh[t].shape == scene.hand.vertices.shape and np.isfinite(mesh[t]).all():
-            row |= mesh_errors(scene.hand.vertices, mesh[t], tracked.keypoints[0], keypoints[0])
+            row |= mesh_errors(scene.hand.vertices, mesh[t], found[0], keypoints[0])
         if np.isfinite(pose).all():
             row |= object_errors(asset, scene.state.object_pose(), pose, recording.intrinsics)
         rows.append(row)
@@ -233,7 +237,6 @@ def evaluate_clip(
     first = next(iter(joints))
     joints |= dict.fromkeys(missing, joints[first])
     vertices |= dict.fromkeys(missing, vertices[first])
-    seconds = float(np.mean([one.seconds for one in fit.tracked if one is not None]))
     name = clip.recording.name
     return FitResult(name, len(rows), mean_of(rows), seconds, joints, vertices, left_out, len(missing))
 
@@ -250,12 +253,14 @@ def evaluate_wild(
     recipe: Recipe,
     hand: SkinnedHand,
     table: KeypointTable,
-) -> tuple[FitResult, RecordingFit]:
+) -> FitResult:
     """Proxies of a recording without truth: TF-HOT's in-the-wild columns, HOMan's table 2."""
+    began = time.thread_time()
     fit = fit_recording(replace(recording, world_T_camera=None), evidence, asset, recipe, hand, table)
-    rows = [proxies(fit, t, recording, evidence) for t, one in enumerate(fit.tracked) if one is not None]
-    seconds = float(np.mean([one.seconds for one in fit.tracked if one is not None]))
-    return FitResult(recording.name, len(rows), mean_of(rows), seconds), fit
+    seconds = (time.thread_time() - began) / len(recording)
+    scenes = [(t, fit.scene(t)) for t in range(len(recording))]
+    rows = [proxies(scene, t, recording, evidence, table) for t, scene in scenes if scene is not None]
+    return FitResult(recording.name, len(rows), mean_of(rows), seconds)
 
 
 def summarise(results: list[FitResult]) -> Row:

@@ -24,6 +24,7 @@ class ProtocolPart:
 
     dataset: str  # "dexycb", "ho3d"
     split: str
+    recipe: str  # of config/recipes
     objects: tuple[str, ...] = ()  # DexYCB: only these; () all
     sequences: tuple[str, ...] = ()  # HO-3D: only these; () all of the split
     sides: tuple[str, ...] = ("right",)
@@ -65,6 +66,7 @@ PROTOCOLS = {
             ProtocolPart(
                 "dexycb",
                 "s0 test, right hands, four categories",
+                "tfhot_dexycb",
                 objects=tuple(name for names in CATEGORIES.values() for name in names),
                 expected=384,
                 metrics=("mpjpe_cm", "j2d_px", "t_err_cm", "r_err_deg"),
@@ -89,6 +91,7 @@ PROTOCOLS = {
             ProtocolPart(
                 "dexycb",
                 "s0 test, right hands in contact",
+                "handypriors",
                 contact_within=0.05,
                 metrics=(
                     "joint_pa_cm", "joint_root_cm", "mesh_pa_cm", "mesh_root_cm", "joint_auc", "object_2d_cm",
@@ -117,6 +120,7 @@ PROTOCOLS = {
             ProtocolPart(
                 "ho3d",
                 "evaluation: mustard bottle, meat can, bleach cleanser",
+                "handypriors",
                 sequences=("SM1", "MPM10", "MPM11", "MPM12", "MPM13", "MPM14", "MPM15", "SB11", "SB13"),
                 metrics=("object_2d_cm", "object_3d_cm"),
                 published={
@@ -143,6 +147,7 @@ PROTOCOLS = {
             ProtocolPart(
                 "ho3d",
                 "evaluation, 13 sequences of v2",
+                "homan",
                 sequences=HO3D_V2,
                 expected=11524,
                 unit="frames",

@@ -15,7 +15,8 @@ from dexhot.data.types import HandObjectTrajectory, HandTrack
 from dexhot.errors import FileFormatError
 from dexhot.fitting.hand_fit import HandFit, Sighting
 
-CONVENTIONS = {"GRAB": "mocap", "HOT3D": "umetrack", "DexYCB": "mano"}  # of datasets, by the names in their provenance
+# of datasets, by the names in their provenance
+CONVENTIONS = {"GRAB": "mocap", "HOT3D": "umetrack", "DexYCB": "mano", "HO-3D": "mano"}
 MODELS = {"mano": "mano", "umetrack": "umetrack", "open_hand": "open"}  # of hand models in a HandTrack
 DEFAULT_CONVENTION, RATE = "mediapipe", 30.0  # of files that name none
 SHAPES = {"points": (21, 3), "pixels": (21, 2), "depth": (21,), "confidence": (21,), "time": ()}
