@@ -21,6 +21,7 @@ FRAMES = 40
 BOX = (0.05, 0.07, 0.12)  # m
 K = {"fx": 615.0, "fy": 615.0, "ppx": 319.5, "ppy": 239.5}
 MESH = "010_potted_meat_can"
+OFFSET = np.array([0.0957, 0.0064, 0.0062])  # m: MANO's wrist is not at its origin, the open hand's is
 
 
 def write_mano(seed: int = 0) -> dict[str, np.ndarray]:
@@ -29,19 +30,19 @@ def write_mano(seed: int = 0) -> dict[str, np.ndarray]:
     parts = {}
     for side in ("left", "right"):
         hand = open_hand(side)
-        count = len(hand.vertices)
+        count, offset = len(hand.vertices), OFFSET * ([1, 1, 1] if side == "right" else [-1, 1, 1])
         order = np.arange(count)  # the fingertips are where MANO has them
         for there, tip in zip(TIPS, hand.tips):
             k = int(np.flatnonzero(order == tip)[0])
             order[[k, there]] = order[[there, k]]
         parts = {
-            "v_template": hand.vertices[order],
+            "v_template": hand.vertices[order] + offset,
             "shapedirs": hand.shape_directions[order][..., :10],
             "posedirs": np.zeros((count, 3, 135)),
             "weights": hand.weights[order],
             "f": np.argsort(order)[hand.faces].astype(np.uint32),
             "kintree_table": np.array([PARENTS % 2**32, range(16)], np.uint32),
-            "J_regressor": hand.joints @ np.linalg.pinv(hand.vertices[order]),
+            "J_regressor": (hand.joints + offset) @ np.linalg.pinv(hand.vertices[order] + offset),
             "hands_components": np.linalg.qr(rng.normal(size=(45, 45)))[0],
             "hands_mean": 0.1 * rng.normal(size=45),
         }
@@ -154,10 +155,9 @@ def write_dexycb(
     (calibration / "extrinsics_20200702_151821" / "extrinsics.yml").write_text(text)
     model = open_hand(side).shaped(shape)
     table = open_hand(side).table("open")
-    root = (parts["J_regressor"] @ parts["v_template"])[0]
     posed = []
     for pose in wrist_world:
-        x = np.concatenate([Rotation.from_quat(to_xyzw(pose[3:])).as_rotvec(), pose[:3] - root, fingers])
+        x = np.concatenate([Rotation.from_quat(to_xyzw(pose[3:])).as_rotvec(), pose[:3], fingers])
         posed.append(model.posed(HandPose.from_vector(x)))
     motion["keypoints"] = np.stack([one.keypoints(table) for one in posed])
     for serial, camera in zip(serials, cameras):
@@ -203,9 +203,9 @@ def write_ho3d(folder: Path, sequence: str = "SM1", split: str = "evaluation", f
     keypoints = []
     for k in range(frames):
         t = 12 + k
-        x = np.concatenate([turn[t], place_of[t], np.zeros(45)])
+        x = np.concatenate([turn[t], place_of[t] + OFFSET, np.zeros(45)])
         posed = model.posed(HandPose.from_vector(x))
-        joints = np.concatenate([posed.joints, posed.vertices[hand.tips]])  # MANO's order
+        joints = np.concatenate([posed.joints, posed.vertices[hand.tips]])  # in MANO's order
         points = posed.keypoints(hand.table("open")) * [1, -1, -1]
         keypoints.append(points)
         meta = {
@@ -214,7 +214,7 @@ def write_ho3d(folder: Path, sequence: str = "SM1", split: str = "evaluation", f
             "handJoints3D": joints if split == "train" else joints[0], "handBoundingBox": [200, 100, 400, 300],
         }  # fmt: skip
         if split == "train":
-            meta |= {"handPose": x[[*range(3), *range(6, 51)]], "handTrans": x[3:6], "handBeta": np.zeros(10)}
+            meta |= {"handPose": x[[*range(3), *range(6, 51)]], "handTrans": place_of[t], "handBeta": np.zeros(10)}
         (place / "meta" / f"{k:04d}.pkl").write_bytes(pickle.dumps(meta, protocol=2))
         labels, depth = drawn(mesh[t], posed.vertices * [1, -1, -1], hand.faces)
         color, _ = pictures(labels, depth)

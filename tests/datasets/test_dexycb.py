@@ -183,7 +183,7 @@ def test_up_is_where_most_objects_at_rest_agree():
     candidates.append(ups(None, poses))
     moved.append(np.zeros(3))
     found = common_up(candidates, np.array(moved))
-    upside_down = common_up([np.concatenate([c, -c]) for c in candidates], np.array(moved))
+    upside_down = common_up([np.concatenate([-c, c]) for c in candidates], np.array(moved))
     assert np.degrees(np.arccos(upside_down.up @ up)) < 2.0
     assert np.degrees(np.arccos(found.up @ up)) < 2.0
     assert found.agreeing.tolist() == [True] * 4 + [False] + [True] * 4 + [False]

@@ -36,6 +36,7 @@ def test_a_training_sequence_has_its_truth_in_the_optical_frame(user):
     assert (labels[v - 4 : v + 5, u - 4 : u + 5] == 1).any() and (labels == 2).sum() > 500
     tip = clip.recording.depth[0, v - 4 : v + 5, u - 4 : u + 5].min()
     assert tip == pytest.approx(1e3 * truth["keypoints"][0, 8, 2], abs=15)
+    assert abs(int(clip.recording.depth[0, 0, 0]) - 1200) <= 1
     assert clip.frames[1] == "MC1/0001" and clip.recording.time[1] == pytest.approx(1 / 30)
 
 

@@ -14,14 +14,16 @@ from dexhot.data.files import save
 from dexhot.datasets import dexycb
 from dexhot.datasets.dexycb_import import get_dexycb
 from dexhot.datasets.ho3d_import import get_ho3d
-from dexhot.errors import NotFoundError
+from dexhot.errors import ClipError, NotFoundError
 from dexhot.evaluation import fit
 from dexhot.evaluation.fit_measures import hand_errors, mask_iou, object_errors
 from dexhot.evaluation.fit_protocols import PROTOCOLS, WILD, protocol
+from dexhot.fitting.recipe import load_recipe
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import compose, make_pose
 from dexhot.geometry.rotations import rotvec_to_quat
 from dexhot.hardware.camera.recording import open_recording
+from dexhot.humans.open_hand import open_hand
 from dexhot.metrics.pose_errors import auc, chamfer, f_score, procrustes, scaled_and_moved
 from dexhot.objects.library import save_object
 from dexhot.objects.shapes import named_shape, shape_asset
@@ -156,6 +158,12 @@ def test_frames_without_contact_are_left_out(user):
     distance = fit.touching_distance(asset, pose, joints)
     nearest = np.linalg.norm(joints[:, None] - fit.transform(pose, asset.vertices)[None], axis=-1).min()
     assert distance == pytest.approx(nearest)
+    strict = replace(part, contact_within=1e-4)
+    recipe, hand = load_recipe("default"), open_hand("right")
+    with pytest.raises(ClipError, match=r"no frame .* passed the protocol's filter"):
+        fit.evaluate_clip(clip, asset, strict, recipe, hand, hand.table("mano"), None)
+    found = fit.evaluate_clip(clip, asset, replace(part, contact_within=1.0), recipe, hand, hand.table("mano"), None)
+    assert found.left_out == 0 and found.frames + found.untracked == 8
     assert fit.seen_by(clip, None).object_pose.shape == (8, 7) and np.isnan(fit.seen_by(clip, None).object_pose).all()
 
 

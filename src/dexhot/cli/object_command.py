@@ -145,7 +145,7 @@ def _from_recording(args: Add, path: Path, name: str, options: dict[str, Any]) -
         if evidence is None or args.file:
             raise DexhotError("--shape fused takes no FILE, and --evidence of the object tracked by a primitive.")
         tracked = load_object(str(evidence.provenance.get("object") or args.name or ""))
-        vertices, faces = fused_mesh(recording, evidence, tracked.vertices)
+        vertices, faces = fused_mesh(recording, evidence, tracked.vertices, tracked.faces)
         frames = int(np.isfinite(evidence.object_pose).all(axis=1).sum())
         asset = object_from_scan(vertices, faces, name, **options)
         facts: dict[str, Any] = {"shape": "fused", "frames": frames, "tracked_with": tracked.name}

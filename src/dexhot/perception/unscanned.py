@@ -20,7 +20,7 @@ from dexhot.data.types import Evidence
 from dexhot.errors import DexhotError, MeshError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import matrix_to_pose, transform
-from dexhot.geometry.sdf_volume import SdfVolume, zero_level
+from dexhot.geometry.sdf_volume import SdfVolume, sdf_volume, zero_level
 from dexhot.perception.object_pose import points_in
 from dexhot.perception.segmentation import Plane, candidates, prompted, table_plane
 
@@ -97,13 +97,13 @@ def fused_mesh(
     recording: Recording,
     evidence: Evidence,
     vertices: np.ndarray,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    faces: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A closed mesh (V, 3), (F, 3) from all frames with a measured pose of `evidence`, in the frame of the mesh
-    `vertices` (V, 3) with which it was tracked.
+    `vertices` (V, 3), `faces` (F, 3) with which it was tracked.
 
-    Space in front of the measured depth is empty, space behind stays full; hands tell nothing. Raises DexhotError
-    without poses, MeshError if nothing is left.
+    Space in front of the measured depth is empty, space behind it full; what no frame saw is as in that mesh; hands
+    tell nothing. Raises DexhotError without poses, MeshError if nothing is left.
     """
     known = np.flatnonzero(np.isfinite(evidence.object_pose).all(axis=1))
     if not len(known):
@@ -115,20 +115,19 @@ def fused_mesh(
     nodes = low + spacing * np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).reshape(-1, 3)
     total, weight = np.zeros(len(nodes)), np.zeros(len(nodes))
     camera, cut = recording.intrinsics, TRUNCATED * spacing
-    for count, t in enumerate(known):
-        progress(count, len(known))
+    for t in known:
         seen = transform(evidence.object_pose[t], nodes)
         pixels = np.round(camera.project(seen)).astype(int)
         inside = (pixels >= 0).all(axis=1) & (pixels < [camera.width, camera.height]).all(axis=1) & (seen[:, 2] > 0)
         u, v = pixels[inside].T
         depth, label = 1e-3 * recording.depth[t][v, u], evidence.labels[t][v, u]
         ahead = depth - seen[inside, 2]  # positive: in front of what was measured
-        told = (depth > 0) & (label != 1) & (label != 3) & (ahead > -cut)
+        told = (depth > 0) & np.where(label == 2, ahead > -cut, (label == 0) & (ahead > 0))  # others only empty it
         here = np.flatnonzero(inside)[told]
         total[here] += np.clip(ahead[told], -cut, cut)
         weight[here] += 1.0
-    unseen = weight == 0
-    values = np.where(unseen, -cut, total / np.maximum(weight, 1.0)).reshape(shape)
+    guess = np.clip(sdf_volume(vertices, faces).distance(nodes)[0], -cut, cut)
+    values = np.where(weight == 0, guess, total / np.maximum(weight, 1.0)).reshape(shape)
     values[[0, -1]], values[:, [0, -1]], values[:, :, [0, -1]] = cut, cut, cut
     parts, number = ndimage.label(values < 0)
     if not number:
@@ -136,10 +135,10 @@ def fused_mesh(
     largest = 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
     values[(values < 0) & (parts != largest)] = cut
     smooth = ndimage.gaussian_filter(values, SMOOTH).astype(np.float32)
-    found, faces = zero_level(SdfVolume(smooth, low, spacing))
-    if len(faces) < 20:
+    fused = zero_level(SdfVolume(smooth, low, spacing))
+    if len(fused[1]) < 20:
         raise MeshError("the frames leave nothing of the object; its poses or the depth are wrong.")
-    return found, faces
+    return fused
 
 
 def scale_by_depth(vertices: np.ndarray, points: np.ndarray, plane: Plane) -> tuple[float, float]:
