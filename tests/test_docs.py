@@ -219,6 +219,14 @@ def test_every_argument_of_the_main_graph_is_documented():
         assert re.search(rf"^\|[^|]*\b{argument.name}\b[^|]*\|", text, flags=re.M), argument.name
 
 
+def test_the_nodes_that_ros2_node_list_shows_are_those_of_the_graph():
+    page = (ROOT / "docs" / "launch.md").read_text()
+    words, listed = re.search(r"real_track\.launch\.py (.*)\n\$ ros2 node list\n((?:/.*\n)+)", page).groups()
+    arguments = resolve(load_graph("real_track"), parse_assignments(words.split()))
+    nodes = [node.name for process in load_graph("real_track").processes(arguments) for node in process.nodes]
+    assert listed.split() == sorted(f"/{node}" for node in nodes)
+
+
 def test_the_parameters_for_first_motions_fit_the_real_rig(tmp_path, monkeypatch):
     monkeypatch.setenv("DEXHOT_RUNS", str(tmp_path))
     given = {"rig": "real", "franka_host": "172.16.0.2", "speed": "0.1"}

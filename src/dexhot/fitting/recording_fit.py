@@ -109,7 +109,7 @@ def _trajectory(
     confidence = np.stack(
         [np.nan_to_num(f.confidence) if t is not None else np.zeros(21) for f, t in zip(frames, tracked)]
     )
-    spread = np.stack([_keypoint_covariance(tracker, found) for found in known])
+    spread = np.stack([keypoint_covariance(tracker, found) for found in known])
     side = tracker.hand.side
     track = HandTrack(
         keypoints,
@@ -129,7 +129,7 @@ def _trajectory(
         pose, covariances = np.tile(IDENTITY, (len(known), 1)), np.zeros((0, 6, 6))
     else:
         pose = compose(world_T_camera, np.stack([found.state.object_pose() for found in known]))
-        covariances = np.stack([_object_covariance(R, found) for found in known])
+        covariances = np.stack([object_covariance(R, found) for found in known])
     found = HandObjectTrajectory(
         recording.name.rpartition("/")[2],
         recording.time,
@@ -143,7 +143,7 @@ def _trajectory(
     return found
 
 
-def _keypoint_covariance(tracker: HandObjectTracker, found: Tracked) -> np.ndarray:
+def keypoint_covariance(tracker: HandObjectTracker, found: Tracked) -> np.ndarray:
     """(21, 3, 3) m2, of the pose's uncertainty, in the camera's frame."""
     rows = tracker.person.posed(found.state.hand).keypoint_jacobians(tracker.table)
     spread: np.ndarray = rows @ found.covariance[:51, :51] @ np.swapaxes(rows, 1, 2)
@@ -151,7 +151,7 @@ def _keypoint_covariance(tracker: HandObjectTracker, found: Tracked) -> np.ndarr
     return symmetric
 
 
-def _object_covariance(R: np.ndarray, found: Tracked) -> np.ndarray:
+def object_covariance(R: np.ndarray, found: Tracked) -> np.ndarray:
     """(6, 6) of position (m) and rotation (rad), both about the world's axes."""
     to_world = np.zeros((6, 6))
     to_world[:3, 3:] = R

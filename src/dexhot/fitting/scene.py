@@ -41,6 +41,7 @@ class ObjectModel:
     symmetry: Symmetry
     centre: np.ndarray  # (3,) of its bounding box, m
     radius: float  # m, around the centre
+    colors: np.ndarray | None = None  # (V, 3) in [0, 1] of the vertices, where a term compares colours
 
     @property
     def volume(self) -> tuple[np.ndarray, np.ndarray, float]:

@@ -16,13 +16,14 @@ from geometry_msgs.msg import Pose, PoseWithCovarianceStamped, Transform
 from nav_msgs.msg import Odometry
 from numpy.typing import ArrayLike
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
 
 from dexhot.geometry import single
+from dexhot.ros.core.names import OBJECT_FRAME, WORLD_FRAME
 from dexhot.ros.core.refusals import RefusedError
 from dexhot.safety.machine import State
 from dexhot.tracking.object_filter import ObjectState
 
-WORLD_FRAME, OBJECT_FRAME = "world", "object"
 EPISODE_STATUS = "rig: clip"
 LATEST = 2**31 - 1  # s, latest stamp
 FAR = 10.0  # m from the world's origin, and m/s: implausible for an object above it
@@ -131,8 +132,12 @@ def object_pose(stamp: Time, pose: np.ndarray, covariance: np.ndarray, prefix: s
 
     `prefix`, here and below: of the robot's frames.
     """
-    message = PoseWithCovarianceStamped()
-    message.header.stamp, message.header.frame_id = stamp, prefix + WORLD_FRAME
+    return stamped_pose(Header(stamp=stamp, frame_id=prefix + WORLD_FRAME), pose, covariance)
+
+
+def stamped_pose(header: Header, pose: np.ndarray, covariance: np.ndarray) -> PoseWithCovarianceStamped:
+    """A pose (7,) in the header's frame and its covariance (6, 6): position, then rotation about the frame's axes."""
+    message = PoseWithCovarianceStamped(header=header)
     _fill_pose(message.pose.pose, pose)
     message.pose.covariance = np.ravel(covariance)
     return message
