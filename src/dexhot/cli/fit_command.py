@@ -82,10 +82,14 @@ def _fit_recording(args: Args) -> None:
     from dexhot.humans.mano import mano
     from dexhot.humans.open_hand import open_hand
     from dexhot.objects.library import load_object
+    from dexhot.perception.world import on_table
     from dexhot.progress import progress
 
     recipe = load_recipe(args.recipe).without(args.without).changed(args.set)
     recording = open_recording(args.clip)
+    guessed = recording.world_T_camera is None and (level := on_table(recording)) is not None
+    if guessed:
+        recording.world_T_camera = level
     name = recording.name.rpartition("/")[2]
     source = args.evidence or Path(f"{name}.evidence.npz")
     if not source.is_file():
@@ -107,6 +111,8 @@ def _fit_recording(args: Args) -> None:
         fit = fit_recording(recording, evidence, asset, recipe, hand, hand.table(args.convention or default))
     save(fit.trajectory, out)
     figures = summarise_recording_fit(fit, evidence)
+    if guessed:
+        figures["world"] = "level with the table that is seen; the camera's pose is not in the recording"
     if args.picture:
         figures["picture"] = str(draw_overlay(fit, recording, f"{name}, recipe {recipe.name}", args.picture))
     summary(f"{name} -> {out}", figures)
