@@ -1,7 +1,8 @@
 """Training of a tracking controller: task and learner, a folder that resumes, and an evaluation beside the replay.
 
 The folder has config.json (settings, command, versions), checkpoint.npz, curve.jsonl (a row of figures per iteration,
-without times: a resumed training writes the same), tensorboard/, and at the end scores.json.
+without times: a resumed training writes the same), tensorboard/, and at the end policy.onnx with its card, policy.json,
+which has the scores.
 """
 
 import json
@@ -16,19 +17,24 @@ from typing import Any
 import numpy as np
 import torch
 
+from dexhot.control.action_space import action_space
+from dexhot.control.policy import make_card
 from dexhot.data.disk import check_folder
 from dexhot.data.files import jsonable, write_text
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.versions import versions
+from dexhot_train.export import export_policy
 from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
 from dexhot_train.learners.discriminator import expert_pairs
 from dexhot_train.learners.networks import Actor
 from dexhot_train.learners.ppo import PPO, PPOOptions
+from dexhot_train.network import PolicyNetwork
+from dexhot_train.prior import TERMS
 from dexhot_train.task.clips import TaskClip
 from dexhot_train.task.starts import StartOptions
 from dexhot_train.task.tracking import TaskOptions, TrackingTask
 
-CONFIG, CHECKPOINT, CURVE, SCORES = "config.json", "checkpoint.npz", "curve.jsonl", "scores.json"
+CONFIG, CHECKPOINT, CURVE, POLICY = "config.json", "checkpoint.npz", "curve.jsonl", "policy.onnx"
 HELD_OUT = 424242  # seed of the evaluation's worlds; no training draws with it
 
 
@@ -137,6 +143,36 @@ def evaluate_tracker(
         "T_err_cm": float(np.median(errors)),
         "clips": {clip.name: float(x) for clip, x in zip(clips, by_clip)},
     }
+
+
+def export_tracker(
+    actor: Actor, clips: Sequence[TaskClip], options: TrackerOptions, folder: Path, command: str, scores: dict[str, Any]
+) -> Path:
+    """Write the mean policy as policy.onnx with its card, as the controller `policy` runs it; returns the file."""
+    o, first = options.task, clips[0]
+    space = action_space(o.action, len(first.reference.joint_names) - 6, o.action_factor)
+    grab = any(clip.name.startswith("grab/") for clip in clips)
+    card = replace(
+        make_card(
+            f"tracker of {len(clips)} clips",
+            first.reference,
+            first.setup.physics,
+            o.layout,
+            action=o.action,
+            baseline="object_relative" if o.object_relative else "targets",
+        ),
+        residual_limit=[float(x) for x in space.limit],
+        residual_step=[float(x) for x in space.step],
+        terms=TERMS["grab"].replace("the prior", "the policy") if grab else "",
+        training_data=[clip.name for clip in clips],
+        scores=scores,
+        provenance={"command": command, "seed": options.seed, "versions": versions()},
+    )
+    network = PolicyNetwork(card, options.ppo.hidden)
+    network.body.load_state_dict(actor.net.state_dict())
+    network.mean.copy_(actor.normaliser.mean)
+    network.scale.copy_(actor.normaliser.deviation)
+    return export_policy(network, card, folder / POLICY)
 
 
 def _claim(folder: Path, clips: Sequence[TaskClip], options: TrackerOptions, command: str) -> None:
