@@ -208,15 +208,13 @@ def _command(args: Tracker) -> str:
 
 
 def _tracker(args: Tracker) -> None:
-    import json
     import os
 
     from dexhot.cli.output import print_json, summary
     from dexhot.control.observation import LAYOUTS
-    from dexhot.data.files import write_text
     from dexhot.progress import progress
     from dexhot_train.learners.ppo import PPOOptions
-    from dexhot_train.learners.tracker import SCORES, TrackerOptions, evaluate_tracker, train_tracker
+    from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker
     from dexhot_train.task.clips import load_task_clip
     from dexhot_train.task.tracking import TaskOptions
 
@@ -234,12 +232,14 @@ def _tracker(args: Tracker) -> None:
             job(done, total)
 
         learner, told = train_tracker(clips, options, folder, _command(args), threads, show)
+    scores: dict[str, Any] = {}
     if args.trials:
         actors = {"policy": learner.actor, "replay": None}
         scores = {name: evaluate_tracker(x, clips, task, args.trials, threads) for name, x in actors.items()}
-        write_text(folder / SCORES, json.dumps(scores | {"worlds_per_clip": args.trials}, indent=1) + "\n")
         for name in ("tracked", "T_err_cm"):
             told |= {name: scores["policy"][name], f"replay_{name}": scores["replay"][name]}
+        scores["worlds_per_clip"] = args.trials
+    told["policy"] = str(export_tracker(learner.actor, clips, options, folder, _command(args), scores))
     summary("tracker", {name: value for name, value in told.items() if name != "last"})
     if args.json:
         print_json(told)
