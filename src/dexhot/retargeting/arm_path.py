@@ -6,7 +6,8 @@ singularities; solved for all frames at once, it makes the path smooth. Gauss-Ne
     sum_t |e_t / sigma|^2 + |(q_{t-1} - 2 q_t + q_{t+1}) / dt^2 / EASY|^2 + |beyond its limits / SLACK|^2
         + |links below CLEARANCE / TABLE_SIGMA|^2
 
-with e_t the palm's error in position and rotation: the elbow turns aside where a link would touch the table. The normal equations are banded (frames t to t + 2).
+with e_t the palm's error in position and rotation: the elbow turns aside where a link would touch the table. The normal
+equations are banded (frames t to t + 2).
 """
 
 from dataclasses import dataclass

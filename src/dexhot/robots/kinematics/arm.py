@@ -65,7 +65,7 @@ class ArmChain:
     def frames(self, q: np.ndarray) -> np.ndarray:
         """(N, 7) -> base_T_link (N, 7, 4, 4)."""
         s, c = np.sin(q)[..., None, None], 1.0 - np.cos(q)[..., None, None]
-        T = self.links @ (np.eye(4) + s * self.skew + c * self.skew_squared)  # (N, 7, 4, 4) parent_T_link
+        T: np.ndarray = self.links @ (np.eye(4) + s * self.skew + c * self.skew_squared)  # (N, 7, 4, 4) parent_T_link
         for k in range(1, 7):
             np.matmul(T[:, k - 1], T[:, k], out=T[:, k])  # base_T_link
         return T
@@ -73,7 +73,8 @@ class ArmChain:
     def hinges(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Origins and axes (N, 7, 3) of the joints, base frame: a hinge's turn moves neither its own origin nor its
         axis, so the links' poses after it give both."""
-        return frames[..., :3, 3], (frames[..., :3, :3] @ self.axes[..., None])[..., 0]
+        axes: np.ndarray = (frames[..., :3, :3] @ self.axes[..., None])[..., 0]
+        return frames[..., :3, 3], axes
 
     def forward(self, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(N, 7) -> base_T_palm (N, 4, 4) and its Jacobian (N, 6, 7): linear over angular velocity, base frame."""
