@@ -47,7 +47,7 @@ def run(args: Args) -> None:
     from dexhot.data.files import check_out, file_of, save
     from dexhot.data.types import Evidence
     from dexhot.errors import DexhotError
-    from dexhot.hardware.camera.recording import open_recording
+    from dexhot.hardware.camera.recording import open_recording, recording_name
     from dexhot.objects.library import load_object
     from dexhot.perception.hand_landmarks import LandmarkHands
     from dexhot.perception.perceive import object_track, perceive
@@ -58,16 +58,16 @@ def run(args: Args) -> None:
     prompt = read_prompt(args.prompt) if args.prompt else None
     if prompt is not None and not args.object:
         raise DexhotError("--prompt marks the object: name it with --object.")
-    name = Path(args.recording.removeprefix("dir:").removeprefix("bag:")).stem
+    name = recording_name(args.recording)
     out = file_of(args.out or Path(f"{name}.evidence.npz"), Evidence)
     check_out(out, "dexhot/evidence", args.force)
     if args.picture:
         check_out(args.picture, "dexhot/picture", args.force, "--picture")
     if args.bag and args.bag.exists():
         raise DexhotError(f"{args.bag} exists; a bag is never written over: give another --bag.")
-    hands = LandmarkHands(count=2)
     asset = load_object(args.object) if args.object else None
     recording = open_recording(args.recording, args.start, args.count)
+    hands = LandmarkHands(count=2)
     track = object_track(asset, recording.intrinsics, prompt) if asset is not None else None
     began = time.perf_counter()
     numbers = shown_progress(range(len(recording)), f"perceiving {recording.name}")

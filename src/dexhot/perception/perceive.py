@@ -67,8 +67,8 @@ class ObjectTrack:
             if was_lost and not self.estimator.lost and color is not None:  # the place is filled again: with what?
                 its = self.mask(found.pose, depth, hidden)
                 self.estimator.lost = self.estimator.appearance.match(color, its) < ALIKE
-        if self.estimator.lost and self.number % RETRY == 0:
-            found = self._search(camera, depth, time, hidden, color) or found
+        if self.estimator.lost:
+            found = self._again(camera, depth, time, hidden, color) or found
         if color is not None and found is not None and found.confidence > SURE and self.number % LEARN == 0:
             self.estimator.appearance.learn(color, self.mask(found.pose, depth, hidden))
         self.number += 1
@@ -96,6 +96,12 @@ class ObjectTrack:
     def on(self, plane: Plane | None) -> None:
         """Take the table that the object may lie on; without one it is sought at the first search."""
         self.plane, self.estimator.table = plane, None if plane is None else plane.row
+
+    def _again(
+        self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray, color: np.ndarray | None
+    ) -> ObjectSighting | None:
+        """Look for a lost object: everywhere, in some images."""
+        return self._search(camera, depth, time, hidden, color) if self.number % RETRY == 0 else None
 
     def _search(
         self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray, color: np.ndarray | None
