@@ -195,6 +195,8 @@ def test_missing_field_is_named(tmp_path):
 
 def test_wrong_kind_names_both(tmp_path):
     path = save(reference(), tmp_path / "r")
+    with pytest.raises(FileFormatError, match="holds a Reference, but an Evidence is needed"):
+        load(path, Evidence)
     with pytest.raises(FileFormatError, match="holds a Reference, but a Demonstration is needed"):
         load(path, Demonstration)
 

@@ -12,8 +12,8 @@ from dexhot.cli import main
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, HandObjectTrajectory, HandTrack, PolicyCard
 from dexhot.errors import FileFormatError
+from dexhot.simulation.geom_meshes import body_parts, geom_mesh
 from dexhot.view.live import LiveView, Snapshot
-from dexhot.view.meshes import body_parts, geom_mesh
 from dexhot.view.player import Player, new_server
 from dexhot.view.shows import demonstration_rollout, make_show, reference_rollout
 from report_samples import box_asset, lift_reference, lift_rollout

@@ -41,6 +41,7 @@ COMMANDS = {
     "bench": "run a benchmark: retarget, physics, mine, policy, loop, leap, franka, transport, raster, faults, fit, "
     "objectpose, ekf",
 }
+NESTED = {("evaluate", "fit")}  # a command of its own whose name starts as that of another one, which takes a file
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,10 +70,12 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     import tyro
 
+    words = 2 if tuple(argv[:2]) in NESTED else 1
     try:
-        module = importlib.import_module(f"dexhot.cli.{argv[0]}_command")
+        module = importlib.import_module(f"dexhot.cli.{'_'.join(argv[:words])}_command")
         flags = (tyro.conf.FlagCreatePairsOff,)  # --json, but no --no-json
-        args = tyro.cli(module.Args, prog=f"dexhot {argv[0]}", description=module.__doc__, args=argv[1:], config=flags)
+        prog, rest = f"dexhot {' '.join(argv[:words])}", argv[words:]
+        args = tyro.cli(module.Args, prog=prog, description=module.__doc__, args=rest, config=flags)
         return module.run(args) or 0
     except BrokenPipeError:  # the reader of our output has closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -30,18 +30,22 @@ class Args:
     """Demonstration: version of the physics; 1 is that of dexhot 0.1.0."""
     clip: Annotated[str | None, shown("CLIP|FILE")] = None
     """Clip that the file was made from, used to verify it; by default the cached clip that it names."""
-    controller: Literal["", "kinematic", "replay", "constant", "planned", "subsequences", "demonstration"] = ""
+    controller: Annotated[
+        Literal["", "kinematic", "replay", "constant", "planned", "subsequences", "demonstration"],
+        shown("{kinematic,replay,constant,planned,subsequences,demonstration}"),
+    ] = ""
     """Without a file: evaluate this controller on GRAB clips, beside its baselines."""
     split: Literal["train", "test"] = "test"
-    """Controller: the clips. Nothing is ever chosen by the test clips."""
+    """Controller: the clips. Nothing is ever tuned on the test clips."""
     clips: Annotated[tuple[str, ...], shown("CLIP ...")] = ()
     """Controller: only these clips of the split."""
     trials: int = 20
     """Controller: perturbed worlds (worlds_v2) per clip."""
     planning_seconds: float = 2.0
-    """Controller planned: planning time per clip, CPU s: one core plans."""
+    """Controller planned: CPU time of planning per clip, s, on one core."""
     planning_rollouts: int = 0
-    """Controller planned: number of rollouts, in place of planning_seconds; the result is then the same again."""
+    """Controller planned: number of rollouts, in place of --planning-seconds; the result is then reproducible; 0:
+    --planning-seconds."""
     prior: Annotated[str, shown("FILE|none")] = ""
     """Controller: prior over plans; default: the shipped one; none: an unfitted one."""
     seed: int = 0
@@ -119,7 +123,12 @@ def run(args: Args) -> None:
 
 def _evaluate_controller(args: Args) -> None:
     """A row per clip and the means."""
+    import math
+
+    from dexhot.cli.arguments import at_least
     from dexhot.cli.output import console, print_json
+    from dexhot.data.files import load
+    from dexhot.data.types import PlanPrior
     from dexhot.datasets import splits
     from dexhot.errors import DexhotError
     from dexhot.evaluation.controllers import EvaluationOptions, check_names, clips_named, evaluate_clip, summarise
@@ -130,6 +139,11 @@ def _evaluate_controller(args: Args) -> None:
         raise DexhotError(
             "--controller, or a policy, is evaluated on clips: it takes no FILE beside it, --out, --arm or --panel."
         )
+    at_least(0, trials=args.trials, planning_rollouts=args.planning_rollouts, seed=args.seed, workers=args.workers)
+    if not 0.0 < args.planning_seconds < math.inf:
+        raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")
+    if args.prior not in ("", "none"):
+        load(args.prior, PlanPrior)  # refused before the work if it is not one
     policy = ""
     if args.file is not None:
         from dexhot.control.policy import OnnxNetwork

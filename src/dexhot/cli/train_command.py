@@ -1,7 +1,7 @@
-"""Train what the controllers use: the prior over structured plans, or a network of one clip."""
+"""Train what the controllers use: the prior over plans, a network of one clip, a tracker of many."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,8 +15,8 @@ class Prior:
     """Fit the prior of the controller `planned` to averaged plans of training clips."""
 
     data: Literal["parametric", "grab"] = "parametric"
-    """Training clips: generated ones, which carry no terms, or GRAB's train split, whose research terms the prior then
-    carries."""
+    """Training clips: generated ones, without terms, or GRAB's train split, whose terms (research only) the prior then
+    has too."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Prior to write; default: plan_prior_DATA.npz. Missing folders are created."""
     seeds: int = 3
@@ -61,12 +61,47 @@ class Specialist:
     """Print one JSON object on the last line of stdout."""
 
 
-Args = Prior | Specialist
+@dataclass
+class Tracker:
+    """Train a network that tracks several clips, by PPO with imitation (DexTrack, section 3.1)."""
+
+    clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
+    """grab/NAME, parametric/KIND-SHAPE-SEED, or files: references, or demonstrations, which are imitated too."""
+    out: Annotated[Path, shown("FOLDER")] = Path("tracker")
+    """Folder of the training, which resumes there. Missing folders are created."""
+    steps: int = 2_000_000
+    """Control steps of all worlds in all; more than before goes on with a finished training."""
+    worlds: int = 128
+    """Worlds stepped together."""
+    action: Literal["residual", "cumulative"] = "residual"
+    """Action space about the reference's targets."""
+    layout: Literal["dextrack", "egocentric"] = "dextrack"
+    """What the policy observes."""
+    imitation: float = 0.1
+    """Weight of the imitation loss, on clips with a demonstration; 0: none."""
+    discriminator: float = 0.0
+    """Weight of the adversarial imitation reward; 0: no discriminator."""
+    shaper: bool = False
+    """The command shaper between policy and servos."""
+    profile: Annotated[str | None, shown("PROFILE")] = None
+    """Profile of the finger servos (config/servos.yaml), leap or dextrack; default: the hand's own."""
+    trials: int = 20
+    """Held-out perturbed worlds per clip of the evaluation at the end; 0: none."""
+    seed: int = 0
+    """Random seed: the same one gives the same curve on one machine."""
+    workers: int = 0
+    """Threads; 0: one per core."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+Args = Prior | Specialist | Tracker
 
 
 def run(args: Args) -> None:
     """Train it. An interrupted run resumes where it stopped."""
-    return _prior(args) if isinstance(args, Prior) else _specialist(args)
+    trainings: dict[type, Any] = {Prior: _prior, Specialist: _specialist, Tracker: _tracker}
+    trainings[type(args)](args)
 
 
 def _prior(args: Prior) -> None:
@@ -82,9 +117,8 @@ def _prior(args: Prior) -> None:
     at_least(1, seeds=args.seeds, rollouts=args.rollouts)
     out = check_out(file_of(args.out or Path(f"plan_prior_{args.data}.npz"), PlanPrior), "dexhot/prior", args.force)
     if args.data != "parametric":
-        require_acceptance(
-            f"prior from {args.data}", f"Terms of the data: {TERMS[args.data]}.", args.accept_terms or None
-        )
+        terms, accepted = f"Terms of the data: {TERMS[args.data]}.", args.accept_terms or None
+        require_acceptance(f"a prior from {args.data}", terms, accepted, "--accept-terms")
     options = PriorOptions(args.data, args.seeds, args.rollouts, args.seed, args.clips)
     count = len(clips_for(options))
     command = f"dexhot train prior --data {args.data} --seeds {args.seeds} --rollouts {args.rollouts}"
@@ -129,8 +163,12 @@ def _specialist(args: Specialist) -> None:
     if not isinstance(item, Reference | Demonstration):
         raise FileFormatError(f"{args.file} holds a {type(item).__name__}; give a Reference or a Demonstration.")
     stem = args.file.name.removesuffix(".npz").removesuffix(".reference").removesuffix(".demonstration")
-    out = (args.out or args.file.with_name(f"{stem}.policy.onnx")).with_suffix(".onnx")
-    check_out(out.with_suffix(".json"), "dexhot/policy", args.force)
+    out = args.out or args.file.with_name(f"{stem}.policy.onnx")
+    out = out if out.suffix == ".onnx" else out.with_name(f"{out.name}.onnx")
+    card_file = out.with_suffix(".json")
+    check_out(card_file, "dexhot/policy", args.force)
+    if out.exists() and not card_file.exists() and not args.force:
+        raise DexhotError(f"{out} has no card ({card_file.name}), so it is not ours; give another --out, or --force.")
     reference = item.reference if isinstance(item, Demonstration) else item
     setup, taught = load_setup(reference), item if isinstance(item, Demonstration) else None
     if len(reference.arm_frames):  # the graph plays it in the arm's time
@@ -157,3 +195,52 @@ def _specialist(args: Specialist) -> None:
     summary("specialist", told)
     if args.json:
         print_json(told)
+
+
+def _command(args: Tracker) -> str:
+    """The command line of a tracker's training, without what is by default."""
+    words = ["dexhot train tracker", *(Path(clip).name if clip.endswith(".npz") else clip for clip in args.clips)]
+    for f in fields(args):
+        value = getattr(args, f.name)
+        if f.name not in ("clips", "out", "json", "workers", "trials") and value != f.default:
+            words.append(f"--{f.name}" if value is True else f"--{f.name} {value}")
+    return " ".join(words)
+
+
+def _tracker(args: Tracker) -> None:
+    import os
+
+    from dexhot.cli.output import print_json, summary
+    from dexhot.control.observation import LAYOUTS
+    from dexhot.progress import progress
+    from dexhot_train.learners.ppo import PPOOptions
+    from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker
+    from dexhot_train.task.clips import load_task_clip
+    from dexhot_train.task.tracking import TaskOptions
+
+    at_least(0, seed=args.seed, workers=args.workers, trials=args.trials)
+    at_least(1, steps=args.steps, worlds=args.worlds)
+    folder, threads = args.out, args.workers or os.cpu_count() or 1
+    clips = [load_task_clip(name, args.profile) for name in args.clips]
+    task = TaskOptions(action=args.action, layout=tuple(LAYOUTS[args.layout]), shaper=args.shaper)
+    learner_options = PPOOptions(imitation=args.imitation, discriminator=args.discriminator)
+    options = TrackerOptions(args.worlds, args.steps, args.seed, task=task, ppo=learner_options)
+    with progress("training", counted=True) as job:
+
+        def show(done: int, total: int, line: str) -> None:
+            job.what = f"training, {line}"
+            job(done, total)
+
+        learner, told = train_tracker(clips, options, folder, _command(args), threads, show)
+    scores: dict[str, Any] = {}
+    if args.trials:
+        actors = {"policy": learner.actor, "replay": None}
+        scores = {name: evaluate_tracker(x, clips, task, args.trials, threads) for name, x in actors.items()}
+        for name in ("tracked", "T_err_cm"):
+            told |= {name: scores["policy"][name], f"replay_{name}": scores["replay"][name]}
+        scores["worlds_per_clip"] = args.trials
+    told["policy"] = str(export_tracker(learner.actor, clips, options, folder, _command(args), scores))
+    summary("tracker", {name: value for name, value in told.items() if name != "last"})
+    if args.json:
+        print_json(told)
+    sys.stdout.flush()

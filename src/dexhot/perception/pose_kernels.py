@@ -192,3 +192,34 @@ def explained(R, t, values, origin, spacing, points, sigma):  # type: ignore[no-
             x[k] = R[0, k] * (points[n, 0] - t[0]) + R[1, k] * (points[n, 1] - t[1]) + R[2, k] * (points[n, 2] - t[2])
         total += np.exp(-0.5 * (distance(values, origin, spacing, x, gradient) / sigma) ** 2)
     return total / max(len(points), 1)
+
+
+@njit(cache=True, fastmath=True)
+def information(R, t, values, origin, spacing, points, reach):  # type: ignore[no-untyped-def]
+    """(6, 6) J^T W J of the distances of points (N, 3) to the surface, by a turn and then a shift of the mesh about the
+    camera's axes, with Tukey weights of `reach` m; and the sum of the weights."""
+    gradient, g, arm, row = np.empty(3), np.empty(3), np.empty(3), np.empty(6)
+    x = np.empty(3)
+    A = np.zeros((6, 6))
+    used = 0.0
+    for n in range(len(points)):
+        for k in range(3):
+            arm[k] = points[n, k] - t[k]
+        for k in range(3):
+            x[k] = R[0, k] * arm[0] + R[1, k] * arm[1] + R[2, k] * arm[2]
+        r = distance(values, origin, spacing, x, gradient)
+        if abs(r) >= reach:
+            continue
+        w = (1 - (r / reach) ** 2) ** 2
+        for k in range(3):
+            g[k] = R[k, 0] * gradient[0] + R[k, 1] * gradient[1] + R[k, 2] * gradient[2]
+        row[0] = g[1] * arm[2] - g[2] * arm[1]
+        row[1] = g[2] * arm[0] - g[0] * arm[2]
+        row[2] = g[0] * arm[1] - g[1] * arm[0]
+        for k in range(3):
+            row[3 + k] = -g[k]
+        used += w
+        for a in range(6):
+            for b in range(6):
+                A[a, b] += w * row[a] * row[b]
+    return A, used
