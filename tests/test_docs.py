@@ -205,6 +205,12 @@ def test_every_service_and_topic_of_safety_exists(document):
         assert f'"{name}"' in code, f"{document.name}: {name}"
 
 
+@pytest.mark.parametrize("start", ["README.md", "docs/index.md"])
+def test_every_page_is_linked_where_readers_start(start):
+    linked = {Path(link).name for link in re.findall(r"\]\(([\w./]+\.md)", (ROOT / start).read_text())}
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} <= linked
+
+
 def test_every_topic_of_the_graph_exists():
     rows = re.findall(r"^\| (/\S+(?:, /\S+)*) \|", (ROOT / "docs" / "graph.md").read_text(), flags=re.M)
     code = sources()

@@ -10,6 +10,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dexhot.datasets import dexycb
+from dexhot.fitting import kernels
 from dexhot.geometry.poses import compose, inverse, make_pose, pose_to_matrix, transform
 from dexhot.geometry.rotations import matrix_to_quat, to_xyzw
 from dexhot.humans.mano import TIPS, mano_file
@@ -94,17 +95,16 @@ def pictures(labels: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, np.ndar
     return colors[labels], np.round(1e3 * depth).astype(np.uint16)
 
 
-def drawn(camera_T_mesh: np.ndarray, keypoints: np.ndarray, size=(480, 640)) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (1 hand, 2 object) and depth of blobs around the projected corners and keypoints."""
-    labels, depth = np.zeros(size, np.uint8), np.full(size, 1.2)
-    for value, points in ((2, transform(camera_T_mesh, box().sample(1500, seed=0))), (1, keypoints)):
-        u = np.round(points[:, 0] / points[:, 2] * K["fx"] + K["ppx"]).astype(int)
-        v = np.round(points[:, 1] / points[:, 2] * K["fy"] + K["ppy"]).astype(int)
-        r = 6
-        for x, y, z in zip(u, v, points[:, 2]):
-            labels[max(y - r, 0) : y + r, max(x - r, 0) : x + r] = value
-            depth[max(y - r, 0) : y + r, max(x - r, 0) : x + r] = z
-    return labels, depth
+def drawn(camera_T_mesh: np.ndarray, vertices: np.ndarray, faces: np.ndarray, size=(480, 640)):
+    """Labels (1 hand, 2 object) and depth (m) of the hand's mesh and the box in the camera's frame."""
+    pinhole = np.array([K["fx"], K["fy"], K["ppx"], K["ppy"]])
+    hand, thing = np.full(size, 1e3), np.full(size, 1e3)
+    kernels.draw_depth(np.ascontiguousarray(vertices), np.ascontiguousarray(faces, np.int64), pinhole, hand)
+    placed = transform(camera_T_mesh, np.asarray(box().vertices))
+    kernels.draw_depth(placed, np.asarray(box().faces, np.int64), pinhole, thing)
+    nearest = np.minimum(hand, thing)
+    labels = np.where(nearest > 100.0, 0, np.where(hand < thing, 1, 2)).astype(np.uint8)
+    return labels, np.where(labels > 0, nearest, 1.2)
 
 
 def write_dexycb(
@@ -113,12 +113,14 @@ def write_dexycb(
     frames: int = FRAMES,
     with_pictures: bool = True,
     sequence: str = "20200709_141754",
+    number: int = 0,
+    tag_turn: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0),
 ) -> dict:
-    """One sequence of subject 01 with two cameras, the master first; returns what is true in the world."""
+    """One sequence of subject `number` with two cameras, the master first; returns what is true in the world."""
     parts = write_mano()
     if side == "left":
         parts = pickle.loads(mano_file("left").read_bytes())
-    subject = dexycb.SUBJECTS[0]
+    subject = dexycb.SUBJECTS[number]
     place = folder / subject / sequence
     place.mkdir(parents=True)
     cameras = camera_poses()
@@ -146,27 +148,28 @@ def write_dexycb(
         (calibration / sub).mkdir(parents=True, exist_ok=True)
     (calibration / f"mano_{subject}_{side}" / "mano.yml").write_text(yaml.safe_dump({"betas": shape.tolist()}))
     rows = {s: pose_to_matrix(compose(inverse(master), c))[:3].ravel().tolist() for s, c in zip(serials, cameras)}
-    tag = compose(inverse(master), make_pose([0.2, 0.3, 0.0], [1.0, 0, 0, 0]))
+    tag = compose(inverse(master), make_pose([0.2, 0.3, 0.0], tag_turn))
     rows["apriltag"] = pose_to_matrix(tag)[:3].ravel().tolist()
     text = yaml.safe_dump({"extrinsics": rows, "master": serials[0]})
     (calibration / "extrinsics_20200702_151821" / "extrinsics.yml").write_text(text)
     model = open_hand(side).shaped(shape)
     table = open_hand(side).table("open")
     root = (parts["J_regressor"] @ parts["v_template"])[0]
-    keypoints = []
+    posed = []
     for pose in wrist_world:
         x = np.concatenate([Rotation.from_quat(to_xyzw(pose[3:])).as_rotvec(), pose[:3] - root, fingers])
-        keypoints.append(model.posed(HandPose.from_vector(x)).keypoints(table))
-    motion["keypoints"] = np.array(keypoints)
+        posed.append(model.posed(HandPose.from_vector(x)))
+    motion["keypoints"] = np.stack([one.keypoints(table) for one in posed])
     for serial, camera in zip(serials, cameras):
         (calibration / "intrinsics" / f"{serial}_640x480.yml").write_text(yaml.safe_dump({"color": K, "depth": K}))
         (place / serial).mkdir()
         for t in range(frames):
             joints = transform(inverse(camera), motion["keypoints"][t])
             mesh = compose(inverse(camera), boxes[t])
-            labels, depth = (
-                drawn(mesh, joints) if with_pictures else (np.zeros((480, 640), np.uint8), np.ones((480, 640)))
-            )
+            labels, depth = np.zeros((480, 640), np.uint8), np.ones((480, 640))
+            if with_pictures:
+                skin = transform(inverse(camera), posed[t].vertices)
+                labels, depth = drawn(mesh, skin, open_hand(side).faces)
             seg = np.choose(labels, [0, 255, 9]).astype(np.uint8)
             if t < 3:
                 joints = np.full((21, 3), -1.0)
@@ -188,7 +191,7 @@ def write_ho3d(folder: Path, sequence: str = "SM1", split: str = "evaluation", f
     """One sequence; the evaluation split knows of the hand only its wrist."""
     parts = write_mano()
     camera = camera_poses()[0]
-    wrist, boxes = world_motion(FRAMES)
+    boxes = world_motion(FRAMES)[1]
     place = folder / split / sequence
     for sub in ("rgb", "depth", "meta", "seg"):
         (place / sub).mkdir(parents=True)
@@ -196,7 +199,6 @@ def write_ho3d(folder: Path, sequence: str = "SM1", split: str = "evaluation", f
     opengl = compose(flip, inverse(camera))
     turn, place_of = hand_in(opengl, parts, np.zeros(45))
     mesh_gl, mesh = compose(opengl, boxes), compose(inverse(camera), boxes)
-    root = (parts["J_regressor"] @ parts["v_template"])[0]
     model, hand = open_hand("right").shaped(), open_hand("right")
     keypoints = []
     for k in range(frames):
@@ -214,7 +216,7 @@ def write_ho3d(folder: Path, sequence: str = "SM1", split: str = "evaluation", f
         if split == "train":
             meta |= {"handPose": x[[*range(3), *range(6, 51)]], "handTrans": x[3:6], "handBeta": np.zeros(10)}
         (place / "meta" / f"{k:04d}.pkl").write_bytes(pickle.dumps(meta, protocol=2))
-        labels, depth = drawn(mesh[t], points)
+        labels, depth = drawn(mesh[t], posed.vertices * [1, -1, -1], hand.faces)
         color, _ = pictures(labels, depth)
         Image.fromarray(color).save(place / "rgb" / f"{k:04d}.png")
         units = np.round(depth / 0.00012498664727900177).astype(int)

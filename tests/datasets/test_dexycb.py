@@ -67,6 +67,13 @@ def test_motion_is_the_world_s(user):
     assert np.allclose(local, true, atol=1e-4)
 
 
+def test_up_is_the_side_of_the_tag_from_which_cameras_look(user):
+    truth = write_dexycb(user / "dexycb", with_pictures=False, tag_turn=(0.0, 1.0, 0.0, 0.0))  # its z down
+    get_dexycb(user / "dexycb", one_piece, accept_licence=True)
+    clip = load_clip(list_clips("dexycb")[0].name)
+    assert np.allclose(clip.hands["right"].keypoints[..., 2], truth["keypoints"][3:, :, 2], atol=1e-4)
+
+
 def test_without_mano_the_labels_serve(user):
     truth = write_dexycb(user / "dexycb", with_pictures=False)
     for side in ("left", "right"):

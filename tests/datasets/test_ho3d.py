@@ -33,8 +33,9 @@ def test_a_training_sequence_has_its_truth_in_the_optical_frame(user):
     assert np.linalg.norm(vertices[0] - truth["keypoints"][0, 8], axis=1).min() < 1e-6  # the index finger's tip
     labels = clip.evidence.labels[0]
     u, v = np.round(pixels[0, 8]).astype(int)
-    assert labels[v, u] == 1 and (labels == 2).sum() > 500
-    assert clip.recording.depth[0, v, u] == pytest.approx(1e3 * truth["keypoints"][0, 8, 2], abs=30)
+    assert (labels[v - 4 : v + 5, u - 4 : u + 5] == 1).any() and (labels == 2).sum() > 500
+    tip = clip.recording.depth[0, v - 4 : v + 5, u - 4 : u + 5].min()
+    assert tip == pytest.approx(1e3 * truth["keypoints"][0, 8, 2], abs=15)
     assert clip.frames[1] == "MC1/0001" and clip.recording.time[1] == pytest.approx(1 / 30)
 
 
@@ -89,7 +90,7 @@ def test_a_submission_is_in_mano_s_order_and_opengl_s_frame(user):
     ):
         assert np.allclose(found_joints[1, in_mano], joints["AP10/0003"][mediapipe] * [1, -1, -1], atol=1e-4)
     del joints["SM1/0000"]
-    with pytest.raises(ClipError, match="1 of the 2 frames .* the first is SM1/0000"):
+    with pytest.raises(ClipError, match=r"1 of the 2 frames .* the first is SM1/0000"):
         ho3d.write_submission(user / "pred.zip", frames, joints, vertices)
 
 

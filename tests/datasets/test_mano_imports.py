@@ -91,7 +91,7 @@ def test_taco_is_read_without_torch_s_loader(user):
 
 def test_taco_s_initial_frames_come_from_grab(user):
     write_taco(user / "TACO")
-    with pytest.raises(DexhotError, match="s2_phone_pass_1, which is not in the cache.*--no-repair"):
+    with pytest.raises(DexhotError, match=r"s2_phone_pass_1, which is not in the cache.*--no-repair"):
         get_taco(user / "TACO", one_piece, accept_licence=True)
     write_grab(user / "GRAB", subject="s2", name="phone_pass_1", frames=160)
     get_grab_full(user / "GRAB", one_piece, accept_licence=True)

@@ -24,7 +24,9 @@ from dexhot.evaluation.controllers import (
     summarise,
 )
 from dexhot.metrics.success import SUCCESSES
+from dexhot.retargeting.placement import moved
 from dexhot.rollouts.floating import floating_simulator
+from dexhot.rollouts.network import run_network
 from tiny_policy import write_policy
 
 OPTIONS = EvaluationOptions(rollouts=16, trials=3, prior="none")
@@ -142,11 +144,19 @@ def test_a_demonstration_is_played_open_loop_and_tells_its_mining(lift_reference
     motion = MOTIONS["demonstration"](lift_reference, lift_setup, options)
     np.testing.assert_array_equal(motion.targets, actions)
     assert not motion.relative and (motion.seconds_cpu, motion.steps) == (12.0, 3400)
+    there = moved(lift_reference, np.r_[0.3, 0.1, 0.0, np.cos(0.4), 0, 0, np.sin(0.4)])  # as mining places it
+    actions = np.concatenate([there.q[:, :3] + 0.01, lift_reference.q[:, 3:]], axis=1)
+    save(replace(mined, reference=there, actions=actions), tmp_path / "lift-box-0")
+    off = MOTIONS["demonstration"](lift_reference, lift_setup, options).targets[:, :3] - lift_reference.q[:, :3]
+    np.testing.assert_allclose(np.linalg.norm(off, axis=1), 0.01 * np.sqrt(3), atol=1e-9)
+    save(replace(mined, reference=replace(lift_reference, q=lift_reference.q + 0.01)), tmp_path / "lift-box-0")
+    assert "of another reference" in MOTIONS["demonstration"](lift_reference, lift_setup, options).absent
 
 
 def test_a_row_without_a_demonstration_is_left_out_and_frozen_and_replay_never(lift_reference, lift_setup):
     rows = evaluate_reference(lift_reference, lift_setup, replace(OPTIONS, controller="demonstration", baselines=()))
-    assert list(rows) == ["frozen", "replay"]
+    assert list(rows) == ["frozen", "replay", "absent"] and "no demonstration" in rows["absent"]["demonstration"]
+    assert set(summarise([{"clip": "a", **rows}])) == {"frozen", "replay"}
 
 
 def test_a_policy_is_judged_in_the_same_worlds_and_a_stopped_one_never_succeeds(lift_reference, lift_setup, tmp_path):
@@ -163,6 +173,20 @@ def test_a_policy_is_judged_in_the_same_worlds_and_a_stopped_one_never_succeeds(
     assert rows[0]["policy"]["training_steps"] == 7 and rows[0]["policy"]["tick_ms"] > 0
     stopped = rows[1]["policy"]
     assert not stopped["success_strict"] and stopped["perturbed"] == 0.0 and "jumps" in stopped["refused"]
+
+
+def test_a_success_in_which_the_network_was_stopped_does_not_count(lift_reference, lift_setup, tmp_path, monkeypatch):
+    idle = write_policy(tmp_path / "idle", lift_reference, lift_setup.physics)
+
+    def stopped(*arguments):
+        run = run_network(*arguments)
+        run.unsafe[0] = "its output jumped in the last frame"
+        return run
+
+    monkeypatch.setattr(controllers, "run_network", stopped)
+    options = replace(OPTIONS, controller="policy", baselines=(), policy=str(idle), trials=1)
+    row = evaluate_reference(lift_reference, lift_setup, options)["policy"]
+    assert not row["success_strict"] and not row["success_10cm_40deg"] and row["perturbed"] == 1.0
 
 
 def test_evaluate_clip_retargets_the_clip_and_has_every_baseline(monkeypatch, lift, lift_reference):

@@ -69,7 +69,7 @@ def test_the_camera_stands_where_the_robot_hides_less_of_the_object_than_from_el
     def seen(camera: np.ndarray) -> float:
         pose = reference.object_pose[frame]
         surface, outward = transform(pose, samples)[None], (normals @ quat_to_matrix(pose[3:]).T)[None]
-        return float(_visible(CAMERA, camera, robot.depth(shape, inverse(camera)), surface, outward)[0])
+        return float(_visible(CAMERA, camera, robot.depth(shape, inverse(camera)), surface, outward)[0][0])
 
     centre = reference.object_pose[frame, :3]
     around = [

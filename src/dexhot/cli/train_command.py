@@ -17,8 +17,8 @@ class Prior:
     """Fit the prior of the controller `planned` to averaged plans of training clips."""
 
     data: Literal["parametric", "grab"] = "parametric"
-    """Training clips: generated ones, which carry no terms, or GRAB's train split, whose research terms the prior then
-    carries."""
+    """Training clips: generated ones, without terms, or GRAB's train split, whose terms (research only) the prior then
+    has too."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Prior to write; default: plan_prior_DATA.npz. Missing folders are created."""
     seeds: int = 3
@@ -149,9 +149,8 @@ def _prior(args: Prior) -> None:
     at_least(1, seeds=args.seeds, rollouts=args.rollouts)
     out = check_out(file_of(args.out or Path(f"plan_prior_{args.data}.npz"), PlanPrior), "dexhot/prior", args.force)
     if args.data != "parametric":
-        require_acceptance(
-            f"prior from {args.data}", f"Terms of the data: {TERMS[args.data]}.", args.accept_terms or None
-        )
+        terms, accepted = f"Terms of the data: {TERMS[args.data]}.", args.accept_terms or None
+        require_acceptance(f"a prior from {args.data}", terms, accepted, "--accept-terms")
     options = PriorOptions(args.data, args.seeds, args.rollouts, args.seed, args.clips)
     count = len(clips_for(options))
     command = f"dexhot train prior --data {args.data} --seeds {args.seeds} --rollouts {args.rollouts}"
@@ -196,8 +195,12 @@ def _specialist(args: Specialist) -> None:
     if not isinstance(item, Reference | Demonstration):
         raise FileFormatError(f"{args.file} holds a {type(item).__name__}; give a Reference or a Demonstration.")
     stem = args.file.name.removesuffix(".npz").removesuffix(".reference").removesuffix(".demonstration")
-    out = (args.out or args.file.with_name(f"{stem}.policy.onnx")).with_suffix(".onnx")
-    check_out(out.with_suffix(".json"), "dexhot/policy", args.force)
+    out = args.out or args.file.with_name(f"{stem}.policy.onnx")
+    out = out if out.suffix == ".onnx" else out.with_name(f"{out.name}.onnx")
+    card_file = out.with_suffix(".json")
+    check_out(card_file, "dexhot/policy", args.force)
+    if out.exists() and not card_file.exists() and not args.force:
+        raise DexhotError(f"{out} has no card ({card_file.name}), so it is not ours; give another --out, or --force.")
     reference = item.reference if isinstance(item, Demonstration) else item
     setup, taught = load_setup(reference), item if isinstance(item, Demonstration) else None
     if len(reference.arm_frames):  # the graph plays it in the arm's time
@@ -237,15 +240,13 @@ def _command(args: Tracker) -> str:
 
 
 def _tracker(args: Tracker) -> None:
-    import json
     import os
 
     from dexhot.cli.output import print_json, summary
     from dexhot.control.observation import LAYOUTS
-    from dexhot.data.files import write_text
     from dexhot.progress import progress
     from dexhot_train.learners.ppo import PPOOptions
-    from dexhot_train.learners.tracker import SCORES, TrackerOptions, evaluate_tracker, train_tracker
+    from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker
     from dexhot_train.task.clips import load_task_clip
     from dexhot_train.task.tracking import TaskOptions
 
@@ -263,12 +264,14 @@ def _tracker(args: Tracker) -> None:
             job(done, total)
 
         learner, told = train_tracker(clips, options, folder, _command(args), threads, show)
+    scores: dict[str, Any] = {}
     if args.trials:
         actors = {"policy": learner.actor, "replay": None}
         scores = {name: evaluate_tracker(x, clips, task, args.trials, threads) for name, x in actors.items()}
-        write_text(folder / SCORES, json.dumps(scores | {"worlds_per_clip": args.trials}, indent=1) + "\n")
         for name in ("tracked", "T_err_cm"):
             told |= {name: scores["policy"][name], f"replay_{name}": scores["replay"][name]}
+        scores["worlds_per_clip"] = args.trials
+    told["policy"] = str(export_tracker(learner.actor, clips, options, folder, _command(args), scores))
     summary("tracker", {name: value for name, value in told.items() if name != "last"})
     if args.json:
         print_json(told)

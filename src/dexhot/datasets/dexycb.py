@@ -64,7 +64,7 @@ must be cited. Its object models are the YCB objects' (CC BY 4.0). You download 
 
 
 @dataclass(frozen=True)
-class Sequence:
+class DexYcbSequence:
     """What its meta.yml says, and where its cameras stood."""
 
     name: str  # "20200709-subject-01/20200709_141754"
@@ -90,7 +90,7 @@ class Sequence:
 
 
 @dataclass
-class Motion:
+class DexYcbMotion:
     """pose.npz in the world; frames without a hand have `known` False."""
 
     hand: ManoMotion | None  # None without a MANO file of that side
@@ -150,7 +150,7 @@ def numbered(folder: Path, subject: str) -> list[str]:
     return sorted(p.parent.name for p in (folder / subject).glob("*/meta.yml"))
 
 
-def read_sequence(folder: Path, name: str) -> Sequence:
+def read_sequence(folder: Path, name: str) -> DexYcbSequence:
     """Raises FileFormatError naming the file and what is wrong with it."""
     path = folder / name
     meta = _yaml(path / "meta.yml")
@@ -160,7 +160,7 @@ def read_sequence(folder: Path, name: str) -> Sequence:
         placed = _yaml(folder / "calibration" / f"extrinsics_{meta['extrinsics']}" / "extrinsics.yml")["extrinsics"]
         poses = {key: _pose(rows) for key, rows in placed.items()}
         tag = poses.pop("apriltag")
-        return Sequence(
+        return DexYcbSequence(
             name, path, str(meta["mano_sides"][0]), [OBJECTS[k] for k in ids], int(meta["ycb_grasp_ind"]),
             int(meta["num_frames"]), [str(s) for s in meta["serials"]], shape, poses, tag,
         )  # fmt: skip
@@ -168,7 +168,7 @@ def read_sequence(folder: Path, name: str) -> Sequence:
         raise FileFormatError(f"{path}/meta.yml or its calibration: {type(e).__name__}: {e}; download it again.") from e
 
 
-def read_motion(sequence: Sequence, vertices: np.ndarray, joints_serial: str | None = None) -> Motion:
+def read_motion(sequence: DexYcbSequence, vertices: np.ndarray, joints_serial: str | None = None) -> DexYcbMotion:
     """The hand's and the grasped object's motion in the world. `vertices` (V, 3): of the object, for the table.
 
     Keypoints come from MANO where its file is there, else from the labels of the camera `joints_serial`, by default the
@@ -199,10 +199,10 @@ def read_motion(sequence: Sequence, vertices: np.ndarray, joints_serial: str | N
         keypoints = hand.points()
     else:
         keypoints = _labelled_keypoints(sequence, joints_serial, known, world)
-    return Motion(hand, keypoints, known, compose(world, pose), world)
+    return DexYcbMotion(hand, keypoints, known, compose(world, pose), world)
 
 
-def trajectory(sequence: Sequence, motion: Motion) -> HandObjectTrajectory:
+def trajectory(sequence: DexYcbSequence, motion: DexYcbMotion) -> HandObjectTrajectory:
     """From the first to the last frame with a hand."""
     seen = np.flatnonzero(motion.known)
     keypoints, model, parameters = motion.keypoints[seen], "", np.zeros((0, 0))
@@ -216,7 +216,7 @@ def trajectory(sequence: Sequence, motion: Motion) -> HandObjectTrajectory:
     )  # fmt: skip
 
 
-def labelled_clip(sequence: Sequence, serial: str, vertices: np.ndarray, stride: int = 1) -> LabelledClip:
+def labelled_clip(sequence: DexYcbSequence, serial: str, vertices: np.ndarray, stride: int = 1) -> LabelledClip:
     """One camera's view with its truth, every `stride`-th frame. Raises FileFormatError, NotFoundError."""
     if serial not in sequence.serials:
         raise NotFoundError(f"camera of {sequence.name}", serial, sequence.serials)
@@ -261,7 +261,9 @@ def labelled_clip(sequence: Sequence, serial: str, vertices: np.ndarray, stride:
     return LabelledClip(recording, evidence, truth, [f"{sequence.name}/{serial}/{t:06d}" for t in frames])
 
 
-def _labelled_keypoints(sequence: Sequence, serial: str | None, known: np.ndarray, world: np.ndarray) -> np.ndarray:
+def _labelled_keypoints(
+    sequence: DexYcbSequence, serial: str | None, known: np.ndarray, world: np.ndarray
+) -> np.ndarray:
     """Keypoints (T, 21, 3) of a camera's labels, in the world."""
     there = [s for s in sequence.serials if (sequence.folder / s / "labels_000000.npz").is_file()]
     serial = serial or (there[0] if there else None)
@@ -277,11 +279,12 @@ def _labelled_keypoints(sequence: Sequence, serial: str | None, known: np.ndarra
     return transform(compose(world, sequence.master_T_camera[serial]), found)
 
 
-def _intrinsics(sequence: Sequence, serial: str) -> Intrinsics:
+def _intrinsics(sequence: DexYcbSequence, serial: str) -> Intrinsics:
     path = sequence.folder.parents[1] / "calibration" / "intrinsics" / f"{serial}_640x480.yml"
     try:
         found = _yaml(path)["color"]
-        return Intrinsics(640, 480, *(float(found[key]) for key in ("fx", "fy", "ppx", "ppy")))
+        fx, fy, cx, cy = (float(found[key]) for key in ("fx", "fy", "ppx", "ppy"))
+        return Intrinsics(640, 480, fx, fy, cx, cy)
     except (KeyError, TypeError, ValueError) as e:
         raise FileFormatError(f"{path}: {type(e).__name__}: {e}; download the calibration again.") from e
 

@@ -27,7 +27,7 @@ SHORTEST = 30  # frames with a hand
 
 
 @dataclass
-class Sequence:
+class DexYcbGrasp:
     """One grasp in the camera's frame."""
 
     name: str  # "20200709-subject-01/20200709_141931"
@@ -41,7 +41,7 @@ class Sequence:
         return self.name.split("/")[0]
 
 
-def read_sequences(folder: Path) -> list[Sequence]:
+def read_sequences(folder: Path) -> list[DexYcbGrasp]:
     """All of a folder. Raises FileFormatError for a missing or damaged file."""
     try:
         with open(folder / INDEX, newline="") as stream:
@@ -52,14 +52,14 @@ def read_sequences(folder: Path) -> list[Sequence]:
         raise FileFormatError(f"{folder}: {type(e).__name__}: {e}; it needs {FILE} and {INDEX}.") from e
 
 
-def _sequence(file: np.lib.npyio.NpzFile, name: str, what: str) -> Sequence:
+def _sequence(file: np.lib.npyio.NpzFile, name: str, what: str) -> DexYcbGrasp:
     key = name.replace("/", "_")
     pose = make_pose(file[f"{key}/object_trans"], file[f"{key}/object_quat_wxyz"])
     pose[:, 3:] /= np.linalg.norm(pose[:, 3:], axis=1, keepdims=True)
-    return Sequence(name, what, file[f"{key}/keypoints"].astype(float), pose)
+    return DexYcbGrasp(name, what, file[f"{key}/keypoints"].astype(float), pose)
 
 
-def verticals(sequences: list[Sequence], assets: dict[str, ObjectAsset]) -> dict[str, Vertical]:
+def verticals(sequences: list[DexYcbGrasp], assets: dict[str, ObjectAsset]) -> dict[str, Vertical]:
     """Up in the camera's frame of each session, from its sequences in their order; `assets` by object."""
     found = {}
     for session in sorted({one.session for one in sequences}):
@@ -71,7 +71,7 @@ def verticals(sequences: list[Sequence], assets: dict[str, ObjectAsset]) -> dict
     return found
 
 
-def trajectory(sequence: Sequence, vertical: Vertical, vertices: np.ndarray) -> HandObjectTrajectory:
+def trajectory(sequence: DexYcbGrasp, vertical: Vertical, vertices: np.ndarray) -> HandObjectTrajectory:
     """The clip with z up, from the first frame with a hand; `vertices` (V, 3) of the object place the table's top.
 
     Raises FileFormatError for a sequence without a hand.

@@ -45,7 +45,7 @@ class Hand:
 
 
 @dataclass(frozen=True)
-class Sequence:
+class GrabSequence:
     """One file, at RATE."""
 
     subject: str
@@ -70,7 +70,7 @@ def split_of(subject: str) -> str:
     return "test" if subject == TEST_SUBJECT else "train"
 
 
-def read_sequence(path: Path, sides: Iterable[str] = ("right",)) -> Sequence:
+def read_sequence(path: Path, sides: Iterable[str] = ("right",)) -> GrabSequence:
     """Raises FileFormatError for a damaged or hostile file."""
     raw = read_object_npz(path)
     try:
@@ -79,14 +79,14 @@ def read_sequence(path: Path, sides: Iterable[str] = ("right",)) -> Sequence:
         hands = {side: _hand(raw[HANDS[side]], step) for side in sides}
         pose = _placed(raw["object"]["params"])[::step]
         mesh = str(raw["object"]["object_mesh"])
-        return Sequence(
+        return GrabSequence(
             path.parent.name, path.stem, str(raw["obj_name"]), mesh, rate / step, hands, pose
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as e:
         raise FileFormatError(f"{path}: {type(e).__name__}: {e}; download it again.") from e
 
 
-def trajectory(folder: Path, sequence: Sequence, vertices: np.ndarray) -> HandObjectTrajectory:
+def trajectory(folder: Path, sequence: GrabSequence, vertices: np.ndarray) -> HandObjectTrajectory:
     """The clip with the table's top at z = 0; `vertices` (V, 3) m of the object's mesh.
 
     Raises FileFormatError without MANO, or without the person's template.
@@ -110,7 +110,7 @@ def trajectory(folder: Path, sequence: Sequence, vertices: np.ndarray) -> HandOb
     )  # fmt: skip
 
 
-def mesh_file(folder: Path, sequence: Sequence) -> Path:
+def mesh_file(folder: Path, sequence: GrabSequence) -> Path:
     """Of its object. Raises FileFormatError."""
     for path in (
         folder / sequence.mesh,

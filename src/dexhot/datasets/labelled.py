@@ -1,6 +1,6 @@
 """One camera's recording of a published dataset with its truth, in the same form as a rendered clip."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def read_depth(path: Path) -> np.ndarray:
     return _read(path, decode_depth)
 
 
-def _read(path: Path, decode):  # type: ignore[no-untyped-def]
+def _read(path: Path, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:
     if not path.is_file():
         raise FileFormatError(f"{path} is missing; the dataset was not downloaded or unpacked completely.")
     try:

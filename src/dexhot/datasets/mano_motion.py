@@ -24,7 +24,8 @@ class ManoMotion:
     @property
     def root(self) -> np.ndarray:
         """(3,) m, the wrist joint in the rest pose: what the wrist's rotation turns about."""
-        return self.hand.shaped(self.shape).joints[0]
+        root: np.ndarray = self.hand.shaped(self.shape).joints[0]
+        return root
 
     def seen_from(self, a_T_b: np.ndarray) -> "ManoMotion":
         """The same motion in frame a; `a_T_b` (7,) or (T, 7)."""

@@ -25,7 +25,7 @@ def labelled(
         return dexycb.labelled_clip(sequence, parts[2], read_mesh(mesh)[0])
     if dataset == "ho3d" and len(parts) == 2:
         require_acceptance("ho3d", ho3d.TERMS, accept_licence)
-        return ho3d.labelled_clip(folder, *parts)
+        return ho3d.labelled_clip(folder, parts[0], parts[1])
     raise DexhotError(
         f"{name!r} is no recording of {dataset}: dexycb has SUBJECT/SEQUENCE/SERIAL, ho3d SPLIT/SEQUENCE (train or "
         "evaluation); the other datasets have no pictures here."

@@ -49,7 +49,7 @@ MANO (https://mano.is.tue.mpg.de, licence of its own). You download both yoursel
 
 
 @dataclass(frozen=True)
-class Sequence:
+class TacoSequence:
     """One recording."""
 
     name: str  # "20231105_019"
@@ -68,7 +68,7 @@ def sequence_folders(folder: Path) -> list[Path]:
 
 
 def read_splits(path: Path) -> tuple[dict[str, str], str]:
-    """Sequence -> train, S0, S1, S2 or S3, and which known split of the whole data set it is.
+    """TacoSequence -> train, S0, S1, S2 or S3, and which known split of the whole data set it is.
 
     Raises FileFormatError for a list of other sizes, with both.
     """
@@ -91,7 +91,7 @@ def read_splits(path: Path) -> tuple[dict[str, str], str]:
     )
 
 
-def read_sequence(folder: Path, place: Path) -> Sequence:
+def read_sequence(folder: Path, place: Path) -> TacoSequence:
     """`place`: its folder of hands. Raises FileFormatError for a damaged or hostile file, or without MANO."""
     triplet, name = place.parts[-2:]
     objects = folder / "Object_Poses" / triplet / name
@@ -114,10 +114,10 @@ def read_sequence(folder: Path, place: Path) -> Sequence:
         raise FileFormatError(f"{place}: {type(e).__name__}: {e}; download it again.") from e
     motion = ManoMotion(mano("right"), shape, np.concatenate([turned[:, :3], wrist, turned[:, 3:]], axis=1))
     motion.parameters[:, 3:6] -= motion.root  # the files give where the wrist is, MANO what is added to its place
-    return Sequence(name, triplet, tools[0].stem.removeprefix("tool_"), motion, pose)
+    return TacoSequence(name, triplet, tools[0].stem.removeprefix("tool_"), motion, pose)
 
 
-def trajectory(sequence: Sequence, group: str, vertices: np.ndarray, split: str) -> HandObjectTrajectory:
+def trajectory(sequence: TacoSequence, group: str, vertices: np.ndarray, split: str) -> HandObjectTrajectory:
     """Right hand and tool; `vertices` (V, 3) m of the tool place the table's top at its lowest first point."""
     pose = sequence.tool_pose
     world = make_pose([-pose[0, 0], -pose[0, 1], -float(lowest(pose[0], vertices))], [1.0, 0.0, 0.0, 0.0])

@@ -91,7 +91,6 @@ def watertight(vertices: ArrayLike, faces: ArrayLike, spacing: float | None = No
     Holes are closed where the winding number is a half. Raises MeshError where nothing is thicker than two cells.
     """
     import trimesh
-    import warp as wp
 
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     if mesh.is_watertight and mesh.is_winding_consistent:
@@ -102,7 +101,15 @@ def watertight(vertices: ArrayLike, faces: ArrayLike, spacing: float | None = No
             f"nothing in the mesh is thicker than 2 cells of {1e3 * volume.spacing:.2g} mm: it is a sheet, its "
             "faces point inward, or it needs a smaller spacing."
         )
-    field: Any = wp.array(volume.values, dtype=float, device="cpu")
+    return zero_level(volume)
+
+
+def zero_level(volume: SdfVolume) -> tuple[np.ndarray, np.ndarray]:
+    """The closed mesh (V, 3) m, (F, 3) on which the volume is 0, facing outward; positive at the grid's border."""
+    import trimesh
+    import warp as wp
+
+    field: Any = wp.array(np.ascontiguousarray(volume.values, np.float32), dtype=float, device="cpu")
     found, indices = wp.MarchingCubes.extract_surface_marching_cubes(field, threshold=0.0)
     closed = trimesh.Trimesh(
         found.numpy() * volume.spacing + volume.origin, indices.numpy().reshape(-1, 3), process=True

@@ -15,16 +15,17 @@ from dexhot.geometry.poses import pose_to_matrix, transform
 from dexhot.objects.asset import ObjectAsset
 from dexhot.perception import pose_kernels as kernels
 from dexhot.perception.object_pose import SURE, RigidModel, noise_at, points_in, rigid_model
-from dexhot.perception.perceive import LABEL, OBJECT, RETRY, RIGHT, ObjectTrack, in_space
+from dexhot.perception.perceive import ALIKE, LABEL, OBJECT, RETRY, RIGHT, TABLE, ObjectTrack, in_space
 from dexhot.perception.protocols import HandKeypoints, ObjectSighting
 from dexhot.perception.robot_mask import RobotMask
-from dexhot.perception.segmentation import ModelMask, Plane, hand_mask
+from dexhot.perception.segmentation import ModelMask, Plane, hand_mask, table_plane
 
 REACH = 0.08  # diameters from the surface within which a point says something about the pose
 INDEPENDENT = 30.0  # points
 MOST_TURN, MOST_SHIFT = 0.5, 0.1  # rad, m: sigmas of what nothing is known about
 FLOOR = 0.0015, 0.01  # m, rad: of the calibration and the mesh
 POINTS = 300
+AS_GOOD = 0.01  # less confidence by which the last pose is still kept: what noise moves would drift
 SEARCHED = 15  # images between searches where there are guesses: a search delays the images after it
 
 
@@ -38,35 +39,44 @@ class LiveTrack(ObjectTrack):
     def know_table(self, camera_T_world: np.ndarray, height: float) -> None:
         """The table's top is at z = height (m) in the world."""
         down, up = transform(camera_T_world, np.array([[0.0, 0.0, height], [0.0, 0.0, height + 1.0]]))
-        self.plane = Plane(up - down, float((up - down) @ down))
-        self.estimator.table = np.append(self.plane.n, self.plane.d)
+        self.on(Plane(up - down, float((up - down) @ down)))
 
     def __call__(
-        self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray
+        self,
+        camera: Intrinsics,
+        depth: np.ndarray,
+        time: float,
+        hidden: np.ndarray,
+        color: np.ndarray | None = None,
     ) -> tuple[ObjectSighting | None, float]:
-        estimator, found = self.estimator, None
-        if estimator.pose is not None:
-            found = estimator.follow(camera, None, depth, time, hidden)
-        if estimator.lost:
-            found = self._guessed(camera, depth, time, hidden) or found
-        if estimator.lost and self.number % (SEARCHED if self.guesses else RETRY) == 0:
-            found = self._search(camera, depth, time, hidden) or found
-        self.number += 1
-        if found is None:
-            return None, 0.0
-        return (None if estimator.lost else found), found.confidence
+        estimator = self.estimator
+        last = None if estimator.lost or estimator.pose is None else estimator.pose
+        found, confidence = super().__call__(camera, depth, time, hidden, color)
+        if found is None or last is None:
+            return found, confidence
+        R, t = np.ascontiguousarray(last[:3, :3]), np.ascontiguousarray(last[:3, 3])
+        still, seen = estimator.confidence(camera, R, t, np.asarray(depth, np.float32), hidden)
+        if still < found.confidence - AS_GOOD:
+            return found, confidence
+        estimator.pose, estimator.velocity = last, np.zeros(6)
+        return ObjectSighting(last, still, seen), still
 
-    def _guessed(self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray) -> ObjectSighting | None:
-        """The first guess that is SURE; None, and the last pose kept, without one."""
+    def _again(
+        self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray, color: np.ndarray | None
+    ) -> ObjectSighting | None:
+        """The first guess that is SURE, and of the object's colours; else as in a recording, but seldom."""
         estimator, last = self.estimator, self.estimator.pose
         for guess in self.guesses:
             estimator.pose = pose_to_matrix(guess)
-            found = estimator.follow(camera, None, depth, time, hidden)
-            estimator.lost = found.confidence < SURE
+            found = estimator.follow(camera, color, depth, time, hidden)
+            its = color is None or estimator.appearance.match(color, self.mask(found.pose, depth, hidden)) >= ALIKE
+            estimator.lost = found.confidence < SURE or not its
             if not estimator.lost:
                 return found
         estimator.pose = last
-        return None
+        if self.number % (SEARCHED if self.guesses else RETRY):
+            return None
+        return self._search(camera, depth, time, hidden, color)
 
 
 def pose_covariance(model: RigidModel, pose: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -95,6 +105,7 @@ class LiveImage:
     sighting: ObjectSighting | None  # None while the object is lost, or without one
     covariance: np.ndarray | None  # (6, 6) of its pose
     confidence: float  # of its best candidate
+    ambiguous: str = ""  # pixels of several things that look like it, where none of them was taken
     seconds: dict[str, float] = field(default_factory=dict)  # stage -> duration
 
 
@@ -111,6 +122,8 @@ class LiveEyes:
     ):
         self.camera, self.hands, self.sides, self.robot = camera, hands, sides, robot
         self.track: LiveTrack | None = None
+        self.table: Plane | None = None  # as measured; a robot's is known
+        self.number = 0
         if asset is not None:
             model = rigid_model(asset.vertices, asset.faces, asset.name)
             self.track = LiveTrack(model, ModelMask(camera, asset.vertices, asset.faces))
@@ -129,13 +142,18 @@ class LiveEyes:
         seen = LiveImage(np.zeros(depth.shape, np.uint8), {}, None, None, 0.0)
         hidden = np.zeros(depth.shape, bool)
         begin = clock()
+        if self.robot is None and self.number % TABLE == 0:
+            self.table = table_plane(self.camera, z) or self.table
+            if self.table is not None and self.track is not None:
+                self.track.on(self.table)
+        self.number += 1
         if self.hands is not None and color is not None:
             for hand in self.hands(color):
-                mask = hand_mask(self.camera, color, z, hand)
+                mask = hand_mask(self.camera, color, z, hand, self.table)
                 hidden |= mask
                 if hand.side in self.sides:
                     seen.labels[mask] = LABEL[hand.side]
-                    seen.keypoints[hand.side] = in_space(self.camera, z, hand)
+                    seen.keypoints[hand.side] = in_space(self.camera, z, hand, mask)
         if self.robot is not None and robot_q is not None:
             mask = self.robot(robot_q, z)
             hidden |= mask
@@ -144,9 +162,10 @@ class LiveEyes:
         begin = clock()
         if self.track is not None:
             self.track.guesses = guesses
-            seen.sighting, seen.confidence = self.track(self.camera, z, time, hidden)
+            seen.sighting, seen.confidence = self.track(self.camera, z, time, hidden, color)
+            seen.ambiguous = self.track.ambiguous
             if seen.sighting is not None:
-                mask = self.track.mask(seen.sighting.pose, z, hidden)
+                mask = self.track.seen(seen.sighting.pose, z, hidden, color)
                 seen.labels[mask] = OBJECT
                 points = points_in(self.camera, z, mask, POINTS)
                 seen.covariance = pose_covariance(self.track.model, seen.sighting.pose, points)

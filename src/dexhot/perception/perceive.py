@@ -11,9 +11,10 @@ from dexhot.data.types import Evidence
 from dexhot.errors import DexhotError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import matrix_to_pose
+from dexhot.objects.asset import ObjectAsset
 from dexhot.perception import mask_kernels
 from dexhot.perception.appearance import ITS, NOT_ITS
-from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, RigidModel
+from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, RigidModel, rigid_model
 from dexhot.perception.protocols import HandKeypoints, HandSighting, ObjectSighting
 from dexhot.perception.segmentation import ModelMask, Plane, candidates, hand_mask, prompted, table_plane
 
@@ -66,8 +67,8 @@ class ObjectTrack:
             if was_lost and not self.estimator.lost and color is not None:  # the place is filled again: with what?
                 its = self.mask(found.pose, depth, hidden)
                 self.estimator.lost = self.estimator.appearance.match(color, its) < ALIKE
-        if self.estimator.lost and self.number % RETRY == 0:
-            found = self._search(camera, depth, time, hidden, color) or found
+        if self.estimator.lost:
+            found = self._again(camera, depth, time, hidden, color) or found
         if color is not None and found is not None and found.confidence > SURE and self.number % LEARN == 0:
             self.estimator.appearance.learn(color, self.mask(found.pose, depth, hidden))
         self.number += 1
@@ -95,6 +96,12 @@ class ObjectTrack:
     def on(self, plane: Plane | None) -> None:
         """Take the table that the object may lie on; without one it is sought at the first search."""
         self.plane, self.estimator.table = plane, None if plane is None else plane.row
+
+    def _again(
+        self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray, color: np.ndarray | None
+    ) -> ObjectSighting | None:
+        """Look for a lost object: everywhere, in some images."""
+        return self._search(camera, depth, time, hidden, color) if self.number % RETRY == 0 else None
 
     def _search(
         self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray, color: np.ndarray | None
@@ -140,6 +147,12 @@ class ObjectTrack:
             if 0 <= u < camera.width and 0 <= v < camera.height
         ]
         return ", ".join(texts) if len(texts) > 1 else ""
+
+
+def object_track(asset: ObjectAsset, camera: Intrinsics, prompt: np.ndarray | None = None) -> ObjectTrack:
+    """For an asset before a camera. Raises MeshError for one that no hand holds."""
+    model = rigid_model(asset.vertices, asset.faces, asset.name)
+    return ObjectTrack(model, ModelMask(camera, asset.vertices, asset.faces), prompt)
 
 
 def perceive(

@@ -24,6 +24,7 @@ FOVY = 42.0  # degrees; a RealSense D435's colour image has 42.5
 TURNS, TILTS = 12, (0.45, 0.8, 1.1)  # directions that are tried: about the vertical, and rad down onto the table
 COARSE = 160, 120  # px, of the pictures that choose among them
 MOMENTS, SAMPLES = 8, 300
+SETTLED = 0.3  # weight of how firmly the visible part fixes the first pose
 PLENTY = 0.5  # visible fraction of the object above which more is no better
 ROUND = 10  # sides of a drawn cylinder
 GRIPPED = 0.1  # m around the object that should be in view too: the hand
@@ -55,25 +56,37 @@ def rig_view(reference: Reference, hand: RobotHand, asset: ObjectAsset) -> np.nd
     surface = np.stack([transform(pose, samples) for pose in poses])
     outward = np.stack([normals @ quat_to_matrix(pose[3:]).T for pose in poses])
 
-    def score(view: np.ndarray) -> float:
-        seen = _visible(camera, view, robot.depth(shapes, inverse(view)), surface, outward)
-        return float(np.minimum(seen, PLENTY).mean() + 0.5 * seen.min())
-
-    return max(views, key=score)
+    scores = []
+    for view in views:
+        seen, free = _visible(camera, view, robot.depth(shapes, inverse(view)), surface, outward)
+        kept = _settled(surface[0][free[0]], outward[0][free[0]])
+        scores.append((float(np.minimum(seen, PLENTY).mean() + 0.5 * seen.min()), kept))
+    best = max(kept for _, kept in scores) or 1.0
+    return views[int(np.argmax([seen + SETTLED * kept / best for seen, kept in scores]))]
 
 
 def _visible(
     camera: Intrinsics, view: np.ndarray, robot: np.ndarray, surface: np.ndarray, outward: np.ndarray
-) -> np.ndarray:
-    """(B,) fraction of the points (B, N, 3) with normals `outward` that face the camera and that the robot, with
-    depth (B, H, W), does not hide."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of the points (B, N, 3) with normals `outward`: (B,) fraction of those facing the camera that the robot, with
+    depth (B, H, W), does not hide; and (B, N) which ones are seen."""
     x = transform(inverse(view), surface)
     facing = np.einsum("bni,bni->bn", outward, surface - view[:3]) < 0
     u, v = np.clip(np.round(camera.project(x)), 0, [camera.width - 1, camera.height - 1]).astype(int).transpose(2, 0, 1)
     before = robot[np.arange(len(x))[:, None], v, u]
     free = facing & ((before == 0) | (before > x[..., 2]))
-    found: np.ndarray = free.sum(axis=1) / np.maximum(facing.sum(axis=1), 1)
-    return found
+    return free.sum(axis=1) / np.maximum(facing.sum(axis=1), 1), free
+
+
+def _settled(points: np.ndarray, normals: np.ndarray) -> float:
+    """How firmly the depth of points (N, 3) fixes the pose: the smallest deviation, in m per m, that a motion of unit
+    size causes; 0 where a turn is not seen at all, as a mug's with the handle behind it."""
+    if len(points) < 10:
+        return 0.0
+    arm = points - points.mean(axis=0)
+    radius = float(np.sqrt((arm**2).sum(axis=1).mean()))
+    rows = np.hstack([np.cross(arm, normals) / radius, normals])
+    return float(np.sqrt(max(np.linalg.eigvalsh(rows.T @ rows / len(rows))[0], 0.0)))
 
 
 class RigPictures:

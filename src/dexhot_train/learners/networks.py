@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dexhot_train.network import CLIP
+
 LOG_2PI = float(np.log(2.0 * np.pi))
 
 
@@ -17,7 +19,7 @@ class Normaliser(nn.Module):
     mean: Tensor
     variance: Tensor
 
-    def __init__(self, size: int, limit: float = 10.0):
+    def __init__(self, size: int, limit: float = CLIP):
         super().__init__()
         self.limit = limit
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
@@ -26,7 +28,12 @@ class Normaliser(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., size) within +-limit."""
-        return ((x - self.mean) / torch.sqrt(self.variance + 1e-6)).clamp(-self.limit, self.limit)
+        return ((x - self.mean) / self.deviation).clamp(-self.limit, self.limit)
+
+    @property
+    def deviation(self) -> Tensor:
+        """(size,) by which inputs are divided."""
+        return torch.sqrt(self.variance + 1e-6)
 
     @torch.no_grad()
     def update(self, x: Tensor) -> None:

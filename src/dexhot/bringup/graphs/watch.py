@@ -18,7 +18,7 @@ ARGUMENTS = (
         "camera",
         "realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim, or running (one that already publishes).",
     ),
-    Argument("object", "", "Name of the object in the hand (`dexhot object list`); default: none, the hand alone."),
+    Argument.of("fitting", "object"),
     Argument.of("fitting", "side"),
     Argument.of("fitting", "recipe"),
     Argument(

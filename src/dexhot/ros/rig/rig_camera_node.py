@@ -48,6 +48,8 @@ class RigCameraNode(DexhotNode):
         self.intrinsics = rig_camera(self.p.camera_width, self.p.camera_height)
         scene = arm_scene(setup.hand, setup.asset, setup.physics, reference.table_height)
         self.pictures = RigPictures(scene, self.intrinsics, world_T_camera, self.p.camera_noise, self.p.seed)
+        q = np.concatenate([reference.arm_q[0], reference.q[0, 6:]])
+        self.pictures.draw(q, reference.object_pose[0])  # the first picture takes a second: not once others wait for it
         self.fingers = setup.hand.joint_names
         self.publisher = FramesPublisher(self)
         self.drawing = self.latency("draw")

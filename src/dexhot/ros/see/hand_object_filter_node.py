@@ -173,9 +173,9 @@ class HandObjectFilterNode(DexhotNode):
         stamp = messages.seconds(message.header.stamp)
         if stamp < self.clip_begin < stamp + self.p.lost_after:
             return
+        pose = self.measured(message)
         if not self.tick:
             return  # without the hand's clock its age is unknown
-        pose = self.measured(message)
         self.delay.add(self.tick - stamp)
         self.take(stamp, pose)
 

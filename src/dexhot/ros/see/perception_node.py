@@ -70,7 +70,9 @@ class PerceptionNode(DexhotNode):
         self.labels = self.advertise(Image, LABELS)
         self.keypoints = {side: self.advertise(PointCloud2, HAND_KEYPOINTS[side]) for side in self.sides}
         self.pose = self.advertise(PoseWithCovarianceStamped, OBJECT_POSE, "state") if self.asset else None
-        self.pairs = ImagePairs(self, self.p.camera_namespace, self.on_images, bool(self.sides), self.p.slop)
+        self.pairs = ImagePairs(
+            self, self.p.camera_namespace, self.on_images, self.p.color or bool(self.sides), self.p.slop
+        )
         self.age = self.latency("age")
         self.loop(10.0, self.watch, "watch")
 
@@ -190,11 +192,12 @@ class PerceptionNode(DexhotNode):
         for stage, seconds in seen.seconds.items():
             self.latency(stage).add(seconds)
         self.age.add(pair.age + time.monotonic() - pair.arrived)
+        alike = "" if seen.ambiguous == "" else f"; several things look like it, at {seen.ambiguous}"
         lost = self.asset is not None and seen.sighting is None
         self.values["images"] += 1  # type: ignore[operator]
         self.values["lost"] += lost  # type: ignore[operator]
         self.values["confidence"] = round(seen.confidence, 3)
-        self.unseen = f"the camera does not see it (confidence {seen.confidence:.2f})" if lost else ""
+        self.unseen = f"the camera does not see it (confidence {seen.confidence:.2f}){alike}" if lost else ""
 
     # Watching
 
