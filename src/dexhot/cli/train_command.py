@@ -9,8 +9,6 @@ import tyro
 
 from dexhot.cli.arguments import at_least, shown
 
-ASSIST_UNSAID = ("task", "experts", "out", "episodes", "json")
-
 
 @dataclass
 class Prior:
@@ -105,6 +103,8 @@ class Assist:
     """The task (gymnasium-robotics)."""
     sigma: float = 0.15
     """Noise of the user input, rad on each actuator."""
+    mixed: bool = False
+    """Draw each episode's noise from 0 to sigma."""
     method: Literal[
         "residual", "rl_no_user", "il_no_user", "hybrid_no_residual", "rl_user_reward", "hybrid_user_reward"
     ] = "residual"
@@ -232,11 +232,14 @@ def _specialist(args: Specialist) -> None:
 def _command(args: Tracker) -> str:
     """The command line of a tracker's training, without what is by default."""
     words = ["dexhot train tracker", *(Path(clip).name if clip.endswith(".npz") else clip for clip in args.clips)]
-    for f in fields(args):
-        value = getattr(args, f.name)
-        if f.name not in ("clips", "out", "json", "workers", "trials") and value != f.default:
-            words.append(f"--{f.name}" if value is True else f"--{f.name} {value}")
-    return " ".join(words)
+    return " ".join([*words, *_options(args, ("clips", "out", "json", "workers", "trials"))])
+
+
+def _options(args: Any, unsaid: tuple[str, ...]) -> list[str]:
+    """The options that differ from their defaults, but for those that do not change the result."""
+    given = {f.name: getattr(args, f.name) for f in fields(args) if f.name not in unsaid}
+    given = {f.name: given[f.name] for f in fields(args) if f.name in given and given[f.name] != f.default}
+    return [f"--{name}" if value is True else f"--{name} {value}" for name, value in given.items()]
 
 
 def _tracker(args: Tracker) -> None:
@@ -294,10 +297,10 @@ def _assist(args: Assist) -> None:
         if not 0.0 <= getattr(args, name) < float("inf"):
             raise DexhotError(f"--{name} must be 0 or more, not {getattr(args, name)}.")
     experts, folder = load_experts(args.task, args.experts), args.out or Path(f"assist_{args.task}")
-    options = AssistTraining(args.task, args.method, args.sigma, args.corrections, args.steps, args.discriminator)
-    options = replace(options, seed=args.seed)
-    words = [f"--{f.name} {getattr(args, f.name)}" for f in fields(args) if f.name not in ASSIST_UNSAID]
-    command = " ".join(["dexhot train assist", args.task, *words])
+    options = AssistTraining(args.task, args.method, args.sigma, args.mixed, args.corrections, args.steps)
+    options = replace(options, discriminator=args.discriminator, seed=args.seed)
+    unsaid = ("task", "experts", "out", "episodes", "json")
+    command = " ".join(["dexhot train assist", args.task, *_options(args, unsaid)])
     train, test = experts.split("train"), experts.split("test")
     with progress("training", counted=True) as job:
 
