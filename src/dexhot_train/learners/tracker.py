@@ -1,7 +1,7 @@
 """Training of a tracking controller: task and learner, a folder that resumes, and an evaluation beside the replay.
 
-The folder is that of every learner (folder.py), and has at the end policy.onnx with its card, policy.json, which has the
-scores.
+The folder is that of every learner (folder.py), and has at the end policy.onnx with its card, policy.json, with
+the scores.
 """
 
 import time
