@@ -67,7 +67,7 @@ def view_of(recording: Recording, evidence: Evidence, sides: list[str], pixels: 
     y0, y1 = max(rows[0] - gap, 0), min(rows[-1] + gap + 1, camera.height)
     x0, x1 = max(columns[0] - gap, 0), min(columns[-1] + gap + 1, camera.width)
     thin = max(1, int(np.ceil(max(y1 - y0, x1 - x0) / pixels)))
-    h, w = (y1 - y0) // thin, (x1 - x0) // thin
+    h, w = int(y1 - y0) // thin, int(x1 - x0) // thin
     cut = (slice(None), slice(y0, y0 + h * thin), slice(x0, x0 + w * thin))
     middle = (thin - 1) / 2
     small = Intrinsics(

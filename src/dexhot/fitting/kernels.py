@@ -236,7 +236,12 @@ def object_distances(
 
 @njit(cache=True)
 def distances_beyond(
-    local: np.ndarray, values: np.ndarray, origin: np.ndarray, spacing: float, distances: np.ndarray, gradients: np.ndarray
+    local: np.ndarray,
+    values: np.ndarray,
+    origin: np.ndarray,
+    spacing: float,
+    distances: np.ndarray,
+    gradients: np.ndarray,
 ) -> None:
     """Signed distance of points (N, 3) of the object's frame, and its gradient (N, 3), into the last two.
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from dexhot.fitting import kernels
+from dexhot.fitting.frames import some
 from dexhot.fitting.hand_fit import rotations_over_so3
 from dexhot.fitting.scene import ObjectModel, SceneState
 from dexhot.fitting.scene_terms import FrameView
@@ -30,14 +31,6 @@ def score(model: ObjectModel, view: FrameView, placed: Placed, cloud: np.ndarray
     kernels.object_distances(cloud, R, t, *model.volume, local, off, gradients)
     outside = kernels.outside_fraction(model.samples[::2] @ R.T + t, view.small, view.labels)
     return float((np.abs(off) < NEAR).mean() - OUTSIDE * outside)
-
-
-def some(points: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` points, evenly taken."""
-    if len(points) <= count:
-        return points
-    chosen: np.ndarray = points[np.linspace(0, len(points) - 1, count).astype(int)]
-    return chosen
 
 
 def refined(model: ObjectModel, cloud: np.ndarray, placed: Placed, steps: int = STEPS, wide: float = WIDE) -> Placed:

@@ -17,6 +17,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from dexhot.errors import ClipError
 from dexhot.fitting import kernels, object_start
+from dexhot.fitting.frames import Frame, frame_view, some, thinning
 from dexhot.fitting.hand_fit import LEAST_SEEN, Sighting, data_terms, fit_shape, regularisers, starts_from_pixels
 from dexhot.fitting.object_start import Placed
 from dexhot.fitting.recipe import Recipe
@@ -41,31 +42,13 @@ from dexhot.humans.kernels import logarithm
 from dexhot.humans.skin import HandPose, KeypointTable, SkinnedHand
 from dexhot.humans.zones import contact_zones
 
-LABELS = {"right": 1, "object": 2, "left": 3}  # of Evidence
-SMALL_WIDTH = 160  # px, of the image in which masks are compared
 STEPS = np.concatenate([LONGEST, np.repeat([0.4, 0.05], 3)])  # longest of one iteration: rad, m
 SHAPE_SECONDS, SHAPE_FRAMES = 1.0, 12  # s over which the shape is estimated, and from how many frames
-ARM = 0.026  # m from the hand's bones beyond which pixels of its mask are the forearm's
-BONE_STARTS = np.array([0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19, 5, 9, 13])
-BONE_ENDS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 9, 13, 17])
-PATCH = 3  # px around a keypoint in which its depth is measured
 NEAR_PIXELS, NEAR_CLOUD = 0.03, 0.010  # of the image's width; m: where the hand's score counts evidence as explained
 TOUCHING = 0.006  # m between hand and object below which an unseen object is carried by the hand
 SEARCH_EVERY = 5  # frames between two searches for a lost object
 START_ITERATIONS = 15
 FIRST_WIDE = 4.0
-
-
-@dataclass
-class Frame:
-    """What was seen at one moment. Depth is in mm, 0 where unknown; keypoints are in pixels of the same image."""
-
-    time: float  # s
-    depth: np.ndarray  # (H, W) uint16
-    labels: np.ndarray  # (H, W) uint8, those of Evidence
-    pixels: np.ndarray  # (21, 2)
-    confidence: np.ndarray  # (21,)
-    object_pose: np.ndarray | None = None  # (7,) camera_T_mesh
 
 
 @dataclass
@@ -117,7 +100,7 @@ class HandObjectTracker:
         self.person = hand.shaped(shape)
         self.shape_known = shape is not None
         self.camera = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-        self.thin = max(1, round(camera.width / SMALL_WIDTH))
+        self.thin = thinning(camera)
         self.small = self.camera / self.thin
         self.width = camera.width
         self.zones = [zone for name, zone in contact_zones(hand).items() if name != "palm"]
@@ -173,43 +156,11 @@ class HandObjectTracker:
 
     def view(self, frame: Frame) -> FrameView:
         """The frame as the terms take it, with the pixels behind the wrist left out."""
-        own = LABELS[self.hand.side]
-        thin = frame.labels[:: self.thin, :: self.thin]
-        labels = np.where(thin == own, 1, np.where(thin == 2, 2, np.where(thin == 0, 0, 3))).astype(np.uint8)
-        confidence = np.where(np.isfinite(frame.pixels).all(axis=1), np.nan_to_num(frame.confidence), 0.0)
-        pixels = np.nan_to_num(frame.pixels)
-        bones = self._bones(pixels, confidence)
-        step = max(1, self.thin // 2)
-        own_cloud = kernels.cloud(frame.labels, frame.depth, own, step, self.camera, bones, ARM)
-        thing = kernels.cloud(frame.labels, frame.depth, 2, step, self.camera, np.zeros((0, 2)), 0.0)
-        free = labels == 0
-        nowhere = np.zeros(labels.shape)
-        distances = kernels.distance_image(free)
-        return FrameView(
-            self.camera,
-            self.small,
-            labels,
-            object_start.some(own_cloud, self.recipe.solver["hand_points"]),
-            object_start.some(thing, self.recipe.solver["object_points"]),
-            distances if (labels == 1).any() else nowhere,
-            distances if (labels == 2).any() else nowhere,
-            pixels,
-            confidence,
-            depth_at(frame, pixels, confidence, own),
+        predicted = self.person.posed(self.hypotheses[0].state.hand).keypoints(self.table) if self.hypotheses else None
+        solver = self.recipe.solver
+        return frame_view(
+            frame, self.hand.side, self.camera, self.thin, predicted, solver["hand_points"], solver["object_points"]
         )
-
-    def _bones(self, pixels: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-        """(K, 2) px: keypoints and middles of bones, as seen, else as predicted; without the wrist."""
-        if self.hypotheses:
-            x = self.person.posed(self.hypotheses[0].state.hand).keypoints(self.table)
-            predicted = x[:, :2] / x[:, 2:] * self.camera[:2] + self.camera[2:]
-            points = np.where(confidence[:, None] > 0, pixels, predicted)
-            known = np.ones(21, bool)
-        else:
-            points, known = pixels, confidence > 0
-        middles = 0.5 * (points[BONE_STARTS] + points[BONE_ENDS])
-        both = known[BONE_STARTS] & known[BONE_ENDS]
-        return np.concatenate([points[1:][known[1:]], middles[both]])
 
     def sighting(self, view: FrameView) -> Sighting:
         """The keypoints alone."""
@@ -453,7 +404,7 @@ class HandObjectTracker:
         explained = float(view.confidence @ near / max(view.confidence.sum(), 1e-9))
         if not len(view.hand_cloud):
             return explained
-        found = kernels.nearest_point(object_start.some(view.hand_cloud, 100), scene.hand.vertices, NEAR_CLOUD)
+        found = kernels.nearest_point(some(view.hand_cloud, 100), scene.hand.vertices, NEAR_CLOUD)
         return 0.5 * (explained + float((found >= 0).mean()))
 
 
@@ -478,18 +429,3 @@ def covariance(normal: np.ndarray) -> np.ndarray:
     found: np.ndarray = np.linalg.inv(normal + np.eye(len(normal)))
     symmetric: np.ndarray = 0.5 * (found + found.T)
     return symmetric
-
-
-def depth_at(frame: Frame, pixels: np.ndarray, confidence: np.ndarray, label: int) -> np.ndarray:
-    """(21,) median depth of a label around each keypoint, m; 0 where there is too little."""
-    H, W = frame.depth.shape
-    found = np.zeros(21)
-    for k, (u, v) in enumerate(pixels):
-        i, j = round(float(u)), round(float(v))
-        if confidence[k] <= 0 or not (PATCH <= i < W - PATCH and PATCH <= j < H - PATCH):
-            continue
-        window = (slice(j - PATCH, j + PATCH + 1, 2), slice(i - PATCH, i + PATCH + 1, 2))
-        measured = frame.depth[window][(frame.depth[window] > 0) & (frame.labels[window] == label)]
-        if len(measured) > PATCH:
-            found[k] = 1e-3 * float(np.median(measured))
-    return found
