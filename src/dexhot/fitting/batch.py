@@ -104,7 +104,8 @@ class BatchScene:
         self.direct: Unknowns = {}  # gradients by an unknown itself
 
     def _rows(self, x: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(x, (self.count, *x.shape[1:]))
+        rows: np.ndarray = np.broadcast_to(x, (self.count, *x.shape[1:]))
+        return rows
 
     def _grow(self, side: str) -> Grown:
         hand, given = self.bodies.hands[side], self.given
@@ -173,7 +174,8 @@ class BatchScene:
         """A gradient by a hand's keypoints (B, 21, 3)."""
         table = self.bodies.keypoint_table(side)
         by_ids = np.swapaxes(gradient, 1, 2) @ table.weights
-        np.add.at(self.hands[side].by_points, (slice(None), table.ids), np.swapaxes(by_ids, 1, 2))
+        for total, here in zip(self.hands[side].by_points, np.swapaxes(by_ids, 1, 2)):
+            np.add.at(total, table.ids, here)
 
     def push_object(self, b: int, points: np.ndarray, gradient: np.ndarray) -> None:
         """A gradient (N, 3) by points (N, 3) that move with the object of sample b."""

@@ -47,7 +47,7 @@ class BatchView:
 
     def boxes(self, name: str) -> np.ndarray:
         """(T, 4) x0 y0 x1 y1 px of the window around a label's pixels; NaN where there are none."""
-        covered = self.masks[..., RASTER_LABELS[name]] > 0.5
+        covered: np.ndarray = self.masks[..., RASTER_LABELS[name]] > 0.5
         found = np.full((len(covered), 4), np.nan)
         for t, mask in enumerate(covered):
             rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

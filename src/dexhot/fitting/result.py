@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -83,13 +84,14 @@ def fit_of(
             R @ np.stack(spread) @ R.T if spread else np.zeros((0, 21, 3, 3)),
         )
     one = start[next(iter(tables))]
+    fitted: dict[str, Any] = {
+        "recipe": recipe.name,
+        "terms": list(recipe.terms),
+        "convention": next(iter(tables.values())).name,
+        "hand_scale": {side: round(start[side].person.scale, 4) for side in tables},
+    }
     made = {
-        "fit": {
-            "recipe": recipe.name,
-            "terms": list(recipe.terms),
-            "convention": next(iter(tables.values())).name,
-            "hand_scale": {side: round(start[side].person.scale, 4) for side in tables},
-        },
+        "fit": fitted,
         "frame": "camera" if recording.world_T_camera is None else "world",
         "parameters_frame": "camera",
         "recording": recording.provenance,
@@ -101,8 +103,8 @@ def fit_of(
         pose = compose(world_T_camera, poses)
         spread = [_object_covariance(R, t) for t in certain if t is not None]
         covariances = np.stack(spread) if spread else np.zeros((0, 6, 6))
-        if one.model.spacing != model.spacing if model else False:
-            made["fit"]["object_scale"] = round(one.model.spacing / model.spacing, 4)  # type: ignore[union-attr, index]
+        if model is not None and one.model.spacing != model.spacing:
+            fitted["object_scale"] = round(float(one.model.spacing / model.spacing), 4)
     trajectory = HandObjectTrajectory(
         recording.name.rpartition("/")[2],
         recording.time,
