@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -73,6 +74,11 @@ def _track(
     shape = tracker.shape_of([tracker.sighting(tracker.view(f)) for f in first])
     tracker = HandObjectTracker(hand, model, recording.intrinsics, recipe, table, shape, ground)
     tracked = [tracker.step(frame) for frame in frames]
+    began = next(t for t, one in enumerate(tracked) if one is not None)
+    if began:  # the hand was there before its keypoints were first seen: backward from then
+        back = HandObjectTracker(hand, model, recording.intrinsics, recipe, table, shape, ground)
+        back.begin_at(tracked[began])  # type: ignore[arg-type]
+        tracked[:began] = [back.step(replace(frame, time=-frame.time)) for frame in frames[began - 1 :: -1]][::-1]
     scenes: list[Scenes] = [
         {} if one is None else {hand.side: HandObjectScene(tracker.person, model, one.state)} for one in tracked
     ]
@@ -91,8 +97,6 @@ def _descend(
 ) -> list[Scenes]:
     """With Adam, as the papers do. What a recipe without depth gets has none."""
     if not METHODS[recipe.method].depth:
-        from dataclasses import replace
-
         recording = replace(recording, depth=np.zeros_like(recording.depth))
         blind = {side: x.copy() for side, x in evidence.keypoints.items()}
         for x in blind.values():

@@ -47,6 +47,8 @@ SHAPE_SECONDS, SHAPE_FRAMES = 1.0, 12  # s over which the shape is estimated, an
 NEAR_PIXELS, NEAR_CLOUD = 0.03, 0.010  # of the image's width; m: where the hand's score counts evidence as explained
 TOUCHING = 0.006  # m between hand and object below which an unseen object is carried by the hand
 SEARCH_EVERY = 5  # frames between two searches for a lost object
+RIVALS_EVERY, RIVAL_MARGIN = 3, 0.02  # frames between two looks at poses that look alike; of the misfit
+SAME = 0.03  # rad, and ten times the m, within which two hypotheses are one
 START_ITERATIONS = 15
 FIRST_WIDE = 4.0
 
@@ -109,12 +111,14 @@ class HandObjectTracker:
         self.frames = 0
         self.sightings: list[tuple[float, Sighting]] = []
         self.sought = -SEARCH_EVERY  # frame of the last search for the object
+        self.rivals = [] if model is None else object_start.rivals(model)
 
     def step(self, frame: Frame) -> Tracked | None:
         """The next frame; None as long as no hand was ever seen."""
         began = time.thread_time()
         view = self.view(frame)
-        seen = view.confidence.sum() >= LEAST_SEEN
+        seen = bool(view.confidence.sum() >= LEAST_SEEN)
+        visible = seen or len(view.hand_cloud) >= object_start.FEW  # without keypoints its cloud and mask remain
         if seen and not self.shape_known:
             self._learn_shape(frame, view)
         if not self.hypotheses:
@@ -122,18 +126,19 @@ class HandObjectTracker:
                 return None
             self._begin(view, frame)
         else:
-            self.hypotheses = [self._advance(one, view, frame, bool(seen)) for one in self.hypotheses]
+            self.hypotheses = [self._advance(one, view, frame, visible) for one in self.hypotheses]
         self._choose()
+        mistaken = self._mistaken(view)
         best = self.hypotheses[0]
         scene = self._scene(best.state)
-        hand_score = self.hand_score(scene, view) if seen else 0.0
+        hand_score = self.hand_score(scene, view) if visible else 0.0
         object_seen = self.model is not None and len(view.object_cloud) >= object_start.FEW
         object_score = self.object_score(best.state, view) if object_seen else 0.0
-        hand_lost = bool(seen and hand_score < self.recipe.solver["hand_lost"])
-        object_lost = bool(object_seen and object_score < self.recipe.solver["object_lost"])
-        if hand_lost and self.young == 0:
+        hand_lost = bool(visible and hand_score < self.recipe.solver["hand_lost"])
+        object_lost = bool(mistaken or (object_seen and object_score < self.recipe.solver["object_lost"]))
+        if hand_lost and seen and self.young == 0:
             self._restart_hand(view)
-        if object_lost and self.young == 0 and self.frames - self.sought >= SEARCH_EVERY:
+        if object_lost and not mistaken and self.young == 0 and self.frames - self.sought >= SEARCH_EVERY:
             self._search_object(view)
         self.frames += 1
         best = self.hypotheses[0]
@@ -142,7 +147,7 @@ class HandObjectTracker:
             best.state,
             self.person.posed(best.state.hand).keypoints(self.table),
             covariance(best.normal),
-            bool(seen),
+            visible,
             object_seen,
             hand_score,
             object_score,
@@ -151,6 +156,11 @@ class HandObjectTracker:
             best.cost,
             time.thread_time() - began,
         )
+
+    def begin_at(self, tracked: Tracked) -> None:
+        """Go on from a state that is known, for instance backward in time."""
+        self.hypotheses = [Hypothesis(tracked.state, None, tracked.cost, np.linalg.inv(tracked.covariance))]
+        self.young = 0
 
     # what was seen
 
@@ -244,6 +254,21 @@ class HandObjectTracker:
         self.young = self.recipe.solver["alive"]
         self._choose()
 
+    def _mistaken(self, view: FrameView) -> bool:
+        """Every few frames: whether a pose that looks much like the object's explains the frame better; if so it goes
+        on beside it, and the cost decides."""
+        if self.model is None or self.frames % RIVALS_EVERY or len(view.object_cloud) < object_start.FEW:
+            return False
+        best = self.hypotheses[0]
+        placed = best.state.rotation, best.state.position
+        rival = object_start.better_rival(self.model, view, placed, self.rivals, RIVAL_MARGIN)
+        if rival is None:
+            return False
+        self.hypotheses.append(self._first(best.state.with_object(*rival), view))
+        self.young = max(self.young, self.recipe.solver["alive"])
+        self._choose()
+        return self.hypotheses[0] is best
+
     def _search_object(self, view: FrameView) -> None:
         """The lost object's hypotheses beside the one that there is."""
         assert self.model is not None
@@ -256,8 +281,13 @@ class HandObjectTracker:
         self._choose()
 
     def _choose(self) -> None:
-        """The cheapest first; it alone once all have had their time."""
+        """The cheapest first; it alone once all have had their time. Of those that came to the same, one."""
         self.hypotheses.sort(key=lambda one: one.cost)
+        unlike: list[Hypothesis] = []
+        for one in self.hypotheses:
+            if not any(same(one.state, other.state) for other in unlike):
+                unlike.append(one)
+        self.hypotheses = unlike[: 2 * self.recipe.solver["kept"]]
         if self.young:
             self.young -= 1
         if self.young == 0:
@@ -265,14 +295,14 @@ class HandObjectTracker:
 
     # one frame
 
-    def _advance(self, one: Hypothesis, view: FrameView, frame: Frame, seen: bool) -> Hypothesis:
+    def _advance(self, one: Hypothesis, view: FrameView, frame: Frame, visible: bool) -> Hypothesis:
         start = self._predicted(one)
-        if not seen:
+        if not visible:
             start = SceneState(one.state.hand, start.rotation, start.position)
         if self.model is not None:
             start = start.with_object(*self._object_start(one, start, view, frame))
         state, normal = self.solve(
-            start, view, start, self.recipe.solver["iterations"], self.recipe.solver["widest"], seen
+            start, view, start, self.recipe.solver["iterations"], self.recipe.solver["widest"], visible
         )
         cost = self.cost(state, view)
         return Hypothesis(
@@ -397,7 +427,7 @@ class HandObjectTracker:
         return object_start.score(self.model, view, (state.rotation, state.position))
 
     def hand_score(self, scene: HandObjectScene, view: FrameView) -> float:
-        """Mean of the fractions of keypoints and of the cloud that the hand explains."""
+        """Mean of the fractions of keypoints and of the cloud that the hand explains, of what there is of both."""
         x = scene.hand.keypoints(self.table)
         pixels = x[:, :2] / x[:, 2:] * self.camera[:2] + self.camera[2:]
         near = np.linalg.norm(pixels - view.pixels, axis=1) < NEAR_PIXELS * self.width
@@ -405,7 +435,8 @@ class HandObjectTracker:
         if not len(view.hand_cloud):
             return explained
         found = kernels.nearest_point(some(view.hand_cloud, 100), scene.hand.vertices, NEAR_CLOUD)
-        return 0.5 * (explained + float((found >= 0).mean()))
+        covered = float((found >= 0).mean())
+        return 0.5 * (explained + covered) if view.confidence.any() else covered
 
 
 def normal_equations(
@@ -422,6 +453,14 @@ def normal_equations(
         A[columns, columns] += weighted.T @ rows.jacobian
         g[columns] += weighted.T @ rows.residual
     return A, g
+
+
+def same(a: SceneState, b: SceneState) -> bool:
+    """Whether two states are nearly one: within SAME of each rotation (rad) and position, and of each finger angle."""
+    turns = [logarithm(x.T @ y) for x, y in ((a.hand.rotation, b.hand.rotation), (a.rotation, b.rotation))]
+    far = [*turns, (a.hand.fingers - b.hand.fingers).ravel() / 4.0]
+    shifts = [a.hand.translation - b.hand.translation, a.position - b.position]
+    return all(np.abs(x).max() < SAME for x in far) and all(np.abs(x).max() < 0.1 * SAME for x in shifts)
 
 
 def covariance(normal: np.ndarray) -> np.ndarray:
