@@ -26,7 +26,7 @@ from dexhot.fitting.homan import INDEPENDENT
 from dexhot.fitting.recipe import Recipe, load_recipe
 from dexhot.fitting.recording_fit import fit_recording
 from dexhot.fitting.result import RecordingFit
-from dexhot.fitting.scene import HandObjectScene
+from dexhot.fitting.scene import HandObjectScene, object_at
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.poses import inverse, transform
 from dexhot.geometry.rotations import quat_angle
@@ -166,7 +166,7 @@ def run(quick: bool = False, ablate: bool = False, minutes: float | None = None,
     if quick:
         notes.append("quick: the papers' recipes with far fewer steps than published, on 4 frames")
     return {
-        "metrics": table[first.name]["metrics"] | comparison(table),
+        "metrics": (cells_of(table[first.name]) | comparison(table)),
         "rows": table,
         "subset": table[first.name]["clips"],
         "by_clip": {name: cells.get(first, name) or NOT_RUN for name in names[: first.clips]},
@@ -260,6 +260,7 @@ def errors(fit: RecordingFit, clip: Clip) -> Metrics:
     """Of hand, object, both together, and time."""
     found, true = fit.trajectory, clip.truth.trajectory
     asset = load_object(true.object_name)
+    assert clip.recording.world_T_camera is not None
     camera_T_world = inverse(clip.recording.world_T_camera)
     hand, goal = found.hands["right"].keypoints, true.hands["right"].keypoints
     joints = np.linalg.norm(hand - goal, axis=-1)
@@ -308,7 +309,7 @@ def _frame_errors(fit: RecordingFit, clip: Clip, t: int) -> Metrics:
     placed = model.vertices @ scene.state.rotation.T + scene.state.position
     found["object_vertex_mm"] = 1e3 * float(np.linalg.norm(placed - true_object, axis=1).mean())
     if true_hand is not None:
-        there = HandObjectScene(scene.person, fit.model, scene.state.with_object(*_placed(true.object_pose[t])))
+        there = HandObjectScene(scene.person, fit.model, scene.state.with_object(*object_at(true.object_pose[t])))
         touching = float(there.distances(true_hand)[0].min()) < TOUCHING
         found["contact_accuracy"] = float((off.min() < TOUCHING) == touching)
     if t % EVERY:
@@ -327,12 +328,6 @@ def _frame_errors(fit: RecordingFit, clip: Clip, t: int) -> Metrics:
             found["mesh_pa_mm"] = 1e3 * float(np.linalg.norm(aligned - true_hand, axis=1).mean())
             found["f_5mm"], found["f_15mm"] = (f_score(aligned, true_hand, s) for s in (0.005, 0.015))
     return found
-
-
-def _placed(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from dexhot.fitting.scene import object_at
-
-    return object_at(pose)
 
 
 def mask_iou(fit: RecordingFit, frame: int, labels: np.ndarray) -> float:
@@ -398,6 +393,11 @@ def summary_of(cells: Cells, row: Row, names: Sequence[str]) -> dict[str, Any]:
     metrics = {name: float(np.mean([cell[name] for cell in rows.values() if name in cell])) for name in _names(rows)}
     metrics["fit_ms_p50"] = float(np.median([cell["fit_ms_p50"] for cell in rows.values()]))
     return made | {"metrics": metrics | {"fps": 1e3 / metrics["fit_ms_p50"]}}
+
+
+def cells_of(row: dict[str, Any]) -> Metrics:
+    """A row's metrics, none where it was not run."""
+    return row["metrics"] if isinstance(row["metrics"], dict) else {}
 
 
 def _names(rows: dict[str, Metrics]) -> Iterator[str]:

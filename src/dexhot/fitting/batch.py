@@ -140,8 +140,9 @@ class BatchScene:
     def placed(self, points: np.ndarray) -> np.ndarray:
         """Points (N, 3) of the object's mesh frame -> (B, N, 3) m."""
         assert self.model is not None
-        turned: np.ndarray = (self.scale * (points - self.model.centre)) @ np.swapaxes(self.rotation, 1, 2)
-        return turned + self.place[:, None]
+        turned = (self.scale * (points - self.model.centre)) @ np.swapaxes(self.rotation, 1, 2)
+        moved: np.ndarray = turned + self.place[:, None]
+        return moved
 
     @cached_property
     def object_vertices(self) -> np.ndarray:

@@ -74,7 +74,8 @@ def vertex_colors(scene: BatchScene, view: BatchView) -> np.ndarray:
     """(V, 3) of the object's mesh in [0, 1]: what the images show at each vertex where it is seen, the median over some
     frames; the object's mean colour where it never is. For meshes that come without colours."""
     assert scene.model is not None
-    camera, masks = view.small, view.masks[..., RASTER_LABELS["object"]]
+    camera = view.small
+    masks: np.ndarray = view.masks[..., RASTER_LABELS["object"]]
     size = len(scene.model.vertices)
     found = np.full((COLOUR_FRAMES, size, 3), np.nan)
     render = scene.drawn("object")
@@ -84,8 +85,8 @@ def vertex_colors(scene: BatchScene, view: BatchView) -> np.ndarray:
         inside = (pixels >= 0).all(axis=1) & (pixels < [camera.width, camera.height]).all(axis=1)
         u, v = np.where(inside[:, None], pixels, 0).T
         front = inside & (points[:, 2] < render.depth[t, v, u] + 0.005) & (masks[t, v, u] > 0.9)
-        found[row, front] = view.images[t, v, u][front]
-    covered: np.ndarray = masks > 0.9
+        found[row][front] = view.images[t, v, u][front]
+    covered = np.asarray(masks > 0.9)
     mean = view.images[covered].mean(axis=0) if covered.any() else np.full(3, 0.5)
     known = np.isfinite(found).any(axis=(0, 2))
     colors = np.tile(mean, (size, 1)).astype(float)

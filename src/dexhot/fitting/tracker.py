@@ -241,7 +241,7 @@ class HandObjectTracker:
 
     def _first(self, state: SceneState, view: FrameView) -> Hypothesis:
         iterations = self.recipe.solver["first_iterations"]
-        state, normal = self.solve(state, view, None, iterations, FIRST_WIDE)
+        state, normal, _ = self.solve(state, view, None, iterations, FIRST_WIDE)
         return Hypothesis(state, None, self.cost(state, view), normal)
 
     def _restart_hand(self, view: FrameView) -> None:
@@ -301,10 +301,9 @@ class HandObjectTracker:
             start = SceneState(one.state.hand, start.rotation, start.position)
         if self.model is not None:
             start = start.with_object(*self._object_start(one, start, view, frame))
-        state, normal = self.solve(
+        state, normal, cost = self.solve(
             start, view, start, self.recipe.solver["iterations"], self.recipe.solver["widest"], visible
         )
-        cost = self.cost(state, view)
         return Hypothesis(
             state, one.state, 0.7 * one.cost + 0.3 * cost if one.before else 0.5 * (one.cost + cost), normal
         )
@@ -352,24 +351,24 @@ class HandObjectTracker:
         iterations: int,
         widest: float,
         hand_seen: bool = True,
-    ) -> tuple[SceneState, np.ndarray]:
-        """Gauss-Newton from `start`; the state and its normal equations (57, 57)."""
+    ) -> tuple[SceneState, np.ndarray, float]:
+        """Gauss-Newton from `start`; the state, its normal equations (57, 57) and the cost before the last step."""
         terms = self.terms(view, near, hand_seen)
         state, seen = start, np.zeros(0, np.int64)
-        A = np.zeros((UNKNOWNS, UNKNOWNS))
+        A, cost = np.zeros((UNKNOWNS, UNKNOWNS)), 0.0
         for k in range(iterations):
             scene = self._scene(state, seen)
             if k in (0, 2) or near is None:
                 scene.seen = seen = scene.look(self.small, view.labels.shape)
             narrow = max(1.0, widest * 0.5**k) if near is not None else max(1.0, widest * 0.75**k)
-            A, g = normal_equations(scene, terms, narrow)
+            A, g, cost = normal_equations(scene, terms, narrow)
             damped = A.copy()
             damped[np.diag_indices(UNKNOWNS)] *= 1.0 + self.recipe.solver["damping"]
             damped[np.diag_indices(UNKNOWNS)] += 1e-2 if near is None else 1e-6
             step = -cho_solve(cho_factor(damped, check_finite=False, overwrite_a=True), g, check_finite=False)
             step /= max(1.0, float(np.max(np.abs(step) / STEPS)))
             state = state.plus(step)
-        return state, A
+        return state, A, cost
 
     def terms(self, view: FrameView, near: SceneState | None, hand_seen: bool = True) -> list[SceneTerm]:
         """What the recipe asks for in a frame; `near` is the pose that the temporal term keeps to."""
@@ -441,18 +440,21 @@ class HandObjectTracker:
 
 def normal_equations(
     scene: HandObjectScene, terms: Sequence[SceneTerm], narrow: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """J^T W J (57, 57) and J^T W r (57,) of all terms."""
-    A, g = np.zeros((UNKNOWNS, UNKNOWNS)), np.zeros(UNKNOWNS)
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """J^T W J (57, 57) and J^T W r (57,) of all terms, and the cost of those that do not depend on the start."""
+    A, g, cost = np.zeros((UNKNOWNS, UNKNOWNS)), np.zeros(UNKNOWNS), 0.0
     for term in terms:
         rows = term.rows(scene, narrow)
+        if not isinstance(term, Temporal):
+            cost += rows.cost
         if not len(rows.residual):
             continue
         columns = slice(rows.first, rows.first + rows.jacobian.shape[1])
-        weighted = rows.jacobian * rows.weight[:, None]
-        A[columns, columns] += weighted.T @ rows.jacobian
-        g[columns] += weighted.T @ rows.residual
-    return A, g
+        root = np.sqrt(rows.weight)
+        half = rows.jacobian * root[:, None]
+        A[columns, columns] += half.T @ half  # of one array with itself: half the work
+        g[columns] += half.T @ (root * rows.residual)
+    return A, g, cost
 
 
 def same(a: SceneState, b: SceneState) -> bool:
