@@ -5,6 +5,7 @@ by its masks. Adam then refines both by the rendered image and masks, and by con
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -86,9 +87,9 @@ def vertex_colors(scene: BatchScene, view: BatchView) -> np.ndarray:
         u, v = np.where(inside[:, None], pixels, 0).T
         front = inside & (points[:, 2] < render.depth[t, v, u] + 0.005) & (masks[t, v, u] > 0.9)
         found[row][front] = view.images[t, v, u][front]
-    covered = np.asarray(masks > 0.9)
+    covered: Any = masks > 0.9
     mean = view.images[covered].mean(axis=0) if covered.any() else np.full(3, 0.5)
-    known = np.isfinite(found).any(axis=(0, 2))
+    known: Any = np.isfinite(found).any(axis=(0, 2))
     colors = np.tile(mean, (size, 1)).astype(float)
     colors[known] = np.nanmedian(found[:, known], axis=0)
     return colors
