@@ -27,12 +27,13 @@ from dexhot.fitting.recipe import Recipe, load_recipe
 from dexhot.fitting.recording_fit import fit_recording
 from dexhot.fitting.result import RecordingFit
 from dexhot.fitting.scene import HandObjectScene, object_at
+from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.poses import inverse, transform
 from dexhot.geometry.rotations import quat_angle
 from dexhot.humans.open_hand import open_hand
 from dexhot.metrics.add_s import add_s
-from dexhot.metrics.shapes import chamfer, f_score, joint_auc, procrustes_aligned
+from dexhot.metrics.pose_errors import auc, chamfer, f_score, procrustes
 from dexhot.objects.library import load_object
 from dexhot.paths import cache_dir
 from dexhot.progress import progress
@@ -264,7 +265,7 @@ def errors(fit: RecordingFit, clip: Clip) -> Metrics:
     camera_T_world = inverse(clip.recording.world_T_camera)
     hand, goal = found.hands["right"].keypoints, true.hands["right"].keypoints
     joints = np.linalg.norm(hand - goal, axis=-1)
-    aligned = np.linalg.norm(procrustes_aligned(hand, goal) - goal, axis=-1)
+    aligned = np.stack([np.linalg.norm(procrustes(a, b) - b, axis=-1) for a, b in zip(hand, goal)])
     camera = clip.recording.intrinsics
     pixels, true_pixels = (camera.project(transform(camera_T_world, x)) for x in (hand, goal))
     assert fit.model is not None
@@ -280,7 +281,7 @@ def errors(fit: RecordingFit, clip: Clip) -> Metrics:
         "mpjpe_mm": float(1e3 * joints.mean()),
         "mpjpe_mm_p95": float(1e3 * np.percentile(joints.mean(axis=1), 95)),
         "mpjpe_pa_mm": float(1e3 * aligned.mean()),
-        "joint_auc": joint_auc(joints),
+        "joint_auc": auc(joints),
         "j2d_px": float(np.linalg.norm(pixels - true_pixels, axis=-1).mean()),
         "t_err_mm": float(1e3 * np.linalg.norm(off, axis=1).mean()),
         "r_err_deg": float(np.degrees(reduced_angle(asset.symmetry, *quats)).mean()),
@@ -323,7 +324,7 @@ def _frame_errors(fit: RecordingFit, clip: Clip, t: int) -> Metrics:
     if true_hand is not None:
         mesh = scene.hand.vertices
         if mesh.shape == true_hand.shape:
-            aligned = procrustes_aligned(mesh, true_hand)
+            aligned = procrustes(mesh, true_hand)
             found["mesh_mm"] = 1e3 * float(np.linalg.norm(mesh - true_hand, axis=1).mean())
             found["mesh_pa_mm"] = 1e3 * float(np.linalg.norm(aligned - true_hand, axis=1).mean())
             found["f_5mm"], found["f_15mm"] = (f_score(aligned, true_hand, s) for s in (0.005, 0.015))
@@ -338,7 +339,7 @@ def mask_iou(fit: RecordingFit, frame: int, labels: np.ndarray) -> float:
     seen = labels[::thin, ::thin]
     image = np.full(seen.shape, 1e3)
     placed = scene.model.vertices @ scene.state.rotation.T + scene.state.position
-    kernels.draw_depth(placed, scene.model.faces, fit.camera / thin, image)
+    draw_depth(placed, scene.model.faces, fit.camera / thin, image)
     drawn = (image < 100.0) & ((seen == 0) | (seen == 2))
     union = (drawn | (seen == 2)).sum()
     return float((drawn & (seen == 2)).sum() / union) if union else 1.0

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from tests.fitting.tiny_clip import ASSET, HAND, SHAPE, tiny_clip
+from tests.tiny_clip import ASSET, HAND, SHAPE, tiny_clip
 
 from dexhot.data.keypoints import wrist_pose
 from dexhot.data.types import HandObjectTrajectory, HandTrack

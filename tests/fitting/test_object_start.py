@@ -9,6 +9,7 @@ import trimesh
 from dexhot.fitting import kernels, object_start
 from dexhot.fitting.scene import ObjectModel, object_model
 from dexhot.fitting.scene_terms import FrameView
+from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.rotations import quat_to_matrix, rotvec_to_quat
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.shapes import named_shape, shape_asset
@@ -37,7 +38,7 @@ def view_of(model: ObjectModel, placed: object_start.Placed) -> FrameView:
     """Labels and cloud of the object alone."""
     R, t = placed
     image = np.full(SIZE, 1e3)
-    kernels.draw_depth(model.vertices @ R.T + t, model.faces, CAMERA, image)
+    draw_depth(model.vertices @ R.T + t, model.faces, CAMERA, image)
     labels = np.where(image < 100, 2, 0).astype(np.uint8)
     depth = np.where(image < 100, np.round(1e3 * image), 0).astype(np.uint16)
     cloud = kernels.cloud(labels, depth, 2, 1, CAMERA, np.zeros((0, 2)), 0.0)

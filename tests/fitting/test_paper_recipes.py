@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.fitting.tiny_clip import ASSET, CAMERA, HAND, tiny_clip
+from tests.tiny_clip import ASSET, CAMERA, HAND, tiny_clip
 
 from dexhot.errors import ClipError
 from dexhot.fitting.batch import Bodies

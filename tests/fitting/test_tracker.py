@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.fitting.tiny_clip import ASSET, CAMERA, HAND, SHAPE, tiny_clip
+from tests.tiny_clip import ASSET, CAMERA, HAND, SHAPE, tiny_clip
 
 from dexhot.errors import ClipError
+from dexhot.fitting.frames import frames_of
 from dexhot.fitting.recipe import load_recipe
-from dexhot.fitting.recording_fit import fit_recording, frames_of
+from dexhot.fitting.recording_fit import fit_recording
 from dexhot.fitting.scene import object_model
 from dexhot.fitting.tracker import HandObjectTracker
 from dexhot.geometry.equivalents import reduced_angle

@@ -16,7 +16,7 @@ from dexhot.fitting.scene import HandObjectScene, ObjectModel
 from dexhot.fitting.tracker import Tracked
 from dexhot.geometry.poses import IDENTITY, compose, transform
 from dexhot.geometry.rotations import quat_to_matrix
-from dexhot.humans.skin import KeypointTable
+from dexhot.humans.skin import KeypointTable, PosedHand
 from dexhot.objects.asset import ObjectAsset
 
 Scenes = dict[str, HandObjectScene]  # by the hand's side, in the camera's frame; empty where there is none yet
@@ -73,7 +73,7 @@ def fit_of(
     for side, table in tables.items():
         keypoints = transform(world_T_camera, np.stack([one[side].hand.keypoints(table) for one in known]))
         confidence = np.nan_to_num(evidence.keypoints[side][..., 5]) * np.array([bool(one) for one in scenes])[:, None]
-        spread = [_keypoint_covariance(one[side], table, t) for one, t in zip(known, certain) if t is not None]
+        spread = [keypoint_covariance(one[side].hand, table, t) for one, t in zip(known, certain) if t is not None]
         people = [one[side].person for one in known]
         hands[side] = HandTrack(
             keypoints,
@@ -101,7 +101,7 @@ def fit_of(
     else:
         poses = np.stack([next(iter(found.values())).state.object_pose() for found in known])
         pose = compose(world_T_camera, poses)
-        spread = [_object_covariance(R, t) for t in certain if t is not None]
+        spread = [object_covariance(R, t) for t in certain if t is not None]
         covariances = np.stack(spread) if spread else np.zeros((0, 6, 6))
         if model is not None and one.model.spacing != model.spacing:
             fitted["object_scale"] = round(float(one.model.spacing / model.spacing), 4)
@@ -128,15 +128,15 @@ def fit_of(
     )
 
 
-def _keypoint_covariance(scene: HandObjectScene, table: KeypointTable, found: Tracked) -> np.ndarray:
+def keypoint_covariance(hand: PosedHand, table: KeypointTable, found: Tracked) -> np.ndarray:
     """(21, 3, 3) m2, of the pose's uncertainty, in the camera's frame."""
-    rows = scene.hand.keypoint_jacobians(table)
+    rows = hand.keypoint_jacobians(table)
     spread: np.ndarray = rows @ found.covariance[:51, :51] @ np.swapaxes(rows, 1, 2)
     symmetric: np.ndarray = 0.5 * (spread + np.swapaxes(spread, 1, 2))
     return symmetric
 
 
-def _object_covariance(R: np.ndarray, found: Tracked) -> np.ndarray:
+def object_covariance(R: np.ndarray, found: Tracked) -> np.ndarray:
     """(6, 6) of position (m) and rotation (rad), both about the world's axes."""
     to_world = np.zeros((6, 6))
     to_world[:3, 3:] = R
