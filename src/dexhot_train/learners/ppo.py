@@ -45,6 +45,7 @@ class PPOOptions:
     hidden: tuple[int, ...] = (256, 128)
     std: float = 0.3  # of the first policy
     fixed_std: bool = False
+    gain: float = 1.0  # of the policy's output
     imitation: float = 0.0  # weight of eq. 4
     discriminator: float = 0.0  # weight of the adversarial reward; 0: no discriminator
     task_share: float = 0.5  # lambda of eq. 4 in the residual hand agent's paper
@@ -91,7 +92,7 @@ class PPO:
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.actor = Actor(task.policy_size, task.action_size, o.hidden, o.std, o.fixed_std)
+            self.actor = Actor(task.policy_size, task.action_size, o.hidden, o.std, o.fixed_std, o.gain)
             self.critic = Critic(task.critic_size, o.hidden)
             self.discriminator = (
                 Discriminator(task.policy_size, task.action_size, o.discriminator_hidden) if o.discriminator else None

@@ -48,7 +48,7 @@ class TrackerOptions:
     save_every: int = 20  # iterations
     expert_steps: int = 300  # for the discriminator
     task: TaskOptions = field(default_factory=TaskOptions)
-    ppo: PPOOptions = field(default_factory=PPOOptions)
+    ppo: PPOOptions = field(default_factory=lambda: PPOOptions(std=0.1, gain=0.1, learning_rate=1e-3))
 
     @property
     def iterations(self) -> int:
@@ -170,6 +170,11 @@ def export_tracker(
     )
     network = PolicyNetwork(card, options.ppo.hidden)
     network.body.load_state_dict(actor.net.state_dict())
+    last = network.body[-1]
+    assert isinstance(last, torch.nn.Linear)
+    with torch.no_grad():
+        last.weight.mul_(actor.gain)
+        last.bias.mul_(actor.gain)
     network.mean.copy_(actor.normaliser.mean)
     network.scale.copy_(actor.normaliser.deviation)
     return export_policy(network, card, folder / POLICY)
