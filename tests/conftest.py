@@ -163,6 +163,19 @@ def lift_reference(_lift_reference):
     return copy.deepcopy(_lift_reference)
 
 
+@pytest.fixture(scope="session")
+def shipped():
+    """The shipped demonstration, its reference with the arm's path: not to be changed."""
+    from dexhot.data.files import load
+    from dexhot.data.types import Demonstration
+    from dexhot.paths import share_dir
+    from dexhot.retargeting.placement import with_arm_path
+
+    demonstration = load(share_dir() / "policies" / "lift_box.npz", Demonstration)
+    demonstration.reference = with_arm_path(demonstration.reference)
+    return demonstration
+
+
 @pytest.fixture
 def loads(monkeypatch) -> dict[str, int]:
     """How often a hand and an object have been read since the test began."""
@@ -181,3 +194,20 @@ def loads(monkeypatch) -> dict[str, int]:
     monkeypatch.setattr(robot_hand, "hand_from_config", counting("hand", robot_hand.hand_from_config))
     monkeypatch.setattr(library, "_read_header", counting("object", library._read_header))
     return counted
+
+
+@pytest.fixture
+def worn_servos(monkeypatch):
+    """The profile `leap` with dry friction of 0.02 N m and backlash of 0.02 rad."""
+    from dexhot.robots import servos
+
+    def forget() -> None:
+        servos.profile.cache_clear()
+        servos._servo.cache_clear()
+
+    content = copy.deepcopy(servos._content())
+    content["profiles"]["leap"] |= {"friction": 0.02, "backlash": 0.02}
+    monkeypatch.setattr(servos, "_content", lambda: content)
+    forget()
+    yield servos.profile("leap")
+    forget()

@@ -19,7 +19,7 @@ def sent(message):
     """As received from the middleware; None for values that its type does not allow."""
     try:
         return deserialize_message(serialize_message(message), type(message))
-    except (SystemError, OverflowError, AssertionError):
+    except (SystemError, OverflowError, AssertionError, AttributeError):  # the last of a nested message
         return None
 
 

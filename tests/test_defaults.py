@@ -145,7 +145,11 @@ def test_most_arguments_share_their_sentence_too():
         for graph, argument, specs in graph_arguments()
         if argument.description not in [spec.description for spec in specs]
     }
-    assert own == {("real_track", "seed"), ("replay", "rate"), ("capture", "camera"), ("capture", "camera_namespace")}
+    assert own == {
+        ("real_track", "seed"),
+        ("replay", "rate"),
+        *((graph, name) for graph in ("capture", "watch") for name in ("camera", "camera_namespace")),
+    }
 
 
 @pytest.mark.parametrize("mine, home", COMMANDS.items(), ids=COMMANDS)

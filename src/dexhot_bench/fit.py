@@ -14,9 +14,9 @@ import numpy as np
 from dexhot.data.recording import Recording
 from dexhot.datasets.library import load_clip
 from dexhot.errors import ClipError, NotFoundError
-from dexhot.fitting import kernels
 from dexhot.fitting.recipe import Recipe, load_recipe
 from dexhot.fitting.recording_fit import RecordingFit, fit_recording
+from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.poses import inverse, transform
 from dexhot.geometry.rotations import quat_angle
@@ -147,7 +147,7 @@ def mask_iou(fit: RecordingFit, frame: int, labels: np.ndarray) -> float:
     seen = labels[::thin, ::thin]
     image = np.full(seen.shape, 1e3)
     placed = fit.model.vertices @ scene.state.rotation.T + scene.state.position
-    kernels.draw_depth(placed, fit.model.faces, fit.tracker.small, image)
+    draw_depth(placed, fit.model.faces, fit.tracker.small, image)
     drawn = (image < 100.0) & ((seen == 0) | (seen == 2))
     union = (drawn | (seen == 2)).sum()
     return float((drawn & (seen == 2)).sum() / union) if union else 1.0

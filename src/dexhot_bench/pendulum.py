@@ -16,7 +16,7 @@ DT, GRAVITY, TORQUE, SPEED, STEPS = 0.05, 10.0, 2.0, 8.0, 200
 class Pendulum:
     """N pendulums behind the vectorised interface, their first episodes staggered."""
 
-    policy_size = critic_size = 3
+    policy_size = critic_size = state_size = 3
     action_size = 1
 
     def __init__(self, size: int, seed: int = 0):

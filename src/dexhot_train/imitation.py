@@ -22,7 +22,7 @@ class FitOptions:
     """Size and length of a fit."""
 
     hidden: tuple[int, ...] = (256, 256)
-    epochs: int = 60
+    epochs: int = 150
     batch: int = 256
     rate: float = 1e-3  # Adam's, decaying to zero along a cosine
     jitter: float = 0.05  # of the normalised observation, sigma

@@ -23,7 +23,7 @@ from dexhot.ros.core.parameters import load_schema
 from dexhot.ros.core.process import NODES
 
 USED_BY_THE_GRAPH = {"rig", "record", "view", "bag", "parameters", "what", "topics", "loop", "out", "speed", "min_free"}
-USED_BY_THE_GRAPH |= {"namespace", "use_sim_time", "profile"}
+USED_BY_THE_GRAPH |= {"namespace", "use_sim_time", "profile", "camera_pose"}
 
 
 @pytest.fixture
@@ -63,7 +63,9 @@ def test_every_argument_is_described(graph):
 
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
 def test_every_argument_reaches_a_node(graph):
-    nodes = [n.name for p in graph.processes({a.name: a.default for a in graph.arguments}) for n in p.nodes]
+    given = {a.name: a.default for a in graph.arguments}
+    seeing = given | ({"perception": "camera"} if "perception" in given else {})
+    nodes = [n.schema or n.name for each in (given, seeing) for p in graph.processes(each) for n in p.nodes]
     known = {name for node in nodes for name in load_schema(node)} | USED_BY_THE_GRAPH
     assert {a.name for a in graph.arguments} <= known
 

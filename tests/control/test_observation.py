@@ -1,5 +1,7 @@
 """Observations: one function for a live tick and a batch, independent of the placement, and blind for students."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -176,3 +178,16 @@ def test_a_learnt_object_feature_is_shown(clips):
     clip = ClipToTrack(clips[0].reference, clips[0].asset, None, feature)
     seen = Observer([clip], ["object_feature"])(Observed(np.array(0), clip.reference.object_pose[0]))
     np.testing.assert_allclose(seen, feature, atol=1e-6)
+
+
+def test_a_reference_shorter_than_the_horizon_is_seen_to_its_end(clips):
+    short = replace(
+        clips[0].reference,
+        **{f: getattr(clips[0].reference, f)[:8] for f in ("q", "target", "contact", "object_pose")},
+        grasp_start=2,
+        grasp_end=5,
+    )
+    observer = Observer([ClipToTrack(short, clips[0].asset)], [*SPECIALIST, "goal_object@48"])
+    seen = observer(Observed(np.arange(8), short.object_pose))
+    assert np.isfinite(seen).all()
+    np.testing.assert_allclose(seen[0, -7:-4], short.object_pose[-1, :3], atol=1e-6)

@@ -20,6 +20,7 @@ from dexhot.fitting.scene_terms import (
     Temporal,
 )
 from dexhot.fitting.terms import LikelyPose
+from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.rotations import quat_to_matrix, rotvec_to_quat
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import HandPose
@@ -49,8 +50,8 @@ def seen_view() -> FrameView:
     """Of the scene at OTHER, masks as if by a perfect segmentation."""
     scene = HandObjectScene(PERSON, MODEL, OTHER)
     hand, thing = np.full(SIZE, 1e3), np.full(SIZE, 1e3)
-    kernels.draw_depth(scene.hand.vertices, HAND.faces, SMALL, hand)
-    kernels.draw_depth(MODEL.vertices @ OTHER.rotation.T + OTHER.position, MODEL.faces, SMALL, thing)
+    draw_depth(scene.hand.vertices, HAND.faces, SMALL, hand)
+    draw_depth(MODEL.vertices @ OTHER.rotation.T + OTHER.position, MODEL.faces, SMALL, thing)
     labels = np.where(np.minimum(hand, thing) > 100, 0, np.where(hand < thing, 1, 2)).astype(np.uint8)
     depth = (1e3 * np.minimum(hand, thing) * (labels > 0)).astype(np.uint16)
     none = np.zeros((0, 2))

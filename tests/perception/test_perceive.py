@@ -14,7 +14,7 @@ from dexhot.perception.bag import write_evidence
 from dexhot.perception.object_pose import rigid_model
 from dexhot.perception.perceive import ObjectTrack, Seen, in_space, judge, perceive
 from dexhot.perception.protocols import HandSighting
-from dexhot.perception.segmentation import ModelMask, prompted
+from dexhot.perception.segmentation import ModelMask, hand_mask, prompted, table_plane
 from dexhot_bench.objectpose import CAMERA, DrawnScene, random_pose
 
 BOX = trimesh.creation.box((0.12, 0.07, 0.05))
@@ -97,6 +97,71 @@ def test_keypoints_take_the_hands_depth_alone():
     depth[v - 1 : v + 2, u - 1 : u + 2] = 1.4  # the background, seen beside a finger
     found = in_space(CAMERA, depth, hand)
     assert np.isnan(found[5, :3]).all() and found[0, 2] == pytest.approx(0.6) and found[5, 5] == 0.95
+
+
+def two_boxes():
+    """Depth (m) of two boxes alike that lie before a wall, their long sides across, and the middles of both."""
+    depth = np.full((CAMERA.height, CAMERA.width), 0.9, np.float32)
+    half = (CAMERA.fx * np.array([0.12, 0.07]) / 0.85 / 2).astype(int)
+    middles = [(180, 200), (430, 260)]
+    for u, v in middles:
+        depth[v - half[1] : v + half[1], u - half[0] : u + half[0]] = 0.85
+    return depth, middles
+
+
+def test_of_two_things_alike_none_is_taken_without_a_click():
+    depth, middles = two_boxes()
+    recording = clip(1, np.round(1000 * depth).astype(np.uint16))
+    with pytest.raises(DexhotError, match=r"more than one thing in frame 0.*--prompt object:U,V"):
+        perceive(recording, None, object_track())
+    evidence, _ = perceive(recording, None, object_track(np.array(middles[1])))
+    assert CAMERA.project(evidence.object_pose[0, :3]) == pytest.approx(middles[1], abs=8)
+
+
+def test_the_object_is_known_again_by_its_colour():
+    depth, ((u, v), other) = two_boxes()
+    color = np.full((*depth.shape, 3), 60, np.uint8)
+    color[depth < 0.9] = [200, 40, 30]
+    alone = np.where(np.arange(CAMERA.width) < 300, 0.9, depth).astype(np.float32)  # the one that is clicked on
+    none, track = np.zeros(depth.shape, bool), object_track(np.array(other))
+    assert track(CAMERA, alone, 0.0, none, color)[0] is not None
+    empty = np.full_like(depth, 0.9)
+    assert all(track(CAMERA, empty, k / 30, none, 0 * color)[0] is None for k in range(1, 5))
+    color[:, 300:] = [30, 60, 200]  # where the object was there is now a blue box; the red one is elsewhere
+    found, _ = track(CAMERA, depth, 5 / 30, none, color)
+    assert found is not None and CAMERA.project(found.pose[:3, 3]) == pytest.approx((u, v), abs=8)
+
+
+def test_colour_says_where_the_object_ends():
+    depth, (_, other) = two_boxes()
+    color = np.full((*depth.shape, 3), 60, np.uint8)
+    color[depth < 0.9] = [200, 40, 30]
+    none, track = np.zeros(depth.shape, bool), object_track(np.array(other))
+    found, _ = track(CAMERA, depth, 0.0, none, color)
+    shifted = found.pose.copy()
+    shifted[0, 3] += 0.01
+    seen, drawn = track.seen(shifted, depth, none, color), track.mask(shifted, depth, none)
+    box = (depth < 0.9) & (np.arange(CAMERA.width) > 300)
+    assert (seen & box).sum() > 0.97 * (seen | box).sum() and (drawn & box).sum() < 0.93 * box.sum()
+
+
+def test_a_table_of_the_colour_of_skin_is_no_hand():
+    color = np.full((CAMERA.height, CAMERA.width, 3), [200, 150, 120], np.uint8)
+    depth = np.full((CAMERA.height, CAMERA.width), 0.66, np.float32)
+    hand = sighting()
+    flesh = hand_mask(CAMERA, color, np.full_like(depth, 0.6), hand) & (np.arange(CAMERA.width) < 360)
+    depth[flesh] = 0.6
+    table = table_plane(CAMERA, depth)
+    found = hand_mask(CAMERA, color, depth, hand, table)
+    assert (found & ~flesh).sum() < 0.1 * flesh.sum() < (hand_mask(CAMERA, color, depth, hand) & ~flesh).sum()
+
+
+def test_a_keypoint_beside_the_hands_mask_is_doubted():
+    depth, hand = np.full((CAMERA.height, CAMERA.width), 0.6, np.float32), sighting()
+    mask = np.zeros(depth.shape, bool)
+    mask[: int(hand.pixels[10, 1])] = True
+    found = in_space(CAMERA, depth, hand, mask)[:, 5]
+    assert found[0] == 0.95 and found[20] < 0.3 and in_space(CAMERA, depth, hand)[20, 5] == 0.95
 
 
 @pytest.mark.parametrize("text", ["object:1", "hand:1,2", "object:a,b", "object"])

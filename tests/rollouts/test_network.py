@@ -18,8 +18,10 @@ def simulator(lift_reference, lift_setup):
 
 
 def test_it_is_the_controller_to_the_last_bit(tmp_path, lift_reference, lift_setup, simulator):
-    weight = np.random.default_rng(0).normal(0, 1e-4, (13, 22))
-    network = OnnxNetwork(write_policy(tmp_path / "a", lift_reference, lift_setup.physics, weight=weight, keep=0.9))
+    layout = ["object_error", "object_velocity", "hand_velocity", "last_command", "residual", "contact@6"]
+    weight = np.random.default_rng(0).normal(0, 1e-5, (82, 22))
+    path = write_policy(tmp_path / "a", lift_reference, lift_setup.physics, weight=weight, keep=0.9, layout=layout)
+    network = OnnxNetwork(path)
     start = start_state(lift_reference, simulator)
     run = run_network(network, lift_reference, lift_setup, simulator, np.stack([start, start]), [simulator.model] * 2)
     alone = run_controller(Policy(lift_reference, network, lift_setup.asset, lift_setup.physics), simulator)

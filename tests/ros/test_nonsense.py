@@ -22,7 +22,9 @@ from std_msgs.msg import Bool, Header, String
 import dexhot.ros
 import dexhot_bench.faults
 from dexhot.data import bags, files
-from dexhot.data.topics import JOURNAL, TARGET
+from dexhot.data.topics import FIT_FIELDS, JOURNAL, TARGET
+from dexhot.geometry.cameras import pinhole
+from dexhot.humans.open_hand import open_hand
 from dexhot.paths import share_dir
 from dexhot.retargeting.placement import with_arm_path
 from dexhot.robots.arm import FR3_HOME
@@ -33,7 +35,7 @@ from dexhot.ros.core.process import bring_down
 from dexhot.ros.drivers.driver import DriverNode
 from dexhot.ros.record import capture_node
 from dexhot.ros.rig.rig_node import RigNode
-from dexhot.ros.see.camera_messages import image
+from dexhot.ros.see.camera_messages import camera_info, image, keypoint_cloud
 from dexhot.safety.machine import Event, State
 from dexhot.tracking.object_filter import ObjectState
 from nonsense import nonsense
@@ -41,8 +43,11 @@ from nonsense import nonsense
 pytestmark = pytest.mark.ros
 STAMP = messages.to_stamp(1000.0)
 HAND, ARM = ([j.name for j in joint_table(robot)] for robot in ("leap_right", "fr3"))
+PLACE = "world camera_color_optical_frame 0.3 -0.8 0.5 0.42 -0.906 -0.045 0.021"
 POSE = np.array([0.5, 0.0, 0.1, 1.0, 0.0, 0.0, 0.0])
 SAFE = messages.safety_state(messages.Safety(State.TRACKING, "started", 999.0), STAMP)
+SEEN = Header(stamp=STAMP, frame_id="camera_color_optical_frame")
+SHAPE = open_hand("right").shape_size
 HOT = DiagnosticStatus(name="leap_driver: state", values=[KeyValue(key="temperature_max_c", value="40.0")])
 GOOD = {
     "/object/pose": messages.object_pose(STAMP, POSE, np.eye(6) * 1e-6),
@@ -60,6 +65,17 @@ GOOD = {
     "/clock": Clock(clock=STAMP),
     "/controller/inputs": TimeReference(header=Header(stamp=STAMP), time_ref=STAMP, source="/object/state"),
     "/faults/inject": String(data="none"),
+    "/rig/object": messages.object_pose(STAMP, POSE, np.eye(6) * 1e-6),
+    "/object/fit": messages.object_pose(STAMP, POSE, np.eye(6) * 1e-6),
+    "/camera/color/image_raw": image(SEEN, np.zeros((48, 64, 3), np.uint8)),
+    "/camera/color/camera_info": camera_info(SEEN, pinhole(64, 48, 45.0)),
+    "/camera/aligned_depth_to_color/image_raw": image(SEEN, np.full((48, 64), 800, np.uint16)),
+    "/camera/aligned_depth_to_color/camera_info": camera_info(SEEN, pinhole(64, 48, 45.0)),
+    "/segmentation/labels": image(SEEN, np.zeros((48, 64), np.uint8)),
+    "/hand/keypoints": keypoint_cloud(SEEN, np.ones((21, 6))),
+    "/hand/fit": keypoint_cloud(SEEN, np.full((21, 4), 0.5), FIT_FIELDS),
+    "/hand/points": keypoint_cloud(SEEN, np.full((21, 4), 0.5), FIT_FIELDS),
+    "/hand/model": messages.joint_state([f"p{k}" for k in range(51 + SHAPE)], STAMP, np.zeros(51 + SHAPE)),
 }
 
 
@@ -128,6 +144,11 @@ def parameters(name: str, reference: str, folder: Path) -> dict[str, object]:
         "PlayerNode": {"report": str(folder / "report.json"), "source": tape(folder)},
         "BagPlayerNode": {"source": tape(folder)},
         "CameraNode": {"camera": "sim"},
+        "RigCameraNode": tracked | {"static_transforms": [PLACE]},
+        "PerceptionNode": tracked | {"static_transforms": [PLACE], "robot": True},
+        "FittingNode": {"object": "parametric/sphere-60"},
+        "HandObjectFilterNode": tracked | {"static_transforms": [PLACE]},
+        "WatchViewerNode": {"port": 18310, "static_transforms": [PLACE], "object": "parametric/sphere-60"},
         "RobotStateNode": {"urdf": str(share_dir() / "urdf" / "fr3_leap_right" / "fr3_leap_right.urdf")},
     }[name]
 
@@ -220,6 +241,7 @@ STAMP_ALONE = {  # what these nodes read of these topics, or nothing but whether
     *((rig, "/object/state") for rig in RIGS),
     *(("WireRigNode", topic) for topic in ANSWERS),
     ("ObjectFilterNode", "/leap/joint_states"),
+    ("HandObjectFilterNode", "/diagnostics"),  # one reason of another node, if it is there
     ("PlayerNode", TARGET),
     ("SupervisorNode", TARGET),
     ("FaultyShaper", "/faults/inject"),  # what is another node's

@@ -1,83 +1,81 @@
-"""The embedded rig's camera: realsense2_camera's four topics, and pixels that lie where the camera info says."""
+"""The rig's camera: images of what the rig and the drivers publish, at its rate, and late by its latency."""
 
-import time
-from types import SimpleNamespace
-
-import mujoco
 import numpy as np
 import pytest
+from sensor_msgs.msg import CameraInfo, Image
 
+from dexhot.data.files import save
 from dexhot.data.topics import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
-from dexhot.rigs.embedded import EmbeddedWorld
-from dexhot.robots.arm import FR3_HOME
-from dexhot.robots.robot_hand import load_hand
-from dexhot.ros.rig.rig_camera import HEIGHT, NAME, WIDTH, RigCamera
-from dexhot.simulation.physics import load_physics
-from dexhot.simulation.renderer import NoRendererError, new_renderer
-from dexhot.simulation.scene import arm_scene
+from dexhot.robots.arm import FR3_JOINTS
+from dexhot.ros.core import messages
+from node_bench import NodeBench
 
+pytest.importorskip("warp")
+from dexhot.ros.rig.rig_camera_node import RigCameraNode
 
-class Heard:
-    """A node whose messages are kept, by topic."""
-
-    def __init__(self) -> None:
-        self.messages: dict[str, list] = {}
-        self.warnings: dict[str, str] = {}
-        self.p = SimpleNamespace(frame_prefix="")
-
-    def advertise(self, msg_type, topic, qos):
-        kept = self.messages.setdefault(topic, [])
-        return SimpleNamespace(publish=kept.append, get_subscription_count=lambda: 1)
-
-    def one_of_each(self) -> dict:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not all(self.messages.values()):
-            time.sleep(0.02)
-        return {topic: kept[0] for topic, kept in self.messages.items()}
+pytestmark = pytest.mark.ros
+BEGIN, TICK = 1000.0, 1 / 60
+PLACE = "world camera_color_optical_frame 0.3 -0.8 0.5 0.42 -0.906 -0.045 0.021"
 
 
 @pytest.fixture
-def world(lift_object, lift_reference) -> EmbeddedWorld:
-    """The rig at home, the box on the table in the middle of what the camera sees."""
-    hand = load_hand("leap_right")
-    world = EmbeddedWorld(arm_scene(hand, lift_object, load_physics()))
-    pose = lift_reference.object_pose[0].copy()
-    pose[:2] = 0.55, 0.25
-    world.reset(np.r_[FR3_HOME, hand.open], pose)
-    return world
+def bench(ros_domain):
+    found = NodeBench()
+    yield found
+    found.close()
 
 
 @pytest.fixture
-def taken(world):
-    """The first message of each topic."""
-    try:
-        new_renderer(world.scene.model, 64, 48).close()
-    except NoRendererError as e:
-        pytest.skip(str(e))
-    node = Heard()
-    camera = RigCamera(node, world, 30.0)
-    camera.tick(12.5)
-    found = node.one_of_each()
-    camera.close()
-    return found
+def reference(shipped):
+    return shipped.reference
 
 
-def test_the_four_topics_carry_the_ticks_stamp(taken):
-    assert set(taken) == {COLOR, COLOR_INFO, DEPTH, DEPTH_INFO}
-    for message in taken.values():
-        assert (message.header.stamp.sec, message.header.stamp.nanosec) == (12, 500_000_000)
-        assert (message.width, message.height) == (WIDTH, HEIGHT)
+@pytest.fixture
+def node(bench, reference, tmp_path, cache):
+    """The node, active, drawing without noise."""
+    bench.heard = {
+        topic: bench.listen(kind, topic, "state")
+        for topic, kind in ((COLOR, Image), (DEPTH, Image), (COLOR_INFO, CameraInfo), (DEPTH_INFO, CameraInfo))
+    }
+    made = RigCameraNode()
+    path = str(save(reference, tmp_path / "reference.npz"))
+    bench.start(made, reference=path, static_transforms=[PLACE], camera_noise="none")
+    if "Cannot render" in made.resting:
+        pytest.skip(made.resting)
+    assert made.state == "active", made.resting
+    return made
 
 
-def test_the_object_is_in_the_pixel_and_at_the_depth_that_the_camera_info_gives(world, taken):
-    mujoco.mj_forward(world.scene.model, world.data)
-    camera, middle = world.data.camera(NAME), world.data.body("object").xpos
-    right, up, back = camera.xmat.reshape(3, 3).T @ (middle - camera.xpos)
-    fx, _, cx, _, fy, cy, *_ = taken[COLOR_INFO].k
-    u, v = round(cx + fx * right / -back), round(cy - fy * up / -back)
-    depth = np.frombuffer(taken[DEPTH].data.tobytes(), "<u2").reshape(HEIGHT, WIDTH)
-    half = np.linalg.norm(np.ptp(world.scene.object.vertices, axis=0)) / 2
-    assert -back - half < depth[v, u] / 1000 < -back
-    red, _, blue = np.frombuffer(taken[COLOR].data.tobytes(), np.uint8).reshape(HEIGHT, WIDTH, 3)[v, u].astype(int)
-    assert red > blue + 40  # the object is orange
-    assert cx == (WIDTH - 1) / 2 and cy == (HEIGHT - 1) / 2  # of pixel centres at whole numbers
+def ticks(node: RigCameraNode, reference, numbers, joints: bool = True) -> None:
+    """What the rig publishes at some ticks."""
+    for k in numbers:
+        stamp = messages.to_stamp(BEGIN + k * TICK)
+        if joints:
+            node.on_arm(messages.joint_state(FR3_JOINTS, stamp, reference.arm_q[0]))
+            node.on_hand(messages.joint_state(reference.joint_names[6:], stamp, reference.q[0, 6:]))
+        node.on_object(messages.object_pose(stamp, reference.object_pose[0], np.zeros((6, 6))))
+
+
+def test_four_topics_at_fifteen_hertz_each_late_by_the_latency(bench, node, reference):
+    ticks(node, reference, range(2))
+    assert node.number == 1 and len(node.ready) == 1  # drawn, but not delivered before its latency is over
+    assert bench.spin_until(lambda: node.publisher.color.get_subscription_count() == 1)
+    ticks(node, reference, range(2, 10))
+    assert bench.spin_until(lambda: all(len(heard) == 2 for heard in bench.heard.values()))
+    for heard in bench.heard.values():
+        stamps = [messages.seconds(m.header.stamp) - BEGIN for m in heard]
+        assert stamps == pytest.approx([0.0, 4 * TICK], abs=1e-4)
+        assert {m.header.frame_id for m in heard} == {"camera_color_optical_frame"}
+        assert all((m.width, m.height) == (320, 240) for m in heard)
+    assert bench.heard[COLOR_INFO][0].k[2] == pytest.approx(159.5)
+
+
+def test_without_joint_states_nothing_is_drawn(node, reference):
+    ticks(node, reference, range(8), joints=False)
+    assert node.number == 0
+
+
+def test_a_camera_without_a_place_is_refused(bench, reference, tmp_path, cache, capfd):
+    made = RigCameraNode()
+    bench.start(made, reference=str(save(reference, tmp_path / "reference.npz")))
+    assert made.state == "unconfigured" and "the rig's camera has no place" in capfd.readouterr().err

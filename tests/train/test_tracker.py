@@ -13,17 +13,11 @@ from dexhot.control.policy import OnnxNetwork  # noqa: E402
 from dexhot.data.files import load  # noqa: E402
 from dexhot.data.types import PolicyCard  # noqa: E402
 from dexhot.errors import DexhotError, FileFormatError  # noqa: E402
-from dexhot_train.learners import tracker  # noqa: E402
+from dexhot_train.learners import folder  # noqa: E402
+from dexhot_train.learners import tracker as tracker_module  # noqa: E402
+from dexhot_train.learners.folder import CHECKPOINT, CONFIG, CURVE  # noqa: E402
 from dexhot_train.learners.ppo import PPOOptions  # noqa: E402
-from dexhot_train.learners.tracker import (  # noqa: E402
-    CHECKPOINT,
-    CONFIG,
-    CURVE,
-    TrackerOptions,
-    evaluate_tracker,
-    export_tracker,
-    train_tracker,
-)
+from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker  # noqa: E402
 from dexhot_train.task.clips import TaskClip, load_task_clip, task_clip  # noqa: E402
 from dexhot_train.task.randomisation import NOTHING  # noqa: E402
 from dexhot_train.task.starts import StartOptions  # noqa: E402
@@ -96,7 +90,7 @@ def test_damaged_files_are_refused(clip, tmp_path):
 
 
 def test_it_trains_without_tensorboard(clip, tmp_path, monkeypatch):
-    monkeypatch.setattr(tracker, "find_spec", lambda name: None)
+    monkeypatch.setattr(folder, "find_spec", lambda name: None)
     train_tracker([clip], replace(TINY, steps=12), tmp_path)
     assert not (tmp_path / "tensorboard").exists() and (tmp_path / CURVE).is_file()
 
@@ -124,13 +118,13 @@ def test_the_evaluation_tells_good_from_bad(clip):
 
 def test_the_evaluation_visits_every_world_once(clip, monkeypatch):
     made = []
-    inner = tracker.TrackingTask
+    inner = tracker_module.TrackingTask
 
     def recorded(*a, **k):
         made.append(inner(*a, **k))
         return made[-1]
 
-    monkeypatch.setattr(tracker, "TrackingTask", recorded)
+    monkeypatch.setattr(tracker_module, "TrackingTask", recorded)
     evaluate_tracker(None, [clip, clip], TASK, trials=3)
     (task,) = made
     assert sorted(zip(task.clip, task.world)) == [(k, w) for k in range(2) for w in range(3)]

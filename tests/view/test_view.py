@@ -12,8 +12,8 @@ from dexhot.cli import main
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, HandObjectTrajectory, HandTrack, PolicyCard
 from dexhot.errors import FileFormatError
+from dexhot.simulation.geom_meshes import body_parts, geom_mesh
 from dexhot.view.live import LiveView, Snapshot
-from dexhot.view.meshes import body_parts, geom_mesh
 from dexhot.view.player import Player, new_server
 from dexhot.view.shows import demonstration_rollout, make_show, reference_rollout
 from report_samples import box_asset, lift_reference, lift_rollout
@@ -119,7 +119,7 @@ def test_demonstration_starts_at_the_references_first_frame():
 
 def test_a_policy_card_has_nothing_to_draw(server):
     with pytest.raises(FileFormatError, match="cannot be viewed"):
-        make_show(server, PolicyCard("p", "leap_right", [], 60.0, [], "", "0" * 64))
+        make_show(server, PolicyCard("p", "leap_right", [], 60.0, [], "residual", "0" * 64))
 
 
 def test_player_plays_at_the_chosen_speed_and_starts_again(asset, server):
@@ -173,7 +173,7 @@ def test_command_refuses_an_invalid_file(tmp_path, capsys):
 
 
 def test_command_names_the_kinds_it_shows(cache, tmp_path, capsys):
-    card = save(PolicyCard("p", "leap_right", [], 60.0, [], "", "0" * 64), tmp_path / "card")
+    card = save(PolicyCard("p", "leap_right", [], 60.0, [], "residual", "0" * 64), tmp_path / "card")
     assert main(["view", str(card), "--port", "18090"]) == 1
     assert "HandObjectTrajectory, Reference, Demonstration, Rollout" in capsys.readouterr().err
 

@@ -262,6 +262,12 @@ def node_parameters(
     return found
 
 
+def frame_prefix(arguments: Mapping[str, Any]) -> str:
+    """Prefix of the robot's frames: as given, or by its namespace."""
+    name, given = arguments.get("namespace", ""), str(arguments["frame_prefix"])
+    return (f"{name}/" if name else "") if given == "auto" else given
+
+
 def follows_clock(graph: Graph, arguments: Mapping[str, Any]) -> bool:
     """Whether the nodes have ROS time from /clock. Raises GraphError."""
     asked, own = arguments.get("use_sim_time", "auto"), graph.has_clock(dict(arguments))
@@ -295,8 +301,8 @@ def plan(graph: Graph, given: Mapping[str, str], current_environment: Mapping[st
     said = {a.name: arguments[a.name] for a in graph.arguments if arguments[a.name] != a.default}
     node_parameters(processes, said, given_parameters)  # errors are raised before a folder is made
     prepared = graph.prepare(arguments)
-    if arguments.get("frame_prefix") == "auto":
-        arguments["frame_prefix"] = f"{name}/" if name else ""
+    if "frame_prefix" in arguments:
+        arguments["frame_prefix"] = frame_prefix(arguments)
     values = {"token": f"run-{secrets.token_hex(6)}"} | arguments | prepared.values
     try:
         parameters = node_parameters(processes, values, given_parameters, sim_time)

@@ -30,18 +30,22 @@ class Args:
     """Demonstration: version of the physics; 1 is that of dexhot 0.1.0."""
     clip: Annotated[str | None, shown("CLIP|FILE")] = None
     """Clip that the file was made from, used to verify it; by default the cached clip that it names."""
-    controller: Literal["", "kinematic", "replay", "constant", "planned", "subsequences", "demonstration"] = ""
+    controller: Annotated[
+        Literal["", "kinematic", "replay", "constant", "planned", "subsequences", "demonstration"],
+        shown("{kinematic,replay,constant,planned,subsequences,demonstration}"),
+    ] = ""
     """Without a file: evaluate this controller on GRAB clips, beside its baselines."""
     split: Literal["train", "test"] = "test"
-    """Controller: the clips. Nothing is ever chosen by the test clips."""
+    """Controller: the clips. Nothing is ever tuned on the test clips."""
     clips: Annotated[tuple[str, ...], shown("CLIP ...")] = ()
     """Controller: only these clips of the split."""
     trials: int = 20
     """Controller: perturbed worlds (worlds_v2) per clip."""
     planning_seconds: float = 2.0
-    """Controller planned: planning time per clip, CPU s: one core plans."""
+    """Controller planned: CPU time of planning per clip, s, on one core."""
     planning_rollouts: int = 0
-    """Controller planned: number of rollouts, in place of planning_seconds; the result is then the same again."""
+    """Controller planned: number of rollouts, in place of --planning-seconds; the result is then reproducible; 0:
+    --planning-seconds."""
     prior: Annotated[str, shown("FILE|none")] = ""
     """Controller: prior over plans; default: the shipped one; none: an unfitted one."""
     seed: int = 0
@@ -119,7 +123,12 @@ def run(args: Args) -> None:
 
 def _evaluate_controller(args: Args) -> None:
     """A row per clip and the means."""
+    import math
+
+    from dexhot.cli.arguments import at_least
     from dexhot.cli.output import console, print_json
+    from dexhot.data.files import load
+    from dexhot.data.types import PlanPrior
     from dexhot.datasets import splits
     from dexhot.errors import DexhotError
     from dexhot.evaluation.controllers import EvaluationOptions, check_names, clips_named, evaluate_clip, summarise
@@ -128,8 +137,13 @@ def _evaluate_controller(args: Args) -> None:
 
     if args.out or args.arm or args.panel or (args.file and args.controller):
         raise DexhotError(
-            "--controller or a policy is evaluated on clips: with no other FILE, --out, --arm or --panel."
+            "--controller, or a policy, is evaluated on clips: it takes no FILE beside it, --out, --arm or --panel."
         )
+    at_least(0, trials=args.trials, planning_rollouts=args.planning_rollouts, seed=args.seed, workers=args.workers)
+    if not 0.0 < args.planning_seconds < math.inf:
+        raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")
+    if args.prior not in ("", "none"):
+        load(args.prior, PlanPrior)  # refused before the work if it is not one
     policy = ""
     if args.file is not None:
         from dexhot.control.policy import OnnxNetwork
@@ -155,7 +169,8 @@ def _evaluate_controller(args: Args) -> None:
             failed[clip] = str(result)
         else:
             rows.append(result)
-    for clip, why in failed.items():
+    absent = {f"{row['clip']}, {name}": why for row in rows for name, why in row.get("absent", {}).items()}
+    for clip, why in (failed | absent).items():
         console.print(f"{clip}: {why}", highlight=False, soft_wrap=True)
     rows.sort(key=lambda row: clips.index(row["clip"]))
     figures = summarise(rows, set(named_splits.get("test_unseen_object", ())))
@@ -203,7 +218,9 @@ def _show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
             "10 cm, 40°": lambda f: _spanned(f, "success_10cm_40deg"),
         }
         for name in ("R_err_rad", "T_err_cm", "E_wrist", "E_finger", "hold_rate", "penetration_mm"):
-            lines[f"{name}: median; mean"] = lambda f, n=name: f"{_text(f.get(f'{n}_p50'))}; {_spanned(f, n, '_mean')}"
+            lines[f"{name}: median; mean"] = lambda f, n=name: (
+                f"{f.get(f'{n}_p50', 0.0):.3g}; {_spanned(f, n, '_mean')}"
+            )
         lines["before the start: CPU s, steps"] = lambda f: f"{f['seconds_cpu_mean']:.1f}, {f['steps_mean']:.0f}"
         lines["per tick: ms, steps"] = lambda f: f"{f['tick_ms_mean']:.2f}, {f['tick_steps_mean']:.0f}"
         lines["in training: steps"] = lambda f: f"{f['training_steps']:.3g}" if f["training_steps"] else ""
@@ -219,7 +236,8 @@ def _spanned(figures: dict[str, Any], name: str, mean: str = "") -> str:
     if figures.get(name + mean) is None:
         return ""
     low, high = figures[f"{name}_interval"]
-    return f"{figures[name + mean]:.2f} ({low:.2f} to {high:.2f})"
+    digits = 3 if name in ("E_wrist", "E_finger", "R_err_rad") else 2
+    return f"{figures[name + mean]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def _text(value: float | None) -> str:

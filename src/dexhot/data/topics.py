@@ -18,6 +18,11 @@ RESIDUAL = "/tracker/residual"  # the running sum of residuals of the controller
 OBJECT_POSE, OBJECT_STATE = "/object/pose", "/object/state"
 LABELS = "/segmentation/labels"  # 0 background, 1 right hand or robot, 2 object, 3 left hand
 HAND_KEYPOINTS = {"right": "/hand/keypoints", "left": "/hand_left/keypoints"}
+KEYPOINT_FIELDS = ("x", "y", "z", "u", "v", "confidence")  # of a point
+HAND_FIT, OBJECT_FIT = "/hand/fit", "/object/fit"  # a person's hand and the object, fitted to one image
+HAND_MODEL = "/hand/model"  # the fit's parameters of the open hand
+HAND_POINTS, HAND_POSE = "/hand/points", "/hand/pose"  # filtered
+FIT_FIELDS = ("x", "y", "z", "sigma")  # of a point of a fitted or filtered hand, m
 EPISODE = "/rig/episode"
 RIG_OBJECT = "/rig/object"
 

@@ -21,6 +21,7 @@ from dexhot.data.files import load
 from dexhot.data.types import RATE, Demonstration, Reference
 from dexhot.datasets import load_clip
 from dexhot.errors import DexhotError, NotFoundError, UnreachableError
+from dexhot.geometry.poses import compose, inverse, transform
 from dexhot.metrics.rollout import compute
 from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import load_object
@@ -52,6 +53,7 @@ EXPLAINED = {
     "demonstration": "the mined demonstration, open loop",
     "policy": "the network, which reacts to the observed object",
 }
+NOT_CONTROLLERS = ("clip", "frames", "absent")  # of a row
 ERRORS = ("T_err_cm", "R_err_rad", "E_wrist", "E_finger", "hold_rate", "penetration_mm")
 SIMULATED = ("seconds_cpu", "rollouts", "steps", "tick_ms", "tick_steps")  # before the start, and per tick
 SUBSEQUENCE = SamplingOptions(samples=40, iterations=4, horizon=10 / RATE, replan=10 / RATE, knot=5 / RATE)
@@ -100,16 +102,18 @@ def evaluate_clip(job: tuple[str, EvaluationOptions]) -> dict[str, Any]:
 
 
 def evaluate_reference(reference: Reference, setup: Setup, options: EvaluationOptions) -> dict[str, dict[str, Any]]:
-    """Controller -> its row on one reference; one that has nothing to play is left out."""
-    simulator, rows = floating_simulator(reference, setup), {}
+    """Controller -> its row on one reference; one that has nothing to play is left out, and `absent` has the reason."""
+    simulator, rows, absent = floating_simulator(reference, setup), {}, {}
     for name in dict.fromkeys(("frozen", "replay", *options.baselines, options.controller)):
         if name == "policy":
             rows[name] = judge_policy(reference, OnnxNetwork(options.policy), simulator, setup, options.trials)
             continue
         motion = MOTIONS[name](reference, setup, options)
-        if not motion.absent:
+        if motion.absent:
+            absent[name] = motion.absent
+        else:
             rows[name] = judge_motion(reference, motion, simulator, setup, options.trials)
-    return rows
+    return rows | ({"absent": absent} if absent else {})
 
 
 def trial_worlds(
@@ -232,11 +236,18 @@ def _demonstration(reference: Reference, setup: Setup, options: EvaluationOption
     for name in (f"{clip}.npz", f"{clip}.demonstration.npz"):
         if options.demonstrations and (path := Path(options.demonstrations) / name).is_file():
             mined = load(path, Demonstration)
-            if mined.reference.q.shape != reference.q.shape:
+            here_T_there = compose(reference.placement, inverse(mined.reference.placement))
+            q, actions = (_carried(here_T_there, x) for x in (mined.reference.q, mined.actions))
+            if q.shape != reference.q.shape or not np.allclose(q, reference.q, atol=1e-4):
                 return PlayedMotion(reference.q, False, absent=f"{path} is of another reference")
             spent, steps = mined.provenance.get("seconds_cpu", 0.0), mined.provenance.get("control_steps", 0)
-            return PlayedMotion(mined.actions, False, spent, round(steps / len(reference.q)), steps=steps)
+            return PlayedMotion(actions, False, spent, round(steps / len(reference.q)), steps=steps)
     return PlayedMotion(reference.q, False, absent=f"no demonstration of {clip}")
+
+
+def _carried(T: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Hand vectors (T, 6+n) of a clip that is placed elsewhere: their angles are relative to its base rotation."""
+    return np.concatenate([transform(T, q[:, :3]), q[:, 3:]], axis=1)
 
 
 MOTIONS: dict[str, Callable[[Reference, Setup, EvaluationOptions], PlayedMotion]] = {
@@ -270,7 +281,7 @@ def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dic
     if not rows:
         raise DexhotError("no clip was evaluated.")
     out: dict[str, dict[str, Any]] = {}
-    for name in dict.fromkeys(key for row in rows for key in row if key not in ("clip", "frames")):
+    for name in dict.fromkeys(key for row in rows for key in row if key not in NOT_CONTROLLERS):
         having = [row for row in rows if name in row]
         values = [row[name] for row in having]
         told: dict[str, Any] = {"n": len(values)}

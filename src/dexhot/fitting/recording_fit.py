@@ -40,10 +40,15 @@ def frames_of(recording: Recording, evidence: Evidence, side: str, with_pose: bo
     Raises ClipError where recording and evidence are not of the same frames, or no hand of that side was looked for.
     """
     size = recording.depth.shape
-    if evidence.labels.shape != size or not np.allclose(evidence.time, recording.time, atol=1e-3):
+    why = ""
+    if evidence.labels.shape != size:
+        why = f"labels {evidence.labels.shape} for depth images {size}"
+    elif (apart := np.abs(evidence.time - recording.time).max()) > 1e-3:
+        why = f"their stamps differ by up to {apart:.3g} s"
+    if why:
         raise ClipError(
-            f"the evidence {evidence.name} is not of the recording {recording.name}: {evidence.labels.shape} labels "
-            f"beside {size} depth, or other stamps. Run `dexhot perceive` on this recording."
+            f"the evidence {evidence.name} is not of the recording {recording.name}: {why}. Run `dexhot perceive` on "
+            "this recording."
         )
     if side not in evidence.keypoints:
         raise ClipError(
@@ -109,7 +114,7 @@ def _trajectory(
     confidence = np.stack(
         [np.nan_to_num(f.confidence) if t is not None else np.zeros(21) for f, t in zip(frames, tracked)]
     )
-    spread = np.stack([_keypoint_covariance(tracker, found) for found in known])
+    spread = np.stack([keypoint_covariance(tracker, found) for found in known])
     side = tracker.hand.side
     track = HandTrack(
         keypoints,
@@ -129,7 +134,7 @@ def _trajectory(
         pose, covariances = np.tile(IDENTITY, (len(known), 1)), np.zeros((0, 6, 6))
     else:
         pose = compose(world_T_camera, np.stack([found.state.object_pose() for found in known]))
-        covariances = np.stack([_object_covariance(R, found) for found in known])
+        covariances = np.stack([object_covariance(R, found) for found in known])
     found = HandObjectTrajectory(
         recording.name.rpartition("/")[2],
         recording.time,
@@ -143,7 +148,7 @@ def _trajectory(
     return found
 
 
-def _keypoint_covariance(tracker: HandObjectTracker, found: Tracked) -> np.ndarray:
+def keypoint_covariance(tracker: HandObjectTracker, found: Tracked) -> np.ndarray:
     """(21, 3, 3) m2, of the pose's uncertainty, in the camera's frame."""
     rows = tracker.person.posed(found.state.hand).keypoint_jacobians(tracker.table)
     spread: np.ndarray = rows @ found.covariance[:51, :51] @ np.swapaxes(rows, 1, 2)
@@ -151,7 +156,7 @@ def _keypoint_covariance(tracker: HandObjectTracker, found: Tracked) -> np.ndarr
     return symmetric
 
 
-def _object_covariance(R: np.ndarray, found: Tracked) -> np.ndarray:
+def object_covariance(R: np.ndarray, found: Tracked) -> np.ndarray:
     """(6, 6) of position (m) and rotation (rad), both about the world's axes."""
     to_world = np.zeros((6, 6))
     to_world[:3, 3:] = R

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 
 from dexhot.data.bags import BagWriter, typestore
-from dexhot.data.topics import HAND_KEYPOINTS, LABELS, OBJECT_POSE
+from dexhot.data.topics import HAND_KEYPOINTS, KEYPOINT_FIELDS, LABELS, OBJECT_POSE
 from dexhot.data.types import Evidence
 from dexhot.errors import FileFormatError
 from dexhot.hardware.camera.frames import OPTICAL_FRAME
 from dexhot.scratch import make_scratch, remove_scratch
 
-FIELDS = ("x", "y", "z", "u", "v", "confidence")
 SIGMA = 0.005, 0.05  # m, rad: standard deviations published with a pose
 
 
@@ -42,7 +41,7 @@ def _write(evidence: Evidence, bag: BagWriter) -> None:
     poses = bag.topic(OBJECT_POSE, "geometry_msgs/msg/PoseWithCovarianceStamped")
     fields = [
         make("sensor_msgs/msg/PointField", name=name, offset=4 * k, datatype=7, count=1)
-        for k, name in enumerate(FIELDS)
+        for k, name in enumerate(KEYPOINT_FIELDS)
     ]
     covariance = np.diag([SIGMA[0] ** 2] * 3 + [SIGMA[1] ** 2] * 3).ravel()
     for k, time in enumerate(evidence.time):

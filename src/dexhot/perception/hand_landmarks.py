@@ -19,7 +19,7 @@ PALM_FOUND, HAND_THERE = 0.5, 0.5  # scores
 OVERLAP = 0.3  # IoU above which two palms are one
 PALM_POINTS = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]  # keypoints whose box makes the next crop
 SAME = 0.5  # of a hand's size: two tracks nearer than this follow one hand
-SEARCH = 5  # images between looks for a second hand
+SEARCH = 10  # images between looks for a second hand
 FAINT = 0.9  # a track's memory of its side from image to image
 
 

@@ -16,6 +16,7 @@ from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.meshes import surface_samples
 from dexhot.geometry.sdf_volume import SdfVolume, sdf_volume
 from dexhot.perception import pose_kernels as kernels
+from dexhot.perception.appearance import NOT_ITS, Appearance
 from dexhot.perception.protocols import ObjectSighting
 
 SAMPLES = 600
@@ -31,6 +32,10 @@ SEEN = 0.12  # visible fraction below which nothing is certain
 FAR = 10.0  # m
 ON_TABLE = 0.006  # m from its plane
 NOISE = 0.003, 0.004  # m and 1/m: deviation of measured depth is their polynomial a + b z^2
+REACH, REACH_NOISE = (
+    (0.12, 0.025),
+    (2.0, 1.5),
+)  # of tracking, wide and narrow: diameters, but deviations of depth at least
 NO_GAP = np.zeros((0, 0), np.float32)
 
 
@@ -99,6 +104,7 @@ class DepthObjectPose:
         self.pose: np.ndarray | None = None  # (4, 4) camera_T_mesh, last believed
         self.time, self.velocity = 0.0, np.zeros(6)  # rotation vector / s in the camera, m/s
         self.lost = True
+        self.appearance = Appearance()
         self.table: np.ndarray | None = None  # (4,) n and d of the plane n . x = d, n to the camera, that is no object
 
     # registration
@@ -183,16 +189,20 @@ class DepthObjectPose:
         assert self.pose is not None, "register the object first"
         depth = self._without_table(camera, np.asarray(depth, np.float32))
         dt = max(time - self.time, 1e-3)
+        diameter, noise = self.model.diameter, noise_at(float(self.pose[2, 3]))
+        reach = max(REACH[0] * diameter, REACH_NOISE[0] * noise), max(REACH[1] * diameter, REACH_NOISE[1] * noise)
         best: tuple[float, np.ndarray, np.ndarray, float] | None = None
         for R, t in self._predictions(dt):
-            points = self._points(camera, depth, hidden, R, t)
+            window = self._window(camera, R, t)
+            mine, gap = self._by_colour(color, hidden, window)
+            points = self._points(camera, depth, hidden, mine, R, t, window)
             if len(points) < LEAST:
                 continue
-            reach = 0.12 * self.model.diameter, 0.025 * self.model.diameter
-            pinhole = (camera.fx, camera.fy, camera.cx, camera.cy)
+            pinhole = (camera.fx, camera.fy, camera.cx - window[1].start, camera.cy - window[0].start)
             kernels.align(
-                R, t, *self.model.grid, points, 8, *reach, self.model.samples, self.model.normals, pinhole, NO_GAP, 0.0
-            )
+                R, t, *self.model.grid, points, 8, *reach, self.model.samples, self.model.normals, pinhole, gap,
+                SILHOUETTE,
+            )  # fmt: skip
             score, seen = self.confidence(camera, R, t, depth, hidden)
             if best is None or score > best[0]:
                 best = score, R, t, seen
@@ -238,22 +248,47 @@ class DepthObjectPose:
         moved = Rotation.from_rotvec(self.velocity[:3] * dt).as_matrix() @ R, t + self.velocity[3:] * dt
         return [moved, still]
 
-    def _points(
-        self, camera: Intrinsics, depth: np.ndarray, hidden: np.ndarray, R: np.ndarray, t: np.ndarray
-    ) -> np.ndarray:
-        """Measured points near the surface of a predicted pose."""
+    def _window(self, camera: Intrinsics, R: np.ndarray, t: np.ndarray) -> tuple[slice, slice]:
+        """Rows and columns in which the object may be seen."""
         model = self.model
         centre = R @ model.centre + t
         if centre[2] < 0.1:
-            return np.zeros((0, 3))
+            return slice(0, 0), slice(0, 0)
         u, v = camera.fx * centre[0] / centre[2] + camera.cx, camera.fy * centre[1] / centre[2] + camera.cy
         reach = camera.fx * 0.55 * model.diameter / centre[2]
         left, right = int(np.clip(u - reach, 0, camera.width)), int(np.clip(u + reach + 1, 0, camera.width))
         top, bottom = int(np.clip(v - reach, 0, camera.height)), int(np.clip(v + reach + 1, 0, camera.height))
-        step = max(1, int(np.sqrt(max((right - left) * (bottom - top), 1) / 3000)))
-        vs, us = np.mgrid[top:bottom:step, left:right:step]
-        z = depth[top:bottom:step, left:right:step]
-        near = (np.abs(z - centre[2]) < 0.6 * model.diameter) & ~hidden[top:bottom:step, left:right:step]
+        return slice(top, bottom), slice(left, right)
+
+    def _by_colour(
+        self, color: np.ndarray | None, hidden: np.ndarray, window: tuple[slice, slice]
+    ) -> tuple[np.ndarray | None, np.ndarray]:
+        """Pixels of a window that may be the object's, and px to the nearest of them or of the hand; None where colour
+        does not say."""
+        if color is None or not self.appearance.distinct:
+            return None, NO_GAP
+        mine = self.appearance.probability(color[window]) > NOT_ITS
+        free = mine | hidden[window]
+        return (mine, _outside(free)) if free.any() else (mine, NO_GAP)
+
+    def _points(
+        self,
+        camera: Intrinsics,
+        depth: np.ndarray,
+        hidden: np.ndarray,
+        mine: np.ndarray | None,
+        R: np.ndarray,
+        t: np.ndarray,
+        window: tuple[slice, slice],
+    ) -> np.ndarray:
+        """Measured points of a window near the surface of a predicted pose."""
+        model, (rows, columns) = self.model, window
+        step = max(1, int(np.sqrt(max((columns.stop - columns.start) * (rows.stop - rows.start), 1) / 3000)))
+        vs, us = np.mgrid[rows.start : rows.stop : step, columns.start : columns.stop : step]
+        z = depth[window][::step, ::step]
+        near = (np.abs(z - float(R[2] @ model.centre + t[2])) < 0.6 * model.diameter) & ~hidden[window][::step, ::step]
+        if mine is not None:
+            near &= mine[::step, ::step]
         points = camera.backproject(np.stack([us[near], vs[near]], -1), z[near].astype(float))
         x = (points - t) @ R
         values, origin, spacing = model.grid

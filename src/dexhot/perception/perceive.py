@@ -1,7 +1,7 @@
 """Runs the estimators over a Recording and collects the Evidence."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,23 @@ from dexhot.data.types import Evidence
 from dexhot.errors import DexhotError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import matrix_to_pose
-from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, RigidModel
+from dexhot.objects.asset import ObjectAsset
+from dexhot.perception import mask_kernels
+from dexhot.perception.appearance import ITS, NOT_ITS
+from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, RigidModel, rigid_model
 from dexhot.perception.protocols import HandKeypoints, HandSighting, ObjectSighting
 from dexhot.perception.segmentation import ModelMask, Plane, candidates, hand_mask, prompted, table_plane
 
 RIGHT, OBJECT, LEFT = 1, 2, 3  # labels
 LABEL = {"right": RIGHT, "left": LEFT}
+TABLE = 30  # images after which the table is sought again: a camera may move
+LEARN = 3  # images between learnings of the object's colours
+CANDIDATES, RIVAL = 4, 0.8  # things that are compared; fraction of the best confidence that makes another one a rival
+BAND = 0.08  # of the object's size in pixels, about its outline
+ALIKE = 0.5  # fraction of a thing's colours that must be the object's
 RETRY = 5  # images between searches for an object that is lost
 SPREAD = 0.12  # m between a keypoint's depth and the hand's median
+BESIDE, GUESSED = 3, 0.3  # px from the hand's mask up to which a keypoint is on it; of a confidence, beside it
 WRONG_SIDE = 0.8  # fraction of the sightings of the other side that refuses a chosen side
 
 
@@ -40,43 +49,110 @@ class ObjectTrack:
         self.estimator, self.model, self.mask, self.prompt = DepthObjectPose(model), model, mask, prompt
         self.plane: Plane | None = None
         self.number = 0
+        self.ambiguous = ""  # where more than one thing looks like the object, and none of them was taken
 
     def __call__(
-        self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray
+        self,
+        camera: Intrinsics,
+        depth: np.ndarray,
+        time: float,
+        hidden: np.ndarray,
+        color: np.ndarray | None = None,
     ) -> tuple[ObjectSighting | None, float]:
-        """The sighting, None while it is lost; and the best confidence."""
-        found = None
+        """The sighting, None while it is lost; and the best confidence. With `color` (H, W, 3) the object's colours are
+        learned, and help to follow it and to find it again."""
+        found, was_lost = None, self.estimator.lost
         if self.estimator.pose is not None:
-            found = self.estimator.follow(camera, None, depth, time, hidden)
-        if self.estimator.lost and self.number % RETRY == 0:
-            found = self._search(camera, depth, time, hidden) or found
+            found = self.estimator.follow(camera, color, depth, time, hidden)
+            if was_lost and not self.estimator.lost and color is not None:  # the place is filled again: with what?
+                its = self.mask(found.pose, depth, hidden)
+                self.estimator.lost = self.estimator.appearance.match(color, its) < ALIKE
+        if self.estimator.lost:
+            found = self._again(camera, depth, time, hidden, color) or found
+        if color is not None and found is not None and found.confidence > SURE and self.number % LEARN == 0:
+            self.estimator.appearance.learn(color, self.mask(found.pose, depth, hidden))
         self.number += 1
         if found is None:
             return None, 0.0
         return (None if self.estimator.lost else found), found.confidence
 
-    def _search(self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray) -> ObjectSighting | None:
+    def seen(
+        self, pose: np.ndarray, depth: np.ndarray, hidden: np.ndarray, color: np.ndarray | None = None
+    ) -> np.ndarray:
+        """(H, W) bool: where the object at a pose is seen; along its outline its colours decide, if known."""
+        mask, look = self.mask(pose, depth, hidden), self.estimator.appearance
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if color is None or not look.distinct or not len(rows):
+            return mask
+        margin = max(2, round(BAND * float(np.hypot(len(rows), len(columns)))))
+        box = (
+            slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
+            slice(max(columns[0] - margin, 0), columns[-1] + margin + 1),
+        )
+        its, near = look.probability(color[box]), mask_kernels.dilate(mask[box], margin, True)
+        mask[box] = ((near & (its > ITS)) | (mask[box] & (its > NOT_ITS))) & ~hidden[box]
+        return mask
+
+    def on(self, plane: Plane | None) -> None:
+        """Take the table that the object may lie on; without one it is sought at the first search."""
+        self.plane, self.estimator.table = plane, None if plane is None else plane.row
+
+    def _again(
+        self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray, color: np.ndarray | None
+    ) -> ObjectSighting | None:
+        """Look for a lost object: everywhere, in some images."""
+        return self._search(camera, depth, time, hidden, color) if self.number % RETRY == 0 else None
+
+    def _search(
+        self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray, color: np.ndarray | None
+    ) -> ObjectSighting | None:
         if self.plane is None:
-            self.plane = table_plane(camera, depth)
-            self.estimator.table = None if self.plane is None else np.append(self.plane.n, self.plane.d)
-        if self.number == 0 and self.prompt is not None:
+            self.on(table_plane(camera, depth))
+        clicked = self.number == 0 and self.prompt is not None
+        masks = candidates(camera, depth, hidden, self.plane, self.model.diameter)
+        if clicked and self.prompt is not None:
             chosen = prompted(depth, self.prompt)
             u, v = ((self.prompt[:2] + self.prompt[-2:]) / 2).astype(int)
-            regions = candidates(camera, depth, hidden, self.plane, self.model.diameter)
-            masks = [mask for mask in regions if mask[v, u]] or [chosen & ~hidden]  # without the table below it
-        else:
-            masks = candidates(camera, depth, hidden, self.plane, self.model.diameter)[:4]
-        best: ObjectSighting | None = None
-        for mask in masks:
+            masks = [mask for mask in masks if mask[v, u]] or [chosen & ~hidden]  # without the table below it
+        look, found = self.estimator.appearance, []
+        for mask in masks[:CANDIDATES]:
             sighting = self.estimator.search(camera, depth, mask, hidden)
-            if sighting is not None and (best is None or sighting.confidence > best.confidence):
-                best = sighting
-            if best is not None and best.confidence > 0.8:
-                break
-        if best is not None and best.confidence >= (LOST if self.number == 0 and self.prompt is not None else SURE):
-            self.estimator.pose, self.estimator.time, self.estimator.lost = best.pose, time, False
-            self.estimator.velocity = np.zeros(6)
+            if sighting is not None:
+                alike = 1.0 if color is None else min(1.0, look.match(color, mask) / ALIKE)
+                found.append(replace(sighting, confidence=sighting.confidence * alike))
+        if not found:
+            return None
+        best = max(found, key=lambda one: one.confidence)
+        if best.confidence >= (LOST if clicked else SURE):
+            if self.ambiguous or not (clicked or look.distinct):
+                self.ambiguous = self._others(camera, best, found)
+            if not self.ambiguous:
+                self.estimator.pose, self.estimator.time, self.estimator.lost = best.pose, time, False
+                self.estimator.velocity = np.zeros(6)
         return best
+
+    def _others(self, camera: Intrinsics, best: ObjectSighting, found: list[ObjectSighting]) -> str:
+        """Where else the object may be as well; "" for nowhere."""
+        centre = self.model.centre
+
+        def place(one: ObjectSighting) -> np.ndarray:
+            return np.asarray(one.pose[:3, :3] @ centre + one.pose[:3, 3])
+
+        rivals = [one for one in found if one.confidence > max(SURE, RIVAL * best.confidence)]
+        rivals = [one for one in rivals if np.linalg.norm(place(one) - place(best)) > 0.5 * self.model.diameter]
+        places = [camera.project(place(one)).round().astype(int) for one in (best, *rivals)]
+        texts = [
+            f"{u},{v} ({one.confidence:.2f})"
+            for (u, v), one in zip(places, (best, *rivals))
+            if 0 <= u < camera.width and 0 <= v < camera.height
+        ]
+        return ", ".join(texts) if len(texts) > 1 else ""
+
+
+def object_track(asset: ObjectAsset, camera: Intrinsics, prompt: np.ndarray | None = None) -> ObjectTrack:
+    """For an asset before a camera. Raises MeshError for one that no hand holds."""
+    model = rigid_model(asset.vertices, asset.faces, asset.name)
+    return ObjectTrack(model, ModelMask(camera, asset.vertices, asset.faces), prompt)
 
 
 def perceive(
@@ -103,24 +179,32 @@ def perceive(
     boxes = {name: np.full((T, 4), np.nan) for name in (*sides, "object")}
     keypoints = {name: np.full((T, 21, 6), np.nan) for name in sides}
     pose, seen, others = np.full((T, 7), np.nan), Seen(dict.fromkeys(sides, 0), confidence=np.zeros(T)), []
+    table: Plane | None = None
     for k in range(T) if frames is None else frames:
         color, depth = recording.color[k], recording.depth[k] * np.float32(1e-3)
+        if k % TABLE == 0 and (table := table_plane(camera, depth) or table) and track is not None:
+            track.on(table)
         hidden = np.zeros(depth.shape, bool)
         for hand in hands(color) if hands is not None else ():
-            mask = hand_mask(camera, color, depth, hand)
+            mask = hand_mask(camera, color, depth, hand, table)
             hidden |= mask
             if hand.side not in sides:
                 others.append(hand.right_score)
                 continue
             labels[k][mask] = LABEL[hand.side]
-            keypoints[hand.side][k] = in_space(camera, depth, hand)
+            keypoints[hand.side][k] = in_space(camera, depth, hand, mask)
             boxes[hand.side][k] = box_of(mask, hand.pixels)
             seen.hand_frames[hand.side] += 1
         if track is not None:
-            sighting, seen.confidence[k] = track(camera, depth, float(recording.time[k]), hidden)
+            sighting, seen.confidence[k] = track(camera, depth, float(recording.time[k]), hidden, color)
+            if track.ambiguous:
+                raise DexhotError(
+                    f"{recording.name}: more than one thing in frame {k} has the object's shape, at u,v (confidence) "
+                    f"{track.ambiguous}. Click on the right one in the first frame: --prompt object:U,V."
+                )
             if sighting is not None:
                 pose[k] = matrix_to_pose(sighting.pose)
-                mask = track.mask(sighting.pose, depth, hidden)
+                mask = track.seen(sighting.pose, depth, hidden, color)
                 labels[k][mask] = OBJECT
                 boxes["object"][k] = box_of(mask)
                 seen.object_frames += 1
@@ -167,14 +251,20 @@ def judge(name: str, side: str, seen: Seen, T: int, looked: bool, tracked: bool)
         seen.notes.append(f"the object is lost in {T - seen.object_frames} of {T} frames")
 
 
-def in_space(camera: Intrinsics, depth: np.ndarray, hand: HandSighting) -> np.ndarray:
-    """(21, 6) x y z u v confidence: where the depth (m) at a keypoint is that of the hand, else x y z are NaN."""
+def in_space(camera: Intrinsics, depth: np.ndarray, hand: HandSighting, mask: np.ndarray | None = None) -> np.ndarray:
+    """(21, 6) x y z u v confidence: where the depth (m) at a keypoint is that of the hand, else x y z are NaN.
+
+    A keypoint beside the hand's mask is a guess at what is hidden, or wrong: its confidence falls to GUESSED of it.
+    """
     height, width = depth.shape
     out = np.full((21, 6), np.nan)
     out[:, 3:5], out[:, 5] = hand.pixels, hand.confidence
     u, v = np.round(hand.pixels).astype(int).T
     z = np.zeros(21)
     for k in np.flatnonzero((u >= 0) & (v >= 0) & (u < width) & (v < height)):
+        near = slice(max(v[k] - BESIDE, 0), v[k] + BESIDE + 1), slice(max(u[k] - BESIDE, 0), u[k] + BESIDE + 1)
+        if mask is not None and not mask[near].any():
+            out[k, 5] *= GUESSED
         around = depth[max(v[k] - 1, 0) : v[k] + 2, max(u[k] - 1, 0) : u[k] + 2]
         z[k] = np.median(around[around > 0]) if (around > 0).any() else 0.0
     if not z.any():

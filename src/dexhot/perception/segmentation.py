@@ -12,18 +12,23 @@ from scipy import ndimage
 from dexhot.data.keypoints import BONES
 from dexhot.errors import DexhotError
 from dexhot.geometry.cameras import Intrinsics
-from dexhot.geometry.raster.rasterizer import Rasterizer
+from dexhot.geometry.depth_kernels import draw_depth
+from dexhot.perception import mask_kernels as kernels
 from dexhot.perception.object_pose import noise_at
 from dexhot.perception.protocols import HandSighting
 
 FINGER, PALM_EDGE = 0.010, 0.016  # m, radius of flesh about bones, and of the palm about its outline
+AROUND, FOREARM = 0.04, 0.07  # m about the bones, and about the line behind the wrist, in which skin is the hand's
 REACH = 1.2  # sizes of the hand around it in which skin belongs to it: the forearm
 SKIN = 3.0  # deviations of chromaticity from the hand's own that are skin
 NEAR = 0.12  # m of depth between forearm and hand
 ABOVE = 0.010  # m over the table that is no table
 STEP = 0.012  # m of depth between neighbouring pixels that separates two things
+NEAREST, UNDRAWN = 0.06, 1e3  # m: nearer than it nothing is drawn; depth where nothing is drawn
 TRIES = 60  # planes of RANSAC
 PALM_OUTLINE = (0, 1, 5, 9, 13, 17)
+FLESH = np.array([*BONES, *pairwise(PALM_OUTLINE)])  # segments that a hand's flesh lies about
+RADII = np.array([PALM_EDGE if a == 0 or b in PALM_OUTLINE else FINGER for a, b in FLESH])
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,16 @@ class Plane:
     n: np.ndarray
     d: float
 
+    @property
+    def row(self) -> np.ndarray:
+        """(4,) n and d."""
+        return np.append(self.n, self.d)
 
-def hand_mask(camera: Intrinsics, color: np.ndarray, depth: np.ndarray, hand: HandSighting) -> np.ndarray:
-    """(H, W) bool of a hand with its forearm."""
+
+def hand_mask(
+    camera: Intrinsics, color: np.ndarray, depth: np.ndarray, hand: HandSighting, table: Plane | None = None
+) -> np.ndarray:
+    """(H, W) bool of a hand with its forearm; `table` is not of the hand, however much its colour is skin's."""
     height, width = depth.shape
     low, high = hand.pixels.min(0), hand.pixels.max(0)
     size = float((high - low).max())
@@ -44,46 +56,43 @@ def hand_mask(camera: Intrinsics, color: np.ndarray, depth: np.ndarray, hand: Ha
     mask = np.zeros((height, width), bool)
     if x1 - x0 < 3 or y1 - y0 < 3:
         return mask
-    v, u = np.mgrid[y0:y1, x0:x1]
-    grid, points = np.stack([u, v], -1).astype(float), hand.pixels
+    part, z, points = color[y0:y1, x0:x1], depth[y0:y1, x0:x1], hand.pixels - [x0, y0]
     palm_size = float(np.linalg.norm(points[9] - points[0]))
     per_metre = max(palm_size, 0.35 * size) / 0.095
-    flesh = np.zeros(u.shape, bool)
-    for a, b in [*BONES, *pairwise(PALM_OUTLINE)]:
-        radius = per_metre * (PALM_EDGE if a == 0 or b in PALM_OUTLINE else FINGER)
-        flesh |= _to_segment(grid, points[a], points[b]) < radius**2
-    flesh = ndimage.binary_fill_holes(flesh)
-    z = depth[y0:y1, x0:x1]
-    chroma = _chroma(color[y0:y1, x0:x1])
-    if (flesh & (z > 0)).sum() > 20:
-        middle = np.median(z[flesh & (z > 0)])
-        flesh &= (z == 0) | (np.abs(z - middle) < NEAR)
-    core = ndimage.binary_erosion(flesh, iterations=2)
+    flesh, around = np.zeros(z.shape, bool), np.zeros(z.shape, bool)
+    kernels.draw_bones(points[FLESH[:, 0]], points[FLESH[:, 1]], per_metre * RADII, flesh)
+    kernels.draw_bones(*_reach(points), per_metre * np.r_[np.full(len(FLESH), AROUND), FOREARM], around)
+    kernels.fill_holes(flesh)
+    if (measured := z[flesh & (z > 0)]).size > 20:
+        flesh &= (z == 0) | (np.abs(z - np.median(measured)) < NEAR)
+    core = kernels.dilate(flesh, 2, False)
     core = core if core.sum() > 20 else flesh
     if not core.any():
         return mask
-    skin = np.median(chroma[core], axis=0)
-    spread = np.maximum(1.4826 * np.median(np.abs(chroma[core] - skin), axis=0), 0.008)
-    like = (((chroma - skin) / spread) ** 2).sum(-1) < SKIN**2
-    if (z > 0).any():
-        near = z[core & (z > 0)]
-        like &= (z > 0) & (np.abs(z - (np.median(near) if len(near) else 0)) < NEAR)
-    parts, _ = ndimage.label(like | core)
-    touching = np.unique(parts[core])
-    found = np.isin(parts, touching[touching > 0]) & (like | core)
-    mask[y0:y1, x0:x1] = ndimage.binary_closing(found, iterations=2) | (flesh & like)
+    if len(near := z[core & (z > 0)]):
+        around &= (z > 0) & (np.abs(z - np.median(near)) < NEAR)
+    if table is not None and len(near):
+        around &= kernels.above(z, (camera.fx, camera.fy, camera.cx - x0, camera.cy - y0), table.row, ABOVE)
+    chroma = _chroma(part[core])
+    skin = np.median(chroma, axis=0)
+    spread = np.maximum(1.4826 * np.median(np.abs(chroma - skin), axis=0), 0.008)
+    like = kernels.alike(part, skin, spread, SKIN, around)
+    found = np.zeros(z.shape, bool)
+    kernels.grow(core, like, found)
+    closed = kernels.dilate(kernels.dilate(found, 2, True), 2, False)
+    mask[y0:y1, x0:x1] = closed | (flesh & like)
     return mask
 
 
-def _to_segment(grid: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Squared distances of pixels (..., 2) to a segment."""
-    along = b - a
-    t = np.clip(((grid - a) @ along) / max(float(along @ along), 1e-9), 0, 1)
-    return np.asarray(((grid - a - t[..., None] * along) ** 2).sum(-1))
+def _reach(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and ends (N, 2) of what a hand's skin lies about: its bones, and a forearm behind the wrist."""
+    behind = points[0] - points[[5, 9, 13, 17]].mean(0)
+    starts, ends = points[FLESH[:, 0]], points[FLESH[:, 1]]
+    return np.concatenate([starts, points[:1]]), np.concatenate([ends, points[:1] + 4.0 * behind[None]])
 
 
 def _chroma(color: np.ndarray) -> np.ndarray:
-    """(..., 2) share of red and green in the colour."""
+    """(..., 2) fractions of red and green in the colour."""
     total = color.sum(-1, keepdims=True, dtype=np.float32) + 1
     return np.asarray(color[..., :2] / total)
 
@@ -92,14 +101,24 @@ class ModelMask:
     """Where a known object at a known pose is seen."""
 
     def __init__(self, camera: Intrinsics, vertices: np.ndarray, faces: np.ndarray):
-        self.vertices = vertices
-        self.raster = Rasterizer(camera, faces, np.full(len(faces), 3))
+        self.camera, self.vertices, self.faces = camera, np.asarray(vertices, float), np.asarray(faces, np.int64)
 
     def __call__(self, pose: np.ndarray, depth: np.ndarray, hidden: np.ndarray) -> np.ndarray:
         """(H, W) bool: the rendered object where nothing measured lies before it, and no hand."""
-        z = self.raster.forward((self.vertices @ pose[:3, :3].T + pose[:3, 3])[None]).depth[0]
-        covered = (depth > 0) & (depth < z - 4 * noise_at(float(pose[2, 3])))
-        return np.asarray((z > 0) & ~covered & ~hidden)
+        mask = np.zeros(depth.shape, bool)
+        points = self.vertices @ pose[:3, :3].T + pose[:3, 3]
+        if points[:, 2].min() < NEAREST:
+            return mask
+        pixels, size = self.camera.project(points), [self.camera.width, self.camera.height]
+        x0, y0 = np.clip(np.floor(pixels.min(0)).astype(int), 0, size)
+        x1, y1 = np.clip(np.ceil(pixels.max(0)).astype(int) + 1, 0, size)
+        z = np.full((max(y1 - y0, 0), max(x1 - x0, 0)), UNDRAWN)
+        pinhole = np.array([self.camera.fx, self.camera.fy, self.camera.cx - x0, self.camera.cy - y0])
+        draw_depth(points, self.faces, pinhole, z)
+        measured = depth[y0:y1, x0:x1]
+        covered = (measured > 0) & (measured < z - 4 * noise_at(float(pose[2, 3])))
+        mask[y0:y1, x0:x1] = (z < UNDRAWN) & ~covered & ~hidden[y0:y1, x0:x1]
+        return mask
 
 
 def table_plane(camera: Intrinsics, depth: np.ndarray) -> Plane | None:

@@ -35,15 +35,13 @@ PATIENCE = 0.05  # s that a cycle waits for the client's torques
 SLIP = 0.05  # s behind schedule beyond which the world's time slips
 
 
-def wire_scene(
-    hand: RobotHand, asset: ObjectAsset, physics: Physics, table_height: float = 0.0, visual: bool = True
-) -> Scene:
+def wire_scene(hand: RobotHand, asset: ObjectAsset, physics: Physics, table_height: float = 0.0) -> Scene:
     """The arm scene with steps of one arm cycle (1 ms) and torque motors for the arm.
 
     Contacts keep their stiffness at the benchmark's step.
     """
     fine = replace(physics, timestep=CYCLE, substeps=1, solref=physics.solref_used)
-    scene = arm_scene(hand, asset, fine, table_height, visual=visual)
+    scene = arm_scene(hand, asset, fine, table_height, visual=False)
     model, arm = scene.model, slice(0, ARM)
     model.actuator_gainprm[arm, 0], model.actuator_biasprm[arm, 1:3] = 1.0, 0.0
     model.actuator_ctrlrange[arm] = np.stack([-np.array(physics.arm.force), physics.arm.force], -1)

@@ -14,7 +14,15 @@ import numpy as np
 from dexhot.data import bags
 from dexhot.data.files import load
 from dexhot.data.run import is_run, read_run
-from dexhot.data.topics import FRANKA_STATES, LEAP_STATES, OBJECT_POSE, RIG_OBJECT, SAFETY_STATE, TARGET
+from dexhot.data.topics import (
+    FRANKA_STATES,
+    LEAP_STATES,
+    OBJECT_POSE,
+    OBJECT_STATE,
+    RIG_OBJECT,
+    SAFETY_STATE,
+    TARGET,
+)
 from dexhot.data.types import RATE, Reference, Rollout
 from dexhot.errors import FileFormatError
 from dexhot.robots.arm import FR3_JOINTS
@@ -31,6 +39,8 @@ NEEDED = {
     LEAP_STATES: JOINTS,
     TARGET: JOINTS,
 }
+OBJECT = (RIG_OBJECT, OBJECT_POSE, OBJECT_STATE)  # where the object is, the first that is known in the world
+WORLD = "world"  # the frame, after a robot's prefix
 TICK_NS = 1e9 / RATE
 TOLERANCE = 0.25  # ticks: a stamp further from its frame belongs to no frame
 FREE_TOLERANCE = 1.5  # ticks, on a real rig: sensors are not synchronized, the nearest row counts
@@ -84,12 +94,13 @@ def live_rollout(run: str | Path, episode: int = 0, part: bool = False, setup: S
     else:
         chosen = complete[episode]
     tolerance = FREE_TOLERANCE if of_real_rig(run) else TOLERANCE
+    known = next((topic for topic in OBJECT if series[topic].stamps), OBJECT_POSE)
     rows = {
         topic: frames(s, chosen.t0, len(reference.q), topic, tolerance)
         for topic, s in series.items()
-        if topic != RIG_OBJECT or s.stamps
+        if topic not in OBJECT or topic == known
     }
-    pose = rows.get(RIG_OBJECT, rows[OBJECT_POSE])
+    pose = rows[known]
     setup = setup or load_setup(reference)
     rollout = rebuild(reference, setup, rows[FRANKA_STATES], rows[LEAP_STATES], pose, rows[TARGET])
     rollout.provenance = {
@@ -133,15 +144,17 @@ def read_bag(bag: Path, reference: Reference) -> tuple[dict[str, StampedRows], l
     """The stamped series of a rollout, the episodes, and a description of the bag's damage."""
     bags.require_topics(bag, NEEDED, "an evaluation")
     names = {FRANKA_STATES: list(FR3_JOINTS), LEAP_STATES: reference.joint_names[6:], TARGET: reference.joint_names}
-    series = {topic: StampedRows([], []) for topic in (RIG_OBJECT, OBJECT_POSE, FRANKA_STATES, LEAP_STATES, TARGET)}
+    series = {topic: StampedRows([], []) for topic in (*OBJECT, FRANKA_STATES, LEAP_STATES, TARGET)}
     episodes: list[Episode] = []
     with bags.open_bag(bag) as reader:
-        for connection, _, data in reader.messages(c for c in reader.connections if c.topic in {*NEEDED, RIG_OBJECT}):
+        for connection, _, data in reader.messages(c for c in reader.connections if c.topic in {*NEEDED, *OBJECT}):
             topic, message = connection.topic, bags.decode(connection, data)
             if topic == SAFETY_STATE:
                 follow_safety(episodes, message)
                 continue
-            row = pose_row(message) if topic in (RIG_OBJECT, OBJECT_POSE) else joint_row(message, names[topic], topic)
+            if topic in OBJECT and not message.header.frame_id.endswith(WORLD):
+                continue  # of a camera or a motion capture system: the filter's state is in the world
+            row = pose_row(message) if topic in OBJECT else joint_row(message, names[topic], topic)
             series[topic].stamps.append(bags.stamp_ns(message))
             series[topic].rows.append(row)
         damage = reader.damage
@@ -230,7 +243,7 @@ def rebuild(
 
 
 def pose_row(message: Any) -> np.ndarray:
-    """(7,) pose of a PoseWithCovarianceStamped."""
+    """(7,) pose of a PoseWithCovarianceStamped or an Odometry."""
     p, q = message.pose.pose.position, message.pose.pose.orientation
     return np.array([p.x, p.y, p.z, q.w, q.x, q.y, q.z])
 

@@ -59,7 +59,7 @@ def noisy_depth(depth: np.ndarray, camera: Intrinsics, level: Level, rng: np.ran
     step = d["step"] * px
     z = span / np.maximum(np.round(disparity / step) * step, step)
     high, low = maximum_filter(depth, 3), minimum_filter(depth, 3)
-    edge = high - low > d["edge"]
+    edge = high - low > d["edge"] / px  # neighbours of a smaller picture are farther apart
     flying = edge & (rng.random(depth.shape, np.float32) < d["flying"])
     between = rng.random(depth.shape, np.float32)
     z = np.where(flying, low + between * (high - low), z)

@@ -217,6 +217,16 @@ class HandObjectFilter:
         """How often hand and object were re-acquired after they were lost."""
         return self._state.hand.restarts, self._state.object.restarts
 
+    @property
+    def hand_started(self) -> bool:
+        """Whether a hand was ever seen."""
+        return self._state.hand.started
+
+    @property
+    def object_accepted(self) -> float:
+        """Stamp of the object's last accepted observation, s; -inf before the first."""
+        return self._state.object.accepted
+
     # One observation -------------------------------------------------------------------------------------------------
 
     def _apply(self, stamp: float, observations: tuple[Observation, ...]) -> bool:

@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import viser
 
-from dexhot.view.meshes import body_parts
+from dexhot.simulation.geom_meshes import body_parts
 
 
 class Mirror:

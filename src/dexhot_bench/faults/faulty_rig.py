@@ -35,6 +35,7 @@ class FaultyRig(RigNode):
     def setup(self) -> None:
         super().setup()
         symmetry = load_object(self.reference.object_name).symmetry
+        assert self.pose is not None, "the faults are those of perception:=truth"
         self.measured = Measured(self.pose, np.asarray(symmetry.rotations[-1]))
         self.pose = self.measured  # type: ignore[assignment]
         self.driven = self.advertise(String, "/faults/driven", "state")

@@ -39,12 +39,12 @@ class Discriminator(nn.Module):
 
 
 def expert_pairs(task: VectorTask, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """States (B, P) and actions (B, A) of `steps` steps in which the task's expert acts."""
+    """States (B, S) and actions (B, A) of `steps` steps in which the task's expert acts."""
     states, actions = [], []
     observations = task.reset()
     for _ in range(steps):
         action, known = task.expert()
-        states.append(observations.policy[known])
+        states.append(observations.policy[known, : task.state_size])
         step = task.step(action)
         actions.append(step.applied[known])
         observations = step.observations

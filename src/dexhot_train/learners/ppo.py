@@ -83,7 +83,7 @@ class PPO:
         seed: int = 0,
         expert: tuple[np.ndarray, np.ndarray] | None = None,
     ):
-        """expert: states (B, P) and actions (B, A) for the discriminator; it needs them."""
+        """expert: states (B, S) and actions (B, A) for the discriminator; it needs them."""
         o = self.options = options or PPOOptions()
         self.task = task
         if o.discriminator and (expert is None or not len(expert[0])):
@@ -95,7 +95,7 @@ class PPO:
             self.actor = Actor(task.policy_size, task.action_size, o.hidden, o.std, o.fixed_std, o.gain)
             self.critic = Critic(task.critic_size, o.hidden)
             self.discriminator = (
-                Discriminator(task.policy_size, task.action_size, o.discriminator_hidden) if o.discriminator else None
+                Discriminator(task.state_size, task.action_size, o.discriminator_hidden) if o.discriminator else None
             )
         learnt = [p for n in (self.actor, self.critic) for p in n.parameters() if p.requires_grad]
         self.optimiser = torch.optim.Adam(learnt, lr=o.learning_rate)
@@ -166,7 +166,7 @@ class PPO:
         """Train the discriminator on the iteration's pairs, then add its reward."""
         assert self.discriminator is not None
         o, d = self.options, self.discriminator
-        states, actions = e.policy.flatten(0, 1), e.applied.flatten(0, 1)
+        states, actions = e.policy.flatten(0, 1)[:, : self.task.state_size], e.applied.flatten(0, 1)
         losses = []
         for part in self._parts(len(states)):
             drawn = torch.randint(len(self.expert[0]), (len(part),), generator=self.generator)

@@ -1,16 +1,12 @@
 """Training of a tracking controller: task and learner, a folder that resumes, and an evaluation beside the replay.
 
-The folder has config.json (settings, command, versions), checkpoint.npz, curve.jsonl (a row of figures per iteration,
-without times: a resumed training writes the same), tensorboard/, and at the end policy.onnx with its card, policy.json,
-which has the scores.
+The folder is that of every learner (folder.py), and has at the end policy.onnx and its card, policy.json, with the
+scores.
 """
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +15,11 @@ import torch
 
 from dexhot.control.action_space import action_space
 from dexhot.control.policy import make_card
-from dexhot.data.disk import check_folder
-from dexhot.data.files import jsonable, write_text
-from dexhot.errors import DexhotError, FileFormatError
 from dexhot.versions import versions
 from dexhot_train.export import export_policy
 from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
 from dexhot_train.learners.discriminator import expert_pairs
+from dexhot_train.learners.folder import CHECKPOINT, claim, kept_rows, recorded
 from dexhot_train.learners.networks import Actor
 from dexhot_train.learners.ppo import PPO, PPOOptions
 from dexhot_train.network import PolicyNetwork
@@ -34,7 +28,7 @@ from dexhot_train.task.clips import TaskClip
 from dexhot_train.task.starts import StartOptions
 from dexhot_train.task.tracking import TaskOptions, TrackingTask
 
-CONFIG, CHECKPOINT, CURVE, POLICY = "config.json", "checkpoint.npz", "curve.jsonl", "policy.onnx"
+POLICY = "policy.onnx"
 HELD_OUT = 424242  # seed of the evaluation's worlds; no training draws with it
 
 
@@ -69,9 +63,9 @@ def train_tracker(
     Raises DexhotError for another training's folder, FileFormatError for a damaged checkpoint.
     """
     torch.set_num_threads(threads)
-    check_folder(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder, clips, options, command)
+    setup = clips[0].setup
+    settings = {"options": asdict(options), "clips": [c.name for c in clips], **setup.physics.named(setup.hand)}
+    claim(folder, settings, command, free=("options.steps",))
     task = TrackingTask(clips, options.worlds, options.task, options.seed, threads)
     expert = None
     if options.ppo.discriminator:
@@ -80,26 +74,15 @@ def train_tracker(
     if (folder / CHECKPOINT).is_file():
         learner.load(load_checkpoint(folder / CHECKPOINT))
     resumed = learner.iteration
-    rows = _kept_rows(folder / CURVE, resumed)
+    rows = kept_rows(folder, resumed)
     began, steps = time.perf_counter(), learner.steps
-    with ExitStack() as stack:
-        board = _tensorboard(folder, resumed)
-        if board is not None:
-            stack.callback(board.close)
-        curve = stack.enter_context(open(folder / CURVE, "a"))
-        for row in learner.train(options.iterations):
-            rows.append(row)
-            curve.write(json.dumps(row) + "\n")
-            curve.flush()
+    for row in recorded(learner.train(options.iterations), folder, resumed):
+        rows.append(row)
+        if progress:
             speed = (learner.steps - steps) / (time.perf_counter() - began)
-            if board is not None:
-                for name, value in row.items():
-                    board.add_scalar(name, value, learner.steps)
-                board.add_scalar("steps_per_s", speed, learner.steps)
-            if progress:
-                progress(learner.iteration - resumed, options.iterations - resumed, _line(row, speed))
-            if learner.iteration % options.save_every == 0 or learner.iteration == options.iterations:
-                save_checkpoint(learner.state(), folder / CHECKPOINT)
+            progress(learner.iteration - resumed, options.iterations - resumed, _line(row, speed))
+        if learner.iteration % options.save_every == 0 or learner.iteration == options.iterations:
+            save_checkpoint(learner.state(), folder / CHECKPOINT)
     seconds = time.perf_counter() - began
     summary = {
         "folder": str(folder),
@@ -178,50 +161,6 @@ def export_tracker(
     network.mean.copy_(actor.normaliser.mean)
     network.scale.copy_(actor.normaliser.deviation)
     return export_policy(network, card, folder / POLICY)
-
-
-def _claim(folder: Path, clips: Sequence[TaskClip], options: TrackerOptions, command: str) -> None:
-    """Write the configuration, or check that the folder's is the same. Raises DexhotError naming the differences."""
-    setup = clips[0].setup
-    settings = {"options": asdict(options), "clips": [c.name for c in clips], **setup.physics.named(setup.hand)}
-    settings = json.loads(json.dumps(settings, default=jsonable))
-    path = folder / CONFIG
-    if path.is_file():
-        try:
-            theirs = json.loads(path.read_text())["settings"]
-        except (ValueError, KeyError) as e:
-            raise FileFormatError(f"{path} is damaged; choose another folder with --out.") from e
-        differ = [name for name, value in _flat(settings) if dict(_flat(theirs)).get(name, ...) != value]
-        differ = [name for name in differ if name not in ("options.steps",)]
-        if differ:
-            raise DexhotError(
-                f"{folder} has a training with other settings ({', '.join(differ[:5])}): choose another folder with "
-                "--out, or give the settings that it began with."
-            )
-    write_text(path, json.dumps({"settings": settings, "command": command, "versions": versions()}, indent=1) + "\n")
-
-
-def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
-    if not isinstance(value, dict):
-        return [(name, value)]
-    return [pair for key, x in value.items() for pair in _flat(x, f"{name}.{key}" if name else key)]
-
-
-def _kept_rows(path: Path, iterations: int) -> list[dict[str, float]]:
-    """The curve up to the checkpoint; rows behind it are written anew."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-    rows = [row for row in rows if row["iteration"] <= iterations]
-    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
-    return rows
-
-
-def _tensorboard(folder: Path, resumed: int) -> Any:
-    """A writer, or None where TensorBoard is not installed."""
-    if find_spec("tensorboard") is None:
-        return None
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=resumed or None)
 
 
 def _line(row: dict[str, float], speed: float) -> str:

@@ -90,7 +90,7 @@ class TrackingTask:
         self.starts = [find_starts(c, b, o.starts, seed) for c, b in zip(clips, self.table.baseline)]
         self._make_state()
         self.action_size = self.table.joints
-        self.policy_size = self.observer.size
+        self.policy_size = self.state_size = self.observer.size
         self.critic_size = self.reset().critic.shape[1]
 
     def reset(self) -> Observations:

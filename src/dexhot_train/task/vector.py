@@ -32,6 +32,7 @@ class VectorTask(Protocol):
 
     size: int
     policy_size: int
+    state_size: int  # of these the first so many are the state that a discriminator sees, without what is asked for
     critic_size: int
     action_size: int
 

@@ -3,11 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
-from dexhot.bringup.graph import COMMON, Argument, Graph, GraphError, NodeSpec, Prepared, Process
+from dexhot.bringup.graph import COMMON, Argument, Graph, GraphError, NodeSpec, Prepared, Process, frame_prefix
 from dexhot.bringup.graphs.rigs import RIGS, check_hand, check_rig, rig_processes
-from dexhot.bringup.run_folder import load_task, new_run_folder, require_new, write_description, write_run
+from dexhot.bringup.run_folder import Task, load_task, new_run_folder, require_new, write_description, write_run
 from dexhot.data.disk import check_folder
+from dexhot.errors import MissingExtraError
+from dexhot.hardware.camera.frames import OPTICAL_FRAME
 from dexhot.paths import runs_dir
+from dexhot.ros.core.names import WORLD_FRAME
 from dexhot.ros.core.parameters import load_schema
 from dexhot.scratch import make_scratch
 
@@ -46,7 +49,9 @@ ARGUMENTS = (
     Argument.of("rig", "duration"),
     Argument.of("shaper", "lead"),
     Argument("profile", "", "rig:=sim: profile of the finger servos (config/servos.yaml); default: the reference's."),
+    Argument.of("rig", "perception"),
     Argument.of("rig", "camera"),
+    Argument.of("perception", "camera_namespace"),
     Argument("view", False, "Show the live scene in the browser."),
     Argument(
         "view_wait",
@@ -64,17 +69,25 @@ ARGUMENTS = (
 
 UNHURRIED = {"ramp": "controller", "fade": "controller", "lead_in": "supervisor"}  # s, divided by `speed` below 1
 UNWATCHED = ("supervisor", "viewer", "robot_state")  # tracking continues when one of these dies
+SEEING = NodeSpec("object_filter", target="dexhot.ros.see.hand_object_filter_node:HandObjectFilterNode",
+                  schema="hand_object_filter")  # fmt: skip
 PLAYS = ("playback", "mpc")  # controllers that deploy a demonstration
 PATIENT = 1.5  # s, supervisor timeout of a simulated rig, whose physics engine shares the machine
 
 
 def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     """The twins of arm and hand live in the rig's process, because they share its MuJoCo world; real drivers do not."""
+    seen = arguments["perception"] == "camera"
+    object_filter = SEEING if seen else NodeSpec("object_filter")
     found = [
         *rig_processes(arguments),
-        Process("tracker", (NodeSpec("object_filter"), NodeSpec("controller"), NodeSpec("shaper"))),
+        Process("tracker", (object_filter, NodeSpec("controller"), NodeSpec("shaper"))),
         Process("supervisor", (NodeSpec("supervisor"),)),
     ]
+    if draws_camera(arguments):
+        found.append(Process("camera", (NodeSpec("rig_camera", {"fifo_priority": 0}),), vital=seen))
+    if seen:
+        found.append(Process("perception", (NodeSpec("perception", {"robot": True, "fifo_priority": 0}),)))
     shown = NodeSpec(
         "robot_state", {"fifo_priority": 0}
     )  # in the recorder's process: one of its own would start slowly
@@ -85,6 +98,30 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     if arguments["view"]:
         found.append(Process("viewer", (NodeSpec("viewer", {"fifo_priority": 0}),), vital=False))
     return tuple(found) if arguments["rig"] != "real" else tuple(replace(process, vital=False) for process in found)
+
+
+def draws_camera(arguments: dict[str, Any]) -> bool:
+    """Whether the graph draws the images of a simulated camera."""
+    return arguments["rig"] != "real" and bool(arguments["camera"] or arguments["perception"] == "camera")
+
+
+def camera_place(arguments: dict[str, Any], task: Task) -> dict[str, Any]:
+    """The parameters that tell the nodes where the simulated camera stands, if there is one. Raises MissingExtraError
+    where an image could not be looked at."""
+    if not (draws_camera(arguments) or arguments["perception"] == "camera"):
+        return {}
+    try:
+        from dexhot.perception import live  # noqa: F401
+        from dexhot.synthesis.rig_pictures import rig_view
+    except ImportError as e:
+        raise MissingExtraError("a camera in the loop", "perception") from e
+    if not draws_camera(arguments):
+        return {}
+    from dexhot.simulation.setup import load_setup
+
+    setup, prefix = load_setup(task.reference), frame_prefix(arguments)
+    pose = " ".join(f"{x:.6f}" for x in rig_view(task.reference, setup.hand, setup.asset))
+    return {"static_transforms": [f"{prefix}{WORLD_FRAME} {prefix}{OPTICAL_FRAME} {pose}"]}
 
 
 def prepare(arguments: dict[str, Any]) -> Prepared:
@@ -105,13 +142,16 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     warnings = task.too_fast() + (task.doubts() if arguments["controller"] in PLAYS else [])
     if warnings and arguments["rig"] == "real":
         warnings.append("this is a real arm: read the warnings above before you call /safety/start.")
+    place = camera_place(arguments, task)
     folder = new_run_folder("real_track", task.reference.name, record) if recorded else make_scratch()
     names = [node.name for process in processes(arguments) for node in process.nodes]
-    watched = [name for name in names if name not in UNWATCHED]
+    aside = () if arguments["perception"] == "camera" else ("rig_camera",)
+    watched = [name for name in names if name not in (*UNWATCHED, *aside)]
     write_run(folder, "real_track", arguments, task, warnings)
     urdf = write_description(folder, task.reference.hand)
     values: dict[str, Any] = {"bag": str(folder / "bag"), "required_nodes": watched, "hand": task.reference.hand}
     values["urdf"] = str(urdf)
+    values |= place
     if speed != 1.0:
         values |= {name: load_schema(node)[name].default / speed for name, node in UNHURRIED.items()}
     if arguments["rig"] != "real":  # a real arm waits for an operator's /safety/start

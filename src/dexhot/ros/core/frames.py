@@ -13,7 +13,8 @@ from dexhot.data.topics import TF, TF_STATIC
 from dexhot.errors import DexhotError
 from dexhot.geometry import single
 from dexhot.ros.core.message_class import optional_class
-from dexhot.ros.core.messages import UNIT, WORLD_FRAME, read_transform, seconds
+from dexhot.ros.core.messages import UNIT, read_transform, seconds
+from dexhot.ros.core.names import WORLD_FRAME
 from dexhot.ros.core.refusals import RefusedError
 
 if TYPE_CHECKING:

@@ -8,21 +8,25 @@ import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Pose, PoseWithCovarianceStamped, Transform
 from nav_msgs.msg import Odometry
-from numpy.typing import ArrayLike
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
 
 from dexhot.geometry import single
+from dexhot.ros.core.names import OBJECT_FRAME, WORLD_FRAME
 from dexhot.ros.core.refusals import RefusedError
 from dexhot.safety.machine import State
 from dexhot.tracking.object_filter import ObjectState
 
-WORLD_FRAME, OBJECT_FRAME = "world", "object"
+if TYPE_CHECKING:  # nodes load it in 4 ms
+    from numpy.typing import ArrayLike
+
 EPISODE_STATUS = "rig: clip"
 LATEST = 2**31 - 1  # s, latest stamp
 FAR = 10.0  # m from the world's origin, and m/s: implausible for an object above it
@@ -48,7 +52,7 @@ def to_stamp(time: float) -> Time:
     return Time(sec=micro // 1_000_000, nanosec=micro % 1_000_000 * 1000)
 
 
-def doubles(x: ArrayLike) -> "array[float]":
+def doubles(x: "ArrayLike") -> "array[float]":
     """A float array in the fastest form for message fields."""
     out = array("d")
     out.frombytes(np.ascontiguousarray(x, np.float64).tobytes())
@@ -63,7 +67,7 @@ def bytes_array(x: np.ndarray) -> "array[int]":
 
 
 def joint_state(
-    names: Sequence[str], stamp: Time, position: ArrayLike, velocity: ArrayLike = (), effort: ArrayLike = ()
+    names: Sequence[str], stamp: Time, position: "ArrayLike", velocity: "ArrayLike" = (), effort: "ArrayLike" = ()
 ) -> JointState:
     """A JointState from arrays in the order of `names`."""
     message = JointState()
@@ -131,8 +135,12 @@ def object_pose(stamp: Time, pose: np.ndarray, covariance: np.ndarray, prefix: s
 
     `prefix`, here and below: of the robot's frames.
     """
-    message = PoseWithCovarianceStamped()
-    message.header.stamp, message.header.frame_id = stamp, prefix + WORLD_FRAME
+    return stamped_pose(Header(stamp=stamp, frame_id=prefix + WORLD_FRAME), pose, covariance)
+
+
+def stamped_pose(header: Header, pose: np.ndarray, covariance: np.ndarray) -> PoseWithCovarianceStamped:
+    """A pose (7,) in the header's frame and its covariance (6, 6): position, then rotation about the frame's axes."""
+    message = PoseWithCovarianceStamped(header=header)
     _fill_pose(message.pose.pose, pose)
     message.pose.covariance = np.ravel(covariance)
     return message

@@ -1,10 +1,11 @@
-"""The embedded rig: one MuJoCo world that is the arm, the hand, the object and the camera, and the only one that ticks.
+"""The embedded rig: one MuJoCo world that is the arm, the hand and the object, and the only one that ticks.
 
 Tick k is due at the start + k / 60 s and has that stamp whenever it runs: between two stamps the world makes one
 control step, regardless of the machine's load. A tick waits up to `patience` for the response to the last one: the
 object's state, and commands once arm and hand are driven. Late ticks are caught up as fast as responses arrive. On a
 machine that is too slow the world runs slower than real time; its time is on /clock, the reference for the age of
-stamps.
+stamps. With `perception: camera` the object's pose comes from the images of the rig's camera, a node of its own, and
+the world also waits for them: an image must have been looked at LOOKED s after it arrives.
 
 /rig/episode marks the clips: start after each reset, end `tail` seconds after the last frame. The world is
 reset only when the supervisor has left `tracking`, so that no command of an old clip affects the new one.
@@ -17,10 +18,10 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 
 from dexhot.data.files import load
-from dexhot.data.topics import CLOCK, EPISODE, OBJECT_POSE, OBJECT_STATE, RIG_OBJECT, SAFETY_STATE
+from dexhot.data.topics import CLOCK, EPISODE, LABELS, OBJECT_POSE, OBJECT_STATE, RIG_OBJECT, SAFETY_STATE
 from dexhot.data.types import RATE, Reference
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object
@@ -29,7 +30,6 @@ from dexhot.robots.robot_hand import RobotHand, load_hand
 from dexhot.rollouts.arm import measured_pose, start_joints
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
-from dexhot.ros.rig.rig_camera import RigCamera
 from dexhot.ros.supervise.alarm import Alarm
 from dexhot.safety.machine import State
 from dexhot.simulation.scene import arm_scene
@@ -37,6 +37,7 @@ from dexhot.simulation.setup import physics_of
 
 EARLY = 5e-4  # s by which a tick may be early: timers are inexact
 HOPELESS = 6  # ticks of lag above which the world's time slips
+LOOKED = 0.05  # s after an image's arrival until which perception must have looked at it
 
 
 class RigNode(DexhotNode):
@@ -44,7 +45,6 @@ class RigNode(DexhotNode):
 
     def __init__(self) -> None:
         super().__init__("rig")
-        self.camera: RigCamera | None = None
 
     def setup(self) -> None:
         self.reference = load(self.p.reference, Reference)
@@ -53,14 +53,16 @@ class RigNode(DexhotNode):
         self.start_q = start_joints(self.reference)
         self.reset_world()
         install(self.world)
-        self.pose = self.advertise(PoseWithCovarianceStamped, OBJECT_POSE, "state")
+        seen = self.p.perception == "camera"
+        self.pose = None if seen else self.advertise(PoseWithCovarianceStamped, OBJECT_POSE, "state")
         noisy = self.p.position_noise or self.p.rotation_noise
-        self.truth = self.advertise(PoseWithCovarianceStamped, RIG_OBJECT, "state") if noisy else None
+        apart = noisy or self.p.camera or seen  # the rig's camera draws the truth
+        self.truth = self.advertise(PoseWithCovarianceStamped, RIG_OBJECT, "state") if apart else None
+        if seen:
+            self.subscribe(Image, LABELS, self.on_labels)
         self.episodes = self.advertise(DiagnosticArray, EPISODE, "latched")
         self.obey(DiagnosticArray, SAFETY_STATE, self.on_safety, "latched")
         self.obey(Odometry, OBJECT_STATE, self.on_state, "state")
-        if self.p.camera:
-            self.camera = RigCamera(self, self.world, self.p.camera_rate)
         self.clock = self.advertise(Clock, CLOCK, "state")
         self.alarm = Alarm(self, self.guarded_alarm)
         self.world.answered = self.set_alarm
@@ -70,8 +72,8 @@ class RigNode(DexhotNode):
 
     def make_world(self, hand: RobotHand, asset: ObjectAsset) -> EmbeddedWorld:
         """The arm scene with hand and object on the table of the reference."""
-        table, visual = self.reference.table_height, self.p.camera
-        return EmbeddedWorld(arm_scene(hand, asset, physics_of(self.reference), table, visual=visual))
+        table = self.reference.table_height
+        return EmbeddedWorld(arm_scene(hand, asset, physics_of(self.reference), table, visual=False))
 
     def start(self) -> None:
         self.safety = messages.Safety(State.INACTIVE)
@@ -80,7 +82,8 @@ class RigNode(DexhotNode):
         self.epoch, self.ticks, self.slipped = time.time(), 0, 0.0  # ROS time is what we publish
         self.ticks_counted = self.ticks_ok = 0
         self.rng = np.random.default_rng(self.p.seed)
-        self.interruption = ""
+        self.interruption, self.interrupted = "", 0  # the last one's reason; clips that the rig itself began again
+        self.looked: float | None = None  # stamp of the newest image that perception has looked at, while waited for
         self.begin_episode()
         self.alarm.set(time.monotonic())
 
@@ -92,9 +95,6 @@ class RigNode(DexhotNode):
         if hasattr(self, "alarm"):
             self.alarm.close()
             del self.alarm
-        if self.camera is not None:
-            self.camera.close()
-            self.camera = None
 
     def reset_world(self) -> None:
         """Put robot and object at the start of the reference."""
@@ -117,6 +117,19 @@ class RigNode(DexhotNode):
         if self.answers(message):
             self.world.follow(OBJECT_STATE)
 
+    def on_labels(self, message: Image) -> None:
+        """Perception has looked at an image."""
+        self.looked = messages.seconds(message.header.stamp)
+        if self.begun is not None:
+            self.set_alarm()
+
+    def unseen(self) -> bool:
+        """Whether the next tick would be too far ahead of the newest image that perception has looked at."""
+        if self.looked is None:
+            return False
+        age = self.world.stamp + 1.0 / RATE - self.looked
+        return bool(age > 1.0 / self.p.camera_rate + self.p.camera_latency + LOOKED)
+
     def answers(self, message: Odometry | JointState) -> bool:
         """Whether its stamp is that of the last tick."""
         return abs(messages.seconds(message.header.stamp) - self.world.stamp) < 1e-5
@@ -131,17 +144,19 @@ class RigNode(DexhotNode):
         now = time.monotonic()
         if self.begun is None:
             self.begun = self.last = now
-        answered = not self.world.unanswered or now - self.last >= self.p.patience
-        if answered and now >= self.due() - EARLY:
+        late = now - self.last >= self.p.patience
+        waiting = self.world.unanswered or self.unseen()
+        if (late or not waiting) and now >= self.due() - EARLY:
             self.last = now
             self.world.following -= self.world.unanswered  # timed out: do not wait again before the next response
+            self.looked = None if self.unseen() else self.looked
             self.count(now)
             self.tick()
         self.set_alarm()
 
     def set_alarm(self) -> None:
         """Wake when the next tick is due, or when the response to the last one times out."""
-        wake = self.last + self.p.patience if self.world.unanswered else self.due()
+        wake = self.last + self.p.patience if self.world.unanswered or self.unseen() else self.due()
         self.alarm.set(wake)
 
     def due(self) -> float:
@@ -166,6 +181,7 @@ class RigNode(DexhotNode):
             "ticks": self.ticks_counted,
             "slipped_s": self.slipped,
             "tick_ok_fraction": self.ticks_ok / (self.ticks_counted + self.slipped * RATE),
+            "interrupted": self.interrupted,
         }
 
     def tick(self) -> None:
@@ -180,12 +196,11 @@ class RigNode(DexhotNode):
         if frame is not None and frame >= 0:
             self.world.release()
         truth = self.world.object_pose()
-        seen = measured_pose(truth, self.p.position_noise, self.p.rotation_noise, self.rng)
         if self.truth:
             self.truth.publish(messages.object_pose(message_stamp, truth, np.zeros((6, 6)), self.p.frame_prefix))
-        self.pose.publish(messages.object_pose(message_stamp, seen, self.covariance, self.p.frame_prefix))
-        if self.camera:
-            self.camera.tick(stamp)
+        if self.pose:
+            seen = measured_pose(truth, self.p.position_noise, self.p.rotation_noise, self.rng)
+            self.pose.publish(messages.object_pose(message_stamp, seen, self.covariance, self.p.frame_prefix))
         self.latency("step").add(time.monotonic() - begin)
         self.follow_clip(frame, stamp)
 
@@ -200,6 +215,7 @@ class RigNode(DexhotNode):
             self.end_clip()
         interrupted = not self.ended and self.last_tracked > 0.0 and stamp - self.last_tracked > self.p.give_up
         if self.p.loop and (interrupted or self.ended) and self.safety.state is State.READY:
+            self.interrupted += interrupted
             self.begin_episode()
         elif interrupted and self.p.exit_when_done:
             self.finish(f"tracking was interrupted ({self.interruption})", code=1)

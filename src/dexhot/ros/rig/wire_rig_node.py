@@ -34,8 +34,7 @@ class WireRigNode(RigNode):
     world: WireWorld
 
     def make_world(self, hand: RobotHand, asset: ObjectAsset) -> WireWorld:
-        table, visual = self.reference.table_height, self.p.camera
-        scene = wire_scene(hand, asset, physics_of(self.reference), table, visual)
+        scene = wire_scene(hand, asset, physics_of(self.reference), self.reference.table_height)
         return WireWorld(scene, self.p.franka_host, self.p.leap_port, self.p.scale)
 
     def setup(self) -> None:

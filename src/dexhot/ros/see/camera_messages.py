@@ -1,26 +1,30 @@
-"""Frames as the messages of realsense2_camera: raw images, and the camera's intrinsics."""
+"""Frames as the messages of realsense2_camera: raw images, and the camera's intrinsics; keypoints as clouds."""
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.duration import Duration
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from dexhot.data.topics import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
+from dexhot.data.recording import check_intrinsics
+from dexhot.data.topics import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, KEYPOINT_FIELDS
+from dexhot.errors import FileFormatError
 from dexhot.geometry.cameras import Intrinsics
+from dexhot.hardware.camera.codec import pixels
 from dexhot.hardware.camera.frames import OPTICAL_FRAME, Frames
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
+from dexhot.ros.core.refusals import RefusedError
 
 PUBLISHED = "published:"  # prefix of the diagnostic values that count the images of a topic
 
 
-def image(header: Header, pixels: np.ndarray) -> Image:
+def image(header: Header, values: np.ndarray) -> Image:
     """Image message of (H, W, 3) RGB, (H, W) grey uint8, or (H, W) uint16 mm."""
-    encoding = {(3, 1): "rgb8", (2, 1): "mono8", (2, 2): "16UC1"}[pixels.ndim, pixels.itemsize]
-    height, width = pixels.shape[:2]
-    message = Image(header=header, height=height, width=width, encoding=encoding, step=pixels.nbytes // height)
-    message.data = messages.bytes_array(np.ascontiguousarray(pixels).view(np.uint8))
+    encoding = {(3, 1): "rgb8", (2, 1): "mono8", (2, 2): "16UC1"}[values.ndim, values.itemsize]
+    height, width = values.shape[:2]
+    message = Image(header=header, height=height, width=width, encoding=encoding, step=values.nbytes // height)
+    message.data = messages.bytes_array(np.ascontiguousarray(values).view(np.uint8))
     return message
 
 
@@ -31,6 +35,52 @@ def camera_info(header: Header, i: Intrinsics) -> CameraInfo:
     info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
     info.p = [i.fx, 0.0, i.cx, 0.0, 0.0, i.fy, i.cy, 0.0, 0.0, 0.0, 1.0, 0.0]
     return info
+
+
+def read_image(message: Image) -> np.ndarray:
+    """(H, W, 3) RGB or grey (H, W) uint8, or (H, W) uint16, mm. Raises RefusedError."""
+    try:
+        return pixels(message.encoding, message.height, message.width, message.step, np.asarray(message.data))
+    except (FileFormatError, ValueError) as e:
+        raise RefusedError(f"an image of {message.width}x{message.height}: {e}") from e
+
+
+def read_camera_info(message: CameraInfo) -> Intrinsics:
+    """Raises RefusedError for intrinsics that no camera of that image size has."""
+    fx, _, cx, _, fy, cy = map(float, message.k[:6])
+    d = tuple(map(float, message.d[:5])) if len(message.d) >= 5 else (0.0,) * 5
+    found = Intrinsics(message.width, message.height, fx, fy, cx, cy, d)
+    try:
+        check_intrinsics(found, "camera_info")
+    except FileFormatError as e:
+        raise RefusedError(str(e)) from e
+    return found
+
+
+def keypoint_cloud(header: Header, points: np.ndarray, fields: tuple[str, ...] = KEYPOINT_FIELDS) -> PointCloud2:
+    """PointCloud2 of points (N, F), one column for each of `fields`."""
+    rows = np.ascontiguousarray(points, "<f4")
+    size = rows.itemsize * rows.shape[1]
+    message = PointCloud2(header=header, height=1, width=len(rows), point_step=size, row_step=size * len(rows))
+    message.fields = [
+        PointField(name=name, offset=rows.itemsize * k, datatype=PointField.FLOAT32, count=1)
+        for k, name in enumerate(fields)
+    ]
+    message.data = messages.bytes_array(rows.view(np.uint8))
+    return message
+
+
+def read_cloud(message: PointCloud2, fields: tuple[str, ...] = KEYPOINT_FIELDS, count: int = 21) -> np.ndarray:
+    """(count, F) float of a cloud with exactly these float32 fields. Raises RefusedError."""
+    names = tuple((f.name, f.datatype, f.offset) for f in message.fields)
+    wanted = tuple((name, PointField.FLOAT32, 4 * k) for k, name in enumerate(fields))
+    if names != wanted or message.width * message.height != count or len(message.data) != 4 * len(fields) * count:
+        said = ", ".join(name[:20] for name, *_ in names[:8])
+        raise RefusedError(
+            f"a cloud of {message.width * message.height} points with {said or 'no fields'}; expected {count} with "
+            f"float32 {', '.join(fields)}."
+        )
+    return np.frombuffer(message.data, "<f4").reshape(count, len(fields)).astype(float)
 
 
 class FramesPublisher:
@@ -49,11 +99,11 @@ class FramesPublisher:
         )
         info = camera_info(header, frames.intrinsics)
         images = (self.color, COLOR, frames.color), (self.depth, DEPTH, frames.depth)
-        for (publisher, topic, pixels), informer in zip(images, self.infos):
-            if pixels is None:
+        for (publisher, topic, values), informer in zip(images, self.infos):
+            if values is None:
                 continue
             if publisher.get_subscription_count():
-                publisher.publish(image(header, pixels))
+                publisher.publish(image(header, values))
                 self.published[topic] += 1
             informer.publish(info)
 

@@ -10,8 +10,8 @@ from geometry_msgs.msg import Point
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
-from dexhot.ros.core.messages import WORLD_FRAME
-from dexhot.view.meshes import Geom, geom_mesh, geom_rgba
+from dexhot.ros.core.names import WORLD_FRAME
+from dexhot.simulation.geom_meshes import Geom, geom_mesh, geom_rgba
 
 MAX_FACES = 600  # of a mesh: every message contains all triangles
 SHAPES = {

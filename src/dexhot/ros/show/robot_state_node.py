@@ -34,7 +34,7 @@ from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.frames import parse
 from dexhot.ros.core.intake import make_intake, take
 from dexhot.ros.core.message_class import optional_class
-from dexhot.ros.core.names import ROBOT_STATE
+from dexhot.ros.core.names import OBJECT_FRAME, ROBOT_STATE
 from dexhot.ros.core.qos import subscribe_profile
 
 NO_TF = "tf2_msgs is not installed: no /tf (it comes with a ROS distribution)"
@@ -113,7 +113,7 @@ class RobotStateNode(DexhotNode):
                 self.hear(topic, callback, message)
         if self.object is not None:
             stamp, pose = self.object
-            self.send(self.tf, stamp, {messages.OBJECT_FRAME: (WORLD, pose)})
+            self.send(self.tf, stamp, {OBJECT_FRAME: (WORLD, pose)})
             self.object = None
         if self.arm is None or self.hand is None:
             return

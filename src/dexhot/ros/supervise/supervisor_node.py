@@ -141,6 +141,7 @@ class SupervisorNode(DexhotNode):
         self.look_until: float | None = None  # monotonic time, set once all else is ready
         self.sigma = 0.0
         self.unseen = ""  # the object filter's reason for missing poses
+        self.cause: Event | None = None  # of the present state
         self.suspect = ""  # a bad input at the last check; two in a row count, so that queues can drain first
         self.missing, self.missing_text = "", -np.inf  # missing inputs in `inactive`, time of their last log
         if self.machine.state is not State.FAULT:
@@ -336,7 +337,7 @@ class SupervisorNode(DexhotNode):
         if event is Event.INPUTS_READY:
             self.suspect = ""
             if not absent:
-                self.apply(event, reason)
+                self.apply(event, f"the object is seen again; {reason}" if self.cause is Event.OBJECT_LOST else reason)
                 if self.wants_start and self.watched():
                     self.begin_tracking()
         elif event is Event.STALE and not self.suspect:
@@ -446,6 +447,7 @@ class SupervisorNode(DexhotNode):
             self.announce()
         if not self.machine.handle(event, reason):
             return False
+        self.cause = event
         if not self.machine.moving:
             for watch in self.watches.values():
                 watch.commanded(None)

@@ -4,8 +4,8 @@ import numpy as np
 
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
-from dexhot.fitting import kernels
 from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import matrix_to_quat, quat_to_matrix, rotvec_to_quat
 from dexhot.humans.open_hand import open_hand
@@ -41,8 +41,8 @@ def tiny_clip(frames: int = 16, speed: float = 0.004, seed: int = 0) -> tuple[Re
             grasp = pose.rotation.T @ R, pose.rotation.T @ (middle - posed.joints[0])
         R, x = pose.rotation @ grasp[0], posed.joints[0] + pose.rotation @ grasp[1]
         near, far = np.full(size[1:], 1e3), np.full(size[1:], 1e3)
-        kernels.draw_depth(posed.vertices, HAND.faces, f, near)
-        kernels.draw_depth(ASSET.vertices @ R.T + x, faces, f, far)
+        draw_depth(posed.vertices, HAND.faces, f, near)
+        draw_depth(ASSET.vertices @ R.T + x, faces, f, far)
         labels[t] = np.where(np.minimum(near, far) > 100, 0, np.where(near < far, 1, 2))
         noisy = np.minimum(near, far) + 0.001 * rng.normal(size=near.shape)
         depth[t] = np.where(labels[t] > 0, np.round(1e3 * noisy), 900)

@@ -23,13 +23,14 @@ class BodyMesh:
     faces: np.ndarray  # (F, 3)
 
 
-def body_parts(model: mujoco.MjModel, geoms: np.ndarray) -> list[BodyMesh]:
-    """The parts of the geoms with these ids: one per body, colour and shading. Planes are omitted."""
+def body_parts(model: mujoco.MjModel, geoms: np.ndarray, sections: int = 32) -> list[BodyMesh]:
+    """The parts of the geoms with these ids: one per body, colour and shading. Planes are omitted; `sections` as in
+    `geom_mesh`."""
     groups: dict[tuple[int, Rgba, bool], list[tuple[np.ndarray, np.ndarray]]] = {}
     for geom in geoms:
         if Geom(model.geom_type[geom]) in (Geom.mjGEOM_PLANE, Geom.mjGEOM_HFIELD):
             continue
-        vertices, faces = geom_mesh(model, int(geom))
+        vertices, faces = geom_mesh(model, int(geom), sections)
         placed = transform(make_pose(model.geom_pos[geom], model.geom_quat[geom]), vertices)
         smooth = Geom(model.geom_type[geom]) != Geom.mjGEOM_BOX
         key = (int(model.geom_bodyid[geom]), geom_rgba(model, int(geom)), smooth)
@@ -37,8 +38,8 @@ def body_parts(model: mujoco.MjModel, geoms: np.ndarray) -> list[BodyMesh]:
     return [BodyMesh(body, rgba, smooth, *_merge(meshes)) for (body, rgba, smooth), meshes in groups.items()]
 
 
-def geom_mesh(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (V, 3) and faces (F, 3) of one geom in its own frame."""
+def geom_mesh(model: mujoco.MjModel, geom: int, sections: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) and faces (F, 3) of one geom in its own frame; round ones have `sections` around their axis."""
     kind, size = Geom(model.geom_type[geom]), model.geom_size[geom]
     if kind == Geom.mjGEOM_MESH:
         mesh = model.geom_dataid[geom]
@@ -48,12 +49,13 @@ def geom_mesh(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]
     if kind == Geom.mjGEOM_BOX:
         shape = trimesh.creation.box(2 * size)
     elif kind == Geom.mjGEOM_CYLINDER:
-        shape = trimesh.creation.cylinder(size[0], 2 * size[1], sections=32)
+        shape = trimesh.creation.cylinder(size[0], 2 * size[1], sections=sections)
     elif kind == Geom.mjGEOM_CAPSULE:
-        shape = trimesh.creation.capsule(2 * size[1], size[0], count=(20, 20))
+        count = (max(4, 5 * sections // 8),) * 2
+        shape = trimesh.creation.capsule(2 * size[1], size[0], count=count)
         shape.apply_translation(-shape.bounds.mean(axis=0))  # the origin differs between versions of trimesh
     elif kind in (Geom.mjGEOM_SPHERE, Geom.mjGEOM_ELLIPSOID):
-        shape = trimesh.creation.icosphere(subdivisions=3)
+        shape = trimesh.creation.icosphere(subdivisions=3 if sections > 16 else 1)
         shape.apply_scale(size if kind == Geom.mjGEOM_ELLIPSOID else size[0])
     else:
         raise ValueError(f"geom {model.geom(geom).name!r} has type {kind.name}, which has no triangles")

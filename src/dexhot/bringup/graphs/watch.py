@@ -1,0 +1,100 @@
+"""watch: a person before a camera; hand, object and how well both are known, in the browser at the camera's rate."""
+
+from typing import Any
+
+from dexhot.bringup.graph import COMMON, Argument, Graph, GraphError, NodeSpec, Prepared, Process, frame_prefix
+from dexhot.errors import DexhotError, MissingExtraError
+from dexhot.hardware.camera.frames import OPTICAL_FRAME
+from dexhot.hardware.camera.source import Mode, camera_source
+from dexhot.objects.library import load_symmetry
+from dexhot.ros.core.names import WORLD_FRAME
+from dexhot.scratch import make_scratch
+
+LEVEL = "0 0 0 0.7071067811865476 -0.7071067811865476 0 0"  # a camera at the world's origin that looks along its y
+
+ARGUMENTS = (
+    Argument.of(
+        "camera",
+        "camera",
+        "realsense, realsense:SERIAL, bag:PATH, dir:PATH, sim, or running (one that already publishes).",
+    ),
+    Argument.of("fitting", "object"),
+    Argument.of("fitting", "side"),
+    Argument.of("fitting", "recipe"),
+    Argument(
+        "camera_namespace",
+        "",
+        "Namespace of the topics of a running or recorded camera; default: realsense-ros's /camera/camera of a "
+        "recording, /camera of a running one.",
+    ),
+    Argument(
+        "camera_pose",
+        LEVEL,
+        "Pose of the camera's optical frame in the world: x y z qw qx qy qz, m; default: a level camera at its origin.",
+    ),
+    Argument.of("camera", "width"),
+    Argument.of("camera", "height"),
+    Argument.of("camera", "fps"),
+    Argument.of("camera", "loop"),
+    Argument("view", True, "Show hand and object in the browser."),
+    Argument.of("watch_viewer", "host"),
+    Argument.of("watch_viewer", "port"),
+    *COMMON,
+)
+HAND_OBJECT_FILTER = NodeSpec("object_filter", target="dexhot.ros.see.hand_object_filter_node:HandObjectFilterNode",
+                              schema="hand_object_filter")  # fmt: skip
+
+
+def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
+    """The fit runs beside perception, in a process of its own: each takes a core's share of an image's time."""
+    running = arguments["camera"] == "running"
+    heard = {} if running else {"camera_namespace": ""}  # our camera's, regardless of the names in a bag
+    found = [] if running else [Process("camera", (NodeSpec("camera", {"audience": "perception"}),))]
+    found.append(Process("perception", (NodeSpec("perception", {"hands": arguments["side"], **heard}),)))
+    found.append(Process("fitting", (NodeSpec("fitting", heard), HAND_OBJECT_FILTER)))
+    if arguments["view"]:
+        found.append(Process("viewer", (NodeSpec("watch_viewer", heard),), vital=False))
+    return tuple(found)
+
+
+def prepare(arguments: dict[str, Any]) -> Prepared:
+    """Check camera, object and models before anything starts."""
+    camera = arguments["camera"]
+    if camera != "running":
+        camera_source(camera, Mode(*(arguments[k] for k in ("width", "height", "fps", "loop", "camera_namespace"))))
+    if arguments["object"]:
+        load_symmetry(arguments["object"])
+    check_models(arguments["recipe"])
+    prefix = frame_prefix(arguments)
+    place = f"{prefix}{WORLD_FRAME} {prefix}{OPTICAL_FRAME} {arguments['camera_pose']}"
+    check_place(place)
+    return Prepared(make_scratch(), {"static_transforms": [place]})
+
+
+def check_models(recipe: str) -> None:
+    """Raise DexhotError for a missing extra, missing hand models or an unknown recipe."""
+    try:
+        import ai_edge_litert  # noqa: F401
+
+        from dexhot.fitting.recipe import load_recipe
+        from dexhot.perception import live  # noqa: F401
+    except ImportError as e:
+        raise MissingExtraError("watching a hand", "perception") from e
+    from dexhot.perception.weights import HAND_LANDMARKS, hand_landmark_file
+
+    load_recipe(recipe)
+    for name in HAND_LANDMARKS:
+        hand_landmark_file(name)
+
+
+def check_place(place: str) -> None:
+    """Raise GraphError for a camera_pose that is none."""
+    from dexhot.ros.core.frames import parse
+
+    try:
+        parse(place)
+    except DexhotError as e:
+        raise GraphError("camera_pose must be 'x y z qw qx qy qz': m, and a unit quaternion.") from e
+
+
+WATCH = Graph("watch", "show a person's hand and an object as a camera sees them", ARGUMENTS, processes, prepare)

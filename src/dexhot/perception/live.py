@@ -1,0 +1,173 @@
+"""A known object in the images of a live camera: as in a recording (perceive.py), and with what the robot knows.
+
+A robot knows where the table is, where the object should stand at the start, and where its own hand has carried it
+since it was last seen. Each is a guess that costs one alignment; a search over all rotations costs 100 times as much.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import monotonic as clock
+
+import numpy as np
+
+from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.poses import pose_to_matrix, transform
+from dexhot.objects.asset import ObjectAsset
+from dexhot.perception import pose_kernels as kernels
+from dexhot.perception.object_pose import SURE, RigidModel, noise_at, points_in, rigid_model
+from dexhot.perception.perceive import ALIKE, LABEL, OBJECT, RETRY, RIGHT, TABLE, ObjectTrack, in_space
+from dexhot.perception.protocols import HandKeypoints, ObjectSighting
+from dexhot.perception.robot_mask import RobotMask
+from dexhot.perception.segmentation import ModelMask, Plane, hand_mask, table_plane
+
+REACH = 0.08  # diameters from the surface within which a point says something about the pose
+INDEPENDENT = 30.0  # points
+MOST_TURN, MOST_SHIFT = 0.5, 0.1  # rad, m: sigmas of what nothing is known about
+FLOOR = 0.0015, 0.01  # m, rad: of the calibration and the mesh
+POINTS = 300
+AS_GOOD = 0.01  # less confidence by which the last pose is still kept: what noise moves would drift
+SEARCHED = 15  # images between searches where there are guesses: a search delays the images after it
+
+
+class LiveTrack(ObjectTrack):
+    """The object in front of one camera; give the guesses of each image before it."""
+
+    def __init__(self, model: RigidModel, mask: ModelMask):
+        super().__init__(model, mask)
+        self.guesses: Sequence[np.ndarray] = ()  # (7,) camera_T_mesh each, the best first
+
+    def know_table(self, camera_T_world: np.ndarray, height: float) -> None:
+        """The table's top is at z = height (m) in the world."""
+        down, up = transform(camera_T_world, np.array([[0.0, 0.0, height], [0.0, 0.0, height + 1.0]]))
+        self.on(Plane(up - down, float((up - down) @ down)))
+
+    def __call__(
+        self,
+        camera: Intrinsics,
+        depth: np.ndarray,
+        time: float,
+        hidden: np.ndarray,
+        color: np.ndarray | None = None,
+    ) -> tuple[ObjectSighting | None, float]:
+        estimator = self.estimator
+        last = None if estimator.lost or estimator.pose is None else estimator.pose
+        found, confidence = super().__call__(camera, depth, time, hidden, color)
+        if found is None or last is None:
+            return found, confidence
+        R, t = np.ascontiguousarray(last[:3, :3]), np.ascontiguousarray(last[:3, 3])
+        still, seen = estimator.confidence(camera, R, t, np.asarray(depth, np.float32), hidden)
+        if still < found.confidence - AS_GOOD:
+            return found, confidence
+        estimator.pose, estimator.velocity = last, np.zeros(6)
+        return ObjectSighting(last, still, seen), still
+
+    def _again(
+        self, camera: Intrinsics, depth: np.ndarray, time: float, hidden: np.ndarray, color: np.ndarray | None
+    ) -> ObjectSighting | None:
+        """The first guess that is SURE, and of the object's colours; else as in a recording, but seldom."""
+        estimator, last = self.estimator, self.estimator.pose
+        for guess in self.guesses:
+            estimator.pose = pose_to_matrix(guess)
+            found = estimator.follow(camera, color, depth, time, hidden)
+            its = color is None or estimator.appearance.match(color, self.mask(found.pose, depth, hidden)) >= ALIKE
+            estimator.lost = found.confidence < SURE or not its
+            if not estimator.lost:
+                return found
+        estimator.pose = last
+        if self.number % (SEARCHED if self.guesses else RETRY):
+            return None
+        return self._search(camera, depth, time, hidden, color)
+
+
+def pose_covariance(model: RigidModel, pose: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(6, 6) of position, m, and rotation vector, rad, of camera_T_mesh (4, 4), from the measured points (N, 3) on the
+    object: what they leave open, such as a turn about an axis of revolution, is uncertain.
+
+    Errors of neighbouring pixels and of successive images are alike, so that N points count as INDEPENDENT ones.
+    """
+    R, t = np.ascontiguousarray(pose[:3, :3]), np.ascontiguousarray(pose[:3, 3])
+    A, used = kernels.information(R, t, *model.grid, np.ascontiguousarray(points), REACH * model.diameter)
+    sigma, count = noise_at(float(t[2])), max(min(used, INDEPENDENT), 1.0)
+    known = A / max(used, 1e-9) * count / sigma**2
+    known[:3, :3] += np.eye(3) / MOST_TURN**2
+    known[3:, 3:] += np.eye(3) / MOST_SHIFT**2
+    order = [3, 4, 5, 0, 1, 2]
+    covariance: np.ndarray = np.linalg.inv(known)[np.ix_(order, order)]
+    return covariance + np.diag([FLOOR[0] ** 2] * 3 + [FLOOR[1] ** 2] * 3)
+
+
+@dataclass
+class LiveImage:
+    """What is seen in one image."""
+
+    labels: np.ndarray  # (H, W) uint8, those of Evidence
+    keypoints: dict[str, np.ndarray]  # side -> (21, 6), those of Evidence
+    sighting: ObjectSighting | None  # None while the object is lost, or without one
+    covariance: np.ndarray | None  # (6, 6) of its pose
+    confidence: float  # of its best candidate
+    ambiguous: str = ""  # pixels of several things that look like it, where none of them was taken
+    seconds: dict[str, float] = field(default_factory=dict)  # stage -> duration
+
+
+class LiveEyes:
+    """Hands (of people, or the robot's own) and one known object before one camera, image by image."""
+
+    def __init__(
+        self,
+        camera: Intrinsics,
+        asset: ObjectAsset | None,
+        hands: HandKeypoints | None = None,
+        sides: Sequence[str] = ("right", "left"),
+        robot: RobotMask | None = None,
+    ):
+        self.camera, self.hands, self.sides, self.robot = camera, hands, sides, robot
+        self.track: LiveTrack | None = None
+        self.table: Plane | None = None  # as measured; a robot's is known
+        self.number = 0
+        if asset is not None:
+            model = rigid_model(asset.vertices, asset.faces, asset.name)
+            self.track = LiveTrack(model, ModelMask(camera, asset.vertices, asset.faces))
+
+    def look(
+        self,
+        color: np.ndarray | None,
+        depth: np.ndarray,
+        time: float,
+        robot_q: np.ndarray | None = None,
+        guesses: Sequence[np.ndarray] = (),
+    ) -> LiveImage:
+        """color (H, W, 3) uint8, needed where hands are looked for; depth (H, W) uint16 mm; time in s; robot_q (7+n,)
+        rad; guesses: camera_T_mesh (7,) each."""
+        z = depth * np.float32(1e-3)
+        seen = LiveImage(np.zeros(depth.shape, np.uint8), {}, None, None, 0.0)
+        hidden = np.zeros(depth.shape, bool)
+        begin = clock()
+        if self.robot is None and self.number % TABLE == 0:
+            self.table = table_plane(self.camera, z) or self.table
+            if self.table is not None and self.track is not None:
+                self.track.on(self.table)
+        self.number += 1
+        if self.hands is not None and color is not None:
+            for hand in self.hands(color):
+                mask = hand_mask(self.camera, color, z, hand, self.table)
+                hidden |= mask
+                if hand.side in self.sides:
+                    seen.labels[mask] = LABEL[hand.side]
+                    seen.keypoints[hand.side] = in_space(self.camera, z, hand, mask)
+        if self.robot is not None and robot_q is not None:
+            mask = self.robot(robot_q, z)
+            hidden |= mask
+            seen.labels[mask] = RIGHT
+        seen.seconds["hands"] = clock() - begin
+        begin = clock()
+        if self.track is not None:
+            self.track.guesses = guesses
+            seen.sighting, seen.confidence = self.track(self.camera, z, time, hidden, color)
+            seen.ambiguous = self.track.ambiguous
+            if seen.sighting is not None:
+                mask = self.track.seen(seen.sighting.pose, z, hidden, color)
+                seen.labels[mask] = OBJECT
+                points = points_in(self.camera, z, mask, POINTS)
+                seen.covariance = pose_covariance(self.track.model, seen.sighting.pose, points)
+        seen.seconds["object"] = clock() - begin
+        return seen

@@ -1,0 +1,219 @@
+"""Depth and colour images -> /segmentation/labels, /hand/keypoints, /object/pose: what is seen, image by image.
+
+Keypoints, masks and the object's pose need each other's results on one image, so one node has all three. A separate
+thread works on the newest image; those that arrive meanwhile are skipped and counted. With `robot`, the hand is the
+robot's own: drawn from its joint states, it gets the hand's label. Every message has its image's stamp and frame.
+
+Its diagnostics report the latency of each stage and, in `unseen`, why no pose of the object is published.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import Image, JointState, PointCloud2
+
+from dexhot.data.files import load
+from dexhot.data.topics import FRANKA_STATES, HAND_KEYPOINTS, LABELS, LEAP_STATES, OBJECT_POSE, OBJECT_STATE
+from dexhot.data.types import RATE, Reference
+from dexhot.errors import DexhotError
+from dexhot.geometry.poses import compose, matrix_to_pose
+from dexhot.objects.asset import ObjectAsset
+from dexhot.objects.library import load_object
+from dexhot.perception.live import LiveEyes, LiveImage
+from dexhot.perception.protocols import HandKeypoints
+from dexhot.perception.robot_mask import RobotMask
+from dexhot.robots.arm import FR3_JOINTS
+from dexhot.robots.robot_hand import load_hand
+from dexhot.ros.core import messages
+from dexhot.ros.core.base import DexhotNode
+from dexhot.ros.core.frames import FrameTree
+from dexhot.ros.core.refusals import RefusedError
+from dexhot.ros.see.camera_messages import image, keypoint_cloud
+from dexhot.ros.see.image_pairs import ImagePair, ImagePairs
+from dexhot.ros.see.stamped import StampedHistory
+
+NEAR = 1.2 / RATE  # s between an image and the joint states that it is drawn with
+SIDES = {"none": (), "right": ("right",), "left": ("left",), "both": ("right", "left")}
+
+
+class PerceptionNode(DexhotNode):
+    """See the module's docstring."""
+
+    def __init__(self) -> None:
+        super().__init__("perception")
+
+    def setup(self) -> None:
+        reference = load(self.p.reference, Reference) if self.p.reference else None
+        name = reference.object_name if reference is not None else self.p.object
+        self.asset: ObjectAsset | None = load_object(name) if name else None
+        self.frames = FrameTree(self.p.static_transforms, self.p.frame_prefix)
+        if self.p.tf != "none":
+            self.frames.listen(self, moving=self.p.tf == "all")
+        self.start_pose: np.ndarray | None = None  # (7,) world_T_mesh where the object should be at first
+        self.robot = self.table = None
+        if self.p.robot:
+            if reference is None:
+                raise DexhotError("robot:=true needs a reference, which names the hand: set the parameter reference.")
+            self.robot, self.table = load_hand(reference.hand), reference.table_height
+            self.start_pose = reference.object_pose[0]
+            self.subscribe(JointState, FRANKA_STATES, self.on_arm, "state")
+            self.subscribe(JointState, LEAP_STATES, self.on_hand, "state")
+            self.subscribe(Odometry, OBJECT_STATE, self.on_state, "state")
+        self.sides = SIDES[self.p.hands]
+        self.find_hands = self.hand_finder()
+        if self.asset is None and not self.sides:
+            raise DexhotError("there is nothing to look for: give an object, or hands:=right, left or both.")
+        self.labels = self.advertise(Image, LABELS)
+        self.keypoints = {side: self.advertise(PointCloud2, HAND_KEYPOINTS[side]) for side in self.sides}
+        self.pose = self.advertise(PoseWithCovarianceStamped, OBJECT_POSE, "state") if self.asset else None
+        self.pairs = ImagePairs(
+            self, self.p.camera_namespace, self.on_images, self.p.color or bool(self.sides), self.p.slop
+        )
+        self.age = self.latency("age")
+        self.loop(10.0, self.watch, "watch")
+
+    def hand_finder(self) -> Callable[[], HandKeypoints] | None:
+        """Makes the finder of people's hands; None where none are looked for. Raises DexhotError without its models."""
+        if not self.sides:
+            return None
+        from dexhot.perception.hand_landmarks import LandmarkHands  # with LiteRT, which a robot's view does without
+
+        LandmarkHands(len(self.sides))  # the models are here
+        return lambda: LandmarkHands(len(self.sides))
+
+    def start(self) -> None:
+        self.pairs.restart()
+        self.arm: StampedHistory[np.ndarray] = StampedHistory()
+        self.hand: StampedHistory[np.ndarray] = StampedHistory()
+        self.states: StampedHistory[np.ndarray] = StampedHistory()  # world_T_mesh as filtered
+        self.values = {"images": 0, "skipped": 0, "lost": 0, "confidence": 0.0, "unseen": "no image has arrived"}
+        self.failure: Exception | None = None
+        self.unseen = ""
+        self.waiting: ImagePair | None = None
+        self.wake, self.stopped = threading.Condition(), False
+        self.thread = threading.Thread(target=self.work, name="perception", daemon=True)
+        self.thread.start()
+
+    def stop(self) -> None:
+        with self.wake:
+            self.stopped = True
+            self.wake.notify()
+        self.thread.join()
+
+    # Inputs
+
+    def on_arm(self, message: JointState) -> None:
+        self.arm.add(messages.seconds(message.header.stamp), messages.measured(message, FR3_JOINTS))
+
+    def on_hand(self, message: JointState) -> None:
+        assert self.robot is not None
+        self.hand.add(messages.seconds(message.header.stamp), messages.measured(message, self.robot.joint_names))
+
+    def on_state(self, message: Odometry) -> None:
+        pose = messages.check_object_state(message, self.p.frame_prefix)
+        self.states.add(messages.seconds(message.header.stamp), pose)
+
+    def on_images(self, pair: ImagePair) -> None:
+        """Hand the newest image to the thread."""
+        with self.wake:
+            self.values["skipped"] += self.waiting is not None  # type: ignore[operator]
+            self.waiting = pair
+            self.wake.notify()
+
+    # The thread
+
+    def work(self) -> None:
+        """See images until the node is stopped."""
+        eyes: LiveEyes | None = None
+        try:
+            while True:
+                with self.wake:
+                    self.wake.wait_for(lambda: self.stopped or self.waiting is not None)
+                    pair, self.waiting = self.waiting, None
+                if self.stopped or pair is None:
+                    return
+                try:
+                    if eyes is None or eyes.camera != pair.camera:
+                        eyes = self.make_eyes(pair)
+                    self.see(eyes, pair)
+                except RefusedError as e:
+                    self.unseen = str(e)
+        except Exception as e:
+            self.failure = e  # `watch` raises it: a node is deactivated from its executor only
+
+    def make_eyes(self, pair: ImagePair) -> LiveEyes:
+        """For the camera of `pair`. Raises RefusedError where a robot's camera has no known place."""
+        robot = None
+        if self.robot is not None:
+            robot = RobotMask(self.robot, pair.camera, self.world_T_camera(pair))
+        hands = self.find_hands() if self.find_hands is not None else None
+        eyes = LiveEyes(pair.camera, self.asset, hands, self.sides, robot)
+        if robot is not None and self.table is not None and eyes.track is not None:
+            eyes.track.know_table(robot.camera_T_world, self.table)
+        return eyes
+
+    def world_T_camera(self, pair: ImagePair) -> np.ndarray:
+        """(7,). Raises RefusedError."""
+        return self.frames.world_T(pair.header.frame_id, pair.stamp)
+
+    def see(self, eyes: LiveEyes, pair: ImagePair) -> None:
+        """Look at one image, and publish what is seen. Raises RefusedError where the robot's joints are unknown."""
+        joints, guesses = None, []
+        if self.robot is not None:
+            arm, hand = self.arm.nearest(pair.stamp, NEAR), self.hand.nearest(pair.stamp, NEAR)
+            if arm is None or hand is None:
+                raise RefusedError("no joint states of arm and hand are stamped as the images")
+            joints = np.concatenate([arm, hand])
+            assert eyes.robot is not None
+            expected = [self.states.nearest(pair.stamp, NEAR), self.start_pose]
+            guesses = [compose(eyes.robot.camera_T_world, pose) for pose in expected if pose is not None]
+        seen = eyes.look(pair.color, pair.depth, pair.stamp, joints, guesses)
+        if self.stopped:
+            return
+        self.publish(pair, seen)
+        self.report(pair, seen)
+
+    def publish(self, pair: ImagePair, seen: LiveImage) -> None:
+        """The labels last: who has them has the rest."""
+        for side, points in seen.keypoints.items():
+            self.keypoints[side].publish(keypoint_cloud(pair.header, points))
+        if seen.sighting is not None and self.pose is not None:
+            assert seen.covariance is not None
+            pose = matrix_to_pose(seen.sighting.pose)
+            self.pose.publish(messages.stamped_pose(pair.header, pose, seen.covariance))
+        self.labels.publish(image(pair.header, seen.labels))
+
+    def report(self, pair: ImagePair, seen: LiveImage) -> None:
+        """Count, and keep the reason for an object that is not seen."""
+        for stage, seconds in seen.seconds.items():
+            self.latency(stage).add(seconds)
+        self.age.add(pair.age + time.monotonic() - pair.arrived)
+        alike = "" if seen.ambiguous == "" else f"; several things look like it, at {seen.ambiguous}"
+        lost = self.asset is not None and seen.sighting is None
+        self.values["images"] += 1  # type: ignore[operator]
+        self.values["lost"] += lost  # type: ignore[operator]
+        self.values["confidence"] = round(seen.confidence, 3)
+        self.unseen = f"the camera does not see it (confidence {seen.confidence:.2f}){alike}" if lost else ""
+
+    # Watching
+
+    def watch(self) -> None:
+        """Report why nothing is seen, at once when it begins."""
+        if self.failure is not None:
+            raise self.failure
+        why = self.pairs.problem(self.p.silence) or self.unseen
+        if not self.values["images"] and not why:
+            why = "no image has been looked at yet"
+        before = self.values["unseen"]
+        self.values["unseen"] = why
+        self.warnings.pop("unseen", None)
+        if why:
+            self.warnings["unseen"] = why
+        if bool(why) != bool(before):
+            if why:
+                self.get_logger().warning(why)
+            self.publish_diagnostics()

@@ -1,0 +1,216 @@
+"""What the perception node publishes of images drawn of the rig: the object, not the robot's own hand; and why not."""
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from dexhot.data.files import save
+from dexhot.data.topics import LABELS, OBJECT_POSE
+from dexhot.geometry.poses import compose, inverse, make_pose
+from dexhot.robots.arm import FR3_JOINTS
+from dexhot.ros.core import messages
+from dexhot.ros.core.refusals import RefusedError
+from dexhot.ros.see.camera_messages import camera_info, image
+from dexhot.simulation.renderer import NoRendererError
+from dexhot.simulation.scene import arm_scene
+from dexhot.simulation.setup import load_setup
+from node_bench import NodeBench
+
+pytest.importorskip("warp")
+from dexhot.ros.see.perception_node import PerceptionNode
+from dexhot.synthesis.rig_pictures import RigPictures, rig_camera, rig_view
+
+pytestmark = pytest.mark.ros
+FRAME, BEGIN = "camera_color_optical_frame", 1000.0
+CAMERA = rig_camera(320, 240)
+
+
+@pytest.fixture(scope="module")
+def drawn(shipped):
+    """The camera's place, and colour and depth of some moments: (frame of the clip, with the object)."""
+    reference = shipped.reference
+    setup = load_setup(reference)
+    view = rig_view(reference, setup.hand, setup.asset)
+    scene = arm_scene(setup.hand, setup.asset, setup.physics, reference.table_height)
+    try:
+        pictures = RigPictures(scene, CAMERA, view, "low", 0)
+    except NoRendererError as e:
+        pytest.skip(str(e))
+    away = make_pose((0.0, 0.0, -5.0), (1.0, 0, 0, 0))
+
+    def draw(frame: int, there: bool) -> tuple[np.ndarray, np.ndarray]:
+        q = np.concatenate([reference.arm_q[frame], reference.q[frame, 6:]])
+        return pictures.draw(q, reference.object_pose[frame] if there else away)
+
+    found = {(frame, there): draw(frame, there) for frame, there in ((0, True), (0, False), (130, True), (130, False))}
+    pictures.close()
+    return view, found
+
+
+class Seeing:
+    """The node, fed by hand with images; what it published is heard by a plain node."""
+
+    def __init__(self, bench: NodeBench, drawn, reference, path: str, **parameters):
+        self.bench, self.reference, (self.view, self.images) = bench, reference, drawn
+        self.labels = bench.listen(Image, LABELS, "state")
+        self.poses = bench.listen(PoseWithCovarianceStamped, OBJECT_POSE, "state")
+        place = " ".join(f"{x:.6f}" for x in self.view)
+        given = {"reference": path, "robot": True, "static_transforms": [f"world {FRAME} {place}"]}
+        self.node = bench.start(PerceptionNode(), **(given | parameters))
+        assert self.node.state == "active", self.node.resting
+        topics = (self.node.labels, self.node.pose)
+        assert bench.spin_until(lambda: all(t.get_subscription_count() for t in topics))
+
+    def joints(self, k: int, frame: int) -> None:
+        stamp = messages.to_stamp(BEGIN + k / 15)
+        self.node.on_arm(messages.joint_state(FR3_JOINTS, stamp, self.reference.arm_q[frame]))
+        names = self.reference.joint_names[6:]
+        self.node.on_hand(messages.joint_state(names, stamp, self.reference.q[frame, 6:]))
+
+    def image(self, k: int, frame: int = 0, there: bool = True, late: float = 0.0, info: CameraInfo | None = None):
+        """Image k of the clip's `frame`; colour `late` s behind the depth."""
+        color, depth = self.images[frame, there]
+        header = Header(stamp=messages.to_stamp(BEGIN + k / 15), frame_id=FRAME)
+        pairs = self.node.pairs
+        self.node.hear("info", pairs.on_info, info or camera_info(header, CAMERA))
+        self.node.hear("depth", pairs.on_depth, image(header, depth))
+        behind = Header(stamp=messages.to_stamp(BEGIN + k / 15 + late), frame_id=FRAME)
+        self.node.hear("colour", pairs.on_color, image(behind, color))
+
+    def look(self, k: int, frame: int = 0, there: bool = True) -> None:
+        """An image with its joint states, until it has been looked at."""
+        self.joints(k, frame)
+        self.image(k, frame, there)
+        count = len(self.labels)
+        assert self.bench.spin_until(lambda: len(self.labels) > count), self.node.unseen
+
+    def label(self) -> np.ndarray:
+        return np.frombuffer(self.labels[-1].data, np.uint8).reshape(240, 320)
+
+
+@pytest.fixture
+def bench(ros_domain):
+    found = NodeBench()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def seeing(bench, drawn, shipped, tmp_path, cache):
+    return Seeing(bench, drawn, shipped.reference, str(save(shipped.reference, tmp_path / "reference.npz")))
+
+
+def test_the_objects_pose_is_published_in_the_cameras_frame_with_the_images_stamp(seeing):
+    for k in range(3):
+        seeing.look(k)
+    assert seeing.bench.spin_until(lambda: len(seeing.poses) == 3)
+    message = seeing.poses[-1]
+    assert message.header.frame_id == FRAME
+    assert messages.seconds(message.header.stamp) == pytest.approx(BEGIN + 2 / 15, abs=1e-5)
+    pose, covariance = messages.read_object_pose(message)
+    true = compose(inverse(seeing.view), seeing.reference.object_pose[0])
+    assert np.linalg.norm(pose[:3] - true[:3]) < 0.004
+    assert 0.0005 < np.sqrt(covariance[0, 0]) < 0.02
+    assert seeing.node.values["unseen"] in ("", "no image has arrived")
+
+
+def test_the_robot_has_the_hands_label_and_the_object_its_own(seeing):
+    seeing.look(0)
+    labels, (_, depth) = seeing.label(), seeing.images[0, True]
+    _, empty = seeing.images[0, False]
+    thing = (depth > 0) & (empty > 0) & (np.abs(depth.astype(int) - empty) > 12)  # where the object makes a difference
+    assert (labels[thing] == 2).mean() > 0.7
+    assert (labels == 1).sum() > 1000 and (labels[thing] == 1).mean() < 0.1
+
+
+def test_the_robots_own_hand_is_not_taken_for_the_object(seeing):
+    """Closed in the air as about the box, which is not there: it is of its size, and where it should be."""
+    for k in range(3):
+        seeing.look(k, frame=130, there=False)
+    seeing.node.watch()
+    assert seeing.poses == [] and not (seeing.label() == 2).any()
+    assert seeing.node.values["unseen"].startswith("the camera does not see it")
+    assert (seeing.label() == 1).sum() > 1000
+
+
+def test_an_object_that_is_gone_is_lost_and_one_that_is_back_is_seen_again(seeing):
+    seeing.look(0)
+    seeing.look(1, there=False)
+    seeing.node.watch()
+    assert "does not see it" in seeing.node.warnings["unseen"]
+    seeing.look(2)
+    seeing.node.watch()
+    assert "unseen" not in seeing.node.warnings and seeing.node.values["unseen"] == ""
+    assert seeing.bench.spin_until(lambda: len(seeing.poses) == 2)
+
+
+def test_an_image_without_joint_states_of_its_moment_is_not_looked_at(seeing):
+    seeing.joints(0, 0)
+    seeing.image(9)
+    assert seeing.bench.spin_until(lambda: "joint states" in seeing.node.unseen)
+    assert seeing.labels == []
+
+
+def test_colour_and_depth_of_different_moments_are_no_pair_and_the_gap_is_named(seeing):
+    for k in range(8):
+        seeing.joints(k, 0)
+        seeing.image(k, late=0.03)
+    problem = seeing.node.pairs.problem(1.0)
+    assert "colour and depth are not synchronised" in problem and "ms apart" in problem
+    assert seeing.node.values["images"] == 0
+    seeing.look(20)
+    assert seeing.node.pairs.problem(60.0) == ""
+
+
+def test_without_a_camera_info_nothing_is_seen_and_the_topic_is_named(seeing):
+    color, depth = seeing.images[0, True]
+    header = Header(stamp=messages.to_stamp(BEGIN), frame_id=FRAME)
+    seeing.node.pairs.on_depth(image(header, depth))
+    seeing.node.pairs.on_color(image(header, color))
+    seeing.node.pairs.began -= 2.0
+    assert seeing.node.pairs.problem(1.0) == (
+        "no camera info has arrived on /camera/aligned_depth_to_color/camera_info"
+    )
+    assert seeing.node.waiting is None
+
+
+@pytest.mark.parametrize(
+    "what, why", [("zero", "impossible intrinsics"), ("units", "do not fit images"), ("size", "320x240 pixels, but")]
+)
+def test_wrong_intrinsics_are_refused_by_their_fault(seeing, what, why):
+    header = Header(stamp=messages.to_stamp(BEGIN), frame_id=FRAME)
+    info = camera_info(header, rig_camera(640, 480) if what == "size" else CAMERA)
+    if what == "zero":
+        info.k = [0.0] * 9
+    elif what == "units":
+        info.k = [x / 1000 for x in info.k]
+    seeing.joints(0, 0)
+    seeing.image(0, info=info)
+    refused = " ".join(seeing.node.refusals.why(topic) for topic in ("info", "depth", "colour"))
+    assert why in refused and seeing.node.state == "active"
+    assert seeing.node.values["images"] == 0
+
+
+def test_a_camera_without_a_place_in_the_world_is_reported(bench, drawn, shipped, tmp_path, cache):
+    path = str(save(shipped.reference, tmp_path / "reference.npz"))
+    seeing = Seeing(bench, drawn, shipped.reference, path, static_transforms=["world other 0 0 0 1 0 0 0"])
+    seeing.joints(0, 0)
+    seeing.image(0)
+    assert bench.spin_until(lambda: "not connected to the world" in seeing.node.unseen)
+
+
+def test_an_image_that_is_no_image_is_refused(seeing):
+    header = Header(stamp=messages.to_stamp(BEGIN), frame_id=FRAME)
+    broken = image(header, seeing.images[0, True][1])
+    broken.data = broken.data[:100]
+    with pytest.raises(RefusedError, match="320x240"):
+        seeing.node.pairs.on_depth(broken)
+    with pytest.raises(RefusedError, match="16UC1"):
+        seeing.node.pairs.on_depth(image(header, seeing.images[0, True][0]))
+
+
+def test_nothing_to_look_for_is_refused(bench, capfd):
+    node = bench.start(PerceptionNode())
+    assert node.state == "unconfigured" and "nothing to look for" in capfd.readouterr().err
