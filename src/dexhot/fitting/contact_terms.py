@@ -133,7 +133,13 @@ class PairCollision:
 
 
 def inside(
-    points: np.ndarray, vertices: np.ndarray, normals: np.ndarray, faces: np.ndarray, factor: float, grown: object, b: int
+    points: np.ndarray,
+    vertices: np.ndarray,
+    normals: np.ndarray,
+    faces: np.ndarray,
+    factor: float,
+    grown: object,
+    b: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points in a hand: their numbers, depths (m) and the gradient of `factor` times each by the point.
 
@@ -141,7 +147,9 @@ def inside(
     """
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     near = np.flatnonzero(((points > low) & (points < high)).all(axis=1))
-    found, face, at, squares = kernels.triangle_pairs(points[near], vertices, faces, np.arange(len(faces)), False, THICK)
+    found, face, at, squares = kernels.triangle_pairs(
+        points[near], vertices, faces, np.arange(len(faces)), False, THICK
+    )
     corners = faces[face]
     off = np.einsum("nk,nka->na", at, vertices[corners]) - points[near][found]  # to the surface
     outward = np.einsum("nk,nka->na", at, normals[corners])
@@ -184,7 +192,9 @@ class LocalContact:
                         gaps = np.where(to >= 0, np.linalg.norm(vertices[zone] - targets[to], axis=1), np.inf)
                         pads.append(zone[gaps.argmin()])
                         nearest.append(to[gaps.argmin()])
-                total[b] += self._pull(scene, b, side, np.array(pads, int), np.array(nearest, int), self.attraction, len(zones))
+                total[b] += self._pull(
+                    scene, b, side, np.array(pads, int), np.array(nearest, int), self.attraction, len(zones)
+                )
                 to = kernels.nearest_point(vertices[inner], targets, 1.0)
                 total[b] += self._pull(scene, b, side, inner, to, self.repulsion, max(len(inner), 1))
         return total
