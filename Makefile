@@ -5,7 +5,12 @@ PYTHONS := $(if $(ROS_DISTRO),/usr/bin/python3,python3 python3.12 python3.13 pyt
 NAMED := $(filter command environment,$(firstword $(origin PYTHON)))
 PYTHON ?= $(shell for p in $(PYTHONS); do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 # An interpreter that is named has an environment of its own, as .venv-3.13; .venv stays as it is.
-VERSION := $(if $(NAMED),$(shell $(PYTHON) -c 'import sys; print("-%d.%d" % sys.version_info[:2])'))
+VERSION := $(if $(NAMED),$(shell $(PYTHON) -c 'import sys; print("-%d.%d" % sys.version_info[:2])' 2>/dev/null))
+ifneq ($(NAMED),)
+ifneq ($(shell $(PYTHON) -c '$(FITS)' 2>/dev/null && echo fits),fits)
+$(error $(PYTHON) is no Python 3.11 to 3.13; name one: make PYTHON=/path/to/python3.12)
+endif
+endif
 VENV := .venv$(VERSION)
 BIN := $(VENV)/bin
 # rclpy comes from the distribution where one is sourced, otherwise from PyPI's wheels
@@ -49,6 +54,8 @@ $(READY): pyproject.toml setup.py config/constraints.txt docker/system-packages.
 	@sh docker/install-system-packages
 	$(PYTHON) -m venv $(if $(ROS_DISTRO),--system-site-packages) $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip 2>&1 | grep -v WARNING || true
+	@# torch's own index has the CPU build, 0.2 GB; PyPI's brings 4 GB of CUDA, unless the machine keeps another
+	$(BIN)/python -m pip install -q --timeout 20 --retries 0 --index-url https://download.pytorch.org/whl/cpu torch==2.13.0 2>/dev/null || true
 	$(BIN)/python -m pip install -q $(if $(ROS_DISTRO),-c config/constraints-jazzy.txt,-c config/constraints.txt) -e '.[$(EXTRAS)]'
 	@touch $@
 

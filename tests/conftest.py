@@ -194,3 +194,20 @@ def loads(monkeypatch) -> dict[str, int]:
     monkeypatch.setattr(robot_hand, "hand_from_config", counting("hand", robot_hand.hand_from_config))
     monkeypatch.setattr(library, "_read_header", counting("object", library._read_header))
     return counted
+
+
+@pytest.fixture
+def worn_servos(monkeypatch):
+    """The profile `leap` with dry friction of 0.02 N m and backlash of 0.02 rad."""
+    from dexhot.robots import servos
+
+    def forget() -> None:
+        servos.profile.cache_clear()
+        servos._servo.cache_clear()
+
+    content = copy.deepcopy(servos._content())
+    content["profiles"]["leap"] |= {"friction": 0.02, "backlash": 0.02}
+    monkeypatch.setattr(servos, "_content", lambda: content)
+    forget()
+    yield servos.profile("leap")
+    forget()

@@ -205,6 +205,12 @@ def test_every_service_and_topic_of_safety_exists(document):
         assert f'"{name}"' in code, f"{document.name}: {name}"
 
 
+@pytest.mark.parametrize("start", ["README.md", "docs/index.md"])
+def test_every_page_is_linked_where_readers_start(start):
+    linked = {Path(link).name for link in re.findall(r"\]\(([\w./]+\.md)", (ROOT / start).read_text())}
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} <= linked
+
+
 def test_every_topic_of_the_graph_exists():
     rows = re.findall(r"^\| (/\S+(?:, /\S+)*) \|", (ROOT / "docs" / "graph.md").read_text(), flags=re.M)
     code = sources()
@@ -217,6 +223,14 @@ def test_every_argument_of_the_main_graph_is_documented():
     text = (ROOT / "docs" / "launch.md").read_text()
     for argument in load_graph("real_track").arguments:
         assert re.search(rf"^\|[^|]*\b{argument.name}\b[^|]*\|", text, flags=re.M), argument.name
+
+
+def test_the_nodes_that_ros2_node_list_shows_are_those_of_the_graph():
+    page = (ROOT / "docs" / "launch.md").read_text()
+    words, listed = re.search(r"real_track\.launch\.py (.*)\n\$ ros2 node list\n((?:/.*\n)+)", page).groups()
+    arguments = resolve(load_graph("real_track"), parse_assignments(words.split()))
+    nodes = [node.name for process in load_graph("real_track").processes(arguments) for node in process.nodes]
+    assert listed.split() == sorted(f"/{node}" for node in nodes)
 
 
 def test_the_parameters_for_first_motions_fit_the_real_rig(tmp_path, monkeypatch):

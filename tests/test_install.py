@@ -181,6 +181,22 @@ def test_each_python_that_is_named_has_its_own_environment():
     assert "-m venv  .venv-x" in told.stdout
 
 
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_python_that_does_not_fit_is_refused_though_an_environment_is_ready(tmp_path, exists):
+    """`make test` in a checkout with .venv would otherwise run the tests of that one."""
+    shutil.copy2(ROOT / "Makefile", tmp_path)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / ".ready").touch()
+    python = tmp_path / "python"
+    if exists:
+        python.write_text("#!/bin/sh\nexit 1\n")
+        python.chmod(0o755)
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHON", "ROS_DISTRO", "MAKEFLAGS")}
+    call = ["make", "-n", "-o", "pyproject.toml", "test", f"PYTHON={python}"]
+    reply = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert reply.returncode == 2 and f"{python} is no Python 3.11 to 3.13" in reply.stderr and not reply.stdout
+
+
 def test_rosdep_keys_stand_for_dependencies_of_pyproject():
     keys = set(re.findall(r"<exec_depend>python3-([\w-]+)</exec_depend>", (ROOT / "package.xml").read_text()))
     lines = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]

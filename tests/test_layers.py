@@ -166,6 +166,20 @@ def test_who_only_reads_states_loads_no_object_library(module):
     assert not loaded
 
 
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ("module", "spared"),
+    [
+        ("track.object_filter_node", {"numpy.random", "numpy.typing"}),
+        ("record.recorder_node", {"numpy.random", "sensor_msgs"}),
+    ],
+)
+def test_a_node_loads_no_module_that_only_others_need(module, spared):
+    program = f"import sys, dexhot.ros.{module}; print(*({spared} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert not loaded
+
+
 def test_no_two_classes_share_a_name():
     """A search for a name finds one thing. The command line's dataclasses are named after their subcommands."""
     homes: dict[str, list[str]] = {}

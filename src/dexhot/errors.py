@@ -95,6 +95,7 @@ EXTRAS = {
     **dict.fromkeys(("imageio_ffmpeg",), "video"),
     **dict.fromkeys(("numba", "llvmlite", "warp"), "perception"),
     **dict.fromkeys(("ray",), "train"),
+    **dict.fromkeys(("gymnasium", "gymnasium_robotics", "farama_notifications"), "assist"),
     **dict.fromkeys(("franky_sim",), "dev"),
 }
 ROS = ("rclpy", "rosidl", "rpyutils", "ament", "launch")  # prefixes of its module names

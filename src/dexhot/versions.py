@@ -44,7 +44,11 @@ def source_hash() -> str:
     """Hash of the code and the physics file that affect simulated results: distinguishes states of one version."""
     here, digest = Path(__file__).parent, hashlib.sha256()
     files = [path for package in DECISIVE for path in (here / package).rglob("*.py")]
-    files += [*(here.parent / "dexhot_train").rglob("*.py"), physics_file(), share_dir() / "config" / "servos.yaml"]
+    files += [
+        *(here.parent / "dexhot_train" / "mining").rglob("*.py"),
+        physics_file(),
+        share_dir() / "config" / "servos.yaml",
+    ]
     for path in sorted(files):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -1,13 +1,25 @@
-"""`dexhot bench policy`: the shipped controller `planned` on GRAB's test clips, beside its baselines."""
+"""`dexhot bench policy`: the shipped controller `planned` on GRAB's test clips, beside its baselines; and the time of a
+network's tick."""
 
+import tempfile
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dexhot.control.controllers import HandState
+from dexhot.control.observation import EGOCENTRIC
+from dexhot.control.policy import OnnxNetwork, Policy, make_card
 from dexhot.datasets import splits
+from dexhot.datasets.parametric import generate
 from dexhot.evaluation.controllers import BASELINES, EvaluationOptions, clips_named, evaluate_clip, summarise
 from dexhot.metrics.success import SUCCESSES
 from dexhot.progress import track
+from dexhot.retargeting.retarget import retarget
+from dexhot.robots.robot_hand import load_hand
+from dexhot.simulation.setup import physics_of
+from dexhot.tracking.object_filter import ObjectState
 from dexhot_train.mining.executor import run_jobs
 
 QUICK_CLIPS = 8  # every so many of the test clips that this gives so many
@@ -45,4 +57,37 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
         for name in BASELINES if rollouts == budgets[0] else ():
             metrics |= {f"{name}_success_strict": figures[name]["success_strict"]}
             metrics |= {f"{name}_success_strict_perturbed": figures[name]["perturbed"]}
-    return {"metrics": metrics, "subset": clips, "clips": rows, "failed": failed}
+    return {"metrics": metrics | tick_ms(), "subset": clips, "clips": rows, "failed": failed}
+
+
+def tick_ms(ticks: int = 300) -> dict[str, float | None]:
+    """Median ms of a tick of the controller policy, on one thread: of its network (two layers of 256, egocentric
+    observation), and of the whole tick, its observation included. None without the extra `train`."""
+    names = ("infer_ms_p50", "policy_tick_ms_p50")
+    try:
+        from dexhot_train.export import export_policy
+        from dexhot_train.network import PolicyNetwork
+    except ImportError:
+        return dict.fromkeys(names)
+    hand, (clip, asset) = load_hand("leap_right"), generate("lift", "box", 0)
+    reference = retarget(clip, hand, asset)
+    physics = physics_of(reference)
+    card = make_card("bench", reference, physics, EGOCENTRIC)
+    with tempfile.TemporaryDirectory() as folder:
+        network = OnnxNetwork(export_policy(PolicyNetwork(card), card, Path(folder) / "bench"))
+    card.residual_step = [1e3] * len(card.joint_names)  # untrained
+    policy = Policy(reference, network, asset, physics)
+    seen = ObjectState(0.0, reference.object_pose[0], np.zeros(6), np.zeros((12, 12)))
+    policy.start(seen)
+    infer, whole = [], []
+    for k in range(ticks):
+        t = k % (len(reference.q) - 1)
+        seen.pose = reference.object_pose[t]
+        begin = time.perf_counter()
+        policy.step(t, seen, HandState(t / reference.rate, reference.q[t]))
+        whole.append(time.perf_counter() - begin)
+        shown = policy.observer.planned[t : t + 1]
+        begin = time.perf_counter()
+        network(shown, policy.residual[None])
+        infer.append(time.perf_counter() - begin)
+    return {name: 1e3 * float(np.median(spent)) for name, spent in zip(names, (infer, whole))}

@@ -2,13 +2,15 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from dexhot.control.sampling import base_actions
-from dexhot.data import files
+from dexhot.data import bags, files
 from dexhot.data.types import Demonstration
 from dexhot.metrics.rollout import compute
 from dexhot.objects.library import save_object
@@ -18,6 +20,9 @@ from dexhot.rollouts.live import live_rollout
 from dexhot.simulation.physics import load_physics
 
 pytestmark = pytest.mark.ros
+
+LAUNCH_PAGE = Path(__file__).resolve().parents[2] / "docs" / "launch.md"
+UNRECORDED = {"/parameter_events", "/safety/estop_input"}  # nothing is sent on them here
 
 
 def dexhot(*arguments: str) -> subprocess.CompletedProcess:
@@ -43,6 +48,15 @@ def test_a_live_lift_succeeds_and_replays_exactly(tmp_path, ros_domain, cache, l
     result = dexhot("up", "real_track", f"reference:={path}", f"record:={run}", "exit_when_done:=true")
     assert result.returncode == 0, result.stderr
     assert_strict_and_replayed(run, lift_object)
+    assert_topics_are_those_of_the_launch_page(run)
+
+
+def assert_topics_are_those_of_the_launch_page(run) -> None:
+    [listed] = re.findall(r"^\$ ros2 topic list -t\n((?:/.*\n)+)", LAUNCH_PAGE.read_text(), flags=re.M)
+    documented = dict(re.findall(r"^(\S+) \[(\S+)\]$", listed, flags=re.M))
+    with bags.open_bag(run / "bag") as bag:
+        recorded = {c.topic: c.msgtype for c in bag.connections if not c.topic.startswith("/tf")}  # where tf2_msgs is
+    assert recorded | {topic: documented[topic] for topic in UNRECORDED} == documented
 
 
 def test_planned_plans_before_it_moves_and_its_run_replays_exactly(

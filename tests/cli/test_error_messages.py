@@ -2,8 +2,10 @@
 
 import dataclasses
 import importlib
+import io
 from typing import get_args
 
+import numpy as np
 import pytest
 
 from dexhot.bringup.graph import read_parameters, resolve
@@ -52,6 +54,45 @@ def test_every_out_says_that_missing_folders_are_created():
     }
     assert len(found) >= 8
     assert all("Missing folders are created." in " ".join(text.split()) for text in found.values()), found
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["synth"], "name at least one clip"),
+        (["fit", "notes.txt"], "neither a recording"),
+        (["fit", "notes.npz"], "it is not an npz archive"),
+        (["fit", "points.npy", "--object", "grab/mug"], "not a recording: it takes no --object"),
+        (["fit", "nowhere", "--object", "grab/mug"], "no clip named 'nowhere'"),
+        (["train", "prior", "--data", "grab"], "accept them with --accept-terms"),
+        (["train", "specialist", "lift.npz", "--out", "notes.onnx"], "notes.onnx has no card (notes.json)"),
+        (["perceive", "lift.npz"], "is a dexhot/reference file; give a recording"),
+        (["perceive", "lift.npz", "--picture", "seen.jpg"], "pictures are PNG files"),
+        (["evaluate", "--controller", "planned", "--planning-seconds", "nan"], "--planning-seconds must be positive"),
+        (["evaluate", "--controller", "planned", "--planning-rollouts", "-1"], "--planning-rollouts must be 0 or more"),
+        (["evaluate", "--controller", "planned", "--prior", "lift.npz"], "but a PlanPrior is needed"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_inputs_of_the_wrong_kind_are_named_before_the_work(
+    cache, tmp_path, lift_reference, monkeypatch, capsys, words, told
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO())  # no terminal
+    save(lift_reference, "lift.npz")
+    np.save("points.npy", np.ones((1, 21, 3)))
+    for name in ("notes.txt", "notes.npz", "notes.onnx"):
+        (tmp_path / name).write_text("notes")
+    assert told in refused(capsys, *words)
+    assert {p.name for p in tmp_path.glob("*.*")} == {"points.npy", "lift.npz", "notes.txt", "notes.npz", "notes.onnx"}
+
+
+def test_when_no_clip_can_be_evaluated_the_reason_is_reported(monkeypatch, capsys):
+    failing = lambda function, jobs, workers: [(job, DexhotError("no object named 'duck'")) for job in jobs]  # noqa: E731
+    monkeypatch.setattr("dexhot_train.mining.executor.run_jobs", failing)
+    assert main(["evaluate", "--controller", "kinematic", "--split", "test"]) == 1
+    told = capsys.readouterr().err
+    assert "no object named 'duck'" in told and "no clip was evaluated" in told
 
 
 def test_an_episode_of_a_file_is_refused(tmp_path, lift_reference, capsys):

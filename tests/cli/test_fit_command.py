@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,6 +81,23 @@ def test_what_cannot_be_fitted_is_reported(lift_clip, tmp_path, capsys, monkeypa
     save(lift_clip, tmp_path / "lift.npz")
     assert main(["fit", str(tmp_path / "lift.npz"), "--out", str(tmp_path / "o.npz"), *words]) == 1
     assert told in capsys.readouterr().err and not (tmp_path / "o.npz").exists()
+
+
+def test_a_clip_is_not_replaced_by_its_own_fit(lift_clip, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = save(lift_clip, f"{lift_clip.name.rpartition('/')[2]}.fit.npz")  # the default of --out
+    before = path.read_bytes()
+    assert main(["fit", str(path)]) == 1
+    assert "is the clip itself" in capsys.readouterr().err and path.read_bytes() == before
+
+
+def test_the_pictures_of_two_hands_replace_no_file_of_the_user(lift_clip, tmp_path, capsys):
+    hands = lift_clip.hands | {"left": lift_clip.hands["right"]}
+    save(replace(lift_clip, hands=hands), tmp_path / "two.npz")
+    (tmp_path / "fit_left.png").write_bytes(b"somebody's")
+    words = ["fit", str(tmp_path / "two.npz"), "--out", str(tmp_path / "o.npz"), "--picture", str(tmp_path / "fit.png")]
+    assert main(words) == 1
+    assert "fit_left.png" in capsys.readouterr().err and (tmp_path / "fit_left.png").read_bytes() == b"somebody's"
 
 
 def test_the_user_s_mano_file_is_fitted(tmp_path, capsys):

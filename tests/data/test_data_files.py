@@ -57,7 +57,10 @@ def evidence():
 
 def card():
     layout = [{"name": "q", "size": 22}]
-    return PolicyCard("p", "leap_right", ["a"], 60.0, layout, "residual, rad", "0" * 64, ["grab/duck_lift"])
+    clips = ["grab/duck_lift"]
+    return PolicyCard(
+        "p", "leap_right", ["a"], 60.0, layout, "residual", "0" * 64, "targets", [0.5], [0.1], training_data=clips
+    )
 
 
 def same(a, b):
@@ -192,6 +195,8 @@ def test_missing_field_is_named(tmp_path):
 
 def test_wrong_kind_names_both(tmp_path):
     path = save(reference(), tmp_path / "r")
+    with pytest.raises(FileFormatError, match="holds a Reference, but an Evidence is needed"):
+        load(path, Evidence)
     with pytest.raises(FileFormatError, match="holds a Reference, but a Demonstration is needed"):
         load(path, Demonstration)
 

@@ -124,8 +124,26 @@ def test_time_of_a_reference_is_counted_at_its_rate(lift_reference: Reference):
 
 @pytest.mark.parametrize(("rate", "digits", "good"), [(60.0, 64, True), (0.0, 64, False), (60.0, 63, False)])
 def test_a_policy_card_has_a_rate_and_a_hash(rate, digits, good):
-    card = PolicyCard("p", "leap_right", ["a"], rate, [], "residual", "0" * digits)
+    card = PolicyCard("p", "leap_right", ["a"], rate, [], "residual", "0" * digits, "targets", [1.0], [1.0])
     if good:
         card.validate()
     else:
         refused(card, "must be")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("action", "torque", "one of residual, cumulative"),
+        ("baseline", "zero", "one of targets, object_relative"),
+        ("residual_limit", [1.0, 2.0], "residual_limit must have a positive number per joint, 1 of them"),
+        ("residual_step", [0.0], "residual_step must have a positive number"),
+        ("residual_step", [float("nan")], "residual_step must have a positive number"),
+        ("observation", [{"name": "contact"}], "which is not {name, size}"),
+        ("onnx_sha256", "x" * 64, "64 hex digits"),
+    ],
+)
+def test_a_policy_card_states_what_its_network_does(field, value, message):
+    card = PolicyCard("p", "leap_right", ["a"], 60.0, [], "residual", "0" * 64, "targets", [1.0], [1.0])
+    setattr(card, field, value)
+    refused(card, message)

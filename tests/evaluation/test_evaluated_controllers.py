@@ -1,21 +1,33 @@
 """Controllers on clips: what a row holds, what counts as perturbed, and the summary."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from dexhot.cli import main
-from dexhot.control.sampling import base_actions
+from dexhot.cli import evaluate_command, main
+from dexhot.control.sampling import SamplingPlanner, base_actions
+from dexhot.data.files import save
+from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError, NotFoundError
+from dexhot.evaluation import controllers
 from dexhot.evaluation.controllers import (
+    ERRORS,
     MOTIONS,
     EvaluationOptions,
     PlayedMotion,
     clips_named,
+    evaluate_clip,
+    evaluate_reference,
     interval,
     judge_motion,
     summarise,
 )
+from dexhot.metrics.success import SUCCESSES
+from dexhot.retargeting.placement import moved
 from dexhot.rollouts.floating import floating_simulator
+from dexhot.rollouts.network import run_network
+from tiny_policy import write_policy
 
 OPTIONS = EvaluationOptions(rollouts=16, trials=3, prior="none")
 
@@ -96,6 +108,126 @@ def test_the_command_names_what_does_not_go_together(capsys, cache):
     assert main(["evaluate"]) == 1
     assert "--controller planned" in capsys.readouterr().err
     assert main(["evaluate", "--controller", "planned", "--arm"]) == 1
-    assert "takes no FILE" in capsys.readouterr().err
+    assert "takes no FILE beside it" in capsys.readouterr().err
     assert main(["evaluate", "--controller", "planned", "--clips", "nonsense"]) == 1
     assert "clip of the test split" in capsys.readouterr().err
+
+
+def test_errors_and_successes_are_those_of_the_judge_and_over_the_worlds(judged):
+    row = judged("replay", 3)
+    assert set(row["trials"]) == {*ERRORS, *SUCCESSES} and row["perturbed"] == row["trials"]["success_strict"]
+    assert row["T_err_cm"] >= 0 and row["tick_steps"] == row["steps"] == 0
+
+
+def test_each_row_tells_what_it_simulated(judged, lift_reference):
+    planned, subsequences = judged("planned", 0), judged("subsequences", 0)
+    assert planned["steps"] == planned["rollouts"] * (len(lift_reference.q) - 1) > 0
+    assert subsequences["steps"] > 10_000 and subsequences["seconds_cpu"] > 0
+    assert planned["perturbed"] is None and planned["trials"] is None
+
+
+def test_subsequences_replan_each_ten_frames_from_where_they_are(lift_reference, lift_setup, monkeypatch):
+    asked = []
+    monkeypatch.setattr(SamplingPlanner, "plan", lambda self, state, t: asked.append((t, state)))
+    MOTIONS["subsequences"](lift_reference, lift_setup, OPTIONS)
+    assert [t for t, _ in asked] == list(range(0, len(lift_reference.q) - 1, 10))
+    assert not np.array_equal(asked[0][1], asked[1][1])
+
+
+def test_a_demonstration_is_played_open_loop_and_tells_its_mining(lift_reference, lift_setup, tmp_path):
+    actions = base_actions(lift_reference, lift_setup.physics) + 0.01
+    made = {"seconds_cpu": 12.0, "control_steps": 3400}
+    mined = Demonstration("d", lift_reference, actions, actions, lift_reference.object_pose, "2", {}, made, "leap")
+    options = replace(OPTIONS, demonstrations=str(tmp_path))
+    assert "no demonstration" in MOTIONS["demonstration"](lift_reference, lift_setup, options).absent
+    save(mined, tmp_path / "lift-box-0")
+    motion = MOTIONS["demonstration"](lift_reference, lift_setup, options)
+    np.testing.assert_array_equal(motion.targets, actions)
+    assert not motion.relative and (motion.seconds_cpu, motion.steps) == (12.0, 3400)
+    there = moved(lift_reference, np.r_[0.3, 0.1, 0.0, np.cos(0.4), 0, 0, np.sin(0.4)])  # as mining places it
+    actions = np.concatenate([there.q[:, :3] + 0.01, lift_reference.q[:, 3:]], axis=1)
+    save(replace(mined, reference=there, actions=actions), tmp_path / "lift-box-0")
+    off = MOTIONS["demonstration"](lift_reference, lift_setup, options).targets[:, :3] - lift_reference.q[:, :3]
+    np.testing.assert_allclose(np.linalg.norm(off, axis=1), 0.01 * np.sqrt(3), atol=1e-9)
+    save(replace(mined, reference=replace(lift_reference, q=lift_reference.q + 0.01)), tmp_path / "lift-box-0")
+    assert "of another reference" in MOTIONS["demonstration"](lift_reference, lift_setup, options).absent
+
+
+def test_a_row_without_a_demonstration_is_left_out_and_frozen_and_replay_never(lift_reference, lift_setup):
+    rows = evaluate_reference(lift_reference, lift_setup, replace(OPTIONS, controller="demonstration", baselines=()))
+    assert list(rows) == ["frozen", "replay", "absent"] and "no demonstration" in rows["absent"]["demonstration"]
+    assert set(summarise([{"clip": "a", **rows}])) == {"frozen", "replay"}
+
+
+def test_a_policy_is_judged_in_the_same_worlds_and_a_stopped_one_never_succeeds(lift_reference, lift_setup, tmp_path):
+    idle = write_policy(tmp_path / "idle", lift_reference, lift_setup.physics, provenance={"control_steps": 7})
+    unsafe = write_policy(tmp_path / "unsafe", lift_reference, lift_setup.physics, bias=0.5)
+    options = replace(OPTIONS, controller="policy", baselines=())
+    rows = [evaluate_reference(lift_reference, lift_setup, replace(options, policy=str(p))) for p in (idle, unsafe)]
+    same = [
+        name
+        for name in ("T_err_cm", "perturbed", "success_strict")
+        if rows[0]["policy"][name] == rows[0]["replay"][name]
+    ]
+    assert len(same) == 3 and rows[0]["policy"]["success_strict"]
+    assert rows[0]["policy"]["training_steps"] == 7 and rows[0]["policy"]["tick_ms"] > 0
+    stopped = rows[1]["policy"]
+    assert not stopped["success_strict"] and stopped["perturbed"] == 0.0 and "jumps" in stopped["refused"]
+
+
+def test_a_success_in_which_the_network_was_stopped_does_not_count(lift_reference, lift_setup, tmp_path, monkeypatch):
+    idle = write_policy(tmp_path / "idle", lift_reference, lift_setup.physics)
+
+    def stopped(*arguments):
+        run = run_network(*arguments)
+        run.unsafe[0] = "its output jumped in the last frame"
+        return run
+
+    monkeypatch.setattr(controllers, "run_network", stopped)
+    options = replace(OPTIONS, controller="policy", baselines=(), policy=str(idle), trials=1)
+    row = evaluate_reference(lift_reference, lift_setup, options)["policy"]
+    assert not row["success_strict"] and not row["success_10cm_40deg"] and row["perturbed"] == 1.0
+
+
+def test_evaluate_clip_retargets_the_clip_and_has_every_baseline(monkeypatch, lift, lift_reference):
+    monkeypatch.setattr(controllers, "load_clip", lambda name: lift[0] if name == "grab/a" else None)
+    monkeypatch.setattr(controllers, "load_object", lambda name: lift[1])
+    row = evaluate_clip(("a", replace(OPTIONS, trials=1)))
+    assert row["clip"] == "a" and row["frames"] == len(lift_reference.q)
+    assert list(row)[2:] == ["frozen", "replay", "kinematic", "constant", "planned"]
+    assert row["planned"]["rollouts"] <= 16
+
+
+def test_means_and_medians_have_intervals_over_clips():
+    rows = [row(name, 0.0, fraction) for name, fraction in zip("abc", (0.0, 0.6, 0.9))]
+    for k, r in enumerate(rows):
+        r["planned"] |= {"T_err_cm": 1.0 + k**2, "hold_rate": None if k else 0.5}
+    found = summarise(rows)["planned"]
+    assert found["T_err_cm_p50"] == 2.0 and found["T_err_cm_mean"] == pytest.approx(8 / 3)
+    low, high = found["T_err_cm_interval"]
+    assert low < 8 / 3 < high
+    assert found["hold_rate_mean"] == 0.5  # of the clips that have one
+    assert found["success_strict"] == pytest.approx(2 / 3) and found["success_strict_interval"][1] == 1.0
+
+
+def test_a_controller_that_is_in_some_rows_only_is_counted_there():
+    rows = [row("b", 0.2, 0.6), row("c", 0.6, 1.0)]
+    rows[0]["demonstration"] = rows[0]["planned"]
+    assert summarise(rows)["demonstration"]["n"] == 1
+
+
+def test_results_with_and_without_simulation_are_in_no_common_table(capsys):
+    rows = [row("b", 0.2, 0.6)]
+    rows[0]["planned"]["steps"] = 100
+    evaluate_command._show_figures(summarise(rows), "test")
+    shown = capsys.readouterr().err
+    first, second = shown.split("simulating before the start")
+    assert "without simulation at run time" in first
+    assert "planned" not in first and "planned" in second
+
+
+def test_an_unknown_baseline_is_named(capsys, cache):
+    assert main(["evaluate", "--controller", "planned", "--baselines", "magic"]) == 1
+    assert "baseline named 'magic'" in capsys.readouterr().err
+    assert main(["evaluate", "nothing.onnx"]) == 1
+    assert "nothing.onnx does not exist" in capsys.readouterr().err

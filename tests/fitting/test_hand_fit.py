@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dexhot.errors import ClipError
-from dexhot.fitting.hand_fit import Sighting, check_side, fit_hand, rotations_over_so3
+from dexhot.fitting.hand_fit import Sighting, check_hand, fit_hand, rotations_over_so3
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import HandPose
 
@@ -117,15 +117,23 @@ def test_no_hand_at_all_is_refused():
         fit_hand(hand, hand.table("open"), [Sighting(np.zeros(21), points=np.zeros((21, 3)))] * 3)
 
 
+def test_keypoints_in_millimetres_are_refused(lift_clip):
+    right, points = open_hand("right"), 1e3 * lift_clip.hands["right"].keypoints[::10]
+    with pytest.raises(ClipError, match="in millimetres: convert it to metres"):
+        check_hand(right, right.table("parametric"), [Sighting(np.ones(21), points=p) for p in points])
+    wristless = np.where(np.arange(21) == 0, 0.0, 1.0)
+    check_hand(right, right.table("parametric"), [Sighting(wristless, points=1e-3 * p) for p in points])
+
+
 def test_a_left_hand_called_right_is_told(lift_clip):
     points = lift_clip.hands["right"].keypoints[::10]
     seen = [Sighting(np.ones(21), points=p) for p in points]
     right, left = open_hand("right"), open_hand("left")
-    check_side(right, right.table("parametric"), seen)
+    check_hand(right, right.table("parametric"), seen)
     with pytest.raises(ClipError, match="keypoints of a right hand"):
-        check_side(left, left.table("parametric"), seen)
+        check_hand(left, left.table("parametric"), seen)
     pixels = [Sighting(np.ones(21), pixels=p[:, :2], camera=CAMERA) for p in points]
-    check_side(left, left.table("parametric"), pixels)  # nothing to tell it by
+    check_hand(left, left.table("parametric"), pixels)  # nothing to tell it by
 
 
 def residual_mm(frames: np.ndarray, convention: str, side: str = "right", step: int = 1) -> float:
@@ -167,7 +175,7 @@ def test_keypoints_of_mediapipe(shared_data):
     frames = np.load(shared_data / "hand_video" / "human_joint_right.npy")[420:]
     left = open_hand("left")
     with pytest.raises(ClipError, match="keypoints of a right hand"):
-        check_side(left, left.table("mediapipe"), [Sighting(np.ones(21), points=p) for p in frames[::20]])
+        check_hand(left, left.table("mediapipe"), [Sighting(np.ones(21), points=p) for p in frames[::20]])
     assert residual_mm(frames, "mediapipe", step=4) < residual_mm(frames, "open", step=4) - 1.0
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from dexhot.errors import FileFormatError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.hardware.camera.frames import Frames
-from dexhot.hardware.camera.recording import _collect, open_recording
+from dexhot.hardware.camera.recording import _collect, open_recording, recording_name
 
 PINHOLE = Intrinsics(64, 48, 60.0, 60.0, 31.5, 23.5)
 
@@ -33,6 +33,11 @@ def test_a_folder_is_read_with_where_its_camera_stands(tmp_path):
     assert recording.name == "clip" and recording.time == pytest.approx([0.1, 0.2])
     assert recording.depth[:, 0, 0].tolist() == [701, 702] and recording.color[1, 0, 0].tolist() == [20, 20, 20]
     assert recording.world_T_camera.tolist() == [0, 0, 1, 0, 1, 0, 0] and recording.has_depth
+
+
+def test_the_current_folder_has_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(write_folder(tmp_path / "clip"))
+    assert open_recording(".").name == recording_name("dir:.") == "clip"
 
 
 def test_a_part_of_a_folder(tmp_path):

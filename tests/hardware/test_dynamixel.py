@@ -205,5 +205,43 @@ def test_joints_without_torque_stay():
     assert joints.angle == pytest.approx(before)
 
 
+def test_dry_friction_of_the_profile_holds_a_joint(worn_servos):
+    """A goal 0.006 rad away asks for 0.018 N m, under the friction's 0.02; 0.02 rad away for more."""
+    joints = Joints(joint_table("leap_right"))
+    rest = joints.angle.copy()
+    joints.advance(0.5, hold(rest + 0.006))
+    assert joints.angle == pytest.approx(rest, abs=1e-9)
+    joints.advance(0.5, hold(rest + 0.02))
+    assert (joints.angle > rest + 0.01).all()
+    assert (joints.torque <= 0.0201).all()  # it stops where the servo's torque no longer overcomes the friction
+
+
+def test_a_finger_with_backlash_stays_until_the_gap_is_crossed(worn_servos):
+    joints = Joints(joint_table("leap_right"))
+    middle = joints.angle.copy()
+    joints.advance(1.0, hold(middle + 0.2))
+    assert joints.finger == pytest.approx(joints.angle - 0.01)  # pushed by one end of the gap
+    there = joints.finger.copy()
+    joints.advance(1.0, hold(middle + 0.19))
+    assert (joints.angle < middle + 0.197).all() and joints.finger == pytest.approx(there)  # the horn turned alone
+
+
+def test_an_object_stops_a_worn_finger_when_the_gap_is_closed(worn_servos):
+    joints = Joints(joint_table("leap_right"))
+    touch = joints.angle.copy()
+    for k in range(16):
+        joints.block(k)
+    joints.advance(1.0, hold(touch + 0.2, limit=0.15))
+    wanted = 0.01 + (0.15 - 0.02) / Joints.give  # half the gap, then the object's give under what friction leaves
+    assert joints.angle - touch == pytest.approx(np.full(16, wanted), abs=2e-3)
+
+
+def test_shipped_servos_have_neither(worn_servos):
+    """The lite hand's profile is unchanged: `worn_servos` wears out the full one."""
+    joints = Joints(joint_table("leap_right"), servo=LITE.profile)
+    joints.advance(1.0, hold(joints.angle + 0.005))
+    assert joints.finger == pytest.approx(joints.angle) and (joints.angle > 0.0049).any()
+
+
 def test_instructions_have_the_numbers_of_the_protocol():
     assert (Instruction.SYNC_READ, Instruction.SYNC_WRITE, Instruction.FAST_SYNC_READ) == (0x82, 0x83, 0x8A)

@@ -317,3 +317,9 @@ def test_encoder_motor_and_horn_fail_behind_the_registers():
         assert bus.plant.lower[place] == pytest.approx(lower + 0.5)
         bus.faults.inject("poke 6 84 7")
         assert servo.get("position_p_gain") == 7
+
+
+def test_the_bus_has_the_joints_of_its_servos_profile(worn_servos):
+    with ServoBus(ids=range(4)) as full, ServoBus(ids=range(4), model=LITE) as lite:
+        assert (full.plant.friction, full.plant.gap) == (0.02, 0.01)
+        assert (lite.plant.friction, lite.plant.gap) == (0.0, 0.0)

@@ -105,14 +105,14 @@ def test_a_hostile_pickle_is_refused_before_it_runs(parts, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     hostile = parts | {"v_template": Call(function, *arguments)}
     path = write(hostile, tmp_path / "m.pkl", chumpy=False)
-    with pytest.raises(FileFormatError, match=r"builtin.*\.(eval|__import__), which no MANO file needs"):
+    with pytest.raises(FileFormatError, match=r"builtin.*\.(eval|__import__), which no such file needs"):
         read_mano(path, "right")
     assert not (tmp_path / "ran").exists()
 
 
 def test_what_hides_behind_an_allowed_module_is_refused(parts, tmp_path):
     path = write(parts | {"f": Call(np.fromfile, "/etc/hostname")}, tmp_path / "m.pkl", chumpy=False)
-    with pytest.raises(FileFormatError, match="fromfile, which no MANO file needs"):
+    with pytest.raises(FileFormatError, match="fromfile, which no such file needs"):
         read_mano(path, "right")
 
 

@@ -53,6 +53,20 @@ def test_shape_jacobians_are_exact():
     assert np.abs(hand.shaped(SHAPE).posed(POSE).shape_jacobians(table) - numeric).max() < 1e-9
 
 
+def test_pulled_back_gradients_are_those_of_the_jacobians(person):
+    """Of a sum of forces on all points: by the pose with the exact rows, by the shape against differences."""
+    posed = person.posed(POSE)
+    force = RNG.normal(size=posed.points.shape)
+    pose, shape = posed.pull_back(force)
+    rows = posed.point_jacobians(np.arange(len(force)))
+    assert np.allclose(pose, np.einsum("ka,kap->p", force, rows), atol=1e-8)
+    h, numeric = 1e-5, np.zeros(10)
+    for i, step in enumerate(h * np.eye(10)):
+        ahead, behind = (person.hand.shaped(SHAPE + s).posed(POSE).points for s in (step, -step))
+        numeric[i] = (force * (ahead - behind)).sum() / (2 * h)
+    assert np.allclose(shape, numeric, atol=1e-6)
+
+
 def test_the_rest_pose_is_the_template():
     hand = open_hand()
     posed = hand.shaped().posed(HandPose())

@@ -13,6 +13,7 @@ from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.perception import live
 from dexhot.perception.live import LiveEyes, pose_covariance
 from dexhot.perception.object_pose import points_in, rigid_model
+from dexhot.perception.segmentation import ModelMask
 
 CAMERA = pinhole(320, 240, 42.0)
 BOX = shape_asset(named_shape("parametric/box-50x70x100"))
@@ -104,3 +105,14 @@ def test_few_points_say_little():
     many, few = (np.trace(pose_covariance(model, pose, part)) for part in (points, points[:6]))
     assert few > 3 * many
     assert np.isfinite(pose_covariance(model, pose, points[:0])).all()
+
+
+def test_an_object_that_nobody_guesses_is_searched_for():
+    """In an empty image nothing is found, and nothing fails."""
+    camera, box = pinhole(64, 48, 45.0), BOX
+    track = live.LiveTrack(rigid_model(box.vertices, box.faces), ModelMask(camera, box.vertices, box.faces))
+    depth, searched = np.full((48, 64), 700, np.uint16), []
+    track._search = lambda *given: searched.append(given)
+    color = np.zeros((48, 64, 3), np.uint8)
+    assert track(camera, depth, 0.0, np.zeros((48, 64), bool), color) == (None, 0.0)
+    assert searched[0][-1] is color

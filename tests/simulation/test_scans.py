@@ -101,6 +101,19 @@ def test_a_boundary_that_is_far_from_flat_is_left_open_and_reported():
     assert "not closed (1 opening of 11 cm)" in scan.repairs.notes()[0] and "--mass" in scan.repairs.notes()[0]
 
 
+def test_what_stays_open_has_the_volume_that_it_encloses():
+    ball = CREATION.icosphere(4, 0.05)
+    x, y, z = ball.triangles_center.T
+    holed = mesh_of(without(ball, z < -0.02 + 25 * x**2 - 25 * y**2))
+    scan = prepare_scan(*holed)
+    assert scan.repairs.filled and trimesh.Trimesh(*scan.solid).is_watertight
+    assert 0.5 * ball.volume < abs(trimesh.Trimesh(*scan.solid).volume) < ball.volume  # the hole is a third of it
+    assert len(scan.faces) == len(holed[1])  # the visual mesh stays the scan
+    assert "mass is that of the enclosed volume" in scan.repairs.notes()[0]
+    kept = prepare_scan(*holed, keep_openings=True)
+    assert not kept.repairs.filled and kept.solid is None
+
+
 def test_openings_are_kept_when_asked():
     repairs = prepare_scan(*mesh_of(lowest_faces_lost(bottle())), keep_openings=True).repairs
     assert not repairs.closed and not repairs.capped and len(repairs.openings) == 1

@@ -7,9 +7,10 @@ import pytest
 from dexhot.hardware.dynamixel.plant import Drive
 from dexhot.hardware.dynamixel.registers import FULL, MODES
 from dexhot.hardware.dynamixel.servo import SimulatedServo
+from dexhot.rigs.wire_world import wire_scene
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.physics import load_physics
-from dexhot.simulation.scene import floating_scene, perturbed, reset
+from dexhot.simulation.scene import arm_scene, floating_scene, perturbed, reset
 
 HAND = load_hand("leap_right")
 PHYSICS = load_physics()
@@ -101,3 +102,39 @@ def test_a_servo_grips_at_its_current_limit_for_a_minute():
         servo.due(0.01)
         servo.housekeeping(silence=0.0)
     assert servo.on and servo.error == 0 and servo.temperature < 60.0
+
+
+WORN_SCENES = {
+    "floating": lambda asset: floating_scene(HAND, None, [1.0, 0, 0, 0], PHYSICS),
+    "embedded": lambda asset: arm_scene(HAND, None, PHYSICS),
+    "wire": lambda asset: wire_scene(HAND, asset, PHYSICS),
+}
+
+
+@pytest.mark.parametrize("kind", WORN_SCENES)
+def test_every_scene_has_the_profile_s_friction_and_backlash(kind, lift, worn_servos):
+    model = WORN_SCENES[kind](lift[1]).model
+    for name in HAND.joint_names:
+        assert model.joint(name).frictionloss == pytest.approx([0.02])
+        assert model.joint(f"{name}/play").range == pytest.approx([-0.01, 0.01])
+
+
+@pytest.mark.parametrize("kind", WORN_SCENES)
+def test_new_servos_have_no_play(kind, lift):
+    model = WORN_SCENES[kind](lift[1]).model
+    names = [model.joint(j).name for j in range(model.njnt)]
+    assert not [name for name in names if name.endswith("/play")] and model.dof_frictionloss.max() == 0.0
+
+
+def test_backlash_lets_a_loaded_finger_give_way_unseen_by_its_encoder(worn_servos):
+    """Pushed at its tip from either side, the finger is 0.01 rad off the horn that the encoder measures."""
+    scene = WORN_SCENES["floating"](None)
+    data, q = mujoco.MjData(scene.model), np.r_[0, 0, 0.5, 0, 0, 0, HAND.nominal]
+    reset(scene, data, q)
+    horn, finger = (data.joint(name) for name in ("index_pip", "index_pip/play"))
+    for torque in (0.05, -0.05):
+        horn.qfrc_applied[:] = finger.qfrc_applied[:] = torque
+        mujoco.mj_step(scene.model, data, 120)
+        servo = float(data.actuator("index_pip").force[0])
+        assert finger.qpos[0] == pytest.approx(np.sign(torque) * 0.01, abs=3e-4)
+        assert abs(servo + torque) <= 0.0205 and abs(finger.qvel[0]) < 0.02  # friction may carry a part of the load

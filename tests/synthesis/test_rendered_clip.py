@@ -12,6 +12,7 @@ from dexhot.data.files import kind_of, load
 from dexhot.data.types import Evidence, HandObjectTrajectory
 from dexhot.datasets.parametric import generate
 from dexhot.errors import ClipError, NotFoundError
+from dexhot.fitting.recording_fit import frames_of
 from dexhot.geometry.poses import compose, inverse, transform
 from dexhot.geometry.sdf_volume import sdf_volume
 from dexhot.hardware.camera.recording import open_recording
@@ -177,7 +178,9 @@ def test_a_bag_gives_the_recording_back(clip, tmp_path):
     }
     assert np.array_equal(load(folder / "truth.npz", HandObjectTrajectory).object_pose, truth.trajectory.object_pose)
     assert np.array_equal(load(folder / "truth_evidence.npz", Evidence).labels, truth.evidence.labels)
-    assert load(folder / "evidence.npz", Evidence).provenance["level"] == "low"
+    found = load(folder / "evidence.npz", Evidence)
+    assert found.provenance["level"] == "low" and found.provenance["object"] == truth.trajectory.object_name
+    assert len(frames_of(again, found, "right")) == len(again.time)  # `dexhot fit` accepts it beside the bag
     assert settings_of(folder) == {"seed": 3} and settings_of(tmp_path) is None
     assert [p.name for p in folder.parent.iterdir()] == ["clip"]  # no scratch folder is left
 

@@ -119,7 +119,7 @@ def test_demonstration_starts_at_the_references_first_frame():
 
 def test_a_policy_card_has_nothing_to_draw(server):
     with pytest.raises(FileFormatError, match="cannot be viewed"):
-        make_show(server, PolicyCard("p", "leap_right", [], 60.0, [], "", "0" * 64))
+        make_show(server, PolicyCard("p", "leap_right", [], 60.0, [], "residual", "0" * 64))
 
 
 def test_player_plays_at_the_chosen_speed_and_starts_again(asset, server):
@@ -173,7 +173,7 @@ def test_command_refuses_an_invalid_file(tmp_path, capsys):
 
 
 def test_command_names_the_kinds_it_shows(cache, tmp_path, capsys):
-    card = save(PolicyCard("p", "leap_right", [], 60.0, [], "", "0" * 64), tmp_path / "card")
+    card = save(PolicyCard("p", "leap_right", [], 60.0, [], "residual", "0" * 64), tmp_path / "card")
     assert main(["view", str(card), "--port", "18090"]) == 1
     assert "HandObjectTrajectory, Reference, Demonstration, Rollout" in capsys.readouterr().err
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ class Task:
     reference: Reference
     demonstration: Demonstration | None
     sources: dict[str, str]  # argument -> the file it came from
+    policy: Path | None = None  # a network's .onnx file, its card beside it
 
     def doubts(self) -> list[str]:
         """Reasons, from the demonstration's own scores, why it may fail; a sentence each."""
@@ -56,10 +58,13 @@ class Task:
         )
 
     def with_profile(self, profile: str) -> "Task":
-        """The same motion for another profile of the finger servos. Raises NotFoundError."""
+        """The same motion for another profile of the finger servos. Raises NotFoundError, DexhotError where the policy
+        is not for it."""
         from dexhot.retargeting.retarget import with_profile
 
         reference, played = with_profile(self.reference, profile), self.demonstration
+        if self.policy is not None:
+            _require_fit(self.policy, reference)
         return replace(self, reference=reference, demonstration=played and replace(played, reference=reference))
 
     def write(self, folder: Path) -> dict[str, Any]:
@@ -67,6 +72,12 @@ class Task:
         values: dict[str, Any] = {"reference": str(files.save(self.reference, folder / "reference.npz")), "policy": ""}
         if self.demonstration is not None:
             values["policy"] = str(files.save(self.demonstration, folder / "demonstration.npz"))
+        if self.policy is not None:
+            for suffix in (".onnx", ".json"):
+                copy = folder / f"policy{suffix}"
+                with files.replacing(copy) as temporary:
+                    shutil.copyfile(self.policy.with_suffix(suffix), temporary)
+            values["policy"] = str(folder / "policy.onnx")
         return values
 
 
@@ -80,6 +91,8 @@ def load_task(reference: str, policy: str, controller: str) -> Task:
         )
     demonstration = tracked if isinstance(tracked, Demonstration) else None
     sources = {"reference": str(Path(reference).resolve())}
+    if controller == "policy":
+        return _policy_task(tracked, policy, sources)
     if policy:
         demonstration = files.load(policy, Demonstration)
         reference_of = tracked.reference if isinstance(tracked, Demonstration) else tracked
@@ -88,6 +101,24 @@ def load_task(reference: str, policy: str, controller: str) -> Task:
     if controller == "playback" and demonstration is None:
         raise DexhotError("controller:=playback needs a Demonstration: give policy:=FILE, made by `dexhot mine`.")
     return Task(tracked.reference if isinstance(tracked, Demonstration) else tracked, demonstration, sources)
+
+
+def _policy_task(tracked: Reference | Demonstration, policy: str, sources: dict[str, str]) -> Task:
+    if not policy:
+        raise DexhotError("controller:=policy needs a network: give policy:=FILE.onnx, made by `dexhot train`.")
+    reference = tracked.reference if isinstance(tracked, Demonstration) else tracked
+    path = _require_fit(policy, reference)
+    return Task(reference, None, sources | {"policy": str(path.resolve())}, path)
+
+
+def _require_fit(policy: str | Path, reference: Reference) -> Path:
+    """The policy's .onnx file. Raises FileFormatError for a damaged one, DexhotError for one of another rig."""
+    from dexhot.control.policy import OnnxNetwork, check_card
+    from dexhot.simulation.setup import physics_of
+
+    network = OnnxNetwork(policy)
+    check_card(network.card, reference, physics_of(reference))
+    return network.path
 
 
 def check_fit(policy: str, mined: Reference, reference: str, tracked: Reference) -> None:

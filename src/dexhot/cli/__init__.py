@@ -30,8 +30,9 @@ COMMANDS = {
     "fit": "fit a hand model to a clip's keypoints",
     "retarget": "retarget a human trajectory to a robot reference",
     "mine": "search actions that make a reference succeed in physics: a demonstration",
-    "train": "train what the controllers use: the prior over plans",
+    "train": "train what the controllers use: the prior over plans, a network of one clip",
     "evaluate": "score a demonstration by simulating it again, a recorded run as it is, or a controller on clips",
+    "export": "export demonstrations to other projects' formats: a LeRobot dataset",
     "report": "write the HTML report of a run",
     "view": "view any file of the data pipeline in the browser",
     "leap": "the LEAP hand alone: check, calibrate, reboot, replace a servo, simulate",
@@ -40,6 +41,7 @@ COMMANDS = {
     "bench": "run a benchmark: retarget, physics, mine, policy, loop, leap, franka, transport, raster, faults, fit, "
     "objectpose, ekf",
 }
+NESTED = {("evaluate", "fit")}  # a command of its own whose name starts as that of another one, which takes a file
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,12 +68,15 @@ def main(argv: list[str] | None = None) -> int:
     if number := empty_argument(argv):
         print(f"dexhot: error: argument {number} is empty: an unset variable of the shell?", file=sys.stderr)
         return 1
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # on small matrices its threads wait for each other
     import tyro
 
+    words = 2 if tuple(argv[:2]) in NESTED else 1
     try:
-        module = importlib.import_module(f"dexhot.cli.{argv[0]}_command")
+        module = importlib.import_module(f"dexhot.cli.{'_'.join(argv[:words])}_command")
         flags = (tyro.conf.FlagCreatePairsOff,)  # --json, but no --no-json
-        args = tyro.cli(module.Args, prog=f"dexhot {argv[0]}", description=module.__doc__, args=argv[1:], config=flags)
+        prog, rest = f"dexhot {' '.join(argv[:words])}", argv[words:]
+        args = tyro.cli(module.Args, prog=prog, description=module.__doc__, args=rest, config=flags)
         return module.run(args) or 0
     except BrokenPipeError:  # the reader of our output has closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

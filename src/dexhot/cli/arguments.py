@@ -12,7 +12,7 @@ def at_least(least: int, **values: int | None) -> None:
     """Raise DexhotError for an argument below `least`; None was not given."""
     for name, value in values.items():
         if value is not None and value < least:
-            raise DexhotError(f"--{name} must be {least} or more, not {value}.")
+            raise DexhotError(f"--{name.replace('_', '-')} must be {least} or more, not {value}.")
 
 
 def shown(metavar: str) -> object:

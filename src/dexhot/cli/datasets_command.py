@@ -1,12 +1,13 @@
 """Datasets of human demonstrations: list the clips in the cache, get more."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from dexhot.cli.arguments import shown
+from dexhot.cli.arguments import ON, shown
 from dexhot.cli.output import console, listing, print_json, summary
 
 
@@ -24,14 +25,24 @@ class List:
 class Get:
     """Get a dataset: write its clips and objects into the cache; existing ones are kept."""
 
-    dataset: tyro.conf.Positional[Literal["grab", "hot3d"]]
-    """grab: from the package registry; hot3d: from a sequence's folder on this machine."""
+    dataset: tyro.conf.Positional[Literal["grab", "hot3d", "dexycb", "ho3d", "grab-full", "taco"]]
+    """grab: from the package registry; the others: from your own copy, in the published layout (docs/datasets.md)."""
     accept_licence: Annotated[str | None, shown("DATASET")] = None
     """Accept the licence terms of this dataset; otherwise you are asked on the terminal."""
     path: Annotated[Path | None, shown("FOLDER")] = None
-    """hot3d: folder of one sequence, in the published layout."""
+    """Folder of your copy; hot3d: of one sequence."""
     objects: Annotated[Path | None, shown("FOLDER")] = None
-    """hot3d: folder of object meshes; default: objects/ in the sequence's folder."""
+    """hot3d, dexycb, ho3d: folder of object meshes; default: objects/ or models/ in the copy."""
+    mirror: Annotated[bool, ON] = True
+    """dexycb: keep left hands; by default they become right hands in a mirror, with mirrored objects."""
+    splits: Annotated[Path | None, shown("FILE")] = None
+    """taco: the list of its splits; default: v1_overall_data_train_test_split.txt in the copy."""
+    repair: Annotated[bool, ON] = True
+    """taco: keep the initial frames; by default they are replaced as in DexTrack, by those of a clip of grab-full."""
+    recording: Annotated[str | None, shown("NAME")] = None
+    """dexycb, ho3d: write one recording with its truth to --out instead: SUBJECT/SEQUENCE/SERIAL, or SPLIT/SEQUENCE."""
+    out: Annotated[Path | None, shown("FOLDER")] = None
+    """Folder of that recording (as `dexhot synth` writes them); must not exist. Missing folders are created."""
     again: bool = False
     """Overwrite existing clips and objects in the cache."""
     json: bool = False
@@ -79,15 +90,63 @@ def _get(args: Get) -> None:
     check_folder(cache_dir(), "$DEXHOT_CACHE")
     accepted = acceptance(args.dataset, args.accept_licence)
     if args.dataset == "grab":
-        written = get_grab(accepted, args.again)
+        written: dict[str, Any] = get_grab(accepted, args.again)
     elif args.path is None:
-        raise DexhotError("hot3d cannot be downloaded automatically; give the folder of a sequence: --path DIR.")
+        raise DexhotError(
+            f"{args.dataset} cannot be downloaded automatically; give the folder of your copy: --path DIR."
+        )
+    elif args.recording or args.out:
+        return _get_recording(args, accepted)
     else:
-        written = get_hot3d(args.path, args.objects, args.again)
-    rows = {f"{name} written": count for name, count in written.items()}
-    summary(f"datasets get {args.dataset}", rows | {"cache": str(cache_dir())})
+        written = _get_copy(args, args.path, accepted)
+    left_out = written.get("left_out", {})
+    rows = {f"{name} written" if name in ("clips", "objects") else name: count for name, count in written.items()}
+    if left_out:
+        reasons = Counter(left_out.values())
+        rows["left_out"] = "\n".join(f"{count}: {why}" for why, count in reasons.most_common(5))
+    summary(f"datasets get {args.dataset}", {k: v for k, v in rows.items() if v != {}} | {"cache": str(cache_dir())})
     if args.json:
         print_json({"dataset": args.dataset, **written})
+
+
+def _get_copy(args: Get, path: Path, accepted: bool | None) -> dict[str, Any]:
+    """Import a copy on this machine."""
+    from dexhot.datasets.dexycb_import import get_dexycb
+    from dexhot.datasets.ho3d_import import get_ho3d
+    from dexhot.datasets.mano_imports import get_grab_full, get_taco
+    from dexhot.simulation.scans import resting_object
+
+    if args.dataset == "hot3d":
+        return get_hot3d(path, args.objects, args.again)
+    if args.dataset == "dexycb":
+        return get_dexycb(path, resting_object, accepted, args.objects, args.mirror, args.again)
+    if args.dataset == "ho3d":
+        return get_ho3d(path, resting_object, accepted, args.objects, args.again)
+    if args.dataset == "grab-full":
+        return get_grab_full(path, resting_object, accepted, args.again)
+    return get_taco(path, resting_object, accepted, args.splits, args.repair, args.again)
+
+
+def _get_recording(args: Get, accepted: bool | None) -> None:
+    """One camera's recording as a bag with its truth beside it."""
+    from dexhot.datasets.recordings import labelled
+    from dexhot.errors import DexhotError
+    from dexhot.synthesis.clip import Truth
+    from dexhot.synthesis.files import write_clip
+
+    if not (args.recording and args.out and args.path):
+        raise DexhotError("a recording needs both its name and a place: --recording NAME --out FOLDER.")
+    if args.out.exists():
+        raise DexhotError(f"{args.out} exists; give another folder.")
+    clip = labelled(args.dataset, args.path, args.recording, accepted, args.objects)
+    if clip.truth is None:
+        raise DexhotError(f"{args.recording} has no truth of the hand (it is withheld, or a frame is not annotated).")
+    truth = Truth(clip.truth, clip.evidence)
+    write_clip(args.out, clip.recording, clip.evidence, truth, {"recording": args.recording, "dataset": args.dataset})
+    facts = {"frames": len(clip.frames), "object": clip.truth.object_name, "folder": str(args.out)}
+    summary(f"{args.dataset} {args.recording}", facts)
+    if args.json:
+        print_json({"dataset": args.dataset, "recording": args.recording, **facts})
 
 
 def acceptance(dataset: str, accept_licence: str | None) -> bool | None:

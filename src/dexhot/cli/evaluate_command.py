@@ -1,4 +1,4 @@
-"""Score a demonstration by simulating it again, a recorded rollout as it is, or a controller on a split of clips."""
+"""Score a demonstration by simulating it again, a recorded rollout as it is, or a controller or policy on clips."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +9,16 @@ import tyro
 from dexhot.cli.arguments import shown
 from dexhot.paths import PHYSICS
 
+BASELINES = ("frozen", "kinematic", "replay", "constant")  # of evaluation.controllers, which loads slowly
+
 
 @dataclass
 class Args:
     """Evaluate one file, or a controller."""
 
-    file: Annotated[Path | None, tyro.conf.Positional, shown("FILE|RUN")] = None
-    """A Demonstration (simulated again, in the benchmark physics), a Rollout or a run's folder (judged as recorded)."""
+    file: Annotated[Path | None, tyro.conf.Positional, shown("FILE|RUN|POLICY")] = None
+    """A Demonstration (simulated again, in the benchmark physics), a Rollout or a run's folder (judged as recorded),
+    or a policy (.onnx), evaluated on the clips of --split."""
     arm: bool = False
     """Play the Demonstration on the embedded rig (shaper, arm IK, arm and hand, within the arm's limits) instead of the
     floating hand, with the timing planned for the arm."""
@@ -27,22 +30,31 @@ class Args:
     """Demonstration: version of the physics; 1 is that of dexhot 0.1.0."""
     clip: Annotated[str | None, shown("CLIP|FILE")] = None
     """Clip that the file was made from, used to verify it; by default the cached clip that it names."""
-    controller: Literal["", "kinematic", "replay", "constant", "planned"] = ""
+    controller: Annotated[
+        Literal["", "kinematic", "replay", "constant", "planned", "subsequences", "demonstration"],
+        shown("{kinematic,replay,constant,planned,subsequences,demonstration}"),
+    ] = ""
     """Without a file: evaluate this controller on GRAB clips, beside its baselines."""
     split: Literal["train", "test"] = "test"
-    """Controller: the clips. Nothing is ever chosen by the test clips."""
+    """Controller: the clips. Nothing is ever tuned on the test clips."""
     clips: Annotated[tuple[str, ...], shown("CLIP ...")] = ()
     """Controller: only these clips of the split."""
     trials: int = 20
     """Controller: perturbed worlds (worlds_v2) per clip."""
     planning_seconds: float = 2.0
-    """Controller planned: planning time per clip, CPU s: one core plans."""
+    """Controller planned: CPU time of planning per clip, s, on one core."""
     planning_rollouts: int = 0
-    """Controller planned: number of rollouts, in place of planning_seconds; the result is then the same again."""
+    """Controller planned: number of rollouts, in place of --planning-seconds; the result is then reproducible; 0:
+    --planning-seconds."""
     prior: Annotated[str, shown("FILE|none")] = ""
     """Controller: prior over plans; default: the shipped one; none: an unfitted one."""
     seed: int = 0
     """Controller: seed of the planning."""
+    baselines: Annotated[tuple[str, ...], shown("NAME ...")] = BASELINES
+    """Controller: rows beside its own; the frozen hand and object-relative replay always are. Also: subsequences (10
+    frames at a time, after DGrasp), planned, demonstration (--demonstrations)."""
+    demonstrations: Annotated[str, shown("FOLDER")] = ""
+    """Controller: folder of mined demonstrations (CLIP.npz), played open loop as the row demonstration."""
     workers: int = 0
     """Controller: clips in parallel; 0: one per core."""
     out: Annotated[Path | None, shown("FILE")] = None
@@ -70,7 +82,7 @@ def run(args: Args) -> None:
     from dexhot.rollouts.live import live_rollout
     from dexhot.simulation.setup import load_setup
 
-    if args.controller:
+    if args.controller or (args.file is not None and args.file.suffix in (".onnx", ".json")):
         return _evaluate_controller(args)
     if args.file is None:
         raise DexhotError("give a FILE to evaluate, or --controller planned --split test.")
@@ -111,60 +123,121 @@ def run(args: Args) -> None:
 
 def _evaluate_controller(args: Args) -> None:
     """A row per clip and the means."""
-    from rich.table import Table
+    import math
 
+    from dexhot.cli.arguments import at_least
     from dexhot.cli.output import console, print_json
+    from dexhot.data.files import load
+    from dexhot.data.types import PlanPrior
     from dexhot.datasets import splits
     from dexhot.errors import DexhotError
-    from dexhot.evaluation.controllers import EXPLAINED, EvaluationOptions, clips_named, evaluate_clip, summarise
+    from dexhot.evaluation.controllers import EvaluationOptions, check_names, clips_named, evaluate_clip, summarise
     from dexhot.progress import track
     from dexhot_train.mining.executor import run_jobs
 
-    if args.file or args.out or args.arm or args.panel:
-        raise DexhotError("--controller evaluates on clips: it takes no FILE, --out, --arm or --panel.")
+    if args.out or args.arm or args.panel or (args.file and args.controller):
+        raise DexhotError(
+            "--controller, or a policy, is evaluated on clips: it takes no FILE beside it, --out, --arm or --panel."
+        )
+    at_least(0, trials=args.trials, planning_rollouts=args.planning_rollouts, seed=args.seed, workers=args.workers)
+    if not 0.0 < args.planning_seconds < math.inf:
+        raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")
+    if args.prior not in ("", "none"):
+        load(args.prior, PlanPrior)  # refused before the work if it is not one
+    policy = ""
+    if args.file is not None:
+        from dexhot.control.policy import OnnxNetwork
+
+        policy = str(OnnxNetwork(args.file).path.resolve())
+    check_names(args.baselines)
     named_splits = splits("grab")
     clips = clips_named(args.split, list(args.clips) or None, named_splits)
     budget = args.planning_seconds, args.planning_rollouts
-    options = EvaluationOptions(args.controller, args.trials, args.seed, *budget, args.prior)
+    options = EvaluationOptions(
+        args.controller or "policy",
+        args.trials,
+        args.seed,
+        *budget,
+        args.prior,
+        policy=policy,
+        baselines=args.baselines,
+        demonstrations=str(Path(args.demonstrations).resolve()) if args.demonstrations else "",
+    )
     jobs, rows, failed = [(clip, options) for clip in clips], [], {}
     for (clip, _), result in track(run_jobs(evaluate_clip, jobs, args.workers), "evaluating", len(clips)):
         if isinstance(result, Exception):
             failed[clip] = str(result)
         else:
             rows.append(result)
+    absent = {f"{row['clip']}, {name}": why for row in rows for name, why in row.get("absent", {}).items()}
+    for clip, why in (failed | absent).items():
+        console.print(f"{clip}: {why}", highlight=False, soft_wrap=True)
     rows.sort(key=lambda row: clips.index(row["clip"]))
     figures = summarise(rows, set(named_splits.get("test_unseen_object", ())))
-    shown_rows = Table("clip", *(f"{name}: strict, perturbed" for name in figures), title_justify="left")
-    for row in rows:
-        cells = [f"{'yes' if row[n]['success_strict'] else 'no':3} {_text(row[n]['perturbed'])}" for n in figures]
-        shown_rows.add_row(row["clip"], *cells)
-    console.print(shown_rows)
-    columns = ("controller", "strict", "perturbed", "95 %", "over replay", "95 %", "10 cm 20°", "10 cm 40°")
-    means = Table(
-        *columns, "CPU s before", "rollouts", "", title=f"{args.split}, {len(rows)} clips", title_justify="left"
-    )
-    for name, f in figures.items():
-        spans = [
-            " to ".join(_text(x) for x in f.get(key, ())) for key in ("perturbed_interval", "over_replay_interval")
-        ]
-        means.add_row(
-            name,
-            _text(f["success_strict"]),
-            _text(f.get("perturbed")),
-            spans[0],
-            _text(f.get("over_replay")),
-            spans[1],
-            _text(f["success_10cm_20deg"]),
-            _text(f["success_10cm_40deg"]),
-            f"{f['seconds_cpu_mean']:.1f}",
-            f"{f['rollouts_mean']:.0f}",
-            EXPLAINED[name],
-        )
-    console.print(means)
-    for clip, why in failed.items():
-        console.print(f"{clip}: {why}", highlight=False, soft_wrap=True)
+    _show_clips(rows, list(figures))
+    _show_figures(figures, f"{args.split}, {len(rows)} clips, {args.trials} worlds each")
     if args.json:
         print_json({"split": args.split, "controllers": figures, "clips": rows, "failed": failed})
+
+
+def _show_clips(rows: list[dict[str, Any]], names: list[str]) -> None:
+    """A row per clip: each controller's verdict in the nominal world, and the perturbed fraction."""
+    from rich.table import Table
+
+    from dexhot.cli.output import console
+
+    table = Table("clip", *(f"{name}: strict, perturbed" for name in names), title_justify="left")
+    for row in rows:
+        cells = [
+            f"{'yes' if row[n]['success_strict'] else 'no':3} {_text(row[n]['perturbed'])}" if n in row else ""
+            for n in names
+        ]
+        table.add_row(row["clip"], *cells)
+    console.print(table)
+
+
+def _show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
+    """Two tables, so that results with and without simulation at run time are in no common column: means with 95 %
+    intervals over clips, medians of the errors, and what was simulated."""
+    from rich.table import Table
+
+    from dexhot.cli.output import console
+    from dexhot.evaluation.controllers import EXPLAINED
+
+    for simulates in (False, True):
+        chosen = {n: f for n, f in figures.items() if bool(f["steps_mean"] or f["tick_steps_mean"]) == simulates}
+        if not chosen:
+            continue
+        how = "simulating before the start" if simulates else "without simulation at run time"
+        table = Table("", *chosen, title=f"{title}, {how}", title_justify="left")
+        lines: dict[str, Any] = {
+            "perturbed (strict)": lambda f: _spanned(f, "perturbed"),
+            "  over replay": lambda f: _spanned(f, "over_replay"),
+            "strict": lambda f: _spanned(f, "success_strict"),
+            "10 cm, 20°": lambda f: _spanned(f, "success_10cm_20deg"),
+            "10 cm, 40°": lambda f: _spanned(f, "success_10cm_40deg"),
+        }
+        for name in ("R_err_rad", "T_err_cm", "E_wrist", "E_finger", "hold_rate", "penetration_mm"):
+            lines[f"{name}: median; mean"] = lambda f, n=name: (
+                f"{f.get(f'{n}_p50', 0.0):.3g}; {_spanned(f, n, '_mean')}"
+            )
+        lines["before the start: CPU s, steps"] = lambda f: f"{f['seconds_cpu_mean']:.1f}, {f['steps_mean']:.0f}"
+        lines["per tick: ms, steps"] = lambda f: f"{f['tick_ms_mean']:.2f}, {f['tick_steps_mean']:.0f}"
+        lines["in training: steps"] = lambda f: f"{f['training_steps']:.3g}" if f["training_steps"] else ""
+        for line, text in lines.items():
+            table.add_row(line, *(text(f) for f in chosen.values()))
+        console.print(table)
+        for name in chosen:
+            console.print(f"  {name}: {EXPLAINED[name]}", highlight=False)
+
+
+def _spanned(figures: dict[str, Any], name: str, mean: str = "") -> str:
+    """A mean with its interval."""
+    if figures.get(name + mean) is None:
+        return ""
+    low, high = figures[f"{name}_interval"]
+    digits = 3 if name in ("E_wrist", "E_finger", "R_err_rad") else 2
+    return f"{figures[name + mean]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def _text(value: float | None) -> str:

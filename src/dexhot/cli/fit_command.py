@@ -48,6 +48,7 @@ class Args:
     """Print one JSON object on the last line of stdout."""
 
 
+RECORDING_ONLY = ("object", "evidence", "recipe", "without", "set")  # options
 RECORDINGS = (".mcap", ".db3", ".bag", ".mp4", ".avi", ".mov", ".mkv")  # suffixes; folders and prefixes beside them
 
 
@@ -56,6 +57,13 @@ def run(args: Args) -> None:
     path = Path(args.clip)
     if path.is_dir() or path.suffix.lower() in RECORDINGS or args.clip.startswith(("bag:", "dir:")):
         _fit_recording(args)
+    elif path.is_file() and path.suffix not in (".npy", ".npz"):
+        from dexhot.errors import FileFormatError
+
+        raise FileFormatError(
+            f"{path} is neither a recording (a bag, a folder of images, a video) nor a trajectory or keypoint file "
+            "(.npz, .npy)."
+        )
     else:
         _fit_clip(args)
 
@@ -74,10 +82,14 @@ def _fit_recording(args: Args) -> None:
     from dexhot.humans.mano import mano
     from dexhot.humans.open_hand import open_hand
     from dexhot.objects.library import load_object
+    from dexhot.perception.world import on_table
     from dexhot.progress import progress
 
     recipe = load_recipe(args.recipe).without(args.without).changed(args.set)
     recording = open_recording(args.clip)
+    guessed = recording.world_T_camera is None and (level := on_table(recording)) is not None
+    if guessed:
+        recording.world_T_camera = level
     name = recording.name.rpartition("/")[2]
     source = args.evidence or Path(f"{name}.evidence.npz")
     if not source.is_file():
@@ -99,11 +111,18 @@ def _fit_recording(args: Args) -> None:
         fit = fit_recording(recording, evidence, asset, recipe, hand, hand.table(args.convention or default))
     save(fit.trajectory, out)
     figures = summarise_recording_fit(fit, evidence)
+    if guessed:
+        figures["world"] = "level with the table that is seen; the camera's pose is not in the recording"
     if args.picture:
         figures["picture"] = str(draw_overlay(fit, recording, f"{name}, recipe {recipe.name}", args.picture))
     summary(f"{name} -> {out}", figures)
     if args.json:
         print_json({"trajectory": str(out), "recording": name, **figures})
+
+
+def picture_of(path: Path, side: str, hands: int) -> Path:
+    """The picture's file of one hand; of two, each has its own."""
+    return path if hands == 1 else path.with_stem(f"{path.stem}_{side}")
 
 
 def _fit_clip(args: Args) -> None:
@@ -118,7 +137,7 @@ def _fit_clip(args: Args) -> None:
     from dexhot.datasets.library import load_clip
     from dexhot.errors import DexhotError
     from dexhot.fitting.clip import convention_of, read_keypoints, sightings_of, track_of, trajectory_of
-    from dexhot.fitting.hand_fit import check_side, fit_hand
+    from dexhot.fitting.hand_fit import check_hand, fit_hand
     from dexhot.fitting.picture import draw_fit
     from dexhot.fitting.summary import summarise_fit
     from dexhot.humans.mano import mano
@@ -136,25 +155,30 @@ def _fit_clip(args: Args) -> None:
         trajectory = load(path, HandObjectTrajectory) if path.suffix == ".npz" else load_clip(args.clip)
         name, time = trajectory.name.rpartition("/")[2], trajectory.time
         seen = {side: sightings_of(track) for side, track in trajectory.hands.items()}
+    given = [f"--{n}" for n in RECORDING_ONLY if getattr(args, n) != getattr(Args, n)]
+    if given:
+        raise DexhotError(f"{args.clip} is a clip or a keypoint file, not a recording: it takes no {', '.join(given)}.")
     out = file_of(args.out or Path(f"{name}.fit.npz"), HandObjectTrajectory)
     check_out(out, "dexhot/trajectory", args.force)
-    if args.picture:
-        check_out(args.picture, "dexhot/picture", args.force, "--picture")
+    if path.is_file() and out.exists() and out.samefile(path):
+        raise DexhotError(f"{out} is the clip itself; give another --out.")
+    picture = {side: picture_of(args.picture, side, len(seen)) for side in seen} if args.picture else {}
+    for target in picture.values():
+        check_out(target, "dexhot/picture", args.force, "--picture")
 
     tracks, figures = {}, {}
     for side, sightings in seen.items():
         hand = mano(side, args.mano) if args.model == "mano" else open_hand(side)
         own = "mano" if args.model == "mano" else convention_of(trajectory, side) if trajectory else "mediapipe"
         table = hand.table(args.convention or own)
-        check_side(hand, table, sightings, 1e-3 * args.sigma)
+        check_hand(hand, table, sightings, 1e-3 * args.sigma)
         with progress(f"fitting the {side} hand, frames", len(sightings), counted=True) as job:
             fit = fit_hand(hand, table, sightings, 1e-3 * args.sigma, args.pixel_sigma, progress=job)
         confidence = np.stack([s.confidence for s in sightings])
         tracks[side] = track_of(fit, confidence)
         figures[side] = {"convention": table.name, **summarise_fit(fit, sightings)}
-        if args.picture:
-            target = args.picture if len(seen) == 1 else args.picture.with_stem(f"{args.picture.stem}_{side}")
-            figures[side]["picture"] = str(draw_fit(fit, sightings, f"{name}, {side} hand, {hand.name}", target))
+        if picture:
+            figures[side]["picture"] = str(draw_fit(fit, sightings, f"{name}, {side} hand, {hand.name}", picture[side]))
     result = replace(trajectory, hands=tracks) if trajectory else trajectory_of(name, fit, confidence, time)
     made = {"model": args.model, "convention": {side: row["convention"] for side, row in figures.items()}}
     result.provenance = result.provenance | {"fit": made}

@@ -20,8 +20,18 @@ class Add:
     """Make an object from a mesh file: checks, repair, convex pieces, mass, inertia, symmetry, resting poses, a
     picture."""
 
-    file: Annotated[Path, tyro.conf.Positional, shown("FILE")]
-    """A mesh that trimesh reads (obj, stl, ply, off, glb); small parts are dropped and openings capped, with a note."""
+    file: Annotated[Path | None, tyro.conf.Positional, shown("FILE")] = None
+    """A mesh that trimesh reads (obj, stl, ply, off, glb); small parts are dropped and openings capped, with a note.
+    With --from: a mesh of unknown scale, as image-to-mesh models give; without FILE the recording alone makes it."""
+    recording: Annotated[Path | None, tyro.conf.arg(name="from", metavar="RECORDING", help_behavior_hint="")] = None
+    """An RGB-D recording that starts with the object standing on a table."""
+    prompt: Annotated[str, shown("object:U,V")] = ""
+    """--from: the object in the first frame, a click or a box (object:U0,V0,U1,V1) in pixels."""
+    shape: Literal["auto", "box", "cylinder", "lying cylinder", "sphere", "fused"] = "auto"
+    """--from without FILE: auto fits each primitive and keeps the best; fused makes a mesh of all frames of --evidence,
+    in which the object was tracked by a primitive."""
+    evidence: Annotated[Path | None, shown("FILE.npz")] = None
+    """--from: what `dexhot perceive --object` wrote of the recording; its masks stand for --prompt."""
     name: Annotated[str | None, shown("NAME")] = None
     """Name in the cache; a plain name is put under user/. Default: the file's name."""
     unit: Literal["m", "cm", "mm", "in"] = "m"
@@ -68,10 +78,14 @@ def _add(args: Add) -> None:
     from dexhot.data.types import OBJECT_NAME
     from dexhot.errors import DexhotError
     from dexhot.objects.library import PICTURE, list_objects, objects_dir, save_object
+    from dexhot.objects.volume import keep_volume
     from dexhot.simulation.renderer import NoRendererError
     from dexhot.simulation.scans import object_from_file, thumbnail
 
-    name = args.name or re.sub(r"[^\w.-]+", "_", args.file.stem)
+    source = args.file or args.recording
+    if source is None:
+        raise DexhotError("give a mesh FILE, or an RGB-D recording of the object: --from RECORDING.")
+    name = args.name or re.sub(r"[^\w.-]+", "_", source.stem)
     name = name if "/" in name else f"user/{name}"
     if not OBJECT_NAME.fullmatch(name):
         raise DexhotError(
@@ -82,30 +96,77 @@ def _add(args: Add) -> None:
     check_folder(objects_dir() / name, "$DEXHOT_CACHE")
     picture = None
     with progress(name) as job:
-        asset = object_from_file(
-            args.file,
-            name,
-            unit=args.unit,
-            scale=args.scale,
-            mass=args.mass,
-            density=args.density,
-            keep_parts=args.keep_parts,
-            keep_openings=args.openings == "keep" or (args.openings is None and args.wall > 0),
-            wall=args.wall / 1000,
-            progress=lambda step, done, total: job(done, total, f"{name}, {step}"),
-        )
+        options: dict[str, Any] = {
+            "mass": args.mass,
+            "density": args.density,
+            "keep_parts": args.keep_parts,
+            "keep_openings": args.openings == "keep" or (args.openings is None and args.wall > 0),
+            "wall": args.wall / 1000,
+            "progress": lambda step, done, total: job(done, total, f"{name}, {step}"),
+        }
+        if args.recording:
+            asset = _from_recording(args, args.recording, name, options)
+        else:
+            asset = object_from_file(source, name, unit=args.unit, scale=args.scale, **options)
         try:
             picture = thumbnail(asset)
         except NoRendererError as e:
             console.print(str(e))
     folder = save_object(asset, picture)
+    volume = keep_volume(asset)
     repairs = {key: asset.provenance[key] for key in ("mass_from", "notes", "repairs")}
+    repairs |= {"sdf_spacing_mm": None if volume is None else round(1e3 * volume.spacing, 2)}
     facts = _facts(asset) | repairs | ({} if picture is None else {"picture": str(folder / PICTURE)})
     shown_facts = {key: value for key, value in facts.items() if key != "repairs"}
     shown_facts |= {"notes": "\n".join(facts["notes"]) or "none", "folder": folder}
     summary(f"object add {name}", shown_facts)
     if args.json:
         print_json({"name": name, "folder": str(folder), **facts})
+
+
+def _from_recording(args: Add, path: Path, name: str, options: dict[str, Any]) -> "ObjectAsset":
+    """An object that nobody scanned, or one whose mesh has no scale."""
+    import numpy as np
+
+    from dexhot.cli.perceive_command import read_prompt
+    from dexhot.data.files import load
+    from dexhot.data.types import Evidence
+    from dexhot.errors import DexhotError
+    from dexhot.geometry.meshes import read_mesh
+    from dexhot.hardware.camera.recording import open_recording
+    from dexhot.objects.library import load_object
+    from dexhot.perception.unscanned import SHAPES, fit_shape, fused_mesh, resting_points, scale_by_depth
+    from dexhot.simulation.scans import object_from_scan
+
+    prompt = read_prompt(args.prompt) if args.prompt else None
+    evidence = load(args.evidence, Evidence) if args.evidence else None
+    recording = open_recording(path)
+    if args.shape == "fused":
+        if evidence is None or args.file:
+            raise DexhotError("--shape fused takes no FILE, and --evidence of the object tracked by a primitive.")
+        tracked = load_object(str(evidence.provenance.get("object") or args.name or ""))
+        vertices, faces = fused_mesh(recording, evidence, tracked.vertices)
+        frames = int(np.isfinite(evidence.object_pose).all(axis=1).sum())
+        asset = object_from_scan(vertices, faces, name, **options)
+        facts: dict[str, Any] = {"shape": "fused", "frames": frames, "tracked_with": tracked.name}
+        note = f"fused from {frames} frames; what no frame saw is as in {tracked.name}"
+    elif args.file:
+        points, plane = resting_points(recording, prompt, evidence)
+        vertices, faces = read_mesh(args.file)
+        scale, differ = scale_by_depth(vertices, points, plane)
+        asset = object_from_scan(vertices, faces, name, scale=scale, **options)
+        facts = {"shape": "mesh", "scale": scale, "sides_differ": round(differ, 3)}
+        note = f"scaled by {scale:.4g}; its sides alone would give factors that differ {differ:.2f}-fold"
+    else:
+        points, plane = resting_points(recording, prompt, evidence)
+        fitted = fit_shape(points, plane, SHAPES if args.shape == "auto" else (args.shape,))
+        asset = object_from_scan(fitted.vertices, fitted.faces, name, convex=True, **options)
+        residuals = {kind: round(1e3 * value, 2) for kind, value in fitted.residuals.items()}
+        facts = {"shape": fitted.kind, "residual_mm": residuals, "camera_T_mesh": fitted.camera_T_mesh.tolist()}
+        note = f"a {fitted.kind}, {1e3 * fitted.residual:.1f} mm from the points seen (mean)"
+    asset.provenance |= {"seen": facts | {"recording": recording.name.rpartition("/")[2]}}
+    asset.provenance["notes"] = [*asset.provenance["notes"], note]
+    return asset
 
 
 def _list(args: List) -> None:

@@ -47,12 +47,10 @@ def run(args: Args) -> None:
     from dexhot.data.files import check_out, file_of, save
     from dexhot.data.types import Evidence
     from dexhot.errors import DexhotError
-    from dexhot.hardware.camera.recording import open_recording
+    from dexhot.hardware.camera.recording import open_recording, recording_name
     from dexhot.objects.library import load_object
     from dexhot.perception.hand_landmarks import LandmarkHands
-    from dexhot.perception.object_pose import rigid_model
-    from dexhot.perception.perceive import ObjectTrack, perceive
-    from dexhot.perception.segmentation import ModelMask
+    from dexhot.perception.perceive import object_track, perceive
     from dexhot.progress import track as shown_progress
 
     at_least(0, start=args.start)
@@ -60,20 +58,17 @@ def run(args: Args) -> None:
     prompt = read_prompt(args.prompt) if args.prompt else None
     if prompt is not None and not args.object:
         raise DexhotError("--prompt marks the object: name it with --object.")
-    name = Path(args.recording.removeprefix("dir:").removeprefix("bag:")).stem
+    name = recording_name(args.recording)
     out = file_of(args.out or Path(f"{name}.evidence.npz"), Evidence)
     check_out(out, "dexhot/evidence", args.force)
     if args.picture:
         check_out(args.picture, "dexhot/picture", args.force, "--picture")
     if args.bag and args.bag.exists():
         raise DexhotError(f"{args.bag} exists; a bag is never written over: give another --bag.")
-    hands = LandmarkHands(count=2)
     asset = load_object(args.object) if args.object else None
     recording = open_recording(args.recording, args.start, args.count)
-    track = None
-    if asset is not None:
-        model = rigid_model(asset.vertices, asset.faces, asset.name)
-        track = ObjectTrack(model, ModelMask(recording.intrinsics, asset.vertices, asset.faces), prompt)
+    hands = LandmarkHands(count=2)
+    track = object_track(asset, recording.intrinsics, prompt) if asset is not None else None
     began = time.perf_counter()
     numbers = shown_progress(range(len(recording)), f"perceiving {recording.name}")
     prompts = {"object": prompt.tolist()} if prompt is not None else {}

@@ -1,4 +1,4 @@
-"""Render clips of hands and objects as an RGB-D camera sees them, with the truth: bags for perception and fitting."""
+"""Render clips of hands and objects as an RGB-D camera sees them, with their truth: bags for perception and fits."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,10 @@ class Args:
     """Clips of the cache ("grab/duck_lift"), a split ("grab:train"), generated ones ("parametric/lift-box-0"), or
     trajectory files (.npz)."""
     seed: int = 0
-    """Random seed of person, look, camera and noise."""
+    """Random seed of person, appearance, camera and noise."""
     level: Literal["low", "middle", "high"] = "middle"
     """Noise of the camera and of the detectors (config/synthesis.yaml)."""
-    side: Literal["right", "left"] | None = None
+    side: Annotated[Literal["right", "left"] | None, shown("{right,left}")] = None
     """Render one hand only; a clip of the other hand is mirrored if its object is symmetric. Default: all hands."""
     rate: float = 30.0
     """Frames per second."""
@@ -28,7 +28,7 @@ class Args:
     """Width of the pictures, px."""
     height: int = 480
     """Height of the pictures, px."""
-    frames: int | None = None
+    frames: Annotated[int | None, shown("N")] = None
     """Only this many frames, from the middle of the grasp. Default: all that are in view."""
     out: Annotated[Path, shown("FOLDER")] = Path("synth")
     """Folder in which each clip gets its own. Complete ones are kept, so an interrupted run goes on. Missing folders

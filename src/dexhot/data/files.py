@@ -93,7 +93,7 @@ def load(path: str | Path, kind: type[T] | None = None) -> T:
             f"{path} has version {version} of {schema}; this dexhot reads up to {VERSION}: upgrade it."
         )
     if kind is not None and SCHEMAS[schema] is not kind:
-        raise FileFormatError(f"{path} holds a {SCHEMAS[schema].__name__}, but a {kind.__name__} is needed here.")
+        raise FileFormatError(f"{path} holds {a(SCHEMAS[schema])}, but {a(kind)} is needed here.")
     _refuse_absolute(small, path)
     try:
         item: Any = _unpack(SCHEMAS[schema], _read_paths(small, path.parent), "", arrays)
@@ -105,6 +105,11 @@ def load(path: str | Path, kind: type[T] | None = None) -> T:
         raise FileFormatError(f"{path}: {e}") from e
     loaded: T = item
     return loaded
+
+
+def a(kind: type) -> str:
+    """A kind's name with its article."""
+    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -159,6 +164,8 @@ def check_out(path: str | Path, kind: str, force: bool = False, flag: str = "--o
     path = Path(path)
     if path.is_dir():
         raise DexhotError(f"{path} is a folder; name a file with {flag}.")
+    if kind == "dexhot/picture" and path.suffix != ".png":
+        raise DexhotError(f"{path}: pictures are PNG files; give a name that ends in .png with {flag}.")
     if path.exists() and not force and (found := kind_of(path)) != kind:
         what = f"a {found} file" if found else "a file that dexhot did not write, or a damaged one"
         raise DexhotError(f"{path} is {what}, and is not replaced by a {kind} file; give another {flag}, or --force.")

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dexhot.errors import ClipError
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import matrix_to_quat
 
@@ -20,6 +21,19 @@ NAMES = ("wrist",) + tuple(
 TIPS = (4, 8, 12, 16, 20)  # thumb, index, middle, ring, little
 BONES = [(start, end) for tip in TIPS for start, end in zip((0, tip - 3, tip - 2, tip - 1), range(tip - 3, tip + 1))]
 WRIST, INDEX_MCP, MIDDLE_MCP, LITTLE_MCP = 0, 5, 9, 17
+PALM_LENGTH = (0.04, 0.15)  # m, wrist to middle MCP: from a child's to a very large hand
+UNITS = {1e-3: "millimetres", 1e-2: "centimetres", 0.0254: "inches"}  # factor to m
+
+
+def check_size(keypoints: np.ndarray, what: str) -> None:
+    """Raises ClipError, naming the likely unit, for keypoints (T, 21, 3) that are not those of a hand in metres."""
+    palm = float(np.median(np.linalg.norm(keypoints[:, MIDDLE_MCP] - keypoints[:, WRIST], axis=1)))
+    least, most = PALM_LENGTH
+    if least <= palm <= most:
+        return
+    unit = next((name for factor, name in UNITS.items() if least <= factor * palm <= most), None)
+    why = f"that is in {unit}: convert it to metres" if unit else "check its unit and the order of its keypoints"
+    raise ClipError(f"{what}: wrist to middle MCP is {palm:.3g} m, a hand's is {least:g} to {most:g}; {why}.")
 
 
 def wrist_pose(keypoints: ArrayLike, side: str) -> np.ndarray:

@@ -13,6 +13,7 @@ START, STOP, ESTOP, RESET = "/safety/start", "/safety/stop", "/safety/estop", "/
 LEAP_STATES, LEAP_COMMAND = "/leap/joint_states", "/leap/command"
 FRANKA_STATES, FRANKA_COMMAND = "/franka/joint_states", "/franka/command"
 TARGET = "/tracker/target"
+RESIDUAL = "/tracker/residual"  # the running sum of residuals of the controller policy
 
 OBJECT_POSE, OBJECT_STATE = "/object/pose", "/object/state"
 LABELS = "/segmentation/labels"  # 0 background, 1 right hand or robot, 2 object, 3 left hand

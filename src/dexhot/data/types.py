@@ -18,6 +18,8 @@ from dexhot.errors import FileFormatError, UnreachableError
 
 RATE = 60.0  # Hz, at which every robot motion here is sampled and driven
 ROLLOUT_KINDS = ("floating", "arm", "live")
+ACTIONS = ("residual", "cumulative")  # of a policy: the network proposes the residual itself, or a change of it
+BASELINES = ("targets", "object_relative", "user_input")  # the reference's targets; moved with the object; a user's
 OBJECT_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")  # a place in the object library, and nowhere else
 WRIST_JOINTS = ("tx", "ty", "tz", "rx", "ry", "rz")
 
@@ -363,23 +365,47 @@ class Evidence:
 
 @dataclass
 class PolicyCard:
-    """The JSON file beside a policy's ONNX file: its inputs, outputs and origin."""
+    """The JSON file beside a policy's ONNX file: its inputs, outputs and origin, and the rig that it is for.
+
+    The network maps `observation` (N, F) and `residual` (N, 6+n) to the next `residual`: the explicit running sum that
+    control.policy adds to its baseline's targets.
+    """
 
     name: str
     hand: str
-    joint_names: list[str]
-    rate: float
+    joint_names: list[str]  # the 6 wrist joints, then the fingers, in order
+    rate: float  # Hz
     observation: list[dict[str, Any]]  # [{"name", "size"}], in order
-    action: str  # what an action means, e.g. "residual on Reference.target, rad"
+    action: str  # one of ACTIONS: what the network's output means
     onnx_sha256: str
-    training_data: list[str] = field(default_factory=list)
+    baseline: str = "targets"  # one of BASELINES: what the residual is added to
+    residual_limit: list[float] = field(default_factory=list)  # (6+n,) m and rad, largest residual per joint
+    residual_step: list[float] = field(default_factory=list)  # (6+n,) m and rad, largest change of it per tick
+    servo: str = ""  # profile of the finger servos
+    physics: str = ""  # version
+    hand_gravity: bool = False  # whether gravity acted on the hand where it was trained
+    clip: str = ""  # the only clip that it is for; "": any
+    terms: str = ""  # on which its training data may be used; "": none
+    training_data: list[str] = field(default_factory=list)  # clips
     scores: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def validate(self) -> None:
-        """Raises FileFormatError for an invalid hash or rate."""
-        _check(len(self.onnx_sha256) == 64, "onnx_sha256 must be the 64 hex digits of the ONNX file's sha256.")
+        """Raises FileFormatError for an invalid hash or rate, or values that do not match the joints."""
+        _check(
+            bool(re.fullmatch("[0-9a-f]{64}", self.onnx_sha256)),
+            "onnx_sha256 must be the 64 hex digits of the ONNX file's sha256.",
+        )
         _check(self.rate > 0, f"rate must be positive, not {self.rate}.")
+        _check(self.action in ACTIONS, f"action {self.action!r} is unknown, one of {', '.join(ACTIONS)}.")
+        _check(self.baseline in BASELINES, f"baseline {self.baseline!r} is unknown, one of {', '.join(BASELINES)}.")
+        for name in ("residual_limit", "residual_step"):
+            values = getattr(self, name)
+            whole = len(values) == len(self.joint_names) and all(np.isfinite(v) and v > 0 for v in values)
+            _check(whole, f"{name} must have a positive number per joint, {len(self.joint_names)} of them.")
+        for part in self.observation:
+            whole = isinstance(part, dict) and set(part) == {"name", "size"} and int(part["size"]) > 0
+            _check(whole, f"observation has the part {part!r}, which is not {{name, size}}.")
 
 
 @dataclass

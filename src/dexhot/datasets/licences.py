@@ -17,20 +17,21 @@ def accepted_before(dataset: str) -> bool:
     return dataset in _record()
 
 
-def require_acceptance(dataset: str, terms: str, accepted: bool | None) -> None:
-    """Return if the terms are accepted, now or before. `accepted` None asks on the terminal. Raises LicenceError."""
+def require_acceptance(dataset: str, terms: str, accepted: bool | None, flag: str = "") -> None:
+    """Return if the terms are accepted, now or before. `accepted` None asks on the terminal. Raises LicenceError, which
+    names the option that accepts them (`flag`)."""
     if accepted_before(dataset):
         return
     print(terms, file=sys.stderr)
     if accepted is None and not sys.stdin.isatty():
         raise LicenceError(
-            f"{dataset}'s terms, stated above, must be accepted, and there is no terminal to ask on; "
-            f"accept them with --accept-licence {dataset}."
+            f"the terms of {dataset}, stated above, must be accepted, and there is no terminal to ask on; "
+            f"accept them with {flag or f'--accept-licence {dataset}'}."
         )
     if accepted is None:
         accepted = Confirm.ask("Do you accept these terms?", default=False)
     if not accepted:
-        raise LicenceError(f"{dataset}'s terms were not accepted; nothing was downloaded or written.")
+        raise LicenceError(f"the terms of {dataset} were not accepted; nothing was downloaded or written.")
     write_text(_path(), json.dumps(_record() | {dataset: f"accepted on {date.today()}"}, indent=1))
 
 

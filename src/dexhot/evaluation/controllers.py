@@ -8,15 +8,20 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 
 from dexhot.control.controllers import following_object
-from dexhot.control.sampling import base_actions
-from dexhot.data.types import Reference
+from dexhot.control.policy import OnnxNetwork
+from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
+from dexhot.data.files import load
+from dexhot.data.types import RATE, Demonstration, Reference
 from dexhot.datasets import load_clip
 from dexhot.errors import DexhotError, NotFoundError, UnreachableError
+from dexhot.geometry.poses import compose, inverse, transform
 from dexhot.metrics.rollout import compute
 from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import load_object
@@ -27,7 +32,8 @@ from dexhot.planning.structured import StructuredPlans
 from dexhot.retargeting.placement import place
 from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
-from dexhot.rollouts.floating import displaced_state, floating_rollout, floating_simulator
+from dexhot.rollouts.floating import displaced_state, floating_rollout, floating_simulator, start_state
+from dexhot.rollouts.network import run_network
 from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.perturbation import worlds as named_worlds
 from dexhot.simulation.physics import load_physics
@@ -35,14 +41,22 @@ from dexhot.simulation.setup import Setup
 
 WORLDS, SEED = "worlds_v2", 424242  # the perturbed worlds that count; no search draws with this seed
 BASELINES = ("frozen", "kinematic", "replay", "constant")
-NAMES = (*BASELINES[1:], "planned")
+EXTRA = ("subsequences", "demonstration")  # further baselines, which simulate before the start
+NAMES = (*BASELINES[1:], "planned", *EXTRA)
 EXPLAINED = {
     "frozen": "the hand stays where it begins",
     "kinematic": "the reference's targets",
     "replay": "the same, object-relative",
     "constant": "the mean of the prior, object-relative",
     "planned": "plans before the start, then object-relative",
+    "subsequences": "after DGrasp: 10 frames at a time, each planned from where the last one ended",
+    "demonstration": "the mined demonstration, open loop",
+    "policy": "the network, which reacts to the observed object",
 }
+NOT_CONTROLLERS = ("clip", "frames", "absent")  # of a row
+ERRORS = ("T_err_cm", "R_err_rad", "E_wrist", "E_finger", "hold_rate", "penetration_mm")
+SIMULATED = ("seconds_cpu", "rollouts", "steps", "tick_ms", "tick_steps")  # before the start, and per tick
+SUBSEQUENCE = SamplingOptions(samples=40, iterations=4, horizon=10 / RATE, replan=10 / RATE, knot=5 / RATE)
 
 
 @dataclass(frozen=True)
@@ -56,22 +70,27 @@ class EvaluationOptions:
     rollouts: int = 0  # in its place
     prior: str = ""
     arm: bool = False  # also place the reference and plan with the embedded rig among the worlds
+    policy: str = ""  # .onnx file of the controller policy
+    baselines: tuple[str, ...] = BASELINES  # rows beside the controller's; the frozen hand and replay always are
+    demonstrations: str = ""  # folder of the baseline demonstration, CLIP.npz or CLIP.demonstration.npz
 
 
 @dataclass(frozen=True)
 class PlayedMotion:
-    """What a controller plays on one clip."""
+    """What a controller plays on one clip, and what it simulated for it before the start."""
 
     targets: np.ndarray  # (T, 6+n)
     relative: bool  # moved with the object's observed offset
-    seconds_cpu: float = 0.0  # of simulation before the start
+    seconds_cpu: float = 0.0
     rollouts: int = 0
     expected: float | None = None
     refused: str = ""
+    steps: int = 0  # control steps
+    absent: str = ""  # why there is nothing to play
 
 
 def evaluate_clip(job: tuple[str, EvaluationOptions]) -> dict[str, Any]:
-    """A row of one GRAB clip: each controller's nominal metrics, perturbed successes, simulation before the start."""
+    """A row of one GRAB clip: each controller's metrics, nominal and over perturbed worlds, and its simulation."""
     clip, options = job
     trajectory = load_clip(f"grab/{clip}")
     setup = Setup(load_hand("leap_right"), load_object(trajectory.object_name), load_physics())
@@ -79,40 +98,106 @@ def evaluate_clip(job: tuple[str, EvaluationOptions]) -> dict[str, Any]:
     if options.arm:
         with suppress(UnreachableError):  # then it is planned where it was recorded
             reference = place(reference, setup.hand)
-    simulator = floating_simulator(reference, setup)
-    names = dict.fromkeys((*BASELINES, options.controller))
-    row: dict[str, Any] = {"clip": clip, "frames": len(reference.q)}
-    for name in names:
-        row[name] = judge_motion(reference, MOTIONS[name](reference, setup, options), simulator, setup, options.trials)
-    return row
+    return {"clip": clip, "frames": len(reference.q)} | evaluate_reference(reference, setup, options)
+
+
+def evaluate_reference(reference: Reference, setup: Setup, options: EvaluationOptions) -> dict[str, dict[str, Any]]:
+    """Controller -> its row on one reference; one that has nothing to play is left out, and `absent` has the reason."""
+    simulator, rows, absent = floating_simulator(reference, setup), {}, {}
+    for name in dict.fromkeys(("frozen", "replay", *options.baselines, options.controller)):
+        if name == "policy":
+            rows[name] = judge_policy(reference, OnnxNetwork(options.policy), simulator, setup, options.trials)
+            continue
+        motion = MOTIONS[name](reference, setup, options)
+        if motion.absent:
+            absent[name] = motion.absent
+        else:
+            rows[name] = judge_motion(reference, motion, simulator, setup, options.trials)
+    return rows | ({"absent": absent} if absent else {})
+
+
+def trial_worlds(
+    reference: Reference, simulator: MujocoSimulator, trials: int
+) -> tuple[np.ndarray, list[mujoco.MjModel]]:
+    """Start states (1 + trials, ns) and models of the nominal world and the perturbed ones, the same for everyone."""
+    rng, how, pose = np.random.default_rng(SEED), named_worlds(WORLDS), reference.object_pose[0]
+    drawn = [how.draw(rng) for _ in range(trials)]
+    starts = [displaced_state(reference, simulator, pose)]
+    starts += [displaced_state(reference, simulator, pose, d.offset, d.yaw) for d in drawn]
+    return np.stack(starts), [simulator.model, *(d.model(simulator.scene) for d in drawn)]
 
 
 def judge_motion(
     reference: Reference, motion: PlayedMotion, simulator: MujocoSimulator, setup: Setup, trials: int
 ) -> dict[str, Any]:
-    """Successes in the nominal world, and the strict fraction of perturbed ones."""
-    rng, how = np.random.default_rng(SEED), named_worlds(WORLDS)
-    drawn = [how.draw(rng) for _ in range(trials)]
-    pose = reference.object_pose[0]
-    starts = [displaced_state(reference, simulator, pose)]
-    starts += [displaced_state(reference, simulator, pose, d.offset, d.yaw) for d in drawn]
-    models = [simulator.model, *(d.model(simulator.scene) for d in drawn)]
-    plans = []
+    """Metrics in the nominal world, and over the perturbed ones."""
+    starts, models = trial_worlds(reference, simulator, trials)
+    pose, plans = reference.object_pose[0], []
     for state in starts:
         offset = object_offset(setup.asset.symmetry, pose, simulator.object_pose(state))
         plans.append(following_object(reference, motion.targets, offset) if motion.relative else motion.targets)
-    batch = simulator.rollout(np.stack(starts), np.stack(plans)[:, :-1], models)
-    found: list[dict[str, Any]] = []
-    for start, rows, plan, diverged in zip(starts, batch.states, plans, batch.diverged):
-        rollout = floating_rollout(reference, plan, np.concatenate([start[None], rows]), simulator)
-        metrics = compute(rollout, setup.asset, setup.hand)
-        found.append(metrics | {name: bool(metrics[name] and not diverged) for name in SUCCESSES})
-    nominal = {name: found[0][name] for name in SUCCESSES}
-    errors = ("T_err_cm", "R_err_rad", "E_wrist", "E_finger", "hold_rate", "penetration_mm")
-    kept = {name: found[0][name] for name in errors}
-    perturbed = float(np.mean([f["success_strict"] for f in found[1:]])) if trials else None
+    batch = simulator.rollout(starts, np.stack(plans)[:, :-1], models)
+    states = np.concatenate([starts[:, None], batch.states], axis=1)
+    found = _judged(reference, simulator, setup, states, np.stack(plans), batch.diverged)
     told = {"seconds_cpu": motion.seconds_cpu, "rollouts": motion.rollouts, "expected": motion.expected}
-    return nominal | kept | {"perturbed": perturbed} | told | {"refused": motion.refused}
+    steps = motion.steps or motion.rollouts * (len(reference.q) - 1)
+    return found | told | {"steps": steps, "tick_ms": 0.0, "tick_steps": 0, "refused": motion.refused}
+
+
+def judge_policy(
+    reference: Reference, network: OnnxNetwork, simulator: MujocoSimulator, setup: Setup, trials: int
+) -> dict[str, Any]:
+    """The same of a network, which simulates nothing; `training_steps` are those of its training, from its card. A
+    world in which it was stopped is no success."""
+    starts, models = trial_worlds(reference, simulator, trials)
+    run = run_network(network, reference, setup, simulator, starts, models)
+    stopped = np.array([bool(why) for why in run.unsafe])
+    found = _judged(reference, simulator, setup, run.states, run.commands, run.diverged | stopped)
+    spent = []
+    for t in range(len(reference.q)):
+        begin = time.perf_counter()
+        network(run.observations[:1, t], run.residuals[:1, t])
+        spent.append(time.perf_counter() - begin)
+    told = {
+        "seconds_cpu": 0.0,
+        "rollouts": 0,
+        "steps": 0,
+        "expected": None,
+        "refused": next(filter(None, run.unsafe), ""),
+    }
+    training = int(network.card.provenance.get("control_steps", 0))
+    return found | told | {"tick_ms": 1e3 * float(np.median(spent)), "tick_steps": 0, "training_steps": training}
+
+
+def _judged(
+    reference: Reference,
+    simulator: MujocoSimulator,
+    setup: Setup,
+    states: np.ndarray,
+    commands: np.ndarray,
+    failed: np.ndarray,
+) -> dict[str, Any]:
+    """Metrics of states (1 + trials, T, ns): of the nominal world, and as `trials` their means over the others."""
+    found: list[dict[str, Any]] = []
+    for rows, plan, lost in zip(states, commands, failed):
+        metrics = compute(floating_rollout(reference, plan, rows, simulator), setup.asset, setup.hand)
+        found.append({n: metrics[n] for n in ERRORS} | {n: bool(metrics[n] and not lost) for n in SUCCESSES})
+    nominal, others = found[0], found[1:]
+    over = {name: mean_known([f[name] for f in others]) for name in nominal} if others else None
+    return nominal | {"perturbed": over["success_strict"] if over else None, "trials": over}
+
+
+def check_names(baselines: tuple[str, ...]) -> None:
+    """Raise NotFoundError for a baseline that there is not."""
+    for name in baselines:
+        if name not in MOTIONS:
+            raise NotFoundError("baseline", name, MOTIONS)
+
+
+def mean_known(values: list[Any]) -> float | None:
+    """The mean of those that are known (not None)."""
+    known = [v for v in values if v is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _planned(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
@@ -131,12 +216,48 @@ def _constant(reference: Reference, setup: Setup, options: EvaluationOptions) ->
     return PlayedMotion(space.targets(load_prior(options.prior, reference).mean)[0], True)
 
 
+def _subsequences(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
+    """Each 10 frames planned from where the last ones ended (Christen et al. 2022, as DexTrack's section 4.1 adapts
+    it), with sampling in place of its learner."""
+    simulator, before = floating_simulator(reference, setup), time.process_time()
+    planner = SamplingPlanner(reference, simulator, SUBSEQUENCE, seed=options.seed)
+    state = start_state(reference, simulator)
+    for t in range(0, len(reference.q) - 1, planner.stride):
+        planner.plan(state, t)
+        state = planner.predict(state, t).states[0, -1]
+    spent = time.process_time() - before
+    actions, steps = planner.actions(0, len(reference.q)), planner.control_steps
+    return PlayedMotion(actions, True, spent, round(steps / len(reference.q)), steps=steps)
+
+
+def _demonstration(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
+    """The mined one of the clip, if the folder has it, with what its mining simulated."""
+    clip = reference.name.rpartition("/")[2]
+    for name in (f"{clip}.npz", f"{clip}.demonstration.npz"):
+        if options.demonstrations and (path := Path(options.demonstrations) / name).is_file():
+            mined = load(path, Demonstration)
+            here_T_there = compose(reference.placement, inverse(mined.reference.placement))
+            q, actions = (_carried(here_T_there, x) for x in (mined.reference.q, mined.actions))
+            if q.shape != reference.q.shape or not np.allclose(q, reference.q, atol=1e-4):
+                return PlayedMotion(reference.q, False, absent=f"{path} is of another reference")
+            spent, steps = mined.provenance.get("seconds_cpu", 0.0), mined.provenance.get("control_steps", 0)
+            return PlayedMotion(actions, False, spent, round(steps / len(reference.q)), steps=steps)
+    return PlayedMotion(reference.q, False, absent=f"no demonstration of {clip}")
+
+
+def _carried(T: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Hand vectors (T, 6+n) of a clip that is placed elsewhere: their angles are relative to its base rotation."""
+    return np.concatenate([transform(T, q[:, :3]), q[:, 3:]], axis=1)
+
+
 MOTIONS: dict[str, Callable[[Reference, Setup, EvaluationOptions], PlayedMotion]] = {
     "frozen": lambda r, s, o: PlayedMotion(np.repeat(r.q[:1], len(r.q), axis=0), False),
     "kinematic": lambda r, s, o: PlayedMotion(base_actions(r, s.physics), False),
     "replay": lambda r, s, o: PlayedMotion(base_actions(r, s.physics), True),
     "constant": _constant,
     "planned": _planned,
+    "subsequences": _subsequences,
+    "demonstration": _demonstration,
 }
 
 
@@ -153,24 +274,36 @@ def clips_named(split: str, chosen: list[str] | None, splits: dict[str, list[str
 
 
 def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dict[str, dict[str, Any]]:
-    """Controller -> means over clips, those of `unseen` objects too, and bootstrap intervals (95 %) of the perturbed
-    fraction and of its difference to object-relative replay, paired by clip."""
+    """Controller -> figures over clips. Of each error the median (`_p50`, as DexTrack reports it), the mean (`_mean`)
+    and its 95 % bootstrap interval over clips; of each success the fraction of clips, and over the perturbed worlds
+    (`trials_`); `perturbed` is the strict one, also for `unseen` objects, and its difference to object-relative replay
+    paired by clip."""
     if not rows:
         raise DexhotError("no clip was evaluated.")
     out: dict[str, dict[str, Any]] = {}
-    for name in (key for key in rows[0] if key not in ("clip", "frames")):
-        values = [row[name] for row in rows]
-        told: dict[str, Any] = {"n": len(rows)}
-        told |= {success: float(np.mean([v[success] for v in values])) for success in SUCCESSES}
+    for name in dict.fromkeys(key for row in rows for key in row if key not in NOT_CONTROLLERS):
+        having = [row for row in rows if name in row]
+        values = [row[name] for row in having]
+        told: dict[str, Any] = {"n": len(values)}
+        for success in SUCCESSES:
+            told |= {success: float(np.mean([v[success] for v in values]))}
+            told |= {f"{success}_interval": interval(np.array([float(v[success]) for v in values]))}
+        for error in ERRORS:
+            known = np.array([v[error] for v in values if v.get(error) is not None])
+            if len(known):
+                told |= {f"{error}_p50": float(np.median(known)), f"{error}_mean": float(known.mean())}
+                told |= {f"{error}_interval": interval(known)}
         if all(v["perturbed"] is not None for v in values):
             fractions = np.array([v["perturbed"] for v in values])
-            margin = fractions - np.array([row["replay"]["perturbed"] for row in rows])
+            margin = fractions - np.array([row["replay"]["perturbed"] for row in having])
             told |= {"perturbed": float(fractions.mean()), "perturbed_interval": interval(fractions)}
             told |= {"over_replay": float(margin.mean()), "over_replay_interval": interval(margin)}
-            if unseen and (here := [row["clip"] in unseen for row in rows]) and any(here):
+            if unseen and (here := [row["clip"] in unseen for row in having]) and any(here):
                 told["perturbed_unseen_objects"] = float(fractions[here].mean())
-        told |= {f"{n}_p50": float(np.median([v[n] for v in values])) for n in ("T_err_cm", "R_err_rad")}
-        told |= {f"{n}_mean": float(np.mean([v[n] for v in values])) for n in ("seconds_cpu", "rollouts")}
+        if all(v.get("trials") for v in values):
+            told |= {f"trials_{n}": float(np.mean([v["trials"][n] for v in values])) for n in SUCCESSES}
+        told |= {f"{n}_mean": float(np.mean([v.get(n, 0) for v in values])) for n in SIMULATED}
+        told["training_steps"] = max(v.get("training_steps", 0) for v in values)
         told["refused"] = float(np.mean([bool(v["refused"]) for v in values]))
         out[name] = told
     return out

@@ -74,6 +74,8 @@ def read_keypoints(path: Path) -> tuple[list[Sighting], np.ndarray]:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
+        if path.is_file() and path.suffix == ".npz" and not zipfile.is_zipfile(path):
+            raise ValueError("it is not an npz archive")  # numpy's own message is about pickle
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return {"points": loaded.astype(float)}

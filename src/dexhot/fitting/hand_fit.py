@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dexhot.data.keypoints import MIDDLE_MCP, WRIST, check_size
 from dexhot.errors import ClipError
 from dexhot.fitting.solver import Fitted, solve_pose, solve_shape
 from dexhot.fitting.terms import JointLimits, KeypointDepth, Keypoints2D, Keypoints3D, LikelyPose, NearPose, Term
@@ -124,9 +125,13 @@ def fit_hand(
     )
 
 
-def check_side(hand: SkinnedHand, table: KeypointTable, sightings: Sequence[Sighting], sigma: float = 0.003) -> None:
-    """Raises ClipError for 3D keypoints that the other side's hand fits far better; 2D ones are ambiguous."""
+def check_hand(hand: SkinnedHand, table: KeypointTable, sightings: Sequence[Sighting], sigma: float = 0.003) -> None:
+    """Raises ClipError for 3D keypoints of another size than a hand's in metres, or that the other side's hand fits far
+    better; 2D ones are ambiguous."""
     seen = [s for s in sightings if s.points is not None and (s.confidence > 0).sum() >= LEAST_SEEN]
+    whole = [s.points for s in seen if s.points is not None and (s.confidence[[WRIST, MIDDLE_MCP]] > 0).all()]
+    if whole:
+        check_size(np.array(whole), "keypoints")
     chosen = best_frames(seen, list(range(len(seen))), SIDE_FRAMES) if seen else []
     costs = {}
     for model in (hand, hand.mirrored()):

@@ -6,6 +6,9 @@ Cameras are (4,) arrays fx fy cx cy of the image that is passed with them; image
 import numpy as np
 from numba import njit
 
+from dexhot.geometry.sdf_kernels import distance, trilinear
+from dexhot.humans.kernels import exponential
+
 FAR = 1e6
 
 
@@ -153,27 +156,6 @@ def contract(directions: np.ndarray, jacobians: np.ndarray, ids: np.ndarray) -> 
 
 
 @njit(cache=True)
-def _read(values: np.ndarray, x: float, y: float, z: float, out: np.ndarray) -> bool:
-    """Trilinear value and gradient (per cell) at grid coordinates, into out (4,); False outside of the grid."""
-    nx, ny, nz = values.shape
-    if not (0.0 <= x < nx - 1 and 0.0 <= y < ny - 1 and 0.0 <= z < nz - 1):
-        return False
-    i, j, k = int(x), int(y), int(z)
-    fx, fy, fz = x - i, y - j, z - k
-    a000, a100, a010, a110 = values[i, j, k], values[i + 1, j, k], values[i, j + 1, k], values[i + 1, j + 1, k]
-    a001, a101 = values[i, j, k + 1], values[i + 1, j, k + 1]
-    a011, a111 = values[i, j + 1, k + 1], values[i + 1, j + 1, k + 1]
-    b00, b10 = a000 + fx * (a100 - a000), a010 + fx * (a110 - a010)
-    b01, b11 = a001 + fx * (a101 - a001), a011 + fx * (a111 - a011)
-    c0, c1 = b00 + fy * (b10 - b00), b01 + fy * (b11 - b01)
-    e0 = (a100 - a000) + fy * ((a110 - a010) - (a100 - a000))
-    e1 = (a101 - a001) + fy * ((a111 - a011) - (a101 - a001))
-    out[0], out[1] = c0 + fz * (c1 - c0), e0 + fz * (e1 - e0)
-    out[2], out[3] = (b10 - b00) + fz * ((b11 - b01) - (b10 - b00)), c1 - c0
-    return True
-
-
-@njit(cache=True)
 def object_distances(
     points: np.ndarray,
     R: np.ndarray,
@@ -196,7 +178,7 @@ def object_distances(
             local[q, a] = R[0, a] * dx + R[1, a] * dy + R[2, a] * dz
             gradients[q, a] = 0.0
         distances[q] = FAR
-        if _read(
+        if trilinear(
             values,
             (local[q, 0] - origin[0]) / spacing,
             (local[q, 1] - origin[1]) / spacing,
@@ -206,6 +188,23 @@ def object_distances(
             distances[q] = read[0]
             for a in range(3):
                 gradients[q, a] = read[1 + a] / spacing
+
+
+@njit(cache=True)
+def distances_beyond(
+    local: np.ndarray,
+    values: np.ndarray,
+    origin: np.ndarray,
+    spacing: float,
+    distances: np.ndarray,
+    gradients: np.ndarray,
+) -> None:
+    """Signed distance of points (N, 3) of the object's frame, and its gradient (N, 3), into the last two.
+
+    Outside of the grid: the distance at its nearest point plus that to it, an upper bound (sdf_volume.py).
+    """
+    for q in range(local.shape[0]):
+        distances[q] = distance(values, origin, spacing, local[q], gradients[q])
 
 
 @njit(cache=True)
@@ -239,7 +238,7 @@ def icp(
 
     The scale narrows from `sigma` to `least`, by 0.6 a step; `turn` (rad) and `shift` (m) are the sigmas of one step.
     """
-    R, t = R.copy(), t.copy()
+    R, t, turned = R.copy(), t.copy(), np.empty((3, 3))
     local, distances, gradients = np.empty_like(points), np.empty(points.shape[0]), np.empty_like(points)
     for k in range(iterations):
         scale = max(least, sigma * 0.6**k)
@@ -259,20 +258,8 @@ def icp(
             A[a, a] += 1.0 / (turn * turn)
             A[3 + a, 3 + a] += 1.0 / (shift * shift)
         step = -np.linalg.solve(A, g)
-        angle = np.sqrt(step[0] ** 2 + step[1] ** 2 + step[2] ** 2)
-        if angle > 1e-12:
-            held = min(angle, 0.5)
-            x, y, z = step[0] / angle, step[1] / angle, step[2] / angle
-            c, s = np.cos(held), np.sin(held)
-            u = 1.0 - c
-            E = np.array(
-                [
-                    [c + x * x * u, x * y * u - z * s, x * z * u + y * s],
-                    [y * x * u + z * s, c + y * y * u, y * z * u - x * s],
-                    [z * x * u - y * s, z * y * u + x * s, c + z * z * u],
-                ]
-            )
-            R = R @ E
+        exponential(step[:3] * min(1.0, 0.5 / max(np.sqrt((step[:3] ** 2).sum()), 1e-12)), turned)
+        R = R @ turned
         t = t + step[3:]
     return R, t
 
@@ -362,3 +349,100 @@ def mask_rows(
         slopes[n, 2] = -(gu * camera[0] * x + gv * camera[1] * y) / (z * z)
         n += 1
     return ids[:n].copy(), values[:n].copy(), slopes[:n].copy()
+
+
+@njit(cache=True)
+def _on_triangle(p: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, out: np.ndarray) -> float:
+    """Squared distance of a point to a triangle; barycentric coordinates of its nearest point into out (3,).
+
+    Ericson, Real-Time Collision Detection, 5.1.5.
+    """
+    d1 = d2 = d3 = d4 = d5 = d6 = 0.0
+    for k in range(3):
+        ab, ac = b[k] - a[k], c[k] - a[k]
+        d1 += ab * (p[k] - a[k])
+        d2 += ac * (p[k] - a[k])
+        d3 += ab * (p[k] - b[k])
+        d4 += ac * (p[k] - b[k])
+        d5 += ab * (p[k] - c[k])
+        d6 += ac * (p[k] - c[k])
+    va, vb, vc = d3 * d6 - d5 * d4, d5 * d2 - d1 * d6, d1 * d4 - d3 * d2
+    v, w = 0.0, 0.0
+    if d1 <= 0.0 and d2 <= 0.0:
+        pass
+    elif d3 >= 0.0 and d4 <= d3:
+        v = 1.0
+    elif d6 >= 0.0 and d5 <= d6:
+        w = 1.0
+    elif vc <= 0.0 and d1 >= 0.0 and d3 <= 0.0:
+        v = d1 / (d1 - d3)
+    elif vb <= 0.0 and d2 >= 0.0 and d6 <= 0.0:
+        w = d2 / (d2 - d6)
+    elif va <= 0.0 and d4 - d3 >= 0.0 and d5 - d6 >= 0.0:
+        w = (d4 - d3) / ((d4 - d3) + (d5 - d6))
+        v = 1.0 - w
+    elif va + vb + vc > 0.0:
+        v, w = vb / (va + vb + vc), vc / (va + vb + vc)
+    out[0], out[1], out[2] = 1.0 - v - w, v, w
+    square = 0.0
+    for k in range(3):
+        gap = p[k] - (out[0] * a[k] + v * b[k] + w * c[k])
+        square += gap * gap
+    return square
+
+
+@njit(cache=True)
+def triangle_pairs(
+    points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, ids: np.ndarray, by_face: bool, reach: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Each point with its nearest face of `ids`, or (`by_face`) each of these faces with its nearest point.
+
+    (m,) numbers of the points and of the faces, (m, 3) barycentric coordinates of the face's nearest point, (m,)
+    squared distances; pairs farther apart than `reach` are left out.
+    """
+    K, N = ids.shape[0], points.shape[0]
+    centre, radius = np.empty((K, 3)), np.empty(K)
+    for k in range(K):
+        f = faces[ids[k]]
+        for a in range(3):
+            centre[k, a] = (vertices[f[0], a] + vertices[f[1], a] + vertices[f[2], a]) / 3.0
+        most = 0.0
+        for c in range(3):
+            square = 0.0
+            for a in range(3):
+                square += (vertices[f[c], a] - centre[k, a]) ** 2
+            most = max(most, square)
+        radius[k] = np.sqrt(most)
+    outer, inner = (K, N) if by_face else (N, K)
+    chosen, found = np.empty(outer, np.int64), np.empty(outer, np.int64)
+    coordinates, squares = np.empty((outer, 3)), np.empty(outer)
+    gap, here = np.empty(inner), np.empty(3)
+    n = 0
+    for i in range(outer):
+        least, first = FAR, -1
+        for j in range(inner):
+            q, k = (j, i) if by_face else (i, j)
+            dx, dy, dz = points[q, 0] - centre[k, 0], points[q, 1] - centre[k, 1], points[q, 2] - centre[k, 2]
+            gap[j] = dx * dx + dy * dy + dz * dz
+            if gap[j] < least:
+                least, first = gap[j], j
+        if first < 0:
+            continue
+        best, at = FAR, -1
+        bound = np.sqrt(least)  # no farther than to the nearest centre
+        for j in range(inner):
+            q, k = (j, i) if by_face else (i, j)
+            if gap[j] > (bound + radius[k]) ** 2:
+                continue
+            f = faces[ids[k]]
+            square = _on_triangle(points[q], vertices[f[0]], vertices[f[1]], vertices[f[2]], here)
+            if square < best:
+                best, at = square, j
+                bound = np.sqrt(square)
+                coordinates[n, 0], coordinates[n, 1], coordinates[n, 2] = here[0], here[1], here[2]
+        if at < 0 or best > reach * reach:
+            continue
+        chosen[n], found[n] = (at, ids[i]) if by_face else (i, ids[at])
+        squares[n] = best
+        n += 1
+    return chosen[:n].copy(), found[:n].copy(), coordinates[:n].copy(), squares[:n].copy()

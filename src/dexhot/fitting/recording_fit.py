@@ -40,10 +40,15 @@ def frames_of(recording: Recording, evidence: Evidence, side: str, with_pose: bo
     Raises ClipError where recording and evidence are not of the same frames, or no hand of that side was looked for.
     """
     size = recording.depth.shape
-    if evidence.labels.shape != size or not np.allclose(evidence.time, recording.time, atol=1e-3):
+    why = ""
+    if evidence.labels.shape != size:
+        why = f"labels {evidence.labels.shape} for depth images {size}"
+    elif (apart := np.abs(evidence.time - recording.time).max()) > 1e-3:
+        why = f"their stamps differ by up to {apart:.3g} s"
+    if why:
         raise ClipError(
-            f"the evidence {evidence.name} is not of the recording {recording.name}: {evidence.labels.shape} labels "
-            f"beside {size} depth, or other stamps. Run `dexhot perceive` on this recording."
+            f"the evidence {evidence.name} is not of the recording {recording.name}: {why}. Run `dexhot perceive` on "
+            "this recording."
         )
     if side not in evidence.keypoints:
         raise ClipError(

@@ -14,10 +14,10 @@ from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.meshes import surface_samples
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import matrix_to_quat, quat_to_matrix
-from dexhot.geometry.sdf_volume import sdf_volume
 from dexhot.humans.kernels import POSE_SIZE, exponential
 from dexhot.humans.skin import HandPose, PosedHand, ShapedHand
 from dexhot.objects.asset import ObjectAsset, Symmetry
+from dexhot.objects.volume import object_volume
 
 UNKNOWNS = POSE_SIZE + 6
 OBJECT = slice(POSE_SIZE, UNKNOWNS)
@@ -41,6 +41,7 @@ class ObjectModel:
     symmetry: Symmetry
     centre: np.ndarray  # (3,) of its bounding box, m
     radius: float  # m, around the centre
+    colors: np.ndarray | None = None  # (V, 3) in [0, 1] of the vertices, where a term compares colours
 
     @property
     def volume(self) -> tuple[np.ndarray, np.ndarray, float]:
@@ -50,7 +51,7 @@ class ObjectModel:
 
 def object_model(asset: ObjectAsset) -> ObjectModel:
     """Of an asset: its visual mesh, with handles and hollows, not its convex pieces."""
-    volume = sdf_volume(asset.vertices, asset.faces)
+    volume = object_volume(asset)
     vertices, faces = thinned(np.asarray(asset.vertices, float), np.asarray(asset.faces, np.int64))
     low, high = asset.vertices.min(axis=0), asset.vertices.max(axis=0)
     centre = 0.5 * (low + high)

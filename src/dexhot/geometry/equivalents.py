@@ -36,6 +36,19 @@ def smallest_turn(symmetry: Symmetric, expected: Floats, observed: Floats) -> np
     return single.log(single.multiply(observed, single.conjugate(expected)))
 
 
+def smallest_turns(symmetry: Symmetric, expected: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """`smallest_turn` of quaternions (..., 4): rotation vectors (..., 3)."""
+    if symmetry.kind == "sphere":
+        return np.zeros((*np.broadcast_shapes(expected.shape, observed.shape)[:-1], 3))
+    if symmetry.kind == "none":
+        from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_rotvec
+
+        return quat_to_rotvec(quat_multiply(observed, quat_conjugate(expected)))
+    pairs = np.broadcast_arrays(expected, observed)
+    turns = [smallest_turn(symmetry, a, b) for a, b in zip(*(x.reshape(-1, 4) for x in pairs))]
+    return np.reshape(turns, (*pairs[0].shape[:-1], 3))
+
+
 def nearest_equivalent(symmetry: Symmetric, pose: np.ndarray, near: Floats) -> np.ndarray:
     """The pose (7,) world_T_mesh that looks like `pose` and whose rotation is nearest to the quaternion `near`."""
     if symmetry.kind in ("none", "discrete") and not _fitting(symmetry, near, pose[3:]):

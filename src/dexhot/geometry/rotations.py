@@ -34,17 +34,15 @@ def matrix_to_quat(R: ArrayLike) -> np.ndarray:
 
 def quat_multiply(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """Hamilton product a * b, (..., 4) wxyz."""
-    w1, x1, y1, z1 = np.moveaxis(np.asarray(a, float), -1, 0)
-    w2, x2, y2, z2 = np.moveaxis(np.asarray(b, float), -1, 0)
-    return np.stack(
-        [
-            w1 * w2 - x1 * x2 - y1 * y2 - z1 * z2,
-            w1 * x2 + x1 * w2 + y1 * z2 - z1 * y2,
-            w1 * y2 - x1 * z2 + y1 * w2 + z1 * x2,
-            w1 * z2 + x1 * y2 - y1 * x2 + z1 * w2,
-        ],
-        -1,
-    )
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    w1, x1, y1, z1 = a[..., 0], a[..., 1], a[..., 2], a[..., 3]
+    w2, x2, y2, z2 = b[..., 0], b[..., 1], b[..., 2], b[..., 3]
+    product: np.ndarray = np.empty((*np.broadcast_shapes(w1.shape, w2.shape), 4))
+    product[..., 0] = w1 * w2 - x1 * x2 - y1 * y2 - z1 * z2
+    product[..., 1] = w1 * x2 + x1 * w2 + y1 * z2 - z1 * y2
+    product[..., 2] = w1 * y2 - x1 * z2 + y1 * w2 + z1 * x2
+    product[..., 3] = w1 * z2 + x1 * y2 - y1 * x2 + z1 * w2
+    return product
 
 
 def quat_conjugate(q: ArrayLike) -> np.ndarray:
@@ -55,8 +53,18 @@ def quat_conjugate(q: ArrayLike) -> np.ndarray:
 def quat_rotate(q: ArrayLike, v: ArrayLike) -> np.ndarray:
     """Rotate vectors v (..., 3) by q (..., 4)."""
     q, v = np.asarray(q, float), np.asarray(v, float)
-    t = 2.0 * np.cross(q[..., 1:], v)
-    return v + q[..., :1] * t + np.cross(q[..., 1:], t)
+    t = 2.0 * _cross(q[..., 1:], v)
+    rotated: np.ndarray = v + q[..., :1] * t + _cross(q[..., 1:], t)
+    return rotated
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """np.cross of (..., 3), bit for bit, in half its time for few vectors."""
+    product = np.empty(np.broadcast_shapes(a.shape, b.shape))
+    product[..., 0] = a[..., 1] * b[..., 2] - a[..., 2] * b[..., 1]
+    product[..., 1] = a[..., 2] * b[..., 0] - a[..., 0] * b[..., 2]
+    product[..., 2] = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    return product
 
 
 def quat_angle(a: ArrayLike, b: ArrayLike) -> np.ndarray:

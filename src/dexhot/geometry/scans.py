@@ -9,6 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from dexhot.errors import MeshError
 from dexhot.geometry.meshes import repair
 from dexhot.geometry.openings import cap, cappable, find_openings, turned_outward, walled
 
@@ -27,6 +28,7 @@ class Repairs:
     capped: list[float] = field(default_factory=list)  # widths of the openings
     openings: list[float] = field(default_factory=list)  # of those left open
     wall: float = 0.0  # wall thickness
+    filled: bool = False  # its volume is that inside its distance field
 
     def entries(self) -> dict[str, Any]:
         """The same for JSON, rounded to 0.1 mm."""
@@ -51,6 +53,9 @@ class Repairs:
             said.append(f"a shell with a wall of {1000 * self.wall:g} mm")
         if self.wall and self.openings:
             said.append(f"{_count(self.openings)} of {_sizes(self.openings)} left open; --openings cap caps them")
+        elif self.filled:
+            what = f"{_count(self.openings)} of {_sizes(self.openings)}" if self.openings else "faces that cross"
+            said.append(f"not closed ({what}): its mass is that of the enclosed volume; weigh it (--mass)")
         elif self.openings:
             said.append(
                 f"not closed ({_count(self.openings)} of {_sizes(self.openings)}): its mass is that "
@@ -97,7 +102,20 @@ def prepare_scan(vertices: np.ndarray, faces: np.ndarray, *, keep_openings: bool
             vertices, faces = solid
     checked = trimesh.Trimesh(*(solid or (vertices, faces)), process=False)
     repairs.closed = bool(checked.is_watertight)
-    return Scan(vertices, faces, repairs, solid if repairs.closed else None)
+    if not (repairs.closed or wall or keep_openings) and (filled := _filled(vertices, faces)):
+        solid, repairs.filled = filled, True
+    return Scan(vertices, faces, repairs, solid if repairs.closed or repairs.filled else None)
+
+
+def _filled(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """A closed mesh around the same solid (sdf_volume.watertight); None where it encloses nothing, or without Warp."""
+    from dexhot.geometry.sdf_volume import watertight
+
+    try:
+        closed = watertight(vertices, faces)
+    except (ImportError, MeshError):
+        return None
+    return closed if trimesh.Trimesh(*closed, process=False).is_watertight else None
 
 
 def without_specks(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, list[float]]:

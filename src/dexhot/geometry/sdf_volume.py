@@ -1,7 +1,7 @@
 """Signed distance to a mesh's own surface, sampled on a grid: the visual mesh, with its handles and hollows.
 
-The sign comes from the winding number, so that holes and doubled faces of scanned meshes do not matter. Warp builds it
-(the extra `perception`); reading it needs numpy alone.
+The sign comes from the winding number, so that holes and doubled faces of scanned meshes do not matter. Warp builds it,
+numba reads it (the extra `perception`).
 """
 
 from dataclasses import dataclass
@@ -31,35 +31,13 @@ class SdfVolume:
 
         Outside of the grid an upper bound: the distance at the nearest point of its border plus that to it.
         """
+        from dexhot.geometry.sdf_kernels import distances
+
         points = np.asarray(points, float)
-        flat = (points.reshape(-1, 3) - self.origin) / self.spacing
-        last = np.array(self.values.shape) - 1
-        inner = np.clip(flat, 0.0, last)
-        cell = np.minimum(inner.astype(int), last - 1)
-        t = inner - cell  # (N, 3) in [0, 1]
-        corners = np.empty((2, 2, 2, len(flat)))
-        for i, j, k in np.ndindex(2, 2, 2):
-            corners[i, j, k] = self.values[cell[:, 0] + i, cell[:, 1] + j, cell[:, 2] + k]
-        along_z = corners[:, :, 0] * (1 - t[:, 2]) + corners[:, :, 1] * t[:, 2]
-        along_yz = along_z[:, 0] * (1 - t[:, 1]) + along_z[:, 1] * t[:, 1]
-        value = along_yz[0] * (1 - t[:, 0]) + along_yz[1] * t[:, 0]
-        by_y = along_z[:, 1] - along_z[:, 0]
-        by_z = corners[:, :, 1] - corners[:, :, 0]
-        by_z = by_z[:, 0] * (1 - t[:, 1]) + by_z[:, 1] * t[:, 1]
-        gradient = np.stack(
-            [
-                along_yz[1] - along_yz[0],
-                by_y[0] * (1 - t[:, 0]) + by_y[1] * t[:, 0],
-                by_z[0] * (1 - t[:, 0]) + by_z[1] * t[:, 0],
-            ],
-            axis=1,
-        )
-        gradient /= self.spacing
-        gap = (flat - inner) * self.spacing
-        beyond = np.linalg.norm(gap, axis=1)
-        outside = beyond > 0
-        gradient[outside] = np.where(gap[outside] == 0, gradient[outside], 0) + gap[outside] / beyond[outside, None]
-        return (value + beyond).reshape(points.shape[:-1]), gradient.reshape(points.shape)
+        flat = np.ascontiguousarray(points.reshape(-1, 3))
+        found, gradients = np.empty(len(flat)), np.empty_like(flat)
+        distances(self.values, self.origin, self.spacing, flat, found, gradients)
+        return found.reshape(points.shape[:-1]), gradients.reshape(points.shape)
 
 
 def sdf_volume(vertices: ArrayLike, faces: ArrayLike, spacing: float | None = None) -> SdfVolume:
@@ -91,7 +69,6 @@ def watertight(vertices: ArrayLike, faces: ArrayLike, spacing: float | None = No
     Holes are closed where the winding number is a half. Raises MeshError where nothing is thicker than two cells.
     """
     import trimesh
-    import warp as wp
 
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     if mesh.is_watertight and mesh.is_winding_consistent:
@@ -102,7 +79,15 @@ def watertight(vertices: ArrayLike, faces: ArrayLike, spacing: float | None = No
             f"nothing in the mesh is thicker than 2 cells of {1e3 * volume.spacing:.2g} mm: it is a sheet, its "
             "faces point inward, or it needs a smaller spacing."
         )
-    field: Any = wp.array(volume.values, dtype=float, device="cpu")
+    return zero_level(volume)
+
+
+def zero_level(volume: SdfVolume) -> tuple[np.ndarray, np.ndarray]:
+    """The closed mesh (V, 3) m, (F, 3) on which the volume is 0, facing outward; positive at the grid's border."""
+    import trimesh
+    import warp as wp
+
+    field: Any = wp.array(np.ascontiguousarray(volume.values, np.float32), dtype=float, device="cpu")
     found, indices = wp.MarchingCubes.extract_surface_marching_cubes(field, threshold=0.0)
     closed = trimesh.Trimesh(
         found.numpy() * volume.spacing + volume.origin, indices.numpy().reshape(-1, 3), process=True

@@ -1,4 +1,4 @@
-"""Compiled loops of the skinned hand: forward kinematics, skinning, and the Jacobian of skinned points.
+"""Compiled loops of the skinned hand: forward kinematics, skinning, the Jacobian of skinned points and its transpose.
 
 A point is skinned to at most four joints. The 16 joints are points too, each bound to itself, so joints and vertices
 have one formula. Columns of a Jacobian: 0-2 rotation of the wrist (right increment), 3-5 translation, 6-50 the fifteen
@@ -160,3 +160,72 @@ def point_jacobians(
                 out[row, 2, first + b] = ax * sy - ay * sx
         for a in range(3):
             out[row, a, 3 + a] = 1.0
+
+
+@njit(cache=True)
+def pull_back(
+    gradient: np.ndarray,
+    rest: np.ndarray,
+    joints: np.ndarray,
+    bones: np.ndarray,
+    weights: np.ndarray,
+    parents: np.ndarray,
+    world: np.ndarray,
+    axes: np.ndarray,
+    places: np.ndarray,
+    out: np.ndarray,
+    by_rest: np.ndarray,
+    by_joint: np.ndarray,
+) -> None:
+    """The transposed Jacobian applied to a gradient by points (N, 3): into out (51,), by_rest (N, 3), by_joint (16, 3).
+
+    The gradient acts as forces on the points: each joint feels the torque of all that it moves. The latter two are by
+    the rest pose's points and joints, which the shape moves.
+    """
+    force, torque = np.zeros((16, 3)), np.zeros((16, 3))  # of the points of each bone; torque about the origin
+    by_joint[:] = 0.0
+    for i in range(rest.shape[0]):
+        gx, gy, gz = gradient[i, 0], gradient[i, 1], gradient[i, 2]
+        by_rest[i, :] = 0.0
+        if gx == 0.0 and gy == 0.0 and gz == 0.0:
+            continue
+        for c in range(4):
+            w = weights[i, c]
+            if w > 0.0:
+                m = bones[i, c]
+                x, y, z = rest[i, 0] - joints[m, 0], rest[i, 1] - joints[m, 1], rest[i, 2] - joints[m, 2]
+                px = world[m, 0, 0] * x + world[m, 0, 1] * y + world[m, 0, 2] * z + places[m, 0]
+                py = world[m, 1, 0] * x + world[m, 1, 1] * y + world[m, 1, 2] * z + places[m, 1]
+                pz = world[m, 2, 0] * x + world[m, 2, 1] * y + world[m, 2, 2] * z + places[m, 2]
+                force[m, 0] += w * gx
+                force[m, 1] += w * gy
+                force[m, 2] += w * gz
+                torque[m, 0] += w * (py * gz - pz * gy)
+                torque[m, 1] += w * (pz * gx - px * gz)
+                torque[m, 2] += w * (px * gy - py * gx)
+                for a in range(3):
+                    pulled = w * (world[m, 0, a] * gx + world[m, 1, a] * gy + world[m, 2, a] * gz)
+                    by_rest[i, a] += pulled
+                    by_joint[m, a] -= pulled
+    for k in range(15, 0, -1):  # children have larger numbers than their parents
+        q = parents[k]
+        for a in range(3):
+            force[q, a] += force[k, a]
+            torque[q, a] += torque[k, a]
+            pulled = world[q, 0, a] * force[k, 0] + world[q, 1, a] * force[k, 1] + world[q, 2, a] * force[k, 2]
+            by_joint[k, a] += pulled
+            by_joint[q, a] -= pulled
+    for k in range(16):
+        fx, fy, fz = force[k, 0], force[k, 1], force[k, 2]
+        x, y, z = places[k, 0], places[k, 1], places[k, 2]
+        tx, ty, tz = (
+            torque[k, 0] - (y * fz - z * fy),
+            torque[k, 1] - (z * fx - x * fz),
+            torque[k, 2] - (x * fy - y * fx),
+        )
+        first = 3 + 3 * k if k else 0
+        for b in range(3):
+            out[first + b] = axes[k, 0, b] * tx + axes[k, 1, b] * ty + axes[k, 2, b] * tz
+    for a in range(3):
+        out[3 + a] = force[0, a]
+        by_joint[0, a] += force[0, a]

@@ -1,17 +1,16 @@
 """MANO from the user's file (mano.is.tue.mpg.de, licence of its own): MANO_RIGHT.pkl, MANO_LEFT.pkl, never shipped.
 
-The file is a Python 2 pickle with chumpy arrays in it. It is read by an unpickler that builds arrays, sparse matrices
-and inert stand-ins for chumpy's objects, and nothing else: a file that names any other class is refused.
+The file is a Python 2 pickle with chumpy arrays in it, read by humans/safe_pickle.py without running code in it.
 """
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dexhot.errors import FileFormatError
-from dexhot.humans.skin import JOINTS, PARENTS, PosePrior, SkinnedHand
+from dexhot.humans.safe_pickle import Inert, load_pickle
+from dexhot.humans.skin import JOINTS, MIRRORED_POINT, PARENTS, PosePrior, SkinnedHand
 from dexhot.paths import config_dir
 
 FILES = {"right": "MANO_RIGHT.pkl", "left": "MANO_LEFT.pkl"}
@@ -23,66 +22,32 @@ TIPS = np.array([745, 317, 444, 556, 673])  # vertices: thumb, index, middle, ri
 LARGEST = 64 * 2**20  # bytes; MANO's files have 4 MB
 LIMIT_DEVIATIONS = 4.0  # of its pose prior: MANO has no joint limits
 
-# module, name of what a MANO file may build -> where it is now
-ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"): ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"): ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy.core.multiarray", "scalar"): ("numpy._core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "scalar"): ("numpy._core.multiarray", "scalar"),
-    ("numpy", "ndarray"): ("numpy", "ndarray"),
-    ("numpy", "dtype"): ("numpy", "dtype"),
-    ("scipy.sparse.csc", "csc_matrix"): ("scipy.sparse", "csc_matrix"),
-    ("scipy.sparse._csc", "csc_matrix"): ("scipy.sparse", "csc_matrix"),
-    ("scipy.sparse.csr", "csr_matrix"): ("scipy.sparse", "csr_matrix"),
-    ("scipy.sparse._csr", "csr_matrix"): ("scipy.sparse", "csr_matrix"),
-    ("copy_reg", "_reconstructor"): ("copyreg", "_reconstructor"),
-    ("copyreg", "_reconstructor"): ("copyreg", "_reconstructor"),
-    ("__builtin__", "object"): ("builtins", "object"),
-    ("builtins", "object"): ("builtins", "object"),
-    ("_codecs", "encode"): ("_codecs", "encode"),
-}
-
-
-class _Chumpy:
-    """Stand-in for any class of chumpy: stores its state, does nothing."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        if isinstance(state, tuple):
-            state = next((part for part in state if isinstance(part, dict)), {})
-        self.__dict__.update(state if isinstance(state, dict) else {})
-
-
-class _ManoUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if module.partition(".")[0] == "chumpy":
-            return _Chumpy
-        if (module, name) not in ALLOWED:
-            raise pickle.UnpicklingError(f"it wants to call {module}.{name}, which no MANO file needs")
-        module, name = ALLOWED[module, name]
-        if module.startswith("numpy._core") and np.lib.NumpyVersion(np.__version__) < "2.0.0":
-            module = module.replace("numpy._core", "numpy.core")
-        return super().find_class(module, name)
-
 
 def mano_file(side: str) -> Path:
     """Path for the user's MANO file of a side."""
     return config_dir() / "mano" / FILES[side]
 
 
-def mano(side: str = "right", path: Path | None = None) -> SkinnedHand:
+def mano(side: str = "right", path: Path | None = None, template: np.ndarray | None = None) -> SkinnedHand:
     """The MANO hand of a side from `path`, by default `mano_file`; mirrored if only the other side's file exists.
 
-    Raises FileFormatError for a missing file, or one that is not a MANO file.
+    `template`: vertices (778, 3) m of one person's hand in place of the mean one. Raises FileFormatError for a missing
+    file, or one that is not a MANO file.
     """
     if path is not None:
-        return read_mano(path, side)
+        return read_mano(path, side, template)
     other = "left" if side == "right" else "right"
     if not mano_file(side).is_file() and mano_file(other).is_file():
-        return read_mano(mano_file(other), other).mirrored()
-    return read_mano(mano_file(side), side)
+        flipped = None if template is None else template * MIRRORED_POINT
+        return read_mano(mano_file(other), other, flipped).mirrored()
+    return read_mano(mano_file(side), side, template)
+
+
+def mano_pca(side: str, path: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (45,) and principal components (45, 45) of a side's finger angles, rad, as datasets use them. Raises
+    FileFormatError."""
+    parts = _read_parts(path or mano_file(side))
+    return parts["hands_mean"].astype(float), parts["hands_components"].astype(float)
 
 
 def missing_sentence() -> str:
@@ -93,15 +58,30 @@ def missing_sentence() -> str:
     )
 
 
-def read_mano(path: Path, side: str) -> SkinnedHand:
-    """Read a MANO pickle without executing any code in it."""
+def read_mano(path: Path, side: str, template: np.ndarray | None = None) -> SkinnedHand:
+    """Read a MANO pickle without executing any code in it; `template` as in `mano`."""
+    parts = _read_parts(path)
+    if template is not None:
+        if template.shape != parts["v_template"].shape:
+            raise FileFormatError(
+                f"a person's hand for MANO has {parts['v_template'].shape} vertices, not {template.shape}."
+            )
+        parts["v_template"] = template
+    try:
+        return _hand(parts, side)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, np.linalg.LinAlgError) as e:
+        raise FileFormatError(f"{path} is not a MANO file ({type(e).__name__}: {e}).") from e
+
+
+def _read_parts(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a MANO file. Raises FileFormatError."""
     if not path.is_file():
         raise FileFormatError(f"{path} does not exist: {missing_sentence()}")
     if path.stat().st_size > LARGEST:
         raise FileFormatError(f"{path} has {path.stat().st_size / 2**20:.0f} MB; a MANO file has about 4.")
     try:
         with open(path, "rb") as stream:
-            raw = _ManoUnpickler(stream, encoding="latin1").load()
+            raw = load_pickle(stream)
     except Exception as e:  # a damaged pickle may raise anything
         raise FileFormatError(f"{path} was refused: {e}. Get the file again from https://mano.is.tue.mpg.de.") from e
     lacking = [name for name in NEEDED if not isinstance(raw, dict) or name not in raw]
@@ -109,13 +89,13 @@ def read_mano(path: Path, side: str) -> SkinnedHand:
         raise FileFormatError(f"{path} is not a MANO file: it lacks {', '.join(lacking)}.")
     try:
         known = (*NEEDED, *(("hands_coeffs",) if "hands_coeffs" in raw else ()))
-        return _hand({name: _array(raw[name]) for name in known}, side)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, np.linalg.LinAlgError) as e:
+        return {name: _array(raw[name]) for name in known}
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as e:
         raise FileFormatError(f"{path} is not a MANO file ({type(e).__name__}: {e}).") from e
 
 
 def _array(value: Any) -> np.ndarray:
-    if isinstance(value, _Chumpy):
+    if isinstance(value, Inert):
         state = value.__dict__
         if "a" in state and "idxs" in state:  # chumpy.reordering.Select
             chosen: np.ndarray = _array(state["a"]).ravel()[np.asarray(state["idxs"])]

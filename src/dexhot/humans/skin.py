@@ -23,7 +23,7 @@ from dexhot.geometry.rotations import (
     quat_to_rotvec,
     rotvec_to_quat,
 )
-from dexhot.humans.kernels import POSE_SIZE, exponential, forward, point_jacobians, skin
+from dexhot.humans.kernels import POSE_SIZE, exponential, forward, point_jacobians, pull_back, skin
 
 JOINTS = 16
 PARENTS = np.array([-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14])
@@ -212,15 +212,17 @@ class SkinnedHand:
 class ShapedHand:
     """One person's hand in the rest pose."""
 
-    def __init__(self, hand: SkinnedHand, shape: np.ndarray):
+    def __init__(self, hand: SkinnedHand, shape: np.ndarray, scale: float = 1.0):
+        """`scale`: how many times as large as its shape says."""
         if shape.ndim != 1 or len(shape) > hand.shape_size or not np.isfinite(shape).all():
             raise FileFormatError(
                 f"a shape of the {hand.name} model is up to {hand.shape_size} finite numbers, not {shape.shape}."
             )
         self.hand = hand
         self.shape = np.concatenate([shape, np.zeros(hand.shape_size - len(shape))])
-        self.joints = hand.joints + hand.joint_directions @ self.shape
-        self.rest = np.concatenate([self.joints, hand.vertices + hand.shape_directions @ self.shape])
+        self.scale = scale
+        self.joints = scale * (hand.joints + hand.joint_directions @ self.shape)
+        self.rest = np.concatenate([self.joints, scale * (hand.vertices + hand.shape_directions @ self.shape)])
 
     def posed(self, pose: HandPose) -> "PosedHand":
         """The hand in one pose."""
@@ -243,7 +245,7 @@ class PosedHand:
         if len(hand.pose_directions):
             bend = (self.local[1:] - np.eye(3)).ravel()
             self.rest = person.rest.copy()
-            self.rest[JOINTS:] += hand.pose_directions @ bend
+            self.rest[JOINTS:] += person.scale * (hand.pose_directions @ bend)
         self._points: np.ndarray | None = None
         self._jacobians: dict[str, np.ndarray] = {}  # by table, which several terms of one fit share
 
@@ -294,7 +296,7 @@ class PosedHand:
         change = np.einsum("kij,kbjl->kbil", self.local[1:], cross).reshape(15, 3, 9)
         shift = np.einsum("vckn,kbn->vckb", hand.pose_directions[ids - JOINTS].reshape(-1, 3, 15, 9), change)
         moved: np.ndarray = np.einsum("vij,vjkb->vikb", carried, shift).reshape(len(ids), 3, 45)
-        return moved
+        return self.person.scale * moved
 
     def keypoint_jacobians(self, table: KeypointTable) -> np.ndarray:
         """d keypoints / d pose, (21, 3, 51)."""
@@ -302,6 +304,26 @@ class PosedHand:
             rows = self.point_jacobians(table.ids)
             self._jacobians[table.name] = (table.weights @ rows.reshape(len(rows), -1)).reshape(21, 3, POSE_SIZE)
         return self._jacobians[table.name]
+
+    def pull_back(self, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient by the points (16 + V, 3) -> by the pose (51,) and by the shape (S,): the transposed Jacobians."""
+        hand, person = self.person.hand, self.person
+        pose, by_rest, by_joint = np.empty(POSE_SIZE), np.empty_like(self.rest), np.empty((JOINTS, 3))
+        pull_back(
+            np.ascontiguousarray(gradient, float), self.rest, person.joints, hand.bones, hand.bone_weights, PARENTS,
+            self.world, self.axes, self.joints, pose, by_rest, by_joint,
+        )  # fmt: skip
+        if len(hand.pose_directions):
+            by_bend = person.scale * np.tensordot(by_rest[JOINTS:], hand.pose_directions, axes=2).reshape(15, 3, 3)
+            turned = np.swapaxes(self.local[1:], 1, 2) @ by_bend  # d local = local [w]x
+            by_turn = np.stack([turned[:, 2, 1], turned[:, 0, 2], turned[:, 1, 0]], axis=1)
+            by_turn -= np.stack([turned[:, 1, 2], turned[:, 2, 0], turned[:, 0, 1]], axis=1)
+            # axes are world J, with the right Jacobian J of each joint
+            pose[6:] += np.einsum("kji,kjb,ki->kb", self.world[1:], self.axes[1:], by_turn).ravel()
+        by_joint += by_rest[:JOINTS]
+        shape = np.tensordot(by_joint, hand.joint_directions, axes=2)
+        shape += np.tensordot(by_rest[JOINTS:], hand.shape_directions, axes=2)
+        return pose, person.scale * shape
 
     def shape_jacobians(self, table: KeypointTable) -> np.ndarray:
         """d keypoints / d shape, (21, 3, S)."""

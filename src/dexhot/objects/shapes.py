@@ -68,7 +68,7 @@ def named_shape(name: str) -> Shape:
     return Shape(kind, tuple(int(n) / 1000 for n in numbers))
 
 
-def random_shape(kind: str, rng: np.random.Generator) -> Shape:
+def random_shape(kind: str, rng: "np.random.Generator") -> Shape:
     """A shape of random size, graspable from above, in whole millimetres."""
     ranges = {
         "box": [(0.050, 0.060), (0.065, 0.085), (0.090, 0.110)],

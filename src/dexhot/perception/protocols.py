@@ -57,3 +57,13 @@ class ObjectPose(Protocol):
         self, camera: Intrinsics, color: np.ndarray, depth: np.ndarray, time: float, hidden: np.ndarray
     ) -> ObjectSighting:
         """Its pose at `time` (s), `hidden` by hands."""
+
+
+class ImageToMesh(Protocol):
+    """A model that makes a mesh of an object from one image; its scale is unknown.
+
+    Write its mesh to a file: `dexhot object add MESH --from RECORDING` scales it by the recording's depth.
+    """
+
+    def __call__(self, color: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Vertices (V, 3) in any unit and faces (F, 3), closed."""

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 from dexhot.control.controllers import Controller, Kinematic, Playback
 from dexhot.control.mpc import Mpc, MpcOptions
+from dexhot.control.policy import OnnxNetwork, Policy
 from dexhot.data.files import load
 from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import NotFoundError
@@ -16,11 +17,12 @@ from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import floating_scene
 from dexhot.simulation.setup import Setup
 
-CONTROLLERS = ("kinematic", "playback", "mpc", "planned")
+CONTROLLERS = ("kinematic", "playback", "mpc", "planned", "policy")
 
 
 def make_controller(name: str, reference: Reference, policy: str, physics: Physics, p: SimpleNamespace) -> Controller:
-    """The controller `name`; `policy`: a Demonstration file, required by playback, the initial plan of mpc.
+    """The controller `name`; `policy`: a Demonstration file, required by playback, the initial plan of mpc; the network
+    of policy (.onnx or its card).
 
     `p` holds the parameters of config/nodes/controller.yaml. Raises NotFoundError, FileFormatError.
     """
@@ -45,4 +47,6 @@ def make_controller(name: str, reference: Reference, policy: str, physics: Physi
         setup = Setup(load_hand(reference.hand), load_object(reference.object_name), physics)
         budget = p.planning_seconds, p.planning_rollouts, p.planning_limit
         return Planned(reference, setup, load_prior(p.prior, reference), PlannedOptions(*budget, p.fade, p.seed))
+    if name == "policy":
+        return Policy(reference, OnnxNetwork(policy), load_object(reference.object_name), physics)
     raise NotFoundError("controller", name, CONTROLLERS)

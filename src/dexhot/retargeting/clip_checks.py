@@ -6,7 +6,7 @@ and wrist frame and keypoints agree within 0.05 degrees. Repairable errors are r
 
 import numpy as np
 
-from dexhot.data.keypoints import MIDDLE_MCP, NAMES, TIPS, WRIST, wrist_pose
+from dexhot.data.keypoints import NAMES, TIPS, UNITS, WRIST, check_size, wrist_pose
 from dexhot.data.types import HandObjectTrajectory, HandTrack
 from dexhot.errors import ClipError
 from dexhot.geometry.poses import inverse, lowest, transform
@@ -14,7 +14,6 @@ from dexhot.geometry.rotations import from_xyzw, mean_quat, quat_angle, quat_con
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.objects.asset import ObjectAsset
 
-PALM = (0.04, 0.15)  # m, wrist to middle MCP: from a child's to a very large hand
 NEAR = 1.5  # m: an object always farther than this from the hand is not handled by it
 AXIS, OFFSET = 20.0, 0.02  # degrees, m: allowed difference of the wrist frame from the keypoints
 BACKWARD = 0.01  # m: fingertips on average this far behind the palm indicate the other hand
@@ -28,7 +27,6 @@ REST_TIME, REST_PATH, REST_HEIGHT = 0.25, 0.003, 0.01  # s, m, m: an object that
 LET_GO = 0.04  # m from every fingertip to the object
 AGAIN = 0.01  # m, motion of the object that makes a second grasp
 
-UNITS = {1e-3: "millimetres", 1e-2: "centimetres", 0.0254: "inches"}  # factor to m
 CLOCKS = {1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds"}  # factor to s
 
 
@@ -154,14 +152,7 @@ def _check_path(name: str, time: np.ndarray, position: np.ndarray) -> None:
 
 
 def _check_units(clip: HandObjectTrajectory, hand: HandTrack, side: str) -> None:
-    palm = float(np.median(np.linalg.norm(hand.keypoints[:, MIDDLE_MCP] - hand.keypoints[:, WRIST], axis=1)))
-    if not PALM[0] <= palm <= PALM[1]:
-        unit = _unit(palm, PALM)
-        why = f"that is in {unit}: convert it to metres" if unit else "check its unit and the order of its keypoints"
-        raise ClipError(
-            f"hands.{side}.keypoints: wrist to middle MCP is {palm:.3g} m, a hand's is {PALM[0]:g} to {PALM[1]:g}; "
-            f"{why}."
-        )
+    check_size(hand.keypoints, f"hands.{side}.keypoints")
     wrist, position = hand.keypoints[:, WRIST], clip.object_pose[:, :3]
     nearest = float(np.linalg.norm(position - wrist, axis=1).min())
     if nearest > NEAR:
@@ -172,10 +163,6 @@ def _check_units(clip: HandObjectTrajectory, hand: HandTrack, side: str) -> None
     factors = [f for f in UNITS if np.median(np.linalg.norm(f * hand.wrist_pose[:, :3] - wrist, axis=1)) < OFFSET]
     if off > NEAR and factors:
         raise ClipError(f"hands.{side}.wrist_pose: it is in {UNITS[factors[0]]}: convert it to metres.")
-
-
-def _unit(length: float, valid: tuple[float, float]) -> str | None:
-    return next((name for factor, name in UNITS.items() if valid[0] <= factor * length <= valid[1]), None)
 
 
 def _axis_angle(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:

@@ -70,6 +70,7 @@ class Profile:
     damping: float
     torque: float
     friction: float
+    backlash: float
 
     def gain_ratio(self, joint: str) -> float:
         """Of the gains, at this joint."""
@@ -86,7 +87,8 @@ class Servo:
     damping: tuple[float, ...]  # N m s/rad
     torque: float  # largest, N m
     motor: Motor | None
-    friction: float  # N m
+    friction: float  # N m, dry
+    backlash: float  # rad from end to end, between encoder and finger
 
     @cached_property
     def kp(self) -> np.ndarray:
@@ -145,6 +147,7 @@ def profile(name: str) -> Profile:
         damping=driven.damping(row["d_gain"]) if driven else row["damping"],
         torque=driven.torque_constant * row["current"] if driven else row["torque"],
         friction=row["friction"],
+        backlash=row["backlash"],
     )
 
 
@@ -158,4 +161,5 @@ def _servo(name: str, joints: tuple[str, ...]) -> Servo:
     p = profile(name)
     ratios = [p.gain_ratio(joint) for joint in joints]
     damping = [p.motor.damping(ratio * p.d_gain) if p.motor else p.damping for ratio in ratios]
-    return Servo(name, tuple(ratio * p.stiffness for ratio in ratios), tuple(damping), p.torque, p.motor, p.friction)
+    stiffness = tuple(ratio * p.stiffness for ratio in ratios)
+    return Servo(name, stiffness, tuple(damping), p.torque, p.motor, p.friction, p.backlash)

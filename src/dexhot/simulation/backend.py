@@ -77,9 +77,11 @@ class Simulator(BatchSimulator, Protocol):
 class MujocoSimulator:
     """C MuJoCo through mujoco.rollout's thread pool."""
 
-    def __init__(self, scene: Scene, threads: int = 1):
+    def __init__(self, scene: Scene, threads: int = 1, largest: mujoco.MjModel | None = None):
+        """`largest`: a model whose MjData has room for every model that `rollout` is called with; default: the
+        scene's."""
         self.scene, self.model = scene, scene.model
-        self.datas = [mujoco.MjData(self.model) for _ in range(max(1, threads))]
+        self.datas = [mujoco.MjData(largest or self.model) for _ in range(max(1, threads))]
         self.pool = mj_rollout.Rollout(nthread=threads if threads > 1 else 0)
         self.state_size = mujoco.mj_stateSize(self.model, STATE)
         self.lock = threading.Lock()  # a planner may run in a thread of its own; two at once in the same MjData crash

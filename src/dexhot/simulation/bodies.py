@@ -26,6 +26,8 @@ FLOOR_DEPTH = 0.75  # m below the world's origin; the floor is visual only
 GHOST_RGBA = [0.25, 0.75, 0.55, 0.35]
 FAR = 9.0  # m and rad: the wrist servos' control range
 FOUND, DISTANCE = 1 << 0, 1 << 3  # mjtConDataField bits
+PLAY, PLAY_ARMATURE = "/play", 1e-4  # a backlash joint's name ends with it; kg m2
+RIGID = (0.999, 0.9999, 1e-4, 0.5, 2.0)  # solimp of a stop that hardly yields
 NEAREST = 1  # contact sensors report the deepest of the matching contacts
 
 
@@ -36,12 +38,18 @@ def new_spec(physics: Physics) -> mujoco.MjSpec:
     o = spec.option
     o.timestep = physics.timestep
     o.integrator = getattr(mujoco.mjtIntegrator, f"mjINT_{physics.integrator.upper()}")
-    o.cone = getattr(mujoco.mjtCone, f"mjCONE_{physics.cone.upper()}")
+    o.cone = cone(physics)
     o.jacobian = getattr(mujoco.mjtJacobian, f"mjJAC_{physics.jacobian.upper()}")
     o.iterations, o.ls_iterations = physics.iterations, physics.ls_iterations
     o.impratio, o.noslip_iterations = physics.impratio, physics.noslip_iterations
     o.gravity = physics.gravity
     return spec
+
+
+def cone(physics: Physics) -> mujoco.mjtCone:
+    """The physics' friction cone, MuJoCo's constant."""
+    found: mujoco.mjtCone = getattr(mujoco.mjtCone, f"mjCONE_{physics.cone.upper()}")
+    return found
 
 
 def set_contact(geom: mujoco.MjsGeom, physics: Physics, bits: tuple[int, int]) -> None:
@@ -75,23 +83,36 @@ def add_object(spec: mujoco.MjSpec, asset: ObjectAsset, physics: Physics) -> Non
 
 
 def prepare_robot(spec: mujoco.MjSpec, hand: RobotHand, physics: Physics) -> None:
-    """Contacts, finger armature and friction of the benchmark physics; gravity is compensated on all bodies.
+    """Contacts, finger armature, friction and backlash of the benchmark physics; gravity is compensated on all bodies.
 
     Joint couplings are as stiff as contacts: a linkage does not yield."""
     for geom in spec.geoms:
         if geom.contype or geom.conaffinity:
             set_contact(geom, physics, ROBOT_CONTACT)
     add_self_contact(spec, hand)
+    fingers = physics.finger(hand)
     for name in hand.joint_names:
         joint = spec.joint(name)
-        joint.armature = physics.armature
-        joint.frictionloss = physics.finger(hand).friction
+        joint.armature, joint.frictionloss = physics.armature, fingers.friction
+        if fingers.backlash > 0:
+            add_play(joint, fingers.backlash, physics)
     for equality in spec.equalities:
         if equality.type == mujoco.mjtEq.mjEQ_JOINT:
             spec.joint(equality.name1).armature = physics.armature
             equality.solref = physics.solref
     for body in spec.bodies[1:]:
         body.gravcomp = 1.0
+
+
+def add_play(joint: mujoco.MjsJoint, backlash: float, physics: Physics) -> None:
+    """Backlash: a second, free hinge about the same axis, with `backlash` (rad) between its limits.
+
+    The servo moves `joint`, which stands for the horn and is what the encoder measures; the finger is off by the play.
+    An armature of its own keeps the mass matrix well conditioned.
+    """
+    play = joint.parent.add_joint(name=f"{joint.name}{PLAY}", pos=joint.pos, axis=joint.axis)
+    play.limited, play.range = True, [-0.5 * backlash, 0.5 * backlash]
+    play.armature, play.solref_limit, play.solimp_limit = PLAY_ARMATURE, physics.solref, RIGID
 
 
 def add_self_contact(spec: mujoco.MjSpec, hand: RobotHand) -> None:

@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from dexhot.errors import NotFoundError
+from dexhot.simulation.bodies import cone
 from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import Scene, perturbed
 
@@ -27,22 +28,23 @@ class Perturbation:
     time_constant: tuple[float, float] | None = None  # s, of the contacts (solref)
     palm: float = 0.0  # m, maximum offset of the palm from the wrist kinematics
     gain: tuple[float, float] = (1.0, 1.0)  # of the finger servos, ratio to nominal
+    inertia: tuple[float, float] = (1.0, 1.0)  # of the object, ratio to nominal, besides that of its mass
 
     def draw(self, rng: np.random.Generator) -> "Draw":
         """Sample one world."""
         offset, yaw = rng.uniform(-self.offset, self.offset, 2), rng.uniform(-self.yaw, self.yaw)
         friction, mass = rng.uniform(*self.friction), rng.uniform(*self.mass)
         drawn = Draw(offset, yaw, friction, mass)
-        if self.sliding is None and self.time_constant is None and not self.palm and self.gain == (1.0, 1.0):
-            return drawn
-        direction, distance = rng.standard_normal(3), self.palm * rng.uniform() ** (1 / 3)  # uniform in a ball
-        return replace(
-            drawn,
-            sliding=rng.uniform(*self.sliding) if self.sliding else None,
-            time_constant=rng.uniform(*self.time_constant) if self.time_constant else None,
-            gain=rng.uniform(*self.gain),
-            palm=distance * direction / np.linalg.norm(direction),
-        )
+        if self.sliding or self.time_constant or self.palm or self.gain != (1.0, 1.0):
+            direction, distance = rng.standard_normal(3), self.palm * rng.uniform() ** (1 / 3)  # uniform in a ball
+            drawn = replace(
+                drawn,
+                sliding=rng.uniform(*self.sliding) if self.sliding else None,
+                time_constant=rng.uniform(*self.time_constant) if self.time_constant else None,
+                gain=rng.uniform(*self.gain),
+                palm=distance * direction / np.linalg.norm(direction),
+            )
+        return replace(drawn, inertia=rng.uniform(*self.inertia)) if self.inertia != (1.0, 1.0) else drawn
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,12 @@ class Draw:
     time_constant: float | None = None
     gain: float = 1.0
     palm: np.ndarray | None = None  # (3,)
+    inertia: float = 1.0
 
     def model(self, scene: Scene) -> mujoco.MjModel:
         """The scene's model with the sampled values; the object's offset belongs to the initial state."""
         friction = self.friction if self.sliding is None else self.sliding / scene.physics.friction[0]
-        return perturbed(scene, friction, self.mass, self.time_constant, self.gain, self.palm)
+        return perturbed(scene, friction, self.mass, self.time_constant, self.gain, self.palm, self.inertia)
 
 
 WORLDS = {
@@ -93,6 +96,15 @@ VARIANTS: dict[str, Callable[[Physics], Physics]] = {
     ),
     "friction 0.6": lambda p: replace(p, friction=(0.6, *p.friction[1:])),
 }
+
+
+def with_contacts(scene: Scene, physics: Physics) -> mujoco.MjModel:
+    """A copy of the scene's model with the contacts of another `physics` (cone, noslip, softness), at its own step."""
+    model = perturbed(scene)
+    model.opt.cone = cone(physics)
+    model.opt.impratio, model.opt.noslip_iterations = physics.impratio, physics.noslip_iterations
+    model.geom_solref[:] = physics.solref
+    return model
 
 
 def variant(physics: Physics, name: str) -> Physics:

@@ -99,36 +99,55 @@ def resting_object(
 
 
 def object_from_file(
-    path: str | Path,
+    path: str | Path, name: str, *, unit: str = "m", scale: float = 1.0, progress: Report = unreported, **options: Any
+) -> ObjectAsset:
+    """`object_from_scan` (same `options`) of a file. Raises MeshError with the reason."""
+    path = Path(path)
+    progress("repair", 0, None)
+    vertices, faces = read_mesh(path)
+    asset = object_from_scan(
+        vertices, faces, name, unit=unit, scale=scale, suffix=path.suffix, progress=progress, **options
+    )
+    asset.provenance |= {"file": path.name}
+    return asset
+
+
+def object_from_scan(
+    vertices: np.ndarray,
+    faces: np.ndarray,
     name: str,
     *,
     unit: str = "m",
     scale: float = 1.0,
+    suffix: str = "",
     mass: float | None = None,
     density: float | None = None,
     keep_parts: bool = False,
     keep_openings: bool = False,
     wall: float = 0.0,
+    convex: bool = False,
     progress: Report = unreported,
 ) -> ObjectAsset:
-    """A scan as an asset: read, small fragments removed unless `keep_parts`, unit and scale check, `prepare_scan`
-    (`keep_openings`, `wall` in m), `resting_object`. The provenance records every step.
+    """A scan as an asset: small fragments removed unless `keep_parts`, unit and scale check (`suffix`: of its file),
+    `prepare_scan` (`keep_openings`, `wall` in m), `resting_object`. `convex`: its hull is its only piece. The
+    provenance records every step.
 
     Raises MeshError with the reason; a wrong unit is never corrected silently: the message lists the plausible ones.
     """
-    path = Path(path)
-    progress("repair", 0, None)
     if not scale > 0:
         raise MeshError(f"{name}: --scale must be positive, not {scale:g}; a negative one would mirror the mesh.")
-    vertices, faces = read_mesh(path)
     check_arrays(name, vertices, faces)
     vertices = vertices * UNITS[unit] * scale
     faces, dropped = (faces, []) if keep_parts else without_specks(vertices, faces)
-    check_size(name, vertices[np.unique(faces)], unit, scale, path.suffix)
+    check_size(name, vertices[np.unique(faces)], unit, scale, suffix)
     scan = prepare_scan(vertices, faces, keep_openings=keep_openings, wall=wall)
     scan.repairs.dropped = dropped
-    asset = resting_object(name, scan.vertices, scan.faces, progress, solid=scan.solid, mass=mass, density=density)
-    asset.provenance |= {"file": path.name, "unit": unit, "scale": scale}
+    hull = trimesh.convex.convex_hull(scan.vertices) if convex else None
+    pieces = None if hull is None else [(np.asarray(hull.vertices), np.asarray(hull.faces))]
+    asset = resting_object(
+        name, scan.vertices, scan.faces, progress, pieces=pieces, solid=scan.solid, mass=mass, density=density
+    )
+    asset.provenance |= {"unit": unit, "scale": scale}
     asset.provenance |= {"repairs": scan.repairs.entries(), "notes": scan.repairs.notes()}
     return asset
 

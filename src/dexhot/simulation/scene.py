@@ -158,9 +158,11 @@ def perturbed(
     time_constant: float | None = None,
     gain: float = 1.0,
     palm: ArrayLike | None = None,
+    inertia: float = 1.0,
 ) -> mujoco.MjModel:
     """A copy of the scene's model with every sliding friction, the object's mass and inertia, and the finger servos'
-    stiffness and damping scaled; contact `time_constant` in s; the palm shifted by `palm` (3,) m in its parent's frame.
+    stiffness and damping scaled; contact `time_constant` in s; the palm shifted by `palm` (3,) m in its parent's frame;
+    the object's inertia scaled by `inertia` besides.
 
     All frictions are scaled together because MuJoCo uses the larger one of the two geoms in contact.
     """
@@ -168,7 +170,7 @@ def perturbed(
     model.geom_friction[:, 0] *= friction
     body = model.body("object").id
     model.body_mass[body] *= mass
-    model.body_inertia[body] *= mass
+    model.body_inertia[body] *= mass * inertia
     if time_constant is not None:
         model.geom_solref[:, 0] = time_constant
     if palm is not None:

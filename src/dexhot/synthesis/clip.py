@@ -103,6 +103,7 @@ def render(
         "source": "dexhot synth",
         "dexhot": __version__,
         "clip": trajectory.name,
+        "object": trajectory.object_name,
         "seed": options.seed,
         "level": options.level,
         "frames": [int(chosen[0]), int(chosen[-1]) + 1],

@@ -9,6 +9,7 @@ synth.json          how it was made; the file that identifies such a folder
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ def write_clip(folder: Path, recording: Recording, evidence: Evidence, truth: Tr
         inner.mkdir()
         write_bag(inner / "bag", recording)
         save(truth.trajectory, inner / "truth.npz")
-        save(truth.evidence, inner / "truth_evidence.npz")
-        save(evidence, inner / "evidence.npz")
+        for found, name in ((truth.evidence, "truth_evidence.npz"), (evidence, "evidence.npz")):
+            save(replace(found, time=EPOCH + found.time), inner / name)  # stamps as in the bag
         made = {"schema": "dexhot/synth", "settings": settings, "provenance": recording.provenance}
         write_text(inner / MADE, json.dumps(made, indent=1, default=str))
         os.rename(inner, folder)

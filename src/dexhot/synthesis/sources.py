@@ -7,11 +7,12 @@ from dexhot.data.files import load
 from dexhot.data.types import HandObjectTrajectory
 from dexhot.datasets.library import splits
 from dexhot.datasets.source_clip import clip_of_name
-from dexhot.errors import NotFoundError
+from dexhot.errors import DexhotError, NotFoundError
 
 
 def expanded(names: Iterable[str]) -> list[str]:
-    """Names with "<dataset>:<split>" replaced by that split's clips, each once. Raises NotFoundError."""
+    """Names with "<dataset>:<split>" replaced by that split's clips, each once. Raises NotFoundError, and DexhotError
+    without any name."""
     found: list[str] = []
     for name in names:
         dataset, colon, split = name.partition(":")
@@ -22,6 +23,8 @@ def expanded(names: Iterable[str]) -> list[str]:
         if split not in known:
             raise NotFoundError(f"split of {dataset}", split, known, "Splits are in config/splits.")
         found += [f"{dataset}/{clip}" for clip in known[split]]
+    if not found:
+        raise DexhotError("name at least one clip, such as grab/duck_lift, parametric/lift-box-0 or a file (.npz).")
     return list(dict.fromkeys(found))
 
 

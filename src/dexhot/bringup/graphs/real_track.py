@@ -35,7 +35,11 @@ ARGUMENTS = (
     Argument.of("rig", "scale"),
     Argument.of("controller", "controller"),
     Argument("speed", 1.0, "Speed as a fraction of the speed planned for the arm, 0.05 to 1; 0.1 for first motions."),
-    Argument("policy", "", "File that the controller executes; for playback a Demonstration; default: `reference`."),
+    Argument(
+        "policy",
+        "",
+        "File that the controller executes: for playback a Demonstration, for policy an .onnx; default: `reference`.",
+    ),
     Argument(
         "record", "true", "true: record to a new folder in runs/; false: no recording; else the folder to record to."
     ),

@@ -31,7 +31,7 @@ ARGUMENTS = (
         "controller",
         "recorded",
         "Controller to replay; one other than the recorded one shows what it would have commanded.",
-        choices=("recorded", "kinematic", "playback", "mpc", "planned"),
+        choices=("recorded", "kinematic", "playback", "mpc", "planned", "policy"),
     ),
     Argument("reference", "", "File of the Reference; default: the run's copy."),
     Argument("policy", "", "File that the controller executes; default: the run's copy."),
@@ -73,7 +73,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         if controller is None:
             raise DexhotError(f"{bag} has no run.json beside it that names its controller; give controller:=NAME.")
     reference = arguments["reference"] or _copy(run_folder, "reference.npz")
-    policy = arguments["policy"] or _copy(run_folder, "demonstration.npz")
+    policy = arguments["policy"] or _copy(run_folder, "policy.onnx" if controller == "policy" else "demonstration.npz")
     task = load_task(reference, policy, controller)
     folder, prefix = make_scratch(), arguments["frame_prefix"]
     values = recorded | {

@@ -1,5 +1,6 @@
 """Reads a Recording: a bag with camera topics, a folder of images (file.py), or a video without depth."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import yaml
 
 from dexhot.data import bags
+from dexhot.data.files import kind_of
 from dexhot.data.recording import Recording, check_intrinsics
 from dexhot.errors import FileFormatError, MissingExtraError
 from dexhot.geometry.cameras import pinhole
@@ -22,6 +24,16 @@ WORLD = "world"  # the frame that world_T_camera is looked up from, in a bag's /
 MOST = 6e9  # bytes of images that are read into memory
 
 
+def recording_place(text: str | Path) -> Path:
+    """The file or folder that a recording's argument names."""
+    return Path(str(text).removeprefix("bag:").removeprefix("dir:"))
+
+
+def recording_name(text: str | Path) -> str:
+    """A recording's name: that of its file or folder, also where the argument is "."."""
+    return Path(os.path.abspath(recording_place(text))).stem
+
+
 def open_recording(
     path: str | Path, start: int = 0, count: int | None = None, namespace: str = "", fovy: float = FOVY
 ) -> Recording:
@@ -32,10 +44,13 @@ def open_recording(
     degrees. Frames whose stamp does not increase are left out; `provenance` lists them and a damaged bag's losses.
     Raises FileFormatError.
     """
-    text = str(path)
-    place = Path(text.removeprefix("bag:").removeprefix("dir:"))
+    place = recording_place(path)
     if not place.exists():
-        raise FileFormatError(f"{place} does not exist; give a bag, a capture, a folder with camera.yaml, or a video.")
+        raise FileFormatError(f"{path} does not exist; give a bag, a capture, a folder with camera.yaml, or a video.")
+    if place.is_file() and (kind := kind_of(place)):
+        raise FileFormatError(
+            f"{path} is a {kind} file; give a recording: a bag, a capture, a folder with camera.yaml, or a video."
+        )
     made: dict[str, Any] = {"recording": place.name}
     world_T_camera, bag = None, None
     source: Iterator[Frames]
@@ -48,7 +63,7 @@ def open_recording(
         bag = find_frames(bags.locate(place), namespace)
         source, world_T_camera = iter(bag), static_transform(bag.path, WORLD, bag.color)
         made["topics"] = bag.names
-    recording = _collect(place.stem, source, start, count, made)
+    recording = _collect(recording_name(place), source, start, count, made)
     recording.world_T_camera = world_T_camera
     notes = [] if bag is None else [*filter(None, (bag.left_out,)), *bag.lost]
     if notes:

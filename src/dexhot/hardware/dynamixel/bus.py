@@ -78,7 +78,7 @@ class ServoBus:
         """
         table = joint_table("leap_right")
         ids = [j.motor_id for j in table] if ids is None else list(ids)
-        self.plant = plant or Joints(tuple(j for j in table if j.motor_id in ids))
+        self.plant = plant or Joints(tuple(j for j in table if j.motor_id in ids), servo=model.profile)
         self.servos = {ident: SimulatedServo(ident, model, baud) for ident in ids}
         self.fast, self.latency, self.clock = fast, latency, clock
         self.faults = Faults(self)

@@ -28,7 +28,7 @@ it is `journaled`, draws from a seeded generator, uses sample counts rather than
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -39,7 +39,6 @@ from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecyclePublisher, LifecycleState
 from rclpy.parameter import Parameter
 from rclpy.time import Time as RosTime
-from sensor_msgs.msg import TimeReference
 from std_msgs.msg import Header
 
 from dexhot.data.diagnostics import status_name
@@ -134,6 +133,8 @@ class DexhotNode(ManagedNode):
         quiet: no warning about publishers that offer less than `qos`, if another subscription receives them.
         """
         if self.journaled and self._journal is None:
+            from sensor_msgs.msg import TimeReference  # 29 modules, which not every node needs
+
             self._journal = self.advertise(TimeReference, f"/{self.get_name()}/inputs", "state")
 
         def gated(message: Any) -> None:
@@ -141,9 +142,9 @@ class DexhotNode(ManagedNode):
                 return
             if topic in self.speakers.topics and (why := self.speakers.against(topic, message)):
                 return self.refuse_message(topic, why)
-            if self._journal is not None:
-                stamp = message.header.stamp
-                self._journal.publish(TimeReference(header=Header(stamp=stamp), time_ref=stamp, source=topic))
+            if (journal := self._journal) is not None:
+                stamp, reference = message.header.stamp, cast(Any, journal.msg_type)
+                journal.publish(reference(header=Header(stamp=stamp), time_ref=stamp, source=topic))
             self.hear(topic, callback, message)
 
         events = SubscriptionEventCallbacks(use_default_callbacks=not quiet)

@@ -11,9 +11,10 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
 
 from dexhot.control.controllers import HandState, Tracker
+from dexhot.control.policy import Policy, UnsafePolicyError
 from dexhot.data.diagnostics import UNPREPARED
 from dexhot.data.files import load
-from dexhot.data.topics import FRANKA_STATES, LEAP_STATES, OBJECT_STATE, SAFETY_STATE, TARGET
+from dexhot.data.topics import FRANKA_STATES, LEAP_STATES, OBJECT_STATE, RESIDUAL, SAFETY_STATE, TARGET
 from dexhot.data.types import Reference
 from dexhot.planning.choose import make_controller
 from dexhot.planning.planned import Planned
@@ -36,6 +37,7 @@ class ControllerNode(DexhotNode):
         self.preparation: Preparation | None = None
         self.told: dict[str, object] = {}
         self.begun = False  # whether the present clip's start was accepted
+        self.unsafe = ""  # why the policy may not move anything, until the node is activated again
 
     def setup(self) -> None:
         self.reference = load(self.p.reference, Reference)
@@ -44,8 +46,11 @@ class ControllerNode(DexhotNode):
         self.kinematics, self.fingers = ArmKinematics(hand), hand.joint_names
         controller = make_controller(self.p.controller, self.reference, self.p.policy, physics, self.p)
         self.preparation = Preparation(controller) if isinstance(controller, Planned) else None
+        self.policy = controller if isinstance(controller, Policy) else None
         self.tracker = Tracker(controller, physics, self.p.ramp, self.p.look_ahead)
         self.target = self.advertise(JointState, TARGET, "command")
+        if self.policy is not None:
+            self.residual = self.advertise(JointState, RESIDUAL, "command")
         self.obey(JointState, LEAP_STATES, self.on_hand, "state")
         self.obey(JointState, FRANKA_STATES, self.on_arm, "state")
         self.obey(DiagnosticArray, SAFETY_STATE, self.on_safety, "latched")
@@ -55,7 +60,9 @@ class ControllerNode(DexhotNode):
         self.hand: np.ndarray | None = None
         self.arm: np.ndarray | None = None
         self.tracker.stop()
-        self.begun = False
+        self.begun, self.unsafe = False, ""
+        if self.policy is not None:
+            self.withdraw("")
         if self.preparation is not None:
             self.preparation.again()
             self.report()
@@ -74,7 +81,7 @@ class ControllerNode(DexhotNode):
         safety = messages.read_safety_state(message)
         if not safety.moving:
             self.tracker.stop()
-        elif safety.t0 != self.tracker.t0:
+        elif safety.t0 != self.tracker.t0 and not self.unsafe:
             self.tracker.begin(safety.t0)
             self.begun = False
 
@@ -86,10 +93,27 @@ class ControllerNode(DexhotNode):
         begin = time.monotonic()
         stamp, first = messages.seconds(message.header.stamp), self.reference.q[0]
         q = self.kinematics.hand_vector(self.arm, self.hand, self.reference.base_quat, first)
-        target = self.tracker.step(stamp, messages.read_object_state(message, self.p.frame_prefix), HandState(stamp, q))
+        seen = messages.read_object_state(message, self.p.frame_prefix)
+        try:
+            target = self.tracker.step(stamp, seen, HandState(stamp, q))
+        except UnsafePolicyError as e:
+            return self.withdraw(str(e))
         if target is not None:
-            self.target.publish(messages.joint_state(self.reference.joint_names, message.header.stamp, target))
+            names, at = self.reference.joint_names, message.header.stamp
+            self.target.publish(messages.joint_state(names, at, target))
+            if self.policy is not None:
+                self.residual.publish(messages.joint_state(names, at, self.policy.residual))
             self.latency("step").add(time.monotonic() - begin)
+
+    def withdraw(self, why: str) -> None:
+        """No targets from here on, for which the supervisor holds; "" ends that."""
+        self.unsafe = why
+        self.values.pop(UNPREPARED, None)
+        if why:
+            self.tracker.stop()
+            self.values[UNPREPARED] = why
+            self.get_logger().error(why)
+        self.publish_diagnostics()
 
     def prepared(self, message: Odometry) -> bool:
         """Whether a plan is chosen for the object as observed: only then may targets be published."""

@@ -1,0 +1,260 @@
+"""The controller `policy`: a network in an ONNX file, on CPU, checked against the rig before anything moves.
+
+Its output is the running sum of residuals on a baseline's targets (DexTrack, section 3.1), which is also its input: so
+it is zero at the start, stands still in a hold, is limited per joint, and is recorded and replayed exactly. An output
+that is not finite, or that jumps, ends the clip: no target is published, and the supervisor holds.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from dexhot.control.controllers import HandState, following_object
+from dexhot.control.observation import ClipToTrack, Observed, Observer, joint_velocity, layout_of, pose_velocity
+from dexhot.control.sampling import base_actions
+from dexhot.data.files import load
+from dexhot.data.types import PolicyCard, Reference
+from dexhot.errors import DexhotError, FileFormatError, MissingExtraError
+from dexhot.objects.asset import ObjectAsset
+from dexhot.objects.object_offset import object_offset
+from dexhot.robots.robot_hand import load_hand
+from dexhot.simulation.physics import Physics
+from dexhot.tracking.object_filter import ObjectState
+
+SLACK = 1.01  # an output beyond its limits by more than this is no rounding
+
+
+class UnsafePolicyError(DexhotError):
+    """The network's output must not move a robot: not finite, or a jump."""
+
+
+class ResidualNetwork(Protocol):
+    """A policy's network: ONNX in the graph, torch while it is trained."""
+
+    card: PolicyCard
+
+    def __call__(self, observation: np.ndarray, residual: np.ndarray) -> np.ndarray:
+        """observation (N, F) float32, residual (N, 6+n) -> the next residual (N, 6+n)."""
+
+
+class OnnxNetwork:
+    """An ONNX file beside its card, run by onnxruntime on one CPU thread."""
+
+    def __init__(self, path: str | Path):
+        """path: of the .onnx file or of its card, which have the same name. Raises FileFormatError for a damaged file,
+        or one that is not its card's; MissingExtraError without onnxruntime."""
+        try:
+            import onnxruntime
+        except ImportError as e:
+            raise MissingExtraError("a policy's network", "policy") from e
+        self.path, card = policy_files(path)
+        self.card = load(card, PolicyCard)
+        content = self.path.read_bytes()
+        if (found := hashlib.sha256(content).hexdigest()) != self.card.onnx_sha256:
+            raise FileFormatError(
+                f"{self.path} is not the network of {card.name}: its sha256 is {found[:12]}..., the card has "
+                f"{self.card.onnx_sha256[:12]}...; restore both files together."
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1  # exact, and the loop's other work is near
+        options.log_severity_level = 3
+        try:
+            self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as e:  # its exceptions have no common base
+            raise FileFormatError(f"{self.path} is not an ONNX network that onnxruntime reads ({e}).") from e
+        self._check_signature()
+
+    def _check_signature(self) -> None:
+        size, joints = sum(int(part["size"]) for part in self.card.observation), len(self.card.joint_names)
+        expected = {"observation": size, "residual": joints}
+        found = {i.name: i.shape[-1] for i in self.session.get_inputs()}
+        outputs = {o.name: o.shape[-1] for o in self.session.get_outputs()}
+        if found != expected or outputs != {"next_residual": joints}:
+            raise FileFormatError(
+                f"{self.path} maps {found} to {outputs}, its card says {expected} to {{'next_residual': {joints}}}; "
+                "export it again."
+            )
+
+    def __call__(self, observation: np.ndarray, residual: np.ndarray) -> np.ndarray:
+        fed = {"observation": observation.astype(np.float32), "residual": residual.astype(np.float32)}
+        found: np.ndarray = self.session.run(None, fed)[0]
+        return found.astype(float)
+
+
+def policy_files(path: str | Path) -> tuple[Path, Path]:
+    """(.onnx, .json) of a policy named by either. Raises FileFormatError where one of them is missing."""
+    path = Path(path)
+    both = path.with_suffix(".onnx"), path.with_suffix(".json")
+    if path.suffix not in (".onnx", ".json"):
+        raise FileFormatError(f"{path} is not a policy: give its .onnx file, beside which its .json card lies.")
+    for needed in both:
+        if not needed.is_file():
+            raise FileFormatError(f"{needed} does not exist: a policy is an .onnx file and a .json card of one name.")
+    return both
+
+
+def check_card(card: PolicyCard, reference: Reference, physics: Physics) -> None:
+    """Raise DexhotError, naming every difference, unless the card fits what is tracked, and how it is simulated."""
+    hand = load_hand(reference.hand)
+    known = _known_layout(card, hand)
+    pairs: dict[str, tuple[Any, Any]] = {
+        "hand": (card.hand, reference.hand),
+        "joint order": (card.joint_names, list(reference.joint_names)),
+        "rate, Hz": (card.rate, reference.rate),
+        "observation layout": (card.observation, known),
+        "servo profile": (card.servo, physics.profile(hand)),
+        "physics version": (card.physics, physics.version),
+        "gravity on the hand": (card.hand_gravity, False),  # the robots compensate it, in every physics
+    }
+    if card.clip:
+        pairs["clip"] = card.clip, reference.name
+    differ = [_difference(what, a, b) for what, (a, b) in pairs.items() if a != b]
+    if differ:
+        raise DexhotError(
+            f"policy {card.name} does not fit {reference.name} ({'; '.join(differ)}): use a policy that was trained "
+            "for it, or change the rig."
+        )
+
+
+def _known_layout(card: PolicyCard, hand: Any) -> list[dict[str, Any]]:
+    """The card's layout with the sizes of this version; unknown features are left out."""
+    found = []
+    for part in card.observation:
+        try:
+            found += layout_of(hand, [part["name"]])
+        except DexhotError:
+            continue
+    return found
+
+
+def _difference(what: str, a: Any, b: Any) -> str:
+    if isinstance(a, list):
+        k = next((k for k, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+        one, other = (x[k] if k < len(x) else "nothing" for x in (a, b))
+        return f"{what}: {one} at place {k}, not {other}"
+    return f"{what}: {a}, not {b}"
+
+
+def baseline_targets(
+    card: PolicyCard, reference: Reference, physics: Physics, asset: ObjectAsset, observed: np.ndarray
+) -> np.ndarray:
+    """(T, 6+n) what the residual is added to, for the object first observed at pose `observed` (7,)."""
+    targets = base_actions(reference, physics)
+    if card.baseline == "object_relative":
+        offset = object_offset(asset.symmetry, reference.object_pose[0], observed)
+        return following_object(reference, targets, offset)
+    return targets
+
+
+def checked(card: PolicyCard, residual: np.ndarray, proposed: np.ndarray) -> np.ndarray:
+    """The next residual (..., 6+n) within the card's limits. Raises UnsafePolicyError."""
+    if not np.isfinite(proposed).all():
+        raise UnsafePolicyError(f"policy {card.name}: the network's output is not finite.")
+    limit, step = np.asarray(card.residual_limit), np.asarray(card.residual_step)
+    jump = np.abs(proposed - residual) / step
+    if (jump > SLACK).any():
+        joint = card.joint_names[int(np.argmax(jump.reshape(-1, len(step)).max(axis=0)))]
+        raise UnsafePolicyError(
+            f"policy {card.name}: its output for {joint} jumps by {jump.max():.1f} times the card's residual_step."
+        )
+    out: np.ndarray = np.clip(proposed, -limit, limit)
+    return out
+
+
+def with_residual(reference: Reference, targets: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    """Targets (..., 6+n) plus residuals, whose translation is in the demonstration's frame (the reference's placement
+    undone)."""
+    turned = residual.copy()
+    x, y = np.moveaxis(residual[..., :2], -1, 0)
+    w, z = reference.placement[3], reference.placement[6]
+    cosine, sine = w * w - z * z, 2 * w * z  # a placement turns about the vertical only
+    turned[..., 0], turned[..., 1] = cosine * x - sine * y, sine * x + cosine * y
+    out: np.ndarray = targets + turned
+    return out
+
+
+class Policy:
+    """The network as a controller of one reference."""
+
+    def __init__(self, reference: Reference, network: ResidualNetwork, asset: ObjectAsset, physics: Physics):
+        """Raises DexhotError when the network's card does not fit."""
+        check_card(network.card, reference, physics)
+        self.reference, self.network, self.card, self.physics = reference, network, network.card, physics
+        self.observer = Observer([ClipToTrack(reference, asset)], [part["name"] for part in self.card.observation])
+        self.asset = asset
+        self.base = base_actions(reference, physics)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the clip: the sum of residuals is zero."""
+        self.residual = np.zeros(len(self.card.joint_names))
+        self.index = -1
+        self.before: tuple[ObjectState, HandState] | None = None
+        self.command: np.ndarray = self.base[0]
+
+    def start(self, observed: ObjectState) -> None:
+        self.reset()
+        self.base = baseline_targets(self.card, self.reference, self.physics, self.asset, observed.pose)
+        self.command = self.base[0]
+
+    def step(self, index: int, observed: ObjectState, hand: HandState) -> np.ndarray:
+        """Raises UnsafePolicyError; then the sum of residuals is unchanged."""
+        if index == self.index:  # the clip has ended: the last target is held, and the sum stands still
+            return self.command.copy()
+        first = self.before is None or index <= 0
+        pose_before, q_before = (observed.pose, hand.q) if first else (self.before[0].pose, self.before[1].q)  # type: ignore[index]
+        tick = Observed(
+            np.array(index),
+            observed.pose,
+            pose_velocity(observed.pose, pose_before),
+            hand.q,
+            joint_velocity(hand.q, q_before),
+            self.command,
+            self.residual,
+        )
+        proposed = self.network(self.observer(tick)[None], self.residual[None])[0]
+        self.residual = checked(self.card, self.residual, proposed)
+        self.before, self.index = (observed, hand), index
+        self.command = with_residual(self.reference, self.base[index], self.residual)
+        return self.command.copy()
+
+
+def limits(fingers: int, position: float, rotation: float, finger: float) -> list[float]:
+    """(6+n,) per joint, m and rad, as a card has them."""
+    return [position] * 3 + [rotation] * 3 + [finger] * fingers
+
+
+RESIDUAL_LIMIT = (0.04, 0.4, 0.8)  # m, rad, rad: of a policy that is trained here
+RESIDUAL_STEP = (0.004, 0.04, 0.08)  # per tick
+
+
+def make_card(
+    name: str,
+    reference: Reference,
+    physics: Physics,
+    layout: Sequence[str],
+    action: str = "residual",
+    baseline: str = "object_relative",
+    clip: str = "",
+) -> PolicyCard:
+    """A card for the rig of `reference` and `physics`; the hash of its network is filled in by the export."""
+    hand = load_hand(reference.hand)
+    fingers = len(hand.joint_names)
+    return PolicyCard(
+        name=name,
+        hand=reference.hand,
+        joint_names=list(reference.joint_names),
+        rate=reference.rate,
+        observation=layout_of(hand, layout),
+        action=action,
+        onnx_sha256="0" * 64,
+        baseline=baseline,
+        residual_limit=limits(fingers, *RESIDUAL_LIMIT),
+        residual_step=limits(fingers, *RESIDUAL_STEP),
+        servo=physics.profile(hand),
+        physics=physics.version,
+        clip=clip,
+    )

@@ -1,0 +1,138 @@
+"""Training of an assisted hand's agent: corrections learnt from the experts (DAgger), then PPO.
+
+The residual agent begins with what the experts would have done instead of the user's noisy input, bounded as every
+correction is; PPO with the task's and the adversarial reward goes on from there. `corrections=0` is the paper's agent,
+PPO alone; the paper's baselines are settings too (hands.METHODS).
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dexhot.errors import DexhotError
+from dexhot_train.assist.experts import Experts
+from dexhot_train.assist.hands import METHODS, AssistedHands, AssistOptions
+from dexhot_train.assist.success import Agent
+from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
+from dexhot_train.learners.dagger import Dagger, DaggerOptions
+from dexhot_train.learners.discriminator import expert_pairs
+from dexhot_train.learners.folder import CHECKPOINT, claim, recorded
+from dexhot_train.learners.networks import Actor
+from dexhot_train.learners.ppo import PPO, PPOOptions
+
+CORRECTIONS = "corrections.npz"  # DAgger's checkpoint
+PPO_OPTIONS = PPOOptions(
+    steps=64,
+    epochs=6,
+    minibatches=8,
+    gamma=0.99,
+    reward_scale=0.005,
+    hidden=(64, 64),
+    std=0.1,
+    fixed_std=True,
+    learning_rate=3e-4,
+    desired_kl=0.0,
+    entropy=0.0,
+)
+ADVERSARIAL = {"il_no_user": (1.0, 0.0), "hybrid_no_residual": (1.0, 0.5), "hybrid_user_reward": (1.0, 0.5)}
+
+
+@dataclass(frozen=True)
+class AssistTraining:
+    """Settings of a training; changed ones are refused when it resumes, all but the lengths."""
+
+    task: str = "door"
+    method: str = "residual"
+    sigma: float = 0.15  # rad
+    mixed: bool = False  # sigma is the largest of the episodes'
+    corrections: int = 10  # rounds of DAgger; 0: PPO alone
+    steps: int = 0  # control steps of PPO in all worlds
+    discriminator: float = 0.0  # weight of the adversarial reward (eq. 4)
+    worlds: int = 16
+    seed: int = 0
+    dagger: DaggerOptions = field(default_factory=DaggerOptions)
+    ppo: PPOOptions = PPO_OPTIONS
+
+    @property
+    def acting(self) -> AssistOptions:
+        """How its agent acts, and what it is paid."""
+        if self.method not in METHODS:
+            raise DexhotError(f"no method {self.method!r}; one of {', '.join(METHODS)}.")
+        return replace(METHODS[self.method], sigma=self.sigma, mixed=self.mixed)
+
+    @property
+    def iterations(self) -> int:
+        """Of PPO, the last one whole."""
+        return -(-self.steps // (self.worlds * self.ppo.steps))
+
+
+def train_agent(
+    experts: Experts,
+    options: AssistTraining,
+    folder: Path,
+    command: str = "",
+    progress: Callable[[int, int, str], object] | None = None,
+) -> tuple[Actor, dict[str, Any]]:
+    """Train on `experts`, or go on with what `folder` has; returns the actor and a summary.
+
+    Raises DexhotError for another training's folder, FileFormatError for a damaged checkpoint.
+    """
+    torch.set_num_threads(1)
+    free = ("options.steps", "options.corrections")
+    claim(folder, {"options": asdict(options), "seeds": experts.seeds}, command, free)
+    hands = AssistedHands(experts, options.worlds, options.acting, options.seed)
+    weight, share = ADVERSARIAL.get(options.method, (options.discriminator, 0.5))
+    ppo = replace(options.ppo, discriminator=weight, task_share=share)
+    learner = PPO(hands, ppo, options.seed, _pairs(experts, options) if weight else None)
+    corrections = _correct(hands, learner.actor, options, folder, progress) if options.corrections else {}
+    if not options.steps:
+        return learner.actor, {"folder": str(folder), "corrections": corrections}
+    if (folder / CHECKPOINT).is_file():
+        learner.load(load_checkpoint(folder / CHECKPOINT))
+    row: dict[str, float] = {}
+    for row in recorded(learner.train(options.iterations), folder, learner.iteration):
+        if progress:
+            progress(learner.iteration, options.iterations, f"success {row.get('success', 0.0):.2f}")
+        if learner.iteration % 20 == 0 or learner.iteration == options.iterations:
+            save_checkpoint(learner.state(), folder / CHECKPOINT)
+    return learner.actor, {"folder": str(folder), "corrections": corrections, "ppo": row}
+
+
+def agent_of(actor: Actor) -> Agent:
+    """The mean policy, for success.success."""
+
+    @torch.no_grad()
+    def agent(seen: np.ndarray) -> np.ndarray:
+        output: np.ndarray = actor(torch.as_tensor(seen)).numpy()
+        return output
+
+    return agent
+
+
+def _correct(
+    hands: AssistedHands,
+    actor: Actor,
+    options: AssistTraining,
+    folder: Path,
+    progress: Callable[[int, int, str], object] | None,
+) -> dict[str, float]:
+    """DAgger on `actor`, resumed from the folder's checkpoint; figures of the last round."""
+    dagger = Dagger(hands, actor, replace(options.dagger, rounds=options.corrections), options.seed)
+    path, row = folder / CORRECTIONS, {}
+    if path.is_file():
+        dagger.load(load_checkpoint(path))
+    for row in dagger.train():
+        if progress:
+            progress(dagger.round, options.corrections, f"success {row.get('success', 0.0):.2f}")
+        save_checkpoint(dagger.state(), path)
+    return row
+
+
+def _pairs(experts: Experts, options: AssistTraining) -> tuple[np.ndarray, np.ndarray]:
+    """The experts' states and actions, without noise: every motion once."""
+    clean = AssistedHands(experts, len(experts.seeds), replace(options.acting, sigma=0.0), options.seed + 1)
+    return expert_pairs(clean, len(experts.actions[0]))

@@ -1,0 +1,1 @@
+"""Reinforcement learning with imitation, for any task behind the vectorised interface."""

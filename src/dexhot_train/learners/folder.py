@@ -1,0 +1,79 @@
+"""The folder of a training: config.json (settings, command, versions), checkpoint.npz, curve.jsonl (a row of figures
+per iteration, without times: a resumed training writes the same), tensorboard/."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from dexhot.data.disk import check_folder
+from dexhot.data.files import jsonable, write_text
+from dexhot.errors import DexhotError, FileFormatError
+from dexhot.versions import versions
+
+CONFIG, CHECKPOINT, CURVE = "config.json", "checkpoint.npz", "curve.jsonl"
+
+
+def claim(folder: Path, settings: dict[str, Any], command: str, free: tuple[str, ...] = ()) -> None:
+    """Make the folder and write its configuration, or check that it is the same but for the settings `free`. Raises
+    DexhotError naming the differences, FileFormatError for a damaged configuration."""
+    check_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = json.loads(json.dumps(settings, default=jsonable))
+    path = folder / CONFIG
+    if path.is_file():
+        try:
+            theirs = json.loads(path.read_text())["settings"]
+        except (ValueError, KeyError) as e:
+            raise FileFormatError(f"{path} is damaged; choose another folder with --out.") from e
+        there = dict(_flat(theirs))
+        differ = [name for name, value in _flat(settings) if there.get(name, ...) != value and name not in free]
+        if differ:
+            raise DexhotError(
+                f"{folder} has a training with other settings ({', '.join(differ[:5])}): choose another folder with "
+                "--out, or give the settings that it began with."
+            )
+    write_text(path, json.dumps({"settings": settings, "command": command, "versions": versions()}, indent=1) + "\n")
+
+
+def recorded(rows: Iterable[dict[str, float]], folder: Path, done: int) -> Iterator[dict[str, float]]:
+    """Pass the rows on, each written to the curve and to TensorBoard. `done`: iterations of the checkpoint; rows of the
+    curve behind it are dropped, they come again."""
+    kept = kept_rows(folder, done)
+    write_text(folder / CURVE, "".join(json.dumps(row) + "\n" for row in kept))
+    with ExitStack() as stack:
+        board = _tensorboard(folder, kept[-1]["steps"] if kept else 0)
+        if board is not None:
+            stack.callback(board.close)
+        curve = stack.enter_context(open(folder / CURVE, "a"))
+        for row in rows:
+            curve.write(json.dumps(row) + "\n")
+            curve.flush()
+            if board is not None:
+                for name, value in row.items():
+                    board.add_scalar(name, value, row["steps"])
+            yield row
+
+
+def kept_rows(folder: Path, done: int) -> list[dict[str, float]]:
+    """The curve up to iteration `done`."""
+    path = folder / CURVE
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    return [row for row in rows if row["iteration"] <= done]
+
+
+def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        return [(name, value)]
+    return [pair for key, x in value.items() for pair in _flat(x, f"{name}.{key}" if name else key)]
+
+
+def _tensorboard(folder: Path, steps: float) -> Any:
+    """A writer that goes on after `steps`, or None where TensorBoard is not installed."""
+    if find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=int(steps) + 1 if steps else None)

@@ -1,0 +1,165 @@
+"""Training of a tracking controller: task and learner, a folder that resumes, and an evaluation beside the replay.
+
+The folder is that of every learner (folder.py), and has at the end policy.onnx with its card, policy.json, which has the
+scores.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dexhot.control.action_space import action_space
+from dexhot.control.policy import make_card
+from dexhot.versions import versions
+from dexhot_train.export import export_policy
+from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
+from dexhot_train.learners.discriminator import expert_pairs
+from dexhot_train.learners.folder import CHECKPOINT, claim, kept_rows, recorded
+from dexhot_train.learners.networks import Actor
+from dexhot_train.learners.ppo import PPO, PPOOptions
+from dexhot_train.network import PolicyNetwork
+from dexhot_train.prior import TERMS
+from dexhot_train.task.clips import TaskClip
+from dexhot_train.task.starts import StartOptions
+from dexhot_train.task.tracking import TaskOptions, TrackingTask
+
+POLICY = "policy.onnx"
+HELD_OUT = 424242  # seed of the evaluation's worlds; no training draws with it
+
+
+@dataclass(frozen=True)
+class TrackerOptions:
+    """Settings of a training; changed ones are refused when it resumes, all but `steps`."""
+
+    worlds: int = 128  # stepped together
+    steps: int = 2_000_000  # of all worlds in all
+    seed: int = 0
+    save_every: int = 20  # iterations
+    expert_steps: int = 300  # for the discriminator
+    task: TaskOptions = field(default_factory=TaskOptions)
+    ppo: PPOOptions = field(default_factory=PPOOptions)
+
+    @property
+    def iterations(self) -> int:
+        """Of the learner, the last one whole."""
+        return -(-self.steps // (self.worlds * self.ppo.steps))
+
+
+def train_tracker(
+    clips: Sequence[TaskClip],
+    options: TrackerOptions,
+    folder: Path,
+    command: str = "",
+    threads: int = 1,
+    progress: Callable[[int, int, str], object] | None = None,
+) -> tuple[PPO, dict[str, Any]]:
+    """Train, or go on with what `folder` has; returns the learner and a summary.
+
+    Raises DexhotError for another training's folder, FileFormatError for a damaged checkpoint.
+    """
+    torch.set_num_threads(threads)
+    setup = clips[0].setup
+    settings = {"options": asdict(options), "clips": [c.name for c in clips], **setup.physics.named(setup.hand)}
+    claim(folder, settings, command, free=("options.steps",))
+    task = TrackingTask(clips, options.worlds, options.task, options.seed, threads)
+    expert = None
+    if options.ppo.discriminator:
+        expert = expert_pairs(TrackingTask(clips, 16, options.task, options.seed + 1, threads), options.expert_steps)
+    learner = PPO(task, options.ppo, options.seed, expert)
+    if (folder / CHECKPOINT).is_file():
+        learner.load(load_checkpoint(folder / CHECKPOINT))
+    resumed = learner.iteration
+    rows = kept_rows(folder, resumed)
+    began, steps = time.perf_counter(), learner.steps
+    for row in recorded(learner.train(options.iterations), folder, resumed):
+        rows.append(row)
+        if progress:
+            speed = (learner.steps - steps) / (time.perf_counter() - began)
+            progress(learner.iteration - resumed, options.iterations - resumed, _line(row, speed))
+        if learner.iteration % options.save_every == 0 or learner.iteration == options.iterations:
+            save_checkpoint(learner.state(), folder / CHECKPOINT)
+    seconds = time.perf_counter() - began
+    summary = {
+        "folder": str(folder),
+        "steps": learner.steps,
+        "resumed_at_iteration": resumed,
+        "seconds": round(seconds, 1),
+        "steps_per_s": round((learner.steps - steps) / seconds, 1) if learner.steps > steps else None,
+        "skipped_updates": learner.skipped,
+        "last": rows[-1] if rows else {},
+    }
+    return learner, summary
+
+
+def evaluate_tracker(
+    actor: Actor | None, clips: Sequence[TaskClip], options: TaskOptions, trials: int = 20, threads: int = 1
+) -> dict[str, Any]:
+    """The mean policy (None: the bare baseline) in `trials` held-out worlds per clip, each episode from its clip's
+    start: fraction tracked (the limits of success_strict on the object), per clip and in all.
+
+    A quick estimate without self-penetration and hold rate; `dexhot evaluate` judges a policy.
+    """
+    whole = replace(options, starts=StartOptions(1.0, 0.0, 0.0, 0.0, plans=1), worlds=trials, longest=100_000)
+    task = TrackingTask(clips, trials * len(clips), whole, HELD_OUT, threads)
+    task.assigned = np.stack(np.meshgrid(np.arange(len(clips)), np.arange(trials), indexing="ij"), -1).reshape(-1, 2)
+    observations, first = task.reset(), np.full(task.size, -1.0)
+    errors = np.full(task.size, np.nan)
+    while (first < 0).any():
+        action = np.zeros((task.size, task.action_size))
+        if actor is not None:
+            with torch.no_grad():
+                action = actor(torch.as_tensor(observations.policy)).double().numpy()
+        step = task.step(action)
+        observations = step.observations
+        ended = np.flatnonzero(step.terminated | step.truncated)
+        for row, figures in zip(ended, step.finished):
+            if first[row] < 0:
+                first[row], errors[row] = figures["tracked"], figures["T_err_cm"]
+    by_clip = first.reshape(len(clips), trials).mean(axis=1)
+    return {
+        "tracked": float(by_clip.mean()),
+        "T_err_cm": float(np.median(errors)),
+        "clips": {clip.name: float(x) for clip, x in zip(clips, by_clip)},
+    }
+
+
+def export_tracker(
+    actor: Actor, clips: Sequence[TaskClip], options: TrackerOptions, folder: Path, command: str, scores: dict[str, Any]
+) -> Path:
+    """Write the mean policy as policy.onnx with its card, as the controller `policy` runs it; returns the file."""
+    o, first = options.task, clips[0]
+    space = action_space(o.action, len(first.reference.joint_names) - 6, o.action_factor)
+    grab = any(clip.name.startswith("grab/") for clip in clips)
+    card = replace(
+        make_card(
+            f"tracker of {len(clips)} clips",
+            first.reference,
+            first.setup.physics,
+            o.layout,
+            action=o.action,
+            baseline="object_relative" if o.object_relative else "targets",
+        ),
+        residual_limit=[float(x) for x in space.limit],
+        residual_step=[float(x) for x in space.step],
+        terms=TERMS["grab"].replace("the prior", "the policy") if grab else "",
+        training_data=[clip.name for clip in clips],
+        scores=scores,
+        provenance={"command": command, "seed": options.seed, "versions": versions()},
+    )
+    network = PolicyNetwork(card, options.ppo.hidden)
+    network.body.load_state_dict(actor.net.state_dict())
+    network.mean.copy_(actor.normaliser.mean)
+    network.scale.copy_(actor.normaliser.deviation)
+    return export_policy(network, card, folder / POLICY)
+
+
+def _line(row: dict[str, float], speed: float) -> str:
+    shown = [
+        f"{name} {row[key]:.2f}" for name, key in (("return", "return"), ("tracked", "whole/tracked")) if key in row
+    ]
+    return ", ".join([*shown, f"{speed:.0f} steps/s"])

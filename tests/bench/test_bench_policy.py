@@ -1,0 +1,68 @@
+"""`dexhot bench policy`: its clips, budgets and metrics, with the evaluation of a clip in its place."""
+
+import sys
+
+import pytest
+
+from dexhot.evaluation.controllers import BASELINES
+from dexhot_bench import policy
+
+UNSEEN = [f"object{k}" for k in range(19)]
+SPLITS = {"train": ["t"], "test_unseen_object": UNSEEN, "test_unseen_clip": [f"clip{k}" for k in range(10)]}
+
+
+def row(clip: str, options) -> dict:
+    def of(fraction: float, rollouts: int = 0):
+        successes = dict.fromkeys(("success_strict", "success_10cm_20deg", "success_10cm_40deg"), fraction > 0.5)
+        errors = {"T_err_cm": 1.0, "R_err_rad": 0.1, "seconds_cpu": rollouts / 80, "rollouts": rollouts, "refused": ""}
+        return successes | errors | {"perturbed": fraction}
+
+    return {"clip": clip, **{name: of(0.25) for name in BASELINES}, "planned": of(0.75, options.rollouts)}
+
+
+@pytest.fixture
+def jobs(monkeypatch):
+    """The jobs of a run that are evaluated."""
+    seen = []
+
+    def run_jobs(function, given, workers):
+        seen.extend(given)
+        for clip, options in given:
+            broken = clip == "clip9"
+            yield (clip, options), ValueError("its object is gone") if broken else row(clip, options)
+
+    monkeypatch.setattr(policy, "run_jobs", run_jobs)
+    monkeypatch.setattr(policy, "splits", lambda name: SPLITS)
+    monkeypatch.setattr(policy, "tick_ms", dict)
+    return seen
+
+
+def test_quick_takes_eight_fixed_test_clips_one_budget_and_few_worlds(jobs):
+    found = policy.run(quick=True)
+    assert len(found["subset"]) == policy.QUICK_CLIPS == len(jobs) and "t" not in found["subset"]
+    assert {o.trials for _, o in jobs} == {4} and {o.rollouts for _, o in jobs} == {policy.BUDGETS[0]}
+    assert found["metrics"]["success_strict_perturbed"] == 0.75
+    assert found["metrics"]["over_replay_points"] == pytest.approx(50.0)
+    assert not any("rollouts" in name for name in found["metrics"])
+
+
+def test_a_full_run_has_both_budgets_every_baseline_and_names_what_failed(jobs):
+    found = policy.run()
+    metrics = found["metrics"]
+    assert len(jobs) == 2 * 29 and {o.trials for _, o in jobs} == {20}
+    assert metrics["planning_s_p50"] == 2.0 and metrics["planning_s_p50_at_800_rollouts"] == 10.0
+    assert all(metrics[f"{name}_success_strict_perturbed"] == 0.25 for name in BASELINES)
+    assert found["failed"] == {"clip9": "ValueError: its object is gone"}
+    assert [r["clip"] for r in found["clips"]["160"]] == sorted(r["clip"] for r in found["clips"]["160"])
+
+
+def test_a_tick_of_a_network_is_timed():
+    for needed in ("torch", "onnxscript", "onnxruntime"):
+        pytest.importorskip(needed)
+    found = policy.tick_ms(20)
+    assert 0.0 < found["infer_ms_p50"] < found["policy_tick_ms_p50"] < 1000.0
+
+
+def test_without_torch_the_tick_is_not_measured(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dexhot_train.network", None)
+    assert policy.tick_ms() == {"infer_ms_p50": None, "policy_tick_ms_p50": None}

@@ -1,0 +1,38 @@
+"""A run that tracks with a network: its files are checked, copied into the run's folder, and found for a replay."""
+
+import pytest
+
+from dexhot.bringup.run_folder import load_task
+from dexhot.data import files
+from dexhot.errors import DexhotError, FileFormatError
+from tiny_policy import write_policy
+
+
+@pytest.fixture
+def paths(tmp_path, lift_reference, lift_setup):
+    reference = files.save(lift_reference, tmp_path / "lift")
+    return str(reference), write_policy(tmp_path / "tiny", lift_reference, lift_setup.physics)
+
+
+def test_both_files_are_copied_and_named_to_the_controller(paths, tmp_path):
+    reference, network = paths
+    task = load_task(reference, str(network.with_suffix(".json")), "policy")
+    (tmp_path / "run").mkdir()
+    values = task.write(tmp_path / "run")
+    assert values["policy"] == str(tmp_path / "run/policy.onnx") and task.sources["policy"] == str(network)
+    for suffix in (".onnx", ".json"):
+        copy = (tmp_path / "run/policy").with_suffix(suffix)
+        assert copy.read_bytes() == network.with_suffix(suffix).read_bytes()
+    again = load_task(str(tmp_path / "run/reference.npz"), values["policy"], "policy")  # as a replay does
+    assert again.policy == tmp_path / "run/policy.onnx"
+
+
+def test_without_a_network_or_with_one_of_another_rig_nothing_starts(paths):
+    reference, network = paths
+    with pytest.raises(DexhotError, match=r"controller:=policy needs a network: give policy:=FILE\.onnx"):
+        load_task(reference, "", "policy")
+    with pytest.raises(FileFormatError, match="is not a policy"):
+        load_task(reference, reference, "policy")
+    task = load_task(reference, str(network), "policy")
+    with pytest.raises(DexhotError, match="servo profile: leap, not dextrack"):
+        task.with_profile("dextrack")

@@ -1,0 +1,66 @@
+"""Training of an assisted hand's agent, at a tiny size."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from dexhot.errors import DexhotError
+from dexhot_train.assist.experts import load_experts
+from dexhot_train.assist.success import success
+from dexhot_train.assist.training import PPO_OPTIONS, AssistTraining, agent_of, train_agent
+from dexhot_train.learners.dagger import DaggerOptions
+
+TINY = AssistTraining(
+    corrections=2,
+    steps=32,
+    worlds=4,
+    dagger=DaggerOptions(steps=10, updates=20, batch=32, expert_rounds=1),
+    ppo=replace(PPO_OPTIONS, steps=4, epochs=1, minibatches=2),
+)
+
+
+@pytest.fixture(scope="module")
+def experts(shared_data):
+    """The training half of the door's motions."""
+    return load_experts("door", shared_data / "adroit" / "experts.npz").split("train")
+
+
+def test_corrections_bring_the_hand_nearer_to_the_expert(experts, tmp_path):
+    """With its few updates the output must explain part of the noise, in worlds of fresh noise."""
+    options = replace(TINY, corrections=3, steps=0, dagger=DaggerOptions(steps=50, updates=400, batch=256))
+    _, summary = train_agent(experts, options, tmp_path / "run")
+    assert summary["corrections"]["loss"] < 0.5 * summary["corrections"]["of_zero"]
+
+
+def test_a_resumed_training_is_the_uninterrupted_one(experts, tmp_path):
+    whole, _ = train_agent(experts, TINY, tmp_path / "whole")
+    train_agent(experts, replace(TINY, steps=0, corrections=1), tmp_path / "parts")
+    train_agent(experts, replace(TINY, steps=0), tmp_path / "parts")
+    train_agent(experts, replace(TINY, steps=16), tmp_path / "parts")
+    parts, _ = train_agent(experts, TINY, tmp_path / "parts")
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters()))
+    assert (tmp_path / "whole/curve.jsonl").read_text() == (tmp_path / "parts/curve.jsonl").read_text()
+
+
+def test_the_discriminator_sees_the_state_and_the_corrected_action(experts, tmp_path):
+    options = replace(TINY, corrections=0, discriminator=1.0, sigma=0.3)
+    actor, summary = train_agent(experts, options, tmp_path / "run")
+    assert 0.0 < summary["ppo"]["discriminator_policy"] < 1.0
+    assert actor.normaliser.mean.shape == (67 + 28,)
+
+
+def test_a_folder_of_other_settings_is_refused(experts, tmp_path):
+    train_agent(experts, replace(TINY, steps=0, corrections=1), tmp_path / "run")
+    with pytest.raises(DexhotError, match=r"options\.sigma"):
+        train_agent(experts, replace(TINY, sigma=0.05), tmp_path / "run")
+    with pytest.raises(DexhotError, match="rl_no_user"):
+        train_agent(experts, replace(TINY, method="rl"), tmp_path / "other")
+
+
+def test_the_agent_is_the_mean_policy(experts, tmp_path):
+    actor, _ = train_agent(experts, replace(TINY, steps=0, corrections=1), tmp_path / "run")
+    agent, seen = agent_of(actor), np.ones(95, np.float32)
+    assert np.array_equal(agent(seen), agent(seen)) and agent(seen).shape == (28,)
+    assert success(experts, 0.05, agent, TINY.acting, 2).deviation > 0
