@@ -1,7 +1,6 @@
 """`dexhot evaluate fit`: a paper's protocol on a copy of its data set, or proxies on recordings without truth."""
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -204,9 +203,7 @@ def evaluate_clip(
     """Fit one clip in its camera's frame and measure it. Raises ClipError, DexhotError."""
     recording = replace(clip.recording, world_T_camera=None)
     evidence = seen_by(clip, hands)
-    began = time.thread_time()
     fit = fit_recording(recording, evidence, asset, recipe, hand, table, with_pose=False)
-    seconds = (time.thread_time() - began) / len(clip.frames)
     true = clip.evidence
     rows, left_out = [], 0
     joints, vertices = {}, {}
@@ -237,7 +234,7 @@ def evaluate_clip(
     first = next(iter(joints))
     joints |= dict.fromkeys(missing, joints[first])
     vertices |= dict.fromkeys(missing, vertices[first])
-    name = clip.recording.name
+    seconds, name = float(fit.seconds.mean()), clip.recording.name
     return FitResult(name, len(rows), mean_of(rows), seconds, joints, vertices, left_out, len(missing))
 
 
@@ -255,9 +252,8 @@ def evaluate_wild(
     table: KeypointTable,
 ) -> FitResult:
     """Proxies of a recording without truth: TF-HOT's in-the-wild columns, HOMan's table 2."""
-    began = time.thread_time()
     fit = fit_recording(replace(recording, world_T_camera=None), evidence, asset, recipe, hand, table)
-    seconds = (time.thread_time() - began) / len(recording)
+    seconds = float(fit.seconds.mean())
     scenes = [(t, fit.scene(t)) for t in range(len(recording))]
     rows = [proxies(scene, t, recording, evidence, table) for t, scene in scenes if scene is not None]
     return FitResult(recording.name, len(rows), mean_of(rows), seconds)
