@@ -216,7 +216,7 @@ def evaluate_clip(
         keypoints, pose = true.keypoints[hand.side][t, :, :3], true.object_pose[t]
         known = np.isfinite(keypoints).all()
         both = known and bool(np.isfinite(pose).all())
-        if part.contact_within and both and touching_distance(asset, pose, keypoints) > part.contact_within:
+        if part.contact_within and not (both and touching_distance(asset, pose, keypoints) <= part.contact_within):
             left_out += 1
             continue
         row = interaction(scene)
