@@ -120,6 +120,7 @@ def test_rules_of_the_papers():
     for one in PROTOCOLS.values():
         for part in one.parts:
             assert all(set(row) <= set(part.metrics) for row in part.published.values())
+            assert load_recipe(part.recipe).name == part.recipe
     with pytest.raises(NotFoundError, match="ho3d"):
         protocol("homan").part("dexycb")
 
