@@ -493,3 +493,44 @@ def test_a_parameters_file_says_which_paths_are_outside_of_its_folder(planned, t
     (tmp_path / "lab.yaml").write_text("leap_driver: {port: /dev/serial/by-id/usb-1}")
     text = planned(parameters=str(tmp_path / "lab.yaml")).parameters_file.read_text()
     assert "# Outside of it:\n#   leap_driver.port: /dev/serial/by-id/usb-1\n" in text
+
+
+def seeing(monkeypatch, tmp_path, **given: str):
+    """A plan of real_track with the shipped demonstration."""
+    monkeypatch.setenv("DEXHOT_RUNS", str(tmp_path / "runs"))
+    return plan(load_graph("real_track"), given, {})
+
+
+def test_with_a_camera_every_node_knows_its_place_and_a_dead_one_is_a_fault(monkeypatch, tmp_path, cache):
+    pytest.importorskip("warp")
+    planned = seeing(monkeypatch, tmp_path, perception="camera", namespace="robot1")
+    places = [planned.parameters[n]["static_transforms"] for n in ("rig_camera", "perception", "object_filter")]
+    assert places[0] == places[1] == places[2] and len(places[0]) == 1
+    assert places[0][0].startswith("robot1/world robot1/camera_color_optical_frame ")
+    assert {"rig_camera", "perception"} <= set(planned.parameters["supervisor"]["required_nodes"])
+    assert planned.parameters["perception"]["robot"] and planned.parameters["rig"]["perception"] == "camera"
+    targets = [target for process in planned.processes for target in process.targets]
+    assert "dexhot.ros.see.hand_object_filter_node:HandObjectFilterNode" in targets and "object_filter" not in targets
+
+
+def test_a_camera_for_captures_alone_may_die(monkeypatch, tmp_path, cache):
+    pytest.importorskip("warp")
+    planned = seeing(monkeypatch, tmp_path, camera="true")
+    assert "rig_camera" in planned.node_names and "perception" not in planned.node_names
+    assert "rig_camera" not in planned.parameters["supervisor"]["required_nodes"]
+    assert not next(process for process in planned.processes if process.name == "camera").vital
+
+
+def test_a_real_robots_camera_is_not_drawn(cache):
+    arguments = resolve(load_graph("real_track"), {"rig": "real", "franka_host": "1.2.3.4", "perception": "camera"})
+    nodes = [node.name for process in load_graph("real_track").processes(arguments) for node in process.nodes]
+    assert "perception" in nodes and "rig_camera" not in nodes
+
+
+@pytest.mark.parametrize(
+    "given, why",
+    [({"camera_pose": "1 2 3"}, "camera_pose must be"), ({"object": "grab/nothing"}, "no object named 'grab/nothing'")],
+)
+def test_watch_refuses_a_wrong_place_and_an_unknown_object_before_anything_starts(given, why, hand_landmarks):
+    with pytest.raises(DexhotError, match=why):
+        plan(load_graph("watch"), {"camera": "sim"} | given, {})

@@ -146,7 +146,9 @@ def test_live_view_shows_state_and_ghost_of_the_current_frame(asset, server):
     live.show(Snapshot(np.zeros(7), ref.q[40, 6:], ref.object_pose[40], ref.target[40], 40, "tracking"))
     assert live.stage.data.body("ghost/object").xpos == pytest.approx(ref.object_pose[40, :3])
     assert live.target.position == pytest.approx(ref.target[40, :3])
-    assert "tracking" in live.state.content and "0.00 cm" in live.text.content
+    assert "tracking" in live.state.content and "0.00 cm" in live.text.content and "sigma" not in live.text.content
+    live.show(Snapshot(np.zeros(7), ref.q[40, 6:], ref.object_pose[40], object_sigma=0.0031))
+    assert "object: known to 3.1 mm (sigma)" in live.text.content
 
 
 def test_the_page_is_served_on_this_machine_only(server):

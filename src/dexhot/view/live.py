@@ -26,10 +26,10 @@ class Snapshot:
     object_pose: np.ndarray  # (7,)
     target: np.ndarray | None = None  # (6+n,) the controller's
     frame: int | None = None  # of the reference; None while nothing is tracked
-    object_sigma: float | None = None  # m, the largest of its position
     safety: str = "waiting for the graph"
     reason: str = ""
     ages: dict[str, float] = field(default_factory=dict)  # name -> age of the last message, s
+    object_sigma: float | None = None  # m, the largest of its position
 
 
 class LiveView:

@@ -13,10 +13,11 @@ from sensor_msgs.msg import Image, JointState, PointCloud2
 from std_msgs.msg import Header
 
 from dexhot.data.topics import FIT_FIELDS, HAND_FIT, HAND_KEYPOINTS, HAND_MODEL, LABELS, OBJECT_FIT, OBJECT_POSE
+from dexhot.fitting.frames import Frame
 from dexhot.fitting.recipe import load_recipe
 from dexhot.fitting.result import keypoint_covariance, object_covariance
 from dexhot.fitting.scene import object_model
-from dexhot.fitting.tracker import Frame, HandObjectTracker, Tracked
+from dexhot.fitting.tracker import HandObjectTracker, Tracked
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.humans.open_hand import open_hand
 from dexhot.objects.library import load_object
@@ -29,6 +30,8 @@ from dexhot.ros.see.stamped import StampedHistory
 
 SAME = 1e-4  # s between stamps of one image
 KEPT = 45  # images: perception may be that many behind
+
+PARTING = 1.0  # s that a stop waits for the thread: compiling may take longer
 
 
 class FittingNode(DexhotNode):
@@ -58,15 +61,15 @@ class FittingNode(DexhotNode):
         self.values = {"frames": 0, "skipped": 0, "hand_lost": 0, "object_lost": 0, "hand_score": 0.0}
         self.failure: Exception | None = None
         self.waiting: tuple[ImagePair, Frame] | None = None
-        self.wake, self.stopped = threading.Condition(), False
-        self.thread = threading.Thread(target=self.work, name="fitting", daemon=True)
+        self.wake, self.stopped = threading.Condition(), threading.Event()
+        self.thread = threading.Thread(target=self.work, args=[self.stopped], name="fitting", daemon=True)
         self.thread.start()
 
     def stop(self) -> None:
+        self.stopped.set()
         with self.wake:
-            self.stopped = True
             self.wake.notify()
-        self.thread.join()
+        self.thread.join(PARTING)
 
     # Inputs
 
@@ -99,16 +102,16 @@ class FittingNode(DexhotNode):
 
     # The thread
 
-    def work(self) -> None:
+    def work(self, stopped: threading.Event) -> None:
         """Fit images until the node is stopped."""
         tracker: HandObjectTracker | None = None
         camera: Intrinsics | None = None
         try:
             while True:
                 with self.wake:
-                    self.wake.wait_for(lambda: self.stopped or self.waiting is not None)
+                    self.wake.wait_for(lambda: stopped.is_set() or self.waiting is not None)
                     work, self.waiting = self.waiting, None
-                if self.stopped or work is None:
+                if stopped.is_set() or work is None:
                     return
                 pair, frame = work
                 if tracker is None or camera != pair.camera:
@@ -117,7 +120,7 @@ class FittingNode(DexhotNode):
                 begin = time.monotonic()
                 found = tracker.step(frame)
                 self.fit.add(time.monotonic() - begin)
-                if found is not None and not self.stopped:
+                if found is not None and not stopped.is_set():
                     self.publish(tracker, pair.header, found)
                 self.age.add(pair.age + time.monotonic() - pair.arrived)
         except Exception as e:

@@ -245,7 +245,7 @@ class HandObjectFilterNode(DexhotNode):
         if self.points is None and self.filter.hand_started:
             self.publish_hand(self.filter.estimate(stamp))
         if accepted == -np.inf:
-            return self.note(self.why(stamp, accepted))
+            return self.note(self.why(stamp, accepted) if self.points is not None or self.p.object else "")
         estimate = self.filter.estimate(stamp)
         confused = self.rejected >= self.filter.options.confused_after  # it restarts at the next pose
         unknown = self.jumped > JUMP if confused else estimate.object == "lost"

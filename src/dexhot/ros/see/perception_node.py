@@ -39,6 +39,8 @@ from dexhot.ros.see.stamped import StampedHistory
 NEAR = 1.2 / RATE  # s between an image and the joint states that it is drawn with
 SIDES = {"none": (), "right": ("right",), "left": ("left",), "both": ("right", "left")}
 
+PARTING = 1.0  # s that a stop waits for the thread: compiling may take longer
+
 
 class PerceptionNode(DexhotNode):
     """See the module's docstring."""
@@ -94,15 +96,15 @@ class PerceptionNode(DexhotNode):
         self.failure: Exception | None = None
         self.unseen = ""
         self.waiting: ImagePair | None = None
-        self.wake, self.stopped = threading.Condition(), False
-        self.thread = threading.Thread(target=self.work, name="perception", daemon=True)
+        self.wake, self.stopped = threading.Condition(), threading.Event()
+        self.thread = threading.Thread(target=self.work, args=[self.stopped], name="perception", daemon=True)
         self.thread.start()
 
     def stop(self) -> None:
+        self.stopped.set()
         with self.wake:
-            self.stopped = True
             self.wake.notify()
-        self.thread.join()
+        self.thread.join(PARTING)
 
     # Inputs
 
@@ -126,20 +128,20 @@ class PerceptionNode(DexhotNode):
 
     # The thread
 
-    def work(self) -> None:
+    def work(self, stopped: threading.Event) -> None:
         """See images until the node is stopped."""
         eyes: LiveEyes | None = None
         try:
             while True:
                 with self.wake:
-                    self.wake.wait_for(lambda: self.stopped or self.waiting is not None)
+                    self.wake.wait_for(lambda: stopped.is_set() or self.waiting is not None)
                     pair, self.waiting = self.waiting, None
-                if self.stopped or pair is None:
+                if stopped.is_set() or pair is None:
                     return
                 try:
                     if eyes is None or eyes.camera != pair.camera:
                         eyes = self.make_eyes(pair)
-                    self.see(eyes, pair)
+                    self.see(eyes, pair, stopped)
                 except RefusedError as e:
                     self.unseen = str(e)
         except Exception as e:
@@ -160,7 +162,7 @@ class PerceptionNode(DexhotNode):
         """(7,). Raises RefusedError."""
         return self.frames.world_T(pair.header.frame_id, pair.stamp)
 
-    def see(self, eyes: LiveEyes, pair: ImagePair) -> None:
+    def see(self, eyes: LiveEyes, pair: ImagePair, stopped: threading.Event) -> None:
         """Look at one image, and publish what is seen. Raises RefusedError where the robot's joints are unknown."""
         joints, guesses = None, []
         if self.robot is not None:
@@ -172,7 +174,7 @@ class PerceptionNode(DexhotNode):
             expected = [self.states.nearest(pair.stamp, NEAR), self.start_pose]
             guesses = [compose(eyes.robot.camera_T_world, pose) for pose in expected if pose is not None]
         seen = eyes.look(pair.color, pair.depth, pair.stamp, joints, guesses)
-        if self.stopped:
+        if stopped.is_set():
             return
         self.publish(pair, seen)
         self.report(pair, seen)
