@@ -7,10 +7,10 @@ from scipy.spatial import cKDTree
 
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
-from dexhot.fitting import kernels
 from dexhot.fitting.recording_fit import RecordingFit
 from dexhot.fitting.scene import HandObjectScene
 from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.poses import transform
 from dexhot.geometry.rotations import quat_angle
@@ -109,7 +109,7 @@ def object_depth(scene: HandObjectScene, camera: Intrinsics) -> np.ndarray:
     image = np.full((camera.height, camera.width), FAR)
     placed = scene.model.vertices @ scene.state.rotation.T + scene.state.position
     pinhole = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-    kernels.draw_depth(placed, scene.model.faces, pinhole, image)
+    draw_depth(placed, scene.model.faces, pinhole, image)
     return image
 
 
