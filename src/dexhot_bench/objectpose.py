@@ -1,7 +1,8 @@
 """`dexhot bench objectpose`: registration and tracking of known objects in synthetic RealSense-like depth.
 
 Each case is an object over a table, a hand before part of it, drawn by the project's own rasteriser, with the errors of
-`dexhot synth` at its middle level in depth and masks. The hand hides 10 to 40 % of the object. Times are CPU times. Beside it, where it is installed, Open3D's FPFH + RANSAC + ICP on the same points.
+`dexhot synth` at its middle level in depth and masks. The hand hides 10 to 40 % of the object. Times are CPU times.
+Beside it, where it is installed, Open3D's FPFH + RANSAC + ICP on the same points.
 
 Tracking: the object moves through the view, is hidden for half a second and comes back elsewhere.
 """

@@ -6,6 +6,7 @@ slides along flat and round faces. Tracking: the best of several predictions, al
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
@@ -71,6 +72,7 @@ def rigid_model(vertices: np.ndarray, faces: np.ndarray, name: str = "the object
     )
 
 
+@cache
 def hypotheses() -> np.ndarray:
     """(VIEWS * TURNS, 3, 3) rotations spread over SO(3)."""
     k = np.arange(VIEWS) + 0.5
@@ -127,7 +129,7 @@ class DepthObjectPose:
         if len(points) < LEAST:
             return None
         pinhole = (camera.fx, camera.fy, camera.cx, camera.cy)
-        Rs = hypotheses()
+        Rs = hypotheses().copy()
         middle = np.median(points, axis=0)
         towards = middle / np.linalg.norm(middle)
         facing = np.einsum("bij,nj,i->bn", Rs, model.normals, towards) < 0

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import viser
 
+from dexhot.perception import tints
 from dexhot.data.keypoints import BONES
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import transform
@@ -146,8 +147,4 @@ def tinted(color: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
     """The image with its labels in colour."""
     if labels is None or labels.shape != color.shape[:2]:
         return color
-    out = color.copy()
-    for label, rgb in TINTS.items():
-        there = labels == label
-        out[there] = out[there] // 2 + (np.array(rgb) // 2).astype(np.uint8)
-    return out
+    return tints.tinted(color, labels, 0.5, TINTS).astype(np.uint8)
