@@ -17,6 +17,7 @@ BENCHMARKS = {
     "physics": "dexhot_bench.physics",
     "mine": "dexhot_bench.mine",
     "policy": "dexhot_bench.policy",
+    "assist": "dexhot_bench.assist",
     "loop": "dexhot_bench.loop",
     "leap": "dexhot_bench.leap",
     "franka": "dexhot_bench.franka",
@@ -39,6 +40,7 @@ class Args:
             "physics",
             "mine",
             "policy",
+            "assist",
             "loop",
             "leap",
             "franka",
@@ -64,6 +66,10 @@ class Args:
     """objectpose: a folder of further objects (.obj, in m), such as YCB's."""
     soak: bool = False
     """faults: run ten minutes without faults instead of one; any stop in them is a failure."""
+    experts: Annotated[Path | None, shown("FILE")] = None
+    """assist: expert motions; default: adroit/experts.npz in the cache."""
+    steps: int = 0
+    """assist: control steps of PPO for each baseline of table II, whose cells are null without."""
     ablate: bool = False
     """fit: also without each term of the recipe, on 4 clips of 30 frames."""
     out: Annotated[Path | None, shown("FILE")] = None
@@ -92,7 +98,11 @@ def run(args: Args) -> None:
         raise DexhotError("--split belongs to `dexhot bench mine` without --quick, which has its own clips.")
     if args.peers and args.name != "mine":
         raise DexhotError("--peers belongs to `dexhot bench mine`.")
+    if (args.experts or args.steps) and args.name != "assist":
+        raise DexhotError("--experts and --steps belong to `dexhot bench assist`.")
     given: dict[str, Any] = {
+        "experts": args.experts,
+        "steps": args.steps,
         "soak": args.soak,
         "ablate": args.ablate,
         "meshes": args.meshes,

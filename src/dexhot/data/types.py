@@ -19,7 +19,7 @@ from dexhot.errors import FileFormatError, UnreachableError
 RATE = 60.0  # Hz, at which every robot motion here is sampled and driven
 ROLLOUT_KINDS = ("floating", "arm", "live")
 ACTIONS = ("residual", "cumulative")  # of a policy: the network proposes the residual itself, or a change of it
-BASELINES = ("targets", "object_relative")  # the reference's targets; the same, moved with the object as first observed
+BASELINES = ("targets", "object_relative", "user_input")  # the reference's targets; moved with the object; a user's
 OBJECT_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")  # a place in the object library, and nowhere else
 WRIST_JOINTS = ("tx", "ty", "tz", "rx", "ry", "rz")
 
