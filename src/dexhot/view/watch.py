@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import viser
 
-from dexhot.perception import tints
 from dexhot.data.keypoints import BONES
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import transform
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import HandPose
 from dexhot.objects.asset import ObjectAsset
+from dexhot.perception import tints
 from dexhot.view.player import add_toggle
 from dexhot.view.shows import BONE_RGB, HAND_RGB, OBJECT_RGB, add_asset
 
