@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.fitting.tiny_clip import ASSET, tiny_clip
+from tiny_clip import ASSET, tiny_clip
 
 from dexhot.data.keypoints import wrist_pose
 from dexhot.data.types import HandObjectTrajectory, HandTrack
@@ -31,6 +31,8 @@ def test_the_metrics_are_those_of_the_clips(drawn):
     assert metrics["t_err_mm"] < 3.0 and metrics["r_err_deg"] < 4.0 and metrics["r_err_deg"] <= metrics["r_err_raw_deg"]
     assert metrics["mask_iou"] > 0.9 and metrics["lost_fraction"] == 0.0 and metrics["init_success"] == 1.0
     assert metrics["fps"] == pytest.approx(1e3 / metrics["fit_ms_p50"])
+    assert metrics["e2e_unseen_fraction"] == 1.0 and "e2e_fps" not in metrics  # pictures in which there is nothing
+    assert any(note.startswith("tiny: ") for note in found["notes"])
 
 
 def test_an_ablation_leaves_a_term_out(drawn, monkeypatch):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.fitting.tiny_clip import ASSET, CAMERA, HAND, SHAPE, tiny_clip
+from tiny_clip import ASSET, CAMERA, HAND, SHAPE, tiny_clip
 
 from dexhot.errors import ClipError
 from dexhot.fitting.recipe import load_recipe
