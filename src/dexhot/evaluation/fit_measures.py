@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
-from dexhot.fitting.recording_fit import RecordingFit
+from dexhot.fitting.result import RecordingFit
 from dexhot.fitting.scene import HandObjectScene
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.depth_kernels import draw_depth
@@ -86,14 +86,13 @@ def interaction(scene: HandObjectScene) -> Row:
 
 def proxies(fit: RecordingFit, t: int, recording: Recording, evidence: Evidence) -> Row:
     """J2D* (px), IoU_obj* and SD_obj (mm) of a frame, against its evidence."""
-    scene, side = fit.scene(t), fit.tracker.hand.side
-    assert scene is not None
+    scene, keypoints = fit.scene(t), fit.keypoints(t)
+    assert scene is not None and keypoints is not None
     row = interaction(scene)
-    seen = evidence.keypoints[side][t]
+    seen = evidence.keypoints[fit.side][t]
     known = np.isfinite(seen[:, 3:5]).all(axis=1) & (np.nan_to_num(seen[:, 5]) > 0)
-    tracked = fit.tracked[t]
-    if known.any() and tracked is not None:
-        pixels = recording.intrinsics.project(tracked.keypoints)
+    if known.any():
+        pixels = recording.intrinsics.project(keypoints)
         row["j2d_px"] = joint_error(pixels[known], seen[known, 3:5])
     if scene.model is not None and (evidence.labels[t] == 2).any():
         drawn = object_depth(scene, recording.intrinsics)
