@@ -155,7 +155,7 @@ def test_models_says_what_is_missing_and_where_it_goes(tmp_path, capsys, monkeyp
 
 def test_a_recording_becomes_a_trajectory_of_hand_and_object(tmp_path, capsys, monkeypatch):
     """`dexhot fit FOLDER` with the evidence beside it: names of recipe, terms and settings are checked first."""
-    from tiny_clip import ASSET, tiny_clip
+    from tests.tiny_clip import ASSET, tiny_clip
 
     from dexhot.hardware.camera import recording as camera
 
