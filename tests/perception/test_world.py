@@ -34,3 +34,6 @@ def test_up_is_away_from_the_table_and_ahead_is_x():
 
 def test_without_a_table_there_is_no_world():
     assert on_table(seen(np.zeros((120, 160)))) is None
+    box = np.zeros((120, 160))
+    box[50:75, 60:100] = 0.7  # the side of something, alone
+    assert on_table(seen(box)) is None
