@@ -22,7 +22,7 @@ from dexhot.perception.protocols import ObjectSighting
 
 SAMPLES = 600
 VIEWS, TURNS = 42, 8  # of the view sphere, and about the optical axis
-STAGES = ((120, 6, 0.25, 0.10, 200), (250, 8, 0.10, 0.04, 64), (600, 14, 0.05, 0.02, 1))  # points, iterations, reach
+STAGES = ((120, 6, 0.25, 0.10, 200), (250, 8, 0.10, 0.04, 64), (400, 12, 0.05, 0.02, 1))  # points, iterations, reach
 # from and to in diameters, survivors
 LEAST = 30  # points with depth that registration and tracking need
 SILHOUETTE = 0.5  # weight of the silhouette against the points
