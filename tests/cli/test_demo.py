@@ -71,6 +71,39 @@ def test_acceptance_is_given_by_the_dataset_s_name_before_anything_starts(tmp_pa
         demo_command.run(demo_command.Args(accept_licence="yes", out=tmp_path / "new"))
 
 
+def test_a_recording_of_one_s_own_needs_its_object(tmp_path):
+    for args in (demo_command.Args(begin="dir:frames"), demo_command.Args(begin="video", object="grab/mug")):
+        args.out = tmp_path / "new"
+        with pytest.raises(DexhotError, match="which object is in your recording"):
+            demo_command.run(args)
+
+
+class Passing:
+    """Stands for the graph, its runs and their scores: the n-th live run is as `strict` says."""
+
+    def __init__(self, monkeypatch, strict):
+        self.arguments, self.strict = [], iter(strict)
+        monkeypatch.setattr("dexhot.bringup.graph.plan", lambda graph, arguments, env: self.arguments.append(arguments))
+        monkeypatch.setattr("dexhot.bringup.launcher.run", lambda planned, output: 0)
+        monkeypatch.setattr("dexhot.rollouts.live.live_rollout", lambda live: None)
+        monkeypatch.setattr("dexhot.ros.core.claim.own_domain", lambda: None)
+        found = lambda rollout: type("Score", (), {"metrics": {"success_strict": next(self.strict)}})  # noqa: E731
+        monkeypatch.setattr("dexhot.evaluation.score.rejudge", found)
+
+
+def test_a_demonstration_from_video_is_tracked_by_the_camera_and_the_second_time_by_truth(tmp_path, monkeypatch):
+    graph = Passing(monkeypatch, [True])
+    assert demo_command.tracked(tmp_path, tmp_path / "d.npz", False, camera=True)[2:] == (1, demo_command.CAMERA)
+    assert graph.arguments[0]["perception"] == "camera"
+    graph = Passing(monkeypatch, [False, True])
+    runs, loop = demo_command.tracked(tmp_path, tmp_path / "d.npz", False, camera=True)[2:]
+    assert runs == 2 and "perception" not in graph.arguments[1]
+    assert loop.startswith(demo_command.TRUTH) and "camera was not a strict success" in loop
+    graph = Passing(monkeypatch, [True])
+    assert demo_command.tracked(tmp_path, tmp_path / "d.npz", False)[3] == demo_command.TRUTH
+    assert "perception" not in graph.arguments[0]
+
+
 def test_the_last_lines_say_where_the_command_is(tmp_path, monkeypatch):
     command = tmp_path / "venv" / "bin" / "dexhot"
     command.parent.mkdir(parents=True)

@@ -10,6 +10,7 @@ import pytest
 from dexhot.cli import main
 from dexhot.data.files import kind_of, load, save
 from dexhot.data.types import HandObjectTrajectory
+from dexhot.geometry.poses import IDENTITY
 from dexhot.humans.mano import mano
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import HandPose
@@ -155,11 +156,12 @@ def test_models_says_what_is_missing_and_where_it_goes(tmp_path, capsys, monkeyp
 
 def test_a_recording_becomes_a_trajectory_of_hand_and_object(tmp_path, capsys, monkeypatch):
     """`dexhot fit FOLDER` with the evidence beside it: names of recipe, terms and settings are checked first."""
-    from tests.fitting.tiny_clip import ASSET, tiny_clip
+    from tests.tiny_clip import ASSET, tiny_clip
 
     from dexhot.hardware.camera import recording as camera
 
     recording, evidence, points = tiny_clip(6)
+    recording.world_T_camera = IDENTITY
     evidence.provenance["object"] = ASSET.name
     save(evidence, tmp_path / "tiny.evidence.npz")
     (tmp_path / "tiny").mkdir()
@@ -173,7 +175,11 @@ def test_a_recording_becomes_a_trajectory_of_hand_and_object(tmp_path, capsys, m
     fitted = load(tmp_path / "tiny.fit.npz", HandObjectTrajectory)
     assert fitted.object_name == ASSET.name and (tmp_path / "p.png").is_file()
     assert "ground" not in fitted.provenance["fit"]["terms"] and told["hand_lost_frames"] == 0
-    assert np.linalg.norm(fitted.hands["right"].keypoints - points, axis=-1).mean() < 0.012
+    assert np.linalg.norm(fitted.hands["right"].keypoints - points, axis=-1).mean() < 0.012 and "world" not in told
+    recording.world_T_camera = None  # then the plane that is seen, 0.9 m away, is the table
+    assert main(["fit", "tiny", "--set", "solver.iterations=4", "--json"]) == 0 and "world" in last_line(capsys)
+    height = load(tmp_path / "tiny.fit.npz", HandObjectTrajectory).hands["right"].keypoints[..., 2]
+    assert 0.9 - height.mean() == pytest.approx(points[..., 2].mean(), abs=0.012)
     assert main(["fit", "tiny", "--without", "penetrating"]) == 1
     assert "penetration" in capsys.readouterr().err
     (tmp_path / "tiny.evidence.npz").unlink()

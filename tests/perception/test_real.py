@@ -62,7 +62,7 @@ def test_a_hand_that_grasps_a_block_is_seen_in_every_frame(grasp):
 def test_the_blocks_masks_are_those_that_people_draw(grasp):
     evidence = grasp[3]
     found = [overlap(evidence.labels[int(k)] == 2, outline) for k, outline in OUTLINES["realsense_block"].items()]
-    assert len(found) == 10 and min(found) > 0.78 and np.mean(found) > 0.85  # 0.80 and 0.87
+    assert len(found) == 10 and min(found) > 0.78 and np.mean(found) > 0.85  # 0.796 and 0.868
 
 
 def test_the_grasping_hand_is_fitted_in_metres(grasp):
@@ -91,9 +91,10 @@ def test_a_bottle_is_found_where_it_is_clicked_on(shared_data):
         depth = align(np.asarray(Image.open(folder / f"depth_camera_image_{k}.png"))) * np.float32(1e-3)
         nothing = np.zeros(depth.shape, bool)
         found, _ = track(color_camera, depth, number / 30, nothing, color)
-        assert overlap(track.seen(found.pose, depth, nothing, color), outline) > 0.9  # 0.906 and 0.907
+        assert overlap(track.seen(found.pose, depth, nothing, color), outline) > 0.9  # 0.91
     assert unaided(color_camera, depth, 0.0, nothing, color)[0] is None
-    assert "470,289" in unaided.ambiguous  # it is named, with what else has its shape there
+    places = [tuple(map(int, found)) for found in re.findall(r"(\d+),(\d+) \(", unaided.ambiguous)]
+    assert any(np.hypot(u - 470, v - 289) < 5 for u, v in places) and len(places) > 1  # with what else has its shape
 
 
 def camera_of(path):

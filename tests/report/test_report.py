@@ -1,5 +1,6 @@
 """The report: its text, its pictures, and that it is one file."""
 
+import base64
 import json
 import re
 from dataclasses import replace
@@ -287,6 +288,15 @@ def test_without_gl_the_report_has_a_note(asset, tmp_path, monkeypatch):
 
     monkeypatch.setattr(render, "new_renderer", none)
     assert "No pictures: no OpenGL." in write_report(lift_rollout(), tmp_path).read_text()
+
+
+def test_what_a_camera_saw_is_shown_with_its_caption(asset, tmp_path):
+    (tmp_path / "seen.png").write_bytes(b"four frames")
+    seen = (tmp_path / "seen.png", "rendered pictures, not real ones")
+    text = write_report(lift_rollout(), tmp_path / "out", video=False, seen=seen).read_text()
+    assert "Seen in the video<small>rendered pictures, not real ones" in text
+    assert base64.b64encode(b"four frames").decode() in text
+    assert "Seen in the video" not in write_report(lift_rollout(), tmp_path / "other", video=False).read_text()
 
 
 def test_a_dropped_object_is_reported_as_failed(asset, tmp_path):

@@ -39,7 +39,7 @@ COMMANDS = {
     "safety": "start, stop or reset a running graph, or show its state",
     "franka": "the Franka arm alone: check, recover, simulate",
     "bench": "run a benchmark: retarget, physics, mine, policy, loop, leap, franka, transport, raster, faults, fit, "
-    "objectpose, ekf",
+    "objectpose, perceive, ekf",
 }
 NESTED = {("evaluate", "fit")}  # a command of its own whose name starts as that of another one, which takes a file
 

@@ -28,6 +28,7 @@ BENCHMARKS = {
     "fit": "dexhot_bench.fit",
     "ekf": "dexhot_bench.ekf",
     "objectpose": "dexhot_bench.objectpose",
+    "perceive": "dexhot_bench.perceive",
 }
 
 
@@ -51,6 +52,7 @@ class Args:
             "faults",
             "fit",
             "objectpose",
+            "perceive",
             "ekf",
         ],
         tyro.conf.Positional,

@@ -6,6 +6,7 @@ slides along flat and round faces. Tracking: the best of several predictions, al
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
@@ -21,8 +22,8 @@ from dexhot.perception.protocols import ObjectSighting
 
 SAMPLES = 600
 VIEWS, TURNS = 42, 8  # of the view sphere, and about the optical axis
-STAGES = ((120, 6, 0.25, 0.10, 48), (250, 8, 0.10, 0.04, 8), (400, 12, 0.05, 0.02, 1))  # points, iterations, reach from
-# and to in diameters, survivors
+STAGES = ((120, 6, 0.25, 0.10, 200), (250, 8, 0.10, 0.04, 64), (400, 12, 0.05, 0.02, 1))  # points, iterations, reach
+# from and to in diameters, survivors
 LEAST = 30  # points with depth that registration and tracking need
 SILHOUETTE = 0.5  # weight of the silhouette against the points
 LOST = 0.45  # confidence below which the object is not where it is said to be
@@ -71,6 +72,7 @@ def rigid_model(vertices: np.ndarray, faces: np.ndarray, name: str = "the object
     )
 
 
+@cache
 def hypotheses() -> np.ndarray:
     """(VIEWS * TURNS, 3, 3) rotations spread over SO(3)."""
     k = np.arange(VIEWS) + 0.5
@@ -127,7 +129,7 @@ class DepthObjectPose:
         if len(points) < LEAST:
             return None
         pinhole = (camera.fx, camera.fy, camera.cx, camera.cy)
-        Rs = hypotheses()
+        Rs = hypotheses().copy()
         middle = np.median(points, axis=0)
         towards = middle / np.linalg.norm(middle)
         facing = np.einsum("bij,nj,i->bn", Rs, model.normals, towards) < 0

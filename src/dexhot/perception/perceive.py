@@ -23,7 +23,8 @@ LABEL = {"right": RIGHT, "left": LEFT}
 TABLE = 30  # images after which the table is sought again: a camera may move
 LEARN = 3  # images between learnings of the object's colours
 CANDIDATES, RIVAL = 4, 0.8  # things that are compared; fraction of the best confidence that makes another one a rival
-BAND = 0.08  # of the object's size in pixels, about its outline
+BAND = 0.07  # of the object's size in pixels, about its outline
+CERTAIN = 0.8  # confidence after which no other thing is looked at, where the object's colours are known
 ALIKE = 0.5  # fraction of a thing's colours that must be the object's
 RETRY = 5  # images between searches for an object that is lost
 SPREAD = 0.12  # m between a keypoint's depth and the hand's median
@@ -120,6 +121,8 @@ class ObjectTrack:
             if sighting is not None:
                 alike = 1.0 if color is None else min(1.0, look.match(color, mask) / ALIKE)
                 found.append(replace(sighting, confidence=sighting.confidence * alike))
+            if found and found[-1].confidence > CERTAIN and look.distinct:
+                break
         if not found:
             return None
         best = max(found, key=lambda one: one.confidence)

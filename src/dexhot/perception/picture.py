@@ -9,8 +9,8 @@ from dexhot.data.files import save_figure
 from dexhot.data.keypoints import BONES
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
+from dexhot.perception.tints import tinted
 
-COLOURS = {1: (230, 120, 40), 2: (60, 130, 230), 3: (160, 80, 200)}  # of labels
 FRAMES = 6
 
 
@@ -24,11 +24,7 @@ def draw_evidence(recording: Recording, evidence: Evidence, path: Path) -> Path:
     figure, axes = plt.subplots(2, FRAMES // 2, figsize=(15, 8))
     confidence = evidence.provenance.get("confidence") or []
     for ax, k in zip(axes.flat, np.linspace(0, len(recording) - 1, FRAMES).astype(int)):
-        image = recording.color[k].astype(float)
-        for label, colour in COLOURS.items():
-            there = evidence.labels[k] == label
-            image[there] = 0.5 * image[there] + 0.5 * np.array(colour)
-        ax.imshow(image.astype(np.uint8))
+        ax.imshow(tinted(recording.color[k], evidence.labels[k]).astype(np.uint8))
         for side, keypoints in evidence.keypoints.items():
             pixels = keypoints[k, :, 3:5]
             if np.isfinite(pixels).all():

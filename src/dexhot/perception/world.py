@@ -4,18 +4,25 @@ import numpy as np
 
 from dexhot.data.recording import Recording
 from dexhot.geometry.poses import matrix_to_pose
-from dexhot.perception.segmentation import table_plane
+from dexhot.perception.segmentation import ABOVE, table_plane
+
+LEAST = 0.1  # of an image, that a table fills; less may be an object's side
 
 
 def on_table(recording: Recording) -> np.ndarray | None:
     """world_T_camera (7,): z up from the table, x ahead of the camera, the origin where the camera looks.
 
-    The table counts as level. None where no frame shows one.
+    The table counts as level. None where no frame shows one that fills a tenth of it.
     """
     camera = recording.intrinsics
-    for depth in recording.depth[:: max(1, len(recording) // 5)]:
-        plane = table_plane(camera, depth * np.float32(1e-3))
+    for measured in recording.depth[:: max(1, len(recording) // 5)]:
+        depth = measured * np.float32(1e-3)
+        plane = table_plane(camera, depth)
         if plane is None:
+            continue
+        v, u = np.nonzero(depth)
+        height = camera.backproject(np.stack([u, v], -1), depth[v, u]) @ plane.n - plane.d
+        if (np.abs(height) < ABOVE).sum() < LEAST * depth.size:
             continue
         ahead = np.array([0.0, 0.0, 1.0])
         seen = ahead * plane.d / plane.n[2] if plane.n[2] < -0.1 else plane.n * plane.d

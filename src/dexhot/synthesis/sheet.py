@@ -11,9 +11,9 @@ from dexhot.data.files import PICTURE_METADATA, replacing
 from dexhot.data.keypoints import BONES
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
+from dexhot.perception.tints import TINTS, tinted
 
 COLUMNS, WIDTH, TITLE = 4, 360, 34  # pictures in a row; px
-TINTS = {1: (255, 140, 60), 2: (60, 170, 255), 3: (150, 110, 255)}
 NEAR, FAR = 0.35, 1.3  # m, of the depth's colours
 
 
@@ -50,9 +50,9 @@ def depth_colours(depth: np.ndarray) -> np.ndarray:
 def seen(color: np.ndarray, evidence: Evidence, t: int) -> np.ndarray:
     """(H, W, 3) uint8: the picture in grey, masks tinted and outlined, keypoints as skeletons."""
     grey = np.repeat(0.55 * color.mean(axis=2, keepdims=True) + 60, 3, axis=2)
+    grey = tinted(grey, evidence.labels[t])
     for label, tint in TINTS.items():
         mask = evidence.labels[t] == label
-        grey[mask] = 0.65 * grey[mask] + 0.35 * np.array(tint)
         grey[mask & ~binary_erosion(mask)] = tint
     picture = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(picture)

@@ -11,6 +11,7 @@ from dexhot.geometry.poses import transform
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import HandPose
 from dexhot.objects.asset import ObjectAsset
+from dexhot.perception import tints
 from dexhot.view.player import add_toggle
 from dexhot.view.shows import BONE_RGB, HAND_RGB, OBJECT_RGB, add_asset
 
@@ -146,8 +147,4 @@ def tinted(color: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
     """The image with its labels in colour."""
     if labels is None or labels.shape != color.shape[:2]:
         return color
-    out = color.copy()
-    for label, rgb in TINTS.items():
-        there = labels == label
-        out[there] = out[there] // 2 + (np.array(rgb) // 2).astype(np.uint8)
-    return out
+    return tints.tinted(color, labels, 0.5, TINTS).astype(np.uint8)

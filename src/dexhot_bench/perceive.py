@@ -1,0 +1,79 @@
+"""`dexhot bench perceive`: from pictures alone to hand and object in metres, on the rendered clips of `bench fit`.
+
+The embedded detectors, then the default fit; one core. A clip whose object cannot be told is counted, not measured.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from dexhot.errors import DexhotError
+from dexhot.fitting.recipe import load_recipe
+from dexhot.fitting.recording_fit import fit_recording
+from dexhot.humans.open_hand import open_hand
+from dexhot.objects.library import load_object
+from dexhot.perception.hand_landmarks import LandmarkHands
+from dexhot.perception.perceive import object_track, perceive
+from dexhot.progress import track
+from dexhot_bench.fit import FRAMES, QUICK_FRAMES, Clip, clip_names, rendered
+
+COUNT, QUICK_COUNT = 8, 1  # clips
+
+
+def run(quick: bool = False, **_: Any) -> dict[str, Any]:
+    """`e2e_fps` from the CPU time of a median frame, `mpjpe_e2e_mm`, and which clips could not be seen."""
+    began = time.perf_counter()
+    rows: dict[str, dict[str, float]] = {}
+    unseen = []
+    names = clip_names()[: QUICK_COUNT if quick else COUNT]
+    for k in track(range(len(names)), "clips"):
+        try:
+            clip = rendered(k, QUICK_FRAMES if quick else FRAMES)
+            if not rows:
+                measured(clip.middle(3))  # compiles
+            rows[clip.name] = measured(clip)
+        except DexhotError as e:
+            unseen.append(f"{names[k]}: {str(e).splitlines()[0]}")
+    metrics = {"e2e_unseen_fraction": len(unseen) / len(names)}
+    if rows:
+        each = {name: [row[name] for row in rows.values()] for name in next(iter(rows.values()))}
+        ms = float(np.median(each["perceive_ms"])) + float(np.median(each["fit_ms"]))
+        metrics |= {"e2e_fps": 1e3 / ms, "mpjpe_e2e_mm": float(np.mean(each["mpjpe_mm"]))}
+        metrics |= {f"{name}_p50": float(np.median(each[name])) for name in ("perceive_ms", "fit_ms")}
+        metrics["object_t_err_mm"] = float(np.mean(each["t_err_mm"]))
+    return {
+        "metrics": metrics,
+        "subset": list(rows),
+        "by_clip": rows,
+        "notes": unseen,
+        "seconds": time.perf_counter() - began,
+    }
+
+
+def measured(clip: Clip) -> dict[str, float]:
+    """Times of a median frame, CPU ms, and errors of one clip. Raises DexhotError where its object is not seen."""
+    recording, truth = clip.recording, clip.truth.trajectory
+    asset = load_object(truth.object_name)
+    took: list[float] = []
+    seen = object_track(asset, recording.intrinsics)
+    evidence, _ = perceive(recording, LandmarkHands(2), seen, "right", timed(len(recording), took))
+    fit = fit_recording(recording, evidence, asset, load_recipe("default"), open_hand("right"))
+    true = truth.cut(0, len(recording))
+    off = fit.trajectory.hands["right"].keypoints - true.hands["right"].keypoints
+    shift = fit.trajectory.object_pose[:, :3] - true.object_pose[:, :3]
+    return {
+        "perceive_ms": 1e3 * float(np.median(took)),
+        "fit_ms": 1e3 * float(np.median(fit.seconds)),
+        "mpjpe_mm": 1e3 * float(np.linalg.norm(off, axis=-1).mean()),
+        "t_err_mm": 1e3 * float(np.linalg.norm(shift, axis=-1).mean()),
+    }
+
+
+def timed(count: int, took: list[float]) -> Iterator[int]:
+    """0 to count - 1; the CPU time, s, between each and the next goes into `took`."""
+    for k in range(count):
+        began = time.process_time()
+        yield k
+        took.append(time.process_time() - began)

@@ -1,0 +1,33 @@
+"""`dexhot bench perceive`: times and errors of what is seen, and the names of clips in which nothing is."""
+
+import pytest
+
+from dexhot.errors import DexhotError
+
+pytest.importorskip("numba")
+from dexhot_bench import perceive
+
+
+def test_a_clip_that_is_not_seen_is_named_and_not_measured(monkeypatch):
+    row = {"perceive_ms": 15.0, "fit_ms": 5.0, "mpjpe_mm": 9.0, "t_err_mm": 1.0}
+    clips = {0: type("Clip", (), {"name": "a", "middle": lambda self, n: self})()}
+
+    def rendered(k, frames):
+        if k not in clips:
+            raise DexhotError("never found\nand more")
+        return clips[k]
+
+    monkeypatch.setattr(perceive, "clip_names", lambda: ["a", "b"])
+    monkeypatch.setattr(perceive, "rendered", rendered)
+    monkeypatch.setattr(perceive, "measured", lambda clip: row)
+    found = perceive.run()
+    assert found["notes"] == ["b: never found"] and found["metrics"]["e2e_unseen_fraction"] == 0.5
+    assert found["metrics"]["e2e_fps"] == pytest.approx(50) and found["metrics"]["mpjpe_e2e_mm"] == 9.0
+    monkeypatch.setattr(perceive, "clip_names", lambda: ["b"])
+    clips.clear()
+    assert perceive.run()["metrics"] == {"e2e_unseen_fraction": 1.0}
+
+
+def test_the_time_between_frames_is_theirs():
+    took = []
+    assert list(perceive.timed(3, took)) == [0, 1, 2] and len(took) == 3
