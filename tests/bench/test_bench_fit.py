@@ -32,6 +32,7 @@ def drawn(monkeypatch, tmp_path):
     monkeypatch.setattr(fit, "clip_names", lambda: ["tiny"])
     monkeypatch.setattr(fit, "load_object", lambda name: ASSET)
     monkeypatch.setattr(fit, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(fit, "source_digest", lambda: "code")
     return made
 
 

@@ -11,6 +11,9 @@ from dexhot.cli.arguments import at_least, shown
 SCHEMA = "dexhot/fit-evaluation"
 
 
+PROFILES = {"tfhot": "tfhot_dexycb"}  # recipes of protocols that are not named alike
+
+
 @dataclass
 class Args:
     """Evaluate fits."""
@@ -22,7 +25,8 @@ class Args:
     path: Annotated[Path | None, shown("FOLDER")] = None
     """Protocol: your copy of DexYCB or HO-3D."""
     recipe: Annotated[str, shown("NAME|FILE.yaml")] = ""
-    """Terms, weights and solver; default: the recipe with the protocol's name; without a protocol, default."""
+    """Terms, weights and solver; default: the recipe with the protocol's name (tfhot: tfhot_dexycb, the profile of that
+    data); without a protocol, default."""
     without: Annotated[tuple[str, ...], shown("TERM")] = ()
     """Leave these terms of the recipe out."""
     set: Annotated[tuple[str, ...], shown("TERM.SETTING=VALUE")] = ()
@@ -93,7 +97,7 @@ def _protocol(args: Args) -> dict[str, Any]:
         raise DexhotError(f"--protocol {args.protocol} needs your copy of its data set: --path DIR.")
     rules, dataset = protocol(args.protocol), fit.dataset_of(args.path)
     part = rules.part(dataset)
-    recipe = load_recipe(args.recipe or rules.name).without(args.without).changed(args.set)
+    recipe = load_recipe(args.recipe or PROFILES.get(rules.name, rules.name)).without(args.without).changed(args.set)
     if args.submission and (dataset != "ho3d" or args.model != "mano"):
         raise DexhotError("--submission is HO-3D's, with MANO's vertices: --path of HO-3D and --model mano.")
     every = fit.sources(args.path, part)
