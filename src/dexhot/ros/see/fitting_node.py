@@ -13,10 +13,11 @@ from sensor_msgs.msg import Image, JointState, PointCloud2
 from std_msgs.msg import Header
 
 from dexhot.data.topics import FIT_FIELDS, HAND_FIT, HAND_KEYPOINTS, HAND_MODEL, LABELS, OBJECT_FIT, OBJECT_POSE
+from dexhot.fitting.frames import Frame
 from dexhot.fitting.recipe import live_recipe
 from dexhot.fitting.result import keypoint_covariance, object_covariance
 from dexhot.fitting.scene import object_model
-from dexhot.fitting.tracker import Frame, HandObjectTracker, Tracked
+from dexhot.fitting.tracker import HandObjectTracker, Tracked
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.humans.open_hand import open_hand
 from dexhot.objects.library import load_object
