@@ -9,6 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,12 @@ def run(quick: bool = False, ablate: bool = False, minutes: float | None = None,
         for done, (k, row) in enumerate(jobs):
             job(done, len(jobs))
             late = minutes is not None and time.perf_counter() - began > 60.0 * minutes
-            if k >= len(names) or late or cells.get(row, names[k]) or any(names[k] in said for said in left_out):
+            if (
+                k >= len(names)
+                or late
+                or cells.get(row, names[k])
+                or any(said.startswith(f"{names[k]}:") for said in left_out)
+            ):
                 continue
             if clip is None or clip.name != names[k]:
                 try:
@@ -159,8 +165,12 @@ def run(quick: bool = False, ablate: bool = False, minutes: float | None = None,
                 except (ClipError, NotFoundError) as e:
                     left_out.append(f"{names[k]}: {str(e).splitlines()[0]}")
                     continue
-                fit_one(clip.middle(3), load_recipe("default"))  # compiles
-            cells.put(row, names[k], fit_one(clip.middle(row.frames), row.recipe))
+                with suppress(ClipError):
+                    fit_one(clip.middle(3), load_recipe("default"))  # compiles
+            try:
+                cells.put(row, names[k], fit_one(clip.middle(row.frames), row.recipe))
+            except ClipError as e:
+                left_out.append(f"{names[k]}, {row.name}: {str(e).splitlines()[0]}")
     table = {row.name: summary_of(cells, row, names) for row in rows}
     first = next(iter(rows))
     notes = ["evidence at the middle level of noise; no object pose from an estimator"]

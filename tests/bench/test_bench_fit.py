@@ -75,6 +75,15 @@ def test_a_clip_that_cannot_be_rendered_is_named(drawn, monkeypatch):
     assert fit.run(quick=True)["left_out"] == ["tiny: too far away"]
 
 
+def test_a_clip_that_a_recipe_cannot_fit_is_named(drawn, monkeypatch):
+    """Such as one in which the detector never sees the hand."""
+    drawn.evidence.keypoints["right"][..., 5] = 0.0
+    monkeypatch.setattr(fit, "quick_rows", lambda: [DEFAULT])
+    found = fit.run(quick=True)
+    assert found["rows"]["default"]["metrics"] == fit.NOT_RUN
+    assert found["left_out"][0].startswith("tiny, default: no frame of tiny shows 6 keypoints")
+
+
 def test_rows_are_the_recipes_and_what_they_lack():
     """All recipes on all clips, Adam's parity and HOMan's independent composition on fewer; ablations by term."""
     rows = {row.name: row for row in fit.rows_of(True)}
