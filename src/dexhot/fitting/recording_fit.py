@@ -78,7 +78,7 @@ def _track(
     if both and both[0]:  # hand and object were there before both were first seen: backward, once the start has settled
         settled = min(both[0] + recipe.solver["alive"], len(frames) - 1)
         back = HandObjectTracker(hand, model, recording.intrinsics, recipe, table, shape, ground)
-        back.begin_at(tracked[settled])  # type: ignore[arg-type]
+        back.begin_at(tracked[settled])
         tracked[:settled] = [back.step(replace(frame, time=-frame.time)) for frame in frames[settled - 1 :: -1]][::-1]
     scenes: list[Scenes] = [
         {} if one is None else {hand.side: HandObjectScene(tracker.person, model, one.state)} for one in tracked
