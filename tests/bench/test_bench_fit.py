@@ -16,7 +16,7 @@ from dexhot.humans.skin import HandPose
 from dexhot.synthesis.clip import Truth
 from dexhot_bench import fit
 
-DEFAULT = fit.Row("default", load_recipe("default"), 1, 8)
+DEFAULT = fit.TableRow("default", load_recipe("default"), 1, 8)
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ def drawn(monkeypatch, tmp_path):
     monkeypatch.setattr(fit, "clip_names", lambda: ["tiny"])
     monkeypatch.setattr(fit, "load_object", lambda name: ASSET)
     monkeypatch.setattr(fit, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(fit, "source_digest", lambda: "code")
     return made
 
 
@@ -51,7 +52,7 @@ def test_the_metrics_are_those_of_the_clips(drawn, monkeypatch):
 
 def test_a_stopped_run_goes_on_and_says_what_is_missing(drawn, monkeypatch):
     """Cells are kept by the recipe's settings; what was not reached is "not run"."""
-    rows = [DEFAULT, fit.Row("other", load_recipe("default").changed(["solver.iterations=4"]), 1, 4)]
+    rows = [DEFAULT, fit.TableRow("other", load_recipe("default").changed(["solver.iterations=4"]), 1, 4)]
     monkeypatch.setattr(fit, "rows_of", lambda ablate: rows)
     nothing = fit.run(minutes=1e-9)
     assert nothing["rows"]["default"]["metrics"] == fit.NOT_RUN and nothing["by_clip"] == {"tiny": fit.NOT_RUN}
@@ -72,6 +73,15 @@ def test_a_clip_that_cannot_be_rendered_is_named(drawn, monkeypatch):
     monkeypatch.setattr(fit, "rendered", cannot)
     monkeypatch.setattr(fit, "quick_rows", lambda: [DEFAULT])
     assert fit.run(quick=True)["left_out"] == ["tiny: too far away"]
+
+
+def test_a_clip_that_a_recipe_cannot_fit_is_named(drawn, monkeypatch):
+    """Such as one in which the detector never sees the hand."""
+    drawn.evidence.keypoints["right"][..., 5] = 0.0
+    monkeypatch.setattr(fit, "quick_rows", lambda: [DEFAULT])
+    found = fit.run(quick=True)
+    assert found["rows"]["default"]["metrics"] == fit.NOT_RUN
+    assert found["left_out"][0].startswith("tiny, default: no frame of tiny shows 6 keypoints")
 
 
 def test_rows_are_the_recipes_and_what_they_lack():
@@ -106,5 +116,5 @@ def test_cells_are_kept_in_a_file_of_ours(tmp_path):
     path = tmp_path / "bench" / "fit.json"
     fit.Cells.kept(path).put(DEFAULT, "tiny", {"mpjpe_mm": 1.0})
     assert fit.Cells.kept(path).get(DEFAULT, "tiny") == {"mpjpe_mm": 1.0}
-    changed = fit.Row("default", DEFAULT.recipe.changed(["sdf.sigma=0.1"]), 1, 8)
+    changed = fit.TableRow("default", DEFAULT.recipe.changed(["sdf.sigma=0.1"]), 1, 8)
     assert fit.Cells.kept(path).get(changed, "tiny") is None and json.loads(path.read_text())

@@ -7,8 +7,9 @@ import pytest
 from tests.tiny_clip import ASSET, CAMERA, HAND, tiny_clip
 
 from dexhot.errors import ClipError
-from dexhot.fitting.batch import Bodies
+from dexhot.fitting.batch import BatchScene, Bodies
 from dexhot.fitting.batch_view import view_of
+from dexhot.fitting.handypriors import vertex_colors
 from dexhot.fitting.homan import INDEPENDENT
 from dexhot.fitting.recipe import Recipe, load_recipe
 from dexhot.fitting.recording_fit import fit_recording
@@ -113,6 +114,22 @@ def test_two_hands_are_fitted_together(clip):
         fit_recording(recording, both, ASSET, short("tfhot"), hands)
     with pytest.raises(ClipError, match="needs an object"):
         fit_recording(recording, evidence, None, recipe, HAND)
+
+
+def test_the_object_s_colours_are_those_of_the_images(clip):
+    """Where a vertex is seen, the image's colour there; elsewhere the mean."""
+    recording, evidence, _ = clip
+    painted = recording.color.copy()
+    painted[:, :, : CAMERA.width // 2][evidence.labels[:, :, : CAMERA.width // 2] == 2] = [200, 20, 20]
+    view = view_of(replace(recording, color=painted), evidence, ["right"], 160)
+    bodies = Bodies({}, MODEL, "mediapipe")
+    poses = evidence.object_pose
+    start = bodies.object_unknowns(quat_to_matrix(poses[:, 3:]), poses[:, :3])
+    scene = BatchScene(bodies, start, view.small)
+    colors = vertex_colors(scene, view)
+    assert colors.shape == MODEL.vertices.shape and (colors >= 0).all() and (colors <= 1).all()
+    seen = CAMERA.project(scene.object_vertices[1])[:, 0] < CAMERA.width / 2 - 8
+    assert np.abs(colors - [200 / 255, 20 / 255, 20 / 255]).max(axis=1)[seen].min() < 0.1
 
 
 def test_a_box_gives_the_distance(clip):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError
-from dexhot.fitting.recipe import METHODS, load_recipe, read_recipe, recipe_names
+from dexhot.fitting.recipe import METHODS, live_recipe, load_recipe, read_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -51,6 +51,13 @@ def test_what_is_published_has_its_published_value(name):
     values |= {f"solver.{s}": x for s, x in recipe.solver.items()}
     paper = {key: values[key] for key, source in recipe.sources.items() if source == "paper"}
     assert paper == PUBLISHED[name]
+
+
+def test_only_the_tracker_runs_live():
+    assert live_recipe("default").method == "tracking"
+    for name in ("tfhot", "homan", "handypriors"):
+        with pytest.raises(DexhotError, match="recordings only"):
+            live_recipe(name)
 
 
 def test_terms_go_by_name():

@@ -83,7 +83,7 @@ def vertex_colors(scene: BatchScene, view: BatchView) -> np.ndarray:
     for row, t in enumerate(np.unique(np.linspace(0, scene.count - 1, COLOUR_FRAMES).astype(int))):
         points = scene.object_vertices[t]
         pixels = np.round(camera.project(points)).astype(int)
-        inside = (pixels >= 0).all(axis=1) & (pixels < [camera.width, camera.height]).all(axis=1)
+        inside: Any = (pixels >= 0).all(axis=1) & (pixels < [camera.width, camera.height]).all(axis=1)
         u, v = np.where(inside[:, None], pixels, 0).T
         front = inside & (points[:, 2] < render.depth[t, v, u] + 0.005) & (masks[t, v, u] > 0.9)
         found[row][front] = view.images[t, v, u][front]

@@ -154,6 +154,16 @@ def load_recipe(name: str) -> Recipe:
         raise FileFormatError(f"{path} is no YAML: {e}") from e
 
 
+def live_recipe(name: str) -> Recipe:
+    """A recipe of the tracker, which alone runs frame by frame as images arrive. Raises DexhotError for another."""
+    recipe = load_recipe(name)
+    if recipe.method != "tracking":
+        raise DexhotError(
+            f"recipe {recipe.name} fits recordings only; live, take default or another of method tracking."
+        )
+    return recipe
+
+
 def read_recipe(raw: Any, path: Path) -> Recipe:
     """Checks names, sources and numbers. Raises FileFormatError naming the setting and the valid ones."""
     given = {"name", "method", "terms", "solver"}

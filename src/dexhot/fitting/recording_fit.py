@@ -74,11 +74,12 @@ def _track(
     shape = tracker.shape_of([tracker.sighting(tracker.view(f)) for f in first])
     tracker = HandObjectTracker(hand, model, recording.intrinsics, recipe, table, shape, ground)
     tracked = [tracker.step(frame) for frame in frames]
-    began = next(t for t, one in enumerate(tracked) if one is not None)
-    if began:  # the hand was there before its keypoints were first seen: backward from then
+    both = [t for t, one in enumerate(tracked) if one is not None and (model is None or one.object_seen)]
+    if both and both[0]:  # hand and object were there before both were first seen: backward, once the start has settled
+        settled = min(both[0] + recipe.solver["alive"], len(frames) - 1)
         back = HandObjectTracker(hand, model, recording.intrinsics, recipe, table, shape, ground)
-        back.begin_at(tracked[began])  # type: ignore[arg-type]
-        tracked[:began] = [back.step(replace(frame, time=-frame.time)) for frame in frames[began - 1 :: -1]][::-1]
+        back.begin_at(tracked[settled])
+        tracked[:settled] = [back.step(replace(frame, time=-frame.time)) for frame in frames[settled - 1 :: -1]][::-1]
     scenes: list[Scenes] = [
         {} if one is None else {hand.side: HandObjectScene(tracker.person, model, one.state)} for one in tracked
     ]

@@ -49,6 +49,7 @@ TOUCHING = 0.006  # m between hand and object below which an unseen object is ca
 SEARCH_EVERY = 5  # frames between two searches for a lost object
 RIVALS_EVERY, RIVAL_MARGIN = 3, 0.02  # frames between two looks at poses that look alike; of the misfit
 SAME = 0.03  # rad, and ten times the m, within which two hypotheses are one
+LATEST = 0.3  # of a hypothesis' cost, the last frame's part
 START_ITERATIONS = 15
 FIRST_WIDE = 4.0
 
@@ -112,6 +113,7 @@ class HandObjectTracker:
         self.sightings: list[tuple[float, Sighting]] = []
         self.sought = -SEARCH_EVERY  # frame of the last search for the object
         self.rivals = [] if model is None else object_start.rivals(model)
+        self.met = False  # whether the object was ever seen
 
     def step(self, frame: Frame) -> Tracked | None:
         """The next frame; None as long as no hand was ever seen."""
@@ -128,6 +130,10 @@ class HandObjectTracker:
         else:
             self.hypotheses = [self._advance(one, view, frame, visible) for one in self.hypotheses]
         self._choose()
+        if not self.met and self.model is not None and len(view.object_cloud) >= object_start.FEW:
+            self.met = True
+            if self.frames:  # in the first frame `_begin` has searched
+                self._search_object(view)
         mistaken = self._mistaken(view)
         best = self.hypotheses[0]
         scene = self._scene(best.state)
@@ -160,7 +166,7 @@ class HandObjectTracker:
     def begin_at(self, tracked: Tracked) -> None:
         """Go on from a state that is known, for instance backward in time."""
         self.hypotheses = [Hypothesis(tracked.state, None, tracked.cost, np.linalg.inv(tracked.covariance))]
-        self.young = 0
+        self.young, self.met = 0, True
 
     # what was seen
 
@@ -264,7 +270,9 @@ class HandObjectTracker:
         rival = object_start.better_rival(self.model, view, placed, self.rivals, RIVAL_MARGIN)
         if rival is None:
             return False
-        self.hypotheses.append(self._first(best.state.with_object(*rival), view))
+        other = self._first(best.state.with_object(*rival), view)
+        other.cost = best.cost + LATEST * (other.cost - self.cost(best.state, view))  # as if of the same past
+        self.hypotheses.append(other)
         self.young = max(self.young, self.recipe.solver["alive"])
         self._choose()
         return self.hypotheses[0] is best
@@ -305,7 +313,10 @@ class HandObjectTracker:
             start, view, start, self.recipe.solver["iterations"], self.recipe.solver["widest"], visible
         )
         return Hypothesis(
-            state, one.state, 0.7 * one.cost + 0.3 * cost if one.before else 0.5 * (one.cost + cost), normal
+            state,
+            one.state,
+            (1.0 - LATEST) * one.cost + LATEST * cost if one.before else 0.5 * (one.cost + cost),
+            normal,
         )
 
     def _predicted(self, one: Hypothesis) -> SceneState:

@@ -76,13 +76,13 @@ def check_models(recipe: str) -> None:
     try:
         import ai_edge_litert  # noqa: F401
 
-        from dexhot.fitting.recipe import load_recipe
+        from dexhot.fitting.recipe import live_recipe
         from dexhot.perception import live  # noqa: F401
     except ImportError as e:
         raise MissingExtraError("watching a hand", "perception") from e
     from dexhot.perception.weights import HAND_LANDMARKS, hand_landmark_file
 
-    load_recipe(recipe)
+    live_recipe(recipe)
     for name in HAND_LANDMARKS:
         hand_landmark_file(name)
 

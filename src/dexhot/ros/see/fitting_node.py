@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 
 from dexhot.data.topics import FIT_FIELDS, HAND_FIT, HAND_KEYPOINTS, HAND_MODEL, LABELS, OBJECT_FIT, OBJECT_POSE
 from dexhot.fitting.frames import Frame
-from dexhot.fitting.recipe import load_recipe
+from dexhot.fitting.recipe import live_recipe
 from dexhot.fitting.result import keypoint_covariance, object_covariance
 from dexhot.fitting.scene import object_model
 from dexhot.fitting.tracker import HandObjectTracker, Tracked
@@ -41,7 +41,7 @@ class FittingNode(DexhotNode):
         super().__init__("fitting")
 
     def setup(self) -> None:
-        self.recipe, self.person = load_recipe(self.p.recipe), open_hand(self.p.side)
+        self.recipe, self.person = live_recipe(self.p.recipe), open_hand(self.p.side)
         self.model = object_model(load_object(self.p.object)) if self.p.object else None
         self.pairs = ImagePairs(self, self.p.camera_namespace, self.on_depth, False, 0.0)
         self.subscribe(PointCloud2, HAND_KEYPOINTS[self.p.side], self.on_keypoints)
