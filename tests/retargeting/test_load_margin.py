@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dexhot.retargeting.load_margin import Load, load_margin
+from dexhot.retargeting.load_margin import GraspLoad, load_margin
 
 DOWN, SIDE = np.array([0.0, 0.0, -1.0]), np.array([1.0, 0.0, 0.0])
 TORQUE, LEVER = 0.2, 0.1  # N m, m: 2 N at each fingertip, along x
@@ -13,10 +13,10 @@ POINTS = np.array([[-0.02, 0, 0], [0.02, 0, 0]])
 NORMALS = np.array([-SIDE, SIDE])
 JACOBIAN = np.zeros((2, 3, 2))
 JACOBIAN[0, 0, 0] = JACOBIAN[1, 0, 1] = LEVER
-LOAD = Load(1.0, np.zeros(3), DOWN[None], 0.5, 0.01, np.full(2, TORQUE))
+LOAD = GraspLoad(1.0, np.zeros(3), DOWN[None], 0.5, 0.01, np.full(2, TORQUE))
 
 
-def margin(load: Load, **changed) -> float:
+def margin(load: GraspLoad, **changed) -> float:
     return load_margin(replace(load, **changed), POINTS, NORMALS, JACOBIAN)
 
 

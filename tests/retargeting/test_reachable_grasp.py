@@ -13,7 +13,7 @@ from dexhot.geometry.sdf import ConvexUnion
 from dexhot.retargeting import reachable_grasp
 from dexhot.retargeting.clip_solver import ClipProblem
 from dexhot.retargeting.grasp import Grasp, GraspOptions, GraspSpace
-from dexhot.retargeting.load_margin import Load, load_margin
+from dexhot.retargeting.load_margin import GraspLoad, load_margin
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.robot_hand import load_hand
 
@@ -23,7 +23,7 @@ FRAME = 1
 
 
 SPACE = SimpleNamespace(options=GraspOptions(), radius=HAND.tip_radius)
-LOAD = Load(1.0, np.zeros(3), np.array([[0, 0, -1.0]]), 0.5, 0.01, np.full(16, 0.2))
+LOAD = GraspLoad(1.0, np.zeros(3), np.array([[0, 0, -1.0]]), 0.5, 0.01, np.full(16, 0.2))
 
 
 @pytest.fixture(scope="module")

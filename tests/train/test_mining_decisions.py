@@ -3,6 +3,7 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from dexhot.data.types import Demonstration
 from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_rotvec
 from dexhot.retargeting.placement import place
 from dexhot.rollouts.arm_batch import ArmSimulator
-from dexhot.rollouts.floating import floating_simulator
+from dexhot.rollouts.floating import floating_simulator, start_state
 from dexhot.rollouts.with_arm import WithArm
 from dexhot.simulation.backend import Batch
 from dexhot.simulation.perturbation import Perturbation
@@ -111,14 +112,18 @@ def test_worlds_fill_their_bounds_in_place_turn_friction_and_mass(lift_reference
 
 
 def test_a_search_plans_for_the_lowest_friction_and_for_what_else_worlds_v2_draws(lift_reference, simulator):
-    slippery, *others = planned_worlds(lift_reference, simulator, 12, seed=0)
+    slippery, creeping, *others = planned_worlds(lift_reference, simulator, 13, seed=0)
+    option, nominal = creeping.model.opt, start_state(lift_reference, simulator)
+    assert (option.cone, option.noslip_iterations) == (mujoco.mjtCone.mjCONE_PYRAMIDAL, 0)
+    assert option.timestep == simulator.scene.model.opt.timestep and (creeping.model.geom_solref[:, 0] == 0.02).all()
+    np.testing.assert_array_equal(creeping.state, nominal)
     friction = [world.model.geom_friction[simulator.scene.table_geom, 0] for world in (slippery, *others)]
     assert 0.5 <= friction[0] <= 0.6 and np.ptp(friction[1:]) > 0.3
     palm = np.stack([world.model.body("palm").pos for world in (slippery, *others)])
     assert (np.ptp(palm, axis=0) > 1e-3).all()
     states = np.stack([world.state for world in (slippery, *others)])
     assert len(np.unique(states, axis=0)) == 12
-    assert [len(planned_worlds(lift_reference, simulator, count, 0)) for count in (0, 1, 2)] == [0, 1, 2]
+    assert [len(planned_worlds(lift_reference, simulator, count, 0)) for count in (0, 1, 2, 3)] == [0, 1, 2, 3]
 
 
 def test_worlds_of_another_seed_are_others(lift_reference, simulator):

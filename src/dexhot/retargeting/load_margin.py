@@ -14,7 +14,7 @@ from dexhot.retargeting.grasp import EDGES, REACH, friction_cone
 
 
 @dataclass(frozen=True)
-class Load:
+class GraspLoad:
     """What a grasp has to hold, in the mesh frame."""
 
     weight: float  # N
@@ -25,7 +25,7 @@ class Load:
     torque: np.ndarray  # (n,) N m that each finger joint may give
 
 
-def load_margin(load: Load, points: np.ndarray, normals: np.ndarray, jacobian: np.ndarray) -> float:
+def load_margin(load: GraspLoad, points: np.ndarray, normals: np.ndarray, jacobian: np.ndarray) -> float:
     """The smallest factor over the load's directions: below 1 the grasp cannot hold it.
 
     points, normals (k, 3): contacts and outward normals in the mesh frame; jacobian (k, 3, n) of the points there.

@@ -13,7 +13,7 @@ from dexhot.geometry.poses import inverse, transform
 from dexhot.geometry.rotations import quat_conjugate, quat_rotate
 from dexhot.retargeting.clip_solver import ClipProblem, solve_clip
 from dexhot.retargeting.grasp import Grasp, GraspSpace, choose_grasps
-from dexhot.retargeting.load_margin import Load, load_margin
+from dexhot.retargeting.load_margin import GraspLoad, load_margin
 from dexhot.robots.kinematics.hand import HandModel
 
 ITERATIONS = 16
@@ -30,7 +30,7 @@ def find_grasp(
     measured: np.ndarray,
     weight: np.ndarray,
     held: float,
-    load: Load | None = None,
+    load: GraspLoad | None = None,
 ) -> tuple[Grasp, np.ndarray]:
     """The best grasp for tips `measured` (k, 3) with `weight` (k,), and the hand vector (6+n,) on it in `frame`.
 
@@ -63,7 +63,7 @@ def pose_costs(
     measured: np.ndarray,
     held: float,
     space: GraspSpace,
-    load: Load | None = None,
+    load: GraspLoad | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cost (N,) of each grasp with the hand posed on it, the resulting fingertips (N, k, 3) and poses (N, 6+n).
 
@@ -101,7 +101,7 @@ def pose_costs(
     return costs, reached, q
 
 
-def posed_margin(model: HandModel, grasp: Grasp, pose: np.ndarray, space: GraspSpace, load: Load) -> float:
+def posed_margin(model: HandModel, grasp: Grasp, pose: np.ndarray, space: GraspSpace, load: GraspLoad) -> float:
     """The load margin of a grasp with the hand as posed in `model` and the object at `pose` (7,)."""
     held = grasp.active
     if held.sum() < 2:

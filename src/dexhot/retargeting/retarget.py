@@ -30,7 +30,7 @@ from dexhot.retargeting.contact_plan import (
 )
 from dexhot.retargeting.correspondence import Correspondence, correspondence
 from dexhot.retargeting.grasp import GraspOptions, GraspSpace
-from dexhot.retargeting.load_margin import Load
+from dexhot.retargeting.load_margin import GraspLoad
 from dexhot.retargeting.mending import checked_clip
 from dexhot.retargeting.reachable_grasp import SPARE_WEIGHT, find_grasp
 from dexhot.retargeting.resampling import resample
@@ -244,14 +244,14 @@ def _with_contacts(
     return replace(problem, goal=goal, goal_weight=goal_weight, prior=prior, touching=plan.touching), plan
 
 
-def _load(asset: ObjectAsset, held: np.ndarray, fingers: Servo) -> Load:
+def _load(asset: ObjectAsset, held: np.ndarray, fingers: Servo) -> GraspLoad:
     """The object's weight in the directions of its poses `held` (T, 7), at worst: with the lowest friction, the largest
     mass and the weakest servos of worlds_v2."""
     worst, physics = worlds("worlds_v2"), load_physics()
     assert worst.sliding is not None
     some = held[np.linspace(0, len(held) - 1, DIRECTIONS).astype(int), 3:]
     torque = PRESS * worst.gain[0] * fingers.torque
-    return Load(
+    return GraspLoad(
         weight=-asset.mass * worst.mass[1] * physics.gravity[2],
         centre=np.asarray(asset.center_of_mass, float),
         directions=quat_rotate(quat_conjugate(some), np.array([0.0, 0.0, -1.0])),
