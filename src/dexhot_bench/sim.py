@@ -4,7 +4,6 @@ control_steps_per_s              of the whole environment, one thread: physics, 
 control_steps_per_s_per_core     the same with a thread per core, divided by the cores
 overhead_fraction                time of the environment beyond that of its physics, as a fraction of the latter (goal
                                  < 0.25): each step's rollout is timed again by itself, in turn with the step
-warp_control_steps_per_s         MuJoCo Warp on this machine's device, where it is installed (full runs)
 learning_steps_per_s             PPO on the task, updates included; rsl_rl_...: rsl-rl-lib with the same settings
 pendulum_return                  mean return of the last episodes on Pendulum-v1; rsl_rl_...: the peer's
 parity_sigma                     their difference in its standard errors over the seeds (goal < 2)
@@ -37,14 +36,14 @@ LAST = 128  # episodes at the end that count
 
 
 def run(quick: bool = False) -> dict[str, Any]:
-    """The metrics. quick: fewer steps, seeds and iterations, no Warp."""
+    """The metrics. quick: fewer steps, seeds and iterations."""
     if find_spec("rsl_rl") is None:
         raise MissingExtraError("the comparison with rsl-rl-lib", "peers")
     torch.set_num_threads(1)
     cores = os.cpu_count() or 1
     clip = load_task_clip(str(share_dir() / "policies" / "lift_box.npz"))
     steps, seeds, iterations = (20, 2, 60) if quick else (200, 5, 150)
-    stages = 4 + 2 * seeds + (not quick)
+    stages = 3 + 2 * seeds
     with progress("measuring", stages, counted=True) as job:
         metrics = throughput(clip, steps, 1)
         job.advance()
@@ -53,9 +52,6 @@ def run(quick: bool = False) -> dict[str, Any]:
         job.advance()
         metrics |= learning(clip, 2 if quick else 8)
         job.advance()
-        if not quick:
-            metrics |= warp(clip)
-            job.advance()
         found = []
         for seed in range(seeds):
             found.append(pendulums(seed, iterations))
@@ -116,8 +112,3 @@ def pendulums(seed: int, iterations: int) -> tuple[float, float]:
     list(PPO(ours, STANDARD, seed).train(iterations))
     train_peer(theirs, STANDARD, iterations, seed)
     return float(np.mean(ours.returns[-LAST:])), float(np.mean(theirs.returns[-LAST:]))
-
-
-def warp(clip: TaskClip) -> dict[str, float]:
-    """Throughput of MuJoCo Warp; nothing where it is not installed."""
-    return {}
