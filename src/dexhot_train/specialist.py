@@ -130,9 +130,7 @@ def train_specialist(
     else:
         teacher, made = demonstration.actions, demonstration.provenance
         spent = Spent(int(made.get("control_steps", 0)), float(made.get("seconds_cpu", 0.0)))
-    card = make_card(
-        f"specialist of {reference.name}", reference, setup.physics, LAYOUTS[o.layout], clip=reference.name
-    )
+    card = make_card(f"specialist of {reference.name}", reference, setup.physics, LAYOUTS[o.layout], alone=True)
     card.training_data = [reference.name]
     bounds = np.asarray(card.residual_limit)
     asked = np.abs(teacher - base_actions(reference, setup.physics)).max(axis=0) / bounds

@@ -176,7 +176,7 @@ def _prior(args: Prior) -> None:
 
 def _specialist(args: Specialist) -> None:
     from dexhot.cli.output import console, print_json, summary
-    from dexhot.control.time_warp import frames_at, warp_demonstration, warp_reference
+    from dexhot.control.time_warp import as_played
     from dexhot.data.files import check_out, load
     from dexhot.data.types import Demonstration, Reference
     from dexhot.errors import DexhotError, FileFormatError, MissingExtraError
@@ -203,10 +203,7 @@ def _specialist(args: Specialist) -> None:
         raise DexhotError(f"{out} has no card ({card_file.name}), so it is not ours; give another --out, or --force.")
     reference = item.reference if isinstance(item, Demonstration) else item
     setup, taught = load_setup(reference), item if isinstance(item, Demonstration) else None
-    if len(reference.arm_frames):  # the graph plays it in the arm's time
-        frames = frames_at(reference)
-        taught = taught and warp_demonstration(taught, frames, setup.physics)
-        reference = warp_reference(reference, frames)
+    reference, taught = as_played(reference, taught, setup.physics)
     options = SpecialistOptions(args.seed, args.searches, worlds=args.worlds, rounds=args.rounds)
     key = lesson_key(reference, setup, options, taught.actions if taught else None)
     folder = cache_dir() / "specialists" / f"{stem}-{key}"

@@ -385,6 +385,8 @@ class PolicyCard:
     physics: str = ""  # version
     hand_gravity: bool = False  # whether gravity acted on the hand where it was trained
     clip: str = ""  # the only clip that it is for; "": any
+    frames: int = 0  # of that clip's reference, as the graph plays it
+    fingers: list[float] = field(default_factory=list)  # (n,) rad, its mean finger joints: another retargeting differs
     terms: str = ""  # on which its training data may be used; "": none
     training_data: list[str] = field(default_factory=list)  # clips
     scores: dict[str, Any] = field(default_factory=dict)
