@@ -2,9 +2,8 @@
 
 control_steps_per_s              of the whole environment, one thread: physics, observations, rewards, resets
 control_steps_per_s_per_core     the same with a thread per core, divided by the cores
-overhead_fraction                time of the environment beyond that of its physics, as a fraction of the latter (goal
+overhead_fraction                CPU time of the environment beyond its physics, as a fraction of the latter (goal
                                  < 0.25): each step's rollout is timed again by itself, in turn with the step
-warp_control_steps_per_s         MuJoCo Warp on this machine's device, where it is installed (full runs)
 learning_steps_per_s             PPO on the task, updates included; rsl_rl_...: rsl-rl-lib with the same settings
 pendulum_return                  mean return of the last episodes on Pendulum-v1; rsl_rl_...: the peer's
 parity_sigma                     their difference in its standard errors over the seeds (goal < 2)
@@ -37,14 +36,14 @@ LAST = 128  # episodes at the end that count
 
 
 def run(quick: bool = False) -> dict[str, Any]:
-    """The metrics. quick: fewer steps, seeds and iterations, no Warp."""
+    """The metrics. quick: fewer steps, seeds and iterations."""
     if find_spec("rsl_rl") is None:
         raise MissingExtraError("the comparison with rsl-rl-lib", "peers")
     torch.set_num_threads(1)
     cores = os.cpu_count() or 1
     clip = load_task_clip(str(share_dir() / "policies" / "lift_box.npz"))
     steps, seeds, iterations = (20, 2, 60) if quick else (200, 5, 150)
-    stages = 4 + 2 * seeds + (not quick)
+    stages = 3 + 2 * seeds
     with progress("measuring", stages, counted=True) as job:
         metrics = throughput(clip, steps, 1)
         job.advance()
@@ -53,9 +52,6 @@ def run(quick: bool = False) -> dict[str, Any]:
         job.advance()
         metrics |= learning(clip, 2 if quick else 8)
         job.advance()
-        if not quick:
-            metrics |= warp(clip)
-            job.advance()
         found = []
         for seed in range(seeds):
             found.append(pendulums(seed, iterations))
@@ -73,23 +69,27 @@ def throughput(clip: TaskClip, steps: int, threads: int) -> dict[str, float]:
     task, rng = TrackingTask([clip], WORLDS, TASK, threads=threads), np.random.default_rng(0)
     simulator = task.simulator
     assert isinstance(simulator, ThreadedMujoco)
-    whole = bare = 0.0
+    whole, bare = np.zeros(2), np.zeros(2)  # s of wall time and of CPU
     task.reset()
     for k in range(steps + 3):
         u = 0.3 * rng.standard_normal((WORLDS, task.action_size))
         states, chosen, late = simulator.states, list(simulator.chosen), task.command.copy()
-        began = time.perf_counter()
+        began = _now()
         task.step(u)
-        between = time.perf_counter()
+        between = _now()
         controls = np.repeat(late[:, None], simulator.substeps, axis=1)
         simulator.simulator.rollout(states, controls, chosen, np.ones(simulator.substeps, int))
         if k >= 3:  # the first ones warm up
-            whole, bare = whole + between - began, bare + time.perf_counter() - between
+            whole, bare = whole + between - began, bare + _now() - between
     return {
-        "control_steps_per_s": WORLDS * steps / whole,
-        "physics_control_steps_per_s": WORLDS * steps / bare,
-        "overhead_fraction": (whole - bare) / bare,
+        "control_steps_per_s": float(WORLDS * steps / whole[0]),
+        "physics_control_steps_per_s": float(WORLDS * steps / bare[0]),
+        "overhead_fraction": float((whole[1] - bare[1]) / bare[1]),
     }
+
+
+def _now() -> np.ndarray:
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def learning(clip: TaskClip, iterations: int) -> dict[str, float]:
@@ -116,8 +116,3 @@ def pendulums(seed: int, iterations: int) -> tuple[float, float]:
     list(PPO(ours, STANDARD, seed).train(iterations))
     train_peer(theirs, STANDARD, iterations, seed)
     return float(np.mean(ours.returns[-LAST:])), float(np.mean(theirs.returns[-LAST:]))
-
-
-def warp(clip: TaskClip) -> dict[str, float]:
-    """Throughput of MuJoCo Warp; nothing where it is not installed."""
-    return {}

@@ -375,3 +375,19 @@ def test_the_hands_gravity_is_off(clip):
     links = [k for k in range(1, model.nbody) if model.body(k).name != "object"]
     assert (model.body_gravcomp[links] == 1.0).all() and model.body_gravcomp[model.body("object").id] == 0.0
     assert isinstance(model, mujoco.MjModel)
+
+
+def test_a_held_object_is_not_disturbed(mined):
+    """Hand and object that touch stay as physics left them, and so does the baseline; their residual fits both."""
+    options = replace(
+        QUIET,
+        randomisation=replace(NOTHING, worlds="worlds_v2", start_palm=0.01, start_finger=0.1, position_noise=0.01),
+        starts=StartOptions(0.0, 0.0, 0.5, 0.5, plans=1),
+    )
+    task = TrackingTask([mined], 8, options)
+    task.reset()
+    known, states = task.starts[0].start, task.simulator.reading()
+    for q, pose in zip(states.q, states.object_pose):
+        assert (np.abs(known.q - q).max(axis=1) == 0.0).any()
+        assert (np.abs(known.object_pose - pose).max(axis=1) < 1e-12).any()
+    np.testing.assert_array_equal(task.baseline, np.broadcast_to(task.table.baseline[0], task.baseline.shape))

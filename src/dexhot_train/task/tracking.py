@@ -179,6 +179,7 @@ class TrackingTask:
         self.target, self.command = np.zeros((n, joints)), np.zeros((n, joints))
         self.q, self.qd = np.zeros((n, joints)), np.zeros((n, joints))  # as observed
         self.object_pose, self.object_twist = np.zeros((n, 7)), np.zeros((n, 6))  # as observed
+        self.palm = np.zeros((n, 7))  # true pose
         self.returned, self.far, self.near_error = np.zeros(n), np.zeros(n), np.zeros(n)
         self.angle, self.summed = np.zeros(n), np.zeros(n)
         self.summed_parts = np.zeros((n, len(self.rewards)))
@@ -211,6 +212,7 @@ class TrackingTask:
         residual = np.stack([self.starts[k].residual[s] for k, s in zip(clip, chosen)])
         self._disturb(start, np.array([self.starts[k].kind[s] < 2 for k, s in zip(clip, chosen)]))
         self.simulator.reset(rows, clip, world, start)
+        self.palm[rows] = self.table.palm(clip, start.q)
         self._measure(self.simulator.reading(), rows, first=True)
         self._follow(rows)
         residual = self.table.placed(clip, residual, back=True)
@@ -305,7 +307,7 @@ class TrackingTask:
     def _seen_tips(self, rows: np.ndarray, at: WorldStates) -> np.ndarray:
         """(M, k, 3) fingertips by the nominal kinematics, which do not know of a displaced palm."""
         clip = self.clip[rows]
-        shift = quat_rotate(self.table.palm(clip, at.q)[:, 3:], self.palm_offset[clip, self.world[rows]])
+        shift = quat_rotate(self.palm[rows, 3:], self.palm_offset[clip, self.world[rows]])
         seen: np.ndarray = at.tips - shift[:, None]
         return seen
 
@@ -317,6 +319,7 @@ class TrackingTask:
     def _transition(self, reading: WorldStates) -> Transition:
         t, clip, frame = self.table, self.clip, np.minimum(self.frame, self.table.length[self.clip] - 1)
         wanted, pose = t.object_pose[clip, frame], reading.object_pose
+        self.palm = t.palm(clip, reading.q)
         center = t.center[clip]
         away = pose[:, :3] + quat_rotate(pose[:, 3:], center) - wanted[:, :3] - quat_rotate(wanted[:, 3:], center)
         angle = quat_angle(pose[:, 3:], wanted[:, 3:])
@@ -327,7 +330,7 @@ class TrackingTask:
         return Transition(
             q=reading.q,
             object_pose=pose,
-            palm_pose=t.palm(clip, reading.q),
+            palm_pose=self.palm,
             tips=reading.tips,
             tip_contact=reading.tip_contact,
             wanted_q=t.q[clip, frame],
