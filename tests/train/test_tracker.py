@@ -148,7 +148,7 @@ def test_the_command(tmp_path, cache, capsys):
 def test_the_exported_policy_acts_as_the_trained_one(action, clip, tmp_path):
     """The same residuals from the ONNX file as from the task's own action space, step after step."""
     pytest.importorskip("onnxruntime")
-    options = replace(TINY, task=replace(TASK, action=action, action_factor=0.7))
+    options = replace(TINY, task=replace(TASK, action=action, action_factor=0.7), ppo=replace(LEARNER, gain=0.5))
     learner, _ = train_tracker([clip], options, tmp_path)
     path = export_tracker(learner.actor, [clip], options, tmp_path, "", {})
     network, task = OnnxNetwork(path), learner.task

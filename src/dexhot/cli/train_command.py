@@ -245,7 +245,6 @@ def _tracker(args: Tracker) -> None:
     from dexhot.cli.output import print_json, summary
     from dexhot.control.observation import LAYOUTS
     from dexhot.progress import progress
-    from dexhot_train.learners.ppo import PPOOptions
     from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker
     from dexhot_train.task.clips import load_task_clip
     from dexhot_train.task.tracking import TaskOptions
@@ -255,8 +254,9 @@ def _tracker(args: Tracker) -> None:
     folder, threads = args.out, args.workers or os.cpu_count() or 1
     clips = [load_task_clip(name, args.profile) for name in args.clips]
     task = TaskOptions(action=args.action, layout=tuple(LAYOUTS[args.layout]), shaper=args.shaper)
-    learner_options = PPOOptions(imitation=args.imitation, discriminator=args.discriminator)
-    options = TrackerOptions(args.worlds, args.steps, args.seed, task=task, ppo=learner_options)
+    options = TrackerOptions(args.worlds, args.steps, args.seed, task=task)
+    learner_options = replace(options.ppo, imitation=args.imitation, discriminator=args.discriminator)
+    options = replace(options, ppo=learner_options)
     with progress("training", counted=True) as job:
 
         def show(done: int, total: int, line: str) -> None:

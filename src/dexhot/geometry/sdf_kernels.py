@@ -27,8 +27,8 @@ def trilinear(values: np.ndarray, x: float, y: float, z: float, out: np.ndarray)
 
 @njit(cache=True, nogil=True)
 def distance(values: np.ndarray, origin: np.ndarray, spacing: float, p: np.ndarray, gradient: np.ndarray) -> float:
-    """Signed distance at p (3,) m; writes its gradient (3,). Outside of the grid: the distance at its nearest point plus
-    that to it, an upper bound."""
+    """Signed distance at p (3,) m; writes its gradient (3,). Outside of the grid: the distance at its nearest point
+    plus that to it, an upper bound."""
     read, cell, gap = np.empty(4), np.empty(3), np.empty(3)
     square = 0.0
     for a in range(3):

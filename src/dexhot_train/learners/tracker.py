@@ -1,6 +1,6 @@
 """Training of a tracking controller: task and learner, a folder that resumes, and an evaluation beside the replay.
 
-The folder is that of every learner (folder.py), and has at the end policy.onnx with its card, policy.json, which has the
+The folder is that of every learner (folder.py), and has at the end policy.onnx and its card, policy.json, with the
 scores.
 """
 
@@ -42,7 +42,7 @@ class TrackerOptions:
     save_every: int = 20  # iterations
     expert_steps: int = 300  # for the discriminator
     task: TaskOptions = field(default_factory=TaskOptions)
-    ppo: PPOOptions = field(default_factory=PPOOptions)
+    ppo: PPOOptions = field(default_factory=lambda: PPOOptions(std=0.1, gain=0.1, learning_rate=1e-3))
 
     @property
     def iterations(self) -> int:
@@ -153,6 +153,11 @@ def export_tracker(
     )
     network = PolicyNetwork(card, options.ppo.hidden)
     network.body.load_state_dict(actor.net.state_dict())
+    last = network.body[-1]
+    assert isinstance(last, torch.nn.Linear)
+    with torch.no_grad():
+        last.weight.mul_(actor.gain)
+        last.bias.mul_(actor.gain)
     network.mean.copy_(actor.normaliser.mean)
     network.scale.copy_(actor.normaliser.deviation)
     return export_policy(network, card, folder / POLICY)
