@@ -3,8 +3,10 @@
 import pytest
 
 from dexhot.bringup.run_folder import load_task
+from dexhot.control.time_warp import frames_at, warp_reference
 from dexhot.data import files
 from dexhot.errors import DexhotError, FileFormatError
+from dexhot.retargeting.placement import place
 from tiny_policy import write_policy
 
 
@@ -36,3 +38,16 @@ def test_without_a_network_or_with_one_of_another_rig_nothing_starts(paths):
     task = load_task(reference, str(network), "policy")
     with pytest.raises(DexhotError, match="servo profile: leap, not dextrack"):
         task.with_profile("dextrack")
+
+
+def test_a_specialist_is_compared_in_the_time_in_which_it_is_played(tmp_path, lift_reference, lift_setup):
+    placed = place(lift_reference)
+    frames = frames_at(placed)
+    played = warp_reference(placed, frames)
+    fingers = [float(x) for x in played.q[:, 6:].mean(axis=0)]
+    whole = {"clip": placed.name, "frames": len(frames), "fingers": fingers}
+    network = write_policy(tmp_path / "tiny", placed, lift_setup.physics, **whole)
+    task = load_task(str(files.save(placed, tmp_path / "lift")), str(network), "policy")
+    assert len(task.at_speed(1.0).reference.q) == len(frames)
+    with pytest.raises(DexhotError, match=f"frames: {len(frames)}, not "):
+        task.at_speed(0.5)

@@ -44,16 +44,20 @@ class Task:
         )
 
     def at_speed(self, speed: float) -> "Task":
-        """The motion for the arm, at this fraction of the speed planned for it. Raises DexhotError."""
+        """The motion for the arm, at this fraction of the speed planned for it. Raises DexhotError, also where the
+        policy is not for the motion in that time."""
         from dexhot.control.time_warp import frames_at, warp_demonstration, warp_reference
         from dexhot.retargeting.placement import with_arm_path
         from dexhot.simulation.setup import physics_of
 
         reference, played = with_arm_path(self.reference), self.demonstration
         frames = frames_at(reference, speed)
+        warped = warp_reference(reference, frames)
+        if self.policy is not None:
+            _require_fit(self.policy, warped, timed=True)
         return replace(
             self,
-            reference=warp_reference(reference, frames),
+            reference=warped,
             demonstration=played and warp_demonstration(played, frames, physics_of(played.reference)),
         )
 
@@ -111,13 +115,13 @@ def _policy_task(tracked: Reference | Demonstration, policy: str, sources: dict[
     return Task(reference, None, sources | {"policy": str(path.resolve())}, path)
 
 
-def _require_fit(policy: str | Path, reference: Reference) -> Path:
+def _require_fit(policy: str | Path, reference: Reference, timed: bool = False) -> Path:
     """The policy's .onnx file. Raises FileFormatError for a damaged one, DexhotError for one of another rig."""
     from dexhot.control.policy import OnnxNetwork, check_card
     from dexhot.simulation.setup import physics_of
 
     network = OnnxNetwork(policy)
-    check_card(network.card, reference, physics_of(reference))
+    check_card(network.card, reference, physics_of(reference), timed)
     return network.path
 
 
