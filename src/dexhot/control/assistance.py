@@ -1,6 +1,6 @@
 """Assistance in teleoperation: a residual agent's small correction of the user input, bounded and faded (002_ eq. 1-2).
 
-    command = k(x) - w clip(f(state, k(x)))        w goes from 0 to 1, and back, within `fade` s
+command = k(x) - w clip(f(state, k(x)))        w goes from 0 to 1, and back, within `fade` s
 """
 
 from dataclasses import dataclass
@@ -42,13 +42,14 @@ class Assistance:
 
     def __init__(self, agent: Agent | None, bound: np.ndarray, fade: float = 0.5):
         """`bound` (6+n,); `fade`: s."""
-        self.agent, self.bound, self.step = agent, bound, 1.0 / max(round(fade * RATE), 1)
+        self.agent, self.bound, self.ticks = agent, bound, max(round(fade * RATE), 1)
         self.reset()
 
     def reset(self) -> None:
         """No correction, until it is switched on and has faded in."""
-        self.wanted, self.weight, self.failure = False, 0.0, ""
+        self.wanted, self.faded, self.failure = False, 0, ""  # faded: 0 to `ticks`
         self.correction = np.zeros_like(self.bound)  # of the last tick, as applied
+        self.last = np.zeros_like(self.bound)  # the same, not faded
 
     def switch(self, on: bool) -> str:
         """Fade in or out; returns why it cannot, or ""."""
@@ -62,17 +63,24 @@ class Assistance:
     def __call__(self, state: AssistState, user: np.ndarray) -> np.ndarray:
         """The command (6+n,) of one tick. An agent whose output is not finite is switched off, with its last
         correction fading out; `failure` says so."""
-        self.weight = float(np.clip(self.weight + (self.step if self.wanted else -self.step), 0.0, 1.0))
+        self.faded = min(self.faded + 1, self.ticks) if self.wanted else max(self.faded - 1, 0)
         if self.agent is None or self.weight == 0.0:
             self.correction = np.zeros_like(self.bound)
             return user.copy()
-        proposed = self.correction / self.weight if self.failure else np.asarray(self.agent(state, user), float)
-        if proposed.shape != self.bound.shape or not np.isfinite(proposed).all():
-            self.failure, self.wanted = "the agent's correction is not finite, or of another size", False
-            proposed = np.zeros_like(self.bound)
-        self.correction = self.weight * np.clip(proposed, -self.bound, self.bound)
+        if not self.failure:
+            proposed = np.asarray(self.agent(state, user), float)
+            if proposed.shape == self.bound.shape and np.isfinite(proposed).all():
+                self.last = np.clip(proposed, -self.bound, self.bound)
+            else:
+                self.failure, self.wanted = "the agent's correction is not finite, or of another size", False
+        self.correction = self.weight * self.last
         out: np.ndarray = user - self.correction
         return out
+
+    @property
+    def weight(self) -> float:
+        """w, 0 to 1."""
+        return self.faded / self.ticks
 
     @property
     def size(self) -> float:

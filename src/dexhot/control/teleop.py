@@ -13,16 +13,18 @@ import numpy as np
 
 from dexhot.control.assistance import Agent, Assistance, AssistState, correction_bound
 from dexhot.control.teleop_clutch import Clutch
-from dexhot.control.teleop_input import HandLimits, OperatorHand, is_open
+from dexhot.control.teleop_input import HandLimits, OperatorHand, is_open, scaled_to
 from dexhot.control.teleop_motion import RateLimit, RelativeMotion, Workspace
 from dexhot.data.keypoints import WRIST, wrist_pose
 from dexhot.geometry import single
-from dexhot.geometry.poses import inverse, transform
+from dexhot.humans.open_hand import open_hand
+from dexhot.humans.skin import POSE_SIZE, HandPose
 from dexhot.retargeting.streaming import StreamingRetargeter
 from dexhot.robots.kinematics.wrist import palm_to_wrist, wrist_to_palm
 from dexhot.robots.robot_hand import RobotHand
 
 UNMOVED = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+SETTLING = 30  # images of the still hand until the mounting does not move any more
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Teleop:
         """`palms` (T, 3): positions of the palm, m, that the workspace surrounds."""
         self.options, self.base_quat = options, base_quat
         self.hand = OperatorHand(options.limits, options.palm_length)
-        self.retargeter = StreamingRetargeter(hand)
+        self.wrist_T_palm, mounted = mounting(hand, options)
+        self.retargeter = StreamingRetargeter(hand, fixed_wrist=mounted)
         self.clutch = Clutch(options.clutch, options.clutch_hold)
         workspace = Workspace.around(palms, options.workspace_margin)
         self.motion = RelativeMotion(options.camera_view, options.motion_scale, workspace)
@@ -86,9 +89,9 @@ class Teleop:
             self.retargeter.reset()
         points = self.hand.scaled()
         wrist = wrist_pose(points, self.options.side)
-        q = self.retargeter.step(transform(inverse(wrist), points), UNMOVED)  # in the wrist's own frame
-        self.palm = single.compose(wrist, wrist_to_palm(q[:6], UNMOVED[3:]))  # (7,) camera_T_palm
-        self.fingers = q[6:]
+        self.palm = single.compose(wrist, self.wrist_T_palm)  # (7,) camera_T_palm
+        own = self.retargeter.targets((points - wrist[:3]) @ single.matrix(wrist[3:]))  # in the wrist's own frame
+        self.fingers = self.retargeter.solve(own)[6:]
         return True
 
     def switch(self, pressed: bool) -> str:
@@ -112,3 +115,19 @@ class Teleop:
     def status(self) -> str:
         """What drives the robot, or why nothing does."""
         return "engaged" if self.clutch.engaged else self.clutch.reason
+
+
+def mounting(hand: RobotHand, options: TeleopOptions) -> tuple[np.ndarray, np.ndarray]:
+    """wrist_T_palm (7,), and the same as wrist joints (6,): where the robot's palm is fixed on the operator's wrist.
+
+    There the robot's fingertips are nearest to those of the open hand at rest. A palm that followed the fingers instead
+    would move the arm whenever they close.
+    """
+    person = open_hand(options.side)
+    points = person.shaped().posed(HandPose.from_vector(np.zeros(POSE_SIZE))).keypoints(person.table("mediapipe"))
+    points = scaled_to(points, options.palm_length)
+    wrist = wrist_pose(points, options.side)
+    solver, own = StreamingRetargeter(hand), (points - wrist[:3]) @ single.matrix(wrist[3:])
+    for _ in range(SETTLING):
+        q = solver.step(own, UNMOVED)
+    return wrist_to_palm(q[:6], UNMOVED[3:]), q[:6]

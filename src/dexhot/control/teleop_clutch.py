@@ -31,7 +31,8 @@ class Clutch:
     def forget(self) -> None:
         """A new start: released, and what was pressed before does not count."""
         self.engaged, self.wanted, self.reason = False, False, "not engaged yet"
-        self.held, self.armed, self.place = 0, True, None
+        self.held, self.armed = 0, True
+        self.place: np.ndarray | None = None  # of the wrist when the gesture began
 
     def switch(self, pressed: bool, moving: bool) -> str:
         """The switch changed; returns why a press has no effect, or ""."""
@@ -44,7 +45,8 @@ class Clutch:
         return ""
 
     def step(self, problem: str, steady: bool, gesture: bool, wrist: np.ndarray | None) -> bool:
-        """`problem`: why the hand may not drive; `gesture`: the hand is open; `wrist` (3,) m. Whether it engaged now."""
+        """`problem`: why the hand may not drive; `gesture`: the hand is open; `wrist` (3,) m.
+        Returns whether it engaged now."""
         wanted, self.wanted = self.wanted, False
         if problem:
             self.release(problem)

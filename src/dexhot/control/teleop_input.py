@@ -1,7 +1,7 @@
 """The operator's hand as it arrives: 21 keypoints at a camera's rate -> a smoothed hand, or why there is none.
 
-Time is counted in the robot's ticks, and between keypoints by their own stamps: no clock is read, so a replay decides as
-the run did.
+Time is counted in the robot's ticks, and between keypoints by their own stamps: no clock is read, so a replay decides
+as the run did.
 """
 
 from collections import deque
@@ -156,9 +156,7 @@ class OperatorHand:
         elif gap:
             self.problem = f"the hand was lost for {gap:.1f} s"
         elif 0.0 < self.rate < self.limits.min_rate:
-            self.problem = (
-                f"keypoints arrive at {self.rate:.1f} Hz; at least {self.limits.min_rate:g} Hz are needed"
-            )
+            self.problem = f"keypoints arrive at {self.rate:.1f} Hz; at least {self.limits.min_rate:g} Hz are needed"
         return self.problem
 
     @property
@@ -169,9 +167,14 @@ class OperatorHand:
     def scaled(self) -> np.ndarray:
         """(21, 3) the filtered points, scaled about the wrist to `palm_length`: fingers of every size close alike."""
         assert self.points is not None
-        wrist = self.points[WRIST]
-        scaled: np.ndarray = wrist + (self.points - wrist) * (self.palm_length / palm_size(self.points))
-        return scaled
+        return scaled_to(self.points, self.palm_length)
+
+
+def scaled_to(points: np.ndarray, palm_length: float) -> np.ndarray:
+    """(21, 3) scaled about the wrist until the palm has this length, m."""
+    wrist = points[WRIST]
+    scaled: np.ndarray = wrist + (points - wrist) * (palm_length / palm_size(points))
+    return scaled
 
 
 def palm_size(points: np.ndarray) -> float:

@@ -1,7 +1,6 @@
 """teleop: a person's hand before a camera moves the robot's; the rest of the graph is real_track's."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from dexhot.data.types import RATE, Reference
 from dexhot.errors import MissingExtraError
 from dexhot.hardware.camera.source import Mode, camera_source, has_depth
 from dexhot.paths import runs_dir
+from dexhot.ros.core.parameters import load_schema
 from dexhot.scratch import make_scratch
 
 ARGUMENTS = (
@@ -28,7 +28,7 @@ ARGUMENTS = (
     Argument(
         "depth",
         "auto",
-        "Whether the camera has depth; auto: by its kind. Without it the scale comes from palm_length; simulated rig only.",
+        "Whether the camera has depth; auto: by its kind. Without it (rig:=sim only) palm_length sets the scale.",
         choices=("auto", "true", "false"),
     ),
     Argument(
@@ -40,8 +40,7 @@ ARGUMENTS = (
     Argument(
         "reference",
         "",
-        "Reference or Demonstration whose object, table and start posture make the scene; default: the shipped lift of a "
-        "box.",
+        "Reference or Demonstration that gives object, table and start posture; default: the shipped lift of a box.",
     ),
     Argument("session", 120.0, "Longest tracking time, s; then the robot holds."),
     Argument.of("teleop", "side"),
@@ -90,12 +89,7 @@ ASIDE = ("camera", "perception", *UNWATCHED)  # without these the clutch is rele
 def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     """As real_track's, with a camera, perception, and teleoperation in the controller's place."""
     camera, rig = arguments["camera"], arguments["rig"]
-    scene = {"camera": False, "loop": False}  # the rig's own, which are no arguments here
-    found = [
-        replace(p, nodes=tuple(replace(n, parameters={**scene, **n.parameters}) if n.schema == "rig" or n == NodeSpec("rig")
-                               else n for n in p.nodes))
-        for p in rig_processes(arguments)
-    ]  # fmt: skip
+    found = [replace(p, nodes=tuple(map(without_camera, p.nodes))) for p in rig_processes(arguments)]
     depth = with_depth(arguments)
     apart = {"fifo_priority": 0}
     if camera not in ("running", "none"):
@@ -115,6 +109,13 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     if arguments["view"]:
         found.append(Process("viewer", (NodeSpec("viewer", apart),), vital=False))
     return tuple(found) if rig != "real" else tuple(replace(process, vital=False) for process in found)
+
+
+def without_camera(node: NodeSpec) -> NodeSpec:
+    """The rig draws no camera of its own, and does not repeat its clip; `camera` is the operator's here."""
+    own = load_schema(node.schema or node.name)
+    off = {name: False for name in ("camera", "loop") if name in own}
+    return replace(node, parameters={**off, **node.parameters})
 
 
 def with_depth(arguments: dict[str, Any]) -> bool:
@@ -200,10 +201,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     task = Task(scene(task.reference, arguments["session"]), None, task.sources)
     check_hand(arguments["rig"], task.reference.hand)
     folder = new_run_folder("teleop", task.reference.name, record) if recorded else make_scratch()
-    named = arguments if arguments["camera"].partition(":")[0] not in ("bag", "dir", "video") else arguments | {
-        "camera": ":".join([arguments["camera"].partition(":")[0], Path(arguments["camera"].partition(":")[2]).name])
-    }  # fmt: skip
-    write_run(folder, "teleop", named, task)
+    write_run(folder, "teleop", arguments, task)
     names = [node.name for process in processes(arguments) for node in process.nodes]
     values: dict[str, Any] = {
         "bag": str(folder / "bag"),

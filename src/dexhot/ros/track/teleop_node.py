@@ -1,8 +1,8 @@
 """/hand/keypoints, /object/state -> /tracker/target: teleoperation, in the controller's place and with its name.
 
-The object's states are the ticks, as for the controller, and the inputs are journaled in their order: replays are exact.
-The clutch and the assistance are switched by buttons (sensor_msgs/Joy, as of joy_node): a press engages, the release
-releases.
+The object's states are the ticks, as for the controller, and the inputs are journaled in order: replays are exact. The
+clutch and the assistance are switched by buttons (sensor_msgs/Joy, as of joy_node): a press engages, the
+release releases.
 """
 
 import time
