@@ -26,6 +26,7 @@ BENCHMARKS = {
     "fit": "dexhot_bench.fit",
     "ekf": "dexhot_bench.ekf",
     "objectpose": "dexhot_bench.objectpose",
+    "teleop": "dexhot_bench.teleop",
 }
 
 
@@ -48,6 +49,7 @@ class Args:
             "fit",
             "objectpose",
             "ekf",
+            "teleop",
         ],
         tyro.conf.Positional,
     ]

@@ -23,7 +23,7 @@ class HandLimits:
     """What keypoints must be like to move a robot."""
 
     confidence: float = 0.6  # least confidence of the hand
-    lost_after: float = 0.3  # s without keypoints after which the hand is lost
+    hand_lost_after: float = 0.3  # s without keypoints after which the hand is lost
     jump: float = 0.12  # m, largest motion of the wrist between two images; a hand that jumps is lost, then a new one
     min_rate: float = 10.0  # Hz, least rate of the keypoints
     smooth: float = 1.5  # Hz, cut-off for a hand at rest
@@ -87,8 +87,8 @@ class OperatorHand:
 
     @property
     def lost(self) -> bool:
-        """Whether no keypoints were used for `lost_after` s."""
-        return self.points is None or self.ticks > self.limits.lost_after * RATE
+        """Whether no keypoints were used for `hand_lost_after` s."""
+        return self.points is None or self.ticks > self.limits.hand_lost_after * RATE
 
     def see(self, stamp: float, rows: np.ndarray) -> bool:
         """Keypoints (21, 6), x y z u v confidence, of the image at `stamp` (s); whether they are used.
@@ -103,7 +103,7 @@ class OperatorHand:
         if self.refused:
             self.good = 0
             return False
-        if dt > self.limits.lost_after:
+        if dt > self.limits.hand_lost_after:
             self.gap = self.ticks / RATE if self.points is not None else 0.0
             self.filter.reset()
             self.intervals.clear()
@@ -136,7 +136,7 @@ class OperatorHand:
         if self.equal >= FROZEN:
             return f"its keypoints are frozen: the last {self.equal + 1} images have the same"
         moved = float(np.linalg.norm(points[WRIST] - self.raw[WRIST]))
-        if dt <= limits.lost_after and moved > limits.jump:
+        if dt <= limits.hand_lost_after and moved > limits.jump:
             return f"it jumped by {100 * moved:.0f} cm"
         return ""
 
