@@ -301,7 +301,7 @@ def test_without_an_agent_the_user_input_alone_moves_the_robot():
     operator = engaged()
     operator.run(0.5, bend=0.5)
     np.testing.assert_array_equal(operator.target, operator.teleop.user)
-    assert "policy" in operator.teleop.assistance.switch(True)
+    assert "no agent" in operator.teleop.assistance.switch(True)
 
 
 def test_a_zero_residual_is_exactly_the_user_input():

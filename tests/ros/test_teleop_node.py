@@ -70,8 +70,12 @@ class Fed:
         return self.node.teleop.status
 
     def press(self, publisher, on: bool) -> None:
+        """Press or release; returns once the node has heard it."""
+        heard: list[str] = []
+        self.node.button, whole = lambda *given: (heard.append("button"), whole(*given))[1], self.node.button
         publisher.publish(Joy(buttons=[int(on)]))
-        self.bench.spin_until(lambda: False, 0.2)
+        assert self.bench.spin_until(lambda: heard)
+        self.node.button = whole
 
 
 @pytest.fixture
@@ -120,9 +124,10 @@ def test_of_two_hands_one_drives_and_the_node_says_which(fed):
 def test_a_correction_is_published_with_each_target(fed):
     fed = fed(clutch="auto", agent=lambda state, user: np.full(len(user), 0.01))
     fed.start()
-    fed.run(20)
+    assert fed.run(24) == "engaged"
     fed.press(fed.assist, True)
     fed.run(15)
+    assert fed.bench.spin_until(lambda: len(fed.corrections) == len(fed.targets))
     np.testing.assert_allclose(fed.corrections[-1].position, 0.005, atol=1e-9)  # faded in half
     assert [c.header.stamp for c in fed.corrections] == [t.header.stamp for t in fed.targets]
     assert fed.corrections[0].position[0] == 0.0
@@ -131,7 +136,7 @@ def test_a_correction_is_published_with_each_target(fed):
 def test_assistance_without_an_agent_is_refused_by_name(fed):
     fed = fed()
     fed.press(fed.assist, True)
-    assert "policy" in fed.node.warnings["assist"]
+    assert "no agent" in fed.node.warnings["assist"]
 
 
 def test_a_button_that_is_missing_is_refused(fed):

@@ -54,7 +54,7 @@ class Assistance:
     def switch(self, on: bool) -> str:
         """Fade in or out; returns why it cannot, or ""."""
         if on and self.agent is None:
-            return "there is no agent to assist: give policy:=FILE.onnx"
+            return "there is no agent that could assist: the user input alone moves the robot"
         self.wanted = on
         if on:
             self.failure = ""

@@ -1,7 +1,7 @@
 """Every keypoint of a seen hand in metres: by its shape where depth is missing, by the palm's known length without any.
 
-The landmark model gives u, v and the depth relative to the wrist, all in pixels: a shape up to its scale (weak
-perspective). One measured depth fixes the scale, or the palm's length does.
+The landmark model gives u, v and the depth relative to the wrist, all in pixels: a shape up to its scale. One measured
+depth fixes the scale, or the palm's length does.
 """
 
 import numpy as np
@@ -20,16 +20,19 @@ def wrist_depth(camera: Intrinsics, hand: HandSighting, measured: np.ndarray, pa
     known = np.isfinite(measured[:, 2])
     if known.any():
         return float(np.median(measured[known, 2] / (1.0 + hand.relative_depth[known] / camera.fx)))
-    shape = np.column_stack([hand.pixels, hand.relative_depth])
+    shape = _at(camera, hand, 1.0)
     bones = np.linalg.norm(shape[PALM_BONES[:, 0]] - shape[PALM_BONES[:, 1]], axis=1)
-    per_pixel = palm_length * PALM_RATIOS.sum() / max(float(bones.sum()), 1e-6)  # m at the wrist's depth
-    return camera.fx * per_pixel
+    return palm_length * float(PALM_RATIOS.sum() / max(bones.sum(), 1e-6))
+
+
+def _at(camera: Intrinsics, hand: HandSighting, wrist: float) -> np.ndarray:
+    """(21, 3) m: the hand's shape with the wrist at this depth, to which it is proportional."""
+    points: np.ndarray = camera.backproject(hand.pixels, wrist * (1.0 + hand.relative_depth / camera.fx))
+    return points
 
 
 def filled(camera: Intrinsics, hand: HandSighting, measured: np.ndarray, palm_length: float) -> np.ndarray:
     """(21, 3) m, camera frame: the measured points, and the others at the wrist's depth by the hand's shape."""
-    wrist = wrist_depth(camera, hand, measured, palm_length)
-    z = wrist * (1.0 + hand.relative_depth / camera.fx)
-    shape = camera.backproject(hand.pixels, z)
+    shape = _at(camera, hand, wrist_depth(camera, hand, measured, palm_length))
     out: np.ndarray = np.where(np.isfinite(measured), measured, shape)
     return out

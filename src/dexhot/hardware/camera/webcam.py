@@ -36,17 +36,16 @@ class Webcam:
         self.images.close()  # type: ignore[attr-defined]
 
 
-def open_webcam(
-    device: str, width: int, height: int, fps: float, driver: Sequence[str] = ("-f", "video4linux2")
-) -> Webcam:
-    """Open `device`, a path as /dev/video0. Raises CameraError, or MissingExtraError without the `video` extra."""
+def open_webcam(device: str, width: int, height: int, fps: float, options: Sequence[str] | None = None) -> Webcam:
+    """Open `device`, a path as /dev/video0; `options`: ffmpeg's, in place of video4linux2's for this mode. Raises
+    CameraError, or MissingExtraError without the `video` extra."""
     try:
         from imageio_ffmpeg import read_frames
     except ImportError as e:
         raise MissingExtraError("a webcam", "video") from e
-    mode = ["-framerate", f"{fps:g}", "-video_size", f"{width}x{height}"]
+    mode = ["-f", "video4linux2", "-framerate", f"{fps:g}", "-video_size", f"{width}x{height}"]
     try:
-        images: Any = read_frames(device, input_params=[*DIRECT, *driver, *mode])
+        images: Any = read_frames(device, input_params=[*DIRECT, *(mode if options is None else options)])
         about = next(images)
     except (OSError, RuntimeError, StopIteration) as e:
         said = str(e).strip().splitlines()

@@ -39,6 +39,7 @@ from dexhot.ros.core.refusals import RefusedError
 from dexhot.ros.see.camera_messages import read_cloud
 
 BOTH = 0.5  # s that the other hand counts as seen
+LEAD = 0.3  # s before t0 of the first target: by then every node knows t0, so a replay starts at the same tick
 OF_NOW = 5.0  # s: older stamps are not of this machine's clock
 
 
@@ -147,6 +148,8 @@ class TeleopNode(DexhotNode):
 
     def on_object(self, message: Odometry) -> None:
         if self.t0 is None or self.hand is None or self.arm is None:
+            return
+        if messages.seconds(message.header.stamp) < self.t0 - LEAD:
             return
         begin = time.monotonic()
         seen = messages.read_object_state(message, self.p.frame_prefix)
