@@ -91,10 +91,10 @@ def os_error(e: OSError) -> DexhotError:
 # The extra that installs a module; "ros" for modules of a ROS distribution.
 EXTRAS = {
     **dict.fromkeys(("dynamixel_sdk", "serial", "franky", "pyrealsense2", "libusb_package"), "hardware"),
-    **dict.fromkeys(("dex_retargeting", "torch"), "peers"),
+    **dict.fromkeys(("dex_retargeting", "rsl_rl", "tensordict"), "peers"),
     **dict.fromkeys(("imageio_ffmpeg",), "video"),
     **dict.fromkeys(("numba", "llvmlite", "warp"), "perception"),
-    **dict.fromkeys(("ray",), "train"),
+    **dict.fromkeys(("ray", "torch", "tensorboard"), "train"),
     **dict.fromkeys(("gymnasium", "gymnasium_robotics", "farama_notifications"), "assist"),
     **dict.fromkeys(("franky_sim",), "dev"),
 }

@@ -1,6 +1,7 @@
 """`dexhot bench mine`: GRAB's clips, retargeted, mined and scored again from their files, beside plain replay, and
 beside plain CEM and MPPI (sampling_peers.py)."""
 
+import hashlib
 import importlib.util
 import json
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from dexhot.rollouts.floating import floating_simulator, run_floating
 from dexhot.simulation.perturbation import worlds as named_worlds
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.setup import Setup, load_setup
+from dexhot.versions import source_hash
 from dexhot_bench.sampling_peers import PEERS, peer_clip
 from dexhot_train.mining.clip_job import mine_into
 from dexhot_train.mining.executor import run_jobs
@@ -139,9 +141,15 @@ def mine_clip(job: tuple[str, Path, MineOptions, str | None]) -> bool:
 def score_clip(job: tuple[str, Path]) -> dict[str, Any]:
     """Score a mined file in a process that did not make it, against its verified reference: as it is, in the worlds of
     the panel, on the arm, perturbed, object-relative; beside it plain replay of the reference, and a hand that stays
-    where it begins, which the lenient successes let pass. Raises DexhotError for a reference that is not the clip's.
+    where it begins, which the lenient successes let pass. An earlier row of the same file, by the same code, is kept.
+    Raises DexhotError for a reference that is not the clip's.
     """
     clip, out = job
+    key, kept = score_key(out / f"{clip}.npz"), out / f"{clip}.json"
+    if kept.is_file():
+        row: dict[str, Any] = json.loads(kept.read_text())
+        if row.get("key") == key:
+            return row
     demonstration = load(out / f"{clip}.npz", Demonstration)
     setup = load_setup(demonstration.reference)
     verification = verify(demonstration.reference, setup, load_clip(f"grab/{clip}"))
@@ -158,7 +166,7 @@ def score_clip(job: tuple[str, Path]) -> dict[str, Any]:
     rollouts = {who: run_floating(reference, plan, simulator) for who, plan in plans.items()}
     found = {who: compute(rollout, setup.asset, setup.hand) for who, rollout in rollouts.items()}
     mined = found.pop("")
-    row = {"clip": clip, **mined, "chosen": demonstration.provenance["chosen"]}
+    row = {"clip": clip, "key": key, **mined, "chosen": demonstration.provenance["chosen"]}
     row |= {who + success: metrics[success] for who, metrics in found.items() for success in SUCCESSES}
     row |= {
         name: demonstration.provenance[name] for name in ("seconds_cpu", "seconds_wall", "control_steps", "candidates")
@@ -184,8 +192,14 @@ def score_clip(job: tuple[str, Path]) -> dict[str, Any]:
         row["robust"], row["robust_object_relative"] = (robust("worlds_v1", relative) for relative in (False, True))
         if row["reachable"]:
             row["arm_success_strict"] = row["arm_strict"]
-    write_text(out / f"{clip}.json", json.dumps(row, indent=1))
+    write_text(kept, json.dumps(row, indent=1))
     return row
+
+
+def score_key(path: Path) -> str:
+    """Hash of all that a row depends on: the file's content, the code that simulates and judges, and this module."""
+    parts = path.read_bytes(), source_hash().encode(), Path(__file__).read_bytes()
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def figures(rows: list[dict[str, Any]], clips: int) -> dict[str, float | None]:

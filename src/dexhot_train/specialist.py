@@ -23,7 +23,6 @@ import mujoco
 import numpy as np
 import torch
 
-from dexhot import __version__
 from dexhot.control.controllers import following_object
 from dexhot.control.observation import LAYOUTS
 from dexhot.control.policy import baseline_targets, make_card
@@ -43,7 +42,7 @@ from dexhot.rollouts.network import run_network
 from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.perturbation import worlds as named_worlds
 from dexhot.simulation.setup import Setup
-from dexhot.versions import versions
+from dexhot.versions import source_hash, versions
 from dexhot_train.expert import ExpertOptions, SamplingExpert, queried
 from dexhot_train.export import export_policy
 from dexhot_train.imitation import FitOptions, clone, dart_noise, error_sigma, first_sigma
@@ -85,6 +84,17 @@ class Lesson:
         return floating_simulator(self.reference, self.setup)
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What simulation a training took."""
+
+    steps: int  # control steps
+    seconds: float = 0.0  # of CPU time in jobs
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(self.steps + other.steps, self.seconds + other.seconds)
+
+
 @dataclass
 class Specialist:
     """A trained specialist; its card has what its rounds measured."""
@@ -114,16 +124,13 @@ def train_specialist(
             f"the demonstration is of the hand {demonstration.reference.hand}, the reference of {reference.hand}."
         )
     lesson = Lesson(reference, setup, o, folder or Path())
-    steps = 0
     if demonstration is None:
         report("searching for plans")
-        teacher, steps = _teacher(lesson, run, report)
+        teacher, spent = _teacher(lesson, run, report)
     else:
-        teacher = demonstration.actions
-        steps = int(demonstration.provenance.get("control_steps", 0))
-    card = make_card(
-        f"specialist of {reference.name}", reference, setup.physics, LAYOUTS[o.layout], clip=reference.name
-    )
+        teacher, made = demonstration.actions, demonstration.provenance
+        spent = Spent(int(made.get("control_steps", 0)), float(made.get("seconds_cpu", 0.0)))
+    card = make_card(f"specialist of {reference.name}", reference, setup.physics, LAYOUTS[o.layout], alone=True)
     card.training_data = [reference.name]
     bounds = np.asarray(card.residual_limit)
     asked = np.abs(teacher - base_actions(reference, setup.physics)).max(axis=0) / bounds
@@ -137,26 +144,27 @@ def train_specialist(
         report(f"round {k} of {o.rounds}")
         shown = _demonstrated(lesson, card, teacher, k, sigma)
         data.append(shown)
-        steps += o.worlds * len(reference.q)
+        spent += Spent(o.worlds * len(reference.q))
         row: dict[str, Any] = {"round": k}
         if student is not None:
-            answers, spent, improved = _answered(lesson, card, teacher, student, k, run)
+            answers, asking, improved = _answered(lesson, card, teacher, student, k, run)
             data.append(answers)
-            steps += spent
+            spent += asking
             row["expert_improved"] = improved
         seen, wanted = (np.concatenate(part) for part in zip(*data))
         student = _cached_student(lesson, card, seen, wanted, k)
         sigma = np.maximum(error_sigma(student, *shown), 0.25 * first_sigma(len(sigma)))
         survived = held_out(lesson, card, student)
-        steps += o.trials * len(reference.q)
+        spent += Spent(o.trials * len(reference.q))
         rows.append(row | {"frames": len(seen), "held_out": survived})
         report(f"round {k}: survives {survived:.2f} of {o.trials} held-out worlds")
         if best is None or survived > best[0]:
             best = survived, k, student
     assert best is not None
     card.scores = {"held_out": best[0], "round": best[1], "rounds": rows, "teacher": _teacher_survives(lesson, teacher)}
-    card.provenance = {"command": command, "seed": o.seed, "options": asdict(o), "control_steps": steps}
-    card.provenance |= {"seconds_cpu": time.process_time() - began, "versions": versions()}
+    card.provenance = {"command": command, "seed": o.seed, "options": asdict(o), "control_steps": spent.steps}
+    seconds = spent.seconds + time.process_time() - began  # jobs that ran in this process count twice
+    card.provenance |= {"seconds_cpu": seconds, "versions": versions()}
     return Specialist(best[2], card, teacher)
 
 
@@ -166,8 +174,9 @@ def save_specialist(found: Specialist, path: Path) -> Path:
 
 
 def lesson_key(reference: Reference, setup: Setup, options: SpecialistOptions, teacher: np.ndarray | None) -> str:
-    """Hash of what a training depends on, for its folder's name."""
-    digest = hashlib.sha256(json.dumps([asdict(options), setup.physics.version, __version__, reference.name]).encode())
+    """Hash of what a training depends on, for its folder's name: the code too."""
+    context = [asdict(options), setup.physics.version, source_hash(), reference.name]
+    digest = hashlib.sha256(json.dumps(context).encode())
     for array in (reference.q, reference.target, reference.object_pose, *(() if teacher is None else (teacher,))):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:12]
@@ -176,7 +185,7 @@ def lesson_key(reference: Reference, setup: Setup, options: SpecialistOptions, t
 # The teacher
 
 
-def _teacher(lesson: Lesson, run: Run, report: Callable[[str], None]) -> tuple[np.ndarray, int]:
+def _teacher(lesson: Lesson, run: Run, report: Callable[[str], None]) -> tuple[np.ndarray, "Spent"]:
     """(T, 6+n) targets of the averaged plan, or of the single one that survives more, or of the miner where no plan is
     good enough; and the control steps simulated."""
     o, setup = lesson.options, lesson.setup
@@ -186,18 +195,18 @@ def _teacher(lesson: Lesson, run: Run, report: Callable[[str], None]) -> tuple[n
         if isinstance(result, Exception):
             raise result
         found[seed] = result
-    kept = [plan for _, (plan, survived, _) in sorted(found.items()) if survived >= o.keep]
-    spent = sum(rollouts for _, _, rollouts in found.values()) * len(lesson.reference.q)
+    kept = [plan for _, (plan, survived, _, _) in sorted(found.items()) if survived >= o.keep]
+    spent = Spent(sum(int(f[2]) for f in found.values()) * len(lesson.reference.q), sum(f[3] for f in found.values()))
     if not kept:
         report("no structured plan is good enough: mining with free knots")
-        actions, steps, strict = _cached(lesson, "mined", lambda: _mine(lesson))
+        actions, steps, strict, seconds = _cached(lesson, "mined", lambda: _timed(_mine, lesson))
         if not strict:
             raise DexhotError(f"{lesson.reference.name}: mining finds no strict success, so there is nothing to learn.")
-        return actions, spent + int(steps)
+        return actions, spent + Spent(int(steps), seconds)
     space = StructuredPlans(lesson.reference, setup.physics, setup.asset.symmetry.center)
     targets = space.targets(np.stack([np.mean(kept, axis=0), *kept]))
     survived = [_teacher_survives(lesson, t) for t in targets]
-    return targets[int(np.argmax(survived))], spent + targets.shape[0] * o.trials * targets.shape[1]
+    return targets[int(np.argmax(survived))], spent + Spent(targets.shape[0] * o.trials * targets.shape[1])
 
 
 def _mine(lesson: Lesson) -> tuple[np.ndarray, int, bool]:
@@ -207,10 +216,10 @@ def _mine(lesson: Lesson) -> tuple[np.ndarray, int, bool]:
     return found.actions, found.provenance["control_steps"], bool(found.scores["success_strict"])
 
 
-def searched_plan(job: tuple[Lesson, int]) -> tuple[np.ndarray, float, int]:
-    """A seed's plan (D,), the fraction of the search's worlds that it survives, and its rollouts."""
+def searched_plan(job: tuple[Lesson, int]) -> tuple[Any, ...]:
+    """A seed's plan (D,), the fraction of the search's worlds that it survives, its rollouts, and CPU time, s."""
     lesson, seed = job
-    return _cached(lesson, f"plan-{seed}", lambda: _search_plan(lesson, seed))
+    return _cached(lesson, f"plan-{seed}", lambda: _timed(_search_plan, lesson, seed))
 
 
 def _search_plan(lesson: Lesson, seed: int) -> tuple[np.ndarray, float, int]:
@@ -330,9 +339,9 @@ def _demonstrated(
 
 def _answered(
     lesson: Lesson, card: PolicyCard, teacher: np.ndarray, student: PolicyNetwork, round_: int, run: Run
-) -> tuple[tuple[np.ndarray, np.ndarray], int, float]:
-    """Observations and labels from the expert in the states that the student visits, the control steps that it
-    simulated, and the fraction of its answers that were better than the teacher's plan."""
+) -> tuple[tuple[np.ndarray, np.ndarray], "Spent", float]:
+    """Observations and labels from the expert in the states that the student visits, what it simulated, and the
+    fraction of its answers that were better than the teacher's plan."""
     o, simulator = lesson.options, lesson.simulator()
     seed = o.seed + WORLD_SEED + 1000 * round_ + 500
     starts, models = _worlds(lesson, simulator, o.worlds, seed)
@@ -343,19 +352,26 @@ def _answered(
         if isinstance(result, Exception):
             raise result
         answers[job[4]] = result
-    seen, wanted, steps, improved = [], [], 0, []
-    for k, (labels, frames, spent, better) in sorted(answers.items()):
+    seen, wanted, spent, improved = [], [], Spent(0), []
+    for k, (labels, frames, steps, better, seconds) in sorted(answers.items()):
         seen.append(acted.observations[k][frames])
         wanted.append(labels)
-        steps += spent
+        spent += Spent(int(steps), float(seconds))
         improved.append(better)
-    return (np.concatenate(seen), np.concatenate(wanted)), steps, float(np.mean(improved))
+    return (np.concatenate(seen), np.concatenate(wanted)), spent, float(np.mean(improved))
 
 
 def asked(job: tuple[Lesson, PolicyCard, np.ndarray, int, int, int, np.ndarray]) -> tuple[Any, ...]:
-    """One world's answers: labels (M, 6+n), their frames (M,), control steps, fraction better than the teacher's."""
+    """One world's answers: labels (M, 6+n), their frames (M,), control steps, fraction better than the teacher's, and
+    CPU time, s."""
     lesson, _, _, round_, world, _, _ = job
-    return _cached(lesson, f"answers-{round_}-{world}", lambda: _ask(job))
+    return _cached(lesson, f"answers-{round_}-{world}", lambda: _timed(_ask, job))
+
+
+def _timed(make: Callable[..., tuple[Any, ...]], *arguments: Any) -> tuple[Any, ...]:
+    """What it returns and the CPU time that it took, s: the work of other processes counts too."""
+    began = time.process_time()
+    return *make(*arguments), time.process_time() - began
 
 
 def _ask(job: tuple[Lesson, PolicyCard, np.ndarray, int, int, int, np.ndarray]) -> tuple[Any, ...]:

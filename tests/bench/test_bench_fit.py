@@ -1,46 +1,110 @@
-"""`dexhot bench fit`: its metrics are those of its clips, and an ablation removes what it names."""
+"""`dexhot bench fit`: its metrics are those of its clips, a stopped run goes on, an ablation removes what it names."""
+
+import json
 
 import numpy as np
 import pytest
-from tests.fitting.tiny_clip import ASSET, tiny_clip
+from tests.tiny_clip import ASSET, HAND, SHAPE, tiny_clip
 
 from dexhot.data.keypoints import wrist_pose
 from dexhot.data.types import HandObjectTrajectory, HandTrack
+from dexhot.errors import ClipError
+from dexhot.fitting.homan import INDEPENDENT
+from dexhot.fitting.recipe import load_recipe
 from dexhot.geometry.poses import IDENTITY
+from dexhot.humans.skin import HandPose
 from dexhot.synthesis.clip import Truth
 from dexhot_bench import fit
 
+DEFAULT = fit.Row("default", load_recipe("default"), 1, 8)
+
 
 @pytest.fixture
-def drawn(monkeypatch):
+def drawn(monkeypatch, tmp_path):
     """A tiny clip in place of the rendered ones."""
     recording, evidence, points = tiny_clip(8)
     recording.world_T_camera = IDENTITY
     track = HandTrack(points, wrist_pose(points, "right"), np.ones((8, 21)))
     clip = HandObjectTrajectory("tiny", recording.time, {"right": track}, ASSET.name, evidence.object_pose)
-    monkeypatch.setattr(
-        fit, "rendered", lambda count, frames: ([("tiny", recording, evidence, Truth(clip, evidence))], [])
-    )
+    evidence.hand_meshes = {"right": np.tile(HAND.shaped(SHAPE).posed(HandPose()).vertices, (8, 1, 1))}
+    made = fit.Clip("tiny", recording, evidence, Truth(clip, evidence))
+    monkeypatch.setattr(fit, "rendered", lambda k, frames: made)
+    monkeypatch.setattr(fit, "clip_names", lambda: ["tiny"])
     monkeypatch.setattr(fit, "load_object", lambda name: ASSET)
+    monkeypatch.setattr(fit, "cache_dir", lambda: tmp_path)
+    return made
 
 
-def test_the_metrics_are_those_of_the_clips(drawn):
+def test_the_metrics_are_those_of_the_clips(drawn, monkeypatch):
+    monkeypatch.setattr(fit, "quick_rows", lambda: [DEFAULT])
     found = fit.run(quick=True)
     metrics = found["metrics"]
     assert found["subset"] == ["tiny"] and metrics["mpjpe_mm"] == found["by_clip"]["tiny"]["mpjpe_mm"] < 10.0
     assert metrics["t_err_mm"] < 3.0 and metrics["r_err_deg"] < 4.0 and metrics["r_err_deg"] <= metrics["r_err_raw_deg"]
     assert metrics["mask_iou"] > 0.9 and metrics["lost_fraction"] == 0.0 and metrics["init_success"] == 1.0
     assert metrics["fps"] == pytest.approx(1e3 / metrics["fit_ms_p50"])
+    assert metrics["mpjpe_pa_mm"] < metrics["mpjpe_mm"] and 0.8 < metrics["joint_auc"] < 1.0
+    assert metrics["chamfer_3d_mm"] < 5.0 and metrics["sd_obj_mm"] < 2.0 and metrics["object_vertex_mm"] < 3.0
+    assert metrics["mesh_mm"] > 100.0 > 50.0 > metrics["mesh_pa_mm"]  # the flat hand of the fixture is far away
+    assert 0.0 <= metrics["penetration_cm3"] < 1.0
 
 
-def test_an_ablation_leaves_a_term_out(drawn, monkeypatch):
-    """Without the joints' pixels and depth, or the surface, the hand is worse; every term has its row."""
-    left_out = []
-    real = fit.fit_one
-    monkeypatch.setattr(
-        fit, "fit_one", lambda clip, recipe, frames=None: left_out.append(set(recipe.terms)) or real(clip, recipe, 3)
-    )
-    found = fit.run(quick=True, ablate=True)
-    terms = fit.load_recipe("default").terms
-    assert set(found["ablation"]) == {f"without {name}" for name in terms}
-    assert [set(terms) - kept for kept in left_out[2:]] == [{name} for name in terms]
+def test_a_stopped_run_goes_on_and_says_what_is_missing(drawn, monkeypatch):
+    """Cells are kept by the recipe's settings; what was not reached is "not run"."""
+    rows = [DEFAULT, fit.Row("other", load_recipe("default").changed(["solver.iterations=4"]), 1, 4)]
+    monkeypatch.setattr(fit, "rows_of", lambda ablate: rows)
+    nothing = fit.run(minutes=1e-9)
+    assert nothing["rows"]["default"]["metrics"] == fit.NOT_RUN and nothing["by_clip"] == {"tiny": fit.NOT_RUN}
+    assert nothing["metrics"] == {}
+    calls, real = [], fit.fit_one
+    monkeypatch.setattr(fit, "fit_one", lambda clip, recipe: calls.append(recipe) or real(clip, recipe))
+    first = fit.run()
+    measured = len(calls)
+    again = fit.run()
+    assert len(calls) == measured and again["rows"] == first["rows"]
+    assert first["rows"]["other"]["frames"] == 4 and first["rows"]["other"][fit.NOT_RUN] == 0
+
+
+def test_a_clip_that_cannot_be_rendered_is_named(drawn, monkeypatch):
+    def cannot(k, frames):
+        raise ClipError("too far away\nand more")
+
+    monkeypatch.setattr(fit, "rendered", cannot)
+    monkeypatch.setattr(fit, "quick_rows", lambda: [DEFAULT])
+    assert fit.run(quick=True)["left_out"] == ["tiny: too far away"]
+
+
+def test_rows_are_the_recipes_and_what_they_lack():
+    """All recipes on all clips, Adam's parity and HOMan's independent composition on fewer; ablations by term."""
+    rows = {row.name: row for row in fit.rows_of(True)}
+    assert len(rows) == len(fit.rows_of(True))
+    for name in fit.RECIPES:
+        assert rows[name].clips == 24 and rows[name].frames == 60 and rows[f"{name} (4 clips)"].frames == 30
+    homan = load_recipe("homan")
+    assert set(homan.terms) - set(rows["homan, independent"].recipe.terms) == set(INDEPENDENT)
+    for term in homan.terms:
+        assert set(homan.terms) - set(rows[f"homan without {term}"].recipe.terms) == {term}
+    assert not rows["tfhot_dexycb, vanilla surface"].recipe.terms["surface"]["visible_only"]
+    assert not rows["handypriors, initialisation"].recipe.terms
+    assert set(rows["handypriors, + rendering"].recipe.terms) == {"image", "mask"}
+    assert {row.name for row in fit.quick_rows()} == {"default", "tfhot", "homan", "handypriors"}
+
+
+def test_homans_margins_are_those_of_the_papers_table():
+    """Errors of joint fitting relative to independent composition (its table 1)."""
+    table = {
+        "homan (4 clips)": {"metrics": {"mpjpe_mm": 86.0, "object_vertex_mm": 80.0}},
+        "homan, independent": {"metrics": {"mpjpe_mm": 262.0, "object_vertex_mm": 121.0}},
+    }
+    found = fit.comparison(table)
+    assert found["homan_hand_lower"] == pytest.approx(0.67, abs=0.01)
+    assert found["homan_object_lower"] == pytest.approx(0.34, abs=0.01)
+    assert fit.comparison({"homan (4 clips)": {"metrics": fit.NOT_RUN}}) == {}
+
+
+def test_cells_are_kept_in_a_file_of_ours(tmp_path):
+    path = tmp_path / "bench" / "fit.json"
+    fit.Cells.kept(path).put(DEFAULT, "tiny", {"mpjpe_mm": 1.0})
+    assert fit.Cells.kept(path).get(DEFAULT, "tiny") == {"mpjpe_mm": 1.0}
+    changed = fit.Row("default", DEFAULT.recipe.changed(["sdf.sigma=0.1"]), 1, 8)
+    assert fit.Cells.kept(path).get(changed, "tiny") is None and json.loads(path.read_text())

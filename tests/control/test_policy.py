@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dexhot.control.controllers import HandState, Tracker
-from dexhot.control.policy import OnnxNetwork, Policy, UnsafePolicyError, check_card, with_residual
+from dexhot.control.policy import OnnxNetwork, Policy, UnsafePolicyError, check_card, make_card, with_residual
 from dexhot.control.sampling import base_actions
 from dexhot.data.files import load, save
 from dexhot.data.types import PolicyCard
@@ -122,7 +122,7 @@ CHANGES = {
     "servo": ({"servo": "dextrack"}, "servo profile: dextrack, not leap"),
     "physics": ({"physics": "1"}, "physics version: 1, not 2"),
     "gravity": ({"hand_gravity": True}, "gravity on the hand: True, not False"),
-    "clip": ({"clip": "grab/duck_lift"}, "clip: grab/duck_lift, not parametric/lift"),
+    "clip": ({"clip": "grab/duck_lift"}, "clip: grab/duck_lift, not parametric/lift.*frames: 0, not"),
 }
 
 
@@ -136,6 +136,14 @@ def test_a_card_that_does_not_fit_is_refused_with_the_difference_named(name, tmp
     card = load(path.with_suffix(".json"), PolicyCard)
     with pytest.raises(DexhotError, match=rf"does not fit parametric/lift.*{message}"):
         check_card(card, lift_reference, lift_setup.physics)
+
+
+def test_a_specialists_card_fits_its_own_reference_alone_wherever_it_is_placed(lift_reference, lift_setup):
+    card = make_card("p", lift_reference, lift_setup.physics, LAYOUT, alone=True)
+    check_card(card, moved(lift_reference, np.r_[0.3, 0.1, 0.0, np.cos(0.4), 0, 0, np.sin(0.4)]), lift_setup.physics)
+    again = replace(lift_reference, q=lift_reference.q + 0.01)
+    with pytest.raises(DexhotError, match="retargeted again since the policy was trained"):
+        check_card(card, again, lift_setup.physics)
 
 
 def test_another_servo_profile_of_the_reference_is_refused(tmp_path, lift_reference, lift_setup):

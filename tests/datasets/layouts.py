@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dexhot.datasets import dexycb
-from dexhot.fitting import kernels
+from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.poses import compose, inverse, make_pose, pose_to_matrix, transform
 from dexhot.geometry.rotations import matrix_to_quat, to_xyzw
 from dexhot.humans.mano import TIPS, mano_file
@@ -99,9 +99,9 @@ def drawn(camera_T_mesh: np.ndarray, vertices: np.ndarray, faces: np.ndarray, si
     """Labels (1 hand, 2 object) and depth (m) of the hand's mesh and the box in the camera's frame."""
     pinhole = np.array([K["fx"], K["fy"], K["ppx"], K["ppy"]])
     hand, thing = np.full(size, 1e3), np.full(size, 1e3)
-    kernels.draw_depth(np.ascontiguousarray(vertices), np.ascontiguousarray(faces, np.int64), pinhole, hand)
+    draw_depth(np.ascontiguousarray(vertices), np.ascontiguousarray(faces, np.int64), pinhole, hand)
     placed = transform(camera_T_mesh, np.asarray(box().vertices))
-    kernels.draw_depth(placed, np.asarray(box().faces, np.int64), pinhole, thing)
+    draw_depth(placed, np.asarray(box().faces, np.int64), pinhole, thing)
     nearest = np.minimum(hand, thing)
     labels = np.where(nearest > 100.0, 0, np.where(hand < thing, 1, 2)).astype(np.uint8)
     return labels, np.where(labels > 0, nearest, 1.2)

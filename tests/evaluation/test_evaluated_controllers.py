@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from dexhot.cli import evaluate_command, main
+from dexhot.control.policy import make_card
 from dexhot.control.sampling import SamplingPlanner, base_actions
 from dexhot.data.files import save
 from dexhot.data.types import Demonstration
-from dexhot.errors import DexhotError, NotFoundError
+from dexhot.errors import DexhotError, FileFormatError, NotFoundError
 from dexhot.evaluation import controllers
 from dexhot.evaluation.controllers import (
     ERRORS,
@@ -18,15 +19,18 @@ from dexhot.evaluation.controllers import (
     PlayedMotion,
     clips_named,
     evaluate_clip,
+    evaluate_file,
     evaluate_reference,
     interval,
     judge_motion,
     summarise,
 )
 from dexhot.metrics.success import SUCCESSES
+from dexhot.objects.library import save_object
 from dexhot.retargeting.placement import moved
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.rollouts.network import run_network
+from dexhot.simulation.setup import physics_of
 from tiny_policy import write_policy
 
 OPTIONS = EvaluationOptions(rollouts=16, trials=3, prior="none")
@@ -196,6 +200,20 @@ def test_evaluate_clip_retargets_the_clip_and_has_every_baseline(monkeypatch, li
     assert row["clip"] == "a" and row["frames"] == len(lift_reference.q)
     assert list(row)[2:] == ["frozen", "replay", "kinematic", "constant", "planned"]
     assert row["planned"]["rollouts"] <= 16
+
+
+def test_a_file_is_evaluated_as_the_graph_plays_it_with_its_own_actions(lift_reference, lift_object, cache, tmp_path):
+    save_object(lift_object)
+    slowed = replace(lift_reference, arm_frames=np.linspace(0, len(lift_reference.q) - 1, 220))
+    mined = Demonstration("d", slowed, slowed.target, slowed.q, slowed.object_pose, "2", {}, {}, "leap")
+    row = evaluate_file(save(mined, tmp_path / "d"), replace(OPTIONS, controller="kinematic", baselines=(), trials=1))
+    assert row["frames"] == 220 and {"kinematic", "demonstration", "playback"} <= set(row)
+    with pytest.raises(FileFormatError, match="give a Reference or a Demonstration"):
+        evaluate_file(save(lift_object_card(slowed), tmp_path / "card"), OPTIONS)
+
+
+def lift_object_card(reference):
+    return make_card("p", reference, physics_of(reference), ["gravity"])
 
 
 def test_means_and_medians_have_intervals_over_clips():

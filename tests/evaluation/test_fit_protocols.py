@@ -30,6 +30,7 @@ from dexhot.synthesis.files import write_bag
 
 sys.path += [str(Path(__file__).parents[1] / "datasets"), str(Path(__file__).parents[1] / "fitting")]
 from layouts import MESH, write_dexycb, write_ho3d
+
 from tiny_clip import tiny_clip
 
 CAMERA = Intrinsics(640, 480, 600.0, 600.0, 320.0, 240.0)

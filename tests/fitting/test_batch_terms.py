@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dexhot.fitting import batch_terms, contact_terms, kernels, motion_terms
-from dexhot.fitting.batch import Bodies, BatchScene, Unknowns, by_6d, merged
+from dexhot.fitting.batch import BatchScene, Bodies, Unknowns, by_6d, merged
 from dexhot.fitting.batch_view import BatchView
 from dexhot.fitting.scene import object_model
 from dexhot.geometry.cameras import Intrinsics
@@ -104,7 +104,7 @@ TERMS = {
     "collision": contact_terms.PairCollision(1.0),
     "local contact": contact_terms.LocalContact(ZONES, 1.0),
     "known contact": contact_terms.KnownContact(CONTACTS, NORMALS, 1.0, 0.2),
-    "joint change": motion_terms.JointChange(BEFORE, THERE["object.place"][0], 100.0, threshold=1e-4, object_threshold=1e-6),
+    "joint change": motion_terms.JointChange(BEFORE, THERE["object.place"][0], 100.0, 1.0, 1.0, 1e-4, 1e-6),
     "smoothness": motion_terms.Smoothness(2000.0),
     "consistency": motion_terms.Consistency(3.0, 0.5),
     "oscillation": motion_terms.Oscillation(3.0),

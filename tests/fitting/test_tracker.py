@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.fitting.tiny_clip import ASSET, CAMERA, HAND, SHAPE, tiny_clip
+from tests.tiny_clip import ASSET, CAMERA, HAND, SHAPE, tiny_clip
 
 from dexhot.errors import ClipError
+from dexhot.fitting.frames import frames_of
 from dexhot.fitting.recipe import load_recipe
-from dexhot.fitting.recording_fit import fit_recording, frames_of
+from dexhot.fitting.recording_fit import fit_recording
 from dexhot.fitting.scene import object_model
 from dexhot.fitting.tracker import HandObjectTracker
 from dexhot.geometry.equivalents import reduced_angle
@@ -104,11 +105,13 @@ def test_the_shape_is_learnt_once_after_a_second(clip):
 
 def test_no_hand_no_state_and_a_later_hand_is_found(clip):
     recording, evidence, points = clip
+    unseen = replace(frames_of(recording, evidence, "right", False)[0], confidence=np.zeros(21))
+    assert HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE).step(unseen) is None
     seen = evidence.keypoints["right"].copy()
     seen[:3, :, 3:5], seen[:3, :, 5] = np.nan, 0.0
     late = fit_recording(recording, replace(evidence, keypoints={"right": seen}), ASSET, RECIPE, HAND, with_pose=False)
-    assert late.tracked[2] is None and late.tracked[3] is not None
     assert not late.trajectory.hands["right"].confidence[:3].any()
+    assert np.linalg.norm(late.trajectory.hands["right"].keypoints[0] - points[0], axis=1).mean() < 0.015  # backward
     assert np.linalg.norm(late.trajectory.hands["right"].keypoints[8] - points[8], axis=1).mean() < 0.012
     none = replace(evidence, keypoints={"right": np.full_like(seen, np.nan)})
     with pytest.raises(ClipError, match="no frame of tiny shows"):

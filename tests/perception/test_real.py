@@ -1,40 +1,132 @@
-"""Real images: a RealSense's, in which a hand grasps a block."""
+"""Real images against people's annotation: a hand grasps a block, a bottle on a desk, a hand before a camera.
+
+What is reached is asserted with a margin; docs/perception.md says where it misses a goal.
+"""
+
+import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-import trimesh
+from PIL import Image, ImageDraw
 
+from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.meshes import read_mesh
+from dexhot.hardware.camera.align import Aligner
 from dexhot.hardware.camera.recording import open_recording
+from dexhot.objects.shapes import Shape, shape_asset
 
 pytest.importorskip("ai_edge_litert")
+from dexhot.fitting.recipe import load_recipe
+from dexhot.fitting.recording_fit import fit_recording
+from dexhot.humans.open_hand import open_hand
 from dexhot.perception.hand_landmarks import LandmarkHands, iou, next_crop
 from dexhot.perception.object_pose import rigid_model
 from dexhot.perception.perceive import ObjectTrack, perceive
 from dexhot.perception.segmentation import ModelMask
 
+OUTLINES = json.loads(Path(__file__).with_name("outlines.json").read_text())
+CLICK = np.array([185.0, 292.0])  # on the block: a second one of its size lies beside it
+
+
+def overlap(mask, outline):
+    """IoU of a mask with a polygon drawn by hand."""
+    drawn = Image.new("1", mask.shape[::-1])
+    ImageDraw.Draw(drawn).polygon([tuple(corner) for corner in outline], fill=1)
+    there = np.asarray(drawn)
+    return (mask & there).sum() / (mask | there).sum()
+
 
 @pytest.fixture(scope="module")
-def hands(hand_landmarks):
-    return LandmarkHands(count=2)
-
-
-def test_a_hand_grasps_a_block(shared_data, hands):
+def grasp(shared_data, hand_landmarks):
+    """The recording, its truth, the block, the evidence and what else was seen."""
     folder = shared_data / "realsense_block"
     truth = np.load(folder / "truth.npz")
-    recording = open_recording(next(folder.glob("1*")), start=20, count=12)
-    # a second block of the same size lies beside it: which is meant takes a click
-    blue = recording.color[..., 2].astype(int) - recording.color[..., 0] > 90  # the block alone is so blue
-    click = np.median(np.argwhere(blue[0]), axis=0)[::-1]
-    block = trimesh.creation.box(truth["block_extents"])
-    vertices, faces = np.asarray(block.vertices), np.asarray(block.faces)
-    track = ObjectTrack(rigid_model(vertices, faces), ModelMask(recording.intrinsics, vertices, faces), click)
-    evidence, seen = perceive(recording, hands, track, "right")
-    assert seen.hand_frames["right"] >= 11 and seen.object_frames >= 10  # two are lost, and found again
-    annotated = truth["keypoints_2d"][0, 20:32]
+    recording = open_recording(next(folder.glob("1*")))
+    block = shape_asset(Shape("box", tuple(truth["block_extents"])))
+    mask = ModelMask(recording.intrinsics, block.vertices, block.faces)
+    track = ObjectTrack(rigid_model(block.vertices, block.faces), mask, CLICK)
+    evidence, seen = perceive(recording, LandmarkHands(count=2), track, "right")
+    return recording, truth, block, evidence, seen
+
+
+def test_a_hand_that_grasps_a_block_is_seen_in_every_frame(grasp):
+    _, truth, _, evidence, seen = grasp
+    assert seen.hand_frames["right"] == 76 and seen.object_frames >= 74
+    annotated = truth["keypoints_2d"][0]
     error = np.linalg.norm(evidence.keypoints["right"][:, :, 3:5] - annotated[..., :2], axis=-1)
-    assert np.median(error[annotated[..., 2] > 0]) < 20
-    for labels, there in zip(evidence.labels[seen.confidence > 0.5], blue[seen.confidence > 0.5]):
-        assert ((labels == 2) & there).sum() / ((labels == 2) | there).sum() > 0.7
+    assert np.median(error[annotated[..., 2] > 0]) < 11  # 9.7 px
+
+
+def test_the_blocks_masks_are_those_that_people_draw(grasp):
+    evidence = grasp[3]
+    found = [overlap(evidence.labels[int(k)] == 2, outline) for k, outline in OUTLINES["realsense_block"].items()]
+    assert len(found) == 10 and min(found) > 0.78 and np.mean(found) > 0.85  # 0.80 and 0.87
+
+
+def test_the_grasping_hand_is_fitted_in_metres(grasp):
+    recording, truth, block, evidence, _ = grasp
+    fit = fit_recording(recording, evidence, block, load_recipe("default"), open_hand("right"))
+    camera_T_world = truth["camera_T_world"][0]
+    true = truth["keypoints_3d"] @ camera_T_world[:3, :3].T + camera_T_world[:3, 3]
+    error = 1e3 * np.linalg.norm(fit.trajectory.hands["right"].keypoints - true, axis=-1)
+    known = np.isfinite(error)
+    assert known.mean() > 0.9
+    assert error[known].mean() < 25  # 22.7 mm; the goal of 15 is missed
+    assert np.nanmean(error[30:]) < 19  # 16: the thumb is held wrongly in the first second
+
+
+def test_a_bottle_is_found_where_it_is_clicked_on(shared_data):
+    folder = shared_data / "rgbd_bottle"
+    (color_camera, _), (depth_camera, color_T_depth) = (
+        camera_of(folder / f"{k}_camera.yaml") for k in ("color", "depth")
+    )
+    align = Aligner(depth_camera, color_camera, color_T_depth[:3, :3], color_T_depth[:3, 3])
+    vertices, faces = read_mesh(folder / "schauma.obj")
+    model, drawn = rigid_model(vertices, faces), ModelMask(color_camera, vertices, faces)
+    track, unaided = ObjectTrack(model, drawn, np.array([470.0, 250.0])), ObjectTrack(model, drawn)
+    for number, (k, outline) in enumerate(OUTLINES["rgbd_bottle"].items()):
+        color = np.asarray(Image.open(folder / f"color_camera_image_{k}.png").convert("RGB"))
+        depth = align(np.asarray(Image.open(folder / f"depth_camera_image_{k}.png"))) * np.float32(1e-3)
+        nothing = np.zeros(depth.shape, bool)
+        found, _ = track(color_camera, depth, number / 30, nothing, color)
+        assert overlap(track.seen(found.pose, depth, nothing, color), outline) > 0.9  # 0.906 and 0.907
+    assert unaided(color_camera, depth, 0.0, nothing, color)[0] is None
+    assert "470,289" in unaided.ambiguous  # it is named, with what else has its shape there
+
+
+def camera_of(path):
+    """Intrinsics and pose of a camera of 3DObjectTracking's."""
+    text = path.read_text()
+    width, height, fx, fy, cx, cy = (
+        float(re.search(rf"{name}: ([\d.]+)", text)[1]) for name in ("width", "height", "f_u", "f_v", "pp_x", "pp_y")
+    )
+    pose = np.array([float(x) for x in re.search(r"data: \[(.*?)\]", text, re.S)[1].split(",")]).reshape(4, 4)
+    return Intrinsics(int(width), int(height), fx, fy, cx, cy), pose
+
+
+def test_a_hand_video_is_fitted_to_its_pixels(shared_data, hand_landmarks):
+    recording = open_recording(shared_data / "hand_video" / "human_hand_video.mp4", count=150)
+    evidence, seen = perceive(recording, LandmarkHands(), None, "right")
+    assert seen.hand_frames["right"] == len(recording)
+    fit = fit_recording(recording, evidence, None, load_recipe("default"), open_hand("right"))
+    keypoints = fit.trajectory.hands["right"].keypoints
+    detected = evidence.keypoints["right"]
+    off = np.linalg.norm(recording.intrinsics.project(keypoints) - detected[..., 3:5], axis=-1)[detected[..., 5] > 0.5]
+    assert off.mean() < 4 and np.percentile(off, 99) < 25  # all 621 frames: 3.0 and 13.7 px
+    authors = np.load(shared_data / "hand_video" / "human_joint_right.npy")
+    aligned = [procrustes_error(found, true) for found, true in zip(keypoints, authors)]
+    assert 1e3 * np.mean(aligned) < 15  # all frames: 12.2 mm
+
+
+def procrustes_error(found, true):
+    """Mean distance, m, after the best similarity transform."""
+    found, true = found - found.mean(0), true - true.mean(0)
+    U, S, Vt = np.linalg.svd(found.T @ true)
+    sign = np.diag([1, 1, np.sign(np.linalg.det(U @ Vt))])
+    scale = (S * np.diag(sign)).sum() / (found**2).sum()
+    return np.linalg.norm(scale * found @ U @ sign @ Vt - true, axis=1).mean()
 
 
 def test_the_next_crop_is_turned_with_the_hand():

@@ -11,8 +11,8 @@ from dexhot.data.files import save
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.errors import DexhotError, MeshError
-from dexhot.fitting import kernels
 from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.poses import compose, inverse, make_pose, transform
 from dexhot.geometry.rotations import matrix_to_quat, quat_rotate, rotvec_to_quat
 from dexhot.geometry.sdf_volume import sdf_volume
@@ -46,7 +46,7 @@ def filmed(mesh: trimesh.Trimesh, poses: np.ndarray, noise: float = 0.0007) -> t
         image = np.full(u.shape, 1e3)
         seen.append(compose(inverse(world_T_camera), pose))
         placed = transform(seen[-1], np.asarray(mesh.vertices))
-        kernels.draw_depth(placed, np.asarray(mesh.faces, np.int64), pinhole, image)
+        draw_depth(placed, np.asarray(mesh.faces, np.int64), pinhole, image)
         labels.append(np.where(image < table, 2, 0).astype(np.uint8))
         depth.append(np.round(1e3 * (np.minimum(image, table) + noise * rng.normal(size=u.shape))).astype(np.uint16))
     time = np.arange(len(poses)) / 30.0

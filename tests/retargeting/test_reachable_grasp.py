@@ -1,5 +1,6 @@
 """Of the grasps the one that this hand can take: what a posed grasp costs, and which is taken."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,16 +8,22 @@ import pytest
 
 from dexhot.errors import DexhotError
 from dexhot.geometry.poses import inverse, transform
+from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.retargeting import reachable_grasp
 from dexhot.retargeting.clip_solver import ClipProblem
 from dexhot.retargeting.grasp import Grasp, GraspOptions, GraspSpace
+from dexhot.retargeting.load_margin import Load, load_margin
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.robot_hand import load_hand
 
 HAND = load_hand("leap_right")
 POSE = np.array([0.05, -0.02, 0.3, np.cos(0.2), 0.0, 0.0, np.sin(0.2)])
 FRAME = 1
+
+
+SPACE = SimpleNamespace(options=GraspOptions(), radius=HAND.tip_radius)
+LOAD = Load(1.0, np.zeros(3), np.array([[0, 0, -1.0]]), 0.5, 0.01, np.full(16, 0.2))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +70,7 @@ def test_a_posed_grasp_costs_what_it_misses_by_and_overlaps(model, problem, monk
     missed = np.array([[0.003, 0, 0], [0, 0.0015, 0], [9.0, 0, 0], [0, 0, 0.0]])
     measured = tips + missed + [[0, 0, 0.012], [0, 0, 0.024], [0, 9, 0], [0.012, 0, 0]]
     costs, reached, q = reachable_grasp.pose_costs(
-        model, problem, FRAME, [grasp(tips + missed), grasp(tips, cost=0.5)], measured, 5.0, GraspOptions()
+        model, problem, FRAME, [grasp(tips + missed), grasp(tips, cost=0.5)], measured, 5.0, SPACE
     )
     deepest = min(0.0, model.gaps().distance.min(initial=0.0))
     assert bool(deepest < -0.002) == bool(inside)
@@ -76,12 +83,35 @@ def test_a_posed_grasp_costs_what_it_misses_by_and_overlaps(model, problem, monk
     np.testing.assert_array_equal(q, problem.prior[[FRAME, FRAME]])
 
 
+def test_a_grasp_that_cannot_hold_the_load_costs_more(model, problem, monkeypatch):
+    monkeypatch.setattr(reachable_grasp, "solve_clip", lambda model, trial, start, iterations: start)
+    margins = iter([0.5, 0.0, 1.0, 3.0])
+    monkeypatch.setattr(reachable_grasp, "posed_margin", lambda *_: next(margins))
+    tips = where_it_is(model, problem)
+    given = model, problem, FRAME, [grasp(tips)] * 4, tips, 5.0, SPACE
+    costs, _, _ = reachable_grasp.pose_costs(*given, LOAD)
+    unasked, _, _ = reachable_grasp.pose_costs(*given)
+    assert costs - unasked == pytest.approx([10.0, 40.0, 0.0, 0.0])
+
+
+def test_a_posed_grasps_margin_is_that_of_its_active_contacts_in_the_mesh_frame(model, problem):
+    tips = where_it_is(model, problem)
+    model.move(problem.prior[FRAME], POSE)
+    outward = np.array([[-1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    found = Grasp(tips, outward, np.array([1.0, 0.0, 0.0, 1.0]), np.zeros((4, 3)), 0.0)
+    jacobian = np.einsum("ji,kjn->kin", quat_to_matrix(POSE[3:]), model.point_jacobian()[[0, 3]][:, :, 6:])
+    wanted = load_margin(LOAD, (tips - HAND.tip_radius * outward)[[0, 3]], outward[[0, 3]], jacobian)
+    assert reachable_grasp.posed_margin(model, found, POSE, SPACE, LOAD) == pytest.approx(wanted, abs=1e-9)
+    alone = replace(found, weight=np.array([0.0, 0, 0, 1]))
+    assert reachable_grasp.posed_margin(model, alone, POSE, SPACE, LOAD) == 0.0
+
+
 def test_the_hand_is_posed_on_the_contacts_in_that_frame(model, problem, monkeypatch):
     seen = []
     monkeypatch.setattr(reachable_grasp, "solve_clip", lambda m, trial, start, n: seen.append((trial, n)) or start)
     tips = where_it_is(model, problem)
     weight = (1.0, 0.21, 0.2, 1.0)
-    reachable_grasp.pose_costs(model, problem, FRAME, [grasp(tips, weight)] * 2, tips, 5.0, GraspOptions())
+    reachable_grasp.pose_costs(model, problem, FRAME, [grasp(tips, weight)] * 2, tips, 5.0, SPACE)
     trial, iterations = seen[0]
     assert iterations == reachable_grasp.ITERATIONS
     np.testing.assert_allclose(trial.goal, np.tile(transform(POSE, tips), (2, 1, 1)))

@@ -8,7 +8,7 @@ from dexhot.geometry.rotations import quat_angle, quat_conjugate, quat_multiply,
 from dexhot.retargeting import retarget as module
 from dexhot.retargeting.contact_plan import ContactOptions, ContactPlan, motion_interval
 from dexhot.retargeting.resampling import resample
-from dexhot.retargeting.retarget import RetargetOptions, carried_palm, retarget, squeeze
+from dexhot.retargeting.retarget import RetargetOptions, _load, carried_palm, retarget, squeeze
 from dexhot.retargeting.summary import tip_positions
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.robot_hand import load_hand
@@ -155,3 +155,14 @@ def test_the_palm_starts_where_the_nominal_fingertips_are_about_the_wanted_ones(
     for t in range(2):
         model.move(np.concatenate([start[t], prior[t, 3:]]))
         np.testing.assert_allclose(model.points()[:4].mean(0), tips[t].mean(0), atol=1e-12)
+
+
+def test_the_load_of_a_grasp_is_the_worst_that_worlds_v2_draws(lift):
+    """Friction 0.5, 30 % more mass, servos 15 % weaker; gravity in the object's frame over the hold."""
+    upside_down = np.array([0, 0, 0, 0, 1.0, 0, 0])
+    held = np.array([[0, 0, 0, 1.0, 0, 0, 0], upside_down, upside_down])
+    load = _load(lift[1], held, SERVO)
+    assert load.weight == pytest.approx(9.81 * 1.3 * lift[1].mass) and load.friction == 0.5
+    assert load.torque == pytest.approx(np.full(16, 0.9 * 0.85 * 0.2842), rel=1e-3)
+    np.testing.assert_allclose(load.directions, [[0, 0, -1], [0, 0, 1], [0, 0, 1]], atol=1e-12)
+    np.testing.assert_allclose(load.centre, lift[1].center_of_mass)

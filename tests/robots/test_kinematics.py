@@ -13,7 +13,6 @@ from dexhot.geometry.single import rotation_error as single_rotation_error
 from dexhot.paths import share_dir
 from dexhot.robots.arm import FR3_HOME, FR3_JOINTS
 from dexhot.robots.kinematics.arm import ArmChain, ArmKinematics
-from dexhot.robots.kinematics.arm_table import TableCheck
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.kinematics.wrist import palm_poses, palm_to_wrist, wrist_angles, wrist_to_palm
 from dexhot.robots.mjcf import VISUAL_GROUP
@@ -126,6 +125,6 @@ def test_no_formula_of_kinematics_has_a_second_home(formula):
 
 def test_kinematics_and_the_shaper_have_no_looks():
     """A model that nothing draws: the looks are two thirds of its geoms, and of the time to build it."""
-    models = [ArmKinematics(HAND).model, TableCheck().model, HandShaper(HAND, BASE, load_physics()).scene.model]
+    models = [ArmKinematics(HAND).model, HandShaper(HAND, BASE, load_physics()).scene.model]
     for model in models:
         assert VISUAL_GROUP not in model.geom_group

@@ -12,7 +12,7 @@ from dexhot.data.files import kind_of, load
 from dexhot.data.types import Evidence, HandObjectTrajectory
 from dexhot.datasets.parametric import generate
 from dexhot.errors import ClipError, NotFoundError
-from dexhot.fitting.recording_fit import frames_of
+from dexhot.fitting.frames import frames_of
 from dexhot.geometry.poses import compose, inverse, transform
 from dexhot.geometry.sdf_volume import sdf_volume
 from dexhot.hardware.camera.recording import open_recording

@@ -26,6 +26,7 @@ from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.perturbation import worlds as worlds_named
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.setup import load_setup
+from dexhot_bench import mine as bench_mine
 from dexhot_bench.mine import ROBUST_SEED, clips_of, figures, mine_clip, panel_fractions, score_clip
 from dexhot_train.mining.clip_job import ClipJob, run_clip
 from dexhot_train.mining.executor import run_jobs
@@ -303,6 +304,22 @@ def test_the_benchmark_scores_the_file_and_keeps_what_was_mined(grab, tmp_path):
     assert row["reachable"] and row["speed_factor"] >= 1.0 and isinstance(row["arm_strict"], bool)
     assert 0.0 <= row["robust_v2"] <= 1.0 and row["success_panel"] in (True, False)
     assert row["frozen_success_10cm_20deg"] and not row["frozen_success_strict"]  # DexTrack's successes are lenient
+    written = tmp_path / f"{clip}.json"
+    written.write_text(json.dumps(row | {"T_err_cm": -1.0}))
+    assert score_clip((clip, tmp_path))["T_err_cm"] == -1.0, "an earlier row of the same file is kept"
+    written.write_text(json.dumps(row | {"T_err_cm": -1.0, "key": "of another file, or other code"}))
+    assert score_clip((clip, tmp_path))["T_err_cm"] == row["T_err_cm"]
+
+
+def test_a_row_is_scored_again_for_another_file_or_other_code(tmp_path, monkeypatch):
+    path = tmp_path / "clip.npz"
+    path.write_bytes(b"a plan")
+    key = bench_mine.score_key(path)
+    assert bench_mine.score_key(path) == key
+    path.write_bytes(b"another")
+    other = bench_mine.score_key(path)
+    monkeypatch.setattr(bench_mine, "source_hash", lambda: "changed")
+    assert len({key, other, bench_mine.score_key(path)}) == 3
 
 
 @pytest.mark.data

@@ -20,7 +20,7 @@ SMALL = PPOOptions(steps=16, hidden=(16,), epochs=2, minibatches=2, learning_rat
 class Matching:
     """Say the number that is shown, negated and halved; an episode has five steps."""
 
-    policy_size, critic_size, action_size = 2, 3, 1
+    policy_size, state_size, critic_size, action_size = 2, 2, 3, 1
 
     def __init__(self, size: int = 16, seed: int = 0, broken: int = 0):
         self.size, self.rng, self.broken = size, np.random.default_rng(seed), broken
@@ -272,3 +272,19 @@ def test_bad_checkpoints_are_refused(tmp_path):
     np.savez(path, header=np.array('{"schema": "other"}'))
     with pytest.raises(FileFormatError, match="no checkpoint"):
         load_checkpoint(path)
+
+
+def test_a_large_error_of_the_critic_does_not_silence_the_actor():
+    """Each network's gradient has its own limit; under a common one the actor would hardly move."""
+    learner = PPO(Matching(), SMALL)
+    before = [p.detach().clone() for p in learner.actor.net.parameters()]
+    x = torch.ones(4, 2)
+    for scale in (1.0, 1e6):
+        plain = torch.optim.SGD([*learner.actor.parameters(), *learner.critic.parameters()], lr=0.1)
+        with torch.no_grad():
+            for p, old in zip(learner.actor.net.parameters(), before):
+                p.copy_(old)
+        loss = 100.0 * learner.actor(x).sum() + scale * learner.critic(torch.ones(4, 3)).sum()
+        learner._step(plain, loss, learner.actor, learner.critic)
+        moved = sum(float((p - old).detach().norm()) for p, old in zip(learner.actor.net.parameters(), before))
+        assert moved > 0.05

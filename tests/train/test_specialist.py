@@ -58,6 +58,7 @@ def trained(_lift_reference, lift, tmp_path_factory):
 def test_it_tracks_its_clip_from_its_file_and_the_card_tells_its_origin(trained, _lift_reference):
     _, path, setup = trained
     card = load(path.with_suffix(".json"), PolicyCard)
+    assert card.frames == len(_lift_reference.q) and len(card.fingers) == 16
     assert card.clip == _lift_reference.name == card.training_data[0] and card.servo == "leap" and card.physics == "2"
     assert card.provenance["control_steps"] > 1000 and card.provenance["command"] == "dexhot train ..."
     assert [row["round"] for row in card.scores["rounds"]] == [0, 1] and 0 <= card.scores["held_out"] <= 1

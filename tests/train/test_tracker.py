@@ -9,12 +9,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from dexhot.cli import main  # noqa: E402
+from dexhot.control.policy import OnnxNetwork  # noqa: E402
+from dexhot.data.files import load  # noqa: E402
+from dexhot.data.types import PolicyCard  # noqa: E402
 from dexhot.errors import DexhotError, FileFormatError  # noqa: E402
 from dexhot_train.learners import folder  # noqa: E402
 from dexhot_train.learners import tracker as tracker_module  # noqa: E402
 from dexhot_train.learners.folder import CHECKPOINT, CONFIG, CURVE  # noqa: E402
 from dexhot_train.learners.ppo import PPOOptions  # noqa: E402
-from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, train_tracker  # noqa: E402
+from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker  # noqa: E402
 from dexhot_train.task.clips import TaskClip, load_task_clip, task_clip  # noqa: E402
 from dexhot_train.task.randomisation import NOTHING  # noqa: E402
 from dexhot_train.task.starts import StartOptions  # noqa: E402
@@ -135,9 +138,28 @@ def test_the_command(tmp_path, cache, capsys):
     assert main(words) in (0, None)
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["steps"] == 48 and {"tracked", "replay_tracked", "T_err_cm"} <= set(told)
-    assert json.loads((out / "scores.json").read_text())["worlds_per_clip"] == 1
+    card = load(out / "policy.json", PolicyCard)
+    assert card.scores["worlds_per_clip"] == 1 and not card.terms and card.training_data == ["parametric/reach-box-0"]
     command = json.loads((out / CONFIG).read_text())["command"]
     assert command.startswith("dexhot train tracker parametric/reach-box-0 --steps 48 --worlds 2 --imitation 0")
+
+
+@pytest.mark.parametrize("action", ["residual", "cumulative"])
+def test_the_exported_policy_acts_as_the_trained_one(action, clip, tmp_path):
+    """The same residuals from the ONNX file as from the task's own action space, step after step."""
+    pytest.importorskip("onnxruntime")
+    options = replace(TINY, task=replace(TASK, action=action, action_factor=0.7), ppo=replace(LEARNER, gain=0.5))
+    learner, _ = train_tracker([clip], options, tmp_path)
+    path = export_tracker(learner.actor, [clip], options, tmp_path, "", {})
+    network, task = OnnxNetwork(path), learner.task
+    observations = task.reset()
+    for _ in range(5):
+        proposed = network(observations.policy, task.residual)
+        with torch.no_grad():
+            action = learner.actor(torch.as_tensor(observations.policy)).double().numpy()
+        np.testing.assert_allclose(proposed, task.space.residual(action, task.residual), atol=1e-5)
+        observations = task.step(action).observations
+    assert network.card.baseline == "object_relative" and network.card.residual_limit[0] == pytest.approx(0.7 * 0.04)
 
 
 def test_a_demonstrations_file_is_imitated(tmp_path):

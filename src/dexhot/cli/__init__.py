@@ -69,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     if number := empty_argument(argv):
         print(f"dexhot: error: argument {number} is empty: an unset variable of the shell?", file=sys.stderr)
         return 1
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # on small matrices its threads wait for each other
     import tyro
 
     words = 2 if tuple(argv[:2]) in NESTED else 1

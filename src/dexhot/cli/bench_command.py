@@ -17,6 +17,8 @@ BENCHMARKS = {
     "physics": "dexhot_bench.physics",
     "mine": "dexhot_bench.mine",
     "policy": "dexhot_bench.policy",
+    "sim": "dexhot_bench.sim",
+    "assist": "dexhot_bench.assist",
     "loop": "dexhot_bench.loop",
     "leap": "dexhot_bench.leap",
     "franka": "dexhot_bench.franka",
@@ -40,6 +42,8 @@ class Args:
             "physics",
             "mine",
             "policy",
+            "sim",
+            "assist",
             "loop",
             "leap",
             "franka",
@@ -66,8 +70,14 @@ class Args:
     """objectpose: a folder of further objects (.obj, in m), such as YCB's."""
     soak: bool = False
     """faults: run ten minutes without faults instead of one; any stop in them is a failure."""
+    experts: Annotated[Path | None, shown("FILE")] = None
+    """assist: expert motions; default: adroit/experts.npz in the cache."""
+    steps: int = 0
+    """assist: control steps of PPO for each baseline of table II, whose cells are null without."""
     ablate: bool = False
-    """fit: also without each term of the recipe, on 4 clips of 30 frames."""
+    """fit: also each recipe without each of its terms, on 4 clips of 30 frames."""
+    minutes: float | None = None
+    """fit: stop after so many minutes; what is missing then is "not run", and the next run goes on with it."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Also save the JSON to this file. Missing folders are created."""
     force: bool = False
@@ -84,6 +94,8 @@ def run(args: Args) -> None:
         raise DexhotError("--soak belongs to `dexhot bench faults`.")
     if args.ablate and args.name != "fit":
         raise DexhotError("--ablate belongs to `dexhot bench fit`.")
+    if args.minutes is not None and (args.name != "fit" or args.minutes <= 0):
+        raise DexhotError("--minutes belongs to `dexhot bench fit` and must be positive.")
     if args.out:
         check_out(args.out, f"dexhot/bench {args.name}", args.force)
     if args.profile and args.name not in ("mine", "physics"):
@@ -94,9 +106,14 @@ def run(args: Args) -> None:
         raise DexhotError("--split belongs to `dexhot bench mine` without --quick, which has its own clips.")
     if args.peers and args.name != "mine":
         raise DexhotError("--peers belongs to `dexhot bench mine`.")
+    if (args.experts or args.steps) and args.name != "assist":
+        raise DexhotError("--experts and --steps belong to `dexhot bench assist`.")
     given: dict[str, Any] = {
+        "experts": args.experts,
+        "steps": args.steps,
         "soak": args.soak,
         "ablate": args.ablate,
+        "minutes": args.minutes,
         "meshes": args.meshes,
         "peers": args.peers,
         "profile": args.profile,

@@ -1,4 +1,7 @@
-"""The whole pipeline: retarget a human demonstration, mine it, track it live through the graph, write the report."""
+"""The whole pipeline: retarget a human demonstration, mine it, track it live through the graph, write the report.
+
+With --from, it begins with an RGB-D video: a rendered one of the same motion, or your own capture.
+"""
 
 import shutil
 import sys
@@ -9,12 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import tyro
+
 from dexhot.cli.arguments import shown
 from dexhot.errors import DexhotError, DownloadError, LicenceError
 
 CLIP = "grab/cubesmall_lift"
 LIFT = 0.05  # m, minimum lift of the object in the demo's clip
 FALLBACK = ("lift", "box", 0)  # the parametric demonstration used without network or accepted terms
+VIDEO = ("a rendered RGB-D video of the motion: the pictures are not real", "the recording")  # not own, own
+CAMERA, TRUTH = "closed on the simulated camera", "simulator truth"  # where the live object's poses come from
 ATTEMPTS = 2  # live runs: load on the machine can spoil one
 
 
@@ -29,6 +36,13 @@ class Args:
     accept_licence: Annotated[str | None, shown("DATASET")] = None
     """grab: accept GRAB's terms; otherwise you are asked on the terminal; without one a generated demonstration is
     used."""
+    begin: Annotated[str | None, tyro.conf.arg(name="from", metavar="video|RECORDING", help_behavior_hint="")] = None
+    """Begin with an RGB-D video, through `perceive` and `fit`. video: pictures of the clip's motion are rendered;
+    RECORDING: your own bag, capture or folder of images, with --object. Default: begin with the clip's motion."""
+    object: Annotated[str | None, shown("NAME")] = None
+    """--from RECORDING: the object in it (`dexhot object list`)."""
+    prompt: Annotated[str | None, shown("object:U,V[,U1,V1]")] = None
+    """--from RECORDING: a click on the object in the first frame, or a box around it (px)."""
     out: Annotated[Path | None, shown("FOLDER")] = None
     """Folder of the run; by default a new one in runs/. Missing folders are created."""
     view: bool = False
@@ -68,16 +82,28 @@ def run(args: Args) -> int:
         raise DexhotError(f"{folder} exists; a run is never overwritten: name another --out.")
     check_folder(folder)
     acceptance("grab", args.accept_licence)
+    own = args.begin not in (None, "video")
+    if own != bool(args.object):
+        raise DexhotError("--from RECORDING and --object NAME belong together: which object is in your recording?")
     require_ros()
     stages = Stages()
-    with stages("data", "a demonstration of a real person" if args.source == "grab" else "a generated demonstration"):
-        trajectory = demonstration_of(args)
+    if own:
+        trajectory = from_video(args, str(args.begin), folder, stages)
+    else:
+        what = "a demonstration of a real person" if args.source == "grab" else "a generated demonstration"
+        with stages("data", what):
+            trajectory = demonstration_of(args)
+    if args.begin == "video":
+        with stages("render", "an RGB-D video of it, as a camera would see it: the pictures are rendered"):
+            video = rendered(trajectory, folder, args.seed)
+        args.object = trajectory.object_name
+        trajectory = from_video(args, str(video), folder, stages)
     with stages("retarget", f"{trajectory.name} to a LEAP hand on a Franka arm"):
         reference = retargeted(trajectory, folder)
     with stages("mine", "actions that make the motion succeed in physics"):
         demonstration = mined(reference, folder, args.seed)
     with stages("live", "tracking it through the ROS 2 graph, recorded"):
-        metrics, live, live_runs = tracked(folder, demonstration, args.view)
+        metrics, live, live_runs, loop = tracked(folder, demonstration, args.view, camera=args.begin is not None)
     with stages("report", "what happened"):
         page = reported(live)
     result = {
@@ -87,6 +113,7 @@ def run(args: Args) -> int:
         "R_err_rad": metrics["R_err_rad"],
         "seconds": stages.seconds | {"total": round(sum(stages.seconds.values()), 1)},
         "live_runs": live_runs,
+        **({} if args.begin is None else {"video": VIDEO[own], "object_loop": loop}),
         "run": str(live),
         "report": str(page),
     }
@@ -136,6 +163,72 @@ def grab_clip(clip: str, accept_licence: bool | None) -> Any:
     return trajectory
 
 
+def rendered(trajectory: Any, folder: Path, seed: int) -> Path:
+    """A bag with pictures of the trajectory, with a camera's noise; returns its folder, with the truth beside it."""
+    from dexhot.objects import load_object
+    from dexhot.progress import progress
+    from dexhot.synthesis.clip import Options, render
+    from dexhot.synthesis.files import write_clip
+
+    options = Options(seed)
+    with progress("rendering") as job:
+        recording, evidence, truth = render(
+            trajectory,
+            load_object(trajectory.object_name),
+            options,
+            None,
+            lambda done, total, what: job(done, total, f"rendering, {what}"),
+        )
+    settings = {"clip": trajectory.name, "seed": seed, "level": options.level, "by": "dexhot demo"}
+    return write_clip(folder / "video", recording, evidence, truth, settings)
+
+
+def from_video(args: Args, video: str, folder: Path, stages: Stages) -> Any:
+    """The HandObjectTrajectory of a right hand and an object in a recording. Evidence, fit and a picture of both go
+    into the folder."""
+    from dexhot.cli.models_command import get_hand_landmarks
+    from dexhot.cli.perceive_command import read_prompt
+    from dexhot.cli.report_command import SEEN
+    from dexhot.data import save
+    from dexhot.data.files import write_text
+    from dexhot.datasets.library import trajectories_dir
+    from dexhot.fitting.overlay import draw_overlay
+    from dexhot.fitting.recipe import load_recipe
+    from dexhot.fitting.recording_fit import fit_recording
+    from dexhot.hardware.camera.recording import open_recording
+    from dexhot.humans.open_hand import open_hand
+    from dexhot.objects import load_object
+    from dexhot.perception.hand_landmarks import LandmarkHands
+    from dexhot.perception.perceive import object_track, perceive
+    from dexhot.perception.weights import HAND_LANDMARKS, weights_dir
+    from dexhot.perception.world import on_table
+    from dexhot.progress import track
+
+    asset = load_object(str(args.object))
+    with stages("perceive", "hand and object in each picture, by the embedded detectors"):
+        if not all((weights_dir() / "hand-landmarks" / name).is_file() for name in HAND_LANDMARKS):
+            get_hand_landmarks()
+        hands = LandmarkHands(count=2)
+        recording = open_recording(video)
+        if recording.world_T_camera is None:
+            recording.world_T_camera = on_table(recording)
+        seen = object_track(asset, recording.intrinsics, read_prompt(args.prompt) if args.prompt else None)
+        numbers = track(range(len(recording)), f"perceiving {recording.name}")
+        evidence, _ = perceive(recording, hands, seen, "right", numbers)
+        save(evidence, folder / "evidence.npz")
+    with stages("fit", "both in metres"):
+        fit = fit_recording(recording, evidence, asset, load_recipe("default"), open_hand("right"))
+        fit.trajectory.name = f"video/{folder.name}"  # of the cache too, where the report looks for its clip
+        save(fit.trajectory, folder / "trajectory.npz")
+        save(fit.trajectory, trajectories_dir("video") / f"{folder.name}.npz")
+        what = VIDEO[args.begin != "video"]
+        write_text(
+            (folder / SEEN).with_suffix(".txt"), f"Four frames of {what}. Orange: the fitted hand; blue: object."
+        )
+        draw_overlay(fit, recording, recording.name, folder / SEEN)
+    return fit.trajectory
+
+
 def retargeted(trajectory: Any, folder: Path) -> Path:
     """Retarget, place within the arm's reach; returns the file of the Reference."""
     from dexhot.data import save
@@ -173,8 +266,11 @@ def mined(reference: Path, folder: Path, seed: int) -> Path:
     return save(found, folder / "demonstration.npz")
 
 
-def tracked(folder: Path, demonstration: Path, view: bool) -> tuple[dict[str, Any], Path, int]:
-    """The last live run: its metrics, computed from its bag, its folder and its number. A failed run is repeated."""
+def tracked(
+    folder: Path, demonstration: Path, view: bool, camera: bool = False
+) -> tuple[dict[str, Any], Path, int, str]:
+    """The last live run: its metrics, computed from its bag, its folder, its number, and where its object poses came
+    from. A failed run is repeated, then without `camera`: the simulated camera that the object is seen with."""
     import os
 
     from dexhot.bringup import launcher
@@ -186,16 +282,19 @@ def tracked(folder: Path, demonstration: Path, view: bool) -> tuple[dict[str, An
     from dexhot.ros.core.claim import own_domain
 
     own_domain()
+    loop = CAMERA if camera else TRUTH
     for attempt in range(1, ATTEMPTS + 1):
         live = folder / f"live-{attempt}"
         arguments = {"reference": str(demonstration), "record": str(live), "exit_when_done": "true"}
+        arguments |= {"perception": "camera"} if loop == CAMERA else {}
         planned = plan(load_graph("real_track"), arguments | ({"view": "true"} if view else {}), os.environ)
         if launcher.run(planned, sys.stderr):
             raise DexhotError(f"the live graph died; its log is above, its run is in {live}.")
         metrics = rejudge(live_rollout(live)).metrics
         if metrics["success_strict"] or attempt == ATTEMPTS:
-            return metrics, live, attempt
+            return metrics, live, attempt, loop
         console.print(f"[yellow]live run {attempt} of {ATTEMPTS} was not a strict success; trying again.[/]")
+        loop = f"{TRUTH}; the run that saw the object by its camera was not a strict success" if camera else TRUTH
     raise AssertionError
 
 

@@ -39,6 +39,8 @@ class Args:
     """Controller: the clips. Nothing is ever tuned on the test clips."""
     clips: Annotated[tuple[str, ...], shown("CLIP ...")] = ()
     """Controller: only these clips of the split."""
+    reference: Annotated[Path | None, shown("REFERENCE|DEMONSTRATION")] = None
+    """Controller: evaluate on this file instead of a split, as the graph plays it; a specialist needs its own."""
     trials: int = 20
     """Controller: perturbed worlds (worlds_v2) per clip."""
     planning_seconds: float = 2.0
@@ -131,7 +133,14 @@ def _evaluate_controller(args: Args) -> None:
     from dexhot.data.types import PlanPrior
     from dexhot.datasets import splits
     from dexhot.errors import DexhotError
-    from dexhot.evaluation.controllers import EvaluationOptions, check_names, clips_named, evaluate_clip, summarise
+    from dexhot.evaluation.controllers import (
+        EvaluationOptions,
+        check_names,
+        clips_named,
+        evaluate_clip,
+        evaluate_file,
+        summarise,
+    )
     from dexhot.progress import track
     from dexhot_train.mining.executor import run_jobs
 
@@ -163,7 +172,10 @@ def _evaluate_controller(args: Args) -> None:
         baselines=args.baselines,
         demonstrations=str(Path(args.demonstrations).resolve()) if args.demonstrations else "",
     )
-    jobs, rows, failed = [(clip, options) for clip in clips], [], {}
+    rows, failed = [], {}
+    if args.reference is not None:
+        rows, clips = [evaluate_file(args.reference, options)], []
+    jobs = [(clip, options) for clip in clips]
     for (clip, _), result in track(run_jobs(evaluate_clip, jobs, args.workers), "evaluating", len(clips)):
         if isinstance(result, Exception):
             failed[clip] = str(result)
@@ -172,10 +184,11 @@ def _evaluate_controller(args: Args) -> None:
     absent = {f"{row['clip']}, {name}": why for row in rows for name, why in row.get("absent", {}).items()}
     for clip, why in (failed | absent).items():
         console.print(f"{clip}: {why}", highlight=False, soft_wrap=True)
-    rows.sort(key=lambda row: clips.index(row["clip"]))
+    rows.sort(key=lambda row: clips.index(row["clip"]) if clips else 0)
     figures = summarise(rows, set(named_splits.get("test_unseen_object", ())))
     _show_clips(rows, list(figures))
-    _show_figures(figures, f"{args.split}, {len(rows)} clips, {args.trials} worlds each")
+    where = args.reference.name if args.reference else f"{args.split}, {len(rows)} clips"
+    _show_figures(figures, f"{where}, {args.trials} worlds each")
     if args.json:
         print_json({"split": args.split, "controllers": figures, "clips": rows, "failed": failed})
 

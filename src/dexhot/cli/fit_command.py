@@ -21,7 +21,8 @@ class Args:
     evidence: Annotated[Path | None, shown("FILE.npz")] = None
     """Recording: what `dexhot perceive` wrote; default: <recording>.evidence.npz in the current folder."""
     recipe: Annotated[str, shown("NAME|FILE.yaml")] = "default"
-    """Recording: terms, weights and solver (config/recipes)."""
+    """Recording: terms, weights and solver (config/recipes): default, or the papers' tfhot, tfhot_dexycb, homan or
+    handypriors. The last two never read depth."""
     without: Annotated[tuple[str, ...], shown("TERM")] = ()
     """Recording: leave these terms of the recipe out."""
     set: Annotated[tuple[str, ...], shown("TERM.SETTING=VALUE")] = ()
@@ -32,8 +33,8 @@ class Args:
     """Your MANO file; default: the path that `dexhot models` shows."""
     convention: Annotated[str | None, shown("NAME")] = None
     """Keypoint convention of the clip (docs/hands.md); default: its dataset's, else mediapipe; for MANO its own."""
-    side: Literal["right", "left"] = "right"
-    """Hand side of a keypoint file; of a clip, every hand is fitted."""
+    side: Literal["right", "left", "both"] = "right"
+    """Hand side of a recording (both: with --recipe homan) or a keypoint file; of a clip, every hand is fitted."""
     sigma: float = 3.0
     """Standard deviation of 3D keypoints, mm."""
     pixel_sigma: float = 4.0
@@ -82,10 +83,14 @@ def _fit_recording(args: Args) -> None:
     from dexhot.humans.mano import mano
     from dexhot.humans.open_hand import open_hand
     from dexhot.objects.library import load_object
+    from dexhot.perception.world import on_table
     from dexhot.progress import progress
 
     recipe = load_recipe(args.recipe).without(args.without).changed(args.set)
     recording = open_recording(args.clip)
+    guessed = recording.world_T_camera is None and (level := on_table(recording)) is not None
+    if guessed:
+        recording.world_T_camera = level
     name = recording.name.rpartition("/")[2]
     source = args.evidence or Path(f"{name}.evidence.npz")
     if not source.is_file():
@@ -101,12 +106,16 @@ def _fit_recording(args: Args) -> None:
     check_out(out, "dexhot/trajectory", args.force)
     if args.picture:
         check_out(args.picture, "dexhot/picture", args.force, "--picture")
-    hand = mano(args.side, args.mano) if args.model == "mano" else open_hand(args.side)
+    sides = ("right", "left") if args.side == "both" else (args.side,)
+    hands = [mano(side, args.mano) if args.model == "mano" else open_hand(side) for side in sides]
     default = "mano" if args.model == "mano" else str(evidence.provenance.get("convention", "mediapipe"))
     with progress(f"fitting {name} ({len(recording.time)} frames)"):
-        fit = fit_recording(recording, evidence, asset, recipe, hand, hand.table(args.convention or default))
+        table = hands[0].table(args.convention or default)
+        fit = fit_recording(recording, evidence, asset, recipe, hands, table)
     save(fit.trajectory, out)
     figures = summarise_recording_fit(fit, evidence)
+    if guessed:
+        figures["world"] = "level with the table that is seen; the camera's pose is not in the recording"
     if args.picture:
         figures["picture"] = str(draw_overlay(fit, recording, f"{name}, recipe {recipe.name}", args.picture))
     summary(f"{name} -> {out}", figures)
@@ -140,6 +149,8 @@ def _fit_clip(args: Args) -> None:
 
     if not (args.sigma > 0 and args.pixel_sigma > 0):
         raise DexhotError("--sigma and --pixel-sigma must be positive.")
+    if args.side == "both":
+        raise DexhotError("--side both belongs to a recording and --recipe homan; a keypoint file has one hand.")
     path = Path(args.clip)
     trajectory = None
     if path.suffix in (".npy", ".npz") and (path.suffix == ".npy" or kind_of(path) is None):

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
@@ -74,17 +75,25 @@ def landmark_rows() -> list[dict[str, str]]:
 
 
 def get(args: Args) -> None:
-    """Fetch the wheel, check it and its four models, and put these into the cache."""
-    from dexhot.data.files import replacing
-    from dexhot.datasets.registry import fetch_wheel, scratch, unpack
+    """Fetch the models that find hands."""
     from dexhot.errors import DexhotError
-    from dexhot.perception.weights import HAND_LANDMARKS, INSIDE, WHEEL, WHEEL_SHA256, check_hash, weights_dir
 
     if not args.name:
         raise DexhotError("name what to get: dexhot models get hand-landmarks.")
+    folder = get_hand_landmarks()
+    if args.json:
+        print_json({"folder": str(folder), "models": sorted(path.name for path in folder.glob("*.tflite"))})
+
+
+def get_hand_landmarks() -> Path:
+    """Fetch the wheel, check it and its four models, and put these into the cache; returns their folder."""
+    from dexhot.data.files import replacing
+    from dexhot.datasets.registry import fetch_wheel, scratch, unpack
+    from dexhot.perception.weights import HAND_LANDMARKS, INSIDE, WHEEL, WHEEL_SHA256, check_hash, weights_dir
+
     platform = ["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--implementation", "cp"]
     wheel = fetch_wheel("mediapipe==0.10.21", WHEEL, WHEEL_SHA256, platform)
-    folder = weights_dir() / args.name
+    folder = weights_dir() / "hand-landmarks"
     with scratch() as temporary:
         unpack(wheel, temporary, [f"{INSIDE}{part}/{name}" for name, (part, _) in HAND_LANDMARKS.items()])
         for name, (part, sha256) in HAND_LANDMARKS.items():
@@ -93,5 +102,4 @@ def get(args: Args) -> None:
             with replacing(folder / name) as target:
                 shutil.copyfile(found, target)
     console.print(f"{len(HAND_LANDMARKS)} models in {folder}")
-    if args.json:
-        print_json({"folder": str(folder), "models": sorted(HAND_LANDMARKS)})
+    return folder

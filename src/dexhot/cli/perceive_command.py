@@ -50,9 +50,7 @@ def run(args: Args) -> None:
     from dexhot.hardware.camera.recording import open_recording, recording_name
     from dexhot.objects.library import load_object
     from dexhot.perception.hand_landmarks import LandmarkHands
-    from dexhot.perception.object_pose import rigid_model
-    from dexhot.perception.perceive import ObjectTrack, perceive
-    from dexhot.perception.segmentation import ModelMask
+    from dexhot.perception.perceive import object_track, perceive
     from dexhot.progress import track as shown_progress
 
     at_least(0, start=args.start)
@@ -70,10 +68,7 @@ def run(args: Args) -> None:
     asset = load_object(args.object) if args.object else None
     recording = open_recording(args.recording, args.start, args.count)
     hands = LandmarkHands(count=2)
-    track = None
-    if asset is not None:
-        model = rigid_model(asset.vertices, asset.faces, asset.name)
-        track = ObjectTrack(model, ModelMask(recording.intrinsics, asset.vertices, asset.faces), prompt)
+    track = object_track(asset, recording.intrinsics, prompt) if asset is not None else None
     began = time.perf_counter()
     numbers = shown_progress(range(len(recording)), f"perceiving {recording.name}")
     prompts = {"object": prompt.tolist()} if prompt is not None else {}

@@ -12,6 +12,8 @@ import tyro
 
 from dexhot.cli.arguments import ON, shown
 
+SEEN = "seen.png"  # beside a run that began with a video
+
 
 @dataclass
 class Args:
@@ -79,12 +81,19 @@ def write(args: Args) -> tuple[Path, Any, Any, dict[str, Any]]:
             setup=setup,
             recording=extra.pop("recording", None),
             panel=extra.pop("panel", None),
+            seen=_seen(args.source),
             commands=commands(rollout, str(args.source), extra.get("arguments"), extra.pop("mined", None)),
             extra=extra,
             video=args.video,
             progress=lambda stage, done, total: job(done, total, f"report, {stage}"),
         )
     return page, rollout, setup, json.loads((page.parent / "report.json").read_text())
+
+
+def _seen(source: Path) -> tuple[Path, str] | None:
+    """What `dexhot demo --from` left beside the runs: the picture of the fit, and its caption."""
+    picture = source.parent / SEEN
+    return (picture, picture.with_suffix(".txt").read_text().strip()) if picture.is_file() else None
 
 
 def _draw_strip(rollout: Any, setup: Any, path: Path) -> None:

@@ -1,7 +1,7 @@
-"""Train what the controllers use: the prior over plans, a network of one clip, a tracker of many."""
+"""Train the prior over plans, a network of one clip, a tracker of many clips, or an agent that assists a user."""
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -95,12 +95,44 @@ class Tracker:
     """Print one JSON object on the last line of stdout."""
 
 
-Args = Prior | Specialist | Tracker
+@dataclass
+class Assist:
+    """Train an agent that corrects a user's noisy hand (residual hand agent), on expert motions of an Adroit task."""
+
+    task: Annotated[Literal["door", "hammer", "pen", "relocate"], tyro.conf.Positional]
+    """The task (gymnasium-robotics)."""
+    sigma: float = 0.15
+    """Noise of the user input, rad on each actuator."""
+    mixed: bool = False
+    """Draw each episode's noise from 0 to sigma."""
+    method: Literal[
+        "residual", "rl_no_user", "il_no_user", "hybrid_no_residual", "rl_user_reward", "hybrid_user_reward"
+    ] = "residual"
+    """The residual agent, or a baseline of the paper's table II (these: --corrections 0 and --steps)."""
+    corrections: int = 10
+    """Rounds in which the experts answer for what the agent sees (DAgger); 0: none, as in the paper."""
+    steps: int = 0
+    """Control steps of PPO after them, in all worlds."""
+    discriminator: float = 0.0
+    """Weight of the adversarial imitation reward of the residual agent."""
+    experts: Annotated[Path | None, shown("FILE")] = None
+    """Expert motions; default: adroit/experts.npz in the cache (docs/assist.md)."""
+    out: Annotated[Path | None, shown("FOLDER")] = None
+    """Folder of the training, which resumes there; default: assist_TASK. Missing folders are created."""
+    episodes: int = 100
+    """Test episodes of the evaluation at the end, on motions that training does not see; 0: none."""
+    seed: int = 0
+    """Random seed: the same one gives the same agent on one machine."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+Args = Prior | Specialist | Tracker | Assist
 
 
 def run(args: Args) -> None:
     """Train it. An interrupted run resumes where it stopped."""
-    trainings: dict[type, Any] = {Prior: _prior, Specialist: _specialist, Tracker: _tracker}
+    trainings: dict[type, Any] = {Prior: _prior, Specialist: _specialist, Tracker: _tracker, Assist: _assist}
     trainings[type(args)](args)
 
 
@@ -144,7 +176,7 @@ def _prior(args: Prior) -> None:
 
 def _specialist(args: Specialist) -> None:
     from dexhot.cli.output import console, print_json, summary
-    from dexhot.control.time_warp import frames_at, warp_demonstration, warp_reference
+    from dexhot.control.time_warp import as_played
     from dexhot.data.files import check_out, load
     from dexhot.data.types import Demonstration, Reference
     from dexhot.errors import DexhotError, FileFormatError, MissingExtraError
@@ -171,10 +203,7 @@ def _specialist(args: Specialist) -> None:
         raise DexhotError(f"{out} has no card ({card_file.name}), so it is not ours; give another --out, or --force.")
     reference = item.reference if isinstance(item, Demonstration) else item
     setup, taught = load_setup(reference), item if isinstance(item, Demonstration) else None
-    if len(reference.arm_frames):  # the graph plays it in the arm's time
-        frames = frames_at(reference)
-        taught = taught and warp_demonstration(taught, frames, setup.physics)
-        reference = warp_reference(reference, frames)
+    reference, taught = as_played(reference, taught, setup.physics)
     options = SpecialistOptions(args.seed, args.searches, worlds=args.worlds, rounds=args.rounds)
     key = lesson_key(reference, setup, options, taught.actions if taught else None)
     folder = cache_dir() / "specialists" / f"{stem}-{key}"
@@ -200,23 +229,23 @@ def _specialist(args: Specialist) -> None:
 def _command(args: Tracker) -> str:
     """The command line of a tracker's training, without what is by default."""
     words = ["dexhot train tracker", *(Path(clip).name if clip.endswith(".npz") else clip for clip in args.clips)]
-    for f in fields(args):
-        value = getattr(args, f.name)
-        if f.name not in ("clips", "out", "json", "workers", "trials") and value != f.default:
-            words.append(f"--{f.name}" if value is True else f"--{f.name} {value}")
-    return " ".join(words)
+    return " ".join([*words, *_options(args, ("clips", "out", "json", "workers", "trials"))])
+
+
+def _options(args: Any, unsaid: tuple[str, ...]) -> list[str]:
+    """The options that differ from their defaults, but for those that do not change the result."""
+    given = {f.name: getattr(args, f.name) for f in fields(args) if f.name not in unsaid}
+    given = {f.name: given[f.name] for f in fields(args) if f.name in given and given[f.name] != f.default}
+    return [f"--{name}" if value is True else f"--{name} {value}" for name, value in given.items()]
 
 
 def _tracker(args: Tracker) -> None:
-    import json
     import os
 
     from dexhot.cli.output import print_json, summary
     from dexhot.control.observation import LAYOUTS
-    from dexhot.data.files import write_text
     from dexhot.progress import progress
-    from dexhot_train.learners.ppo import PPOOptions
-    from dexhot_train.learners.tracker import SCORES, TrackerOptions, evaluate_tracker, train_tracker
+    from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker
     from dexhot_train.task.clips import load_task_clip
     from dexhot_train.task.tracking import TaskOptions
 
@@ -225,8 +254,9 @@ def _tracker(args: Tracker) -> None:
     folder, threads = args.out, args.workers or os.cpu_count() or 1
     clips = [load_task_clip(name, args.profile) for name in args.clips]
     task = TaskOptions(action=args.action, layout=tuple(LAYOUTS[args.layout]), shaper=args.shaper)
-    learner_options = PPOOptions(imitation=args.imitation, discriminator=args.discriminator)
-    options = TrackerOptions(args.worlds, args.steps, args.seed, task=task, ppo=learner_options)
+    options = TrackerOptions(args.worlds, args.steps, args.seed, task=task)
+    learner_options = replace(options.ppo, imitation=args.imitation, discriminator=args.discriminator)
+    options = replace(options, ppo=learner_options)
     with progress("training", counted=True) as job:
 
         def show(done: int, total: int, line: str) -> None:
@@ -234,13 +264,57 @@ def _tracker(args: Tracker) -> None:
             job(done, total)
 
         learner, told = train_tracker(clips, options, folder, _command(args), threads, show)
+    scores: dict[str, Any] = {}
     if args.trials:
         actors = {"policy": learner.actor, "replay": None}
         scores = {name: evaluate_tracker(x, clips, task, args.trials, threads) for name, x in actors.items()}
-        write_text(folder / SCORES, json.dumps(scores | {"worlds_per_clip": args.trials}, indent=1) + "\n")
         for name in ("tracked", "T_err_cm"):
             told |= {name: scores["policy"][name], f"replay_{name}": scores["replay"][name]}
+        scores["worlds_per_clip"] = args.trials
+    told["policy"] = str(export_tracker(learner.actor, clips, options, folder, _command(args), scores))
     summary("tracker", {name: value for name, value in told.items() if name != "last"})
     if args.json:
         print_json(told)
+    sys.stdout.flush()
+
+
+def _assist(args: Assist) -> None:
+    from dataclasses import asdict
+
+    from dexhot.cli.output import print_json, summary
+    from dexhot.errors import DexhotError
+    from dexhot.progress import progress
+    from dexhot_train.assist.experts import load_experts
+    from dexhot_train.assist.shipped import save_agent
+    from dexhot_train.assist.success import success
+    from dexhot_train.assist.training import AssistTraining, agent_of, train_agent
+
+    at_least(0, corrections=args.corrections, steps=args.steps, episodes=args.episodes, seed=args.seed)
+    for name in ("sigma", "discriminator"):
+        if not 0.0 <= getattr(args, name) < float("inf"):
+            raise DexhotError(f"--{name} must be 0 or more, not {getattr(args, name)}.")
+    experts, folder = load_experts(args.task, args.experts), args.out or Path(f"assist_{args.task}")
+    options = AssistTraining(args.task, args.method, args.sigma, args.mixed, args.corrections, args.steps)
+    options = replace(options, discriminator=args.discriminator, seed=args.seed)
+    unsaid = ("task", "experts", "out", "episodes", "json")
+    command = " ".join(["dexhot train assist", args.task, *_options(args, unsaid)])
+    train, test = experts.split("train"), experts.split("test")
+    with progress("training", counted=True) as job:
+
+        def show(done: int, total: int, line: str) -> None:
+            job.what = f"training, {line}"
+            job(done, total)
+
+        actor, told = train_agent(train, options, folder, command, show)
+    scores = {}
+    for name, agent in {"agent": agent_of(actor), "user_input": None}.items() if args.episodes else ():
+        for sigma in dict.fromkeys((args.sigma, 0.0)):
+            scores[f"{name}_{sigma:g}"] = asdict(success(test, sigma, agent, options.acting, args.episodes))
+    if options.acting.residual:
+        path = save_agent(actor, options, folder / f"assist_{args.task}", command, scores, len(train.seeds))
+        told |= {"policy": str(path)}
+    shown_scores = {f"success_{name}": cell["success"] for name, cell in scores.items()}
+    summary("assisted hand", told | shown_scores)
+    if args.json:
+        print_json(told | {"scores": scores})
     sys.stdout.flush()

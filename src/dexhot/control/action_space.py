@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dexhot.control.policy import RESIDUAL_LIMIT, RESIDUAL_STEP, limits
 from dexhot.errors import NotFoundError
 
 KINDS = ("residual", "cumulative", "full")
-RESIDUAL_LIMIT = (0.04, 0.4, 0.8)  # m, rad, rad: of the wrist's slides and hinges, and of the fingers
-RESIDUAL_STEP = (0.004, 0.04, 0.08)  # per tick
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,6 @@ class ActionSpace:
         return clipped
 
 
-def per_joint(numbers: tuple[float, float, float], fingers: int) -> np.ndarray:
-    """(6+n,) of a number for slides, hinges and finger joints."""
-    position, rotation, finger = numbers
-    joints: np.ndarray = np.r_[[position] * 3, [rotation] * 3, [finger] * fingers]
-    return joints
-
-
 def action_space(kind: str, fingers: int, factor: float = 1.0) -> ActionSpace:
     """The space `kind` for a hand of n finger joints about a baseline; `factor` scales limits and steps.
 
@@ -65,7 +57,8 @@ def action_space(kind: str, fingers: int, factor: float = 1.0) -> ActionSpace:
     """
     if kind not in KINDS[:2]:
         raise NotFoundError("action space", kind, KINDS[:2])
-    return ActionSpace(kind, factor * per_joint(RESIDUAL_LIMIT, fingers), factor * per_joint(RESIDUAL_STEP, fingers))
+    limit, step = (factor * np.array(limits(fingers, *x)) for x in (RESIDUAL_LIMIT, RESIDUAL_STEP))
+    return ActionSpace(kind, limit, step)
 
 
 def of_range(kind: str, lower: np.ndarray, upper: np.ndarray, fraction: float = 0.2) -> ActionSpace:

@@ -24,6 +24,7 @@ from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.physics import Physics
 from dexhot.tracking.object_filter import ObjectState
 
+SAME = 2e-3  # rad, of mean finger joints
 SLACK = 1.01  # an output beyond its limits by more than this is no rounding
 
 
@@ -110,8 +111,10 @@ def check_card(card: PolicyCard, reference: Reference, physics: Physics) -> None
         "gravity on the hand": (card.hand_gravity, False),  # the robots compensate it, in every physics
     }
     if card.clip:
-        pairs["clip"] = card.clip, reference.name
+        pairs |= {"clip": (card.clip, reference.name), "frames": (card.frames, len(reference.q))}
     differ = [_difference(what, a, b) for what, (a, b) in pairs.items() if a != b]
+    if card.clip and not differ and not np.allclose(card.fingers, reference.q[:, 6:].mean(axis=0), atol=SAME):
+        differ = ["fingers: the clip was retargeted again since the policy was trained"]
     if differ:
         raise DexhotError(
             f"policy {card.name} does not fit {reference.name} ({'; '.join(differ)}): use a policy that was trained "
@@ -238,9 +241,10 @@ def make_card(
     layout: Sequence[str],
     action: str = "residual",
     baseline: str = "object_relative",
-    clip: str = "",
+    alone: bool = False,
 ) -> PolicyCard:
-    """A card for the rig of `reference` and `physics`; the hash of its network is filled in by the export."""
+    """A card for the rig of `reference` and `physics`, for this reference `alone` or for any; the export fills in the
+    hash of its network."""
     hand = load_hand(reference.hand)
     fingers = len(hand.joint_names)
     return PolicyCard(
@@ -256,5 +260,7 @@ def make_card(
         residual_step=limits(fingers, *RESIDUAL_STEP),
         servo=physics.profile(hand),
         physics=physics.version,
-        clip=clip,
+        clip=reference.name if alone else "",
+        frames=len(reference.q) if alone else 0,
+        fingers=[float(x) for x in reference.q[:, 6:].mean(axis=0)] if alone else [],
     )

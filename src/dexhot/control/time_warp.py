@@ -71,6 +71,16 @@ def for_arm(demonstration: Demonstration, physics: Physics) -> Demonstration:
     return warp_demonstration(demonstration, demonstration.reference.arm_frames, physics)
 
 
+def as_played(
+    reference: Reference, demonstration: Demonstration | None, physics: Physics
+) -> tuple[Reference, Demonstration | None]:
+    """Both in the arm's time, as the graph plays them."""
+    if not len(reference.arm_frames):
+        return reference, demonstration
+    frames = frames_at(reference)
+    return warp_reference(reference, frames), demonstration and warp_demonstration(demonstration, frames, physics)
+
+
 def _smooth(values: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
     """Interpolates values (T, k) between frames, with continuous acceleration."""
     out: np.ndarray = CubicSpline(old, values)(new)

@@ -19,7 +19,7 @@ from dexhot.errors import FileFormatError, UnreachableError
 RATE = 60.0  # Hz, at which every robot motion here is sampled and driven
 ROLLOUT_KINDS = ("floating", "arm", "live")
 ACTIONS = ("residual", "cumulative")  # of a policy: the network proposes the residual itself, or a change of it
-BASELINES = ("targets", "object_relative")  # the reference's targets; the same, moved with the object as first observed
+BASELINES = ("targets", "object_relative", "user_input")  # the reference's targets; moved with the object; a user's
 OBJECT_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")  # a place in the object library, and nowhere else
 WRIST_JOINTS = ("tx", "ty", "tz", "rx", "ry", "rz")
 
@@ -385,6 +385,8 @@ class PolicyCard:
     physics: str = ""  # version
     hand_gravity: bool = False  # whether gravity acted on the hand where it was trained
     clip: str = ""  # the only clip that it is for; "": any
+    frames: int = 0  # of that clip's reference, as the graph plays it
+    fingers: list[float] = field(default_factory=list)  # (n,) rad, its mean finger joints: another retargeting differs
     terms: str = ""  # on which its training data may be used; "": none
     training_data: list[str] = field(default_factory=list)  # clips
     scores: dict[str, Any] = field(default_factory=dict)

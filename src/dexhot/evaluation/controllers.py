@@ -17,10 +17,11 @@ import numpy as np
 from dexhot.control.controllers import following_object
 from dexhot.control.policy import OnnxNetwork
 from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
+from dexhot.control.time_warp import as_played
 from dexhot.data.files import load
 from dexhot.data.types import RATE, Demonstration, Reference
 from dexhot.datasets import load_clip
-from dexhot.errors import DexhotError, NotFoundError, UnreachableError
+from dexhot.errors import DexhotError, FileFormatError, NotFoundError, UnreachableError
 from dexhot.geometry.poses import compose, inverse, transform
 from dexhot.metrics.rollout import compute
 from dexhot.metrics.success import SUCCESSES
@@ -37,7 +38,7 @@ from dexhot.rollouts.network import run_network
 from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.perturbation import worlds as named_worlds
 from dexhot.simulation.physics import load_physics
-from dexhot.simulation.setup import Setup
+from dexhot.simulation.setup import Setup, load_setup
 
 WORLDS, SEED = "worlds_v2", 424242  # the perturbed worlds that count; no search draws with this seed
 BASELINES = ("frozen", "kinematic", "replay", "constant")
@@ -46,11 +47,12 @@ NAMES = (*BASELINES[1:], "planned", *EXTRA)
 EXPLAINED = {
     "frozen": "the hand stays where it begins",
     "kinematic": "the reference's targets",
-    "replay": "the same, object-relative",
+    "replay": "the reference's targets, object-relative",
     "constant": "the mean of the prior, object-relative",
     "planned": "plans before the start, then object-relative",
     "subsequences": "after DGrasp: 10 frames at a time, each planned from where the last one ended",
     "demonstration": "the mined demonstration, open loop",
+    "playback": "the same, object-relative",
     "policy": "the network, which reacts to the observed object",
 }
 NOT_CONTROLLERS = ("clip", "frames", "absent")  # of a row
@@ -99,6 +101,25 @@ def evaluate_clip(job: tuple[str, EvaluationOptions]) -> dict[str, Any]:
         with suppress(UnreachableError):  # then it is planned where it was recorded
             reference = place(reference, setup.hand)
     return {"clip": clip, "frames": len(reference.q)} | evaluate_reference(reference, setup, options)
+
+
+def evaluate_file(path: Path, options: EvaluationOptions) -> dict[str, Any]:
+    """The row of one reference, as the graph plays it; of a Demonstration also its own actions, open loop and
+    object-relative."""
+    item: Any = load(path)
+    if not isinstance(item, Reference | Demonstration):
+        raise FileFormatError(f"{path} holds a {type(item).__name__}; give a Reference or a Demonstration.")
+    reference, mined = (item.reference, item) if isinstance(item, Demonstration) else (item, None)
+    setup = load_setup(reference)
+    reference, mined = as_played(reference, mined, setup.physics)
+    rows = evaluate_reference(reference, setup, options)
+    if mined is not None:
+        simulator, spent = floating_simulator(reference, setup), mined.provenance
+        seconds, steps = spent.get("seconds_cpu", 0.0), int(spent.get("control_steps", 0))
+        for name, relative in (("demonstration", False), ("playback", True)):
+            motion = PlayedMotion(mined.actions, relative, seconds, round(steps / len(reference.q)), steps=steps)
+            rows[name] = judge_motion(reference, motion, simulator, setup, options.trials)
+    return {"clip": reference.name, "frames": len(reference.q)} | rows
 
 
 def evaluate_reference(reference: Reference, setup: Setup, options: EvaluationOptions) -> dict[str, dict[str, Any]]:

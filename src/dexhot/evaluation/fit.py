@@ -27,7 +27,8 @@ from dexhot.evaluation.fit_measures import (
 )
 from dexhot.evaluation.fit_protocols import ProtocolPart
 from dexhot.fitting.recipe import Recipe
-from dexhot.fitting.recording_fit import RecordingFit, fit_recording
+from dexhot.fitting.recording_fit import fit_recording
+from dexhot.fitting.result import RecordingFit
 from dexhot.fitting.scene import HandObjectScene, SceneState, object_at, object_model
 from dexhot.geometry.poses import inverse, transform
 from dexhot.humans.open_hand import open_hand
@@ -208,10 +209,10 @@ def evaluate_clip(
     rows, left_out = [], 0
     joints, vertices = {}, {}
     for t, name in enumerate(clip.frames):
-        scene, tracked = fit.scene(t), fit.tracked[t]
-        if scene is None or tracked is None:
+        scene, found = fit.scene(t), fit.keypoints(t)
+        if scene is None or found is None:
             continue
-        joints[name], vertices[name] = tracked.keypoints, scene.hand.vertices
+        joints[name], vertices[name] = found, scene.hand.vertices
         keypoints, pose = true.keypoints[hand.side][t, :, :3], true.object_pose[t]
         known = np.isfinite(keypoints).all()
         both = known and bool(np.isfinite(pose).all())
@@ -220,10 +221,10 @@ def evaluate_clip(
             continue
         row = interaction(scene)
         if known:
-            row |= hand_errors(tracked.keypoints, keypoints, recording.intrinsics)
+            row |= hand_errors(found, keypoints, recording.intrinsics)
         mesh = true.hand_meshes.get(hand.side)
         if mesh is not None and known and mesh[t].shape == scene.hand.vertices.shape and np.isfinite(mesh[t]).all():
-            row |= mesh_errors(scene.hand.vertices, mesh[t], tracked.keypoints[0], keypoints[0])
+            row |= mesh_errors(scene.hand.vertices, mesh[t], found[0], keypoints[0])
         if np.isfinite(pose).all():
             row |= object_errors(asset, scene.state.object_pose(), pose, recording.intrinsics)
         rows.append(row)
@@ -233,7 +234,7 @@ def evaluate_clip(
     first = next(iter(joints))
     joints |= dict.fromkeys(missing, joints[first])
     vertices |= dict.fromkeys(missing, vertices[first])
-    seconds = float(np.mean([one.seconds for one in fit.tracked if one is not None]))
+    seconds = float(fit.seconds.mean())
     name = clip.recording.name
     return FitResult(name, len(rows), mean_of(rows), seconds, joints, vertices, left_out, len(missing))
 
@@ -253,8 +254,8 @@ def evaluate_wild(
 ) -> tuple[FitResult, RecordingFit]:
     """Proxies of a recording without truth: TF-HOT's in-the-wild columns, HOMan's table 2."""
     fit = fit_recording(replace(recording, world_T_camera=None), evidence, asset, recipe, hand, table)
-    rows = [proxies(fit, t, recording, evidence) for t, one in enumerate(fit.tracked) if one is not None]
-    seconds = float(np.mean([one.seconds for one in fit.tracked if one is not None]))
+    rows = [proxies(fit, t, recording, evidence) for t, one in enumerate(fit.scenes) if one]
+    seconds = float(fit.seconds.mean())
     return FitResult(recording.name, len(rows), mean_of(rows), seconds), fit
 
 

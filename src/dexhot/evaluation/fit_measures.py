@@ -7,10 +7,10 @@ from scipy.spatial import cKDTree
 
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
-from dexhot.fitting import kernels
-from dexhot.fitting.recording_fit import RecordingFit
+from dexhot.fitting.result import RecordingFit
 from dexhot.fitting.scene import HandObjectScene
 from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.poses import transform
 from dexhot.geometry.rotations import quat_angle
@@ -86,14 +86,13 @@ def interaction(scene: HandObjectScene) -> Row:
 
 def proxies(fit: RecordingFit, t: int, recording: Recording, evidence: Evidence) -> Row:
     """J2D* (px), IoU_obj* and SD_obj (mm) of a frame, against its evidence."""
-    scene, side = fit.scene(t), fit.tracker.hand.side
-    assert scene is not None
+    scene, keypoints = fit.scene(t), fit.keypoints(t)
+    assert scene is not None and keypoints is not None
     row = interaction(scene)
-    seen = evidence.keypoints[side][t]
+    seen = evidence.keypoints[fit.side][t]
     known = np.isfinite(seen[:, 3:5]).all(axis=1) & (np.nan_to_num(seen[:, 5]) > 0)
-    tracked = fit.tracked[t]
-    if known.any() and tracked is not None:
-        pixels = recording.intrinsics.project(tracked.keypoints)
+    if known.any():
+        pixels = recording.intrinsics.project(keypoints)
         row["j2d_px"] = joint_error(pixels[known], seen[known, 3:5])
     if scene.model is not None and (evidence.labels[t] == 2).any():
         drawn = object_depth(scene, recording.intrinsics)
@@ -109,7 +108,7 @@ def object_depth(scene: HandObjectScene, camera: Intrinsics) -> np.ndarray:
     image = np.full((camera.height, camera.width), FAR)
     placed = scene.model.vertices @ scene.state.rotation.T + scene.state.position
     pinhole = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-    kernels.draw_depth(placed, scene.model.faces, pinhole, image)
+    draw_depth(placed, scene.model.faces, pinhole, image)
     return image
 
 

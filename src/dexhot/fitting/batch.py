@@ -104,7 +104,8 @@ class BatchScene:
         self.direct: Unknowns = {}  # gradients by an unknown itself
 
     def _rows(self, x: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(x, (self.count, *x.shape[1:]))
+        rows: np.ndarray = np.broadcast_to(x, (self.count, *x.shape[1:]))
+        return rows
 
     def _grow(self, side: str) -> Grown:
         hand, given = self.bodies.hands[side], self.given
@@ -139,8 +140,9 @@ class BatchScene:
     def placed(self, points: np.ndarray) -> np.ndarray:
         """Points (N, 3) of the object's mesh frame -> (B, N, 3) m."""
         assert self.model is not None
-        turned: np.ndarray = (self.scale * (points - self.model.centre)) @ np.swapaxes(self.rotation, 1, 2)
-        return turned + self.place[:, None]
+        turned = (self.scale * (points - self.model.centre)) @ np.swapaxes(self.rotation, 1, 2)
+        moved: np.ndarray = turned + self.place[:, None]
+        return moved
 
     @cached_property
     def object_vertices(self) -> np.ndarray:
@@ -173,7 +175,8 @@ class BatchScene:
         """A gradient by a hand's keypoints (B, 21, 3)."""
         table = self.bodies.keypoint_table(side)
         by_ids = np.swapaxes(gradient, 1, 2) @ table.weights
-        np.add.at(self.hands[side].by_points, (slice(None), table.ids), np.swapaxes(by_ids, 1, 2))
+        for total, here in zip(self.hands[side].by_points, np.swapaxes(by_ids, 1, 2)):
+            np.add.at(total, table.ids, here)
 
     def push_object(self, b: int, points: np.ndarray, gradient: np.ndarray) -> None:
         """A gradient (N, 3) by points (N, 3) that move with the object of sample b."""

@@ -58,9 +58,7 @@ class Joints2D:
             off, slopes = offsets(self.view, scene.keypoints(side), self.view.pixels[side])
             confidence = self.view.confidence[side]
             total += factor * (confidence * (off**2).sum(axis=-1)).sum(axis=1)
-            scene.push_keypoints(
-                side, 2.0 * factor * confidence[..., None] * (off[..., None, :] @ slopes).squeeze(-2)
-            )
+            scene.push_keypoints(side, 2.0 * factor * confidence[..., None] * (off[..., None, :] @ slopes).squeeze(-2))
         return total
 
 

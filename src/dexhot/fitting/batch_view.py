@@ -1,6 +1,7 @@
 """What was seen in many frames, as the terms of gradient descent take it: masks in a window, keypoints, clouds."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class BatchView:
 
     def boxes(self, name: str) -> np.ndarray:
         """(T, 4) x0 y0 x1 y1 px of the window around a label's pixels; NaN where there are none."""
-        covered = self.masks[..., RASTER_LABELS[name]] > 0.5
+        covered: Any = np.asarray(self.masks[..., RASTER_LABELS[name]] > 0.5)
         found = np.full((len(covered), 4), np.nan)
         for t, mask in enumerate(covered):
             rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -59,7 +60,7 @@ class BatchView:
 def view_of(recording: Recording, evidence: Evidence, sides: list[str], pixels: int) -> BatchView:
     """Frames without their depth; the window around all labels is at most `pixels` wide and high."""
     camera, labels = recording.intrinsics, evidence.labels
-    wanted = np.isin(labels, [LABELS[name] for name in (*sides, "object")]).any(axis=0)
+    wanted: Any = np.isin(labels, [LABELS[name] for name in (*sides, "object")]).any(axis=0)
     rows, columns = np.flatnonzero(wanted.any(axis=1)), np.flatnonzero(wanted.any(axis=0))
     if not len(rows):
         rows, columns = np.array([0, camera.height - 1]), np.array([0, camera.width - 1])
@@ -67,7 +68,7 @@ def view_of(recording: Recording, evidence: Evidence, sides: list[str], pixels: 
     y0, y1 = max(rows[0] - gap, 0), min(rows[-1] + gap + 1, camera.height)
     x0, x1 = max(columns[0] - gap, 0), min(columns[-1] + gap + 1, camera.width)
     thin = max(1, int(np.ceil(max(y1 - y0, x1 - x0) / pixels)))
-    h, w = (y1 - y0) // thin, (x1 - x0) // thin
+    h, w = int(y1 - y0) // thin, int(x1 - x0) // thin
     cut = (slice(None), slice(y0, y0 + h * thin), slice(x0, x0 + w * thin))
     middle = (thin - 1) / 2
     small = Intrinsics(

@@ -42,7 +42,7 @@ class BatchPenetration:
 
 @dataclass
 class BatchAttraction:
-    """Distance of the fingertips that are outside of the object, once the hand is deeper than `gate` m in it (eq. 8)."""
+    """Distance of the fingertips outside of the object, once the hand is deeper than `gate` m in it (eq. 8)."""
 
     zones: dict[str, list[np.ndarray]]  # vertices of each fingertip's pad, by side
     weight: float
@@ -121,27 +121,36 @@ class PairCollision:
                 for other in scene.hands:
                     if other != side:
                         inner = scene.hand_vertices(other)[b]
-                        ids, depth, slopes = inside(inner, vertices, normals, faces, factor, scene.hands[side], b)
+                        ids, depth, slopes = inside(
+                            inner, vertices, normals, faces, factor, scene.hands[side].by_points[b]
+                        )
                         total[b] += factor * depth.sum()
                         np.add.at(scene.hands[other].by_points[b], 16 + ids, slopes)
                 if scene.model is not None:
                     inner = scene.object_samples[b]
-                    ids, depth, slopes = inside(inner, vertices, normals, faces, factor, scene.hands[side], b)
+                    ids, depth, slopes = inside(inner, vertices, normals, faces, factor, scene.hands[side].by_points[b])
                     total[b] += factor * depth.sum()
                     scene.push_object(b, inner[ids], slopes)
         return total
 
 
 def inside(
-    points: np.ndarray, vertices: np.ndarray, normals: np.ndarray, faces: np.ndarray, factor: float, grown: object, b: int
+    points: np.ndarray,
+    vertices: np.ndarray,
+    normals: np.ndarray,
+    faces: np.ndarray,
+    factor: float,
+    by_points: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points in a hand: their numbers, depths (m) and the gradient of `factor` times each by the point.
 
-    The gradient by the hand's vertices is added to `grown` (batch.Grown).
+    The gradient by the hand's vertices is added to `by_points` (16 + V, 3).
     """
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     near = np.flatnonzero(((points > low) & (points < high)).all(axis=1))
-    found, face, at, squares = kernels.triangle_pairs(points[near], vertices, faces, np.arange(len(faces)), False, THICK)
+    found, face, at, squares = kernels.triangle_pairs(
+        points[near], vertices, faces, np.arange(len(faces)), False, THICK
+    )
     corners = faces[face]
     off = np.einsum("nk,nka->na", at, vertices[corners]) - points[near][found]  # to the surface
     outward = np.einsum("nk,nka->na", at, normals[corners])
@@ -149,7 +158,7 @@ def inside(
     found, corners, at, off = found[deep], corners[deep], at[deep], off[deep]
     depth = np.sqrt(squares[deep])
     along = off / depth[:, None] if len(depth) else off
-    np.add.at(grown.by_points[b], 16 + corners, factor * at[..., None] * along[:, None])  # type: ignore[attr-defined]
+    np.add.at(by_points, 16 + corners, factor * at[..., None] * along[:, None])
     return near[found], depth, -factor * along
 
 
@@ -184,7 +193,9 @@ class LocalContact:
                         gaps = np.where(to >= 0, np.linalg.norm(vertices[zone] - targets[to], axis=1), np.inf)
                         pads.append(zone[gaps.argmin()])
                         nearest.append(to[gaps.argmin()])
-                total[b] += self._pull(scene, b, side, np.array(pads, int), np.array(nearest, int), self.attraction, len(zones))
+                total[b] += self._pull(
+                    scene, b, side, np.array(pads, int), np.array(nearest, int), self.attraction, len(zones)
+                )
                 to = kernels.nearest_point(vertices[inner], targets, 1.0)
                 total[b] += self._pull(scene, b, side, inner, to, self.repulsion, max(len(inner), 1))
         return total

@@ -6,6 +6,9 @@ Cameras are (4,) arrays fx fy cx cy of the image that is passed with them; image
 import numpy as np
 from numba import njit
 
+from dexhot.geometry.sdf_kernels import distance, trilinear
+from dexhot.humans.kernels import exponential
+
 FAR = 1e6
 
 
@@ -153,27 +156,6 @@ def contract(directions: np.ndarray, jacobians: np.ndarray, ids: np.ndarray) -> 
 
 
 @njit(cache=True)
-def _read(values: np.ndarray, x: float, y: float, z: float, out: np.ndarray) -> bool:
-    """Trilinear value and gradient (per cell) at grid coordinates, into out (4,); False outside of the grid."""
-    nx, ny, nz = values.shape
-    if not (0.0 <= x < nx - 1 and 0.0 <= y < ny - 1 and 0.0 <= z < nz - 1):
-        return False
-    i, j, k = int(x), int(y), int(z)
-    fx, fy, fz = x - i, y - j, z - k
-    a000, a100, a010, a110 = values[i, j, k], values[i + 1, j, k], values[i, j + 1, k], values[i + 1, j + 1, k]
-    a001, a101 = values[i, j, k + 1], values[i + 1, j, k + 1]
-    a011, a111 = values[i, j + 1, k + 1], values[i + 1, j + 1, k + 1]
-    b00, b10 = a000 + fx * (a100 - a000), a010 + fx * (a110 - a010)
-    b01, b11 = a001 + fx * (a101 - a001), a011 + fx * (a111 - a011)
-    c0, c1 = b00 + fy * (b10 - b00), b01 + fy * (b11 - b01)
-    e0 = (a100 - a000) + fy * ((a110 - a010) - (a100 - a000))
-    e1 = (a101 - a001) + fy * ((a111 - a011) - (a101 - a001))
-    out[0], out[1] = c0 + fz * (c1 - c0), e0 + fz * (e1 - e0)
-    out[2], out[3] = (b10 - b00) + fz * ((b11 - b01) - (b10 - b00)), c1 - c0
-    return True
-
-
-@njit(cache=True)
 def object_distances(
     points: np.ndarray,
     R: np.ndarray,
@@ -196,7 +178,7 @@ def object_distances(
             local[q, a] = R[0, a] * dx + R[1, a] * dy + R[2, a] * dz
             gradients[q, a] = 0.0
         distances[q] = FAR
-        if _read(
+        if trilinear(
             values,
             (local[q, 0] - origin[0]) / spacing,
             (local[q, 1] - origin[1]) / spacing,
@@ -210,26 +192,19 @@ def object_distances(
 
 @njit(cache=True)
 def distances_beyond(
-    local: np.ndarray, values: np.ndarray, origin: np.ndarray, spacing: float, distances: np.ndarray, gradients: np.ndarray
+    local: np.ndarray,
+    values: np.ndarray,
+    origin: np.ndarray,
+    spacing: float,
+    distances: np.ndarray,
+    gradients: np.ndarray,
 ) -> None:
     """Signed distance of points (N, 3) of the object's frame, and its gradient (N, 3), into the last two.
 
     Outside of the grid: the distance at its nearest point plus that to it, an upper bound (sdf_volume.py).
     """
-    shape, read = np.array(values.shape), np.empty(4)
-    cell, gap = np.empty(3), np.empty(3)
     for q in range(local.shape[0]):
-        square = 0.0
-        for a in range(3):
-            x = (local[q, a] - origin[a]) / spacing
-            cell[a] = min(max(x, 0.0), shape[a] - 1.0 - 1e-9)
-            gap[a] = (x - cell[a]) * spacing if x != cell[a] else 0.0
-            square += gap[a] * gap[a]
-        _read(values, cell[0], cell[1], cell[2], read)
-        beyond = np.sqrt(square)
-        distances[q] = read[0] + beyond
-        for a in range(3):
-            gradients[q, a] = gap[a] / beyond if gap[a] != 0.0 else read[1 + a] / spacing
+        distances[q] = distance(values, origin, spacing, local[q], gradients[q])
 
 
 @njit(cache=True)
@@ -263,7 +238,7 @@ def icp(
 
     The scale narrows from `sigma` to `least`, by 0.6 a step; `turn` (rad) and `shift` (m) are the sigmas of one step.
     """
-    R, t = R.copy(), t.copy()
+    R, t, turned = R.copy(), t.copy(), np.empty((3, 3))
     local, distances, gradients = np.empty_like(points), np.empty(points.shape[0]), np.empty_like(points)
     for k in range(iterations):
         scale = max(least, sigma * 0.6**k)
@@ -283,20 +258,8 @@ def icp(
             A[a, a] += 1.0 / (turn * turn)
             A[3 + a, 3 + a] += 1.0 / (shift * shift)
         step = -np.linalg.solve(A, g)
-        angle = np.sqrt(step[0] ** 2 + step[1] ** 2 + step[2] ** 2)
-        if angle > 1e-12:
-            held = min(angle, 0.5)
-            x, y, z = step[0] / angle, step[1] / angle, step[2] / angle
-            c, s = np.cos(held), np.sin(held)
-            u = 1.0 - c
-            E = np.array(
-                [
-                    [c + x * x * u, x * y * u - z * s, x * z * u + y * s],
-                    [y * x * u + z * s, c + y * y * u, y * z * u - x * s],
-                    [z * x * u - y * s, z * y * u + x * s, c + z * z * u],
-                ]
-            )
-            R = R @ E
+        exponential(step[:3] * min(1.0, 0.5 / max(np.sqrt((step[:3] ** 2).sum()), 1e-12)), turned)
+        R = R @ turned
         t = t + step[3:]
     return R, t
 

@@ -5,9 +5,12 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from dexhot.fitting import kernels
+from dexhot.fitting.frames import some
 from dexhot.fitting.hand_fit import rotations_over_so3
-from dexhot.fitting.scene import ObjectModel, SceneState
+from dexhot.fitting.scene import SAMPLES, ObjectModel, SceneState
 from dexhot.fitting.scene_terms import FrameView
+from dexhot.geometry.equivalents import reduced_angle
+from dexhot.geometry.rotations import matrix_to_quat
 
 Placed = tuple[np.ndarray, np.ndarray]  # rotation (3, 3), position (3,)
 
@@ -20,6 +23,12 @@ DEEP = 0.3  # of the object's radius: how far behind its cloud its centre is
 FEW = 20  # points without which the object counts as unseen
 POINTS = 120  # of the cloud, in ICP and score
 APART = np.radians(25.0)  # between hypotheses that count as two
+RIVAL_TURNS = np.radians(
+    np.arange(15.0, 360.0, 15.0)
+)  # about each axis of the box, where a shape may nearly fit itself
+RIVAL_FITS, SAME_FITS = 0.7, 0.985  # fractions of the surface: nearly the same shape; the same shape
+RIVAL_NEAR, RIVAL_APART, MOST_RIVALS = 0.05, np.radians(10.0), 24  # of the radius; between two; at most so many
+MISFIT_SIGMA, ALIKE = 0.003, 0.01  # m; difference of two misfits that means nothing
 
 
 def score(model: ObjectModel, view: FrameView, placed: Placed, cloud: np.ndarray | None = None) -> float:
@@ -32,12 +41,66 @@ def score(model: ObjectModel, view: FrameView, placed: Placed, cloud: np.ndarray
     return float((np.abs(off) < NEAR).mean() - OUTSIDE * outside)
 
 
-def some(points: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` points, evenly taken."""
-    if len(points) <= count:
-        return points
-    chosen: np.ndarray = points[np.linspace(0, len(points) - 1, count).astype(int)]
-    return chosen
+def misfit(model: ObjectModel, view: FrameView, placed: Placed) -> float:
+    """Robust mean square distance of the whole cloud, plus the fraction of the surface over the background; 0 at best.
+
+    Finer than the score: a handle on the wrong side is a few percent of the cloud.
+    """
+    R, t = placed
+    cloud = view.object_cloud
+    local, off, gradients = np.empty_like(cloud), np.empty(len(cloud)), np.empty_like(cloud)
+    kernels.object_distances(cloud, R, t, *model.volume, local, off, gradients)
+    square = np.minimum(off / MISFIT_SIGMA, 1e3) ** 2
+    outside = kernels.outside_fraction(model.samples @ R.T + t, view.small, view.labels)
+    return float((square / (9.0 + square)).mean() + OUTSIDE * outside)
+
+
+def rivals(model: ObjectModel) -> list[Placed]:
+    """Motions of the mesh frame after which most of the surface, but not all, lies on itself: poses that depth and mask
+    can mistake for each other, such as a mug's with its handle elsewhere. Exact symmetries are none."""
+    from scipy.spatial.transform import Rotation
+
+    found: list[tuple[float, Placed]] = []
+    values, origin, spacing = model.volume
+    for axis in np.eye(3):
+        for angle in RIVAL_TURNS:
+            R = Rotation.from_rotvec(angle * axis).as_matrix()
+            start = model.centre - R @ model.centre
+            inverse = kernels.icp(
+                model.samples, R.T, -R.T @ start, values, origin, spacing, STEPS, 0.2 * model.radius,
+                0.02 * model.radius, 0.1, model.radius,
+            )  # fmt: skip
+            R, t = inverse[0].T, -inverse[0].T @ inverse[1]
+            local, off, gradients = np.empty_like(model.samples), np.empty(SAMPLES), np.empty_like(model.samples)
+            kernels.object_distances(model.samples, *inverse, values, origin, spacing, local, off, gradients)
+            fits = float((np.abs(off) < RIVAL_NEAR * model.radius).mean())
+            if RIVAL_FITS < fits < SAME_FITS and _angle(R, np.eye(3)) > RIVAL_APART:
+                found.append((fits, (R, t)))
+    found.sort(key=lambda pair: -pair[0])
+    taken: list[Placed] = []
+    for _, (R, t) in found:
+        if all(_angle(R, other) > RIVAL_APART for other, _ in taken) and len(taken) < MOST_RIVALS:
+            taken.append((R, t))
+    return taken
+
+
+def better_rival(
+    model: ObjectModel, view: FrameView, placed: Placed, ways: list[Placed], margin: float
+) -> Placed | None:
+    """A pose that `placed` may have been mistaken for and that fits better by `margin` (misfit), or None."""
+    here = misfit(model, view, placed)
+    R, t = placed
+    moved = [(R @ turn, R @ shift + t) for turn, shift in ways]
+    moved.sort(key=lambda other: misfit(model, view, other))
+    cloud = some(view.object_cloud, POINTS)
+    tried = [refined(model, cloud, other) for other in moved[:3]]
+    scored = [(misfit(model, view, other), other) for other in tried if _angle(other[0], R) > 0.5 * RIVAL_APART]
+    best = min(scored, key=lambda pair: pair[0], default=None)
+    return best[1] if best is not None and best[0] < here - margin else None
+
+
+def _angle(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.arccos(np.clip((np.trace(a.T @ b) - 1.0) / 2.0, -1.0, 1.0)))
 
 
 def refined(model: ObjectModel, cloud: np.ndarray, placed: Placed, steps: int = STEPS, wide: float = WIDE) -> Placed:
@@ -62,10 +125,12 @@ def carried(before: SceneState, now: SceneState, joint: np.ndarray) -> Placed:
 
 
 def best_of(model: ObjectModel, view: FrameView, candidates: Iterable[Placed]) -> tuple[float, Placed]:
-    """The candidate with the best score after the cheap ICP steps."""
+    """The first candidate, after the cheap ICP steps, that no other fits better than by ALIKE; and its misfit."""
     cloud = some(view.object_cloud, POINTS)
     tried = [refined(model, cloud, placed) for placed in candidates]
-    return max(((score(model, view, placed, cloud), placed) for placed in tried), key=lambda pair: pair[0])
+    scored = [(misfit(model, view, placed), placed) for placed in tried]
+    least = min(value for value, _ in scored)
+    return next(pair for pair in scored if pair[0] <= least + ALIKE)
 
 
 def search(model: ObjectModel, view: FrameView, rotations: int, kept: int) -> list[tuple[float, Placed]]:
@@ -78,15 +143,16 @@ def search(model: ObjectModel, view: FrameView, rotations: int, kept: int) -> li
     found.sort(key=lambda pair: -pair[0])
     better = [refined(model, cloud, placed) for _, placed in found[: 4 * kept]]
     ranked = sorted(((score(model, view, placed, cloud), placed) for placed in better), key=lambda pair: -pair[0])
-    return list(_unlike(ranked, kept))
+    return list(_unlike(model, ranked, kept))
 
 
-def _unlike(ranked: list[tuple[float, Placed]], count: int) -> Iterator[tuple[float, Placed]]:
+def _unlike(model: ObjectModel, ranked: list[tuple[float, Placed]], count: int) -> Iterator[tuple[float, Placed]]:
+    """Those that do not look the same by the object's symmetry."""
     taken: list[np.ndarray] = []
     for value, (R, t) in ranked:
-        angles = [np.arccos(np.clip((np.trace(R.T @ other) - 1.0) / 2.0, -1.0, 1.0)) for other in taken]
-        if all(angle > APART for angle in angles):
-            taken.append(R)
+        q = matrix_to_quat(R)
+        if all(float(reduced_angle(model.symmetry, other, q)) > APART for other in taken):
+            taken.append(q)
             yield value, (R, t)
         if len(taken) == count:
             return

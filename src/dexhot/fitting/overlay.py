@@ -9,7 +9,7 @@ from matplotlib.collections import LineCollection
 
 from dexhot.data.files import save_figure
 from dexhot.data.recording import Recording
-from dexhot.fitting.recording_fit import RecordingFit
+from dexhot.fitting.result import RecordingFit
 
 HAND, OBJECT = "#ffb000", "#2f9bff"
 MOMENTS = 4
@@ -20,17 +20,16 @@ def draw_overlay(fit: RecordingFit, recording: Recording, title: str, path: Path
     matplotlib.use("Agg", force=False)
     from matplotlib import pyplot as plt
 
-    known = [t for t, one in enumerate(fit.tracked) if one is not None]
+    known = [t for t, scenes in enumerate(fit.scenes) if scenes]
     chosen = [known[k] for k in np.linspace(0, len(known) - 1, MOMENTS).astype(int)]
     figure, panels = plt.subplots(1, MOMENTS, figsize=(16, 4.0))
     for axes, t in zip(panels, chosen):
-        scene = fit.scene(t)
-        assert scene is not None
         axes.imshow(recording.color[t])
-        _outline(axes, scene.hand.vertices, fit.tracker.hand.faces, fit.tracker.camera, HAND)
-        if fit.model is not None:
-            placed = fit.model.vertices @ scene.state.rotation.T + scene.state.position
-            _outline(axes, placed, fit.model.faces, fit.tracker.camera, OBJECT)
+        for scene in fit.scenes[t].values():
+            _outline(axes, scene.hand.vertices, scene.person.hand.faces, fit.camera, HAND)
+        if scene.model is not None:
+            placed = scene.model.vertices @ scene.state.rotation.T + scene.state.position
+            _outline(axes, placed, scene.model.faces, fit.camera, OBJECT)
         axes.set_title(f"frame {t}", fontsize=10)
         axes.axis("off")
     figure.suptitle(f"{title}; orange: hand, blue: object", fontsize=12)

@@ -15,7 +15,8 @@ from dexhot.errors import DexhotError, FileFormatError, NotFoundError
 from dexhot.paths import share_dir
 
 SOURCES = ("paper", "ours")
-TERMS = {  # and their settings
+Settings = dict[str, tuple[str, ...]]
+TRACKING: Settings = {  # terms of the tracker, and their settings
     "joints_2d": ("weight", "sigma"),
     "joint_depth": ("weight", "sigma", "inside"),
     "hand_mask": ("weight", "sigma"),
@@ -31,12 +32,76 @@ TERMS = {  # and their settings
     "limits": ("weight", "sigma"),
     "ground": ("weight", "sigma"),
 }  # fmt: skip
-SOLVER = (
-    "iterations", "first_iterations", "damping", "widest", "hand_points", "object_points", "velocity", "hypotheses",
-    "object_hypotheses", "kept", "alive", "object_lost", "hand_lost",
-)  # fmt: skip
-COUNTS = ("iterations", "first_iterations", "hand_points", "object_points", "hypotheses", "object_hypotheses", "kept",
-          "alive")  # fmt: skip
+TFHOT: Settings = {
+    "joints_2d": ("weight", "scale"),
+    "render": ("weight", "hand", "object", "scale"),
+    "surface": ("weight", "to_faces", "to_points", "visible_only", "reach", "scale"),
+    "sdf": ("weight", "scale"),
+    "penetration": ("weight", "scale"),
+    "attraction": ("weight", "gate", "scale"),
+    "regularisation": ("weight", "hand", "object", "threshold", "object_threshold", "scale"),
+    "shape": ("weight", "scale"),
+}
+HOMAN: Settings = {
+    "silhouette": ("weight", "scale"),
+    "vertices_2d": ("weight", "scale"),
+    "pca": ("weight", "scale"),
+    "size": ("weight", "scale"),
+    "smoothness": ("weight", "scale"),
+    "centroid": ("weight", "scale"),
+    "local_contact": ("weight", "attraction", "repulsion", "scale"),
+    "collision": ("weight", "scale"),
+}
+HANDYPRIORS: Settings = {
+    "image": ("weight", "scale"),
+    "mask": ("weight", "hand", "object", "scale"),
+    "sliding": ("weight", "near", "scale"),
+    "penetration": ("weight", "scale"),
+    "consistency": ("weight", "pose", "scale"),
+    "oscillation": ("weight", "scale"),
+}
+RATES = ("turn_rate", "place_rate", "finger_rate")
+SEARCH_COUNTS = ("rotations", "search_steps", "follow_steps", "pruned_after", "pruned_to")
+SEARCH_RATES = ("search_turn_rate", "search_place_rate")
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a recipe is solved, and what it may set."""
+
+    terms: Settings
+    counts: tuple[str, ...]  # settings of the solver that are whole numbers of at least 1
+    numbers: tuple[str, ...]  # and those that are not
+    depth: bool = True  # whether it reads depth
+
+    @property
+    def solver(self) -> tuple[str, ...]:
+        """All settings of the solver."""
+        return self.counts + self.numbers
+
+
+METHODS = {
+    "tracking": Method(
+        TRACKING,
+        ("iterations", "first_iterations", "hand_points", "object_points", "hypotheses", "object_hypotheses", "kept",
+         "alive"),
+        ("damping", "widest", "velocity", "object_lost", "hand_lost"),
+    ),
+    "tfhot": Method(
+        TFHOT,
+        ("hypotheses", "first_steps", "steps", "pixels", "hand_points", "object_points", "object_hypotheses"),
+        ("rate", "stop", "estimator_start", "pose_spread", "shape_spread"),
+    ),
+    "homan": Method(
+        HOMAN,
+        (*SEARCH_COUNTS, "coarse_steps", "fine_steps", "components", "pixels"),
+        (*SEARCH_RATES, *RATES, "scale_rate", "stand_in"),
+        depth=False,
+    ),
+    "handypriors": Method(
+        HANDYPRIORS, (*SEARCH_COUNTS, "steps", "pixels"), (*SEARCH_RATES, *RATES), depth=False
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,6 +109,7 @@ class Recipe:
     """Settings by term, of the solver, and where each comes from."""
 
     name: str
+    method: str  # one of METHODS
     terms: dict[str, dict[str, Any]]
     solver: dict[str, Any]
     sources: dict[str, str] = field(default_factory=dict)  # "surface.sigma": "ours"
@@ -90,20 +156,24 @@ def load_recipe(name: str) -> Recipe:
 
 def read_recipe(raw: Any, path: Path) -> Recipe:
     """Checks names, sources and numbers. Raises FileFormatError naming the setting and the valid ones."""
-    if not isinstance(raw, dict) or set(raw) != {"name", "terms", "solver"} or not isinstance(raw["terms"], dict):
-        raise FileFormatError(f"{path} must have name, terms and solver.")
+    given = {"name", "method", "terms", "solver"}
+    if not isinstance(raw, dict) or set(raw) != given or not isinstance(raw["terms"], dict):
+        raise FileFormatError(f"{path} must have name, method, terms and solver.")
+    if raw["method"] not in METHODS:
+        raise NotFoundError(f"method in {path.name}", str(raw["method"]), METHODS)
+    method = METHODS[raw["method"]]
     terms, sources = {}, {}
     for name, block in raw["terms"].items():
-        if name not in TERMS:
-            raise NotFoundError(f"term in {path.name}", str(name), TERMS)
-        terms[name], found = _settings(f"{path.name}: {name}", block, TERMS[name])
+        if name not in method.terms:
+            raise NotFoundError(f"term in {path.name}", str(name), method.terms)
+        terms[name], found = _settings(f"{path.name}: {name}", block, method.terms[name])
         sources.update({f"{name}.{setting}": source for setting, source in found.items()})
-    solver, found = _settings(f"{path.name}: solver", raw["solver"], SOLVER)
+    solver, found = _settings(f"{path.name}: solver", raw["solver"], method.solver)
     sources.update({f"solver.{setting}": source for setting, source in found.items()})
-    for setting in COUNTS:
+    for setting in method.counts:
         if not (isinstance(solver[setting], int) and solver[setting] >= 1):
             raise FileFormatError(f"{path.name}: solver.{setting} must be a whole number of at least 1.")
-    return Recipe(str(raw["name"]), terms, solver, sources)
+    return Recipe(str(raw["name"]), str(raw["method"]), terms, solver, sources)
 
 
 def _settings(where: str, block: Any, names: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, str]]:

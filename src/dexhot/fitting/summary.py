@@ -7,7 +7,7 @@ import numpy as np
 
 from dexhot.data.types import Evidence
 from dexhot.fitting.hand_fit import HandFit, Sighting
-from dexhot.fitting.recording_fit import RecordingFit
+from dexhot.fitting.result import RecordingFit
 
 
 def summarise_fit(fit: HandFit, sightings: Sequence[Sighting]) -> dict[str, Any]:
@@ -45,33 +45,36 @@ def _in_image(fit: HandFit, sightings: Sequence[Sighting]) -> np.ndarray:
 
 
 def summarise_recording_fit(fit: RecordingFit, evidence: Evidence) -> dict[str, Any]:
-    """Residuals in the image and to the clouds' surfaces, penetration, losses and time."""
-    tracker, side = fit.tracker, fit.tracker.hand.side
+    """Residuals in the image, penetration and time; of the tracker also its scores and losses."""
     pixels, deep = [], []
-    for t, one in enumerate(fit.tracked):
-        scene = fit.scene(t)
-        if one is None or scene is None:
-            continue
-        seen = evidence.keypoints[side][t]
-        x = one.keypoints[:, :2] / one.keypoints[:, 2:] * tracker.camera[:2] + tracker.camera[2:]
-        known = np.isfinite(seen[:, 3:5]).all(axis=1) & (np.nan_to_num(seen[:, 5]) > 0)
-        pixels.append(np.linalg.norm(x - seen[:, 3:5], axis=1)[known])
-        if fit.model is not None:
-            deep.append(max(0.0, -float(scene.distances(scene.hand.vertices)[0].min())))
-    found = [one for one in fit.tracked if one is not None]
+    for t, scenes in enumerate(fit.scenes):
+        for side, scene in scenes.items():
+            seen, found = evidence.keypoints[side][t], fit.keypoints(t, side)
+            assert found is not None
+            x = found[:, :2] / found[:, 2:] * fit.camera[:2] + fit.camera[2:]
+            known = np.isfinite(seen[:, 3:5]).all(axis=1) & (np.nan_to_num(seen[:, 5]) > 0)
+            pixels.append(np.linalg.norm(x - seen[:, 3:5], axis=1)[known])
+            if scene.model is not None:
+                deep.append(max(0.0, -float(scene.distances(scene.hand.vertices)[0].min())))
     residuals = np.concatenate(pixels)
     figures: dict[str, Any] = {
-        "frames": len(fit.tracked),
-        "frames_with_hand": sum(one.hand_seen for one in found),
-        "frames_with_object": sum(one.object_seen for one in found),
+        "frames": len(fit.scenes),
         "residual_px_mean": round(float(residuals.mean()), 2) if len(residuals) else None,
-        "hand_score_mean": round(float(np.mean([one.hand_score for one in found if one.hand_seen])), 3),
-        "object_score_mean": round(float(np.mean([one.object_score for one in found if one.object_seen] or [0.0])), 3),
-        "hand_lost_frames": sum(one.hand_lost for one in found),
-        "object_lost_frames": sum(one.object_lost for one in found),
-        "shape": np.round(tracker.person.shape, 2).tolist(),
-        "frame_ms_p50": round(float(1e3 * np.median([one.seconds for one in found])), 3),
     }
+    tracked = [one for one in fit.tracked if one is not None]
+    if tracked:
+        hands, things = [one for one in tracked if one.hand_seen], [one for one in tracked if one.object_seen]
+        figures |= {
+            "frames_with_hand": len(hands),
+            "frames_with_object": len(things),
+            "hand_score_mean": round(float(np.mean([one.hand_score for one in hands or tracked])), 3),
+            "object_score_mean": round(float(np.mean([one.object_score for one in things] or [0.0])), 3),
+            "hand_lost_frames": sum(one.hand_lost for one in tracked),
+            "object_lost_frames": sum(one.object_lost for one in tracked),
+        }
+    first = next(scenes for scenes in fit.scenes if scenes)
+    figures["shape"] = np.round(first[fit.side].person.shape, 2).tolist()
+    figures["frame_ms_p50"] = round(float(1e3 * np.median(fit.seconds[fit.seconds > 0])), 3)
     if deep:
         figures["penetration_mm_p95"] = round(float(1e3 * np.percentile(deep, 95)), 2)
     return figures

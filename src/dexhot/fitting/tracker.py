@@ -17,6 +17,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from dexhot.errors import ClipError
 from dexhot.fitting import kernels, object_start
+from dexhot.fitting.frames import Frame, frame_view, some, thinning
 from dexhot.fitting.hand_fit import LEAST_SEEN, Sighting, data_terms, fit_shape, regularisers, starts_from_pixels
 from dexhot.fitting.object_start import Placed
 from dexhot.fitting.recipe import Recipe
@@ -41,31 +42,15 @@ from dexhot.humans.kernels import logarithm
 from dexhot.humans.skin import HandPose, KeypointTable, SkinnedHand
 from dexhot.humans.zones import contact_zones
 
-LABELS = {"right": 1, "object": 2, "left": 3}  # of Evidence
-SMALL_WIDTH = 160  # px, of the image in which masks are compared
 STEPS = np.concatenate([LONGEST, np.repeat([0.4, 0.05], 3)])  # longest of one iteration: rad, m
 SHAPE_SECONDS, SHAPE_FRAMES = 1.0, 12  # s over which the shape is estimated, and from how many frames
-ARM = 0.026  # m from the hand's bones beyond which pixels of its mask are the forearm's
-BONE_STARTS = np.array([0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19, 5, 9, 13])
-BONE_ENDS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 9, 13, 17])
-PATCH = 3  # px around a keypoint in which its depth is measured
 NEAR_PIXELS, NEAR_CLOUD = 0.03, 0.010  # of the image's width; m: where the hand's score counts evidence as explained
 TOUCHING = 0.006  # m between hand and object below which an unseen object is carried by the hand
 SEARCH_EVERY = 5  # frames between two searches for a lost object
+RIVALS_EVERY, RIVAL_MARGIN = 3, 0.02  # frames between two looks at poses that look alike; of the misfit
+SAME = 0.03  # rad, and ten times the m, within which two hypotheses are one
 START_ITERATIONS = 15
 FIRST_WIDE = 4.0
-
-
-@dataclass
-class Frame:
-    """What was seen at one moment. Depth is in mm, 0 where unknown; keypoints are in pixels of the same image."""
-
-    time: float  # s
-    depth: np.ndarray  # (H, W) uint16
-    labels: np.ndarray  # (H, W) uint8, those of Evidence
-    pixels: np.ndarray  # (21, 2)
-    confidence: np.ndarray  # (21,)
-    object_pose: np.ndarray | None = None  # (7,) camera_T_mesh
 
 
 @dataclass
@@ -117,7 +102,7 @@ class HandObjectTracker:
         self.person = hand.shaped(shape)
         self.shape_known = shape is not None
         self.camera = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-        self.thin = max(1, round(camera.width / SMALL_WIDTH))
+        self.thin = thinning(camera)
         self.small = self.camera / self.thin
         self.width = camera.width
         self.zones = [zone for name, zone in contact_zones(hand).items() if name != "palm"]
@@ -126,12 +111,14 @@ class HandObjectTracker:
         self.frames = 0
         self.sightings: list[tuple[float, Sighting]] = []
         self.sought = -SEARCH_EVERY  # frame of the last search for the object
+        self.rivals = [] if model is None else object_start.rivals(model)
 
     def step(self, frame: Frame) -> Tracked | None:
         """The next frame; None as long as no hand was ever seen."""
         began = time.thread_time()
         view = self.view(frame)
-        seen = view.confidence.sum() >= LEAST_SEEN
+        seen = bool(view.confidence.sum() >= LEAST_SEEN)
+        visible = seen or len(view.hand_cloud) >= object_start.FEW  # without keypoints its cloud and mask remain
         if seen and not self.shape_known:
             self._learn_shape(frame, view)
         if not self.hypotheses:
@@ -139,18 +126,19 @@ class HandObjectTracker:
                 return None
             self._begin(view, frame)
         else:
-            self.hypotheses = [self._advance(one, view, frame, bool(seen)) for one in self.hypotheses]
+            self.hypotheses = [self._advance(one, view, frame, visible) for one in self.hypotheses]
         self._choose()
+        mistaken = self._mistaken(view)
         best = self.hypotheses[0]
         scene = self._scene(best.state)
-        hand_score = self.hand_score(scene, view) if seen else 0.0
+        hand_score = self.hand_score(scene, view) if visible else 0.0
         object_seen = self.model is not None and len(view.object_cloud) >= object_start.FEW
         object_score = self.object_score(best.state, view) if object_seen else 0.0
-        hand_lost = bool(seen and hand_score < self.recipe.solver["hand_lost"])
-        object_lost = bool(object_seen and object_score < self.recipe.solver["object_lost"])
-        if hand_lost and self.young == 0:
+        hand_lost = bool(visible and hand_score < self.recipe.solver["hand_lost"])
+        object_lost = bool(mistaken or (object_seen and object_score < self.recipe.solver["object_lost"]))
+        if hand_lost and seen and self.young == 0:
             self._restart_hand(view)
-        if object_lost and self.young == 0 and self.frames - self.sought >= SEARCH_EVERY:
+        if object_lost and not mistaken and self.young == 0 and self.frames - self.sought >= SEARCH_EVERY:
             self._search_object(view)
         self.frames += 1
         best = self.hypotheses[0]
@@ -159,7 +147,7 @@ class HandObjectTracker:
             best.state,
             self.person.posed(best.state.hand).keypoints(self.table),
             covariance(best.normal),
-            bool(seen),
+            visible,
             object_seen,
             hand_score,
             object_score,
@@ -169,47 +157,20 @@ class HandObjectTracker:
             time.thread_time() - began,
         )
 
+    def begin_at(self, tracked: Tracked) -> None:
+        """Go on from a state that is known, for instance backward in time."""
+        self.hypotheses = [Hypothesis(tracked.state, None, tracked.cost, np.linalg.inv(tracked.covariance))]
+        self.young = 0
+
     # what was seen
 
     def view(self, frame: Frame) -> FrameView:
         """The frame as the terms take it, with the pixels behind the wrist left out."""
-        own = LABELS[self.hand.side]
-        thin = frame.labels[:: self.thin, :: self.thin]
-        labels = np.where(thin == own, 1, np.where(thin == 2, 2, np.where(thin == 0, 0, 3))).astype(np.uint8)
-        confidence = np.where(np.isfinite(frame.pixels).all(axis=1), np.nan_to_num(frame.confidence), 0.0)
-        pixels = np.nan_to_num(frame.pixels)
-        bones = self._bones(pixels, confidence)
-        step = max(1, self.thin // 2)
-        own_cloud = kernels.cloud(frame.labels, frame.depth, own, step, self.camera, bones, ARM)
-        thing = kernels.cloud(frame.labels, frame.depth, 2, step, self.camera, np.zeros((0, 2)), 0.0)
-        free = labels == 0
-        nowhere = np.zeros(labels.shape)
-        distances = kernels.distance_image(free)
-        return FrameView(
-            self.camera,
-            self.small,
-            labels,
-            object_start.some(own_cloud, self.recipe.solver["hand_points"]),
-            object_start.some(thing, self.recipe.solver["object_points"]),
-            distances if (labels == 1).any() else nowhere,
-            distances if (labels == 2).any() else nowhere,
-            pixels,
-            confidence,
-            depth_at(frame, pixels, confidence, own),
+        predicted = self.person.posed(self.hypotheses[0].state.hand).keypoints(self.table) if self.hypotheses else None
+        solver = self.recipe.solver
+        return frame_view(
+            frame, self.hand.side, self.camera, self.thin, predicted, solver["hand_points"], solver["object_points"]
         )
-
-    def _bones(self, pixels: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-        """(K, 2) px: keypoints and middles of bones, as seen, else as predicted; without the wrist."""
-        if self.hypotheses:
-            x = self.person.posed(self.hypotheses[0].state.hand).keypoints(self.table)
-            predicted = x[:, :2] / x[:, 2:] * self.camera[:2] + self.camera[2:]
-            points = np.where(confidence[:, None] > 0, pixels, predicted)
-            known = np.ones(21, bool)
-        else:
-            points, known = pixels, confidence > 0
-        middles = 0.5 * (points[BONE_STARTS] + points[BONE_ENDS])
-        both = known[BONE_STARTS] & known[BONE_ENDS]
-        return np.concatenate([points[1:][known[1:]], middles[both]])
 
     def sighting(self, view: FrameView) -> Sighting:
         """The keypoints alone."""
@@ -280,7 +241,7 @@ class HandObjectTracker:
 
     def _first(self, state: SceneState, view: FrameView) -> Hypothesis:
         iterations = self.recipe.solver["first_iterations"]
-        state, normal = self.solve(state, view, None, iterations, FIRST_WIDE)
+        state, normal, _ = self.solve(state, view, None, iterations, FIRST_WIDE)
         return Hypothesis(state, None, self.cost(state, view), normal)
 
     def _restart_hand(self, view: FrameView) -> None:
@@ -292,6 +253,21 @@ class HandObjectTracker:
         ]
         self.young = self.recipe.solver["alive"]
         self._choose()
+
+    def _mistaken(self, view: FrameView) -> bool:
+        """Every few frames: whether a pose that looks much like the object's explains the frame better; if so it goes
+        on beside it, and the cost decides."""
+        if self.model is None or self.frames % RIVALS_EVERY or len(view.object_cloud) < object_start.FEW:
+            return False
+        best = self.hypotheses[0]
+        placed = best.state.rotation, best.state.position
+        rival = object_start.better_rival(self.model, view, placed, self.rivals, RIVAL_MARGIN)
+        if rival is None:
+            return False
+        self.hypotheses.append(self._first(best.state.with_object(*rival), view))
+        self.young = max(self.young, self.recipe.solver["alive"])
+        self._choose()
+        return self.hypotheses[0] is best
 
     def _search_object(self, view: FrameView) -> None:
         """The lost object's hypotheses beside the one that there is."""
@@ -305,8 +281,13 @@ class HandObjectTracker:
         self._choose()
 
     def _choose(self) -> None:
-        """The cheapest first; it alone once all have had their time."""
+        """The cheapest first; it alone once all have had their time. Of those that came to the same, one."""
         self.hypotheses.sort(key=lambda one: one.cost)
+        unlike: list[Hypothesis] = []
+        for one in self.hypotheses:
+            if not any(same(one.state, other.state) for other in unlike):
+                unlike.append(one)
+        self.hypotheses = unlike[: 2 * self.recipe.solver["kept"]]
         if self.young:
             self.young -= 1
         if self.young == 0:
@@ -314,16 +295,15 @@ class HandObjectTracker:
 
     # one frame
 
-    def _advance(self, one: Hypothesis, view: FrameView, frame: Frame, seen: bool) -> Hypothesis:
+    def _advance(self, one: Hypothesis, view: FrameView, frame: Frame, visible: bool) -> Hypothesis:
         start = self._predicted(one)
-        if not seen:
+        if not visible:
             start = SceneState(one.state.hand, start.rotation, start.position)
         if self.model is not None:
             start = start.with_object(*self._object_start(one, start, view, frame))
-        state, normal = self.solve(
-            start, view, start, self.recipe.solver["iterations"], self.recipe.solver["widest"], seen
+        state, normal, cost = self.solve(
+            start, view, start, self.recipe.solver["iterations"], self.recipe.solver["widest"], visible
         )
-        cost = self.cost(state, view)
         return Hypothesis(
             state, one.state, 0.7 * one.cost + 0.3 * cost if one.before else 0.5 * (one.cost + cost), normal
         )
@@ -371,24 +351,24 @@ class HandObjectTracker:
         iterations: int,
         widest: float,
         hand_seen: bool = True,
-    ) -> tuple[SceneState, np.ndarray]:
-        """Gauss-Newton from `start`; the state and its normal equations (57, 57)."""
+    ) -> tuple[SceneState, np.ndarray, float]:
+        """Gauss-Newton from `start`; the state, its normal equations (57, 57) and the cost before the last step."""
         terms = self.terms(view, near, hand_seen)
         state, seen = start, np.zeros(0, np.int64)
-        A = np.zeros((UNKNOWNS, UNKNOWNS))
+        A, cost = np.zeros((UNKNOWNS, UNKNOWNS)), 0.0
         for k in range(iterations):
             scene = self._scene(state, seen)
             if k in (0, 2) or near is None:
                 scene.seen = seen = scene.look(self.small, view.labels.shape)
             narrow = max(1.0, widest * 0.5**k) if near is not None else max(1.0, widest * 0.75**k)
-            A, g = normal_equations(scene, terms, narrow)
+            A, g, cost = normal_equations(scene, terms, narrow)
             damped = A.copy()
             damped[np.diag_indices(UNKNOWNS)] *= 1.0 + self.recipe.solver["damping"]
             damped[np.diag_indices(UNKNOWNS)] += 1e-2 if near is None else 1e-6
             step = -cho_solve(cho_factor(damped, check_finite=False, overwrite_a=True), g, check_finite=False)
             step /= max(1.0, float(np.max(np.abs(step) / STEPS)))
             state = state.plus(step)
-        return state, A
+        return state, A, cost
 
     def terms(self, view: FrameView, near: SceneState | None, hand_seen: bool = True) -> list[SceneTerm]:
         """What the recipe asks for in a frame; `near` is the pose that the temporal term keeps to."""
@@ -446,31 +426,43 @@ class HandObjectTracker:
         return object_start.score(self.model, view, (state.rotation, state.position))
 
     def hand_score(self, scene: HandObjectScene, view: FrameView) -> float:
-        """Mean of the fractions of keypoints and of the cloud that the hand explains."""
+        """Mean of the fractions of keypoints and of the cloud that the hand explains, of what there is of both."""
         x = scene.hand.keypoints(self.table)
         pixels = x[:, :2] / x[:, 2:] * self.camera[:2] + self.camera[2:]
         near = np.linalg.norm(pixels - view.pixels, axis=1) < NEAR_PIXELS * self.width
         explained = float(view.confidence @ near / max(view.confidence.sum(), 1e-9))
         if not len(view.hand_cloud):
             return explained
-        found = kernels.nearest_point(object_start.some(view.hand_cloud, 100), scene.hand.vertices, NEAR_CLOUD)
-        return 0.5 * (explained + float((found >= 0).mean()))
+        found = kernels.nearest_point(some(view.hand_cloud, 100), scene.hand.vertices, NEAR_CLOUD)
+        covered = float((found >= 0).mean())
+        return 0.5 * (explained + covered) if view.confidence.any() else covered
 
 
 def normal_equations(
     scene: HandObjectScene, terms: Sequence[SceneTerm], narrow: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """J^T W J (57, 57) and J^T W r (57,) of all terms."""
-    A, g = np.zeros((UNKNOWNS, UNKNOWNS)), np.zeros(UNKNOWNS)
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """J^T W J (57, 57) and J^T W r (57,) of all terms, and the cost of those that do not depend on the start."""
+    A, g, cost = np.zeros((UNKNOWNS, UNKNOWNS)), np.zeros(UNKNOWNS), 0.0
     for term in terms:
         rows = term.rows(scene, narrow)
+        if not isinstance(term, Temporal):
+            cost += rows.cost
         if not len(rows.residual):
             continue
         columns = slice(rows.first, rows.first + rows.jacobian.shape[1])
-        weighted = rows.jacobian * rows.weight[:, None]
-        A[columns, columns] += weighted.T @ rows.jacobian
-        g[columns] += weighted.T @ rows.residual
-    return A, g
+        root = np.sqrt(rows.weight)
+        half = rows.jacobian * root[:, None]
+        A[columns, columns] += half.T @ half  # of one array with itself: half the work
+        g[columns] += half.T @ (root * rows.residual)
+    return A, g, cost
+
+
+def same(a: SceneState, b: SceneState) -> bool:
+    """Whether two states are nearly one: within SAME of each rotation (rad) and position, and of each finger angle."""
+    turns = [logarithm(x.T @ y) for x, y in ((a.hand.rotation, b.hand.rotation), (a.rotation, b.rotation))]
+    far = [*turns, (a.hand.fingers - b.hand.fingers).ravel() / 4.0]
+    shifts = [a.hand.translation - b.hand.translation, a.position - b.position]
+    return all(np.abs(x).max() < SAME for x in far) and all(np.abs(x).max() < 0.1 * SAME for x in shifts)
 
 
 def covariance(normal: np.ndarray) -> np.ndarray:
@@ -478,18 +470,3 @@ def covariance(normal: np.ndarray) -> np.ndarray:
     found: np.ndarray = np.linalg.inv(normal + np.eye(len(normal)))
     symmetric: np.ndarray = 0.5 * (found + found.T)
     return symmetric
-
-
-def depth_at(frame: Frame, pixels: np.ndarray, confidence: np.ndarray, label: int) -> np.ndarray:
-    """(21,) median depth of a label around each keypoint, m; 0 where there is too little."""
-    H, W = frame.depth.shape
-    found = np.zeros(21)
-    for k, (u, v) in enumerate(pixels):
-        i, j = round(float(u)), round(float(v))
-        if confidence[k] <= 0 or not (PATCH <= i < W - PATCH and PATCH <= j < H - PATCH):
-            continue
-        window = (slice(j - PATCH, j + PATCH + 1, 2), slice(i - PATCH, i + PATCH + 1, 2))
-        measured = frame.depth[window][(frame.depth[window] > 0) & (frame.labels[window] == label)]
-        if len(measured) > PATCH:
-            found[k] = 1e-3 * float(np.median(measured))
-    return found

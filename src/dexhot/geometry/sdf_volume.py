@@ -1,7 +1,7 @@
 """Signed distance to a mesh's own surface, sampled on a grid: the visual mesh, with its handles and hollows.
 
-The sign comes from the winding number, so that holes and doubled faces of scanned meshes do not matter. Warp builds it
-(the extra `perception`); reading it needs numpy alone.
+The sign comes from the winding number, so that holes and doubled faces of scanned meshes do not matter. Warp builds it,
+numba reads it (the extra `perception`).
 """
 
 from dataclasses import dataclass
@@ -31,35 +31,13 @@ class SdfVolume:
 
         Outside of the grid an upper bound: the distance at the nearest point of its border plus that to it.
         """
+        from dexhot.geometry.sdf_kernels import distances
+
         points = np.asarray(points, float)
-        flat = (points.reshape(-1, 3) - self.origin) / self.spacing
-        last = np.array(self.values.shape) - 1
-        inner = np.clip(flat, 0.0, last)
-        cell = np.minimum(inner.astype(int), last - 1)
-        t = inner - cell  # (N, 3) in [0, 1]
-        corners = np.empty((2, 2, 2, len(flat)))
-        for i, j, k in np.ndindex(2, 2, 2):
-            corners[i, j, k] = self.values[cell[:, 0] + i, cell[:, 1] + j, cell[:, 2] + k]
-        along_z = corners[:, :, 0] * (1 - t[:, 2]) + corners[:, :, 1] * t[:, 2]
-        along_yz = along_z[:, 0] * (1 - t[:, 1]) + along_z[:, 1] * t[:, 1]
-        value = along_yz[0] * (1 - t[:, 0]) + along_yz[1] * t[:, 0]
-        by_y = along_z[:, 1] - along_z[:, 0]
-        by_z = corners[:, :, 1] - corners[:, :, 0]
-        by_z = by_z[:, 0] * (1 - t[:, 1]) + by_z[:, 1] * t[:, 1]
-        gradient = np.stack(
-            [
-                along_yz[1] - along_yz[0],
-                by_y[0] * (1 - t[:, 0]) + by_y[1] * t[:, 0],
-                by_z[0] * (1 - t[:, 0]) + by_z[1] * t[:, 0],
-            ],
-            axis=1,
-        )
-        gradient /= self.spacing
-        gap = (flat - inner) * self.spacing
-        beyond = np.linalg.norm(gap, axis=1)
-        outside = beyond > 0
-        gradient[outside] = np.where(gap[outside] == 0, gradient[outside], 0) + gap[outside] / beyond[outside, None]
-        return (value + beyond).reshape(points.shape[:-1]), gradient.reshape(points.shape)
+        flat = np.ascontiguousarray(points.reshape(-1, 3))
+        found, gradients = np.empty(len(flat)), np.empty_like(flat)
+        distances(self.values, self.origin, self.spacing, flat, found, gradients)
+        return found.reshape(points.shape[:-1]), gradients.reshape(points.shape)
 
 
 def sdf_volume(vertices: ArrayLike, faces: ArrayLike, spacing: float | None = None) -> SdfVolume:

@@ -218,7 +218,11 @@ def pull_back(
     for k in range(16):
         fx, fy, fz = force[k, 0], force[k, 1], force[k, 2]
         x, y, z = places[k, 0], places[k, 1], places[k, 2]
-        tx, ty, tz = torque[k, 0] - (y * fz - z * fy), torque[k, 1] - (z * fx - x * fz), torque[k, 2] - (x * fy - y * fx)
+        tx, ty, tz = (
+            torque[k, 0] - (y * fz - z * fy),
+            torque[k, 1] - (z * fx - x * fz),
+            torque[k, 2] - (x * fy - y * fx),
+        )
         first = 3 + 3 * k if k else 0
         for b in range(3):
             out[first + b] = axes[k, 0, b] * tx + axes[k, 1, b] * ty + axes[k, 2, b] * tz

@@ -11,9 +11,10 @@ from dexhot.data.types import Evidence
 from dexhot.errors import DexhotError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import matrix_to_pose
+from dexhot.objects.asset import ObjectAsset
 from dexhot.perception import mask_kernels
 from dexhot.perception.appearance import ITS, NOT_ITS
-from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, RigidModel
+from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, RigidModel, rigid_model
 from dexhot.perception.protocols import HandKeypoints, HandSighting, ObjectSighting
 from dexhot.perception.segmentation import ModelMask, Plane, candidates, hand_mask, prompted, table_plane
 
@@ -146,6 +147,12 @@ class ObjectTrack:
             if 0 <= u < camera.width and 0 <= v < camera.height
         ]
         return ", ".join(texts) if len(texts) > 1 else ""
+
+
+def object_track(asset: ObjectAsset, camera: Intrinsics, prompt: np.ndarray | None = None) -> ObjectTrack:
+    """For an asset before a camera. Raises MeshError for one that no hand holds."""
+    model = rigid_model(asset.vertices, asset.faces, asset.name)
+    return ObjectTrack(model, ModelMask(camera, asset.vertices, asset.faces), prompt)
 
 
 def perceive(

@@ -1,4 +1,4 @@
-"""Compiled parts of object_pose.py: robust alignment of points with a signed distance volume, and the score of a pose.
+"""Poses of objects in depth, compiled: robust alignment of points with a signed distance volume, and a pose's score.
 
 A pose is R (3, 3) and t (3,), camera_T_mesh; grid: values (nx, ny, nz), origin (3,), spacing of an SdfVolume.
 """
@@ -6,44 +6,8 @@ A pose is R (3, 3) and t (3,), camera_T_mesh; grid: values (nx, ny, nz), origin 
 import numpy as np
 from numba import njit
 
+from dexhot.geometry.sdf_kernels import distance
 from dexhot.humans.kernels import exponential
-
-
-@njit(cache=True, fastmath=True)
-def distance(values, origin, spacing, p, gradient):  # type: ignore[no-untyped-def]
-    """Signed distance at p by trilinear interpolation; writes its gradient. Outside of the grid: an upper bound."""
-    cell, t = np.empty(3, np.int64), np.empty(3)
-    beyond = 0.0
-    gap = np.empty(3)
-    for k in range(3):
-        x = (p[k] - origin[k]) / spacing
-        last = values.shape[k] - 1
-        inner = min(max(x, 0.0), float(last))
-        gap[k] = (x - inner) * spacing
-        beyond += gap[k] * gap[k]
-        cell[k] = min(int(inner), last - 1)
-        t[k] = inner - cell[k]
-    i, j, k = cell[0], cell[1], cell[2]
-    c00 = values[i, j, k] * (1 - t[2]) + values[i, j, k + 1] * t[2]
-    c01 = values[i, j + 1, k] * (1 - t[2]) + values[i, j + 1, k + 1] * t[2]
-    c10 = values[i + 1, j, k] * (1 - t[2]) + values[i + 1, j, k + 1] * t[2]
-    c11 = values[i + 1, j + 1, k] * (1 - t[2]) + values[i + 1, j + 1, k + 1] * t[2]
-    low, high = c00 * (1 - t[1]) + c01 * t[1], c10 * (1 - t[1]) + c11 * t[1]
-    value = low * (1 - t[0]) + high * t[0]
-    gradient[0] = (high - low) / spacing
-    gradient[1] = ((c01 - c00) * (1 - t[0]) + (c11 - c10) * t[0]) / spacing
-    d00 = values[i, j, k + 1] - values[i, j, k]
-    d01 = values[i, j + 1, k + 1] - values[i, j + 1, k]
-    d10 = values[i + 1, j, k + 1] - values[i + 1, j, k]
-    d11 = values[i + 1, j + 1, k + 1] - values[i + 1, j + 1, k]
-    gradient[2] = ((d00 * (1 - t[1]) + d01 * t[1]) * (1 - t[0]) + (d10 * (1 - t[1]) + d11 * t[1]) * t[0]) / spacing
-    if beyond > 0:
-        far = np.sqrt(beyond)
-        for k in range(3):
-            if gap[k] != 0:
-                gradient[k] = gap[k] / far
-        return value + far
-    return value
 
 
 @njit(cache=True, fastmath=True)

@@ -48,6 +48,7 @@ def write_report(
     recording: RunRecording | None = None,
     commands: Sequence[tuple[str, str]] = (),
     panel: Panel | None = None,
+    seen: tuple[Path, str] | None = None,
     extra: dict[str, Any] | None = None,
     video: bool = True,
     progress: Report = lambda what, done, total: None,
@@ -56,6 +57,7 @@ def write_report(
 
     setup: that of its reference, if already loaded. recording: further data from the bag of a live run.
     commands: (what it does, command), to be copied from the page. panel: the verdicts of other worlds.
+    seen: a picture (PNG) of the fit to the video that the demonstration comes from, and its caption.
     extra: facts to add to the provenance. progress: called with the stage, and what is done of it where it can be
     counted. A note on the page replaces what this machine cannot draw or encode.
     """
@@ -85,6 +87,7 @@ def write_report(
         checks=checks(recording, float(series.time[-1]), damage) if recording else [],
         commands=list(commands),
         panel=panel,
+        seen=seen,
     )
     content = replace(content, **_draw(content, setup, out, video, progress))
     write_text(out / "report.json", json.dumps(_as_json(content, metrics), indent=1, default=jsonable))

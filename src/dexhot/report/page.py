@@ -68,12 +68,20 @@ class Content:
     checks: list[Check] = field(default_factory=list)  # of the live loop
     commands: list[tuple[str, str]] = field(default_factory=list)
     panel: Panel | None = None  # verdicts of the other worlds
+    seen: tuple[Path, str] | None = None  # picture of the fit to the video that it comes from, and what that is
 
 
 def page(content: Content) -> str:
     """The whole document."""
     config = share_dir() / "config" / "report"
-    sections = [_header(content), _pictures(content), _tiles(content), _worst(content), _curves(content)]
+    sections = [
+        _header(content),
+        _pictures(content),
+        _tiles(content),
+        _seen(content),
+        _worst(content),
+        _curves(content),
+    ]
     sections += [_effort(content), _loop(content), _sheet(content), _table(content), _commands(content)]
     sections += [_facts(content)]
     return (
@@ -214,6 +222,15 @@ def _tiles(content: Content) -> str:
 
 def _limit(v: Verdict, word: str) -> str:
     return "no threshold" if v.passed is None else f"{mark(bool(v.passed))} · <span>{word}{escape(v.limit_text)}</span>"
+
+
+def _seen(content: Content) -> str:
+    """The demonstration as a camera saw it, with what was fitted to it."""
+    if content.seen is None:
+        return ""
+    picture, what = content.seen
+    drawn = f'<img class="sheet" alt="hand and object fitted to the video" src="{inline(picture, "image/png")}">'
+    return f"<h2>Seen in the video<small>{escape(what)}</small></h2>{drawn}"
 
 
 def _worst(content: Content) -> str:

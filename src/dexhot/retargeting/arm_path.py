@@ -4,8 +4,10 @@ Seven joints move a palm with six degrees of freedom. Solved frame by frame, the
 singularities; solved for all frames at once, it makes the path smooth. Gauss-Newton on
 
     sum_t |e_t / sigma|^2 + |(q_{t-1} - 2 q_t + q_{t+1}) / dt^2 / EASY|^2 + |beyond its limits / SLACK|^2
+        + |links below CLEARANCE / TABLE_SIGMA|^2
 
-with e_t the palm's error in position and rotation. The normal equations are banded (frames t to t + 2).
+with e_t the palm's error in position and rotation: the elbow turns aside where a link would touch the table. The normal
+equations are banded (frames t to t + 2).
 """
 
 from dataclasses import dataclass
@@ -15,12 +17,13 @@ from scipy.linalg import solveh_banded
 
 from dexhot.data.types import RATE
 from dexhot.hardware.franka.limits import MARGIN
-from dexhot.robots.kinematics.arm import ArmChain
+from dexhot.robots.kinematics.arm_table import ArmTable
 
 POSITION_SIGMA, ROTATION_SIGMA = 1e-3, np.radians(0.5)  # m, rad: about the palm's deviation for smoothness
 EASY = 10.0  # rad/s2: an acceleration that weighs as much as one sigma of the palm
 SPARE = 0.02  # rad from the joints' limits
 SLACK = 0.01  # rad beyond SPARE that weigh as much as one sigma
+CLEARANCE, TABLE_SIGMA = 0.003, 1e-3  # m above the table; below it by this much weighs as much as one sigma
 DAMPING = 1e-3  # damping of a step: a stretched arm has unconstrained directions
 LONGEST_STEP = 0.3  # rad, of one iteration
 ITERATIONS = 15
@@ -36,8 +39,9 @@ class ArmPath:
     rotation_error: np.ndarray  # (T,) rad
 
 
-def smooth_path(chain: ArmChain, palms: np.ndarray, start: np.ndarray) -> ArmPath:
-    """The path for base_T_palm (T, 4, 4) at 60 Hz, from joints `start` (T, 7) near it."""
+def smooth_path(table: ArmTable, palms: np.ndarray, start: np.ndarray) -> ArmPath:
+    """The path of the table's arm for base_T_palm (T, 4, 4) at 60 Hz, from joints `start` (T, 7) near it."""
+    chain = table.chain
     frames, joints = start.shape
     bent = _bending(frames) * (RATE**2 / EASY) ** 2
     weight = 1.0 / np.repeat([POSITION_SIGMA, ROTATION_SIGMA], 3)
@@ -50,6 +54,11 @@ def smooth_path(chain: ArmChain, palms: np.ndarray, start: np.ndarray) -> ArmPat
         outside = inside != q
         gradient = np.einsum("tij,ti->tj", jacobian, error) - _bend(bent, q) + (inside - q) / SLACK**2
         normal = np.einsum("tij,tik->tjk", jacobian, jacobian)
+        below = (CLEARANCE - table.heights(q)).clip(0) / TABLE_SIGMA
+        low = np.flatnonzero(below.any(axis=1))
+        lift = table.jacobian(q[low]) * (below[low] > 0)[..., None] / TABLE_SIGMA
+        gradient[low] += np.einsum("tgj,tg->tj", lift, below[low])
+        normal[low] += np.einsum("tgj,tgk->tjk", lift, lift)
         normal[:, range(joints), range(joints)] += bent[0][:, None] + outside / SLACK**2 + DAMPING
         step = solveh_banded(_banded(normal, bent), gradient.ravel(), lower=True).reshape(q.shape)
         longest = np.abs(step).max()

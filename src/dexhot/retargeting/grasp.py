@@ -33,6 +33,7 @@ class GraspOptions:
     friction: float = 0.1  # friction cone of the force balance, narrow because tangential forces cause creep
     imbalance: float = 30.0  # cost of a grasp without any force balance
     omitted: float = 14.0  # cost of omitting a finger: between two fingertips an object can rotate and roll away
+    weak: float = 40.0  # cost of a grasp that can hold nothing of the load (load_margin.py)
     starts: int = 4  # starts of the search per finger subset
     miss: float = 0.0015  # a fingertip error of this much costs 1
     overlap: float = 0.002  # and so does an overlap of this depth

@@ -21,7 +21,7 @@ from dexhot.robots.arm import FR3_HOME
 from dexhot.robots.joint_table import joint_table
 from dexhot.robots.joints import columns
 from dexhot.robots.kinematics.arm import ArmChain
-from dexhot.robots.kinematics.arm_table import TableCheck
+from dexhot.robots.kinematics.arm_table import ArmTable
 from dexhot.robots.kinematics.wrist import palm_poses, palm_to_wrist
 from dexhot.robots.robot_hand import RobotHand, load_hand
 
@@ -56,7 +56,8 @@ class Planner:
     """Plans the arm's motion for one hand."""
 
     def __init__(self, hand: RobotHand):
-        self.chain, self.table = ArmChain(hand), TableCheck()
+        self.chain = ArmChain(hand)
+        self.table = ArmTable(self.chain)
         self.limits, self.fingers = limits_of(hand)
 
     def motion(self, reference: Reference, coarse: np.ndarray) -> ArmMotion:
@@ -64,7 +65,7 @@ class Planner:
         palms = pose_to_matrix(palm_poses(reference.base_quat, reference.q))
         some, frames = np.linspace(0, len(palms) - 1, len(coarse)), np.arange(len(palms))
         start = np.stack([np.interp(frames, some, joint) for joint in coarse.T], axis=1)
-        path = smooth_path(self.chain, palms, start)
+        path = smooth_path(self.table, palms, start)
         return ArmMotion(path.q, path.position_error, path.rotation_error, self.table.touches(path.q))
 
     def frames(self, reference: Reference, motion: ArmMotion) -> np.ndarray:

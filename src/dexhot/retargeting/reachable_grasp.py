@@ -10,8 +10,10 @@ import numpy as np
 
 from dexhot.errors import DexhotError
 from dexhot.geometry.poses import inverse, transform
+from dexhot.geometry.rotations import quat_conjugate, quat_rotate
 from dexhot.retargeting.clip_solver import ClipProblem, solve_clip
-from dexhot.retargeting.grasp import Grasp, GraspOptions, GraspSpace, choose_grasps
+from dexhot.retargeting.grasp import Grasp, GraspSpace, choose_grasps
+from dexhot.retargeting.load_margin import Load, load_margin
 from dexhot.robots.kinematics.hand import HandModel
 
 ITERATIONS = 16
@@ -28,10 +30,12 @@ def find_grasp(
     measured: np.ndarray,
     weight: np.ndarray,
     held: float,
+    load: Load | None = None,
 ) -> tuple[Grasp, np.ndarray]:
     """The best grasp for tips `measured` (k, 3) with `weight` (k,), and the hand vector (6+n,) on it in `frame`.
 
-    held: weight of tips on their contacts. Raises DexhotError if no finger and thumb can touch the object.
+    held: weight of tips on their contacts; load: what the grasp should hold, if that is asked. Raises DexhotError if no
+    finger and thumb can touch the object.
     """
     grasps = choose_grasps(space, measured, weight)[:POSED]
     if not grasps:
@@ -39,13 +43,13 @@ def find_grasp(
             "this hand does not hold the object: while the object moves, no finger and thumb are within reach of it. "
             "Retarget the other hand, or without contacts (--no-contact)."
         )
-    costs, reached, q = pose_costs(model, problem, frame, grasps, measured, held, space.options)
+    costs, reached, q = pose_costs(model, problem, frame, grasps, measured, held, space, load)
     for best in np.argsort(costs, kind="stable")[:REFINED]:
         around = np.where(grasps[best].weight[:, None] > 0, reached[best], measured)
         more = choose_grasps(space, around, grasps[best].weight)[:POSED]
         if not more:
             continue
-        more_costs, _, more_q = pose_costs(model, problem, frame, more, measured, held, space.options)
+        more_costs, _, more_q = pose_costs(model, problem, frame, more, measured, held, space, load)
         grasps, costs, q = grasps + more, np.concatenate([costs, more_costs]), np.concatenate([q, more_q])
     best = int(np.argmin(costs))
     return grasps[best], q[best]
@@ -58,12 +62,15 @@ def pose_costs(
     grasps: list[Grasp],
     measured: np.ndarray,
     held: float,
-    options: GraspOptions,
+    space: GraspSpace,
+    load: Load | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cost (N,) of each grasp with the hand posed on it, the resulting fingertips (N, k, 3) and poses (N, 6+n).
 
-    Includes the grasp's own cost, distance from the measured contacts, fingertip errors and overlaps.
+    Includes the grasp's own cost, distance from the measured contacts, fingertip errors, overlaps, and how far it is
+    from holding the load.
     """
+    options = space.options
     N, n, k = len(grasps), model.size, model.tips
     pose = problem.object_pose[frame]
     centre = np.array([transform(pose, grasp.centre) for grasp in grasps])
@@ -89,4 +96,17 @@ def pose_costs(
         overlap = min(0.0, model.gaps().distance.min(initial=0.0)) / options.overlap
         costs[i] = grasp.cost + grasp.weight @ (missed + away) + overlap**2
         reached[i] = transform(inverse(pose), tips)
+        if load is not None:
+            costs[i] += options.weak * max(0.0, 1.0 - posed_margin(model, grasp, pose, space, load)) ** 2
     return costs, reached, q
+
+
+def posed_margin(model: HandModel, grasp: Grasp, pose: np.ndarray, space: GraspSpace, load: Load) -> float:
+    """The load margin of a grasp with the hand as posed in `model` and the object at `pose` (7,)."""
+    held = grasp.active
+    if held.sum() < 2:
+        return 0.0
+    jacobian = model.point_jacobian()[: model.tips][held][:, :, 6:]
+    in_mesh = quat_rotate(quat_conjugate(pose[3:]), jacobian.transpose(0, 2, 1)).transpose(0, 2, 1)
+    points = grasp.centre[held] - space.radius * grasp.normal[held]
+    return load_margin(load, points, grasp.normal[held], in_mesh)

@@ -12,6 +12,7 @@ from dexhot.geometry.rotations import (
     mean_quat,
     quat_conjugate,
     quat_multiply,
+    quat_rotate,
     quat_to_matrix,
     quat_to_rotvec,
     rotvec_to_quat,
@@ -29,6 +30,7 @@ from dexhot.retargeting.contact_plan import (
 )
 from dexhot.retargeting.correspondence import Correspondence, correspondence
 from dexhot.retargeting.grasp import GraspOptions, GraspSpace
+from dexhot.retargeting.load_margin import Load
 from dexhot.retargeting.mending import checked_clip
 from dexhot.retargeting.reachable_grasp import SPARE_WEIGHT, find_grasp
 from dexhot.retargeting.resampling import resample
@@ -37,11 +39,14 @@ from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.kinematics.wrist import palm_poses, wrist_angles
 from dexhot.robots.robot_hand import RobotHand, load_hand
 from dexhot.robots.servos import Servo, servo
+from dexhot.simulation.perturbation import worlds
+from dexhot.simulation.physics import load_physics
 
 LOOSE, LOOSE_ITERATIONS = (
     0.2,
     2,
 )  # without contacts: scale of posture and smoothness, and iterations from a streamed start
+DIRECTIONS = 3  # of gravity in the object's frame, over the hold
 PRESS = 0.9  # maximum fraction of the servos' torque for a planned squeeze
 
 
@@ -102,7 +107,7 @@ def retarget(
         problem = _problem(model, hand, match, keypoints, palm, object_pose, options)
         solid = ConvexUnion(shape.pieces)
         problem, plan = _with_contacts(
-            model, problem, hand, base, solid, match.thumb, (start, end), trajectory, options
+            model, problem, hand, base, shape, solid, match.thumb, (start, end), trajectory, options
         )
         q = solve_clip(model, problem, problem.prior, options.iterations, progress)
         target, contact = squeeze(model, plan, q, servo(options.profile or hand.servo, hand.joint_names)), plan.contact
@@ -203,6 +208,7 @@ def _with_contacts(
     problem: ClipProblem,
     hand: RobotHand,
     base: np.ndarray,
+    asset: ObjectAsset,
     solid: ConvexUnion,
     thumb: int,
     interval: tuple[int, int],
@@ -222,7 +228,8 @@ def _with_contacts(
         return above
 
     space = GraspSpace(solid, hand.tip_radius, thumb, allowed, options.grasp)
-    grasp, q = find_grasp(model, problem, start, space, where, weight, options.held)
+    load = _load(asset, object_pose[start : end + 1], servo(options.profile or hand.servo, hand.joint_names))
+    grasp, q = find_grasp(model, problem, start, space, where, weight, options.held, load)
     plan = plan_contacts(
         measured, grasp, (start, end), object_pose, solid, hand.tip_radius, clip.table_height, options.contacts
     )
@@ -235,6 +242,23 @@ def _with_contacts(
     prior[closed, 6:] = q[6:]
     goal = np.concatenate([plan.tips, problem.goal[:, model.tips :]], axis=1)
     return replace(problem, goal=goal, goal_weight=goal_weight, prior=prior, touching=plan.touching), plan
+
+
+def _load(asset: ObjectAsset, held: np.ndarray, fingers: Servo) -> Load:
+    """The object's weight in the directions of its poses `held` (T, 7), at worst: with the lowest friction, the largest
+    mass and the weakest servos of worlds_v2."""
+    worst, physics = worlds("worlds_v2"), load_physics()
+    assert worst.sliding is not None
+    some = held[np.linspace(0, len(held) - 1, DIRECTIONS).astype(int), 3:]
+    torque = PRESS * worst.gain[0] * fingers.torque
+    return Load(
+        weight=-asset.mass * worst.mass[1] * physics.gravity[2],
+        centre=np.asarray(asset.center_of_mass, float),
+        directions=quat_rotate(quat_conjugate(some), np.array([0.0, 0.0, -1.0])),
+        friction=worst.sliding[0],
+        torsion=physics.friction[1],
+        torque=np.full(len(fingers.stiffness), torque),
+    )
 
 
 def _problem(

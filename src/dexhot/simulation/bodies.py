@@ -38,12 +38,18 @@ def new_spec(physics: Physics) -> mujoco.MjSpec:
     o = spec.option
     o.timestep = physics.timestep
     o.integrator = getattr(mujoco.mjtIntegrator, f"mjINT_{physics.integrator.upper()}")
-    o.cone = getattr(mujoco.mjtCone, f"mjCONE_{physics.cone.upper()}")
+    o.cone = cone(physics)
     o.jacobian = getattr(mujoco.mjtJacobian, f"mjJAC_{physics.jacobian.upper()}")
     o.iterations, o.ls_iterations = physics.iterations, physics.ls_iterations
     o.impratio, o.noslip_iterations = physics.impratio, physics.noslip_iterations
     o.gravity = physics.gravity
     return spec
+
+
+def cone(physics: Physics) -> mujoco.mjtCone:
+    """The physics' friction cone, MuJoCo's constant."""
+    found: mujoco.mjtCone = getattr(mujoco.mjtCone, f"mjCONE_{physics.cone.upper()}")
+    return found
 
 
 def set_contact(geom: mujoco.MjsGeom, physics: Physics, bits: tuple[int, int]) -> None:

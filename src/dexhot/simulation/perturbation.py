@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from dexhot.errors import NotFoundError
+from dexhot.simulation.bodies import cone
 from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import Scene, perturbed
 
@@ -95,6 +96,15 @@ VARIANTS: dict[str, Callable[[Physics], Physics]] = {
     ),
     "friction 0.6": lambda p: replace(p, friction=(0.6, *p.friction[1:])),
 }
+
+
+def with_contacts(scene: Scene, physics: Physics) -> mujoco.MjModel:
+    """A copy of the scene's model with the contacts of another `physics` (cone, noslip, softness), at its own step."""
+    model = perturbed(scene)
+    model.opt.cone = cone(physics)
+    model.opt.impratio, model.opt.noslip_iterations = physics.impratio, physics.noslip_iterations
+    model.geom_solref[:] = physics.solref
+    return model
 
 
 def variant(physics: Physics, name: str) -> Physics:

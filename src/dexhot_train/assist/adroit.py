@@ -30,6 +30,11 @@ class AdroitTask:
         self.action_size = len(self.action_range)
         self.state_size = len(self.reset(0))
 
+    @property
+    def actuators(self) -> list[str]:
+        """Names of the actuators, in the order of an action."""
+        return [self.env.model.actuator(k).name for k in range(self.env.model.nu)]
+
     def reset(self, seed: int) -> np.ndarray:
         """The state (S,) at the start; the seed decides where door, nail, pen or target are."""
         observation, _ = self.env.reset(seed=seed)

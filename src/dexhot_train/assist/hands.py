@@ -24,6 +24,7 @@ class AssistOptions:
     """How an agent acts and what it is paid; the paper's baselines are settings of this (table II)."""
 
     sigma: float = 0.05  # rad, of the noise on each actuator
+    mixed: bool = False  # each episode's sigma is drawn from 0 to `sigma`, so that a steady user is learnt from too
     residual: bool = True  # correct the user input; else the agent's output is the whole action
     limit: float = LIMIT  # largest correction, of half the action range
     task_reward: float = 1.0  # weight of eq. 3
@@ -123,7 +124,8 @@ class AssistedHands:
             rng = np.random.default_rng([self.seed, int(n), int(self.episode[n])])
             self.motion[n] = m = int(rng.integers(len(self.experts.seeds)))
             world = self.worlds[n]
-            self.inputs[n] = noisy(self.experts.actions[m], self.options.sigma, world.action_range, rng)
+            sigma = self.options.sigma * (rng.random() if self.options.mixed else 1.0)
+            self.inputs[n] = noisy(self.experts.actions[m], sigma, world.action_range, rng)
             self.states[n] = world.reset(self.experts.seeds[m])
             self.time[n], self.reached[n], self.earned[n], self.applied[n] = 0, False, 0.0, []
 

@@ -26,14 +26,23 @@ class Cell:
 
 
 def success(
-    experts: Experts, sigma: float, agent: Agent | None, options: AssistOptions, episodes: int, seed: int = 0
+    experts: Experts,
+    sigma: float,
+    agent: Agent | None,
+    options: AssistOptions,
+    episodes: int,
+    seed: int = 0,
+    smoothing: float = 1.0,
 ) -> Cell:
     """`episodes` seeded episodes over the motions in turn; agent: None for the user input alone. The same seed gives
-    every agent the same noise."""
+    every agent the same noise. smoothing: of a low-pass filter on the user input, 1 is none."""
 
     def stripe(first: int) -> list[tuple[bool, float, float]]:
         world = AdroitTask(experts.task)
-        return [_episode(world, experts, sigma, agent, options, [seed, k]) for k in range(first, episodes, WORKERS)]
+        return [
+            _episode(world, experts, sigma, agent, options, [seed, k], smoothing)
+            for k in range(first, episodes, WORKERS)
+        ]
 
     with ThreadPoolExecutor(WORKERS) as pool:
         rows = [row for rows in pool.map(stripe, range(WORKERS)) for row in rows]
@@ -42,10 +51,18 @@ def success(
 
 
 def _episode(
-    world: AdroitTask, experts: Experts, sigma: float, agent: Agent | None, options: AssistOptions, seed: list[int]
+    world: AdroitTask,
+    experts: Experts,
+    sigma: float,
+    agent: Agent | None,
+    options: AssistOptions,
+    seed: list[int],
+    smoothing: float,
 ) -> tuple[bool, float, float]:
     m, rng = seed[-1] % len(experts.seeds), np.random.default_rng(seed)
     inputs = noisy(experts.actions[m], sigma, world.action_range, rng)
+    for t in range(1, len(inputs) if smoothing < 1.0 else 0):
+        inputs[t] = inputs[t - 1] + smoothing * (inputs[t] - inputs[t - 1])
     state, reached, away, speed = world.reset(experts.seeds[m]), False, 0.0, 0.0
     for user in inputs:
         applied = user

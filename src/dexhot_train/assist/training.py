@@ -48,6 +48,7 @@ class AssistTraining:
     task: str = "door"
     method: str = "residual"
     sigma: float = 0.15  # rad
+    mixed: bool = False  # sigma is the largest of the episodes'
     corrections: int = 10  # rounds of DAgger; 0: PPO alone
     steps: int = 0  # control steps of PPO in all worlds
     discriminator: float = 0.0  # weight of the adversarial reward (eq. 4)
@@ -61,7 +62,7 @@ class AssistTraining:
         """How its agent acts, and what it is paid."""
         if self.method not in METHODS:
             raise DexhotError(f"no method {self.method!r}; one of {', '.join(METHODS)}.")
-        return replace(METHODS[self.method], sigma=self.sigma)
+        return replace(METHODS[self.method], sigma=self.sigma, mixed=self.mixed)
 
     @property
     def iterations(self) -> int:

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dexhot_train.network import CLIP
+
 LOG_2PI = float(np.log(2.0 * np.pi))
 
 
@@ -17,7 +19,7 @@ class Normaliser(nn.Module):
     mean: Tensor
     variance: Tensor
 
-    def __init__(self, size: int, limit: float = 10.0):
+    def __init__(self, size: int, limit: float = CLIP):
         super().__init__()
         self.limit = limit
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
@@ -26,7 +28,12 @@ class Normaliser(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., size) within +-limit."""
-        return ((x - self.mean) / torch.sqrt(self.variance + 1e-6)).clamp(-self.limit, self.limit)
+        return ((x - self.mean) / self.deviation).clamp(-self.limit, self.limit)
+
+    @property
+    def deviation(self) -> Tensor:
+        """(size,) by which inputs are divided."""
+        return torch.sqrt(self.variance + 1e-6)
 
     @torch.no_grad()
     def update(self, x: Tensor) -> None:
@@ -53,17 +60,24 @@ def mlp(sizes: Sequence[int], out_gain: float = 1.0) -> nn.Sequential:
 
 
 class Actor(nn.Module):
-    """A Gaussian policy with a diagonal covariance that does not depend on the state, learnt or fixed."""
+    """A Gaussian policy with a diagonal covariance that does not depend on the state, learnt or fixed.
 
-    def __init__(self, inputs: int, actions: int, hidden: Sequence[int], std: float, fixed_std: bool = False):
+    The network's output is scaled by `gain`: with one near the deviation, a step of the optimiser changes many small
+    actions by as little, in deviations, as a few large ones.
+    """
+
+    def __init__(
+        self, inputs: int, actions: int, hidden: Sequence[int], std: float, fixed_std: bool = False, gain: float = 1.0
+    ):
         super().__init__()
+        self.gain = gain
         self.normaliser = Normaliser(inputs)
         self.net = mlp([inputs, *hidden, actions], 0.01)
         self.log_std = nn.Parameter(torch.full((actions,), float(np.log(std))), requires_grad=not fixed_std)
 
     def forward(self, x: Tensor) -> Tensor:
         """Observations (..., inputs) -> mean actions (..., actions): what is deployed."""
-        mean: Tensor = self.net(self.normaliser(x))
+        mean: Tensor = self.gain * self.net(self.normaliser(x))
         return mean
 
     def log_probability(self, mean: Tensor, action: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ class PPOOptions:
     hidden: tuple[int, ...] = (256, 128)
     std: float = 0.3  # of the first policy
     fixed_std: bool = False
+    gain: float = 1.0  # of the policy's output
     imitation: float = 0.0  # weight of eq. 4
     discriminator: float = 0.0  # weight of the adversarial reward; 0: no discriminator
     task_share: float = 0.5  # lambda of eq. 4 in the residual hand agent's paper
@@ -91,13 +92,13 @@ class PPO:
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.actor = Actor(task.policy_size, task.action_size, o.hidden, o.std, o.fixed_std)
+            self.actor = Actor(task.policy_size, task.action_size, o.hidden, o.std, o.fixed_std, o.gain)
             self.critic = Critic(task.critic_size, o.hidden)
             self.discriminator = (
                 Discriminator(task.state_size, task.action_size, o.discriminator_hidden) if o.discriminator else None
             )
-        self.parameters = [p for n in (self.actor, self.critic) for p in n.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.Adam(self.parameters, lr=o.learning_rate)
+        learnt = [p for n in (self.actor, self.critic) for p in n.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.Adam(learnt, lr=o.learning_rate)
         if self.discriminator is not None and expert is not None:
             self.expert = tuple(torch.as_tensor(x, dtype=torch.float32) for x in expert)
             self.judge_optimiser = torch.optim.Adam(self.discriminator.parameters(), lr=o.discriminator_rate)
@@ -172,7 +173,7 @@ class PPO:
             expert = self.expert[0][drawn], self.expert[1][drawn]
             d.normaliser.update(torch.cat([torch.cat(expert, -1), torch.cat([states[part], actions[part]], -1)]))
             loss = d.loss(expert, (states[part], actions[part]))
-            self._step(self.judge_optimiser, loss, list(d.parameters()))
+            self._step(self.judge_optimiser, loss, d)
             losses.append(float(loss.detach()))
         reward = d.reward(states, actions, o.task_share).view(e.reward.shape)
         e.reward += o.reward_scale * o.discriminator * reward
@@ -223,7 +224,7 @@ class PPO:
                 if o.imitation:
                     losses["imitation_loss"] = self._imitation_loss(mean, b["expert"], b["has_expert"])
                     loss = loss + o.imitation * losses["imitation_loss"]
-                self._step(self.optimiser, loss, self.parameters)
+                self._step(self.optimiser, loss, self.actor, self.critic)
                 for name, x in losses.items():
                     sums.setdefault(name, []).append(float(x.detach()))
         figures = {name: float(np.mean(x)) for name, x in sums.items()}
@@ -258,12 +259,13 @@ class PPO:
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate
 
-    def _step(self, optimiser: torch.optim.Optimizer, loss: Tensor, parameters: list[nn.Parameter]) -> None:
-        """One step down the gradient; none where it is not finite. Raises DexhotError after BAD of these in a row."""
+    def _step(self, optimiser: torch.optim.Optimizer, loss: Tensor, *networks: nn.Module) -> None:
+        """One step down the gradient, limited for each network by itself: a large error of the critic must not silence
+        the actor. None where it is not finite. Raises DexhotError after BAD of these in a row."""
         optimiser.zero_grad()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(parameters, self.options.max_gradient)
-        if torch.isfinite(loss) and torch.isfinite(norm):
+        norms = [nn.utils.clip_grad_norm_(network.parameters(), self.options.max_gradient) for network in networks]
+        if torch.isfinite(loss) and all(torch.isfinite(norm) for norm in norms):
             self._bad = 0
             optimiser.step()
             return

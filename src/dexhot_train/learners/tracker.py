@@ -1,6 +1,7 @@
 """Training of a tracking controller: task and learner, a folder that resumes, and an evaluation beside the replay.
 
-The folder is that of every learner (folder.py), with scores.json at the end.
+The folder is that of every learner (folder.py), and has at the end policy.onnx and its card, policy.json, with the
+scores.
 """
 
 import time
@@ -12,16 +13,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from dexhot.control.action_space import action_space
+from dexhot.control.policy import make_card
+from dexhot.versions import versions
+from dexhot_train.export import export_policy
 from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
 from dexhot_train.learners.discriminator import expert_pairs
 from dexhot_train.learners.folder import CHECKPOINT, claim, kept_rows, recorded
 from dexhot_train.learners.networks import Actor
 from dexhot_train.learners.ppo import PPO, PPOOptions
+from dexhot_train.network import PolicyNetwork
+from dexhot_train.prior import TERMS
 from dexhot_train.task.clips import TaskClip
 from dexhot_train.task.starts import StartOptions
 from dexhot_train.task.tracking import TaskOptions, TrackingTask
 
-SCORES = "scores.json"
+POLICY = "policy.onnx"
 HELD_OUT = 424242  # seed of the evaluation's worlds; no training draws with it
 
 
@@ -35,7 +42,7 @@ class TrackerOptions:
     save_every: int = 20  # iterations
     expert_steps: int = 300  # for the discriminator
     task: TaskOptions = field(default_factory=TaskOptions)
-    ppo: PPOOptions = field(default_factory=PPOOptions)
+    ppo: PPOOptions = field(default_factory=lambda: PPOOptions(std=0.1, gain=0.1, learning_rate=1e-3))
 
     @property
     def iterations(self) -> int:
@@ -119,6 +126,41 @@ def evaluate_tracker(
         "T_err_cm": float(np.median(errors)),
         "clips": {clip.name: float(x) for clip, x in zip(clips, by_clip)},
     }
+
+
+def export_tracker(
+    actor: Actor, clips: Sequence[TaskClip], options: TrackerOptions, folder: Path, command: str, scores: dict[str, Any]
+) -> Path:
+    """Write the mean policy as policy.onnx with its card, as the controller `policy` runs it; returns the file."""
+    o, first = options.task, clips[0]
+    space = action_space(o.action, len(first.reference.joint_names) - 6, o.action_factor)
+    grab = any(clip.name.startswith("grab/") for clip in clips)
+    card = replace(
+        make_card(
+            f"tracker of {len(clips)} clips",
+            first.reference,
+            first.setup.physics,
+            o.layout,
+            action=o.action,
+            baseline="object_relative" if o.object_relative else "targets",
+        ),
+        residual_limit=[float(x) for x in space.limit],
+        residual_step=[float(x) for x in space.step],
+        terms=TERMS["grab"].replace("the prior", "the policy") if grab else "",
+        training_data=[clip.name for clip in clips],
+        scores=scores,
+        provenance={"command": command, "seed": options.seed, "versions": versions()},
+    )
+    network = PolicyNetwork(card, options.ppo.hidden)
+    network.body.load_state_dict(actor.net.state_dict())
+    last = network.body[-1]
+    assert isinstance(last, torch.nn.Linear)
+    with torch.no_grad():
+        last.weight.mul_(actor.gain)
+        last.bias.mul_(actor.gain)
+    network.mean.copy_(actor.normaliser.mean)
+    network.scale.copy_(actor.normaliser.deviation)
+    return export_policy(network, card, folder / POLICY)
 
 
 def _line(row: dict[str, float], speed: float) -> str:

@@ -12,11 +12,12 @@ from dexhot.metrics.rollout import compute
 from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import floating_rollout, start_state
 from dexhot.simulation.backend import MujocoSimulator
-from dexhot.simulation.perturbation import Perturbation, worlds
+from dexhot.simulation.perturbation import Perturbation, variant, with_contacts, worlds
 from dexhot.simulation.setup import Setup
 from dexhot.tracking.object_filter import ObjectState
 
 SLIPPERY = (0.5, 0.6)  # friction
+CREEPING = "MuJoCo default contacts"
 PULLED_BACK = (0.0, 0.0, -0.002)  # m, in the mount's frame: from the object towards the arm
 
 
@@ -59,10 +60,17 @@ def draw_worlds(
 
 
 def planned_worlds(reference: Reference, simulator: MujocoSimulator, count: int, seed: int) -> list[World]:
-    """`count` worlds for a search: one of worlds_v2 at its most slippery, the others drawn from it."""
+    """`count` worlds for a search: one of worlds_v2 at its most slippery, the CREEPING one, others of worlds_v2."""
     v2 = worlds("worlds_v2")
-    slippery = draw_worlds(reference, simulator, min(1, count), seed, replace(v2, sliding=SLIPPERY))
-    return slippery + draw_worlds(reference, simulator, max(0, count - 1), seed + 1)
+    slippery = draw_worlds(reference, simulator, 1, seed, replace(v2, sliding=SLIPPERY))
+    creeping = [creeping_world(reference, simulator)]
+    return (slippery + creeping + draw_worlds(reference, simulator, max(0, count - 2), seed + 1))[:count]
+
+
+def creeping_world(reference: Reference, simulator: MujocoSimulator) -> World:
+    """The nominal world with contacts in which a held object creeps."""
+    scene = simulator.scene
+    return World(start_state(reference, simulator), with_contacts(scene, variant(scene.physics, CREEPING)))
 
 
 def rigs(simulator: MujocoSimulator, reference: Reference) -> list[World]:

@@ -148,3 +148,10 @@ def test_bad_expert_files_are_refused(tmp_path, shared_data):
         load_experts("door", tmp_path / "nan.npz")
     with pytest.raises(DexhotError, match="door, hammer, pen, relocate"):
         AdroitTask("dor")
+
+
+def test_mixed_noise_is_between_none_and_sigma(door):
+    hands = AssistedHands(door.split("train"), 16, AssistOptions(sigma=0.1, mixed=True))
+    clean = [door.actions[m] for m in hands.motion]
+    spread = [float(((k - a) * hands.worlds[0].action_range).std()) for k, a in zip(hands.inputs, clean)]
+    assert min(spread) < 0.03 and 0.07 < max(spread) <= 0.102

@@ -62,16 +62,24 @@ class ArmChain:
         palm = model.body("palm").id
         self.palm = pose_to_matrix(np.r_[model.body_pos[palm], model.body_quat[palm]])  # link7_T_palm
 
-    def forward(self, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(N, 7) -> base_T_palm (N, 4, 4) and its Jacobian (N, 6, 7): linear over angular velocity, base frame.
-
-        A hinge's turn moves neither its own origin nor its axis, so the links' poses after it give both.
-        """
+    def frames(self, q: np.ndarray) -> np.ndarray:
+        """(N, 7) -> base_T_link (N, 7, 4, 4)."""
         s, c = np.sin(q)[..., None, None], 1.0 - np.cos(q)[..., None, None]
-        T = self.links @ (np.eye(4) + s * self.skew + c * self.skew_squared)  # (N, 7, 4, 4) parent_T_link
+        T: np.ndarray = self.links @ (np.eye(4) + s * self.skew + c * self.skew_squared)  # (N, 7, 4, 4) parent_T_link
         for k in range(1, 7):
             np.matmul(T[:, k - 1], T[:, k], out=T[:, k])  # base_T_link
-        palm, origin, axis = T[:, -1] @ self.palm, T[..., :3, 3], (T[..., :3, :3] @ self.axes[..., None])[..., 0]
+        return T
+
+    def hinges(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Origins and axes (N, 7, 3) of the joints, base frame: a hinge's turn moves neither its own origin nor its
+        axis, so the links' poses after it give both."""
+        axes: np.ndarray = (frames[..., :3, :3] @ self.axes[..., None])[..., 0]
+        return frames[..., :3, 3], axes
+
+    def forward(self, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(N, 7) -> base_T_palm (N, 4, 4) and its Jacobian (N, 6, 7): linear over angular velocity, base frame."""
+        T = self.frames(q)
+        palm, (origin, axis) = T[:, -1] @ self.palm, self.hinges(T)
         arm = palm[:, None, :3, 3] - origin
         linear = axis[..., [1, 2, 0]] * arm[..., [2, 0, 1]] - axis[..., [2, 0, 1]] * arm[..., [1, 2, 0]]
         return palm, np.concatenate([linear, axis], axis=-1).transpose(0, 2, 1)

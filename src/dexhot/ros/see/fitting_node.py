@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 
 from dexhot.data.topics import FIT_FIELDS, HAND_FIT, HAND_KEYPOINTS, HAND_MODEL, LABELS, OBJECT_FIT, OBJECT_POSE
 from dexhot.fitting.recipe import load_recipe
-from dexhot.fitting.recording_fit import keypoint_covariance, object_covariance
+from dexhot.fitting.result import keypoint_covariance, object_covariance
 from dexhot.fitting.scene import object_model
 from dexhot.fitting.tracker import Frame, HandObjectTracker, Tracked
 from dexhot.geometry.cameras import Intrinsics
@@ -134,7 +134,8 @@ class FittingNode(DexhotNode):
             self.object_fit.publish(messages.stamped_pose(header, pose, covariance))
         if not found.hand_seen or found.hand_lost:
             return
-        variance = keypoint_covariance(tracker, found).diagonal(axis1=1, axis2=2).max(axis=1)
+        hand = tracker.person.posed(found.state.hand)
+        variance = keypoint_covariance(hand, tracker.table, found).diagonal(axis1=1, axis2=2).max(axis=1)
         rows = np.hstack([found.keypoints, np.sqrt(variance)[:, None]])
         self.hand_fit.publish(keypoint_cloud(header, rows, FIT_FIELDS))
         parameters = np.concatenate([found.state.hand.vector(), tracker.person.shape])

@@ -90,7 +90,9 @@ class ViewerNode(DexhotNode):
         self.heard[what] = time.monotonic()
 
     def on_object(self, message: Odometry) -> None:
-        self.newest.object_pose = messages.read_object_state(message, self.p.frame_prefix).pose
+        known = messages.read_object_state(message, self.p.frame_prefix)
+        self.newest.object_pose = known.pose
+        self.newest.object_sigma = float(np.sqrt(max(known.covariance.diagonal()[:3].max(), 0.0)))
         self.heard["object"] = time.monotonic()
         moving = self.safety is not None and self.safety.moving
         t0 = self.safety.t0 if self.safety is not None else 0.0

@@ -1,0 +1,41 @@
+"""What the papers' recipes share: a loss of several terms, and first estimates of hands from their 2D keypoints."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from dexhot.fitting.batch import BatchScene, Bodies, Unknowns
+from dexhot.fitting.batch_terms import BatchTerm
+from dexhot.fitting.batch_view import BatchView
+from dexhot.fitting.hand_fit import Sighting, fit_hand
+from dexhot.geometry.cameras import Intrinsics
+from dexhot.humans.skin import HandPose
+
+Loss = Callable[[Unknowns], tuple[np.ndarray, Unknowns]]
+
+
+def loss_of(bodies: Bodies, terms: Sequence[BatchTerm], camera: Intrinsics, fixed: Unknowns | None = None) -> Loss:
+    """The sum of the terms, (B,), and its gradient, as a function of the unknowns."""
+
+    def loss(unknowns: Unknowns) -> tuple[np.ndarray, Unknowns]:
+        scene = BatchScene(bodies, unknowns, camera, fixed)
+        value = np.zeros(scene.count)
+        for term in terms:
+            value += term.add(scene)
+        return value, scene.pull_back()
+
+    return loss
+
+
+def hand_from_pixels(bodies: Bodies, side: str, view: BatchView) -> Unknowns:
+    """A hand of mean shape at the depth of its size, fitted to its 2D keypoints frame by frame: where a regressor such
+    as FrankMocap is not at hand."""
+    hand, camera = bodies.hands[side], view.camera
+    pinhole = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+    sightings = [
+        Sighting(confidence, None, pixels, None, pinhole)
+        for confidence, pixels in zip(view.confidence[side], view.pixels[side])
+    ]
+    found = fit_hand(hand, bodies.keypoint_table(side), sightings, shape=np.zeros(hand.shape_size))
+    poses = [HandPose.from_vector(x) for x in found.poses]
+    return bodies.unknowns_of(side, [hand.shaped()] * len(poses), poses)

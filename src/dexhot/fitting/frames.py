@@ -1,0 +1,143 @@
+"""One frame as it was seen: images and keypoints, made into clouds, thinned labels and distances for the terms."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dexhot.data.recording import Recording
+from dexhot.data.types import Evidence
+from dexhot.errors import ClipError
+from dexhot.fitting import kernels
+from dexhot.fitting.scene_terms import FrameView
+from dexhot.geometry.cameras import Intrinsics
+
+LABELS = {"right": 1, "object": 2, "left": 3}  # of Evidence
+SMALL_WIDTH = 160  # px, of the image in which masks are compared
+ARM = 0.026  # m from the hand's bones beyond which pixels of its mask are the forearm's
+BONE_STARTS = np.array([0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19, 5, 9, 13])
+BONE_ENDS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 9, 13, 17])
+PATCH = 3  # px around a keypoint in which its depth is measured
+
+
+@dataclass
+class Frame:
+    """What was seen at one moment. Depth is in mm, 0 where unknown; keypoints are in pixels of the same image."""
+
+    time: float  # s
+    depth: np.ndarray  # (H, W) uint16
+    labels: np.ndarray  # (H, W) uint8, those of Evidence
+    pixels: np.ndarray  # (21, 2)
+    confidence: np.ndarray  # (21,)
+    object_pose: np.ndarray | None = None  # (7,) camera_T_mesh
+
+
+def frames_of(recording: Recording, evidence: Evidence, side: str, with_pose: bool = True) -> list[Frame]:
+    """What was seen, frame by frame; `with_pose` False: without the object poses of an estimator.
+
+    Raises ClipError where recording and evidence are not of the same frames, or no hand of that side was looked for.
+    """
+    size = recording.depth.shape
+    why = ""
+    if evidence.labels.shape != size:
+        why = f"labels {evidence.labels.shape} for depth images {size}"
+    elif (apart := np.abs(evidence.time - recording.time).max()) > 1e-3:
+        why = f"their stamps differ by up to {apart:.3g} s"
+    if why:
+        raise ClipError(
+            f"the evidence {evidence.name} is not of the recording {recording.name}: {why}. Run `dexhot perceive` on "
+            "this recording."
+        )
+    if side not in evidence.keypoints:
+        raise ClipError(
+            f"{evidence.name} has no keypoints of a {side} hand, only of {', '.join(evidence.keypoints) or 'none'}."
+        )
+    seen = evidence.keypoints[side]
+    return [
+        Frame(
+            float(recording.time[t]),
+            recording.depth[t],
+            evidence.labels[t],
+            seen[t, :, 3:5],
+            np.nan_to_num(seen[t, :, 5]),
+            evidence.object_pose[t] if with_pose else None,
+        )
+        for t in range(len(recording.time))
+    ]
+
+
+def thinning(camera: Intrinsics) -> int:
+    """Every how manyth pixel masks are compared at."""
+    return max(1, round(camera.width / SMALL_WIDTH))
+
+
+def frame_view(
+    frame: Frame,
+    side: str,
+    camera: np.ndarray,
+    thin: int,
+    predicted: np.ndarray | None,
+    hand_points: int,
+    object_points: int,
+) -> FrameView:
+    """The frame as the terms take it, with the pixels behind the wrist left out.
+
+    `predicted` (21, 3) m: where the keypoints are expected that are not seen. At most so many points of each cloud.
+    """
+    own = LABELS[side]
+    thinned = frame.labels[::thin, ::thin]
+    labels = np.where(thinned == own, 1, np.where(thinned == 2, 2, np.where(thinned == 0, 0, 3))).astype(np.uint8)
+    confidence = np.where(np.isfinite(frame.pixels).all(axis=1), np.nan_to_num(frame.confidence), 0.0)
+    pixels = np.nan_to_num(frame.pixels)
+    bones = bone_points(pixels, confidence, predicted, camera)
+    step = max(1, thin // 2)
+    hand = kernels.cloud(frame.labels, frame.depth, own, step, camera, bones, ARM)
+    thing = kernels.cloud(frame.labels, frame.depth, 2, step, camera, np.zeros((0, 2)), 0.0)
+    distances, nowhere = kernels.distance_image(labels == 0), np.zeros(labels.shape)
+    return FrameView(
+        camera,
+        camera / thin,
+        labels,
+        some(hand, hand_points),
+        some(thing, object_points),
+        distances if (labels == 1).any() else nowhere,
+        distances if (labels == 2).any() else nowhere,
+        pixels,
+        confidence,
+        depth_at(frame, pixels, confidence, own),
+    )
+
+
+def some(points: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` points, evenly taken."""
+    if len(points) <= count:
+        return points
+    chosen: np.ndarray = points[np.linspace(0, len(points) - 1, count).astype(int)]
+    return chosen
+
+
+def bone_points(
+    pixels: np.ndarray, confidence: np.ndarray, predicted: np.ndarray | None, camera: np.ndarray
+) -> np.ndarray:
+    """(K, 2) px: keypoints and middles of bones, as seen, else as predicted; without the wrist."""
+    points, known = pixels, confidence > 0
+    if predicted is not None:
+        expected = predicted[:, :2] / predicted[:, 2:] * camera[:2] + camera[2:]
+        points, known = np.where(known[:, None], pixels, expected), np.ones(21, bool)
+    middles = 0.5 * (points[BONE_STARTS] + points[BONE_ENDS])
+    both = known[BONE_STARTS] & known[BONE_ENDS]
+    return np.concatenate([points[1:][known[1:]], middles[both]])
+
+
+def depth_at(frame: Frame, pixels: np.ndarray, confidence: np.ndarray, label: int) -> np.ndarray:
+    """(21,) median depth of a label around each keypoint, m; 0 where there is too little."""
+    H, W = frame.depth.shape
+    found = np.zeros(21)
+    for k, (u, v) in enumerate(pixels):
+        i, j = round(float(u)), round(float(v))
+        if confidence[k] <= 0 or not (PATCH <= i < W - PATCH and PATCH <= j < H - PATCH):
+            continue
+        window = (slice(j - PATCH, j + PATCH + 1, 2), slice(i - PATCH, i + PATCH + 1, 2))
+        measured = frame.depth[window][(frame.depth[window] > 0) & (frame.labels[window] == label)]
+        if len(measured) > PATCH:
+            found[k] = 1e-3 * float(np.median(measured))
+    return found

@@ -1,0 +1,95 @@
+"""HandyPriors, offline: a whole clip of a hand and an object at once, from colour images alone.
+
+The first estimate, in the paper that of pretrained networks, is a hand fitted to its 2D keypoints and an object found
+by its masks. Adam then refines both by the rendered image and masks, and by contact and smoothness.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dexhot.data.recording import Recording
+from dexhot.data.types import Evidence
+from dexhot.fitting.adam import adam
+from dexhot.fitting.batch import RASTER_LABELS, BatchScene, Bodies, merged
+from dexhot.fitting.batch_terms import BatchTerm, MaskRendering, ObjectImage
+from dexhot.fitting.batch_view import BatchView, view_of
+from dexhot.fitting.contact_terms import BatchPenetration
+from dexhot.fitting.descent import hand_from_pixels, loss_of
+from dexhot.fitting.motion_terms import Consistency, Oscillation, Sliding
+from dexhot.fitting.recipe import Recipe
+from dexhot.fitting.result import Scenes
+from dexhot.fitting.scene import ObjectModel
+from dexhot.fitting.silhouette_search import search_object
+from dexhot.humans.skin import SkinnedHand
+
+RENDER = ("image", "mask")
+PHYSICS = ("sliding", "penetration", "consistency", "oscillation")
+COLOUR_FRAMES = 8  # of which the object's colours are the median
+
+
+def fit_handypriors(
+    recording: Recording,
+    evidence: Evidence,
+    model: ObjectModel,
+    recipe: Recipe,
+    hand: SkinnedHand,
+    convention: str,
+) -> list[Scenes]:
+    """Hand and object by frame."""
+    solver, side = recipe.solver, hand.side
+    bodies = Bodies({side: hand}, model, convention)
+    view = view_of(recording, evidence, [side], solver["pixels"])
+    now = merged(search_object(bodies, view, solver), hand_from_pixels(bodies, side, view))
+    if "image" in recipe.terms:
+        colored = replace(model, colors=vertex_colors(BatchScene(bodies, now, view.small), view))
+        bodies = Bodies({side: hand}, colored, convention)
+    rates = {"turn": solver["turn_rate"], "fingers": solver["finger_rate"], "place": solver["place_rate"]}
+    if recipe.terms:  # without any it is the first estimate
+        now = adam(now, loss_of(bodies, terms_of(recipe, view), view.small), rates, solver["steps"]).unknowns
+    last = BatchScene(bodies, now, view.small)
+    return [{side: last.scene(t, side)} for t in range(len(view))]
+
+
+def terms_of(recipe: Recipe, view: BatchView) -> list[BatchTerm]:
+    """What the recipe asks for."""
+    made: list[BatchTerm] = []
+    for name, row in recipe.terms.items():
+        if name == "image":
+            made.append(ObjectImage(view, **row))
+        elif name == "mask":
+            made.append(MaskRendering(view, **row))
+        elif name == "sliding":
+            made.append(Sliding(**row))
+        elif name == "penetration":
+            made.append(BatchPenetration(**row))
+        elif name == "consistency":
+            made.append(Consistency(**row))
+        elif name == "oscillation":
+            made.append(Oscillation(**row))
+    return made
+
+
+def vertex_colors(scene: BatchScene, view: BatchView) -> np.ndarray:
+    """(V, 3) of the object's mesh in [0, 1]: what the images show at each vertex where it is seen, the median over some
+    frames; the object's mean colour where it never is. For meshes that come without colours."""
+    assert scene.model is not None
+    camera = view.small
+    masks: np.ndarray = view.masks[..., RASTER_LABELS["object"]]
+    size = len(scene.model.vertices)
+    found = np.full((COLOUR_FRAMES, size, 3), np.nan)
+    render = scene.drawn("object")
+    for row, t in enumerate(np.unique(np.linspace(0, scene.count - 1, COLOUR_FRAMES).astype(int))):
+        points = scene.object_vertices[t]
+        pixels = np.round(camera.project(points)).astype(int)
+        inside = (pixels >= 0).all(axis=1) & (pixels < [camera.width, camera.height]).all(axis=1)
+        u, v = np.where(inside[:, None], pixels, 0).T
+        front = inside & (points[:, 2] < render.depth[t, v, u] + 0.005) & (masks[t, v, u] > 0.9)
+        found[row][front] = view.images[t, v, u][front]
+    covered: Any = masks > 0.9
+    mean = view.images[covered].mean(axis=0) if covered.any() else np.full(3, 0.5)
+    known: Any = np.isfinite(found).any(axis=(0, 2))
+    colors = np.tile(mean, (size, 1)).astype(float)
+    colors[known] = np.nanmedian(found[:, known], axis=0)
+    return colors

@@ -1,0 +1,90 @@
+"""HOMan: a whole clip of one or two hands and an object at once, from colour images alone.
+
+Hands start from their 2D keypoints (hand_from_pixels), the object from its masks (silhouette_search). Then Adam twice:
+first without the terms that act locally, then with all.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dexhot.data.recording import Recording
+from dexhot.data.types import Evidence
+from dexhot.fitting.adam import adam
+from dexhot.fitting.batch import BatchScene, Bodies, merged
+from dexhot.fitting.batch_terms import BatchTerm, Silhouette, Vertices2D
+from dexhot.fitting.batch_view import BatchView, view_of
+from dexhot.fitting.contact_terms import Centroids, LocalContact, PairCollision, boxes_overlap
+from dexhot.fitting.descent import hand_from_pixels, loss_of
+from dexhot.fitting.motion_terms import PoseComponents, SizeDeviation, Smoothness
+from dexhot.fitting.recipe import Recipe
+from dexhot.fitting.result import Scenes
+from dexhot.fitting.scene import ObjectModel
+from dexhot.fitting.silhouette_search import search_object
+from dexhot.humans.skin import SkinnedHand
+from dexhot.humans.zones import contact_zones
+
+LOCAL = ("local_contact", "collision")  # terms of the second step alone
+INDEPENDENT = ("smoothness", "centroid", "local_contact", "collision")  # terms that independent composition lacks
+
+
+def fit_homan(
+    recording: Recording,
+    evidence: Evidence,
+    model: ObjectModel,
+    recipe: Recipe,
+    hands: Sequence[SkinnedHand],
+    convention: str,
+) -> list[Scenes]:
+    """Hands and object by frame."""
+    solver = recipe.solver
+    bodies = Bodies({hand.side: hand for hand in hands}, model, convention, solver["components"])
+    view = view_of(recording, evidence, list(bodies.hands), solver["pixels"])
+    start = search_object(bodies, view, solver)
+    if solver["stand_in"]:
+        start["object.scale"] = np.ones(1)
+    for side in bodies.hands:
+        start |= hand_from_pixels(bodies, side, view) | {f"{side}.scale": np.ones(1)}
+    camera = view.camera
+    first = BatchScene(bodies, start, view.small)
+    seen = {side: camera.project(first.hand_vertices(side)) for side in bodies.hands}
+    rates = {
+        "turn": solver["turn_rate"],
+        "fingers": solver["finger_rate"],
+        "place": solver["place_rate"],
+        "scale": solver["scale_rate"],
+    }
+    now = merged(start)
+    for steps, left_out in ((solver["coarse_steps"], LOCAL), (solver["fine_steps"], ())):
+        terms = terms_of(recipe, bodies, view, seen, left_out)
+        now = adam(now, loss_of(bodies, terms, view.small), rates, steps).unknowns
+    last = BatchScene(bodies, now, view.small)
+    return [{side: last.scene(t, side) for side in bodies.hands} for t in range(len(view))]
+
+
+def terms_of(
+    recipe: Recipe, bodies: Bodies, view: BatchView, seen: dict[str, np.ndarray], left_out: Sequence[str]
+) -> list[BatchTerm]:
+    """What the recipe asks for; `seen` (T, V, 2) px are the first estimate's vertices."""
+    made: list[BatchTerm] = []
+    for name, row in recipe.terms.items():
+        if name in left_out:
+            continue
+        if name == "silhouette":
+            made.append(Silhouette(view, **row))
+        elif name == "vertices_2d":
+            made.append(Vertices2D(view, seen, **row))
+        elif name == "pca":
+            made.append(PoseComponents(**row))
+        elif name == "size":
+            made.append(SizeDeviation(**row))
+        elif name == "smoothness":
+            made.append(Smoothness(**row))
+        elif name == "centroid":
+            made.append(Centroids({side: boxes_overlap(view, side) for side in bodies.hands}, **row))
+        elif name == "local_contact":
+            zones = {side: list(contact_zones(hand).values()) for side, hand in bodies.hands.items()}
+            made.append(LocalContact(zones, **row))
+        elif name == "collision":
+            made.append(PairCollision(**row))
+    return made

@@ -1,0 +1,146 @@
+"""What every recipe gives: a trajectory, and hand and object in each frame."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dexhot.data.keypoints import wrist_pose
+from dexhot.data.recording import Recording
+from dexhot.data.types import Evidence, HandObjectTrajectory, HandTrack
+from dexhot.fitting.clip import NO_OBJECT
+from dexhot.fitting.frames import thinning
+from dexhot.fitting.recipe import Recipe
+from dexhot.fitting.scene import HandObjectScene, ObjectModel
+from dexhot.fitting.tracker import Tracked
+from dexhot.geometry.poses import IDENTITY, compose, transform
+from dexhot.geometry.rotations import quat_to_matrix
+from dexhot.humans.skin import KeypointTable, PosedHand
+from dexhot.objects.asset import ObjectAsset
+
+Scenes = dict[str, HandObjectScene]  # by the hand's side, in the camera's frame; empty where there is none yet
+
+
+@dataclass
+class RecordingFit:
+    """The trajectory, and what its frames were worth."""
+
+    trajectory: HandObjectTrajectory
+    scenes: list[Scenes]  # by frame
+    tables: dict[str, KeypointTable]  # by side: the convention of the trajectory's keypoints
+    camera: np.ndarray  # (4,) fx fy cx cy, px
+    thin: int  # every how manyth pixel masks are compared at
+    model: ObjectModel | None
+    seconds: np.ndarray  # (T,) CPU time of one core; of a whole clip's solution, spread over its frames
+    tracked: list[Tracked | None] = field(default_factory=list)  # of the tracker; None before the hand was first seen
+
+    @property
+    def side(self) -> str:
+        """Of the first hand."""
+        return next(iter(self.tables))
+
+    def scene(self, frame: int, side: str | None = None) -> HandObjectScene | None:
+        """A hand (the first by default) and the object of a frame, in the camera's frame."""
+        return self.scenes[frame].get(side or self.side)
+
+    def keypoints(self, frame: int, side: str | None = None) -> np.ndarray | None:
+        """(21, 3) m, of a hand in the camera's frame."""
+        found = self.scene(frame, side)
+        return None if found is None else found.hand.keypoints(self.tables[side or self.side])
+
+
+def fit_of(
+    recording: Recording,
+    evidence: Evidence,
+    asset: ObjectAsset | None,
+    model: ObjectModel | None,
+    recipe: Recipe,
+    tables: Mapping[str, KeypointTable],
+    scenes: list[Scenes],
+    seconds: np.ndarray,
+    tracked: Sequence[Tracked | None] = (),
+) -> RecordingFit:
+    """In the world where the camera's pose is known, else in the camera's frame. Frames before the first hand hold the
+    first pose, without confidence. Covariances are those of the tracker, where it was the tracker."""
+    start = next(found for found in scenes if found)
+    known = [found or start for found in scenes]
+    world_T_camera = IDENTITY if recording.world_T_camera is None else recording.world_T_camera
+    R = quat_to_matrix(world_T_camera[3:])
+    first = next((one for one in tracked if one is not None), None)
+    certain = [one or first for one in tracked]
+    hands = {}
+    for side, table in tables.items():
+        keypoints = transform(world_T_camera, np.stack([one[side].hand.keypoints(table) for one in known]))
+        confidence = np.nan_to_num(evidence.keypoints[side][..., 5]) * np.array([bool(one) for one in scenes])[:, None]
+        spread = [keypoint_covariance(one[side].hand, table, t) for one, t in zip(known, certain) if t is not None]
+        people = [one[side].person for one in known]
+        hands[side] = HandTrack(
+            keypoints,
+            wrist_pose(keypoints, side),
+            np.clip(confidence, 0.0, 1.0),
+            people[0].hand.name,
+            np.stack([np.concatenate([one[side].state.hand.vector(), one[side].person.shape]) for one in known]),
+            R @ np.stack(spread) @ R.T if spread else np.zeros((0, 21, 3, 3)),
+        )
+    one = start[next(iter(tables))]
+    fitted: dict[str, Any] = {
+        "recipe": recipe.name,
+        "terms": list(recipe.terms),
+        "convention": next(iter(tables.values())).name,
+        "hand_scale": {side: round(start[side].person.scale, 4) for side in tables},
+    }
+    made = {
+        "fit": fitted,
+        "frame": "camera" if recording.world_T_camera is None else "world",
+        "parameters_frame": "camera",
+        "recording": recording.provenance,
+    }
+    if asset is None or one.model is None:
+        pose, covariances = np.tile(IDENTITY, (len(known), 1)), np.zeros((0, 6, 6))
+    else:
+        poses = np.stack([next(iter(found.values())).state.object_pose() for found in known])
+        pose = compose(world_T_camera, poses)
+        spread = [object_covariance(R, t) for t in certain if t is not None]
+        covariances = np.stack(spread) if spread else np.zeros((0, 6, 6))
+        if model is not None and one.model.spacing != model.spacing:
+            fitted["object_scale"] = round(float(one.model.spacing / model.spacing), 4)
+    trajectory = HandObjectTrajectory(
+        recording.name.rpartition("/")[2],
+        recording.time,
+        hands,
+        asset.name if asset else NO_OBJECT,
+        pose,
+        covariances,
+        provenance=made,
+    )
+    trajectory.validate()
+    camera = recording.intrinsics
+    return RecordingFit(
+        trajectory,
+        scenes,
+        dict(tables),
+        np.array([camera.fx, camera.fy, camera.cx, camera.cy]),
+        thinning(camera),
+        model,
+        seconds,
+        list(tracked),
+    )
+
+
+def keypoint_covariance(hand: PosedHand, table: KeypointTable, found: Tracked) -> np.ndarray:
+    """(21, 3, 3) m2, of the pose's uncertainty, in the camera's frame."""
+    rows = hand.keypoint_jacobians(table)
+    spread: np.ndarray = rows @ found.covariance[:51, :51] @ np.swapaxes(rows, 1, 2)
+    symmetric: np.ndarray = 0.5 * (spread + np.swapaxes(spread, 1, 2))
+    return symmetric
+
+
+def object_covariance(R: np.ndarray, found: Tracked) -> np.ndarray:
+    """(6, 6) of position (m) and rotation (rad), both about the world's axes."""
+    to_world = np.zeros((6, 6))
+    to_world[:3, 3:] = R
+    to_world[3:, :3] = R @ found.state.rotation
+    spread: np.ndarray = to_world @ found.covariance[51:, 51:] @ to_world.T
+    symmetric: np.ndarray = 0.5 * (spread + spread.T)
+    return symmetric

@@ -1,0 +1,97 @@
+"""An object's poses over a clip from its masks alone, as HOMan starts.
+
+Candidate rotations in the first frame, each with its depth from the diagonal of the mask's box, refined by the rendered
+silhouette and carried from frame to frame; the candidate whose masks overlap best over the clip is taken.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dexhot.errors import ClipError
+from dexhot.fitting.adam import adam
+from dexhot.fitting.batch import RASTER_LABELS, BatchScene, Bodies, Unknowns
+from dexhot.fitting.batch_terms import HAND_CHANNELS, Silhouette
+from dexhot.fitting.batch_view import BatchView
+from dexhot.fitting.hand_fit import rotations_over_so3
+from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.rotations import matrix_to_6d
+
+BOX_ROUNDS = 10  # depth and place by turns, until they agree
+LEAST_PIXELS = 12  # of the window that a mask must cover to count
+WEIGHT = 100.0  # of the silhouette; Adam does not mind it
+
+
+def search_object(bodies: Bodies, view: BatchView, settings: Mapping[str, Any]) -> Unknowns:
+    """ "object.turn" (T, 6) and "object.place" (T, 3) of the whole clip. Raises ClipError without any mask.
+
+    Frames without a mask keep the pose of the frame before, those at the start of the first that has one.
+    """
+    alone = Bodies({}, bodies.model, bodies.table)
+    covered = view.masks[..., RASTER_LABELS["object"]].sum(axis=(1, 2))
+    seen = np.flatnonzero(covered >= LEAST_PIXELS)
+    if not len(seen):
+        raise ClipError("no frame shows the object's mask, which a recipe without depth starts from.")
+    rates = {"turn": settings["search_turn_rate"], "place": settings["search_place_rate"]}
+    rotations = rotations_over_so3(settings["rotations"])
+    box = view.boxes("object")[seen[0]]
+    now = {
+        "object.turn": matrix_to_6d(rotations),
+        "object.place": np.stack([place_by_box(bodies, R, box, view.small) for R in rotations]),
+    }
+    turns, places, overlaps = [], [], []
+    for k, t in enumerate(seen):
+        here = view.frame(int(t))
+        now = _refined(alone, now, here, rates, settings["search_steps" if k == 0 else "follow_steps"])
+        turns.append(now["object.turn"])
+        places.append(now["object.place"])
+        overlaps.append(overlap(BatchScene(alone, now, here.small), here))
+        if k + 1 == settings["pruned_after"]:
+            kept = np.argsort(-np.mean(overlaps, axis=0))[: settings["pruned_to"]]
+            now = {name: x[kept] for name, x in now.items()}
+            turns, places, overlaps = [[x[kept] for x in rows] for rows in (turns, places, overlaps)]
+    best = int(np.argmax(np.mean(overlaps, axis=0)))
+    owner = np.clip(np.searchsorted(seen, np.arange(len(view)), side="right") - 1, 0, None)
+    return {
+        "object.turn": np.stack([x[best] for x in turns])[owner],
+        "object.place": np.stack([x[best] for x in places])[owner],
+    }
+
+
+def _refined(bodies: Bodies, start: Unknowns, view: BatchView, rates: Mapping[str, float], steps: int) -> Unknowns:
+    """After some steps on the silhouette's loss; candidates do not depend on each other."""
+    term = Silhouette(view, WEIGHT)
+
+    def loss(unknowns: Unknowns) -> tuple[np.ndarray, Unknowns]:
+        scene = BatchScene(bodies, unknowns, view.small)
+        return term.add(scene), scene.pull_back()
+
+    return adam(start, loss, rates, steps).unknowns
+
+
+def overlap(scene: BatchScene, view: BatchView) -> np.ndarray:
+    """(B,) intersection over union of the object's rendered and seen masks, where no hand is."""
+    free = 1.0 - view.masks[..., list(HAND_CHANNELS.values())].sum(axis=-1)
+    drawn = free * scene.drawn("object").mask[..., RASTER_LABELS["object"]]
+    seen = free * view.masks[..., RASTER_LABELS["object"]]
+    union = np.maximum(drawn, seen).sum(axis=(1, 2))
+    found: np.ndarray = np.minimum(drawn, seen).sum(axis=(1, 2)) / np.maximum(union, 1e-9)
+    return found
+
+
+def place_by_box(bodies: Bodies, rotation: np.ndarray, box: np.ndarray, camera: Intrinsics) -> np.ndarray:
+    """(3,) m, the object's centre at which the box of its projection has the diagonal and middle of `box` (4,) px."""
+    assert bodies.model is not None
+    points = (bodies.model.samples - bodies.model.centre) @ rotation.T
+    diagonal, middle = np.hypot(*(box[2:] - box[:2])), 0.5 * (box[:2] + box[2:])
+    f, c = np.array([camera.fx, camera.fy]), np.array([camera.cx, camera.cy])
+    z = 2.0 * bodies.model.radius * camera.fx / max(diagonal, 1.0)
+    place = np.append((middle - c) / f * z, z)
+    for _ in range(BOX_ROUNDS):
+        pixels = (points + place)[:, :2] / np.maximum((points + place)[:, 2:], 0.02) * f + c
+        low, high = pixels.min(axis=0), pixels.max(axis=0)
+        z = float(place[2] * np.hypot(*(high - low)) / max(diagonal, 1.0))
+        place[:2] = (place[:2] / place[2] + (middle - 0.5 * (low + high)) / f) * z
+        place[2] = z
+    return place

@@ -1,0 +1,139 @@
+"""TF-HOT: hand and object frame by frame with Adam on its loss (eq. 1), from its starts and with its schedule.
+
+First frame: the object where a pose estimator sees it, kept there; the hand in random rotations, poses and shapes at
+the centre of its cloud; the hypothesis of least 2D joint loss goes on. Further frames: both start from the frame
+before, the object in the wild from the estimator.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from dexhot.data.recording import Recording
+from dexhot.data.types import Evidence
+from dexhot.fitting import object_start
+from dexhot.fitting.adam import adam
+from dexhot.fitting.batch import BatchScene, Bodies, Unknowns, merged
+from dexhot.fitting.batch_terms import BatchTerm, CloudDistance, Joints2D, MaskRendering, SurfaceDistance
+from dexhot.fitting.batch_view import BatchView, view_of
+from dexhot.fitting.contact_terms import BatchAttraction, BatchPenetration
+from dexhot.fitting.descent import loss_of
+from dexhot.fitting.frames import Frame, frame_view, frames_of, thinning
+from dexhot.fitting.hand_fit import LEAST_SEEN, rotations_over_so3
+from dexhot.fitting.motion_terms import JointChange, ShapePrior
+from dexhot.fitting.recipe import Recipe
+from dexhot.fitting.result import Scenes
+from dexhot.fitting.scene import ObjectModel, object_at
+from dexhot.fitting.scene_terms import FrameView
+from dexhot.geometry.rotations import matrix_to_6d
+from dexhot.humans.skin import SkinnedHand
+from dexhot.humans.zones import contact_zones
+
+COMPONENTS = 45  # of the pose: all angles
+
+
+def fit_tfhot(
+    recording: Recording,
+    evidence: Evidence,
+    model: ObjectModel,
+    recipe: Recipe,
+    hand: SkinnedHand,
+    convention: str,
+    with_pose: bool,
+) -> list[Scenes]:
+    """Hand and object by frame; empty before both were first seen."""
+    solver, side = recipe.solver, hand.side
+    bodies = Bodies({side: hand}, model, convention, COMPONENTS)
+    frames = frames_of(recording, evidence, side, with_pose)
+    whole = view_of(recording, evidence, [side], solver["pixels"])
+    camera, thin = recording.intrinsics, thinning(recording.intrinsics)
+    pinhole = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+    scenes: list[Scenes] = []
+    last: BatchScene | None = None
+    for t, frame in enumerate(frames):
+        expected = None if last is None else last.keypoints(side)[0]
+        seen = frame_view(frame, side, pinhole, thin, expected, solver["hand_points"], solver["object_points"])
+        view = whole.frame(t)
+        view.clouds = {side: [seen.hand_cloud], "object": [seen.object_cloud]}
+        visible = seen.confidence.sum() >= LEAST_SEEN and len(seen.hand_cloud) >= object_start.FEW
+        if last is None and visible and len(seen.object_cloud) >= object_start.FEW:
+            last = _first(bodies, side, view, seen, frame, recipe)
+        elif last is not None:
+            last = _next(bodies, side, view, seen, frame, recipe, last)
+        scenes.append({} if last is None else {side: last.scene(0, side)})
+    return scenes
+
+
+def _first(bodies: Bodies, side: str, view: BatchView, seen: FrameView, frame: Frame, recipe: Recipe) -> BatchScene:
+    """The best of N hypotheses of the hand with the object fixed."""
+    solver, hand = recipe.solver, bodies.hands[side]
+    assert bodies.model is not None and hand.prior is not None
+    count, rng = solver["hypotheses"], np.random.default_rng(0)
+    if frame.object_pose is not None and np.isfinite(frame.object_pose).all():
+        placed = object_at(frame.object_pose)
+    else:
+        placed = object_start.search(bodies.model, seen, solver["object_hypotheses"], 1)[0][1]
+    fixed = bodies.object_unknowns(placed[0][None], placed[1][None])
+    fingers = hand.prior.fingers(solver["pose_spread"] * rng.normal(size=(count, 16))).reshape(count, 45)
+    start: Unknowns = {
+        f"{side}.turn": matrix_to_6d(rotations_over_so3(count)),
+        f"{side}.place": np.zeros((count, 3)),
+        f"{side}.fingers": bodies.fingers(side, fingers),
+        f"{side}.shape": solver["shape_spread"] * rng.normal(size=(count, hand.shape_size)),
+    }
+    middle = BatchScene(bodies, start, view.small, fixed).hand_vertices(side).mean(axis=1)
+    start[f"{side}.place"] = seen.hand_cloud.mean(axis=0) - middle
+    loss = loss_of(bodies, terms_of(recipe, bodies, side, view, None), view.small, fixed)
+    found = adam(start, loss, _rates(solver), solver["first_steps"]).unknowns
+    scene = BatchScene(bodies, found, view.small, fixed)
+    best = int(np.argmin(Joints2D(view, 1.0).add(scene)))
+    chosen = {name: x[best : best + 1] for name, x in found.items()}
+    return BatchScene(bodies, merged(chosen, fixed), view.small)
+
+
+def _next(
+    bodies: Bodies, side: str, view: BatchView, seen: FrameView, frame: Frame, recipe: Recipe, last: BatchScene
+) -> BatchScene:
+    """Hand and object together, from where they start in this frame."""
+    assert bodies.model is not None
+    start = merged(last.unknowns)
+    if recipe.solver["estimator_start"]:
+        placed = last.rotation[0], last.origin(0)
+        if frame.object_pose is not None and np.isfinite(frame.object_pose).all():
+            placed = object_at(frame.object_pose)
+        elif len(seen.object_cloud) >= object_start.FEW:
+            on_cloud = object_start.on_cloud(bodies.model, seen.object_cloud, placed[0])
+            placed = object_start.best_of(bodies.model, seen, [placed, on_cloud])[1]
+        start |= bodies.object_unknowns(placed[0][None], placed[1][None])
+    terms = terms_of(recipe, bodies, side, view, last)
+    loss = loss_of(bodies, terms, view.small)
+    found = adam(start, loss, _rates(recipe.solver), recipe.solver["steps"], recipe.solver["stop"])
+    return BatchScene(bodies, found.unknowns, view.small)
+
+
+def _rates(solver: dict[str, Any]) -> dict[str, float]:
+    return dict.fromkeys(("turn", "place", "fingers", "shape"), float(solver["rate"]))
+
+
+def terms_of(recipe: Recipe, bodies: Bodies, side: str, view: BatchView, last: BatchScene | None) -> list[BatchTerm]:
+    """What the recipe asks for in a frame; `last` is the result of the frame before."""
+    made: list[BatchTerm] = []
+    for name, row in recipe.terms.items():
+        if name == "joints_2d":
+            made.append(Joints2D(view, **row))
+        elif name == "render":
+            made.append(MaskRendering(view, **row))
+        elif name == "surface":
+            made.append(SurfaceDistance(view, **row))
+        elif name == "sdf":
+            made.append(CloudDistance(view, **row))
+        elif name == "penetration":
+            made.append(BatchPenetration(**row))
+        elif name == "attraction":
+            pads = [zone for zone_name, zone in contact_zones(bodies.hands[side]).items() if zone_name != "palm"]
+            made.append(BatchAttraction({side: pads}, **row))
+        elif name == "regularisation" and last is not None:
+            made.append(JointChange({side: last.keypoints(side)[0]}, last.place[0], **row))
+        elif name == "shape":
+            made.append(ShapePrior(**row))
+    return made

@@ -1,0 +1,28 @@
+"""A world for a camera whose pose nobody measured: level with the table that it sees."""
+
+import numpy as np
+
+from dexhot.data.recording import Recording
+from dexhot.geometry.poses import matrix_to_pose
+from dexhot.perception.segmentation import table_plane
+
+
+def on_table(recording: Recording) -> np.ndarray | None:
+    """world_T_camera (7,): z up from the table, x ahead of the camera, the origin where the camera looks.
+
+    The table counts as level. None where no frame shows one.
+    """
+    camera = recording.intrinsics
+    for depth in recording.depth[:: max(1, len(recording) // 5)]:
+        plane = table_plane(camera, depth * np.float32(1e-3))
+        if plane is None:
+            continue
+        ahead = np.array([0.0, 0.0, 1.0])
+        seen = ahead * plane.d / plane.n[2] if plane.n[2] < -0.1 else plane.n * plane.d
+        x = ahead - plane.n * plane.n[2]
+        x = x / np.linalg.norm(x) if np.linalg.norm(x) > 0.05 else np.cross(plane.n, [1.0, 0.0, 0.0])
+        axes = np.stack([x, np.cross(plane.n, x), plane.n])
+        pose = np.eye(4)
+        pose[:3, :3], pose[:3, 3] = axes, -axes @ seen
+        return matrix_to_pose(pose)
+    return None

@@ -1,0 +1,122 @@
+"""`dexhot bench assist`: what a residual agent makes of a noisy user input, beside the user input alone.
+
+The paper's tables I and II on today's simulators (docs/assist.md). Full runs train what is missing, in the cache, and
+resume; what is not run is null, never a value.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dexhot import __version__
+from dexhot.control.policy import OnnxNetwork
+from dexhot.paths import cache_dir
+from dexhot.progress import track
+from dexhot_train.assist.experts import load_experts
+from dexhot_train.assist.hands import METHODS, AssistOptions
+from dexhot_train.assist.shipped import agent_from, shipped
+from dexhot_train.assist.success import Agent, success
+from dexhot_train.assist.training import AssistTraining, agent_of, train_agent
+
+GOALS = {"door": 0.15, "hammer": 0.10, "relocate": 0.05, "pen": 0.05}  # rad, sigma of each task's goal
+TRAIN_SIGMAS = (0.01, 0.05, 0.10, 0.15, 0.20)  # rad, of table I
+TEST_SIGMAS = (0.0, *TRAIN_SIGMAS)
+SMOOTHING = 0.5  # of the low-pass filter that a lab would try first
+TABLE_2_TASKS, TABLE_2_SIGMA = ("door", "relocate"), 0.05
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Episodes per figure, and PPO's control steps for a baseline of table II."""
+
+    episodes: int = 100
+    steps: int = 0
+
+
+def run(quick: bool = False, experts: Path | None = None, steps: int = 0) -> dict[str, Any]:
+    """quick: the shipped agents at their goals, 24 episodes each. steps: of PPO in table II, whose cells are null
+    without."""
+    sizes = Sizes(24 if quick else 100, steps)
+    metrics: dict[str, float | None] = {"leap_margin_points": None}
+    tables: dict[str, Any] = {}
+    for task, sigma in track(GOALS.items(), "goals", len(GOALS)):
+        motions, options, key = load_experts(task, experts).split("test"), AssistOptions(), f"{task}_{_name(sigma)}"
+        agent = agent_from(OnnxNetwork(shipped(task)))
+        alone = success(motions, sigma, None, options, sizes.episodes)
+        with_agent = success(motions, sigma, agent, options, sizes.episodes)
+        metrics |= {f"{key}_success": with_agent.success, f"user_input_{key}_success": alone.success}
+        if not quick:
+            smooth = success(motions, sigma, None, options, sizes.episodes, smoothing=SMOOTHING)
+            metrics |= {f"smoothed_input_{key}_success": smooth.success}
+            metrics |= {f"{key}_speed": with_agent.speed, f"user_input_{key}_speed": alone.speed}
+            clean = {"agent": agent, "user_input": None}
+            at_zero = {name: success(motions, 0.0, a, options, sizes.episodes).success for name, a in clean.items()}
+            metrics |= {
+                f"{task}_000_success": at_zero["agent"],
+                f"user_input_{task}_000_success": at_zero["user_input"],
+            }
+    if not quick:
+        tables = {"I": _table_1(experts, sizes), "II": _table_2(experts, sizes)}
+    return {"metrics": metrics, "tables": tables}
+
+
+def _table_1(experts: Path | None, sizes: Sizes) -> dict[str, dict[str, float]]:
+    """Table I: the door, trained at a sigma (row) and tested at others (column)."""
+    test, options = load_experts("door", experts).split("test"), AssistOptions()
+    agents: dict[str, Agent | None] = {"user_input": None}
+    for sigma in TRAIN_SIGMAS:
+        agents[f"{sigma:.2f}"] = _trained(AssistTraining("door", sigma=sigma), experts)
+    cells = [(row, agent, sigma) for row, agent in agents.items() for sigma in TEST_SIGMAS]
+    table: dict[str, dict[str, float]] = {row: {} for row in agents}
+    for row, agent, sigma in track(cells, "table I", len(cells)):
+        table[row][f"{sigma:.2f}"] = success(test, sigma, agent, options, sizes.episodes).success
+    return table
+
+
+def _table_2(experts: Path | None, sizes: Sizes) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Table II: the paper's baselines at one sigma, train and test success; null where PPO has no steps."""
+    table: dict[str, dict[str, dict[str, float | None]]] = {}
+    for task in TABLE_2_TASKS:
+        motions = load_experts(task, experts)
+        rows: dict[str, tuple[Agent | None, AssistOptions] | None] = {"ik": (None, AssistOptions())}
+        ours = AssistTraining(task, sigma=TABLE_2_SIGMA)
+        rows["corrections"] = _trained(ours, experts), ours.acting
+        for method in METHODS:
+            paper = replace(ours, method=method, corrections=0, steps=sizes.steps)
+            paper = replace(paper, discriminator=1.0 if method == "residual" else 0.0)
+            rows[method] = (_trained(paper, experts), paper.acting) if sizes.steps else None
+        table[task] = {name: _cell(row, motions, sizes) for name, row in rows.items()}
+    return table
+
+
+def _cell(row: tuple[Agent | None, AssistOptions] | None, motions: Any, sizes: Sizes) -> dict[str, float | None]:
+    found: dict[str, float | None] = {"train": None, "test": None}
+    for split in found if row else ():
+        assert row is not None
+        cell = success(motions.split(split), TABLE_2_SIGMA, row[0], row[1], sizes.episodes)
+        found[split] = cell.success
+    return found
+
+
+def _trained(options: AssistTraining, experts: Path | None) -> Agent:
+    """The agent of a training in the cache, which resumes there."""
+    name = f"{options.task}-{options.method}-{_name(options.sigma)}-{options.corrections}-{options.steps}"
+    folder = cache_dir() / "assist" / __version__ / name
+    with _progress(f"training {name}") as show:
+        actor, _ = train_agent(load_experts(options.task, experts).split("train"), options, folder, "", show)
+    return agent_of(actor)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Any]:
+    from dexhot.progress import progress
+
+    with progress(what, counted=True) as job:
+        yield lambda done, total, line: job(done, total)
+
+
+def _name(sigma: float) -> str:
+    """0.15 -> "015"."""
+    return f"{sigma:.2f}".replace(".", "")

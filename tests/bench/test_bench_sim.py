@@ -1,0 +1,60 @@
+"""`dexhot bench sim`: what its numbers mean, at tiny sizes."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from dexhot.cli import main
+from dexhot_bench import sim
+from dexhot_bench.pendulum import STEPS, Pendulum
+from dexhot_train.learners.ppo import PPOOptions
+
+
+def test_a_pendulum_moves_as_gymnasiums():
+    """One step by hand, from Pendulum-v1's equations."""
+    task = Pendulum(1)
+    task.reset()
+    task.angle[:], task.speed[:], task.left[:] = 0.5, -1.0, 5
+    step = task.step(np.array([[0.25]]))
+    speed = -1.0 + (15.0 * np.sin(0.5) + 3.0 * 0.5) * 0.05
+    assert step.reward[0] == pytest.approx(-(0.25 + 0.1 + 0.001 * 0.25))
+    np.testing.assert_allclose(
+        step.observations.policy[0], [np.cos(0.5 + 0.05 * speed), np.sin(0.5 + 0.05 * speed), speed], rtol=1e-6
+    )
+
+
+def test_only_whole_episodes_count():
+    task = Pendulum(8)
+    task.reset()
+    ends = [int(task.step(np.zeros((8, 1))).truncated.sum()) for _ in range(2 * STEPS)]
+    assert sum(ends[:STEPS]) == 8 and len(task.returns) == sum(ends) - 8
+    assert -2000 < np.mean(task.returns) < -500
+
+
+def test_the_peer_learns_with_the_same_settings():
+    rsl_rl_peer = pytest.importorskip("dexhot_bench.rsl_rl_peer")
+    options = PPOOptions(steps=16, hidden=(8,), epochs=1, minibatches=1, learning_rate=3e-4, entropy=0.0)
+    configuration = rsl_rl_peer.peer_configuration(options)
+    assert configuration["algorithm"]["gamma"] == options.gamma and configuration["actor"]["hidden_dims"] == [8]
+    task = Pendulum(4)
+    rsl_rl_peer.train_peer(task, options, 30, 0)
+    assert len(task.returns) == 4 * (30 * 16 // STEPS - 1)  # as many steps as ours would take
+
+
+def test_the_command(monkeypatch, capsys):
+    pytest.importorskip("rsl_rl")
+    monkeypatch.setattr(sim, "WORLDS", 4)
+    monkeypatch.setattr(sim, "SWING", 2)
+    monkeypatch.setattr(sim, "LAST", 2)
+    monkeypatch.setattr(sim, "STANDARD", PPOOptions(steps=16, hidden=(8,), epochs=1, minibatches=1))
+    assert main(["bench", "sim", "--quick", "--json"]) in (0, None)
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    metrics = line["metrics"]
+    assert line["bench"] == "sim" and line["subset"]["worlds"] == 4
+    assert metrics["control_steps_per_s"] < metrics["physics_control_steps_per_s"]
+    wanted = metrics["physics_control_steps_per_s"] / metrics["control_steps_per_s"] - 1
+    assert metrics["overhead_fraction"] == pytest.approx(wanted)
+    assert {"learning_steps_per_s", "rsl_rl_learning_steps_per_s", "parity_sigma"} <= set(metrics)

@@ -1,0 +1,148 @@
+"""The papers' recipes, cut short, on a tiny drawn clip: they find hand and object, and read what they may."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.tiny_clip import ASSET, CAMERA, HAND, tiny_clip
+
+from dexhot.errors import ClipError
+from dexhot.fitting.batch import Bodies
+from dexhot.fitting.batch_view import view_of
+from dexhot.fitting.homan import INDEPENDENT
+from dexhot.fitting.recipe import Recipe, load_recipe
+from dexhot.fitting.recording_fit import fit_recording
+from dexhot.fitting.scene import object_model
+from dexhot.fitting.silhouette_search import place_by_box
+from dexhot.geometry.poses import transform
+from dexhot.geometry.rotations import quat_to_matrix
+from dexhot.humans.open_hand import open_hand
+
+MODEL = object_model(ASSET)
+SHORT = {
+    "tfhot": ("first_steps=60", "steps=30", "hypotheses=12", "rate=0.02"),
+    "tfhot_dexycb": ("first_steps=60", "steps=30", "hypotheses=12", "rate=0.02"),
+    "homan": ("rotations=12", "search_steps=20", "follow_steps=4", "coarse_steps=60", "fine_steps=20", "pixels=64"),
+    "handypriors": ("rotations=12", "search_steps=20", "follow_steps=4", "steps=30", "pixels=64"),
+}
+
+
+def short(name: str) -> Recipe:
+    """A recipe with few steps."""
+    return load_recipe(name).changed(f"solver.{setting}" for setting in SHORT[name])
+
+
+@pytest.fixture(scope="module")
+def clip():
+    recording, evidence, points = tiny_clip(4, 0.002)
+    recording.color[:] = np.where((evidence.labels == 2)[..., None], [40, 90, 170], 120)
+    return recording, evidence, points
+
+
+def hand_error(fit, points) -> float:
+    """Mean over joints and frames, mm."""
+    return 1e3 * float(np.linalg.norm(fit.trajectory.hands["right"].keypoints - points, axis=-1).mean())
+
+
+def object_error(fit, evidence) -> float:
+    """Of the centre, mm."""
+    off = transform(fit.trajectory.object_pose, MODEL.centre) - transform(evidence.object_pose, MODEL.centre)
+    return 1e3 * float(np.linalg.norm(off, axis=1).mean())
+
+
+@pytest.mark.parametrize("name", ["tfhot", "tfhot_dexycb"])
+def test_tfhot_finds_hand_and_object(clip, name):
+    recording, evidence, points = clip
+    fit = fit_recording(recording, evidence, ASSET, short(name), HAND, with_pose=False)
+    assert hand_error(fit, points) < 25.0 and object_error(fit, evidence) < 8.0
+    assert len(fit.trajectory.hands["right"].keypoint_covariance) == 0
+
+
+def test_the_estimator_starts_the_object_in_the_wild_alone(clip):
+    """In the wild a frame starts where the estimator sees the object, on DexYCB where it was in the frame before."""
+    recording, evidence, _ = clip
+    poses = evidence.object_pose.copy()
+    poses[1:, 2] += 0.3  # an estimator that is wrong after the first frame
+    wrong = replace(evidence, object_pose=poses)
+    still = ("first_steps=1", "steps=1", "hypotheses=1")
+    off = {}
+    for name in ("tfhot", "tfhot_dexycb"):
+        recipe = load_recipe(name).changed(f"solver.{setting}" for setting in still)
+        fit = fit_recording(recording, wrong, ASSET, recipe, HAND)
+        off[name] = fit.trajectory.object_pose[-1, 2] - poses[0, 2]
+    assert off["tfhot"] > 0.25 and abs(off["tfhot_dexycb"]) < 0.05
+
+
+@pytest.mark.parametrize("name", ["homan", "handypriors"])
+def test_depth_is_never_read(clip, name):
+    """Neither that of the images, nor that in keypoints, nor an estimator's pose, which may come from depth."""
+    recording, evidence, _ = clip
+    recipe = short(name).changed(["solver.rotations=3", "solver.search_steps=2", "solver.follow_steps=1"])
+    recipe = recipe.changed(
+        ["solver.steps=3"] if name == "handypriors" else ["solver.coarse_steps=3", "solver.fine_steps=2"]
+    )
+    seen = {side: x.copy() for side, x in evidence.keypoints.items()}
+    seen["right"][..., :3] = 7.0
+    blind = replace(recording, depth=np.zeros_like(recording.depth))
+    without = replace(evidence, keypoints=seen, object_pose=np.full_like(evidence.object_pose, np.nan))
+    one = fit_recording(recording, evidence, ASSET, recipe, HAND).trajectory
+    two = fit_recording(blind, without, ASSET, recipe, HAND).trajectory
+    assert np.array_equal(one.object_pose, two.object_pose)
+    assert np.array_equal(one.hands["right"].keypoints, two.hands["right"].keypoints)
+
+
+def test_joint_fitting_brings_the_hand_to_the_object(clip):
+    """HOMan against independent composition: without depth the hand alone is at the distance of its assumed size."""
+    recording, evidence, points = clip
+    joint = fit_recording(recording, evidence, ASSET, short("homan"), HAND)
+    apart = fit_recording(recording, evidence, ASSET, short("homan").without(INDEPENDENT), HAND)
+    assert hand_error(joint, points) < 0.6 * hand_error(apart, points)
+    assert joint.trajectory.provenance["fit"]["hand_scale"]["right"] != 1.0
+
+
+def test_two_hands_are_fitted_together(clip):
+    """The same clip with its hand seen as a left one too: only HOMan takes both."""
+    recording, evidence, _ = clip
+    both = replace(evidence, keypoints=dict.fromkeys(("right", "left"), evidence.keypoints["right"]))
+    hands = [open_hand("right"), open_hand("left")]
+    tiny = ("rotations=2", "search_steps=2", "follow_steps=1", "coarse_steps=3", "fine_steps=3")
+    recipe = short("homan").changed(f"solver.{setting}" for setting in tiny)
+    fit = fit_recording(recording, both, ASSET, recipe, hands)
+    assert set(fit.trajectory.hands) == {"right", "left"} and fit.scene(0, "left").hand is not None
+    with pytest.raises(ClipError, match="one hand"):
+        fit_recording(recording, both, ASSET, short("tfhot"), hands)
+    with pytest.raises(ClipError, match="needs an object"):
+        fit_recording(recording, evidence, None, recipe, HAND)
+
+
+def test_a_box_gives_the_distance(clip):
+    """From the diagonal of the projection of a known pose."""
+    recording, evidence, _ = clip
+    pose = evidence.object_pose[0]
+    R = quat_to_matrix(pose[3:])
+    view = view_of(recording, evidence, ["right"], 96)
+    pixels = view.small.project(transform(pose, MODEL.samples))
+    box = np.concatenate([pixels.min(axis=0), pixels.max(axis=0)])
+    found = place_by_box(Bodies({}, MODEL, "mediapipe"), R, box, view.small)
+    assert np.linalg.norm(found - transform(pose, MODEL.centre)) < 0.01
+
+
+def test_an_object_that_is_never_seen_is_an_error(clip):
+    recording, evidence, _ = clip
+    hidden = replace(evidence, labels=np.where(evidence.labels == 2, 0, evidence.labels))
+    with pytest.raises(ClipError, match="no frame shows the object"):
+        fit_recording(recording, hidden, ASSET, short("homan"), HAND)
+
+
+def test_the_window_keeps_pixels_where_they_are(clip):
+    """A point's pixel in the window is the middle of the block of pixels that it stands for."""
+    recording, evidence, _ = clip
+    view = view_of(recording, evidence, ["right"], 64)
+    assert max(view.small.width, view.small.height) <= 64
+    thin = CAMERA.fx / view.small.fx
+    point = transform(evidence.object_pose[0], MODEL.centre)
+    full, small = CAMERA.project(point), view.small.project(point)
+    back = small * thin + (thin - 1) / 2
+    corner = full - back
+    assert np.allclose(corner, np.round(corner), atol=1e-6)
+    assert view.masks[0, round(float(small[1])), round(float(small[0]))].argmax() in (2, 3)

@@ -1,0 +1,93 @@
+"""Agents as files: exported, run, refused; the shipped ones beside the user input alone."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from dexhot.cli import main
+from dexhot.control.policy import OnnxNetwork
+from dexhot.errors import DexhotError
+from dexhot_bench import assist as bench
+from dexhot_train.assist.experts import load_experts
+from dexhot_train.assist.hands import AssistOptions
+from dexhot_train.assist.shipped import agent_from, save_agent, shipped
+from dexhot_train.assist.success import success
+from dexhot_train.assist.training import AssistTraining, agent_of
+from dexhot_train.learners.networks import Actor
+
+OPTIONS = AssistTraining("door")
+
+
+@pytest.fixture
+def actor():
+    """An untrained one for the door, whose corrections are not zero."""
+    torch.manual_seed(0)
+    made = Actor(67 + 28, 28, (64, 64), 0.1)
+    torch.nn.init.normal_(made.net[-1].weight, std=0.5)
+    return made
+
+
+def test_an_exported_agent_answers_as_the_trained_one(actor, tmp_path):
+    path = save_agent(actor, OPTIONS, tmp_path / "door", "dexhot train assist door", {}, 12)
+    seen = np.random.default_rng(0).normal(size=95).astype(np.float32)
+    ours, theirs = agent_of(actor)(seen), agent_from(OnnxNetwork(path))(seen)
+    assert np.allclose(np.clip(ours, -1, 1), theirs, atol=1e-5) and np.abs(theirs).max() > 0.1
+    card = OnnxNetwork(path).card
+    assert card.joint_names[0] == "A_ARTz" and card.provenance["command"].startswith("dexhot train assist")
+
+
+def test_the_exported_correction_is_bounded_in_radians(actor, tmp_path):
+    network = OnnxNetwork(save_agent(actor, OPTIONS, tmp_path / "door", "", {}, 12))
+    limit = np.array(network.card.residual_limit)
+    residual = network(100.0 * np.ones((1, 95), np.float32), np.full((1, 28), 9.0))[0]
+    assert (np.abs(residual) <= limit * (1 + 1e-6)).all() and np.abs(residual / limit).max() == pytest.approx(1.0)
+
+
+def test_only_residual_agents_are_files_and_only_they_assist(actor, tmp_path):
+    with pytest.raises(DexhotError, match="rl_no_user"):
+        save_agent(actor, replace(OPTIONS, method="rl_no_user"), tmp_path / "x", "", {}, 12)
+    network = OnnxNetwork(save_agent(actor, OPTIONS, tmp_path / "door", "", {}, 12))
+    network.card.baseline = "targets"
+    with pytest.raises(DexhotError, match="corrects no user input"):
+        agent_from(network)
+
+
+@pytest.mark.parametrize(("task", "sigma"), [("door", 0.15), ("hammer", 0.10), ("relocate", 0.05)])
+def test_the_shipped_agents_help_on_motions_that_they_never_saw(shared_data, task, sigma):
+    """24 episodes each; the full figures, of 100, are in docs/assist.md."""
+    test, options = load_experts(task, shared_data / "adroit" / "experts.npz").split("test"), AssistOptions()
+    alone = success(test, sigma, None, options, 24).success
+    helped = success(test, sigma, agent_from(OnnxNetwork(shipped(task))), options, 24).success
+    assert helped >= alone + 0.1 and helped >= 0.75
+
+
+def test_the_command_trains_evaluates_and_exports(shared_data, tmp_path, capsys):
+    experts = str(shared_data / "adroit" / "experts.npz")
+    command = ["train", "assist", "door", "--corrections", "1", "--episodes", "2", "--experts", experts]
+    main([*command, "--out", str(tmp_path / "run"), "--json"])
+    told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert OnnxNetwork(told["policy"]).card.training_data == ["12 expert motions of door, noise 0.15 rad"]
+    assert set(told["scores"]) == {"agent_0.15", "agent_0", "user_input_0.15", "user_input_0"}
+    with pytest.raises(SystemExit):
+        main([*command, "--sigma", "-1", "--out", str(tmp_path / "run")])
+
+
+def test_what_the_benchmark_does_not_run_is_null(shared_data, monkeypatch, tmp_path):
+    monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path))
+    monkeypatch.setattr(bench, "success", lambda *a, **k: bench_cell(0.5))
+    monkeypatch.setattr(bench, "_trained", lambda options, experts: None)
+    found = bench.run(experts=shared_data / "adroit" / "experts.npz")
+    assert found["metrics"]["leap_margin_points"] is None and found["metrics"]["door_015_success"] == 0.5
+    assert found["tables"]["II"]["door"]["rl_no_user"] == {"train": None, "test": None}
+    assert found["tables"]["II"]["door"]["ik"] == {"train": 0.5, "test": 0.5}
+    assert list(found["tables"]["I"]["0.15"]) == ["0.00", "0.01", "0.05", "0.10", "0.15", "0.20"]
+
+
+def bench_cell(value):
+    """What success.success returns."""
+    from dexhot_train.assist.success import Cell
+
+    return Cell(value, 1, 0.0, 0.0)
