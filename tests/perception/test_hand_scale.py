@@ -35,3 +35,26 @@ def test_measured_points_are_kept_and_give_the_others_their_distance():
     found = filled(CAMERA, sighting(points), measured, 0.2)  # a wrong palm length does not matter
     np.testing.assert_allclose(found, points, atol=1e-9)
     np.testing.assert_array_equal(found[0], points[0])
+
+
+class OneHand:
+    """Sees the same hand in every image."""
+
+    def __init__(self, points: np.ndarray):
+        self.seen = sighting(points)
+
+    def __call__(self, color: np.ndarray) -> list[HandSighting]:
+        return [self.seen]
+
+
+@pytest.mark.parametrize("palm_length", [0.0, 0.095])
+def test_a_camera_without_depth_gives_keypoints_in_metres_if_asked(palm_length):
+    from dexhot.perception.live import LiveEyes
+
+    eyes = LiveEyes(CAMERA, None, OneHand(flat() + [0, 0, 0.5]), ("right",), None, palm_length)
+    seen = eyes.look(np.zeros((480, 640, 3), np.uint8), np.zeros((480, 640), np.uint16), 0.0)
+    points = seen.keypoints["right"][:, :3]
+    assert np.isfinite(points).all() if palm_length else np.isnan(points).all()
+    assert not seen.labels.any()  # no mask without depth
+    if palm_length:
+        assert points[0, 2] == pytest.approx(0.5, rel=0.1)

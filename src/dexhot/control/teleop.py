@@ -15,7 +15,7 @@ from dexhot.control.assistance import Agent, Assistance, AssistState, correction
 from dexhot.control.teleop_clutch import Clutch
 from dexhot.control.teleop_input import HandLimits, OperatorHand, is_open, scaled_to
 from dexhot.control.teleop_motion import RateLimit, RelativeMotion, Workspace
-from dexhot.data.keypoints import WRIST, wrist_pose
+from dexhot.data.keypoints import WRIST, wrist_axes
 from dexhot.geometry import single
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import POSE_SIZE, HandPose
@@ -88,9 +88,10 @@ class Teleop:
         if self.hand.good == 1:
             self.retargeter.reset()
         points = self.hand.scaled()
-        wrist = wrist_pose(points, self.options.side)
+        axes, place = wrist_axes(points, self.options.side), points[WRIST]
+        wrist = np.concatenate([place, single.from_matrix(axes)])
         self.palm = single.compose(wrist, self.wrist_T_palm)  # (7,) camera_T_palm
-        own = self.retargeter.targets((points - wrist[:3]) @ single.matrix(wrist[3:]))  # in the wrist's own frame
+        own = self.retargeter.targets((points - place) @ axes)  # in the wrist's own frame
         self.fingers = self.retargeter.solve(own)[6:]
         return True
 
@@ -126,8 +127,8 @@ def mounting(hand: RobotHand, options: TeleopOptions) -> tuple[np.ndarray, np.nd
     person = open_hand(options.side)
     points = person.shaped().posed(HandPose.from_vector(np.zeros(POSE_SIZE))).keypoints(person.table("mediapipe"))
     points = scaled_to(points, options.palm_length)
-    wrist = wrist_pose(points, options.side)
-    solver, own = StreamingRetargeter(hand), (points - wrist[:3]) @ single.matrix(wrist[3:])
+    own = (points - points[WRIST]) @ wrist_axes(points, options.side)
+    solver = StreamingRetargeter(hand)
     for _ in range(SETTLING):
         q = solver.step(own, UNMOVED)
     return wrist_to_palm(q[:6], UNMOVED[3:]), q[:6]

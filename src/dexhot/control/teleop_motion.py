@@ -6,7 +6,6 @@ import numpy as np
 
 from dexhot.data.types import RATE
 from dexhot.geometry import single
-from dexhot.geometry.rotations import matrix_to_quat
 
 # world_R_camera of a camera before the operator (it sees the palm come nearer as the robot reaches out), one behind
 # them or on their head, and one above their table whose images' top is away from them. World: x forward, y left, z up.
@@ -55,7 +54,7 @@ class RelativeMotion:
         R = self.world_R_camera
         shift = self.scale * (R @ (operator[:3] - self.camera[:3]))
         turn = R @ single.matrix(operator[3:]) @ single.matrix(self.camera[3:]).T @ R.T
-        quat = single.multiply(matrix_to_quat(turn), self.robot[3:])
+        quat = single.multiply(single.from_matrix(turn), self.robot[3:])
         return np.concatenate([self.workspace.inside(self.robot[:3] + shift), quat])
 
 
