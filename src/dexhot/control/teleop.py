@@ -17,8 +17,9 @@ from dexhot.control.teleop_input import HandLimits, OperatorHand, is_open, scale
 from dexhot.control.teleop_motion import RateLimit, RelativeMotion, Workspace
 from dexhot.data.keypoints import WRIST, wrist_axes
 from dexhot.geometry import single
+from dexhot.humans.kernels import POSE_SIZE
 from dexhot.humans.open_hand import open_hand
-from dexhot.humans.skin import POSE_SIZE, HandPose
+from dexhot.humans.skin import HandPose
 from dexhot.retargeting.streaming import StreamingRetargeter
 from dexhot.robots.kinematics.wrist import palm_to_wrist, wrist_to_palm
 from dexhot.robots.robot_hand import RobotHand

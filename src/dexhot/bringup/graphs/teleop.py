@@ -114,7 +114,7 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
 def without_camera(node: NodeSpec) -> NodeSpec:
     """The rig draws no camera of its own, and does not repeat its clip; `camera` is the operator's here."""
     own = load_schema(node.schema or node.name)
-    off = {name: False for name in ("camera", "loop") if name in own}
+    off: dict[str, Any] = {name: False for name in ("camera", "loop") if name in own}
     return replace(node, parameters={**off, **node.parameters})
 
 
