@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dexhot.bringup.graphs.teleop import scene
-from dexhot.data import files
+from dexhot.data import bags, files
 from dexhot.data.run import SCHEMA, VERSION
 from dexhot.data.types import Rollout
 from dexhot.errors import DexhotError, FileFormatError
@@ -121,3 +121,89 @@ def test_another_graphs_run_is_refused(run):
         run.save()
     with pytest.raises(FileFormatError):
         teleop_run.demonstration_of(run.folder.parent)
+
+
+# Of a bag
+
+
+def stamp(ns: int):
+    return bags.typestore().types["builtin_interfaces/msg/Time"](sec=ns // 10**9, nanosec=ns % 10**9)
+
+
+def head(ns: int):
+    return bags.typestore().types["std_msgs/msg/Header"](stamp=stamp(ns), frame_id="")
+
+
+def reference_to(topic: str, ns: int):
+    return "sensor_msgs/msg/TimeReference", {"header": head(ns), "time_ref": stamp(ns), "source": topic}
+
+
+def told(ns: int, on: bool):
+    types = bags.typestore().types
+    value = types["diagnostic_msgs/msg/KeyValue"](key="engaged", value=str(int(on)))
+    status = types["diagnostic_msgs/msg/DiagnosticStatus"](
+        level=0, name="teleop: clutch", message="", hardware_id="", values=[value]
+    )
+    return "diagnostic_msgs/msg/DiagnosticArray", {"header": head(ns), "status": [status]}
+
+
+def command(ns: int):
+    nothing = np.zeros(0)
+    return "sensor_msgs/msg/JointState", {
+        "header": head(ns),
+        "name": [],
+        "position": nothing,
+        "velocity": nothing,
+        "effort": nothing,
+    }
+
+
+def write_bag(folder, messages) -> None:
+    """`messages`: (topic, receive time ns, (type, fields))."""
+    writer, made = bags.BagWriter(folder / "bag"), {}
+    for topic, received, (kind, fields) in messages:
+        connection = made.get(topic) or made.setdefault(topic, writer.topic(topic, kind))
+        message = bags.typestore().types[kind](**fields)
+        writer.write(connection, received, bytes(bags.typestore().serialize_cdr(message, kind)))
+    writer.close()
+
+
+def test_latency_is_from_an_image_to_the_first_command_that_used_it(tmp_path, world):
+    ms = 10**6
+    files.save(world[0], tmp_path / "reference.npz")
+    (tmp_path / "run.json").write_text(json.dumps({"schema": SCHEMA, "version": VERSION, "graph": "teleop"}))
+    inputs, hand, state = "/controller/inputs", "/hand/keypoints", "/object/state"
+    write_bag(
+        tmp_path,
+        [
+            (inputs, 1000 * ms, reference_to(hand, 980 * ms)),
+            (inputs, 1001 * ms, reference_to(state, 50 * ms)),  # ticks have another clock
+            ("/leap/command", 1010 * ms, command(50 * ms)),  # 30 ms after its image
+            (inputs, 1017 * ms, reference_to(state, 67 * ms)),  # without a new one
+            ("/leap/command", 1025 * ms, command(67 * ms)),
+            (inputs, 1030 * ms, reference_to(hand, 1015 * ms)),
+            (inputs, 1034 * ms, reference_to(state, 84 * ms)),
+            ("/leap/command", 1065 * ms, command(84 * ms)),  # 50 ms
+        ],
+    )
+    found = teleop_run.latencies(tmp_path)
+    assert found["images"] == 2 and found["glass_to_motor_ms_p50"] == pytest.approx(40.0)
+    assert found["glass_to_motor_ms_p99"] == pytest.approx(49.8)
+
+
+@pytest.mark.parametrize(
+    "changes, part",
+    [
+        ([(20, True), (50, False), (60, True), (100, False)], (20, 100)),
+        ([(20, True)], (20, T)),
+        ([(-5, True), (30, False)], (0, 0)),
+        ([], (0, 0)),
+    ],
+)
+def test_the_engaged_part_is_from_the_first_engagement_to_the_last_release(run, changes, part):
+    t0 = 10**9
+    rows = [("/teleop/state", t0 + k, told(t0 + round(frame / 60 * 1e9), on)) for k, (frame, on) in enumerate(changes)]
+    (run.folder / "bag").rmdir()
+    write_bag(run.folder, rows or [("/leap/command", t0, command(t0))])
+    rollout = replace(run.rollout, provenance={"t0_ns": t0})
+    assert teleop_run.engaged_part(run.folder, rollout) == part
