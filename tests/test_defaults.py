@@ -33,6 +33,7 @@ GRAPHS_OWN = {
     "frame_prefix",
     "use_sim_time",
     "view_wait",
+    ("teleop", "depth"),
 }
 COMMANDS = {
     "mine_command.Args.seed": "dexhot_train.mining.mine.MineOptions.seed",
@@ -148,7 +149,7 @@ def test_most_arguments_share_their_sentence_too():
     assert own == {
         ("real_track", "seed"),
         ("replay", "rate"),
-        *((graph, name) for graph in ("capture", "watch") for name in ("camera", "camera_namespace")),
+        *((graph, name) for graph in ("capture", "watch", "teleop") for name in ("camera", "camera_namespace")),
     }
 
 

@@ -147,3 +147,23 @@ def test_finger_commands_stay_within_the_joint_limits():
     for k in range(10):
         command = chain.step(target, k)
         assert (command.hand_q <= HAND.upper).all() and (command.hand_q >= HAND.lower).all()
+
+
+def test_a_free_arm_follows_far_from_the_planned_posture_and_its_elbow_drifts_back():
+    """Without a plan: three Newton steps from the home posture would not reach this far."""
+    kinematics = ArmKinematics(HAND)
+    start = kinematics.hand_vector(FR3_HOME, HAND.nominal, BASE, REST)
+    shaper = CommandShaper(HAND, BASE, FR3_HOME[None], PHYSICS, 1.0, 0.0, free=True)
+    elsewhere = FR3_HOME + [0.3, 0.0, -0.3, 0.0, 0.0, 0.0, 0.0]
+    begin = kinematics.hand_vector(elsewhere, HAND.nominal, BASE, start)
+    shaper.reset(begin, elsewhere)
+    far = begin.copy()
+    far[:3] = begin[:3] + [-0.15, 0.3, -0.2]
+    for k in range(240):
+        command = shaper.step(begin + min((k + 1) / 180, 1.0) * (far - begin), k)
+        assert command.ik_error < 1e-3
+    shaper.reset(begin, elsewhere)
+    away = np.linalg.norm(elsewhere - FR3_HOME)
+    for k in range(240):
+        command = shaper.step(begin, k)
+    assert np.linalg.norm(command.arm_q - FR3_HOME) < 0.95 * away and command.ik_error < 1e-3

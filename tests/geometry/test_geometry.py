@@ -82,6 +82,12 @@ def test_single_rotations_are_the_batched_ones():
         same_rotation(single.exp(v), rotations.rotvec_to_quat(v))
         np.testing.assert_allclose(single.normalise(3.0 * q), q, atol=1e-12)
         same_rotation(single.from_xyz_angles(v), rotations.xyz_angles_to_quat(v))
+        same_rotation(single.from_matrix(rotations.quat_to_matrix(q)), q)
+
+
+@pytest.mark.parametrize("axis", [(1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0)])
+def test_a_half_turns_matrix_has_its_quaternion(axis):
+    np.testing.assert_allclose(single.from_matrix(2 * np.outer(axis, axis) - np.eye(3)), [0.0, *axis], atol=1e-12)
 
 
 def test_single_product_is_exact_and_not_only_up_to_sign():

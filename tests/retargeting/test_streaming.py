@@ -102,3 +102,11 @@ def test_fingertips_lag_by_less_than_a_millimetre(human):
     """The shipped weights: neither posture nor the last frame hold the fingertips back."""
     solver = StreamingRetargeter(load_hand("leap_right"))
     assert tip_errors(solver, human[0])[1:].mean() < 0.0012
+
+
+def test_with_a_fixed_wrist_only_the_fingers_are_solved_for(human):
+    wrist = np.array([0.4, 0.1, 0.3, 0.1, -0.2, 0.3])
+    solver = StreamingRetargeter(load_hand("leap_right"), fixed_wrist=wrist)
+    found = np.array([solver.step(k, wrist_pose(k, "right")) for k in human[0][:60:10]])
+    np.testing.assert_array_equal(found[:, :6], np.tile(wrist, (len(found), 1)))
+    assert np.ptp(found[:, 6:], axis=0).max() > 0.01

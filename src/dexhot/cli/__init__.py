@@ -17,6 +17,7 @@ COMMANDS = {
     "up": "bring up a graph of ROS nodes without ros2 launch: dexhot up real_track rig:=sim",
     "params": "print a node's parameters with their defaults, as a file to edit",
     "replay": "replay a recorded run through its controller, or play any bag",
+    "teleop": "teleoperation: work the clutch and the assistance, save a run as a demonstration",
     "capture": "record a camera and the robot's state",
     "bag": "inspect a bag, or repair a damaged one",
     "datasets": "list and get datasets of human demonstrations",
@@ -39,7 +40,7 @@ COMMANDS = {
     "safety": "start, stop or reset a running graph, or show its state",
     "franka": "the Franka arm alone: check, recover, simulate",
     "bench": "run a benchmark: retarget, physics, mine, policy, loop, leap, franka, transport, raster, faults, fit, "
-    "objectpose, perceive, ekf",
+    "objectpose, perceive, ekf, teleop",
 }
 NESTED = {("evaluate", "fit")}  # a command of its own whose name starts as that of another one, which takes a file
 

@@ -29,6 +29,7 @@ BENCHMARKS = {
     "ekf": "dexhot_bench.ekf",
     "objectpose": "dexhot_bench.objectpose",
     "perceive": "dexhot_bench.perceive",
+    "teleop": "dexhot_bench.teleop",
 }
 
 
@@ -54,6 +55,7 @@ class Args:
             "objectpose",
             "perceive",
             "ekf",
+            "teleop",
         ],
         tyro.conf.Positional,
     ]

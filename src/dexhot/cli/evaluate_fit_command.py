@@ -11,9 +11,6 @@ from dexhot.cli.arguments import at_least, shown
 SCHEMA = "dexhot/fit-evaluation"
 
 
-PROFILES = {"tfhot": "tfhot_dexycb"}  # recipes of protocols that are not named alike
-
-
 @dataclass
 class Args:
     """Evaluate fits."""

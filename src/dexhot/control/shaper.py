@@ -27,6 +27,7 @@ from dexhot.robots.robot_hand import RobotHand
 from dexhot.simulation.physics import Physics
 from dexhot.simulation.scene import floating_scene
 
+DRAWN = 0.01  # of the way to the planned posture per tick, for a free arm: its elbow drifts back within 2 s
 NEWTON = 3  # steps of the inverse kinematics from the planned joints to those of a palm near the planned one
 
 
@@ -71,7 +72,8 @@ class CommandShaper:
     """Targets of the floating hand -> commands of arm and hand.
 
     The arm's joints are those nearest to the planned ones, `arm_path` (T, 7) rad, that bring the palm to the shaped
-    wrist: so the elbow follows its smooth planned path, and a command depends on no earlier tick.
+    wrist: so the elbow follows its smooth planned path, and a command depends on no earlier tick. With `free`, where
+    no plan exists, they are those nearest to the last ones, drawn slowly towards the planned posture.
     """
 
     def __init__(
@@ -82,12 +84,14 @@ class CommandShaper:
         physics: Physics,
         lead: float,
         wrist_lead: float,
+        free: bool = False,
     ):
         """`lead`: fraction of the finger servos' lag; `wrist_lead`: s."""
         self.shaper = HandShaper(hand, base_quat, physics)
         self.chain, self.dynamics, self.arm_path = ArmChain(hand), ArmDynamics(hand), arm_path
         (self.arm_velocity,) = columns(joint_table("fr3"), "velocity")
         self.torque_limit = 0.5 * np.array(physics.arm.force)
+        self.free = free
         self.base_quat, self.base_R, self.rate = base_quat, quat_to_matrix(base_quat), 1.0 / physics.control_dt
         self.lead, self.wrist_lead = lead * physics.finger(hand).lag, wrist_lead
         self.lower, self.upper = hand.lower, hand.upper
@@ -121,7 +125,10 @@ class CommandShaper:
         middle, mean_qd = 0.5 * (q + self.q), (q - self.q) * self.rate
         self.q = q
         palm = wrist_to_palm(q[:6] + self.wrist_lead * qd[:6], self.base_quat)
-        found, errors, _ = self.chain.solve(pose_to_matrix(palm)[None], self.planned(index + 1), NEWTON)
+        near = self.planned(index + 1)
+        if self.free:
+            near = self.arm_q + DRAWN * (near - self.arm_q)
+        found, errors, _ = self.chain.solve(pose_to_matrix(palm)[None], near, NEWTON)
         farthest = self.arm_velocity / self.rate
         arm_q = np.clip(found[0], self.arm_q - farthest, self.arm_q + farthest)
         mean = (arm_q - self.arm_q) * self.rate

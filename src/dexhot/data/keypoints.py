@@ -42,11 +42,16 @@ def wrist_pose(keypoints: ArrayLike, side: str) -> np.ndarray:
     Axes: x from the wrist to the middle finger's knuckle, z dorsal, y = z cross x (toward the thumb on a right hand).
     """
     k = np.asarray(keypoints, float)
+    return make_pose(k[..., WRIST, :], matrix_to_quat(wrist_axes(k, side)))
+
+
+def wrist_axes(k: np.ndarray, side: str) -> np.ndarray:
+    """Rotations (..., 3, 3) of the wrist poses, of keypoints (..., 21, 3)."""
     x = _unit(k[..., MIDDLE_MCP, :] - k[..., WRIST, :])
     across = k[..., INDEX_MCP, :] - k[..., LITTLE_MCP, :]
     y = across if side == "right" else -across
     y = _unit(y - x * (x * y).sum(-1, keepdims=True))
-    return make_pose(k[..., WRIST, :], matrix_to_quat(np.stack([x, y, np.cross(x, y)], -1)))
+    return np.stack([x, y, np.cross(x, y)], -1)
 
 
 def _unit(v: np.ndarray) -> np.ndarray:

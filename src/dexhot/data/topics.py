@@ -23,6 +23,9 @@ HAND_FIT, OBJECT_FIT = "/hand/fit", "/object/fit"  # a person's hand and the obj
 HAND_MODEL = "/hand/model"  # the fit's parameters of the open hand
 HAND_POINTS, HAND_POSE = "/hand/points", "/hand/pose"  # filtered
 FIT_FIELDS = ("x", "y", "z", "sigma")  # of a point of a fitted or filtered hand, m
+TELEOP_CLUTCH, TELEOP_ASSIST = "/teleop/clutch", "/teleop/assist"  # buttons
+TELEOP_CORRECTION = "/teleop/correction"  # the assistance's, as applied
+TELEOP_STATE = "/teleop/state"  # latched: whether the clutch is engaged, and why not
 EPISODE = "/rig/episode"
 RIG_OBJECT = "/rig/object"
 

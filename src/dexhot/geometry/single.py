@@ -65,6 +65,20 @@ def matrix(q: Floats) -> np.ndarray:
     )
 
 
+def from_matrix(R: np.ndarray) -> Quaternion:
+    """Rotation matrix (3, 3) -> the quaternion with w >= 0 (Shepperd's method: the largest component first)."""
+    (a, b, c), (d, e, f), (g, h, i) = R.tolist()
+    squares = (1 + a + e + i, 1 + a - e - i, 1 - a + e - i, 1 - a - e + i)
+    rows = (
+        (squares[0], h - f, c - g, d - b),
+        (h - f, squares[1], b + d, c + g),
+        (c - g, b + d, squares[2], f + h),
+        (d - b, c + g, f + h, squares[3]),
+    )
+    w, x, y, z = normalise(rows[max(range(4), key=squares.__getitem__)])
+    return (w, x, y, z) if w >= 0 else (-w, -x, -y, -z)
+
+
 def rotate(q: Floats, v: Floats) -> np.ndarray:
     """Rotate v (3,) by q -> (3,)."""
     _, x, y, z = multiply(multiply(q, (0.0, v[0], v[1], v[2])), conjugate(q))

@@ -14,6 +14,7 @@ from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import pose_to_matrix, transform
 from dexhot.objects.asset import ObjectAsset
 from dexhot.perception import pose_kernels as kernels
+from dexhot.perception.hand_scale import filled
 from dexhot.perception.object_pose import SURE, RigidModel, noise_at, points_in, rigid_model
 from dexhot.perception.perceive import ALIKE, LABEL, OBJECT, RETRY, RIGHT, TABLE, ObjectTrack, in_space
 from dexhot.perception.protocols import HandKeypoints, ObjectSighting
@@ -119,7 +120,10 @@ class LiveEyes:
         hands: HandKeypoints | None = None,
         sides: Sequence[str] = ("right", "left"),
         robot: RobotMask | None = None,
+        palm_length: float = 0.0,
     ):
+        """`palm_length`: m; if given, every keypoint has a place in space (hand_scale.py)."""
+        self.palm_length = palm_length
         self.camera, self.hands, self.sides, self.robot = camera, hands, sides, robot
         self.track: LiveTrack | None = None
         self.table: Plane | None = None  # as measured; a robot's is known
@@ -141,19 +145,22 @@ class LiveEyes:
         z = depth * np.float32(1e-3)
         seen = LiveImage(np.zeros(depth.shape, np.uint8), {}, None, None, 0.0)
         hidden = np.zeros(depth.shape, bool)
-        begin = clock()
-        if self.robot is None and self.number % TABLE == 0:
+        begin, measured = clock(), bool(depth.any())
+        if self.robot is None and measured and self.number % TABLE == 0:
             self.table = table_plane(self.camera, z) or self.table
             if self.table is not None and self.track is not None:
                 self.track.on(self.table)
         self.number += 1
         if self.hands is not None and color is not None:
             for hand in self.hands(color):
-                mask = hand_mask(self.camera, color, z, hand, self.table)
+                mask = hand_mask(self.camera, color, z, hand, self.table) if measured else hidden
                 hidden |= mask
                 if hand.side in self.sides:
                     seen.labels[mask] = LABEL[hand.side]
-                    seen.keypoints[hand.side] = in_space(self.camera, z, hand, mask)
+                    points = in_space(self.camera, z, hand, mask if measured else None)
+                    if self.palm_length:
+                        points[:, :3] = filled(self.camera, hand, points[:, :3], self.palm_length)
+                    seen.keypoints[hand.side] = points
         if self.robot is not None and robot_q is not None:
             mask = self.robot(robot_q, z)
             hidden |= mask

@@ -33,17 +33,21 @@ class StreamingRetargeter:
         posture: float = 0.002,
         change: float = 0.03,
         link_weight: float | None = None,
+        fixed_wrist: ArrayLike | None = None,
     ):
         """Weights are relative to 1 per metre of fingertip error.
 
         iterations: at most, per frame; they end with the first step below SETTLED.
         palm: per rad of its rotation. posture: per rad from the nominal one. change: per rad or m from the last frame.
-        link_weight: per metre, instead of the hand's own.
+        link_weight: per metre, instead of the hand's own. fixed_wrist: (6,) joints; only the fingers are solved for.
         """
         match = correspondence(hand)
         self.hand = hand
         self.model = HandModel(hand, match.links, base_quat)
         self.iterations, self.palm = iterations, palm
+        self._lower, self._upper = self.model.lower.copy(), self.model.upper.copy()
+        if fixed_wrist is not None:
+            self._lower[:6] = self._upper[:6] = np.asarray(fixed_wrist, float)
         self._match = match
         k, m = len(hand.tip_sites), len(match.links)
         weight = match.link_weight if link_weight is None else link_weight
@@ -110,7 +114,7 @@ class StreamingRetargeter:
             turn *= self.palm
             A += turn.T @ turn
             b += self.palm * rotation_error(palm_rotation, model.palm_rotation()) @ turn
-        blocked = ((q <= model.lower) & (b < 0)) | ((q >= model.upper) & (b > 0))
+        blocked = ((q <= self._lower) & (b < 0)) | ((q >= self._upper) & (b > 0))
         if blocked.any():
             A[blocked], A[:, blocked], b[blocked] = 0.0, 0.0, 0.0
             A[blocked, blocked] = 1.0
@@ -118,7 +122,7 @@ class StreamingRetargeter:
         return self._within(q + np.minimum(np.maximum(step, -LARGEST), LARGEST))
 
     def _within(self, q: np.ndarray) -> np.ndarray:
-        within: np.ndarray = np.minimum(np.maximum(q, self.model.lower), self.model.upper)
+        within: np.ndarray = np.minimum(np.maximum(q, self._lower), self._upper)
         return within
 
     def _start(self, points: np.ndarray) -> np.ndarray:

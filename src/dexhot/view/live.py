@@ -28,6 +28,7 @@ class Snapshot:
     frame: int | None = None  # of the reference; None while nothing is tracked
     safety: str = "waiting for the graph"
     reason: str = ""
+    note: str = ""  # what else a person should see: of teleoperation, the clutch and the assistance
     ages: dict[str, float] = field(default_factory=dict)  # name -> age of the last message, s
     object_sigma: float | None = None  # m, the largest of its position
 
@@ -77,6 +78,7 @@ class LiveView:
         if now.frame is not None:
             off = 100 * np.linalg.norm(now.object_pose[:3] - self.reference.object_pose[frame, :3])
             lines.append(f"object: {off:.2f} cm from the reference")
+        lines += [now.note] if now.note else []
         if now.object_sigma is not None:
             lines.append(f"object: known to {1000 * now.object_sigma:.1f} mm (sigma)")
         lines += [f"{what}: {_age(age)} old" for what, age in now.ages.items()]

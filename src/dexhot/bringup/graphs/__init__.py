@@ -4,10 +4,11 @@ from dexhot.bringup.graph import Graph
 from dexhot.bringup.graphs.capture import CAPTURE
 from dexhot.bringup.graphs.real_track import REAL_TRACK
 from dexhot.bringup.graphs.replay import REPLAY
+from dexhot.bringup.graphs.teleop import TELEOP_GRAPH
 from dexhot.bringup.graphs.watch import WATCH
 from dexhot.errors import NotFoundError
 
-GRAPHS = {graph.name: graph for graph in (REAL_TRACK, REPLAY, CAPTURE, WATCH)}
+GRAPHS = {graph.name: graph for graph in (REAL_TRACK, REPLAY, CAPTURE, WATCH, TELEOP_GRAPH)}
 
 
 def load_graph(name: str) -> Graph:

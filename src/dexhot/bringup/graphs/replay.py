@@ -4,12 +4,15 @@ A run has a journal of its controller's inputs; they are replayed through the co
 bag (a capture, a librealsense recording) is played back: its topics at the recorded rate, with its time on /clock.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dexhot.bringup.graph import COMMON, Argument, Graph, NodeSpec, Prepared, Process, recorded_parameters
+from dexhot.bringup.graphs.teleop import TELEOP, TELEOP_GRAPH
 from dexhot.bringup.run_folder import load_task
 from dexhot.data.bags import topics
+from dexhot.data.run import is_run, read_run
 from dexhot.data.topics import JOURNAL
 from dexhot.errors import DexhotError
 from dexhot.ros.core import live_rig
@@ -49,7 +52,8 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     """The controller's parameters are those of the recorded run."""
     if not through_controller(arguments):
         return (Process("player", (NodeSpec("bag_player"),)),)
-    controller = NodeSpec("controller", {"speakers": ["player"]})
+    teleop = of_teleoperation(arguments["bag"])
+    controller = replace(TELEOP if teleop else NodeSpec("controller"), parameters={"speakers": ["player"]})
     return (Process("controller", (controller,)), Process("player", (NodeSpec("player"),)))
 
 
@@ -66,6 +70,8 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
             make_scratch(), {"source": str(bag.resolve()), "play": wanted, "pace": arguments["rate"] or 1.0}
         )
     check_bag(bag)
+    if of_teleoperation(arguments["bag"]):
+        return prepare_teleop(arguments, bag, run_folder)
     recorded = recorded_parameters(run_folder / "parameters.yaml", "controller") if run_folder else {}
     controller = arguments["controller"]
     if controller == "recorded":
@@ -85,6 +91,31 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
         "report": str(folder / "replay.json"),
         "frame_prefix": recorded.get("frame_prefix", "") if prefix == "auto" else prefix,  # as in the recorded messages
         "token": recorded.get("token", ""),  # the player's safety states are the recorded ones
+    }
+    return Prepared(folder, values)
+
+
+def of_teleoperation(bag: str) -> bool:
+    """Whether it is a run of the graph teleop, whose targets its own node computes."""
+    run_folder = find_bag(bag)[1] if bag else None
+    return run_folder is not None and is_run(run_folder) and read_run(run_folder)["graph"] == TELEOP_GRAPH.name
+
+
+def prepare_teleop(arguments: dict[str, Any], bag: Path, run_folder: Path | None) -> Prepared:
+    """The recorded parameters and scene. Raises DexhotError for another controller."""
+    if arguments["controller"] != "recorded" or arguments["policy"]:
+        raise DexhotError(
+            f"{bag} is of a teleoperated run: only its own inputs can be replayed, with controller:=recorded."
+        )
+    assert run_folder is not None
+    recorded = recorded_parameters(run_folder / "parameters.yaml", "controller")
+    folder, prefix = make_scratch(), arguments["frame_prefix"]
+    values = recorded | {
+        "reference": arguments["reference"] or _copy(run_folder, "reference.npz"),
+        "source": str(bag.resolve()),
+        "report": str(folder / "replay.json"),
+        "frame_prefix": recorded.get("frame_prefix", "") if prefix == "auto" else prefix,
+        "token": recorded.get("token", ""),
     }
     return Prepared(folder, values)
 

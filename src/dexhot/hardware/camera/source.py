@@ -1,4 +1,5 @@
-"""Makes a camera from its description: realsense, realsense:SERIAL, bag:PATH, dir:PATH or sim."""
+"""Makes a camera from its description: realsense, realsense:SERIAL, webcam, webcam:DEVICE, bag:PATH, dir:PATH,
+video:PATH or sim."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from dexhot.hardware.camera.drawn import SimCamera
 from dexhot.hardware.camera.file import FileCamera, directory_frames
 from dexhot.hardware.camera.frames import Camera
 from dexhot.hardware.camera.realsense import choose, open_realsense
+from dexhot.hardware.camera.recording import video_frames
+from dexhot.hardware.camera.webcam import WEBCAM, open_webcam
 
-KINDS = ("realsense", "realsense:SERIAL", "bag:PATH", "dir:PATH", "sim")
+KINDS = ("realsense", "realsense:SERIAL", "webcam", "webcam:DEVICE", "bag:PATH", "dir:PATH", "video:PATH", "sim")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ def camera_source(text: str, mode: Mode) -> Callable[[], Camera]:
         return partial(open_realsense, serial, mode.width, mode.height, mode.fps)
     if text == "sim":
         return partial(SimCamera, mode.width, mode.height, mode.fps)
+    if kind == "webcam":
+        return partial(open_webcam, rest or WEBCAM, mode.width, mode.height, mode.fps)
+    if kind == "video" and rest:
+        next(video_frames(Path(rest)))  # the first image
+        return lambda: FileCamera(text, partial(video_frames, Path(rest)), mode.loop)
     if kind == "bag" and rest:
         source = find_frames(locate(rest), mode.namespace)
         name = f"{text} ({source.names})"
@@ -46,3 +54,13 @@ def camera_source(text: str, mode: Mode) -> Callable[[], Camera]:
         next(directory_frames(Path(rest)))  # camera.yaml and the first pair
         return lambda: FileCamera(text, partial(directory_frames, Path(rest)), mode.loop)
     raise NotFoundError("camera", text, KINDS)
+
+
+def has_depth(text: str, namespace: str = "") -> bool:
+    """Whether the camera `text` gives depth; `namespace`: of the topics in a bag. Raises as `camera_source`."""
+    kind, _, rest = text.partition(":")
+    if kind == "bag":
+        return find_frames(locate(rest), namespace).depth is not None
+    if kind == "dir":
+        return next(directory_frames(Path(rest))).depth is not None
+    return kind not in ("webcam", "video")

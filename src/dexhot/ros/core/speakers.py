@@ -26,6 +26,7 @@ from dexhot.data.topics import (
     EPISODE,
     FRANKA_COMMAND,
     FRANKA_STATES,
+    HAND_KEYPOINTS,
     HEARTBEAT,
     LEAP_COMMAND,
     LEAP_STATES,
@@ -49,6 +50,7 @@ SPEAKERS = {
     OBJECT_STATE: "object_filter",
     OBJECT_POSE: ANYBODY,  # the rig, a motion capture system, a pose estimator
     EPISODE: "rig",
+    **dict.fromkeys(HAND_KEYPOINTS.values(), ANYBODY),
 }
 LOOK = 0.1  # s that a list is cached
 LINGER = 0.2  # s that a conflict persists after it is resolved: messages of the departed publisher may still be queued

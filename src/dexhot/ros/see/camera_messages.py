@@ -86,8 +86,8 @@ def read_cloud(message: PointCloud2, fields: tuple[str, ...] = KEYPOINT_FIELDS, 
 class FramesPublisher:
     """Publishes frames on the four topics; an image without subscribers is not converted."""
 
-    def __init__(self, node: DexhotNode):
-        self.node = node
+    def __init__(self, node: DexhotNode, with_depth: bool = True):
+        self.node, self.with_depth = node, with_depth
         self.color, self.depth = (node.advertise(Image, topic, "sensor") for topic in (COLOR, DEPTH))
         self.infos = [node.advertise(CameraInfo, topic, "sensor") for topic in (COLOR_INFO, DEPTH_INFO)]
         self.published = {COLOR: 0, DEPTH: 0}  # images
@@ -108,8 +108,11 @@ class FramesPublisher:
             informer.publish(info)
 
     def heard(self, by: str = "") -> bool:
-        """Whether all four topics have a subscriber, and one of them is the node `by` if given."""
+        """Whether all four topics, or those of colour alone, have a subscriber, and one of them is the node `by` if
+        given."""
         publishers = (self.color, self.depth, *self.infos)
+        if not self.with_depth:
+            publishers = (self.color, self.infos[0])
         if not all(p.get_subscription_count() for p in publishers):
             return False
         subscribed = (self.node.get_subscriptions_info_by_topic(p.topic_name) for p in publishers if by)

@@ -28,7 +28,7 @@ class CameraNode(DexhotNode):
     def setup(self) -> None:
         mode = Mode(self.p.width, self.p.height, self.p.fps, self.p.loop, self.p.camera_namespace)
         self.open = camera_source(self.p.camera, mode)
-        self.publisher = FramesPublisher(self)
+        self.publisher = FramesPublisher(self, self.p.depth)
         self.age = self.latency("age")
         self.loop(2.0, self.watch, "watch")
 

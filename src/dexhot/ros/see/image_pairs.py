@@ -1,4 +1,5 @@
-"""Subscribes to a camera: depth aligned to colour, with the colour image of the same stamp where it is needed."""
+"""Subscribes to a camera: depth aligned to colour, with the colour image of the same stamp where it is needed; or
+colour alone."""
 
 import time
 from collections.abc import Callable
@@ -28,7 +29,7 @@ class ImagePair:
     stamp: float  # s
     header: Header
     color: np.ndarray | None  # (H, W, 3) uint8; None where it is not asked for
-    depth: np.ndarray  # (H, W) uint16 mm
+    depth: np.ndarray  # (H, W) uint16 mm; zeros of a camera without depth
     camera: Intrinsics
     arrived: float  # monotonic time
     age: float  # s, ROS time at arrival minus stamp
@@ -38,19 +39,29 @@ class ImagePairs:
     """Calls `found` with each pair; `slop`: largest difference of the two stamps, s."""
 
     def __init__(
-        self, node: DexhotNode, namespace: str, found: Callable[[ImagePair], None], with_color: bool, slop: float
+        self,
+        node: DexhotNode,
+        namespace: str,
+        found: Callable[[ImagePair], None],
+        with_color: bool,
+        slop: float,
+        with_depth: bool = True,
     ):
         place = f"/{namespace.strip('/')}" if namespace else OURS
         self.node, self.found, self.with_color, self.slop = node, found, with_color, slop
+        self.with_depth = with_depth
         self.topics = {
             "colour": place + COLOR.removeprefix(OURS),
             "depth": place + ALIGNED,
-            "camera info": place + ALIGNED.replace("image_raw", "camera_info"),
+            "camera info": place
+            + (ALIGNED.replace("image_raw", "camera_info") if with_depth else COLOR_INFO.removeprefix(OURS)),
         }
         node.subscribe(CameraInfo, self.topics["camera info"], self.on_info)
-        node.subscribe(Image, self.topics["depth"], self.on_depth)
+        if with_depth:
+            node.subscribe(Image, self.topics["depth"], self.on_depth)
         if with_color:
             node.subscribe(Image, self.topics["colour"], self.on_color)
+        if with_color and with_depth:
             node.subscribe(CameraInfo, place + COLOR_INFO.removeprefix(OURS), self.on_color_info)
         self.restart()
 
@@ -81,9 +92,12 @@ class ImagePairs:
             raise RefusedError(f"a colour image has the encoding {message.encoding[:20]!r}.")
         stamp = messages.seconds(message.header.stamp)
         self.colors.add(stamp, image)
+        if not self.with_depth:
+            return self.pair(message.header, np.zeros(image.shape[:2], np.uint16), image)
         waiting = self.depths.take(stamp, self.slop)
         if waiting is not None:
-            self.pair(*waiting, image)
+            return self.pair(*waiting, image)
+        return None
 
     def on_depth(self, message: Image) -> None:
         self.arrived["depth"] = time.monotonic()
@@ -122,7 +136,7 @@ class ImagePairs:
     def problem(self, silence: float) -> str:
         """Why there are no pairs; "" if there are. `silence`: timeout of each topic, s."""
         now = time.monotonic()
-        wanted = ["depth", "camera info"] + ["colour"] * self.with_color
+        wanted = ["depth"] * self.with_depth + ["camera info"] + ["colour"] * self.with_color
         for kind in wanted:
             topic = self.topics[kind]
             last = self.arrived.get(kind)

@@ -69,11 +69,18 @@ class PerceptionNode(DexhotNode):
         self.find_hands = self.hand_finder()
         if self.asset is None and not self.sides:
             raise DexhotError("there is nothing to look for: give an object, or hands:=right, left or both.")
+        if not self.p.depth and (self.asset is not None or self.robot is not None):
+            raise DexhotError("an object or the robot is seen by depth only: set depth:=true, with a depth camera.")
         self.labels = self.advertise(Image, LABELS)
         self.keypoints = {side: self.advertise(PointCloud2, HAND_KEYPOINTS[side]) for side in self.sides}
         self.pose = self.advertise(PoseWithCovarianceStamped, OBJECT_POSE, "state") if self.asset else None
         self.pairs = ImagePairs(
-            self, self.p.camera_namespace, self.on_images, self.p.color or bool(self.sides), self.p.slop
+            self,
+            self.p.camera_namespace,
+            self.on_images,
+            self.p.color or bool(self.sides),
+            self.p.slop,
+            self.p.depth,
         )
         self.age = self.latency("age")
         self.loop(10.0, self.watch, "watch")
@@ -153,7 +160,8 @@ class PerceptionNode(DexhotNode):
         if self.robot is not None:
             robot = RobotMask(self.robot, pair.camera, self.world_T_camera(pair))
         hands = self.find_hands() if self.find_hands is not None else None
-        eyes = LiveEyes(pair.camera, self.asset, hands, self.sides, robot)
+        palm = self.p.palm_length if self.p.fill else 0.0
+        eyes = LiveEyes(pair.camera, self.asset, hands, self.sides, robot, palm)
         if robot is not None and self.table is not None and eyes.track is not None:
             eyes.track.know_table(robot.camera_T_world, self.table)
         return eyes

@@ -14,7 +14,17 @@ from viser import ClientHandle
 from visualization_msgs.msg import MarkerArray
 
 from dexhot.data.files import load
-from dexhot.data.topics import FIRST_LOOK, FRANKA_STATES, LEAP_STATES, MARKERS, OBJECT_STATE, SAFETY_STATE, TARGET
+from dexhot.data.topics import (
+    FIRST_LOOK,
+    FRANKA_STATES,
+    LEAP_STATES,
+    MARKERS,
+    OBJECT_STATE,
+    SAFETY_STATE,
+    TARGET,
+    TELEOP_CORRECTION,
+    TELEOP_STATE,
+)
 from dexhot.data.types import RATE, Reference
 from dexhot.robots.arm import FR3_HOME, FR3_JOINTS
 from dexhot.robots.robot_hand import load_hand
@@ -43,6 +53,8 @@ class ViewerNode(DexhotNode):
         self.subscribe(JointState, FRANKA_STATES, partial(self.on_joints, "arm"), "sensor")
         self.subscribe(JointState, LEAP_STATES, partial(self.on_joints, "hand"), "sensor")
         self.subscribe(JointState, TARGET, partial(self.on_joints, "target"), "sensor")
+        self.subscribe(JointState, TELEOP_CORRECTION, self.on_correction, "sensor")
+        self.subscribe(DiagnosticArray, TELEOP_STATE, self.on_teleop, "latched")
         self.subscribe(Odometry, OBJECT_STATE, self.on_object, "sensor")
         self.subscribe(DiagnosticArray, SAFETY_STATE, self.on_safety, "latched")
         stage = self.view.stage
@@ -58,6 +70,7 @@ class ViewerNode(DexhotNode):
 
     def start(self) -> None:
         self.safety: messages.Safety | None = None
+        self.clutch = "unknown"
         self.asked: set[int] = set()  # browsers that were asked for a picture
         self.shown = threading.Event()  # one of them has returned it
         self.looked = False
@@ -84,6 +97,15 @@ class ViewerNode(DexhotNode):
         moving = self.safety is not None and self.safety.moving
         t0 = self.safety.t0 if self.safety is not None else 0.0
         self.newest.frame = round((messages.seconds(message.header.stamp) - t0) * RATE) if moving else None
+
+    def on_teleop(self, message: DiagnosticArray) -> None:
+        self.clutch = " ".join(status.message for status in message.status)
+
+    def on_correction(self, message: JointState) -> None:
+        """The assistance's size beside the clutch's state."""
+        correction = messages.measured(message, self.names)
+        shift, finger = np.linalg.norm(correction[:3]), np.abs(correction[6:]).max()
+        self.newest.note = f"clutch: {self.clutch}  \nassistance: {1e3 * shift:.1f} mm, {finger:.2f} rad"
 
     def on_safety(self, message: DiagnosticArray) -> None:
         self.safety = messages.read_safety_state(message)

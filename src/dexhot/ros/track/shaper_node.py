@@ -29,7 +29,7 @@ class ShaperNode(DexhotNode):
         hand = load_hand(reference.hand)
         self.names, self.fingers = reference.joint_names, list(hand.joint_names)
         leads, arm_path = (self.p.lead, self.p.wrist_lead), reference.require_arm_path()
-        self.shaper = CommandShaper(hand, reference.base_quat, arm_path, physics, *leads)
+        self.shaper = CommandShaper(hand, reference.base_quat, arm_path, physics, *leads, self.p.free_arm)
         self.values = {
             "lag_ms": 1e3 * measure_lag(hand, physics),
             "lag_with_lead_ms": 1e3 * measure_lag(hand, physics, self.p.lead),

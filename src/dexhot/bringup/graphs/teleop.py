@@ -1,0 +1,224 @@
+"""teleop: a person's hand before a camera moves the robot's; the rest of the graph is real_track's."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dexhot.bringup.graph import COMMON, Argument, Graph, GraphError, NodeSpec, Prepared, Process
+from dexhot.bringup.graphs.real_track import PATIENT, UNWATCHED
+from dexhot.bringup.graphs.rigs import RIGS, check_hand, check_rig, rig_processes
+from dexhot.bringup.run_folder import Task, load_task, new_run_folder, require_new, write_description, write_run
+from dexhot.data.disk import check_folder
+from dexhot.data.topics import COLOR, DEPTH, LABELS
+from dexhot.data.types import RATE, Reference
+from dexhot.errors import MissingExtraError
+from dexhot.hardware.camera.source import Mode, camera_source, has_depth
+from dexhot.paths import runs_dir
+from dexhot.ros.core.parameters import load_schema
+from dexhot.scratch import make_scratch
+
+ARGUMENTS = (
+    Argument.of(
+        "camera",
+        "camera",
+        "realsense, realsense:SERIAL, webcam, webcam:DEVICE, video:PATH, bag:PATH, dir:PATH, running (one that already "
+        "publishes), or none (another node publishes /hand/keypoints).",
+    ),
+    Argument(
+        "depth",
+        "auto",
+        "Whether the camera has depth; auto: by its kind. Without it (rig:=sim only) palm_length sets the scale.",
+        choices=("auto", "true", "false"),
+    ),
+    Argument(
+        "rig",
+        "sim",
+        "sim: the embedded rig; sim-wire: the real drivers with protocol-level simulation; real: the hardware.",
+        choices=RIGS,
+    ),
+    Argument(
+        "reference",
+        "",
+        "Reference or Demonstration that gives object, table and start posture; default: the shipped lift of a box.",
+    ),
+    Argument("session", 120.0, "Longest tracking time, s; then the robot holds."),
+    Argument.of("teleop", "side"),
+    Argument.of("teleop", "camera_view"),
+    Argument.of("teleop", "motion_scale"),
+    Argument.of("teleop", "palm_length"),
+    Argument.of("teleop", "clutch"),
+    Argument.of("teleop", "clutch_hold"),
+    Argument.of("teleop", "wrist_speed"),
+    Argument.of("teleop", "workspace_margin"),
+    Argument.of("teleop", "assist"),
+    Argument(
+        "leap_port",
+        "",
+        "Serial port of the hand; default: the only USB serial adapter (real), a simulated port (sim-wire).",
+    ),
+    Argument("franka_host", "", "Network address of the arm; required (real); default: a loopback address (sim-wire)."),
+    Argument.of("rig", "scale"),
+    Argument(
+        "record", "true", "true: record to a new folder in runs/; false: no recording; else the folder to record to."
+    ),
+    Argument("min_free", 1.0, "Minimum free disk space for recording, GB; the graph does not start below it."),
+    Argument("camera_loop", True, "Start a recorded camera again when it ends; otherwise the graph ends with it."),
+    Argument(
+        "camera_namespace",
+        "",
+        "Namespace of the topics of a running or recorded camera; default: realsense-ros's /camera/camera of a "
+        "recording, /camera of a running one.",
+    ),
+    Argument.of("camera", "width"),
+    Argument.of("camera", "height"),
+    Argument.of("camera", "fps"),
+    Argument.of("rig", "duration"),
+    Argument.of("rig", "exit_when_done"),
+    Argument.of("shaper", "lead"),
+    Argument("view", False, "Show the live scene in the browser."),
+    Argument.of("rig", "fifo_priority"),
+    *COMMON,
+)
+
+TELEOP = NodeSpec("controller", target="dexhot.ros.track.teleop_node:TeleopNode", schema="teleop")
+UNRECORDED = [COLOR, DEPTH, LABELS]  # images: the keypoints that they give are recorded
+ASIDE = ("camera", "perception", *UNWATCHED)  # without these the clutch is released; the robot goes on holding
+
+
+def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
+    """As real_track's, with a camera, perception, and teleoperation in the controller's place."""
+    camera, rig = arguments["camera"], arguments["rig"]
+    found = [replace(p, nodes=tuple(map(without_camera, p.nodes))) for p in rig_processes(arguments)]
+    depth = with_depth(arguments)
+    apart = {"fifo_priority": 0}
+    if camera not in ("running", "none"):
+        seen = {"audience": "perception", "depth": depth, "loop": arguments["camera_loop"]} | apart
+        found.append(Process("camera", (NodeSpec("camera", seen),), vital=False))
+    if camera != "none":
+        heard = {} if camera == "running" else {"camera_namespace": ""}  # our camera's, regardless of a bag's names
+        hands = {"hands": "both", "fill": True, "depth": depth, "reference": "", "object": ""}
+        found.append(Process("perception", (NodeSpec("perception", hands | heard | apart),), vital=False))
+    found.append(Process("tracker", (NodeSpec("object_filter"), TELEOP, NodeSpec("shaper", {"free_arm": True}))))
+    found.append(Process("supervisor", (NodeSpec("supervisor"),)))
+    shown = NodeSpec("robot_state", apart)
+    if arguments["record"] != "false":
+        found.append(Process("recorder", (NodeSpec("recorder", {"exclude": UNRECORDED} | apart), shown)))
+    else:
+        found.append(Process("robot_state", (shown,), vital=False))
+    if arguments["view"]:
+        found.append(Process("viewer", (NodeSpec("viewer", apart),), vital=False))
+    return tuple(found) if rig != "real" else tuple(replace(process, vital=False) for process in found)
+
+
+def without_camera(node: NodeSpec) -> NodeSpec:
+    """The rig draws no camera of its own, and does not repeat its clip; `camera` is the operator's here."""
+    own = load_schema(node.schema or node.name)
+    off: dict[str, Any] = {name: False for name in ("camera", "loop") if name in own}
+    return replace(node, parameters={**off, **node.parameters})
+
+
+def with_depth(arguments: dict[str, Any]) -> bool:
+    """Whether depth is used; a file that does not exist is found by `prepare`."""
+    asked, camera = arguments["depth"], arguments["camera"]
+    if asked != "auto" or camera in ("running", "none"):
+        return bool(asked != "false")
+    try:
+        return has_depth(camera, arguments["camera_namespace"])
+    except Exception:  # `check_camera` raises it, with its reason
+        return True
+
+
+def check_camera(arguments: dict[str, Any]) -> None:
+    """Raise DexhotError for a camera that cannot be opened, or that the rig may not be moved by."""
+    camera, rig = arguments["camera"], arguments["rig"]
+    if camera not in ("running", "none"):
+        mode = [arguments[k] for k in ("width", "height", "fps", "camera_loop", "camera_namespace")]
+        camera_source(camera, Mode(*mode))
+    if rig != "sim" and not with_depth(arguments):
+        raise GraphError(
+            f"rig:={rig} needs depth, which camera:={camera} does not give: without it the distance is a guess from "
+            "palm_length. Use a depth camera (realsense, or a recording with depth), or rig:=sim."
+        )
+    if rig == "real" and arguments["clutch"] == "auto":
+        raise GraphError("clutch:=auto is for simulated rigs: on rig:=real use clutch:=switch or gesture.")
+    if camera != "none":
+        check_models()
+
+
+def check_models() -> None:
+    """Raise DexhotError for a missing extra or missing hand models."""
+    try:
+        import ai_edge_litert  # noqa: F401
+
+        from dexhot.perception import live  # noqa: F401
+    except ImportError as e:
+        raise MissingExtraError("teleoperation by a camera", "perception") from e
+    from dexhot.perception.weights import HAND_LANDMARKS, hand_landmark_file
+
+    for name in HAND_LANDMARKS:
+        hand_landmark_file(name)
+
+
+def scene(reference: Reference, seconds: float) -> Reference:
+    """The reference's first posture and object pose, held for `seconds`; its palms' places stay in the provenance."""
+    count = max(round(seconds * RATE) + 1, 2)
+
+    def held(rows: np.ndarray) -> np.ndarray:
+        return np.repeat(rows[:1], count, axis=0)
+
+    palms = reference.q[:, :3]
+    return replace(
+        reference,
+        name=f"teleop_{reference.name}",
+        q=held(reference.q),
+        target=held(reference.q),
+        contact=np.zeros((count, reference.contact.shape[1])),
+        object_pose=held(reference.object_pose),
+        arm_q=held(reference.require_arm_path()),
+        grasp_start=0,
+        grasp_end=count - 1,
+        arm_frames=np.zeros(0),
+        clip_frames=np.zeros(0),
+        provenance={
+            **reference.provenance,
+            "teleop": {"scene": reference.name, "palms": [palms.min(0).tolist(), palms.max(0).tolist()]},
+        },
+    )
+
+
+def prepare(arguments: dict[str, Any]) -> Prepared:
+    """Check camera and scene, and write the scene into the run's folder, where the nodes read it."""
+    check_rig({"loop": False, "camera": False} | {k: arguments[k] for k in ("rig", "franka_host")})
+    check_camera(arguments)
+    record, recorded = arguments["record"], arguments["record"] != "false"
+    if recorded:
+        require_new(record)
+        check_folder(runs_dir() if record == "true" else record, "record:=FOLDER", arguments["min_free"])
+    if not 1.0 <= arguments["session"] <= 3600.0:
+        raise GraphError(f"session must be 1 to 3600 s, not {arguments['session']:g}.")
+    task = load_task(arguments["reference"], "", "kinematic").at_speed(1.0)
+    task = Task(scene(task.reference, arguments["session"]), None, task.sources)
+    check_hand(arguments["rig"], task.reference.hand)
+    folder = new_run_folder("teleop", task.reference.name, record) if recorded else make_scratch()
+    write_run(folder, "teleop", arguments, task)
+    names = [node.name for process in processes(arguments) for node in process.nodes]
+    values: dict[str, Any] = {
+        "bag": str(folder / "bag"),
+        "required_nodes": [name for name in names if name not in ASIDE],
+        "hand": task.reference.hand,
+        "urdf": str(write_description(folder, task.reference.hand)),
+    }
+    if arguments["rig"] != "real":
+        values |= {"supervisor_timeout": PATIENT, "auto_start": arguments["clutch"] == "auto", "view_wait": 0.0}
+    return Prepared(folder, task.write(folder) | values, recorded)
+
+
+TELEOP_GRAPH = Graph(
+    "teleop",
+    "move the robot by a person's hand before a camera",
+    ARGUMENTS,
+    processes,
+    prepare,
+    has_clock=lambda arguments: arguments["rig"] != "real",
+)

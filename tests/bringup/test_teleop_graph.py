@@ -1,0 +1,84 @@
+"""The graph teleop: its scene, what it asks of a camera, and the nodes that it is made of."""
+
+import numpy as np
+import pytest
+
+from dexhot.bringup.graph import GraphError, plan
+from dexhot.bringup.graphs import load_graph
+from dexhot.bringup.graphs.teleop import ASIDE, scene
+from dexhot.data.files import load
+from dexhot.data.types import Reference
+from dexhot.errors import DexhotError
+from dexhot.scratch import remove_scratch
+
+
+@pytest.fixture
+def teleop(tmp_path):
+    def planned(**given):
+        arguments = {"camera": "none", "record": str(tmp_path / "run"), "session": "2"} | given
+        return plan(load_graph("teleop"), arguments, {})
+
+    return planned
+
+
+def test_the_scene_stands_still_and_knows_where_the_palm_has_been(teleop):
+    made = load(teleop().folder / "reference.npz", Reference)
+    assert len(made.q) == 121 and (made.q == made.q[0]).all() and (made.object_pose == made.object_pose[0]).all()
+    low, high = np.array(made.provenance["teleop"]["palms"])
+    assert (low <= made.q[0, :3]).all() and (high >= made.q[0, :3]).all() and (high - low).max() > 0.05
+    assert len(made.arm_q) == 121
+
+
+def test_a_scene_of_a_warped_reference_has_no_time_map(_lift_reference):
+    from dexhot.retargeting.placement import place
+
+    made = scene(place(_lift_reference), 3.0)
+    made.validate()
+    assert not len(made.arm_frames) and not len(made.clip_frames)
+
+
+def test_teleoperation_takes_the_controllers_place_and_the_shaper_is_free(teleop):
+    made = teleop()
+    assert made.parameters["controller"]["side"] == "right" and made.parameters["shaper"]["free_arm"] is True
+    assert made.parameters["rig"]["camera"] is False
+    (tracker,) = (p for p in made.processes if p.name == "tracker")
+    assert "TeleopNode" in tracker.targets[1]
+
+
+def test_without_auto_nothing_starts_by_itself(teleop, tmp_path):
+    assert teleop().parameters["supervisor"]["auto_start"] is False
+    made = teleop(clutch="auto", record=str(tmp_path / "other"))
+    assert made.parameters["supervisor"]["auto_start"] is True
+    assert not set(ASIDE) & set(made.parameters["supervisor"]["required_nodes"])
+
+
+def test_images_are_not_recorded(teleop):
+    assert "/camera/color/image_raw" in teleop().parameters["recorder"]["exclude"]
+
+
+@pytest.mark.parametrize("rig", ["sim-wire", "real"])
+def test_a_robot_is_not_moved_by_a_camera_without_depth(teleop, shared_data, rig):
+    video = f"video:{shared_data}/hand_video/human_hand_video.mp4"
+    with pytest.raises(GraphError, match=f"rig:={rig} needs depth, which camera:=video"):
+        teleop(camera=video, rig=rig, franka_host="172.16.0.2")
+
+
+def test_a_real_robot_does_not_engage_by_itself(teleop):
+    with pytest.raises(GraphError, match="clutch:=auto is for simulated rigs"):
+        teleop(rig="real", franka_host="172.16.0.2", clutch="auto")
+
+
+def test_a_video_is_seen_without_depth(teleop, shared_data, hand_landmarks):
+    made = teleop(camera=f"video:{shared_data}/hand_video/human_hand_video.mp4", record="false")
+    try:
+        assert made.parameters["perception"]["depth"] is False and made.parameters["camera"]["depth"] is False
+        assert made.parameters["perception"]["hands"] == "both" and made.parameters["perception"]["fill"] is True
+        assert made.parameters["camera"]["loop"] is True and made.parameters["rig"]["loop"] is False
+    finally:
+        remove_scratch(made.folder)
+
+
+@pytest.mark.parametrize("given", [{"session": "0"}, {"camera": "video:nowhere.mp4"}, {"camera": "telescope"}])
+def test_what_cannot_work_is_refused_before_anything_starts(teleop, given):
+    with pytest.raises(DexhotError):
+        teleop(**given)
