@@ -26,16 +26,15 @@ from dexhot_train.learners.ppo import PPO, PPOOptions
 
 CORRECTIONS = "corrections.npz"  # DAgger's checkpoint
 PPO_OPTIONS = PPOOptions(
-    steps=64,
-    epochs=6,
-    minibatches=8,
+    steps=128,
+    epochs=5,
     gamma=0.99,
     reward_scale=0.005,
     hidden=(64, 64),
     std=0.1,
     fixed_std=True,
-    learning_rate=3e-4,
-    desired_kl=0.0,
+    learning_rate=1e-4,
+    desired_kl=0.005,
     entropy=0.0,
 )
 ADVERSARIAL = {"il_no_user": (1.0, 0.0), "hybrid_no_residual": (1.0, 0.5), "hybrid_user_reward": (1.0, 0.5)}
