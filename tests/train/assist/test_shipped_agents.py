@@ -55,13 +55,15 @@ def test_only_residual_agents_are_files_and_only_they_assist(actor, tmp_path):
         agent_from(network)
 
 
-@pytest.mark.parametrize(("task", "sigma"), [("door", 0.15), ("hammer", 0.10), ("relocate", 0.05)])
-def test_the_shipped_agents_help_on_motions_that_they_never_saw(shared_data, task, sigma):
+@pytest.mark.parametrize(
+    ("task", "sigma", "margin"), [("door", 0.15, 0.3), ("hammer", 0.10, 0.2), ("relocate", 0.05, 0.05)]
+)
+def test_the_shipped_agents_help_on_motions_that_they_never_saw(shared_data, task, sigma, margin):
     """24 episodes each; the full figures, of 100, are in docs/assist.md."""
     test, options = load_experts(task, shared_data / "adroit" / "experts.npz").split("test"), AssistOptions()
     alone = success(test, sigma, None, options, 24).success
     helped = success(test, sigma, agent_from(OnnxNetwork(shipped(task))), options, 24).success
-    assert helped >= alone + 0.1 and helped >= 0.75
+    assert helped >= alone + margin and helped >= 0.8
 
 
 def test_the_command_trains_evaluates_and_exports(shared_data, tmp_path, capsys):
@@ -71,8 +73,8 @@ def test_the_command_trains_evaluates_and_exports(shared_data, tmp_path, capsys)
     told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert OnnxNetwork(told["policy"]).card.training_data == ["12 expert motions of door, noise 0.15 rad"]
     assert set(told["scores"]) == {"agent_0.15", "agent_0", "user_input_0.15", "user_input_0"}
-    with pytest.raises(SystemExit):
-        main([*command, "--sigma", "-1", "--out", str(tmp_path / "run")])
+    assert main([*command, "--sigma", "-1", "--out", str(tmp_path / "run")]) != 0
+    assert "--sigma must be 0 or more" in capsys.readouterr().err
 
 
 def test_what_the_benchmark_does_not_run_is_null(shared_data, monkeypatch, tmp_path):
