@@ -41,7 +41,7 @@ def outs():
     """(command, help) of every option --out."""
     for command in COMMANDS:
         args = importlib.import_module(f"dexhot.cli.{command}_command").Args
-        for kind in [args] if dataclasses.is_dataclass(args) else [get_args(m)[0] for m in get_args(args)]:
+        for kind in [args] if dataclasses.is_dataclass(args) else [(get_args(m) or (m,))[0] for m in get_args(args)]:
             if "out" in {f.name for f in dataclasses.fields(kind)}:
                 yield command, kind
 

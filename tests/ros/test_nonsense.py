@@ -16,7 +16,7 @@ from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import JointState, TimeReference
+from sensor_msgs.msg import JointState, Joy, TimeReference
 from std_msgs.msg import Bool, Header, String
 
 import dexhot.ros
@@ -73,6 +73,11 @@ GOOD = {
     "/camera/aligned_depth_to_color/camera_info": camera_info(SEEN, pinhole(64, 48, 45.0)),
     "/segmentation/labels": image(SEEN, np.zeros((48, 64), np.uint8)),
     "/hand/keypoints": keypoint_cloud(SEEN, np.ones((21, 6))),
+    "/hand_left/keypoints": keypoint_cloud(SEEN, np.ones((21, 6))),
+    "/teleop/clutch": Joy(header=Header(stamp=STAMP), buttons=[1]),
+    "/teleop/assist": Joy(header=Header(stamp=STAMP), buttons=[1]),
+    "/teleop/correction": messages.joint_state(["tx", "ty", "tz", "rx", "ry", "rz", *HAND], STAMP, np.zeros(22)),
+    "/teleop/state": DiagnosticArray(header=Header(stamp=STAMP), status=[HOT]),
     "/hand/fit": keypoint_cloud(SEEN, np.full((21, 4), 0.5), FIT_FIELDS),
     "/hand/points": keypoint_cloud(SEEN, np.full((21, 4), 0.5), FIT_FIELDS),
     "/hand/model": messages.joint_state([f"p{k}" for k in range(51 + SHAPE)], STAMP, np.zeros(51 + SHAPE)),
@@ -129,6 +134,7 @@ def parameters(name: str, reference: str, folder: Path) -> dict[str, object]:
         "SupervisorNode": {"required_nodes": ["leap_driver", "shaper"]},
         "ObjectFilterNode": {},
         "ControllerNode": tracked | {"controller": "kinematic"},
+        "TeleopNode": tracked,
         "ShaperNode": tracked,
         "FaultyController": tracked | {"controller": "kinematic"},
         "FaultyShaper": tracked,
@@ -243,6 +249,8 @@ STAMP_ALONE = {  # what these nodes read of these topics, or nothing but whether
     ("ObjectFilterNode", "/leap/joint_states"),
     ("HandObjectFilterNode", "/diagnostics"),  # one reason of another node, if it is there
     ("PlayerNode", TARGET),
+    ("TeleopNode", "/hand_left/keypoints"),  # that there is one says enough
+    ("ViewerNode", "/teleop/state"),  # shown as text
     ("SupervisorNode", TARGET),
     ("FaultyShaper", "/faults/inject"),  # what is another node's
     ("FaultyController", "/faults/inject"),

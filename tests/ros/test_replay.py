@@ -157,7 +157,7 @@ def test_a_bag_without_the_commands_is_refused_before_anything_starts(tmp_path):
 
 def test_a_run_without_its_controllers_inputs_is_refused_and_not_merely_played(tmp_path):
     bag_with(tmp_path / "bag", ("/leap/joint_states", "sensor_msgs/msg/JointState"))
-    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "run.json").write_text('{"schema": "dexhot/run", "version": 1, "graph": "real_track"}')
     with pytest.raises(FileFormatError, match=f"lacks.*{JOURNAL}"):
         plan(load_graph("replay"), {"bag": str(tmp_path)}, {})
 
