@@ -241,7 +241,7 @@ def test_what_a_bag_lacks_is_named_with_what_it_has(tmp_path):
         camera_source(f"bag:{tmp_path / 'bag'}", Mode())
 
 
-@pytest.mark.parametrize("text", ["webcam", "bag:", "dir", "sim:2"])
+@pytest.mark.parametrize("text", ["webkam", "bag:", "dir", "sim:2"])
 def test_a_camera_that_does_not_exist_is_refused_with_those_that_do(text):
     with pytest.raises(NotFoundError, match="realsense:SERIAL"):
         camera_source(text, Mode())
