@@ -19,7 +19,7 @@ def test_every_shipped_schema_is_sound_and_described(name):
 
 
 def test_an_unknown_schema_lists_those_that_exist():
-    with pytest.raises(NotFoundError, match="available: .*leap_driver"):
+    with pytest.raises(NotFoundError, match=r"available: .*leap_driver"):
         load_schema("warp_drive")
 
 

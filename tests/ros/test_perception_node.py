@@ -113,7 +113,7 @@ def test_the_objects_pose_is_published_in_the_cameras_frame_with_the_images_stam
     true = compose(inverse(seeing.view), seeing.reference.object_pose[0])
     assert np.linalg.norm(pose[:3] - true[:3]) < 0.004
     assert 0.0005 < np.sqrt(covariance[0, 0]) < 0.02
-    assert seeing.node.values["unseen"] in ("", "no image has arrived")
+    assert seeing.node.values["unseen"] in ("", "no image has been looked at yet")
 
 
 def test_the_robot_has_the_hands_label_and_the_object_its_own(seeing):
