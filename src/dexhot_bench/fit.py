@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,22 +79,8 @@ class Clip:
         T = len(self.recording)
         start = max(0, (T - frames) // 2)
         stop = min(T, start + frames)
-        truth = Truth(self.truth.trajectory.cut(start, stop), cut(self.truth.evidence, start, stop))
-        return Clip(self.name, self.recording.frames(start, stop), cut(self.evidence, start, stop), truth)
-
-
-def cut(evidence: Evidence, start: int, stop: int) -> Evidence:
-    """Frames `start` to `stop`, the latter excluded."""
-    chosen = slice(start, stop)
-    return replace(
-        evidence,
-        time=evidence.time[chosen],
-        labels=evidence.labels[chosen],
-        boxes={k: v[chosen] for k, v in evidence.boxes.items()},
-        keypoints={k: v[chosen] for k, v in evidence.keypoints.items()},
-        object_pose=evidence.object_pose[chosen],
-        hand_meshes={k: v[chosen] for k, v in evidence.hand_meshes.items()},
-    )
+        truth = Truth(self.truth.trajectory.cut(start, stop), self.truth.evidence.cut(start, stop))
+        return Clip(self.name, self.recording.frames(start, stop), self.evidence.cut(start, stop), truth)
 
 
 @dataclass(frozen=True)

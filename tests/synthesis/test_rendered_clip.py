@@ -21,7 +21,7 @@ from dexhot.objects.library import save_object
 from dexhot.simulation.renderer import NoRendererError
 from dexhot.synthesis import Options, render
 from dexhot.synthesis import motion as physical
-from dexhot.synthesis.clip import boxes_of, lifted
+from dexhot.synthesis.clip import lifted
 from dexhot.synthesis.files import settings_of, write_clip
 from dexhot.synthesis.scene import LABELS
 from dexhot.synthesis.sheet import draw_sheet
@@ -150,14 +150,6 @@ def test_keypoints_are_lifted_by_depth_inside_of_the_mask_only(clip):
     assert np.median(np.linalg.norm(off, axis=1)) < 0.03
     nothing = lifted(pixels, recording.depth, np.zeros_like(evidence.labels, bool), recording.intrinsics)
     assert np.isnan(nothing).all()
-
-
-def test_boxes_hold_their_labels_and_nothing_else():
-    labels = np.zeros((2, 8, 10), np.uint8)
-    labels[0, 2:5, 3:9] = 2
-    boxes = boxes_of(labels, ("right",))
-    assert boxes["object"][0].tolist() == [3, 2, 9, 5] and np.isnan(boxes["object"][1]).all()
-    assert np.isnan(boxes["right"]).all()
 
 
 def test_a_bag_gives_the_recording_back(clip, tmp_path):

@@ -362,6 +362,23 @@ class Evidence:
             fits = mesh.ndim == 3 and mesh.shape[0] == T and mesh.shape[2] == 3
             _check(fits, f"hand_meshes.{side} has shape {mesh.shape}, expected ({T}, V, 3).")
 
+    def cut(self, first: int, stop: int) -> "Evidence":
+        """Frames `first` to `stop`, the latter excluded."""
+        part = slice(first, stop)
+
+        def parts(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {name: x[part] for name, x in rows.items()}
+
+        return replace(
+            self,
+            time=self.time[part],
+            labels=self.labels[part],
+            boxes=parts(self.boxes),
+            keypoints=parts(self.keypoints),
+            object_pose=self.object_pose[part],
+            hand_meshes=parts(self.hand_meshes),
+        )
+
 
 @dataclass
 class PolicyCard:

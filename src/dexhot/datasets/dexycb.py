@@ -19,13 +19,12 @@ import numpy as np
 import yaml
 
 from dexhot.data.keypoints import wrist_pose
+from dexhot.data.labels import LABELS, label_boxes
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence, HandObjectTrajectory, HandTrack
 from dexhot.datasets.gravity import world_from
 from dexhot.datasets.labelled import (
-    LABELS,
     LabelledClip,
-    boxes_of_labels,
     keypoint_rows,
     read_color,
     read_depth,
@@ -245,7 +244,7 @@ def labelled_clip(sequence: DexYcbSequence, serial: str, vertices: np.ndarray, s
         points = seen.seen_from(inverse(world_T_camera)).points(vertices=True)
         meshes[sequence.side] = np.where(motion.known[frames, None, None], points, np.nan)
     evidence = Evidence(
-        name, time, labels, boxes_of_labels(labels, ("object", sequence.side)),
+        name, time, labels, label_boxes(labels, ("object", sequence.side)),
         {sequence.side: keypoint_rows(joints, camera, known)}, pose, meshes,
         made | {"level": "truth", "convention": "mano", "object": sequence.object_name},
     )  # fmt: skip

@@ -19,9 +19,10 @@ import numpy as np
 
 from dexhot.data.files import replacing
 from dexhot.data.keypoints import wrist_pose
+from dexhot.data.labels import LABELS, label_boxes
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence, HandObjectTrajectory, HandTrack
-from dexhot.datasets.labelled import LABELS, LabelledClip, boxes_of_labels, keypoint_rows, read_color
+from dexhot.datasets.labelled import LabelledClip, keypoint_rows, read_color
 from dexhot.datasets.mano_motion import ManoMotion
 from dexhot.datasets.ycb import COLLECTION
 from dexhot.errors import ClipError, FileFormatError, NotFoundError
@@ -134,7 +135,7 @@ def labelled_clip(
     name, what = f"ho3d/{sequence}", f"{COLLECTION}/{metas[0].object_name}"
     pose, joints = np.stack([m.object_pose for m in metas]), np.stack([m.joints for m in metas])
     labels = np.stack([_segments(place, frame, color.shape[1:3]) for frame in chosen])
-    boxes = boxes_of_labels(labels, ("object", "right"))
+    boxes = label_boxes(labels, ("object", "right"))
     given = np.stack([m.box for m in metas])
     boxes["right"] = np.where(np.isfinite(given), given, boxes["right"])
     made = {"dataset": NAME, "split": split, "sequence": sequence}

@@ -1,7 +1,7 @@
 """One camera's recording of a published dataset with its truth, in the same form as a rendered clip."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,6 @@ from dexhot.data.types import Evidence, HandObjectTrajectory
 from dexhot.errors import FileFormatError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.hardware.camera.codec import decode_color, decode_depth
-
-LABELS = {"background": 0, "right": 1, "object": 2, "left": 3}
 
 
 @dataclass
@@ -27,20 +25,11 @@ class LabelledClip:
 
     def part(self, chosen: slice) -> "LabelledClip":
         """Only these frames."""
-        seen = self.evidence
-        truth = None if self.truth is None else self.truth.cut(*chosen.indices(len(self.frames))[:2])
+        first, stop, _ = chosen.indices(len(self.frames))
         return LabelledClip(
-            self.recording.frames(*chosen.indices(len(self.frames))[:2]),
-            replace(
-                seen,
-                time=seen.time[chosen],
-                labels=seen.labels[chosen],
-                boxes={name: rows[chosen] for name, rows in seen.boxes.items()},
-                keypoints={side: rows[chosen] for side, rows in seen.keypoints.items()},
-                object_pose=seen.object_pose[chosen],
-                hand_meshes={side: rows[chosen] for side, rows in seen.hand_meshes.items()},
-            ),
-            truth,
+            self.recording.frames(first, stop),
+            self.evidence.cut(first, stop),
+            None if self.truth is None else self.truth.cut(first, stop),
             self.frames[chosen],
             None if self.root is None else self.root[chosen],
         )
@@ -72,16 +61,3 @@ def keypoint_rows(points: np.ndarray, camera: Intrinsics, known: np.ndarray) -> 
     rows[known, :, 3:5] = camera.project(points[known])
     rows[..., 5] = known[:, None]
     return rows
-
-
-def boxes_of_labels(labels: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Boxes (T, 4) x0 y0 x1 y1 px around the labels of `names`, NaN where there are none."""
-    found = {}
-    for name in names:
-        boxes = np.full((len(labels), 4), np.nan)
-        for t, picture in enumerate(labels == LABELS[name]):
-            rows, columns = np.flatnonzero(picture.any(axis=1)), np.flatnonzero(picture.any(axis=0))
-            if len(rows):
-                boxes[t] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-        found[name] = boxes
-    return found

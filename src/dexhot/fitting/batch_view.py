@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from dexhot.data.labels import LABELS
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.fitting.batch import RASTER_LABELS
 from dexhot.geometry.cameras import Intrinsics
 
-LABELS = {"right": 1, "object": 2, "left": 3}  # of Evidence
 MARGIN = 0.15  # of the window's longer side, around everything that was seen
 
 

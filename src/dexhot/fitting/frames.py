@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dexhot.data.labels import LABELS
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.errors import ClipError
@@ -11,7 +12,6 @@ from dexhot.fitting import kernels
 from dexhot.fitting.scene_terms import FrameView
 from dexhot.geometry.cameras import Intrinsics
 
-LABELS = {"right": 1, "object": 2, "left": 3}  # of Evidence
 SMALL_WIDTH = 160  # px, of the image in which masks are compared
 ARM = 0.026  # m from the hand's bones beyond which pixels of its mask are the forearm's
 BONE_STARTS = np.array([0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19, 5, 9, 13])

@@ -1,12 +1,13 @@
 """One rendered clip in memory: pictures as a camera takes them, what detectors would see in them, and the truth."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from dexhot import __version__
 from dexhot.data.keypoints import wrist_pose
+from dexhot.data.labels import LABELS, label_boxes
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence, HandObjectTrajectory, HandTrack
 from dexhot.errors import ClipError
@@ -20,7 +21,7 @@ from dexhot.objects.library import load_object
 from dexhot.synthesis.motion import PhysicalMotion, make_physical, shape_of
 from dexhot.synthesis.noise import Level, MaskNoise, noise_level, noisy_color, noisy_depth, noisy_keypoints, noisy_poses
 from dexhot.synthesis.person import draw_person
-from dexhot.synthesis.scene import LABELS, SceneRenderer, draw_look
+from dexhot.synthesis.scene import SceneRenderer, draw_look
 from dexhot.synthesis.view import choose_view
 
 FOVY = 42.6  # degrees, of a D435's colour camera at 640x480 (f = 615 px)
@@ -238,7 +239,7 @@ def _truth(
     clip.validate()
     camera_T_mesh = compose(camera_T_world, object_pose)
     exact = made | {"level": "truth"}
-    boxes = boxes_of(labels, hands)
+    boxes = label_boxes(labels, ("object", *hands))
     evidence = Evidence(recording.name, recording.time, labels, boxes, seen, camera_T_mesh, meshes, exact)
     evidence.validate()
     return Truth(clip, evidence)
@@ -255,7 +256,7 @@ def _evidence(recording: Recording, truth: Truth, level: Level, random: dict[str
         points = lifted(pixels, recording.depth, labels == LABELS[side], camera)
         keypoints[side] = np.concatenate([points, pixels, confidence[..., None]], axis=-1)
     object_pose = noisy_poses(true.object_pose, recording.time, level, random["object"])
-    boxes = boxes_of(labels, true.keypoints)
+    boxes = label_boxes(labels, ("object", *true.keypoints))
     found = Evidence(recording.name, recording.time, labels, boxes, keypoints, object_pose, {}, recording.provenance)
     found.validate()
     return found
@@ -268,16 +269,3 @@ def lifted(pixels: np.ndarray, depth: np.ndarray, mask: np.ndarray, camera: Intr
     frame = np.arange(len(pixels))[:, None]
     z = np.where(known & mask[frame, v, u], depth[frame, v, u], 0) * 1e-3
     return np.where((z > 0)[..., None], camera.backproject(pixels, z), np.nan)
-
-
-def boxes_of(labels: np.ndarray, sides: Iterable[str]) -> dict[str, np.ndarray]:
-    """{"object", and each of `sides`: (T, 4)} x0 y0 x1 y1 px around the labels, NaN where there are none."""
-    found = {}
-    for what in ("object", *sides):
-        boxes = np.full((len(labels), 4), np.nan)
-        for t, picture in enumerate(labels == LABELS[what]):
-            rows, columns = np.flatnonzero(picture.any(axis=1)), np.flatnonzero(picture.any(axis=0))
-            if len(rows):
-                boxes[t] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-        found[what] = boxes
-    return found

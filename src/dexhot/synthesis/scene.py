@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from dexhot.data.labels import LABELS
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import compose
 from dexhot.geometry.rotations import quat_to_matrix
@@ -14,7 +15,6 @@ from dexhot.objects.asset import ObjectAsset
 from dexhot.simulation.renderer import new_renderer
 from dexhot.synthesis.person import Person, arm_faces, forearm, forearm_away
 
-LABELS = {"right": 1, "object": 2, "left": 3}  # Evidence's
 OPTICAL = np.array([0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0])  # optical_T_camera of MuJoCo, whose camera looks along -z
 CREASE = np.cos(np.radians(40.0))  # faces that meet at a sharper angle share no normal
 TABLE, FLOOR = (0.9, 0.7, 0.02), 0.74  # m, half sizes of the table; height of its top

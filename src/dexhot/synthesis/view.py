@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dexhot.data.labels import LABELS
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.poses import inverse, make_pose, transform
 from dexhot.geometry.rotations import matrix_to_quat
 from dexhot.synthesis.motion import PhysicalMotion
-from dexhot.synthesis.scene import LABELS, SceneRenderer
+from dexhot.synthesis.scene import SceneRenderer
 
 NEAREST, FARTHEST, STEP = 0.5, 0.9, 0.02  # m
 HEIGHTS = (20.0, 55.0)  # degrees above the table
