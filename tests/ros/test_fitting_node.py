@@ -62,7 +62,7 @@ def fitting(ros_domain, cache):
 def test_hand_and_object_are_fitted_and_published_with_the_images_stamp(fitting, clip):
     for k in range(6):
         fitting.feed(clip, k)
-        assert fitting.bench.spin_until(lambda k=k: len(fitting.hands) > k), fitting.node.failure
+        assert fitting.bench.spin_until(lambda k=k: len(fitting.hands) > k), fitting.node.newest.failure
     message = fitting.hands[-1]
     assert messages.seconds(message.header.stamp) == pytest.approx(BEGIN + 5 / 30, abs=1e-5)
     rows = read_cloud(message, FIT_FIELDS)
@@ -77,7 +77,7 @@ def test_hand_and_object_are_fitted_and_published_with_the_images_stamp(fitting,
 
 def test_labels_of_another_image_are_not_fitted_to_this_ones_depth(fitting, clip):
     fitting.feed(clip, 0, labelled=3)
-    assert fitting.node.waiting is None and fitting.node.values["frames"] == 0
+    assert fitting.node.newest.waiting is None and fitting.node.values["frames"] == 0
     assert fitting.hands == []
 
 
@@ -97,4 +97,4 @@ def test_an_image_without_a_hand_starts_nothing(fitting, clip):
     fitting.node.pairs.on_depth(image(header, recording.depth[0]))
     fitting.node.on_labels(image(header, evidence.labels[0] * 0))
     assert fitting.bench.spin_until(lambda: fitting.node.fit.count == 1)
-    assert fitting.node.values["frames"] == 0 and fitting.node.failure is None
+    assert fitting.node.values["frames"] == 0 and fitting.node.newest.failure is None

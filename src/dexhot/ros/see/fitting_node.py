@@ -6,6 +6,7 @@ of the open hand; /object/fit, with covariance. A separate thread fits the newes
 
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
@@ -26,12 +27,11 @@ from dexhot.ros.core.base import DexhotNode
 from dexhot.ros.core.refusals import RefusedError
 from dexhot.ros.see.camera_messages import keypoint_cloud, read_cloud, read_image
 from dexhot.ros.see.image_pairs import ImagePair, ImagePairs
+from dexhot.ros.see.newest import Newest
 from dexhot.ros.see.stamped import StampedHistory
 
 SAME = 1e-4  # s between stamps of one image
 KEPT = 45  # images: perception may be that many behind
-
-PARTING = 1.0  # s that a stop waits for the thread: compiling may take longer
 
 
 class FittingNode(DexhotNode):
@@ -59,17 +59,10 @@ class FittingNode(DexhotNode):
         self.keypoints: StampedHistory[np.ndarray] = StampedHistory(KEPT)
         self.poses: StampedHistory[np.ndarray] = StampedHistory(KEPT)
         self.values = {"frames": 0, "skipped": 0, "hand_lost": 0, "object_lost": 0, "hand_score": 0.0}
-        self.failure: Exception | None = None
-        self.waiting: tuple[ImagePair, Frame] | None = None
-        self.wake, self.stopped = threading.Condition(), threading.Event()
-        self.thread = threading.Thread(target=self.work, args=[self.stopped], name="fitting", daemon=True)
-        self.thread.start()
+        self.newest: Newest[tuple[ImagePair, Frame]] = Newest("fitting", self.worker)
 
     def stop(self) -> None:
-        self.stopped.set()
-        with self.wake:
-            self.wake.notify()
-        self.thread.join(PARTING)
+        self.newest.stop()
 
     # Inputs
 
@@ -95,36 +88,30 @@ class FittingNode(DexhotNode):
         pixels = np.full((21, 2), np.nan) if seen is None else seen[:, 3:5]
         confidence = np.zeros(21) if seen is None else np.nan_to_num(seen[:, 5])
         frame = Frame(stamp, pair.depth, labels, pixels, confidence, self.poses.take(stamp, SAME))
-        with self.wake:
-            self.values["skipped"] += self.waiting is not None  # type: ignore[operator]
-            self.waiting = pair, frame
-            self.wake.notify()
+        self.newest.give((pair, frame))
+        self.values["skipped"] = self.newest.skipped
 
     # The thread
 
-    def work(self, stopped: threading.Event) -> None:
-        """Fit images until the node is stopped."""
+    def worker(self, stopped: threading.Event) -> Callable[[tuple[ImagePair, Frame]], None]:
+        """Fits one image after another with a tracker of its own."""
         tracker: HandObjectTracker | None = None
         camera: Intrinsics | None = None
-        try:
-            while True:
-                with self.wake:
-                    self.wake.wait_for(lambda: stopped.is_set() or self.waiting is not None)
-                    work, self.waiting = self.waiting, None
-                if stopped.is_set() or work is None:
-                    return
-                pair, frame = work
-                if tracker is None or camera != pair.camera:
-                    camera = pair.camera
-                    tracker = HandObjectTracker(self.person, self.model, camera, self.recipe)
-                begin = time.monotonic()
-                found = tracker.step(frame)
-                self.fit.add(time.monotonic() - begin)
-                if found is not None and not stopped.is_set():
-                    self.publish(tracker, pair.header, found)
-                self.age.add(pair.age + time.monotonic() - pair.arrived)
-        except Exception as e:
-            self.failure = e  # `watch` raises it: a node is deactivated from its executor only
+
+        def fit(work: tuple[ImagePair, Frame]) -> None:
+            nonlocal tracker, camera
+            pair, frame = work
+            if tracker is None or camera != pair.camera:
+                camera = pair.camera
+                tracker = HandObjectTracker(self.person, self.model, camera, self.recipe)
+            begin = time.monotonic()
+            found = tracker.step(frame)
+            self.fit.add(time.monotonic() - begin)
+            if found is not None and not stopped.is_set():
+                self.publish(tracker, pair.header, found)
+            self.age.add(pair.age + time.monotonic() - pair.arrived)
+
+        return fit
 
     def publish(self, tracker: HandObjectTracker, header: Header, found: Tracked) -> None:
         """The object first: who has the hand has both. What is lost, or not seen in this image, is not published."""
@@ -147,8 +134,7 @@ class FittingNode(DexhotNode):
 
     def watch(self) -> None:
         """Report a fault of the thread, and missing images."""
-        if self.failure is not None:
-            raise self.failure
+        self.newest.check()
         self.warnings.pop("images", None)
         if why := self.pairs.problem(self.p.silence):
             self.warnings["images"] = why

@@ -34,12 +34,12 @@ from dexhot.ros.core.frames import FrameTree
 from dexhot.ros.core.refusals import RefusedError
 from dexhot.ros.see.camera_messages import image, keypoint_cloud
 from dexhot.ros.see.image_pairs import ImagePair, ImagePairs
+from dexhot.ros.see.newest import Newest
 from dexhot.ros.see.stamped import StampedHistory
 
 NEAR = 1.2 / RATE  # s between an image and the joint states that it is drawn with
 SIDES = {"none": (), "right": ("right",), "left": ("left",), "both": ("right", "left")}
-
-PARTING = 1.0  # s that a stop waits for the thread: compiling may take longer
+NOTHING = "no image has been looked at yet"
 
 
 class PerceptionNode(DexhotNode):
@@ -99,19 +99,12 @@ class PerceptionNode(DexhotNode):
         self.arm: StampedHistory[np.ndarray] = StampedHistory()
         self.hand: StampedHistory[np.ndarray] = StampedHistory()
         self.states: StampedHistory[np.ndarray] = StampedHistory()  # world_T_mesh as filtered
-        self.values = {"images": 0, "skipped": 0, "lost": 0, "confidence": 0.0, "unseen": "no image has arrived"}
-        self.failure: Exception | None = None
+        self.values = {"images": 0, "skipped": 0, "lost": 0, "confidence": 0.0, "unseen": NOTHING}
         self.unseen = ""
-        self.waiting: ImagePair | None = None
-        self.wake, self.stopped = threading.Condition(), threading.Event()
-        self.thread = threading.Thread(target=self.work, args=[self.stopped], name="perception", daemon=True)
-        self.thread.start()
+        self.newest: Newest[ImagePair] = Newest("perception", self.worker)
 
     def stop(self) -> None:
-        self.stopped.set()
-        with self.wake:
-            self.wake.notify()
-        self.thread.join(PARTING)
+        self.newest.stop()
 
     # Inputs
 
@@ -128,31 +121,25 @@ class PerceptionNode(DexhotNode):
 
     def on_images(self, pair: ImagePair) -> None:
         """Hand the newest image to the thread."""
-        with self.wake:
-            self.values["skipped"] += self.waiting is not None  # type: ignore[operator]
-            self.waiting = pair
-            self.wake.notify()
+        self.newest.give(pair)
+        self.values["skipped"] = self.newest.skipped
 
     # The thread
 
-    def work(self, stopped: threading.Event) -> None:
-        """See images until the node is stopped."""
+    def worker(self, stopped: threading.Event) -> Callable[[ImagePair], None]:
+        """Sees one image after another with eyes of its own."""
         eyes: LiveEyes | None = None
-        try:
-            while True:
-                with self.wake:
-                    self.wake.wait_for(lambda: stopped.is_set() or self.waiting is not None)
-                    pair, self.waiting = self.waiting, None
-                if stopped.is_set() or pair is None:
-                    return
-                try:
-                    if eyes is None or eyes.camera != pair.camera:
-                        eyes = self.make_eyes(pair)
-                    self.see(eyes, pair, stopped)
-                except RefusedError as e:
-                    self.unseen = str(e)
-        except Exception as e:
-            self.failure = e  # `watch` raises it: a node is deactivated from its executor only
+
+        def see(pair: ImagePair) -> None:
+            nonlocal eyes
+            try:
+                if eyes is None or eyes.camera != pair.camera:
+                    eyes = self.make_eyes(pair)
+                self.see(eyes, pair, stopped)
+            except RefusedError as e:
+                self.unseen = str(e)
+
+        return see
 
     def make_eyes(self, pair: ImagePair) -> LiveEyes:
         """For the camera of `pair`. Raises RefusedError where a robot's camera has no known place."""
@@ -213,11 +200,10 @@ class PerceptionNode(DexhotNode):
 
     def watch(self) -> None:
         """Report why nothing is seen, at once when it begins."""
-        if self.failure is not None:
-            raise self.failure
+        self.newest.check()
         why = self.pairs.problem(self.p.silence) or self.unseen
         if not self.values["images"] and not why:
-            why = "no image has been looked at yet"
+            why = NOTHING
         before = self.values["unseen"]
         self.values["unseen"] = why
         self.warnings.pop("unseen", None)
