@@ -4,17 +4,15 @@ The paper's tables I and II on today's simulators (docs/assist.md). Full runs tr
 resume; what is not run is null, never a value.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dexhot import __version__
 from dexhot.control.policy import OnnxNetwork
 from dexhot.paths import cache_dir
-from dexhot.progress import track
-from dexhot_train.assist.experts import load_experts
+from dexhot.progress import progress, track
+from dexhot_train.assist.experts import Experts, load_experts
 from dexhot_train.assist.hands import METHODS, AssistOptions
 from dexhot_train.assist.shipped import agent_from, shipped
 from dexhot_train.assist.success import Agent, success
@@ -24,48 +22,41 @@ GOALS = {"door": 0.15, "hammer": 0.10, "relocate": 0.05, "pen": 0.05}  # rad, si
 TRAIN_SIGMAS = (0.01, 0.05, 0.10, 0.15, 0.20)  # rad, of table I
 TEST_SIGMAS = (0.0, *TRAIN_SIGMAS)
 SMOOTHING = 0.5  # of the low-pass filter that a lab would try first
+EPISODES = 100  # per figure of a full run
 TABLE_2_TASKS, TABLE_2_SIGMA = ("door", "relocate"), 0.05
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Episodes per figure, and PPO's control steps for a baseline of table II."""
-
-    episodes: int = 100
-    steps: int = 0
 
 
 def run(quick: bool = False, experts: Path | None = None, steps: int = 0) -> dict[str, Any]:
     """quick: the shipped agents at their goals, 24 episodes each. steps: of PPO in table II, whose cells are null
     without."""
-    sizes = Sizes(24 if quick else 100, steps)
+    episodes = 24 if quick else EPISODES
     metrics: dict[str, float | None] = {"leap_margin_points": None}
     tables: dict[str, Any] = {}
     for task, sigma in track(GOALS.items(), "goals", len(GOALS)):
         motions, options, key = load_experts(task, experts).split("test"), AssistOptions(), f"{task}_{_name(sigma)}"
-        alone = success(motions, sigma, None, options, sizes.episodes)
+        alone = success(motions, sigma, None, options, episodes)
         metrics |= {f"{key}_success": None, f"user_input_{key}_success": alone.success}
         if not shipped(task).is_file():
             continue
         agent = agent_from(OnnxNetwork(shipped(task)))
-        with_agent = success(motions, sigma, agent, options, sizes.episodes)
+        with_agent = success(motions, sigma, agent, options, episodes)
         metrics[f"{key}_success"] = with_agent.success
         if not quick:
-            smooth = success(motions, sigma, None, options, sizes.episodes, smoothing=SMOOTHING)
+            smooth = success(motions, sigma, None, options, episodes, smoothing=SMOOTHING)
             metrics |= {f"smoothed_input_{key}_success": smooth.success}
             metrics |= {f"{key}_speed": with_agent.speed, f"user_input_{key}_speed": alone.speed}
             clean = {"agent": agent, "user_input": None}
-            at_zero = {name: success(motions, 0.0, a, options, sizes.episodes).success for name, a in clean.items()}
+            at_zero = {name: success(motions, 0.0, a, options, episodes).success for name, a in clean.items()}
             metrics |= {
                 f"{task}_000_success": at_zero["agent"],
                 f"user_input_{task}_000_success": at_zero["user_input"],
             }
     if not quick:
-        tables = {"I": _table_1(experts, sizes), "II": _table_2(experts, sizes)}
+        tables = {"I": _table_1(experts, episodes), "II": _table_2(experts, episodes, steps)}
     return {"metrics": metrics, "tables": tables}
 
 
-def _table_1(experts: Path | None, sizes: Sizes) -> dict[str, dict[str, float]]:
+def _table_1(experts: Path | None, episodes: int) -> dict[str, dict[str, float]]:
     """Table I: the door, trained at a sigma (row) and tested at others (column)."""
     test, options = load_experts("door", experts).split("test"), AssistOptions()
     agents: dict[str, Agent | None] = {"user_input": None}
@@ -74,11 +65,11 @@ def _table_1(experts: Path | None, sizes: Sizes) -> dict[str, dict[str, float]]:
     cells = [(row, agent, sigma) for row, agent in agents.items() for sigma in TEST_SIGMAS]
     table: dict[str, dict[str, float]] = {row: {} for row in agents}
     for row, agent, sigma in track(cells, "table I", len(cells)):
-        table[row][f"{sigma:.2f}"] = success(test, sigma, agent, options, sizes.episodes).success
+        table[row][f"{sigma:.2f}"] = success(test, sigma, agent, options, episodes).success
     return table
 
 
-def _table_2(experts: Path | None, sizes: Sizes) -> dict[str, dict[str, dict[str, float | None]]]:
+def _table_2(experts: Path | None, episodes: int, steps: int) -> dict[str, dict[str, dict[str, float | None]]]:
     """Table II: the paper's baselines at one sigma, train and test success; null where PPO has no steps."""
     table: dict[str, dict[str, dict[str, float | None]]] = {}
     for task in TABLE_2_TASKS:
@@ -87,18 +78,18 @@ def _table_2(experts: Path | None, sizes: Sizes) -> dict[str, dict[str, dict[str
         ours = AssistTraining(task, sigma=TABLE_2_SIGMA)
         rows["corrections"] = _trained(ours, experts), ours.acting
         for method in METHODS:
-            paper = replace(ours, method=method, corrections=0, steps=sizes.steps)
+            paper = replace(ours, method=method, corrections=0, steps=steps)
             paper = replace(paper, discriminator=1.0 if method == "residual" else 0.0)
-            rows[method] = (_trained(paper, experts), paper.acting) if sizes.steps else None
-        table[task] = {name: _cell(row, motions, sizes) for name, row in rows.items()}
+            rows[method] = (_trained(paper, experts), paper.acting) if steps else None
+        table[task] = {name: _cell(row, motions, episodes) for name, row in rows.items()}
     return table
 
 
-def _cell(row: tuple[Agent | None, AssistOptions] | None, motions: Any, sizes: Sizes) -> dict[str, float | None]:
+def _cell(row: tuple[Agent | None, AssistOptions] | None, motions: Experts, episodes: int) -> dict[str, float | None]:
     found: dict[str, float | None] = {"train": None, "test": None}
     for split in found if row else ():
         assert row is not None
-        cell = success(motions.split(split), TABLE_2_SIGMA, row[0], row[1], sizes.episodes)
+        cell = success(motions.split(split), TABLE_2_SIGMA, row[0], row[1], episodes)
         found[split] = cell.success
     return found
 
@@ -107,17 +98,10 @@ def _trained(options: AssistTraining, experts: Path | None) -> Agent:
     """The agent of a training in the cache, which resumes there."""
     name = f"{options.task}-{options.method}-{_name(options.sigma)}-{options.corrections}-{options.steps}"
     folder = cache_dir() / "assist" / __version__ / name
-    with _progress(f"training {name}") as show:
-        actor, _ = train_agent(load_experts(options.task, experts).split("train"), options, folder, "", show)
+    motions = load_experts(options.task, experts).split("train")
+    with progress(f"training {name}", counted=True) as job:
+        actor, _ = train_agent(motions, options, folder, "", lambda done, total, line: job(done, total))
     return agent_of(actor)
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Any]:
-    from dexhot.progress import progress
-
-    with progress(what, counted=True) as job:
-        yield lambda done, total, line: job(done, total)
 
 
 def _name(sigma: float) -> str:

@@ -25,7 +25,6 @@ def far():
     """A hand whose joints bend by 0.1 rad, after one that bends by 0.3: some go to a limit, others make up for it."""
     solver = StreamingRetargeter(HAND, iterations=40)
     solver.model.lower[6:], solver.model.upper[6:] = HAND.nominal - 0.1, HAND.nominal + 0.1
-    solver._lower[6:], solver._upper[6:] = solver.model.lower[6:], solver.model.upper[6:]
     solver.model.move(solver._nominal + 0.3 * np.r_[np.zeros(6), np.resize([1.0, 1.0, -1.0], 16)])
     points, palm = solver.model.points().copy(), np.eye(3)
     for _ in range(40):

@@ -4,7 +4,9 @@ The first estimate, in the paper that of pretrained networks, is a hand fitted t
 by its masks. Adam then refines both by the rendered image and masks, and by contact and smoothness.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,21 +56,15 @@ def fit_handypriors(
 
 def terms_of(recipe: Recipe, view: BatchView) -> list[BatchTerm]:
     """What the recipe asks for."""
-    made: list[BatchTerm] = []
-    for name, row in recipe.terms.items():
-        if name == "image":
-            made.append(ObjectImage(view, **row))
-        elif name == "mask":
-            made.append(MaskRendering(view, **row))
-        elif name == "sliding":
-            made.append(Sliding(**row))
-        elif name == "penetration":
-            made.append(BatchPenetration(**row))
-        elif name == "consistency":
-            made.append(Consistency(**row))
-        elif name == "oscillation":
-            made.append(Oscillation(**row))
-    return made
+    kinds: dict[str, Callable[..., BatchTerm]] = {
+        "image": partial(ObjectImage, view),
+        "mask": partial(MaskRendering, view),
+        "sliding": Sliding,
+        "penetration": BatchPenetration,
+        "consistency": Consistency,
+        "oscillation": Oscillation,
+    }
+    return [kinds[name](**row) for name, row in recipe.terms.items()]
 
 
 def vertex_colors(scene: BatchScene, view: BatchView) -> np.ndarray:

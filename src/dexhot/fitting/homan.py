@@ -4,7 +4,8 @@ Hands start from their 2D keypoints (hand_from_pixels), the object from its mask
 first without the terms that act locally, then with all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -66,25 +67,15 @@ def terms_of(
     recipe: Recipe, bodies: Bodies, view: BatchView, seen: dict[str, np.ndarray], left_out: Sequence[str]
 ) -> list[BatchTerm]:
     """What the recipe asks for; `seen` (T, V, 2) px are the first estimate's vertices."""
-    made: list[BatchTerm] = []
-    for name, row in recipe.terms.items():
-        if name in left_out:
-            continue
-        if name == "silhouette":
-            made.append(Silhouette(view, **row))
-        elif name == "vertices_2d":
-            made.append(Vertices2D(view, seen, **row))
-        elif name == "pca":
-            made.append(PoseComponents(**row))
-        elif name == "size":
-            made.append(SizeDeviation(**row))
-        elif name == "smoothness":
-            made.append(Smoothness(**row))
-        elif name == "centroid":
-            made.append(Centroids({side: boxes_overlap(view, side) for side in bodies.hands}, **row))
-        elif name == "local_contact":
-            zones = {side: list(contact_zones(hand).values()) for side, hand in bodies.hands.items()}
-            made.append(LocalContact(zones, **row))
-        elif name == "collision":
-            made.append(PairCollision(**row))
-    return made
+    zones = {side: list(contact_zones(hand).values()) for side, hand in bodies.hands.items()}
+    kinds: dict[str, Callable[..., BatchTerm]] = {
+        "silhouette": partial(Silhouette, view),
+        "vertices_2d": partial(Vertices2D, view, seen),
+        "pca": PoseComponents,
+        "size": SizeDeviation,
+        "smoothness": Smoothness,
+        "centroid": partial(Centroids, {side: boxes_overlap(view, side) for side in bodies.hands}),
+        "local_contact": partial(LocalContact, zones),
+        "collision": PairCollision,
+    }
+    return [kinds[name](**row) for name, row in recipe.terms.items() if name not in left_out]

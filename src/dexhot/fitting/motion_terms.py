@@ -65,6 +65,12 @@ def differences(gradient: np.ndarray) -> np.ndarray:
     return out
 
 
+def steps(rows: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
+    """`factor` times the squared changes of rows (B, ...) from frame to frame, (B - 1,), and its gradient (B, ...)."""
+    step = np.diff(rows, axis=0)
+    return factor * (step**2).sum(axis=tuple(range(1, step.ndim))), differences(2.0 * factor * step)
+
+
 @dataclass
 class Smoothness:
     """Squared motion of all vertices between neighbouring frames, of hands and object (HOMan)."""
@@ -76,9 +82,9 @@ class Smoothness:
         """(B,) m2, the mean over vertices; the last frame has none."""
         total = np.zeros(scene.count)
         for name, points in moving(scene):
-            step, factor = np.diff(points, axis=0), self.weight * self.scale / points.shape[1]
-            total[:-1] += factor * (step**2).sum(axis=(1, 2))
-            push(scene, name, points, differences(2.0 * factor * step))
+            value, gradient = steps(points, self.weight * self.scale / points.shape[1])
+            total[:-1] += value
+            push(scene, name, points, gradient)
         return total
 
 
@@ -95,14 +101,14 @@ class Consistency:
         total, factor = np.zeros(scene.count), self.weight * self.scale
         if scene.model is not None:
             points = scene.object_samples
-            step, each = np.diff(points, axis=0), factor / points.shape[1]
-            total[:-1] += each * (step**2).sum(axis=(1, 2))
-            push(scene, "object", points, differences(2.0 * each * step))
+            value, gradient = steps(points, factor / points.shape[1])
+            total[:-1] += value
+            push(scene, "object", points, gradient)
         for side in scene.hands:
             for name in (f"{side}.fingers", f"{side}.turn", f"{side}.place"):
-                step = np.diff(scene.given[name], axis=0)
-                total[:-1] += factor * self.pose * (step**2).sum(axis=1)
-                scene.push(name, differences(2.0 * factor * self.pose * step))
+                value, gradient = steps(scene.given[name], factor * self.pose)
+                total[:-1] += value
+                scene.push(name, gradient)
         return total
 
 

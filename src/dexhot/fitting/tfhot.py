@@ -5,6 +5,8 @@ the centre of its cloud; the hypothesis of least 2D joint loss goes on. Further 
 before, the object in the wild from the estimator.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -117,23 +119,16 @@ def _rates(solver: dict[str, Any]) -> dict[str, float]:
 
 def terms_of(recipe: Recipe, bodies: Bodies, side: str, view: BatchView, last: BatchScene | None) -> list[BatchTerm]:
     """What the recipe asks for in a frame; `last` is the result of the frame before."""
-    made: list[BatchTerm] = []
-    for name, row in recipe.terms.items():
-        if name == "joints_2d":
-            made.append(Joints2D(view, **row))
-        elif name == "render":
-            made.append(MaskRendering(view, **row))
-        elif name == "surface":
-            made.append(SurfaceDistance(view, **row))
-        elif name == "sdf":
-            made.append(CloudDistance(view, **row))
-        elif name == "penetration":
-            made.append(BatchPenetration(**row))
-        elif name == "attraction":
-            pads = [zone for zone_name, zone in contact_zones(bodies.hands[side]).items() if zone_name != "palm"]
-            made.append(BatchAttraction({side: pads}, **row))
-        elif name == "regularisation" and last is not None:
-            made.append(JointChange({side: last.keypoints(side)[0]}, last.place[0], **row))
-        elif name == "shape":
-            made.append(ShapePrior(**row))
-    return made
+    pads = [zone for name, zone in contact_zones(bodies.hands[side]).items() if name != "palm"]
+    kinds: dict[str, Callable[..., BatchTerm]] = {
+        "joints_2d": partial(Joints2D, view),
+        "render": partial(MaskRendering, view),
+        "surface": partial(SurfaceDistance, view),
+        "sdf": partial(CloudDistance, view),
+        "penetration": BatchPenetration,
+        "attraction": partial(BatchAttraction, {side: pads}),
+        "shape": ShapePrior,
+    }
+    if last is not None:
+        kinds["regularisation"] = partial(JointChange, {side: last.keypoints(side)[0]}, last.place[0])
+    return [kinds[name](**row) for name, row in recipe.terms.items() if name in kinds]

@@ -45,9 +45,8 @@ class StreamingRetargeter:
         self.hand = hand
         self.model = HandModel(hand, match.links, base_quat)
         self.iterations, self.palm = iterations, palm
-        self._lower, self._upper = self.model.lower.copy(), self.model.upper.copy()
         if fixed_wrist is not None:
-            self._lower[:6] = self._upper[:6] = np.asarray(fixed_wrist, float)
+            self.model.lower[:6] = self.model.upper[:6] = np.asarray(fixed_wrist, float)
         self._match = match
         k, m = len(hand.tip_sites), len(match.links)
         weight = match.link_weight if link_weight is None else link_weight
@@ -114,7 +113,7 @@ class StreamingRetargeter:
             turn *= self.palm
             A += turn.T @ turn
             b += self.palm * rotation_error(palm_rotation, model.palm_rotation()) @ turn
-        blocked = ((q <= self._lower) & (b < 0)) | ((q >= self._upper) & (b > 0))
+        blocked = ((q <= model.lower) & (b < 0)) | ((q >= model.upper) & (b > 0))
         if blocked.any():
             A[blocked], A[:, blocked], b[blocked] = 0.0, 0.0, 0.0
             A[blocked, blocked] = 1.0
@@ -122,7 +121,7 @@ class StreamingRetargeter:
         return self._within(q + np.minimum(np.maximum(step, -LARGEST), LARGEST))
 
     def _within(self, q: np.ndarray) -> np.ndarray:
-        within: np.ndarray = np.minimum(np.maximum(q, self._lower), self._upper)
+        within: np.ndarray = np.minimum(np.maximum(q, self.model.lower), self.model.upper)
         return within
 
     def _start(self, points: np.ndarray) -> np.ndarray:

@@ -54,6 +54,11 @@ class AssistedHands:
         self.action_size, self.state_size = self.worlds[0].action_size, self.worlds[0].state_size
         self.policy_size = self.critic_size = self.state_size + self.action_size
         self.episode = np.zeros(size, int)  # number of the present episode, counted per world
+        self.time, self.motion = np.zeros(size, int), np.zeros(size, int)
+        self.reached, self.earned = np.zeros(size, bool), np.zeros(size)
+        self.states = [np.empty(0)] * size
+        self.inputs = [np.empty(0)] * size
+        self.applied: list[list[np.ndarray]] = [[] for _ in range(size)]
         self._begin(range(size))
 
     def reset(self) -> Observations:
@@ -89,14 +94,12 @@ class AssistedHands:
 
     def user_of(self, n: int) -> np.ndarray:
         """That of world `n`, (A,); the last one where its motion has ended."""
-        inputs = self.inputs[n]
-        row: np.ndarray = inputs[min(self.time[n], len(inputs) - 1)]
-        return row
+        return _at(self.inputs[n], self.time[n])
 
     def expert(self) -> tuple[np.ndarray, np.ndarray]:
         """The agent's output (N, A) that comes nearest to applying the expert's own action, and that all have one."""
         o = self.options
-        own = np.stack([self.experts.actions[m][min(t, len(self.experts.actions[m]) - 1)] for m, t in self._at()])
+        own = np.stack([_at(self.experts.actions[m], t) for m, t in zip(self.motion, self.time)])
         wanted = (self.user() - own) / o.limit if o.residual else own
         return np.clip(wanted, -1.0, 1.0), np.ones(self.size, bool)
 
@@ -114,12 +117,6 @@ class AssistedHands:
 
     def _begin(self, which: Sequence[int] | np.ndarray | range) -> None:
         """Start the present episode of the worlds `which`."""
-        if not hasattr(self, "time"):
-            self.time, self.motion = np.zeros(self.size, int), np.zeros(self.size, int)
-            self.reached, self.earned = np.zeros(self.size, bool), np.zeros(self.size)
-            self.states: list[np.ndarray] = [np.empty(0)] * self.size
-            self.inputs: list[np.ndarray] = [np.empty(0)] * self.size
-            self.applied: list[list[np.ndarray]] = [[] for _ in range(self.size)]
         for n in which:
             rng = np.random.default_rng([self.seed, int(n), int(self.episode[n])])
             self.motion[n] = m = int(rng.integers(len(self.experts.seeds)))
@@ -141,10 +138,13 @@ class AssistedHands:
         self.earned[n] += reward
         return reward
 
-    def _at(self) -> list[tuple[int, int]]:
-        return [(int(m), int(t)) for m, t in zip(self.motion, self.time)]
-
     def _observed(self) -> Observations:
         """State and user input, (N, S + A); actor and critic see the same."""
         seen = np.concatenate([np.stack(self.states), self.user()], axis=1).astype(np.float32)
         return Observations(seen, seen)
+
+
+def _at(rows: np.ndarray, t: int) -> np.ndarray:
+    """The row of step t, the last one behind the end."""
+    row: np.ndarray = rows[min(t, len(rows) - 1)]
+    return row
