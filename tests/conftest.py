@@ -100,6 +100,16 @@ def ros_domain() -> Iterator[int]:
 
 
 @pytest.fixture
+def bench(ros_domain):
+    """A plain node beside the node under test, on one executor."""
+    from node_bench import NodeBench
+
+    made = NodeBench()
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def plain_node():
     """Makes a plain node. It ends with its test, failed or not: one that stays is heard by every later test.
 

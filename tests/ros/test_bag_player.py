@@ -13,7 +13,6 @@ from dexhot.data import bags
 from dexhot.errors import FileFormatError
 from dexhot.ros.record.bag_player_node import BagPlayerNode
 from dexhot.ros.record.playback import find_bag
-from node_bench import NodeBench
 
 PACKED = "sensor_msgs/msg/CompressedImage"
 
@@ -22,13 +21,6 @@ def replay(path: Path, runs: Path) -> subprocess.CompletedProcess:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "DEXHOT_RUNS": str(runs)}
     call = [sys.executable, "-m", "dexhot", "replay", str(path)]
     return subprocess.run(call, env=environment, capture_output=True, text=True, timeout=60, check=False)
-
-
-@pytest.fixture
-def bench(ros_domain):
-    made = NodeBench()
-    yield made
-    made.close()
 
 
 @pytest.mark.ros

@@ -33,16 +33,8 @@ from dexhot.ros.core.qos import publish_profile
 from dexhot.ros.record import capture_node, recorder_node
 from dexhot.ros.record.bag_player_node import BagPlayerNode
 from dexhot.ros.see.camera_messages import PUBLISHED, image
-from node_bench import NodeBench
 
 HERE = Path(__file__).parents[1]  # of the helpers
-
-
-@pytest.fixture
-def bench(ros_domain):
-    made = NodeBench()
-    yield made
-    made.close()
 
 
 def color(k: int) -> np.ndarray:

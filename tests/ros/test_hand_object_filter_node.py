@@ -20,7 +20,6 @@ from dexhot.ros.see.hand_object_filter_node import HandObjectFilterNode
 from dexhot.ros.supervise.supervisor_node import SupervisorNode
 from dexhot.safety.inputs import InputMonitor
 from dexhot.safety.machine import Event, State
-from node_bench import NodeBench
 
 pytestmark = pytest.mark.ros
 BEGIN, TICK, LATE = 1000.0, 1 / 60, 5  # s, s, ticks until a pose arrives
@@ -74,13 +73,6 @@ class Told:
         stamp, position, _ = self.states[-1]
         k = min(round(stamp / TICK), len(self.demonstration.object_pose) - 1)
         return float(np.linalg.norm(position - self.demonstration.object_pose[k, :3]))
-
-
-@pytest.fixture
-def bench(ros_domain):
-    found = NodeBench()
-    yield found
-    found.close()
 
 
 @pytest.fixture

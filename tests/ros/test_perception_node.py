@@ -92,13 +92,6 @@ class Seeing:
 
 
 @pytest.fixture
-def bench(ros_domain):
-    found = NodeBench()
-    yield found
-    found.close()
-
-
-@pytest.fixture
 def seeing(bench, drawn, shipped, tmp_path, cache):
     return Seeing(bench, drawn, shipped.reference, str(save(shipped.reference, tmp_path / "reference.npz")))
 

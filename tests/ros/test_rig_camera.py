@@ -10,7 +10,6 @@ from dexhot.data.files import save
 from dexhot.data.topics import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.ros.core import messages
-from node_bench import NodeBench
 
 pytest.importorskip("warp")
 from dexhot.ros.rig.rig_camera_node import RigCameraNode
@@ -18,13 +17,6 @@ from dexhot.ros.rig.rig_camera_node import RigCameraNode
 pytestmark = pytest.mark.ros
 BEGIN, TICK = 1000.0, 1 / 60
 PLACE = "world camera_color_optical_frame 0.3 -0.8 0.5 0.42 -0.906 -0.045 0.021"
-
-
-@pytest.fixture
-def bench(ros_domain):
-    found = NodeBench()
-    yield found
-    found.close()
 
 
 @pytest.fixture
