@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from dexhot.bringup.graph import COMMON, Argument, Graph, GraphError, NodeSpec, Prepared, Process, frame_prefix
-from dexhot.bringup.graphs.rigs import RIGS, check_hand, check_rig, rig_processes
+from dexhot.bringup.graphs.rigs import RECORD_ARGUMENTS, RIG_ARGUMENTS, check_hand, check_rig, rig_processes
 from dexhot.bringup.run_folder import Task, load_task, new_run_folder, require_new, write_description, write_run
 from dexhot.data.disk import check_folder
 from dexhot.errors import MissingExtraError
@@ -20,19 +20,7 @@ ARGUMENTS = (
         "",
         "Reference file to track, or a Demonstration file that contains one; default: the shipped lift of a box.",
     ),
-    Argument(
-        "rig",
-        "sim",
-        "sim: the embedded rig; sim-wire: the real drivers with protocol-level simulation; real: the hardware.",
-        choices=RIGS,
-    ),
-    Argument(
-        "leap_port",
-        "",
-        "Serial port of the hand; default: the only USB serial adapter (real), a simulated port (sim-wire).",
-    ),
-    Argument("franka_host", "", "Network address of the arm; required (real); default: a loopback address (sim-wire)."),
-    Argument.of("rig", "scale"),
+    *RIG_ARGUMENTS,
     Argument.of("controller", "controller"),
     Argument("speed", 1.0, "Speed as a fraction of the speed planned for the arm, 0.05 to 1; 0.1 for first motions."),
     Argument(
@@ -40,10 +28,7 @@ ARGUMENTS = (
         "",
         "File that the controller executes: for playback a Demonstration, for policy an .onnx; default: `reference`.",
     ),
-    Argument(
-        "record", "true", "true: record to a new folder in runs/; false: no recording; else the folder to record to."
-    ),
-    Argument("min_free", 1.0, "Minimum free disk space for recording, GB; the graph does not start below it."),
+    *RECORD_ARGUMENTS,
     Argument.of("rig", "loop"),
     Argument.of("rig", "exit_when_done"),
     Argument.of("rig", "duration"),

@@ -11,10 +11,31 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from dexhot.bringup.graph import GraphError, NodeSpec, Process
+from dexhot.bringup.graph import Argument, GraphError, NodeSpec, Process
 from dexhot.robots.joint_table import joint_table
 
 RIGS = ("sim", "sim-wire", "real")
+RIG_ARGUMENTS = (
+    Argument(
+        "rig",
+        "sim",
+        "sim: the embedded rig; sim-wire: the real drivers with protocol-level simulation; real: the hardware.",
+        choices=RIGS,
+    ),
+    Argument(
+        "leap_port",
+        "",
+        "Serial port of the hand; default: the only USB serial adapter (real), a simulated port (sim-wire).",
+    ),
+    Argument("franka_host", "", "Network address of the arm; required (real); default: a loopback address (sim-wire)."),
+    Argument.of("rig", "scale"),
+)
+RECORD_ARGUMENTS = (
+    Argument(
+        "record", "true", "true: record to a new folder in runs/; false: no recording; else the folder to record to."
+    ),
+    Argument("min_free", 1.0, "Minimum free disk space for recording, GB; the graph does not start below it."),
+)
 ON_THE_WIRE = {  # longer timeouts than for real devices: a simulated one may lag on a busy machine
     "leap_driver": {"slack": 0.06},
     "franka_driver": {"realtime": False, "frozen_timeout": 1.0},

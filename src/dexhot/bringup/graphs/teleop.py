@@ -7,7 +7,8 @@ import numpy as np
 
 from dexhot.bringup.graph import COMMON, Argument, Graph, GraphError, NodeSpec, Prepared, Process
 from dexhot.bringup.graphs.real_track import PATIENT, UNWATCHED
-from dexhot.bringup.graphs.rigs import RIGS, check_hand, check_rig, rig_processes
+from dexhot.bringup.graphs.rigs import RECORD_ARGUMENTS, RIG_ARGUMENTS, check_hand, check_rig, rig_processes
+from dexhot.bringup.graphs.watch import CAMERA_NAMESPACE
 from dexhot.bringup.run_folder import Task, load_task, new_run_folder, require_new, write_description, write_run
 from dexhot.data.disk import check_folder
 from dexhot.data.topics import COLOR, DEPTH, LABELS
@@ -31,12 +32,7 @@ ARGUMENTS = (
         "Whether the camera has depth; auto: by its kind. Without it (rig:=sim only) palm_length sets the scale.",
         choices=("auto", "true", "false"),
     ),
-    Argument(
-        "rig",
-        "sim",
-        "sim: the embedded rig; sim-wire: the real drivers with protocol-level simulation; real: the hardware.",
-        choices=RIGS,
-    ),
+    *RIG_ARGUMENTS,
     Argument(
         "reference",
         "",
@@ -52,24 +48,9 @@ ARGUMENTS = (
     Argument.of("teleop", "wrist_speed"),
     Argument.of("teleop", "workspace_margin"),
     Argument.of("teleop", "assist"),
-    Argument(
-        "leap_port",
-        "",
-        "Serial port of the hand; default: the only USB serial adapter (real), a simulated port (sim-wire).",
-    ),
-    Argument("franka_host", "", "Network address of the arm; required (real); default: a loopback address (sim-wire)."),
-    Argument.of("rig", "scale"),
-    Argument(
-        "record", "true", "true: record to a new folder in runs/; false: no recording; else the folder to record to."
-    ),
-    Argument("min_free", 1.0, "Minimum free disk space for recording, GB; the graph does not start below it."),
+    *RECORD_ARGUMENTS,
     Argument("camera_loop", True, "Start a recorded camera again when it ends; otherwise the graph ends with it."),
-    Argument(
-        "camera_namespace",
-        "",
-        "Namespace of the topics of a running or recorded camera; default: realsense-ros's /camera/camera of a "
-        "recording, /camera of a running one.",
-    ),
+    CAMERA_NAMESPACE,
     Argument.of("camera", "width"),
     Argument.of("camera", "height"),
     Argument.of("camera", "fps"),

@@ -12,6 +12,12 @@ from dexhot.scratch import make_scratch
 
 LEVEL = "0 0 0 0.7071067811865476 -0.7071067811865476 0 0"  # a camera at the world's origin that looks along its y
 
+CAMERA_NAMESPACE = Argument(
+    "camera_namespace",
+    "",
+    "Namespace of the topics of a running or recorded camera; default: realsense-ros's /camera/camera of a "
+    "recording, /camera of a running one.",
+)
 ARGUMENTS = (
     Argument.of(
         "camera",
@@ -21,12 +27,7 @@ ARGUMENTS = (
     Argument.of("fitting", "object"),
     Argument.of("fitting", "side"),
     Argument.of("fitting", "recipe"),
-    Argument(
-        "camera_namespace",
-        "",
-        "Namespace of the topics of a running or recorded camera; default: realsense-ros's /camera/camera of a "
-        "recording, /camera of a running one.",
-    ),
+    CAMERA_NAMESPACE,
     Argument(
         "camera_pose",
         LEVEL,
