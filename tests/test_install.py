@@ -191,7 +191,7 @@ def test_a_python_that_does_not_fit_is_refused_though_an_environment_is_ready(tm
     if exists:
         python.write_text("#!/bin/sh\nexit 1\n")
         python.chmod(0o755)
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHON", "ROS_DISTRO", "MAKEFLAGS")}
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHON", "ROS_DISTRO", "MAKEFLAGS", "MAKELEVEL")}
     call = ["make", "-n", "-o", "pyproject.toml", "test", f"PYTHON={python}"]
     reply = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert reply.returncode == 2 and f"{python} is no Python 3.11 to 3.13" in reply.stderr and not reply.stdout

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NEEDS = ("hardware", "a ROS distribution")  # what a command may be left out for
+NEEDS = ("hardware", "a ROS distribution", "a recording")  # what a command may be left out for
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.M | re.S)
 INDENTED = re.compile(r"(?:^|\n)\n {4}\S.*")  # a block that is not fenced
 
