@@ -86,8 +86,9 @@ class Grown:
 class BatchScene:
     """Every body at the unknowns of B samples, and the gradient of a loss by them."""
 
-    def __init__(self, bodies: Bodies, unknowns: Unknowns, camera: Intrinsics, fixed: Unknowns | None = None):
-        """`camera`: of the small images in which masks are compared; `fixed`: unknowns that keep their values."""
+    def __init__(self, bodies: Bodies, unknowns: Unknowns, camera: Intrinsics | None, fixed: Unknowns | None = None):
+        """`camera`: of the small images in which masks are compared, None where no term draws any; `fixed`: unknowns
+        that keep their values."""
         self.bodies, self.camera = bodies, camera
         self.unknowns, self.given = unknowns, {**(fixed or {}), **unknowns}
         self.count = max(len(x) for name, x in self.given.items() if not name.endswith("scale"))
@@ -201,6 +202,7 @@ class BatchScene:
     def drawn(self, what: str = "all") -> Any:
         """The render (geometry/raster) of all bodies, or with "object" of it alone, as a term compares it."""
         if what not in self._drawn:
+            assert self.camera is not None, "a term draws, but there is no camera"
             self._drawn[what] = rasterizer(self.bodies, self.camera, what, tuple(self.hands)).forward(
                 np.concatenate(self._meshes(what), axis=1), self._colors(what)
             )
@@ -236,6 +238,7 @@ class BatchScene:
     def _pull_pictures(self) -> None:
         for what in {*self._by_mask, *self._by_image}:
             render = self._drawn[what]
+            assert self.camera is not None
             drawer = rasterizer(self.bodies, self.camera, what, tuple(self.hands))
             by_points = drawer.backward(render, self._by_mask.get(what), self._by_image.get(what))[0].astype(float)
             first = 0

@@ -60,6 +60,11 @@ HANDYPRIORS: Settings = {
     "consistency": ("weight", "pose", "scale"),
     "oscillation": ("weight", "scale"),
 }
+CONTACT: Settings = {
+    "contact": ("weight", "normal_weight", "scale"),
+    "penetration": ("weight", "scale"),
+    "pca": ("weight", "scale"),
+}
 RATES = ("turn_rate", "place_rate", "finger_rate")
 SEARCH_COUNTS = ("rotations", "search_steps", "follow_steps", "pruned_after", "pruned_to")
 SEARCH_RATES = ("search_turn_rate", "search_place_rate")
@@ -100,6 +105,12 @@ METHODS = {
     ),
     "handypriors": Method(
         HANDYPRIORS, (*SEARCH_COUNTS, "steps", "pixels"), (*SEARCH_RATES, *RATES), depth=False
+    ),
+    "contact": Method(
+        CONTACT,
+        ("stages", "steps", "components"),
+        (*RATES, "widest", "hand_turn", "hand_shift", "hand_pose", "object_turn", "object_shift"),
+        depth=False,
     ),
 }  # fmt: skip
 

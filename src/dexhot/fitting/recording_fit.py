@@ -35,6 +35,11 @@ def fit_recording(
     estimator; recipes without depth never use them. Raises ClipError where no frame shows enough of a hand.
     """
     hands = [hands] if isinstance(hands, SkinnedHand) else list(hands)
+    if recipe.method == "contact":
+        raise ClipError(
+            f"recipe {recipe.name} moves a hand to known contact, which no recording has: dexhot.fitting.contact, or "
+            "`dexhot bench fit --recipes contact`."
+        )
     if len(hands) > 1 and recipe.method != "homan":
         raise ClipError(f"recipe {recipe.name} fits one hand; two hands need --recipe homan.")
     if asset is None and recipe.method != "tracking":
