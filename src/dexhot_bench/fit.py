@@ -39,7 +39,7 @@ from dexhot.objects.library import load_object
 from dexhot.paths import cache_dir
 from dexhot.progress import progress
 from dexhot.synthesis.clip import Options, Truth, render
-from dexhot_bench import fit_contact
+from dexhot_bench import fit_contact, fit_robot
 
 CLIPS = [
     ("cubesmall_lift", 1), ("duck_lift", 2), ("mug_lift", 6), ("cylindermedium_lift", 8), ("apple_lift", 3),
@@ -58,7 +58,7 @@ QUICK_SETTINGS = {  # far fewer steps than the papers take: a check that all of 
     "homan": ("rotations=8", "search_steps=10", "follow_steps=4", "coarse_steps=20", "fine_steps=10"),
     "handypriors": ("rotations=8", "search_steps=10", "follow_steps=4", "steps=20"),
 }
-OTHERS = ("contact",)  # recipes that are not fitted to rendered clips of a person
+OTHERS = ("contact", "robot_hand")  # recipes that are not fitted to rendered clips of a person
 WITHIN, AFTER = 0.015, 10  # m, frames: a started hand
 TOUCHING = 0.003  # m: how near to the object a hand touches it (its vertices are 5 mm apart)
 EVERY = 5  # frames between two at which volumes, Chamfer distances and F-scores are measured
@@ -161,7 +161,7 @@ def run(
             if row.recipe.method in OTHERS:
                 try:
                     cells.put(row, names[k], measured(row, k))
-                except (ClipError, NotFoundError) as e:
+                except DexhotError as e:
                     left_out.append(f"{names[k]}, {row.name}: {str(e).splitlines()[0]}")
                 continue
             if clip is None or clip.name != names[k]:
@@ -218,14 +218,16 @@ def rows_of(ablate: bool) -> list[TableRow]:
 
 def other_rows(ablate: bool) -> list[TableRow]:
     """Of the recipes that are not fitted to rendered clips of a person."""
-    contact = load_recipe("contact")
+    contact, robot = load_recipe("contact"), load_recipe("robot_hand")
     rows = [
         TableRow("contact", contact, FEW_CLIPS, fit_contact.MOMENTS),
         TableRow("contact, start", fit_contact.start_of(contact), FEW_CLIPS, fit_contact.MOMENTS),
         TableRow("contact, true pose", fit_contact.truth_of(contact), FEW_CLIPS, fit_contact.MOMENTS),
+        TableRow("robot_hand", robot, FEW_CLIPS, fit_robot.FRAMES),
+        TableRow("robot_hand, start", robot.without(robot.terms), FEW_CLIPS, fit_robot.FRAMES),
     ]
     if ablate:
-        rows += without_each(contact, fit_contact.MOMENTS)
+        rows += without_each(contact, fit_contact.MOMENTS) + without_each(robot, fit_robot.FRAMES)
         narrow, flat = contact.changed(["solver.widest=0.001"]), contact.changed(["contact.normal_weight=0"])
         rows.append(TableRow("contact, published values alone", narrow, FEW_CLIPS, fit_contact.MOMENTS))
         rows.append(TableRow("contact without normals", flat, FEW_CLIPS, fit_contact.MOMENTS))
@@ -241,11 +243,14 @@ def without_each(recipe: Recipe, frames: int) -> list[TableRow]:
 
 def measured(row: TableRow, k: int) -> Metrics:
     """A cell of `other_rows`. Raises ClipError or NotFoundError where it cannot be measured."""
+    source: Sequence[Any] = PARAMETRIC[k]
     if has_grab():
-        name, seed = CLIPS[k]
-        return fit_contact.measure(fit_contact.clip_grasps(f"grab/{name}", seed, row.frames), row.recipe)
-    kind, shape, seed = PARAMETRIC[k]
-    return fit_contact.measure(fit_contact.parametric_grasps(kind, shape, seed, row.frames), row.recipe)
+        source = f"grab/{CLIPS[k][0]}", CLIPS[k][1]
+    if row.recipe.method == "robot_hand":
+        clip = (fit_robot.grab_clip if has_grab() else fit_robot.parametric_clip)(*source, row.frames)
+        return fit_robot.measure(clip, row.recipe)
+    grasps = (fit_contact.clip_grasps if has_grab() else fit_contact.parametric_grasps)(*source, row.frames)
+    return fit_contact.measure(grasps, row.recipe)
 
 
 def chosen(rows: list[TableRow], recipes: Sequence[str]) -> list[TableRow]:
@@ -264,7 +269,8 @@ def quick_rows() -> list[TableRow]:
         recipe = load_recipe(name).changed(f"solver.{setting}" for setting in settings)
         rows.append(TableRow(name, recipe, 1, QUICK_SLOW_FRAMES))
     contact = load_recipe("contact").changed(["solver.steps=5"])
-    return [*rows, TableRow("contact", contact, 1, 1)]
+    robot = load_recipe("robot_hand").changed(f"solver.{setting}" for setting in QUICK_SETTINGS["handypriors"])
+    return [*rows, TableRow("contact", contact, 1, 1), TableRow("robot_hand", robot, 1, QUICK_SLOW_FRAMES)]
 
 
 def source_digest() -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import ClipError
-from dexhot.fitting.contact import Grasp, contact_of, perturbed, refine_contact, samples_of
+from dexhot.fitting.contact import KnownGrasp, contact_of, perturbed, refine_contact, samples_of
 from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.scene import object_model
 from dexhot.geometry.poses import inverse, transform
@@ -35,7 +35,7 @@ SPAN, RATE = 1.6, 10.0  # s in the middle of a clip, at Hz, that are made physic
 
 
 @lru_cache(maxsize=2)
-def clip_grasps(name: str, seed: int, moments: int = MOMENTS) -> list[Grasp]:
+def clip_grasps(name: str, seed: int, moments: int = MOMENTS) -> list[KnownGrasp]:
     """Grasps of a clip of the cache, moments in which the hand touches the object. Raises ClipError without any."""
     from dexhot.datasets.library import load_clip
     from dexhot.objects.library import load_object
@@ -45,7 +45,7 @@ def clip_grasps(name: str, seed: int, moments: int = MOMENTS) -> list[Grasp]:
 
 
 @lru_cache(maxsize=2)
-def parametric_grasps(kind: str, shape: str, seed: int, moments: int = MOMENTS) -> list[Grasp]:
+def parametric_grasps(kind: str, shape: str, seed: int, moments: int = MOMENTS) -> list[KnownGrasp]:
     """Grasps of a parametric clip, where GRAB is not in the cache."""
     from dexhot.datasets.parametric import generate
 
@@ -53,7 +53,7 @@ def parametric_grasps(kind: str, shape: str, seed: int, moments: int = MOMENTS) 
     return grasps_of(trajectory, asset, seed, moments)
 
 
-def grasps_of(trajectory: HandObjectTrajectory, asset: ObjectAsset, seed: int, moments: int) -> list[Grasp]:
+def grasps_of(trajectory: HandObjectTrajectory, asset: ObjectAsset, seed: int, moments: int) -> list[KnownGrasp]:
     """Grasps of the middle of a clip. Raises ClipError without any."""
     side, hand = "right", open_hand("right")
     middle, half = len(trajectory.time) // 2, round(0.5 * SPAN / float(np.median(np.diff(trajectory.time))))
@@ -71,7 +71,7 @@ def grasps_of(trajectory: HandObjectTrajectory, asset: ObjectAsset, seed: int, m
             continue
         keypoints = posed.keypoints(person.hand.table(hand.own_convention))
         found.append(
-            Grasp(f"{part.name}-{seed}/{t}", hand, shape, motion.poses[side][t], model, motion.object_pose[t],
+            KnownGrasp(f"{part.name}-{seed}/{t}", hand, shape, motion.poses[side][t], model, motion.object_pose[t],
                   posed.vertices, keypoints, contact)
         )  # fmt: skip
     if not found:
@@ -79,7 +79,7 @@ def grasps_of(trajectory: HandObjectTrajectory, asset: ObjectAsset, seed: int, m
     return found
 
 
-def measure(grasps: Sequence[Grasp], recipe: Recipe, starts: int = STARTS, seed: int = 0) -> dict[str, float]:
+def measure(grasps: Sequence[KnownGrasp], recipe: Recipe, starts: int = STARTS, seed: int = 0) -> dict[str, float]:
     """Errors after refinement, mean over grasps and starts."""
     every = [grasp for grasp in grasps for _ in range(starts)]
     bodies, known = samples_of(every, recipe.solver["components"])

@@ -98,10 +98,18 @@ def test_rows_are_the_recipes_and_what_they_lack():
     assert not rows["tfhot_dexycb, vanilla surface"].recipe.terms["surface"]["visible_only"]
     assert not rows["handypriors, initialisation"].recipe.terms
     assert set(rows["handypriors, + rendering"].recipe.terms) == {"image", "mask"}
-    assert {row.name for row in fit.quick_rows()} == {"default", "tfhot", "homan", "handypriors", "contact"}
+    assert {row.name for row in fit.quick_rows()} == {
+        "default",
+        "tfhot",
+        "homan",
+        "handypriors",
+        "contact",
+        "robot_hand",
+    }
     assert not rows["contact, start"].recipe.terms and rows["contact"].clips == 4
     assert rows["contact, published values alone"].recipe.solver["widest"] == 0.001
-    assert "contact without penetration" in rows
+    assert "contact without penetration" in rows and "robot_hand without sliding" in rows
+    assert not rows["robot_hand, start"].recipe.terms
 
 
 def test_recipes_are_chosen_by_name(drawn, monkeypatch):
@@ -131,6 +139,41 @@ def test_contact_is_measured_on_a_parametric_grasp():
     start = fit_contact.measure(grasps, fit_contact.start_of(recipe), 2)
     assert truth["object_vertices_mm"] < 1e-6 and truth["hand_joints_mm"] < 12.0 < start["hand_joints_mm"]
     assert start["object_vertices_mm"] > 5.0 and start["joints_on_object_mm"] > truth["joints_on_object_mm"]
+
+
+def test_a_robot_s_clip_is_drawn_and_measured():
+    """The drawn masks are where hand and object truly are, and the object is found from them."""
+    from dexhot.fitting.robot_hand import RobotSkin, seen_points
+    from dexhot.geometry.poses import compose, inverse
+    from dexhot.robots.robot_hand import load_hand
+    from dexhot.simulation.physics import load_physics
+    from dexhot.simulation.scene import floating_scene
+    from dexhot_bench import fit_robot
+
+    hand = load_hand("leap_right")
+    base = np.array([0.0, 0.0, 1.0, 0.0])  # the palm down
+    scene = floating_scene(hand, ASSET, base, load_physics())
+    q = np.tile(np.r_[0.0, 0.0, 0.25, 0.0, 0.0, 0.0, hand.nominal], (3, 1))
+    poses = np.tile([0.0, -0.02, 0.05, 1.0, 0.0, 0.0, 0.0], (3, 1))
+    q[:, 0] += [0.0, 0.01, 0.02]
+    poses[:, 0] += [0.0, 0.01, 0.02]
+    clip = fit_robot.draw("tiny", scene, hand, base, q, poses, 0)
+    camera_T_world = inverse(clip.recording.world_T_camera)
+    points = seen_points(RobotSkin(hand), clip.motion, clip.recording.world_T_camera)[0]
+    inside = lambda x, label: np.mean([clip.evidence.labels[0][v, u] == label for u, v in pixels(clip, x)])  # noqa: E731
+    assert inside(points, 1) > 0.6 and inside(compose(camera_T_world, poses)[:1, :3], 2) == 1.0
+    recipe = load_recipe("robot_hand").changed(
+        ["solver.rotations=6", "solver.search_steps=10", "solver.follow_steps=3", "solver.steps=10", "solver.pixels=64"]
+    )
+    found = fit_robot.measure(clip, recipe)
+    assert found["t_err_mm"] < 40.0 and found["chamfer_2d_px"] < 6.0 and found["r_err_deg"] <= found["r_err_raw_deg"]
+
+
+def pixels(clip, points: np.ndarray) -> np.ndarray:
+    """(N, 2) of points that are in the picture."""
+    camera = clip.recording.intrinsics
+    found = np.round(camera.project(points)).astype(int)
+    return found[((found >= 0) & (found < [camera.width, camera.height])).all(axis=1)]
 
 
 def test_homans_margins_are_those_of_the_papers_table():

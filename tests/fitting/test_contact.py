@@ -6,7 +6,7 @@ from tests.tiny_clip import ASSET, HAND, SHAPE
 
 from dexhot.errors import ClipError
 from dexhot.fitting import kernels
-from dexhot.fitting.contact import Grasp, contact_of, perturbed, refine_contact, samples_of
+from dexhot.fitting.contact import KnownGrasp, contact_of, perturbed, refine_contact, samples_of
 from dexhot.fitting.contact_terms import contact_values
 from dexhot.fitting.recipe import load_recipe
 from dexhot.fitting.recording_fit import fit_recording
@@ -20,7 +20,7 @@ MODEL = object_model(ASSET)
 RECIPE = load_recipe("contact").changed(["solver.components=45"])
 
 
-def grasp() -> Grasp:
+def grasp() -> KnownGrasp:
     """A half closed hand whose palm and fingers lie on the side of a box."""
     posed = HAND.shaped(SHAPE).posed(HandPose(fingers=HAND.prior.fingers([0.3])))
     pads = posed.vertices[np.concatenate(list(contact_zones(HAND).values()))]
@@ -32,7 +32,9 @@ def grasp() -> Grasp:
         off = object_distances(posed.vertices, at)
         if off.min() > -0.0005 and (off < 0.004).sum() >= 10:
             table, contact = HAND.table(HAND.own_convention), contact_of(MODEL, posed.vertices, at)
-            return Grasp("box", HAND, SHAPE, posed.pose, MODEL, at, posed.vertices, posed.keypoints(table), contact)
+            return KnownGrasp(
+                "box", HAND, SHAPE, posed.pose, MODEL, at, posed.vertices, posed.keypoints(table), contact
+            )
     raise AssertionError("no grasp")
 
 

@@ -21,7 +21,7 @@ from scipy.spatial import cKDTree
 
 from dexhot.datasets.mano_motion import ManoMotion
 from dexhot.errors import FileFormatError
-from dexhot.fitting.contact import Contact, Grasp, contact_of
+from dexhot.fitting.contact import Contact, KnownGrasp, contact_of
 from dexhot.fitting.scene import ObjectModel, mesh_model
 from dexhot.geometry.meshes import check_size
 from dexhot.geometry.poses import IDENTITY, compose, inverse, make_pose
@@ -48,7 +48,7 @@ def grasp_folders(folder: Path) -> list[Path]:
     return [path.parent for path in found]
 
 
-def read_grasps(place: Path) -> Iterator[Grasp]:
+def read_grasps(place: Path) -> Iterator[KnownGrasp]:
     """Each valid hand of one recording. Raises FileFormatError for a missing or damaged file, ClipError for a hand that
     does not hold the object."""
     annotations, fits = _json(place / "annotations.json"), _json(place / "mano_fits_15.json")
@@ -63,7 +63,7 @@ def read_grasps(place: Path) -> Iterator[Grasp]:
 
 def _grasp(
     place: Path, side: str, annotations: Any, k: int, fit: Any, model: ObjectModel, touched: np.ndarray
-) -> Grasp:
+) -> KnownGrasp:
     hand, (mean, components) = mano(side), mano_pca(side)
     given, shape = np.asarray(fit["pose"], float), np.asarray(fit["betas"], float)
     fingers = mean + given[3:] @ components[: len(given) - 3]
@@ -79,7 +79,7 @@ def _grasp(
         contact = Contact(np.where(near, 1.0, contact.values), contact.normals)
     pose = HandPose.from_vector(motion.parameters[0])
     name = f"{place.parent.name}/{place.name}/{side}"
-    return Grasp(name, hand, shape, pose, model, IDENTITY, vertices, keypoints, contact)
+    return KnownGrasp(name, hand, shape, pose, model, IDENTITY, vertices, keypoints, contact)
 
 
 def _object(path: Path) -> tuple[ObjectModel, np.ndarray]:
@@ -87,7 +87,7 @@ def _object(path: Path) -> tuple[ObjectModel, np.ndarray]:
     if not path.is_file():
         raise FileFormatError(f"{path} is missing; the contact maps were not downloaded.")
     try:
-        mesh = trimesh.load_mesh(path, process=False)
+        mesh: Any = trimesh.load_mesh(path, process=False)
         vertices, faces = np.asarray(mesh.vertices, float), np.asarray(mesh.faces, np.int64)
         heat = np.asarray(mesh.visual.vertex_colors, float)[:, 0] / 255.0
     except Exception as e:  # trimesh raises any exception of its parsers

@@ -1,6 +1,6 @@
 """HandyPriors' contact refinement (section IV-D): hand and object are moved to given contact, from any start.
 
-    grasps = [Grasp(name, hand, shape, pose, model, object_pose, vertices, keypoints, contact_of(...))]
+    grasps = [KnownGrasp(name, hand, shape, pose, model, object_pose, vertices, keypoints, contact_of(...))]
     bodies, known = samples_of(grasps)
     start = perturbed(bodies, known, recipe.solver, rng)
     scene = refine_contact(bodies, start, [grasp.contact for grasp in grasps], recipe)     # BatchScene of all of them
@@ -42,7 +42,7 @@ class Contact:
 
 
 @dataclass(frozen=True)
-class Grasp:
+class KnownGrasp:
     """A hand that holds an object, as it truly is, all in one frame."""
 
     name: str
@@ -72,7 +72,7 @@ def contact_of(model: ObjectModel, vertices: np.ndarray, object_pose: np.ndarray
     return Contact(contact_values(found), np.where(near[:, None], slopes / length, 0.0))
 
 
-def samples_of(grasps: Sequence[Grasp], components: int = 45) -> tuple[Bodies, Unknowns]:
+def samples_of(grasps: Sequence[KnownGrasp], components: int = 45) -> tuple[Bodies, Unknowns]:
     """Bodies and unknowns of grasps of the same hand model and object."""
     first = grasps[0]
     hand, side = first.hand, first.hand.side

@@ -115,7 +115,7 @@ class PairCollision:
         total = BatchPenetration(self.weight, self.scale).add(scene)
         factor = self.weight * self.scale
         for side in scene.hands:
-            faces = scene.bodies.hands[side].faces
+            faces = scene.bodies.faces(side)
             for b in range(scene.count):
                 vertices = scene.hand_vertices(side)[b]
                 normals = vertex_normals(vertices, faces)
@@ -265,7 +265,7 @@ class KnownContact:
         ids = np.flatnonzero(np.abs(given).sum(axis=1) > 0.0)
         if not len(ids) or self.normal_weight == 0.0:
             return 0.0
-        faces, vertices = scene.bodies.hands[side].faces, scene.hand_vertices(side)[b]
+        faces, vertices = scene.bodies.faces(side), scene.hand_vertices(side)[b]
         wanted = -given[ids] @ scene.rotation[b].T  # of the hand
         goal = np.zeros_like(vertices)
         goal[ids] = factor * self.normal_weight * wanted

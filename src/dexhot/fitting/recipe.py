@@ -60,6 +60,10 @@ HANDYPRIORS: Settings = {
     "consistency": ("weight", "pose", "scale"),
     "oscillation": ("weight", "scale"),
 }
+ROBOT_HAND: Settings = {name: HANDYPRIORS[name] for name in ("image", "sliding", "penetration", "oscillation")} | {
+    "mask": ("weight", "object", "scale"),
+    "consistency": ("weight", "scale"),
+}
 CONTACT: Settings = {
     "contact": ("weight", "normal_weight", "scale"),
     "penetration": ("weight", "scale"),
@@ -105,6 +109,9 @@ METHODS = {
     ),
     "handypriors": Method(
         HANDYPRIORS, (*SEARCH_COUNTS, "steps", "pixels"), (*SEARCH_RATES, *RATES), depth=False
+    ),
+    "robot_hand": Method(
+        ROBOT_HAND, (*SEARCH_COUNTS, "steps", "pixels"), (*SEARCH_RATES, "turn_rate", "place_rate"), depth=False
     ),
     "contact": Method(
         CONTACT,
