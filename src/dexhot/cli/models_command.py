@@ -17,8 +17,8 @@ class Args:
 
     action: Annotated[Literal["list", "get"], tyro.conf.Positional] = "list"
     """What to do."""
-    name: Annotated[Literal["", "hand-landmarks"], tyro.conf.Positional, shown("hand-landmarks")] = ""
-    """What to get: hand-landmarks, the four models that detect hands (Apache-2.0, from a public wheel of 36 MB)."""
+    name: Annotated[Literal["", "hand-landmarks"], tyro.conf.Positional, shown("[hand-landmarks]")] = ""
+    """get: hand-landmarks, the four models that detect hands (Apache-2.0, from a public wheel of 36 MB)."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
