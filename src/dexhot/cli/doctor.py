@@ -40,7 +40,13 @@ def examine() -> list[Check]:
     )
 
 
-EXTRAS = {"perception": "numba", "train": "ray", "video": "imageio_ffmpeg", "peers": "dex_retargeting"}
+EXTRAS = {
+    "perception": "numba",
+    "train": "ray",
+    "video": "imageio_ffmpeg",
+    "peers": "dex_retargeting",
+    "gpu": "mujoco_warp",
+}
 SDKS = (  # packages of the extra `hardware`: device, package, module
     ("LEAP hand", "dynamixel-sdk", "dynamixel_sdk"),
     ("Franka arm", "franky-control", "franky"),

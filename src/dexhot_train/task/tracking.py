@@ -22,11 +22,12 @@ from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import quat_angle, quat_multiply, quat_rotate, rotvec_to_quat
 from dexhot.objects.object_offset import object_offset
 from dexhot.simulation.perturbation import Draw
+from dexhot_train.task.backends import task_simulator
 from dexhot_train.task.clips import ClipTable, TaskClip
 from dexhot_train.task.randomisation import Randomisation, draw_worlds, hand_sigma
 from dexhot_train.task.rewards import REWARDS, RewardTerm, Transition, total
 from dexhot_train.task.shaping import BatchShaper
-from dexhot_train.task.simulators import Start, TaskSimulator, ThreadedMujoco, WorldStates
+from dexhot_train.task.simulators import Start, TaskSimulator, WorldStates
 from dexhot_train.task.starts import KINDS, StartOptions, find_starts
 from dexhot_train.task.termination import TERMINATIONS, TerminationTerm, ended
 from dexhot_train.task.vector import Observations, Step
@@ -70,8 +71,10 @@ class TrackingTask:
         simulator: TaskSimulator | None = None,
         rewards: Mapping[str, RewardTerm] | None = None,
         terminations: Mapping[str, TerminationTerm] | None = None,
+        backend: str = "mujoco",
     ):
-        """simulator: in place of threaded MuJoCo. Raises DexhotError for clips that do not fit one task."""
+        """backend: of task/backends.py; simulator: in its place. Raises DexhotError for clips that do not fit one
+        task, or the backend."""
         o = self.options = options or TaskOptions()
         self.table, self.size = ClipTable(clips), size
         self.rewards = REWARDS[o.rewards] if rewards is None else rewards
@@ -82,7 +85,7 @@ class TrackingTask:
         self.worlds = [draw_worlds(how, o.worlds, rng) for _ in clips]
         self.palm_offset = np.array([[_palm_offset(d) for d in draws] for draws in self.worlds])  # (K, W, 3) m
         self.offset, self.yaw = (how.offset, how.yaw) if how else (0.0, 0.0)
-        self.simulator: TaskSimulator = simulator or ThreadedMujoco(clips, size, self.worlds, threads)
+        self.simulator = simulator or task_simulator(backend, clips, size, self.worlds, threads)
         self.shaper = BatchShaper(clips, size, threads=threads) if o.shaper else None
         self.space = action_space(o.action, self.table.joints - 6, o.action_factor)
         self.lower, self.upper = clips[0].scene.lower, clips[0].scene.upper
