@@ -24,7 +24,7 @@ from dexhot.objects.object_offset import object_offset
 from dexhot.simulation.perturbation import Draw
 from dexhot_train.task.backends import task_simulator
 from dexhot_train.task.clips import ClipTable, TaskClip
-from dexhot_train.task.randomisation import Randomisation, draw_worlds, hand_sigma
+from dexhot_train.task.randomisation import Randomisation, draw_worlds, hand_sigma, ratios
 from dexhot_train.task.rewards import REWARDS, RewardTerm, Transition, total
 from dexhot_train.task.shaping import BatchShaper
 from dexhot_train.task.simulators import Start, TaskSimulator, WorldStates
@@ -55,11 +55,10 @@ class TaskOptions:
 class TrackingTask:
     """N worlds of clips, behind the vectorised interface.
 
-    `assigned` (N, 2), where it is set, are the clip and the physics of each world, in place of draws.
+    `assigned` (N, 2), where it is not None, are the clip and the physics of each world, in place of draws.
     """
 
     residual: np.ndarray  # (N, 6+n) translation without the clip's placement
-    assigned: np.ndarray | None = None
 
     def __init__(
         self,
@@ -86,6 +85,7 @@ class TrackingTask:
         self.palm_offset = np.array([[_palm_offset(d) for d in draws] for draws in self.worlds])  # (K, W, 3) m
         self.offset, self.yaw = (how.offset, how.yaw) if how else (0.0, 0.0)
         self.simulator = simulator or task_simulator(backend, clips, size, self.worlds, threads)
+        self.assigned: np.ndarray | None = getattr(self.simulator, "assigned", None)
         self.shaper = BatchShaper(clips, size, threads=threads) if o.shaper else None
         self.space = action_space(o.action, self.table.joints - 6, o.action_factor)
         self.lower, self.upper = clips[0].scene.lower, clips[0].scene.upper
@@ -317,7 +317,7 @@ class TrackingTask:
     @cached_property
     def physics(self) -> np.ndarray:
         """(K, W, 5) friction, mass, gain, inertia, contact time constant of each clip's worlds, as ratios."""
-        return np.array([[_ratios(d, c) for d in w] for c, w in zip(self.table.clips, self.worlds)])
+        return np.array([[ratios(d, c.setup.physics) for d in w] for c, w in zip(self.table.clips, self.worlds)])
 
     def _transition(self, reading: WorldStates) -> Transition:
         t, clip, frame = self.table, self.clip, np.minimum(self.frame, self.table.length[self.clip] - 1)
@@ -386,12 +386,3 @@ def _displaced(reference: Reference, error: np.ndarray) -> Reference:
 
 def _palm_offset(drawn: Draw | None) -> np.ndarray:
     return np.zeros(3) if drawn is None or drawn.palm is None else drawn.palm
-
-
-def _ratios(drawn: Draw | None, clip: TaskClip) -> list[float]:
-    nominal = clip.setup.physics
-    if drawn is None:
-        return [1.0] * 5
-    friction = drawn.friction if drawn.sliding is None else drawn.sliding / nominal.friction[0]
-    soft = (drawn.time_constant or nominal.solref_used[0]) / nominal.solref_used[0]
-    return [friction, drawn.mass, drawn.gain, drawn.inertia, soft]
