@@ -39,6 +39,7 @@ HEIGHT = {package: -k for k, layer in enumerate(LAYERS) for package in layer}
 MODULES = {
     ".".join(p.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): p for p in SOURCE.rglob("*.py")
 }
+OUTSIDE = ("dexhot_train", "dexhot_bench", "dexhot_isaacgym")  # the runtime
 ENTRIES = ("dexhot", "dexhot.__main__")
 
 

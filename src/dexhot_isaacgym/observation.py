@@ -17,7 +17,7 @@ from dexhot_isaacgym.rotations import quat_conjugate, quat_multiply, quat_rotate
 RATE = 60.0  # Hz
 
 
-class SeenFrame:
+class DextrackFrame:
     """What is known in a frame, in the demonstration's frame (without the clips' placement). Rows are worlds (N)."""
 
     def __init__(
@@ -61,13 +61,13 @@ class SeenFrame:
         return table[self.clip, torch.minimum(self.frame + frames, self.bundle.length[self.clip] - 1)]
 
 
-def _goal_minus_object(s: SeenFrame, ahead: int) -> Tensor:
+def _goal_minus_object(s: DextrackFrame, ahead: int) -> Tensor:
     goal = s.pose(s.ahead(s.bundle.object_pose, ahead))
     turn = quat_to_rotvec(quat_multiply(goal[:, 3:], quat_conjugate(s.object_pose[:, 3:])))
     return torch.cat([goal[:, :3] - s.object_pose[:, :3], turn], 1)
 
 
-FEATURES: dict[str, Callable[[SeenFrame, int], Tensor]] = {
+FEATURES: dict[str, Callable[[DextrackFrame, int], Tensor]] = {
     "hand": lambda s, a: s.q,
     "hand_velocity": lambda s, a: s.qd,
     "object": lambda s, a: s.object_pose,
@@ -80,7 +80,7 @@ FEATURES: dict[str, Callable[[SeenFrame, int], Tensor]] = {
 }
 
 
-def observation(seen: SeenFrame) -> Tensor:
+def observation(seen: DextrackFrame) -> Tensor:
     """(N, P). Raises ValueError for a layout with other observed features."""
     whole, at = seen.ahead(seen.bundle.planned, 0).clone(), 0
     for feature in seen.bundle["layout"]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dexhot_isaacgym.bundle import Bundle
-from dexhot_isaacgym.observation import SeenFrame, joint_velocity, observation, pose_velocity
+from dexhot_isaacgym.observation import DextrackFrame, joint_velocity, observation, pose_velocity
 from dexhot_isaacgym.rotations import quat_angle, quat_conjugate, quat_multiply, quat_rotate
 from dexhot_train.task.rewards import REWARDS, RewardTerm, Transition, total
 from dexhot_train.task.termination import TERMINATIONS, TerminationTerm, ended
@@ -141,7 +141,7 @@ class TorchTrackingTask:
     def _observe(self, state: WorldState) -> tuple[Tensor, Tensor]:
         b, clip = self.bundle, self.clip
         tips = b.tips(clip, self.q)
-        seen = SeenFrame(
+        seen = DextrackFrame(
             b,
             clip,
             self.frame,
