@@ -85,6 +85,8 @@ class Tracker:
     """The command shaper between policy and servos."""
     profile: Annotated[str | None, shown("PROFILE")] = None
     """Profile of the finger servos (config/servos.yaml), leap or dextrack; default: the hand's own."""
+    backend: Literal["mujoco", "warp"] = "mujoco"
+    """Simulator of the training: MuJoCo on all cores, or MuJoCo Warp on the first GPU, for clips of one object."""
     trials: int = 20
     """Held-out perturbed worlds per clip of the evaluation at the end; 0: none."""
     seed: int = 0
@@ -257,7 +259,7 @@ def _tracker(args: Tracker) -> None:
     task = TaskOptions(action=args.action, layout=tuple(LAYOUTS[args.layout]), shaper=args.shaper)
     options = TrackerOptions(args.worlds, args.steps, args.seed, task=task)
     learner_options = replace(options.ppo, imitation=args.imitation, discriminator=args.discriminator)
-    options = replace(options, ppo=learner_options)
+    options = replace(options, ppo=learner_options, backend=args.backend)
     with progress("training", counted=True) as job:
 
         def show(done: int, total: int, line: str) -> None:
