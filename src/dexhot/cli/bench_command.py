@@ -80,6 +80,10 @@ class Args:
     """fit: also each recipe without each of its terms, on 4 clips of 30 frames."""
     minutes: Annotated[float | None, shown("MINUTES")] = None
     """fit: stop after so many minutes; what is missing then is "not run", and the next run goes on with it."""
+    recipes: Annotated[tuple[str, ...], shown("NAME")] = ()
+    """fit: only these recipes (docs/fitting.md); default: all."""
+    contactpose: Annotated[Path | None, shown("FOLDER")] = None
+    """fit: your copy of ContactPose, on which recipe contact is measured too; needs MANO (`dexhot models`)."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Also save the JSON to this file. Missing folders are created."""
     force: bool = False
@@ -98,6 +102,8 @@ def run(args: Args) -> None:
         raise DexhotError("--ablate belongs to `dexhot bench fit`.")
     if args.minutes is not None and (args.name != "fit" or args.minutes <= 0):
         raise DexhotError("--minutes belongs to `dexhot bench fit` and must be positive.")
+    if (args.recipes or args.contactpose) and args.name != "fit":
+        raise DexhotError("--recipes and --contactpose belong to `dexhot bench fit`.")
     if args.out:
         check_out(args.out, f"dexhot/bench {args.name}", args.force)
     if args.profile and args.name not in ("mine", "physics"):
@@ -116,6 +122,8 @@ def run(args: Args) -> None:
         "soak": args.soak,
         "ablate": args.ablate,
         "minutes": args.minutes,
+        "recipes": args.recipes,
+        "contactpose": args.contactpose,
         "meshes": args.meshes,
         "peers": args.peers,
         "profile": args.profile,
