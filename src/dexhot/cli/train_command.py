@@ -1,4 +1,5 @@
-"""Train the prior over plans, a network of one clip, a tracker of many clips, or an agent that assists a user."""
+"""Train the prior over plans, a network of one clip, a tracker of many clips, or an agent that assists a user; and make
+the demonstrations to train on."""
 
 import sys
 from dataclasses import dataclass, fields, replace
@@ -127,12 +128,54 @@ class Assist:
     """Print one JSON object on the last line of stdout."""
 
 
-Args = Prior | Specialist | Tracker | Assist
+@dataclass
+class Demonstrations:
+    """Make a set of demonstrations from variations of clips; a run that was stopped goes on."""
+
+    clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
+    """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED; "parametric" and "grab" stand for the training
+    clips of `dexhot train prior`. Clips of a test split are refused."""
+    out: Annotated[Path, shown("FOLDER")] = Path("demonstrations")
+    """Folder of the set: demonstrations, ledger.jsonl, ledger.html. Missing folders are created."""
+    per_clip: int = 10
+    """Variations of each clip; more than before goes on with a finished set."""
+    kinds: tuple[Literal["stretched", "warped", "regrasped", "loaded", "synthetic"], ...] = (
+        "stretched",
+        "warped",
+        "regrasped",
+        "loaded",
+        "synthetic",
+    )
+    """Kinds of variations, in turn."""
+    profile: Annotated[str | None, shown("PROFILE")] = None
+    """Profile of the finger servos (config/servos.yaml); default: the hand's own."""
+    seed: int = 0
+    """Random seed of the first variation of each clip."""
+    workers: int = 0
+    """Attempts in parallel; 0: one per core."""
+    executor: Literal["process", "ray"] = "process"
+    """Execution: on this machine, or on a Ray cluster (RAY_ADDRESS; the folder must be reachable there)."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+@dataclass
+class LedgerPage:
+    """Summarise a set of demonstrations: attempts, yield and cost of each kind, and a page with every attempt."""
+
+    folder: Annotated[Path, tyro.conf.Positional, shown("FOLDER")]
+    """Folder of `dexhot train demonstrations`, also while it runs."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+Args = Prior | Specialist | Tracker | Assist | Demonstrations | Annotated[LedgerPage, tyro.conf.subcommand("ledger")]
 
 
 def run(args: Args) -> None:
     """Train it. An interrupted run resumes where it stopped."""
     trainings: dict[type, Any] = {Prior: _prior, Specialist: _specialist, Tracker: _tracker, Assist: _assist}
+    trainings |= {Demonstrations: _demonstrations, LedgerPage: _ledger}
     trainings[type(args)](args)
 
 
@@ -236,7 +279,8 @@ def _options(args: Any, unsaid: tuple[str, ...]) -> list[str]:
     """The options that differ from their defaults, but for those that do not change the result."""
     given = {f.name: getattr(args, f.name) for f in fields(args) if f.name not in unsaid}
     given = {f.name: given[f.name] for f in fields(args) if f.name in given and given[f.name] != f.default}
-    return [f"--{name}" if value is True else f"--{name} {value}" for name, value in given.items()]
+    words = {name: "--" + name.replace("_", "-") for name in given}
+    return [words[name] if value is True else f"{words[name]} {value}" for name, value in given.items()]
 
 
 def _tracker(args: Tracker) -> None:
@@ -318,3 +362,63 @@ def _assist(args: Assist) -> None:
     if args.json:
         print_json(told | {"scores": scores})
     sys.stdout.flush()
+
+
+def _demonstrations(args: Demonstrations) -> None:
+    from dexhot.cli.output import print_json
+    from dexhot.errors import DexhotError
+    from dexhot.progress import progress
+    from dexhot.robots.servos import profile as servo_profile
+    from dexhot_train.curriculum.data_engine import EngineOptions, make_set
+    from dexhot_train.curriculum.ledger import by_kind, page
+    from dexhot_train.curriculum.variations import clips_named
+
+    at_least(0, per_clip=args.per_clip, seed=args.seed, workers=args.workers)
+    if not args.kinds:
+        raise DexhotError("--kinds needs at least one kind of variation.")
+    if args.profile:
+        servo_profile(args.profile)  # before anything is mined
+    options = EngineOptions(args.per_clip, tuple(args.kinds), profile=args.profile, seed=args.seed)
+    words = ["dexhot train demonstrations", *args.clips, *_options(args, ("clips", "out", "json", "workers", "kinds"))]
+    command = " ".join([*words, *(("--kinds", *args.kinds) if args.kinds != Demonstrations.kinds else ())])
+    with progress("demonstrations", counted=True) as job:
+
+        def show(done: int, total: int, line: str) -> None:
+            job.what = line
+            job(done, total)
+
+        ledger = make_set(clips_named(args.clips), options, args.out, command, args.workers, args.executor, show)
+    written = page(args.out, f"Demonstrations in {args.out.name}")
+    _show_ledger(ledger.rows, written)
+    if args.json:
+        print_json({"folder": str(args.out), "figures": by_kind(ledger.rows), "page": str(written)})
+    sys.stdout.flush()
+
+
+def _ledger(args: LedgerPage) -> None:
+    from dexhot.cli.output import print_json
+    from dexhot.errors import NotFoundError
+    from dexhot_train.curriculum.ledger import LEDGER, by_kind, page, read
+
+    if not (args.folder / LEDGER).is_file():
+        raise NotFoundError("ledger", str(args.folder), ["a folder of `dexhot train demonstrations`"])
+    rows, written = read(args.folder / LEDGER), page(args.folder, f"Demonstrations in {args.folder.name}")
+    _show_ledger(rows, written)
+    if args.json:
+        print_json({"folder": str(args.folder), "figures": by_kind(rows), "page": str(written)})
+
+
+def _show_ledger(rows: list[dict[str, Any]], written: Path) -> None:
+    from rich.table import Table
+
+    from dexhot.cli.output import console
+    from dexhot_train.curriculum.ledger import table
+
+    head, *body = table(rows)
+    shown_table = Table(head[0], title="ledger", title_justify="left")
+    for name in head[1:]:
+        shown_table.add_column(name, justify="right")
+    for row in body:
+        shown_table.add_row(*row)
+    console.print(shown_table)
+    console.print(f"written to {written}", soft_wrap=True, highlight=False)

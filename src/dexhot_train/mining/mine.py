@@ -18,19 +18,19 @@ from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actio
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, Reference
 from dexhot.evaluation.panel import ARM, of_demonstration, play_panel
-from dexhot.metrics.rollout import compute
 from dexhot.planning.planned import SEARCHED
 from dexhot.planning.prior import load_prior
 from dexhot.planning.search import Budget, find_plan
 from dexhot.planning.structured import StructuredPlans
 from dexhot.planning.trials import Trials
 from dexhot.rollouts.arm_batch import ArmSimulator
-from dexhot.rollouts.floating import floating_simulator, run_floating
+from dexhot.rollouts.floating import floating_simulator
 from dexhot.rollouts.with_arm import WithArm
 from dexhot.simulation.backend import BatchSimulator
 from dexhot.simulation.setup import Setup
 from dexhot.versions import versions
 from dexhot_train.mining.grip import held_mass
+from dexhot_train.mining.scored import scored
 from dexhot_train.mining.search import SearchOptions, search
 from dexhot_train.mining.worlds import (
     ClipWorlds,
@@ -38,9 +38,7 @@ from dexhot_train.mining.worlds import (
     draw_worlds,
     nominal_world,
     planned_worlds,
-    replay,
     rigs,
-    success_rate,
 )
 
 VALIDATION_SEED = 1_000_000  # added to the seed of the held-out worlds; search and benchmark use others
@@ -205,21 +203,9 @@ class _Miner:
 
     def _demonstration(self, chosen: str, actions: np.ndarray) -> Demonstration:
         """Score in the nominal world and, if a strict success there, in the held-out worlds."""
-        rollout = run_floating(self.reference, actions, self.simulator)
-        scores: dict[str, Any] = compute(rollout, self.setup.asset, self.setup.hand) | self.load
-        survived = scores["success_strict"] and replay(self.reference, actions, self.trials, self.simulator)
-        scores["robustness"] = success_rate(survived) if survived else 0.0
-        physics = self.setup.physics
-        found = Demonstration(
-            name=self.reference.name,
-            reference=self.reference,
-            actions=actions,
-            q=np.concatenate([rollout.q[1:], rollout.q[-1:]]),
-            object_pose=np.concatenate([rollout.object_pose[1:], rollout.object_pose[-1:]]),
-            physics=physics.version,
-            servo=physics.profile(self.setup.hand),
-            scores=scores,
-        )
+        found = scored(self.reference, actions, self.setup, self.simulator, self.trials)
+        found.scores |= self.load
+        scores = found.scores
         if self.options.arm and scores["success_strict"] and placed(self.reference):
             panel = play_panel(of_demonstration(found, self.setup), self.setup)
             scores |= {"success_strict_arm": panel.as_json()[ARM], "success_panel": panel.success}
