@@ -160,6 +160,33 @@ class Demonstrations:
 
 
 @dataclass
+class Homotopy:
+    """Solve clips along paths of easier tasks or of neighbours (DexTrack, section 3.2), beside the same optimiser
+    without a path, within equal budgets; a run that was stopped goes on."""
+
+    clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
+    """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED, or files of references."""
+    out: Annotated[Path, shown("FOLDER")] = Path("paths")
+    """Folder of results, references of effective parents, ledger.jsonl and ledger.html. Missing folders are created."""
+    criterion: Literal["synthesised", "neighbours"] = "synthesised"
+    """Parents: the clip itself made easier, or the nearest clips whose result is a better baseline."""
+    budget: int = 120_000
+    """Simulated control steps per clip: of a path in all, and of the optimiser without one."""
+    tasks: int = 3
+    """Parents on a path (K); among neighbours, iterations over the set."""
+    neighbours: int = 10
+    """Nearest clips among which parents are searched."""
+    seed: int = 0
+    """Random seed of the optimiser."""
+    workers: int = 0
+    """Clips in parallel; 0: one per core."""
+    executor: Literal["process", "ray"] = "process"
+    """Execution: on this machine, or on a Ray cluster (RAY_ADDRESS; the folder must be reachable there)."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+@dataclass
 class LedgerPage:
     """Summarise a set of demonstrations: attempts, yield and cost of each kind, and a page with every attempt."""
 
@@ -169,13 +196,21 @@ class LedgerPage:
     """Print one JSON object on the last line of stdout."""
 
 
-Args = Prior | Specialist | Tracker | Assist | Demonstrations | Annotated[LedgerPage, tyro.conf.subcommand("ledger")]
+Args = (
+    Prior
+    | Specialist
+    | Tracker
+    | Assist
+    | Demonstrations
+    | Homotopy
+    | Annotated[LedgerPage, tyro.conf.subcommand("ledger")]
+)
 
 
 def run(args: Args) -> None:
     """Train it. An interrupted run resumes where it stopped."""
     trainings: dict[type, Any] = {Prior: _prior, Specialist: _specialist, Tracker: _tracker, Assist: _assist}
-    trainings |= {Demonstrations: _demonstrations, LedgerPage: _ledger}
+    trainings |= {Demonstrations: _demonstrations, Homotopy: _homotopy, LedgerPage: _ledger}
     trainings[type(args)](args)
 
 
@@ -393,6 +428,37 @@ def _demonstrations(args: Demonstrations) -> None:
     if args.json:
         print_json({"folder": str(args.out), "figures": by_kind(ledger.rows), "page": str(written)})
     sys.stdout.flush()
+
+
+def _homotopy(args: Homotopy) -> None:
+    from dexhot.cli.output import console, print_json, summary
+    from dexhot.progress import progress
+    from dexhot_train.curriculum.homotopy import HomotopyOptions
+    from dexhot_train.curriculum.ledger import page
+    from dexhot_train.curriculum.path_search import path_figures, search_paths
+    from dexhot_train.curriculum.variations import clips_named
+
+    at_least(0, seed=args.seed, workers=args.workers)
+    at_least(1, budget=args.budget, tasks=args.tasks, neighbours=args.neighbours)
+    options = HomotopyOptions(args.budget, args.tasks, args.neighbours, seed=args.seed)
+    words = ["dexhot train homotopy", *(Path(clip).name if clip.endswith(".npz") else clip for clip in args.clips)]
+    command = " ".join([*words, *_options(args, ("clips", "out", "json", "workers"))])
+    with progress("paths", counted=True) as job:
+
+        def show(done: int, total: int, line: str) -> None:
+            job.what = line
+            job(done, total)
+
+        clips = clips_named(args.clips)
+        ledger = search_paths(clips, args.criterion, options, args.out, command, args.workers, args.executor, show)
+    for row in ledger.rows:
+        told = f"{row['error_direct']:.3f} -> {row['error']:.3f}" if "error" in row else row["reason"]
+        console.print(f"{row['name']}: {row['verdict']}, {told}", highlight=False, soft_wrap=True)
+    figures = path_figures(ledger.rows)
+    summary(f"homotopy paths, {args.criterion}", figures)
+    console.print(f"written to {page(args.out, f'Paths in {args.out.name}')}", soft_wrap=True, highlight=False)
+    if args.json:
+        print_json({"folder": str(args.out), "figures": figures, "rows": ledger.rows})
 
 
 def _ledger(args: LedgerPage) -> None:

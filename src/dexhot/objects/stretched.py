@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 
 from dexhot.errors import DexhotError, NotFoundError
-from dexhot.geometry.rotations import quat_to_matrix, rotvec_to_quat
 from dexhot.objects.asset import ObjectAsset, Symmetry
 
 PREFIX = "stretched/"
@@ -67,6 +66,8 @@ def stretched_symmetry(symmetry: Symmetry, factors: np.ndarray) -> Symmetry:
 
 def keeps_symmetry(symmetry: Symmetry, factors: np.ndarray) -> bool:
     """Whether stretching by `factors` (3,) commutes with every rotation of the symmetry."""
+    from dexhot.geometry.rotations import quat_to_matrix, rotvec_to_quat  # SciPy, which loading an object does without
+
     if symmetry.kind == "sphere":
         return bool(np.ptp(factors) < 1e-9)
     rotations = [quat_to_matrix(np.asarray(q, float)) for q in symmetry.rotations]

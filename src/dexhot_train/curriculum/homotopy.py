@@ -21,7 +21,7 @@ from dexhot.planning.search import Budget, PlanSearchOptions, find_plan
 from dexhot.planning.structured import StructuredPlans
 from dexhot.planning.trials import Trials
 from dexhot.rollouts.floating import floating_simulator, start_state
-from dexhot_train.curriculum.tasks import EASIER, TrackingTask, easier, transfer
+from dexhot_train.curriculum.tasks import EASIER, HomotopyTask, easier, transfer
 from dexhot_train.mining.scored import scored
 from dexhot_train.mining.search import SearchOptions, search
 
@@ -60,7 +60,7 @@ class TaskResult:
 class Optimiser:
     """The per-trajectory optimiser of one task, in its nominal world."""
 
-    def __init__(self, task: TrackingTask, options: HomotopyOptions):
+    def __init__(self, task: HomotopyTask, options: HomotopyOptions):
         """Raises DexhotError where the task's object does not rest at the start."""
         self.task, self.options = task, options
         self.simulator = floating_simulator(task.reference, task.setup)
@@ -121,21 +121,22 @@ class Optimiser:
 
 
 def optimise(
-    task: TrackingTask, options: HomotopyOptions, budget: int | None = None, start: np.ndarray | None = None
+    task: HomotopyTask, options: HomotopyOptions, budget: int | None = None, start: np.ndarray | None = None
 ) -> TaskResult:
     """`Optimiser.run` with the options' budget by default."""
     return Optimiser(task, options).run(options.budget if budget is None else budget, start)
 
 
-def synthesised_parents(task: TrackingTask, options: HomotopyOptions) -> list[TrackingTask]:
+def synthesised_parents(task: HomotopyTask, options: HomotopyOptions) -> list[HomotopyTask]:
     """(T_K, ..., T_1): the task's easier versions, the easiest first."""
     return [easier(task, k / options.tasks, options.how) for k in range(options.tasks, 0, -1)]
 
 
-def along(path: Sequence[TrackingTask], task: TrackingTask, options: HomotopyOptions) -> TaskResult:
+def along(path: Sequence[HomotopyTask], task: HomotopyTask, options: HomotopyOptions) -> TaskResult:
     """The task's result along (T_K, ..., T_1), within the options' budget in all: each task has an equal share of what
     is left. A parent that cannot be simulated is left out."""
-    spent, solved = 0, []
+    spent = 0
+    solved: list[HomotopyTask] = []
     baseline: TaskResult | None = None
     for k, here in enumerate([*path, task]):
         left = options.budget - spent
@@ -154,7 +155,7 @@ def along(path: Sequence[TrackingTask], task: TrackingTask, options: HomotopyOpt
 
 
 def better_baselines(
-    task: TrackingTask, others: Sequence[tuple[TrackingTask, TaskResult]], options: HomotopyOptions
+    task: HomotopyTask, others: Sequence[tuple[HomotopyTask, TaskResult]], options: HomotopyOptions
 ) -> tuple[list[tuple[int, np.ndarray]], int]:
     """Effective parents by the paper's criterion: indices of `others` whose result, transferred, tracks the task with
     a lower error than its kinematic reference, the lowest first, with the transferred baseline; and the control steps
@@ -171,9 +172,9 @@ def better_baselines(
 
 
 def improved(
-    task: TrackingTask,
+    task: HomotopyTask,
     mine: TaskResult,
-    others: Sequence[tuple[TrackingTask, TaskResult]],
+    others: Sequence[tuple[HomotopyTask, TaskResult]],
     options: HomotopyOptions,
 ) -> tuple[TaskResult, int | None]:
     """One iteration of the search for paths: the task optimised again from its best effective parent, if that is

@@ -31,7 +31,7 @@ from dexhot_train.curriculum.homotopy import (
     synthesised_parents,
 )
 from dexhot_train.curriculum.ledger import REFUSED, Ledger
-from dexhot_train.curriculum.tasks import TrackingTask
+from dexhot_train.curriculum.tasks import HomotopyTask
 from dexhot_train.curriculum.variations import parent_clip
 from dexhot_train.learners.folder import claim
 from dexhot_train.mining.executor import run_jobs
@@ -173,7 +173,7 @@ def solve(job: PathJob) -> TaskResult:
     return found
 
 
-def task_of(clip: str, folder: Path) -> TrackingTask:
+def task_of(clip: str, folder: Path) -> HomotopyTask:
     """The task of a clip or a reference's file; its reference is kept in the folder. Raises DexhotError for a clip of
     a test split; a file is taken as it is."""
     path = folder / f"{stem(clip)}.reference.npz"
@@ -186,7 +186,7 @@ def task_of(clip: str, folder: Path) -> TrackingTask:
         trajectory, asset = parent_clip(clip)
         reference = retarget(trajectory, load_hand("leap_right"), asset, RetargetOptions())
         save(reference, path)
-    return TrackingTask(reference, load_setup(reference))
+    return HomotopyTask(reference, load_setup(reference))
 
 
 def stem(clip: str) -> str:

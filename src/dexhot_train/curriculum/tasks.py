@@ -19,17 +19,17 @@ SHORTER, LIGHTER, THICKER, SLOWER, LEAST = 0.4, 0.4, 1.3, 1.6, 0.04
 
 
 @dataclass(frozen=True)
-class TrackingTask:
+class HomotopyTask:
     """A kinematic reference, and the object and physics in which it is tracked."""
 
     reference: Reference
     setup: Setup
 
 
-def easier(task: TrackingTask, ease: float, how: tuple[str, ...] = EASIER) -> TrackingTask:
+def easier(task: HomotopyTask, ease: float, how: tuple[str, ...] = EASIER) -> HomotopyTask:
     """The task made easier by `ease`, 0 (itself) to 1, in the ways `how`; without the arm's path."""
     r = replace(task.reference, arm_q=np.zeros((0, 7)), arm_frames=np.zeros(0))
-    easy = TrackingTask(replace(r, name=f"{r.name}, easier by {ease:.2g}"), task.setup)
+    easy = HomotopyTask(replace(r, name=f"{r.name}, easier by {ease:.2g}"), task.setup)
     if "thickness" in how:
         easy = _thicker(easy, 1.0 + ease * (THICKER - 1.0))
     if "mass" in how:
@@ -43,13 +43,13 @@ def easier(task: TrackingTask, ease: float, how: tuple[str, ...] = EASIER) -> Tr
     return easy
 
 
-def with_object(task: TrackingTask, factors: np.ndarray, mass: float) -> TrackingTask:
+def with_object(task: HomotopyTask, factors: np.ndarray, mass: float) -> HomotopyTask:
     """The task with its object stretched by `factors` (3,) and of `mass` times its mass, about its mesh frame."""
     new = stretched(task.setup.asset, factors, mass)
-    return TrackingTask(replace(task.reference, object_name=new.name), replace(task.setup, asset=new))
+    return HomotopyTask(replace(task.reference, object_name=new.name), replace(task.setup, asset=new))
 
 
-def transfer(actions: np.ndarray, parent: TrackingTask, child: TrackingTask) -> np.ndarray:
+def transfer(actions: np.ndarray, parent: HomotopyTask, child: HomotopyTask) -> np.ndarray:
     """A baseline (T, 6+n) for the child from the parent's `actions`: what these add to the parent's reference, at the
     same phase, the palm's correction in the palm's frame."""
     p, c = parent.reference, child.reference
@@ -89,7 +89,7 @@ def lowered(r: Reference, by: np.ndarray) -> Reference:
     return replace(r, object_pose=pose, q=q, target=target)
 
 
-def _thicker(task: TrackingTask, factor: float) -> TrackingTask:
+def _thicker(task: HomotopyTask, factor: float) -> HomotopyTask:
     """The object stretched along the mesh axis that is most nearly vertical at the start, standing on the table, the
     hand raised by half of what it gains; unchanged where that would break its symmetry."""
     r, asset = task.reference, task.setup.asset

@@ -16,10 +16,10 @@ def scored(
     reference: Reference, actions: np.ndarray, setup: Setup, simulator: MujocoSimulator, trials: list[World]
 ) -> Demonstration:
     """The demonstration of `actions` (T, 6+n); its scores have the nominal world's metrics and `robustness`, the
-    fraction of `trials` that are strict too (0 where the nominal one is not)."""
+    fraction of `trials` that are strict too (0 where the nominal one is not, or there are none)."""
     rollout = run_floating(reference, actions, simulator)
     scores: dict[str, Any] = compute(rollout, setup.asset, setup.hand)
-    survived = scores["success_strict"] and replay(reference, actions, trials, simulator)
+    survived = replay(reference, actions, trials, simulator) if scores["success_strict"] and trials else []
     scores["robustness"] = success_rate(survived) if survived else 0.0
     return Demonstration(
         name=reference.name,
