@@ -168,8 +168,11 @@ class Homotopy:
     """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED, or files of references."""
     out: Annotated[Path, shown("FOLDER")] = Path("paths")
     """Folder of results, references of effective parents, ledger.jsonl and ledger.html. Missing folders are created."""
-    criterion: Literal["synthesised", "neighbours"] = "synthesised"
-    """Parents: the clip itself made easier, or the nearest clips whose result is a better baseline."""
+    criterion: Literal["synthesised", "neighbours", "generated"] = "synthesised"
+    """Parents: the clip itself made easier; the nearest clips whose result is a better baseline; or drawn from
+    --generator."""
+    generator: Annotated[Path | None, shown("FILE")] = None
+    """generated: generator.npz of `dexhot train generator`."""
     budget: int = 120_000
     """Simulated control steps per clip: of a path in all, and of the optimiser without one."""
     tasks: int = 3
@@ -187,6 +190,26 @@ class Homotopy:
 
 
 @dataclass
+class PathGenerator:
+    """Train the generator of homotopy paths: a conditional diffusion model of effective parents."""
+
+    paths: Annotated[list[Path], tyro.conf.Positional, shown("FOLDER ...")]
+    """Folders of `dexhot train homotopy`: their effective paths are the pairs to tune on."""
+    tasks: Annotated[tuple[Path, ...], shown("FOLDER ...")] = ()
+    """Further folders of references and demonstrations, such as of `dexhot train demonstrations`, to pre-train on."""
+    out: Annotated[Path, shown("FOLDER")] = Path("generator")
+    """Folder of the training, which resumes there; generator.npz at the end. Missing folders are created."""
+    pretraining: int = 2000
+    """Updates on tasks."""
+    tuning: int = 2000
+    """Updates on pairs."""
+    seed: int = 0
+    """Random seed: the same one gives the same generator."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+@dataclass
 class LedgerPage:
     """Summarise a set of demonstrations: attempts, yield and cost of each kind, and a page with every attempt."""
 
@@ -196,21 +219,15 @@ class LedgerPage:
     """Print one JSON object on the last line of stdout."""
 
 
-Args = (
-    Prior
-    | Specialist
-    | Tracker
-    | Assist
-    | Demonstrations
-    | Homotopy
-    | Annotated[LedgerPage, tyro.conf.subcommand("ledger")]
-)
+GeneratorOfPaths = Annotated[PathGenerator, tyro.conf.subcommand("generator")]
+Summary = Annotated[LedgerPage, tyro.conf.subcommand("ledger")]
+Args = Prior | Specialist | Tracker | Assist | Demonstrations | Homotopy | GeneratorOfPaths | Summary
 
 
 def run(args: Args) -> None:
     """Train it. An interrupted run resumes where it stopped."""
     trainings: dict[type, Any] = {Prior: _prior, Specialist: _specialist, Tracker: _tracker, Assist: _assist}
-    trainings |= {Demonstrations: _demonstrations, Homotopy: _homotopy, LedgerPage: _ledger}
+    trainings |= {Demonstrations: _demonstrations, Homotopy: _homotopy, PathGenerator: _generator, LedgerPage: _ledger}
     trainings[type(args)](args)
 
 
@@ -432,6 +449,7 @@ def _demonstrations(args: Demonstrations) -> None:
 
 def _homotopy(args: Homotopy) -> None:
     from dexhot.cli.output import console, print_json, summary
+    from dexhot.errors import FileFormatError
     from dexhot.progress import progress
     from dexhot_train.curriculum.homotopy import HomotopyOptions
     from dexhot_train.curriculum.ledger import page
@@ -442,7 +460,10 @@ def _homotopy(args: Homotopy) -> None:
     at_least(1, budget=args.budget, tasks=args.tasks, neighbours=args.neighbours)
     options = HomotopyOptions(args.budget, args.tasks, args.neighbours, seed=args.seed)
     words = ["dexhot train homotopy", *(Path(clip).name if clip.endswith(".npz") else clip for clip in args.clips)]
-    command = " ".join([*words, *_options(args, ("clips", "out", "json", "workers"))])
+    command = " ".join([*words, *_options(args, ("clips", "out", "json", "workers", "generator"))])
+    command += f" --generator {args.generator.name}" if args.generator else ""
+    if args.generator and not args.generator.is_file():
+        raise FileFormatError(f"{args.generator} does not exist; train one with `dexhot train generator`.")
     with progress("paths", counted=True) as job:
 
         def show(done: int, total: int, line: str) -> None:
@@ -450,7 +471,8 @@ def _homotopy(args: Homotopy) -> None:
             job(done, total)
 
         clips = clips_named(args.clips)
-        ledger = search_paths(clips, args.criterion, options, args.out, command, args.workers, args.executor, show)
+        how = args.workers, args.executor, show, args.generator
+        ledger = search_paths(clips, args.criterion, options, args.out, command, *how)
     for row in ledger.rows:
         told = f"{row['error_direct']:.3f} -> {row['error']:.3f}" if "error" in row else row["reason"]
         console.print(f"{row['name']}: {row['verdict']}, {told}", highlight=False, soft_wrap=True)
@@ -459,6 +481,37 @@ def _homotopy(args: Homotopy) -> None:
     console.print(f"written to {page(args.out, f'Paths in {args.out.name}')}", soft_wrap=True, highlight=False)
     if args.json:
         print_json({"folder": str(args.out), "figures": figures, "rows": ledger.rows})
+
+
+def _generator(args: PathGenerator) -> None:
+    from dexhot.cli.output import print_json, summary
+    from dexhot.errors import MissingExtraError
+    from dexhot.progress import progress
+
+    try:
+        from dexhot_train.curriculum.generator import GeneratorOptions, train_generator
+    except ImportError as e:
+        raise MissingExtraError("training a generator", "train") from e
+    from dexhot_train.curriculum.task_data import pair_vectors, task_vectors
+
+    at_least(0, pretraining=args.pretraining, seed=args.seed)
+    at_least(1, tuning=args.tuning)
+    options = GeneratorOptions(pretraining=args.pretraining, tuning=args.tuning, seed=args.seed)
+    pairs, tasks = pair_vectors(args.paths), task_vectors([*args.paths, *args.tasks])
+    words = ["dexhot train generator", *(path.name for path in args.paths)]
+    words += [*_options(args, ("paths", "tasks", "out", "json"))]
+    words += ["--tasks", *(path.name for path in args.tasks)] if args.tasks else []
+    with progress("training", counted=True) as job:
+
+        def show(done: int, total: int, line: str) -> None:
+            job.what = f"training, {line}"
+            job(done, total)
+
+        train_generator(tasks, pairs, options, args.out, " ".join(words), show)
+    told = {"generator": str(args.out / "generator.npz"), "tasks": len(tasks), "pairs": len(pairs)}
+    summary("homotopy path generator", told)
+    if args.json:
+        print_json(told)
 
 
 def _ledger(args: LedgerPage) -> None:

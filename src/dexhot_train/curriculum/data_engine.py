@@ -1,8 +1,9 @@
 """The data engine: demonstrations from variations of clips, by structured plans alone.
 
-Each parent clip is solved first; its plan is where the search of its variations begins. A variation becomes a
-demonstration where its plan succeeds strictly in the nominal world and survives most of the perturbed ones. Every
-attempt is a row of the ledger, and every demonstration a file, so a killed run goes on where it stopped.
+Each parent clip is solved first; its plan is where the search of its variations begins. Of a parent that is not solved
+only synthetic grasps are tried, which have nothing of it but the object. A variation becomes a demonstration where its
+plan succeeds strictly in the nominal world and survives most of the perturbed ones. Every attempt is a row of the
+ledger, and every demonstration a file, so a killed run goes on where it stopped.
 """
 
 import time
@@ -31,7 +32,7 @@ from dexhot.simulation.scene import perturbed
 from dexhot.simulation.setup import Setup
 from dexhot.versions import versions
 from dexhot_train.curriculum.ledger import MADE, NO_SUCCESS, PARENT, REFUSED, REPLAY, SEARCH, Ledger
-from dexhot_train.curriculum.variations import CLIP, KINDS, Variation, make, parent_clip
+from dexhot_train.curriculum.variations import CLIP, KINDS, SYNTHETIC, Variation, make, parent_clip
 from dexhot_train.learners.folder import claim
 from dexhot_train.mining.executor import run_jobs
 from dexhot_train.mining.scored import scored
@@ -104,6 +105,10 @@ def make_set(
     parents, varied = attempts(clips, options, folder)
     total = len(parents) + len(varied)
     for stage in (parents, varied):
+        solved = {row["parent"] for row in ledger.rows if row["kind"] == CLIP and row["verdict"] == MADE}
+        if stage is varied:
+            stage = [a for a in varied if a.variation.parent in solved or a.variation.kind == SYNTHETIC]
+            total = len(parents) + len(stage)
         missing = [a for a in stage if a.variation.name not in ledger.names]
         for attempt, result in _run(missing, workers, executor):
             ledger.add(_row(attempt, result))
@@ -183,7 +188,7 @@ def plan(job: Attempt, reference: Reference, setup: Setup, friction: float) -> t
     worlds += trials.perturbed(observed, SEARCHED - len(worlds), seed)
     starts = {REPLAY: np.zeros(space.size)}
     theirs = Attempt(Variation(job.variation.parent), o, job.folder).out
-    if job.variation.kind not in (CLIP, "synthetic") and theirs.is_file():
+    if job.variation.kind not in (CLIP, SYNTHETIC) and theirs.is_file():
         starts[PARENT] = np.asarray(load(theirs, Demonstration).provenance["plan"])
     by, best, survived = _tried(trials, space, starts, worlds)
     if survived < o.enough:

@@ -3,9 +3,9 @@ the last.
 
 A per-trajectory optimiser improves a baseline trajectory: structured plans about it, then free knots. On a path
 (T_K, ..., T_0) the baseline of T_m is the result of T_(m+1), transferred. Parents are synthesised (the task itself,
-made easier), or neighbours: the tasks nearest by eq. 16-18 whose result is a better baseline than the kinematic
-reference. A path is effective where its result has a lower tracking error (eq. 20) than the same optimiser reaches
-without it, within the same number of control steps.
+made easier); or neighbours: the tasks nearest by eq. 16-18 whose result is a better baseline than the kinematic
+reference; or generated (generator.py). A path is effective where its result has a lower tracking error (eq. 20) than
+the same optimiser reaches without it, within the same number of control steps.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from dexhot_train.curriculum.tasks import EASIER, HomotopyTask, easier, transfer
 from dexhot_train.mining.scored import scored
 from dexhot_train.mining.search import SearchOptions, search
 
-CRITERIA = ("synthesised", "neighbours")
+CRITERIA = ("synthesised", "neighbours", "generated")
 
 
 @dataclass(frozen=True)

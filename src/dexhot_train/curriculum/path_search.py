@@ -5,6 +5,7 @@ A folder has of each clip its reference, its results by stage, and of an effecti
 pairs from which the generator learns.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +20,9 @@ from dexhot.errors import DexhotError
 from dexhot.metrics.task_scores import neighbours, task_difference, task_points
 from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.robots.robot_hand import load_hand
+from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.setup import load_setup
+from dexhot.versions import versions
 from dexhot_train.curriculum.homotopy import (
     CRITERIA,
     HomotopyOptions,
@@ -35,7 +38,10 @@ from dexhot_train.curriculum.tasks import HomotopyTask
 from dexhot_train.curriculum.variations import parent_clip
 from dexhot_train.learners.folder import claim
 from dexhot_train.mining.executor import run_jobs
+from dexhot_train.mining.scored import scored
+from dexhot_train.mining.worlds import draw_worlds
 
+TRIALS, TRIAL_SEED = 6, 5_000_000  # held-out worlds of a demonstration; no search uses the seed
 EFFECTIVE, NOT_EFFECTIVE = "effective", "not effective"  # verdicts
 DIRECT, EQUAL, PATH = "direct", "equal", "path"  # stages: without a path; so, at a path's budget; along the path
 
@@ -50,6 +56,7 @@ class PathJob:
     stage: str  # DIRECT, EQUAL, PATH, or the number of an iteration among neighbours
     others: tuple[str, ...] = ()  # of an iteration: the neighbours
     budget: int = 0  # of EQUAL
+    generator: Path | None = None  # of PATH, where the parents are generated
 
 
 def search_paths(
@@ -61,18 +68,24 @@ def search_paths(
     workers: int = 0,
     executor: str = "process",
     progress: Callable[[int, int, str], object] = lambda done, total, line: None,
+    generator: Path | None = None,
 ) -> Ledger:
-    """Search paths of the clips (names, or files of references); returns the ledger, with a row per clip.
+    """Search paths of the clips (names, or files of references); returns the ledger, with a row per clip. A path that
+    succeeds strictly leaves a demonstration.
 
-    Raises DexhotError for no clip, an unknown criterion, or a folder with other settings.
+    generator: file of the criterion "generated". Raises DexhotError for no clip, an unknown criterion, or a folder with
+    other settings.
     """
     if not clips:
         raise DexhotError("a search for paths needs a clip; the list is empty.")
     if criterion not in CRITERIA:
         raise DexhotError(f"no criterion {criterion!r}; one of {', '.join(CRITERIA)}.")
-    claim(folder, {"options": asdict(options), "criterion": criterion}, command)
+    if (generator is None) == (criterion == "generated"):
+        raise DexhotError("a generator belongs to the criterion generated: give both, or neither.")
+    digest = hashlib.sha256(generator.read_bytes()).hexdigest()[:16] if generator else None
+    claim(folder, {"options": asdict(options), "criterion": criterion, "generator": digest}, command)
     ledger = Ledger(folder)
-    stages = 3 if criterion == "synthesised" else options.tasks + 2
+    stages = options.tasks + 2 if criterion == "neighbours" else 2
     state = {"done": 0}
 
     def run(jobs: list[PathJob]) -> dict[str, TaskResult]:
@@ -100,8 +113,8 @@ def search_paths(
 
     direct = run(jobs(clips, DIRECT))
     names = [clip for clip in clips if clip in direct]
-    if criterion == "synthesised":
-        paths = run(jobs(names, PATH))
+    if criterion != "neighbours":
+        paths = run([replace(job, generator=generator) for job in jobs(names, PATH)])
         equal = direct
     else:
         paths = _among_neighbours(names, direct, run, options, folder)
@@ -110,6 +123,8 @@ def search_paths(
         equal = direct | run([job for job in again if not direct[job.clip].strict])
     for clip in names:
         if clip in paths and stem(clip) not in ledger.names:
+            if paths[clip].strict:
+                save_demonstration(clip, paths[clip], folder)
             ledger.add(_row(clip, criterion, paths[clip], equal[clip], folder))
     return ledger
 
@@ -157,7 +172,12 @@ def solve(job: PathJob) -> TaskResult:
     elif job.stage == EQUAL:
         found = optimise(task, job.options, job.budget)
     elif job.stage == PATH:
-        parents = synthesised_parents(task, job.options)
+        if job.generator is None:
+            parents = synthesised_parents(task, job.options)
+        else:
+            from dexhot_train.curriculum.generator import load_generator  # torch, which other paths do without
+
+            parents = load_generator(job.generator).path(task, job.options.tasks, job.options.seed)
         found = along(parents, task, job.options)
         for k, parent in enumerate(parents):
             save(parent.reference, job.folder / f"{stem(job.clip)}.parent{k}.npz")
@@ -217,6 +237,17 @@ def load_result(path: Path) -> TaskResult:
         return TaskResult(file["actions"], error, strict, steps, tuple(str(name) for name in file["path"]))
 
 
+def save_demonstration(clip: str, found: TaskResult, folder: Path) -> None:
+    """Write a strict result as a demonstration, judged in TRIALS held-out worlds too."""
+    task = task_of(clip, folder)
+    simulator = floating_simulator(task.reference, task.setup)
+    trials = draw_worlds(task.reference, simulator, TRIALS, TRIAL_SEED)
+    made = scored(task.reference, found.actions, task.setup, simulator, trials)
+    made.provenance = {"by": "homotopy", "path": list(found.path), "control_steps": found.control_steps}
+    made.provenance["versions"] = versions()
+    save(made, folder / f"{stem(clip)}.demonstration.npz")
+
+
 def spent(clip: str, folder: Path) -> float:
     """CPU seconds of all of a clip's optimisations."""
     total = 0.0
@@ -270,6 +301,12 @@ def path_figures(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     }
 
 
+def pairs_of(child: Path, parents: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """(task, parent) along a path, from the task itself; `parents` with the easiest one first."""
+    upwards = list(parents)[::-1]
+    return list(zip([child, *upwards], upwards))
+
+
 def pairs(folder: Path) -> list[tuple[Path, Path]]:
     """(task, effective parent) of the folder's effective paths: files of references. Neighbours: the last parent
     alone."""
@@ -278,9 +315,9 @@ def pairs(folder: Path) -> list[tuple[Path, Path]]:
         if row["verdict"] != EFFECTIVE:
             continue
         child = folder / f"{row['name']}.reference.npz"
-        parents = sorted(folder.glob(f"{row['name']}.parent*.npz"), reverse=True)  # T_1 first
+        parents = sorted(folder.glob(f"{row['name']}.parent*.npz"))  # T_K first
         if parents:
-            found += list(zip([child, *parents], parents))
+            found += pairs_of(child, parents)
         else:
             named = {load(p, Reference).name: p for p in folder.glob("*.reference.npz")}
             last = row["parent"].rpartition(" -> ")[2]

@@ -31,7 +31,7 @@ def easier(task: HomotopyTask, ease: float, how: tuple[str, ...] = EASIER) -> Ho
     r = replace(task.reference, arm_q=np.zeros((0, 7)), arm_frames=np.zeros(0))
     easy = HomotopyTask(replace(r, name=f"{r.name}, easier by {ease:.2g}"), task.setup)
     if "thickness" in how:
-        easy = _thicker(easy, 1.0 + ease * (THICKER - 1.0))
+        easy = thicker(easy, 1.0 + ease * (THICKER - 1.0))
     if "mass" in how:
         easy = with_object(easy, np.ones(3), 1.0 + ease * (LIGHTER - 1.0))
     if "lift" in how:
@@ -78,18 +78,14 @@ def _shorter(r: Reference, factor: float) -> Reference:
     """The object rises by `factor` of its height, at least LEAST, and the hand with it."""
     rise = r.object_pose[:, 2] - r.object_pose[0, 2]
     factor = max(factor, min(1.0, LEAST / max(rise.max(), 1e-9)))
-    return lowered(r, (1.0 - factor) * rise)
-
-
-def lowered(r: Reference, by: np.ndarray) -> Reference:
-    """The reference with object and hand lowered by `by` (T,) m."""
+    by = (1.0 - factor) * rise
     pose, q, target = r.object_pose.copy(), r.q.copy(), r.target.copy()
     for z in (pose[:, 2], q[:, 2], target[:, 2]):
         z -= by
     return replace(r, object_pose=pose, q=q, target=target)
 
 
-def _thicker(task: HomotopyTask, factor: float) -> HomotopyTask:
+def thicker(task: HomotopyTask, factor: float) -> HomotopyTask:
     """The object stretched along the mesh axis that is most nearly vertical at the start, standing on the table, the
     hand raised by half of what it gains; unchanged where that would break its symmetry."""
     r, asset = task.reference, task.setup.asset

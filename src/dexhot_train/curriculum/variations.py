@@ -23,8 +23,8 @@ from dexhot.objects.shapes import SHAPES
 from dexhot.objects.stretched import keeps_symmetry, stretched
 from dexhot_train.prior import DATA, PriorOptions, clips_for
 
-CLIP = "clip"  # the parent itself
-KINDS = ("stretched", "warped", "regrasped", "loaded", "synthetic")
+CLIP, SYNTHETIC = "clip", "synthetic"  # the parent itself; a grasp drawn around its object
+KINDS = ("stretched", "warped", "regrasped", "loaded", SYNTHETIC)
 SIZE, ASPECT, MASS = (0.85, 1.15), (0.92, 1.08), (0.8, 1.2)  # factors of a stretched object
 TEMPO, RHYTHM = (0.75, 1.2), 0.1  # duration's factor; depth of a slow modulation of the speed
 SHIFT, TURN = 0.006, 0.12  # m, rad: half widths of another grasp: the hand moved about the object
@@ -100,7 +100,7 @@ def make(variation: Variation) -> VariedClip:
         mass, friction = round(float(rng.uniform(*LOAD)), 3), float(rng.uniform(*FRICTION))
         made = replace(_stretched(trajectory, asset, np.ones(3), mass), friction=friction)
         made = replace(made, drawn={"mass": mass, "friction": friction})
-    elif variation.kind == "synthetic":
+    elif variation.kind == SYNTHETIC:
         motion = LIFTS[int(rng.integers(len(LIFTS)))]
         made = VariedClip(generate_grasp(motion, asset, int(rng.integers(2**31))), asset, drawn={"motion": motion})
     else:

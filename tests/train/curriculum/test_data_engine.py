@@ -107,6 +107,18 @@ def test_a_killed_set_goes_on_where_it_stopped(quick, tmp_path):
     assert [r["name"] for r in rows] == quick
 
 
+def test_of_a_parent_that_is_not_solved_only_synthetic_grasps_are_tried(tmp_path, monkeypatch):
+    made = []
+
+    def failed(job):
+        made.append(job.variation.kind)
+        return row(job, NO_SUCCESS)
+
+    monkeypatch.setattr(data_engine, "attempt", failed)
+    make_set([BOX], replace(TINY, per_clip=3, kinds=("stretched", "synthetic", "warped")), tmp_path, workers=1)
+    assert made == ["clip", "synthetic"]
+
+
 def test_a_finished_set_goes_on_with_more_variations_and_clips(quick, tmp_path):
     make_set([BOX], TINY, tmp_path, workers=1)
     ledger = make_set([BOX, "parametric/lift-box-101"], replace(TINY, per_clip=3), tmp_path, workers=1)
@@ -122,6 +134,7 @@ def test_another_set_keeps_out_of_the_folder(quick, tmp_path):
 def test_a_killed_worker_is_no_verdict_on_its_clip(tmp_path, monkeypatch):
     def broken(function, jobs, workers, executor):
         yield jobs[0], row(jobs[0])
+        assert len(jobs) == 2
         yield jobs[1], BrokenProcessPool("killed")
 
     monkeypatch.setattr(data_engine, "run_jobs", broken)

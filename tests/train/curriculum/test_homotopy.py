@@ -9,7 +9,7 @@ import pytest
 from dexhot.cli import main
 from dexhot.control.sampling import SamplingOptions, base_actions
 from dexhot.data.files import load, save
-from dexhot.data.types import Reference
+from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import DexhotError
 from dexhot.geometry.poses import compose, inverse, lowest
 from dexhot.metrics.task_scores import ERROR_WEIGHTS, neighbours, phases, task_difference, task_points, tracking_error
@@ -246,7 +246,9 @@ def solved(monkeypatch, cache, tmp_path, lift_reference, lift_object):
         return result(error=0.9)
 
     monkeypatch.setattr(path_search, "optimise", done)
-    monkeypatch.setattr(path_search, "along", lambda parents, task, options: result(0.1, True, path=("easy",)))
+    good = base_actions(lift_reference, load_setup(lift_reference).physics)
+    along_path = result(0.1, True, path=("easy",), actions=good)
+    monkeypatch.setattr(path_search, "along", lambda parents, task, options: along_path)
 
     def iterated(task, mine, others, options):
         made.append((task.reference.name, "improved"))
@@ -272,6 +274,8 @@ def test_synthesised_paths_of_a_set(solved, tmp_path, lift_reference):
     assert [row["verdict"] for row in ledger.rows] == [EFFECTIVE] * 2 and all(row["turned"] for row in ledger.rows)
     told = path_figures(ledger.rows)
     assert told["effectiveness_ratio"] == told["effectiveness_ratio_of_failed"] == 1.0 and told["turned"] == 2
+    kept = load(out / "clip0.demonstration.npz", Demonstration)
+    assert kept.scores["success_strict"] and kept.provenance["path"] == ["easy"]
     found = pairs(out)
     names = [(child.name, parent.name) for child, parent in found[:3]]
     assert names == [
