@@ -34,7 +34,7 @@ from dexhot.versions import versions
 from dexhot_train.curriculum.ledger import MADE, NO_SUCCESS, PARENT, REFUSED, REPLAY, SEARCH, Ledger
 from dexhot_train.curriculum.variations import CLIP, KINDS, SYNTHETIC, Variation, make, parent_clip
 from dexhot_train.learners.folder import claim
-from dexhot_train.mining.executor import run_jobs
+from dexhot_train.mining.executor import KILLED, run_jobs
 from dexhot_train.mining.scored import scored
 from dexhot_train.mining.worlds import draw_worlds
 
@@ -125,10 +125,7 @@ def _run(jobs: list[Attempt], workers: int, executor: str) -> Iterator[tuple[Att
         return
     for job, result in run_jobs(attempt, jobs, workers, executor):
         if isinstance(result, BrokenProcessPool):
-            raise DexhotError(
-                "a worker was killed (out of memory?): run the same command again, with fewer --workers; what ended "
-                "is in the ledger."
-            )
+            raise DexhotError(KILLED)
         yield job, result
 
 

@@ -15,7 +15,8 @@ a file, so a run that was stopped goes on where it was.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import process_time
@@ -29,6 +30,7 @@ from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.metrics.tracking_errors import position_error
+from dexhot.progress import progress, track
 from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.rollouts.floating import floating_simulator, run_controller
 from dexhot.versions import versions
@@ -47,7 +49,7 @@ from dexhot_train.curriculum.task_data import vector_of
 from dexhot_train.curriculum.tasks import HomotopyTask
 from dexhot_train.learners.folder import claim
 from dexhot_train.learners.tracker import POLICY, TrackerOptions, evaluate_tracker, export_tracker, train_tracker
-from dexhot_train.mining.executor import run_jobs
+from dexhot_train.mining.executor import KILLED, run_jobs
 from dexhot_train.mining.scored import scored
 from dexhot_train.task.clips import TaskClip, task_clip
 from dexhot_train.task.rewards import DEXTRACK, Transition, total
@@ -169,11 +171,14 @@ def _draw(
 def _mine(jobs: list[FlywheelJob], ledger: Ledger, workers: int, executor: str) -> None:
     """Mine those that have no row yet."""
     waiting = [job for job in jobs if stem(job.clip) not in ledger.names]
+    found: Iterable[tuple[Any, Any]]
     if workers == 1 and executor == "process":
-        for job in waiting:
-            ledger.add(mine_task(job))
-        return
-    for _, result in run_jobs(mine_task, waiting, workers, executor):
+        found = ((job, mine_task(job)) for job in waiting)  # in this process: no pool for one worker
+    else:
+        found = run_jobs(mine_task, waiting, workers, executor)
+    for _, result in track(found, "mining", len(waiting)):
+        if isinstance(result, BrokenProcessPool):
+            raise DexhotError(KILLED)
         if isinstance(result, Exception):
             raise result
         ledger.add(result)
@@ -308,7 +313,10 @@ def _train(
     refused = {row["parent"] for row in Ledger(folder).rows if row["verdict"] == REFUSED}
     own = [_clip(clip, folder, taught.get(clip)) for clip in drawn if clip not in refused]
     how, threads = options.tracker, workers or 1
-    learner, _ = train_tracker(own, how, here / "controller", command, threads)
+    with progress("training", counted=True) as job:
+        learner, _ = train_tracker(
+            own, how, here / "controller", command, threads, lambda done, total, line: job(done, total)
+        )
     if (here / ERRORS).is_file():
         told = json.loads((here / ERRORS).read_text())
         return here / "controller" / POLICY, told["scores"], told["errors"]

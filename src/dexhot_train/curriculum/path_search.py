@@ -7,6 +7,7 @@ pairs from which the generator learns.
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import process_time
@@ -37,7 +38,7 @@ from dexhot_train.curriculum.ledger import REFUSED, Ledger
 from dexhot_train.curriculum.tasks import HomotopyTask
 from dexhot_train.curriculum.variations import parent_clip
 from dexhot_train.learners.folder import claim
-from dexhot_train.mining.executor import run_jobs
+from dexhot_train.mining.executor import KILLED, run_jobs
 from dexhot_train.mining.scored import scored
 from dexhot_train.mining.worlds import draw_worlds
 
@@ -100,6 +101,8 @@ def search_paths(
             if isinstance(result, DexhotError):
                 if stem(job.clip) not in ledger.names:
                     ledger.add(_refused(job.clip, criterion, str(result)))
+            elif isinstance(result, BrokenProcessPool):
+                raise DexhotError(KILLED)
             elif isinstance(result, Exception):
                 raise result
             else:
