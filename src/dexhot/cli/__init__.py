@@ -31,7 +31,7 @@ COMMANDS = {
     "fit": "fit hand and object to a recording, or a hand model to keypoints",
     "retarget": "retarget a human trajectory to a robot reference",
     "mine": "search actions that make a reference succeed in physics: a demonstration",
-    "train": "train a prior over plans, a network of one clip, a tracker of many, or an agent that assists a user",
+    "train": "train what the controllers use, and make the demonstrations to train on",
     "evaluate": "score a demonstration by simulating it again, a recorded run as it is, or a controller on clips",
     "export": "export demonstrations to other projects' formats: a LeRobot dataset",
     "report": "write the HTML report of a run",

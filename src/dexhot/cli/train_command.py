@@ -1,4 +1,5 @@
-"""Train the prior over plans, a network of one clip, a tracker of many clips, or an agent that assists a user."""
+"""Train the prior over plans, a network of one clip, a tracker of many clips, or an agent that assists a user; and make
+the demonstrations to train on."""
 
 import sys
 from dataclasses import dataclass, fields, replace
@@ -129,12 +130,137 @@ class Assist:
     """Print one JSON object on the last line of stdout."""
 
 
-Args = Prior | Specialist | Tracker | Assist
+@dataclass
+class Demonstrations:
+    """Make a set of demonstrations from variations of clips; a run that was stopped goes on."""
+
+    clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
+    """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED; "parametric" and "grab" stand for the training
+    clips of `dexhot train prior`. Clips of a test split are refused."""
+    out: Annotated[Path, shown("FOLDER")] = Path("demonstrations")
+    """Folder of the set: demonstrations, ledger.jsonl, ledger.html. Missing folders are created."""
+    per_clip: int = 10
+    """Variations of each clip; more than before goes on with a finished set."""
+    kinds: tuple[Literal["stretched", "warped", "regrasped", "loaded", "synthetic"], ...] = (
+        "stretched",
+        "warped",
+        "regrasped",
+        "loaded",
+        "synthetic",
+    )
+    """Kinds of variations, in turn."""
+    profile: Annotated[str | None, shown("PROFILE")] = None
+    """Profile of the finger servos (config/servos.yaml); default: the hand's own."""
+    seed: int = 0
+    """Random seed of the first variation of each clip."""
+    workers: int = 0
+    """Attempts in parallel; 0: one per core."""
+    executor: Literal["process", "ray"] = "process"
+    """Execution: on this machine, or on a Ray cluster (RAY_ADDRESS; the folder must be reachable there)."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+@dataclass
+class Homotopy:
+    """Solve clips along paths of easier tasks or of neighbours (DexTrack, section 3.2), beside the same optimiser
+    without a path, within equal budgets; a run that was stopped goes on."""
+
+    clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
+    """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED, or files of references."""
+    out: Annotated[Path, shown("FOLDER")] = Path("paths")
+    """Folder of results, references of effective parents, ledger.jsonl and ledger.html. Missing folders are created."""
+    criterion: Literal["synthesised", "neighbours", "generated"] = "synthesised"
+    """Parents: the clip itself made easier; the nearest clips whose result is a better baseline; or drawn from
+    --generator."""
+    generator: Annotated[Path | None, shown("FILE")] = None
+    """generated: generator.npz of `dexhot train generator`."""
+    budget: int = 120_000
+    """Simulated control steps per clip: of a path in all, and of the optimiser without one."""
+    tasks: int = 3
+    """Parents on a path (K); among neighbours, iterations over the set."""
+    neighbours: int = 10
+    """Nearest clips among which parents are searched."""
+    seed: int = 0
+    """Random seed of the optimiser."""
+    workers: int = 0
+    """Clips in parallel; 0: one per core."""
+    executor: Literal["process", "ray"] = "process"
+    """Execution: on this machine, or on a Ray cluster (RAY_ADDRESS; the folder must be reachable there)."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+@dataclass
+class PathGenerator:
+    """Train the generator of homotopy paths: a conditional diffusion model of effective parents."""
+
+    paths: Annotated[list[Path], tyro.conf.Positional, shown("FOLDER ...")]
+    """Folders of `dexhot train homotopy`: their effective paths are the pairs to tune on."""
+    tasks: Annotated[tuple[Path, ...], shown("FOLDER ...")] = ()
+    """Further folders of references and demonstrations, such as of `dexhot train demonstrations`, to pre-train on."""
+    out: Annotated[Path, shown("FOLDER")] = Path("generator")
+    """Folder of the training, which resumes there; generator.npz at the end. Missing folders are created."""
+    pretraining: int = 2000
+    """Updates on tasks."""
+    tuning: int = 2000
+    """Updates on pairs."""
+    seed: int = 0
+    """Random seed: the same one gives the same generator."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+@dataclass
+class Flywheel:
+    """Train a controller in stages: its demonstrations are mined with the help of the one before (DexTrack, section
+    3.3). A run that was stopped goes on."""
+
+    clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
+    """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED, or files of references; "parametric" and "grab"
+    as in `dexhot train demonstrations`."""
+    out: Annotated[Path, shown("FOLDER")] = Path("flywheel")
+    """Folder of the run. Missing folders are created."""
+    sizes: tuple[int, int, int] = (8, 8, 16)
+    """Tasks that each stage draws; the paper has 100, 100 and 200."""
+    budget: int = 120_000
+    """Simulated control steps per task and way of mining it."""
+    steps: int = 2_000_000
+    """Control steps of each controller's training, in all worlds."""
+    worlds: int = 128
+    """Worlds stepped together in training."""
+    reward: float = 50.0
+    """Smallest return of a demonstration that supervises."""
+    seed: int = 0
+    """Random seed."""
+    workers: int = 0
+    """Tasks in parallel; 0: one per core."""
+    executor: Literal["process", "ray"] = "process"
+    """Execution: on this machine, or on a Ray cluster (RAY_ADDRESS; the folder must be reachable there)."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+@dataclass
+class LedgerPage:
+    """Summarise what was mined: attempts, yield and cost of each kind, and a page with every attempt."""
+
+    folder: Annotated[Path, tyro.conf.Positional, shown("FOLDER")]
+    """Folder of `dexhot train demonstrations`, homotopy or flywheel, also while it runs."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+GeneratorOfPaths = Annotated[PathGenerator, tyro.conf.subcommand("generator")]
+Summary = Annotated[LedgerPage, tyro.conf.subcommand("ledger")]
+Args = Prior | Specialist | Tracker | Assist | Demonstrations | Homotopy | GeneratorOfPaths | Flywheel | Summary
 
 
 def run(args: Args) -> None:
     """Train it. An interrupted run resumes where it stopped."""
     trainings: dict[type, Any] = {Prior: _prior, Specialist: _specialist, Tracker: _tracker, Assist: _assist}
+    trainings |= {Demonstrations: _demonstrations, Homotopy: _homotopy, PathGenerator: _generator}
+    trainings |= {Flywheel: _flywheel, LedgerPage: _ledger}
     trainings[type(args)](args)
 
 
@@ -239,7 +365,8 @@ def _options(args: Any, unsaid: tuple[str, ...]) -> list[str]:
     """The options that differ from their defaults, but for those that do not change the result."""
     given = {f.name: getattr(args, f.name) for f in fields(args) if f.name not in unsaid}
     given = {f.name: given[f.name] for f in fields(args) if f.name in given and given[f.name] != f.default}
-    return [f"--{name}" if value is True else f"--{name} {value}" for name, value in given.items()]
+    words = {name: "--" + name.replace("_", "-") for name in given}
+    return [words[name] if value is True else f"{words[name]} {value}" for name, value in given.items()]
 
 
 def _tracker(args: Tracker) -> None:
@@ -321,3 +448,162 @@ def _assist(args: Assist) -> None:
     if args.json:
         print_json(told | {"scores": scores})
     sys.stdout.flush()
+
+
+def _demonstrations(args: Demonstrations) -> None:
+    from dexhot.cli.output import print_json
+    from dexhot.errors import DexhotError
+    from dexhot.progress import progress
+    from dexhot.robots.servos import profile as servo_profile
+    from dexhot_train.curriculum.data_engine import EngineOptions, make_set
+    from dexhot_train.curriculum.ledger import by_kind, page
+    from dexhot_train.curriculum.variations import clips_named
+
+    at_least(0, per_clip=args.per_clip, seed=args.seed, workers=args.workers)
+    if not args.kinds:
+        raise DexhotError("--kinds needs at least one kind of variation.")
+    if args.profile:
+        servo_profile(args.profile)  # before anything is mined
+    options = EngineOptions(args.per_clip, tuple(args.kinds), profile=args.profile, seed=args.seed)
+    words = ["dexhot train demonstrations", *args.clips, *_options(args, ("clips", "out", "json", "workers", "kinds"))]
+    command = " ".join([*words, *(("--kinds", *args.kinds) if args.kinds != Demonstrations.kinds else ())])
+    with progress("demonstrations", counted=True) as job:
+
+        def show(done: int, total: int, line: str) -> None:
+            job.what = line
+            job(done, total)
+
+        ledger = make_set(clips_named(args.clips), options, args.out, command, args.workers, args.executor, show)
+    written = page(args.out, f"Demonstrations in {args.out.name}")
+    _show_ledger(ledger.rows, written)
+    if args.json:
+        print_json({"folder": str(args.out), "figures": by_kind(ledger.rows), "page": str(written)})
+    sys.stdout.flush()
+
+
+def _homotopy(args: Homotopy) -> None:
+    from dexhot.cli.output import console, print_json, summary
+    from dexhot.errors import FileFormatError
+    from dexhot.progress import progress
+    from dexhot_train.curriculum.homotopy import HomotopyOptions
+    from dexhot_train.curriculum.ledger import page
+    from dexhot_train.curriculum.path_search import path_figures, search_paths
+    from dexhot_train.curriculum.variations import clips_named
+
+    at_least(0, seed=args.seed, workers=args.workers)
+    at_least(1, budget=args.budget, tasks=args.tasks, neighbours=args.neighbours)
+    options = HomotopyOptions(args.budget, args.tasks, args.neighbours, seed=args.seed)
+    words = ["dexhot train homotopy", *(Path(clip).name if clip.endswith(".npz") else clip for clip in args.clips)]
+    command = " ".join([*words, *_options(args, ("clips", "out", "json", "workers", "generator"))])
+    command += f" --generator {args.generator.name}" if args.generator else ""
+    if args.generator and not args.generator.is_file():
+        raise FileFormatError(f"{args.generator} does not exist; train one with `dexhot train generator`.")
+    with progress("paths", counted=True) as job:
+
+        def show(done: int, total: int, line: str) -> None:
+            job.what = line
+            job(done, total)
+
+        clips = clips_named(args.clips)
+        how = args.workers, args.executor, show, args.generator
+        ledger = search_paths(clips, args.criterion, options, args.out, command, *how)
+    for row in ledger.rows:
+        told = f"{row['error_direct']:.3f} -> {row['error']:.3f}" if "error" in row else row["reason"]
+        console.print(f"{row['name']}: {row['verdict']}, {told}", highlight=False, soft_wrap=True)
+    figures = path_figures(ledger.rows)
+    summary(f"homotopy paths, {args.criterion}", figures)
+    console.print(f"written to {page(args.out, f'Paths in {args.out.name}')}", soft_wrap=True, highlight=False)
+    if args.json:
+        print_json({"folder": str(args.out), "figures": figures, "rows": ledger.rows})
+
+
+def _generator(args: PathGenerator) -> None:
+    from dexhot.cli.output import print_json, summary
+    from dexhot.errors import MissingExtraError
+    from dexhot.progress import progress
+
+    try:
+        from dexhot_train.curriculum.generator import GeneratorOptions, train_generator
+    except ImportError as e:
+        raise MissingExtraError("training a generator", "train") from e
+    from dexhot_train.curriculum.task_data import pair_vectors, task_vectors
+
+    at_least(0, pretraining=args.pretraining, seed=args.seed)
+    at_least(1, tuning=args.tuning)
+    options = GeneratorOptions(pretraining=args.pretraining, tuning=args.tuning, seed=args.seed)
+    pairs, tasks = pair_vectors(args.paths), task_vectors([*args.paths, *args.tasks])
+    words = ["dexhot train generator", *(path.name for path in args.paths)]
+    words += [*_options(args, ("paths", "tasks", "out", "json"))]
+    words += ["--tasks", *(path.name for path in args.tasks)] if args.tasks else []
+    with progress("training", counted=True) as job:
+
+        def show(done: int, total: int, line: str) -> None:
+            job.what = f"training, {line}"
+            job(done, total)
+
+        train_generator(tasks, pairs, options, args.out, " ".join(words), show)
+    told = {"generator": str(args.out / "generator.npz"), "tasks": len(tasks), "pairs": len(pairs)}
+    summary("homotopy path generator", told)
+    if args.json:
+        print_json(told)
+
+
+def _flywheel(args: Flywheel) -> None:
+    import os
+
+    from dexhot.cli.output import console, print_json, summary
+    from dexhot.errors import MissingExtraError
+
+    try:
+        from dexhot_train.curriculum.flywheel import FlywheelOptions, run_flywheel
+    except ImportError as e:
+        raise MissingExtraError("training a controller", "train") from e
+    from dexhot_train.curriculum.homotopy import HomotopyOptions
+    from dexhot_train.curriculum.ledger import page
+    from dexhot_train.curriculum.variations import clips_named
+    from dexhot_train.learners.tracker import TrackerOptions
+
+    at_least(0, seed=args.seed, workers=args.workers)
+    at_least(1, budget=args.budget, steps=args.steps, worlds=args.worlds, sizes=min(args.sizes))
+    options = FlywheelOptions(args.sizes, args.reward, seed=args.seed)
+    options = replace(options, homotopy=HomotopyOptions(args.budget, seed=args.seed))
+    options = replace(options, tracker=TrackerOptions(args.worlds, args.steps, args.seed))
+    words = ["dexhot train flywheel", *(Path(clip).name if clip.endswith(".npz") else clip for clip in args.clips)]
+    words += ["--sizes", *map(str, args.sizes), *_options(args, ("clips", "out", "sizes", "json", "workers"))]
+    say = lambda line: console.print(line, highlight=False)  # noqa: E731
+    workers = args.workers or os.cpu_count() or 1
+    told = run_flywheel(clips_named(args.clips), options, args.out, " ".join(words), workers, args.executor, say)
+    for stage in told["stages"]:
+        summary(f"stage {stage['stage']}", {name: value for name, value in stage.items() if name != "stage"})
+    console.print(f"written to {page(args.out, f'Ledger of {args.out.name}')}", soft_wrap=True, highlight=False)
+    if args.json:
+        print_json(told)
+
+
+def _ledger(args: LedgerPage) -> None:
+    from dexhot.cli.output import print_json
+    from dexhot.errors import NotFoundError
+    from dexhot_train.curriculum.ledger import LEDGER, by_kind, page, read
+
+    if not (args.folder / LEDGER).is_file():
+        raise NotFoundError("ledger", str(args.folder), ["a folder of `dexhot train demonstrations`"])
+    rows, written = read(args.folder / LEDGER), page(args.folder, f"Ledger of {args.folder.name}")
+    _show_ledger(rows, written)
+    if args.json:
+        print_json({"folder": str(args.folder), "figures": by_kind(rows), "page": str(written)})
+
+
+def _show_ledger(rows: list[dict[str, Any]], written: Path) -> None:
+    from rich.table import Table
+
+    from dexhot.cli.output import console
+    from dexhot_train.curriculum.ledger import table
+
+    head, *body = table(rows)
+    shown_table = Table(head[0], title="ledger", title_justify="left")
+    for name in head[1:]:
+        shown_table.add_column(name, justify="right")
+    for row in body:
+        shown_table.add_row(*row)
+    console.print(shown_table)
+    console.print(f"written to {written}", soft_wrap=True, highlight=False)
