@@ -78,7 +78,7 @@ class Args:
     """assist: control steps of PPO for each baseline of table II, whose cells are null without."""
     ablate: bool = False
     """fit: also each recipe without each of its terms, on 4 clips of 30 frames."""
-    minutes: float | None = None
+    minutes: Annotated[float | None, shown("MINUTES")] = None
     """fit: stop after so many minutes; what is missing then is "not run", and the next run goes on with it."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Also save the JSON to this file. Missing folders are created."""

@@ -29,8 +29,8 @@ class Prior:
     """Random seed of the first search."""
     workers: int = 0
     """Clips in parallel; 0: one per core."""
-    accept_terms: bool = False
-    """Accept the terms of the data, as they are printed."""
+    accept_licence: Annotated[str | None, shown("DATASET")] = None
+    """Accept the licence terms of this dataset; otherwise you are asked on the terminal."""
     force: bool = False
     """Overwrite an output file of another kind."""
     json: bool = False
@@ -141,6 +141,7 @@ def run(args: Args) -> None:
 
 
 def _prior(args: Prior) -> None:
+    from dexhot.cli.datasets_command import acceptance
     from dexhot.cli.output import console, print_json, summary
     from dexhot.data.files import check_out, file_of, save
     from dexhot.data.types import PlanPrior
@@ -153,8 +154,8 @@ def _prior(args: Prior) -> None:
     at_least(1, seeds=args.seeds, rollouts=args.rollouts)
     out = check_out(file_of(args.out or Path(f"plan_prior_{args.data}.npz"), PlanPrior), "dexhot/prior", args.force)
     if args.data != "parametric":
-        terms, accepted = f"Terms of the data: {TERMS[args.data]}.", args.accept_terms or None
-        require_acceptance(f"a prior from {args.data}", terms, accepted, "--accept-terms")
+        terms, accepted = f"Terms of the data: {TERMS[args.data]}.", acceptance(args.data, args.accept_licence)
+        require_acceptance(f"a prior from {args.data}", terms, accepted, f"--accept-licence {args.data}")
     options = PriorOptions(args.data, args.seeds, args.rollouts, args.seed, args.clips)
     count = len(clips_for(options))
     command = f"dexhot train prior --data {args.data} --seeds {args.seeds} --rollouts {args.rollouts}"
