@@ -11,6 +11,7 @@ from typing import Any
 from dexhot.bringup.graph import COMMON, Argument, Graph, NodeSpec, Prepared, Process, recorded_parameters
 from dexhot.bringup.graphs.teleop import TELEOP, TELEOP_GRAPH
 from dexhot.bringup.run_folder import load_task
+from dexhot.control.assist_agents import BUILT_IN
 from dexhot.data.bags import topics
 from dexhot.data.run import is_run, read_run
 from dexhot.data.topics import JOURNAL
@@ -112,6 +113,7 @@ def prepare_teleop(arguments: dict[str, Any], bag: Path, run_folder: Path | None
     folder, prefix = make_scratch(), arguments["frame_prefix"]
     values = recorded | {
         "reference": arguments["reference"] or _copy(run_folder, "reference.npz"),
+        "policy": recorded.get("policy") if recorded.get("policy") in BUILT_IN else _copy(run_folder, "policy.onnx"),
         "source": str(bag.resolve()),
         "report": str(folder / "replay.json"),
         "frame_prefix": recorded.get("frame_prefix", "") if prefix == "auto" else prefix,
