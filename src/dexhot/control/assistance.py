@@ -26,13 +26,10 @@ class AssistState:
 
 
 class Agent(Protocol):
-    """A residual agent."""
+    """A residual agent: any function of these; one with a memory has `reset`, too, for the start of tracking."""
 
     def __call__(self, state: AssistState, user: np.ndarray) -> np.ndarray:
         """The correction (6+n,), m and rad, to be subtracted from the user input (6+n,)."""
-
-    def reset(self) -> None:
-        """Forget what was: tracking starts."""
 
 
 def correction_bound(hand: RobotHand) -> np.ndarray:
@@ -52,8 +49,8 @@ class Assistance:
     def reset(self) -> None:
         """No correction, until it is switched on and has faded in."""
         self.wanted, self.faded, self.failure = False, 0, ""  # faded: 0 to `ticks`
-        if self.agent is not None:
-            self.agent.reset()
+        if callable(forget := getattr(self.agent, "reset", None)):
+            forget()
         self.correction = np.zeros_like(self.bound)  # of the last tick, as applied
         self.last = np.zeros_like(self.bound)  # the same, not faded
 

@@ -27,7 +27,7 @@ EVERY = 3  # frames of the approach that are kept
 
 
 @dataclass(frozen=True)
-class Grasp:
+class HeldGrasp:
     """A grasp of one object, relative to it."""
 
     palm: np.ndarray  # (7,) object_T_palm while it is held
@@ -36,7 +36,7 @@ class Grasp:
     approach: np.ndarray  # (A, n) rad, the fingers there
 
     @classmethod
-    def of(cls, reference: Reference, targets: np.ndarray) -> "Grasp":
+    def of(cls, reference: Reference, targets: np.ndarray) -> "HeldGrasp":
         """The grasp of a reference, with the targets (T, 6+n) of its fingers; its middle is the one that lasts."""
         start, middle = reference.grasp_start, (reference.grasp_start + reference.grasp_end) // 2
         relative = compose(inverse(reference.object_pose), palm_poses(reference.base_quat, reference.q))
@@ -48,19 +48,19 @@ class Grasp:
         return {name: getattr(self, name).tolist() for name in self.__dataclass_fields__}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Grasp":
+    def from_dict(cls, values: dict[str, Any]) -> "HeldGrasp":
         """Inverts `as_dict`."""
         return cls(**{name: np.array(values[name], float) for name in cls.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
-class GraspOptions:
+class LeadOptions:
     """Distances are the palm's from the grasp's."""
 
     near: tuple[float, float] = (0.07, 0.7)  # m, rad: where it begins to lead
     there: tuple[float, float] = (0.012, 0.2)  # m, rad of the robot's palm, where the fingers close
     closing: float = 0.4  # s
-    opened: float = 0.02  # m by which the operator's grip is wider than where it closed: let go
+    opened: float = 0.02  # m by which the operator's pinch is wider than where it closed: let go
     leading: float = 0.25  # s in which a correction grows to its bound
     ending: float = 0.5  # s in which it ends
 
@@ -72,12 +72,12 @@ class GraspAssist:
         self,
         hand: RobotHand,
         base_quat: np.ndarray,
-        grasp: Grasp,
+        grasp: HeldGrasp,
         bound: np.ndarray,
-        options: GraspOptions | None = None,
+        options: LeadOptions | None = None,
     ):
         """`bound` (6+n,): of the correction."""
-        self.grasp, self.bound, self.options = grasp, bound, options or GraspOptions()
+        self.grasp, self.bound, self.options = grasp, bound, options or LeadOptions()
         self.base_quat, self.model = base_quat, HandModel(hand, (), base_quat)
         self.thumb = correspondence(hand).thumb
         self.reset()
@@ -86,15 +86,14 @@ class GraspAssist:
         """The hand is far from the object."""
         self.state, self.closed = "far", 0.0  # fraction of the way from the approach to the grasp
         self.added = np.zeros_like(self.bound)  # to the user input
-        self.width = np.inf  # m, the operator's grip where it closed, or narrower since
+        self.finger, self.width = 0, np.inf  # that the operator pinches with, and its distance where the grip closed
 
     def __call__(self, state: AssistState, user: np.ndarray) -> np.ndarray:
         """The correction (6+n,), to be subtracted from the user input (6+n,)."""
         palm = compose(state.object_pose, self.grasp.palm)
         if self.state == "held":
             wrist, fingers = user[:6] + self.added[:6], self.grasp.fingers
-            self.width = min(self.width, self.grip_width(user))
-            if self.grip_width(user) > self.width + self.options.opened:
+            if self.pinches(user)[self.finger] > self.width + self.options.opened:
                 self.state = "far"
         else:
             wrist, fingers = self._led(state, user, palm)
@@ -130,14 +129,17 @@ class GraspAssist:
             self.closed = min(self.closed + 1.0 / (o.closing * RATE), 1.0)
         fingers = approach + self.closed * (self.grasp.fingers - approach)
         if self.closed == 1.0:
-            self.state, self.width = "held", self.grip_width(user)
+            self.state, pinches = "held", self.pinches(user)
+            self.finger = int(pinches.argmin())
+            self.width = pinches[self.finger]
         return wrist, user[6:] + max(weight, self.closed) * (fingers - user[6:])
 
-    def grip_width(self, q: np.ndarray) -> float:
-        """m, from the thumb's tip to the middle of the others."""
+    def pinches(self, q: np.ndarray) -> np.ndarray:
+        """(k-1,) m, from the thumb's tip to the others."""
         self.model.move(q)
         tips = self.model.points()[: self.model.tips]
-        return float(np.linalg.norm(tips[self.thumb] - np.delete(tips, self.thumb, axis=0).mean(axis=0)))
+        apart: np.ndarray = np.linalg.norm(np.delete(tips, self.thumb, axis=0) - tips[self.thumb], axis=1)
+        return apart
 
 
 def apart(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:

@@ -97,8 +97,8 @@ class HandObjectTracker:
         palm_length: float = 0.0,
     ):
         """`table`: the keypoints' convention, by default MediaPipe's; `shape` (S,) of a known person, else it is
-        estimated over the first second; or `palm_length` of a mean hand, m; `ground` (4,) the table as normal and offset
-        in the camera's frame."""
+        estimated over the first second; or `palm_length` of a mean hand, m; `ground` (4,) the table as normal and
+        offset in the camera's frame."""
         if hand.prior is None:
             raise ClipError(f"the {hand.name} model has no pose prior, which a fit needs.")
         self.hand, self.model, self.recipe, self.ground = hand, model, recipe, ground

@@ -1,6 +1,6 @@
 """A teleoperated run: saved as a Demonstration where it is a good one, and its latencies."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +87,34 @@ def check_grasp(bad: str, rollout: Rollout, part: slice, asset: ObjectAsset) -> 
     held = rollout.tip_contact[part][up].any(axis=1).mean()
     if held < HELD:
         raise DexhotError(f"{bad}: a finger touches the lifted object in {100 * held:.0f} % of the time only: it fell.")
+
+
+@dataclass(frozen=True)
+class Lift:
+    """What became of the object in a run."""
+
+    rollout: Rollout
+    begin: int  # frame of the first engagement
+    height: float  # m, the most that its lowest point rose
+    held: bool  # whether `check_grasp` accepts it
+    why: str = ""  # what was wrong
+
+
+def lift_of(run: str | Path, setup: Setup | None = None) -> Lift:
+    """The engaged part of a run's last tracking; raises as `live_rollout`."""
+    folder = _folder(run)
+    rollout = live_rollout(folder, episode=0, part=True, setup=setup)
+    setup = setup or load_setup(rollout.reference)
+    begin, end = engaged_part(folder, rollout)
+    if end <= begin:
+        return Lift(rollout, 0, 0.0, False, "the clutch never engaged")
+    part, low = slice(begin, end), lowest(rollout.object_pose, setup.asset.vertices)
+    height = float((low[part] - low[begin]).max())
+    try:
+        check_grasp(folder.name, rollout, part, setup.asset)
+    except DexhotError as e:
+        return Lift(rollout, begin, height, False, str(e))
+    return Lift(rollout, begin, height, True)
 
 
 def _demonstration(name: str, rollout: Rollout, part: slice, setup: Setup) -> Demonstration:

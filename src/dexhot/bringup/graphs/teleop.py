@@ -10,22 +10,14 @@ from dexhot.bringup.graphs.real_track import PATIENT, UNWATCHED
 from dexhot.bringup.graphs.rigs import RECORD_ARGUMENTS, RIG_ARGUMENTS, check_hand, check_rig, rig_processes
 from dexhot.bringup.graphs.watch import CAMERA_NAMESPACE
 from dexhot.bringup.run_folder import Task, load_task, new_run_folder, require_new, write_description, write_run
-from dexhot.control.assist_agents import BUILT_IN, GRASP
-from dexhot.control.grasp_assist import Grasp
-from dexhot.control.policy import OnnxNetwork
-from dexhot.control.residual_agent import check_agent
-from dexhot.control.teleop_motion import RECORDED
 from dexhot.data.disk import check_folder
 from dexhot.data.topics import COLOR, DEPTH, LABELS
 from dexhot.data.types import RATE, Reference
 from dexhot.errors import MissingExtraError
-from dexhot.geometry.rotations import quat_multiply
-from dexhot.hardware.camera.recording import open_recording
 from dexhot.hardware.camera.source import Mode, camera_source, has_depth
 from dexhot.paths import runs_dir
 from dexhot.ros.core.parameters import load_schema
 from dexhot.scratch import make_scratch
-from dexhot.simulation.setup import physics_of
 
 ARGUMENTS = (
     Argument.of(
@@ -57,7 +49,7 @@ ARGUMENTS = (
     Argument.of("teleop", "workspace_margin"),
     Argument(
         "policy",
-        GRASP,
+        "grasp",
         "What assists: grasp (leads into the grasp of the reference), none, or a residual agent's .onnx file.",
     ),
     Argument.of("teleop", "assist"),
@@ -77,6 +69,7 @@ ARGUMENTS = (
 
 TELEOP = NodeSpec("controller", target="dexhot.ros.track.teleop_node:TeleopNode", schema="teleop")
 UNRECORDED = [COLOR, DEPTH, LABELS]  # images: the keypoints that they give are recorded
+BUILT_IN = {"grasp": "grasp", "none": ""}  # policy:= -> the node's parameter; else a file
 HOLD = 0.4  # s of a recorded operator's start, who waits for the robot
 ASIDE = ("camera", "perception", *UNWATCHED)  # without these the clutch is released; the robot goes on holding
 
@@ -129,7 +122,10 @@ def with_depth(arguments: dict[str, Any]) -> bool:
 def camera_rotation(arguments: dict[str, Any], reference: Reference) -> list[float]:
     """world_R_camera, wxyz, of camera_view:=recorded: a recording's own, turned as the reference was placed. Raises
     GraphError for a camera without a place."""
-    if arguments["camera_view"] != RECORDED:
+    from dexhot.geometry.rotations import quat_multiply
+    from dexhot.hardware.camera.recording import open_recording
+
+    if arguments["camera_view"] != "recorded":
         return [1.0, 0.0, 0.0, 0.0]
     kind, _, place = arguments["camera"].partition(":")
     found = None if kind not in ("bag", "dir") else open_recording(place, count=1).world_T_camera
@@ -180,6 +176,8 @@ def scene(reference: Reference, seconds: float, targets: np.ndarray | None = Non
     def held(rows: np.ndarray) -> np.ndarray:
         return np.repeat(rows[:1], count, axis=0)
 
+    from dexhot.control.grasp_assist import HeldGrasp  # with MuJoCo
+
     palms = reference.q[:, :3]
     return replace(
         reference,
@@ -198,7 +196,7 @@ def scene(reference: Reference, seconds: float, targets: np.ndarray | None = Non
             "teleop": {
                 "scene": reference.name,
                 "palms": [palms.min(0).tolist(), palms.max(0).tolist()],
-                "grasp": Grasp.of(reference, reference.target if targets is None else targets).as_dict(),
+                "grasp": HeldGrasp.of(reference, reference.target if targets is None else targets).as_dict(),
             },
         },
     )
@@ -219,6 +217,10 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     rotation = camera_rotation(arguments, task.reference)
     task = Task(scene(task.reference, arguments["session"], actions), None, task.sources)
     if arguments["policy"] not in BUILT_IN:
+        from dexhot.control.policy import OnnxNetwork
+        from dexhot.control.residual_agent import check_agent
+        from dexhot.simulation.setup import physics_of
+
         network = OnnxNetwork(arguments["policy"])
         check_agent(network.card, task.reference, physics_of(task.reference))
         task = replace(task, policy=network.path)
@@ -237,7 +239,7 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     values |= {"camera_rotation": rotation}
     written = task.write(folder)
     if arguments["policy"] in BUILT_IN:
-        written["policy"] = arguments["policy"]
+        written["policy"] = BUILT_IN[arguments["policy"]]
     return Prepared(folder, written | values, recorded)
 
 
