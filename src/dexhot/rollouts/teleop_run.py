@@ -21,6 +21,7 @@ GRAPH = "teleop"
 SHORTEST = 1.0  # s of engaged motion
 HELD = 0.9  # fraction of the lifted frames in which a fingertip touches the object
 MOVED = 0.005  # m, object's motion from which the grasp begins
+LEAD = RATE // 2  # frames before the first one in which the clutch may engage: the node's first targets
 MEASURED = {  # the node's diagnostic values -> figures
     "retarget.p50_ms": "retarget_ms_p50",
     "retarget.p99_ms": "retarget_ms_p99",
@@ -69,7 +70,7 @@ def engaged_part(folder: Path, rollout: Rollout) -> tuple[int, int]:
         values = {v.key: v.value for status in message.status for v in status.values}
         frame = round((bags.stamp_ns(message) - t0) * 1e-9 * RATE)
         changes.append((frame, values.get("engaged") == "1"))
-    here = [(frame, on) for frame, on in changes if 0 <= frame < count]
+    here = [(max(frame, 0), on) for frame, on in changes if -LEAD <= frame < count]
     first = next((frame for frame, on in here if on), None)
     if first is None:
         return 0, 0
