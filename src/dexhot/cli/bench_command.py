@@ -16,6 +16,7 @@ BENCHMARKS = {
     "retarget": "dexhot_bench.retarget",
     "physics": "dexhot_bench.physics",
     "mine": "dexhot_bench.mine",
+    "demonstrations": "dexhot_bench.demonstrations",
     "policy": "dexhot_bench.policy",
     "sim": "dexhot_bench.sim",
     "assist": "dexhot_bench.assist",
@@ -42,6 +43,7 @@ class Args:
             "retarget",
             "physics",
             "mine",
+            "demonstrations",
             "policy",
             "sim",
             "assist",
@@ -75,10 +77,12 @@ class Args:
     experts: Annotated[Path | None, shown("FILE")] = None
     """assist: expert motions; default: adroit/experts.npz in the cache."""
     steps: int = 0
-    """assist: control steps of PPO for each baseline of table II, whose cells are null without."""
+    """assist: control steps of PPO for each agent of tables II and III, whose cells are null without."""
+    table: Literal["I", "II", "III"] | None = None
+    """assist: this table of the paper alone."""
     ablate: bool = False
     """fit: also each recipe without each of its terms, on 4 clips of 30 frames."""
-    minutes: float | None = None
+    minutes: Annotated[float | None, shown("MINUTES")] = None
     """fit: stop after so many minutes; what is missing then is "not run", and the next run goes on with it."""
     recipes: Annotated[tuple[str, ...], shown("NAME")] = ()
     """fit: only these recipes (docs/fitting.md); default: all."""
@@ -114,11 +118,14 @@ def run(args: Args) -> None:
         raise DexhotError("--split belongs to `dexhot bench mine` without --quick, which has its own clips.")
     if args.peers and args.name != "mine":
         raise DexhotError("--peers belongs to `dexhot bench mine`.")
-    if (args.experts or args.steps) and args.name != "assist":
-        raise DexhotError("--experts and --steps belong to `dexhot bench assist`.")
+    if (args.experts or args.steps or args.table) and args.name != "assist":
+        raise DexhotError("--experts, --steps and --table belong to `dexhot bench assist`.")
+    if args.table and args.quick:
+        raise DexhotError("--table belongs to a run without --quick, which makes no tables.")
     given: dict[str, Any] = {
         "experts": args.experts,
         "steps": args.steps,
+        "table": args.table,
         "soak": args.soak,
         "ablate": args.ablate,
         "minutes": args.minutes,

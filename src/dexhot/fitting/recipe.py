@@ -23,6 +23,7 @@ TRACKING: Settings = {  # terms of the tracker, and their settings
     "object_mask": ("weight", "sigma"),
     "surface": ("weight", "back", "sigma", "reach", "visible_only"),
     "sdf": ("weight", "sigma"),
+    "free_space": ("weight", "sigma", "margin"),
     "penetration": ("weight", "sigma", "margin"),
     "attraction": ("weight", "sigma", "gate", "reach"),
     "temporal": (
