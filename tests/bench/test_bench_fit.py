@@ -104,7 +104,6 @@ def test_rows_are_the_recipes_and_what_they_lack():
         "homan",
         "handypriors",
         "contact",
-        "robot_hand",
     }
     assert not rows["contact, start"].recipe.terms and rows["contact"].clips == 4
     assert rows["contact, published values alone"].recipe.solver["widest"] == 0.001
