@@ -1,5 +1,5 @@
 """Train the prior over plans, a network of one clip, a tracker of many clips, or an agent that assists a user; and make
-the demonstrations to train on."""
+the demonstrations and user inputs to train on."""
 
 import sys
 from dataclasses import dataclass, fields, replace
@@ -30,8 +30,8 @@ class Prior:
     """Random seed of the first search."""
     workers: int = 0
     """Clips in parallel; 0: one per core."""
-    accept_terms: bool = False
-    """Accept the terms of the data, as they are printed."""
+    accept_licence: Annotated[str | None, shown("DATASET")] = None
+    """Accept the licence terms of this dataset; otherwise you are asked on the terminal."""
     force: bool = False
     """Overwrite an output file of another kind."""
     json: bool = False
@@ -86,6 +86,8 @@ class Tracker:
     """The command shaper between policy and servos."""
     profile: Annotated[str | None, shown("PROFILE")] = None
     """Profile of the finger servos (config/servos.yaml), leap or dextrack; default: the hand's own."""
+    backend: Literal["mujoco", "warp"] = "mujoco"
+    """Simulator of the training: MuJoCo on all cores, or MuJoCo Warp on the first GPU, for clips of one object."""
     trials: int = 20
     """Held-out perturbed worlds per clip of the evaluation at the end; 0: none."""
     seed: int = 0
@@ -102,8 +104,10 @@ class Assist:
 
     task: Annotated[Literal["door", "hammer", "pen", "relocate"], tyro.conf.Positional]
     """The task (gymnasium-robotics)."""
-    sigma: float = 0.15
-    """Noise of the user input, rad on each actuator."""
+    sigma: float | None = None
+    """Gaussian noise of the user input, rad on each actuator; default: 0.15, or 0 with --input."""
+    input: Annotated[Path | None, shown("FILE")] = None
+    """User inputs with structured noise (`dexhot train user-input`), in place of the experts' actions."""
     mixed: bool = False
     """Draw each episode's noise from 0 to sigma."""
     method: Literal[
@@ -253,9 +257,58 @@ class LedgerPage:
     """Print one JSON object on the last line of stdout."""
 
 
+@dataclass
+class UserInput:
+    """Make user inputs with structured noise for an Adroit task: what estimated hand poses ask of the robot while an
+    expert acts (residual hand agent, section III-C)."""
+
+    task: Annotated[Literal["door", "hammer", "pen", "relocate"], tyro.conf.Positional]
+    """The task (gymnasium-robotics)."""
+    noise: Literal["retrieved", "rendered"] = "retrieved"
+    """retrieved: from the closest pose of a set of real hand poses; rendered: from pictures of a hand in the expert's
+    pose, by the embedded keypoint estimator, misses included."""
+    poses: Literal["grab", "bighand", "fphab"] = "grab"
+    """retrieved: the set; grab: its clips in the cache, the others: your copy (--path)."""
+    path: Annotated[Path | None, shown("FOLDER")] = None
+    """Your copy of bighand or fphab, in the published layout."""
+    estimated: bool = False
+    """retrieved: an estimator's output on the pose's image, instead of the pose; without images, on a drawn one."""
+    estimates: Annotated[Path | None, shown("FILE")] = None
+    """retrieved: results of your own estimator, in the layout of BigHand's annotation; needed for its depth images."""
+    mapping: Literal["retargeter", "network"] = "retargeter"
+    """From the hand to the action: the streaming retargeter, or a network learnt from the training motions."""
+    variants: int = 4
+    """Inputs per motion: other cameras, people or halves of the set."""
+    every: int = 1
+    """bighand, fphab: use every N-th pose."""
+    experts: Annotated[Path | None, shown("FILE")] = None
+    """Expert motions; default: adroit/experts.npz in the cache (docs/assist.md)."""
+    accept_licence: Annotated[str | None, shown("DATASET")] = None
+    """Accept the terms of the set of poses; otherwise you are asked on the terminal."""
+    out: Annotated[Path | None, shown("FILE")] = None
+    """Inputs to write; default: TASK_input.npz. Missing folders are created."""
+    force: bool = False
+    """Overwrite an output file of another kind."""
+    seed: int = 0
+    """Random seed."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
 GeneratorOfPaths = Annotated[PathGenerator, tyro.conf.subcommand("generator")]
 Summary = Annotated[LedgerPage, tyro.conf.subcommand("ledger")]
-Args = Prior | Specialist | Tracker | Assist | Demonstrations | Homotopy | GeneratorOfPaths | Flywheel | Summary
+Args = (
+    Prior
+    | Specialist
+    | Tracker
+    | Assist
+    | Demonstrations
+    | Homotopy
+    | GeneratorOfPaths
+    | Flywheel
+    | UserInput
+    | Summary
+)
 
 
 def run(args: Args) -> None:
@@ -263,10 +316,12 @@ def run(args: Args) -> None:
     trainings: dict[type, Any] = {Prior: _prior, Specialist: _specialist, Tracker: _tracker, Assist: _assist}
     trainings |= {Demonstrations: _demonstrations, Homotopy: _homotopy, PathGenerator: _generator}
     trainings |= {Flywheel: _flywheel, LedgerPage: _ledger}
+    trainings[UserInput] = _user_input
     trainings[type(args)](args)
 
 
 def _prior(args: Prior) -> None:
+    from dexhot.cli.datasets_command import acceptance
     from dexhot.cli.output import console, print_json, summary
     from dexhot.data.files import check_out, file_of, save
     from dexhot.data.types import PlanPrior
@@ -279,8 +334,8 @@ def _prior(args: Prior) -> None:
     at_least(1, seeds=args.seeds, rollouts=args.rollouts)
     out = check_out(file_of(args.out or Path(f"plan_prior_{args.data}.npz"), PlanPrior), "dexhot/prior", args.force)
     if args.data != "parametric":
-        terms, accepted = f"Terms of the data: {TERMS[args.data]}.", args.accept_terms or None
-        require_acceptance(f"a prior from {args.data}", terms, accepted, "--accept-terms")
+        terms, accepted = f"Terms of the data: {TERMS[args.data]}.", acceptance(args.data, args.accept_licence)
+        require_acceptance(f"a prior from {args.data}", terms, accepted, f"--accept-licence {args.data}")
     options = PriorOptions(args.data, args.seeds, args.rollouts, args.seed, args.clips)
     count = len(clips_for(options))
     command = f"dexhot train prior --data {args.data} --seeds {args.seeds} --rollouts {args.rollouts}"
@@ -387,7 +442,7 @@ def _tracker(args: Tracker) -> None:
     task = TaskOptions(action=args.action, layout=tuple(LAYOUTS[args.layout]), shaper=args.shaper)
     options = TrackerOptions(args.worlds, args.steps, args.seed, task=task)
     learner_options = replace(options.ppo, imitation=args.imitation, discriminator=args.discriminator)
-    options = replace(options, ppo=learner_options)
+    options = replace(options, ppo=learner_options, backend=args.backend)
     with progress("training", counted=True) as job:
 
         def show(done: int, total: int, line: str) -> None:
@@ -417,18 +472,25 @@ def _assist(args: Assist) -> None:
     from dexhot.progress import progress
     from dexhot_train.assist.experts import load_experts
     from dexhot_train.assist.shipped import save_agent
+    from dexhot_train.assist.structured import load_inputs
     from dexhot_train.assist.success import success
     from dexhot_train.assist.training import AssistTraining, agent_of, train_agent
 
     at_least(0, corrections=args.corrections, steps=args.steps, episodes=args.episodes, seed=args.seed)
-    for name in ("sigma", "discriminator"):
-        if not 0.0 <= getattr(args, name) < float("inf"):
-            raise DexhotError(f"--{name} must be 0 or more, not {getattr(args, name)}.")
+    sigma = args.sigma if args.sigma is not None else (0.0 if args.input else 0.15)
+    for name, value in (("sigma", sigma), ("discriminator", args.discriminator)):
+        if not 0.0 <= value < float("inf"):
+            raise DexhotError(f"--{name} must be 0 or more, not {value}.")
     experts, folder = load_experts(args.task, args.experts), args.out or Path(f"assist_{args.task}")
-    options = AssistTraining(args.task, args.method, args.sigma, args.mixed, args.corrections, args.steps)
+    clean, made = experts, dict[str, Any]()
+    if args.input:
+        experts, made = load_inputs(experts, args.input)
+    options = AssistTraining(args.task, args.method, sigma, args.mixed, args.corrections, args.steps)
     options = replace(options, discriminator=args.discriminator, seed=args.seed)
-    unsaid = ("task", "experts", "out", "episodes", "json")
-    command = " ".join(["dexhot train assist", args.task, *_options(args, unsaid)])
+    unsaid = ("task", "experts", "out", "episodes", "json", "input", "sigma")
+    noise = [f"--input {args.input.name}"] if args.input else []
+    noise.append(f"--sigma {sigma:g}")
+    command = " ".join(["dexhot train assist", args.task, *noise, *_options(args, unsaid)])
     train, test = experts.split("train"), experts.split("test")
     with progress("training", counted=True) as job:
 
@@ -438,11 +500,14 @@ def _assist(args: Assist) -> None:
 
         actor, told = train_agent(train, options, folder, command, show)
     scores = {}
+    noises = {"input" if args.input else f"{sigma:g}": (test, sigma), "0": (clean.split("test"), 0.0)}
     for name, agent in {"agent": agent_of(actor), "user_input": None}.items() if args.episodes else ():
-        for sigma in dict.fromkeys((args.sigma, 0.0)):
-            scores[f"{name}_{sigma:g}"] = asdict(success(test, sigma, agent, options.acting, args.episodes))
+        for kind, (motions, much) in noises.items():
+            scores[f"{name}_{kind}"] = asdict(success(motions, much, agent, options.acting, args.episodes))
     if options.acting.residual:
-        path = save_agent(actor, options, folder / f"assist_{args.task}", command, scores, len(train.seeds))
+        place, count = folder / f"assist_{args.task}", len(train.seeds)
+        terms, inputs = (made.get(key, "") for key in ("terms", "command"))
+        path = save_agent(actor, options, place, command, scores, count, terms, inputs)
         told |= {"policy": str(path)}
     shown_scores = {f"success_{name}": cell["success"] for name, cell in scores.items()}
     summary("assisted hand", told | shown_scores)
@@ -612,3 +677,54 @@ def _show_ledger(rows: list[dict[str, Any]], written: Path) -> None:
         shown_table.add_row(*row)
     console.print(shown_table)
     console.print(f"written to {written}", soft_wrap=True, highlight=False)
+
+
+def _user_input(args: UserInput) -> None:
+    from dexhot.cli.output import print_json, summary
+    from dexhot.data.files import check_out
+    from dexhot.datasets.licences import require_acceptance
+    from dexhot.errors import DexhotError
+    from dexhot.progress import progress
+    from dexhot_train.assist.experts import load_experts
+    from dexhot_train.assist.structured import INPUTS, InputOptions, make_inputs, save_inputs
+
+    at_least(0, seed=args.seed)
+    at_least(1, variants=args.variants, every=args.every)
+    out = check_out(args.out or Path(f"{args.task}_input.npz"), INPUTS, args.force)
+    options = InputOptions(args.noise, args.estimated, args.mapping, args.variants, args.seed)
+    if args.noise == "rendered" and (args.path or args.estimates or args.estimated):
+        raise DexhotError(
+            "--path, --estimates and --estimated belong to --noise retrieved: rendered hands need no set."
+        )
+    if args.estimates and not args.estimated:
+        raise DexhotError("--estimates belongs to --estimated.")
+    experts, poses = load_experts(args.task, args.experts), None
+    if args.noise == "retrieved":
+        poses, terms = _poses(args)
+        require_acceptance(args.poses, terms, True if args.accept_licence == args.poses else None)
+    with progress("hands", counted=True) as job:
+        made, figures = make_inputs(experts, options, poses, args.estimates, job)
+    unsaid = ("task", "experts", "path", "estimates", "out", "json", "force", "accept_licence")
+    command = " ".join(["dexhot train user-input", args.task, *_options(args, unsaid)])
+    source = {"poses": args.poses, "terms": terms} if poses is not None else {}
+    save_inputs(made, options, out, {**source, **figures, "command": command})
+    told = {"inputs": str(out), "motions": len(experts.seeds), "variants": args.variants}
+    told |= {name: round(value, 3) for name, value in figures.items()}
+    summary("user inputs", told)
+    if args.json:
+        print_json(told)
+
+
+def _poses(args: UserInput) -> tuple[Any, str]:
+    """The set of hand poses and its terms."""
+    from dexhot.datasets import bighand, fphab, grab
+    from dexhot.datasets.hand_poses import grab_poses
+    from dexhot.errors import DexhotError
+
+    if args.poses == "grab":
+        return grab_poses(), grab.TERMS
+    if args.path is None:
+        raise DexhotError(f"{args.poses} cannot be downloaded automatically; give the folder of your copy: --path DIR.")
+    if args.poses == "bighand":
+        return bighand.bighand_poses(args.path, args.every), bighand.TERMS
+    return fphab.fphab_poses(args.path, args.every), fphab.TERMS

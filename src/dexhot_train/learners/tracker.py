@@ -41,6 +41,7 @@ class TrackerOptions:
     seed: int = 0
     save_every: int = 20  # iterations
     expert_steps: int = 300  # for the discriminator
+    backend: str = "mujoco"  # of task/backends.py; the evaluation is always in C MuJoCo
     task: TaskOptions = field(default_factory=TaskOptions)
     ppo: PPOOptions = field(default_factory=lambda: PPOOptions(std=0.1, gain=0.1, learning_rate=1e-3))
 
@@ -66,7 +67,7 @@ def train_tracker(
     setup = clips[0].setup
     settings = {"options": asdict(options), "clips": [c.name for c in clips], **setup.physics.named(setup.hand)}
     claim(folder, settings, command, free=("options.steps",))
-    task = TrackingTask(clips, options.worlds, options.task, options.seed, threads)
+    task = TrackingTask(clips, options.worlds, options.task, options.seed, threads, backend=options.backend)
     expert = None
     if options.ppo.discriminator:
         expert = expert_pairs(TrackingTask(clips, 16, options.task, options.seed + 1, threads), options.expert_steps)
