@@ -100,10 +100,12 @@ class Tracker:
 
 @dataclass
 class Assist:
-    """Train an agent that corrects a user's noisy hand (residual hand agent), on expert motions of an Adroit task."""
+    """Train an agent that corrects a user's noisy hand (residual hand agent), on expert motions of an Adroit task or of
+    the LEAP hand."""
 
-    task: Annotated[Literal["door", "hammer", "pen", "relocate"], tyro.conf.Positional]
-    """The task (gymnasium-robotics)."""
+    task: Annotated[Literal["door", "hammer", "pen", "relocate", "leap"], tyro.conf.Positional]
+    """A task of gymnasium-robotics; or the LEAP hand on mined GRAB clips, which of the options below takes
+    --corrections, --experts, --out, --episodes and --seed."""
     sigma: float | None = None
     """Gaussian noise of the user input, rad on each actuator; default: 0.15, or 0 with --input."""
     input: Annotated[Path | None, shown("FILE")] = None
@@ -120,12 +122,14 @@ class Assist:
     """Control steps of PPO after them, in all worlds."""
     discriminator: float = 0.0
     """Weight of the adversarial imitation reward of the residual agent."""
-    experts: Annotated[Path | None, shown("FILE")] = None
-    """Expert motions; default: adroit/experts.npz in the cache (docs/assist.md)."""
+    experts: Annotated[Path | None, shown("FILE|FOLDER")] = None
+    """Expert motions; default: adroit/experts.npz in the cache (docs/assist.md). leap: a folder of demonstrations,
+    CLIP.npz; default: what `dexhot bench mine` left in the cache."""
     out: Annotated[Path | None, shown("FOLDER")] = None
     """Folder of the training, which resumes there; default: assist_TASK. Missing folders are created."""
     episodes: int = 100
-    """Test episodes of the evaluation at the end, on motions that training does not see; 0: none."""
+    """Test episodes of the evaluation at the end, on motions that training does not see; 0: none. leap: divided among
+    the test clips, at least one of each."""
     seed: int = 0
     """Random seed: the same one gives the same agent on one machine."""
     json: bool = False
@@ -464,6 +468,44 @@ def _tracker(args: Tracker) -> None:
     sys.stdout.flush()
 
 
+def _assist_leap(args: Assist) -> None:
+    import os
+
+    from dexhot.cli.output import print_json, summary
+    from dexhot.errors import DexhotError
+    from dexhot.progress import progress
+    from dexhot_train.assist.leap import load_leap_experts
+    from dexhot_train.assist.leap_agent import LeapTraining, leap_agent_of, save_leap_agent, train_leap
+    from dexhot_train.assist.leap_success import leap_success, no_correction
+
+    at_least(1, corrections=args.corrections)
+    taken = ("task", "corrections", "experts", "out", "episodes", "seed", "json")
+    if others := [f.name for f in fields(args) if f.name not in taken and getattr(args, f.name) != f.default]:
+        raise DexhotError(f"--{others[0]} belongs to the Adroit tasks; leap takes --{', --'.join(taken[1:])}.")
+    folder, threads = args.out or Path("assist_leap"), os.cpu_count() or 1
+    options = LeapTraining(corrections=args.corrections, seed=args.seed)
+    command = " ".join(["dexhot train assist leap", *_options(args, ("task", "experts", "out", "episodes", "json"))])
+    train = load_leap_experts("train", args.experts)
+    test = load_leap_experts("test", args.experts) if args.episodes else []
+    with progress("training", counted=True) as job:
+
+        def show(done: int, total: int, line: str) -> None:
+            job.what = f"training, {line}"
+            job(done, total)
+
+        actor, told = train_leap(train, options, folder, command, threads, show)
+    scores = {}
+    for name, agent in {"agent": leap_agent_of(actor), "user_input": no_correction}.items() if test else ():
+        cell = leap_success(test, agent, max(1, args.episodes // len(test)), options.error, threads=threads)
+        scores[name] = {"success_strict": cell.success, "episodes": cell.episodes, "clips": len(test)}
+    path = save_leap_agent(actor, train, options, folder / "assist_leap", command, scores)
+    told |= {"policy": str(path)}
+    summary("assisted LEAP hand", told | {f"success_{name}": cell["success_strict"] for name, cell in scores.items()})
+    if args.json:
+        print_json(told | {"scores": scores})
+    sys.stdout.flush()
+
+
 def _assist(args: Assist) -> None:
     from dataclasses import asdict
 
@@ -477,6 +519,8 @@ def _assist(args: Assist) -> None:
     from dexhot_train.assist.training import AssistTraining, agent_of, train_agent
 
     at_least(0, corrections=args.corrections, steps=args.steps, episodes=args.episodes, seed=args.seed)
+    if args.task == "leap":
+        return _assist_leap(args)
     sigma = args.sigma if args.sigma is not None else (0.0 if args.input else 0.15)
     for name, value in (("sigma", sigma), ("discriminator", args.discriminator)):
         if not 0.0 <= value < float("inf"):
