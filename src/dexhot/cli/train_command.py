@@ -99,6 +99,48 @@ class Tracker:
 
 
 @dataclass
+class PoseFollowing:
+    """Learn to pick an object up from one demonstration by pose trajectory following (TF-HOT), or by a method that it
+    is compared with."""
+
+    task: Annotated[Literal["banana", "elephant", "can"], tyro.conf.Positional]
+    """Object to pick up; banana and elephant need GRAB's clips."""
+    hand: Literal["leap_right", "six_motor_right"] = "leap_right"
+    """Robot hand; six_motor_right is like the paper's Inspire hand."""
+    method: Literal["ptf", "sparse", "dense", "imitation"] = "ptf"
+    """Progress reward beside the sparse one; PPO with the sparse or the dense reward; state-only imitation."""
+    demonstration: Annotated[Path | None, shown("FILE")] = None
+    """Trajectory with the same object, such as `dexhot fit` recovers from a video; default: the task's mocap clip."""
+    steps: int = 2_000_000
+    """Control steps of all worlds in all; more than before goes on with a finished training."""
+    worlds: int = 512
+    """Worlds stepped together."""
+    episodes: int = 100
+    """Held-out starts of the evaluation at the end; 0: none."""
+    backend: Literal["mujoco", "warp"] = "mujoco"
+    """Simulator of the training: MuJoCo on all cores, or MuJoCo Warp on the first GPU."""
+    out: Annotated[Path, shown("FOLDER")] = Path("ptf")
+    """Folder of the runs; each has its own in it, TASK-HAND-METHOD-SEED, and resumes there. Missing folders are
+    created."""
+    seed: int = 0
+    """Random seed: the same one gives the same curve on one machine. The paper has four."""
+    workers: int = 0
+    """Threads; 0: one per core."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+@dataclass
+class FollowingReport:
+    """Draw success over samples of the runs of `dexhot train ptf`, and list them beside the paper's results."""
+
+    folder: Annotated[Path, tyro.conf.Positional, shown("FOLDER")]
+    """Folder of the runs, also while one goes on."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+@dataclass
 class Assist:
     """Train an agent that corrects a user's noisy hand (residual hand agent), on expert motions of an Adroit task or of
     the LEAP hand."""
@@ -301,10 +343,14 @@ class UserInput:
 
 GeneratorOfPaths = Annotated[PathGenerator, tyro.conf.subcommand("generator")]
 Summary = Annotated[LedgerPage, tyro.conf.subcommand("ledger")]
+Following = Annotated[PoseFollowing, tyro.conf.subcommand("ptf")]
+FollowingSummary = Annotated[FollowingReport, tyro.conf.subcommand("ptf-report")]
 Args = (
     Prior
     | Specialist
     | Tracker
+    | Following
+    | FollowingSummary
     | Assist
     | Demonstrations
     | Homotopy
@@ -320,7 +366,7 @@ def run(args: Args) -> None:
     trainings: dict[type, Any] = {Prior: _prior, Specialist: _specialist, Tracker: _tracker, Assist: _assist}
     trainings |= {Demonstrations: _demonstrations, Homotopy: _homotopy, PathGenerator: _generator}
     trainings |= {Flywheel: _flywheel, LedgerPage: _ledger}
-    trainings[UserInput] = _user_input
+    trainings |= {UserInput: _user_input, PoseFollowing: _following, FollowingReport: _following_report}
     trainings[type(args)](args)
 
 
@@ -466,6 +512,58 @@ def _tracker(args: Tracker) -> None:
     if args.json:
         print_json(told)
     sys.stdout.flush()
+
+
+def _following(args: PoseFollowing) -> None:
+    import os
+
+    from dexhot.cli.output import print_json, summary
+    from dexhot.errors import MissingExtraError
+    from dexhot.progress import progress
+
+    try:
+        from dexhot_train.learners.pose_following import FollowingTraining, train_pickup
+    except ImportError as e:
+        raise MissingExtraError("training a policy", "train") from e
+    from dexhot_train.task.pickup_clips import load_pickup
+
+    at_least(0, seed=args.seed, workers=args.workers, episodes=args.episodes)
+    at_least(1, steps=args.steps, worlds=args.worlds)
+    words = ["dexhot train ptf", args.task, *_options(args, ("task", "out", "json", "workers", "demonstration"))]
+    words += [f"--demonstration {args.demonstration.name}"] if args.demonstration else []
+    pickup = load_pickup(args.task, args.hand, args.demonstration)
+    options = FollowingTraining(args.method, args.worlds, args.steps, args.seed, backend=args.backend)
+    folder = args.out / f"{args.task}-{args.hand}-{args.method}-{args.seed}"
+    threads = args.workers or os.cpu_count() or 1
+    with progress("training", counted=True) as job:
+
+        def show(done: int, total: int, line: str) -> None:
+            job.what = f"training, {line}"
+            job(done, total)
+
+        told = train_pickup(pickup, options, folder, " ".join(words), threads, args.episodes, show)
+    summary("pose trajectory following", {name: value for name, value in told.items() if name != "last"})
+    if args.json:
+        print_json(told)
+    sys.stdout.flush()
+
+
+def _following_report(args: FollowingReport) -> None:
+    from dexhot.cli.output import console, print_json
+    from dexhot.errors import MissingExtraError
+
+    try:
+        from dexhot_train.learners.following_page import page, read_runs, table
+    except ImportError as e:
+        raise MissingExtraError("reading trainings", "train") from e
+    written, rows = page(args.folder), table(read_runs(args.folder))
+    for row in rows:
+        name = f"{row['task']}, {row['hand']}, {row['method']}"
+        ours = row["success"] if isinstance(row["success"], str) else f"{row['success']:.2f} at {row['steps']} steps"
+        console.print(f"{name}: {ours} (paper: {row['paper']})", highlight=False, soft_wrap=True)
+    console.print(f"written to {written}", soft_wrap=True, highlight=False)
+    if args.json:
+        print_json({"folder": str(args.folder), "rows": rows, "page": str(written)})
 
 
 def _assist_leap(args: Assist) -> None:
