@@ -75,6 +75,7 @@ def test_a_good_run_is_a_demonstration_of_its_engaged_part(run):
     np.testing.assert_array_equal(made.actions, run.rollout.command[20:170])
     np.testing.assert_array_equal(made.object_pose[:-1], run.rollout.object_pose[21:170])  # after each action
     assert 40 <= made.reference.grasp_start <= 45 and made.reference.provenance["teleoperated"]["frames"] == [20, 170]
+    assert "source" not in made.reference.provenance  # its motion is no clip's
     files.save(made, run.folder / "demonstration.npz")
 
 

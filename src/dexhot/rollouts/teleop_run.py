@@ -121,6 +121,7 @@ def lift_of(run: str | Path, setup: Setup | None = None) -> Lift:
 def _demonstration(name: str, rollout: Rollout, part: slice, setup: Setup) -> Demonstration:
     old, pose = rollout.reference, rollout.object_pose[part]
     moved = np.flatnonzero(np.linalg.norm(pose[:, :3] - pose[0, :3], axis=1) > MOVED)
+    made = {k: v for k, v in old.provenance.items() if k != "source"}  # of the scene's clip, whose motion it is not
     reference = replace(
         old,
         name=name,
@@ -131,7 +132,7 @@ def _demonstration(name: str, rollout: Rollout, part: slice, setup: Setup) -> De
         arm_q=rollout.arm_q[part],
         grasp_start=int(moved[0]),
         grasp_end=int(moved[-1]),
-        provenance={**old.provenance, "teleoperated": {**rollout.provenance, "frames": [part.start, part.stop]}},
+        provenance={**made, "teleoperated": {**rollout.provenance, "frames": [part.start, part.stop]}},
     )
     achieved = np.minimum(np.arange(1, len(pose) + 1), len(pose) - 1)  # the state after each action
     found = Demonstration(
