@@ -1,6 +1,7 @@
 """What `dexhot doctor` says about a machine that is to drive a robot."""
 
 import shutil
+import tomllib
 
 import pytest
 
@@ -42,6 +43,25 @@ def test_every_sdk_of_the_extra_hardware_is_looked_for():
     assert {"SDK of the LEAP hand", "SDK of the Franka arm", "SDK of the RealSense camera"} <= names
 
 
+def test_every_extra_that_a_user_may_install_is_looked_for():
+    lines = (share_dir() / "pyproject.toml").read_text()
+    extras = set(tomllib.loads(lines)["project"]["optional-dependencies"])
+    checked = {check.name.removeprefix("extra: ") for check in doctor.examine() if check.name.startswith("extra: ")}
+    assert checked == extras - {"ros", "hardware", "test", "dev"}
+
+
+def test_an_extra_of_which_a_package_is_missing_is_not_installed():
+    check = doctor.extra("policy", "json", "no_such_module")
+    assert check.status == "optional" and check.found == "not installed: no_such_module"
+    assert check.remedy == "pip install 'dexhot[policy]'"
+
+
+def test_hand_models_that_are_missing_are_named_with_the_command_that_gets_them(cache):
+    check = doctor.hand_landmarks()
+    assert check.status == "optional" and "palm_detection_full" in check.found
+    assert check.remedy == "dexhot models get hand-landmarks"
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_it_says_whether_frames_are_published_on_tf(monkeypatch, there):
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: object() if there else None)
@@ -49,3 +69,13 @@ def test_it_says_whether_frames_are_published_on_tf(monkeypatch, there):
     assert check.status == ("ok" if there else "optional") and ("distribution" in check.remedy) != there
     monkeypatch.undo()
     assert "/tf (tf2_msgs)" in [c.name for c in doctor.examine()]
+
+
+def test_memory_left_by_killed_processes_is_counted_with_the_command_that_frees_it(monkeypatch, tmp_path):
+    left = tmp_path / "fastrtps_0"
+    left.write_bytes(bytes(3 * 2**20))
+    monkeypatch.setattr(doctor, "left_behind", lambda: [left])
+    check = doctor.shared_memory()
+    assert "3 MiB left by killed" in check.found and "--free-shared-memory" in check.remedy
+    left.unlink()
+    assert "left" not in doctor.shared_memory().found

@@ -239,13 +239,13 @@ def from_video(args: Args, video: str, folder: Path, stages: Stages) -> Any:
     from dexhot.objects import load_object
     from dexhot.perception.hand_landmarks import LandmarkHands
     from dexhot.perception.perceive import object_track, perceive
-    from dexhot.perception.weights import HAND_LANDMARKS, weights_dir
+    from dexhot.perception.weights import missing_hand_landmarks
     from dexhot.perception.world import on_table
     from dexhot.progress import track
 
     asset = load_object(str(args.object))
     with stages("perceive", "hand and object in each picture, by the embedded detectors"):
-        if not all((weights_dir() / "hand-landmarks" / name).is_file() for name in HAND_LANDMARKS):
+        if missing_hand_landmarks():
             get_hand_landmarks()
         hands = LandmarkHands(count=2)
         recording = open_recording(video)
