@@ -190,6 +190,7 @@ def test_latency_is_from_an_image_to_the_first_command_that_used_it(tmp_path, wo
     found = teleop_run.latencies(tmp_path)
     assert found["images"] == 2 and found["glass_to_motor_ms_p50"] == pytest.approx(40.0)
     assert found["glass_to_motor_ms_p99"] == pytest.approx(49.8)
+    assert [found[f"{stage}_ms_p50"] for stage in teleop_run.STAGES] == pytest.approx([17.5, 2.5, 20.0])
 
 
 @pytest.mark.parametrize(
