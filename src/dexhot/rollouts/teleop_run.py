@@ -154,8 +154,8 @@ def latencies(run: str | Path) -> dict[str, float]:
     """Figures of a run, ms; empty without engaged motion.
 
     `glass_to_motor_ms_*`: from an image's stamp to the recorder's receipt of the first hand command that its keypoints
-    had a part in, and its stages: `perceive` until the keypoints are at the controller, `wait` for the robot's next tick,
-    `command` until the command; `retarget_ms_p50`: of the node's own measurement.
+    had a part in, and its stages: `perceive` until the keypoints are at the controller, `wait` for the robot's next
+    tick, `command` until the command; `retarget_ms_p50`: of the node's own measurement.
     """
     folder = _folder(run)
     wanted = {JOURNAL, LEAP_COMMAND, DIAGNOSTICS}
