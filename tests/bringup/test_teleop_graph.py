@@ -82,3 +82,20 @@ def test_a_video_is_seen_without_depth(teleop, shared_data, hand_landmarks):
 def test_what_cannot_work_is_refused_before_anything_starts(teleop, given):
     with pytest.raises(DexhotError):
         teleop(**given)
+
+
+def test_a_view_as_recorded_needs_a_recording_with_its_cameras_place(teleop):
+    with pytest.raises(GraphError, match="camera_view:=recorded needs a recording"):
+        teleop(camera_view="recorded")
+
+
+def test_an_agent_that_does_not_exist_is_refused(teleop, tmp_path):
+    with pytest.raises(DexhotError, match="does not exist"):
+        teleop(policy=str(tmp_path / "agent.onnx"))
+
+
+def test_the_scene_has_the_grasp_of_its_reference_unless_nothing_assists(teleop, tmp_path):
+    made = teleop()
+    assert made.parameters["controller"]["policy"] == "grasp"
+    assert set(load(made.folder / "reference.npz", Reference).provenance["teleop"]["grasp"]) >= {"palm", "fingers"}
+    assert teleop(policy="none", record=str(tmp_path / "other")).parameters["controller"]["policy"] == ""

@@ -155,3 +155,21 @@ def test_no_heartbeat_before_the_first_frame(bench):
     node = bench.node
     assert bench.spin_until(node.alive)
     assert node.camera.health.frames > 0
+
+
+def test_a_recorded_operator_waits_to_and_fro_until_the_clutch_engages():
+    from types import SimpleNamespace
+
+    from dexhot.hardware.camera.frames import Frames
+
+    node = SimpleNamespace(engaged=False, stopped=False, first=[], camera=SimpleNamespace(recorded=True))
+    node.p, shown = SimpleNamespace(hold=0.003, fps=1000), []
+
+    def publish(frames):
+        shown.append(frames.number)
+        node.engaged = len(shown) == 7
+
+    node.publisher = SimpleNamespace(publish=publish)
+    for k in range(4):  # the fourth comes after the clutch engaged
+        camera_node.CameraNode.wait_with(node, Frames(float(k), k, np.zeros((2, 2, 3), np.uint8), None, None))
+    assert shown == [2, 1, 0, 0, 1, 2, 2] and not node.first
