@@ -28,7 +28,7 @@ TRAIN_SIGMAS = (0.01, 0.05, 0.10, 0.15, 0.20)  # rad, of table I
 TEST_SIGMAS = (0.0, *TRAIN_SIGMAS)
 SMOOTHING = 0.5  # of the low-pass filter that a lab would try first
 EPISODES = 100  # per figure of a full run
-LEAP_EPISODES = 8  # per clip of a full run
+LEAP_EPISODES = 4  # per clip of a full run
 TABLE_2_TASKS, TABLE_2_SIGMA = ("door", "relocate"), 0.05
 
 
