@@ -53,6 +53,7 @@ EXTRAS = {  # those beside `ros` and `hardware`, which have checks of their own;
     "lerobot": ("pyarrow",),
     "video": ("imageio_ffmpeg",),
     "peers": ("dex_retargeting", "rsl_rl"),
+    "gpu": ("mujoco_warp",),
 }
 SDKS = (  # packages of the extra `hardware`: device, package, module
     ("LEAP hand", "dynamixel-sdk", "dynamixel_sdk"),

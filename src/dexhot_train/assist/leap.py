@@ -184,7 +184,8 @@ class LeapHands:
 
     def _frames(self) -> np.ndarray:
         """(N,) frames, the last one behind a clip's end."""
-        return np.minimum(self.frame, self._last())
+        frames: np.ndarray = np.minimum(self.frame, self._last())
+        return frames
 
     def offset(self, ago: int = 0) -> np.ndarray:
         """(N, 6+n) the user's input from the reference's targets, in units of the bound, the position in the palm's

@@ -17,6 +17,7 @@ from dexhot.errors import DexhotError
 from dexhot_train.assist.experts import Experts
 from dexhot_train.assist.hands import METHODS, AssistedHands, AssistOptions
 from dexhot_train.assist.success import Agent
+from dexhot_train.assist.user_input import fingerprint
 from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
 from dexhot_train.learners.dagger import Dagger, DaggerOptions
 from dexhot_train.learners.discriminator import expert_pairs
@@ -83,7 +84,8 @@ def train_agent(
     """
     torch.set_num_threads(1)
     free = ("options.steps", "options.corrections")
-    claim(folder, {"options": asdict(options), "seeds": experts.seeds}, command, free)
+    motions = [*experts.seeds, fingerprint(experts)] if experts.inputs else experts.seeds
+    claim(folder, {"options": asdict(options), "seeds": motions}, command, free)
     hands = AssistedHands(experts, options.worlds, options.acting, options.seed)
     weight, share = ADVERSARIAL.get(options.method, (options.discriminator, 0.5))
     ppo = replace(options.ppo, discriminator=weight, task_share=share)
@@ -136,5 +138,7 @@ def correct(
 
 def _pairs(experts: Experts, options: AssistTraining) -> tuple[np.ndarray, np.ndarray]:
     """The experts' states and actions, without noise: every motion once."""
-    clean = AssistedHands(experts, len(experts.seeds), replace(options.acting, sigma=0.0), options.seed + 1)
+    clean = AssistedHands(
+        replace(experts, inputs=[]), len(experts.seeds), replace(options.acting, sigma=0.0), options.seed + 1
+    )
     return expert_pairs(clean, len(experts.actions[0]))
