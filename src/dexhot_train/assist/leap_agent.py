@@ -61,7 +61,7 @@ class OffsetActor(Actor):
         seen, own = self.normaliser(x), self.kinds * self.joints
         each = seen[:, :own].reshape(-1, self.kinds, self.joints).transpose(1, 2)  # (N, 6+n, kinds)
         rest = seen[:, None, own:].expand(-1, self.joints, -1)
-        names = self.get_buffer("names").expand(len(x), -1, -1)
+        names = self.get_buffer("names").expand(x.shape[0], -1, -1)
         learnt = self.net(torch.cat([each, rest, names], dim=-1)).squeeze(-1)
         offset: torch.Tensor = x[:, : self.joints] - self.gain * learnt
         return offset
