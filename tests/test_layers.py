@@ -178,7 +178,8 @@ def test_who_only_reads_states_loads_no_object_library(module):
     ("module", "spared"),
     [
         ("track.object_filter_node", {"numpy.random", "numpy.typing"}),
-        ("record.recorder_node", {"numpy.random", "sensor_msgs"}),
+        ("track.controller_node", {"dexhot.planning.planned", "dexhot.control.policy", "trimesh", "scipy.optimize"}),
+        ("record.recorder_node", {"numpy.random", "sensor_msgs", "dexhot.data.rosbag.mcap"}),
     ],
 )
 def test_a_node_loads_no_module_that_only_others_need(module, spared):

@@ -55,6 +55,10 @@ class MissingExtraError(DexhotError):
         super().__init__(f"{what} needs an extra that is not installed: pip install 'dexhot[{extra}]'.")
 
 
+class UnsafePolicyError(DexhotError):
+    """The network's output must not move a robot: not finite, or a jump."""
+
+
 class DownloadError(DexhotError):
     """A file could not be downloaded: no network, or it is not in the registry."""
 

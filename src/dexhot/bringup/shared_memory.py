@@ -1,7 +1,7 @@
 """Shared memory that killed ROS processes left behind.
 
 Fast DDS, the middleware, maps about 34 MiB per participant in /dev/shm. A process that ends removes its own; one that
-was killed cannot, and many of them fill the memory. Each segment has a lock, held while its process lives, so a free one
+was killed cannot, and many of them fill the memory. Each segment has a lock, held while its process lives: a free one
 is nobody's.
 """
 

@@ -101,7 +101,7 @@ def evaluate_tracker(
     actor: Actor | None, clips: Sequence[TaskClip], options: TaskOptions, trials: int = 20, threads: int = 1
 ) -> dict[str, Any]:
     """The mean policy (None: the bare baseline) in `trials` held-out worlds per clip, each episode from its clip's
-    start: fraction tracked (the limits of success_strict on the object), per clip and in all.
+    start: fraction tracked (the limits of success_strict on the object) and median T_err, per clip and in all.
 
     A quick estimate without self-penetration and hold rate; `dexhot evaluate` judges a policy.
     """
@@ -122,10 +122,12 @@ def evaluate_tracker(
             if first[row] < 0:
                 first[row], errors[row] = figures["tracked"], figures["T_err_cm"]
     by_clip = first.reshape(len(clips), trials).mean(axis=1)
+    error_by_clip = np.median(errors.reshape(len(clips), trials), axis=1)
     return {
         "tracked": float(by_clip.mean()),
         "T_err_cm": float(np.median(errors)),
         "clips": {clip.name: float(x) for clip, x in zip(clips, by_clip)},
+        "T_err_cm_of_clips": {clip.name: float(x) for clip, x in zip(clips, error_by_clip)},
     }
 
 
