@@ -5,12 +5,14 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from dexhot.bringup.shared_memory import free, left_behind
 from dexhot.paths import cache_dir
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +31,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "grab" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(1800))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def free_shared_memory() -> Iterator[None]:
+    """Tests kill ROS processes; each leaves 34 MiB of memory."""
+    began = time.time()
+    yield
+    free(left_behind(since=began))
 
 
 @pytest.fixture(scope="session")

@@ -98,6 +98,7 @@ EXTRAS = {
     **dict.fromkeys(("dex_retargeting", "rsl_rl", "tensordict"), "peers"),
     **dict.fromkeys(("imageio_ffmpeg",), "video"),
     **dict.fromkeys(("numba", "llvmlite", "warp"), "perception"),
+    **dict.fromkeys(("mujoco_warp",), "gpu"),
     **dict.fromkeys(("ray", "torch", "tensorboard"), "train"),
     **dict.fromkeys(("gymnasium", "gymnasium_robotics", "farama_notifications"), "assist"),
     **dict.fromkeys(("franky_sim",), "dev"),

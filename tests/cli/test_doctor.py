@@ -69,3 +69,13 @@ def test_it_says_whether_frames_are_published_on_tf(monkeypatch, there):
     assert check.status == ("ok" if there else "optional") and ("distribution" in check.remedy) != there
     monkeypatch.undo()
     assert "/tf (tf2_msgs)" in [c.name for c in doctor.examine()]
+
+
+def test_memory_left_by_killed_processes_is_counted_with_the_command_that_frees_it(monkeypatch, tmp_path):
+    left = tmp_path / "fastrtps_0"
+    left.write_bytes(bytes(3 * 2**20))
+    monkeypatch.setattr(doctor, "left_behind", lambda: [left])
+    check = doctor.shared_memory()
+    assert "3 MiB left by killed" in check.found and "--free-shared-memory" in check.remedy
+    left.unlink()
+    assert "left" not in doctor.shared_memory().found

@@ -1,5 +1,6 @@
 """Where the object starts: poses that look alike are told apart by a finer measure, and ties go to continuity."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,7 +44,7 @@ def view_of(model: ObjectModel, placed: object_start.Placed) -> FrameView:
     depth = np.where(image < 100, np.round(1e3 * image), 0).astype(np.uint16)
     cloud = kernels.cloud(labels, depth, 2, 1, CAMERA, np.zeros((0, 2)), 0.0)
     far = kernels.distance_image(labels == 0)
-    none = np.zeros((21, 2)), np.zeros(21), np.zeros(21)
+    none = np.zeros((21, 2)), np.zeros(21), np.zeros(21), kernels.nearest_depth(depth, 1)
     return FrameView(CAMERA, CAMERA, labels, np.zeros((0, 3)), cloud[::8], far, far, *none)
 
 
@@ -67,15 +68,35 @@ def test_what_looks_the_same_is_no_rival():
     assert object_start.rivals(object_model(shape_asset(named_shape("parametric/cylinder-60x100")))) == []
 
 
+def test_what_the_declared_symmetry_allows_is_no_rival(mug):
+    around = Symmetry(kind="axis", axis=[0.0, 0.0, 1.0], rotations=[[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]])
+    assert object_start.rivals(replace(mug, symmetry=around)) == []
+
+
 def test_a_handle_on_the_wrong_side_is_found_out(mug):
     """Its score is high, so that it does not count as lost; the misfit against its rivals tells."""
     true = turned(1.3, 0.0, 0.0) @ turned(0.0, 0.0, 0.4), AWAY
     wrong = true[0] @ turned(0.0, 0.0, 2.6), AWAY
     view, ways = view_of(mug, true), object_start.rivals(mug)
     assert object_start.score(mug, view, wrong) > 0.7
-    found = object_start.better_rival(mug, view, wrong, ways, 0.02)
-    assert found is not None and angle(found[0], true[0]) < 6.0 and np.linalg.norm(found[1] - AWAY) < 0.004
-    assert object_start.better_rival(mug, view, true, ways, 0.02) is None
+    gains, poses = object_start.rival_gains(mug, view, wrong, ways, np.zeros(len(ways)))
+    R, t = poses[int(np.argmax(gains))]
+    assert gains.max() > 0.02 and angle(R, true[0]) < 6.0 and np.linalg.norm(t - AWAY) < 0.004
+    assert object_start.rival_gains(mug, view, true, ways, np.zeros(len(ways)))[0].max() < 0.02
+
+
+def test_a_handle_before_the_mug_would_have_been_seen(mug):
+    """Hidden behind the mug, and turned to the camera: masks agree, and all of the cloud lies on either pose's surface.
+    Only that nothing was measured where the handle would be tells them apart."""
+    upright = turned(np.pi / 2, 0.0, 0.0)
+    hidden, shown = (upright @ turned(0.0, 0.0, side * np.pi / 2) for side in (1.0, -1.0))
+    if (shown @ [1.0, 0.0, 0.0])[2] > 0.0:
+        hidden, shown = shown, hidden
+    view = view_of(mug, (hidden, AWAY))
+    right, wrong = (object_start.misfit(mug, view, (R, AWAY)) for R in (hidden, shown))
+    blind = replace(view, measured=np.zeros(SIZE))
+    assert wrong > right + 0.05
+    assert object_start.misfit(mug, blind, (shown, AWAY)) < right + 0.02
 
 
 def test_among_equals_the_first_candidate_is_taken(mug):
@@ -83,8 +104,9 @@ def test_among_equals_the_first_candidate_is_taken(mug):
     predicted = turned(1.5, 0.0, 0.0) @ turned(0.0, 0.0, np.pi / 2 + 0.02), AWAY
     view = view_of(mug, predicted)
     other = predicted[0] @ turned(0.0, 0.0, 0.15), AWAY
-    first = object_start.best_of(mug, view, [predicted, other])[1]
+    chosen, first = object_start.best_of(mug, view, [predicted, other])
     second = object_start.best_of(mug, view, [other, predicted])[1]
+    assert chosen == 0
     assert angle(first[0], predicted[0]) < 2.0
     assert object_start.misfit(mug, view, first) <= object_start.misfit(mug, view, second) + object_start.ALIKE
 

@@ -11,6 +11,7 @@ from dexhot.fitting.scene_terms import (
     Attraction,
     CloudToObject,
     FrameView,
+    FreeSpace,
     Ground,
     HandMask,
     HandOnly,
@@ -66,6 +67,7 @@ def seen_view() -> FrameView:
         np.zeros((21, 2)),
         np.zeros(21),
         np.zeros(21),
+        1e-3 * depth,
     )
 
 
@@ -75,6 +77,7 @@ TERMS = {
     "hand mask": HandMask(VIEW),
     "object mask": ObjectMask(VIEW),
     "sdf": CloudToObject(VIEW),
+    "free space": FreeSpace(replace(VIEW, measured=VIEW.measured + 0.02)),
     "penetration": Penetration(),
     "attraction": Attraction(PADS, reach=0.1),
     "temporal": Temporal(OTHER),
@@ -130,6 +133,18 @@ def test_only_the_visible_surface_is_drawn_to_the_cloud():
     assert seen.rows(back).cost > seen.rows(scene).cost
     hidden = np.setdiff1d(np.arange(len(HAND.vertices)), scene.seen)
     assert len(vanilla.rows(scene).residual) > len(seen.rows(scene).residual) + 0.2 * len(hidden)
+
+
+def test_nothing_is_before_what_the_camera_measured():
+    """Hand and object toward the camera cost, away from it they do not: something else may hide them."""
+    term, nearer = FreeSpace(VIEW), np.zeros(57)
+    for columns in ([5], [56]):
+        nearer[:] = 0.0
+        nearer[columns] = -0.04
+        before, behind = (term.rows(scene_at(OTHER.plus(sign * nearer))).cost for sign in (1.0, -1.0))
+        assert before > max(20.0, 3.0 * behind) and before > 10.0 * term.rows(scene_at(OTHER)).cost
+    unknown = replace(VIEW, measured=np.zeros(SIZE))
+    assert FreeSpace(unknown).rows(scene_at(OTHER.plus(nearer))).cost == 0.0
 
 
 def test_a_mask_is_free_where_something_may_hide():

@@ -7,13 +7,15 @@ import pytest
 from tests.tiny_clip import ASSET, CAMERA, HAND, SHAPE, tiny_clip
 
 from dexhot.errors import ClipError
+from dexhot.fitting import object_start
 from dexhot.fitting.frames import frames_of
 from dexhot.fitting.recipe import load_recipe
-from dexhot.fitting.recording_fit import fit_recording
-from dexhot.fitting.scene import object_model
-from dexhot.fitting.tracker import HandObjectTracker
+from dexhot.fitting.recording_fit import fit_recording, mend
+from dexhot.fitting.scene import SceneState, object_model
+from dexhot.fitting.tracker import RULED_OUT, HandObjectTracker
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.poses import make_pose, transform
+from dexhot.geometry.rotations import quat_to_matrix, rotvec_to_quat
 
 RECIPE = load_recipe("default")
 MODEL = object_model(ASSET)
@@ -151,3 +153,83 @@ def test_the_forearm_is_left_out(clip):
     cloud = CAMERA.project(tracker.view(frame).hand_cloud)
     assert ((labels[0] == 1).sum() > (evidence.labels[0] == 1).sum() + 300) and len(cloud) > 50
     assert ((cloud - wrist) @ along).max() < 25
+
+
+def turned_over(state: SceneState, angle: float = np.pi / 2) -> SceneState:
+    """The object turned about its middle to where it does not belong."""
+    turn = quat_to_matrix(rotvec_to_quat(np.array([0.0, 0.0, angle])))
+    shift = state.rotation @ (MODEL.centre - turn @ MODEL.centre)
+    return state.with_object(state.rotation @ turn, state.position + shift)
+
+
+def test_a_fast_hand_starts_at_its_keypoints(clip):
+    """12 cm from one frame to the next: the surface is out of reach, the measured keypoints are not."""
+    recording, evidence, _ = clip
+    frame = frames_of(recording, evidence, "right", False)[0]
+    tracker = HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
+    tracker.step(frame)
+    hand, view = tracker.hypotheses[0].state.hand, tracker.view(frame)
+    far = replace(hand, translation=hand.translation + [0.1, -0.05, 0.04])
+    started = tracker._hand_start(far, view)
+    assert np.linalg.norm(started.translation - hand.translation) < 0.02  # hidden joints lie behind what is measured
+    assert tracker._hand_start(hand, view) is hand  # noise moves nothing
+
+
+def test_what_the_cloud_does_not_tell_stays_with_the_hand(clip):
+    """A touched object's temporal term keeps to where the hand carries it, not to where steps onto the cloud ended."""
+    recording, evidence, _ = clip
+    frames = frames_of(recording, evidence, "right", False)
+    tracker = HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
+    for frame in frames[:10]:
+        tracker.step(frame)
+    one, view = tracker.hypotheses[0], tracker.view(frames[10])
+    predicted = tracker._predicted(one)
+    _, near = tracker._object_start(one, predicted, view, frames[10])
+    carried = object_start.carried(one.state, predicted, tracker.person.joints[0])
+    assert np.array_equal(near[0], carried[0]) and np.array_equal(near[1], carried[1])
+
+
+def test_a_pose_that_looks_alike_must_fit_better_several_times(clip, monkeypatch):
+    """One noisy look turns nothing over; several do. What never fits better is ruled out, and no doubt remains."""
+    recording, evidence, _ = clip
+    frame = frames_of(recording, evidence, "right", False)[0]
+    tracker = HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
+    tracker.rivals = [(np.eye(3), np.zeros(3))]
+    assert tracker.step(frame).object_ambiguous  # nothing is known yet
+    view, tracker.frames, tracker.young = tracker.view(frame), 0, 0
+    tracker.hypotheses = tracker.hypotheses[:1]
+    gain = 0.04
+    wrong = turned_over(tracker.hypotheses[0].state)
+    pose = wrong.rotation, wrong.position
+    monkeypatch.setattr(object_start, "rival_gains", lambda *_: (np.array([gain]), [pose]))
+    tracker.hypotheses[0].doubts = np.zeros(1)
+    for looks in range(1, 4):
+        tracker._mistaken(view)
+        assert (tracker.young > 0) == (looks == 3)
+    gain, tracker.young, tracker.hypotheses[0].doubts = -0.03, 0, np.zeros(1)
+    for _ in range(3):
+        tracker._mistaken(view)
+    assert tracker.hypotheses[0].doubts[0] < RULED_OUT
+
+
+def test_frames_before_a_change_of_mind_are_fitted_again_if_that_explains_them(clip, fit):
+    """The right pose, found late, goes back to the first frame; a wrong one, taken late, does not."""
+    recording, evidence, _ = clip
+    frames = frames_of(recording, evidence, "right", False)
+
+    def new():
+        return HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
+
+    def errors(tracked):
+        truth = evidence.object_pose[:, 3:]
+        q = np.stack([one.state.object_pose()[3:] for one in tracked])
+        return np.degrees(reduced_angle(ASSET.symmetry, q, truth))
+
+    late = [replace(one, state=turned_over(one.state)) if t < 6 else one for t, one in enumerate(fit.tracked)]
+    late[6] = replace(late[6], switched=True)
+    mend(late, frames, new)
+    assert errors(late).max() < 6.0 and late[0].seconds > fit.tracked[0].seconds
+    wrong = [replace(one, state=turned_over(one.state)) if t > 9 else one for t, one in enumerate(fit.tracked)]
+    wrong[10] = replace(wrong[10], switched=True, settled=True)
+    mend(wrong, frames, new)
+    assert errors(wrong)[:8].max() < 6.0

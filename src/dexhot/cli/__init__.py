@@ -31,7 +31,7 @@ COMMANDS = {
     "fit": "fit hand and object to a recording, or a hand model to keypoints",
     "retarget": "retarget a human trajectory to a robot reference",
     "mine": "search actions that make a reference succeed in physics: a demonstration",
-    "train": "train a prior over plans, a network of one clip, a tracker of many, or an agent that assists a user",
+    "train": "train what the controllers use, and make the demonstrations to train on",
     "evaluate": "score a demonstration by simulating it again, a recorded run as it is, or a controller on clips",
     "export": "export demonstrations to other projects' formats: a LeRobot dataset",
     "report": "write the HTML report of a run",
@@ -39,8 +39,8 @@ COMMANDS = {
     "leap": "the LEAP hand alone: check, calibrate, reboot, replace a servo, simulate",
     "safety": "start, stop or reset a running graph, or show its state",
     "franka": "the Franka arm alone: check, recover, simulate",
-    "bench": "run a benchmark: retarget, physics, mine, policy, sim, assist, loop, leap, franka, transport, raster, "
-    "faults, fit, objectpose, perceive, ekf, teleop",
+    "bench": "run a benchmark: retarget, physics, mine, demonstrations, policy, sim, assist, loop, leap, franka, "
+    "transport, raster, faults, fit, objectpose, perceive, ekf, teleop",
 }
 NESTED = {  # commands of their own whose names start as that of another one, which takes a file
     ("evaluate", "fit"): "evaluate fits: a paper's protocol on a copy of its dataset, or without truth",

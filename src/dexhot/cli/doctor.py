@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dexhot.bringup.shared_memory import left_behind
 from dexhot.errors import DexhotError
 from dexhot.paths import share_dir
 from dexhot.perception.weights import hand_landmarks_dir, missing_hand_landmarks
@@ -52,6 +53,7 @@ EXTRAS = {  # those beside `ros` and `hardware`, which have checks of their own;
     "lerobot": ("pyarrow",),
     "video": ("imageio_ffmpeg",),
     "peers": ("dex_retargeting", "rsl_rl"),
+    "gpu": ("mujoco_warp",),
 }
 SDKS = (  # packages of the extra `hardware`: device, package, module
     ("LEAP hand", "dynamixel-sdk", "dynamixel_sdk"),
@@ -114,11 +116,14 @@ def shared_memory() -> Check:
     except OSError:
         return Check("shared memory", "missing", "no /dev/shm", "mount a tmpfs on /dev/shm (docker: --ipc=host)")
     enough = free >= 512
+    dead = sum(f.stat().st_size for f in left_behind() if f.exists()) / 2**20
+    remedies = ["dexhot doctor --free-shared-memory"] * (dead >= 1)
+    remedies += ["free some, or docker run --ipc=host (or --shm-size=1g)"] * (not enough)
     return Check(
         "shared memory (/dev/shm)",
-        "ok" if enough else "missing",
-        f"{free:.0f} MiB free",
-        "" if enough else "free some, or docker run --ipc=host (or --shm-size=1g)",
+        "missing" if not enough else "optional" if dead >= 1 else "ok",
+        f"{free:.0f} MiB free" + f", {dead:.0f} MiB left by killed processes" * (dead >= 1),
+        "; ".join(remedies),
     )
 
 

@@ -13,12 +13,17 @@ class Args:
 
     json: bool = False
     """Print one JSON object on the last line of stdout."""
+    free_shared_memory: bool = False
+    """First remove what killed ROS processes left in /dev/shm; that of running ones stays."""
 
 
 def run(args: Args) -> int:
     """Print one line per check. Exit code 1 when something that every user needs is missing."""
+    from dexhot.bringup.shared_memory import free, left_behind
     from dexhot.cli.doctor import examine
 
+    if args.free_shared_memory:
+        console.print(f"{free(left_behind()) / 2**20:.0f} MiB of shared memory freed")
     marks = {"ok": "[green]ok      [/]", "missing": "[red]missing [/]", "optional": "[yellow]optional[/]"}
     checks = examine()
     for check in checks:

@@ -104,6 +104,7 @@ def frame_view(
         pixels,
         confidence,
         depth_at(frame, pixels, confidence, own),
+        kernels.nearest_depth(frame.depth, thin),
     )
 
 

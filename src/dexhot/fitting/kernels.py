@@ -265,8 +265,11 @@ def icp(
 
 
 @njit(cache=True)
-def outside_fraction(points: np.ndarray, camera: np.ndarray, labels: np.ndarray) -> float:
-    """Fraction of points (N, 3) that fall on the background (label 0) of an image; outside of it they do not count."""
+def impossible_fraction(
+    points: np.ndarray, camera: np.ndarray, labels: np.ndarray, measured: np.ndarray, margin: float
+) -> float:
+    """Fraction of points (N, 3) that fall on the background (label 0) of an image, or lie more than `margin` m before
+    what was `measured` (H, W) there; outside of the image they do not count."""
     H, W = labels.shape
     seen, off = 0, 0
     for q in range(points.shape[0]):
@@ -276,8 +279,46 @@ def outside_fraction(points: np.ndarray, camera: np.ndarray, labels: np.ndarray)
         i, j = int(camera[0] * points[q, 0] / z + camera[2] + 0.5), int(camera[1] * points[q, 1] / z + camera[3] + 0.5)
         if 0 <= i < W and 0 <= j < H:
             seen += 1
-            off += labels[j, i] == 0
+            off += labels[j, i] == 0 or z < measured[j, i] - margin
     return off / seen if seen else 1.0
+
+
+@njit(cache=True)
+def nearest_depth(depth: np.ndarray, step: int) -> np.ndarray:
+    """(h, w) m: the nearest depth (H, W) mm around every `step`-th pixel, 0 where none was measured. What lies before
+    it lies before all that was measured there: edges and single wrong pixels raise no doubt."""
+    H, W = depth.shape
+    found = np.zeros(((H + step - 1) // step, (W + step - 1) // step))
+    for j in range(found.shape[0]):
+        for i in range(found.shape[1]):
+            least = 65535
+            for v in range(max(0, step * j - step // 2), min(H, step * j + step // 2 + 1)):
+                for u in range(max(0, step * i - step // 2), min(W, step * i + step // 2 + 1)):
+                    if 0 < depth[v, u] < least:
+                        least = depth[v, u]
+            if least < 65535:
+                found[j, i] = 1e-3 * least
+    return found
+
+
+@njit(cache=True)
+def before_measured(
+    points: np.ndarray, camera: np.ndarray, labels: np.ndarray, measured: np.ndarray, margin: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers (m,) of the points (N, 3) that lie before what was `measured` (H, W) at their pixel, and how far (m,),
+    less `margin`; those on the background (label 0) are left out."""
+    H, W = labels.shape
+    ids, values = np.empty(points.shape[0], np.int64), np.empty(points.shape[0])
+    n = 0
+    for q in range(points.shape[0]):
+        z = points[q, 2]
+        if z < 0.05:
+            continue
+        i, j = int(camera[0] * points[q, 0] / z + camera[2] + 0.5), int(camera[1] * points[q, 1] / z + camera[3] + 0.5)
+        if 0 <= i < W and 0 <= j < H and labels[j, i] != 0 and z < measured[j, i] - margin:
+            ids[n], values[n] = q, measured[j, i] - margin - z
+            n += 1
+    return ids[:n].copy(), values[:n].copy()
 
 
 @njit(cache=True)

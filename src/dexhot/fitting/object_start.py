@@ -15,7 +15,8 @@ from dexhot.geometry.rotations import matrix_to_quat
 Placed = tuple[np.ndarray, np.ndarray]  # rotation (3, 3), position (3,)
 
 NEAR = 0.005  # m from the surface up to which a point of the cloud is explained
-OUTSIDE = 0.7  # what the fraction of the object over the background costs
+OUTSIDE = 0.7  # what the fraction of the object over the background, or before the measured depth, costs
+BEFORE = 0.010  # m before the measured depth that noise explains
 STEPS, WIDE, NARROW = 6, 0.012, 0.003  # of the cheap ICP; m
 TURN, SHIFT = 1.4, 0.14  # rad and m, of one ICP step
 SEARCH_STEPS, SEARCH_WIDE = 8, 0.02
@@ -28,21 +29,23 @@ RIVAL_TURNS = np.radians(
 )  # about each axis of the box, where a shape may nearly fit itself
 RIVAL_FITS, SAME_FITS = 0.7, 0.985  # fractions of the surface: nearly the same shape; the same shape
 RIVAL_NEAR, RIVAL_APART, MOST_RIVALS = 0.05, np.radians(10.0), 24  # of the radius; between two; at most so many
+LIKELY = 4  # rivals that are brought onto the cloud
 MISFIT_SIGMA, ALIKE = 0.003, 0.01  # m; difference of two misfits that means nothing
 
 
 def score(model: ObjectModel, view: FrameView, placed: Placed, cloud: np.ndarray | None = None) -> float:
-    """Fraction of the cloud near the surface, minus that of the surface over the background; 1 at best."""
+    """Fraction of the cloud near the surface, minus that of the surface over the background or before what
+    was measured; 1 at best."""
     cloud = some(view.object_cloud, POINTS) if cloud is None else cloud
     R, t = placed
     local, off, gradients = np.empty_like(cloud), np.empty(len(cloud)), np.empty_like(cloud)
     kernels.object_distances(cloud, R, t, *model.volume, local, off, gradients)
-    outside = kernels.outside_fraction(model.samples[::2] @ R.T + t, view.small, view.labels)
+    outside = _impossible(view, model.samples[::2] @ R.T + t)
     return float((np.abs(off) < NEAR).mean() - OUTSIDE * outside)
 
 
 def misfit(model: ObjectModel, view: FrameView, placed: Placed) -> float:
-    """Robust mean square distance of the whole cloud, plus the fraction of the surface over the background; 0 at best.
+    """Robust mean square distance of the whole cloud, plus that fraction of the surface; 0 at best.
 
     Finer than the score: a handle on the wrong side is a few percent of the cloud.
     """
@@ -51,8 +54,14 @@ def misfit(model: ObjectModel, view: FrameView, placed: Placed) -> float:
     local, off, gradients = np.empty_like(cloud), np.empty(len(cloud)), np.empty_like(cloud)
     kernels.object_distances(cloud, R, t, *model.volume, local, off, gradients)
     square = np.minimum(off / MISFIT_SIGMA, 1e3) ** 2
-    outside = kernels.outside_fraction(model.samples @ R.T + t, view.small, view.labels)
+    outside = _impossible(view, model.samples @ R.T + t)
     return float((square / (9.0 + square)).mean() + OUTSIDE * outside)
+
+
+def _impossible(view: FrameView, points: np.ndarray) -> float:
+    """Fraction of points over the background or before the measured depth."""
+    found: float = kernels.impossible_fraction(points, view.small, view.labels, view.measured, BEFORE)
+    return found
 
 
 def rivals(model: ObjectModel) -> list[Placed]:
@@ -74,7 +83,8 @@ def rivals(model: ObjectModel) -> list[Placed]:
             local, off, gradients = np.empty_like(model.samples), np.empty(SAMPLES), np.empty_like(model.samples)
             kernels.object_distances(model.samples, *inverse, values, origin, spacing, local, off, gradients)
             fits = float((np.abs(off) < RIVAL_NEAR * model.radius).mean())
-            if RIVAL_FITS < fits < SAME_FITS and _angle(R, np.eye(3)) > RIVAL_APART:
+            apart = float(reduced_angle(model.symmetry, np.array([1.0, 0.0, 0.0, 0.0]), matrix_to_quat(R)))
+            if RIVAL_FITS < fits < SAME_FITS and apart > RIVAL_APART:
                 found.append((fits, (R, t)))
     found.sort(key=lambda pair: -pair[0])
     taken: list[Placed] = []
@@ -84,19 +94,21 @@ def rivals(model: ObjectModel) -> list[Placed]:
     return taken
 
 
-def better_rival(
-    model: ObjectModel, view: FrameView, placed: Placed, ways: list[Placed], margin: float
-) -> Placed | None:
-    """A pose that `placed` may have been mistaken for and that fits better by `margin` (misfit), or None."""
+def rival_gains(
+    model: ObjectModel, view: FrameView, placed: Placed, ways: list[Placed], doubts: np.ndarray
+) -> tuple[np.ndarray, list[Placed]]:
+    """How much lower the misfit is at each rival of `placed`, and the rivals' poses; the likeliest of them, by gain and
+    earlier `doubts` (R,), after some ICP steps. One that ICP takes back to `placed` gains nothing."""
     here = misfit(model, view, placed)
     R, t = placed
-    moved = [(R @ turn, R @ shift + t) for turn, shift in ways]
-    moved.sort(key=lambda other: misfit(model, view, other))
+    poses = [(R @ turn, R @ shift + t) for turn, shift in ways]
+    gains = np.array([here - misfit(model, view, pose) for pose in poses])
     cloud = some(view.object_cloud, POINTS)
-    tried = [refined(model, cloud, other) for other in moved[:3]]
-    scored = [(misfit(model, view, other), other) for other in tried if _angle(other[0], R) > 0.5 * RIVAL_APART]
-    best = min(scored, key=lambda pair: pair[0], default=None)
-    return best[1] if best is not None and best[0] < here - margin else None
+    for k in np.argsort(-(gains + doubts))[:LIKELY]:
+        poses[k] = refined(model, cloud, poses[k])
+        apart = _angle(poses[k][0], R) > 0.5 * RIVAL_APART
+        gains[k] = here - misfit(model, view, poses[k]) if apart else min(0.0, gains[k])
+    return gains, poses
 
 
 def _angle(a: np.ndarray, b: np.ndarray) -> float:
@@ -124,13 +136,13 @@ def carried(before: SceneState, now: SceneState, joint: np.ndarray) -> Placed:
     return turn @ before.rotation, now.hand.translation + joint + turn @ arm
 
 
-def best_of(model: ObjectModel, view: FrameView, candidates: Iterable[Placed]) -> tuple[float, Placed]:
-    """The first candidate, after the cheap ICP steps, that no other fits better than by ALIKE; and its misfit."""
+def best_of(model: ObjectModel, view: FrameView, candidates: Iterable[Placed]) -> tuple[int, Placed]:
+    """The first candidate, after the cheap ICP steps, that no other fits better than by ALIKE; and its number."""
     cloud = some(view.object_cloud, POINTS)
     tried = [refined(model, cloud, placed) for placed in candidates]
-    scored = [(misfit(model, view, placed), placed) for placed in tried]
-    least = min(value for value, _ in scored)
-    return next(pair for pair in scored if pair[0] <= least + ALIKE)
+    misfits = [misfit(model, view, placed) for placed in tried]
+    chosen = next(k for k, value in enumerate(misfits) if value <= min(misfits) + ALIKE)
+    return chosen, tried[chosen]
 
 
 def search(model: ObjectModel, view: FrameView, rotations: int, kept: int) -> list[tuple[float, Placed]]:

@@ -23,6 +23,7 @@ TRACKING: Settings = {  # terms of the tracker, and their settings
     "object_mask": ("weight", "sigma"),
     "surface": ("weight", "back", "sigma", "reach", "visible_only"),
     "sdf": ("weight", "sigma"),
+    "free_space": ("weight", "sigma", "margin"),
     "penetration": ("weight", "sigma", "margin"),
     "attraction": ("weight", "sigma", "gate", "reach"),
     "temporal": (
@@ -59,6 +60,15 @@ HANDYPRIORS: Settings = {
     "penetration": ("weight", "scale"),
     "consistency": ("weight", "pose", "scale"),
     "oscillation": ("weight", "scale"),
+}
+ROBOT_HAND: Settings = {name: HANDYPRIORS[name] for name in ("image", "sliding", "penetration", "oscillation")} | {
+    "mask": ("weight", "object", "scale"),
+    "consistency": ("weight", "scale"),
+}
+CONTACT: Settings = {
+    "contact": ("weight", "normal_weight", "scale"),
+    "penetration": ("weight", "scale"),
+    "pca": ("weight", "scale"),
 }
 RATES = ("turn_rate", "place_rate", "finger_rate")
 SEARCH_COUNTS = ("rotations", "search_steps", "follow_steps", "pruned_after", "pruned_to")
@@ -100,6 +110,15 @@ METHODS = {
     ),
     "handypriors": Method(
         HANDYPRIORS, (*SEARCH_COUNTS, "steps", "pixels"), (*SEARCH_RATES, *RATES), depth=False
+    ),
+    "robot_hand": Method(
+        ROBOT_HAND, (*SEARCH_COUNTS, "steps", "pixels"), (*SEARCH_RATES, "turn_rate", "place_rate"), depth=False
+    ),
+    "contact": Method(
+        CONTACT,
+        ("stages", "steps", "components"),
+        (*RATES, "widest", "hand_turn", "hand_shift", "hand_pose", "object_turn", "object_shift"),
+        depth=False,
     ),
 }  # fmt: skip
 

@@ -1,7 +1,7 @@
 """A recording with its evidence fitted from first frame to last, by any recipe."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,14 +9,16 @@ import numpy as np
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.errors import ClipError
-from dexhot.fitting.frames import frames_of
+from dexhot.fitting.frames import Frame, frames_of
 from dexhot.fitting.hand_fit import LEAST_SEEN
 from dexhot.fitting.recipe import METHODS, Recipe
 from dexhot.fitting.result import RecordingFit, Scenes, fit_of
 from dexhot.fitting.scene import HandObjectScene, ObjectModel, object_model
-from dexhot.fitting.tracker import SHAPE_SECONDS, HandObjectTracker
+from dexhot.fitting.tracker import SHAPE_SECONDS, HandObjectTracker, Tracked, same
 from dexhot.humans.skin import KeypointTable, SkinnedHand
 from dexhot.objects.asset import ObjectAsset
+
+HOPELESS = 100.0  # of the cost: how much worse a fit backward may become before it is given up
 
 
 def fit_recording(
@@ -35,6 +37,15 @@ def fit_recording(
     estimator; recipes without depth never use them. Raises ClipError where no frame shows enough of a hand.
     """
     hands = [hands] if isinstance(hands, SkinnedHand) else list(hands)
+    if recipe.method == "contact":
+        raise ClipError(
+            f"recipe {recipe.name} moves a hand to known contact, which no recording has: dexhot.fitting.contact, or "
+            "`dexhot bench fit --recipes contact`."
+        )
+    if recipe.method == "robot_hand":
+        raise ClipError(
+            f"recipe {recipe.name} needs the robot's joints: fit_robot_hand, or `dexhot fit --joints FILE`."
+        )
     if len(hands) > 1 and recipe.method != "homan":
         raise ClipError(f"recipe {recipe.name} fits one hand; two hands need --recipe homan.")
     if asset is None and recipe.method != "tracking":
@@ -72,19 +83,73 @@ def _track(
     first = [f for f in usable if f.time - usable[0].time <= SHAPE_SECONDS]
     tracker = HandObjectTracker(hand, model, recording.intrinsics, recipe, table)
     shape = tracker.shape_of([tracker.sighting(tracker.view(f)) for f in first])
-    tracker = HandObjectTracker(hand, model, recording.intrinsics, recipe, table, shape, ground)
+
+    def new() -> HandObjectTracker:
+        return HandObjectTracker(hand, model, recording.intrinsics, recipe, table, shape, ground)
+
+    tracker = new()
     tracked = [tracker.step(frame) for frame in frames]
     both = [t for t, one in enumerate(tracked) if one is not None and (model is None or one.object_seen)]
     if both and both[0]:  # hand and object were there before both were first seen: backward, once the start has settled
         settled = min(both[0] + recipe.solver["alive"], len(frames) - 1)
-        back = HandObjectTracker(hand, model, recording.intrinsics, recipe, table, shape, ground)
-        back.begin_at(tracked[settled])
-        tracked[:settled] = [back.step(replace(frame, time=-frame.time)) for frame in frames[settled - 1 :: -1]][::-1]
+        tracked[:settled] = list(_backward(tracked, frames, settled, new()))[::-1]
+    mend(tracked, frames, new)
     scenes: list[Scenes] = [
         {} if one is None else {hand.side: HandObjectScene(tracker.person, model, one.state)} for one in tracked
     ]
     seconds = np.array([0.0 if one is None else one.seconds for one in tracked])
     return fit_of(recording, evidence, asset, model, recipe, tables, scenes, seconds, tracked)
+
+
+def _backward(
+    tracked: Sequence[Tracked | None], frames: Sequence[Frame], settled: int, back: HandObjectTracker
+) -> Iterator[Tracked]:
+    """The frames before `settled`, from that one on backward."""
+    start = tracked[settled]
+    assert start is not None
+    back.begin_at(start)
+    for t in range(settled - 1, -1, -1):
+        found, before = back.step(replace(frames[t], time=-frames[t].time)), tracked[t]
+        assert found is not None
+        yield replace(found, seconds=found.seconds + (before.seconds if before else 0.0))
+
+
+def mend(tracked: list[Tracked | None], frames: Sequence[Frame], new: Callable[[], HandObjectTracker]) -> None:
+    """Where another hypothesis took the lead, the frames before it are fitted again, backward from where it had
+    settled: as many of them as together cost less so."""
+    done = len(frames)
+    for switch in [t for t, one in enumerate(tracked) if one is not None and one.switched][::-1]:
+        if switch >= done:
+            continue  # within what was mended from a later one
+        settled = next((t for t in range(switch, len(frames)) if (one := tracked[t]) and one.settled), len(frames) - 1)
+        judge, again = new(), list[Tracked]()
+        gain = most = 0.0
+        done = switch
+        for found in _backward(tracked, frames, settled, new()):
+            again.append(found)
+            t = settled - len(again)
+            before = tracked[t]
+            if before is None or t >= switch:
+                continue
+            view = judge.view(frames[t])
+            gain += judge.cost(before.state, view) - judge.cost(found.state, view)
+            if gain > most:
+                most, done = gain, t
+            if gain < most - HOPELESS or same(before.state, found.state):
+                break
+        tracked[done:settled] = again[: settled - done][::-1]
+
+
+def without_depth(recording: Recording, evidence: Evidence) -> tuple[Recording, Evidence]:
+    """Colour images, masks and 2D keypoints alone: no depth, nor what may come from it."""
+    blind = {side: x.copy() for side, x in evidence.keypoints.items()}
+    for x in blind.values():
+        x[..., :3] = np.nan
+    unseen = np.full_like(evidence.object_pose, np.nan)
+    return (
+        replace(recording, depth=np.zeros_like(recording.depth)),
+        replace(evidence, keypoints=blind, object_pose=unseen),
+    )
 
 
 def _descend(
@@ -98,11 +163,7 @@ def _descend(
 ) -> list[Scenes]:
     """With Adam, as the papers do. What a recipe without depth gets has none."""
     if not METHODS[recipe.method].depth:
-        recording = replace(recording, depth=np.zeros_like(recording.depth))
-        blind = {side: x.copy() for side, x in evidence.keypoints.items()}
-        for x in blind.values():
-            x[..., :3] = np.nan
-        evidence = replace(evidence, keypoints=blind, object_pose=np.full_like(evidence.object_pose, np.nan))
+        recording, evidence = without_depth(recording, evidence)
     if recipe.method == "tfhot":
         from dexhot.fitting.tfhot import fit_tfhot
 

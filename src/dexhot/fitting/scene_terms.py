@@ -29,6 +29,7 @@ class FrameView:
     pixels: np.ndarray  # (21, 2) px
     confidence: np.ndarray  # (21,)
     depth: np.ndarray  # (21,) m at the keypoints, 0 where none
+    measured: np.ndarray  # (h, w) m, nearest depth around each pixel of the thinned image, 0 where none
 
     @property
     def rays(self) -> np.ndarray:
@@ -177,6 +178,35 @@ class CloudToObject:
         found = robust(off[near], by_object[near], weight, narrow * self.sigma, POSE_SIZE)
         found.cost += weight * ROBUST * float(np.count_nonzero(~near))
         return found
+
+
+@dataclass
+class FreeSpace:
+    """Seen vertices of the hand and surface points of the object before the depth measured there: the camera would have
+    seen them. Distances to a cloud do not tell: a handle on the near side of a mug has the mug's points behind it.
+    """
+
+    view: FrameView
+    weight: float = 0.2
+    sigma: float = 0.006  # m
+    margin: float = 0.010  # m, up to which noise explains it
+
+    def rows(self, scene: HandObjectScene, narrow: float = 1.0) -> Rows:
+        """One residual per point, m along the optical axis."""
+        view = self.view
+        at = view.small, view.labels, view.measured, self.margin
+        ids, off = kernels.before_measured(scene.hand.vertices[scene.seen], *at)
+        towards = np.tile([0.0, 0.0, -1.0], (len(ids), 1))
+        jacobian = np.zeros((len(ids), UNKNOWNS))
+        if len(ids):
+            jacobian[:, :POSE_SIZE] = kernels.contract(towards, scene.jacobians, scene.seen[ids])
+        if scene.model is not None and len(view.object_cloud):
+            ids, before = kernels.before_measured(scene.samples, *at)
+            rows = np.zeros((len(ids), UNKNOWNS))
+            rows[:, 51:54] = np.cross(scene.model.samples[ids], -scene.state.rotation[2])
+            rows[:, 56] = -1.0
+            jacobian, off = np.concatenate([jacobian, rows]), np.concatenate([off, before])
+        return robust(off, jacobian, self.weight, narrow * self.sigma)
 
 
 @dataclass

@@ -71,6 +71,7 @@ def summarise_recording_fit(fit: RecordingFit, evidence: Evidence) -> dict[str, 
             "object_score_mean": round(float(np.mean([one.object_score for one in things] or [0.0])), 3),
             "hand_lost_frames": sum(one.hand_lost for one in tracked),
             "object_lost_frames": sum(one.object_lost for one in tracked),
+            "object_ambiguous_frames": sum(one.object_ambiguous for one in tracked),
         }
     first = next(scenes for scenes in fit.scenes if scenes)
     figures["shape"] = np.round(first[fit.side].person.shape, 2).tolist()

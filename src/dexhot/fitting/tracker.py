@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from dexhot.data.keypoints import MIDDLE_MCP, WRIST
 from dexhot.errors import ClipError
 from dexhot.fitting import kernels, object_start
 from dexhot.fitting.frames import Frame, frame_view, some, thinning
@@ -26,6 +27,7 @@ from dexhot.fitting.scene_terms import (
     Attraction,
     CloudToObject,
     FrameView,
+    FreeSpace,
     Ground,
     HandMask,
     HandOnly,
@@ -39,7 +41,7 @@ from dexhot.fitting.solver import LONGEST, solve_pose
 from dexhot.fitting.terms import JointLimits, KeypointDepth, Keypoints2D, LikelyPose
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.humans.kernels import logarithm
-from dexhot.humans.skin import HandPose, KeypointTable, SkinnedHand
+from dexhot.humans.skin import HandPose, KeypointTable, ShapedHand, SkinnedHand
 from dexhot.humans.zones import contact_zones
 
 STEPS = np.concatenate([LONGEST, np.repeat([0.4, 0.05], 3)])  # longest of one iteration: rad, m
@@ -47,10 +49,14 @@ SHAPE_SECONDS, SHAPE_FRAMES = 1.0, 12  # s over which the shape is estimated, an
 NEAR_PIXELS, NEAR_CLOUD = 0.03, 0.010  # of the image's width; m: where the hand's score counts evidence as explained
 TOUCHING = 0.006  # m between hand and object below which an unseen object is carried by the hand
 SEARCH_EVERY = 5  # frames between two searches for a lost object
-RIVALS_EVERY, RIVAL_MARGIN = 3, 0.02  # frames between two looks at poses that look alike; of the misfit
+RIVALS_EVERY = 3  # frames between two looks at poses that look alike
+MOST_GAIN, KEPT_DOUBT = 0.04, 0.9  # of the misfit, most that one look tells; how much of what was told before remains
+DOUBTED, SURE, RULED_OUT = 0.08, -0.1, -0.04  # sums at which a rival is tried; the least; below which it is ruled out
 SAME = 0.03  # rad, and ten times the m, within which two hypotheses are one
 LATEST = 0.3  # of a hypothesis' cost, the last frame's part
 START_ITERATIONS = 15
+LEAST_MEASURED, SKIN = 5, 0.008  # keypoints in space; m from skin to joint
+FAR_ASIDE, FAR_ALONG = 0.015, 0.03  # m, farther than their median errs; hidden joints lie behind what is measured
 FIRST_WIDE = 4.0
 
 
@@ -69,6 +75,9 @@ class Tracked:
     object_lost: bool
     cost: float
     seconds: float  # of one core
+    object_ambiguous: bool = False  # another pose of the object, which looks alike, is not ruled out
+    switched: bool = False  # another hypothesis took the lead, so that the frames before were likely wrong
+    settled: bool = True  # one hypothesis is left
 
 
 @dataclass
@@ -79,6 +88,8 @@ class Hypothesis:
     before: SceneState | None = None
     cost: float = 0.0  # a mean over its frames, the last ones heaviest
     normal: np.ndarray | None = None  # (57, 57)
+    root: int = 0  # number of the start that it goes back to
+    doubts: np.ndarray | None = None  # (R,) by rival of the object's pose, how much better it fitted lately
 
 
 class HandObjectTracker:
@@ -93,15 +104,19 @@ class HandObjectTracker:
         table: KeypointTable | None = None,
         shape: np.ndarray | None = None,
         ground: np.ndarray | None = None,
+        palm_length: float = 0.0,
     ):
         """`table`: the keypoints' convention, by default MediaPipe's; `shape` (S,) of a known person, else it is
-        estimated over the first second; `ground` (4,) the table as normal and offset in the camera's frame."""
+        estimated over the first second; or `palm_length` of a mean hand, m; `ground` (4,) the table as normal and
+        offset in the camera's frame."""
         if hand.prior is None:
             raise ClipError(f"the {hand.name} model has no pose prior, which a fit needs.")
         self.hand, self.model, self.recipe, self.ground = hand, model, recipe, ground
         self.table = table or hand.table("mediapipe")
         self.person = hand.shaped(shape)
-        self.shape_known = shape is not None
+        self.shape_known = shape is not None or palm_length > 0.0
+        if palm_length:
+            self.person = ShapedHand(hand, self.person.shape, palm_length / rest_palm(self.person, self.table))
         self.camera = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
         self.thin = thinning(camera)
         self.small = self.camera / self.thin
@@ -114,6 +129,8 @@ class HandObjectTracker:
         self.sought = -SEARCH_EVERY  # frame of the last search for the object
         self.rivals = [] if model is None else object_start.rivals(model)
         self.met = False  # whether the object was ever seen
+        self.roots = 0  # starts so far
+        self.leading = 0  # root of the last frame's best hypothesis
 
     def step(self, frame: Frame) -> Tracked | None:
         """The next frame; None as long as no hand was ever seen."""
@@ -136,6 +153,7 @@ class HandObjectTracker:
                 self._search_object(view)
         mistaken = self._mistaken(view)
         best = self.hypotheses[0]
+        switched, self.leading = best.root != self.leading, best.root
         scene = self._scene(best.state)
         hand_score = self.hand_score(scene, view) if visible else 0.0
         object_seen = self.model is not None and len(view.object_cloud) >= object_start.FEW
@@ -161,11 +179,15 @@ class HandObjectTracker:
             object_lost,
             best.cost,
             time.thread_time() - began,
+            object_seen and best.doubts is not None and bool((best.doubts > RULED_OUT).any()),
+            switched and self.frames > 1,
+            self.young == 0,
         )
 
     def begin_at(self, tracked: Tracked) -> None:
         """Go on from a state that is known, for instance backward in time."""
-        self.hypotheses = [Hypothesis(tracked.state, None, tracked.cost, np.linalg.inv(tracked.covariance))]
+        normal, doubts = np.linalg.inv(tracked.covariance), np.zeros(len(self.rivals))
+        self.hypotheses = [Hypothesis(tracked.state, None, tracked.cost, normal, 0, doubts)]
         self.young, self.met = 0, True
 
     # what was seen
@@ -248,7 +270,9 @@ class HandObjectTracker:
     def _first(self, state: SceneState, view: FrameView) -> Hypothesis:
         iterations = self.recipe.solver["first_iterations"]
         state, normal, _ = self.solve(state, view, None, iterations, FIRST_WIDE)
-        return Hypothesis(state, None, self.cost(state, view), normal)
+        self.roots += 1
+        doubts = np.zeros(len(self.rivals))
+        return Hypothesis(state, None, self.cost(state, view), normal, self.roots, doubts)
 
     def _restart_hand(self, view: FrameView) -> None:
         """The lost hand's hypotheses beside the one that there is."""
@@ -260,21 +284,31 @@ class HandObjectTracker:
         self.young = self.recipe.solver["alive"]
         self._choose()
 
-    def _mistaken(self, view: FrameView) -> bool:
-        """Every few frames: whether a pose that looks much like the object's explains the frame better; if so it goes
-        on beside it, and the cost decides."""
-        if self.model is None or self.frames % RIVALS_EVERY or len(view.object_cloud) < object_start.FEW:
-            return False
-        best = self.hypotheses[0]
-        placed = best.state.rotation, best.state.position
-        rival = object_start.better_rival(self.model, view, placed, self.rivals, RIVAL_MARGIN)
-        if rival is None:
-            return False
-        other = self._first(best.state.with_object(*rival), view)
-        other.cost = best.cost + LATEST * (other.cost - self.cost(best.state, view))  # as if of the same past
+    def _go_on_beside(self, state: SceneState, view: FrameView) -> None:
+        """Another hypothesis beside the best one, as if of the same past: the cost decides."""
+        best, other = self.hypotheses[0], self._first(state, view)
+        other.cost = best.cost + LATEST * (other.cost - self.cost(best.state, view))
         self.hypotheses.append(other)
         self.young = max(self.young, self.recipe.solver["alive"])
         self._choose()
+
+    def _mistaken(self, view: FrameView) -> bool:
+        """Every few frames: how much better poses that look much like the object's fit. One that did so over several
+        looks goes on beside it, and the cost decides: no object turns over from one frame to the next."""
+        best = self.hypotheses[0]
+        few = self.model is None or len(view.object_cloud) < object_start.FEW
+        if few or best.doubts is None or not len(self.rivals) or self.frames % RIVALS_EVERY:
+            return False
+        assert self.model is not None
+        placed = best.state.rotation, best.state.position
+        before = KEPT_DOUBT * best.doubts
+        gains, poses = object_start.rival_gains(self.model, view, placed, self.rivals, before)
+        best.doubts = np.maximum(before + np.clip(gains, -MOST_GAIN, MOST_GAIN), SURE)
+        strongest = int(np.argmax(best.doubts))
+        if best.doubts[strongest] < DOUBTED:
+            return False
+        best.doubts[strongest] = 0.0
+        self._go_on_beside(best.state.with_object(*poses[strongest]), view)
         return self.hypotheses[0] is best
 
     def _search_object(self, view: FrameView) -> None:
@@ -305,18 +339,21 @@ class HandObjectTracker:
 
     def _advance(self, one: Hypothesis, view: FrameView, frame: Frame, visible: bool) -> Hypothesis:
         start = self._predicted(one)
-        if not visible:
-            start = SceneState(one.state.hand, start.rotation, start.position)
+        hand = self._hand_start(start.hand, view) if visible else one.state.hand
+        start = near = SceneState(hand, start.rotation, start.position)
         if self.model is not None:
-            start = start.with_object(*self._object_start(one, start, view, frame))
+            placed, kept_to = self._object_start(one, start, view, frame)
+            start, near = start.with_object(*placed), start.with_object(*kept_to)
         state, normal, cost = self.solve(
-            start, view, start, self.recipe.solver["iterations"], self.recipe.solver["widest"], visible
+            start, view, near, self.recipe.solver["iterations"], self.recipe.solver["widest"], visible
         )
         return Hypothesis(
             state,
             one.state,
             (1.0 - LATEST) * one.cost + LATEST * cost if one.before else 0.5 * (one.cost + cost),
             normal,
+            one.root,
+            one.doubts,
         )
 
     def _predicted(self, one: Hypothesis) -> SceneState:
@@ -335,24 +372,41 @@ class HandObjectTracker:
         )
         return now.plus(part * step)
 
-    def _object_start(self, one: Hypothesis, predicted: SceneState, view: FrameView, frame: Frame) -> Placed:
-        """The best of: measured, constant velocity, carried by the hand, at rest, on the cloud."""
+    def _hand_start(self, predicted: HandPose, view: FrameView) -> HandPose:
+        """Moved to where the keypoints were measured in space, if that is farther than they err."""
+        measured = (view.depth > 0) & (view.confidence > 0)
+        if np.count_nonzero(measured) < LEAST_MEASURED:
+            return predicted
+        z = view.depth[measured, None] + SKIN
+        rays = (view.pixels[measured] - self.camera[2:]) / self.camera[:2]
+        expected = self.person.posed(predicted).keypoints(self.table)[measured]
+        off = np.median(np.hstack([rays * z, z]) - expected, axis=0)
+        if np.linalg.norm(off[:2]) < FAR_ASIDE and abs(off[2]) < FAR_ALONG:
+            return predicted
+        return HandPose(predicted.rotation, predicted.translation + off, predicted.fingers)
+
+    def _object_start(
+        self, one: Hypothesis, predicted: SceneState, view: FrameView, frame: Frame
+    ) -> tuple[Placed, Placed]:
+        """The best of: measured, constant velocity, carried by the hand, at rest, on the cloud; after some steps onto
+        the cloud, and as it was before them, to which the temporal term keeps what the cloud does not tell."""
         assert self.model is not None
         carried = object_start.carried(one.state, predicted, self.person.joints[0])
         rest = (one.state.rotation, one.state.position)
+        moving = (predicted.rotation, predicted.position)
+        scene = self._scene(one.state)
+        touches = bool(scene.distances(scene.hand.vertices)[0].min() < TOUCHING)
         if len(view.object_cloud) < object_start.FEW:
-            scene = self._scene(one.state)
-            touches = scene.distances(scene.hand.vertices)[0].min() < TOUCHING
-            return carried if touches else rest
+            return (carried, carried) if touches else (rest, rest)
         candidates = [
-            (predicted.rotation, predicted.position),
-            carried,
+            *((carried, moving) if touches else (moving, carried)),
             rest,
             object_start.on_cloud(self.model, view.object_cloud, predicted.rotation),
         ]
         if frame.object_pose is not None and np.isfinite(frame.object_pose).all():
             candidates.append(object_at(frame.object_pose))
-        return object_start.best_of(self.model, view, candidates)[1]
+        chosen, placed = object_start.best_of(self.model, view, candidates)
+        return placed, candidates[chosen]
 
     def solve(
         self,
@@ -393,6 +447,8 @@ class HandObjectTracker:
                 found.append(HandOnly(JointLimits(self.hand.prior, row["sigma"]), row["weight"]))
             elif name == "temporal" and near is not None:
                 found.append(Temporal(near, **row))
+            elif name == "free_space":
+                found.append(FreeSpace(view, **row))
             elif name == "ground" and self.ground is not None:
                 found.append(Ground(self.ground, **row))
             elif self.model is not None and name == "sdf":
@@ -466,6 +522,12 @@ def normal_equations(
         A[columns, columns] += half.T @ half  # of one array with itself: half the work
         g[columns] += half.T @ (root * rows.residual)
     return A, g, cost
+
+
+def rest_palm(person: ShapedHand, table: KeypointTable) -> float:
+    """m, wrist to the middle finger's knuckle of a person's hand."""
+    points = person.posed(HandPose()).keypoints(table)
+    return float(np.linalg.norm(points[MIDDLE_MCP] - points[WRIST]))
 
 
 def same(a: SceneState, b: SceneState) -> bool:

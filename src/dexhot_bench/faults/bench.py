@@ -9,6 +9,7 @@ import os
 import secrets
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator
 from importlib import import_module
@@ -18,6 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
+from dexhot.bringup.shared_memory import free, left_behind
 from dexhot.progress import progress
 from dexhot_bench.faults import camera, hand, table
 from dexhot_bench.faults.table import Fault, Outcome, Result
@@ -29,6 +31,7 @@ NEEDED = {"hand": ("dynamixel_sdk",), "arm": ("franky", "franky_sim")}  # module
 
 def run(quick: bool = False, soak: bool = False) -> dict[str, Any]:
     """Metrics and the table. `soak`: a fault-free run of ten minutes instead of one."""
+    began = time.time()
     os.environ["ROS_DOMAIN_ID"] = str(1 + secrets.randbelow(100))  # never the user's domain: it may have a robot
     seconds = QUICK_CLEAN if quick else SOAK if soak else CLEAN
     skipped = {g: f"{m} is not installed" for g, needs in NEEDED.items() for m in needs if find_spec(m) is None}
@@ -40,6 +43,7 @@ def run(quick: bool = False, soak: bool = False) -> dict[str, Any]:
             for result in runs[group](quick, notes):
                 results.append(result)
                 job.advance()
+    free(left_behind(since=began))  # of the processes that were killed: 34 MiB each
     console.print(table.rich_table(results))
     figures = table.metrics(results, notes.get("false_stops", 0))
     return {"metrics": figures, "faults": [r.entries() for r in results], "notes": notes, "subset": {"quick": quick}}
