@@ -43,6 +43,7 @@ COMMANDS = {
     "train_command.Homotopy.budget": "dexhot_train.curriculum.homotopy.HomotopyOptions.budget",
     "train_command.Homotopy.tasks": "dexhot_train.curriculum.homotopy.HomotopyOptions.tasks",
     "train_command.Homotopy.neighbours": "dexhot_train.curriculum.homotopy.HomotopyOptions.neighbours",
+    "train_command.Homotopy.easier": "dexhot_train.curriculum.homotopy.HomotopyOptions.how",
     "train_command.Flywheel.sizes": "dexhot_train.curriculum.flywheel.FlywheelOptions.sizes",
     "train_command.Flywheel.reward": "dexhot_train.curriculum.flywheel.FlywheelOptions.reward",
     "train_command.Flywheel.budget": "dexhot_train.curriculum.homotopy.HomotopyOptions.budget",

@@ -63,7 +63,8 @@ def grasps_of(trajectory: HandObjectTrajectory, asset: ObjectAsset, seed: int, m
     spacing = min(float(np.ptp(asset.vertices, axis=0).max()) / CELLS, FINEST)
     motion = make_physical(part, {side: person}, sdf_volume(asset.vertices, asset.faces, spacing), RATE)
     model, body, found = object_model(asset), person.hand.shaped(), []
-    for t in np.unique(np.linspace(0, len(motion.time) - 1, moments).astype(int)):
+    T = len(motion.time)
+    for t in np.unique(np.linspace(0, T - 1, moments).astype(int)) if moments > 1 else [T // 2]:
         posed = body.posed(motion.poses[side][t])
         try:
             contact = contact_of(model, posed.vertices, motion.object_pose[t])

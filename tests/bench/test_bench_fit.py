@@ -104,7 +104,6 @@ def test_rows_are_the_recipes_and_what_they_lack():
         "homan",
         "handypriors",
         "contact",
-        "robot_hand",
     }
     assert not rows["contact, start"].recipe.terms and rows["contact"].clips == 4
     assert rows["contact, published values alone"].recipe.solver["widest"] == 0.001
@@ -127,6 +126,20 @@ def test_recipes_are_chosen_by_name(drawn, monkeypatch):
     assert "fps" not in found["metrics"]
     with pytest.raises(DexhotError, match="leaves out"):
         fit.run(quick=True, recipes=["tfhot"], contactpose=Path("nowhere"))
+
+
+def test_other_rows_have_the_clips_of_the_cache_or_parametric_ones(monkeypatch):
+    """By the same names as the rendered clips."""
+    rows = {row.name: row for row in fit.other_rows(False)}
+    for module, prefix in ((fit.fit_contact, "grasps"), (fit.fit_robot, "clip")):
+        monkeypatch.setattr(module, "measure", lambda source, recipe: source)
+        for kind in (f"parametric_{prefix}", {"grasps": "clip_grasps", "clip": "grab_clip"}[prefix]):
+            monkeypatch.setattr(module, kind, lambda *source: source)
+    monkeypatch.setattr(fit, "has_grab", lambda: True)
+    assert fit.measured(rows["contact"], 3) == ("grab/cylindermedium_lift", 8, fit.fit_contact.MOMENTS)
+    assert fit.measured(rows["robot_hand"], 3) == ("grab/cylindermedium_lift", 8, fit.fit_robot.FRAMES)
+    monkeypatch.setattr(fit, "has_grab", lambda: False)
+    assert fit.measured(rows["robot_hand"], 1) == ("carry", "cylinder", 1, fit.fit_robot.FRAMES)
 
 
 def test_contact_is_measured_on_a_parametric_grasp():

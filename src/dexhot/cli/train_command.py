@@ -187,6 +187,10 @@ class Homotopy:
     """Parents on a path (K); among neighbours, iterations over the set."""
     neighbours: int = 10
     """Nearest clips among which parents are searched."""
+    easier: tuple[Literal["lift", "mass", "thickness", "time"], ...] = ("lift", "mass", "thickness", "time")
+    """How a synthesised parent is easier: a shorter lift, lighter, thicker, slower."""
+    whole_budget: bool = False
+    """Lower the error with the whole budget, as the paper compares; otherwise a strict success ends an optimisation."""
     seed: int = 0
     """Random seed of the optimiser."""
     workers: int = 0
@@ -589,7 +593,7 @@ def _demonstrations(args: Demonstrations) -> None:
 
 def _homotopy(args: Homotopy) -> None:
     from dexhot.cli.output import console, print_json, summary
-    from dexhot.errors import FileFormatError
+    from dexhot.errors import DexhotError, FileFormatError
     from dexhot.progress import progress
     from dexhot_train.curriculum.homotopy import HomotopyOptions
     from dexhot_train.curriculum.ledger import page
@@ -598,10 +602,14 @@ def _homotopy(args: Homotopy) -> None:
 
     at_least(0, seed=args.seed, workers=args.workers)
     at_least(1, budget=args.budget, tasks=args.tasks, neighbours=args.neighbours)
-    options = HomotopyOptions(args.budget, args.tasks, args.neighbours, seed=args.seed)
+    if not args.easier:
+        raise DexhotError("--easier needs at least one of lift, mass, thickness, time.")
+    how = tuple(args.easier)
+    options = HomotopyOptions(args.budget, args.tasks, args.neighbours, how, not args.whole_budget, seed=args.seed)
     words = ["dexhot train homotopy", *(Path(clip).name if clip.endswith(".npz") else clip for clip in args.clips)]
-    command = " ".join([*words, *_options(args, ("clips", "out", "json", "workers", "generator"))])
+    command = " ".join([*words, *_options(args, ("clips", "out", "json", "workers", "generator", "easier"))])
     command += f" --generator {args.generator.name}" if args.generator else ""
+    command += f" --easier {' '.join(how)}" if how != Homotopy.easier else ""
     if args.generator and not args.generator.is_file():
         raise FileFormatError(f"{args.generator} does not exist; train one with `dexhot train generator`.")
     with progress("paths", counted=True) as job:
@@ -611,8 +619,8 @@ def _homotopy(args: Homotopy) -> None:
             job(done, total)
 
         clips = clips_named(args.clips)
-        how = args.workers, args.executor, show, args.generator
-        ledger = search_paths(clips, args.criterion, options, args.out, command, *how)
+        where = args.workers, args.executor, show, args.generator
+        ledger = search_paths(clips, args.criterion, options, args.out, command, *where)
     for row in ledger.rows:
         told = f"{row['error_direct']:.3f} -> {row['error']:.3f}" if "error" in row else row["reason"]
         console.print(f"{row['name']}: {row['verdict']}, {told}", highlight=False, soft_wrap=True)

@@ -26,7 +26,7 @@ import numpy as np
 
 from dexhot.control.policy import OnnxNetwork, Policy
 from dexhot.data.files import load, save, write_text
-from dexhot.data.types import Demonstration
+from dexhot.data.types import Demonstration, Reference
 from dexhot.errors import DexhotError
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.metrics.tracking_errors import position_error
@@ -47,6 +47,7 @@ from dexhot_train.curriculum.ledger import MADE, NO_SUCCESS, REFUSED, Ledger
 from dexhot_train.curriculum.path_search import pairs_of, stem, task_of
 from dexhot_train.curriculum.task_data import vector_of
 from dexhot_train.curriculum.tasks import HomotopyTask
+from dexhot_train.curriculum.variations import require_training
 from dexhot_train.learners.folder import claim
 from dexhot_train.learners.tracker import POLICY, TrackerOptions, evaluate_tracker, export_tracker, train_tracker
 from dexhot_train.mining.executor import KILLED, run_jobs
@@ -99,13 +100,15 @@ def run_flywheel(
 ) -> dict[str, Any]:
     """Run the stages that are missing; returns the figures of each. `clips`: names or files of references.
 
-    Raises DexhotError where there are fewer clips than the stages draw, where a stage has no demonstration to learn
-    from, or where the folder has another run.
+    Raises DexhotError for a clip of a test split, fewer clips than the stages draw, a stage without a demonstration to
+    learn from, or a folder with another run.
     """
     if len(clips) < sum(options.sizes):
         raise DexhotError(
             f"the stages draw {sum(options.sizes)} tasks, there are {len(clips)} clips; set smaller --sizes."
         )
+    for clip in clips:
+        require_training(load(Path(clip), Reference).name if clip.endswith(".npz") else clip)
     claim(folder, {"options": asdict(options), "clips": sorted(clips)}, command)
     ledger, stages = Ledger(folder), []
     drawn: list[str] = []

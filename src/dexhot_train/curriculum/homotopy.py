@@ -25,6 +25,7 @@ from dexhot_train.curriculum.tasks import EASIER, HomotopyTask, easier, transfer
 from dexhot_train.mining.scored import scored
 from dexhot_train.mining.search import SearchOptions, search
 
+TIE = 0.01  # relative difference of errors below which two results are equally good
 CRITERIA = ("synthesised", "neighbours", "generated")
 
 
@@ -36,6 +37,7 @@ class HomotopyOptions:
     tasks: int = 3  # K: parents on a path
     neighbours: int = 10  # of each task, among which parents are searched
     how: tuple[str, ...] = EASIER  # how a synthesised parent is easier
+    stop: bool = True  # an optimisation ends with a strict success; otherwise its whole budget lowers the error
     structured: float = 0.4  # fraction of an optimisation's budget for structured plans, which come first
     sampling: SamplingOptions = field(default_factory=lambda: SamplingOptions(horizon=0.8, replan=0.3))
     knots: SearchOptions = field(default_factory=lambda: SearchOptions(rounds=((24, 2), (48, 3)), rewinds=2, keep=True))
@@ -80,16 +82,32 @@ class Optimiser:
         return self.evaluate(base_actions(self.task.reference, self.simulator.scene.physics))
 
     def run(self, budget: int, start: np.ndarray | None = None) -> TaskResult:
-        """The best result within `budget` control steps, from the baseline `start` (T, 6+n), or from the kinematic
-        reference. A strict success ends it."""
-        best, began = self.kinematic() if start is None else self.evaluate(start), self.steps
-        if not best.strict:
-            best = self._structured(best, round(self.options.structured * budget), start is None)
+        """The best result within `budget` control steps, from the baseline `start` (T, 6+n) where that is better than
+        the kinematic reference: its parent is effective; otherwise from the reference."""
+        began, best = self.steps, self.kinematic()
+        given = None if start is None else self.evaluate(start)
+        effective = given is not None and given.better(best)
+        if given is not None and effective:
+            best = given
+        if not self._done(best):
+            fits = (1.0 - self.options.structured) * budget >= self._cheapest
+            best = self._structured(best, round(self.options.structured * budget) if fits else budget, not effective)
         attempt = 0
-        while not best.strict and budget - (self.steps - began) > 0.1 * budget:
+        while not self._done(best) and budget - (self.steps - began) >= self._cheapest:
             best = self._knots(best, budget - (self.steps - began), attempt)
             attempt += 1
         return replace(best, control_steps=self.steps)
+
+    @property
+    def _cheapest(self) -> int:
+        """Control steps of the shortest search over free knots: one round of each plan."""
+        o, frames = self.options, len(self.task.reference.q)
+        samples, iterations = o.knots.rounds[0]
+        plans = -(-frames // round(o.sampling.replan * self.task.reference.rate))
+        return plans * (samples * iterations + 2) * round(o.sampling.horizon * self.task.reference.rate)
+
+    def _done(self, best: TaskResult) -> bool:
+        return self.options.stop and best.strict
 
     def _structured(self, best: TaskResult, budget: int, draws: bool) -> TaskResult:
         """Structured plans about the best actions; from draws of the prior, or refined from zero."""
@@ -98,7 +116,7 @@ class Optimiser:
         space = StructuredPlans(reference, setup.physics, setup.asset.symmetry.center)
         space.base = best.actions
         prior, start = unfitted(space.fingers), None if draws else np.zeros(space.size)
-        how, worlds = PlanSearchOptions(finalists=1), [trials.world(reference.object_pose[0])]
+        how, worlds = PlanSearchOptions(finalists=1, stop=self.options.stop), [trials.world(reference.object_pose[0])]
         rollouts = Budget(max(1, budget // len(reference.q)))
         plan = find_plan(trials, space, prior, worlds, rollouts, how, self.options.seed, start).plan
         self.steps += trials.rollouts * (len(reference.q) - 1)
@@ -134,7 +152,8 @@ def synthesised_parents(task: HomotopyTask, options: HomotopyOptions) -> list[Ho
 
 def along(path: Sequence[HomotopyTask], task: HomotopyTask, options: HomotopyOptions) -> TaskResult:
     """The task's result along (T_K, ..., T_1), within the options' budget in all: each task has an equal share of what
-    is left. A parent that cannot be simulated is left out."""
+    is left, and begins from its reference where the parent's result is no better. A parent that cannot be simulated is
+    left out."""
     spent = 0
     solved: list[HomotopyTask] = []
     baseline: TaskResult | None = None
@@ -191,8 +210,8 @@ def improved(
 
 
 def is_effective(found: TaskResult, direct: TaskResult) -> bool:
-    """Whether a path's result is better than the optimiser's without it: the lower error of eq. 20."""
-    return found.error < direct.error
+    """Whether a path's result is better than the optimiser's without it: an error of eq. 20 lower by more than TIE."""
+    return found.error < (1.0 - TIE) * direct.error
 
 
 def effectiveness(pairs: Sequence[tuple[TaskResult, TaskResult]]) -> float | None:

@@ -14,6 +14,7 @@ from dexhot_train.curriculum.generator import task_vector
 from dexhot_train.curriculum.ledger import LEDGER
 from dexhot_train.curriculum.path_search import pairs
 from dexhot_train.curriculum.tasks import HomotopyTask
+from dexhot_train.curriculum.variations import require_training
 
 KINDS = ("dexhot/reference", "dexhot/demonstration")
 
@@ -35,9 +36,10 @@ def pair_vectors(folders: Sequence[Path]) -> np.ndarray:
 
 
 def vector_of(path: Path) -> np.ndarray:
-    """Task vector of a reference's or a demonstration's file."""
+    """Task vector of a reference's or a demonstration's file. Raises DexhotError for a clip of a test split."""
     item: Any = load(path)
     reference: Reference = item.reference if isinstance(item, Demonstration) else item
+    require_training(reference.name)
     return task_vector(HomotopyTask(reference, load_setup(reference)))
 
 

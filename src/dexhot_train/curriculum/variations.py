@@ -72,11 +72,16 @@ def parent_clip(name: str) -> tuple[HandObjectTrajectory, ObjectAsset]:
         if motion not in MOTIONS or shape not in SHAPES or not seed.isdecimal():
             raise NotFoundError("generated clip", name, ["parametric/KIND-SHAPE-SEED"], "As parametric/lift-box-0.")
         return generate(motion, shape, int(seed))
-    dataset, _, clip = name.partition("/")
-    if held_out := [split for split, clips in splits(dataset).items() if split.startswith("test") and clip in clips]:
-        raise DexhotError(f"{name} is in the split {held_out[0]}: nothing may be trained on it; choose a train clip.")
+    require_training(name)
     trajectory = load_clip(name)
     return trajectory, load_object(trajectory.object_name)
+
+
+def require_training(name: str) -> None:
+    """Raise DexhotError for a clip of a test split, or a task made from one ("NAME, easier by ...")."""
+    dataset, _, clip = name.partition(",")[0].partition("/")
+    if held_out := [split for split, clips in splits(dataset).items() if split.startswith("test") and clip in clips]:
+        raise DexhotError(f"{name} is in the split {held_out[0]}: nothing may be trained on it; choose a train clip.")
 
 
 def make(variation: Variation) -> VariedClip:

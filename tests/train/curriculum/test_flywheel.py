@@ -169,6 +169,12 @@ def test_three_stages_end_with_a_controller_and_a_stopped_run_goes_on(ways, clip
     assert commands.shape == task.reference.q.shape and np.isfinite(commands).all()
 
 
+def test_no_reference_of_a_test_clip_is_trained_on(clips, tmp_path, monkeypatch):
+    monkeypatch.setattr("dexhot_train.curriculum.variations.splits", lambda dataset: {"test": [""]})
+    with pytest.raises(DexhotError, match="nothing may be trained"):
+        run_flywheel(clips, TINY, tmp_path / "wheel")
+
+
 def test_too_few_clips_or_no_demonstration_end_the_run(ways, clips, tmp_path):
     with pytest.raises(DexhotError, match="draw 9 tasks, there are 4"):
         run_flywheel(clips, replace(TINY, sizes=(3, 3, 3)), tmp_path / "few")

@@ -192,6 +192,12 @@ def test_pairs_need_a_folder_of_paths(paths, tmp_path):
         pair_vectors([tmp_path / "absent"])
 
 
+def test_no_task_of_a_test_split_is_learnt_from(paths, monkeypatch):
+    monkeypatch.setattr("dexhot_train.curriculum.variations.splits", lambda dataset: {"test": [""]})
+    with pytest.raises(DexhotError, match="nothing may be trained"):
+        task_vectors([paths[0]])
+
+
 def test_a_path_has_the_pairs_of_its_tasks(task):
     parents = synthesised_parents(task, HomotopyOptions())
     rises = [np.ptp(p.reference.object_pose[:, 2]) for p in parents]

@@ -12,7 +12,16 @@ from dexhot.objects.library import load_object, load_symmetry
 from dexhot.objects.shapes import named_shape, shape_asset
 from dexhot.objects.stretched import keeps_symmetry, parse, stretched, stretched_name
 from dexhot_train.curriculum import variations
-from dexhot_train.curriculum.variations import CLIP, KINDS, Variation, clips_named, make, parent_clip, warped_time
+from dexhot_train.curriculum.variations import (
+    CLIP,
+    KINDS,
+    Variation,
+    clips_named,
+    make,
+    parent_clip,
+    require_training,
+    warped_time,
+)
 
 BOX = "parametric/lift-box-100"
 
@@ -119,6 +128,9 @@ def test_no_clip_of_a_test_split_is_varied(monkeypatch):
     monkeypatch.setattr(variations, "splits", lambda dataset: {"train": ["a"], "test_unseen_object": ["b"]})
     with pytest.raises(DexhotError, match="test_unseen_object"):
         parent_clip("grab/b")
+    with pytest.raises(DexhotError, match="test_unseen_object"):
+        require_training("grab/b, easier by 0.67")
+    require_training("grab/a")
 
 
 @pytest.mark.parametrize("name", ["parametric/lift-box", "parametric/throw-box-1", "parametric/lift-cone-1"])
