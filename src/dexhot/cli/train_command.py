@@ -375,7 +375,7 @@ def _specialist(args: Specialist) -> None:
     from dexhot_train.prior import TERMS
 
     try:
-        from dexhot_train.specialist import SpecialistOptions, lesson_key, save_specialist, train_specialist
+        from dexhot_train.learners.specialist import SpecialistOptions, lesson_key, save_specialist, train_specialist
     except ImportError as e:
         raise MissingExtraError("training a network", "train") from e
     at_least(0, rounds=args.rounds, seed=args.seed, workers=args.workers)
