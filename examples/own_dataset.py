@@ -1,4 +1,4 @@
-"""An importer for your own data set: python examples/own_dataset.py FOLDER
+"""An importer for your own dataset: python examples/own_dataset.py FOLDER
 
 FOLDER has one <clip>.json per clip, and the meshes that these name. It writes the clips to the cache, where every
 command finds them: `dexhot datasets list mine`, `dexhot retarget mine/CLIP`. docs/add_a_dataset.md explains it.
@@ -19,7 +19,7 @@ from dexhot.objects.library import list_objects, save_object
 from dexhot.simulation.scans import object_from_file
 
 DATASET = "mine"
-# This data set is y up, in mm; dexhot is z up, in m: the same rotation for every point and pose.
+# This dataset is y up, in mm; dexhot is z up, in m: the same rotation for every point and pose.
 WORLD_T_SOURCE = make_pose(np.zeros(3), np.array([np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0]))
 TO_WORLD = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # the same rotation as a matrix
 

@@ -37,7 +37,7 @@ def test_an_own_hand_is_drafted_and_used(cache, tmp_path):
 
 @pytest.fixture
 def source(tmp_path, lift) -> Path:
-    """The parametric lift as the example's data set has it: y up, mm, xyzw."""
+    """The parametric lift as the example's dataset has it: y up, mm, xyzw."""
     trajectory, box = lift
     module, folder = example("own_dataset"), tmp_path / "source"
     folder.mkdir()

@@ -259,7 +259,7 @@ def test_images_and_the_set_up_page_run_the_scripts(name):
     assert f"source {line}/setup.bash" in files[2].read_text()
 
 
-@pytest.mark.parametrize("name", ["runtime.Dockerfile", "training.Dockerfile"])
+@pytest.mark.parametrize("name", ["runtime.Dockerfile", "training.Dockerfile", "isaacgym/Dockerfile"])
 def test_dockerfiles_pass_the_linter(name):
     reply = subprocess.run([BIN / "hadolint", ROOT / "docker" / name], capture_output=True, text=True, check=False)
     assert reply.returncode == 0, reply.stdout

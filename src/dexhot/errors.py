@@ -55,6 +55,10 @@ class MissingExtraError(DexhotError):
         super().__init__(f"{what} needs an extra that is not installed: pip install 'dexhot[{extra}]'.")
 
 
+class UnsafePolicyError(DexhotError):
+    """The network's output must not move a robot: not finite, or a jump."""
+
+
 class DownloadError(DexhotError):
     """A file could not be downloaded: no network, or it is not in the registry."""
 
@@ -94,6 +98,7 @@ EXTRAS = {
     **dict.fromkeys(("dex_retargeting", "rsl_rl", "tensordict"), "peers"),
     **dict.fromkeys(("imageio_ffmpeg",), "video"),
     **dict.fromkeys(("numba", "llvmlite", "warp"), "perception"),
+    **dict.fromkeys(("mujoco_warp",), "gpu"),
     **dict.fromkeys(("ray", "torch", "tensorboard"), "train"),
     **dict.fromkeys(("gymnasium", "gymnasium_robotics", "farama_notifications"), "assist"),
     **dict.fromkeys(("franky_sim",), "dev"),

@@ -20,7 +20,7 @@ from dexhot.data.files import write_text
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.datasets.library import load_clip
-from dexhot.errors import ClipError, NotFoundError
+from dexhot.errors import ClipError, DexhotError, NotFoundError
 from dexhot.fitting import kernels
 from dexhot.fitting.handypriors import PHYSICS, RENDER
 from dexhot.fitting.homan import INDEPENDENT
@@ -39,6 +39,7 @@ from dexhot.objects.library import load_object
 from dexhot.paths import cache_dir
 from dexhot.progress import progress
 from dexhot.synthesis.clip import Options, Truth, render
+from dexhot_bench import fit_contact, fit_robot
 
 CLIPS = [
     ("cubesmall_lift", 1), ("duck_lift", 2), ("mug_lift", 6), ("cylindermedium_lift", 8), ("apple_lift", 3),
@@ -57,6 +58,7 @@ QUICK_SETTINGS = {  # far fewer steps than the papers take: a check that all of 
     "homan": ("rotations=8", "search_steps=10", "follow_steps=4", "coarse_steps=20", "fine_steps=10"),
     "handypriors": ("rotations=8", "search_steps=10", "follow_steps=4", "steps=20"),
 }
+OTHERS = ("contact", "robot_hand")  # recipes that are not fitted to rendered clips of a person
 WITHIN, AFTER = 0.015, 10  # m, frames: a started hand
 TOUCHING = 0.003  # m: how near to the object a hand touches it (its vertices are 5 mm apart)
 EVERY = 5  # frames between two at which volumes, Chamfer distances and F-scores are measured
@@ -123,11 +125,22 @@ class Cells:
             write_text(self.path, json.dumps(self.found, indent=1) + "\n")
 
 
-def run(quick: bool = False, ablate: bool = False, minutes: float | None = None, **_: Any) -> dict[str, Any]:
-    """Errors and times of every recipe; with `ablate` also of each recipe without each of its terms, on fewer clips and
-    frames. Stops after so many `minutes`: what is missing then is "not run", and the next run goes on."""
+def run(
+    quick: bool = False,
+    ablate: bool = False,
+    minutes: float | None = None,
+    recipes: Sequence[str] = (),
+    contactpose: Path | None = None,
+    **_: Any,
+) -> dict[str, Any]:
+    """Errors and times of every recipe, or of those named; with `ablate` also of each recipe without each of its terms,
+    on fewer clips and frames. Stops after so many `minutes`: what is missing then is "not run", and the next run goes
+    on. `contactpose`: a copy of ContactPose, on which contact refinement is measured too."""
     began = time.perf_counter()
-    rows = quick_rows() if quick else rows_of(ablate)
+    rows = chosen(quick_rows() if quick else rows_of(ablate), recipes)
+    contact = any(row.recipe.method == "contact" for row in rows)
+    if contactpose is not None and not contact:
+        raise DexhotError("ContactPose is for recipe contact, which --recipes leaves out.")
     cells = Cells.kept(None if quick else cache_dir() / "bench" / f"fit-{source_digest()}.json")
     left_out: list[str] = []
     jobs = [(k, row) for k in range(max(row.clips for row in rows)) for row in rows if k < row.clips]
@@ -145,6 +158,12 @@ def run(quick: bool = False, ablate: bool = False, minutes: float | None = None,
                 or any(said.startswith(f"{names[k]}:") for said in left_out)
             ):
                 continue
+            if row.recipe.method in OTHERS:
+                try:
+                    cells.put(row, names[k], measured(row, k))
+                except DexhotError as e:
+                    left_out.append(f"{names[k]}, {row.name}: {str(e).splitlines()[0]}")
+                continue
             if clip is None or clip.name != names[k]:
                 try:
                     clip = rendered(k, QUICK_FRAMES if quick else FRAMES)
@@ -158,11 +177,14 @@ def run(quick: bool = False, ablate: bool = False, minutes: float | None = None,
             except ClipError as e:
                 left_out.append(f"{names[k]}, {row.name}: {str(e).splitlines()[0]}")
     table = {row.name: summary_of(cells, row, names) for row in rows}
-    first = next(iter(rows))
+    first = rows[0]
     notes = ["evidence at the middle level of noise; no object pose from an estimator"]
     if quick:
         notes.append("quick: the papers' recipes with far fewer steps than published, on 4 frames")
-    return {
+    other: dict[str, Any] = {"published": {"contact (table IV, ContactPose)": fit_contact.PUBLISHED}} if contact else {}
+    if contactpose is not None:
+        other["contactpose"] = fit_contact.contactpose(contactpose, load_recipe("contact"), 1 if quick else None)
+    return other | {
         "metrics": (cells_of(table[first.name]) | comparison(table)),
         "rows": table,
         "subset": table[first.name]["clips"],
@@ -182,12 +204,8 @@ def rows_of(ablate: bool) -> list[TableRow]:
         TableRow("homan, independent", recipes["homan"].without(INDEPENDENT), FEW_CLIPS, FEW_FRAMES),
     )
     if ablate:
-        few += [
-            TableRow(f"{name} without {term}", recipe.without([term]), FEW_CLIPS, FEW_FRAMES)
-            for name, recipe in recipes.items()
-            if name in ("default", "tfhot_dexycb", "homan")
-            for term in recipe.terms
-        ]
+        for name in ("default", "tfhot_dexycb", "homan"):
+            few += without_each(recipes[name], FEW_FRAMES)
         for name in ("default", "tfhot_dexycb"):
             vanilla = recipes[name].changed(["surface.visible_only=false"])
             few.append(TableRow(f"{name}, vanilla surface", vanilla, FEW_CLIPS, FEW_FRAMES))
@@ -195,7 +213,53 @@ def rows_of(ablate: bool) -> list[TableRow]:
         few.append(TableRow("handypriors, initialisation", prior.without(prior.terms), FEW_CLIPS, FEW_FRAMES))
         few.append(TableRow("handypriors, + rendering", prior.without(PHYSICS), FEW_CLIPS, FEW_FRAMES))
         few.append(TableRow("handypriors, + physics alone", prior.without(RENDER), FEW_CLIPS, FEW_FRAMES))
-    return [TableRow(name, recipe, len(CLIPS), FRAMES) for name, recipe in recipes.items()] + few
+    return [TableRow(name, recipe, len(CLIPS), FRAMES) for name, recipe in recipes.items()] + few + other_rows(ablate)
+
+
+def other_rows(ablate: bool) -> list[TableRow]:
+    """Of the recipes that are not fitted to rendered clips of a person."""
+    contact, robot = load_recipe("contact"), load_recipe("robot_hand")
+    rows = [
+        TableRow("contact", contact, FEW_CLIPS, fit_contact.MOMENTS),
+        TableRow("contact, start", fit_contact.start_of(contact), FEW_CLIPS, fit_contact.MOMENTS),
+        TableRow("contact, true pose", fit_contact.truth_of(contact), FEW_CLIPS, fit_contact.MOMENTS),
+        TableRow("robot_hand", robot, FEW_CLIPS, fit_robot.FRAMES),
+        TableRow("robot_hand, start", robot.without(robot.terms), FEW_CLIPS, fit_robot.FRAMES),
+    ]
+    if ablate:
+        rows += without_each(contact, fit_contact.MOMENTS) + without_each(robot, fit_robot.FRAMES)
+        narrow, flat = contact.changed(["solver.widest=0.001"]), contact.changed(["contact.normal_weight=0"])
+        rows.append(TableRow("contact, published values alone", narrow, FEW_CLIPS, fit_contact.MOMENTS))
+        rows.append(TableRow("contact without normals", flat, FEW_CLIPS, fit_contact.MOMENTS))
+    return rows
+
+
+def without_each(recipe: Recipe, frames: int) -> list[TableRow]:
+    """The recipe without each of its terms."""
+    return [
+        TableRow(f"{recipe.name} without {term}", recipe.without([term]), FEW_CLIPS, frames) for term in recipe.terms
+    ]
+
+
+def measured(row: TableRow, k: int) -> Metrics:
+    """A cell of `other_rows`. Raises ClipError or NotFoundError where it cannot be measured."""
+    source: Sequence[Any] = PARAMETRIC[k]
+    if has_grab():
+        source = f"grab/{CLIPS[k][0]}", CLIPS[k][1]
+    if row.recipe.method == "robot_hand":
+        clip = (fit_robot.grab_clip if has_grab() else fit_robot.parametric_clip)(*source, row.frames)
+        return fit_robot.measure(clip, row.recipe)
+    grasps = (fit_contact.clip_grasps if has_grab() else fit_contact.parametric_grasps)(*source, row.frames)
+    return fit_contact.measure(grasps, row.recipe)
+
+
+def chosen(rows: list[TableRow], recipes: Sequence[str]) -> list[TableRow]:
+    """Rows of the recipes named; all without any. Raises NotFoundError for a name that has none."""
+    known = dict.fromkeys(row.recipe.name for row in rows)
+    for name in recipes:
+        if name not in known:
+            raise NotFoundError("recipe of the benchmark", name, known)
+    return [row for row in rows if not recipes or row.recipe.name in recipes]
 
 
 def quick_rows() -> list[TableRow]:
@@ -204,7 +268,9 @@ def quick_rows() -> list[TableRow]:
     for name, settings in QUICK_SETTINGS.items():
         recipe = load_recipe(name).changed(f"solver.{setting}" for setting in settings)
         rows.append(TableRow(name, recipe, 1, QUICK_SLOW_FRAMES))
-    return rows
+    contact = load_recipe("contact").changed(["solver.steps=5"])
+    robot = load_recipe("robot_hand").changed(f"solver.{setting}" for setting in QUICK_SETTINGS["handypriors"])
+    return [*rows, TableRow("contact", contact, 1, 1), TableRow("robot_hand", robot, 1, QUICK_SLOW_FRAMES)]
 
 
 def source_digest() -> str:
@@ -388,6 +454,8 @@ def summary_of(cells: Cells, row: TableRow, names: Sequence[str]) -> dict[str, A
     if not rows:
         return made | {"metrics": NOT_RUN}
     metrics = {name: float(np.mean([cell[name] for cell in rows.values() if name in cell])) for name in _names(rows)}
+    if row.recipe.method in OTHERS:
+        return made | {"metrics": metrics}
     metrics["fit_ms_p50"] = float(np.median([cell["fit_ms_p50"] for cell in rows.values()]))
     return made | {"metrics": metrics | {"fps": 1e3 / metrics["fit_ms_p50"]}}
 

@@ -2,6 +2,7 @@
 
 control_steps_per_s              of the whole environment, one thread: physics, observations, rewards, resets
 control_steps_per_s_per_core     the same with a thread per core, divided by the cores
+warp_control_steps_per_s         the whole environment in MuJoCo Warp, on the first GPU, else on Warp's CPU device
 overhead_fraction                CPU time of the environment beyond its physics, as a fraction of the latter (goal
                                  < 0.25): each step's rollout is timed again by itself, in turn with the step
 learning_steps_per_s             PPO on the task, updates included; rsl_rl_...: rsl-rl-lib with the same settings
@@ -31,6 +32,7 @@ WORLDS = 128
 TASK = TaskOptions(starts=StartOptions(plans=8))
 LEARNER = PPOOptions(steps=8, std=0.1, gain=0.1)
 STANDARD = PPOOptions(steps=32, hidden=(64, 64), epochs=5, gamma=0.95, learning_rate=1e-3, std=0.6, entropy=0.0)
+WARP_WORLDS = {"cuda": 4096, "cpu": 8}  # by device
 SWING = 64  # pendulums
 LAST = 128  # episodes at the end that count
 
@@ -39,16 +41,21 @@ def run(quick: bool = False) -> dict[str, Any]:
     """The metrics. quick: fewer steps, seeds and iterations."""
     if find_spec("rsl_rl") is None:
         raise MissingExtraError("the comparison with rsl-rl-lib", "peers")
+    if find_spec("mujoco_warp") is None:
+        raise MissingExtraError("the throughput in MuJoCo Warp", "gpu")
     torch.set_num_threads(1)
     cores = os.cpu_count() or 1
     clip = load_task_clip(str(share_dir() / "policies" / "lift_box.npz"))
     steps, seeds, iterations = (20, 2, 60) if quick else (200, 5, 150)
-    stages = 3 + 2 * seeds
+    stages = 4 + 2 * seeds
     with progress("measuring", stages, counted=True) as job:
         metrics = throughput(clip, steps, 1)
         job.advance()
         several = throughput(clip, steps, cores) if cores > 1 else metrics
         metrics["control_steps_per_s_per_core"] = several["control_steps_per_s"] / cores
+        job.advance()
+        warp, device = warp_throughput(clip, steps // 5)
+        metrics |= warp
         job.advance()
         metrics |= learning(clip, 2 if quick else 8)
         job.advance()
@@ -61,6 +68,7 @@ def run(quick: bool = False) -> dict[str, Any]:
     metrics |= {"pendulum_return": float(ours.mean()), "rsl_rl_pendulum_return": float(peers.mean())}
     metrics["parity_sigma"] = float(abs(ours.mean() - peers.mean()) / spread)
     subset = {"clip": clip.name, "worlds": WORLDS, "steps": steps, "seeds": seeds, "iterations": iterations}
+    subset |= {"warp_device": device, "warp_worlds": WARP_WORLDS[device]}
     return {"metrics": metrics, "subset": subset, "returns": {"ours": ours.tolist(), "rsl_rl": peers.tolist()}}
 
 
@@ -86,6 +94,23 @@ def throughput(clip: TaskClip, steps: int, threads: int) -> dict[str, float]:
         "physics_control_steps_per_s": float(WORLDS * steps / bare[0]),
         "overhead_fraction": float((whole[1] - bare[1]) / bare[1]),
     }
+
+
+def warp_throughput(clip: TaskClip, steps: int) -> tuple[dict[str, float], str]:
+    """Of the environment in MuJoCo Warp, kernels compiled before; and the kind of its device."""
+    import warp as wp
+
+    device = "cuda" if wp.is_cuda_available() else "cpu"
+    size = WARP_WORLDS[device]
+    task, rng = TrackingTask([clip], size, TASK, backend="warp"), np.random.default_rng(0)
+    task.reset()
+    took = 0.0
+    for k in range(steps + 1):
+        u = 0.3 * rng.standard_normal((size, task.action_size))
+        began = time.perf_counter()
+        task.step(u)
+        took += (time.perf_counter() - began) * (k > 0)  # the first one loads the kernels
+    return {"warp_control_steps_per_s": size * steps / took}, device
 
 
 def _now() -> np.ndarray:

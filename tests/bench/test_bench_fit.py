@@ -1,6 +1,7 @@
 """`dexhot bench fit`: its metrics are those of its clips, a stopped run goes on, an ablation removes what it names."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from tests.tiny_clip import ASSET, HAND, SHAPE, tiny_clip
 
 from dexhot.data.keypoints import wrist_pose
 from dexhot.data.types import HandObjectTrajectory, HandTrack
-from dexhot.errors import ClipError
+from dexhot.errors import ClipError, DexhotError, NotFoundError
 from dexhot.fitting.homan import INDEPENDENT
 from dexhot.fitting.recipe import load_recipe
 from dexhot.geometry.poses import IDENTITY
@@ -97,7 +98,82 @@ def test_rows_are_the_recipes_and_what_they_lack():
     assert not rows["tfhot_dexycb, vanilla surface"].recipe.terms["surface"]["visible_only"]
     assert not rows["handypriors, initialisation"].recipe.terms
     assert set(rows["handypriors, + rendering"].recipe.terms) == {"image", "mask"}
-    assert {row.name for row in fit.quick_rows()} == {"default", "tfhot", "homan", "handypriors"}
+    assert {row.name for row in fit.quick_rows()} == {
+        "default",
+        "tfhot",
+        "homan",
+        "handypriors",
+        "contact",
+        "robot_hand",
+    }
+    assert not rows["contact, start"].recipe.terms and rows["contact"].clips == 4
+    assert rows["contact, published values alone"].recipe.solver["widest"] == 0.001
+    assert "contact without penetration" in rows and "robot_hand without sliding" in rows
+    assert not rows["robot_hand, start"].recipe.terms
+
+
+def test_recipes_are_chosen_by_name(drawn, monkeypatch):
+    """Contact refinement needs no rendered clip; its errors stand beside the published ones."""
+    names = {row.name for row in fit.chosen(fit.rows_of(False), ["contact"])}
+    assert names == {"contact", "contact, start", "contact, true pose"}
+    with pytest.raises(NotFoundError, match="handypriors"):
+        fit.chosen(fit.rows_of(False), ["handy"])
+    asked = []
+    monkeypatch.setattr(fit, "measured", lambda row, k: asked.append((row.name, k)) or {"hand_joints_mm": 12.0})
+    monkeypatch.setattr(fit, "rendered", lambda k, frames: pytest.fail("rendered a clip"))
+    found = fit.run(recipes=["contact"])
+    assert asked[0] == ("contact", 0) and found["metrics"] == {"hand_joints_mm": 12.0}
+    assert found["published"]["contact (table IV, ContactPose)"]["HandyPriors"]["object_vertices_mm"] == 36.4
+    assert "fps" not in found["metrics"]
+    with pytest.raises(DexhotError, match="leaves out"):
+        fit.run(quick=True, recipes=["tfhot"], contactpose=Path("nowhere"))
+
+
+def test_contact_is_measured_on_a_parametric_grasp():
+    """The true pose of the refined model is as near as its other hand allows, a start is farther."""
+    from dexhot_bench import fit_contact
+
+    recipe = load_recipe("contact")
+    grasps = fit_contact.parametric_grasps("lift", "box", 0, 1)
+    truth = fit_contact.measure(grasps, fit_contact.truth_of(recipe), 1)
+    start = fit_contact.measure(grasps, fit_contact.start_of(recipe), 2)
+    assert truth["object_vertices_mm"] < 1e-6 and truth["hand_joints_mm"] < 12.0 < start["hand_joints_mm"]
+    assert start["object_vertices_mm"] > 5.0 and start["joints_on_object_mm"] > truth["joints_on_object_mm"]
+
+
+def test_a_robot_s_clip_is_drawn_and_measured():
+    """The drawn masks are where hand and object truly are, and the object is found from them."""
+    from dexhot.fitting.robot_hand import RobotSkin, seen_points
+    from dexhot.geometry.poses import compose, inverse
+    from dexhot.robots.robot_hand import load_hand
+    from dexhot.simulation.physics import load_physics
+    from dexhot.simulation.scene import floating_scene
+    from dexhot_bench import fit_robot
+
+    hand = load_hand("leap_right")
+    base = np.array([0.0, 0.0, 1.0, 0.0])  # the palm down
+    scene = floating_scene(hand, ASSET, base, load_physics())
+    q = np.tile(np.r_[0.0, 0.0, 0.25, 0.0, 0.0, 0.0, hand.nominal], (3, 1))
+    poses = np.tile([0.0, -0.02, 0.05, 1.0, 0.0, 0.0, 0.0], (3, 1))
+    q[:, 0] += [0.0, 0.01, 0.02]
+    poses[:, 0] += [0.0, 0.01, 0.02]
+    clip = fit_robot.draw("tiny", scene, hand, base, q, poses, 0)
+    camera_T_world = inverse(clip.recording.world_T_camera)
+    points = seen_points(RobotSkin(hand), clip.motion, clip.recording.world_T_camera)[0]
+    inside = lambda x, label: np.mean([clip.evidence.labels[0][v, u] == label for u, v in pixels(clip, x)])  # noqa: E731
+    assert inside(points, 1) > 0.6 and inside(compose(camera_T_world, poses)[:1, :3], 2) == 1.0
+    recipe = load_recipe("robot_hand").changed(
+        ["solver.rotations=6", "solver.search_steps=10", "solver.follow_steps=3", "solver.steps=10", "solver.pixels=64"]
+    )
+    found = fit_robot.measure(clip, recipe)
+    assert found["t_err_mm"] < 40.0 and found["chamfer_2d_px"] < 6.0 and found["r_err_deg"] <= found["r_err_raw_deg"]
+
+
+def pixels(clip, points: np.ndarray) -> np.ndarray:
+    """(N, 2) of points that are in the picture."""
+    camera = clip.recording.intrinsics
+    found = np.round(camera.project(points)).astype(int)
+    return found[((found >= 0) & (found < [camera.width, camera.height])).all(axis=1)]
 
 
 def test_homans_margins_are_those_of_the_papers_table():

@@ -47,6 +47,7 @@ def test_the_peer_learns_with_the_same_settings():
 def test_the_command(monkeypatch, capsys):
     pytest.importorskip("rsl_rl")
     monkeypatch.setattr(sim, "WORLDS", 4)
+    monkeypatch.setattr(sim, "WARP_WORLDS", {"cpu": 2, "cuda": 2})
     monkeypatch.setattr(sim, "SWING", 2)
     monkeypatch.setattr(sim, "LAST", 2)
     monkeypatch.setattr(sim, "STANDARD", PPOOptions(steps=16, hidden=(8,), epochs=1, minibatches=1))
@@ -56,4 +57,13 @@ def test_the_command(monkeypatch, capsys):
     assert line["bench"] == "sim" and line["subset"]["worlds"] == 4
     assert metrics["overhead_fraction"] > 0.3  # of four worlds: nothing is shared by many
     assert metrics["control_steps_per_s"] < metrics["physics_control_steps_per_s"]
+    assert metrics["warp_control_steps_per_s"] > 0 and line["subset"]["warp_worlds"] == 2
     assert {"learning_steps_per_s", "rsl_rl_learning_steps_per_s", "parity_sigma"} <= set(metrics)
+
+
+@pytest.mark.parametrize(("module", "extra"), [("rsl_rl", "peers"), ("mujoco_warp", "gpu")])
+def test_a_missing_extra_is_one_sentence(module, extra, monkeypatch, capsys):
+    monkeypatch.setattr(sim, "find_spec", lambda name: None if name == module else True)
+    assert main(["bench", "sim", "--quick"]) == 1
+    [line] = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert f"pip install 'dexhot[{extra}]'" in line

@@ -76,7 +76,7 @@ def test_every_node_has_a_schema(name):
 
 
 def test_an_unknown_argument_lists_those_that_exist():
-    with pytest.raises(NotFoundError, match="controller"):
+    with pytest.raises(NotFoundError, match=r"controller.*--show-args"):
         resolve(load_graph("real_track"), {"kontroller": "mpc"})
 
 

@@ -4,10 +4,12 @@ import importlib
 import json
 import subprocess
 import sys
+from typing import get_args, get_type_hints
 
 import pytest
 
-from dexhot.cli import COMMANDS, main
+from dexhot.bringup.graphs import GRAPHS
+from dexhot.cli import COMMANDS, bench_command, main
 from dexhot.errors import NotFoundError
 
 
@@ -15,6 +17,17 @@ def test_help_lists_every_command(capsys):
     assert main(["--help"]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in COMMANDS)
+
+
+def test_help_names_every_benchmark_and_graph(capsys):
+    """Their names stand in texts, which nothing else compares with the lists."""
+    assert main(["--help"]) == 0
+    told = capsys.readouterr().out.partition("run a benchmark: ")[2].partition("\n")[0]
+    assert tuple(told.split(", ")) == get_args(get_type_hints(bench_command.Args)["name"])
+    with pytest.raises(SystemExit):
+        main(["up", "--help"])
+    told = " ".join(capsys.readouterr().out.split()).partition("Name of the graph: ")[2].partition(". (")[0]
+    assert set(told.replace(" or ", ", ").split(", ")) == set(GRAPHS)
 
 
 def test_an_unknown_command_names_the_valid_ones(capsys):

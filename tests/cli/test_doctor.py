@@ -1,6 +1,7 @@
 """What `dexhot doctor` says about a machine that is to drive a robot."""
 
 import shutil
+import tomllib
 
 import pytest
 
@@ -40,6 +41,25 @@ def test_an_sdk_that_is_not_installed_is_named_with_the_extra_that_has_it():
 def test_every_sdk_of_the_extra_hardware_is_looked_for():
     names = {check.name for check in doctor.examine()}
     assert {"SDK of the LEAP hand", "SDK of the Franka arm", "SDK of the RealSense camera"} <= names
+
+
+def test_every_extra_that_a_user_may_install_is_looked_for():
+    lines = (share_dir() / "pyproject.toml").read_text()
+    extras = set(tomllib.loads(lines)["project"]["optional-dependencies"])
+    checked = {check.name.removeprefix("extra: ") for check in doctor.examine() if check.name.startswith("extra: ")}
+    assert checked == extras - {"ros", "hardware", "test", "dev"}
+
+
+def test_an_extra_of_which_a_package_is_missing_is_not_installed():
+    check = doctor.extra("policy", "json", "no_such_module")
+    assert check.status == "optional" and check.found == "not installed: no_such_module"
+    assert check.remedy == "pip install 'dexhot[policy]'"
+
+
+def test_hand_models_that_are_missing_are_named_with_the_command_that_gets_them(cache):
+    check = doctor.hand_landmarks()
+    assert check.status == "optional" and "palm_detection_full" in check.found
+    assert check.remedy == "dexhot models get hand-landmarks"
 
 
 @pytest.mark.parametrize("there", [True, False])

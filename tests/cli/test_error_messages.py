@@ -64,7 +64,7 @@ def test_every_out_says_that_missing_folders_are_created():
         (["fit", "notes.npz"], "it is not an npz archive"),
         (["fit", "points.npy", "--object", "grab/mug"], "not a recording: it takes no --object"),
         (["fit", "nowhere", "--object", "grab/mug"], "no clip named 'nowhere'"),
-        (["train", "prior", "--data", "grab"], "accept them with --accept-terms"),
+        (["train", "prior", "--data", "grab"], "accept them with --accept-licence grab"),
         (["train", "specialist", "lift.npz", "--out", "notes.onnx"], "notes.onnx has no card (notes.json)"),
         (["perceive", "lift.npz"], "is a dexhot/reference file; give a recording"),
         (["perceive", "lift.npz", "--picture", "seen.jpg"], "pictures are PNG files"),

@@ -9,7 +9,7 @@ import pytest
 
 from dexhot.cli import main
 from dexhot.data.files import kind_of, load, save
-from dexhot.data.types import HandObjectTrajectory
+from dexhot.data.types import Evidence, HandObjectTrajectory
 from dexhot.geometry.poses import IDENTITY
 from dexhot.humans.mano import mano
 from dexhot.humans.open_hand import open_hand
@@ -185,3 +185,26 @@ def test_a_recording_becomes_a_trajectory_of_hand_and_object(tmp_path, capsys, m
     (tmp_path / "tiny.evidence.npz").unlink()
     assert main(["fit", "tiny"]) == 1
     assert "dexhot perceive tiny" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_recording_of_a_robot_gives_the_object_s_poses(tmp_path, capsys, monkeypatch):
+    """`dexhot fit FOLDER --recipe robot_hand --joints FILE` writes evidence; one without the other is refused."""
+    from tests.fitting.test_robot_hand import ASSET, QUICK, write_joints
+
+    from dexhot.hardware.camera import recording as camera
+
+    recording, evidence, poses = write_joints(tmp_path / "joints.npz")
+    save(evidence, tmp_path / "robot.evidence.npz")
+    (tmp_path / "robot").mkdir()
+    monkeypatch.setattr(camera, "open_recording", lambda path: recording)
+    monkeypatch.chdir(tmp_path)
+    words = ["fit", "robot", "--object", ASSET.name, "--recipe", "robot_hand"]
+    assert main(words) == 1 and "belong together" in capsys.readouterr().err
+    assert main(["fit", "robot", "--object", ASSET.name, "--joints", "joints.npz"]) == 1
+    words += ["--joints", "joints.npz"]
+    assert main([*words, "--picture", "p.png"]) == 1 and "--picture" in capsys.readouterr().err
+    assert main([*words, "--set", *QUICK, "--json"]) == 0
+    assert last_line(capsys)["frames_with_object"] == len(poses)
+    found = load(tmp_path / "robot.fit.npz", Evidence)
+    assert np.linalg.norm(found.object_pose[:, :3] - poses[:, :3], axis=1).max() < 0.05
+    assert found.provenance["fit"]["hand"] == "leap_right"

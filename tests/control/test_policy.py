@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from dexhot.control.controllers import HandState, Tracker
-from dexhot.control.policy import OnnxNetwork, Policy, UnsafePolicyError, check_card, make_card, with_residual
+from dexhot.control.policy import OnnxNetwork, Policy, check_card, make_card, with_residual
 from dexhot.control.sampling import base_actions
 from dexhot.data.files import load, save
 from dexhot.data.types import PolicyCard
-from dexhot.errors import DexhotError, FileFormatError, MissingExtraError
+from dexhot.errors import DexhotError, FileFormatError, MissingExtraError, UnsafePolicyError
 from dexhot.geometry.rotations import quat_rotate
 from dexhot.retargeting.placement import moved
 from dexhot.retargeting.retarget import with_profile

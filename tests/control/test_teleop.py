@@ -249,7 +249,7 @@ def test_engaging_elsewhere_goes_on_from_where_the_robot_is():
 
 
 def test_the_palms_rotation_turns_with_the_view():
-    motion = RelativeMotion("front", 1.0, Workspace(np.full(3, -1.0), np.full(3, 1.0)))
+    motion = RelativeMotion(VIEWS["front"], 1.0, Workspace(np.full(3, -1.0), np.full(3, 1.0)))
     pose = np.array([0.0, 0.0, 0.5, 1.0, 0.0, 0.0, 0.0])
     motion.engage(pose, np.array([0.4, 0.0, 0.4, 1.0, 0.0, 0.0, 0.0]))
     turned = np.concatenate([pose[:3], single.exp((0.0, 0.0, 0.3))])  # about the camera's axis, which is -x here
@@ -259,7 +259,7 @@ def test_the_palms_rotation_turns_with_the_view():
 def test_scale_and_workspace():
     box = Workspace.around(np.array([[0.4, 0.0, 0.4], [0.5, 0.1, 0.3]]), 0.2)
     np.testing.assert_allclose([box.lower, box.upper], [[0.2, -0.2, 0.28], [0.7, 0.3, 0.6]])
-    motion = RelativeMotion("front", 2.0, box)
+    motion = RelativeMotion(VIEWS["front"], 2.0, box)
     pose = np.array([0.0, 0.0, 0.5, 1.0, 0.0, 0.0, 0.0])
     motion.engage(pose, np.array([0.4, 0.0, 0.4, 1.0, 0.0, 0.0, 0.0]))
     np.testing.assert_allclose(motion(pose + [0, 0, -0.05, 0, 0, 0, 0])[:3], [0.5, 0.0, 0.4])

@@ -1,4 +1,4 @@
-"""Small data sets in the published layouts, written by tests: a hand that nobody has reaches for a box and lifts it."""
+"""Small datasets in the published layouts, written by tests: a hand that nobody has reaches for a box and lifts it."""
 
 import pickle
 from pathlib import Path

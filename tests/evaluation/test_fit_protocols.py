@@ -219,7 +219,7 @@ def test_a_recording_without_truth_gets_the_proxies(user, capsys):
     ("arguments", "told"),
     [
         ([], "either --protocol tfhot"),
-        (["--protocol", "tfhot"], "needs your copy of its data set: --path DIR"),
+        (["--protocol", "tfhot"], "needs your copy of its dataset: --path FOLDER"),
         (["--protocol", "tfhot", "--path", "."], "neither DexYCB .* nor HO-3D"),
         (["x.bag", "--submission", "y.zip"], "--submission is of --protocol"),
     ],

@@ -104,6 +104,7 @@ TERMS = {
     "collision": contact_terms.PairCollision(1.0),
     "local contact": contact_terms.LocalContact(ZONES, 1.0),
     "known contact": contact_terms.KnownContact(CONTACTS, NORMALS, 1.0, 0.2),
+    "known contact from afar": contact_terms.KnownContact(CONTACTS, NORMALS, 1.0, 0.2, reach=0.01),
     "joint change": motion_terms.JointChange(BEFORE, THERE["object.place"][0], 100.0, 1.0, 1.0, 1e-4, 1e-6),
     "smoothness": motion_terms.Smoothness(2000.0),
     "consistency": motion_terms.Consistency(3.0, 0.5),

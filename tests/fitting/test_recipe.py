@@ -37,6 +37,8 @@ PUBLISHED = {  # every setting that stands under `paper`, with its published val
         "solver.scale_rate": 0.01, "solver.components": 16,
     },
     "handypriors": {},  # neither weights nor learning rate nor steps are published
+    "contact": {},
+    "robot_hand": {},
 }  # fmt: skip
 PUBLISHED["tfhot_dexycb"] = PUBLISHED["tfhot"] | {  # table 3, DexYCB
     "joints_2d.weight": 10000, "surface.weight": 1, "sdf.weight": 1, "penetration.weight": 1,

@@ -70,7 +70,7 @@ def lying(height: float, radius: float) -> trimesh.Trimesh:
     [
         (trimesh.creation.box([0.05, 0.08, 0.11]), "box", (0.05, 0.08, 0.11)),
         (trimesh.creation.cylinder(0.035, 0.1), "cylinder", (0.07, 0.07, 0.1)),
-        (lying(0.12, 0.03), "lying cylinder", (0.06, 0.06, 0.12)),
+        (lying(0.12, 0.03), "lying-cylinder", (0.06, 0.06, 0.12)),
         (trimesh.creation.icosphere(3, 0.04), "sphere", (0.08, 0.08, 0.08)),
     ],
 )

@@ -41,6 +41,16 @@ def test_a_plan_that_survives_at_once_is_kept_and_the_rest_of_the_budget_saved(t
     assert found.survived == 1.0 and found.tries >= 1 and found.rollouts < 30
 
 
+def test_a_plan_that_survives_enough_of_the_worlds_ends_the_search(trials, space):
+    worlds = [trials.world(trials.reference.object_pose[0]), *bad_worlds(trials, 1)]
+    start = np.zeros(space.size)
+    spent = [
+        find_plan(trials, space, unfitted(16), worlds, Budget(24), replace(SMALL, enough=enough), 0, start).rollouts
+        for enough in (0.5, 1.0)
+    ]
+    assert spent[0] == SMALL.samples < spent[1]
+
+
 def test_the_budget_of_rollouts_is_kept(trials, space):
     for rollouts in (5, 12, 30):
         before = trials.rollouts

@@ -196,7 +196,8 @@ def test_latency_is_from_an_image_to_the_first_command_that_used_it(tmp_path, wo
     [
         ([(20, True), (50, False), (60, True), (100, False)], (20, 100)),
         ([(20, True)], (20, T)),
-        ([(-5, True), (30, False)], (0, 0)),
+        ([(-5, True), (100, False)], (0, 100)),  # in the first targets, before the first frame
+        ([(-90, True), (-80, False)], (0, 0)),  # of an earlier tracking
         ([], (0, 0)),
     ],
 )

@@ -4,7 +4,10 @@ import itertools
 import json
 import re
 import shutil
+import sys
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -271,6 +274,34 @@ def test_an_interrupted_job_takes_up_its_robust_stage(job, monkeypatch):
 def test_processes_return_results_and_exceptions():
     results = dict(run_jobs(double, [1, 2, -1], workers=2))
     assert results[1] == 2 and results[2] == 4 and isinstance(results[-1], ValueError)
+
+
+def test_a_killed_worker_of_ray_is_told_as_one(monkeypatch):
+    """A stand-in for Ray: one job raises, one's worker is gone."""
+
+    class RayError(Exception):
+        pass
+
+    class RayTaskError(RayError):
+        cause = ValueError("negative")
+
+    def get(job):
+        if job == 2:
+            raise RayTaskError
+        if job == 3:
+            raise RayError("the worker died")
+        return 2 * job
+
+    ray = SimpleNamespace(
+        is_initialized=lambda: True,
+        remote=lambda **how: lambda function: SimpleNamespace(remote=lambda job: job),
+        wait=lambda pending, num_returns: (pending[:1], pending[1:]),
+        get=get,
+        exceptions=SimpleNamespace(RayTaskError=RayTaskError, RayError=RayError),
+    )
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    results = dict(run_jobs(double, [1, 2, 3], executor="ray"))
+    assert results[1] == 2 and isinstance(results[2], ValueError) and isinstance(results[3], BrokenProcessPool)
 
 
 def test_an_unknown_executor_is_refused():

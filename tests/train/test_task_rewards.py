@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dexhot.geometry.rotations import rotvec_to_quat
+from dexhot.geometry.rotations import quat_rotate, rotvec_to_quat
 from dexhot_train.task import rewards
 from dexhot_train.task.rewards import ASSISTED, DEXTRACK, RewardTerm, Transition, total
 from dexhot_train.task.termination import TERMINATIONS, TerminationTerm, ended, object_lost
@@ -17,7 +17,7 @@ def perfect() -> Transition:
     quat = rotvec_to_quat(np.array([[0.1, 0.2, -0.4]]))
     pose = np.concatenate([[[0.1, 0.0, 0.2]], quat], axis=1)
     grasp = np.array([[[0.03, 0.0, 0.0], [-0.03, 0.0, 0.0], [0.0, 0.03, 0.0], [0.0, 0.0, 0.05]]])
-    tips = pose[:, None, :3] + rewards.quat_rotate(quat[:, None], grasp)
+    tips = pose[:, None, :3] + quat_rotate(quat[:, None], grasp)
     q = np.linspace(-0.5, 0.5, 22)[None]
     contact = np.array([[1.0, 1.0, 0.0, 0.5]])
     return Transition(

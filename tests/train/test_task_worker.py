@@ -87,7 +87,7 @@ def test_what_cannot_be_opened_is_refused(clip, monkeypatch):
     with pytest.raises(DexhotError, match="does not start"):
         WorkerSimulator(["/no/such/interpreter"], [clip], 1, [[None]])
     monkeypatch.setattr(wire, "VERSION", 0)
-    with pytest.raises(DexhotError, match="version 1 of the protocol, not 0"):
+    with pytest.raises(DexhotError, match="version 2 of the protocol, not 0"):
         WorkerSimulator(COMMAND, [clip], 1, [[None]])
     monkeypatch.undo()
     other = replace(clip, reference=replace(clip.reference, object_name="parametric/nothing"))

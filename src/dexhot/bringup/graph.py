@@ -195,7 +195,7 @@ def check_known(graph: Graph, names: Iterable[str]) -> None:
     known = [argument.name for argument in graph.arguments]
     for name in names:
         if name not in known:
-            raise NotFoundError(f"argument of {graph.name}", name, known)
+            raise NotFoundError(f"argument of {graph.name}", name, known, "--show-args describes them.")
 
 
 def schemas(process_list: tuple[Process, ...]) -> dict[str, Schema]:

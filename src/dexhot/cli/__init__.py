@@ -26,12 +26,12 @@ COMMANDS = {
     "object": "add a scanned object, list the objects",
     "hand": "draft the hand.yaml of a robot hand, list and show hands",
     "urdf": "export the arm with a hand as one URDF, for RViz, MoveIt and others",
-    "models": "list the hand models: what is shipped, what you can add and where it goes",
+    "models": "models of hands and for perception: what is shipped, what you can get or bring, and where it goes",
     "perceive": "find hands and an object in a recording: masks, keypoints, poses",
-    "fit": "fit a hand model to a clip's keypoints",
+    "fit": "fit hand and object to a recording, or a hand model to keypoints",
     "retarget": "retarget a human trajectory to a robot reference",
     "mine": "search actions that make a reference succeed in physics: a demonstration",
-    "train": "train what the controllers use: the prior over plans, a network of one clip",
+    "train": "train what the controllers use, and make the demonstrations to train on",
     "evaluate": "score a demonstration by simulating it again, a recorded run as it is, or a controller on clips",
     "export": "export demonstrations to other projects' formats: a LeRobot dataset",
     "report": "write the HTML report of a run",
@@ -39,10 +39,12 @@ COMMANDS = {
     "leap": "the LEAP hand alone: check, calibrate, reboot, replace a servo, simulate",
     "safety": "start, stop or reset a running graph, or show its state",
     "franka": "the Franka arm alone: check, recover, simulate",
-    "bench": "run a benchmark: retarget, physics, mine, policy, loop, leap, franka, transport, raster, faults, fit, "
-    "objectpose, perceive, ekf, teleop",
+    "bench": "run a benchmark: retarget, physics, mine, demonstrations, policy, sim, assist, loop, leap, franka, "
+    "transport, raster, faults, fit, objectpose, perceive, ekf, teleop",
 }
-NESTED = {("evaluate", "fit")}  # a command of its own whose name starts as that of another one, which takes a file
+NESTED = {  # commands of their own whose names start as that of another one, which takes a file
+    ("evaluate", "fit"): "evaluate fits: a paper's protocol on a copy of its dataset, or without truth",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -111,5 +113,8 @@ def empty_argument(argv: list[str]) -> int:
 
 
 def _usage() -> str:
-    lines = "\n".join(f"  {name:10s} {what}" for name, what in COMMANDS.items())
+    rows: list[tuple[str, str]] = []
+    for name, what in COMMANDS.items():
+        rows += [(name, what), *((" ".join(words), text) for words, text in NESTED.items() if words[0] == name)]
+    lines = "\n".join(f"  {name:12s} {what}" for name, what in rows)
     return f"usage: dexhot COMMAND ...\n\n{lines}\n\n`dexhot COMMAND --help` describes a command."

@@ -16,6 +16,7 @@ BENCHMARKS = {
     "retarget": "dexhot_bench.retarget",
     "physics": "dexhot_bench.physics",
     "mine": "dexhot_bench.mine",
+    "demonstrations": "dexhot_bench.demonstrations",
     "policy": "dexhot_bench.policy",
     "sim": "dexhot_bench.sim",
     "assist": "dexhot_bench.assist",
@@ -42,6 +43,7 @@ class Args:
             "retarget",
             "physics",
             "mine",
+            "demonstrations",
             "policy",
             "sim",
             "assist",
@@ -75,11 +77,17 @@ class Args:
     experts: Annotated[Path | None, shown("FILE")] = None
     """assist: expert motions; default: adroit/experts.npz in the cache."""
     steps: int = 0
-    """assist: control steps of PPO for each baseline of table II, whose cells are null without."""
+    """assist: control steps of PPO for each agent of tables II and III, whose cells are null without."""
+    table: Literal["I", "II", "III"] | None = None
+    """assist: this table of the paper alone."""
     ablate: bool = False
     """fit: also each recipe without each of its terms, on 4 clips of 30 frames."""
-    minutes: float | None = None
+    minutes: Annotated[float | None, shown("MINUTES")] = None
     """fit: stop after so many minutes; what is missing then is "not run", and the next run goes on with it."""
+    recipes: Annotated[tuple[str, ...], shown("NAME")] = ()
+    """fit: only these recipes (docs/fitting.md); default: all."""
+    contactpose: Annotated[Path | None, shown("FOLDER")] = None
+    """fit: your copy of ContactPose, on which recipe contact is measured too; needs MANO (`dexhot models`)."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Also save the JSON to this file. Missing folders are created."""
     force: bool = False
@@ -98,6 +106,8 @@ def run(args: Args) -> None:
         raise DexhotError("--ablate belongs to `dexhot bench fit`.")
     if args.minutes is not None and (args.name != "fit" or args.minutes <= 0):
         raise DexhotError("--minutes belongs to `dexhot bench fit` and must be positive.")
+    if (args.recipes or args.contactpose) and args.name != "fit":
+        raise DexhotError("--recipes and --contactpose belong to `dexhot bench fit`.")
     if args.out:
         check_out(args.out, f"dexhot/bench {args.name}", args.force)
     if args.profile and args.name not in ("mine", "physics"):
@@ -108,14 +118,19 @@ def run(args: Args) -> None:
         raise DexhotError("--split belongs to `dexhot bench mine` without --quick, which has its own clips.")
     if args.peers and args.name != "mine":
         raise DexhotError("--peers belongs to `dexhot bench mine`.")
-    if (args.experts or args.steps) and args.name != "assist":
-        raise DexhotError("--experts and --steps belong to `dexhot bench assist`.")
+    if (args.experts or args.steps or args.table) and args.name != "assist":
+        raise DexhotError("--experts, --steps and --table belong to `dexhot bench assist`.")
+    if args.table and args.quick:
+        raise DexhotError("--table belongs to a run without --quick, which makes no tables.")
     given: dict[str, Any] = {
         "experts": args.experts,
         "steps": args.steps,
+        "table": args.table,
         "soak": args.soak,
         "ablate": args.ablate,
         "minutes": args.minutes,
+        "recipes": args.recipes,
+        "contactpose": args.contactpose,
         "meshes": args.meshes,
         "peers": args.peers,
         "profile": args.profile,

@@ -25,7 +25,7 @@ class List:
 class Get:
     """Get a dataset: write its clips and objects into the cache; existing ones are kept."""
 
-    dataset: tyro.conf.Positional[Literal["grab", "hot3d", "dexycb", "ho3d", "grab-full", "taco"]]
+    dataset: tyro.conf.Positional[Literal["grab", "hot3d", "dexycb", "ho3d", "grab-full", "taco", "fphab"]]
     """grab: from the package registry; the others: from your own copy, in the published layout (docs/datasets.md)."""
     accept_licence: Annotated[str | None, shown("DATASET")] = None
     """Accept the licence terms of this dataset; otherwise you are asked on the terminal."""
@@ -112,6 +112,7 @@ def _get(args: Get) -> None:
 def _get_copy(args: Get, path: Path, accepted: bool | None) -> dict[str, Any]:
     """Import a copy on this machine."""
     from dexhot.datasets.dexycb_import import get_dexycb
+    from dexhot.datasets.fphab_import import get_fphab
     from dexhot.datasets.ho3d_import import get_ho3d
     from dexhot.datasets.mano_imports import get_grab_full, get_taco
     from dexhot.simulation.scans import resting_object
@@ -122,6 +123,8 @@ def _get_copy(args: Get, path: Path, accepted: bool | None) -> dict[str, Any]:
         return get_dexycb(path, resting_object, accepted, args.objects, args.mirror, args.again)
     if args.dataset == "ho3d":
         return get_ho3d(path, resting_object, accepted, args.objects, args.again)
+    if args.dataset == "fphab":
+        return get_fphab(path, resting_object, accepted, args.again)
     if args.dataset == "grab-full":
         return get_grab_full(path, resting_object, accepted, args.again)
     return get_taco(path, resting_object, accepted, args.splits, args.repair, args.again)

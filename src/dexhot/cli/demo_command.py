@@ -36,9 +36,12 @@ class Args:
     accept_licence: Annotated[str | None, shown("DATASET")] = None
     """grab: accept GRAB's terms; otherwise you are asked on the terminal; without one a generated demonstration is
     used."""
-    begin: Annotated[str | None, tyro.conf.arg(name="from", metavar="video|RECORDING", help_behavior_hint="")] = None
+    begin: Annotated[
+        str | None, tyro.conf.arg(name="from", metavar="video|teleop|RECORDING", help_behavior_hint="")
+    ] = None
     """Begin with an RGB-D video, through `perceive` and `fit`. video: pictures of the clip's motion are rendered;
-    RECORDING: your own bag, capture or folder of images, with --object. Default: begin with the clip's motion."""
+    RECORDING: your own bag, capture or folder of images, with --object. teleop: the rendered hand moves the robot live,
+    without and with assistance. Default: begin with the clip's motion."""
     object: Annotated[str | None, shown("NAME")] = None
     """--from RECORDING: the object in it (`dexhot object list`)."""
     prompt: Annotated[str | None, shown("object:U,V[,U1,V1]")] = None
@@ -82,7 +85,7 @@ def run(args: Args) -> int:
         raise DexhotError(f"{folder} exists; a run is never overwritten: name another --out.")
     check_folder(folder)
     acceptance("grab", args.accept_licence)
-    own = args.begin not in (None, "video")
+    own = args.begin not in (None, "video", "teleop")
     if own != bool(args.object):
         raise DexhotError("--from RECORDING and --object NAME belong together: which object is in your recording?")
     require_ros()
@@ -93,6 +96,8 @@ def run(args: Args) -> int:
         what = "a demonstration of a real person" if args.source == "grab" else "a generated demonstration"
         with stages("data", what):
             trajectory = demonstration_of(args)
+    if args.begin == "teleop":
+        return teleoperation(args, trajectory, folder, stages)
     if args.begin == "video":
         with stages("render", "an RGB-D video of it, as a camera would see it: the pictures are rendered"):
             video = rendered(trajectory, folder, args.seed)
@@ -121,6 +126,40 @@ def run(args: Args) -> int:
     summary("dexhot demo", {name: value for name, value in shown.items() if name not in ("success", "seconds")})
     summary("seconds", result["seconds"])
     for line in closing_lines(page, live):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    if args.json:
+        print_json(result)
+    return 0 if result["success"] else 1
+
+
+def teleoperation(args: Args, trajectory: Any, folder: Path, stages: Stages) -> int:
+    """Exit code 0 when the assisted run lifts the object and holds it, else 1."""
+    from dexhot.cli import demo_teleop as teleop
+    from dexhot.cli.models_command import get_hand_landmarks
+    from dexhot.cli.output import console, print_json, summary
+    from dexhot.perception.weights import HAND_LANDMARKS, weights_dir
+
+    if not all((weights_dir() / "hand-landmarks" / name).is_file() for name in HAND_LANDMARKS):
+        get_hand_landmarks()
+    with stages("render", "an operator's hand that makes the motion slowly: the pictures are not real"):
+        video, palm = teleop.rendered_operator(trajectory, folder, args.seed)
+    with stages("retarget", f"{trajectory.name} to a LEAP hand on a Franka arm: the scene and its grasp"):
+        scene = teleop.start_file(retargeted(trajectory, folder), trajectory, folder)
+    runs = {}
+    for name, assisted in teleop.RUNS.items():
+        with stages(
+            name, f"the hand moves the robot through the ROS 2 graph, {'with' if assisted else 'no'} assistance"
+        ):
+            runs[name] = teleop.teleoperated(folder, scene, video, palm, name, args.view)
+    with stages("report", "what happened, side by side"):
+        found = teleop.compared(folder, video, runs)
+        page = reported(runs["assisted"])
+    result = {"success": bool(found["assisted_held"]), "clip": trajectory.name, **found}
+    result |= {"seconds": stages.seconds | {"total": round(sum(stages.seconds.values()), 1)}}
+    result |= {"run": str(runs["assisted"]), "report": str(page)}
+    summary("dexhot demo", {k: v for k, v in result.items() if k not in ("success", "seconds")})
+    summary("seconds", result["seconds"])
+    for line in closing_lines(page, runs["assisted"]):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     if args.json:
         print_json(result)
@@ -200,13 +239,13 @@ def from_video(args: Args, video: str, folder: Path, stages: Stages) -> Any:
     from dexhot.objects import load_object
     from dexhot.perception.hand_landmarks import LandmarkHands
     from dexhot.perception.perceive import object_track, perceive
-    from dexhot.perception.weights import HAND_LANDMARKS, weights_dir
+    from dexhot.perception.weights import missing_hand_landmarks
     from dexhot.perception.world import on_table
     from dexhot.progress import track
 
     asset = load_object(str(args.object))
     with stages("perceive", "hand and object in each picture, by the embedded detectors"):
-        if not all((weights_dir() / "hand-landmarks" / name).is_file() for name in HAND_LANDMARKS):
+        if missing_hand_landmarks():
             get_hand_landmarks()
         hands = LandmarkHands(count=2)
         recording = open_recording(video)

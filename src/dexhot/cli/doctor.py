@@ -17,6 +17,7 @@ from typing import Literal
 from dexhot.bringup.shared_memory import left_behind
 from dexhot.errors import DexhotError
 from dexhot.paths import share_dir
+from dexhot.perception.weights import hand_landmarks_dir, missing_hand_landmarks
 
 
 @dataclass
@@ -33,15 +34,27 @@ def examine() -> list[Check]:
     """Run every check, in the order in which a new user needs them."""
     checks: list[Callable[[], Check]] = [
         python, physics, ros, transforms, middleware, shared_memory, gl, encoder, gpu, real_time, kernel,
-        udev_rule, serial_latency, cameras,
+        udev_rule, serial_latency, cameras, webcam, hand_landmarks,
     ]  # fmt: skip
     devices = [sdk(*which) for which in SDKS]
     return (
-        [check() for check in checks] + devices + asked_for() + [extra(name, module) for name, module in EXTRAS.items()]
+        [check() for check in checks]
+        + devices
+        + asked_for()
+        + [extra(name, *modules) for name, modules in EXTRAS.items()]
     )
 
 
-EXTRAS = {"perception": "numba", "train": "ray", "video": "imageio_ffmpeg", "peers": "dex_retargeting"}
+EXTRAS = {  # those beside `ros` and `hardware`, which have checks of their own; their modules
+    "perception": ("numba", "ai_edge_litert", "warp"),
+    "policy": ("onnxruntime",),
+    "train": ("ray", "torch", "onnxscript"),
+    "assist": ("gymnasium_robotics",),
+    "lerobot": ("pyarrow",),
+    "video": ("imageio_ffmpeg",),
+    "peers": ("dex_retargeting", "rsl_rl"),
+    "gpu": ("mujoco_warp",),
+}
 SDKS = (  # packages of the extra `hardware`: device, package, module
     ("LEAP hand", "dynamixel-sdk", "dynamixel_sdk"),
     ("Franka arm", "franky-control", "franky"),
@@ -216,6 +229,20 @@ def cameras() -> Check:
     return Check("RealSense cameras", "missing" if slow else "ok", text, remedy)
 
 
+def webcam() -> Check:
+    """Is there a camera for `dexhot up teleop camera:=webcam`?"""
+    found = ", ".join(sorted(map(str, Path("/dev").glob("video*"))))
+    return Check("webcams", "ok" if found else "optional", found or "none", "" if found else "plug one in for teleop")
+
+
+def hand_landmarks() -> Check:
+    """Are the models that find hands in images there, for `perceive`, `fit` and the graphs `watch` and `teleop`?"""
+    lacking = missing_hand_landmarks()
+    found = f"missing: {', '.join(lacking)}" if lacking else str(hand_landmarks_dir())
+    remedy = "dexhot models get hand-landmarks" if lacking else ""
+    return Check("models that detect hands", "optional" if lacking else "ok", found, remedy)
+
+
 def sdk(device: str, package: str, module: str) -> Check:
     """Is a device's SDK installed?"""
     version = _version(package)
@@ -228,14 +255,14 @@ def sdk(device: str, package: str, module: str) -> Check:
     )
 
 
-def extra(name: str, module: str) -> Check:
+def extra(name: str, *modules: str) -> Check:
     """Is a Python extra installed?"""
-    there = importlib.util.find_spec(module) is not None
+    lacking = [module for module in modules if importlib.util.find_spec(module) is None]
     return Check(
         f"extra: {name}",
-        "ok" if there else "optional",
-        module if there else "not installed",
-        "" if there else f"pip install 'dexhot[{name}]'",
+        "optional" if lacking else "ok",
+        f"not installed: {', '.join(lacking)}" if lacking else ", ".join(modules),
+        f"pip install 'dexhot[{name}]'" if lacking else "",
     )
 
 

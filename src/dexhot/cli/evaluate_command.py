@@ -1,4 +1,7 @@
-"""Score a demonstration by simulating it again, a recorded rollout as it is, or a controller or policy on clips."""
+"""Score a demonstration by simulating it again, a recorded rollout as it is, or a controller or policy on clips.
+
+Fits of hand and object have a command of their own: `dexhot evaluate fit --help`.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Evaluate fits of hand and object: a paper's protocol on a copy of its data set, or proxies on other recordings."""
+"""Evaluate fits of hand and object: a paper's protocol on a copy of its dataset, or proxies on other recordings."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +90,7 @@ def _protocol(args: Args) -> dict[str, Any]:
     from dexhot.progress import track
 
     if args.path is None:
-        raise DexhotError(f"--protocol {args.protocol} needs your copy of its data set: --path DIR.")
+        raise DexhotError(f"--protocol {args.protocol} needs your copy of its dataset: --path FOLDER.")
     rules, dataset = protocol(args.protocol), fit.dataset_of(args.path)
     part = rules.part(dataset)
     recipe = load_recipe(args.recipe or part.recipe).without(args.without).changed(args.set)

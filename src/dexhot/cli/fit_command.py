@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from dexhot.cli.arguments import shown
+
+if TYPE_CHECKING:
+    from dexhot.data.recording import Recording
+    from dexhot.data.types import Evidence
+    from dexhot.fitting.recipe import Recipe
+    from dexhot.objects.asset import ObjectAsset
 
 
 @dataclass
@@ -21,12 +27,15 @@ class Args:
     evidence: Annotated[Path | None, shown("FILE.npz")] = None
     """Recording: what `dexhot perceive` wrote; default: <recording>.evidence.npz in the current folder."""
     recipe: Annotated[str, shown("NAME|FILE.yaml")] = "default"
-    """Recording: terms, weights and solver (config/recipes): default, or the papers' tfhot, tfhot_dexycb, homan or
-    handypriors. The last two never read depth."""
+    """Recording: terms, weights and solver (config/recipes): default, or the papers' tfhot, tfhot_dexycb, homan,
+    handypriors or robot_hand (with --joints). The last three never read depth."""
     without: Annotated[tuple[str, ...], shown("TERM")] = ()
     """Recording: leave these terms of the recipe out."""
     set: Annotated[tuple[str, ...], shown("TERM.SETTING=VALUE")] = ()
     """Recording: change these settings of the recipe, e.g. surface.sigma=0.004 or solver.iterations=8."""
+    joints: Annotated[Path | None, shown("FILE.npz")] = None
+    """Recording of a robot's hand, --recipe robot_hand: its joints and palm (docs/fitting.md). What is written is the
+    evidence with the object's poses."""
     model: Literal["open", "mano"] = "open"
     """The hand model: the open hand, or MANO from your own file (`dexhot models`)."""
     mano: Annotated[Path | None, shown("FILE.pkl")] = None
@@ -49,7 +58,7 @@ class Args:
     """Print one JSON object on the last line of stdout."""
 
 
-RECORDING_ONLY = ("object", "evidence", "recipe", "without", "set")  # options
+RECORDING_ONLY = ("object", "evidence", "recipe", "without", "set", "joints")  # options
 RECORDINGS = (".mcap", ".db3", ".bag", ".mp4", ".avi", ".mov", ".mkv")  # suffixes; folders and prefixes beside them
 
 
@@ -72,9 +81,8 @@ def run(args: Args) -> None:
 def _fit_recording(args: Args) -> None:
     """Hand and object of a recording."""
     from dexhot.cli.output import print_json, summary
-    from dexhot.data.files import check_out, file_of, load, save
-    from dexhot.data.types import Evidence, HandObjectTrajectory
-    from dexhot.errors import DexhotError
+    from dexhot.data.files import check_out, file_of, save
+    from dexhot.data.types import HandObjectTrajectory
     from dexhot.fitting.overlay import draw_overlay
     from dexhot.fitting.recipe import load_recipe
     from dexhot.fitting.recording_fit import fit_recording
@@ -82,26 +90,19 @@ def _fit_recording(args: Args) -> None:
     from dexhot.hardware.camera.recording import open_recording
     from dexhot.humans.mano import mano
     from dexhot.humans.open_hand import open_hand
-    from dexhot.objects.library import load_object
     from dexhot.perception.world import on_table
     from dexhot.progress import progress
 
     recipe = load_recipe(args.recipe).without(args.without).changed(args.set)
     recording = open_recording(args.clip)
+    if recipe.method == "robot_hand" or args.joints:
+        _fit_robot(args, recipe, recording)
+        return
     guessed = recording.world_T_camera is None and (level := on_table(recording)) is not None
     if guessed:
         recording.world_T_camera = level
     name = recording.name.rpartition("/")[2]
-    source = args.evidence or Path(f"{name}.evidence.npz")
-    if not source.is_file():
-        raise DexhotError(f"{source} does not exist: run `dexhot perceive {args.clip}` first, or give --evidence FILE.")
-    evidence = load(source, Evidence)
-    wanted = args.object or str(evidence.provenance.get("object") or "")
-    if not wanted:
-        raise DexhotError(
-            "which object? Give --object NAME (`dexhot object list`), or --object none for the hand alone."
-        )
-    asset = None if wanted == "none" else load_object(wanted)
+    evidence, asset = _seen(args, name)
     out = file_of(args.out or Path(f"{name}.fit.npz"), HandObjectTrajectory)
     check_out(out, "dexhot/trajectory", args.force)
     if args.picture:
@@ -121,6 +122,64 @@ def _fit_recording(args: Args) -> None:
     summary(f"{name} -> {out}", figures)
     if args.json:
         print_json({"trajectory": str(out), "recording": name, **figures})
+
+
+def _seen(args: Args, name: str) -> "tuple[Evidence, ObjectAsset | None]":
+    """A recording's evidence and its object."""
+    from dexhot.data.files import load
+    from dexhot.data.types import Evidence
+    from dexhot.errors import DexhotError
+    from dexhot.objects.library import load_object
+
+    source = args.evidence or Path(f"{name}.evidence.npz")
+    if not source.is_file():
+        raise DexhotError(f"{source} does not exist: run `dexhot perceive {args.clip}` first, or give --evidence FILE.")
+    evidence = load(source, Evidence)
+    wanted = args.object or str(evidence.provenance.get("object") or "")
+    if not wanted:
+        raise DexhotError(
+            "which object? Give --object NAME (`dexhot object list`), or --object none for the hand alone."
+        )
+    return evidence, None if wanted == "none" else load_object(wanted)
+
+
+def _fit_robot(args: Args, recipe: "Recipe", recording: "Recording") -> None:
+    """The object of a recording of a robot's hand."""
+    import time
+
+    from dexhot.cli.output import print_json, summary
+    from dexhot.data.files import check_out, file_of, save
+    from dexhot.data.labels import LABELS
+    from dexhot.data.types import Evidence
+    from dexhot.errors import DexhotError
+    from dexhot.fitting.robot_hand import fit_robot_hand, read_robot_motion
+    from dexhot.fitting.scene import object_model
+    from dexhot.progress import progress
+
+    if recipe.method != "robot_hand" or args.joints is None:
+        raise DexhotError("--recipe robot_hand and --joints FILE.npz belong together.")
+    if args.picture:
+        raise DexhotError("--picture shows a person's hand; leave it out with --recipe robot_hand.")
+    name = recording.name.rpartition("/")[2]
+    evidence, asset = _seen(args, name)
+    if asset is None:
+        raise DexhotError("--recipe robot_hand finds an object: give --object NAME, not none.")
+    motion = read_robot_motion(args.joints)
+    out = file_of(args.out or Path(f"{name}.fit.npz"), Evidence)
+    check_out(out, "dexhot/evidence", args.force)
+    began = time.thread_time()
+    with progress(f"fitting {name} ({len(recording.time)} frames)"):
+        found = fit_robot_hand(recording, evidence, object_model(asset), recipe, motion)
+    save(found, out)
+    figures = {
+        "frames": len(recording.time),
+        "frames_with_object": int((found.labels == LABELS["object"]).any(axis=(1, 2)).sum()),
+        "hand": motion.hand,
+        "s_per_frame": round((time.thread_time() - began) / len(recording.time), 3),
+    }
+    summary(f"{name} -> {out}", figures)
+    if args.json:
+        print_json({"evidence": str(out), "recording": name, **figures})
 
 
 def picture_of(path: Path, side: str, hands: int) -> Path:

@@ -16,7 +16,9 @@ class Args:
 
     kind: tyro.conf.Positional[Literal["reach", "grasp", "lift", "carry", "rotate", "inhand"]]
     """Kind of motion."""
-    shape: Literal["box", "cylinder", "sphere", "composite"] | None = None
+    shape: Annotated[
+        Literal["box", "cylinder", "sphere", "composite"] | None, shown("{box,cylinder,sphere,composite}")
+    ] = None
     """Shape of the object; its sizes are sampled from the seed. Default: box."""
     object: Annotated[str | None, shown("NAME")] = None
     """Use this object of the cache instead (`dexhot object list`; a plain name is searched under user/). It starts in

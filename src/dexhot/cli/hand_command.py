@@ -24,7 +24,7 @@ class Add:
     """Name of the hand. Default: the file's name."""
     root: Annotated[str | None, shown("BODY")] = None
     """Base link (URDF) or body (MJCF) of the hand within a robot's model."""
-    side: Literal["right", "left"] | None = None
+    side: Annotated[Literal["right", "left"] | None, shown("{right,left}")] = None
     """Hand side. Default: inferred from the closing direction and the thumb."""
     out: Annotated[Path | None, shown("FILE.yaml")] = None
     """Output hand.yaml; a picture is written beside it. Default: hand.yaml beside the model. Missing folders are

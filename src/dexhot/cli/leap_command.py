@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from dexhot.cli.arguments import shown
+from dexhot.cli.arguments import ON, shown
 from dexhot.cli.output import console, print_json, summary
 from dexhot.errors import NotFoundError
 from dexhot.hardware.dynamixel.registers import BAUD
@@ -91,8 +91,8 @@ class Simulate:
     """Motor type."""
     baud: int = BAUD
     """Servo baud rate."""
-    fast: bool = True
-    """Simulate firmware that supports fast sync read."""
+    fast: Annotated[bool, ON] = True
+    """Simulate firmware without fast sync read."""
     latency_ms: float = 0.0
     """Latency timer of a simulated FTDI adapter, ms; none by default."""
     torque: bool = False

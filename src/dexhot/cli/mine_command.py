@@ -29,6 +29,9 @@ class Args:
     worlds: int = 6
     """Worlds that the first search optimises jointly, including the unperturbed one and, if the reference is placed,
     the arm rig; 1 skips that search."""
+    homotopy: int = 0
+    """Easier tasks (shorter lift, lighter, thicker, slower) on the path by which a clip that still fails is tried at
+    last; DexTrack has 3, 0 is none."""
     profile: Annotated[str | None, shown("PROFILE")] = None
     """Profile of the finger servos (config/servos.yaml); default: the one for which the reference was retargeted."""
     workers: int = 0
@@ -55,9 +58,9 @@ def run(args: Args) -> int:
 
     if not args.references:
         raise DexhotError("no reference given; make one with `dexhot retarget CLIP` and pass its file.")
-    at_least(0, seed=args.seed, attempts=args.attempts, workers=args.workers)
+    at_least(0, seed=args.seed, attempts=args.attempts, workers=args.workers, homotopy=args.homotopy)
     at_least(1, samples=args.samples, worlds=args.worlds)
-    options = MineOptions(seed=args.seed, attempts=args.attempts, worlds=args.worlds)
+    options = MineOptions(seed=args.seed, attempts=args.attempts, worlds=args.worlds, homotopy=args.homotopy)
     options = with_samples(options, args.samples) if args.samples else options
     if args.profile:
         servo_profile(args.profile)  # before anything is mined

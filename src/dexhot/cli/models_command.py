@@ -17,8 +17,8 @@ class Args:
 
     action: Annotated[Literal["list", "get"], tyro.conf.Positional] = "list"
     """What to do."""
-    name: Annotated[Literal["", "hand-landmarks"], tyro.conf.Positional, shown("hand-landmarks")] = ""
-    """What to get: hand-landmarks, the four models that detect hands (Apache-2.0, from a public wheel of 36 MB)."""
+    name: Annotated[Literal["", "hand-landmarks"], tyro.conf.Positional, shown("[hand-landmarks]")] = ""
+    """get: hand-landmarks, the four models that detect hands (Apache-2.0, from a public wheel of 36 MB)."""
     json: bool = False
     """Print one JSON object on the last line of stdout."""
 
@@ -62,12 +62,12 @@ def run(args: Args) -> None:
 
 def landmark_rows() -> list[dict[str, str]]:
     """One row per model of hand-landmarks."""
-    from dexhot.perception.weights import HAND_LANDMARKS, weights_dir
+    from dexhot.perception.weights import HAND_LANDMARKS, hand_landmarks_dir, missing_hand_landmarks
 
-    rows = []
+    rows, missing = [], missing_hand_landmarks()
     for name in HAND_LANDMARKS:
-        path = weights_dir() / "hand-landmarks" / name
-        status = "found" if path.is_file() else "missing: dexhot models get hand-landmarks"
+        path = hand_landmarks_dir() / name
+        status = "missing: dexhot models get hand-landmarks" if name in missing else "found"
         rows.append(
             {"model": name.removesuffix(".tflite"), "status": status, "licence": "Apache-2.0", "file": str(path)}
         )
@@ -89,11 +89,11 @@ def get_hand_landmarks() -> Path:
     """Fetch the wheel, check it and its four models, and put these into the cache; returns their folder."""
     from dexhot.data.files import replacing
     from dexhot.datasets.registry import fetch_wheel, scratch, unpack
-    from dexhot.perception.weights import HAND_LANDMARKS, INSIDE, WHEEL, WHEEL_SHA256, check_hash, weights_dir
+    from dexhot.perception.weights import HAND_LANDMARKS, INSIDE, WHEEL, WHEEL_SHA256, check_hash, hand_landmarks_dir
 
     platform = ["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--implementation", "cp"]
     wheel = fetch_wheel("mediapipe==0.10.21", WHEEL, WHEEL_SHA256, platform)
-    folder = weights_dir() / "hand-landmarks"
+    folder = hand_landmarks_dir()
     with scratch() as temporary:
         unpack(wheel, temporary, [f"{INSIDE}{part}/{name}" for name, (part, _) in HAND_LANDMARKS.items()])
         for name, (part, sha256) in HAND_LANDMARKS.items():

@@ -25,9 +25,9 @@ class Add:
     With --from: a mesh of unknown scale, as image-to-mesh models give; without FILE the recording alone makes it."""
     recording: Annotated[Path | None, tyro.conf.arg(name="from", metavar="RECORDING", help_behavior_hint="")] = None
     """An RGB-D recording that starts with the object standing on a table."""
-    prompt: Annotated[str, shown("object:U,V")] = ""
+    prompt: Annotated[str, shown("object:U,V[,U1,V1]")] = ""
     """--from: the object in the first frame, a click or a box (object:U0,V0,U1,V1) in pixels."""
-    shape: Literal["auto", "box", "cylinder", "lying cylinder", "sphere", "fused"] = "auto"
+    shape: Literal["auto", "box", "cylinder", "lying-cylinder", "sphere", "fused"] = "auto"
     """--from without FILE: auto fits each primitive and keeps the best; fused makes a mesh of all frames of --evidence,
     in which the object was tracked by a primitive."""
     evidence: Annotated[Path | None, shown("FILE.npz")] = None
@@ -44,7 +44,7 @@ class Add:
     """Density, kg/m3. Default: the benchmark's, with the mass clipped to its range (config/physics/2.yaml)."""
     wall: Annotated[float, shown("MM")] = 0.0
     """Wall thickness of a hollow container, mm; the mesh is its outer surface. Default: solid object."""
-    openings: Literal["cap", "keep"] | None = None
+    openings: Annotated[Literal["cap", "keep"] | None, shown("{cap,keep}")] = None
     """Cap openings with a flat face, or keep them open. Default: cap; with --wall keep (a container's mouth)."""
     keep_parts: bool = False
     """Keep small detached parts; by default they are dropped as scan noise."""

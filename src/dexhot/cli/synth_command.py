@@ -30,6 +30,10 @@ class Args:
     """Height of the pictures, px."""
     frames: Annotated[int | None, shown("N")] = None
     """Only this many frames, from the middle of the grasp. Default: all that are in view."""
+    speed: float = 1.0
+    """Speed of the motion relative to the clip's: an operator of a robot is slower than a person alone."""
+    pause: float = 0.0
+    """Time for which the hand rests before and after the motion, s."""
     out: Annotated[Path, shown("FOLDER")] = Path("synth")
     """Folder in which each clip gets its own. Complete ones are kept, so an interrupted run goes on. Missing folders
     are created."""
@@ -52,6 +56,7 @@ def run(args: Args) -> int:
     from dexhot.synthesis.clip import Options, render
     from dexhot.synthesis.files import settings_of, write_clip
     from dexhot.synthesis.mirror import one_side
+    from dexhot.synthesis.operator import paced
     from dexhot.synthesis.sheet import draw_sheet
     from dexhot.synthesis.sources import expanded, source
 
@@ -60,6 +65,8 @@ def run(args: Args) -> int:
     at_least(32, width=args.width, height=args.height)
     if not 1.0 <= args.rate <= 240.0:
         raise DexhotError(f"--rate must be 1 to 240 frames per second, not {args.rate:g}.")
+    if not (0.1 <= args.speed <= 1.0 and 0.0 <= args.pause <= 10.0):
+        raise DexhotError(f"--speed must be 0.1 to 1 and --pause 0 to 10 s, not {args.speed:g} and {args.pause:g}.")
     names = expanded(args.clips)
     check_folder(args.out, "--out")
     options = Options(args.seed, args.level, args.rate, args.width, args.height)
@@ -68,13 +75,17 @@ def run(args: Args) -> int:
         for number, name in enumerate(names):
             clip = source(name)
             side = f"-{args.side}" if args.side else ""
-            folder = args.out / f"{clip.name.replace('/', '-')}{side}-seed{args.seed}-{args.level}"
+            pace = {"speed": args.speed, "pause": args.pause}
+            own = pace == {"speed": 1.0, "pause": 0.0}
+            paced_by = "" if own else f"-speed{args.speed:g}-pause{args.pause:g}"
+            folder = args.out / f"{clip.name.replace('/', '-')}{side}{paced_by}-seed{args.seed}-{args.level}"
             settings: dict[str, Any] = {
                 "clip": clip.name,
                 "side": args.side,
                 "frames": args.frames,
                 "dexhot": __version__,
             }
+            settings |= {} if own else pace
             settings |= {"seed": args.seed, "level": args.level, "rate": args.rate, "size": [args.width, args.height]}
             if folder.exists():
                 if settings_of(folder) != settings:
@@ -91,6 +102,7 @@ def run(args: Args) -> int:
             asset = load_object(clip.object_name)
             try:
                 chosen = one_side(clip, asset, args.side) if args.side else clip
+                chosen = chosen if own else paced(chosen, **pace)
                 recording, evidence, truth = render(chosen, asset, options, args.frames, report)
             except ClipError as e:
                 left_out[name] = str(e)

@@ -15,7 +15,7 @@ class Args:
     """Graph and its arguments."""
 
     graph: Annotated[str, tyro.conf.Positional, shown("GRAPH")]
-    """Name of the graph: real_track, replay or capture."""
+    """Name of the graph: real_track, teleop, watch, capture or replay."""
     arguments: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[NAME:=VALUE ...]")] = ()
     """Arguments of the graph; --show-args lists them."""
     namespace: Annotated[str, shown("NAME")] = ""

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from dexhot.data.types import RATE
+from dexhot.errors import DexhotError
 from dexhot.robots.robot_hand import RobotHand
 
 FRACTION = 0.2  # of a joint's range (002_: 20 % of the action range)
@@ -25,7 +26,7 @@ class AssistState:
 
 
 class Agent(Protocol):
-    """A residual agent: any function of these."""
+    """A residual agent: any function of these; one with a memory has `reset`, too, for the start of tracking."""
 
     def __call__(self, state: AssistState, user: np.ndarray) -> np.ndarray:
         """The correction (6+n,), m and rad, to be subtracted from the user input (6+n,)."""
@@ -48,6 +49,8 @@ class Assistance:
     def reset(self) -> None:
         """No correction, until it is switched on and has faded in."""
         self.wanted, self.faded, self.failure = False, 0, ""  # faded: 0 to `ticks`
+        if callable(forget := getattr(self.agent, "reset", None)):
+            forget()
         self.correction = np.zeros_like(self.bound)  # of the last tick, as applied
         self.last = np.zeros_like(self.bound)  # the same, not faded
 
@@ -68,14 +71,23 @@ class Assistance:
             self.correction = np.zeros_like(self.bound)
             return user.copy()
         if not self.failure:
-            proposed = np.asarray(self.agent(state, user), float)
+            proposed = self._proposed(self.agent, state, user)
             if proposed.shape == self.bound.shape and np.isfinite(proposed).all():
                 self.last = np.clip(proposed, -self.bound, self.bound)
             else:
-                self.failure, self.wanted = "the agent's correction is not finite, or of another size", False
+                self.wanted = False
+                self.failure = self.failure or "the agent's correction is not finite, or of another size"
         self.correction = self.weight * self.last
         out: np.ndarray = user - self.correction
         return out
+
+    def _proposed(self, agent: Agent, state: AssistState, user: np.ndarray) -> np.ndarray:
+        """The agent's correction; NaN, with `failure` saying why, where it refuses."""
+        try:
+            return np.asarray(agent(state, user), float)
+        except DexhotError as e:
+            self.failure = str(e)
+            return np.full_like(self.bound, np.nan)
 
     @property
     def weight(self) -> float:

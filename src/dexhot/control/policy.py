@@ -17,7 +17,7 @@ from dexhot.control.observation import ClipToTrack, Observed, Observer, joint_ve
 from dexhot.control.sampling import base_actions
 from dexhot.data.files import load
 from dexhot.data.types import PolicyCard, Reference
-from dexhot.errors import DexhotError, FileFormatError, MissingExtraError
+from dexhot.errors import DexhotError, FileFormatError, MissingExtraError, UnsafePolicyError
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.object_offset import object_offset
 from dexhot.robots.robot_hand import load_hand
@@ -26,10 +26,6 @@ from dexhot.tracking.object_filter import ObjectState
 
 SAME = 2e-3  # rad, of mean finger joints
 SLACK = 1.01  # an output beyond its limits by more than this is no rounding
-
-
-class UnsafePolicyError(DexhotError):
-    """The network's output must not move a robot: not finite, or a jump."""
 
 
 class ResidualNetwork(Protocol):

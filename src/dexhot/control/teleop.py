@@ -7,6 +7,7 @@
 While the clutch is released the last target is held: nothing moves, and what the hand holds is not dropped.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from dexhot.control.assistance import Agent, Assistance, AssistState, correction_bound
 from dexhot.control.teleop_clutch import Clutch
 from dexhot.control.teleop_input import HandLimits, OperatorHand, is_open, scaled_to
-from dexhot.control.teleop_motion import RateLimit, RelativeMotion, Workspace
+from dexhot.control.teleop_motion import RECORDED, VIEWS, RateLimit, RelativeMotion, Workspace
 from dexhot.data.keypoints import WRIST, wrist_axes
 from dexhot.geometry import single
 from dexhot.humans.kernels import POSE_SIZE
@@ -33,7 +34,7 @@ class TeleopOptions:
     """How the operator's hand moves the robot's."""
 
     side: str = "right"  # of the operator's hand
-    camera_view: str = "front"  # one of VIEWS
+    camera_view: str = "front"  # one of VIEWS, or RECORDED
     motion_scale: float = 1.0  # robot's motion per operator's
     palm_length: float = 0.095  # m, wrist to middle knuckle, that every hand is scaled to
     workspace_margin: float = 0.25  # m around the palm's places in the reference
@@ -56,15 +57,19 @@ class Teleop:
         palms: np.ndarray,
         options: TeleopOptions,
         agent: Agent | None = None,
+        camera_quat: Sequence[float] = (1.0, 0.0, 0.0, 0.0),
     ):
-        """`palms` (T, 3): positions of the palm, m, that the workspace surrounds."""
+        """`palms` (T, 3): positions of the palm, m, that the workspace surrounds; `camera_quat`: the rotation of the
+        camera in the world, for the view RECORDED."""
         self.options, self.base_quat = options, base_quat
         self.hand = OperatorHand(options.limits, options.palm_length)
         self.wrist_T_palm, mounted = mounting(hand, options)
         self.retargeter = StreamingRetargeter(hand, fixed_wrist=mounted)
         self.clutch = Clutch(options.clutch, options.clutch_hold)
         workspace = Workspace.around(palms, options.workspace_margin)
-        self.motion = RelativeMotion(options.camera_view, options.motion_scale, workspace)
+        recorded = options.camera_view == RECORDED
+        rotation = single.matrix(np.asarray(camera_quat, float)) if recorded else VIEWS[options.camera_view]
+        self.motion = RelativeMotion(rotation, options.motion_scale, workspace)
         self.limit = RateLimit(options.wrist_speed, options.turn_speed, options.finger_speed, len(hand.joint_names))
         self.assistance = Assistance(agent, correction_bound(hand), options.assist_fade)
         self.moving = False

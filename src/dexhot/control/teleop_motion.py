@@ -16,6 +16,9 @@ VIEWS = {
 }
 
 
+RECORDED = "recorded"  # the rotation is a recording's own
+
+
 @dataclass(frozen=True)
 class Workspace:
     """A box for the palm, m, world."""
@@ -40,8 +43,9 @@ class RelativeMotion:
     """Maps the operator's palm (7,), in the camera's frame, to the robot's in the world: both where the clutch engaged,
     and the motion since then, turned by the view and scaled. Rotations are not scaled."""
 
-    def __init__(self, view: str, scale: float, workspace: Workspace):
-        self.world_R_camera, self.scale, self.workspace = VIEWS[view], scale, workspace
+    def __init__(self, world_R_camera: np.ndarray, scale: float, workspace: Workspace):
+        """world_R_camera (3, 3): one of VIEWS, or a measured one."""
+        self.world_R_camera, self.scale, self.workspace = world_R_camera, scale, workspace
         self.camera: np.ndarray | None = None
 
     def engage(self, operator: np.ndarray, robot: np.ndarray) -> None:

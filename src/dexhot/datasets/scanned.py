@@ -71,7 +71,23 @@ def generate_with(kind: str, asset: ObjectAsset, seed: int = 0, side: str = "rig
     object that a hand cannot grasp."""
     require_choice("kind of demonstration", kind, KINDS)
     require_choice("side", side, SIDES)
-    grasp, grasp_T_mesh, height = plan_object_grasp(asset, side)
+    return _demonstrated(kind, asset, plan_object_grasp(asset, side), seed, side)
+
+
+def generate_grasp(kind: str, asset: ObjectAsset, seed: int) -> HandObjectTrajectory:
+    """A right-hand demonstration of `kind` with a grasp drawn at random (`sampled_grasp`). Raises DexhotError where no
+    draw has one."""
+    found = sampled_grasp(asset, np.random.default_rng([seed, 1]))
+    if found is None:
+        raise DexhotError(f"no grasp of {asset.name} was found among the hand poses drawn around it.")
+    return _demonstrated(kind, asset, found, seed, "right")
+
+
+def _demonstrated(
+    kind: str, asset: ObjectAsset, planned: tuple[HumanGrasp, np.ndarray, float], seed: int, side: str
+) -> HandObjectTrajectory:
+    """The demonstration of a planned grasp (grasp, grasp_T_mesh, height)."""
+    grasp, grasp_T_mesh, height = planned
     trajectory = demonstrate(kind, grasp, height, np.random.default_rng(seed))
     trajectory.name = f"generated/{kind}-{asset.name.replace('/', '_')}-{seed}"
     trajectory = trajectory if side == "right" else mirrored(trajectory)
@@ -97,6 +113,24 @@ def plan_object_grasp(asset: ObjectAsset, side: str = "right") -> tuple[HumanGra
     raise DexhotError(f"{asset.name} cannot be grasped from above by one hand: {why_not(rests)}")
 
 
+def sampled_grasp(
+    asset: ObjectAsset, rng: np.random.Generator, tries: int = 40
+) -> tuple[HumanGrasp, np.ndarray, float] | None:
+    """As `plan_object_grasp`, but one drawn at random: the resting pose, the hand's yaw and its depth; None where
+    `tries` draws have none that the hand reaches without penetration."""
+    rests = [Rest(asset, pose, 1.0) for pose in asset.resting_poses]
+    for _ in range(tries if rests else 0):
+        rest = rests[rng.integers(len(rests))]
+        depth = rng.uniform(DEPTHS[-1], DEPTHS[0]) * min(DEEPEST, rest.height / 2)
+        places = list(rest.places_at(rng.uniform(0.0, 2 * np.pi), rest.height / 2 - depth))
+        if places:
+            place = min(places, key=lambda place: place.cost)
+            grasp = reach_around(place.tips, place.thumb[2] + WRIST_ABOVE, OPENINGS)
+            if grasp.miss < SPANNED and clear(grasp, rest.solid(place)):
+                return grasp, place.grasp_T_mesh, rest.height
+    return None
+
+
 class Rest:
     """An object in a resting pose, relative to its centre of mass; `mirror` -1 mirrors it in y of the grasp frame."""
 
@@ -118,11 +152,11 @@ class Rest:
         depth = min(DEEPEST, self.height / 2)
         found = []
         for z in [self.height / 2 - share * depth for share in DEPTHS]:
-            here = [place for yaw in YAWS for place in self._places_at(yaw, z)]
+            here = [place for yaw in YAWS for place in self.places_at(yaw, z)]
             found += [min(here, key=lambda place: place.cost)] if here else []
         return sorted(found, key=lambda place: place.cost)
 
-    def _places_at(self, yaw: float, z: float) -> Iterator[Place]:
+    def places_at(self, yaw: float, z: float) -> Iterator[Place]:
         turn = rotvec_to_quat(np.array([0.0, 0.0, yaw]))
         y = np.array(sorted({y for spread in SPREADS for y in spread} | {0.0}))
         beside = STEP * np.array([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]])  # in y and z

@@ -32,7 +32,7 @@ NAME, LICENCE = "TACO", "CC BY 4.0"
 RATE = 30.0  # Hz
 SPLITS = "v1_overall_data_train_test_split.txt"
 GROUPS = {"train": "train", "test_1": "S0", "test_2": "S1", "test_3": "S2", "test_4": "S3"}
-SIZES = {  # group -> sequences, of the two known splits of the whole data set
+SIZES = {  # group -> sequences, of the two known splits of the whole dataset
     "published": {"train": 953, "S0": 225, "S1": 234, "S2": 354, "S3": 551},  # TACO-Instructions, 2,317 sequences
     "dextrack": {
         "train": 1565,
@@ -68,7 +68,7 @@ def sequence_folders(folder: Path) -> list[Path]:
 
 
 def read_splits(path: Path) -> tuple[dict[str, str], str]:
-    """TacoSequence -> train, S0, S1, S2 or S3, and which known split of the whole data set it is.
+    """TacoSequence -> train, S0, S1, S2 or S3, and which known split of the whole dataset it is.
 
     Raises FileFormatError for a list of other sizes, with both.
     """

@@ -1,4 +1,4 @@
-"""`dexhot evaluate fit`: a paper's protocol on a copy of its data set, or proxies on recordings without truth."""
+"""`dexhot evaluate fit`: a paper's protocol on a copy of its dataset, or proxies on recordings without truth."""
 
 import json
 from collections.abc import Iterator
@@ -153,7 +153,7 @@ def with_truth(clip: LabelledClip, folder: Path) -> LabelledClip:
 
 
 def with_drawn_masks(clip: LabelledClip, asset: ObjectAsset) -> LabelledClip:
-    """The object's mask from its true pose where the data set has no segmentation: HO-3D's evaluation split.
+    """The object's mask from its true pose where the dataset has no segmentation: HO-3D's evaluation split.
 
     The hand's is drawn where its vertices are known; else it stays empty, and the object's has no hole for it.
     """
@@ -175,7 +175,7 @@ def with_drawn_masks(clip: LabelledClip, asset: ObjectAsset) -> LabelledClip:
 
 def seen_by(clip: LabelledClip, hands: HandKeypoints | None) -> Evidence:
     """The protocol's evidence: the truth's masks without its poses, and 2D keypoints of a detector, or (`hands` None)
-    the truth's. The hand's mask is the detector's where the data set has none. Raises DexhotError."""
+    the truth's. The hand's mask is the detector's where the dataset has none. Raises DexhotError."""
     true = clip.evidence
     unknown = np.full_like(true.object_pose, np.nan)
     side = next(iter(true.keypoints))

@@ -20,7 +20,7 @@ HO3D_V2 = (  # evaluation sequences, in the order of a submission
 
 @dataclass(frozen=True)
 class ProtocolPart:
-    """A paper's evaluation on one data set."""
+    """A paper's evaluation on one dataset."""
 
     dataset: str  # "dexycb", "ho3d"
     split: str
@@ -31,7 +31,7 @@ class ProtocolPart:
     contact_within: float = (
         0.0  # m: frames whose hand joints are farther from the object's vertices are left out; 0: none
     )
-    expected: int = 0  # clips or frames with the whole data set; 0: not published
+    expected: int = 0  # clips or frames with the whole dataset; 0: not published
     unit: str = "videos"
     metrics: tuple[str, ...] = ()
     published: dict[str, dict[str, float]] = field(default_factory=dict)  # row -> metric -> value
@@ -49,7 +49,7 @@ class Protocol:
     open_choices: tuple[str, ...] = ()
 
     def part(self, dataset: str) -> ProtocolPart:
-        """Raises NotFoundError for a data set that the paper does not use."""
+        """Raises NotFoundError for a dataset that the paper does not use."""
         for part in self.parts:
             if part.dataset == dataset:
                 return part

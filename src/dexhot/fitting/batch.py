@@ -7,11 +7,12 @@
 
 Unknowns are arrays by name, B rows each: "<side>.turn" 6D rotations, "<side>.place" m of the middle knuckle,
 "<side>.fingers" coefficients of the pose prior's components or 45 angles (rad), "<side>.shape" (B, S) and
-"<side>.scale" (1,); "object.turn", "object.place" m of its centre, "object.scale" (1,). What is not in them is fixed.
+"<side>.scale" (1,), or "<side>.points" (B, V, 3) m of a given surface; "object.turn", "object.place" m of its centre,
+"object.scale" (1,). What is not in them is fixed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -29,6 +30,14 @@ RASTER_LABELS = {"left": 1, "right": 2, "object": 3}  # channels of geometry/ras
 
 
 @dataclass(frozen=True)
+class GivenSurface:
+    """A body whose points are known in every sample, such as a robot's hand: drawn and touched, not solved for."""
+
+    size: int  # number of its points
+    faces: np.ndarray  # (F, 3)
+
+
+@dataclass(frozen=True)
 class Bodies:
     """What is in the scene, apart from where."""
 
@@ -36,6 +45,15 @@ class Bodies:
     model: ObjectModel | None
     table: str  # the keypoints' convention
     components: int = 45  # of the pose prior; 45: the angles themselves
+    surfaces: dict[str, GivenSurface] = field(default_factory=dict)  # by the side that they have in masks
+
+    def faces(self, side: str) -> np.ndarray:
+        """(F, 3) of a hand or a surface."""
+        return self.surfaces[side].faces if side in self.surfaces else self.hands[side].faces
+
+    def size(self, side: str) -> int:
+        """Number of vertices of a hand or a surface."""
+        return self.surfaces[side].size if side in self.surfaces else len(self.hands[side].vertices)
 
     def keypoint_table(self, side: str) -> KeypointTable:
         """Of one hand."""
@@ -86,12 +104,14 @@ class Grown:
 class BatchScene:
     """Every body at the unknowns of B samples, and the gradient of a loss by them."""
 
-    def __init__(self, bodies: Bodies, unknowns: Unknowns, camera: Intrinsics, fixed: Unknowns | None = None):
-        """`camera`: of the small images in which masks are compared; `fixed`: unknowns that keep their values."""
+    def __init__(self, bodies: Bodies, unknowns: Unknowns, camera: Intrinsics | None, fixed: Unknowns | None = None):
+        """`camera`: of the small images in which masks are compared, None where no term draws any; `fixed`: unknowns
+        that keep their values."""
         self.bodies, self.camera = bodies, camera
         self.unknowns, self.given = unknowns, {**(fixed or {}), **unknowns}
         self.count = max(len(x) for name, x in self.given.items() if not name.endswith("scale"))
         self.hands = {side: self._grow(side) for side in bodies.hands if f"{side}.turn" in self.given}
+        self.hands |= {side: self._known(side) for side in bodies.surfaces if f"{side}.points" in self.given}
         self.model = bodies.model if "object.turn" in self.given else None
         if self.model is not None:
             self.rotation = self._rows(matrix_from_6d(self.given["object.turn"]))
@@ -124,6 +144,12 @@ class BatchScene:
             poses.append(HandPose(R[b], shift, angles[b]))
         stacked = np.stack(points)
         return Grown(posed, stacked, np.zeros_like(stacked), poses)
+
+    def _known(self, side: str) -> Grown:
+        """A surface, in the place of a hand without joints."""
+        points = self._rows(self.given[f"{side}.points"])
+        stacked = np.concatenate([np.zeros((self.count, JOINTS, 3)), points], axis=1)
+        return Grown([], stacked, np.zeros_like(stacked), [])
 
     # where things are
 
@@ -201,6 +227,7 @@ class BatchScene:
     def drawn(self, what: str = "all") -> Any:
         """The render (geometry/raster) of all bodies, or with "object" of it alone, as a term compares it."""
         if what not in self._drawn:
+            assert self.camera is not None, "a term draws, but there is no camera"
             self._drawn[what] = rasterizer(self.bodies, self.camera, what, tuple(self.hands)).forward(
                 np.concatenate(self._meshes(what), axis=1), self._colors(what)
             )
@@ -218,7 +245,7 @@ class BatchScene:
         faces = self.drawn().faces[b]
         first = 0
         for side in self.hands:
-            size = len(self.bodies.hands[side].faces)
+            size = len(self.bodies.faces(side))
             if side == body:
                 found = np.unique(faces[(faces >= first) & (faces < first + size)]) - first
                 return found.astype(np.int64)
@@ -236,11 +263,12 @@ class BatchScene:
     def _pull_pictures(self) -> None:
         for what in {*self._by_mask, *self._by_image}:
             render = self._drawn[what]
+            assert self.camera is not None
             drawer = rasterizer(self.bodies, self.camera, what, tuple(self.hands))
             by_points = drawer.backward(render, self._by_mask.get(what), self._by_image.get(what))[0].astype(float)
             first = 0
             for side in self.hands if what == "all" else ():
-                size = len(self.bodies.hands[side].vertices)
+                size = self.bodies.size(side)
                 self.push_vertices(side, by_points[:, first : first + size])
                 first += size
             if self.model is not None:
@@ -344,14 +372,14 @@ def rasterizer(bodies: Bodies, camera: Intrinsics, what: str, sides: tuple[str, 
     """Of the bodies' faces: kept, for it is used in every iteration."""
     from dexhot.geometry.raster.rasterizer import Rasterizer
 
-    key = (tuple(id(bodies.hands[s].faces) for s in sides), id(bodies.model), camera, what)
+    key = (tuple(id(bodies.faces(s)) for s in sides), id(bodies.model), camera, what)
     if key not in _RASTERIZERS:
         faces, labels, first = [], [], 0
         for side in sides if what == "all" else ():
-            hand = bodies.hands[side]
-            faces.append(hand.faces + first)
-            labels.append(np.full(len(hand.faces), RASTER_LABELS[side]))
-            first += len(hand.vertices)
+            own = bodies.faces(side)
+            faces.append(own + first)
+            labels.append(np.full(len(own), RASTER_LABELS[side]))
+            first += bodies.size(side)
         if bodies.model is not None:
             faces.append(bodies.model.faces + first)
             labels.append(np.full(len(bodies.model.faces), RASTER_LABELS["object"]))

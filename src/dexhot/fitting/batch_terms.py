@@ -170,7 +170,7 @@ class SurfaceDistance:
         total = np.zeros(scene.count)
         for b in range(scene.count):
             for side in scene.hands:
-                faces = scene.bodies.hands[side].faces
+                faces = scene.bodies.faces(side)
                 vertices = scene.hand_vertices(side)[b]
                 value, gradient = self._one(scene, b, side, vertices, faces)
                 total[b] += value

@@ -80,7 +80,7 @@ def view_of(recording: Recording, evidence: Evidence, sides: list[str], pixels: 
         masks[..., channel] = (blocks == LABELS[name]).mean(axis=(2, 4))
     masks[..., 0] = 1.0 - masks[..., 1:].sum(axis=-1)
     images = recording.color[cut].reshape(len(labels), h, thin, w, thin, 3).mean(axis=(2, 4)) / 255.0
-    seen = {side: evidence.keypoints[side] for side in sides}
+    seen = {side: evidence.keypoints[side] for side in sides if side in evidence.keypoints}
     known = {side: np.isfinite(x[..., 3:5]).all(axis=-1) for side, x in seen.items()}
     return BatchView(
         camera,

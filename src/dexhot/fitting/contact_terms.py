@@ -10,6 +10,7 @@ from dexhot.fitting.batch_view import BatchView
 from dexhot.humans.skin import vertex_normals
 
 THICK = 0.03  # m: how deep a point may be in a hand to count as inside
+TOUCHES = 0.001  # m of the object's surface within which a contact value is 1 (HandyPriors D)
 
 
 def push_contact(scene: BatchScene, b: int, side: str, ids: np.ndarray, off: np.ndarray, slopes: np.ndarray) -> None:
@@ -114,7 +115,7 @@ class PairCollision:
         total = BatchPenetration(self.weight, self.scale).add(scene)
         factor = self.weight * self.scale
         for side in scene.hands:
-            faces = scene.bodies.hands[side].faces
+            faces = scene.bodies.faces(side)
             for b in range(scene.count):
                 vertices = scene.hand_vertices(side)[b]
                 normals = vertex_normals(vertices, faces)
@@ -217,16 +218,27 @@ class LocalContact:
         return float(factor * reach * value.sum())
 
 
+def contact_values(distances: np.ndarray, reach: float = TOUCHES) -> np.ndarray:
+    """Signed distances (N,) m -> contact values min(reach / s, 1): 1 within `reach` m and inside."""
+    values: np.ndarray = reach / np.maximum(distances, reach)
+    return values
+
+
 @dataclass
 class KnownContact:
     """Squared difference from given contact values min(1 / s, 1), s the distance in mm and 1 inside, and from given
-    normals of the object where they touch (HandyPriors D)."""
+    normals of the object where they touch (HandyPriors D).
+
+    A value tells the distance beyond a millimetre, so values can be compared with any `reach`: from afar a wide one has
+    the gradient that 1 / s lacks there.
+    """
 
     values: dict[str, np.ndarray]  # (B, V) in [0, 1] by side
     normals: dict[str, np.ndarray]  # (B, V, 3) unit, in the object's mesh frame; 0 where none is known
     weight: float
     normal_weight: float = 1.0
     scale: float = 1.0
+    reach: float = TOUCHES  # m
 
     def add(self, scene: BatchScene) -> np.ndarray:
         """(B,) means over the vertices; the object's normals are read where the hand's vertices are."""
@@ -237,13 +249,11 @@ class KnownContact:
             factor = self.weight * self.scale / scene.hand_vertices(side).shape[1]
             for b in range(scene.count):
                 off, slopes = scene.distances(b, scene.hand_vertices(side)[b])
-                s = 1e3 * off
-                value = np.where(s <= 1.0, 1.0, 1.0 / np.maximum(s, 1.0))
-                gap = value - self.values[side][b]
+                value = contact_values(off, self.reach)
+                gap = value - np.minimum(self.values[side][b] * self.reach / TOUCHES, 1.0)
                 total[b] += factor * float(gap @ gap)
-                # a value that should be 1 is pulled from outside; one that should be less is pushed from inside
-                by_s = np.where(s > 1.0, -1.0 / np.maximum(s, 1.0) ** 2, 0.0)
-                by_off = 2.0 * factor * gap * by_s * 1e3
+                # inside the value is 1 at any depth: nothing pushes a vertex out but its neighbours outside
+                by_off = np.where(off > self.reach, -2.0 * factor * gap * value**2 / self.reach, 0.0)
                 ids = np.flatnonzero(by_off)
                 push_contact(scene, b, side, ids, by_off[ids] * off[ids], by_off[ids, None] * slopes[ids])
                 total[b] += self._normals(scene, b, side, factor, off)
@@ -255,7 +265,7 @@ class KnownContact:
         ids = np.flatnonzero(np.abs(given).sum(axis=1) > 0.0)
         if not len(ids) or self.normal_weight == 0.0:
             return 0.0
-        faces, vertices = scene.bodies.hands[side].faces, scene.hand_vertices(side)[b]
+        faces, vertices = scene.bodies.faces(side), scene.hand_vertices(side)[b]
         wanted = -given[ids] @ scene.rotation[b].T  # of the hand
         goal = np.zeros_like(vertices)
         goal[ids] = factor * self.normal_weight * wanted

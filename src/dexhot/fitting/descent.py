@@ -14,7 +14,9 @@ from dexhot.humans.skin import HandPose
 Loss = Callable[[Unknowns], tuple[np.ndarray, Unknowns]]
 
 
-def loss_of(bodies: Bodies, terms: Sequence[BatchTerm], camera: Intrinsics, fixed: Unknowns | None = None) -> Loss:
+def loss_of(
+    bodies: Bodies, terms: Sequence[BatchTerm], camera: Intrinsics | None, fixed: Unknowns | None = None
+) -> Loss:
     """The sum of the terms, (B,), and its gradient, as a function of the unknowns."""
 
     def loss(unknowns: Unknowns) -> tuple[np.ndarray, Unknowns]:

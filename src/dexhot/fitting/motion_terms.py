@@ -106,6 +106,8 @@ class Consistency:
             push(scene, "object", points, gradient)
         for side in scene.hands:
             for name in (f"{side}.fingers", f"{side}.turn", f"{side}.place"):
+                if name not in scene.given:  # a robot's hand is known
+                    continue
                 value, gradient = steps(scene.given[name], factor * self.pose)
                 total[:-1] += value
                 scene.push(name, gradient)

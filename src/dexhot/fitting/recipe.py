@@ -61,6 +61,15 @@ HANDYPRIORS: Settings = {
     "consistency": ("weight", "pose", "scale"),
     "oscillation": ("weight", "scale"),
 }
+ROBOT_HAND: Settings = {name: HANDYPRIORS[name] for name in ("image", "sliding", "penetration", "oscillation")} | {
+    "mask": ("weight", "object", "scale"),
+    "consistency": ("weight", "scale"),
+}
+CONTACT: Settings = {
+    "contact": ("weight", "normal_weight", "scale"),
+    "penetration": ("weight", "scale"),
+    "pca": ("weight", "scale"),
+}
 RATES = ("turn_rate", "place_rate", "finger_rate")
 SEARCH_COUNTS = ("rotations", "search_steps", "follow_steps", "pruned_after", "pruned_to")
 SEARCH_RATES = ("search_turn_rate", "search_place_rate")
@@ -101,6 +110,15 @@ METHODS = {
     ),
     "handypriors": Method(
         HANDYPRIORS, (*SEARCH_COUNTS, "steps", "pixels"), (*SEARCH_RATES, *RATES), depth=False
+    ),
+    "robot_hand": Method(
+        ROBOT_HAND, (*SEARCH_COUNTS, "steps", "pixels"), (*SEARCH_RATES, "turn_rate", "place_rate"), depth=False
+    ),
+    "contact": Method(
+        CONTACT,
+        ("stages", "steps", "components"),
+        (*RATES, "widest", "hand_turn", "hand_shift", "hand_pose", "object_turn", "object_shift"),
+        depth=False,
     ),
 }  # fmt: skip
 

@@ -37,6 +37,15 @@ def fit_recording(
     estimator; recipes without depth never use them. Raises ClipError where no frame shows enough of a hand.
     """
     hands = [hands] if isinstance(hands, SkinnedHand) else list(hands)
+    if recipe.method == "contact":
+        raise ClipError(
+            f"recipe {recipe.name} moves a hand to known contact, which no recording has: dexhot.fitting.contact, or "
+            "`dexhot bench fit --recipes contact`."
+        )
+    if recipe.method == "robot_hand":
+        raise ClipError(
+            f"recipe {recipe.name} needs the robot's joints: fit_robot_hand, or `dexhot fit --joints FILE`."
+        )
     if len(hands) > 1 and recipe.method != "homan":
         raise ClipError(f"recipe {recipe.name} fits one hand; two hands need --recipe homan.")
     if asset is None and recipe.method != "tracking":
@@ -131,6 +140,18 @@ def mend(tracked: list[Tracked | None], frames: Sequence[Frame], new: Callable[[
         tracked[done:settled] = again[: settled - done][::-1]
 
 
+def without_depth(recording: Recording, evidence: Evidence) -> tuple[Recording, Evidence]:
+    """Colour images, masks and 2D keypoints alone: no depth, nor what may come from it."""
+    blind = {side: x.copy() for side, x in evidence.keypoints.items()}
+    for x in blind.values():
+        x[..., :3] = np.nan
+    unseen = np.full_like(evidence.object_pose, np.nan)
+    return (
+        replace(recording, depth=np.zeros_like(recording.depth)),
+        replace(evidence, keypoints=blind, object_pose=unseen),
+    )
+
+
 def _descend(
     recording: Recording,
     evidence: Evidence,
@@ -142,11 +163,7 @@ def _descend(
 ) -> list[Scenes]:
     """With Adam, as the papers do. What a recipe without depth gets has none."""
     if not METHODS[recipe.method].depth:
-        recording = replace(recording, depth=np.zeros_like(recording.depth))
-        blind = {side: x.copy() for side, x in evidence.keypoints.items()}
-        for x in blind.values():
-            x[..., :3] = np.nan
-        evidence = replace(evidence, keypoints=blind, object_pose=np.full_like(evidence.object_pose, np.nan))
+        recording, evidence = without_depth(recording, evidence)
     if recipe.method == "tfhot":
         from dexhot.fitting.tfhot import fit_tfhot
 

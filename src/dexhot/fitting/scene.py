@@ -14,6 +14,7 @@ from dexhot.geometry.depth_kernels import draw_depth
 from dexhot.geometry.meshes import surface_samples
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import matrix_to_quat, quat_to_matrix
+from dexhot.geometry.sdf_volume import SdfVolume
 from dexhot.humans.kernels import POSE_SIZE, exponential
 from dexhot.humans.skin import HandPose, PosedHand, ShapedHand
 from dexhot.objects.asset import ObjectAsset, Symmetry
@@ -51,21 +52,25 @@ class ObjectModel:
 
 def object_model(asset: ObjectAsset) -> ObjectModel:
     """Of an asset: its visual mesh, with handles and hollows, not its convex pieces."""
-    volume = object_volume(asset)
-    vertices, faces = thinned(np.asarray(asset.vertices, float), np.asarray(asset.faces, np.int64))
-    low, high = asset.vertices.min(axis=0), asset.vertices.max(axis=0)
-    centre = 0.5 * (low + high)
+    return mesh_model(asset.name, asset.vertices, asset.faces, object_volume(asset), asset.symmetry)
+
+
+def mesh_model(
+    name: str, vertices: np.ndarray, faces: np.ndarray, volume: SdfVolume, symmetry: Symmetry
+) -> ObjectModel:
+    """Of a mesh (V, 3) m, (F, 3) with its signed distances."""
+    vertices, faces = np.asarray(vertices, float), np.asarray(faces, np.int64)
+    centre = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
     return ObjectModel(
-        asset.name,
+        name,
         np.ascontiguousarray(volume.values, float),
         np.asarray(volume.origin, float),
         float(volume.spacing),
-        surface_samples(asset.vertices, asset.faces, SAMPLES)[0],
-        vertices,
-        faces,
-        asset.symmetry,
+        surface_samples(vertices, faces, SAMPLES)[0],
+        *thinned(vertices, faces),
+        symmetry,
         centre,
-        float(np.linalg.norm(asset.vertices - centre, axis=1).max()),
+        float(np.linalg.norm(vertices - centre, axis=1).max()),
     )
 
 

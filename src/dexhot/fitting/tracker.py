@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from dexhot.data.keypoints import MIDDLE_MCP, WRIST
 from dexhot.errors import ClipError
 from dexhot.fitting import kernels, object_start
 from dexhot.fitting.frames import Frame, frame_view, some, thinning
@@ -40,7 +41,7 @@ from dexhot.fitting.solver import LONGEST, solve_pose
 from dexhot.fitting.terms import JointLimits, KeypointDepth, Keypoints2D, LikelyPose
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.humans.kernels import logarithm
-from dexhot.humans.skin import HandPose, KeypointTable, SkinnedHand
+from dexhot.humans.skin import HandPose, KeypointTable, ShapedHand, SkinnedHand
 from dexhot.humans.zones import contact_zones
 
 STEPS = np.concatenate([LONGEST, np.repeat([0.4, 0.05], 3)])  # longest of one iteration: rad, m
@@ -103,15 +104,19 @@ class HandObjectTracker:
         table: KeypointTable | None = None,
         shape: np.ndarray | None = None,
         ground: np.ndarray | None = None,
+        palm_length: float = 0.0,
     ):
         """`table`: the keypoints' convention, by default MediaPipe's; `shape` (S,) of a known person, else it is
-        estimated over the first second; `ground` (4,) the table as normal and offset in the camera's frame."""
+        estimated over the first second; or `palm_length` of a mean hand, m; `ground` (4,) the table as normal and
+        offset in the camera's frame."""
         if hand.prior is None:
             raise ClipError(f"the {hand.name} model has no pose prior, which a fit needs.")
         self.hand, self.model, self.recipe, self.ground = hand, model, recipe, ground
         self.table = table or hand.table("mediapipe")
         self.person = hand.shaped(shape)
-        self.shape_known = shape is not None
+        self.shape_known = shape is not None or palm_length > 0.0
+        if palm_length:
+            self.person = ShapedHand(hand, self.person.shape, palm_length / rest_palm(self.person, self.table))
         self.camera = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
         self.thin = thinning(camera)
         self.small = self.camera / self.thin
@@ -517,6 +522,12 @@ def normal_equations(
         A[columns, columns] += half.T @ half  # of one array with itself: half the work
         g[columns] += half.T @ (root * rows.residual)
     return A, g, cost
+
+
+def rest_palm(person: ShapedHand, table: KeypointTable) -> float:
+    """m, wrist to the middle finger's knuckle of a person's hand."""
+    points = person.posed(HandPose()).keypoints(table)
+    return float(np.linalg.norm(points[MIDDLE_MCP] - points[WRIST]))
 
 
 def same(a: SceneState, b: SceneState) -> bool:

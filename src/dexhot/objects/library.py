@@ -16,6 +16,7 @@ from dexhot.data.types import OBJECT_NAME
 from dexhot.errors import FileFormatError, NotFoundError
 from dexhot.objects.asset import ObjectAsset, Symmetry
 from dexhot.objects.shapes import named_shape, shape_asset, shape_symmetry
+from dexhot.objects.stretched import PREFIX, parse, stretched, stretched_symmetry
 from dexhot.paths import cache_dir
 
 SCHEMA, VERSION = "dexhot/object", 1
@@ -68,12 +69,15 @@ def made_folder(folder: Path) -> Iterator[None]:
 
 
 def load_object(name: str) -> ObjectAsset:
-    """Read an asset of the cache by name; a parametric one is made from its name. Raises NotFoundError with the
-    existing names."""
+    """Read an asset of the cache by name; a parametric or a stretched one is made from its name. Raises NotFoundError
+    with the existing names."""
     if not OBJECT_NAME.fullmatch(name):
         raise NotFoundError("object", name, list_objects(), "Give the name of an object, not a path.")
     if _made_from_its_name(name):
         return shape_asset(named_shape(name))
+    if name.startswith(PREFIX):
+        parent, factors, mass = parse(name)
+        return stretched(load_object(parent), factors, mass)
     header, folder = _read_header(name), objects_dir() / name
     try:
         with np.load(folder / "mesh.npz", allow_pickle=False) as a:
@@ -100,6 +104,9 @@ def load_symmetry(name: str) -> Symmetry:
     """Only the symmetry of `load_object(name)`, faster. Raises the same errors."""
     if _made_from_its_name(name):
         return shape_symmetry(named_shape(name))
+    if name.startswith(PREFIX):
+        parent, factors, _ = parse(name)
+        return stretched_symmetry(load_symmetry(parent), factors)
     try:
         return Symmetry(**_read_header(name)["symmetry"])
     except UNREADABLE as e:

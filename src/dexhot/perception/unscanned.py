@@ -24,7 +24,7 @@ from dexhot.geometry.sdf_volume import SdfVolume, sdf_volume, zero_level
 from dexhot.perception.object_pose import points_in
 from dexhot.perception.segmentation import Plane, candidates, prompted, table_plane
 
-SHAPES = ("box", "cylinder", "lying cylinder", "sphere")
+SHAPES = ("box", "cylinder", "lying-cylinder", "sphere")
 REST_FRAMES = 10  # whose points are put together
 MOST_POINTS = 4000
 EDGE = 1  # px of a mask's border whose depth is not used
@@ -310,6 +310,6 @@ def _shift(x: float, y: float, z: float) -> np.ndarray:
 _TRIED: dict[str, Callable[[np.ndarray], Tried]] = {
     "box": _box,
     "cylinder": _cylinder,
-    "lying cylinder": _lying_cylinder,
+    "lying-cylinder": _lying_cylinder,
     "sphere": _sphere,
 }

@@ -34,9 +34,19 @@ def weights_dir() -> Path:
     return cache_dir() / "models"
 
 
+def hand_landmarks_dir() -> Path:
+    """The folder of the models that detect hands."""
+    return weights_dir() / "hand-landmarks"
+
+
+def missing_hand_landmarks() -> list[str]:
+    """Those of HAND_LANDMARKS that are not there."""
+    return [name for name in HAND_LANDMARKS if not (hand_landmarks_dir() / name).is_file()]
+
+
 def hand_landmark_file(name: str) -> Path:
     """A hand model, with its hash checked. Raises FileFormatError saying how to get it."""
-    path = weights_dir() / "hand-landmarks" / name
+    path = hand_landmarks_dir() / name
     if not path.is_file():
         raise FileFormatError(f"{path} is missing: `dexhot models get hand-landmarks` fetches it (36 MB, Apache-2.0).")
     check_hash(path, HAND_LANDMARKS[name][1])

@@ -29,7 +29,8 @@ class PlanSearchOptions:
     floor: float = 0.15  # smallest noise, in sigma
     shrink: float = 0.85  # of the noise in an iteration, besides what the elites say
     iterations: int = 8  # refining from one try; then from the next best one
-    stop: bool = True  # at a plan that survives in all worlds; otherwise its cost goes on to be reduced
+    stop: bool = True  # at a plan that survives in `enough` worlds; otherwise its cost goes on to be reduced
+    enough: float = 1.0  # fraction of the worlds
     price: float = 0.01  # per sigma^2 of a plan's size
 
 
@@ -185,7 +186,7 @@ class _Search:
         return cost, strict
 
     def _done(self) -> bool:
-        return self.options.stop and self.best.survived == 1.0
+        return self.options.stop and self.best.survived >= self.options.enough
 
     def _offer(self, plan: np.ndarray, survived: float, cost: float) -> None:
         """Keep the better one."""

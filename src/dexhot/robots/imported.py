@@ -107,6 +107,9 @@ def _wrapped(file: ModelFile, palm: dict[str, Any]) -> str:
     document = ElementTree.fromstring(file.spec.to_xml())
     world = document.find("worldbody")
     assert world is not None
+    for section in ("option", "size", "statistic", "visual"):  # of its own world: those of the scene count
+        for element in document.findall(section):
+            document.remove(element)
     tree = _taken_out(world, file.root)
     palm_T_root = _palm_T_root(file, palm)
     tree.set("pos", " ".join(map(repr, palm_T_root[:3].tolist())))

@@ -7,15 +7,9 @@ import mujoco
 import numpy as np
 
 from dexhot.control.observation import ClipToTrack, Observed, Observer, joint_velocity, pose_velocity
-from dexhot.control.policy import (
-    ResidualNetwork,
-    UnsafePolicyError,
-    baseline_targets,
-    check_card,
-    checked,
-    with_residual,
-)
+from dexhot.control.policy import ResidualNetwork, baseline_targets, check_card, checked, with_residual
 from dexhot.data.types import Reference
+from dexhot.errors import UnsafePolicyError
 from dexhot.simulation.backend import STATE, MujocoSimulator
 from dexhot.simulation.setup import Setup
 

@@ -1,6 +1,6 @@
 """A teleoperated run: saved as a Demonstration where it is a good one, and its latencies."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ GRAPH = "teleop"
 SHORTEST = 1.0  # s of engaged motion
 HELD = 0.9  # fraction of the lifted frames in which a fingertip touches the object
 MOVED = 0.005  # m, object's motion from which the grasp begins
+LEAD = RATE // 2  # frames before the first one in which the clutch may engage: the node's first targets
 MEASURED = {  # the node's diagnostic values -> figures
     "retarget.p50_ms": "retarget_ms_p50",
     "retarget.p99_ms": "retarget_ms_p99",
@@ -69,7 +70,7 @@ def engaged_part(folder: Path, rollout: Rollout) -> tuple[int, int]:
         values = {v.key: v.value for status in message.status for v in status.values}
         frame = round((bags.stamp_ns(message) - t0) * 1e-9 * RATE)
         changes.append((frame, values.get("engaged") == "1"))
-    here = [(frame, on) for frame, on in changes if 0 <= frame < count]
+    here = [(max(frame, 0), on) for frame, on in changes if -LEAD <= frame < count]
     first = next((frame for frame, on in here if on), None)
     if first is None:
         return 0, 0
@@ -87,6 +88,34 @@ def check_grasp(bad: str, rollout: Rollout, part: slice, asset: ObjectAsset) -> 
     held = rollout.tip_contact[part][up].any(axis=1).mean()
     if held < HELD:
         raise DexhotError(f"{bad}: a finger touches the lifted object in {100 * held:.0f} % of the time only: it fell.")
+
+
+@dataclass(frozen=True)
+class Lift:
+    """What became of the object in a run."""
+
+    rollout: Rollout
+    begin: int  # frame of the first engagement
+    height: float  # m, the most that its lowest point rose
+    held: bool  # whether `check_grasp` accepts it
+    why: str = ""  # what was wrong
+
+
+def lift_of(run: str | Path, setup: Setup | None = None) -> Lift:
+    """The engaged part of a run's last tracking; raises as `live_rollout`."""
+    folder = _folder(run)
+    rollout = live_rollout(folder, episode=0, part=True, setup=setup)
+    setup = setup or load_setup(rollout.reference)
+    begin, end = engaged_part(folder, rollout)
+    if end <= begin:
+        return Lift(rollout, 0, 0.0, False, "the clutch never engaged")
+    part, low = slice(begin, end), lowest(rollout.object_pose, setup.asset.vertices)
+    height = float((low[part] - low[begin]).max())
+    try:
+        check_grasp(folder.name, rollout, part, setup.asset)
+    except DexhotError as e:
+        return Lift(rollout, begin, height, False, str(e))
+    return Lift(rollout, begin, height, True)
 
 
 def _demonstration(name: str, rollout: Rollout, part: slice, setup: Setup) -> Demonstration:

@@ -72,12 +72,12 @@ class SceneRenderer:
         self,
         camera: Intrinsics,
         people: dict[str, Person],
-        asset: ObjectAsset,
+        asset: ObjectAsset | None,
         look: Look,
         table: float,
         centre: np.ndarray,
     ):
-        """`centre` (3,) m: what the light is aimed at. The table's top is at z = `table`."""
+        """`centre` (3,) m: what the light is aimed at. The table's top is at z = `table`. No asset: hands alone."""
         self.people, self.neutral = people, {side: person.hand.shaped() for side, person in people.items()}
         self.table = table
         self.triangles: dict[str, np.ndarray] = {}
@@ -87,8 +87,8 @@ class SceneRenderer:
         meshes = self.model.geom_dataid >= 0  # their points come in the world's frame, not in that of their inertia
         self.data.geom_xpos[meshes], self.data.geom_xmat[meshes] = 0.0, np.eye(3).ravel()
         self.renderer = new_renderer(self.model, camera.width, camera.height)
-        corners, normals = _soup(asset)
-        self._put("object", corners, normals)
+        if asset is not None:
+            self._put("object", *_soup(asset))
         self.label_of = np.zeros(self.model.ngeom + 1, np.uint8)  # the last is the background's
         for k in range(self.model.ngeom):
             what, _, side = self.model.geom(k).name.partition(" ")
@@ -105,7 +105,7 @@ class SceneRenderer:
         """Release the renderer's memory."""
         self.renderer.close()
 
-    def pose(self, poses: dict[str, HandPose], object_pose: np.ndarray) -> dict[str, np.ndarray]:
+    def pose(self, poses: dict[str, HandPose], object_pose: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Put hands and object in their places; the hands' skin, (F V, 3) m each."""
         skins = {}
         for side, person in self.people.items():
@@ -115,6 +115,8 @@ class SceneRenderer:
             for what, points in (("hand", skins[side]), ("arm", arm)):
                 name = f"{what} {side}"
                 self._put(name, points, vertex_normals(points, self.triangles[name]))
+        if object_pose is None:
+            return skins
         k = self.model.geom("object").id
         self.data.geom_xpos[k], self.data.geom_xmat[k] = object_pose[:3], quat_to_matrix(object_pose[3:]).ravel()
         return skins
@@ -160,7 +162,7 @@ class SceneRenderer:
         self.model.mesh_normal[first : first + count] = normals
         mujoco.mjr_uploadMesh(self.model, self.renderer._mjr_context, k)
 
-    def _spec(self, camera: Intrinsics, asset: ObjectAsset, look: Look, centre: np.ndarray) -> mujoco.MjSpec:
+    def _spec(self, camera: Intrinsics, asset: ObjectAsset | None, look: Look, centre: np.ndarray) -> mujoco.MjSpec:
         spec, random = mujoco.MjSpec(), np.random.default_rng(look.texture_seed)
         spec.stat.extent, spec.stat.center = 1.0, centre
         spec.visual.map.znear, spec.visual.map.zfar = 0.05, 12.0
@@ -180,8 +182,9 @@ class SceneRenderer:
         world.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_BOX, size=TABLE, pos=top, **flat)
         low = [0.0, 0.0, self.table - FLOOR]
         world.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[6, 6, 0.1], pos=low, rgba=[grey] * 3 + [1])
-        corners, _ = _soup(asset)
-        _mesh(spec, "object", corners, np.arange(len(corners)).reshape(-1, 3), "paint", _planar(corners))
+        if asset is not None:
+            corners, _ = _soup(asset)
+            _mesh(spec, "object", corners, np.arange(len(corners)).reshape(-1, 3), "paint", _planar(corners))
         for side, person in self.people.items():
             skin = _material(spec, f"skin {side}", _skin_ramp(person.skin), specular=0.12)
             smooth = person.subdivision[0] @ person.hand.vertices

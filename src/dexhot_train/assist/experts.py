@@ -1,6 +1,6 @@
 """Expert motions of a task, and their split: half to train with, half to test."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ class Experts:
     task: str
     actions: list[np.ndarray]  # (T, A) each, of the range -1 to 1
     seeds: list[int]
+    inputs: list[np.ndarray] = field(default_factory=list)  # (V, T, A) each: user inputs to choose from, or none
 
     def split(self, name: str) -> "Experts":
         """The first half is `train`, the second `test`."""
@@ -25,7 +26,7 @@ class Experts:
             raise DexhotError(f"no split {name!r} of the expert motions; one of {', '.join(SPLITS)}.")
         half = (len(self.seeds) + 1) // 2
         part = slice(0, half) if name == "train" else slice(half, None)
-        return Experts(self.task, self.actions[part], self.seeds[part])
+        return Experts(self.task, self.actions[part], self.seeds[part], self.inputs[part])
 
 
 def experts_file() -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 
 from dexhot_train.assist.adroit import AdroitTask
 from dexhot_train.assist.experts import Experts
-from dexhot_train.assist.user_input import noisy
+from dexhot_train.assist.user_input import user_input
 from dexhot_train.task.vector import Observations, Step
 
 LIMIT = 0.2  # of the action range (paper, IV-A)
@@ -122,7 +122,7 @@ class AssistedHands:
             self.motion[n] = m = int(rng.integers(len(self.experts.seeds)))
             world = self.worlds[n]
             sigma = self.options.sigma * (rng.random() if self.options.mixed else 1.0)
-            self.inputs[n] = noisy(self.experts.actions[m], sigma, world.action_range, rng)
+            self.inputs[n] = user_input(self.experts, m, sigma, world.action_range, rng)
             self.states[n] = world.reset(self.experts.seeds[m])
             self.time[n], self.reached[n], self.earned[n], self.applied[n] = 0, False, 0.0, []
 

@@ -43,9 +43,18 @@ def shipped(task: str) -> Path:
 
 
 def save_agent(
-    actor: Actor, options: AssistTraining, path: Path, command: str, scores: dict[str, Any], motions: int
+    actor: Actor,
+    options: AssistTraining,
+    path: Path,
+    command: str,
+    scores: dict[str, Any],
+    motions: int,
+    terms: str = "",
+    inputs: str = "",
 ) -> Path:
-    """Write the agent of a training and its card; returns the .onnx file. Only a residual agent is exported."""
+    """Write the agent of a training and its card; returns the .onnx file. Only a residual agent is exported.
+
+    inputs: how its user inputs were made, with the terms of what they were made from."""
     if not options.acting.residual:
         raise DexhotError(f"only residual agents are exported, not {options.method}.")
     world = AdroitTask(options.task)
@@ -66,7 +75,11 @@ def save_agent(
         residual_step=[float(2 * x) for x in limit],
         servo="adroit",
         physics="gymnasium-robotics 1.4.2",
-        training_data=[f"{motions} expert motions of {options.task}, noise {options.sigma} rad"],
+        training_data=[
+            f"{motions} expert motions of {options.task}, noise {options.sigma} rad",
+            *([f"user inputs: {inputs}"] if inputs else []),
+        ],
+        terms=terms,
         scores=scores,
         provenance={"command": command, "seed": options.seed, "versions": versions()},
     )

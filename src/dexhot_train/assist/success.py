@@ -9,7 +9,7 @@ import numpy as np
 from dexhot_train.assist.adroit import AdroitTask
 from dexhot_train.assist.experts import Experts
 from dexhot_train.assist.hands import AssistOptions
-from dexhot_train.assist.user_input import noisy
+from dexhot_train.assist.user_input import user_input
 
 WORKERS = 2  # threads; MuJoCo releases the interpreter's lock
 Agent = Callable[[np.ndarray], np.ndarray]  # state and user input (S + A,) -> output (A,) in -1 to 1
@@ -60,7 +60,7 @@ def _episode(
     smoothing: float,
 ) -> tuple[bool, float, float]:
     m, rng = seed[-1] % len(experts.seeds), np.random.default_rng(seed)
-    inputs = noisy(experts.actions[m], sigma, world.action_range, rng)
+    inputs = user_input(experts, m, sigma, world.action_range, rng)
     for t in range(1, len(inputs) if smoothing < 1.0 else 0):
         inputs[t] = inputs[t - 1] + smoothing * (inputs[t] - inputs[t - 1])
     state, reached, away, speed = world.reset(experts.seeds[m]), False, 0.0, 0.0

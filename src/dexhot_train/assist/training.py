@@ -17,12 +17,14 @@ from dexhot.errors import DexhotError
 from dexhot_train.assist.experts import Experts
 from dexhot_train.assist.hands import METHODS, AssistedHands, AssistOptions
 from dexhot_train.assist.success import Agent
+from dexhot_train.assist.user_input import fingerprint
 from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
 from dexhot_train.learners.dagger import Dagger, DaggerOptions
 from dexhot_train.learners.discriminator import expert_pairs
 from dexhot_train.learners.folder import CHECKPOINT, claim, recorded
 from dexhot_train.learners.networks import Actor
 from dexhot_train.learners.ppo import PPO, PPOOptions
+from dexhot_train.task.vector import VectorTask
 
 CORRECTIONS = "corrections.npz"  # DAgger's checkpoint
 PPO_OPTIONS = PPOOptions(
@@ -82,12 +84,14 @@ def train_agent(
     """
     torch.set_num_threads(1)
     free = ("options.steps", "options.corrections")
-    claim(folder, {"options": asdict(options), "seeds": experts.seeds}, command, free)
+    motions = [*experts.seeds, fingerprint(experts)] if experts.inputs else experts.seeds
+    claim(folder, {"options": asdict(options), "seeds": motions}, command, free)
     hands = AssistedHands(experts, options.worlds, options.acting, options.seed)
     weight, share = ADVERSARIAL.get(options.method, (options.discriminator, 0.5))
     ppo = replace(options.ppo, discriminator=weight, task_share=share)
     learner = PPO(hands, ppo, options.seed, _pairs(experts, options) if weight else None)
-    corrections = _correct(hands, learner.actor, options, folder, progress) if options.corrections else {}
+    dagger = replace(options.dagger, rounds=options.corrections)
+    corrections = correct(hands, learner.actor, dagger, options.seed, folder, progress) if options.corrections else {}
     if not options.steps:
         return learner.actor, {"folder": str(folder), "corrections": corrections}
     if (folder / CHECKPOINT).is_file():
@@ -112,26 +116,29 @@ def agent_of(actor: Actor) -> Agent:
     return agent
 
 
-def _correct(
-    hands: AssistedHands,
+def correct(
+    hands: VectorTask,
     actor: Actor,
-    options: AssistTraining,
+    options: DaggerOptions,
+    seed: int,
     folder: Path,
     progress: Callable[[int, int, str], object] | None,
 ) -> dict[str, float]:
     """DAgger on `actor`, resumed from the folder's checkpoint; figures of the last round."""
-    dagger = Dagger(hands, actor, replace(options.dagger, rounds=options.corrections), options.seed)
+    dagger = Dagger(hands, actor, options, seed)
     path, row = folder / CORRECTIONS, {}
     if path.is_file():
         dagger.load(load_checkpoint(path))
     for row in dagger.train():
         if progress:
-            progress(dagger.round, options.corrections, f"success {row.get('success', 0.0):.2f}")
+            progress(dagger.round, options.rounds, f"success {row.get('success', 0.0):.2f}")
         save_checkpoint(dagger.state(), path)
     return row
 
 
 def _pairs(experts: Experts, options: AssistTraining) -> tuple[np.ndarray, np.ndarray]:
     """The experts' states and actions, without noise: every motion once."""
-    clean = AssistedHands(experts, len(experts.seeds), replace(options.acting, sigma=0.0), options.seed + 1)
+    clean = AssistedHands(
+        replace(experts, inputs=[]), len(experts.seeds), replace(options.acting, sigma=0.0), options.seed + 1
+    )
     return expert_pairs(clean, len(experts.actions[0]))

@@ -41,6 +41,7 @@ class TrackerOptions:
     seed: int = 0
     save_every: int = 20  # iterations
     expert_steps: int = 300  # for the discriminator
+    backend: str = "mujoco"  # of task/backends.py; the evaluation is always in C MuJoCo
     task: TaskOptions = field(default_factory=TaskOptions)
     ppo: PPOOptions = field(default_factory=lambda: PPOOptions(std=0.1, gain=0.1, learning_rate=1e-3))
 
@@ -66,7 +67,7 @@ def train_tracker(
     setup = clips[0].setup
     settings = {"options": asdict(options), "clips": [c.name for c in clips], **setup.physics.named(setup.hand)}
     claim(folder, settings, command, free=("options.steps",))
-    task = TrackingTask(clips, options.worlds, options.task, options.seed, threads)
+    task = TrackingTask(clips, options.worlds, options.task, options.seed, threads, backend=options.backend)
     expert = None
     if options.ppo.discriminator:
         expert = expert_pairs(TrackingTask(clips, 16, options.task, options.seed + 1, threads), options.expert_steps)
@@ -100,7 +101,7 @@ def evaluate_tracker(
     actor: Actor | None, clips: Sequence[TaskClip], options: TaskOptions, trials: int = 20, threads: int = 1
 ) -> dict[str, Any]:
     """The mean policy (None: the bare baseline) in `trials` held-out worlds per clip, each episode from its clip's
-    start: fraction tracked (the limits of success_strict on the object), per clip and in all.
+    start: fraction tracked (the limits of success_strict on the object) and median T_err, per clip and in all.
 
     A quick estimate without self-penetration and hold rate; `dexhot evaluate` judges a policy.
     """
@@ -121,10 +122,12 @@ def evaluate_tracker(
             if first[row] < 0:
                 first[row], errors[row] = figures["tracked"], figures["T_err_cm"]
     by_clip = first.reshape(len(clips), trials).mean(axis=1)
+    error_by_clip = np.median(errors.reshape(len(clips), trials), axis=1)
     return {
         "tracked": float(by_clip.mean()),
         "T_err_cm": float(np.median(errors)),
         "clips": {clip.name: float(x) for clip, x in zip(clips, by_clip)},
+        "T_err_cm_of_clips": {clip.name: float(x) for clip, x in zip(clips, error_by_clip)},
     }
 
 

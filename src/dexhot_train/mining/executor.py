@@ -4,17 +4,20 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from dexhot.errors import DexhotError, MissingExtraError
 
 EXECUTORS = ("process", "ray")
+KILLED = "a worker was killed (out of memory?): run the same command again with fewer --workers; it goes on from here."
 
 
 def run_jobs(
     function: Callable[[Any], Any], jobs: list[Any], workers: int = 0, executor: str = "process"
 ) -> Iterator[tuple[Any, Any]]:
-    """Yield (job, result) in the order of completion; a job that raised yields its exception as the result.
+    """Yield (job, result) in the order of completion; a job that raised yields its exception as the result, one whose
+    worker was killed a BrokenProcessPool.
 
     workers: local processes (0: one per core). `function` must be importable: it runs in fresh interpreters, each with
         one thread for linear algebra, so that clips share the cores. Ray takes its cluster from RAY_ADDRESS.
@@ -52,6 +55,8 @@ def _run_ray(function: Callable[[Any], Any], jobs: list[Any]) -> Iterator[tuple[
             yield job, ray.get(done)
         except ray.exceptions.RayTaskError as e:
             yield job, e.cause
+        except ray.exceptions.RayError as e:  # its worker or machine is gone
+            yield job, BrokenProcessPool(str(e))
 
 
 def _one_thread() -> None:

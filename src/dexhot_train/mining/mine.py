@@ -2,7 +2,8 @@
 
 Candidates compete: the bare reference, a structured plan (dexhot.planning), and, where that is not good enough, a plan
 with free knots optimized in several perturbed worlds at once and, while none succeeds strictly, its repairs in the
-nominal world. Where the reference is placed in front of the arm, the embedded rig is one of the worlds of every search.
+nominal world and, if asked for, a homotopy path. Where the reference is placed in front of the arm, the embedded rig is
+one of the worlds of every search.
 Candidates are ranked by strict success in the nominal world and on the arm, then in held-out worlds.
 """
 
@@ -18,19 +19,21 @@ from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actio
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, Reference
 from dexhot.evaluation.panel import ARM, of_demonstration, play_panel
-from dexhot.metrics.rollout import compute
 from dexhot.planning.planned import SEARCHED
 from dexhot.planning.prior import load_prior
 from dexhot.planning.search import Budget, find_plan
 from dexhot.planning.structured import StructuredPlans
 from dexhot.planning.trials import Trials
 from dexhot.rollouts.arm_batch import ArmSimulator
-from dexhot.rollouts.floating import floating_simulator, run_floating
+from dexhot.rollouts.floating import floating_simulator
 from dexhot.rollouts.with_arm import WithArm
 from dexhot.simulation.backend import BatchSimulator
 from dexhot.simulation.setup import Setup
 from dexhot.versions import versions
+from dexhot_train.curriculum.homotopy import HomotopyOptions, along, synthesised_parents
+from dexhot_train.curriculum.tasks import HomotopyTask
 from dexhot_train.mining.grip import held_mass
+from dexhot_train.mining.scored import scored
 from dexhot_train.mining.search import SearchOptions, search
 from dexhot_train.mining.worlds import (
     ClipWorlds,
@@ -38,9 +41,7 @@ from dexhot_train.mining.worlds import (
     draw_worlds,
     nominal_world,
     planned_worlds,
-    replay,
     rigs,
-    success_rate,
 )
 
 VALIDATION_SEED = 1_000_000  # added to the seed of the held-out worlds; search and benchmark use others
@@ -63,6 +64,7 @@ class MineOptions:
     worlds: int = 6  # of the robust search, the nominal one and the embedded rigs among them; 1: no robust search
     attempts: int = 2  # repairs in the nominal world while there is no success, robust searches while the panel fails
     trials: int = 12  # held-out perturbed worlds that rank the candidates
+    homotopy: int = 0  # easier tasks on the path by which a clip that still fails is tried at last; 0: none
     arm: bool = True  # plan for the embedded rig too, and require success there, where the reference is placed
 
 
@@ -170,10 +172,26 @@ class _Miner:
             else:
                 break
             best = max(best, found, key=rank)
+        if options.homotopy and not succeeds(best):
+            best = max(best, self._homotopy(), key=rank)
         best.provenance |= {"candidates": self.tried, "options": asdict(options), "seconds_cpu": self._seconds()}
         best.provenance |= {"versions": versions(), "control_steps": self.control_steps}
         best.provenance["seconds_wall"] = time.perf_counter() - self.wall  # of this run; the machine may be shared
         return best
+
+    def _homotopy(self) -> Demonstration:
+        """What a path of easier tasks leads to (curriculum.homotopy), searched for on the arm too at its end."""
+        how = HomotopyOptions(self.options.repair.budget, self.options.homotopy, seed=self.options.seed)
+        task = HomotopyTask(self.reference, self.setup)
+        self.report("homotopy", 0.0)
+        found = along(synthesised_parents(task, how), task, how)
+        self.control_steps += found.control_steps
+        made = self._demonstration("homotopy", found.actions)
+        if self.arm_worlds and made.scores["success_strict"] and not succeeds(made):
+            worlds = [self.world, *self.arm_worlds]
+            on_arm = self._search("homotopy", self.options.seed, worlds, self.options.repair, found.actions)
+            made = max(made, on_arm, key=rank)
+        return made
 
     def _structured(self) -> Demonstration:
         """What the search over structured plans finds, the embedded rig among its worlds."""
@@ -205,21 +223,9 @@ class _Miner:
 
     def _demonstration(self, chosen: str, actions: np.ndarray) -> Demonstration:
         """Score in the nominal world and, if a strict success there, in the held-out worlds."""
-        rollout = run_floating(self.reference, actions, self.simulator)
-        scores: dict[str, Any] = compute(rollout, self.setup.asset, self.setup.hand) | self.load
-        survived = scores["success_strict"] and replay(self.reference, actions, self.trials, self.simulator)
-        scores["robustness"] = success_rate(survived) if survived else 0.0
-        physics = self.setup.physics
-        found = Demonstration(
-            name=self.reference.name,
-            reference=self.reference,
-            actions=actions,
-            q=np.concatenate([rollout.q[1:], rollout.q[-1:]]),
-            object_pose=np.concatenate([rollout.object_pose[1:], rollout.object_pose[-1:]]),
-            physics=physics.version,
-            servo=physics.profile(self.setup.hand),
-            scores=scores,
-        )
+        found = scored(self.reference, actions, self.setup, self.simulator, self.trials)
+        found.scores |= self.load
+        scores = found.scores
         if self.options.arm and scores["success_strict"] and placed(self.reference):
             panel = play_panel(of_demonstration(found, self.setup), self.setup)
             scores |= {"success_strict_arm": panel.as_json()[ARM], "success_panel": panel.success}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dexhot.simulation.perturbation import Draw, Perturbation, worlds
+from dexhot.simulation.physics import Physics
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,12 @@ def hand_sigma(palm: float, finger: float, size: int) -> np.ndarray:
 def draw_worlds(how: Perturbation | None, count: int, rng: np.random.Generator) -> list[Draw | None]:
     """`count` worlds, the first nominal."""
     return [None, *(how.draw(rng) for _ in range(count - 1))] if how else [None]
+
+
+def ratios(drawn: Draw | None, nominal: Physics) -> list[float]:
+    """Friction, mass, servo gain, inertia and contact time constant of a world, as ratios to the nominal ones."""
+    if drawn is None:
+        return [1.0] * 5
+    friction = drawn.friction if drawn.sliding is None else drawn.sliding / nominal.friction[0]
+    soft = (drawn.time_constant or nominal.solref_used[0]) / nominal.solref_used[0]
+    return [friction, drawn.mass, drawn.gain, drawn.inertia, soft]

@@ -3,36 +3,39 @@
 Every term takes a Transition of N worlds and returns (N,). Eq. 10 and 14 apply the weight of the fingers twice; table 3
 gives 0.05, which is meant once, likewise 0.3 and 0.05 for the wrist's translation and orientation. The paper has
 neither a formula nor a weight for the affinity of hand and object: the one here is ours.
+
+This file and termination.py are the home of their formulas for every simulator: plain operators, which NumPy arrays and
+torch tensors share, in Python 3.8's syntax, because dexhot_isaacgym imports them too.
 """
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations  # Python 3.8 reads no dict[str, ...] otherwise
+
+import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Callable, Mapping
 
-import numpy as np
-
-from dexhot.geometry.rotations import quat_conjugate, quat_rotate
+Array = Any  # a NumPy array, or a torch tensor
 
 
 @dataclass(frozen=True)
 class Transition:
     """State after a step, beside the reference's frame that it should match. Rows are worlds (N)."""
 
-    q: np.ndarray  # (N, 6+n) hand vector
-    object_pose: np.ndarray  # (N, 7) world_T_mesh
-    palm_pose: np.ndarray  # (N, 7)
-    tips: np.ndarray  # (N, k, 3) world
-    tip_contact: np.ndarray  # (N, k) bool
-    wanted_q: np.ndarray  # (N, 6+n)
-    wanted_object: np.ndarray  # (N, 7)
-    wanted_palm: np.ndarray  # (N, 7)
-    wanted_grasp: np.ndarray  # (N, k, 3) fingertips in the object's frame
-    wanted_contact: np.ndarray  # (N, k) in [0, 1]
-    position_error: np.ndarray  # (N,) m, of the object's centre of symmetry
-    angle_error: np.ndarray  # (N,) rad, over the object's symmetries
+    q: Array  # (N, 6+n) hand vector
+    object_pose: Array  # (N, 7) world_T_mesh
+    palm_pose: Array  # (N, 7)
+    tips: Array  # (N, k, 3) world
+    tip_contact: Array  # (N, k) bool
+    wanted_q: Array  # (N, 6+n)
+    wanted_object: Array  # (N, 7)
+    wanted_palm: Array  # (N, 7)
+    wanted_grasp: Array  # (N, k, 3) fingertips in the object's frame
+    wanted_contact: Array  # (N, k) in [0, 1]
+    position_error: Array  # (N,) m, of the object's centre of symmetry
+    angle_error: Array  # (N,) rad, over the object's symmetries
 
 
-Term = Callable[..., np.ndarray]
+Term = Callable[..., Array]
 
 
 @dataclass(frozen=True)
@@ -44,53 +47,48 @@ class RewardTerm:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-def object_position(t: Transition, offset: float = 0.9) -> np.ndarray:
+def object_position(t: Transition, offset: float = 0.9) -> Array:
     """Eq. 11."""
     return offset - t.position_error
 
 
-def object_rotation(t: Transition) -> np.ndarray:
+def object_rotation(t: Transition) -> Array:
     """Eq. 12."""
-    return np.pi - t.angle_error
+    return math.pi - t.angle_error
 
 
-def wrist_position(t: Transition) -> np.ndarray:
+def wrist_position(t: Transition) -> Array:
     """Eq. 13, translation: the L1 norm, m."""
-    error: np.ndarray = -np.abs(t.q[:, :3] - t.wanted_q[:, :3]).sum(axis=-1)
-    return error
+    return -abs(t.q[:, :3] - t.wanted_q[:, :3]).sum(-1)
 
 
-def wrist_rotation(t: Transition) -> np.ndarray:
+def wrist_rotation(t: Transition) -> Array:
     """Eq. 13, orientation: the L1 norm of the three wrist angles, rad."""
-    error: np.ndarray = -np.abs(t.q[:, 3:6] - t.wanted_q[:, 3:6]).sum(axis=-1)
-    return error
+    return -abs(t.q[:, 3:6] - t.wanted_q[:, 3:6]).sum(-1)
 
 
-def fingers(t: Transition) -> np.ndarray:
+def fingers(t: Transition) -> Array:
     """Eq. 14: the L1 norm over the finger joints, rad."""
-    error: np.ndarray = -np.abs(t.q[:, 6:] - t.wanted_q[:, 6:]).sum(axis=-1)
-    return error
+    return -abs(t.q[:, 6:] - t.wanted_q[:, 6:]).sum(-1)
 
 
-def affinity(t: Transition, scale: float = 0.05) -> np.ndarray:
+def affinity(t: Transition, scale: float = 0.05) -> Array:
     """Ours: 1 where every fingertip that should touch the object is where the reference has it on the object, down to
     0 with its distance; the mean over the planned contacts, 0 without any."""
-    away = np.linalg.norm(tips_on_object(t) - t.wanted_grasp, axis=-1)
-    planned = t.wanted_contact.sum(axis=-1)
-    near: np.ndarray = (t.wanted_contact * np.exp(-away / scale)).sum(axis=-1) / np.maximum(planned, 1e-6)
-    return np.where(planned > 0.2, near, 0.0)
+    away = distances(t.tips, t.object_pose, t.wanted_grasp)
+    planned = t.wanted_contact.sum(-1)
+    some = planned > 0.2
+    return some * (t.wanted_contact * math.e ** (-away / scale)).sum(-1) / (planned + ~some)
 
 
-def bonus(t: Transition, distance: float = 0.05, angle: float = np.radians(5.0)) -> np.ndarray:
+def bonus(t: Transition, distance: float = 0.05, angle: float = math.radians(5.0)) -> Array:
     """1 where the object is tracked accurately: within 5 cm and 5 degrees."""
-    return ((t.position_error < distance) & (t.angle_error < angle)).astype(float)
+    return 1.0 * ((t.position_error < distance) & (t.angle_error < angle))
 
 
-def hand_pose(t: Transition) -> np.ndarray:
+def hand_pose(t: Transition) -> Array:
     """Residual hand agent, eq. 6, on the fingertips: minus the sum of their distances from the reference's, m."""
-    wanted = t.wanted_object[:, None, :3] + quat_rotate(t.wanted_object[:, None, 3:], t.wanted_grasp)
-    away: np.ndarray = -np.linalg.norm(t.tips - wanted, axis=-1).sum(axis=-1)
-    return away
+    return -distances(t.tips, t.wanted_object, t.wanted_grasp).sum(-1)
 
 
 DEXTRACK: dict[str, RewardTerm] = {  # table 3
@@ -102,16 +100,20 @@ DEXTRACK: dict[str, RewardTerm] = {  # table 3
     "affinity": RewardTerm(affinity, 0.2),
     "bonus": RewardTerm(bonus, 1.0),
 }
-ASSISTED: dict[str, RewardTerm] = DEXTRACK | {"hand_pose": RewardTerm(hand_pose, 0.01)}  # w_pose of the paper's IV-B
+ASSISTED: dict[str, RewardTerm] = {**DEXTRACK, "hand_pose": RewardTerm(hand_pose, 0.01)}  # w_pose of the paper's IV-B
 REWARDS = {"dextrack": DEXTRACK, "assisted": ASSISTED}
 
 
-def total(terms: Mapping[str, RewardTerm], t: Transition) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def total(terms: Mapping[str, RewardTerm], t: Transition) -> tuple[Array, dict[str, Array]]:
     """The reward (N,) and each term's weighted part of it."""
     parts = {name: term.weight * term.function(t, **term.parameters) for name, term in terms.items()}
-    return sum(parts.values(), np.zeros(len(t.q))), parts
+    return sum(parts.values(), 0.0 * t.position_error), parts
 
 
-def tips_on_object(t: Transition) -> np.ndarray:
-    """(N, k, 3) fingertips in the object's frame."""
-    return quat_rotate(quat_conjugate(t.object_pose[:, None, 3:]), t.tips - t.object_pose[:, None, :3])
+def distances(points: Array, pose: Array, local: Array) -> Array:
+    """(N, k) m of world points (N, k, 3) from the points `local` (N, k, 3) of a body at `pose` (N, 7)."""
+    w, x, y, z = (pose[:, None, k] for k in (3, 4, 5, 6))
+    a, b, c = (local[..., k] for k in range(3))
+    u, v, s = 2 * (y * c - z * b), 2 * (z * a - x * c), 2 * (x * b - y * a)  # twice the cross product
+    turned = (a + w * u + y * s - z * v, b + w * v + z * u - x * s, c + w * s + x * v - y * u)
+    return sum((points[..., k] - pose[:, None, k] - turned[k]) ** 2 for k in range(3)) ** 0.5

@@ -68,20 +68,18 @@ class TaskSimulator(Protocol):
         """Back to a snapshot of a simulator made with the same arguments."""
 
 
-class ThreadedMujoco:
-    """C MuJoCo, through the thread pool that mining and evaluation use."""
+class MujocoWorlds:
+    """State of N worlds of MuJoCo models, on the host; what steps it is a subclass's."""
 
-    def __init__(self, clips: Sequence[TaskClip], size: int, worlds: Sequence[Sequence[Draw | None]], threads: int = 1):
+    def __init__(self, clips: Sequence[TaskClip], size: int, worlds: Sequence[Sequence[Draw | None]]):
         """worlds: of each clip, the physics that `reset` chooses from; None is the nominal one."""
         self.size, self.clips = size, list(clips)
         first = self.scene = clips[0].scene
         self.substeps, self.sensors = first.physics.substeps, first.sensors
         self.models = [[d.model(c.scene) if d else c.scene.model for d in draws] for c, draws in zip(clips, worlds)]
-        self.simulator = MujocoSimulator(first, threads, largest_model(clips))
         self.templates = np.stack([_template(clip) for clip in clips])
         self.states = np.repeat(self.templates[:1], size, axis=0)
         self.clip, self.world = np.zeros(size, int), np.zeros(size, int)
-        self.chosen = [self.models[0][0]] * size
         tips, contacts = self.sensors["tips"], self.sensors["tip_contact"]
         self.tips = np.zeros((size, (tips.stop - tips.start) // 3, 3))
         self.tip_contact = np.zeros((size, contacts.stop - contacts.start), bool)
@@ -105,17 +103,16 @@ class ThreadedMujoco:
         for k, (row, state) in enumerate(zip(rows, states)):
             scene = self.clips[clip[k]].scene
             scene.coupled.follow(state[1 : 1 + nq], state[1 + nq : 1 + nq + scene.model.nv])
-            self.chosen[row] = self.models[clip[k]][world[k]]
-            self.tips[row] = self._tips(self.chosen[row], scene, state)
+            self.tips[row] = self._tips(self.models[clip[k]][world[k]], scene, state)
         self.states[rows], self.clip[rows], self.world[rows] = states, clip, world
         self.tip_contact[rows], self.diverged[rows] = False, False
 
-    def step(self, controls: np.ndarray) -> WorldStates:
-        batch = self.simulator.rollout(self.states, controls, self.chosen, np.ones(controls.shape[1], int))
-        self.states, sensors = batch.states[:, -1].copy(), batch.sensors[:, -1]
+    def advance(self, states: np.ndarray, sensors: np.ndarray, diverged: np.ndarray) -> WorldStates:
+        """Take over states (N, ns) and sensors (N, nsens) after a control step."""
+        self.states = states
         self.tips = sensors[:, self.sensors["tips"]].reshape(self.tips.shape)
         self.tip_contact = sensors[:, self.sensors["tip_contact"]] > 0
-        self.diverged |= batch.diverged
+        self.diverged |= diverged
         return self.reading()
 
     def reading(self) -> WorldStates:
@@ -139,13 +136,30 @@ class ThreadedMujoco:
             )
         for name, value in snapshot.items():
             setattr(self, name, np.array(value))
-        self.chosen = [self.models[c][w] for c, w in zip(self.clip, self.world)]
 
     def _tips(self, model: mujoco.MjModel, scene: Scene, state: np.ndarray) -> np.ndarray:
         assert scene.hand is not None
         self._scratch.qpos[:] = state[1 : 1 + model.nq]
         mujoco.mj_kinematics(model, self._scratch)
         return np.array([self._scratch.site_xpos[model.site(name).id] for name in scene.hand.tip_sites])
+
+
+class ThreadedMujoco(MujocoWorlds):
+    """C MuJoCo, through the thread pool that mining and evaluation use."""
+
+    def __init__(self, clips: Sequence[TaskClip], size: int, worlds: Sequence[Sequence[Draw | None]], threads: int = 1):
+        """Arguments as of `MujocoWorlds`; threads of the pool."""
+        super().__init__(clips, size, worlds)
+        self.simulator = MujocoSimulator(self.scene, threads, largest_model(clips))
+
+    @property
+    def chosen(self) -> list[mujoco.MjModel]:
+        """The model of each world."""
+        return [self.models[c][w] for c, w in zip(self.clip, self.world)]
+
+    def step(self, controls: np.ndarray) -> WorldStates:
+        batch = self.simulator.rollout(self.states, controls, self.chosen, np.ones(controls.shape[1], int))
+        return self.advance(batch.states[:, -1].copy(), batch.sensors[:, -1], batch.diverged)
 
 
 def largest_model(clips: Sequence[TaskClip]) -> mujoco.MjModel:

@@ -1,38 +1,35 @@
 """Early termination: plain functions of a Transition, each with its limit. A world ends where any of them is true."""
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations  # as rewards.py
+
+import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Callable, Mapping
 
-import numpy as np
-
-from dexhot_train.task.rewards import Transition
+from dexhot_train.task.rewards import Array, Transition
 
 
 @dataclass(frozen=True)
 class TerminationTerm:
     """A condition and the function's parameters."""
 
-    function: Callable[..., np.ndarray]
+    function: Callable[..., Array]
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-def object_lost(t: Transition, distance: float = 0.10) -> np.ndarray:
+def object_lost(t: Transition, distance: float = 0.10) -> Array:
     """The object is farther than `distance` (m) from the reference's."""
-    lost: np.ndarray = t.position_error > distance
-    return lost
+    return t.position_error > distance
 
 
-def object_turned(t: Transition, angle: float = np.radians(90.0)) -> np.ndarray:
+def object_turned(t: Transition, angle: float = math.radians(90.0)) -> Array:
     """The object is turned by more than `angle` (rad) against the reference's."""
-    turned: np.ndarray = t.angle_error > angle
-    return turned
+    return t.angle_error > angle
 
 
-def palm_away(t: Transition, distance: float = 0.15) -> np.ndarray:
+def palm_away(t: Transition, distance: float = 0.15) -> Array:
     """The palm is farther than `distance` (m) from the reference's."""
-    away: np.ndarray = np.linalg.norm(t.palm_pose[:, :3] - t.wanted_palm[:, :3], axis=-1) > distance
-    return away
+    return ((t.palm_pose[:, :3] - t.wanted_palm[:, :3]) ** 2).sum(-1) ** 0.5 > distance
 
 
 TERMINATIONS: dict[str, TerminationTerm] = {
@@ -42,6 +39,6 @@ TERMINATIONS: dict[str, TerminationTerm] = {
 }
 
 
-def ended(terms: Mapping[str, TerminationTerm], t: Transition) -> dict[str, np.ndarray]:
+def ended(terms: Mapping[str, TerminationTerm], t: Transition) -> dict[str, Array]:
     """(N,) bool of each condition."""
     return {name: term.function(t, **term.parameters) for name, term in terms.items()}

@@ -22,11 +22,12 @@ from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import quat_angle, quat_multiply, quat_rotate, rotvec_to_quat
 from dexhot.objects.object_offset import object_offset
 from dexhot.simulation.perturbation import Draw
+from dexhot_train.task.backends import task_simulator
 from dexhot_train.task.clips import ClipTable, TaskClip
-from dexhot_train.task.randomisation import Randomisation, draw_worlds, hand_sigma
+from dexhot_train.task.randomisation import Randomisation, draw_worlds, hand_sigma, ratios
 from dexhot_train.task.rewards import REWARDS, RewardTerm, Transition, total
 from dexhot_train.task.shaping import BatchShaper
-from dexhot_train.task.simulators import Start, TaskSimulator, ThreadedMujoco, WorldStates
+from dexhot_train.task.simulators import Start, TaskSimulator, WorldStates
 from dexhot_train.task.starts import KINDS, StartOptions, find_starts
 from dexhot_train.task.termination import TERMINATIONS, TerminationTerm, ended
 from dexhot_train.task.vector import Observations, Step
@@ -54,11 +55,10 @@ class TaskOptions:
 class TrackingTask:
     """N worlds of clips, behind the vectorised interface.
 
-    `assigned` (N, 2), where it is set, are the clip and the physics of each world, in place of draws.
+    `assigned` (N, 2), where it is not None, are the clip and the physics of each world, in place of draws.
     """
 
     residual: np.ndarray  # (N, 6+n) translation without the clip's placement
-    assigned: np.ndarray | None = None
 
     def __init__(
         self,
@@ -70,8 +70,10 @@ class TrackingTask:
         simulator: TaskSimulator | None = None,
         rewards: Mapping[str, RewardTerm] | None = None,
         terminations: Mapping[str, TerminationTerm] | None = None,
+        backend: str = "mujoco",
     ):
-        """simulator: in place of threaded MuJoCo. Raises DexhotError for clips that do not fit one task."""
+        """backend: of task/backends.py; simulator: in its place. Raises DexhotError for clips that do not fit one
+        task, or the backend."""
         o = self.options = options or TaskOptions()
         self.table, self.size = ClipTable(clips), size
         self.rewards = REWARDS[o.rewards] if rewards is None else rewards
@@ -82,7 +84,8 @@ class TrackingTask:
         self.worlds = [draw_worlds(how, o.worlds, rng) for _ in clips]
         self.palm_offset = np.array([[_palm_offset(d) for d in draws] for draws in self.worlds])  # (K, W, 3) m
         self.offset, self.yaw = (how.offset, how.yaw) if how else (0.0, 0.0)
-        self.simulator: TaskSimulator = simulator or ThreadedMujoco(clips, size, self.worlds, threads)
+        self.simulator = simulator or task_simulator(backend, clips, size, self.worlds, threads)
+        self.assigned: np.ndarray | None = getattr(self.simulator, "assigned", None)
         self.shaper = BatchShaper(clips, size, threads=threads) if o.shaper else None
         self.space = action_space(o.action, self.table.joints - 6, o.action_factor)
         self.lower, self.upper = clips[0].scene.lower, clips[0].scene.upper
@@ -314,7 +317,7 @@ class TrackingTask:
     @cached_property
     def physics(self) -> np.ndarray:
         """(K, W, 5) friction, mass, gain, inertia, contact time constant of each clip's worlds, as ratios."""
-        return np.array([[_ratios(d, c) for d in w] for c, w in zip(self.table.clips, self.worlds)])
+        return np.array([[ratios(d, c.setup.physics) for d in w] for c, w in zip(self.table.clips, self.worlds)])
 
     def _transition(self, reading: WorldStates) -> Transition:
         t, clip, frame = self.table, self.clip, np.minimum(self.frame, self.table.length[self.clip] - 1)
@@ -383,12 +386,3 @@ def _displaced(reference: Reference, error: np.ndarray) -> Reference:
 
 def _palm_offset(drawn: Draw | None) -> np.ndarray:
     return np.zeros(3) if drawn is None or drawn.palm is None else drawn.palm
-
-
-def _ratios(drawn: Draw | None, clip: TaskClip) -> list[float]:
-    nominal = clip.setup.physics
-    if drawn is None:
-        return [1.0] * 5
-    friction = drawn.friction if drawn.sliding is None else drawn.sliding / nominal.friction[0]
-    soft = (drawn.time_constant or nominal.solref_used[0]) / nominal.solref_used[0]
-    return [friction, drawn.mass, drawn.gain, drawn.inertia, soft]

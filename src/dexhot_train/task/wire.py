@@ -16,7 +16,8 @@ from typing import IO, Any
 
 import numpy as np
 
-VERSION = 1
+VERSION = 2
+OPERATIONS = ("reset", "step", "reading", "snapshot", "restore")  # besides open and close
 
 
 def send(
@@ -46,6 +47,37 @@ def receive(stream: IO[bytes]) -> tuple[str, dict[str, Any], dict[str, np.ndarra
         size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
         arrays[name] = np.frombuffer(_exactly(stream, size), kind).reshape(shape).copy()
     return header["operation"], header["values"], arrays
+
+
+def serve(read: IO[bytes], write: IO[bytes], worker: Any) -> None:
+    """Answer messages until "close" or the end of the stream.
+
+    `worker` has a method per operation: open(values, **arrays) -> values, arrays; the others take the message's arrays
+    by name and return arrays, or None. An exception is answered as "error".
+    """
+    opened = False
+    while True:
+        try:
+            operation, values, arrays = receive(read)
+        except EOFError:
+            return
+        told: dict[str, Any] = {}
+        found: dict[str, np.ndarray] = {}
+        try:
+            if operation == "open":
+                told, found = worker.open(values, **arrays)
+                opened = True
+            elif operation in OPERATIONS:
+                if not opened:
+                    raise ValueError("send open first")
+                found = getattr(worker, operation)(**arrays) or {}
+            elif operation != "close":
+                raise ValueError(f"no operation {operation!r}")
+        except Exception as e:  # the task shows it
+            operation, told, found = "error", {"text": f"{type(e).__name__}: {e}"}, {}
+        send(write, operation, told, found)
+        if operation == "close":
+            return
 
 
 def _exactly(stream: IO[bytes], size: int) -> bytes:

@@ -16,6 +16,7 @@ from dexhot.errors import DexhotError
 from dexhot.simulation.perturbation import Draw
 from dexhot_train.task import wire
 from dexhot_train.task.clips import TaskClip
+from dexhot_train.task.randomisation import ratios
 from dexhot_train.task.simulators import Start, WorldStates
 
 
@@ -42,9 +43,12 @@ class WorkerSimulator:
         with tempfile.TemporaryDirectory(prefix="dexhot-worker-") as folder:
             files = [str(save(c.reference, Path(folder) / f"{k}.npz")) for k, c in enumerate(clips)]
             profiles = [c.setup.physics.profile(c.setup.hand) for c in clips]
-            values = {"version": wire.VERSION, "references": files, "profiles": profiles, "size": size, "worlds": drawn}
-            told, _ = self._ask("open", values)
+            values = {"version": wire.VERSION, "clips": [c.name for c in clips], "references": files}
+            values |= {"profiles": profiles, "size": size, "worlds": drawn}
+            physics = [[ratios(d, c.setup.physics) for d in draws] for c, draws in zip(clips, worlds)]
+            told, found = self._ask("open", values, {"physics": np.array(physics)})
         self.substeps = int(told["substeps"])
+        self.assigned = found.get("assigned")  # (N, 2) where each world keeps its clip and physics
 
     def reset(self, rows: np.ndarray, clip: np.ndarray, world: np.ndarray, start: Start) -> None:
         states = {f.name: getattr(start, f.name) for f in fields(Start)}

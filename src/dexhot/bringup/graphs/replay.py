@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dexhot.bringup.graph import COMMON, Argument, Graph, NodeSpec, Prepared, Process, recorded_parameters
-from dexhot.bringup.graphs.teleop import TELEOP, TELEOP_GRAPH
+from dexhot.bringup.graphs.teleop import BUILT_IN, TELEOP, TELEOP_GRAPH
 from dexhot.bringup.run_folder import load_task
 from dexhot.data.bags import topics
 from dexhot.data.run import is_run, read_run
@@ -20,6 +20,7 @@ from dexhot.ros.record.bag_contents import check_playable
 from dexhot.ros.record.playback import check_bag, find_bag
 from dexhot.scratch import make_scratch
 
+AGENT = "policy.onnx"
 ARGUMENTS = (
     Argument("bag", "", "Folder of a run or a capture, or a bag; also a librealsense .db3 recording."),
     Argument(
@@ -112,6 +113,7 @@ def prepare_teleop(arguments: dict[str, Any], bag: Path, run_folder: Path | None
     folder, prefix = make_scratch(), arguments["frame_prefix"]
     values = recorded | {
         "reference": arguments["reference"] or _copy(run_folder, "reference.npz"),
+        "policy": agent if (agent := recorded.get("policy", "")) in BUILT_IN.values() else _copy(run_folder, AGENT),
         "source": str(bag.resolve()),
         "report": str(folder / "replay.json"),
         "frame_prefix": recorded.get("frame_prefix", "") if prefix == "auto" else prefix,

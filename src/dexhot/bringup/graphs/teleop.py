@@ -47,6 +47,11 @@ ARGUMENTS = (
     Argument.of("teleop", "clutch_hold"),
     Argument.of("teleop", "wrist_speed"),
     Argument.of("teleop", "workspace_margin"),
+    Argument(
+        "policy",
+        "grasp",
+        "What assists: grasp (leads into the grasp of the reference), none, or a residual agent's .onnx file.",
+    ),
     Argument.of("teleop", "assist"),
     *RECORD_ARGUMENTS,
     Argument("camera_loop", True, "Start a recorded camera again when it ends; otherwise the graph ends with it."),
@@ -64,6 +69,8 @@ ARGUMENTS = (
 
 TELEOP = NodeSpec("controller", target="dexhot.ros.track.teleop_node:TeleopNode", schema="teleop")
 UNRECORDED = [COLOR, DEPTH, LABELS]  # images: the keypoints that they give are recorded
+BUILT_IN = {"grasp": "grasp", "none": ""}  # policy:= -> the node's parameter; else a file
+HOLD = 0.4  # s of a recorded operator's start, who waits for the robot
 ASIDE = ("camera", "perception", *UNWATCHED)  # without these the clutch is released; the robot goes on holding
 
 
@@ -75,10 +82,12 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     apart = {"fifo_priority": 0}
     if camera not in ("running", "none"):
         seen = {"audience": "perception", "depth": depth, "loop": arguments["camera_loop"]} | apart
+        seen["hold"] = HOLD if arguments["clutch"] == "auto" else 0.0
         found.append(Process("camera", (NodeSpec("camera", seen),), vital=False))
     if camera != "none":
         heard = {} if camera == "running" else {"camera_namespace": ""}  # our camera's, regardless of a bag's names
         hands = {"hands": "both", "fill": True, "depth": depth, "reference": "", "object": ""}
+        hands["fit"] = arguments["side"] if depth else "none"
         found.append(Process("perception", (NodeSpec("perception", hands | heard | apart),), vital=False))
     found.append(Process("tracker", (NodeSpec("object_filter"), TELEOP, NodeSpec("shaper", {"free_arm": True}))))
     found.append(Process("supervisor", (NodeSpec("supervisor"),)))
@@ -108,6 +117,24 @@ def with_depth(arguments: dict[str, Any]) -> bool:
         return has_depth(camera, arguments["camera_namespace"])
     except Exception:  # `check_camera` raises it, with its reason
         return True
+
+
+def camera_rotation(arguments: dict[str, Any], reference: Reference) -> list[float]:
+    """world_R_camera, wxyz, of camera_view:=recorded: a recording's own, turned as the reference was placed. Raises
+    GraphError for a camera without a place."""
+    from dexhot.geometry.rotations import quat_multiply
+    from dexhot.hardware.camera.recording import open_recording
+
+    if arguments["camera_view"] != "recorded":
+        return [1.0, 0.0, 0.0, 0.0]
+    kind, _, place = arguments["camera"].partition(":")
+    found = None if kind not in ("bag", "dir") else open_recording(place, count=1).world_T_camera
+    if found is None:
+        raise GraphError(
+            f"camera_view:=recorded needs a recording with its camera's place in the world, which "
+            f"camera:={arguments['camera']} does not have: give front, behind or above."
+        )
+    return [float(x) for x in quat_multiply(reference.placement[3:], found[3:])]
 
 
 def check_camera(arguments: dict[str, Any]) -> None:
@@ -141,12 +168,15 @@ def check_models() -> None:
         hand_landmark_file(name)
 
 
-def scene(reference: Reference, seconds: float) -> Reference:
-    """The reference's first posture and object pose, held for `seconds`; its palms' places stay in the provenance."""
+def scene(reference: Reference, seconds: float, targets: np.ndarray | None = None) -> Reference:
+    """The reference's first posture and object pose, held for `seconds`; its palms' places and its grasp, with the
+    fingers' `targets` (T, 6+n), stay in the provenance."""
     count = max(round(seconds * RATE) + 1, 2)
 
     def held(rows: np.ndarray) -> np.ndarray:
         return np.repeat(rows[:1], count, axis=0)
+
+    from dexhot.control.grasp_assist import HeldGrasp  # with MuJoCo
 
     palms = reference.q[:, :3]
     return replace(
@@ -163,7 +193,11 @@ def scene(reference: Reference, seconds: float) -> Reference:
         clip_frames=np.zeros(0),
         provenance={
             **reference.provenance,
-            "teleop": {"scene": reference.name, "palms": [palms.min(0).tolist(), palms.max(0).tolist()]},
+            "teleop": {
+                "scene": reference.name,
+                "palms": [palms.min(0).tolist(), palms.max(0).tolist()],
+                "grasp": HeldGrasp.of(reference, reference.target if targets is None else targets).as_dict(),
+            },
         },
     )
 
@@ -179,7 +213,17 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     if not 1.0 <= arguments["session"] <= 3600.0:
         raise GraphError(f"session must be 1 to 3600 s, not {arguments['session']:g}.")
     task = load_task(arguments["reference"], "", "kinematic").at_speed(1.0)
-    task = Task(scene(task.reference, arguments["session"]), None, task.sources)
+    actions = task.demonstration.actions if task.demonstration is not None else None
+    rotation = camera_rotation(arguments, task.reference)
+    task = Task(scene(task.reference, arguments["session"], actions), None, task.sources)
+    if arguments["policy"] not in BUILT_IN:
+        from dexhot.control.policy import OnnxNetwork
+        from dexhot.control.residual_agent import check_agent
+        from dexhot.simulation.setup import physics_of
+
+        network = OnnxNetwork(arguments["policy"])
+        check_agent(network.card, task.reference, physics_of(task.reference))
+        task = replace(task, policy=network.path)
     check_hand(arguments["rig"], task.reference.hand)
     folder = new_run_folder("teleop", task.reference.name, record) if recorded else make_scratch()
     write_run(folder, "teleop", arguments, task)
@@ -192,7 +236,11 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     }
     if arguments["rig"] != "real":
         values |= {"supervisor_timeout": PATIENT, "auto_start": arguments["clutch"] == "auto", "view_wait": 0.0}
-    return Prepared(folder, task.write(folder) | values, recorded)
+    values |= {"camera_rotation": rotation}
+    written = task.write(folder)
+    if arguments["policy"] in BUILT_IN:
+        written["policy"] = BUILT_IN[arguments["policy"]]
+    return Prepared(folder, written | values, recorded)
 
 
 TELEOP_GRAPH = Graph(

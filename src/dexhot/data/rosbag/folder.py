@@ -12,9 +12,7 @@ import yaml
 from rosbags.interfaces import Qos
 
 from dexhot.data.rosbag.compressed import ZSTD, ZstdStream
-from dexhot.data.rosbag.mcap import MAGIC as MCAP_MAGIC
 from dexhot.data.rosbag.part import Part, parse_qos
-from dexhot.data.rosbag.sqlite import MAGIC as SQLITE_MAGIC
 from dexhot.data.yaml_file import load_yaml
 from dexhot.errors import FileFormatError
 
@@ -85,7 +83,9 @@ def bag_files(path: Path) -> dict[str, Path]:
 def open_file(path: Path) -> Part:
     """Open `path` with the reader for its content, regardless of its name. Raises FileFormatError if it is not a
     bag."""
+    from dexhot.data.rosbag.mcap import MAGIC as MCAP_MAGIC
     from dexhot.data.rosbag.mcap import McapFile
+    from dexhot.data.rosbag.sqlite import MAGIC as SQLITE_MAGIC
     from dexhot.data.rosbag.sqlite import SqliteFile
 
     with path.open("rb") as stream:

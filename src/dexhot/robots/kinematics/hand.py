@@ -152,6 +152,8 @@ def _spec(
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MULTICCD
     rotation = add_wrist(spec, base_quat, mass=1.0, inertia=1.0)
     fingers = hand.spec()
+    for tendon in list(fingers.tendons):  # of forces alone, and they would lose their joints when those are renamed
+        fingers.delete(tendon)
     for link in links:
         fingers.body(link).add_site(name=f"{link}_origin")
     for geom in fingers.geoms:

@@ -7,8 +7,13 @@ meanwhile the node warns on /diagnostics, which also has the frames' age, drops 
 
 import threading
 import time
+from dataclasses import replace
+from itertools import cycle
 
-from dexhot.hardware.camera.frames import EndOfFrames
+from diagnostic_msgs.msg import DiagnosticArray
+
+from dexhot.data.topics import TELEOP_STATE
+from dexhot.hardware.camera.frames import EndOfFrames, Frames
 from dexhot.hardware.camera.reconnect import WatchedCamera
 from dexhot.hardware.camera.source import Mode, camera_source
 from dexhot.ros.core.base import DexhotNode
@@ -30,7 +35,15 @@ class CameraNode(DexhotNode):
         self.open = camera_source(self.p.camera, mode)
         self.publisher = FramesPublisher(self, self.p.depth)
         self.age = self.latency("age")
+        self.engaged = not self.p.hold
+        if self.p.hold:
+            self.subscribe(DiagnosticArray, TELEOP_STATE, self.on_teleop, "latched")
         self.loop(2.0, self.watch, "watch")
+
+    def on_teleop(self, message: DiagnosticArray) -> None:
+        """Once the clutch has engaged, the recording plays on."""
+        values = {v.key: v.value for status in message.status for v in status.values}
+        self.engaged = self.engaged or values.get("engaged") == "1"
 
     def start(self) -> None:
         self.camera = WatchedCamera(self.open, self.p.silence, self.p.retry)
@@ -40,6 +53,7 @@ class CameraNode(DexhotNode):
             self.get_logger().warning(self.camera.notice)
         self.failure: Exception | None = None
         self.was_lost: tuple[float, str] | None = None
+        self.first: list[Frames] = []  # while the recording waits for the clutch
         self.began = time.monotonic()
         self.counted = self.began, 0
         self.stopped = False
@@ -69,6 +83,7 @@ class CameraNode(DexhotNode):
                 if frames is not None and attended:
                     self.age.add(time.time() - frames.stamp)
                     self.publisher.publish(frames)
+                    self.wait_with(frames)
         except EndOfFrames as e:
             self.publisher.delivered(DELIVERY)
             given = self.camera.health.frames
@@ -76,6 +91,23 @@ class CameraNode(DexhotNode):
             self.finish(f"end of {self.camera.name}: {given} frames{lost}", code=0 if given and not lost else 1)
         except Exception as e:
             self.failure = e  # `watch` raises the fault: a node is deactivated from its executor only
+
+    def wait_with(self, frames: Frames) -> None:
+        """Keep the recording's first images; once they last for `hold` s, show them to and fro until the clutch
+        engages."""
+        if self.engaged or not self.camera.recorded:
+            self.first.clear()
+            return
+        self.first.append(frames)
+        if len(self.first) < max(self.p.hold * self.p.fps, 2):
+            return
+        due = time.monotonic()
+        for again in cycle([*self.first[::-1], *self.first]):
+            if self.engaged or self.stopped:
+                return
+            due += 1.0 / self.p.fps
+            time.sleep(max(due - time.monotonic(), 0.0))
+            self.publisher.publish(replace(again, stamp=time.time()))
 
     def audience(self) -> bool:
         """Whether the audience has subscribed, or the wait has timed out."""

@@ -20,6 +20,7 @@ from dexhot.data.files import load
 from dexhot.data.topics import FRANKA_STATES, HAND_KEYPOINTS, LABELS, LEAP_STATES, OBJECT_POSE, OBJECT_STATE
 from dexhot.data.types import RATE, Reference
 from dexhot.errors import DexhotError
+from dexhot.fitting.sized_hand import SizedHand
 from dexhot.geometry.poses import compose, matrix_to_pose
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.library import load_object
@@ -71,6 +72,8 @@ class PerceptionNode(DexhotNode):
             raise DexhotError("there is nothing to look for: give an object, or hands:=right, left or both.")
         if not self.p.depth and (self.asset is not None or self.robot is not None):
             raise DexhotError("an object or the robot is seen by depth only: set depth:=true, with a depth camera.")
+        if self.p.fit != "none" and not (self.p.depth and self.p.fit in self.sides):
+            raise DexhotError(f"fit:={self.p.fit} needs a camera with depth, and that hand among hands:=.")
         self.labels = self.advertise(Image, LABELS)
         self.keypoints = {side: self.advertise(PointCloud2, HAND_KEYPOINTS[side]) for side in self.sides}
         self.pose = self.advertise(PoseWithCovarianceStamped, OBJECT_POSE, "state") if self.asset else None
@@ -129,13 +132,16 @@ class PerceptionNode(DexhotNode):
     def worker(self, stopped: threading.Event) -> Callable[[ImagePair], None]:
         """Sees one image after another with eyes of its own."""
         eyes: LiveEyes | None = None
+        fitted: SizedHand | None = None
 
         def see(pair: ImagePair) -> None:
-            nonlocal eyes
+            nonlocal eyes, fitted
             try:
                 if eyes is None or eyes.camera != pair.camera:
                     eyes = self.make_eyes(pair)
-                self.see(eyes, pair, stopped)
+                    sized = self.p.fit != "none"
+                    fitted = SizedHand(pair.camera, self.p.fit, self.p.palm_length) if sized else None
+                self.see(eyes, fitted, pair, stopped)
             except RefusedError as e:
                 self.unseen = str(e)
 
@@ -157,7 +163,7 @@ class PerceptionNode(DexhotNode):
         """(7,). Raises RefusedError."""
         return self.frames.world_T(pair.header.frame_id, pair.stamp)
 
-    def see(self, eyes: LiveEyes, pair: ImagePair, stopped: threading.Event) -> None:
+    def see(self, eyes: LiveEyes, fitted: SizedHand | None, pair: ImagePair, stopped: threading.Event) -> None:
         """Look at one image, and publish what is seen. Raises RefusedError where the robot's joints are unknown."""
         joints, guesses = None, []
         if self.robot is not None:
@@ -169,6 +175,10 @@ class PerceptionNode(DexhotNode):
             expected = [self.states.nearest(pair.stamp, NEAR), self.start_pose]
             guesses = [compose(eyes.robot.camera_T_world, pose) for pose in expected if pose is not None]
         seen = eyes.look(pair.color, pair.depth, pair.stamp, joints, guesses)
+        if fitted is not None and (rows := seen.keypoints.get(self.p.fit)) is not None:
+            begin = time.monotonic()
+            seen.keypoints[self.p.fit] = fitted(pair.stamp, pair.depth, seen.labels, rows)
+            seen.seconds["fit"] = time.monotonic() - begin
         if stopped.is_set():
             return
         self.publish(pair, seen)

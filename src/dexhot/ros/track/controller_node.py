@@ -4,6 +4,7 @@ Its output is a function of its parameters and of the order of its inputs, which
 """
 
 import time
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -11,20 +12,23 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
 
 from dexhot.control.controllers import HandState, Tracker
-from dexhot.control.policy import Policy, UnsafePolicyError
 from dexhot.data.diagnostics import UNPREPARED
 from dexhot.data.files import load
 from dexhot.data.topics import FRANKA_STATES, LEAP_STATES, OBJECT_STATE, RESIDUAL, SAFETY_STATE, TARGET
 from dexhot.data.types import Reference
+from dexhot.errors import UnsafePolicyError
 from dexhot.planning.choose import make_controller
-from dexhot.planning.planned import Planned
-from dexhot.planning.preparation import Preparation
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.robots.kinematics.arm import ArmKinematics
 from dexhot.robots.robot_hand import load_hand
 from dexhot.ros.core import messages
 from dexhot.ros.core.base import DexhotNode
 from dexhot.simulation.setup import physics_of
+
+if TYPE_CHECKING:  # loaded with the controllers that need them
+    from dexhot.control.policy import Policy
+    from dexhot.planning.planned import Planned
+    from dexhot.planning.preparation import Preparation
 
 
 class ControllerNode(DexhotNode):
@@ -45,8 +49,12 @@ class ControllerNode(DexhotNode):
         hand = load_hand(self.reference.hand)
         self.kinematics, self.fingers = ArmKinematics(hand), hand.joint_names
         controller = make_controller(self.p.controller, self.reference, self.p.policy, physics, self.p)
-        self.preparation = Preparation(controller) if isinstance(controller, Planned) else None
-        self.policy = controller if isinstance(controller, Policy) else None
+        self.preparation = None
+        if self.p.controller == "planned":
+            from dexhot.planning.preparation import Preparation
+
+            self.preparation = Preparation(cast("Planned", controller))
+        self.policy = cast("Policy", controller) if self.p.controller == "policy" else None
         self.tracker = Tracker(controller, physics, self.p.ramp, self.p.look_ahead)
         self.target = self.advertise(JointState, TARGET, "command")
         if self.policy is not None:

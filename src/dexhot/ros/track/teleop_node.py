@@ -13,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState, Joy, PointCloud2
 
+from dexhot.control.assist_agents import agent_of
 from dexhot.control.assistance import Agent, AssistState
 from dexhot.control.teleop import Teleop, TeleopOptions
 from dexhot.control.teleop_input import HandLimits
@@ -47,7 +48,7 @@ class TeleopNode(DexhotNode):
     """Stores the latest hand and arm states; publishes one target per object state while tracking."""
 
     journaled = True
-    agent: Agent | None = None  # corrects the user input; the policy's, or a test's
+    agent: Agent | None = None  # a test's, instead of the policy's
 
     def __init__(self) -> None:
         super().__init__("controller", "teleop")
@@ -59,7 +60,9 @@ class TeleopNode(DexhotNode):
         limits = HandLimits(**{f.name: getattr(self.p, f.name) for f in fields(HandLimits)})
         own = {f.name: getattr(self.p, f.name) for f in fields(TeleopOptions) if f.name != "limits"}
         options = TeleopOptions(**own, limits=limits)
-        self.teleop = Teleop(hand, self.reference.base_quat, self.palms(), options, self.agent)
+        agent = self.agent or agent_of(self.p.policy, self.reference)
+        view = self.p.camera_rotation
+        self.teleop = Teleop(hand, self.reference.base_quat, self.palms(), options, agent, view)
         self.target = self.advertise(JointState, TARGET, "command")
         self.correction = self.advertise(JointState, TELEOP_CORRECTION, "command")
         self.told = self.advertise(DiagnosticArray, TELEOP_STATE, "latched")

@@ -1,0 +1,99 @@
+"""`dexhot demo --from teleop`: an operator's recorded hand lifts an object on the embedded rig, without and with
+assistance; the report has both."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from dexhot.errors import DexhotError
+
+SPEED, PAUSE = 0.5, 1.0  # of the clip's motion; s at rest before and after it
+WRIST_SPEED = 0.5  # m/s: the operator's
+RUNS = {"assisted": True, "unassisted": False}  # folder -> with assistance; the first one's report has both
+
+
+def rendered_operator(clip: Any, folder: Path, seed: int) -> tuple[Path, float]:
+    """A bag with pictures of the clip's right hand at an operator's pace, and the length of its palm, m."""
+    import numpy as np
+
+    from dexhot.control.teleop_input import palm_size
+    from dexhot.objects import load_object
+    from dexhot.progress import progress
+    from dexhot.synthesis.clip import Options, render
+    from dexhot.synthesis.files import write_clip
+    from dexhot.synthesis.mirror import one_side
+    from dexhot.synthesis.operator import paced
+
+    asset, options = load_object(clip.object_name), Options(seed, "low")
+    operator = paced(one_side(clip, asset, "right"), SPEED, PAUSE)
+    with progress("rendering") as job:
+        recording, evidence, truth = render(
+            operator, asset, options, None, lambda done, total, what: job(done, total, f"rendering, {what}")
+        )
+    settings = {"clip": clip.name, "seed": seed, "level": options.level, "by": "dexhot demo --from teleop"}
+    settings |= {"speed": SPEED, "pause": PAUSE}
+    palm = float(np.median([palm_size(points) for points in truth.trajectory.hands["right"].keypoints]))
+    return write_clip(folder / "operator", recording, evidence, truth, settings), palm
+
+
+def start_file(reference: Path, clip: Any, folder: Path) -> Path:
+    """The scene: the reference, from where the operator's hand begins."""
+    from dexhot.data import Reference, load, save
+    from dexhot.retargeting.operator_start import operator_start
+
+    return save(operator_start(load(reference, Reference), clip), folder / "scene.npz")
+
+
+def teleoperated(folder: Path, scene: Path, video: Path, palm: float, name: str, view: bool) -> Path:
+    """One live run; returns its folder. Raises DexhotError if the graph dies."""
+    from dexhot.bringup import launcher
+    from dexhot.bringup.graph import plan
+    from dexhot.bringup.graphs import load_graph
+    from dexhot.ros.core.claim import own_domain
+
+    own_domain()
+    live = folder / name
+    arguments = {
+        "camera": f"bag:{video / 'bag'}",
+        "camera_view": "recorded",
+        "camera_loop": "false",
+        "clutch": "auto",
+        "reference": str(scene),
+        "palm_length": f"{palm:.4f}",
+        "wrist_speed": str(WRIST_SPEED),
+        "assist": str(RUNS[name]).lower(),
+        "record": str(live),
+    }
+    planned = plan(load_graph("teleop"), arguments | ({"view": "true"} if view else {}), os.environ)
+    if launcher.run(planned, sys.stderr):
+        raise DexhotError(f"the live graph died; its log is above, its run is in {live}.")
+    return live
+
+
+def compared(folder: Path, video: Path, runs: dict[str, Path]) -> dict[str, Any]:
+    """What became of the object in each run; writes the picture of both, which the reports show."""
+    from dexhot.cli.report_command import SEEN
+    from dexhot.data.files import write_text
+    from dexhot.hardware.camera.recording import open_recording
+    from dexhot.report.side_by_side import draw_side_by_side
+    from dexhot.rollouts.teleop_run import latencies, lift_of
+    from dexhot.simulation.setup import load_setup
+
+    lifts = {name: lift_of(live) for name, live in runs.items()}
+    setup = load_setup(next(iter(lifts.values())).rollout.reference)
+    said = {
+        name: f"{name}: " + ("lifted and held" if x.held else "not lifted, or dropped") for name, x in lifts.items()
+    }
+    text = "; ".join(f"{words}, {100 * lifts[name].height:.1f} cm" for name, words in said.items())
+    write_text(
+        (folder / SEEN).with_suffix(".txt"), f"The rendered operator, and the robot without and with help. {text}."
+    )
+    order = [name for name in reversed(RUNS) if name in lifts]
+    drawn = [(said[name], lifts[name].rollout, lifts[name].begin) for name in order]
+    draw_side_by_side(open_recording(video), drawn, setup, folder / SEEN)
+    found: dict[str, Any] = {}
+    for name, x in lifts.items():
+        found |= {f"{name}_held": x.held, f"{name}_height_cm": round(100 * x.height, 1)}
+        found |= {f"{name}_why": x.why} if x.why else {}
+    return found | {k: v for k, v in latencies(runs["assisted"]).items() if k.startswith("glass")}

@@ -1,0 +1,1 @@
+"""What is mined next, and how: the data engine and its ledger, homotopy paths, their generator, the flywheel."""

@@ -1,0 +1,241 @@
+"""The data engine: demonstrations from variations of clips, by structured plans alone.
+
+Each parent clip is solved first; its plan is where the search of its variations begins. Of a parent that is not solved
+only synthetic grasps are tried, which have nothing of it but the object. A variation becomes a demonstration where its
+plan succeeds strictly in the nominal world and survives most of the perturbed ones. Every attempt is a row of the
+ledger, and every demonstration a file, so a killed run goes on where it stopped.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dexhot.data.files import load, save
+from dexhot.data.types import Demonstration, Reference
+from dexhot.errors import DexhotError
+from dexhot.metrics.task_scores import tracking_error
+from dexhot.planning.planned import SEARCHED
+from dexhot.planning.prior import unfitted
+from dexhot.planning.search import Budget, PlanSearchOptions, find_plan
+from dexhot.planning.structured import StructuredPlans
+from dexhot.planning.trials import Trials, TrialWorld
+from dexhot.retargeting.retarget import RetargetOptions, retarget
+from dexhot.robots.robot_hand import load_hand
+from dexhot.rollouts.floating import floating_simulator
+from dexhot.simulation.physics import load_physics
+from dexhot.simulation.scene import perturbed
+from dexhot.simulation.setup import Setup
+from dexhot.versions import versions
+from dexhot_train.curriculum.ledger import MADE, NO_SUCCESS, PARENT, REFUSED, REPLAY, SEARCH, Ledger
+from dexhot_train.curriculum.variations import CLIP, KINDS, SYNTHETIC, Variation, make, parent_clip
+from dexhot_train.learners.folder import claim
+from dexhot_train.mining.executor import KILLED, run_jobs
+from dexhot_train.mining.scored import scored
+from dexhot_train.mining.worlds import draw_worlds
+
+TRIAL_SEED = 5_000_000  # added to the seed of the held-out worlds; no search uses it
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What is varied, and the budget of an attempt; changed ones are refused when a set resumes, all but `per_clip`."""
+
+    per_clip: int = 10  # variations
+    kinds: tuple[str, ...] = KINDS  # in turn
+    hand: str = "leap_right"
+    profile: str | None = None  # of the finger servos
+    seed: int = 0
+    rollouts: int = 132  # of the search of a variation
+    parent_rollouts: int = 252  # of a parent
+    enough: float = 0.8  # fraction of the search's worlds that ends it
+    keep: float = 0.5  # smallest fraction of the held-out worlds that a demonstration survives
+    trials: int = 6  # held-out worlds
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One variation to make a demonstration of."""
+
+    variation: Variation
+    options: EngineOptions
+    folder: Path
+
+    @property
+    def out(self) -> Path:
+        """File of its demonstration."""
+        return self.folder / f"{self.variation.name}.npz"
+
+
+def attempts(clips: Sequence[str], options: EngineOptions, folder: Path) -> tuple[list[Attempt], list[Attempt]]:
+    """The parents' own, and those of their variations, clip by clip in turn: a stopped run has some of each."""
+    parents = [Attempt(Variation(clip), options, folder) for clip in clips]
+    varied = [
+        Attempt(Variation(clip, options.kinds[k % len(options.kinds)], options.seed + k), options, folder)
+        for k in range(options.per_clip)
+        for clip in clips
+    ]
+    return parents, varied
+
+
+def make_set(
+    clips: Sequence[str],
+    options: EngineOptions,
+    folder: Path,
+    command: str = "",
+    workers: int = 0,
+    executor: str = "process",
+    progress: Callable[[int, int, str], object] = lambda done, total, line: None,
+) -> Ledger:
+    """Make the demonstrations of a set, or those that are missing; returns its ledger.
+
+    Raises DexhotError for no clip, a clip of a test split, another set's folder, or a worker that was killed.
+    """
+    if not clips:
+        raise DexhotError("a set of demonstrations needs a clip; the list is empty.")
+    for clip in clips:
+        parent_clip(clip)  # before anything is mined
+    settings = {"options": asdict(options), "clips": sorted(clips)}
+    claim(folder, settings, command, free=("options.per_clip", "clips"))
+    ledger = Ledger(folder)
+    parents, varied = attempts(clips, options, folder)
+    total = len(parents) + len(varied)
+    for stage in (parents, varied):
+        solved = {row["parent"] for row in ledger.rows if row["kind"] == CLIP and row["verdict"] == MADE}
+        if stage is varied:
+            stage = [a for a in varied if a.variation.parent in solved or a.variation.kind == SYNTHETIC]
+            total = len(parents) + len(stage)
+        missing = [a for a in stage if a.variation.name not in ledger.names]
+        for attempt, result in _run(missing, workers, executor):
+            ledger.add(_row(attempt, result))
+            counted = [row for row in ledger.rows if row["verdict"] == MADE]
+            progress(len(ledger.rows), total, f"{len(counted)} demonstrations of {len(ledger.rows)}")
+    return ledger
+
+
+def _run(jobs: list[Attempt], workers: int, executor: str) -> Iterator[tuple[Attempt, Any]]:
+    """Results as they come. A worker that was killed is no verdict on its clip: raises DexhotError."""
+    if workers == 1 and executor == "process":
+        for job in jobs:  # in this process: no pool for one worker
+            yield job, attempt(job)
+        return
+    for job, result in run_jobs(attempt, jobs, workers, executor):
+        if isinstance(result, BrokenProcessPool):
+            raise DexhotError(KILLED)
+        yield job, result
+
+
+def attempt(job: Attempt) -> dict[str, Any]:
+    """Retarget and plan one variation, save its demonstration where it is one; the facts of its row."""
+    began = time.process_time()
+    try:
+        return _attempt(job, began)
+    except DexhotError as e:  # a clip that cannot be retargeted or simulated is an attempt too, and costs
+        return {
+            "verdict": REFUSED,
+            "reason": str(e),
+            "by": "",
+            "seconds_cpu": time.process_time() - began,
+            "control_steps": 0,
+        }
+
+
+def _attempt(job: Attempt, began: float) -> dict[str, Any]:
+    o = job.options
+    varied = make(job.variation)
+    setup = Setup(load_hand(o.hand), varied.asset, load_physics(profile=o.profile))
+    reference = retarget(varied.trajectory, setup.hand, setup.asset, RetargetOptions(profile=o.profile))
+    retargeted = time.process_time() - began
+    found, by, steps = plan(job, reference, setup, varied.friction)
+    scores = found.scores
+    verdict = MADE if scores["success_strict"] and scores["robustness"] >= o.keep else NO_SUCCESS
+    spent = time.process_time() - began
+    found.provenance |= {"parent": job.variation.parent, "kind": job.variation.kind, "by": by, "varied": varied.drawn}
+    found.provenance |= {"seconds_cpu": spent, "control_steps": steps, "seed": job.variation.seed}
+    found.provenance["versions"] = versions()
+    if verdict == MADE:
+        save(found, job.out)
+    return {
+        "verdict": verdict,
+        "reason": "" if verdict == MADE else _why(scores, o),
+        "by": by,
+        "object": varied.asset.name,
+        "drawn": varied.drawn,
+        "robustness": scores["robustness"],
+        "error": tracking_error(scores),
+        "seconds_cpu": spent,
+        "seconds_retarget": retargeted,
+        "control_steps": steps,
+    }
+
+
+def plan(job: Attempt, reference: Reference, setup: Setup, friction: float) -> tuple[Demonstration, str, int]:
+    """The best structured plan as a Demonstration, how it was found, and the control steps simulated for it."""
+    o, seed = job.options, job.variation.seed
+    trials = Trials(reference, floating_simulator(reference, setup))
+    space = StructuredPlans(reference, setup.physics, setup.asset.symmetry.center)
+    observed = reference.object_pose[0]
+    worlds = [trials.world(observed)]
+    if friction != 1.0:
+        worlds.append(trials.world(observed, perturbed(trials.scene, friction)))
+    worlds += trials.perturbed(observed, SEARCHED - len(worlds), seed)
+    starts = {REPLAY: np.zeros(space.size)}
+    theirs = Attempt(Variation(job.variation.parent), o, job.folder).out
+    if job.variation.kind not in (CLIP, SYNTHETIC) and theirs.is_file():
+        starts[PARENT] = np.asarray(load(theirs, Demonstration).provenance["plan"])
+    by, best, survived = _tried(trials, space, starts, worlds)
+    if survived < o.enough:
+        budget = Budget(o.parent_rollouts if job.variation.kind == CLIP else o.rollouts)
+        how = PlanSearchOptions(enough=o.enough)
+        prior, start = unfitted(space.fingers), best if PARENT in starts else None
+        found = find_plan(trials, space, prior, worlds, budget, how, seed, start)
+        if found.survived > survived:
+            by, best = SEARCH, found.plan
+    scene = trials.scene
+    actions = np.clip(space.targets(best)[0], scene.lower, scene.upper)
+    held_out = draw_worlds(reference, trials.floating, o.trials, o.seed + TRIAL_SEED)
+    made = scored(reference, actions, setup, trials.floating, held_out)
+    if friction != 1.0:
+        slippery = worlds[1]
+        states, diverged = trials.roll(space.targets(best), [slippery])
+        made.scores["success_strict"] &= bool(trials.strict(states, diverged, [slippery])[0])
+    made.provenance = {"plan": best.tolist()}
+    rollouts = trials.rollouts + 1 + (o.trials if made.scores["robustness"] else 0)
+    return made, by, rollouts * (len(reference.q) - 1)
+
+
+def _tried(
+    trials: Trials, space: StructuredPlans, starts: dict[str, np.ndarray], worlds: list[TrialWorld]
+) -> tuple[str, np.ndarray, float]:
+    """The best of `starts` over `worlds`: its name, itself, and the fraction that it survives."""
+    plans = np.repeat(np.stack(list(starts.values())), len(worlds), axis=0)
+    everywhere = worlds * len(starts)
+    states, diverged = trials.roll(space.targets(plans), everywhere)
+    shape = len(starts), len(worlds)
+    survived = trials.strict(states, diverged, everywhere).reshape(shape).mean(axis=1)
+    cost = (trials.cost(states, diverged) + space.size_cost(plans, PlanSearchOptions.price)).reshape(shape).mean(axis=1)
+    k = int(np.lexsort((cost, -survived))[0])
+    name = list(starts)[k]
+    return name, starts[name], float(survived[k])
+
+
+def _row(job: Attempt, result: Any) -> dict[str, Any]:
+    v = job.variation
+    named = {"name": v.name, "parent": v.parent, "kind": v.kind, "seed": v.seed}
+    if isinstance(result, Exception):
+        raise result  # not of the clip, but of the program
+    row: dict[str, Any] = named | result
+    return row
+
+
+def _why(scores: dict[str, Any], options: EngineOptions) -> str:
+    if scores["success_strict"]:
+        return f"survives {scores['robustness']:.2f} of the held-out worlds, {options.keep:g} are needed"
+    lifts = scores["reference_lifted_frames"] > 0
+    if lifts and not scores["lifted_frames"]:
+        return "never lifted"
+    return f"largest error {scores['judged_T_max_cm']:.1f} cm, {scores['judged_R_max_deg']:.0f} degrees"

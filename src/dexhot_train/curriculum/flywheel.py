@@ -1,0 +1,339 @@
+"""The data flywheel (DexTrack, section 3.3 and appendix C): demonstrations train a controller, which helps to mine more
+and better ones.
+
+Three stages, each with tasks of its own, demonstrations mined for them, and a controller trained anew on the best ones
+of all stages so far:
+
+1. a few tasks, drawn evenly; each optimised by itself;
+2. more of the remaining tasks, drawn in proportion to the controller's object position error; each optimised by itself,
+   from the controller's own result (the tracking prior) and along a path of easier tasks; the effective paths train the
+   generator;
+3. more again; the generator's paths in place of the synthesised ones.
+
+Of each task the best result is kept, and only demonstrations above a reward supervise the controller. Every step leaves
+a file, so a run that was stopped goes on where it was.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import numpy as np
+
+from dexhot.control.policy import OnnxNetwork, Policy
+from dexhot.data.files import load, save, write_text
+from dexhot.data.types import Demonstration
+from dexhot.errors import DexhotError
+from dexhot.geometry.equivalents import reduced_angle
+from dexhot.metrics.tracking_errors import position_error
+from dexhot.progress import progress, track
+from dexhot.robots.kinematics.wrist import palm_poses
+from dexhot.rollouts.floating import floating_simulator, run_controller
+from dexhot.versions import versions
+from dexhot_train.curriculum.generator import GeneratorOptions, load_generator, task_vector, train_generator
+from dexhot_train.curriculum.homotopy import (
+    HomotopyOptions,
+    TaskResult,
+    along,
+    is_effective,
+    optimise,
+    synthesised_parents,
+)
+from dexhot_train.curriculum.ledger import MADE, NO_SUCCESS, REFUSED, Ledger
+from dexhot_train.curriculum.path_search import pairs_of, stem, task_of
+from dexhot_train.curriculum.task_data import vector_of
+from dexhot_train.curriculum.tasks import HomotopyTask
+from dexhot_train.learners.folder import claim
+from dexhot_train.learners.tracker import POLICY, TrackerOptions, evaluate_tracker, export_tracker, train_tracker
+from dexhot_train.mining.executor import KILLED, run_jobs
+from dexhot_train.mining.scored import scored
+from dexhot_train.task.clips import TaskClip, task_clip
+from dexhot_train.task.rewards import DEXTRACK, Transition, total
+
+TASKS, GENERATOR, ERRORS = "tasks", "generator", "errors.json"
+DIRECT, PRIOR, PATH = "direct", "prior", "path"  # how a result was found
+
+
+@dataclass(frozen=True)
+class FlywheelOptions:
+    """Sizes and budgets; changed ones are refused when a run resumes."""
+
+    sizes: tuple[int, ...] = (8, 8, 16)  # tasks of each stage; the paper has 100, 100 and 200
+    reward: float = 50.0  # smallest return of a demonstration that supervises
+    trials: int = 4  # worlds per remaining task in which the controller's error is measured
+    seed: int = 0
+    homotopy: HomotopyOptions = field(default_factory=HomotopyOptions)
+    tracker: TrackerOptions = field(default_factory=TrackerOptions)
+    generator: GeneratorOptions = field(default_factory=GeneratorOptions)
+
+
+@dataclass(frozen=True)
+class FlywheelJob:
+    """One task to mine."""
+
+    clip: str
+    stage: int  # from 1
+    folder: Path  # of the whole flywheel
+    options: FlywheelOptions
+    controller: Path | None = None  # the tracking prior
+    generator: Path | None = None
+
+    @property
+    def out(self) -> Path:
+        """File of its demonstration."""
+        return self.folder / f"stage{self.stage}" / f"{stem(self.clip)}.npz"
+
+
+def run_flywheel(
+    clips: Sequence[str],
+    options: FlywheelOptions,
+    folder: Path,
+    command: str = "",
+    workers: int = 0,
+    executor: str = "process",
+    report: Callable[[str], object] = lambda line: None,
+) -> dict[str, Any]:
+    """Run the stages that are missing; returns the figures of each. `clips`: names or files of references.
+
+    Raises DexhotError where there are fewer clips than the stages draw, where a stage has no demonstration to learn
+    from, or where the folder has another run.
+    """
+    if len(clips) < sum(options.sizes):
+        raise DexhotError(
+            f"the stages draw {sum(options.sizes)} tasks, there are {len(clips)} clips; set smaller --sizes."
+        )
+    claim(folder, {"options": asdict(options), "clips": sorted(clips)}, command)
+    ledger, stages = Ledger(folder), []
+    drawn: list[str] = []
+    controller: Path | None = None
+    errors: dict[str, float] = {}
+    for stage in range(1, len(options.sizes) + 1):
+        here = folder / f"stage{stage}"
+        mine = _draw(clips, drawn, errors, options, stage, here)
+        drawn += mine
+        report(f"stage {stage}: mining {len(mine)} tasks")
+        generator = folder / GENERATOR / "generator.npz"
+        jobs = [
+            FlywheelJob(clip, stage, folder, options, controller, generator if generator.is_file() else None)
+            for clip in mine
+        ]
+        _mine(jobs, ledger, workers, executor)
+        if stage == 2:
+            _train_generator(drawn, options, folder, report)
+        taught = curated(drawn, folder, options.reward)
+        report(f"stage {stage}: training on {len(taught)} demonstrations")
+        controller, scores, errors = _train(clips, drawn, taught, options, folder, stage, command, workers)
+        rows = [row for row in ledger.rows if row["stage"] == stage]
+        stages.append(
+            {
+                "stage": stage,
+                "tasks": len(mine),
+                "strict": sum(row["verdict"] == MADE for row in rows),
+                "demonstrations": len(taught),
+                "effective_paths": sum(bool(row.get("effective")) for row in rows),
+                "by": {way: sum(row.get("by") == way for row in rows) for way in (DIRECT, PRIOR, PATH)},
+                "seconds_cpu": sum(row["seconds_cpu"] for row in rows),
+                "tracked": scores["tracked"],
+                "T_err_cm": scores["T_err_cm"],
+            }
+        )
+    return {"folder": str(folder), "policy": str(controller), "stages": stages}
+
+
+def draw_tasks(clips: Sequence[str], errors: dict[str, float], count: int, rng: np.random.Generator) -> list[str]:
+    """`count` of `clips`, without repetition, in proportion to their errors (the mean one where there is none); evenly
+    without errors."""
+    known = [error for error in errors.values() if np.isfinite(error)]
+    other = float(np.mean(known)) if known else 1.0
+    weight = np.array([max(errors.get(clip, other), 1e-6) for clip in clips])
+    weight[~np.isfinite(weight)] = other
+    return [clips[k] for k in rng.choice(len(clips), count, replace=False, p=weight / weight.sum())]
+
+
+def _draw(
+    clips: Sequence[str], drawn: list[str], errors: dict[str, float], options: FlywheelOptions, stage: int, here: Path
+) -> list[str]:
+    """The stage's tasks, from its file where it has begun."""
+    path = here / "tasks.json"
+    if not path.is_file():
+        remaining = [clip for clip in clips if clip not in drawn]
+        rng = np.random.default_rng([options.seed, stage])
+        found = draw_tasks(remaining, errors, options.sizes[stage - 1], rng)
+        write_text(path, json.dumps([stem(clip) for clip in found], indent=1) + "\n")
+    names = set(json.loads(path.read_text()))
+    return [clip for clip in clips if stem(clip) in names]
+
+
+def _mine(jobs: list[FlywheelJob], ledger: Ledger, workers: int, executor: str) -> None:
+    """Mine those that have no row yet."""
+    waiting = [job for job in jobs if stem(job.clip) not in ledger.names]
+    found: Iterable[tuple[Any, Any]]
+    if workers == 1 and executor == "process":
+        found = ((job, mine_task(job)) for job in waiting)  # in this process: no pool for one worker
+    else:
+        found = run_jobs(mine_task, waiting, workers, executor)
+    for _, result in track(found, "mining", len(waiting)):
+        if isinstance(result, BrokenProcessPool):
+            raise DexhotError(KILLED)
+        if isinstance(result, Exception):
+            raise result
+        ledger.add(result)
+
+
+def mine_task(job: FlywheelJob) -> dict[str, Any]:
+    """Mine one task in every way of its stage, save the best result; its row of the ledger."""
+    began = process_time()
+    row: dict[str, Any] = {"name": stem(job.clip), "parent": job.clip, "kind": f"stage {job.stage}", "stage": job.stage}
+    try:
+        found = _results(job)
+    except DexhotError as e:
+        spent = {"seconds_cpu": process_time() - began, "control_steps": 0}
+        return row | {"verdict": REFUSED, "reason": str(e), "by": ""} | spent
+    by = min(found, key=lambda way: (not found[way].strict, found[way].error))
+    best, task = found[by], task_of(job.clip, job.folder / TASKS)
+    made = scored(task.reference, best.actions, task.setup, floating_simulator(task.reference, task.setup), [])
+    steps = sum(result.control_steps for result in found.values())
+    gained = demonstration_return(made, task)
+    made.provenance = {"by": by, "path": list(best.path), "return": gained, "control_steps": steps}
+    made.provenance["versions"] = versions()
+    save(made, job.out)
+    return row | {
+        "verdict": MADE if best.strict else NO_SUCCESS,
+        "reason": "",
+        "by": by,
+        "object": task.reference.object_name,
+        "error": best.error,
+        "errors": {way: result.error for way, result in found.items()},
+        "effective": PATH in found and bool(found[PATH].path) and is_effective(found[PATH], found[DIRECT]),
+        "return": gained,
+        "seconds_cpu": process_time() - began,
+        "control_steps": steps,
+    }
+
+
+def _results(job: FlywheelJob) -> dict[str, TaskResult]:
+    """The task's results by way."""
+    o, task = job.options.homotopy, task_of(job.clip, job.folder / TASKS)
+    found = {DIRECT: optimise(task, o)}
+    if job.controller is not None:
+        found[PRIOR] = optimise(task, o, start=prior_actions(task, job.controller))
+    if job.stage > 1:
+        parents = synthesised_parents(task, o)
+        if job.stage > 2 and job.generator is not None:
+            parents = load_generator(job.generator).path(task, o.tasks, o.seed)
+        found[PATH] = along(parents, task, o)
+        for k, parent in enumerate(parents):
+            save(parent.reference, job.out.with_name(f"{stem(job.clip)}.parent{k}.npz"))
+    return found
+
+
+def prior_actions(task: HomotopyTask, controller: Path) -> np.ndarray:
+    """(T, 6+n) what the controller commands along the task in its nominal world: the tracking prior's baseline."""
+    policy = Policy(task.reference, OnnxNetwork(controller), task.setup.asset, task.setup.physics)
+    commands: np.ndarray = run_controller(policy, floating_simulator(task.reference, task.setup)).command
+    return commands
+
+
+def demonstration_return(made: Demonstration, task: HomotopyTask) -> float:
+    """Sum of eq. 10's terms over the demonstration, but for the affinity, for which the paper has no formula."""
+    r, n = made.reference, len(made.q) - 1
+    q, pose = made.q[:n], made.object_pose[:n]  # after action t: frame t + 1
+    wanted, asset = r.object_pose[1 : n + 1], task.setup.asset
+    none = np.zeros((n, 1, 3))
+    step = Transition(
+        q=q,
+        object_pose=pose,
+        palm_pose=palm_poses(r.base_quat, q),
+        tips=none,
+        tip_contact=np.zeros((n, 1), bool),
+        wanted_q=r.q[1 : n + 1],
+        wanted_object=wanted,
+        wanted_palm=palm_poses(r.base_quat, r.q[1 : n + 1]),
+        wanted_grasp=none,
+        wanted_contact=np.zeros((n, 1)),
+        position_error=position_error(pose, wanted),
+        angle_error=reduced_angle(asset.symmetry, wanted[:, 3:], pose[:, 3:]),
+    )
+    terms = {name: term for name, term in DEXTRACK.items() if name != "affinity"}
+    return float(total(terms, step)[0].sum())
+
+
+def curated(drawn: Sequence[str], folder: Path, reward: float) -> dict[str, Demonstration]:
+    """Clip -> demonstration, of those whose return is above `reward`; the latest stage's where there are several."""
+    found = {}
+    for path in sorted(folder.glob("stage*/*.npz")):
+        clip = next((c for c in drawn if stem(c) == path.stem), None)
+        if clip is not None:
+            made = load(path, Demonstration)
+            if made.provenance["return"] > reward:
+                found[clip] = made
+    return found
+
+
+def _train_generator(drawn: list[str], options: FlywheelOptions, folder: Path, report: Callable[[str], object]) -> None:
+    """Train the generator on the effective paths so far; without any, stage 3 goes on with synthesised ones."""
+    names = {row["name"] for row in Ledger(folder).rows if row.get("effective")}
+    files = [
+        pair
+        for name in sorted(names)
+        for pair in pairs_of(
+            folder / TASKS / f"{name}.reference.npz", sorted(folder.glob(f"stage2/{name}.parent*.npz"))
+        )
+    ]
+    if not files:
+        report("no path was effective: the last stage goes on with synthesised ones")
+        return
+    tasks = [task_vector(task_of(clip, folder / TASKS)) for clip in drawn]
+    pairs = np.stack([[vector_of(path) for path in pair] for pair in files])
+    train_generator(np.stack(tasks), pairs, options.generator, folder / GENERATOR)
+
+
+def _train(
+    clips: Sequence[str],
+    drawn: list[str],
+    taught: dict[str, Demonstration],
+    options: FlywheelOptions,
+    folder: Path,
+    stage: int,
+    command: str,
+    workers: int,
+) -> tuple[Path, dict[str, Any], dict[str, float]]:
+    """Train the stage's controller, or go on; its file, its scores on its own tasks, and its object position error
+    (cm) on each remaining one."""
+    here = folder / f"stage{stage}"
+    if not taught:
+        raise DexhotError(
+            f"no demonstration of stage {stage} is above a reward of {options.reward:g}: give a larger --budget, "
+            "easier clips or a smaller --reward."
+        )
+    refused = {row["parent"] for row in Ledger(folder).rows if row["verdict"] == REFUSED}
+    own = [_clip(clip, folder, taught.get(clip)) for clip in drawn if clip not in refused]
+    how, threads = options.tracker, workers or 1
+    with progress("training", counted=True) as job:
+        learner, _ = train_tracker(
+            own, how, here / "controller", command, threads, lambda done, total, line: job(done, total)
+        )
+    if (here / ERRORS).is_file():
+        told = json.loads((here / ERRORS).read_text())
+        return here / "controller" / POLICY, told["scores"], told["errors"]
+    scores = evaluate_tracker(learner.actor, own, how.task, options.trials, threads)
+    policy = export_tracker(learner.actor, own, how, here / "controller", command, scores)
+    errors = {}
+    for clip in clips if stage < len(options.sizes) else ():
+        if clip not in drawn:
+            try:
+                one = [_clip(clip, folder, None)]
+            except DexhotError:
+                continue  # cannot be simulated; if drawn, it is refused then
+            errors[clip] = evaluate_tracker(learner.actor, one, how.task, options.trials, threads)["T_err_cm"]
+    write_text(here / ERRORS, json.dumps({"scores": scores, "errors": errors}, indent=1) + "\n")
+    return policy, scores, errors
+
+
+def _clip(clip: str, folder: Path, demonstration: Demonstration | None) -> TaskClip:
+    task = task_of(clip, folder / TASKS)
+    return task_clip(task.reference, task.setup, demonstration)

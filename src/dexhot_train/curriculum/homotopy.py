@@ -1,0 +1,200 @@
+"""Homotopy optimisation (DexTrack, section 3.2): a task is solved along a path of easier ones, each from the result of
+the last.
+
+A per-trajectory optimiser improves a baseline trajectory: structured plans about it, then free knots. On a path
+(T_K, ..., T_0) the baseline of T_m is the result of T_(m+1), transferred. Parents are synthesised (the task itself,
+made easier); or neighbours: the tasks nearest by eq. 16-18 whose result is a better baseline than the kinematic
+reference; or generated (generator.py). A path is effective where its result has a lower tracking error (eq. 20) than
+the same optimiser reaches without it, within the same number of control steps.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actions
+from dexhot.errors import DexhotError
+from dexhot.metrics.task_scores import tracking_error
+from dexhot.planning.prior import unfitted
+from dexhot.planning.search import Budget, PlanSearchOptions, find_plan
+from dexhot.planning.structured import StructuredPlans
+from dexhot.planning.trials import Trials
+from dexhot.rollouts.floating import floating_simulator, start_state
+from dexhot_train.curriculum.tasks import EASIER, HomotopyTask, easier, transfer
+from dexhot_train.mining.scored import scored
+from dexhot_train.mining.search import SearchOptions, search
+
+CRITERIA = ("synthesised", "neighbours", "generated")
+
+
+@dataclass(frozen=True)
+class HomotopyOptions:
+    """Paths, and the optimiser's budget."""
+
+    budget: int = 120_000  # control steps: of a path in all, and of the optimiser without one
+    tasks: int = 3  # K: parents on a path
+    neighbours: int = 10  # of each task, among which parents are searched
+    how: tuple[str, ...] = EASIER  # how a synthesised parent is easier
+    structured: float = 0.4  # fraction of an optimisation's budget for structured plans, which come first
+    sampling: SamplingOptions = field(default_factory=lambda: SamplingOptions(horizon=0.8, replan=0.3))
+    knots: SearchOptions = field(default_factory=lambda: SearchOptions(rounds=((24, 2), (48, 3)), rewinds=2, keep=True))
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """Actions that track a task, and how well."""
+
+    actions: np.ndarray  # (T, 6+n)
+    error: float  # eq. 20
+    strict: bool
+    control_steps: int  # simulated for it
+    path: tuple[str, ...] = ()  # names of the parents, the first one solved first
+
+    def better(self, other: "TaskResult") -> bool:
+        """Whether it ranks before `other`: strict success, then the lower error."""
+        return (self.strict, -self.error) > (other.strict, -other.error)
+
+
+class Optimiser:
+    """The per-trajectory optimiser of one task, in its nominal world."""
+
+    def __init__(self, task: HomotopyTask, options: HomotopyOptions):
+        """Raises DexhotError where the task's object does not rest at the start."""
+        self.task, self.options = task, options
+        self.simulator = floating_simulator(task.reference, task.setup)
+        self.steps = 0
+
+    def evaluate(self, actions: np.ndarray) -> TaskResult:
+        """The result of tracking with `actions`."""
+        self.steps += len(actions) - 1
+        try:
+            metrics = scored(self.task.reference, actions, self.task.setup, self.simulator, []).scores
+        except DexhotError:  # diverged
+            return TaskResult(actions, np.inf, False, self.steps)
+        return TaskResult(actions, tracking_error(metrics), bool(metrics["success_strict"]), self.steps)
+
+    def kinematic(self) -> TaskResult:
+        """The bare reference's."""
+        return self.evaluate(base_actions(self.task.reference, self.simulator.scene.physics))
+
+    def run(self, budget: int, start: np.ndarray | None = None) -> TaskResult:
+        """The best result within `budget` control steps, from the baseline `start` (T, 6+n), or from the kinematic
+        reference. A strict success ends it."""
+        best, began = self.kinematic() if start is None else self.evaluate(start), self.steps
+        if not best.strict:
+            best = self._structured(best, round(self.options.structured * budget), start is None)
+        attempt = 0
+        while not best.strict and budget - (self.steps - began) > 0.1 * budget:
+            best = self._knots(best, budget - (self.steps - began), attempt)
+            attempt += 1
+        return replace(best, control_steps=self.steps)
+
+    def _structured(self, best: TaskResult, budget: int, draws: bool) -> TaskResult:
+        """Structured plans about the best actions; from draws of the prior, or refined from zero."""
+        reference, setup = self.task.reference, self.task.setup
+        trials = Trials(reference, self.simulator)
+        space = StructuredPlans(reference, setup.physics, setup.asset.symmetry.center)
+        space.base = best.actions
+        prior, start = unfitted(space.fingers), None if draws else np.zeros(space.size)
+        how, worlds = PlanSearchOptions(finalists=1), [trials.world(reference.object_pose[0])]
+        rollouts = Budget(max(1, budget // len(reference.q)))
+        plan = find_plan(trials, space, prior, worlds, rollouts, how, self.options.seed, start).plan
+        self.steps += trials.rollouts * (len(reference.q) - 1)
+        return self._best(best, space.targets(plan)[0])
+
+    def _knots(self, best: TaskResult, budget: int, attempt: int) -> TaskResult:
+        """Free knots where the best actions lose the object."""
+        o, seed = self.options, self.options.seed + attempt
+        planner = SamplingPlanner(self.task.reference, self.simulator, o.sampling, seed=seed)
+        planner.residual[: planner.frames] = best.actions - planner.base[: planner.frames]
+        state = start_state(self.task.reference, self.simulator)
+        found = search(planner, state, replace(o.knots, budget=budget))
+        self.steps += planner.control_steps
+        return self._best(best, found)
+
+    def _best(self, best: TaskResult, actions: np.ndarray) -> TaskResult:
+        scene = self.simulator.scene
+        found = self.evaluate(np.clip(actions, scene.lower, scene.upper))
+        return found if found.better(best) else best
+
+
+def optimise(
+    task: HomotopyTask, options: HomotopyOptions, budget: int | None = None, start: np.ndarray | None = None
+) -> TaskResult:
+    """`Optimiser.run` with the options' budget by default."""
+    return Optimiser(task, options).run(options.budget if budget is None else budget, start)
+
+
+def synthesised_parents(task: HomotopyTask, options: HomotopyOptions) -> list[HomotopyTask]:
+    """(T_K, ..., T_1): the task's easier versions, the easiest first."""
+    return [easier(task, k / options.tasks, options.how) for k in range(options.tasks, 0, -1)]
+
+
+def along(path: Sequence[HomotopyTask], task: HomotopyTask, options: HomotopyOptions) -> TaskResult:
+    """The task's result along (T_K, ..., T_1), within the options' budget in all: each task has an equal share of what
+    is left. A parent that cannot be simulated is left out."""
+    spent = 0
+    solved: list[HomotopyTask] = []
+    baseline: TaskResult | None = None
+    for k, here in enumerate([*path, task]):
+        left = options.budget - spent
+        try:
+            start = None if baseline is None else transfer(baseline.actions, solved[-1], here)
+            found = optimise(here, options, left // (len(path) + 1 - k), start)
+        except DexhotError:
+            if here is task:
+                raise
+            continue
+        spent += found.control_steps
+        baseline = found
+        solved.append(here)
+    assert baseline is not None
+    return replace(baseline, control_steps=spent, path=tuple(parent.reference.name for parent in solved[:-1]))
+
+
+def better_baselines(
+    task: HomotopyTask, others: Sequence[tuple[HomotopyTask, TaskResult]], options: HomotopyOptions
+) -> tuple[list[tuple[int, np.ndarray]], int]:
+    """Effective parents by the paper's criterion: indices of `others` whose result, transferred, tracks the task with
+    a lower error than its kinematic reference, the lowest first, with the transferred baseline; and the control steps
+    simulated to find out."""
+    optimiser = Optimiser(task, options)
+    bare = optimiser.kinematic().error
+    found = []
+    for k, (other, result) in enumerate(others):
+        baseline = transfer(result.actions, other, task)
+        error = optimiser.evaluate(baseline).error
+        if error < bare:
+            found.append((error, k, baseline))
+    return [(k, baseline) for _, k, baseline in sorted(found, key=lambda f: f[:2])], optimiser.steps
+
+
+def improved(
+    task: HomotopyTask,
+    mine: TaskResult,
+    others: Sequence[tuple[HomotopyTask, TaskResult]],
+    options: HomotopyOptions,
+) -> tuple[TaskResult, int | None]:
+    """One iteration of the search for paths: the task optimised again from its best effective parent, if that is
+    better than its result so far; and that parent's index. Its control steps count the parent's and the search's."""
+    parents, searched = better_baselines(task, others, options)
+    if not parents:
+        return mine, None
+    k, baseline = parents[0]
+    parent, result = others[k]
+    found = optimise(task, options, start=baseline)
+    spent = found.control_steps + searched
+    found = replace(found, control_steps=spent, path=(*result.path, parent.reference.name))
+    return (found, k) if found.better(mine) else (mine, None)
+
+
+def is_effective(found: TaskResult, direct: TaskResult) -> bool:
+    """Whether a path's result is better than the optimiser's without it: the lower error of eq. 20."""
+    return found.error < direct.error
+
+
+def effectiveness(pairs: Sequence[tuple[TaskResult, TaskResult]]) -> float | None:
+    """Fraction of (result of a path, result without) that are effective; None for no pair."""
+    return float(np.mean([is_effective(*pair) for pair in pairs])) if pairs else None

@@ -1,0 +1,123 @@
+"""The ledger of a set of demonstrations: a JSON line per attempt, appended as it ends: what was mined, by what, at what
+cost, with which verdict. A set is resumed from it, and a person reads its summary."""
+
+import json
+import time
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from dexhot.data.files import jsonable, write_text
+from dexhot.errors import FileFormatError
+from dexhot.progress import duration
+from dexhot.report.html import html_table
+
+LEDGER, PAGE = "ledger.jsonl", "ledger.html"
+MADE, NO_SUCCESS, REFUSED = "demonstration", "no success", "refused"  # verdicts
+REPLAY, PARENT, SEARCH = "replay", "parent's plan", "search"  # by what
+NEEDED = ("name", "parent", "kind", "verdict", "seconds_cpu", "control_steps")
+STYLE = (
+    "<style>body{font:15px/1.5 system-ui;max-width:70em;margin:2em auto;padding:0 1em;color:#222;background:#fff}"
+    "table{border-collapse:collapse}td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid #ddd}"
+    ".n{text-align:right}</style>"
+)
+
+
+class Ledger:
+    """The rows of a folder's ledger."""
+
+    def __init__(self, folder: Path):
+        """Reads what is there; a last line that was cut off by a kill is dropped. Raises FileFormatError for a
+        ledger damaged elsewhere."""
+        self.path = folder / LEDGER
+        self.rows = read(self.path)
+        whole = "".join(json.dumps(row, default=jsonable) + "\n" for row in self.rows)
+        if self.path.is_file() and self.path.read_text() != whole:
+            write_text(self.path, whole)
+
+    @property
+    def names(self) -> set[str]:
+        """Of the attempts that ended."""
+        return {row["name"] for row in self.rows}
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append a row, stamped with the time, and flush it."""
+        row = {**row, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        self.rows.append(row)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "a") as stream:
+            stream.write(json.dumps(row, default=jsonable) + "\n")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows of a ledger; [] for none. Raises FileFormatError."""
+    lines = path.read_text().splitlines() if path.is_file() else []
+    rows = []
+    for k, line in enumerate(lines):
+        try:
+            row = json.loads(line)
+            missing = [name for name in NEEDED if name not in row]
+        except (ValueError, TypeError):
+            if k == len(lines) - 1:
+                break  # a kill in the middle of a line
+            raise FileFormatError(
+                f"{path}, line {k + 1} is damaged; remove it: its attempt is then repeated."
+            ) from None
+        if missing:
+            raise FileFormatError(f"{path}, line {k + 1} lacks {', '.join(missing)}; it is no ledger of dexhot.")
+        rows.append(row)
+    return rows
+
+
+def figures(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    """Attempts, demonstrations, yield, CPU seconds, control steps, demonstrations per core-hour, distinct objects, and
+    demonstrations by the bare reference, without a plan."""
+    made = [row for row in rows if row["verdict"] == MADE]
+    seconds = sum(row["seconds_cpu"] for row in rows)
+    return {
+        "attempts": len(rows),
+        "demonstrations": len(made),
+        "yield": len(made) / len(rows) if rows else None,
+        "seconds_cpu": seconds,
+        "control_steps": sum(row["control_steps"] for row in rows),
+        "demonstrations_per_core_hour": 3600 * len(made) / seconds if seconds else None,
+        "objects": len({row["object"] for row in made if row.get("object")}),
+        "replayed": sum(row.get("by") == REPLAY for row in made),
+    }
+
+
+def by_kind(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """The figures of each kind of attempt, in the order of their first row, and of all."""
+    kinds = dict.fromkeys(row["kind"] for row in rows)
+    return {kind: figures([row for row in rows if row["kind"] == kind]) for kind in kinds} | {"all": figures(rows)}
+
+
+def table(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Head and rows of text: the figures of each kind."""
+    head = ["kind", "tried", "made", "yield", "replayed", "objects", "CPU time", "CPU s each", "per core-hour"]
+    out = [head]
+    for kind, f in by_kind(rows).items():
+        tried, seconds = f["attempts"] or 0, f["seconds_cpu"] or 0.0
+        share, rate = f["yield"], f["demonstrations_per_core_hour"]
+        counts = [str(f[name]) for name in ("attempts", "demonstrations")]
+        more = [f"{share:.0%}" if share is not None else "", str(f["replayed"]), str(f["objects"])]
+        cost = [duration(seconds), f"{seconds / tried:.1f}" if tried else "", f"{rate:.0f}" if rate else ""]
+        out.append([kind, *counts, *more, *cost])
+    return out
+
+
+def page(folder: Path, title: str) -> Path:
+    """Write the ledger's page, a single file without scripts; returns it."""
+    rows = read(folder / LEDGER)
+    shown = ("name", "verdict", "by", "robustness", "error", "seconds_cpu", "reason")
+    attempts = [list(shown)] + [[escape(_cell(row.get(name))) for name in shown] for row in rows]
+    counts = [[escape(cell) for cell in row] for row in table(rows)]
+    body = f"<h1>{escape(title)}</h1><h2>By kind</h2>{html_table(counts, [''] + ['n'] * 8)}"
+    body += f"<h2>Attempts</h2>{html_table(attempts, ['', '', '', 'n', 'n', 'n', ''])}"
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title>{STYLE}'
+    return write_text(folder / PAGE, f"<!doctype html><html lang='en'><head>{head}</head><body>{body}</body></html>\n")
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)

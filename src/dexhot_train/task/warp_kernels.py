@@ -1,0 +1,17 @@
+"""What the MuJoCo Warp backend runs on the device besides MuJoCo."""
+
+import warp as wp
+
+wp.config.log_level = max(wp.config.log_level, wp.LOG_WARNING)  # its banner would mix with the output of commands
+
+
+@wp.kernel(enable_backward=False)
+def copy_rows(
+    rows: wp.array(dtype=int),
+    source: wp.array(dtype=int),
+    library: wp.array2d(dtype=int),
+    target: wp.array2d(dtype=int),
+):
+    """target[rows[i]] = library[source[i]]."""
+    i, j = wp.tid()
+    target[rows[i], j] = library[source[i], j]

@@ -1,0 +1,187 @@
+"""The data engine: attempts, their verdicts, and a set that resumes from its ledger."""
+
+import json
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dexhot.cli import main
+from dexhot.data.files import load
+from dexhot.data.types import Demonstration
+from dexhot.errors import DexhotError, FileFormatError
+from dexhot_train.curriculum import data_engine
+from dexhot_train.curriculum.data_engine import Attempt, EngineOptions, attempt, attempts, make_set
+from dexhot_train.curriculum.ledger import LEDGER, MADE, NO_SUCCESS, REFUSED, Ledger, by_kind, figures, page, read
+from dexhot_train.curriculum.variations import Variation
+
+BOX = "parametric/lift-box-100"
+TINY = EngineOptions(per_clip=2, kinds=("stretched", "loaded"), rollouts=48, parent_rollouts=48, trials=2)
+
+
+def row(job, verdict=MADE, seconds=2.0):
+    return {"verdict": verdict, "by": "replay", "object": job.variation.parent, "seconds_cpu": seconds} | {
+        "control_steps": 100
+    }
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Attempts that take no time; the list of those made."""
+    made: list[str] = []
+
+    def done(job):
+        made.append(job.variation.name)
+        return row(job)
+
+    monkeypatch.setattr(data_engine, "attempt", done)
+    return made
+
+
+def test_a_variation_becomes_a_demonstration_that_says_what_made_it(cache, tmp_path):
+    told = attempt(Attempt(Variation(BOX), TINY, tmp_path))
+    found = attempt(Attempt(Variation(BOX, "stretched", 0), TINY, tmp_path))
+    assert told["verdict"] == found["verdict"] == MADE and found["object"].startswith("stretched/parametric/box")
+    made = load(tmp_path / "parametric_lift-box-100-stretched-0.npz", Demonstration)
+    assert made.scores["success_strict"] and made.provenance["parent"] == BOX
+    assert made.provenance["control_steps"] == found["control_steps"] > 0 and len(made.provenance["plan"]) == 38
+    assert 0 < found["seconds_retarget"] < found["seconds_cpu"] and 0 < found["error"] < 0.1
+
+
+def test_what_survives_too_little_is_no_demonstration(cache, tmp_path):
+    found = attempt(Attempt(Variation(BOX), replace(TINY, keep=1.1), tmp_path))
+    assert found["verdict"] == NO_SUCCESS and "1.1 are needed" in found["reason"] and not list(tmp_path.glob("*.npz"))
+
+
+def test_a_clip_that_cannot_be_retargeted_is_refused_and_costs(cache, tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise DexhotError("its hand is through the table.")
+
+    monkeypatch.setattr(data_engine, "retarget", refuse)
+    found = attempt(Attempt(Variation(BOX), TINY, tmp_path))
+    assert found["verdict"] == REFUSED and "table" in found["reason"] and found["seconds_cpu"] > 0
+
+
+def test_the_search_of_a_variation_begins_from_its_parents_plan(cache, tmp_path, monkeypatch):
+    attempt(Attempt(Variation(BOX), TINY, tmp_path))
+    parent = tmp_path / "parametric_lift-box-100.npz"
+    demonstration = load(parent, Demonstration)
+    demonstration.provenance["plan"] = (0.001 * np.arange(38)).tolist()
+    data_engine.save(demonstration, parent)
+    seen = []
+
+    def tried(trials, space, starts, worlds):
+        seen.append(starts)
+        return "replay", starts["replay"], 1.0
+
+    monkeypatch.setattr(data_engine, "_tried", tried)
+    for kind in ("stretched", "synthetic"):  # a synthetic grasp has nothing of its parent's
+        attempt(Attempt(Variation(BOX, kind, 0), TINY, tmp_path))
+    np.testing.assert_allclose(seen[0]["parent's plan"], 0.001 * np.arange(38))
+    assert list(seen[1]) == ["replay"]
+
+
+def test_parents_come_first_and_clips_in_turn(tmp_path):
+    parents, varied = attempts(["a", "b"], replace(TINY, per_clip=3), tmp_path)
+    assert [a.variation.kind for a in parents] == ["clip", "clip"]
+    assert [(a.variation.parent, a.variation.kind) for a in varied[:3]] == [
+        ("a", "stretched"),
+        ("b", "stretched"),
+        ("a", "loaded"),
+    ]
+    assert len({a.variation.name for a in varied}) == 6
+
+
+def test_a_killed_set_goes_on_where_it_stopped(quick, tmp_path):
+    def kill(done, total, line):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_set([BOX], TINY, tmp_path, workers=1, progress=kill)
+    with open(tmp_path / LEDGER, "a") as stream:
+        stream.write('{"name": "cut o')  # a kill in the middle of a line
+    rows = make_set([BOX], TINY, tmp_path, workers=1).rows
+    assert len(quick) == 3 and len(rows) == len(read(tmp_path / LEDGER)) == 3
+    assert [r["name"] for r in rows] == quick
+
+
+def test_of_a_parent_that_is_not_solved_only_synthetic_grasps_are_tried(tmp_path, monkeypatch):
+    made = []
+
+    def failed(job):
+        made.append(job.variation.kind)
+        return row(job, NO_SUCCESS)
+
+    monkeypatch.setattr(data_engine, "attempt", failed)
+    make_set([BOX], replace(TINY, per_clip=3, kinds=("stretched", "synthetic", "warped")), tmp_path, workers=1)
+    assert made == ["clip", "synthetic"]
+
+
+def test_a_finished_set_goes_on_with_more_variations_and_clips(quick, tmp_path):
+    make_set([BOX], TINY, tmp_path, workers=1)
+    ledger = make_set([BOX, "parametric/lift-box-101"], replace(TINY, per_clip=3), tmp_path, workers=1)
+    assert len(ledger.rows) == len(set(quick)) == len(quick) == 8
+
+
+def test_another_set_keeps_out_of_the_folder(quick, tmp_path):
+    make_set([BOX], TINY, tmp_path, workers=1)
+    with pytest.raises(DexhotError, match=r"options\.keep"):
+        make_set([BOX], replace(TINY, keep=0.1), tmp_path, workers=1)
+
+
+def test_a_killed_worker_is_no_verdict_on_its_clip(tmp_path, monkeypatch):
+    def broken(function, jobs, workers, executor):
+        yield jobs[0], row(jobs[0])
+        assert len(jobs) == 2
+        yield jobs[1], BrokenProcessPool("killed")
+
+    monkeypatch.setattr(data_engine, "run_jobs", broken)
+    with pytest.raises(DexhotError, match="worker was killed"):
+        make_set([BOX, "parametric/lift-box-101"], TINY, tmp_path, workers=2)
+    assert len(read(tmp_path / LEDGER)) == 1
+
+
+def test_an_empty_list_of_clips_is_an_error(tmp_path):
+    with pytest.raises(DexhotError, match="empty"):
+        make_set([], TINY, tmp_path)
+
+
+def test_figures_count_failed_attempts_in_the_cost():
+    rows = [row(Attempt(Variation(f"p{k}"), TINY, None), v) for k, v in enumerate([MADE, MADE, NO_SUCCESS, REFUSED])]
+    told = figures(rows)
+    assert told["yield"] == 0.5 and told["seconds_cpu"] == 8.0 and told["objects"] == 2 and told["replayed"] == 2
+    assert told["demonstrations_per_core_hour"] == pytest.approx(2 * 3600 / 8)
+    assert figures([])["yield"] is None
+
+
+def test_a_damaged_ledger_is_refused(tmp_path):
+    path = tmp_path / LEDGER
+    path.write_text('{"name": "cut o\n{}\n')
+    with pytest.raises(FileFormatError, match="line 1 is damaged"):
+        Ledger(tmp_path)
+    path.write_text('{"name": "a"}\n')
+    with pytest.raises(FileFormatError, match="lacks parent, kind"):
+        Ledger(tmp_path)
+
+
+def test_a_person_reads_the_ledgers_page(tmp_path, capsys):
+    ledger = Ledger(tmp_path)
+    job = Attempt(Variation("a<b"), TINY, tmp_path)
+    ledger.add({"name": "a<b", "parent": "a<b", "kind": "clip"} | row(job))
+    text = page(tmp_path, "set").read_text()
+    assert "a&lt;b" in text and "a<b" not in text and "<script" not in text
+    assert list(by_kind(ledger.rows)) == ["clip", "all"]
+    assert main(["train", "ledger", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["figures"]["all"]["demonstrations"] == 1
+    assert main(["train", "ledger", str(tmp_path / "absent")]) == 1
+
+
+def test_the_command_makes_a_set(quick, cache, tmp_path, capsys):
+    out = tmp_path / "set"
+    assert main(["train", "demonstrations", BOX, "--per-clip", "1", "--workers", "1", "--out", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["figures"]["all"]["demonstrations"] == 2 and (out / "ledger.html").is_file()
+    command = json.loads((out / "config.json").read_text())["command"]
+    assert command == f"dexhot train demonstrations {BOX} --per-clip 1"

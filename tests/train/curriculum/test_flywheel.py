@@ -1,0 +1,193 @@
+"""The flywheel: what each stage draws, mines, keeps and trains on, and that a stopped run goes on."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from dexhot.cli import main  # noqa: E402
+from dexhot.control.sampling import SamplingOptions, base_actions  # noqa: E402
+from dexhot.data.files import load, save  # noqa: E402
+from dexhot.data.types import Demonstration  # noqa: E402
+from dexhot.errors import DexhotError  # noqa: E402
+from dexhot.objects.library import save_object  # noqa: E402
+from dexhot.rollouts.floating import floating_simulator  # noqa: E402
+from dexhot.simulation.setup import load_setup  # noqa: E402
+from dexhot_train.curriculum import flywheel  # noqa: E402
+from dexhot_train.curriculum.flywheel import (  # noqa: E402
+    DIRECT,
+    PATH,
+    PRIOR,
+    FlywheelJob,
+    FlywheelOptions,
+    curated,
+    demonstration_return,
+    draw_tasks,
+    mine_task,
+    prior_actions,
+    run_flywheel,
+)
+from dexhot_train.curriculum.generator import GeneratorOptions  # noqa: E402
+from dexhot_train.curriculum.homotopy import HomotopyOptions, TaskResult  # noqa: E402
+from dexhot_train.curriculum.ledger import Ledger  # noqa: E402
+from dexhot_train.curriculum.path_search import task_of  # noqa: E402
+from dexhot_train.learners.ppo import PPOOptions  # noqa: E402
+from dexhot_train.learners.tracker import TrackerOptions  # noqa: E402
+from dexhot_train.mining.scored import scored  # noqa: E402
+from dexhot_train.task.starts import StartOptions  # noqa: E402
+from dexhot_train.task.tracking import TaskOptions  # noqa: E402
+
+TASK = TaskOptions(worlds=1, references=1, starts=StartOptions(plans=1))
+TINY = FlywheelOptions(
+    sizes=(1, 1, 1),
+    reward=10.0,
+    trials=1,
+    homotopy=HomotopyOptions(budget=2000, sampling=SamplingOptions(samples=4, iterations=1)),
+    tracker=TrackerOptions(
+        worlds=2, steps=8, save_every=1, task=TASK, ppo=PPOOptions(steps=4, hidden=(8,), epochs=1, minibatches=1)
+    ),
+    generator=GeneratorOptions(latents=2, hidden=(8,), noise_steps=4, pretraining=2, tuning=2, save_every=2),
+)
+
+
+@pytest.fixture
+def clips(cache, tmp_path, lift_reference, lift_object) -> list[str]:
+    """Files of four references; their rises differ, so that they are different tasks."""
+    save_object(lift_object)
+    out = []
+    for k in range(4):
+        here = replace(lift_reference, name=f"c{k}", object_pose=lift_reference.object_pose.copy())
+        out.append(str(save(here, tmp_path / "clips" / f"c{k}.reference.npz")))
+    return out
+
+
+@pytest.fixture
+def ways(monkeypatch, lift_reference, lift_setup):
+    """The optimiser's results: the path is best; the calls made."""
+    good, calls = base_actions(lift_reference, lift_setup.physics), []
+
+    def optimised(task, options, start=None):
+        calls.append((task.reference.name, DIRECT if start is None else PRIOR))
+        return TaskResult(good, 0.5 if start is None else 0.4, True, 10)
+
+    def along(parents, task, options):
+        calls.append((task.reference.name, [p.reference.name for p in parents]))
+        return TaskResult(good, 0.1, True, 20, tuple(p.reference.name for p in parents))
+
+    monkeypatch.setattr(flywheel, "optimise", optimised)
+    monkeypatch.setattr(flywheel, "along", along)
+    monkeypatch.setattr(flywheel, "prior_actions", lambda task, controller: good)
+    return calls
+
+
+def test_tasks_are_drawn_in_proportion_to_the_controllers_error():
+    names, errors = ["a", "b", "c"], {"a": 9.0, "b": 1.0, "c": 0.0}
+    first = [draw_tasks(names, errors, 1, np.random.default_rng(k))[0] for k in range(400)]
+    assert 0.85 < first.count("a") / 400 < 0.95 and first.count("c") == 0
+    assert sorted(draw_tasks(names, {}, 3, np.random.default_rng(0))) == names  # without repetition
+    evenly = [draw_tasks(names, {}, 1, np.random.default_rng(k))[0] for k in range(300)]
+    assert min(evenly.count(name) for name in names) > 70
+    unknown = [draw_tasks(names, {"a": 2.0, "b": np.nan}, 1, np.random.default_rng(k))[0] for k in range(300)]
+    assert min(unknown.count(name) for name in names) > 70  # the mean error where there is none
+
+
+def test_the_first_stage_mines_each_task_by_itself(ways, clips, tmp_path):
+    row = mine_task(FlywheelJob(clips[0], 1, tmp_path, TINY))
+    assert ways == [("c0", DIRECT)] and row["by"] == DIRECT and not row["effective"]
+
+
+def test_later_stages_mine_with_the_prior_and_along_paths_and_keep_the_best(ways, clips, tmp_path):
+    row = mine_task(FlywheelJob(clips[0], 2, tmp_path, TINY, Path("policy.onnx")))
+    assert [call[1] for call in ways[:2]] == [DIRECT, PRIOR] and len(ways[2][1]) == 3
+    assert row["by"] == PATH and row["effective"] and row["control_steps"] == 40
+    assert row["errors"] == {DIRECT: 0.5, PRIOR: 0.4, PATH: 0.1}
+    made = load(tmp_path / "stage2" / "c0.npz", Demonstration)
+    assert made.provenance["by"] == PATH and made.provenance["return"] == pytest.approx(row["return"])
+    assert len(list((tmp_path / "stage2").glob("c0.parent*.npz"))) == 3
+
+
+def test_a_task_that_cannot_be_simulated_is_refused(monkeypatch, clips, tmp_path):
+    def refuse(job):
+        raise DexhotError("not at rest")
+
+    monkeypatch.setattr(flywheel, "_results", refuse)
+    assert mine_task(FlywheelJob(clips[0], 1, tmp_path, TINY))["verdict"] == "refused"
+
+
+def test_the_return_is_that_of_the_papers_terms(clips, tmp_path):
+    task = task_of(clips[0], tmp_path / "tasks")
+    simulator = floating_simulator(task.reference, task.setup)
+    good = base_actions(task.reference, task.setup.physics)
+    made = scored(task.reference, good, task.setup, simulator, [])
+    best = (0.9 + 0.33 * np.pi + 1.0) * (len(good) - 1)  # without any error
+    assert 0.9 * best < demonstration_return(made, task) < best
+    still = scored(task.reference, np.repeat(task.reference.q[:1], len(good), axis=0), task.setup, simulator, [])
+    assert demonstration_return(still, task) < demonstration_return(made, task) - 20
+
+
+def test_only_demonstrations_above_a_reward_supervise(ways, clips, tmp_path):
+    for stage, clip in ((1, clips[0]), (2, clips[1])):
+        mine_task(FlywheelJob(clip, stage, tmp_path, TINY))
+    gained = load(tmp_path / "stage1" / "c0.npz", Demonstration).provenance["return"]
+    assert set(curated(clips, tmp_path, gained - 1.0)) == {clips[0], clips[1]}
+    assert curated(clips, tmp_path, gained + 1.0) == {}
+
+
+@pytest.mark.timeout(600)
+def test_three_stages_end_with_a_controller_and_a_stopped_run_goes_on(ways, clips, tmp_path, monkeypatch):
+    out = tmp_path / "wheel"
+    whole_mine = flywheel._mine
+
+    def killed(jobs, *args):
+        if jobs[0].stage == 2:
+            raise KeyboardInterrupt
+        whole_mine(jobs, *args)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(flywheel, "_mine", killed)
+        run_flywheel(clips, TINY, out, workers=1)
+    tasks = json.loads((out / "stage2" / "tasks.json").read_text())
+    before = len(ways)
+    told = run_flywheel(clips, TINY, out, workers=1)
+    assert len(told["stages"]) == 3 and Path(told["policy"]).is_file() and told["policy"].endswith("policy.onnx")
+    assert json.loads((out / "stage2" / "tasks.json").read_text()) == tasks
+    assert [row["stage"] for row in Ledger(out).rows] == [1, 2, 3] and len({r["name"] for r in Ledger(out).rows}) == 3
+    assert len(ways) - before == 6, "stage 1 was not mined again"
+    assert [stage["demonstrations"] for stage in told["stages"]] == [1, 2, 3]
+    assert (out / "generator" / "generator.npz").is_file()
+    generated = ways[-1][1]
+    assert all(", parent " in name for name in generated), "the last stage's paths are the generator's"
+    assert run_flywheel(clips, TINY, out, workers=1)["stages"] == told["stages"] and len(ways) - before == 6
+    task = task_of(clips[0], out / "tasks")
+    monkeypatch.undo()
+    monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path / "cache"))
+    commands = prior_actions(task, Path(told["policy"]))
+    assert commands.shape == task.reference.q.shape and np.isfinite(commands).all()
+
+
+def test_too_few_clips_or_no_demonstration_end_the_run(ways, clips, tmp_path):
+    with pytest.raises(DexhotError, match="draw 9 tasks, there are 4"):
+        run_flywheel(clips, replace(TINY, sizes=(3, 3, 3)), tmp_path / "few")
+    with pytest.raises(DexhotError, match="smaller --reward"):
+        run_flywheel(clips, replace(TINY, reward=1e6), tmp_path / "none", workers=1)
+
+
+def test_the_command_says_what_was_asked(monkeypatch, clips, tmp_path, capsys):
+    seen = {}
+
+    def run(clips, options, folder, command, workers, executor, report):
+        seen.update(options=options, command=command)
+        folder.mkdir()
+        return {"folder": str(folder), "policy": "p", "stages": []}
+
+    monkeypatch.setattr(flywheel, "run_flywheel", run)
+    arguments = ["--sizes", "1", "2", "1", "--steps", "100", "--out", str(tmp_path / "w"), "--json"]
+    assert main(["train", "flywheel", *clips, *arguments]) == 0
+    assert seen["options"].sizes == (1, 2, 1) and seen["options"].tracker.steps == 100
+    assert "--sizes 1 2 1 --steps 100" in seen["command"] and "c0.reference.npz" in seen["command"]
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["policy"] == "p"
+    assert load_setup(load(clips[0])).hand.name == "leap_right"
