@@ -116,4 +116,5 @@ def dense(rise: np.ndarray, to_goal: np.ndarray, to_hand: np.ndarray, r: PickupR
     moving = r.object_reaching * (1.0 - np.tanh(r.object_scale * to_goal))
     lifting = r.lifting * (rise > r.lifted)
     shaped = (reaching + moving + lifting) / (r.hand_reaching + r.object_reaching + r.lifting)
-    return np.maximum(shaped, 1.0 * (to_goal < r.reached))
+    reward: np.ndarray = np.maximum(shaped, 1.0 * (to_goal < r.reached))
+    return reward
