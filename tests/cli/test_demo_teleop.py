@@ -52,9 +52,9 @@ def test_the_picture_and_its_caption_have_both_runs_the_unassisted_first(tmp_pat
 
 @pytest.mark.ros
 def test_an_operators_hand_lifts_the_object_with_assistance_and_the_report_has_both_runs(
-    ros_domain, hand_landmarks, tmp_path
+    ros_domain, grab, hand_landmarks, tmp_path
 ):
-    command = [sys.executable, "-m", "dexhot", "demo", "--from", "teleop", "--source", "parametric"]
+    command = [sys.executable, "-m", "dexhot", "demo", "--from", "teleop", "--accept-licence", "grab"]
     command += ["--out", str(tmp_path / "run"), "--json"]
     reply = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
     assert reply.returncode == 0, reply.stderr

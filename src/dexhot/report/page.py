@@ -23,6 +23,7 @@ from dexhot.report.plots import Line, Row, histogram, panel, timeline
 from dexhot.report.recording import RunRecording
 from dexhot.report.series import Series, Span, spans
 from dexhot.report.worst import Moment
+from dexhot.rollouts.teleop_run import ended_well
 
 KINDS = {
     "floating": "the hand alone, simulated",
@@ -103,7 +104,7 @@ def _header(content: Content) -> str:
     stopped = rollout.provenance.get("stopped")
     what = [f"{reference.hand} moves {reference.object_name}", KINDS.get(rollout.kind, rollout.kind)]
     what += [f"{content.series.time[-1]:.1f} s, {len(content.series.time)} frames at {reference.rate:g} Hz"]
-    free = "teleop" in reference.provenance  # nothing is tracked, and a person ends it
+    free = "teleop" in reference.provenance and (not stopped or ended_well(stopped))  # nothing is tracked
     verdict = "Stopped" if stopped else "Success · strict" if strict else "Failed · strict"
     chips = [] if free else [chip(strict, verdict)]
     chips += [] if stopped or free else [chip(loose.passed, "10 cm, 20°")]
@@ -122,8 +123,8 @@ def _header(content: Content) -> str:
             info = f'<p class="note">{escape(text)}</p>'
         else:
             why += [text]
-    if free:
-        info += f'<p class="note">Ended after {content.series.time[-1]:.2f} s: {escape(stopped or "session over")}.</p>'
+    if stopped and free:
+        info += f'<p class="note">Ended after {content.series.time[-1]:.2f} s: {escape(stopped)}.</p>'
     elif stopped:
         why += [f"Stopped after {content.series.time[-1]:.2f} s: {stopped}. All metrics cover the part before."]
     elif not strict:

@@ -41,7 +41,7 @@ def demonstration_of(run: str | Path, name: str = "", setup: Setup | None = None
     if damage := rollout.provenance.get("bag_damage"):
         raise DexhotError(f"{bad}: its recording is damaged ({'; '.join(damage)}).")
     stopped = str(rollout.provenance.get("stopped", ""))
-    if stopped and not stopped.startswith("the recording ends") and not any(end in stopped for end in STOPPED):
+    if stopped and not ended_well(stopped):
         raise DexhotError(f"{bad}: tracking ended by itself ({stopped}).")
     begin, end = engaged_part(folder, rollout)
     if (end - begin) / RATE < SHORTEST:
@@ -51,6 +51,11 @@ def demonstration_of(run: str | Path, name: str = "", setup: Setup | None = None
     part = slice(begin, end)
     check_grasp(f"{bad}: ", rollout, part, setup.asset)
     return _demonstration(name or folder.name, rollout, part, setup)
+
+
+def ended_well(stopped: str) -> bool:
+    """Whether the reason why tracking ended is that a person, or the recorded operator, was done."""
+    return stopped.startswith("the recording ends") or any(end in stopped for end in STOPPED)
 
 
 def _folder(run: str | Path) -> Path:

@@ -109,7 +109,7 @@ class Painter:
         self.renderer.update_scene(self.data, self.camera, self.solid)
         for flag in (mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_HAZE):
             self.renderer.scene.flags[flag] = 0
-        picture = self.renderer.render()
+        picture: np.ndarray = self.renderer.render()
         if not reference:
             return picture
         bodies = self._bodies(self.outlined)
