@@ -6,8 +6,7 @@ pairs from which the generator learns.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import process_time
@@ -34,15 +33,16 @@ from dexhot_train.curriculum.homotopy import (
     optimise,
     synthesised_parents,
 )
+from dexhot_train.curriculum.jobs import results_of
 from dexhot_train.curriculum.ledger import REFUSED, Ledger
 from dexhot_train.curriculum.tasks import HomotopyTask
 from dexhot_train.curriculum.variations import parent_clip
 from dexhot_train.learners.folder import claim
-from dexhot_train.mining.executor import KILLED, run_jobs
+from dexhot_train.mining.mine import VALIDATION_SEED
 from dexhot_train.mining.scored import scored
 from dexhot_train.mining.worlds import draw_worlds
 
-TRIALS, TRIAL_SEED = 6, 5_000_000  # held-out worlds of a demonstration; no search uses the seed
+TRIALS = 6  # held-out worlds of a demonstration
 EFFECTIVE, NOT_EFFECTIVE = "effective", "not effective"  # verdicts
 DIRECT, EQUAL, PATH = "direct", "equal", "path"  # stages: without a path; so, at a path's budget; along the path
 
@@ -97,14 +97,10 @@ def search_paths(
             else:
                 waiting.append(job)
         state["done"] += len(found)
-        for job, result in run_jobs(solve, waiting, workers, executor) if workers != 1 else _here(waiting):
+        for job, result in results_of(attempt, waiting, workers, executor):
             if isinstance(result, DexhotError):
                 if stem(job.clip) not in ledger.names:
                     ledger.add(_refused(job.clip, criterion, str(result)))
-            elif isinstance(result, BrokenProcessPool):
-                raise DexhotError(KILLED)
-            elif isinstance(result, Exception):
-                raise result
             else:
                 found[job.clip] = result
             state["done"] += 1
@@ -123,7 +119,7 @@ def search_paths(
         paths = _among_neighbours(names, direct, run, options, folder)
         found = [clip for clip in names if paths[clip].path]
         again = [replace(j, budget=paths[j.clip].control_steps) for j in jobs(found, EQUAL)]
-        equal = direct | run([job for job in again if not direct[job.clip].strict])
+        equal = direct | run([job for job in again if not (options.stop and direct[job.clip].strict)])
     for clip in names:
         if clip in paths and stem(clip) not in ledger.names:
             if paths[clip].strict:
@@ -158,13 +154,12 @@ def _among_neighbours(
     return results
 
 
-def _here(jobs: list[PathJob]) -> Iterator[tuple[PathJob, Any]]:
-    """In this process: no pool for one worker."""
-    for job in jobs:
-        try:
-            yield job, solve(job)
-        except DexhotError as e:
-            yield job, e
+def attempt(job: PathJob) -> TaskResult | DexhotError:
+    """`solve`, or why the clip cannot be simulated."""
+    try:
+        return solve(job)
+    except DexhotError as e:
+        return e
 
 
 def solve(job: PathJob) -> TaskResult:
@@ -244,7 +239,7 @@ def save_demonstration(clip: str, found: TaskResult, folder: Path) -> None:
     """Write a strict result as a demonstration, judged in TRIALS held-out worlds too."""
     task = task_of(clip, folder)
     simulator = floating_simulator(task.reference, task.setup)
-    trials = draw_worlds(task.reference, simulator, TRIALS, TRIAL_SEED)
+    trials = draw_worlds(task.reference, simulator, TRIALS, VALIDATION_SEED)
     made = scored(task.reference, found.actions, task.setup, simulator, trials)
     made.provenance = {"by": "homotopy", "path": list(found.path), "control_steps": found.control_steps}
     made.provenance["versions"] = versions()

@@ -11,8 +11,8 @@ from dexhot.cli import main
 from dexhot.data.files import load
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError, FileFormatError
-from dexhot_train.curriculum import data_engine
-from dexhot_train.curriculum.data_engine import Attempt, EngineOptions, attempt, attempts, make_set
+from dexhot_train.curriculum import data_engine, jobs
+from dexhot_train.curriculum.data_engine import Attempt, EngineOptions, attempt, make_set, variations_of
 from dexhot_train.curriculum.ledger import LEDGER, MADE, NO_SUCCESS, REFUSED, Ledger, by_kind, figures, page, read
 from dexhot_train.curriculum.variations import Variation
 
@@ -82,15 +82,30 @@ def test_the_search_of_a_variation_begins_from_its_parents_plan(cache, tmp_path,
     assert list(seen[1]) == ["replay"]
 
 
-def test_parents_come_first_and_clips_in_turn(tmp_path):
-    parents, varied = attempts(["a", "b"], replace(TINY, per_clip=3), tmp_path)
-    assert [a.variation.kind for a in parents] == ["clip", "clip"]
-    assert [(a.variation.parent, a.variation.kind) for a in varied[:3]] == [
-        ("a", "stretched"),
-        ("b", "stretched"),
-        ("a", "loaded"),
-    ]
-    assert len({a.variation.name for a in varied}) == 6
+def tried(kind, verdicts, parent="a", seed=0):
+    return [{"parent": parent, "kind": kind, "verdict": v, "seed": seed + k} for k, v in enumerate(verdicts)]
+
+
+def test_a_round_has_a_variation_of_each_solved_clip():
+    rows = [*tried("clip", [MADE], "a"), *tried("clip", [MADE], "b"), *tried("clip", [NO_SUCCESS], "c")]
+    options = replace(TINY, kinds=("stretched", "synthetic"), seed=7)
+    assert variations_of(0, "abc", rows, options) == [Variation("a", "stretched", 7), Variation("b", "stretched", 7)]
+    assert variations_of(1, "abc", rows, options) == [Variation(c, "synthetic", 8) for c in "abc"]
+
+
+def test_a_kind_or_a_clip_of_low_yield_is_left_out():
+    rows = [*tried("clip", [MADE], "a"), *tried("clip", [MADE], "b")]
+    rows += tried("stretched", [NO_SUCCESS, MADE, REFUSED], "a") + tried("loaded", [NO_SUCCESS, NO_SUCCESS], "b")
+    options, last = TINY, [Variation("a", "stretched", 5)]  # "loaded" has 0 of 2, so does b
+    assert variations_of(5, "ab", rows, options) == last
+    assert variations_of(5, "ab", rows[:-1], options) == [Variation(c, "loaded", 5) for c in "ab"], "0 of 1 is too few"
+    assert len(variations_of(5, "ab", rows, replace(options, worthwhile=0.2))) == 2
+    assert variations_of(5, "ab", rows + tried("stretched", [NO_SUCCESS] * 5), options) == []
+
+
+def test_a_round_is_decided_from_the_rounds_before_alone():
+    rows = [*tried("clip", [MADE], "a"), *tried("clip", [MADE], "b"), *tried("stretched", [NO_SUCCESS] * 4, "a", 2)]
+    assert variations_of(2, "ab", rows, TINY) == [Variation("b", "stretched", 2)], "a's turn was before the stop"
 
 
 def test_a_killed_set_goes_on_where_it_stopped(quick, tmp_path):
@@ -132,12 +147,12 @@ def test_another_set_keeps_out_of_the_folder(quick, tmp_path):
 
 
 def test_a_killed_worker_is_no_verdict_on_its_clip(tmp_path, monkeypatch):
-    def broken(function, jobs, workers, executor):
-        yield jobs[0], row(jobs[0])
-        assert len(jobs) == 2
-        yield jobs[1], BrokenProcessPool("killed")
+    def broken(function, todo, workers, executor):
+        yield todo[0], row(todo[0])
+        assert len(todo) == 2
+        yield todo[1], BrokenProcessPool("killed")
 
-    monkeypatch.setattr(data_engine, "run_jobs", broken)
+    monkeypatch.setattr(jobs, "run_jobs", broken)
     with pytest.raises(DexhotError, match="worker was killed"):
         make_set([BOX, "parametric/lift-box-101"], TINY, tmp_path, workers=2)
     assert len(read(tmp_path / LEDGER)) == 1
