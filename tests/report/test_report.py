@@ -319,7 +319,7 @@ def test_a_teleoperated_run_tracks_nothing_and_a_persons_end_of_it_is_no_failure
     rollout = replace(rollout, reference=scene, provenance={"stopped": stopped})
     text = write_report(rollout, tmp_path, video=False).read_text()
     assert ("Ended after 0.98 s: holding: recorder ends" in text) == good and ("Stopped after 0.98 s" in text) != good
-    assert "is teleoperated: it repeats no clip" in text
+    assert "is teleoperated: it repeats no clip" in text and ">reference</text><rec" not in text
 
 
 def test_a_symmetric_object_is_drawn_as_it_is_judged(cache, tmp_path):
