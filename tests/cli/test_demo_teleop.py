@@ -5,6 +5,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from dexhot.cli import demo_teleop
@@ -14,28 +15,25 @@ from dexhot.rollouts.teleop_run import Lift
 @pytest.mark.parametrize(
     "lift, said",
     [
-        (Lift(None, 0, 0.0567, True), "lifted by 5.7 cm and held"),
-        (Lift(None, 0, 0.004, False, "the object was never lifted (at most 4 mm)."), "the object was never lifted"),
-        (Lift(None, 0, 0.0, False, "the clutch never engaged"), "the clutch never engaged"),
+        (Lift(None, 0, 360, 0.0567, True), "lifted by 5.7 cm and held"),
+        (Lift(None, 0, 340, 0.004, False, "it was never lifted (at most 4 mm)."), "it was never lifted (at most 4 mm)"),
+        (Lift(None, 30, 180, 0.0, False, "it fell."), "it fell; the operator's hand was lost after 2.5 of 6.0 s"),
+        (Lift(None, 0, 0, 0.0, False, "the clutch never engaged"), "the clutch never engaged"),
     ],
 )
 def test_each_run_is_told_by_what_became_of_the_object(lift, said):
-    assert demo_teleop.fate(lift).startswith(said)
+    assert demo_teleop.fate(lift, 6.0) == said
 
 
 def test_the_picture_and_its_caption_have_both_runs_the_unassisted_first(tmp_path, monkeypatch):
-    lifts = {
-        "assisted": Lift(SimpleNamespace(reference=None), 3, 0.05, True),
-        "unassisted": Lift(
-            SimpleNamespace(reference=None), 7, 0.0, False, "the object was never lifted (at most 0 mm)."
-        ),
-    }
-    drawn = []
+    rollout, why, drawn = SimpleNamespace(reference=None), "the object was never lifted (at most 0 mm).", []
+    lifts = {"assisted": Lift(rollout, 3, 370, 0.05, True), "unassisted": Lift(rollout, 7, 350, 0.0, False, why)}
+    recording = SimpleNamespace(time=np.arange(193) / 30)
     monkeypatch.setattr("dexhot.rollouts.teleop_run.lift_of", lambda run: lifts[run.name])
     monkeypatch.setattr(
         "dexhot.rollouts.teleop_run.latencies", lambda run: {"glass_to_motor_ms_p50": 30.0, "images": 9}
     )
-    monkeypatch.setattr("dexhot.hardware.camera.recording.open_recording", lambda video: None)
+    monkeypatch.setattr("dexhot.hardware.camera.recording.open_recording", lambda video: recording)
     monkeypatch.setattr("dexhot.simulation.setup.load_setup", lambda reference: None)
     monkeypatch.setattr("dexhot.report.side_by_side.draw_side_by_side", lambda *given: drawn.append(given[1]))
     found = demo_teleop.compared(tmp_path, tmp_path, {name: tmp_path / name for name in demo_teleop.RUNS})

@@ -103,6 +103,7 @@ class Lift:
 
     rollout: Rollout
     begin: int  # frame of the first engagement
+    end: int  # of the last release
     height: float  # m, the most that its lowest point rose
     held: bool  # whether `check_grasp` accepts it
     why: str = ""  # what was wrong
@@ -115,14 +116,14 @@ def lift_of(run: str | Path, setup: Setup | None = None) -> Lift:
     setup = setup or load_setup(rollout.reference)
     begin, end = engaged_part(folder, rollout)
     if end <= begin:
-        return Lift(rollout, 0, 0.0, False, "the clutch never engaged")
+        return Lift(rollout, 0, 0, 0.0, False, "the clutch never engaged")
     part, low = slice(begin, end), lowest(rollout.object_pose, setup.asset.vertices)
     height = float((low[part] - low[begin]).max())
     try:
         check_grasp("", rollout, part, setup.asset)
     except DexhotError as e:
-        return Lift(rollout, begin, height, False, str(e))
-    return Lift(rollout, begin, height, True)
+        return Lift(rollout, begin, end, height, False, str(e))
+    return Lift(rollout, begin, end, height, True)
 
 
 def _demonstration(name: str, rollout: Rollout, part: slice, setup: Setup) -> Demonstration:
