@@ -56,8 +56,45 @@ def test_a_grip_is_kept_while_the_estimate_jitters_and_ends_when_the_hand_opens(
     led.user = closed + np.r_[np.zeros(6), np.full(len(held), 0.02)]
     np.testing.assert_allclose(led.run(5)[6:], held, atol=1e-9)
     led.user = np.concatenate([closed[:6], led.hand.open])
+    led.run(2)
+    assert led.agent.state == "held"  # an estimate of one moment is no opening
+    led.run(8)
+    assert led.agent.state == "let go"
+
+
+def carried(led, height: float, ticks: int) -> None:
+    """The operator's hand and the object move up or down together."""
+    for _ in range(ticks):
+        step = np.r_[0.0, 0.0, height / ticks, np.zeros(4)]
+        led.pose, led.user = led.pose + step, led.user + np.r_[step[:3], np.zeros(len(led.user) - 3)]
+        led.run(1)
+
+
+def test_an_object_that_is_set_down_is_let_go_though_the_estimated_fingers_stay_closed(lift_reference):
+    led = Led(lift_reference)
+    held = led.run(90)[6:]
+    carried(led, 0.05, 60)
+    assert led.agent.state == "held"
+    carried(led, -0.05, 60)
+    led.run(8)
+    assert led.agent.state == "let go"
+    np.testing.assert_allclose(led.run(30)[6:], led.user[6:])
+    assert np.abs(led.user[6:] - held).max() > 0.05 and led.agent.state == "let go"  # and not grasped again
+    led.user[2] += 0.1
     led.run(1)
-    assert led.agent.state != "held"
+    assert led.agent.state == "far"
+    led.user[2] -= 0.1
+    led.run(90)
+    assert led.agent.state == "held"
+
+
+def test_an_object_that_was_never_lifted_is_kept(lift_reference):
+    led = Led(lift_reference)
+    led.run(90)
+    carried(led, 0.01, 10)
+    carried(led, -0.01, 10)
+    led.run(60)
+    assert led.agent.state == "held"
 
 
 def test_it_follows_an_object_that_stands_elsewhere(lift_reference):

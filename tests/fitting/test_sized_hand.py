@@ -4,6 +4,7 @@ import numpy as np
 from tests.tiny_clip import tiny_clip
 
 from dexhot.data.keypoints import MIDDLE_MCP, WRIST
+from dexhot.fitting import sized_hand
 from dexhot.fitting.sized_hand import SizedHand
 
 
@@ -31,3 +32,16 @@ def test_a_hand_that_was_away_is_a_new_one():
     assert fitted.tracker is first
     fitted(2.0, *seen)
     assert fitted.tracker is not first
+
+
+def test_a_start_that_takes_longer_than_the_hand_may_be_away_is_followed_by_a_step(monkeypatch):
+    """On a busy machine every image would be a start otherwise, and no keypoints would ever be in time."""
+    recording, evidence, _ = tiny_clip()
+    now = iter([0.0, 0.9, 1.0, 1.01])
+    monkeypatch.setattr(sized_hand, "monotonic", lambda: next(now))
+    fitted = SizedHand(recording.intrinsics, "right", 0.09)
+    seen = recording.depth[0], evidence.labels[0], evidence.keypoints["right"][0]
+    fitted(1.0, *seen)
+    first = fitted.tracker
+    fitted(2.0, *seen)
+    assert fitted.tracker is first

@@ -11,6 +11,7 @@ from dexhot.errors import DexhotError
 SPEED, PAUSE = 0.5, 1.0  # of the clip's motion; s at rest before and after it
 WRIST_SPEED = 0.5  # m/s: the operator's
 RUNS = {"assisted": True, "unassisted": False}  # folder -> with assistance; the first one's report has both
+TITLES = {"assisted": "With assistance", "unassisted": "Without assistance"}
 
 
 def rendered_operator(clip: Any, folder: Path, seed: int) -> tuple[Path, float]:
@@ -66,9 +67,16 @@ def teleoperated(folder: Path, scene: Path, video: Path, palm: float, name: str,
         "record": str(live),
     }
     planned = plan(load_graph("teleop"), arguments | ({"view": "true"} if view else {}), os.environ)
-    if launcher.run(planned, sys.stderr):
+    if launcher.run(planned, sys.stderr, goes_on=True):
         raise DexhotError(f"the live graph died; its log is above, its run is in {live}.")
     return live
+
+
+def fate(lift: Any) -> str:
+    """What became of the object, in words."""
+    if lift.held:
+        return f"lifted by {100 * lift.height:.1f} cm and held"
+    return str(lift.why.rstrip("."))
 
 
 def compared(folder: Path, video: Path, runs: dict[str, Path]) -> dict[str, Any]:
@@ -82,14 +90,13 @@ def compared(folder: Path, video: Path, runs: dict[str, Path]) -> dict[str, Any]
 
     lifts = {name: lift_of(live) for name, live in runs.items()}
     setup = load_setup(next(iter(lifts.values())).rollout.reference)
-    said = {
-        name: f"{name}: " + ("lifted and held" if x.held else "not lifted, or dropped") for name, x in lifts.items()
-    }
-    text = "; ".join(f"{words}, {100 * lifts[name].height:.1f} cm" for name, words in said.items())
-    write_text(
-        (folder / SEEN).with_suffix(".txt"), f"The rendered operator, and the robot without and with help. {text}."
-    )
+    said = {name: f"{TITLES[name]}: {fate(x)}" for name, x in lifts.items()}
     order = [name for name in reversed(RUNS) if name in lifts]
+    write_text(
+        (folder / SEEN).with_suffix(".txt"),
+        "Assistance off and on\nOne run each. Above, the operator's hand that both runs saw: pictures are rendered. "
+        f"{'. '.join(said[name] for name in order)}. This report is of the run with assistance.",
+    )
     drawn = [(said[name], lifts[name].rollout, lifts[name].begin) for name in order]
     draw_side_by_side(open_recording(video), drawn, setup, folder / SEEN)
     found: dict[str, Any] = {}

@@ -103,8 +103,10 @@ def _header(content: Content) -> str:
     stopped = rollout.provenance.get("stopped")
     what = [f"{reference.hand} moves {reference.object_name}", KINDS.get(rollout.kind, rollout.kind)]
     what += [f"{content.series.time[-1]:.1f} s, {len(content.series.time)} frames at {reference.rate:g} Hz"]
-    chips = [chip(strict, "Stopped" if stopped else "Success · strict" if strict else "Failed · strict")]
-    chips += [] if stopped else [chip(loose.passed, "10 cm, 20°")]
+    free = "teleop" in reference.provenance  # nothing is tracked, and a person ends it
+    verdict = "Stopped" if stopped else "Success · strict" if strict else "Failed · strict"
+    chips = [] if free else [chip(strict, verdict)]
+    chips += [] if stopped or free else [chip(loose.passed, "10 cm, 20°")]
     failed_checks = [c for c in content.checks if not c.passed]
     if content.checks:
         kept = len(content.checks) - len(failed_checks)
@@ -116,11 +118,13 @@ def _header(content: Content) -> str:
     verification, info = rollout.provenance.get("verification", {}), ""
     if verification.get("why"):
         text = f"{verification['name']}: {verification['why']}."
-        if verification.get("whole"):  # only slower than the person, as planned for the arm: no failure
+        if verification.get("whole") or free:  # only slower than the person, as planned for the arm: no failure
             info = f'<p class="note">{escape(text)}</p>'
         else:
             why += [text]
-    if stopped:
+    if free:
+        info += f'<p class="note">Ended after {content.series.time[-1]:.2f} s: {escape(stopped or "session over")}.</p>'
+    elif stopped:
         why += [f"Stopped after {content.series.time[-1]:.2f} s: {stopped}. All metrics cover the part before."]
     elif not strict:
         failed = [f"{v.name.lower()} {_with_unit(v)} (limit {v.limit_text})" for v in content.verdicts if _decisive(v)]
@@ -225,12 +229,15 @@ def _limit(v: Verdict, word: str) -> str:
 
 
 def _seen(content: Content) -> str:
-    """The demonstration as a camera saw it, with what was fitted to it."""
+    """The demonstration as a camera saw it, with what was fitted to it, or with what a robot made of it; a caption of
+    two lines has its own title."""
     if content.seen is None:
         return ""
     picture, what = content.seen
-    drawn = f'<img class="sheet" alt="hand and object fitted to the video" src="{inline(picture, "image/png")}">'
-    return f"<h2>Seen in the video<small>{escape(what)}</small></h2>{drawn}"
+    title, _, what = what.rpartition("\n")
+    title = escape(title or "Seen in the video")
+    drawn = f'<img class="sheet" alt="{title}" src="{inline(picture, "image/png")}">'
+    return f"<h2>{title}<small>{escape(what)}</small></h2>{drawn}"
 
 
 def _worst(content: Content) -> str:

@@ -46,7 +46,8 @@ def worst_moments(
 
 def _ended(rollout: Rollout) -> list[tuple[int, str, bool]]:
     stopped = rollout.provenance.get("stopped")
-    return [(len(rollout.q) - 1, f"stopped: {stopped}", True)] if stopped else []
+    failed = stopped and "teleop" not in rollout.reference.provenance  # which a person ends
+    return [(len(rollout.q) - 1, f"stopped: {stopped}", True)] if failed else []
 
 
 def _lost(series: Series) -> list[tuple[int, str, bool]]:

@@ -49,7 +49,7 @@ def demonstration_of(run: str | Path, name: str = "", setup: Setup | None = None
             f"{bad}: the clutch was engaged for {max(end - begin, 0) / RATE:.1f} s; at least 1 s is needed."
         )
     part = slice(begin, end)
-    check_grasp(bad, rollout, part, setup.asset)
+    check_grasp(f"{bad}: ", rollout, part, setup.asset)
     return _demonstration(name or folder.name, rollout, part, setup)
 
 
@@ -79,16 +79,17 @@ def engaged_part(folder: Path, rollout: Rollout) -> tuple[int, int]:
     return first, count if on else last
 
 
-def check_grasp(bad: str, rollout: Rollout, part: slice, asset: ObjectAsset) -> None:
-    """Raise DexhotError unless the object was lifted and stayed in the hand while it was up."""
+def check_grasp(whose: str, rollout: Rollout, part: slice, asset: ObjectAsset) -> None:
+    """Raise DexhotError, whose text begins with `whose`, unless the object was lifted and stayed in the hand while it
+    was up."""
     pose = rollout.object_pose[part]
     up = lifted(asset, pose)
     if not up.any():
         height = lowest(pose, asset.vertices)
-        raise DexhotError(f"{bad}: the object was never lifted (at most {1e3 * (height - height[0]).max():.0f} mm).")
+        raise DexhotError(f"{whose}the object was never lifted (at most {1e3 * (height - height[0]).max():.0f} mm).")
     held = rollout.tip_contact[part][up].any(axis=1).mean()
     if held < HELD:
-        raise DexhotError(f"{bad}: a finger touches the lifted object in {100 * held:.0f} % of the time only: it fell.")
+        raise DexhotError(f"{whose}a finger touches the lifted object in {100 * held:.0f} % of the time only: it fell.")
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def lift_of(run: str | Path, setup: Setup | None = None) -> Lift:
     part, low = slice(begin, end), lowest(rollout.object_pose, setup.asset.vertices)
     height = float((low[part] - low[begin]).max())
     try:
-        check_grasp(folder.name, rollout, part, setup.asset)
+        check_grasp("", rollout, part, setup.asset)
     except DexhotError as e:
         return Lift(rollout, begin, height, False, str(e))
     return Lift(rollout, begin, height, True)
