@@ -51,6 +51,7 @@ TRAININGS: dict[type, ModuleType] = {
 }
 
 
-def run(args: Args) -> None:
-    """Train it. An interrupted run resumes where it stopped."""
-    TRAININGS[type(args)].run(args)
+def run(args: Args) -> int | None:
+    """Train it; the exit status, None for success. An interrupted run resumes where it stopped."""
+    status: int | None = TRAININGS[type(args)].run(args)
+    return status
