@@ -57,7 +57,7 @@ def furthest(distance: np.ndarray, epsilon: float) -> np.ndarray:
     return np.where(near.any(axis=1), last, 0)
 
 
-class Progress:
+class TrajectoryProgress:
     """Algorithm 1 over N worlds: pays for each frame of a demonstration that is reached further than ever before.
 
     Frames count from 1; the prefix indices begin at 0. Once the object was at the last frame, being near it pays.
