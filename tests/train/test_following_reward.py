@@ -8,7 +8,7 @@ from dexhot.objects.asset import Symmetry
 from dexhot_train.task.following import (
     FollowingOptions,
     PickupReward,
-    Progress,
+    TrajectoryProgress,
     dense,
     furthest,
     pose_distance,
@@ -27,19 +27,19 @@ def poses(x, count: int = 1) -> np.ndarray:
     return out if count else out[:, 0]
 
 
-def following(size: int = 1, tips: int = 5, **options) -> Progress:
+def following(size: int = 1, tips: int = 5, **options) -> TrajectoryProgress:
     """Frame i (from 1): the object at i GAP, its fingertips at i GAP in its frame."""
     at = GAP * np.arange(1, FRAMES + 1)
-    return Progress(poses(at, tips), poses(at, 0), size, FollowingOptions(**options))
+    return TrajectoryProgress(poses(at, tips), poses(at, 0), size, FollowingOptions(**options))
 
 
-def hand_alone(progress: Progress, frame: float, off: float = 0.0) -> float:
+def hand_alone(progress: TrajectoryProgress, frame: float, off: float = 0.0) -> float:
     """Reward with the fingertips at a frame and the object nowhere near one."""
     tips = poses(GAP * frame + off, progress.tips.shape[1])
     return float(progress.reward(tips, poses(-9.0, 0))[0])
 
 
-def object_alone(progress: Progress, frame: float, off: float = 0.0) -> float:
+def object_alone(progress: TrajectoryProgress, frame: float, off: float = 0.0) -> float:
     return float(progress.reward(poses(-9.0, progress.tips.shape[1]), poses(GAP * frame + off, 0))[0])
 
 

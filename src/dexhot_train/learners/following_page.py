@@ -102,9 +102,14 @@ def page(folder: Path) -> Path:
 
 def drawn(runs: Sequence[Run]) -> str:
     """SVG of the success of one task and hand over samples."""
-    far = max(r.steps[-1] for r in runs)
-    px = lambda x: LEFT + (WIDTH - LEFT - MARGIN) * x / far  # noqa: E731
-    py = lambda y: HEIGHT - BOTTOM - (HEIGHT - BOTTOM - MARGIN) * y  # noqa: E731
+    far = max(float(r.steps[-1]) for r in runs)
+
+    def px(steps: float) -> float:
+        return LEFT + (WIDTH - LEFT - MARGIN) * steps / far
+
+    def py(success: float) -> float:
+        return HEIGHT - BOTTOM - (HEIGHT - BOTTOM - MARGIN) * success
+
     out = []
     for tick in (0.0, 0.5, 1.0):
         out.append(f'<line x1="{LEFT}" x2="{WIDTH - MARGIN}" y1="{py(tick):.1f}" y2="{py(tick):.1f}" stroke="#ddd"/>')

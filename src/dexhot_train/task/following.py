@@ -57,7 +57,7 @@ def furthest(distance: np.ndarray, epsilon: float) -> np.ndarray:
     return np.where(near.any(axis=1), last, 0)
 
 
-class Progress:
+class TrajectoryProgress:
     """Algorithm 1 over N worlds: pays for each frame of a demonstration that is reached further than ever before.
 
     Frames count from 1; the prefix indices begin at 0. Once the object was at the last frame, being near it pays.
@@ -116,4 +116,5 @@ def dense(rise: np.ndarray, to_goal: np.ndarray, to_hand: np.ndarray, r: PickupR
     moving = r.object_reaching * (1.0 - np.tanh(r.object_scale * to_goal))
     lifting = r.lifting * (rise > r.lifted)
     shaped = (reaching + moving + lifting) / (r.hand_reaching + r.object_reaching + r.lifting)
-    return np.maximum(shaped, 1.0 * (to_goal < r.reached))
+    reward: np.ndarray = np.maximum(shaped, 1.0 * (to_goal < r.reached))
+    return reward

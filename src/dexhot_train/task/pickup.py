@@ -13,7 +13,7 @@ import numpy as np
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_to_rotvec
 from dexhot_train.task.backends import task_simulator
-from dexhot_train.task.following import FollowingOptions, PickupReward, Progress, dense, sparse
+from dexhot_train.task.following import FollowingOptions, PickupReward, TrajectoryProgress, dense, sparse
 from dexhot_train.task.pickup_clips import Pickup, TipFrames, centers, tips_on_object
 from dexhot_train.task.randomisation import hand_sigma
 from dexhot_train.task.simulators import Start, TaskSimulator, WorldStates
@@ -69,7 +69,7 @@ class PickupTask:
         self.simulator: TaskSimulator = task_simulator(backend, [pickup.clip], size, [[None]], threads)
         self.frames = TipFrames(scene)
         symmetry = pickup.clip.asset.symmetry
-        self.progress = Progress(pickup.tips, pickup.object_pose, size, o.following, symmetry)
+        self.progress = TrajectoryProgress(pickup.tips, pickup.object_pose, size, o.following, symmetry)
         joints = pickup.q.shape[1]
         room = np.r_[[o.room_position] * 3, [o.room_rotation] * 3]
         self.lower, self.upper = scene.lower.copy(), scene.upper.copy()
