@@ -8,7 +8,7 @@ from typing import Any
 
 from dexhot.errors import DexhotError
 
-SPEED, PAUSE = 0.5, 1.0  # of the clip's motion; s at rest before and after it
+SPEED, PAUSE = 0.5, 0.6  # of the clip's motion; s at rest before and after it
 UNSEEN = 1.5  # s at the ends of the recording in which the clutch need not be engaged
 WRIST_SPEED = 0.5  # m/s: the operator's
 RUNS = {"assisted": True, "unassisted": False}  # folder -> with assistance; the first one's report has both
