@@ -17,7 +17,10 @@ from dexhot.rollouts.teleop_run import Lift
     [
         (Lift(None, 0, 360, 0.0567, True), "lifted by 5.7 cm and held"),
         (Lift(None, 0, 340, 0.004, False, "it was never lifted (at most 4 mm)."), "it was never lifted (at most 4 mm)"),
-        (Lift(None, 30, 180, 0.0, False, "it fell."), "it fell; the operator's hand was lost after 2.5 of 6.0 s"),
+        (
+            Lift(None, 30, 180, 0.0, False, "it fell.", "the hand is lost"),
+            "it fell; the clutch released after 2.5 of 6.0 s: the hand is lost",
+        ),
         (Lift(None, 0, 0, 0.0, False, "the clutch never engaged"), "the clutch never engaged"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from dexhot.errors import DexhotError
 
-SPEED, PAUSE = 0.5, 1.0  # of the clip's motion; s at rest before and after it
+SPEED, PAUSE = 0.5, 0.6  # of the clip's motion; s at rest before and after it
 UNSEEN = 1.5  # s at the ends of the recording in which the clutch need not be engaged
 WRIST_SPEED = 0.5  # m/s: the operator's
 RUNS = {"assisted": True, "unassisted": False}  # folder -> with assistance; the first one's report has both
@@ -74,14 +74,15 @@ def teleoperated(folder: Path, scene: Path, video: Path, palm: float, name: str,
 
 
 def fate(lift: Any, seconds: float) -> str:
-    """What became of the object, in words, and of the operator's hand, which was to be seen for `seconds`."""
+    """What became of the object, in words, and why the robot stopped following before the recording's `seconds` were
+    over."""
     from dexhot.data.types import RATE
 
     if lift.held:
         return f"lifted by {100 * lift.height:.1f} cm and held"
     seen, why = (lift.end - lift.begin) / RATE, str(lift.why.rstrip("."))
     early = 0.0 < seen < seconds - UNSEEN
-    return f"{why}; the operator's hand was lost after {seen:.1f} of {seconds:.1f} s" if early else why
+    return f"{why}; the clutch released after {seen:.1f} of {seconds:.1f} s: {lift.ended}" if early else why
 
 
 def compared(folder: Path, video: Path, runs: dict[str, Path]) -> dict[str, Any]:

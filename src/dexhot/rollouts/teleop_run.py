@@ -70,18 +70,24 @@ def _folder(run: str | Path) -> Path:
 
 def engaged_part(folder: Path, rollout: Rollout) -> tuple[int, int]:
     """Frames from the clutch's first engagement to its last release within the tracked part; (0, 0) without any."""
-    t0, count = rollout.provenance["t0_ns"], len(rollout.q)
-    changes = []
-    for _, _, message in bags.messages(bags.locate(folder), {TELEOP_STATE}):
-        values = {v.key: v.value for status in message.status for v in status.values}
-        frame = round((bags.stamp_ns(message) - t0) * 1e-9 * RATE)
-        changes.append((frame, values.get("engaged") == "1"))
-    here = [(max(frame, 0), on) for frame, on in changes if -LEAD <= frame < count]
-    first = next((frame for frame, on in here if on), None)
+    here = clutch_changes(folder, rollout)
+    first = next((frame for frame, on, _ in here if on), None)
     if first is None:
         return 0, 0
-    last, on = here[-1]
-    return first, count if on else last
+    last, on, _ = here[-1]
+    return first, len(rollout.q) if on else last
+
+
+def clutch_changes(folder: Path, rollout: Rollout) -> list[tuple[int, bool, str]]:
+    """Frame, whether it is engaged, and what was said, of each change within the tracked part."""
+    found = []
+    for _, _, message in bags.messages(bags.locate(folder), {TELEOP_STATE}):
+        values = {v.key: v.value for status in message.status for v in status.values}
+        frame = round((bags.stamp_ns(message) - rollout.provenance["t0_ns"]) * 1e-9 * RATE)
+        if -LEAD <= frame < len(rollout.q):
+            said = "; ".join(status.message for status in message.status)
+            found.append((max(frame, 0), values.get("engaged") == "1", said))
+    return found
 
 
 def check_grasp(whose: str, rollout: Rollout, part: slice, asset: ObjectAsset) -> None:
@@ -107,6 +113,7 @@ class Lift:
     height: float  # m, the most that its lowest point rose
     held: bool  # whether `check_grasp` accepts it
     why: str = ""  # what was wrong
+    ended: str = ""  # what was said at the last release
 
 
 def lift_of(run: str | Path, setup: Setup | None = None) -> Lift:
@@ -117,13 +124,14 @@ def lift_of(run: str | Path, setup: Setup | None = None) -> Lift:
     begin, end = engaged_part(folder, rollout)
     if end <= begin:
         return Lift(rollout, 0, 0, 0.0, False, "the clutch never engaged")
+    ended = next((said for _, on, said in reversed(clutch_changes(folder, rollout)) if not on), "")
     part, low = slice(begin, end), lowest(rollout.object_pose, setup.asset.vertices)
     height = float((low[part] - low[begin]).max())
     try:
         check_grasp("", rollout, part, setup.asset)
     except DexhotError as e:
-        return Lift(rollout, begin, end, height, False, str(e))
-    return Lift(rollout, begin, end, height, True)
+        return Lift(rollout, begin, end, height, False, str(e), ended)
+    return Lift(rollout, begin, end, height, True, ended=ended)
 
 
 def _demonstration(name: str, rollout: Rollout, part: slice, setup: Setup) -> Demonstration:
