@@ -34,7 +34,7 @@ from dexhot_train.curriculum.homotopy import (
     synthesised_parents,
 )
 from dexhot_train.curriculum.jobs import results_of
-from dexhot_train.curriculum.ledger import REFUSED, Ledger
+from dexhot_train.curriculum.ledger import EFFECTIVE, NOT_EFFECTIVE, REFUSED, Ledger
 from dexhot_train.curriculum.tasks import HomotopyTask
 from dexhot_train.curriculum.variations import parent_clip
 from dexhot_train.learners.folder import claim
@@ -43,7 +43,6 @@ from dexhot_train.mining.scored import scored
 from dexhot_train.mining.worlds import draw_worlds
 
 TRIALS = 6  # held-out worlds of a demonstration
-EFFECTIVE, NOT_EFFECTIVE = "effective", "not effective"  # verdicts
 DIRECT, EQUAL, PATH = "direct", "equal", "path"  # stages: without a path; so, at a path's budget; along the path
 
 

@@ -28,7 +28,8 @@ from dexhot_train.curriculum.homotopy import (
     optimise,
     synthesised_parents,
 )
-from dexhot_train.curriculum.path_search import EFFECTIVE, pairs, path_figures, search_paths
+from dexhot_train.curriculum.ledger import EFFECTIVE, figures
+from dexhot_train.curriculum.path_search import pairs, path_figures, search_paths
 from dexhot_train.curriculum.tasks import EASIER, LEAST, HomotopyTask, easier, same_phase, transfer
 from dexhot_train.mining.search import SearchOptions
 
@@ -302,6 +303,7 @@ def test_synthesised_paths_of_a_set(solved, tmp_path, lift_reference):
     ledger = search_paths(clips, "synthesised", TINY, out, workers=1)
     assert [row["verdict"] for row in ledger.rows] == [EFFECTIVE] * 2 and all(row["turned"] for row in ledger.rows)
     told = path_figures(ledger.rows)
+    assert figures(ledger.rows)["yield"] == 1.0, "effective paths count in the ledger's page"
     assert told["effectiveness_ratio"] == told["effectiveness_ratio_of_failed"] == 1.0 and told["turned"] == 2
     kept = load(out / "clip0.demonstration.npz", Demonstration)
     assert kept.scores["success_strict"] and kept.provenance["path"] == ["easy"]
