@@ -11,10 +11,10 @@ UNSAID = ("None", "", "''")
 ON = tyro.conf.arg(help_behavior_hint="")  # a flag that --no-... turns off; its help text describes --no-...
 
 
-def at_least(least: int, **values: int | None) -> None:
-    """Raise DexhotError for an argument below `least`; None was not given."""
+def at_least(least: int, **values: float | None) -> None:
+    """Raise DexhotError for an argument below `least`, infinite or NaN; None was not given."""
     for name, value in values.items():
-        if value is not None and value < least:
+        if value is not None and not least <= value < float("inf"):
             raise DexhotError(f"--{name.replace('_', '-')} must be {least} or more, not {value}.")
 
 

@@ -44,7 +44,7 @@ from dexhot_train.curriculum.homotopy import (
 )
 from dexhot_train.curriculum.jobs import results_of
 from dexhot_train.curriculum.ledger import MADE, NO_SUCCESS, REFUSED, Ledger
-from dexhot_train.curriculum.path_search import pairs_of, stem, task_of
+from dexhot_train.curriculum.path_search import check_clips, pairs_of, stem, task_of
 from dexhot_train.curriculum.task_data import vector_of
 from dexhot_train.curriculum.tasks import HomotopyTask
 from dexhot_train.curriculum.variations import require_training
@@ -102,12 +102,13 @@ def run_flywheel(
     Raises DexhotError for a clip of a test split, fewer clips than the stages draw, a stage without a demonstration to
     learn from, or a folder with another run.
     """
-    if len(clips) < sum(options.sizes):
-        raise DexhotError(
-            f"the stages draw {sum(options.sizes)} tasks, there are {len(clips)} clips; set smaller --sizes."
-        )
+    if not clips:
+        raise DexhotError("a flywheel needs clips; the list is empty.")
+    check_clips(clips, folder / TASKS)
     for clip in clips:
         require_training(load(Path(clip), Reference).name if clip.endswith(".npz") else clip)
+    if len(clips) < (needed := sum(options.sizes)):
+        raise DexhotError(f"the stages draw {needed} tasks, more than the clips given ({len(clips)}): lower --sizes.")
     claim(folder, {"options": asdict(options), "clips": sorted(clips)}, command)
     ledger, stages = Ledger(folder), []
     drawn: list[str] = []

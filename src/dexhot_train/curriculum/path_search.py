@@ -73,11 +73,12 @@ def search_paths(
     """Search paths of the clips (names, or files of references); returns the ledger, with a row per clip. A path that
     succeeds strictly leaves a demonstration.
 
-    generator: file of the criterion "generated". Raises DexhotError for no clip, an unknown criterion, or a folder with
-    other settings.
+    generator: file of the criterion "generated". Raises DexhotError for no clip, one of `check_clips`, an unknown
+    criterion, or a folder with other settings.
     """
     if not clips:
         raise DexhotError("a search for paths needs a clip; the list is empty.")
+    check_clips(clips, folder)
     if criterion not in CRITERIA:
         raise DexhotError(f"no criterion {criterion!r}; one of {', '.join(CRITERIA)}.")
     if (generator is None) == (criterion == "generated"):
@@ -204,6 +205,26 @@ def task_of(clip: str, folder: Path) -> HomotopyTask:
         reference = retarget(trajectory, load_hand("leap_right"), asset, RetargetOptions())
         save(reference, path)
     return HomotopyTask(reference, load_setup(reference))
+
+
+def check_clips(clips: Sequence[str], folder: Path) -> None:
+    """Raise DexhotError for a clip that is not there, cannot be read or is of a test split, two with the same `stem`,
+    or a file that is not the reference that the folder keeps by its name."""
+    seen: dict[str, str] = {}
+    for clip in clips:
+        if other := seen.get(stem(clip)):
+            raise DexhotError(f"{other} and {clip} would share the files {stem(clip)}.*; rename one of them.")
+        seen[stem(clip)] = clip
+        if not clip.endswith(".npz"):
+            parent_clip(clip)
+            continue
+        given, kept = load(Path(clip), Reference), folder / f"{stem(clip)}.reference.npz"
+        if kept.is_file():
+            there = load(kept, Reference)
+            if given.name != there.name or not np.array_equal(given.q, there.q):
+                raise DexhotError(
+                    f"{clip} is not the reference that {folder} was begun with: choose another folder with --out."
+                )
 
 
 def stem(clip: str) -> str:

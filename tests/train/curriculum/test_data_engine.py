@@ -223,6 +223,14 @@ def test_figures_count_failed_attempts_in_the_cost():
     assert figures([])["yield"] is None
 
 
+@pytest.mark.parametrize("content", [b"my notes\n", b"PK\x03\x04\xa6\xff", b"[1]\n"])
+def test_a_file_of_another_origin_is_no_ledger_and_stays(content, tmp_path):
+    (tmp_path / LEDGER).write_bytes(content)
+    with pytest.raises(FileFormatError, match="line 1"):
+        Ledger(tmp_path)
+    assert (tmp_path / LEDGER).read_bytes() == content
+
+
 def test_a_damaged_ledger_is_refused(tmp_path):
     path = tmp_path / LEDGER
     path.write_text('{"name": "cut o\n{}\n')

@@ -183,7 +183,7 @@ def test_no_reference_of_a_test_clip_is_trained_on(clips, tmp_path, monkeypatch)
 
 
 def test_too_few_clips_or_no_demonstration_end_the_run(ways, clips, tmp_path):
-    with pytest.raises(DexhotError, match="draw 9 tasks, there are 4"):
+    with pytest.raises(DexhotError, match=r"draw 9 tasks, more than the clips given \(4\)"):
         run_flywheel(clips, replace(TINY, sizes=(3, 3, 3)), tmp_path / "few")
     with pytest.raises(DexhotError, match="smaller --reward"):
         run_flywheel(clips, replace(TINY, reward=1e6), tmp_path / "none", workers=1)

@@ -385,3 +385,43 @@ def test_a_task_of_a_file_is_tracked_without_the_arm(tmp_path, cache, shipped):
     found = path_search.task_of(str(path), tmp_path / "paths")
     assert not len(found.reference.arm_q) and found.setup.asset.name == load_setup(found.reference).asset.name
     assert EASIER == ("lift", "mass", "thickness", "time")
+
+
+# What is refused before the work
+
+
+def test_a_clip_that_cannot_be_read_ends_the_search_before_it_begins(lift_reference, tmp_path):
+    (tmp_path / "cut.npz").write_bytes(b"PK")
+    (tmp_path / "folder.npz").mkdir()
+    for name, what in (("cut", "truncated"), ("folder", "not a file"), ("nothing", "does not exist")):
+        with pytest.raises(DexhotError, match=what):
+            search_paths([str(tmp_path / f"{name}.npz")], "synthesised", TINY, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_clips_of_one_name_are_refused(lift_reference, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        save(lift_reference, tmp_path / folder / "lift.npz")
+    with pytest.raises(DexhotError, match="rename one"):
+        search_paths([str(tmp_path / f / "lift.npz") for f in "ab"], "synthesised", TINY, tmp_path / "out")
+
+
+def test_another_reference_of_the_same_name_is_refused(lift_reference, tmp_path):
+    path = tmp_path / "lift.npz"
+    save(lift_reference, path)
+    path_search.task_of(str(path), tmp_path / "out")
+    path_search.check_clips([str(path)], tmp_path / "out")
+    save(replace(lift_reference, q=lift_reference.q + 0.001), path)
+    with pytest.raises(DexhotError, match="not the reference"):
+        path_search.check_clips([str(path)], tmp_path / "out")
+
+
+def test_a_search_that_refused_every_clip_fails(lift_reference, tmp_path, monkeypatch):
+    def refuse(job):
+        raise DexhotError("it rolls")
+
+    save(lift_reference, tmp_path / "lift.npz")
+    monkeypatch.setattr(path_search, "solve", refuse)
+    words = ["train", "homotopy", str(tmp_path / "lift.npz"), "--workers", "1", "--out", str(tmp_path / "out")]
+    assert main(words) == 1

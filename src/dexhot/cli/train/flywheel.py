@@ -55,7 +55,7 @@ def run(args: Flywheel) -> None:
     from dexhot_train.curriculum.variations import clips_named
     from dexhot_train.learners.tracker import TrackerOptions
 
-    at_least(0, seed=args.seed, workers=args.workers)
+    at_least(0, seed=args.seed, workers=args.workers, reward=args.reward)
     at_least(1, budget=args.budget, steps=args.steps, worlds=args.worlds, sizes=min(args.sizes))
     options = FlywheelOptions(args.sizes, args.reward, seed=args.seed)
     options = replace(options, homotopy=HomotopyOptions(args.budget, seed=args.seed))

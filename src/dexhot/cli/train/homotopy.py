@@ -43,8 +43,8 @@ class Homotopy:
     """Print one JSON object on the last line of stdout."""
 
 
-def run(args: Homotopy) -> None:
-    """Search the paths, and tell which were effective."""
+def run(args: Homotopy) -> int:
+    """Search the paths, and tell which were effective. Returns 1 where every clip was refused."""
     from dexhot.cli.output import console, print_json, summary
     from dexhot.errors import DexhotError, FileFormatError
     from dexhot.progress import progress
@@ -82,3 +82,4 @@ def run(args: Homotopy) -> None:
     console.print(f"written to {page(args.out, f'Paths in {args.out.name}')}", soft_wrap=True, highlight=False)
     if args.json:
         print_json({"folder": str(args.out), "figures": figures, "rows": ledger.rows})
+    return 0 if figures["clips"] else 1

@@ -53,14 +53,18 @@ def run(args: Tracker) -> None:
     from dexhot.cli.output import print_json, summary
     from dexhot.control.observation import LAYOUTS
     from dexhot.progress import progress
+    from dexhot_train.curriculum.variations import require_training
     from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker
     from dexhot_train.task.clips import load_task_clip
     from dexhot_train.task.tracking import TaskOptions
 
     at_least(0, seed=args.seed, workers=args.workers, trials=args.trials)
+    at_least(0, imitation=args.imitation, discriminator=args.discriminator)
     at_least(1, steps=args.steps, worlds=args.worlds)
     folder, threads = args.out, args.workers or os.cpu_count() or 1
     clips = [load_task_clip(name, args.profile) for name in args.clips]
+    for clip in clips:
+        require_training(clip.reference.name)
     task = TaskOptions(action=args.action, layout=tuple(LAYOUTS[args.layout]), shaper=args.shaper)
     options = TrackerOptions(args.worlds, args.steps, args.seed, task=task)
     learner_options = replace(options.ppo, imitation=args.imitation, discriminator=args.discriminator)
