@@ -349,8 +349,10 @@ def test_the_same_budget_is_spent_without_the_path(solved, tmp_path, lift_refere
 
 def test_no_clip_of_a_test_split_is_solved_by_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr("dexhot_train.curriculum.variations.splits", lambda dataset: {"test": ["b"]})
-    rows = search_paths(["grab/b"], "synthesised", TINY, tmp_path / "paths", workers=1).rows
-    assert [row["verdict"] for row in rows] == ["refused"] and "nothing may be trained" in rows[0]["reason"]
+    with pytest.raises(DexhotError, match="nothing may be trained"):
+        search_paths(["grab/b"], "synthesised", TINY, tmp_path / "paths", workers=1)
+    with pytest.raises(DexhotError, match="nothing may be trained"):
+        path_search.task_of("grab/b", tmp_path)
 
 
 def test_a_search_is_refused_for_no_clip_or_another_criterion(tmp_path):
