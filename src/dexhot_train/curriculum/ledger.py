@@ -15,6 +15,7 @@ from dexhot.report.html import html_table
 
 LEDGER, PAGE = "ledger.jsonl", "ledger.html"
 MADE, NO_SUCCESS, REFUSED = "demonstration", "no success", "refused"  # verdicts
+EFFECTIVE, NOT_EFFECTIVE = "effective", "not effective"  # those on homotopy paths
 REPLAY, PARENT, SEARCH = "replay", "parent's plan", "search"  # by what
 NEEDED = ("name", "parent", "kind", "verdict", "seconds_cpu", "control_steps")
 STYLE = (
@@ -71,9 +72,9 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def figures(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
-    """Attempts, demonstrations, yield, CPU seconds, control steps, demonstrations per core-hour, distinct objects, and
-    demonstrations by the bare reference, without a plan."""
-    made = [row for row in rows if row["verdict"] == MADE]
+    """Attempts, demonstrations (of paths: effective ones), yield, CPU seconds, control steps, demonstrations per
+    core-hour, distinct objects, and demonstrations by the bare reference, without a plan."""
+    made = [row for row in rows if row["verdict"] in (MADE, EFFECTIVE)]
     seconds = sum(row["seconds_cpu"] for row in rows)
     return {
         "attempts": len(rows),

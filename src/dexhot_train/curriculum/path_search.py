@@ -34,7 +34,7 @@ from dexhot_train.curriculum.homotopy import (
     synthesised_parents,
 )
 from dexhot_train.curriculum.jobs import results_of
-from dexhot_train.curriculum.ledger import REFUSED, Ledger
+from dexhot_train.curriculum.ledger import EFFECTIVE, NOT_EFFECTIVE, REFUSED, Ledger
 from dexhot_train.curriculum.tasks import HomotopyTask
 from dexhot_train.curriculum.variations import parent_clip
 from dexhot_train.learners.folder import claim
@@ -43,7 +43,6 @@ from dexhot_train.mining.scored import scored
 from dexhot_train.mining.worlds import draw_worlds
 
 TRIALS = 6  # held-out worlds of a demonstration
-EFFECTIVE, NOT_EFFECTIVE = "effective", "not effective"  # verdicts
 DIRECT, EQUAL, PATH = "direct", "equal", "path"  # stages: without a path; so, at a path's budget; along the path
 
 
@@ -79,11 +78,11 @@ def search_paths(
     """
     if not clips:
         raise DexhotError("a search for paths needs a clip; the list is empty.")
-    check_clips(clips, folder)
     if criterion not in CRITERIA:
         raise DexhotError(f"no criterion {criterion!r}; one of {', '.join(CRITERIA)}.")
     if (generator is None) == (criterion == "generated"):
         raise DexhotError("a generator belongs to the criterion generated: give both, or neither.")
+    check_clips(clips, folder)
     digest = hashlib.sha256(generator.read_bytes()).hexdigest()[:16] if generator else None
     claim(folder, {"options": asdict(options), "criterion": criterion, "generator": digest}, command)
     ledger = Ledger(folder)

@@ -28,7 +28,8 @@ from dexhot_train.curriculum.homotopy import (
     optimise,
     synthesised_parents,
 )
-from dexhot_train.curriculum.path_search import EFFECTIVE, pairs, path_figures, search_paths
+from dexhot_train.curriculum.ledger import EFFECTIVE, figures
+from dexhot_train.curriculum.path_search import pairs, path_figures, search_paths
 from dexhot_train.curriculum.tasks import EASIER, LEAST, HomotopyTask, easier, same_phase, transfer
 from dexhot_train.mining.search import SearchOptions
 
@@ -302,6 +303,7 @@ def test_synthesised_paths_of_a_set(solved, tmp_path, lift_reference):
     ledger = search_paths(clips, "synthesised", TINY, out, workers=1)
     assert [row["verdict"] for row in ledger.rows] == [EFFECTIVE] * 2 and all(row["turned"] for row in ledger.rows)
     told = path_figures(ledger.rows)
+    assert figures(ledger.rows)["yield"] == 1.0, "effective paths count in the ledger's page"
     assert told["effectiveness_ratio"] == told["effectiveness_ratio_of_failed"] == 1.0 and told["turned"] == 2
     kept = load(out / "clip0.demonstration.npz", Demonstration)
     assert kept.scores["success_strict"] and kept.provenance["path"] == ["easy"]
@@ -347,8 +349,10 @@ def test_the_same_budget_is_spent_without_the_path(solved, tmp_path, lift_refere
 
 def test_no_clip_of_a_test_split_is_solved_by_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr("dexhot_train.curriculum.variations.splits", lambda dataset: {"test": ["b"]})
-    rows = search_paths(["grab/b"], "synthesised", TINY, tmp_path / "paths", workers=1).rows
-    assert [row["verdict"] for row in rows] == ["refused"] and "nothing may be trained" in rows[0]["reason"]
+    with pytest.raises(DexhotError, match="nothing may be trained"):
+        search_paths(["grab/b"], "synthesised", TINY, tmp_path / "paths", workers=1)
+    with pytest.raises(DexhotError, match="nothing may be trained"):
+        path_search.task_of("grab/b", tmp_path)
 
 
 def test_a_search_is_refused_for_no_clip_or_another_criterion(tmp_path):
