@@ -22,6 +22,7 @@ from dexhot.data.types import Evidence
 from dexhot.datasets.contactpose import grasp_folders
 from dexhot.datasets.library import load_clip
 from dexhot.errors import ClipError, DexhotError, NotFoundError
+from dexhot.fitting import body as body_fit
 from dexhot.fitting import kernels
 from dexhot.fitting.handypriors import PHYSICS, RENDER
 from dexhot.fitting.homan import INDEPENDENT
@@ -40,7 +41,7 @@ from dexhot.objects.library import load_object
 from dexhot.paths import cache_dir
 from dexhot.progress import progress
 from dexhot.synthesis.clip import Options, Truth, render
-from dexhot_bench import fit_contact, fit_robot
+from dexhot_bench import fit_body, fit_contact, fit_robot
 
 CLIPS = [
     ("cubesmall_lift", 1), ("duck_lift", 2), ("mug_lift", 6), ("cylindermedium_lift", 8), ("apple_lift", 3),
@@ -59,7 +60,7 @@ QUICK_SETTINGS = {  # far fewer steps than the papers take: a check that all of 
     "homan": ("rotations=8", "search_steps=10", "follow_steps=4", "coarse_steps=20", "fine_steps=10"),
     "handypriors": ("rotations=8", "search_steps=10", "follow_steps=4", "steps=20"),
 }
-OTHERS = ("contact", "robot_hand")  # recipes that are not fitted to rendered clips of a person
+OTHERS = ("contact", "robot_hand", "body")  # recipes that are not fitted to rendered clips of a person
 WITHIN, AFTER = 0.015, 10  # m, frames: a started hand
 TOUCHING = 0.003  # m: how near to the object a hand touches it (its vertices are 5 mm apart)
 EVERY = 5  # frames between two at which volumes, Chamfer distances and F-scores are measured
@@ -148,11 +149,11 @@ def run(
     left_out: list[str] = []
     jobs = [(k, row) for k in range(max(row.clips for row in rows)) for row in rows if k < row.clips]
     jobs.sort(key=lambda job: job[1].frames == FRAMES and job[1].name != "default")  # the long ones last
-    names = clip_names()
     with progress("fitting, cells", len(jobs), counted=True) as job:
         clip: Clip | None = None
         for done, (k, row) in enumerate(jobs):
             job(done, len(jobs))
+            names = names_of(row)
             late = minutes is not None and time.perf_counter() - began > 60.0 * minutes
             if (
                 k >= len(names)
@@ -179,19 +180,21 @@ def run(
                 cells.put(row, names[k], fit_one(clip.middle(row.frames), row.recipe))
             except ClipError as e:
                 left_out.append(f"{names[k]}, {row.name}: {str(e).splitlines()[0]}")
-    table = {row.name: summary_of(cells, row, names) for row in rows}
+    table = {row.name: summary_of(cells, row, names_of(row)) for row in rows}
     first = rows[0]
     notes = ["evidence at the middle level of noise; no object pose from an estimator"]
     if quick:
         notes.append("quick: the papers' recipes with far fewer steps than published, on 4 frames")
     other: dict[str, Any] = {"published": {"contact (table IV, ContactPose)": fit_contact.PUBLISHED}} if contact else {}
+    if any(row.recipe.method == "body" for row in rows):
+        other.setdefault("published", {})["body (table V, COCO)"] = fit_body.PUBLISHED
     if contactpose is not None:
         other["contactpose"] = fit_contact.contactpose(contactpose, load_recipe("contact"), 1 if quick else None)
     return other | {
         "metrics": (cells_of(table[first.name]) | comparison(table)),
         "rows": table,
         "subset": table[first.name]["clips"],
-        "by_clip": {name: cells.get(first, name) or NOT_RUN for name in names[: first.clips]},
+        "by_clip": {name: cells.get(first, name) or NOT_RUN for name in names_of(first)[: first.clips]},
         "left_out": left_out,
         "notes": notes,
         "seconds": time.perf_counter() - began,
@@ -221,13 +224,16 @@ def rows_of(ablate: bool) -> list[TableRow]:
 
 def other_rows(ablate: bool) -> list[TableRow]:
     """Of the recipes that are not fitted to rendered clips of a person."""
-    contact, robot = load_recipe("contact"), load_recipe("robot_hand")
+    contact, robot, body = load_recipe("contact"), load_recipe("robot_hand"), load_recipe("body")
     rows = [
         TableRow("contact", contact, FEW_CLIPS, fit_contact.MOMENTS),
         TableRow("contact, start", fit_contact.start_of(contact), FEW_CLIPS, fit_contact.MOMENTS),
         TableRow("contact, true pose", fit_contact.truth_of(contact), FEW_CLIPS, fit_contact.MOMENTS),
         TableRow("robot_hand", robot, FEW_CLIPS, fit_robot.FRAMES),
         TableRow("robot_hand, start", robot.without(robot.terms), FEW_CLIPS, fit_robot.FRAMES),
+        TableRow("body, start", body.without(body.terms), len(fit_body.SCENES), fit_body.STARTS),
+        TableRow("body, + rendering", body.without(body_fit.PHYSICS), len(fit_body.SCENES), fit_body.STARTS),
+        TableRow("body", body, len(fit_body.SCENES), fit_body.STARTS),
     ]
     if ablate:
         rows += without_each(contact, fit_contact.MOMENTS) + without_each(robot, fit_robot.FRAMES)
@@ -246,6 +252,8 @@ def without_each(recipe: Recipe, frames: int) -> list[TableRow]:
 
 def measured(row: TableRow, k: int) -> Metrics:
     """A cell of `other_rows`. Raises ClipError or NotFoundError where it cannot be measured."""
+    if row.recipe.method == "body":
+        return fit_body.measure(fit_body.body_scene(*fit_body.SCENES[k]), row.recipe, row.frames)
     source: Sequence[Any] = (f"grab/{CLIPS[k][0]}", CLIPS[k][1]) if has_grab() else PARAMETRIC[k]
     if row.recipe.method == "robot_hand":
         clip = (fit_robot.grab_clip if has_grab() else fit_robot.parametric_clip)(*source, row.frames)
@@ -289,6 +297,11 @@ def clip_names() -> list[str]:
     if has_grab():
         return [f"{name}-{seed}" for name, seed in CLIPS]
     return [f"{kind}-{shape}-{seed}" for kind, shape, seed in PARAMETRIC]
+
+
+def names_of(row: TableRow) -> list[str]:
+    """What a row is measured on, in order: scenes of bodies, else clips."""
+    return fit_body.names() if row.recipe.method == "body" else clip_names()
 
 
 def has_grab() -> bool:

@@ -38,6 +38,7 @@ PUBLISHED = {  # every setting that stands under `paper`, with its published val
     },
     "handypriors": {},  # neither weights nor learning rate nor steps are published
     "contact": {},
+    "body": {},
     "robot_hand": {},
 }  # fmt: skip
 PUBLISHED["tfhot_dexycb"] = PUBLISHED["tfhot"] | {  # table 3, DexYCB

@@ -67,7 +67,7 @@ def principal(hands: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.nda
     explained = (s[:COMPONENTS] ** 2).sum() / (s**2).sum()
     left = np.abs(joints - middle - (shape @ slopes).reshape(joints.shape)).mean()
     print(f"{COMPONENTS} components explain {100 * explained:.2f} %; joints to {1e3 * left:.2f} mm")
-    return mean.reshape(-1, 3), by_vertex, middle, slopes.T.reshape(16, 3, COMPONENTS)
+    return mean.reshape(-1, 3), by_vertex, middle, slopes.T.reshape(*middle.shape, COMPONENTS)
 
 
 def closed(

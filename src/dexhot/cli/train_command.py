@@ -1,5 +1,5 @@
-"""Train the prior over plans, a network of one clip, a tracker of many clips, or an agent that assists a user; and make
-the demonstrations and user inputs to train on."""
+"""Train the prior over plans, a network of one clip, a tracker of many clips, a pick-up, or an agent that assists a
+user; and make the demonstrations and user inputs to train on."""
 
 from types import ModuleType
 from typing import Annotated
@@ -14,6 +14,8 @@ from dexhot.cli.train import (
     homotopy,
     ledger,
     prior,
+    ptf,
+    ptf_report,
     specialist,
     tracker,
     user_input,
@@ -23,6 +25,8 @@ Args = (
     prior.Prior
     | specialist.Specialist
     | tracker.Tracker
+    | Annotated[ptf.PoseFollowing, tyro.conf.subcommand("ptf")]
+    | Annotated[ptf_report.FollowingReport, tyro.conf.subcommand("ptf-report")]
     | assist.Assist
     | demonstrations.Demonstrations
     | homotopy.Homotopy
@@ -35,6 +39,8 @@ TRAININGS: dict[type, ModuleType] = {
     prior.Prior: prior,
     specialist.Specialist: specialist,
     tracker.Tracker: tracker,
+    ptf.PoseFollowing: ptf,
+    ptf_report.FollowingReport: ptf_report,
     assist.Assist: assist,
     demonstrations.Demonstrations: demonstrations,
     homotopy.Homotopy: homotopy,

@@ -4,7 +4,7 @@ It sees how the user input differs from the targets of a reference, in units of 
 difference has changed; not the hand, nor the object. The same functions make its observation in training, for many
 worlds at once.
 
-A person does not repeat a motion in its own time, so the frame of the reference is the nearest one, ahead of the last.
+A person does not repeat a motion in its own time, so the frame of the reference is found from the path of the inputs.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from dexhot.simulation.physics import Physics
 OFFSET = "user offset"  # the layout's first part
 AGO = (1, 2, 4, 6, 9, 12, 18, 24, 36, 48, 72)  # frames over which the change of the user's offset is seen
 PHASE = (-1.0, 2.0)  # s, to which times are clipped
-AHEAD, FASTEST = 30, 3  # frames in which the user's next place is looked for; by which it moves on in a tick, at most
+FASTEST, MEMORY = 2, 0.99  # frames that the user may move on in a tick; of the past's cost, per tick
 
 
 def observed_offsets(hand: RobotHand) -> list[dict[str, Any]]:
@@ -90,7 +90,8 @@ class KnownMotionAgent:
 
     def reset(self) -> None:
         """The user may be anywhere in the motion."""
-        self.frame: int | None = None
+        self.paths: np.ndarray | None = None  # (T,) least cost of a path that ends at each frame
+        self.frame = 0
         self.offsets: list[np.ndarray] = []  # (6+n,) of the last max(AGO) + 1 ticks
         self.sum, self.count = np.zeros_like(self.bound), 0
         self.residual = np.zeros_like(self.bound)
@@ -115,8 +116,14 @@ class KnownMotionAgent:
         return off
 
     def follow(self, user: np.ndarray) -> int:
-        """The frame of the motion that the user is at: at first the nearest of all, then one ahead of the last."""
-        first = 0 if self.frame is None else self.frame
-        near = slice(first, None if self.frame is None else first + AHEAD)
-        nearest = int(((self.apart(user, near) / self.bound) ** 2).sum(axis=1).argmin())
-        return nearest if self.frame is None else first + min(nearest, FASTEST)
+        """The frame of the motion that the user is at: where the path through it ends that explains the inputs so far
+        best, with 0 to FASTEST frames per tick. The nearest frame alone is not it: a motion passes places twice."""
+        cost = ((self.apart(user, slice(None)) / self.bound) ** 2).sum(axis=1)
+        if self.paths is not None:
+            before = self.paths - self.paths.min()
+            best = before.copy()
+            for d in range(1, FASTEST + 1):
+                best[d:] = np.minimum(best[d:], before[:-d])
+            cost += MEMORY * best
+        self.paths = cost
+        return int(cost.argmin())

@@ -65,6 +65,10 @@ ROBOT_HAND: Settings = {name: HANDYPRIORS[name] for name in ("image", "sliding",
     "mask": ("weight", "object", "scale"),
     "consistency": ("weight", "scale"),
 }
+BODY: Settings = {name: HANDYPRIORS[name] for name in ("image", "mask", "penetration")} | {
+    "pose": ("weight", "scale"),
+    "shape": ("weight", "scale"),
+}
 CONTACT: Settings = {
     "contact": ("weight", "normal_weight", "scale"),
     "penetration": ("weight", "scale"),
@@ -113,6 +117,13 @@ METHODS = {
     ),
     "robot_hand": Method(
         ROBOT_HAND, (*SEARCH_COUNTS, "steps", "pixels"), (*SEARCH_RATES, "turn_rate", "place_rate"), depth=False
+    ),
+    "body": Method(
+        BODY,
+        (*SEARCH_COUNTS, "steps", "pixels"),
+        (*SEARCH_RATES, "turn_rate", "place_rate", "pose_rate", "shape_rate", "body_turn", "body_shift", "body_pose",
+         "object_turn", "object_shift"),
+        depth=False,
     ),
     "contact": Method(
         CONTACT,

@@ -1,8 +1,9 @@
-"""Compiled loops of the skinned hand: forward kinematics, skinning, the Jacobian of skinned points and its transpose.
+"""Compiled loops of a skinned hand or body: forward kinematics, skinning, the Jacobian of skinned points and its
+transpose.
 
-A point is skinned to at most four joints. The 16 joints are points too, each bound to itself, so joints and vertices
-have one formula. Columns of a Jacobian: 0-2 rotation of the wrist (right increment), 3-5 translation, 6-50 the fifteen
-joints' rotation vectors.
+A point is skinned to at most four joints. The joints (16 of a hand) are points too, each bound to itself, so joints and
+vertices have one formula. Columns of a Jacobian: 0-2 rotation of the root (right increment), 3-5 translation, then the
+other joints' rotation vectors (of a hand 6-50). Forward kinematics and the transpose serve any number of joints.
 """
 
 import numpy as np
@@ -64,17 +65,17 @@ def forward(
     axes: np.ndarray,
     places: np.ndarray,
 ) -> None:
-    """Forward kinematics of 16 joints.
+    """Forward kinematics of J joints; `fingers` (J - 1, 3) are the rotation vectors of all but the root.
 
-    Into local (16, 3, 3) and world (16, 3, 3) rotations, axes (16, 3, 3), whose columns are the world axes about which
-    a joint's parameters turn, and places (16, 3).
+    Into local (J, 3, 3) and world (J, 3, 3) rotations, axes (J, 3, 3), whose columns are the world axes about which
+    a joint's parameters turn, and places (J, 3).
     """
     J = np.empty((3, 3))
     for a in range(3):
         places[0, a] = joints[0, a] + translation[a]
         for b in range(3):
             local[0, a, b] = world[0, a, b] = axes[0, a, b] = root[a, b]
-    for k in range(1, 16):
+    for k in range(1, len(joints)):
         q = parents[k]
         exponential(fingers[k - 1], local[k])
         right_jacobian(fingers[k - 1], J)
@@ -177,12 +178,14 @@ def pull_back(
     by_rest: np.ndarray,
     by_joint: np.ndarray,
 ) -> None:
-    """The transposed Jacobian applied to a gradient by points (N, 3): into out (51,), by_rest (N, 3), by_joint (16, 3).
+    """The transposed Jacobian applied to a gradient by points (N, 3): into out (3 + 3 J,), by_rest (N, 3) and
+    by_joint (J, 3).
 
     The gradient acts as forces on the points: each joint feels the torque of all that it moves. The latter two are by
     the rest pose's points and joints, which the shape moves.
     """
-    force, torque = np.zeros((16, 3)), np.zeros((16, 3))  # of the points of each bone; torque about the origin
+    count = len(joints)
+    force, torque = np.zeros((count, 3)), np.zeros((count, 3))  # of the points of each bone; torque about the origin
     by_joint[:] = 0.0
     for i in range(rest.shape[0]):
         gx, gy, gz = gradient[i, 0], gradient[i, 1], gradient[i, 2]
@@ -207,7 +210,7 @@ def pull_back(
                     pulled = w * (world[m, 0, a] * gx + world[m, 1, a] * gy + world[m, 2, a] * gz)
                     by_rest[i, a] += pulled
                     by_joint[m, a] -= pulled
-    for k in range(15, 0, -1):  # children have larger numbers than their parents
+    for k in range(count - 1, 0, -1):  # children have larger numbers than their parents
         q = parents[k]
         for a in range(3):
             force[q, a] += force[k, a]
@@ -215,7 +218,7 @@ def pull_back(
             pulled = world[q, 0, a] * force[k, 0] + world[q, 1, a] * force[k, 1] + world[q, 2, a] * force[k, 2]
             by_joint[k, a] += pulled
             by_joint[q, a] -= pulled
-    for k in range(16):
+    for k in range(count):
         fx, fy, fz = force[k, 0], force[k, 1], force[k, 2]
         x, y, z = places[k, 0], places[k, 1], places[k, 2]
         tx, ty, tz = (

@@ -4,12 +4,11 @@ The file is a Python 2 pickle with chumpy arrays in it, read by humans/safe_pick
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from dexhot.errors import FileFormatError
-from dexhot.humans.safe_pickle import Inert, load_pickle
+from dexhot.humans.safe_pickle import read_model
 from dexhot.humans.skin import JOINTS, MIRRORED_POINT, PARENTS, PosePrior, SkinnedHand
 from dexhot.paths import config_dir
 
@@ -77,33 +76,7 @@ def _read_parts(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a MANO file. Raises FileFormatError."""
     if not path.is_file():
         raise FileFormatError(f"{path} does not exist: {missing_sentence()}")
-    if path.stat().st_size > LARGEST:
-        raise FileFormatError(f"{path} has {path.stat().st_size / 2**20:.0f} MB; a MANO file has about 4.")
-    try:
-        with open(path, "rb") as stream:
-            raw = load_pickle(stream)
-    except Exception as e:  # a damaged pickle may raise anything
-        raise FileFormatError(f"{path} was refused: {e}. Get the file again from https://mano.is.tue.mpg.de.") from e
-    lacking = [name for name in NEEDED if not isinstance(raw, dict) or name not in raw]
-    if lacking:
-        raise FileFormatError(f"{path} is not a MANO file: it lacks {', '.join(lacking)}.")
-    try:
-        known = (*NEEDED, *(("hands_coeffs",) if "hands_coeffs" in raw else ()))
-        return {name: _array(raw[name]) for name in known}
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as e:
-        raise FileFormatError(f"{path} is not a MANO file ({type(e).__name__}: {e}).") from e
-
-
-def _array(value: Any) -> np.ndarray:
-    if isinstance(value, Inert):
-        state = value.__dict__
-        if "a" in state and "idxs" in state:  # chumpy.reordering.Select
-            chosen: np.ndarray = _array(state["a"]).ravel()[np.asarray(state["idxs"])]
-            return np.reshape(chosen, state["preferred_shape"]) if "preferred_shape" in state else chosen
-        if "x" in state:
-            return _array(state["x"])
-        raise ValueError(f"an object of chumpy with {', '.join(sorted(state)) or 'no state'}")
-    return np.asarray(value.toarray() if hasattr(value, "toarray") else value)
+    return read_model(path, "MANO", NEEDED, ("hands_coeffs",), LARGEST, "https://mano.is.tue.mpg.de")
 
 
 def _hand(parts: dict[str, np.ndarray], side: str) -> SkinnedHand:

@@ -9,6 +9,7 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -92,6 +93,40 @@ def read_pickle(path: Path) -> Any:
             return load_pickle(stream)
     except (OSError, *DAMAGED) as e:
         raise FileFormatError(f"{path} was refused: {e}. Download the file again.") from e
+
+
+def read_model(
+    path: Path, what: str, needed: Sequence[str], also: Sequence[str], largest: int, site: str
+) -> dict[str, np.ndarray]:
+    """The arrays `needed` (and those of `also` that are there) of a model's pickle such as MANO's, `what`, chumpy's
+    included. Raises FileFormatError, naming the site to get it from."""
+    if path.stat().st_size > largest:
+        said = f"{path.stat().st_size / 2**20:.0f} MB; a {what} file has at most {largest / 2**20:.0f}."
+        raise FileFormatError(f"{path} has {said}")
+    try:
+        with open(path, "rb") as stream:
+            raw = load_pickle(stream)
+    except Exception as e:  # a damaged pickle may raise anything
+        raise FileFormatError(f"{path} was refused: {e}. Get the file again from {site}.") from e
+    lacking = [name for name in needed if not isinstance(raw, dict) or name not in raw]
+    if lacking:
+        raise FileFormatError(f"{path} is not a {what} file: it lacks {', '.join(lacking)}.")
+    try:
+        return {name: _numbers(raw[name]) for name in (*needed, *(name for name in also if name in raw))}
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as e:
+        raise FileFormatError(f"{path} is not a {what} file ({type(e).__name__}: {e}).") from e
+
+
+def _numbers(value: Any) -> np.ndarray:
+    if isinstance(value, Inert):
+        state = value.__dict__
+        if "a" in state and "idxs" in state:  # chumpy.reordering.Select
+            chosen: np.ndarray = _numbers(state["a"]).ravel()[np.asarray(state["idxs"])]
+            return np.reshape(chosen, state["preferred_shape"]) if "preferred_shape" in state else chosen
+        if "x" in state:
+            return _numbers(state["x"])
+        raise ValueError(f"an object of chumpy with {', '.join(sorted(state)) or 'no state'}")
+    return np.asarray(value.toarray() if hasattr(value, "toarray") else value)
 
 
 def read_object_npz(path: Path) -> dict[str, Any]:

@@ -163,10 +163,9 @@ class SkinnedHand:
 
     def _bind(self) -> None:
         """The four strongest bones of every point, and which joints move it."""
+        self.joint_count, self.parents = JOINTS, PARENTS
         weights = np.concatenate([np.eye(JOINTS), self.weights])
-        self.bones = np.argsort(-weights, axis=1, kind="stable")[:, :4].astype(np.int64)
-        strongest = np.take_along_axis(weights, self.bones, axis=1)
-        self.bone_weights = strongest / strongest.sum(axis=1, keepdims=True)
+        self.bones, self.bone_weights = strongest_bones(weights)
         self.below = np.zeros((JOINTS, JOINTS), bool)
         for m in range(JOINTS):
             k = m
@@ -210,7 +209,7 @@ class SkinnedHand:
 
 
 class ShapedHand:
-    """One person's hand in the rest pose."""
+    """One person's hand, or body, in the rest pose."""
 
     def __init__(self, hand: SkinnedHand, shape: np.ndarray, scale: float = 1.0):
         """`scale`: how many times as large as its shape says."""
@@ -235,23 +234,23 @@ class PosedHand:
     def __init__(self, person: ShapedHand, pose: HandPose):
         hand = person.hand
         self.person, self.pose = person, pose
-        self.local, self.world, self.axes = (np.empty((JOINTS, 3, 3)) for _ in range(3))
-        self.joints = np.empty((JOINTS, 3))
+        self.local, self.world, self.axes = (np.empty((hand.joint_count, 3, 3)) for _ in range(3))
+        self.joints = np.empty((hand.joint_count, 3))
         forward(
-            np.ascontiguousarray(pose.rotation), pose.translation, pose.fingers, person.joints, PARENTS,
+            np.ascontiguousarray(pose.rotation), pose.translation, pose.fingers, person.joints, hand.parents,
             self.local, self.world, self.axes, self.joints,
         )  # fmt: skip
         self.rest = person.rest
         if len(hand.pose_directions):
             bend = (self.local[1:] - np.eye(3)).ravel()
             self.rest = person.rest.copy()
-            self.rest[JOINTS:] += person.scale * (hand.pose_directions @ bend)
+            self.rest[hand.joint_count :] += person.scale * (hand.pose_directions @ bend)
         self._points: np.ndarray | None = None
         self._jacobians: dict[str, np.ndarray] = {}  # by table, which several terms of one fit share
 
     @property
     def points(self) -> np.ndarray:
-        """(16 + V, 3) joints, then vertices, m."""
+        """(16 + V, 3) joints, then vertices, m; of a body (24 + V, 3)."""
         if self._points is None:
             self._points = self._skinned(slice(None))
         return self._points
@@ -259,7 +258,7 @@ class PosedHand:
     @property
     def vertices(self) -> np.ndarray:
         """(V, 3) m."""
-        return self.points[JOINTS:]
+        return self.points[self.person.hand.joint_count :]
 
     def _skinned(self, ids: np.ndarray | slice) -> np.ndarray:
         hand, rest = self.person.hand, self.rest[ids]
@@ -306,23 +305,27 @@ class PosedHand:
         return self._jacobians[table.name]
 
     def pull_back(self, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Gradient by the points (16 + V, 3) -> by the pose (51,) and by the shape (S,): the transposed Jacobians."""
+        """Gradient by the points (16 + V, 3) -> by the pose (51,; of a body 75) and by the shape (S,): the transposed
+        Jacobians."""
         hand, person = self.person.hand, self.person
-        pose, by_rest, by_joint = np.empty(POSE_SIZE), np.empty_like(self.rest), np.empty((JOINTS, 3))
+        count = hand.joint_count
+        pose, by_rest, by_joint = np.empty(3 + 3 * count), np.empty_like(self.rest), np.empty((count, 3))
         pull_back(
-            np.ascontiguousarray(gradient, float), self.rest, person.joints, hand.bones, hand.bone_weights, PARENTS,
+            np.ascontiguousarray(gradient, float), self.rest, person.joints, hand.bones, hand.bone_weights, hand.parents,
             self.world, self.axes, self.joints, pose, by_rest, by_joint,
         )  # fmt: skip
         if len(hand.pose_directions):
-            by_bend = person.scale * np.tensordot(by_rest[JOINTS:], hand.pose_directions, axes=2).reshape(15, 3, 3)
+            by_bend = person.scale * np.tensordot(by_rest[count:], hand.pose_directions, axes=2).reshape(
+                count - 1, 3, 3
+            )
             turned = np.swapaxes(self.local[1:], 1, 2) @ by_bend  # d local = local [w]x
             by_turn = np.stack([turned[:, 2, 1], turned[:, 0, 2], turned[:, 1, 0]], axis=1)
             by_turn -= np.stack([turned[:, 1, 2], turned[:, 2, 0], turned[:, 0, 1]], axis=1)
             # axes are world J, with the right Jacobian J of each joint
             pose[6:] += np.einsum("kji,kjb,ki->kb", self.world[1:], self.axes[1:], by_turn).ravel()
-        by_joint += by_rest[:JOINTS]
+        by_joint += by_rest[:count]
         shape = np.tensordot(by_joint, hand.joint_directions, axes=2)
-        shape += np.tensordot(by_rest[JOINTS:], hand.shape_directions, axes=2)
+        shape += np.tensordot(by_rest[count:], hand.shape_directions, axes=2)
         return pose, person.scale * shape
 
     def shape_jacobians(self, table: KeypointTable) -> np.ndarray:
@@ -340,6 +343,13 @@ class PosedHand:
         points = carried @ directions + np.einsum("kc,kcis->kis", weights, moved[bones])
         out: np.ndarray = np.tensordot(table.weights, points, axes=1)
         return out
+
+
+def strongest_bones(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (N, J) of points -> the four strongest bones of each (N, 4), and their weights, which sum to one."""
+    bones = np.argsort(-weights, axis=1, kind="stable")[:, :4].astype(np.int64)
+    strongest = np.take_along_axis(weights, bones, axis=1)
+    return bones, strongest / strongest.sum(axis=1, keepdims=True)
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

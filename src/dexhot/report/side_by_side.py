@@ -29,7 +29,7 @@ def draw_side_by_side(recording: Recording, runs: Sequence[tuple[str, Rollout, i
     for line, (title, rollout, begin) in zip(rows[1:], runs):
         with Painter(rollout, setup, *SIZE, margin=0.05) as painter:
             for axes, t in zip(line, times):
-                axes.imshow(painter.frame(min(begin + round(t * RATE), len(rollout.q) - 1), reference=False))
+                axes.imshow(painter.frame(min(begin + round(t * RATE), len(rollout.q) - 1)))
         line[0].set_title(title, fontsize=11, loc="left")
     for axes in rows.ravel():
         axes.axis("off")

@@ -41,7 +41,7 @@ def demonstration_of(run: str | Path, name: str = "", setup: Setup | None = None
     if damage := rollout.provenance.get("bag_damage"):
         raise DexhotError(f"{bad}: its recording is damaged ({'; '.join(damage)}).")
     stopped = str(rollout.provenance.get("stopped", ""))
-    if stopped and not stopped.startswith("the recording ends") and not any(end in stopped for end in STOPPED):
+    if stopped and not ended_well(stopped):
         raise DexhotError(f"{bad}: tracking ended by itself ({stopped}).")
     begin, end = engaged_part(folder, rollout)
     if (end - begin) / RATE < SHORTEST:
@@ -51,6 +51,11 @@ def demonstration_of(run: str | Path, name: str = "", setup: Setup | None = None
     part = slice(begin, end)
     check_grasp(f"{bad}: ", rollout, part, setup.asset)
     return _demonstration(name or folder.name, rollout, part, setup)
+
+
+def ended_well(stopped: str) -> bool:
+    """Whether the reason why tracking ended is that a person, or the recorded operator, was done."""
+    return stopped.startswith("the recording ends") or any(end in stopped for end in STOPPED)
 
 
 def _folder(run: str | Path) -> Path:
@@ -98,6 +103,7 @@ class Lift:
 
     rollout: Rollout
     begin: int  # frame of the first engagement
+    end: int  # of the last release
     height: float  # m, the most that its lowest point rose
     held: bool  # whether `check_grasp` accepts it
     why: str = ""  # what was wrong
@@ -110,14 +116,14 @@ def lift_of(run: str | Path, setup: Setup | None = None) -> Lift:
     setup = setup or load_setup(rollout.reference)
     begin, end = engaged_part(folder, rollout)
     if end <= begin:
-        return Lift(rollout, 0, 0.0, False, "the clutch never engaged")
+        return Lift(rollout, 0, 0, 0.0, False, "the clutch never engaged")
     part, low = slice(begin, end), lowest(rollout.object_pose, setup.asset.vertices)
     height = float((low[part] - low[begin]).max())
     try:
         check_grasp("", rollout, part, setup.asset)
     except DexhotError as e:
-        return Lift(rollout, begin, height, False, str(e))
-    return Lift(rollout, begin, height, True)
+        return Lift(rollout, begin, end, height, False, str(e))
+    return Lift(rollout, begin, end, height, True)
 
 
 def _demonstration(name: str, rollout: Rollout, part: slice, setup: Setup) -> Demonstration:

@@ -103,14 +103,14 @@ class Painter:
         self.renderer.close()
         self.masks.close()
 
-    def frame(self, index: int, reference: bool = True) -> np.ndarray:
-        """(H, W, 3) uint8 of frame `index`: the robot, with the outlined reference unless not `reference`."""
+    def frame(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 of frame `index`: the robot, with the outlined reference where it tracks one."""
         self._show(index)
         self.renderer.update_scene(self.data, self.camera, self.solid)
         for flag in (mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_HAZE):
             self.renderer.scene.flags[flag] = 0
-        picture = self.renderer.render()
-        if not reference:
+        picture: np.ndarray = self.renderer.render()
+        if "teleop" in self.rollout.reference.provenance:
             return picture
         bodies = self._bodies(self.outlined)
         thing = np.where(bodies < 0, 0, np.where(bodies == self.scene.model.body("ghost/object").id, 2, 1))

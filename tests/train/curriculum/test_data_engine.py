@@ -11,10 +11,12 @@ from dexhot.cli import main
 from dexhot.data.files import load
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError, FileFormatError
-from dexhot_train.curriculum import data_engine, jobs
+from dexhot.planning.search import Found
+from dexhot_train.curriculum import data_engine, jobs, variations
 from dexhot_train.curriculum.data_engine import Attempt, EngineOptions, attempt, make_set, variations_of
 from dexhot_train.curriculum.ledger import LEDGER, MADE, NO_SUCCESS, REFUSED, Ledger, by_kind, figures, page, read
 from dexhot_train.curriculum.variations import Variation
+from dexhot_train.mining.mine import VALIDATION_SEED
 
 BOX = "parametric/lift-box-100"
 TINY = EngineOptions(per_clip=2, kinds=("stretched", "loaded"), rollouts=48, parent_rollouts=48, trials=2)
@@ -80,6 +82,56 @@ def test_the_search_of_a_variation_begins_from_its_parents_plan(cache, tmp_path,
         attempt(Attempt(Variation(BOX, kind, 0), TINY, tmp_path))
     np.testing.assert_allclose(seen[0]["parent's plan"], 0.001 * np.arange(38))
     assert list(seen[1]) == ["replay"]
+
+
+@pytest.fixture
+def searches(monkeypatch):
+    """Starts of the searches for a plan, in place of them; and the seeds of the worlds drawn, by whom."""
+    asked, whole = {"searched": [], "held out": [], "tried": []}, data_engine.draw_worlds
+
+    def find(trials, space, prior, worlds, budget, how, seed, start):
+        asked["searched"].append((budget.rollouts, seed))
+        return Found(np.zeros(space.size), 0.0, 1.0, 0, 0)
+
+    def draw(reference, simulator, count, seed):
+        asked["held out"].append(seed)
+        return whole(reference, simulator, count, seed)
+
+    def perturbed(self, observed, count, seed, name="worlds_v2"):
+        asked["tried"].append(seed)
+        return [self.world(observed)] * count
+
+    monkeypatch.setattr(data_engine, "find_plan", find)
+    monkeypatch.setattr(data_engine, "draw_worlds", draw)
+    monkeypatch.setattr(data_engine.Trials, "perturbed", perturbed)
+    return asked
+
+
+def test_a_plan_is_searched_only_where_what_there_is_does_not_survive(cache, tmp_path, searches):
+    attempt(Attempt(Variation(BOX), TINY, tmp_path))
+    assert searches["searched"] == []
+    attempt(Attempt(Variation(BOX), replace(TINY, enough=1.1), tmp_path))
+    attempt(Attempt(Variation(BOX, "regrasped", 3), replace(TINY, enough=1.1), tmp_path))
+    assert searches["searched"] == [(TINY.parent_rollouts, 0), (TINY.rollouts, 3)]
+
+
+def test_a_demonstration_is_judged_in_worlds_that_no_search_saw(cache, tmp_path, searches):
+    attempt(Attempt(Variation(BOX, "regrasped", 3), replace(TINY, seed=2), tmp_path))
+    assert searches["tried"] == [3] and searches["held out"] == [2 + VALIDATION_SEED]
+
+
+def test_a_loaded_clip_must_succeed_in_the_slippery_world_too(cache, tmp_path, monkeypatch):
+    attempt(Attempt(Variation(BOX), TINY, tmp_path))
+    assert attempt(Attempt(Variation(BOX, "loaded", 0), TINY, tmp_path))["verdict"] == MADE
+    monkeypatch.setattr(variations, "FRICTION", (0.01, 0.02))
+    assert attempt(Attempt(Variation(BOX, "loaded", 0), TINY, tmp_path))["verdict"] == NO_SUCCESS
+
+
+def test_no_clip_of_a_test_split_begins_a_set(quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(variations, "splits", lambda dataset: {"test": ["b"]})
+    with pytest.raises(DexhotError, match="nothing may be trained"):
+        make_set([BOX, "grab/b"], TINY, tmp_path / "set", workers=1)
+    assert not quick and not (tmp_path / "set").exists()
 
 
 def tried(kind, verdicts, parent="a", seed=0):

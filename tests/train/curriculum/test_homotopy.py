@@ -332,6 +332,25 @@ def test_paths_among_neighbours_take_k_iterations(solved, tmp_path, lift_referen
         search_paths(clips[:1], "neighbours", options, tmp_path / "one", workers=1)
 
 
+def test_the_same_budget_is_spent_without_the_path(solved, tmp_path, lift_reference, monkeypatch):
+    def done(task, options, budget=None, start=None):
+        solved.append((task.reference.name, budget))
+        return result(error=0.9, strict=True)
+
+    monkeypatch.setattr(path_search, "optimise", done)
+    clips = files(lift_reference, tmp_path / "clips", 2)
+    search_paths(clips, "neighbours", replace(TINY, tasks=1), tmp_path / "stop", workers=1)
+    assert ("clip0", 50) not in solved, "a success ends an optimisation"
+    search_paths(clips, "neighbours", replace(TINY, tasks=1, stop=False), tmp_path / "whole", workers=1)
+    assert ("clip0", 50) in solved
+
+
+def test_no_clip_of_a_test_split_is_solved_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr("dexhot_train.curriculum.variations.splits", lambda dataset: {"test": ["b"]})
+    rows = search_paths(["grab/b"], "synthesised", TINY, tmp_path / "paths", workers=1).rows
+    assert [row["verdict"] for row in rows] == ["refused"] and "nothing may be trained" in rows[0]["reason"]
+
+
 def test_a_search_is_refused_for_no_clip_or_another_criterion(tmp_path):
     with pytest.raises(DexhotError, match="empty"):
         search_paths([], "synthesised", TINY, tmp_path)

@@ -20,7 +20,7 @@ class Demonstrations:
     out: Annotated[Path, shown("FOLDER")] = Path("demonstrations")
     """Folder of the set: demonstrations, ledger.jsonl, ledger.html. Missing folders are created."""
     per_clip: int = 10
-    """Variations of each clip; more than before goes on with a finished set."""
+    """Variations of each clip, at most: fewer where they seldom succeed. More than before goes on with a finished set."""
     kinds: tuple[Literal["stretched", "warped", "regrasped", "loaded", "synthetic"], ...] = (
         "stretched",
         "warped",

