@@ -79,11 +79,11 @@ def search_paths(
     """
     if not clips:
         raise DexhotError("a search for paths needs a clip; the list is empty.")
-    check_clips(clips, folder)
     if criterion not in CRITERIA:
         raise DexhotError(f"no criterion {criterion!r}; one of {', '.join(CRITERIA)}.")
     if (generator is None) == (criterion == "generated"):
         raise DexhotError("a generator belongs to the criterion generated: give both, or neither.")
+    check_clips(clips, folder)
     digest = hashlib.sha256(generator.read_bytes()).hexdigest()[:16] if generator else None
     claim(folder, {"options": asdict(options), "criterion": criterion, "generator": digest}, command)
     ledger = Ledger(folder)

@@ -347,8 +347,8 @@ def test_the_same_budget_is_spent_without_the_path(solved, tmp_path, lift_refere
 
 def test_no_clip_of_a_test_split_is_solved_by_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr("dexhot_train.curriculum.variations.splits", lambda dataset: {"test": ["b"]})
-    rows = search_paths(["grab/b"], "synthesised", TINY, tmp_path / "paths", workers=1).rows
-    assert [row["verdict"] for row in rows] == ["refused"] and "nothing may be trained" in rows[0]["reason"]
+    with pytest.raises(DexhotError, match="nothing may be trained"):
+        search_paths(["grab/b"], "synthesised", TINY, tmp_path / "paths", workers=1)
 
 
 def test_a_search_is_refused_for_no_clip_or_another_criterion(tmp_path):
