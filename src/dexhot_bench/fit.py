@@ -19,6 +19,7 @@ import numpy as np
 from dexhot.data.files import write_text
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
+from dexhot.datasets.contactpose import grasp_folders
 from dexhot.datasets.library import load_clip
 from dexhot.errors import ClipError, DexhotError, NotFoundError
 from dexhot.fitting import body as body_fit
@@ -142,6 +143,8 @@ def run(
     contact = any(row.recipe.method == "contact" for row in rows)
     if contactpose is not None and not contact:
         raise DexhotError("ContactPose is for recipe contact, which --recipes leaves out.")
+    if contactpose is not None:
+        grasp_folders(contactpose)  # refused before the other cells
     cells = Cells.kept(None if quick else cache_dir() / "bench" / f"fit-{source_digest()}.json")
     left_out: list[str] = []
     jobs = [(k, row) for k in range(max(row.clips for row in rows)) for row in rows if k < row.clips]

@@ -126,6 +126,10 @@ def test_recipes_are_chosen_by_name(drawn, monkeypatch):
     assert "fps" not in found["metrics"]
     with pytest.raises(DexhotError, match="leaves out"):
         fit.run(quick=True, recipes=["tfhot"], contactpose=Path("nowhere"))
+    asked.clear()
+    with pytest.raises(DexhotError, match="nowhere is not ContactPose"):
+        fit.run(recipes=["contact"], contactpose=Path("nowhere"))
+    assert not asked  # before the work
 
 
 def test_other_rows_have_the_clips_of_the_cache_or_parametric_ones(monkeypatch):

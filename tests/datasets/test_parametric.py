@@ -5,6 +5,7 @@ import pytest
 
 from dexhot.data.keypoints import TIPS, wrist_pose
 from dexhot.datasets import human_hand
+from dexhot.datasets.library import load_clip
 from dexhot.datasets.parametric import KINDS, generate
 from dexhot.errors import NotFoundError
 from dexhot.geometry.poses import IDENTITY, inverse, transform
@@ -161,3 +162,8 @@ def test_an_invalid_parametric_name_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path))
     with pytest.raises(NotFoundError, match="box-MMxMMxMM"):
         load_object("parametric/box-50x60")
+
+
+def test_where_a_file_is_needed_the_error_names_the_command_that_writes_a_generated_clip(cache):
+    with pytest.raises(NotFoundError, match="`dexhot generate` writes it"):
+        load_clip("parametric/lift-box-0")

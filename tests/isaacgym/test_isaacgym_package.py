@@ -146,6 +146,14 @@ def test_the_command_writes_a_folder_and_touches_no_other(clip, tmp_path, monkey
     assert main(call) == 1 and "exists; name a new folder" in capsys.readouterr().err
 
 
+def test_the_command_exports_no_test_clip(clip, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("dexhot_train.task.clips.load_task_clip", lambda name, profile: clip)
+    name = clip.reference.name.partition("/")[2]
+    monkeypatch.setattr("dexhot_train.curriculum.variations.splits", lambda dataset: {"test": [name]})
+    assert main(["export", "lift.npz", "--to", "isaacgym", "--out", str(tmp_path / "task")]) == 1
+    assert "nothing may be trained on it" in capsys.readouterr().err and not (tmp_path / "task").exists()
+
+
 def test_what_isaac_gym_cannot_have_is_refused(clip, tmp_path):
     from dataclasses import replace
 

@@ -33,7 +33,7 @@ COMMANDS = {
     "mine": "search actions that make a reference succeed in physics: a demonstration",
     "train": "train what the controllers use, and make the demonstrations to train on",
     "evaluate": "score a demonstration by simulating it again, a recorded run as it is, or a controller on clips",
-    "export": "export demonstrations to other projects' formats: a LeRobot dataset",
+    "export": "export demonstrations as a LeRobot dataset, or the tracking task for Isaac Gym",
     "report": "write the HTML report of a run",
     "view": "view any file of the data pipeline in the browser",
     "leap": "the LEAP hand alone: check, calibrate, reboot, replace a servo, simulate",

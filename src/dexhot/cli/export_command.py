@@ -44,10 +44,13 @@ def run(args: Args) -> None:
 
 def _isaacgym(args: Args) -> None:
     from dexhot.cli.output import print_json, summary
+    from dexhot_train.curriculum.variations import require_training
     from dexhot_train.isaacgym_export import export_isaacgym
     from dexhot_train.task.clips import load_task_clip
 
     clips = [load_task_clip(name, args.profile) for name in args.demonstrations]
+    for clip in clips:
+        require_training(clip.reference.name)
     folder = export_isaacgym(clips, args.out or Path("tracking.isaacgym"))
     told = {"task": str(folder), "clips": len(clips), "frames": sum(len(c.reference.q) for c in clips)}
     summary("tracking task for Isaac Gym", told)

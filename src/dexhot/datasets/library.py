@@ -48,6 +48,8 @@ def load_clip(name: str) -> HandObjectTrajectory:
     path = trajectories_dir(dataset) / f"{clip}.npz"
     if not clip or not path.is_file():
         valid = clip_names(dataset) or [name for d in list_datasets() for name in clip_names(d)]
+        if dataset == "parametric":
+            raise NotFoundError("clip", name, valid, "Here a generated one is a file: `dexhot generate` writes it.")
         raise NotFoundError("clip", name, valid, "`dexhot datasets list` shows them, `dexhot datasets get` gets more.")
     return load(path, HandObjectTrajectory)
 
