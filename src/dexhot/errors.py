@@ -17,6 +17,11 @@ def meant(name: str, valid: Iterable[str]) -> str:
 class DexhotError(Exception):
     """Base of every error that dexhot raises on purpose; the command line prints it as one sentence."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled with its message, not the arguments it was made from: it comes back from a worker process as it is,
+        whatever its class takes."""
+        return type(self).__new__, (type(self), *self.args), self.__dict__
+
 
 class FileFormatError(DexhotError):
     """A file is missing, truncated, of another schema or version, or has invalid values."""

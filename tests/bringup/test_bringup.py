@@ -16,6 +16,7 @@ import pytest
 pytestmark = pytest.mark.ros
 
 HERE = Path(__file__).parents[1]  # of the helpers
+PATH = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
 CYCLES = int(os.environ.get("DEXHOT_START_STOP", "3"))  # of the full graph; the release check does 20
 DRIVER = """
 import os, sys
@@ -28,7 +29,9 @@ def process(text):
     return Process(nodes[0].name, nodes, vital="~" not in text)
 processes = tuple(map(process, sys.argv[2:]))
 graph = Graph("light", "", (), lambda a: processes, lambda a: Prepared(Path(sys.argv[1]), {}))
-sys.exit(launcher.run(plan(graph, {}, os.environ)))
+code = launcher.run(plan(graph, {}, os.environ), goes_on="GOES_ON" in os.environ)
+print("went on", file=sys.stderr)
+sys.exit(code)
 """
 
 
@@ -40,8 +43,8 @@ def light(ros_domain, tmp_path):
     """
     started = []
 
-    def start(*processes: str) -> subprocess.Popen:
-        environment = os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    def start(*processes: str, **given: str) -> subprocess.Popen:
+        environment = os.environ | {"PYTHONPATH": PATH, "OMP_NUM_THREADS": "1"} | given
         arguments = [sys.executable, "-c", DRIVER, str(tmp_path), *processes]
         started.append(subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True))
         return started[-1]
@@ -67,6 +70,15 @@ def children(popen: subprocess.Popen, count: int, seconds: float = 20.0) -> list
 def gone(processes: list[psutil.Process], seconds: float = 5.0) -> bool:
     _, alive = psutil.wait_procs(processes, timeout=seconds)
     return not alive
+
+
+def test_a_caller_that_goes_on_after_a_run_is_interrupted_with_it(light):
+    """`dexhot demo` must not start its next run after Ctrl-C."""
+    up = light("Probe", GOES_ON="1")
+    nodes = children(up, 1)
+    up.send_signal(signal.SIGINT)
+    said = up.communicate(timeout=20)[1]
+    assert "KeyboardInterrupt" in said and "went on" not in said and gone(nodes)
 
 
 def test_an_interrupt_takes_everything_down_with_exit_code_0(light):
@@ -122,7 +134,7 @@ def caught(pid: int) -> int:
 
 
 def test_one_process_starts_and_stops_twenty_times(ros_domain):
-    environment = os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": PATH, "OMP_NUM_THREADS": "1"}
     call = [
         sys.executable,
         "-m",

@@ -9,6 +9,7 @@ from dexhot.bringup.graphs.teleop import ASIDE, scene
 from dexhot.data.files import load
 from dexhot.data.types import Reference
 from dexhot.errors import DexhotError
+from dexhot.paths import share_dir
 from dexhot.scratch import remove_scratch
 
 
@@ -82,3 +83,45 @@ def test_a_video_is_seen_without_depth(teleop, shared_data, hand_landmarks):
 def test_what_cannot_work_is_refused_before_anything_starts(teleop, given):
     with pytest.raises(DexhotError):
         teleop(**given)
+
+
+def test_a_view_as_recorded_needs_a_recording_with_its_cameras_place(teleop):
+    with pytest.raises(GraphError, match="camera_view:=recorded needs a recording"):
+        teleop(camera_view="recorded")
+
+
+def test_an_agent_that_does_not_exist_is_refused(teleop, tmp_path):
+    with pytest.raises(DexhotError, match="does not exist"):
+        teleop(policy=str(tmp_path / "agent.onnx"))
+
+
+def test_the_scene_has_the_grasp_of_its_reference_unless_nothing_assists(teleop, tmp_path):
+    made = teleop()
+    assert made.parameters["controller"]["policy"] == "grasp"
+    assert set(load(made.folder / "reference.npz", Reference).provenance["teleop"]["grasp"]) >= {"palm", "fingers"}
+    assert teleop(policy="none", record=str(tmp_path / "other")).parameters["controller"]["policy"] == ""
+
+
+def test_the_shipped_agent_gets_the_motion_that_the_user_repeats(teleop, tmp_path):
+    shipped = str(share_dir() / "policies" / "lift_box.npz")
+    made = teleop(policy="assist_leap", reference=shipped)
+    controller = made.parameters["controller"]
+    motion = load(controller["motion"], Reference)
+    assert len(motion.q) > 60 and np.ptp(motion.object_pose[:, 2]) > 0.03  # the motion, not the scene that stands still
+    assert controller["policy"] == str(made.folder / "policy.onnx")
+    assert teleop(record=str(tmp_path / "other")).parameters["controller"].get("motion", "") == ""
+
+
+def test_an_agent_that_knows_a_motion_is_refused_without_one_and_another_hands_by_name(teleop):
+    with pytest.raises(DexhotError, match="give that motion by reference:=FILE"):
+        teleop(policy="assist_leap")
+    with pytest.raises(DexhotError, match="observes what a live hand does not have"):
+        teleop(policy="assist_door")
+
+
+def test_a_recording_that_is_played_once_ends_the_graph_however_it_ends(teleop, shared_data, hand_landmarks, tmp_path):
+    video = f"video:{shared_data}/hand_video/human_hand_video.mp4"
+    for loop in ("true", "false"):
+        made = teleop(camera=video, camera_loop=loop, record=str(tmp_path / loop))
+        (camera,) = (p for p in made.processes if p.name == "camera")
+        assert camera.vital == (loop == "false")

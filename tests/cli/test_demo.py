@@ -84,7 +84,7 @@ class Passing:
     def __init__(self, monkeypatch, strict):
         self.arguments, self.strict = [], iter(strict)
         monkeypatch.setattr("dexhot.bringup.graph.plan", lambda graph, arguments, env: self.arguments.append(arguments))
-        monkeypatch.setattr("dexhot.bringup.launcher.run", lambda planned, output: 0)
+        monkeypatch.setattr("dexhot.bringup.launcher.run", lambda planned, output, goes_on: 0)
         monkeypatch.setattr("dexhot.rollouts.live.live_rollout", lambda live: None)
         monkeypatch.setattr("dexhot.ros.core.claim.own_domain", lambda: None)
         found = lambda rollout: type("Score", (), {"metrics": {"success_strict": next(self.strict)}})  # noqa: E731

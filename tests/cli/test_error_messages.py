@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import io
+import pickle
 from typing import get_args
 
 import numpy as np
@@ -11,12 +12,25 @@ import pytest
 from dexhot.bringup.graph import read_parameters, resolve
 from dexhot.bringup.graphs import load_graph
 from dexhot.cli import COMMANDS, empty_argument, main
+from dexhot.cli.arguments import at_least
 from dexhot.data.files import file_of, save
 from dexhot.data.types import Demonstration, Reference, Rollout
-from dexhot.errors import DexhotError, FileFormatError, MeshError, NotFoundError
+from dexhot.errors import DexhotError, FileFormatError, MeshError, MissingExtraError, NotFoundError
 from dexhot.geometry.meshes import check_arrays
 from dexhot.rollouts.live import live_rollout
 from dexhot.ros.core.parameters import load_schema, template
+
+
+def test_every_error_comes_back_from_a_worker_as_it_is():
+    for error in (NotFoundError("clip", "ab", ["abc"]), MissingExtraError("x", "train"), DexhotError("why")):
+        back = pickle.loads(pickle.dumps(error))
+        assert type(back) is type(error) and str(back) == str(error)
+
+
+@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
+def test_a_bound_refuses_what_is_no_number_too(value):
+    with pytest.raises(DexhotError, match="--palm-length must be 0 or more, not"):
+        at_least(0, palm_length=value)
 
 
 def refused(capsys, *argv: str) -> str:

@@ -174,3 +174,8 @@ def test_evaluate_says_what_was_verified(cache, reference, lift_setup, tmp_path,
         told = json.loads(printed.out.splitlines()[-1])
         assert told["verification"]["verified"] is (name == "honest")
         assert ("is not the motion of its clip" in " ".join(printed.err.split())) is (name == "lazy")
+
+
+def test_a_teleoperated_scene_is_no_clip_whatever_it_was_made_from(reference, lift_setup):
+    found = verify(replace(reference, provenance=reference.provenance | {"teleop": {}}), lift_setup)
+    assert found.name == f"teleoperated: {reference.name}" and not found.verified and "displacement" in found.why

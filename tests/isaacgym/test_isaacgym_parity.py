@@ -165,12 +165,23 @@ def test_starts_are_drawn_by_their_fractions(clips, folder, monkeypatch):
         )
 
 
+def test_a_quaternion_and_its_negative_are_observed_the_same(clips, folder, monkeypatch):
+    isaac = Sides(clips, folder, monkeypatch).isaac
+    state = isaac.simulator.state()
+    first = isaac._observe(state)[0]
+    isaac.object_pose = torch.cat([isaac.object_pose[:, :3], -isaac.object_pose[:, 3:]], 1)
+    torch.testing.assert_close(isaac._observe(state)[0], first)
+
+
 def test_environments_have_the_exported_physics_and_servos(clips, folder, monkeypatch):
-    sides = Sides(clips, folder, monkeypatch)
-    bundle, gym = sides.bundle, sides.gym
+    gym, bundle = gymapi_stub.install(monkeypatch), Bundle(folder, dtype=torch.float64)
+    from dexhot_isaacgym.gym_worlds import GymWorlds
+
+    bundle.arrays["physics"][:, 1, 2] = 1.1  # the servos' gain, which worlds_v1 does not vary
+    worlds = GymWorlds(bundle, N, -1)
     assert gym.parameters.dt == pytest.approx(1 / 240) and gym.parameters.gravity.z == -9.81
     for i, (hand, body) in enumerate(gym.environments):
-        friction, mass, gain, inertia, _ = bundle.physics[sides.worlds.clip[i], sides.worlds.world[i]].tolist()
+        friction, mass, gain, inertia, _ = bundle.physics[worlds.clip[i], worlds.world[i]].tolist()
         assert hand.group == body.group == i and (hand.mask, body.mask) == (1, 0)
         assert body.shapes[0].friction == hand.shapes[0].friction == pytest.approx(0.8 * friction)
         assert body.links[0].mass == pytest.approx(mass) and body.links[0].inertia.y.y == pytest.approx(mass * inertia)
@@ -180,7 +191,7 @@ def test_environments_have_the_exported_physics_and_servos(clips, folder, monkey
         assert hand.dofs["stiffness"][hand.asset.joints.index("tx")] == 2000.0
         assert hand.dofs["effort"][finger] == pytest.approx(servo.torque)
         assert hand.asset.options.fix_base_link and hand.asset.options.disable_gravity
-    assert {int(w) for w in sides.worlds.world} == {0, 1}
+    assert {int(w) for w in worlds.world} == {0, 1}
 
 
 def test_a_touch_is_a_force_on_a_fingertips_link(clips, folder, monkeypatch):

@@ -312,6 +312,16 @@ def test_a_clip_that_was_stopped_is_no_success_and_gives_the_reason(asset, tmp_p
     assert json.loads((tmp_path / "report.json").read_text())["success"] is False
 
 
+@pytest.mark.parametrize("stopped, good", [("holding: recorder ends: stopped", True), ("fault: the arm", False)])
+def test_a_teleoperated_run_tracks_nothing_and_a_persons_end_of_it_is_no_failure(asset, tmp_path, stopped, good):
+    rollout = lift_rollout()
+    scene = replace(rollout.reference, provenance={"teleop": {}})
+    rollout = replace(rollout, reference=scene, provenance={"stopped": stopped})
+    text = write_report(rollout, tmp_path, video=False).read_text()
+    assert ("Ended after 0.98 s: holding: recorder ends" in text) == good and ("Stopped after 0.98 s" in text) != good
+    assert "is teleoperated: it repeats no clip" in text and ">reference</text><rec" not in text
+
+
 def test_a_symmetric_object_is_drawn_as_it_is_judged(cache, tmp_path):
     save_object(replace(box_asset(), symmetry=Symmetry("axis")))
     text = write_report(lift_rollout(), tmp_path, video=False).read_text()

@@ -75,6 +75,7 @@ def test_a_good_run_is_a_demonstration_of_its_engaged_part(run):
     np.testing.assert_array_equal(made.actions, run.rollout.command[20:170])
     np.testing.assert_array_equal(made.object_pose[:-1], run.rollout.object_pose[21:170])  # after each action
     assert 40 <= made.reference.grasp_start <= 45 and made.reference.provenance["teleoperated"]["frames"] == [20, 170]
+    assert "source" not in made.reference.provenance  # its motion is no clip's
     files.save(made, run.folder / "demonstration.npz")
 
 
@@ -189,6 +190,7 @@ def test_latency_is_from_an_image_to_the_first_command_that_used_it(tmp_path, wo
     found = teleop_run.latencies(tmp_path)
     assert found["images"] == 2 and found["glass_to_motor_ms_p50"] == pytest.approx(40.0)
     assert found["glass_to_motor_ms_p99"] == pytest.approx(49.8)
+    assert [found[f"{stage}_ms_p50"] for stage in teleop_run.STAGES] == pytest.approx([17.5, 2.5, 20.0])
 
 
 @pytest.mark.parametrize(

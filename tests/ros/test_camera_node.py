@@ -2,16 +2,17 @@
 
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image
 
 from dexhot.data.topics import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO
 from dexhot.hardware.camera.drawn import SimCamera
-from dexhot.hardware.camera.frames import CameraError, CameraLostError, EndOfFrames
+from dexhot.hardware.camera.frames import CameraError, CameraLostError, EndOfFrames, Frames
 from dexhot.ros.core import messages
 from dexhot.ros.see import camera_node
 from node_bench import NodeBench
@@ -155,3 +156,31 @@ def test_no_heartbeat_before_the_first_frame(bench):
     node = bench.node
     assert bench.spin_until(node.alive)
     assert node.camera.health.frames > 0
+
+
+def test_a_recorded_operator_waits_to_and_fro_until_the_clutch_engages():
+    node = SimpleNamespace(engaged=False, stopped=False, first=[], camera=SimpleNamespace(recorded=True))
+    node.p, shown = SimpleNamespace(hold=0.003, fps=1000, hold_timeout=60.0), []
+
+    def publish(frames):
+        shown.append(frames.number)
+        node.engaged = len(shown) == 7
+
+    node.publisher = SimpleNamespace(publish=publish)
+    for k in range(4):  # the fourth comes after the clutch engaged
+        camera_node.CameraNode.wait_with(node, Frames(float(k), k, np.zeros((2, 2, 3), np.uint8), None, None))
+    assert shown == [2, 1, 0, 0, 1, 2, 2] and not node.first
+
+
+def test_a_recorded_operator_waits_no_longer_than_the_timeout_and_says_what_the_clutch_waits_for():
+    done, shown = [], []
+    node = SimpleNamespace(engaged=False, stopped=False, first=[], camera=SimpleNamespace(recorded=True))
+    node.p = SimpleNamespace(hold=0.003, fps=1000, hold_timeout=0.02)
+    node.publisher = SimpleNamespace(publish=shown.append)
+    node.finish = lambda why, code: done.append((why, code))
+    said = DiagnosticArray(status=[DiagnosticStatus(message="not engaged yet (the hand is lost)")])
+    camera_node.CameraNode.on_teleop(node, said)
+    for k in range(3):
+        camera_node.CameraNode.wait_with(node, Frames(float(k), k, np.zeros((2, 2, 3), np.uint8), None, None))
+    assert done == [("the clutch has not engaged within 0.02 s: not engaged yet (the hand is lost)", 1)]
+    assert len(shown) > 5 and node.stopped

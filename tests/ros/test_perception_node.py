@@ -3,20 +3,23 @@
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from dexhot.data.files import save
-from dexhot.data.topics import LABELS, OBJECT_POSE
+from dexhot.data.keypoints import MIDDLE_MCP, WRIST
+from dexhot.data.topics import HAND_KEYPOINTS, LABELS, OBJECT_POSE
 from dexhot.geometry.poses import compose, inverse, make_pose
+from dexhot.perception.protocols import HandSighting
 from dexhot.robots.arm import FR3_JOINTS
 from dexhot.ros.core import messages
 from dexhot.ros.core.refusals import RefusedError
-from dexhot.ros.see.camera_messages import camera_info, image
+from dexhot.ros.see.camera_messages import camera_info, image, read_cloud
 from dexhot.simulation.renderer import NoRendererError
 from dexhot.simulation.scene import arm_scene
 from dexhot.simulation.setup import load_setup
 from node_bench import NodeBench
+from tiny_clip import tiny_clip
 
 pytest.importorskip("warp")
 from dexhot.ros.see.perception_node import PerceptionNode
@@ -208,3 +211,48 @@ def test_an_image_that_is_no_image_is_refused(seeing):
 def test_nothing_to_look_for_is_refused(bench, capfd):
     node = bench.start(PerceptionNode())
     assert node.state == "unconfigured" and "nothing to look for" in capfd.readouterr().err
+
+
+class OneHand(PerceptionNode):
+    """The node with the keypoints of a clip in place of a detector's."""
+
+    def hand_finder(self):
+        def finder():
+            rows = iter(self.rows)
+            return lambda color: [HandSighting("right", next(rows)[:, 3:5], 0.9, 1.0, np.zeros(21))]
+
+        return finder if self.sides else None
+
+
+@pytest.mark.parametrize("fit", ["none", "right"])
+def test_the_keypoints_are_those_of_a_hand_of_the_operators_size_where_one_is_fitted(bench, cache, fit):
+    recording, evidence, truth = tiny_clip(6)
+    palm = float(np.linalg.norm(truth[0, MIDDLE_MCP] - truth[0, WRIST]))
+    OneHand.rows = evidence.keypoints["right"]
+    heard = bench.listen(PointCloud2, HAND_KEYPOINTS["right"])
+    node = bench.start(OneHand(), hands="right", fit=fit, fill=True, palm_length=palm, silence=60.0, tf="none")
+    assert node.state == "active", node.resting
+    assert bench.spin_until(lambda: node.keypoints["right"].get_subscription_count())
+    for k in range(6):
+        header = Header(stamp=messages.to_stamp(BEGIN + k / 30), frame_id=FRAME)
+        node.hear("info", node.pairs.on_info, camera_info(header, recording.intrinsics))
+        node.hear("depth", node.pairs.on_depth, image(header, recording.depth[k]))
+        node.hear("colour", node.pairs.on_color, image(header, recording.color[k]))
+        assert bench.spin_until(lambda k=k: len(heard) > k), node.unseen
+    rows = np.array([read_cloud(m) for m in heard])
+    found = np.linalg.norm(rows[:, MIDDLE_MCP, :3] - rows[:, WRIST, :3], axis=1)
+    off = np.linalg.norm(rows[..., :3] - truth, axis=2).mean(axis=1)
+    assert np.isfinite(rows[..., :3]).all()
+    assert (np.abs(found - palm).max() < 0.003) == (fit == "right")
+    if fit == "right":
+        assert np.median(off) < 0.012 and (node._latencies.keys() >= {"fit"})
+
+
+@pytest.mark.parametrize(
+    "given", [{"fit": "right", "depth": False}, {"fit": "left", "hands": "right"}, {"fit": "right", "hands": "none"}]
+)
+def test_a_hand_is_fitted_only_where_it_is_looked_for_with_depth(bench, capfd, given):
+    OneHand.rows = []
+    node = bench.start(OneHand(), **({"hands": "right", "object": ""} | given))
+    said = capfd.readouterr().err
+    assert node.state == "unconfigured" and ("fit:=" in said or "nothing to look for" in said)

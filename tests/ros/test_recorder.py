@@ -177,6 +177,23 @@ def grown(bag: Path, size: int, seconds: float = 30.0) -> None:
         time.sleep(0.05)
 
 
+def test_a_recorder_does_not_wait_for_the_publishers_of_its_own_process(ros_domain, tmp_path):
+    """They are destroyed before it ends; the executor held on to them."""
+    parameters = tmp_path / "recorder.yaml"
+    parameters.write_text(f"/recorder: {{ros__parameters: {{bag: {tmp_path / 'bag'}, required_nodes: [source]}}}}")
+    program = "import sys; from dexhot.ros.core import process; from dexhot.ros.record import recorder_node\n"
+    program += "recorder_node.LAST_WORDS = 60.0\nsys.exit(process.main(sys.argv[1:]))"
+    call = [sys.executable, "-c", program, "recorder", "probe_nodes:Source", "--ros-args", "--params-file"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(HERE), *sys.path)), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen([*call, str(parameters)], env=environment) as both:
+        try:
+            grown(tmp_path / "bag", 2000)
+            both.send_signal(signal.SIGINT)
+            assert both.wait(timeout=30) == 0
+        finally:
+            both.kill()
+
+
 @pytest.mark.ros
 def test_a_kill_loses_at_most_a_second(recording):
     _, recorder, bag = recording

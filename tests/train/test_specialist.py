@@ -18,12 +18,12 @@ from dexhot.data.types import Demonstration, PolicyCard  # noqa: E402
 from dexhot.errors import DexhotError, FileFormatError  # noqa: E402
 from dexhot.objects.library import save_object  # noqa: E402
 from dexhot.rollouts.floating import floating_simulator, run_controller, start_state  # noqa: E402
-from dexhot_train import specialist as module  # noqa: E402
-from dexhot_train.expert import ExpertOptions, SamplingExpert, queried  # noqa: E402
 from dexhot_train.export import export_policy  # noqa: E402
-from dexhot_train.imitation import FitOptions, clone, dart_noise, error_sigma  # noqa: E402
+from dexhot_train.learners import specialist as module  # noqa: E402
+from dexhot_train.learners.expert import ExpertOptions, SamplingExpert, queried  # noqa: E402
+from dexhot_train.learners.imitation import FitOptions, clone, dart_noise, error_sigma  # noqa: E402
+from dexhot_train.learners.specialist import SpecialistOptions, in_demonstration, save_specialist, train_specialist  # noqa: E402
 from dexhot_train.network import PolicyNetwork, TorchNetwork  # noqa: E402
-from dexhot_train.specialist import SpecialistOptions, in_demonstration, save_specialist, train_specialist  # noqa: E402
 
 TINY = SpecialistOptions(
     searches=1,

@@ -144,6 +144,12 @@ def test_the_command(tmp_path, cache, capsys):
     assert command.startswith("dexhot train tracker parametric/reach-box-0 --steps 48 --worlds 2 --imitation 0")
 
 
+def test_the_command_trains_on_no_test_clip(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("dexhot_train.curriculum.variations.splits", lambda dataset: {"test": ["reach-box-0"]})
+    assert main(["train", "tracker", "parametric/reach-box-0", "--out", str(tmp_path / "run")]) == 1
+    assert "nothing may be trained on it" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("action", ["residual", "cumulative"])
 def test_the_exported_policy_acts_as_the_trained_one(action, clip, tmp_path):
     """The same residuals from the ONNX file as from the task's own action space, step after step."""

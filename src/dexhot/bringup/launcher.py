@@ -86,11 +86,11 @@ def stop(running: list[Running]) -> list[str]:
     return killed
 
 
-def run(plan: Plan, output: IO[str] = sys.stderr) -> int:
+def run(plan: Plan, output: IO[str] = sys.stderr, goes_on: bool = False) -> int:
     """Run until Ctrl-C, SIGTERM, or the end of a vital process or of all processes; then shut everything down.
 
     Returns 0 when it was stopped or a node finished its work, 1 when a process died or had to be killed. Raises
-    DexhotError without ROS 2.
+    DexhotError without ROS 2; KeyboardInterrupt when it was stopped and the caller `goes_on` after a run.
     """
     require_ros()
     stopping: list[int] = []
@@ -122,6 +122,8 @@ def run(plan: Plan, output: IO[str] = sys.stderr) -> int:
         print(died(name, code), file=output, flush=True)
     for name in forced:
         print(killed(name), file=output, flush=True)
+    if goes_on and any(stopping):
+        raise KeyboardInterrupt
     return 1 if deaths or forced else 0
 
 

@@ -1,4 +1,7 @@
-"""Names of argument values in `--help`, in place of Python's types."""
+"""What commands share of their arguments: names of values in `--help`, bounds, the command line that a file keeps."""
+
+from dataclasses import fields
+from typing import Any
 
 import tyro
 
@@ -8,13 +11,21 @@ UNSAID = ("None", "", "''")
 ON = tyro.conf.arg(help_behavior_hint="")  # a flag that --no-... turns off; its help text describes --no-...
 
 
-def at_least(least: int, **values: int | None) -> None:
-    """Raise DexhotError for an argument below `least`; None was not given."""
+def at_least(least: int, **values: float | None) -> None:
+    """Raise DexhotError for an argument below `least`, infinite or NaN; None was not given."""
     for name, value in values.items():
-        if value is not None and value < least:
+        if value is not None and not least <= value < float("inf"):
             raise DexhotError(f"--{name.replace('_', '-')} must be {least} or more, not {value}.")
 
 
 def shown(metavar: str) -> object:
     """For `Annotated`: the value is called `metavar`; an empty default is not shown."""
     return tyro.conf.arg(metavar=metavar, help_behavior_hint=lambda d: "" if d in UNSAID else f"(default: {d})")
+
+
+def options_of(args: Any, unsaid: tuple[str, ...]) -> list[str]:
+    """The options that differ from their defaults, but for those that do not change the result."""
+    given = {f.name: getattr(args, f.name) for f in fields(args) if f.name not in unsaid}
+    given = {f.name: given[f.name] for f in fields(args) if f.name in given and given[f.name] != f.default}
+    words = {name: "--" + name.replace("_", "-") for name in given}
+    return [words[name] if value is True else f"{words[name]} {value}" for name, value in given.items()]

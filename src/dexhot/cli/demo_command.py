@@ -327,7 +327,7 @@ def tracked(
         arguments = {"reference": str(demonstration), "record": str(live), "exit_when_done": "true"}
         arguments |= {"perception": "camera"} if loop == CAMERA else {}
         planned = plan(load_graph("real_track"), arguments | ({"view": "true"} if view else {}), os.environ)
-        if launcher.run(planned, sys.stderr):
+        if launcher.run(planned, sys.stderr, goes_on=True):
             raise DexhotError(f"the live graph died; its log is above, its run is in {live}.")
         metrics = rejudge(live_rollout(live)).metrics
         if metrics["success_strict"] or attempt == ATTEMPTS:

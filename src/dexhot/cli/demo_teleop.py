@@ -9,8 +9,10 @@ from typing import Any
 from dexhot.errors import DexhotError
 
 SPEED, PAUSE = 0.5, 1.0  # of the clip's motion; s at rest before and after it
+UNSEEN = 1.5  # s at the ends of the recording in which the clutch need not be engaged
 WRIST_SPEED = 0.5  # m/s: the operator's
 RUNS = {"assisted": True, "unassisted": False}  # folder -> with assistance; the first one's report has both
+TITLES = {"assisted": "With assistance", "unassisted": "Without assistance"}
 
 
 def rendered_operator(clip: Any, folder: Path, seed: int) -> tuple[Path, float]:
@@ -66,9 +68,20 @@ def teleoperated(folder: Path, scene: Path, video: Path, palm: float, name: str,
         "record": str(live),
     }
     planned = plan(load_graph("teleop"), arguments | ({"view": "true"} if view else {}), os.environ)
-    if launcher.run(planned, sys.stderr):
+    if launcher.run(planned, sys.stderr, goes_on=True):
         raise DexhotError(f"the live graph died; its log is above, its run is in {live}.")
     return live
+
+
+def fate(lift: Any, seconds: float) -> str:
+    """What became of the object, in words, and of the operator's hand, which was to be seen for `seconds`."""
+    from dexhot.data.types import RATE
+
+    if lift.held:
+        return f"lifted by {100 * lift.height:.1f} cm and held"
+    seen, why = (lift.end - lift.begin) / RATE, str(lift.why.rstrip("."))
+    early = 0.0 < seen < seconds - UNSEEN
+    return f"{why}; the operator's hand was lost after {seen:.1f} of {seconds:.1f} s" if early else why
 
 
 def compared(folder: Path, video: Path, runs: dict[str, Path]) -> dict[str, Any]:
@@ -82,16 +95,17 @@ def compared(folder: Path, video: Path, runs: dict[str, Path]) -> dict[str, Any]
 
     lifts = {name: lift_of(live) for name, live in runs.items()}
     setup = load_setup(next(iter(lifts.values())).rollout.reference)
-    said = {
-        name: f"{name}: " + ("lifted and held" if x.held else "not lifted, or dropped") for name, x in lifts.items()
-    }
-    text = "; ".join(f"{words}, {100 * lifts[name].height:.1f} cm" for name, words in said.items())
-    write_text(
-        (folder / SEEN).with_suffix(".txt"), f"The rendered operator, and the robot without and with help. {text}."
-    )
+    recording = open_recording(video)
+    seconds = float(recording.time[-1] - recording.time[0])
+    said = {name: f"{TITLES[name]}: {fate(x, seconds)}" for name, x in lifts.items()}
     order = [name for name in reversed(RUNS) if name in lifts]
+    write_text(
+        (folder / SEEN).with_suffix(".txt"),
+        "Assistance off and on\nOne run each. Above, the operator's hand that both runs saw: pictures are rendered. "
+        f"{'. '.join(said[name] for name in order)}. This report is of the run with assistance.",
+    )
     drawn = [(said[name], lifts[name].rollout, lifts[name].begin) for name in order]
-    draw_side_by_side(open_recording(video), drawn, setup, folder / SEEN)
+    draw_side_by_side(recording, drawn, setup, folder / SEEN)
     found: dict[str, Any] = {}
     for name, x in lifts.items():
         found |= {f"{name}_held": x.held, f"{name}_height_cm": round(100 * x.height, 1)}

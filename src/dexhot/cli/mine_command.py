@@ -14,7 +14,7 @@ class Args:
     """Mine one or many references."""
 
     references: Annotated[list[Path], tyro.conf.Positional, shown("REFERENCE ...")] = field(default_factory=list)
-    """Reference files (.npz) from `dexhot retarget`."""
+    """Reference files (.npz) from `dexhot retarget`, or demonstrations, such as from `dexhot teleop save`."""
     out: Annotated[Path | None, shown("FILE|FOLDER")] = None
     """Output Demonstration: a file for one reference, else a folder; by default beside each reference. Missing folders
     are created."""

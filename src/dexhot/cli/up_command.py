@@ -9,6 +9,11 @@ import tyro
 
 from dexhot.cli.arguments import shown
 
+AFTERWARDS = {  # graph -> what its recording is for
+    "real_track": "`dexhot report {}` writes a report of the run",
+    "teleop": "`dexhot teleop save {}` makes a demonstration of the run",
+}
+
 
 @dataclass
 class Args:
@@ -49,8 +54,8 @@ def run(args: Args) -> int:
         code = launcher.run(planned, sys.stderr)
     finally:
         remove_scratch(planned.folder)
-    if planned.recorded and graph.name == "real_track":
-        console.print(f"`dexhot report {planned.folder}` writes a report of the run", soft_wrap=True, highlight=False)
+    if planned.recorded and graph.name in AFTERWARDS:
+        console.print(AFTERWARDS[graph.name].format(planned.folder), soft_wrap=True, highlight=False)
     if args.json:
         facts = {"graph": graph.name, "arguments": planned.arguments, "processes": nodes, "folder": str(planned.folder)}
         print_json(facts | {"exit_code": code})

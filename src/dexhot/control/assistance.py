@@ -49,8 +49,7 @@ class Assistance:
     def reset(self) -> None:
         """No correction, until it is switched on and has faded in."""
         self.wanted, self.faded, self.failure = False, 0, ""  # faded: 0 to `ticks`
-        if callable(forget := getattr(self.agent, "reset", None)):
-            forget()
+        self._forget()
         self.correction = np.zeros_like(self.bound)  # of the last tick, as applied
         self.last = np.zeros_like(self.bound)  # the same, not faded
 
@@ -58,10 +57,17 @@ class Assistance:
         """Fade in or out; returns why it cannot, or ""."""
         if on and self.agent is None:
             return "there is no agent that could assist: the user input alone moves the robot"
-        self.wanted = on
-        if on:
+        if on and not self.wanted:
             self.failure = ""
+            if not self.faded:
+                self._forget()
+        self.wanted = on
         return ""
+
+    def _forget(self) -> None:
+        """An agent that has not seen the last ticks must not go on from before them: it might hold what is gone."""
+        if callable(forget := getattr(self.agent, "reset", None)):
+            forget()
 
     def __call__(self, state: AssistState, user: np.ndarray) -> np.ndarray:
         """The command (6+n,) of one tick. An agent whose output is not finite is switched off, with its last

@@ -1,10 +1,12 @@
 """The assistance `grasp`, without learning: it leads the hand into the grasp that the scene's reference has.
 
-    far     the operator's palm is away from the grasp's: the user input is not changed
-    near    the palm is drawn to the grasp's place at the object, the fingers to the reference's approach
-    closing the robot's palm is there: the fingers close to the grasp's targets, which press the object
-    held    the fingers keep them, and the palm its correction, until the operator's hand opens
+    far      the operator's palm is away from the grasp's: the user input is not changed
+    near     the palm is drawn to the grasp's place at the object, the fingers to the reference's approach
+    closing  the robot's palm is there: the fingers close to the grasp's targets, which press the object
+    held     the fingers keep them, and the palm its correction, until the object is set down or the hand opens
+    let go   the fingers are the operator's again, the palm keeps its correction; until the palm is away
 
+Estimated fingertips say little of when a hand opens; the object that stands on the table again does.
 Estimated fingertips are off by a centimetre or two, and where they touch a surface they do not press it: a robot that
 repeats them drops the object. All of this stays within the bounds of every residual agent (assistance.py).
 """
@@ -60,7 +62,10 @@ class LeadOptions:
     near: tuple[float, float] = (0.07, 0.7)  # m, rad: where it begins to lead
     there: tuple[float, float] = (0.012, 0.2)  # m, rad of the robot's palm, where the fingers close
     closing: float = 0.4  # s
-    opened: float = 0.02  # m by which the operator's pinch is wider than where it closed: let go
+    opened: float = 0.03  # m by which the operator's pinch is wider than where it closed: let go
+    lifted: float = 0.02  # m above where it stood from which the object counts as lifted
+    down: float = 0.008  # m above where it stood at which a lifted object counts as set down: let go
+    lasting: float = 0.12  # s that either lasts
     leading: float = 0.25  # s in which a correction grows to its bound
     ending: float = 0.5  # s in which it ends
 
@@ -87,13 +92,19 @@ class GraspAssist:
         self.state, self.closed = "far", 0.0  # fraction of the way from the approach to the grasp
         self.added = np.zeros_like(self.bound)  # to the user input
         self.finger, self.width = 0, np.inf  # that the operator pinches with, and its distance where the grip closed
+        self.stood, self.lifted = 0.0, False  # m, the object's height where it was grasped; whether it left it
+        self.ending = 0  # ticks in which there was a reason to let go
 
     def __call__(self, state: AssistState, user: np.ndarray) -> np.ndarray:
         """The correction (6+n,), to be subtracted from the user input (6+n,)."""
         palm = compose(state.object_pose, self.grasp.palm)
         if self.state == "held":
             wrist, fingers = user[:6] + self.added[:6], self.grasp.fingers
-            if self.pinches(user)[self.finger] > self.width + self.options.opened:
+            if self._ends(state, user):
+                self.state, self.closed = "let go", 0.0
+        elif self.state == "let go":
+            wrist, fingers = user[:6] + self.added[:6], user[6:]
+            if self._nearness(user, palm) <= 0.0:
                 self.state = "far"
         else:
             wrist, fingers = self._led(state, user, palm)
@@ -101,18 +112,31 @@ class GraspAssist:
             wanted = np.zeros_like(self.bound)
         else:
             wanted = np.clip(np.concatenate([wrist, fingers]) - user, -self.bound, self.bound)
-        step = self.bound / (RATE * (self.options.ending if self.state == "far" else self.options.leading))
+        ends = self.state in ("far", "let go")
+        step = self.bound / (RATE * (self.options.ending if ends else self.options.leading))
         quick = np.ones(len(step), bool)
         quick[6:] = self.state in ("closing", "held")
         quick &= self.state != "far"
         self.added = np.where(quick, wanted, self.added + np.clip(wanted - self.added, -step, step))
         return -self.added
 
+    def _ends(self, state: AssistState, user: np.ndarray) -> bool:
+        """Whether the held object has been set down, or the operator's hand has opened, for a while."""
+        o, raised = self.options, float(state.object_pose[2]) - self.stood
+        self.lifted |= raised > o.lifted
+        opened = self.pinches(user)[self.finger] > self.width + o.opened
+        self.ending = self.ending + 1 if opened or (self.lifted and raised < o.down) else 0
+        return self.ending >= o.lasting * RATE
+
+    def _nearness(self, user: np.ndarray, palm: np.ndarray) -> float:
+        """1 where the operator's palm is at the grasp's, 0 where it begins to lead, negative farther away."""
+        away, turned = apart(wrist_to_palm(user[:6], self.base_quat), palm)
+        return 1.0 - max(away / self.options.near[0], turned / self.options.near[1])
+
     def _led(self, state: AssistState, user: np.ndarray, palm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Wrist (6,) and fingers (n,) before the object is held."""
         o = self.options
-        away, turned = apart(wrist_to_palm(user[:6], self.base_quat), palm)
-        near = 1.0 - max(away / o.near[0], turned / o.near[1])
+        near = self._nearness(user, palm)
         if near <= 0.0:
             self.state, self.closed = "far", 0.0
             return user[:6], user[6:]
@@ -132,6 +156,7 @@ class GraspAssist:
             self.state, pinches = "held", self.pinches(user)
             self.finger = int(pinches.argmin())
             self.width = pinches[self.finger]
+            self.stood, self.lifted, self.ending = float(state.object_pose[2]), False, 0
         return wrist, user[6:] + max(weight, self.closed) * (fingers - user[6:])
 
     def pinches(self, q: np.ndarray) -> np.ndarray:

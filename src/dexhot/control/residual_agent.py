@@ -25,8 +25,8 @@ def check_agent(card: PolicyCard, scene: Reference, physics: Physics) -> None:
     names = [part["name"] for part in card.observation]
     if card.baseline != USER_INPUT:
         raise DexhotError(
-            f"policy {card.name} corrects no user input but {card.baseline}: give a residual agent of `dexhot train "
-            "assist`, policy:=grasp, or policy:=none."
+            f"policy {card.name} corrects no user input but {card.baseline}: give policy:=assist_leap, a residual "
+            "agent of `dexhot train assist leap`, policy:=grasp, or policy:=none."
         )
     if names[-1:] != [USER_INPUT] or (unknown := [name for name in names[:-1] if name not in LIVE]):
         wrong = ", ".join(unknown) if names[-1:] == [USER_INPUT] else f"no {USER_INPUT} at the end"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dexhot.control.assistance import Agent, Assistance, AssistState, correction_bound
-from dexhot.control.teleop_clutch import Clutch
+from dexhot.control.teleop_clutch import NOT_YET, Clutch
 from dexhot.control.teleop_input import HandLimits, OperatorHand, is_open, scaled_to
 from dexhot.control.teleop_motion import RECORDED, VIEWS, RateLimit, RelativeMotion, Workspace
 from dexhot.data.keypoints import WRIST, wrist_axes
@@ -121,7 +121,10 @@ class Teleop:
     @property
     def status(self) -> str:
         """What drives the robot, or why nothing does."""
-        return "engaged" if self.clutch.engaged else self.clutch.reason
+        if self.clutch.engaged:
+            return "engaged"
+        waits = self.hand.problem if self.clutch.reason == NOT_YET else ""
+        return f"{self.clutch.reason} ({waits})" if waits else self.clutch.reason
 
 
 def mounting(hand: RobotHand, options: TeleopOptions) -> tuple[np.ndarray, np.ndarray]:

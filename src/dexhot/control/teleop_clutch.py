@@ -11,6 +11,7 @@ import numpy as np
 from dexhot.data.types import RATE
 
 MODES = ("switch", "gesture", "auto")  # gesture: the switch works too; auto: a steady hand, for simulated rigs
+NOT_YET = "not engaged yet"
 MOVED = 0.03  # m that the wrist of a gesture may move
 
 
@@ -21,7 +22,7 @@ class Clutch:
     mode: str = "switch"
     hold: float = 1.0  # s that a gesture, or a steady hand with auto, is held before it engages
     engaged: bool = False
-    reason: str = "not engaged yet"  # why it is not engaged
+    reason: str = NOT_YET  # why it is not engaged
     wanted: bool = False  # the switch was pressed and waits for this tick
     count: int = 0  # times that it has engaged
 
@@ -30,7 +31,7 @@ class Clutch:
 
     def forget(self) -> None:
         """A new start: released, and what was pressed before does not count."""
-        self.engaged, self.wanted, self.reason = False, False, "not engaged yet"
+        self.engaged, self.wanted, self.reason = False, False, NOT_YET
         self.held, self.armed = 0, True
         self.place: np.ndarray | None = None  # of the wrist when the gesture began
 

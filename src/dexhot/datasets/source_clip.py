@@ -49,8 +49,11 @@ def clip_of_name(name: str, object_name: str) -> HandObjectTrajectory:
 def human_motion(reference: Reference, clip: HandObjectTrajectory | None = None) -> HumanMotion:
     """The motion of `clip`, by default of `source_clip`.
 
-    Raises NotFoundError when it is not on this machine, DexhotError when it is not the one that was retargeted.
+    Raises NotFoundError when it is not on this machine, DexhotError when it is not the one that was retargeted, or
+    none was.
     """
+    if "teleop" in reference.provenance:
+        raise DexhotError(f"{reference.name} is teleoperated: it repeats no clip.")
     clip = clip or source_clip(reference)
     sides = {side: resample(clip, side) for side in clip.hands}
     measured = next(iter(sides.values()))[2]

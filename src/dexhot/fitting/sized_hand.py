@@ -5,6 +5,8 @@ up to 8 cm along the line of sight. A hand of the operator's palm length, fitted
 its palm within some millimetres.
 """
 
+from time import monotonic
+
 import numpy as np
 
 from dexhot.fitting.frames import Frame
@@ -13,7 +15,7 @@ from dexhot.fitting.tracker import HandObjectTracker
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.humans.open_hand import open_hand
 
-FORGOTTEN = 0.3  # s without the hand after which it is a new one
+FORGOTTEN = 0.3  # s without the hand after which it is a new one; the time that its last fit took does not count
 
 
 class SizedHand:
@@ -24,16 +26,19 @@ class SizedHand:
         self.camera, self.person, self.palm_length = camera, open_hand(side), palm_length
         self.recipe = live_recipe(recipe)
         self.tracker: HandObjectTracker | None = None
-        self.last = -np.inf  # s
+        self.last = -np.inf  # s, of the last image
+        self.took = 0.0  # s, its fit
 
-    def __call__(self, time: float, depth: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def __call__(self, stamp: float, depth: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """depth (H, W) mm, labels (H, W), rows (21, 6) x y z u v confidence -> the same with the fitted hand's places;
         the confidence is at most the fraction of the evidence that the fit explains."""
-        if self.tracker is None or not 0.0 < time - self.last <= FORGOTTEN:
+        # A start takes many times as long as a step: on a slow machine each one would outlast FORGOTTEN itself.
+        if self.tracker is None or not 0.0 < stamp - self.last <= FORGOTTEN + self.took:
             self.tracker = HandObjectTracker(self.person, None, self.camera, self.recipe, palm_length=self.palm_length)
-        self.last = time
+        self.last, begin = stamp, monotonic()
         confidence = np.nan_to_num(rows[:, 5])
-        fitted = self.tracker.step(Frame(time, depth, labels, rows[:, 3:5], confidence))
+        fitted = self.tracker.step(Frame(stamp, depth, labels, rows[:, 3:5], confidence))
+        self.took = monotonic() - begin
         out = rows.copy()
         if fitted is None:
             out[:, 5] = 0.0

@@ -23,6 +23,7 @@ from dexhot.report.plots import Line, Row, histogram, panel, timeline
 from dexhot.report.recording import RunRecording
 from dexhot.report.series import Series, Span, spans
 from dexhot.report.worst import Moment
+from dexhot.rollouts.teleop_run import ended_well
 
 KINDS = {
     "floating": "the hand alone, simulated",
@@ -103,8 +104,10 @@ def _header(content: Content) -> str:
     stopped = rollout.provenance.get("stopped")
     what = [f"{reference.hand} moves {reference.object_name}", KINDS.get(rollout.kind, rollout.kind)]
     what += [f"{content.series.time[-1]:.1f} s, {len(content.series.time)} frames at {reference.rate:g} Hz"]
-    chips = [chip(strict, "Stopped" if stopped else "Success · strict" if strict else "Failed · strict")]
-    chips += [] if stopped else [chip(loose.passed, "10 cm, 20°")]
+    free = not tracks(rollout) and (not stopped or ended_well(stopped))
+    verdict = "Stopped" if stopped else "Success · strict" if strict else "Failed · strict"
+    chips = [] if free else [chip(strict, verdict)]
+    chips += [] if stopped or free else [chip(loose.passed, "10 cm, 20°")]
     failed_checks = [c for c in content.checks if not c.passed]
     if content.checks:
         kept = len(content.checks) - len(failed_checks)
@@ -116,11 +119,13 @@ def _header(content: Content) -> str:
     verification, info = rollout.provenance.get("verification", {}), ""
     if verification.get("why"):
         text = f"{verification['name']}: {verification['why']}."
-        if verification.get("whole"):  # only slower than the person, as planned for the arm: no failure
+        if verification.get("whole") or free:  # only slower than the person, as planned for the arm: no failure
             info = f'<p class="note">{escape(text)}</p>'
         else:
             why += [text]
-    if stopped:
+    if stopped and free:
+        info += f'<p class="note">Ended after {content.series.time[-1]:.2f} s: {escape(stopped)}.</p>'
+    elif stopped:
         why += [f"Stopped after {content.series.time[-1]:.2f} s: {stopped}. All metrics cover the part before."]
     elif not strict:
         failed = [f"{v.name.lower()} {_with_unit(v)} (limit {v.limit_text})" for v in content.verdicts if _decisive(v)]
@@ -149,12 +154,18 @@ def _lights(panel: Panel | None) -> str:
     return f'<div class="lights" aria-label="Panel: strict success in six worlds">{lights}</div>'
 
 
+def tracks(rollout: Rollout) -> bool:
+    """Whether the reference is a motion that was to be tracked; that of teleoperation stands still."""
+    return "teleop" not in rollout.reference.provenance
+
+
 def _pictures(content: Content) -> str:
     """The video, the time slider and the timeline."""
     time, left = content.series.time, "Human demonstration" if content.human else ""
     out = ""
     if content.video:
-        names = f'<span class="human">{left}</span><span>Robot <i class="outline"></i> reference</span>'
+        outlined = ' <i class="outline"></i> reference' if tracks(content.rollout) else ""
+        names = f'<span class="human">{left}</span><span>Robot{outlined}</span>'
         buttons = "".join(
             f'<button type="button" data-show="{show}" aria-pressed="{str(show == "both").lower()}">{text}</button>'
             for show, text in (("both", "side by side"), ("human", "human"), ("robot", "robot"))
@@ -185,7 +196,8 @@ def _opening(content: Content) -> float:
 
 def _timeline(content: Content) -> str:
     s = content.series
-    rows = [Row("reference", spans(s.time, s.reference_phase)), Row("achieved", spans(s.time, s.phase))]
+    rows = [Row("reference", spans(s.time, s.reference_phase))] if tracks(content.rollout) else []
+    rows += [Row("achieved", spans(s.time, s.phase))]
     for name, touching in zip(content.tips, content.rollout.tip_contact.T):
         rows.append(Row(name, spans(s.time, np.where(touching, "tip", ""), {"tip": ""}), thin=True))
     if content.recording is not None:
@@ -225,12 +237,15 @@ def _limit(v: Verdict, word: str) -> str:
 
 
 def _seen(content: Content) -> str:
-    """The demonstration as a camera saw it, with what was fitted to it."""
+    """The demonstration as a camera saw it, with what was fitted to it, or with what a robot made of it; a caption of
+    two lines has its own title."""
     if content.seen is None:
         return ""
     picture, what = content.seen
-    drawn = f'<img class="sheet" alt="hand and object fitted to the video" src="{inline(picture, "image/png")}">'
-    return f"<h2>Seen in the video<small>{escape(what)}</small></h2>{drawn}"
+    title, _, what = what.rpartition("\n")
+    title = escape(title or "Seen in the video")
+    drawn = f'<img class="sheet" alt="{title}" src="{inline(picture, "image/png")}">'
+    return f"<h2>{title}<small>{escape(what)}</small></h2>{drawn}"
 
 
 def _worst(content: Content) -> str:

@@ -8,6 +8,7 @@ from dexhot.data.types import Rollout
 from dexhot.metrics.judge import with_unit
 from dexhot.report.forces import Forces
 from dexhot.report.series import Series
+from dexhot.rollouts.teleop_run import ended_well
 
 MOMENTS = 4
 APART = 6  # frames, minimum distance between two moments
@@ -46,7 +47,9 @@ def worst_moments(
 
 def _ended(rollout: Rollout) -> list[tuple[int, str, bool]]:
     stopped = rollout.provenance.get("stopped")
-    return [(len(rollout.q) - 1, f"stopped: {stopped}", True)] if stopped else []
+    free = "teleop" in rollout.reference.provenance
+    good = not stopped or (free and ended_well(stopped))  # a person's end of teleoperation is no failure
+    return [] if good else [(len(rollout.q) - 1, f"stopped: {stopped}", True)]
 
 
 def _lost(series: Series) -> list[tuple[int, str, bool]]:

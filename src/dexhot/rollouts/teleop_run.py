@@ -21,6 +21,7 @@ GRAPH = "teleop"
 SHORTEST = 1.0  # s of engaged motion
 HELD = 0.9  # fraction of the lifted frames in which a fingertip touches the object
 MOVED = 0.005  # m, object's motion from which the grasp begins
+STAGES = ("perceive", "wait", "command")
 LEAD = RATE // 2  # frames before the first one in which the clutch may engage: the node's first targets
 MEASURED = {  # the node's diagnostic values -> figures
     "retarget.p50_ms": "retarget_ms_p50",
@@ -40,7 +41,7 @@ def demonstration_of(run: str | Path, name: str = "", setup: Setup | None = None
     if damage := rollout.provenance.get("bag_damage"):
         raise DexhotError(f"{bad}: its recording is damaged ({'; '.join(damage)}).")
     stopped = str(rollout.provenance.get("stopped", ""))
-    if stopped and not stopped.startswith("the recording ends") and not any(end in stopped for end in STOPPED):
+    if stopped and not ended_well(stopped):
         raise DexhotError(f"{bad}: tracking ended by itself ({stopped}).")
     begin, end = engaged_part(folder, rollout)
     if (end - begin) / RATE < SHORTEST:
@@ -48,8 +49,13 @@ def demonstration_of(run: str | Path, name: str = "", setup: Setup | None = None
             f"{bad}: the clutch was engaged for {max(end - begin, 0) / RATE:.1f} s; at least 1 s is needed."
         )
     part = slice(begin, end)
-    check_grasp(bad, rollout, part, setup.asset)
+    check_grasp(f"{bad}: ", rollout, part, setup.asset)
     return _demonstration(name or folder.name, rollout, part, setup)
+
+
+def ended_well(stopped: str) -> bool:
+    """Whether the reason why tracking ended is that a person, or the recorded operator, was done."""
+    return stopped.startswith("the recording ends") or any(end in stopped for end in STOPPED)
 
 
 def _folder(run: str | Path) -> Path:
@@ -78,16 +84,17 @@ def engaged_part(folder: Path, rollout: Rollout) -> tuple[int, int]:
     return first, count if on else last
 
 
-def check_grasp(bad: str, rollout: Rollout, part: slice, asset: ObjectAsset) -> None:
-    """Raise DexhotError unless the object was lifted and stayed in the hand while it was up."""
+def check_grasp(whose: str, rollout: Rollout, part: slice, asset: ObjectAsset) -> None:
+    """Raise DexhotError, whose text begins with `whose`, unless the object was lifted and stayed in the hand while it
+    was up."""
     pose = rollout.object_pose[part]
     up = lifted(asset, pose)
     if not up.any():
         height = lowest(pose, asset.vertices)
-        raise DexhotError(f"{bad}: the object was never lifted (at most {1e3 * (height - height[0]).max():.0f} mm).")
+        raise DexhotError(f"{whose}the object was never lifted (at most {1e3 * (height - height[0]).max():.0f} mm).")
     held = rollout.tip_contact[part][up].any(axis=1).mean()
     if held < HELD:
-        raise DexhotError(f"{bad}: a finger touches the lifted object in {100 * held:.0f} % of the time only: it fell.")
+        raise DexhotError(f"{whose}a finger touches the lifted object in {100 * held:.0f} % of the time only: it fell.")
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,7 @@ class Lift:
 
     rollout: Rollout
     begin: int  # frame of the first engagement
+    end: int  # of the last release
     height: float  # m, the most that its lowest point rose
     held: bool  # whether `check_grasp` accepts it
     why: str = ""  # what was wrong
@@ -108,19 +116,20 @@ def lift_of(run: str | Path, setup: Setup | None = None) -> Lift:
     setup = setup or load_setup(rollout.reference)
     begin, end = engaged_part(folder, rollout)
     if end <= begin:
-        return Lift(rollout, 0, 0.0, False, "the clutch never engaged")
+        return Lift(rollout, 0, 0, 0.0, False, "the clutch never engaged")
     part, low = slice(begin, end), lowest(rollout.object_pose, setup.asset.vertices)
     height = float((low[part] - low[begin]).max())
     try:
-        check_grasp(folder.name, rollout, part, setup.asset)
+        check_grasp("", rollout, part, setup.asset)
     except DexhotError as e:
-        return Lift(rollout, begin, height, False, str(e))
-    return Lift(rollout, begin, height, True)
+        return Lift(rollout, begin, end, height, False, str(e))
+    return Lift(rollout, begin, end, height, True)
 
 
 def _demonstration(name: str, rollout: Rollout, part: slice, setup: Setup) -> Demonstration:
     old, pose = rollout.reference, rollout.object_pose[part]
     moved = np.flatnonzero(np.linalg.norm(pose[:, :3] - pose[0, :3], axis=1) > MOVED)
+    made = {k: v for k, v in old.provenance.items() if k != "source"}  # of the scene's clip, whose motion it is not
     reference = replace(
         old,
         name=name,
@@ -131,7 +140,7 @@ def _demonstration(name: str, rollout: Rollout, part: slice, setup: Setup) -> De
         arm_q=rollout.arm_q[part],
         grasp_start=int(moved[0]),
         grasp_end=int(moved[-1]),
-        provenance={**old.provenance, "teleoperated": {**rollout.provenance, "frames": [part.start, part.stop]}},
+        provenance={**made, "teleoperated": {**rollout.provenance, "frames": [part.start, part.stop]}},
     )
     achieved = np.minimum(np.arange(1, len(pose) + 1), len(pose) - 1)  # the state after each action
     found = Demonstration(
@@ -152,26 +161,29 @@ def latencies(run: str | Path) -> dict[str, float]:
     """Figures of a run, ms; empty without engaged motion.
 
     `glass_to_motor_ms_*`: from an image's stamp to the recorder's receipt of the first hand command that its keypoints
-    had a part in; `retarget_ms_p50`: of the node's own measurement.
+    had a part in, and its stages: `perceive` until the keypoints are at the controller, `wait` for the robot's next
+    tick, `command` until the command; `retarget_ms_p50`: of the node's own measurement.
     """
     folder = _folder(run)
     wanted = {JOURNAL, LEAP_COMMAND, DIAGNOSTICS}
-    first: dict[int, int] = {}  # stamp of a tick -> stamp of the image that it is the first to use
+    first: dict[int, list[int]] = {}  # stamp of a tick -> of the image that it is the first to use; arrivals of both
     received: dict[int, int] = {}
     found: dict[str, float] = {}
-    image = None
+    image: list[int] | None = None
     for topic, at, message in bags.messages(bags.locate(folder), wanted):
         if topic == LEAP_COMMAND:
             received.setdefault(bags.stamp_ns(message), at)
         elif topic == JOURNAL and message.source in HAND_KEYPOINTS.values():
-            image = bags.stamp_ns(message)
+            image = [bags.stamp_ns(message), at]
         elif topic == JOURNAL and message.source == OBJECT_STATE and image is not None:
-            first[bags.stamp_ns(message)], image = image, None
+            first[bags.stamp_ns(message)], image = [*image, at], None
         elif topic == DIAGNOSTICS and (status := by_node(message).get("controller")):
             found |= {name: float(status.values[key]) for key, name in MEASURED.items() if key in status.values}
-    delays = np.array([1e-6 * (received[tick] - image) for tick, image in first.items() if tick in received])
-    if len(delays):
-        for percent in (50, 99):
-            found[f"glass_to_motor_ms_p{percent}"] = float(np.percentile(delays, percent))
-        found["images"] = len(delays)
+    moments = np.array([[*seen, received[tick]] for tick, seen in first.items() if tick in received])
+    if len(moments):
+        stages = dict(zip(STAGES, np.diff(moments, axis=1).T)) | {"glass_to_motor": moments[:, -1] - moments[:, 0]}
+        for stage, delays in stages.items():
+            for percent in (50, 99):
+                found[f"{stage}_ms_p{percent}"] = 1e-6 * float(np.percentile(delays, percent))
+        found["images"] = len(moments)
     return found

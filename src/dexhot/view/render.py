@@ -104,12 +104,14 @@ class Painter:
         self.masks.close()
 
     def frame(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 of frame `index`: the robot, with the outlined reference."""
+        """(H, W, 3) uint8 of frame `index`: the robot, with the outlined reference where it tracks one."""
         self._show(index)
         self.renderer.update_scene(self.data, self.camera, self.solid)
         for flag in (mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_HAZE):
             self.renderer.scene.flags[flag] = 0
-        picture = self.renderer.render()
+        picture: np.ndarray = self.renderer.render()
+        if "teleop" in self.rollout.reference.provenance:
+            return picture
         bodies = self._bodies(self.outlined)
         thing = np.where(bodies < 0, 0, np.where(bodies == self.scene.model.body("ghost/object").id, 2, 1))
         return outline(picture, thing, tint=(thing > 0) & (self._bodies(self.solid) <= 0))

@@ -12,20 +12,18 @@ from typing import Any
 import numpy as np
 
 from dexhot.control.assistance import correction_bound
+from dexhot.control.known_motion import AGO, observation, observed_offsets, turned
 from dexhot.data.files import load
 from dexhot.data.types import RATE, Demonstration
 from dexhot.datasets import splits
 from dexhot.errors import DexhotError
-from dexhot.geometry.rotations import quat_conjugate, quat_rotate
+from dexhot.geometry.rotations import quat_conjugate
 from dexhot.paths import cache_dir
-from dexhot.robots.robot_hand import RobotHand
 from dexhot_train.assist.user_input import EstimateError
 from dexhot_train.task.clips import ClipTable, TaskClip, load_task_clip
 from dexhot_train.task.simulators import Start, ThreadedMujoco
 from dexhot_train.task.vector import Observations, Step
 
-AGO = (1, 2, 4, 6, 9, 12, 18, 24, 36, 48, 72)  # frames over which the change of the user's offset is seen
-PHASE = (-1.0, 2.0)  # s, to which times are clipped
 FAR, FINAL = 0.05, 0.03  # m: an episode of the training is `tracked` within these; judged is by success_strict
 
 
@@ -61,14 +59,6 @@ def succeeds(demonstration: Demonstration) -> bool:
     return bool(tried.get(made.get("chosen"), {}).get("success_strict", True))
 
 
-def observed_by_leap(hand: RobotHand) -> list[dict[str, Any]]:
-    """The card's layout: the user's offset from the reference's targets (units of the bound, the wrist's position in
-    the palm's frame), its changes, its deviation from its mean so far; time since the grasp's and the clip's start."""
-    joints = 6 + len(hand.joint_names)
-    names = ("user offset", *(f"its change over {k} frames" for k in AGO), "its deviation from its mean")
-    return [{"name": name, "size": joints} for name in names] + [{"name": "time since grasp and start, s", "size": 2}]
-
-
 class LeapHands:
     """`size` worlds of the clips, in the nominal physics, each from its clip's start; `assigned` (N, 2), where it is
     given, are the clip and the number of each world's error in place of draws."""
@@ -90,7 +80,7 @@ class LeapHands:
         self.bound = correction_bound(self.hand)  # (6+n,)
         self.simulator = ThreadedMujoco(clips, size, [[None]] * len(clips), threads)
         self.action_size = self.table.joints
-        self.policy_size = self.critic_size = sum(part["size"] for part in observed_by_leap(self.hand))
+        self.policy_size = self.critic_size = sum(part["size"] for part in observed_offsets(self.hand))
         self.state_size = self.policy_size
         longest = self.table.q.shape[1]
         self.clip, self.frame, self.episode = np.zeros(size, int), np.zeros(size, int), np.zeros(size, int)
@@ -136,14 +126,14 @@ class LeapHands:
 
     def corrected(self, actions: np.ndarray) -> np.ndarray:
         """Targets (N, 6+n): the user input minus the agent's correction, within the bound in every joint (eq. 2)."""
-        correction = _turned(self.bound * np.clip(actions, -1.0, 1.0), self._palm())
+        correction = turned(self.bound * np.clip(actions, -1.0, 1.0), self._palm())
         targets: np.ndarray = self.user() - np.clip(correction, -self.bound, self.bound)
         return targets
 
     def outputs(self, targets: np.ndarray) -> np.ndarray:
         """The agent's outputs (N, 6+n) that come nearest to applying `targets`."""
-        turned = _turned(self.user() - targets, quat_conjugate(self._palm()))
-        output: np.ndarray = np.clip(turned / self.bound, -1.0, 1.0)
+        off = turned(self.user() - targets, quat_conjugate(self._palm()))
+        output: np.ndarray = np.clip(off / self.bound, -1.0, 1.0)
         return output
 
     def expert(self) -> tuple[np.ndarray, np.ndarray]:
@@ -173,7 +163,7 @@ class LeapHands:
             self.inputs[n, :length] += self.error.draw(length, self.action_size, rng)
             self.inputs[n, length:] = self.inputs[n, length - 1]
             palm = table.palm_pose[k, np.minimum(np.arange(1, len(self.inputs[n]) + 1), length - 1), 3:]
-            self.offsets[n] = _turned(self.inputs[n] - table.baseline[k], quat_conjugate(palm)) / self.bound
+            self.offsets[n] = turned(self.inputs[n] - table.baseline[k], quat_conjugate(palm)) / self.bound
         if not len(rows):
             return
         clip = self.clip[rows]
@@ -202,17 +192,8 @@ class LeapHands:
         return self.table.length[self.clip] - 1
 
     def observed(self) -> Observations:
-        """What `observed_by_leap` says; actor and critic see the same."""
+        """What `observed_offsets` says; actor and critic see the same."""
         now, frame = self.offset(), self._frames()
         mean = np.stack([self.offsets[n, : t + 1].mean(axis=0) for n, t in enumerate(frame)])
-        parts = [now, *(now - self.offset(k) for k in AGO), now - mean]
-        time = np.stack([frame - self.table.grasp_start[self.clip], frame], axis=1) / RATE
-        seen = np.concatenate([*parts, np.clip(time, *PHASE)], axis=1).astype(np.float32)
+        seen = observation(now, [self.offset(k) for k in AGO], mean, frame, self.table.grasp_start[self.clip])
         return Observations(seen, seen)
-
-
-def _turned(hand: np.ndarray, quat: np.ndarray) -> np.ndarray:
-    """Differences of hand vectors (..., 6+n), their position turned by quat (..., 4)."""
-    turned = hand.copy()
-    turned[..., :3] = quat_rotate(quat, hand[..., :3])
-    return turned

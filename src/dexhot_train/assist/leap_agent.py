@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from dexhot.control.known_motion import observed_offsets
 from dexhot.control.policy import ResidualNetwork
 from dexhot.data.types import RATE, PolicyCard
 from dexhot.errors import DexhotError
 from dexhot.robots.robot_hand import load_hand
 from dexhot.versions import versions
-from dexhot_train.assist.leap import LeapHands, observed_by_leap
+from dexhot_train.assist.leap import LeapHands
 from dexhot_train.assist.leap_success import Corrector
 from dexhot_train.assist.shipped import CorrectionNetwork
 from dexhot_train.assist.training import correct
@@ -48,7 +49,7 @@ class OffsetActor(Actor):
     filter that tells a drift from a motion carries over to clips that it never saw."""
 
     def __init__(self, layout: list[dict[str, Any]], hidden: Sequence[int], gain: float):
-        """layout: that of `observed_by_leap`."""
+        """layout: that of `observed_offsets`."""
         self.joints = int(layout[0]["size"])
         self.kinds = sum(part["size"] == self.joints for part in layout)  # of numbers per joint
         rest = sum(part["size"] for part in layout) - self.kinds * self.joints
@@ -61,7 +62,7 @@ class OffsetActor(Actor):
         seen, own = self.normaliser(x), self.kinds * self.joints
         each = seen[:, :own].reshape(-1, self.kinds, self.joints).transpose(1, 2)  # (N, 6+n, kinds)
         rest = seen[:, None, own:].expand(-1, self.joints, -1)
-        names = self.get_buffer("names").expand(len(x), -1, -1)
+        names = self.get_buffer("names").expand(x.shape[0], -1, -1)
         learnt = self.net(torch.cat([each, rest, names], dim=-1)).squeeze(-1)
         offset: torch.Tensor = x[:, : self.joints] - self.gain * learnt
         return offset
@@ -82,7 +83,7 @@ def train_leap(
     settings = {"options": asdict(options), "clips": [clip.name for clip in clips]}
     claim(folder, settings, command, ("options.corrections",))
     hands = LeapHands(clips, options.worlds, options.error, options.seed, threads)
-    actor = OffsetActor(observed_by_leap(hands.hand), options.hidden, options.gain)
+    actor = OffsetActor(observed_offsets(hands.hand), options.hidden, options.gain)
     dagger = replace(options.dagger, rounds=options.corrections)
     row = correct(hands, actor, dagger, options.seed, folder, progress)
     return actor, {"folder": str(folder), "corrections": row}
@@ -100,7 +101,7 @@ def save_leap_agent(
         hand=clip.reference.hand,
         joint_names=list(clip.reference.joint_names),
         rate=RATE,
-        observation=observed_by_leap(clip.setup.hand),
+        observation=observed_offsets(clip.setup.hand),
         action="residual",
         onnx_sha256="0" * 64,
         baseline="user_input",
@@ -130,7 +131,7 @@ def leap_agent_from(network: ResidualNetwork) -> Corrector:
         "hand": (card.hand, hand.name),
         "what it corrects": (card.baseline, "user_input"),
         "rate, Hz": (card.rate, RATE),
-        "observation": (card.observation, observed_by_leap(hand)),
+        "observation": (card.observation, observed_offsets(hand)),
     }
     if differ := [name for name, (its, ours) in pairs.items() if its != ours]:
         raise DexhotError(

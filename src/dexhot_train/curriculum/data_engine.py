@@ -1,14 +1,14 @@
 """The data engine: demonstrations from variations of clips, by structured plans alone.
 
 Each parent clip is solved first; its plan is where the search of its variations begins. Of a parent that is not solved
-only synthetic grasps are tried, which have nothing of it but the object. A variation becomes a demonstration where its
-plan succeeds strictly in the nominal world and survives most of the perturbed ones. Every attempt is a row of the
-ledger, and every demonstration a file, so a killed run goes on where it stopped.
+only synthetic grasps are tried, which have nothing of it but the object. Then rounds, of one variation of each clip;
+kinds and clips that seldom become demonstrations are left out of the rounds that follow. A variation becomes a
+demonstration where its plan succeeds strictly in the nominal world and survives most of the perturbed ones. Every
+attempt is a row of the ledger, and every demonstration a file, so a killed run goes on where it stopped.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,22 +31,32 @@ from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import perturbed
 from dexhot.simulation.setup import Setup
 from dexhot.versions import versions
+from dexhot_train.curriculum.jobs import results_of
 from dexhot_train.curriculum.ledger import MADE, NO_SUCCESS, PARENT, REFUSED, REPLAY, SEARCH, Ledger
-from dexhot_train.curriculum.variations import CLIP, KINDS, SYNTHETIC, Variation, make, parent_clip
+from dexhot_train.curriculum.variations import (
+    CLIP,
+    KEEP_GRASP,
+    KINDS,
+    SYNTHETIC,
+    Variation,
+    VariedClip,
+    make,
+    of_parent,
+    parent_clip,
+)
 from dexhot_train.learners.folder import claim
-from dexhot_train.mining.executor import KILLED, run_jobs
+from dexhot_train.mining.mine import VALIDATION_SEED
 from dexhot_train.mining.scored import scored
 from dexhot_train.mining.worlds import draw_worlds
-
-TRIAL_SEED = 5_000_000  # added to the seed of the held-out worlds; no search uses it
 
 
 @dataclass(frozen=True)
 class EngineOptions:
     """What is varied, and the budget of an attempt; changed ones are refused when a set resumes, all but `per_clip`."""
 
-    per_clip: int = 10  # variations
+    per_clip: int = 10  # variations, at most
     kinds: tuple[str, ...] = KINDS  # in turn
+    worthwhile: float = 0.3  # smallest expected yield of a kind, or of a clip's variations, to go on with it
     hand: str = "leap_right"
     profile: str | None = None  # of the finger servos
     seed: int = 0
@@ -70,16 +80,40 @@ class Attempt:
         """File of its demonstration."""
         return self.folder / f"{self.variation.name}.npz"
 
+    @property
+    def parent(self) -> Path:
+        """File of its parent's demonstration, if that was solved."""
+        return self.folder / f"{Variation(self.variation.parent).name}.npz"
 
-def attempts(clips: Sequence[str], options: EngineOptions, folder: Path) -> tuple[list[Attempt], list[Attempt]]:
-    """The parents' own, and those of their variations, clip by clip in turn: a stopped run has some of each."""
-    parents = [Attempt(Variation(clip), options, folder) for clip in clips]
-    varied = [
-        Attempt(Variation(clip, options.kinds[k % len(options.kinds)], options.seed + k), options, folder)
-        for k in range(options.per_clip)
+
+def variations_of(
+    round_: int, clips: Sequence[str], rows: Sequence[dict[str, Any]], o: EngineOptions
+) -> list[Variation]:
+    """What is missing of a round, from 0: a variation of each clip that is worthwhile, all of one kind. Decided from
+    the ledger's rows of the parents and of earlier rounds alone, so a run that was stopped decides as it did."""
+    solved = {row["parent"] for row in rows if row["kind"] == CLIP and row["verdict"] == MADE}
+    seed, varied = o.seed + round_, [row for row in rows if row["kind"] != CLIP]
+    before, done = (
+        [row for row in varied if row["seed"] < seed],
+        {row["parent"] for row in varied if row["seed"] == seed},
+    )
+    kinds = [kind for kind in o.kinds if _expected_yield(before, "kind", kind) >= o.worthwhile]
+    if not kinds:
+        return []
+    kind = kinds[round_ % len(kinds)]
+    return [
+        Variation(clip, kind, seed)
         for clip in clips
+        if clip not in done
+        and (clip in solved or kind == SYNTHETIC)
+        and _expected_yield(before, "parent", clip) >= o.worthwhile
     ]
-    return parents, varied
+
+
+def _expected_yield(rows: Sequence[dict[str, Any]], of: str, value: str) -> float:
+    """Expected fraction of demonstrations among the next attempts, by Laplace's rule of succession."""
+    verdicts = [row["verdict"] for row in rows if row[of] == value]
+    return (verdicts.count(MADE) + 1) / (len(verdicts) + 2)
 
 
 def make_set(
@@ -102,31 +136,21 @@ def make_set(
     settings = {"options": asdict(options), "clips": sorted(clips)}
     claim(folder, settings, command, free=("options.per_clip", "clips"))
     ledger = Ledger(folder)
-    parents, varied = attempts(clips, options, folder)
-    total = len(parents) + len(varied)
-    for stage in (parents, varied):
-        solved = {row["parent"] for row in ledger.rows if row["kind"] == CLIP and row["verdict"] == MADE}
-        if stage is varied:
-            stage = [a for a in varied if a.variation.parent in solved or a.variation.kind == SYNTHETIC]
-            total = len(parents) + len(stage)
-        missing = [a for a in stage if a.variation.name not in ledger.names]
-        for attempt, result in _run(missing, workers, executor):
-            ledger.add(_row(attempt, result))
-            counted = [row for row in ledger.rows if row["verdict"] == MADE]
-            progress(len(ledger.rows), total, f"{len(counted)} demonstrations of {len(ledger.rows)}")
+
+    def run(variations: list[Variation], rounds: int) -> None:
+        """Make these; at most so many `rounds` follow."""
+        total = len(ledger.rows) + len(variations) + rounds * len(clips)
+        for job, facts in results_of(attempt, [Attempt(v, options, folder) for v in variations], workers, executor):
+            v = job.variation
+            ledger.add({"name": v.name, "parent": v.parent, "kind": v.kind, "seed": v.seed} | facts)
+            made = sum(row["verdict"] == MADE for row in ledger.rows)
+            progress(len(ledger.rows), total, f"{made} demonstrations of {len(ledger.rows)}")
+
+    parents = [Variation(clip) for clip in clips]
+    run([v for v in parents if v.name not in ledger.names], options.per_clip)
+    for k in range(options.per_clip):
+        run(variations_of(k, clips, ledger.rows, options), options.per_clip - k - 1)
     return ledger
-
-
-def _run(jobs: list[Attempt], workers: int, executor: str) -> Iterator[tuple[Attempt, Any]]:
-    """Results as they come. A worker that was killed is no verdict on its clip: raises DexhotError."""
-    if workers == 1 and executor == "process":
-        for job in jobs:  # in this process: no pool for one worker
-            yield job, attempt(job)
-        return
-    for job, result in run_jobs(attempt, jobs, workers, executor):
-        if isinstance(result, BrokenProcessPool):
-            raise DexhotError(KILLED)
-        yield job, result
 
 
 def attempt(job: Attempt) -> dict[str, Any]:
@@ -148,7 +172,7 @@ def _attempt(job: Attempt, began: float) -> dict[str, Any]:
     o = job.options
     varied = make(job.variation)
     setup = Setup(load_hand(o.hand), varied.asset, load_physics(profile=o.profile))
-    reference = retarget(varied.trajectory, setup.hand, setup.asset, RetargetOptions(profile=o.profile))
+    reference = _reference(job, varied, setup)
     retargeted = time.process_time() - began
     found, by, steps = plan(job, reference, setup, varied.friction)
     scores = found.scores
@@ -173,6 +197,12 @@ def _attempt(job: Attempt, began: float) -> dict[str, Any]:
     }
 
 
+def _reference(job: Attempt, varied: VariedClip, setup: Setup) -> Reference:
+    if job.variation.kind in KEEP_GRASP:
+        return of_parent(load(job.parent, Demonstration).reference, varied)
+    return retarget(varied.trajectory, setup.hand, setup.asset, RetargetOptions(profile=job.options.profile))
+
+
 def plan(job: Attempt, reference: Reference, setup: Setup, friction: float) -> tuple[Demonstration, str, int]:
     """The best structured plan as a Demonstration, how it was found, and the control steps simulated for it."""
     o, seed = job.options, job.variation.seed
@@ -184,9 +214,8 @@ def plan(job: Attempt, reference: Reference, setup: Setup, friction: float) -> t
         worlds.append(trials.world(observed, perturbed(trials.scene, friction)))
     worlds += trials.perturbed(observed, SEARCHED - len(worlds), seed)
     starts = {REPLAY: np.zeros(space.size)}
-    theirs = Attempt(Variation(job.variation.parent), o, job.folder).out
-    if job.variation.kind not in (CLIP, SYNTHETIC) and theirs.is_file():
-        starts[PARENT] = np.asarray(load(theirs, Demonstration).provenance["plan"])
+    if job.variation.kind not in (CLIP, SYNTHETIC) and job.parent.is_file():
+        starts[PARENT] = np.asarray(load(job.parent, Demonstration).provenance["plan"])
     by, best, survived = _tried(trials, space, starts, worlds)
     if survived < o.enough:
         budget = Budget(o.parent_rollouts if job.variation.kind == CLIP else o.rollouts)
@@ -197,7 +226,7 @@ def plan(job: Attempt, reference: Reference, setup: Setup, friction: float) -> t
             by, best = SEARCH, found.plan
     scene = trials.scene
     actions = np.clip(space.targets(best)[0], scene.lower, scene.upper)
-    held_out = draw_worlds(reference, trials.floating, o.trials, o.seed + TRIAL_SEED)
+    held_out = draw_worlds(reference, trials.floating, o.trials, o.seed + VALIDATION_SEED)
     made = scored(reference, actions, setup, trials.floating, held_out)
     if friction != 1.0:
         slippery = worlds[1]
@@ -221,15 +250,6 @@ def _tried(
     k = int(np.lexsort((cost, -survived))[0])
     name = list(starts)[k]
     return name, starts[name], float(survived[k])
-
-
-def _row(job: Attempt, result: Any) -> dict[str, Any]:
-    v = job.variation
-    named = {"name": v.name, "parent": v.parent, "kind": v.kind, "seed": v.seed}
-    if isinstance(result, Exception):
-        raise result  # not of the clip, but of the program
-    row: dict[str, Any] = named | result
-    return row
 
 
 def _why(scores: dict[str, Any], options: EngineOptions) -> str:

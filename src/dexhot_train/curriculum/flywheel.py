@@ -15,8 +15,7 @@ a file, so a run that was stopped goes on where it was.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import process_time
@@ -43,14 +42,14 @@ from dexhot_train.curriculum.homotopy import (
     optimise,
     synthesised_parents,
 )
+from dexhot_train.curriculum.jobs import results_of
 from dexhot_train.curriculum.ledger import MADE, NO_SUCCESS, REFUSED, Ledger
-from dexhot_train.curriculum.path_search import pairs_of, stem, task_of
+from dexhot_train.curriculum.path_search import check_clips, pairs_of, stem, task_of
 from dexhot_train.curriculum.task_data import vector_of
 from dexhot_train.curriculum.tasks import HomotopyTask
 from dexhot_train.curriculum.variations import require_training
 from dexhot_train.learners.folder import claim
 from dexhot_train.learners.tracker import POLICY, TrackerOptions, evaluate_tracker, export_tracker, train_tracker
-from dexhot_train.mining.executor import KILLED, run_jobs
 from dexhot_train.mining.scored import scored
 from dexhot_train.task.clips import TaskClip, task_clip
 from dexhot_train.task.rewards import DEXTRACK, Transition, total
@@ -103,12 +102,13 @@ def run_flywheel(
     Raises DexhotError for a clip of a test split, fewer clips than the stages draw, a stage without a demonstration to
     learn from, or a folder with another run.
     """
-    if len(clips) < sum(options.sizes):
-        raise DexhotError(
-            f"the stages draw {sum(options.sizes)} tasks, there are {len(clips)} clips; set smaller --sizes."
-        )
+    if not clips:
+        raise DexhotError("a flywheel needs clips; the list is empty.")
+    check_clips(clips, folder / TASKS)
     for clip in clips:
         require_training(load(Path(clip), Reference).name if clip.endswith(".npz") else clip)
+    if len(clips) < (needed := sum(options.sizes)):
+        raise DexhotError(f"the stages draw {needed} tasks, more than the clips given ({len(clips)}): lower --sizes.")
     claim(folder, {"options": asdict(options), "clips": sorted(clips)}, command)
     ledger, stages = Ledger(folder), []
     drawn: list[str] = []
@@ -174,17 +174,8 @@ def _draw(
 def _mine(jobs: list[FlywheelJob], ledger: Ledger, workers: int, executor: str) -> None:
     """Mine those that have no row yet."""
     waiting = [job for job in jobs if stem(job.clip) not in ledger.names]
-    found: Iterable[tuple[Any, Any]]
-    if workers == 1 and executor == "process":
-        found = ((job, mine_task(job)) for job in waiting)  # in this process: no pool for one worker
-    else:
-        found = run_jobs(mine_task, waiting, workers, executor)
-    for _, result in track(found, "mining", len(waiting)):
-        if isinstance(result, BrokenProcessPool):
-            raise DexhotError(KILLED)
-        if isinstance(result, Exception):
-            raise result
-        ledger.add(result)
+    for _, row in track(results_of(mine_task, waiting, workers, executor), "mining", len(waiting)):
+        ledger.add(row)
 
 
 def mine_task(job: FlywheelJob) -> dict[str, Any]:

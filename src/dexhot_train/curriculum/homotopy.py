@@ -204,7 +204,7 @@ def improved(
     k, baseline = parents[0]
     parent, result = others[k]
     found = optimise(task, options, start=baseline)
-    spent = found.control_steps + searched
+    spent = result.control_steps + searched + found.control_steps
     found = replace(found, control_steps=spent, path=(*result.path, parent.reference.name))
     return (found, k) if found.better(mine) else (mine, None)
 
@@ -212,8 +212,3 @@ def improved(
 def is_effective(found: TaskResult, direct: TaskResult) -> bool:
     """Whether a path's result is better than the optimiser's without it: an error of eq. 20 lower by more than TIE."""
     return found.error < (1.0 - TIE) * direct.error
-
-
-def effectiveness(pairs: Sequence[tuple[TaskResult, TaskResult]]) -> float | None:
-    """Fraction of (result of a path, result without) that are effective; None for no pair."""
-    return float(np.mean([is_effective(*pair) for pair in pairs])) if pairs else None

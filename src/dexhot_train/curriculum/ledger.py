@@ -33,7 +33,7 @@ class Ledger:
         self.path = folder / LEDGER
         self.rows = read(self.path)
         whole = "".join(json.dumps(row, default=jsonable) + "\n" for row in self.rows)
-        if self.path.is_file() and self.path.read_text() != whole:
+        if self.path.is_file() and self.path.read_bytes() != whole.encode():
             write_text(self.path, whole)
 
     @property
@@ -52,17 +52,17 @@ class Ledger:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """The rows of a ledger; [] for none. Raises FileFormatError."""
-    lines = path.read_text().splitlines() if path.is_file() else []
+    lines = path.read_bytes().splitlines() if path.is_file() else []
     rows = []
     for k, line in enumerate(lines):
         try:
             row = json.loads(line)
             missing = [name for name in NEEDED if name not in row]
         except (ValueError, TypeError):
-            if k == len(lines) - 1:
+            if k == len(lines) - 1 and line.startswith(b'{"name"'[: len(line)]):
                 break  # a kill in the middle of a line
             raise FileFormatError(
-                f"{path}, line {k + 1} is damaged; remove it: its attempt is then repeated."
+                f"{path}, line {k + 1} is damaged; remove this line: its attempt is then repeated."
             ) from None
         if missing:
             raise FileFormatError(f"{path}, line {k + 1} lacks {', '.join(missing)}; it is no ledger of dexhot.")

@@ -6,8 +6,7 @@ pairs from which the generator learns.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import process_time
@@ -34,15 +33,16 @@ from dexhot_train.curriculum.homotopy import (
     optimise,
     synthesised_parents,
 )
+from dexhot_train.curriculum.jobs import results_of
 from dexhot_train.curriculum.ledger import REFUSED, Ledger
 from dexhot_train.curriculum.tasks import HomotopyTask
 from dexhot_train.curriculum.variations import parent_clip
 from dexhot_train.learners.folder import claim
-from dexhot_train.mining.executor import KILLED, run_jobs
+from dexhot_train.mining.mine import VALIDATION_SEED
 from dexhot_train.mining.scored import scored
 from dexhot_train.mining.worlds import draw_worlds
 
-TRIALS, TRIAL_SEED = 6, 5_000_000  # held-out worlds of a demonstration; no search uses the seed
+TRIALS = 6  # held-out worlds of a demonstration
 EFFECTIVE, NOT_EFFECTIVE = "effective", "not effective"  # verdicts
 DIRECT, EQUAL, PATH = "direct", "equal", "path"  # stages: without a path; so, at a path's budget; along the path
 
@@ -74,11 +74,12 @@ def search_paths(
     """Search paths of the clips (names, or files of references); returns the ledger, with a row per clip. A path that
     succeeds strictly leaves a demonstration.
 
-    generator: file of the criterion "generated". Raises DexhotError for no clip, an unknown criterion, or a folder with
-    other settings.
+    generator: file of the criterion "generated". Raises DexhotError for no clip, one of `check_clips`, an unknown
+    criterion, or a folder with other settings.
     """
     if not clips:
         raise DexhotError("a search for paths needs a clip; the list is empty.")
+    check_clips(clips, folder)
     if criterion not in CRITERIA:
         raise DexhotError(f"no criterion {criterion!r}; one of {', '.join(CRITERIA)}.")
     if (generator is None) == (criterion == "generated"):
@@ -97,14 +98,10 @@ def search_paths(
             else:
                 waiting.append(job)
         state["done"] += len(found)
-        for job, result in run_jobs(solve, waiting, workers, executor) if workers != 1 else _here(waiting):
+        for job, result in results_of(attempt, waiting, workers, executor):
             if isinstance(result, DexhotError):
                 if stem(job.clip) not in ledger.names:
                     ledger.add(_refused(job.clip, criterion, str(result)))
-            elif isinstance(result, BrokenProcessPool):
-                raise DexhotError(KILLED)
-            elif isinstance(result, Exception):
-                raise result
             else:
                 found[job.clip] = result
             state["done"] += 1
@@ -123,7 +120,7 @@ def search_paths(
         paths = _among_neighbours(names, direct, run, options, folder)
         found = [clip for clip in names if paths[clip].path]
         again = [replace(j, budget=paths[j.clip].control_steps) for j in jobs(found, EQUAL)]
-        equal = direct | run([job for job in again if not direct[job.clip].strict])
+        equal = direct | run([job for job in again if not (options.stop and direct[job.clip].strict)])
     for clip in names:
         if clip in paths and stem(clip) not in ledger.names:
             if paths[clip].strict:
@@ -158,13 +155,12 @@ def _among_neighbours(
     return results
 
 
-def _here(jobs: list[PathJob]) -> Iterator[tuple[PathJob, Any]]:
-    """In this process: no pool for one worker."""
-    for job in jobs:
-        try:
-            yield job, solve(job)
-        except DexhotError as e:
-            yield job, e
+def attempt(job: PathJob) -> TaskResult | DexhotError:
+    """`solve`, or why the clip cannot be simulated."""
+    try:
+        return solve(job)
+    except DexhotError as e:
+        return e
 
 
 def solve(job: PathJob) -> TaskResult:
@@ -212,6 +208,26 @@ def task_of(clip: str, folder: Path) -> HomotopyTask:
     return HomotopyTask(reference, load_setup(reference))
 
 
+def check_clips(clips: Sequence[str], folder: Path) -> None:
+    """Raise DexhotError for a clip that is not there, cannot be read or is of a test split, two with the same `stem`,
+    or a file that is not the reference that the folder keeps by its name."""
+    seen: dict[str, str] = {}
+    for clip in clips:
+        if other := seen.get(stem(clip)):
+            raise DexhotError(f"{other} and {clip} would share the files {stem(clip)}.*; rename one of them.")
+        seen[stem(clip)] = clip
+        if not clip.endswith(".npz"):
+            parent_clip(clip)
+            continue
+        given, kept = load(Path(clip), Reference), folder / f"{stem(clip)}.reference.npz"
+        if kept.is_file():
+            there = load(kept, Reference)
+            if given.name != there.name or not np.array_equal(given.q, there.q):
+                raise DexhotError(
+                    f"{clip} is not the reference that {folder} was begun with: choose another folder with --out."
+                )
+
+
 def stem(clip: str) -> str:
     """A clip's name as a file's."""
     return (
@@ -244,7 +260,7 @@ def save_demonstration(clip: str, found: TaskResult, folder: Path) -> None:
     """Write a strict result as a demonstration, judged in TRIALS held-out worlds too."""
     task = task_of(clip, folder)
     simulator = floating_simulator(task.reference, task.setup)
-    trials = draw_worlds(task.reference, simulator, TRIALS, TRIAL_SEED)
+    trials = draw_worlds(task.reference, simulator, TRIALS, VALIDATION_SEED)
     made = scored(task.reference, found.actions, task.setup, simulator, trials)
     made.provenance = {"by": "homotopy", "path": list(found.path), "control_steps": found.control_steps}
     made.provenance["versions"] = versions()

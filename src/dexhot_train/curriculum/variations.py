@@ -1,7 +1,8 @@
 """Variations of clips, from which the data engine makes demonstrations.
 
-The same parent, kind and seed always give the same variation. All of them are human demonstrations again, retargeted
-anew: a stretched object gets fingers that fit it.
+The same parent, kind and seed always give the same variation. Where the hand moves about the object as the parent's
+does (KEEP_GRASP), its reference follows from the parent's; the others are human demonstrations again, retargeted anew:
+a stretched object gets fingers that fit it.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dexhot.data.types import HandObjectTrajectory, HandTrack
+from dexhot.control.time_warp import warp_reference
+from dexhot.data.types import HandObjectTrajectory, HandTrack, Reference
 from dexhot.datasets import load_clip, splits
 from dexhot.datasets.parametric import KINDS as MOTIONS
 from dexhot.datasets.parametric import generate
@@ -25,6 +27,7 @@ from dexhot_train.prior import DATA, PriorOptions, clips_for
 
 CLIP, SYNTHETIC = "clip", "synthetic"  # the parent itself; a grasp drawn around its object
 KINDS = ("stretched", "warped", "regrasped", "loaded", SYNTHETIC)
+KEEP_GRASP = ("warped", "loaded")
 SIZE, ASPECT, MASS = (0.85, 1.15), (0.92, 1.08), (0.8, 1.2)  # factors of a stretched object
 TEMPO, RHYTHM = (0.75, 1.2), 0.1  # duration's factor; depth of a slow modulation of the speed
 SHIFT, TURN = 0.006, 0.12  # m, rad: half widths of another grasp: the hand moved about the object
@@ -49,11 +52,12 @@ class Variation:
 
 @dataclass(frozen=True)
 class VariedClip:
-    """A demonstration to retarget, and the world that its plan must survive besides the nominal one."""
+    """A human demonstration, and the world that its plan must survive besides the nominal one."""
 
     trajectory: HandObjectTrajectory
     asset: ObjectAsset
     friction: float = 1.0  # factor
+    pace: tuple[float, float] = (1.0, 0.0)  # tempo and rhythm (warped_time) of the parent's reference
     drawn: dict[str, object] | None = None  # what was drawn, for the ledger
 
 
@@ -96,7 +100,7 @@ def make(variation: Variation) -> VariedClip:
     elif variation.kind == "warped":
         tempo, rhythm = rng.uniform(*TEMPO), rng.uniform(-RHYTHM, RHYTHM)
         drawn: dict[str, object] = {"tempo": tempo, "rhythm": rhythm}
-        made = VariedClip(replace(trajectory, time=warped_time(trajectory.time, tempo, rhythm)), asset, drawn=drawn)
+        made = VariedClip(trajectory, asset, pace=(tempo, rhythm), drawn=drawn)
     elif variation.kind == "regrasped":
         shift, turn = rng.uniform(-SHIFT, SHIFT, 3), rng.uniform(-TURN, TURN, 3)
         drawn = {"shift_mm": (1e3 * shift).tolist(), "turn_deg": np.degrees(turn).tolist()}
@@ -111,6 +115,15 @@ def make(variation: Variation) -> VariedClip:
     else:
         raise NotFoundError("kind of variation", variation.kind, (CLIP, *KINDS))
     return replace(made, trajectory=replace(made.trajectory, name=f"varied/{variation.name}"))
+
+
+def of_parent(parent: Reference, varied: VariedClip) -> Reference:
+    """The reference of a variation of a kind in KEEP_GRASP: the parent's, at another pace and with another mass."""
+    stamps = warped_time(np.arange(len(parent.q)) / parent.rate, *varied.pace)
+    ticks = np.linspace(0.0, stamps[-1], 1 + round(stamps[-1] * parent.rate))
+    made = warp_reference(parent, np.interp(ticks, stamps, np.arange(len(parent.q))))
+    name, own = varied.trajectory.name, varied.asset.name
+    return replace(made, name=name, object_name=own, clip_frames=np.zeros(0))  # a clip of its own, in its own time
 
 
 def warped_time(time: np.ndarray, tempo: float, rhythm: float) -> np.ndarray:

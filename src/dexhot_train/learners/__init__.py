@@ -1,1 +1,1 @@
-"""Reinforcement learning with imitation, for any task behind the vectorised interface."""
+"""Ways to train a policy: PPO with imitation for any task behind the vectorised interface, DAgger, the specialist."""

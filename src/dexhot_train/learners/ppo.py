@@ -83,7 +83,8 @@ class PPO:
         seed: int = 0,
         expert: tuple[np.ndarray, np.ndarray] | None = None,
     ):
-        """expert: states (B, S) and actions (B, A) for the discriminator; it needs them."""
+        """expert: states (B, S) and actions (B, A) for the discriminator; it needs them. Without columns of actions
+        (B, 0) it compares states alone."""
         o = self.options = options or PPOOptions()
         self.task = task
         if o.discriminator and (expert is None or not len(expert[0])):
@@ -94,8 +95,9 @@ class PPO:
             torch.manual_seed(seed)
             self.actor = Actor(task.policy_size, task.action_size, o.hidden, o.std, o.fixed_std, o.gain)
             self.critic = Critic(task.critic_size, o.hidden)
+            compared = expert[1].shape[1] if expert is not None else 0  # columns of actions
             self.discriminator = (
-                Discriminator(task.state_size, task.action_size, o.discriminator_hidden) if o.discriminator else None
+                Discriminator(task.state_size, compared, o.discriminator_hidden) if o.discriminator else None
             )
         learnt = [p for n in (self.actor, self.critic) for p in n.parameters() if p.requires_grad]
         self.optimiser = torch.optim.Adam(learnt, lr=o.learning_rate)
@@ -166,7 +168,8 @@ class PPO:
         """Train the discriminator on the iteration's pairs, then add its reward."""
         assert self.discriminator is not None
         o, d = self.options, self.discriminator
-        states, actions = e.policy.flatten(0, 1)[:, : self.task.state_size], e.applied.flatten(0, 1)
+        states = e.policy.flatten(0, 1)[:, : self.task.state_size]
+        actions = e.applied.flatten(0, 1)[:, : self.expert[1].shape[1]]
         losses = []
         for part in self._parts(len(states)):
             drawn = torch.randint(len(self.expert[0]), (len(part),), generator=self.generator)

@@ -4,7 +4,6 @@ The folder is that of every learner (folder.py), and has at the end policy.onnx 
 scores.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,11 +16,11 @@ from dexhot.control.action_space import action_space
 from dexhot.control.policy import make_card
 from dexhot.versions import versions
 from dexhot_train.export import export_policy
-from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
 from dexhot_train.learners.discriminator import expert_pairs
-from dexhot_train.learners.folder import CHECKPOINT, claim, kept_rows, recorded
+from dexhot_train.learners.folder import claim
 from dexhot_train.learners.networks import Actor
 from dexhot_train.learners.ppo import PPO, PPOOptions
+from dexhot_train.learners.training import train_in_folder
 from dexhot_train.network import PolicyNetwork
 from dexhot_train.prior import TERMS
 from dexhot_train.task.clips import TaskClip
@@ -72,28 +71,8 @@ def train_tracker(
     if options.ppo.discriminator:
         expert = expert_pairs(TrackingTask(clips, 16, options.task, options.seed + 1, threads), options.expert_steps)
     learner = PPO(task, options.ppo, options.seed, expert)
-    if (folder / CHECKPOINT).is_file():
-        learner.load(load_checkpoint(folder / CHECKPOINT))
-    resumed = learner.iteration
-    rows = kept_rows(folder, resumed)
-    began, steps = time.perf_counter(), learner.steps
-    for row in recorded(learner.train(options.iterations), folder, resumed):
-        rows.append(row)
-        if progress:
-            speed = (learner.steps - steps) / (time.perf_counter() - began)
-            progress(learner.iteration - resumed, options.iterations - resumed, _line(row, speed))
-        if learner.iteration % options.save_every == 0 or learner.iteration == options.iterations:
-            save_checkpoint(learner.state(), folder / CHECKPOINT)
-    seconds = time.perf_counter() - began
-    summary = {
-        "folder": str(folder),
-        "steps": learner.steps,
-        "resumed_at_iteration": resumed,
-        "seconds": round(seconds, 1),
-        "steps_per_s": round((learner.steps - steps) / seconds, 1) if learner.steps > steps else None,
-        "skipped_updates": learner.skipped,
-        "last": rows[-1] if rows else {},
-    }
+    shown = ("return", "whole/tracked")
+    summary = train_in_folder(learner, options.iterations, folder, options.save_every, shown, progress)
     return learner, summary
 
 
@@ -164,10 +143,3 @@ def export_tracker(
     network.mean.copy_(actor.normaliser.mean)
     network.scale.copy_(actor.normaliser.deviation)
     return export_policy(network, card, folder / POLICY)
-
-
-def _line(row: dict[str, float], speed: float) -> str:
-    shown = [
-        f"{name} {row[key]:.2f}" for name, key in (("return", "return"), ("tracked", "whole/tracked")) if key in row
-    ]
-    return ", ".join([*shown, f"{speed:.0f} steps/s"])

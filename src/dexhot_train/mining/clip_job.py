@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -41,8 +42,10 @@ class ClipJob:
 
 
 def load_reference(path: Path) -> Reference:
-    """A reference from its file; files of dexhot 0.1 get the missing arm path. Raises UnreachableError."""
-    reference = load(path, Reference)
+    """A reference from its file, or a demonstration's, such as of teleoperation, to be mined anew; files of dexhot 0.1
+    get the missing arm path. Raises UnreachableError."""
+    found: Any = load(path)
+    reference = found.reference if isinstance(found, Demonstration) else load(path, Reference)
     return reference if np.allclose(reference.placement, IDENTITY) else with_arm_path(reference)
 
 

@@ -166,10 +166,8 @@ def largest_model(clips: Sequence[TaskClip]) -> mujoco.MjModel:
     """A model whose MjData has room for that of every clip: its object has the pieces of all objects."""
     if len(clips) == 1:
         return clips[0].scene.model
-    unique = {clip.asset.name: clip.asset for clip in clips}
-    pieces = [piece for asset in unique.values() for piece in asset.pieces]
     first = clips[0]
-    asset = replace(first.asset, pieces=pieces)
+    asset = replace(first.asset, pieces=all_pieces(clips)[0])
     return floating_scene(
         first.setup.hand,
         asset,
@@ -178,6 +176,17 @@ def largest_model(clips: Sequence[TaskClip]) -> mujoco.MjModel:
         first.reference.table_height,
         visual=False,
     ).model
+
+
+Pieces = list[tuple[np.ndarray, np.ndarray]]
+
+
+def all_pieces(clips: Sequence[TaskClip]) -> tuple[Pieces, dict[str, slice]]:
+    """The convex pieces of the clips' objects, and where each object's are, by its name."""
+    unique = {clip.asset.name: clip.asset for clip in clips}
+    end = np.cumsum([len(asset.pieces) for asset in unique.values()]).tolist()
+    where = {name: slice(e - len(asset.pieces), e) for e, (name, asset) in zip(end, unique.items())}
+    return [piece for asset in unique.values() for piece in asset.pieces], where
 
 
 def _template(clip: TaskClip) -> np.ndarray:

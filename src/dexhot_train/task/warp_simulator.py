@@ -6,7 +6,7 @@ physics is there (elliptic cone, noslip, implicitfast, the motors' torque-speed 
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import mujoco
@@ -14,8 +14,9 @@ import numpy as np
 
 from dexhot.errors import DexhotError, MissingExtraError
 from dexhot.simulation.perturbation import Draw
+from dexhot.simulation.scene import floating_scene
 from dexhot_train.task.clips import TaskClip
-from dexhot_train.task.simulators import MujocoWorlds, Start, WorldStates
+from dexhot_train.task.simulators import MujocoWorlds, Start, WorldStates, all_pieces
 
 with suppress(ImportError):  # told where it is needed
     import mujoco_warp
@@ -24,12 +25,13 @@ with suppress(ImportError):  # told where it is needed
     from dexhot_train.task.warp_kernels import copy_rows
 
 CONTACTS, CONSTRAINTS = 64, 320  # per world; a closed LEAP hand has up to 40 contacts of four rows each
+OUT_OF_REACH = 1000.0  # m
 UNUSED = ("dof_length",)  # of the model's fields: for sleeping bodies, which these worlds do not have
 
 
 class WarpMujoco(MujocoWorlds):
-    """Every world's friction, masses, gains and poses of links are its own; meshes are shared, so a batch has one
-    object. States are exchanged with the host once per control step."""
+    """Every world's friction, masses, gains and poses of links are its own. States are exchanged with the host once per
+    control step."""
 
     def __init__(
         self,
@@ -41,11 +43,11 @@ class WarpMujoco(MujocoWorlds):
         """device: "cpu", "cuda" or "cuda:1"; default: the first GPU, else the CPU.
 
         Raises MissingExtraError without MuJoCo Warp; DexhotError for a device or a feature that it lacks, and for clips
-        of different objects.
+        whose models differ in what all worlds share.
         """
         if "mujoco_warp" not in globals():
             raise MissingExtraError("MuJoCo Warp", "gpu")
-        super().__init__(clips, size, worlds)
+        super().__init__(with_all_objects(clips), size, worlds)
         self.device = _device(device)
         models = [model for of_clip in self.models for model in of_clip]
         self._first_of = np.cumsum([0, *(len(of_clip) for of_clip in self.models)])[:-1]  # of each clip's models
@@ -116,6 +118,22 @@ class WarpMujoco(MujocoWorlds):
                 wp.launch(copy_rows, (len(rows), library.shape[1]), inputs=[*index, library, target])
 
 
+def with_all_objects(clips: Sequence[TaskClip]) -> list[TaskClip]:
+    """Clips whose models have the same meshes: each object has the pieces of all of them, the others'
+    out of reach. Its mass and inertia stay its own."""
+    pieces, own = all_pieces(clips)
+    if len(own) == 1:
+        return list(clips)
+    out = []
+    for clip in clips:
+        r, asset = clip.reference, replace(clip.asset, pieces=pieces)
+        scene = floating_scene(clip.setup.hand, asset, r.base_quat, clip.setup.physics, r.table_height, visual=False)
+        others = np.delete(scene.object_geoms, np.arange(len(pieces))[own[clip.asset.name]])
+        scene.model.geom_pos[others, 2] += OUT_OF_REACH
+        out.append(replace(clip, scene=scene))
+    return out
+
+
 def own_fields(models: Sequence[mujoco.MjModel]) -> dict[str, np.ndarray]:
     """The fields in which models differ, each (M, ...). Raises DexhotError where Warp has only one for all worlds."""
     own, shared = {}, []
@@ -132,8 +150,8 @@ def own_fields(models: Sequence[mujoco.MjModel]) -> dict[str, np.ndarray]:
             shared.append(field.name)
     if shared:
         raise DexhotError(
-            f"MuJoCo Warp simulates one object in a batch; these clips' models differ in {', '.join(shared[:3])}: give "
-            "clips of one object, or use the backend mujoco."
+            f"MuJoCo Warp has one {', one '.join(shared[:3])} for all worlds, in which these clips' models differ: "
+            "give clips of one hand and physics, or use the backend mujoco."
         )
     return own
 

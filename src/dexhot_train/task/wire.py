@@ -1,8 +1,8 @@
 """Messages between the task and a simulator in another interpreter: a JSON header, then raw arrays, over pipes.
 
-Python 3.8 and NumPy are enough for this file, and nothing of dexhot is imported: a worker for an old simulator copies
-it. A message is 4 bytes of header length (big endian), the header {"operation", "values", "arrays": [[name, dtype,
-shape], ...]}, and each array's bytes in C order.
+Python 3.8 and NumPy are enough for this file, and nothing of dexhot is imported: a worker for an old simulator uses it
+alone (src/dexhot_isaacgym). A message is 4 bytes of header length (big endian), the header {"operation", "values",
+"arrays": [[name, dtype, shape], ...]}, and each array's bytes in C order.
 
 The task sends open, reset, step, reading, snapshot, restore, close; the worker answers each with one message whose
 operation is the same, or "error" with values {"text"}. docs/learning.md lists their contents.

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dexhot.cli import main
+from dexhot.control.known_motion import observed_offsets
 from dexhot.control.policy import OnnxNetwork
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, PolicyCard
@@ -15,7 +16,7 @@ from dexhot.errors import DexhotError
 from dexhot.paths import share_dir
 from dexhot_bench import assist as bench
 from dexhot_train.assist import leap
-from dexhot_train.assist.leap import LeapHands, observed_by_leap
+from dexhot_train.assist.leap import LeapHands
 from dexhot_train.assist.leap_agent import (
     LeapTraining,
     OffsetActor,
@@ -43,21 +44,21 @@ def lift():
 def actor(lift):
     """An untrained one whose corrections are not the offset alone."""
     torch.manual_seed(0)
-    actor = OffsetActor(observed_by_leap(lift.setup.hand), (8,), 0.1)
+    actor = OffsetActor(observed_offsets(lift.setup.hand), (8,), 0.1)
     torch.nn.init.normal_(actor.net[-1].weight)
     return actor
 
 
 def test_an_agent_begins_with_the_correction_back_to_the_reference(lift):
     hands = LeapHands([lift], 2)
-    actor = OffsetActor(observed_by_leap(hands.hand), (8,), 0.0)
+    actor = OffsetActor(observed_offsets(hands.hand), (8,), 0.0)
     assert leap_agent_of(actor)(hands, hands.observed().policy) == pytest.approx(hands.offset(), abs=1e-6)
 
 
 def test_joints_share_one_filter(actor, lift):
     """What it learns of a finger it knows of all: with equal names, joints that see the same are corrected alike."""
     actor.names.zero_()
-    seen = np.zeros((1, sum(part["size"] for part in observed_by_leap(lift.setup.hand))), np.float32)
+    seen = np.zeros((1, sum(part["size"] for part in observed_offsets(lift.setup.hand))), np.float32)
     seen[:, 22 + 9] = seen[:, 22 + 17] = 0.3  # the change over a frame of two joints
     output = leap_agent_of(actor)(None, seen)[0]
     assert output[9] == output[17] != output[10]

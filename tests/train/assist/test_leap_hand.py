@@ -6,14 +6,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from dexhot.control.assist_agents import agent_file
 from dexhot.control.assistance import correction_bound
+from dexhot.control.known_motion import observed_offsets
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError
 from dexhot.paths import share_dir
 from dexhot.rollouts.floating import floating_simulator, run_floating
 from dexhot_train.assist import leap
-from dexhot_train.assist.leap import LeapHands, load_leap_experts, observed_by_leap, succeeds
+from dexhot_train.assist.leap import LeapHands, load_leap_experts, succeeds
+from dexhot_train.assist.leap_agent import leap_agent_from
 from dexhot_train.assist.leap_success import Smoothed, leap_success, no_correction, to_expert, to_reference
 from dexhot_train.assist.user_input import EstimateError, smooth_drift
 from dexhot_train.task.clips import load_task_clip
@@ -102,7 +105,7 @@ def test_the_agent_sees_no_later_input(hands):
 
 
 def test_an_observation_is_that_of_its_layout(hands, lift):
-    layout = observed_by_leap(lift.setup.hand)
+    layout = observed_offsets(lift.setup.hand)
     for _ in range(5):
         hands.step(np.zeros((2, 22)))
     seen = hands.observed().policy
@@ -180,3 +183,29 @@ def test_experts_are_successful_demonstrations_of_the_split(tmp_path, monkeypatc
         load_leap_experts("test", tmp_path)
     with pytest.raises(DexhotError, match="train, test"):
         load_leap_experts("validation", tmp_path)
+
+
+def test_live_the_agent_sees_what_it_sees_in_training(lift):
+    """A user in the clip's own time, with the same errors: the same observation, frame by frame."""
+    from dexhot.control.assistance import AssistState
+    from dexhot.control.known_motion import KnownMotionAgent
+    from dexhot.control.policy import OnnxNetwork
+
+    hands, seen = LeapHands([lift], 1, EstimateError(0.002, 0.02, 0.02), seed=5), []
+    network = OnnxNetwork(agent_file("assist_leap"))
+
+    class Watched:
+        card = network.card
+
+        def __call__(self, observation, residual):
+            seen.append(observation[0])
+            return network(observation, residual)
+
+    live = KnownMotionAgent(Watched(), lift.reference, lift.setup.physics)
+    state, agent = AssistState(np.zeros(22), np.zeros(7), np.zeros(6)), leap_agent_from(network)
+    for frame in range(20):
+        live.follow = lambda user, frame=frame: frame
+        user, expected = hands.user()[0].copy(), hands.observed().policy
+        assert live(state, user) == pytest.approx((hands.user() - hands.corrected(agent(hands, expected)))[0], abs=1e-6)
+        assert seen[-1] == pytest.approx(expected[0], abs=1e-5)
+        hands.step(np.zeros((1, 22)))

@@ -11,10 +11,12 @@ from dexhot.cli import main
 from dexhot.data.files import load
 from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError, FileFormatError
-from dexhot_train.curriculum import data_engine
-from dexhot_train.curriculum.data_engine import Attempt, EngineOptions, attempt, attempts, make_set
+from dexhot.planning.search import Found
+from dexhot_train.curriculum import data_engine, jobs, variations
+from dexhot_train.curriculum.data_engine import Attempt, EngineOptions, attempt, make_set, variations_of
 from dexhot_train.curriculum.ledger import LEDGER, MADE, NO_SUCCESS, REFUSED, Ledger, by_kind, figures, page, read
 from dexhot_train.curriculum.variations import Variation
+from dexhot_train.mining.mine import VALIDATION_SEED
 
 BOX = "parametric/lift-box-100"
 TINY = EngineOptions(per_clip=2, kinds=("stretched", "loaded"), rollouts=48, parent_rollouts=48, trials=2)
@@ -82,15 +84,80 @@ def test_the_search_of_a_variation_begins_from_its_parents_plan(cache, tmp_path,
     assert list(seen[1]) == ["replay"]
 
 
-def test_parents_come_first_and_clips_in_turn(tmp_path):
-    parents, varied = attempts(["a", "b"], replace(TINY, per_clip=3), tmp_path)
-    assert [a.variation.kind for a in parents] == ["clip", "clip"]
-    assert [(a.variation.parent, a.variation.kind) for a in varied[:3]] == [
-        ("a", "stretched"),
-        ("b", "stretched"),
-        ("a", "loaded"),
-    ]
-    assert len({a.variation.name for a in varied}) == 6
+@pytest.fixture
+def searches(monkeypatch):
+    """Starts of the searches for a plan, in place of them; and the seeds of the worlds drawn, by whom."""
+    asked, whole = {"searched": [], "held out": [], "tried": []}, data_engine.draw_worlds
+
+    def find(trials, space, prior, worlds, budget, how, seed, start):
+        asked["searched"].append((budget.rollouts, seed))
+        return Found(np.zeros(space.size), 0.0, 1.0, 0, 0)
+
+    def draw(reference, simulator, count, seed):
+        asked["held out"].append(seed)
+        return whole(reference, simulator, count, seed)
+
+    def perturbed(self, observed, count, seed, name="worlds_v2"):
+        asked["tried"].append(seed)
+        return [self.world(observed)] * count
+
+    monkeypatch.setattr(data_engine, "find_plan", find)
+    monkeypatch.setattr(data_engine, "draw_worlds", draw)
+    monkeypatch.setattr(data_engine.Trials, "perturbed", perturbed)
+    return asked
+
+
+def test_a_plan_is_searched_only_where_what_there_is_does_not_survive(cache, tmp_path, searches):
+    attempt(Attempt(Variation(BOX), TINY, tmp_path))
+    assert searches["searched"] == []
+    attempt(Attempt(Variation(BOX), replace(TINY, enough=1.1), tmp_path))
+    attempt(Attempt(Variation(BOX, "regrasped", 3), replace(TINY, enough=1.1), tmp_path))
+    assert searches["searched"] == [(TINY.parent_rollouts, 0), (TINY.rollouts, 3)]
+
+
+def test_a_demonstration_is_judged_in_worlds_that_no_search_saw(cache, tmp_path, searches):
+    attempt(Attempt(Variation(BOX, "regrasped", 3), replace(TINY, seed=2), tmp_path))
+    assert searches["tried"] == [3] and searches["held out"] == [2 + VALIDATION_SEED]
+
+
+def test_a_loaded_clip_must_succeed_in_the_slippery_world_too(cache, tmp_path, monkeypatch):
+    attempt(Attempt(Variation(BOX), TINY, tmp_path))
+    assert attempt(Attempt(Variation(BOX, "loaded", 0), TINY, tmp_path))["verdict"] == MADE
+    monkeypatch.setattr(variations, "FRICTION", (0.01, 0.02))
+    assert attempt(Attempt(Variation(BOX, "loaded", 0), TINY, tmp_path))["verdict"] == NO_SUCCESS
+
+
+def test_no_clip_of_a_test_split_begins_a_set(quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(variations, "splits", lambda dataset: {"test": ["b"]})
+    with pytest.raises(DexhotError, match="nothing may be trained"):
+        make_set([BOX, "grab/b"], TINY, tmp_path / "set", workers=1)
+    assert not quick and not (tmp_path / "set").exists()
+
+
+def tried(kind, verdicts, parent="a", seed=0):
+    return [{"parent": parent, "kind": kind, "verdict": v, "seed": seed + k} for k, v in enumerate(verdicts)]
+
+
+def test_a_round_has_a_variation_of_each_solved_clip():
+    rows = [*tried("clip", [MADE], "a"), *tried("clip", [MADE], "b"), *tried("clip", [NO_SUCCESS], "c")]
+    options = replace(TINY, kinds=("stretched", "synthetic"), seed=7)
+    assert variations_of(0, "abc", rows, options) == [Variation("a", "stretched", 7), Variation("b", "stretched", 7)]
+    assert variations_of(1, "abc", rows, options) == [Variation(c, "synthetic", 8) for c in "abc"]
+
+
+def test_a_kind_or_a_clip_of_low_yield_is_left_out():
+    rows = [*tried("clip", [MADE], "a"), *tried("clip", [MADE], "b")]
+    rows += tried("stretched", [NO_SUCCESS, MADE, REFUSED], "a") + tried("loaded", [NO_SUCCESS, NO_SUCCESS], "b")
+    options, last = TINY, [Variation("a", "stretched", 5)]  # "loaded" has 0 of 2, so does b
+    assert variations_of(5, "ab", rows, options) == last
+    assert variations_of(5, "ab", rows[:-1], options) == [Variation(c, "loaded", 5) for c in "ab"], "0 of 1 is too few"
+    assert len(variations_of(5, "ab", rows, replace(options, worthwhile=0.2))) == 2
+    assert variations_of(5, "ab", rows + tried("stretched", [NO_SUCCESS] * 5), options) == []
+
+
+def test_a_round_is_decided_from_the_rounds_before_alone():
+    rows = [*tried("clip", [MADE], "a"), *tried("clip", [MADE], "b"), *tried("stretched", [NO_SUCCESS] * 4, "a", 2)]
+    assert variations_of(2, "ab", rows, TINY) == [Variation("b", "stretched", 2)], "a's turn was before the stop"
 
 
 def test_a_killed_set_goes_on_where_it_stopped(quick, tmp_path):
@@ -132,12 +199,12 @@ def test_another_set_keeps_out_of_the_folder(quick, tmp_path):
 
 
 def test_a_killed_worker_is_no_verdict_on_its_clip(tmp_path, monkeypatch):
-    def broken(function, jobs, workers, executor):
-        yield jobs[0], row(jobs[0])
-        assert len(jobs) == 2
-        yield jobs[1], BrokenProcessPool("killed")
+    def broken(function, todo, workers, executor):
+        yield todo[0], row(todo[0])
+        assert len(todo) == 2
+        yield todo[1], BrokenProcessPool("killed")
 
-    monkeypatch.setattr(data_engine, "run_jobs", broken)
+    monkeypatch.setattr(jobs, "run_jobs", broken)
     with pytest.raises(DexhotError, match="worker was killed"):
         make_set([BOX, "parametric/lift-box-101"], TINY, tmp_path, workers=2)
     assert len(read(tmp_path / LEDGER)) == 1
@@ -154,6 +221,14 @@ def test_figures_count_failed_attempts_in_the_cost():
     assert told["yield"] == 0.5 and told["seconds_cpu"] == 8.0 and told["objects"] == 2 and told["replayed"] == 2
     assert told["demonstrations_per_core_hour"] == pytest.approx(2 * 3600 / 8)
     assert figures([])["yield"] is None
+
+
+@pytest.mark.parametrize("content", [b"my notes\n", b"PK\x03\x04\xa6\xff", b"[1]\n"])
+def test_a_file_of_another_origin_is_no_ledger_and_stays(content, tmp_path):
+    (tmp_path / LEDGER).write_bytes(content)
+    with pytest.raises(FileFormatError, match="line 1"):
+        Ledger(tmp_path)
+    assert (tmp_path / LEDGER).read_bytes() == content
 
 
 def test_a_damaged_ledger_is_refused(tmp_path):

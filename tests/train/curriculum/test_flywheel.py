@@ -110,6 +110,13 @@ def test_later_stages_mine_with_the_prior_and_along_paths_and_keep_the_best(ways
     assert len(list((tmp_path / "stage2").glob("c0.parent*.npz"))) == 3
 
 
+def test_a_strict_success_is_kept_before_a_lower_error(ways, clips, tmp_path, monkeypatch):
+    good = flywheel._results(FlywheelJob(clips[0], 1, tmp_path, TINY))[DIRECT]
+    found = {DIRECT: replace(good, error=0.3), PATH: replace(good, error=0.1, strict=False)}
+    monkeypatch.setattr(flywheel, "_results", lambda job: found)
+    assert mine_task(FlywheelJob(clips[0], 2, tmp_path, TINY))["by"] == DIRECT
+
+
 def test_a_task_that_cannot_be_simulated_is_refused(monkeypatch, clips, tmp_path):
     def refuse(job):
         raise DexhotError("not at rest")
@@ -176,7 +183,7 @@ def test_no_reference_of_a_test_clip_is_trained_on(clips, tmp_path, monkeypatch)
 
 
 def test_too_few_clips_or_no_demonstration_end_the_run(ways, clips, tmp_path):
-    with pytest.raises(DexhotError, match="draw 9 tasks, there are 4"):
+    with pytest.raises(DexhotError, match=r"draw 9 tasks, more than the clips given \(4\)"):
         run_flywheel(clips, replace(TINY, sizes=(3, 3, 3)), tmp_path / "few")
     with pytest.raises(DexhotError, match="smaller --reward"):
         run_flywheel(clips, replace(TINY, reward=1e6), tmp_path / "none", workers=1)

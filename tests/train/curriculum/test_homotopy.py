@@ -23,7 +23,6 @@ from dexhot_train.curriculum.homotopy import (
     TaskResult,
     along,
     better_baselines,
-    effectiveness,
     improved,
     is_effective,
     optimise,
@@ -247,7 +246,9 @@ def test_an_iteration_keeps_the_better_result_and_its_path(task, monkeypatch):
     monkeypatch.setattr(homotopy, "optimise", lambda *a, **k: result(error=0.5, steps=100))
     others = [(task, result(path=("grandparent",)))]
     found, parent = improved(task, result(error=0.9), others, TINY)
-    assert parent == 0 and found.path == ("grandparent", task.reference.name) and found.control_steps == 107
+    assert parent == 0 and found.path == ("grandparent", task.reference.name) and found.control_steps == 117, (
+        "the parent's 10 too"
+    )
     kept, parent = improved(task, result(error=0.4), others, TINY)
     assert parent is None and kept.error == 0.4
 
@@ -255,8 +256,6 @@ def test_an_iteration_keeps_the_better_result_and_its_path(task, monkeypatch):
 def test_effective_means_a_lower_error():
     assert is_effective(result(0.4), result(0.5)) and not is_effective(result(0.5), result(0.5))
     assert not is_effective(result(0.4999), result(0.5)), "a tie"
-    assert effectiveness([(result(0.4), result(0.5)), (result(0.6), result(0.5))]) == 0.5
-    assert effectiveness([]) is None
     assert result(2.0, strict=True).better(result(1.0)) and not result(2.0).better(result(1.0))
 
 
@@ -333,6 +332,25 @@ def test_paths_among_neighbours_take_k_iterations(solved, tmp_path, lift_referen
         search_paths(clips[:1], "neighbours", options, tmp_path / "one", workers=1)
 
 
+def test_the_same_budget_is_spent_without_the_path(solved, tmp_path, lift_reference, monkeypatch):
+    def done(task, options, budget=None, start=None):
+        solved.append((task.reference.name, budget))
+        return result(error=0.9, strict=True)
+
+    monkeypatch.setattr(path_search, "optimise", done)
+    clips = files(lift_reference, tmp_path / "clips", 2)
+    search_paths(clips, "neighbours", replace(TINY, tasks=1), tmp_path / "stop", workers=1)
+    assert ("clip0", 50) not in solved, "a success ends an optimisation"
+    search_paths(clips, "neighbours", replace(TINY, tasks=1, stop=False), tmp_path / "whole", workers=1)
+    assert ("clip0", 50) in solved
+
+
+def test_no_clip_of_a_test_split_is_solved_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr("dexhot_train.curriculum.variations.splits", lambda dataset: {"test": ["b"]})
+    rows = search_paths(["grab/b"], "synthesised", TINY, tmp_path / "paths", workers=1).rows
+    assert [row["verdict"] for row in rows] == ["refused"] and "nothing may be trained" in rows[0]["reason"]
+
+
 def test_a_search_is_refused_for_no_clip_or_another_criterion(tmp_path):
     with pytest.raises(DexhotError, match="empty"):
         search_paths([], "synthesised", TINY, tmp_path)
@@ -365,3 +383,43 @@ def test_a_task_of_a_file_is_tracked_without_the_arm(tmp_path, cache, shipped):
     found = path_search.task_of(str(path), tmp_path / "paths")
     assert not len(found.reference.arm_q) and found.setup.asset.name == load_setup(found.reference).asset.name
     assert EASIER == ("lift", "mass", "thickness", "time")
+
+
+# What is refused before the work
+
+
+def test_a_clip_that_cannot_be_read_ends_the_search_before_it_begins(lift_reference, tmp_path):
+    (tmp_path / "cut.npz").write_bytes(b"PK")
+    (tmp_path / "folder.npz").mkdir()
+    for name, what in (("cut", "truncated"), ("folder", "not a file"), ("nothing", "does not exist")):
+        with pytest.raises(DexhotError, match=what):
+            search_paths([str(tmp_path / f"{name}.npz")], "synthesised", TINY, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_clips_of_one_name_are_refused(lift_reference, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        save(lift_reference, tmp_path / folder / "lift.npz")
+    with pytest.raises(DexhotError, match="rename one"):
+        search_paths([str(tmp_path / f / "lift.npz") for f in "ab"], "synthesised", TINY, tmp_path / "out")
+
+
+def test_another_reference_of_the_same_name_is_refused(lift_reference, tmp_path):
+    path = tmp_path / "lift.npz"
+    save(lift_reference, path)
+    path_search.task_of(str(path), tmp_path / "out")
+    path_search.check_clips([str(path)], tmp_path / "out")
+    save(replace(lift_reference, q=lift_reference.q + 0.001), path)
+    with pytest.raises(DexhotError, match="not the reference"):
+        path_search.check_clips([str(path)], tmp_path / "out")
+
+
+def test_a_search_that_refused_every_clip_fails(lift_reference, tmp_path, monkeypatch):
+    def refuse(job):
+        raise DexhotError("it rolls")
+
+    save(lift_reference, tmp_path / "lift.npz")
+    monkeypatch.setattr(path_search, "solve", refuse)
+    words = ["train", "homotopy", str(tmp_path / "lift.npz"), "--workers", "1", "--out", str(tmp_path / "out")]
+    assert main(words) == 1

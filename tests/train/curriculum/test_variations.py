@@ -18,6 +18,7 @@ from dexhot_train.curriculum.variations import (
     Variation,
     clips_named,
     make,
+    of_parent,
     parent_clip,
     require_training,
     warped_time,
@@ -107,6 +108,20 @@ def test_a_warped_clip_is_the_same_path_at_another_pace():
     stamps = warped_time(time, 1.2, variations.RHYTHM)
     assert stamps[0] == 2.0 and stamps[-1] == pytest.approx(2.0 + 1.2 * 2.0) and (np.diff(stamps) > 0).all()
     assert np.diff(stamps).max() > 1.2 * np.diff(stamps).min()  # not at one speed
+
+
+def test_a_clip_that_keeps_its_grasp_has_its_parents_reference(lift_reference):
+    loaded = make(Variation(BOX, "loaded", 0))
+    same = of_parent(lift_reference, loaded)
+    np.testing.assert_allclose(same.q, lift_reference.q, atol=1e-9)
+    assert (same.object_name, same.name) == (loaded.asset.name, "varied/parametric_lift-box-100-loaded-0")
+    warped = make(Variation(BOX, "warped", 1))
+    tempo, _ = warped.pace
+    made = of_parent(lift_reference, warped)
+    assert len(made.q) == pytest.approx(tempo * len(lift_reference.q), abs=2) and not len(made.clip_frames)
+    for t, u in ((0, 0), (lift_reference.grasp_start, made.grasp_start), (-1, -1)):  # the hand is where it was
+        np.testing.assert_allclose(made.q[u], lift_reference.q[t], atol=0.02)
+    made.validate()
 
 
 def test_a_loaded_clip_has_another_mass_and_is_tried_in_a_slippery_world():

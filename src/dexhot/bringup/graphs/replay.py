@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dexhot.bringup.graph import COMMON, Argument, Graph, NodeSpec, Prepared, Process, recorded_parameters
-from dexhot.bringup.graphs.teleop import BUILT_IN, TELEOP, TELEOP_GRAPH
+from dexhot.bringup.graphs.teleop import BUILT_IN, MOTION, TELEOP, TELEOP_GRAPH
 from dexhot.bringup.run_folder import load_task
 from dexhot.data.bags import topics
 from dexhot.data.run import is_run, read_run
@@ -113,6 +113,7 @@ def prepare_teleop(arguments: dict[str, Any], bag: Path, run_folder: Path | None
     folder, prefix = make_scratch(), arguments["frame_prefix"]
     values = recorded | {
         "reference": arguments["reference"] or _copy(run_folder, "reference.npz"),
+        "motion": _copy(run_folder, MOTION),
         "policy": agent if (agent := recorded.get("policy", "")) in BUILT_IN.values() else _copy(run_folder, AGENT),
         "source": str(bag.resolve()),
         "report": str(folder / "replay.json"),

@@ -11,6 +11,7 @@ from dexhot.bringup.graphs.rigs import RECORD_ARGUMENTS, RIG_ARGUMENTS, check_ha
 from dexhot.bringup.graphs.watch import CAMERA_NAMESPACE
 from dexhot.bringup.run_folder import Task, load_task, new_run_folder, require_new, write_description, write_run
 from dexhot.data.disk import check_folder
+from dexhot.data.files import save
 from dexhot.data.topics import COLOR, DEPTH, LABELS
 from dexhot.data.types import RATE, Reference
 from dexhot.errors import MissingExtraError
@@ -50,7 +51,8 @@ ARGUMENTS = (
     Argument(
         "policy",
         "grasp",
-        "What assists: grasp (leads into the grasp of the reference), none, or a residual agent's .onnx file.",
+        "What assists: grasp (leads into the grasp of the reference), none, assist_leap (shipped; back to the motion "
+        "of the reference), or a residual agent's .onnx file.",
     ),
     Argument.of("teleop", "assist"),
     *RECORD_ARGUMENTS,
@@ -70,6 +72,7 @@ ARGUMENTS = (
 TELEOP = NodeSpec("controller", target="dexhot.ros.track.teleop_node:TeleopNode", schema="teleop")
 UNRECORDED = [COLOR, DEPTH, LABELS]  # images: the keypoints that they give are recorded
 BUILT_IN = {"grasp": "grasp", "none": ""}  # policy:= -> the node's parameter; else a file
+MOTION = "motion.npz"  # in the run's folder: the reference whose motion an agent knows
 HOLD = 0.4  # s of a recorded operator's start, who waits for the robot
 ASIDE = ("camera", "perception", *UNWATCHED)  # without these the clutch is released; the robot goes on holding
 
@@ -83,7 +86,7 @@ def processes(arguments: dict[str, Any]) -> tuple[Process, ...]:
     if camera not in ("running", "none"):
         seen = {"audience": "perception", "depth": depth, "loop": arguments["camera_loop"]} | apart
         seen["hold"] = HOLD if arguments["clutch"] == "auto" else 0.0
-        found.append(Process("camera", (NodeSpec("camera", seen),), vital=False))
+        found.append(Process("camera", (NodeSpec("camera", seen),), vital=not arguments["camera_loop"]))
     if camera != "none":
         heard = {} if camera == "running" else {"camera_namespace": ""}  # our camera's, regardless of a bag's names
         hands = {"hands": "both", "fill": True, "depth": depth, "reference": "", "object": ""}
@@ -215,14 +218,15 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     task = load_task(arguments["reference"], "", "kinematic").at_speed(1.0)
     actions = task.demonstration.actions if task.demonstration is not None else None
     rotation = camera_rotation(arguments, task.reference)
+    motion = task.reference if arguments["reference"] else None
     task = Task(scene(task.reference, arguments["session"], actions), None, task.sources)
     if arguments["policy"] not in BUILT_IN:
+        from dexhot.control.assist_agents import agent_file, check_agent_of
         from dexhot.control.policy import OnnxNetwork
-        from dexhot.control.residual_agent import check_agent
         from dexhot.simulation.setup import physics_of
 
-        network = OnnxNetwork(arguments["policy"])
-        check_agent(network.card, task.reference, physics_of(task.reference))
+        network = OnnxNetwork(agent_file(arguments["policy"]))
+        check_agent_of(network.card, task.reference, motion, physics_of(task.reference))
         task = replace(task, policy=network.path)
     check_hand(arguments["rig"], task.reference.hand)
     folder = new_run_folder("teleop", task.reference.name, record) if recorded else make_scratch()
@@ -240,6 +244,8 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     written = task.write(folder)
     if arguments["policy"] in BUILT_IN:
         written["policy"] = BUILT_IN[arguments["policy"]]
+    elif motion is not None:
+        written["motion"] = str(save(motion, folder / MOTION))
     return Prepared(folder, written | values, recorded)
 
 

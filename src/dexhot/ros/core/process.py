@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from itertools import pairwise
 from types import FrameType
 
@@ -180,6 +181,9 @@ def spin(names: list[str], files: list[str]) -> int:
         say_goodbye(active, finished or f"stopped by {signal.Signals(stopping[0]).name}" if stopping else finished)
     for node in reversed(nodes):  # commanding nodes before commanded ones
         bring_down(node)
+        executor.remove_node(node)
+        with suppress(Exception):  # rclpy's own callbacks; ours are guarded
+            executor.spin_once(timeout_sec=0.0)  # lets go of destroyed publishers, for which a recorder here would wait
     if not ok:
         time.sleep(WAKE)  # lets the ERROR diagnostics be sent before the middleware stops
     executor.shutdown()

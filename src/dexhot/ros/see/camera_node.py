@@ -35,7 +35,7 @@ class CameraNode(DexhotNode):
         self.open = camera_source(self.p.camera, mode)
         self.publisher = FramesPublisher(self, self.p.depth)
         self.age = self.latency("age")
-        self.engaged = not self.p.hold
+        self.engaged, self.clutch = not self.p.hold, "teleoperation has not reported yet"
         if self.p.hold:
             self.subscribe(DiagnosticArray, TELEOP_STATE, self.on_teleop, "latched")
         self.loop(2.0, self.watch, "watch")
@@ -43,6 +43,7 @@ class CameraNode(DexhotNode):
     def on_teleop(self, message: DiagnosticArray) -> None:
         """Once the clutch has engaged, the recording plays on."""
         values = {v.key: v.value for status in message.status for v in status.values}
+        self.clutch = "; ".join(status.message for status in message.status)
         self.engaged = self.engaged or values.get("engaged") == "1"
 
     def start(self) -> None:
@@ -94,7 +95,7 @@ class CameraNode(DexhotNode):
 
     def wait_with(self, frames: Frames) -> None:
         """Keep the recording's first images; once they last for `hold` s, show them to and fro until the clutch
-        engages."""
+        engages. End the node's work where it does not within `hold_timeout` s."""
         if self.engaged or not self.camera.recorded:
             self.first.clear()
             return
@@ -102,10 +103,15 @@ class CameraNode(DexhotNode):
         if len(self.first) < max(self.p.hold * self.p.fps, 2):
             return
         due = time.monotonic()
+        last = due + self.p.hold_timeout
         for again in cycle([*self.first[::-1], *self.first]):
             if self.engaged or self.stopped:
                 return
             due += 1.0 / self.p.fps
+            if due > last:
+                why = f"the clutch has not engaged within {self.p.hold_timeout:g} s: {self.clutch}"
+                self.stopped = True
+                return self.finish(why, code=1)
             time.sleep(max(due - time.monotonic(), 0.0))
             self.publisher.publish(replace(again, stamp=time.time()))
 

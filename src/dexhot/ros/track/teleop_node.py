@@ -60,7 +60,8 @@ class TeleopNode(DexhotNode):
         limits = HandLimits(**{f.name: getattr(self.p, f.name) for f in fields(HandLimits)})
         own = {f.name: getattr(self.p, f.name) for f in fields(TeleopOptions) if f.name != "limits"}
         options = TeleopOptions(**own, limits=limits)
-        agent = self.agent or agent_of(self.p.policy, self.reference)
+        motion = load(self.p.motion, Reference) if self.p.motion else None
+        agent = self.agent or agent_of(self.p.policy, self.reference, motion)
         view = self.p.camera_rotation
         self.teleop = Teleop(hand, self.reference.base_quat, self.palms(), options, agent, view)
         self.target = self.advertise(JointState, TARGET, "command")

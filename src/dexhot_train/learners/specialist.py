@@ -43,9 +43,9 @@ from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.perturbation import worlds as named_worlds
 from dexhot.simulation.setup import Setup
 from dexhot.versions import source_hash, versions
-from dexhot_train.expert import ExpertOptions, SamplingExpert, queried
 from dexhot_train.export import export_policy
-from dexhot_train.imitation import FitOptions, clone, dart_noise, error_sigma, first_sigma
+from dexhot_train.learners.expert import ExpertOptions, SamplingExpert, queried
+from dexhot_train.learners.imitation import FitOptions, clone, dart_noise, error_sigma, first_sigma
 from dexhot_train.mining.mine import MineOptions, make_worlds, mine
 from dexhot_train.network import PolicyNetwork, TorchNetwork
 

@@ -1,0 +1,1 @@
+"""`dexhot train`: one training per module, each with its arguments and `run`."""

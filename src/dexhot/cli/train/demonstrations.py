@@ -1,0 +1,78 @@
+"""Make demonstrations from variations of clips."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from dexhot.cli.arguments import at_least, options_of, shown
+
+
+@dataclass
+class Demonstrations:
+    """Make a set of demonstrations from variations of clips; a run that was stopped goes on."""
+
+    clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
+    """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED; "parametric" and "grab" stand for the training
+    clips of `dexhot train prior`. Clips of a test split are refused."""
+    out: Annotated[Path, shown("FOLDER")] = Path("demonstrations")
+    """Folder of the set: demonstrations, ledger.jsonl, ledger.html. Missing folders are created."""
+    per_clip: int = 10
+    """Variations of each clip, at most: fewer where they seldom succeed. More than before goes on with a finished set."""
+    kinds: tuple[Literal["stretched", "warped", "regrasped", "loaded", "synthetic"], ...] = (
+        "stretched",
+        "warped",
+        "regrasped",
+        "loaded",
+        "synthetic",
+    )
+    """Kinds of variations, in turn."""
+    profile: Annotated[str | None, shown("PROFILE")] = None
+    """Profile of the finger servos (config/servos.yaml); default: the hand's own."""
+    seed: int = 0
+    """Random seed of the first variation of each clip."""
+    workers: int = 0
+    """Attempts in parallel; 0: one per core."""
+    executor: Literal["process", "ray"] = "process"
+    """Execution: on this machine, or on a Ray cluster (RAY_ADDRESS; the folder must be reachable there)."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+def run(args: Demonstrations) -> None:
+    """Make the set, with its ledger and page."""
+    from dexhot.cli.output import print_json
+    from dexhot.cli.train.ledger import show_ledger
+    from dexhot.errors import DexhotError
+    from dexhot.progress import progress
+    from dexhot.robots.servos import profile as servo_profile
+    from dexhot_train.curriculum.data_engine import EngineOptions, make_set
+    from dexhot_train.curriculum.ledger import by_kind, page
+    from dexhot_train.curriculum.variations import clips_named
+
+    at_least(0, per_clip=args.per_clip, seed=args.seed, workers=args.workers)
+    if not args.kinds:
+        raise DexhotError("--kinds needs at least one kind of variation.")
+    if args.profile:
+        servo_profile(args.profile)  # before anything is mined
+    options = EngineOptions(args.per_clip, tuple(args.kinds), profile=args.profile, seed=args.seed)
+    words = [
+        "dexhot train demonstrations",
+        *args.clips,
+        *options_of(args, ("clips", "out", "json", "workers", "kinds")),
+    ]
+    command = " ".join([*words, *(("--kinds", *args.kinds) if args.kinds != Demonstrations.kinds else ())])
+    with progress("demonstrations", counted=True) as job:
+
+        def show(done: int, total: int, line: str) -> None:
+            job.what = line
+            job(done, total)
+
+        ledger = make_set(clips_named(args.clips), options, args.out, command, args.workers, args.executor, show)
+    written = page(args.out, f"Demonstrations in {args.out.name}")
+    show_ledger(ledger.rows, written)
+    if args.json:
+        print_json({"folder": str(args.out), "figures": by_kind(ledger.rows), "page": str(written)})
+    sys.stdout.flush()

@@ -1,0 +1,72 @@
+"""Train a controller in stages that mine for each other."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from dexhot.cli.arguments import at_least, options_of, shown
+
+
+@dataclass
+class Flywheel:
+    """Train a controller in stages: its demonstrations are mined with the help of the one before (DexTrack, section
+    3.3). A run that was stopped goes on."""
+
+    clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
+    """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED, or files of references; "parametric" and "grab"
+    as in `dexhot train demonstrations`."""
+    out: Annotated[Path, shown("FOLDER")] = Path("flywheel")
+    """Folder of the run. Missing folders are created."""
+    sizes: tuple[int, int, int] = (8, 8, 16)
+    """Tasks that each stage draws; the paper has 100, 100 and 200."""
+    budget: int = 120_000
+    """Simulated control steps per task and way of mining it."""
+    steps: int = 2_000_000
+    """Control steps of each controller's training, in all worlds."""
+    worlds: int = 128
+    """Worlds stepped together in training."""
+    reward: float = 50.0
+    """Smallest return of a demonstration that supervises."""
+    seed: int = 0
+    """Random seed."""
+    workers: int = 0
+    """Tasks in parallel; 0: one per core."""
+    executor: Literal["process", "ray"] = "process"
+    """Execution: on this machine, or on a Ray cluster (RAY_ADDRESS; the folder must be reachable there)."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+def run(args: Flywheel) -> None:
+    """Run the stages, and tell what each mined and learnt."""
+    import os
+
+    from dexhot.cli.output import console, print_json, summary
+    from dexhot.errors import MissingExtraError
+
+    try:
+        from dexhot_train.curriculum.flywheel import FlywheelOptions, run_flywheel
+    except ImportError as e:
+        raise MissingExtraError("training a controller", "train") from e
+    from dexhot_train.curriculum.homotopy import HomotopyOptions
+    from dexhot_train.curriculum.ledger import page
+    from dexhot_train.curriculum.variations import clips_named
+    from dexhot_train.learners.tracker import TrackerOptions
+
+    at_least(0, seed=args.seed, workers=args.workers, reward=args.reward)
+    at_least(1, budget=args.budget, steps=args.steps, worlds=args.worlds, sizes=min(args.sizes))
+    options = FlywheelOptions(args.sizes, args.reward, seed=args.seed)
+    options = replace(options, homotopy=HomotopyOptions(args.budget, seed=args.seed))
+    options = replace(options, tracker=TrackerOptions(args.worlds, args.steps, args.seed))
+    words = ["dexhot train flywheel", *(Path(clip).name if clip.endswith(".npz") else clip for clip in args.clips)]
+    words += ["--sizes", *map(str, args.sizes), *options_of(args, ("clips", "out", "sizes", "json", "workers"))]
+    say = lambda line: console.print(line, highlight=False)  # noqa: E731
+    workers = args.workers or os.cpu_count() or 1
+    told = run_flywheel(clips_named(args.clips), options, args.out, " ".join(words), workers, args.executor, say)
+    for stage in told["stages"]:
+        summary(f"stage {stage['stage']}", {name: value for name, value in stage.items() if name != "stage"})
+    console.print(f"written to {page(args.out, f'Ledger of {args.out.name}')}", soft_wrap=True, highlight=False)
+    if args.json:
+        print_json(told)

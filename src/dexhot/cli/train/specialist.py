@@ -1,0 +1,86 @@
+"""Mine one clip and distil a network from it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from dexhot.cli.arguments import at_least, shown
+
+
+@dataclass
+class Specialist:
+    """Mine one clip and distil a network that reacts to the observed object (controller:=policy), in minutes."""
+
+    file: Annotated[Path, tyro.conf.Positional, shown("REFERENCE|DEMONSTRATION")]
+    """The clip's reference, for which plans are searched; or its demonstration, which is then the teacher."""
+    out: Annotated[Path | None, shown("FILE")] = None
+    """Network to write (.onnx), its card beside it (.json); default: beside the input. Missing folders are created."""
+    rounds: int = 2
+    """Rounds in which the sampling controller answers in the states that the network visits (DAgger)."""
+    worlds: int = 16
+    """Perturbed worlds per round."""
+    searches: int = 3
+    """Searches for a plan, averaged."""
+    seed: int = 0
+    """Random seed: the same one gives the same network on one machine."""
+    workers: int = 0
+    """Processes; 0: one per core."""
+    force: bool = False
+    """Overwrite an output file that is not a policy."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+def run(args: Specialist) -> None:
+    """Train one, and export it with its card."""
+    from dexhot.cli.output import console, print_json, summary
+    from dexhot.control.time_warp import as_played
+    from dexhot.data.files import check_out, load
+    from dexhot.data.types import Demonstration, Reference
+    from dexhot.errors import DexhotError, FileFormatError, MissingExtraError
+    from dexhot.paths import cache_dir
+    from dexhot.simulation.setup import load_setup
+    from dexhot_train.mining.executor import run_jobs
+    from dexhot_train.prior import TERMS
+
+    try:
+        from dexhot_train.learners.specialist import SpecialistOptions, lesson_key, save_specialist, train_specialist
+    except ImportError as e:
+        raise MissingExtraError("training a network", "train") from e
+    at_least(0, rounds=args.rounds, seed=args.seed, workers=args.workers)
+    at_least(1, worlds=args.worlds, searches=args.searches)
+    item: Any = load(args.file)
+    if not isinstance(item, Reference | Demonstration):
+        raise FileFormatError(f"{args.file} holds a {type(item).__name__}; give a Reference or a Demonstration.")
+    stem = args.file.name.removesuffix(".npz").removesuffix(".reference").removesuffix(".demonstration")
+    out = args.out or args.file.with_name(f"{stem}.policy.onnx")
+    out = out if out.suffix == ".onnx" else out.with_name(f"{out.name}.onnx")
+    card_file = out.with_suffix(".json")
+    check_out(card_file, "dexhot/policy", args.force)
+    if out.exists() and not card_file.exists() and not args.force:
+        raise DexhotError(f"{out} has no card ({card_file.name}), so it is not ours; give another --out, or --force.")
+    reference = item.reference if isinstance(item, Demonstration) else item
+    setup, taught = load_setup(reference), item if isinstance(item, Demonstration) else None
+    reference, taught = as_played(reference, taught, setup.physics)
+    options = SpecialistOptions(args.seed, args.searches, worlds=args.worlds, rounds=args.rounds)
+    key = lesson_key(reference, setup, options, taught.actions if taught else None)
+    folder = cache_dir() / "specialists" / f"{stem}-{key}"
+    command = f"dexhot train specialist {args.file.name} --rounds {args.rounds} --worlds {args.worlds}"
+    command += f" --searches {args.searches} --seed {args.seed}"
+    say = lambda what: console.print(what, highlight=False)  # noqa: E731
+    run_here = lambda function, jobs: run_jobs(function, jobs, args.workers)  # noqa: E731
+    try:
+        found = train_specialist(reference, setup, run_here, options, taught, folder, command, say)
+    except ValueError as e:  # torch's of weights or options that cannot be
+        raise DexhotError(f"training failed: {e}") from e
+    found.card.terms = TERMS["grab"].replace("the prior", "the policy") if reference.name.startswith("grab/") else ""
+    path = save_specialist(found, out)
+    card = found.card
+    told = {"policy": str(path), "clip": card.clip, "held_out": card.scores["held_out"]}
+    told |= {"teacher": card.scores["teacher"], "rounds": card.scores["rounds"], "terms": card.terms or "none"}
+    told |= {"control_steps": card.provenance["control_steps"], "seconds_cpu": card.provenance["seconds_cpu"]}
+    summary("specialist", told)
+    if args.json:
+        print_json(told)

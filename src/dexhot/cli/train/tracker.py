@@ -1,0 +1,96 @@
+"""Train a network that tracks several clips."""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from dexhot.cli.arguments import at_least, options_of, shown
+
+
+@dataclass
+class Tracker:
+    """Train a network that tracks several clips, by PPO with imitation (DexTrack, section 3.1)."""
+
+    clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
+    """grab/NAME, parametric/KIND-SHAPE-SEED, or files: references, or demonstrations, which are imitated too."""
+    out: Annotated[Path, shown("FOLDER")] = Path("tracker")
+    """Folder of the training, which resumes there. Missing folders are created."""
+    steps: int = 2_000_000
+    """Control steps of all worlds in all; more than before goes on with a finished training."""
+    worlds: int = 128
+    """Worlds stepped together."""
+    action: Literal["residual", "cumulative"] = "residual"
+    """Action space about the reference's targets."""
+    layout: Literal["dextrack", "egocentric"] = "dextrack"
+    """What the policy observes."""
+    imitation: float = 0.1
+    """Weight of the imitation loss, on clips with a demonstration; 0: none."""
+    discriminator: float = 0.0
+    """Weight of the adversarial imitation reward; 0: no discriminator."""
+    shaper: bool = False
+    """The command shaper between policy and servos."""
+    profile: Annotated[str | None, shown("PROFILE")] = None
+    """Profile of the finger servos (config/servos.yaml), leap or dextrack; default: the hand's own."""
+    backend: Literal["mujoco", "warp"] = "mujoco"
+    """Simulator of the training: MuJoCo on all cores, or MuJoCo Warp on the first GPU, for clips of one object."""
+    trials: int = 20
+    """Held-out perturbed worlds per clip of the evaluation at the end; 0: none."""
+    seed: int = 0
+    """Random seed: the same one gives the same curve on one machine."""
+    workers: int = 0
+    """Threads; 0: one per core."""
+    json: bool = False
+    """Print one JSON object on the last line of stdout."""
+
+
+def run(args: Tracker) -> None:
+    """Train one, and export it with its card."""
+    import os
+
+    from dexhot.cli.output import print_json, summary
+    from dexhot.control.observation import LAYOUTS
+    from dexhot.progress import progress
+    from dexhot_train.curriculum.variations import require_training
+    from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker
+    from dexhot_train.task.clips import load_task_clip
+    from dexhot_train.task.tracking import TaskOptions
+
+    at_least(0, seed=args.seed, workers=args.workers, trials=args.trials)
+    at_least(0, imitation=args.imitation, discriminator=args.discriminator)
+    at_least(1, steps=args.steps, worlds=args.worlds)
+    folder, threads = args.out, args.workers or os.cpu_count() or 1
+    clips = [load_task_clip(name, args.profile) for name in args.clips]
+    for clip in clips:
+        require_training(clip.reference.name)
+    task = TaskOptions(action=args.action, layout=tuple(LAYOUTS[args.layout]), shaper=args.shaper)
+    options = TrackerOptions(args.worlds, args.steps, args.seed, task=task)
+    learner_options = replace(options.ppo, imitation=args.imitation, discriminator=args.discriminator)
+    options = replace(options, ppo=learner_options, backend=args.backend)
+    with progress("training", counted=True) as job:
+
+        def show(done: int, total: int, line: str) -> None:
+            job.what = f"training, {line}"
+            job(done, total)
+
+        learner, told = train_tracker(clips, options, folder, _command(args), threads, show)
+    scores: dict[str, Any] = {}
+    if args.trials:
+        actors = {"policy": learner.actor, "replay": None}
+        scores = {name: evaluate_tracker(x, clips, task, args.trials, threads) for name, x in actors.items()}
+        for name in ("tracked", "T_err_cm"):
+            told |= {name: scores["policy"][name], f"replay_{name}": scores["replay"][name]}
+        scores["worlds_per_clip"] = args.trials
+    told["policy"] = str(export_tracker(learner.actor, clips, options, folder, _command(args), scores))
+    summary("tracker", {name: value for name, value in told.items() if name != "last"})
+    if args.json:
+        print_json(told)
+    sys.stdout.flush()
+
+
+def _command(args: Tracker) -> str:
+    """The command line of a tracker's training, without what is by default."""
+    words = ["dexhot train tracker", *(Path(clip).name if clip.endswith(".npz") else clip for clip in args.clips)]
+    return " ".join([*words, *options_of(args, ("clips", "out", "json", "workers", "trials"))])

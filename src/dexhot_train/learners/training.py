@@ -1,0 +1,48 @@
+"""A training in its folder (folder.py): it goes on from the checkpoint, and leaves one every so many iterations."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
+from dexhot_train.learners.folder import CHECKPOINT, kept_rows, recorded
+from dexhot_train.learners.ppo import PPO
+
+
+def train_in_folder(
+    learner: PPO,
+    iterations: int,
+    folder: Path,
+    save_every: int,
+    shown: tuple[str, ...],
+    progress: Callable[[int, int, str], object] | None = None,
+) -> dict[str, Any]:
+    """Train until `iterations` are done in all; a summary. `shown`: figures of a row for the progress line.
+
+    Raises FileFormatError for a damaged checkpoint, DexhotError for another network's.
+    """
+    if (folder / CHECKPOINT).is_file():
+        learner.load(load_checkpoint(folder / CHECKPOINT))
+    resumed = learner.iteration
+    rows = kept_rows(folder, resumed)
+    began, steps = time.perf_counter(), learner.steps
+    for row in recorded(learner.train(iterations), folder, resumed):
+        rows.append(row)
+        if progress:
+            speed = (learner.steps - steps) / (time.perf_counter() - began)
+            parts = [f"{name.rpartition('/')[2]} {row[name]:.2f}" for name in shown if name in row]
+            line = ", ".join([*parts, f"{speed:.0f} steps/s"])
+            progress(learner.iteration - resumed, iterations - resumed, line)
+        if learner.iteration % save_every == 0 or learner.iteration == iterations:
+            save_checkpoint(learner.state(), folder / CHECKPOINT)
+    seconds = time.perf_counter() - began
+    return {
+        "folder": str(folder),
+        "steps": learner.steps,
+        "resumed_at_iteration": resumed,
+        "seconds": round(seconds, 1),
+        "steps_per_s": round((learner.steps - steps) / seconds, 1) if learner.steps > steps else None,
+        "skipped_updates": learner.skipped,
+        "last": rows[-1] if rows else {},
+    }

@@ -1,0 +1,64 @@
+"""`dexhot demo --from teleop`: what it says of each run, and the whole of it."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from dexhot.cli import demo_teleop
+from dexhot.rollouts.teleop_run import Lift
+
+
+@pytest.mark.parametrize(
+    "lift, said",
+    [
+        (Lift(None, 0, 360, 0.0567, True), "lifted by 5.7 cm and held"),
+        (Lift(None, 0, 340, 0.004, False, "it was never lifted (at most 4 mm)."), "it was never lifted (at most 4 mm)"),
+        (Lift(None, 30, 180, 0.0, False, "it fell."), "it fell; the operator's hand was lost after 2.5 of 6.0 s"),
+        (Lift(None, 0, 0, 0.0, False, "the clutch never engaged"), "the clutch never engaged"),
+    ],
+)
+def test_each_run_is_told_by_what_became_of_the_object(lift, said):
+    assert demo_teleop.fate(lift, 6.0) == said
+
+
+def test_the_picture_and_its_caption_have_both_runs_the_unassisted_first(tmp_path, monkeypatch):
+    rollout, why, drawn = SimpleNamespace(reference=None), "the object was never lifted (at most 0 mm).", []
+    lifts = {"assisted": Lift(rollout, 3, 370, 0.05, True), "unassisted": Lift(rollout, 7, 350, 0.0, False, why)}
+    recording = SimpleNamespace(time=np.arange(193) / 30)
+    monkeypatch.setattr("dexhot.rollouts.teleop_run.lift_of", lambda run: lifts[run.name])
+    monkeypatch.setattr(
+        "dexhot.rollouts.teleop_run.latencies", lambda run: {"glass_to_motor_ms_p50": 30.0, "images": 9}
+    )
+    monkeypatch.setattr("dexhot.hardware.camera.recording.open_recording", lambda video: recording)
+    monkeypatch.setattr("dexhot.simulation.setup.load_setup", lambda reference: None)
+    monkeypatch.setattr("dexhot.report.side_by_side.draw_side_by_side", lambda *given: drawn.append(given[1]))
+    found = demo_teleop.compared(tmp_path, tmp_path, {name: tmp_path / name for name in demo_teleop.RUNS})
+    assert [title for title, *_ in drawn[0]] == [
+        "Without assistance: the object was never lifted (at most 0 mm)",
+        "With assistance: lifted by 5.0 cm and held",
+    ]
+    assert [begin for *_, begin in drawn[0]] == [7, 3]
+    caption = (tmp_path / "seen.txt").read_text()
+    assert caption.startswith("Assistance off and on\nOne run each.") and "never lifted" in caption
+    assert found["assisted_held"] and not found["unassisted_held"] and found["glass_to_motor_ms_p50"] == 30.0
+    assert "assisted_why" not in found and "never lifted" in found["unassisted_why"]
+
+
+@pytest.mark.ros
+def test_an_operators_hand_lifts_the_object_with_assistance_and_the_report_has_both_runs(
+    ros_domain, grab, hand_landmarks, tmp_path
+):
+    command = [sys.executable, "-m", "dexhot", "demo", "--from", "teleop", "--accept-licence", "grab"]
+    command += ["--out", str(tmp_path / "run"), "--json"]
+    reply = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    assert reply.returncode == 0, reply.stderr
+    live = tmp_path / "run" / "assisted"
+    assert f"report: file://{live}/report/report.html\nin 3D:  dexhot view {live}\n" in reply.stderr
+    told = json.loads(reply.stdout.strip().splitlines()[-1])
+    assert told["success"] is True and told["assisted_height_cm"] > 3.0
+    assert {"unassisted_held", "unassisted_height_cm", "glass_to_motor_ms_p99"} <= told.keys()
+    assert "Assistance off and on" in (live / "report" / "report.html").read_text()
