@@ -88,7 +88,10 @@ class BodyFit:
 
 def read_body_start(path: Path) -> BodyState:
     """One start from an npz: rotation (3, 3) of the pelvis, position (3,) m of it, pose (23, 3) rad, shape (10,) and
-    object_pose (7,), all in the camera's optical frame; NaN in object_pose: search it by its mask. Raises FileFormatError naming the array and its shape."""
+    object_pose (7,), all in the camera's optical frame; NaN in object_pose: search it by its mask.
+
+    Raises FileFormatError naming the array and its shape.
+    """
     shapes = {"rotation": (3, 3), "position": (3,), "pose": (JOINTS - 1, 3), "shape": (10,), "object_pose": (7,)}
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -115,7 +118,10 @@ def write_body_state(state: BodyState, path: Path) -> None:
 def fit_body(
     recording: Recording, evidence: Evidence, body: SkinnedBody, model: ObjectModel, recipe: Recipe, start: BodyState
 ) -> BodyFit:
-    """Refined from the starts (an object's pose that is NaN is searched by its mask); without any term it is the start. Raises DexhotError for more than one image."""
+    """Refined from the starts; without any term it is the start.
+
+    An object's pose that is NaN is searched by its mask. Raises DexhotError for more than one image.
+    """
     if len(recording) != 1:
         raise DexhotError(f"{recording.name} has {len(recording)} images; recipe {recipe.name} fits single ones.")
     solver = recipe.solver
