@@ -88,8 +88,8 @@ def body_scene(kind: str, shape: str, seed: int) -> BodyScene:
     rng, body, asset = np.random.default_rng(seed), open_body(), load_object(shape)
     model = object_model(asset)
     pose = JITTER * rng.normal(size=(len(NAMES) - 1, 3))
-    for name, turn in POSES[kind].items():
-        pose[NAMES.index(name) - 1] += turn
+    for name, bend in POSES[kind].items():
+        pose[NAMES.index(name) - 1] += bend
     person = body.shaped(0.7 * rng.normal(size=body.shape_size), 1.0 + TALLER * rng.normal())
     state = BodyState(np.eye(3)[None], np.zeros((1, 3)), pose[None], person.shape[None], np.zeros((1, 7)))
     posed = person.posed(HandPose(np.eye(3), -person.joints[0], pose))

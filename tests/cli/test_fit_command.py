@@ -3,6 +3,7 @@
 import json
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -208,3 +209,37 @@ def test_a_recording_of_a_robot_gives_the_object_s_poses(tmp_path, capsys, monke
     found = load(tmp_path / "robot.fit.npz", Evidence)
     assert np.linalg.norm(found.object_pose[:, :3] - poses[:, :3], axis=1).max() < 0.05
     assert found.provenance["fit"]["hand"] == "leap_right"
+
+
+def test_a_picture_of_a_person_is_fitted(tmp_path, monkeypatch, capsys):
+    """`dexhot fit IMAGE --recipe body`: what is written is a start again; what is missing is named."""
+    from PIL import Image
+    from tests.fitting.test_body import ASSET as BOX
+    from tests.fitting.test_body import CAMERA, TRUE, seen
+
+    from dexhot.data.labels import LABELS
+    from dexhot.fitting.body import read_body_start, write_body_state
+
+    monkeypatch.chdir(tmp_path)
+    recording, evidence = seen()
+    Image.fromarray(recording.color[0]).save("a.png")
+    rows = []
+    for category, name in ((1, "right"), (2, "object")):
+        flat = (evidence.labels[0] == LABELS[name]).T.ravel()
+        edges = np.flatnonzero(np.diff(np.r_[False, flat, not flat[-1]]))
+        runs = np.diff(np.r_[0, edges]).tolist()
+        segmentation = {"size": [CAMERA.height, CAMERA.width], "counts": runs}
+        rows.append({"image_id": 1, "category_id": category, "segmentation": segmentation})
+    images = [{"id": 1, "file_name": "a.png", "width": CAMERA.width, "height": CAMERA.height}]
+    categories = [{"id": 1, "name": "person"}, {"id": 2, "name": "suitcase"}]
+    Path("coco.json").write_text(json.dumps({"images": images, "categories": categories, "annotations": rows}))
+    write_body_state(TRUE, Path("start.npz"))
+    words = ["fit", "a.png", "--recipe", "body", "--object", BOX.name, "--coco", "coco.json", "--category", "suitcase"]
+    assert main(words) == 1 and "--start" in capsys.readouterr().err
+    fovy = str(np.degrees(2 * np.arctan(0.5 * CAMERA.height / CAMERA.fy)))
+    words += ["--start", "start.npz", "--fovy", fovy, "--set", "solver.steps=2", "--json"]
+    assert main(words) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert said["human_iou"] > 0.8 and said["object_iou"] > 0.8
+    assert np.allclose(read_body_start(Path("a.body.npz")).position, TRUE.position, atol=0.05)
+    assert main(words) == 1 and "--force" in capsys.readouterr().err

@@ -93,7 +93,7 @@ def shortest(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(3, 3), the smallest rotation that turns the unit vector a into b."""
     axis, cosine = np.cross(a, b), float(a @ b)
     K = np.cross(np.eye(3), axis)
-    found: np.ndarray = np.eye(3) - K + K @ K / (1.0 + cosine)
+    found: np.ndarray = np.eye(3) + K + K @ K / (1.0 + cosine)
     return found
 
 

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 class Args:
     """Fit one recording or clip."""
 
-    clip: Annotated[str, tyro.conf.Positional, shown("RECORDING|CLIP|FILE")]
+    clip: Annotated[str, tyro.conf.Positional, shown("RECORDING|CLIP|FILE|IMAGE")]
     """A recording (bag, capture or folder of images, docs/fitting.md), a clip of the cache ("grab/duck_lift"), a
-    trajectory file (.npz), or a keypoint file (docs/hands.md)."""
+    trajectory file (.npz), a keypoint file (docs/hands.md), or a picture of a person with --recipe body."""
     object: Annotated[str | None, shown("NAME")] = None
     """Recording: the object (`dexhot object list`); default: the evidence's; "none" fits the hand alone."""
     evidence: Annotated[Path | None, shown("FILE.npz")] = None
     """Recording: what `dexhot perceive` wrote; default: <recording>.evidence.npz in the current folder."""
     recipe: Annotated[str, shown("NAME|FILE.yaml")] = "default"
     """Recording: terms, weights and solver (config/recipes): default, or the papers' tfhot, tfhot_dexycb, homan,
-    handypriors or robot_hand (with --joints). The last three never read depth."""
+    handypriors, robot_hand (with --joints) or body (a picture with --coco). The last four never read depth."""
     without: Annotated[tuple[str, ...], shown("TERM")] = ()
     """Recording: leave these terms of the recipe out."""
     set: Annotated[tuple[str, ...], shown("TERM.SETTING=VALUE")] = ()
@@ -36,6 +36,16 @@ class Args:
     joints: Annotated[Path | None, shown("FILE.npz")] = None
     """Recording of a robot's hand, --recipe robot_hand: its joints and palm (docs/fitting.md). What is written is the
     evidence with the object's poses."""
+    coco: Annotated[Path | None, shown("ANNOTATIONS.json")] = None
+    """Picture, --recipe body: COCO's instance masks of it (docs/fitting.md)."""
+    category: Annotated[str | None, shown("NAME")] = None
+    """Picture: COCO's category of the object."""
+    start: Annotated[Path | None, shown("FILE.npz")] = None
+    """Picture: the body's pose to start from (docs/fitting.md). What is written has the same layout."""
+    smpl: Annotated[Path | None, shown("FILE.pkl")] = None
+    """Picture: SMPL from your own file in place of the open body."""
+    fovy: float = 45.0
+    """Picture: the camera's vertical field of view, degrees."""
     model: Literal["open", "mano"] = "open"
     """The hand model: the open hand, or MANO from your own file (`dexhot models`)."""
     mano: Annotated[Path | None, shown("FILE.pkl")] = None
@@ -58,14 +68,28 @@ class Args:
     """Print one JSON object on the last line of stdout."""
 
 
-RECORDING_ONLY = ("object", "evidence", "recipe", "without", "set", "joints")  # options
+RECORDING_ONLY = (
+    "object",
+    "evidence",
+    "recipe",
+    "without",
+    "set",
+    "joints",
+    "coco",
+    "category",
+    "start",
+    "smpl",
+)  # options
+PICTURES = (".jpg", ".jpeg", ".png")
 RECORDINGS = (".mcap", ".db3", ".bag", ".mp4", ".avi", ".mov", ".mkv")  # suffixes; folders and prefixes beside them
 
 
 def run(args: Args) -> None:
     """Read, fit, write, summarise."""
     path = Path(args.clip)
-    if path.is_dir() or path.suffix.lower() in RECORDINGS or args.clip.startswith(("bag:", "dir:")):
+    if path.suffix.lower() in PICTURES or args.recipe == "body":
+        _fit_body(args, path)
+    elif path.is_dir() or path.suffix.lower() in RECORDINGS or args.clip.startswith(("bag:", "dir:")):
         _fit_recording(args)
     elif path.is_file() and path.suffix not in (".npy", ".npz"):
         from dexhot.errors import FileFormatError
@@ -180,6 +204,63 @@ def _fit_robot(args: Args, recipe: "Recipe", recording: "Recording") -> None:
     summary(f"{name} -> {out}", figures)
     if args.json:
         print_json({"evidence": str(out), "recording": name, **figures})
+
+
+def _fit_body(args: Args, path: Path) -> None:
+    """A person and an object in one picture."""
+    import numpy as np
+
+    from dexhot.cli.output import print_json, summary
+    from dexhot.data.recording import Recording
+    from dexhot.data.types import Evidence
+    from dexhot.datasets.coco import read_coco
+    from dexhot.errors import DexhotError, FileFormatError
+    from dexhot.fitting.body import fit_body, read_body_start, write_body_state
+    from dexhot.fitting.recipe import load_recipe
+    from dexhot.fitting.scene import object_model
+    from dexhot.geometry.cameras import pinhole
+    from dexhot.hardware.camera.codec import decode_color
+    from dexhot.humans.body import open_body, smpl
+    from dexhot.objects.library import load_object
+
+    recipe = load_recipe(args.recipe).without(args.without).changed(args.set)
+    if path.suffix.lower() not in PICTURES or recipe.method != "body":
+        raise DexhotError("--recipe body and a picture (.jpg, .png) belong together.")
+    given = {"--coco": args.coco, "--category": args.category, "--object": args.object, "--start": args.start}
+    if missing := [name for name, value in given.items() if value is None]:
+        raise DexhotError(f"--recipe body also needs {', '.join(missing)} (docs/fitting.md).")
+    if args.picture:
+        raise DexhotError("--picture shows a person's hand; leave it out with --recipe body.")
+    if not path.is_file():
+        raise FileFormatError(f"{path} does not exist.")
+    color = decode_color(path.read_bytes())
+    height, width = color.shape[:2]
+    assert args.coco and args.category and args.object and args.start
+    image = read_coco(args.coco, path.name)
+    if (image.width, image.height) != (width, height):
+        raise FileFormatError(
+            f"{path} has {width}x{height} pixels, its annotations are of {image.width}x{image.height}: give the image "
+            "that was annotated."
+        )
+    labels = image.labels(args.category)
+    start = read_body_start(args.start)
+    out = args.out or Path(f"{path.stem}.body.npz")
+    if out.exists() and not args.force:
+        raise DexhotError(f"{out} exists; give another --out, or --force.")
+    camera = pinhole(width, height, args.fovy)
+    recording = Recording(path.stem, np.zeros(1), color[None], np.zeros((1, height, width), np.uint16), camera)
+    evidence = Evidence(path.stem, np.zeros(1), labels[None], {}, {}, np.full((1, 7), np.nan))
+    body = smpl(args.smpl) if args.smpl else open_body()
+    fit = fit_body(recording, evidence, body, object_model(load_object(args.object)), recipe, start)
+    write_body_state(fit.state, out)
+    figures = {
+        "body": body.name,
+        "human_iou": round(float(fit.human_iou[0]), 3),
+        "object_iou": round(float(fit.object_iou[0]), 3),
+    }
+    summary(f"{path.name} -> {out}", figures)
+    if args.json:
+        print_json({"file": str(out), "image": path.name, **figures})
 
 
 def picture_of(path: Path, side: str, hands: int) -> Path:

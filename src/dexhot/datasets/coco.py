@@ -111,8 +111,8 @@ def runs_of(text: str | bytes) -> list[int]:
 
 
 def from_runs(runs: list[int], height: int, width: int) -> np.ndarray:
-    """(H, W) bool of the lengths of runs of 0 and 1 by turns, down the columns. Raises ValueError where they do not fill
-    the image."""
+    """(H, W) bool of the lengths of runs of 0 and 1 by turns, down the columns. Raises ValueError where they do not
+    fill the image."""
     lengths = np.array(runs, int)
     if (lengths < 0).any() or lengths.sum() != height * width:
         raise ValueError(f"runs of {lengths.sum()} pixels for an image of {height * width}")

@@ -7,15 +7,18 @@ The body takes the place of the hand in the terms (in masks it has the label "ri
 solved at once and do not depend on each other.
 """
 
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
+from dexhot.data.files import replacing
 from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
-from dexhot.errors import DexhotError
+from dexhot.errors import DexhotError, FileFormatError
 from dexhot.fitting.adam import adam
 from dexhot.fitting.batch import RASTER_LABELS, BatchScene, Bodies, GivenSurface, Unknowns, by_6d
 from dexhot.fitting.batch_terms import BatchTerm, MaskRendering, ObjectImage
@@ -24,6 +27,7 @@ from dexhot.fitting.contact_terms import BatchPenetration
 from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.recording_fit import without_depth
 from dexhot.fitting.scene import ObjectModel
+from dexhot.fitting.silhouette_search import search_object
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import (
     matrix_from_6d,
@@ -82,10 +86,42 @@ class BodyFit:
     losses: np.ndarray  # (steps, B)
 
 
+def read_body_start(path: Path) -> BodyState:
+    """One start from an npz: rotation (3, 3) of the pelvis, position (3,) m of it, pose (23, 3) rad, shape (10,) and
+    object_pose (7,), all in the camera's optical frame; NaN in object_pose: search it by its mask.
+
+    Raises FileFormatError naming the array and its shape.
+    """
+    shapes = {"rotation": (3, 3), "position": (3,), "pose": (JOINTS - 1, 3), "shape": (10,), "object_pose": (7,)}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name].astype(float) for name in shapes}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
+        raise FileFormatError(f"{path} is no start of a body ({e}); it needs {', '.join(shapes)}.") from e
+    for name, shape in shapes.items():
+        unknown = name == "object_pose" and np.isnan(found[name]).all()
+        if found[name].shape != shape or not (unknown or np.isfinite(found[name]).all()):
+            raise FileFormatError(f"{path}: {name} has shape {found[name].shape}, expected finite numbers {shape}.")
+    R, quat = found["rotation"], found["object_pose"][3:]
+    if not np.allclose(R @ R.T, np.eye(3), atol=1e-3) or abs(np.linalg.norm(quat) - 1.0) > 1e-3:
+        raise FileFormatError(f"{path}: rotation must be one, and object_pose needs a unit quaternion (wxyz).")
+    return BodyState(**{name: x[None] for name, x in found.items()})
+
+
+def write_body_state(state: BodyState, path: Path) -> None:
+    """One row, as `read_body_start` reads it."""
+    arrays = {name: getattr(state, name)[0] for name in ("rotation", "position", "pose", "shape", "object_pose")}
+    with replacing(path) as temporary, open(temporary, "wb") as stream:
+        np.savez(stream, **arrays)
+
+
 def fit_body(
     recording: Recording, evidence: Evidence, body: SkinnedBody, model: ObjectModel, recipe: Recipe, start: BodyState
 ) -> BodyFit:
-    """Refined from the starts; without any term it is the start. Raises DexhotError for more than one image."""
+    """Refined from the starts; without any term it is the start.
+
+    An object's pose that is NaN is searched by its mask. Raises DexhotError for more than one image.
+    """
     if len(recording) != 1:
         raise DexhotError(f"{recording.name} has {len(recording)} images; recipe {recipe.name} fits single ones.")
     solver = recipe.solver
@@ -94,6 +130,8 @@ def fit_body(
         model = replace(model, colors=mean_color(view, len(model.vertices)))
     bodies = Bodies({}, model, "", surfaces={SIDE: GivenSurface(len(body.vertices), body.faces)})
     now, losses = unknowns_of(bodies, start), np.zeros((0, len(start)))
+    if np.isnan(start.object_pose).any():
+        now |= {name: np.tile(x, (len(start), 1)) for name, x in search_object(bodies, view, solver).items()}
     if recipe.terms:
         names = ("turn", "place", "pose", "shape")
         done = adam(
@@ -112,7 +150,8 @@ def fit_body(
         np.stack([make_pose(scene.origin(b), matrix_to_quat(scene.rotation[b])) for b in range(len(start))]),
     )
     drawn = scene.drawn().mask
-    return BodyFit(found, *(overlap(drawn, view, RASTER_LABELS[name]) for name in (SIDE, "object")), losses)
+    human, thing = (overlap(drawn, view, RASTER_LABELS[name]) for name in (SIDE, "object"))
+    return BodyFit(found, human, thing, losses)
 
 
 def terms_of(recipe: Recipe, view: BatchView) -> list[BatchTerm]:

@@ -4,7 +4,7 @@
     posed = body.shaped(shape).posed(HandPose(R, t, joints))  # as of a hand; `joints` are 23 rotation vectors
     posed.vertices                                      # (V, 3) m
 
-Rest pose and axes are SMPL's (a T pose; x to the body's left, y up, z ahead), so its parameters fit here unchanged. SMPL
+Rest pose and axes are SMPL's (a T pose; x to the body's left, y up, z ahead), so its poses fit here unchanged. SMPL
 itself (smpl.is.tue.mpg.de, licence of its own) is never shipped; its file is read without running code in it.
 """
 

@@ -311,8 +311,8 @@ class PosedHand:
         count = hand.joint_count
         pose, by_rest, by_joint = np.empty(3 + 3 * count), np.empty_like(self.rest), np.empty((count, 3))
         pull_back(
-            np.ascontiguousarray(gradient, float), self.rest, person.joints, hand.bones, hand.bone_weights, hand.parents,
-            self.world, self.axes, self.joints, pose, by_rest, by_joint,
+            np.ascontiguousarray(gradient, float), self.rest, person.joints, hand.bones, hand.bone_weights,
+            hand.parents, self.world, self.axes, self.joints, pose, by_rest, by_joint,
         )  # fmt: skip
         if len(hand.pose_directions):
             by_bend = person.scale * np.tensordot(by_rest[count:], hand.pose_directions, axes=2).reshape(
