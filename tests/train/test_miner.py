@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dexhot.control.sampling import base_actions
+from dexhot.rollouts.floating import run_floating
 from dexhot.simulation.physics import load_physics
 from dexhot_train.mining import mine as mining
 from dexhot_train.mining.clip_job import ClipJob
@@ -198,7 +199,7 @@ def test_a_candidate_without_success_has_no_robustness(lift_reference, lift_setu
     found = made._demonstration("frozen", still)
     assert not found.scores["success_strict"] and found.scores["robustness"] == 0.0
     assert "success_strict_arm" not in found.scores
-    rollout = mining.run_floating(lift_reference, still, made.simulator)
+    rollout = run_floating(lift_reference, still, made.simulator)
     np.testing.assert_array_equal(found.q[:-1], rollout.q[1:])  # after each action
     np.testing.assert_array_equal(found.object_pose[-1], rollout.object_pose[-1])
 
