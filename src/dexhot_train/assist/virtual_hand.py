@@ -8,6 +8,7 @@ one that the simulated hand reaches. An actuator's force is gain target + bias a
 import mujoco
 import numpy as np
 
+from dexhot.robots.kinematics.body import body_jacobian
 from dexhot_train.assist.adroit import AdroitTask
 
 SENSORS = (  # MediaPipe's order: the joint's body, or the site at a fingertip
@@ -72,10 +73,7 @@ class VirtualHand:
         """`action` (A,) with arm and wrist moved so that the palm goes by `shift` (3,) m and `turn` (3,) rad, world, as
         far as they can: a pen's task has a wrist alone. Damped least squares."""
         self.keypoints(action)
-        mujoco.mj_comPos(self.model, self.data)
-        jacobian = np.empty((6, self.model.nv))
-        mujoco.mj_jacBody(self.model, self.data, jacobian[:3], jacobian[3:], self.palm)
-        J = jacobian[:, self.dofs[self.arm]]
+        J = body_jacobian(self.model, self.data, self.palm)[:, self.dofs[self.arm]]
         J[3:] *= LEVER
         wanted = np.concatenate([shift, LEVER * turn])
         step = np.linalg.solve(J.T @ J + DAMPING**2 * np.eye(J.shape[1]), J.T @ wanted)
