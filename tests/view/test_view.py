@@ -2,6 +2,7 @@
 
 import json
 import urllib.request
+from collections.abc import Callable
 
 import mujoco
 import numpy as np
@@ -158,7 +159,7 @@ def test_the_page_is_served_on_this_machine_only(server):
 
 
 def test_command_shows_where_the_file_is_shown(asset, tmp_path, capsys, monkeypatch):
-    def look(player: Player) -> None:
+    def look(player: Player, ended: Callable[[], bool]) -> None:
         told = json.loads(capsys.readouterr().out.splitlines()[-1])
         assert told["kind"] == player.show.kind and told["file"] == str(path)
         assert urllib.request.urlopen(told["url"], timeout=10).status == 200

@@ -1,5 +1,8 @@
 """View a file, a run, a capture, a dataset's clip or an object in the browser."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -34,13 +37,37 @@ def run(args: Args) -> None:
     if not 0 < args.port < 65536:
         raise DexhotError(f"--port must be between 1 and 65535, not {args.port}.")
     item = find_item(args.what)
-    server = new_server(args.host, args.port)
+    with ctrl_c() as pressed:
+        server = new_server(args.host, args.port)
+        try:
+            player = Player(server, make_show(server, item))
+            url = f"http://{args.host}:{server.get_port()}"
+            console.print(f"{player.show.name} at {url}  (Ctrl-C ends)")
+            if args.json:
+                print_json({"file": args.what, "kind": player.show.kind, "url": url})
+            player.run(lambda: bool(pressed))
+        finally:
+            server.stop()
+
+
+@contextmanager
+def ctrl_c() -> Iterator[list[int]]:
+    """A list that Ctrl-C fills, and KeyboardInterrupt at the end if it did; a second Ctrl-C interrupts at once.
+
+    An exception in the middle of viser's code may be swallowed there, or leave a lock taken for which its `stop` waits.
+    (A threading.Event has a lock of its own, which a handler must not wait for.)
+    """
+    pressed: list[int] = []
+
+    def press(number: int, frame: object) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    before = signal.signal(signal.SIGINT, press)
     try:
-        player = Player(server, make_show(server, item))
-        url = f"http://{args.host}:{server.get_port()}"
-        console.print(f"{player.show.name} at {url}  (Ctrl-C ends)")
-        if args.json:
-            print_json({"file": args.what, "kind": player.show.kind, "url": url})
-        player.run()
+        yield pressed
     finally:
-        server.stop()
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt

@@ -143,10 +143,10 @@ class Player:
         self.slider.value = int(np.searchsorted(self.show.time, self.position, side="right")) - 1  # type: ignore[misc]
         self.draw()
 
-    def run(self) -> None:
-        """Play until KeyboardInterrupt."""
+    def run(self, ended: Callable[[], bool]) -> None:
+        """Play until `ended`."""
         last = time.monotonic()
-        while True:
+        while not ended():
             time.sleep(max(0.0, 1.0 / RATE - (time.monotonic() - last)))
             now = time.monotonic()
             self.tick(now - last)
