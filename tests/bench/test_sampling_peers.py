@@ -8,7 +8,7 @@ from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration
 from dexhot.objects.library import save_object
 from dexhot.rollouts.floating import floating_simulator, start_state
-from dexhot_bench import sampling_peers
+from dexhot_bench import mine, sampling_peers
 from dexhot_bench.mine import figures
 from dexhot_bench.sampling_peers import PEERS, PeerOptions, cem, mppi, peer_clip, receding_horizon
 from dexhot_train.mining.mine import MineOptions
@@ -108,6 +108,13 @@ def test_a_clip_is_planned_once_and_scored_from_its_file(
 
 def test_figures_have_the_peers_only_where_they_were_planned():
     row = {"cem_success_strict": True, "cem_seconds_cpu": 3.0}
-    told = figures([row, {}], 4)
-    assert (told["cem_success_strict"], told["cem_seconds_per_clip"]) == (0.25, 3.0)
+    told = figures([row, {"cem_success_strict": False}, {}], 4)
+    assert (told["cem_success_strict"], told["cem_seconds_per_clip"]) == (0.5, 3.0), "of the clips that they planned"
     assert "mppi_success_strict" not in told and "cem_success_strict" not in figures([{}], 1)
+
+
+def test_a_clip_that_a_peer_failed_to_plan_is_no_success_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(mine, "run_jobs", lambda function, jobs, *how: [(job, ValueError("no")) for job in jobs])
+    rows, failed = [{"clip": "a"}], {}
+    mine._add_peers(rows, tmp_path, mine.QUICK, 1, "process", failed)
+    assert rows[0]["cem_success_strict"] is False and "no" in failed["a, CEM and MPPI"]
