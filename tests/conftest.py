@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dexhot.bringup.shared_memory import free, left_behind
+from dexhot.bringup.shared_memory import free
 from dexhot.paths import cache_dir
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,7 +38,7 @@ def free_shared_memory() -> Iterator[None]:
     """Tests kill ROS processes; each leaves 34 MiB of memory."""
     began = time.time()
     yield
-    free(left_behind(since=began))
+    free(since=began)
 
 
 @pytest.fixture(scope="session")

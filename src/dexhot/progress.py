@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -30,6 +30,15 @@ class Progress:
         if what is not None and what != self.what:
             self.what, self.began = what, time.monotonic()
         self.done, self.total = done, self.total if total is None else total
+
+    def says(self, before: str = "") -> Callable[[int, int, str], None]:
+        """A function (done, total, line) that shows `before` and the line, with the same time estimate."""
+
+        def show(done: int, total: int, line: str) -> None:
+            self.what = before + line
+            self(done, total)
+
+        return show
 
     def advance(self, by: float = 1.0) -> None:
         """Add `by` to the amount done."""

@@ -15,12 +15,9 @@ import numpy as np
 
 from dexhot import __version__
 from dexhot.data.files import replacing
-from dexhot.data.types import HandObjectTrajectory, PlanPrior
-from dexhot.datasets import load_clip, splits
-from dexhot.datasets.parametric import generate
+from dexhot.data.types import PlanPrior
+from dexhot.datasets import splits
 from dexhot.errors import DexhotError
-from dexhot.objects.asset import ObjectAsset
-from dexhot.objects.library import load_object
 from dexhot.objects.shapes import SHAPES
 from dexhot.paths import PHYSICS, cache_dir
 from dexhot.planning.planned import SEARCHED
@@ -34,6 +31,7 @@ from dexhot.rollouts.floating import floating_simulator
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.setup import Setup
 from dexhot.versions import versions
+from dexhot_train.human_clip import human_clip
 
 DATA = ("parametric", "grab")
 TERMS = {
@@ -66,15 +64,6 @@ def clips_for(options: PriorOptions) -> list[str]:
     return names[: options.clips or None]
 
 
-def clip_of(name: str) -> tuple[HandObjectTrajectory, ObjectAsset]:
-    """A training clip and its object."""
-    if name.startswith("parametric/"):
-        kind, shape, seed = name.removeprefix("parametric/").split("-")
-        return generate(kind, shape, int(seed))
-    trajectory = load_clip(name)
-    return trajectory, load_object(trajectory.object_name)
-
-
 def averaged_plan(job: tuple[str, PriorOptions, Path]) -> tuple[np.ndarray | None, int]:
     """The mean (D,) of the plans that survive, None where none does, and the number of them; from `job`'s folder where
     an earlier run left it."""
@@ -83,7 +72,7 @@ def averaged_plan(job: tuple[str, PriorOptions, Path]) -> tuple[np.ndarray | Non
     if path.is_file():
         with np.load(path, allow_pickle=False) as done:
             return (done["plan"] if done["count"] else None), int(done["count"])
-    trajectory, asset = clip_of(name)
+    trajectory, asset = human_clip(name)
     setup = Setup(load_hand("leap_right"), asset, load_physics())
     reference = retarget(trajectory, setup.hand, asset)
     trials = Trials(reference, floating_simulator(reference, setup))

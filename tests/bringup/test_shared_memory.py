@@ -27,7 +27,7 @@ def segments(tmp_path, monkeypatch):
 def test_a_segment_of_a_dead_process_is_found_and_freed(segments, tmp_path):
     files = segments("fastrtps_0123456789abcdef")
     assert sorted(shared_memory.left_behind()) == sorted(files)
-    assert shared_memory.free(shared_memory.left_behind()) == 100
+    assert shared_memory.free() == 100
     assert not list(tmp_path.iterdir())
 
 
@@ -36,6 +36,7 @@ def test_a_segment_whose_lock_is_held_is_left_alone(segments):
     with open(lock) as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         assert shared_memory.left_behind() == []
+        assert shared_memory.free() == 0 and lock.exists()
     assert shared_memory.left_behind()
 
 

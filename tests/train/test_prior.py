@@ -32,7 +32,7 @@ def test_a_clips_plan_is_the_mean_over_seeds_and_is_kept(tmp_path, cache, monkey
     job = (clips_for(options)[0], options, tmp_path)
     plan, count = averaged_plan(job)
     assert count >= 1 and plan.shape == (38,)
-    monkeypatch.setattr("dexhot_train.prior.clip_of", lambda name: pytest.fail("searched again"))
+    monkeypatch.setattr("dexhot_train.prior.human_clip", lambda name: pytest.fail("searched again"))
     again, _ = averaged_plan(job)
     np.testing.assert_array_equal(plan, again)
 

@@ -19,11 +19,11 @@ class Args:
 
 def run(args: Args) -> int:
     """Print one line per check. Exit code 1 when something that every user needs is missing."""
-    from dexhot.bringup.shared_memory import free, left_behind
+    from dexhot.bringup.shared_memory import free
     from dexhot.cli.doctor import examine
 
     if args.free_shared_memory:
-        console.print(f"{free(left_behind()) / 2**20:.0f} MiB of shared memory freed")
+        console.print(f"{free() / 2**20:.0f} MiB of shared memory freed")
     marks = {"ok": "[green]ok      [/]", "missing": "[red]missing [/]", "optional": "[yellow]optional[/]"}
     checks = examine()
     for check in checks:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from dexhot.errors import FileFormatError
 from dexhot.humans.safe_pickle import read_model
-from dexhot.humans.skin import ShapedHand, strongest_bones
+from dexhot.humans.skin import ShapedHand, model_faces, require_shapes, strongest_bones
 from dexhot.paths import config_dir
 
 JOINTS = 24
@@ -57,11 +57,7 @@ class SkinnedBody:
             "weights": (V, JOINTS),
             "pose_directions": (V if len(self.pose_directions) else 0, 3, 207),
         }
-        for name, shape in shapes.items():
-            if getattr(self, name).shape != shape:
-                raise FileFormatError(
-                    f"body model {self.name}: {name} has shape {getattr(self, name).shape}, expected {shape}."
-                )
+        require_shapes(f"body model {self.name}", self, shapes)
         self.joint_count, self.parents = JOINTS, PARENTS
         self.bones, self.bone_weights = strongest_bones(np.concatenate([np.eye(JOINTS), self.weights]))
 
@@ -114,9 +110,7 @@ def _body(parts: dict[str, np.ndarray]) -> SkinnedBody:
     if not all(np.isfinite(x).all() for x in floats.values()):
         raise ValueError("numbers are not finite")
     vertices, directions = floats["v_template"], floats["shapedirs"][..., :SHAPES]
-    faces = parts["f"].astype(np.int64)
-    if faces.ndim != 2 or faces.shape[1] != 3 or faces.min() < 0 or faces.max() >= len(vertices):
-        raise ValueError("faces refer to vertices that do not exist")
+    faces = model_faces(parts["f"], len(vertices))
     regressor = floats["J_regressor"]
     return SkinnedBody(
         "smpl",

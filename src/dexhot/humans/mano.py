@@ -9,7 +9,7 @@ import numpy as np
 
 from dexhot.errors import FileFormatError
 from dexhot.humans.safe_pickle import read_model
-from dexhot.humans.skin import JOINTS, MIRRORED_POINT, PARENTS, PosePrior, SkinnedHand
+from dexhot.humans.skin import JOINTS, MIRRORED_POINT, PARENTS, PosePrior, SkinnedHand, model_faces
 from dexhot.paths import config_dir
 
 FILES = {"right": "MANO_RIGHT.pkl", "left": "MANO_LEFT.pkl"}
@@ -87,9 +87,7 @@ def _hand(parts: dict[str, np.ndarray], side: str) -> SkinnedHand:
     vertices, directions, regressor = floats["v_template"], floats["shapedirs"], floats["J_regressor"]
     if vertices.ndim != 2 or len(vertices) <= TIPS.max() or not all(np.isfinite(x).all() for x in floats.values()):
         raise ValueError("vertices are missing or not finite")
-    faces = parts["f"].astype(np.int64)
-    if faces.ndim != 2 or faces.shape[1] != 3 or faces.min() < 0 or faces.max() >= len(vertices):
-        raise ValueError("faces refer to vertices that do not exist")
+    faces = model_faces(parts["f"], len(vertices))
     return SkinnedHand(
         "mano",
         side,

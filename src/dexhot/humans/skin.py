@@ -111,6 +111,21 @@ class HandPose:
         return HandPose(self.rotation * mirror, self.translation * MIRRORED_POINT, self.fingers * MIRRORED_TURN)
 
 
+def require_shapes(what: str, model: object, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Raise FileFormatError for an array of `model` that has another shape; `what` names the model."""
+    for name, shape in shapes.items():
+        if getattr(model, name).shape != shape:
+            raise FileFormatError(f"{what}: {name} has shape {getattr(model, name).shape}, expected {shape}.")
+
+
+def model_faces(faces: np.ndarray, vertices: int) -> np.ndarray:
+    """(F, 3) int of a model's file. Raises ValueError for faces of other vertices than its own."""
+    faces = faces.astype(np.int64)
+    if faces.ndim != 2 or faces.shape[1] != 3 or faces.min() < 0 or faces.max() >= vertices:
+        raise ValueError("faces refer to vertices that do not exist")
+    return faces
+
+
 @dataclass
 class SkinnedHand:
     """A hand model of one side: template, shape, skinning, conventions of keypoints."""
@@ -138,11 +153,7 @@ class SkinnedHand:
             "weights": (V, JOINTS),
             "tips": (5,),
         }
-        for name, shape in shapes.items():
-            if getattr(self, name).shape != shape:
-                raise FileFormatError(
-                    f"hand model {self.name}: {name} has shape {getattr(self, name).shape}, expected {shape}."
-                )
+        require_shapes(f"hand model {self.name}", self, shapes)
         if len(self.pose_directions) and self.pose_directions.shape != (V, 3, 135):
             raise FileFormatError(f"hand model {self.name}: pose_directions must be ({V}, 3, 135).")
         own = np.zeros((21, 21))

@@ -19,7 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
-from dexhot.bringup.shared_memory import free, left_behind
+from dexhot.bringup.shared_memory import free
 from dexhot.progress import progress
 from dexhot_bench.faults import camera, hand, table
 from dexhot_bench.faults.table import Fault, Outcome, Result
@@ -43,7 +43,7 @@ def run(quick: bool = False, soak: bool = False) -> dict[str, Any]:
             for result in runs[group](quick, notes):
                 results.append(result)
                 job.advance()
-    free(left_behind(since=began))  # of the processes that were killed: 34 MiB each
+    free(since=began)  # of the processes that were killed: 34 MiB each
     console.print(table.rich_table(results))
     figures = table.metrics(results, notes.get("false_stops", 0))
     return {"metrics": figures, "faults": [r.entries() for r in results], "notes": notes, "subset": {"quick": quick}}

@@ -68,7 +68,7 @@ class AssistTraining:
     @property
     def iterations(self) -> int:
         """Of PPO, the last one whole."""
-        return -(-self.steps // (self.worlds * self.ppo.steps))
+        return self.ppo.iterations(self.steps, self.worlds)
 
 
 def train_agent(

@@ -12,17 +12,14 @@ import numpy as np
 
 from dexhot.control.time_warp import warp_reference
 from dexhot.data.types import HandObjectTrajectory, HandTrack, Reference
-from dexhot.datasets import load_clip, splits
-from dexhot.datasets.parametric import KINDS as MOTIONS
-from dexhot.datasets.parametric import generate
+from dexhot.datasets import splits
 from dexhot.datasets.scanned import generate_grasp
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.geometry.poses import compose, inverse, lowest, make_pose, transform
 from dexhot.geometry.rotations import rotvec_to_quat
 from dexhot.objects.asset import ObjectAsset
-from dexhot.objects.library import load_object
-from dexhot.objects.shapes import SHAPES
 from dexhot.objects.stretched import keeps_symmetry, stretched
+from dexhot_train.human_clip import GENERATED, human_clip
 from dexhot_train.prior import DATA, PriorOptions, clips_for
 
 CLIP, SYNTHETIC = "clip", "synthetic"  # the parent itself; a grasp drawn around its object
@@ -71,14 +68,9 @@ def clips_named(names: Sequence[str]) -> list[str]:
 def parent_clip(name: str) -> tuple[HandObjectTrajectory, ObjectAsset]:
     """A clip by name, and its object. Raises NotFoundError; DexhotError for a clip of a test split, which nothing may
     be trained on."""
-    if name.startswith("parametric/"):
-        motion, shape, seed = (name.removeprefix("parametric/").split("-") + ["", ""])[:3]
-        if motion not in MOTIONS or shape not in SHAPES or not seed.isdecimal():
-            raise NotFoundError("generated clip", name, ["parametric/KIND-SHAPE-SEED"], "As parametric/lift-box-0.")
-        return generate(motion, shape, int(seed))
-    require_training(name)
-    trajectory = load_clip(name)
-    return trajectory, load_object(trajectory.object_name)
+    if not name.startswith(GENERATED):
+        require_training(name)
+    return human_clip(name)
 
 
 def require_training(name: str) -> None:

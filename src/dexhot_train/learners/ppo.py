@@ -52,6 +52,10 @@ class PPOOptions:
     discriminator_hidden: tuple[int, ...] = (64, 64)
     discriminator_rate: float = 1e-4
 
+    def iterations(self, steps: int, worlds: int) -> int:
+        """That many control steps in all worlds take, the last one whole."""
+        return -(-steps // (worlds * self.steps))
+
 
 PAPER_ASSIST = {"hidden": (64, 64), "fixed_std": True, "discriminator_hidden": (64, 64)}  # residual hand agent, IV
 

@@ -47,7 +47,7 @@ class TrackerOptions:
     @property
     def iterations(self) -> int:
         """Of the learner, the last one whole."""
-        return -(-self.steps // (self.worlds * self.ppo.steps))
+        return self.ppo.iterations(self.steps, self.worlds)
 
 
 def train_tracker(

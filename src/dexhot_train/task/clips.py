@@ -11,11 +11,8 @@ from dexhot.control.cost import targets
 from dexhot.control.sampling import base_actions
 from dexhot.data.files import load
 from dexhot.data.types import Demonstration, Reference
-from dexhot.datasets import load_clip
-from dexhot.datasets.parametric import generate
 from dexhot.errors import DexhotError
 from dexhot.objects.asset import ObjectAsset
-from dexhot.objects.library import load_object
 from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.robots.robot_hand import load_hand
@@ -23,6 +20,7 @@ from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import Scene, floating_scene
 from dexhot.simulation.settle import require_rest
 from dexhot.simulation.setup import Setup, load_setup
+from dexhot_train.human_clip import human_clip
 
 
 @dataclass(frozen=True)
@@ -68,14 +66,7 @@ def load_task_clip(name: str, profile: str | None = None) -> TaskClip:
         reference = item.reference if isinstance(item, Demonstration) else item
         profile = profile or (demonstration.servo if demonstration else None)
         return task_clip(reference, load_setup(reference, profile=profile), demonstration)
-    if name.startswith("parametric/"):
-        kind, shape, seed = (name.removeprefix("parametric/").split("-") + ["", ""])[:3]
-        if not seed.isdigit():
-            raise DexhotError(f"{name!r} is no generated clip; give parametric/KIND-SHAPE-SEED, as lift-box-0.")
-        trajectory, asset = generate(kind, shape, int(seed))
-    else:
-        trajectory = load_clip(name)
-        asset = load_object(trajectory.object_name)
+    trajectory, asset = human_clip(name)
     setup = Setup(load_hand("leap_right"), asset, load_physics(profile=profile))
     return task_clip(retarget(trajectory, setup.hand, asset, RetargetOptions(profile=profile)), setup)
 

@@ -13,19 +13,16 @@ import numpy as np
 
 from dexhot.data.files import load
 from dexhot.data.types import HandObjectTrajectory
-from dexhot.datasets import load_clip
-from dexhot.datasets.parametric import generate
 from dexhot.errors import DexhotError, NotFoundError
 from dexhot.geometry.poses import compose, inverse, transform
 from dexhot.geometry.rotations import matrix_to_quat
 from dexhot.geometry.sdf import ConvexUnion
-from dexhot.objects.asset import ObjectAsset
-from dexhot.objects.library import load_object
 from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import Scene
 from dexhot.simulation.setup import Setup
+from dexhot_train.human_clip import human_clip
 from dexhot_train.task.clips import TaskClip, task_clip
 
 HANDS = ("leap_right", "six_motor_right")  # the second like the paper's Inspire hand: 6 motors, 5 fingers
@@ -82,7 +79,7 @@ def load_pickup(task: str, hand: str = HANDS[0], file: Path | None = None, profi
     if task not in TASKS:
         raise NotFoundError("pick-up task", task, TASKS)
     kind = TASKS[task]
-    trajectory, asset = _demonstration(kind.clip)
+    trajectory, asset = human_clip(kind.clip)
     if file is not None:
         given = load(file, HandObjectTrajectory)
         if given.object_name != asset.name:
@@ -143,11 +140,3 @@ def centers(pickup: Pickup, object_pose: np.ndarray) -> np.ndarray:
     """(N, 3) world, of objects (N, 7)."""
     found: np.ndarray = transform(object_pose, np.broadcast_to(pickup.center, (len(object_pose), 3)))
     return found
-
-
-def _demonstration(clip: str) -> tuple[HandObjectTrajectory, ObjectAsset]:
-    if clip.startswith("parametric/"):
-        kind, shape, seed = clip.removeprefix("parametric/").split("-")
-        return generate(kind, shape, int(seed))
-    trajectory = load_clip(clip)
-    return trajectory, load_object(trajectory.object_name)

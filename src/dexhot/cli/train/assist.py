@@ -80,12 +80,7 @@ def run(args: Assist) -> None:
     command = " ".join(["dexhot train assist", args.task, *noise, *options_of(args, unsaid)])
     train, test = experts.split("train"), experts.split("test")
     with progress("training", counted=True) as job:
-
-        def show(done: int, total: int, line: str) -> None:
-            job.what = f"training, {line}"
-            job(done, total)
-
-        actor, told = train_agent(train, options, folder, command, show)
+        actor, told = train_agent(train, options, folder, command, job.says("training, "))
     scores = {}
     noises = {"input" if args.input else f"{sigma:g}": (test, sigma), "0": (clean.split("test"), 0.0)}
     for name, agent in {"agent": agent_of(actor), "user_input": None}.items() if args.episodes else ():
@@ -123,12 +118,7 @@ def _assist_leap(args: Assist) -> None:
     train = load_leap_experts("train", args.experts)
     test = load_leap_experts("test", args.experts) if args.episodes else []
     with progress("training", counted=True) as job:
-
-        def show(done: int, total: int, line: str) -> None:
-            job.what = f"training, {line}"
-            job(done, total)
-
-        actor, told = train_leap(train, options, folder, command, threads, show)
+        actor, told = train_leap(train, options, folder, command, threads, job.says("training, "))
     scores = {}
     for name, agent in {"agent": leap_agent_of(actor), "user_input": no_correction}.items() if test else ():
         cell = leap_success(test, agent, max(1, args.episodes // len(test)), options.error, threads=threads)

@@ -65,12 +65,7 @@ def run(args: Demonstrations) -> None:
     ]
     command = " ".join([*words, *(("--kinds", *args.kinds) if args.kinds != Demonstrations.kinds else ())])
     with progress("demonstrations", counted=True) as job:
-
-        def show(done: int, total: int, line: str) -> None:
-            job.what = line
-            job(done, total)
-
-        ledger = make_set(clips_named(args.clips), options, args.out, command, args.workers, args.executor, show)
+        ledger = make_set(clips_named(args.clips), options, args.out, command, args.workers, args.executor, job.says())
     written = page(args.out, f"Demonstrations in {args.out.name}")
     show_ledger(ledger.rows, written)
     if args.json:

@@ -49,12 +49,7 @@ def run(args: PathGenerator) -> None:
     words += [*options_of(args, ("paths", "tasks", "out", "json"))]
     words += ["--tasks", *(path.name for path in args.tasks)] if args.tasks else []
     with progress("training", counted=True) as job:
-
-        def show(done: int, total: int, line: str) -> None:
-            job.what = f"training, {line}"
-            job(done, total)
-
-        train_generator(tasks, pairs, options, args.out, " ".join(words), show)
+        train_generator(tasks, pairs, options, args.out, " ".join(words), job.says("training, "))
     told = {"generator": str(args.out / "generator.npz"), "tasks": len(tasks), "pairs": len(pairs)}
     summary("homotopy path generator", told)
     if args.json:

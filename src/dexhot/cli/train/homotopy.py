@@ -66,13 +66,8 @@ def run(args: Homotopy) -> int:
     if args.generator and not args.generator.is_file():
         raise FileFormatError(f"{args.generator} does not exist; train one with `dexhot train generator`.")
     with progress("paths", counted=True) as job:
-
-        def show(done: int, total: int, line: str) -> None:
-            job.what = line
-            job(done, total)
-
         clips = clips_named(args.clips)
-        where = args.workers, args.executor, show, args.generator
+        where = args.workers, args.executor, job.says(), args.generator
         ledger = search_paths(clips, args.criterion, options, args.out, command, *where)
     for row in ledger.rows:
         told = f"{row['error_direct']:.3f} -> {row['error']:.3f}" if "error" in row else row["reason"]

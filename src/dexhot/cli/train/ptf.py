@@ -65,12 +65,7 @@ def run(args: PoseFollowing) -> None:
     folder = args.out / f"{args.task}-{args.hand}-{args.method}-{args.seed}"
     threads = args.workers or os.cpu_count() or 1
     with progress("training", counted=True) as job:
-
-        def show(done: int, total: int, line: str) -> None:
-            job.what = f"training, {line}"
-            job(done, total)
-
-        told = train_pickup(pickup, options, folder, " ".join(words), threads, args.episodes, show)
+        told = train_pickup(pickup, options, folder, " ".join(words), threads, args.episodes, job.says("training, "))
     summary("pose trajectory following", {name: value for name, value in told.items() if name != "last"})
     if args.json:
         print_json(told)

@@ -70,12 +70,7 @@ def run(args: Tracker) -> None:
     learner_options = replace(options.ppo, imitation=args.imitation, discriminator=args.discriminator)
     options = replace(options, ppo=learner_options, backend=args.backend)
     with progress("training", counted=True) as job:
-
-        def show(done: int, total: int, line: str) -> None:
-            job.what = f"training, {line}"
-            job(done, total)
-
-        learner, told = train_tracker(clips, options, folder, _command(args), threads, show)
+        learner, told = train_tracker(clips, options, folder, _command(args), threads, job.says("training, "))
     scores: dict[str, Any] = {}
     if args.trials:
         actors = {"policy": learner.actor, "replay": None}
