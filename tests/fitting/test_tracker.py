@@ -162,6 +162,20 @@ def turned_over(state: SceneState, angle: float = np.pi / 2) -> SceneState:
     return state.with_object(state.rotation @ turn, state.position + shift)
 
 
+@pytest.mark.parametrize("name", RECIPE.terms)
+def test_each_term_of_the_recipe_is_minimised(clip, name):
+    """A name that nothing is built for would be dropped without a word."""
+    recording, evidence, _ = clip
+    frame = frames_of(recording, evidence, "right", False)[0]
+    whole, without = (
+        HandObjectTracker(HAND, MODEL, CAMERA, recipe, shape=SHAPE, ground=np.array([0.0, -1.0, 0.0, 0.5]))
+        for recipe in (RECIPE, RECIPE.without([name]))
+    )
+    whole.step(frame)
+    near, view = whole.hypotheses[0].state, whole.view(frame)
+    assert len(whole.terms(view, near)) == len(without.terms(view, near)) + 1 == len(RECIPE.terms)
+
+
 def test_a_fast_hand_starts_at_its_keypoints(clip):
     """12 cm from one frame to the next: the surface is out of reach, the measured keypoints are not."""
     recording, evidence, _ = clip
