@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -197,3 +198,9 @@ def test_no_two_classes_share_a_name():
                 if isinstance(node, ast.ClassDef):
                     homes.setdefault(node.name, []).append(module)
     assert not {name: places for name, places in homes.items() if len(places) > 1}
+
+
+def test_no_two_test_files_share_a_name():
+    """pytest imports them by it; the second one breaks the whole run, which a run of one folder does not show."""
+    counts = Counter(path.name for path in Path(__file__).parent.rglob("*.py"))
+    assert [name for name, count in counts.items() if count > 1] == []

@@ -11,18 +11,13 @@ from typing import Any
 from dexhot.data.files import jsonable, write_text
 from dexhot.errors import FileFormatError
 from dexhot.progress import duration
-from dexhot.report.html import html_table
+from dexhot.report.html import html_table, plain_page
 
 LEDGER, PAGE = "ledger.jsonl", "ledger.html"
 MADE, NO_SUCCESS, REFUSED = "demonstration", "no success", "refused"  # verdicts
 EFFECTIVE, NOT_EFFECTIVE = "effective", "not effective"  # those on homotopy paths
 REPLAY, PARENT, SEARCH = "replay", "parent's plan", "search"  # by what
 NEEDED = ("name", "parent", "kind", "verdict", "seconds_cpu", "control_steps")
-STYLE = (
-    "<style>body{font:15px/1.5 system-ui;max-width:70em;margin:2em auto;padding:0 1em;color:#222;background:#fff}"
-    "table{border-collapse:collapse}td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid #ddd}"
-    ".n{text-align:right}</style>"
-)
 
 
 class Ledger:
@@ -112,12 +107,12 @@ def page(folder: Path, title: str) -> Path:
     """Write the ledger's page, a single file without scripts; returns it."""
     rows = read(folder / LEDGER)
     shown = ("name", "verdict", "by", "robustness", "error", "seconds_cpu", "reason")
-    attempts = [list(shown)] + [[escape(_cell(row.get(name))) for name in shown] for row in rows]
+    heads = [{"seconds_cpu": "CPU s"}.get(name, name) for name in shown]
+    attempts = [heads] + [[escape(_cell(row.get(name))) for name in shown] for row in rows]
     counts = [[escape(cell) for cell in row] for row in table(rows)]
-    body = f"<h1>{escape(title)}</h1><h2>By kind</h2>{html_table(counts, [''] + ['n'] * 8)}"
+    body = f"<h2>By kind</h2>{html_table(counts, [''] + ['n'] * 8)}"
     body += f"<h2>Attempts</h2>{html_table(attempts, ['', '', '', 'n', 'n', 'n', ''])}"
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title>{STYLE}'
-    return write_text(folder / PAGE, f"<!doctype html><html lang='en'><head>{head}</head><body>{body}</body></html>\n")
+    return write_text(folder / PAGE, plain_page(title, body))
 
 
 def _cell(value: Any) -> str:

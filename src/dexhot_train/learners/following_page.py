@@ -12,8 +12,7 @@ import numpy as np
 
 from dexhot.data.files import write_text
 from dexhot.errors import FileFormatError, NotFoundError
-from dexhot.report.html import html_table
-from dexhot_train.curriculum.ledger import STYLE
+from dexhot.report.html import html_table, plain_page
 from dexhot_train.learners.folder import CONFIG, CURVE
 from dexhot_train.learners.pose_following import RESULT
 from dexhot_train.task.pickup import METHODS
@@ -85,8 +84,7 @@ def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def page(folder: Path) -> Path:
     """Write the page of the runs in `folder`, a single file without scripts; returns it."""
     runs = read_runs(folder)
-    body = "<h1>Pose trajectory following</h1>"
-    body += f"<p>The paper has four seeds, {PAPER_WORLDS} worlds, an arm with the Inspire hand, and curves without "
+    body = f"<p>The paper has four seeds, {PAPER_WORLDS} worlds, an arm with the Inspire hand, and curves without "
     body += "numbers. Lines: mean over seeds of success in the last step of training episodes; band: their range.</p>"
     for task in TASKS:
         for hand in HANDS:
@@ -94,10 +92,10 @@ def page(folder: Path) -> Path:
             if mine:
                 body += f"<h2>{escape(task)}, {escape(hand)}</h2>{drawn(mine)}"
     shown = ("task", "hand", "method", "paper", "seeds", "steps", "success", "success_sd", "success_once", "lifted")
+    heads = [name.replace("success_sd", "deviation").replace("_", " ") for name in shown]
     cells = [[escape(_cell(row[name])) for name in shown] for row in table(runs)]
-    body += f"<h2>Evaluated from held-out starts</h2>{html_table([list(shown), *cells], [''] * 4 + ['n'] * 6)}"
-    head = f'<meta charset="utf-8"><title>Pose trajectory following</title>{STYLE}'
-    return write_text(folder / PAGE, f"<!doctype html><html lang='en'><head>{head}</head><body>{body}</body></html>\n")
+    body += f"<h2>Evaluated from held-out starts</h2>{html_table([heads, *cells], [''] * 4 + ['n'] * 6)}"
+    return write_text(folder / PAGE, plain_page("Pose trajectory following", body))
 
 
 def drawn(runs: Sequence[Run]) -> str:
@@ -115,7 +113,7 @@ def drawn(runs: Sequence[Run]) -> str:
         out.append(f'<line x1="{LEFT}" x2="{WIDTH - MARGIN}" y1="{py(tick):.1f}" y2="{py(tick):.1f}" stroke="#ddd"/>')
         out.append(f'<text x="{LEFT - 8}" y="{py(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
     for tick in np.linspace(0.0, far, 5)[1:]:
-        label = f"{tick / 1e3:.0f}k" + (" samples" if tick == far else "")
+        label = f"{tick:,.0f}" + (" samples" if tick == far else "")
         out.append(f'<text x="{px(tick):.1f}" y="{HEIGHT - 10}" text-anchor="end">{label}</text>')
     keys = []
     for method in METHODS:
