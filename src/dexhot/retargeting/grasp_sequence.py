@@ -55,6 +55,7 @@ class PlannedGrasp:
 
 
 SMOOTH = 2.0  # frames, sigma of the smoothing of forces that change with a contact
+IN_HAND = 30.0  # degrees, `in_hand_deg` of a clip in which the person turns the object within the hand
 FREE, SPARE, HOLDS = 0, 1, 2  # roles of a fingertip: as measured, out of the grasp's way, on its contact
 
 
@@ -98,6 +99,14 @@ def stretches(object_R_palm: np.ndarray, carry: tuple[int, int], options: Sequen
         starts.pop()
     ends = [start - 1 for start in starts[1:]] + [last]
     return [Stretch(start, end, carry) for start, end in zip(starts, ends)]
+
+
+def in_hand_deg(object_R_palm: np.ndarray, carried: Sequence[tuple[int, int]]) -> float:
+    """How far the palm turns about the object (rotations (T, 4)) while it is carried: of the angle to its mean in each
+    carry the 90th percentile over frames, degrees."""
+    turns = [object_R_palm[first : last + 1] for first, last in carried]
+    angle = np.concatenate([quat_angle(turn, mean_quat(turn)) for turn in turns])
+    return float(np.degrees(np.percentile(angle, 90)))
 
 
 def continued(grasp: Grasp, before: Grasp, thumb: int, friction: float, options: SequenceOptions) -> Grasp:

@@ -38,6 +38,7 @@ from dexhot.retargeting.grasp_sequence import (
     Stretch,
     carries,
     continued,
+    in_hand_deg,
     joined,
     stretches,
 )
@@ -112,11 +113,13 @@ def retarget(
     match = correspondence(hand)
     keypoints, palm, object_pose = resample(trajectory, hand.side)
     shape = asset if options.contact else None
-    carried = [motion_interval(object_pose, options.contacts.moved)]
+    carried, turned = [motion_interval(object_pose, options.contacts.moved)], None
     if shape:
         solid = ConvexUnion(shape.pieces)
         carried = _carries(keypoints, object_pose, shape, solid, trajectory.table_height, options)
-        held = _stretches(palm, object_pose, carried, options)
+        object_R_palm = quat_multiply(quat_conjugate(object_pose[:, 3:]), palm)
+        turned = in_hand_deg(object_R_palm, carried)
+        held = _stretches(object_R_palm, carried, options)
         for carry in carried if options.rigid else ():
             palm = carried_palm(palm, object_pose, *carry, options.contacts, options.in_hand)
     base = mean_quat(palm)
@@ -149,6 +152,7 @@ def retarget(
             "trajectory": trajectory.provenance,
             "retarget": asdict(options),
             "mended": mended,
+            "in_hand_deg": turned,
             "servo": options.profile or hand.servo,
         },
     )
@@ -244,13 +248,10 @@ def _carries(
     return carries(object_pose, height, nearest, options.contacts.moved, options.sequence)
 
 
-def _stretches(
-    palm: np.ndarray, object_pose: np.ndarray, carried: list[tuple[int, int]], options: RetargetOptions
-) -> list[Stretch]:
+def _stretches(object_R_palm: np.ndarray, carried: list[tuple[int, int]], options: RetargetOptions) -> list[Stretch]:
     """The grasps of the clip, in order: one per carry, or with `in_hand` as many as the palm's turns ask for."""
     if not options.in_hand:
         return [Stretch(*carry, carry) for carry in carried]
-    object_R_palm = quat_multiply(quat_conjugate(object_pose[:, 3:]), palm)
     return [stretch for carry in carried for stretch in stretches(object_R_palm, carry, options.sequence)]
 
 
