@@ -234,7 +234,7 @@ def _planned(reference: Reference, setup: Setup, options: EvaluationOptions) -> 
     plan = Planned(reference, setup, prior, budget, threads=1).plan(reference.object_pose[0])
     spent, limit = time.process_time() - before, PlannedOptions().planning_limit
     refused = f"expects {plan.expected:.2f}" if plan.expected < limit else ""
-    return PlayedMotion(plan.targets, True, spent, plan.rollouts, plan.expected, refused)
+    return PlayedMotion(plan.targets, True, spent, plan.rollouts, plan.expected, refused, plan.control_steps)
 
 
 def _constant(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
