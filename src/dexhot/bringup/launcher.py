@@ -65,8 +65,10 @@ def start(plan: Plan, output: IO[str]) -> list[Running]:
 
 
 def stop(running: list[Running]) -> list[str]:
-    """Shut everything down: SIGINT, then SIGTERM and SIGKILL to whatever outlives the grace periods. Returns the names of
-    processes that had to be killed."""
+    """Shut everything down: SIGINT, then SIGTERM and SIGKILL to whatever outlives the grace periods.
+
+    Returns the names of processes that had to be killed.
+    """
     killed = []
     for number in (*GRACE, signal.SIGKILL):
         alive = [r for r in running if r.popen.poll() is None]
