@@ -21,7 +21,7 @@ from dexhot.geometry.rotations import (
 )
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.objects.asset import ObjectAsset
-from dexhot.retargeting.clip_solver import ClipProblem, solve_clip
+from dexhot.retargeting.clip_solver import ClipProblem, smooth_motion, solve_clip
 from dexhot.retargeting.contact_plan import (
     ContactOptions,
     ContactPlan,
@@ -54,11 +54,8 @@ from dexhot.robots.servos import Servo, servo
 from dexhot.simulation.perturbation import worlds
 from dexhot.simulation.physics import load_physics
 
-LOOSE, LOOSE_ITERATIONS = (
-    0.2,
-    2,
-)  # without contacts: scale of posture and smoothness, and iterations from a streamed start
 TURNING = 5.0  # frames, sigma of the smoothing of the palm's measured turn about the object
+LOOSE = 0.2  # scale of posture and smoothness without contacts, where nothing is held
 DIRECTIONS = 3  # of gravity in the object's frame, over the hold
 PRESS = 0.9  # maximum fraction of the servos' torque for a planned squeeze
 
@@ -66,7 +63,7 @@ PRESS = 0.9  # maximum fraction of the servos' torque for a planned squeeze
 @dataclass(frozen=True)
 class RetargetOptions:
     """Weights are relative to the fingertip error, 1 per metre. Without contacts, LOOSE scales those of posture,
-    velocity and acceleration, and iterations are at most LOOSE_ITERATIONS."""
+    velocity and acceleration."""
 
     contact: bool = True  # plan contacts; without, the measured fingertips are tracked unchanged
     contacts: ContactOptions = field(default_factory=ContactOptions)
@@ -130,9 +127,10 @@ def retarget(
         q = solve_clip(model, problem, problem.prior, options.iterations, progress)
         target, contact = squeeze(model, plan, q, servo(options.profile or hand.servo, hand.joint_names)), plan.contact
     else:
-        stream = StreamingRetargeter(hand, base, palm=options.palm)
-        q = track_keypoints(stream, keypoints, palm, object_pose, options, progress)
-        target, contact = q.copy(), np.zeros((len(q), stream.model.tips))
+        q = track_keypoints(keypoint_tracker(hand, base, options), keypoints, palm, options)
+        if progress:
+            progress(1, 1)
+        target, contact = q.copy(), np.zeros((len(q), len(hand.tip_sites)))
     return Reference(
         name=trajectory.name,
         hand=hand.name,
@@ -158,26 +156,32 @@ def retarget(
     )
 
 
+def keypoint_tracker(
+    hand: RobotHand, base_quat: np.ndarray, options: RetargetOptions | None = None
+) -> StreamingRetargeter:
+    """The solver of `track_keypoints`, with base rotation `base_quat` (4,)."""
+    o = options or RetargetOptions()
+    return StreamingRetargeter(hand, base_quat, palm=o.palm, posture=LOOSE * o.posture)
+
+
 def track_keypoints(
-    stream: StreamingRetargeter,
-    keypoints: np.ndarray,
-    palm: np.ndarray,
-    object_pose: np.ndarray,
-    options: RetargetOptions | None = None,
-    progress: Callable[[int, int], object] | None = None,
+    stream: StreamingRetargeter, keypoints: np.ndarray, palm: np.ndarray, options: RetargetOptions | None = None
 ) -> np.ndarray:
     """Keypoints (T, 21, 3) and palm rotations (T, 4) at 60 Hz -> q (T, 6+n), without contacts or gaps.
 
-    The streaming solver gives the start; `stream` has base rotation mean_quat(palm).
+    The frames are solved one after the other; then one step smooths all of them together, with each frame's last
+    linearisation: it is at most SETTLED from the frame's solution.
     """
-    options, hand = options or RetargetOptions(), stream.hand
-    o = replace(options, contact=False)
-    o = replace(o, posture=LOOSE * o.posture, velocity=LOOSE * o.velocity, acceleration=LOOSE * o.acceleration)
+    o = options or RetargetOptions()
     stream.reset()
-    wrist = np.concatenate([keypoints[:, 0], palm], axis=1)
-    start = np.array([stream.step(*frame) for frame in zip(keypoints, wrist)])
-    problem = _problem(stream.model, hand, correspondence(hand), keypoints, palm, object_pose, o)
-    return solve_clip(stream.model, problem, start, min(LOOSE_ITERATIONS, o.iterations), progress)
+    systems = []
+    for points, rotation in zip(stream.targets(keypoints), quat_to_matrix(palm)):
+        stream.solve(points, rotation)
+        systems.append(stream.system)
+    q, H, b = (np.array(column) for column in zip(*systems))
+    velocity = np.r_[np.zeros(6), np.full(q.shape[1] - 6, LOOSE * o.velocity)]
+    acceleration = np.full(q.shape[1], LOOSE * o.acceleration)
+    return smooth_motion(stream.model, q, H, -b, velocity, acceleration)
 
 
 def squeeze(model: HandModel, plan: ContactPlan, q: np.ndarray, fingers: Servo) -> np.ndarray:
@@ -351,7 +355,7 @@ def _problem(
         velocity_weight=np.concatenate([np.zeros(6), np.full(fingers, options.velocity)]),
         acceleration_weight=np.full(n, options.acceleration),
         object_pose=object_pose,
-        gap_weight=options.gap if options.contact else 0.0,
+        gap_weight=options.gap,
     )
 
 
