@@ -7,9 +7,16 @@ import pytest
 import torch
 
 from dexhot.errors import DexhotError
-from dexhot_train.assist.experts import load_experts
+from dexhot_train.assist.experts import load_expert_policy, load_experts
 from dexhot_train.assist.success import success
-from dexhot_train.assist.training import PPO_OPTIONS, AssistTraining, agent_of, train_agent
+from dexhot_train.assist.training import (
+    PPO_OPTIONS,
+    AssistTraining,
+    agent_of,
+    curve,
+    samples_to_convergence,
+    train_agent,
+)
 from dexhot_train.learners.dagger import DaggerOptions
 
 TINY = AssistTraining(
@@ -57,6 +64,42 @@ def test_a_folder_of_other_settings_is_refused(experts, tmp_path):
         train_agent(experts, replace(TINY, sigma=0.05), tmp_path / "run")
     with pytest.raises(DexhotError, match="rl_no_user"):
         train_agent(experts, replace(TINY, method="rl"), tmp_path / "other")
+
+
+def test_imitation_alone_is_paid_by_the_discriminator_alone(experts, tmp_path):
+    options = replace(TINY, corrections=0, method="residual_imitation")
+    assert options.acting.task_reward == 0.0 and options.acting.residual
+    _, summary = train_agent(experts, options, tmp_path / "run")
+    assert summary["ppo"]["imitation_reward"] > 0.0
+
+
+def test_other_experts_answers_are_another_training(experts, shared_data, tmp_path):
+    policy = load_expert_policy("door", shared_data / "adroit" / "policies.npz")
+    options = replace(TINY, steps=0, corrections=1)
+    train_agent(replace(experts, policy=policy), options, tmp_path / "run")
+    with pytest.raises(DexhotError, match="seeds"):
+        train_agent(experts, options, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("success", "after"),
+    [
+        ([0.1, 0.5, 0.8, 0.82, 0.8], 3),
+        ([0.8, 0.1, 0.8, 0.8], 3),
+        ([0.1, 0.2, 0.9], None),
+        ([0.0, 0.0], None),
+        ([], None),
+    ],
+)
+def test_a_curve_has_converged_where_it_stays_near_its_end(success, after):
+    assert samples_to_convergence([(k + 1, x) for k, x in enumerate(success)]) == after
+
+
+def test_the_curve_is_that_of_the_trainings_folder(experts, tmp_path):
+    options = replace(TINY, corrections=0, steps=960, ppo=replace(TINY.ppo, steps=60))
+    train_agent(experts, options, tmp_path / "run")
+    points = curve(tmp_path / "run")
+    assert points and points[-1][0] == 960 and 0.0 <= points[-1][1] <= 1.0
 
 
 def test_the_agent_is_the_mean_policy(experts, tmp_path):
