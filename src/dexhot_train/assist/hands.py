@@ -105,12 +105,14 @@ class AssistedHands:
 
     def expert(self) -> tuple[np.ndarray, np.ndarray]:
         """The agent's output (N, A) that comes nearest to applying the expert's action, and that all have one. With a
-        policy, the expert's answer to the present state; without, its own action at this time of the motion."""
-        if self.experts.policy is not None:
-            own = self.experts.policy(np.stack(self.states))
-        else:
+        policy, the expert's answer to the present state, also where it is beyond the limit; without, its own action at
+        this time of the motion."""
+        known, user = np.ones(self.size, bool), self.user()
+        if self.experts.policy is None:
             own = np.stack([_at(self.experts.actions[m], t) for m, t in zip(self.motion, self.time)])
-        return output_for(own, self.user(), self.options), np.ones(self.size, bool)
+            return output_for(own, user, self.options), known
+        own = self.experts.policy(np.stack(self.states))
+        return ((user - own) / self.options.limit if self.options.residual else np.clip(own, -1.0, 1.0)), known
 
     def snapshot(self) -> dict[str, Any]:
         """The episodes' numbers and the actions applied in them: `restore` simulates these again."""

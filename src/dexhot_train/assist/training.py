@@ -5,13 +5,14 @@ correction is; PPO with the task's and the adversarial reward goes on from there
 PPO alone; the paper's baselines are settings too (hands.METHODS).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dexhot.errors import DexhotError
 from dexhot_train.assist.experts import Experts
@@ -22,7 +23,7 @@ from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
 from dexhot_train.learners.dagger import Dagger, DaggerOptions
 from dexhot_train.learners.discriminator import expert_pairs
 from dexhot_train.learners.folder import CHECKPOINT, claim, kept_rows, recorded
-from dexhot_train.learners.networks import Actor
+from dexhot_train.learners.networks import Actor, mlp
 from dexhot_train.learners.ppo import PPO, PPOOptions
 from dexhot_train.task.vector import VectorTask
 
@@ -77,6 +78,25 @@ class AssistTraining:
         return self.ppo.iterations(self.steps, self.worlds)
 
 
+class ExpertActor(Actor):
+    """Knows how an expert would act in a state, and corrects the user input towards that: (k - expert(s)) / limit.
+
+    The plain network would have to learn to subtract, with a slope of 1 / limit in every actuator."""
+
+    beyond = float("inf")  # the network is fitted to the expert's whole action, also where the limit hides it
+
+    def __init__(self, states: int, actions: int, hidden: Sequence[int], std: float, limit: float):
+        super().__init__(states + actions, actions, hidden, std, fixed_std=True)
+        self.states, self.limit = states, limit
+        self.net = mlp([states, *hidden, actions], 0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """State and user input (..., S + A) -> outputs (..., A)."""
+        expert = self.net(self.normaliser(x)[..., : self.states])
+        output: Tensor = (x[..., self.states :] - expert) / self.limit
+        return output
+
+
 def train_agent(
     experts: Experts,
     options: AssistTraining,
@@ -96,7 +116,7 @@ def train_agent(
     hands = AssistedHands(experts, options.worlds, options.acting, options.seed)
     weight, share = ADVERSARIAL.get(options.method, (options.discriminator, 0.5))
     ppo = replace(options.ppo, discriminator=weight, task_share=share)
-    learner = PPO(hands, ppo, options.seed, _pairs(experts, options) if weight else None)
+    learner = PPO(hands, ppo, options.seed, _pairs(experts, options) if weight else None, _actor(hands, options))
     dagger = replace(options.dagger, rounds=options.corrections)
     corrections = correct(hands, learner.actor, dagger, options.seed, folder, progress) if options.corrections else {}
     if not options.steps:
@@ -164,6 +184,16 @@ def correct(
             progress(dagger.round, options.rounds, f"success {row.get('success', 0.0):.2f}")
         save_checkpoint(dagger.state(), path)
     return row
+
+
+def _actor(hands: AssistedHands, options: AssistTraining) -> Actor | None:
+    """That of a residual agent whose expert answers for any state; else None: the plain one."""
+    if hands.experts.policy is None or not hands.options.residual:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        o, limit = options.ppo, hands.options.limit
+        return ExpertActor(hands.state_size, hands.action_size, o.hidden, o.std, limit)
 
 
 def _pairs(experts: Experts, options: AssistTraining) -> tuple[np.ndarray, np.ndarray]:
