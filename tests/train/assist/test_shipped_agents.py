@@ -72,5 +72,11 @@ def test_the_command_trains_evaluates_and_exports(shared_data, tmp_path, capsys)
     told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert OnnxNetwork(told["policy"]).card.training_data == ["12 expert motions of door, noise 0.15 rad"]
     assert set(told["scores"]) == {"agent_0.15", "agent_0", "user_input_0.15", "user_input_0"}
+    policies = ["--policies", str(shared_data / "adroit" / "policies.npz"), "--episodes", "0"]
+    main([*command, *policies, "--out", str(tmp_path / "answered"), "--json"])
+    told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    card = OnnxNetwork(told["policy"]).card
+    assert card.training_data[1] == "corrections from the expert policies of policies.npz"
+    assert "--policies policies.npz" in card.provenance["command"]
     assert main([*command, "--sigma", "-1", "--out", str(tmp_path / "run")]) != 0
     assert "--sigma must be 0 or more" in capsys.readouterr().err
