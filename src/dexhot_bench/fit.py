@@ -38,13 +38,12 @@ from dexhot_bench.fit_rows import (
     TableRow,
     chosen,
     names_of,
+    printed,
     published,
     quick_rows,
     rows_of,
-    table,
 )
 
-__all__ = ["run", "table"]
 CHEAP_FIRST = ("tracking", "contact", "robot_hand", "body", "homan", "handypriors", "tfhot")  # methods
 MARGINS = {  # metric -> by how much joint fitting lowers it in the paper (HOMan, table 1)
     "hand": ("mpjpe_mm", 0.67), "object": ("object_vertex_reduced_mm", 0.34), "object_add_s": ("add_s_mm", 0.51),
@@ -127,6 +126,8 @@ def run(
     other: dict[str, Any] = {}
     if contactpose is not None:
         other["contactpose"] = fit_contact.contactpose(contactpose, load_recipe("contact"), 1 if quick else None)
+    if not quick:
+        other["printed"] = printed(found, published(rows))
     return other | {
         "metrics": cells_of(found[first.name]) | comparison(cells, rows),
         "rows": found,

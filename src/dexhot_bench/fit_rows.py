@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.table import Table
-
 from dexhot.errors import NotFoundError
 from dexhot.fitting import body as body_fit
 from dexhot.fitting.handypriors import PHYSICS, RENDER
@@ -173,21 +171,20 @@ def published(rows: Sequence[TableRow]) -> dict[str, Any]:
     return tables
 
 
-def table(result: dict[str, Any]) -> Table:
-    """Rows of a run as they are printed, with the papers' beside them; those that were not run say so."""
-    found = Table(title="mm, deg, s of one core; object: vertices, symmetry-reduced", title_justify="left")
-    found.add_column("row")
-    found.add_column("clips x frames", justify="right")
-    for heading, _ in COLUMNS.values():
-        found.add_column(heading, justify="right")
-    beside = {name: row for part in result.get("published", {}).values() for name, row in part.items()}
-    for name, row in result["rows"].items():
+def printed(rows: dict[str, Any], beside: dict[str, Any]) -> dict[str, Any]:
+    """The table of a run for people, under its title: each row with the paper's below it; one that was not run says
+    so."""
+    theirs = {name: row for part in beside.values() for name, row in part.items()}
+    lines = []
+    for name, row in rows.items():
         cells = row["metrics"] if isinstance(row["metrics"], dict) else {}
         size = f"{len(row['clips'])} x {row['frames']}" if cells else NOT_RUN
-        found.add_row(name, size, *(shown(cells, key, digits) for key, (_, digits) in COLUMNS.items()))
-        if theirs := beside.get(name.split(" (")[0]):
-            found.add_row("  published", "", *(shown(theirs, key, digits) for key, (_, digits) in COLUMNS.items()))
-    return found
+        lines.append([name, size, *(shown(cells, key, digits) for key, (_, digits) in COLUMNS.items())])
+        if paper := theirs.get(name.split(" (")[0]):
+            lines.append(["  published", "", *(shown(paper, key, digits) for key, (_, digits) in COLUMNS.items())])
+    columns = ["row", "clips x frames", *(heading for heading, _ in COLUMNS.values())]
+    title = "mm, deg, s of one core; object: vertices, symmetry-reduced"
+    return {title: {"columns": columns, "rows": lines}}
 
 
 def shown(cells: dict[str, float], key: str, digits: int) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
+from rich.table import Table
 
 from dexhot.cli.arguments import shown
 from dexhot.cli.output import benchmark_line, console, listing, print_json, summary
@@ -77,13 +78,14 @@ class Args:
     experts: Annotated[Path | None, shown("FILE")] = None
     """assist: expert motions; default: adroit/experts.npz in the cache."""
     steps: int = 0
-    """assist: control steps of PPO for each agent of tables II and III, whose cells are null without."""
-    table: Literal["I", "II", "III"] | None = None
+    """assist: control steps of PPO for each agent of tables II to IV, whose cells are null without."""
+    table: Literal["I", "II", "III", "IV"] | None = None
     """assist: this table of the paper alone."""
     ablate: bool = False
     """fit: also each recipe without each of its terms, on 4 clips of 30 frames."""
     minutes: Annotated[float | None, shown("MINUTES")] = None
-    """fit: stop after so many minutes; what is missing then is "not run", and the next run goes on with it."""
+    """fit, assist: begin nothing more after so many minutes; what is missing then is "not run", and the next run goes
+    on with it."""
     frames: Annotated[int | None, shown("FRAMES")] = None
     """fit: of the four clips, so many frames (default 30): the papers' recipes take 1 to 10 s for each."""
     recipes: Annotated[tuple[str, ...], shown("NAME")] = ()
@@ -106,8 +108,8 @@ def run(args: Args) -> None:
         raise DexhotError("--soak belongs to `dexhot bench faults`.")
     if args.ablate and args.name != "fit":
         raise DexhotError("--ablate belongs to `dexhot bench fit`.")
-    if args.minutes is not None and (args.name != "fit" or args.minutes <= 0):
-        raise DexhotError("--minutes belongs to `dexhot bench fit` and must be positive.")
+    if args.minutes is not None and (args.name not in ("fit", "assist") or args.minutes <= 0):
+        raise DexhotError("--minutes belongs to `dexhot bench fit` and `dexhot bench assist`, and must be positive.")
     if args.frames is not None and (args.name != "fit" or args.quick or args.frames < 2):
         raise DexhotError("--frames belongs to `dexhot bench fit` without --quick, and must be at least 2.")
     if (args.recipes or args.contactpose) and args.name != "fit":
@@ -142,12 +144,14 @@ def run(args: Args) -> None:
         "split": args.split if args.name == "mine" else None,
     }
     options: dict[str, Any] = {name: value for name, value in given.items() if value}
-    module = importlib.import_module(BENCHMARKS[args.name])
-    result = module.run(quick=args.quick, **options)
+    result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick, **options)
     line = benchmark_line(args.name, args.quick, **result)
     summary(f"dexhot bench {args.name}{' --quick' if args.quick else ''}", line["metrics"])
-    if hasattr(module, "table") and not args.quick:
-        listing(module.table(result), args.json)
+    for title, table in line.get("printed", {}).items():
+        shown = Table(*table["columns"], title=title, title_justify="left")
+        for row in table["rows"]:
+            shown.add_row(*row)
+        listing(shown, args.json)
     if args.out:
         write_text(args.out, json.dumps(line, indent=1) + "\n")
         console.print(f"written to {args.out}")
