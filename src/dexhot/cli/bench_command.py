@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
+from rich.table import Table
 
 from dexhot.cli.arguments import shown
-from dexhot.cli.output import benchmark_line, console, print_json, summary
+from dexhot.cli.output import benchmark_line, console, listing, print_json, summary
 from dexhot.data.files import check_out, write_text
 from dexhot.errors import DexhotError
 
@@ -77,13 +78,16 @@ class Args:
     experts: Annotated[Path | None, shown("FILE")] = None
     """assist: expert motions; default: adroit/experts.npz in the cache."""
     steps: int = 0
-    """assist: control steps of PPO for each agent of tables II and III, whose cells are null without."""
-    table: Literal["I", "II", "III"] | None = None
+    """assist: control steps of PPO for each agent of tables II to IV, whose cells are null without."""
+    table: Literal["I", "II", "III", "IV"] | None = None
     """assist: this table of the paper alone."""
     ablate: bool = False
     """fit: also each recipe without each of its terms, on 4 clips of 30 frames."""
     minutes: Annotated[float | None, shown("MINUTES")] = None
-    """fit: stop after so many minutes; what is missing then is "not run", and the next run goes on with it."""
+    """fit, assist: begin nothing more after so many minutes; what is missing then is "not run", and the next run goes
+    on with it."""
+    frames: Annotated[int | None, shown("FRAMES")] = None
+    """fit: of the four clips, so many frames (default 30): the papers' recipes take 1 to 10 s for each."""
     recipes: Annotated[tuple[str, ...], shown("NAME")] = ()
     """fit: only these recipes (docs/fitting.md); default: all."""
     contactpose: Annotated[Path | None, shown("FOLDER")] = None
@@ -104,8 +108,10 @@ def run(args: Args) -> None:
         raise DexhotError("--soak belongs to `dexhot bench faults`.")
     if args.ablate and args.name != "fit":
         raise DexhotError("--ablate belongs to `dexhot bench fit`.")
-    if args.minutes is not None and (args.name != "fit" or args.minutes <= 0):
-        raise DexhotError("--minutes belongs to `dexhot bench fit` and must be positive.")
+    if args.minutes is not None and (args.name not in ("fit", "assist") or args.minutes <= 0):
+        raise DexhotError("--minutes belongs to `dexhot bench fit` and `dexhot bench assist`, and must be positive.")
+    if args.frames is not None and (args.name != "fit" or args.quick or args.frames < 2):
+        raise DexhotError("--frames belongs to `dexhot bench fit` without --quick, and must be at least 2.")
     if (args.recipes or args.contactpose) and args.name != "fit":
         raise DexhotError("--recipes and --contactpose belong to `dexhot bench fit`.")
     if args.out:
@@ -129,6 +135,7 @@ def run(args: Args) -> None:
         "soak": args.soak,
         "ablate": args.ablate,
         "minutes": args.minutes,
+        "frames": args.frames,
         "recipes": args.recipes,
         "contactpose": args.contactpose,
         "meshes": args.meshes,
@@ -140,6 +147,11 @@ def run(args: Args) -> None:
     result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick, **options)
     line = benchmark_line(args.name, args.quick, **result)
     summary(f"dexhot bench {args.name}{' --quick' if args.quick else ''}", line["metrics"])
+    for title, table in line.get("printed", {}).items():
+        shown = Table(*table["columns"], title=title, title_justify="left")
+        for row in table["rows"]:
+            shown.add_row(*row)
+        listing(shown, args.json)
     if args.out:
         write_text(args.out, json.dumps(line, indent=1) + "\n")
         console.print(f"written to {args.out}")

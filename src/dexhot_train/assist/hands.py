@@ -31,14 +31,21 @@ class AssistOptions:
     user_reward: float = 0.0  # weight of -||a - k||^2, which asks to follow the user
 
 
-METHODS = {  # the learners' settings beside them are in train.py
+METHODS = {  # the learners' settings beside them are in training.py
     "residual": AssistOptions(),
+    "residual_imitation": AssistOptions(task_reward=0.0),
     "rl_no_user": AssistOptions(residual=False),
     "il_no_user": AssistOptions(residual=False, task_reward=0.0),
     "hybrid_no_residual": AssistOptions(residual=False),
     "rl_user_reward": AssistOptions(residual=False, user_reward=1.0),
     "hybrid_user_reward": AssistOptions(residual=False, user_reward=1.0),
 }
+
+
+def output_for(wanted: np.ndarray, user: np.ndarray, options: AssistOptions) -> np.ndarray:
+    """The agent's output (..., A) that comes nearest to applying the action `wanted`, beside the user input."""
+    output: np.ndarray = np.clip((user - wanted) / options.limit if options.residual else wanted, -1.0, 1.0)
+    return output
 
 
 class AssistedHands:
@@ -97,11 +104,15 @@ class AssistedHands:
         return _at(self.inputs[n], self.time[n])
 
     def expert(self) -> tuple[np.ndarray, np.ndarray]:
-        """The agent's output (N, A) that comes nearest to applying the expert's own action, and that all have one."""
-        o = self.options
-        own = np.stack([_at(self.experts.actions[m], t) for m, t in zip(self.motion, self.time)])
-        wanted = (self.user() - own) / o.limit if o.residual else own
-        return np.clip(wanted, -1.0, 1.0), np.ones(self.size, bool)
+        """The agent's output (N, A) that comes nearest to applying the expert's action, and that all have one. With a
+        policy, the expert's answer to the present state, also where it is beyond the limit; without, its own action at
+        this time of the motion."""
+        known, user = np.ones(self.size, bool), self.user()
+        if self.experts.policy is None:
+            own = np.stack([_at(self.experts.actions[m], t) for m, t in zip(self.motion, self.time)])
+            return output_for(own, user, self.options), known
+        own = self.experts.policy(np.stack(self.states))
+        return ((user - own) / self.options.limit if self.options.residual else np.clip(own, -1.0, 1.0)), known
 
     def snapshot(self) -> dict[str, Any]:
         """The episodes' numbers and the actions applied in them: `restore` simulates these again."""

@@ -51,10 +51,12 @@ def save_agent(
     motions: int,
     terms: str = "",
     inputs: str = "",
+    answers: str = "",
 ) -> Path:
     """Write the agent of a training and its card; returns the .onnx file. Only a residual agent is exported.
 
-    inputs: how its user inputs were made, with the terms of what they were made from."""
+    inputs: how its user inputs were made, with the terms of what they were made from. answers: the file of the expert
+    policies that answered for what it saw."""
     if not options.acting.residual:
         raise DexhotError(f"only residual agents are exported, not {options.method}.")
     world = AdroitTask(options.task)
@@ -78,6 +80,7 @@ def save_agent(
         training_data=[
             f"{motions} expert motions of {options.task}, noise {options.sigma} rad",
             *([f"user inputs: {inputs}"] if inputs else []),
+            *([f"corrections from the expert policies of {answers}"] if answers else []),
         ],
         terms=terms,
         scores=scores,

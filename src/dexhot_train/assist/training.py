@@ -5,13 +5,14 @@ correction is; PPO with the task's and the adversarial reward goes on from there
 PPO alone; the paper's baselines are settings too (hands.METHODS).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dexhot.errors import DexhotError
 from dexhot_train.assist.experts import Experts
@@ -21,8 +22,8 @@ from dexhot_train.assist.user_input import fingerprint
 from dexhot_train.learners.checkpoint import load_checkpoint, save_checkpoint
 from dexhot_train.learners.dagger import Dagger, DaggerOptions
 from dexhot_train.learners.discriminator import expert_pairs
-from dexhot_train.learners.folder import CHECKPOINT, claim, recorded
-from dexhot_train.learners.networks import Actor
+from dexhot_train.learners.folder import CHECKPOINT, claim, kept_rows, recorded
+from dexhot_train.learners.networks import Actor, mlp
 from dexhot_train.learners.ppo import PPO, PPOOptions
 from dexhot_train.task.vector import VectorTask
 
@@ -39,7 +40,13 @@ PPO_OPTIONS = PPOOptions(
     desired_kl=0.005,
     entropy=0.0,
 )
-ADVERSARIAL = {"il_no_user": (1.0, 0.0), "hybrid_no_residual": (1.0, 0.5), "hybrid_user_reward": (1.0, 0.5)}
+ADVERSARIAL = {  # weight of the imitation reward, and lambda
+    "il_no_user": (1.0, 0.0),
+    "residual_imitation": (1.0, 0.0),
+    "hybrid_no_residual": (1.0, 0.5),
+    "hybrid_user_reward": (1.0, 0.5),
+}
+CONVERGED = 0.05  # of success: how far below its best a curve may be and count as converged
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,25 @@ class AssistTraining:
         return self.ppo.iterations(self.steps, self.worlds)
 
 
+class ExpertActor(Actor):
+    """Knows how an expert would act in a state, and corrects the user input towards that: (k - expert(s)) / limit.
+
+    The plain network would have to learn to subtract, with a slope of 1 / limit in every actuator."""
+
+    beyond = float("inf")  # the network is fitted to the expert's whole action, also where the limit hides it
+
+    def __init__(self, states: int, actions: int, hidden: Sequence[int], std: float, limit: float):
+        super().__init__(states + actions, actions, hidden, std, fixed_std=True)
+        self.states, self.limit = states, limit
+        self.net = mlp([states, *hidden, actions], 0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """State and user input (..., S + A) -> outputs (..., A)."""
+        expert = self.net(self.normaliser(x)[..., : self.states])
+        output: Tensor = (x[..., self.states :] - expert) / self.limit
+        return output
+
+
 def train_agent(
     experts: Experts,
     options: AssistTraining,
@@ -84,25 +110,49 @@ def train_agent(
     """
     torch.set_num_threads(1)
     free = ("options.steps", "options.corrections")
-    motions = [*experts.seeds, fingerprint(experts)] if experts.inputs else experts.seeds
+    motions: list[Any] = [*experts.seeds, fingerprint(experts)] if experts.inputs else [*experts.seeds]
+    motions += [experts.policy.digest] if experts.policy else []
     claim(folder, {"options": asdict(options), "seeds": motions}, command, free)
     hands = AssistedHands(experts, options.worlds, options.acting, options.seed)
     weight, share = ADVERSARIAL.get(options.method, (options.discriminator, 0.5))
     ppo = replace(options.ppo, discriminator=weight, task_share=share)
-    learner = PPO(hands, ppo, options.seed, _pairs(experts, options) if weight else None)
+    learner = PPO(hands, ppo, options.seed, _pairs(experts, options) if weight else None, _actor(hands, options))
     dagger = replace(options.dagger, rounds=options.corrections)
     corrections = correct(hands, learner.actor, dagger, options.seed, folder, progress) if options.corrections else {}
     if not options.steps:
         return learner.actor, {"folder": str(folder), "corrections": corrections}
+    row = run_ppo(learner, folder, options.iterations, progress)
+    return learner.actor, {"folder": str(folder), "corrections": corrections, "ppo": row}
+
+
+def run_ppo(
+    learner: PPO, folder: Path, iterations: int, progress: Callable[[int, int, str], object] | None
+) -> dict[str, float]:
+    """PPO up to so many iterations in all, from the folder's checkpoint on; its last row of figures."""
     if (folder / CHECKPOINT).is_file():
         learner.load(load_checkpoint(folder / CHECKPOINT))
     row: dict[str, float] = {}
-    for row in recorded(learner.train(options.iterations), folder, learner.iteration):
+    for row in recorded(learner.train(iterations), folder, learner.iteration):
         if progress:
-            progress(learner.iteration, options.iterations, f"success {row.get('success', 0.0):.2f}")
-        if learner.iteration % 20 == 0 or learner.iteration == options.iterations:
+            progress(learner.iteration, iterations, f"success {row.get('success', 0.0):.2f}")
+        if learner.iteration % 20 == 0 or learner.iteration == iterations:
             save_checkpoint(learner.state(), folder / CHECKPOINT)
-    return learner.actor, {"folder": str(folder), "corrections": corrections, "ppo": row}
+    return row
+
+
+def curve(folder: Path) -> list[tuple[int, float]]:
+    """Control steps and success (the training's last 100 episodes, with its exploration) of each iteration of PPO."""
+    rows = kept_rows(folder, np.iinfo(np.int64).max)
+    return [(int(row["steps"]), float(row["success"])) for row in rows if "success" in row]
+
+
+def samples_to_convergence(points: list[tuple[int, float]]) -> int | None:
+    """Control steps after which the success of a curve stays within CONVERGED of its last value; None for a curve that
+    does so at its end only, or that never succeeds."""
+    last = points[-1][1] if points else 0.0
+    off = [steps for steps, success in points if abs(success - last) > CONVERGED]
+    later = [steps for steps, _ in points if not off or steps > off[-1]]
+    return later[0] if last > 0.0 and len(later) > 1 else None
 
 
 def agent_of(actor: Actor) -> Agent:
@@ -134,6 +184,16 @@ def correct(
             progress(dagger.round, options.rounds, f"success {row.get('success', 0.0):.2f}")
         save_checkpoint(dagger.state(), path)
     return row
+
+
+def _actor(hands: AssistedHands, options: AssistTraining) -> Actor | None:
+    """That of a residual agent whose expert answers for any state; else None: the plain one."""
+    if hands.experts.policy is None or not hands.options.residual:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        o, limit = options.ppo, hands.options.limit
+        return ExpertActor(hands.state_size, hands.action_size, o.hidden, o.std, limit)
 
 
 def _pairs(experts: Experts, options: AssistTraining) -> tuple[np.ndarray, np.ndarray]:

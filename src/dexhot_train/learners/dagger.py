@@ -15,8 +15,6 @@ from dexhot.errors import DexhotError
 from dexhot_train.learners.networks import Actor
 from dexhot_train.task.vector import VectorTask
 
-BOUND = 1.2  # outputs are clipped to this in the loss: beyond 1 they mean the same, but keep a gradient
-
 
 @dataclass(frozen=True)
 class DaggerOptions:
@@ -86,7 +84,7 @@ class Dagger:
         losses = []
         for _ in range(o.updates):
             drawn = torch.randint(len(seen), (o.batch,), generator=self.generator)
-            loss = _loss(self.actor(seen[drawn]), labels[drawn])
+            loss = _loss(self.actor(seen[drawn]), labels[drawn], self.actor.beyond)
             self.optimiser.zero_grad()
             loss.backward()
             self.optimiser.step()
@@ -119,5 +117,5 @@ class Dagger:
         self.task.restore(state["task"])
 
 
-def _loss(output: Tensor, label: Tensor) -> Tensor:
-    return ((output.clamp(-BOUND, BOUND) - label) ** 2).mean()
+def _loss(output: Tensor, label: Tensor, beyond: float) -> Tensor:
+    return ((output.clamp(-beyond, beyond) - label) ** 2).mean()

@@ -66,6 +66,8 @@ class Actor(nn.Module):
     actions by as little, in deviations, as a few large ones.
     """
 
+    beyond = 1.2  # outputs are clipped to this where they are fitted: beyond 1 they mean the same, but keep a gradient
+
     def __init__(
         self, inputs: int, actions: int, hidden: Sequence[int], std: float, fixed_std: bool = False, gain: float = 1.0
     ):

@@ -87,9 +87,10 @@ class PPO:
         options: PPOOptions | None = None,
         seed: int = 0,
         expert: tuple[np.ndarray, np.ndarray] | None = None,
+        actor: Actor | None = None,
     ):
         """expert: states (B, S) and actions (B, A) for the discriminator; it needs them. Without columns of actions
-        (B, 0) it compares states alone."""
+        (B, 0) it compares states alone. actor: in place of a new plain one."""
         o = self.options = options or PPOOptions()
         self.task = task
         if o.discriminator and (expert is None or not len(expert[0])):
@@ -98,7 +99,7 @@ class PPO:
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.actor = Actor(task.policy_size, task.action_size, o.hidden, o.std, o.fixed_std, o.gain)
+            self.actor = actor or Actor(task.policy_size, task.action_size, o.hidden, o.std, o.fixed_std, o.gain)
             self.critic = Critic(task.critic_size, o.hidden)
             compared = expert[1].shape[1] if expert is not None else 0  # columns of actions
             self.discriminator = (

@@ -1,13 +1,15 @@
 """Adroit tasks with a noisy user and a bounded correction."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot_train.assist.adroit import REACH, TASKS, AdroitTask
-from dexhot_train.assist.experts import load_experts
+from dexhot_train.assist.experts import load_expert_policy, load_experts
 from dexhot_train.assist.hands import AssistedHands, AssistOptions
-from dexhot_train.assist.success import success
+from dexhot_train.assist.success import Cell, success, unnaturalness
 from dexhot_train.assist.user_input import noisy
 
 
@@ -55,6 +57,34 @@ def test_the_expert_output_applies_the_expert_action(door):
     output, known = hands.expert()
     wanted = np.stack([hands.experts.actions[m][0] for m in hands.motion])
     assert known.all() and np.allclose(hands.step(output).applied, np.clip(wanted, -1, 1), atol=1e-5)
+
+
+def test_an_experts_policy_answers_for_the_state_that_there_is(door, shared_data):
+    policy = load_expert_policy("door", shared_data / "adroit" / "policies.npz")
+    hands = AssistedHands(replace(door, policy=policy).split("train"), 2, AssistOptions(sigma=0.02))
+    wanted = policy(np.stack([state[:39] for state in hands.states]))
+    own = np.stack([door.actions[m][0] for m in hands.motion])
+    assert np.allclose(np.clip(wanted, -1, 1), own, atol=0.02)  # at the start it is where the expert was
+    hands.step(np.ones((2, 28)))
+    hands.step(np.ones((2, 28)))
+    output, known = hands.expert()
+    wanted = policy(np.stack(hands.states))
+    inside = np.abs(hands.user() - wanted) < hands.options.limit
+    applied = hands.step(output).applied
+    assert known.all() and np.allclose(applied[inside], np.clip(wanted, -1, 1)[inside], atol=1e-5)
+    assert np.abs(wanted - np.stack([door.actions[m][2] for m in hands.motion])).max() > 0.01  # elsewhere by now
+
+
+def test_an_expert_policys_file_is_checked(tmp_path, shared_data):
+    there = shared_data / "adroit" / "policies.npz"
+    assert load_expert_policy("pen", there).digest != load_expert_policy("door", there).digest
+    with pytest.raises(FileFormatError, match="no expert policy of dor"):
+        load_expert_policy("dor", there)
+    with np.load(there) as arrays:
+        broken = {key: arrays[key] for key in arrays.files} | {"door/w1": np.ones((32, 31))}
+    np.savez(tmp_path / "broken.npz", **broken)
+    with pytest.raises(FileFormatError, match="do not fit"):
+        load_expert_policy("door", tmp_path / "broken.npz")
 
 
 def test_following_the_user_is_paid_where_it_is_asked(door):
@@ -126,6 +156,25 @@ def test_success_is_seeded_and_an_agent_of_zeros_is_the_user(door):
     assert alone == same and alone.deviation == 0.0
     pushed = success(test, 0.15, lambda x: np.ones(28), options, 6)
     assert 0.1 < pushed.deviation <= options.limit + 1e-6
+
+
+def test_the_oracle_takes_the_noise_away_as_far_as_the_limit_allows(door):
+    test, options = door.split("test"), AssistOptions()
+    assert success(test, 0.2, None, options, 12, oracle=True).success > success(test, 0.2, None, options, 12).success
+    free = success(test, 0.2, None, replace(options, limit=1e3), 6, oracle=True)
+    assert free.success == 1.0 and free.deviation > success(test, 0.2, None, options, 6, oracle=True).deviation
+
+
+def test_a_motion_that_is_not_the_experts_is_unnatural(door):
+    test, options = door.split("test"), AssistOptions()
+    clean = success(test, 0.0, None, options, 6)
+    assert unnaturalness(clean, success(test, 0.0, None, options, 6)) == 0.0
+    shaken = [success(test, sigma, None, options, 6) for sigma in (0.05, 0.2)]
+    assert 0.0 < unnaturalness(shaken[0], clean) < unnaturalness(shaken[1], clean)
+    faster = replace(clean, quantiles=clean.quantiles + 0.3)
+    assert unnaturalness(faster, clean) == pytest.approx(0.3)
+    assert set(clean.figures) == {"success", "episodes", "deviation", "speed"}
+    assert Cell(1.0, 1, 0.0, 0.0).quantiles is None
 
 
 def test_splits_share_no_motion(door):

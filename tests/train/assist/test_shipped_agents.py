@@ -10,7 +10,6 @@ import torch
 from dexhot.cli import main
 from dexhot.control.policy import OnnxNetwork
 from dexhot.errors import DexhotError
-from dexhot_bench import assist as bench
 from dexhot_train.assist.experts import load_experts
 from dexhot_train.assist.hands import AssistOptions
 from dexhot_train.assist.shipped import agent_from, save_agent, shipped
@@ -73,43 +72,11 @@ def test_the_command_trains_evaluates_and_exports(shared_data, tmp_path, capsys)
     told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert OnnxNetwork(told["policy"]).card.training_data == ["12 expert motions of door, noise 0.15 rad"]
     assert set(told["scores"]) == {"agent_0.15", "agent_0", "user_input_0.15", "user_input_0"}
+    policies = ["--policies", str(shared_data / "adroit" / "policies.npz"), "--episodes", "0"]
+    main([*command, *policies, "--out", str(tmp_path / "answered"), "--json"])
+    told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    card = OnnxNetwork(told["policy"]).card
+    assert card.training_data[1] == "corrections from the expert policies of policies.npz"
+    assert "--policies policies.npz" in card.provenance["command"]
     assert main([*command, "--sigma", "-1", "--out", str(tmp_path / "run")]) != 0
     assert "--sigma must be 0 or more" in capsys.readouterr().err
-
-
-def test_what_the_benchmark_does_not_run_is_null(shared_data, monkeypatch, tmp_path):
-    monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path))
-    monkeypatch.setattr(bench, "success", lambda *a, **k: bench_cell(0.5))
-    monkeypatch.setattr(bench, "_trained", lambda *a: None)
-    monkeypatch.setattr(bench, "_with_inputs", lambda task, experts, *a: load_experts(task, experts))
-    found = bench.run(experts=shared_data / "adroit" / "experts.npz")
-    assert found["metrics"]["leap_margin_points"] is None and found["metrics"]["door_015_success"] == 0.5
-    assert found["tables"]["II"]["door"]["rl_no_user"] == {"train": None, "test": None}
-    assert found["tables"]["II"]["door"]["ik"] == {"train": 0.5, "test": 0.5}
-    assert list(found["tables"]["I"]["0.15"]) == ["0.00", "0.01", "0.05", "0.10", "0.15", "0.20"]
-    third = found["tables"]["III"]["pen"]
-    assert third["rl_no_user_est"] == {"gt": None, "est": None} and third["ik"] == {"gt": 0.5, "est": 0.5}
-    assert len(third) == 12 and third["corrections_gt"]["est"] == 0.5
-
-
-def test_a_cell_of_table_3_is_measured_once_and_ppo_needs_steps(shared_data, monkeypatch, tmp_path):
-    monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path))
-    trained, measured = [], []
-    monkeypatch.setattr(bench, "success", lambda *a, **k: measured.append(a) or bench_cell(0.5))
-    monkeypatch.setattr(bench, "_trained", lambda options, *a: trained.append((options, a[-1])))
-    monkeypatch.setattr(bench, "_with_inputs", lambda task, experts, *a: load_experts(task, experts))
-    experts = shared_data / "adroit" / "experts.npz"
-    bench.run(experts=experts, table="III")
-    assert {options.steps for options, _ in trained} == {0} and len(measured) == 2 * 2 * 5
-    assert bench.run(experts=experts, table="III", steps=64)["metrics"] == {}
-    assert len(measured) == 2 * 2 * 12  # those without PPO are not measured again
-    gaussian = {options.sigma for options, source in trained if source == "gaussian"}
-    assert gaussian == {0.05} and {options.sigma for options, source in trained if source != "gaussian"} == {0.0}
-    assert all(options.discriminator == (options.method == "residual") for options, _ in trained if options.steps)
-
-
-def bench_cell(value):
-    """What success.success returns."""
-    from dexhot_train.assist.success import Cell
-
-    return Cell(value, 1, 0.0, 0.0)

@@ -25,11 +25,21 @@ class Assist:
     mixed: bool = False
     """Draw each episode's noise from 0 to sigma."""
     method: Literal[
-        "residual", "rl_no_user", "il_no_user", "hybrid_no_residual", "rl_user_reward", "hybrid_user_reward"
+        "residual",
+        "residual_imitation",
+        "rl_no_user",
+        "il_no_user",
+        "hybrid_no_residual",
+        "rl_user_reward",
+        "hybrid_user_reward",
     ] = "residual"
-    """The residual agent, or a baseline of the paper's table II (these: --corrections 0 and --steps)."""
+    """The residual agent (residual_imitation: paid for imitation alone), or a baseline of the paper's table II; all but
+    residual: --corrections 0 and --steps."""
     corrections: int = 10
     """Rounds in which the experts answer for what the agent sees (DAgger); 0: none, as in the paper."""
+    policies: Annotated[Path | None, shown("FILE")] = None
+    """The experts as policies, which then answer for the present state; default: the expert's action at that time of
+    the motion."""
     steps: int = 0
     """Control steps of PPO after them, in all worlds."""
     discriminator: float = 0.0
@@ -50,12 +60,10 @@ class Assist:
 
 def run(args: Assist) -> None:
     """Train an agent, export it and tell its success beside the user input alone."""
-    from dataclasses import asdict
-
     from dexhot.cli.output import print_json, summary
     from dexhot.errors import DexhotError
     from dexhot.progress import progress
-    from dexhot_train.assist.experts import load_experts
+    from dexhot_train.assist.experts import load_expert_policy, load_experts
     from dexhot_train.assist.shipped import save_agent
     from dexhot_train.assist.structured import load_inputs
     from dexhot_train.assist.success import success
@@ -74,8 +82,11 @@ def run(args: Assist) -> None:
         experts, made = load_inputs(experts, args.input)
     options = AssistTraining(args.task, args.method, sigma, args.mixed, args.corrections, args.steps)
     options = replace(options, discriminator=args.discriminator, seed=args.seed)
-    unsaid = ("task", "experts", "out", "episodes", "json", "input", "sigma")
+    if args.policies:
+        experts = replace(experts, policy=load_expert_policy(args.task, args.policies))
+    unsaid = ("task", "experts", "out", "episodes", "json", "input", "sigma", "policies")
     noise = [f"--input {args.input.name}"] if args.input else []
+    noise += [f"--policies {args.policies.name}"] if args.policies else []
     noise.append(f"--sigma {sigma:g}")
     command = " ".join(["dexhot train assist", args.task, *noise, *options_of(args, unsaid)])
     train, test = experts.split("train"), experts.split("test")
@@ -85,11 +96,12 @@ def run(args: Assist) -> None:
     noises = {"input" if args.input else f"{sigma:g}": (test, sigma), "0": (clean.split("test"), 0.0)}
     for name, agent in {"agent": agent_of(actor), "user_input": None}.items() if args.episodes else ():
         for kind, (motions, much) in noises.items():
-            scores[f"{name}_{kind}"] = asdict(success(motions, much, agent, options.acting, args.episodes))
+            scores[f"{name}_{kind}"] = success(motions, much, agent, options.acting, args.episodes).figures
     if options.acting.residual:
         place, count = folder / f"assist_{args.task}", len(train.seeds)
         terms, inputs = (made.get(key, "") for key in ("terms", "command"))
-        path = save_agent(actor, options, place, command, scores, count, terms, inputs)
+        answers = args.policies.name if args.policies else ""
+        path = save_agent(actor, options, place, command, scores, count, terms, inputs, answers)
         told |= {"policy": str(path)}
     shown_scores = {f"success_{name}": cell["success"] for name, cell in scores.items()}
     summary("assisted hand", told | shown_scores)

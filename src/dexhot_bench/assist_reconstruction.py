@@ -1,0 +1,100 @@
+"""Table IV of the residual hand agent's paper: clips that Seeing fits, reconstructed in physics."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dexhot.errors import DexhotError
+from dexhot.objects.library import load_object
+from dexhot.progress import progress
+from dexhot_bench.assist_tables import Run, assist_dir
+from dexhot_train.assist.closing import ClosingHand
+from dexhot_train.assist.fitted import CLIPS, clip_names, fitted_clip
+from dexhot_train.assist.reconstruction import (
+    Corrector,
+    Outcome,
+    Reconstruction,
+    ReconstructionOptions,
+    outcomes,
+    reconstruction,
+    user_alone,
+)
+from dexhot_train.assist.reconstruction_agent import ReconstructionTraining, corrector_of, train_reconstruction
+
+SPLITS = ("train", "test")
+AGENTS = {"agent_task": ReconstructionOptions(pose_weight=0.0), "agent": ReconstructionOptions()}  # eq. 6 without, with
+NOTHING = dict.fromkeys(("T_percent", "E_pose_mm", "success", "clips"))
+
+
+def table_4(run: Run) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
+    """By task, row and split. A split whose clips are not fitted yet, or not in the cache, is null; agents need
+    steps."""
+    fitted: dict[tuple[str, str], list[Reconstruction]] = {}
+
+    def clips(task: str, split: str) -> list[Reconstruction]:
+        if (task, split) not in fitted:
+            fitted[task, split] = fitted_clips(task, split)
+        return fitted[task, split]
+
+    def cell(task: str, name: str, split: str, row: Callable[[], Corrector]) -> dict[str, Any] | None:
+        key = f"IV-{task}-{name}-{split}-{run.steps if name in AGENTS else 0}"
+
+        def measure() -> dict[str, Any] | None:
+            found = clips(task, split)
+            return means(outcomes(found, row(), os.cpu_count() or 1)) if found else None
+
+        found: dict[str, Any] | None = run.kept.get(key, measure)
+        return found
+
+    table: dict[str, dict[str, dict[str, dict[str, Any]]]] = {task: {} for task in CLIPS}
+    for task in CLIPS:
+        rows: dict[str, Callable[[], Corrector]] = {"ik": lambda: user_alone, "closing": ClosingHand}
+        rows |= {name: _agent(run, task, name, clips) for name in AGENTS} if run.steps else {}
+        for name in ("ik", "closing", *AGENTS):
+            cells = {split: cell(task, name, split, rows[name]) if name in rows else None for split in SPLITS}
+            table[task][name] = {split: found or dict(NOTHING) for split, found in cells.items()}
+    return table
+
+
+def means(found: list[Outcome]) -> dict[str, Any] | None:
+    """Over the clips of a cell; None without any."""
+    if not found:
+        return None
+    return {
+        "T_percent": 100.0 * float(np.mean([one.kept for one in found])),
+        "E_pose_mm": 1e3 * float(np.mean([one.pose for one in found])),
+        "success": float(np.mean([one.success for one in found])),
+        "clips": len(found),
+    }
+
+
+def fitted_clips(task: str, split: str) -> list[Reconstruction]:
+    """All that can be had of a task's split; a clip that cannot be rendered, fitted or started is left out, named."""
+    made, names = [], clip_names(task, split)
+    with progress(f"fitted clips, {task}", len(names), counted=True) as job:
+        for name in names:
+            try:
+                fit, truth = fitted_clip(name, assist_dir() / "fitted")
+                made.append(reconstruction(fit, truth, load_object(truth.object_name), task))
+            except DexhotError as error:
+                print(f"{name} is left out: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
+            job.advance()
+    return made
+
+
+def _agent(
+    run: Run, task: str, name: str, clips: Callable[[str, str], list[Reconstruction]]
+) -> Callable[[], Corrector]:
+    def corrector() -> Corrector:
+        options = ReconstructionTraining(steps=run.steps, paid=AGENTS[name])
+        folder = assist_dir() / f"reconstruction-{task}-{name}-{run.steps}"
+        with progress(f"training {folder.name}", counted=True) as job:
+            actor = train_reconstruction(
+                clips(task, "train"), options, folder, "", os.cpu_count() or 1, lambda n, of, line: job(n, of)
+            )
+        return corrector_of(actor)
+
+    return corrector
