@@ -13,7 +13,7 @@ from dexhot.humans.open_hand import open_hand
 from dexhot.synthesis.clip import Options, render
 from dexhot_train.human_clip import human_clip
 
-CLIPS = {  # of GRAB, by task and split: a vessel is tilted; a small flat object is handed over
+CLIPS: dict[str, dict[str, tuple[str, ...]]] = {  # of GRAB, by task and split: a vessel is tilted; a small flat object is handed over
     "pour": {
         "train": ("cup_drink1", "mug_drink3", "wineglass_drink1", "wineglass_drink2"),
         "test": ("bowl_drink2", "cup_pour1", "teapot_pour2", "wineglass_toast1"),
