@@ -23,6 +23,11 @@ class DexhotError(Exception):
         return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
+def absent(path: str | os.PathLike[str]) -> str:
+    """The sentence about a path that should be a file and is none."""
+    return f"{path} is a folder; name a file in it." if os.path.isdir(path) else f"{path} does not exist."
+
+
 class FileFormatError(DexhotError):
     """A file is missing, truncated, of another schema or version, or has invalid values."""
 

@@ -26,6 +26,7 @@ from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import load_object
 from dexhot.paths import cache_dir
 from dexhot.progress import track
+from dexhot.retargeting.grasp_sequence import IN_HAND
 from dexhot.retargeting.placement import place
 from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.robots.robot_hand import load_hand
@@ -174,6 +175,7 @@ def score_clip(job: tuple[str, Path]) -> dict[str, Any]:
         name: demonstration.provenance[name] for name in ("seconds_cpu", "seconds_wall", "control_steps", "candidates")
     }
     row["reachable"] = placed(reference)
+    row["in_hand_deg"] = reference.provenance.get("in_hand_deg")
     if row["reachable"]:
         row["speed_factor"] = reference.speed_factor
         row["arm_strict"] = score_on_arm(demonstration, setup).metrics["success_strict"]
@@ -214,10 +216,13 @@ def figures(rows: list[dict[str, Any]], clips: int) -> dict[str, float | None]:
         values = [row[name] for row in rows if row.get(name) is not None]
         return float(function(values)) if values else None
 
+    in_hand = [row for row in rows if (row.get("in_hand_deg") or 0.0) > IN_HAND]
     planned = [name for name in PEERS if any(f"{name}_success_strict" in row for row in rows)]
     successes = [who + success for who in ("", "replay_", "frozen_") for success in SUCCESSES]
     return {
         **{name: share(name) for name in (*successes, "success_strict_raw")},
+        "success_strict_in_hand": float(np.mean([row["success_strict"] for row in in_hand])) if in_hand else None,
+        "in_hand_clips": len(in_hand),
         "success_panel": share("success_panel"),
         "reachable_fraction": share("reachable"),
         "arm_strict_fraction": share("arm_strict"),

@@ -17,7 +17,8 @@ from dexhot.objects.library import load_object
 from dexhot.perception.hand_landmarks import LandmarkHands
 from dexhot.perception.perceive import object_track, perceive
 from dexhot.progress import track
-from dexhot_bench.fit import FRAMES, QUICK_FRAMES, Clip, clip_names, rendered
+from dexhot_bench.fit_clips import Clip, clip_names, rendered
+from dexhot_bench.fit_rows import FRAMES, QUICK_FRAMES
 
 COUNT, QUICK_COUNT = 8, 1  # clips
 

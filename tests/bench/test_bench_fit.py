@@ -1,6 +1,7 @@
 """`dexhot bench fit`: its metrics are those of its clips, a stopped run goes on, an ablation removes what it names."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ from dexhot.errors import ClipError, DexhotError, NotFoundError
 from dexhot.fitting.homan import INDEPENDENT
 from dexhot.fitting.recipe import load_recipe
 from dexhot.geometry.poses import IDENTITY
+from dexhot.geometry.rotations import quat_angle
 from dexhot.humans.skin import HandPose
 from dexhot.synthesis.clip import Truth
-from dexhot_bench import fit
+from dexhot_bench import fit, fit_clips, fit_rows
 
-DEFAULT = fit.TableRow("default", load_recipe("default"), 1, 8)
+DEFAULT = fit_rows.TableRow("default", load_recipe("default"), 1, 8)
 
 
 @pytest.fixture
@@ -28,9 +30,9 @@ def drawn(monkeypatch, tmp_path):
     track = HandTrack(points, wrist_pose(points, "right"), np.ones((8, 21)))
     clip = HandObjectTrajectory("tiny", recording.time, {"right": track}, ASSET.name, evidence.object_pose)
     evidence.hand_meshes = {"right": np.tile(HAND.shaped(SHAPE).posed(HandPose()).vertices, (8, 1, 1))}
-    made = fit.Clip("tiny", recording, evidence, Truth(clip, evidence))
-    monkeypatch.setattr(fit, "rendered", lambda k, frames: made)
-    monkeypatch.setattr(fit, "clip_names", lambda: ["tiny"])
+    made = fit_clips.Clip("tiny", recording, evidence, Truth(clip, evidence))
+    monkeypatch.setattr(fit, "rendered", lambda k, frames, hands: made)
+    monkeypatch.setattr(fit_rows, "clip_names", lambda hands: ["tiny"])
     monkeypatch.setattr(fit, "load_object", lambda name: ASSET)
     monkeypatch.setattr(fit, "cache_dir", lambda: tmp_path)
     monkeypatch.setattr(fit, "source_digest", lambda: "code")
@@ -53,13 +55,13 @@ def test_the_metrics_are_those_of_the_clips(drawn, monkeypatch):
 
 def test_a_stopped_run_goes_on_and_says_what_is_missing(drawn, monkeypatch):
     """Cells are kept by the recipe's settings; what was not reached is "not run"."""
-    rows = [DEFAULT, fit.TableRow("other", load_recipe("default").changed(["solver.iterations=4"]), 1, 4)]
-    monkeypatch.setattr(fit, "rows_of", lambda ablate: rows)
+    rows = [DEFAULT, fit_rows.TableRow("other", load_recipe("default").changed(["solver.iterations=4"]), 1, 4)]
+    monkeypatch.setattr(fit, "rows_of", lambda ablate, frames: rows)
     nothing = fit.run(minutes=1e-9)
     assert nothing["rows"]["default"]["metrics"] == fit.NOT_RUN and nothing["by_clip"] == {"tiny": fit.NOT_RUN}
     assert nothing["metrics"] == {}
-    calls, real = [], fit.fit_one
-    monkeypatch.setattr(fit, "fit_one", lambda clip, recipe: calls.append(recipe) or real(clip, recipe))
+    calls, real = [], fit.fitted
+    monkeypatch.setattr(fit, "fitted", lambda *asked: calls.append(asked) or real(*asked))
     first = fit.run()
     measured = len(calls)
     again = fit.run()
@@ -68,7 +70,7 @@ def test_a_stopped_run_goes_on_and_says_what_is_missing(drawn, monkeypatch):
 
 
 def test_a_clip_that_cannot_be_rendered_is_named(drawn, monkeypatch):
-    def cannot(k, frames):
+    def cannot(k, frames, hands):
         raise ClipError("too far away\nand more")
 
     monkeypatch.setattr(fit, "rendered", cannot)
@@ -89,7 +91,7 @@ def test_rows_are_the_recipes_and_what_they_lack():
     """All recipes on all clips, Adam's parity and HOMan's independent composition on fewer; ablations by term."""
     rows = {row.name: row for row in fit.rows_of(True)}
     assert len(rows) == len(fit.rows_of(True))
-    for name in fit.RECIPES:
+    for name in fit_rows.RECIPES:
         assert rows[name].clips == 24 and rows[name].frames == 60 and rows[f"{name} (4 clips)"].frames == 30
     homan = load_recipe("homan")
     assert set(homan.terms) - set(rows["homan, independent"].recipe.terms) == set(INDEPENDENT)
@@ -119,7 +121,7 @@ def test_recipes_are_chosen_by_name(drawn, monkeypatch):
         fit.chosen(fit.rows_of(False), ["handy"])
     asked = []
     monkeypatch.setattr(fit, "measured", lambda row, k: asked.append((row.name, k)) or {"hand_joints_mm": 12.0})
-    monkeypatch.setattr(fit, "rendered", lambda k, frames: pytest.fail("rendered a clip"))
+    monkeypatch.setattr(fit, "rendered", lambda k, frames, hands: pytest.fail("rendered a clip"))
     found = fit.run(recipes=["contact"])
     assert asked[0] == ("contact", 0) and found["metrics"] == {"hand_joints_mm": 12.0}
     assert found["published"]["contact (table IV, ContactPose)"]["HandyPriors"]["object_vertices_mm"] == 36.4
@@ -134,7 +136,7 @@ def test_recipes_are_chosen_by_name(drawn, monkeypatch):
 
 def test_other_rows_have_the_clips_of_the_cache_or_parametric_ones(monkeypatch):
     """By the same names as the rendered clips."""
-    rows = {row.name: row for row in fit.other_rows(False)}
+    rows = {row.name: row for row in fit_rows.other_rows(False)}
     for module, prefix in ((fit.fit_contact, "grasps"), (fit.fit_robot, "clip")):
         monkeypatch.setattr(module, "measure", lambda source, recipe: source)
         for kind in (f"parametric_{prefix}", {"grasps": "clip_grasps", "clip": "grab_clip"}[prefix]):
@@ -193,21 +195,79 @@ def pixels(clip, points: np.ndarray) -> np.ndarray:
     return found[((found >= 0) & (found < [camera.width, camera.height])).all(axis=1)]
 
 
-def test_homans_margins_are_those_of_the_papers_table():
-    """Errors of joint fitting relative to independent composition (its table 1)."""
-    table = {
-        "homan (4 clips)": {"metrics": {"mpjpe_mm": 86.0, "object_vertex_mm": 80.0}},
-        "homan, independent": {"metrics": {"mpjpe_mm": 262.0, "object_vertex_mm": 121.0}},
-    }
-    found = fit.comparison(table)
-    assert found["homan_hand_lower"] == pytest.approx(0.67, abs=0.01)
-    assert found["homan_object_lower"] == pytest.approx(0.34, abs=0.01)
-    assert fit.comparison({"homan (4 clips)": {"metrics": fit.NOT_RUN}}) == {}
+def test_homans_margins_are_those_of_the_papers_table(tmp_path, monkeypatch):
+    """Errors of joint fitting relative to independent composition (its table 1), on the clips that have both."""
+    monkeypatch.setattr(fit_rows, "clip_names", lambda hands: ["a", "b"])
+    rows = {row.name: row for row in fit.rows_of(False)}
+    cells = fit.Cells.kept(tmp_path / "cells.json")
+    assert fit.comparison(cells, list(rows.values())) == {}
+    for suffix, what in (("", "homan"), (", two hands", "homan_two_hands")):
+        joint, apart = rows[f"homan{suffix or ' (4 clips)'}"], rows[f"homan, independent{suffix}"]
+        cells.put(joint, "a", {"mpjpe_mm": 86.0, "object_vertex_reduced_mm": 80.0, "add_s_mm": 38.0})
+        cells.put(apart, "a", {"mpjpe_mm": 262.0, "object_vertex_reduced_mm": 121.0, "add_s_mm": 77.0})
+        cells.put(joint, "b", {"mpjpe_mm": 1e6, "object_vertex_reduced_mm": 1e6, "add_s_mm": 1e6})  # without its pair
+        found = fit.comparison(cells, list(rows.values()))
+        for part, (_, published) in fit.MARGINS.items():
+            assert found[f"{what}_{part}_lower"] == pytest.approx(published, abs=0.01)
+
+
+def test_a_row_sees_of_a_clip_what_it_names(drawn):
+    """Exact masks and keypoints, and the object's first pose as far off as asked; nothing else of the truth."""
+    true, seen = drawn.truth.evidence, drawn.evidence
+    drawn.truth = Truth(drawn.truth.trajectory, replace(true, labels=true.labels + 1, keypoints={"right": np.ones(3)}))
+    true = drawn.truth.evidence
+    plain = fit_clips.Sight().evidence(drawn)
+    assert plain.labels is seen.labels and plain.keypoints is seen.keypoints and np.isnan(plain.object_pose).all()
+    assert fit_clips.Sight(exact=("masks",)).evidence(drawn).labels is true.labels
+    known = fit_clips.Sight(exact=("keypoints",)).evidence(drawn)
+    assert known.keypoints is true.keypoints and known.labels is seen.labels
+    off = fit_clips.Sight(start=(20.0, 10.0)).evidence(drawn).object_pose
+    assert np.linalg.norm(off[0, :3] - true.object_pose[0, :3]) == pytest.approx(0.010)
+    assert np.degrees(quat_angle(off[0, 3:], true.object_pose[0, 3:])) == pytest.approx(20.0)
+    assert np.isnan(off[1:]).all()
+
+
+def test_rows_that_see_differently_are_kept_apart(tmp_path):
+    cells = fit.Cells.kept(tmp_path / "cells.json")
+    exact = replace(DEFAULT, sight=fit_clips.Sight(exact=("masks",)))
+    cells.put(DEFAULT, "tiny", {"mpjpe_mm": 1.0})
+    assert cells.get(exact, "tiny") is None
+
+
+def test_a_stand_in_has_another_shape_and_size():
+    """At most 30 % larger or smaller, but for the stretch; its errors have no vertices."""
+    other = fit_clips.stand_in(ASSET, 3)
+    ratio = np.ptp(other.vertices, axis=0) / np.ptp(ASSET.vertices, axis=0)
+    assert np.ptp(ratio) > 0.05 and 0.15 <= abs(np.prod(ratio) ** (1 / 3) - 1.0) < 0.6
+    assert other.name != ASSET.name and other.faces is ASSET.faces
+
+
+def test_a_second_hand_is_a_mirror_image_beyond_the_object():
+    """A left hand as far from the object's middle as the right one; refused where the two would meet."""
+    points = np.tile(HAND.shaped(SHAPE).posed(HandPose()).keypoints(HAND.table("mediapipe")), (6, 1, 1))
+    points += [0.05, 0.0, 0.0] - points[..., :1].min() * np.array([1.0, 0.0, 0.0])
+    track = HandTrack(points, wrist_pose(points, "right"), np.ones((6, 21)))
+    time = np.arange(6) / 30.0
+    clip = HandObjectTrajectory("tiny", time, {"right": track}, ASSET.name, np.tile(IDENTITY, (6, 1)))
+    both = fit_clips.with_other_hand(clip, ASSET)
+    middle = 0.5 * (ASSET.vertices.min(axis=0) + ASSET.vertices.max(axis=0))
+    mirrored = both.hands["left"].keypoints - middle
+    assert np.allclose(mirrored * [-1, 1, 1], points - middle) and set(both.hands) == {"right", "left"}
+    track.keypoints -= track.keypoints.mean(axis=(0, 1))  # around the object's middle
+    with pytest.raises(ClipError, match="no room"):
+        fit_clips.with_other_hand(clip, ASSET)
+
+
+def test_the_table_has_the_published_rows_beside_and_says_what_was_not_run(drawn, monkeypatch):
+    monkeypatch.setattr(fit, "rows_of", lambda ablate, frames: [replace(DEFAULT, name="homan, independent")])
+    (table,) = fit.run(minutes=1e-9)["printed"].values()
+    ours, theirs = table["rows"]
+    assert ours[:2] == ["homan, independent", "not run"] and "262.0" in theirs and len(ours) == len(table["columns"])
 
 
 def test_cells_are_kept_in_a_file_of_ours(tmp_path):
     path = tmp_path / "bench" / "fit.json"
     fit.Cells.kept(path).put(DEFAULT, "tiny", {"mpjpe_mm": 1.0})
     assert fit.Cells.kept(path).get(DEFAULT, "tiny") == {"mpjpe_mm": 1.0}
-    changed = fit.TableRow("default", DEFAULT.recipe.changed(["sdf.sigma=0.1"]), 1, 8)
+    changed = fit_rows.TableRow("default", DEFAULT.recipe.changed(["sdf.sigma=0.1"]), 1, 8)
     assert fit.Cells.kept(path).get(changed, "tiny") is None and json.loads(path.read_text())

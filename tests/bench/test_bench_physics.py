@@ -9,6 +9,7 @@ from dexhot.data.files import save
 from dexhot.data.types import Demonstration
 from dexhot.retargeting.retarget import with_profile
 from dexhot.simulation.physics import load_physics
+from dexhot_bench import physics as bench_physics
 from dexhot_bench.physics import held, throughput, verdicts
 from dexhot_bench.physics import lift_reference as reference_of
 
@@ -42,3 +43,28 @@ def test_a_plan_has_a_verdict_in_the_physics_and_in_fine_steps(lift_reference, t
     for plan, strict in ((actions, True), (still, False)):
         made = Demonstration("x", lift_reference, plan, lift_reference.q, lift_reference.object_pose, "2", servo="leap")
         assert verdicts(save(made, tmp_path / f"{strict}.npz"), PHYSICS) == {"strict": strict, "strict_fine": strict}
+
+
+def test_plans_of_an_earlier_miner_are_judged_and_only_missing_ones_mined(lift_reference, tmp_path, monkeypatch):
+    def plan(clip, physics="2", servo="leap"):
+        made = Demonstration(
+            "x", lift_reference, lift_reference.q, lift_reference.q, lift_reference.object_pose, physics, servo=servo
+        )
+        save(made, tmp_path / f"{clip}.npz")
+
+    plan("old")
+    plan("other_physics", physics="1")
+    plan("other_servo", servo="dextrack")
+    mined = []
+
+    def run_jobs(function, jobs, *rest):
+        mined.extend(clip for clip, *_ in jobs)
+        plan("absent")
+        return iter([])  # the other two fail
+
+    monkeypatch.setattr(bench_physics, "mined_dir", lambda split, profile: tmp_path)
+    monkeypatch.setattr(bench_physics, "run_jobs", run_jobs)
+    monkeypatch.setattr(bench_physics, "verdicts", lambda path, physics: {"judged": path.stem})
+    rows = bench_physics.agreement(["old", "absent", "other_physics", "other_servo"], True, 1, PHYSICS)
+    assert mined == ["absent", "other_physics", "other_servo"]
+    assert [(row["clip"], row["judged"]) for row in rows] == [("absent", "absent"), ("old", "old")]

@@ -327,6 +327,8 @@ def test_the_launch_file_starts_what_dexhot_up_starts(launch_description, planne
         launched = [*node["arguments"], "--ros-args", "--params-file", *node["parameters"]]
         assert launched == launcher.command(process, made)[3:]  # after python -m dexhot.ros.core.process
         assert node["exec_name"] == process.name and node["namespace"] is None
+        stops = float(node["sigterm_timeout"]), float(node["sigkill_timeout"])
+        assert stops == tuple(launcher.GRACE.values())
 
 
 def test_the_launch_file_names_what_dexhot_up_names(launch_description, planned):

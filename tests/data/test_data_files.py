@@ -299,3 +299,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         raise RuntimeError
     assert [p.name for p in tmp_path.iterdir()] == ["kept"]
     assert path.read_text() == "old"
+
+
+def test_a_folder_and_a_missing_file_are_told_apart(tmp_path):
+    with pytest.raises(FileFormatError, match="is a folder; name a file in it"):
+        load(tmp_path)
+    with pytest.raises(FileFormatError, match="does not exist"):
+        load(tmp_path / "absent.npz")

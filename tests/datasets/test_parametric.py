@@ -132,7 +132,7 @@ def test_the_left_hand_is_the_mirror_of_the_right():
 
 
 def test_unknown_kind_lists_the_kinds():
-    with pytest.raises(NotFoundError, match="available: carry, grasp, inhand, lift, reach, rotate"):
+    with pytest.raises(NotFoundError, match="available: carry, grasp, inhand, lift, reach, regrasp, rotate"):
         generate("throw", "box")
 
 

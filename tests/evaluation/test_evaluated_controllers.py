@@ -98,6 +98,13 @@ def test_the_margin_over_replay_is_paired_by_clip():
     assert found["n"] == 2 and found["success_strict"] == 1.0
 
 
+def test_clips_of_in_hand_motion_have_a_column_of_their_own():
+    rows = [row("b", 0.2, 0.6) | {"in_hand_deg": 31.0}, row("c", 0.6, 1.0) | {"in_hand_deg": 29.0}]
+    found = summarise(rows)["planned"]
+    assert found["perturbed_in_hand"] == pytest.approx(0.6) and found["n_in_hand"] == 1
+    assert "perturbed_in_hand" not in summarise([row("b", 0.2, 0.6) | {"in_hand_deg": None}])["planned"]
+
+
 def test_no_rows_are_an_error():
     with pytest.raises(DexhotError, match="no clip"):
         summarise([])
@@ -198,7 +205,7 @@ def test_evaluate_clip_retargets_the_clip_and_has_every_baseline(monkeypatch, li
     monkeypatch.setattr(controllers, "load_object", lambda name: lift[1])
     row = evaluate_clip(("a", replace(OPTIONS, trials=1)))
     assert row["clip"] == "a" and row["frames"] == len(lift_reference.q)
-    assert list(row)[2:] == ["frozen", "replay", "kinematic", "constant", "planned"]
+    assert list(row)[3:] == ["frozen", "replay", "kinematic", "constant", "planned"] and row["in_hand_deg"] < 30.0
     assert row["planned"]["rollouts"] <= 16
 
 

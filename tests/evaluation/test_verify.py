@@ -13,12 +13,13 @@ from dexhot.control.time_warp import frames_at, warp_reference
 from dexhot.data.files import load, save
 from dexhot.data.types import Demonstration, Reference
 from dexhot.datasets.parametric import generate
+from dexhot.evaluation import verify as module
 from dexhot.evaluation.score import score
 from dexhot.evaluation.verify import verified, verify
 from dexhot.metrics.rollout import compute
 from dexhot.objects.library import save_object
 from dexhot.retargeting.placement import moved, place
-from dexhot.retargeting.retarget import retarget
+from dexhot.retargeting.retarget import RetargetOptions, retarget, with_profile
 from dexhot.robots.robot_hand import load_hand
 
 ELSEWHERE = np.array([0.4, 0.2, 0.0, np.cos(0.3), 0.0, 0.0, np.sin(0.3)])
@@ -52,6 +53,28 @@ def foreign(reference: Reference) -> Reference:
     trajectory, asset = generate("lift", "box", seed=4)
     other = retarget(trajectory, HAND, asset)
     return replace(other, name=reference.name, provenance=copy.deepcopy(reference.provenance))
+
+
+@pytest.mark.parametrize("profile", [None, "dextrack"])
+def test_it_is_retargeted_for_the_servos_that_it_was_made_for(profile, lift_clip, lift_object, lift_setup, monkeypatch):
+    """Stronger servos hold other grasps."""
+    made = retarget(lift_clip, HAND, lift_object, RetargetOptions(profile=profile))
+    asked = []
+    monkeypatch.setattr(module, "retarget", lambda clip, hand, asset, options: asked.append(options) or made)
+    assert verify(with_profile(made, "leap_lite"), lift_setup).whole  # its targets are for others since
+    assert asked == [RetargetOptions(profile=profile)]
+
+
+def test_fingers_that_turn_the_object_are_a_choice_and_not_another_clip(lift_setup, cache):
+    trajectory, asset = generate("inhand", "box", 0)
+    save_object(asset)
+    setup = replace(lift_setup, asset=asset)
+    assert verify(retarget(trajectory, HAND, asset, RetargetOptions(in_hand=True)), setup).whole
+
+
+def test_servos_that_do_not_exist_make_it_unverified(reference, lift_setup):
+    reference.provenance["retarget"]["profile"] = "strong"
+    assert "strong" in verify(reference, lift_setup).why
 
 
 def test_the_clip_itself_keeps_its_name_wherever_it_was_placed(reference, lift_setup):

@@ -100,6 +100,20 @@ def test_the_quick_verdict_is_the_judges(trials, lift_reference, lift_setup):
     assert cost[0] < 0.3 < cost[1]
 
 
+def test_a_rollout_that_has_lost_the_object_ends(trials, space):
+    """With the verdict of a whole one, beside one that goes on to the end as it would alone."""
+    pose, steps = trials.reference.object_pose[0], len(trials.reference.q) - 1
+    frozen = np.repeat(trials.reference.q[:1], steps + 1, axis=0)
+    worlds = [trials.world(pose)] * 2
+    alone, _ = trials.roll(space.base[None], worlds[:1])
+    assert trials.control_steps == steps
+    states, diverged = trials.roll(np.stack([frozen, space.base]), worlds)
+    assert 2.2 * steps < trials.control_steps < 3 * steps and trials.rollouts == 3
+    assert trials.strict(states, diverged, worlds).tolist() == [False, True]
+    np.testing.assert_array_equal(states[1], alone[0])
+    assert (states[0, -1] == states[0, -2]).all() and np.isfinite(states).all()
+
+
 def test_playback_moves_with_what_was_observed_and_not_with_what_a_world_hides(trials, space):
     pose = trials.reference.object_pose[0]
     seen = trials.world(pose + np.r_[0.03, 0.0, 0, 0, 0, 0, 0])

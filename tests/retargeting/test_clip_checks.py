@@ -15,7 +15,7 @@ from dexhot.geometry.poses import compose, lowest, make_pose
 from dexhot.geometry.rotations import quat_angle, quat_multiply, rotvec_to_quat, to_xyzw
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.library import load_object, save_object
-from dexhot.retargeting.clip_checks import check_clip, check_one_grasp, check_table, check_turns
+from dexhot.retargeting.clip_checks import check_clip, check_table, check_turns
 from dexhot.retargeting.mending import at_rest, checked_clip, without_flips
 from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.robots.robot_hand import load_hand
@@ -269,52 +269,6 @@ def test_an_object_in_the_table_later_is_refused(lift_clip, lift_object):
     lift_clip.object_pose[150:, 2] -= 0.3
     with pytest.raises(ClipError, match="inside the table at frame 15"):
         check_table(lift_clip, lift_object)
-
-
-# One grasp
-
-
-@pytest.fixture(scope="module")
-def carry():
-    return generate("carry", "box", 0)
-
-
-def twice(clip: HandObjectTrajectory) -> HandObjectTrajectory:
-    """The object is carried, let go, and carried back the same way: the clip and then the clip in reverse."""
-    hand, back = clip.hands["right"], slice(None, None, -1)
-    both = lambda x: np.concatenate([x, x[back]])  # noqa: E731
-    time = np.arange(2 * len(clip.time)) / 60
-    hand = replace(
-        hand, keypoints=both(hand.keypoints), wrist_pose=both(hand.wrist_pose), confidence=both(hand.confidence)
-    )
-    hand = replace(hand, parameters=both(hand.parameters))
-    return replace(clip, time=time, hands={"right": hand}, object_pose=both(clip.object_pose))
-
-
-def test_two_grasps_are_refused_with_the_frames_that_part_them(carry):
-    clip, asset = carry
-    with pytest.raises(ClipError, match=r"contains more than one grasp") as told:
-        checked_clip(twice(clip), "right", asset)
-    cut = int(str(told.value).split("--frames 0:")[1].split(" ")[0])
-    checked_clip(twice(clip).cut(0, cut), "right", asset)
-    checked_clip(twice(clip).cut(cut, 2 * len(clip.time)), "right", asset)
-
-
-def test_an_object_that_is_set_down_without_letting_go_is_one_grasp(carry):
-    """The fingers stay on it: a stapler, a stamp."""
-    clip, asset = carry
-    closed = clip.cut(0, 330)  # before it is let go
-    rest = replace(twice(closed), object_pose=np.concatenate([closed.object_pose, closed.object_pose[::-1]]))
-    check_one_grasp(rest, "right", asset, 130, len(rest.time) - 130)
-
-
-def test_an_object_that_is_nudged_or_moves_without_the_hand_is_one_grasp(carry):
-    clip, asset = carry
-    nudged = replace(clip, object_pose=clip.object_pose.copy())
-    nudged.object_pose[-5:, 0] += 0.008
-    checked_clip(nudged, "right", asset)
-    away = with_hand(clip, keypoints=clip.hands["right"].keypoints + [0.2, 0.0, 0.0])
-    check_one_grasp(away, "right", asset, 130, 309)
 
 
 # Through retarget

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dexhot.retargeting import clip_solver
-from dexhot.retargeting.clip_solver import ClipProblem, _GapRows, solve_clip
+from dexhot.retargeting.clip_solver import ClipProblem, _GapRows, smooth_motion, solve_clip
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.robot_hand import load_hand
 
@@ -93,6 +93,27 @@ def test_smoothness_is_that_of_first_and_second_differences(monkeypatch):
     for j, (v, a) in enumerate(((2.0, 0.5), (0.0, 3.0))):
         A = np.eye(T) + v**2 * first.T @ first + a**2 * second.T @ second
         np.testing.assert_allclose(found[:, j], np.linalg.solve(A, wanted[:, j]), atol=1e-5)
+
+
+@pytest.mark.parametrize("T", [1, 2, 3, 6])
+def test_linearised_frames_are_smoothed_in_one_step(T):
+    """Each frame's cost is |q - wanted|^2 / 2, linearised at 0.1."""
+    wanted, start = np.random.default_rng(0).uniform(-0.2, 0.2, (T, 2)), np.full((T, 2), 0.1)
+    weights = np.array([2.0, 0.0]), np.array([0.5, 3.0])
+    found = smooth_motion(box(2), start, np.tile(np.eye(2), (T, 1, 1)), start - wanted, *weights)
+    first, second = np.diff(np.eye(T), axis=0), np.diff(np.eye(T), n=2, axis=0)
+    for j, (v, a) in enumerate(zip(*weights)):
+        A = np.eye(T) + v**2 * first.T @ first + a**2 * second.T @ second
+        np.testing.assert_allclose(found[:, j], np.linalg.solve(A, wanted[:, j]), atol=1e-12)
+
+
+def test_smoothing_keeps_limits_and_the_largest_step():
+    """As below, in one step: freely x is 2.8 and y is 0.2; with x <= 0.5, y is 2.04."""
+    H, start = np.tile([[1.0, 1.0], [1.0, 1.25]], (2, 1, 1)), np.array([[0.5, 0.5]] * 2)
+    g = np.einsum("tij,tj->ti", H, start) - np.array([3.0, 3.05])
+    model, none = SimpleNamespace(lower=np.array([-9.0, -9.0]), upper=np.array([0.5, 9.0])), np.zeros(2)
+    np.testing.assert_allclose(smooth_motion(model, start, H, g, none, none, largest=5.0), [[0.5, 2.04]] * 2)
+    np.testing.assert_allclose(smooth_motion(model, start, H, g, none, none), [[0.5, 0.8]] * 2)
 
 
 def test_a_joint_at_its_limit_is_held_and_the_others_find_their_best(monkeypatch):

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from dexhot.geometry.poses import compose, inverse
-from dexhot.geometry.rotations import quat_angle, quat_conjugate, quat_multiply, rotvec_to_quat, xyz_angles_to_quat
+from dexhot.geometry.rotations import (
+    mean_quat,
+    quat_angle,
+    quat_conjugate,
+    quat_multiply,
+    rotvec_to_quat,
+    xyz_angles_to_quat,
+)
 from dexhot.retargeting import retarget as module
 from dexhot.retargeting.contact_plan import ContactOptions, ContactPlan, motion_interval
 from dexhot.retargeting.resampling import resample
@@ -124,25 +131,51 @@ def test_links_and_far_tips_are_wanted_where_the_human_has_them(solved, lift):
 def test_the_weights_of_the_options_reach_the_solver(lift, monkeypatch):
     asked = []
     monkeypatch.setattr(module, "solve_clip", lambda m, problem, q, *rest: asked.append((problem, rest)) or q)
-    options = RetargetOptions(contact=False, palm=0.1, posture=0.2, velocity=0.3, acceleration=0.4, iterations=7)
-    reference = retarget(lift[0], HAND, None, options)
+    options = RetargetOptions(palm=0.1, posture=0.2, velocity=0.3, acceleration=0.4, gap=5.0, iterations=7)
+    reference = retarget(lift[0], HAND, lift[1], options)
     problem, (iterations, _) = asked[-1]
-    loose = module.LOOSE  # nothing is held
-    np.testing.assert_allclose(problem.prior_weight, [0.0] * 6 + [0.2 * loose] * 16)
-    np.testing.assert_allclose(problem.velocity_weight, [0.0] * 6 + [0.3 * loose] * 16)
-    np.testing.assert_allclose(problem.acceleration_weight, [0.4 * loose] * 22)
-    assert (problem.palm_weight, problem.gap_weight, iterations) == (0.1, 0.0, module.LOOSE_ITERATIONS)
+    np.testing.assert_allclose(problem.prior_weight, [0.0] * 6 + [0.2] * 16)
+    np.testing.assert_allclose(problem.velocity_weight, [0.0] * 6 + [0.3] * 16)
+    np.testing.assert_allclose(problem.acceleration_weight, [0.4] * 22)
+    assert (problem.palm_weight, problem.gap_weight, iterations) == (0.1, 5.0, 7)
     assert reference.joint_names[:6] == ["tx", "ty", "tz", "rx", "ry", "rz"]
-    _, palm, _ = resample(lift[0], "right")
-    turned = quat_multiply(reference.base_quat, xyz_angles_to_quat(problem.prior[:, 3:6]))
-    np.testing.assert_allclose(quat_angle(turned, palm), 0.0, atol=1e-6)
 
 
-def test_without_contacts_a_clip_is_solved_from_its_streamed_start_to_a_millimetre(lift):
+def test_without_contacts_the_weights_are_loose(lift, monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "smooth_motion", lambda model, q, H, g, *weights: asked.append((q, H, weights)) or q)
+    options = RetargetOptions(contact=False, palm=0.1, posture=0.2, velocity=0.3, acceleration=0.4)
+    reference = retarget(lift[0], HAND, None, options)
+    q, H, (velocity, acceleration) = asked[-1]
+    loose = module.LOOSE  # nothing is held
+    np.testing.assert_allclose(velocity, [0.0] * 6 + [0.3 * loose] * 16)
+    np.testing.assert_allclose(acceleration, [0.4 * loose] * 22)
+    stream = module.keypoint_tracker(HAND, reference.base_quat, options)
+    assert stream.palm == 0.1
+    np.testing.assert_allclose(stream._posture, [0.0] * 6 + [(0.2 * loose) ** 2] * 16)
+    assert q.shape == reference.q.shape and H.shape == (*q.shape, q.shape[1])
+
+
+def test_without_contacts_a_clip_is_solved_to_a_millimetre(lift):
     keypoints, *_ = resample(lift[0], "right")
     reference = retarget(lift[0], HAND, None, RetargetOptions(contact=False))
     wanted = module.correspondence(HAND).tips(keypoints)
     assert np.linalg.norm(tip_positions(reference, HAND) - wanted, axis=-1).mean() < 0.001
+
+
+def test_without_contacts_frames_are_smoothed_together_from_one_pass_over_them(lift, monkeypatch):
+    keypoints, palm, _ = resample(lift[0], "right")
+    shaky = keypoints + np.random.default_rng(0).normal(0.0, 5e-4, keypoints.shape)
+    stream, iterations = module.keypoint_tracker(HAND, mean_quat(palm)), []
+    iterate = stream._iterate
+    monkeypatch.setattr(stream, "_iterate", lambda *a: iterations.append(1) or iterate(*a))
+    clip = module.track_keypoints(stream, shaky, palm)
+    assert len(iterations) < len(clip) + 70  # one linearisation of each frame, and the first frame's start
+    wrist = np.concatenate([keypoints[:, 0], palm], axis=1)
+    stream.reset()
+    frames = np.array([stream.step(*frame) for frame in zip(shaky, wrist)])
+    jerk = [np.diff(q[1:, 6:], n=3, axis=0).std() for q in (clip, frames)]
+    assert jerk[0] < 0.2 * jerk[1]
 
 
 def test_the_palm_starts_where_the_nominal_fingertips_are_about_the_wanted_ones(lift, model):

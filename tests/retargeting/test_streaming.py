@@ -6,7 +6,8 @@ import pytest
 from dexhot.data.keypoints import wrist_pose
 from dexhot.datasets.parametric import mirrored
 from dexhot.errors import DexhotError
-from dexhot.geometry.rotations import mean_quat
+from dexhot.geometry.rotations import mean_quat, quat_to_matrix
+from dexhot.geometry.single import rotation_error
 from dexhot.retargeting.resampling import resample
 from dexhot.retargeting.streaming import StreamingRetargeter
 from dexhot.robots.robot_hand import list_hands, load_hand
@@ -88,6 +89,37 @@ def test_iterations_end_once_settled(human, monkeypatch):
         solver.step(keypoints, wrist_pose(keypoints, "right"))
     assert iterations_of(solver, keypoints, monkeypatch) == 1
     assert iterations_of(solver, keypoints + [0.0, 0.0, 3.0], monkeypatch) == 3
+
+
+def test_the_first_frame_ends_once_it_is_found(human, monkeypatch):
+    """It starts far away; from its own solution it needs no further iterations."""
+    solver, keypoints = StreamingRetargeter(load_hand("leap_right")), human[0][60]
+    assert 4 < iterations_of(solver, keypoints, monkeypatch) < 60
+    found = solver.q
+    monkeypatch.setattr("dexhot.retargeting.streaming.FOUND", 0.0)
+    solver.reset()
+    assert iterations_of(solver, keypoints, monkeypatch) == 60
+    np.testing.assert_allclose(found, solver.q, atol=2e-3)
+
+
+def test_the_system_of_a_frame_is_its_cost_without_the_pull_to_the_last_one(human):
+    solver = StreamingRetargeter(load_hand("leap_right"), palm=0.2, posture=0.1, change=0.5)
+    for k in human[0][60:64]:
+        solver.step(k, wrist_pose(k, "right"))
+    q, H, b = solver.system
+    goal, palm = solver.targets(k).ravel(), quat_to_matrix(wrist_pose(k, "right")[3:])
+
+    def cost(q):
+        solver.model.move(q)
+        away = solver._weight * (goal - solver.model.points().ravel())
+        turn = 0.2 * rotation_error(palm, solver.model.palm_rotation())
+        return 0.5 * (away @ away + turn @ turn + 0.01 * ((q - solver._nominal)[6:] ** 2).sum())
+
+    steps = 1e-5 * np.eye(len(q))
+    gradient = [(cost(q + step) - cost(q - step)) / 2e-5 for step in steps]
+    np.testing.assert_allclose(-b, gradient, atol=1e-6)
+    assert np.abs(gradient).max() > 1e-3
+    assert np.linalg.eigvalsh(H).min() > 0.24  # damped by the pull to the last frame, 0.5^2
 
 
 def test_a_steady_motion_is_followed_without_more_iterations(human, monkeypatch):

@@ -84,6 +84,19 @@ def test_near_joints_stay_near_where_the_palm_is_there_already():
     np.testing.assert_allclose(found, ARM_Q, atol=1e-9)
 
 
+@pytest.mark.parametrize("away", [0.02, 0.5, 4.0], ids=["near", "longer than a step", "at the limits"])
+def test_one_palm_is_solved_as_many_are(away):
+    """The live loop has the arm's planner's joints, in a quarter of its time."""
+    one, chain = ArmKinematics(HAND), ArmChain(HAND)
+    palms, _ = chain.forward(ARM_Q)
+    starts = np.clip(ARM_Q + np.random.default_rng(1).uniform(-away, away, ARM_Q.shape), chain.lower, chain.upper)
+    many, errors, _ = chain.solve(palms, starts, iterations=3)
+    for palm, start, q, error in zip(matrix_to_pose(palms), starts, many, errors):
+        found, left = one.solve(palm, start, 3)
+        np.testing.assert_allclose(found, q, atol=1e-9)
+        assert left == pytest.approx(error, abs=1e-9)
+
+
 @pytest.mark.parametrize("q", HAND_Q)
 def test_wrist_joints_give_the_palm_of_the_floating_scene(q):
     scene = floating_scene(HAND, None, BASE, load_physics())

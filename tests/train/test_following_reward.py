@@ -99,8 +99,16 @@ def test_prefix_indices_of_worlds_and_episodes_are_apart():
     nowhere = poses([-9.0, -9.0], 0)
     np.testing.assert_allclose(progress.reward(tips, nowhere), [1.2, 1.4])
     assert progress.hand.tolist() == [2, 4] and progress.object.tolist() == [0, 0]
-    progress.reset(np.array([1]))
+    progress.reset(np.array([1]), poses(-9.0, 5), nowhere[:1])
     np.testing.assert_allclose(progress.reward(tips, nowhere), [0.0, 1.4])
+
+
+def test_what_the_start_matches_is_not_paid():
+    progress = following()
+    progress.reset(np.array([0]), poses(GAP * 2, 5), poses(GAP * 3, 0))
+    assert progress.hand.tolist() == [2] and progress.object.tolist() == [3]
+    assert hand_alone(progress, 2) == object_alone(progress, 3) == 0.0
+    assert hand_alone(progress, 3) == pytest.approx(1.3) and object_alone(progress, 4) == pytest.approx(1.4)
 
 
 def test_the_sparse_reward_has_two_stages():

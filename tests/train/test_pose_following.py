@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from dexhot.cli import main  # noqa: E402
-from dexhot.errors import DexhotError, FileFormatError, NotFoundError  # noqa: E402
+from dexhot.errors import DexhotError, FileFormatError  # noqa: E402
 from dexhot_train.learners import pose_following  # noqa: E402
 from dexhot_train.learners.folder import CONFIG, CURVE  # noqa: E402
 from dexhot_train.learners.following_page import NOT_RUN, PAGE, Run, averaged, page, read_runs, table  # noqa: E402
@@ -141,7 +141,7 @@ def test_the_page_draws_every_method_of_a_task(pickup, tmp_path):
 
 
 def test_a_folder_without_runs_is_refused(tmp_path):
-    with pytest.raises(NotFoundError, match="dexhot train ptf"):
+    with pytest.raises(FileFormatError, match="dexhot train ptf"):
         page(tmp_path)
 
 

@@ -106,6 +106,21 @@ def test_imitation_alone_finds_the_expert_where_there_is_one():
     assert mean_error(without) > 0.15
 
 
+def test_the_learning_rate_follows_the_divergence_of_whole_iterations():
+    """Within one the divergence only grows: a rate that followed it there would end every iteration cut."""
+    options = PPOOptions(**(SMALL.__dict__ | {"desired_kl": 0.01, "learning_rate": 1e-3}))
+    rows = list(PPO(Matching(), options).train(30))
+    rates, changes = np.array([row["learning_rate"] for row in rows]), np.array([row["kl"] for row in rows])
+    factor = rates[1:] / rates[:-1]
+    assert (np.isclose(factor[:, None], [1 / 1.5, 1.0, 1.5]).any(axis=1) | (rates[1:] == 1e-2)).all()
+    assert 0.01 / 2 < np.median(changes[3:9]) < 2 * 0.01
+    wild = PPO(Matching(), PPOOptions(**(options.__dict__ | {"learning_rate": 1e-1, "epochs": 50})))
+    calls, step = [], wild._step
+    wild._step = lambda *a: (calls.append(1), step(*a))
+    (row,) = wild.train(1)
+    assert row["kl"] > 1.5 * 0.01 and len(calls) < 50 and row["learning_rate"] == pytest.approx(1e-1 / 1.5)
+
+
 def test_a_fixed_covariance_stays():
     learner = PPO(Matching(), PPOOptions(**(SMALL.__dict__ | {"fixed_std": True, "std": 0.2})))
     assert list(learner.train(3))[-1]["std"] == pytest.approx(0.2)

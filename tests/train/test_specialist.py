@@ -22,7 +22,8 @@ from dexhot_train.export import export_policy  # noqa: E402
 from dexhot_train.learners import specialist as module  # noqa: E402
 from dexhot_train.learners.expert import ExpertOptions, SamplingExpert, queried  # noqa: E402
 from dexhot_train.learners.imitation import FitOptions, clone, dart_noise, error_sigma  # noqa: E402
-from dexhot_train.learners.specialist import SpecialistOptions, in_demonstration, save_specialist, train_specialist  # noqa: E402
+from dexhot_train.learners.lessons import in_demonstration  # noqa: E402
+from dexhot_train.learners.specialist import SpecialistOptions, save_specialist, train_specialist  # noqa: E402
 from dexhot_train.network import PolicyNetwork, TorchNetwork  # noqa: E402
 
 TINY = SpecialistOptions(

@@ -67,7 +67,7 @@ def check_arguments(graph: Graph, configurations: Mapping[str, str], argv: Itera
 
 def actions(planned: Plan) -> list[Any]:
     """What `dexhot up` does, as launch actions."""
-    interrupt, terminate, _ = GRACE.values()
+    interrupt, terminate = GRACE.values()
     ends = Ends(planned.processes)
     return [
         *(LogInfo(msg=warned(warning)) for warning in planned.warnings),

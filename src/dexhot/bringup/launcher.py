@@ -12,11 +12,7 @@ from typing import IO
 from dexhot.bringup.graph import Plan, Process
 from dexhot.errors import import_error
 
-GRACE = {
-    signal.SIGINT: 2.2,
-    signal.SIGTERM: 0.3,
-    signal.SIGKILL: 0.3,
-}  # s, grace period after each signal; in total below 3 s
+GRACE = {signal.SIGINT: 5.0, signal.SIGTERM: 5.0}  # s after each signal until the next, then SIGKILL: as ros2 launch
 COLOURS = (36, 32, 33, 35, 34, 31)
 POLL = 0.05
 
@@ -69,15 +65,18 @@ def start(plan: Plan, output: IO[str]) -> list[Running]:
 
 
 def stop(running: list[Running]) -> list[str]:
-    """Shut everything down within sum(GRACE) seconds. Returns the names of processes that had to be killed."""
+    """Shut everything down: SIGINT, then SIGTERM and SIGKILL to whatever outlives the grace periods.
+
+    Returns the names of processes that had to be killed.
+    """
     killed = []
-    for number, grace in GRACE.items():
+    for number in (*GRACE, signal.SIGKILL):
         alive = [r for r in running if r.popen.poll() is None]
         for r in alive:
             r.popen.send_signal(number)
             if number == signal.SIGKILL:
                 killed.append(r.process.name)
-        deadline = time.monotonic() + grace
+        deadline = time.monotonic() + GRACE.get(number, 0.0)
         while time.monotonic() < deadline and any(r.popen.poll() is None for r in alive):
             time.sleep(POLL / 5)
     for r in running:

@@ -1,6 +1,7 @@
 """What commands share of their arguments: names of values in `--help`, bounds, the command line that a file keeps."""
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -29,3 +30,15 @@ def options_of(args: Any, unsaid: tuple[str, ...]) -> list[str]:
     given = {f.name: given[f.name] for f in fields(args) if f.name in given and given[f.name] != f.default}
     words = {name: "--" + name.replace("_", "-") for name in given}
     return [words[name] if value is True else f"{words[name]} {value}" for name, value in given.items()]
+
+
+def policy_out(out: Path, force: bool) -> Path:
+    """The .onnx file to write a policy to. Raises DexhotError where a file is there that is not ours, without force."""
+    from dexhot.data.files import check_out
+
+    out = out if out.suffix == ".onnx" else out.with_name(f"{out.name}.onnx")
+    card = out.with_suffix(".json")
+    check_out(card, "dexhot/policy", force)
+    if out.exists() and not card.exists() and not force:
+        raise DexhotError(f"{out} has no card ({card.name}), so it is not ours; give another --out, or --force.")
+    return out

@@ -86,6 +86,8 @@ class Args:
     minutes: Annotated[float | None, shown("MINUTES")] = None
     """fit, assist: begin nothing more after so many minutes; what is missing then is "not run", and the next run goes
     on with it."""
+    frames: Annotated[int | None, shown("FRAMES")] = None
+    """fit: of the four clips, so many frames (default 30): the papers' recipes take 1 to 10 s for each."""
     recipes: Annotated[tuple[str, ...], shown("NAME")] = ()
     """fit: only these recipes (docs/fitting.md); default: all."""
     contactpose: Annotated[Path | None, shown("FOLDER")] = None
@@ -108,6 +110,8 @@ def run(args: Args) -> None:
         raise DexhotError("--ablate belongs to `dexhot bench fit`.")
     if args.minutes is not None and (args.name not in ("fit", "assist") or args.minutes <= 0):
         raise DexhotError("--minutes belongs to `dexhot bench fit` and `dexhot bench assist`, and must be positive.")
+    if args.frames is not None and (args.name != "fit" or args.quick or args.frames < 2):
+        raise DexhotError("--frames belongs to `dexhot bench fit` without --quick, and must be at least 2.")
     if (args.recipes or args.contactpose) and args.name != "fit":
         raise DexhotError("--recipes and --contactpose belong to `dexhot bench fit`.")
     if args.out:
@@ -131,6 +135,7 @@ def run(args: Args) -> None:
         "soak": args.soak,
         "ablate": args.ablate,
         "minutes": args.minutes,
+        "frames": args.frames,
         "recipes": args.recipes,
         "contactpose": args.contactpose,
         "meshes": args.meshes,

@@ -233,6 +233,9 @@ def _show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
             "10 cm, 20°": lambda f: _spanned(f, "success_10cm_20deg"),
             "10 cm, 40°": lambda f: _spanned(f, "success_10cm_40deg"),
         }
+        for name, words in (("unseen_objects", "on unseen objects"), ("in_hand", "in-hand clips")):
+            if any(f"perturbed_{name}" in f for f in chosen.values()):
+                lines[f"  {words}"] = lambda f, n=name: f"{f[f'perturbed_{n}']:.2f}" if f"perturbed_{n}" in f else ""
         for name in ("R_err_rad", "T_err_cm", "E_wrist", "E_finger", "hold_rate", "penetration_mm"):
             lines[f"{name}: median; mean"] = lambda f, n=name: (
                 f"{f.get(f'{n}_p50', 0.0):.3g}; {_spanned(f, n, '_mean')}"

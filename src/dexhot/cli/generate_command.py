@@ -14,7 +14,7 @@ from dexhot.cli.output import print_json, summary
 class Args:
     """Generate one demonstration."""
 
-    kind: tyro.conf.Positional[Literal["reach", "grasp", "lift", "carry", "rotate", "inhand"]]
+    kind: tyro.conf.Positional[Literal["reach", "grasp", "lift", "carry", "regrasp", "rotate", "inhand"]]
     """Kind of motion."""
     shape: Annotated[
         Literal["box", "cylinder", "sphere", "composite"] | None, shown("{box,cylinder,sphere,composite}")

@@ -24,6 +24,9 @@ class Args:
     """Output Reference file; by default <clip>.reference.npz in the current folder. Missing folders are created."""
     contact: Annotated[bool, ON] = True
     """Track the measured fingertips directly, without planned contacts, opening, closing and squeeze."""
+    in_hand: bool = False
+    """Let the fingers turn the object within the hand as the person's do, on contacts that roll and change. By default
+    the hand turns with the object."""
     place: Annotated[bool, ON] = True
     """Keep the recorded coordinates; by default the demonstration is placed within the arm's reach."""
     speed: Annotated[Literal["auto", "1"], shown("auto|1")] = "auto"
@@ -61,7 +64,7 @@ def run(args: Args) -> None:
     if args.picture:
         check_out(args.picture, "dexhot/picture", args.force, "--picture")
     asset = load_object(trajectory.object_name)
-    options = RetargetOptions(contact=args.contact, profile=args.profile)
+    options = RetargetOptions(contact=args.contact, profile=args.profile, in_hand=args.in_hand)
     with progress("retargeting") as job:
         reference = retarget(trajectory, hand, asset, options, job)
     if args.place:

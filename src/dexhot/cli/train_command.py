@@ -1,5 +1,5 @@
-"""Train the prior over plans, a network of one clip, a tracker of many clips, a pick-up, or an agent that assists a
-user; and make the demonstrations and user inputs to train on."""
+"""Train the prior over plans, a network of one clip or of many, a tracker, a pick-up, or an agent that assists a user;
+and make the demonstrations and user inputs to train on."""
 
 from types import ModuleType
 from typing import Annotated
@@ -10,6 +10,7 @@ from dexhot.cli.train import (
     assist,
     demonstrations,
     flywheel,
+    generalist,
     generator,
     homotopy,
     ledger,
@@ -24,6 +25,7 @@ from dexhot.cli.train import (
 Args = (
     prior.Prior
     | specialist.Specialist
+    | generalist.Generalist
     | tracker.Tracker
     | Annotated[ptf.PoseFollowing, tyro.conf.subcommand("ptf")]
     | Annotated[ptf_report.FollowingReport, tyro.conf.subcommand("ptf-report")]
@@ -38,6 +40,7 @@ Args = (
 TRAININGS: dict[type, ModuleType] = {
     prior.Prior: prior,
     specialist.Specialist: specialist,
+    generalist.Generalist: generalist,
     tracker.Tracker: tracker,
     ptf.PoseFollowing: ptf,
     ptf_report.FollowingReport: ptf_report,

@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 
 from dexhot.robots.coupling import Coupled
-from dexhot.robots.kinematics.arm import ArmKinematics
+from dexhot.robots.kinematics.arm import DAMPING, ArmKinematics
 from dexhot.robots.robot_hand import RobotHand
 
 
@@ -25,8 +25,10 @@ class ArmDynamics:
         """M(q) qdd + C(q, qd) qd (7,), N m."""
         m, d = self.model, self.data
         d.qpos[self.q], d.qvel[self.v], self.acceleration[self.v] = q, qd, qdd
-        mujoco.mj_fwdPosition(m, d)
-        mujoco.mj_fwdVelocity(m, d)
+        mujoco.mj_kinematics(m, d)
+        mujoco.mj_comPos(m, d)
+        mujoco.mj_makeM(m, d)
+        mujoco.mj_comVel(m, d)
         mujoco.mj_mulM(m, d, self.inertial, self.acceleration)
         mujoco.mj_rne(m, d, 0, self.bias)
         torque: np.ndarray = (self.inertial + self.bias)[self.v]
@@ -45,7 +47,7 @@ class ArmDynamics:
         return rates
 
 
-def damped_inverse(J: np.ndarray, damping: float = 1e-4) -> np.ndarray:
+def damped_inverse(J: np.ndarray) -> np.ndarray:
     """(7, 6) damped pseudo-inverse of J (6, 7): bounded at singularities, where the arm is stretched."""
-    inverse: np.ndarray = J.T @ np.linalg.inv(J @ J.T + damping * np.eye(len(J)))
+    inverse: np.ndarray = J.T @ np.linalg.inv(J @ J.T + DAMPING)
     return inverse

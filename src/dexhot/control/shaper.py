@@ -17,11 +17,9 @@ import numpy as np
 
 from dexhot.control.arm_dynamics import ArmDynamics
 from dexhot.errors import DexhotError
-from dexhot.geometry.poses import pose_to_matrix
 from dexhot.geometry.rotations import quat_to_matrix
 from dexhot.robots.joint_table import joint_table
 from dexhot.robots.joints import columns
-from dexhot.robots.kinematics.arm import ArmChain
 from dexhot.robots.kinematics.wrist import wrist_to_palm, wrist_twist
 from dexhot.robots.robot_hand import RobotHand
 from dexhot.simulation.physics import Physics
@@ -88,7 +86,7 @@ class CommandShaper:
     ):
         """`lead`: fraction of the finger servos' lag; `wrist_lead`: s."""
         self.shaper = HandShaper(hand, base_quat, physics)
-        self.chain, self.dynamics, self.arm_path = ArmChain(hand), ArmDynamics(hand), arm_path
+        self.dynamics, self.arm_path = ArmDynamics(hand), arm_path
         (self.arm_velocity,) = columns(joint_table("fr3"), "velocity")
         self.torque_limit = 0.5 * np.array(physics.arm.force)
         self.free = free
@@ -128,9 +126,9 @@ class CommandShaper:
         near = self.planned(index + 1)
         if self.free:
             near = self.arm_q + DRAWN * (near - self.arm_q)
-        found, errors, _ = self.chain.solve(pose_to_matrix(palm)[None], near, NEWTON)
+        found, ik_error = self.dynamics.kinematics.solve(palm, near, NEWTON)
         farthest = self.arm_velocity / self.rate
-        arm_q = np.clip(found[0], self.arm_q - farthest, self.arm_q + farthest)
+        arm_q = np.clip(found, self.arm_q - farthest, self.arm_q + farthest)
         mean = (arm_q - self.arm_q) * self.rate
         arm_qd = self.dynamics.velocity(arm_q, mean, wrist_twist(q[:6], qd[:6], self.base_R))
         arm_qd = np.clip(arm_qd, -self.arm_velocity, self.arm_velocity)
@@ -138,7 +136,7 @@ class CommandShaper:
         torque = np.clip(torque, -self.torque_limit, self.torque_limit)
         self.arm_q, self.arm_qd = arm_q, arm_qd
         hand_q = np.clip(middle[6:] + self.lead * mean_qd[6:], self.lower, self.upper)
-        return Command(hand_q, mean_qd[6:], arm_q - 0.5 * mean / self.rate, mean, torque, float(errors[0]))
+        return Command(hand_q, mean_qd[6:], arm_q - 0.5 * mean / self.rate, mean, torque, ik_error)
 
 
 def measure_lag(hand: RobotHand, physics: Physics, lead: float = 0.0, speed: float = 0.5) -> float:

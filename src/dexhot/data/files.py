@@ -21,7 +21,7 @@ import numpy as np
 from dexhot import __version__
 from dexhot.data import types
 from dexhot.data.disk import check_folder
-from dexhot.errors import DexhotError, FileFormatError
+from dexhot.errors import DexhotError, FileFormatError, absent
 
 T = TypeVar("T")
 
@@ -78,7 +78,7 @@ def load(path: str | Path, kind: type[T] | None = None) -> T:
     """Read any file that `save` wrote; with `kind`, only that kind. Raises FileFormatError."""
     path = Path(path)
     if not path.is_file():
-        raise FileFormatError(f"{path} does not exist or is not a file.")
+        raise FileFormatError(absent(path))
     try:
         header, arrays = _read(path)
         schema, version, small = header["schema"], int(header["version"]), header["fields"]

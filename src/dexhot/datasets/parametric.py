@@ -19,7 +19,7 @@ from dexhot.geometry.rotations import rotvec_to_quat, slerp
 from dexhot.objects.asset import ObjectAsset
 from dexhot.objects.shapes import SHAPES, Shape, random_shape, shape_asset
 
-KINDS = ("reach", "grasp", "lift", "carry", "rotate", "inhand")
+KINDS = ("reach", "grasp", "lift", "carry", "regrasp", "rotate", "inhand")
 SIDES = ("right", "left")
 PITCH = 0.2  # rad, downward pitch of the fingers at the grasp
 OPENING = 0.025  # m, distance of each fingertip from the surface before closing
@@ -46,9 +46,9 @@ def generate(kind: str, shape: str, seed: int = 0, side: str = "right") -> tuple
     """A demonstration of `kind` with an object of `shape` (sizes, position, heights and durations sampled from `seed`).
 
     reach: to the open hand around the object; grasp: closes on it; lift: raises it by 10 to 16 cm; carry: puts it down
-    again 12 to 20 cm away and lets go; rotate: turns it by 30 to 50 degrees in the air with the wrist; inhand: turns it
-    by 15 to 25 degrees between the fingertips with the wrist at rest. Left-hand demonstrations
-    are mirrored right-hand ones. Raises NotFoundError for another kind, shape or side.
+    again 12 to 20 cm away and lets go; regrasp: then grasps it again and carries it on; rotate: turns it by 30 to 50
+    degrees in the air with the wrist; inhand: turns it by 15 to 25 degrees between the fingertips with the wrist at
+    rest. Left-hand demonstrations are mirrored right-hand ones. Raises NotFoundError for another kind, shape or side.
     """
     require_choice("kind of demonstration", kind, KINDS)
     require_choice("shape", shape, SHAPES)
@@ -76,14 +76,17 @@ def demonstrate(kind: str, grasp: HumanGrasp, height: float, rng: np.random.Gene
     motion.approach(rng.uniform(0.08, 0.14))
     if kind != "reach":
         motion.close()
-    if kind in ("lift", "carry", "rotate", "inhand"):
+    if kind in ("lift", "carry", "regrasp", "rotate", "inhand"):
         height = rng.uniform(0.10, 0.16)
         motion.move(np.array([0.0, 0.0, height]), 0.0, rng.uniform(0.9, 1.3))
-    if kind == "carry":
-        heading, distance = rng.uniform(-np.pi, np.pi), rng.uniform(0.12, 0.20)
-        motion.move(distance * np.array([np.cos(heading), np.sin(heading), 0.0]), 0.0, rng.uniform(1.0, 1.4))
-        motion.move(np.array([0.0, 0.0, -height]), 0.0, rng.uniform(0.9, 1.3))
-        motion.release()
+    if kind in ("carry", "regrasp"):
+        _put_down(motion, height, rng)
+    if kind == "regrasp":
+        motion.hold(HOLD_TIME)
+        motion.approach_again()
+        motion.close()
+        motion.move(np.array([0.0, 0.0, height]), 0.0, rng.uniform(0.9, 1.3))
+        _put_down(motion, height, rng)
     sign = rng.choice([-1.0, 1.0])
     if kind == "rotate":
         motion.move(np.zeros(3), sign * rng.uniform(0.5, 0.85), rng.uniform(1.0, 1.4))
@@ -91,6 +94,14 @@ def demonstrate(kind: str, grasp: HumanGrasp, height: float, rng: np.random.Gene
         motion.turn_in_hand(sign * rng.uniform(0.26, 0.44), rng.uniform(1.0, 1.4))
     motion.hold(HOLD_TIME)
     return motion.trajectory()
+
+
+def _put_down(motion: "Motion", height: float, rng: np.random.Generator) -> None:
+    """Carry the object, raised by `height` (m), sideways, put it down and let go."""
+    heading, distance = rng.uniform(-np.pi, np.pi), rng.uniform(0.12, 0.20)
+    motion.move(distance * np.array([np.cos(heading), np.sin(heading), 0.0]), 0.0, rng.uniform(1.0, 1.4))
+    motion.move(np.array([0.0, 0.0, -height]), 0.0, rng.uniform(0.9, 1.3))
+    motion.release()
 
 
 def mirrored(trajectory: HandObjectTrajectory) -> HandObjectTrajectory:
@@ -144,6 +155,12 @@ class Motion:
         away = compose(away, make_pose([-0.04, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]))
         for s in _min_jerk(REACH_TIME):
             self._add(_blend(away, goal, s), RELAXED + (self.grasp.open - RELAXED) * min(1.0, 1.5 * s), self.object)
+
+    def approach_again(self) -> None:
+        """From where the hand is, open, back to the object."""
+        start, goal = self.wrist, compose(self.object, self.grasp.wrist)
+        for s in _min_jerk(REACH_TIME):
+            self._add(_blend(start, goal, s), self.angles, self.object)
 
     def close(self) -> None:
         """Close the fingers onto their contacts and hold for HOLD_TIME."""

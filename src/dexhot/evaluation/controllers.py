@@ -30,6 +30,7 @@ from dexhot.objects.object_offset import object_offset
 from dexhot.planning.planned import Planned, PlannedOptions
 from dexhot.planning.prior import load_prior
 from dexhot.planning.structured import StructuredPlans
+from dexhot.retargeting.grasp_sequence import IN_HAND
 from dexhot.retargeting.placement import place
 from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
@@ -55,7 +56,7 @@ EXPLAINED = {
     "playback": "the same, object-relative",
     "policy": "the network, which reacts to the observed object",
 }
-NOT_CONTROLLERS = ("clip", "frames", "absent")  # of a row
+NOT_CONTROLLERS = ("clip", "frames", "absent", "in_hand_deg")  # of a row
 ERRORS = ("T_err_cm", "R_err_rad", "E_wrist", "E_finger", "hold_rate", "penetration_mm")
 SIMULATED = ("seconds_cpu", "rollouts", "steps", "tick_ms", "tick_steps")  # before the start, and per tick
 SUBSEQUENCE = SamplingOptions(samples=40, iterations=4, horizon=10 / RATE, replan=10 / RATE, knot=5 / RATE)
@@ -100,7 +101,7 @@ def evaluate_clip(job: tuple[str, EvaluationOptions]) -> dict[str, Any]:
     if options.arm:
         with suppress(UnreachableError):  # then it is planned where it was recorded
             reference = place(reference, setup.hand)
-    return {"clip": clip, "frames": len(reference.q)} | evaluate_reference(reference, setup, options)
+    return _known(clip, reference) | evaluate_reference(reference, setup, options)
 
 
 def evaluate_file(path: Path, options: EvaluationOptions) -> dict[str, Any]:
@@ -119,7 +120,11 @@ def evaluate_file(path: Path, options: EvaluationOptions) -> dict[str, Any]:
         for name, relative in (("demonstration", False), ("playback", True)):
             motion = PlayedMotion(mined.actions, relative, seconds, round(steps / len(reference.q)), steps=steps)
             rows[name] = judge_motion(reference, motion, simulator, setup, options.trials)
-    return {"clip": reference.name, "frames": len(reference.q)} | rows
+    return _known(reference.name, reference) | rows
+
+
+def _known(clip: str, reference: Reference) -> dict[str, Any]:
+    return {"clip": clip, "frames": len(reference.q), "in_hand_deg": reference.provenance.get("in_hand_deg")}
 
 
 def evaluate_reference(reference: Reference, setup: Setup, options: EvaluationOptions) -> dict[str, dict[str, Any]]:
@@ -229,7 +234,7 @@ def _planned(reference: Reference, setup: Setup, options: EvaluationOptions) -> 
     plan = Planned(reference, setup, prior, budget, threads=1).plan(reference.object_pose[0])
     spent, limit = time.process_time() - before, PlannedOptions().planning_limit
     refused = f"expects {plan.expected:.2f}" if plan.expected < limit else ""
-    return PlayedMotion(plan.targets, True, spent, plan.rollouts, plan.expected, refused)
+    return PlayedMotion(plan.targets, True, spent, plan.rollouts, plan.expected, refused, plan.control_steps)
 
 
 def _constant(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
@@ -297,8 +302,8 @@ def clips_named(split: str, chosen: list[str] | None, splits: dict[str, list[str
 def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dict[str, dict[str, Any]]:
     """Controller -> figures over clips. Of each error the median (`_p50`, as DexTrack reports it), the mean (`_mean`)
     and its 95 % bootstrap interval over clips; of each success the fraction of clips, and over the perturbed worlds
-    (`trials_`); `perturbed` is the strict one, also for `unseen` objects, and its difference to object-relative replay
-    paired by clip."""
+    (`trials_`); `perturbed` is the strict one, also for `unseen` objects and for clips of in-hand motion, and its
+    difference to object-relative replay paired by clip."""
     if not rows:
         raise DexhotError("no clip was evaluated.")
     out: dict[str, dict[str, Any]] = {}
@@ -321,6 +326,8 @@ def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dic
             told |= {"over_replay": float(margin.mean()), "over_replay_interval": interval(margin)}
             if unseen and (here := [row["clip"] in unseen for row in having]) and any(here):
                 told["perturbed_unseen_objects"] = float(fractions[here].mean())
+            if any(here := [(row.get("in_hand_deg") or 0.0) > IN_HAND for row in having]):
+                told |= {"perturbed_in_hand": float(fractions[here].mean()), "n_in_hand": sum(here)}
         if all(v.get("trials") for v in values):
             told |= {f"trials_{n}": float(np.mean([v["trials"][n] for v in values])) for n in SUCCESSES}
         told |= {f"{n}_mean": float(np.mean([v.get(n, 0) for v in values])) for n in SIMULATED}

@@ -18,7 +18,7 @@ from dexhot.geometry.rotations import quat_angle
 from dexhot.metrics.rollout import compute
 from dexhot.metrics.tracking_errors import position_error
 from dexhot.retargeting.placement import moved
-from dexhot.retargeting.retarget import retarget
+from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.retargeting.time_map import limits_of, slow_where_needed
 from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.simulation.setup import Setup
@@ -80,7 +80,7 @@ def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None
     if clip.source() != source:
         return unverified(f"its hash is not that of {clip.name} as its importer gives it")
     try:
-        fresh = moved(retarget(clip, setup.hand, setup.asset), reference.placement)
+        fresh = moved(retarget(clip, setup.hand, setup.asset, options_of(reference)), reference.placement)
     except DexhotError as refused:
         return unverified(f"its clip cannot be retargeted ({refused})")
     frames = clip_frames(reference, fresh)
@@ -108,6 +108,13 @@ def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None
         name += f" at {speed:.2f} of its speed"
         notes.append(f"{1 / speed:.2f} times as long as the person took")
     return Verification(name, named, True, "; ".join(notes), judged, cut)
+
+
+def options_of(reference: Reference) -> RetargetOptions:
+    """The default options, with the servo profile that the reference was retargeted for, as stronger servos hold other
+    grasps, and with fingers that turn the object, if they do. All other options of the file are ignored."""
+    made = reference.provenance.get("retarget", {})
+    return RetargetOptions(profile=made.get("profile"), in_hand=bool(made.get("in_hand")))
 
 
 def verified(rollout: Rollout, setup: Setup, clip: HandObjectTrajectory | None = None) -> Rollout:

@@ -7,7 +7,7 @@ import numpy as np
 import trimesh
 from numpy.typing import ArrayLike
 
-from dexhot.errors import MeshError
+from dexhot.errors import MeshError, absent
 
 UNITS = {"mm": 0.001, "cm": 0.01, "in": 0.0254, "m": 1.0}  # in order of likelihood, for files without a unit
 METRES = (".glb", ".gltf")  # formats that specify metres
@@ -18,7 +18,7 @@ def read_mesh(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Vertices (V, 3) in the file's unit and faces (F, 3) of any format that trimesh reads. Raises MeshError."""
     path = Path(path)
     if not path.is_file():
-        raise MeshError(f"{path} does not exist or is not a file.")
+        raise MeshError(absent(path))
     kind = path.suffix.lower().lstrip(".")
     if kind not in trimesh.available_formats():
         raise MeshError(

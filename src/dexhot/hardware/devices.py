@@ -11,6 +11,8 @@ from typing import Protocol, Self
 
 import numpy as np
 
+Now = Callable[[], float]  # ROS time, s; called only by a device without its own time
+
 
 @dataclass
 class Reading:
@@ -34,9 +36,9 @@ class Device(Protocol):
 
     def listen(self, callback: Callable[[float], None]) -> bool: ...
 
-    def time(self, now: float) -> float: ...  # reference for the age of stamps: `now` (ROS time), or the twin's time
+    def time(self, now: Now) -> float: ...  # reference for the age of stamps: ROS time, or the twin's time
 
-    def latency(self, stamp: float, now: float) -> float: ...  # s of real time since the state with this stamp
+    def latency(self, stamp: float, now: Now) -> float: ...  # s of real time since the state with this stamp
 
     def read(self) -> Reading: ...
 
@@ -61,11 +63,11 @@ class Polled:
     def listen(self, callback: Callable[[float], None]) -> bool:
         return False
 
-    def time(self, now: float) -> float:
-        return now
+    def time(self, now: Now) -> float:
+        return now()
 
-    def latency(self, stamp: float, now: float) -> float:
-        return now - stamp
+    def latency(self, stamp: float, now: Now) -> float:
+        return now() - stamp
 
     def __enter__(self) -> Self:
         self.connect()

@@ -57,6 +57,7 @@ class ChosenPlan:
     expected: float  # fraction of fresh perturbed worlds survived
     arm: bool | None  # strict on the embedded rig, by the quick verdict; None: not tried there
     rollouts: int
+    control_steps: int  # simulated
     seconds_cpu: float
     seconds_wall: float
     found: Found
@@ -94,7 +95,7 @@ class Planned:
         """The best plan within the budget for the object at pose `observed` (7,). Raises RefusedPlanError when less
         than `planning_limit` of it is expected, search.Cancelled when the budget is cancelled."""
         o, trials = self.options, self.trials
-        began, wall, before = time.process_time(), time.perf_counter(), trials.rollouts
+        began, wall, before = time.process_time(), time.perf_counter(), (trials.rollouts, trials.control_steps)
         rig = [trials.arm_world] if trials.arm_world is not None else []
         budget = budget or self.budget()
         if budget.rollouts:
@@ -110,7 +111,8 @@ class Planned:
             observed.copy(),
             float(verdicts[:FRESH].mean()),
             bool(verdicts[FRESH]) if rig else None,
-            trials.rollouts - before,
+            trials.rollouts - before[0],
+            trials.control_steps - before[1],
             time.process_time() - began,
             time.perf_counter() - wall,
             found,

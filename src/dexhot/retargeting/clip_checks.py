@@ -9,9 +9,8 @@ import numpy as np
 from dexhot.data.keypoints import NAMES, TIPS, UNITS, WRIST, check_size, wrist_pose
 from dexhot.data.types import HandObjectTrajectory, HandTrack
 from dexhot.errors import ClipError
-from dexhot.geometry.poses import inverse, lowest, transform
+from dexhot.geometry.poses import lowest
 from dexhot.geometry.rotations import from_xyzw, mean_quat, quat_angle, quat_conjugate, quat_multiply, quat_rotate
-from dexhot.geometry.sdf import ConvexUnion
 from dexhot.objects.asset import ObjectAsset
 
 NEAR = 1.5  # m: an object always farther than this from the hand is not handled by it
@@ -23,9 +22,6 @@ SPEED = 5.0  # m/s of object, wrist or any keypoint
 OFF_PATH, OFF_PATH_ACCELERATION = 0.08, 100.0  # m, m/s2: allowed distance of a frame from the mean of its neighbours
 TURN, SURE_TURN, SPIN = np.radians(60.0), np.radians(100.0), 40.0  # rad between two frames, rad/s: a flip
 SUNK = 0.025  # m, allowed penetration of the table
-REST_TIME, REST_PATH, REST_HEIGHT = 0.25, 0.003, 0.01  # s, m, m: an object that was put down
-LET_GO = 0.04  # m from every fingertip to the object
-AGAIN = 0.01  # m, motion of the object that makes a second grasp
 
 CLOCKS = {1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds"}  # factor to s
 
@@ -106,29 +102,6 @@ def check_table(clip: HandObjectTrajectory, asset: ObjectAsset) -> None:
             f"object_pose: {clip.object_name} is {1e3 * depth[k]:.0f} mm inside the table at frame {k}; at most "
             f"{1e3 * SUNK:.0f} mm are allowed. Check its unit, mesh frame and table_height ({clip.table_height:g} m)."
         )
-
-
-def check_one_grasp(clip: HandObjectTrajectory, side: str, asset: ObjectAsset, first: int, last: int) -> None:
-    """Raise ClipError if the object is put down, released and picked up again between its first and last moving frame:
-    a Reference contains one grasp."""
-    pose, time = clip.object_pose, clip.time
-    low = lowest(pose, asset.corners) - clip.table_height < REST_HEIGHT
-    t = first + 1
-    while t < last:
-        stop = t + 1
-        while stop < last and low[stop] and np.linalg.norm(pose[stop, :3] - pose[t, :3]) < REST_PATH:
-            stop += 1
-        still = low[t] and time[stop - 1] - time[t] >= REST_TIME
-        moves = np.linalg.norm(pose[stop : last + 1, :3] - pose[t, :3], axis=1).max(initial=0.0) > AGAIN
-        tips = transform(inverse(pose[t:stop])[:, None], clip.hands[side].keypoints[t:stop, TIPS])
-        if still and moves and (free := ConvexUnion(asset.pieces).distance(tips)[0].min(axis=1) > LET_GO).any():
-            cut = t + int(np.flatnonzero(free).mean())
-            raise ClipError(
-                f"{clip.name} contains more than one grasp: the object is released around frame {cut} "
-                f"({time[cut] - time[0]:.2f} s) and picked up again. A Reference contains one grasp: retarget them "
-                f"separately, with --frames 0:{cut} and --frames {cut}:{len(time)}."
-            )
-        t = stop
 
 
 def _check_path(name: str, time: np.ndarray, position: np.ndarray) -> None:

@@ -51,7 +51,7 @@ def solve_clip(
 ) -> np.ndarray:
     """Hand motion (T, 6+n) from `start` (T, 6+n). Stops when no joint moves by more than 1e-4."""
     q: np.ndarray = np.clip(start, model.lower, model.upper)
-    smooth = _smoothness(len(q), problem)
+    smooth = _smoothness(len(q), problem.velocity_weight, problem.acceleration_weight)
     damping = np.full(len(q), 1e-4)
     previous = np.full(len(q), np.inf)
     for iteration in range(iterations):
@@ -72,6 +72,24 @@ def solve_clip(
     return q
 
 
+def smooth_motion(
+    model: HandModel,
+    q: np.ndarray,
+    H: np.ndarray,
+    g: np.ndarray,
+    velocity_weight: np.ndarray,
+    acceleration_weight: np.ndarray,
+    largest: float = 0.3,
+) -> np.ndarray:
+    """Hand motion (T, 6+n) one step from q (T, 6+n), for frames that are linearised there: H (T, n, n) and gradient
+    g (T, n) of each one's cost. Smoothness and joint limits as in `solve_clip`; no joint moves by more than `largest`.
+    """
+    smooth = _smoothness(len(q), velocity_weight, acceleration_weight)
+    step = _limited_step(model, q, H, g + _smoothness_gradient(smooth, q), smooth, largest)
+    moved: np.ndarray = np.clip(q + step, model.lower, model.upper)
+    return moved
+
+
 def _step(
     model: HandModel,
     problem: ClipProblem,
@@ -85,13 +103,21 @@ def _step(
     active = gaps.distance < gaps.wanted
     for _ in range(3):
         H_all, g_all = gaps.add_to(H, g, active, problem.gap_weight)
-        at_limit = ((q <= model.lower) & (g_all > 0)) | ((q >= model.upper) & (g_all < 0))
-        step: np.ndarray = np.clip(_solve(H_all, smooth, -g_all, at_limit), -problem.step, problem.step)
+        step = _limited_step(model, q, H_all, g_all, smooth, problem.step)
         predicted = gaps.distance + np.einsum("cn,cn->c", gaps.jacobian, step[gaps.frame])
         closing = (predicted < gaps.wanted) & ~active
         if not closing.any():
             break
         active |= closing
+    return step
+
+
+def _limited_step(
+    model: HandModel, q: np.ndarray, H: np.ndarray, g: np.ndarray, smooth: list[np.ndarray], largest: float
+) -> np.ndarray:
+    """The step (T, n) with joints held at the limits that it would violate."""
+    at_limit = ((q <= model.lower) & (g > 0)) | ((q >= model.upper) & (g < 0))
+    step: np.ndarray = np.clip(_solve(H, smooth, -g, at_limit), -largest, largest)
     return step
 
 
@@ -151,12 +177,21 @@ def _linearise(
     return H, g, cost, _GapRows(*rows)
 
 
-def _smoothness(T: int, problem: ClipProblem) -> list[np.ndarray]:
+def _smoothness(T: int, velocity_weight: np.ndarray, acceleration_weight: np.ndarray) -> list[np.ndarray]:
     """D^T D of the first and second differences as diagonals: [(T,) main, (T-1,) next, (T-2,) after that] per joint."""
-    v, a = problem.velocity_weight**2, problem.acceleration_weight**2
-    first, second = np.diff(np.eye(T), axis=0), np.diff(np.eye(T), n=2, axis=0)
-    V, A = first.T @ first, second.T @ second
-    return [np.diagonal(V, k)[:, None] * v + np.diagonal(A, k)[:, None] * a for k in range(3)]
+    V, A = _square_of_differences(T, (-1, 1)), _square_of_differences(T, (1, -2, 1))
+    v, a = velocity_weight**2, acceleration_weight**2
+    return [V[k][:, None] * v + A[k][:, None] * a for k in range(3)]
+
+
+def _square_of_differences(T: int, row: tuple[int, ...]) -> list[np.ndarray]:
+    """The main diagonal of D^T D and the two above it, where the rows of D are `row` shifted by 0, 1, 2, ..."""
+    diagonals = [np.zeros(max(T - k, 0)) for k in range(3)]
+    rows = T - len(row) + 1
+    for i in range(len(row)):
+        for j in range(i, len(row)):
+            diagonals[j - i][i : i + max(rows, 0)] += row[i] * row[j]
+    return diagonals
 
 
 def _smoothness_gradient(smooth: list[np.ndarray], q: np.ndarray) -> np.ndarray:

@@ -102,7 +102,7 @@ def plan_contacts(
     centre = measured + kept[:, None, None] * (offset + opening[:, None, None] * grasp.normal)
     spare = options.spare * (1.0 - grasp.weight)  # tips outside the grasp stay away from the object
     # Smoothed relative to the object: in the world, contacts would lag millimetres behind a fast start.
-    centre = gaussian_filter1d(_push_out(centre, solid, radius + spare), options.smooth, axis=0, mode="nearest")
+    centre = gaussian_filter1d(push_out(centre, solid, radius + spare), options.smooth, axis=0, mode="nearest")
 
     tips = transform(object_pose[:, None], centre)
     tips[..., 2] = np.maximum(tips[..., 2], table + radius + options.clearance)
@@ -119,7 +119,7 @@ def in_mesh_frame(object_pose: np.ndarray, points: np.ndarray) -> np.ndarray:
     return transform(inverse(object_pose)[:, None], points)
 
 
-def _push_out(tips: np.ndarray, solid: ConvexUnion, radius: np.ndarray) -> np.ndarray:
+def push_out(tips: np.ndarray, solid: ConvexUnion, radius: np.ndarray) -> np.ndarray:
     """Move tips (T, k, 3) that are nearer to the object than `radius` (k,) outward to that distance."""
     for _ in range(6):
         distance, normal = solid.distance(tips)

@@ -18,8 +18,7 @@ from dexhot.geometry.rotations import (
 )
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.objects.asset import ObjectAsset, Symmetry
-from dexhot.retargeting.clip_checks import SUNK, TURN, check_clip, check_one_grasp, check_table, check_turns
-from dexhot.retargeting.contact_plan import motion_interval
+from dexhot.retargeting.clip_checks import SUNK, TURN, check_clip, check_table, check_turns
 
 SAME = np.radians(20.0)  # tolerance of a symmetric flip
 STARTS_STILL = 0.1, 0.005  # s, m: an object above the table that moves farther at the start is held
@@ -28,11 +27,10 @@ SETTLED = np.radians(15.0), 0.02  # rad, m: allowed tracking error of an object 
 
 
 def checked_clip(
-    clip: HandObjectTrajectory, side: str, asset: ObjectAsset | None, moved: float = 0.004
+    clip: HandObjectTrajectory, side: str, asset: ObjectAsset | None
 ) -> tuple[HandObjectTrajectory, list[str]]:
     """`clip`, repaired for retargeting of its hand `side`, and the repairs, a sentence each; without `asset` only
-    the hand and the paths are checked. `moved`: threshold of motion (m). Raises ClipError for errors that cannot be
-    repaired.
+    the hand and the paths are checked. Raises ClipError for errors that cannot be repaired.
     """
     check_clip(clip, side)
     if asset is None:
@@ -41,7 +39,6 @@ def checked_clip(
     check_turns("object_pose", clip.time, clip.object_pose[:, 3:])
     clip, rested = at_rest(clip, side, asset)
     check_table(clip, asset)
-    check_one_grasp(clip, side, asset, *motion_interval(clip.object_pose, moved))
     return clip, [*flips, *rested]
 
 

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
+from dexhot.data.keypoints import TIPS
 from dexhot.data.types import RATE, WRIST_JOINTS, HandObjectTrajectory, Reference
 from dexhot.errors import DexhotError
-from dexhot.geometry.poses import compose, inverse, transform
+from dexhot.geometry.poses import compose, inverse, lowest, transform
 from dexhot.geometry.rotations import (
     mean_quat,
     quat_conjugate,
@@ -19,7 +21,7 @@ from dexhot.geometry.rotations import (
 )
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.objects.asset import ObjectAsset
-from dexhot.retargeting.clip_solver import ClipProblem, solve_clip
+from dexhot.retargeting.clip_solver import ClipProblem, smooth_motion, solve_clip
 from dexhot.retargeting.contact_plan import (
     ContactOptions,
     ContactPlan,
@@ -30,6 +32,16 @@ from dexhot.retargeting.contact_plan import (
 )
 from dexhot.retargeting.correspondence import Correspondence, correspondence
 from dexhot.retargeting.grasp import GraspOptions, GraspSpace
+from dexhot.retargeting.grasp_sequence import (
+    PlannedGrasp,
+    SequenceOptions,
+    Stretch,
+    carries,
+    continued,
+    in_hand_deg,
+    joined,
+    stretches,
+)
 from dexhot.retargeting.load_margin import GraspLoad
 from dexhot.retargeting.mending import checked_clip
 from dexhot.retargeting.reachable_grasp import SPARE_WEIGHT, find_grasp
@@ -42,10 +54,8 @@ from dexhot.robots.servos import Servo, servo
 from dexhot.simulation.perturbation import worlds
 from dexhot.simulation.physics import load_physics
 
-LOOSE, LOOSE_ITERATIONS = (
-    0.2,
-    2,
-)  # without contacts: scale of posture and smoothness, and iterations from a streamed start
+TURNING = 5.0  # frames, sigma of the smoothing of the palm's measured turn about the object
+LOOSE = 0.2  # scale of posture and smoothness without contacts, where nothing is held
 DIRECTIONS = 3  # of gravity in the object's frame, over the hold
 PRESS = 0.9  # maximum fraction of the servos' torque for a planned squeeze
 
@@ -53,7 +63,7 @@ PRESS = 0.9  # maximum fraction of the servos' torque for a planned squeeze
 @dataclass(frozen=True)
 class RetargetOptions:
     """Weights are relative to the fingertip error, 1 per metre. Without contacts, LOOSE scales those of posture,
-    velocity and acceleration, and iterations are at most LOOSE_ITERATIONS."""
+    velocity and acceleration."""
 
     contact: bool = True  # plan contacts; without, the measured fingertips are tracked unchanged
     contacts: ContactOptions = field(default_factory=ContactOptions)
@@ -66,6 +76,8 @@ class RetargetOptions:
     held: float = 5.0  # of fingertips at their contacts, where a millimetre is 4 N; 1 elsewhere
     gap: float = 4.0  # penetration of object, table and itself
     rigid: bool = True  # while the object moves, the palm rotates with it
+    in_hand: bool = False  # and turns about it as the person's does: fingers roll on their contacts and change them
+    sequence: SequenceOptions = field(default_factory=SequenceOptions)
     iterations: int = 25
 
 
@@ -94,27 +106,31 @@ def retarget(
             f"{trajectory.name}: planning contacts needs the object; load it or retarget with contact=False."
         )
     source = trajectory.source()
-    trajectory, mended = checked_clip(trajectory, hand.side, asset, options.contacts.moved)
+    trajectory, mended = checked_clip(trajectory, hand.side, asset)
     match = correspondence(hand)
     keypoints, palm, object_pose = resample(trajectory, hand.side)
-    start, end = motion_interval(object_pose, options.contacts.moved)
     shape = asset if options.contact else None
-    if shape and options.rigid:
-        palm = carried_palm(palm, object_pose, start, end, options.contacts)
+    carried, turned = [motion_interval(object_pose, options.contacts.moved)], None
+    if shape:
+        solid = ConvexUnion(shape.pieces)
+        carried = _carries(keypoints, object_pose, shape, solid, trajectory.table_height, options)
+        object_R_palm = quat_multiply(quat_conjugate(object_pose[:, 3:]), palm)
+        turned = in_hand_deg(object_R_palm, carried)
+        held = _stretches(object_R_palm, carried, options)
+        for carry in carried if options.rigid else ():
+            palm = carried_palm(palm, object_pose, *carry, options.contacts, options.in_hand)
     base = mean_quat(palm)
     if shape:
         model = HandModel(hand, match.links, base, shape, trajectory.table_height)
         problem = _problem(model, hand, match, keypoints, palm, object_pose, options)
-        solid = ConvexUnion(shape.pieces)
-        problem, plan = _with_contacts(
-            model, problem, hand, base, shape, solid, match.thumb, (start, end), trajectory, options
-        )
+        problem, plan = _with_contacts(model, problem, hand, base, shape, solid, match.thumb, held, trajectory, options)
         q = solve_clip(model, problem, problem.prior, options.iterations, progress)
         target, contact = squeeze(model, plan, q, servo(options.profile or hand.servo, hand.joint_names)), plan.contact
     else:
-        stream = StreamingRetargeter(hand, base, palm=options.palm)
-        q = track_keypoints(stream, keypoints, palm, object_pose, options, progress)
-        target, contact = q.copy(), np.zeros((len(q), stream.model.tips))
+        q = track_keypoints(keypoint_tracker(hand, base, options), keypoints, palm, options)
+        if progress:
+            progress(1, 1)
+        target, contact = q.copy(), np.zeros((len(q), len(hand.tip_sites)))
     return Reference(
         name=trajectory.name,
         hand=hand.name,
@@ -125,8 +141,8 @@ def retarget(
         contact=contact,
         object_name=trajectory.object_name,
         object_pose=object_pose,
-        grasp_start=start,
-        grasp_end=end,
+        grasp_start=carried[0][0],
+        grasp_end=carried[-1][1],
         rate=RATE,
         table_height=trajectory.table_height,
         provenance={
@@ -134,31 +150,38 @@ def retarget(
             "trajectory": trajectory.provenance,
             "retarget": asdict(options),
             "mended": mended,
+            "in_hand_deg": turned,
             "servo": options.profile or hand.servo,
         },
     )
 
 
+def keypoint_tracker(
+    hand: RobotHand, base_quat: np.ndarray, options: RetargetOptions | None = None
+) -> StreamingRetargeter:
+    """The solver of `track_keypoints`, with base rotation `base_quat` (4,)."""
+    o = options or RetargetOptions()
+    return StreamingRetargeter(hand, base_quat, palm=o.palm, posture=LOOSE * o.posture)
+
+
 def track_keypoints(
-    stream: StreamingRetargeter,
-    keypoints: np.ndarray,
-    palm: np.ndarray,
-    object_pose: np.ndarray,
-    options: RetargetOptions | None = None,
-    progress: Callable[[int, int], object] | None = None,
+    stream: StreamingRetargeter, keypoints: np.ndarray, palm: np.ndarray, options: RetargetOptions | None = None
 ) -> np.ndarray:
     """Keypoints (T, 21, 3) and palm rotations (T, 4) at 60 Hz -> q (T, 6+n), without contacts or gaps.
 
-    The streaming solver gives the start; `stream` has base rotation mean_quat(palm).
+    The frames are solved one after the other; then one step smooths all of them together, with each frame's last
+    linearisation: it is at most SETTLED from the frame's solution.
     """
-    options, hand = options or RetargetOptions(), stream.hand
-    o = replace(options, contact=False)
-    o = replace(o, posture=LOOSE * o.posture, velocity=LOOSE * o.velocity, acceleration=LOOSE * o.acceleration)
+    o = options or RetargetOptions()
     stream.reset()
-    wrist = np.concatenate([keypoints[:, 0], palm], axis=1)
-    start = np.array([stream.step(*frame) for frame in zip(keypoints, wrist)])
-    problem = _problem(stream.model, hand, correspondence(hand), keypoints, palm, object_pose, o)
-    return solve_clip(stream.model, problem, start, min(LOOSE_ITERATIONS, o.iterations), progress)
+    systems = []
+    for points, rotation in zip(stream.targets(keypoints), quat_to_matrix(palm)):
+        stream.solve(points, rotation)
+        systems.append(stream.system)
+    q, H, b = (np.array(column) for column in zip(*systems))
+    velocity = np.r_[np.zeros(6), np.full(q.shape[1] - 6, LOOSE * o.velocity)]
+    acceleration = np.full(q.shape[1], LOOSE * o.acceleration)
+    return smooth_motion(stream.model, q, H, -b, velocity, acceleration)
 
 
 def squeeze(model: HandModel, plan: ContactPlan, q: np.ndarray, fingers: Servo) -> np.ndarray:
@@ -188,19 +211,52 @@ def with_profile(reference: Reference, profile: str) -> Reference:
 
 
 def carried_palm(
-    palm: np.ndarray, object_pose: np.ndarray, start: int, end: int, options: ContactOptions
+    palm: np.ndarray,
+    object_pose: np.ndarray,
+    start: int,
+    end: int,
+    options: ContactOptions,
+    turning: bool = False,
 ) -> np.ndarray:
-    """Palm rotations (T, 4) wxyz that are rigid to the object (T, 7) while it moves, at the mean measured rotation.
+    """Palm rotations (T, 4) wxyz that are rigid to the object (T, 7) while it moves, at the mean measured rotation;
+    with `turning` they follow the measured one, smoothed.
 
     A person's fingers are compliant; position-controlled ones that shift on an object let it slip.
     """
     object_R_palm = quat_multiply(quat_conjugate(object_pose[:, 3:]), palm)
-    carried = quat_multiply(object_pose[:, 3:], mean_quat(object_R_palm[start : end + 1]))
+    mean = mean_quat(object_R_palm[start : end + 1])
+    if turning:
+        about = quat_to_rotvec(quat_multiply(quat_conjugate(mean), object_R_palm))[
+            np.arange(len(palm)).clip(start, end)
+        ]
+        mean = quat_multiply(mean, rotvec_to_quat(gaussian_filter1d(about, TURNING, axis=0, mode="nearest")))
+    carried = quat_multiply(object_pose[:, 3:], mean)
     frame = np.arange(len(palm))
     away = np.maximum(start - options.early - frame, frame - end).clip(0)
     share = (1.0 - away / options.fade).clip(0, 1)
     turn = quat_to_rotvec(quat_multiply(quat_conjugate(palm), carried))
     return quat_multiply(palm, rotvec_to_quat(share[:, None] * turn))
+
+
+def _carries(
+    keypoints: np.ndarray,
+    object_pose: np.ndarray,
+    asset: ObjectAsset,
+    solid: ConvexUnion,
+    table: float,
+    options: RetargetOptions,
+) -> list[tuple[int, int]]:
+    """First and last moving frame of each time that the object is picked up."""
+    nearest = solid.distance(in_mesh_frame(object_pose, keypoints[:, TIPS]))[0].min(axis=1)
+    height = lowest(object_pose, asset.corners) - table
+    return carries(object_pose, height, nearest, options.contacts.moved, options.sequence)
+
+
+def _stretches(object_R_palm: np.ndarray, carried: list[tuple[int, int]], options: RetargetOptions) -> list[Stretch]:
+    """The grasps of the clip, in order: one per carry, or with `in_hand` as many as the palm's turns ask for."""
+    if not options.in_hand:
+        return [Stretch(*carry, carry) for carry in carried]
+    return [stretch for carry in carried for stretch in stretches(object_R_palm, carry, options.sequence)]
 
 
 def _with_contacts(
@@ -211,35 +267,45 @@ def _with_contacts(
     asset: ObjectAsset,
     solid: ConvexUnion,
     thumb: int,
-    interval: tuple[int, int],
+    held: list[Stretch],
     clip: HandObjectTrajectory,
     options: RetargetOptions,
 ) -> tuple[ClipProblem, ContactPlan]:
-    """The problem with a grasp's fingertip paths as goals and the hand moving with the object; and the plan."""
-    (start, end), object_pose, tips = interval, problem.object_pose, problem.goal[:, : model.tips]
+    """The problem with the grasps' fingertip paths as goals and the hand moving with the object; and the plan."""
+    object_pose, tips, o = problem.object_pose, problem.goal[:, : model.tips], options.contacts
+    fingers = servo(options.profile or hand.servo, hand.joint_names)
     measured = in_mesh_frame(object_pose, tips)
-    where, weight = measured_contacts(measured, thumb, slice(start, end + 1), solid, options.contacts)
-    set_down = object_pose[end, 2] - object_pose[start, 2] < 0.01
-    rest = object_pose[[start, end] if set_down else [start]]
-    lowest = clip.table_height + hand.tip_radius + options.contacts.clearance
+    lowest_tip = clip.table_height + hand.tip_radius + o.clearance
+    planned: list[PlannedGrasp] = []
+    prior = problem.prior.copy()
+    for stretch in held:
+        start, end = stretch.carry
+        where, weight = measured_contacts(measured, thumb, slice(stretch.first, stretch.last + 1), solid, o)
+        set_down = object_pose[end, 2] - object_pose[start, 2] < 0.01
+        lies = [stretch.first == start, stretch.last == end and set_down]
+        rest = object_pose[[start, end]][lies]
 
-    def allowed(points: np.ndarray) -> np.ndarray:
-        above: np.ndarray = transform(rest[:, None], points)[..., 2].min(0) > lowest
-        return above
+        def allowed(points: np.ndarray, rest: np.ndarray = rest) -> np.ndarray:
+            above: np.ndarray = transform(rest[:, None], points)[..., 2].min(0, initial=np.inf) > lowest_tip
+            return above
 
-    space = GraspSpace(solid, hand.tip_radius, thumb, allowed, options.grasp)
-    load = _load(asset, object_pose[start : end + 1], servo(options.profile or hand.servo, hand.joint_names))
-    grasp, q = find_grasp(model, problem, start, space, where, weight, options.held, load)
-    plan = plan_contacts(
-        measured, grasp, (start, end), object_pose, solid, hand.tip_radius, clip.table_height, options.contacts
-    )
-    closed = slice(plan.closed, end + 1)
-    goal_weight, prior = problem.goal_weight.copy(), problem.prior.copy()
-    goal_weight[closed, : model.tips] = np.where(grasp.active, options.held, SPARE_WEIGHT)
-    carried = compose(object_pose[closed], inverse(object_pose[start]))
-    prior[closed, :3] = transform(carried, q[:3])
-    prior[closed, 3:6] = wrist_angles(base, quat_multiply(carried[:, 3:], palm_poses(base, q)[3:]))
-    prior[closed, 6:] = q[6:]
+        space = GraspSpace(solid, hand.tip_radius, thumb, allowed, options.grasp)
+        load = _load(asset, object_pose[stretch.first : stretch.last + 1], fingers)
+        pose_at = (stretch.first + stretch.last) // 2 if options.in_hand else start
+        grasp, q = find_grasp(model, problem, pose_at, space, where, weight, options.held, load)
+        if planned and planned[-1].stretch.carry == stretch.carry:
+            grasp = continued(grasp, planned[-1].grasp, thumb, options.grasp.friction, options.sequence)
+        plan = plan_contacts(measured, grasp, (start, end), object_pose, solid, hand.tip_radius, clip.table_height, o)
+        planned.append(PlannedGrasp(stretch, grasp, plan))
+        closed = slice(plan.closed if stretch.first == start else stretch.first, stretch.last + 1)
+        carried = compose(object_pose[closed], inverse(object_pose[pose_at]))
+        prior[closed, :3] = transform(carried, q[:3])
+        prior[closed, 3:6] = wrist_angles(base, quat_multiply(carried[:, 3:], palm_poses(base, q)[3:]))
+        prior[closed, 6:] = q[6:]
+    plan, roles = joined(planned, object_pose, space, o.force, options.sequence)
+    goal_weight = problem.goal_weight.copy()
+    by_role = np.choose(roles, [goal_weight[:, : model.tips], SPARE_WEIGHT, options.held])
+    goal_weight[:, : model.tips] = by_role
     goal = np.concatenate([plan.tips, problem.goal[:, model.tips :]], axis=1)
     return replace(problem, goal=goal, goal_weight=goal_weight, prior=prior, touching=plan.touching), plan
 
@@ -289,7 +355,7 @@ def _problem(
         velocity_weight=np.concatenate([np.zeros(6), np.full(fingers, options.velocity)]),
         acceleration_weight=np.full(n, options.acceleration),
         object_pose=object_pose,
-        gap_weight=options.gap if options.contact else 0.0,
+        gap_weight=options.gap,
     )
 
 

@@ -5,6 +5,8 @@ from the last one's motion continued, where most frames need a single iteration.
 future frames.
 """
 
+from typing import NamedTuple
+
 import mujoco
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,9 +18,18 @@ from dexhot.retargeting.correspondence import correspondence
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.robot_hand import RobotHand
 
-FIRST_ITERATIONS = 60  # for the first frame, which has no warm start
+FIRST_ITERATIONS = 60  # at most, for the first frame, which has no warm start
+FOUND = 1e-4  # rad or m: its iterations end with a step this small
 LARGEST = 0.3  # rad or m: the largest step of a joint in one iteration
 SETTLED = 0.03  # rad or m: after a step this small, the next one would move a fingertip by about 0.05 mm
+
+
+class System(NamedTuple):
+    """One frame's cost near q (n,), without the pull to the last frame: 1/2 d^T H d - b^T d for q + d."""
+
+    q: np.ndarray
+    H: np.ndarray  # (n, n); damped by posture and change
+    b: np.ndarray  # (n,)
 
 
 class StreamingRetargeter:
@@ -58,6 +69,7 @@ class StreamingRetargeter:
         self._change = np.full(n, change**2)
         self._damping = np.diag(self._posture + self._change + 1e-9)
         self.q: np.ndarray | None = None
+        self.system: System | None = None  # of the last frame's last iteration
         self._velocity = np.zeros(n)  # q of the last frame minus q of the one before
         self._wrist_rotation = np.empty(9)
 
@@ -66,8 +78,8 @@ class StreamingRetargeter:
         self.q = None
 
     def targets(self, keypoints: np.ndarray) -> np.ndarray:
-        """Keypoints (21, 3) -> target positions of tips and links (P, 3)."""
-        return np.concatenate([self._match.tips(keypoints), keypoints[self._match.keypoints]])
+        """Keypoints (..., 21, 3) -> target positions of tips and links (..., P, 3)."""
+        return np.concatenate([self._match.tips(keypoints), keypoints[..., self._match.keypoints, :]], axis=-2)
 
     def step(self, keypoints: ArrayLike, wrist_pose: ArrayLike) -> np.ndarray:
         """Keypoints (21, 3) and wrist pose (7,) of one frame -> q (6+n,). Raises DexhotError on a non-finite input."""
@@ -82,20 +94,32 @@ class StreamingRetargeter:
             raise DexhotError("a keypoint is not finite; drop the frame or interpolate it.")
         if self.q is None:
             last = q = self._start(points)
-            for _ in range(FIRST_ITERATIONS):
-                q = self._iterate(q, last, goal, palm_rotation)
+            q = self._iterations(FIRST_ITERATIONS, FOUND, q, last, goal, palm_rotation)
             self._velocity[:] = 0.0
         else:
             last = self.q
             q = self._within(last + self._velocity)
-            for _ in range(self.iterations):
-                before, q = q, self._iterate(q, last, goal, palm_rotation)
-                step = q - before
-                if max(step.max(), -step.min()) < SETTLED:
-                    break
+            q = self._iterations(self.iterations, SETTLED, q, last, goal, palm_rotation)
             self._velocity = q - last
         self.q = q
         return q.copy()
+
+    def _iterations(
+        self,
+        most: int,
+        settled: float,
+        q: np.ndarray,
+        last: np.ndarray,
+        goal: np.ndarray,
+        palm_rotation: np.ndarray | None,
+    ) -> np.ndarray:
+        """q after at most `most` iterations, of which a step below `settled` is the last."""
+        for _ in range(most):
+            before, q = q, self._iterate(q, last, goal, palm_rotation)
+            step = q - before
+            if max(step.max(), -step.min()) < settled:
+                break
+        return q
 
     def _iterate(
         self, q: np.ndarray, last: np.ndarray, goal: np.ndarray, palm_rotation: np.ndarray | None
@@ -107,14 +131,17 @@ class StreamingRetargeter:
         A = weighted.T @ J
         A += self._damping
         b = (goal - model.points().ravel()) @ weighted
-        b += self._posture * (self._nominal - q) + self._change * (last - q)
+        b += self._posture * (self._nominal - q)
         if palm_rotation is not None and self.palm:
             turn = model.palm_rotation_jacobian()
             turn *= self.palm
             A += turn.T @ turn
             b += self.palm * rotation_error(palm_rotation, model.palm_rotation()) @ turn
+        self.system = System(q, A, b)
+        b = b + self._change * (last - q)
         blocked = ((q <= model.lower) & (b < 0)) | ((q >= model.upper) & (b > 0))
         if blocked.any():
+            A = A.copy()
             A[blocked], A[:, blocked], b[blocked] = 0.0, 0.0, 0.0
             A[blocked, blocked] = 1.0
         step = dposv(A, b)[1]  # A is positive definite by its damping

@@ -86,8 +86,8 @@ class EmbeddedWorld:
 
     def latency(self, stamp: float) -> float:
         """Seconds of steady time since the tick with this stamp (matched to 1 us); inf if it is too old."""
-        ticks = [begin for known, begin in self.ticked.items() if abs(known - stamp) < 1e-5]
-        return time.monotonic() - ticks[0] if ticks else np.inf
+        ticks = (begin for known, begin in reversed(self.ticked.items()) if abs(known - stamp) < 1e-5)
+        return time.monotonic() - next(ticks, -np.inf)
 
     def drive(self, who: str) -> None:
         """`who` has new targets, and will get new ones every tick."""

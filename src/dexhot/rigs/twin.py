@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from dexhot.errors import DexhotError
-from dexhot.hardware.devices import Reading
+from dexhot.hardware.devices import Now, Reading
 from dexhot.rigs.embedded import EmbeddedWorld, installed
 
 
@@ -41,11 +41,11 @@ class Twin:
         self.world.listeners.append(callback)
         return True
 
-    def time(self, now: float) -> float:
+    def time(self, now: Now) -> float:
         """The world's time, s: while it waits for a response, no command ages."""
         return self.world.stamp
 
-    def latency(self, stamp: float, now: float) -> float:
+    def latency(self, stamp: float, now: Now) -> float:
         return self.world.latency(stamp)
 
     def read(self) -> Reading:

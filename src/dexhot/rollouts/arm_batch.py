@@ -19,6 +19,7 @@ from dexhot.data.types import RATE, Reference
 from dexhot.geometry.poses import pose_to_matrix
 from dexhot.hardware.franka.limits import Setpoint, fr3_limits
 from dexhot.rigs.embedded import ARM, EmbeddedWorld, cycles_in
+from dexhot.robots.kinematics.arm import ArmChain
 from dexhot.robots.kinematics.wrist import palm_poses, wrist_twist
 from dexhot.rollouts.arm import ChainOptions, Follower, run_ticks
 from dexhot.simulation.backend import STATE, Batch, MujocoSimulator
@@ -53,6 +54,7 @@ class ArmSimulator:
         self.world = EmbeddedWorld(rig)
         self.follower = Follower(hand, warped, physics, options)
         self.shaper, self.setpoint = self.follower.shaper, Setpoint(fr3_limits())
+        self.chain = ArmChain(hand)
         self.rig, self.shaped = MujocoSimulator(self.world.scene), MujocoSimulator(self.shaper.shaper.scene)
         seen = floating.state_size
         sizes = [seen, self.rig.state_size, self.shaped.state_size, *[ARM] * 2, len(hand.joint_names), *[ARM] * 4]
@@ -108,7 +110,7 @@ class ArmSimulator:
         planned = self.arm_path[np.minimum(here + 1, len(self.arm_path) - 1)]
         palms = pose_to_matrix(palm_poses(self.base_quat, wrist)).reshape(-1, 4, 4)
         near = np.tile(planned, (len(wrist), 1))
-        q, _, _ = self.shaper.chain.solve(palms, near, NEWTON)
+        q, _, _ = self.chain.solve(palms, near, NEWTON)
         q = limited(q.reshape(*wrist.shape[:2], ARM), start, self.shaper.arm_velocity * dt)
         return np.concatenate([np.broadcast_to(start, (len(q), 1, ARM)), q], axis=1)
 
@@ -119,7 +121,7 @@ class ArmSimulator:
         first, and the current velocity (7,): each frame's position, mean velocity, final velocity and torque,
         (N, h, 7) each."""
         s, q, mean = self.shaper, path[0], np.diff(path, axis=1) / dt
-        jacobian = s.chain.forward(q[1:])[1]
+        jacobian = self.chain.forward(q[1:])[1]
         inverse = np.array([damped_inverse(J) for J in jacobian])
         missing = twist[:, 1:] - np.einsum("hij,nhj->nhi", jacobian, mean)
         end = np.clip(mean + np.einsum("hij,nhj->nhi", inverse, missing), -s.arm_velocity, s.arm_velocity)

@@ -25,6 +25,7 @@ from dexhot.geometry.equivalents import nearest_equivalent
 if TYPE_CHECKING:
     from dexhot.objects.asset import Symmetry
 
+EYE = np.eye(12)
 JUMP_TURN = np.radians(10.0)  # rad, smallest rotation of a jump that is reported
 FLIP = np.cos(0.5 * np.radians(30.0))  # cosine of half the rotation to the equivalent above which a flip is counted
 
@@ -98,7 +99,8 @@ class ObjectFilter:
         self._predict(stamp)
         measured, pose = pose, nearest_equivalent(self.symmetry, pose, self.q)
         self.flipped += bool(abs(measured[3:] @ pose[3:]) < FLIP)
-        residual = np.concatenate([pose[:3] - self.p, single.log(single.multiply(pose[3:], single.conjugate(self.q)))])
+        turn = single.multiply(pose[3:].tolist(), single.conjugate(self.q))
+        residual = np.concatenate([pose[:3] - self.p, single.log(turn)])
         innovation = self.P[:6, :6] + noise
         gain_t = np.linalg.solve(innovation, self.P[:6])  # K^T (6, 12)
         if residual @ np.linalg.solve(innovation, residual) > self.options.gate:
@@ -106,10 +108,10 @@ class ObjectFilter:
             return False
         dx = residual @ gain_t
         self.p = self.p + dx[:3]
-        self.q = single.normalise(single.multiply(single.exp(dx[3:6]), self.q))
+        self.q = single.normalise(single.multiply(single.exp(dx[3:6].tolist()), self.q))
         self.v = self.v + dx[6:9]
         self.w = self.w + dx[9:]
-        A = np.eye(12)
+        A = EYE.copy()
         A[:, :6] -= gain_t.T
         self.P = A @ self.P @ A.T + gain_t.T @ noise @ gain_t  # Joseph's form stays positive definite
         self.accepted_stamp, self.jump = stamp, None
@@ -131,7 +133,7 @@ class ObjectFilter:
         `lost_sigma`."""
         if not self.started or stamp - self.accepted_stamp > self.options.lost_after:
             return True
-        return bool(self.P[[0, 1, 2], [0, 1, 2]].max() > self.options.lost_sigma**2)
+        return max(self.P.item(k, k) for k in range(3)) > self.options.lost_sigma**2
 
     def state(self) -> ObjectState:
         """The state at the last stamp. Raises DexhotError before the first measurement."""
@@ -147,23 +149,23 @@ class ObjectFilter:
 
     def _start(self, stamp: float, pose: np.ndarray, noise: np.ndarray) -> None:
         self.started, self.stamp, self.accepted_stamp, self.jump = True, stamp, stamp, None
-        self.p, self.q = np.array(pose[:3], float), single.normalise(pose[3:])
+        self.p, self.q = np.array(pose[:3], float), single.normalise(pose[3:].tolist())
         self.v, self.w = np.zeros(3), np.zeros(3)
         self.P = np.diag([0.0] * 6 + [0.25] * 3 + [4.0] * 3)  # an object at rest, or moved by hand
         self.P[:6, :6] = noise
 
     def _predict(self, stamp: float) -> None:
         dt = stamp - self.stamp
-        turn = single.exp(self.w * dt)
-        F = np.eye(12)
+        turn = single.exp((self.w * dt).tolist())
+        F = EYE.copy()
         F[3:6, 3:6] = single.matrix(turn)
-        k = np.arange(6)
-        F[k, 6 + k] = dt
+        F.ravel()[6:72:13] = dt
         self.P = F @ self.P @ F.T
-        self.P[k, k] += self._density * dt**3 / 3
-        self.P[k, 6 + k] += self._density * dt**2 / 2
-        self.P[6 + k, k] += self._density * dt**2 / 2
-        self.P[6 + k, 6 + k] += self._density * dt
+        P, cross = self.P.ravel(), self._density * dt**2 / 2  # views of the blocks' diagonals: no index arrays
+        P[0:72:13] += self._density * dt**3 / 3
+        P[6:78:13] += cross
+        P[72:144:13] += cross
+        P[78:144:13] += self._density * dt
         self.p = self.p + self.v * dt
         self.q = single.normalise(single.multiply(turn, self.q))
         self.stamp = stamp

@@ -233,8 +233,8 @@ def plan(job: Attempt, reference: Reference, setup: Setup, friction: float) -> t
         states, diverged = trials.roll(space.targets(best), [slippery])
         made.scores["success_strict"] &= bool(trials.strict(states, diverged, [slippery])[0])
     made.provenance = {"plan": best.tolist()}
-    rollouts = trials.rollouts + 1 + (o.trials if made.scores["robustness"] else 0)
-    return made, by, rollouts * (len(reference.q) - 1)
+    judged = 1 + (o.trials if made.scores["robustness"] else 0)
+    return made, by, trials.control_steps + judged * (len(reference.q) - 1)
 
 
 def _tried(

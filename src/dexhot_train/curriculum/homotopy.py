@@ -119,7 +119,7 @@ class Optimiser:
         how, worlds = PlanSearchOptions(finalists=1, stop=self.options.stop), [trials.world(reference.object_pose[0])]
         rollouts = Budget(max(1, budget // len(reference.q)))
         plan = find_plan(trials, space, prior, worlds, rollouts, how, self.options.seed, start).plan
-        self.steps += trials.rollouts * (len(reference.q) - 1)
+        self.steps += trials.control_steps
         return self._best(best, space.targets(plan)[0])
 
     def _knots(self, best: TaskResult, budget: int, attempt: int) -> TaskResult:

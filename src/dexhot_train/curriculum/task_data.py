@@ -8,7 +8,7 @@ import numpy as np
 
 from dexhot.data.files import kind_of, load
 from dexhot.data.types import Demonstration, Reference
-from dexhot.errors import DexhotError, NotFoundError
+from dexhot.errors import DexhotError, FileFormatError
 from dexhot.simulation.setup import load_setup
 from dexhot_train.curriculum.generator import task_vector
 from dexhot_train.curriculum.ledger import LEDGER
@@ -26,10 +26,10 @@ def task_vectors(folders: Sequence[Path]) -> np.ndarray:
 
 
 def pair_vectors(folders: Sequence[Path]) -> np.ndarray:
-    """(P, 2, D) of the effective paths in folders of `dexhot train homotopy`. Raises NotFoundError."""
+    """(P, 2, D) of the effective paths in folders of `dexhot train homotopy`. Raises FileFormatError."""
     for folder in folders:
         if not (folder / LEDGER).is_file():
-            raise NotFoundError("ledger", str(folder), ["a folder of `dexhot train homotopy`"])
+            raise FileFormatError(f"{folder} has no {LEDGER}; give a folder that `dexhot train homotopy` wrote.")
     found = [vector_of(path) for folder in folders for pair in pairs(folder) for path in pair]
     vectors = _same_size(found)
     return vectors.reshape(len(found) // 2, 2, -1) if len(found) else np.zeros((0, 2, 0))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dexhot.data.files import write_text
-from dexhot.errors import FileFormatError, NotFoundError
+from dexhot.errors import FileFormatError
 from dexhot.report.html import html_table, plain_page
 from dexhot_train.learners.folder import CONFIG, CURVE
 from dexhot_train.learners.pose_following import RESULT
@@ -39,8 +39,7 @@ class Run:
 
 
 def read_runs(folder: Path) -> list[Run]:
-    """The trainings in the folders of `folder`. Raises NotFoundError where there is none, FileFormatError for a damaged
-    one."""
+    """The trainings in the folders of `folder`. Raises FileFormatError where one is damaged or none is."""
     runs = []
     for path in sorted(folder.glob(f"*/{CONFIG}")):
         try:
@@ -58,7 +57,7 @@ def read_runs(folder: Path) -> list[Run]:
         success = np.array([row.get("success", np.nan) for row in rows], float)
         runs.append(Run(settings["task"], settings["hand"], method, seed, steps, success, told))
     if not runs:
-        raise NotFoundError("training of a pick-up in", str(folder), ["a folder of `dexhot train ptf`"])
+        raise FileFormatError(f"{folder} holds no training; give the folder that `dexhot train ptf` wrote.")
     return runs
 
 

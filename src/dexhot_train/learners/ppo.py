@@ -22,6 +22,7 @@ from dexhot_train.learners.networks import Actor, Critic
 from dexhot_train.task.vector import Observations, VectorTask
 
 BAD = 20  # updates in a row with a non-finite loss or gradient, after which training ends
+FAR = 1.5  # factor of the desired divergence beyond which an update ends and the learning rate is changed
 RECENT = 100  # episodes that the statistics are averaged over
 
 
@@ -36,7 +37,7 @@ class PPOOptions:
     lam: float = 0.95
     clip: float = 0.2
     learning_rate: float = 5e-4
-    desired_kl: float = 0.01  # the learning rate follows it; 0: stays
+    desired_kl: float = 0.01  # of an iteration's whole update; the learning rate follows it; 0: stays
     entropy: float = 0.001
     value: float = 1.0  # weight of the value loss
     clip_value: bool = True
@@ -209,8 +210,8 @@ class PPO:
         return advantage, advantage + e.value
 
     def _update(self, e: Experience, advantage: Tensor, target: Tensor) -> dict[str, float]:
-        """Epochs over the iteration's transitions in minibatches."""
-        o = self.options
+        """Epochs over the iteration's transitions in minibatches, fewer where the policy has changed enough."""
+        o, kl = self.options, 0.0
         flat = {name: getattr(e, name).flatten(0, 1) for name in e.__dataclass_fields__}
         weight = advantage.flatten()
         weight = (weight - weight.mean()) / (weight.std() + 1e-8)
@@ -220,7 +221,6 @@ class PPO:
             for part in self._parts(len(weight)):
                 b = {name: x[part] for name, x in flat.items()}
                 mean, value = self.actor(b["policy"]), self.critic(b["critic"])
-                self._follow_kl(mean, b["mean"], old_std)
                 ratio = torch.exp(self.actor.log_probability(mean, b["action"]) - b["log_probability"])
                 clipped = ratio.clamp(1 - o.clip, 1 + o.clip)
                 losses = {
@@ -235,9 +235,13 @@ class PPO:
                 self._step(self.optimiser, loss, self.actor, self.critic)
                 for name, x in losses.items():
                     sums.setdefault(name, []).append(float(x.detach()))
+            kl = self._divergence(flat["policy"], flat["mean"], old_std)
+            if o.desired_kl and kl > FAR * o.desired_kl:
+                break
+        self._follow_kl(kl)
         figures = {name: float(np.mean(x)) for name, x in sums.items()}
         spread = float(torch.exp(self.actor.log_std.detach()).mean())
-        return figures | {"std": spread, "learning_rate": self.rate, "skipped": float(self.skipped)}
+        return figures | {"std": spread, "kl": kl, "learning_rate": self.rate, "skipped": float(self.skipped)}
 
     def _imitation_loss(self, mean: Tensor, expert: Tensor, known: Tensor) -> Tensor:
         """Eq. 4 over the states that have an expert."""
@@ -254,15 +258,24 @@ class PPO:
         return error.mean()
 
     @torch.no_grad()
-    def _follow_kl(self, mean: Tensor, old_mean: Tensor, old_std: Tensor) -> None:
-        """A smaller learning rate where the policy has changed by more than the desired divergence, or a larger one."""
+    def _divergence(self, policy: Tensor, old_mean: Tensor, old_std: Tensor) -> float:
+        """Mean Kullback-Leibler divergence of the policy from the one that acted, over observations (B, P)."""
+        std = torch.exp(self.actor.log_std)
+        apart = (old_std**2 + (old_mean - self.actor(policy)) ** 2) / (2 * std**2)
+        return float((torch.log(std / old_std) + apart - 0.5).sum(-1).mean())
+
+    def _follow_kl(self, kl: float) -> None:
+        """A smaller learning rate where an update has changed the policy by more than the desired divergence, or a
+        larger one.
+
+        Once per iteration: within one the divergence only grows, so a rate that followed it from minibatch to minibatch
+        would be raised at the beginning and cut at the end of every iteration, whatever it was.
+        """
         if not self.options.desired_kl:
             return
-        std = torch.exp(self.actor.log_std)
-        kl = (torch.log(std / old_std) + (old_std**2 + (old_mean - mean) ** 2) / (2 * std**2) - 0.5).sum(-1).mean()
-        if kl > 2 * self.options.desired_kl:
+        if kl > FAR * self.options.desired_kl:
             self.rate = max(1e-5, self.rate / 1.5)
-        elif 0 < kl < 0.5 * self.options.desired_kl:
+        elif kl < self.options.desired_kl / FAR:
             self.rate = min(1e-2, self.rate * 1.5)
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate

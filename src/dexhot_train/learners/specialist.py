@@ -15,7 +15,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,76 +23,61 @@ import mujoco
 import numpy as np
 import torch
 
-from dexhot.control.controllers import following_object
 from dexhot.control.observation import LAYOUTS
-from dexhot.control.policy import baseline_targets, make_card
+from dexhot.control.policy import make_card
 from dexhot.control.sampling import base_actions
-from dexhot.data.files import replacing
 from dexhot.data.types import Demonstration, PolicyCard, Reference
 from dexhot.errors import DexhotError, FileFormatError
-from dexhot.metrics.rollout import compute
-from dexhot.objects.object_offset import object_offset
 from dexhot.planning.planned import SEARCHED
 from dexhot.planning.prior import unfitted
 from dexhot.planning.search import Budget, PlanSearchOptions, find_plan
 from dexhot.planning.structured import StructuredPlans
 from dexhot.planning.trials import Trials
-from dexhot.rollouts.floating import floating_rollout, floating_simulator, start_state
 from dexhot.rollouts.network import run_network
-from dexhot.simulation.backend import MujocoSimulator
-from dexhot.simulation.perturbation import worlds as named_worlds
 from dexhot.simulation.setup import Setup
 from dexhot.versions import source_hash, versions
 from dexhot_train.export import export_policy
 from dexhot_train.learners.expert import ExpertOptions, SamplingExpert, queried
-from dexhot_train.learners.imitation import FitOptions, clone, dart_noise, error_sigma, first_sigma
+from dexhot_train.learners.imitation import FitOptions, clone, error_sigma, first_sigma
+from dexhot_train.learners.lessons import (
+    WORLD_SEED,
+    Lesson,
+    LessonOptions,
+    Run,
+    Spent,
+    cached,
+    demonstrated,
+    drawn_worlds,
+    held_out,
+    in_demonstration,
+    labels_of,
+    relative,
+    teacher_survives,
+    timed,
+)
 from dexhot_train.mining.mine import MineOptions, make_worlds, mine
 from dexhot_train.network import PolicyNetwork, TorchNetwork
 
-WORLD_SEED, HELD_OUT_SEED = 3_000_000, 4_000_000  # added to the seed; searches and evaluations use others
-Run = Callable[[Callable[[Any], Any], list[Any]], Any]  # (function, jobs) -> pairs of job and result or exception
-
 
 @dataclass(frozen=True)
-class SpecialistOptions:
-    """Budget of one specialist."""
+class SpecialistOptions(LessonOptions):
+    """Budget of one specialist; `trials` choose the round."""
 
-    seed: int = 0
     searches: int = 3  # plans averaged
     rollouts: int = 168  # of each search
     keep: float = 0.5  # smallest fraction of the search's worlds that a plan must survive to count
-    worlds: int = 16  # per round, of the student and of the noisy demonstrations
     rounds: int = 2  # of DAgger, after the first cloning
     stride: int = 8  # frames between questions to the expert
-    trials: int = 24  # held-out worlds that choose the round
     layout: str = "specialist"  # control.observation.LAYOUTS
     expert: ExpertOptions = field(default_factory=ExpertOptions)
     fit: FitOptions = field(default_factory=FitOptions)
 
 
 @dataclass(frozen=True)
-class Lesson:
+class SpecialistLesson(Lesson):
     """What every job needs."""
 
-    reference: Reference
-    setup: Setup
     options: SpecialistOptions
-    folder: Path  # of the steps' files
-
-    def simulator(self) -> MujocoSimulator:
-        """The clip's nominal world."""
-        return floating_simulator(self.reference, self.setup)
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What simulation a training took."""
-
-    steps: int  # control steps
-    seconds: float = 0.0  # of CPU time in jobs
-
-    def __add__(self, other: "Spent") -> "Spent":
-        return Spent(self.steps + other.steps, self.seconds + other.seconds)
 
 
 @dataclass
@@ -123,7 +108,7 @@ def train_specialist(
         raise DexhotError(
             f"the demonstration is of the hand {demonstration.reference.hand}, the reference of {reference.hand}."
         )
-    lesson = Lesson(reference, setup, o, folder or Path())
+    lesson = SpecialistLesson(reference, setup, o, folder or Path())
     if demonstration is None:
         report("searching for plans")
         teacher, spent = _teacher(lesson, run, report)
@@ -142,7 +127,7 @@ def train_specialist(
     student: PolicyNetwork | None = None
     for k in range(o.rounds + 1):
         report(f"round {k} of {o.rounds}")
-        shown = _demonstrated(lesson, card, teacher, k, sigma)
+        shown = demonstrated(lesson, card, teacher, k, sigma)
         data.append(shown)
         spent += Spent(o.worlds * len(reference.q))
         row: dict[str, Any] = {"round": k}
@@ -161,7 +146,7 @@ def train_specialist(
         if best is None or survived > best[0]:
             best = survived, k, student
     assert best is not None
-    card.scores = {"held_out": best[0], "round": best[1], "rounds": rows, "teacher": _teacher_survives(lesson, teacher)}
+    card.scores = {"held_out": best[0], "round": best[1], "rounds": rows, "teacher": teacher_survives(lesson, teacher)}
     card.provenance = {"command": command, "seed": o.seed, "options": asdict(o), "control_steps": spent.steps}
     seconds = spent.seconds + time.process_time() - began  # jobs that ran in this process count twice
     card.provenance |= {"seconds_cpu": seconds, "versions": versions()}
@@ -185,7 +170,7 @@ def lesson_key(reference: Reference, setup: Setup, options: SpecialistOptions, t
 # The teacher
 
 
-def _teacher(lesson: Lesson, run: Run, report: Callable[[str], None]) -> tuple[np.ndarray, "Spent"]:
+def _teacher(lesson: SpecialistLesson, run: Run, report: Callable[[str], None]) -> tuple[np.ndarray, "Spent"]:
     """(T, 6+n) targets of the averaged plan, or of the single one that survives more, or of the miner where no plan is
     good enough; and the control steps simulated."""
     o, setup = lesson.options, lesson.setup
@@ -196,33 +181,33 @@ def _teacher(lesson: Lesson, run: Run, report: Callable[[str], None]) -> tuple[n
             raise result
         found[seed] = result
     kept = [plan for _, (plan, survived, _, _) in sorted(found.items()) if survived >= o.keep]
-    spent = Spent(sum(int(f[2]) for f in found.values()) * len(lesson.reference.q), sum(f[3] for f in found.values()))
+    spent = Spent(sum(int(f[2]) for f in found.values()), sum(f[3] for f in found.values()))
     if not kept:
         report("no structured plan is good enough: mining with free knots")
-        actions, steps, strict, seconds = _cached(lesson, "mined", lambda: _timed(_mine, lesson))
+        actions, steps, strict, seconds = cached(lesson, "mined", lambda: timed(_mine, lesson))
         if not strict:
             raise DexhotError(f"{lesson.reference.name}: mining finds no strict success, so there is nothing to learn.")
         return actions, spent + Spent(int(steps), seconds)
     space = StructuredPlans(lesson.reference, setup.physics, setup.asset.symmetry.center)
     targets = space.targets(np.stack([np.mean(kept, axis=0), *kept]))
-    survived = [_teacher_survives(lesson, t) for t in targets]
+    survived = [teacher_survives(lesson, t) for t in targets]
     return targets[int(np.argmax(survived))], spent + Spent(targets.shape[0] * o.trials * targets.shape[1])
 
 
-def _mine(lesson: Lesson) -> tuple[np.ndarray, int, bool]:
+def _mine(lesson: SpecialistLesson) -> tuple[np.ndarray, int, bool]:
     """The miner's actions (T, 6+n), the control steps of its searches, and whether it is a strict success."""
     options = MineOptions(seed=lesson.options.seed, structured=0)
     found = mine(lesson.reference, make_worlds(lesson.reference, lesson.setup, options), options)
     return found.actions, found.provenance["control_steps"], bool(found.scores["success_strict"])
 
 
-def searched_plan(job: tuple[Lesson, int]) -> tuple[Any, ...]:
-    """A seed's plan (D,), the fraction of the search's worlds that it survives, its rollouts, and CPU time, s."""
+def searched_plan(job: tuple[SpecialistLesson, int]) -> tuple[Any, ...]:
+    """A seed's plan (D,), the fraction of the search's worlds that it survives, its control steps, and CPU time, s."""
     lesson, seed = job
-    return _cached(lesson, f"plan-{seed}", lambda: _timed(_search_plan, lesson, seed))
+    return cached(lesson, f"plan-{seed}", lambda: timed(_search_plan, lesson, seed))
 
 
-def _search_plan(lesson: Lesson, seed: int) -> tuple[np.ndarray, float, int]:
+def _search_plan(lesson: SpecialistLesson, seed: int) -> tuple[np.ndarray, float, int]:
     reference, setup, o = lesson.reference, lesson.setup, lesson.options
     trials = Trials(reference, lesson.simulator())
     space = StructuredPlans(reference, setup.physics, setup.asset.symmetry.center)
@@ -230,121 +215,20 @@ def _search_plan(lesson: Lesson, seed: int) -> tuple[np.ndarray, float, int]:
     worlds = [trials.world(pose), *trials.perturbed(pose, SEARCHED - 1, seed)]
     how = PlanSearchOptions(stop=False)
     found = find_plan(trials, space, unfitted(space.fingers), worlds, Budget(o.rollouts), how, seed)
-    return found.plan, found.survived, trials.rollouts
-
-
-# Worlds
-
-
-def _worlds(lesson: Lesson, simulator: MujocoSimulator, count: int, seed: int) -> tuple[np.ndarray, list[Any]]:
-    """`count` perturbed worlds: start states and models."""
-    how, rng = named_worlds("worlds_v2"), np.random.default_rng(seed)
-    drawn = [how.draw(rng) for _ in range(count)]
-    starts = [start_state(lesson.reference, simulator, d.offset, d.yaw) for d in drawn]
-    return np.stack(starts), [d.model(simulator.scene) for d in drawn]
-
-
-def _relative(lesson: Lesson, targets: np.ndarray, pose: np.ndarray) -> np.ndarray:
-    """(T, 6+n) targets moved with the object first observed at `pose` (7,)."""
-    offset = object_offset(lesson.setup.asset.symmetry, lesson.reference.object_pose[0], pose)
-    return following_object(lesson.reference, targets, offset)
-
-
-def _strict(
-    lesson: Lesson, simulator: MujocoSimulator, states: np.ndarray, commands: np.ndarray, lost: np.ndarray
-) -> np.ndarray:
-    """(N,) bool, the judge's strict success of states (N, T, ns)."""
-    out = []
-    for rows, plan, failed in zip(states, commands, lost):
-        rollout = floating_rollout(lesson.reference, plan, rows, simulator)
-        strict = compute(rollout, lesson.setup.asset, lesson.setup.hand)["success_strict"]
-        out.append(bool(strict and not failed))
-    return np.array(out)
-
-
-def _teacher_survives(lesson: Lesson, targets: np.ndarray) -> float:
-    """Fraction of the held-out worlds in which the teacher, object-relative, succeeds."""
-    simulator = lesson.simulator()
-    starts, models = _worlds(lesson, simulator, lesson.options.trials, lesson.options.seed + HELD_OUT_SEED)
-    plans = np.stack([_relative(lesson, targets, simulator.object_pose(s)) for s in starts])
-    batch = simulator.rollout(starts, plans[:, :-1], models)
-    states = np.concatenate([starts[:, None], batch.states], axis=1)
-    return float(_strict(lesson, simulator, states, plans, batch.diverged).mean())
-
-
-def held_out(lesson: Lesson, card: PolicyCard, student: PolicyNetwork) -> float:
-    """Fraction of the held-out worlds in which the student succeeds."""
-    simulator = lesson.simulator()
-    starts, models = _worlds(lesson, simulator, lesson.options.trials, lesson.options.seed + HELD_OUT_SEED)
-    run = run_network(TorchNetwork(student, card), lesson.reference, lesson.setup, simulator, starts, models)
-    lost = run.diverged | np.array([bool(why) for why in run.unsafe])
-    return float(_strict(lesson, simulator, run.states, run.commands, lost).mean())
+    return found.plan, found.survived, trials.control_steps
 
 
 # The lessons of a round
 
 
-class _Teaching:
-    """The teacher as a network: it says the residuals that it is given, whatever is observed."""
-
-    def __init__(self, card: PolicyCard, residuals: np.ndarray):
-        self.card = replace(card, residual_step=[1e3] * len(card.joint_names))  # a teacher may be abrupt
-        self.residuals, self.t = residuals, 0
-
-    def __call__(self, observation: np.ndarray, residual: np.ndarray) -> np.ndarray:
-        self.t += 1
-        out: np.ndarray = self.residuals[:, self.t - 1]
-        return out
-
-
-def _labels(lesson: Lesson, card: PolicyCard, teacher: np.ndarray, poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals (N, T, 6+n) of the teacher for objects first observed at `poses` (N, 7), in the demonstration's frame,
-    and the baselines (N, T, 6+n) that they are added to."""
-    setup, reference = lesson.setup, lesson.reference
-    base = np.stack([baseline_targets(card, reference, setup.physics, setup.asset, pose) for pose in poses])
-    taught = np.stack([_relative(lesson, teacher, pose) for pose in poses])
-    return in_demonstration(reference, taught - base), base
-
-
-def in_demonstration(reference: Reference, residuals: np.ndarray) -> np.ndarray:
-    """World residuals (..., 6+n) with their translation in the demonstration's frame: undoes control.with_residual."""
-    out = residuals.copy()
-    w, z = reference.placement[3], reference.placement[6]
-    cosine, sine = w * w - z * z, 2 * w * z
-    x, y = residuals[..., 0], residuals[..., 1]
-    out[..., 0], out[..., 1] = cosine * x + sine * y, cosine * y - sine * x
-    return out
-
-
-def _demonstrated(
-    lesson: Lesson, card: PolicyCard, teacher: np.ndarray, round_: int, sigma: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Observations (M, F) and labels (M, 6+n) of the teacher under noise; of the worlds in which it succeeds."""
-    o, simulator = lesson.options, lesson.simulator()
-    seed = o.seed + WORLD_SEED + 1000 * round_
-    starts, models = _worlds(lesson, simulator, o.worlds, seed)
-    labels, _ = _labels(lesson, card, teacher, simulator.object_pose(starts))
-    noise = dart_noise(labels.shape, sigma, np.random.default_rng(seed))
-    network = _Teaching(card, labels)
-    run = run_network(network, lesson.reference, lesson.setup, simulator, starts, models, noise)
-    good = _strict(lesson, simulator, run.states, run.commands, run.diverged)
-    if not good.any():  # noise, or these worlds, are too much for it: then what it does without them
-        start = start_state(lesson.reference, simulator)[None]
-        labels, _ = _labels(lesson, card, teacher, simulator.object_pose(start))
-        run = run_network(_Teaching(card, labels), lesson.reference, lesson.setup, simulator, start, [simulator.model])
-        good = np.ones(1, bool)
-    size = run.observations.shape[-1]
-    return run.observations[good].reshape(-1, size), labels[good].reshape(-1, labels.shape[-1])
-
-
 def _answered(
-    lesson: Lesson, card: PolicyCard, teacher: np.ndarray, student: PolicyNetwork, round_: int, run: Run
+    lesson: SpecialistLesson, card: PolicyCard, teacher: np.ndarray, student: PolicyNetwork, round_: int, run: Run
 ) -> tuple[tuple[np.ndarray, np.ndarray], "Spent", float]:
     """Observations and labels from the expert in the states that the student visits, what it simulated, and the
     fraction of its answers that were better than the teacher's plan."""
     o, simulator = lesson.options, lesson.simulator()
     seed = o.seed + WORLD_SEED + 1000 * round_ + 500
-    starts, models = _worlds(lesson, simulator, o.worlds, seed)
+    starts, models = drawn_worlds(lesson, simulator, o.worlds, seed)
     acted = run_network(TorchNetwork(student, card), lesson.reference, lesson.setup, simulator, starts, models)
     jobs = [(lesson, card, teacher, round_, k, seed, acted.states[k]) for k in range(o.worlds) if not acted.diverged[k]]
     answers = {}
@@ -361,26 +245,20 @@ def _answered(
     return (np.concatenate(seen), np.concatenate(wanted)), spent, float(np.mean(improved))
 
 
-def asked(job: tuple[Lesson, PolicyCard, np.ndarray, int, int, int, np.ndarray]) -> tuple[Any, ...]:
+def asked(job: tuple[SpecialistLesson, PolicyCard, np.ndarray, int, int, int, np.ndarray]) -> tuple[Any, ...]:
     """One world's answers: labels (M, 6+n), their frames (M,), control steps, fraction better than the teacher's, and
     CPU time, s."""
     lesson, _, _, round_, world, _, _ = job
-    return _cached(lesson, f"answers-{round_}-{world}", lambda: _timed(_ask, job))
+    return cached(lesson, f"answers-{round_}-{world}", lambda: timed(_ask, job))
 
 
-def _timed(make: Callable[..., tuple[Any, ...]], *arguments: Any) -> tuple[Any, ...]:
-    """What it returns and the CPU time that it took, s: the work of other processes counts too."""
-    began = time.process_time()
-    return *make(*arguments), time.process_time() - began
-
-
-def _ask(job: tuple[Lesson, PolicyCard, np.ndarray, int, int, int, np.ndarray]) -> tuple[Any, ...]:
+def _ask(job: tuple[SpecialistLesson, PolicyCard, np.ndarray, int, int, int, np.ndarray]) -> tuple[Any, ...]:
     lesson, card, teacher, _, world, seed, states = job
     o, reference, simulator = lesson.options, lesson.reference, lesson.simulator()
-    model: mujoco.MjModel = _worlds(lesson, simulator, o.worlds, seed)[1][world]
+    model: mujoco.MjModel = drawn_worlds(lesson, simulator, o.worlds, seed)[1][world]
     pose = simulator.object_pose(states[0])
-    expert = SamplingExpert(reference, simulator, model, _relative(lesson, teacher, pose), o.expert, seed + world)
-    base = _labels(lesson, card, teacher, pose[None])[1][0]
+    expert = SamplingExpert(reference, simulator, model, relative(lesson, teacher, pose), o.expert, seed + world)
+    base = labels_of(lesson, card, teacher, pose[None])[1][0]
     labels, frames = [], []
     for t in queried(reference, o.stride):
         span = np.arange(t, min(t + o.stride, len(reference.q)))
@@ -389,29 +267,11 @@ def _ask(job: tuple[Lesson, PolicyCard, np.ndarray, int, int, int, np.ndarray]) 
     return np.concatenate(labels), np.concatenate(frames), expert.control_steps, expert.improved / expert.answers
 
 
-# Files of the steps
-
-
-def _cached(lesson: Lesson, name: str, make: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
-    """What `make` returns, from the folder if an interrupted training left it there. Raises FileFormatError for a
-    damaged file."""
-    path = lesson.folder / f"{name}.npz"
-    if lesson.folder == Path():
-        return make()
-    if path.is_file():
-        try:
-            with np.load(path, allow_pickle=False) as kept:
-                return tuple(kept[f"arr_{k}"][()] for k in range(len(kept.files)))
-        except Exception as e:  # numpy's and zipfile's errors have no common base
-            raise FileFormatError(f"{path}, a step of an earlier training, is damaged ({e}); delete it.") from e
-    made = make()
-    with replacing(path) as temporary, open(temporary, "wb") as stream:
-        np.savez(stream, *made)
-    return made
+# The student
 
 
 def _cached_student(
-    lesson: Lesson, card: PolicyCard, seen: np.ndarray, wanted: np.ndarray, round_: int
+    lesson: SpecialistLesson, card: PolicyCard, seen: np.ndarray, wanted: np.ndarray, round_: int
 ) -> PolicyNetwork:
     o = lesson.options
 
@@ -420,7 +280,7 @@ def _cached_student(
         return tuple(value.detach().numpy() for value in network.state_dict().values())
 
     student = PolicyNetwork(card, o.fit.hidden, o.fit.blend)
-    values = _cached(lesson, f"student-{round_}", fit)
+    values = cached(lesson, f"student-{round_}", fit)
     names = student.state_dict()
     if [v.shape for v in values] != [tuple(v.shape) for v in names.values()]:
         raise FileFormatError(f"{lesson.folder / f'student-{round_}.npz'} is of another network; delete it.")

@@ -76,15 +76,21 @@ class TrajectoryProgress:
         self.length = len(tips)
         self.hand, self.object = np.zeros(size, int), np.zeros(size, int)  # prefix indices
 
-    def reset(self, rows: np.ndarray) -> None:
-        """Begin episodes in worlds `rows`."""
-        self.hand[rows] = self.object[rows] = 0
+    def reset(self, rows: np.ndarray, tips: np.ndarray, object_pose: np.ndarray) -> None:
+        """Begin episodes in worlds `rows` with fingertips (R, k, 7), in the object's frame, and object_pose (R, 7).
+
+        Frames that the start matches are reached: an object at rest matches all in which it has not yet risen by
+        epsilon, and paid as progress they would be most of a return, whatever the policy does.
+        """
+        o = self.options
+        self.hand[rows] = furthest(self.hand_distance(tips), o.epsilon)
+        self.object[rows] = furthest(self._object_distance(object_pose), o.epsilon)
 
     def reward(self, tips: np.ndarray, object_pose: np.ndarray) -> np.ndarray:
         """(N,) of a step that led to fingertips (N, k, 7), in the object's frame, and object_pose (N, 7)."""
         o, n = self.options, self.length
         hand = self.hand_distance(tips)
-        objects = pose_distance(self.object_pose, object_pose[:, None], o, self.symmetry)
+        objects = self._object_distance(object_pose)
         at_hand, at_object = furthest(hand, o.epsilon), furthest(objects, o.epsilon)
         r_hand = np.where(self.hand < at_hand, self._paid(at_hand, hand), 0.0)
         r_object = np.where(self.object < at_object, self._paid(at_object, objects), 0.0)
@@ -98,6 +104,10 @@ class TrajectoryProgress:
         each = pose_distance(self.tips, tips[:, None], self.options)
         summed: np.ndarray = DIGITS * each.mean(axis=-1)
         return summed
+
+    def _object_distance(self, object_pose: np.ndarray) -> np.ndarray:
+        """(N, n)."""
+        return pose_distance(self.object_pose, object_pose[:, None], self.options, self.symmetry)
 
     def _paid(self, at: np.ndarray, distance: np.ndarray) -> np.ndarray:
         near = np.take_along_axis(distance, np.maximum(at - 1, 0)[:, None], axis=1)[:, 0]

@@ -156,7 +156,7 @@ class PickupTask:
         self.simulator.reset(rows, none, none, Start(q, np.zeros_like(q), pose, np.zeros((count, 6))))
         self.target[rows] = q
         self.tips[rows] = tips_on_object(self.frames(q), pose)
-        self.progress.reset(rows)
+        self.progress.reset(rows, self.tips[rows], pose)
         for name in ("steps", "returned", "followed", "lifted", "reached"):
             getattr(self, name)[rows] = 0
         self.whole[rows] = True

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from dexhot.cli import main  # noqa: E402
 from dexhot.data.files import save  # noqa: E402
-from dexhot.errors import DexhotError, FileFormatError, NotFoundError  # noqa: E402
+from dexhot.errors import DexhotError, FileFormatError  # noqa: E402
 from dexhot.geometry.poses import lowest  # noqa: E402
 from dexhot.objects.library import load_object, save_object  # noqa: E402
 from dexhot_train.curriculum import path_search  # noqa: E402
@@ -188,7 +188,7 @@ def test_the_command_trains_a_generator_whose_paths_are_searched(paths, tmp_path
 
 def test_pairs_need_a_folder_of_paths(paths, tmp_path):
     assert pair_vectors([paths[0]]).shape[:2] == (6, 2) and len(task_vectors([paths[0]])) == 8
-    with pytest.raises(NotFoundError, match="train homotopy"):
+    with pytest.raises(FileFormatError, match="train homotopy"):
         pair_vectors([tmp_path / "absent"])
 
 

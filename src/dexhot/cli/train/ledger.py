@@ -22,11 +22,13 @@ class LedgerPage:
 def run(args: LedgerPage) -> None:
     """Tell what was mined, and write the page."""
     from dexhot.cli.output import print_json
-    from dexhot.errors import NotFoundError
+    from dexhot.errors import FileFormatError
     from dexhot_train.curriculum.ledger import LEDGER, by_kind, page, read
 
     if not (args.folder / LEDGER).is_file():
-        raise NotFoundError("ledger", str(args.folder), ["a folder of `dexhot train demonstrations`"])
+        raise FileFormatError(
+            f"{args.folder} has no {LEDGER}; give a folder of `dexhot train` demonstrations, homotopy or flywheel."
+        )
     rows, written = read(args.folder / LEDGER), page(args.folder, f"Ledger of {args.folder.name}")
     show_ledger(rows, written)
     if args.json:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from dexhot.cli.arguments import at_least, shown
+from dexhot.cli.arguments import at_least, policy_out, shown
 
 
 @dataclass
@@ -37,7 +37,7 @@ def run(args: Specialist) -> None:
     """Train one, and export it with its card."""
     from dexhot.cli.output import console, print_json, summary
     from dexhot.control.time_warp import as_played
-    from dexhot.data.files import check_out, load
+    from dexhot.data.files import load
     from dexhot.data.types import Demonstration, Reference
     from dexhot.errors import DexhotError, FileFormatError, MissingExtraError
     from dexhot.paths import cache_dir
@@ -56,15 +56,11 @@ def run(args: Specialist) -> None:
         raise FileFormatError(f"{args.file} holds a {type(item).__name__}; give a Reference or a Demonstration.")
     stem = args.file.name.removesuffix(".npz").removesuffix(".reference").removesuffix(".demonstration")
     out = args.out or args.file.with_name(f"{stem}.policy.onnx")
-    out = out if out.suffix == ".onnx" else out.with_name(f"{out.name}.onnx")
-    card_file = out.with_suffix(".json")
-    check_out(card_file, "dexhot/policy", args.force)
-    if out.exists() and not card_file.exists() and not args.force:
-        raise DexhotError(f"{out} has no card ({card_file.name}), so it is not ours; give another --out, or --force.")
+    out = policy_out(out, args.force)
     reference = item.reference if isinstance(item, Demonstration) else item
     setup, taught = load_setup(reference), item if isinstance(item, Demonstration) else None
     reference, taught = as_played(reference, taught, setup.physics)
-    options = SpecialistOptions(args.seed, args.searches, worlds=args.worlds, rounds=args.rounds)
+    options = SpecialistOptions(args.seed, args.worlds, searches=args.searches, rounds=args.rounds)
     key = lesson_key(reference, setup, options, taught.actions if taught else None)
     folder = cache_dir() / "specialists" / f"{stem}-{key}"
     command = f"dexhot train specialist {args.file.name} --rounds {args.rounds} --worlds {args.worlds}"

@@ -8,11 +8,15 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dexhot.geometry import single
 from dexhot.geometry.poses import pose_to_matrix
 from dexhot.geometry.rotations import rotation_error
 from dexhot.robots.arm import FR3_HOME, FR3_JOINTS, arm_hand_spec
 from dexhot.robots.kinematics.wrist import palm_to_wrist
 from dexhot.robots.robot_hand import RobotHand
+
+DAMPING = 1e-4 * np.eye(6)  # of the least squares of `solve`
+STEP = 0.3  # rad, longest change of a joint per iteration
 
 
 class ArmKinematics:
@@ -23,6 +27,7 @@ class ArmKinematics:
         self.data = mujoco.MjData(self.model)
         joints = [self.model.joint(name) for name in FR3_JOINTS]
         self.q, self.v = [j.qposadr[0] for j in joints], [j.dofadr[0] for j in joints]  # addresses
+        self.lower, self.upper = np.array([j.range for j in joints]).T
         self.palm, self.jacobian = self.model.body("palm").id, np.zeros((6, self.model.nv))
 
     def palm_pose(self, arm_q: np.ndarray) -> np.ndarray:
@@ -39,6 +44,18 @@ class ArmKinematics:
         mujoco.mj_comPos(m, d)
         mujoco.mj_jacBody(m, d, self.jacobian[:3], self.jacobian[3:], self.palm)
         return self.jacobian[:, self.v]
+
+    def solve(self, world_T_palm: np.ndarray, start: np.ndarray, iterations: int) -> tuple[np.ndarray, float]:
+        """`ArmChain.solve` for one palm pose (7,), equal to rounding: q (7,) from `start` (7,), position error in m."""
+        position, quat, q = world_T_palm[:3], world_T_palm[3:].tolist(), start
+        for _ in range(iterations):
+            J = self.palm_jacobian(q)
+            turn = single.multiply(quat, single.conjugate(self.data.xquat[self.palm].tolist()))
+            error = np.concatenate([position - self.data.xpos[self.palm], single.log(turn)])
+            step = J.T @ np.linalg.solve(J @ J.T + DAMPING, error)
+            q = _within(self.lower, q + _within(-STEP, step, STEP), self.upper)
+        left = position - self.palm_pose(q)[:3]
+        return q, float(np.sqrt(left @ left))
 
     def hand_vector(self, arm_q: np.ndarray, hand_q: np.ndarray, base_quat: np.ndarray, near: np.ndarray) -> np.ndarray:
         """Hand vector (6+n,) of arm and finger joints; the wrist's angles within pi of near[3:6]."""
@@ -94,9 +111,9 @@ class ArmChain:
         q = np.array(np.broadcast_to(start, (len(wanted), 7)))
         for _ in range(iterations):
             error, J = self.error(q, wanted)
-            A = J @ J.transpose(0, 2, 1) + 1e-4 * np.eye(6)
+            A = J @ J.transpose(0, 2, 1) + DAMPING
             step = np.einsum("nji,nj->ni", J, np.linalg.solve(A, error[..., None])[..., 0])
-            q = np.clip(q + np.clip(step, -0.3, 0.3), self.lower, self.upper)
+            q = _within(self.lower, q + _within(-STEP, step, STEP), self.upper)
         error, _ = self.error(q, wanted)
         return q, np.linalg.norm(error[:, :3], axis=1), np.linalg.norm(error[:, 3:], axis=1)
 
@@ -110,3 +127,9 @@ class ArmChain:
         T, J = self.forward(q)
         turn = rotation_error(wanted[:, :3, :3], T[:, :3, :3])
         return np.concatenate([wanted[:, :3, 3] - T[:, :3, 3], turn], axis=1), J
+
+
+def _within(lower: ArrayLike, x: np.ndarray, upper: ArrayLike) -> np.ndarray:
+    """np.clip, without its overhead."""
+    found: np.ndarray = np.minimum(np.maximum(x, lower), upper)
+    return found

@@ -56,7 +56,8 @@ def moved_wrists(
 def wrist_twist(wrist: np.ndarray, rates: np.ndarray, world_R_base: np.ndarray) -> np.ndarray:
     """Palm twist (..., 6), m/s and rad/s, world axes, from joints and rates (..., 6)."""
     x, y, z = rates[..., 3], rates[..., 4], rates[..., 5]
-    (sin_x, sin_y), (cos_x, cos_y) = (np.moveaxis(f(wrist[..., 3:5]), -1, 0) for f in (np.sin, np.cos))
+    sines, cosines = np.sin(wrist[..., 3:5]), np.cos(wrist[..., 3:5])
+    sin_x, sin_y, cos_x, cos_y = sines[..., 0], sines[..., 1], cosines[..., 0], cosines[..., 1]
     twist = rates.copy()
     twist[..., 3] = x + sin_y * z  # about the axes rotated by Rx and Ry
     twist[..., 4] = cos_x * y - sin_x * cos_y * z

@@ -28,7 +28,7 @@ it is `journaled`, draws from a seeded generator, uses sample counts rather than
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -78,6 +78,9 @@ class DexhotNode(ManagedNode):
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._process = ProcessMonitor()
         self._journal: LifecyclePublisher | None = None
+        self._entry: Any = (
+            None  # the journal's message, filled anew for each input: making one costs as much as sending
+        )
         self.read_clock: Callable[[], None] = lambda: None  # brings ROS time up to date (ros/core/sim_time.py)
         self._diagnostics = self.create_publisher(DiagnosticArray, relative(DIAGNOSTICS), publish_profile("state"))
         self._heartbeat = self.create_publisher(Header, relative(HEARTBEAT), publish_profile("state"))
@@ -136,15 +139,17 @@ class DexhotNode(ManagedNode):
             from sensor_msgs.msg import TimeReference  # 29 modules, which not every node needs
 
             self._journal = self.advertise(TimeReference, f"/{self.get_name()}/inputs", "state")
+            self._entry = TimeReference()
 
         def gated(message: Any) -> None:
             if not self.active:
                 return
             if topic in self.speakers.topics and (why := self.speakers.against(topic, message)):
                 return self.refuse_message(topic, why)
-            if (journal := self._journal) is not None:
-                stamp, reference = message.header.stamp, cast(Any, journal.msg_type)
-                journal.publish(reference(header=Header(stamp=stamp), time_ref=stamp, source=topic))
+            if self._journal is not None:
+                entry, stamp = self._entry, message.header.stamp
+                entry.header.stamp, entry.time_ref, entry.source = stamp, stamp, topic
+                self._journal.publish(entry)
             self.hear(topic, callback, message)
 
         events = SubscriptionEventCallbacks(use_default_callbacks=not quiet)

@@ -8,6 +8,7 @@ import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -122,7 +123,7 @@ def _some(names: Sequence[str]) -> str:
 
 def _fill_pose(pose: Pose, x: np.ndarray) -> None:
     p, q = pose.position, pose.orientation
-    p.x, p.y, p.z, q.w, q.x, q.y, q.z = map(float, x)
+    p.x, p.y, p.z, q.w, q.x, q.y, q.z = x.tolist()
 
 
 def _read_pose(pose: Pose) -> np.ndarray:
@@ -149,8 +150,7 @@ def stamped_pose(header: Header, pose: np.ndarray, covariance: np.ndarray) -> Po
 def read_object_pose(message: PoseWithCovarianceStamped) -> tuple[np.ndarray, np.ndarray]:
     """(7,) frame_T_mesh and its covariance (6, 6). Raises RefusedError. (ros/core/frames.py: the same in the world.)"""
     covariance = np.reshape(message.pose.covariance, (6, 6))
-    if covariance.any():
-        check_covariance(covariance)
+    _check_bytes(covariance.tobytes())
     return rigid(_read_pose(message.pose.pose)), covariance
 
 
@@ -170,6 +170,14 @@ def near(pose: np.ndarray) -> np.ndarray:
     if max(map(abs, pose[:3].tolist())) > FAR:
         raise RefusedError(f"the object is more than {FAR:g} m from the world's origin.")
     return pose
+
+
+@lru_cache(16)
+def _check_bytes(covariance: bytes) -> None:
+    """`check_covariance` of an array's bytes, unless it is all zeros: a sensor sends the same one again and again."""
+    values = np.frombuffer(covariance).reshape(6, 6)
+    if values.any():
+        check_covariance(values)
 
 
 def check_covariance(covariance: np.ndarray) -> None:
@@ -197,10 +205,10 @@ def object_state(stamp: Time, state: ObjectState, prefix: str = "") -> Odometry:
     message.header.stamp = stamp
     message.header.frame_id, message.child_frame_id = prefix + WORLD_FRAME, prefix + OBJECT_FRAME
     _fill_pose(message.pose.pose, state.pose)
-    R = single.matrix(state.pose[3:])
+    R = single.matrix(state.pose[3:].tolist())
     linear, angular = message.twist.twist.linear, message.twist.twist.angular
-    linear.x, linear.y, linear.z = map(float, state.twist[:3] @ R)
-    angular.x, angular.y, angular.z = map(float, state.twist[3:] @ R)
+    linear.x, linear.y, linear.z = (state.twist[:3] @ R).tolist()
+    angular.x, angular.y, angular.z = (state.twist[3:] @ R).tolist()
     turn = np.zeros((6, 6))
     turn[:3, :3] = turn[3:, 3:] = R
     message.pose.covariance = np.ravel(state.covariance[:6, :6])
@@ -214,7 +222,7 @@ def read_object_state(message: Odometry, prefix: str = "") -> ObjectState:
     Raises RefusedError for another frame or an implausible state.
     """
     pose = check_object_state(message, prefix)
-    R = single.matrix(pose[3:])
+    R = single.matrix(pose[3:].tolist())
     linear, angular = message.twist.twist.linear, message.twist.twist.angular
     twist = np.concatenate([R @ (linear.x, linear.y, linear.z), R @ (angular.x, angular.y, angular.z)])
     turn = np.zeros((6, 6))

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from dexhot.data.yaml_file import load_yaml
-from dexhot.errors import DexhotError, NotFoundError
+from dexhot.errors import DexhotError, NotFoundError, absent
 
 TAG = "ros__parameters"
 OF_RCLPY = ("use_sim_time", "start_type_description_service")  # parameters of every node, without a schema
@@ -50,7 +50,7 @@ def read_entries(path: str | Path) -> list[Entry]:
     Raises DexhotError.
     """
     if not Path(path).is_file():
-        raise DexhotError(f"parameters file {path} {'is a folder' if Path(path).is_dir() else 'does not exist'}.")
+        raise DexhotError(f"parameters file {absent(path)}")
     try:
         entries = load_yaml(path) or {}
         if not isinstance(entries, dict):

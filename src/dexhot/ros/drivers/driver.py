@@ -93,7 +93,7 @@ class DriverNode(DexhotNode):
 
     def on_command(self, message: JointState) -> None:
         stamp = messages.seconds(message.header.stamp)
-        age = self.device.time(self.now()) - stamp
+        age = self.device.time(self.now) - stamp
         q, qd = messages.positions(message, self.names), messages.velocities(message, self.names)
         effort = messages.efforts(message, self.names)
         if not self.safety.moving:
@@ -109,7 +109,7 @@ class DriverNode(DexhotNode):
         self.values["clamped"] = self.limits.clamped
         qd = np.clip(qd, -self.limits.velocity, self.limits.velocity)
         self.device.write(self.previous, qd, np.clip(effort, -self.limits.effort, self.limits.effort))
-        self.delay.add(self.device.latency(stamp, self.now()))
+        self.delay.add(self.device.latency(stamp, self.now))
         self.warnings.pop("refused", None)
 
     def refuse(self, why: str) -> None:
@@ -134,7 +134,7 @@ class DriverNode(DexhotNode):
             self.abandon("the supervisor is silent")
         if self.safety.moving and (why := self.speakers.first()):
             self.abandon(why)
-        if self.previous is not None and self.device.time(self.now()) - self.last_stamp > self.p.max_age:
+        if self.previous is not None and self.device.time(self.now) - self.last_stamp > self.p.max_age:
             self.hold()
 
     def abandon(self, why: str) -> None:

@@ -1,0 +1,173 @@
+"""A generalist: one network, cloned from the demonstrations of many clips, for clips that it was never shown.
+
+Each demonstration's actions are a teacher (lessons.py): played object-relative in perturbed worlds under DART's noise,
+and shown to the network where they succeed. The network observes the scene from the reference's palm, so that a state
+of one clip looks like the same state of another; what it is not shown is the clip, its time, and the hand itself.
+Some clips are held out with their variations: on them the network is tried beside the replay and their own actions.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dexhot.control.observation import LAYOUTS
+from dexhot.control.policy import make_card
+from dexhot.control.sampling import base_actions
+from dexhot.data.files import load
+from dexhot.data.types import Demonstration, PolicyCard
+from dexhot.errors import DexhotError
+from dexhot.objects.stretched import PREFIX
+from dexhot.simulation.setup import load_setup
+from dexhot.versions import versions
+from dexhot_train.curriculum.variations import require_training
+from dexhot_train.human_clip import GENERATED
+from dexhot_train.learners.imitation import FitOptions, clone, first_sigma
+from dexhot_train.learners.lessons import Lesson, LessonOptions, Run, cached, demonstrated, held_out, teacher_survives
+from dexhot_train.network import PolicyNetwork
+from dexhot_train.prior import TERMS
+
+LAYOUT = "egocentric"
+
+
+@dataclass(frozen=True)
+class GeneralistOptions(LessonOptions):
+    """Budget of one generalist."""
+
+    worlds: int = 8  # of each demonstration
+    trials: int = 8  # of each demonstration that is held out
+    held_out: float = 0.1  # fraction of the clips, with their variations
+    fit: FitOptions = field(default_factory=lambda: FitOptions(epochs=30, batch=512))
+
+
+@dataclass
+class Generalist:
+    """A trained generalist; its card has what the held-out demonstrations measured."""
+
+    network: PolicyNetwork
+    card: PolicyCard
+
+
+def train_generalist(
+    files: Sequence[Path],
+    run: Run,
+    options: GeneralistOptions | None = None,
+    folder: Path | None = None,
+    command: str = "",
+    report: Callable[[str], None] = lambda what: None,
+) -> Generalist:
+    """Train one on demonstrations, all of one hand and servo profile; `folder`: of the steps' files, which resume an
+    interrupted training. Raises DexhotError for too few, ones of different rigs, or of a test split."""
+    o = options or GeneralistOptions()
+    demonstrations = [load(path, Demonstration) for path in files]
+    card, taught, tried = _card(demonstrations), *_parted(demonstrations, o)
+    report(f"{len(taught)} demonstrations are shown, {len(tried)} are held out")
+    lessons = {d.reference.name: (d, card, o, folder or Path()) for d in demonstrations}
+    shown: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for job, result in run(shown_frames, [lessons[d.reference.name] for d in taught]):
+        if isinstance(result, Exception):
+            raise result
+        shown[job[0].reference.name] = result
+    seen, wanted = (np.concatenate([shown[d.reference.name][k] for d in taught]) for k in range(2))
+    report(f"{len(seen)} frames to imitate")
+    network = clone(card, seen, wanted, o.fit, o.seed)
+    trials = [_tried(lessons[d.reference.name], network) for d in tried]
+    card.training_data = [d.reference.name for d in taught]
+    card.terms = terms_of(demonstrations)
+    means = {name: float(np.mean([row[name] for row in trials])) for name in ("network", "replay", "demonstration")}
+    card.scores = {"held_out": means, "held_out_clips": trials, "frames": len(seen)}
+    steps = sum(int(d.provenance.get("control_steps", 0)) + o.worlds * len(d.actions) for d in demonstrations)
+    card.provenance = {"command": command, "seed": o.seed, "options": asdict(o), "control_steps": steps}
+    card.provenance |= {"seconds_mining": sum(float(d.provenance.get("seconds_cpu", 0.0)) for d in demonstrations)}
+    card.provenance |= {"versions": versions()}
+    return Generalist(network, card)
+
+
+def training_key(files: Sequence[Path], options: GeneralistOptions, source: str) -> str:
+    """Hash of what a training depends on, for its folder's name."""
+    digest = hashlib.sha256(repr([source, asdict(options)]).encode())
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def terms_of(demonstrations: Sequence[Demonstration]) -> str:
+    """Terms of a network trained on them: "" where every object and motion is generated."""
+    names = {name for d in demonstrations for name in (d.reference.object_name, _parent(d))}
+    if all(name.removeprefix(PREFIX).startswith(GENERATED) for name in names):
+        return ""
+    if all(name.removeprefix(PREFIX).startswith("grab/") for name in names):
+        return TERMS["grab"].replace("the prior", "the policy")
+    datasets = sorted({name.removeprefix(PREFIX).partition("/")[0] for name in names} - {GENERATED.strip("/")})
+    return f"those of {', '.join(datasets)}; the policy carries them"
+
+
+def shown_frames(job: tuple[Demonstration, PolicyCard, GeneralistOptions, Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Observations (M, F) and labels (M, 6+n) of one demonstration, in the worlds in which it succeeds under noise."""
+    demonstration, card, *_ = job
+    lesson, sigma = _lesson(job), first_sigma(len(card.joint_names))
+    name = f"shown-{demonstration.reference.name.replace('/', '_')}"
+    seen, wanted = cached(lesson, name, lambda: demonstrated(lesson, card, demonstration.actions, 0, sigma))
+    return seen, wanted
+
+
+def _tried(
+    job: tuple[Demonstration, PolicyCard, GeneralistOptions, Path], network: PolicyNetwork
+) -> dict[str, float | str]:
+    """Fractions of one held-out demonstration's worlds in which the network, the replay and its own actions succeed."""
+    demonstration, lesson = job[0], _lesson(job)
+    replay = base_actions(lesson.reference, lesson.setup.physics)
+    return {
+        "clip": demonstration.reference.name,
+        "network": held_out(lesson, job[1], network),
+        "replay": teacher_survives(lesson, replay),
+        "demonstration": teacher_survives(lesson, demonstration.actions),
+    }
+
+
+def _lesson(job: tuple[Demonstration, PolicyCard, GeneralistOptions, Path]) -> Lesson:
+    reference = job[0].reference
+    return Lesson(reference, load_setup(reference), job[2], job[3])
+
+
+def _card(demonstrations: Sequence[Demonstration]) -> PolicyCard:
+    """One for all of them, its limits wide enough for their corrections."""
+    if len(demonstrations) < 2:
+        raise DexhotError(f"a generalist is trained on 2 demonstrations or more, not {len(demonstrations)}.")
+    names, rigs = [d.reference.name for d in demonstrations], {(d.reference.hand, d.servo) for d in demonstrations}
+    if len(rigs) > 1:
+        told = ", ".join(f"{hand} with servo {servo}" for hand, servo in sorted(rigs))
+        raise DexhotError(f"the demonstrations are of several rigs ({told}): give those of one.")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DexhotError(f"{twice[0]} is given twice: give each clip's demonstration once.")
+    for d in demonstrations:
+        if not (parent := _parent(d)).startswith(GENERATED):
+            require_training(parent)
+    first = demonstrations[0].reference
+    setup = load_setup(first)
+    card = make_card(f"generalist of {len(names)} demonstrations", first, setup.physics, LAYOUTS[LAYOUT])
+    bounds, asked = np.asarray(card.residual_limit), np.zeros(len(card.joint_names))
+    for d in demonstrations:
+        asked = np.maximum(asked, np.abs(d.actions - base_actions(d.reference, setup.physics)).max(axis=0) / bounds)
+    card.residual_limit = [float(x) for x in bounds * np.maximum(1.0, 1.1 * asked)]
+    return card
+
+
+def _parted(
+    demonstrations: Sequence[Demonstration], o: GeneralistOptions
+) -> tuple[list[Demonstration], list[Demonstration]]:
+    """Those to show and those held out: some clips with all their variations, at least one clip, chosen by the seed."""
+    parents = sorted({_parent(d) for d in demonstrations})
+    if len(parents) < 2:
+        raise DexhotError(f"every demonstration is of {parents[0]}: give those of two clips or more.")
+    count = min(len(parents) - 1, max(1, round(o.held_out * len(parents))))
+    out = set(np.random.default_rng(o.seed).permutation(parents)[:count])
+    return [d for d in demonstrations if _parent(d) not in out], [d for d in demonstrations if _parent(d) in out]
+
+
+def _parent(demonstration: Demonstration) -> str:
+    """The clip that a demonstration is of, or that it is a variation of."""
+    parent: str = demonstration.provenance.get("parent", demonstration.reference.name)
+    return parent

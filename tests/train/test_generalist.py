@@ -1,0 +1,102 @@
+"""A generalist of many demonstrations: what it is shown and what is held out, its card, terms, and bad input."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+for needed in ("onnx", "onnxscript", "onnxruntime"):
+    pytest.importorskip(needed)
+
+from dexhot.cli import main  # noqa: E402
+from dexhot.control.sampling import base_actions  # noqa: E402
+from dexhot.data.files import load, save  # noqa: E402
+from dexhot.data.types import Demonstration, PolicyCard  # noqa: E402
+from dexhot.errors import DexhotError  # noqa: E402
+from dexhot.objects.library import save_object  # noqa: E402
+from dexhot_train.learners import generalist as module  # noqa: E402
+from dexhot_train.learners.generalist import GeneralistOptions, terms_of, train_generalist  # noqa: E402
+from dexhot_train.learners.imitation import FitOptions  # noqa: E402
+
+TINY = GeneralistOptions(worlds=1, trials=1, held_out=0.3, fit=FitOptions((8,), epochs=1))
+
+
+def here(function, jobs):
+    """Runs jobs in this process."""
+    return ((job, function(job)) for job in jobs)
+
+
+@pytest.fixture
+def files(lift_reference, lift_setup, tmp_path):
+    """Files of three clips' demonstrations: the same motion under three names, one of them a variation."""
+    save_object(lift_setup.asset)
+    actions, paths = base_actions(lift_reference, lift_setup.physics), []
+    for name, parent in (("a", "parametric/a"), ("b", "parametric/b"), ("b-warped", "parametric/b")):
+        reference = replace(lift_reference, name=f"parametric/{name}")
+        made = {"parent": parent, "control_steps": 100}
+        d = Demonstration(name, reference, actions, reference.q, reference.object_pose, "2", {}, made, "leap")
+        paths.append(save(d, tmp_path / f"{name}.npz"))
+    return paths
+
+
+def changed(path, **values):
+    save(replace(load(path, Demonstration), **values), path)
+
+
+def test_a_clip_is_held_out_with_its_variations_and_an_interrupted_training_goes_on(
+    files, cache, tmp_path, monkeypatch
+):
+    found = train_generalist(files, here, TINY, tmp_path)
+    held = {row["clip"] for row in found.card.scores["held_out_clips"]}
+    assert held in ({"parametric/a"}, {"parametric/b", "parametric/b-warped"})
+    assert set(found.card.training_data) == {f"parametric/{n}" for n in ("a", "b", "b-warped")} - held
+    assert found.card.scores["held_out"]["replay"] == 1.0 and found.card.clip == "" and found.card.terms == ""
+    monkeypatch.setattr("dexhot_train.learners.generalist.demonstrated", None)  # all of it is in the folder
+    again = train_generalist(files, here, TINY, tmp_path)
+    for a, b in zip(found.network.state_dict().values(), again.network.state_dict().values()):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_the_card_has_room_for_the_largest_correction(files, cache):
+    d = load(files[0], Demonstration)
+    d.actions[:, 10] += 1.2  # more than a card allows by default
+    changed(files[0], actions=d.actions)
+    card = module._card([load(path, Demonstration) for path in files])
+    assert card.residual_limit[10] == pytest.approx(1.32) and card.residual_limit[11] == 0.8
+
+
+def test_terms_are_those_of_all_that_it_was_shown(files):
+    demonstrations = [load(path, Demonstration) for path in files]
+    assert terms_of(demonstrations) == ""
+    reference = replace(demonstrations[0].reference, object_name="stretched/grab/duck/1x1x1x1")
+    mixed = [replace(demonstrations[0], reference=reference), *demonstrations[1:]]
+    assert terms_of(mixed) == "those of grab; the policy carries them"
+    named = replace(mixed[0], provenance={"parent": "grab/duck_lift"})
+    assert "non-commercial scientific research; the policy carries" in terms_of([named])
+
+
+def test_bad_input_is_named(files, cache):
+    with pytest.raises(DexhotError, match="2 demonstrations or more, not 1"):
+        train_generalist(files[:1], here, TINY)
+    with pytest.raises(DexhotError, match="every demonstration is of parametric/b: give those of two clips"):
+        train_generalist(files[1:], here, TINY)
+    with pytest.raises(DexhotError, match="parametric/a is given twice"):
+        train_generalist([files[0], files[0]], here, TINY)
+    changed(files[0], servo="dextrack")
+    with pytest.raises(DexhotError, match=r"of several rigs .*servo dextrack.*servo leap"):
+        train_generalist(files, here, TINY)
+    changed(files[0], servo="leap", provenance={"parent": "grab/mug_pass1"})
+    with pytest.raises(DexhotError, match="mug_pass1 is in the split test"):
+        train_generalist(files, here, TINY)
+
+
+def test_the_command_takes_folders_and_writes_both_files(files, cache, tmp_path, monkeypatch):
+    monkeypatch.setattr("dexhot_train.mining.executor.run_jobs", lambda function, jobs, workers: here(function, jobs))
+    monkeypatch.setattr(module, "GeneralistOptions", lambda *a, **k: TINY)
+    np.savez(tmp_path / "other.npz", x=np.zeros(2))  # not a demonstration
+    assert main(["train", "generalist", str(tmp_path), "--out", str(tmp_path / "g"), "--seed", "0"]) == 0
+    card = load(tmp_path / "g.json", PolicyCard)
+    assert (tmp_path / "g.onnx").is_file() and card.provenance["command"] == f"dexhot train generalist {tmp_path.name}"
+    assert main(["train", "generalist", str(tmp_path / "none")]) == 1
+    assert main(["train", "generalist", str(files[0]), "--held-out", "1"]) == 1
