@@ -65,6 +65,13 @@ def test_it_is_retargeted_for_the_servos_that_it_was_made_for(profile, lift_clip
     assert asked == [RetargetOptions(profile=profile)]
 
 
+def test_fingers_that_turn_the_object_are_a_choice_and_not_another_clip(lift_setup, cache):
+    trajectory, asset = generate("inhand", "box", 0)
+    save_object(asset)
+    setup = replace(lift_setup, asset=asset)
+    assert verify(retarget(trajectory, HAND, asset, RetargetOptions(in_hand=True)), setup).whole
+
+
 def test_servos_that_do_not_exist_make_it_unverified(reference, lift_setup):
     reference.provenance["retarget"]["profile"] = "strong"
     assert "strong" in verify(reference, lift_setup).why

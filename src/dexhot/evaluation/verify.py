@@ -74,7 +74,9 @@ def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None
     try:
         clip = source_clip(reference, clip)
     except DexhotError as absent:
-        return unverified(f"its clip is not here to be compared with ({absent})")
+        return unverified(
+            f"its clip is not here to be compared with ({absent} Of a file: `dexhot evaluate --clip FILE`)"
+        )
     if "hash" not in source:
         return unverified("the file has no hash of its clip, as dexhot retarget writes it")
     if clip.source() != source:
@@ -111,9 +113,10 @@ def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None
 
 
 def options_of(reference: Reference) -> RetargetOptions:
-    """The default options, with the servo profile that the reference was retargeted for: stronger servos hold other
-    grasps. All other options of the file are ignored."""
-    return RetargetOptions(profile=reference.provenance.get("retarget", {}).get("profile"))
+    """The default options, with the servo profile that the reference was retargeted for, as stronger servos hold other
+    grasps, and with fingers that turn the object, if they do. All other options of the file are ignored."""
+    made = reference.provenance.get("retarget", {})
+    return RetargetOptions(profile=made.get("profile"), in_hand=bool(made.get("in_hand")))
 
 
 def verified(rollout: Rollout, setup: Setup, clip: HandObjectTrajectory | None = None) -> Rollout:
