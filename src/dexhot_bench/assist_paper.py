@@ -32,7 +32,7 @@ TABLE_3 = {  # percent: door GT, Est., in-hand GT, Est.
     "residual_gt": (83.45, 42.1, 10.52, 32.33),
     "residual_est": (85.95, 70.67, 20.33, 57.14),
 }
-TABLE_4 = {  # training T (%), E_pose (mm), success (%), test the same
+TABLE_4: dict[str, dict[str, tuple[float, ...]]] = {  # training T (%), E_pose (mm), success (%), test the same
     "pour": {
         "ik": (18, 26.95, 16, 24.8, 33.22, 5),
         "closing": (85.4, 24.78, 55, 47, 35.46, 38),

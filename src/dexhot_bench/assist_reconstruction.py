@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,14 +11,14 @@ import numpy as np
 from dexhot.errors import DexhotError
 from dexhot.objects.library import load_object
 from dexhot.progress import progress
-from dexhot_bench.assist_tables import Run, assist_dir
+from dexhot_bench.assist_tables import TableRun, assist_dir
 from dexhot_train.assist.closing import ClosingHand
-from dexhot_train.assist.fitted import CLIPS, clip_names, fitted_clip
+from dexhot_train.assist.fitted import CLIPS, clip_names, fitted_clip, is_fitted
 from dexhot_train.assist.reconstruction import (
     Corrector,
-    Outcome,
     Reconstruction,
     ReconstructionOptions,
+    ReconstructionOutcome,
     outcomes,
     reconstruction,
     user_alone,
@@ -29,14 +30,14 @@ AGENTS = {"agent_task": ReconstructionOptions(pose_weight=0.0), "agent": Reconst
 NOTHING = dict.fromkeys(("T_percent", "E_pose_mm", "success", "clips"))
 
 
-def table_4(run: Run) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
-    """By task, row and split. A split whose clips are not fitted yet, or not in the cache, is null; agents need
+def table_4(run: TableRun) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
+    """By task, row and split. A split whose clips are not all fitted yet, or not in the cache, is null; agents need
     steps."""
     fitted: dict[tuple[str, str], list[Reconstruction]] = {}
 
     def clips(task: str, split: str) -> list[Reconstruction]:
         if (task, split) not in fitted:
-            fitted[task, split] = fitted_clips(task, split)
+            fitted[task, split] = fitted_clips(task, split, run.kept.until)
         return fitted[task, split]
 
     def cell(task: str, name: str, split: str, row: Callable[[], Corrector]) -> dict[str, Any] | None:
@@ -59,7 +60,7 @@ def table_4(run: Run) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
     return table
 
 
-def means(found: list[Outcome]) -> dict[str, Any] | None:
+def means(found: list[ReconstructionOutcome]) -> dict[str, Any] | None:
     """Over the clips of a cell; None without any."""
     if not found:
         return None
@@ -71,13 +72,16 @@ def means(found: list[Outcome]) -> dict[str, Any] | None:
     }
 
 
-def fitted_clips(task: str, split: str) -> list[Reconstruction]:
-    """All that can be had of a task's split; a clip that cannot be rendered, fitted or started is left out, named."""
-    made, names = [], clip_names(task, split)
+def fitted_clips(task: str, split: str, until: float = float("inf")) -> list[Reconstruction]:
+    """All that can be had of a task's split; a clip that cannot be rendered, fitted or started is left out, named.
+    Empty where one is still to be fitted at the time `until` (of time.monotonic())."""
+    made, names, folder = [], clip_names(task, split), assist_dir() / "fitted"
     with progress(f"fitted clips, {task}", len(names), counted=True) as job:
         for name in names:
+            if time.monotonic() >= until and not is_fitted(name, folder):
+                return []
             try:
-                fit, truth = fitted_clip(name, assist_dir() / "fitted")
+                fit, truth = fitted_clip(name, folder)
                 made.append(reconstruction(fit, truth, load_object(truth.object_name), task))
             except DexhotError as error:
                 print(f"{name} is left out: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
@@ -86,7 +90,7 @@ def fitted_clips(task: str, split: str) -> list[Reconstruction]:
 
 
 def _agent(
-    run: Run, task: str, name: str, clips: Callable[[str, str], list[Reconstruction]]
+    run: TableRun, task: str, name: str, clips: Callable[[str, str], list[Reconstruction]]
 ) -> Callable[[], Corrector]:
     def corrector() -> Corrector:
         options = ReconstructionTraining(steps=run.steps, paid=AGENTS[name])

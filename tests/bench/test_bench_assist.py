@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from dexhot.cli import main
+from dexhot.errors import ClipError
 from dexhot_bench import assist as bench
 from dexhot_bench import assist_reconstruction, assist_tables
 from dexhot_bench.assist_paper import TABLE_1, TABLE_2, TABLE_3, TABLE_4, beside, printed
-from dexhot_bench.assist_tables import Kept, Run, folder_of
+from dexhot_bench.assist_tables import Kept, TableRun, folder_of
 from dexhot_train.assist.experts import load_experts
 from dexhot_train.assist.hands import AssistOptions
 from dexhot_train.assist.success import Cell
@@ -27,7 +28,7 @@ def measured(shared_data, monkeypatch, tmp_path):
     monkeypatch.setattr(assist_tables, "curve", lambda folder: [(64, 0.1), (128, 0.5), (192, 0.5)])
     monkeypatch.setattr(assist_tables, "trained", lambda options, *a, **k: lambda: (None, options.acting))
     monkeypatch.setattr(assist_tables, "with_inputs", lambda task, experts, *a: load_experts(task, experts))
-    monkeypatch.setattr(assist_reconstruction, "fitted_clips", lambda task, split: [])
+    monkeypatch.setattr(assist_reconstruction, "fitted_clips", lambda task, split, until: [])
     return found
 
 
@@ -94,6 +95,19 @@ def test_after_its_minutes_nothing_more_is_measured_and_what_is_kept_stays(measu
     assert kept["tables"]["I"]["door"]["0.15"]["0.15"] == 0.5
 
 
+def test_a_split_whose_clips_are_not_all_fitted_in_time_is_null(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path))
+    fitted = []
+
+    def fit(name, folder):
+        fitted.append(name)
+        raise ClipError("cannot be seen.")
+
+    monkeypatch.setattr(assist_reconstruction, "fitted_clip", fit)
+    assert assist_reconstruction.fitted_clips("pour", "train", until=0.0) == [] and not fitted
+    assert assist_reconstruction.fitted_clips("pour", "train") == [] and len(fitted) == 4  # each is left out, named
+
+
 def test_what_cannot_be_measured_is_not_kept(tmp_path):
     kept = Kept(tmp_path / "cells.json")
     assert kept.get("a", lambda: None) is None and kept.get("a", lambda: 1.0) == 1.0
@@ -119,7 +133,7 @@ def test_the_rows_of_table_2_are_settings_of_one_learner(measured, experts, monk
 
 def test_success_is_kept_by_sigma_and_row(experts, tmp_path, monkeypatch):
     monkeypatch.setattr(assist_tables, "success", lambda motions, sigma, *a, **k: Cell(sigma, 1, 0.0, 0.0))
-    run, motions = Run(Kept(tmp_path / "cells.json")), load_experts("door", experts)
+    run, motions = TableRun(Kept(tmp_path / "cells.json")), load_experts("door", experts)
     assert [run.success("row", motions, s, assist_tables.user_alone) for s in (0.1, 0.2)] == [0.1, 0.2]
 
 

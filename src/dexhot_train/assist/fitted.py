@@ -13,7 +13,9 @@ from dexhot.humans.open_hand import open_hand
 from dexhot.synthesis.clip import Options, render
 from dexhot_train.human_clip import human_clip
 
-CLIPS = {  # of GRAB, by task and split: a vessel is tilted; a small flat object is handed over
+CLIPS: dict[
+    str, dict[str, tuple[str, ...]]
+] = {  # of GRAB, by task and split: a vessel is tilted; a small flat object is handed over
     "pour": {
         "train": ("cup_drink1", "mug_drink3", "wineglass_drink1", "wineglass_drink2"),
         "test": ("bowl_drink2", "cup_pour1", "teapot_pour2", "wineglass_toast1"),
@@ -39,14 +41,23 @@ def fitted_clip(
 
     Raises ClipError for a clip that cannot be rendered or fitted, NotFoundError for one that is not in the cache.
     """
-    place = folder / f"{name.replace('/', '-')}-{seed}"
-    files = [place / "fit.npz", place / "truth.npz"]
-    if not all(path.is_file() for path in files):
+    files = _files(name, folder, seed)
+    if not is_fitted(name, folder, seed):
         trajectory, asset = human_clip(name)
         recording, evidence, truth = render(trajectory, asset, Options(seed), report=report)
         fit = fit_recording(recording, evidence, asset, load_recipe("default"), open_hand("right"), with_pose=False)
-        place.mkdir(parents=True, exist_ok=True)
+        files[0].parent.mkdir(parents=True, exist_ok=True)
         for found, path in zip((fit.trajectory, truth.trajectory), files):
             save(found, path)
     fit_kept, truth_kept = (load(path, HandObjectTrajectory) for path in files)
     return fit_kept, truth_kept
+
+
+def is_fitted(name: str, folder: Path, seed: int = 0) -> bool:
+    """Whether `fitted_clip` has made it."""
+    return all(path.is_file() for path in _files(name, folder, seed))
+
+
+def _files(name: str, folder: Path, seed: int) -> list[Path]:
+    place = folder / f"{name.replace('/', '-')}-{seed}"
+    return [place / "fit.npz", place / "truth.npz"]

@@ -30,7 +30,7 @@ def recording_place(text: str | Path) -> Path:
 
 
 def recording_name(text: str | Path) -> str:
-    """A recording's name: that of its file or folder, also where the argument is "."; of a bag, that of its folder."""
+    """A recording's name: that of its file or folder, also where the argument is "."; of a bag, its folder's."""
     path = Path(os.path.abspath(recording_place(text)))
     return path.parent.name if path.name == "bag" else path.stem
 
