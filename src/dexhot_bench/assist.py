@@ -15,7 +15,7 @@ from dexhot.errors import DexhotError
 from dexhot.progress import track
 from dexhot_bench.assist_paper import printed
 from dexhot_bench.assist_reconstruction import table_4
-from dexhot_bench.assist_tables import GOALS, Kept, Run, assist_dir, digest, table_1, table_2, table_3
+from dexhot_bench.assist_tables import GOALS, Kept, TableRun, assist_dir, digest, table_1, table_2, table_3
 from dexhot_train.assist.experts import Experts, load_experts
 from dexhot_train.assist.hands import AssistOptions
 from dexhot_train.assist.leap import load_leap_experts
@@ -40,8 +40,8 @@ def run(
     null without. table: "I", "II", "III" or "IV" alone. minutes: after these nothing more is begun; the next run goes
     on with what is missing."""
     until = float("inf") if minutes is None else time.monotonic() + 60.0 * minutes
-    asked = Run(Kept(assist_dir() / "cells.json", until), experts, 24 if quick else EPISODES, steps)
-    made: dict[str, Callable[[Run], Any]] = {"I": table_1, "II": table_2, "III": table_3, "IV": table_4}
+    asked = TableRun(Kept(assist_dir() / "cells.json", until), experts, 24 if quick else EPISODES, steps)
+    made: dict[str, Callable[[TableRun], Any]] = {"I": table_1, "II": table_2, "III": table_3, "IV": table_4}
     if table:
         tables = {table: made[table](asked)}
         return {"metrics": {}, "tables": tables, "printed": printed(tables)}
@@ -51,7 +51,7 @@ def run(
     return {"metrics": metrics | leap_metrics, "tables": tables, "leap": by_clip, "printed": printed(tables)}
 
 
-def goals(asked: Run, quick: bool) -> dict[str, float | None]:
+def goals(asked: TableRun, quick: bool) -> dict[str, float | None]:
     """Success of the shipped agents and of the user input at each task's goal; unless quick also at sigma 0, with a
     low-pass filter, and of the oracle, which takes away the noise itself as far as the agents' bound allows."""
     metrics: dict[str, float | None] = {}
@@ -79,7 +79,7 @@ def goals(asked: Run, quick: bool) -> dict[str, float | None]:
 
 
 def _goal(
-    asked: Run, motions: Experts, quick: bool, key: str, sigma: float, agent: Agent | None, more: dict[str, Any]
+    asked: TableRun, motions: Experts, quick: bool, key: str, sigma: float, agent: Agent | None, more: dict[str, Any]
 ) -> list[float] | None:
     """Success and the hand's speed; kept unless quick, which must measure."""
 

@@ -11,14 +11,14 @@ import numpy as np
 from dexhot.errors import DexhotError
 from dexhot.objects.library import load_object
 from dexhot.progress import progress
-from dexhot_bench.assist_tables import Run, assist_dir
+from dexhot_bench.assist_tables import TableRun, assist_dir
 from dexhot_train.assist.closing import ClosingHand
 from dexhot_train.assist.fitted import CLIPS, clip_names, fitted_clip, is_fitted
 from dexhot_train.assist.reconstruction import (
     Corrector,
-    Outcome,
     Reconstruction,
     ReconstructionOptions,
+    ReconstructionOutcome,
     outcomes,
     reconstruction,
     user_alone,
@@ -30,7 +30,7 @@ AGENTS = {"agent_task": ReconstructionOptions(pose_weight=0.0), "agent": Reconst
 NOTHING = dict.fromkeys(("T_percent", "E_pose_mm", "success", "clips"))
 
 
-def table_4(run: Run) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
+def table_4(run: TableRun) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
     """By task, row and split. A split whose clips are not all fitted yet, or not in the cache, is null; agents need
     steps."""
     fitted: dict[tuple[str, str], list[Reconstruction]] = {}
@@ -60,7 +60,7 @@ def table_4(run: Run) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
     return table
 
 
-def means(found: list[Outcome]) -> dict[str, Any] | None:
+def means(found: list[ReconstructionOutcome]) -> dict[str, Any] | None:
     """Over the clips of a cell; None without any."""
     if not found:
         return None
@@ -90,7 +90,7 @@ def fitted_clips(task: str, split: str, until: float = float("inf")) -> list[Rec
 
 
 def _agent(
-    run: Run, task: str, name: str, clips: Callable[[str, str], list[Reconstruction]]
+    run: TableRun, task: str, name: str, clips: Callable[[str, str], list[Reconstruction]]
 ) -> Callable[[], Corrector]:
     def corrector() -> Corrector:
         options = ReconstructionTraining(steps=run.steps, paid=AGENTS[name])

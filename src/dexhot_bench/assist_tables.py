@@ -78,7 +78,7 @@ class Kept:
 
 
 @dataclass
-class Run:
+class TableRun:
     """What a run of the tables was asked for."""
 
     kept: Kept
@@ -98,7 +98,7 @@ class Run:
 Row = Callable[[], tuple[Agent | None, AssistOptions]]  # trains its agent, or goes on with that of the cache
 
 
-def table_1(run: Run) -> dict[str, dict[str, dict[str, float | None]]]:
+def table_1(run: TableRun) -> dict[str, dict[str, dict[str, float | None]]]:
     """Table I: the door, trained at a sigma (row) and tested at others (column); the other tasks at the diagonal."""
     door = load_experts("door", run.experts)
     rows: dict[str, Row] = {"user_input": user_alone}
@@ -124,7 +124,7 @@ def table_1(run: Run) -> dict[str, dict[str, dict[str, float | None]]]:
     return table
 
 
-def table_2(run: Run) -> dict[str, dict[str, dict[str, Any]]]:
+def table_2(run: TableRun) -> dict[str, dict[str, dict[str, Any]]]:
     """Table II at one sigma: train and test success of all baselines and of the ablation of the rewards; the distance
     of the hand's joint velocities from the experts' (test); PPO's curve of success over control steps. Null where PPO
     has no steps."""
@@ -146,7 +146,7 @@ def table_2(run: Run) -> dict[str, dict[str, dict[str, Any]]]:
     return table
 
 
-def _row_2(run: Run, name: str, task: str, options: AssistTraining | None) -> dict[str, Any]:
+def _row_2(run: TableRun, name: str, task: str, options: AssistTraining | None) -> dict[str, Any]:
     motions = load_experts(task, run.experts)
 
     def measure() -> dict[str, Any]:
@@ -174,7 +174,7 @@ def _apart(cell: Cell, experts: Cell) -> float | None:
     return unnaturalness(cell, experts) if cell.quantiles is not None else None
 
 
-def table_3(run: Run) -> dict[str, dict[str, dict[str, float | None]]]:
+def table_3(run: TableRun) -> dict[str, dict[str, dict[str, float | None]]]:
     """Table III: test success with structured noise from GRAB's hands, by the paper's network; `ik_retargeter` is the
     user input of the streaming retargeter instead. Null where PPO has no steps."""
     table: dict[str, dict[str, dict[str, float | None]]] = {task: {} for task in TABLE_3_TASKS}

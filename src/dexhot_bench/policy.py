@@ -23,6 +23,7 @@ from dexhot.tracking.object_filter import ObjectState
 from dexhot_train.mining.executor import run_jobs
 
 QUICK_CLIPS = 8  # every so many of the test clips that this gives so many
+TRIES = (8, 24)  # of the prior, in the model with the object where it was observed
 BUDGETS = (160, 800)  # rollouts of planning: about 2 and 10 CPU s
 
 
@@ -54,10 +55,20 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
         metrics[f"over_replay_points{suffix}"] = 100 * planned["over_replay"]
         metrics[f"planning_s_p50{suffix}"] = float(np.median([row["planned"]["seconds_cpu"] for row in found]))
         metrics[f"refused{suffix}"] = planned["refused"]
+        metrics |= tried([row["planned"]["tries"] for row in found]) if rollouts == budgets[0] else {}
         for name in BASELINES if rollouts == budgets[0] else ():
             metrics |= {f"{name}_success_strict": figures[name]["success_strict"]}
             metrics |= {f"{name}_success_strict_perturbed": figures[name]["perturbed"]}
     return {"metrics": metrics | tick_ms(), "subset": clips, "clips": rows, "failed": failed}
+
+
+def tried(tries: list[int]) -> dict[str, float | None]:
+    """Fractions of clips on which one of the prior's first tries was strict in the nominal world, and the median number
+    of tries to the first: None where half of the clips have none. tries: per clip; 0 for none."""
+    needed = np.array([t or np.inf for t in tries], float)
+    median = float(np.median(needed))
+    fractions = {f"success_at_{n}_tries": float((needed <= n).mean()) for n in TRIES}
+    return fractions | {"tries_to_success_p50": median if np.isfinite(median) else None}
 
 
 def tick_ms(ticks: int = 300) -> dict[str, float | None]:

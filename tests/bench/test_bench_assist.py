@@ -11,7 +11,7 @@ from dexhot.errors import ClipError
 from dexhot_bench import assist as bench
 from dexhot_bench import assist_reconstruction, assist_tables
 from dexhot_bench.assist_paper import TABLE_1, TABLE_2, TABLE_3, TABLE_4, beside, printed
-from dexhot_bench.assist_tables import Kept, Run, folder_of
+from dexhot_bench.assist_tables import Kept, TableRun, folder_of
 from dexhot_train.assist.experts import load_experts
 from dexhot_train.assist.hands import AssistOptions
 from dexhot_train.assist.success import Cell
@@ -133,7 +133,7 @@ def test_the_rows_of_table_2_are_settings_of_one_learner(measured, experts, monk
 
 def test_success_is_kept_by_sigma_and_row(experts, tmp_path, monkeypatch):
     monkeypatch.setattr(assist_tables, "success", lambda motions, sigma, *a, **k: Cell(sigma, 1, 0.0, 0.0))
-    run, motions = Run(Kept(tmp_path / "cells.json")), load_experts("door", experts)
+    run, motions = TableRun(Kept(tmp_path / "cells.json")), load_experts("door", experts)
     assert [run.success("row", motions, s, assist_tables.user_alone) for s in (0.1, 0.2)] == [0.1, 0.2]
 
 

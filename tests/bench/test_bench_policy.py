@@ -17,7 +17,8 @@ def row(clip: str, options) -> dict:
         errors = {"T_err_cm": 1.0, "R_err_rad": 0.1, "seconds_cpu": rollouts / 80, "rollouts": rollouts, "refused": ""}
         return successes | errors | {"perturbed": fraction}
 
-    return {"clip": clip, **{name: of(0.25) for name in BASELINES}, "planned": of(0.75, options.rollouts)}
+    planned = of(0.75, options.rollouts) | {"tries": 5}
+    return {"clip": clip, **{name: of(0.25) for name in BASELINES}, "planned": planned}
 
 
 @pytest.fixture
@@ -42,6 +43,7 @@ def test_quick_takes_eight_fixed_test_clips_one_budget_and_few_worlds(jobs):
     assert len(found["subset"]) == policy.QUICK_CLIPS == len(jobs) and "t" not in found["subset"]
     assert {o.trials for _, o in jobs} == {4} and {o.rollouts for _, o in jobs} == {policy.BUDGETS[0]}
     assert found["metrics"]["success_strict_perturbed"] == 0.75
+    assert found["metrics"]["success_at_8_tries"] == 1.0 and found["metrics"]["tries_to_success_p50"] == 5.0
     assert found["metrics"]["over_replay_points"] == pytest.approx(50.0)
     assert not any("rollouts" in name for name in found["metrics"])
 
@@ -54,6 +56,15 @@ def test_a_full_run_has_both_budgets_every_baseline_and_names_what_failed(jobs):
     assert all(metrics[f"{name}_success_strict_perturbed"] == 0.25 for name in BASELINES)
     assert found["failed"] == {"clip9": "ValueError: its object is gone"}
     assert [r["clip"] for r in found["clips"]["160"]] == sorted(r["clip"] for r in found["clips"]["160"])
+
+
+def test_tries_are_counted_over_all_clips():
+    assert policy.tried([1, 8, 9, 0]) == {
+        "success_at_8_tries": 0.5,
+        "success_at_24_tries": 0.75,
+        "tries_to_success_p50": 8.5,
+    }
+    assert policy.tried([0, 0, 1])["tries_to_success_p50"] is None
 
 
 def test_a_tick_of_a_network_is_timed():

@@ -1,12 +1,15 @@
 """The human motion behind a reference."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from dexhot.cli import main
 from dexhot.control.time_warp import frames_at, warp_reference
-from dexhot.data.files import save
+from dexhot.data.files import load, save
+from dexhot.data.types import Reference
 from dexhot.datasets.library import trajectories_dir
 from dexhot.datasets.parametric import generate
 from dexhot.datasets.source_clip import human_motion
@@ -50,6 +53,33 @@ def test_it_is_as_slow_as_the_reference_and_as_short_as_what_was_tracked(referen
     motion = human_motion(slow, human_clip())
     assert len(motion.object_pose) == len(slow.q) == 119
     assert np.abs(motion.object_pose[:, :3] - slow.object_pose[:, :3]).max() < 0.005
+
+
+def test_a_clip_of_no_dataset_such_as_a_fit_is_found_in_its_copy(cache, tmp_path):
+    clip = replace(generate("lift", "box", 3)[0], name="fit")
+    save(clip, tmp_path / "fit.npz")
+    made = tmp_path / "made.npz"
+    assert (
+        main(
+            [
+                "retarget",
+                str(tmp_path / "fit.npz"),
+                "--frames",
+                "5:55",
+                "--no-contact",
+                "--no-place",
+                "--out",
+                str(made),
+            ]
+        )
+        == 0
+    )
+    (tmp_path / "fit.npz").unlink()
+    found = human_motion(load(made, Reference))
+    np.testing.assert_allclose(found.object_pose, clip.object_pose[5:55], atol=1e-9)
+    shutil.rmtree(cache / "clips")
+    with pytest.raises(NotFoundError, match="fit"):
+        human_motion(load(made, Reference))
 
 
 def test_without_its_clip_the_error_names_the_missing_one(cache, reference):

@@ -132,7 +132,7 @@ def test_errors_and_successes_are_those_of_the_judge_and_over_the_worlds(judged)
 
 def test_each_row_tells_what_it_simulated(judged, lift_reference):
     planned, subsequences = judged("planned", 0), judged("subsequences", 0)
-    assert planned["steps"] == planned["rollouts"] * (len(lift_reference.q) - 1) > 0
+    assert 0 < planned["steps"] <= planned["rollouts"] * (len(lift_reference.q) - 1) and planned["tries"] >= 1
     assert subsequences["steps"] > 10_000 and subsequences["seconds_cpu"] > 0
     assert planned["perturbed"] is None and planned["trials"] is None
 

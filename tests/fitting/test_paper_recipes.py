@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 from tests.tiny_clip import ASSET, CAMERA, HAND, tiny_clip
 
 from dexhot.errors import ClipError
@@ -14,10 +15,12 @@ from dexhot.fitting.homan import INDEPENDENT
 from dexhot.fitting.recipe import Recipe, load_recipe
 from dexhot.fitting.recording_fit import fit_recording
 from dexhot.fitting.scene import object_model
-from dexhot.fitting.silhouette_search import place_by_box
+from dexhot.fitting.silhouette_search import ObjectSearch, place_by_box, rival
+from dexhot.fitting.summary import summarise_recording_fit
 from dexhot.geometry.poses import transform
-from dexhot.geometry.rotations import quat_to_matrix
+from dexhot.geometry.rotations import matrix_to_6d, quat_to_matrix
 from dexhot.humans.open_hand import open_hand
+from dexhot.objects.asset import Symmetry
 
 MODEL = object_model(ASSET)
 SHORT = {
@@ -98,7 +101,9 @@ def test_joint_fitting_brings_the_hand_to_the_object(clip):
     joint = fit_recording(recording, evidence, ASSET, short("homan"), HAND)
     apart = fit_recording(recording, evidence, ASSET, short("homan").without(INDEPENDENT), HAND)
     assert hand_error(joint, points) < 0.6 * hand_error(apart, points)
-    assert joint.trajectory.provenance["fit"]["hand_scale"]["right"] != 1.0
+    made = joint.trajectory.provenance["fit"]
+    assert made["hand_scale"]["right"] != 1.0 and made["object_ambiguous"] == joint.search.ambiguous
+    assert summarise_recording_fit(joint, evidence)["object_overlap"] == made["object_overlap"] > 0.8
 
 
 def test_two_hands_are_fitted_together(clip):
@@ -163,3 +168,24 @@ def test_the_window_keeps_pixels_where_they_are(clip):
     corner = full - back
     assert np.allclose(corner, np.round(corner), atol=1e-6)
     assert view.masks[0, round(float(small[1])), round(float(small[0]))].argmax() in (2, 3)
+
+
+def test_a_window_around_the_object_alone_shows_more_of_it(clip):
+    """Its masks and camera are those of the same pixels."""
+    recording, evidence, _ = clip
+    wide, close = (view_of(recording, evidence, ["right"], 45, around) for around in ((), ["object"]))
+    assert close.small.fx > 1.4 * wide.small.fx and max(close.small.width, close.small.height) <= 45
+    u, v = np.round(close.small.project(transform(evidence.object_pose[0], MODEL.centre))).astype(int)
+    assert close.masks[0, v, u].argmax() in (2, 3)
+
+
+def test_another_rotation_that_overlaps_as_well_is_ambiguous(clip):
+    """Neighbours of the best rotation are the same pose; a symmetry's are, too."""
+    free = Bodies({}, replace(MODEL, symmetry=Symmetry()), "mediapipe")
+    turned = Rotation.from_rotvec([[0.0, 0.0, 0.0], [0.0, 0.0, 0.1], [0.0, 0.0, np.pi]]).as_matrix()
+    overlaps = np.array([0.9, 0.895, 0.89])
+    assert rival(free, overlaps, matrix_to_6d(turned)) == 0.89
+    half = Symmetry("discrete", rotations=[[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    alike = Bodies({}, replace(MODEL, symmetry=half), "mediapipe")
+    assert rival(alike, overlaps, matrix_to_6d(turned)) == 0.0
+    assert ObjectSearch({}, 0.9, 0.89).ambiguous and not ObjectSearch({}, 0.9, 0.8).ambiguous

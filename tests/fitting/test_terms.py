@@ -103,3 +103,14 @@ def test_the_mean_pose_is_the_likeliest():
     assert LikelyPose(HAND.prior).rows(mean).cost < 1e-12
     along = HandPose(fingers=HAND.prior.fingers([1.0]))
     assert LikelyPose(HAND.prior, strength=1.0).rows(PERSON.posed(along)).cost == pytest.approx(1.0, rel=0.02)
+
+
+def test_a_joint_behind_the_measured_surface_may_be_hidden():
+    """It weighs less than one as far before it, where no joint can be."""
+    depth, away = SEEN[:, 2] - 0.01, np.array([0.0, 0.0, 0.02])
+    behind, before = (
+        KeypointDepth(TABLE, depth + sign * away[2], np.ones(21), 0.01, 0.01, 2.0).rows(PERSON.posed(OTHER))
+        for sign in (-1.0, 1.0)
+    )
+    assert np.allclose(behind.residual, 0.02) and np.allclose(before.residual, -0.02)
+    assert (behind.weight < 0.6 * before.weight).all() and behind.cost < 0.5 * before.cost

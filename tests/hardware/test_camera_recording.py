@@ -38,6 +38,7 @@ def test_a_folder_is_read_with_where_its_camera_stands(tmp_path):
 def test_the_current_folder_has_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(write_folder(tmp_path / "clip"))
     assert open_recording(".").name == recording_name("dir:.") == "clip"
+    assert recording_name("bag:clips/lift/bag") == recording_name("lift.mcap") == "lift"
 
 
 def test_a_part_of_a_folder(tmp_path):

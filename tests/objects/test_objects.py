@@ -1,13 +1,14 @@
 """From a mesh to an object: mass, pieces, refusals, resting poses, and `dexhot object`."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import trimesh
 
 from dexhot.cli import main
-from dexhot.errors import MeshError
+from dexhot.errors import FileFormatError, MeshError
 from dexhot.geometry.meshes import check_arrays, mass_properties, read_mesh, repair
 from dexhot.geometry.poses import lowest
 from dexhot.geometry.rotations import quat_rotate
@@ -176,12 +177,31 @@ def test_object_from_file_in_millimetres(tmp_path):
 def test_object_add_and_list(cache, tmp_path, capsys):
     path = tmp_path / "my brick.obj"
     BOX.export(path)
-    assert main(["object", "add", str(path), "--json"]) == 0
+    assert main(["object", "add", str(path), "--friction", "0.5", "--json"]) == 0
     added = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert added["name"] == "user/my_brick"
+    assert added["name"] == "user/my_brick" and added["friction"] == load_object("user/my_brick").friction == 0.5
     assert len(load_object("user/my_brick").resting_poses) == added["resting"]
     assert main(["object", "list", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out.splitlines()[-1])["objects"]) == {"user/my_brick"}
+
+
+def test_a_friction_of_its_own_is_kept_and_checked_before_the_work(cache, tmp_path, capsys, brick):
+    from dexhot.objects.library import save_object
+
+    save_object(brick)
+    assert load_object(brick.name).friction is None
+    save_object(replace(brick, friction=0.4))
+    assert load_object(brick.name).friction == 0.4
+    header = cache / "objects" / brick.name / "object.json"
+    old = {key: value for key, value in json.loads(header.read_text()).items() if key != "friction"}
+    header.write_text(json.dumps(old))  # as dexhot 0.1 writes it
+    assert load_object(brick.name).friction is None
+    with pytest.raises(FileFormatError, match="friction"):
+        save_object(replace(brick, friction=-0.1))
+    path = tmp_path / "brick.obj"
+    BOX.export(path)
+    assert main(["object", "add", str(path), "--name", "other", "--friction", "0"]) == 1
+    assert "--friction 0 must be above 0" in capsys.readouterr().err and not (cache / "objects/user/other").exists()
 
 
 def test_object_add_says_which_unit_fits(cache, tmp_path, capsys):

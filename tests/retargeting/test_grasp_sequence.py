@@ -151,6 +151,7 @@ def test_fingers_change_their_contacts_one_at_a_time_off_the_surface_while_the_o
     middle = 100 + int(np.flatnonzero(moving[:, 0]).mean())
     assert np.linalg.norm(plan.force[middle, 0]) < 0.5 < 2.0 < np.linalg.norm(plan.force[middle, 1])
     assert np.linalg.norm(plan.force[middle].sum(0)) < 1.0  # N: they still cancel
+    assert np.abs(np.diff(plan.force[100:160], axis=0)).max() < 3.0  # N per frame
     assert not plan.touching[middle, 0] and plan.touching[middle, [1, 2, 3]].all() and plan.contact[middle, 0] == 0.0
 
 

@@ -1,5 +1,7 @@
 """The pieces of retargeting a clip: the carried palm, the squeeze, and what the solver is asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -199,3 +201,4 @@ def test_the_load_of_a_grasp_is_the_worst_that_worlds_v2_draws(lift):
     assert load.torque == pytest.approx(np.full(16, 0.9 * 0.85 * 0.2842), rel=1e-3)
     np.testing.assert_allclose(load.directions, [[0, 0, -1], [0, 0, 1], [0, 0, 1]], atol=1e-12)
     np.testing.assert_allclose(load.centre, lift[1].center_of_mass)
+    assert _load(replace(lift[1], friction=0.4), held, SERVO).friction == pytest.approx(0.25)  # half of nominal

@@ -1,5 +1,7 @@
 """Scenes: the pose of everything in them, and that their numbers are the benchmark's."""
 
+from dataclasses import replace
+
 import mujoco
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from dexhot.objects.library import load_object
 from dexhot.robots.arm import FR3_HOME
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.backend import MujocoSimulator
+from dexhot.simulation.perturbation import variant
 from dexhot.simulation.physics import load_physics
 from dexhot.simulation.scene import arm_scene, floating_scene, object_scene, perturbed, reset
 from dexhot.simulation.settle import require_rest, settle, settle_check, settle_height
@@ -86,6 +89,26 @@ def test_object_inertia_is_the_assets(scene, lift):
     assert body.mass[0] == pytest.approx(lift[1].mass)
     assert np.allclose(body.ipos, lift[1].center_of_mass)
     assert np.allclose(np.sort(body.inertia), np.sort(np.linalg.eigvalsh(lift[1].inertia)))
+
+
+@pytest.mark.parametrize("own", [0.4, 1.2])
+def test_an_object_with_a_friction_of_its_own_has_it_in_every_contact(own, hand, lift):
+    """Less and more than that of the fingers and the table; in proportion where the world has another one."""
+    asset = replace(lift[1], friction=own)
+    pose = settle_height(asset, lift[0].object_pose[0]) - [0, 0, 0.0005, 0, 0, 0, 0]  # 0.5 mm in the table
+    for world, expected in ((PHYSICS, own), (variant(PHYSICS, "friction 0.6"), 0.75 * own)):
+        scene = floating_scene(hand, asset, [1.0, 0, 0, 0], world)
+        for model, scale in ((scene.model, 1.0), (perturbed(scene, friction=0.5), 0.5)):
+            data = mujoco.MjData(model)
+            data.qpos[scene.q_address[2]], data.qpos[scene.object_qpos] = 0.5, pose  # the hand is far above
+            mujoco.mj_forward(model, data)
+            found = data.contact.friction[:, 0]
+            assert len(found) and found == pytest.approx(scale * expected)
+
+
+def test_without_one_it_is_the_physics(scene):
+    assert not scene.model.geom_priority.any()
+    assert scene.model.geom_friction[scene.object_geoms, 0] == pytest.approx(0.8)
 
 
 def own_contacts(scene, data):

@@ -272,7 +272,7 @@ ASKED_FOR = (  # package, module, what it serves, what serves without it
     ("sam2", "sam2.build_sam", "masks", "model, depth and colour masks; transformers' SAM 2 sessions"),
     ("mmpose", "mmpose", "hand keypoints", "hand landmarks through ai-edge-litert; RTMPose-hand through onnxruntime"),
     ("isaacgym", "isaacgym", "parallel physics", "MuJoCo"),
-    ("filterpy", "filterpy", "2D box tracks", "keypoint tracks; the object filter is the project's own"),
+    ("filterpy", "filterpy", "2D box tracks", "perception/box_tracks; the object filter is the project's own"),
     ("transformers", "transformers", "SAM 2 and EdgeTAM sessions", "model, depth and colour masks"),
     ("ai-edge-litert", "ai_edge_litert", "hand keypoints", "nothing: pip install 'dexhot[perception]'"),
 )

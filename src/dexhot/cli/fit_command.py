@@ -199,6 +199,7 @@ def _fit_robot(args: Args, recipe: "Recipe", recording: "Recording") -> None:
         "frames": len(recording.time),
         "frames_with_object": int((found.labels == LABELS["object"]).any(axis=(1, 2)).sum()),
         "hand": motion.hand,
+        **{name: value for name, value in found.provenance["fit"].items() if name.startswith("object_")},
         "s_per_frame": round((time.thread_time() - began) / len(recording.time), 3),
     }
     summary(f"{name} -> {out}", figures)

@@ -1,7 +1,7 @@
 """Objects: add your own scan, list the objects in the cache."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -42,6 +42,8 @@ class Add:
     """Mass, kg; weigh the object if you can. Default: volume times density."""
     density: Annotated[float | None, shown("KG_PER_M3")] = None
     """Density, kg/m3. Default: the benchmark's, with the mass clipped to its range (config/physics/2.yaml)."""
+    friction: Annotated[float | None, shown("COEFFICIENT")] = None
+    """Sliding friction against rubber fingertips and the table. Default: the benchmark's (config/physics/2.yaml)."""
     wall: Annotated[float, shown("MM")] = 0.0
     """Wall thickness of a hollow container, mm; the mesh is its outer surface. Default: solid object."""
     openings: Annotated[Literal["cap", "keep"] | None, shown("{cap,keep}")] = None
@@ -77,6 +79,7 @@ def _add(args: Add) -> None:
     from dexhot.data.disk import check_folder
     from dexhot.data.types import OBJECT_NAME
     from dexhot.errors import DexhotError
+    from dexhot.objects.asset import MOST_FRICTION
     from dexhot.objects.library import PICTURE, list_objects, objects_dir, save_object
     from dexhot.objects.volume import keep_volume
     from dexhot.simulation.renderer import NoRendererError
@@ -93,6 +96,8 @@ def _add(args: Add) -> None:
         )
     if name in list_objects() and not args.replace:
         raise DexhotError(f"{name} is in the cache already; use --replace to overwrite it, or give another --name.")
+    if args.friction is not None and not 0 < args.friction <= MOST_FRICTION:
+        raise DexhotError(f"--friction {args.friction:g} must be above 0 and at most {MOST_FRICTION:g}.")
     check_folder(objects_dir() / name, "$DEXHOT_CACHE")
     picture = None
     with progress(name) as job:
@@ -108,6 +113,7 @@ def _add(args: Add) -> None:
             asset = _from_recording(args, args.recording, name, options)
         else:
             asset = object_from_file(source, name, unit=args.unit, scale=args.scale, **options)
+        asset = replace(asset, friction=args.friction)
         try:
             picture = thumbnail(asset)
         except NoRendererError as e:
@@ -199,6 +205,7 @@ def _facts(asset: "ObjectAsset") -> dict[str, Any]:
     return {
         "size_m": [round(float(side), 4) for side in size],
         "mass_kg": asset.mass,
+        "friction": asset.friction,
         "pieces": len(asset.pieces),
         "symmetry": asset.symmetry.kind,
         "resting": len(asset.resting_poses),

@@ -132,7 +132,8 @@ def _read(args: Args) -> tuple[Any, Any, dict[str, Any]]:
     if not isinstance(item, Demonstration | Rollout):
         kind = type(item).__name__
         raise FileFormatError(
-            f"{args.source} holds a {kind}; a report needs a Rollout, a Demonstration or a run's folder."
+            f"{args.source} holds a {kind}; a report needs a Rollout, a Demonstration or a run's folder. `dexhot view` "
+            "shows it; `dexhot retarget` and `dexhot mine` make a demonstration of a clip."
         )
     setup, files = load_setup(item.reference), {"files (sha256)": _hashes([args.source])}
     if isinstance(item, Demonstration):

@@ -49,6 +49,7 @@ def run(args: Args) -> None:
     from dexhot.cli.output import console, print_json, summary
     from dexhot.data.files import check_out, file_of, save
     from dexhot.data.types import Reference
+    from dexhot.datasets.library import is_file, keep_clip
     from dexhot.objects.library import load_object
     from dexhot.progress import progress
     from dexhot.retargeting.mending import checked_clip
@@ -67,6 +68,8 @@ def run(args: Args) -> None:
     options = RetargetOptions(contact=args.contact, profile=args.profile, in_hand=args.in_hand)
     with progress("retargeting") as job:
         reference = retarget(trajectory, hand, asset, options, job)
+    if is_file(args.clip):
+        keep_clip(trajectory)
     if args.place:
         with progress("placing within the arm's reach"):
             reference = place(reference, hand, slow=args.speed == "auto")

@@ -1,4 +1,5 @@
-"""The clips of the cache: trajectories/<dataset>/<clip>.npz, each a HandObjectTrajectory in the world frame."""
+"""The clips of the cache: trajectories/<dataset>/<clip>.npz, each a HandObjectTrajectory in the world frame; and
+clips/<hash>.npz, the files that were retargeted."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from dexhot.data.files import load
+from dexhot.data.files import load, save
 from dexhot.data.types import HandObjectTrajectory
 from dexhot.errors import NotFoundError
 from dexhot.paths import cache_dir, share_dir
@@ -56,8 +57,27 @@ def load_clip(name: str) -> HandObjectTrajectory:
 
 def clip_or_file(clip: str) -> HandObjectTrajectory:
     """The trajectory of a file, or "<dataset>/<clip>" of the cache. Raises NotFoundError, FileFormatError."""
-    is_file = clip.endswith(".npz") or Path(clip).is_file()
-    return load(clip, HandObjectTrajectory) if is_file else load_clip(clip)
+    return load(clip, HandObjectTrajectory) if is_file(clip) else load_clip(clip)
+
+
+def keep_clip(clip: HandObjectTrajectory) -> None:
+    """Keep a copy of a clip of no dataset, such as a fit, so that a reference made from it can be shown beside it."""
+    save(clip, _kept(clip.source()["hash"]))
+
+
+def kept_clip(source_hash: str) -> HandObjectTrajectory | None:
+    """The clip kept under the hash in a reference's source entry; None without one."""
+    path = _kept(source_hash)
+    return load(path, HandObjectTrajectory) if source_hash and path.is_file() else None
+
+
+def _kept(source_hash: str) -> Path:
+    return cache_dir() / "clips" / f"{source_hash[:16]}.npz"
+
+
+def is_file(clip: str) -> bool:
+    """Whether `clip` is a file's path rather than the name of a clip of the cache."""
+    return clip.endswith(".npz") or Path(clip).is_file()
 
 
 def list_clips(dataset: str) -> list[ClipInfo]:

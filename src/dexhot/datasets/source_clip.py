@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dexhot.data.types import HandObjectTrajectory, Reference
-from dexhot.datasets.library import load_clip
+from dexhot.datasets.library import kept_clip, load_clip
 from dexhot.datasets.parametric import generate
 from dexhot.datasets.scanned import generate_with
 from dexhot.errors import DexhotError
@@ -47,14 +47,14 @@ def clip_of_name(name: str, object_name: str) -> HandObjectTrajectory:
 
 
 def human_motion(reference: Reference, clip: HandObjectTrajectory | None = None) -> HumanMotion:
-    """The motion of `clip`, by default of `source_clip`.
+    """The motion of `clip`, by default of a file that was retargeted here, such as a fit, or of `source_clip`.
 
     Raises NotFoundError when it is not on this machine, DexhotError when it is not the one that was retargeted, or
     none was.
     """
     if "teleop" in reference.provenance:
         raise DexhotError(f"{reference.name} is teleoperated: it repeats no clip.")
-    clip = clip or source_clip(reference)
+    clip = clip or kept_clip(reference.provenance.get("source", {}).get("hash", "")) or source_clip(reference)
     sides = {side: resample(clip, side) for side in clip.hands}
     measured = next(iter(sides.values()))[2]
     shown = reference.clip_frames if len(reference.clip_frames) else np.arange(len(reference.q))

@@ -90,6 +90,7 @@ class PlayedMotion:
     refused: str = ""
     steps: int = 0  # control steps
     absent: str = ""  # why there is nothing to play
+    tries: int = 0  # of the prior until the first that was strict in the nominal world; 0: none was, or nothing tried
 
 
 def evaluate_clip(job: tuple[str, EvaluationOptions]) -> dict[str, Any]:
@@ -167,7 +168,8 @@ def judge_motion(
     found = _judged(reference, simulator, setup, states, np.stack(plans), batch.diverged)
     told = {"seconds_cpu": motion.seconds_cpu, "rollouts": motion.rollouts, "expected": motion.expected}
     steps = motion.steps or motion.rollouts * (len(reference.q) - 1)
-    return found | told | {"steps": steps, "tick_ms": 0.0, "tick_steps": 0, "refused": motion.refused}
+    told |= {"steps": steps, "tick_ms": 0.0, "tick_steps": 0, "tries": motion.tries}
+    return found | told | {"refused": motion.refused}
 
 
 def judge_policy(
@@ -234,7 +236,9 @@ def _planned(reference: Reference, setup: Setup, options: EvaluationOptions) -> 
     plan = Planned(reference, setup, prior, budget, threads=1).plan(reference.object_pose[0])
     spent, limit = time.process_time() - before, PlannedOptions().planning_limit
     refused = f"expects {plan.expected:.2f}" if plan.expected < limit else ""
-    return PlayedMotion(plan.targets, True, spent, plan.rollouts, plan.expected, refused, plan.control_steps)
+    return PlayedMotion(
+        plan.targets, True, spent, plan.rollouts, plan.expected, refused, plan.control_steps, tries=plan.found.tries
+    )
 
 
 def _constant(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:

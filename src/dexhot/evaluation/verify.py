@@ -74,7 +74,9 @@ def verify(reference: Reference, setup: Setup, clip: HandObjectTrajectory | None
     try:
         clip = source_clip(reference, clip)
     except DexhotError as absent:
-        return unverified(f"its clip is not here to be compared with ({absent})")
+        return unverified(
+            f"its clip is not here to be compared with ({absent} Of a file: `dexhot evaluate --clip FILE`)"
+        )
     if "hash" not in source:
         return unverified("the file has no hash of its clip, as dexhot retarget writes it")
     if clip.source() != source:

@@ -1,5 +1,6 @@
 """What was seen in many frames, as the terms of gradient descent take it: masks in a window, keypoints, clouds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,10 +58,13 @@ class BatchView:
         return found
 
 
-def view_of(recording: Recording, evidence: Evidence, sides: list[str], pixels: int) -> BatchView:
-    """Frames without their depth; the window around all labels is at most `pixels` wide and high."""
+def view_of(
+    recording: Recording, evidence: Evidence, sides: list[str], pixels: int, around: Sequence[str] = ()
+) -> BatchView:
+    """Frames without their depth, in a window around some labels (by default those of all sides and of the object),
+    at most `pixels` wide and high: around the object alone it shows more of its outline."""
     camera, labels = recording.intrinsics, evidence.labels
-    wanted: Any = np.isin(labels, [LABELS[name] for name in (*sides, "object")]).any(axis=0)
+    wanted: Any = np.isin(labels, [LABELS[name] for name in around or (*sides, "object")]).any(axis=0)
     rows, columns = np.flatnonzero(wanted.any(axis=1)), np.flatnonzero(wanted.any(axis=0))
     if not len(rows):
         rows, columns = np.array([0, camera.height - 1]), np.array([0, camera.width - 1])

@@ -131,7 +131,8 @@ def fit_body(
     bodies = Bodies({}, model, "", surfaces={SIDE: GivenSurface(len(body.vertices), body.faces)})
     now, losses = unknowns_of(bodies, start), np.zeros((0, len(start)))
     if np.isnan(start.object_pose).any():
-        now |= {name: np.tile(x, (len(start), 1)) for name, x in search_object(bodies, view, solver).items()}
+        searched = search_object(bodies, view, solver).unknowns
+        now |= {name: np.tile(x, (len(start), 1)) for name, x in searched.items()}
     if recipe.terms:
         names = ("turn", "place", "pose", "shape")
         done = adam(

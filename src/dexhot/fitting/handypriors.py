@@ -23,7 +23,7 @@ from dexhot.fitting.motion_terms import Consistency, Oscillation, Sliding
 from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.result import Scenes
 from dexhot.fitting.scene import ObjectModel
-from dexhot.fitting.silhouette_search import search_object
+from dexhot.fitting.silhouette_search import ObjectSearch, search_object
 from dexhot.humans.skin import SkinnedHand
 
 RENDER = ("image", "mask")
@@ -38,12 +38,13 @@ def fit_handypriors(
     recipe: Recipe,
     hand: SkinnedHand,
     convention: str,
-) -> list[Scenes]:
-    """Hand and object by frame."""
+) -> tuple[list[Scenes], ObjectSearch]:
+    """Hand and object by frame, and what the object started from."""
     solver, side = recipe.solver, hand.side
     bodies = Bodies({side: hand}, model, convention)
     view = view_of(recording, evidence, [side], solver["pixels"])
-    now = merged(search_object(bodies, view, solver), hand_from_pixels(bodies, side, view))
+    search = search_object(bodies, view_of(recording, evidence, [side], solver["pixels"], ["object"]), solver)
+    now = merged(search.unknowns, hand_from_pixels(bodies, side, view))
     if "image" in recipe.terms:
         colored = replace(model, colors=vertex_colors(BatchScene(bodies, now, view.small), view))
         bodies = Bodies({side: hand}, colored, convention)
@@ -51,7 +52,7 @@ def fit_handypriors(
     if recipe.terms:  # without any it is the first estimate
         now = adam(now, loss_of(bodies, terms_of(recipe, view), view.small), rates, solver["steps"]).unknowns
     last = BatchScene(bodies, now, view.small)
-    return [{side: last.scene(t, side)} for t in range(len(view))]
+    return [{side: last.scene(t, side)} for t in range(len(view))], search
 
 
 def terms_of(recipe: Recipe, view: BatchView) -> list[BatchTerm]:

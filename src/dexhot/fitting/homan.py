@@ -21,7 +21,7 @@ from dexhot.fitting.motion_terms import PoseComponents, SizeDeviation, Smoothnes
 from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.result import Scenes
 from dexhot.fitting.scene import ObjectModel
-from dexhot.fitting.silhouette_search import search_object
+from dexhot.fitting.silhouette_search import ObjectSearch, search_object
 from dexhot.humans.skin import SkinnedHand
 from dexhot.humans.zones import contact_zones
 
@@ -36,18 +36,21 @@ def fit_homan(
     recipe: Recipe,
     hands: Sequence[SkinnedHand],
     convention: str,
-) -> list[Scenes]:
-    """Hands and object by frame."""
+) -> tuple[list[Scenes], ObjectSearch]:
+    """Hands and object by frame, and what the object started from."""
     solver = recipe.solver
     bodies = Bodies({hand.side: hand for hand in hands}, model, convention, solver["components"])
-    view = view_of(recording, evidence, list(bodies.hands), solver["pixels"])
-    start = search_object(bodies, view, solver)
+    sides = list(bodies.hands)
+    view = view_of(recording, evidence, sides, solver["pixels"])
+    close = view_of(recording, evidence, sides, solver["pixels"], ["object"])
+    search = search_object(bodies, close, solver)
+    start = merged(search.unknowns)
     if solver["stand_in"]:
         start["object.scale"] = np.ones(1)
     for side in bodies.hands:
         start |= hand_from_pixels(bodies, side, view) | {f"{side}.scale": np.ones(1)}
     camera = view.camera
-    first = BatchScene(bodies, start, view.small)
+    first = BatchScene(bodies, start, close.small)
     seen = {side: camera.project(first.hand_vertices(side)) for side in bodies.hands}
     rates = {
         "turn": solver["turn_rate"],
@@ -57,19 +60,25 @@ def fit_homan(
     }
     now = merged(start)
     for steps, left_out in ((solver["coarse_steps"], LOCAL), (solver["fine_steps"], ())):
-        terms = terms_of(recipe, bodies, view, seen, left_out)
-        now = adam(now, loss_of(bodies, terms, view.small), rates, steps).unknowns
-    last = BatchScene(bodies, now, view.small)
-    return [{side: last.scene(t, side) for side in bodies.hands} for t in range(len(view))]
+        terms = terms_of(recipe, bodies, view, close, seen, left_out)
+        now = adam(now, loss_of(bodies, terms, close.small), rates, steps).unknowns
+    last = BatchScene(bodies, now, close.small)
+    return [{side: last.scene(t, side) for side in bodies.hands} for t in range(len(view))], search
 
 
 def terms_of(
-    recipe: Recipe, bodies: Bodies, view: BatchView, seen: dict[str, np.ndarray], left_out: Sequence[str]
+    recipe: Recipe,
+    bodies: Bodies,
+    view: BatchView,
+    close: BatchView,
+    seen: dict[str, np.ndarray],
+    left_out: Sequence[str],
 ) -> list[BatchTerm]:
-    """What the recipe asks for; `seen` (T, V, 2) px are the first estimate's vertices."""
+    """What the recipe asks for; `close` is the view of the object alone, which alone is drawn; `seen` (T, V, 2) px are
+    the first estimate's vertices."""
     zones = {side: list(contact_zones(hand).values()) for side, hand in bodies.hands.items()}
     kinds: dict[str, Callable[..., BatchTerm]] = {
-        "silhouette": partial(Silhouette, view),
+        "silhouette": partial(Silhouette, close),
         "vertices_2d": partial(Vertices2D, view, seen),
         "pca": PoseComponents,
         "size": SizeDeviation,

@@ -14,6 +14,7 @@ from dexhot.fitting.hand_fit import LEAST_SEEN
 from dexhot.fitting.recipe import METHODS, Recipe
 from dexhot.fitting.result import RecordingFit, Scenes, fit_of
 from dexhot.fitting.scene import HandObjectScene, ObjectModel, object_model
+from dexhot.fitting.silhouette_search import ObjectSearch
 from dexhot.fitting.tracker import SHAPE_SECONDS, HandObjectTracker, Tracked, same
 from dexhot.humans.skin import KeypointTable, SkinnedHand
 from dexhot.objects.asset import ObjectAsset
@@ -61,9 +62,9 @@ def fit_recording(
     assert asset is not None
     model = object_model(asset)
     began = time.thread_time()
-    scenes = _descend(recording, evidence, model, recipe, hands, convention, with_pose)
+    scenes, search = _descend(recording, evidence, model, recipe, hands, convention, with_pose)
     seconds = np.full(len(scenes), (time.thread_time() - began) / len(scenes))
-    return fit_of(recording, evidence, asset, model, recipe, tables, scenes, seconds)
+    return fit_of(recording, evidence, asset, model, recipe, tables, scenes, seconds, search=search)
 
 
 def _track(
@@ -160,14 +161,14 @@ def _descend(
     hands: Sequence[SkinnedHand],
     convention: str,
     with_pose: bool,
-) -> list[Scenes]:
+) -> tuple[list[Scenes], ObjectSearch | None]:
     """With Adam, as the papers do. What a recipe without depth gets has none."""
     if not METHODS[recipe.method].depth:
         recording, evidence = without_depth(recording, evidence)
     if recipe.method == "tfhot":
         from dexhot.fitting.tfhot import fit_tfhot
 
-        return fit_tfhot(recording, evidence, model, recipe, hands[0], convention, with_pose)
+        return fit_tfhot(recording, evidence, model, recipe, hands[0], convention, with_pose), None
     if recipe.method == "homan":
         from dexhot.fitting.homan import fit_homan
 

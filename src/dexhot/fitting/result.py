@@ -13,6 +13,7 @@ from dexhot.fitting.clip import NO_OBJECT
 from dexhot.fitting.frames import thinning
 from dexhot.fitting.recipe import Recipe
 from dexhot.fitting.scene import HandObjectScene, ObjectModel
+from dexhot.fitting.silhouette_search import ObjectSearch
 from dexhot.fitting.tracker import Tracked
 from dexhot.geometry.poses import IDENTITY, compose, transform
 from dexhot.geometry.rotations import quat_to_matrix
@@ -34,6 +35,7 @@ class RecordingFit:
     model: ObjectModel | None
     seconds: np.ndarray  # (T,) CPU time of one core; of a whole clip's solution, spread over its frames
     tracked: list[Tracked | None] = field(default_factory=list)  # of the tracker; None before the hand was first seen
+    search: ObjectSearch | None = None  # of the recipes without depth: what their object started from
 
     @property
     def side(self) -> str:
@@ -60,6 +62,7 @@ def fit_of(
     scenes: list[Scenes],
     seconds: np.ndarray,
     tracked: Sequence[Tracked | None] = (),
+    search: ObjectSearch | None = None,
 ) -> RecordingFit:
     """In the world where the camera's pose is known, else in the camera's frame. Frames before the first hand hold the
     first pose, without confidence. Covariances are those of the tracker, where it was the tracker."""
@@ -90,6 +93,8 @@ def fit_of(
         "convention": next(iter(tables.values())).name,
         "hand_scale": {side: round(start[side].person.scale, 4) for side in tables},
     }
+    if search is not None:
+        fitted |= search.figures()
     made = {
         "fit": fitted,
         "frame": "camera" if recording.world_T_camera is None else "world",
@@ -125,6 +130,7 @@ def fit_of(
         model,
         seconds,
         list(tracked),
+        search,
     )
 
 

@@ -119,8 +119,10 @@ def seen_points(skin: RobotSkin, motion: RobotMotion, world_T_camera: np.ndarray
 def fit_robot_hand(
     recording: Recording, evidence: Evidence, model: ObjectModel, recipe: Recipe, motion: RobotMotion
 ) -> Evidence:
-    """The evidence with the object's poses that were found. Raises ClipError without the camera's pose, for joints of
-    other times, and where no frame shows the object."""
+    """The evidence with the object's poses that were found; its provenance says whether they are ambiguous.
+
+    Raises ClipError without the camera's pose, for joints of other times, and where no frame shows the object.
+    """
     if recording.world_T_camera is None:
         raise ClipError(f"{recording.name}: where the robot's hand is needs world_T_camera (docs/capture.md).")
     skin = RobotSkin(load_hand(motion.hand))
@@ -129,7 +131,8 @@ def fit_robot_hand(
     solver = recipe.solver
     view = view_of(*blind, [SIDE], solver["pixels"])
     bodies = Bodies({}, model, "", surfaces={SIDE: skin.surface})
-    now = merged(search_object(bodies, view, solver))
+    search = search_object(bodies, view_of(*blind, [SIDE], solver["pixels"], ["object"]), solver)
+    now = merged(search.unknowns)
     if "image" in recipe.terms:
         colors = vertex_colors(BatchScene(bodies, now, view.small, fixed), view)
         bodies = replace(bodies, model=replace(model, colors=colors))
@@ -140,8 +143,9 @@ def fit_robot_hand(
     last = BatchScene(bodies, now, view.small)
     poses = [make_pose(last.origin(t), matrix_to_quat(last.rotation[t])) for t in range(len(view))]
     hand = Path(motion.hand).parent.name or motion.hand  # of a hand.yaml its folder's name: files hold no paths
-    made = {"fit": {"recipe": recipe.name, "terms": list(recipe.terms), "hand": hand}, "object": model.name}
-    return replace(evidence, object_pose=np.stack(poses), provenance=evidence.provenance | made)
+    fitted = {"recipe": recipe.name, "terms": list(recipe.terms), "hand": hand} | search.figures()
+    made = evidence.provenance | {"fit": fitted, "object": model.name}
+    return replace(evidence, object_pose=np.stack(poses), provenance=made)
 
 
 def terms_of(recipe: Recipe, view: BatchView) -> list[BatchTerm]:

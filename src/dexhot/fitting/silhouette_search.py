@@ -5,6 +5,7 @@ silhouette and carried from frame to frame; the candidate whose masks overlap be
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,40 @@ from dexhot.fitting.batch_terms import HAND_CHANNELS, Silhouette
 from dexhot.fitting.batch_view import BatchView
 from dexhot.fitting.hand_fit import rotations_over_so3
 from dexhot.geometry.cameras import Intrinsics
-from dexhot.geometry.rotations import matrix_to_6d
+from dexhot.geometry.equivalents import reduced_angle
+from dexhot.geometry.rotations import matrix_from_6d, matrix_to_6d, matrix_to_quat
 
 BOX_ROUNDS = 10  # depth and place by turns, until they agree
 LEAST_PIXELS = 12  # of the window that a mask must cover to count
 WEIGHT = 100.0  # of the silhouette; Adam does not mind it
+APART = np.radians(25.0)  # between two rotations that are not the same
+ALIKE = 0.02  # of the overlap: less tells nothing, for masks err by as much
 
 
-def search_object(bodies: Bodies, view: BatchView, settings: Mapping[str, Any]) -> Unknowns:
-    """ "object.turn" (T, 6) and "object.place" (T, 3) of the whole clip. Raises ClipError without any mask.
+@dataclass(frozen=True)
+class ObjectSearch:
+    """An object's poses, and how well its masks tell them from others."""
+
+    unknowns: Unknowns  # "object.turn" (T, 6) and "object.place" (T, 3) of the whole clip
+    overlap: float  # with the masks, mean over the frames
+    rival: float  # of the best candidate whose rotation is another; 0 without any
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether another rotation, such as the back in place of the front, overlaps as well."""
+        return self.rival > self.overlap - ALIKE
+
+    def figures(self) -> dict[str, Any]:
+        """For people."""
+        return {
+            "object_overlap": round(self.overlap, 3),
+            "object_rival_overlap": round(self.rival, 3),
+            "object_ambiguous": self.ambiguous,
+        }
+
+
+def search_object(bodies: Bodies, view: BatchView, settings: Mapping[str, Any]) -> ObjectSearch:
+    """The poses of the whole clip. Raises ClipError without any mask.
 
     Frames without a mask keep the pose of the frame before, those at the start of the first that has one.
     """
@@ -41,6 +67,7 @@ def search_object(bodies: Bodies, view: BatchView, settings: Mapping[str, Any]) 
         "object.place": np.stack([place_by_box(bodies, R, box, view.small) for R in rotations]),
     }
     turns, places, overlaps = [], [], []
+    behind = 1.0  # by which other rotations overlapped less before pruning left them out
     for k, t in enumerate(seen):
         here = view.frame(int(t))
         now = _refined(alone, now, here, rates, settings["search_steps" if k == 0 else "follow_steps"])
@@ -48,15 +75,29 @@ def search_object(bodies: Bodies, view: BatchView, settings: Mapping[str, Any]) 
         places.append(now["object.place"])
         overlaps.append(overlap(BatchScene(alone, now, here.small), here))
         if k + 1 == settings["pruned_after"]:
-            kept = np.argsort(-np.mean(overlaps, axis=0))[: settings["pruned_to"]]
+            means = np.mean(overlaps, axis=0)
+            behind = means.max() - rival(bodies, means, now["object.turn"])
+            kept = np.argsort(-means)[: settings["pruned_to"]]
             now = {name: x[kept] for name, x in now.items()}
             turns, places, overlaps = [[x[kept] for x in rows] for rows in (turns, places, overlaps)]
-    best = int(np.argmax(np.mean(overlaps, axis=0)))
+    means = np.mean(overlaps, axis=0)
+    best = int(np.argmax(means))
     owner = np.clip(np.searchsorted(seen, np.arange(len(view)), side="right") - 1, 0, None)
-    return {
+    found = {
         "object.turn": np.stack([x[best] for x in turns])[owner],
         "object.place": np.stack([x[best] for x in places])[owner],
     }
+    other = max(rival(bodies, means, now["object.turn"]), means[best] - behind)
+    return ObjectSearch(found, float(means[best]), float(other))
+
+
+def rival(bodies: Bodies, overlaps: np.ndarray, turns: np.ndarray) -> float:
+    """The largest overlap (B,) among candidates (B, 6) whose rotation differs from the best one's; 0 without any."""
+    assert bodies.model is not None
+    quats = matrix_to_quat(matrix_from_6d(turns))
+    best = int(np.argmax(overlaps))
+    other = reduced_angle(bodies.model.symmetry, quats[best], quats) > APART
+    return float(overlaps[other].max()) if other.any() else 0.0
 
 
 def _refined(bodies: Bodies, start: Unknowns, view: BatchView, rates: Mapping[str, float], steps: int) -> Unknowns:

@@ -73,6 +73,8 @@ def summarise_recording_fit(fit: RecordingFit, evidence: Evidence) -> dict[str, 
             "object_lost_frames": sum(one.object_lost for one in tracked),
             "object_ambiguous_frames": sum(one.object_ambiguous for one in tracked),
         }
+    if fit.search is not None:
+        figures |= fit.search.figures()
     first = next(scenes for scenes in fit.scenes if scenes)
     figures["shape"] = np.round(first[fit.side].person.shape, 2).tolist()
     figures["frame_ms_p50"] = round(float(1e3 * np.median(fit.seconds[fit.seconds > 0])), 3)

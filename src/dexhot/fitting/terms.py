@@ -95,12 +95,14 @@ class KeypointDepth:
     confidence: np.ndarray  # (21,), 0 where nothing was measured
     sigma: float = 0.010  # m
     inside: float = 0.008  # m from the surface to a joint
+    hidden: float = 1.0  # how many times wider sigma is behind it: a joint may be hidden by a finger, none lies before
 
     def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
         """21 residuals, robust: at an edge the measured depth is that of the background."""
         off = posed.keypoints(self.table)[:, 2] - self.depth - self.inside
-        square = off**2 / self.sigma**2
-        weight = self.confidence / self.sigma**2 * (ROBUST / (ROBUST + square)) ** 2
+        sigma = np.where(off > 0.0, self.hidden * self.sigma, self.sigma)
+        square = off**2 / sigma**2
+        weight = self.confidence / sigma**2 * (ROBUST / (ROBUST + square)) ** 2
         cost = float(self.confidence @ (ROBUST * square / (ROBUST + square)))
         return Rows(off, keypoint_rows(posed, self.table, with_shape)[:, 2], weight, cost)
 

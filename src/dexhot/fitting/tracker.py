@@ -468,7 +468,7 @@ class HandObjectTracker:
                 )
             elif name == "joint_depth":
                 measured = view.confidence * (view.depth > 0)
-                term = KeypointDepth(self.table, view.depth, measured, row["sigma"], row["inside"])
+                term = KeypointDepth(self.table, view.depth, measured, row["sigma"], row["inside"], row["hidden"])
                 found.append(HandOnly(term, row["weight"]))
             elif name == "hand_mask":
                 found.append(HandMask(view, **row))

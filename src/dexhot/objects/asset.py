@@ -13,6 +13,7 @@ from dexhot.errors import FileFormatError
 from dexhot.paths import physics_file
 
 SYMMETRIES = ("none", "discrete", "axis", "sphere")
+MOST_FRICTION = 3.0
 
 
 @dataclass
@@ -43,6 +44,7 @@ class ObjectAsset:
     symmetry: Symmetry = field(default_factory=Symmetry)
     resting_poses: np.ndarray = field(default_factory=lambda: np.zeros((0, 7)))  # (P, 7) world_T_mesh, table at z = 0
     provenance: dict[str, Any] = field(default_factory=dict)
+    friction: float | None = None  # sliding, against fingers and table; None: the physics'
 
     @property
     def corners(self) -> np.ndarray:
@@ -58,6 +60,10 @@ class ObjectAsset:
         if self.mass <= 0 or np.linalg.eigvalsh(self.inertia).min() <= 0:
             raise FileFormatError(
                 f"object {self.name!r} needs a positive mass and inertia; its mass is {self.mass} kg."
+            )
+        if self.friction is not None and not 0 < self.friction <= MOST_FRICTION:
+            raise FileFormatError(
+                f"object {self.name!r} needs a friction above 0 and up to {MOST_FRICTION:g}, not {self.friction}."
             )
         if self.symmetry.kind not in SYMMETRIES:
             raise FileFormatError(

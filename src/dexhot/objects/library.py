@@ -41,7 +41,7 @@ def save_object(asset: ObjectAsset, picture: np.ndarray | None = None) -> Path:
     for i, (vertices, faces) in enumerate(asset.pieces):
         arrays |= {f"piece{i}.vertices": vertices, f"piece{i}.faces": faces}
     header = {"schema": SCHEMA, "version": VERSION, "name": asset.name, "mass": asset.mass, "pieces": len(asset.pieces)}
-    header |= {"symmetry": asdict(asset.symmetry), "provenance": asset.provenance}
+    header |= {"symmetry": asdict(asset.symmetry), "provenance": asset.provenance, "friction": asset.friction}
     with made_folder(folder), ExitStack() as written:
         if picture is not None:
             from PIL import Image
@@ -93,6 +93,7 @@ def load_object(name: str) -> ObjectAsset:
                 symmetry=Symmetry(**header["symmetry"]),
                 resting_poses=a["resting_poses"],
                 provenance=header["provenance"],
+                friction=header.get("friction"),  # files before it have none
             )
     except UNREADABLE as e:
         raise _unreadable(name, e) from e

@@ -75,7 +75,7 @@ def carries(
         stop = t + max(1, int(np.argmin(stays)) if not stays.all() else len(stays))
         free = t + np.flatnonzero(nearest[t:stop] > options.let_go)
         moves_again = way[stop - t :].max(initial=0.0) > options.again
-        if height[t] < options.low and stop - t >= options.rest and moves_again and len(free):
+        if stop - t >= options.rest and moves_again and len(free):
             cuts.append(int(free.mean()))
         t = stop
     bounds = [0, *cuts, len(object_pose)]

@@ -321,7 +321,7 @@ def _load(asset: ObjectAsset, held: np.ndarray, fingers: Servo) -> GraspLoad:
         weight=-asset.mass * worst.mass[1] * physics.gravity[2],
         centre=np.asarray(asset.center_of_mass, float),
         directions=quat_rotate(quat_conjugate(some), np.array([0.0, 0.0, -1.0])),
-        friction=worst.sliding[0],
+        friction=worst.sliding[0] * physics.sliding(asset.friction) / physics.friction[0],
         torsion=physics.friction[1],
         torque=np.full(len(fingers.stiffness), torque),
     )

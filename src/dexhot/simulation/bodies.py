@@ -78,6 +78,8 @@ def add_object(spec: mujoco.MjSpec, asset: ObjectAsset, physics: Physics) -> Non
         geom = add_mesh_geom(spec, body, f"object_{k}", vertices, faces)
         geom.group = COLLISION_GROUP
         set_contact(geom, physics, WORLD_CONTACT)
+        if asset.friction is not None:  # with priority, or the larger friction of the two geoms would count
+            geom.friction, geom.priority = [physics.sliding(asset.friction), *physics.friction[1:]], 1
     visual = add_mesh_geom(spec, body, "object_visual", asset.vertices, asset.faces)
     visual.group, visual.rgba = VISUAL_GROUP, [0.87, 0.49, 0.20, 1.0]
 

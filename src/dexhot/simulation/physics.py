@@ -97,6 +97,11 @@ class Physics:
         t, r = self.wrist.translation, self.wrist.rotation
         return np.concatenate([[t.kv / t.kp] * 3, [r.kv / r.kp] * 3, self.finger(hand).lag])
 
+    def sliding(self, own: float | None) -> float:
+        """Sliding friction of an object whose `own` is measured where the benchmark has its nominal one; None: as
+        everything else. Where a physics has less friction, such an object has proportionally less."""
+        return self.friction[0] if own is None else own * self.friction[0] / load_physics().friction[0]
+
     def named(self, hand: RobotHand | str) -> dict[str, str]:
         """What a result records: physics version and servo profile."""
         return {"physics": self.version, "servo": self.profile(hand)}

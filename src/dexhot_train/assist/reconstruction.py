@@ -55,7 +55,7 @@ class Reconstruction:
 
 
 @dataclass
-class Outcome:
+class ReconstructionOutcome:
     """What became of one clip."""
 
     kept: float  # fraction of the clip before the object was lost: T of the paper
@@ -110,7 +110,7 @@ def _tilt(pose: np.ndarray, start: np.ndarray) -> np.ndarray:
     return tilt
 
 
-def outcome(found: Reconstruction, q: np.ndarray, object_pose: np.ndarray, model: HandModel) -> Outcome:
+def outcome(found: Reconstruction, q: np.ndarray, object_pose: np.ndarray, model: HandModel) -> ReconstructionOutcome:
     """Of hand vectors (T, 6+n) and object poses (T, 7) as simulated. A pour succeeds where the object is never lost and
     tilted as it was; a gift where the object is not lost before it is over its target."""
     true = found.clip.reference.object_pose
@@ -127,7 +127,7 @@ def outcome(found: Reconstruction, q: np.ndarray, object_pose: np.ndarray, model
         success = ended == len(true) and abs(tilts[0] - tilts[1]) < POURED
     else:
         success = ended > at and away[at] < GIVEN
-    return Outcome(ended / len(true), float(np.mean(off)), bool(success))
+    return ReconstructionOutcome(ended / len(true), float(np.mean(off)), bool(success))
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,7 @@ def user_alone(hands: ReconstructedHands, seen: np.ndarray) -> np.ndarray:
     return hands.user()
 
 
-def outcomes(clips: Sequence[Reconstruction], corrector: Corrector, threads: int = 1) -> list[Outcome]:
+def outcomes(clips: Sequence[Reconstruction], corrector: Corrector, threads: int = 1) -> list[ReconstructionOutcome]:
     """Of each clip, once: nothing is random."""
     hands = ReconstructedHands(clips, len(clips), threads=threads, assigned=np.arange(len(clips)))
     longest = hands.table.q.shape[1]

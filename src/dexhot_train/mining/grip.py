@@ -28,7 +28,8 @@ def held_mass(reference: Reference, setup: Setup) -> float | None:
     model.move(reference.q[t])
     pose = reference.object_pose[t]
     outward = ConvexUnion(setup.asset.pieces).distance(transform(inverse(pose), model.points()[touching]))[1]
-    edges = np.stack([friction_cone(quat_rotate(pose[3:], n), physics.friction[0]) for n in outward])  # (k, EDGES, 3)
+    friction = physics.sliding(setup.asset.friction)
+    edges = np.stack([friction_cone(quat_rotate(pose[3:], n), friction) for n in outward])  # (k, EDGES, 3)
     jacobian = model.point_jacobian()[touching][:, :, 6:]  # (k, 3, n)
     torque = np.einsum("kei,kin->nke", edges, jacobian).reshape(jacobian.shape[2], -1)
     limit = np.minimum(hand.effort, physics.finger(hand).torque)

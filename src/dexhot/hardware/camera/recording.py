@@ -30,8 +30,9 @@ def recording_place(text: str | Path) -> Path:
 
 
 def recording_name(text: str | Path) -> str:
-    """A recording's name: that of its file or folder, also where the argument is "."."""
-    return Path(os.path.abspath(recording_place(text))).stem
+    """A recording's name: that of its file or folder, also where the argument is "."; of a bag, its folder's."""
+    path = Path(os.path.abspath(recording_place(text)))
+    return path.parent.name if path.name == "bag" else path.stem
 
 
 def open_recording(
