@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import trimesh
+from scipy.spatial.transform import Rotation
 
 from dexhot.errors import MeshError
 
 pytest.importorskip("numba")
-from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, rigid_model
+from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, hypotheses, rigid_model
 from dexhot_bench.objectpose import CAMERA, DrawnScene, distances, random_pose
 
 ARM = trimesh.creation.box((0.03, 0.05, 0.05)).apply_translation((0.045, 0.04, 0.01))
@@ -62,3 +63,10 @@ def test_too_few_points_are_no_pose(model):
 def test_a_mesh_in_millimetres_is_refused():
     with pytest.raises(MeshError, match=r"millimetres.*--scale 0.001"):
         rigid_model(1e3 * L.vertices, L.faces)
+
+
+def test_the_hypotheses_cover_all_rotations():
+    """No rotation is farther from one than alignment reaches."""
+    some = Rotation.random(300, random_state=1).as_matrix()
+    cosines = 0.5 * (np.einsum("bij,nij->nb", hypotheses(), some).max(axis=1) - 1.0)
+    assert np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0))).max() < 35.0

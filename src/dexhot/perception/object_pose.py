@@ -79,7 +79,7 @@ def hypotheses() -> np.ndarray:
     up, around = np.arccos(1 - 2 * k / VIEWS), np.pi * (1 + 5**0.5) * k
     out = []
     for a, b in zip(up, around):
-        tilt = Rotation.from_euler("zy", [b, a])
+        tilt = Rotation.from_euler("ZY", [b, a])  # about the turned axes: the view sphere, not one circle of it
         out += [(Rotation.from_euler("z", 2 * np.pi * n / TURNS) * tilt.inv()).as_matrix() for n in range(TURNS)]
     return np.array(out)
 
