@@ -153,7 +153,7 @@ def test_without_contacts_the_weights_are_loose(lift, monkeypatch):
     np.testing.assert_allclose(velocity, [0.0] * 6 + [0.3 * loose] * 16)
     np.testing.assert_allclose(acceleration, [0.4 * loose] * 22)
     stream = module.keypoint_tracker(HAND, reference.base_quat, options)
-    assert stream.palm == 0.1
+    assert stream.palm == 0.1 and (stream._change == module.KEPT**2).all()
     np.testing.assert_allclose(stream._posture, [0.0] * 6 + [(0.2 * loose) ** 2] * 16)
     assert q.shape == reference.q.shape and H.shape == (*q.shape, q.shape[1])
 

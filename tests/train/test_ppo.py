@@ -247,9 +247,15 @@ def test_the_discriminator_sees_the_action_as_applied():
     learner.observations = learner.task.reset()
     experience = learner._collect()
     torch.testing.assert_close(experience.applied, 2.0 * experience.action)
-    before = experience.reward.clone()
+    judge, before, judged = learner.discriminator, experience.reward.clone(), []
+    loss, reward = judge.loss, judge.reward
+    judge.loss = lambda expert, policy: judged.append(policy[1]) or loss(expert, policy)
+    judge.reward = lambda state, action, part: judged.append(action) or reward(state, action, part)
     figures = learner._judge(experience)
     assert (experience.reward > before).all() and figures["imitation_reward"] > 0
+    applied = experience.applied.flatten(0, 1)
+    torch.testing.assert_close(judged[-1], applied)  # what is paid
+    torch.testing.assert_close(torch.cat(judged[:-1]).sort(dim=0).values, applied.sort(dim=0).values)  # what is learnt
 
 
 def test_a_discriminator_without_an_expert_is_refused():

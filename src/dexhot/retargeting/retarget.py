@@ -56,6 +56,7 @@ from dexhot.simulation.physics import load_physics
 
 TURNING = 5.0  # frames, sigma of the smoothing of the palm's measured turn about the object
 LOOSE = 0.2  # scale of posture and smoothness without contacts, where nothing is held
+KEPT = 0.015  # per rad or m from the last frame, for clips without contacts: half of streaming's, as smoothing follows
 DIRECTIONS = 3  # of gravity in the object's frame, over the hold
 PRESS = 0.9  # maximum fraction of the servos' torque for a planned squeeze
 
@@ -161,7 +162,7 @@ def keypoint_tracker(
 ) -> StreamingRetargeter:
     """The solver of `track_keypoints`, with base rotation `base_quat` (4,)."""
     o = options or RetargetOptions()
-    return StreamingRetargeter(hand, base_quat, palm=o.palm, posture=LOOSE * o.posture)
+    return StreamingRetargeter(hand, base_quat, palm=o.palm, posture=LOOSE * o.posture, change=KEPT)
 
 
 def track_keypoints(

@@ -55,7 +55,8 @@ def test_only_residual_agents_are_files_and_only_they_assist(actor, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("task", "sigma", "margin"), [("door", 0.15, 0.3), ("hammer", 0.10, 0.2), ("relocate", 0.05, 0.05)]
+    ("task", "sigma", "margin"),
+    [("door", 0.15, 0.3), ("hammer", 0.10, 0.2), ("relocate", 0.05, 0.05), ("pen", 0.05, 0.05)],
 )
 def test_the_shipped_agents_help_on_motions_that_they_never_saw(shared_data, task, sigma, margin):
     """24 episodes each; the full figures, of 100, are in docs/assist.md."""
