@@ -43,16 +43,34 @@ def test_the_figures_count_what_motion_depends_on():
 
 
 def test_a_plant_that_moves_or_is_told_to_is_not_still():
-    from dexhot_bench.faults.graph import still
+    from dexhot_bench.faults import graph
 
     def seen(q, told):
         return [(0.1 * k, np.full(2, q(k)), np.full(2, told(k))) for k in range(1, 12)]
+
+    def still(plant, since):
+        return graph.still(plant, since, arm=0)
 
     assert still(seen(lambda k: 0.1 if k < 3 else 0.3, lambda k: 0.5), since=0.0)  # comes to rest, then stays
     assert not still(seen(lambda k: 0.01 * k, lambda k: 0.5), since=0.0)
     assert not still(seen(lambda k: 0.3, lambda k: 0.5 + 1e-3 * (k > 5)), since=0.0)
     assert still(seen(lambda k: 0.3, lambda k: 0.5 + 1e-3 * (k > 5)), since=0.55)
     assert not still([], since=0.0)
+
+
+def test_an_arm_may_brake_before_it_is_still():
+    from dexhot_bench.faults.graph import still
+
+    def seen(arm, hand):
+        return [(0.1 * k, np.full(2, 0.3), np.array([arm(k), hand(k)])) for k in range(1, 12)]
+
+    def braking(k):
+        return 0.05 * min(k, 3)
+
+    assert still(seen(braking, lambda k: 0.5), since=0.0, arm=1)
+    assert not still(seen(lambda k: 0.5, braking), since=0.0, arm=1)  # a finger stops at once
+    assert not still(seen(lambda k: 0.05 * min(k, 5), lambda k: 0.5), since=0.0, arm=1)  # too long
+    assert not still(seen(lambda k: 0.1 * min(k, 3), lambda k: 0.5), since=0.0, arm=1)  # too far
 
 
 def test_there_are_more_than_thirty_and_each_has_a_name_of_its_own():

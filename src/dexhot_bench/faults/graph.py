@@ -31,6 +31,7 @@ from dexhot.bringup.graphs import load_graph
 from dexhot.data.diagnostics import by_node
 from dexhot.data.topics import DIAGNOSTICS, LEAP_STATES, SAFETY_STATE
 from dexhot.errors import DexhotError
+from dexhot.robots.arm import FR3_JOINTS
 from dexhot.ros.core import messages
 from dexhot.ros.core.qos import publish_profile, subscribe_profile
 from dexhot.safety.machine import State
@@ -41,6 +42,7 @@ RECOVERY = 40.0  # s
 REMEMBERED = 600  # states of the plant that are kept
 SILENCE = 0.15  # s: the drivers' and the supervisor's `supervisor_timeout` on a real robot
 SETTLED = 0.3  # s, time to come to rest after a hold
+BRAKING = 0.15  # rad, of a joint of the arm within that time
 STILL = 0.02  # rad, allowed motion of a joint afterwards: creep under load
 PATIENCE = 0.017  # s, wait of an embedded tick for commands: one period; a real robot does not wait
 
@@ -237,8 +239,9 @@ def faulty(node: NodeSpec) -> NodeSpec:
     return replace(node, target=FAULTY[node.name], schema=node.name) if node.name in FAULTY else node
 
 
-def still(plant: list[Plant], since: float) -> bool:
-    """Whether from `since` (monotonic time) on no servo command of the plant changed, and no joint moved.
+def still(plant: list[Plant], since: float, arm: int = len(FR3_JOINTS)) -> bool:
+    """Whether from `since` (monotonic time) on no servo command of the plant changed, and no joint moved; the first
+    `arm` joints may brake first, within BRAKING and SETTLED: the FR3 cannot stop at once.
 
     Measured in the physics, independent of the drivers; False without data.
     """
@@ -247,4 +250,7 @@ def still(plant: list[Plant], since: float) -> bool:
     if not rest:
         return False
     told = np.array([x for _, _, x in seen])
-    return bool(np.ptp(told, axis=0).max() < 1e-6 and np.ptp(rest, axis=0).max() < STILL)
+    settled = told[-len(rest) :]
+    brakes = np.abs(told[:, :arm] - told[0, :arm]).max(initial=0.0) < BRAKING
+    holds = np.ptp(told[:, arm:], axis=0).max(initial=0.0) < 1e-6 and np.ptp(settled, axis=0).max() < 1e-6
+    return bool(brakes and holds and np.ptp(rest, axis=0).max() < STILL)

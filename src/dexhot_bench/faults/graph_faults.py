@@ -157,7 +157,7 @@ def object_flips(graph: RunningGraph) -> Outcome:
 
 FAULTS.case("object slipped: its pose jumps 20 cm", injected, "jump", "jumped by 20 cm")
 FAULTS.case("object pose NaN", injected, "nan", "not finite")
-FAULTS.case("object pose stamps jump back", injected, "back", "stamped")
+FAULTS.case("object pose stamps jump back", injected, "back", "stamps")
 FAULTS.case("object pose in an unknown frame", injected, "frame", "object", quick=True)
 FAULTS.case("object pose with a zero quaternion", injected, "quaternion", "object")
 
