@@ -22,7 +22,7 @@ from dexhot.report.folder import PICTURE, write_report
 from dexhot.report.live_loop import checks, node_rows
 from dexhot.report.plots import PANEL, Line, histogram, panel, timeline
 from dexhot.report.recording import RunRecording, SafetyState
-from dexhot.report.series import compute_series, spans
+from dexhot.report.series import _reference_phases, compute_series, spans
 from dexhot.robots.robot_hand import load_hand
 from report_samples import box_asset, human_clip, lift_reference, lift_rollout
 
@@ -51,6 +51,18 @@ def test_phases_of_a_good_lift_end_in_hold(asset):
 def test_a_dropped_object_is_lost(asset):
     series = compute_series(lift_rollout(dropped=True), asset)
     assert series.phase[-1] == "lost" and series.phase[40] == "held"
+
+
+def test_a_reference_that_lets_go_and_grasps_again_shows_it():
+    ref, lifted = lift_reference(), np.zeros(len(lift_reference().q), bool)
+    start, end = ref.grasp_start, ref.grasp_end
+    middle = (start + end) // 2
+    contact = np.zeros((len(ref.q), 4))
+    contact[[*range(start, middle - 3), *range(middle + 3, end + 1)]] = 1.0
+    phase = _reference_phases(replace(ref, contact=contact), lifted)
+    assert phase[start] == phase[end] == "contact" and phase[middle] == "release"
+    plain = _reference_phases(replace(ref, contact=0.0 * contact), lifted)
+    assert (plain[start : end + 1] == "contact").all()
 
 
 def test_spans_cover_the_clip_without_gaps():

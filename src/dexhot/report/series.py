@@ -90,10 +90,11 @@ def _phases(rollout: Rollout, ref_lifted: np.ndarray, distance: np.ndarray) -> n
 
 
 def _reference_phases(ref: Reference, lifted: np.ndarray) -> np.ndarray:
-    """Phases of the reference: approach, contact around the object's motion, lifted, release."""
-    touching = (ref.contact > 0.5).any(axis=1)
-    frames = np.arange(len(ref.q))
-    touching |= (frames >= ref.grasp_start) & (frames <= ref.grasp_end)
+    """Phases of the reference: approach, contact, lifted, release; without planned contacts it touches the object while
+    that moves."""
+    touching, frames = (ref.contact > 0.5).any(axis=1), np.arange(len(ref.q))
+    if not touching.any():
+        touching = (frames >= ref.grasp_start) & (frames <= ref.grasp_end)
     phase = np.where(touching, "contact", np.where(frames > ref.grasp_start, "release", "approach")).astype(object)
     phase[lifted] = "lifted"
     return phase
