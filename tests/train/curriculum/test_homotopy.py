@@ -395,7 +395,7 @@ def test_a_task_of_a_file_is_tracked_without_the_arm(tmp_path, cache, shipped):
 def test_a_clip_that_cannot_be_read_ends_the_search_before_it_begins(lift_reference, tmp_path):
     (tmp_path / "cut.npz").write_bytes(b"PK")
     (tmp_path / "folder.npz").mkdir()
-    for name, what in (("cut", "truncated"), ("folder", "not a file"), ("nothing", "does not exist")):
+    for name, what in (("cut", "truncated"), ("folder", "is a folder"), ("nothing", "does not exist")):
         with pytest.raises(DexhotError, match=what):
             search_paths([str(tmp_path / f"{name}.npz")], "synthesised", TINY, tmp_path / "out")
     assert not (tmp_path / "out").exists()
