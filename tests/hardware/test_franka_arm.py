@@ -1,6 +1,8 @@
 """The arm's driver over the robot's own protocol, on a simulated FR3 in another process, and what can befall it."""
 
 import os
+import queue
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -17,7 +19,7 @@ from dexhot.hardware.franka.clock_watch import ClockWatch
 from dexhot.hardware.franka.limits import fr3_limits
 from dexhot.hardware.franka.load import hand_load
 from dexhot.hardware.franka.settings import ArmError, ArmSettings
-from dexhot.hardware.franka.simulator import ArmProcess, Torques
+from dexhot.hardware.franka.simulator import ArmProcess, Torques, _quit_on_ctrl_c
 from dexhot.robots.robot_hand import load_hand
 
 STILL = np.zeros(7)
@@ -390,3 +392,14 @@ def test_a_robot_of_another_version_is_reported():
         FrankaArm(process.address, ArmSettings(realtime=False, connect_timeout=30.0)).connect()
     for words in ("server version is 3", "of libfranka in franky-control", "older franky-control", "https://"):
         assert words in str(caught.value)
+
+
+def test_ctrl_c_ends_the_simulated_arm_even_where_it_is_swallowed():
+    lines, before = queue.SimpleQueue(), signal.getsignal(signal.SIGINT)
+    try:
+        _quit_on_ctrl_c(lines)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert lines.get_nowait() == "quit"

@@ -46,8 +46,9 @@ def serve(address: str = "", version: int = 0) -> None:
     from franky_sim import SimulationServer
     from franky_sim.mujoco_simulator import MujocoSimulator
 
-    lines: queue.Queue[str] = queue.Queue()
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
+    _quit_on_ctrl_c(lines)
     with MujocoSimulator(enable_visualization=False) as simulator:
         simulator.add_robot()
         anywhere = random.sample(LOOPBACK, len(LOOPBACK))  # random: a released address is rarely reused at once
@@ -75,12 +76,22 @@ def serve(address: str = "", version: int = 0) -> None:
                     print(_answer(robot, thresholds, torques, line), flush=True)
 
 
+def _quit_on_ctrl_c(lines: "queue.SimpleQueue[str]") -> None:
+    """Ctrl-C also queues `quit`: an exception in the middle of the server's code may be swallowed there."""
+
+    def press(number: int, frame: object) -> None:
+        lines.put("quit")  # a SimpleQueue may be filled within a signal handler
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, press)
+
+
 def _need_franky_sim() -> None:
     if importlib.util.find_spec("franky_sim") is None:
         raise MissingExtraError("the simulated Franka arm", "dev")
 
 
-def _listen(lines: "queue.Queue[str]") -> None:
+def _listen(lines: "queue.SimpleQueue[str]") -> None:
     for line in sys.stdin:
         lines.put(line.strip())
     lines.put("quit")
