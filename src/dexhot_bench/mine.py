@@ -26,7 +26,7 @@ from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import load_object
 from dexhot.paths import cache_dir
 from dexhot.progress import track
-from dexhot.retargeting.grasp_sequence import IN_HAND
+from dexhot.retargeting.grasp_sequence import is_in_hand
 from dexhot.retargeting.placement import place
 from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.robots.robot_hand import load_hand
@@ -216,7 +216,7 @@ def figures(rows: list[dict[str, Any]], clips: int) -> dict[str, float | None]:
         values = [row[name] for row in rows if row.get(name) is not None]
         return float(function(values)) if values else None
 
-    in_hand = [row for row in rows if (row.get("in_hand_deg") or 0.0) > IN_HAND]
+    in_hand = [row for row in rows if is_in_hand(row.get("in_hand_deg"))]
     planned = [name for name in PEERS if any(f"{name}_success_strict" in row for row in rows)]
     successes = [who + success for who in ("", "replay_", "frozen_") for success in SUCCESSES]
     return {

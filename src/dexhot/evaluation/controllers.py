@@ -30,7 +30,7 @@ from dexhot.objects.object_offset import object_offset
 from dexhot.planning.planned import Planned, PlannedOptions
 from dexhot.planning.prior import load_prior
 from dexhot.planning.structured import StructuredPlans
-from dexhot.retargeting.grasp_sequence import IN_HAND
+from dexhot.retargeting.grasp_sequence import is_in_hand
 from dexhot.retargeting.placement import place
 from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
@@ -330,7 +330,7 @@ def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dic
             told |= {"over_replay": float(margin.mean()), "over_replay_interval": interval(margin)}
             if unseen and (here := [row["clip"] in unseen for row in having]) and any(here):
                 told["perturbed_unseen_objects"] = float(fractions[here].mean())
-            if any(here := [(row.get("in_hand_deg") or 0.0) > IN_HAND for row in having]):
+            if any(here := [is_in_hand(row.get("in_hand_deg")) for row in having]):
                 told |= {"perturbed_in_hand": float(fractions[here].mean()), "n_in_hand": sum(here)}
         if all(v.get("trials") for v in values):
             told |= {f"trials_{n}": float(np.mean([v["trials"][n] for v in values])) for n in SUCCESSES}

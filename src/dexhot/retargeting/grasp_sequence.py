@@ -109,6 +109,11 @@ def in_hand_deg(object_R_palm: np.ndarray, carried: Sequence[tuple[int, int]]) -
     return float(np.degrees(np.percentile(angle, 90)))
 
 
+def is_in_hand(turned: float | None) -> bool:
+    """Whether a clip with this `in_hand_deg` (None: not known) is one of in-hand motion."""
+    return turned is not None and turned > IN_HAND
+
+
 def continued(grasp: Grasp, before: Grasp, thumb: int, friction: float, options: SequenceOptions) -> Grasp:
     """`grasp`, with each contact that is near that of the grasp before in its place, and forces balanced anew."""
     stays = (np.linalg.norm(grasp.centre - before.centre, axis=1) < options.stay) & before.active & grasp.active
