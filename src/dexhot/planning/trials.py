@@ -21,12 +21,14 @@ from dexhot.objects.object_offset import object_offset
 from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.rollouts.arm_batch import ArmSimulator
 from dexhot.rollouts.floating import displaced_state
+from dexhot.rollouts.until_lost import UntilLost
+from dexhot.rollouts.with_arm import WithArm
 from dexhot.simulation.backend import MujocoSimulator
 from dexhot.simulation.perturbation import worlds as named_worlds
 
 EVERY = 3  # frames: 20 a second are judged
 QUERIES, CLOUD = 60, 4000  # points of the quick ADD-S; the judge's has 200
-CHUNK, LOST = 30, 8.0  # control steps; cm that the object is off: over the strict limit, and no plan recovers from it
+LOST = 8.0  # cm that the object is off: over the strict limit, and no plan recovers from it
 UNIT_POSITION, UNIT_ROTATION, SATURATION = 0.03, np.radians(30), 3.0  # m and rad of an error of 1; errors saturate
 CLEARANCE = 0.001  # m above the table at which a lifted object does not rest on it
 
@@ -43,21 +45,21 @@ class TrialWorld:
 class Trials:
     """Rolls plans out; row t of its states is the reference's frame t + 1.
 
-    A rollout of the floating hand that has lost the object ends there, and keeps its last state: most of a search's
-    rollouts are such ones.
+    A rollout of the floating hand that has lost the object ends there, and keeps its last state.
     """
 
     def __init__(self, reference: Reference, simulator: MujocoSimulator, arm: ArmSimulator | None = None):
         self.reference, self.scene = reference, simulator.scene
         self.floating = simulator
-        self.state_size = arm.state_size if arm is not None else simulator.state_size
+        self._until_lost = UntilLost(simulator, self._lost)
+        self.simulator = WithArm(self._until_lost, arm.state_size) if arm is not None else self._until_lost
         self.arm_world = TrialWorld(arm.first_state, arm) if arm is not None else None
         asset = simulator.scene.object
         assert asset is not None
         self.asset: ObjectAsset = asset
         self.frames = np.unique(np.r_[np.arange(EVERY, len(reference.q), EVERY), len(reference.q) - 1])
         self.limits = strict_limits(reference, asset)
-        self.rollouts, self.control_steps = 0, 0  # begun; simulated
+        self.rollouts, self._on_rigs = 0, 0  # begun; control steps simulated on rigs
 
     def world(self, observed: np.ndarray, model: mujoco.MjModel | None = None) -> TrialWorld:
         """The nominal world, or another model's, with the object at pose `observed` (7,)."""
@@ -83,36 +85,23 @@ class Trials:
             if world.moved is not None and any(part.any() for part in world.moved[1:]):
                 targets[k] = following_object(self.reference, targets[k], world.moved)
         controls = np.clip(targets[:, :-1], lower, upper)
-        states, diverged = np.zeros((*controls.shape[:2], self.state_size)), np.zeros(len(worlds), bool)
-        rigs = {id(w.model): w for w in worlds if isinstance(w.model, ArmSimulator)}
-        for rig, world in rigs.items():
-            there = [k for k, w in enumerate(worlds) if id(w.model) == rig]
-            batch = world.model.rollout(world.state, controls[there])  # type: ignore[union-attr,arg-type]
-            states[there], diverged[there] = batch.states, batch.diverged
-            self.control_steps += len(there) * controls.shape[1]
-        if here := [k for k, w in enumerate(worlds) if id(w.model) not in rigs]:
-            size = self.floating.state_size
-            states[here, :, :size], diverged[here] = self._floating(controls[here], [worlds[k] for k in here])
+        size = self.simulator.state_size
+        starts = np.stack([np.pad(world.state, (0, size - len(world.state))) for world in worlds])
+        batch = self.simulator.rollout(starts, controls, [world.model for world in worlds])  # type: ignore[misc]
         self.rollouts += len(worlds)
-        return states, diverged
+        self._on_rigs += sum(isinstance(world.model, ArmSimulator) for world in worlds) * controls.shape[1]
+        return batch.states, batch.diverged
 
-    def _floating(self, controls: np.ndarray, worlds: list[TrialWorld]) -> tuple[np.ndarray, np.ndarray]:
-        """The same of the floating hand alone, for controls (N, h, 6+n): (N, h, nf), (N,)."""
-        (count, steps), now = controls.shape[:2], np.stack([world.state for world in worlds])
-        states, diverged, going = np.empty((count, steps, now.shape[1])), np.zeros(count, bool), np.arange(count)
-        for begin in range(0, steps, CHUNK):
-            end = min(begin + CHUNK, steps)
-            models = [worlds[k].model for k in going]
-            batch = self.floating.rollout(now[going], controls[going, begin:end], models)  # type: ignore[arg-type]
-            now[going] = batch.states[:, -1]
-            states[going, begin:end], states[going, end:] = batch.states, batch.states[:, -1:]
-            diverged[going] = batch.diverged
-            self.control_steps += len(going) * (end - begin)
-            pose, wanted = self.floating.object_pose(now[going]), self.reference.object_pose[end]
-            going = going[(self._distance(pose[:, None], wanted[None])[:, 0] < LOST) & ~batch.diverged]
-            if not len(going):
-                break
-        return states, diverged
+    @property
+    def control_steps(self) -> int:
+        """Simulated so far."""
+        return self._until_lost.control_steps + self._on_rigs
+
+    def _lost(self, pose: np.ndarray, step: int) -> np.ndarray:
+        """(N,) bool: the object at poses (N, 7) is too far off after so many control steps."""
+        wanted = self.reference.object_pose[step]
+        lost: np.ndarray = ~(self._distance(pose[:, None], wanted[None])[:, 0] < LOST)
+        return lost
 
     def cost(self, states: np.ndarray, diverged: np.ndarray) -> np.ndarray:
         """(N,) smooth cost of whole clips: the object's saturated error, its mean, its worst frame and its last one."""

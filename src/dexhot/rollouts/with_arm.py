@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dexhot.rollouts.arm_batch import ArmSimulator
+from dexhot.rollouts.until_lost import UntilLost
 from dexhot.simulation.backend import Batch, MujocoSimulator
 
 
@@ -16,7 +17,7 @@ class WithArm:
     States (ns,) have the arm's length; a floating one is padded with zeros (`padded`).
     """
 
-    def __init__(self, floating: MujocoSimulator, state_size: int):
+    def __init__(self, floating: MujocoSimulator | UntilLost, state_size: int):
         """`state_size`: of the arm's states."""
         self.scene, self.floating, self.state_size = floating.scene, floating, state_size
 
