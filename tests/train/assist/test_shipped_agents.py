@@ -10,6 +10,7 @@ import torch
 from dexhot.cli import main
 from dexhot.control.policy import OnnxNetwork
 from dexhot.errors import DexhotError
+from dexhot_train.assist.adroit import TASKS
 from dexhot_train.assist.experts import load_experts
 from dexhot_train.assist.hands import AssistOptions
 from dexhot_train.assist.shipped import agent_from, save_agent, shipped
@@ -74,6 +75,14 @@ def test_the_shipped_agents_help_on_motions_that_they_never_saw(shared_data, tas
     alone = success(test, sigma, None, options, 24).success
     helped = success(test, sigma, agent_from(OnnxNetwork(shipped(task))), options, 24).success
     assert helped >= alone + margin and helped >= 0.8
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_shipped_agents_do_no_harm_to_a_steady_user(shared_data, task):
+    """Who succeeds alone on every motion."""
+    test, options = load_experts(task, shared_data / "adroit" / "experts.npz").split("test"), AssistOptions()
+    helped = success(test, 0.0, agent_from(OnnxNetwork(shipped(task))), options, 12).success
+    assert helped >= success(test, 0.0, None, options, 12).success - 0.02
 
 
 def test_the_command_trains_evaluates_and_exports(shared_data, tmp_path, capsys):
