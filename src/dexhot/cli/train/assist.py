@@ -129,7 +129,9 @@ def _assist_leap(args: Assist) -> None:
     at_least(1, corrections=args.corrections)
     taken = ("task", "corrections", "experts", "out", "episodes", "seed", "json")
     if others := [f.name for f in fields(args) if f.name not in taken and getattr(args, f.name) != f.default]:
-        raise DexhotError(f"--{others[0].replace('_', '-')} belongs to the Adroit tasks; leap takes --{', --'.join(taken[1:])}.")
+        raise DexhotError(
+            f"--{others[0].replace('_', '-')} belongs to the Adroit tasks; leap takes --{', --'.join(taken[1:])}."
+        )
     folder, threads = args.out or Path("assist_leap"), os.cpu_count() or 1
     options = LeapTraining(corrections=args.corrections, seed=args.seed)
     command = " ".join(["dexhot train assist leap", *options_of(args, ("task", "experts", "out", "episodes", "json"))])
