@@ -15,6 +15,7 @@ from std_msgs.msg import Header
 
 from dexhot.errors import DexhotError
 from dexhot.hardware.real_time import make_real_time
+from dexhot.ros.core import messages
 from dexhot.ros.core.diagnostics import Histogram, TickMonitor
 from dexhot.ros.core.process import HOPELESS, make_executor, say_goodbye, turn
 from dexhot.ros.core.refusals import RefusedError
@@ -41,7 +42,7 @@ def sender(executor, plain_node):
     return plain_node("sender")
 
 
-def spin_until(executor, condition, seconds: float = 10.0) -> bool:
+def spin_until(executor, condition, seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
@@ -50,7 +51,7 @@ def spin_until(executor, condition, seconds: float = 10.0) -> bool:
     return condition()
 
 
-def wait_until(condition, seconds: float = 10.0) -> bool:
+def wait_until(condition, seconds: float = 60.0) -> bool:
     """The same while no executor spins."""
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
@@ -141,12 +142,12 @@ def test_a_fault_is_reported_as_error_diagnostics_and_silences_the_heartbeat(exe
     executor.add_node(told_node)
     node = make(executor)
     assert spin_until(executor, lambda: len(beats) >= 3 and len(told) >= 1)
+    then = node.now()
     node.fault("the bus is gone")
     assert spin_until(executor, lambda: told[-1].status[0].level == b"\x02")
     assert told[-1].status[0].message == "the bus is gone"
-    quiet_from = len(beats)
     spin_until(executor, lambda: False, 0.4)
-    assert len(beats) <= quiet_from + 1
+    assert messages.seconds(beats[-1].stamp) <= then
 
 
 def test_a_reason_stands_beside_what_is_not_active(executor):
