@@ -158,7 +158,7 @@ def test_an_answer_is_not_written_before_its_input():
 @pytest.fixture
 def recording(ros_domain, tmp_path):
     """A source of messages and a recorder, each in its process; yields (source, recorder, folder of the bag)."""
-    environment = os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(HERE), *sys.path)), "OMP_NUM_THREADS": "1"}
     parameters = tmp_path / "recorder.yaml"
     parameters.write_text(f"/recorder: {{ros__parameters: {{bag: {tmp_path / 'bag'}, required_nodes: [source]}}}}")
     call = [sys.executable, "-m", "dexhot.ros.core.process"]
