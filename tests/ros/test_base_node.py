@@ -8,6 +8,7 @@ import pytest
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.duration import Duration
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState, TimeReference
@@ -17,7 +18,7 @@ from dexhot.errors import DexhotError
 from dexhot.hardware.real_time import make_real_time
 from dexhot.ros.core import messages
 from dexhot.ros.core.diagnostics import Histogram, TickMonitor
-from dexhot.ros.core.process import HOPELESS, make_executor, say_goodbye, turn
+from dexhot.ros.core.process import HOPELESS, bring_down, let_go, make_executor, say_goodbye, turn
 from dexhot.ros.core.refusals import RefusedError
 from dexhot.ros.core.sim_time import share_clock
 from probe_nodes import Broken, OrderedController, Probe
@@ -104,6 +105,19 @@ def test_a_destroyed_node_leaves_no_participant(ros_domain):
     executor.shutdown()
     rclpy.try_shutdown()
     assert not ports()
+
+
+def test_a_busy_executor_lets_go_of_a_nodes_publishers_too(executor, sender):
+    heard, due = listen(executor, Header, "/work"), sender.create_publisher(Header, "/work", 10)
+    node = make(executor)
+    assert spin_until(executor, lambda: due.get_subscription_count() and node._loops["loop"][1].ticks)
+    for _ in range(5):
+        due.publish(Header())
+    assert due.wait_for_all_acked(Duration(seconds=60)) and not heard
+    bring_down(node)
+    let_go(executor, node)
+    assert wait_until(lambda: not sender.get_publishers_info_by_topic("/probe/joints"))  # while nobody spins
+    node.destroy_node()
 
 
 def test_loops_run_only_while_active(executor):
