@@ -129,8 +129,8 @@ def bring_down(node: DexhotNode) -> None:
 
 
 def let_go(executor: Executor, node: Node) -> None:
-    """Remove a node, and spin until the executor has noticed: it holds on to the node's destroyed publishers, for which a
-    recorder in this process would wait."""
+    """Remove a node, and spin until the executor has noticed: it holds on to the node's destroyed publishers, for which
+    a recorder in this process would wait."""
     executor.remove_node(node)
     noticed = executor.create_task(lambda: None)  # comes after all that is due already
     for _ in range(MOST_DUE):
