@@ -96,13 +96,6 @@ def test_a_hand_that_is_seen_elsewhere_is_left_out_and_the_gap_bridged():
     assert "2 sightings of a hand beside its track were left out" in evidence.provenance["notes"]
 
 
-def test_a_hand_that_starts_fast_is_followed():
-    """At 1.8 m/s: 58 px from image to image, at an overlap of a fifth with where it was."""
-    step = 0.45 * np.ptp(moved().pixels[:, 0])
-    _, found = perceive(clip(6), images(*[[moved(k * step)] for k in range(6)]), None, "right")
-    assert found.hand_frames["right"] == 6 and found.beside == 0
-
-
 def test_a_detectors_boxes_take_the_place_of_those_of_keypoints():
     at = moved().pixels
     box = np.concatenate([at.min(axis=0) - 5, at.max(axis=0) + 5])
