@@ -105,6 +105,17 @@ def test_clips_of_in_hand_motion_have_a_column_of_their_own():
     assert "perturbed_in_hand" not in summarise([row("b", 0.2, 0.6) | {"in_hand_deg": None}])["planned"]
 
 
+def test_the_arm_counts_the_placed_clips_and_those_of_them_that_are_strict_on_the_hand():
+    placed = [row(clip, 0.0, planned) for clip, planned in (("b", 1.0), ("c", 1.0), ("d", 0.0))]
+    for clip, strict in zip(placed, (True, False, True)):
+        clip["planned"]["arm_strict"] = strict
+    found = summarise([*placed, row("not placed", 0.0, 1.0)])
+    planned = found["planned"]
+    assert planned["n"] == 4 and planned["n_placed"] == 3 and planned["arm_strict"] == pytest.approx(2 / 3)
+    assert planned["n_placed_strict"] == 2 and planned["arm_strict_of_strict"] == 0.5
+    assert "n_placed" not in found["replay"]
+
+
 def test_no_rows_are_an_error():
     with pytest.raises(DexhotError, match="no clip"):
         summarise([])
@@ -118,8 +129,10 @@ def test_the_interval_is_of_the_mean_over_clips():
 def test_the_command_names_what_does_not_go_together(capsys, cache):
     assert main(["evaluate"]) == 1
     assert "--controller planned" in capsys.readouterr().err
-    assert main(["evaluate", "--controller", "planned", "--arm"]) == 1
+    assert main(["evaluate", "--controller", "planned", "--panel"]) == 1
     assert "takes no FILE beside it" in capsys.readouterr().err
+    assert main(["evaluate", "network.onnx", "--arm"]) == 1
+    assert "judged on the floating hand" in capsys.readouterr().err
     assert main(["evaluate", "--controller", "planned", "--clips", "nonsense"]) == 1
     assert "clip of the test split" in capsys.readouterr().err
 
