@@ -16,6 +16,7 @@ from dexhot.datasets.parametric import generate
 from dexhot.evaluation.controllers import BASELINES, EvaluationOptions, clips_named, evaluate_clip, summarise
 from dexhot.evaluation.kept_rows import evaluate_kept
 from dexhot.metrics.success import SUCCESSES
+from dexhot.planning.search import PlanSearchOptions
 from dexhot.progress import track
 from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
@@ -38,18 +39,20 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
     metrics: dict[str, float | None] = {}
     rows: dict[str, list[dict[str, Any]]] = {}
     failed: dict[str, str] = {}
-    for rollouts in budgets:
-        first = rollouts == budgets[0]
+    before: list[dict[str, Any]] = []
+    for k, rollouts in enumerate(budgets):
+        first = k == 0
         options = EvaluationOptions("planned", trials, rollouts=rollouts, baselines=BASELINES if first else ())
-        found = []
-        jobs = run_jobs(evaluate_clip if quick else evaluate_kept, [(clip, options) for clip in clips], workers)
-        for (clip, _), result in track(jobs, f"{rollouts} rollouts", len(clips)):
+        found = [row for row in before if ended(row, budgets[k - 1])]
+        left = [(clip, options) for clip in clips if clip not in {row["clip"] for row in found}]
+        jobs = run_jobs(evaluate_clip if quick else evaluate_kept, left, workers)
+        for (clip, _), result in track(jobs, f"{rollouts} rollouts", len(left)):
             if isinstance(result, Exception):
                 failed[clip] = f"{type(result).__name__}: {result}"
             else:
                 found.append(result)
         found.sort(key=lambda row: row["clip"])
-        rows[str(rollouts)] = found
+        rows[str(rollouts)] = before = found
         figures = summarise(found, set(named["test_unseen_object"]))
         suffix = "" if first else f"_at_{rollouts}_rollouts"
         planned = figures["planned"]
@@ -63,6 +66,11 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
             metrics |= {f"{name}_success_strict": figures[name]["success_strict"]}
             metrics |= {f"{name}_success_strict_perturbed": figures[name]["perturbed"]}
     return {"metrics": metrics | tick_ms(), "subset": clips, "clips": rows, "failed": failed}
+
+
+def ended(row: dict[str, Any], rollouts: int) -> bool:
+    """Whether the search of a row ended before its budget: with a larger one it finds the same plan."""
+    return bool(row["planned"]["rollouts"] + PlanSearchOptions.samples <= rollouts)
 
 
 def tried(tries: list[int]) -> dict[str, float | None]:

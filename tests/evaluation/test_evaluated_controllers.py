@@ -25,9 +25,11 @@ from dexhot.evaluation.controllers import (
     judge_motion,
     summarise,
 )
+from dexhot.evaluation.score import score_on_arm
 from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import save_object
-from dexhot.retargeting.placement import moved
+from dexhot.retargeting.placement import moved, place
+from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.rollouts.network import run_network
 from dexhot.simulation.setup import physics_of
@@ -220,6 +222,27 @@ def test_evaluate_clip_retargets_the_clip_and_has_every_baseline(monkeypatch, li
     assert row["clip"] == "a" and row["frames"] == len(lift_reference.q)
     assert list(row)[3:] == ["frozen", "replay", "kinematic", "constant", "planned"] and row["in_hand_deg"] < 30.0
     assert row["planned"]["rollouts"] <= 16
+
+
+def test_on_the_arm_a_clip_is_placed_in_the_arms_time_and_what_follows_the_object_is_played_there(
+    monkeypatch, lift, lift_reference
+):
+    monkeypatch.setattr(controllers, "load_clip", lambda name: lift[0])
+    monkeypatch.setattr(controllers, "load_object", lambda name: lift[1])
+    played = []
+
+    def judged(demonstration, setup):
+        played.append(demonstration)
+        return score_on_arm(demonstration, setup)
+
+    monkeypatch.setattr(controllers, "score_on_arm", judged)
+    options = replace(OPTIONS, controller="replay", baselines=("kinematic",), trials=0, arm=True)
+    row = evaluate_clip(("a", options))
+    assert isinstance(row["replay"]["arm_strict"], bool) and "arm_strict" not in row["kinematic"]
+    assert [len(d.reference.arm_frames) for d in played] == [0]  # already in the arm's time
+    slowest = place(lift_reference, load_hand("leap_right"))
+    assert row["frames"] == len(played[0].reference.q) == len(slowest.arm_frames)
+    assert "arm_strict" not in evaluate_clip(("a", replace(options, arm=False)))["replay"]
 
 
 def test_a_file_is_evaluated_as_the_graph_plays_it_with_its_own_actions(lift_reference, lift_object, cache, tmp_path):
