@@ -33,7 +33,7 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
     """Metrics over the test clips, and a row per clip. quick: a fixed 8 clips, one budget, 4 perturbed worlds."""
     named = splits("grab")
     clips = clips_named("test", None, named)
-    clips = clips[:: len(clips) // QUICK_CLIPS][:QUICK_CLIPS] if quick else clips
+    clips = clips[:: max(1, len(clips) // QUICK_CLIPS)][:QUICK_CLIPS] if quick else clips
     budgets, trials = (BUDGETS[:1], 4) if quick else (BUDGETS, 20)
     metrics: dict[str, float | None] = {}
     rows: dict[str, list[dict[str, Any]]] = {}

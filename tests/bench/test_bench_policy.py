@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dexhot.errors import DexhotError
 from dexhot.evaluation.controllers import BASELINES
 from dexhot_bench import policy
 from dexhot_train.learners.baselines import TrainedBaseline
@@ -119,3 +120,11 @@ def test_the_panel_is_played_in_full_runs_alone(jobs):
     jobs.clear()
     policy.run()
     assert all(o.panel for _, o in jobs)
+
+
+def test_a_small_split_is_evaluated_whole_and_an_empty_one_is_an_error(jobs, monkeypatch):
+    monkeypatch.setattr(policy, "splits", lambda name: {"test_unseen_object": ["a", "b"]})
+    assert policy.run(quick=True)["subset"] == ["a", "b"]
+    monkeypatch.setattr(policy, "splits", lambda name: {"train": ["a"]})
+    with pytest.raises(DexhotError, match="'test' has no clips"):
+        policy.run(quick=True)

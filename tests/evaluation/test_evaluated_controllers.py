@@ -310,3 +310,11 @@ def test_the_command_prints_the_scores_and_the_gap_to_the_train_split(capsys, mo
     found = json.loads(shown.out.strip().splitlines()[-1])
     assert found["gap"] == 0.6 and found["controllers"]["planned"]["generalization_score"] == pytest.approx(3.0)
     assert found["controllers"]["planned"]["robustness_score"] == pytest.approx(2.5)
+
+
+def test_an_empty_split_is_one_clear_error(capsys, monkeypatch, cache):
+    for named, known in (({"train": ["a"], "test_unseen_object": []}, "those that have: train"), ({}, "no split")):
+        monkeypatch.setattr("dexhot.datasets.splits", lambda name, named=named: named)
+        assert main(["evaluate", "--controller", "planned"]) == 1
+        said = " ".join(capsys.readouterr().err.split())
+        assert "the split 'test' has no clips" in said and known in said and "Traceback" not in said

@@ -1,5 +1,6 @@
-"""Lead a person through a campaign on a rig: clip by clip and trial by trial, a prompted reset before each, then a live
-run of the graph real_track, judged from its bag. What was counted is in a ledger, so it goes on where it was stopped."""
+"""Lead a person through a campaign on a rig: clip by clip and trial by trial, a prompted reset before each, then a
+live run of the graph real_track, judged from its bag. What was counted is in a ledger, so a stopped one goes on there.
+"""
 
 import json
 import os
@@ -74,6 +75,7 @@ class Campaign:
 
     @property
     def ledger(self) -> Path:
+        """The file of the counted trials."""
         return self.folder / LEDGER
 
     def left(self) -> Iterator[tuple[CampaignClip, Method, int]]:
@@ -87,7 +89,9 @@ class Campaign:
 
 
 def begin(folder: Path, settings: dict[str, Any]) -> None:
-    """Make the campaign's folder with its plan, or check that it is the same. Raises DexhotError naming what differs."""
+    """Make the campaign's folder with its plan, or check that it is the same. Raises DexhotError naming what differs.
+
+    Clips and the number of trials are no part of the plan: a campaign may be given more of them."""
     path, settings = folder / PLAN, json.loads(json.dumps(settings))
     if not path.exists():
         if folder.exists() and any(folder.iterdir()):
@@ -101,8 +105,8 @@ def begin(folder: Path, settings: dict[str, Any]) -> None:
         raise FileFormatError(f"{path} is damaged; name another folder with --campaign.") from e
     if differ := [name for name in settings if kept.get(name) != settings[name]]:
         raise DexhotError(
-            f"{folder} has a campaign with other settings ({', '.join(differ)}): give those that it began with, or name "
-            "another folder with --campaign."
+            f"{folder} has a campaign with other settings ({', '.join(differ)}): give those that it began with, or "
+            "name another folder with --campaign."
         )
 
 
@@ -182,14 +186,25 @@ def run_trial(campaign: Campaign, clip: CampaignClip, method: Method, number: in
     arguments |= {"exit_when_done": "true"} | campaign.arguments
     launcher.run(plan(load_graph("real_track"), arguments, os.environ), sys.stderr, goes_on=True)
     asset = load_object(clip.reference.object_name)
-    named = (clip.name, clip.reference.object_name, method.kind, method.name, number)
-    at = {"short": is_short(clip.reference, asset), "run": str(run.relative_to(campaign.folder))}
+    level, strict = 0, False
     try:
         rollout = rejudge(live_rollout(run, part=True))
-    except FileFormatError as why:  # it never began: a plan refused, an object lost
-        return Trial(*named, level=0, strict=False, why=str(why), **at)
-    m, why_ended = rollout.metrics, str(rollout.provenance.get("stopped", ""))
-    return Trial(*named, level=int(m["level"]), strict=bool(m["success_strict"]), why=why_ended, **at)
+        level, strict = int(rollout.metrics["level"]), bool(rollout.metrics["success_strict"])
+        why = str(rollout.provenance.get("stopped", ""))
+    except FileFormatError as absent:  # it never began: a plan refused, an object lost
+        why = str(absent)
+    return Trial(
+        clip.name,
+        clip.reference.object_name,
+        method.kind,
+        method.name,
+        number,
+        level,
+        strict,
+        why,
+        is_short(clip.reference, asset),
+        str(run.relative_to(campaign.folder)),
+    )
 
 
 def _confirmed(ask: Callable[[str], str], prompt: str) -> bool:

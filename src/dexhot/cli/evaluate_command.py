@@ -55,7 +55,7 @@ class Args:
     split: Literal["train", "test"] = "test"
     """Controller: the clips. Nothing is ever tuned on the test clips."""
     clips: Annotated[tuple[str, ...], shown("CLIP ...")] = ()
-    """Controller: only these clips of the split."""
+    """Controller: only these clips of the split. Rig: the campaign's clips, or files (references, demonstrations)."""
     reference: Annotated[Path | None, shown("REFERENCE|DEMONSTRATION")] = None
     """Controller: evaluate on this file instead of a split, as the graph plays it; a specialist needs its own."""
     trials: int = 20
@@ -73,9 +73,26 @@ class Args:
     """Controller: rows beside its own; the frozen hand and object-relative replay always are. Also: subsequences (10
     frames at a time, after DGrasp), planned, demonstration (--demonstrations)."""
     demonstrations: Annotated[str, shown("FOLDER")] = ""
-    """Controller: folder of mined demonstrations (CLIP.npz), played open loop as the row demonstration."""
+    """Controller: folder of mined demonstrations (CLIP.npz), played open loop as the row demonstration; rig: replayed
+    as tracking results."""
     workers: int = 0
     """Controller: clips in parallel; 0: one per core."""
+    rig: Literal["", "real", "sim-wire", "sim"] = ""
+    """Lead through a campaign on this rig: each trial after a prompted reset, judged by DexTrack's levels (tables 2, 7,
+    8 and 13); `dexhot evaluate --controller` needs no rig."""
+    campaign: Annotated[Path | None, shown("FOLDER")] = None
+    """Rig: the campaign's folder, which resumes; default: campaign in runs/. Missing folders are created."""
+    repeats: int = 4
+    """Rig: trials per clip and method."""
+    kinds: tuple[Literal["result", "controller"], ...] = ("result", "controller")
+    """Rig: replayed tracking results (of demonstrations), and controllers in the loop."""
+    policy: Annotated[Path | None, shown("POLICY")] = None
+    """Rig: our controller, a policy (.onnx) in place of planned."""
+    baseline: Annotated[str, shown("POLICY|none")] = ""
+    """Rig: the policy beside it; default: PPO without supervision where it has been trained (`dexhot train
+    baseline`)."""
+    graph: Annotated[tuple[str, ...], shown("NAME:=VALUE ...")] = ()
+    """Rig: further arguments of the graph real_track, such as franka_host:=172.16.0.2."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Save the Rollout with its metrics to this file. Missing folders are created."""
     force: bool = False
@@ -101,6 +118,12 @@ def run(args: Args) -> None:
     from dexhot.rollouts.live import live_rollout
     from dexhot.simulation.setup import load_setup
 
+    if args.rig:
+        from dexhot.cli.evaluate_rig import run_campaign
+
+        return run_campaign(args)
+    if args.campaign or args.policy or args.baseline or args.graph:
+        raise DexhotError("--campaign, --policy, --baseline and --graph belong to --rig.")
     if args.controller or (args.file is not None and args.file.suffix in (".onnx", ".json")):
         return _evaluate_controller(args)
     if args.file is None:

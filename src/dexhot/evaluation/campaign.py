@@ -56,7 +56,9 @@ def read_trials(ledger: Path) -> list[Trial]:
         try:
             trials.append(Trial(**json.loads(line)))
         except (ValueError, TypeError) as e:
-            raise FileFormatError(f"{ledger}, line {number} is no trial: remove the line, its trial is repeated.") from e
+            raise FileFormatError(
+                f"{ledger}, line {number} is no trial: remove the line, its trial is repeated."
+            ) from e
     return trials
 
 
@@ -73,7 +75,7 @@ def add_trial(trial: Trial, ledger: Path) -> None:
 def is_short(reference: Reference, asset: ObjectAsset) -> bool:
     """Whether the reference has no more than 100 frames after its lift."""
     up = np.flatnonzero(lifted(asset, reference.object_pose))
-    return not len(up) or len(reference.q) - up[0] <= TRACKED
+    return bool(not len(up) or len(reference.q) - up[0] <= TRACKED)
 
 
 def result_of_policy(policy: Path, reference: Reference) -> Demonstration:
@@ -99,7 +101,8 @@ def tables(trials: Iterable[Trial]) -> dict[str, dict[str, dict[str, list[float]
     for (kind, dataset), rows in sorted(by_table.items()):
         named = f"{table}: " if (table := TABLES.get((kind, dataset))) else ""
         found[f"{named}{KINDS[kind]}, {dataset}"] = {
-            method: _by_object([t for t in rows if t.method == method]) for method in dict.fromkeys(t.method for t in rows)
+            method: _by_object([t for t in rows if t.method == method])
+            for method in dict.fromkeys(t.method for t in rows)
         }
     return found
 

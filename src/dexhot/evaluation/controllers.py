@@ -20,7 +20,7 @@ from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actio
 from dexhot.control.time_warp import as_played
 from dexhot.data.files import load
 from dexhot.data.types import RATE, Demonstration, Reference
-from dexhot.datasets import load_clip
+from dexhot.datasets import load_clip, split_clips
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError, UnreachableError
 from dexhot.evaluation.panel import ARM
 from dexhot.evaluation.placed_panel import PlacedPanel, carried
@@ -350,9 +350,7 @@ MOTIONS: dict[str, Callable[[Reference, Setup, EvaluationOptions], PlayedMotion]
 def clips_named(split: str, chosen: list[str] | None, splits: dict[str, list[str]]) -> list[str]:
     """The clips of a split ("test": both test splits), or those of them that are chosen. Raises NotFoundError, or
     DexhotError for a split without clips."""
-    clips = [clip for name, names in splits.items() if name.partition("_")[0] == split for clip in names]
-    if not clips:
-        raise DexhotError(f"split {split!r} has no clips; give --split train or test.")
+    clips = split_clips(split, splits)
     for clip in chosen or ():
         if clip not in clips:
             raise NotFoundError(f"clip of the {split} split", clip, clips)
