@@ -17,7 +17,7 @@ from dexhot.control.policy import make_card
 from dexhot.versions import versions
 from dexhot_train.export import export_policy
 from dexhot_train.learners.discriminator import expert_pairs
-from dexhot_train.learners.folder import claim
+from dexhot_train.learners.folder import POLICY, claim
 from dexhot_train.learners.networks import Actor
 from dexhot_train.learners.ppo import PPO, PPOOptions
 from dexhot_train.learners.training import train_in_folder
@@ -27,7 +27,6 @@ from dexhot_train.task.clips import TaskClip
 from dexhot_train.task.starts import StartOptions
 from dexhot_train.task.tracking import TaskOptions, TrackingTask
 
-POLICY = "policy.onnx"
 HELD_OUT = 424242  # seed of the evaluation's worlds; no training draws with it
 
 
@@ -116,6 +115,7 @@ def export_tracker(
     """Write the mean policy as policy.onnx with its card, as the controller `policy` runs it; returns the file."""
     o, first = options.task, clips[0]
     space = action_space(o.action, len(first.reference.joint_names) - 6, o.action_factor)
+    steps = options.iterations * options.worlds * options.ppo.steps
     grab = any(clip.name.startswith("grab/") for clip in clips)
     card = replace(
         make_card(
@@ -131,7 +131,7 @@ def export_tracker(
         terms=TERMS["grab"].replace("the prior", "the policy") if grab else "",
         training_data=[clip.name for clip in clips],
         scores=scores,
-        provenance={"command": command, "seed": options.seed, "versions": versions()},
+        provenance={"command": command, "seed": options.seed, "control_steps": steps, "versions": versions()},
     )
     network = PolicyNetwork(card, options.ppo.hidden)
     network.body.load_state_dict(actor.net.state_dict())

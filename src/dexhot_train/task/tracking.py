@@ -343,6 +343,11 @@ class TrackingTask:
             wanted_contact=t.contact[clip, frame],
             position_error=np.linalg.norm(away, axis=1),
             angle_error=angle,
+            object_twist=reading.object_twist,
+            wanted_twist=t.object_twist[clip, frame],
+            pregrasp_palm=t.pregrasp_palm[clip],
+            pregrasp_tips=t.pregrasp_tips[clip],
+            grasping=self.frame >= t.grasp_start[clip],
         )
 
     def _count(self, t: Transition, reward: np.ndarray, parts: dict[str, np.ndarray]) -> None:

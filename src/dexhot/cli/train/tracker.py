@@ -15,7 +15,8 @@ class Tracker:
     """Train a network that tracks several clips, by PPO with imitation (DexTrack, section 3.1)."""
 
     clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
-    """grab/NAME, parametric/KIND-SHAPE-SEED, or files: references, or demonstrations, which are imitated too."""
+    """grab/NAME, parametric/KIND-SHAPE-SEED, or files: references, or demonstrations, which are imitated too. "grab"
+    stands for GRAB's train split, "parametric" for generated clips."""
     out: Annotated[Path, shown("FOLDER")] = Path("tracker")
     """Folder of the training, which resumes there. Missing folders are created."""
     steps: int = 2_000_000
@@ -26,6 +27,8 @@ class Tracker:
     """Action space about the reference's targets."""
     layout: Literal["dextrack", "egocentric"] = "dextrack"
     """What the policy observes."""
+    reward: Literal["dextrack", "omnigrasp"] = "dextrack"
+    """The tracking reward of DexTrack, or OmniGrasp's, as a baseline."""
     imitation: float = 0.1
     """Weight of the imitation loss, on clips with a demonstration; 0: none."""
     discriminator: float = 0.0
@@ -53,7 +56,7 @@ def run(args: Tracker) -> None:
     from dexhot.cli.output import print_json, summary
     from dexhot.control.observation import LAYOUTS
     from dexhot.progress import progress
-    from dexhot_train.curriculum.variations import require_training
+    from dexhot_train.curriculum.variations import clips_named, require_training
     from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker
     from dexhot_train.task.clips import load_task_clip
     from dexhot_train.task.tracking import TaskOptions
@@ -62,10 +65,11 @@ def run(args: Tracker) -> None:
     at_least(0, imitation=args.imitation, discriminator=args.discriminator)
     at_least(1, steps=args.steps, worlds=args.worlds)
     folder, threads = args.out, args.workers or os.cpu_count() or 1
-    clips = [load_task_clip(name, args.profile) for name in args.clips]
+    clips = [load_task_clip(name, args.profile) for name in clips_named(args.clips)]
     for clip in clips:
         require_training(clip.reference.name)
-    task = TaskOptions(action=args.action, layout=tuple(LAYOUTS[args.layout]), shaper=args.shaper)
+    layout = tuple(LAYOUTS[args.layout])
+    task = TaskOptions(action=args.action, layout=layout, rewards=args.reward, shaper=args.shaper)
     options = TrackerOptions(args.worlds, args.steps, args.seed, task=task)
     learner_options = replace(options.ppo, imitation=args.imitation, discriminator=args.discriminator)
     options = replace(options, ppo=learner_options, backend=args.backend)
