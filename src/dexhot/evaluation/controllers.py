@@ -22,9 +22,9 @@ from dexhot.data.files import load
 from dexhot.data.types import RATE, Demonstration, Reference
 from dexhot.datasets import load_clip, split_clips
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError, UnreachableError
-from dexhot.evaluation.panel import ARM
 from dexhot.evaluation.placed_panel import PlacedPanel, carried
 from dexhot.evaluation.references import KINDS, difficulty, disturbed, reference_quality
+from dexhot.evaluation.score import score_on_arm
 from dexhot.geometry.poses import compose, inverse
 from dexhot.metrics.rollout import compute
 from dexhot.metrics.success import SUCCESSES
@@ -76,7 +76,9 @@ class EvaluationOptions:
     seconds: float = 2.0  # planning time: CPU seconds, because one core plans here
     rollouts: int = 0  # in its place
     prior: str = ""
-    arm: bool = False  # also place the reference and plan with the embedded rig among the worlds
+    arm: bool = (
+        False  # place the reference, in the arm's time; plan with the embedded rig among the worlds, and play there
+    )
     policy: str = ""  # .onnx file of the controller policy
     baselines: tuple[str, ...] = BASELINES  # rows beside the controller's; the frozen hand and replay always are
     demonstrations: str = ""  # folder of the baseline demonstration, CLIP.npz or CLIP.demonstration.npz
@@ -107,7 +109,7 @@ def evaluate_clip(job: tuple[str, EvaluationOptions]) -> dict[str, Any]:
     reference = retarget(trajectory, setup.hand, setup.asset)
     if options.arm:
         with suppress(UnreachableError):  # then it is planned where it was recorded
-            reference = place(reference, setup.hand)
+            reference, _ = as_played(place(reference, setup.hand), None, setup.physics)
     return _known(clip, reference) | evaluate_reference(reference, setup, options)
 
 
@@ -183,6 +185,8 @@ def _evaluated(
     if motion.absent:
         return motion.absent
     row = judge_motion(reference, motion, simulator, setup, options.trials, truth)
+    if truth is reference and options.arm and len(reference.arm_q) and motion.relative:
+        row["arm_strict"] = strict_on_arm(reference, motion, setup)
     return row | (panels.verdict(row, lambda: panels.of_targets(motion.targets)) if panels else {})
 
 
@@ -219,6 +223,15 @@ def judge_motion(
     steps = motion.steps or motion.rollouts * (len(reference.q) - 1)
     told |= {"steps": steps, "tick_ms": 0.0, "tick_steps": 0, "tries": motion.tries}
     return found | told | {"refused": motion.refused}
+
+
+def strict_on_arm(reference: Reference, motion: PlayedMotion, setup: Setup) -> bool:
+    """Whether the motion is strict on the embedded rig too, the object where the reference has it."""
+    still = reference.q, reference.object_pose  # achieved states, which playing does not use
+    version, servo = setup.physics.version, setup.physics.profile(setup.hand)
+    played = Demonstration(reference.name, reference, motion.targets, *still, version, servo=servo)
+    strict: bool = score_on_arm(played, setup).metrics["success_strict"]
+    return bool(strict)
 
 
 def judge_policy(
@@ -324,8 +337,8 @@ def _subsequences(reference: Reference, setup: Setup, options: EvaluationOptions
 def _demonstration(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
     """The mined one of the clip, if the folder has it, with what its mining simulated."""
     clip = reference.name.rpartition("/")[2]
-    for name in (f"{clip}.npz", f"{clip}.demonstration.npz"):
-        if options.demonstrations and (path := Path(options.demonstrations) / name).is_file():
+    for path in demonstration_files(options.demonstrations, clip):
+        if path.is_file():
             mined = load(path, Demonstration)
             here_T_there = compose(reference.placement, inverse(mined.reference.placement))
             q, actions = (carried(here_T_there, x) for x in (mined.reference.q, mined.actions))
@@ -334,6 +347,11 @@ def _demonstration(reference: Reference, setup: Setup, options: EvaluationOption
             spent, steps = mined.provenance.get("seconds_cpu", 0.0), mined.provenance.get("control_steps", 0)
             return PlayedMotion(actions, False, spent, round(steps / len(reference.q)), steps=steps)
     return PlayedMotion(reference.q, False, absent=f"no demonstration of {clip}")
+
+
+def demonstration_files(folder: str, clip: str) -> list[Path]:
+    """Where a folder may have the clip's demonstration; none without a folder."""
+    return [Path(folder) / f"{clip}{end}" for end in (".npz", ".demonstration.npz")] if folder else []
 
 
 MOTIONS: dict[str, Callable[[Reference, Setup, EvaluationOptions], PlayedMotion]] = {
@@ -361,9 +379,10 @@ def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dic
     """Controller -> figures over clips.
 
     Of each error the median (`_p50`, as DexTrack reports it), the mean (`_mean`) and its 95 % bootstrap interval over
-    clips; of each success, and of the panel, the fraction of clips, and over the perturbed worlds (`trials_`); `arm` is
-    the fraction on the arm of the `n_arm` placed clips that are strict without it; `perturbed` is the strict one, also
-    for `unseen` objects and for clips of in-hand motion, and its difference to object-relative replay paired by clip.
+    clips; of each success, and of the panel, the fraction of clips, and over the perturbed worlds (`trials_`);
+    `perturbed` is the strict one, also for `unseen` objects and for clips of in-hand motion, and its difference to
+    object-relative replay paired by clip. On the arm rig: `arm_strict` of the placed clips, and of those of them that
+    are strict on the floating hand.
     """
     if not rows:
         raise DexhotError("no clip was evaluated.")
@@ -392,9 +411,11 @@ def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dic
         if all(v.get("success_panel") is not None for v in values):
             panel = np.array([float(v["success_panel"]) for v in values])
             told |= {"success_panel": float(panel.mean()), "success_panel_interval": interval(panel)}
-            if placed := [v["panel"][ARM] for v in values if v.get("placed")]:  # of those that are strict without it
-                told |= {"arm": float(np.mean(placed)), "n_arm": len(placed)}
         told |= _scores(values)
+        if on_arm := [v for v in values if v.get("arm_strict") is not None]:
+            told |= {"n_placed": len(on_arm), "arm_strict": float(np.mean([v["arm_strict"] for v in on_arm]))}
+            strict = [v["arm_strict"] for v in on_arm if v["success_strict"]]
+            told |= {"n_placed_strict": len(strict), "arm_strict_of_strict": float(np.mean(strict)) if strict else None}
         if all(v.get("trials") for v in values):
             told |= {f"trials_{n}": float(np.mean([v["trials"][n] for v in values])) for n in SUCCESSES}
         told |= {f"{n}_mean": float(np.mean([v.get(n, 0) for v in values])) for n in SIMULATED}
