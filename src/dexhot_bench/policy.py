@@ -48,8 +48,8 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
         options = EvaluationOptions("planned", trials, rollouts=rollouts, baselines=baselines, panel=not quick)
         found = [row for row in before if ended(row, budgets[k - 1])]
         left = [clip for clip in clips if clip not in {row["clip"] for row in found}]
-        found += evaluated(left, options, f"{rollouts} rollouts", workers, failed, quick)
-        found.sort(key=lambda row: str(row["clip"]))
+        found += evaluated(left, options, f"{rollouts} rollouts", quick, workers, failed)
+        found.sort(key=lambda row: row["clip"])
         rows[str(rollouts)] = before = found
         figures = summarise(found, set(named["test_unseen_object"]))
         suffix = "" if first else f"_at_{rollouts}_rollouts"
@@ -67,7 +67,7 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
             metrics |= {f"{name}_success_panel": figures[name].get("success_panel")}
     not_run: dict[str, str] = {}
     for reward in REWARDS:
-        margins, why = over_ppo(reward, rows[str(budgets[0])], trials, workers, failed, quick)
+        margins, why = over_ppo(reward, rows[str(budgets[0])], trials, quick, workers, failed)
         metrics |= margins
         not_run |= {LEARNED[reward]: why} if why else {}
     result: dict[str, Any] = {
@@ -83,9 +83,9 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
 
 
 def evaluated(
-    clips: list[str], options: EvaluationOptions, what: str, workers: int, failed: dict[str, str], quick: bool
+    clips: list[str], options: EvaluationOptions, what: str, quick: bool, workers: int, failed: dict[str, str]
 ) -> list[dict[str, Any]]:
-    """A row per clip, by name, kept for the next run unless `quick`; clips that raised an error go into `failed`."""
+    """A row per clip, those of a full run kept; clips that raised an error go into `failed`."""
     found = []
     jobs = run_jobs(evaluate_clip if quick else evaluate_kept, [(clip, options) for clip in clips], workers)
     for (clip, _), result in track(jobs, what, len(clips)):
@@ -93,11 +93,11 @@ def evaluated(
             failed[clip] = f"{type(result).__name__}: {result}"
         else:
             found.append(result)
-    return sorted(found, key=lambda row: str(row["clip"]))
+    return found
 
 
 def over_ppo(
-    reward: str, planned: list[dict[str, Any]], trials: int, workers: int, failed: dict[str, str], quick: bool
+    reward: str, planned: list[dict[str, Any]], trials: int, quick: bool, workers: int, failed: dict[str, str]
 ) -> tuple[dict[str, float | None], str]:
     """What planned is ahead of PPO without supervision, in points of strict perturbed success, paired by clip, and at
     how many control steps PPO was trained; or why it was not measured."""
@@ -106,7 +106,7 @@ def over_ppo(
         budget = f"{STEPS:,} control steps on GRAB's train clips"
         return dict.fromkeys(names), f"not run; at {budget}: `dexhot train baseline {reward}`, which resumes"
     options = EvaluationOptions("policy", trials, policy=str(baseline.policy), baselines=())
-    rows = evaluated([row["clip"] for row in planned], options, LEARNED[reward], workers, failed, quick)
+    rows = evaluated([row["clip"] for row in planned], options, LEARNED[reward], quick, workers, failed)
     ahead = {row["clip"]: row["planned"]["perturbed"] for row in planned}
     margins = [ahead[row["clip"]] - row["policy"]["perturbed"] for row in rows]
     return dict(zip(names, (100 * float(np.mean(margins)) if margins else None, baseline.steps))), ""

@@ -30,9 +30,14 @@ def test_a_row_is_made_once(made):
 
 
 def test_another_clip_or_setting_is_made_anew(made):
-    for clip, options in (("a", OPTIONS), ("b", OPTIONS), ("a", replace(OPTIONS, rollouts=17))):
-        evaluate_kept((clip, options))
-    assert made == ["a", "b", "a"]
+    for job in (
+        ("a", OPTIONS),
+        ("b", OPTIONS),
+        ("a", replace(OPTIONS, rollouts=17)),
+        ("a", replace(OPTIONS, arm=True)),
+    ):
+        evaluate_kept(job)
+    assert made == ["a", "b", "a", "a"]
 
 
 def test_the_key_follows_the_code_and_the_files_that_the_options_name(monkeypatch, tmp_path):

@@ -39,7 +39,7 @@ COUNT = "Enter counts it, r repeats it, q stops without it: "
 
 
 @dataclass(frozen=True)
-class Method:
+class TriedMethod:
     """What is tried on a clip: the arguments that the graph gets for it."""
 
     kind: str  # RESULT or CONTROLLER
@@ -56,7 +56,7 @@ class CampaignClip:
 
     reference: Reference
     path: Path
-    methods: tuple[Method, ...]
+    methods: tuple[TriedMethod, ...]
 
     @property
     def name(self) -> str:
@@ -78,7 +78,7 @@ class Campaign:
         """The file of the counted trials."""
         return self.folder / LEDGER
 
-    def left(self) -> Iterator[tuple[CampaignClip, Method, int]]:
+    def left(self) -> Iterator[tuple[CampaignClip, TriedMethod, int]]:
         """What has not been counted yet."""
         done = {trial.key for trial in read_trials(self.ledger)}
         for clip in self.clips:
@@ -129,16 +129,16 @@ def campaign_clip(
     methods = []
     if RESULT in kinds and isinstance(tracked, Demonstration):
         mined = save(tracked, folder / "clips" / f"{stem}.demonstration.npz")
-        methods.append(Method(RESULT, OURS, {"controller": "playback", "policy": str(mined)}))
+        methods.append(TriedMethod(RESULT, OURS, {"controller": "playback", "policy": str(mined)}))
     if RESULT in kinds and baseline:
         result = folder / "clips" / f"{stem}.baseline.npz"
         if not result.is_file():
             save(result_of_policy(baseline, reference), result)
-        methods.append(Method(RESULT, BASELINE, {"controller": "playback", "policy": str(result)}))
+        methods.append(TriedMethod(RESULT, BASELINE, {"controller": "playback", "policy": str(result)}))
     if CONTROLLER in kinds:
-        methods.append(Method(CONTROLLER, OURS, controller))
+        methods.append(TriedMethod(CONTROLLER, OURS, controller))
         if baseline:
-            methods.append(Method(CONTROLLER, BASELINE, {"controller": "policy", "policy": str(baseline)}))
+            methods.append(TriedMethod(CONTROLLER, BASELINE, {"controller": "policy", "policy": str(baseline)}))
     for method in methods:
         load_task(str(path), method.arguments.get("policy", ""), method.arguments["controller"])
     return CampaignClip(load(path, Reference), path, tuple(methods))
@@ -175,7 +175,7 @@ def reset(reference: Reference, rig: str) -> str:
     return f"{where} (The simulated rig does that.)"
 
 
-def run_trial(campaign: Campaign, clip: CampaignClip, method: Method, number: int) -> Trial:
+def run_trial(campaign: Campaign, clip: CampaignClip, method: TriedMethod, number: int) -> Trial:
     """One live run. A clip that never began, or ended early, is a trial too. Raises KeyboardInterrupt for Ctrl-C."""
     stem = f"{clip.name.replace('/', '_')}-{method.kind}-{method.name}-{number}"
     run, k = campaign.folder / "runs" / stem, 1

@@ -190,9 +190,7 @@ def _evaluate_controller(args: Args) -> None:
     from dexhot_train.mining.executor import run_jobs
 
     if args.out or (args.file and args.controller):
-        raise DexhotError("--controller, or a policy, is evaluated on clips: it takes no FILE beside it, and no --out.")
-    if args.arm and args.panel:
-        raise DexhotError("--panel plays on the arm what was planned without it, --arm plans for it: give one of them.")
+        raise DexhotError("--controller, or a policy, is evaluated on clips: it takes no FILE beside it, or --out.")
     if args.arm and args.file is not None:
         raise DexhotError("--arm belongs to a Demonstration or --controller; a policy is judged on the floating hand.")
     at_least(0, trials=args.trials, planning_rollouts=args.planning_rollouts, seed=args.seed, workers=args.workers)
@@ -316,7 +314,6 @@ def _show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
             "  over replay": lambda f: _spanned(f, "over_replay"),
             "strict": lambda f: _spanned(f, "success_strict"),
             **({"  panel": lambda f: _spanned(f, "success_panel")} if any("success_panel" in f for f in some) else {}),
-            **({"  arm, of strict": lambda f: _of_arm(f)} if any("arm" in f for f in some) else {}),
             "10 cm, 20°": lambda f: _spanned(f, "success_10cm_20deg"),
             "10 cm, 40°": lambda f: _spanned(f, "success_10cm_40deg"),
         }
@@ -341,11 +338,6 @@ def _show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
         console.print(table)
         for name in chosen:
             console.print(f"  {name}: {EXPLAINED[name]}", highlight=False)
-
-
-def _of_arm(figures: dict[str, Any]) -> str:
-    """The fraction on the arm of the placed clips that are strict without it."""
-    return f"{figures['arm']:.2f} of {figures['n_arm']}" if "arm" in figures else ""
 
 
 def _spanned(figures: dict[str, Any], name: str, mean: str = "") -> str:

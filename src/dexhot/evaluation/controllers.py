@@ -22,7 +22,6 @@ from dexhot.data.files import load
 from dexhot.data.types import RATE, Demonstration, Reference
 from dexhot.datasets import load_clip, split_clips
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError, UnreachableError
-from dexhot.evaluation.panel import ARM
 from dexhot.evaluation.placed_panel import PlacedPanel, carried
 from dexhot.evaluation.references import KINDS, difficulty, disturbed, reference_quality
 from dexhot.evaluation.score import score_on_arm
@@ -186,7 +185,7 @@ def _evaluated(
     if motion.absent:
         return motion.absent
     row = judge_motion(reference, motion, simulator, setup, options.trials, truth)
-    if options.arm and len(reference.arm_q) and motion.relative and truth is reference:
+    if truth is reference and options.arm and len(reference.arm_q) and motion.relative:
         row["arm_strict"] = strict_on_arm(reference, motion, setup)
     return row | (panels.verdict(row, lambda: panels.of_targets(motion.targets)) if panels else {})
 
@@ -229,8 +228,8 @@ def judge_motion(
 def strict_on_arm(reference: Reference, motion: PlayedMotion, setup: Setup) -> bool:
     """Whether the motion is strict on the embedded rig too, the object where the reference has it."""
     still = reference.q, reference.object_pose  # achieved states, which playing does not use
-    names = setup.physics.version, {}, {}, setup.physics.profile(setup.hand)
-    played = Demonstration(reference.name, reference, motion.targets, *still, *names)
+    version, servo = setup.physics.version, setup.physics.profile(setup.hand)
+    played = Demonstration(reference.name, reference, motion.targets, *still, version, servo=servo)
     strict: bool = score_on_arm(played, setup).metrics["success_strict"]
     return bool(strict)
 
@@ -380,11 +379,10 @@ def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dic
     """Controller -> figures over clips.
 
     Of each error the median (`_p50`, as DexTrack reports it), the mean (`_mean`) and its 95 % bootstrap interval over
-    clips; of each success, and of the panel, the fraction of clips, and over the perturbed worlds (`trials_`); `arm` is
-    the fraction on the arm of the `n_arm` placed clips that are strict without it; `perturbed` is the strict one, also
-    for `unseen` objects and for clips of in-hand motion, and its difference to object-relative replay paired by clip.
-    Planned with the rig among the worlds: `arm_strict` of the placed clips, and of those of them that are strict on the
-    floating hand.
+    clips; of each success, and of the panel, the fraction of clips, and over the perturbed worlds (`trials_`);
+    `perturbed` is the strict one, also for `unseen` objects and for clips of in-hand motion, and its difference to
+    object-relative replay paired by clip. On the arm rig: `arm_strict` of the placed clips, and of those of them that
+    are strict on the floating hand.
     """
     if not rows:
         raise DexhotError("no clip was evaluated.")
@@ -410,16 +408,14 @@ def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dic
                 told["perturbed_unseen_objects"] = float(fractions[here].mean())
             if any(here := [is_in_hand(row.get("in_hand_deg")) for row in having]):
                 told |= {"perturbed_in_hand": float(fractions[here].mean()), "n_in_hand": sum(here)}
+        if all(v.get("success_panel") is not None for v in values):
+            panel = np.array([float(v["success_panel"]) for v in values])
+            told |= {"success_panel": float(panel.mean()), "success_panel_interval": interval(panel)}
+        told |= _scores(values)
         if on_arm := [v for v in values if v.get("arm_strict") is not None]:
             told |= {"n_placed": len(on_arm), "arm_strict": float(np.mean([v["arm_strict"] for v in on_arm]))}
             strict = [v["arm_strict"] for v in on_arm if v["success_strict"]]
             told |= {"n_placed_strict": len(strict), "arm_strict_of_strict": float(np.mean(strict)) if strict else None}
-        if all(v.get("success_panel") is not None for v in values):
-            panel = np.array([float(v["success_panel"]) for v in values])
-            told |= {"success_panel": float(panel.mean()), "success_panel_interval": interval(panel)}
-            if placed := [v["panel"][ARM] for v in values if v.get("placed")]:  # of those that are strict without it
-                told |= {"arm": float(np.mean(placed)), "n_arm": len(placed)}
-        told |= _scores(values)
         if all(v.get("trials") for v in values):
             told |= {f"trials_{n}": float(np.mean([v["trials"][n] for v in values])) for n in SUCCESSES}
         told |= {f"{n}_mean": float(np.mean([v.get(n, 0) for v in values])) for n in SIMULATED}

@@ -32,16 +32,12 @@ class PlacedPanel:
         return self.recorded
 
     def verdict(self, row: dict[str, Any], play: Callable[[], Panel]) -> dict[str, Any]:
-        """`success_panel` of a row; where it is strict also `panel`, the verdict of each world, and `placed`, whether
-        the arm reaches the clip. Without strict success nothing is played: the panel needs it."""
+        """`success_panel` of a row; where it is strict also `panel`, the verdict of each world. Without strict success
+        nothing is played: the panel needs it."""
         if not row["success_strict"]:
             return {"success_panel": False}
         panel = play()
-        return {
-            "success_panel": panel.success,
-            "panel": panel.as_json(),
-            "placed": bool(len(self.reference.arm_q)),
-        }
+        return {"success_panel": panel.success, "panel": panel.as_json()}
 
     def of_targets(self, targets: np.ndarray) -> Panel:
         """Of targets (T, 6+n) that were made for the recorded reference."""

@@ -1,4 +1,5 @@
-"""Repairs of a clip before retargeting, each reported: symmetric flips, an object that is not at rest."""
+"""Repairs of a clip before retargeting, each reported: symmetric flips, an object that moves untouched or is not at
+rest."""
 
 from dataclasses import replace
 
@@ -23,6 +24,8 @@ from dexhot.retargeting.clip_checks import SUNK, TURN, check_clip, check_table, 
 SAME = np.radians(20.0)  # tolerance of a symmetric flip
 STARTS_STILL = 0.1, 0.005  # s, m: an object above the table that moves farther at the start is held
 TOUCHED = 0.02  # m: so is one with a fingertip this near
+NEAR = 0.03  # m from the surface within which a fingertip may move an object
+JITTER = 0.02, np.radians(15.0)  # m, rad: what an untouched object is seen to move by; beyond, it does move
 SETTLED = np.radians(15.0), 0.02  # rad, m: allowed tracking error of an object at rest
 
 
@@ -37,9 +40,10 @@ def checked_clip(
         return clip, []
     clip, flips = without_flips(clip, asset.symmetry)
     check_turns("object_pose", clip.time, clip.object_pose[:, 3:])
+    clip, stilled = untouched(clip, asset)
     clip, rested = at_rest(clip, side, asset)
     check_table(clip, asset)
-    return clip, [*flips, *rested]
+    return clip, [*flips, *stilled, *rested]
 
 
 def without_flips(clip: HandObjectTrajectory, symmetry: Symmetry) -> tuple[HandObjectTrajectory, list[str]]:
@@ -59,6 +63,39 @@ def without_flips(clip: HandObjectTrajectory, symmetry: Symmetry) -> tuple[HandO
     if not count:
         return clip, []
     return replace(clip, object_pose=pose), [f"undid {count} flip{'s' * (count > 1)} between symmetric poses"]
+
+
+def untouched(clip: HandObjectTrajectory, asset: ObjectAsset) -> tuple[HandObjectTrajectory, list[str]]:
+    """A fitted clip (one with covariances) whose object lies still until a fingertip is near it, and after that.
+
+    Each frame's pose has an error of its own; one of a few degrees in the first would be taken for the pick-up. The
+    object lies in the pose of those frames that is nearest to all others.
+    """
+    if not len(clip.object_covariance):
+        return clip, []
+    solid, pose = ConvexUnion(asset.pieces), clip.object_pose.copy()
+    tips = np.concatenate([hand.keypoints[:, TIPS] for hand in clip.hands.values()], axis=1)
+    near = solid.distance(transform(inverse(pose)[:, None], tips))[0].min(axis=1) < NEAR
+    if not near.any():
+        return clip, []
+    first, last = np.flatnonzero(near)[[0, -1]]
+    most = np.zeros(2)
+    for part in (slice(0, first), slice(last + 1, len(pose))):
+        turns = quat_angle(pose[part, None, 3:], pose[None, part, 3:])
+        if len(turns) < 2:
+            continue
+        lies = pose[part][turns.sum(axis=1).argmin()].copy()
+        lies[:3] = np.median(pose[part, :3], axis=0)
+        moved = np.linalg.norm(pose[part, :3] - lies[:3], axis=1), quat_angle(pose[part, 3:], lies[3:])
+        seen = np.array([moved[0].max(), moved[1].max()])
+        if (seen < JITTER).all():
+            pose[part], most = lies, np.maximum(most, seen)
+    if not most.any():
+        return clip, []
+    note = (
+        f"the object was seen to move by up to {1e3 * most[0]:.0f} mm and {np.degrees(most[1]):.0f} degrees untouched"
+    )
+    return replace(clip, object_pose=pose), [f"{note}: it lies still there"]
 
 
 def at_rest(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> tuple[HandObjectTrajectory, list[str]]:
