@@ -53,7 +53,11 @@ def run_campaign(args: Any) -> None:
         raise DexhotError(f"there is nothing to try on {', '.join(missing)}: no demonstration and no baseline.")
     own_domain()
     campaign = Campaign(folder, args.rig, clips, args.repeats, parse_assignments(args.graph))
-    whole = conduct(campaign, input, lambda line: console.print(line, highlight=False, soft_wrap=True))
+    whole = conduct(
+        campaign,
+        lambda prompt: console.input(prompt, markup=False),  # on stderr, as stdout ends with the JSON
+        lambda line: console.print(line, highlight=False, soft_wrap=True),
+    )
     trials = read_trials(campaign.ledger)
     _show(trials)
     left = 0 if whole else len(list(campaign.left()))

@@ -15,6 +15,7 @@ from dexhot.cli.train import (
     generator,
     homotopy,
     ledger,
+    object_encoder,
     prior,
     ptf,
     ptf_report,
@@ -29,6 +30,7 @@ Args = (
     | generalist.Generalist
     | tracker.Tracker
     | baseline.Baseline
+    | Annotated[object_encoder.ObjectEncoderTraining, tyro.conf.subcommand("object-encoder")]
     | Annotated[ptf.PoseFollowing, tyro.conf.subcommand("ptf")]
     | Annotated[ptf_report.FollowingReport, tyro.conf.subcommand("ptf-report")]
     | assist.Assist
@@ -45,6 +47,7 @@ TRAININGS: dict[type, ModuleType] = {
     generalist.Generalist: generalist,
     tracker.Tracker: tracker,
     baseline.Baseline: baseline,
+    object_encoder.ObjectEncoderTraining: object_encoder,
     ptf.PoseFollowing: ptf,
     ptf_report.FollowingReport: ptf_report,
     assist.Assist: assist,

@@ -25,8 +25,10 @@ class Tracker:
     """Worlds stepped together."""
     action: Literal["residual", "cumulative"] = "residual"
     """Action space about the reference's targets."""
-    layout: Literal["dextrack", "egocentric"] = "dextrack"
-    """What the policy observes."""
+    layout: Literal["dextrack", "encoded", "egocentric"] = "dextrack"
+    """What the policy observes; encoded: DexTrack's with the object's feature (--encoder)."""
+    encoder: Annotated[Path | None, shown("FILE")] = None
+    """Object encoder of `dexhot train object-encoder`, for --layout encoded."""
     reward: Literal["dextrack", "omnigrasp"] = "dextrack"
     """The tracking reward of DexTrack, or OmniGrasp's, as a baseline."""
     imitation: float = 0.1
@@ -55,6 +57,7 @@ def run(args: Tracker) -> None:
 
     from dexhot.cli.output import print_json, summary
     from dexhot.control.observation import LAYOUTS
+    from dexhot.errors import DexhotError
     from dexhot.progress import progress
     from dexhot_train.curriculum.variations import clips_named, require_training
     from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker
@@ -64,6 +67,10 @@ def run(args: Tracker) -> None:
     at_least(0, seed=args.seed, workers=args.workers, trials=args.trials)
     at_least(0, imitation=args.imitation, discriminator=args.discriminator)
     at_least(1, steps=args.steps, worlds=args.worlds)
+    if (args.layout == "encoded") != bool(args.encoder):
+        raise DexhotError(
+            "--layout encoded and --encoder FILE belong together; `dexhot train object-encoder` makes it."
+        )
     folder, threads = args.out, args.workers or os.cpu_count() or 1
     clips = [load_task_clip(name, args.profile) for name in clips_named(args.clips)]
     for clip in clips:
@@ -74,15 +81,19 @@ def run(args: Tracker) -> None:
     learner_options = replace(options.ppo, imitation=args.imitation, discriminator=args.discriminator)
     options = replace(options, ppo=learner_options, backend=args.backend)
     with progress("training", counted=True) as job:
-        learner, told = train_tracker(clips, options, folder, _command(args), threads, job.says("training, "))
+        learner, told = train_tracker(
+            clips, options, folder, _command(args), threads, job.says("training, "), args.encoder
+        )
     scores: dict[str, Any] = {}
     if args.trials:
         actors = {"policy": learner.actor, "replay": None}
-        scores = {name: evaluate_tracker(x, clips, task, args.trials, threads) for name, x in actors.items()}
+        scores = {
+            name: evaluate_tracker(x, clips, task, args.trials, threads, args.encoder) for name, x in actors.items()
+        }
         for name in ("tracked", "T_err_cm"):
             told |= {name: scores["policy"][name], f"replay_{name}": scores["replay"][name]}
         scores["worlds_per_clip"] = args.trials
-    told["policy"] = str(export_tracker(learner.actor, clips, options, folder, _command(args), scores))
+    told["policy"] = str(export_tracker(learner.actor, clips, options, folder, _command(args), scores, args.encoder))
     summary("tracker", {name: value for name, value in told.items() if name != "last"})
     if args.json:
         print_json(told)
