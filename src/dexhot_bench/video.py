@@ -33,6 +33,7 @@ from dexhot.paths import cache_dir
 from dexhot.perception.hand_landmarks import LandmarkHands
 from dexhot.perception.perceive import object_track, perceive
 from dexhot.progress import track
+from dexhot.retargeting.mending import checked_clip
 from dexhot.retargeting.placement import place
 from dexhot.retargeting.resampling import resample
 from dexhot.retargeting.retarget import retarget
@@ -96,7 +97,7 @@ def run(
 
 def measure(job: tuple[str, Path, MineOptions, int | None]) -> Row:
     """The row of a clip. What cannot be seen, retargeted or mined from the video is no success, and says why; a clip
-    that cannot be rendered is left out."""
+    that cannot be rendered, or of which the part in view is no whole grasp in mocap either, is left out."""
     clip, folder, options, frames = job
     row: Row = {"clip": clip, "why": ""}
     try:
@@ -109,7 +110,12 @@ def measure(job: tuple[str, Path, MineOptions, int | None]) -> Row:
             | {"frames": 0, "video_strict": False, "video_true_strict": False, "why": one_line(e)}
             | _mocap(load_clip(f"grab/{clip}"), folder / clip, options)
         )
+    mocap = same_stretch(load_clip(f"grab/{clip}"), truth)
     asset = load_object(fit.object_name)
+    try:
+        checked_clip(mocap, SIDE, asset)
+    except ClipError as e:  # such as a part in view that begins with the object in the hand
+        return row | {"left_out": True, "frames": len(fit.time), "why": f"mocap of the part in view: {one_line(e)}"}
     off = fit.hands[SIDE].keypoints - truth.hands[SIDE].keypoints
     errors = object_errors(asset, fit.object_pose, truth.object_pose)
     row |= {
@@ -125,7 +131,7 @@ def measure(job: tuple[str, Path, MineOptions, int | None]) -> Row:
         row |= scored(demonstration, setup, true_path, "video_")
     except DexhotError as e:
         row |= {"video_strict": False, "video_true_strict": False, "why": one_line(e)}
-    return row | _mocap(same_stretch(load_clip(f"grab/{clip}"), truth), folder / clip, options)
+    return row | _mocap(mocap, folder / clip, options)
 
 
 def _mocap(clip: HandObjectTrajectory, place: Path, options: MineOptions) -> Row:
