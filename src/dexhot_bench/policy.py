@@ -14,7 +14,9 @@ from dexhot.control.policy import OnnxNetwork, Policy, make_card
 from dexhot.datasets import splits
 from dexhot.datasets.parametric import generate
 from dexhot.evaluation.controllers import BASELINES, EvaluationOptions, clips_named, evaluate_clip, summarise
+from dexhot.evaluation.kept_rows import evaluate_kept
 from dexhot.metrics.success import SUCCESSES
+from dexhot.planning.search import PlanSearchOptions
 from dexhot.progress import track
 from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
@@ -24,11 +26,12 @@ from dexhot_train.mining.executor import run_jobs
 
 QUICK_CLIPS = 8  # every so many of the test clips that this gives so many
 TRIES = (8, 24)  # of the prior, in the model with the object where it was observed
-BUDGETS = (160, 800)  # rollouts of planning: about 2 and 10 CPU s
+BUDGETS = (160, 800, 4800)  # rollouts of planning: at most about 2, 10 and 60 CPU s
 
 
 def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
-    """Metrics over the test clips, and a row per clip. quick: a fixed 8 clips, one budget, 4 perturbed worlds."""
+    """Metrics over the test clips, and a row per clip. quick: a fixed 8 clips, one budget, 4 perturbed worlds. A full
+    run that was stopped goes on, unless the code has changed since."""
     named = splits("grab")
     clips = clips_named("test", None, named)
     clips = clips[:: len(clips) // QUICK_CLIPS][:QUICK_CLIPS] if quick else clips
@@ -36,30 +39,38 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
     metrics: dict[str, float | None] = {}
     rows: dict[str, list[dict[str, Any]]] = {}
     failed: dict[str, str] = {}
-    for rollouts in budgets:
-        options = EvaluationOptions("planned", trials, rollouts=rollouts)
-        found = []
-        jobs = run_jobs(evaluate_clip, [(clip, options) for clip in clips], workers)
-        for (clip, _), result in track(jobs, f"{rollouts} rollouts", len(clips)):
+    before: list[dict[str, Any]] = []
+    for k, rollouts in enumerate(budgets):
+        first = k == 0
+        options = EvaluationOptions("planned", trials, rollouts=rollouts, baselines=BASELINES if first else ())
+        found = [row for row in before if ended(row, budgets[k - 1])]
+        left = [(clip, options) for clip in clips if clip not in {row["clip"] for row in found}]
+        jobs = run_jobs(evaluate_clip if quick else evaluate_kept, left, workers)
+        for (clip, _), result in track(jobs, f"{rollouts} rollouts", len(left)):
             if isinstance(result, Exception):
                 failed[clip] = f"{type(result).__name__}: {result}"
             else:
                 found.append(result)
         found.sort(key=lambda row: row["clip"])
-        rows[str(rollouts)] = found
+        rows[str(rollouts)] = before = found
         figures = summarise(found, set(named["test_unseen_object"]))
-        suffix = "" if rollouts == budgets[0] else f"_at_{rollouts}_rollouts"
+        suffix = "" if first else f"_at_{rollouts}_rollouts"
         planned = figures["planned"]
         metrics |= {f"{name}{suffix}": planned[name] for name in SUCCESSES}
         metrics[f"success_strict_perturbed{suffix}"] = planned["perturbed"]
         metrics[f"over_replay_points{suffix}"] = 100 * planned["over_replay"]
         metrics[f"planning_s_p50{suffix}"] = float(np.median([row["planned"]["seconds_cpu"] for row in found]))
         metrics[f"refused{suffix}"] = planned["refused"]
-        metrics |= tried([row["planned"]["tries"] for row in found]) if rollouts == budgets[0] else {}
-        for name in BASELINES if rollouts == budgets[0] else ():
+        metrics |= tried([row["planned"]["tries"] for row in found]) if first else {}
+        for name in BASELINES if first else ():
             metrics |= {f"{name}_success_strict": figures[name]["success_strict"]}
             metrics |= {f"{name}_success_strict_perturbed": figures[name]["perturbed"]}
     return {"metrics": metrics | tick_ms(), "subset": clips, "clips": rows, "failed": failed}
+
+
+def ended(row: dict[str, Any], rollouts: int) -> bool:
+    """Whether the search of a row ended before its budget: with a larger one it finds the same plan."""
+    return bool(row["planned"]["rollouts"] + PlanSearchOptions.samples <= rollouts)
 
 
 def tried(tries: list[int]) -> dict[str, float | None]:

@@ -17,7 +17,7 @@ def row(clip: str, options) -> dict:
         errors = {"T_err_cm": 1.0, "R_err_rad": 0.1, "seconds_cpu": rollouts / 80, "rollouts": rollouts, "refused": ""}
         return successes | errors | {"perturbed": fraction}
 
-    planned = of(0.75, options.rollouts) | {"tries": 5}
+    planned = of(0.75, 60 if clip == "object0" else options.rollouts) | {"tries": 5}
     return {"clip": clip, **{name: of(0.25) for name in BASELINES}, "planned": planned}
 
 
@@ -27,7 +27,7 @@ def jobs(monkeypatch):
     seen = []
 
     def run_jobs(function, given, workers):
-        seen.extend(given)
+        seen.extend((function, *job) for job in given)
         for clip, options in given:
             broken = clip == "clip9"
             yield (clip, options), ValueError("its object is gone") if broken else row(clip, options)
@@ -41,21 +41,30 @@ def jobs(monkeypatch):
 def test_quick_takes_eight_fixed_test_clips_one_budget_and_few_worlds(jobs):
     found = policy.run(quick=True)
     assert len(found["subset"]) == policy.QUICK_CLIPS == len(jobs) and "t" not in found["subset"]
-    assert {o.trials for _, o in jobs} == {4} and {o.rollouts for _, o in jobs} == {policy.BUDGETS[0]}
+    assert {o.trials for *_, o in jobs} == {4} and {o.rollouts for *_, o in jobs} == {policy.BUDGETS[0]}
+    assert {function for function, *_ in jobs} == {policy.evaluate_clip}  # measured anew each time
     assert found["metrics"]["success_strict_perturbed"] == 0.75
     assert found["metrics"]["success_at_8_tries"] == 1.0 and found["metrics"]["tries_to_success_p50"] == 5.0
     assert found["metrics"]["over_replay_points"] == pytest.approx(50.0)
     assert not any("rollouts" in name for name in found["metrics"])
 
 
-def test_a_full_run_has_both_budgets_every_baseline_and_names_what_failed(jobs):
+def test_a_full_run_keeps_its_rows_and_has_every_budget_and_baseline_and_names_what_failed(jobs):
     found = policy.run()
     metrics = found["metrics"]
-    assert len(jobs) == 2 * 29 and {o.trials for _, o in jobs} == {20}
+    assert len(jobs) == 3 * 29 - 2  # the search of object0 ended before its first budget
+    assert {o.trials for *_, o in jobs} == {20}
+    assert {function for function, *_ in jobs} == {policy.evaluate_kept}
+    assert [o.baselines for *_, o in jobs[::29]] == [BASELINES, (), ()]  # the same rows are not made twice
     assert metrics["planning_s_p50"] == 2.0 and metrics["planning_s_p50_at_800_rollouts"] == 10.0
     assert all(metrics[f"{name}_success_strict_perturbed"] == 0.25 for name in BASELINES)
     assert found["failed"] == {"clip9": "ValueError: its object is gone"}
     assert [r["clip"] for r in found["clips"]["160"]] == sorted(r["clip"] for r in found["clips"]["160"])
+
+
+def test_a_search_that_ended_before_its_budget_finds_the_same_with_a_larger_one():
+    rows = [{"planned": {"rollouts": rollouts}} for rollouts in (62, 118, 119, 160)]
+    assert [policy.ended(row, 160) for row in rows] == [True, True, False, False]
 
 
 def test_tries_are_counted_over_all_clips():

@@ -25,9 +25,11 @@ from dexhot.evaluation.controllers import (
     judge_motion,
     summarise,
 )
+from dexhot.evaluation.score import score_on_arm
 from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import save_object
-from dexhot.retargeting.placement import moved
+from dexhot.retargeting.placement import moved, place
+from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.rollouts.network import run_network
 from dexhot.simulation.setup import physics_of
@@ -105,6 +107,17 @@ def test_clips_of_in_hand_motion_have_a_column_of_their_own():
     assert "perturbed_in_hand" not in summarise([row("b", 0.2, 0.6) | {"in_hand_deg": None}])["planned"]
 
 
+def test_the_arm_counts_the_placed_clips_and_those_of_them_that_are_strict_on_the_hand():
+    placed = [row(clip, 0.0, planned) for clip, planned in (("b", 1.0), ("c", 1.0), ("d", 0.0))]
+    for clip, strict in zip(placed, (True, False, True)):
+        clip["planned"]["arm_strict"] = strict
+    found = summarise([*placed, row("not placed", 0.0, 1.0)])
+    planned = found["planned"]
+    assert planned["n"] == 4 and planned["n_placed"] == 3 and planned["arm_strict"] == pytest.approx(2 / 3)
+    assert planned["n_placed_strict"] == 2 and planned["arm_strict_of_strict"] == 0.5
+    assert "n_placed" not in found["replay"]
+
+
 def test_no_rows_are_an_error():
     with pytest.raises(DexhotError, match="no clip"):
         summarise([])
@@ -118,8 +131,10 @@ def test_the_interval_is_of_the_mean_over_clips():
 def test_the_command_names_what_does_not_go_together(capsys, cache):
     assert main(["evaluate"]) == 1
     assert "--controller planned" in capsys.readouterr().err
-    assert main(["evaluate", "--controller", "planned", "--arm"]) == 1
+    assert main(["evaluate", "--controller", "planned", "--panel"]) == 1
     assert "takes no FILE beside it" in capsys.readouterr().err
+    assert main(["evaluate", "network.onnx", "--arm"]) == 1
+    assert "judged on the floating hand" in capsys.readouterr().err
     assert main(["evaluate", "--controller", "planned", "--clips", "nonsense"]) == 1
     assert "clip of the test split" in capsys.readouterr().err
 
@@ -207,6 +222,27 @@ def test_evaluate_clip_retargets_the_clip_and_has_every_baseline(monkeypatch, li
     assert row["clip"] == "a" and row["frames"] == len(lift_reference.q)
     assert list(row)[3:] == ["frozen", "replay", "kinematic", "constant", "planned"] and row["in_hand_deg"] < 30.0
     assert row["planned"]["rollouts"] <= 16
+
+
+def test_on_the_arm_a_clip_is_placed_in_the_arms_time_and_what_follows_the_object_is_played_there(
+    monkeypatch, lift, lift_reference
+):
+    monkeypatch.setattr(controllers, "load_clip", lambda name: lift[0])
+    monkeypatch.setattr(controllers, "load_object", lambda name: lift[1])
+    played = []
+
+    def judged(demonstration, setup):
+        played.append(demonstration)
+        return score_on_arm(demonstration, setup)
+
+    monkeypatch.setattr(controllers, "score_on_arm", judged)
+    options = replace(OPTIONS, controller="replay", baselines=("kinematic",), trials=0, arm=True)
+    row = evaluate_clip(("a", options))
+    assert isinstance(row["replay"]["arm_strict"], bool) and "arm_strict" not in row["kinematic"]
+    assert [len(d.reference.arm_frames) for d in played] == [0]  # already in the arm's time
+    slowest = place(lift_reference, load_hand("leap_right"))
+    assert row["frames"] == len(played[0].reference.q) == len(slowest.arm_frames)
+    assert "arm_strict" not in evaluate_clip(("a", replace(options, arm=False)))["replay"]
 
 
 def test_a_file_is_evaluated_as_the_graph_plays_it_with_its_own_actions(lift_reference, lift_object, cache, tmp_path):

@@ -24,7 +24,8 @@ class Args:
     or a policy (.onnx), evaluated on the clips of --split."""
     arm: bool = False
     """Play the Demonstration on the embedded rig (shaper, arm IK, arm and hand, within the arm's limits) instead of the
-    floating hand, with the timing planned for the arm."""
+    floating hand, with the timing planned for the arm. Controller: place the clips, plan with the rig among the worlds,
+    and play there too."""
     panel: bool = False
     """Demonstration: also play it in five other worlds: three other physics, the arm, the arm with a displaced palm."""
     profile: Annotated[str | None, shown("PROFILE")] = None
@@ -140,17 +141,19 @@ def _evaluate_controller(args: Args) -> None:
         EvaluationOptions,
         check_names,
         clips_named,
-        evaluate_clip,
         evaluate_file,
         summarise,
     )
+    from dexhot.evaluation.kept_rows import evaluate_kept
     from dexhot.progress import track
     from dexhot_train.mining.executor import run_jobs
 
-    if args.out or args.arm or args.panel or (args.file and args.controller):
+    if args.out or args.panel or (args.file and args.controller):
         raise DexhotError(
-            "--controller, or a policy, is evaluated on clips: it takes no FILE beside it, --out, --arm or --panel."
+            "--controller, or a policy, is evaluated on clips: it takes no FILE beside it, --out or --panel."
         )
+    if args.arm and args.file is not None:
+        raise DexhotError("--arm belongs to a Demonstration or --controller; a policy is judged on the floating hand.")
     at_least(0, trials=args.trials, planning_rollouts=args.planning_rollouts, seed=args.seed, workers=args.workers)
     if not 0.0 < args.planning_seconds < math.inf:
         raise DexhotError(f"--planning-seconds must be positive, not {args.planning_seconds:g}.")
@@ -171,6 +174,7 @@ def _evaluate_controller(args: Args) -> None:
         args.seed,
         *budget,
         args.prior,
+        arm=args.arm,
         policy=policy,
         baselines=args.baselines,
         demonstrations=str(Path(args.demonstrations).resolve()) if args.demonstrations else "",
@@ -179,7 +183,7 @@ def _evaluate_controller(args: Args) -> None:
     if args.reference is not None:
         rows, clips = [evaluate_file(args.reference, options)], []
     jobs = [(clip, options) for clip in clips]
-    for (clip, _), result in track(run_jobs(evaluate_clip, jobs, args.workers), "evaluating", len(clips)):
+    for (clip, _), result in track(run_jobs(evaluate_kept, jobs, args.workers), "evaluating", len(clips)):
         if isinstance(result, Exception):
             failed[clip] = str(result)
         else:
@@ -236,6 +240,9 @@ def _show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
         for name, words in (("unseen_objects", "on unseen objects"), ("in_hand", "in-hand clips")):
             if any(f"perturbed_{name}" in f for f in chosen.values()):
                 lines[f"  {words}"] = lambda f, n=name: f"{f[f'perturbed_{n}']:.2f}" if f"perturbed_{n}" in f else ""
+        if any("n_placed" in f for f in chosen.values()):
+            lines["strict on the arm, of those placed"] = lambda f: _of(f, "arm_strict", "n_placed")
+            lines["  of those strict on the hand"] = lambda f: _of(f, "arm_strict_of_strict", "n_placed_strict")
         for name in ("R_err_rad", "T_err_cm", "E_wrist", "E_finger", "hold_rate", "penetration_mm"):
             lines[f"{name}: median; mean"] = lambda f, n=name: (
                 f"{f.get(f'{n}_p50', 0.0):.3g}; {_spanned(f, n, '_mean')}"
@@ -257,6 +264,12 @@ def _spanned(figures: dict[str, Any], name: str, mean: str = "") -> str:
     low, high = figures[f"{name}_interval"]
     digits = 3 if name in ("E_wrist", "E_finger", "R_err_rad") else 2
     return f"{figures[name + mean]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _of(figures: dict[str, Any], fraction: str, count: str) -> str:
+    """A fraction and of how many; empty where nothing was tried."""
+    value = figures.get(fraction)
+    return "" if value is None else f"{value:.2f} of {figures[count]}"
 
 
 def _text(value: float | None) -> str:

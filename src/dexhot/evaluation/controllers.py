@@ -22,6 +22,7 @@ from dexhot.data.files import load
 from dexhot.data.types import RATE, Demonstration, Reference
 from dexhot.datasets import load_clip
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError, UnreachableError
+from dexhot.evaluation.score import score_on_arm
 from dexhot.geometry.poses import compose, inverse, transform
 from dexhot.metrics.rollout import compute
 from dexhot.metrics.success import SUCCESSES
@@ -72,7 +73,9 @@ class EvaluationOptions:
     seconds: float = 2.0  # planning time: CPU seconds, because one core plans here
     rollouts: int = 0  # in its place
     prior: str = ""
-    arm: bool = False  # also place the reference and plan with the embedded rig among the worlds
+    arm: bool = (
+        False  # place the reference, in the arm's time; plan with the embedded rig among the worlds, and play there
+    )
     policy: str = ""  # .onnx file of the controller policy
     baselines: tuple[str, ...] = BASELINES  # rows beside the controller's; the frozen hand and replay always are
     demonstrations: str = ""  # folder of the baseline demonstration, CLIP.npz or CLIP.demonstration.npz
@@ -101,7 +104,7 @@ def evaluate_clip(job: tuple[str, EvaluationOptions]) -> dict[str, Any]:
     reference = retarget(trajectory, setup.hand, setup.asset)
     if options.arm:
         with suppress(UnreachableError):  # then it is planned where it was recorded
-            reference = place(reference, setup.hand)
+            reference, _ = as_played(place(reference, setup.hand), None, setup.physics)
     return _known(clip, reference) | evaluate_reference(reference, setup, options)
 
 
@@ -140,6 +143,8 @@ def evaluate_reference(reference: Reference, setup: Setup, options: EvaluationOp
             absent[name] = motion.absent
         else:
             rows[name] = judge_motion(reference, motion, simulator, setup, options.trials)
+            if options.arm and len(reference.arm_q) and motion.relative:
+                rows[name]["arm_strict"] = strict_on_arm(reference, motion, setup)
     return rows | ({"absent": absent} if absent else {})
 
 
@@ -170,6 +175,15 @@ def judge_motion(
     steps = motion.steps or motion.rollouts * (len(reference.q) - 1)
     told |= {"steps": steps, "tick_ms": 0.0, "tick_steps": 0, "tries": motion.tries}
     return found | told | {"refused": motion.refused}
+
+
+def strict_on_arm(reference: Reference, motion: PlayedMotion, setup: Setup) -> bool:
+    """Whether the motion is strict on the embedded rig too, the object where the reference has it."""
+    still = reference.q, reference.object_pose  # achieved states, which playing does not use
+    names = setup.physics.version, {}, {}, setup.physics.profile(setup.hand)
+    played = Demonstration(reference.name, reference, motion.targets, *still, *names)
+    strict: bool = score_on_arm(played, setup).metrics["success_strict"]
+    return bool(strict)
 
 
 def judge_policy(
@@ -263,8 +277,8 @@ def _subsequences(reference: Reference, setup: Setup, options: EvaluationOptions
 def _demonstration(reference: Reference, setup: Setup, options: EvaluationOptions) -> PlayedMotion:
     """The mined one of the clip, if the folder has it, with what its mining simulated."""
     clip = reference.name.rpartition("/")[2]
-    for name in (f"{clip}.npz", f"{clip}.demonstration.npz"):
-        if options.demonstrations and (path := Path(options.demonstrations) / name).is_file():
+    for path in demonstration_files(options.demonstrations, clip):
+        if path.is_file():
             mined = load(path, Demonstration)
             here_T_there = compose(reference.placement, inverse(mined.reference.placement))
             q, actions = (_carried(here_T_there, x) for x in (mined.reference.q, mined.actions))
@@ -273,6 +287,11 @@ def _demonstration(reference: Reference, setup: Setup, options: EvaluationOption
             spent, steps = mined.provenance.get("seconds_cpu", 0.0), mined.provenance.get("control_steps", 0)
             return PlayedMotion(actions, False, spent, round(steps / len(reference.q)), steps=steps)
     return PlayedMotion(reference.q, False, absent=f"no demonstration of {clip}")
+
+
+def demonstration_files(folder: str, clip: str) -> list[Path]:
+    """Where a folder may have the clip's demonstration; none without a folder."""
+    return [Path(folder) / f"{clip}{end}" for end in (".npz", ".demonstration.npz")] if folder else []
 
 
 def _carried(T: np.ndarray, q: np.ndarray) -> np.ndarray:
@@ -307,7 +326,8 @@ def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dic
     """Controller -> figures over clips. Of each error the median (`_p50`, as DexTrack reports it), the mean (`_mean`)
     and its 95 % bootstrap interval over clips; of each success the fraction of clips, and over the perturbed worlds
     (`trials_`); `perturbed` is the strict one, also for `unseen` objects and for clips of in-hand motion, and its
-    difference to object-relative replay paired by clip."""
+    difference to object-relative replay paired by clip. On the arm rig: `arm_strict` of the placed clips, and of those
+    of them that are strict on the floating hand."""
     if not rows:
         raise DexhotError("no clip was evaluated.")
     out: dict[str, dict[str, Any]] = {}
@@ -332,6 +352,10 @@ def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dic
                 told["perturbed_unseen_objects"] = float(fractions[here].mean())
             if any(here := [is_in_hand(row.get("in_hand_deg")) for row in having]):
                 told |= {"perturbed_in_hand": float(fractions[here].mean()), "n_in_hand": sum(here)}
+        if on_arm := [v for v in values if v.get("arm_strict") is not None]:
+            told |= {"n_placed": len(on_arm), "arm_strict": float(np.mean([v["arm_strict"] for v in on_arm]))}
+            strict = [v["arm_strict"] for v in on_arm if v["success_strict"]]
+            told |= {"n_placed_strict": len(strict), "arm_strict_of_strict": float(np.mean(strict)) if strict else None}
         if all(v.get("trials") for v in values):
             told |= {f"trials_{n}": float(np.mean([v["trials"][n] for v in values])) for n in SUCCESSES}
         told |= {f"{n}_mean": float(np.mean([v.get(n, 0) for v in values])) for n in SIMULATED}
