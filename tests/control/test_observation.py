@@ -10,6 +10,7 @@ from dexhot.control.observation import (
     EGOCENTRIC,
     FEATURES,
     LAYOUTS,
+    OBJECT_FEATURE,
     SPECIALIST,
     ClipToTrack,
     Observed,
