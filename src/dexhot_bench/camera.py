@@ -27,7 +27,16 @@ from dexhot_bench.mine import FULL, mine_clip, mined_dir
 from dexhot_train.mining.mine import placed
 
 PERCEPTIONS = ("truth", "camera")
-LIVE = ("bringup", "perception", "ros")  # packages that a row depends on beside those of simulation
+LIVE = (
+    "bringup",
+    "bringup/graphs",
+    "perception",
+    "ros/core",
+    "ros/see",
+    "ros/track",
+    "ros/rig",
+    "ros/drivers",
+)  # packages that a row depends on beside those of simulation
 ATTEMPTS = 2  # of a graph that dies, as under load
 LIMIT = 400.0  # s, for one clip from the start to the end; a run that never tracks is no success
 NOT_RUN, SHIPPED = "not run", "shipped lift"

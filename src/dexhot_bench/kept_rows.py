@@ -57,6 +57,6 @@ class Deadline:
 def code_key(packages: Iterable[str], *modules: str, mining: bool = True) -> str:
     """Hash of these packages of dexhot and files, and of what simulation and mining depend on (`source_hash`)."""
     root, digest = Path(dexhot.__file__).parent, hashlib.sha256(source_hash().encode() if mining else b"")
-    for path in [*sorted(p for name in packages for p in (root / name).rglob("*.py")), *map(Path, modules)]:
+    for path in [*sorted(p for name in packages for p in (root / name).glob("*.py")), *map(Path, modules)]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

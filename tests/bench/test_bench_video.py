@@ -52,3 +52,19 @@ def test_mocap_is_mined_on_the_stretch_that_the_video_shows(lift_clip):
     part = video.same_stretch(lift_clip, truth)
     since = part.time - lift_clip.time[0]
     assert since[0] == pytest.approx(0.2, abs=0.02) and since[-1] == pytest.approx(20 / 30, abs=0.02)
+
+
+def test_a_motion_that_one_hand_cannot_make_is_tried_with_another(monkeypatch):
+    tried = []
+
+    def render(clip, asset, options, frames):
+        tried.append(options.seed)
+        if options.seed < 1:
+            raise ClipError("not physical")
+        return "recording", None, "truth"
+
+    monkeypatch.setattr(video, "render", render)
+    assert video.first_rendered(None, None, None) == ("recording", "truth") and tried == [0, 1]
+    monkeypatch.setattr(video, "SEEDS", (0,))
+    with pytest.raises(ClipError):
+        video.first_rendered(None, None, None)
