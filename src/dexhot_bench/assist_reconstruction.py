@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from dexhot.objects.library import load_object
 from dexhot.progress import progress
 from dexhot_bench.assist_tables import TableRun, assist_dir
 from dexhot_train.assist.closing import ClosingHand
-from dexhot_train.assist.fitted import CLIPS, clip_names, fitted_clip, is_fitted
+from dexhot_train.assist.fitted import CLIPS, FPHAB, SPLITS, clip_names, fitted_clip, is_fitted
 from dexhot_train.assist.reconstruction import (
     Corrector,
     Reconstruction,
@@ -25,8 +26,13 @@ from dexhot_train.assist.reconstruction import (
 )
 from dexhot_train.assist.reconstruction_agent import ReconstructionTraining, corrector_of, train_reconstruction
 
-SPLITS = ("train", "test")
-AGENTS = {"agent_task": ReconstructionOptions(pose_weight=0.0), "agent": ReconstructionOptions()}  # eq. 6 without, with
+TABLE_4_TASKS = (*CLIPS, FPHAB)
+AGENTS = {  # without eq. 6 and the visual feature, with eq. 6, with both
+    "agent_task": ReconstructionOptions(pose_weight=0.0),
+    "agent_pose": ReconstructionOptions(),
+    "agent": ReconstructionOptions(visual=True),
+}
+GOALS = {FPHAB: "pour"}  # what is to be done in a task of another name
 NOTHING = dict.fromkeys(("T_percent", "E_pose_mm", "success", "clips"))
 
 
@@ -44,14 +50,17 @@ def table_4(run: TableRun) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
         key = f"IV-{task}-{name}-{split}-{run.steps if name in AGENTS else 0}"
 
         def measure() -> dict[str, Any] | None:
+            if name in AGENTS and not clips(task, "train"):
+                return None
             found = clips(task, split)
-            return means(outcomes(found, row(), os.cpu_count() or 1)) if found else None
+            visual = name in AGENTS and AGENTS[name].visual
+            return means(outcomes(found, row(), os.cpu_count() or 1, visual)) if found else None
 
         found: dict[str, Any] | None = run.kept.get(key, measure)
         return found
 
-    table: dict[str, dict[str, dict[str, dict[str, Any]]]] = {task: {} for task in CLIPS}
-    for task in CLIPS:
+    table: dict[str, dict[str, dict[str, dict[str, Any]]]] = {task: {} for task in TABLE_4_TASKS}
+    for task in TABLE_4_TASKS:
         rows: dict[str, Callable[[], Corrector]] = {"ik": lambda: user_alone, "closing": ClosingHand}
         rows |= {name: _agent(run, task, name, clips) for name in AGENTS} if run.steps else {}
         for name in ("ik", "closing", *AGENTS):
@@ -81,8 +90,9 @@ def fitted_clips(task: str, split: str, until: float = float("inf")) -> list[Rec
             if time.monotonic() >= until and not is_fitted(name, folder):
                 return []
             try:
-                fit, truth = fitted_clip(name, folder)
-                made.append(reconstruction(fit, truth, load_object(truth.object_name), task))
+                fit, truth, seen = fitted_clip(name, folder)
+                one = reconstruction(fit, truth, load_object(truth.object_name), GOALS.get(task, task))
+                made.append(replace(one, seen=seen))
             except DexhotError as error:
                 print(f"{name} is left out: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
             job.advance()

@@ -72,6 +72,8 @@ class Kept:
             cell = measure()
             if cell is None:  # it could not be measured
                 return None
+            if self.path.is_file():  # with what another run has kept meanwhile
+                self.found |= json.loads(self.path.read_text())
             self.found[key] = cell
             write_text(self.path, json.dumps(self.found, indent=1) + "\n")
         return self.found.get(key)

@@ -14,6 +14,7 @@ from dexhot.fitting.recipe import load_recipe
 from dexhot.fitting.recording_fit import fit_recording
 from dexhot.humans.open_hand import open_hand
 from dexhot.objects.library import load_object
+from dexhot.perception.box_tracks import as_detections, average_precision
 from dexhot.perception.hand_landmarks import LandmarkHands
 from dexhot.perception.perceive import object_track, perceive
 from dexhot.progress import track
@@ -21,6 +22,7 @@ from dexhot_bench.fit_clips import Clip, clip_names, rendered
 from dexhot_bench.fit_rows import FRAMES, QUICK_FRAMES
 
 COUNT, QUICK_COUNT = 8, 1  # clips
+BOXES = ("hand_ap", "hand_ap_tracked", "object_ap", "object_ap_tracked")  # HOMan's table A.1
 
 
 def run(quick: bool = False, **_: Any) -> dict[str, Any]:
@@ -44,6 +46,7 @@ def run(quick: bool = False, **_: Any) -> dict[str, Any]:
         metrics |= {"e2e_fps": 1e3 / ms, "mpjpe_e2e_mm": float(np.mean(each["mpjpe_mm"]))}
         metrics |= {f"{name}_p50": float(np.median(each[name])) for name in ("perceive_ms", "fit_ms")}
         metrics["object_t_err_mm"] = float(np.mean(each["t_err_mm"]))
+        metrics |= {name: float(np.mean(each[name])) for name in BOXES}
     return {
         "metrics": metrics,
         "subset": list(rows),
@@ -59,7 +62,7 @@ def measured(clip: Clip) -> dict[str, float]:
     asset = load_object(truth.object_name)
     took: list[float] = []
     seen = object_track(asset, recording.intrinsics)
-    evidence, _ = perceive(recording, LandmarkHands(2), seen, "right", timed(len(recording), took))
+    evidence, found = perceive(recording, LandmarkHands(2), seen, "right", timed(len(recording), took))
     fit = fit_recording(recording, evidence, asset, load_recipe("default"), open_hand("right"))
     true = truth.cut(0, len(recording))
     off = fit.trajectory.hands["right"].keypoints - true.hands["right"].keypoints
@@ -69,7 +72,19 @@ def measured(clip: Clip) -> dict[str, float]:
         "fit_ms": 1e3 * float(np.median(fit.seconds)),
         "mpjpe_mm": 1e3 * float(np.linalg.norm(off, axis=-1).mean()),
         "t_err_mm": 1e3 * float(np.linalg.norm(shift, axis=-1).mean()),
+        **box_precision(found.detections, evidence.boxes, clip.truth.evidence.boxes),
     }
+
+
+def box_precision(
+    detections: dict[str, list[np.ndarray]], tracked: dict[str, np.ndarray], true: dict[str, np.ndarray]
+) -> dict[str, float]:
+    """Average precision, at an overlap of 0.5, of the boxes of keypoints and masks, without and with tracking."""
+    found = {}
+    for kind, name in (("hand", "right"), ("object", "object")):
+        found[f"{kind}_ap"] = average_precision(detections[name], true[name])
+        found[f"{kind}_ap_tracked"] = average_precision(as_detections(tracked[name]), true[name])
+    return found
 
 
 def timed(count: int, took: list[float]) -> Iterator[int]:

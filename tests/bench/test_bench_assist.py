@@ -1,18 +1,22 @@
 """`dexhot bench assist`: what is measured once and kept, what is null, and the paper's figures beside ours."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from dexhot.cli import main
+from dexhot.data.files import save
+from dexhot.datasets.library import trajectories_dir
+from dexhot.datasets.parametric import generate
 from dexhot.errors import ClipError
 from dexhot_bench import assist as bench
 from dexhot_bench import assist_reconstruction, assist_tables
 from dexhot_bench.assist_paper import TABLE_1, TABLE_2, TABLE_3, TABLE_4, beside, printed
 from dexhot_bench.assist_tables import Kept, TableRun, folder_of
 from dexhot_train.assist.experts import load_experts
+from dexhot_train.assist.fitted import FPHAB, clip_names
 from dexhot_train.assist.hands import AssistOptions
 from dexhot_train.assist.success import Cell
 from dexhot_train.assist.training import AssistTraining
@@ -52,7 +56,7 @@ def test_what_the_benchmark_does_not_run_is_null(measured, experts):
     assert third["rl_no_user_est"] == {"gt": None, "est": None} and third["ik"] == {"gt": 0.5, "est": 0.5}
     assert len(third) == 12 and third["corrections_gt"]["est"] == 0.5
     assert tables["IV"]["pour"]["ik"]["test"]["success"] is None and set(tables["IV"]["give"]) == {
-        *("ik", "closing", "agent_task", "agent")
+        *("ik", "closing", "agent_task", "agent_pose", "agent")
     }
 
 
@@ -108,6 +112,50 @@ def test_a_split_whose_clips_are_not_all_fitted_in_time_is_null(tmp_path, monkey
     assert assist_reconstruction.fitted_clips("pour", "train") == [] and len(fitted) == 4  # each is left out, named
 
 
+def test_an_agent_of_table_4_sees_pictures_only_where_it_was_trained_with_them(tmp_path, monkeypatch):
+    """And is not asked for without clips to train on."""
+    clips, asked = {"train": ["one"], "test": []}, {}
+    monkeypatch.setattr(assist_reconstruction, "fitted_clips", lambda task, split, until: clips[split])
+    monkeypatch.setattr(assist_reconstruction, "_agent", lambda run, task, name, clips: lambda: name)
+    monkeypatch.setattr(
+        assist_reconstruction, "outcomes", lambda found, row, threads, visual: asked.update({row: visual}) or []
+    )
+    assist_reconstruction.table_4(TableRun(Kept(tmp_path / "cells.json"), steps=64))
+    assert {name: asked.get(name) for name in assist_reconstruction.AGENTS} == {
+        **{"agent_task": False, "agent_pose": False, "agent": True}
+    }
+    clips["train"], clips["test"] = [], ["one"]
+    asked.clear()
+    assist_reconstruction.table_4(TableRun(Kept(tmp_path / "cells.json"), steps=64))
+    assert asked and not set(asked) & set(assist_reconstruction.AGENTS)
+
+
+def test_fphabs_pouring_is_in_the_table_by_its_own_split(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path))
+    clip, _ = generate("lift", "box", 0)
+    for name, split in (("pour_juice_bottle-1", "train"), ("pour_juice_bottle-2", "test"), ("open_milk-1", "train")):
+        whole = f"Subject_1-{name}"
+        one = replace(clip, name=f"fphab/{whole}", provenance={"split": split})
+        save(one, trajectories_dir("fphab") / f"{whole}.npz")
+    assert clip_names(FPHAB, "train") == ["fphab/Subject_1-pour_juice_bottle-1"]
+    assert clip_names(FPHAB, "test") == ["fphab/Subject_1-pour_juice_bottle-2"]
+    goals = []
+    monkeypatch.setattr(assist_reconstruction, "fitted_clip", lambda name, folder: (None, clip, np.ones((3, 2))))
+    monkeypatch.setattr(assist_reconstruction, "load_object", lambda name: None)
+    monkeypatch.setattr(
+        assist_reconstruction, "reconstruction", lambda fit, truth, asset, task: goals.append(task) or Seen(None)
+    )
+    found = assist_reconstruction.fitted_clips(FPHAB, "test")
+    assert goals == ["pour"] and found[0].seen.shape == (3, 2)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """In a reconstruction's place."""
+
+    seen: object
+
+
 def test_what_cannot_be_measured_is_not_kept(tmp_path):
     kept = Kept(tmp_path / "cells.json")
     assert kept.get("a", lambda: None) is None and kept.get("a", lambda: 1.0) == 1.0
@@ -147,7 +195,7 @@ def test_the_papers_figures_are_beside_ours():
 def test_all_tables_are_printed_with_every_row(measured, experts):
     tables = bench.run(experts=experts)["tables"]
     made = printed(tables)
-    assert len(made) == 2 + 2 + 1 + 2
+    assert len(made) == 2 + 2 + 1 + 3
     for table in made.values():
         assert {len(row) for row in table["rows"]} == {len(table["columns"])}
     first = next(iter(made.values()))

@@ -1,5 +1,6 @@
 """`dexhot bench perceive`: times and errors of what is seen, and the names of clips in which nothing is."""
 
+import numpy as np
 import pytest
 
 from dexhot.errors import DexhotError
@@ -9,7 +10,7 @@ from dexhot_bench import perceive
 
 
 def test_a_clip_that_is_not_seen_is_named_and_not_measured(monkeypatch):
-    row = {"perceive_ms": 15.0, "fit_ms": 5.0, "mpjpe_mm": 9.0, "t_err_mm": 1.0}
+    row = {"perceive_ms": 15.0, "fit_ms": 5.0, "mpjpe_mm": 9.0, "t_err_mm": 1.0} | dict.fromkeys(perceive.BOXES, 0.9)
     clips = {0: type("Clip", (), {"name": "a", "middle": lambda self, n: self})()}
 
     def rendered(k, frames):
@@ -22,6 +23,7 @@ def test_a_clip_that_is_not_seen_is_named_and_not_measured(monkeypatch):
     monkeypatch.setattr(perceive, "measured", lambda clip: row)
     found = perceive.run()
     assert found["notes"] == ["b: never found"] and found["metrics"]["e2e_unseen_fraction"] == 0.5
+    assert found["metrics"]["hand_ap_tracked"] == pytest.approx(0.9)
     assert found["metrics"]["e2e_fps"] == pytest.approx(50) and found["metrics"]["mpjpe_e2e_mm"] == 9.0
     monkeypatch.setattr(perceive, "clip_names", lambda: ["b"])
     clips.clear()
@@ -31,3 +33,13 @@ def test_a_clip_that_is_not_seen_is_named_and_not_measured(monkeypatch):
 def test_the_time_between_frames_is_theirs():
     took = []
     assert list(perceive.timed(3, took)) == [0, 1, 2] and len(took) == 3
+
+
+def test_bridging_a_gap_raises_the_precision_of_boxes():
+    box, none = np.array([[10.0, 10.0, 50.0, 50.0, 0.9]]), np.zeros((0, 5))
+    seen = {"right": [box, none, box], "object": [box, box, none]}
+    tracked = {"right": np.tile(box[0, :4], (3, 1)), "object": np.full((3, 4), np.nan)}
+    true = dict.fromkeys(("right", "object"), np.tile(box[0, :4], (3, 1)))
+    found = perceive.box_precision(seen, tracked, true)
+    assert found["hand_ap"] == pytest.approx(2 / 3) and found["hand_ap_tracked"] == 1.0
+    assert found["object_ap"] == pytest.approx(2 / 3) and found["object_ap_tracked"] == 0.0

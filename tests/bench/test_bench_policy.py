@@ -1,11 +1,14 @@
 """`dexhot bench policy`: its clips, budgets and metrics, with the evaluation of a clip in its place."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
+from dexhot.errors import DexhotError
 from dexhot.evaluation.controllers import BASELINES
 from dexhot_bench import policy
+from dexhot_train.learners.baselines import TrainedBaseline
 
 UNSEEN = [f"object{k}" for k in range(19)]
 SPLITS = {"train": ["t"], "test_unseen_object": UNSEEN, "test_unseen_clip": [f"clip{k}" for k in range(10)]}
@@ -17,17 +20,17 @@ def row(clip: str, options) -> dict:
         errors = {"T_err_cm": 1.0, "R_err_rad": 0.1, "seconds_cpu": rollouts / 80, "rollouts": rollouts, "refused": ""}
         return successes | errors | {"perturbed": fraction}
 
-    planned = of(0.75, options.rollouts) | {"tries": 5}
+    planned = of(0.75, 60 if clip == "object0" else options.rollouts) | {"tries": 5}
     return {"clip": clip, **{name: of(0.25) for name in BASELINES}, "planned": planned}
 
 
 @pytest.fixture
-def jobs(monkeypatch):
+def jobs(monkeypatch, cache):
     """The jobs of a run that are evaluated."""
     seen = []
 
     def run_jobs(function, given, workers):
-        seen.extend(given)
+        seen.extend((function, *job) for job in given)
         for clip, options in given:
             broken = clip == "clip9"
             yield (clip, options), ValueError("its object is gone") if broken else row(clip, options)
@@ -41,21 +44,30 @@ def jobs(monkeypatch):
 def test_quick_takes_eight_fixed_test_clips_one_budget_and_few_worlds(jobs):
     found = policy.run(quick=True)
     assert len(found["subset"]) == policy.QUICK_CLIPS == len(jobs) and "t" not in found["subset"]
-    assert {o.trials for _, o in jobs} == {4} and {o.rollouts for _, o in jobs} == {policy.BUDGETS[0]}
+    assert {o.trials for *_, o in jobs} == {4} and {o.rollouts for *_, o in jobs} == {policy.BUDGETS[0]}
+    assert {function for function, *_ in jobs} == {policy.evaluate_clip}  # measured anew each time
     assert found["metrics"]["success_strict_perturbed"] == 0.75
     assert found["metrics"]["success_at_8_tries"] == 1.0 and found["metrics"]["tries_to_success_p50"] == 5.0
     assert found["metrics"]["over_replay_points"] == pytest.approx(50.0)
     assert not any("rollouts" in name for name in found["metrics"])
 
 
-def test_a_full_run_has_both_budgets_every_baseline_and_names_what_failed(jobs):
+def test_a_full_run_keeps_its_rows_and_has_every_budget_and_baseline_and_names_what_failed(jobs):
     found = policy.run()
     metrics = found["metrics"]
-    assert len(jobs) == 2 * 29 and {o.trials for _, o in jobs} == {20}
+    assert len(jobs) == 3 * 29 - 2  # the search of object0 ended before its first budget
+    assert {o.trials for *_, o in jobs} == {20}
+    assert {function for function, *_ in jobs} == {policy.evaluate_kept}
+    assert [o.baselines for *_, o in jobs[::29]] == [BASELINES, (), ()]  # the same rows are not made twice
     assert metrics["planning_s_p50"] == 2.0 and metrics["planning_s_p50_at_800_rollouts"] == 10.0
     assert all(metrics[f"{name}_success_strict_perturbed"] == 0.25 for name in BASELINES)
     assert found["failed"] == {"clip9": "ValueError: its object is gone"}
     assert [r["clip"] for r in found["clips"]["160"]] == sorted(r["clip"] for r in found["clips"]["160"])
+
+
+def test_a_search_that_ended_before_its_budget_finds_the_same_with_a_larger_one():
+    rows = [{"planned": {"rollouts": rollouts}} for rollouts in (62, 118, 119, 160)]
+    assert [policy.ended(row, 160) for row in rows] == [True, True, False, False]
 
 
 def test_tries_are_counted_over_all_clips():
@@ -77,3 +89,51 @@ def test_a_tick_of_a_network_is_timed():
 def test_without_torch_the_tick_is_not_measured(monkeypatch):
     monkeypatch.setitem(sys.modules, "dexhot_train.network", None)
     assert policy.tick_ms() == {"infer_ms_p50": None, "policy_tick_ms_p50": None}
+
+
+def test_without_ppo_the_margin_says_not_run_and_at_which_budget(jobs):
+    found = policy.run(quick=True)
+    assert found["metrics"]["margin_points"] is None and found["metrics"]["margin_points_steps"] is None
+    assert "not run; at 10,000,000 control steps" in found["not_run"]["margin_points"]
+    assert "dexhot train baseline omnigrasp" in found["not_run"]["margin_points_over_omnigrasp"]
+    assert [row[0] for row in found["printed"]["not run"]["rows"]] == ["margin_points", "margin_points_over_omnigrasp"]
+
+
+def test_the_margin_is_paired_by_clip_with_the_steps_of_the_baseline(jobs, monkeypatch):
+    trained = {"tracking": TrainedBaseline(Path("ppo.onnx"), 480)}
+    monkeypatch.setattr(policy, "trained_baseline", trained.get)
+    whole = policy.run_jobs
+
+    def run_jobs(function, given, workers):
+        given = list(given)
+        if given[0][1].controller != "policy":
+            yield from whole(function, given, workers)
+            return
+        assert {o.policy for _, o in given} == {"ppo.onnx"} and {o.trials for _, o in given} == {4}
+        for k, (clip, options) in enumerate(given):
+            yield (
+                (clip, options),
+                ValueError("lost") if k == 0 else {"clip": clip, "policy": {"perturbed": 0.25 * (k == 1)}},
+            )
+
+    monkeypatch.setattr(policy, "run_jobs", run_jobs)
+    found = policy.run(quick=True)
+    assert found["metrics"]["margin_points"] == pytest.approx(100 * (0.75 - 0.25 / 7))
+    assert found["metrics"]["margin_points_steps"] == 480 and list(found["not_run"]) == ["margin_points_over_omnigrasp"]
+    assert list(found["failed"].values()) == ["ValueError: lost"]
+
+
+def test_the_panel_is_played_in_full_runs_alone(jobs):
+    policy.run(quick=True)
+    assert not any(o.panel for *_, o in jobs)
+    jobs.clear()
+    policy.run()
+    assert all(o.panel for *_, o in jobs)
+
+
+def test_a_small_split_is_evaluated_whole_and_an_empty_one_is_an_error(jobs, monkeypatch):
+    monkeypatch.setattr(policy, "splits", lambda name: {"test_unseen_object": ["a", "b"]})
+    assert policy.run(quick=True)["subset"] == ["a", "b"]
+    monkeypatch.setattr(policy, "splits", lambda name: {"train": ["a"]})
+    with pytest.raises(DexhotError, match="'test' has no clips"):
+        policy.run(quick=True)

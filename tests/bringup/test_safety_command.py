@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.ros
 @pytest.fixture
 def bench(ros_domain):
     made = NodeBench()
+    made.began = time.monotonic()
     made.start(SupervisorNode(), required_nodes=["leap_driver"], supervisor_timeout=5.0)
     yield made
     made.close()
@@ -35,7 +37,8 @@ def safety(bench: NodeBench, *words: str) -> tuple[int, dict]:
 def test_a_state_is_shown_with_its_reason_and_changed(bench):
     code, said = safety(bench, "status")
     assert (code, said["state"], said["watched"], said["supervisors"]) == (0, "inactive", True, 1)
-    assert "no heartbeat from leap_driver" in said["reason"] and 0.0 <= said["age"] < 0.5
+    assert "no heartbeat from leap_driver" in said["reason"]
+    assert 0.0 <= said["age"] <= time.monotonic() - bench.began
     code, said = safety(bench, "start")
     assert code == 1 and not said["done"] and "rejected: tracking starts only from the state ready" in said["reason"]
     assert safety(bench, "estop") == (0, {"done": True, "state": "fault", "reason": "emergency stop"})

@@ -79,3 +79,37 @@ def test_memory_left_by_killed_processes_is_counted_with_the_command_that_frees_
     assert "3 MiB left by killed" in check.found and "--free-shared-memory" in check.remedy
     left.unlink()
     assert "left" not in doctor.shared_memory().found
+
+
+ASKED = {
+    "rclpy",
+    "torch",
+    "foundationpose",
+    "sam2",
+    "mmpose",
+    "pyrealsense2",
+    "franky",
+    "dynamixel-sdk",
+    "isaacgym",
+    "filterpy",
+}
+
+
+def test_each_package_that_labs_know_is_in_use_or_replaced(monkeypatch):
+    monkeypatch.setattr(
+        doctor.importlib.util, "find_spec", lambda name: object() if name in ("torch", "filterpy") else None
+    )
+    found = {check.name.removeprefix("package "): check for check in doctor.asked_for()}
+    assert set(found) == ASKED
+    assert found["torch"].found.startswith("in use") and found["sam2"].found.startswith("replaced by")
+    assert found["filterpy"].found.startswith("replaced by perception/box_tracks")  # installed or not
+    assert found["franky"].remedy == "pip install 'dexhot[hardware]'" and not found["mmpose"].remedy
+
+
+def test_a_users_own_smpl_is_found(monkeypatch, tmp_path):
+    monkeypatch.setattr("dexhot.humans.body.config_dir", lambda: tmp_path)
+    monkeypatch.setattr("dexhot.humans.mano.mano_file", lambda side: tmp_path / side)
+    assert doctor.licensed_models().status == "optional"
+    (tmp_path / "smpl").mkdir()
+    (tmp_path / "smpl" / "SMPL_NEUTRAL.pkl").write_bytes(b"")
+    assert doctor.licensed_models().found == "SMPL"

@@ -41,6 +41,13 @@ def test_far_from_the_grasp_the_user_input_is_not_changed(lift_reference):
     assert led.agent.state == "far"
 
 
+def test_the_fingers_are_shaped_before_they_are_beside_the_object(lift_reference):
+    """From above they are a fingers' length ahead of the palm: unshaped, they knock it over."""
+    led = Led(lift_reference, off=(0.0, 0.0, 0.09))
+    found = led.run(60)
+    assert led.agent.state == "near" and np.abs(found[6:] - led.user[6:]).max() > 0.05
+
+
 def test_near_it_the_palm_is_drawn_there_and_the_fingers_close_to_the_pressing_targets(lift_reference):
     led = Led(lift_reference, off=(0.015, 0.0, 0.0))
     found = led.run(90)
@@ -80,10 +87,10 @@ def test_an_object_that_is_set_down_is_let_go_though_the_estimated_fingers_stay_
     assert led.agent.state == "let go"
     np.testing.assert_allclose(led.run(30)[6:], led.user[6:])
     assert np.abs(led.user[6:] - held).max() > 0.05 and led.agent.state == "let go"  # and not grasped again
-    led.user[2] += 0.1
+    led.user[2] += 0.15
     led.run(1)
     assert led.agent.state == "far"
-    led.user[2] -= 0.1
+    led.user[2] -= 0.15
     led.run(90)
     assert led.agent.state == "held"
 

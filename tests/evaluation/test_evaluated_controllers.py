@@ -1,5 +1,6 @@
 """Controllers on clips: what a row holds, what counts as perturbed, and the summary."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -25,9 +26,11 @@ from dexhot.evaluation.controllers import (
     judge_motion,
     summarise,
 )
+from dexhot.evaluation.score import score_on_arm
 from dexhot.metrics.success import SUCCESSES
 from dexhot.objects.library import save_object
-from dexhot.retargeting.placement import moved
+from dexhot.retargeting.placement import moved, place
+from dexhot.robots.robot_hand import load_hand
 from dexhot.rollouts.floating import floating_simulator
 from dexhot.rollouts.network import run_network
 from dexhot.simulation.setup import physics_of
@@ -105,6 +108,17 @@ def test_clips_of_in_hand_motion_have_a_column_of_their_own():
     assert "perturbed_in_hand" not in summarise([row("b", 0.2, 0.6) | {"in_hand_deg": None}])["planned"]
 
 
+def test_the_arm_counts_the_placed_clips_and_those_of_them_that_are_strict_on_the_hand():
+    placed = [row(clip, 0.0, planned) for clip, planned in (("b", 1.0), ("c", 1.0), ("d", 0.0))]
+    for clip, strict in zip(placed, (True, False, True)):
+        clip["planned"]["arm_strict"] = strict
+    found = summarise([*placed, row("not placed", 0.0, 1.0)])
+    planned = found["planned"]
+    assert planned["n"] == 4 and planned["n_placed"] == 3 and planned["arm_strict"] == pytest.approx(2 / 3)
+    assert planned["n_placed_strict"] == 2 and planned["arm_strict_of_strict"] == 0.5
+    assert "n_placed" not in found["replay"]
+
+
 def test_no_rows_are_an_error():
     with pytest.raises(DexhotError, match="no clip"):
         summarise([])
@@ -118,8 +132,10 @@ def test_the_interval_is_of_the_mean_over_clips():
 def test_the_command_names_what_does_not_go_together(capsys, cache):
     assert main(["evaluate"]) == 1
     assert "--controller planned" in capsys.readouterr().err
-    assert main(["evaluate", "--controller", "planned", "--arm"]) == 1
+    assert main(["evaluate", "--controller", "planned", "--out", "x.npz"]) == 1
     assert "takes no FILE beside it" in capsys.readouterr().err
+    assert main(["evaluate", "network.onnx", "--arm"]) == 1
+    assert "judged on the floating hand" in capsys.readouterr().err
     assert main(["evaluate", "--controller", "planned", "--clips", "nonsense"]) == 1
     assert "clip of the test split" in capsys.readouterr().err
 
@@ -209,6 +225,27 @@ def test_evaluate_clip_retargets_the_clip_and_has_every_baseline(monkeypatch, li
     assert row["planned"]["rollouts"] <= 16
 
 
+def test_on_the_arm_a_clip_is_placed_in_the_arms_time_and_what_follows_the_object_is_played_there(
+    monkeypatch, lift, lift_reference
+):
+    monkeypatch.setattr(controllers, "load_clip", lambda name: lift[0])
+    monkeypatch.setattr(controllers, "load_object", lambda name: lift[1])
+    played = []
+
+    def judged(demonstration, setup):
+        played.append(demonstration)
+        return score_on_arm(demonstration, setup)
+
+    monkeypatch.setattr(controllers, "score_on_arm", judged)
+    options = replace(OPTIONS, controller="replay", baselines=("kinematic",), trials=0, arm=True)
+    row = evaluate_clip(("a", options))
+    assert isinstance(row["replay"]["arm_strict"], bool) and "arm_strict" not in row["kinematic"]
+    assert [len(d.reference.arm_frames) for d in played] == [0]  # already in the arm's time
+    slowest = place(lift_reference, load_hand("leap_right"))
+    assert row["frames"] == len(played[0].reference.q) == len(slowest.arm_frames)
+    assert "arm_strict" not in evaluate_clip(("a", replace(options, arm=False)))["replay"]
+
+
 def test_a_file_is_evaluated_as_the_graph_plays_it_with_its_own_actions(lift_reference, lift_object, cache, tmp_path):
     save_object(lift_object)
     slowed = replace(lift_reference, arm_frames=np.linspace(0, len(lift_reference.q) - 1, 220))
@@ -256,3 +293,64 @@ def test_an_unknown_baseline_is_named(capsys, cache):
     assert "baseline named 'magic'" in capsys.readouterr().err
     assert main(["evaluate", "nothing.onnx"]) == 1
     assert "nothing.onnx does not exist" in capsys.readouterr().err
+
+
+def test_scores_are_on_disturbed_references_judged_against_the_clip(lift_reference, lift_setup, monkeypatch):
+    """A replay of the noisy copy has a small error against the copy, whatever its success against the clip."""
+    monkeypatch.setattr(controllers, "difficulty", lambda *given: {"s_smooth": 1.0, "v_contact": 2.0, "s_shape": 3.0})
+    monkeypatch.setattr(controllers, "reference_quality", lambda *given: 0.5)
+    shift = np.r_[0.0, 0.0, 0.2, np.zeros(4)]
+
+    def higher(reference, hand, kind):  # an object that no hand has lifted that high
+        return replace(
+            reference, object_pose=reference.object_pose + shift * (np.arange(len(reference.q)) > 0)[:, None]
+        )
+
+    monkeypatch.setattr(controllers, "disturbed", higher)
+    options = replace(OPTIONS, controller="kinematic", baselines=(), trials=1, scores=True)
+    rows = evaluate_reference(lift_reference, lift_setup, options)
+    row = rows["kinematic"]
+    assert row["noisy"]["success_strict"] and row["noisy"]["perturbed"] == row["perturbed"]
+    assert row["noisy"]["tracking_error"] == pytest.approx(row["tracking_error"] + 0.2, abs=0.01)
+    found = summarise([{"clip": "a", **rows}])["kinematic"]
+    assert found["robustness_score"] == pytest.approx(0.5 / row["noisy"]["tracking_error"])
+    assert found["unreasonable_success_strict"] == 1.0 and found["hard_to_track"] > 0
+    assert "difficulty" not in summarise([{"clip": "a", **rows}])
+
+
+def test_the_command_prints_the_scores_and_the_gap_to_the_train_split(capsys, monkeypatch, cache):
+    monkeypatch.setattr("dexhot.datasets.splits", lambda name: {"train": ["t"], "test_unseen_object": ["b"]})
+    seen = {}
+
+    def run_jobs(function, jobs, workers):
+        seen[function.__name__] = list(jobs)
+        for job in jobs:
+            if function.__name__ == "clip_task":
+                yield job, (job, "points")
+                continue
+            errors = {"tracking_error": 0.2, "success_panel": True, "panel": {"arm": True}, "placed": True}
+            disturbances = {k: {"success_strict": True, "perturbed": 0.5, "tracking_error": 0.4, "quality": 1.0}
+                            for k in ("noisy", "unreasonable")}  # fmt: skip
+            made = row(job[0], 0.2, 0.6)
+            for name in ("replay", "planned"):
+                made[name] |= errors | disturbances
+            yield job, made | {"difficulty": {"s_smooth": 1.0, "v_contact": 2.0, "s_shape": 3.0}}
+
+    monkeypatch.setattr("dexhot_train.mining.executor.run_jobs", run_jobs)
+    monkeypatch.setattr("dexhot.metrics.task_scores.task_gap", lambda tasks, training: 0.6)
+    assert main(["evaluate", "--controller", "planned", "--scores", "--panel", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert seen["clip_task"] == ["b", "t"] and seen["evaluate_kept"][0][1].scores and seen["evaluate_kept"][0][1].panel
+    for words in ("generalisation score", "robustness score", "s_shape 3.000", "nearest train clip", "panel"):
+        assert words in shown.err
+    found = json.loads(shown.out.strip().splitlines()[-1])
+    assert found["gap"] == 0.6 and found["controllers"]["planned"]["generalization_score"] == pytest.approx(3.0)
+    assert found["controllers"]["planned"]["robustness_score"] == pytest.approx(2.5)
+
+
+def test_an_empty_split_is_one_clear_error(capsys, monkeypatch, cache):
+    for named, known in (({"train": ["a"], "test_unseen_object": []}, "those that have: train"), ({}, "no split")):
+        monkeypatch.setattr("dexhot.datasets.splits", lambda name, named=named: named)
+        assert main(["evaluate", "--controller", "planned"]) == 1
+        said = " ".join(capsys.readouterr().err.split())
+        assert "the split 'test' has no clips" in said and known in said and "Traceback" not in said

@@ -149,6 +149,19 @@ def test_tfhot_on_a_small_copy(user, capsys):
     assert json.loads((user / "out" / "f.json").read_text())["metrics"] == metrics
 
 
+def test_every_second_frame_is_not_the_whole_copy(user, capsys, monkeypatch):
+    small_dexycb(user / "dexycb")
+    get_dexycb(user / "dexycb", one_piece, accept_licence=True)
+    part = replace(protocol("tfhot").parts[0], expected=2)
+    monkeypatch.setitem(PROTOCOLS, "tfhot", replace(protocol("tfhot"), parts=(part,)))
+    command = ["evaluate", "fit", "--protocol", "tfhot", "--path", str(user / "dexycb"), "--recipe", "default"]
+    complete = []
+    for more in ([], ["--stride", "2"]):
+        assert main([*command, *more, "--keypoints", "truth", "--json"]) == 0
+        complete.append(last_json(capsys)["complete"])
+    assert complete == [True, False]
+
+
 def test_frames_without_contact_are_left_out(user):
     small_dexycb(user / "dexycb")
     get_dexycb(user / "dexycb", one_piece, accept_licence=True)

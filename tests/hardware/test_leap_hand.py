@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def hand_on(bus: ServoBus, robot: str = "leap_right", offsets: np.ndarray = NONE
     return LeapHand(robot, bus.path, settings=HandSettings(**(BUSY | settings)), offsets=offsets)
 
 
-def drive(hand: LeapHand, q: np.ndarray, seconds: float = 5.0) -> np.ndarray:
+def drive(hand: LeapHand, q: np.ndarray, seconds: float = 60.0) -> np.ndarray:
     """Command q until the hand is there, or for so long; the measured angles."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -52,7 +53,7 @@ def drive(hand: LeapHand, q: np.ndarray, seconds: float = 5.0) -> np.ndarray:
     return measured
 
 
-def until_it_fails(hand: LeapHand, seconds: float = 10.0) -> None:
+def until_it_fails(hand: LeapHand, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         hand.read()
@@ -93,7 +94,7 @@ def test_a_dip_of_the_supply_does_not_let_go_of_what_is_held(model):
     with ServoBus(model=model) as bus, hand_on(bus) as hand:
         hand.hold()
         bus.faults.inject("voltage 3.2")
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while sum("input voltage" in text for text in hand.health.warnings.values()) < 16:
             hand.read()
             assert time.monotonic() < end
@@ -104,7 +105,7 @@ def test_an_error_that_stays_costs_one_read_a_cycle(bus):
     with hand_on(bus) as hand:
         hand.hold()
         bus.faults.inject("voltage 3.2")
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while len(hand.servos.alerts) < 16:
             hand.read()
             assert time.monotonic() < end
@@ -186,7 +187,7 @@ def test_goals_on_the_wire_stay_within_the_limits(bus):
     with hand_on(bus, ramp=0.01) as hand:
         hand.hold()
         for target, limits in ((20.0, hand.upper), (-20.0, hand.lower)):
-            end = time.monotonic() + 10
+            end = time.monotonic() + 60
             while not np.allclose(hand.goal, limits):
                 hand.write(np.full(16, target), NONE, NONE)
                 hand.read()
@@ -242,8 +243,9 @@ def test_without_torque_nothing_is_driven(bus):
 
 
 def test_a_dead_servo_is_named_and_the_hand_is_back_when_it_is(bus):
-    with hand_on(bus, patience=0.1) as hand:
+    with hand_on(bus) as hand:
         hand.hold()
+        hand.settings = replace(hand.settings, patience=0.1)
         bus.faults.inject("kill 5")
         with pytest.raises(BusError, match=r"servos \[5\] do not reply"):
             until_it_fails(hand)
@@ -289,7 +291,7 @@ def test_low_voltage_is_a_warning(bus):
     with hand_on(bus) as hand:
         hand.hold()
         bus.faults.inject("voltage 4.2")
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not any("4.2 V" in text for text in hand.health.warnings.values()):
             hand.read()
             assert time.monotonic() < end
@@ -333,7 +335,7 @@ def test_whatever_finds_the_cable_pulled_leaves_the_hand_to_be_recovered(bus, wh
         if what == "write":
             hand.hold()
         bus.faults.inject("unplug")
-        end = time.monotonic() + 10  # the kernel lets go of the line when the bus's thread has
+        end = time.monotonic() + 60  # the kernel lets go of the line when the bus's thread has
         with pytest.raises(BusError):
             while time.monotonic() < end:
                 hand.hold() if what == "hold" else hand.write(NONE, NONE, NONE)
@@ -349,7 +351,7 @@ def test_an_expired_watchdog_is_cleared_and_motion_starts_from_where_it_stopped(
     with hand_on(bus, watchdog=0.3, ramp=0.01) as hand:
         hand.hold()
         hand.write(np.full(16, 0.5), NONE, NONE)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while bus.servos[0].get("bus_watchdog") >= 0:
             time.sleep(0.05)
             assert time.monotonic() < end
@@ -532,7 +534,7 @@ def test_a_goal_that_a_servo_missed_is_sent_again(bus):
     with hand_on(bus, ramp=0.01) as hand:
         hand.hold()
         bus.faults.inject("ignore 3")
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while hand.goal[3] < 0.04:
             hand.write(np.full(16, 0.05), NONE, NONE)
             assert time.monotonic() < end
@@ -558,7 +560,7 @@ def test_one_look_at_goals_that_were_never_sent_sends_the_right_ones_again(bus):
         hand.hold()
         for ident in range(16):
             bus.faults.inject(f"poke {ident} 116 2000")
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while any(servo.get("goal_position") == 2000 for servo in bus.servos.values()):
             hand.read()
             assert time.monotonic() < end
@@ -575,9 +577,10 @@ def test_another_master_is_reported(bus):
 
 @pytest.mark.parametrize("line", ["repeat 1", "late 1"])
 def test_answers_that_are_not_to_what_was_asked_are_a_fault(bus, line):
-    with hand_on(bus, patience=0.3, slack=0.02) as hand:
+    with hand_on(bus) as hand:
         hand.hold()
         hand.read()
+        hand.settings, hand.servos.port.slack = replace(hand.settings, patience=0.3), 20.0  # ms
         bus.faults.inject(line)
         with pytest.raises(BusError, match="repeated or late"):
             until_it_fails(hand)
@@ -613,7 +616,7 @@ def test_effort_has_the_joints_sign(robot):
             bus.faults.inject(f"block {joint.motor_id}")
         closing = np.zeros(16)
         drive(hand, np.full(16, 0.04), 0.5)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while (closing < 0.05).any():
             hand.write(np.full(16, 0.04), NONE, NONE)
             closing = hand.read().effort

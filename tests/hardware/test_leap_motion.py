@@ -45,7 +45,7 @@ class Finger:
         read = STATE.unpack([s.read(STATE.address, STATE.length) for s in self.servos])
         q = np.array([j.from_motor(a) for j, a in zip(FINGER, read["present_position"])])
         q += COUNT * self.rng.integers(-self.noise, self.noise + 1, 4)
-        if jumped := self.check.jump(self.now, q):
+        if jumped := self.check.jump(self.now, self.now, q):
             return jumped
         return self.check.see(self.now, q, read["present_velocity"], read["present_current"], goal)
 
@@ -114,9 +114,15 @@ def test_a_paused_simulation_proves_nothing():
 
 def test_a_long_time_between_two_readings_is_no_jump():
     check = MotionCheck(FINGER, 0.55)
-    assert check.jump(0.0, OPEN) is None
-    assert check.jump(0.1, OPEN + 1.5) is None
-    assert check.jump(0.101, OPEN) is not None
+    assert check.jump(0.0, 0.0, OPEN) is None
+    assert check.jump(0.1, 0.1, OPEN + 1.5) is None
+    assert check.jump(0.101, 0.101, OPEN) is not None
+
+
+def test_a_reading_that_a_busy_host_took_late_makes_the_next_no_jump():
+    check = MotionCheck(FINGER, 0.55)
+    assert check.jump(0.0, 0.1, OPEN) is None  # measured at 0.001, say, and read 0.1 s later
+    assert check.jump(0.101, 0.102, OPEN + 1.5) is None
 
 
 # Broken ones
@@ -126,17 +132,17 @@ def test_a_long_time_between_two_readings_is_no_jump():
 @pytest.mark.parametrize("after", [STEP, 5.0])
 def test_a_jump_by_a_turn_is_reported_however_long_it_took(turns, after):
     check = MotionCheck(FINGER, 0.55)
-    assert check.jump(0.0, OPEN) is None
-    broken = check.jump(after, OPEN + 2 * np.pi * turns * (np.arange(4) == PIP))
+    assert check.jump(0.0, 0.0, OPEN) is None
+    broken = check.jump(after, after, OPEN + 2 * np.pi * turns * (np.arange(4) == PIP))
     assert (broken.index, broken.distrusted) == (PIP, True)
     assert "jumps from 0.00" in broken.why
 
 
 def test_what_was_before_torque_came_on_does_not_count():
     check = MotionCheck(FINGER, 0.55)
-    check.jump(0.0, OPEN)
+    check.jump(0.0, 0.0, OPEN)
     check.restart()
-    assert check.jump(STEP, OPEN + 1.0) is None
+    assert check.jump(STEP, STEP, OPEN + 1.0) is None
 
 
 @pytest.mark.parametrize("model", [FULL, LITE])

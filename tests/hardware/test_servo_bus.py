@@ -109,7 +109,7 @@ def test_goals_move_the_joints(bus, servos):
     servos.set_all("position_d_gain", 200)
     servos.set_all("torque_enable", 1)
     servos.write_all("goal_position", [2200] * 4)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while (np.abs(servos.read_all("present_position") - 2200) > 2).any():
         assert time.monotonic() < end, servos.read_all("present_position")
 
@@ -287,7 +287,7 @@ def test_instructions_of_another_master_are_counted_and_echoes_of_ours_are_not(b
     servos.read_all("id")
     assert servos.port.foreign == 0
     bus.faults.inject("master 100")
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not servos.port.foreign:
         servos.group_read(BLOCK, servos.ids)
         assert time.monotonic() < end

@@ -8,7 +8,8 @@ import pytest
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.perception import weights
-from dexhot.perception.adapters.sam2 import StreamingMasks, load_streaming
+from dexhot.perception.adapters.mmpose import MmposeHands, load_mmpose
+from dexhot.perception.adapters.sam2 import CameraMasks, StreamingMasks, load_camera_predictor, load_streaming
 
 CAMERA = Intrinsics(64, 48, 60.0, 61.0, 31.5, 23.5)
 
@@ -72,6 +73,66 @@ def test_streaming_masks_take_clicks_and_boxes_and_give_labels():
 def test_streaming_masks_need_prompts():
     with pytest.raises(DexhotError, match="--prompt"):
         StreamingMasks(Session(), Session()).start(np.zeros((4, 4, 3), np.uint8), {})
+
+
+class CameraPredictor:
+    """Stands for the streaming predictor of the package sam2: objects in the order of their prompts."""
+
+    def __init__(self):
+        self.prompts, self.first = [], None
+
+    def load_first_frame(self, image):
+        self.first = image
+
+    def add_new_prompt(self, frame_idx, obj_id, **where):
+        assert self.first is not None
+        self.prompts.append((obj_id, where))
+        return frame_idx, *self.track(self.first)
+
+    def track(self, image):
+        found = np.full((len(self.prompts), 1, 4, 4), -1.0)
+        found[0, 0, :2], found[-1, 0, 1:3] = 1.0, 2.0
+        return [name for name, _ in self.prompts], found
+
+
+def test_the_package_sam2_is_called_by_its_streaming_predictor():
+    predictor, image = CameraPredictor(), np.zeros((4, 4, 3), np.uint8)
+    follower = CameraMasks(predictor)
+    with pytest.raises(DexhotError, match="before it follows"):
+        follower.follow(image)
+    labels = follower.start(image, {2: np.array([1, 2]), 1: np.array([0, 0, 3, 3])})
+    assert labels[:, 0].tolist() == [2, 1, 1, 0] and (follower.follow(image) == labels).all()
+    (click_id, click), (box_id, box) = predictor.prompts
+    assert (click_id, box_id) == (2, 1) and click["points"].tolist() == [[1, 2]] and click["labels"].tolist() == [1]
+    assert box["bbox"].tolist() == [[0, 0], [3, 3]]
+    with pytest.raises(DexhotError, match="load_streaming"):
+        load_camera_predictor("config.yaml", "weights.pt")
+
+
+def test_mmpose_gets_bgr_and_gives_the_surest_hand_first():
+    seen = []
+
+    def inferencer(image, return_vis):
+        seen.append(image)
+        hands = [
+            {"keypoints": np.full((21, 2), k), "keypoint_scores": np.full(21, s)}
+            for k, s in ((1, 0.5), (2, 0.9), (3, 0.1))
+        ]
+        yield {"predictions": [hands]}
+
+    image = np.zeros((4, 4, 3), np.uint8)
+    image[..., 0] = 200  # red
+    found = MmposeHands(inferencer, "left")(image)
+    assert [hand.pixels[0, 0] for hand in found] == [2, 1] and found[0].side == "left" and found[0].right_score == 0.0
+    assert seen[0][0, 0].tolist() == [0, 0, 200]
+    with pytest.raises(DexhotError, match="rtmpose"):
+        load_mmpose()
+
+
+def test_mmpose_with_a_skeleton_of_another_body_is_refused():
+    body = [{"keypoints": np.zeros((17, 2)), "keypoint_scores": np.ones(17)}]
+    with pytest.raises(DexhotError, match="17 keypoints"):
+        MmposeHands(lambda image, return_vis: iter([{"predictions": [body]}]))(np.zeros((4, 4, 3), np.uint8))
 
 
 @pytest.mark.parametrize("library", [False, True])

@@ -25,6 +25,14 @@ def test_a_gap_is_bridged_and_a_box_elsewhere_discarded():
     assert min(overlaps(box[None], true)[0] for box, true in zip(found, TRUE)) > 0.8
 
 
+def test_a_fast_hand_is_followed_from_the_first_image_on():
+    """By 0.6 of its width from image to image: 1.8 m/s."""
+    x = 60.0 * np.arange(12)
+    boxes = np.stack([x, 0 * x, x + 100.0, 0 * x + 100.0], axis=1)
+    found = one_track(np.arange(12) / 30.0, as_detections(boxes))
+    assert np.isfinite(found).all() and np.abs(found - boxes).max() == 0.0
+
+
 def test_a_long_gap_stays_unknown():
     time = TIME * 3.0 * BRIDGED
     found = one_track(time, [rows if t < 5 or t > 30 else NONE for t, rows in enumerate(detected())])

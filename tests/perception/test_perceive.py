@@ -74,6 +74,41 @@ def test_a_second_hand_where_one_is_expected_is_left_out_and_noted():
     assert any("left out" in note for note in evidence.provenance["notes"])
 
 
+def moved(by=0.0, confidence=0.95):
+    seen = sighting()
+    return HandSighting("right", seen.pixels + [by, 0.0], confidence, 0.9, np.zeros(21))
+
+
+def images(*seen):
+    """An estimator that gives these sightings, an image after the other."""
+    order = iter(seen)
+    return lambda color: next(order)
+
+
+def test_a_hand_that_is_seen_elsewhere_is_left_out_and_the_gap_bridged():
+    recording = clip(5)
+    seen = images([moved()], [moved(4)], [moved(250, 0.6)], [moved(12)], [moved(16), moved(260, 0.7)])
+    evidence, found = perceive(recording, seen, None, "right")
+    known = np.isfinite(evidence.keypoints["right"][:, 0, 3])
+    assert known.tolist() == [True, True, False, True, True] and found.hand_frames["right"] == 4
+    assert evidence.keypoints["right"][4, 0, 3] == pytest.approx(moved(16).pixels[0, 0])
+    middle = (evidence.boxes["right"][1] + evidence.boxes["right"][3]) / 2
+    assert evidence.boxes["right"][2] == pytest.approx(middle)
+    assert "2 sightings of a hand beside its track were left out" in evidence.provenance["notes"]
+
+
+def test_a_detectors_boxes_take_the_place_of_those_of_keypoints():
+    at = moved().pixels
+    box = np.concatenate([at.min(axis=0) - 5, at.max(axis=0) + 5])
+    evidence, found = perceive(
+        clip(2), images([moved()], [moved()]), None, "right", detector=lambda color: {"right": np.array([[*box, 0.8]])}
+    )
+    assert evidence.boxes["right"] == pytest.approx(np.tile(box, (2, 1))) and found.hand_frames["right"] == 2
+    far = np.array([[10.0, 10.0, 60.0, 60.0, 0.9]])
+    with pytest.raises(DexhotError, match="no hand is in view"):  # none where the detector says so
+        perceive(clip(2), images([moved()], [moved()]), None, "right", detector=lambda color: {"right": far})
+
+
 def test_depth_that_is_zero_everywhere():
     with pytest.raises(DexhotError, match="has no depth in any frame"):
         perceive(clip(), None, object_track())

@@ -5,6 +5,7 @@ What is reached is asserted with a margin; docs/perception.md says where it miss
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ pytest.importorskip("ai_edge_litert")
 from dexhot.fitting.recipe import load_recipe
 from dexhot.fitting.recording_fit import fit_recording
 from dexhot.humans.open_hand import open_hand
-from dexhot.perception.hand_landmarks import LandmarkHands, iou, next_crop
+from dexhot.perception.hand_landmarks import HandFeatures, LandmarkHands, iou, next_crop
 from dexhot.perception.object_pose import rigid_model
 from dexhot.perception.perceive import ObjectTrack, perceive
 from dexhot.perception.segmentation import ModelMask
@@ -51,6 +52,17 @@ def grasp(shared_data, hand_landmarks):
     track = ObjectTrack(rigid_model(block.vertices, block.faces), mask, CLICK)
     evidence, seen = perceive(recording, LandmarkHands(count=2), track, "right")
     return recording, truth, block, evidence, seen
+
+
+def test_the_visual_feature_is_of_the_picture_in_the_crop(grasp):
+    recording, _, _, evidence, _ = grasp
+    network, crops = HandFeatures(), [next_crop(evidence.keypoints["right"][k, :, 3:5]) for k in (0, 75)]
+    first, last = (network(recording.color[k], where) for k, where in zip((0, 75), crops))
+    assert first.shape == (network.size,) == (1152,) and np.isfinite(first).all()
+    assert np.abs(first - last).max() > 0.1
+    assert np.array_equal(network(recording.color[0], crops[0]), first)  # of this picture alone
+    beside = replace(crops[0], centre=crops[0].centre + 100.0)
+    assert np.abs(network(recording.color[0], beside) - first).max() > 0.1
 
 
 def test_a_hand_that_grasps_a_block_is_seen_in_every_frame(grasp):

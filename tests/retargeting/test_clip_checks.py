@@ -16,7 +16,7 @@ from dexhot.geometry.rotations import quat_angle, quat_multiply, rotvec_to_quat,
 from dexhot.objects.asset import Symmetry
 from dexhot.objects.library import load_object, save_object
 from dexhot.retargeting.clip_checks import check_clip, check_table, check_turns
-from dexhot.retargeting.mending import at_rest, checked_clip, without_flips
+from dexhot.retargeting.mending import at_rest, checked_clip, in_hand, untouched, without_flips
 from dexhot.retargeting.retarget import RetargetOptions, retarget
 from dexhot.robots.robot_hand import load_hand
 
@@ -235,6 +235,77 @@ def test_an_object_that_tips_is_turned_to_where_it_rests_in_every_frame(lift_cli
     assert abs(lowest(mended.object_pose[0], lift_object.corners)) < 0.001
     assert np.ptp(mended.object_pose[:, :3] - lift_clip.object_pose[:, :3], axis=0).max() < 1e-6
     assert "turned by 9." in told[-1] or "turned by 8.9" in told[-1]
+
+
+def fitted_with_errors(clip, asset, frames=4):
+    """As a fit sees it: each pose of the first frames off by a degree, the very first by five."""
+    rng = np.random.default_rng(0)
+    turns = rng.normal(0.0, np.radians(0.5), (frames, 3))
+    turns[0] = np.radians([5.0, 0.0, 0.0])
+    pose = clip.object_pose.copy()
+    pose[:frames, 3:] = quat_multiply(pose[:frames, 3:], rotvec_to_quat(turns))
+    return replace(clip, object_pose=pose, object_covariance=np.tile(1e-6 * np.eye(6), (len(pose), 1, 1)))
+
+
+def test_an_object_that_a_fit_sees_move_untouched_lies_still(lift_clip, lift_object):
+    seen = fitted_with_errors(lift_clip, lift_object)
+    clip, notes = untouched(seen, lift_object)
+    assert "5 degrees untouched" in notes[0]
+    assert np.degrees(quat_angle(clip.object_pose[:4, 3:], lift_clip.object_pose[0, 3:])).max() < 1.5
+    assert (clip.object_pose[:4] == clip.object_pose[0]).all()
+    held = slice(len(clip.time) // 2, len(clip.time) // 2 + 5)
+    np.testing.assert_array_equal(clip.object_pose[held], seen.object_pose[held])
+    assert checked_clip(seen, "right", lift_object)[1][0] == notes[0]
+
+
+def test_a_fits_object_that_falls_out_of_the_hand_for_some_frames_stays_in_it(lift_clip, lift_object):
+    seen = fitted_with_errors(lift_clip, lift_object)
+    up = int(lift_clip.object_pose[:, 2].argmax())
+    seen.object_pose[up : up + 3, 2] -= 0.04
+    clip, notes = in_hand(seen, "right", lift_object)
+    assert "in 3 frames" in notes[0]
+    off = np.linalg.norm(clip.object_pose[:, :3] - lift_clip.object_pose[:, :3], axis=1)
+    assert off[up : up + 3].max() < 0.015 and off[:up].max() == 0.0
+    mocap = replace(seen, object_covariance=np.zeros((0, 6, 6)))
+    assert in_hand(mocap, "right", lift_object) == (mocap, [])
+
+
+def test_a_hand_that_comes_to_the_object_does_not_carry_it(lift_clip, lift_object):
+    """It is near, and the object is elsewhere in the palm's frame than a moment later: it still lies on the table."""
+    seen = replace(lift_clip, object_covariance=np.tile(1e-6 * np.eye(6), (len(lift_clip.time), 1, 1)))
+    assert in_hand(seen, "right", lift_object)[1] == []
+
+
+def test_a_fits_flip_with_an_error_of_its_own_is_undone_where_that_halves_the_turn(lift_clip):
+    half = Symmetry("discrete", rotations=[[1.0, 0, 0, 0], [0.0, 0, 0, 1.0]])
+    pose = lift_clip.object_pose.copy()
+    off = rotvec_to_quat(np.radians([0.0, 0.0, 180.0 - 40.0]))
+    pose[20:, 3:] = quat_multiply(pose[20:, 3:], off)
+    covariance = np.tile(1e-6 * np.eye(6), (len(pose), 1, 1))
+    mocap = replace(lift_clip, object_pose=pose)
+    assert without_flips(mocap, half)[1] == []
+    clip, notes = without_flips(replace(mocap, object_covariance=covariance), half)
+    assert notes and np.degrees(quat_angle(clip.object_pose[19, 3:], clip.object_pose[20, 3:])) < 45
+
+
+def test_an_object_that_a_fit_sees_tilted_is_laid_down(lift_clip, lift_object):
+    tilt = rotvec_to_quat(np.radians([18.0, 0.0, 0.0]))
+    pose = lift_clip.object_pose.copy()
+    pose[:, 3:] = quat_multiply(pose[:, 3:], tilt)
+    pose[:, 2] += 0.012
+    with pytest.raises(ClipError, match="up to 15 degrees"):
+        at_rest(replace(lift_clip, object_pose=pose), "right", lift_object)
+    fitted = replace(lift_clip, object_pose=pose, object_covariance=np.tile(1e-6 * np.eye(6), (len(pose), 1, 1)))
+    clip, notes = at_rest(fitted, "right", lift_object)
+    assert "turned by 1" in notes[-1], notes
+    assert np.degrees(quat_angle(clip.object_pose[0, 3:], lift_clip.object_pose[0, 3:])) < 3
+
+
+def test_what_moves_untouched_in_mocap_or_far_is_left(lift_clip, lift_object):
+    seen = fitted_with_errors(lift_clip, lift_object)
+    assert untouched(replace(seen, object_covariance=np.zeros((0, 6, 6))), lift_object)[1] == []
+    seen.object_pose[:30, 0] += np.linspace(0.3, 0.0, 30)
+    np.testing.assert_array_equal(untouched(seen, lift_object)[0].object_pose[:4], seen.object_pose[:4])
 
 
 def test_an_object_that_would_tip_over_is_refused(lift_clip, lift_object):

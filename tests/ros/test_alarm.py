@@ -27,10 +27,10 @@ def test_it_rings_once_and_not_before_its_time():
     node, wake = Node(), time.monotonic() + 0.02
     alarm = Alarm(node, lambda: None)
     alarm.set(wake)
-    assert node.executor.done.wait(5.0)
+    assert node.executor.done.wait(60.0)
     node.executor.done.clear()
     alarm.set(later := time.monotonic())
-    assert node.executor.done.wait(5.0)
+    assert node.executor.done.wait(60.0)
     alarm.close()
     assert len(node.executor.rang) == 2 and wake <= node.executor.rang[0] < later
 
@@ -38,9 +38,9 @@ def test_it_rings_once_and_not_before_its_time():
 def test_a_new_time_replaces_the_old():
     node = Node()
     alarm = Alarm(node, lambda: None)
-    alarm.set(time.monotonic() + 60.0)
+    alarm.set(time.monotonic() + 600.0)
     alarm.set(time.monotonic())
-    assert node.executor.done.wait(5.0)
+    assert node.executor.done.wait(60.0)
     alarm.close()
 
 
@@ -51,7 +51,7 @@ def test_infinity_never_rings_and_close_ends_it():
         alarm.set(time.monotonic())
         alarm.set(float("inf"))
     alarm.set(wake := time.monotonic() + 0.02)
-    assert node.executor.done.wait(5.0)
+    assert node.executor.done.wait(60.0)
     alarm.close()
     alarm.set(time.monotonic())
     assert len(node.executor.rang) == 1 and node.executor.rang[0] >= wake

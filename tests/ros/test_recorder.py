@@ -15,6 +15,7 @@ from bag_files import snapshot
 from dexhot.data import bags
 from dexhot.errors import FileFormatError
 from dexhot.ros.record.recorder_node import RecorderNode
+from growing_bag import grown, loses_at_most, newest
 
 HERE = Path(__file__).parents[1]  # of the helpers
 HEADER = "std_msgs/msg/Header"
@@ -157,7 +158,7 @@ def test_an_answer_is_not_written_before_its_input():
 @pytest.fixture
 def recording(ros_domain, tmp_path):
     """A source of messages and a recorder, each in its process; yields (source, recorder, folder of the bag)."""
-    environment = os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(HERE), *sys.path)), "OMP_NUM_THREADS": "1"}
     parameters = tmp_path / "recorder.yaml"
     parameters.write_text(f"/recorder: {{ros__parameters: {{bag: {tmp_path / 'bag'}, required_nodes: [source]}}}}")
     call = [sys.executable, "-m", "dexhot.ros.core.process"]
@@ -167,14 +168,6 @@ def recording(ros_domain, tmp_path):
     for popen in (source, recorder):
         popen.kill()
         popen.wait()
-
-
-def grown(bag: Path, size: int, seconds: float = 30.0) -> None:
-    """Wait until the bag's file holds more than `size` bytes."""
-    deadline = time.monotonic() + seconds
-    while sum(p.stat().st_size for p in bag.glob("*.mcap")) <= size:
-        assert time.monotonic() < deadline, "nothing is recorded"
-        time.sleep(0.05)
 
 
 def test_a_recorder_does_not_wait_for_the_publishers_of_its_own_process(ros_domain, tmp_path):
@@ -189,7 +182,7 @@ def test_a_recorder_does_not_wait_for_the_publishers_of_its_own_process(ros_doma
         try:
             grown(tmp_path / "bag", 2000)
             both.send_signal(signal.SIGINT)
-            assert both.wait(timeout=30) == 0
+            assert both.wait(timeout=60) == 0
         finally:
             both.kill()
 
@@ -198,11 +191,11 @@ def test_a_recorder_does_not_wait_for_the_publishers_of_its_own_process(ros_doma
 def test_a_kill_loses_at_most_a_second(recording):
     _, recorder, bag = recording
     grown(bag, 20_000)
+    assert loses_at_most(bag, {"/object/state"}, 1.0)
+    last = newest(bag, {"/object/state"})
     recorder.kill()
-    killed = time.time_ns()
     recorder.wait()
-    last = max(received for _, received, _ in bags.messages(bag, {"/object/state"}))
-    assert killed - last < 1_000_000_000
+    assert newest(bag, {"/object/state"}) >= last
 
 
 @pytest.mark.ros
@@ -210,7 +203,7 @@ def test_a_recording_holds_every_message_of_every_topic(recording):
     _, recorder, bag = recording
     grown(bag, 20_000)
     recorder.send_signal(signal.SIGINT)
-    assert recorder.wait(timeout=10) == 0
+    assert recorder.wait(timeout=60) == 0
     found: dict[str, list[float]] = {"/object/state": [], "/leap/joint_states": []}
     for topic, _, message in bags.messages(bag, set(found)):
         value = message.pose.pose.position.x / 0.01 if topic == "/object/state" else message.position[0] / 0.1
@@ -227,5 +220,5 @@ def test_a_recorder_outlasts_those_that_stop_with_it(recording):
     asked = time.time_ns()
     time.sleep(0.6)
     source.send_signal(signal.SIGINT)
-    assert recorder.wait(timeout=10) == 0
+    assert recorder.wait(timeout=60) == 0
     assert max(received for _, received, _ in bags.messages(bag, {"/object/state"})) - asked > 200_000_000

@@ -32,7 +32,10 @@ BENCHMARKS = {
     "objectpose": "dexhot_bench.objectpose",
     "perceive": "dexhot_bench.perceive",
     "teleop": "dexhot_bench.teleop",
+    "video": "dexhot_bench.video",
+    "camera": "dexhot_bench.camera",
 }
+RESUMABLE = ("fit", "assist", "video", "camera")  # they keep what is measured, and go on with the rest
 
 
 @dataclass
@@ -59,6 +62,8 @@ class Args:
             "perceive",
             "ekf",
             "teleop",
+            "video",
+            "camera",
         ],
         tyro.conf.Positional,
     ]
@@ -84,12 +89,14 @@ class Args:
     ablate: bool = False
     """fit: also each recipe without each of its terms, on 4 clips of 30 frames."""
     minutes: Annotated[float | None, shown("MINUTES")] = None
-    """fit, assist: begin nothing more after so many minutes; what is missing then is "not run", and the next run goes
-    on with it."""
+    """fit, assist, video, camera: begin nothing more after so many minutes; what is missing then is "not run", and the
+    next run goes on with it."""
     frames: Annotated[int | None, shown("FRAMES")] = None
     """fit: of the four clips, so many frames (default 30): the papers' recipes take 1 to 10 s for each."""
     recipes: Annotated[tuple[str, ...], shown("NAME")] = ()
     """fit: only these recipes (docs/fitting.md); default: all."""
+    rig: Literal["sim", "sim-wire"] = "sim"
+    """camera: the embedded rig, or the real drivers with protocol-level simulators of arm and hand."""
     contactpose: Annotated[Path | None, shown("FOLDER")] = None
     """fit: your copy of ContactPose, on which recipe contact is measured too; needs MANO (`dexhot models`)."""
     out: Annotated[Path | None, shown("FILE")] = None
@@ -108,8 +115,10 @@ def run(args: Args) -> None:
         raise DexhotError("--soak belongs to `dexhot bench faults`.")
     if args.ablate and args.name != "fit":
         raise DexhotError("--ablate belongs to `dexhot bench fit`.")
-    if args.minutes is not None and (args.name not in ("fit", "assist") or args.minutes <= 0):
-        raise DexhotError("--minutes belongs to `dexhot bench fit` and `dexhot bench assist`, and must be positive.")
+    if args.minutes is not None and (args.name not in RESUMABLE or args.minutes <= 0):
+        raise DexhotError(f"--minutes belongs to `dexhot bench {'|'.join(RESUMABLE)}`, and must be positive.")
+    if args.rig != "sim" and (args.name != "camera" or args.quick):
+        raise DexhotError("--rig belongs to `dexhot bench camera` without --quick.")
     if args.frames is not None and (args.name != "fit" or args.quick or args.frames < 2):
         raise DexhotError("--frames belongs to `dexhot bench fit` without --quick, and must be at least 2.")
     if (args.recipes or args.contactpose) and args.name != "fit":
@@ -142,6 +151,7 @@ def run(args: Args) -> None:
         "peers": args.peers,
         "profile": args.profile,
         "split": args.split if args.name == "mine" else None,
+        "rig": args.rig if args.name == "camera" else None,
     }
     options: dict[str, Any] = {name: value for name, value in given.items() if value}
     result = importlib.import_module(BENCHMARKS[args.name]).run(quick=args.quick, **options)

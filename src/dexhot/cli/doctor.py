@@ -35,6 +35,7 @@ def examine() -> list[Check]:
     checks: list[Callable[[], Check]] = [
         python, physics, ros, transforms, middleware, shared_memory, gl, encoder, gpu, real_time, kernel,
         udev_rule, serial_latency, cameras, webcam, hand_landmarks,
+        licensed_models,
     ]  # fmt: skip
     devices = [sdk(*which) for which in SDKS]
     return (
@@ -266,25 +267,42 @@ def extra(name: str, *modules: str) -> Check:
     )
 
 
-ASKED_FOR = (  # package, module, what it serves, what serves without it
-    ("torch", "torch", "training and Adam fitting", "onnxruntime runs policies; Gauss-Newton fits"),
-    ("foundationpose", "estimater", "object poses", "registration and tracking by depth"),
-    ("sam2", "sam2.build_sam", "masks", "model, depth and colour masks; transformers' SAM 2 sessions"),
-    ("mmpose", "mmpose", "hand keypoints", "hand landmarks through ai-edge-litert; RTMPose-hand through onnxruntime"),
-    ("isaacgym", "isaacgym", "parallel physics", "MuJoCo"),
-    ("filterpy", "filterpy", "2D box tracks", "perception/box_tracks; the object filter is the project's own"),
-    ("transformers", "transformers", "SAM 2 and EdgeTAM sessions", "model, depth and colour masks"),
-    ("ai-edge-litert", "ai_edge_litert", "hand keypoints", "nothing: pip install 'dexhot[perception]'"),
-)
+ASKED_FOR = (  # packages that labs know: package, module, what it serves here ("": nothing), what serves without it
+    ("rclpy", "rclpy", "nodes", "pip install 'dexhot[ros]', or a ROS distribution"),
+    ("torch", "torch", "training, Adam fitting", "onnxruntime runs policies, Gauss-Newton fits"),
+    ("foundationpose", "estimater", "object poses (adapters/foundationpose)", "registration and tracking by depth"),
+    ("sam2", "sam2", "masks (adapters/sam2)", "masks by model, depth and colour; transformers' SAM 2 and EdgeTAM"),
+    ("mmpose", "mmpose", "hands (adapters/mmpose)", "MediaPipe's models (ai-edge-litert); RTMPose-hand"),
+    ("pyrealsense2", "pyrealsense2", "RealSense cameras", "pip install 'dexhot[hardware]'"),
+    ("franky", "franky", "the Franka arm (franky-control)", "pip install 'dexhot[hardware]'"),
+    ("dynamixel-sdk", "dynamixel_sdk", "the LEAP hand", "pip install 'dexhot[hardware]'"),
+    ("isaacgym", "isaacgym", "parallel physics", "MuJoCo, MuJoCo Warp; dexhot_isaacgym in a Python 3.8 of its own"),
+    ("filterpy", "filterpy", "", "perception/box_tracks and tracking/hand_object_filter"),
+)  # fmt: skip
+
+
+def licensed_models() -> Check:
+    """Are the user's own MANO and SMPL files there, whose licences forbid shipping them?"""
+    from dexhot.humans.body import smpl_file
+    from dexhot.humans.mano import FILES, mano_file
+
+    files = {f"MANO, {side}": mano_file(side) for side in FILES} | {"SMPL": smpl_file()}
+    there = [name for name, path in files.items() if path.is_file()]
+    found = ", ".join(there) or "none: the open hand and the open body are used"
+    return Check(
+        "MANO and SMPL", "ok" if there else "optional", found, "" if there else "dexhot models (where they go)"
+    )
 
 
 def asked_for() -> list[Check]:
-    """Of the packages that labs know: which are in use here, and what replaces the others."""
+    """Of the ten packages that the project was asked to use: which are in use here, and what replaces the others."""
     checks = []
     for package, module, use, instead in ASKED_FOR:
-        there = importlib.util.find_spec(module.partition(".")[0]) is not None
-        found = f"importable; for {use}" if there else f"not installed; instead for {use}: {instead}"
-        checks.append(Check(f"package {package}", "ok" if there else "optional", found))
+        used = bool(use) and importlib.util.find_spec(module) is not None
+        install = instead.startswith("pip install")
+        found = f"in use: {use}" if used else "not installed" if install else f"replaced by {instead}"
+        status: Literal["ok", "optional"] = "ok" if used or not use else "optional"
+        checks.append(Check(f"package {package}", status, found, instead if install and not used else ""))
     return checks
 
 

@@ -130,7 +130,11 @@ def _protocol(args: Args) -> dict[str, Any]:
         "recipe": recipe.name,
         "model": args.model,
         "count": {"unit": part.unit, "expected": part.expected, "in_copy": there, "clips_fitted": len(results)},
-        "complete": bool(part.expected) and there == part.expected and len(results) == len(every) and not args.frames,
+        "complete": bool(part.expected)
+        and there == part.expected
+        and len(results) == len(every)
+        and not args.frames
+        and args.stride == 1,
         "incomplete": fit.incomplete(args.path) if dataset == "dexycb" else [],
         "frames": sum(one.frames for one in results),
         "frames_left_out": sum(one.left_out for one in results),

@@ -29,6 +29,7 @@ def run(args: Args) -> None:
 
     if args.action == "get":
         return get(args)
+    from dexhot.humans.body import smpl_file
     from dexhot.humans.mano import FILES, mano_file, missing_sentence
     from dexhot.humans.open_hand import FILE, SIDES, open_hand
 
@@ -47,6 +48,9 @@ def run(args: Args) -> None:
         mirrored = not found and any(there.values())
         status = "found" if found else "mirrored from the other side" if mirrored else "missing"
         rows.append({"model": f"MANO, {side}", "status": status, "licence": "its own", "file": str(mano_file(side))})
+    smpl = smpl_file()
+    status = "found" if smpl.is_file() else "missing: smpl.is.tue.mpg.de; the open body stands in"
+    rows.append({"model": "SMPL", "status": status, "licence": "its own", "file": str(smpl)})
     rows += landmark_rows()
     table = Table("model", "status", "licence", "file", box=None, pad_edge=False)
     for row in rows:

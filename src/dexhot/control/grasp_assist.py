@@ -59,7 +59,7 @@ class HeldGrasp:
 class LeadOptions:
     """Distances are the palm's from the grasp's."""
 
-    near: tuple[float, float] = (0.07, 0.7)  # m, rad: where it begins to lead
+    near: tuple[float, float] = (0.12, 0.7)  # m, rad: where it begins to lead, before a fingertip is beside the object
     there: tuple[float, float] = (0.012, 0.2)  # m, rad of the robot's palm, where the fingers close
     closing: float = 0.4  # s
     opened: float = 0.03  # m by which the operator's pinch is wider than where it closed: let go

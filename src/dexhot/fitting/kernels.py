@@ -58,7 +58,7 @@ def cloud(
 def above(
     depth: np.ndarray, labels: np.ndarray, label: int, camera: np.ndarray, plane: np.ndarray, least: float
 ) -> np.ndarray:
-    """Depth (H, W) mm, 0 where a pixel of the label is not `least` m over the plane n . x = d, given as (4,) n and d."""
+    """Depth (H, W) mm, 0 where a pixel of the label is not `least` m over the plane n . x = d, given as n and d."""
     out = depth.copy()
     for j in range(labels.shape[0]):
         y = (j - camera[3]) / camera[1]

@@ -13,7 +13,8 @@ import numpy as np
 
 FITS = 0.2  # overlap of a box with the predicted one from which it continues the track
 BRIDGED = 1.0  # s without a box that fits, over which a track is bridged
-SEEN, PUSHED = 0.05, 3.0  # standard deviations in box sizes: of a detected side; of a change of velocity, per s^1.5
+SEEN, PUSHED = 0.05, 15.0  # standard deviations in box sizes: of a detected side; of a change of velocity, per s^1.5
+BEGINS = 10.0  # and of the first velocity, per s: a hand passes its own length in 0.1 s
 
 
 def track_boxes(
@@ -68,7 +69,7 @@ def _follow(
 def _started(box: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Box and its velocity (2, 4), their covariance (2, 2) px, and the box's size px."""
     size = float(np.sqrt(np.prod(np.maximum(box[2:] - box[:2], 1.0))))
-    return np.stack([box, np.zeros(4)]), np.diag([SEEN**2, 1.0]) * size**2, size
+    return np.stack([box, np.zeros(4)]), np.diag([SEEN**2, BEGINS**2]) * size**2, size
 
 
 def _bridged(time: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ The palm detector only starts a track and restarts a lost one; the landmark mode
 the image before. Geometry of crops, anchors and thresholds: the models' published graph options (Apache-2.0).
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ OVERLAP = 0.3  # IoU above which two palms are one
 PALM_POINTS = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]  # keypoints whose box makes the next crop
 SAME = 0.5  # of a hand's size: two tracks nearer than this follow one hand
 SEARCH = 10  # images between looks for a second hand
+POOLED = "global_average_pooling2d/Mean"  # the tensor before the landmark model's last layers
 FAINT = 0.9  # a track's memory of its side from image to image
 
 
@@ -117,6 +119,22 @@ class LandmarkHands:
         )
 
 
+class HandFeatures:
+    """What the landmark model makes of a picture of a hand before its last layers, which are linear."""
+
+    def __init__(self, model: str = "full"):
+        """model: as of LandmarkHands."""
+        self.landmark = _interpreter(f"hand_landmark_{model}.tflite", inner=True)
+        pooled = [t for t in self.landmark.get_tensor_details() if t["name"].endswith(POOLED)]
+        self.index, self.size = int(pooled[0]["index"]), int(pooled[0]["shape"][1])
+
+    def __call__(self, color: np.ndarray, where: Crop) -> np.ndarray:
+        """(size,) of an image's crop."""
+        _run(self.landmark, crop(color, where.centre, where.size, where.angle, LANDMARK))
+        features: np.ndarray = self.landmark.get_tensor(self.index)[0].copy()
+        return features
+
+
 def _distinct(sightings: list[HandSighting]) -> list[HandSighting]:
     """Of two hands called the same side the less sure one is the other."""
     if len(sightings) != 2 or sightings[0].side != sightings[1].side:
@@ -165,12 +183,15 @@ def anchors() -> np.ndarray:
     return np.concatenate(found)
 
 
-def _interpreter(name: str) -> Any:
+def _interpreter(name: str, inner: bool = False) -> Any:
+    """inner: keeps the tensors between the layers."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as e:
         raise MissingExtraError("finding hands", "perception") from e
-    interpreter = Interpreter(model_path=str(hand_landmark_file(name)), num_threads=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that keeping tensors takes memory
+        interpreter = Interpreter(str(hand_landmark_file(name)), num_threads=1, experimental_preserve_all_tensors=inner)
     interpreter.allocate_tensors()
     return interpreter
 

@@ -1,6 +1,6 @@
 """Runs the estimators over a Recording and collects the Evidence."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,8 +15,9 @@ from dexhot.geometry.poses import matrix_to_pose
 from dexhot.objects.asset import ObjectAsset
 from dexhot.perception import mask_kernels
 from dexhot.perception.appearance import ITS, NOT_ITS
+from dexhot.perception.box_tracks import FITS, overlaps, track_boxes
 from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, RigidModel, rigid_model
-from dexhot.perception.protocols import HandKeypoints, HandSighting, ObjectSighting
+from dexhot.perception.protocols import BoxDetector, HandKeypoints, HandSighting, ObjectSighting
 from dexhot.perception.segmentation import ModelMask, candidates, hand_mask, prompted
 
 RIGHT, OBJECT, LEFT = 1, 2, 3  # labels
@@ -41,7 +42,19 @@ class Seen:
     other_hands: int = 0  # frames with a hand that was not asked for
     object_frames: int = 0
     confidence: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (T,) of the object's pose
+    beside: int = 0  # sightings of an expected hand that were elsewhere than its track
+    detections: dict[str, list[np.ndarray]] = field(default_factory=dict)  # name -> T arrays (K, 5) of boxes, scores
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class SeenHand:
+    """A sighting of one image, until the whole clip tells whether it is the hand."""
+
+    frame: int
+    boxes: np.ndarray  # (2, 4) px, around its mask and keypoints, and around the keypoints alone, as detectors do
+    keypoints: np.ndarray  # (21, 6) as in Evidence
+    pixels: np.ndarray  # of its mask, in the flat image
 
 
 class ObjectTrack:
@@ -166,9 +179,12 @@ def perceive(
     side: str = "any",
     frames: Iterable[int] | None = None,
     prompts: Mapping[str, Any] | None = None,
+    detector: BoxDetector | None = None,
 ) -> tuple[Evidence, Seen]:
     """Evidence of every frame. side: "right", "left", "both" or "any" (whatever is seen); frames: an iterable over the
-    frame numbers, to show progress; prompts are kept in the provenance.
+    frame numbers, to show progress; prompts are kept in the provenance. `detector`: gives the boxes; default: those of
+    keypoints and masks. Of each hand and the object there is one track of boxes (box_tracks.py): a hand that is seen
+    elsewhere is left out, and short gaps are bridged.
 
     Raises DexhotError when nothing is seen, when the hand is of the other side, or when the object needs depth.
     """
@@ -180,8 +196,10 @@ def perceive(
         )
     sides = ("right", "left") if side in ("any", "both") else (side,)
     labels = np.zeros((T, camera.height, camera.width), np.uint8)
-    boxes = {name: np.full((T, 4), np.nan) for name in (*sides, "object")}
-    keypoints = {name: np.full((T, 21, 6), np.nan) for name in sides}
+    detections: dict[str, list[np.ndarray]] = {
+        name: [np.zeros((0, 5)) for _ in range(T)] for name in (*sides, "object")
+    }
+    sightings: dict[str, list[SeenHand]] = {name: [] for name in sides}
     pose, seen, others = np.full((T, 7), np.nan), Seen(dict.fromkeys(sides, 0), confidence=np.zeros(T)), []
     table: Plane | None = None
     for k in range(T) if frames is None else frames:
@@ -195,10 +213,9 @@ def perceive(
             if hand.side not in sides:
                 others.append(hand.right_score)
                 continue
-            labels[k][mask] = LABEL[hand.side]
-            keypoints[hand.side][k] = in_space(camera, depth, hand, mask)
-            boxes[hand.side][k] = box_of(mask, hand.pixels)
-            seen.hand_frames[hand.side] += 1
+            around = np.stack([box_of(mask, hand.pixels), box_of(np.zeros((0, 0)), hand.pixels)])
+            sightings[hand.side].append(SeenHand(k, around, in_space(camera, depth, hand, mask), np.flatnonzero(mask)))
+            detections[hand.side][k] = np.vstack([detections[hand.side][k], [*around[0], hand.confidence]])
         if track is not None:
             sighting, seen.confidence[k] = track(camera, depth, float(recording.time[k]), hidden, color)
             if track.ambiguous:
@@ -210,9 +227,17 @@ def perceive(
                 pose[k] = matrix_to_pose(sighting.pose)
                 mask = track.seen(sighting.pose, depth, hidden, color)
                 labels[k][mask] = OBJECT
-                boxes["object"][k] = box_of(mask)
+                if mask.any():
+                    detections["object"][k] = np.array([[*box_of(mask), sighting.confidence]])
                 seen.object_frames += 1
-    seen.other_hands = len(others)
+        if detector is not None:
+            detected = detector(color)
+            for name in detections:
+                detections[name][k] = np.reshape(detected.get(name, ()), (-1, 5))
+    seen.other_hands, seen.detections = len(others), detections
+    boxes = track_boxes(recording.time, detections, tuple(detections))
+    keypoints = {name: of_track(sightings[name], boxes[name], labels, LABEL[name], seen) for name in sides}
+    seen.hand_frames = {name: int(np.isfinite(keypoints[name][:, 0, 3]).sum()) for name in sides}
     judge(recording.name, side, seen, T, hands is not None, track is not None)
     if side == "any":
         for name in [n for n in sides if not seen.hand_frames[n]]:
@@ -223,6 +248,26 @@ def perceive(
         "notes": [*recording.provenance.get("notes", []), *seen.notes],
     }
     return Evidence(recording.name, recording.time, labels, boxes, keypoints, pose, provenance=made), seen
+
+
+def of_track(
+    sightings: Sequence[SeenHand], boxes: np.ndarray, labels: np.ndarray, label: int, seen: Seen
+) -> np.ndarray:
+    """(T, 21, 6) keypoints of the sightings that fit a hand's boxes (T, 4), whose masks are written into `labels`. The
+    others are counted in `seen`. In each frame the sighting that fits best is the hand."""
+    keypoints = np.full((len(boxes), 21, 6), np.nan)
+    best = np.full(len(boxes), FITS)
+    taken: dict[int, SeenHand] = {}
+    for one in sightings:
+        fit = overlaps(one.boxes, boxes[one.frame]).max() if np.isfinite(boxes[one.frame, 0]) else 0.0
+        if fit >= best[one.frame]:
+            best[one.frame], taken[one.frame] = fit, one
+    for frame, one in taken.items():
+        keypoints[frame] = one.keypoints
+        picture = labels[frame].reshape(-1)
+        picture[one.pixels[picture[one.pixels] != OBJECT]] = label
+    seen.beside += len(sightings) - len(taken)
+    return keypoints
 
 
 def judge(name: str, side: str, seen: Seen, T: int, looked: bool, tracked: bool) -> None:
@@ -247,6 +292,8 @@ def judge(name: str, side: str, seen: Seen, T: int, looked: bool, tracked: bool)
         )
     if looked and not found:
         seen.notes.append("no hand in any frame")
+    if seen.beside:
+        seen.notes.append(f"{seen.beside} sightings of a hand beside its track were left out")
     if seen.other_hands:
         seen.notes.append(f"{seen.other_hands} sightings of a hand other than --side {side} were left out")
     if side == "both" and (lacking := [s for s, n in seen.hand_frames.items() if not n]):

@@ -35,6 +35,13 @@ class HandKeypoints(Protocol):
         """The hands in the image."""
 
 
+class BoxDetector(Protocol):
+    """Finds hands and the object; called with the images of one camera in order."""
+
+    def __call__(self, color: np.ndarray) -> dict[str, np.ndarray]:
+        """ "right", "left", "object" -> (K, 5) boxes x0 y0 x1 y1 px and their scores; a name may be missing."""
+
+
 class Segmenter(Protocol):
     """Follows prompted masks; called with the images of one camera in order."""
 

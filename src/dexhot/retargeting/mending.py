@@ -1,4 +1,5 @@
-"""Repairs of a clip before retargeting, each reported: symmetric flips, an object that is not at rest."""
+"""Repairs of a clip before retargeting, each reported: symmetric flips, an object that leaves the hand for some frames,
+moves untouched or is not at rest."""
 
 from dataclasses import replace
 
@@ -23,7 +24,14 @@ from dexhot.retargeting.clip_checks import SUNK, TURN, check_clip, check_table, 
 SAME = np.radians(20.0)  # tolerance of a symmetric flip
 STARTS_STILL = 0.1, 0.005  # s, m: an object above the table that moves farther at the start is held
 TOUCHED = 0.02  # m: so is one with a fingertip this near
+NEAR = 0.03  # m from the surface within which a fingertip may move an object
+AROUND = 0.25  # s before and after a frame in which the object's place in the hand is the usual one
+LIFTED = 0.01  # m over the table, where nothing but the hand carries it
+SLIPS = 0.015, np.radians(25.0)  # m, rad: from there; a person's fingers move an object less in half of that time
+JITTER = 0.02, np.radians(15.0)  # m, rad: what an untouched object is seen to move by; beyond, it does move
+STILL = 0.8  # fraction of the frames that must be so
 SETTLED = np.radians(15.0), 0.02  # rad, m: allowed tracking error of an object at rest
+SETTLED_FIT = np.radians(30.0), 0.02  # and of one that was fitted to a camera's depth: it sees two of its sides
 
 
 def checked_clip(
@@ -36,22 +44,25 @@ def checked_clip(
     if asset is None:
         return clip, []
     clip, flips = without_flips(clip, asset.symmetry)
+    clip, kept = in_hand(clip, side, asset)
+    clip, stilled = untouched(clip, asset)
     check_turns("object_pose", clip.time, clip.object_pose[:, 3:])
     clip, rested = at_rest(clip, side, asset)
     check_table(clip, asset)
-    return clip, [*flips, *rested]
+    return clip, [*flips, *kept, *stilled, *rested]
 
 
 def without_flips(clip: HandObjectTrajectory, symmetry: Symmetry) -> tuple[HandObjectTrajectory, list[str]]:
     """The object's poses without jumps between symmetric equivalents: after each, the clip continues with the
-    equivalent nearest to the previous pose."""
-    pose, count = clip.object_pose.copy(), 0
+    equivalent nearest to the previous pose. In a fitted clip also after one with an error of its own, if that makes the
+    turn half as large."""
+    pose, count, fitted = clip.object_pose.copy(), 0, bool(len(clip.object_covariance))
     correction = np.array([1.0, 0.0, 0.0, 0.0])  # in the mesh frame, about the centre of symmetry
     for t in range(1, len(pose)):
         before, now = pose[t - 1, 3:], quat_multiply(pose[t, 3:], correction)
         if quat_angle(before, now) > TURN:
             same = _nearest(symmetry, before, now)
-            if quat_angle(before, same) < SAME:
+            if quat_angle(before, same) < max(SAME, fitted * 0.5 * quat_angle(before, now)):
                 correction, now, count = quat_multiply(quat_conjugate(pose[t, 3:]), same), same, count + 1
         center = np.asarray(symmetry.center, float)
         pose[t, :3] += quat_rotate(pose[t, 3:], center) - quat_rotate(now, center)
@@ -59,6 +70,71 @@ def without_flips(clip: HandObjectTrajectory, symmetry: Symmetry) -> tuple[HandO
     if not count:
         return clip, []
     return replace(clip, object_pose=pose), [f"undid {count} flip{'s' * (count > 1)} between symmetric poses"]
+
+
+def in_hand(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> tuple[HandObjectTrajectory, list[str]]:
+    """A fitted clip whose lifted object stays in the hand that holds it.
+
+    Hidden by a fast hand, the object is lost for some frames, and its poses lag behind. Where one is elsewhere in the
+    palm's frame than in most frames around it, it gets the place that it has there in those.
+    """
+    if not len(clip.object_covariance):
+        return clip, []
+    palm, pose = clip.hands[side].wrist_pose, clip.object_pose.copy()
+    lifted = lowest(pose, asset.corners) - clip.table_height > LIFTED
+    near = lifted & (_nearest_tip(clip, pose, asset) < NEAR)
+    held = compose(inverse(palm), pose)
+    moved = 0
+    for t in np.flatnonzero(near):
+        around = near & (np.abs(clip.time - clip.time[t]) <= AROUND)
+        turns = quat_angle(held[around, None, 3:], held[None, around, 3:])
+        usual = held[around][np.median(turns, axis=1).argmin()].copy()
+        usual[:3] = np.median(held[around, :3], axis=0)
+        off = np.linalg.norm(held[t, :3] - usual[:3]), quat_angle(held[t, 3:], usual[3:])
+        if off[0] > SLIPS[0] or off[1] > SLIPS[1]:
+            pose[t], moved = compose(palm[t], usual), moved + 1
+    if not moved:
+        return clip, []
+    note = f"the object was beside its place in the hand in {moved} frame{'s' * (moved > 1)}: it stays there"
+    return replace(clip, object_pose=pose), [note]
+
+
+def _nearest_tip(clip: HandObjectTrajectory, pose: np.ndarray, asset: ObjectAsset) -> np.ndarray:
+    """(T,) m from the object's surface to the nearest fingertip of any hand."""
+    tips = np.concatenate([hand.keypoints[:, TIPS] for hand in clip.hands.values()], axis=1)
+    distance: np.ndarray = ConvexUnion(asset.pieces).distance(transform(inverse(pose)[:, None], tips))[0].min(axis=1)
+    return distance
+
+
+def untouched(clip: HandObjectTrajectory, asset: ObjectAsset) -> tuple[HandObjectTrajectory, list[str]]:
+    """A fitted clip (one with covariances) whose object lies still until a fingertip is near it, and after that.
+
+    Each frame's pose has an error of its own; one of a few degrees in the first would be taken for the pick-up. The
+    object lies in the pose of those frames that is nearest to all others.
+    """
+    if not len(clip.object_covariance):
+        return clip, []
+    pose = clip.object_pose.copy()
+    near = _nearest_tip(clip, pose, asset) < NEAR
+    if not near.any():
+        return clip, []
+    first, last = np.flatnonzero(near)[[0, -1]]
+    most = np.zeros(2)
+    for part in (slice(0, first), slice(last + 1, len(pose))):
+        turns = quat_angle(pose[part, None, 3:], pose[None, part, 3:])
+        if len(turns) < 2:
+            continue
+        lies = pose[part][turns.sum(axis=1).argmin()].copy()
+        lies[:3] = np.median(pose[part, :3], axis=0)
+        off = np.stack([np.linalg.norm(pose[part, :3] - lies[:3], axis=1), quat_angle(pose[part, 3:], lies[3:])], -1)
+        if (off < JITTER).all(axis=1).mean() > STILL:
+            pose[part], most = lies, np.maximum(most, off.max(axis=0))
+    if not most.any():
+        return clip, []
+    note = (
+        f"the object was seen to move by up to {1e3 * most[0]:.0f} mm and {np.degrees(most[1]):.0f} degrees untouched"
+    )
+    return replace(clip, object_pose=pose), [f"{note}: it lies still there"]
 
 
 def at_rest(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> tuple[HandObjectTrajectory, list[str]]:
@@ -88,13 +164,14 @@ def at_rest(clip: HandObjectTrajectory, side: str, asset: ObjectAsset) -> tuple[
         return clip, notes
     rest = settle(scene, touching)
     turned, moved = float(quat_angle(rest[3:], touching[3:])), float(np.linalg.norm(rest[:3] - touching[:3]))
-    if turned > SETTLED[0] or moved > SETTLED[1] or not rests(scene, rest):
+    limits = SETTLED_FIT if len(clip.object_covariance) else SETTLED
+    if turned > limits[0] or moved > limits[1] or not rests(scene, rest):
         swapped = make_pose(start[:3], from_xyzw(start[3:]))
         order = rests(scene, settle_height(asset, swapped, clip.table_height))
         raise ClipError(
             f"object_pose: {clip.object_name} is not at rest at the start of the clip: released there it turns by "
-            f"{np.degrees(turned):.0f} degrees and moves {1e3 * moved:.0f} mm; up to {np.degrees(SETTLED[0]):.0f} "
-            f"degrees and {1e3 * SETTLED[1]:.0f} mm are repaired. "
+            f"{np.degrees(turned):.0f} degrees and moves {1e3 * moved:.0f} mm; up to {np.degrees(limits[0]):.0f} "
+            f"degrees and {1e3 * limits[1]:.0f} mm are repaired. "
             + (
                 "Its quaternions are in the order xyzw: write them wxyz."
                 if order

@@ -7,7 +7,7 @@ simulation has. There are no expert data, so there is no imitation reward.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from dexhot.control.assistance import correction_bound
 from dexhot.control.known_motion import turned
 from dexhot.data.types import RATE, WRIST_JOINTS, HandObjectTrajectory, Reference
-from dexhot.errors import ClipError
+from dexhot.errors import ClipError, DexhotError
 from dexhot.geometry.poses import compose, inverse
 from dexhot.geometry.rotations import (
     mean_quat,
@@ -52,6 +52,7 @@ class Reconstruction:
     clip: TaskClip  # its reference is the user input: the fitted hand, retargeted as it came; the object's true path
     points: np.ndarray  # (T, P, 3) m, world: where the person's joints truly are, for the robot's tips and links
     moment: int  # the frame in which the vessel is tilted most, or the object is farthest from its start
+    seen: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # (T, F) visual features, or none
 
 
 @dataclass
@@ -132,9 +133,10 @@ def outcome(found: Reconstruction, q: np.ndarray, object_pose: np.ndarray, model
 
 @dataclass(frozen=True)
 class ReconstructionOptions:
-    """What the agent is paid: each frame 1 - distance of the object to its true path / LOST, and eq. 6."""
+    """What the agent is paid, each frame 1 - distance of the object to its true path / LOST and eq. 6, and sees."""
 
     pose_weight: float = POSE_WEIGHT
+    visual: bool = False  # sees the visual features, too
 
 
 class ReconstructedHands:
@@ -163,6 +165,7 @@ class ReconstructedHands:
         self.simulator = ThreadedMujoco(worlds, size, [[None]] * len(worlds), threads)
         self.models = [point_model(one) for one in clips]
         self.inputs = self.table.baseline  # (K, T, 6+n)
+        self.seen = self._padded([one.seen for one in clips]) if self.options.visual else None
         self.action_size = self.table.joints
         self.clip, self.frame, self.episode = np.zeros(size, int), np.zeros(size, int), np.zeros(size, int)
         self.earned, self.away = np.zeros(size), np.zeros(size)
@@ -243,9 +246,17 @@ class ReconstructedHands:
             np.clip(10.0 * height[:, None], -3.0, 3.0),
             now.tip_contact,
             self.user()[:, 6:],
+            *([] if self.seen is None else [self.seen[self.clip, self._frames()]]),
         ]
         row = np.nan_to_num(np.concatenate(parts, axis=1)).astype(np.float32)
         return Observations(row, row)
+
+    def _padded(self, rows: list[np.ndarray]) -> np.ndarray:
+        """(K, T, F) features, the last ones behind a clip's end."""
+        if any(len(of_clip) < length for of_clip, length in zip(rows, self.table.length)):
+            raise DexhotError("a clip has no visual features of every frame: ask for an agent without (visual=False).")
+        longest = self.table.q.shape[1]
+        return np.stack([of_clip[np.minimum(np.arange(longest), len(of_clip) - 1)] for of_clip in rows])
 
     def _pose_error(self) -> np.ndarray:
         """(N,) m, mean distance of the robot's tips and links from the person's."""
@@ -285,9 +296,12 @@ def user_alone(hands: ReconstructedHands, seen: np.ndarray) -> np.ndarray:
     return hands.user()
 
 
-def outcomes(clips: Sequence[Reconstruction], corrector: Corrector, threads: int = 1) -> list[ReconstructionOutcome]:
-    """Of each clip, once: nothing is random."""
-    hands = ReconstructedHands(clips, len(clips), threads=threads, assigned=np.arange(len(clips)))
+def outcomes(
+    clips: Sequence[Reconstruction], corrector: Corrector, threads: int = 1, visual: bool = False
+) -> list[ReconstructionOutcome]:
+    """Of each clip, once: nothing is random. visual: the corrector sees the visual features."""
+    options = ReconstructionOptions(visual=visual)
+    hands = ReconstructedHands(clips, len(clips), options, threads=threads, assigned=np.arange(len(clips)))
     longest = hands.table.q.shape[1]
     q = np.empty((len(clips), longest, hands.action_size))
     object_pose = np.empty((len(clips), longest, 7))

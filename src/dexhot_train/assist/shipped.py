@@ -14,7 +14,7 @@ from dexhot.paths import share_dir
 from dexhot.versions import versions
 from dexhot_train.assist.adroit import AdroitTask
 from dexhot_train.assist.success import Agent
-from dexhot_train.assist.training import AssistTraining
+from dexhot_train.assist.training import AssistTraining, SteadiedActor
 from dexhot_train.export import export_policy
 from dexhot_train.learners.networks import Actor
 
@@ -22,18 +22,18 @@ HAND, RATE = "adroit", 100.0  # Hz
 
 
 class CorrectionNetwork(nn.Module):
-    """An actor as control.policy runs it: (state and user input, last residual) -> the residual on the user input, in
+    """An actor as control.policy runs it: (what it sees, last residual) -> the residual on the user input, in
     rad (m for sliding actuators). The last residual has no effect."""
 
     limit: torch.Tensor
 
-    def __init__(self, actor: Actor, limit: np.ndarray):
+    def __init__(self, actor: Actor | SteadiedActor, limit: np.ndarray):
         super().__init__()
         self.actor = actor
         self.register_buffer("limit", torch.as_tensor(limit, dtype=torch.float32))
 
     def forward(self, observation: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-        """(N, S + A), (N, A) -> (N, A)."""
+        """(N, S + A), with the noise of the user input (N, S + A + 1), and (N, A) -> (N, A)."""
         return 0.0 * residual - torch.clamp(self.actor(observation), -1.0, 1.0) * self.limit
 
 
@@ -43,7 +43,7 @@ def shipped(task: str) -> Path:
 
 
 def save_agent(
-    actor: Actor,
+    actor: Actor | SteadiedActor,
     options: AssistTraining,
     path: Path,
     command: str,
@@ -69,6 +69,7 @@ def save_agent(
         observation=[
             {"name": f"{options.task} state", "size": world.state_size},
             {"name": "user input", "size": world.action_size},
+            *([{"name": "noise of the user input", "size": 1}] if isinstance(actor, SteadiedActor) else []),
         ],
         action="residual",
         onnx_sha256="0" * 64,
@@ -95,9 +96,10 @@ def agent_from(network: ResidualNetwork) -> Agent:
     if card.baseline != "user_input":
         raise DexhotError(f"{card.name} corrects no user input but {card.baseline}: give an agent of `train assist`.")
     limit, none = np.array(card.residual_limit), np.zeros((1, len(card.residual_limit)))
+    size = sum(int(part["size"]) for part in card.observation)
 
     def agent(seen: np.ndarray) -> np.ndarray:
-        output: np.ndarray = -network(seen[None], none)[0] / limit
+        output: np.ndarray = -network(seen[None, :size], none)[0] / limit
         return output
 
     return agent

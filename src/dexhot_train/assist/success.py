@@ -9,11 +9,12 @@ import numpy as np
 from dexhot_train.assist.adroit import AdroitTask
 from dexhot_train.assist.experts import Experts
 from dexhot_train.assist.hands import AssistOptions, output_for
-from dexhot_train.assist.user_input import user_input
+from dexhot_train.assist.user_input import seen_noise, user_input
 
 WORKERS = 2  # threads; MuJoCo releases the interpreter's lock
 LEVELS = np.linspace(0.0, 1.0, 201)  # at which distributions of velocities are compared
-Agent = Callable[[np.ndarray], np.ndarray]  # state and user input (S + A,) -> output (A,) in -1 to 1
+# state, user input and the noise seen in it, rad (S + A + 1,) -> output (A,) in -1 to 1
+Agent = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass
@@ -85,13 +86,14 @@ def _episode(
     inputs = user_input(experts, m, sigma, world.action_range, rng)
     for t in range(1, len(inputs) if smoothing < 1.0 else 0):
         inputs[t] = inputs[t - 1] + smoothing * (inputs[t] - inputs[t - 1])
+    noise = seen_noise(inputs, world.action_range)
     state, reached, away, speeds = world.reset(experts.seeds[m]), False, 0.0, []
-    for user, own in zip(inputs, experts.actions[m]):
+    for user, own, shaking in zip(inputs, experts.actions[m], noise):
         applied, output = user, None
         if oracle:
             output = output_for(own, user, options)
         elif agent is not None:
-            output = np.clip(agent(np.concatenate([state, user]).astype(np.float32)), -1.0, 1.0)
+            output = np.clip(agent(np.concatenate([state, user, [shaking]]).astype(np.float32)), -1.0, 1.0)
         if output is not None:
             applied = user - options.limit * output if options.residual else output
         state, _, now = world.step(np.clip(applied, -1.0, 1.0))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dexhot.errors import DexhotError
 from dexhot_train.assist.experts import Experts
@@ -97,6 +97,23 @@ class ExpertActor(Actor):
         return output
 
 
+class SteadiedActor(nn.Module):
+    """An actor that weighs its corrections by 1 - (own_error / noise seen in the user input)^2, at least 0 (as the
+    estimator of James and Stein does): a user who is steadier than the actor is exact is left alone, exactly."""
+
+    def __init__(self, actor: Actor, own_error: float):
+        """own_error: the actor's, rad."""
+        super().__init__()
+        self.actor, self.own_error, self.inputs = actor, own_error, actor.inputs + 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """State, user input and its noise, rad (..., S + A + 1) -> outputs (..., A)."""
+        noise = x[..., -1:].clamp(min=1e-9)
+        weight = (1.0 - (self.own_error / noise) ** 2).clamp(min=0.0)
+        output: Tensor = weight * self.actor(x[..., :-1]).clamp(-1.0, 1.0)
+        return output
+
+
 def train_agent(
     experts: Experts,
     options: AssistTraining,
@@ -155,12 +172,12 @@ def samples_to_convergence(points: list[tuple[int, float]]) -> int | None:
     return later[0] if last > 0.0 and len(later) > 1 else None
 
 
-def agent_of(actor: Actor) -> Agent:
+def agent_of(actor: Actor | SteadiedActor) -> Agent:
     """The mean policy, for success.success."""
 
     @torch.no_grad()
     def agent(seen: np.ndarray) -> np.ndarray:
-        output: np.ndarray = actor(torch.as_tensor(seen)).numpy()
+        output: np.ndarray = actor(torch.as_tensor(seen[..., : actor.inputs])).numpy()
         return output
 
     return agent

@@ -8,6 +8,8 @@ import numpy as np
 from dexhot.data.types import RATE
 from dexhot_train.assist.experts import Experts
 
+WINDOW = 20  # steps, 0.2 s of an Adroit task
+
 
 def noisy(actions: np.ndarray, sigma: float, action_range: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """`actions` (T, A) with independent Gaussian noise of `sigma` (rad; m on an actuator that slides) in each step on
@@ -31,6 +33,19 @@ def fingerprint(experts: Experts) -> str:
     if not experts.inputs:
         return ""
     return hashlib.sha256(b"".join(np.ascontiguousarray(rows).tobytes() for rows in experts.inputs)).hexdigest()[:16]
+
+
+def seen_noise(inputs: np.ndarray, action_range: np.ndarray) -> np.ndarray:
+    """(T,) rad: the noise that inputs (T, A) up to each step show, 0 in the first WINDOW + 1.
+
+    Independent noise of sigma is in every step's second difference, with sqrt(6) sigma; a hand's own motion is not. So
+    the least of the last WINDOW steps counts, about 0.7 sigma. A drifting error does not show.
+    """
+    jerks = np.sqrt(((np.diff(inputs, 2, axis=0) * action_range) ** 2).mean(axis=1) / 6.0)  # that of step t at t - 2
+    found = np.zeros(len(inputs))
+    for t in range(WINDOW + 1, len(inputs)):
+        found[t] = jerks[t - WINDOW - 1 : t - 1].min()
+    return found
 
 
 @dataclass(frozen=True)

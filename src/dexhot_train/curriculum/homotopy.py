@@ -2,10 +2,11 @@
 the last.
 
 A per-trajectory optimiser improves a baseline trajectory: structured plans about it, then free knots. On a path
-(T_K, ..., T_0) the baseline of T_m is the result of T_(m+1), transferred. Parents are synthesised (the task itself,
-made easier); or neighbours: the tasks nearest by eq. 16-18 whose result is a better baseline than the kinematic
-reference; or generated (generator.py). A path is effective where its result has a lower tracking error (eq. 20) than
-the same optimiser reaches without it, within the same number of control steps.
+(T_K, ..., T_0) the baseline of T_m is the result of T_(m+1), transferred. Parents are synthesised: the task itself,
+made easier, at K grades or by steps that adapt (continuation); or neighbours: the tasks nearest by eq. 16-18 whose
+result is a better baseline than the kinematic reference; or generated (generator.py). A path is effective where its
+result has a lower tracking error (eq. 20) than the same optimiser reaches without it, within the same number of control
+steps.
 """
 
 from collections.abc import Sequence
@@ -25,8 +26,9 @@ from dexhot_train.curriculum.tasks import EASIER, HomotopyTask, easier, transfer
 from dexhot_train.mining.scored import scored
 from dexhot_train.mining.search import SearchOptions, search
 
+SMALLEST = 0.06  # step of ease in a continuation
 TIE = 0.01  # relative difference of errors below which two results are equally good
-CRITERIA = ("synthesised", "neighbours", "generated")
+CRITERIA = ("synthesised", "continuation", "neighbours", "generated")
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,13 @@ class Optimiser:
         effective = given is not None and given.better(best)
         if given is not None and effective:
             best = given
+        if effective and not self._done(best):  # most of it holds: only where it loses the object is searched
+            best = self._knots(best, budget // 2, 0)
         if not self._done(best):
-            fits = (1.0 - self.options.structured) * budget >= self._cheapest
-            best = self._structured(best, round(self.options.structured * budget) if fits else budget, not effective)
-        attempt = 0
+            left = max(0, budget - (self.steps - began))
+            fits = (1.0 - self.options.structured) * left >= self._cheapest
+            best = self._structured(best, round(self.options.structured * left) if fits else left, not effective)
+        attempt = 1 if effective else 0
         while not self._done(best) and budget - (self.steps - began) >= self._cheapest:
             best = self._knots(best, budget - (self.steps - began), attempt)
             attempt += 1
@@ -171,6 +176,44 @@ def along(path: Sequence[HomotopyTask], task: HomotopyTask, options: HomotopyOpt
         solved.append(here)
     assert baseline is not None
     return replace(baseline, control_steps=spent, path=tuple(parent.reference.name for parent in solved[:-1]))
+
+
+def continued(task: HomotopyTask, options: HomotopyOptions) -> tuple[TaskResult, list[HomotopyTask]]:
+    """The task's result by continuation, and the versions on the path: from its easiest version towards itself, by
+    steps of ease that halve where the next version fails and double where it succeeds. Within the options' budget in
+    all: the share of a task on a path is kept for the task itself, and is the easiest version's; others have half."""
+    spent, step, at, ease = 0, 1.0 / options.tasks, 1.0, 1.0
+    share = options.budget // (options.tasks + 1)
+    path: list[HomotopyTask] = []
+    baseline: TaskResult | None = None
+    best: TaskResult | None = None
+    while True:
+        left = options.budget - spent
+        last = left <= share or at <= SMALLEST
+        ease = 0.0 if last else ease
+        here = easier(task, ease, options.how) if ease else task
+        try:
+            start = None if baseline is None else transfer(baseline.actions, path[-1], here)
+            most = left if last else share if baseline is None else share // 2
+            found = optimise(here, options, most, start)
+        except DexhotError:  # a version that cannot be simulated is left out
+            if here is task:
+                raise
+            at, ease = ease, max(0.0, ease - step)
+            continue
+        spent += found.control_steps
+        if here is task:
+            best = found if best is None or found.better(best) else best
+            if last or best.strict:
+                return replace(best, control_steps=spent, path=tuple(p.reference.name for p in path)), path
+        elif found.strict or baseline is None or step <= SMALLEST:
+            baseline, at = found, ease
+            path.append(here)
+            step = min(2.0 * step, 1.0 / options.tasks)
+            ease = max(0.0, at - step)
+            continue
+        step = max(step / 2.0, SMALLEST)
+        ease = max(0.0, at - step)
 
 
 def better_baselines(

@@ -1,5 +1,5 @@
-"""The search for effective homotopy paths over a set of clips: with synthesised parents, or among neighbours, in K
-iterations over the set. In parallel, resumed from its files, with a row of the ledger per clip.
+"""The search for effective homotopy paths over a set of clips: with synthesised parents, by continuation, or among
+neighbours, in K iterations over the set. In parallel, resumed from its files, with a row of the ledger per clip.
 
 A folder has of each clip its reference, its results by stage, and of an effective path the parents' references: the
 pairs from which the generator learns.
@@ -28,6 +28,7 @@ from dexhot_train.curriculum.homotopy import (
     HomotopyOptions,
     TaskResult,
     along,
+    continued,
     improved,
     is_effective,
     optimise,
@@ -57,6 +58,7 @@ class PathJob:
     others: tuple[str, ...] = ()  # of an iteration: the neighbours
     budget: int = 0  # of EQUAL
     generator: Path | None = None  # of PATH, where the parents are generated
+    by_steps: bool = False  # of PATH: by continuation
 
 
 def search_paths(
@@ -113,7 +115,8 @@ def search_paths(
     direct = run(jobs(clips, DIRECT))
     names = [clip for clip in clips if clip in direct]
     if criterion != "neighbours":
-        paths = run([replace(job, generator=generator) for job in jobs(names, PATH)])
+        by_steps = criterion == "continuation"
+        paths = run([replace(job, generator=generator, by_steps=by_steps) for job in jobs(names, PATH)])
         equal = direct
     else:
         paths = _among_neighbours(names, direct, run, options, folder)
@@ -170,13 +173,16 @@ def solve(job: PathJob) -> TaskResult:
     elif job.stage == EQUAL:
         found = optimise(task, job.options, job.budget)
     elif job.stage == PATH:
-        if job.generator is None:
+        if job.by_steps:
+            found, parents = continued(task, job.options)
+        elif job.generator is None:
             parents = synthesised_parents(task, job.options)
+            found = along(parents, task, job.options)
         else:
             from dexhot_train.curriculum.generator import load_generator  # torch, which other paths do without
 
             parents = load_generator(job.generator).path(task, job.options.tasks, job.options.seed)
-        found = along(parents, task, job.options)
+            found = along(parents, task, job.options)
         for k, parent in enumerate(parents):
             save(parent.reference, job.folder / f"{stem(job.clip)}.parent{k}.npz")
     else:
@@ -333,7 +339,7 @@ def pairs(folder: Path) -> list[tuple[Path, Path]]:
         if row["verdict"] != EFFECTIVE:
             continue
         child = folder / f"{row['name']}.reference.npz"
-        parents = sorted(folder.glob(f"{row['name']}.parent*.npz"))  # T_K first
+        parents = sorted(folder.glob(f"{row['name']}.parent*.npz"), key=lambda p: (len(p.name), p.name))  # T_K first
         if parents:
             found += pairs_of(child, parents)
         else:

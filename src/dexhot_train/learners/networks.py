@@ -72,7 +72,7 @@ class Actor(nn.Module):
         self, inputs: int, actions: int, hidden: Sequence[int], std: float, fixed_std: bool = False, gain: float = 1.0
     ):
         super().__init__()
-        self.gain = gain
+        self.inputs, self.gain = inputs, gain
         self.normaliser = Normaliser(inputs)
         self.net = mlp([inputs, *hidden, actions], 0.01)
         self.log_std = nn.Parameter(torch.full((actions,), float(np.log(std))), requires_grad=not fixed_std)

@@ -8,18 +8,20 @@ import torch
 
 from dexhot.errors import DexhotError
 from dexhot_train.assist.experts import load_expert_policy, load_experts
-from dexhot_train.assist.hands import AssistedHands
+from dexhot_train.assist.hands import AssistedHands, AssistOptions
 from dexhot_train.assist.success import success
 from dexhot_train.assist.training import (
     PPO_OPTIONS,
     AssistTraining,
     ExpertActor,
+    SteadiedActor,
     agent_of,
     curve,
     samples_to_convergence,
     train_agent,
 )
 from dexhot_train.learners.dagger import DaggerOptions
+from dexhot_train.learners.networks import Actor
 
 TINY = AssistTraining(
     corrections=2,
@@ -129,6 +131,20 @@ def test_the_curve_is_that_of_the_trainings_folder(experts, tmp_path):
     train_agent(experts, options, tmp_path / "run")
     points = curve(tmp_path / "run")
     assert points and points[-1][0] == 960 and 0.0 <= points[-1][1] <= 1.0
+
+
+def test_a_user_steadier_than_the_agent_is_exact_is_left_alone(experts):
+    actor = Actor(95, 28, (8,), 0.1)
+    torch.nn.init.normal_(actor.net[-1].weight, std=0.5)
+    seen = np.random.default_rng(0).normal(size=96).astype(np.float32)
+    whole, weighed = agent_of(actor)(seen).clip(-1, 1), {}
+    for noise in (0.0, 0.01, 0.02, 1.0):
+        weighed[noise] = agent_of(SteadiedActor(actor, 0.01))(np.r_[seen[:95], np.float32(noise)])
+    assert not weighed[0.0].any() and not weighed[0.01].any() and np.abs(whole).max() > 0.1
+    assert np.allclose(weighed[0.02], 0.75 * whole) and np.allclose(weighed[1.0], whole, atol=1e-3)
+    steadied = agent_of(SteadiedActor(actor, 0.01))
+    assert success(experts, 0.0, steadied, AssistOptions(), 2).deviation == 0.0
+    assert success(experts, 0.15, steadied, AssistOptions(), 2).deviation > 0.01
 
 
 def test_the_agent_is_the_mean_policy(experts, tmp_path):

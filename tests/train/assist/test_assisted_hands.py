@@ -10,7 +10,7 @@ from dexhot_train.assist.adroit import REACH, TASKS, AdroitTask
 from dexhot_train.assist.experts import load_expert_policy, load_experts
 from dexhot_train.assist.hands import AssistedHands, AssistOptions
 from dexhot_train.assist.success import Cell, success, unnaturalness
-from dexhot_train.assist.user_input import noisy
+from dexhot_train.assist.user_input import WINDOW, noisy, seen_noise
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +100,30 @@ def test_noise_is_in_radians():
     action_range = np.array([0.1, 1.0, 1.5])
     rows = noisy(np.zeros((20000, 3)), 0.15, action_range, np.random.default_rng(0))
     assert (rows * action_range).std(axis=0) == pytest.approx([0.15] * 3, rel=0.02)
+
+
+def test_noise_shows_in_every_step_and_motion_does_not(door):
+    action_range = np.array([0.1, 1.0, 1.5])
+    motion = np.sin(np.arange(100) / 15.0)[:, None] * np.ones(3)
+    motion[40:] += 1.0  # a jump
+    assert seen_noise(motion, action_range).max() < 0.005
+    shown = seen_noise(noisy(motion, 0.1, action_range, np.random.default_rng(0)), action_range)
+    later = seen_noise(noisy(motion, 0.2, action_range, np.random.default_rng(0)), action_range)
+    assert (shown[: WINDOW + 1] == 0.0).all() and (shown[WINDOW + 1 :] > 0.01).all() and shown.max() < 0.1
+    assert later.mean() == pytest.approx(2 * shown.mean(), rel=0.1)
+    half = seen_noise(motion[:50], action_range)
+    assert np.array_equal(half, seen_noise(motion, action_range)[:50])  # nothing of what is to come
+
+
+def test_an_agent_sees_the_noise_of_the_user_input(door):
+    seen = []
+
+    def agent(x):
+        seen.append(x[-1])
+        return np.zeros(28)
+
+    success(door.split("test"), 0.15, agent, AssistOptions(), 2)
+    assert np.median(seen) == pytest.approx(0.13, abs=0.03)
 
 
 @pytest.mark.parametrize("name", ["door", "hammer", "relocate"])

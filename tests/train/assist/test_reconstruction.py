@@ -8,12 +8,12 @@ import pytest
 
 from dexhot.control.assistance import correction_bound
 from dexhot.data.types import HandObjectTrajectory
-from dexhot.errors import ClipError, NotFoundError
+from dexhot.errors import ClipError, DexhotError, NotFoundError
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot_train.assist import reconstruction as module
 from dexhot_train.assist.closing import ClosingHand, closed, penetration
-from dexhot_train.assist.fitted import CLIPS, clip_names, fitted_clip
+from dexhot_train.assist.fitted import CLIPS, as_seen, clip_names, fitted_clip, visual_features
 from dexhot_train.assist.reconstruction import (
     LOST,
     ReconstructedHands,
@@ -209,14 +209,54 @@ def test_a_fit_is_made_once_and_kept_with_its_truth(source, tmp_path, monkeypatc
 
     def render(trajectory, asset, options, report):
         made.append(options.seed)
-        return None, None, SimpleNamespace(trajectory=truth)
+        recording = SimpleNamespace(time=truth.time)
+        evidence = SimpleNamespace(keypoints={"right": np.zeros((len(truth.time), 21, 6))})
+        return recording, evidence, SimpleNamespace(trajectory=truth)
 
     monkeypatch.setattr("dexhot_train.assist.fitted.render", render)
     monkeypatch.setattr("dexhot_train.assist.fitted.fit_recording", lambda *a, **k: SimpleNamespace(trajectory=fit))
+    monkeypatch.setattr("dexhot_train.assist.fitted.visual_features", lambda recording, points: points[:, 0])
     for _ in range(2):
         found = fitted_clip("parametric/lift-box-0", tmp_path, seed=3)
-    assert made == [3] and [type(x) for x in found] == [HandObjectTrajectory] * 2
+    assert made == [3] and [type(x) for x in found[:2]] == [HandObjectTrajectory] * 2
+    assert found[2].shape == (len(reconstruction(*source, "give").clip.reference.q), 6) and len(source[0].time) > 10
     assert np.array_equal(found[0].hands["right"].keypoints, fit.hands["right"].keypoints)
+
+
+def test_a_picture_counts_until_the_next_one():
+    time, features = np.arange(4) / 30.0, np.arange(4.0)[:, None]
+    assert as_seen(time, features)[:, 0].tolist() == [0, 0, 1, 1, 2, 2, 3]
+
+
+def test_features_stay_while_the_hand_is_not_seen_and_are_zeros_before(monkeypatch):
+    monkeypatch.setattr("dexhot_train.assist.fitted.HandFeatures", Brightness)
+    points = np.random.default_rng(0).uniform(20, 60, size=(4, 21, 6))
+    points[[0, 2], :, 3:5] = np.nan
+    pictures = SimpleNamespace(
+        color=np.arange(4, dtype=np.uint8)[:, None, None, None] + np.zeros((4, 9, 9, 3), np.uint8)
+    )
+    assert visual_features(pictures, points).tolist() == [[0.0, 0.0], [1.0, 1.0], [1.0, 1.0], [3.0, 3.0]]
+
+
+class Brightness:
+    """In the network's place."""
+
+    size = 2
+
+    def __call__(self, color, where):
+        assert where.size > 0.0
+        return np.full(2, color.mean())
+
+
+def test_an_agent_sees_the_visual_features_of_its_frame_where_it_is_asked_to(lift):
+    rows = np.arange(len(lift.clip.reference.q))[:, None] + 100.0
+    hands = ReconstructedHands([replace(lift, seen=rows)], 2, ReconstructionOptions(visual=True))
+    plain = ReconstructedHands([replace(lift, seen=rows)], 2)
+    assert hands.policy_size == plain.policy_size + 1 and (hands.observed().policy[:, -1] == 100.0).all()
+    hands.advance(hands.user())
+    assert (hands.observed().policy[:, -1] == 101.0).all()
+    with pytest.raises(DexhotError, match="no visual features"):
+        ReconstructedHands([lift], 2, ReconstructionOptions(visual=True))
 
 
 def test_a_clip_in_which_an_object_at_rest_could_pass_is_refused(source):

@@ -10,11 +10,12 @@ import torch
 from dexhot.cli import main
 from dexhot.control.policy import OnnxNetwork
 from dexhot.errors import DexhotError
+from dexhot_train.assist.adroit import TASKS
 from dexhot_train.assist.experts import load_experts
 from dexhot_train.assist.hands import AssistOptions
 from dexhot_train.assist.shipped import agent_from, save_agent, shipped
 from dexhot_train.assist.success import success
-from dexhot_train.assist.training import AssistTraining, agent_of
+from dexhot_train.assist.training import AssistTraining, SteadiedActor, agent_of
 from dexhot_train.learners.networks import Actor
 
 OPTIONS = AssistTraining("door")
@@ -36,6 +37,16 @@ def test_an_exported_agent_answers_as_the_trained_one(actor, tmp_path):
     assert np.allclose(np.clip(ours, -1, 1), theirs, atol=1e-5) and np.abs(theirs).max() > 0.1
     card = OnnxNetwork(path).card
     assert card.joint_names[0] == "A_ARTz" and card.provenance["command"].startswith("dexhot train assist")
+
+
+def test_a_steadied_agent_is_exported_with_its_weight(actor, tmp_path):
+    steadied = SteadiedActor(actor, 0.01)
+    network = OnnxNetwork(save_agent(steadied, OPTIONS, tmp_path / "door", "", {}, 12))
+    assert network.card.observation[-1] == {"name": "noise of the user input", "size": 1}
+    for noise in (0.0, 0.02):
+        seen = np.r_[np.random.default_rng(0).normal(size=95), noise].astype(np.float32)
+        theirs = agent_from(network)(seen)
+        assert np.allclose(agent_of(steadied)(seen), theirs, atol=1e-5) and theirs.any() == (noise > 0.01)
 
 
 def test_the_exported_correction_is_bounded_in_radians(actor, tmp_path):
@@ -64,6 +75,14 @@ def test_the_shipped_agents_help_on_motions_that_they_never_saw(shared_data, tas
     alone = success(test, sigma, None, options, 24).success
     helped = success(test, sigma, agent_from(OnnxNetwork(shipped(task))), options, 24).success
     assert helped >= alone + margin and helped >= 0.8
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_shipped_agents_do_no_harm_to_a_steady_user(shared_data, task):
+    """Who succeeds alone on every motion."""
+    test, options = load_experts(task, shared_data / "adroit" / "experts.npz").split("test"), AssistOptions()
+    helped = success(test, 0.0, agent_from(OnnxNetwork(shipped(task))), options, 12).success
+    assert helped >= success(test, 0.0, None, options, 12).success - 0.02
 
 
 def test_the_command_trains_evaluates_and_exports(shared_data, tmp_path, capsys):

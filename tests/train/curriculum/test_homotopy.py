@@ -23,6 +23,7 @@ from dexhot_train.curriculum.homotopy import (
     TaskResult,
     along,
     better_baselines,
+    continued,
     improved,
     is_effective,
     optimise,
@@ -180,6 +181,31 @@ def test_the_optimiser_keeps_to_its_budget_and_is_never_worse_than_its_baseline(
     assert optimiser.run(optimiser._cheapest // 2, start).control_steps < optimiser._cheapest, "no search half done"
 
 
+def test_a_baseline_that_mostly_holds_is_repaired_before_structured_plans(task, monkeypatch):
+    task.setup.asset.mass *= 8.0  # too heavy to be lifted
+    order = []
+
+    def searched(name):
+        def search(self, best, budget, rest):
+            order.append((name, budget))
+            return best
+
+        return search
+
+    monkeypatch.setattr(Optimiser, "_knots", searched("knots"))
+    monkeypatch.setattr(Optimiser, "_structured", searched("structured"))
+    monkeypatch.setattr(Optimiser, "_cheapest", 10**6)
+    optimiser = Optimiser(task, TINY)
+    bare = optimiser.kinematic()
+    monkeypatch.setattr(optimiser, "evaluate", lambda actions: replace(bare, error=0.5 * bare.error))
+    monkeypatch.setattr(optimiser, "kinematic", lambda: bare)
+    optimiser.run(3000, bare.actions)
+    assert order == [("knots", 1500), ("structured", 3000)]
+    order.clear()
+    optimiser.run(3000)
+    assert [name for name, _ in order] == ["structured"]
+
+
 def test_a_baseline_that_is_no_better_than_the_reference_is_not_used(task, monkeypatch):
     seen = []
 
@@ -218,6 +244,54 @@ def test_a_path_has_one_budget_and_each_task_begins_from_the_last(task, monkeypa
     assert len(names) == 3 and np.ptp(parents[0].reference.object_pose[:, 2]) < np.ptp(
         parents[2].reference.object_pose[:, 2]
     )
+
+
+@pytest.fixture
+def graded(task, monkeypatch):
+    """A continuation over versions that are named by their ease and cost `steps` control steps each; one is solved
+    where `solvable(ease, start)`, `start` being the ease of the version whose result it begins from. Returns the
+    result, the path and what was tried: (ease, start, budget)."""
+    eases = {task.reference.name: 0.0}
+
+    def easy(of, ease, how):
+        eases[f"ease {ease}"] = ease
+        return HomotopyTask(replace(task.reference, name=f"ease {ease}"), task.setup)
+
+    def run(solvable, options, steps=100):
+        tried = []
+
+        def solved(here, options, budget=None, start=None):
+            ease = eases[here.reference.name]
+            tried.append((ease, start, budget))
+            return result(strict=solvable(ease, start), actions=np.zeros(3), steps=steps)
+
+        monkeypatch.setattr(homotopy, "optimise", solved)
+        monkeypatch.setattr(homotopy, "easier", easy)
+        monkeypatch.setattr(homotopy, "transfer", lambda actions, parent, child: eases[parent.reference.name])
+        return (*continued(task, options), tried)
+
+    return run
+
+
+def test_a_continuation_halves_its_step_where_a_version_fails_and_doubles_it_again(graded):
+    found, path, tried = graded(lambda ease, start: start is None or start - ease < 0.3, replace(TINY, tasks=2))
+    steps = [(1.0, None), (0.5, 1.0), (0.75, 1.0), (0.25, 0.75), (0.5, 0.75), (0.0, 0.5), (0.25, 0.5), (0.0, 0.25)]
+    assert [(ease, start) for ease, start, _ in tried] == steps
+    assert [budget for *_, budget in tried] == [1000, *[500] * 7]  # the easiest version has a whole share of 3000
+    assert found.strict and found.control_steps == 800
+    assert list(found.path) == [p.reference.name for p in path] == ["ease 1.0", "ease 0.75", "ease 0.5", "ease 0.25"]
+
+
+def test_a_continuation_keeps_a_share_of_its_budget_for_the_task(graded):
+    found, _, tried = graded(lambda ease, start: ease > 0.6, replace(TINY, tasks=2), steps=250)
+    assert [ease for ease, *_ in tried] == [1.0, 0.5, 0.75, 0.25, 0.5, 0.625, 0.375, 0.5, 0.0]
+    assert tried[-1][1:] == (0.625, 1000) and found.control_steps == 9 * 250 and not found.strict
+
+
+def test_a_continuation_passes_a_version_that_its_smallest_step_does_not_solve(graded):
+    _, path, tried = graded(lambda ease, start: start is None, replace(TINY, tasks=2, budget=10**6))
+    assert [ease for ease, *_ in tried[:5]] == pytest.approx([1.0, 0.5, 0.75, 0.875, 0.9375])
+    assert path[1].reference.name == "ease 0.94" and tried[-1][:2] == (0.0, pytest.approx(0.0, abs=homotopy.SMALLEST))
 
 
 def test_a_parent_that_cannot_be_simulated_is_left_out(task, monkeypatch):
@@ -358,7 +432,7 @@ def test_no_clip_of_a_test_split_is_solved_by_its_name(tmp_path, monkeypatch):
 def test_a_search_is_refused_for_no_clip_or_another_criterion(tmp_path):
     with pytest.raises(DexhotError, match="empty"):
         search_paths([], "synthesised", TINY, tmp_path)
-    with pytest.raises(DexhotError, match="synthesised, neighbours"):
+    with pytest.raises(DexhotError, match="synthesised, continuation, neighbours"):
         search_paths(["a"], "random", TINY, tmp_path)
 
 

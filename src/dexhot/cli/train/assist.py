@@ -42,6 +42,9 @@ class Assist:
     the motion."""
     steps: int = 0
     """Control steps of PPO after them, in all worlds."""
+    own_error: float = 0.0
+    """Error of the trained agent itself, rad: its corrections are weighed against it by the noise that the user input
+    shows, and a user who is steadier is left alone. 0: they are not weighed."""
     discriminator: float = 0.0
     """Weight of the adversarial imitation reward of the residual agent."""
     experts: Annotated[Path | None, shown("FILE|FOLDER")] = None
@@ -67,13 +70,13 @@ def run(args: Assist) -> None:
     from dexhot_train.assist.shipped import save_agent
     from dexhot_train.assist.structured import load_inputs
     from dexhot_train.assist.success import success
-    from dexhot_train.assist.training import AssistTraining, agent_of, train_agent
+    from dexhot_train.assist.training import AssistTraining, SteadiedActor, agent_of, train_agent
 
     at_least(0, corrections=args.corrections, steps=args.steps, episodes=args.episodes, seed=args.seed)
     if args.task == "leap":
         return _assist_leap(args)
     sigma = args.sigma if args.sigma is not None else (0.0 if args.input else 0.15)
-    for name, value in (("sigma", sigma), ("discriminator", args.discriminator)):
+    for name, value in (("sigma", sigma), ("discriminator", args.discriminator), ("own-error", args.own_error)):
         if not 0.0 <= value < float("inf"):
             raise DexhotError(f"--{name} must be 0 or more, not {value}.")
     experts, folder = load_experts(args.task, args.experts), args.out or Path(f"assist_{args.task}")
@@ -89,19 +92,22 @@ def run(args: Assist) -> None:
     noise += [f"--policies {args.policies.name}"] if args.policies else []
     noise.append(f"--sigma {sigma:g}")
     command = " ".join(["dexhot train assist", args.task, *noise, *options_of(args, unsaid)])
+    if args.own_error and (args.input or not options.acting.residual):
+        raise DexhotError("--own-error is for residual agents and Gaussian noise: a drifting error does not show.")
     train, test = experts.split("train"), experts.split("test")
     with progress("training", counted=True) as job:
         actor, told = train_agent(train, options, folder, command, job.says("training, "))
+    shaped = SteadiedActor(actor, args.own_error) if args.own_error else actor
     scores = {}
     noises = {"input" if args.input else f"{sigma:g}": (test, sigma), "0": (clean.split("test"), 0.0)}
-    for name, agent in {"agent": agent_of(actor), "user_input": None}.items() if args.episodes else ():
+    for name, agent in {"agent": agent_of(shaped), "user_input": None}.items() if args.episodes else ():
         for kind, (motions, much) in noises.items():
             scores[f"{name}_{kind}"] = success(motions, much, agent, options.acting, args.episodes).figures
     if options.acting.residual:
         place, count = folder / f"assist_{args.task}", len(train.seeds)
         terms, inputs = (made.get(key, "") for key in ("terms", "command"))
         answers = args.policies.name if args.policies else ""
-        path = save_agent(actor, options, place, command, scores, count, terms, inputs, answers)
+        path = save_agent(shaped, options, place, command, scores, count, terms, inputs, answers)
         told |= {"policy": str(path)}
     shown_scores = {f"success_{name}": cell["success"] for name, cell in scores.items()}
     summary("assisted hand", told | shown_scores)
@@ -123,7 +129,9 @@ def _assist_leap(args: Assist) -> None:
     at_least(1, corrections=args.corrections)
     taken = ("task", "corrections", "experts", "out", "episodes", "seed", "json")
     if others := [f.name for f in fields(args) if f.name not in taken and getattr(args, f.name) != f.default]:
-        raise DexhotError(f"--{others[0]} belongs to the Adroit tasks; leap takes --{', --'.join(taken[1:])}.")
+        raise DexhotError(
+            f"--{others[0].replace('_', '-')} belongs to the Adroit tasks; leap takes --{', --'.join(taken[1:])}."
+        )
     folder, threads = args.out or Path("assist_leap"), os.cpu_count() or 1
     options = LeapTraining(corrections=args.corrections, seed=args.seed)
     command = " ".join(["dexhot train assist leap", *options_of(args, ("task", "experts", "out", "episodes", "json"))])

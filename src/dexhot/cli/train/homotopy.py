@@ -18,15 +18,15 @@ class Homotopy:
     """grab/NAME, other clips of the cache, parametric/KIND-SHAPE-SEED, or files of references."""
     out: Annotated[Path, shown("FOLDER")] = Path("paths")
     """Folder of results, references of effective parents, ledger.jsonl and ledger.html. Missing folders are created."""
-    criterion: Literal["synthesised", "neighbours", "generated"] = "synthesised"
-    """Parents: the clip itself made easier; the nearest clips whose result is a better baseline; or drawn from
-    --generator."""
+    criterion: Literal["synthesised", "continuation", "neighbours", "generated"] = "synthesised"
+    """Parents: the clip itself made easier, at K grades or by steps that adapt, 1/K at most; the nearest clips whose
+    result is a better baseline; or drawn from --generator."""
     generator: Annotated[Path | None, shown("FILE")] = None
     """generated: generator.npz of `dexhot train generator`."""
     budget: int = 120_000
     """Simulated control steps per clip: of a path in all, and of the optimiser without one."""
     tasks: int = 3
-    """Parents on a path (K); among neighbours, iterations over the set."""
+    """Parents on a path (K); with continuation, 1/K is the largest step; among neighbours, iterations over the set."""
     neighbours: int = 10
     """Nearest clips among which parents are searched."""
     easier: tuple[Literal["lift", "mass", "thickness", "time"], ...] = ("lift", "mass", "thickness", "time")

@@ -246,7 +246,7 @@ class LeapHand(Polled):
 
     def _cycle(self) -> bool:
         """Read the state of all joints; False if some are missing."""
-        failures = self.servos.failures
+        failures, asked = self.servos.failures, time.monotonic()
         got = self.servos.poll(STATE, TRIES)
         self.counts["retried"] += self.servos.failures - failures
         self._said = time.monotonic()
@@ -255,7 +255,7 @@ class LeapHand(Polled):
         values = STATE.unpack([got[i] for i in self.servos.ids])
         q = self.sign * (values["present_position"] - self.centre)
         current = self.sign * values["present_current"]
-        if self.on and (jumped := self.motion.jump(self._said, q)):
+        if self.on and (jumped := self.motion.jump(asked, self._said, q)):
             self.counts["implausible"] += 1
             if self._implausible:
                 self._give_up(jumped)

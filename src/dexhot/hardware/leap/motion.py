@@ -61,22 +61,25 @@ class MotionCheck:
     def restart(self) -> None:
         """Forget earlier readings: torque was switched on, or the hand had failed."""
         n = len(self.names)
-        self._last: tuple[float, np.ndarray] | None = None  # monotonic time and q of the last plausible reading
+        self._last: tuple[float, np.ndarray] | None = None  # of the last plausible reading: since when; q
         self._seen: tuple[float, np.ndarray, np.ndarray] | None = None  # time, q, current of the last `see`
         self._most, self._least = np.zeros((2, n))  # current since the position last changed
         self._frozen, self._limp, self._blocked = np.zeros((3, n))  # s, duration of each condition
 
-    def jump(self, now: float, q: np.ndarray) -> Broken | None:
-        """A joint that cannot have reached q (n,) rad since the last plausible reading, or None."""
+    def jump(self, asked: float, now: float, q: np.ndarray) -> Broken | None:
+        """A joint that cannot have reached q (n,) rad since the last plausible reading, or None.
+
+        The servos measured q between `asked` and `now`, monotonic s: a busy host may read a reply long after it came.
+        """
         b, last = self.bounds, self._last
         if last is not None and np.abs(q - last[1]).max() <= b.jump:  # the usual case; cheap, for every cycle
-            self._last = now, q
+            self._last = asked, q
             return None
         wrong = np.maximum(self.lower - q, q - self.upper) > b.beyond
         if last is not None:
             wrong |= np.abs(q - last[1]) > b.jump + b.speed * (now - last[0])
         if not wrong.any():
-            self._last = now, q
+            self._last = asked, q
             return None
         index = int(wrong.argmax())
         was = "" if last is None else f"from {last[1][index]:.2f} "

@@ -1,5 +1,8 @@
-"""SAM 2 and EdgeTAM behind the Segmenter protocol, by transformers' streaming sessions (>= 5.23)."""
+"""SAM 2 and EdgeTAM behind the Segmenter protocol: by transformers' streaming sessions (>= 5.23), or by the package
+sam2 of a checkout whose build_sam has a streaming predictor (segment-anything-2-real-time)."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,8 @@ from dexhot.perception.weights import given_file
 
 MODELS = {"sam2": "Sam2VideoModel", "edgetam": "EdgeTamVideoModel"}
 SOURCES = {"sam2": "hf.co/facebook/sam2.1-hiera-tiny", "edgetam": "hf.co/yonigozlan/EdgeTAM-hf"}
+NO_PROMPT = "a streaming segmenter needs a click or a box of the first frame: --prompt."
+NOT_STARTED = "start the segmenter with prompts before it follows."
 
 
 class StreamingMasks:
@@ -22,7 +27,7 @@ class StreamingMasks:
     def start(self, color: np.ndarray, prompts: dict[int, np.ndarray]) -> np.ndarray:
         """A click (2,) or box (4,) px for each label. Raises DexhotError without prompts."""
         if not prompts:
-            raise DexhotError("a streaming segmenter needs a click or a box of the first frame: --prompt.")
+            raise DexhotError(NO_PROMPT)
         self.session = self.processor.init_video_session(inference_device=self.device)
         self.names = list(prompts)
         inputs = self.processor(images=color, device=self.device, return_tensors="pt")
@@ -45,7 +50,7 @@ class StreamingMasks:
     def follow(self, color: np.ndarray) -> np.ndarray:
         """The next image's labels."""
         if self.session is None:
-            raise DexhotError("start the segmenter with prompts before it follows.")
+            raise DexhotError(NOT_STARTED)
         return self._labels(self.processor(images=color, device=self.device, return_tensors="pt"))
 
     def _labels(self, inputs: Any) -> np.ndarray:
@@ -54,10 +59,54 @@ class StreamingMasks:
         masks = self.processor.post_process_masks(
             [output.pred_masks], original_sizes=inputs.original_sizes, binarize=False
         )[0]
-        logits = np.asarray(masks.detach().cpu() if hasattr(masks, "detach") else masks, float)
-        logits = logits.reshape(len(self.names), *logits.shape[-2:])
-        names = np.array(self.names, np.uint8)[logits.argmax(0)]
-        return np.where(logits.max(0) > 0, names, 0).astype(np.uint8)
+        return surest(masks, self.names)
+
+
+class CameraMasks:
+    """The streaming predictor of the package sam2, as its `build_sam2_camera_predictor` makes it."""
+
+    def __init__(self, predictor: Any):
+        self.predictor = predictor
+        self.names: list[int] = []
+
+    def start(self, color: np.ndarray, prompts: dict[int, np.ndarray]) -> np.ndarray:
+        """A click (2,) or box (4,) px for each label. Raises DexhotError without prompts."""
+        if not prompts:
+            raise DexhotError(NO_PROMPT)
+        self.predictor.load_first_frame(color)
+        for name, prompt in prompts.items():
+            where = np.asarray(prompt, np.float32).reshape(-1, 2)
+            given = {"bbox": where} if len(where) == 2 else {"points": where, "labels": np.array([1], np.int32)}
+            _, ids, logits = self.predictor.add_new_prompt(frame_idx=0, obj_id=name, **given)
+        self.names = list(prompts)
+        return surest(logits, ids)
+
+    def follow(self, color: np.ndarray) -> np.ndarray:
+        """The next image's labels."""
+        if not self.names:
+            raise DexhotError(NOT_STARTED)
+        ids, logits = self.predictor.track(color)
+        return surest(logits, ids)
+
+
+def surest(logits: Any, names: Sequence[int]) -> np.ndarray:
+    """(H, W) uint8 labels from one mask of logits for each name: where several overlap, the surest; 0 for none."""
+    found = np.asarray(logits.detach().float().cpu() if hasattr(logits, "detach") else logits, float)
+    found = found.reshape(len(names), *found.shape[-2:])
+    chosen = np.array(list(names), np.uint8)[found.argmax(0)]
+    return np.where(found.max(0) > 0, chosen, 0).astype(np.uint8)
+
+
+def load_camera_predictor(config: str, checkpoint: Path) -> CameraMasks:
+    """From the installed package sam2. Raises DexhotError where it is missing or does not stream."""
+    try:
+        from sam2.build_sam import build_sam2_camera_predictor
+    except ImportError as e:
+        raise DexhotError(
+            f"no package sam2 with a streaming predictor ({e}): install a checkout of segment-anything-2-real-time, or "
+            "use load_streaming, which takes transformers' sessions."
+        ) from e
+    return CameraMasks(build_sam2_camera_predictor(config, str(checkpoint)))
 
 
 def load_streaming(kind: str, device: str = "cpu") -> StreamingMasks:

@@ -55,6 +55,7 @@ NODES = {
 PR_SET_PDEATHSIG = 1
 LAST_WORDS = 0.02  # s for the message about our regular end to reach the supervisor before our claims are released
 HOPELESS = 20  # consecutive exceptions of the executor before giving up
+MOST_DUE = 1000  # callbacks that may be due when a node is removed
 WAKE = 0.1  # s between checks of the stop flag; a Python signal handler cannot wake the executor
 
 
@@ -127,6 +128,18 @@ def bring_down(node: DexhotNode) -> None:
         node.on_error(LifecycleState(node.state, 0))
 
 
+def let_go(executor: Executor, node: Node) -> None:
+    """Remove a node, and spin until the executor has noticed: it holds on to the node's destroyed publishers, for which
+    a recorder in this process would wait."""
+    executor.remove_node(node)
+    noticed = executor.create_task(lambda: None)  # comes after all that is due already
+    for _ in range(MOST_DUE):
+        if noticed.done():
+            break
+        with suppress(Exception):  # rclpy's own callbacks; ours are guarded
+            executor.spin_once(timeout_sec=0.0)
+
+
 class Stop(BaseException):
     """A signal arrived during bring-up; not an Exception, so that no transition callback swallows it."""
 
@@ -181,9 +194,7 @@ def spin(names: list[str], files: list[str]) -> int:
         say_goodbye(active, finished or f"stopped by {signal.Signals(stopping[0]).name}" if stopping else finished)
     for node in reversed(nodes):  # commanding nodes before commanded ones
         bring_down(node)
-        executor.remove_node(node)
-        with suppress(Exception):  # rclpy's own callbacks; ours are guarded
-            executor.spin_once(timeout_sec=0.0)  # lets go of destroyed publishers, for which a recorder here would wait
+        let_go(executor, node)
     if not ok:
         time.sleep(WAKE)  # lets the ERROR diagnostics be sent before the middleware stops
     executor.shutdown()

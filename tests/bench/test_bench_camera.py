@@ -1,0 +1,73 @@
+"""`dexhot bench camera`: rows are kept and go with their demonstration; only clips with both runs are compared."""
+
+import pytest
+
+from dexhot.errors import DexhotError
+from dexhot_bench import camera
+from dexhot_bench.kept_rows import KeptRows
+
+
+@pytest.fixture
+def runs(monkeypatch, tmp_path):
+    """Clips "a" and "b" as files; every live run is a row, of which `made` lists the labels."""
+    made = []
+    monkeypatch.setenv("DEXHOT_CACHE", str(tmp_path))
+    monkeypatch.setattr("dexhot.bringup.launcher.require_ros", lambda: None)
+    monkeypatch.setattr("dexhot.ros.core.claim.own_domain", lambda: None)
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(camera, "plan_of", lambda name: tmp_path / name)
+    monkeypatch.setattr(camera, "load", lambda file, kind: type("Plan", (), {"reference": None}))
+    monkeypatch.setattr(camera, "placed", lambda reference: True)
+
+    def tracked(file, rig, perception):
+        made.append((file.name, perception))
+        good = perception == "truth" or file.name == "a"
+        return {"demonstration": camera.digest(file), "success": good, "why": ""}
+
+    monkeypatch.setattr(camera, "tracked", tracked)
+    return made, tmp_path
+
+
+def test_success_with_the_camera_is_compared_with_the_truth(runs):
+    found = camera.run(clips=["a", "b"])
+    assert found["metrics"]["points_behind_truth"] == 50.0 and found["metrics"]["clips"] == 2
+    assert found["printed"]["rig:=sim"]["rows"] == [["a", "strict", "strict"], ["b", "strict", "not strict"]]
+
+
+def test_what_was_run_is_kept_until_its_demonstration_changes(runs):
+    made, folder = runs
+    camera.run(clips=["a"])
+    camera.run(clips=["a"])
+    assert len(made) == 2
+    (folder / "a").write_text("mined anew")
+    camera.run(clips=["a"])
+    assert len(made) == 4
+    camera.run(clips=["a"], rig="sim-wire")
+    assert len(made) == 6
+
+
+def test_after_the_minutes_nothing_is_begun(runs):
+    made, _ = runs
+    found = camera.run(clips=["a", "b"], minutes=-1.0)
+    assert not made and found["metrics"] == {"clips": 0, "clips_not_run": 2}
+    assert found["printed"]["rig:=sim"]["rows"][0] == ["a", "not run", "not run"]
+
+
+def test_a_graph_that_dies_is_started_again_and_is_no_failure_of_the_camera(monkeypatch, tmp_path, runs):
+    monkeypatch.undo()
+    tried = []
+    monkeypatch.setattr(camera, "_live", lambda *given: (tried.append(given), (1, "no heartbeat"))[1])
+    file = tmp_path / "a"
+    with pytest.raises(DexhotError, match="no heartbeat"):
+        camera.tracked(file, "sim", "camera")
+    assert len(tried) == camera.ATTEMPTS
+    monkeypatch.setattr(camera, "_live", lambda *given: (None, ""))
+    assert "did not end" in camera.tracked(file, "sim", "camera")["why"]
+
+
+def test_rows_of_other_code_do_not_count(tmp_path):
+    rows = KeptRows.of(tmp_path / "rows.json", "old")
+    rows.put("a", {"x": 1})
+    assert KeptRows.of(tmp_path / "rows.json", "old").get("a") == {"x": 1}
+    assert KeptRows.of(tmp_path / "rows.json", "new").get("a") is None
