@@ -22,8 +22,8 @@ from dexhot.evaluation.score import rejudge
 from dexhot.paths import cache_dir, share_dir
 from dexhot.progress import progress
 from dexhot.rollouts.live import live_rollout
-from dexhot_bench.kept_rows import Deadline, KeptRows, Row, code_key
 from dexhot_bench.mine import FULL, mine_clip, mined_dir
+from dexhot_bench.resumable import Deadline, KeptRows, Row, code_key
 from dexhot_train.mining.mine import placed
 
 PERCEPTIONS = ("truth", "camera")

@@ -40,8 +40,8 @@ from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.setup import Setup, load_setup
 from dexhot.synthesis.clip import Options, Truth, render
-from dexhot_bench.kept_rows import Deadline, KeptRows, Row, code_key
 from dexhot_bench.mine import FULL, QUICK
+from dexhot_bench.resumable import Deadline, KeptRows, Row, code_key
 from dexhot_train.mining.clip_job import mine_into
 from dexhot_train.mining.executor import run_jobs
 from dexhot_train.mining.mine import MineOptions, placed

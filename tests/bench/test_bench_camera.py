@@ -4,7 +4,7 @@ import pytest
 
 from dexhot.errors import DexhotError
 from dexhot_bench import camera
-from dexhot_bench.kept_rows import KeptRows
+from dexhot_bench.resumable import KeptRows
 
 
 @pytest.fixture
