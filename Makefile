@@ -27,8 +27,16 @@ export OPENBLAS_NUM_THREADS ?= 1
 demo: $(READY)
 	$(BIN)/dexhot demo $(ARGS)
 
+# Without ARGS: what only computes on all cores, then, one by one, what runs in real time.
 test: $(READY) lint
+ifeq ($(strip $(ARGS)),)
+	@failed=; \
+	$(BIN)/python -m pytest -m 'not alone' --numprocesses auto --maxprocesses 4 --dist loadfile || failed=yes; \
+	$(BIN)/python -m pytest -m alone || failed=yes; \
+	test -z "$$failed"
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 lint: $(READY)
 	$(BIN)/ruff check src tests tools launch examples setup.py
@@ -51,7 +59,7 @@ setup: $(READY)
 
 $(READY): pyproject.toml setup.py config/constraints.txt docker/system-packages.txt
 	@$(if $(PYTHON),$(PYTHON) -c '$(FITS)',false) || { echo "dexhot needs Python 3.11 to 3.13; name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
-	@sh docker/install-system-packages
+	@sh docker/install-system-packages zsh # whose completion is tested
 	$(PYTHON) -m venv $(if $(ROS_DISTRO),--system-site-packages) $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip 2>&1 | grep -v WARNING || true
 	@# torch's own index has the CPU build, 0.2 GB; PyPI's brings 4 GB of CUDA, unless the machine keeps another

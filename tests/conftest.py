@@ -1,6 +1,7 @@
 """Fixtures that every test may use. Data of people come from the cache or ../shared/data, never the repository."""
 
 import copy
+import fcntl
 import os
 import socket
 import subprocess
@@ -15,7 +16,9 @@ import pytest
 from dexhot.bringup.shared_memory import free
 from dexhot.paths import cache_dir
 
-ROOT = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
+REAL_TIME = ("bench", "bringup", "cli", "hardware", "rigs", "ros")  # folders: devices, drivers, processes, live graphs
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
@@ -27,8 +30,11 @@ def missing(reason: str):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first that needs GRAB waits for its download: 86 MB, however slow the network is."""
+    """Mark what runs in real time. The first that needs GRAB waits for its download: 86 MB, on whatever network."""
     for item in items:
+        folder, *_ = item.path.relative_to(TESTS).parts
+        if folder in REAL_TIME or item.get_closest_marker("ros"):
+            item.add_marker(pytest.mark.alone)
         if "grab" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(1800))
 
@@ -41,11 +47,22 @@ def free_shared_memory() -> Iterator[None]:
     free(since=began)
 
 
+def one_by_one(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command that fills the cache while other test processes wait: the first downloads, the others find."""
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    lock = os.open(cache_dir(), os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return subprocess.run(command, capture_output=True, text=True)
+    finally:
+        os.close(lock)
+
+
 @pytest.fixture(scope="session")
 def grab() -> Path:
     """The folder of GRAB's clips in the cache, filled by the command that a user would run."""
     command = [sys.executable, "-m", "dexhot", "datasets", "get", "grab", "--accept-licence", "grab"]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = one_by_one(command)
     if result.returncode:
         missing(f"GRAB could not be got: {result.stderr.strip().splitlines()[-1]}")
     return cache_dir() / "trajectories" / "grab"
@@ -55,7 +72,7 @@ def grab() -> Path:
 def hand_landmarks() -> None:
     """The models that find hands, in the cache, filled by the command that a user would run."""
     command = [sys.executable, "-m", "dexhot", "models", "get", "hand-landmarks"]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = one_by_one(command)
     if result.returncode:
         missing(f"the hand models could not be got: {result.stderr.strip().splitlines()[-1]}")
 

@@ -109,7 +109,7 @@ def _own_dexhot(folder: Path) -> Path:
 
 
 def _run(call: list[str], folder: Path, environment: dict[str, str]) -> None:
-    done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, f"{call[-1]}\n{done.stdout}{done.stderr}"
 
 

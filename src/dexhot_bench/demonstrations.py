@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from dexhot.datasets import splits
+from dexhot.datasets import split_clips, splits
 from dexhot.paths import cache_dir
 from dexhot.progress import progress
 from dexhot.versions import source_hash
@@ -21,7 +21,7 @@ QUICK = ["grab/duck_lift", "grab/mug_lift"]  # of these; two variations of each
 def run(quick: bool = False, workers: int = 1) -> dict[str, Any]:
     """The ledger's figures, parents counted in, and those of each kind. A full run that was stopped goes on, unless the
     code has changed since: its folder is in the cache."""
-    clips, options = [f"grab/{clip}" for clip in splits("grab")["train"]][::EVERY], EngineOptions()
+    clips, options = [f"grab/{clip}" for clip in split_clips("train", splits("grab"))][::EVERY], EngineOptions()
     if quick:
         clips, options = QUICK, EngineOptions(per_clip=2)
     with ExitStack() as stack, progress("demonstrations", counted=True) as job:

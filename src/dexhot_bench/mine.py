@@ -16,7 +16,7 @@ from dexhot.control.sampling import SamplingOptions, base_actions
 from dexhot.data.disk import check_folder
 from dexhot.data.files import load, save, write_text
 from dexhot.data.types import Demonstration
-from dexhot.datasets import load_clip, splits
+from dexhot.datasets import load_clip, split_clips, splits
 from dexhot.errors import DexhotError, UnreachableError
 from dexhot.evaluation.panel import NOMINAL, PANEL, of_demonstration, play_panel
 from dexhot.evaluation.score import score_on_arm
@@ -118,7 +118,7 @@ def _add_peers(
 
 def clips_of(split: str) -> list[str]:
     """GRAB's clips of a split; "test" is both test splits, of unseen objects and of unseen clips."""
-    return [clip for name, clips in splits("grab").items() if name.partition("_")[0] == split for clip in clips]
+    return split_clips(split, splits("grab"))
 
 
 def mined_dir(split: str, profile: str | None) -> Path:

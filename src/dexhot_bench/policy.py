@@ -22,11 +22,13 @@ from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.setup import physics_of
 from dexhot.tracking.object_filter import ObjectState
+from dexhot_train.learners.baselines import REWARDS, STEPS, trained_baseline
 from dexhot_train.mining.executor import run_jobs
 
 QUICK_CLIPS = 8  # every so many of the test clips that this gives so many
 TRIES = (8, 24)  # of the prior, in the model with the object where it was observed
 BUDGETS = (160, 800, 4800)  # rollouts of planning: at most about 2, 10 and 60 CPU s
+LEARNED = {"tracking": "margin_points", "omnigrasp": "margin_points_over_omnigrasp"}  # reward of PPO -> id
 
 
 def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
     run that was stopped goes on, unless the code has changed since."""
     named = splits("grab")
     clips = clips_named("test", None, named)
-    clips = clips[:: len(clips) // QUICK_CLIPS][:QUICK_CLIPS] if quick else clips
+    clips = clips[:: max(1, len(clips) // QUICK_CLIPS)][:QUICK_CLIPS] if quick else clips
     budgets, trials = (BUDGETS[:1], 4) if quick else (BUDGETS, 20)
     metrics: dict[str, float | None] = {}
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -42,21 +44,18 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
     before: list[dict[str, Any]] = []
     for k, rollouts in enumerate(budgets):
         first = k == 0
-        options = EvaluationOptions("planned", trials, rollouts=rollouts, baselines=BASELINES if first else ())
+        baselines = BASELINES if first else ()
+        options = EvaluationOptions("planned", trials, rollouts=rollouts, baselines=baselines, panel=not quick)
         found = [row for row in before if ended(row, budgets[k - 1])]
-        left = [(clip, options) for clip in clips if clip not in {row["clip"] for row in found}]
-        jobs = run_jobs(evaluate_clip if quick else evaluate_kept, left, workers)
-        for (clip, _), result in track(jobs, f"{rollouts} rollouts", len(left)):
-            if isinstance(result, Exception):
-                failed[clip] = f"{type(result).__name__}: {result}"
-            else:
-                found.append(result)
+        left = [clip for clip in clips if clip not in {row["clip"] for row in found}]
+        found += evaluated(left, options, f"{rollouts} rollouts", quick, workers, failed)
         found.sort(key=lambda row: row["clip"])
         rows[str(rollouts)] = before = found
         figures = summarise(found, set(named["test_unseen_object"]))
         suffix = "" if first else f"_at_{rollouts}_rollouts"
         planned = figures["planned"]
         metrics |= {f"{name}{suffix}": planned[name] for name in SUCCESSES}
+        metrics[f"success_panel{suffix}"] = planned.get("success_panel")
         metrics[f"success_strict_perturbed{suffix}"] = planned["perturbed"]
         metrics[f"over_replay_points{suffix}"] = 100 * planned["over_replay"]
         metrics[f"planning_s_p50{suffix}"] = float(np.median([row["planned"]["seconds_cpu"] for row in found]))
@@ -65,7 +64,52 @@ def run(quick: bool = False, workers: int = 0) -> dict[str, Any]:
         for name in BASELINES if first else ():
             metrics |= {f"{name}_success_strict": figures[name]["success_strict"]}
             metrics |= {f"{name}_success_strict_perturbed": figures[name]["perturbed"]}
-    return {"metrics": metrics | tick_ms(), "subset": clips, "clips": rows, "failed": failed}
+            metrics |= {f"{name}_success_panel": figures[name].get("success_panel")}
+    not_run: dict[str, str] = {}
+    for reward in REWARDS:
+        margins, why = over_ppo(reward, rows[str(budgets[0])], trials, quick, workers, failed)
+        metrics |= margins
+        not_run |= {LEARNED[reward]: why} if why else {}
+    result: dict[str, Any] = {
+        "metrics": metrics | tick_ms(),
+        "subset": clips,
+        "clips": rows,
+        "failed": failed,
+        "not_run": not_run,
+    }
+    if not_run:
+        result["printed"] = {"not run": {"columns": ["", "why"], "rows": [list(row) for row in not_run.items()]}}
+    return result
+
+
+def evaluated(
+    clips: list[str], options: EvaluationOptions, what: str, quick: bool, workers: int, failed: dict[str, str]
+) -> list[dict[str, Any]]:
+    """A row per clip, those of a full run kept; clips that raised an error go into `failed`."""
+    found = []
+    jobs = run_jobs(evaluate_clip if quick else evaluate_kept, [(clip, options) for clip in clips], workers)
+    for (clip, _), result in track(jobs, what, len(clips)):
+        if isinstance(result, Exception):
+            failed[clip] = f"{type(result).__name__}: {result}"
+        else:
+            found.append(result)
+    return found
+
+
+def over_ppo(
+    reward: str, planned: list[dict[str, Any]], trials: int, quick: bool, workers: int, failed: dict[str, str]
+) -> tuple[dict[str, float | None], str]:
+    """What planned is ahead of PPO without supervision, in points of strict perturbed success, paired by clip, and at
+    how many control steps PPO was trained; or why it was not measured."""
+    names = LEARNED[reward], f"{LEARNED[reward]}_steps"
+    if (baseline := trained_baseline(reward)) is None:
+        budget = f"{STEPS:,} control steps on GRAB's train clips"
+        return dict.fromkeys(names), f"not run; at {budget}: `dexhot train baseline {reward}`, which resumes"
+    options = EvaluationOptions("policy", trials, policy=str(baseline.policy), baselines=())
+    rows = evaluated([row["clip"] for row in planned], options, LEARNED[reward], quick, workers, failed)
+    ahead = {row["clip"]: row["planned"]["perturbed"] for row in planned}
+    margins = [ahead[row["clip"]] - row["policy"]["perturbed"] for row in rows]
+    return dict(zip(names, (100 * float(np.mean(margins)) if margins else None, baseline.steps))), ""
 
 
 def ended(row: dict[str, Any], rollouts: int) -> bool:

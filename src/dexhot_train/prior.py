@@ -16,7 +16,7 @@ import numpy as np
 from dexhot import __version__
 from dexhot.data.files import replacing
 from dexhot.data.types import PlanPrior
-from dexhot.datasets import splits
+from dexhot.datasets import split_clips, splits
 from dexhot.errors import DexhotError
 from dexhot.objects.shapes import SHAPES
 from dexhot.paths import PHYSICS, cache_dir
@@ -58,7 +58,7 @@ def clips_for(options: PriorOptions) -> list[str]:
     if options.data not in DATA:
         raise DexhotError(f"no data {options.data!r} for a prior; one of {', '.join(DATA)}.")
     if options.data == "grab":
-        names = [f"grab/{clip}" for clip in splits("grab")["train"]]
+        names = [f"grab/{clip}" for clip in split_clips("train", splits("grab"))]
     else:
         names = [f"parametric/{kind}-{shape}-{seed}" for seed in range(100, 102) for kind in LIFTS for shape in SHAPES]
     return names[: options.clips or None]

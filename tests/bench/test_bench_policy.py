@@ -1,11 +1,14 @@
 """`dexhot bench policy`: its clips, budgets and metrics, with the evaluation of a clip in its place."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
+from dexhot.errors import DexhotError
 from dexhot.evaluation.controllers import BASELINES
 from dexhot_bench import policy
+from dexhot_train.learners.baselines import TrainedBaseline
 
 UNSEEN = [f"object{k}" for k in range(19)]
 SPLITS = {"train": ["t"], "test_unseen_object": UNSEEN, "test_unseen_clip": [f"clip{k}" for k in range(10)]}
@@ -22,7 +25,7 @@ def row(clip: str, options) -> dict:
 
 
 @pytest.fixture
-def jobs(monkeypatch):
+def jobs(monkeypatch, cache):
     """The jobs of a run that are evaluated."""
     seen = []
 
@@ -86,3 +89,51 @@ def test_a_tick_of_a_network_is_timed():
 def test_without_torch_the_tick_is_not_measured(monkeypatch):
     monkeypatch.setitem(sys.modules, "dexhot_train.network", None)
     assert policy.tick_ms() == {"infer_ms_p50": None, "policy_tick_ms_p50": None}
+
+
+def test_without_ppo_the_margin_says_not_run_and_at_which_budget(jobs):
+    found = policy.run(quick=True)
+    assert found["metrics"]["margin_points"] is None and found["metrics"]["margin_points_steps"] is None
+    assert "not run; at 10,000,000 control steps" in found["not_run"]["margin_points"]
+    assert "dexhot train baseline omnigrasp" in found["not_run"]["margin_points_over_omnigrasp"]
+    assert [row[0] for row in found["printed"]["not run"]["rows"]] == ["margin_points", "margin_points_over_omnigrasp"]
+
+
+def test_the_margin_is_paired_by_clip_with_the_steps_of_the_baseline(jobs, monkeypatch):
+    trained = {"tracking": TrainedBaseline(Path("ppo.onnx"), 480)}
+    monkeypatch.setattr(policy, "trained_baseline", trained.get)
+    whole = policy.run_jobs
+
+    def run_jobs(function, given, workers):
+        given = list(given)
+        if given[0][1].controller != "policy":
+            yield from whole(function, given, workers)
+            return
+        assert {o.policy for _, o in given} == {"ppo.onnx"} and {o.trials for _, o in given} == {4}
+        for k, (clip, options) in enumerate(given):
+            yield (
+                (clip, options),
+                ValueError("lost") if k == 0 else {"clip": clip, "policy": {"perturbed": 0.25 * (k == 1)}},
+            )
+
+    monkeypatch.setattr(policy, "run_jobs", run_jobs)
+    found = policy.run(quick=True)
+    assert found["metrics"]["margin_points"] == pytest.approx(100 * (0.75 - 0.25 / 7))
+    assert found["metrics"]["margin_points_steps"] == 480 and list(found["not_run"]) == ["margin_points_over_omnigrasp"]
+    assert list(found["failed"].values()) == ["ValueError: lost"]
+
+
+def test_the_panel_is_played_in_full_runs_alone(jobs):
+    policy.run(quick=True)
+    assert not any(o.panel for *_, o in jobs)
+    jobs.clear()
+    policy.run()
+    assert all(o.panel for *_, o in jobs)
+
+
+def test_a_small_split_is_evaluated_whole_and_an_empty_one_is_an_error(jobs, monkeypatch):
+    monkeypatch.setattr(policy, "splits", lambda name: {"test_unseen_object": ["a", "b"]})
+    assert policy.run(quick=True)["subset"] == ["a", "b"]
+    monkeypatch.setattr(policy, "splits", lambda name: {"train": ["a"]})
+    with pytest.raises(DexhotError, match="'test' has no clips"):
+        policy.run(quick=True)

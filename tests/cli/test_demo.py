@@ -15,6 +15,7 @@ from dexhot.errors import DexhotError, DownloadError
 
 
 @pytest.mark.ros
+@pytest.mark.timeout(600)
 def test_the_whole_way_ends_in_a_strict_success_and_a_report(ros_domain, tmp_path):
     command = [
         sys.executable,
@@ -27,7 +28,7 @@ def test_the_whole_way_ends_in_a_strict_success_and_a_report(ros_domain, tmp_pat
         str(tmp_path / "run"),
         "--json",
     ]
-    reply = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    reply = subprocess.run(command, capture_output=True, text=True, check=False, timeout=580)
     assert reply.returncode == 0, reply.stderr
     live = tmp_path / "run" / "live-1"
     assert f"report: file://{live}/report/report.html\nin 3D:  dexhot view {live}\n" in reply.stderr

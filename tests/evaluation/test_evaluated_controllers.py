@@ -1,5 +1,6 @@
 """Controllers on clips: what a row holds, what counts as perturbed, and the summary."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -131,7 +132,7 @@ def test_the_interval_is_of_the_mean_over_clips():
 def test_the_command_names_what_does_not_go_together(capsys, cache):
     assert main(["evaluate"]) == 1
     assert "--controller planned" in capsys.readouterr().err
-    assert main(["evaluate", "--controller", "planned", "--panel"]) == 1
+    assert main(["evaluate", "--controller", "planned", "--out", "x.npz"]) == 1
     assert "takes no FILE beside it" in capsys.readouterr().err
     assert main(["evaluate", "network.onnx", "--arm"]) == 1
     assert "judged on the floating hand" in capsys.readouterr().err
@@ -292,3 +293,64 @@ def test_an_unknown_baseline_is_named(capsys, cache):
     assert "baseline named 'magic'" in capsys.readouterr().err
     assert main(["evaluate", "nothing.onnx"]) == 1
     assert "nothing.onnx does not exist" in capsys.readouterr().err
+
+
+def test_scores_are_on_disturbed_references_judged_against_the_clip(lift_reference, lift_setup, monkeypatch):
+    """A replay of the noisy copy has a small error against the copy, whatever its success against the clip."""
+    monkeypatch.setattr(controllers, "difficulty", lambda *given: {"s_smooth": 1.0, "v_contact": 2.0, "s_shape": 3.0})
+    monkeypatch.setattr(controllers, "reference_quality", lambda *given: 0.5)
+    shift = np.r_[0.0, 0.0, 0.2, np.zeros(4)]
+
+    def higher(reference, hand, kind):  # an object that no hand has lifted that high
+        return replace(
+            reference, object_pose=reference.object_pose + shift * (np.arange(len(reference.q)) > 0)[:, None]
+        )
+
+    monkeypatch.setattr(controllers, "disturbed", higher)
+    options = replace(OPTIONS, controller="kinematic", baselines=(), trials=1, scores=True)
+    rows = evaluate_reference(lift_reference, lift_setup, options)
+    row = rows["kinematic"]
+    assert row["noisy"]["success_strict"] and row["noisy"]["perturbed"] == row["perturbed"]
+    assert row["noisy"]["tracking_error"] == pytest.approx(row["tracking_error"] + 0.2, abs=0.01)
+    found = summarise([{"clip": "a", **rows}])["kinematic"]
+    assert found["robustness_score"] == pytest.approx(0.5 / row["noisy"]["tracking_error"])
+    assert found["unreasonable_success_strict"] == 1.0 and found["hard_to_track"] > 0
+    assert "difficulty" not in summarise([{"clip": "a", **rows}])
+
+
+def test_the_command_prints_the_scores_and_the_gap_to_the_train_split(capsys, monkeypatch, cache):
+    monkeypatch.setattr("dexhot.datasets.splits", lambda name: {"train": ["t"], "test_unseen_object": ["b"]})
+    seen = {}
+
+    def run_jobs(function, jobs, workers):
+        seen[function.__name__] = list(jobs)
+        for job in jobs:
+            if function.__name__ == "clip_task":
+                yield job, (job, "points")
+                continue
+            errors = {"tracking_error": 0.2, "success_panel": True, "panel": {"arm": True}, "placed": True}
+            disturbances = {k: {"success_strict": True, "perturbed": 0.5, "tracking_error": 0.4, "quality": 1.0}
+                            for k in ("noisy", "unreasonable")}  # fmt: skip
+            made = row(job[0], 0.2, 0.6)
+            for name in ("replay", "planned"):
+                made[name] |= errors | disturbances
+            yield job, made | {"difficulty": {"s_smooth": 1.0, "v_contact": 2.0, "s_shape": 3.0}}
+
+    monkeypatch.setattr("dexhot_train.mining.executor.run_jobs", run_jobs)
+    monkeypatch.setattr("dexhot.metrics.task_scores.task_gap", lambda tasks, training: 0.6)
+    assert main(["evaluate", "--controller", "planned", "--scores", "--panel", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert seen["clip_task"] == ["b", "t"] and seen["evaluate_kept"][0][1].scores and seen["evaluate_kept"][0][1].panel
+    for words in ("generalisation score", "robustness score", "s_shape 3.000", "nearest train clip", "panel"):
+        assert words in shown.err
+    found = json.loads(shown.out.strip().splitlines()[-1])
+    assert found["gap"] == 0.6 and found["controllers"]["planned"]["generalization_score"] == pytest.approx(3.0)
+    assert found["controllers"]["planned"]["robustness_score"] == pytest.approx(2.5)
+
+
+def test_an_empty_split_is_one_clear_error(capsys, monkeypatch, cache):
+    for named, known in (({"train": ["a"], "test_unseen_object": []}, "those that have: train"), ({}, "no split")):
+        monkeypatch.setattr("dexhot.datasets.splits", lambda name, named=named: named)
+        assert main(["evaluate", "--controller", "planned"]) == 1
+        said = " ".join(capsys.readouterr().err.split())
+        assert "the split 'test' has no clips" in said and known in said and "Traceback" not in said

@@ -37,7 +37,7 @@ def test_another_clip_or_setting_is_made_anew(made):
         ("a", replace(OPTIONS, arm=True)),
     ):
         evaluate_kept(job)
-    assert made == ["a", "b", "a"]
+    assert made == ["a", "b", "a", "a"]
 
 
 def test_the_key_follows_the_code_and_the_files_that_the_options_name(monkeypatch, tmp_path):

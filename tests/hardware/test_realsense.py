@@ -34,7 +34,7 @@ def live():
     found = []
     for _ in range(COUNT):  # one by one: a reader that is late misses some
         software.feed(1)
-        found.append(camera.read(0.2))
+        found.append(camera.read(1.0))
     camera.close()
     return [f for f in found if f is not None]
 

@@ -7,7 +7,7 @@ import pytest
 
 from dexhot.geometry.rotations import quat_rotate, rotvec_to_quat
 from dexhot_train.task import rewards
-from dexhot_train.task.rewards import ASSISTED, DEXTRACK, RewardTerm, Transition, total
+from dexhot_train.task.rewards import ASSISTED, DEXTRACK, OMNIGRASP, RewardTerm, Transition, total
 from dexhot_train.task.termination import TERMINATIONS, TerminationTerm, ended, object_lost
 
 
@@ -114,3 +114,42 @@ def test_each_cause_ends_a_world_alone(cause, changes, perfect):
 def test_a_terminations_limit_is_its_parameter(perfect):
     strict = {"object_lost": TerminationTerm(object_lost, {"distance": 0.01})}
     assert ended(strict, replace(perfect, position_error=np.array([0.02])))["object_lost"][0]
+
+
+@pytest.fixture
+def lifting(perfect) -> Transition:
+    """The perfect world with what OmniGrasp's terms need: the grasp has begun, the object moves as it should."""
+    twist = np.array([[0.0, 0.0, 0.2, 0.0, 0.0, 0.0]])
+    before = perfect.palm_pose, perfect.tips
+    return replace(perfect, **dict(zip(("object_twist", "wanted_twist"), (twist, twist))), pregrasp_palm=before[0],
+                   pregrasp_tips=before[1], grasping=np.array([True]))  # fmt: skip
+
+
+def test_omnigrasp_rewards_the_pregrasp_pose_before_and_the_object_after(lifting):
+    before = replace(lifting, grasping=np.array([False]))
+    assert one(rewards.pregrasp, lifting) == 0.0 and one(rewards.carried, before) == 0.0
+    assert one(rewards.pregrasp, before) == pytest.approx(1.0)
+    assert one(rewards.carried, lifting) == pytest.approx(0.5 + 0.3 + 0.05 + 0.05 + 0.1)
+    assert total(OMNIGRASP, lifting)[0] == pytest.approx([1.0])
+
+
+def test_the_pregrasp_term_falls_with_palm_tips_and_angle(lifting):
+    before = replace(lifting, grasping=np.array([False]))
+    off = replace(before, tips=before.tips + [0.1, 0.0, 0.0])
+    mean_square = 4 * 0.01 / (3 * 5)  # four tips of five points
+    assert one(rewards.pregrasp, off) == pytest.approx(0.9 * np.exp(-100 * mean_square) + 0.1)
+    palm = before.palm_pose.copy()
+    palm[:, 3:] = rotvec_to_quat(np.array([[0.1, 0.2, -0.4 + 0.3]]))
+    turned = 2 * np.arccos(abs((palm[0, 3:] * before.palm_pose[0, 3:]).sum()))
+    found = one(rewards.pregrasp, replace(before, palm_pose=palm))
+    assert found == pytest.approx(0.9 + 0.1 * np.exp(-10 * turned**2), abs=1e-3)
+
+
+def test_an_object_is_carried_where_a_fingertip_touches_it_and_it_moves(lifting):
+    untouched = replace(lifting, tip_contact=np.zeros((1, 4), bool))
+    assert one(rewards.carried, untouched) == 0.0
+    still = replace(lifting, object_twist=np.zeros((1, 6)))
+    assert one(rewards.carried, still) == 0.0
+    assert one(rewards.carried, replace(still, wanted_twist=np.zeros((1, 6)))) == pytest.approx(1.0)
+    away = replace(lifting, position_error=np.array([0.1]))
+    assert one(rewards.carried, away) == pytest.approx(0.5 * np.exp(-100 * 0.01 / 3) + 0.5)

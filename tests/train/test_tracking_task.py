@@ -12,7 +12,7 @@ from dexhot.data.types import Demonstration
 from dexhot.errors import DexhotError
 from dexhot.objects.object_offset import object_offset
 from dexhot.rollouts.floating import run_floating
-from dexhot_train.task.clips import ClipTable, TaskClip, load_task_clip, task_clip
+from dexhot_train.task.clips import PREGRASP, ClipTable, TaskClip, load_task_clip, task_clip
 from dexhot_train.task.randomisation import NOTHING, Randomisation
 from dexhot_train.task.simulators import Start, ThreadedMujoco, largest_model
 from dexhot_train.task.starts import HOLD, KINDS, StartOptions, find_starts
@@ -391,3 +391,24 @@ def test_a_held_object_is_not_disturbed(mined):
         assert (np.abs(known.q - q).max(axis=1) == 0.0).any()
         assert (np.abs(known.object_pose - pose).max(axis=1) < 1e-12).any()
     np.testing.assert_array_equal(task.baseline, np.broadcast_to(task.table.baseline[0], task.baseline.shape))
+
+
+def test_omnigrasps_terms_get_the_pregrasp_pose_and_the_velocities(clip):
+    """Before the grasp the hand is rewarded for the pre-grasp pose, afterwards the object that the replay carries."""
+    task = TrackingTask([clip], 1, replace(QUIET, rewards="omnigrasp"))
+    task.reset()
+    r, rewarded, seen = clip.reference, [], []
+    inner = task._transition
+    task._transition = lambda reading: seen.append(inner(reading)) or seen[-1]
+    for _ in range(len(r.q) - 2):
+        rewarded.append(task.step(np.zeros((1, task.action_size))).reward[0])
+    first, last = seen[0], seen[-1]
+    np.testing.assert_allclose(first.pregrasp_palm[0, :3], r.q[r.grasp_start - PREGRASP, :3])
+    assert not first.grasping[0] and last.grasping[0]
+    np.testing.assert_array_equal(first.pregrasp_palm, last.pregrasp_palm)
+    before = rewarded[: r.grasp_start - 1]
+    assert before[0] + 0.2 < before[-PREGRASP] and max(before) <= 1.0
+    assert np.mean(rewarded[r.grasp_start + 5 :]) > 0.8
+    moving = r.grasp_start + (r.grasp_end - r.grasp_start) // 2
+    expected = (r.object_pose[moving, :3] - r.object_pose[moving - 1, :3]) * r.rate
+    np.testing.assert_allclose(task.table.object_twist[0, moving, :3], expected)

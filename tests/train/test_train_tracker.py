@@ -144,6 +144,20 @@ def test_the_command(tmp_path, cache, capsys):
     assert command.startswith("dexhot train tracker parametric/reach-box-0 --steps 48 --worlds 2 --imitation 0")
 
 
+def test_no_clip_and_an_empty_split_are_one_clear_error(tmp_path, monkeypatch, capsys, cache):
+    out = ["--out", str(tmp_path / "run")]
+    monkeypatch.setattr("dexhot_train.prior.splits", lambda dataset: {"test": ["a"]})
+    for words, said in (
+        (["train", "tracker", "grab", *out], "the split 'train' has no clips"),
+        (["train", "baseline"], "the split 'train' has no clips"),
+        (["train", "demonstrations", "grab", *out], "the split 'train' has no clips"),
+        (["train", "tracker", *out], "there is no clip to train on"),
+    ):
+        assert main(words) == 1
+        assert said in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_command_trains_on_no_test_clip(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("dexhot_train.curriculum.variations.splits", lambda dataset: {"test": ["reach-box-0"]})
     assert main(["train", "tracker", "parametric/reach-box-0", "--out", str(tmp_path / "run")]) == 1

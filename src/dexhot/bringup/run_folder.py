@@ -77,10 +77,10 @@ class Task:
         if self.demonstration is not None:
             values["policy"] = str(files.save(self.demonstration, folder / "demonstration.npz"))
         if self.policy is not None:
-            for suffix in (".onnx", ".json"):
-                copy = folder / f"policy{suffix}"
-                with files.replacing(copy) as temporary:
-                    shutil.copyfile(self.policy.with_suffix(suffix), temporary)
+            for suffix in (".onnx", ".json", ".encoder.npz"):
+                if (beside := self.policy.with_suffix(suffix)).is_file():  # not each has an object encoder
+                    with files.replacing(folder / f"policy{suffix}") as temporary:
+                        shutil.copyfile(beside, temporary)
             values["policy"] = str(folder / "policy.onnx")
         return values
 

@@ -13,6 +13,16 @@ from dexhot.cli.arguments import shown
 from dexhot.paths import PHYSICS
 
 BASELINES = ("frozen", "kinematic", "replay", "constant")  # of evaluation.controllers, which loads slowly
+SCORES = {
+    "tracking_error": "tracking error (eq. 20)",
+    "generalization_score": "generalisation score (eq. 21)",
+    "noisy_success_strict": "noisy references: strict",
+    "noisy_perturbed": "  perturbed",
+    "robustness_score": "  robustness score (eq. 26)",
+    "unreasonable_success_strict": "unreasonable references: strict",
+    "unreasonable_perturbed": "  perturbed (unreasonable)",
+    "hard_to_track": "hard-to-track score",
+}
 
 
 @dataclass
@@ -27,7 +37,11 @@ class Args:
     floating hand, with the timing planned for the arm. Controller: place the clips, plan with the rig among the worlds,
     and play there too."""
     panel: bool = False
-    """Demonstration: also play it in five other worlds: three other physics, the arm, the arm with a displaced palm."""
+    """Also play it in five other worlds: three other physics, the arm, the arm with a displaced palm. Controller: each
+    one that is strict in the nominal world, with the clip placed where the arm reaches it."""
+    scores: bool = False
+    """Controller: also DexTrack's scores (eq. 15-26): on noisy and on unreasonable references, generalisation from
+    GRAB's train clips, difficulty of the clips (table 15)."""
     profile: Annotated[str | None, shown("PROFILE")] = None
     """Demonstration: profile of the finger servos (config/servos.yaml); by default the one used for mining."""
     physics: Annotated[str, shown("VERSION")] = PHYSICS
@@ -42,7 +56,7 @@ class Args:
     split: Literal["train", "test"] = "test"
     """Controller: the clips. Nothing is ever tuned on the test clips."""
     clips: Annotated[tuple[str, ...], shown("CLIP ...")] = ()
-    """Controller: only these clips of the split."""
+    """Controller: only these clips of the split. Rig: the campaign's clips, or files (references, demonstrations)."""
     reference: Annotated[Path | None, shown("REFERENCE|DEMONSTRATION")] = None
     """Controller: evaluate on this file instead of a split, as the graph plays it; a specialist needs its own."""
     trials: int = 20
@@ -60,9 +74,26 @@ class Args:
     """Controller: rows beside its own; the frozen hand and object-relative replay always are. Also: subsequences (10
     frames at a time, after DGrasp), planned, demonstration (--demonstrations)."""
     demonstrations: Annotated[str, shown("FOLDER")] = ""
-    """Controller: folder of mined demonstrations (CLIP.npz), played open loop as the row demonstration."""
+    """Controller: folder of mined demonstrations (CLIP.npz), played open loop as the row demonstration; rig: replayed
+    as tracking results."""
     workers: int = 0
     """Controller: clips in parallel; 0: one per core."""
+    rig: Literal["", "real", "sim-wire", "sim"] = ""
+    """Lead through a campaign on this rig: each trial after a prompted reset, judged by DexTrack's levels (tables 2, 7,
+    8 and 13); `dexhot evaluate --controller` needs no rig."""
+    campaign: Annotated[Path | None, shown("FOLDER")] = None
+    """Rig: the campaign's folder, which resumes; default: campaign in runs/. Missing folders are created."""
+    repeats: int = 4
+    """Rig: trials per clip and method."""
+    kinds: tuple[Literal["result", "controller"], ...] = ("result", "controller")
+    """Rig: replayed tracking results (of demonstrations), and controllers in the loop."""
+    policy: Annotated[Path | None, shown("POLICY")] = None
+    """Rig: our controller, a policy (.onnx) in place of planned."""
+    baseline: Annotated[str, shown("POLICY|none")] = ""
+    """Rig: the policy beside it; default: PPO without supervision where it has been trained (`dexhot train
+    baseline`)."""
+    graph: Annotated[tuple[str, ...], shown("NAME:=VALUE ...")] = ()
+    """Rig: further arguments of the graph real_track, such as franka_host:=172.16.0.2."""
     out: Annotated[Path | None, shown("FILE")] = None
     """Save the Rollout with its metrics to this file. Missing folders are created."""
     force: bool = False
@@ -88,6 +119,12 @@ def run(args: Args) -> None:
     from dexhot.rollouts.live import live_rollout
     from dexhot.simulation.setup import load_setup
 
+    if args.rig:
+        from dexhot.cli.evaluate_rig import run_campaign
+
+        return run_campaign(args)
+    if args.campaign or args.policy or args.baseline or args.graph:
+        raise DexhotError("--campaign, --policy, --baseline and --graph belong to --rig.")
     if args.controller or (args.file is not None and args.file.suffix in (".onnx", ".json")):
         return _evaluate_controller(args)
     if args.file is None:
@@ -131,6 +168,8 @@ def _evaluate_controller(args: Args) -> None:
     """A row per clip and the means."""
     import math
 
+    import numpy as np
+
     from dexhot.cli.arguments import at_least
     from dexhot.cli.output import console, print_json
     from dexhot.data.files import load
@@ -145,13 +184,13 @@ def _evaluate_controller(args: Args) -> None:
         summarise,
     )
     from dexhot.evaluation.kept_rows import evaluate_kept
+    from dexhot.evaluation.references import DIFFICULTY
+    from dexhot.metrics.task_scores import generalization_score
     from dexhot.progress import track
     from dexhot_train.mining.executor import run_jobs
 
-    if args.out or args.panel or (args.file and args.controller):
-        raise DexhotError(
-            "--controller, or a policy, is evaluated on clips: it takes no FILE beside it, --out or --panel."
-        )
+    if args.out or (args.file and args.controller):
+        raise DexhotError("--controller, or a policy, is evaluated on clips: it takes no FILE beside it, or --out.")
     if args.arm and args.file is not None:
         raise DexhotError("--arm belongs to a Demonstration or --controller; a policy is judged on the floating hand.")
     at_least(0, trials=args.trials, planning_rollouts=args.planning_rollouts, seed=args.seed, workers=args.workers)
@@ -178,6 +217,8 @@ def _evaluate_controller(args: Args) -> None:
         policy=policy,
         baselines=args.baselines,
         demonstrations=str(Path(args.demonstrations).resolve()) if args.demonstrations else "",
+        panel=args.panel,
+        scores=args.scores,
     )
     rows, failed = [], {}
     if args.reference is not None:
@@ -193,11 +234,48 @@ def _evaluate_controller(args: Args) -> None:
         console.print(f"{clip}: {why}", highlight=False, soft_wrap=True)
     rows.sort(key=lambda row: clips.index(row["clip"]) if clips else 0)
     figures = summarise(rows, set(named_splits.get("test_unseen_object", ())))
+    told: dict[str, Any] = {}
+    if args.scores:
+        told["difficulty"] = {name: float(np.mean([row["difficulty"][name] for row in rows])) for name in DIFFICULTY}
+        if clips:
+            told["gap"] = gap = split_gap([row["clip"] for row in rows], named_splits["train"], args.workers)
+            for found in figures.values():
+                found["generalization_score"] = generalization_score(gap, [found["tracking_error"]])
     _show_clips(rows, list(figures))
     where = args.reference.name if args.reference else f"{args.split}, {len(rows)} clips"
     _show_figures(figures, f"{where}, {args.trials} worlds each")
+    if told:
+        for line in _score_lines(told):
+            console.print(line, highlight=False, soft_wrap=True)
     if args.json:
-        print_json({"split": args.split, "controllers": figures, "clips": rows, "failed": failed})
+        print_json({"split": args.split, "controllers": figures, "clips": rows, "failed": failed, **told})
+
+
+def split_gap(clips: list[str], training: list[str], workers: int) -> float:
+    """Eq. 15 between GRAB clips and the training ones; each is retargeted."""
+    from dexhot.evaluation.controllers import clip_task
+    from dexhot.metrics.task_scores import task_gap
+    from dexhot.progress import track
+    from dexhot_train.mining.executor import run_jobs
+
+    wanted, tasks = list(dict.fromkeys((*clips, *training))), {}
+    for clip, result in track(run_jobs(clip_task, wanted, workers), "comparing with the train split", len(wanted)):
+        if isinstance(result, Exception):
+            raise result
+        tasks[clip] = result
+    return task_gap([tasks[clip] for clip in clips], [tasks[clip] for clip in training])
+
+
+def _score_lines(told: dict[str, Any]) -> list[str]:
+    """What is said of the clips themselves."""
+    d = told["difficulty"]
+    lines = [
+        f"difficulty (table 15): s_smooth {d['s_smooth']:.3f} m/s2, v_contact {d['v_contact']:.3f} 1/s, s_shape "
+        f"{d['s_shape']:.3f} 1/cm"
+    ]
+    if "gap" in told:
+        lines.append(f"difference to the nearest train clip (eq. 15): {told['gap']:.3f}")
+    return lines
 
 
 def _show_clips(rows: list[dict[str, Any]], names: list[str]) -> None:
@@ -230,10 +308,12 @@ def _show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
             continue
         how = "simulating before the start" if simulates else "without simulation at run time"
         table = Table("", *chosen, title=f"{title}, {how}", title_justify="left")
+        some = chosen.values()
         lines: dict[str, Any] = {
             "perturbed (strict)": lambda f: _spanned(f, "perturbed"),
             "  over replay": lambda f: _spanned(f, "over_replay"),
             "strict": lambda f: _spanned(f, "success_strict"),
+            **({"  panel": lambda f: _spanned(f, "success_panel")} if any("success_panel" in f for f in some) else {}),
             "10 cm, 20°": lambda f: _spanned(f, "success_10cm_20deg"),
             "10 cm, 40°": lambda f: _spanned(f, "success_10cm_40deg"),
         }
@@ -247,6 +327,9 @@ def _show_figures(figures: dict[str, dict[str, Any]], title: str) -> None:
             lines[f"{name}: median; mean"] = lambda f, n=name: (
                 f"{f.get(f'{n}_p50', 0.0):.3g}; {_spanned(f, n, '_mean')}"
             )
+        for name, words in SCORES.items():
+            if any(name in f for f in some):
+                lines[words] = lambda f, n=name: f"{f[n]:.3g}" if n in f else ""
         lines["before the start: CPU s, steps"] = lambda f: f"{f['seconds_cpu_mean']:.1f}, {f['steps_mean']:.0f}"
         lines["per tick: ms, steps"] = lambda f: f"{f['tick_ms_mean']:.2f}, {f['tick_steps_mean']:.0f}"
         lines["in training: steps"] = lambda f: f"{f['training_steps']:.3g}" if f["training_steps"] else ""

@@ -1,5 +1,5 @@
-"""Train the prior over plans, a network of one clip or of many, a tracker, a pick-up, or an agent that assists a user;
-and make the demonstrations and user inputs to train on."""
+"""Train the prior over plans, a network of one clip or of many, a tracker or the baselines beside it, a pick-up, or an
+agent that assists a user; and make the demonstrations and user inputs to train on."""
 
 from types import ModuleType
 from typing import Annotated
@@ -8,12 +8,14 @@ import tyro
 
 from dexhot.cli.train import (
     assist,
+    baseline,
     demonstrations,
     flywheel,
     generalist,
     generator,
     homotopy,
     ledger,
+    object_encoder,
     prior,
     ptf,
     ptf_report,
@@ -27,6 +29,8 @@ Args = (
     | specialist.Specialist
     | generalist.Generalist
     | tracker.Tracker
+    | baseline.Baseline
+    | Annotated[object_encoder.ObjectEncoderTraining, tyro.conf.subcommand("object-encoder")]
     | Annotated[ptf.PoseFollowing, tyro.conf.subcommand("ptf")]
     | Annotated[ptf_report.FollowingReport, tyro.conf.subcommand("ptf-report")]
     | assist.Assist
@@ -42,6 +46,8 @@ TRAININGS: dict[type, ModuleType] = {
     specialist.Specialist: specialist,
     generalist.Generalist: generalist,
     tracker.Tracker: tracker,
+    baseline.Baseline: baseline,
+    object_encoder.ObjectEncoderTraining: object_encoder,
     ptf.PoseFollowing: ptf,
     ptf_report.FollowingReport: ptf_report,
     assist.Assist: assist,

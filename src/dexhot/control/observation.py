@@ -22,11 +22,11 @@ from dexhot.geometry.poses import compose, inverse, transform
 from dexhot.geometry.rotations import quat_conjugate, quat_multiply, quat_rotate, quat_to_rotvec
 from dexhot.geometry.sdf import ConvexUnion
 from dexhot.objects.asset import ObjectAsset
+from dexhot.objects.encoder import OBJECT_FEATURE, ObjectEncoder
 from dexhot.robots.kinematics.hand import HandModel
 from dexhot.robots.kinematics.wrist import palm_poses
 from dexhot.robots.robot_hand import RobotHand, load_hand
 
-OBJECT_FEATURE = 256  # numbers of a learnt object feature (DexTrack, appendix A.2)
 AHEAD = (1, 6, 12, 24)  # frames at which the egocentric layouts see the reference
 FAR = 48  # frames: further ahead nothing is observed
 NEAR = (-0.03, 0.05)  # m: distances to the object's surface are clipped to this
@@ -60,6 +60,11 @@ class ClipToTrack:
     asset: ObjectAsset
     baseline: np.ndarray | None = None  # (T, 6+n) trajectory that residuals are added to; None: the reference's q
     object_feature: np.ndarray | None = None  # (OBJECT_FEATURE,) of an encoder
+
+
+def clip_to_track(reference: Reference, asset: ObjectAsset, encoder: ObjectEncoder | None) -> ClipToTrack:
+    """A clip with its object's feature, where there is an encoder."""
+    return ClipToTrack(reference, asset, object_feature=encoder.of(asset) if encoder else None)
 
 
 class Observer:
@@ -369,7 +374,7 @@ def _residual(v: ObservedClip) -> np.ndarray:
 def _object_feature(v: ObservedClip) -> np.ndarray:
     feature = v.constant("feature")
     if np.isnan(feature).any():
-        raise DexhotError("the observation needs object_feature, which the clip's object does not have.")
+        raise DexhotError("the observation needs object_feature, which needs an object encoder: give its file.")
     return feature
 
 
@@ -511,5 +516,6 @@ EGOCENTRIC = [
     *_ahead("tip_distance", "tip_normal", "tips", frames=(1, 12)),
 ]
 SPECIALIST = [*EGOCENTRIC, "phase", "time"]  # of one clip, which may learn its time
-LAYOUTS = {"dextrack": DEXTRACK, "egocentric": EGOCENTRIC, "specialist": SPECIALIST}
+ENCODED = [*DEXTRACK, "object_feature"]  # as the paper has it
+LAYOUTS = {"dextrack": DEXTRACK, "encoded": ENCODED, "egocentric": EGOCENTRIC, "specialist": SPECIALIST}
 MEASURED = [name for name, feature in FEATURES.items() if feature.measured]

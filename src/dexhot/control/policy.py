@@ -13,12 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from dexhot.control.controllers import HandState, following_object
-from dexhot.control.observation import ClipToTrack, Observed, Observer, joint_velocity, layout_of, pose_velocity
+from dexhot.control.observation import Observed, Observer, clip_to_track, joint_velocity, layout_of, pose_velocity
 from dexhot.control.sampling import base_actions
 from dexhot.data.files import load
 from dexhot.data.types import PolicyCard, Reference
 from dexhot.errors import DexhotError, FileFormatError, MissingExtraError, UnsafePolicyError
 from dexhot.objects.asset import ObjectAsset
+from dexhot.objects.encoder import ObjectEncoder, file_hash, load_encoder
 from dexhot.objects.object_offset import object_offset
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.physics import Physics
@@ -63,6 +64,20 @@ class OnnxNetwork:
         except Exception as e:  # its exceptions have no common base
             raise FileFormatError(f"{self.path} is not an ONNX network that onnxruntime reads ({e}).") from e
         self._check_signature()
+        self.encoder = self._load_encoder()
+
+    def _load_encoder(self) -> ObjectEncoder | None:
+        """The object encoder beside the network, where its observation needs one."""
+        if not any(part["name"] == "object_feature" for part in self.card.observation):
+            return None
+        path, wanted = encoder_file(self.path), self.card.provenance.get("object_encoder")
+        encoder = load_encoder(path)
+        if (found := file_hash(path)) != wanted:
+            raise FileFormatError(
+                f"{path} is not the object encoder of {self.card.name}: its sha256 is {found[:12]}..., the card has "
+                f"{str(wanted)[:12]}...; restore the files together."
+            )
+        return encoder
 
     def _check_signature(self) -> None:
         size, joints = sum(int(part["size"]) for part in self.card.observation), len(self.card.joint_names)
@@ -79,6 +94,16 @@ class OnnxNetwork:
         fed = {"observation": observation.astype(np.float32), "residual": residual.astype(np.float32)}
         found: np.ndarray = self.session.run(None, fed)[0]
         return found.astype(float)
+
+
+def encoder_of(network: ResidualNetwork) -> ObjectEncoder | None:
+    """The object encoder that came with a network's file, if it has one."""
+    return getattr(network, "encoder", None)
+
+
+def encoder_file(policy: Path) -> Path:
+    """Where the object encoder of a policy lies, if it has one."""
+    return policy.with_suffix(".encoder.npz")
 
 
 def policy_files(path: str | Path) -> tuple[Path, Path]:
@@ -184,7 +209,8 @@ class Policy:
         """Raises DexhotError when the network's card does not fit."""
         check_card(network.card, reference, physics)
         self.reference, self.network, self.card, self.physics = reference, network, network.card, physics
-        self.observer = Observer([ClipToTrack(reference, asset)], [part["name"] for part in self.card.observation])
+        clip = clip_to_track(reference, asset, encoder_of(network))
+        self.observer = Observer([clip], [part["name"] for part in self.card.observation])
         self.asset = asset
         self.base = base_actions(reference, physics)
         self.reset()

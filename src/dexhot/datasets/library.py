@@ -10,7 +10,7 @@ import yaml
 
 from dexhot.data.files import load, save
 from dexhot.data.types import HandObjectTrajectory
-from dexhot.errors import NotFoundError
+from dexhot.errors import DexhotError, NotFoundError
 from dexhot.paths import cache_dir, share_dir
 
 GET = "Get clips with `dexhot datasets get grab` or `dexhot datasets get hot3d --path DIR`."
@@ -94,6 +94,17 @@ def splits(dataset: str = "grab") -> dict[str, list[str]]:
     """Split name -> clip names (without the dataset), from config/splits/<dataset>.yaml; {} without one."""
     path = share_dir() / "config" / "splits" / f"{dataset}.yaml"
     return yaml.safe_load(path.read_text()) if path.is_file() else {}
+
+
+def split_clips(split: str, named: dict[str, list[str]]) -> list[str]:
+    """The clips of a split of `named` (`splits`); "test" is both test splits, of unseen objects and of unseen clips.
+    Raises DexhotError for one that is empty, or that there is not."""
+    clips = [clip for name, names in named.items() if name.partition("_")[0] == split for clip in names]
+    if not clips:
+        others = dict.fromkeys(name.partition("_")[0] for name, names in named.items() if names)
+        known = f"those that have: {', '.join(others)}" if others else "no split of this dataset has any"
+        raise DexhotError(f"the split {split!r} has no clips; {known}.")
+    return clips
 
 
 def _info(clip: HandObjectTrajectory, split: str) -> ClipInfo:

@@ -20,12 +20,15 @@ from dexhot.control.sampling import SamplingOptions, SamplingPlanner, base_actio
 from dexhot.control.time_warp import as_played
 from dexhot.data.files import load
 from dexhot.data.types import RATE, Demonstration, Reference
-from dexhot.datasets import load_clip
+from dexhot.datasets import load_clip, split_clips
 from dexhot.errors import DexhotError, FileFormatError, NotFoundError, UnreachableError
+from dexhot.evaluation.placed_panel import PlacedPanel, carried
+from dexhot.evaluation.references import KINDS, difficulty, disturbed, reference_quality
 from dexhot.evaluation.score import score_on_arm
-from dexhot.geometry.poses import compose, inverse, transform
+from dexhot.geometry.poses import compose, inverse
 from dexhot.metrics.rollout import compute
 from dexhot.metrics.success import SUCCESSES
+from dexhot.metrics.task_scores import Task, hard_to_track, robustness_score, task_points, tracking_error
 from dexhot.objects.library import load_object
 from dexhot.objects.object_offset import object_offset
 from dexhot.planning.planned import Planned, PlannedOptions
@@ -57,7 +60,7 @@ EXPLAINED = {
     "playback": "the same, object-relative",
     "policy": "the network, which reacts to the observed object",
 }
-NOT_CONTROLLERS = ("clip", "frames", "absent", "in_hand_deg")  # of a row
+NOT_CONTROLLERS = ("clip", "frames", "absent", "in_hand_deg", "difficulty")  # of a row
 ERRORS = ("T_err_cm", "R_err_rad", "E_wrist", "E_finger", "hold_rate", "penetration_mm")
 SIMULATED = ("seconds_cpu", "rollouts", "steps", "tick_ms", "tick_steps")  # before the start, and per tick
 SUBSEQUENCE = SamplingOptions(samples=40, iterations=4, horizon=10 / RATE, replan=10 / RATE, knot=5 / RATE)
@@ -79,6 +82,8 @@ class EvaluationOptions:
     policy: str = ""  # .onnx file of the controller policy
     baselines: tuple[str, ...] = BASELINES  # rows beside the controller's; the frozen hand and replay always are
     demonstrations: str = ""  # folder of the baseline demonstration, CLIP.npz or CLIP.demonstration.npz
+    panel: bool = False  # also the panel of each controller that is strict in the nominal world
+    scores: bool = False  # also on disturbed references, and the clip's difficulty (table 15)
 
 
 @dataclass(frozen=True)
@@ -127,25 +132,62 @@ def evaluate_file(path: Path, options: EvaluationOptions) -> dict[str, Any]:
     return _known(reference.name, reference) | rows
 
 
+def clip_task(clip: str) -> Task:
+    """A GRAB clip as a task of eq. 15-18."""
+    trajectory = load_clip(f"grab/{clip}")
+    asset = load_object(trajectory.object_name)
+    return retarget(trajectory, load_hand("leap_right"), asset), task_points(asset)
+
+
 def _known(clip: str, reference: Reference) -> dict[str, Any]:
     return {"clip": clip, "frames": len(reference.q), "in_hand_deg": reference.provenance.get("in_hand_deg")}
 
 
 def evaluate_reference(reference: Reference, setup: Setup, options: EvaluationOptions) -> dict[str, dict[str, Any]]:
-    """Controller -> its row on one reference; one that has nothing to play is left out, and `absent` has the reason."""
-    simulator, rows, absent = floating_simulator(reference, setup), {}, {}
+    """Controller -> its row on one reference; one that has nothing to play is left out, and `absent` has the reason.
+
+    With `scores`, `noisy` and `unreasonable` in a row are those on such copies of the reference (references.disturbed):
+    strict success is judged against the person's motion, `tracking_error` (eq. 20) against the copy.
+    """
+    simulator, panels, rows, absent = floating_simulator(reference, setup), PlacedPanel(reference, setup), {}, {}
     for name in dict.fromkeys(("frozen", "replay", *options.baselines, options.controller)):
-        if name == "policy":
-            rows[name] = judge_policy(reference, OnnxNetwork(options.policy), simulator, setup, options.trials)
+        told = _evaluated(name, reference, reference, simulator, setup, options, panels if options.panel else None)
+        if isinstance(told, str):
+            absent[name] = told
             continue
-        motion = MOTIONS[name](reference, setup, options)
-        if motion.absent:
-            absent[name] = motion.absent
-        else:
-            rows[name] = judge_motion(reference, motion, simulator, setup, options.trials)
-            if options.arm and len(reference.arm_q) and motion.relative:
-                rows[name]["arm_strict"] = strict_on_arm(reference, motion, setup)
-    return rows | ({"absent": absent} if absent else {})
+        rows[name] = told
+        for kind in KINDS if options.scores else ():
+            copy = disturbed(reference, setup.hand, kind)
+            found = _evaluated(name, copy, reference, simulator, setup, options, None)
+            if not isinstance(found, str):
+                quality = reference_quality(copy, simulator) if kind == "noisy" else None
+                kept = ("success_strict", "perturbed", "tracking_error")
+                told[kind] = {key: found[key] for key in kept} | {"quality": quality}
+    clip = {"difficulty": difficulty(reference, setup, simulator)} if options.scores else {}
+    return rows | clip | ({"absent": absent} if absent else {})
+
+
+def _evaluated(
+    name: str,
+    reference: Reference,
+    truth: Reference,
+    simulator: MujocoSimulator,
+    setup: Setup,
+    options: EvaluationOptions,
+    panels: PlacedPanel | None,
+) -> dict[str, Any] | str:
+    """A controller's row on `reference`, successes judged against `truth`; or why it has nothing to play."""
+    if name == "policy":
+        network = OnnxNetwork(options.policy)
+        row = judge_policy(reference, network, simulator, setup, options.trials, truth)
+        return row | (panels.verdict(row, lambda: panels.of_network(network)) if panels else {})
+    motion = MOTIONS[name](reference, setup, options)
+    if motion.absent:
+        return motion.absent
+    row = judge_motion(reference, motion, simulator, setup, options.trials, truth)
+    if truth is reference and options.arm and len(reference.arm_q) and motion.relative:
+        row["arm_strict"] = strict_on_arm(reference, motion, setup)
+    return row | (panels.verdict(row, lambda: panels.of_targets(motion.targets)) if panels else {})
 
 
 def trial_worlds(
@@ -160,9 +202,15 @@ def trial_worlds(
 
 
 def judge_motion(
-    reference: Reference, motion: PlayedMotion, simulator: MujocoSimulator, setup: Setup, trials: int
+    reference: Reference,
+    motion: PlayedMotion,
+    simulator: MujocoSimulator,
+    setup: Setup,
+    trials: int,
+    truth: Reference | None = None,
 ) -> dict[str, Any]:
-    """Metrics in the nominal world, and over the perturbed ones."""
+    """Metrics in the nominal world, and over the perturbed ones; against `truth`, where the reference is a copy of it
+    with errors."""
     starts, models = trial_worlds(reference, simulator, trials)
     pose, plans = reference.object_pose[0], []
     for state in starts:
@@ -170,7 +218,7 @@ def judge_motion(
         plans.append(following_object(reference, motion.targets, offset) if motion.relative else motion.targets)
     batch = simulator.rollout(starts, np.stack(plans)[:, :-1], models)
     states = np.concatenate([starts[:, None], batch.states], axis=1)
-    found = _judged(reference, simulator, setup, states, np.stack(plans), batch.diverged)
+    found = _judged(reference, truth or reference, simulator, setup, states, np.stack(plans), batch.diverged)
     told = {"seconds_cpu": motion.seconds_cpu, "rollouts": motion.rollouts, "expected": motion.expected}
     steps = motion.steps or motion.rollouts * (len(reference.q) - 1)
     told |= {"steps": steps, "tick_ms": 0.0, "tick_steps": 0, "tries": motion.tries}
@@ -180,21 +228,27 @@ def judge_motion(
 def strict_on_arm(reference: Reference, motion: PlayedMotion, setup: Setup) -> bool:
     """Whether the motion is strict on the embedded rig too, the object where the reference has it."""
     still = reference.q, reference.object_pose  # achieved states, which playing does not use
-    names = setup.physics.version, {}, {}, setup.physics.profile(setup.hand)
-    played = Demonstration(reference.name, reference, motion.targets, *still, *names)
+    version, servo = setup.physics.version, setup.physics.profile(setup.hand)
+    played = Demonstration(reference.name, reference, motion.targets, *still, version, servo=servo)
     strict: bool = score_on_arm(played, setup).metrics["success_strict"]
     return bool(strict)
 
 
 def judge_policy(
-    reference: Reference, network: OnnxNetwork, simulator: MujocoSimulator, setup: Setup, trials: int
+    reference: Reference,
+    network: OnnxNetwork,
+    simulator: MujocoSimulator,
+    setup: Setup,
+    trials: int,
+    truth: Reference | None = None,
 ) -> dict[str, Any]:
     """The same of a network, which simulates nothing; `training_steps` are those of its training, from its card. A
     world in which it was stopped is no success."""
     starts, models = trial_worlds(reference, simulator, trials)
     run = run_network(network, reference, setup, simulator, starts, models)
     stopped = np.array([bool(why) for why in run.unsafe])
-    found = _judged(reference, simulator, setup, run.states, run.commands, run.diverged | stopped)
+    truth, failed = truth or reference, run.diverged | stopped
+    found = _judged(reference, truth, simulator, setup, run.states, run.commands, failed)
     spent = []
     for t in range(len(reference.q)):
         begin = time.perf_counter()
@@ -213,20 +267,26 @@ def judge_policy(
 
 def _judged(
     reference: Reference,
+    truth: Reference,
     simulator: MujocoSimulator,
     setup: Setup,
     states: np.ndarray,
     commands: np.ndarray,
     failed: np.ndarray,
 ) -> dict[str, Any]:
-    """Metrics of states (1 + trials, T, ns): of the nominal world, and as `trials` their means over the others."""
+    """Metrics of states (1 + trials, T, ns) against `truth`: of the nominal world, and as `trials` their means over the
+    others; `tracking_error` (eq. 20) is the nominal one, against `reference`."""
     found: list[dict[str, Any]] = []
     for rows, plan, lost in zip(states, commands, failed):
-        metrics = compute(floating_rollout(reference, plan, rows, simulator), setup.asset, setup.hand)
+        metrics = compute(floating_rollout(truth, plan, rows, simulator), setup.asset, setup.hand)
         found.append({n: metrics[n] for n in ERRORS} | {n: bool(metrics[n] and not lost) for n in SUCCESSES})
     nominal, others = found[0], found[1:]
     over = {name: mean_known([f[name] for f in others]) for name in nominal} if others else None
-    return nominal | {"perturbed": over["success_strict"] if over else None, "trials": over}
+    own = nominal
+    if truth is not reference:
+        own = compute(floating_rollout(reference, commands[0], states[0], simulator), setup.asset, setup.hand)
+    told = {"tracking_error": tracking_error(own), "perturbed": over["success_strict"] if over else None}
+    return nominal | told | {"trials": over}
 
 
 def check_names(baselines: tuple[str, ...]) -> None:
@@ -281,7 +341,7 @@ def _demonstration(reference: Reference, setup: Setup, options: EvaluationOption
         if path.is_file():
             mined = load(path, Demonstration)
             here_T_there = compose(reference.placement, inverse(mined.reference.placement))
-            q, actions = (_carried(here_T_there, x) for x in (mined.reference.q, mined.actions))
+            q, actions = (carried(here_T_there, x) for x in (mined.reference.q, mined.actions))
             if q.shape != reference.q.shape or not np.allclose(q, reference.q, atol=1e-4):
                 return PlayedMotion(reference.q, False, absent=f"{path} is of another reference")
             spent, steps = mined.provenance.get("seconds_cpu", 0.0), mined.provenance.get("control_steps", 0)
@@ -292,11 +352,6 @@ def _demonstration(reference: Reference, setup: Setup, options: EvaluationOption
 def demonstration_files(folder: str, clip: str) -> list[Path]:
     """Where a folder may have the clip's demonstration; none without a folder."""
     return [Path(folder) / f"{clip}{end}" for end in (".npz", ".demonstration.npz")] if folder else []
-
-
-def _carried(T: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Hand vectors (T, 6+n) of a clip that is placed elsewhere: their angles are relative to its base rotation."""
-    return np.concatenate([transform(T, q[:, :3]), q[:, 3:]], axis=1)
 
 
 MOTIONS: dict[str, Callable[[Reference, Setup, EvaluationOptions], PlayedMotion]] = {
@@ -313,9 +368,7 @@ MOTIONS: dict[str, Callable[[Reference, Setup, EvaluationOptions], PlayedMotion]
 def clips_named(split: str, chosen: list[str] | None, splits: dict[str, list[str]]) -> list[str]:
     """The clips of a split ("test": both test splits), or those of them that are chosen. Raises NotFoundError, or
     DexhotError for a split without clips."""
-    clips = [clip for name, names in splits.items() if name.partition("_")[0] == split for clip in names]
-    if not clips:
-        raise DexhotError(f"split {split!r} has no clips; give --split train or test.")
+    clips = split_clips(split, splits)
     for clip in chosen or ():
         if clip not in clips:
             raise NotFoundError(f"clip of the {split} split", clip, clips)
@@ -323,11 +376,14 @@ def clips_named(split: str, chosen: list[str] | None, splits: dict[str, list[str
 
 
 def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dict[str, dict[str, Any]]:
-    """Controller -> figures over clips. Of each error the median (`_p50`, as DexTrack reports it), the mean (`_mean`)
-    and its 95 % bootstrap interval over clips; of each success the fraction of clips, and over the perturbed worlds
-    (`trials_`); `perturbed` is the strict one, also for `unseen` objects and for clips of in-hand motion, and its
-    difference to object-relative replay paired by clip. On the arm rig: `arm_strict` of the placed clips, and of those
-    of them that are strict on the floating hand."""
+    """Controller -> figures over clips.
+
+    Of each error the median (`_p50`, as DexTrack reports it), the mean (`_mean`) and its 95 % bootstrap interval over
+    clips; of each success, and of the panel, the fraction of clips, and over the perturbed worlds (`trials_`);
+    `perturbed` is the strict one, also for `unseen` objects and for clips of in-hand motion, and its difference to
+    object-relative replay paired by clip. On the arm rig: `arm_strict` of the placed clips, and of those of them that
+    are strict on the floating hand.
+    """
     if not rows:
         raise DexhotError("no clip was evaluated.")
     out: dict[str, dict[str, Any]] = {}
@@ -352,6 +408,10 @@ def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dic
                 told["perturbed_unseen_objects"] = float(fractions[here].mean())
             if any(here := [is_in_hand(row.get("in_hand_deg")) for row in having]):
                 told |= {"perturbed_in_hand": float(fractions[here].mean()), "n_in_hand": sum(here)}
+        if all(v.get("success_panel") is not None for v in values):
+            panel = np.array([float(v["success_panel"]) for v in values])
+            told |= {"success_panel": float(panel.mean()), "success_panel_interval": interval(panel)}
+        told |= _scores(values)
         if on_arm := [v for v in values if v.get("arm_strict") is not None]:
             told |= {"n_placed": len(on_arm), "arm_strict": float(np.mean([v["arm_strict"] for v in on_arm]))}
             strict = [v["arm_strict"] for v in on_arm if v["success_strict"]]
@@ -363,6 +423,25 @@ def summarise(rows: list[dict[str, Any]], unseen: set[str] | None = None) -> dic
         told["refused"] = float(np.mean([bool(v["refused"]) for v in values]))
         out[name] = told
     return out
+
+
+def _scores(values: list[dict[str, Any]]) -> dict[str, float]:
+    """Of one controller's rows: the mean tracking error (eq. 20) and hard-to-track score, and where disturbed
+    references were tried, success on each kind and the robustness score on the noisy ones (eq. 26)."""
+    errors = [v["tracking_error"] for v in values if "tracking_error" in v]
+    if not errors:
+        return {}
+    told = {"tracking_error": float(np.mean(errors))}
+    told["hard_to_track"] = float(np.mean([hard_to_track(error) for error in errors]))
+    for kind in KINDS:
+        if found := [v[kind] for v in values if kind in v]:
+            told[f"{kind}_success_strict"] = float(np.mean([f["success_strict"] for f in found]))
+            perturbed = mean_known([f["perturbed"] for f in found])
+            told |= {} if perturbed is None else {f"{kind}_perturbed": perturbed}
+            if kind == "noisy":
+                own = [f["tracking_error"] for f in found]
+                told["robustness_score"] = robustness_score([f["quality"] for f in found], own)
+    return told
 
 
 def interval(values: np.ndarray, draws: int = 4000) -> list[float]:

@@ -16,6 +16,7 @@ METRICS: dict[str, tuple[str, str, int, str]] = {
     ),
     "success_10cm_20deg": ("Success 10 cm, 20°", "", 0, "DexTrack's criterion on means (section 4.1)"),
     "success_10cm_40deg": ("Success 10 cm, 40°", "", 0, "DexTrack's looser criterion on means (section 4.1)"),
+    "level": ("Level", "", 0, "DexTrack's levels on the robot: 1 a side lifted, 2 the object, 3 and tracked on (B.2)"),
     "T_err_cm": ("Object position error", "cm", 2, "mean distance to the reference over every frame"),
     "T_err_max_cm": ("Largest position error", "cm", 2, "worst frame"),
     "T_err_final_cm": ("Final position error", "cm", 2, "last frame"),

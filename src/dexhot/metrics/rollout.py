@@ -9,6 +9,7 @@ import numpy as np
 
 from dexhot.data.types import Rollout
 from dexhot.errors import DexhotError
+from dexhot.metrics.levels import level
 from dexhot.metrics.success import SUCCESSES, hand_errors, passes, strict_limits
 from dexhot.metrics.tracking_errors import SELF_CONTACT, held, lifted, object_errors
 from dexhot.objects.asset import ObjectAsset
@@ -45,6 +46,7 @@ def compute(rollout: Rollout, asset: ObjectAsset, hand: RobotHand) -> dict[str, 
         "self_penetration_frames": int((inside > SELF_CONTACT).sum()) if len(inside) else None,
     }
     whole = "stopped" not in rollout.provenance
+    metrics["level"] = level(rollout, asset)
     metrics["strict_limits"] = strict_limits(reference, asset)
     metrics |= {name: whole and passes(metrics, name) for name in SUCCESSES}
     raw = metrics | _judged(errors.distance, errors.angle)

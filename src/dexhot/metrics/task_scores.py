@@ -1,5 +1,9 @@
-"""DexTrack's scores of tracking tasks: the tracking error (eq. 20) and the difference of two tasks (eq. 16-18)."""
+"""DexTrack's scores of tracking tasks and controllers (appendix C, eq. 15-26).
 
+The printed eq. 21, 26 and the hard-to-track score divide by min(., epsilon), which must be max(., epsilon).
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +20,40 @@ ERROR_WEIGHTS = {"T_err_cm": 0.01, "R_err_rad": 0.3, "E_wrist": 0.1, "E_finger":
 # Weights of eq. 16-18: hand, object position (m), object rotation (quaternion), Chamfer distance (m).
 HAND, POSITION, ROTATION, SHAPE = 0.1, 1.0, 0.3, 0.5
 FRAMES, POINTS = 60, 512  # at which two tasks are compared: tasks of different lengths have no common frames
+EPSILON = 1e-3  # of the scores that divide by an error
+Task = tuple[Reference, np.ndarray]  # and its task_points
 
 
 def tracking_error(metrics: dict[str, Any]) -> float:
     """Eq. 20, with T_err in m, from a rollout's metrics (metrics.rollout.compute)."""
     return float(sum(weight * metrics[name] for name, weight in ERROR_WEIGHTS.items()))
+
+
+def generalization_score(gap: float, errors: Sequence[float]) -> float:
+    """Eq. 21: the gap of test and training tasks (`task_gap`) over the mean tracking error on the test tasks."""
+    return gap / max(float(np.mean(errors)), EPSILON)
+
+
+def robustness_score(qualities: Sequence[float], errors: Sequence[float]) -> float:
+    """Eq. 25 and 26: the mean "quality" of disturbed references (reference_quality.quality, larger for worse ones) over
+    the mean tracking error on them."""
+    return float(np.mean(qualities)) / max(float(np.mean(errors)), EPSILON)
+
+
+def hard_to_track(error: float) -> float:
+    """The hard-to-track score as it is printed: the inverse of a method's error. So it is larger for an easier task."""
+    return 1.0 / max(error, EPSILON)
+
+
+def adaptivity(levels: Mapping[str, Sequence[int]]) -> list[float]:
+    """Table 13: for level 1, 2, 3 (metrics.levels) the mean over clips of the fraction of a clip's trials that reach
+    it. levels: clip -> level of each trial."""
+    return [float(np.mean([np.mean(np.array(found) >= n) for found in levels.values()])) for n in (1, 2, 3)]
+
+
+def task_gap(tasks: Sequence[Task], training: Sequence[Task]) -> float:
+    """Eq. 15: the mean over `tasks` of the difference to the nearest training task."""
+    return float(np.mean([min(task_difference(*task, *other) for other in training) for task in tasks]))
 
 
 def phases(reference: Reference, count: int = FRAMES) -> np.ndarray:

@@ -120,8 +120,7 @@ class LandmarkHands:
 
 
 class HandFeatures:
-    """What the landmark model makes of a picture of a hand before its last, linear layers: its keypoints, score and side
-    are linear in this."""
+    """What the landmark model makes of a picture of a hand before its last layers, which are linear."""
 
     def __init__(self, model: str = "full"):
         """model: as of LandmarkHands."""

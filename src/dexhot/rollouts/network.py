@@ -6,8 +6,15 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from dexhot.control.observation import ClipToTrack, Observed, Observer, joint_velocity, pose_velocity
-from dexhot.control.policy import ResidualNetwork, baseline_targets, check_card, checked, with_residual
+from dexhot.control.observation import Observed, Observer, clip_to_track, joint_velocity, pose_velocity
+from dexhot.control.policy import (
+    ResidualNetwork,
+    baseline_targets,
+    check_card,
+    checked,
+    encoder_of,
+    with_residual,
+)
 from dexhot.data.types import Reference
 from dexhot.errors import UnsafePolicyError
 from dexhot.simulation.backend import STATE, MujocoSimulator
@@ -44,7 +51,9 @@ def run_network(
     """
     card, N, T = network.card, len(starts), len(reference.q)
     check_card(card, reference, setup.physics)
-    observer = observer or Observer([ClipToTrack(reference, setup.asset)], [part["name"] for part in card.observation])
+    if observer is None:
+        clip = clip_to_track(reference, setup.asset, encoder_of(network))
+        observer = Observer([clip], [part["name"] for part in card.observation])
     datas = [mujoco.MjData(model) for model in models]
     for model, data, state in zip(models, datas, starts):
         mujoco.mj_setState(model, data, state, STATE)

@@ -52,8 +52,8 @@ def clip_names(task: str, split: str) -> list[str]:
 def fitted_clip(
     name: str, folder: Path, seed: int = 0, report: Callable[[float, float, str], None] = lambda done, total, what: None
 ) -> tuple[HandObjectTrajectory, HandObjectTrajectory, np.ndarray]:
-    """The fit of a rendered clip (right hand), its truth, both in the world, and the visual features (T, F) at RATE from
-    its start on; made once in `folder`.
+    """The fit of a rendered clip (right hand) and its truth, in the world, and visual features (T, F) at RATE; made
+    once in `folder`.
 
     Raises ClipError for a clip that cannot be rendered or fitted, NotFoundError for one that is not in the cache.
     """

@@ -15,7 +15,7 @@ from dexhot.control.assistance import correction_bound
 from dexhot.control.known_motion import AGO, observation, observed_offsets, turned
 from dexhot.data.files import load
 from dexhot.data.types import RATE, Demonstration
-from dexhot.datasets import splits
+from dexhot.datasets import split_clips, splits
 from dexhot.errors import DexhotError
 from dexhot.geometry.rotations import quat_conjugate
 from dexhot.paths import cache_dir
@@ -39,9 +39,7 @@ def load_leap_experts(split: str, folder: Path | None = None) -> list[TaskClip]:
     folder: of CLIP.npz files; default: `demonstrations_dir`. Raises DexhotError where there are none.
     """
     folder = folder or demonstrations_dir(split)
-    names = [clip for name, clips in splits("grab").items() if name.partition("_")[0] == split for clip in clips]
-    if not names:
-        raise DexhotError(f"no split {split!r} of the demonstrations; one of train, test.")
+    names = split_clips(split, splits("grab"))
     found = [path for name in names if (path := folder / f"{name}.npz").is_file()]
     experts = [load_task_clip(str(path)) for path in found if succeeds(load(path, Demonstration))]
     if not experts:

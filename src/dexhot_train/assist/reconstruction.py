@@ -133,7 +133,7 @@ def outcome(found: Reconstruction, q: np.ndarray, object_pose: np.ndarray, model
 
 @dataclass(frozen=True)
 class ReconstructionOptions:
-    """What the agent is paid: each frame 1 - distance of the object to its true path / LOST, and eq. 6; what it sees."""
+    """What the agent is paid, each frame 1 - distance of the object to its true path / LOST and eq. 6, and sees."""
 
     pose_weight: float = POSE_WEIGHT
     visual: bool = False  # sees the visual features, too

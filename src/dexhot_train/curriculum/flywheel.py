@@ -48,8 +48,8 @@ from dexhot_train.curriculum.path_search import check_clips, pairs_of, stem, tas
 from dexhot_train.curriculum.task_data import vector_of
 from dexhot_train.curriculum.tasks import HomotopyTask
 from dexhot_train.curriculum.variations import require_training
-from dexhot_train.learners.folder import claim
-from dexhot_train.learners.tracker import POLICY, TrackerOptions, evaluate_tracker, export_tracker, train_tracker
+from dexhot_train.learners.folder import POLICY, claim
+from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker
 from dexhot_train.mining.scored import scored
 from dexhot_train.task.clips import TaskClip, task_clip
 from dexhot_train.task.rewards import DEXTRACK, Transition, total

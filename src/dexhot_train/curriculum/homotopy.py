@@ -93,8 +93,8 @@ class Optimiser:
             best = given
         if effective and not self._done(best):  # most of it holds: only where it loses the object is searched
             best = self._knots(best, budget // 2, 0)
-        left = budget - (self.steps - began)
-        if left > 0 and not self._done(best):
+        if not self._done(best):
+            left = max(0, budget - (self.steps - began))
             fits = (1.0 - self.options.structured) * left >= self._cheapest
             best = self._structured(best, round(self.options.structured * left) if fits else left, not effective)
         attempt = 1 if effective else 0
@@ -181,7 +181,7 @@ def along(path: Sequence[HomotopyTask], task: HomotopyTask, options: HomotopyOpt
 def continued(task: HomotopyTask, options: HomotopyOptions) -> tuple[TaskResult, list[HomotopyTask]]:
     """The task's result by continuation, and the versions on the path: from its easiest version towards itself, by
     steps of ease that halve where the next version fails and double where it succeeds. Within the options' budget in
-    all: the share of a task on a path is kept for the task itself, half of it is a try's."""
+    all: the share of a task on a path is kept for the task itself, and is the easiest version's; others have half."""
     spent, step, at, ease = 0, 1.0 / options.tasks, 1.0, 1.0
     share = options.budget // (options.tasks + 1)
     path: list[HomotopyTask] = []
@@ -194,7 +194,8 @@ def continued(task: HomotopyTask, options: HomotopyOptions) -> tuple[TaskResult,
         here = easier(task, ease, options.how) if ease else task
         try:
             start = None if baseline is None else transfer(baseline.actions, path[-1], here)
-            found = optimise(here, options, left if last else share // 2, start)
+            most = left if last else share if baseline is None else share // 2
+            found = optimise(here, options, most, start)
         except DexhotError:  # a version that cannot be simulated is left out
             if here is task:
                 raise

@@ -59,9 +59,12 @@ class VariedClip:
 
 
 def clips_named(names: Sequence[str]) -> list[str]:
-    """Names of clips, with "parametric" for the generated ones of the prior and "grab" for GRAB's train split."""
+    """Names of clips, with "parametric" for the generated ones of the prior and "grab" for GRAB's train split. Raises
+    DexhotError where that is no clip."""
     sets = {data: PriorOptions(data) for data in DATA}
     found = [clip for name in names for clip in (clips_for(sets[name]) if name in sets else [name])]
+    if not found:
+        raise DexhotError("there is no clip to train on: name clips, or a set of them (grab, parametric).")
     return list(dict.fromkeys(found))
 
 

@@ -14,9 +14,9 @@ from dexhot.data.files import jsonable, write_text
 from dexhot.errors import DexhotError, FileFormatError
 from dexhot.versions import versions
 
-CONFIG, CHECKPOINT, CURVE = "config.json", "checkpoint.npz", "curve.jsonl"
+CONFIG, CHECKPOINT, CURVE, POLICY = "config.json", "checkpoint.npz", "curve.jsonl", "policy.onnx"
 LOCK = ".lock"
-OURS = (CHECKPOINT, CURVE, "ledger.jsonl", "generator.npz", "policy.onnx")  # without CONFIG somebody else's
+OURS = (CHECKPOINT, CURVE, "ledger.jsonl", "generator.npz", POLICY)  # without CONFIG somebody else's
 _held: dict[Path, IO[str]] = {}  # the folders that this process works in, until it ends
 
 

@@ -4,6 +4,7 @@ The folder is that of every learner (folder.py), and has at the end policy.onnx 
 scores.
 """
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,11 +14,13 @@ import numpy as np
 import torch
 
 from dexhot.control.action_space import action_space
-from dexhot.control.policy import make_card
+from dexhot.control.policy import encoder_file, make_card
+from dexhot.data.files import replacing
+from dexhot.objects.encoder import file_hash, load_encoder
 from dexhot.versions import versions
 from dexhot_train.export import export_policy
 from dexhot_train.learners.discriminator import expert_pairs
-from dexhot_train.learners.folder import claim
+from dexhot_train.learners.folder import POLICY, claim
 from dexhot_train.learners.networks import Actor
 from dexhot_train.learners.ppo import PPO, PPOOptions
 from dexhot_train.learners.training import train_in_folder
@@ -27,7 +30,6 @@ from dexhot_train.task.clips import TaskClip
 from dexhot_train.task.starts import StartOptions
 from dexhot_train.task.tracking import TaskOptions, TrackingTask
 
-POLICY = "policy.onnx"
 HELD_OUT = 424242  # seed of the evaluation's worlds; no training draws with it
 
 
@@ -57,27 +59,38 @@ def train_tracker(
     command: str = "",
     threads: int = 1,
     progress: Callable[[int, int, str], object] | None = None,
+    encoder: Path | None = None,
 ) -> tuple[PPO, dict[str, Any]]:
-    """Train, or go on with what `folder` has; returns the learner and a summary.
+    """Train, or go on with what `folder` has; returns the learner and a summary. encoder: file of the object encoder,
+    for a layout with object_feature.
 
     Raises DexhotError for another training's folder, FileFormatError for a damaged checkpoint.
     """
     torch.set_num_threads(threads)
     setup = clips[0].setup
     settings = {"options": asdict(options), "clips": [c.name for c in clips], **setup.physics.named(setup.hand)}
+    settings |= {"object_encoder": file_hash(encoder)} if encoder else {}
     claim(folder, settings, command, free=("options.steps",))
-    task = TrackingTask(clips, options.worlds, options.task, options.seed, threads, backend=options.backend)
+    coded = load_encoder(encoder) if encoder else None
+    backend = options.backend
+    task = TrackingTask(clips, options.worlds, options.task, options.seed, threads, backend=backend, encoder=coded)
     expert = None
     if options.ppo.discriminator:
-        expert = expert_pairs(TrackingTask(clips, 16, options.task, options.seed + 1, threads), options.expert_steps)
+        shown = TrackingTask(clips, 16, options.task, options.seed + 1, threads, encoder=coded)
+        expert = expert_pairs(shown, options.expert_steps)
     learner = PPO(task, options.ppo, options.seed, expert)
-    shown = ("return", "whole/tracked")
-    summary = train_in_folder(learner, options.iterations, folder, options.save_every, shown, progress)
+    figures = ("return", "whole/tracked")
+    summary = train_in_folder(learner, options.iterations, folder, options.save_every, figures, progress)
     return learner, summary
 
 
 def evaluate_tracker(
-    actor: Actor | None, clips: Sequence[TaskClip], options: TaskOptions, trials: int = 20, threads: int = 1
+    actor: Actor | None,
+    clips: Sequence[TaskClip],
+    options: TaskOptions,
+    trials: int = 20,
+    threads: int = 1,
+    encoder: Path | None = None,
 ) -> dict[str, Any]:
     """The mean policy (None: the bare baseline) in `trials` held-out worlds per clip, each episode from its clip's
     start: fraction tracked (the limits of success_strict on the object) and median T_err, per clip and in all.
@@ -85,7 +98,8 @@ def evaluate_tracker(
     A quick estimate without self-penetration and hold rate; `dexhot evaluate` judges a policy.
     """
     whole = replace(options, starts=StartOptions(1.0, 0.0, 0.0, 0.0, plans=1), worlds=trials, longest=100_000)
-    task = TrackingTask(clips, trials * len(clips), whole, HELD_OUT, threads)
+    coded = load_encoder(encoder) if encoder else None
+    task = TrackingTask(clips, trials * len(clips), whole, HELD_OUT, threads, encoder=coded)
     task.assigned = np.stack(np.meshgrid(np.arange(len(clips)), np.arange(trials), indexing="ij"), -1).reshape(-1, 2)
     observations, first = task.reset(), np.full(task.size, -1.0)
     errors = np.full(task.size, np.nan)
@@ -111,11 +125,19 @@ def evaluate_tracker(
 
 
 def export_tracker(
-    actor: Actor, clips: Sequence[TaskClip], options: TrackerOptions, folder: Path, command: str, scores: dict[str, Any]
+    actor: Actor,
+    clips: Sequence[TaskClip],
+    options: TrackerOptions,
+    folder: Path,
+    command: str,
+    scores: dict[str, Any],
+    encoder: Path | None = None,
 ) -> Path:
-    """Write the mean policy as policy.onnx with its card, as the controller `policy` runs it; returns the file."""
+    """Write the mean policy as policy.onnx with its card, as the controller `policy` runs it, and its object encoder
+    beside it; returns the .onnx file."""
     o, first = options.task, clips[0]
     space = action_space(o.action, len(first.reference.joint_names) - 6, o.action_factor)
+    steps = options.iterations * options.worlds * options.ppo.steps
     grab = any(clip.name.startswith("grab/") for clip in clips)
     card = replace(
         make_card(
@@ -131,8 +153,14 @@ def export_tracker(
         terms=TERMS["grab"].replace("the prior", "the policy") if grab else "",
         training_data=[clip.name for clip in clips],
         scores=scores,
-        provenance={"command": command, "seed": options.seed, "versions": versions()},
+        provenance={"command": command, "seed": options.seed, "control_steps": steps, "versions": versions()},
     )
+    if encoder:
+        card.provenance["object_encoder"] = file_hash(encoder)
+        if terms := load_encoder(encoder).terms:
+            card.terms = card.terms or terms
+        with replacing(encoder_file(folder / POLICY)) as temporary:
+            shutil.copyfile(encoder, temporary)
     network = PolicyNetwork(card, options.ppo.hidden)
     network.body.load_state_dict(actor.net.state_dict())
     last = network.body[-1]

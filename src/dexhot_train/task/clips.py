@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dexhot.control.cost import targets
+from dexhot.control.observation import pose_velocity
 from dexhot.control.sampling import base_actions
 from dexhot.data.files import load
 from dexhot.data.types import Demonstration, Reference
@@ -21,6 +22,8 @@ from dexhot.simulation.scene import Scene, floating_scene
 from dexhot.simulation.settle import require_rest
 from dexhot.simulation.setup import Setup, load_setup
 from dexhot_train.human_clip import human_clip
+
+PREGRASP = 6  # frames before the object moves
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,13 @@ def load_task_clip(name: str, profile: str | None = None) -> TaskClip:
     return task_clip(retarget(trajectory, setup.hand, asset, RetargetOptions(profile=profile)), setup)
 
 
+def _twist(reference: Reference) -> np.ndarray:
+    """(T, 6) of the object, m/s and rad/s; zero in the first frame."""
+    twist = np.zeros((len(reference.q), 6))
+    twist[1:] = pose_velocity(reference.object_pose[1:], reference.object_pose[:-1])
+    return twist
+
+
 class ClipTable:
     """The clips' rows, padded to the longest: `table.q[clip, frame]` are those of a batch."""
 
@@ -90,6 +100,10 @@ class ClipTable:
         self.contact = self._padded([r.contact for r in references])
         self.palm_pose = self._padded([palm_poses(r.base_quat, r.q) for r in references])
         self.grasp = self._padded([goal.tips_on_object for goal in goals])
+        self.object_twist = self._padded([_twist(r) for r in references])
+        before = [max(0, r.grasp_start - PREGRASP) for r in references]
+        self.pregrasp_palm = np.stack([palm_poses(r.base_quat, r.q[t]) for r, t in zip(references, before)])
+        self.pregrasp_tips = np.stack([goal.tips[t] for goal, t in zip(goals, before)])
         self.baseline = self._padded([base_actions(c.reference, c.setup.physics) for c in clips])
         expert = [
             c.demonstration.actions if c.demonstration else base_actions(c.reference, c.setup.physics) for c in clips

@@ -33,6 +33,12 @@ class Transition:
     wanted_contact: Array  # (N, k) in [0, 1]
     position_error: Array  # (N,) m, of the object's centre of symmetry
     angle_error: Array  # (N,) rad, over the object's symmetries
+    # of the terms of OMNIGRASP alone
+    object_twist: Array = None  # (N, 6) m/s, rad/s
+    wanted_twist: Array = None  # (N, 6)
+    pregrasp_palm: Array = None  # (N, 7) the reference's just before the object moves
+    pregrasp_tips: Array = None  # (N, k, 3) world
+    grasping: Array = None  # (N,) bool: the reference's object moves, or has moved
 
 
 Term = Callable[..., Array]
@@ -91,6 +97,32 @@ def hand_pose(t: Transition) -> Array:
     return -distances(t.tips, t.wanted_object, t.wanted_grasp).sum(-1)
 
 
+def pregrasp(t: Transition) -> Array:
+    """OmniGrasp before the grasp: palm and fingertips at the pre-grasp pose. Its reward for coming nearer from more
+    than 20 cm is left out: the residual is about a reference that comes near by itself."""
+    palm = ((t.palm_pose[:, :3] - t.pregrasp_palm[:, :3]) ** 2).sum(-1)
+    tips = ((t.tips - t.pregrasp_tips) ** 2).sum(-1)
+    near = (palm + tips.sum(-1)) / (3 * (1 + tips.shape[1]))  # the mean over coordinates
+    dot = abs((t.palm_pose[:, 3:] * t.pregrasp_palm[:, 3:]).sum(-1))
+    turned = 8.0 * (1.0 - dot)  # the angle squared, to 1 % below 40 degrees
+    return ~t.grasping * (0.9 * math.e ** (-100.0 * near) + 0.1 * math.e ** (-10.0 * turned))
+
+
+def carried(t: Transition) -> Array:
+    """OmniGrasp from the grasp on: the object's pose and velocity, while a fingertip touches it and it moves, or should
+    be still; and 0.1 for that. Theirs asks for an object off the table, in place of one that should be still."""
+    away, twist = t.position_error**2 / 3, (t.object_twist - t.wanted_twist) ** 2 / 3
+    speed, wanted = ((x[:, :3] ** 2).sum(-1) ** 0.5 for x in (t.object_twist, t.wanted_twist))
+    holding = t.grasping & (t.tip_contact.sum(-1) > 0) & ((speed > 0.01) | (wanted < 0.01))
+    tracked = (
+        0.5 * math.e ** (-100.0 * away)
+        + 0.3 * math.e ** (-10.0 * t.angle_error**2)
+        + 0.05 * math.e ** (-0.1 * twist[:, :3].sum(-1))
+        + 0.05 * math.e ** (-0.1 * twist[:, 3:].sum(-1))
+    )
+    return holding * (tracked + 0.1)
+
+
 DEXTRACK: dict[str, RewardTerm] = {  # table 3
     "object_position": RewardTerm(object_position, 1.0),
     "object_rotation": RewardTerm(object_rotation, 0.33),
@@ -101,7 +133,9 @@ DEXTRACK: dict[str, RewardTerm] = {  # table 3
     "bonus": RewardTerm(bonus, 1.0),
 }
 ASSISTED: dict[str, RewardTerm] = {**DEXTRACK, "hand_pose": RewardTerm(hand_pose, 0.01)}  # w_pose of the paper's IV-B
-REWARDS = {"dextrack": DEXTRACK, "assisted": ASSISTED}
+# OmniGrasp (Luo et al. 2024) with the numbers of its release, as a baseline.
+OMNIGRASP: dict[str, RewardTerm] = {"pregrasp": RewardTerm(pregrasp, 1.0), "carried": RewardTerm(carried, 1.0)}
+REWARDS = {"dextrack": DEXTRACK, "assisted": ASSISTED, "omnigrasp": OMNIGRASP}
 
 
 def total(terms: Mapping[str, RewardTerm], t: Transition) -> tuple[Array, dict[str, Array]]:

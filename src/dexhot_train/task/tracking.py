@@ -20,6 +20,7 @@ from dexhot.errors import DexhotError
 from dexhot.geometry.equivalents import reduced_angle
 from dexhot.geometry.poses import make_pose
 from dexhot.geometry.rotations import quat_angle, quat_multiply, quat_rotate, rotvec_to_quat
+from dexhot.objects.encoder import ObjectEncoder
 from dexhot.objects.object_offset import object_offset
 from dexhot.simulation.perturbation import Draw
 from dexhot_train.task.backends import task_simulator
@@ -71,9 +72,10 @@ class TrackingTask:
         rewards: Mapping[str, RewardTerm] | None = None,
         terminations: Mapping[str, TerminationTerm] | None = None,
         backend: str = "mujoco",
+        encoder: ObjectEncoder | None = None,
     ):
-        """backend: of task/backends.py; simulator: in its place. Raises DexhotError for clips that do not fit one
-        task, or the backend."""
+        """backend: of task/backends.py; simulator: in its place; encoder: for a layout with object_feature. Raises
+        DexhotError for clips that do not fit one task, or the backend, or for a layout without its encoder."""
         o = self.options = options or TaskOptions()
         self.table, self.size = ClipTable(clips), size
         self.rewards = REWARDS[o.rewards] if rewards is None else rewards
@@ -89,7 +91,7 @@ class TrackingTask:
         self.shaper = BatchShaper(clips, size, threads=threads) if o.shaper else None
         self.space = action_space(o.action, self.table.joints - 6, o.action_factor)
         self.lower, self.upper = clips[0].scene.lower, clips[0].scene.upper
-        self._make_references(rng)
+        self._make_references(rng, encoder)
         self.starts = [find_starts(c, b, o.starts, seed) for c, b in zip(clips, self.table.baseline)]
         self._make_state()
         self.action_size = self.table.joints
@@ -155,7 +157,7 @@ class TrackingTask:
             self.shaper.restore(snapshot["shaper"], self.clip)
         self.rng.bit_generator.state = snapshot["rng"]
 
-    def _make_references(self, rng: np.random.Generator) -> None:
+    def _make_references(self, rng: np.random.Generator, encoder: ObjectEncoder | None) -> None:
         """What the policy is shown of each clip: the reference, and copies with a constant error of the hand."""
         o, table = self.options, self.table
         sigma = hand_sigma(o.randomisation.reference_palm, o.randomisation.reference_finger, table.joints)
@@ -164,10 +166,10 @@ class TrackingTask:
         self.errors[:, 1:] = sigma * rng.standard_normal(self.errors[:, 1:].shape)
         shown = []
         for k, clip in enumerate(table.clips):
-            baseline = table.baseline[k, : table.length[k]]
+            baseline, feature = table.baseline[k, : table.length[k]], encoder.of(clip.asset) if encoder else None
             for error in self.errors[k]:
                 noisy = _displaced(clip.reference, error)
-                shown.append(ClipToTrack(noisy, clip.asset, baseline + error))
+                shown.append(ClipToTrack(noisy, clip.asset, baseline + error, feature))
         self.observer = Observer(shown, self.options.layout, table.clips[0].setup.hand)
 
     def _make_state(self) -> None:
@@ -343,6 +345,11 @@ class TrackingTask:
             wanted_contact=t.contact[clip, frame],
             position_error=np.linalg.norm(away, axis=1),
             angle_error=angle,
+            object_twist=reading.object_twist,
+            wanted_twist=t.object_twist[clip, frame],
+            pregrasp_palm=t.pregrasp_palm[clip],
+            pregrasp_tips=t.pregrasp_tips[clip],
+            grasping=self.frame >= t.grasp_start[clip],
         )
 
     def _count(self, t: Transition, reward: np.ndarray, parts: dict[str, np.ndarray]) -> None:

@@ -15,7 +15,8 @@ class Tracker:
     """Train a network that tracks several clips, by PPO with imitation (DexTrack, section 3.1)."""
 
     clips: Annotated[list[str], tyro.conf.Positional, shown("CLIP ...")]
-    """grab/NAME, parametric/KIND-SHAPE-SEED, or files: references, or demonstrations, which are imitated too."""
+    """grab/NAME, parametric/KIND-SHAPE-SEED, or files: references, or demonstrations, which are imitated too. "grab"
+    stands for GRAB's train split, "parametric" for generated clips."""
     out: Annotated[Path, shown("FOLDER")] = Path("tracker")
     """Folder of the training, which resumes there. Missing folders are created."""
     steps: int = 2_000_000
@@ -24,8 +25,12 @@ class Tracker:
     """Worlds stepped together."""
     action: Literal["residual", "cumulative"] = "residual"
     """Action space about the reference's targets."""
-    layout: Literal["dextrack", "egocentric"] = "dextrack"
-    """What the policy observes."""
+    layout: Literal["dextrack", "encoded", "egocentric"] = "dextrack"
+    """What the policy observes; encoded: DexTrack's with the object's feature (--encoder)."""
+    encoder: Annotated[Path | None, shown("FILE")] = None
+    """Object encoder of `dexhot train object-encoder`, for --layout encoded."""
+    reward: Literal["dextrack", "omnigrasp"] = "dextrack"
+    """The tracking reward of DexTrack, or OmniGrasp's, as a baseline."""
     imitation: float = 0.1
     """Weight of the imitation loss, on clips with a demonstration; 0: none."""
     discriminator: float = 0.0
@@ -52,8 +57,9 @@ def run(args: Tracker) -> None:
 
     from dexhot.cli.output import print_json, summary
     from dexhot.control.observation import LAYOUTS
+    from dexhot.errors import DexhotError
     from dexhot.progress import progress
-    from dexhot_train.curriculum.variations import require_training
+    from dexhot_train.curriculum.variations import clips_named, require_training
     from dexhot_train.learners.tracker import TrackerOptions, evaluate_tracker, export_tracker, train_tracker
     from dexhot_train.task.clips import load_task_clip
     from dexhot_train.task.tracking import TaskOptions
@@ -61,24 +67,33 @@ def run(args: Tracker) -> None:
     at_least(0, seed=args.seed, workers=args.workers, trials=args.trials)
     at_least(0, imitation=args.imitation, discriminator=args.discriminator)
     at_least(1, steps=args.steps, worlds=args.worlds)
+    if (args.layout == "encoded") != bool(args.encoder):
+        raise DexhotError(
+            "--layout encoded and --encoder FILE belong together; `dexhot train object-encoder` makes it."
+        )
     folder, threads = args.out, args.workers or os.cpu_count() or 1
-    clips = [load_task_clip(name, args.profile) for name in args.clips]
+    clips = [load_task_clip(name, args.profile) for name in clips_named(args.clips)]
     for clip in clips:
         require_training(clip.reference.name)
-    task = TaskOptions(action=args.action, layout=tuple(LAYOUTS[args.layout]), shaper=args.shaper)
+    layout = tuple(LAYOUTS[args.layout])
+    task = TaskOptions(action=args.action, layout=layout, rewards=args.reward, shaper=args.shaper)
     options = TrackerOptions(args.worlds, args.steps, args.seed, task=task)
     learner_options = replace(options.ppo, imitation=args.imitation, discriminator=args.discriminator)
     options = replace(options, ppo=learner_options, backend=args.backend)
     with progress("training", counted=True) as job:
-        learner, told = train_tracker(clips, options, folder, _command(args), threads, job.says("training, "))
+        learner, told = train_tracker(
+            clips, options, folder, _command(args), threads, job.says("training, "), args.encoder
+        )
     scores: dict[str, Any] = {}
     if args.trials:
         actors = {"policy": learner.actor, "replay": None}
-        scores = {name: evaluate_tracker(x, clips, task, args.trials, threads) for name, x in actors.items()}
+        scores = {
+            name: evaluate_tracker(x, clips, task, args.trials, threads, args.encoder) for name, x in actors.items()
+        }
         for name in ("tracked", "T_err_cm"):
             told |= {name: scores["policy"][name], f"replay_{name}": scores["replay"][name]}
         scores["worlds_per_clip"] = args.trials
-    told["policy"] = str(export_tracker(learner.actor, clips, options, folder, _command(args), scores))
+    told["policy"] = str(export_tracker(learner.actor, clips, options, folder, _command(args), scores, args.encoder))
     summary("tracker", {name: value for name, value in told.items() if name != "last"})
     if args.json:
         print_json(told)

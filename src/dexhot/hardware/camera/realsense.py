@@ -114,6 +114,7 @@ def open_realsense(serial: str, width: int, height: int, fps: int) -> RealSense:
     config.enable_stream(rs.stream.color, width, height, rs.format.rgb8, fps)
     config.enable_stream(rs.stream.depth, width, height, rs.format.z16, fps)
     try:
+        config.resolve(rs.pipeline_wrapper(pipeline))  # at once, where `start` waits 15 s for a mode that is not there
         device = pipeline.start(config).get_device()
     except RuntimeError as e:
         how = "another program may be using it, or the USB port is too slow for this mode (try fps:=15)"

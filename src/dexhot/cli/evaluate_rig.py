@@ -1,0 +1,130 @@
+"""`dexhot evaluate --rig`: a campaign on a rig, prompt by prompt."""
+
+from pathlib import Path
+from typing import Any
+
+
+def run_campaign(args: Any) -> None:
+    """Lead through what is left of the campaign of `args` (evaluate_command.Args), and print its tables."""
+    from dexhot.bringup.campaign import Campaign, begin, campaign_clip, conduct
+    from dexhot.bringup.graph import parse_assignments
+    from dexhot.bringup.launcher import require_ros
+    from dexhot.cli.arguments import at_least
+    from dexhot.cli.output import console, print_json
+    from dexhot.errors import DexhotError
+    from dexhot.evaluation.campaign import as_json, read_trials
+    from dexhot.paths import runs_dir
+    from dexhot.ros.core.claim import own_domain
+    from dexhot_train.learners.baselines import STEPS, trained_baseline
+
+    if args.file or args.out or args.reference or args.arm or args.panel or args.scores:
+        raise DexhotError("--rig takes clips and controllers: no FILE, --reference, --out, --arm, --panel or --scores.")
+    if not args.clips:
+        raise DexhotError("--rig needs --clips: names of GRAB clips of --split, or files (references, demonstrations).")
+    at_least(1, repeats=args.repeats)
+    controller = _controller(args)
+    baseline = Path(args.baseline).resolve() if args.baseline not in ("", "none") else None
+    if not args.baseline:
+        trained = trained_baseline("tracking")
+        baseline = trained.policy if trained else None
+        if baseline is None:
+            console.print(
+                f"no baseline beside it: PPO without supervision has not been trained ({STEPS:,} control steps, "
+                "`dexhot train baseline`); --baseline POLICY names another policy.",
+                soft_wrap=True,
+                highlight=False,
+            )
+    require_ros()
+    folder = (args.campaign or runs_dir() / "campaign").resolve()
+    settings = {
+        "rig": args.rig,
+        "kinds": list(args.kinds),
+        "controller": controller,
+        "baseline": str(baseline or ""),
+        "demonstrations": args.demonstrations,
+        "graph": list(args.graph),
+    }
+    begin(folder, settings)
+    clips = [
+        campaign_clip(folder, _tracked(name, args), args.kinds, controller, baseline)
+        for name in dict.fromkeys(args.clips)
+    ]
+    if missing := [clip.name for clip in clips if not clip.methods]:
+        raise DexhotError(f"there is nothing to try on {', '.join(missing)}: no demonstration and no baseline.")
+    own_domain()
+    campaign = Campaign(folder, args.rig, clips, args.repeats, parse_assignments(args.graph))
+    whole = conduct(
+        campaign,
+        lambda prompt: console.input(prompt, markup=False),  # on stderr, as stdout ends with the JSON
+        lambda line: console.print(line, highlight=False, soft_wrap=True),
+    )
+    trials = read_trials(campaign.ledger)
+    _show(trials)
+    left = 0 if whole else len(list(campaign.left()))
+    if left:
+        console.print(f"{left} trials are left; the same command goes on.", highlight=False)
+    if args.json:
+        print_json({"campaign": str(folder), "left": left, **as_json(trials)})
+
+
+def _controller(args: Any) -> dict[str, str]:
+    """The graph's arguments of our controller: `planned`, or the network of --policy."""
+    from dexhot.errors import DexhotError
+
+    if args.policy:
+        return {"controller": "policy", "policy": str(args.policy.resolve())}
+    if args.controller not in ("", "planned"):
+        raise DexhotError(f"--rig tries --controller planned or --policy FILE.onnx, not {args.controller}.")
+    found = {"controller": "planned", "planning_seconds": f"{args.planning_seconds:g}"}
+    found |= {"planning_rollouts": str(args.planning_rollouts)} if args.planning_rollouts else {}
+    return found | ({"prior": args.prior} if args.prior else {})
+
+
+def _tracked(name: str, args: Any) -> Any:
+    """What a clip is tracked by: its file, its demonstration in --demonstrations, or itself retargeted and placed."""
+    from dataclasses import replace
+
+    from dexhot.data.files import load
+    from dexhot.data.types import Demonstration, Reference
+    from dexhot.datasets import load_clip, splits
+    from dexhot.errors import DexhotError
+    from dexhot.evaluation.controllers import clips_named
+    from dexhot.objects import load_object
+    from dexhot.retargeting.placement import place, with_arm_path
+    from dexhot.retargeting.retarget import retarget
+    from dexhot.robots.robot_hand import load_hand
+
+    path = Path(name)
+    if path.suffix != ".npz":
+        clips_named(args.split, [name], splits("grab"))
+        path = Path(args.demonstrations) / f"{name}.npz" if args.demonstrations else path
+    if path.suffix == ".npz" and (path.is_file() or path == Path(name)):
+        item: Any = load(path)
+        if isinstance(item, Demonstration):
+            return replace(item, reference=with_arm_path(item.reference))
+        if isinstance(item, Reference):
+            return with_arm_path(item)
+        raise DexhotError(f"{path} holds a {type(item).__name__}; give a Reference or a Demonstration.")
+    trajectory, hand = load_clip(f"grab/{name}"), load_hand("leap_right")
+    return place(retarget(trajectory, hand, load_object(trajectory.object_name)), hand)
+
+
+def _show(trials: list[Any]) -> None:
+    """The tables: percent of trials at level 1 / 2 / 3 per object, and the adaptivity score."""
+    from rich.table import Table
+
+    from dexhot.cli.output import console
+    from dexhot.evaluation.campaign import tables
+
+    for title, methods in tables(trials).items():
+        objects = list(dict.fromkeys(name for found in methods.values() for name in found))
+        table = Table("%, levels 1/2/3", *objects, title=title, title_justify="left")
+        for method, found in methods.items():
+            digits = {name: 3 if name == "adaptivity" else 1 for name in objects}
+            cells = ("/".join(f"{x:.{digits[n]}f}" for x in found[n]) if n in found else "" for n in objects)
+            table.add_row(method, *cells)
+        console.print(table)
+        console.print("  adaptivity: table 13, fractions, averaged over clips", highlight=False)
+    if short := sorted({trial.clip for trial in trials if trial.short}):
+        text = "no more than 100 frames after the lift, so level 3 counts to the clip's end"
+        console.print(f"{text}: {', '.join(short)}", highlight=False, soft_wrap=True)
