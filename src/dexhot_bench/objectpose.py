@@ -21,12 +21,12 @@ from scipy.spatial.transform import Rotation
 from dexhot.errors import DexhotError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.meshes import read_mesh
+from dexhot.geometry.planes import table_plane
 from dexhot.geometry.raster.rasterizer import Rasterizer
 from dexhot.humans.open_hand import open_hand
 from dexhot.objects.library import list_objects, load_object
 from dexhot.perception.object_pose import LOST, DepthObjectPose, RigidModel, rigid_model
 from dexhot.perception.protocols import ObjectSighting
-from dexhot.perception.segmentation import table_plane
 from dexhot.progress import track
 from dexhot.synthesis.noise import MaskNoise, noise_level, noisy_depth
 

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from dexhot.fitting.terms import JointLimits, KeypointDepth, Keypoints2D, Keypoints3D, LikelyPose, NearPose
+from dexhot.fitting.terms import (
+    FingersApart,
+    JointLimits,
+    KeypointDepth,
+    Keypoints2D,
+    Keypoints3D,
+    LikelyPose,
+    NearPose,
+)
 from dexhot.humans.open_hand import open_hand
 from dexhot.humans.skin import HandPose
 
@@ -114,3 +122,20 @@ def test_a_joint_behind_the_measured_surface_may_be_hidden():
     )
     assert np.allclose(behind.residual, 0.02) and np.allclose(before.residual, -0.02)
     assert (behind.weight < 0.6 * before.weight).all() and behind.cost < 0.5 * before.cost
+
+
+def test_a_finger_leaves_its_neighbours_place():
+    """The ring finger bent sideways into the middle finger, where a camera that sees the middle one sees no fault."""
+    at = FingersApart(TABLE, room=0.012)
+    assert not len(at.rows(PERSON.posed(HandPose(POSE.rotation, POSE.translation, np.zeros((15, 3))))).residual)
+    bones = {axis: HandPose(POSE.rotation, POSE.translation, np.zeros((15, 3))) for axis in range(6)}
+    for axis, pose in bones.items():  # some direction of the ring finger's knuckle leads to the middle finger
+        pose.fingers[9, axis // 2] = 0.4 if axis % 2 else -0.4
+    bent = max(bones.values(), key=lambda pose: at.rows(PERSON.posed(pose)).cost)
+    rows = at.rows(PERSON.posed(bent))
+    assert len(rows.residual) >= 2 and (rows.residual < 0).all()
+    for _ in range(8):
+        A = rows.jacobian.T @ (rows.weight[:, None] * rows.jacobian) + 10.0 * np.eye(51)
+        bent = bent.plus(-np.linalg.solve(A, rows.jacobian.T @ (rows.weight * rows.residual)))
+        rows = at.rows(PERSON.posed(bent))
+    assert rows.cost < 1.0

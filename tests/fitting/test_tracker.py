@@ -14,6 +14,7 @@ from dexhot.fitting.recording_fit import fit_recording, mend
 from dexhot.fitting.scene import SceneState, object_model
 from dexhot.fitting.tracker import RULED_OUT, HandObjectTracker
 from dexhot.geometry.equivalents import reduced_angle
+from dexhot.geometry.planes import Plane
 from dexhot.geometry.poses import make_pose, transform
 from dexhot.geometry.rotations import quat_to_matrix, rotvec_to_quat
 
@@ -168,11 +169,10 @@ def test_each_term_of_the_recipe_is_minimised(clip, name):
     recording, evidence, _ = clip
     frame = frames_of(recording, evidence, "right", False)[0]
     whole, without = (
-        HandObjectTracker(HAND, MODEL, CAMERA, recipe, shape=SHAPE, ground=np.array([0.0, -1.0, 0.0, 0.5]))
-        for recipe in (RECIPE, RECIPE.without([name]))
+        HandObjectTracker(HAND, MODEL, CAMERA, recipe, shape=SHAPE) for recipe in (RECIPE, RECIPE.without([name]))
     )
     whole.step(frame)
-    near, view = whole.hypotheses[0].state, whole.view(frame)
+    near, view = whole.hypotheses[0].state, replace(whole.view(frame), ground=np.array([0.0, -1.0, 0.0, 0.5]))
     assert len(whole.terms(view, near)) == len(without.terms(view, near)) + 1 == len(RECIPE.terms)
 
 
@@ -250,3 +250,20 @@ def test_frames_before_a_change_of_mind_are_fitted_again_if_that_explains_them(c
     wrong[10] = replace(wrong[10], switched=True, settled=True)
     mend(wrong, frames, new)
     assert errors(wrong)[:8].max() < 6.0
+
+
+def test_the_table_that_a_camera_fills_in_is_not_the_hand(clip):
+    """Where a hand is too bright to be measured, cameras fill its pixels in with what is around it."""
+    recording, evidence, points = clip
+    frame = frames_of(recording, evidence, "right", False)[0]
+    tracker = HandObjectTracker(HAND, MODEL, CAMERA, RECIPE, shape=SHAPE)
+    far = float(points[0, :, 2].max()) + 0.05
+    tracker.desk.plane, tracker.desk.found = Plane(np.array([0.0, 0.0, -1.0]), -far), 0
+    filled = replace(frame, depth=np.where(frame.labels == 1, np.uint16(1e3 * far - 4), frame.depth))
+    whole, seen = tracker.view(frame), tracker.view(filled)
+    assert len(whole.hand_cloud) > 100 and (whole.depth > 0).sum() > 10
+    assert not len(seen.hand_cloud) and not seen.depth.any() and len(seen.object_cloud) == len(whole.object_cloud)
+    assert not seen.measured[seen.labels == 1].any() or seen.measured[seen.labels == 1].min() < far - 0.02
+    tracker.step(filled)
+    keypoints = tracker.person.posed(tracker.hypotheses[0].state.hand).keypoints(tracker.table)
+    assert keypoints[:, 2].max() < far + 0.005  # the ground holds it above the table

@@ -10,11 +10,12 @@ from dexhot.errors import DexhotError
 
 pytest.importorskip("numba")
 from dexhot.cli.perceive_command import read_prompt
+from dexhot.geometry.planes import table_plane
 from dexhot.perception.bag import write_evidence
 from dexhot.perception.object_pose import rigid_model
 from dexhot.perception.perceive import ObjectTrack, Seen, in_space, judge, perceive
 from dexhot.perception.protocols import HandSighting
-from dexhot.perception.segmentation import ModelMask, hand_mask, prompted, table_plane
+from dexhot.perception.segmentation import ModelMask, hand_mask, prompted
 from dexhot_bench.objectpose import CAMERA, DrawnScene, random_pose
 
 BOX = trimesh.creation.box((0.12, 0.07, 0.05))

@@ -1,6 +1,6 @@
 """One frame as it was seen: images and keypoints, made into clouds, thinned labels and distances for the terms."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from dexhot.errors import ClipError
 from dexhot.fitting import kernels
 from dexhot.fitting.scene_terms import FrameView
 from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.planes import ABOVE, Plane
 
 SMALL_WIDTH = 160  # px, of the image in which masks are compared
 ARM = 0.026  # m from the hand's bones beyond which pixels of its mask are the forearm's
@@ -78,12 +79,16 @@ def frame_view(
     predicted: np.ndarray | None,
     hand_points: int,
     object_points: int,
+    table: Plane | None = None,
 ) -> FrameView:
     """The frame as the terms take it, with the pixels behind the wrist left out.
 
     `predicted` (21, 3) m: where the keypoints are expected that are not seen. At most so many points of each cloud.
+    Where the hand's mask shows the `table`'s depth, the camera has filled in what it could not measure.
     """
     own = LABELS[side]
+    if table is not None:
+        frame = replace(frame, depth=kernels.above(frame.depth, frame.labels, own, camera, table.row, ABOVE))
     thinned = frame.labels[::thin, ::thin]
     labels = np.where(thinned == own, 1, np.where(thinned == 2, 2, np.where(thinned == 0, 0, 3))).astype(np.uint8)
     confidence = np.where(np.isfinite(frame.pixels).all(axis=1), np.nan_to_num(frame.confidence), 0.0)
@@ -105,6 +110,7 @@ def frame_view(
         confidence,
         depth_at(frame, pixels, confidence, own),
         kernels.nearest_depth(frame.depth, thin),
+        None if table is None else np.append(table.n, -table.d),
     )
 
 

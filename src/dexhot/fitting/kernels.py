@@ -55,6 +55,23 @@ def cloud(
 
 
 @njit(cache=True)
+def above(
+    depth: np.ndarray, labels: np.ndarray, label: int, camera: np.ndarray, plane: np.ndarray, least: float
+) -> np.ndarray:
+    """Depth (H, W) mm, 0 where a pixel of the label is not `least` m over the plane n . x = d, given as n and d."""
+    out = depth.copy()
+    for j in range(labels.shape[0]):
+        y = (j - camera[3]) / camera[1]
+        for i in range(labels.shape[1]):
+            if labels[j, i] == label and depth[j, i] > 0:
+                x = (i - camera[2]) / camera[0]
+                height = 1e-3 * depth[j, i] * (plane[0] * x + plane[1] * y + plane[2]) - plane[3]
+                if height < least:
+                    out[j, i] = 0
+    return out
+
+
+@njit(cache=True)
 def normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(V, 3) outward unit normals, weighted by area."""
     out = np.zeros_like(vertices)

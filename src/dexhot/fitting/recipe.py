@@ -31,6 +31,7 @@ TRACKING: Settings = {  # terms of the tracker, and their settings
     ),
     "prior": ("weight",),
     "limits": ("weight", "sigma"),
+    "fingers": ("weight", "room", "sigma"),
     "ground": ("weight", "sigma"),
 }  # fmt: skip
 TFHOT: Settings = {

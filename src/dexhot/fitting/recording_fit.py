@@ -30,7 +30,6 @@ def fit_recording(
     hands: SkinnedHand | Sequence[SkinnedHand],
     table: KeypointTable | None = None,
     with_pose: bool = True,
-    ground: np.ndarray | None = None,
 ) -> RecordingFit:
     """Fit one hand (HOMan: or two) and one object (None: the hand alone, with the tracker) to a whole recording.
 
@@ -58,7 +57,7 @@ def fit_recording(
         if not any(np.nan_to_num(f.confidence).sum() >= LEAST_SEEN for f in frames):
             raise ClipError(f"no frame of {recording.name} shows {LEAST_SEEN} keypoints of the {hand.side} hand.")
     if recipe.method == "tracking":
-        return _track(recording, evidence, asset, recipe, hands[0], tables, with_pose, ground)
+        return _track(recording, evidence, asset, recipe, hands[0], tables, with_pose)
     assert asset is not None
     model = object_model(asset)
     began = time.thread_time()
@@ -75,7 +74,6 @@ def _track(
     hand: SkinnedHand,
     tables: dict[str, KeypointTable],
     with_pose: bool,
-    ground: np.ndarray | None,
 ) -> RecordingFit:
     """Frame by frame with the tracker; the shape first, from the first second."""
     frames, table = frames_of(recording, evidence, hand.side, with_pose), tables[hand.side]
@@ -86,7 +84,7 @@ def _track(
     shape = tracker.shape_of([tracker.sighting(tracker.view(f)) for f in first])
 
     def new() -> HandObjectTracker:
-        return HandObjectTracker(hand, model, recording.intrinsics, recipe, table, shape, ground)
+        return HandObjectTracker(hand, model, recording.intrinsics, recipe, table, shape)
 
     tracker = new()
     tracked = [tracker.step(frame) for frame in frames]

@@ -13,6 +13,8 @@ from dexhot.humans.skin import HandPose, KeypointTable, PosedHand, PosePrior
 
 ROBUST = 9.0  # Geman-McClure: squared sigmas at which a residual has a quarter of its weight
 FINGERS = slice(6, POSE_SIZE)
+NEIGHBOURS = (5, 9, 13, 17)  # knuckles of the fingers that lie beside each other
+POINTS = 6  # along a finger, from the middle of its first bone to the tip
 
 
 @dataclass
@@ -136,6 +138,51 @@ class JointLimits:
         jacobian = np.zeros((45, POSE_SIZE))
         jacobian[np.arange(45), np.arange(6, POSE_SIZE)] = off != 0.0
         return squares(off, jacobian, np.full(45, self.sigma**-2))
+
+
+@dataclass
+class FingersApart:
+    """Fingers in their neighbour's place: where a finger is hidden by the next one, nothing that is seen says how far
+    behind it is. Sideways (from the little to the index finger's knuckle) their axes are `room` apart."""
+
+    table: KeypointTable
+    room: float = 0.015  # m
+    sigma: float = 0.003  # m
+
+    def rows(self, posed: PosedHand, with_shape: bool = False) -> Rows:
+        """One residual for each point of a finger that is too near to the next finger, m; its sideways direction, and
+        which points are beside each other, count as fixed."""
+        keypoints = posed.keypoints(self.table)
+        across = keypoints[NEIGHBOURS[0]] - keypoints[NEIGHBOURS[-1]]
+        across = across / np.linalg.norm(across)
+        along = ALONG @ keypoints  # (4, POINTS, 3)
+        gaps = along[:-1, :, None] - along[1:, None]
+        sideways = gaps @ across
+        other = np.linalg.norm(gaps - sideways[..., None] * across, axis=-1)
+        finger, point = np.indices(other.shape[:2])
+        beside = other.argmin(axis=2)
+        off = sideways[finger, point, beside] - np.sqrt(
+            np.maximum(self.room**2 - other[finger, point, beside] ** 2, 0.0)
+        )
+        near = (off < 0.0) & (other[finger, point, beside] < self.room)
+        parts = (ALONG[:-1] - ALONG[finger + 1, beside])[near]  # (m, 21)
+        if not len(parts):
+            return squares(np.zeros(0), np.zeros((0, POSE_SIZE)), np.zeros(0))
+        jacobian = parts @ np.einsum("kij,i->kj", posed.keypoint_jacobians(self.table), across)
+        return squares(off[near], jacobian, np.full(len(parts), self.sigma**-2))
+
+
+def _along_fingers() -> np.ndarray:
+    """(4, POINTS, 21) points between the middle of the first bone and the tip, as means of keypoints."""
+    points = np.zeros((len(NEIGHBOURS), POINTS, 21))
+    for finger, knuckle in zip(points, NEIGHBOURS):
+        for point, part in zip(finger, np.linspace(0.5, 3.0, POINTS)):
+            bone = min(int(part), 2)
+            point[knuckle + bone], point[knuckle + bone + 1] = 1.0 - (part - bone), part - bone
+    return points
+
+
+ALONG = _along_fingers()
 
 
 class NearPose:

@@ -38,8 +38,9 @@ from dexhot.fitting.scene_terms import (
     Temporal,
 )
 from dexhot.fitting.solver import LONGEST, solve_pose
-from dexhot.fitting.terms import JointLimits, KeypointDepth, Keypoints2D, LikelyPose
+from dexhot.fitting.terms import FingersApart, JointLimits, KeypointDepth, Keypoints2D, LikelyPose
 from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.planes import TableInView
 from dexhot.humans.kernels import logarithm
 from dexhot.humans.skin import HandPose, KeypointTable, ShapedHand, SkinnedHand
 from dexhot.humans.zones import contact_zones
@@ -103,21 +104,20 @@ class HandObjectTracker:
         recipe: Recipe,
         table: KeypointTable | None = None,
         shape: np.ndarray | None = None,
-        ground: np.ndarray | None = None,
         palm_length: float = 0.0,
     ):
         """`table`: the keypoints' convention, by default MediaPipe's; `shape` (S,) of a known person, else it is
-        estimated over the first second; or `palm_length` of a mean hand, m; `ground` (4,) the table as normal and
-        offset in the camera's frame."""
+        estimated over the first second; or `palm_length` of a mean hand, m."""
         if hand.prior is None:
             raise ClipError(f"the {hand.name} model has no pose prior, which a fit needs.")
-        self.hand, self.model, self.recipe, self.ground = hand, model, recipe, ground
+        self.hand, self.model, self.recipe = hand, model, recipe
         self.table = table or hand.table("mediapipe")
         self.person = hand.shaped(shape)
         self.shape_known = shape is not None or palm_length > 0.0
         if palm_length:
             self.person = ShapedHand(hand, self.person.shape, palm_length / rest_palm(self.person, self.table))
         self.camera = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+        self.desk = TableInView(camera)
         self.thin = thinning(camera)
         self.small = self.camera / self.thin
         self.width = camera.width
@@ -196,9 +196,8 @@ class HandObjectTracker:
         """The frame as the terms take it, with the pixels behind the wrist left out."""
         predicted = self.person.posed(self.hypotheses[0].state.hand).keypoints(self.table) if self.hypotheses else None
         solver = self.recipe.solver
-        return frame_view(
-            frame, self.hand.side, self.camera, self.thin, predicted, solver["hand_points"], solver["object_points"]
-        )
+        count = solver["hand_points"], solver["object_points"]
+        return frame_view(frame, self.hand.side, self.camera, self.thin, predicted, *count, self.desk(frame.depth))
 
     def sighting(self, view: FrameView) -> Sighting:
         """The keypoints alone."""
@@ -445,12 +444,14 @@ class HandObjectTracker:
                 found.append(HandOnly(LikelyPose(self.hand.prior, row["weight"])))
             elif name == "limits":
                 found.append(HandOnly(JointLimits(self.hand.prior, row["sigma"]), row["weight"]))
+            elif name == "fingers":
+                found.append(HandOnly(FingersApart(self.table, row["room"], row["sigma"]), row["weight"]))
             elif name == "temporal" and near is not None:
                 found.append(Temporal(near, **row))
             elif name == "free_space":
                 found.append(FreeSpace(view, **row))
-            elif name == "ground" and self.ground is not None:
-                found.append(Ground(self.ground, **row))
+            elif name == "ground" and view.ground is not None:
+                found.append(Ground(view.ground, **row))
             elif self.model is not None and name == "sdf":
                 found.append(CloudToObject(view, **row))
             elif self.model is not None and name == "object_mask":

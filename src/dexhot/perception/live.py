@@ -11,6 +11,7 @@ from time import monotonic as clock
 import numpy as np
 
 from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.planes import Plane, table_plane
 from dexhot.geometry.poses import pose_to_matrix, transform
 from dexhot.objects.asset import ObjectAsset
 from dexhot.perception import pose_kernels as kernels
@@ -19,7 +20,7 @@ from dexhot.perception.object_pose import SURE, RigidModel, noise_at, points_in,
 from dexhot.perception.perceive import ALIKE, LABEL, OBJECT, RETRY, RIGHT, TABLE, ObjectTrack, in_space
 from dexhot.perception.protocols import HandKeypoints, ObjectSighting
 from dexhot.perception.robot_mask import RobotMask
-from dexhot.perception.segmentation import ModelMask, Plane, hand_mask, table_plane
+from dexhot.perception.segmentation import ModelMask, hand_mask
 
 REACH = 0.08  # diameters from the surface within which a point says something about the pose
 INDEPENDENT = 30.0  # points

@@ -10,6 +10,7 @@ from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.errors import DexhotError
 from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.planes import Plane, table_plane
 from dexhot.geometry.poses import matrix_to_pose
 from dexhot.objects.asset import ObjectAsset
 from dexhot.perception import mask_kernels
@@ -17,7 +18,7 @@ from dexhot.perception.appearance import ITS, NOT_ITS
 from dexhot.perception.box_tracks import FITS, overlaps, track_boxes
 from dexhot.perception.object_pose import LOST, SURE, DepthObjectPose, RigidModel, rigid_model
 from dexhot.perception.protocols import BoxDetector, HandKeypoints, HandSighting, ObjectSighting
-from dexhot.perception.segmentation import ModelMask, Plane, candidates, hand_mask, prompted, table_plane
+from dexhot.perception.segmentation import ModelMask, candidates, hand_mask, prompted
 
 RIGHT, OBJECT, LEFT = 1, 2, 3  # labels
 LABEL = {"right": RIGHT, "left": LEFT}

@@ -3,7 +3,6 @@
 Masks of things not yet known (`candidates`, `prompted`) are regions of continuous depth above the table.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +12,7 @@ from dexhot.data.keypoints import BONES
 from dexhot.errors import DexhotError
 from dexhot.geometry.cameras import Intrinsics
 from dexhot.geometry.depth_kernels import draw_depth
+from dexhot.geometry.planes import ABOVE, Plane
 from dexhot.perception import mask_kernels as kernels
 from dexhot.perception.object_pose import noise_at
 from dexhot.perception.protocols import HandSighting
@@ -22,26 +22,11 @@ AROUND, FOREARM = 0.04, 0.07  # m about the bones, and about the line behind the
 REACH = 1.2  # sizes of the hand around it in which skin belongs to it: the forearm
 SKIN = 3.0  # deviations of chromaticity from the hand's own that are skin
 NEAR = 0.12  # m of depth between forearm and hand
-ABOVE = 0.010  # m over the table that is no table
 STEP = 0.012  # m of depth between neighbouring pixels that separates two things
 NEAREST, UNDRAWN = 0.06, 1e3  # m: nearer than it nothing is drawn; depth where nothing is drawn
-TRIES = 60  # planes of RANSAC
 PALM_OUTLINE = (0, 1, 5, 9, 13, 17)
 FLESH = np.array([*BONES, *pairwise(PALM_OUTLINE)])  # segments that a hand's flesh lies about
 RADII = np.array([PALM_EDGE if a == 0 or b in PALM_OUTLINE else FINGER for a, b in FLESH])
-
-
-@dataclass(frozen=True)
-class Plane:
-    """n . x = d in the camera frame; n points to the camera."""
-
-    n: np.ndarray
-    d: float
-
-    @property
-    def row(self) -> np.ndarray:
-        """(4,) n and d."""
-        return np.append(self.n, self.d)
 
 
 def hand_mask(
@@ -119,33 +104,6 @@ class ModelMask:
         covered = (measured > 0) & (measured < z - 4 * noise_at(float(pose[2, 3])))
         mask[y0:y1, x0:x1] = (z < UNDRAWN) & ~covered & ~hidden[y0:y1, x0:x1]
         return mask
-
-
-def table_plane(camera: Intrinsics, depth: np.ndarray) -> Plane | None:
-    """The plane with most points (m) of a depth image; None where it holds less than a tenth of them."""
-    step = max(1, camera.width // 160)
-    z = depth[::step, ::step]
-    v, u = np.nonzero((z > 0) & (z < 2.0))
-    if len(v) < 200:
-        return None
-    points = camera.backproject(np.stack([u, v], -1) * step, z[v, u].astype(float))
-    rng, best, inliers = np.random.default_rng(0), None, 0.1 * len(points)
-    for _ in range(TRIES):
-        a, b, c = points[rng.choice(len(points), 3, replace=False)]
-        n = np.cross(b - a, c - a)
-        if (length := np.linalg.norm(n)) < 1e-5:
-            continue
-        n = n / length * (-1 if n @ a > 0 else 1)
-        count = int((np.abs(points @ n - n @ a) < ABOVE / 2).sum())
-        if count > inliers:
-            best, inliers = Plane(n, float(n @ a)), count
-    if best is None:
-        return None
-    on = points[np.abs(points @ best.n - best.d) < ABOVE / 2]
-    middle = on.mean(0)
-    n = np.linalg.svd(on - middle, full_matrices=False)[2][2]
-    n = n * (-1 if n @ middle > 0 else 1)
-    return Plane(n, float(n @ middle))
 
 
 def candidates(

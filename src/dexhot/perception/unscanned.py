@@ -19,10 +19,11 @@ from dexhot.data.recording import Recording
 from dexhot.data.types import Evidence
 from dexhot.errors import DexhotError, MeshError
 from dexhot.geometry.cameras import Intrinsics
+from dexhot.geometry.planes import Plane, table_plane
 from dexhot.geometry.poses import matrix_to_pose, transform
 from dexhot.geometry.sdf_volume import SdfVolume, sdf_volume, zero_level
 from dexhot.perception.object_pose import points_in
-from dexhot.perception.segmentation import Plane, candidates, prompted, table_plane
+from dexhot.perception.segmentation import candidates, prompted
 
 SHAPES = ("box", "cylinder", "lying-cylinder", "sphere")
 REST_FRAMES = 10  # whose points are put together

@@ -3,10 +3,8 @@
 import numpy as np
 
 from dexhot.data.recording import Recording
+from dexhot.geometry.planes import ABOVE, LEAST, table_plane
 from dexhot.geometry.poses import matrix_to_pose
-from dexhot.perception.segmentation import ABOVE, table_plane
-
-LEAST = 0.1  # of an image, that a table fills; less may be an object's side
 
 
 def on_table(recording: Recording) -> np.ndarray | None:
