@@ -106,14 +106,14 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.ros
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_an_operators_hand_lifts_the_object_with_assistance_and_the_report_has_both_runs(
     ros_domain, grab, hand_landmarks, tmp_path
 ):
     """A copy stands for the run without assistance, which is another argument of the same graph."""
     command = [sys.executable, "-c", ONE_RUN, "demo", "--from", "teleop", "--accept-licence", "grab"]
     command += ["--out", str(tmp_path / "run"), "--json"]
-    reply = subprocess.run(command, capture_output=True, text=True, check=False, timeout=580)
+    reply = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1780)
     assert reply.returncode == 0, reply.stderr
     live = tmp_path / "run" / "assisted"
     assert f"report: file://{live}/report/report.html\nin 3D:  dexhot view {live}\n" in reply.stderr
