@@ -140,7 +140,7 @@ def _staying(call: list[str], pattern: str, folder: Path, environment: dict[str,
         assert up.wait(120) and process.poll() is None, f"{call[-1]} did not come up\n{''.join(output)}"
         yield
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) in (0, 128 + signal.SIGINT), f"{call[-1]}\n{''.join(output)}"
+        assert process.wait(60) in (0, 128 + signal.SIGINT), f"{call[-1]}\n{''.join(output)}"
     finally:
         process.kill()
         process.wait()

@@ -5,7 +5,6 @@ train what is missing, in the cache, and resume; what is not run is null, never 
 """
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from dexhot.errors import DexhotError
 from dexhot.progress import track
 from dexhot_bench.assist_paper import printed
 from dexhot_bench.assist_reconstruction import table_4
-from dexhot_bench.assist_tables import GOALS, Kept, TableRun, assist_dir, digest, table_1, table_2, table_3
+from dexhot_bench.assist_tables import GOALS, TableRun, assist_dir, digest, table_1, table_2, table_3
+from dexhot_bench.kept import Deadline, Kept
 from dexhot_train.assist.experts import Experts, load_experts
 from dexhot_train.assist.hands import AssistOptions
 from dexhot_train.assist.leap import load_leap_experts
@@ -39,8 +39,7 @@ def run(
     """quick: the shipped agents at their goals, 24 episodes each. steps: of PPO in tables II to IV, whose cells are
     null without. table: "I", "II", "III" or "IV" alone. minutes: after these nothing more is begun; the next run goes
     on with what is missing."""
-    until = float("inf") if minutes is None else time.monotonic() + 60.0 * minutes
-    asked = TableRun(Kept(assist_dir() / "cells.json", until), experts, 24 if quick else EPISODES, steps)
+    asked = TableRun(Kept(assist_dir() / "cells.json"), Deadline(minutes), experts, 24 if quick else EPISODES, steps)
     made: dict[str, Callable[[TableRun], Any]] = {"I": table_1, "II": table_2, "III": table_3, "IV": table_4}
     if table:
         tables = {table: made[table](asked)}
@@ -88,7 +87,7 @@ def _goal(
         return [cell.success, cell.speed]
 
     found: list[float] | None = (
-        measure() if quick else asked.kept.get(f"{key}-{asked.episodes}-{digest(motions)}", measure)
+        measure() if quick else asked.measured(f"{key}-{asked.episodes}-{digest(motions)}", measure)
     )
     return found
 

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,7 @@ from dexhot.errors import DexhotError
 from dexhot.objects.library import load_object
 from dexhot.progress import progress
 from dexhot_bench.assist_tables import TableRun, assist_dir
+from dexhot_bench.kept import Deadline
 from dexhot_train.assist.closing import ClosingHand
 from dexhot_train.assist.fitted import CLIPS, FPHAB, SPLITS, clip_names, fitted_clip, is_fitted
 from dexhot_train.assist.reconstruction import (
@@ -43,7 +43,7 @@ def table_4(run: TableRun) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
 
     def clips(task: str, split: str) -> list[Reconstruction]:
         if (task, split) not in fitted:
-            fitted[task, split] = fitted_clips(task, split, run.kept.until)
+            fitted[task, split] = fitted_clips(task, split, run.late)
         return fitted[task, split]
 
     def cell(task: str, name: str, split: str, row: Callable[[], Corrector]) -> dict[str, Any] | None:
@@ -56,7 +56,7 @@ def table_4(run: TableRun) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
             visual = name in AGENTS and AGENTS[name].visual
             return means(outcomes(found, row(), os.cpu_count() or 1, visual)) if found else None
 
-        found: dict[str, Any] | None = run.kept.get(key, measure)
+        found: dict[str, Any] | None = run.measured(key, measure)
         return found
 
     table: dict[str, dict[str, dict[str, dict[str, Any]]]] = {task: {} for task in TABLE_4_TASKS}
@@ -81,13 +81,13 @@ def means(found: list[ReconstructionOutcome]) -> dict[str, Any] | None:
     }
 
 
-def fitted_clips(task: str, split: str, until: float = float("inf")) -> list[Reconstruction]:
+def fitted_clips(task: str, split: str, late: Deadline) -> list[Reconstruction]:
     """All that can be had of a task's split; a clip that cannot be rendered, fitted or started is left out, named.
-    Empty where one is still to be fitted at the time `until` (of time.monotonic())."""
+    Empty where one is still to be fitted when it is late."""
     made, names, folder = [], clip_names(task, split), assist_dir() / "fitted"
     with progress(f"fitted clips, {task}", len(names), counted=True) as job:
         for name in names:
-            if time.monotonic() >= until and not is_fitted(name, folder):
+            if late.over and not is_fitted(name, folder):
                 return []
             try:
                 fit, truth, seen = fitted_clip(name, folder)

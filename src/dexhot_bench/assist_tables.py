@@ -1,8 +1,6 @@
 """Tables I to III of the residual hand agent's paper on today's simulators, one kept cell at a time."""
 
 import hashlib
-import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from dexhot import __version__
-from dexhot.data.files import write_text
 from dexhot.datasets.hand_poses import grab_poses
 from dexhot.paths import cache_dir
 from dexhot.progress import progress
+from dexhot_bench.kept import Deadline, Kept
 from dexhot_train.assist.experts import Experts, load_experts
 from dexhot_train.assist.hands import AssistOptions
 from dexhot_train.assist.structured import MAPPINGS, InputOptions, load_inputs, map_hands, save_inputs, see_hands
@@ -55,46 +53,26 @@ TABLE_3 = {  # row -> method, and what it was trained on: Gaussian noise, or inp
 
 
 @dataclass
-class Kept:
-    """Measured cells in a file, from which the next run goes on. Once `until` is over, missing ones stay null."""
-
-    path: Path
-    until: float = float("inf")  # of time.monotonic()
-    found: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.path.is_file():
-            self.found = json.loads(self.path.read_text())
-
-    def get(self, key: str, measure: Callable[[], Any]) -> Any:
-        """The cell of a key; measured now where it is missing and there is time, else None."""
-        if key not in self.found and time.monotonic() < self.until:
-            cell = measure()
-            if cell is None:  # it could not be measured
-                return None
-            if self.path.is_file():  # with what another run has kept meanwhile
-                self.found |= json.loads(self.path.read_text())
-            self.found[key] = cell
-            write_text(self.path, json.dumps(self.found, indent=1) + "\n")
-        return self.found.get(key)
-
-
-@dataclass
 class TableRun:
     """What a run of the tables was asked for."""
 
     kept: Kept
+    late: Deadline = field(default_factory=Deadline)
     experts: Path | None = None
     episodes: int = 100
     steps: int = 0  # of PPO; its cells are null without
 
     def success(self, key: str, motions: Experts, sigma: float, row: "Row", **more: Any) -> float | None:
         """The kept success of a row; its agent is trained where it is needed."""
-        found: float | None = self.kept.get(
+        found: float | None = self.measured(
             f"{key}-{sigma:.2f}-{self.episodes}-{digest(motions)}",
             lambda: success(motions, sigma, *row(), self.episodes, **more).success,
         )
         return found
+
+    def measured(self, key: str, measure: Callable[[], Any]) -> Any:
+        """The kept cell of a key; measured now where it is missing and there is time, else None."""
+        return self.kept.measured(key, measure, self.late)
 
 
 Row = Callable[[], tuple[Agent | None, AssistOptions]]  # trains its agent, or goes on with that of the cache
@@ -168,7 +146,7 @@ def _row_2(run: TableRun, name: str, task: str, options: AssistTraining | None) 
         return found
 
     steps = options.steps if options else 0
-    row: dict[str, Any] | None = run.kept.get(f"II-{task}-{name}-{steps}-{run.episodes}-{digest(motions)}", measure)
+    row: dict[str, Any] | None = run.measured(f"II-{task}-{name}-{steps}-{run.episodes}-{digest(motions)}", measure)
     return row or dict.fromkeys(("train", "test", "velocity_distance"))
 
 
@@ -194,7 +172,7 @@ def table_3(run: TableRun) -> dict[str, dict[str, dict[str, float | None]]]:
 
             key = f"III-{task}-{name}-{poses}-{run.steps if name in PPO_3 else 0}-{run.episodes}"
             known = digest(load_experts(task, run.experts))
-            table[task][name][poses] = run.kept.get(f"{key}-{known}", measure)
+            table[task][name][poses] = run.measured(f"{key}-{known}", measure)
 
     for task in TABLE_3_TASKS:
         row(task, "ik", "network", lambda taught: user_alone)

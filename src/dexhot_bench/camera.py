@@ -22,7 +22,7 @@ from dexhot.evaluation.score import rejudge
 from dexhot.paths import cache_dir, share_dir
 from dexhot.progress import progress
 from dexhot.rollouts.live import live_rollout
-from dexhot_bench.kept_rows import Deadline, KeptRows, Row, code_key
+from dexhot_bench.kept import Deadline, Kept, Row, code_key
 from dexhot_bench.mine import FULL, mine_clip, mined_dir
 from dexhot_train.mining.mine import placed
 
@@ -57,7 +57,7 @@ def run(
     own_domain()
     named = splits("grab") if not quick else {}
     names = [SHIPPED] if quick else clips or list(dict.fromkeys([*named["quick"], *named["train"]]))
-    rows = KeptRows.of(cache_dir() / "bench" / "camera.json", code_key(LIVE, __file__))
+    rows = Kept(cache_dir() / "bench" / "camera.json", code_key(LIVE, __file__))
     late, left_out, failed = Deadline(minutes), {}, {}
     with progress("tracking live, runs", len(PERCEPTIONS) * len(names), counted=True) as job:
         for done, (name, perception) in enumerate((name, p) for name in names for p in PERCEPTIONS):

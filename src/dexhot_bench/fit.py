@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from dexhot.data.files import write_text
 from dexhot.datasets.contactpose import grasp_folders
 from dexhot.errors import ClipError, DexhotError, NotFoundError
 from dexhot.fitting.recipe import Recipe, load_recipe
@@ -43,42 +42,12 @@ from dexhot_bench.fit_rows import (
     quick_rows,
     rows_of,
 )
+from dexhot_bench.kept import Deadline, Kept, code_key
 
 CHEAP_FIRST = ("tracking", "contact", "robot_hand", "body", "homan", "handypriors", "tfhot")  # methods
 MARGINS = {  # metric -> by how much joint fitting lowers it in the paper (HOMan, table 1)
     "hand": ("mpjpe_mm", 0.67), "object": ("object_vertex_reduced_mm", 0.34), "object_add_s": ("add_s_mm", 0.51),
 }  # fmt: skip
-
-
-@dataclass
-class Cells:
-    """What was measured, by row and clip; kept in a file, from which the next run goes on."""
-
-    path: Path | None
-    found: dict[str, dict[str, Metrics]]
-
-    @classmethod
-    def kept(cls, path: Path | None) -> "Cells":
-        """Those of a file, if there is one."""
-        there = path is not None and path.is_file()
-        return cls(path, json.loads(path.read_text()) if there and path else {})
-
-    def key(self, row: TableRow) -> str:
-        """Of the recipe's settings and what it sees, so that a changed one is measured again."""
-        recipe, sight = row.recipe, asdict(row.sight)
-        said = json.dumps([recipe.method, recipe.terms, recipe.solver, row.frames, sight], sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
-
-    def get(self, row: TableRow, clip: str) -> Metrics | None:
-        """One cell."""
-        return self.found.get(self.key(row), {}).get(clip)
-
-    def put(self, row: TableRow, clip: str, metrics: Metrics) -> None:
-        """Keep a cell."""
-        self.found.setdefault(self.key(row), {})[clip] = metrics
-        if self.path:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(self.path, json.dumps(self.found, indent=1) + "\n")
 
 
 def run(
@@ -100,7 +69,8 @@ def run(
         raise DexhotError("ContactPose is for recipe contact, which --recipes leaves out.")
     if contactpose is not None:
         grasp_folders(contactpose)  # refused before the other cells
-    cells = Cells.kept(None if quick else cache_dir() / "bench" / f"fit-{source_digest()}.json")
+    code = code_key(("fitting", "synthesis"), mining=False)
+    cells, late = Kept(None if quick else cache_dir() / "bench" / "fit.json", code), Deadline(minutes)
     clips = Clips(QUICK_FRAMES if quick else FRAMES)
     left_out: list[str] = []
     names = {row.name: names_of(row) for row in rows}
@@ -109,11 +79,11 @@ def run(
     with progress("fitting, cells", len(jobs), counted=True) as job:
         for done, (k, row, name) in enumerate(jobs):
             job(done, len(jobs))
-            late = minutes is not None and time.perf_counter() - began > 60.0 * minutes
-            if late or cells.get(row, name) or any(said.startswith(f"{name}:") for said in left_out):
+            if late.over or cells.get(cell(row, name)) or any(said.startswith(f"{name}:") for said in left_out):
                 continue
             try:
-                cells.put(row, name, measured(row, k) if row.recipe.method in OTHERS else fit_one(clips, row, k))
+                made = measured(row, k) if row.recipe.method in OTHERS else fit_one(clips, row, k)
+                cells.put(cell(row, name), made)
             except UnrenderedError as e:
                 left_out.append(f"{name}: {e}")
             except DexhotError as e:
@@ -133,7 +103,7 @@ def run(
         "rows": found,
         "published": published(rows),
         "subset": found[first.name]["clips"],
-        "by_clip": {name: cells.get(first, name) or NOT_RUN for name in names[first.name]},
+        "by_clip": {name: cells.get(cell(first, name)) or NOT_RUN for name in names[first.name]},
         "left_out": left_out,
         "notes": notes,
         "seconds": time.perf_counter() - began,
@@ -183,15 +153,11 @@ def measured(row: TableRow, k: int) -> Metrics:
     return fit_contact.measure(grasps, row.recipe)
 
 
-def source_digest() -> str:
-    """Of the code that fits and renders: cells of other code are not mixed in."""
-    import dexhot
-
-    root, digest = Path(dexhot.__file__).parent, hashlib.sha256()
-    for folder in ("fitting", "synthesis"):
-        for path in sorted((root / folder).glob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
+def cell(row: TableRow, clip: str) -> str:
+    """Name of a cell, with the recipe's settings and what it sees: a changed row is measured again."""
+    recipe, sight = row.recipe, asdict(row.sight)
+    said = json.dumps([recipe.method, recipe.terms, recipe.solver, row.frames, sight], sort_keys=True)
+    return f"{clip} {hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 
 def fit_one(clips: Clips, row: TableRow, k: int) -> Metrics:
@@ -210,16 +176,16 @@ def fitted(clip: Clip, recipe: Recipe, sight: Sight) -> Metrics:
     return errors(fit, clip.recording, clip.truth, own)
 
 
-def summary_of(cells: Cells, row: TableRow, names: Sequence[str]) -> dict[str, Any]:
+def summary_of(cells: Kept, row: TableRow, names: Sequence[str]) -> dict[str, Any]:
     """Means over the clips that were run; of the time per frame the median, and frames per second of one core."""
-    rows = {name: cell for name in names if (cell := cells.get(row, name))}
+    rows = {name: found for name in names if (found := cells.get(cell(row, name)))}
     made = {"clips": list(rows), "frames": row.frames, NOT_RUN: len(names) - len(rows)}
     if not rows:
         return made | {"metrics": NOT_RUN}
-    metrics = {name: float(np.mean([cell[name] for cell in rows.values() if name in cell])) for name in _names(rows)}
+    metrics = {name: float(np.mean([found[name] for found in rows.values() if name in found])) for name in _names(rows)}
     if row.recipe.method in OTHERS:
         return made | {"metrics": metrics}
-    metrics["fit_ms_p50"] = float(np.median([cell["fit_ms_p50"] for cell in rows.values()]))
+    metrics["fit_ms_p50"] = float(np.median([found["fit_ms_p50"] for found in rows.values()]))
     return made | {"metrics": metrics | {"fps": 1e3 / metrics["fit_ms_p50"]}}
 
 
@@ -232,7 +198,7 @@ def _names(rows: dict[str, Metrics]) -> Iterator[str]:
     return iter(dict.fromkeys(name for cell in rows.values() for name in cell))
 
 
-def comparison(cells: Cells, rows: Sequence[TableRow]) -> dict[str, float]:
+def comparison(cells: Kept, rows: Sequence[TableRow]) -> dict[str, float]:
     """How much lower HOMan's errors are than those of independent composition, with one hand and with two; of means
     over the clips that have both."""
     found: dict[str, float] = {}
@@ -244,7 +210,7 @@ def comparison(cells: Cells, rows: Sequence[TableRow]) -> dict[str, float]:
         if joint not in by_name or apart not in by_name:
             continue
         names = names_of(by_name[joint])
-        pairs = [tuple(cells.get(by_name[row], name) for row in (joint, apart)) for name in names]
+        pairs = [tuple(cells.get(cell(by_name[row], name)) for row in (joint, apart)) for name in names]
         both = [(a, b) for a, b in pairs if a and b]
         for part, (metric, _) in MARGINS.items() if both else ():
             a, b = (sum(pair[k][metric] for pair in both) for k in (0, 1))

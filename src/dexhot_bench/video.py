@@ -40,7 +40,7 @@ from dexhot.retargeting.retarget import retarget
 from dexhot.robots.robot_hand import load_hand
 from dexhot.simulation.setup import Setup, load_setup
 from dexhot.synthesis.clip import Options, Truth, render
-from dexhot_bench.kept_rows import Deadline, KeptRows, Row, code_key
+from dexhot_bench.kept import Deadline, Kept, Row, code_key
 from dexhot_bench.mine import FULL, QUICK
 from dexhot_train.mining.clip_job import mine_into
 from dexhot_train.mining.executor import run_jobs
@@ -74,7 +74,7 @@ def run(
     names = clips or list(QUICK_CLIPS if quick else dict.fromkeys([*named["quick"], *named["train"]]))
     folder = check_folder(out or cache_dir() / "mined" / ("video-quick" if quick else "video"), "$DEXHOT_CACHE")
     key, late = code_key(SEEING, __file__), Deadline(minutes)
-    rows = KeptRows.of(folder / "rows.json", key)
+    rows = Kept(folder / "rows.json", key)
     missing = [] if late.over else [name for name in names if rows.get(name) is None]
     options, frames = (QUICK, QUICK_FRAMES) if quick else (FULL, None)
     failed: dict[str, str] = {}

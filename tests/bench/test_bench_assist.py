@@ -14,7 +14,8 @@ from dexhot.errors import ClipError
 from dexhot_bench import assist as bench
 from dexhot_bench import assist_reconstruction, assist_tables
 from dexhot_bench.assist_paper import TABLE_1, TABLE_2, TABLE_3, TABLE_4, beside, printed
-from dexhot_bench.assist_tables import Kept, TableRun, folder_of
+from dexhot_bench.assist_tables import TableRun, folder_of
+from dexhot_bench.kept import Deadline, Kept
 from dexhot_train.assist.experts import load_experts
 from dexhot_train.assist.fitted import FPHAB, clip_names
 from dexhot_train.assist.hands import AssistOptions
@@ -108,8 +109,10 @@ def test_a_split_whose_clips_are_not_all_fitted_in_time_is_null(tmp_path, monkey
         raise ClipError("cannot be seen.")
 
     monkeypatch.setattr(assist_reconstruction, "fitted_clip", fit)
-    assert assist_reconstruction.fitted_clips("pour", "train", until=0.0) == [] and not fitted
-    assert assist_reconstruction.fitted_clips("pour", "train") == [] and len(fitted) == 4  # each is left out, named
+    assert assist_reconstruction.fitted_clips("pour", "train", Deadline(0.0, began=float("-inf"))) == [] and not fitted
+    assert (
+        assist_reconstruction.fitted_clips("pour", "train", Deadline()) == [] and len(fitted) == 4
+    )  # each is left out, named
 
 
 def test_an_agent_of_table_4_sees_pictures_only_where_it_was_trained_with_them(tmp_path, monkeypatch):
@@ -145,7 +148,7 @@ def test_fphabs_pouring_is_in_the_table_by_its_own_split(tmp_path, monkeypatch):
     monkeypatch.setattr(
         assist_reconstruction, "reconstruction", lambda fit, truth, asset, task: goals.append(task) or Seen(None)
     )
-    found = assist_reconstruction.fitted_clips(FPHAB, "test")
+    found = assist_reconstruction.fitted_clips(FPHAB, "test", Deadline())
     assert goals == ["pour"] and found[0].seen.shape == (3, 2)
 
 
@@ -154,12 +157,6 @@ class Seen:
     """In a reconstruction's place."""
 
     seen: object
-
-
-def test_what_cannot_be_measured_is_not_kept(tmp_path):
-    kept = Kept(tmp_path / "cells.json")
-    assert kept.get("a", lambda: None) is None and kept.get("a", lambda: 1.0) == 1.0
-    assert Kept(tmp_path / "cells.json").get("a", lambda: 2.0) == 1.0
 
 
 def test_the_rows_of_table_2_are_settings_of_one_learner(measured, experts, monkeypatch):
@@ -209,7 +206,7 @@ def test_the_command_prints_a_table_and_its_json(measured, experts, capsys):
     out = capsys.readouterr()
     assert "(0.57)" in out.err and json.loads(out.out.strip().splitlines()[-1])["tables"]["I"]["door"]
     assert main(["bench", "leap", "--minutes", "5"]) != 0
-    assert "dexhot bench assist" in capsys.readouterr().err
+    assert "--minutes belongs to `dexhot bench fit|assist|" in capsys.readouterr().err
 
 
 def test_an_agent_of_the_tables_is_not_mistaken_for_another():

@@ -4,7 +4,6 @@ import pytest
 
 from dexhot.errors import DexhotError
 from dexhot_bench import camera
-from dexhot_bench.kept_rows import KeptRows
 
 
 @pytest.fixture
@@ -64,10 +63,3 @@ def test_a_graph_that_dies_is_started_again_and_is_no_failure_of_the_camera(monk
     assert len(tried) == camera.ATTEMPTS
     monkeypatch.setattr(camera, "_live", lambda *given: (None, ""))
     assert "did not end" in camera.tracked(file, "sim", "camera")["why"]
-
-
-def test_rows_of_other_code_do_not_count(tmp_path):
-    rows = KeptRows.of(tmp_path / "rows.json", "old")
-    rows.put("a", {"x": 1})
-    assert KeptRows.of(tmp_path / "rows.json", "old").get("a") == {"x": 1}
-    assert KeptRows.of(tmp_path / "rows.json", "new").get("a") is None

@@ -35,7 +35,7 @@ def drawn(monkeypatch, tmp_path):
     monkeypatch.setattr(fit_rows, "clip_names", lambda hands: ["tiny"])
     monkeypatch.setattr(fit, "load_object", lambda name: ASSET)
     monkeypatch.setattr(fit, "cache_dir", lambda: tmp_path)
-    monkeypatch.setattr(fit, "source_digest", lambda: "code")
+    monkeypatch.setattr(fit, "code_key", lambda *a, **k: "code")
     return made
 
 
@@ -199,13 +199,15 @@ def test_homans_margins_are_those_of_the_papers_table(tmp_path, monkeypatch):
     """Errors of joint fitting relative to independent composition (its table 1), on the clips that have both."""
     monkeypatch.setattr(fit_rows, "clip_names", lambda hands: ["a", "b"])
     rows = {row.name: row for row in fit.rows_of(False)}
-    cells = fit.Cells.kept(tmp_path / "cells.json")
+    cells = fit.Kept(tmp_path / "cells.json")
     assert fit.comparison(cells, list(rows.values())) == {}
     for suffix, what in (("", "homan"), (", two hands", "homan_two_hands")):
         joint, apart = rows[f"homan{suffix or ' (4 clips)'}"], rows[f"homan, independent{suffix}"]
-        cells.put(joint, "a", {"mpjpe_mm": 86.0, "object_vertex_reduced_mm": 80.0, "add_s_mm": 38.0})
-        cells.put(apart, "a", {"mpjpe_mm": 262.0, "object_vertex_reduced_mm": 121.0, "add_s_mm": 77.0})
-        cells.put(joint, "b", {"mpjpe_mm": 1e6, "object_vertex_reduced_mm": 1e6, "add_s_mm": 1e6})  # without its pair
+        cells.put(fit.cell(joint, "a"), {"mpjpe_mm": 86.0, "object_vertex_reduced_mm": 80.0, "add_s_mm": 38.0})
+        cells.put(fit.cell(apart, "a"), {"mpjpe_mm": 262.0, "object_vertex_reduced_mm": 121.0, "add_s_mm": 77.0})
+        cells.put(
+            fit.cell(joint, "b"), {"mpjpe_mm": 1e6, "object_vertex_reduced_mm": 1e6, "add_s_mm": 1e6}
+        )  # without its pair
         found = fit.comparison(cells, list(rows.values()))
         for part, (_, published) in fit.MARGINS.items():
             assert found[f"{what}_{part}_lower"] == pytest.approx(published, abs=0.01)
@@ -228,10 +230,10 @@ def test_a_row_sees_of_a_clip_what_it_names(drawn):
 
 
 def test_rows_that_see_differently_are_kept_apart(tmp_path):
-    cells = fit.Cells.kept(tmp_path / "cells.json")
+    cells = fit.Kept(tmp_path / "cells.json")
     exact = replace(DEFAULT, sight=fit_clips.Sight(exact=("masks",)))
-    cells.put(DEFAULT, "tiny", {"mpjpe_mm": 1.0})
-    assert cells.get(exact, "tiny") is None
+    cells.put(fit.cell(DEFAULT, "tiny"), {"mpjpe_mm": 1.0})
+    assert cells.get(fit.cell(exact, "tiny")) is None
 
 
 def test_a_stand_in_has_another_shape_and_size():
@@ -267,7 +269,7 @@ def test_the_table_has_the_published_rows_beside_and_says_what_was_not_run(drawn
 
 def test_cells_are_kept_in_a_file_of_ours(tmp_path):
     path = tmp_path / "bench" / "fit.json"
-    fit.Cells.kept(path).put(DEFAULT, "tiny", {"mpjpe_mm": 1.0})
-    assert fit.Cells.kept(path).get(DEFAULT, "tiny") == {"mpjpe_mm": 1.0}
+    fit.Kept(path).put(fit.cell(DEFAULT, "tiny"), {"mpjpe_mm": 1.0})
+    assert fit.Kept(path).get(fit.cell(DEFAULT, "tiny")) == {"mpjpe_mm": 1.0}
     changed = fit_rows.TableRow("default", DEFAULT.recipe.changed(["sdf.sigma=0.1"]), 1, 8)
-    assert fit.Cells.kept(path).get(changed, "tiny") is None and json.loads(path.read_text())
+    assert fit.Kept(path).get(fit.cell(changed, "tiny")) is None and json.loads(path.read_text())

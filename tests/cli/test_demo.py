@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from dexhot.cli import demo_command
+from dexhot.cli.retarget_command import part_of
 from dexhot.datasets import grab_import, library
 from dexhot.datasets.licences import accepted_before
 from dexhot.datasets.parametric import generate
@@ -77,6 +78,12 @@ def test_a_recording_of_one_s_own_needs_its_object(tmp_path):
         args.out = tmp_path / "new"
         with pytest.raises(DexhotError, match="which object is in your recording"):
             demo_command.run(args)
+
+
+def test_a_part_is_cut_from_a_recording_of_one_s_own_alone(tmp_path, lift_clip):
+    with pytest.raises(DexhotError, match="--frames belongs to --from RECORDING"):
+        demo_command.run(demo_command.Args(begin="video", frames="0:20", out=tmp_path / "new"))
+    assert len(part_of(lift_clip, "5:20").time) == 15 and part_of(lift_clip, None) is lift_clip
 
 
 class Passing:

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from dexhot.control.sampling import base_actions
+from dexhot.data.files import save
 from dexhot.errors import UnreachableError
 from dexhot.evaluation import placed_panel
-from dexhot.evaluation.controllers import EvaluationOptions, evaluate_reference, summarise
+from dexhot.evaluation.controllers import EvaluationOptions, evaluate_file, evaluate_reference, summarise
 from dexhot.evaluation.panel import ARM, Light, Panel
 from dexhot.evaluation.placed_panel import PlacedPanel
+from dexhot.objects.library import save_object
 from dexhot.retargeting.placement import moved, place
+from dexhot.simulation.setup import load_setup
 
 PASSED = Panel(Light("nominal", True, ""), tuple(Light(f"w{k}", True, "") for k in range(4)) + (Light(ARM, False, ""),))
 
@@ -84,3 +87,11 @@ def test_a_network_runs_in_the_loop_of_the_placed_clip(lift_reference, lift_setu
     network = SimpleNamespace()
     assert PlacedPanel(lift_reference, lift_setup).of_network(network) is PASSED
     assert asked["made"] == (placed, network)
+
+
+def test_a_demonstrations_own_rows_have_the_panel_too(shipped, played, cache, tmp_path):
+    save_object(load_setup(shipped.reference).asset)
+    options = EvaluationOptions("kinematic", 0, baselines=(), panel=True)
+    row = evaluate_file(save(shipped, tmp_path / "d"), options)
+    assert row["demonstration"]["success_panel"] and row["playback"]["success_panel"]
+    assert any(d.actions is not None and len(d.actions) == row["frames"] for d in played)

@@ -75,7 +75,7 @@ def running(world):
         thread.join()
 
 
-def eventually(condition, seconds: float = 30.0) -> bool:
+def eventually(condition, seconds: float = 60.0) -> bool:
     end = time.monotonic() + seconds
     while not (met := bool(condition())) and time.monotonic() < end:
         time.sleep(0.01)

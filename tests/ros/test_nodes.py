@@ -51,7 +51,7 @@ class Live:
     def reason(self) -> str:
         return self.supervisor.machine.reason
 
-    def spin_until(self, condition, seconds: float = 30.0) -> bool:
+    def spin_until(self, condition, seconds: float = 60.0) -> bool:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not condition():
             self.executor.spin_once(timeout_sec=0.02)
@@ -88,9 +88,9 @@ class Live:
 
     def call(self, service: str) -> Trigger.Response:
         client = self.client.create_client(Trigger, service)
-        assert client.wait_for_service(timeout_sec=5.0)
+        assert client.wait_for_service(timeout_sec=60.0)
         future = client.call_async(Trigger.Request())
-        assert self.spin_until(future.done, 10.0)
+        assert self.spin_until(future.done, 60.0)
         return future.result()
 
     def close(self) -> None:

@@ -154,7 +154,7 @@ def test_live_view_shows_state_and_ghost_of_the_current_frame(asset, server):
 
 def test_the_page_is_served_on_this_machine_only(server):
     assert server.get_host() == "127.0.0.1"
-    page = urllib.request.urlopen(f"http://127.0.0.1:{server.get_port()}", timeout=10).read()
+    page = urllib.request.urlopen(f"http://127.0.0.1:{server.get_port()}", timeout=60).read()
     assert b"<html" in page.lower()
 
 
@@ -162,7 +162,7 @@ def test_command_shows_where_the_file_is_shown(asset, tmp_path, capsys, monkeypa
     def look(player: Player, ended: Callable[[], bool]) -> None:
         told = json.loads(capsys.readouterr().out.splitlines()[-1])
         assert told["kind"] == player.show.kind and told["file"] == str(path)
-        assert urllib.request.urlopen(told["url"], timeout=10).status == 200
+        assert urllib.request.urlopen(told["url"], timeout=60).status == 200
 
     path = save(lift_rollout(), tmp_path / "lift.npz")
     monkeypatch.setattr(Player, "run", look)

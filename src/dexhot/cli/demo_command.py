@@ -46,6 +46,8 @@ class Args:
     """--from RECORDING: the object in it (`dexhot object list`)."""
     prompt: Annotated[str | None, shown("object:U,V[,U1,V1]")] = None
     """--from RECORDING: a click on the object in the first frame, or a box around it (px)."""
+    frames: Annotated[str | None, shown("FIRST:STOP")] = None
+    """--from RECORDING: only these frames, counted from 0; STOP is excluded. It must begin with the object at rest."""
     out: Annotated[Path | None, shown("FOLDER")] = None
     """Folder of the run; by default a new one in runs/. Missing folders are created."""
     view: bool = False
@@ -88,6 +90,8 @@ def run(args: Args) -> int:
     own = args.begin not in (None, "video", "teleop")
     if own != bool(args.object):
         raise DexhotError("--from RECORDING and --object NAME belong together: which object is in your recording?")
+    if args.frames and not own:
+        raise DexhotError("--frames belongs to --from RECORDING.")
     require_ros()
     stages = Stages()
     if own:
@@ -228,6 +232,7 @@ def from_video(args: Args, video: str, folder: Path, stages: Stages) -> Any:
     from dexhot.cli.models_command import get_hand_landmarks
     from dexhot.cli.perceive_command import read_prompt
     from dexhot.cli.report_command import SEEN
+    from dexhot.cli.retarget_command import part_of
     from dexhot.data import save
     from dexhot.data.files import write_text
     from dexhot.datasets.library import trajectories_dir
@@ -257,6 +262,7 @@ def from_video(args: Args, video: str, folder: Path, stages: Stages) -> Any:
         save(evidence, folder / "evidence.npz")
     with stages("fit", "both in metres"):
         fit = fit_recording(recording, evidence, asset, load_recipe("default"), open_hand("right"))
+        fit.trajectory = part_of(fit.trajectory, args.frames)
         fit.trajectory.name = f"video/{folder.name}"  # of the cache too, where the report looks for its clip
         save(fit.trajectory, folder / "trajectory.npz")
         save(fit.trajectory, trajectories_dir("video") / f"{folder.name}.npz")

@@ -94,17 +94,22 @@ def run(args: Args) -> None:
 
 
 def _trajectory(clip: str, frames: str | None) -> "HandObjectTrajectory":
+    from dexhot.datasets.library import clip_or_file
+
+    return part_of(clip_or_file(clip), frames)
+
+
+def part_of(clip: "HandObjectTrajectory", frames: str | None) -> "HandObjectTrajectory":
+    """Frames "FIRST:STOP" of a clip; None for all. Raises DexhotError."""
     import re
 
-    from dexhot.datasets.library import clip_or_file
     from dexhot.errors import DexhotError
 
-    found = clip_or_file(clip)
     if frames is None:
-        return found
+        return clip
     given = re.fullmatch(r"(\d*):(\d*)", frames)
     if not given:
         raise DexhotError(
-            f"--frames {frames!r}: write FIRST:STOP, e.g. 0:{len(found.time)} for all frames of {found.name}."
+            f"--frames {frames!r}: write FIRST:STOP, e.g. 0:{len(clip.time)} for all frames of {clip.name}."
         )
-    return found.cut(int(given[1] or 0), int(given[2] or len(found.time)))
+    return clip.cut(int(given[1] or 0), int(given[2] or len(clip.time)))

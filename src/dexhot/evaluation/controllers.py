@@ -126,9 +126,12 @@ def evaluate_file(path: Path, options: EvaluationOptions) -> dict[str, Any]:
     if mined is not None:
         simulator, spent = floating_simulator(reference, setup), mined.provenance
         seconds, steps = spent.get("seconds_cpu", 0.0), int(spent.get("control_steps", 0))
+        panels = PlacedPanel(reference, setup)
         for name, relative in (("demonstration", False), ("playback", True)):
             motion = PlayedMotion(mined.actions, relative, seconds, round(steps / len(reference.q)), steps=steps)
-            rows[name] = judge_motion(reference, motion, simulator, setup, options.trials)
+            row = judge_motion(reference, motion, simulator, setup, options.trials)
+            panel = panels.verdict(row, lambda: panels.of_targets(mined.actions)) if options.panel else {}
+            rows[name] = row | panel
     return _known(reference.name, reference) | rows
 
 
