@@ -172,8 +172,8 @@ class DepthObjectPose:
         return float(covered * (agreeing + 1) / (agreeing + floating + 1))
 
     def _choice(self, R, t, points, depth, hidden, gap, pinhole, sigma) -> float:  # type: ignore[no-untyped-def]
-        """Of an aligned hypothesis. Finer at the points, which are the object's; less by the surface, which floats where
-        mask or hand are a pixel off; and none of it is outside of both (`gap`, px)."""
+        """Of an aligned hypothesis. Finer at the points, which are the object's; less by the surface, which floats
+        where mask or hand are a pixel off; and none of it is outside of both (`gap`, px)."""
         model = self.model
         agreeing, floating, _ = kernels.agreement(R, t, model.samples, model.normals, depth, hidden, pinhole, sigma)
         covered = kernels.explained(R, t, *model.grid, points, FINE * sigma)
