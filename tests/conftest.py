@@ -18,7 +18,7 @@ from dexhot.paths import cache_dir
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
-REAL_TIME = ("bench", "bringup", "cli", "hardware", "rigs", "ros")  # folders: devices, drivers, processes, live graphs
+REAL_TIME = ("bringup", "cli/test_franka_command.py", "hardware", "rigs", "ros")  # devices, processes, live graphs
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
@@ -32,8 +32,7 @@ def missing(reason: str):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what runs in real time. The first that needs GRAB waits for its download: 86 MB, on whatever network."""
     for item in items:
-        folder, *_ = item.path.relative_to(TESTS).parts
-        if folder in REAL_TIME or item.get_closest_marker("ros"):
+        if item.path.relative_to(TESTS).as_posix().startswith(REAL_TIME) or item.get_closest_marker("ros"):
             item.add_marker(pytest.mark.alone)
         if "grab" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(1800))

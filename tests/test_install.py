@@ -115,6 +115,7 @@ def test_colcon_links_to_the_sources(workspace):
     assert Path(module).resolve() == source / "src/dexhot/paths.py" and Path(share) == source
 
 
+@pytest.mark.timeout(900)
 def test_colcon_test_runs_a_smoke_set(workspace):
     before = os.times()
     colcon("test", workspace=workspace)

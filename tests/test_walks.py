@@ -76,6 +76,7 @@ def left_urdf(tmp_path):
     return {"--shape box": "--shape box --side left"}  # as the page says
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "kind, side, joints", [("mimic_urdf", "right", 4), ("mjcf", "right", 6), ("left_urdf", "left", 16)]
 )
@@ -88,6 +89,7 @@ def test_adding_a_hand(cache, tmp_path, request, kind, side, joints):
     assert all((tmp_path / f"{picture}.png").stat().st_size > 10_000 for picture in ("hand", "look", "fit"))
 
 
+@pytest.mark.timeout(900)
 def test_adding_an_object(cache, tmp_path):
     """A beaker stands in for the mug: convex pieces of a handle take a minute."""
     trimesh.creation.cylinder(35.0, 90.0, sections=24).export(tmp_path / "mug.stl")

@@ -1,5 +1,6 @@
 """`dexhot evaluate --rig`: prompts, resuming, what is counted; and a rehearsal on sim-wire, answered from a script."""
 
+import io
 import json
 import os
 import subprocess
@@ -183,6 +184,21 @@ def test_the_prompt_says_where_the_object_goes(shipped):
 def test_the_command_names_what_does_not_go_together(words, said, capsys, cache):
     assert main(["evaluate", *words]) == 1
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_prompts_are_on_stderr_and_the_json_alone_on_the_last_line(shipped, rig, tmp_path, cache, monkeypatch, capsys):
+    pytest.importorskip("rclpy")
+    save_object(load_setup(shipped.reference).asset)
+    lift = save(shipped, tmp_path / "lift")
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n\n"))  # and then nobody answers
+    monkeypatch.setenv("ROS_DOMAIN_ID", "7")
+    words = ["evaluate", "--rig", "sim-wire", "--clips", str(lift), "--repeats", "2", "--kinds", "result", "--json"]
+    assert main([*words, "--campaign", str(tmp_path / "c")]) in (0, None)
+    shown = capsys.readouterr()
+    found = json.loads(shown.out)
+    assert found["left"] == 1 and found["trials"][0]["level"] == 3
+    assert "Enter starts the trial" in shown.err and "1 trial is left" in shown.err
+    assert "PPO without supervision has not been trained" in " ".join(shown.err.split())
 
 
 @pytest.mark.ros

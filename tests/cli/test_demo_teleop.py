@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dexhot.cli import demo_teleop
+from dexhot.datasets.parametric import generate
 from dexhot.rollouts.teleop_run import Lift
 
 
@@ -26,6 +27,24 @@ from dexhot.rollouts.teleop_run import Lift
 )
 def test_each_run_is_told_by_what_became_of_the_object(lift, said):
     assert demo_teleop.fate(lift, 6.0) == said
+
+
+@pytest.mark.parametrize("found, kept", [([0.3, 0.97], 6), ([0.1, 0.5, 0.3, 0.2], 6), ([1.0], 5)])
+def test_a_camera_that_does_not_see_the_hand_is_moved(found, kept, tmp_path, monkeypatch):
+    clip, asset = generate("reach", "box", 0)
+    tried, written, shares = [], [], iter(found)
+
+    def render(operator, asset, options, report):
+        tried.append(options.seed)
+        return SimpleNamespace(color=options.seed), None, SimpleNamespace(trajectory=operator)
+
+    monkeypatch.setattr("dexhot.objects.load_object", lambda name: asset)
+    monkeypatch.setattr("dexhot.synthesis.clip.render", render)
+    monkeypatch.setattr("dexhot.synthesis.files.write_clip", lambda *given: written.append(given) or given[0])
+    monkeypatch.setattr(demo_teleop, "found_in", lambda pictures: next(shares))
+    demo_teleop.rendered_operator(clip, tmp_path, 5)
+    assert tried == list(range(5, 5 + len(found)))
+    assert written[0][1].color == kept == written[0][4]["seed"]
 
 
 def test_the_picture_and_its_caption_have_both_runs_the_unassisted_first(tmp_path, monkeypatch):
@@ -87,14 +106,14 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.ros
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_an_operators_hand_lifts_the_object_with_assistance_and_the_report_has_both_runs(
     ros_domain, grab, hand_landmarks, tmp_path
 ):
     """A copy stands for the run without assistance, which is another argument of the same graph."""
     command = [sys.executable, "-c", ONE_RUN, "demo", "--from", "teleop", "--accept-licence", "grab"]
     command += ["--out", str(tmp_path / "run"), "--json"]
-    reply = subprocess.run(command, capture_output=True, text=True, check=False, timeout=580)
+    reply = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1780)
     assert reply.returncode == 0, reply.stderr
     live = tmp_path / "run" / "assisted"
     assert f"report: file://{live}/report/report.html\nin 3D:  dexhot view {live}\n" in reply.stderr

@@ -62,7 +62,8 @@ def run_campaign(args: Any) -> None:
     _show(trials)
     left = 0 if whole else len(list(campaign.left()))
     if left:
-        console.print(f"{left} trials are left; the same command goes on.", highlight=False)
+        what = "1 trial is" if left == 1 else f"{left} trials are"
+        console.print(f"{what} left; the same command goes on.", highlight=False)
     if args.json:
         print_json({"campaign": str(folder), "left": left, **as_json(trials)})
 
