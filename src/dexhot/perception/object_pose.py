@@ -24,6 +24,7 @@ SAMPLES = 600
 VIEWS, TURNS = 42, 8  # of the view sphere, and about the optical axis
 STAGES = ((120, 6, 0.25, 0.10, 200), (250, 8, 0.10, 0.04, 64), (400, 12, 0.05, 0.02, 1))  # points, iterations, reach
 # from and to in diameters, survivors
+FINE, OUTSIDE = 0.35, 3.0  # of the noise, the last choice's; px from mask and hand beyond which no surface can be
 LEAST = 30  # points with depth that registration and tracking need
 SILHOUETTE = 0.5  # weight of the silhouette against the points
 LOST = 0.45  # confidence below which the object is not where it is said to be
@@ -147,8 +148,13 @@ class DepthObjectPose:
                 Rs, ts, *model.grid, points[:count], iterations, *reach, model.samples, model.normals, pinhole,
                 silhouette, SILHOUETTE,
             )  # fmt: skip
-            width = sigma if last else sigma * (3 - number)
-            score = np.array([self._score(R, t, points[:count], alone, hidden, pinhole, width) for R, t in zip(Rs, ts)])
+            if last:
+                score = np.array(
+                    [self._choice(R, t, points, alone, hidden, gap, pinhole, sigma) for R, t in zip(Rs, ts)]
+                )
+            else:
+                at = points[:count], alone, hidden, pinhole, sigma * (3 - number)
+                score = np.array([self._score(R, t, *at) for R, t in zip(Rs, ts)])
             best = np.argsort(-score)[:keep]
             Rs, ts = np.ascontiguousarray(Rs[best]), np.ascontiguousarray(ts[best])
         confidence, seen = self.confidence(camera, Rs[0], ts[0], depth, hidden)
@@ -164,6 +170,20 @@ class DepthObjectPose:
         )
         covered = kernels.explained(R, t, *self.model.grid, points, sigma)
         return float(covered * (agreeing + 1) / (agreeing + floating + 1))
+
+    def _choice(self, R, t, points, depth, hidden, gap, pinhole, sigma) -> float:  # type: ignore[no-untyped-def]
+        """Of an aligned hypothesis. Finer at the points, which are the object's; less by the surface, which floats
+        where mask or hand are a pixel off; and none of it is outside of both (`gap`, px)."""
+        model = self.model
+        agreeing, floating, _ = kernels.agreement(R, t, model.samples, model.normals, depth, hidden, pinhole, sigma)
+        covered = kernels.explained(R, t, *model.grid, points, FINE * sigma)
+        x = model.samples @ R.T + t
+        fx, fy, cx, cy = pinhole
+        height, width = gap.shape
+        u = np.clip(np.round(fx * x[:, 0] / x[:, 2] + cx).astype(int), 0, width - 1)
+        v = np.clip(np.round(fy * x[:, 1] / x[:, 2] + cy).astype(int), 0, height - 1)
+        inside = 1.0 - (gap[v, u] > OUTSIDE).mean()
+        return float(covered * np.sqrt((agreeing + 1) / (agreeing + floating + 1)) * inside)
 
     def confidence(
         self, camera: Intrinsics, R: np.ndarray, t: np.ndarray, depth: np.ndarray, hidden: np.ndarray
