@@ -1,6 +1,7 @@
 """Expert motions of a task, and their split: half to train with, half to test; and the experts as policies."""
 
 import hashlib
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,8 +74,10 @@ def load_experts(task: str, path: Path | None = None) -> Experts:
             actions = [np.asarray(arrays[f"{task}/{name}/actions"], float) for name in names]
             seeds = [int(arrays[f"{task}/{name}/seed"]) for name in names]
             found = sorted({key.split("/")[0] for key in arrays.files})
-    except (ValueError, KeyError, OSError) as error:
-        raise FileFormatError(f"{path} holds no expert motions: {error}") from error
+    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
+        raise FileFormatError(
+            f"{path} holds no expert motions, or is damaged; give an npz with TASK/NN/actions (T, A) and TASK/NN/seed."
+        ) from error
     if len(seeds) < 2:
         raise FileFormatError(f"{path} has {len(seeds)} motions of {task}, two are needed; it has {', '.join(found)}.")
     if any(a.ndim != 2 or not np.isfinite(a).all() for a in actions):
