@@ -186,8 +186,8 @@ def test_a_clip_stays_once_a_trial_of_it_was_counted(shipped, tmp_path, cache):
 
 def test_two_processes_do_not_lead_through_one_campaign(tmp_path):
     begin(tmp_path / "c", {"rig": "sim"})
-    code = f"from pathlib import Path; from dexhot.bringup.campaign import begin; begin(Path({str(tmp_path / 'c')!r}), {{}})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    code = "import sys, pathlib; from dexhot.bringup.campaign import begin; begin(pathlib.Path(sys.argv[1]), {})"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "c"], capture_output=True, text=True)
     assert "another process is at work" in done.stderr
 
 

@@ -35,8 +35,9 @@ def run_campaign(args: Any) -> None:
     baseline = Path(args.baseline).resolve() if args.baseline not in ("", "none") else None
     if not args.baseline and (trained := trained_baseline("tracking")):
         baseline = trained.policy
-    for policy in filter(None, (controller.get("policy"), baseline)):
-        OnnxNetwork(policy)  # refused before anything is kept if it is none
+    for policy in (controller.get("policy"), baseline):
+        if policy:
+            OnnxNetwork(policy)  # refused before anything is kept if it is none
     tracked = [_tracked(name, args) for name in dict.fromkeys(args.clips)]
     names = [getattr(item, "reference", item).name for item in tracked]
     if twice := sorted({name for name in names if names.count(name) > 1}):
