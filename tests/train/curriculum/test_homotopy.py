@@ -187,7 +187,8 @@ def test_a_baseline_that_mostly_holds_is_repaired_before_structured_plans(task, 
 
     def searched(name):
         def search(self, best, budget, rest):
-            order.append((name, budget))
+            order.append((name, budget, rest))
+            self.steps += 500 if name == "knots" else 0
             return best
 
         return search
@@ -200,10 +201,20 @@ def test_a_baseline_that_mostly_holds_is_repaired_before_structured_plans(task, 
     monkeypatch.setattr(optimiser, "evaluate", lambda actions: replace(bare, error=0.5 * bare.error))
     monkeypatch.setattr(optimiser, "kinematic", lambda: bare)
     optimiser.run(3000, bare.actions)
-    assert order == [("knots", 1500), ("structured", 3000)]
+    assert order == [("knots", 1500, 0), ("structured", 2500, False)]
     order.clear()
     optimiser.run(3000)
-    assert [name for name, _ in order] == ["structured"]
+    assert order == [("structured", 3000, True)]
+    order.clear()
+    monkeypatch.setattr(Optimiser, "_cheapest", 1000)
+    optimiser.run(3000, bare.actions)  # then with the rest, each time from another seed
+    assert [(left, attempt) for name, left, attempt in order if name == "knots"] == [
+        (1500, 0),
+        (2500, 1),
+        (2000, 2),
+        (1500, 3),
+        (1000, 4),
+    ]
 
 
 def test_a_baseline_that_is_no_better_than_the_reference_is_not_used(task, monkeypatch):
@@ -292,6 +303,7 @@ def test_a_continuation_passes_a_version_that_its_smallest_step_does_not_solve(g
     _, path, tried = graded(lambda ease, start: start is None, replace(TINY, tasks=2, budget=10**6))
     assert [ease for ease, *_ in tried[:5]] == pytest.approx([1.0, 0.5, 0.75, 0.875, 0.9375])
     assert path[1].reference.name == "ease 0.94" and tried[-1][:2] == (0.0, pytest.approx(0.0, abs=homotopy.SMALLEST))
+    assert sum(start is not None and start <= homotopy.SMALLEST for _, start, _ in tried) == 1
 
 
 def test_a_parent_that_cannot_be_simulated_is_left_out(task, monkeypatch):
