@@ -267,6 +267,17 @@ def test_an_agent_sees_the_visual_features_of_its_frame_where_it_is_asked_to(lif
     assert hands.policy_size == plain.policy_size + 1 and (hands.observed().policy[:, -1] == 100.0).all()
     hands.advance(hands.user())
     assert (hands.observed().policy[:, -1] == 101.0).all()
+    two = [replace(lift, seen=rows), replace(lift, seen=rows + 500.0)]
+    each = ReconstructedHands(two, 2, ReconstructionOptions(visual=True), assigned=np.arange(2))
+    assert each.observed().policy[:, -1].tolist() == [100.0, 600.0]
+    asked = []
+
+    def corrector(of, seen):
+        asked.append(seen[:, -1].tolist())
+        return of.user()
+
+    outcomes([replace(lift, seen=rows)], corrector, visual=True)
+    assert asked[:2] == [[100.0], [101.0]]
     with pytest.raises(DexhotError, match="no visual features"):
         ReconstructedHands([lift], 2, ReconstructionOptions(visual=True))
 

@@ -260,21 +260,22 @@ def test_a_path_has_one_budget_and_each_task_begins_from_the_last(task, monkeypa
 @pytest.fixture
 def graded(task, monkeypatch):
     """A continuation over versions that are named by their ease and cost `steps` control steps each; one is solved
-    where `solvable(ease, start)`, `start` being the ease of the version whose result it begins from. Returns the
-    result, the path and what was tried: (ease, start, budget)."""
+    where `solvable(ease, start)`, `start` being the ease of the version whose result it begins from; the task itself is
+    left with the next one of `errors`. Returns the result, the path and what was tried: (ease, start, budget)."""
     eases = {task.reference.name: 0.0}
 
     def easy(of, ease, how):
         eases[f"ease {ease}"] = ease
         return HomotopyTask(replace(task.reference, name=f"ease {ease}"), task.setup)
 
-    def run(solvable, options, steps=100):
-        tried = []
+    def run(solvable, options, steps=100, errors=()):
+        tried, left = [], list(errors)
 
         def solved(here, options, budget=None, start=None):
             ease = eases[here.reference.name]
             tried.append((ease, start, budget))
-            return result(strict=solvable(ease, start), actions=np.zeros(3), steps=steps)
+            error = left.pop(0) if left and not ease else 1.0
+            return result(error, solvable(ease, start), actions=np.zeros(3), steps=steps)
 
         monkeypatch.setattr(homotopy, "optimise", solved)
         monkeypatch.setattr(homotopy, "easier", easy)
@@ -304,6 +305,31 @@ def test_a_continuation_passes_a_version_that_its_smallest_step_does_not_solve(g
     assert [ease for ease, *_ in tried[:5]] == pytest.approx([1.0, 0.5, 0.75, 0.875, 0.9375])
     assert path[1].reference.name == "ease 0.94" and tried[-1][:2] == (0.0, pytest.approx(0.0, abs=homotopy.SMALLEST))
     assert sum(start is not None and start <= homotopy.SMALLEST for _, start, _ in tried) == 1
+
+
+def test_a_continuation_keeps_the_tasks_best_result_and_begins_from_an_easiest_version_that_fails(graded):
+    found, path, tried = graded(
+        lambda ease, start: start is not None and ease > 0.0 and start - ease < 0.3,
+        replace(TINY, tasks=2),
+        steps=250,
+        errors=(0.5, 0.8),
+    )
+    assert tried[1][:2] == (0.5, 1.0) and path[0].reference.name == "ease 1.0"
+    assert sum(ease == 0.0 for ease, *_ in tried) > 1 and found.error == 0.5
+
+
+def test_a_version_of_a_continuation_that_cannot_be_simulated_is_left_out_and_the_task_is_refused(graded):
+    def solvable(ease, start):
+        if ease == refused:
+            raise DexhotError("not at rest")
+        return True
+
+    refused = 0.5
+    found, _, tried = graded(solvable, replace(TINY, tasks=2))
+    assert [(ease, start) for ease, start, _ in tried] == [(1.0, None), (0.5, 1.0), (0.0, 1.0)] and found.strict
+    refused = 0.0
+    with pytest.raises(DexhotError, match="not at rest"):
+        graded(solvable, replace(TINY, tasks=2))
 
 
 def test_a_parent_that_cannot_be_simulated_is_left_out(task, monkeypatch):
