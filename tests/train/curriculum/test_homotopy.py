@@ -432,6 +432,18 @@ def test_synthesised_paths_of_a_set(solved, tmp_path, lift_reference):
     assert len(solved) == 2, "a finished search does nothing again"
 
 
+def test_a_continuation_of_a_set_keeps_its_versions_in_their_order(solved, tmp_path, lift_reference, monkeypatch):
+    """More than ten of them, too."""
+    clips, out = files(lift_reference, tmp_path / "clips", 1), tmp_path / "paths"
+    actions = base_actions(lift_reference, load_setup(lift_reference).physics)
+    found = result(0.1, True, path=("by steps",), actions=actions)
+    monkeypatch.setattr(path_search, "continued", lambda task, options: (found, [task] * 12))
+    search_paths(clips, "continuation", TINY, out, workers=1)
+    assert load(out / "clip0.demonstration.npz", Demonstration).provenance["path"] == ["by steps"]
+    names = [parent.name for _, parent in pairs(out)]
+    assert names[:3] == [f"clip0.parent{k}.npz" for k in (11, 10, 9)]
+
+
 def test_paths_among_neighbours_take_k_iterations(solved, tmp_path, lift_reference):
     clips = files(lift_reference, tmp_path / "clips", 2)
     options = replace(TINY, tasks=2)
