@@ -154,9 +154,9 @@ class HiddenAtFirst:
         return mask
 
 
-def test_a_hidden_object_has_no_box_and_starts_no_track():
-    evidence, _ = perceive(clip(3, np.full((480, 640), 700, np.uint16)), None, HiddenAtFirst())
-    assert np.isnan(evidence.boxes["object"][0]).all()
+def test_a_hidden_object_has_no_box():
+    evidence, found = perceive(clip(3, np.full((480, 640), 700, np.uint16)), None, HiddenAtFirst())
+    assert np.isnan(evidence.boxes["object"][0]).all() and not len(found.detections["object"][0])
     assert evidence.boxes["object"][1:] == pytest.approx(np.tile([0.0, 0.0, 50.0, 40.0], (2, 1)), abs=1.0)
 
 
