@@ -19,7 +19,7 @@ from dexhot.objects.library import save_object  # noqa: E402
 from dexhot_train.learners import feedback as module  # noqa: E402
 from dexhot_train.learners.asking import answered  # noqa: E402
 from dexhot_train.learners.expert import ExpertOptions, queried  # noqa: E402
-from dexhot_train.learners.feedback import FeedbackOptions, Playback, train_feedback  # noqa: E402
+from dexhot_train.learners.feedback import FeedbackOptions, NoFeedback, train_feedback  # noqa: E402
 from dexhot_train.learners.imitation import FitOptions  # noqa: E402
 
 TINY = FeedbackOptions(
@@ -68,10 +68,10 @@ def test_it_is_taught_the_experts_answers_less_the_playback(lift_reference, lift
             return self.teacher[t : t + frames] + more[0]
 
     monkeypatch.setattr("dexhot_train.learners.asking.SamplingExpert", Expert)
-    same = answered(lesson, card, demonstration.actions, Playback(card), 0, here).wanted
+    same = answered(lesson, card, demonstration.actions, NoFeedback(card), 0, here).wanted
     assert same.shape == (len(lift_reference.q), 22) and not same.any()  # every frame of the one world
     more.pop(0)
-    wanted = answered(lesson, card, demonstration.actions, Playback(card), 0, here).wanted
+    wanted = answered(lesson, card, demonstration.actions, NoFeedback(card), 0, here).wanted
     asked = sum(min(TINY.stride, len(same) - t) for t in queried(lift_reference, TINY.stride))
     np.testing.assert_allclose(wanted[:asked], 0.002, atol=1e-9)
     assert asked < len(wanted) and not wanted[asked:].any()  # away from the grasp

@@ -38,7 +38,7 @@ class FeedbackOptions(GeneralistOptions, AskingOptions):
     rollouts: int = 160  # of `planned`, for a clip that has no plan
 
 
-class Playback:
+class NoFeedback:
     """The feedback that adds nothing."""
 
     def __init__(self, card: PolicyCard):
@@ -69,7 +69,7 @@ def train_feedback(
     for k in range(o.rounds + 1):
         improved = []
         for d in taught:
-            actor = Playback(card) if student is None else TorchNetwork(student, card)
+            actor = NoFeedback(card) if student is None else TorchNetwork(student, card)
             answers = answered(_lesson(d.reference, o, folder), card, d.actions, actor, k, run)
             data.append((answers.seen, answers.wanted))
             spent += answers.spent
