@@ -149,9 +149,10 @@ def test_unsafe_feedback_on_a_plan_holds_until_activated_again(bench, tmp_path, 
     fed.feed(T0 + 1.0)  # the plan that is chosen does not take it back
     bench.spin_until(lambda: len(fed.heard) > told, 0.5)
     assert "not finite" in fed.node.values[UNPREPARED]
-    fed.node.trigger_deactivate()
-    fed.node.trigger_activate()
-    assert not fed.node.unsafe and "planning has not begun" in fed.node.values[UNPREPARED]
+    for _ in range(2):
+        fed.node.trigger_deactivate()
+        fed.node.trigger_activate()
+        assert not fed.node.unsafe and "planning has not begun" in fed.node.values[UNPREPARED]
 
 
 def unprepared(why: str) -> DiagnosticArray:
